@@ -1,0 +1,2 @@
+//! keypool
+fn main() {}
