@@ -1,0 +1,9 @@
+//! Keys: what is shown of them ([`KeyId`]), what never is ([`Secret`]), and what they are worth ([`Key`]).
+
+mod config;
+mod id;
+mod secret;
+
+pub use config::{Key, Priority, Tier};
+pub use id::KeyId;
+pub use secret::{InvalidSecret, Secret};
