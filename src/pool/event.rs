@@ -6,7 +6,11 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use super::OutReason;
-use crate::{key::KeyId, limit::Limit, verdict::{Scope, VerdictKind}};
+use crate::{
+    key::KeyId,
+    limit::Limit,
+    verdict::{Scope, VerdictKind},
+};
 
 /// Something that happened in the pool.
 #[derive(Clone, Debug, Serialize)]

@@ -84,9 +84,10 @@ impl State {
 
     /// A success of a request that started after a rest's end forgets the rest and its step.
     fn clear_over(&mut self, cell: &SeatCell, now: Now) {
-        let since = cell.stamped.unwrap_or(cell.granted);
+        let since = cell.started;
         let over = |rest: &Option<Box<Rest>>| {
-            rest.as_ref().is_some_and(|rest| !rest.is_active(now) && rest.end.tick(now) <= since && rest.lifted_at <= cell.seq)
+            rest.as_ref()
+                .is_some_and(|rest| !rest.is_active(now) && rest.end.tick(now) <= since && rest.lifted_at <= cell.seq)
         };
         let key = &mut self.roster.keys[cell.slot as usize];
         if over(&key.rest) {
@@ -275,7 +276,7 @@ impl State {
             return;
         }
         let rest = lane.rest.get_or_insert_with(|| Box::new(Rest::new(now)));
-        if cell.stamped.unwrap_or(cell.granted) < rest.end.tick(now) && rest.kind == VerdictKind::Overloaded {
+        if cell.started < rest.end.tick(now) && rest.kind == VerdictKind::Overloaded {
             return;
         }
         let length = verdict.retry_after().unwrap_or_else(|| table.backoff(VerdictKind::Overloaded, rest.step));
@@ -286,7 +287,7 @@ impl State {
 
     /// Rests a scope.
     fn rest(&mut self, whom: Whom, cell: &SeatCell, verdict: &Verdict, now: Now) {
-        let started = cell.stamped.unwrap_or(cell.granted);
+        let started = cell.started;
         let Some((end, probe, permanent)) = self.end_of(whom, cell, verdict, now) else { return };
         let own_fault = matches!(verdict.kind(), VerdictKind::InvalidKey | VerdictKind::Suspended);
         let hold = permanent && own_fault && self.guard.permanent(now.tick, whom.slot);
@@ -338,11 +339,17 @@ impl State {
     }
 
     /// How long, by the verdict and the table. `permanent`: without end.
-    fn end_of(&mut self, whom: Whom, cell: &SeatCell, verdict: &Verdict, now: Now) -> Option<(End, Option<Probe>, bool)> {
+    fn end_of(
+        &mut self,
+        whom: Whom,
+        cell: &SeatCell,
+        verdict: &Verdict,
+        now: Now,
+    ) -> Option<(End, Option<Probe>, bool)> {
         let table = self.settings.rests.clone();
         let longest = self.longest();
         let (step, confirmed, strikes) = {
-            let started = cell.stamped.unwrap_or(cell.granted);
+            let started = cell.started;
             let rest = self.rest_slot_of(whom);
             let next = |rest: &Rest| rest.incident != 0 && started >= rest.end.tick(now);
             let step = rest.as_ref().map_or(0, |rest| rest.step + u8::from(next(rest)));
@@ -383,7 +390,8 @@ impl State {
 
     /// A fault of the key's or its owner's own: less load at first when it is back.
     fn weigh_down(&mut self, whom: Whom, verdict: &Verdict) {
-        let ramps = matches!(verdict.kind(), VerdictKind::InvalidKey | VerdictKind::Suspended | VerdictKind::ModelUnavailable);
+        let ramps =
+            matches!(verdict.kind(), VerdictKind::InvalidKey | VerdictKind::Suspended | VerdictKind::ModelUnavailable);
         let key = &mut self.roster.keys[whom.slot as usize];
         key.adaptive = (key.adaptive * ADAPT_DOWN).max(key.weight * ADAPT_FLOOR);
         if ramps {
@@ -507,6 +515,12 @@ impl State {
             code,
             advice: "Switched off by hand: enable the key to use it again.".to_owned(),
         });
+    }
+
+    /// Lifts a key's own rest.
+    pub(super) fn lift_key(&mut self, slot: u32, now: Now) {
+        let owner = self.roster.keys[slot as usize].owner;
+        self.lift(Whom { scope: Scope::Key, slot, owner, lane: NO_MODEL }, now);
     }
 
     /// Lifts every rest of a key and of its owner, and lets it serve again.

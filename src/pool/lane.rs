@@ -11,10 +11,7 @@ use super::{
     rest::Rest,
     timer::Timers,
 };
-use crate::{
-    limit::Unit,
-    time::Tick,
-};
+use crate::{limit::Unit, time::Tick};
 
 /// Headroom classes: powers of two of the tokens that still fit; the last is "unlimited".
 pub(super) const CLASSES: usize = 32;
@@ -58,9 +55,8 @@ impl Group {
         if !self.classes.is_empty() {
             for order in self.classes.range(min_class..).map(|(_, order)| order) {
                 let Some(top) = order.top() else { continue };
-                let better = best.is_none_or(|held| {
-                    (cells[top as usize].rank, top) < (cells[held as usize].rank, held)
-                });
+                let better =
+                    best.is_none_or(|held| (cells[top as usize].rank, top) < (cells[held as usize].rank, held));
                 if better {
                     best = Some(top);
                 }

@@ -1,6 +1,6 @@
 //! Picking: which key may carry this request, now.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::{
     Affinity, Demand, OutReason, Seat,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     key::{KeyId, Secret},
-    limit::{At, Full, Limit, Need, Unit},
+    limit::{At, Limit, Need, Stamp, Unit},
     time::{Now, Tick},
     verdict::VerdictKind,
 };
@@ -59,7 +59,7 @@ pub(super) struct Excluded {
 }
 
 impl Excluded {
-    fn holds(&self, slot: u32, owner: u32) -> bool {
+    pub(super) fn holds(&self, slot: u32, owner: u32) -> bool {
         self.slots.contains(&slot) || self.owners.contains(&owner)
     }
 
@@ -69,6 +69,7 @@ impl Excluded {
 }
 
 /// One pick: what is asked, of which lane, when.
+#[derive(Clone, Copy)]
 pub(super) struct Ask<'a> {
     pub(super) demand: &'a Demand,
     pub(super) lane: u16,
@@ -84,7 +85,7 @@ pub(super) struct Ask<'a> {
 impl State {
     /// Grants the best key that may carry this demand now.
     pub(super) fn pick(&mut self, ask: &Ask<'_>) -> Result<Picked, NotNow> {
-        let mut ask = Ask { ..*ask };
+        let mut ask = *ask;
         if ask.demand.estimated {
             self.cut_to_limits(&mut ask);
         }
@@ -105,6 +106,20 @@ impl State {
         match found {
             Some((slot, probe)) => Ok(self.grant(&ask, slot, probe)),
             None => Err(self.never(&ask).unwrap_or(NotNow::Later)),
+        }
+    }
+
+    /// Whether the demand would be granted a key now.
+    pub(super) fn could_pick(&mut self, demand: &Demand, now: Now) -> bool {
+        let ask = self.ask(demand, now);
+        let rests = [self.exit.as_ref(), self.lanes[usize::from(ask.lane)].rest.as_ref()];
+        if self.closed || rests.into_iter().flatten().any(|rest| rest.is_active(now)) {
+            return false;
+        }
+        let excluded = self.excluded(demand);
+        match demand.affinity {
+            Affinity::MustKey(_) | Affinity::MustOwner(_) => self.pick_of(&ask, &excluded).is_some(),
+            _ => self.pick_any(&ask, &excluded).is_some(),
         }
     }
 
@@ -253,8 +268,10 @@ impl State {
         let (owner_at, mut probe) = (key.owner, None);
         let owner = &self.roster.owners[owner_at as usize];
         let lane = &self.lanes[lane_at];
-        let account = if owner.account == NO_ACCOUNT { None } else { self.roster.accounts[owner.account as usize].rest.as_ref() };
-        let key_lane = if lane.key_rests.is_empty() { None } else { lane.key_rests.get(&slot).and_then(Option::as_ref) };
+        let account =
+            if owner.account == NO_ACCOUNT { None } else { self.roster.accounts[owner.account as usize].rest.as_ref() };
+        let key_lane =
+            if lane.key_rests.is_empty() { None } else { lane.key_rests.get(&slot).and_then(Option::as_ref) };
         let extra = lane.extra_of(owner_at);
         let owner_lane = extra.and_then(|extra| extra.rest.as_ref());
         let rests = [
@@ -284,7 +301,7 @@ impl State {
                 return Check::NotThis(None, OutReason::Queued);
             }
             for allowance in &extra.allowances {
-                if allowance.until > now.tick && allowance.remaining < amount(&ask.need, allowance.unit).min(1) {
+                if allowance.until > now.tick && allowance.remaining < ask.need.of(allowance.unit).min(1) {
                     return Check::Until(allowance.until, OutReason::RateLimited);
                 }
             }
@@ -296,16 +313,16 @@ impl State {
         let lane = &mut self.lanes[lane_at];
         let plan = self.plans.plan(lane.owners[owner_at as usize].plan);
         let words = plan.words();
-        if words > 0 || !plan.limits().is_empty() {
+        if words > 0 {
             if let Err(full) = plan.room(lane.log(owner_at, words), &ask.need, &at) {
                 let reason = OutReason::Full(full.limit.unit, full.limit.span);
                 if ask.need == LEAST || plan.room(lane.log(owner_at, words), &LEAST, &at).is_err() {
-                    return match full.tick(now) {
+                    return match full.opens.tick(&at) {
                         Some(tick) => Check::Until(tick, reason),
                         None => Check::Out(reason),
                     };
                 }
-                return Check::NotThis(full.tick(now), reason);
+                return Check::NotThis(full.opens.tick(&at), reason);
             }
         }
         self.check_slots(slot, now, probe)
@@ -407,7 +424,9 @@ impl State {
         if class < class_of(plan.most(Unit::InputTokens)) && held.cells[slot as usize].timer == 0 {
             // More room comes by itself: looked at again when the oldest use leaves the window.
             let log = held.log(owner, words);
-            if let Some(tick) = plan.next_headroom(log, Unit::InputTokens, room + 1, &at).and_then(|full| full.tick(now)) {
+            if let Some(tick) =
+                plan.next_headroom(log, Unit::InputTokens, room + 1, &at).and_then(|opens| opens.tick(&at))
+            {
                 held.timers.arm(slot, tick, &mut held.cells);
             }
         }
@@ -445,9 +464,7 @@ impl State {
         let seq = self.seq;
         let owner = self.roster.keys[slot as usize].owner;
         let at = self.at(now, owner);
-        if !ask.demand.free {
-            self.take_room(ask, owner, &at);
-        }
+        let stamp = self.take_room(ask, owner, &at);
         if let Some(scope) = probe {
             self.probe_out(scope, slot, owner, ask.lane);
         }
@@ -465,9 +482,8 @@ impl State {
             owner,
             lane: ask.lane,
             taken: true,
-            stamped: (!ask.provisional).then_some(now.tick),
-            granted: now.tick,
-            day: at.day,
+            stamp,
+            started: now.tick,
             wall_ms: now.wall_ms,
             seq,
             need: ask.need,
@@ -500,25 +516,31 @@ impl State {
         self.event(|| Event::Spilled { key, priority, model });
     }
 
-    fn take_room(&mut self, ask: &Ask<'_>, owner: u32, at: &At) {
+    /// Takes room in the owner's windows; when it counts from, unless that is to be said later.
+    fn take_room(&mut self, ask: &Ask<'_>, owner: u32, at: &At) -> Option<Stamp> {
+        let mut stamp = (!ask.provisional).then_some(Stamp { tick: at.tick, days: at.day.days });
+        if ask.demand.free {
+            return stamp;
+        }
         let lane = &mut self.lanes[usize::from(ask.lane)];
         let plan = self.plans.plan(lane.owners[owner as usize].plan);
         let words = plan.words();
         if words > 0 {
             let log = lane.log(owner, words);
-            plan.reserve(log, &ask.need, at);
+            plan.reserve(log, &ask.need);
             if !ask.provisional {
-                plan.stamp(log, &ask.need, at);
+                stamp = Some(plan.stamp(log, &ask.need, at));
             }
         }
         if let Some(extra) = lane.extra_of_mut(owner) {
             for allowance in &mut extra.allowances {
-                allowance.remaining = allowance.remaining.saturating_sub(amount(&ask.need, allowance.unit));
+                allowance.remaining = allowance.remaining.saturating_sub(ask.need.of(allowance.unit));
             }
             if extra.booked == Some(ask.ticket) {
                 extra.booked = None;
             }
         }
+        stamp
     }
 
     fn advance_rank(&mut self, lane: u16, slot: u32, standing: super::rank::Standing, now: Now) {
@@ -581,7 +603,7 @@ impl State {
                 Err(_) => {}
             }
         }
-        largest.map(|limit| NotNow::Never(amount(&ask.need, limit.unit), limit))
+        largest.map(|limit| NotNow::Never(ask.need.of(limit.unit), limit))
     }
 
     /// The lane and need of a demand.
@@ -601,22 +623,6 @@ impl State {
             ticket: u64::MAX,
             provisional: demand.on_grant.is_some(),
         }
-    }
-
-    /// The name under which a lane serves, for a lease: the model asked for.
-    pub(super) fn serves(&self, demand: &Demand) -> Option<Arc<str>> {
-        demand.model.clone()
-    }
-}
-
-/// How much of a unit a need takes.
-pub(super) fn amount(need: &Need, unit: Unit) -> u64 {
-    match unit {
-        Unit::Requests => u64::from(need.requests),
-        Unit::InputTokens => need.input_tokens,
-        Unit::OutputTokens => need.output_tokens,
-        Unit::Tokens => need.input_tokens + need.output_tokens,
-        Unit::Images => u64::from(need.images),
     }
 }
 
@@ -639,12 +645,5 @@ pub(super) fn reason_of(rest: &super::rest::Rest) -> OutReason {
         K::Overloaded | K::Transient => OutReason::Overloaded,
         K::Blocked => OutReason::Blocked,
         _ => OutReason::Resting,
-    }
-}
-
-impl Full {
-    /// As a monotonic time, as the clocks stand now; `None`: never.
-    pub(super) fn tick(&self, now: Now) -> Option<Tick> {
-        self.at.map(|at| at.tick(now))
     }
 }

@@ -11,7 +11,7 @@ use hashbrown::HashTable;
 use super::{cell::MAX_KEYS, rest::Rest};
 use crate::{
     error::KeyError,
-    key::{Key, KeyId, Priority, Secret, Tier},
+    key::{Key, KeyId, Secret, Tier},
     limit::Limits,
     provider::Provider,
     time::Tick,
@@ -117,8 +117,8 @@ pub(super) struct Roster {
 
 /// What adding a key came to.
 pub(super) enum Added {
-    /// It has a new slot; its owner is new as well?
-    New { slot: u32, new_owner: bool },
+    /// It has a slot of its own.
+    New { slot: u32 },
     /// Its secret is in the pool already, in this slot.
     Merged { slot: u32 },
 }
@@ -190,7 +190,7 @@ impl Roster {
         if self.keys.len() >= MAX_KEYS {
             return Err(KeyError::TooMany("keys"));
         }
-        let (owner, new_owner) = self.owner_for(&key, zone);
+        let owner = self.owner_for(&key, zone);
         let slot = self.place(KeyCell {
             secret,
             id,
@@ -214,7 +214,7 @@ impl Roster {
             ramp: 0,
             removed: false,
         });
-        Ok(Added::New { slot, new_owner })
+        Ok(Added::New { slot })
     }
 
     fn place(&mut self, cell: KeyCell) -> u32 {
@@ -233,8 +233,7 @@ impl Roster {
         let keys = &self.keys;
         let cell = &keys[slot as usize];
         self.by_id.insert_unique(hash_of(&cell.id), slot, |slot| hash_of(&keys[*slot as usize].id));
-        self.by_secret
-            .insert_unique(secret_hash(&cell.secret), slot, |slot| secret_hash(&keys[*slot as usize].secret));
+        self.by_secret.insert_unique(secret_hash(&cell.secret), slot, |slot| secret_hash(&keys[*slot as usize].secret));
     }
 
     fn unindex(&mut self, slot: u32) {
@@ -248,7 +247,7 @@ impl Roster {
     }
 
     /// The owner a key belongs to; made when it is the first of it.
-    fn owner_for(&mut self, key: &Key, zone: u8) -> (u32, bool) {
+    fn owner_for(&mut self, key: &Key, zone: u8) -> u32 {
         let known = key.owner.as_deref().and_then(|name| self.owner_named(name));
         let account = key.billing_account.as_deref().map_or(NO_ACCOUNT, |name| self.account(name));
         if let Some(owner) = known {
@@ -262,28 +261,18 @@ impl Roster {
                 extra.limits.push(limits.clone());
             }
             extra.tier = extra.tier.take().or_else(|| key.tier.clone());
-            return (owner, false);
+            return owner;
         }
         let name: Option<Arc<str>> = key.owner.as_deref().map(Into::into);
         let plain = name.is_none() && key.limits.is_empty() && key.tier.is_none();
-        let extra = OwnerExtra {
-            name: name.clone(),
-            consumer: None,
-            limits: key.limits.clone(),
-            tier: key.tier.clone(),
-        };
-        self.owners.push(OwnerCell {
-            rest: None,
-            extra: (!plain).then(|| Box::new(extra)),
-            account,
-            keys: 1,
-            zone,
-        });
+        let extra =
+            OwnerExtra { name: name.clone(), consumer: None, limits: key.limits.clone(), tier: key.tier.clone() };
+        self.owners.push(OwnerCell { rest: None, extra: (!plain).then(|| Box::new(extra)), account, keys: 1, zone });
         let owner = self.owners.len() as u32 - 1;
         if let Some(name) = name {
             self.owner_names.insert(name, owner);
         }
-        (owner, true)
+        owner
     }
 
     fn account(&mut self, name: &str) -> u32 {
@@ -345,11 +334,15 @@ impl Roster {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        let boxed: usize = self.keys.iter().map(|key| {
-            key.id.heap_bytes()
-                + key.rest.as_ref().map_or(0, |_| size_of::<Rest>())
-                + key.extra.as_ref().map_or(0, |_| size_of::<KeyExtra>())
-        }).sum();
+        let boxed: usize = self
+            .keys
+            .iter()
+            .map(|key| {
+                key.id.heap_bytes()
+                    + key.rest.as_ref().map_or(0, |_| size_of::<Rest>())
+                    + key.extra.as_ref().map_or(0, |_| size_of::<KeyExtra>())
+            })
+            .sum();
         self.keys.capacity() * size_of::<KeyCell>()
             + self.owners.capacity() * size_of::<OwnerCell>()
             + (self.by_id.allocation_size() + self.by_secret.allocation_size())
@@ -365,9 +358,4 @@ fn check(key: &Key, id: &KeyId) -> Result<(), KeyError> {
         return Err(KeyError::Limit { id: id.clone(), what: "max_concurrent must be 1 to 65,534" });
     }
     Ok(())
-}
-
-/// A priority as a group's number.
-pub(super) fn priority_of(key: &KeyCell) -> Priority {
-    Priority(key.priority)
 }

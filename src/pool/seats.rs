@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Seat, Usage};
 use crate::{
-    limit::{DayAt, Need},
+    limit::{Need, Stamp},
     time::Tick,
     verdict::Attempt,
 };
@@ -18,12 +18,10 @@ pub(super) struct SeatCell {
     pub(super) owner: u32,
     pub(super) lane: u16,
     pub(super) taken: bool,
-    /// When it was stamped; `None` while its place is provisional.
-    pub(super) stamped: Option<Tick>,
-    /// When it was granted.
-    pub(super) granted: Tick,
-    /// The day its start counts on.
-    pub(super) day: DayAt,
+    /// From when its start counts; `None` while its place is provisional.
+    pub(super) stamp: Option<Stamp>,
+    /// When it started, or was granted where it has not yet.
+    pub(super) started: Tick,
     /// Wall clock of its start, in Unix milliseconds.
     pub(super) wall_ms: i64,
     /// The pool's number of this start.

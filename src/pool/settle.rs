@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Seat, Usage, cell::Place, lane::Origin, seats::ProbeOf, state::State};
+use super::{
+    Seat, Usage,
+    cell::Place,
+    lane::Origin,
+    seats::{ProbeOf, SeatCell},
+    state::State,
+};
 use crate::{
-    limit::{At, Unit},
+    limit::{Correction, Stamp, Unit},
     time::Now,
 };
 
@@ -12,26 +18,24 @@ impl State {
     /// The request goes out now: limits count from here.
     pub(super) fn started(&mut self, seat: Seat, now: Now) {
         let Some(cell) = self.seats.get(seat) else { return };
-        if cell.free || cell.refunded || cell.judged || cell.stamped.is_some_and(|stamped| stamped >= now.tick) {
+        let known = cell.stamp.is_some() && cell.started >= now.tick;
+        if cell.refunded || cell.judged || known {
             return;
         }
-        let (owner, lane_at, need, stamped, day) = (cell.owner, usize::from(cell.lane), cell.need, cell.stamped, cell.day);
+        let (owner, lane, need, earlier, free) = (cell.owner, cell.lane, cell.need, cell.stamp, cell.free);
         let at = self.at(now, owner);
-        let lane = &mut self.lanes[lane_at];
+        let lane = &mut self.lanes[usize::from(lane)];
         let plan = self.plans.plan(lane.owners[owner as usize].plan);
-        let words = plan.words();
-        if words > 0 {
-            let log = lane.log(owner, words);
-            match stamped {
-                None => plan.stamp(log, &need, &at),
-                Some(from) => plan.restamp(log, &need, from, &at),
-            }
-        }
+        let words = if free { 0 } else { plan.words() };
+        let stamp = match earlier {
+            _ if words == 0 => Stamp { tick: at.tick, days: at.day.days },
+            None => plan.stamp(lane.log(owner, words), &need, &at),
+            Some(earlier) => plan.restamp(lane.log(owner, words), &need, earlier, &at),
+        };
         if let Some(cell) = self.seats.get_mut(seat) {
-            cell.stamped = Some(now.tick);
+            cell.stamp = Some(stamp);
+            cell.started = now.tick;
             cell.wall_ms = now.wall_ms;
-            // The day was reserved at the grant; a midnight in between counts in both.
-            cell.day = if at.day == day { day } else { cell.day };
         }
     }
 
@@ -39,35 +43,27 @@ impl State {
     pub(super) fn usage(&mut self, seat: Seat, usage: Usage, now: Now) {
         let Some(cell) = self.seats.get_mut(seat) else { return };
         cell.usage = cell.usage.updated(usage);
-        let (owner, lane_at) = (cell.owner, usize::from(cell.lane));
-        let (need, usage) = (cell.need, cell.usage);
         if cell.free || cell.refunded {
             return;
         }
-        let (Some(stamped), day) = (cell.stamped, cell.day) else { return };
-        if let Some(input) = usage.input_tokens {
-            cell.need.input_tokens = input;
-        }
-        if let Some(output) = usage.output_tokens {
-            cell.need.output_tokens = output;
-        }
-        let corrected = cell.need;
-        let slot = cell.slot;
-        let lane = &mut self.lanes[lane_at];
-        let plan = self.plans.plan(lane.owners[owner as usize].plan);
-        let words = plan.words();
-        if words == 0 {
+        let reserved = cell.need;
+        cell.need.input_tokens = usage.input_tokens.unwrap_or(reserved.input_tokens);
+        cell.need.output_tokens = usage.output_tokens.unwrap_or(reserved.output_tokens);
+        let (actual, stamp, owner, lane, slot) = (cell.need, cell.stamp, cell.owner, cell.lane, cell.slot);
+        let plan = self.lanes[usize::from(lane)].owners[owner as usize].plan;
+        if actual == reserved || self.plans.plan(plan).words() == 0 {
             return;
         }
-        let log = lane.log(owner, words);
-        for unit in [Unit::InputTokens, Unit::OutputTokens, Unit::Tokens] {
-            let (reserved, actual) = (super::pick::amount(&need, unit), super::pick::amount(&corrected, unit));
-            if reserved != actual && plan.counts(unit) {
-                plan.correct(log, unit, stamped, day, reserved, actual);
+        let at = self.at(now, owner);
+        let plan = self.plans.plan(plan);
+        let log = self.lanes[usize::from(lane)].log(owner, plan.words());
+        for unit in [Unit::InputTokens, Unit::OutputTokens] {
+            let amounts = Correction { reserved: reserved.of(unit), actual: actual.of(unit) };
+            if amounts.reserved != amounts.actual {
+                plan.correct(log, unit, stamp, amounts, &at);
             }
         }
-        let lane = lane_at as u16;
-        if corrected.input_tokens < need.input_tokens {
+        if actual.input_tokens < reserved.input_tokens || actual.output_tokens < reserved.output_tokens {
             self.roomier(lane, slot, now);
         }
     }
@@ -104,17 +100,17 @@ impl State {
             return;
         }
         let (owner, lane_at, slot) = (cell.owner, cell.lane, cell.slot);
-        let (need, stamped, day) = (cell.need, cell.stamped, cell.day);
+        let (need, stamp) = (cell.need, cell.stamp);
         let at = self.at(now, owner);
         let lane = &mut self.lanes[usize::from(lane_at)];
         let plan = self.plans.plan(lane.owners[owner as usize].plan);
         let words = plan.words();
         if words > 0 {
-            plan.refund(lane.log(owner, words), &need, stamped, day, &at);
+            plan.refund(lane.log(owner, words), &need, stamp, &at);
         }
         if let Some(extra) = lane.extra_of_mut(owner) {
             for allowance in &mut extra.allowances {
-                allowance.remaining += super::pick::amount(&need, allowance.unit);
+                allowance.remaining += need.of(allowance.unit);
             }
         }
         self.roomier(lane_at, slot, now);
@@ -123,14 +119,14 @@ impl State {
     /// The lease ends: its slot is free, once.
     pub(super) fn end(&mut self, seat: Seat, now: Now) {
         let Some(cell) = self.seats.get(seat) else { return };
-        if cell.stamped.is_none() {
+        if cell.stamp.is_none() {
             self.refund(seat, now);
         }
         let Some(cell) = self.seats.end(seat) else { return };
         let (slot, lane_at) = (cell.slot, usize::from(cell.lane));
         let spans = !cell.free && !cell.refunded && self.lanes[lane_at].owners[cell.owner as usize].plan != 0;
         if spans {
-            self.span_midnight(cell.owner, cell.lane, &cell, now);
+            self.span_midnight(&cell, now);
         }
         if let Some(scope) = cell.probe {
             self.probe_back(scope, slot, cell.owner, cell.lane, now);
@@ -179,16 +175,17 @@ impl State {
     }
 
     /// A request that spans midnight counts on both days.
-    fn span_midnight(&mut self, owner: u32, lane: u16, cell: &super::seats::SeatCell, now: Now) {
-        let at: At = self.at(now, owner);
-        if at.day == cell.day {
+    fn span_midnight(&mut self, cell: &SeatCell, now: Now) {
+        let Some(stamp) = cell.stamp else { return };
+        let at = self.at(now, cell.owner);
+        if at.day.days == stamp.days {
             return;
         }
-        let lane = &mut self.lanes[usize::from(lane)];
-        let plan = self.plans.plan(lane.owners[owner as usize].plan);
+        let lane = &mut self.lanes[usize::from(cell.lane)];
+        let plan = self.plans.plan(lane.owners[cell.owner as usize].plan);
         let words = plan.words();
         if words > 0 {
-            plan.spans_midnight(lane.log(owner, words), &cell.need, cell.day, &at);
+            plan.spans_midnight(lane.log(cell.owner, words), &cell.need, stamp, &at);
         }
     }
 
@@ -203,9 +200,7 @@ impl State {
                 NO_ACCOUNT => None,
                 account => self.roster.accounts[account as usize].rest.as_mut(),
             },
-            ProbeOf::KeyLane => {
-                self.lanes[usize::from(lane)].key_rests.get_mut(&slot).and_then(Option::as_mut)
-            }
+            ProbeOf::KeyLane => self.lanes[usize::from(lane)].key_rests.get_mut(&slot).and_then(Option::as_mut),
             ProbeOf::OwnerLane => {
                 self.lanes[usize::from(lane)].extra_of_mut(owner).and_then(|extra| extra.rest.as_mut())
             }

@@ -22,7 +22,7 @@ use super::{
     wait::Waiters,
 };
 use crate::{
-    limit::{At, DayAt, Limits, Unit, Zone},
+    limit::{At, Limits, Unit, Zone},
     provider::Provider,
     time::Now,
 };
@@ -59,6 +59,8 @@ pub(super) struct State {
     /// Wall less monotonic time, in ms, when last looked at.
     pub(super) wall_offset: Option<i64>,
     pub(super) closed: bool,
+    /// The last reading of the clocks.
+    pub(super) last_now: Now,
     /// To be woken once the mutex is free.
     pub(super) wakes: Vec<Waker>,
     /// To be sent once the mutex is free.
@@ -95,6 +97,7 @@ impl State {
             seq: 0,
             wall_offset: None,
             closed: false,
+            last_now: Now { tick: crate::time::Tick::ZERO, wall_ms: 0 },
             wakes: Vec::new(),
             events: Vec::new(),
             watched: false,
@@ -119,6 +122,22 @@ impl State {
             return SHARED;
         }
         self.push_lane(model.into(), Origin::Tentative)
+    }
+
+    /// A lane that somebody configured limits for.
+    pub(super) fn configure_lane(&mut self, model: &str) {
+        if !self.lane_of.contains_key(model) && self.lanes.len() < MAX_LANES {
+            self.push_lane(model.into(), Origin::Configured);
+        }
+    }
+
+    /// Puts all keys into all lanes, once they are all known.
+    pub(super) fn settle_in(&mut self) {
+        for lane in 0..self.lanes.len() as u16 {
+            self.lanes[usize::from(lane)] =
+                Lane::new(Arc::clone(&self.lanes[usize::from(lane)].name), Origin::Configured, self.priorities.len());
+            self.fill_lane(lane);
+        }
     }
 
     pub(super) fn push_lane(&mut self, name: Arc<str>, origin: Origin) -> u16 {
@@ -187,7 +206,7 @@ impl State {
     fn class(&self, lane: u16, owner: u32) -> usize {
         let lane = &self.lanes[usize::from(lane)];
         let plan = self.plans.plan(lane.owners[owner as usize].plan);
-        if plan.counts(Unit::InputTokens) { class_of(plan.most(Unit::InputTokens)) } else { super::lane::UNLIMITED }
+        class_of(plan.most(Unit::InputTokens))
     }
 
     // === limits ===
@@ -219,12 +238,9 @@ impl State {
         At { tick: now.tick, day: self.zones[zone].1.at(now.wall_ms) }
     }
 
-    pub(super) fn day(&mut self, now: Now, owner: u32) -> DayAt {
-        self.at(now, owner).day
-    }
-
     /// Notices a wall clock that was set: everything that waits for a midnight is looked at again.
     pub(super) fn watch_wall(&mut self, now: Now) {
+        self.last_now = now;
         let offset = now.wall_ms - now.tick.millis() as i64;
         let jumped = self.wall_offset.is_some_and(|last| last.abs_diff(offset) > 1000);
         if jumped || self.wall_offset.is_none() {
@@ -256,7 +272,8 @@ impl State {
     }
 
     pub(super) fn revive_owner(&mut self, owner: u32) {
-        let slots: Vec<u32> = self.roster.slots().filter(|slot| self.roster.keys[*slot as usize].owner == owner).collect();
+        let slots: Vec<u32> =
+            self.roster.slots().filter(|slot| self.roster.keys[*slot as usize].owner == owner).collect();
         for slot in slots {
             self.revive_key(slot);
         }
