@@ -1,6 +1,7 @@
 //! A sliding window of many requests, or of tokens: a ring of amounts.
 
 use super::{
+    Limit,
     slide::{SLICES, Slide},
     words::Width,
 };
@@ -27,16 +28,15 @@ pub(super) struct Amounts {
 
 impl Amounts {
     /// `starts`: at most so many entries are worth keeping apart.
-    pub(super) fn new(slide: Slide, limit: u64, starts: u64) -> Self {
-        // Above 2^31 a sliding window holds 2^31.
-        let limit = u32::try_from(limit).unwrap_or(u32::MAX).min(1 << 31);
-        let entries = starts.min(limit.into()).clamp(1, u64::from(SLICES)) as u16 + 2;
+    pub(super) fn new(slide: Slide, limit: &Limit, starts: u64) -> Self {
+        let entries = starts.min(limit.amount).clamp(1, u64::from(SLICES)) as u16 + 2;
         Self {
             slide,
-            limit,
+            // Above 2^31 a sliding window holds 2^31.
+            limit: u32::try_from(limit.amount).unwrap_or(u32::MAX).min(1 << 31),
             slice: (slide.units() / SLICES) as u16,
             entries,
-            width: if Width::for_limit(limit.into()) == Width::One { Width::One } else { Width::Two },
+            width: if Width::of(limit) == Width::One { Width::One } else { Width::Two },
         }
     }
 

@@ -1,6 +1,6 @@
 //! A day's window: counts by date.
 
-use super::{log::Dates, need::Opens, words::Width, zone::DayAt};
+use super::{Limit, log::Dates, need::Opens, words::Width, zone::DayAt};
 
 /// For how many dates counts are kept: a clock that jumps back or forth finds them again.
 pub(super) const DATES: usize = 3;
@@ -14,8 +14,8 @@ pub(super) struct Day {
 }
 
 impl Day {
-    pub(super) fn new(limit: u64) -> Self {
-        Self { limit, width: Width::for_limit(limit) }
+    pub(super) fn new(limit: &Limit) -> Self {
+        Self { limit: limit.amount, width: Width::of(limit) }
     }
 
     pub(super) fn words(&self) -> usize {

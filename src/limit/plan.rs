@@ -303,7 +303,7 @@ fn counts(unit: Unit, part: Unit) -> bool {
 fn form(limits: &Limits, limit: Limit, guard: Duration) -> Form {
     match limit.span {
         _ if limit.amount == 0 => Form::Closed,
-        Span::Day => Form::Day(Day::new(limit.amount)),
+        Span::Day => Form::Day(Day::new(&limit)),
         Span::Sliding(span) => {
             let slide = Slide::new(span.saturating_add(guard));
             if limit.unit == Unit::Requests && limit.amount <= starts::MOST {
@@ -314,7 +314,7 @@ fn form(limits: &Limits, limit: Limit, guard: Duration) -> Form {
                 other.unit == Unit::Requests && matches!(other.span, Span::Sliding(longer) if longer >= span)
             };
             let starts = limits.iter().filter(longer).map(|other| other.amount).min().unwrap_or(u64::MAX);
-            Form::Amounts(Amounts::new(slide, limit.amount, starts))
+            Form::Amounts(Amounts::new(slide, &limit, starts))
         }
     }
 }

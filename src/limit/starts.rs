@@ -12,6 +12,9 @@ const LEN: usize = 1;
 const HELD: usize = 2;
 const RING: usize = 3;
 
+/// In the first word: starts older than the oldest that is kept were pressed out, and still count.
+const PRESSED: u16 = 1 << 15;
+
 /// At most `limit` starts in any span. Each start is the low 16 bits of its unit, oldest first.
 ///
 /// More than the limit may be pressed in (a probe): the newest `limit` starts alone decide when there is room.
@@ -35,13 +38,14 @@ impl Starts {
         }
         let Some(passage) = self.slide.passage(seen, now) else { return };
         if passage.clears() {
+            words[HEAD] = 0;
             words[LEN] = 0;
             return;
         }
-        if !passage.takes(words[RING + usize::from(words[HEAD])]) {
+        let (mut head, mut len) = (words[HEAD] & !PRESSED, len);
+        if !passage.takes(words[RING + usize::from(head)]) {
             return;
         }
-        let (mut head, mut len) = (words[HEAD], len);
         while len > 0 && passage.takes(words[RING + usize::from(head)]) {
             head = if head + 1 == self.limit { 0 } else { head + 1 };
             len -= 1;
@@ -85,7 +89,8 @@ impl Starts {
         let low = self.slide.unit(then) as u16;
         for _ in 0..count.min(u64::from(self.limit)) {
             if words[LEN] == self.limit {
-                words[HEAD] = if words[HEAD] + 1 == self.limit { 0 } else { words[HEAD] + 1 };
+                let head = (words[HEAD] & !PRESSED) + 1;
+                words[HEAD] = PRESSED | if head == self.limit { 0 } else { head };
             } else {
                 words[LEN] += 1;
             }
@@ -100,18 +105,28 @@ impl Starts {
             return;
         }
         let low = self.slide.unit(then) as u16;
-        let (mut kept, mut left) = (0, count);
-        for n in 0..words[LEN] {
+        let oldest = words[self.place(words, 0)];
+        let (mut kept, mut left) = (words[LEN], count);
+        for n in (0..words[LEN]).rev() {
             let start = words[self.place(words, n)];
             if start == low && left > 0 {
                 left -= 1;
             } else {
+                kept -= 1;
                 let to = self.place(words, kept);
                 words[to] = start;
-                kept += 1;
             }
         }
-        words[LEN] = kept;
+        if words[HEAD] & PRESSED == 0 {
+            words[HEAD] = (self.place(words, kept) - RING) as u16;
+            words[LEN] -= kept;
+        } else {
+            // Those pressed out come back in their place, none later than the oldest.
+            for n in 0..kept {
+                let to = self.place(words, n);
+                words[to] = oldest;
+            }
+        }
     }
 
     /// The last moment that each start may have been at, oldest first.
@@ -124,7 +139,7 @@ impl Starts {
 
     #[inline]
     fn place(&self, words: &[u16], n: u16) -> usize {
-        let place = words[HEAD] + n;
+        let place = (words[HEAD] & !PRESSED) + n;
         RING + usize::from(if place >= self.limit { place - self.limit } else { place })
     }
 }

@@ -1,5 +1,7 @@
 //! Numbers in 16-bit words.
 
+use super::{Limit, Unit};
+
 /// How many words a number takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Width {
@@ -9,11 +11,12 @@ pub(super) enum Width {
 }
 
 impl Width {
-    /// Wide enough for twice `limit` (more may be counted than is allowed: late corrections, probes).
-    pub(super) fn for_limit(limit: u64) -> Self {
-        match limit {
-            0..=0x7fff => Self::One,
-            0x8000..=0x7fff_ffff => Self::Two,
+    /// Wide enough for twice `limit`, as more may be counted than is allowed (a probe). Tokens take two at least: what
+    /// an answer really cost may be many times what was reserved, and many times a small limit.
+    pub(super) fn of(limit: &Limit) -> Self {
+        match limit.amount {
+            0..=0x7fff if matches!(limit.unit, Unit::Requests | Unit::Images) => Self::One,
+            0..=0x7fff_ffff => Self::Two,
             _ => Self::Four,
         }
     }
