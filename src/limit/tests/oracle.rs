@@ -147,7 +147,7 @@ impl World {
     pub(super) fn play(&mut self, steps: &[Step], fair: bool) {
         let scale = self.plan.limits().iter().map(window).max().unwrap_or(0) / 1_000_000;
         let shortest = self.plan.limits().iter().map(window).min().unwrap_or(0);
-        let mut now = 1_000_000_000;
+        let mut now = self.latest.max(1_000_000_000);
         for step in steps {
             match *step {
                 Step::Wait(share) => now += share * scale,
