@@ -4,8 +4,9 @@ use super::{
     Span, Unit,
     log::{self, HEAD},
     need::{At, Need},
-    plan::{Form, Plan, Window},
+    plan::Plan,
     starts::Starts,
+    window::{Form, Window},
 };
 
 impl Plan {

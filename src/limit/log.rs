@@ -13,14 +13,14 @@ pub(super) type Dates = [Option<usize>; DATES];
 
 #[inline]
 pub(super) fn seen(log: &[u16]) -> u64 {
-    u64::from(log[0]) | u64::from(log[1]) << 16 | u64::from(log[2]) << 32
+    let Some([low, middle, high]) = log.first_chunk() else { return 0 };
+    u64::from(*low) | u64::from(*middle) << 16 | u64::from(*high) << 32
 }
 
 #[inline]
 pub(super) fn see(log: &mut [u16], moment: u64) {
-    log[0] = moment as u16;
-    log[1] = (moment >> 16) as u16;
-    log[2] = (moment >> 32) as u16;
+    let Some(words) = log.first_chunk_mut() else { return };
+    *words = [moment as u16, (moment >> 16) as u16, (moment >> 32) as u16];
 }
 
 /// Whether the dates stand as a moment of `days` wants them: `last` first, then `first`.

@@ -21,7 +21,7 @@ pub(super) fn moment(tick: Tick) -> u64 {
 
 #[inline]
 pub(super) fn tick(moment: u64) -> Tick {
-    Tick::from_nanos(moment.saturating_mul(1 << MOMENT_BITS))
+    Tick::from_nanos(moment << MOMENT_BITS)
 }
 
 /// A window's length, and its unit.
@@ -62,7 +62,8 @@ impl Slide {
 
     /// The first tick at which a start of `unit` has left.
     pub(super) fn leaves(self, unit: u64) -> Tick {
-        tick((unit + u64::from(self.units)) << self.shift)
+        let moment = (unit + u64::from(self.units)) << self.shift;
+        Tick::from_nanos(moment.saturating_mul(1 << MOMENT_BITS))
     }
 
     /// The whole number of a unit of which only 16 bits were kept, not after the unit of `now`.

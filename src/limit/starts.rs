@@ -29,34 +29,42 @@ impl Starts {
         RING + usize::from(self.limit)
     }
 
+    /// Whether `wanted` fits beside all that is here, whether it has left or not.
+    #[inline]
+    pub(super) fn fits(&self, words: &[u16], wanted: u64) -> bool {
+        Self::used(words) + wanted <= u64::from(self.limit)
+    }
+
     /// Lets go what has left between `seen` and `now`.
     #[inline]
     pub(super) fn purge(&self, words: &mut [u16], seen: u64, now: u64) {
-        let len = words[LEN];
-        if len == 0 {
+        let Some(([head, len, _], ring)) = words.split_first_chunk_mut() else { return };
+        if *len == 0 {
             return;
         }
         let Some(passage) = self.slide.passage(seen, now) else { return };
         if passage.clears() {
-            words[HEAD] = 0;
-            words[LEN] = 0;
+            *head = 0;
+            *len = 0;
             return;
         }
-        let (mut head, mut len) = (words[HEAD] & !PRESSED, len);
-        if !passage.takes(words[RING + usize::from(head)]) {
+        let mut oldest = *head & !PRESSED;
+        if !passage.takes(ring[usize::from(oldest)]) {
             return;
         }
-        while len > 0 && passage.takes(words[RING + usize::from(head)]) {
-            head = if head + 1 == self.limit { 0 } else { head + 1 };
-            len -= 1;
+        loop {
+            oldest = if oldest + 1 == self.limit { 0 } else { oldest + 1 };
+            *len -= 1;
+            if *len == 0 || !passage.takes(ring[usize::from(oldest)]) {
+                break;
+            }
         }
-        words[HEAD] = head;
-        words[LEN] = len;
+        *head = oldest;
     }
 
     #[inline]
     pub(super) fn used(words: &[u16]) -> u64 {
-        u64::from(words[LEN]) + u64::from(words[HELD])
+        words.first_chunk().map_or(0, |[_, len, held]| u64::from(*len) + u64::from(*held))
     }
 
     pub(super) fn held(words: &[u16]) -> u64 {
@@ -65,12 +73,12 @@ impl Starts {
 
     #[inline]
     pub(super) fn hold(words: &mut [u16], count: u64) {
-        words[HELD] = words[HELD].saturating_add(u16::try_from(count).unwrap_or(u16::MAX));
+        words[HELD] = saturate(u64::from(words[HELD]) + count);
     }
 
     #[inline]
     pub(super) fn unhold(words: &mut [u16], count: u64) {
-        words[HELD] = words[HELD].saturating_sub(u16::try_from(count).unwrap_or(u16::MAX));
+        words[HELD] = u64::from(words[HELD]).saturating_sub(count) as u16;
     }
 
     /// When `wanted` fits, which does not fit now. Provisional places leave no earlier than one that starts now.
@@ -87,15 +95,17 @@ impl Starts {
     #[inline]
     pub(super) fn push(&self, words: &mut [u16], count: u64, then: u64) {
         let low = self.slide.unit(then) as u16;
+        let Some(([head, len, _], ring)) = words.split_first_chunk_mut() else { return };
         for _ in 0..count.min(u64::from(self.limit)) {
-            if words[LEN] == self.limit {
-                let head = (words[HEAD] & !PRESSED) + 1;
-                words[HEAD] = PRESSED | if head == self.limit { 0 } else { head };
+            let oldest = *head & !PRESSED;
+            if *len == self.limit {
+                ring[usize::from(oldest)] = low;
+                *head = PRESSED | if oldest + 1 == self.limit { 0 } else { oldest + 1 };
             } else {
-                words[LEN] += 1;
+                let place = oldest + *len;
+                ring[usize::from(if place >= self.limit { place - self.limit } else { place })] = low;
+                *len += 1;
             }
-            let last = self.place(words, words[LEN] - 1);
-            words[last] = low;
         }
     }
 
@@ -142,4 +152,8 @@ impl Starts {
         let place = (words[HEAD] & !PRESSED) + n;
         RING + usize::from(if place >= self.limit { place - self.limit } else { place })
     }
+}
+
+fn saturate(count: u64) -> u16 {
+    count.min(u64::from(u16::MAX)) as u16
 }

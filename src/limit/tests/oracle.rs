@@ -52,15 +52,16 @@ impl World {
         Ok(())
     }
 
-    /// Those that are late start when the log last was seen: what they read before was stale.
+    /// Who comes late, having read the clock before others did, starts when the log was last seen.
     pub(super) fn start(&mut self, who: usize, nanos: u64) {
-        let effective = self.tell(nanos);
+        self.tell(nanos);
         let granted = &mut self.granted[who];
         let stamp = match granted.started {
             None => self.plan.stamp(&mut self.log, &granted.need, &at(nanos)),
             Some((_, stamp)) => self.plan.restamp(&mut self.log, &granted.need, stamp, &at(nanos)),
         };
-        granted.started = Some((effective, stamp));
+        assert!(stamp.tick.nanos() <= self.latest);
+        granted.started = Some((nanos.max(stamp.tick.nanos()), stamp));
     }
 
     pub(super) fn give_back(&mut self, who: usize, nanos: u64) {
