@@ -8,29 +8,25 @@ use super::{
 };
 
 impl Plan {
-    /// Each limit and how much of it is used, in the order of [`Limits::iter`].
+    /// Each limit and how much of it is used, in the order of [`Limits::iter`](super::Limits::iter).
     pub(crate) fn used(&self, log: &mut [u16], at: &At) -> impl Iterator<Item = (Limit, u64)> {
         self.advance(log, at);
         let log = &*log;
-        self.windows().iter().map(move |window| (window.limit, window.used(&log[window.range()], at)))
+        self.windows().iter().map(move |window| (window.limit, window.used(log, at)))
     }
 
     /// The least room that a window counting `unit` has; `u64::MAX` where none does.
     pub(crate) fn headroom(&self, log: &mut [u16], unit: Unit, at: &At) -> u64 {
         self.advance(log, at);
-        let windows = self.windows().iter().filter(|window| counts(window.limit.unit, unit));
-        windows
-            .map(|window| window.limit.amount.saturating_sub(window.used(&log[window.range()], at)))
-            .min()
-            .unwrap_or(u64::MAX)
+        let left = |window: &Window| window.most().saturating_sub(window.used(log, at));
+        self.of_unit(unit).map(left).min().unwrap_or(u64::MAX)
     }
 
     /// When `wanted` of `unit` fits into every window that counts it; `None`: now.
     pub(crate) fn next_headroom(&self, log: &mut [u16], unit: Unit, wanted: u64, at: &At) -> Option<Opens> {
         let now = self.advance(log, at);
-        let windows = self.windows().iter().filter(|window| counts(window.limit.unit, unit));
-        let full = windows.filter(|window| !window.fits(&log[window.range()], wanted, at));
-        full.map(|window| window.opens(&log[window.range()], wanted, now, at))
+        let full = self.of_unit(unit).filter(|window| !window.fits(log, wanted, at));
+        full.map(|window| window.opens(log, wanted, now, at))
             .reduce(|last, opens| if opens.is_after(last, at) { opens } else { last })
     }
 
@@ -39,14 +35,17 @@ impl Plan {
     /// # Errors
     /// The first limit that it is too large for.
     pub(crate) fn fits_ever(&self, need: &Need) -> Result<(), Limit> {
-        let too_small = |window: &&Window| need.room_of(window.limit.unit) > window.most();
+        let too_small = |window: &&Window| window.room_for(need) > window.most();
         self.windows().iter().find(too_small).map_or(Ok(()), |window| Err(window.limit))
     }
 
     /// The most of `unit` that one request may ever take; `u64::MAX` where that is not limited.
     pub(crate) fn most(&self, unit: Unit) -> u64 {
-        let windows = self.windows().iter().filter(|window| counts(window.limit.unit, unit));
-        windows.map(Window::most).min().unwrap_or(u64::MAX)
+        self.of_unit(unit).map(Window::most).min().unwrap_or(u64::MAX)
+    }
+
+    fn of_unit(&self, unit: Unit) -> impl Iterator<Item = &Window> {
+        self.windows().iter().filter(move |window| counts(window.limit.unit, unit))
     }
 }
 

@@ -4,6 +4,7 @@ mod amounts;
 mod booking;
 mod carry;
 mod day;
+mod form;
 mod headroom;
 mod limits;
 mod log;

@@ -1,4 +1,4 @@
-//! All windows of one owner in one lane: the shared description, and the arithmetic on their words.
+//! All windows of one owner in one lane: the shared description.
 //!
 //! The state (the *log*) is a slice of 16-bit words that the pool keeps; a zeroed one is empty. Every call takes the
 //! moment that its caller read before. A log never goes back: of moments that come out of order the later holds.
@@ -6,10 +6,13 @@
 use std::time::Duration;
 
 use super::{
-    Limits, log,
+    Limits,
+    day::Day,
+    form::Form,
+    log,
     need::At,
     slide,
-    window::{Form, Window},
+    window::{AnyForm, Window, with_form},
     zone::Days,
 };
 
@@ -27,16 +30,13 @@ impl Plan {
     /// Sliding windows hold for `guard` longer than their span: requests do not travel equally fast.
     pub(crate) fn compile(limits: &Limits, guard: Duration) -> Self {
         let mut words = log::HEAD;
-        let windows: Box<[Window]> = limits
-            .iter()
-            .map(|limit| {
-                let form = Form::of(*limit, limits, guard);
-                let from = words;
-                words += form.words();
-                Window { limit: *limit, form, from: from as u32, to: words as u32 }
-            })
-            .collect();
-        let daily = windows.iter().any(|window| matches!(window.form, Form::Day(_)));
+        let place = |limit| {
+            let window = Window::new(limit, limits, guard, words);
+            words = window.range().end;
+            window
+        };
+        let windows: Box<[Window]> = limits.iter().copied().map(place).collect();
+        let daily = windows.iter().any(Window::is_day);
         Self { limits: limits.clone(), words: if windows.is_empty() { 0 } else { words }, windows, daily }
     }
 
@@ -50,6 +50,7 @@ impl Plan {
         &self.limits
     }
 
+    #[inline]
     pub(super) fn windows(&self) -> &[Window] {
         &self.windows
     }
@@ -61,7 +62,7 @@ impl Plan {
         let seen = log::seen(log);
         if now > seen {
             for window in &self.windows {
-                window.purge(&mut log[window.range()], seen, now);
+                with_form!(&window.form, form => form.purge(&mut log[window.range()], seen, now));
             }
             log::see(log, now);
         }
@@ -81,8 +82,12 @@ impl Plan {
     fn reorder(&self, log: &mut [u16], days: Days) {
         let moved = log::turn_to(log, days);
         for window in &self.windows {
-            if let Form::Day(day) = &window.form {
-                day.reorder(&mut log[window.range()], moved);
+            let words = &mut log[window.range()];
+            match &window.form {
+                AnyForm::ShortDay(_) => Day::<super::words::One>::reorder(words, moved),
+                AnyForm::Day(_) => Day::<super::words::Two>::reorder(words, moved),
+                AnyForm::LongDay(_) => Day::<super::words::Four>::reorder(words, moved),
+                AnyForm::Starts(_) | AnyForm::FewAmounts(_) | AnyForm::Amounts(_) => {}
             }
         }
     }

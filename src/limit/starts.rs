@@ -1,7 +1,10 @@
 //! A sliding window of few requests: a ring of the last starts.
 
-use super::slide::Slide;
-use crate::time::Tick;
+use super::{
+    form::{Began, Form},
+    need::{At, Opens},
+    slide::Slide,
+};
 
 /// The most requests that are kept one by one.
 pub(super) const MOST: u64 = 512;
@@ -20,24 +23,35 @@ const PRESSED: u16 = 1 << 15;
 /// More than the limit may be pressed in (a probe): the newest `limit` starts alone decide when there is room.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Starts {
-    pub(super) slide: Slide,
-    pub(super) limit: u16,
+    slide: Slide,
+    limit: u16,
 }
 
 impl Starts {
-    pub(super) fn words(&self) -> usize {
+    /// `limit`: 1 to [`MOST`].
+    pub(super) fn new(slide: Slide, limit: u16) -> Self {
+        Self { slide, limit }
+    }
+
+    #[inline]
+    fn place(&self, words: &[u16], n: u16) -> usize {
+        let place = (words[HEAD] & !PRESSED) + n;
+        RING + usize::from(if place >= self.limit { place - self.limit } else { place })
+    }
+}
+
+impl Form for Starts {
+    fn words(&self) -> usize {
         RING + usize::from(self.limit)
     }
 
-    /// Whether `wanted` fits beside all that is here, whether it has left or not.
     #[inline]
-    pub(super) fn fits(&self, words: &[u16], wanted: u64) -> bool {
-        Self::used(words) + wanted <= u64::from(self.limit)
+    fn limit(&self) -> u64 {
+        self.limit.into()
     }
 
-    /// Lets go what has left between `seen` and `now`.
     #[inline]
-    pub(super) fn purge(&self, words: &mut [u16], seen: u64, now: u64) {
+    fn purge(&self, words: &mut [u16], seen: u64, now: u64) {
         let Some(([head, len, _], ring)) = words.split_first_chunk_mut() else { return };
         if *len == 0 {
             return;
@@ -63,40 +77,29 @@ impl Starts {
     }
 
     #[inline]
-    pub(super) fn used(words: &[u16]) -> u64 {
+    fn used(&self, words: &[u16], _: &At) -> u64 {
         words.first_chunk().map_or(0, |[_, len, held]| u64::from(*len) + u64::from(*held))
     }
 
-    pub(super) fn held(words: &[u16]) -> u64 {
-        u64::from(words[HELD])
+    fn held(&self, words: &[u16]) -> u64 {
+        words[HELD].into()
     }
 
     #[inline]
-    pub(super) fn hold(words: &mut [u16], count: u64) {
-        words[HELD] = saturate(u64::from(words[HELD]) + count);
+    fn hold(&self, words: &mut [u16], amount: u64) {
+        words[HELD] = u64::from(words[HELD]).saturating_add(amount).min(u16::MAX.into()) as u16;
     }
 
     #[inline]
-    pub(super) fn unhold(words: &mut [u16], count: u64) {
-        words[HELD] = u64::from(words[HELD]).saturating_sub(count) as u16;
+    fn unhold(&self, words: &mut [u16], amount: u64) {
+        words[HELD] = u64::from(words[HELD]).saturating_sub(amount) as u16;
     }
 
-    /// When `wanted` fits, which does not fit now. Provisional places leave no earlier than one that starts now.
-    pub(super) fn opens(&self, words: &[u16], wanted: u64, now: u64) -> Tick {
-        let over = Self::used(words) + wanted - u64::from(self.limit);
-        if over > u64::from(words[LEN]) {
-            return self.slide.leaves(self.slide.unit(now));
-        }
-        let low = words[self.place(words, over as u16 - 1)];
-        self.slide.leaves(self.slide.whole(low, now))
-    }
-
-    /// Counts `count` starts at `then`, not before any other.
     #[inline]
-    pub(super) fn push(&self, words: &mut [u16], count: u64, then: u64) {
-        let low = self.slide.unit(then) as u16;
+    fn add(&self, words: &mut [u16], amount: u64, began: &Began) {
+        let low = self.slide.unit(began.moment) as u16;
         let Some(([head, len, _], ring)) = words.split_first_chunk_mut() else { return };
-        for _ in 0..count.min(u64::from(self.limit)) {
+        for _ in 0..amount.min(self.limit.into()) {
             let oldest = *head & !PRESSED;
             if *len == self.limit {
                 ring[usize::from(oldest)] = low;
@@ -109,14 +112,16 @@ impl Starts {
         }
     }
 
-    /// Takes back up to `count` starts at `then`: those only that stand there.
-    pub(super) fn remove(&self, words: &mut [u16], count: u64, then: u64, now: u64) {
-        if then > now || self.slide.has_left(then, now) {
+    fn also_on(&self, _: &mut [u16], _: u64, _: u8) {}
+
+    /// Those only that stand there.
+    fn remove(&self, words: &mut [u16], amount: u64, began: &Began, now: u64) {
+        if words[LEN] == 0 || began.moment > now || self.slide.has_left(began.moment, now) {
             return;
         }
-        let low = self.slide.unit(then) as u16;
+        let low = self.slide.unit(began.moment) as u16;
         let oldest = words[self.place(words, 0)];
-        let (mut kept, mut left) = (words[LEN], count);
+        let (mut kept, mut left) = (words[LEN], amount);
         for n in (0..words[LEN]).rev() {
             let start = words[self.place(words, n)];
             if start == low && left > 0 {
@@ -139,21 +144,36 @@ impl Starts {
         }
     }
 
-    /// The last moment that each start may have been at, oldest first.
-    pub(super) fn moments(&self, words: &[u16], now: u64) -> impl Iterator<Item = u64> {
-        (0..words[LEN]).map(move |n| {
-            let low = words[self.place(words, n)];
-            self.slide.last_moment(self.slide.whole(low, now)).min(now)
-        })
+    /// More requests than were asked for come from nowhere.
+    fn raise(&self, _: &mut [u16], _: u64, _: &Began, _: u64) {}
+
+    fn shift(&self, words: &mut [u16], amount: u64, from: &Began, to: &Began) {
+        self.remove(words, amount, from, to.moment);
+        self.add(words, amount, to);
     }
 
-    #[inline]
-    fn place(&self, words: &[u16], n: u16) -> usize {
-        let place = (words[HEAD] & !PRESSED) + n;
-        RING + usize::from(if place >= self.limit { place - self.limit } else { place })
+    /// Provisional places leave no earlier than one that starts now.
+    fn opens(&self, words: &[u16], wanted: u64, now: u64, at: &At) -> Opens {
+        let over = self.used(words, at) + wanted - u64::from(self.limit);
+        if over > u64::from(words[LEN]) {
+            return Opens::Tick(self.slide.leaves(self.slide.unit(now)));
+        }
+        let low = words[self.place(words, over as u16 - 1)];
+        Opens::Tick(self.slide.leaves(self.slide.whole(low, now)))
     }
-}
 
-fn saturate(count: u64) -> u16 {
-    count.min(u64::from(u16::MAX)) as u16
+    fn moments(&self, words: &[u16], now: u64) -> Vec<(u64, u64)> {
+        let moment = |n| self.slide.last_moment(self.slide.whole(words[self.place(words, n)], now)).min(now);
+        (0..words[LEN]).map(|n| (moment(n), 1)).collect()
+    }
+
+    fn lay(&self, words: &mut [u16], moments: &[(u64, u64)], now: u64) {
+        for &(moment, amount) in moments.iter().filter(|then| !self.slide.has_left(then.0, now)) {
+            self.add(words, amount, &Began { moment, places: 0 });
+        }
+    }
+
+    fn on_date(&self, _: &[u16], _: usize) -> u64 {
+        0
+    }
 }

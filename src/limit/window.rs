@@ -6,162 +6,134 @@ use super::{
     Limit, Limits, Span, Unit,
     amounts::Amounts,
     day::Day,
-    log,
-    need::{At, Opens, Stamp},
-    slide::{self, Slide},
+    form::Form,
+    need::{At, Need, Opens},
+    slide::Slide,
     starts::{self, Starts},
+    words::{Four, One, Two},
 };
 
-/// One limit and its place in the log.
+/// A window and its place in the log.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
+    pub(super) form: AnyForm,
+    from: u32,
+    to: u32,
     pub(super) limit: Limit,
-    pub(super) form: Form,
-    pub(super) from: u32,
-    pub(super) to: u32,
 }
 
+/// The forms, each for numbers of the size that its limit needs. Twice the limit always fits, as more may be counted
+/// than is allowed; and tokens take two words at least: what an answer cost may be many times what was reserved.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Form {
+pub(super) enum AnyForm {
     Starts(Starts),
-    Amounts(Amounts),
-    Day(Day),
-    /// Nothing at all is allowed.
-    Closed,
+    ShortDay(Day<One>),
+    Day(Day<Two>),
+    LongDay(Day<Four>),
+    FewAmounts(Amounts<One>),
+    Amounts(Amounts<Two>),
 }
 
-impl Form {
-    /// The form for `limit`, one of `limits`.
-    pub(super) fn of(limit: Limit, limits: &Limits, guard: Duration) -> Self {
-        match limit.span {
-            _ if limit.amount == 0 => Form::Closed,
-            Span::Day => Form::Day(Day::new(&limit)),
-            Span::Sliding(span) => {
-                let slide = Slide::new(span.saturating_add(guard));
-                if limit.unit == Unit::Requests && limit.amount <= starts::MOST {
-                    return Form::Starts(Starts { slide, limit: limit.amount as u16 });
-                }
-                // Each entry is of one request at least, and in this span there are no more than a longer one allows.
-                let longer = |other: &&Limit| {
-                    other.unit == Unit::Requests && matches!(other.span, Span::Sliding(longer) if longer >= span)
-                };
-                let starts = limits.iter().filter(longer).map(|other| other.amount).min().unwrap_or(u64::MAX);
-                Form::Amounts(Amounts::new(slide, &limit, starts))
-            }
+/// Runs the same on whichever form it is.
+macro_rules! with_form {
+    ($form:expr, $it:ident => $run:expr) => {
+        match $form {
+            $crate::limit::window::AnyForm::Starts($it) => $run,
+            $crate::limit::window::AnyForm::ShortDay($it) => $run,
+            $crate::limit::window::AnyForm::Day($it) => $run,
+            $crate::limit::window::AnyForm::LongDay($it) => $run,
+            $crate::limit::window::AnyForm::FewAmounts($it) => $run,
+            $crate::limit::window::AnyForm::Amounts($it) => $run,
         }
-    }
-
-    pub(super) fn words(&self) -> usize {
-        match self {
-            Self::Starts(starts) => starts.words(),
-            Self::Amounts(amounts) => amounts.words(),
-            Self::Day(day) => day.words(),
-            Self::Closed => 0,
-        }
-    }
+    };
 }
+pub(super) use with_form;
 
 impl Window {
+    /// The window of `limit`, one of `limits`, that begins at word `from`.
+    pub(super) fn new(limit: Limit, limits: &Limits, guard: Duration, from: usize) -> Self {
+        let form = AnyForm::of(limit, limits, guard);
+        let to = from + with_form!(&form, form => form.words());
+        Self { form, from: from as u32, to: to as u32, limit }
+    }
+
     #[inline]
     pub(super) fn range(&self) -> Range<usize> {
         self.from as usize..self.to as usize
     }
 
     /// The most that it ever has room for.
+    #[inline]
     pub(super) fn most(&self) -> u64 {
-        match &self.form {
-            Form::Amounts(amounts) => amounts.limit.into(),
-            _ => self.limit.amount,
-        }
+        with_form!(&self.form, form => form.limit())
+    }
+
+    /// The room that `need` wants here. What does not say how many tokens it needs still needs room for one: a full
+    /// window takes no request of unknown size. Only images may truly be none.
+    #[inline]
+    pub(super) fn room_for(&self, need: &Need) -> u64 {
+        let wanted = need.of(self.limit.unit);
+        if wanted == 0 && self.limit.unit != Unit::Images { 1 } else { wanted }
     }
 
     #[inline]
-    pub(super) fn purge(&self, words: &mut [u16], seen: u64, now: u64) {
-        match &self.form {
-            Form::Starts(starts) => starts.purge(words, seen, now),
-            Form::Amounts(amounts) => amounts.purge(words, seen, now),
-            Form::Day(_) | Form::Closed => {}
-        }
+    pub(super) fn used(&self, log: &[u16], at: &At) -> u64 {
+        with_form!(&self.form, form => form.used(&log[self.range()], at))
     }
 
+    /// Whether `wanted` fits beside all that is here, whether it has left or not.
     #[inline]
-    pub(super) fn used(&self, words: &[u16], at: &At) -> u64 {
-        match &self.form {
-            Form::Starts(_) => Starts::used(words),
-            Form::Amounts(amounts) => amounts.used(words),
-            Form::Day(day) => day.used(words, &at.day),
-            Form::Closed => 0,
-        }
+    pub(super) fn fits(&self, log: &[u16], wanted: u64, at: &At) -> bool {
+        let words = &log[self.range()];
+        wanted == 0 || with_form!(&self.form, form => form.used(words, at).saturating_add(wanted) <= form.limit())
     }
 
-    #[inline]
-    pub(super) fn fits(&self, words: &[u16], wanted: u64, at: &At) -> bool {
-        self.used(words, at).saturating_add(wanted) <= self.most()
-    }
-
-    pub(super) fn opens(&self, words: &[u16], wanted: u64, now: u64, at: &At) -> Opens {
+    pub(super) fn opens(&self, log: &[u16], wanted: u64, now: u64, at: &At) -> Opens {
         if wanted > self.most() {
             return Opens::Never;
         }
-        match &self.form {
-            Form::Starts(starts) => Opens::Tick(starts.opens(words, wanted, now)),
-            Form::Amounts(amounts) => Opens::Tick(amounts.opens(words, wanted, now)),
-            Form::Day(day) => day.opens(words, wanted, &at.day),
-            Form::Closed => Opens::Never,
-        }
+        with_form!(&self.form, form => form.opens(&log[self.range()], wanted, now, at))
     }
 
     #[inline]
-    pub(super) fn hold(&self, words: &mut [u16], amount: u64) {
-        match &self.form {
-            Form::Starts(_) => Starts::hold(words, amount),
-            Form::Amounts(amounts) => amounts.hold(words, amount),
-            Form::Day(day) => day.hold(words, amount),
-            Form::Closed => {}
-        }
+    pub(super) fn hold(&self, log: &mut [u16], amount: u64) {
+        with_form!(&self.form, form => form.hold(&mut log[self.range()], amount));
     }
 
-    pub(super) fn unhold(&self, words: &mut [u16], amount: u64) {
-        match &self.form {
-            Form::Starts(_) => Starts::unhold(words, amount),
-            Form::Amounts(amounts) => amounts.unhold(words, amount),
-            Form::Day(day) => day.unhold(words, amount),
-            Form::Closed => {}
-        }
+    pub(super) fn unhold(&self, log: &mut [u16], amount: u64) {
+        with_form!(&self.form, form => form.unhold(&mut log[self.range()], amount));
     }
 
-    /// Takes `amount` off what was stamped.
-    pub(super) fn give_back(&self, log: &mut [u16], amount: u64, stamp: Stamp, now: u64) {
-        let then = slide::moment(stamp.tick);
-        match &self.form {
-            Form::Starts(starts) => starts.remove(&mut log[self.range()], amount, then, now),
-            Form::Amounts(amounts) => amounts.remove(&mut log[self.range()], amount, then, now),
-            Form::Day(day) => {
-                for date in stamp.days.iter() {
-                    if let Some(place) = log::place_of(log, date) {
-                        day.sub(&mut log[self.range()], place, amount);
-                    }
+    /// Whether it counts by date.
+    pub(super) fn is_day(&self) -> bool {
+        self.limit.span == Span::Day
+    }
+}
+
+impl AnyForm {
+    fn of(limit: Limit, limits: &Limits, guard: Duration) -> Self {
+        let Limit { unit, span, amount } = limit;
+        let few = amount <= 0x7fff && matches!(unit, Unit::Requests | Unit::Images);
+        match span {
+            Span::Day if few => Self::ShortDay(Day::new(amount)),
+            Span::Day if amount <= 0x7fff_ffff => Self::Day(Day::new(amount)),
+            Span::Day => Self::LongDay(Day::new(amount)),
+            Span::Sliding(span) => {
+                let slide = Slide::new(span.saturating_add(guard));
+                if unit == Unit::Requests && (1..=starts::MOST).contains(&amount) {
+                    return Self::Starts(Starts::new(slide, amount as u16));
+                }
+                // Each entry is of one request at least; of those a longer span allows no fewer than this one.
+                let longer = |other: &&Limit| {
+                    other.unit == Unit::Requests && matches!(other.span, Span::Sliding(longer) if longer >= span)
+                };
+                let starts = limits.iter().filter(longer).map(|other| other.amount).min().unwrap_or(u64::MAX);
+                if few {
+                    Self::FewAmounts(Amounts::new(slide, amount, starts))
+                } else {
+                    Self::Amounts(Amounts::new(slide, amount, starts))
                 }
             }
-            Form::Closed => {}
-        }
-    }
-
-    /// Adds `amount` to what was stamped.
-    pub(super) fn raise(&self, log: &mut [u16], amount: u64, stamp: Stamp, now: u64) {
-        match &self.form {
-            Form::Amounts(amounts) => {
-                amounts.raise(&mut log[self.range()], amount, slide::moment(stamp.tick), now);
-            }
-            Form::Day(day) => {
-                for date in stamp.days.iter() {
-                    if let Some(place) = log::place_of(log, date) {
-                        day.add(&mut log[self.range()], place, amount);
-                    }
-                }
-            }
-            // More requests than were asked for come from nowhere.
-            Form::Starts(_) | Form::Closed => {}
         }
     }
 }

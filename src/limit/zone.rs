@@ -23,10 +23,6 @@ impl Days {
         (self.first..=self.last).contains(&date)
     }
 
-    pub(super) fn iter(self) -> impl Iterator<Item = u16> {
-        self.first..=self.last
-    }
-
     /// Both. Where there is a gap between them (a wall clock that jumped) only `later`: a date on which nothing was
     /// counted must not be among them.
     pub(super) fn and(self, later: Self) -> Self {
