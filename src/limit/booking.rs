@@ -28,31 +28,30 @@ impl Plan {
     pub(crate) fn room(&self, log: &mut [u16], need: &Need, at: &At) -> Result<(), Full> {
         self.turn_to(log, at.day.days);
         // What has left already is let go only where it matters.
-        if self.all_fit(log, need, at) { Ok(()) } else { self.room_at(log, need, at) }
+        let fits = match self.common() {
+            Some(common) => common.fits(log, need, at),
+            None => self.all_fit(log, need, at),
+        };
+        if fits { Ok(()) } else { self.room_at(log, need, at) }
     }
 
     /// Takes room for `need`. Its place is provisional, and does not leave, until it is stamped or refunded.
     #[inline]
     pub(crate) fn reserve(&self, log: &mut [u16], need: &Need) {
-        for window in self.windows() {
-            window.hold(log, need.of(window.limit.unit));
+        match self.common() {
+            Some(common) => common.reserve(log, need),
+            None => self.reserve_in_each(log, need),
         }
     }
 
     /// The request starts: what was provisional counts from now. The lease keeps the answer.
     #[inline]
     pub(crate) fn stamp(&self, log: &mut [u16], need: &Need, at: &At) -> Stamp {
-        let moment = self.advance(log, at);
-        let days = at.day.days;
-        let began = Began { moment, places: if days.first == days.last { 0b1 } else { 0b11 } };
-        for window in self.windows() {
-            let (words, amount) = (&mut log[window.range()], need.of(window.limit.unit));
-            with_form!(&window.form, form => {
-                form.unhold(words, amount);
-                form.add(words, amount, &began);
-            });
+        self.turn_to(log, at.day.days);
+        match self.common() {
+            Some(common) => common.stamp(log, need, at),
+            None => self.stamp_each(log, need, at),
         }
-        Stamp { tick: slide::tick(moment), days }
     }
 
     /// The request starts only now, and not when it was stamped before: its place moves here. Where its old place has
@@ -112,7 +111,31 @@ impl Plan {
         }
     }
 
-    #[inline]
+    #[inline(never)]
+    fn reserve_in_each(&self, log: &mut [u16], need: &Need) {
+        for window in self.windows() {
+            window.hold(log, need.of(window.limit.unit));
+        }
+    }
+
+    #[inline(never)]
+    fn stamp_each(&self, log: &mut [u16], need: &Need, at: &At) -> Stamp {
+        let seen = log::seen(log);
+        let moment = slide::moment(at.tick).max(seen);
+        log::see(log, moment);
+        let began = Began { moment, places: at.day.days.places() };
+        for window in self.windows() {
+            let (words, amount) = (&mut log[window.range()], need.of(window.limit.unit));
+            with_form!(&window.form, form => {
+                form.purge(words, seen, moment);
+                form.unhold(words, amount);
+                form.add(words, amount, &began);
+            });
+        }
+        Stamp { tick: slide::tick(moment), days: at.day.days }
+    }
+
+    #[inline(never)]
     fn all_fit(&self, log: &[u16], need: &Need, at: &At) -> bool {
         self.windows().iter().all(|window| window.fits(log, window.room_for(need), at))
     }

@@ -3,6 +3,7 @@
 mod amounts;
 mod booking;
 mod carry;
+mod common;
 mod day;
 mod form;
 mod headroom;

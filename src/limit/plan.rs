@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{
     Limits,
+    common::Common,
     day::Day,
     form::Form,
     log,
@@ -24,6 +25,7 @@ pub(crate) struct Plan {
     windows: Box<[Window]>,
     words: usize,
     daily: bool,
+    common: Option<Common>,
 }
 
 impl Plan {
@@ -37,7 +39,8 @@ impl Plan {
         };
         let windows: Box<[Window]> = limits.iter().copied().map(place).collect();
         let daily = windows.iter().any(Window::is_day);
-        Self { limits: limits.clone(), words: if windows.is_empty() { 0 } else { words }, windows, daily }
+        let words = if windows.is_empty() { 0 } else { words };
+        Self { limits: limits.clone(), words, daily, common: Common::of(&windows), windows }
     }
 
     /// How long the log is, in words; none where nothing is limited.
@@ -53,6 +56,11 @@ impl Plan {
     #[inline]
     pub(super) fn windows(&self) -> &[Window] {
         &self.windows
+    }
+
+    #[inline]
+    pub(super) fn common(&self) -> Option<&Common> {
+        self.common.as_ref()
     }
 
     /// Brings the log to `at`; says which moment that is for it.

@@ -85,7 +85,7 @@ impl Slide {
         let passed = to.saturating_sub(from);
         (passed > 0).then_some(Passage {
             from: from as u16,
-            passed: u32::try_from(passed).unwrap_or(u32::MAX).min(self.units),
+            passed: passed.min(u64::from(self.units)) as u32,
             units: self.units,
         })
     }
