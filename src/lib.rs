@@ -13,7 +13,9 @@ pub use key::{InvalidSecret, Key, KeyId, Priority, Secret, Tier};
 pub use limit::{Limit, Limits, Span, Unit};
 pub use pool::{Acquire, Affinity, Demand, Exhausted, Granted, KeyPool, KeyPoolBuilder, Lease, OutReason, Usage};
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
+pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidName, OpenAi};
 pub use time::{Clock, ManualClock, Tick};
+pub use verdict::retry_after;
 pub use verdict::{
     Attempt, Elsewhere, QuotaNews, RateHeader, Scope, ServedBy, Until, Verdict, VerdictKind, Violation, judge_error,
 };
