@@ -179,7 +179,7 @@ const RULES: &[Rule] = &[
     rule(
         &[402, 403],
         &[],
-        ruling(K::InvalidKey, S::Key, seconds(300), E::OtherKey).unclear(),
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).unclear(),
         "This key may not do what was asked: check its permissions and its account.",
     ),
     rule(
