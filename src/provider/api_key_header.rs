@@ -11,7 +11,7 @@ use super::{
     complaint::{Complaint, Mark::Waits},
     credentials,
     envelope::Envelope,
-    rule::{Rule, decide, rule, ruling, seconds},
+    rule::{Rule, decide, rule, ruling},
     target::{segment, set_path_and_query, set_query},
 };
 use crate::{

@@ -38,8 +38,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
             said.say(word);
         }
     }
-    let message = error.as_str().or_else(|| error.get("message")?.as_str());
-    let message = message.map_or_else(|| envelope.text.as_ref(), |message| message);
+    let message = error.as_str().or_else(|| error.get("message")?.as_str()).unwrap_or(&envelope.text);
     said.tell(message);
     if answer.status.is_success() {
         said.status = inner_status(error).unwrap_or(500);
