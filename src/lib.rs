@@ -17,7 +17,9 @@ pub use pool::{
     RestBackoff, RestTable, RestView, Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
+pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidName, OpenAi};
 pub use time::{Clock, ManualClock, Tick};
+pub use verdict::retry_after;
 pub use verdict::{
     Attempt, Elsewhere, QuotaNews, RateHeader, Scope, ServedBy, Until, Verdict, VerdictKind, Violation, judge_error,
 };

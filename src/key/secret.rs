@@ -44,20 +44,25 @@ impl Secret {
         Self::with_scheme("", secret)
     }
 
-    /// The same secret behind a scheme such as `"Bearer "`, as a provider's header wants it.
-    pub(crate) fn with_scheme(scheme: &'static str, secret: &str) -> Result<Self, InvalidSecret> {
+    /// The same secret behind a scheme of visible ASCII such as `"Bearer "`, as a provider's header wants it.
+    ///
+    /// # Errors
+    /// [`InvalidSecret`] when the secret is empty or holds anything but visible ASCII, or when the scheme is no header
+    /// value or longer than 255 bytes.
+    pub fn with_scheme(scheme: &'static str, secret: &str) -> Result<Self, InvalidSecret> {
         if secret.is_empty() {
             return Err(InvalidSecret::Empty);
         }
         if let Some(at) = secret.bytes().position(|b| !b.is_ascii_graphic()) {
             return Err(InvalidSecret::Character { at });
         }
+        let Ok(length) = u8::try_from(scheme.len()) else { return Err(InvalidSecret::Character { at: 0 }) };
         let mut text = String::with_capacity(scheme.len() + secret.len());
         text.push_str(scheme);
         text.push_str(secret);
         let mut header = HeaderValue::try_from(text).map_err(|_| InvalidSecret::Character { at: 0 })?;
         header.set_sensitive(true);
-        Ok(Self { header, scheme: scheme.len() as u8 })
+        Ok(Self { header, scheme: length })
     }
 
     /// The secret itself. Whoever calls this must not log it.
