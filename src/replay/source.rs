@@ -320,7 +320,10 @@ where
                     Ok(_) => {}
                     Err(frame) => {
                         if let Ok(trailers) = frame.into_trailers() {
+                            // Nothing follows them.
                             self.trailers = Some(trailers);
+                            self.body = None;
+                            self.end = End::Whole;
                         }
                     }
                 },
