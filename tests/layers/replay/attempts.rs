@@ -17,7 +17,7 @@ use tower_keypool::{BodyError, ReplayBody, ReplayLayer, TryClone};
 use super::support::{FedBody, Feed, RetryOn429, Woken, all, answer, chunk, chunks, full};
 
 /// Takes the body that goes down, without sending it.
-pub async fn body_below<B>(layer: &ReplayLayer, request: Request<B>) -> Request<ReplayBody<B>>
+pub(super) async fn body_below<B>(layer: &ReplayLayer, request: Request<B>) -> Request<ReplayBody<B>>
 where
     B: Body + Unpin + Send + 'static,
     B::Error: Into<tower_keypool::BoxError>,

@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
 };
@@ -24,7 +24,7 @@ use tower_keypool::{
 
 /// A caller's body that a test feeds by hand. Clones feed the same one.
 #[derive(Clone, Default)]
-pub struct Feed(Arc<Mutex<Fed>>);
+pub(super) struct Feed(Arc<Mutex<Fed>>);
 
 #[derive(Default)]
 struct Fed {
@@ -36,24 +36,24 @@ struct Fed {
 }
 
 impl Feed {
-    pub fn new() -> (Self, FedBody) {
+    pub(super) fn new() -> (Self, FedBody) {
         let feed = Self::default();
         (feed.clone(), FedBody { feed, exact: None })
     }
 
-    pub fn send(&self, chunk: impl Into<Bytes>) {
+    pub(super) fn send(&self, chunk: impl Into<Bytes>) {
         self.push(Ok(Frame::data(chunk.into())));
     }
 
-    pub fn trailers(&self, trailers: HeaderMap) {
+    pub(super) fn trailers(&self, trailers: HeaderMap) {
         self.push(Ok(Frame::trailers(trailers)));
     }
 
-    pub fn fail(&self, error: impl Into<BoxError>) {
+    pub(super) fn fail(&self, error: impl Into<BoxError>) {
         self.push(Err(error.into()));
     }
 
-    pub fn end(&self) {
+    pub(super) fn end(&self) {
         let mut fed = self.0.lock().unwrap();
         fed.ended = true;
         if let Some(waker) = fed.waker.take() {
@@ -62,12 +62,12 @@ impl Feed {
     }
 
     /// Frames that were taken out.
-    pub fn pulled(&self) -> usize {
+    pub(super) fn pulled(&self) -> usize {
         self.0.lock().unwrap().pulled
     }
 
     /// The body is gone.
-    pub fn is_dropped(&self) -> bool {
+    pub(super) fn is_dropped(&self) -> bool {
         self.0.lock().unwrap().dropped
     }
 
@@ -80,14 +80,14 @@ impl Feed {
     }
 }
 
-pub struct FedBody {
+pub(super) struct FedBody {
     feed: Feed,
     exact: Option<u64>,
 }
 
 impl FedBody {
     /// Promises that many bytes.
-    pub fn exact(mut self, bytes: u64) -> Self {
+    pub(super) fn exact(mut self, bytes: u64) -> Self {
         self.exact = Some(bytes);
         self
     }
@@ -116,6 +116,11 @@ impl Body for FedBody {
         }
     }
 
+    fn is_end_stream(&self) -> bool {
+        let fed = self.feed.0.lock().unwrap();
+        fed.ended && fed.frames.is_empty()
+    }
+
     fn size_hint(&self) -> SizeHint {
         self.exact.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
@@ -128,7 +133,7 @@ impl Drop for FedBody {
 }
 
 /// A body of these chunks, ready at once.
-pub fn chunks<C: Into<Bytes>>(chunks: impl IntoIterator<Item = C>) -> FedBody {
+pub(super) fn chunks<C: Into<Bytes>>(chunks: impl IntoIterator<Item = C>) -> FedBody {
     let (feed, body) = Feed::new();
     let mut length = 0;
     for chunk in chunks {
@@ -141,17 +146,19 @@ pub fn chunks<C: Into<Bytes>>(chunks: impl IntoIterator<Item = C>) -> FedBody {
 }
 
 /// A body of one chunk.
-pub fn full(text: impl Into<Bytes>) -> Full<Bytes> {
+pub(super) fn full(text: impl Into<Bytes>) -> Full<Bytes> {
     Full::new(text.into())
 }
 
 /// Reads one data frame.
-pub async fn chunk<B: Body<Data = Bytes, Error = BoxError> + Unpin>(body: &mut B) -> Option<Result<Bytes, BoxError>> {
+pub(super) async fn chunk<B: Body<Data = Bytes, Error = BoxError> + Unpin>(
+    body: &mut B,
+) -> Option<Result<Bytes, BoxError>> {
     body.frame().await.map(|frame| frame.map(|frame| frame.into_data().expect("data")))
 }
 
 /// Reads to the end: the chunks.
-pub async fn all<B: Body<Data = Bytes, Error = BoxError> + Unpin>(body: &mut B) -> Result<Vec<Bytes>, BoxError> {
+pub(super) async fn all<B: Body<Data = Bytes, Error = BoxError> + Unpin>(body: &mut B) -> Result<Vec<Bytes>, BoxError> {
     let mut out = Vec::new();
     while let Some(next) = chunk(body).await {
         out.push(next?);
@@ -159,7 +166,7 @@ pub async fn all<B: Body<Data = Bytes, Error = BoxError> + Unpin>(body: &mut B) 
     Ok(out)
 }
 
-pub fn answer(status: u16) -> Response<()> {
+pub(super) fn answer(status: u16) -> Response<()> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     response
@@ -167,7 +174,7 @@ pub fn answer(status: u16) -> Response<()> {
 
 /// Sends a request again, at most so many times, while the answer is 429.
 #[derive(Clone)]
-pub struct RetryOn429(pub usize);
+pub(super) struct RetryOn429(pub(super) usize);
 
 impl<B, R, E> Policy<Request<ReplayBody<B>>, Response<R>, E> for RetryOn429 {
     type Future = Ready<()>;
@@ -194,10 +201,10 @@ impl<B, R, E> Policy<Request<ReplayBody<B>>, Response<R>, E> for RetryOn429 {
 }
 
 /// A provider whose paths say what it asks for: `/head/x`, `/body`, `/batch` and `/other`.
-pub struct Paths(Base);
+pub(super) struct Paths(Base);
 
 impl Paths {
-    pub fn pool() -> KeyPool {
+    pub(super) fn pool() -> KeyPool {
         let paths = Self(Base::parse("http://provider.test").unwrap());
         KeyPool::builder(paths).key(Key::new("secret-of-a-test").id("one")).build().unwrap()
     }
@@ -251,7 +258,7 @@ impl Provider for Paths {
 
 /// Counts wake-ups.
 #[derive(Default)]
-pub struct Woken(pub AtomicUsize, pub AtomicBool);
+pub(super) struct Woken(pub(super) AtomicUsize);
 
 impl std::task::Wake for Woken {
     fn wake(self: Arc<Self>) {
