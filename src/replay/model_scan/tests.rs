@@ -20,7 +20,7 @@ fn model_in(text: &str) -> Option<String> {
         assert_eq!(cut.place(), whole.place(), "{text} in chunks of {chunk}");
         assert_eq!(cut.named_twice(), whole.named_twice(), "{text} in chunks of {chunk}");
     }
-    whole.model().map(|model| model.to_string())
+    whole.model().map(ToString::to_string)
 }
 
 #[test]

@@ -81,7 +81,8 @@ async fn a_429_after_1_of_20_mib_is_followed_by_all_20() {
                 feeder.end();
                 return Ok(answer(429));
             }
-            read.lock().unwrap().extend(all(&mut body).await.unwrap());
+            let rest = all(&mut body).await.unwrap();
+            read.lock().unwrap().extend(rest);
             Ok::<_, Infallible>(answer(200))
         }
     });

@@ -211,7 +211,7 @@ async fn over_a_buffer_and_a_limit_every_attempt_reads_all() {
     let tries = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&tries);
     let client = service_fn(move |request: Request<ReplayBody<FedBody>>| {
-        let status = if counted.fetch_add(1, Ordering::SeqCst) % 2 == 0 { 429 } else { 200 };
+        let status = if counted.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) { 429 } else { 200 };
         async move {
             assert_eq!(request.extensions().get::<Demand>().unwrap().model(), Some("m"));
             assert_eq!(all(&mut request.into_body()).await.unwrap().concat(), br#"{"model":"m"}"#);

@@ -211,7 +211,7 @@ impl Paths {
 }
 
 impl Provider for Paths {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "paths"
     }
 
