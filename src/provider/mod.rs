@@ -42,9 +42,10 @@ pub trait Provider: Send + Sync + 'static {
     /// What a request asks for, as far as its head tells.
     fn asks(&self, head: &request::Parts) -> Asks;
 
-    /// The model whose lane a request is for that names it so in its body: `models/x` may mean `x`.
-    fn model_named<'a>(&self, named: &'a str) -> &'a str {
-        named
+    /// The lane that a model's name stands for, where several names stand for one: `models/x` is `x`. Also for names
+    /// found in a body.
+    fn lane<'a>(&self, model: &'a str) -> &'a str {
+        model
     }
 
     /// Asks for another model: rewrites the head where the model stands there.

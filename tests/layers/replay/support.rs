@@ -243,8 +243,8 @@ impl Provider for Paths {
         asks
     }
 
-    fn model_named<'a>(&self, named: &'a str) -> &'a str {
-        named.strip_prefix("models/").unwrap_or(named)
+    fn lane<'a>(&self, model: &'a str) -> &'a str {
+        model.strip_prefix("models/").unwrap_or(model)
     }
 
     fn retarget(&self, _head: &mut request::Parts, _model: &str) -> Retarget {
