@@ -1,13 +1,16 @@
 //! tower-keypool
 
+mod body_error;
 pub mod error;
 mod key;
 mod limit;
 mod pool;
 mod provider;
+mod replay;
 mod time;
 mod verdict;
 
+pub use body_error::BodyError;
 pub use error::{BoxError, Error, KeyError};
 pub use key::{InvalidSecret, Key, KeyId, Priority, Secret, Tier};
 pub use limit::{Limit, Limits, Span, Unit};
@@ -18,6 +21,7 @@ pub use pool::{
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
 pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidName, OpenAi};
+pub use replay::{ReplayBody, ReplayFuture, ReplayLayer, ReplayService, TryClone};
 pub use time::{Clock, ManualClock, Tick};
 pub use verdict::retry_after;
 pub use verdict::{

@@ -1,0 +1,3 @@
+//! The layers, each alone and together.
+
+mod replay;
