@@ -1,5 +1,6 @@
 //! tower-keypool
 
+mod cooldown;
 pub mod error;
 mod key;
 mod limit;
@@ -8,6 +9,7 @@ mod provider;
 mod time;
 mod verdict;
 
+pub use cooldown::{Cooldown, CooldownBody, CooldownLayer};
 pub use error::{BoxError, Error, KeyError};
 pub use key::{InvalidSecret, Key, KeyId, Priority, Secret, Tier};
 pub use limit::{Limit, Limits, Span, Unit};
