@@ -13,7 +13,11 @@ pub use cooldown::{Cooldown, CooldownBody, CooldownLayer};
 pub use error::{BoxError, Error, KeyError};
 pub use key::{InvalidSecret, Key, KeyId, Priority, Secret, Tier};
 pub use limit::{Limit, Limits, Span, Unit};
-pub use pool::{Acquire, Affinity, Demand, Exhausted, Granted, KeyPool, KeyPoolBuilder, Lease, OutReason, Usage};
+pub use pool::{
+    Acquire, AcquireMany, Affinity, Demand, Event, Events, Exhausted, Granted, KeyChange, KeyLaneView, KeyPool,
+    KeyPoolBuilder, KeyState, KeyView, LaneView, Lease, LimitSource, LimitView, Lost, OutReason, PriorityView,
+    RestBackoff, RestTable, RestView, Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
+};
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
 pub use time::{Clock, ManualClock, Tick};
 pub use verdict::{
