@@ -1,0 +1,3 @@
+//! The layers over mocks, and over the layers of tower that may stand between them.
+
+mod cooldown;
