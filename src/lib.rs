@@ -9,7 +9,7 @@ mod provider;
 mod time;
 mod verdict;
 
-pub use cooldown::{Cooldown, CooldownBody, CooldownLayer};
+pub use cooldown::{Cooldown, CooldownBody, CooldownFuture, CooldownLayer};
 pub use error::{BoxError, Error, KeyError};
 pub use key::{InvalidSecret, Key, KeyId, Priority, Secret, Tier};
 pub use limit::{Limit, Limits, Span, Unit};
