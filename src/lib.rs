@@ -1,6 +1,7 @@
 //! tower-keypool
 
 mod body_error;
+mod cooldown;
 pub mod error;
 mod key;
 mod limit;
@@ -11,6 +12,7 @@ mod time;
 mod verdict;
 
 pub use body_error::BodyError;
+pub use cooldown::{Cooldown, CooldownBody, CooldownFuture, CooldownLayer};
 pub use error::{BoxError, Error, KeyError};
 pub use key::{InvalidSecret, Key, KeyId, Priority, Secret, Tier};
 pub use limit::{Limit, Limits, Span, Unit};
