@@ -15,6 +15,7 @@ mod policy;
 mod rule;
 
 pub use backoff::Backoff;
+pub(crate) use decide::{Course, Step};
 pub use future::RetryFuture;
 pub use policy::RetryPolicy;
 pub use rule::Retry;

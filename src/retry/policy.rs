@@ -156,9 +156,9 @@ impl RetryPolicy {
     }
 
     /// What comes after this answer. `Err`: nothing, and perhaps the error that says that no key was to be had.
-    fn after<B>(&mut self, request: &mut Request<B>, seen: &Seen<'_>) -> Result<RetryFuture, Option<Error>> {
+    fn after<B: TryClone>(&mut self, request: &mut Request<B>, seen: &Seen<'_>) -> Result<RetryFuture, Option<Error>> {
         if seen.verdict.is_success() {
-            self.rule.deposit();
+            self.rule.succeeded();
             return Err(None);
         }
         let opened = self.opened.get_mut().unwrap_or_else(PoisonError::into_inner).take();
@@ -179,10 +179,12 @@ impl RetryPolicy {
         self.session = Some(session);
         match step {
             Step::Stop => Err(None),
-            Step::OutOfKeys(error) => Err(self.rule.exhausted_instead.then(|| match seen.served_by {
+            Step::OutOfKeys(error) => Err(self.rule.wants_exhausted().then(|| match seen.served_by {
                 Some(served_by) => error.with_served_by(served_by.clone()),
                 None => error,
             })),
+            // The body could no longer be kept: the answer in hand has to stand.
+            Step::Again(_) if !request.body_mut().reclaim() => Err(None),
             Step::Again(next) => {
                 let prepared = Arc::new(Prepared::default());
                 demand.prepared = Some(Arc::clone(&prepared));

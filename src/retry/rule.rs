@@ -29,7 +29,7 @@ pub struct Retry {
     pub(super) max_retries: u32,
     pub(super) backoff: Backoff,
     pub(super) deadline: Option<Duration>,
-    pub(super) exhausted_instead: bool,
+    exhausted_instead: bool,
     budget: Option<Arc<dyn Budget + Send + Sync>>,
     random: Arc<Mutex<fastrand::Rng>>,
 }
@@ -98,10 +98,15 @@ impl Retry {
         self
     }
 
-    pub(super) fn deposit(&self) {
+    /// A request succeeded: that pays for others' retries.
+    pub(crate) fn succeeded(&self) {
         if let Some(budget) = &self.budget {
             budget.deposit();
         }
+    }
+
+    pub(crate) fn wants_exhausted(&self) -> bool {
+        self.exhausted_instead
     }
 
     pub(super) fn withdraw(&self) -> bool {

@@ -52,7 +52,8 @@ async fn requests_to_anywhere_else_are_refused_before_a_key_is_taken() {
 #[tokio::test(start_paused = true)]
 async fn a_host_may_be_allowed() {
     let pool = pool(&["one"]);
-    let (mut service, mut handle) = mock::spawn_layer(KeyRotationLayer::new(&pool).allow_host("up.example:81"));
+    let layer = KeyRotationLayer::new(&pool).allow_host("up.example:81");
+    let (mut service, mut handle): (mock::Spawn<KeyRotation<Mock>>, Handle) = mock::spawn_layer(layer);
     assert_ready_ok!(service.poll_ready());
     let mut future = task::spawn(service.call(request("http://up.example:81/x")));
     assert_pending!(future.poll());
