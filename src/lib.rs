@@ -1,5 +1,6 @@
 //! tower-keypool
 
+mod as_response;
 mod body_error;
 mod cooldown;
 pub mod error;
@@ -12,9 +13,11 @@ mod replay;
 mod retry;
 mod rotation;
 mod run;
+mod stack;
 mod time;
 mod verdict;
 
+pub use as_response::{AnswerBody, ExhaustedAsResponse, ExhaustedAsResponseFuture, ExhaustedAsResponseLayer};
 pub use body_error::BodyError;
 pub use cooldown::{Cooldown, CooldownBody, CooldownLayer};
 pub use error::{BoxError, Error, KeyError};
@@ -31,6 +34,7 @@ pub use retry::{Backoff, Retry, RetryFuture, RetryPolicy};
 pub use rotation::{KeyRotation, KeyRotationFuture, KeyRotationLayer, LeaseBody};
 pub use replay::{ReplayBody, ReplayFuture, ReplayLayer, ReplayService, TryClone};
 pub use run::{LeasedKey, RunError, Runner};
+pub use stack::{KeyPoolBody, KeyPoolFuture, KeyPoolLayer, KeyPoolService};
 pub use time::{Clock, ManualClock, Tick};
 pub use verdict::{
     Attempt, Elsewhere, QuotaNews, RateHeader, Scope, ServedBy, Until, Verdict, VerdictKind, Violation, judge_error,

@@ -3,8 +3,6 @@
 use std::{
     borrow::Cow,
     error::Error as StdError,
-    pin::pin,
-    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -16,22 +14,22 @@ use tower_keypool::{
     Until, Verdict, VerdictKind,
 };
 
-pub type Body = Full<Bytes>;
-pub type Mock = tower_test::mock::Mock<Request<Body>, Response<Body>>;
-pub type Handle = tower_test::mock::Handle<Request<Body>, Response<Body>>;
-pub type BoxError = Box<dyn StdError + Send + Sync>;
+pub(crate) type Body = Full<Bytes>;
+pub(crate) type Mock = tower_test::mock::Mock<Request<Body>, Response<Body>>;
+pub(crate) type Handle = tower_test::mock::Handle<Request<Body>, Response<Body>>;
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// An API at `http://api.example` whose models stand in the path, `/models/<model>`, and whose key is `x-key`.
 ///
 /// A bad answer says in its body what is wrong: `rate`, `invalid`, `owner`, `model`, `overloaded`, `slow down` …
-pub struct Plain(Base);
+pub(crate) struct Plain(Base);
 
 impl Plain {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::at("http://api.example")
     }
 
-    pub fn at(base: &str) -> Self {
+    pub(crate) fn at(base: &str) -> Self {
         Self(Base::parse(base).unwrap())
     }
 }
@@ -102,17 +100,17 @@ impl Provider for Plain {
 }
 
 /// A pool of keys `one`, `two`, … whose secrets are `secret-one`, ….
-pub fn pool(ids: &[&str]) -> KeyPool {
+pub(crate) fn pool(ids: &[&str]) -> KeyPool {
     builder(ids).build().unwrap()
 }
 
-pub fn builder(ids: &[&str]) -> KeyPoolBuilder {
+pub(crate) fn builder(ids: &[&str]) -> KeyPoolBuilder {
     let keys = ids.iter().map(|id| Key::new(format!("secret-{id}")).id(*id));
     KeyPool::builder(Plain::new()).keys(keys).clock(Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH))
 }
 
 /// A pool with one key that carries one request at a time.
-pub fn narrow_pool() -> KeyPool {
+pub(crate) fn narrow_pool() -> KeyPool {
     KeyPool::builder(Plain::new())
         .key(Key::new("secret-one").id("one").max_concurrent(1))
         .clock(Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH))
@@ -120,33 +118,33 @@ pub fn narrow_pool() -> KeyPool {
         .unwrap()
 }
 
-pub fn request(path: &str) -> Request<Body> {
+pub(crate) fn request(path: &str) -> Request<Body> {
     Request::post(path).body(Full::from("hello")).unwrap()
 }
 
-pub fn ask() -> Request<Body> {
+pub(crate) fn ask() -> Request<Body> {
     request("/models/m")
 }
 
-pub fn ok() -> Response<Body> {
+pub(crate) fn ok() -> Response<Body> {
     Response::new(Full::from("fine"))
 }
 
-pub fn bad(status: u16, what: &'static str) -> Response<Body> {
+pub(crate) fn bad(status: u16, what: &'static str) -> Response<Body> {
     let mut response = Response::new(Full::from(what));
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     response
 }
 
 /// Which key a request carries.
-pub fn key_of<B>(request: &Request<B>) -> String {
+pub(crate) fn key_of<B>(request: &Request<B>) -> String {
     let keys: Vec<&HeaderValue> = request.headers().get_all("x-key").iter().collect();
     assert_eq!(keys.len(), 1, "exactly one credential leaves");
     keys[0].to_str().unwrap().trim_start_matches("secret-").to_owned()
 }
 
 /// How many leases this pool of one-at-a-time keys can still give: takes them all, then gives them back.
-pub fn free_slots(pool: &KeyPool) -> usize {
+pub(crate) fn free_slots(pool: &KeyPool) -> usize {
     let mut leases = Vec::new();
     while let Ok(lease) = pool.try_acquire("slots") {
         leases.push(lease);
@@ -154,20 +152,8 @@ pub fn free_slots(pool: &KeyPool) -> usize {
     leases.len()
 }
 
-/// Polls once, on nobody's behalf.
-pub fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
 /// Refuses the connection.
-pub fn refused() -> std::io::Error {
+pub(crate) fn refused() -> std::io::Error {
     std::io::Error::from(std::io::ErrorKind::ConnectionRefused)
 }
 
-/// Drives a future that must be ready at once.
-pub fn now<F: Future>(future: F) -> F::Output {
-    match poll_once(pin!(future)) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("not ready at once"),
-    }
-}
