@@ -60,7 +60,7 @@ impl Walk {
     /// The first key: for the model that is named, or for the best that has one ready.
     async fn first(&mut self) -> Result<Lease, Error> {
         if let Some(plan) = self.plan.as_mut().filter(|plan| !plan.begins_with_itself()) {
-            if let Some((model, lease)) = plan.step(&self.pool, &self.demand) {
+            if let Some((model, lease)) = plan.step(&self.pool, &self.demand, None) {
                 self.demand.model = Some(model);
                 return Ok(lease);
             }
@@ -100,7 +100,7 @@ impl Walk {
 
     /// A key for the next model of the list that has one ready.
     fn step_down(&mut self) -> Option<Lease> {
-        let (model, lease) = self.plan.as_mut()?.step(&self.pool, &self.demand)?;
+        let (model, lease) = self.plan.as_mut()?.step(&self.pool, &self.demand, None)?;
         self.demand.model = Some(model);
         Some(lease)
     }

@@ -1,6 +1,11 @@
 //! The layers over mocks, and over the layers of tower that may stand between them.
 
+mod as_response;
+mod bounds;
+mod fallback;
 mod retry;
 mod rotation;
 mod run;
+mod stack;
 mod support;
+mod upstream;

@@ -8,9 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, request::Parts};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
+use tower::Service;
 use tower_keypool::{
-    Answer, Asks, Base, Clock, InvalidSecret, Key, KeyPool, KeyPoolBuilder, ModelIn, Provider, Retarget, Scope, Secret,
+    Answer, Asks, Base, Clock, Error, InvalidSecret, Key, KeyPool, KeyPoolBuilder, ModelIn, Provider, Retarget, Scope, Secret,
     Until, Verdict, VerdictKind,
 };
 
@@ -157,3 +158,24 @@ pub(crate) fn refused() -> std::io::Error {
     std::io::Error::from(std::io::ErrorKind::ConnectionRefused)
 }
 
+
+/// A client with some body of its own.
+pub(crate) trait Client:
+    Service<Request<Body>, Response = Response<Self::Answer>, Error = Error, Future: Send> + Clone + Send + 'static
+{
+    type Answer: http_body::Body<Data = Bytes, Error: std::fmt::Debug> + std::fmt::Debug + Send;
+}
+
+impl<S, R> Client for S
+where
+    S: Service<Request<Body>, Response = Response<R>, Error = Error, Future: Send> + Clone + Send + 'static,
+    R: http_body::Body<Data = Bytes, Error: std::fmt::Debug> + std::fmt::Debug + Send,
+{
+    type Answer = R;
+}
+
+/// The body of an answer.
+pub(crate) async fn text(response: Response<impl http_body::Body<Data = Bytes, Error: std::fmt::Debug>>) -> String {
+    let body = Box::pin(response.into_body()).collect().await.unwrap();
+    String::from_utf8(body.to_bytes().to_vec()).unwrap()
+}
