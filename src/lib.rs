@@ -30,9 +30,9 @@ pub use pool::{
     RestBackoff, RestTable, RestView, Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
+pub use replay::{ReplayBody, ReplayFuture, ReplayLayer, ReplayService, TryClone};
 pub use retry::{Backoff, Retry, RetryFuture, RetryPolicy};
 pub use rotation::{KeyRotation, KeyRotationFuture, KeyRotationLayer, LeaseBody};
-pub use replay::{ReplayBody, ReplayFuture, ReplayLayer, ReplayService, TryClone};
 pub use run::{LeasedKey, RunError, Runner};
 pub use stack::{KeyPoolBody, KeyPoolFuture, KeyPoolLayer, KeyPoolService};
 pub use time::{Clock, ManualClock, Tick};

@@ -19,7 +19,7 @@ use super::{
     hold::{Hold, LONGEST},
     inflate::Inflate,
     judging,
-    mask::{Sought, mask_headers},
+    mask::mask_headers,
     sight::{ErrorText, Sight, Stream},
     usage_scan::UsageScan,
 };
@@ -104,9 +104,7 @@ where
     let Some(granted) = granted else {
         return Ok(Response::from_parts(head, CooldownBody::new(body, Flow::untouched())));
     };
-    if let Some(key) = Sought::key(&granted.secret) {
-        mask_headers(key, &mut head.headers);
-    }
+    mask_headers(&granted.secret, &mut head.headers);
     let status = head.status;
     let encoding = head::encoding(&head.headers);
     let empty = asked.head || matches!(status.as_u16(), 204 | 304) || body.is_end_stream();

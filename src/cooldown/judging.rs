@@ -7,7 +7,7 @@ use crate::provider::Answer;
 use crate::{
     error::{BoxError, Error, Kind},
     pool::Granted,
-    verdict::{QuotaNews, Verdict, VerdictKind, judge_error},
+    verdict::{QuotaNews, Scope, Until, Verdict, VerdictKind, judge_error},
 };
 
 /// A good answer, by its head.
@@ -89,11 +89,13 @@ fn unknown_error() -> Verdict {
         .advice("The provider ended the stream with an error that it did not explain: send the request again.")
 }
 
-/// The same facts about an answer that had begun: nothing of it can be sent again.
+/// The same facts about an answer that had begun: nothing of it can be sent again. One stream that broke off rests
+/// nothing but what the provider blamed by name: the key, its owner or its account.
 fn broken(verdict: &Verdict) -> Verdict {
+    let anyone = matches!(verdict.scope_of(), Scope::Lane | Scope::Exit | Scope::Caller);
     let mut broken = Verdict::new(VerdictKind::Broken)
         .scope(verdict.scope_of())
-        .until(verdict.until_of())
+        .until(if anyone { Until::Now } else { verdict.until_of() })
         .code(verdict.code_of().to_owned())
         .advice(verdict.advice_of().to_owned());
     if !verdict.is_named() {

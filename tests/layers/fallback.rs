@@ -82,8 +82,7 @@ async fn an_unavailable_model_steps_down_at_once_and_a_caller_s_fault_never() {
 async fn overload_steps_down_by_switch_after_all_retries() {
     let (pool, upstream) = (pool(&["a", "b"]), Upstream::new(&[]));
     upstream.model("pro", "overloaded");
-    let response =
-        stack(&pool, pro_then_flash(&pool), &upstream).oneshot(request("/models/pro")).await.unwrap();
+    let response = stack(&pool, pro_then_flash(&pool), &upstream).oneshot(request("/models/pro")).await.unwrap();
     assert_eq!(text(response).await, "overloaded");
     let switched = pro_then_flash(&pool).on_overloaded(true);
     let response = stack(&pool, switched, &upstream).oneshot(request("/models/pro")).await.unwrap();
@@ -156,7 +155,8 @@ async fn it_polls_what_it_calls_and_frees_what_it_drops() {
         .layer(CooldownLayer::new(&pool))
         .service(upstream.clone());
     for _ in 0..2 {
-        let response = ServiceExt::<Request<Body>>::ready(&mut client).await.unwrap().call(request("/models/pro")).await.unwrap();
+        let response =
+            ServiceExt::<Request<Body>>::ready(&mut client).await.unwrap().call(request("/models/pro")).await.unwrap();
         assert_eq!(text(response).await, "fine");
     }
     assert_eq!(upstream.models(), ["pro", "flash", "pro", "flash"]);
@@ -173,8 +173,7 @@ async fn it_polls_what_it_calls_and_frees_what_it_drops() {
 #[tokio::test(start_paused = true)]
 async fn without_a_list_nothing_changes() {
     let (pool, upstream) = (pool(&["a"]), Upstream::new(&["model"]));
-    let response =
-        stack(&pool, ModelFallbackLayer::new(&pool), &upstream).oneshot(ask()).await.unwrap();
+    let response = stack(&pool, ModelFallbackLayer::new(&pool), &upstream).oneshot(ask()).await.unwrap();
     assert_eq!(text(response).await, "model");
     assert_eq!(upstream.models(), ["m"]);
 }

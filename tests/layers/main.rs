@@ -2,6 +2,7 @@
 
 mod as_response;
 mod bounds;
+mod cooldown;
 mod fallback;
 mod retry;
 mod rotation;

@@ -9,8 +9,8 @@ use std::{
 use http::{Request, Response};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keypool::{
-    Backoff, Clock, CooldownLayer, Error, Key, KeyPool, KeyRotationLayer, Limits, RetryPolicy, ServedBy, Until, Verdict,
-    VerdictKind,
+    Backoff, Clock, CooldownLayer, Error, Key, KeyPool, KeyRotationLayer, Limits, RetryPolicy, ServedBy, Until,
+    Verdict, VerdictKind,
 };
 
 use crate::{
@@ -294,7 +294,8 @@ async fn an_upgraded_connection_is_never_retried_and_extensions_of_the_caller_s_
         .layer(CooldownLayer::new(&pool))
         .service(service_fn(move |request: Request<Body>| {
             seen.lock().unwrap().push(request.extensions().get::<Mark>().cloned());
-            let answer = if seen.lock().unwrap().len() == 1 { support::bad(503, "fault") } else { support::bad(101, "") };
+            let answer =
+                if seen.lock().unwrap().len() == 1 { support::bad(503, "fault") } else { support::bad(101, "") };
             async { Ok::<_, BoxError>(answer) }
         }));
     let mut request = ask();

@@ -39,7 +39,9 @@ async fn a_streamed_body_is_sent_again_with_another_key_and_another_model() {
 }
 
 /// A stream of what is there already.
-fn tokio_stream<T: Unpin>(items: impl IntoIterator<Item = T, IntoIter: Unpin>) -> impl futures_core::Stream<Item = T> + Unpin {
+fn tokio_stream<T: Unpin>(
+    items: impl IntoIterator<Item = T, IntoIter: Unpin>,
+) -> impl futures_core::Stream<Item = T> + Unpin {
     struct Items<I>(I);
     impl<I: Iterator + Unpin> futures_core::Stream for Items<I> {
         type Item = I::Item;
@@ -84,7 +86,8 @@ async fn one_service_serves_many_requests_one_after_the_other() {
     let (pool, upstream) = (pool(&["a", "b"]), Upstream::new(&["rate", "fault", "fine", "fault"]));
     let mut client = layer(&pool).layer(upstream.clone());
     for _ in 0..3 {
-        let response = ServiceExt::<Request<support::Body>>::ready(&mut client).await.unwrap().call(ask()).await.unwrap();
+        let response =
+            ServiceExt::<Request<support::Body>>::ready(&mut client).await.unwrap().call(ask()).await.unwrap();
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "fine");
     }
     assert_eq!(upstream.keys(), ["a", "b", "b", "b", "b", "b"]);
@@ -114,7 +117,8 @@ async fn dropped_at_any_moment_everything_is_free_again() {
     let (pool, upstream) = (narrow_pool(), Upstream::new(&["fault"; 400]));
     let client = layer(&pool).wait(Duration::from_secs(2)).layer(upstream);
     for millis in (0..6_000).step_by(300) {
-        let (first, second) = (tokio::spawn(client.clone().oneshot(ask())), tokio::spawn(client.clone().oneshot(ask())));
+        let (first, second) =
+            (tokio::spawn(client.clone().oneshot(ask())), tokio::spawn(client.clone().oneshot(ask())));
         tokio::time::sleep(Duration::from_millis(millis)).await;
         for task in [first, second] {
             task.abort();

@@ -1,18 +1,14 @@
 //! A provider, a pool and answers to test with.
 
-use std::{
-    borrow::Cow,
-    error::Error as StdError,
-    time::Duration,
-};
+use std::{borrow::Cow, error::Error as StdError, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Full};
 use tower::Service;
 use tower_keypool::{
-    Answer, Asks, Base, Clock, Error, InvalidSecret, Key, KeyPool, KeyPoolBuilder, ModelIn, Provider, Retarget, Scope, Secret,
-    Until, Verdict, VerdictKind,
+    Answer, Asks, Base, Clock, Error, InvalidSecret, Key, KeyPool, KeyPoolBuilder, ModelIn, Provider, Retarget, Scope,
+    Secret, Until, Verdict, VerdictKind,
 };
 
 pub(crate) type Body = Full<Bytes>;
@@ -88,9 +84,7 @@ impl Provider for Plain {
             "owner" => Verdict::new(K::WrongOwner),
             "model" => Verdict::new(K::ModelUnavailable).scope(Scope::Caller),
             "overloaded" => Verdict::new(K::Overloaded).scope(Scope::Caller),
-            "slow down" => {
-                Verdict::new(K::Overloaded).scope(Scope::Caller).until(Until::For(Duration::from_secs(20)))
-            }
+            "slow down" => Verdict::new(K::Overloaded).scope(Scope::Caller).until(Until::For(Duration::from_secs(20))),
             "once more" => Verdict::new(K::Transient).retry_cap(1),
             "fault" => Verdict::new(K::Transient),
             _ if answer.status.is_success() => Verdict::SUCCESS,
@@ -157,7 +151,6 @@ pub(crate) fn free_slots(pool: &KeyPool) -> usize {
 pub(crate) fn refused() -> std::io::Error {
     std::io::Error::from(std::io::ErrorKind::ConnectionRefused)
 }
-
 
 /// A client with some body of its own.
 pub(crate) trait Client:
