@@ -48,7 +48,9 @@ impl Walk {
         loop {
             lease.started();
             let result = call(LeasedKey::new(lease.granted().clone())).await;
-            let served_by = judged(lease, judge(&result));
+            let served_by = judged(&lease, judge(&result));
+            // What comes next may want its slot.
+            drop(lease);
             match self.next(&served_by).await {
                 Onward::With(next) => lease = next,
                 Onward::Done => return result.map_err(|error| RunError::Call { error, served_by }),
@@ -106,8 +108,7 @@ impl Walk {
     }
 }
 
-/// Judges the lease and ends it: what comes next may want its slot.
-fn judged(lease: Lease, verdict: Verdict) -> ServedBy {
+fn judged(lease: &Lease, verdict: Verdict) -> ServedBy {
     lease.judge(&verdict);
     lease.granted().served_by(verdict)
 }

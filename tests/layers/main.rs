@@ -7,6 +7,7 @@ mod fallback;
 mod retry;
 mod rotation;
 mod run;
+mod sockets;
 mod stack;
 mod support;
 mod upstream;
