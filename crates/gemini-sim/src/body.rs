@@ -62,18 +62,16 @@ pub(crate) enum Piece {
     Hang,
 }
 
-pin_project_lite::pin_project! {
-    /// The body of a simulated answer.
-    #[derive(Debug)]
-    pub struct SimBody {
-        pieces: VecDeque<Piece>,
-        #[pin]
-        wait: Option<Sleep>,
-        // Upper bound of a frame, where a script wants small ones.
-        frame: usize,
-        abort: Option<Abort>,
-        exact: bool,
-    }
+/// The body of a simulated answer.
+#[derive(Debug)]
+pub struct SimBody {
+    pieces: VecDeque<Piece>,
+    // Boxed, so that the body is Unpin: few bodies wait at all.
+    wait: Option<Pin<Box<Sleep>>>,
+    // Upper bound of a frame, where a script wants small ones.
+    frame: usize,
+    abort: Option<Abort>,
+    exact: bool,
 }
 
 impl SimBody {
@@ -115,21 +113,21 @@ impl Body for SimBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, SimError>>> {
-        let mut this = self.project();
+        let this = self.get_mut();
         loop {
-            if let Some(wait) = this.wait.as_mut().as_pin_mut() {
-                ready!(wait.poll(cx));
-                this.wait.set(None);
+            if let Some(wait) = &mut this.wait {
+                ready!(wait.as_mut().poll(cx));
+                this.wait = None;
             }
             return Poll::Ready(match this.pieces.pop_front() {
                 None => None,
                 Some(Piece::Wait(duration)) => {
-                    this.wait.set(Some(sleep(duration)));
+                    this.wait = Some(Box::pin(sleep(duration)));
                     continue;
                 }
                 Some(Piece::Data(mut data)) => {
-                    if data.len() > *this.frame {
-                        let rest = data.split_off(*this.frame);
+                    if data.len() > this.frame {
+                        let rest = data.split_off(this.frame);
                         this.pieces.push_front(Piece::Data(rest));
                     }
                     Some(Ok(Frame::data(data)))
@@ -137,7 +135,7 @@ impl Body for SimBody {
                 Some(Piece::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
                 Some(Piece::Reset) => {
                     this.pieces.clear();
-                    if let Some(abort) = this.abort {
+                    if let Some(abort) = &this.abort {
                         abort.order();
                     }
                     Some(Err(SimError::Reset))

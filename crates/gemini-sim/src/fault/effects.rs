@@ -83,8 +83,12 @@ impl Effects {
                     .get_or_insert(Instead::Refusal(Refusal::Exhausted));
             }
             Fault::Canned(canned) => {
-                self.before
-                    .get_or_insert_with(|| Instead::Canned(canned.clone()));
+                let place = if canned.charged {
+                    &mut self.after
+                } else {
+                    &mut self.before
+                };
+                place.get_or_insert_with(|| Instead::Canned(canned.clone()));
             }
             Fault::ResetBeforeHead => {
                 self.after.get_or_insert(Instead::Reset);
