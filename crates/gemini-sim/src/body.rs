@@ -72,6 +72,10 @@ pub struct SimBody {
     frame: usize,
     abort: Option<Abort>,
     exact: bool,
+    // Lets each frame leave the machine before the next is made, as a stream
+    // that takes its time does.
+    breathes: bool,
+    breath_due: bool,
 }
 
 impl SimBody {
@@ -91,11 +95,18 @@ impl SimBody {
             frame: usize::MAX,
             abort: None,
             exact: false,
+            breathes: false,
+            breath_due: false,
         }
     }
 
     pub(crate) fn frames_of(mut self, bytes: usize) -> Self {
         self.frame = bytes.max(1);
+        self.breathing()
+    }
+
+    pub(crate) fn breathing(mut self) -> Self {
+        self.breathes = true;
         self
     }
 
@@ -114,6 +125,10 @@ impl Body for SimBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, SimError>>> {
         let this = self.get_mut();
+        if std::mem::take(&mut this.breath_due) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
             if let Some(wait) = &mut this.wait {
                 ready!(wait.as_mut().poll(cx));
@@ -130,6 +145,7 @@ impl Body for SimBody {
                         let rest = data.split_off(this.frame);
                         this.pieces.push_front(Piece::Data(rest));
                     }
+                    this.breath_due = this.breathes && !this.pieces.is_empty();
                     Some(Ok(Frame::data(data)))
                 }
                 Some(Piece::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),

@@ -78,6 +78,8 @@ impl Effects {
                     self.before.get_or_insert(instead);
                 }
             }
+            // Strikes while the body comes in, if at all: see `Rules::early`.
+            Fault::RefuseAfter(..) => {}
             Fault::Storm => {
                 self.before
                     .get_or_insert(Instead::Refusal(Refusal::Exhausted));

@@ -21,6 +21,11 @@ pub enum Fault {
     /// The real refusal. Refusals of the key, the quota and the address come
     /// before the quota is charged, failures of the model after it.
     Refuse(Refusal),
+    /// The refusal comes when this many bytes of the request's body have
+    /// arrived, and the rest is not read. Bodies that are shorter are answered
+    /// as ever. Nothing is charged; the model is only known to the rule where
+    /// the path names it.
+    RefuseAfter(usize, Refusal),
     /// An answer made by hand; comes before everything and charges nothing,
     /// unless it is [`charged`](Canned::charged).
     Canned(Canned),

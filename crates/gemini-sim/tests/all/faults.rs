@@ -337,3 +337,54 @@ async fn trailers_follow_the_body() {
     let body = response.into_body().collect().await.unwrap();
     assert_eq!(body.trailers().unwrap()["x-checksum"], "of a");
 }
+
+#[tokio::test]
+async fn canned_headers_stand_above_all_else() {
+    let canned = Canned::new(200)
+        .header("content-type", "text/plain")
+        .header("content-encoding", "gzip")
+        .header("set-cookie", "a=1")
+        .header("set-cookie", "b=2")
+        .header("content-length", "3")
+        .header("in valid", "x")
+        .body("raw");
+    let sim = builder().script(Fault::Canned(canned)).build();
+    let mut request = plain("a");
+    let accept = "gzip".parse().unwrap();
+    request.headers_mut().insert("accept-encoding", accept);
+    let answer = send(&sim, request).await;
+    assert_eq!(&answer.body[..], b"raw", "not compressed twice");
+    assert_eq!(answer.headers["content-type"], "text/plain");
+    assert_eq!(answer.headers.get_all("set-cookie").iter().count(), 2);
+    assert_eq!(answer.headers["content-length"], "3");
+}
+
+#[tokio::test]
+async fn a_refusal_need_not_wait_for_the_body() {
+    let (sender, body) = http_body_util::channel::Channel::<bytes::Bytes>::new(4);
+    let mut sender = sender;
+    let early = Rule::new(Fault::RefuseAfter(100, Refusal::Exhausted)).key("a");
+    let sim = builder().script(early.times(1)).build();
+    let request = generate(MODEL)
+        .header("x-goog-api-key", "a")
+        .body(body)
+        .unwrap();
+    let answer = tokio::spawn(tower::ServiceExt::oneshot(sim.service(), request));
+    sender.send_data("x".repeat(99).into()).await.unwrap();
+    tokio::task::yield_now().await;
+    assert!(!answer.is_finished(), "one byte is missing");
+    sender.send_data("x".into()).await.unwrap();
+    let answer = answer.await.unwrap().unwrap();
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(sim.report().total.rejected_as("exhausted"), 1);
+    assert_eq!(sim.report().total.charged, 0);
+    assert_eq!(statuses(&sim, "aa").await, [200, 200], "and only once");
+}
+
+#[tokio::test]
+async fn a_body_below_the_mark_is_answered_as_ever() {
+    let sim = builder()
+        .script(Fault::RefuseAfter(1_000_000, Refusal::Exhausted))
+        .build();
+    assert_eq!(statuses(&sim, "a").await, [200]);
+}

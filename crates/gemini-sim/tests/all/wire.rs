@@ -166,3 +166,57 @@ async fn a_redirect_is_handed_out_as_it_is() {
     assert!(answer.starts_with("HTTP/1.1 307"), "{answer}");
     assert!(answer.contains("location: http://127.0.0.1:1/x\r\n"));
 }
+
+#[tokio::test]
+async fn a_canned_length_may_lie() {
+    let lies = Canned::new(200)
+        .header("content-length", "100")
+        .body("short");
+    let sim = start(GeminiSim::builder().script(Fault::Canned(lies))).await;
+    let (answer, _) = raw(&sim, "").await;
+    assert!(answer.contains("content-length: 100\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nshort"), "{answer}");
+}
+
+#[tokio::test]
+async fn chunks_of_a_stream_keep_their_bounds() {
+    let sim = GeminiSim::builder()
+        .fast()
+        .chunks(20)
+        .start()
+        .await
+        .unwrap();
+    let uri = format!(
+        "{}/v1/models/{MODEL}:streamGenerateContent?alt=sse",
+        sim.url()
+    );
+    let client: Client<_, Full<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let request = Request::post(uri).body(body(&prompt("x"))).unwrap();
+    let mut answer = client.request(request).await.unwrap().into_body();
+    let mut frames = 0;
+    while let Some(frame) = answer.frame().await {
+        frames += 1;
+        let data = frame.unwrap().into_data().unwrap();
+        assert!(data.starts_with(b"data: ") && data.ends_with(b"\r\n\r\n"));
+    }
+    assert_eq!(frames, 20);
+}
+
+#[tokio::test]
+async fn an_early_refusal_overtakes_the_upload() {
+    let early = Fault::RefuseAfter(1 << 20, gemini_sim::Refusal::Exhausted);
+    let sim = start(GeminiSim::builder().script(early)).await;
+    let address = sim.url().replace("http://", "");
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /v1/models/{MODEL}:generateContent HTTP/1.1\r\nhost: sim\r\nx-goog-api-key: k\r\n\
+content-length: {}\r\n\r\n",
+        20 << 20
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    // A little more than a MiB of twenty is all that is sent.
+    socket.write_all(&vec![b' '; (1 << 20) + 1]).await.unwrap();
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 429");
+}
