@@ -167,6 +167,37 @@ async fn a_redirect_is_handed_out_as_it_is() {
     assert!(answer.contains("location: http://127.0.0.1:1/x\r\n"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_at_once_are_counted_one_by_one() {
+    let project = gemini_sim::Project::new("1")
+        .limits(gemini_sim::Limits::none().rpm(100))
+        .key("k");
+    let sim = GeminiSim::builder().project(project).start().await.unwrap();
+    let client: Client<_, Full<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let uri = format!("{}/v1/models/{MODEL}:generateContent", sim.url());
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let (client, uri) = (client.clone(), uri.clone());
+        tasks.spawn(async move {
+            let mut accepted = 0;
+            for _ in 0..20 {
+                let request = Request::post(&uri).header("x-goog-api-key", "k");
+                let request = request.body(body(&prompt("x"))).unwrap();
+                let response = client.request(request).await.unwrap();
+                accepted += u32::from(response.status() == 200);
+                response.into_body().collect().await.unwrap();
+            }
+            accepted
+        });
+    }
+    assert_eq!(tasks.join_all().await.iter().sum::<u32>(), 100);
+    let total = sim.report().total;
+    assert_eq!(
+        (total.arrivals, total.accepted, total.over_limit),
+        (320, 100, 220)
+    );
+}
+
 #[tokio::test]
 async fn a_canned_length_may_lie() {
     let lies = Canned::new(200)

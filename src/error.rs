@@ -1,0 +1,282 @@
+//! The errors of the layers and the pool: what happened, to which key (by id, never the secret), and when to try again.
+
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+
+use crate::{
+    key::{InvalidSecret, KeyId},
+    pool::Exhausted,
+    provider::Provider,
+    verdict::{ServedBy, Verdict},
+};
+
+/// Any error, as tower's middleware passes it on.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// What went wrong. Ask it: [`is_exhausted`](Error::is_exhausted), [`is_upstream`](Error::is_upstream),
+/// [`retry_after`](Error::retry_after), …
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: Kind,
+    served_by: Option<ServedBy>,
+    /// Who shapes an answer made from this error.
+    provider: Option<Arc<dyn Provider>>,
+}
+
+pub(crate) enum Kind {
+    /// No key may carry the request.
+    Exhausted(Exhausted),
+    /// The demand is larger than any limit.
+    NeverFits { model: Option<Arc<str>>, wanted: u64, limit: crate::limit::Limit },
+    /// The request reached for the provider and no answer came.
+    Upstream { verdict: Verdict, source: BoxError },
+    /// The request may not be sent: a key would go to somebody else, or nowhere.
+    Refused(std::borrow::Cow<'static, str>),
+    /// The pool was shut down.
+    ShutDown,
+    /// A layer below failed in its own way (`poll_ready`, a closed buffer, a body).
+    Inner(BoxError),
+}
+
+impl Error {
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self(Box::new(Inner { kind, served_by: None, provider: None }))
+    }
+
+    pub(crate) fn with_served_by(mut self, served_by: ServedBy) -> Self {
+        self.0.served_by = Some(served_by);
+        self
+    }
+
+    pub(crate) fn with_provider(mut self, provider: &Arc<dyn Provider>) -> Self {
+        self.0.provider = Some(Arc::clone(provider));
+        self
+    }
+
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.0.kind
+    }
+
+    /// Makes one of any error, without wrapping one of ours twice.
+    pub(crate) fn from_box(error: BoxError) -> Self {
+        match error.downcast::<Self>() {
+            Ok(ours) => *ours,
+            Err(other) => Self::new(Kind::Inner(other)),
+        }
+    }
+
+    /// Finds ours in a chain of sources, so that `Timeout` or `LoadShed` may stand between.
+    pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
+        let mut next = Some(error);
+        while let Some(current) = next {
+            if let Some(ours) = current.downcast_ref::<Self>() {
+                return Some(ours);
+            }
+            next = current.source();
+        }
+        None
+    }
+
+    /// No key may carry the request now.
+    pub fn is_exhausted(&self) -> bool {
+        matches!(self.0.kind, Kind::Exhausted(_))
+    }
+
+    /// The demand is larger than any limit: waiting will not help.
+    pub fn is_never_fits(&self) -> bool {
+        matches!(self.0.kind, Kind::NeverFits { .. })
+    }
+
+    /// The request reached for the provider and no answer came.
+    pub fn is_upstream(&self) -> bool {
+        matches!(self.0.kind, Kind::Upstream { .. })
+    }
+
+    /// The request was not sent, since its key would have gone to somebody else.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.0.kind, Kind::Refused(_))
+    }
+
+    /// The pool was shut down.
+    pub fn is_shut_down(&self) -> bool {
+        matches!(self.0.kind, Kind::ShutDown)
+    }
+
+    /// Why no key may serve, counted by reason.
+    pub fn exhausted(&self) -> Option<&Exhausted> {
+        match &self.0.kind {
+            Kind::Exhausted(exhausted) => Some(exhausted),
+            _ => None,
+        }
+    }
+
+    /// What the failure means, where the request reached for the provider.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        match &self.0.kind {
+            Kind::Upstream { verdict, .. } => Some(verdict),
+            _ => None,
+        }
+    }
+
+    /// Who tried: the key of the last attempt, and the attempts before it.
+    pub fn served_by(&self) -> Option<&ServedBy> {
+        self.0.served_by.as_ref()
+    }
+
+    /// When to try again, from now; `None` where nobody knows or it will not help.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match &self.0.kind {
+            Kind::Exhausted(exhausted) => exhausted.next_in(),
+            Kind::Upstream { verdict, .. } => verdict.retry_after(),
+            _ => None,
+        }
+    }
+
+    /// The HTTP status that says it: 503 for [`Exhausted`], 413 for a demand that never fits, 502 or 504 for the
+    /// provider, 400 for a request that may not be sent.
+    pub fn status(&self) -> StatusCode {
+        match &self.0.kind {
+            Kind::Exhausted(_) | Kind::ShutDown => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::NeverFits { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::Upstream { verdict, .. } if verdict.code_of() == "timeout" => StatusCode::GATEWAY_TIMEOUT,
+            Kind::Upstream { .. } => StatusCode::BAD_GATEWAY,
+            Kind::Refused(_) => StatusCode::BAD_REQUEST,
+            Kind::Inner(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// An answer that says it in the provider's shape, with `Retry-After` in whole seconds, rounded up: for hosts
+    /// whose error is `Infallible`.
+    pub fn to_response(&self) -> Response<Full<Bytes>> {
+        let (status, message, after) = (self.status(), self.to_string(), self.retry_after());
+        let body = match &self.0.provider {
+            Some(provider) => provider.error_body(status, &message, after),
+            None => serde_json::json!({ "error": { "code": status.as_u16(), "message": message } }).to_string(),
+        };
+        let mut response = Response::new(Full::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
+        if let Some(after) = after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
+        }
+        response
+    }
+}
+
+/// Whole seconds, rounded up, at least one.
+pub(crate) fn whole_seconds(delay: Duration) -> u64 {
+    (delay.as_secs() + u64::from(delay.subsec_nanos() > 0)).max(1)
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.kind {
+            Kind::Exhausted(exhausted) => exhausted.fmt(f),
+            Kind::NeverFits { model, wanted, limit } => write!(
+                f,
+                "the request never fits: it needs {wanted} of {limit} for {}, and the largest limit is {}",
+                model.as_deref().unwrap_or("any model"),
+                limit.amount
+            ),
+            Kind::Upstream { verdict, .. } => {
+                match self.0.served_by.as_ref().and_then(ServedBy::key) {
+                    Some(key) => write!(f, "no answer over key {key}: {verdict}")?,
+                    None => write!(f, "no answer: {verdict}")?,
+                }
+                match self.0.served_by.as_ref().map_or(1, ServedBy::attempts) {
+                    0 | 1 => Ok(()),
+                    attempts => write!(f, ", after {attempts} attempts"),
+                }
+            }
+            Kind::Refused(reason) => write!(f, "not sent: {reason}"),
+            Kind::ShutDown => f.write_str("the key pool is shut down"),
+            Kind::Inner(_) => f.write_str("the service below the key pool failed"),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Error");
+        debug.field("message", &format_args!("{self}"));
+        if let Some(source) = self.source() {
+            debug.field("source", &source);
+        }
+        debug.finish_non_exhaustive()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.0.kind {
+            Kind::Upstream { source, .. } | Kind::Inner(source) => Some(&**source),
+            _ => None,
+        }
+    }
+}
+
+/// Why a pool was not built, or a change of its keys not taken. `key` counts from 0 in the order they were given.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The secret cannot be sent.
+    Secret {
+        /// Which key.
+        key: usize,
+        /// What is wrong with its secret.
+        source: InvalidSecret,
+    },
+    /// Two keys of one id.
+    DuplicateId {
+        /// The id that two keys have.
+        id: KeyId,
+        /// Which key had it second.
+        key: usize,
+    },
+    /// A weight that is not above 0 and finite.
+    Weight {
+        /// Whose weight.
+        id: KeyId,
+        /// What was given.
+        weight: f32,
+    },
+    /// A zone that the tz database does not know.
+    Zone {
+        /// Whose zone.
+        id: KeyId,
+        /// What was given.
+        zone: String,
+    },
+    /// A limit or concurrency out of range.
+    Limit {
+        /// Whose limit.
+        id: KeyId,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// No key has this id.
+    UnknownId(KeyId),
+    /// More keys, owners or limits than a pool can hold (4 billion keys, 65,535 different limits).
+    TooMany(&'static str),
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret { key, source } => write!(f, "key number {}: {source}", key + 1),
+            Self::DuplicateId { id, key } => write!(f, "key number {}: another key has the id {id} already", key + 1),
+            Self::Weight { id, weight } => write!(f, "key {id}: weight {weight} is not above 0 and finite"),
+            Self::Zone { id, zone } => write!(f, "key {id}: the time zone {zone:?} is not known"),
+            Self::Limit { id, what } => write!(f, "key {id}: {what}"),
+            Self::UnknownId(id) => write!(f, "no key has the id {id}"),
+            Self::TooMany(what) => write!(f, "too many {what} for one pool"),
+        }
+    }
+}
+
+impl StdError for KeyError {}

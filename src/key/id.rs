@@ -1,0 +1,109 @@
+//! The name of a key: the only form of it that is logged.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Serialize, Serializer};
+
+/// The name of a key. Given by its owner, or `k-` and the first 8 hex digits of the secret's SHA-256.
+///
+/// ```
+/// use tower_keypool::{Key, KeyId};
+///
+/// assert_eq!(Key::new("AIza-not-a-real-key-000").key_id(), KeyId::from("k-b9a38fdf"));
+/// ```
+#[derive(Clone)]
+pub struct KeyId(Form);
+
+#[derive(Clone)]
+enum Form {
+    /// Most keys are named after their secret; four bytes hold that name without an allocation.
+    Derived(u32),
+    Given(Arc<str>),
+}
+
+impl KeyId {
+    pub(crate) fn derived(hash: [u8; 32]) -> Self {
+        Self(Form::Derived(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])))
+    }
+
+    /// Heap bytes behind this id.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match &self.0 {
+            Form::Derived(_) => 0,
+            Form::Given(name) => name.len() + 16,
+        }
+    }
+}
+
+impl From<&str> for KeyId {
+    fn from(name: &str) -> Self {
+        // One spelling, one form: `k-` and eight lower-case digits are always the derived form.
+        let derived = name.strip_prefix("k-").filter(|digits| {
+            digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        });
+        match derived.and_then(|digits| u32::from_str_radix(digits, 16).ok()) {
+            Some(value) => Self(Form::Derived(value)),
+            None => Self(Form::Given(name.into())),
+        }
+    }
+}
+
+impl From<String> for KeyId {
+    fn from(name: String) -> Self {
+        Self::from(name.as_str())
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Form::Derived(value) => write!(f, "k-{value:08x}"),
+            Form::Given(name) => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyId({self})")
+    }
+}
+
+impl PartialEq for KeyId {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Form::Derived(a), Form::Derived(b)) => a == b,
+            (Form::Given(a), Form::Given(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for KeyId {}
+
+impl std::hash::Hash for KeyId {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        match &self.0 {
+            Form::Derived(value) => value.hash(state),
+            Form::Given(name) => name.hash(state),
+        }
+    }
+}
+
+impl PartialOrd for KeyId {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for KeyId {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.to_string().cmp(&other.to_string())
+    }
+}
+
+impl Serialize for KeyId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

@@ -1,0 +1,10 @@
+//! Keys: what is shown of them ([`KeyId`]), what never is ([`Secret`]), and what they are worth ([`Key`]).
+
+mod config;
+mod id;
+mod secret;
+
+pub use config::{Key, Priority, Tier};
+pub use id::KeyId;
+pub(crate) use secret::rarest;
+pub use secret::{InvalidSecret, Secret};

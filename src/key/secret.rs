@@ -1,0 +1,132 @@
+//! The part of a key that is never shown.
+
+use std::fmt;
+
+use http::HeaderValue;
+use sha2::{Digest, Sha256};
+
+/// A key's secret. `Debug` and `Display` show `***`; only [`Secret::expose`] gives it away.
+///
+/// ```
+/// use tower_keypool::Secret;
+///
+/// let secret = Secret::new("AIza-not-a-real-key-000")?;
+/// assert_eq!(format!("{secret:?} {secret}"), "*** ***");
+/// assert_eq!(secret.expose(), "AIza-not-a-real-key-000");
+/// # Ok::<(), tower_keypool::InvalidSecret>(())
+/// ```
+#[derive(Clone)]
+pub struct Secret {
+    /// The header value that carries the key, made once: `AIza…`, or `Bearer sk-…`. Marked sensitive.
+    header: HeaderValue,
+    /// How many bytes of scheme (`Bearer `) stand before the secret in `header`.
+    scheme: u8,
+    /// Where in the secret its rarest byte stands: whoever looks for an echo looks for that byte first.
+    rare_at: u8,
+    /// It reads differently in a query, percent-encoded.
+    encodable: bool,
+}
+
+/// A secret that cannot be sent: empty, or with characters that no HTTP header may carry. Says where, never what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidSecret {
+    /// Nothing in it.
+    Empty,
+    /// A control character, a space or a character beyond ASCII at this byte.
+    Character {
+        /// Byte offset of the offending character.
+        at: usize,
+    },
+}
+
+impl Secret {
+    /// Takes an opaque string of visible ASCII characters.
+    ///
+    /// # Errors
+    /// [`InvalidSecret`] when it is empty or holds anything but visible ASCII.
+    pub fn new(secret: &str) -> Result<Self, InvalidSecret> {
+        Self::with_scheme("", secret)
+    }
+
+    /// The same secret behind a scheme of visible ASCII such as `"Bearer "`, as a provider's header wants it.
+    ///
+    /// # Errors
+    /// [`InvalidSecret`] when the secret is empty or holds anything but visible ASCII, or when the scheme is no header
+    /// value or longer than 255 bytes.
+    pub fn with_scheme(scheme: &'static str, secret: &str) -> Result<Self, InvalidSecret> {
+        if secret.is_empty() {
+            return Err(InvalidSecret::Empty);
+        }
+        if let Some(at) = secret.bytes().position(|b| !b.is_ascii_graphic()) {
+            return Err(InvalidSecret::Character { at });
+        }
+        let Ok(length) = u8::try_from(scheme.len()) else { return Err(InvalidSecret::Character { at: 0 }) };
+        let mut text = String::with_capacity(scheme.len() + secret.len());
+        text.push_str(scheme);
+        text.push_str(secret);
+        let mut header = HeaderValue::try_from(text).map_err(|_| InvalidSecret::Character { at: 0 })?;
+        header.set_sensitive(true);
+        let rare_at = rarest(secret.as_bytes());
+        let encodable = secret.bytes().any(|b| !(b.is_ascii_alphanumeric() || b"-._~".contains(&b)));
+        Ok(Self { header, scheme: length, rare_at, encodable })
+    }
+
+    /// The secret itself. Whoever calls this must not log it.
+    pub fn expose(&self) -> &str {
+        // Checked to be ASCII when it was made.
+        self.header.to_str().map_or("", |text| &text[usize::from(self.scheme)..])
+    }
+
+    /// The header value that carries it, scheme included; marked sensitive. Cloning it allocates nothing.
+    pub fn header_value(&self) -> &HeaderValue {
+        &self.header
+    }
+
+    /// The secret's bytes: all of them visible ASCII.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.header.as_bytes()[usize::from(self.scheme)..]
+    }
+
+    /// Where in the secret its rarest byte stands.
+    pub(crate) fn rare_at(&self) -> usize {
+        usize::from(self.rare_at)
+    }
+
+    /// Whether it reads differently in a query, percent-encoded.
+    pub(crate) fn is_encodable(&self) -> bool {
+        self.encodable
+    }
+
+    /// SHA-256 of the secret: what state is bound to.
+    pub(crate) fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.expose().as_bytes()).into()
+    }
+}
+
+/// Where the byte stands that is rarest in text at large.
+pub(crate) fn rarest(text: &[u8]) -> u8 {
+    memchr::arch::all::packedpair::Pair::new(text).map_or(0, |pair| pair.index1())
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for InvalidSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the key is empty"),
+            Self::Character { at } => write!(f, "the key has a character at byte {at} that cannot be sent in a header"),
+        }
+    }
+}
+
+impl std::error::Error for InvalidSecret {}

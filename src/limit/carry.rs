@@ -1,0 +1,133 @@
+//! Counts outlive a change of limits, and owners who turn out to be one share theirs.
+
+use super::{
+    Span,
+    form::Form,
+    log::{self, HEAD},
+    need::{At, Need},
+    plan::Plan,
+    slide,
+    window::{Window, with_form},
+};
+
+impl Plan {
+    /// Carries what `old_log` counts into `new_log` (which it clears first). A new window takes its counts from the
+    /// old one of the same unit that tells most: its own span, else the next longer, else a shorter one, else the
+    /// other kind. Where the times are not known (a day's count for a minute) all of it counts from now.
+    ///
+    /// `held` is what leases of this owner and lane hold provisionally, for units that no old window counted.
+    pub(crate) fn migrate(old: &Self, old_log: &[u16], new: &Self, new_log: &mut [u16], held: &Need, at: &At) {
+        new_log.fill(0);
+        if new.words() == 0 {
+            return;
+        }
+        let mut old_log = old_log.to_vec();
+        let now = old.advance(&mut old_log, at).max(slide::moment(at.tick));
+        log::see(new_log, now);
+        if old.words() > 0 {
+            new_log[..HEAD].copy_from_slice(&old_log[..HEAD]);
+        }
+        new.advance(new_log, at);
+        for window in new.windows() {
+            let unit = window.limit.unit;
+            let source = old
+                .windows()
+                .iter()
+                .filter(|source| source.limit.unit == unit && source.limit.amount > 0)
+                .min_by_key(|source| source.fitness(window.limit.span));
+            match source {
+                Some(source) => source.carry(&old_log, window, new_log, now, at),
+                None => window.hold(new_log, held.of(unit)),
+            }
+        }
+    }
+
+    /// Adds what `from` counts to `into`: two owners turned out to be one, with one quota. Both logs are of this plan.
+    pub(crate) fn merge(&self, from: &[u16], into: &mut [u16], at: &At) {
+        if self.words() == 0 {
+            return;
+        }
+        let mut from = from.to_vec();
+        let now = self.advance(&mut from, at).max(self.advance(into, at));
+        let at = At { tick: slide::tick(now), day: at.day };
+        self.advance(&mut from, &at);
+        self.advance(into, &at);
+        for window in self.windows() {
+            let mut moments = window.moments(&from, now);
+            moments.extend(window.moments(into, now));
+            moments.sort_unstable();
+            let held = window.held(&from) + window.held(into);
+            if window.is_day() {
+                window.add_dates(&window.dates(&from), into);
+            } else {
+                into[window.range()].fill(0);
+                window.lay(&moments, into, now);
+            }
+            window.unhold(into, u64::MAX);
+            window.hold(into, held);
+        }
+    }
+}
+
+impl Window {
+    /// How little it tells about a window of `span`: zero is the same.
+    fn fitness(&self, span: Span) -> (u8, u128) {
+        match (self.limit.span, span) {
+            (Span::Day, Span::Day) => (0, 0),
+            (Span::Sliding(own), Span::Sliding(span)) if own >= span => (0, (own - span).as_nanos()),
+            (Span::Sliding(own), Span::Sliding(span)) => (1, (span - own).as_nanos()),
+            // The longest tells most of a day.
+            (Span::Sliding(own), Span::Day) => (2, u128::MAX - own.as_nanos()),
+            (Span::Day, Span::Sliding(_)) => (2, 0),
+        }
+    }
+
+    /// Lays own counts into another plan's window of the same unit.
+    fn carry(&self, old_log: &[u16], window: &Self, new_log: &mut [u16], now: u64, at: &At) {
+        let days = at.day.days;
+        match (self.is_day(), window.is_day()) {
+            (true, true) => window.add_dates(&self.dates(old_log), new_log),
+            (true, false) => {
+                let used = self.dates(old_log).iter().filter(|(date, _)| days.contains(*date)).map(|date| date.1).sum();
+                window.lay(&[(now, used)], new_log, now);
+            }
+            (false, true) => {
+                let used = self.moments(old_log, now).iter().map(|moment| moment.1).sum();
+                window.add_dates(&[(days.first, used)], new_log);
+                if days.first != days.last {
+                    window.add_dates(&[(days.last, used)], new_log);
+                }
+            }
+            (false, false) => window.lay(&self.moments(old_log, now), new_log, now),
+        }
+        window.hold(new_log, self.held(old_log));
+    }
+
+    /// The moments of a sliding window and how much began there at the latest, oldest first.
+    fn moments(&self, log: &[u16], now: u64) -> Vec<(u64, u64)> {
+        with_form!(&self.form, form => form.moments(&log[self.range()], now))
+    }
+
+    fn lay(&self, moments: &[(u64, u64)], log: &mut [u16], now: u64) {
+        with_form!(&self.form, form => form.lay(&mut log[self.range()], moments, now));
+    }
+
+    fn held(&self, log: &[u16]) -> u64 {
+        with_form!(&self.form, form => form.held(&log[self.range()]))
+    }
+
+    /// The counts of a day's window.
+    fn dates(&self, log: &[u16]) -> Vec<(u16, u64)> {
+        let count = |place| with_form!(&self.form, form => form.on_date(&log[self.range()], place));
+        let dates = log::dates(log).into_iter().enumerate();
+        dates.filter(|(_, date)| *date != 0).map(|(place, date)| (date, count(place))).collect()
+    }
+
+    fn add_dates(&self, dates: &[(u16, u64)], log: &mut [u16]) {
+        for (date, count) in dates {
+            if let Some(place) = log::place_for(log, *date) {
+                with_form!(&self.form, form => form.also_on(&mut log[self.range()], *count, 1 << place));
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! All windows of one owner in one lane: the shared description.
+//!
+//! The state (the *log*) is a slice of 16-bit words that the pool keeps; a zeroed one is empty. Every call takes the
+//! moment that its caller read before. A log never goes back: of moments that come out of order the later holds.
+
+use std::time::Duration;
+
+use super::{
+    Limits,
+    common::Common,
+    day::Day,
+    form::Form,
+    log,
+    need::At,
+    slide,
+    window::{AnyForm, Window, with_form},
+    zone::Days,
+};
+
+/// Limits, compiled: how the windows of an owner in a lane are laid out in its log. Shared by all owners with the same
+/// limits.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    limits: Limits,
+    windows: Box<[Window]>,
+    words: usize,
+    daily: bool,
+    common: Option<Common>,
+}
+
+impl Plan {
+    /// Sliding windows hold for `guard` longer than their span: requests do not travel equally fast.
+    pub(crate) fn compile(limits: &Limits, guard: Duration) -> Self {
+        let mut words = log::HEAD;
+        let place = |limit| {
+            let window = Window::new(limit, limits, guard, words);
+            words = window.range().end;
+            window
+        };
+        let windows: Box<[Window]> = limits.iter().copied().map(place).collect();
+        let daily = windows.iter().any(Window::is_day);
+        let words = if windows.is_empty() { 0 } else { words };
+        Self { limits: limits.clone(), words, daily, common: Common::of(&windows), windows }
+    }
+
+    /// How long the log is, in words; none where nothing is limited.
+    pub(crate) fn words(&self) -> usize {
+        self.words
+    }
+
+    /// What it was compiled from.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    #[inline]
+    pub(super) fn windows(&self) -> &[Window] {
+        &self.windows
+    }
+
+    #[inline]
+    pub(super) fn common(&self) -> Option<&Common> {
+        self.common.as_ref()
+    }
+
+    /// Brings the log to `at`; says which moment that is for it.
+    #[inline]
+    pub(super) fn advance(&self, log: &mut [u16], at: &At) -> u64 {
+        let now = slide::moment(at.tick);
+        let seen = log::seen(log);
+        if now > seen {
+            for window in &self.windows {
+                with_form!(&window.form, form => form.purge(&mut log[window.range()], seen, now));
+            }
+            log::see(log, now);
+        }
+        self.turn_to(log, at.day.days);
+        now.max(seen)
+    }
+
+    /// Brings the dates of `days` to the front of the log's.
+    #[inline]
+    pub(super) fn turn_to(&self, log: &mut [u16], days: Days) {
+        if self.daily && !log::stands_at(log, days) {
+            self.reorder(log, days);
+        }
+    }
+
+    #[cold]
+    fn reorder(&self, log: &mut [u16], days: Days) {
+        let moved = log::turn_to(log, days);
+        for window in &self.windows {
+            let words = &mut log[window.range()];
+            match &window.form {
+                AnyForm::ShortDay(_) => Day::<super::words::One>::reorder(words, moved),
+                AnyForm::Day(_) => Day::<super::words::Two>::reorder(words, moved),
+                AnyForm::LongDay(_) => Day::<super::words::Four>::reorder(words, moved),
+                AnyForm::Starts(_) | AnyForm::FewAmounts(_) | AnyForm::Amounts(_) => {}
+            }
+        }
+    }
+}

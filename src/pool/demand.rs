@@ -1,0 +1,162 @@
+//! What a request needs of a key.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{Granted, lease::Prepared};
+use crate::{key::KeyId, verdict::Attempt};
+
+/// What a request needs: which lane, how much of its limits, for how long it may wait.
+///
+/// A `&str` is a demand for one request of that model. As a request extension it wins over what the layers derive.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_keypool::Demand;
+///
+/// let demand = Demand::new("gemini-2.5-flash").tokens(12_000).wait(Duration::from_secs(5));
+/// assert_eq!(demand.model(), Some("gemini-2.5-flash"));
+/// ```
+#[derive(Clone, Default)]
+pub struct Demand {
+    pub(crate) model: Option<Arc<str>>,
+    /// The model that the caller asked for, where a fallback took another.
+    pub(crate) requested: Option<Arc<str>>,
+    /// Requests; 0 stands for the default of 1.
+    pub(crate) requests: u32,
+    pub(crate) input_tokens: u64,
+    pub(crate) output_tokens: u64,
+    pub(crate) images: u32,
+    /// The tokens are a guess: never a reason to refuse.
+    pub(crate) estimated: bool,
+    /// Not counted against any lane's windows (a list of models): still a start of its key.
+    pub(crate) free: bool,
+    pub(crate) wait: Option<Duration>,
+    pub(crate) affinity: Affinity,
+    pub(crate) earlier: Option<Arc<[Attempt]>>,
+    /// The place in the queue that a retry keeps.
+    pub(crate) ticket: Option<u64>,
+    /// A lease that the retry policy took already.
+    pub(crate) prepared: Option<Arc<Prepared>>,
+    /// Who re-stamps the start when the connection takes the body.
+    pub(crate) on_grant: Option<Arc<dyn OnGrant>>,
+}
+
+/// Is told which lease a request goes out with.
+pub(crate) trait OnGrant: Send + Sync {
+    fn granted(&self, granted: &Granted);
+}
+
+/// Which owner or key must, or had better, serve.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Affinity {
+    /// Any.
+    #[default]
+    Any,
+    /// Only this owner's keys.
+    MustOwner(Arc<str>),
+    /// This owner's keys where one is ready, else any.
+    RatherOwner(Arc<str>),
+    /// Only this key.
+    MustKey(KeyId),
+    /// This key where it is ready, else any.
+    RatherKey(KeyId),
+}
+
+impl Demand {
+    /// One request of this model.
+    pub fn new(model: impl Into<Arc<str>>) -> Self {
+        Self { model: Some(model.into()), ..Self::default() }
+    }
+
+    /// One request that names no model: it counts in the lane that all such requests share.
+    pub fn any_model() -> Self {
+        Self::default()
+    }
+
+    /// How many requests it costs (a batch embedding costs one an item); 1 unless set, at least 1.
+    #[must_use]
+    pub fn requests(mut self, requests: u32) -> Self {
+        self.requests = requests.max(1);
+        self
+    }
+
+    /// Prompt tokens it needs. A demand larger than every limit is refused at once.
+    #[must_use]
+    pub fn tokens(mut self, tokens: u64) -> Self {
+        self.input_tokens = tokens;
+        self.estimated = false;
+        self
+    }
+
+    /// Prompt tokens it probably needs: cut to the largest limit rather than refused.
+    #[must_use]
+    pub fn about_tokens(mut self, tokens: u64) -> Self {
+        self.input_tokens = tokens;
+        self.estimated = true;
+        self
+    }
+
+    /// Tokens of the answer to reserve.
+    #[must_use]
+    pub fn output_tokens(mut self, tokens: u64) -> Self {
+        self.output_tokens = tokens;
+        self
+    }
+
+    /// Images to reserve.
+    #[must_use]
+    pub fn images(mut self, images: u32) -> Self {
+        self.images = images;
+        self
+    }
+
+    /// How long it may wait for a key. Zero: fail at once. Unset: the layer's or pool's own.
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = Some(wait);
+        self
+    }
+
+    /// Which owner or key must, or had better, serve.
+    #[must_use]
+    pub fn affinity(mut self, affinity: Affinity) -> Self {
+        self.affinity = affinity;
+        self
+    }
+
+    /// The model it asks for.
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// How many requests it costs.
+    pub fn cost(&self) -> u32 {
+        self.requests.max(1)
+    }
+}
+
+impl From<&str> for Demand {
+    fn from(model: &str) -> Self {
+        Self::new(model)
+    }
+}
+
+impl From<String> for Demand {
+    fn from(model: String) -> Self {
+        Self::new(model)
+    }
+}
+
+impl fmt::Debug for Demand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Demand")
+            .field("model", &self.model)
+            .field("requests", &self.cost())
+            .field("input_tokens", &self.input_tokens)
+            .field("wait", &self.wait)
+            .field("affinity", &self.affinity)
+            .field("earlier", &self.earlier.as_deref().unwrap_or_default().len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,160 @@
+//! Why no key may carry a request, counted by reason.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use serde::Serialize;
+
+use crate::limit::{Span, Unit};
+
+/// No key may carry the request: how many are out for which reason, and when the earliest may.
+///
+/// ```text
+/// all API keys have reached their rate limits for gemini-2.5-flash: 8 at requests/minute, 1 at requests/day,
+/// 1 disabled (suspended); next in 12 s
+/// ```
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Exhausted {
+    pub(crate) model: Option<Arc<str>>,
+    pub(crate) keys: usize,
+    #[serde(serialize_with = "as_list")]
+    pub(crate) reasons: BTreeMap<OutReason, usize>,
+    pub(crate) next_in: Option<Duration>,
+}
+
+/// Why a key may not carry a request now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[non_exhaustive]
+#[serde(rename_all = "snake_case")]
+pub enum OutReason {
+    /// A window of the owner is full.
+    Full(Unit, Span),
+    /// The provider said that a limit was reached.
+    RateLimited,
+    /// The day's quota, or the account's money, is used up.
+    QuotaExhausted,
+    /// The model is not to be had by this owner.
+    ModelUnavailable,
+    /// The provider is overloaded, or faults came from there.
+    Overloaded,
+    /// Rests for a fault of its own.
+    Resting,
+    /// As many requests in flight as it may carry.
+    Busy,
+    /// Its shortest interval between two starts is not over.
+    Interval,
+    /// Not valid.
+    DisabledInvalid,
+    /// Its owner or account was switched off.
+    DisabledSuspended,
+    /// Switched off by hand.
+    DisabledByHand,
+    /// Held until it is clear whether the fault is ours.
+    Held,
+    /// Our address is refused.
+    Blocked,
+    /// Tried already for this request.
+    Tried,
+    /// Not of the owner or key that the request must use.
+    Elsewhere,
+    /// Waits until keys of an earlier priority, busy just now, are free again.
+    LaterPriority,
+    /// Others wait in front.
+    Queued,
+}
+
+impl Exhausted {
+    /// The model it was asked for.
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// How many keys the pool holds.
+    pub fn keys(&self) -> usize {
+        self.keys
+    }
+
+    /// How many keys are out for which reason.
+    pub fn reasons(&self) -> impl Iterator<Item = (OutReason, usize)> + '_ {
+        self.reasons.iter().map(|(reason, count)| (*reason, *count))
+    }
+
+    /// When the earliest key may serve, from now; `None` where no time will bring one back.
+    pub fn next_in(&self) -> Option<Duration> {
+        self.next_in
+    }
+}
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let model = self.model.as_deref().unwrap_or("requests without a model");
+        if self.keys == 0 {
+            return write!(f, "the pool holds no API key for {model}");
+        }
+        if self.reasons.keys().all(|reason| reason.is_limit()) {
+            write!(f, "all API keys have reached their rate limits for {model}: ")?;
+        } else if self.reasons.keys().any(|reason| reason.is_limit()) {
+            write!(f, "all API keys have reached their rate limits or are out for {model}: ")?;
+        } else {
+            write!(f, "no API key may serve {model}: ")?;
+        }
+        for (n, (reason, count)) in self.reasons.iter().enumerate() {
+            write!(f, "{}{count} {reason}", if n == 0 { "" } else { ", " })?;
+        }
+        match self.next_in {
+            Some(next) if next < Duration::from_secs(1) => write!(f, "; next in {} ms", next.as_millis().max(1)),
+            Some(next) => write!(f, "; next in {} s", crate::error::whole_seconds(next)),
+            None => f.write_str("; none comes back by itself"),
+        }
+    }
+}
+
+impl OutReason {
+    /// Whether a limit is the reason.
+    pub fn is_limit(self) -> bool {
+        matches!(
+            self,
+            Self::Full(..)
+                | Self::RateLimited
+                | Self::QuotaExhausted
+                | Self::DisabledInvalid
+                | Self::DisabledSuspended
+                | Self::DisabledByHand
+        )
+    }
+}
+
+impl fmt::Display for OutReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(unit, span) => {
+                write!(f, "at {}", crate::limit::Limit { unit: *unit, span: *span, amount: 0 })
+            }
+            Self::RateLimited => f.write_str("at a limit that the provider named"),
+            Self::QuotaExhausted => f.write_str("out of quota"),
+            Self::ModelUnavailable => f.write_str("without this model"),
+            Self::Overloaded => f.write_str("resting (provider overloaded)"),
+            Self::Resting => f.write_str("resting"),
+            Self::Busy => f.write_str("busy"),
+            Self::Interval => f.write_str("between two starts"),
+            Self::DisabledInvalid => f.write_str("disabled (invalid)"),
+            Self::DisabledSuspended => f.write_str("disabled (suspended)"),
+            Self::DisabledByHand => f.write_str("disabled (by hand)"),
+            Self::Held => f.write_str("held (many keys failed at once)"),
+            Self::Blocked => f.write_str("behind a blocked address"),
+            Self::Tried => f.write_str("tried already"),
+            Self::Elsewhere => f.write_str("of another owner"),
+            Self::LaterPriority => f.write_str("of a later priority"),
+            Self::Queued => f.write_str("behind earlier requests"),
+        }
+    }
+}
+
+/// JSON has no map keyed by an enum with fields: `[{"reason": "at requests/minute", "keys": 8}]`.
+fn as_list<S: serde::Serializer>(reasons: &BTreeMap<OutReason, usize>, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Row {
+        reason: String,
+        keys: usize,
+    }
+    serializer.collect_seq(reasons.iter().map(|(reason, keys)| Row { reason: reason.to_string(), keys: *keys }))
+}

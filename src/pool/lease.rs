@@ -1,0 +1,209 @@
+//! A lease: the right to send one request with one key.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+};
+
+use super::KeyPool;
+use crate::{
+    key::{KeyId, Secret},
+    verdict::{Attempt, ServedBy, Verdict},
+};
+
+/// What an answer says it cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Tokens of the prompt, cached ones included.
+    pub input_tokens: Option<u64>,
+    /// Tokens of the answer, thoughts included.
+    pub output_tokens: Option<u64>,
+    /// Tokens of the prompt that came from a cache.
+    pub cached_tokens: Option<u64>,
+}
+
+impl Usage {
+    /// The same with what `later` knows put over it.
+    #[must_use]
+    pub fn updated(self, later: Self) -> Self {
+        Self {
+            input_tokens: later.input_tokens.or(self.input_tokens),
+            output_tokens: later.output_tokens.or(self.output_tokens),
+            cached_tokens: later.cached_tokens.or(self.cached_tokens),
+        }
+    }
+}
+
+/// A granted key: the right to send one request. Not `Clone`.
+///
+/// It may be [judged](Lease::judge) (rests begin at once), and it ends exactly once: when it is dropped. Dropped
+/// unjudged, it counts its start and says nothing about the key.
+///
+/// ```
+/// use tower_keypool::{Gemini, Key, KeyPool, Verdict};
+///
+/// let pool = KeyPool::builder(Gemini::new()).key(Key::new("AIza-not-a-real-key-000").id("first")).build()?;
+/// let lease = pool.try_acquire("gemini-2.5-flash")?;
+/// assert_eq!(lease.key_id().to_string(), "first");
+/// // … send the request with lease.expose() …
+/// lease.judge(&Verdict::SUCCESS);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a lease that is dropped at once holds nothing"]
+pub struct Lease {
+    granted: Granted,
+}
+
+/// A lease's seat in the pool: an index and the generation that tells an old lease from a new one in the same seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seat {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+impl Lease {
+    pub(crate) fn new(granted: Granted) -> Self {
+        Self { granted }
+    }
+
+    /// The key's name: the only form that is logged.
+    pub fn key_id(&self) -> &KeyId {
+        &self.granted.key
+    }
+
+    /// The secret itself, for the request alone.
+    pub fn expose(&self) -> &str {
+        self.granted.secret.expose()
+    }
+
+    /// The secret, in the form that the provider's header carries.
+    pub fn secret(&self) -> &Secret {
+        &self.granted.secret
+    }
+
+    /// The model whose lane it was granted in.
+    pub fn model(&self) -> Option<&str> {
+        self.granted.model.as_deref()
+    }
+
+    /// Says that the request goes out now: limits count from here.
+    pub fn started(&self) {
+        self.granted.started();
+    }
+
+    /// Says what the answer meant. Rests begin at once; judging again is allowed and the worst holds.
+    pub fn judge(&self, verdict: &Verdict) {
+        self.granted.judge(verdict);
+    }
+
+    /// Says what the answer cost; corrects what was reserved.
+    pub fn usage(&self, usage: Usage) {
+        self.granted.usage(usage);
+    }
+
+    /// A handle for whoever judges the answer elsewhere. It holds no slot and does nothing once the lease has ended.
+    pub fn granted(&self) -> &Granted {
+        &self.granted
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.granted.pool.end(self.granted.seat);
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("key", &self.granted.key).field("model", &self.granted.model).finish()
+    }
+}
+
+/// What [`KeyRotationLayer`](crate::KeyRotationLayer) tells [`CooldownLayer`](crate::CooldownLayer): which lease the
+/// request goes out with. A clone holds no slot, and does nothing once the lease has ended.
+#[derive(Clone)]
+pub struct Granted {
+    pub(crate) pool: KeyPool,
+    pub(crate) seat: Seat,
+    pub(crate) key: KeyId,
+    pub(crate) secret: Secret,
+    pub(crate) model: Option<Arc<str>>,
+    pub(crate) requested: Option<Arc<str>>,
+    pub(crate) earlier: Option<Arc<[Attempt]>>,
+}
+
+impl Granted {
+    /// The key's name.
+    pub fn key_id(&self) -> &KeyId {
+        &self.key
+    }
+
+    /// Says what the answer meant; rests begin at once.
+    pub fn judge(&self, verdict: &Verdict) {
+        self.pool.judge(self.seat, verdict);
+    }
+
+    /// Says what the answer cost.
+    pub fn usage(&self, usage: Usage) {
+        self.pool.usage(self.seat, usage);
+    }
+
+    /// Says that the request goes out now: limits count from here. The last call before the answer holds.
+    pub fn started(&self) {
+        self.pool.started(self.seat);
+    }
+
+    /// Who served, for the answer or the error.
+    pub(crate) fn served_by(&self, verdict: Verdict) -> ServedBy {
+        ServedBy {
+            key: Some(self.key.clone()),
+            requested: self.requested.clone(),
+            used: self.model.clone(),
+            verdict,
+            earlier: self.earlier.clone(),
+            keep: None,
+            seq: self.pool.seq_of(self.seat),
+        }
+    }
+}
+
+impl fmt::Debug for Granted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Granted").field("key", &self.key).field("model", &self.model).finish()
+    }
+}
+
+/// A lease that whoever runs an upgraded connection may take over, once.
+#[derive(Clone)]
+pub(crate) struct Kept(Arc<Mutex<Option<Lease>>>);
+
+impl Kept {
+    pub(crate) fn new(lease: Lease) -> Self {
+        Self(Arc::new(Mutex::new(Some(lease))))
+    }
+
+    pub(crate) fn take(&self) -> Option<Lease> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kept")
+    }
+}
+
+/// The lease that the retry policy took for the next attempt, to be taken once by the layer below.
+#[derive(Default)]
+pub(crate) struct Prepared(Mutex<Option<Lease>>);
+
+impl Prepared {
+    pub(crate) fn put(&self, lease: Lease) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(lease);
+    }
+
+    pub(crate) fn take(&self) -> Option<Lease> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+    }
+}

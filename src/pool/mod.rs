@@ -1,0 +1,88 @@
+//! The pool: which key may carry this request, now; until when may the others not.
+
+mod acquire;
+mod builder;
+mod cell;
+mod change;
+mod demand;
+mod diagnose;
+mod event;
+mod exhausted;
+mod guard;
+mod handle;
+mod judge;
+mod lane;
+mod learn;
+mod lease;
+mod many;
+mod pick;
+mod plans;
+mod rank;
+mod ready;
+mod rest;
+mod roster;
+mod seats;
+mod settle;
+mod snapshot;
+mod state;
+mod tally;
+mod timer;
+mod wait;
+
+#[cfg(test)]
+mod laws;
+
+use std::{
+    sync::{Arc, Mutex, atomic::AtomicBool},
+    time::Duration,
+};
+
+use tokio::sync::{Notify, broadcast};
+
+pub use acquire::Acquire;
+pub use builder::{KeyPoolBuilder, Spill, Unjudged};
+pub use change::KeyChange;
+pub(crate) use demand::OnGrant;
+pub use demand::{Affinity, Demand};
+pub use event::{Event, Events, Lost};
+pub use exhausted::{Exhausted, OutReason};
+pub use lease::{Granted, Lease, Usage};
+pub(crate) use lease::{Kept, Prepared, Seat};
+pub use many::AcquireMany;
+pub use plans::LimitSource;
+pub use rank::{Strategy, UnknownStrategy};
+pub use rest::{RestBackoff, RestTable};
+pub use snapshot::{KeyLaneView, KeyState, KeyView, LaneView, LimitView, PriorityView, RestView, Snapshot};
+
+use crate::{provider::Provider, time::Clock};
+use state::State;
+
+/// Many keys, used as if they were one. A cheap handle: clones share the pool.
+///
+/// ```
+/// use tower_keypool::{Gemini, Key, KeyPool};
+///
+/// let pool = KeyPool::builder(Gemini::new())
+///     .key(Key::free("AIza-not-a-real-key-001").owner("project-a"))
+///     .key(Key::paid("AIza-not-a-real-key-002"))
+///     .build()?;
+/// let lease = pool.try_acquire("gemini-2.5-flash")?;
+/// assert_eq!(pool.snapshot().in_flight, 1);
+/// drop(lease);
+/// assert_eq!(pool.snapshot().in_flight, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct KeyPool(Arc<Shared>);
+
+struct Shared {
+    provider: Arc<dyn Provider>,
+    clock: Clock,
+    wait: Duration,
+    unjudged: Unjudged,
+    state: Mutex<State>,
+    events: broadcast::Sender<Event>,
+    shut: AtomicBool,
+    /// Told when the last lease of a pool that shuts down has ended.
+    idle: Notify,
+}

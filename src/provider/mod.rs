@@ -1,0 +1,194 @@
+//! Providers: the one place that knows an API.
+
+mod anthropic;
+mod api_key_header;
+mod base;
+mod by_status;
+mod complaint;
+mod credentials;
+mod envelope;
+mod error_words;
+mod gemini;
+mod google_quota;
+mod google_rpc;
+mod openai;
+mod rate_headers;
+mod rule;
+mod target;
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, StatusCode, request};
+
+pub use anthropic::Anthropic;
+pub use api_key_header::{ApiKeyHeader, InvalidName};
+pub use base::{Base, InvalidBase};
+pub use gemini::Gemini;
+pub use openai::OpenAi;
+
+use crate::{
+    key::{InvalidSecret, Secret},
+    limit::Limits,
+    verdict::Verdict,
+};
+
+/// Knows an API: where it lives, where the key goes, what a request asks for and what an answer means.
+///
+/// Object safe; a pool holds one. `Gemini`, `OpenAi`, `Anthropic` and `ApiKeyHeader` ship with the crate.
+pub trait Provider: Send + Sync + 'static {
+    /// A short name for logs and metrics: `gemini`.
+    fn name(&self) -> &str;
+
+    /// Where it lives. A key is sent there and nowhere else.
+    fn base(&self) -> &Base;
+
+    /// Prepares a key for the header it travels in (`Bearer …` included).
+    ///
+    /// # Errors
+    /// When the key cannot be sent.
+    fn prepare(&self, key: &str) -> Result<Secret, InvalidSecret>;
+
+    /// Removes every credential of the caller from the request's head: headers, query, cookies.
+    fn strip(&self, head: &mut request::Parts);
+
+    /// Puts the key in. Called after [`strip`](Provider::strip), so that exactly one credential leaves.
+    ///
+    /// # Errors
+    /// A short reason when this head cannot carry a key.
+    fn inject(&self, head: &mut request::Parts, key: &Secret) -> Result<(), Cow<'static, str>>;
+
+    /// What a request asks for, as far as its head tells.
+    fn asks(&self, head: &request::Parts) -> Asks;
+
+    /// The lane that a model's name stands for, where several names stand for one: `models/x` is `x`. Also for names
+    /// found in a body.
+    fn lane<'a>(&self, model: &'a str) -> &'a str {
+        model
+    }
+
+    /// Asks for another model: rewrites the head where the model stands there.
+    fn retarget(&self, head: &mut request::Parts, model: &str) -> Retarget;
+
+    /// What an answer means.
+    fn judge(&self, answer: &Answer<'_>) -> Verdict;
+
+    /// What every answer's headers tell of quotas, good answers included. `None` unless the provider sends such headers.
+    fn rate_headers(&self, _headers: &HeaderMap) -> Option<crate::verdict::QuotaNews> {
+        None
+    }
+
+    /// How usage stands in an answer's body.
+    fn usage(&self) -> UsageFormat {
+        UsageFormat::None
+    }
+
+    /// The IANA zone in which this provider's days end.
+    #[expect(clippy::unnecessary_literal_bound, reason = "an implementation may own its zone")]
+    fn zone(&self) -> &str {
+        "UTC"
+    }
+
+    /// Limits that are known for a model and tier where nobody configured or learned any.
+    fn known_limits(&self, _model: &str, _tier: &crate::key::Tier) -> Option<Limits> {
+        None
+    }
+
+    /// The body of an answer that this side makes itself, in the provider's shape, so that its clients understand it.
+    fn error_body(&self, status: StatusCode, message: &str, retry_after: Option<std::time::Duration>) -> String {
+        let _ = retry_after;
+        serde_json::json!({ "error": { "code": status.as_u16(), "message": message } }).to_string()
+    }
+}
+
+/// What a request asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Asks {
+    /// Where the model is named.
+    pub model: ModelIn,
+    /// How many requests it costs.
+    pub cost: Cost,
+    /// Whether it is counted against a model's quota at all: a list of models is not.
+    pub free: bool,
+}
+
+/// Where a request names its model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ModelIn {
+    /// In the head: here it is.
+    Head(String),
+    /// In the body's top-level `"model"` string.
+    Body,
+    /// Nowhere.
+    #[default]
+    Nowhere,
+}
+
+/// How many requests a call costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cost {
+    /// One.
+    #[default]
+    One,
+    /// As many as the body's top-level array of this name has items (at least one).
+    ItemsOf(&'static str),
+}
+
+/// Whether another model was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Retarget {
+    /// The head now asks for it.
+    Done,
+    /// The model stands in the body's top-level `"model"` string, whose bytes are to be spliced.
+    InBody,
+    /// This request has no model to change.
+    No,
+}
+
+/// How usage stands in an answer's body. Where it stands several times, the last one that is not `null` holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UsageFormat {
+    /// It does not.
+    #[default]
+    None,
+    /// `"usageMetadata": {"promptTokenCount": …, "candidatesTokenCount": …, "thoughtsTokenCount": …}`
+    Gemini,
+    /// `"usage": {"prompt_tokens": …, "completion_tokens": …}` (also `input_tokens`, `output_tokens`)
+    OpenAi,
+    /// `"usage": {"input_tokens": …, "output_tokens": …}`; later values replace earlier ones field by field.
+    Anthropic,
+}
+
+/// An answer to judge: its head, and as much of its body as was looked at.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Answer<'a> {
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// The body, inflated, at most 64 KiB; empty where it could not be read. May be cut short.
+    pub body: &'a [u8],
+    /// The body is one event of a stream whose status was good.
+    pub event: bool,
+    /// The clock's wall time, for dates in headers.
+    pub now: std::time::SystemTime,
+}
+
+impl<'a> Answer<'a> {
+    /// An answer with this head and body.
+    pub fn new(status: StatusCode, headers: &'a HeaderMap, body: &'a [u8], now: std::time::SystemTime) -> Self {
+        Self { status, headers, body, event: false, now }
+    }
+
+    /// One event of a stream whose status was good: an error object is looked for inside it.
+    #[must_use]
+    pub fn event(mut self) -> Self {
+        self.event = true;
+        self
+    }
+}

@@ -1,0 +1,178 @@
+//! The clock. The only file of the library that asks what time it is.
+//!
+//! Windows, rests and backoffs run on a monotonic [`Tick`]; days end by the wall clock. A [`Clock`] reads both at
+//! once, so that one reading serves a whole request and a test can move either by hand.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// A point on the pool's monotonic clock: nanoseconds since the clock was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tick(u64);
+
+impl Tick {
+    /// The clock's beginning.
+    pub(crate) const ZERO: Self = Self(0);
+    /// Later than every other tick; stands for "without end".
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
+    pub(crate) const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    pub(crate) const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) const fn millis(self) -> u64 {
+        self.0 / 1_000_000
+    }
+
+    /// The time from `earlier` to here, zero when `earlier` is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    pub(crate) fn plus(self, duration: Duration) -> Self {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(nanos))
+    }
+
+    pub(crate) fn minus(self, duration: Duration) -> Self {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(nanos))
+    }
+}
+
+/// A reading of both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    /// Monotonic.
+    pub(crate) tick: Tick,
+    /// Wall clock: milliseconds since the Unix epoch.
+    pub(crate) wall_ms: i64,
+}
+
+/// Tells the time: the system's, or a test's.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use tower_keypool::{Clock, ManualClock};
+///
+/// let time = ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+/// let clock: Clock = time.clock();
+/// let before = clock.tick();
+/// time.advance(Duration::from_secs(61));
+/// assert_eq!(clock.tick().since(before), Duration::from_secs(61));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System { origin: tokio::time::Instant },
+    Tokio { origin: tokio::time::Instant, wall_ms: i64 },
+    Manual(Arc<ManualState>),
+}
+
+#[derive(Debug)]
+struct ManualState {
+    nanos: AtomicU64,
+    wall_offset_ms: AtomicI64,
+}
+
+impl Clock {
+    /// The system's clocks. Monotonic time is tokio's, so that it stands still with a paused runtime.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn system() -> Self {
+        Self(Source::System { origin: tokio::time::Instant::now() })
+    }
+
+    /// Both clocks follow tokio's, the wall beginning at `wall`: for tests under a paused runtime.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn tokio_from(wall: SystemTime) -> Self {
+        Self(Source::Tokio { origin: tokio::time::Instant::now(), wall_ms: unix_ms(wall) })
+    }
+
+    /// The monotonic time now.
+    pub fn tick(&self) -> Tick {
+        self.now().tick
+    }
+
+    /// The wall clock now.
+    pub fn wall(&self) -> SystemTime {
+        system_time(self.now().wall_ms)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub(crate) fn now(&self) -> Now {
+        match &self.0 {
+            Source::System { origin } => {
+                Now { tick: elapsed(*origin, tokio::time::Instant::now()), wall_ms: unix_ms(SystemTime::now()) }
+            }
+            Source::Tokio { origin, wall_ms } => {
+                let tick = elapsed(*origin, tokio::time::Instant::now());
+                Now { tick, wall_ms: wall_ms + tick.millis() as i64 }
+            }
+            Source::Manual(state) => {
+                let nanos = state.nanos.load(Ordering::Relaxed);
+                let offset = state.wall_offset_ms.load(Ordering::Relaxed);
+                Now { tick: Tick(nanos), wall_ms: offset + (nanos / 1_000_000) as i64 }
+            }
+        }
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::system()
+    }
+}
+
+/// A clock that only moves when told to. Clones move together.
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<ManualState>);
+
+impl ManualClock {
+    /// Stands still with the wall clock at `wall`.
+    pub fn at(wall: SystemTime) -> Self {
+        Self(Arc::new(ManualState { nanos: AtomicU64::new(0), wall_offset_ms: AtomicI64::new(unix_ms(wall)) }))
+    }
+
+    /// The clock to give to a pool.
+    pub fn clock(&self) -> Clock {
+        Clock(Source::Manual(Arc::clone(&self.0)))
+    }
+
+    /// Moves both clocks on.
+    pub fn advance(&self, duration: Duration) {
+        self.0.nanos.fetch_add(Tick::ZERO.plus(duration).nanos(), Ordering::Relaxed);
+    }
+
+    /// Sets the wall clock alone, as an administrator or NTP would: forward or back.
+    pub fn set_wall(&self, wall: SystemTime) {
+        let elapsed = (self.0.nanos.load(Ordering::Relaxed) / 1_000_000) as i64;
+        self.0.wall_offset_ms.store(unix_ms(wall) - elapsed, Ordering::Relaxed);
+    }
+}
+
+fn elapsed(origin: tokio::time::Instant, now: tokio::time::Instant) -> Tick {
+    Tick(u64::try_from(now.saturating_duration_since(origin).as_nanos()).unwrap_or(u64::MAX))
+}
+
+pub(crate) fn unix_ms(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => -i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX),
+    }
+}
+
+pub(crate) fn system_time(unix_ms: i64) -> SystemTime {
+    let distance = Duration::from_millis(unix_ms.unsigned_abs());
+    if unix_ms >= 0 { UNIX_EPOCH + distance } else { UNIX_EPOCH - distance }
+}

@@ -1,0 +1,106 @@
+//! Who served a request, told to whoever asks above.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Verdict, VerdictKind};
+use crate::key::KeyId;
+
+/// Who served a request: left on answers as an extension, on errors as a field.
+///
+/// ```
+/// # use tower_keypool::ServedBy;
+/// # fn log(response: &http::Response<()>) {
+/// if let Some(served) = response.extensions().get::<ServedBy>() {
+///     println!("key {:?}, {} attempts", served.key(), served.attempts());
+/// }
+/// # }
+/// ```
+#[derive(Clone, Debug, Serialize)]
+pub struct ServedBy {
+    pub(crate) key: Option<KeyId>,
+    pub(crate) requested: Option<Arc<str>>,
+    pub(crate) used: Option<Arc<str>>,
+    pub(crate) verdict: Verdict,
+    /// Attempts before the last one, oldest first. Shared, since it is empty for most.
+    pub(crate) earlier: Option<Arc<[Attempt]>>,
+    #[serde(skip)]
+    pub(crate) keep: Option<crate::pool::Kept>,
+    /// The pool's number for the last attempt's start.
+    #[serde(skip)]
+    pub(crate) seq: u64,
+}
+
+/// One attempt: which key, and what came of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Attempt {
+    /// The key it went out with.
+    pub key: KeyId,
+    /// The model it asked for.
+    pub model: Option<Arc<str>>,
+    /// What the answer meant.
+    pub kind: VerdictKind,
+    /// The HTTP status, where there was an answer.
+    pub status: Option<u16>,
+    /// The provider's own short word for it.
+    pub code: String,
+    /// The pool's number for its start, by which its effects can be taken back.
+    #[serde(skip)]
+    pub(crate) seq: u64,
+    /// Whether the provider named the cause.
+    #[serde(skip)]
+    pub(crate) named: bool,
+}
+
+impl ServedBy {
+    /// The key that the last attempt went out with; `None` where none did.
+    pub fn key(&self) -> Option<&KeyId> {
+        self.key.as_ref()
+    }
+
+    /// The model that the caller asked for, where the request named one.
+    pub fn requested_model(&self) -> Option<&str> {
+        self.requested.as_deref()
+    }
+
+    /// The model that served, where it is known: another than the one requested after a fallback.
+    pub fn used_model(&self) -> Option<&str> {
+        self.used.as_deref()
+    }
+
+    /// What the last answer meant.
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// How many attempts reached for a key, the last one included.
+    pub fn attempts(&self) -> usize {
+        self.earlier.as_deref().map_or(0, <[Attempt]>::len) + usize::from(self.key.is_some())
+    }
+
+    /// Attempts before the last one, oldest first.
+    pub fn earlier(&self) -> &[Attempt] {
+        self.earlier.as_deref().unwrap_or_default()
+    }
+
+    /// Takes over the lease of an upgraded connection (101), so that its slot is held until the returned lease is
+    /// dropped. `None` for any other answer, or when it was taken already.
+    pub fn keep(&self) -> Option<crate::pool::Lease> {
+        self.keep.as_ref()?.take()
+    }
+
+    /// All attempts so far, the last one included: what the next one is told.
+    pub(crate) fn as_attempts(&self) -> std::sync::Arc<[Attempt]> {
+        let last = self.key.as_ref().map(|key| Attempt {
+            key: key.clone(),
+            model: self.used.clone(),
+            kind: self.verdict.kind(),
+            status: self.verdict.status_of().map(|status| status.as_u16()),
+            code: self.verdict.code_of().to_owned(),
+            seq: self.seq,
+            named: self.verdict.is_named(),
+        });
+        self.earlier().iter().cloned().chain(last).collect()
+    }
+}

@@ -1,0 +1,72 @@
+//! What an error of the transport means: no answer came, so the key is never at fault.
+
+use std::{error::Error as StdError, io};
+
+use super::{Elsewhere, Scope, Until, Verdict, VerdictKind};
+use crate::body_error::BodyError;
+
+/// Judges an error of the transport by walking its sources.
+///
+/// Codes: `connect` (nothing was sent), `timeout`, `broken` (the connection ended) and `transport`; `body` is the
+/// caller's own fault.
+pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
+    let mut next = Some(error);
+    let mut code = "transport";
+    while let Some(current) = next {
+        if current.is::<BodyError>() {
+            return of_body();
+        }
+        if let Some(io) = current.downcast_ref::<io::Error>() {
+            code = of_io(io).unwrap_or(code);
+            if code == "connect" {
+                break;
+            }
+        }
+        let text = current.to_string();
+        // The only public mark that hyper-util's pooled client and tower's Timeout leave on their errors.
+        if text == "client error (Connect)" || text.starts_with("tcp connect error") || text.starts_with("dns error") {
+            code = "connect";
+            break;
+        }
+        if text == "request timed out" || text == "operation timed out" || text == "deadline has elapsed" {
+            code = "timeout";
+        }
+        next = current.source();
+    }
+    of_code(code)
+}
+
+/// The body came from the caller and did not end well.
+fn of_body() -> Verdict {
+    Verdict::new(VerdictKind::CallerFault)
+        .code("body")
+        .advice("The body of the request ended early or was ambiguous: see the error's source.")
+}
+
+fn of_io(error: &io::Error) -> Option<&'static str> {
+    use io::ErrorKind as E;
+    Some(match error.kind() {
+        E::ConnectionRefused | E::HostUnreachable | E::NetworkUnreachable | E::NetworkDown | E::AddrNotAvailable => {
+            "connect"
+        }
+        E::ConnectionReset | E::ConnectionAborted | E::BrokenPipe | E::UnexpectedEof | E::NotConnected => "broken",
+        E::TimedOut => "timeout",
+        _ => return None,
+    })
+}
+
+fn of_code(code: &'static str) -> Verdict {
+    let advice = match code {
+        "connect" => "Nothing answers at the provider's address: check the network, the upstream URL and its name.",
+        "timeout" => "No answer came in time: the model may need longer, or the provider is slow just now.",
+        "broken" => "The connection broke off: the provider or the way to it is unsteady.",
+        _ => "The request failed on its way: see the error's source.",
+    };
+    Verdict::new(VerdictKind::Transient)
+        .scope(Scope::Exit)
+        .until(Until::Now)
+        .elsewhere(Elsewhere::AfterPause)
+        .unclear()
+        .code(code)
+        .advice(advice)
+}
