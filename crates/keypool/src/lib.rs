@@ -3,4 +3,5 @@
 //! [`cli`] reads the command line and starts a command; [`stack`] is the whole walk of a request in one function;
 //! [`gateway`] is what stands in front of it.
 
+pub mod gateway;
 pub mod keyfile;
