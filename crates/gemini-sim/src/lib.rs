@@ -1,1 +1,42 @@
 //! A strict simulator of the Gemini API.
+
+mod answer;
+mod auth;
+mod body;
+mod builder;
+mod clock;
+mod engine;
+mod fast;
+mod fault;
+mod latency;
+mod limits;
+mod log;
+mod model;
+mod project;
+mod query;
+mod quota;
+mod refusal;
+mod report;
+mod route;
+mod serve;
+mod service;
+mod settings;
+mod shape;
+mod sim;
+mod tokens;
+mod world;
+
+pub use answer::AnswerText;
+pub use body::{SimBody, SimError};
+pub use builder::Builder;
+pub use fault::{Canned, Fault, Finish, KeyMatch, Rule, Script};
+pub use latency::Latency;
+pub use limits::Limits;
+pub use log::{Arrival, Log};
+pub use model::Model;
+pub use project::{Key, Project, Tier};
+pub use refusal::Refusal;
+pub use report::{KeyReport, ProjectReport, Report, Tally};
+pub use service::{ResponseFuture, SimService};
+pub use sim::GeminiSim;
+pub use tokens::tokens_of_text;

@@ -1,0 +1,4 @@
+//! The simulator's behaviour, over both faces.
+
+mod client;
+mod limits;
