@@ -1,0 +1,10 @@
+//! What the binary tells a person.
+
+mod banner;
+mod changes;
+mod console;
+mod fold;
+
+pub use banner::Banner;
+pub use changes::report_changes;
+pub use console::{Verbosity, say, start};
