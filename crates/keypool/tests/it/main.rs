@@ -1,0 +1,4 @@
+//! The gateway and the binary, from outside.
+
+mod guarding;
+mod support;
