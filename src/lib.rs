@@ -1,18 +1,30 @@
 //! tower-keypool
 
+mod body_error;
 pub mod error;
+mod fallback;
 mod key;
 mod limit;
 mod pool;
 mod provider;
+mod replay;
+mod retry;
+mod rotation;
+mod run;
 mod time;
 mod verdict;
 
+pub use body_error::BodyError;
 pub use error::{BoxError, Error, KeyError};
+pub use fallback::{ModelFallback, ModelFallbackFuture, ModelFallbackLayer, Models};
 pub use key::{InvalidSecret, Key, KeyId, Priority, Secret, Tier};
 pub use limit::{Limit, Limits, Span, Unit};
 pub use pool::{Acquire, Affinity, Demand, Exhausted, Granted, KeyPool, KeyPoolBuilder, Lease, OutReason, Usage};
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
+pub use retry::{Backoff, Retry, RetryFuture, RetryPolicy};
+pub use rotation::{KeyRotation, KeyRotationFuture, KeyRotationLayer, LeaseBody};
+pub use replay::{ReplayBody, ReplayFuture, ReplayLayer, ReplayService, TryClone};
+pub use run::{LeasedKey, RunError, Runner};
 pub use time::{Clock, ManualClock, Tick};
 pub use verdict::{
     Attempt, Elsewhere, QuotaNews, RateHeader, Scope, ServedBy, Until, Verdict, VerdictKind, Violation, judge_error,

@@ -1,6 +1,7 @@
 //! The pool: which key may carry this request, now; until when may the others not.
 
 mod acquire;
+mod asked;
 mod builder;
 mod demand;
 mod exhausted;
@@ -61,10 +62,14 @@ impl KeyPool {
     /// # Errors
     /// Exhausted, or a demand that never fits.
     pub fn try_acquire(&self, demand: impl Into<Demand>) -> Result<Lease, Error> {
-        let demand = demand.into();
+        self.try_lease(&demand.into())
+    }
+
+    /// [`try_acquire`](Self::try_acquire) for whoever still needs the demand when it is refused.
+    pub(crate) fn try_lease(&self, demand: &Demand) -> Result<Lease, Error> {
         let now = self.0.clock.now();
-        let picked = self.lock().pick(&demand, now);
-        self.finish_pick(picked, &demand)
+        let picked = self.lock().pick(demand, now);
+        self.finish_pick(picked, demand)
     }
 
     /// Takes a key, waiting as long as the demand (or the pool) says. Cancel it by dropping it.

@@ -1,5 +1,5 @@
 //! Provisional: a linear scan, until the exact pool lands.
-use super::{Demand, Exhausted, Seat};
+use super::{Demand, Exhausted, OutReason, Seat};
 use crate::{
     error::{Error, KeyError, Kind},
     key::{Key, KeyId, Secret},
@@ -9,13 +9,14 @@ use crate::{
 };
 pub(super) struct State {
     keys: Vec<K>,
-    leases: Vec<(u32, u32)>,
+    leases: Vec<Option<u32>>,
     next: u64,
 }
 struct K {
     id: KeyId,
     secret: Secret,
     inflight: u32,
+    max: u32,
     last: u64,
     until: Tick,
 }
@@ -29,7 +30,8 @@ impl State {
         let mut out = Vec::new();
         for (n, key) in keys.into_iter().enumerate() {
             let secret = provider.prepare(&key.secret).map_err(|source| KeyError::Secret { key: n, source })?;
-            out.push(K { id: key.key_id(), secret, inflight: 0, last: 0, until: Tick::ZERO });
+            let max = key.max_concurrent.map_or(u32::MAX, u32::from);
+            out.push(K { id: key.key_id(), secret, inflight: 0, max, last: 0, until: Tick::ZERO });
         }
         Ok(Self { keys: out, leases: Vec::new(), next: 0 })
     }
@@ -37,22 +39,36 @@ impl State {
         self.next += 1;
         let next = self.next;
         let tried = demand.earlier.as_deref().unwrap_or_default();
+        let model = demand.model.as_deref();
+        let barred = |k: &K| tried.iter().any(|a| a.key == k.id && (a.bars_key(model) || a.bars_owner()));
         let best = self
             .keys
             .iter_mut()
             .enumerate()
-            .filter(|(_, k)| k.until <= now.tick && !tried.iter().any(|a| a.key == k.id))
-            .min_by_key(|(_, k)| (k.inflight, k.last));
+            .filter(|(_, k)| k.until <= now.tick && k.inflight < k.max && !barred(k))
+            .min_by_key(|(_, k)| (tried.iter().any(|a| a.key == k.id), k.inflight, k.last));
         let Some((slot, key)) = best else {
-            return Err(Error::new(Kind::Exhausted(Exhausted {
-                model: demand.model.clone(),
-                keys: self.keys.len(),
-                ..Exhausted::default()
-            })));
+            let mut exhausted =
+                Exhausted { model: demand.model.clone(), keys: self.keys.len(), ..Exhausted::default() };
+            for key in &self.keys {
+                let reason = if barred(key) {
+                    OutReason::Tried
+                } else if key.until > now.tick {
+                    if key.until < Tick::NEVER {
+                        let wakes = key.until.since(now.tick);
+                        exhausted.next_in = Some(exhausted.next_in.map_or(wakes, |n| n.min(wakes)));
+                    }
+                    OutReason::RateLimited
+                } else {
+                    OutReason::Busy
+                };
+                *exhausted.reasons.entry(reason).or_default() += 1;
+            }
+            return Err(Error::new(Kind::Exhausted(exhausted)));
         };
         key.inflight += 1;
         key.last = next;
-        self.leases.push((slot as u32, 0));
+        self.leases.push(Some(slot as u32));
         Ok(Picked {
             seat: Seat { index: self.leases.len() as u32 - 1, generation: 0 },
             key: key.id.clone(),
@@ -60,11 +76,12 @@ impl State {
         })
     }
     pub(super) fn end(&mut self, seat: Seat) {
-        let slot = self.leases[seat.index as usize].0;
-        self.keys[slot as usize].inflight -= 1;
+        if let Some(slot) = self.leases[seat.index as usize].take() {
+            self.keys[slot as usize].inflight -= 1;
+        }
     }
     pub(super) fn judge(&mut self, seat: Seat, verdict: &Verdict, now: Now) {
-        let slot = self.leases[seat.index as usize].0;
+        let Some(slot) = self.leases[seat.index as usize] else { return };
         if !matches!(
             verdict.scope_of(),
             Scope::Key | Scope::KeyLane | Scope::Owner | Scope::OwnerLane | Scope::BillingAccount

@@ -42,6 +42,11 @@ pub trait Provider: Send + Sync + 'static {
     /// What a request asks for, as far as its head tells.
     fn asks(&self, head: &request::Parts) -> Asks;
 
+    /// The model whose lane a request is for that names it so in its body: `models/x` may mean `x`.
+    fn model_named<'a>(&self, named: &'a str) -> &'a str {
+        named
+    }
+
     /// Asks for another model: rewrites the head where the model stands there.
     fn retarget(&self, head: &mut request::Parts, model: &str) -> Retarget;
 

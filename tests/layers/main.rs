@@ -1,0 +1,5 @@
+//! The layers over mocks, and over the layers of tower that may stand between them.
+
+mod retry;
+mod rotation;
+mod support;

@@ -1,0 +1,1 @@
+//! What is sent again, with which key and when.
