@@ -8,9 +8,12 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use clap::Args;
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use tokio::net::TcpListener;
-use tower_keypool::{Base, Clock, Gemini, KeyPool};
+use tower_keypool::{Clock, Gemini, KeyPool, Strategy};
 
 use super::Failure;
 use crate::{
@@ -21,7 +24,7 @@ use crate::{
         token::{PLACEHOLDER, Token},
     },
     keyfile::KeyFile,
-    stack::{self, Strategy},
+    stack,
     telemetry::{self, Banner, Verbosity},
 };
 
@@ -54,7 +57,7 @@ pub(super) struct Serve {
     hosts: Vec<String>,
 
     /// Order among the ready keys of one priority
-    #[arg(long, value_enum, default_value_t = Strategy::LeastLoaded)]
+    #[arg(long, value_name = "NAME", default_value_t = Strategy::LeastLoaded, value_parser = strategies())]
     strategy: Strategy,
 
     /// Models to step down to, best first, when no key may serve the one asked for
@@ -87,11 +90,11 @@ const GRACE: Duration = Duration::from_secs(10);
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         telemetry::start(self.verbosity);
-        let base = Base::parse(&self.upstream).map_err(|error| Failure::config(anyhow!("--upstream: {error}")))?;
+        let gemini = Gemini::at(&self.upstream).map_err(|error| Failure::config(anyhow!("--upstream: {error}")))?;
         let addresses = addresses(&self.listen)?;
         let (token, own_token) = self.token(&addresses)?;
         let file = KeyFile::load(&self.keys, &[PLACEHOLDER, &token]).map_err(Failure::config)?;
-        let pool = self.pool(&file, base.clone())?;
+        let pool = self.pool(&file, gemini)?;
         let guard = self.guard()?;
 
         super::runtime()?.block_on(async {
@@ -101,14 +104,10 @@ impl Serve {
                 .map_err(Failure::run)?;
             let address = listener.local_addr().map_err(Failure::run)?;
             let clock = Clock::system();
-            let gateway = Gateway::new(
-                stack::stack(&pool, &self.fallback),
-                base.clone(),
-                guard,
-                Token::new(token),
-                clock.clone(),
-            );
-            let banner = Banner { address, upstream: &base, path: &self.keys, file: &file, own_token };
+            let base = pool.provider().base();
+            let stack = stack::stack(&pool, &self.fallback);
+            let gateway = Gateway::new(stack, base.clone(), guard, Token::new(token), clock.clone());
+            let banner = Banner { address, upstream: base, path: &self.keys, file: &file, own_token };
             telemetry::say(&banner);
             drop(file);
             let changes = telemetry::report_changes(&pool, clock);
@@ -138,10 +137,10 @@ impl Serve {
         }
     }
 
-    fn pool(&self, file: &KeyFile, base: Base) -> Result<KeyPool, Failure> {
-        KeyPool::builder(Gemini::new().base(base))
+    fn pool(&self, file: &KeyFile, gemini: Gemini) -> Result<KeyPool, Failure> {
+        KeyPool::builder(gemini)
             .keys(file.entries.iter().map(|entry| entry.key.clone()))
-            .strategy(self.strategy.into())
+            .strategy(self.strategy)
             .wait(self.wait)
             .build()
             .with_context(|| format!("the key file {}", self.keys.display()))
@@ -167,6 +166,10 @@ fn addresses(listen: &str) -> Result<Vec<SocketAddr>, Failure> {
         return Err(Failure::config(anyhow!("--listen {listen}: the name has no address")));
     }
     Ok(addresses)
+}
+
+fn strategies() -> impl TypedValueParser<Value = Strategy> {
+    PossibleValuesParser::new(Strategy::NAMES.map(|(name, _)| name)).try_map(|name| name.parse::<Strategy>())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -18,7 +18,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
-use tower_keypool::{Base, Clock, Gemini, KeyPool};
+use tower_keypool::{Clock, Gemini, KeyPool};
 
 use crate::{
     gateway::{
@@ -53,7 +53,7 @@ const WAIT: Duration = Duration::from_secs(5);
 pub async fn play(play: &Play) -> anyhow::Result<()> {
     let sim = cast::simulator(play.seed).start().await.context("the simulator found no port on 127.0.0.1")?;
     let pool = pool(&sim)?;
-    let gateway = serve(&pool, &sim).await?;
+    let gateway = serve(&pool).await?;
     let calls = schedule::calls(play.length, play.seed);
 
     let (ours, random) = (Arc::new(Tally::default()), Arc::new(Tally::default()));
@@ -83,8 +83,7 @@ pub fn interrupted() {
 }
 
 fn pool(sim: &GeminiSim) -> anyhow::Result<KeyPool> {
-    let base = Base::parse(&sim.url())?;
-    Ok(KeyPool::builder(Gemini::new().base(base)).keys(cast::keys()).wait(WAIT).build()?)
+    Ok(KeyPool::builder(Gemini::at(&sim.url())?).keys(cast::keys()).wait(WAIT).build()?)
 }
 
 struct Running {
@@ -93,10 +92,10 @@ struct Running {
     task: JoinHandle<()>,
 }
 
-async fn serve(pool: &KeyPool, sim: &GeminiSim) -> anyhow::Result<Running> {
+async fn serve(pool: &KeyPool) -> anyhow::Result<Running> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("the gateway found no port on 127.0.0.1")?;
     let url = format!("http://{}", listener.local_addr()?);
-    let base = Base::parse(&sim.url())?;
+    let base = pool.provider().base().clone();
     let stack = stack::stack(pool, &[]);
     let gateway = Gateway::new(stack, base, Guard::new([]), Token::new(PLACEHOLDER), Clock::system());
     let (stop, stopped) = oneshot::channel();
