@@ -19,7 +19,11 @@ pub use error::{BoxError, Error, KeyError};
 pub use fallback::{ModelFallback, ModelFallbackFuture, ModelFallbackLayer, Models};
 pub use key::{InvalidSecret, Key, KeyId, Priority, Secret, Tier};
 pub use limit::{Limit, Limits, Span, Unit};
-pub use pool::{Acquire, Affinity, Demand, Exhausted, Granted, KeyPool, KeyPoolBuilder, Lease, OutReason, Usage};
+pub use pool::{
+    Acquire, AcquireMany, Affinity, Demand, Event, Events, Exhausted, Granted, KeyChange, KeyLaneView, KeyPool,
+    KeyPoolBuilder, KeyState, KeyView, LaneView, Lease, LimitSource, LimitView, Lost, OutReason, PriorityView,
+    RestBackoff, RestTable, RestView, Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
+};
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
 pub use retry::{Backoff, Retry, RetryFuture, RetryPolicy};
 pub use rotation::{KeyRotation, KeyRotationFuture, KeyRotationLayer, LeaseBody};

@@ -1,0 +1,113 @@
+//! How sliding windows divide time.
+//!
+//! A *moment* is 2^16 ns (66 µs), the time in which all windows of a log agree. Each window counts in *units* of a
+//! power of two of moments, chosen so that its whole length fits 16 bits: about 1 ms for a minute, 2 s for 24 h.
+//! A start is rounded down to its unit and leaves when the whole unit is older than the window: late by at most one
+//! unit, never early.
+
+use std::time::Duration;
+
+use crate::time::Tick;
+
+const MOMENT_BITS: u32 = 16;
+
+/// Into how many slices a window of amounts is cut at least.
+pub(super) const SLICES: u32 = 256;
+
+#[inline]
+pub(super) fn moment(tick: Tick) -> u64 {
+    tick.nanos() >> MOMENT_BITS
+}
+
+#[inline]
+pub(super) fn tick(moment: u64) -> Tick {
+    Tick::from_nanos(moment.saturating_mul(1 << MOMENT_BITS))
+}
+
+/// A window's length, and its unit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slide {
+    /// A unit is 2^`shift` moments.
+    shift: u32,
+    /// A start of unit `n` has left in unit `n + units`.
+    units: u32,
+}
+
+impl Slide {
+    /// A window of (closed) length `window`; less than a year.
+    pub(super) fn new(window: Duration) -> Self {
+        let moments = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX).div_ceil(1 << MOMENT_BITS);
+        // One unit more than the window's length: the start's own. The rest is for the slice that the newest amount
+        // stands in, so that a window and a slice can be told apart in 16 bits.
+        let units = |shift: u32| moments.div_ceil(1 << shift) + 1;
+        let fits = |shift: &u32| units(*shift) + units(*shift) / u64::from(SLICES) + 2 <= u64::from(u16::MAX);
+        let shift = (0..48).find(fits).unwrap_or(48);
+        Self { shift, units: u32::try_from(units(shift)).unwrap_or(u32::from(u16::MAX)) }
+    }
+
+    #[inline]
+    pub(super) fn units(self) -> u32 {
+        self.units
+    }
+
+    #[inline]
+    pub(super) fn unit(self, moment: u64) -> u64 {
+        moment >> self.shift
+    }
+
+    /// The last moment of a unit.
+    pub(super) fn last_moment(self, unit: u64) -> u64 {
+        ((unit + 1) << self.shift) - 1
+    }
+
+    /// The first tick at which a start of `unit` has left.
+    pub(super) fn leaves(self, unit: u64) -> Tick {
+        tick((unit + u64::from(self.units)) << self.shift)
+    }
+
+    /// The whole number of a unit of which only 16 bits were kept, not after the unit of `now`.
+    #[inline]
+    pub(super) fn whole(self, low: u16, now: u64) -> u64 {
+        let now = self.unit(now);
+        now.saturating_sub(u64::from((now as u16).wrapping_sub(low)))
+    }
+
+    /// Whether a start at `then` has left at `now`.
+    pub(super) fn has_left(self, then: u64, now: u64) -> bool {
+        self.unit(now) >= self.unit(then) + u64::from(self.units)
+    }
+
+    /// How far `now` is from `seen`: `None` in the same unit.
+    #[inline]
+    pub(super) fn passage(self, seen: u64, now: u64) -> Option<Passage> {
+        let (from, to) = (self.unit(seen), self.unit(now));
+        let passed = to.saturating_sub(from);
+        (passed > 0).then_some(Passage {
+            from: from as u16,
+            passed: u32::try_from(passed).unwrap_or(u32::MAX).min(self.units),
+            units: self.units,
+        })
+    }
+}
+
+/// Time that has passed since a log was seen last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passage {
+    from: u16,
+    passed: u32,
+    units: u32,
+}
+
+impl Passage {
+    /// Whether it is as long as the window: all that was there has left.
+    #[inline]
+    pub(super) fn clears(self) -> bool {
+        self.passed >= self.units
+    }
+
+    /// Whether a start has left that had not when the log was seen last (so 16 bits tell its age then).
+    #[inline]
+    pub(super) fn takes(self, low: u16) -> bool {
+        u32::from(self.from.wrapping_sub(low)) + self.passed >= self.units
+    }
+}

@@ -1,0 +1,130 @@
+//! Whose midnight ends a day.
+
+use std::time::Duration;
+
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+
+/// After midnight, how long a moment belongs to both days: the provider's clock need not agree with ours.
+pub(crate) const MIDNIGHT_GUARD: Duration = Duration::from_secs(30);
+
+/// The last moment whose date surely has 16 bits (in the year 2149): later ones are taken for it.
+const LAST_MS: i64 = 65_500 * 86_400_000;
+
+/// The dates that a moment, or a request, belongs to: `first..=last`, each in days since 1970-01-01 plus one.
+/// Zero is no date.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Days {
+    pub(crate) first: u16,
+    pub(crate) last: u16,
+}
+
+impl Days {
+    pub(super) fn contains(self, date: u16) -> bool {
+        (self.first..=self.last).contains(&date)
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = u16> {
+        self.first..=self.last
+    }
+
+    /// Both. Where there is a gap between them (a wall clock that jumped) only `later`: a date on which nothing was
+    /// counted must not be among them.
+    pub(super) fn and(self, later: Self) -> Self {
+        let touch = later.first <= self.last.saturating_add(1) && self.first <= later.last.saturating_add(1);
+        if touch { Self { first: self.first.min(later.first), last: self.last.max(later.last) } } else { later }
+    }
+}
+
+/// A moment's place in the calendar of a [`Zone`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DayAt {
+    pub(crate) wall_ms: i64,
+    /// One date; in the guard after midnight two.
+    pub(crate) days: Days,
+    /// When the guard of this day ends: from then on it alone counts.
+    pub(crate) opens_ms: i64,
+    /// The same of the next day.
+    pub(crate) next_ms: i64,
+}
+
+/// A time zone, with today at hand: asking the same day again costs two comparisons.
+#[derive(Clone, Debug)]
+pub(crate) struct Zone {
+    zone: TimeZone,
+    guard_ms: i64,
+    date: u16,
+    start_ms: i64,
+    end_ms: i64,
+}
+
+impl Zone {
+    /// `guard`: how long after midnight both days count, [`MIDNIGHT_GUARD`] unless set.
+    pub(crate) fn new(zone: TimeZone, guard: Duration) -> Self {
+        let guard_ms = i64::try_from(guard.as_millis()).unwrap_or(i64::MAX).min(3_600_000);
+        Self { zone, guard_ms, date: 0, start_ms: 0, end_ms: 0 }
+    }
+
+    /// The zone itself.
+    pub(crate) fn time_zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// The calendar's view of `wall_ms` (milliseconds since the Unix epoch).
+    #[inline]
+    pub(crate) fn at(&mut self, wall_ms: i64) -> DayAt {
+        if wall_ms < self.start_ms || wall_ms >= self.end_ms {
+            self.turn_to(wall_ms);
+        }
+        let opens_ms = self.start_ms + self.guard_ms;
+        let first = if wall_ms < opens_ms { self.date.saturating_sub(1).max(1) } else { self.date };
+        DayAt {
+            wall_ms,
+            days: Days { first, last: self.date },
+            opens_ms,
+            next_ms: self.end_ms.saturating_add(self.guard_ms),
+        }
+    }
+
+    /// When the day after that of `wall_ms` opens: its midnight and the guard. A day's quota that an answer calls used
+    /// up comes back then, `wall_ms` being the *start* of the request.
+    pub(crate) fn next_midnight(&self, wall_ms: i64) -> i64 {
+        self.day_of(wall_ms).2.saturating_add(self.guard_ms)
+    }
+
+    /// Whether a midnight, before or after, is within `distance`: then it is unclear of which day an answer speaks.
+    pub(crate) fn near_midnight(&self, wall_ms: i64, distance: Duration) -> bool {
+        let distance = i64::try_from(distance.as_millis()).unwrap_or(i64::MAX);
+        let (_, start_ms, end_ms) = self.day_of(wall_ms);
+        wall_ms.saturating_sub(start_ms) < distance || end_ms.saturating_sub(wall_ms) <= distance
+    }
+
+    #[cold]
+    fn turn_to(&mut self, wall_ms: i64) {
+        (self.date, self.start_ms, self.end_ms) = self.day_of(wall_ms);
+    }
+
+    /// The date, its first millisecond, and that of the next.
+    fn day_of(&self, wall_ms: i64) -> (u16, i64, i64) {
+        if (self.start_ms..self.end_ms).contains(&wall_ms) {
+            return (self.date, self.start_ms, self.end_ms);
+        }
+        let within = Timestamp::from_millisecond(wall_ms.clamp(0, LAST_MS)).expect("1970 to 2149 is within range");
+        let date = within.to_zoned(self.zone.clone()).date();
+        let tomorrow = date.tomorrow().expect("1970 to 2149 is within range");
+        // Beyond the range the first and the last day go on for ever.
+        let start_ms = if wall_ms < 0 { i64::MIN / 2 } else { self.midnight(date) };
+        let end_ms = if wall_ms > LAST_MS { i64::MAX / 2 } else { self.midnight(tomorrow) };
+        (number(date), start_ms, end_ms)
+    }
+
+    /// Where daylight saving skips midnight, the first moment of the date.
+    fn midnight(&self, date: Date) -> i64 {
+        let start = self.zone.to_ambiguous_zoned(date.to_datetime(jiff::civil::Time::midnight()));
+        start.compatible().expect("1970 to 2149 is within range").timestamp().as_millisecond()
+    }
+}
+
+fn number(date: Date) -> u16 {
+    let days = date.duration_since(Date::constant(1970, 1, 1)).as_hours() / 24;
+    u16::try_from(days + 1).unwrap_or(if days < 0 { 1 } else { u16::MAX }).max(1)
+}

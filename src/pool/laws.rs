@@ -1,0 +1,1 @@
+//! The ten invariants of the pool, over random schedules on a manual clock.
