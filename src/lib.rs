@@ -1,6 +1,7 @@
 //! tower-keypool
 
 mod body_error;
+mod cooldown;
 pub mod error;
 mod fallback;
 mod key;
@@ -15,6 +16,7 @@ mod time;
 mod verdict;
 
 pub use body_error::BodyError;
+pub use cooldown::{Cooldown, CooldownBody, CooldownLayer};
 pub use error::{BoxError, Error, KeyError};
 pub use fallback::{ModelFallback, ModelFallbackFuture, ModelFallbackLayer, Models};
 pub use key::{InvalidSecret, Key, KeyId, Priority, Secret, Tier};

@@ -223,7 +223,7 @@ impl KeyPool {
 
     // === for leases ===
 
-    pub(super) fn end(&self, seat: Seat) {
+    pub(crate) fn end(&self, seat: Seat) {
         let now = self.0.clock.now();
         let mut state = self.lock();
         if self.0.unjudged == Unjudged::Success && state.seats.get(seat).is_some_and(|cell| !cell.judged) {
