@@ -42,7 +42,7 @@ pub fn stack(
         // Takes the key that may carry the request, waiting for one if need be, and holds it to the answer's end.
         .layer(KeyRotationLayer::new(pool))
         // Learns from the answer what it means for the key.
-        .layer(CooldownLayer::new())
+        .layer(CooldownLayer::new(pool))
         // Connections to the provider, pooled.
         .service(client())
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tower_keypool::{Clock, Event, KeyPool, Lost, Scope};
+use tower_keypool::{Clock, Event, KeyPool, Lost, Scope, Tick};
 
 use super::fold::Fold;
 
@@ -12,15 +12,15 @@ const ROUND: Duration = Duration::from_secs(5);
 
 /// Tells what happens to the keys of a pool, from now on, until the task is aborted or the pool is gone.
 pub fn report_changes(pool: &KeyPool, clock: Clock) -> JoinHandle<()> {
-    let mut events = pool.events();
+    let mut events = pool.changes();
     tokio::spawn(async move {
-        let mut fold = Fold::default();
+        let mut told = Told::default();
         let mut rounds = tokio::time::interval(ROUND);
         loop {
             let event = tokio::select! {
                 event = events.next() => event,
-                _ = rounds.tick(), if !fold.is_empty() => {
-                    for line in fold.flush(clock.tick()) {
+                _ = rounds.tick(), if !told.0.is_empty() => {
+                    for line in told.0.flush(clock.tick()) {
                         tracing::info!("{line}");
                     }
                     continue;
@@ -30,14 +30,25 @@ pub fn report_changes(pool: &KeyPool, clock: Clock) -> JoinHandle<()> {
                 None => return,
                 Some(Err(Lost(lost))) => tracing::info!("{lost} changes of keys went by untold"),
                 Some(Ok(event)) => {
-                    let Some(change) = Change::of(&event) else { continue };
-                    if let Some(line) = fold.admit(change.subject, change.line, clock.tick()) {
+                    if let Some(line) = told.line(&event, clock.tick()) {
                         tracing::info!("{line}");
                     }
                 }
             }
         }
     })
+}
+
+/// What was told already.
+#[derive(Debug, Default)]
+pub(crate) struct Told(Fold);
+
+impl Told {
+    /// The line for an event, if it is a change of a key and was not told just now.
+    pub(crate) fn line(&mut self, event: &Event, now: Tick) -> Option<String> {
+        let change = Change::of(event)?;
+        self.0.admit(change.subject, change.line, now)
+    }
 }
 
 /// A change as a line.

@@ -7,4 +7,5 @@ mod fold;
 
 pub use banner::Banner;
 pub use changes::report_changes;
+pub(crate) use changes::{Told, spoken};
 pub use console::{Verbosity, say, start};
