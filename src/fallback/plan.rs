@@ -47,7 +47,7 @@ impl Plan {
             if demand.model.as_ref() == Some(model) {
                 continue;
             }
-            let wanted = Demand { model: Some(Arc::clone(model)), ..demand.clone() };
+            let wanted = Demand { model: Some(Arc::clone(model)), ahead: true, ..demand.clone() };
             if let Ok(lease) = pool.try_lease(&wanted) {
                 return Some((Arc::clone(model), lease));
             }

@@ -210,7 +210,7 @@ impl KeyPool {
         }
         let outcome = match state.leave(index).and_then(|waiter| waiter.outcome) {
             Some(Ok(picked)) => {
-                if demand.on_grant.is_none() {
+                if !demand.starts_later() {
                     // It was granted in between; it counts from when it is handed over.
                     state.started(picked.seat, now);
                 }
@@ -234,6 +234,7 @@ impl KeyPool {
 
     // === for leases ===
 
+    /// Ends a lease; one that has ended already stays as it is.
     pub(crate) fn end(&self, seat: Seat) {
         let now = self.0.clock.now();
         let mut state = self.lock();

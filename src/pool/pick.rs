@@ -566,9 +566,9 @@ impl State {
         let mut excluded = Excluded::default();
         for attempt in demand.earlier.as_deref().unwrap_or_default() {
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
-            if attempt.kind == VerdictKind::WrongOwner {
+            if attempt.bars_owner() {
                 excluded.owners.push(self.roster.keys[slot as usize].owner);
-            } else {
+            } else if attempt.bars_key(demand.model()) {
                 excluded.slots.push(slot);
             }
         }
@@ -621,7 +621,7 @@ impl State {
             now,
             waited: Duration::ZERO,
             ticket: u64::MAX,
-            provisional: demand.on_grant.is_some(),
+            provisional: demand.starts_later(),
         }
     }
 }

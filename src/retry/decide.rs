@@ -43,9 +43,11 @@ impl Course {
         rule: &Retry,
         pool: &KeyPool,
         verdict: &Verdict,
-        demand: Demand,
+        mut demand: Demand,
         seat: Option<Seat>,
     ) -> Step {
+        // A lease that is never used after all counts for nothing.
+        demand.ahead = true;
         let spent = pool.clock().tick().since(self.begun);
         let left = rule.deadline.map(|deadline| deadline.saturating_sub(spent));
         if left == Some(Duration::ZERO) || capped(verdict, demand.earlier.as_deref().unwrap_or_default()) {

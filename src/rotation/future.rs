@@ -104,7 +104,7 @@ where
                     ready!(service.poll_ready(cx)).map_err(|error| Error::from_box(error.into()))?;
                     let Held { mut service, outgoing, .. } = held.take().expect(ONCE);
                     let lease = lease.take().expect(ONCE);
-                    let future = service.call(outgoing.with_key(&lease)?);
+                    let future = service.call(outgoing.with_key(&lease, false)?);
                     State::Calling { future, lease: Some(lease) }
                 }
                 StateProj::Calling { future, lease } => {

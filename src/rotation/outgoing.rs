@@ -38,11 +38,11 @@ impl<B> Outgoing<B> {
         Ok(Self { head, body, on_grant })
     }
 
-    /// Puts the key in and tells whoever must know which lease it is.
+    /// Puts the key in and tells whoever must know which lease it is; says that it starts, unless it `counts` already.
     ///
     /// # Errors
     /// Refused, when this head cannot carry a key.
-    pub(super) fn with_key(mut self, lease: &Lease) -> Result<Request<B>, Error> {
+    pub(super) fn with_key(mut self, lease: &Lease, counts: bool) -> Result<Request<B>, Error> {
         let granted = lease.granted();
         let provider = granted.pool.provider();
         provider
@@ -51,6 +51,7 @@ impl<B> Outgoing<B> {
         match &self.on_grant {
             // The body says when the connection takes it.
             Some(body) => body.granted(granted),
+            None if counts => {}
             None => granted.started(),
         }
         self.head.extensions.insert(granted.clone());

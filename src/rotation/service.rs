@@ -76,7 +76,7 @@ where
             Some(demand) => demand,
             None => Demand::asked_by(&head, &**provider),
         };
-        let on_grant = demand.on_grant.take();
+        let on_grant = demand.on_grant.clone();
         let prepared = demand.prepared.take().and_then(|prepared| prepared.take());
         let outgoing = match Outgoing::new(head, body, on_grant, &**provider, &self.rules.allowed) {
             Ok(outgoing) => outgoing,
@@ -86,8 +86,10 @@ where
                 return KeyRotationFuture::failed(error);
             }
         };
+        // One that is granted here and now counts from here and now.
+        let counts = prepared.is_none() && !demand.starts_later();
         match prepared.map_or_else(|| self.pool.try_lease(&demand), Ok) {
-            Ok(lease) => self.send(outgoing, lease),
+            Ok(lease) => self.send(outgoing, lease, counts),
             Err(error) if error.is_exhausted() && !self.wait_of(&demand).is_zero() => {
                 demand.wait = Some(self.wait_of(&demand));
                 self.give_back();
@@ -103,11 +105,11 @@ where
 
 impl<S> KeyRotation<S> {
     /// The fast path: the instance that was polled ready is the one that is called.
-    fn send<B>(&mut self, outgoing: Outgoing<B>, lease: Lease) -> KeyRotationFuture<S, B, S::Future>
+    fn send<B>(&mut self, outgoing: Outgoing<B>, lease: Lease, counts: bool) -> KeyRotationFuture<S, B, S::Future>
     where
         S: Service<Request<B>> + Clone,
     {
-        match outgoing.with_key(&lease) {
+        match outgoing.with_key(&lease, counts) {
             Ok(request) => KeyRotationFuture::calling(self.inner.call(request), lease),
             Err(error) => {
                 self.give_back();

@@ -33,6 +33,7 @@ impl Walk {
     pub(super) fn new(pool: KeyPool, rule: Arc<Retry>, models: &Models, mut demand: Demand) -> Self {
         let course = Course::new(pool.clock().tick(), demand.wait.unwrap_or_else(|| pool.default_wait()));
         let plan = models.plan(demand.model());
+        demand.ahead = true;
         demand.requested = demand.requested.or_else(|| demand.model.clone());
         Self { pool, rule, demand, course, plan }
     }

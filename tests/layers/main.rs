@@ -2,4 +2,5 @@
 
 mod retry;
 mod rotation;
+mod run;
 mod support;
