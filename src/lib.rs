@@ -31,7 +31,9 @@ pub use retry::{Backoff, Retry, RetryFuture, RetryPolicy};
 pub use rotation::{KeyRotation, KeyRotationFuture, KeyRotationLayer, LeaseBody};
 pub use replay::{ReplayBody, ReplayFuture, ReplayLayer, ReplayService, TryClone};
 pub use run::{LeasedKey, RunError, Runner};
+pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidName, OpenAi};
 pub use time::{Clock, ManualClock, Tick};
+pub use verdict::retry_after;
 pub use verdict::{
     Attempt, Elsewhere, QuotaNews, RateHeader, Scope, ServedBy, Until, Verdict, VerdictKind, Violation, judge_error,
 };
