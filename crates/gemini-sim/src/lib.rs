@@ -23,6 +23,8 @@ mod service;
 mod settings;
 mod shape;
 mod sim;
+mod store;
+mod strict;
 mod tokens;
 mod world;
 

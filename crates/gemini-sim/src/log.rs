@@ -22,7 +22,7 @@ pub struct Arrival {
     pub status: u16,
     /// `ok`, or the kind of rejection.
     pub kind: &'static str,
-    /// Whether it was charged against the quota.
+    /// Whether it passed authentication, validation and quota.
     pub accepted: bool,
     /// Requests charged (or that would have been).
     pub cost: u64,
@@ -142,7 +142,7 @@ mod tests {
         for second in [0, 30, 59, 60, 61, 200] {
             log.push(arrival(second, 0));
         }
-        let minute = Duration::from_mins(1);
+        let minute = Duration::from_secs(60);
         assert_eq!(log.most_in_any(minute, |_| true), 4);
         assert_eq!(log.most_tokens_in_any(minute, |_| true), 40);
         assert_eq!(log.most_in_any(minute, |a| a.key == Some(1)), 0);

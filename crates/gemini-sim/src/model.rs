@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug)]
 pub struct Model {
     pub(crate) name: String,
-    pub(crate) quota_model: String,
+    pub(crate) quota_name: String,
     pub(crate) input_limit: u64,
     pub(crate) output_limit: u64,
     pub(crate) dimensions: Option<usize>,
@@ -23,7 +23,7 @@ impl Model {
     pub fn generative(name: impl Into<String>) -> Self {
         let name = name.into();
         Self {
-            quota_model: name.clone(),
+            quota_name: name.clone(),
             name,
             input_limit: 1_048_576,
             output_limit: 65_536,
@@ -44,7 +44,7 @@ impl Model {
     /// The model whose quota it uses, where that has another name.
     #[must_use]
     pub fn quota_model(mut self, name: impl Into<String>) -> Self {
-        self.quota_model = name.into();
+        self.quota_name = name.into();
         self
     }
 

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 pub struct Tally {
     /// Requests that arrived, whatever became of them.
     pub arrivals: u64,
-    /// Requests that passed authentication, validation and quota; the
-    /// provider's own failures (5xx) are among them.
+    /// Requests that passed authentication, validation and quota, also of
+    /// calls that cost nothing; those that then met a failure of the model (5xx)
+    /// or a scripted reset are among them.
     pub accepted: u64,
     /// Answers of 429 because a limit was exceeded.
     pub over_limit: u64,

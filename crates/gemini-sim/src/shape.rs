@@ -38,7 +38,7 @@ const FIXED_HEADERS: [(&str, &str); 5] = [
 
 pub(crate) fn shape(
     mut reply: Reply,
-    shape: Shape,
+    shape: &Shape,
     way: Way<'_>,
     rng: &mut Rng,
 ) -> Response<SimBody> {

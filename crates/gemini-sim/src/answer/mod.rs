@@ -1,7 +1,12 @@
 //! What the simulator says when nothing is wrong.
 
+mod caches;
+mod chat;
 mod content;
+mod embed;
+mod files;
 mod generate;
+mod models;
 mod speak;
 
 use bytes::Bytes;
@@ -11,6 +16,7 @@ use serde_json::Value;
 use crate::refusal::ApiError;
 use crate::route::Form;
 
+pub(crate) use chat::native_prompt;
 pub use content::AnswerText;
 pub(crate) use content::Content;
 pub(crate) use generate::{Generated, generate, template};

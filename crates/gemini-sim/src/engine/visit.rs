@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use http::header::ACCEPT_ENCODING;
+use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Uri};
 use jiff::Timestamp;
 
 use crate::auth::Credentials;
@@ -17,6 +18,7 @@ pub(crate) struct Visit<'a> {
     pub(crate) now: Duration,
     pub(crate) wall: Timestamp,
     pub(crate) http_method: &'a Method,
+    uri: &'a Uri,
     pub(crate) path: &'a str,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) query: Query,
@@ -48,7 +50,7 @@ impl<'a> Visit<'a> {
                 model: Some(model), ..
             }) => model.clone(),
             Some(Route {
-                call: Call::Chat | Call::ChatEmbeddings,
+                call: Call::Chat | Call::ChatEmbeddings | Call::CreateCache,
                 ..
             }) => model_in(body),
             _ => String::new(),
@@ -57,6 +59,7 @@ impl<'a> Visit<'a> {
             now,
             wall,
             http_method: &parts.method,
+            uri: &parts.uri,
             path,
             headers: &parts.headers,
             query,
@@ -109,6 +112,19 @@ impl<'a> Visit<'a> {
                     | Call::ChatEmbeddings
             )
         )
+    }
+
+    /// Where the caller thinks this is: the base of URLs in answers.
+    pub(crate) fn origin(&self) -> String {
+        let host = self.headers.get(HOST).and_then(|host| host.to_str().ok());
+        match (self.uri.authority(), host) {
+            (Some(authority), _) => {
+                let scheme = self.uri.scheme_str().unwrap_or("http");
+                format!("{scheme}://{authority}")
+            }
+            (None, Some(host)) => format!("http://{host}"),
+            (None, None) => "https://generativelanguage.googleapis.com".to_owned(),
+        }
     }
 
     pub(crate) fn accepts_gzip(&self) -> bool {

@@ -15,7 +15,7 @@ use window::Window;
 
 pub(crate) use name::{Axis, Family, quota_name};
 
-const MINUTE: Duration = Duration::from_mins(1);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// What a request takes from a quota.
 #[derive(Clone, Copy, Debug)]

@@ -18,12 +18,6 @@ pub(crate) enum Family {
     Embed,
 }
 
-impl Axis {
-    pub(crate) fn is_daily(self) -> bool {
-        matches!(self, Self::RequestsPerDay | Self::TokensPerDay)
-    }
-}
-
 /// `quotaId` and metric (without the service's prefix). Those of free
 /// projects and of paid `GenerateContent` are on record; the paid names of
 /// embeddings and of tier 3 are built alike.

@@ -58,7 +58,7 @@ impl Window {
             }
             held -= booked;
             if held + amount <= limit {
-                return at + self.span - now;
+                return (at + self.span).saturating_sub(now);
             }
         }
         Duration::ZERO
@@ -69,7 +69,7 @@ impl Window {
 mod tests {
     use super::*;
 
-    const MINUTE: Duration = Duration::from_mins(1);
+    const MINUTE: Duration = Duration::from_secs(60);
 
     fn at(seconds: f64) -> Duration {
         Duration::from_secs_f64(seconds)

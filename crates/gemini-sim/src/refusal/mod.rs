@@ -1,11 +1,15 @@
 //! The provider's real ways of saying no.
 
 mod body;
+mod envelope;
+mod page;
 mod quota;
 
 use http::StatusCode;
 
-pub(crate) use body::{ApiError, Scene, bad_request, go_duration, not_found_page};
+pub(crate) use body::Scene;
+pub(crate) use envelope::{ApiError, bad_request};
+pub(crate) use page::not_found_page;
 pub(crate) use quota::over_quota;
 
 /// A refusal with the real provider's status and body.

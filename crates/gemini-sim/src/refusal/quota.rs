@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{ApiError, go_duration};
+use super::ApiError;
 use crate::Tier;
 use crate::quota::{Axis, Family, Violation, quota_name};
 
@@ -97,4 +97,37 @@ fn quota_failure(
             "retryDelay": format!("{}s", wait.as_secs()),
         }),
     ])
+}
+
+/// A duration as the provider's messages write it: `18h24m54.846222292s`,
+/// `38.5s`, `644ms`.
+fn go_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds == 0 {
+        let micros = f64::from(duration.subsec_nanos()) / 1_000_000.0;
+        return format!("{micros}ms");
+    }
+    let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+    let rest = format!("{}.{:09}", seconds % 60, duration.subsec_nanos());
+    let rest = rest.trim_end_matches('0').trim_end_matches('.');
+    match (hours, minutes) {
+        (0, 0) => format!("{rest}s"),
+        (0, _) => format!("{minutes}m{rest}s"),
+        _ => format!("{hours}h{minutes}m{rest}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_the_provider_writes_them() {
+        let written = |nanos| go_duration(Duration::from_nanos(nanos));
+        assert_eq!(written(66_294_846_222_292), "18h24m54.846222292s");
+        assert_eq!(written(38_500_000_000), "38.5s");
+        assert_eq!(written(62_500_000_000), "1m2.5s");
+        assert_eq!(written(644_000_000), "644ms");
+        assert_eq!(written(43_200_000_000_000), "12h0m0s");
+    }
 }
