@@ -54,11 +54,8 @@ fn client() -> Client<HttpsConnector<HttpConnector>, ReplayBody<Incoming>> {
     http.set_keepalive(Some(Duration::from_secs(60)));
     // The TLS connector above it decides on the scheme.
     http.enforce_http(false);
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls())
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(http);
+    let connector =
+        HttpsConnectorBuilder::new().with_tls_config(tls()).https_or_http().enable_all_versions().wrap_connector(http);
     Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).timer(TokioTimer::new()).build(connector)
 }
 

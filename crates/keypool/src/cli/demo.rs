@@ -5,10 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Failure;
-use crate::{
-    demo::{self, Play},
-    telemetry::{self, Verbosity},
-};
+use crate::demo::{self, Play};
 
 /// Watch ten keys serve mixed traffic against a simulator: real HTTP, nothing leaves this machine.
 ///

@@ -45,7 +45,12 @@ pub(super) struct Serve {
     listen: String,
 
     /// Where requests go: http(s)://host[:port][/path]
-    #[arg(long, value_name = "URL", default_value = "https://generativelanguage.googleapis.com", env = "KEYPOOL_UPSTREAM")]
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "https://generativelanguage.googleapis.com",
+        env = "KEYPOOL_UPSTREAM"
+    )]
     upstream: String,
 
     /// Token that clients send in the place of an API key [default on loopback: PLACEHOLDER_GEMINI_TOKEN]
@@ -124,9 +129,9 @@ impl Serve {
             Some(token) if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
                 Err(Failure::config(anyhow!("--token: it must be visible ASCII characters, without spaces")))
             }
-            Some(token) if !on_loopback && token == PLACEHOLDER => Err(Failure::config(anyhow!(
-                "--token: everybody knows {PLACEHOLDER}; beyond loopback choose another"
-            ))),
+            Some(token) if !on_loopback && token == PLACEHOLDER => {
+                Err(Failure::config(anyhow!("--token: everybody knows {PLACEHOLDER}; beyond loopback choose another")))
+            }
             Some(token) => Ok((token.clone(), true)),
             None if on_loopback => Ok((PLACEHOLDER.to_owned(), false)),
             None => Err(Failure::config(anyhow!(

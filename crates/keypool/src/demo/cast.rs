@@ -9,6 +9,9 @@ use tower_keypool::{Key, Limits};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Player {
     pub(super) id: &'static str,
+    /// The owner of its quota, as the pool is told.
+    owner: &'static str,
+    /// The same as the provider names it.
     project: &'static str,
     paid: bool,
     /// Requests a minute that its project really has, for each model.
@@ -29,20 +32,20 @@ enum Told {
 }
 
 const GOOD: Player =
-    Player { id: "", project: "", paid: false, rpm: 10, rpd: None, told: Told::Limits, refused: None };
+    Player { id: "", owner: "", project: "", paid: false, rpm: 10, rpd: None, told: Told::Limits, refused: None };
 
 /// The ten of them. `ada-1` and `ada-2` share a project, and so its quota.
 pub(super) const PLAYERS: [Player; 10] = [
-    Player { id: "ada-1", project: "100000000001", ..GOOD },
-    Player { id: "ada-2", project: "100000000001", ..GOOD },
-    Player { id: "bob", project: "100000000002", rpm: 8, told: Told::Nothing, ..GOOD },
-    Player { id: "cleo", project: "100000000003", rpm: 15, rpd: Some(6), ..GOOD },
-    Player { id: "dan", project: "100000000004", rpm: 5, ..GOOD },
-    Player { id: "eve", project: "100000000005", refused: Some(|| Refusal::ConsumerSuspended), ..GOOD },
-    Player { id: "finn", project: "100000000006", refused: Some(|| Refusal::ApiKeyInvalid), ..GOOD },
-    Player { id: "gus", project: "100000000007", rpm: 12, told: Told::Nothing, ..GOOD },
-    Player { id: "paid-1", project: "200000000001", paid: true, rpm: 200, ..GOOD },
-    Player { id: "paid-2", project: "200000000002", paid: true, rpm: 300, ..GOOD },
+    Player { id: "ada-1", owner: "ada", project: "100000000001", ..GOOD },
+    Player { id: "ada-2", owner: "ada", project: "100000000001", ..GOOD },
+    Player { id: "bob", owner: "bob", project: "100000000002", rpm: 8, told: Told::Nothing, ..GOOD },
+    Player { id: "cleo", owner: "cleo", project: "100000000003", rpm: 15, rpd: Some(6), ..GOOD },
+    Player { id: "dan", owner: "dan", project: "100000000004", rpm: 5, ..GOOD },
+    Player { id: "eve", owner: "eve", project: "100000000005", refused: Some(|| Refusal::ConsumerSuspended), ..GOOD },
+    Player { id: "finn", owner: "finn", project: "100000000006", refused: Some(|| Refusal::ApiKeyInvalid), ..GOOD },
+    Player { id: "gus", owner: "gus", project: "100000000007", rpm: 12, told: Told::Nothing, ..GOOD },
+    Player { id: "paid-1", owner: "acme-1", project: "200000000001", paid: true, rpm: 200, ..GOOD },
+    Player { id: "paid-2", owner: "acme-2", project: "200000000002", paid: true, rpm: 300, ..GOOD },
 ];
 
 impl Player {
@@ -54,7 +57,7 @@ impl Player {
     fn key(&self) -> Key {
         let secret = self.secret();
         let key = if self.paid { Key::paid(secret) } else { Key::free(secret) };
-        let key = key.id(self.id).owner(format!("projects/{}", self.project));
+        let key = key.id(self.id).owner(self.owner);
         let mut limits = Limits::new().per_minute(self.rpm);
         if let Some(rpd) = self.rpd {
             limits = limits.per_day(rpd);

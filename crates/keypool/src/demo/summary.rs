@@ -12,7 +12,8 @@ pub(super) fn of(ours: &Counts, random: &Counts, report: &Report, keys: usize) -
     let refused: u64 = upstream.rejected_as("consumer_suspended") + upstream.rejected_as("api_key_invalid");
     let failed = upstream.rejected_as("internal");
     let mut text = String::new();
-    let _ = writeln!(text, "\n{} requests over {keys} keys (one suspended, one invalid, most of them small)", ours.sent);
+    let _ =
+        writeln!(text, "\n{} requests over {keys} keys (one suspended, one invalid, most of them small)", ours.sent);
     let _ = writeln!(text, "  through keypool    {}", share(ours));
     let _ = writeln!(text, "  with a random key  {}", share(random));
     let _ = writeln!(

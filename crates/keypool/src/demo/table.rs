@@ -71,7 +71,7 @@ impl Screen {
 
 fn table(rows: &[Row]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["key", "owner", "tier", "state", "in flight", "used/limit", "rests"]);
     for row in rows {
         table.add_row([

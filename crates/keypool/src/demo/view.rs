@@ -1,8 +1,13 @@
 //! What is shown while the traffic runs.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
-use tower_keypool::{Events, KeyPool, KeyState, KeyView, LimitView, Snapshot, Span, Tick, Tier, Unit};
+use tower_keypool::{
+    Events, KeyLaneView, KeyPool, KeyState, KeyView, LimitView, RestView, Scope, Snapshot, Span, Tick, Tier, Unit,
+};
 
 use super::{
     table::{Row, Screen},
@@ -95,17 +100,16 @@ impl<'a> View<'a> {
 fn headline(seconds: String, length: Duration, counts: &Counts, snapshot: &Snapshot) -> String {
     let bad: u64 = counts.bad.values().sum();
     format!(
-        "{seconds:>4} of {} s: {} requests, {} answered 200, {bad} otherwise; keys: {} available, {} resting, {} \
-         disabled; {} in flight, {} waiting; {} upstream 429s in the last minute",
+        "{seconds:>4} of {} s: {} requests, {} answered 200, {bad} otherwise, {} in flight; {} keys available, {} resting, \
+         {} disabled; {} upstream 429s",
         length.as_secs(),
         counts.sent,
         counts.good,
+        counts.sent - counts.good - bad,
         snapshot.available_keys,
         snapshot.resting_keys,
         snapshot.disabled_keys,
-        snapshot.in_flight,
-        snapshot.waiters,
-        snapshot.limit_hits_last_minute,
+        snapshot.keys.iter().map(|key| u64::from(key.limit_hits)).sum::<u64>(),
     )
 }
 
@@ -136,7 +140,7 @@ fn row(key: &KeyView) -> Row {
 
 /// Requests of each model and its tightest limit: `flash 9/10, flash-lite 4/10`.
 fn used(key: &KeyView) -> String {
-    let lane = |lane: &tower_keypool::KeyLaneView| {
+    let lane = |lane: &KeyLaneView| {
         let model = short(lane.model.as_deref()?);
         let counted = |view: &&LimitView| view.limit.unit == Unit::Requests;
         let fullest = |view: &LimitView| (view.used * 1000).checked_div(view.limit.amount).unwrap_or(1000);
@@ -149,21 +153,30 @@ fn used(key: &KeyView) -> String {
 
 /// Why it is out, and until when.
 fn rests(key: &KeyView) -> String {
-    if let Some(rest) = key.rests.iter().find(|rest| rest.ends_in.is_none()) {
-        return if rest.code.is_empty() { rest.kind.to_string() } else { rest.code.clone() };
+    let whole = |rest: &&RestView| matches!(rest.scope, Scope::Key | Scope::Owner | Scope::BillingAccount);
+    if let Some(rest) = key.rests.iter().find(whole) {
+        let why = if rest.code.is_empty() { rest.kind.to_string() } else { rest.code.clone() };
+        return rest.ends_in.map_or_else(|| why.clone(), |after| format!("{}: {why}", spoken(after)));
     }
-    let lane = |lane: &tower_keypool::KeyLaneView| {
-        let out = lane.out.as_deref()?.trim_start_matches("at ");
-        let model = lane.model.as_deref().map(short).unwrap_or_default();
-        Some(match lane.ready_in {
-            Some(after) => format!("{model} {}: {out}", spoken(after)),
-            None => format!("{model}: {out}"),
-        })
-    };
-    key.lanes.iter().filter_map(lane).collect::<Vec<_>>().join(", ")
+    // Lanes that are out for the same reason stand together.
+    let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for lane in &key.lanes {
+        let (Some(model), Some(out)) = (lane.model.as_deref().map(short), lane.out.as_deref()) else { continue };
+        let out = match out.trim_start_matches("at ") {
+            // Its own words are for an error that stands alone.
+            "a limit that the provider named" => "told by a 429",
+            out => out,
+        };
+        let when = lane.ready_in.map(|after| format!(" {}", spoken(after))).unwrap_or_default();
+        reasons.entry(out).or_default().push(format!("{model}{when}"));
+    }
+    reasons.iter().map(|(out, lanes)| format!("{out}: {}", lanes.join(", "))).collect::<Vec<_>>().join("; ")
 }
 
 /// A model's name without what all of them have.
 fn short(model: &str) -> &str {
-    model.trim_start_matches("gemini-").trim_start_matches("2.5-")
+    match model.trim_start_matches("gemini-") {
+        "embedding-001" => "embed",
+        other => other.trim_start_matches("2.5-"),
+    }
 }

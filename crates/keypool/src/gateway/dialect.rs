@@ -39,7 +39,8 @@ impl Dialect {
     /// Reads it from the path and the headers that only one API's clients send.
     pub fn of(head: &Parts) -> Self {
         let path = head.uri.path();
-        let under = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let under =
+            |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         if under("/v1beta/openai") || under("/openai") {
             Self::OpenAi
         } else if head.headers.contains_key("x-api-key") && head.headers.contains_key("anthropic-version") {
@@ -65,7 +66,9 @@ impl Dialect {
         };
         let mut response = Response::new(Full::from(body.to_string()));
         *response.status_mut() = status;
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
         response
     }
 }

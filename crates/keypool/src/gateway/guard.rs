@@ -180,7 +180,8 @@ mod tests {
             check(&guard, Request::get("/v1").header("host", "localhost:5000").header(name, value))
         };
         assert_eq!(from("origin", "http://localhost:5000"), 200);
-        for origin in ["http://evil.example", "http://localhost:3000", "null", "file://", "http://localhost:5000.evil"] {
+        for origin in ["http://evil.example", "http://localhost:3000", "null", "file://", "http://localhost:5000.evil"]
+        {
             assert_eq!(from("origin", origin), 403, "{origin}");
         }
         assert_eq!(from("sec-fetch-site", "none"), 200);

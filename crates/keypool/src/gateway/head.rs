@@ -121,11 +121,17 @@ mod tests {
     #[test]
     fn a_form_becomes_json_but_for_uploads() {
         let kind = |path: &str, kind: &str| {
-            tidied(Request::post(path).header("content-type", kind)).headers["content-type"].to_str().unwrap().to_owned()
+            tidied(Request::post(path).header("content-type", kind)).headers["content-type"]
+                .to_str()
+                .unwrap()
+                .to_owned()
         };
         let form = "application/x-www-form-urlencoded";
         assert_eq!(kind("/v1/models/m:generateContent", form), "application/json");
-        assert_eq!(kind("/v1/models/m:generateContent", "application/x-www-form-urlencoded; charset=utf-8"), "application/json");
+        assert_eq!(
+            kind("/v1/models/m:generateContent", "application/x-www-form-urlencoded; charset=utf-8"),
+            "application/json"
+        );
         assert_eq!(kind("/v1/models/m:generateContent", "text/plain"), "text/plain");
         assert_eq!(kind("/upload/v1/files", form), form);
     }

@@ -70,10 +70,7 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 
 /// Values of `key` in a query.
 fn in_query(query: &str) -> impl Iterator<Item = Cow<'_, [u8]>> {
-    query
-        .split('&')
-        .filter_map(|pair| pair.strip_prefix("key="))
-        .map(|value| percent_decode(value.as_bytes()).into())
+    query.split('&').filter_map(|pair| pair.strip_prefix("key=")).map(|value| percent_decode(value.as_bytes()).into())
 }
 
 impl fmt::Debug for Token {

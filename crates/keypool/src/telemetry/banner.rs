@@ -125,7 +125,8 @@ impl Banner<'_> {
         writeln!(f, "try it:")?;
         writeln!(f, "  curl -H {header} {url}/v1beta/models/gemini-2.5-flash:generateContent \\")?;
         writeln!(f, "    -d '{{\"contents\":[{{\"parts\":[{{\"text\":\"Hello\"}}]}}]}}'")?;
-        let token = if self.own_token { "os.environ[\"KEYPOOL_TOKEN\"]".to_owned() } else { format!("\"{PLACEHOLDER}\"") };
+        let token =
+            if self.own_token { "os.environ[\"KEYPOOL_TOKEN\"]".to_owned() } else { format!("\"{PLACEHOLDER}\"") };
         write!(f, "  python: genai.Client(api_key={token}, http_options={{\"base_url\": \"{url}\"}})")
     }
 }

@@ -72,13 +72,13 @@ impl Change {
                     None if code.is_empty() => format!("{kind}{model}"),
                     None => format!("{kind}{model} ({code})"),
                 };
-                let verb = if who.many { "rest" } else { "rests" };
-                change(format!("{} {why}", who.name), format!("{} {verb} {}: {why}", who.name, spoken(*rest)))
+                let line = format!("{} rests {}: {why}{}", who.name, spoken(*rest), who.also);
+                change(format!("{} rests: {why}", who.name), line)
             }
             Event::Disabled { key, scope, kind, code, advice } => {
                 let who = who(*scope, &key.to_string(), None);
                 let why = if code.is_empty() { kind.to_string() } else { code.clone() };
-                let line = format!("{} disabled: {why}", who.name);
+                let line = format!("{} disabled: {why}{}", who.name, who.also);
                 let told = if advice.is_empty() { line.clone() } else { format!("{line}. {advice}") };
                 change(line, told)
             }
@@ -88,7 +88,7 @@ impl Change {
             ),
             Event::Recovered { key, scope } => {
                 let who = who(*scope, &key.to_string(), None);
-                let line = format!("{} serve{} again", who.name, if who.many { "" } else { "s" });
+                let line = format!("{} serves again{}", who.name, who.also);
                 change(line.clone(), line)
             }
             Event::Learned { key, model, limit, given } => {
@@ -120,18 +120,18 @@ impl Change {
 
 struct Who {
     name: String,
-    many: bool,
+    also: &'static str,
 }
 
 fn who(scope: Scope, key: &str, model: Option<&str>) -> Who {
-    let (name, many) = match scope {
-        Scope::Owner => (format!("{key} and the keys of its owner"), true),
-        Scope::BillingAccount => (format!("{key} and the keys of its billing account"), true),
-        Scope::Lane => (format!("{} on every key", model.unwrap_or("the model")), false),
-        Scope::Exit => ("every key".to_owned(), false),
-        _ => (key.to_owned(), false),
+    let (name, also) = match scope {
+        Scope::Owner => (key.to_owned(), ", for all keys of its owner"),
+        Scope::BillingAccount => (key.to_owned(), ", for all keys of its billing account"),
+        Scope::Lane => (format!("{} on every key", model.unwrap_or("the model")), ""),
+        Scope::Exit => ("every key".to_owned(), ""),
+        _ => (key.to_owned(), ""),
     };
-    Who { name, many }
+    Who { name, also }
 }
 
 /// `41 s`, `12 min`, `5 h 3 min`.
@@ -175,7 +175,7 @@ mod tests {
         );
         assert_eq!(
             line(&rested(Scope::Owner, None)),
-            "k-1f09ab12 and the keys of its owner rest 41 s: rate limited of gemini-2.5-flash (RATE_LIMIT_EXCEEDED)"
+            "k-1f09ab12 rests 41 s: rate limited of gemini-2.5-flash (RATE_LIMIT_EXCEEDED), for all keys of its owner"
         );
         let disabled = Event::Disabled {
             key: KeyId::from("k-22abcdef"),

@@ -102,8 +102,7 @@ struct Running {
 
 impl Running {
     fn start(args: &[&str]) -> Self {
-        let mut child =
-            keypool(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = keypool(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut told = String::new();
         while !told.contains("http_options") {
@@ -138,7 +137,9 @@ async fn it_serves_says_what_happens_to_keys_and_ends_with_0() {
         .start()
         .await
         .unwrap();
-    let file = key_file(&format!("{ONE} id=first priority=0\r\nya29.not-a-key-but-a-token\n{TWO} id=second priority=1\n{TWO}\n"));
+    let file = key_file(&format!(
+        "{ONE} id=first priority=0\r\nya29.not-a-key-but-a-token\n{TWO} id=second priority=1\n{TWO}\n"
+    ));
     let path = file.path().to_str().unwrap();
     let running = Running::start(&["serve", "--keys", path, "--listen", "127.0.0.1:0", "--upstream", &sim.url(), "-v"]);
 

@@ -11,11 +11,14 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use keypool::gateway::{
-    Gateway,
-    guard::Guard,
-    listen,
-    token::{PLACEHOLDER, Token},
+use keypool::{
+    gateway::{
+        Gateway,
+        guard::Guard,
+        listen,
+        token::{PLACEHOLDER, Token},
+    },
+    stack,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -24,7 +27,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tower::Service;
-use tower_keypool::{Base, BoxError, Clock, Error};
+use tower_keypool::{Base, BoxError, Clock, Error, Gemini, Key, KeyPool};
 
 /// A running gateway; it ends when this is dropped.
 pub struct Served {
@@ -34,6 +37,12 @@ pub struct Served {
 }
 
 impl Served {
+    /// Serves THE stack over these keys, on any free port.
+    pub async fn keys(keys: impl IntoIterator<Item = Key>, upstream: &str, wait: Duration) -> Self {
+        let pool = KeyPool::builder(Gemini::at(upstream).unwrap()).keys(keys).wait(wait).build().unwrap();
+        Self::over(stack::stack(&pool, &[]), upstream).await
+    }
+
     /// Serves a stack on any free port.
     pub async fn over<S, B>(stack: S, upstream: &str) -> Self
     where
