@@ -50,11 +50,12 @@ impl Group {
     }
 
     /// The first key of those with at least this class.
+    #[inline]
     pub(super) fn best(&self, min_class: usize, cells: &[LaneCell]) -> Option<u32> {
-        let mut best = self.unlimited.top();
+        let mut best = self.unlimited.top(cells);
         if !self.classes.is_empty() {
             for order in self.classes.range(min_class..).map(|(_, order)| order) {
-                let Some(top) = order.top() else { continue };
+                let Some(top) = order.top(cells) else { continue };
                 let better =
                     best.is_none_or(|held| (cells[top as usize].rank, top) < (cells[held as usize].rank, held));
                 if better {
@@ -66,8 +67,8 @@ impl Group {
     }
 
     /// The keys of one class.
-    pub(super) fn class(&self, class: usize) -> &[u32] {
-        self.classes.get(&class).map_or(&[], Ready::slots)
+    pub(super) fn class(&self, class: usize) -> impl Iterator<Item = u32> {
+        self.classes.get(&class).into_iter().flat_map(Ready::slots)
     }
 
     pub(super) fn ready(&self) -> usize {
@@ -241,7 +242,7 @@ impl Lane {
         self.take_out(slot, group);
         let busy = &mut self.groups[group].busy;
         self.cells[slot as usize].set_place(Place::Busy);
-        self.cells[slot as usize].set_position(busy.len());
+        self.cells[slot as usize].set_position(busy.len() as u32);
         busy.push(slot);
     }
 
@@ -261,8 +262,9 @@ impl Lane {
             }
             Place::Busy => {
                 let busy = &mut self.groups[group].busy;
-                busy.swap_remove(cell.position());
-                if let Some(moved) = busy.get(cell.position()) {
+                let at = cell.position() as usize;
+                busy.swap_remove(at);
+                if let Some(moved) = busy.get(at) {
                     self.cells[*moved as usize].set_position(cell.position());
                 }
             }
@@ -280,7 +282,7 @@ impl Lane {
         if cell.class() == class {
             cell.rank = rank;
             let at = cell.position();
-            self.groups[group].order_mut(class).reorder(at, &mut self.cells);
+            self.groups[group].order_mut(class).reorder(slot, at, &mut self.cells);
         } else {
             let (at, old) = (cell.position(), cell.class());
             self.groups[group].order_mut(old).remove(at, &mut self.cells);

@@ -149,11 +149,11 @@ impl State {
                 self.put_aside(ask.lane, slot, group);
                 continue;
             }
+            if self.restand(ask.lane, slot, group) {
+                continue;
+            }
             match self.check(ask, slot) {
                 Check::Ready(probe) => {
-                    if self.restand(ask.lane, slot, group) {
-                        continue;
-                    }
                     found = Some((slot, probe));
                     break;
                 }
@@ -182,7 +182,7 @@ impl State {
         class: usize,
     ) -> Option<(u32, Option<ProbeOf>)> {
         let lane_at = usize::from(ask.lane);
-        let slots = self.lanes[lane_at].groups[group].class(class).to_vec();
+        let slots: Vec<u32> = self.lanes[lane_at].groups[group].class(class).collect();
         let mut best: Option<(u64, u32, Option<ProbeOf>)> = None;
         for slot in slots {
             let rank = self.lanes[lane_at].cells[slot as usize].rank;
@@ -545,19 +545,23 @@ impl State {
         stamp
     }
 
+    /// The key has started once more. Where its rank follows from that alone, it is moved when it comes to the top
+    /// again.
     fn advance_rank(&mut self, lane: u16, slot: u32, standing: super::rank::Standing, now: Now) {
         let group = self.group(self.roster.keys[slot as usize].priority);
         let held = &mut self.lanes[usize::from(lane)];
         let cell = held.cells[slot as usize];
-        held.time = held.time.max(f64::from_bits(cell.rank).min(f64::MAX));
-        let rank = self.settings.strategy.advanced(standing, cell.rank, held.time);
-        if cell.place() == Place::Ready {
-            held.reorder(slot, group, cell.class(), rank);
-            if cell.class() != UNLIMITED {
-                self.reclass(lane, slot, group, now);
+        if self.settings.strategy.keeps_time() {
+            held.time = held.time.max(f64::from_bits(cell.rank).min(f64::MAX));
+            let rank = self.settings.strategy.advanced(standing, cell.rank, held.time);
+            if cell.place() == Place::Ready {
+                held.reorder(slot, group, cell.class(), rank);
+            } else {
+                held.cells[slot as usize].rank = rank;
             }
-        } else {
-            held.cells[slot as usize].rank = rank;
+        }
+        if cell.class() != UNLIMITED {
+            self.reclass(lane, slot, group, now);
         }
     }
 

@@ -160,7 +160,8 @@ impl State {
             && cell.place() == Place::Ready
         {
             let rank = self.settings.strategy.rank(standing, cell.rank);
-            if rank != cell.rank {
+            // A worse one shows when it comes to the top.
+            if rank < cell.rank {
                 held.reorder(slot, group, cell.class(), rank);
             }
         }
