@@ -37,8 +37,8 @@ impl Days {
     }
 }
 
-/// A moment's place in the calendar of a [`Zone`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A moment's place in the calendar of a [`Zone`]. The default will do where no limit is by the day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DayAt {
     pub(crate) wall_ms: i64,
     /// One date; in the guard after midnight two.
