@@ -29,7 +29,8 @@ impl Plan {
         self.turn_to(log, at.day.days);
         // What has left already is let go only where it matters.
         let (common, others) = self.common_and_others();
-        let fits = common.is_none_or(|common| common.fits(log, need, at)) && all_fit(others, log, need, at);
+        let fits = common.is_none_or(|common| common.fits(log, need, at))
+            && (others.is_empty() || fits_in_all(others, log, need, at));
         if fits { Ok(()) } else { self.room_at(log, need, at) }
     }
 
@@ -40,8 +41,8 @@ impl Plan {
         if let Some(common) = common {
             common.reserve(log, need);
         }
-        for window in others {
-            window.hold(log, need.of(window.limit.unit));
+        if !others.is_empty() {
+            hold_in_each(others, log, need);
         }
     }
 
@@ -58,7 +59,7 @@ impl Plan {
             common.start(log, need, seen, &began);
         }
         if !others.is_empty() {
-            start_each(others, log, need, seen, &began);
+            start_in_each(others, log, need, seen, &began);
         }
         Stamp { tick: slide::tick(moment), days: at.day.days }
     }
@@ -154,13 +155,22 @@ impl Plan {
     }
 }
 
-#[inline]
-fn all_fit(windows: &[Window], log: &[u16], need: &Need, at: &At) -> bool {
+// Out of line, so that the short way stays short.
+
+#[inline(never)]
+fn fits_in_all(windows: &[Window], log: &[u16], need: &Need, at: &At) -> bool {
     windows.iter().all(|window| window.fits(log, window.room_for(need), at))
 }
 
 #[inline(never)]
-fn start_each(windows: &[Window], log: &mut [u16], need: &Need, seen: u64, began: &Began) {
+fn hold_in_each(windows: &[Window], log: &mut [u16], need: &Need) {
+    for window in windows {
+        window.hold(log, need.of(window.limit.unit));
+    }
+}
+
+#[inline(never)]
+fn start_in_each(windows: &[Window], log: &mut [u16], need: &Need, seen: u64, began: &Began) {
     for window in windows {
         let (words, amount) = (&mut log[window.range()], need.of(window.limit.unit));
         with_form!(&window.form, form => {

@@ -21,7 +21,7 @@ fn any_limit(unit: Unit, most: u64) -> impl Strategy<Value = Limit> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn law_3_no_span_holds_more_requests_than_its_limit(
