@@ -1,63 +1,243 @@
 //! How a pool is made.
-use super::{KeyPool, Shared, state::State};
-use crate::{error::KeyError, key::Key, limit::Limits, provider::Provider, time::Clock};
+
 use std::{
-    sync::{Arc, Mutex},
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+
+use super::{
+    KeyPool, Shared, event,
+    rank::Strategy,
+    rest::RestTable,
+    state::{MAX_LANES, State},
+};
+use crate::{
+    error::KeyError,
+    key::Key,
+    limit::{Limits, MIDNIGHT_GUARD, Zone},
+    provider::Provider,
+    time::Clock,
+};
+
+/// When a later priority opens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+#[serde(rename_all = "snake_case")]
+pub enum Spill {
+    /// When every key of the earlier ones rests, is disabled or has a full window. Busy keys are waited for.
+    #[default]
+    Limits,
+    /// When no key of the earlier ones is ready, for whatever reason.
+    Any,
+}
+
+impl Spill {
+    pub(super) fn is_any(self) -> bool {
+        self == Self::Any
+    }
+}
+
+/// What the pool goes by.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) strategy: Strategy,
+    pub(super) spill: Spill,
+    pub(super) spill_after: Duration,
+    pub(super) rests: RestTable,
+    pub(super) guard: Duration,
+    pub(super) fixed_limits: bool,
+    pub(super) known_limits: bool,
+    pub(super) unjudged: Unjudged,
+}
+
+/// What a lease says of its key that is dropped unjudged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+#[serde(rename_all = "snake_case")]
+pub enum Unjudged {
+    /// Nothing: its start counts, no more.
+    #[default]
+    Nothing,
+    /// That it served well.
+    Success,
+}
+
 /// Makes a [`KeyPool`].
+///
+/// ```
+/// use tower_keypool::{Gemini, Key, KeyPool, Limits, Strategy};
+///
+/// let pool = KeyPool::builder(Gemini::new())
+///     .key(Key::free("AIza-not-a-real-key-001").owner("project-a"))
+///     .key(Key::paid("AIza-not-a-real-key-002").max_concurrent(8))
+///     .limits("gemini-2.5-flash", Limits::new().per_minute(10).per_day(250).tokens_per_minute(250_000))
+///     .strategy(Strategy::LeastLoaded)
+///     .build()?;
+/// assert_eq!(pool.snapshot().total_keys, 2);
+/// # Ok::<(), tower_keypool::KeyError>(())
+/// ```
+#[must_use = "a builder does nothing until `build`"]
 pub struct KeyPoolBuilder {
     provider: Arc<dyn Provider>,
     keys: Vec<Key>,
+    limits: BTreeMap<String, Limits>,
     clock: Option<Clock>,
     wait: Duration,
+    settings: Settings,
 }
 
 impl KeyPoolBuilder {
     pub(super) fn new(provider: Arc<dyn Provider>) -> Self {
-        Self { provider, keys: Vec::new(), clock: None, wait: Duration::ZERO }
+        Self {
+            provider,
+            keys: Vec::new(),
+            limits: BTreeMap::new(),
+            clock: None,
+            wait: Duration::ZERO,
+            settings: Settings {
+                strategy: Strategy::default(),
+                spill: Spill::default(),
+                spill_after: Duration::ZERO,
+                rests: RestTable::default(),
+                guard: Duration::from_millis(250),
+                fixed_limits: false,
+                known_limits: false,
+                unjudged: Unjudged::default(),
+            },
+        }
     }
+
     /// Adds a key.
-    #[must_use]
     pub fn key(mut self, key: Key) -> Self {
         self.keys.push(key);
         self
     }
-    /// Adds keys.
-    #[must_use]
+
+    /// Adds keys. There is no cache to size: 100,000 keys need no option.
     pub fn keys(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
         self.keys.extend(keys);
         self
     }
-    /// Limits of every owner for a model (`*`: every model without its own).
-    #[must_use]
-    pub fn limits(self, _model: impl Into<String>, _limits: Limits) -> Self {
+
+    /// Limits of every owner for a model; `*`: for every model without its own. A key's own limits come first.
+    pub fn limits(mut self, model: impl Into<String>, limits: Limits) -> Self {
+        self.limits.insert(model.into(), limits);
         self
     }
-    /// Lives by this clock.
-    #[must_use]
+
+    /// The order among ready keys of one priority; [`Strategy::LeastLoaded`] unless set.
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.settings.strategy = strategy;
+        self
+    }
+
+    /// When a later priority opens; [`Spill::Limits`] unless set.
+    pub fn spill(mut self, spill: Spill) -> Self {
+        self.settings.spill = spill;
+        self
+    }
+
+    /// How long a demand waits for an earlier priority before a later one opens; zero unless set. A demand that may
+    /// not wait that long never spills.
+    pub fn spill_after(mut self, wait: Duration) -> Self {
+        self.settings.spill_after = wait;
+        self
+    }
+
+    /// How long each kind of verdict rests its scope.
+    pub fn rests(mut self, table: RestTable) -> Self {
+        self.settings.rests = table;
+        self
+    }
+
+    /// How much longer than its span a sliding window holds, since requests do not travel equally fast; 250 ms unless
+    /// set.
+    pub fn guard(mut self, guard: Duration) -> Self {
+        self.settings.guard = guard;
+        self
+    }
+
+    /// Turns learning off: only given limits hold, whatever answers say. Rests still do.
+    pub fn fixed_limits(mut self, fixed: bool) -> Self {
+        self.settings.fixed_limits = fixed;
+        self
+    }
+
+    /// Assumes the provider's known limits for keys that name a tier, where nothing is given or learned; off unless
+    /// set.
+    pub fn known_limits(mut self, known: bool) -> Self {
+        self.settings.known_limits = known;
+        self
+    }
+
+    /// What a lease that is dropped unjudged says of its key; nothing unless set.
+    pub fn unjudged(mut self, unjudged: Unjudged) -> Self {
+        self.settings.unjudged = unjudged;
+        self
+    }
+
+    /// Lives by this clock; the system's unless set.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
         self
     }
-    /// How long a demand waits for a key that does not say so itself. Zero unless set.
-    #[must_use]
+
+    /// How long a demand waits for a key that does not say so itself; zero (fail at once) unless set.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
     }
+
     /// Builds it. Needs no runtime and spawns nothing.
     ///
     /// # Errors
-    /// The first key that cannot be taken.
+    /// The first key that cannot be taken, by its place among those given.
     pub fn build(self) -> Result<KeyPool, KeyError> {
-        let state = State::new(self.keys, &*self.provider)?;
+        let clock = self.clock.unwrap_or_default();
+        // A zone that the tz database lacks cannot be had for a shipped provider; for others the day is UTC's.
+        let zone = jiff::tz::TimeZone::get(self.provider.zone()).unwrap_or(jiff::tz::TimeZone::UTC);
+        let zone = Zone::new(zone, MIDNIGHT_GUARD);
+        let models: Vec<String> = self.limits.keys().filter(|model| *model != "*").cloned().collect();
+        let unjudged = self.settings.unjudged;
+        let mut state = State::new(self.settings, Arc::clone(&self.provider), zone, self.limits, self.keys.len());
+        let now = clock.now();
+        state.watch_wall(now);
+        for (number, key) in self.keys.into_iter().enumerate() {
+            let own: Vec<String> = key.limits.iter().map(|(model, _)| model.clone()).filter(|m| m != "*").collect();
+            state.add(number, key, now, false)?;
+            for model in own {
+                state.configure_lane(&model);
+            }
+        }
+        for model in models.iter().take(MAX_LANES / 2) {
+            state.configure_lane(model);
+        }
+        state.settle_in();
+        let (events, _) = broadcast::channel(event::CAPACITY);
         Ok(KeyPool(Arc::new(Shared {
             provider: self.provider,
-            clock: self.clock.unwrap_or_default(),
+            clock,
             wait: self.wait,
+            unjudged,
             state: Mutex::new(state),
+            events,
+            shut: AtomicBool::new(false),
+            idle: tokio::sync::Notify::new(),
         })))
+    }
+}
+
+impl fmt::Debug for KeyPoolBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyPoolBuilder")
+            .field("provider", &self.provider.name())
+            .field("keys", &self.keys.len())
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }

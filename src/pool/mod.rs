@@ -1,30 +1,78 @@
 //! The pool: which key may carry this request, now; until when may the others not.
 
 mod acquire;
+mod asked;
 mod builder;
+mod cell;
+mod change;
 mod demand;
+mod diagnose;
+mod event;
 mod exhausted;
+mod guard;
+mod handle;
+mod judge;
+mod lane;
+mod learn;
 mod lease;
+mod many;
+mod pick;
+mod plans;
+mod rank;
+mod ready;
+mod rest;
+mod roster;
+mod seats;
+mod settle;
+mod snapshot;
 mod state;
+mod tally;
+mod timer;
+mod wait;
+
+#[cfg(test)]
+mod laws;
 
 use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
+use tokio::sync::{Notify, broadcast};
+
 pub use acquire::Acquire;
-pub use builder::KeyPoolBuilder;
+pub use builder::{KeyPoolBuilder, Spill, Unjudged};
+pub use change::KeyChange;
 pub(crate) use demand::OnGrant;
 pub use demand::{Affinity, Demand};
+pub use event::{Event, Events, Lost};
 pub use exhausted::{Exhausted, OutReason};
 pub use lease::{Granted, Lease, Usage};
 pub(crate) use lease::{Kept, Prepared, Seat};
+pub use many::AcquireMany;
+pub use plans::LimitSource;
+pub use rank::{Strategy, UnknownStrategy};
+pub use rest::{RestBackoff, RestTable};
+pub use snapshot::{KeyLaneView, KeyState, KeyView, LaneView, LimitView, PriorityView, RestView, Snapshot};
 
-use crate::{error::Error, provider::Provider, time::Clock, verdict::Verdict};
+use crate::{provider::Provider, time::Clock};
 use state::State;
 
 /// Many keys, used as if they were one. A cheap handle: clones share the pool.
+///
+/// ```
+/// use tower_keypool::{Gemini, Key, KeyPool};
+///
+/// let pool = KeyPool::builder(Gemini::new())
+///     .key(Key::free("AIza-not-a-real-key-001").owner("project-a"))
+///     .key(Key::paid("AIza-not-a-real-key-002"))
+///     .build()?;
+/// let lease = pool.try_acquire("gemini-2.5-flash")?;
+/// assert_eq!(pool.snapshot().in_flight, 1);
+/// drop(lease);
+/// assert_eq!(pool.snapshot().in_flight, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct KeyPool(Arc<Shared>);
 
@@ -32,87 +80,10 @@ struct Shared {
     provider: Arc<dyn Provider>,
     clock: Clock,
     wait: Duration,
+    unjudged: Unjudged,
     state: Mutex<State>,
-}
-
-impl KeyPool {
-    /// Begins a pool for this provider.
-    pub fn builder(provider: impl Provider) -> KeyPoolBuilder {
-        KeyPoolBuilder::new(Arc::new(provider))
-    }
-
-    /// The provider whose keys it holds.
-    pub fn provider(&self) -> &Arc<dyn Provider> {
-        &self.0.provider
-    }
-
-    /// The clock it lives by.
-    pub fn clock(&self) -> &Clock {
-        &self.0.clock
-    }
-
-    /// How long a demand waits that does not say so itself; zero unless set.
-    pub fn default_wait(&self) -> Duration {
-        self.0.wait
-    }
-
-    /// Takes a key now, or says why there is none.
-    ///
-    /// # Errors
-    /// Exhausted, or a demand that never fits.
-    pub fn try_acquire(&self, demand: impl Into<Demand>) -> Result<Lease, Error> {
-        let demand = demand.into();
-        let now = self.0.clock.now();
-        let picked = self.lock().pick(&demand, now);
-        self.finish_pick(picked, &demand)
-    }
-
-    /// Takes a key, waiting as long as the demand (or the pool) says. Cancel it by dropping it.
-    pub fn acquire(&self, demand: impl Into<Demand>) -> Acquire {
-        Acquire::new(self.clone(), demand.into())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for KeyPool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyPool").field("provider", &self.0.provider.name()).finish_non_exhaustive()
-    }
-}
-
-impl KeyPool {
-    fn finish_pick(&self, picked: Result<state::Picked, Error>, demand: &Demand) -> Result<Lease, Error> {
-        match picked {
-            Ok(picked) => Ok(Lease::new(Granted {
-                pool: self.clone(),
-                seat: picked.seat,
-                key: picked.key,
-                secret: picked.secret,
-                model: demand.model.clone(),
-                requested: demand.requested.clone().or_else(|| demand.model.clone()),
-                earlier: demand.earlier.clone(),
-            })),
-            Err(error) => Err(error.with_provider(&self.0.provider)),
-        }
-    }
-
-    pub(crate) fn end(&self, seat: Seat) {
-        self.lock().end(seat);
-    }
-
-    pub(crate) fn judge(&self, seat: Seat, verdict: &Verdict) {
-        let now = self.0.clock.now();
-        self.lock().judge(seat, verdict, now);
-    }
-
-    pub(crate) fn usage(&self, _seat: Seat, _usage: Usage) {}
-
-    pub(crate) fn started(&self, _seat: Seat) {}
-
-    pub(crate) fn seq_of(&self, _seat: Seat) -> u64 {
-        0
-    }
+    events: broadcast::Sender<Event>,
+    shut: AtomicBool,
+    /// Told when the last lease of a pool that shuts down has ended.
+    idle: Notify,
 }

@@ -1,83 +1,332 @@
-//! Provisional: a linear scan, until the exact pool lands.
-use super::{Demand, Exhausted, Seat};
-use crate::{
-    error::{Error, KeyError, Kind},
-    key::{Key, KeyId, Secret},
-    provider::Provider,
-    time::{Now, Tick},
-    verdict::{Scope, Until, Verdict},
+//! The pool's state: everything that its one mutex guards. What each part does stands in a file of its own:
+//! `pick` grants, `settle` ends, `judge` rests, `learn` tightens, `wait` queues, `change` edits the roster.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    task::Waker,
+    time::Duration,
 };
+
+use super::{
+    builder::Settings,
+    event::Event,
+    guard::Guard,
+    lane::{Lane, Origin, class_of},
+    plans::{Plans, Sources},
+    rank::Standing,
+    rest::Rest,
+    roster::{KeyCell, Roster},
+    seats::Seats,
+    tally::Tally,
+    wait::Waiters,
+};
+use crate::{
+    limit::{At, Limits, Unit, Zone},
+    provider::Provider,
+    time::Now,
+};
+
+/// At most this many lanes a pool: a lane is an attacker's allocator.
+pub(super) const MAX_LANES: usize = 256;
+/// At most this many lanes that a caller named and no answer has confirmed.
+const MAX_TENTATIVE: usize = 16;
+/// The lane of requests that name no model.
+pub(super) const NO_MODEL: u16 = 0;
+/// The lane that models share for which there is no room.
+pub(super) const SHARED: u16 = 1;
+
 pub(super) struct State {
-    keys: Vec<K>,
-    leases: Vec<(u32, u32)>,
-    next: u64,
+    pub(super) settings: Settings,
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) roster: Roster,
+    /// Priorities that some key has, sorted: a lane's groups in this order.
+    pub(super) priorities: Vec<u16>,
+    pub(super) lanes: Vec<Lane>,
+    pub(super) lane_of: HashMap<Arc<str>, u16>,
+    pub(super) plans: Plans,
+    pub(super) zones: Vec<(String, Zone)>,
+    /// Limits given to the pool by model, `*` for the rest.
+    pub(super) limits: BTreeMap<String, Limits>,
+    pub(super) seats: Seats,
+    pub(super) waiters: Waiters,
+    pub(super) guard: Guard,
+    /// The endpoint's or our address's rest.
+    pub(super) exit: Option<Box<Rest>>,
+    pub(super) tally: Tally,
+    /// The number of the last start.
+    pub(super) seq: u64,
+    /// Wall less monotonic time, in ms, when last looked at.
+    pub(super) wall_offset: Option<i64>,
+    pub(super) closed: bool,
+    /// The last reading of the clocks.
+    pub(super) last_now: Now,
+    /// To be woken once the mutex is free.
+    pub(super) wakes: Vec<Waker>,
+    /// To be sent once the mutex is free.
+    pub(super) events: Vec<Event>,
+    /// Somebody subscribes.
+    pub(super) watched: bool,
+    /// Whether each lease is told, too.
+    pub(super) tells_leases: bool,
+    /// Slots put aside during a pick; kept for its capacity.
+    pub(super) aside: Vec<u32>,
 }
-struct K {
-    id: KeyId,
-    secret: Secret,
-    inflight: u32,
-    last: u64,
-    until: Tick,
-}
-pub(super) struct Picked {
-    pub(super) seat: Seat,
-    pub(super) key: KeyId,
-    pub(super) secret: Secret,
-}
+
 impl State {
-    pub(super) fn new(keys: Vec<Key>, provider: &dyn Provider) -> Result<Self, KeyError> {
-        let mut out = Vec::new();
-        for (n, key) in keys.into_iter().enumerate() {
-            let secret = provider.prepare(&key.secret).map_err(|source| KeyError::Secret { key: n, source })?;
-            out.push(K { id: key.key_id(), secret, inflight: 0, last: 0, until: Tick::ZERO });
-        }
-        Ok(Self { keys: out, leases: Vec::new(), next: 0 })
-    }
-    pub(super) fn pick(&mut self, demand: &Demand, now: Now) -> Result<Picked, Error> {
-        self.next += 1;
-        let next = self.next;
-        let tried = demand.earlier.as_deref().unwrap_or_default();
-        let best = self
-            .keys
-            .iter_mut()
-            .enumerate()
-            .filter(|(_, k)| k.until <= now.tick && !tried.iter().any(|a| a.key == k.id))
-            .min_by_key(|(_, k)| (k.inflight, k.last));
-        let Some((slot, key)) = best else {
-            return Err(Error::new(Kind::Exhausted(Exhausted {
-                model: demand.model.clone(),
-                keys: self.keys.len(),
-                ..Exhausted::default()
-            })));
+    pub(super) fn new(
+        settings: Settings,
+        provider: Arc<dyn Provider>,
+        zone: Zone,
+        limits: BTreeMap<String, Limits>,
+        keys: usize,
+    ) -> Self {
+        let mut state = Self {
+            plans: Plans::new(settings.guard),
+            settings,
+            roster: Roster::with_capacity(keys),
+            priorities: Vec::new(),
+            lanes: Vec::new(),
+            lane_of: HashMap::new(),
+            zones: vec![(provider.zone().to_owned(), zone)],
+            provider,
+            limits,
+            seats: Seats::default(),
+            waiters: Waiters::default(),
+            guard: Guard::default(),
+            exit: None,
+            tally: Tally::default(),
+            seq: 0,
+            wall_offset: None,
+            closed: false,
+            last_now: Now { tick: crate::time::Tick::ZERO, wall_ms: 0 },
+            wakes: Vec::new(),
+            events: Vec::new(),
+            watched: false,
+            tells_leases: false,
+            aside: Vec::new(),
         };
-        key.inflight += 1;
-        key.last = next;
-        self.leases.push((slot as u32, 0));
-        Ok(Picked {
-            seat: Seat { index: self.leases.len() as u32 - 1, generation: 0 },
-            key: key.id.clone(),
-            secret: key.secret.clone(),
-        })
+        state.push_lane("".into(), Origin::Configured);
+        state.push_lane("*".into(), Origin::Configured);
+        state
     }
-    pub(super) fn end(&mut self, seat: Seat) {
-        let slot = self.leases[seat.index as usize].0;
-        self.keys[slot as usize].inflight -= 1;
+
+    // === lanes ===
+
+    /// The lane of a model; made when it is new and there is room.
+    pub(super) fn lane(&mut self, model: Option<&str>) -> u16 {
+        let Some(model) = model else { return NO_MODEL };
+        if let Some(lane) = self.lane_of.get(model) {
+            return *lane;
+        }
+        let tentative = self.lanes.iter().filter(|lane| lane.origin == Origin::Tentative).count();
+        let used = self.lanes.iter().filter(|lane| lane.origin != Origin::Free).count();
+        if tentative >= MAX_TENTATIVE || used >= MAX_LANES || model.is_empty() || model.len() > 256 {
+            return SHARED;
+        }
+        self.push_lane(model.into(), Origin::Tentative)
     }
-    pub(super) fn judge(&mut self, seat: Seat, verdict: &Verdict, now: Now) {
-        let slot = self.leases[seat.index as usize].0;
-        if !matches!(
-            verdict.scope_of(),
-            Scope::Key | Scope::KeyLane | Scope::Owner | Scope::OwnerLane | Scope::BillingAccount
-        ) {
+
+    /// A lane that somebody configured limits for.
+    pub(super) fn configure_lane(&mut self, model: &str) {
+        if !self.lane_of.contains_key(model) && self.lanes.len() < MAX_LANES {
+            self.push_lane(model.into(), Origin::Configured);
+        }
+    }
+
+    /// Puts all keys into all lanes, once they are all known.
+    pub(super) fn settle_in(&mut self) {
+        for lane in 0..self.lanes.len() as u16 {
+            self.lanes[usize::from(lane)] =
+                Lane::new(Arc::clone(&self.lanes[usize::from(lane)].name), Origin::Configured, self.priorities.len());
+            self.fill_lane(lane);
+        }
+    }
+
+    pub(super) fn push_lane(&mut self, name: Arc<str>, origin: Origin) -> u16 {
+        let lane = Lane::new(Arc::clone(&name), origin, self.priorities.len());
+        let index = if let Some(free) = self.lanes.iter().position(|lane| lane.origin == Origin::Free) {
+            self.lanes[free] = lane;
+            free as u16
+        } else {
+            self.lanes.push(lane);
+            self.lanes.len() as u16 - 1
+        };
+        if index > SHARED {
+            self.lane_of.insert(name, index);
+        }
+        self.fill_lane(index);
+        index
+    }
+
+    /// Puts every owner and key of the roster into a lane that does not hold them yet.
+    pub(super) fn fill_lane(&mut self, lane: u16) {
+        let at = usize::from(lane);
+        let owners = self.lanes[at].owners.len() as u32..self.roster.owners.len() as u32;
+        let mut plans: Vec<u16> = Vec::with_capacity(owners.len());
+        for owner in owners.clone() {
+            plans.push(self.plan_for(lane, owner, Limits::new()));
+        }
+        let words: usize = plans.iter().map(|plan| self.plans.plan(*plan).words()).sum();
+        let sizes: Vec<usize> = self
+            .priorities
+            .iter()
+            .map(|priority| self.roster.keys.iter().filter(|key| key.priority == *priority).count())
+            .collect();
+        let first = self.lanes[at].cells.len() as u32;
+        let (keys, all_owners) = (self.roster.keys.len(), self.roster.owners.len());
+        self.lanes[at].reserve(keys, all_owners, if plans.is_empty() { &[] } else { &sizes }, words);
+        for plan in plans {
+            let lane = &mut self.lanes[at];
+            let log = lane.new_log(self.plans.plan(plan).words());
+            lane.owners.push(super::lane::LaneOwner { plan, flags: 0, log });
+        }
+        self.lanes[at].cells.resize(keys, super::cell::LaneCell::default());
+        for slot in first..keys as u32 {
+            if !self.roster.keys[slot as usize].removed {
+                self.enter(lane, slot);
+            }
+        }
+    }
+
+    /// Puts a key in a lane's ready order; where it really stands is found out when it comes to the top.
+    pub(super) fn enter(&mut self, lane: u16, slot: u32) {
+        let key = &self.roster.keys[slot as usize];
+        let group = self.group(key.priority);
+        let owner = key.owner;
+        let class = self.class(lane, owner);
+        let standing = standing(key);
+        let lane = &mut self.lanes[usize::from(lane)];
+        let rank = self.settings.strategy.joining(standing, lane.cells[slot as usize].rank, lane.time);
+        lane.make_ready(slot, group, class, rank);
+    }
+
+    pub(super) fn group(&self, priority: u16) -> usize {
+        self.priorities.binary_search(&priority).unwrap_or(0)
+    }
+
+    /// The headroom class of an owner in a lane; without a look at the time, so that it may be too high.
+    fn class(&self, lane: u16, owner: u32) -> usize {
+        let lane = &self.lanes[usize::from(lane)];
+        let plan = self.plans.plan(lane.owners[owner as usize].plan);
+        class_of(plan.most(Unit::InputTokens))
+    }
+
+    // === limits ===
+
+    /// The limits that hold for an owner in a lane, with what was learned.
+    pub(super) fn plan_for(&mut self, lane: u16, owner: u32, learned: Limits) -> u16 {
+        if lane == NO_MODEL {
+            return 0;
+        }
+        let name = Arc::clone(&self.lanes[usize::from(lane)].name);
+        let given = self
+            .roster
+            .limits(owner, &name)
+            .or_else(|| self.limits.get(&*name))
+            .or_else(|| self.limits.get("*"))
+            .cloned()
+            .unwrap_or_default();
+        let table = match self.roster.tier(owner) {
+            Some(tier) if self.settings.known_limits => self.provider.known_limits(&name, tier).unwrap_or_default(),
+            _ => Limits::new(),
+        };
+        self.plans.intern(Sources { given, learned, table })
+    }
+
+    // === time ===
+
+    pub(super) fn at(&mut self, now: Now, owner: u32) -> At {
+        let zone = usize::from(self.roster.owners[owner as usize].zone);
+        At { tick: now.tick, day: self.zones[zone].1.at(now.wall_ms) }
+    }
+
+    /// Notices a wall clock that was set: everything that waits for a midnight is looked at again.
+    pub(super) fn watch_wall(&mut self, now: Now) {
+        self.last_now = now;
+        let offset = now.wall_ms - now.tick.millis() as i64;
+        let jumped = self.wall_offset.is_some_and(|last| last.abs_diff(offset) > 1000);
+        if jumped || self.wall_offset.is_none() {
+            self.wall_offset = Some(offset);
+        }
+        if jumped {
+            self.revive_all();
+        }
+    }
+
+    /// Every key is looked at again when it comes to the top.
+    pub(super) fn revive_all(&mut self) {
+        for lane in 0..self.lanes.len() as u16 {
+            self.revive_lane(lane);
+        }
+    }
+
+    pub(super) fn revive_lane(&mut self, lane: u16) {
+        for slot in 0..self.lanes[usize::from(lane)].cells.len() as u32 {
+            self.revive_in(lane, slot);
+        }
+    }
+
+    /// A key that may have come back: it is looked at again in every lane.
+    pub(super) fn revive_key(&mut self, slot: u32) {
+        for lane in 0..self.lanes.len() as u16 {
+            self.revive_in(lane, slot);
+        }
+    }
+
+    pub(super) fn revive_owner(&mut self, owner: u32) {
+        let slots: Vec<u32> =
+            self.roster.slots().filter(|slot| self.roster.keys[*slot as usize].owner == owner).collect();
+        for slot in slots {
+            self.revive_key(slot);
+        }
+    }
+
+    pub(super) fn revive_in(&mut self, lane: u16, slot: u32) {
+        use super::cell::Place;
+        if self.roster.keys[slot as usize].removed || self.lanes[usize::from(lane)].origin == Origin::Free {
             return;
         }
-        let until = match verdict.until_of() {
-            Until::Now => return,
-            Until::Backoff => now.tick.plus(std::time::Duration::from_secs(10)),
-            Until::For(d) => now.tick.plus(d),
-            _ => Tick::NEVER,
-        };
-        let key = &mut self.keys[slot as usize];
-        key.until = key.until.max(until);
+        match self.lanes[usize::from(lane)].cells.get(slot as usize).map(|cell| cell.place()) {
+            Some(Place::Out | Place::Timed) => self.enter(lane, slot),
+            Some(Place::Busy) => {
+                self.unpark(slot);
+                self.enter(lane, slot);
+            }
+            _ => {}
+        }
+    }
+
+    /// One lane less in which this key waits for itself.
+    pub(super) fn unpark(&mut self, slot: u32) {
+        let key = &mut self.roster.keys[slot as usize];
+        key.parked = key.parked.saturating_sub(1);
+    }
+
+    pub(super) fn event(&mut self, event: impl FnOnce() -> Event) {
+        if self.watched {
+            self.events.push(event());
+        }
+    }
+
+    /// The name of a lane as it is shown: none for requests without a model.
+    pub(super) fn lane_name(&self, lane: u16) -> Option<Arc<str>> {
+        (lane != NO_MODEL).then(|| Arc::clone(&self.lanes[usize::from(lane)].name))
+    }
+
+    /// How long a held rest of this kind may be asked for at the most.
+    pub(super) fn longest(&self) -> Duration {
+        self.settings.rests.longest
+    }
+}
+
+/// What a key's rank is made of.
+pub(super) fn standing(key: &KeyCell) -> Standing {
+    let ramp = key.ramp_factor();
+    Standing {
+        in_flight: key.in_flight,
+        weight: key.weight * ramp,
+        adaptive: key.adaptive * ramp,
+        last_start: key.last_seq,
     }
 }

@@ -1,0 +1,306 @@
+//! Changes of the keys while the pool runs.
+
+use std::time::Duration;
+
+use futures_core::Stream;
+
+use super::{
+    KeyPool,
+    cell::Place,
+    event::Event,
+    lane::Origin,
+    roster::{Added, RAMP_STEPS},
+    state::State,
+};
+use crate::{
+    error::KeyError,
+    key::{Key, KeyId, Priority},
+    limit::{MIDNIGHT_GUARD, Zone},
+    time::Now,
+};
+
+/// One change of a pool's keys, as a vault or a database would send it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum KeyChange {
+    /// A new key.
+    Add(Key),
+    /// A key goes: no further request goes out with it.
+    Remove(KeyId),
+    /// A new secret for the same key; its state stays.
+    Replace(KeyId, String),
+    /// Switched off until it is enabled, and why.
+    Disable(KeyId, String),
+    /// Every rest is lifted.
+    Enable(KeyId),
+    /// Another share of the load.
+    Weight(KeyId, f32),
+    /// Another place in the order.
+    Priority(KeyId, Priority),
+}
+
+impl KeyPool {
+    /// Adds a key. A secret that the pool holds already is merged with it; the id says which key it is.
+    ///
+    /// # Errors
+    /// When the key cannot be taken: see [`KeyError`].
+    pub fn add(&self, key: Key) -> Result<KeyId, KeyError> {
+        let now = self.0.clock.now();
+        self.lock().add(0, key, now, true)
+    }
+
+    /// Removes a key. Requests that are under way with it end as they will.
+    ///
+    /// # Errors
+    /// [`KeyError::UnknownId`].
+    pub fn remove(&self, id: &KeyId) -> Result<(), KeyError> {
+        self.change(id, |state, slot, _| {
+            state.remove(slot);
+            Ok(())
+        })
+    }
+
+    /// Gives a key a new secret; id, counts and rests stay. A key that was disabled for its secret is enabled.
+    ///
+    /// # Errors
+    /// [`KeyError::UnknownId`], or a secret that cannot be sent or that another key has.
+    pub fn replace(&self, id: &KeyId, secret: &str) -> Result<(), KeyError> {
+        self.change(id, |state, slot, now| state.replace(slot, secret, now))
+    }
+
+    /// Switches a key off until it is enabled. `reason` is shown; it must not hold the secret.
+    ///
+    /// # Errors
+    /// [`KeyError::UnknownId`].
+    pub fn disable(&self, id: &KeyId, reason: &str) -> Result<(), KeyError> {
+        self.change(id, |state, slot, now| {
+            state.disable(slot, reason, now);
+            Ok(())
+        })
+    }
+
+    /// Lifts every rest of a key and its owner. Late answers to requests from before do not bring them back, but for
+    /// used-up days and faults without end.
+    ///
+    /// # Errors
+    /// [`KeyError::UnknownId`].
+    pub fn enable(&self, id: &KeyId) -> Result<(), KeyError> {
+        self.change(id, |state, slot, now| {
+            state.enable(slot, now);
+            Ok(())
+        })
+    }
+
+    /// Changes a key's share of the load: above 0, finite.
+    ///
+    /// # Errors
+    /// [`KeyError::UnknownId`], [`KeyError::Weight`].
+    pub fn set_weight(&self, id: &KeyId, weight: f32) -> Result<(), KeyError> {
+        if !(weight > 0.0 && weight.is_finite()) {
+            return Err(KeyError::Weight { id: id.clone(), weight });
+        }
+        self.change(id, |state, slot, _| {
+            let key = &mut state.roster.keys[slot as usize];
+            key.adaptive *= weight / key.weight;
+            key.weight = weight;
+            state.reenter(slot);
+            Ok(())
+        })
+    }
+
+    /// Changes a key's place in the order.
+    ///
+    /// # Errors
+    /// [`KeyError::UnknownId`].
+    pub fn set_priority(&self, id: &KeyId, priority: Priority) -> Result<(), KeyError> {
+        self.change(id, |state, slot, _| {
+            state.leave_lanes(slot);
+            state.open_priority(priority.0);
+            let before = std::mem::replace(&mut state.roster.keys[slot as usize].priority, priority.0);
+            state.close_priority(before);
+            state.reenter(slot);
+            Ok(())
+        })
+    }
+
+    /// Takes one change.
+    ///
+    /// # Errors
+    /// What the change's own method says.
+    pub fn apply(&self, change: KeyChange) -> Result<(), KeyError> {
+        match change {
+            KeyChange::Add(key) => self.add(key).map(drop),
+            KeyChange::Remove(id) => self.remove(&id),
+            KeyChange::Replace(id, secret) => self.replace(&id, &secret),
+            KeyChange::Disable(id, reason) => self.disable(&id, &reason),
+            KeyChange::Enable(id) => self.enable(&id),
+            KeyChange::Weight(id, weight) => self.set_weight(&id, weight),
+            KeyChange::Priority(id, priority) => self.set_priority(&id, priority),
+        }
+    }
+
+    /// Takes changes from a stream (a vault, a database) until it ends. A change that cannot be taken is logged and
+    /// passed over, so that the others still arrive.
+    pub async fn follow(&self, changes: impl Stream<Item = KeyChange>) {
+        let mut changes = std::pin::pin!(changes);
+        while let Some(change) = std::future::poll_fn(|cx| changes.as_mut().poll_next(cx)).await {
+            if let Err(error) = self.apply(change) {
+                tracing::warn!(%error, "a change of the keys was not taken");
+            }
+        }
+    }
+
+    fn change(
+        &self,
+        id: &KeyId,
+        change: impl FnOnce(&mut State, u32, Now) -> Result<(), KeyError>,
+    ) -> Result<(), KeyError> {
+        let now = self.0.clock.now();
+        let mut state = self.lock();
+        let slot = state.roster.slot_of(id).ok_or_else(|| KeyError::UnknownId(id.clone()))?;
+        let changed = change(&mut state, slot, now);
+        state.serve(now);
+        changed
+    }
+}
+
+impl State {
+    /// Takes a key in. `number` is its place among those given, for the error. `late`: while the pool runs.
+    pub(super) fn add(&mut self, number: usize, key: Key, now: Now, late: bool) -> Result<KeyId, KeyError> {
+        let zone = match &key.zone {
+            Some(name) => self.zone(name).ok_or_else(|| KeyError::Zone { id: key.key_id(), zone: name.clone() })?,
+            None => 0,
+        };
+        let priority = key.priority.0;
+        let provider = std::sync::Arc::clone(&self.provider);
+        let (slot, change) = match self.roster.add(number, key, zone, &*provider)? {
+            Added::Merged { slot } => {
+                let key = &self.roster.keys[slot as usize].id;
+                tracing::warn!(%key, "this secret was given more than once: it is one key");
+                (slot, "merged")
+            }
+            Added::New { slot } => {
+                self.open_priority(priority);
+                if late {
+                    let busy = self.seats.out() > 0;
+                    self.roster.keys[slot as usize].ramp = if busy { RAMP_STEPS } else { 0 };
+                    self.join_lanes(slot);
+                    self.serve(now);
+                }
+                (slot, "added")
+            }
+        };
+        let id = self.roster.keys[slot as usize].id.clone();
+        let key = id.clone();
+        self.event(|| Event::Roster { key, change });
+        Ok(id)
+    }
+
+    /// The number of a zone; `None` when the tz database does not know it.
+    fn zone(&mut self, name: &str) -> Option<u8> {
+        if let Some(at) = self.zones.iter().position(|(known, _)| known == name) {
+            return Some(at as u8);
+        }
+        let zone = jiff::tz::TimeZone::get(name).ok()?;
+        let number = u8::try_from(self.zones.len()).ok()?;
+        self.zones.push((name.to_owned(), Zone::new(zone, MIDNIGHT_GUARD)));
+        Some(number)
+    }
+
+    /// Makes room for keys of this priority in every lane.
+    pub(super) fn open_priority(&mut self, priority: u16) {
+        if let Err(at) = self.priorities.binary_search(&priority) {
+            self.priorities.insert(at, priority);
+            for lane in self.lanes.iter_mut().filter(|lane| lane.origin != Origin::Free) {
+                lane.groups.insert(at, super::lane::Group::default());
+            }
+        }
+    }
+
+    /// A priority that no key has any more opens nothing and counts as no spill.
+    fn close_priority(&mut self, priority: u16) {
+        if self.roster.slots().any(|slot| self.roster.keys[slot as usize].priority == priority) {
+            return;
+        }
+        if let Ok(at) = self.priorities.binary_search(&priority) {
+            self.priorities.remove(at);
+            for lane in self.lanes.iter_mut().filter(|lane| lane.origin != Origin::Free) {
+                lane.groups.remove(at);
+            }
+        }
+    }
+
+    fn join_lanes(&mut self, slot: u32) {
+        for lane in 0..self.lanes.len() as u16 {
+            if self.lanes[usize::from(lane)].origin == Origin::Free {
+                continue;
+            }
+            // A slot that was used before has its cell already.
+            if (slot as usize) < self.lanes[usize::from(lane)].cells.len() {
+                self.fill_lane(lane);
+                self.lanes[usize::from(lane)].cells[slot as usize] = super::cell::LaneCell::default();
+                self.enter(lane, slot);
+            } else {
+                self.fill_lane(lane);
+            }
+            let owner = self.roster.keys[slot as usize].owner;
+            self.replan_kept(lane, owner);
+        }
+    }
+
+    fn leave_lanes(&mut self, slot: u32) {
+        let group = self.group(self.roster.keys[slot as usize].priority);
+        for lane in &mut self.lanes {
+            if lane.cells.get(slot as usize).is_some_and(|cell| cell.place() != Place::Out) {
+                lane.take_out(slot, group);
+            }
+        }
+        self.roster.keys[slot as usize].parked = 0;
+    }
+
+    /// Looked at afresh everywhere, with its new weight or priority.
+    fn reenter(&mut self, slot: u32) {
+        self.leave_lanes(slot);
+        for lane in 0..self.lanes.len() as u16 {
+            self.revive_in(lane, slot);
+        }
+        let key = self.roster.keys[slot as usize].id.clone();
+        self.event(|| Event::Roster { key, change: "reweighted" });
+    }
+
+    fn remove(&mut self, slot: u32) {
+        self.leave_lanes(slot);
+        self.guard.forget(slot);
+        for lane in &mut self.lanes {
+            lane.key_rests.remove(&slot);
+        }
+        let (key, priority) = (self.roster.keys[slot as usize].id.clone(), self.roster.keys[slot as usize].priority);
+        self.roster.remove(slot);
+        self.close_priority(priority);
+        if self.roster.keys[slot as usize].in_flight == 0 {
+            self.roster.free(slot);
+        }
+        self.event(|| Event::Roster { key, change: "removed" });
+    }
+
+    fn replace(&mut self, slot: u32, secret: &str, now: Now) -> Result<(), KeyError> {
+        let secret = self.provider.prepare(secret).map_err(|source| KeyError::Secret { key: slot as usize, source })?;
+        if let Some(other) = self.roster.slot_of_secret(&secret) {
+            if other == slot {
+                return Ok(());
+            }
+            return Err(KeyError::DuplicateId { id: self.roster.keys[other as usize].id.clone(), key: slot as usize });
+        }
+        self.roster.replace(slot, secret);
+        let invalid = |rest: &super::rest::Rest| rest.kind == crate::verdict::VerdictKind::InvalidKey && !rest.by_hand;
+        if self.roster.keys[slot as usize].rest.as_ref().is_some_and(|rest| invalid(rest)) {
+            self.lift_key(slot, now);
+        }
+        let key = self.roster.keys[slot as usize].id.clone();
+        self.event(|| Event::Roster { key, change: "replaced" });
+        Ok(())
+    }
+}
+
+/// How long `shutdown` waits for leases that are out, unless told otherwise.
+pub(super) const DRAIN: Duration = Duration::from_secs(30);

@@ -1,0 +1,149 @@
+//! Events: what happens to keys, for dashboards and stores. Bounded, lossy with a count, never slowing a pick.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+use tokio::sync::broadcast;
+
+use super::OutReason;
+use crate::{
+    key::KeyId,
+    limit::Limit,
+    verdict::{Scope, VerdictKind},
+};
+
+/// Something that happened in the pool.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A key was leased. Only sent while somebody subscribes.
+    Leased {
+        /// Which key.
+        key: KeyId,
+        /// For which model.
+        model: Option<Arc<str>>,
+    },
+    /// A scope rests.
+    Rested {
+        /// The key whose answer said so.
+        key: KeyId,
+        /// Whom it concerns.
+        scope: Scope,
+        /// In which lane, where the scope is one.
+        model: Option<Arc<str>>,
+        /// What the answer meant.
+        kind: VerdictKind,
+        /// The provider's own short word for it.
+        code: String,
+        /// The limit that was hit, where the answer named one.
+        limit: Option<Limit>,
+        /// How long.
+        rest: Duration,
+    },
+    /// A scope is disabled: it rests without end.
+    Disabled {
+        /// The key whose answer said so, or that was disabled by hand.
+        key: KeyId,
+        /// Whom it concerns.
+        scope: Scope,
+        /// What the answer meant.
+        kind: VerdictKind,
+        /// The provider's own short word for it, or `BY_HAND`.
+        code: String,
+        /// One plain sentence: what a person can do about it.
+        advice: String,
+    },
+    /// Disabling pauses: many keys failed for good at once, so the fault may be ours.
+    Held {
+        /// How many keys are held.
+        keys: usize,
+    },
+    /// A key, or its owner, serves again after a fault of its own.
+    Recovered {
+        /// Which key.
+        key: KeyId,
+        /// What came back.
+        scope: Scope,
+    },
+    /// A limit was learned.
+    Learned {
+        /// The key whose answer said so.
+        key: KeyId,
+        /// In which lane.
+        model: Option<Arc<str>>,
+        /// The limit.
+        limit: Limit,
+        /// What was configured, where that differs.
+        given: Option<u64>,
+    },
+    /// Keys turned out to share one owner: together they have one quota.
+    Grouped {
+        /// The key that joined.
+        key: KeyId,
+        /// The owner, as the provider names it.
+        owner: String,
+        /// How many keys the owner has now.
+        keys: u32,
+    },
+    /// A request went over a later priority.
+    Spilled {
+        /// Which key took it.
+        key: KeyId,
+        /// That key's priority.
+        priority: u16,
+        /// For which model.
+        model: Option<Arc<str>>,
+    },
+    /// No key could serve a demand.
+    Exhausted {
+        /// For which model.
+        model: Option<Arc<str>>,
+        /// The reason that most keys are out for.
+        reason: Option<OutReason>,
+        /// When the earliest comes back.
+        next_in: Option<Duration>,
+    },
+    /// The keys of the pool changed.
+    Roster {
+        /// Which key.
+        key: KeyId,
+        /// `added`, `removed`, `replaced`, `merged`, `reweighted`.
+        change: &'static str,
+    },
+}
+
+/// A subscription: what happens from now on. Slow readers lose the oldest events and are told how many.
+#[derive(Debug)]
+pub struct Events(broadcast::Receiver<Event>);
+
+/// How many events a slow reader may lag behind before it loses the oldest.
+pub(super) const CAPACITY: usize = 1024;
+
+impl Events {
+    pub(super) fn new(receiver: broadcast::Receiver<Event>) -> Self {
+        Self(receiver)
+    }
+
+    /// The next event, or how many were lost; `None` once the pool is gone.
+    pub async fn next(&mut self) -> Option<Result<Event, Lost>> {
+        match self.0.recv().await {
+            Ok(event) => Some(Ok(event)),
+            Err(broadcast::error::RecvError::Lagged(lost)) => Some(Err(Lost(lost))),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+
+    /// The next event if one is there already.
+    pub fn try_next(&mut self) -> Option<Result<Event, Lost>> {
+        match self.0.try_recv() {
+            Ok(event) => Some(Ok(event)),
+            Err(broadcast::error::TryRecvError::Lagged(lost)) => Some(Err(Lost(lost))),
+            Err(_) => None,
+        }
+    }
+}
+
+/// This many events were lost, since they were not read in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost(pub u64);

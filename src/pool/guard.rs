@@ -1,0 +1,127 @@
+//! The guard: when many keys fail for good at once, the fault is more likely ours.
+//!
+//! Disabling pauses while, within 30 s, at least 5 distinct keys and 90 % of those tried failed permanently and none
+//! succeeded. Those keys are held meanwhile; the first success lets the held verdicts take effect.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::time::Tick;
+
+const SPAN: Duration = Duration::from_secs(30);
+const KEYS: usize = 5;
+/// How long a held key rests before it is tried again.
+pub(super) const HOLD: Duration = Duration::from_secs(60);
+/// What is remembered of the last 30 s at most.
+const MEMORY: usize = 4096;
+
+#[derive(Debug, Default)]
+pub(super) struct Guard {
+    /// (when, which key, whether for good), oldest first.
+    failures: VecDeque<(Tick, u32, bool)>,
+    last_success: Option<Tick>,
+    /// Keys whose verdict is held.
+    held: Vec<u32>,
+}
+
+impl Guard {
+    /// A good answer: the keys whose held verdicts now take effect.
+    pub(super) fn success(&mut self, now: Tick) -> Vec<u32> {
+        self.last_success = Some(now);
+        if !self.failures.is_empty() {
+            self.failures.clear();
+        }
+        std::mem::take(&mut self.held)
+    }
+
+    /// A failure that is not for good: it counts among those tried.
+    pub(super) fn passing(&mut self, now: Tick, slot: u32) {
+        // Only of interest while permanent ones are around.
+        if !self.failures.is_empty() {
+            self.note(now, slot, false);
+        }
+    }
+
+    /// A failure for good. Whether it is to be held; if so, so are those of [`Guard::suspects`].
+    pub(super) fn permanent(&mut self, now: Tick, slot: u32) -> bool {
+        self.note(now, slot, true);
+        let from = now.minus(SPAN);
+        if self.last_success.is_some_and(|last| last > from) {
+            return false;
+        }
+        let recent = || self.failures.iter().filter(|(at, ..)| *at >= from);
+        let mut slots: Vec<(u32, bool)> = recent().map(|(_, slot, good)| (*slot, *good)).collect();
+        slots.sort_unstable();
+        slots.dedup_by_key(|(slot, _)| *slot);
+        let permanent = recent().filter(|(.., permanent)| *permanent).map(|(_, slot, _)| *slot);
+        let mut permanent: Vec<u32> = permanent.collect();
+        permanent.sort_unstable();
+        permanent.dedup();
+        let holds = permanent.len() >= KEYS && permanent.len() * 10 >= slots.len() * 9;
+        if holds {
+            for slot in permanent {
+                if !self.held.contains(&slot) {
+                    self.held.push(slot);
+                }
+            }
+        }
+        holds
+    }
+
+    /// The keys whose verdicts are held.
+    pub(super) fn suspects(&self) -> &[u32] {
+        &self.held
+    }
+
+    pub(super) fn forget(&mut self, slot: u32) {
+        self.held.retain(|held| *held != slot);
+        self.failures.retain(|(_, held, _)| *held != slot);
+    }
+
+    fn note(&mut self, now: Tick, slot: u32, permanent: bool) {
+        let from = now.minus(SPAN);
+        while self.failures.front().is_some_and(|(at, ..)| *at < from) || self.failures.len() >= MEMORY {
+            self.failures.pop_front();
+        }
+        self.failures.push_back((now, slot, permanent));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_from_the_fifth_key_and_lets_go_at_a_success() {
+        let mut guard = Guard::default();
+        let at = |s| Tick::from_nanos(s * 1_000_000_000);
+        for slot in 0..4 {
+            assert!(!guard.permanent(at(100 + u64::from(slot)), slot));
+        }
+        assert!(guard.permanent(at(105), 4));
+        assert_eq!(guard.suspects().len(), 5);
+        assert_eq!(guard.success(at(106)).len(), 5);
+        assert!(guard.suspects().is_empty());
+        assert!(!guard.permanent(at(107), 5), "a success within 30 s says that the way is good");
+    }
+
+    #[test]
+    fn one_key_failing_five_times_is_one_key() {
+        let mut guard = Guard::default();
+        for n in 0..5 {
+            assert!(!guard.permanent(Tick::from_nanos(n), 7));
+        }
+    }
+
+    #[test]
+    fn needs_nine_of_ten() {
+        let mut guard = Guard::default();
+        let now = Tick::from_nanos(1);
+        guard.permanent(now, 0);
+        for slot in 1..3 {
+            guard.passing(now, slot);
+        }
+        for slot in 3..8 {
+            assert!(!guard.permanent(now, slot));
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! The pool's handle: each call takes the mutex once, and wakes and tells whoever waits after it is free again.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::{Arc, MutexGuard, PoisonError, atomic::Ordering},
+    task::Waker,
+    time::Duration,
+};
+
+use super::{
+    Acquire, AcquireMany, Demand, Event, Events, KeyPool, KeyPoolBuilder, Lease, Seat, Shared, Snapshot, Unjudged,
+    Usage,
+    acquire::{Begun, Look},
+    change::DRAIN,
+    lease::Granted,
+    pick::{NotNow, Picked},
+    state::State,
+};
+use crate::{
+    error::{Error, Kind},
+    provider::Provider,
+    time::{Clock, Now, Tick},
+    verdict::Verdict,
+};
+
+impl KeyPool {
+    /// Begins a pool for this provider.
+    pub fn builder(provider: impl Provider) -> KeyPoolBuilder {
+        KeyPoolBuilder::new(Arc::new(provider))
+    }
+
+    /// The provider whose keys it holds.
+    pub fn provider(&self) -> &Arc<dyn Provider> {
+        &self.0.provider
+    }
+
+    /// The clock it lives by.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// How long a demand waits that does not say so itself.
+    pub fn default_wait(&self) -> Duration {
+        self.0.wait
+    }
+
+    /// Takes a key now, or says why there is none. Never waits, whatever the demand says.
+    ///
+    /// # Errors
+    /// [`is_exhausted`](Error::is_exhausted), [`is_never_fits`](Error::is_never_fits) or
+    /// [`is_shut_down`](Error::is_shut_down).
+    pub fn try_acquire(&self, demand: impl Into<Demand>) -> Result<Lease, Error> {
+        self.try_lease(&demand.into())
+    }
+
+    /// [`try_acquire`](Self::try_acquire) for whoever still needs the demand when it is refused.
+    pub(crate) fn try_lease(&self, demand: &Demand) -> Result<Lease, Error> {
+        let now = self.0.clock.now();
+        let mut state = self.look_at(now);
+        let picked = state.try_pick(demand, now);
+        let outcome = match picked {
+            Ok(picked) => Ok(picked),
+            Err(reason) => Err(state.refuse(demand, reason, now)),
+        };
+        drop(state);
+        self.lease(outcome, demand)
+    }
+
+    /// Takes a key, waiting as long as the demand (else the pool) says, in the order of arrival.
+    pub fn acquire(&self, demand: impl Into<Demand>) -> Acquire {
+        Acquire::new(self.clone(), demand.into())
+    }
+
+    /// Takes groups of leases, one group a size, under one lock.
+    pub fn acquire_many(&self, sizes: &[usize]) -> AcquireMany {
+        AcquireMany::new(self.clone(), sizes)
+    }
+
+    /// Whether some key could carry a request of this model now.
+    pub fn can_serve(&self, model: &str) -> bool {
+        let now = self.0.clock.now();
+        let demand = Demand::new(model);
+        self.look_at(now).could_pick(&demand, now)
+    }
+
+    /// The pool as it stands. Costs a look at every key and lane.
+    pub fn snapshot(&self) -> Snapshot {
+        let now = self.0.clock.now();
+        self.look_at(now).snapshot(now)
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> Events {
+        let receiver = self.0.events.subscribe();
+        let mut state = self.lock();
+        state.watched = true;
+        state.tells_leases = true;
+        drop(state);
+        Events::new(receiver)
+    }
+
+    /// What happens from now on, but for [`Event::Leased`] (unless somebody else asked for it by
+    /// [`events`](Self::events)): a good request then costs nothing more.
+    pub fn changes(&self) -> Events {
+        let receiver = self.0.events.subscribe();
+        self.lock().watched = true;
+        Events::new(receiver)
+    }
+
+    /// Grants no more leases, lets waiters go, and waits up to 30 s for the leases that are out. Says how many were
+    /// still out then.
+    pub async fn shutdown(&self) -> usize {
+        self.0.shut.store(true, Ordering::Relaxed);
+        let now = self.0.clock.now();
+        {
+            let mut state = self.lock();
+            state.closed = true;
+            state.serve(now);
+        }
+        let drained = async {
+            loop {
+                let told = self.0.idle.notified();
+                if self.lock().seats.out() == 0 {
+                    return;
+                }
+                told.await;
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN, drained).await;
+        self.lock().seats.out()
+    }
+
+    pub(super) fn lock(&self) -> Locked<'_> {
+        Locked { state: Some(self.0.state.lock().unwrap_or_else(PoisonError::into_inner)), shared: &self.0 }
+    }
+
+    /// Locks, having seen what time did.
+    fn look_at(&self, now: Now) -> Locked<'_> {
+        let mut state = self.lock();
+        state.watch_wall(now);
+        state.serve(now);
+        state
+    }
+
+    fn lease(&self, outcome: Result<Picked, Error>, demand: &Demand) -> Result<Lease, Error> {
+        match outcome {
+            Ok(picked) => Ok(Lease::new(Granted {
+                pool: self.clone(),
+                seat: picked.seat,
+                key: picked.key,
+                secret: picked.secret,
+                model: demand.model.clone(),
+                requested: demand.requested.clone().or_else(|| demand.model.clone()),
+                earlier: demand.earlier.clone(),
+            })),
+            Err(error) => Err(error.with_provider(&self.0.provider)),
+        }
+    }
+
+    pub(super) fn take_many(&self, demand: &Demand, wanted: usize, all: bool) -> (Vec<Lease>, Option<Error>) {
+        let now = self.0.clock.now();
+        let mut state = self.look_at(now);
+        let mut picks = Vec::with_capacity(wanted);
+        let mut short = None;
+        while picks.len() < wanted {
+            match state.try_pick(demand, now) {
+                Ok(picked) => picks.push(picked),
+                Err(reason) => {
+                    short = Some(state.refuse(demand, reason, now).with_provider(&self.0.provider));
+                    break;
+                }
+            }
+        }
+        if all && short.is_some() {
+            for picked in picks.drain(..) {
+                state.refund(picked.seat, now);
+                state.end(picked.seat, now);
+            }
+        }
+        drop(state);
+        (picks.into_iter().filter_map(|picked| self.lease(Ok(picked), demand).ok()).collect(), short)
+    }
+
+    // === for Acquire ===
+
+    pub(super) fn begin(&self, demand: &Arc<Demand>) -> Begun {
+        let now = self.0.clock.now();
+        let wait = demand.wait.unwrap_or(self.0.wait);
+        let mut state = self.look_at(now);
+        let outcome = match state.try_pick(demand, now) {
+            Ok(picked) => Ok(picked),
+            Err(NotNow::Later) if !wait.is_zero() && !state.closed => {
+                let index = state.enqueue(Arc::clone(demand), now);
+                return Begun::Queued { index, deadline: now.tick.plus(wait) };
+            }
+            Err(reason) => Err(state.refuse(demand, reason, now)),
+        };
+        drop(state);
+        Begun::Done(Box::new(self.lease(outcome, demand)))
+    }
+
+    pub(super) fn look(&self, index: u32, demand: &Arc<Demand>, deadline: Tick, waker: &Waker) -> Look {
+        let now = self.0.clock.now();
+        let mut state = self.look_at(now);
+        let ready = state.waiters.get_mut(index).is_none_or(|waiter| waiter.outcome.is_some());
+        if !ready && now.tick < deadline {
+            let until = state.keep_waiting(index, waker, now).unwrap_or(deadline).min(deadline);
+            return Look::Wait { until, now: now.tick };
+        }
+        let outcome = match state.leave(index).and_then(|waiter| waiter.outcome) {
+            Some(Ok(picked)) => {
+                if !demand.starts_later() {
+                    // It was granted in between; it counts from when it is handed over.
+                    state.started(picked.seat, now);
+                }
+                Ok(picked)
+            }
+            Some(Err(reason)) => Err(state.refuse(demand, reason, now)),
+            None => Err(state.refuse(demand, NotNow::Later, now)),
+        };
+        drop(state);
+        Look::Done(Box::new(self.lease(outcome, demand)))
+    }
+
+    pub(super) fn cancel(&self, index: u32) {
+        let now = self.0.clock.now();
+        let mut state = self.lock();
+        if let Some(Ok(picked)) = state.leave(index).and_then(|waiter| waiter.outcome) {
+            state.end(picked.seat, now);
+        }
+        state.serve(now);
+    }
+
+    // === for leases ===
+
+    /// Ends a lease; one that has ended already stays as it is.
+    pub(crate) fn end(&self, seat: Seat) {
+        let now = self.0.clock.now();
+        let mut state = self.lock();
+        if self.0.unjudged == Unjudged::Success && state.seats.get(seat).is_some_and(|cell| !cell.judged) {
+            state.judge(seat, &Verdict::SUCCESS, now);
+        }
+        state.end(seat, now);
+        let idle = state.closed && state.seats.out() == 0;
+        drop(state);
+        if idle {
+            self.0.idle.notify_waiters();
+        }
+    }
+
+    pub(super) fn judge(&self, seat: Seat, verdict: &Verdict) {
+        let now = self.0.clock.now();
+        let mut state = self.lock();
+        state.watch_wall(now);
+        state.judge(seat, verdict, now);
+    }
+
+    pub(super) fn usage(&self, seat: Seat, usage: Usage) {
+        let now = self.0.clock.now();
+        self.lock().usage(seat, usage, now);
+    }
+
+    pub(super) fn started(&self, seat: Seat) {
+        let now = self.0.clock.now();
+        self.lock().started(seat, now);
+    }
+
+    pub(super) fn seq_of(&self, seat: Seat) -> u64 {
+        self.lock().seats.get(seat).map_or(0, |cell| cell.seq)
+    }
+}
+
+impl State {
+    fn try_pick(&mut self, demand: &Demand, now: Now) -> Result<Picked, NotNow> {
+        if self.closed {
+            return Err(NotNow::Later);
+        }
+        let ask = self.ask(demand, now);
+        self.pick(&ask)
+    }
+
+    /// The error for a demand that got no key.
+    fn refuse(&mut self, demand: &Demand, reason: NotNow, now: Now) -> Error {
+        if self.closed {
+            return Error::new(Kind::ShutDown);
+        }
+        if let NotNow::Never(wanted, limit) = reason {
+            return Error::new(Kind::NeverFits { model: demand.model.clone(), wanted, limit });
+        }
+        let ask = self.ask(demand, now);
+        let exhausted = self.diagnose(&ask);
+        self.tally.exhausted += 1;
+        let (model, next_in) = (demand.model.clone(), exhausted.next_in);
+        let most = exhausted.reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| *reason);
+        self.event(|| Event::Exhausted { model, reason: most, next_in });
+        Error::new(Kind::Exhausted(exhausted))
+    }
+}
+
+/// The state, locked. When it is let go, events are sent and waiters woken.
+pub(super) struct Locked<'a> {
+    state: Option<MutexGuard<'a, State>>,
+    shared: &'a Shared,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        self.state.as_ref().expect("held until it is dropped")
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        self.state.as_mut().expect("held until it is dropped")
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let Some(mut state) = self.state.take() else { return };
+        if state.wakes.is_empty() && state.events.is_empty() {
+            return;
+        }
+        let wakes = std::mem::take(&mut state.wakes);
+        let events = std::mem::take(&mut state.events);
+        if !events.is_empty() && self.shared.events.receiver_count() == 0 {
+            state.watched = false;
+            state.tells_leases = false;
+        }
+        drop(state);
+        for event in events {
+            // Nobody listening is no error.
+            let _ = self.shared.events.send(event);
+        }
+        for waker in wakes {
+            waker.wake();
+        }
+    }
+}
+
+impl fmt::Debug for KeyPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyPool").field("provider", &self.0.provider.name()).finish_non_exhaustive()
+    }
+}

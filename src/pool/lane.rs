@@ -1,0 +1,303 @@
+//! A lane: one model's order of keys. Ready keys stand by (priority, rank), the others by when they come back.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use super::{
+    cell::{LaneCell, Place},
+    ready::Ready,
+    rest::Rest,
+    timer::Timers,
+};
+use crate::{limit::Unit, time::Tick};
+
+/// Headroom classes: powers of two of the tokens that still fit; the last is "unlimited".
+pub(super) const CLASSES: usize = 32;
+pub(super) const UNLIMITED: usize = CLASSES - 1;
+
+/// The class of an owner with this much room.
+pub(super) fn class_of(headroom: u64) -> usize {
+    match headroom {
+        u64::MAX => UNLIMITED,
+        0 => 0,
+        room => (room.ilog2() as usize).min(UNLIMITED - 1),
+    }
+}
+
+/// The first class in which every key has room for so many tokens.
+pub(super) fn class_for(tokens: u64) -> usize {
+    match tokens {
+        0 | 1 => 0,
+        tokens => ((tokens - 1).ilog2() as usize + 1).min(UNLIMITED),
+    }
+}
+
+/// The keys of one priority.
+#[derive(Default)]
+pub(super) struct Group {
+    classes: BTreeMap<usize, Ready>,
+    /// Ready keys that need no class: the lane's owners have no token limits.
+    unlimited: Ready,
+    /// Waited for: at their concurrency, or between two starts.
+    pub(super) busy: Vec<u32>,
+}
+
+impl Group {
+    fn order_mut(&mut self, class: usize) -> &mut Ready {
+        if class == UNLIMITED { &mut self.unlimited } else { self.classes.entry(class).or_default() }
+    }
+
+    /// The first key of those with at least this class.
+    pub(super) fn best(&self, min_class: usize, cells: &[LaneCell]) -> Option<u32> {
+        let mut best = self.unlimited.top();
+        if !self.classes.is_empty() {
+            for order in self.classes.range(min_class..).map(|(_, order)| order) {
+                let Some(top) = order.top() else { continue };
+                let better =
+                    best.is_none_or(|held| (cells[top as usize].rank, top) < (cells[held as usize].rank, held));
+                if better {
+                    best = Some(top);
+                }
+            }
+        }
+        best
+    }
+
+    /// The keys of one class.
+    pub(super) fn class(&self, class: usize) -> &[u32] {
+        self.classes.get(&class).map_or(&[], Ready::slots)
+    }
+
+    pub(super) fn ready(&self) -> usize {
+        self.unlimited.len() + self.classes.values().map(Ready::len).sum::<usize>()
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.unlimited.heap_bytes()
+            + self.classes.values().map(Ready::heap_bytes).sum::<usize>()
+            + self.busy.capacity() * 4
+    }
+}
+
+/// An owner in a lane: which limits hold, and where their log lies.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LaneOwner {
+    pub(super) plan: u16,
+    pub(super) flags: u16,
+    pub(super) log: u32,
+}
+
+/// The owner has an entry in `extras`.
+pub(super) const HAS_EXTRA: u16 = 1;
+
+/// What few owners have in a lane.
+#[derive(Default)]
+pub(super) struct LaneExtra {
+    pub(super) rest: Option<Box<Rest>>,
+    /// What a rate header said remains, until when.
+    pub(super) allowances: Vec<Allowance>,
+    /// A waiter's ticket for which this owner's room is kept.
+    pub(super) booked: Option<u64>,
+}
+
+/// What a rate header said remains.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance {
+    pub(super) unit: Unit,
+    pub(super) remaining: u64,
+    pub(super) until: Tick,
+}
+
+/// How a lane came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Configured, or the pool's own.
+    Configured,
+    /// A caller named it and no answer has confirmed that it exists.
+    Tentative,
+    /// A caller named it and the provider knows it.
+    Confirmed,
+    /// The provider does not know it: given up once nothing is in flight.
+    Unknown,
+    /// An empty place.
+    Free,
+}
+
+pub(super) struct Lane {
+    pub(super) name: Arc<str>,
+    pub(super) origin: Origin,
+    pub(super) groups: Vec<Group>,
+    pub(super) cells: Vec<LaneCell>,
+    pub(super) owners: Vec<LaneOwner>,
+    pub(super) logs: Vec<u16>,
+    pub(super) timers: Timers,
+    pub(super) key_rests: HashMap<u32, Option<Box<Rest>>>,
+    pub(super) extras: HashMap<u32, LaneExtra>,
+    pub(super) rest: Option<Box<Rest>>,
+    /// Overloaded answers in a row.
+    pub(super) overloads: u8,
+    pub(super) in_flight: u32,
+    pub(super) started: u64,
+    pub(super) spilled: u64,
+    /// The stride strategies' time: the largest virtual time that was picked.
+    pub(super) time: f64,
+    /// Waiters by ticket.
+    pub(super) queue: BTreeMap<u64, u32>,
+    /// Logs given up, by length.
+    spare_logs: HashMap<usize, Vec<u32>>,
+}
+
+impl Lane {
+    pub(super) fn new(name: Arc<str>, origin: Origin, groups: usize) -> Self {
+        Self {
+            name,
+            origin,
+            groups: (0..groups).map(|_| Group::default()).collect(),
+            cells: Vec::new(),
+            owners: Vec::new(),
+            logs: Vec::new(),
+            timers: Timers::default(),
+            key_rests: HashMap::new(),
+            extras: HashMap::new(),
+            rest: None,
+            overloads: 0,
+            in_flight: 0,
+            started: 0,
+            spilled: 0,
+            time: 0.0,
+            queue: BTreeMap::new(),
+            spare_logs: HashMap::new(),
+        }
+    }
+
+    /// Room for so many keys, exactly: a lane is sized once for a whole pool.
+    pub(super) fn reserve(&mut self, keys: usize, owners: usize, group_sizes: &[usize], words: usize) {
+        self.cells.reserve_exact(keys.saturating_sub(self.cells.len()));
+        self.owners.reserve_exact(owners.saturating_sub(self.owners.len()));
+        self.logs.reserve_exact(words);
+        for (group, size) in self.groups.iter_mut().zip(group_sizes) {
+            group.unlimited.reserve(*size);
+        }
+    }
+
+    /// The log of an owner, of this many words.
+    pub(super) fn log(&mut self, owner: u32, words: usize) -> &mut [u16] {
+        let at = self.owners[owner as usize].log as usize;
+        &mut self.logs[at..at + words]
+    }
+
+    pub(super) fn log_ref(&self, owner: u32, words: usize) -> &[u16] {
+        let at = self.owners[owner as usize].log as usize;
+        &self.logs[at..at + words]
+    }
+
+    /// A zeroed log of this many words.
+    pub(super) fn new_log(&mut self, words: usize) -> u32 {
+        if words == 0 {
+            return 0;
+        }
+        if let Some(at) = self.spare_logs.get_mut(&words).and_then(Vec::pop) {
+            self.logs[at as usize..at as usize + words].fill(0);
+            return at;
+        }
+        let at = self.logs.len() as u32;
+        self.logs.resize(self.logs.len() + words, 0);
+        at
+    }
+
+    pub(super) fn spare_log(&mut self, at: u32, words: usize) {
+        if words > 0 {
+            self.spare_logs.entry(words).or_default().push(at);
+        }
+    }
+
+    pub(super) fn extra(&mut self, owner: u32) -> &mut LaneExtra {
+        self.owners[owner as usize].flags |= HAS_EXTRA;
+        self.extras.entry(owner).or_default()
+    }
+
+    pub(super) fn extra_of(&self, owner: u32) -> Option<&LaneExtra> {
+        if self.owners[owner as usize].flags & HAS_EXTRA == 0 { None } else { self.extras.get(&owner) }
+    }
+
+    pub(super) fn extra_of_mut(&mut self, owner: u32) -> Option<&mut LaneExtra> {
+        if self.owners[owner as usize].flags & HAS_EXTRA == 0 { None } else { self.extras.get_mut(&owner) }
+    }
+
+    /// Puts a key in the ready order with this rank and class.
+    pub(super) fn make_ready(&mut self, slot: u32, group: usize, class: usize, rank: u64) {
+        self.take_out(slot, group);
+        let cell = &mut self.cells[slot as usize];
+        cell.rank = rank;
+        cell.set_class(class);
+        cell.set_place(Place::Ready);
+        self.groups[group].order_mut(class).push(slot, &mut self.cells);
+    }
+
+    /// Waited for: at its concurrency, or between two starts.
+    pub(super) fn make_busy(&mut self, slot: u32, group: usize) {
+        self.take_out(slot, group);
+        let busy = &mut self.groups[group].busy;
+        self.cells[slot as usize].set_place(Place::Busy);
+        self.cells[slot as usize].set_position(busy.len());
+        busy.push(slot);
+    }
+
+    /// Comes back at `at`.
+    pub(super) fn make_timed(&mut self, slot: u32, group: usize, at: Tick) {
+        self.take_out(slot, group);
+        self.cells[slot as usize].set_place(Place::Timed);
+        self.timers.arm(slot, at, &mut self.cells);
+    }
+
+    /// Takes a key out of whichever order it stands in. Its timer, if any, is void.
+    pub(super) fn take_out(&mut self, slot: u32, group: usize) {
+        let cell = self.cells[slot as usize];
+        match cell.place() {
+            Place::Ready => {
+                self.groups[group].order_mut(cell.class()).remove(cell.position(), &mut self.cells);
+            }
+            Place::Busy => {
+                let busy = &mut self.groups[group].busy;
+                busy.swap_remove(cell.position());
+                if let Some(moved) = busy.get(cell.position()) {
+                    self.cells[*moved as usize].set_position(cell.position());
+                }
+            }
+            Place::Out | Place::Timed => {}
+        }
+        let cell = &mut self.cells[slot as usize];
+        cell.set_place(Place::Out);
+        cell.timer = 0;
+    }
+
+    /// Moves a ready key to where its rank and class now put it.
+    pub(super) fn reorder(&mut self, slot: u32, group: usize, class: usize, rank: u64) {
+        let cell = &mut self.cells[slot as usize];
+        debug_assert_eq!(cell.place(), Place::Ready);
+        if cell.class() == class {
+            cell.rank = rank;
+            let at = cell.position();
+            self.groups[group].order_mut(class).reorder(at, &mut self.cells);
+        } else {
+            let (at, old) = (cell.position(), cell.class());
+            self.groups[group].order_mut(old).remove(at, &mut self.cells);
+            let cell = &mut self.cells[slot as usize];
+            cell.rank = rank;
+            cell.set_class(class);
+            self.groups[group].order_mut(class).push(slot, &mut self.cells);
+        }
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.cells.capacity() * size_of::<LaneCell>()
+            + self.owners.capacity() * size_of::<LaneOwner>()
+            + self.logs.capacity() * 2
+            + self.timers.heap_bytes()
+            + self.groups.iter().map(Group::heap_bytes).sum::<usize>()
+            + self.extras.capacity() * (size_of::<LaneExtra>() + 8)
+            + self.key_rests.capacity() * 16
+    }
+}

@@ -1,0 +1,237 @@
+//! Learning: limits that answers name, what rate headers say remains, and which keys share an owner.
+
+use std::sync::Arc;
+
+use super::{
+    event::Event,
+    lane::Allowance,
+    plans::find,
+    seats::SeatCell,
+    state::{MAX_LANES, NO_MODEL, SHARED, State},
+};
+use crate::{
+    limit::{Limit, Limits, Need, Plan},
+    time::Now,
+    verdict::{QuotaNews, RateHeader, Verdict},
+};
+
+/// What remains is noted when it is this little: above, it tells nothing that the windows do not.
+const LITTLE: u64 = 10;
+
+impl State {
+    /// Takes in what an answer tells of quotas.
+    pub(super) fn learn(&mut self, cell: &SeatCell, verdict: &Verdict, news: &QuotaNews, now: Now) {
+        if let Some(model) = &news.quota_model {
+            self.follow(cell.lane, model, now);
+        }
+        if !self.settings.fixed_limits && cell.lane != NO_MODEL {
+            for violation in &news.violations {
+                if let Some(amount) = violation.amount.filter(|amount| *amount > 0) {
+                    let limit = Limit { unit: violation.unit, span: violation.span, amount };
+                    self.learn_limit(cell, limit, now);
+                }
+            }
+            for header in &news.remaining {
+                self.allow(cell, *header, now);
+            }
+        }
+        if let Some(consumer) = &news.consumer {
+            self.group_by(cell, consumer, now);
+        }
+        let _ = verdict;
+    }
+
+    /// The answer named a limit: it holds for the owner in this lane from now on.
+    fn learn_limit(&mut self, cell: &SeatCell, limit: Limit, now: Now) {
+        // A key may have changed its owner while this was under way.
+        let owner = self.roster.keys[cell.slot as usize].owner;
+        let number = self.lanes[usize::from(cell.lane)].owners[owner as usize].plan;
+        let sources = self.plans.sources(number);
+        if find(&sources.learned, limit) == Some(limit) {
+            return;
+        }
+        let given = find(&sources.given, limit).map(|given| given.amount).filter(|given| *given != limit.amount);
+        let learned = sources.learned.clone().with(limit);
+        self.replan(cell.lane, owner, learned, now);
+        let (key, model) = (self.roster.keys[cell.slot as usize].id.clone(), self.lane_name(cell.lane));
+        self.event(|| Event::Learned { key, model, limit, given });
+    }
+
+    /// Gives an owner other limits in a lane; what it used so far stays counted.
+    pub(super) fn replan(&mut self, lane: u16, owner: u32, learned: Limits, now: Now) {
+        let number = self.plan_for(lane, owner, learned);
+        let old_number = self.lanes[usize::from(lane)].owners[owner as usize].plan;
+        if number == old_number {
+            return;
+        }
+        let held = self.held(lane, owner);
+        let at = self.at(now, owner);
+        let (old, new) = (self.plans.plan(old_number), self.plans.plan(number));
+        let place = &mut self.lanes[usize::from(lane)];
+        let old_log = place.log_ref(owner, old.words()).to_vec();
+        let fresh = place.new_log(new.words());
+        let words = &mut place.logs[fresh as usize..fresh as usize + new.words()];
+        Plan::migrate(old, &old_log, new, words, &held, &at);
+        let stamped_out = old.words() == 0 && new.words() > 0;
+        let spare = place.owners[owner as usize].log;
+        place.spare_log(spare, old_log.len());
+        place.owners[owner as usize].log = fresh;
+        place.owners[owner as usize].plan = number;
+        if stamped_out {
+            self.count_out(lane, owner, now);
+        }
+        self.revive_owner(owner);
+    }
+
+    /// The limits that are given to an owner may have changed; what was learned stays.
+    pub(super) fn replan_kept(&mut self, lane: u16, owner: u32) {
+        let number = self.lanes[usize::from(lane)].owners[owner as usize].plan;
+        let learned = self.plans.sources(number).learned.clone();
+        let now = self.last_now;
+        self.replan(lane, owner, learned, now);
+    }
+
+    /// What leases of this owner and lane hold provisionally.
+    fn held(&mut self, lane: u16, owner: u32) -> Need {
+        let mut held = Need::default();
+        let waiting =
+            |cell: &&mut SeatCell| cell.lane == lane && cell.owner == owner && cell.stamp.is_none() && !cell.free;
+        for cell in self.seats.iter_mut().filter(waiting) {
+            held.requests = held.requests.saturating_add(cell.need.requests);
+            held.input_tokens = held.input_tokens.saturating_add(cell.need.input_tokens);
+            held.output_tokens = held.output_tokens.saturating_add(cell.need.output_tokens);
+            held.images = held.images.saturating_add(cell.need.images);
+        }
+        held
+    }
+
+    /// Where nothing was counted until now, at least what is under way is.
+    fn count_out(&mut self, lane: u16, owner: u32, now: Now) {
+        let at = self.at(now, owner);
+        let place = &mut self.lanes[usize::from(lane)];
+        let plan = self.plans.plan(place.owners[owner as usize].plan);
+        let words = plan.words();
+        for cell in self.seats.iter_mut() {
+            if cell.lane == lane && cell.owner == owner && cell.stamp.is_some() && !cell.free && !cell.refunded {
+                plan.reserve(place.log(owner, words), &cell.need);
+                cell.stamp = Some(plan.stamp(place.log(owner, words), &cell.need, &at));
+            }
+        }
+    }
+
+    /// A rate header said how much remains.
+    fn allow(&mut self, cell: &SeatCell, header: RateHeader, now: Now) {
+        let owner = self.roster.keys[cell.slot as usize].owner;
+        let little = header.remaining < LITTLE || header.limit.is_some_and(|limit| header.remaining < limit / 10);
+        let lane = &mut self.lanes[usize::from(cell.lane)];
+        let until = now.tick.plus(header.reset.min(self.settings.rests.longest));
+        if !little && lane.extra_of(owner).is_none() {
+            return;
+        }
+        let allowances = &mut lane.extra(owner).allowances;
+        allowances.retain(|held| held.until > now.tick && held.unit != header.unit);
+        if little {
+            allowances.push(Allowance { unit: header.unit, remaining: header.remaining, until });
+        }
+    }
+
+    /// Another model's quota is charged: this lane's requests count there from now on.
+    fn follow(&mut self, lane: u16, model: &str, now: Now) {
+        let held = &self.lanes[usize::from(lane)];
+        if lane <= SHARED || &*held.name == model || self.lane_of.get(model) == Some(&lane) {
+            return;
+        }
+        // Two models of one quota: whoever names this lane is sent to the other.
+        let name = Arc::clone(&held.name);
+        let used = self.lanes.iter().filter(|lane| lane.origin != super::lane::Origin::Free).count();
+        let target = match self.lane_of.get(model) {
+            Some(target) => *target,
+            None if used >= MAX_LANES => return,
+            None => self.push_lane(model.into(), super::lane::Origin::Confirmed),
+        };
+        for owner in 0..self.roster.owners.len() as u32 {
+            self.carry_over(lane, target, owner, now);
+        }
+        for at in self.lane_of.values_mut().filter(|at| **at == lane) {
+            *at = target;
+        }
+        self.lane_of.insert(name, target);
+    }
+
+    /// What an owner used in one lane counts in another as well.
+    fn carry_over(&mut self, from: u16, to: u16, owner: u32, now: Now) {
+        let at = self.at(now, owner);
+        let old_number = self.lanes[usize::from(from)].owners[owner as usize].plan;
+        let learned = self.plans.sources(old_number).learned.clone();
+        self.replan(to, owner, learned, now);
+        let number = self.lanes[usize::from(to)].owners[owner as usize].plan;
+        let (old, plan) = (self.plans.plan(old_number), self.plans.plan(number));
+        let mut carried = vec![0; plan.words()];
+        let old_log = self.lanes[usize::from(from)].log_ref(owner, old.words()).to_vec();
+        Plan::migrate(old, &old_log, plan, &mut carried, &Need::default(), &at);
+        let into = self.lanes[usize::from(to)].log(owner, plan.words());
+        plan.merge(&carried, into, &at);
+    }
+
+    /// The answer named its owner: keys that share one are grouped, since together they have one quota.
+    fn group_by(&mut self, cell: &SeatCell, consumer: &str, now: Now) {
+        let owner = self.roster.keys[cell.slot as usize].owner;
+        let Some(known) = self.roster.learn_consumer(owner, consumer) else { return };
+        let named = self.roster.owners[owner as usize].extra.as_ref().is_some_and(|extra| extra.name.is_some());
+        let both_named =
+            named && self.roster.owners[known as usize].extra.as_ref().is_some_and(|extra| extra.name.is_some());
+        if both_named {
+            // Somebody configured them as two; that holds, and is said.
+            let key = self.roster.keys[cell.slot as usize].id.clone();
+            let keys = self.roster.owners[known as usize].keys;
+            self.event(|| Event::Grouped { key, owner: format!("{consumer} (configured as two owners)"), keys });
+            return;
+        }
+        self.join(cell.slot, owner, known, consumer, now);
+    }
+
+    /// All keys of one owner go over to another.
+    fn join(&mut self, slot: u32, owner: u32, into: u32, consumer: &str, now: Now) {
+        let movers: Vec<u32> =
+            self.roster.slots().filter(|slot| self.roster.keys[*slot as usize].owner == owner).collect();
+        for lane in 0..self.lanes.len() as u16 {
+            if (owner as usize) < self.lanes[usize::from(lane)].owners.len() {
+                self.join_logs(lane, owner, into, now);
+            }
+        }
+        let count = movers.len() as u32;
+        for mover in &movers {
+            self.roster.keys[*mover as usize].owner = into;
+        }
+        self.roster.owners[owner as usize].keys -= count;
+        self.roster.owners[into as usize].keys += count;
+        if self.roster.owners[into as usize].rest.is_none() {
+            self.roster.owners[into as usize].rest = self.roster.owners[owner as usize].rest.take();
+        }
+        for cell in self.seats.iter_mut().filter(|cell| cell.owner == owner) {
+            cell.owner = into;
+        }
+        self.revive_owner(into);
+        let (key, keys) = (self.roster.keys[slot as usize].id.clone(), self.roster.owners[into as usize].keys);
+        tracing::warn!(%key, owner = consumer, keys, "these keys belong to one owner: together they have one quota");
+        self.event(|| Event::Grouped { key, owner: consumer.to_owned(), keys });
+    }
+
+    fn join_logs(&mut self, lane: u16, owner: u32, into: u32, now: Now) {
+        let at = self.at(now, into);
+        let place = &self.lanes[usize::from(lane)];
+        let (from_number, number) = (place.owners[owner as usize].plan, place.owners[into as usize].plan);
+        let (old, plan) = (self.plans.plan(from_number), self.plans.plan(number));
+        let from = place.log_ref(owner, old.words()).to_vec();
+        let mut carried = vec![0; plan.words()];
+        Plan::migrate(old, &from, plan, &mut carried, &Need::default(), &at);
+        let place = &mut self.lanes[usize::from(lane)];
+        plan.merge(&carried, place.log(into, plan.words()), &at);
+        if let Some(extra) = place.extras.remove(&owner) {
+            place.owners[owner as usize].flags = 0;
+            let kept = place.extra(into);
+            kept.rest = kept.rest.take().or(extra.rest);
+            kept.allowances.extend(extra.allowances);
+        }
+    }
+}

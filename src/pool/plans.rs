@@ -1,0 +1,124 @@
+//! Limits as they hold, compiled once for all owners that have the same.
+
+use std::{collections::HashMap, time::Duration};
+
+use serde::Serialize;
+
+use crate::limit::{Limit, Limits, Plan};
+
+/// Where a limit came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+#[serde(rename_all = "snake_case")]
+pub enum LimitSource {
+    /// Somebody configured it.
+    Given,
+    /// The provider's answers told it.
+    Learned,
+    /// The table of known limits that ships with the provider.
+    Table,
+}
+
+/// The three sources of an owner's limits in a lane.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Sources {
+    pub(super) given: Limits,
+    pub(super) learned: Limits,
+    pub(super) table: Limits,
+}
+
+impl Sources {
+    /// The limits that hold: a learned one only tightens a given one; where nothing is given the learned holds, else
+    /// the table.
+    fn effective(&self) -> Limits {
+        let mut limits = Limits::new();
+        for limit in self.table.iter().chain(self.learned.iter()) {
+            limits = limits.with(*limit);
+        }
+        for given in self.given.iter() {
+            let learned = find(&self.learned, *given);
+            limits = limits.with(learned.filter(|learned| learned.amount < given.amount).unwrap_or(*given));
+        }
+        limits
+    }
+
+    /// Where the limit that holds for this unit and span came from.
+    pub(super) fn source(&self, limit: Limit) -> LimitSource {
+        let given = find(&self.given, limit);
+        let learned = find(&self.learned, limit);
+        match (given, learned) {
+            (Some(given), Some(learned)) if learned.amount < given.amount => LimitSource::Learned,
+            (Some(_), _) => LimitSource::Given,
+            (None, Some(_)) => LimitSource::Learned,
+            (None, None) => LimitSource::Table,
+        }
+    }
+}
+
+/// The limit of the same unit and span.
+pub(super) fn find(limits: &Limits, like: Limit) -> Option<Limit> {
+    limits.iter().find(|limit| (limit.unit, limit.span) == (like.unit, like.span)).copied()
+}
+
+pub(super) struct Entry {
+    pub(super) plan: Plan,
+    pub(super) sources: Sources,
+}
+
+pub(super) struct Plans {
+    entries: Vec<Entry>,
+    index: HashMap<Sources, u16>,
+    guard: Duration,
+}
+
+impl Plans {
+    pub(super) fn new(guard: Duration) -> Self {
+        let mut plans = Self { entries: Vec::new(), index: HashMap::new(), guard };
+        plans.intern(Sources::default());
+        plans
+    }
+
+    /// The number of these limits. Number 0 is "no limits"; beyond 65,535 different ones that is what is returned,
+    /// which only costs knowing before sending.
+    pub(super) fn intern(&mut self, sources: Sources) -> u16 {
+        if let Some(known) = self.index.get(&sources) {
+            return *known;
+        }
+        let Ok(number) = u16::try_from(self.entries.len()) else { return 0 };
+        self.entries.push(Entry { plan: Plan::compile(&sources.effective(), self.guard), sources: sources.clone() });
+        self.index.insert(sources, number);
+        number
+    }
+
+    pub(super) fn plan(&self, number: u16) -> &Plan {
+        &self.entries[usize::from(number)].plan
+    }
+
+    pub(super) fn sources(&self, number: u16) -> &Sources {
+        &self.entries[usize::from(number)].sources
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limit::{Span, Unit};
+
+    fn amount(sources: &Sources) -> (u64, LimitSource) {
+        let limits = sources.effective();
+        let minute = Limit { unit: Unit::Requests, span: Span::MINUTE, amount: 0 };
+        let limit = find(&limits, minute).expect("a limit a minute");
+        (limit.amount, sources.source(limit))
+    }
+
+    #[test]
+    fn the_smaller_of_given_and_learned_holds_and_the_table_comes_last() {
+        let limits = |n| Limits::new().per_minute(n);
+        let none = Limits::new;
+        let sources = |given, learned, table| Sources { given, learned, table };
+        assert_eq!(amount(&sources(limits(10), limits(5), limits(99))), (5, LimitSource::Learned));
+        assert_eq!(amount(&sources(limits(10), limits(15), limits(3))), (10, LimitSource::Given));
+        assert_eq!(amount(&sources(none(), limits(15), limits(3))), (15, LimitSource::Learned));
+        assert_eq!(amount(&sources(none(), none(), limits(3))), (3, LimitSource::Table));
+    }
+}

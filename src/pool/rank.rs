@@ -1,0 +1,109 @@
+//! Strategies: the order among ready keys of one priority. Every strategy is a rank; lower comes first.
+
+use serde::{Deserialize, Serialize};
+
+/// The order among ready keys of one priority.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// The fewest requests in flight for its weight; then the longest not started.
+    #[default]
+    LeastLoaded,
+    /// One after the other.
+    RoundRobin,
+    /// One after the other, as often as its weight says.
+    Weighted,
+    /// The longest not started.
+    Lru,
+    /// As often as a weight says that grows with success and shrinks with faults.
+    Adaptive,
+}
+
+impl Strategy {
+    /// Every strategy, by the name that configuration uses.
+    pub const NAMES: [(&'static str, Self); 5] = [
+        ("least-loaded", Self::LeastLoaded),
+        ("round-robin", Self::RoundRobin),
+        ("weighted", Self::Weighted),
+        ("lru", Self::Lru),
+        ("adaptive", Self::Adaptive),
+    ];
+}
+
+impl std::str::FromStr for Strategy {
+    type Err = UnknownStrategy;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, strategy)| *strategy).ok_or(UnknownStrategy)
+    }
+}
+
+impl std::fmt::Display for Strategy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(Self::NAMES.iter().find(|(_, strategy)| strategy == self).map_or("", |(name, _)| name))
+    }
+}
+
+/// A name that no strategy has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownStrategy;
+
+impl std::fmt::Display for UnknownStrategy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("unknown strategy: use one of")?;
+        for (name, _) in Strategy::NAMES {
+            write!(f, " {name}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for UnknownStrategy {}
+
+/// What a rank is made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    pub(super) in_flight: u16,
+    /// Configured weight, ramp included.
+    pub(super) weight: f32,
+    /// Learned weight, ramp included.
+    pub(super) adaptive: f32,
+    /// The pool's number of its last start.
+    pub(super) last_start: u64,
+}
+
+impl Strategy {
+    /// The rank of a key that stays where it is: `old` is the rank it has.
+    pub(super) fn rank(self, key: Standing, old: u64) -> u64 {
+        match self {
+            Self::LeastLoaded => {
+                // The load's upper 28 bits (positive floats sort as integers), then 36 bits of start order.
+                let load = (f32::from(key.in_flight) + 1.0) / key.weight;
+                (u64::from(load.to_bits() >> 4) << 36) | (key.last_start & ((1 << 36) - 1))
+            }
+            Self::Lru => key.last_start,
+            Self::RoundRobin | Self::Weighted | Self::Adaptive => old,
+        }
+    }
+
+    /// The rank after a start: in the stride strategies a virtual time that moves on by 1 ÷ weight.
+    pub(super) fn advanced(self, key: Standing, old: u64, lane_time: f64) -> u64 {
+        let share = match self {
+            Self::LeastLoaded | Self::Lru => return self.rank(key, old),
+            Self::RoundRobin => 1.0,
+            Self::Weighted => f64::from(key.weight),
+            Self::Adaptive => f64::from(key.adaptive),
+        };
+        // Whoever was away is not owed the time it missed.
+        (f64::from_bits(old).max(lane_time) + 1.0 / share).to_bits()
+    }
+
+    /// The rank of a key that joins or comes back.
+    pub(super) fn joining(self, key: Standing, old: u64, lane_time: f64) -> u64 {
+        match self {
+            Self::LeastLoaded | Self::Lru => self.rank(key, old),
+            Self::RoundRobin | Self::Weighted | Self::Adaptive => f64::from_bits(old).max(lane_time).to_bits(),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Rests: until when a scope is not to be used, and the one table that says for how long.
+
+use std::{borrow::Cow, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    time::{Now, Tick},
+    verdict::VerdictKind,
+};
+
+/// A backoff: the first rest, doubled by each further incident up to a cap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestBackoff {
+    /// The first incident's rest.
+    pub first: Duration,
+    /// The longest rest.
+    pub cap: Duration,
+}
+
+/// How long each kind of verdict rests its scope where the provider does not say: the one table.
+///
+/// | kind | first | cap |
+/// |---|---|---|
+/// | rate limited, no delay named | 10 s | 10 min |
+/// | quota exhausted, end unknown, or within 10 min of midnight | 60 s | 1 h |
+/// | suspect key (unclear 401, 403) | 5 min | 1 h |
+/// | overloaded, after `overloads` in a row | 1 s | 30 s |
+/// | model unavailable, unclear | 60 s | 1 h |
+/// | blocked address | 10 min | 1 h |
+/// | any other | 10 s | 10 min |
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RestTable {
+    /// A 429 that names no delay.
+    pub rate_limited: RestBackoff,
+    /// A quota whose end is unknown, and a day's quota within 10 minutes of midnight.
+    pub quota_exhausted: RestBackoff,
+    /// A 401 or 403 whose cause the provider did not name.
+    pub suspect: RestBackoff,
+    /// No capacity for the model.
+    pub overloaded: RestBackoff,
+    /// The model is not to be had by this owner.
+    pub model_unavailable: RestBackoff,
+    /// Our address is refused.
+    pub blocked: RestBackoff,
+    /// Any other verdict that rests its scope.
+    pub other: RestBackoff,
+    /// Unclear 401s and 403s until a key is disabled: 3.
+    pub strikes: u8,
+    /// Overloaded answers in a row, none good between, until the lane rests: 5.
+    pub overloads: u8,
+    /// The longest interval between two probes of a scope that rests without end: 24 h.
+    pub probe_cap: Duration,
+    /// The longest rest that a provider's own delay can ask for: 32 days.
+    pub longest: Duration,
+}
+
+const fn backoff(first: u64, cap: u64) -> RestBackoff {
+    RestBackoff { first: Duration::from_secs(first), cap: Duration::from_secs(cap) }
+}
+
+impl Default for RestTable {
+    fn default() -> Self {
+        Self {
+            rate_limited: backoff(10, 600),
+            quota_exhausted: backoff(60, 3600),
+            suspect: backoff(300, 3600),
+            overloaded: backoff(1, 30),
+            model_unavailable: backoff(60, 3600),
+            blocked: backoff(600, 3600),
+            other: backoff(10, 600),
+            strikes: 3,
+            overloads: 5,
+            probe_cap: Duration::from_secs(86_400),
+            longest: Duration::from_secs(32 * 86_400),
+        }
+    }
+}
+
+impl RestTable {
+    /// The rest of the incident number `step` (0: the first) of this kind.
+    pub(super) fn backoff(&self, kind: VerdictKind, step: u8) -> Duration {
+        let row = match kind {
+            VerdictKind::RateLimited => self.rate_limited,
+            VerdictKind::QuotaExhausted => self.quota_exhausted,
+            VerdictKind::InvalidKey | VerdictKind::Suspended => self.suspect,
+            VerdictKind::Overloaded => self.overloaded,
+            VerdictKind::ModelUnavailable => self.model_unavailable,
+            VerdictKind::Blocked => self.blocked,
+            _ => self.other,
+        };
+        row.first.saturating_mul(1 << u32::from(step).min(20)).min(row.cap)
+    }
+}
+
+/// When a rest ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum End {
+    /// At a monotonic time.
+    At(Tick),
+    /// At a wall-clock time, in Unix milliseconds: a midnight.
+    Wall(i64),
+    /// By hand, or by a probe.
+    Never,
+}
+
+impl End {
+    /// As a monotonic time, as the clocks stand now.
+    pub(super) fn tick(self, now: Now) -> Tick {
+        match self {
+            Self::At(tick) => tick,
+            Self::Wall(ms) => {
+                let distance = Duration::from_millis(ms.abs_diff(now.wall_ms));
+                if ms >= now.wall_ms { now.tick.plus(distance) } else { now.tick.minus(distance) }
+            }
+            Self::Never => Tick::NEVER,
+        }
+    }
+
+    pub(super) fn is_over(self, now: Now) -> bool {
+        match self {
+            Self::At(tick) => tick <= now.tick,
+            Self::Wall(ms) => ms <= now.wall_ms,
+            Self::Never => false,
+        }
+    }
+
+    /// Whichever is later.
+    pub(super) fn later(self, other: Self, now: Now) -> Self {
+        if self.tick(now) >= other.tick(now) { self } else { other }
+    }
+}
+
+/// The one real request that may try a scope which rests without end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    pub(super) at: Tick,
+    pub(super) interval: Duration,
+    /// One is out.
+    pub(super) out: bool,
+}
+
+/// What a scope's rest was before an incident, so that evidence can give it back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    pub(super) end: End,
+    pub(super) step: u8,
+    pub(super) strikes: u8,
+}
+
+/// The rest of a scope, or the memory of its last one: the step stays until a success.
+#[derive(Clone, Debug)]
+pub(super) struct Rest {
+    pub(super) end: End,
+    pub(super) since: Tick,
+    pub(super) kind: VerdictKind,
+    pub(super) code: Cow<'static, str>,
+    pub(super) advice: Cow<'static, str>,
+    /// Incidents so far, less one.
+    pub(super) step: u8,
+    pub(super) strikes: u8,
+    /// The start number of the request that raised it.
+    pub(super) incident: u64,
+    pub(super) before: Option<Before>,
+    /// Requests that started before this number are of an older generation: their answers rest nothing.
+    pub(super) lifted_at: u64,
+    pub(super) probe: Option<Probe>,
+    /// A first failure that asked for a confirmation.
+    pub(super) confirming: bool,
+    /// Would be without end, but is held until it is clear whether the fault is ours.
+    pub(super) held: bool,
+    pub(super) by_hand: bool,
+}
+
+impl Rest {
+    pub(super) fn new(now: Now) -> Self {
+        Self {
+            end: End::At(now.tick),
+            since: now.tick,
+            kind: VerdictKind::Unjudged,
+            code: Cow::Borrowed(""),
+            advice: Cow::Borrowed(""),
+            step: 0,
+            strikes: 0,
+            incident: 0,
+            before: None,
+            lifted_at: 0,
+            probe: None,
+            confirming: false,
+            held: false,
+            by_hand: false,
+        }
+    }
+
+    pub(super) fn is_active(&self, now: Now) -> bool {
+        !self.end.is_over(now)
+    }
+
+    /// Whether a request may go out in spite of the rest, as its probe.
+    pub(super) fn may_probe(&self, now: Now) -> bool {
+        self.probe.is_some_and(|probe| !probe.out && probe.at <= now.tick)
+    }
+
+    /// The next time at which it may be used again, probe included.
+    pub(super) fn wakes(&self, now: Now) -> Tick {
+        let end = self.end.tick(now);
+        match self.probe {
+            Some(probe) if !probe.out => end.min(probe.at),
+            _ => end,
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Who is in the pool: keys, their owners and billing accounts.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use hashbrown::HashTable;
+
+use super::{cell::MAX_KEYS, rest::Rest};
+use crate::{
+    error::KeyError,
+    key::{Key, KeyId, Secret, Tier},
+    limit::Limits,
+    provider::Provider,
+    time::Tick,
+};
+
+/// No bound on requests in flight.
+pub(super) const UNBOUNDED: u16 = u16::MAX;
+
+/// A key.
+pub(super) struct KeyCell {
+    pub(super) secret: Secret,
+    pub(super) id: KeyId,
+    pub(super) last_started: Tick,
+    /// The pool's number of its last start.
+    pub(super) last_seq: u64,
+    pub(super) rest: Option<Box<Rest>>,
+    pub(super) extra: Option<Box<KeyExtra>>,
+    pub(super) owner: u32,
+    pub(super) weight: f32,
+    /// What the adaptive strategy learned; 1.0 × weight at first.
+    pub(super) adaptive: f32,
+    pub(super) interval_ms: u32,
+    pub(super) started: u32,
+    pub(super) succeeded: u32,
+    pub(super) failed: u32,
+    pub(super) limited: u32,
+    pub(super) priority: u16,
+    pub(super) in_flight: u16,
+    pub(super) max_concurrent: u16,
+    /// Lanes in which it waits for one of its requests to end.
+    pub(super) parked: u16,
+    /// Steps of the ramp still to go; 0: none.
+    pub(super) ramp: u8,
+    /// Taken out; its slot is free once nothing is in flight.
+    pub(super) removed: bool,
+}
+
+/// What few keys have.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KeyExtra {
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) tier: Option<Tier>,
+    /// Its secret was given more than once.
+    pub(super) merged: u32,
+}
+
+/// Who owns a quota.
+pub(super) struct OwnerCell {
+    pub(super) rest: Option<Box<Rest>>,
+    pub(super) extra: Option<Box<OwnerExtra>>,
+    /// Index of its billing account, or `NO_ACCOUNT`.
+    pub(super) account: u32,
+    pub(super) keys: u32,
+    pub(super) zone: u8,
+}
+
+/// What only named owners have.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OwnerExtra {
+    pub(super) name: Option<Arc<str>>,
+    /// As the provider names it; learned.
+    pub(super) consumer: Option<Arc<str>>,
+    /// Limits of its own, by model or `*`.
+    pub(super) limits: Vec<(String, Limits)>,
+    pub(super) tier: Option<Tier>,
+}
+
+/// A billing account.
+pub(super) struct AccountCell {
+    pub(super) name: Arc<str>,
+    pub(super) rest: Option<Box<Rest>>,
+}
+
+pub(super) const NO_ACCOUNT: u32 = u32::MAX;
+
+/// The ramp's weights, by steps still to go.
+const RAMP: [f32; 4] = [1.0, 0.5, 0.25, 0.1];
+
+/// Steps of a whole ramp.
+pub(super) const RAMP_STEPS: u8 = 3;
+
+impl KeyCell {
+    pub(super) fn ramp_factor(&self) -> f32 {
+        RAMP[usize::from(self.ramp).min(RAMP.len() - 1)]
+    }
+
+    pub(super) fn interval(&self) -> Duration {
+        Duration::from_millis(u64::from(self.interval_ms))
+    }
+}
+
+/// All keys, owners and accounts, by slot and by name.
+pub(super) struct Roster {
+    pub(super) keys: Vec<KeyCell>,
+    pub(super) owners: Vec<OwnerCell>,
+    pub(super) accounts: Vec<AccountCell>,
+    free: Vec<u32>,
+    by_id: HashTable<u32>,
+    by_secret: HashTable<u32>,
+    owner_names: HashMap<Arc<str>, u32>,
+    consumers: HashMap<Arc<str>, u32>,
+}
+
+/// What adding a key came to.
+pub(super) enum Added {
+    /// It has a slot of its own.
+    New { slot: u32 },
+    /// Its secret is in the pool already, in this slot.
+    Merged { slot: u32 },
+}
+
+fn hash_of(value: impl std::hash::Hash) -> u64 {
+    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(value)
+}
+
+fn secret_hash(secret: &Secret) -> u64 {
+    hash_of(secret.expose())
+}
+
+impl Roster {
+    pub(super) fn with_capacity(keys: usize) -> Self {
+        Self {
+            keys: Vec::with_capacity(keys),
+            owners: Vec::with_capacity(keys),
+            accounts: Vec::new(),
+            free: Vec::new(),
+            by_id: HashTable::with_capacity(keys),
+            by_secret: HashTable::with_capacity(keys),
+            owner_names: HashMap::new(),
+            consumers: HashMap::new(),
+        }
+    }
+
+    pub(super) fn slot_of(&self, id: &KeyId) -> Option<u32> {
+        self.by_id.find(hash_of(id), |slot| self.keys[*slot as usize].id == *id).copied()
+    }
+
+    pub(super) fn slot_of_secret(&self, secret: &Secret) -> Option<u32> {
+        let is_it = |slot: &u32| self.keys[*slot as usize].secret.expose() == secret.expose();
+        self.by_secret.find(secret_hash(secret), is_it).copied()
+    }
+
+    pub(super) fn owner_named(&self, name: &str) -> Option<u32> {
+        self.owner_names.get(name).copied()
+    }
+
+    /// How many keys are in.
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Slots of the keys that are in.
+    pub(super) fn slots(&self) -> impl Iterator<Item = u32> + '_ {
+        (0u32..).zip(&self.keys).filter(|(_, key)| !key.removed).map(|(slot, _)| slot)
+    }
+
+    /// Takes a key in. `number` is its place among those given, for the error.
+    pub(super) fn add(
+        &mut self,
+        number: usize,
+        key: Key,
+        zone: u8,
+        provider: &dyn Provider,
+    ) -> Result<Added, KeyError> {
+        let secret = provider.prepare(&key.secret).map_err(|source| KeyError::Secret { key: number, source })?;
+        if let Some(slot) = self.slot_of_secret(&secret) {
+            self.keys[slot as usize].extra.get_or_insert_default().merged += 1;
+            return Ok(Added::Merged { slot });
+        }
+        let id = key.key_id();
+        check(&key, &id)?;
+        if self.slot_of(&id).is_some() {
+            return Err(KeyError::DuplicateId { id, key: number });
+        }
+        if self.keys.len() >= MAX_KEYS {
+            return Err(KeyError::TooMany("keys"));
+        }
+        let owner = self.owner_for(&key, zone);
+        let slot = self.place(KeyCell {
+            secret,
+            id,
+            last_started: Tick::ZERO,
+            last_seq: 0,
+            rest: None,
+            extra: (!key.labels.is_empty() || key.tier.is_some())
+                .then(|| Box::new(KeyExtra { labels: key.labels, tier: key.tier, merged: 0 })),
+            owner,
+            weight: key.weight,
+            adaptive: key.weight,
+            interval_ms: u32::try_from(key.min_interval.as_millis()).unwrap_or(u32::MAX),
+            started: 0,
+            succeeded: 0,
+            failed: 0,
+            limited: 0,
+            priority: key.priority.0,
+            in_flight: 0,
+            max_concurrent: key.max_concurrent.unwrap_or(UNBOUNDED),
+            parked: 0,
+            ramp: 0,
+            removed: false,
+        });
+        Ok(Added::New { slot })
+    }
+
+    fn place(&mut self, cell: KeyCell) -> u32 {
+        let slot = if let Some(slot) = self.free.pop() {
+            self.keys[slot as usize] = cell;
+            slot
+        } else {
+            self.keys.push(cell);
+            self.keys.len() as u32 - 1
+        };
+        self.index(slot);
+        slot
+    }
+
+    fn index(&mut self, slot: u32) {
+        let keys = &self.keys;
+        let cell = &keys[slot as usize];
+        self.by_id.insert_unique(hash_of(&cell.id), slot, |slot| hash_of(&keys[*slot as usize].id));
+        self.by_secret.insert_unique(secret_hash(&cell.secret), slot, |slot| secret_hash(&keys[*slot as usize].secret));
+    }
+
+    fn unindex(&mut self, slot: u32) {
+        let cell = &self.keys[slot as usize];
+        if let Ok(entry) = self.by_id.find_entry(hash_of(&cell.id), |held| *held == slot) {
+            entry.remove();
+        }
+        if let Ok(entry) = self.by_secret.find_entry(secret_hash(&cell.secret), |held| *held == slot) {
+            entry.remove();
+        }
+    }
+
+    /// The owner a key belongs to; made when it is the first of it.
+    fn owner_for(&mut self, key: &Key, zone: u8) -> u32 {
+        let known = key.owner.as_deref().and_then(|name| self.owner_named(name));
+        let account = key.billing_account.as_deref().map_or(NO_ACCOUNT, |name| self.account(name));
+        if let Some(owner) = known {
+            let cell = &mut self.owners[owner as usize];
+            cell.keys += 1;
+            if cell.account == NO_ACCOUNT {
+                cell.account = account;
+            }
+            let extra = cell.extra.get_or_insert_default();
+            for limits in &key.limits {
+                extra.limits.push(limits.clone());
+            }
+            extra.tier = extra.tier.take().or_else(|| key.tier.clone());
+            return owner;
+        }
+        let name: Option<Arc<str>> = key.owner.as_deref().map(Into::into);
+        let plain = name.is_none() && key.limits.is_empty() && key.tier.is_none();
+        let extra =
+            OwnerExtra { name: name.clone(), consumer: None, limits: key.limits.clone(), tier: key.tier.clone() };
+        self.owners.push(OwnerCell { rest: None, extra: (!plain).then(|| Box::new(extra)), account, keys: 1, zone });
+        let owner = self.owners.len() as u32 - 1;
+        if let Some(name) = name {
+            self.owner_names.insert(name, owner);
+        }
+        owner
+    }
+
+    fn account(&mut self, name: &str) -> u32 {
+        if let Some(at) = self.accounts.iter().position(|account| &*account.name == name) {
+            return at as u32;
+        }
+        self.accounts.push(AccountCell { name: name.into(), rest: None });
+        self.accounts.len() as u32 - 1
+    }
+
+    /// Takes a key out of the indexes. Its cell stays until [`Roster::free`], since leases may still name it.
+    pub(super) fn remove(&mut self, slot: u32) {
+        self.unindex(slot);
+        let cell = &mut self.keys[slot as usize];
+        cell.removed = true;
+        self.owners[cell.owner as usize].keys -= 1;
+    }
+
+    /// Gives the slot of a removed key back.
+    pub(super) fn free(&mut self, slot: u32) {
+        self.keys[slot as usize].extra = None;
+        self.keys[slot as usize].rest = None;
+        self.free.push(slot);
+    }
+
+    /// Same key, new secret; its state stays.
+    pub(super) fn replace(&mut self, slot: u32, secret: Secret) {
+        self.unindex(slot);
+        self.keys[slot as usize].secret = secret;
+        self.index(slot);
+    }
+
+    /// The owner that the provider calls by this name, if another one was seen with it; else it is noted for `owner`.
+    pub(super) fn learn_consumer(&mut self, owner: u32, consumer: &str) -> Option<u32> {
+        if let Some(known) = self.consumers.get(consumer) {
+            return (*known != owner).then_some(*known);
+        }
+        let name: Arc<str> = consumer.into();
+        self.owners[owner as usize].extra.get_or_insert_default().consumer = Some(Arc::clone(&name));
+        self.consumers.insert(name, owner);
+        None
+    }
+
+    /// How an owner is shown: its name, what the provider calls it, or nothing.
+    pub(super) fn owner_name(&self, owner: u32) -> Option<Arc<str>> {
+        let extra = self.owners[owner as usize].extra.as_ref()?;
+        extra.name.clone().or_else(|| extra.consumer.clone())
+    }
+
+    pub(super) fn tier(&self, owner: u32) -> Option<&Tier> {
+        self.owners[owner as usize].extra.as_ref()?.tier.as_ref()
+    }
+
+    /// Limits given for this owner and model: the model's own before `*`, later ones before earlier.
+    pub(super) fn limits(&self, owner: u32, model: &str) -> Option<&Limits> {
+        let limits = &self.owners[owner as usize].extra.as_ref()?.limits;
+        let named = |wanted: &str| limits.iter().rev().find(|(name, _)| name == wanted).map(|(_, limits)| limits);
+        named(model).or_else(|| named("*"))
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        let boxed: usize = self
+            .keys
+            .iter()
+            .map(|key| {
+                key.id.heap_bytes()
+                    + key.rest.as_ref().map_or(0, |_| size_of::<Rest>())
+                    + key.extra.as_ref().map_or(0, |_| size_of::<KeyExtra>())
+            })
+            .sum();
+        self.keys.capacity() * size_of::<KeyCell>()
+            + self.owners.capacity() * size_of::<OwnerCell>()
+            + (self.by_id.allocation_size() + self.by_secret.allocation_size())
+            + boxed
+    }
+}
+
+fn check(key: &Key, id: &KeyId) -> Result<(), KeyError> {
+    if !(key.weight > 0.0 && key.weight.is_finite()) {
+        return Err(KeyError::Weight { id: id.clone(), weight: key.weight });
+    }
+    if matches!(key.max_concurrent, Some(0 | UNBOUNDED)) {
+        return Err(KeyError::Limit { id: id.clone(), what: "max_concurrent must be 1 to 65,534" });
+    }
+    Ok(())
+}

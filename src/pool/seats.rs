@@ -1,0 +1,106 @@
+//! Seats: one record for each lease that is out. A lease is an index and a generation.
+
+use std::sync::Arc;
+
+use super::{Seat, Usage};
+use crate::{
+    limit::{Need, Stamp},
+    time::Tick,
+    verdict::Attempt,
+};
+
+/// A lease that is out.
+#[derive(Clone, Debug)]
+pub(super) struct SeatCell {
+    pub(super) generation: u32,
+    pub(super) slot: u32,
+    /// Whose windows hold it: a key may change its owner while the lease is out.
+    pub(super) owner: u32,
+    pub(super) lane: u16,
+    pub(super) taken: bool,
+    /// From when its start counts; `None` while its place is provisional.
+    pub(super) stamp: Option<Stamp>,
+    /// When it started, or was granted where it has not yet.
+    pub(super) started: Tick,
+    /// Wall clock of its start, in Unix milliseconds.
+    pub(super) wall_ms: i64,
+    /// The pool's number of this start.
+    pub(super) seq: u64,
+    pub(super) need: Need,
+    /// Counts in no window.
+    pub(super) free: bool,
+    /// Nothing left: its place was given back.
+    pub(super) refunded: bool,
+    pub(super) judged: bool,
+    pub(super) probe: Option<ProbeOf>,
+    pub(super) usage: Usage,
+    pub(super) earlier: Option<Arc<[Attempt]>>,
+}
+
+/// The scope that a probe lease tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ProbeOf {
+    Key,
+    KeyLane,
+    Owner,
+    Account,
+    OwnerLane,
+}
+
+#[derive(Default)]
+pub(super) struct Seats {
+    cells: Vec<SeatCell>,
+    free: Vec<u32>,
+    out: usize,
+}
+
+impl Seats {
+    /// Seats a lease.
+    pub(super) fn take(&mut self, mut cell: SeatCell) -> Seat {
+        self.out += 1;
+        cell.taken = true;
+        if let Some(index) = self.free.pop() {
+            let held = &mut self.cells[index as usize];
+            cell.generation = held.generation;
+            *held = cell;
+            return Seat { index, generation: held.generation };
+        }
+        cell.generation = 0;
+        self.cells.push(cell);
+        Seat { index: self.cells.len() as u32 - 1, generation: 0 }
+    }
+
+    /// The record of a lease that is still out.
+    pub(super) fn get(&self, seat: Seat) -> Option<&SeatCell> {
+        self.cells.get(seat.index as usize).filter(|cell| cell.taken && cell.generation == seat.generation)
+    }
+
+    pub(super) fn get_mut(&mut self, seat: Seat) -> Option<&mut SeatCell> {
+        self.cells.get_mut(seat.index as usize).filter(|cell| cell.taken && cell.generation == seat.generation)
+    }
+
+    /// Ends a lease: its record, once.
+    pub(super) fn end(&mut self, seat: Seat) -> Option<SeatCell> {
+        let cell = self.get_mut(seat)?;
+        cell.taken = false;
+        cell.generation = cell.generation.wrapping_add(1);
+        let mut ended = cell.clone();
+        ended.earlier = cell.earlier.take();
+        self.free.push(seat.index);
+        self.out -= 1;
+        Some(ended)
+    }
+
+    /// Leases that are out.
+    pub(super) fn out(&self) -> usize {
+        self.out
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut SeatCell> {
+        self.cells.iter_mut().filter(|cell| cell.taken)
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.cells.capacity() * size_of::<SeatCell>() + self.free.capacity() * 4
+    }
+}

@@ -1,0 +1,233 @@
+//! What becomes of a lease: it starts, learns what it cost, and ends.
+
+use std::time::Duration;
+
+use super::{
+    Seat, Usage,
+    cell::Place,
+    lane::Origin,
+    seats::{ProbeOf, SeatCell},
+    state::State,
+};
+use crate::{
+    limit::{Correction, Stamp, Unit},
+    time::Now,
+};
+
+impl State {
+    /// The request goes out now: limits count from here.
+    pub(super) fn started(&mut self, seat: Seat, now: Now) {
+        let Some(cell) = self.seats.get(seat) else { return };
+        let known = cell.stamp.is_some() && cell.started >= now.tick;
+        if cell.refunded || cell.judged || known {
+            return;
+        }
+        let (owner, lane, need, earlier, free) = (cell.owner, cell.lane, cell.need, cell.stamp, cell.free);
+        let at = self.at(now, owner);
+        let lane = &mut self.lanes[usize::from(lane)];
+        let plan = self.plans.plan(lane.owners[owner as usize].plan);
+        let words = if free { 0 } else { plan.words() };
+        let stamp = match earlier {
+            _ if words == 0 => Stamp { tick: at.tick, days: at.day.days },
+            None => plan.stamp(lane.log(owner, words), &need, &at),
+            Some(earlier) => plan.restamp(lane.log(owner, words), &need, earlier, &at),
+        };
+        if let Some(cell) = self.seats.get_mut(seat) {
+            cell.stamp = Some(stamp);
+            cell.started = now.tick;
+            cell.wall_ms = now.wall_ms;
+        }
+    }
+
+    /// What the answer cost: corrects what was reserved.
+    pub(super) fn usage(&mut self, seat: Seat, usage: Usage, now: Now) {
+        let Some(cell) = self.seats.get_mut(seat) else { return };
+        cell.usage = cell.usage.updated(usage);
+        if cell.free || cell.refunded {
+            return;
+        }
+        let reserved = cell.need;
+        cell.need.input_tokens = usage.input_tokens.unwrap_or(reserved.input_tokens);
+        cell.need.output_tokens = usage.output_tokens.unwrap_or(reserved.output_tokens);
+        let (actual, stamp, owner, lane, slot) = (cell.need, cell.stamp, cell.owner, cell.lane, cell.slot);
+        let plan = self.lanes[usize::from(lane)].owners[owner as usize].plan;
+        if actual == reserved || self.plans.plan(plan).words() == 0 {
+            return;
+        }
+        let at = self.at(now, owner);
+        let plan = self.plans.plan(plan);
+        let log = self.lanes[usize::from(lane)].log(owner, plan.words());
+        for unit in [Unit::InputTokens, Unit::OutputTokens] {
+            let amounts = Correction { reserved: reserved.of(unit), actual: actual.of(unit) };
+            if amounts.reserved != amounts.actual {
+                plan.correct(log, unit, stamp, amounts, &at);
+            }
+        }
+        if actual.input_tokens < reserved.input_tokens || actual.output_tokens < reserved.output_tokens {
+            self.roomier(lane, slot, now);
+        }
+    }
+
+    /// Room came back to an owner in a lane: its keys that stood too low, or waited, are looked at again.
+    fn roomier(&mut self, lane: u16, slot: u32, now: Now) {
+        let owner = self.roster.keys[slot as usize].owner;
+        if self.roster.owners[owner as usize].keys == 1 {
+            self.look_again(lane, slot, now);
+        } else {
+            let of_owner = |slot: &u32| self.roster.keys[*slot as usize].owner == owner;
+            let slots: Vec<u32> = self.roster.slots().filter(of_owner).collect();
+            for slot in slots {
+                self.look_again(lane, slot, now);
+            }
+        }
+        self.serve(now);
+    }
+
+    fn look_again(&mut self, lane: u16, slot: u32, now: Now) {
+        let group = self.group(self.roster.keys[slot as usize].priority);
+        match self.lanes[usize::from(lane)].cells[slot as usize].place() {
+            Place::Ready => {
+                self.reclass(lane, slot, group, now);
+            }
+            Place::Timed => self.enter(lane, slot),
+            Place::Busy | Place::Out => {}
+        }
+    }
+
+    /// The request never left: its place is given back.
+    pub(super) fn refund(&mut self, seat: Seat, now: Now) {
+        let Some(cell) = self.seats.get_mut(seat) else { return };
+        if cell.free || std::mem::replace(&mut cell.refunded, true) {
+            return;
+        }
+        let (owner, lane_at, slot) = (cell.owner, cell.lane, cell.slot);
+        let (need, stamp) = (cell.need, cell.stamp);
+        let at = self.at(now, owner);
+        let lane = &mut self.lanes[usize::from(lane_at)];
+        let plan = self.plans.plan(lane.owners[owner as usize].plan);
+        let words = plan.words();
+        if words > 0 {
+            plan.refund(lane.log(owner, words), &need, stamp, &at);
+        }
+        if let Some(extra) = lane.extra_of_mut(owner) {
+            for allowance in &mut extra.allowances {
+                allowance.remaining += need.of(allowance.unit);
+            }
+        }
+        self.roomier(lane_at, slot, now);
+    }
+
+    /// The lease ends: its slot is free, once.
+    pub(super) fn end(&mut self, seat: Seat, now: Now) {
+        let Some(cell) = self.seats.get(seat) else { return };
+        if cell.stamp.is_none() {
+            self.refund(seat, now);
+        }
+        let Some(cell) = self.seats.end(seat) else { return };
+        let (slot, lane_at) = (cell.slot, usize::from(cell.lane));
+        let spans = !cell.free && !cell.refunded && self.lanes[lane_at].owners[cell.owner as usize].plan != 0;
+        if spans {
+            self.span_midnight(&cell, now);
+        }
+        if let Some(scope) = cell.probe {
+            self.probe_back(scope, slot, cell.owner, cell.lane, now);
+        }
+        let lane = &mut self.lanes[lane_at];
+        lane.in_flight -= 1;
+        if lane.origin == Origin::Unknown {
+            self.drop_unknown(cell.lane);
+        }
+        let key = &mut self.roster.keys[slot as usize];
+        key.in_flight -= 1;
+        if key.removed {
+            if key.in_flight == 0 {
+                self.roster.free(slot);
+            }
+        } else {
+            self.released(cell.lane, slot);
+        }
+        if !self.waiters.is_empty() {
+            self.serve(now);
+        }
+    }
+
+    /// One request less in flight: the rank gets better here, and lanes that waited for it get the key back.
+    fn released(&mut self, lane: u16, slot: u32) {
+        let key = &self.roster.keys[slot as usize];
+        let (standing, parked, group) = (super::state::standing(key), key.parked, self.group(key.priority));
+        let held = &mut self.lanes[usize::from(lane)];
+        if let Some(cell) = held.cells.get(slot as usize).copied()
+            && cell.place() == Place::Ready
+        {
+            let rank = self.settings.strategy.rank(standing, cell.rank);
+            if rank != cell.rank {
+                held.reorder(slot, group, cell.class(), rank);
+            }
+        }
+        if parked > 0 {
+            for lane in 0..self.lanes.len() as u16 {
+                let place = self.lanes[usize::from(lane)].cells.get(slot as usize).map(|cell| cell.place());
+                if place == Some(Place::Busy) {
+                    self.unpark(slot);
+                    self.enter(lane, slot);
+                }
+            }
+        }
+    }
+
+    /// A request that spans midnight counts on both days.
+    fn span_midnight(&mut self, cell: &SeatCell, now: Now) {
+        let Some(stamp) = cell.stamp else { return };
+        let at = self.at(now, cell.owner);
+        if at.day.days == stamp.days {
+            return;
+        }
+        let lane = &mut self.lanes[usize::from(cell.lane)];
+        let plan = self.plans.plan(lane.owners[cell.owner as usize].plan);
+        let words = plan.words();
+        if words > 0 {
+            plan.spans_midnight(lane.log(cell.owner, words), &cell.need, stamp, &at);
+        }
+    }
+
+    // === probes ===
+
+    fn rest_of(&mut self, scope: ProbeOf, slot: u32, owner: u32, lane: u16) -> Option<&mut super::rest::Rest> {
+        use super::roster::NO_ACCOUNT;
+        let rest = match scope {
+            ProbeOf::Key => self.roster.keys[slot as usize].rest.as_mut(),
+            ProbeOf::Owner => self.roster.owners[owner as usize].rest.as_mut(),
+            ProbeOf::Account => match self.roster.owners[owner as usize].account {
+                NO_ACCOUNT => None,
+                account => self.roster.accounts[account as usize].rest.as_mut(),
+            },
+            ProbeOf::KeyLane => self.lanes[usize::from(lane)].key_rests.get_mut(&slot).and_then(Option::as_mut),
+            ProbeOf::OwnerLane => {
+                self.lanes[usize::from(lane)].extra_of_mut(owner).and_then(|extra| extra.rest.as_mut())
+            }
+        };
+        rest.map(|rest| &mut **rest)
+    }
+
+    /// The one probe of a scope goes out.
+    pub(super) fn probe_out(&mut self, scope: ProbeOf, slot: u32, owner: u32, lane: u16) {
+        if let Some(probe) = self.rest_of(scope, slot, owner, lane).and_then(|rest| rest.probe.as_mut()) {
+            probe.out = true;
+        }
+    }
+
+    /// The probe ended and the scope still rests: the next one goes out later.
+    fn probe_back(&mut self, scope: ProbeOf, slot: u32, owner: u32, lane: u16, now: Now) {
+        let cap = self.settings.rests.probe_cap;
+        let Some(rest) = self.rest_of(scope, slot, owner, lane) else { return };
+        let Some(probe) = rest.probe.as_mut().filter(|probe| probe.out) else { return };
+        probe.out = false;
+        probe.interval = probe.interval.saturating_mul(2).min(cap).max(Duration::from_secs(1));
+        probe.at = now.tick.plus(probe.interval);
+        match scope {
+            ProbeOf::Key | ProbeOf::KeyLane => self.revive_key(slot),
+            ProbeOf::Owner | ProbeOf::OwnerLane => self.revive_owner(owner),
+            ProbeOf::Account => self.revive_all(),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Counts for the snapshot: totals, and the last minute second by second.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    time::{Now, Tick},
+    verdict::VerdictKind,
+};
+
+const SECONDS: usize = 60;
+
+/// One second's counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Second {
+    second: u64,
+    started: u32,
+    succeeded: u32,
+    limited: u32,
+}
+
+pub(super) struct Tally {
+    seconds: [Second; SECONDS],
+    pub(super) started: u64,
+    pub(super) spills: u64,
+    pub(super) exhausted: u64,
+    pub(super) lost_events: u64,
+    kinds: BTreeMap<VerdictKind, u64>,
+    succeeded: u64,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            seconds: [Second::default(); SECONDS],
+            started: 0,
+            spills: 0,
+            exhausted: 0,
+            lost_events: 0,
+            kinds: BTreeMap::new(),
+            succeeded: 0,
+        }
+    }
+}
+
+impl Tally {
+    pub(super) fn start(&mut self, now: Now) {
+        self.started += 1;
+        self.second(now.tick).started += 1;
+    }
+
+    pub(super) fn judged(&mut self, now: Now, kind: VerdictKind) {
+        if kind == VerdictKind::Success {
+            self.succeeded += 1;
+            self.second(now.tick).succeeded += 1;
+            return;
+        }
+        *self.kinds.entry(kind).or_default() += 1;
+        if matches!(kind, VerdictKind::RateLimited | VerdictKind::QuotaExhausted) {
+            self.second(now.tick).limited += 1;
+        }
+    }
+
+    /// (started, succeeded, limited) in the last 60 s.
+    pub(super) fn last_minute(&self, now: Now) -> (u64, u64, u64) {
+        let second = now.tick.millis() / 1000 + 1;
+        let recent = self.seconds.iter().filter(|held| held.second > 0 && held.second + SECONDS as u64 > second);
+        recent.fold((0, 0, 0), |(started, succeeded, limited), held| {
+            (
+                started + u64::from(held.started),
+                succeeded + u64::from(held.succeeded),
+                limited + u64::from(held.limited),
+            )
+        })
+    }
+
+    /// Verdicts so far, by kind.
+    pub(super) fn verdicts(&self) -> BTreeMap<VerdictKind, u64> {
+        let mut kinds = self.kinds.clone();
+        if self.succeeded > 0 {
+            kinds.insert(VerdictKind::Success, self.succeeded);
+        }
+        kinds
+    }
+
+    fn second(&mut self, tick: Tick) -> &mut Second {
+        // Second 0 stands for "never".
+        let second = tick.millis() / 1000 + 1;
+        let held = &mut self.seconds[(second % SECONDS as u64) as usize];
+        if held.second != second {
+            *held = Second { second, ..Second::default() };
+        }
+        held
+    }
+}
