@@ -67,7 +67,11 @@ fn tokens(iterations: usize, count: usize) {
     let limits = Limits::new().per_minute(15).per_day(100_000).tokens_per_minute(250_000);
     let full = count * 9 / 10;
     let keys = keys(count).enumerate().map(|(n, key)| {
-        if n < full { key.limits(model, limits.clone().tokens_per_day(250_000)) } else { key.limits(model, limits.clone()) }
+        if n < full {
+            key.limits(model, limits.clone().tokens_per_day(250_000))
+        } else {
+            key.limits(model, limits.clone())
+        }
     });
     let pool = KeyPool::builder(plain::Plain::new()).keys(keys).clock(time.clock()).build().expect("a pool");
     let demand = |tokens: u64| Demand::new(model).tokens(tokens);
