@@ -13,8 +13,8 @@ use http::{Request, Response, StatusCode, header, request};
 use serde::Deserialize;
 use tower::{Service, ServiceExt, service_fn};
 use tower_keypool::{
-    Answer, ApiKeyHeader, Asks, Base, BoxError, Elsewhere, InvalidName, InvalidSecret, Key, KeyPool, ModelIn, Provider,
-    Retarget, Scope, Secret, Until, Verdict, VerdictKind, retry_after,
+    Answer, ApiKeyHeader, Asks, Base, BoxError, Elsewhere, InvalidApiKeyHeader, InvalidSecret, Key, KeyPool, ModelIn,
+    Provider, Retarget, Scope, Secret, Until, Verdict, VerdictKind, retry_after,
 };
 
 /// A speech API: `POST /v1/listen?model=nova-2`.
@@ -32,7 +32,7 @@ struct Failure {
 }
 
 impl Speech {
-    fn at(base: &str) -> Result<Self, InvalidName> {
+    fn at(base: &str) -> Result<Self, InvalidApiKeyHeader> {
         let plain = ApiKeyHeader::header("authorization", base)?.scheme("Token ").named("speech");
         Ok(Self { plain })
     }

@@ -21,7 +21,7 @@ use std::borrow::Cow;
 use http::{HeaderMap, StatusCode, request};
 
 pub use anthropic::Anthropic;
-pub use api_key_header::{ApiKeyHeader, InvalidName};
+pub use api_key_header::{ApiKeyHeader, InvalidApiKeyHeader};
 pub use base::{Base, InvalidBase};
 pub use gemini::Gemini;
 pub use openai::OpenAi;

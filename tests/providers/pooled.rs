@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use tower_keypool::{Anthropic, Demand, Gemini, Key, KeyPool, ManualClock, Provider, Verdict, VerdictKind};
+use tower_keypool::{Anthropic, Demand, Gemini, Key, KeyPool, ManualClock, Provider, Verdict};
 
 use crate::sample::{Sample, now};
+
+/// The model whose quota the samples name.
+const MODEL: &str = "gemini-2.5-flash-lite";
 
 fn sample(name: &str) -> Verdict {
     Sample::all().into_iter().find(|sample| sample.name == name).unwrap().judged()
@@ -17,7 +20,7 @@ fn pool(provider: impl Provider, keys: usize, time: &ManualClock) -> KeyPool {
 
 /// Sends one request whose answer is this; `false` where no key is ready.
 fn answered(pool: &KeyPool, verdict: &Verdict) -> bool {
-    let Ok(lease) = pool.try_acquire(Demand::new("gemini-2.5-flash-lite")) else { return false };
+    let Ok(lease) = pool.try_acquire(Demand::new(MODEL)) else { return false };
     lease.started();
     lease.judge(verdict);
     true
@@ -84,12 +87,10 @@ fn what_is_nobodys_fault_rests_nobody() {
 }
 
 #[test]
-fn what_an_organization_lacks_two_of_them_tell() {
+fn a_refused_model_rests_one_key_for_that_model() {
     let time = ManualClock::at(now());
-    let pool = pool(Anthropic::new(), 2, &time);
-    let refused = sample("anthropic_403_permission_error");
-    assert!(answered(&pool, &refused));
-    assert_eq!(refused.kind(), VerdictKind::InvalidKey);
-    // Alone, the other still serves.
-    assert!(answered(&pool, &Verdict::SUCCESS));
+    let pool = pool(Anthropic::new(), 1, &time);
+    assert!(answered(&pool, &sample("anthropic_403_permission_error")));
+    assert!(pool.try_acquire(Demand::new(MODEL)).is_err());
+    assert!(pool.try_acquire(Demand::new("another")).is_ok());
 }

@@ -16,10 +16,10 @@ fn judge(status: u16, retry_after: Option<&str>) -> Verdict {
 
 #[test]
 fn names_and_bases_are_checked() {
-    assert!(matches!(ApiKeyHeader::header("two words", "https://a.example"), Err(InvalidName::Name(_))));
-    assert!(matches!(ApiKeyHeader::query("a&b", "https://a.example"), Err(InvalidName::Name(_))));
-    assert!(matches!(ApiKeyHeader::query("", "https://a.example"), Err(InvalidName::Name(_))));
-    assert!(matches!(ApiKeyHeader::query("k", "a.example"), Err(InvalidName::Base(_))));
+    assert!(matches!(ApiKeyHeader::header("two words", "https://a.example"), Err(InvalidApiKeyHeader::Name(_))));
+    assert!(matches!(ApiKeyHeader::query("a&b", "https://a.example"), Err(InvalidApiKeyHeader::Name(_))));
+    assert!(matches!(ApiKeyHeader::query("", "https://a.example"), Err(InvalidApiKeyHeader::Name(_))));
+    assert!(matches!(ApiKeyHeader::query("k", "a.example"), Err(InvalidApiKeyHeader::Base(_))));
 }
 
 #[test]
