@@ -31,16 +31,16 @@ pub(super) const REDIRECTS: &[Rule] = &[
 /// Web pages where an API would answer in JSON: a network in front of it speaks.
 pub(super) const PAGES: &[Rule] = &[
     rule(
-        &[403, 429],
-        &[Page],
-        ruling(K::Blocked, S::Exit, seconds(600), E::No).code("HTML_PAGE"),
-        "The provider's network refuses this address with a web page: slow down, or use another exit address.",
-    ),
-    rule(
         &[403, 429, 503],
         &[Says("may be sending automated queries"), All(&[Page, Says("unusual traffic")])],
         ruling(K::Blocked, S::Exit, seconds(600), E::No).code("AUTOMATED_QUERIES"),
         "The provider takes this address for a robot's: slow down, or use another exit address.",
+    ),
+    rule(
+        &[403, 429],
+        &[Page],
+        ruling(K::Blocked, S::Exit, seconds(600), E::No).code("HTML_PAGE"),
+        "The provider's network refuses this address with a web page: slow down, or use another exit address.",
     ),
 ];
 

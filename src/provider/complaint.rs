@@ -148,6 +148,32 @@ impl Complaint {
     }
 }
 
+#[cfg(test)]
+impl Complaint {
+    /// The least that bears these marks, for tests of tables.
+    pub(super) fn that_bears(status: u16, marks: &[Mark]) -> Self {
+        let mut said = Self { status, ..Self::default() };
+        said.bear(marks);
+        said
+    }
+
+    fn bear(&mut self, marks: &[Mark]) {
+        for mark in marks {
+            match mark {
+                Mark::Is(word) | Mark::IsLike(word) => self.words.push((*word).to_owned()),
+                Mark::Begins(text) => self.message.insert_str(0, text),
+                Mark::Says(text) => self.message.push_str(text),
+                Mark::Hits(hit) => self.hit = Some(*hit),
+                Mark::Page => self.page = true,
+                Mark::LeadsTo(part) => self.location = (*part).to_owned(),
+                Mark::Waits => self.wait = Some(Duration::from_secs(1)),
+                Mark::WaitsNot => self.wait = None,
+                Mark::All(marks) => self.bear(marks),
+            }
+        }
+    }
+}
+
 /// A text that can only be a provider's word for something (`API_KEY_INVALID`, `insufficient_quota`,
 /// `DeploymentNotFound`, `429`), never a key: short, of few digits, and not mixed like random letters are.
 pub(super) fn word(text: &str) -> Option<&str> {

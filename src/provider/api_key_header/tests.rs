@@ -63,3 +63,8 @@ fn a_scheme_stands_before_the_key() {
     provider.inject(&mut head, &provider.prepare("abc").unwrap()).unwrap();
     assert_eq!(head.headers.get_all("authorization").iter().collect::<Vec<_>>(), ["Token abc"]);
 }
+
+#[test]
+fn rows_are_complete() {
+    crate::provider::rule::check(RULES);
+}
