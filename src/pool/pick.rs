@@ -503,7 +503,7 @@ impl State {
         if self.priorities.first().is_some_and(|first| *first < priority) {
             self.spilled(ask, &id, priority);
         }
-        if self.watched {
+        if self.tells_leases {
             let model = self.lane_name(ask.lane);
             self.events.push(Event::Leased { key: id.clone(), model });
         }
@@ -568,9 +568,9 @@ impl State {
         let mut excluded = Excluded::default();
         for attempt in demand.earlier.as_deref().unwrap_or_default() {
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
-            if attempt.kind == VerdictKind::WrongOwner {
+            if attempt.bars_owner() {
                 excluded.owners.push(self.roster.keys[slot as usize].owner);
-            } else {
+            } else if attempt.bars_key(demand.model()) {
                 excluded.slots.push(slot);
             }
         }
@@ -623,7 +623,7 @@ impl State {
             now,
             waited: Duration::ZERO,
             ticket: u64::MAX,
-            provisional: demand.on_grant.is_some(),
+            provisional: demand.starts_later(),
         }
     }
 }

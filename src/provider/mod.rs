@@ -1,12 +1,30 @@
 //! Providers: the one place that knows an API.
 
+mod anthropic;
+mod api_key_header;
 mod base;
+mod by_status;
+mod complaint;
+mod credentials;
+mod envelope;
+mod error_words;
+mod gemini;
+mod google_quota;
+mod google_rpc;
+mod openai;
+mod rate_headers;
+mod rule;
+mod target;
 
 use std::borrow::Cow;
 
 use http::{HeaderMap, StatusCode, request};
 
+pub use anthropic::Anthropic;
+pub use api_key_header::{ApiKeyHeader, InvalidName};
 pub use base::{Base, InvalidBase};
+pub use gemini::Gemini;
+pub use openai::OpenAi;
 
 use crate::{
     key::{InvalidSecret, Secret},
@@ -65,6 +83,7 @@ pub trait Provider: Send + Sync + 'static {
     }
 
     /// The IANA zone in which this provider's days end.
+    #[expect(clippy::unnecessary_literal_bound, reason = "an implementation may own its zone")]
     fn zone(&self) -> &str {
         "UTC"
     }
