@@ -102,6 +102,11 @@ impl UsageScan {
 
     /// Matches what must follow the needle; spaces may stand around the colon. Whether an object begins there.
     fn rest<'a>(&mut self, mut which: usize, mut met: usize, chunk: &'a [u8]) -> (&'a [u8], bool) {
+        if met == 0
+            && let Some(object) = written_plainly(chunk)
+        {
+            return (object, true);
+        }
         for (at, &byte) in chunk.iter().enumerate() {
             if met == 0 {
                 which = usize::from(byte == REST[1][0]);
@@ -164,6 +169,13 @@ impl UsageScan {
             self.kept.clear();
         }
     }
+}
+
+/// The object, where it stands as everybody writes it.
+fn written_plainly(chunk: &[u8]) -> Option<&[u8]> {
+    let value = chunk.strip_prefix(b"Metadata\":").or_else(|| chunk.strip_prefix(b"\":"))?;
+    let value = value.strip_prefix(b" ").unwrap_or(value);
+    value.starts_with(b"{").then_some(value)
 }
 
 #[cfg(test)]
