@@ -39,6 +39,8 @@ pub struct Demand {
     pub(crate) prepared: Option<Arc<Prepared>>,
     /// Who re-stamps the start when the connection takes the body.
     pub(crate) on_grant: Option<Arc<dyn OnGrant>>,
+    /// The lease is taken ahead of the request: it counts from when its start is said, or not at all.
+    pub(crate) ahead: bool,
 }
 
 /// Is told which lease a request goes out with.
@@ -128,6 +130,11 @@ impl Demand {
     /// The model it asks for.
     pub fn model(&self) -> Option<&str> {
         self.model.as_deref()
+    }
+
+    /// Whether somebody says later when the request starts; until then its place is provisional.
+    pub(crate) fn starts_later(&self) -> bool {
+        self.ahead || self.on_grant.is_some()
     }
 
     /// How many requests it costs.

@@ -315,14 +315,16 @@ impl State {
         let words = plan.words();
         if words > 0 {
             if let Err(full) = plan.room(lane.log(owner_at, words), &ask.need, &at) {
-                let reason = OutReason::Full(full.limit.unit, full.limit.span);
-                if ask.need == LEAST || plan.room(lane.log(owner_at, words), &LEAST, &at).is_err() {
-                    return match full.opens.tick(&at) {
-                        Some(tick) => Check::Until(tick, reason),
-                        None => Check::Out(reason),
-                    };
-                }
-                return Check::NotThis(full.opens.tick(&at), reason);
+                // Where even the least request has no room the key waits for that; else it may carry others.
+                let least =
+                    if ask.need == LEAST { Err(full) } else { plan.room(lane.log(owner_at, words), &LEAST, &at) };
+                let shown = least.err().unwrap_or(full);
+                let reason = OutReason::Full(shown.limit.unit, shown.limit.span);
+                return match (least, shown.opens.tick(&at)) {
+                    (Ok(()), tick) => Check::NotThis(tick, reason),
+                    (Err(_), Some(tick)) => Check::Until(tick, reason),
+                    (Err(_), None) => Check::Out(reason),
+                };
             }
         }
         self.check_slots(slot, now, probe)
@@ -501,7 +503,7 @@ impl State {
         if self.priorities.first().is_some_and(|first| *first < priority) {
             self.spilled(ask, &id, priority);
         }
-        if self.watched {
+        if self.tells_leases {
             let model = self.lane_name(ask.lane);
             self.events.push(Event::Leased { key: id.clone(), model });
         }
@@ -566,9 +568,9 @@ impl State {
         let mut excluded = Excluded::default();
         for attempt in demand.earlier.as_deref().unwrap_or_default() {
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
-            if attempt.kind == VerdictKind::WrongOwner {
+            if attempt.bars_owner() {
                 excluded.owners.push(self.roster.keys[slot as usize].owner);
-            } else {
+            } else if attempt.bars_key(demand.model()) {
                 excluded.slots.push(slot);
             }
         }
@@ -621,7 +623,7 @@ impl State {
             now,
             waited: Duration::ZERO,
             ticket: u64::MAX,
-            provisional: demand.on_grant.is_some(),
+            provisional: demand.starts_later(),
         }
     }
 }
