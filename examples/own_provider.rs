@@ -7,14 +7,17 @@
 //!
 //! What it does not care to know, it asks of [`ApiKeyHeader`], which judges any API by its statuses.
 
-use std::{borrow::Cow, convert::Infallible, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
+use bytes::Bytes;
 use http::{Request, Response, StatusCode, header, request};
+use http_body_util::{BodyExt, Full};
 use serde::Deserialize;
-use tower::{Service, ServiceExt, service_fn};
+use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tower_keypool::{
-    Answer, ApiKeyHeader, Asks, Base, BoxError, Elsewhere, InvalidApiKeyHeader, InvalidSecret, Key, KeyPool, ModelIn,
-    Provider, Retarget, Scope, Secret, Until, Verdict, VerdictKind, retry_after,
+    Answer, ApiKeyHeader, Asks, Base, BoxError, Elsewhere, InvalidApiKeyHeader, InvalidSecret, Key, KeyPool,
+    KeyPoolLayer, ModelIn, Provider, ReplayBody, Retarget, Scope, Secret, ServedBy, Until, Verdict, VerdictKind,
+    retry_after,
 };
 
 /// A speech API: `POST /v1/listen?model=nova-2`.
@@ -103,13 +106,17 @@ impl Provider for Speech {
     }
 }
 
-/// Stands for the API: one key is at its limit, any other gets what it sent back.
-async fn api(request: Request<String>) -> Result<Response<String>, Infallible> {
+type Text = Full<Bytes>;
+
+/// Stands for the API: one key is at its limit, any other is told what was asked of it.
+async fn api(request: Request<ReplayBody<Text>>) -> Result<Response<Text>, BoxError> {
     let limited = request.headers().get(header::AUTHORIZATION).is_some_and(|value| value == "Token first-key");
-    let mut response = Response::new(format!("{} heard {:?}", request.uri(), request.body()));
+    let asked = request.uri().clone();
+    let sound = request.into_body().collect().await?.to_bytes();
+    let mut response = Response::new(Text::from(format!("{asked}: heard {} bytes", sound.len())));
     if limited {
         *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-        *response.body_mut() = r#"{"err_code":"TOO_MANY_REQUESTS","err_msg":"Please try again in 30s."}"#.to_owned();
+        *response.body_mut() = r#"{"err_code":"TOO_MANY_REQUESTS","err_msg":"Please try again in 30s."}"#.into();
     }
     Ok(response)
 }
@@ -120,31 +127,19 @@ async fn main() -> Result<(), BoxError> {
         .key(Key::new("first-key").id("first").owner("project-a"))
         .key(Key::new("second-key").id("second").owner("project-b"))
         .build()?;
-    let provider = pool.provider();
-    let mut service = service_fn(api);
+    let client = ServiceBuilder::new().layer(KeyPoolLayer::new(&pool)).service(service_fn(api));
 
-    let request = Request::post("/v1/listen?model=nova-2&lang=en").header("authorization", "Token of-the-caller");
-    let (head, body) = request.body("hello".to_owned())?.into_parts();
-    let ModelIn::Head(model) = provider.asks(&head).model else { return Err("this request names a model".into()) };
+    let request = Request::post("/v1/listen?model=nova-2&lang=en")
+        .header("authorization", "Token of-the-caller")
+        .body(Text::from("a few words"))?;
+    let (head, body) = client.oneshot(request).await?.into_parts();
+    let body = body.collect().await?.to_bytes();
+    println!("{} {}", head.status, String::from_utf8_lossy(&body));
 
-    // What the layers do for a client, by hand: a key, one credential, an answer, a verdict; and another key if need be.
-    loop {
-        let lease = pool.try_acquire(model.as_str())?;
-        let mut head = head.clone();
-        provider.strip(&mut head);
-        provider.inject(&mut head, lease.secret())?;
-        lease.started();
-        let request = Request::from_parts(head, body.clone());
-        let (answer, body) = service.ready().await?.call(request).await?.into_parts();
-        let verdict =
-            provider.judge(&Answer::new(answer.status, &answer.headers, body.as_bytes(), pool.clock().wall()));
-        println!("{}: {} {verdict}", lease.key_id(), answer.status);
-        lease.judge(&verdict);
-        if !verdict.is_key_fault() {
-            println!("{body}");
-            break;
-        }
-        println!("    {} (for {:?})", verdict.advice_of(), verdict.retry_after());
+    let served = head.extensions.get::<ServedBy>().ok_or("every answer says who served it")?;
+    for attempt in served.earlier() {
+        println!("before that, {}: {} ({})", attempt.key, attempt.kind, attempt.code);
     }
+    println!("by key {:?}; another request of nova-2 by the first key: not for 30 s", served.key());
     Ok(())
 }
