@@ -41,50 +41,67 @@ impl State {
     pub(super) fn judge(&mut self, seat: Seat, verdict: &Verdict, now: Now) {
         let Some(cell) = self.seats.get_mut(seat) else { return };
         let first = !std::mem::replace(&mut cell.judged, true);
-        let cell = cell.clone();
         self.tally.judged(now, verdict.kind());
+        if verdict.kind() == VerdictKind::Success && verdict.news_of().is_none() && cell.probe.is_none() {
+            // By far the most. What else a success may end is looked for only where there is something.
+            let (slot, owner, lane) = (cell.slot, cell.owner, cell.lane);
+            self.count_success(slot, lane, first);
+            if self.may_rest(slot, owner, lane) {
+                self.clear_over(seat, now);
+            }
+            self.good_way_out(now);
+            return self.serve(now);
+        }
+        let cell = cell.clone();
         if let Some(news) = verdict.news_of() {
             self.learn(&cell, verdict, news, now);
         }
         match verdict.kind() {
-            VerdictKind::Success => self.succeeded(&cell, first, now),
+            VerdictKind::Success => {
+                self.count_success(cell.slot, cell.lane, first);
+                if let Some(scope) = cell.probe {
+                    self.probe_succeeded(scope, &cell, now);
+                }
+                self.clear_over(seat, now);
+                self.good_way_out(now);
+            }
             VerdictKind::Cancelled | VerdictKind::Unjudged | VerdictKind::CallerFault => {
                 self.confirm_lane(cell.lane, verdict);
             }
             _ => self.failed(seat, &cell, verdict, now),
         }
-        if !self.waiters.is_empty() {
-            self.serve(now);
-        }
+        self.serve(now);
     }
 
     // === success ===
 
-    fn succeeded(&mut self, cell: &SeatCell, first: bool, now: Now) {
-        let lane = &mut self.lanes[usize::from(cell.lane)];
+    #[inline]
+    fn count_success(&mut self, slot: u32, lane: u16, first: bool) {
+        let lane = &mut self.lanes[usize::from(lane)];
         if lane.origin == Origin::Tentative || lane.origin == Origin::Unknown {
             lane.origin = Origin::Confirmed;
         }
         lane.overloads = 0;
         lane.rest = None;
         self.exit = None;
-        let key = &mut self.roster.keys[cell.slot as usize];
+        let key = &mut self.roster.keys[slot as usize];
         if first {
             key.succeeded = key.succeeded.saturating_add(1);
             key.adaptive = (key.adaptive * ADAPT_UP).min(key.weight * ADAPT_CEILING);
             key.ramp = key.ramp.saturating_sub(1);
         }
-        if let Some(scope) = cell.probe {
-            self.probe_succeeded(scope, cell, now);
-        }
-        self.clear_over(cell, now);
+    }
+
+    #[inline]
+    fn good_way_out(&mut self, now: Now) {
         for slot in self.guard.success(now.tick) {
             self.release_held(slot, now);
         }
     }
 
     /// A success of a request that started after a rest's end forgets the rest and its step.
-    fn clear_over(&mut self, cell: &SeatCell, now: Now) {
+    fn clear_over(&mut self, seat: Seat, now: Now) {
+        let Some(cell) = self.seats.get(seat).cloned() else { return };
         let since = cell.started;
         let over = |rest: &Option<Box<Rest>>| {
             rest.as_ref()

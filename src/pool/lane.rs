@@ -184,9 +184,22 @@ impl Lane {
     }
 
     /// The log of an owner, of this many words.
+    #[inline]
     pub(super) fn log(&mut self, owner: u32, words: usize) -> &mut [u16] {
         let at = self.owners[owner as usize].log as usize;
         &mut self.logs[at..at + words]
+    }
+
+    /// The log of an owner that is at hand.
+    #[inline]
+    pub(super) fn log_at(&mut self, owner: LaneOwner, words: usize) -> &mut [u16] {
+        &mut self.logs[owner.log as usize..owner.log as usize + words]
+    }
+
+    /// Whether this owner has an entry in `extras`.
+    #[inline]
+    pub(super) fn has_extra(&self, owner: u32) -> bool {
+        self.owners[owner as usize].flags & HAS_EXTRA != 0
     }
 
     pub(super) fn log_ref(&self, owner: u32, words: usize) -> &[u16] {

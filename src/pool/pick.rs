@@ -13,14 +13,16 @@ use super::{
 };
 use crate::{
     key::{KeyId, Secret},
-    limit::{At, Limit, Need, Stamp, Unit},
+    limit::{At, Full, Limit, Need, Stamp, Unit},
     time::{Now, Tick},
-    verdict::VerdictKind,
+    verdict::{Attempt, VerdictKind},
 };
 
 /// A granted key.
 pub(super) struct Picked {
     pub(super) seat: Seat,
+    /// The pool's number of its start.
+    pub(super) seq: u64,
     pub(super) key: KeyId,
     pub(super) secret: Secret,
 }
@@ -84,11 +86,12 @@ pub(super) struct Ask<'a> {
 
 impl State {
     /// Grants the best key that may carry this demand now.
-    pub(super) fn pick(&mut self, ask: &Ask<'_>) -> Result<Picked, NotNow> {
-        let mut ask = *ask;
-        if ask.demand.estimated {
-            self.cut_to_limits(&mut ask);
+    #[inline]
+    pub(super) fn pick(&mut self, ask: &mut Ask<'_>) -> Result<Picked, NotNow> {
+        if ask.demand.estimated && ask.need.input_tokens > 0 {
+            self.cut_to_limits(ask);
         }
+        let ask = &*ask;
         let excluded = self.excluded(ask.demand);
         if self.exit.as_ref().is_some_and(|rest| rest.is_active(ask.now)) {
             return Err(NotNow::Later);
@@ -97,15 +100,15 @@ impl State {
             return Err(NotNow::Later);
         }
         let found = match &ask.demand.affinity {
-            Affinity::Any => self.pick_any(&ask, &excluded),
-            Affinity::MustKey(_) | Affinity::MustOwner(_) => self.pick_of(&ask, &excluded),
+            Affinity::Any => self.pick_any(ask, &excluded),
+            Affinity::MustKey(_) | Affinity::MustOwner(_) => self.pick_of(ask, &excluded),
             Affinity::RatherKey(_) | Affinity::RatherOwner(_) => {
-                self.pick_of(&ask, &excluded).or_else(|| self.pick_any(&ask, &excluded))
+                self.pick_of(ask, &excluded).or_else(|| self.pick_any(ask, &excluded))
             }
         };
         match found {
-            Some((slot, probe)) => Ok(self.grant(&ask, slot, probe)),
-            None => Err(self.never(&ask).unwrap_or(NotNow::Later)),
+            Some((slot, probe)) => Ok(self.grant(ask, slot, probe)),
+            None => Err(self.never(ask).unwrap_or(NotNow::Later)),
         }
     }
 
@@ -258,6 +261,7 @@ impl State {
     // === looking at one key ===
 
     /// Whether this key may carry this request now.
+    #[inline]
     pub(super) fn check(&mut self, ask: &Ask<'_>, slot: u32) -> Check {
         let now = ask.now;
         let lane_at = usize::from(ask.lane);
@@ -265,9 +269,68 @@ impl State {
         if key.removed {
             return Check::Out(OutReason::DisabledByHand);
         }
-        let (owner_at, mut probe) = (key.owner, None);
+        let owner_at = key.owner;
+        let probe = if self.may_rest(slot, owner_at, ask.lane) {
+            match self.check_rests(ask, slot, owner_at) {
+                Ok(probe) => probe,
+                Err(check) => return check,
+            }
+        } else {
+            None
+        };
+        if ask.demand.free {
+            return self.check_slots(slot, now, probe);
+        }
+        let at = self.at(now, owner_at);
+        let lane = &mut self.lanes[lane_at];
+        let owner = lane.owners[owner_at as usize];
+        let plan = self.plans.plan(owner.plan);
+        let words = plan.words();
+        if words > 0
+            && let Err(full) = plan.room(lane.log_at(owner, words), &ask.need, &at)
+        {
+            return self.check_full(ask, owner_at, full, &at);
+        }
+        self.check_slots(slot, now, probe)
+    }
+
+    /// No room for this request.
+    #[inline(never)]
+    fn check_full(&mut self, ask: &Ask<'_>, owner: u32, full: Full, at: &At) -> Check {
+        let lane = &mut self.lanes[usize::from(ask.lane)];
+        let plan = self.plans.plan(lane.owners[owner as usize].plan);
+        // Where even the least request has no room the key waits for that; else it may carry others.
+        let least =
+            if ask.need == LEAST { Err(full) } else { plan.room(lane.log(owner, plan.words()), &LEAST, at) };
+        let shown = least.err().unwrap_or(full);
+        let reason = OutReason::Full(shown.limit.unit, shown.limit.span);
+        match (least, shown.opens.tick(at)) {
+            (Ok(()), tick) => Check::NotThis(tick, reason),
+            (Err(_), Some(tick)) => Check::Until(tick, reason),
+            (Err(_), None) => Check::Out(reason),
+        }
+    }
+
+    /// Whether there is anything that may keep this key in this lane out but its limits: most keys have nothing.
+    #[inline]
+    pub(super) fn may_rest(&self, slot: u32, owner: u32, lane: u16) -> bool {
+        let (key, held) = (&self.roster.keys[slot as usize], &self.roster.owners[owner as usize]);
+        let lane = &self.lanes[usize::from(lane)];
+        key.rest.is_some()
+            || held.rest.is_some()
+            || held.account != NO_ACCOUNT
+            || !lane.key_rests.is_empty()
+            || lane.has_extra(owner)
+    }
+
+    /// Whether it rests, in whatever scope; or the scope that this request is to probe.
+    #[inline(never)]
+    fn check_rests(&self, ask: &Ask<'_>, slot: u32, owner_at: u32) -> Result<Option<ProbeOf>, Check> {
+        let now = ask.now;
+        let key = &self.roster.keys[slot as usize];
         let owner = &self.roster.owners[owner_at as usize];
-        let lane = &self.lanes[lane_at];
+        let lane = &self.lanes[usize::from(ask.lane)];
+        let mut probe = None;
         let account =
             if owner.account == NO_ACCOUNT { None } else { self.roster.accounts[owner.account as usize].rest.as_ref() };
         let key_lane =
@@ -294,43 +357,23 @@ impl State {
             }
         }
         if let Some((at, reason)) = latest {
-            return if at == Tick::NEVER { Check::Out(reason) } else { Check::Until(at, reason) };
+            return Err(if at == Tick::NEVER { Check::Out(reason) } else { Check::Until(at, reason) });
         }
         if let Some(extra) = extra {
             if extra.booked.is_some_and(|ticket| ticket < ask.ticket) {
-                return Check::NotThis(None, OutReason::Queued);
+                return Err(Check::NotThis(None, OutReason::Queued));
             }
             for allowance in &extra.allowances {
                 if allowance.until > now.tick && allowance.remaining < ask.need.of(allowance.unit).min(1) {
-                    return Check::Until(allowance.until, OutReason::RateLimited);
+                    return Err(Check::Until(allowance.until, OutReason::RateLimited));
                 }
             }
         }
-        if ask.demand.free {
-            return self.check_slots(slot, now, probe);
-        }
-        let at = self.at(now, owner_at);
-        let lane = &mut self.lanes[lane_at];
-        let plan = self.plans.plan(lane.owners[owner_at as usize].plan);
-        let words = plan.words();
-        if words > 0 {
-            if let Err(full) = plan.room(lane.log(owner_at, words), &ask.need, &at) {
-                // Where even the least request has no room the key waits for that; else it may carry others.
-                let least =
-                    if ask.need == LEAST { Err(full) } else { plan.room(lane.log(owner_at, words), &LEAST, &at) };
-                let shown = least.err().unwrap_or(full);
-                let reason = OutReason::Full(shown.limit.unit, shown.limit.span);
-                return match (least, shown.opens.tick(&at)) {
-                    (Ok(()), tick) => Check::NotThis(tick, reason),
-                    (Err(_), Some(tick)) => Check::Until(tick, reason),
-                    (Err(_), None) => Check::Out(reason),
-                };
-            }
-        }
-        self.check_slots(slot, now, probe)
+        Ok(probe)
     }
 
     /// A key's own limits: requests in flight, time between two starts.
+    #[inline]
     fn check_slots(&self, slot: u32, now: Now, probe: Option<ProbeOf>) -> Check {
         let key = &self.roster.keys[slot as usize];
         if key.in_flight >= key.max_concurrent.min(UNBOUNDED - 1) {
@@ -348,23 +391,27 @@ impl State {
     // === moving one key ===
 
     /// Keys whose time has come go back to the ready order.
+    #[inline]
     pub(super) fn wake(&mut self, lane: u16, now: Now) {
-        let at = usize::from(lane);
         loop {
-            let held = &mut self.lanes[at];
+            let held = &mut self.lanes[usize::from(lane)];
             let Some(slot) = held.timers.fired(now.tick, &mut held.cells) else { return };
-            match held.cells[slot as usize].place() {
-                Place::Timed => self.enter_at(lane, slot, now),
-                Place::Busy => {
-                    self.unpark(slot);
-                    self.enter_at(lane, slot, now);
-                }
-                Place::Ready => {
-                    let group = self.group(self.roster.keys[slot as usize].priority);
-                    self.reclass(lane, slot, group, now);
-                }
-                Place::Out => {}
+            self.woken(lane, slot, now);
+        }
+    }
+
+    fn woken(&mut self, lane: u16, slot: u32, now: Now) {
+        match self.lanes[usize::from(lane)].cells[slot as usize].place() {
+            Place::Timed => self.enter_at(lane, slot, now),
+            Place::Busy => {
+                self.unpark(slot);
+                self.enter_at(lane, slot, now);
             }
+            Place::Ready => {
+                let group = self.group(self.roster.keys[slot as usize].priority);
+                self.reclass(lane, slot, group, now);
+            }
+            Place::Out => {}
         }
     }
 
@@ -397,6 +444,7 @@ impl State {
     }
 
     /// Gives a ready key the rank it now has; whether it had to move back.
+    #[inline]
     fn restand(&mut self, lane: u16, slot: u32, group: usize) -> bool {
         let key = standing(&self.roster.keys[slot as usize]);
         let held = &mut self.lanes[usize::from(lane)];
@@ -478,7 +526,7 @@ impl State {
         let (id, secret, priority) = (key.id.clone(), key.secret.clone(), key.priority);
         let standing = standing(key);
         self.advance_rank(ask.lane, slot, standing, now);
-        let seat = self.seats.take(SeatCell {
+        let seat = self.seats.take(&SeatCell {
             generation: 0,
             slot,
             owner,
@@ -507,7 +555,7 @@ impl State {
             let model = self.lane_name(ask.lane);
             self.events.push(Event::Leased { key: id.clone(), model });
         }
-        Picked { seat, key: id, secret }
+        Picked { seat, seq, key: id, secret }
     }
 
     fn spilled(&mut self, ask: &Ask<'_>, id: &KeyId, priority: u16) {
@@ -529,9 +577,10 @@ impl State {
         let words = plan.words();
         if words > 0 {
             let log = lane.log(owner, words);
-            plan.reserve(log, &ask.need);
-            if !ask.provisional {
-                stamp = Some(plan.stamp(log, &ask.need, at));
+            if ask.provisional {
+                plan.reserve(log, &ask.need);
+            } else {
+                stamp = Some(plan.book(log, &ask.need, at));
             }
         }
         if let Some(extra) = lane.extra_of_mut(owner) {
@@ -547,11 +596,16 @@ impl State {
 
     /// The key has started once more. Where its rank follows from that alone, it is moved when it comes to the top
     /// again.
+    #[inline]
     fn advance_rank(&mut self, lane: u16, slot: u32, standing: super::rank::Standing, now: Now) {
+        let cell = self.lanes[usize::from(lane)].cells[slot as usize];
+        let keeps_time = self.settings.strategy.keeps_time();
+        if !keeps_time && cell.class() == UNLIMITED {
+            return;
+        }
         let group = self.group(self.roster.keys[slot as usize].priority);
         let held = &mut self.lanes[usize::from(lane)];
-        let cell = held.cells[slot as usize];
-        if self.settings.strategy.keeps_time() {
+        if keeps_time {
             held.time = held.time.max(f64::from_bits(cell.rank).min(f64::MAX));
             let rank = self.settings.strategy.advanced(standing, cell.rank, held.time);
             if cell.place() == Place::Ready {
@@ -568,9 +622,17 @@ impl State {
     // === demands ===
 
     /// The keys that earlier attempts of the same request speak against.
+    #[inline]
     pub(super) fn excluded(&self, demand: &Demand) -> Excluded {
+        match demand.earlier.as_deref() {
+            None => Excluded::default(),
+            Some(earlier) => self.excluded_by(earlier, demand),
+        }
+    }
+
+    fn excluded_by(&self, earlier: &[Attempt], demand: &Demand) -> Excluded {
         let mut excluded = Excluded::default();
-        for attempt in demand.earlier.as_deref().unwrap_or_default() {
+        for attempt in earlier {
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
             if attempt.bars_owner() {
                 excluded.owners.push(self.roster.keys[slot as usize].owner);
@@ -613,6 +675,7 @@ impl State {
     }
 
     /// The lane and need of a demand.
+    #[inline]
     pub(super) fn ask<'a>(&mut self, demand: &'a Demand, now: Now) -> Ask<'a> {
         let lane = self.lane(demand.model.as_deref());
         Ask {

@@ -56,39 +56,59 @@ pub(super) struct Seats {
 
 impl Seats {
     /// Seats a lease.
-    pub(super) fn take(&mut self, mut cell: SeatCell) -> Seat {
+    #[inline]
+    pub(super) fn take(&mut self, granted: &SeatCell) -> Seat {
         self.out += 1;
-        cell.taken = true;
-        if let Some(index) = self.free.pop() {
-            let held = &mut self.cells[index as usize];
-            cell.generation = held.generation;
-            *held = cell;
-            return Seat { index, generation: held.generation };
+        let Some(index) = self.free.pop() else { return self.add(granted) };
+        let held = &mut self.cells[index as usize];
+        let generation = held.generation;
+        // Field by field: this is the record of every request, and most of it stands there already.
+        held.slot = granted.slot;
+        held.owner = granted.owner;
+        held.lane = granted.lane;
+        held.taken = true;
+        held.stamp = granted.stamp;
+        held.started = granted.started;
+        held.wall_ms = granted.wall_ms;
+        held.seq = granted.seq;
+        held.need = granted.need;
+        held.free = granted.free;
+        held.refunded = false;
+        held.judged = false;
+        held.probe = granted.probe;
+        held.usage = Usage::default();
+        if granted.earlier.is_some() {
+            held.earlier.clone_from(&granted.earlier);
         }
-        cell.generation = 0;
-        self.cells.push(cell);
+        Seat { index, generation }
+    }
+
+    #[cold]
+    fn add(&mut self, granted: &SeatCell) -> Seat {
+        self.cells.push(SeatCell { taken: true, generation: 0, ..granted.clone() });
         Seat { index: self.cells.len() as u32 - 1, generation: 0 }
     }
 
     /// The record of a lease that is still out.
+    #[inline]
     pub(super) fn get(&self, seat: Seat) -> Option<&SeatCell> {
         self.cells.get(seat.index as usize).filter(|cell| cell.taken && cell.generation == seat.generation)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, seat: Seat) -> Option<&mut SeatCell> {
         self.cells.get_mut(seat.index as usize).filter(|cell| cell.taken && cell.generation == seat.generation)
     }
 
-    /// Ends a lease: its record, once.
-    pub(super) fn end(&mut self, seat: Seat) -> Option<SeatCell> {
-        let cell = self.get_mut(seat)?;
+    /// Ends a lease that is out.
+    #[inline]
+    pub(super) fn end(&mut self, seat: Seat) {
+        let Some(cell) = self.get_mut(seat) else { return };
         cell.taken = false;
         cell.generation = cell.generation.wrapping_add(1);
-        let mut ended = cell.clone();
-        ended.earlier = cell.earlier.take();
+        cell.earlier = None;
         self.free.push(seat.index);
         self.out -= 1;
-        Some(ended)
     }
 
     /// Leases that are out.

@@ -6,11 +6,11 @@ use super::{
     Seat, Usage,
     cell::Place,
     lane::Origin,
-    seats::{ProbeOf, SeatCell},
+    seats::ProbeOf,
     state::State,
 };
 use crate::{
-    limit::{Correction, Stamp, Unit},
+    limit::{Correction, Need, Stamp, Unit},
     time::Now,
 };
 
@@ -120,22 +120,23 @@ impl State {
     /// The lease ends: its slot is free, once.
     pub(super) fn end(&mut self, seat: Seat, now: Now) {
         let Some(cell) = self.seats.get(seat) else { return };
-        if cell.stamp.is_none() {
-            self.refund(seat, now);
+        let (slot, owner, lane_at, probe) = (cell.slot, cell.owner, cell.lane, cell.probe);
+        match cell.stamp {
+            None => self.refund(seat, now),
+            Some(stamp) if !cell.free && !cell.refunded => {
+                let need = cell.need;
+                self.span_midnight(owner, lane_at, &need, stamp, now);
+            }
+            Some(_) => {}
         }
-        let Some(cell) = self.seats.end(seat) else { return };
-        let (slot, lane_at) = (cell.slot, usize::from(cell.lane));
-        let spans = !cell.free && !cell.refunded && self.lanes[lane_at].owners[cell.owner as usize].plan != 0;
-        if spans {
-            self.span_midnight(&cell, now);
+        self.seats.end(seat);
+        if let Some(scope) = probe {
+            self.probe_back(scope, slot, owner, lane_at, now);
         }
-        if let Some(scope) = cell.probe {
-            self.probe_back(scope, slot, cell.owner, cell.lane, now);
-        }
-        let lane = &mut self.lanes[lane_at];
+        let lane = &mut self.lanes[usize::from(lane_at)];
         lane.in_flight -= 1;
         if lane.origin == Origin::Unknown {
-            self.drop_unknown(cell.lane);
+            self.drop_unknown(lane_at);
         }
         let key = &mut self.roster.keys[slot as usize];
         key.in_flight -= 1;
@@ -144,50 +145,55 @@ impl State {
                 self.roster.free(slot);
             }
         } else {
-            self.released(cell.lane, slot);
+            self.released(lane_at, slot);
         }
-        if !self.waiters.is_empty() {
-            self.serve(now);
-        }
+        self.serve(now);
     }
 
     /// One request less in flight: the rank gets better here, and lanes that waited for it get the key back.
+    #[inline]
     fn released(&mut self, lane: u16, slot: u32) {
         let key = &self.roster.keys[slot as usize];
-        let (standing, parked, group) = (super::state::standing(key), key.parked, self.group(key.priority));
-        let held = &mut self.lanes[usize::from(lane)];
+        let (standing, parked, priority) = (super::state::standing(key), key.parked, key.priority);
+        let held = &self.lanes[usize::from(lane)];
         if let Some(cell) = held.cells.get(slot as usize).copied()
             && cell.place() == Place::Ready
         {
             let rank = self.settings.strategy.rank(standing, cell.rank);
             // A worse one shows when it comes to the top.
             if rank < cell.rank {
-                held.reorder(slot, group, cell.class(), rank);
+                let group = self.group(priority);
+                self.lanes[usize::from(lane)].reorder(slot, group, cell.class(), rank);
             }
         }
         if parked > 0 {
-            for lane in 0..self.lanes.len() as u16 {
-                let place = self.lanes[usize::from(lane)].cells.get(slot as usize).map(|cell| cell.place());
-                if place == Some(Place::Busy) {
-                    self.unpark(slot);
-                    self.enter(lane, slot);
-                }
+            self.unpark_all(slot);
+        }
+    }
+
+    /// Lanes in which this key waited for itself get it back.
+    fn unpark_all(&mut self, slot: u32) {
+        for lane in 0..self.lanes.len() as u16 {
+            let place = self.lanes[usize::from(lane)].cells.get(slot as usize).map(|cell| cell.place());
+            if place == Some(Place::Busy) {
+                self.unpark(slot);
+                self.enter(lane, slot);
             }
         }
     }
 
     /// A request that spans midnight counts on both days.
-    fn span_midnight(&mut self, cell: &SeatCell, now: Now) {
-        let Some(stamp) = cell.stamp else { return };
-        let at = self.at(now, cell.owner);
+    #[inline]
+    fn span_midnight(&mut self, owner: u32, lane: u16, need: &Need, stamp: Stamp, now: Now) {
+        let at = self.at(now, owner);
         if at.day.days == stamp.days {
             return;
         }
-        let lane = &mut self.lanes[usize::from(cell.lane)];
-        let plan = self.plans.plan(lane.owners[cell.owner as usize].plan);
+        let lane = &mut self.lanes[usize::from(lane)];
+        let plan = self.plans.plan(lane.owners[owner as usize].plan);
         let words = plan.words();
         if words > 0 {
-            plan.spans_midnight(lane.log(cell.owner, words), &cell.need, stamp, &at);
+            plan.spans_midnight(lane.log(owner, words), need, stamp, &at);
         }
     }
 

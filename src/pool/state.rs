@@ -1,12 +1,9 @@
 //! The pool's state: everything that its one mutex guards. What each part does stands in a file of its own:
 //! `pick` grants, `settle` ends, `judge` rests, `learn` tightens, `wait` queues, `change` edits the roster.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    task::Waker,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, task::Waker, time::Duration};
+
+use hashbrown::HashMap;
 
 use super::{
     builder::Settings,
@@ -114,11 +111,17 @@ impl State {
     // === lanes ===
 
     /// The lane of a model; made when it is new and there is room.
+    #[inline]
     pub(super) fn lane(&mut self, model: Option<&str>) -> u16 {
         let Some(model) = model else { return NO_MODEL };
-        if let Some(lane) = self.lane_of.get(model) {
-            return *lane;
+        match self.lane_of.get(model) {
+            Some(lane) => *lane,
+            None => self.new_lane(model),
         }
+    }
+
+    #[cold]
+    fn new_lane(&mut self, model: &str) -> u16 {
         let tentative = self.lanes.iter().filter(|lane| lane.origin == Origin::Tentative).count();
         let used = self.lanes.iter().filter(|lane| lane.origin != Origin::Free).count();
         if tentative >= MAX_TENTATIVE || used >= MAX_LANES || model.is_empty() || model.len() > 256 {
@@ -201,7 +204,11 @@ impl State {
         lane.make_ready(slot, group, class, rank);
     }
 
+    #[inline]
     pub(super) fn group(&self, priority: u16) -> usize {
+        if self.priorities.first() == Some(&priority) {
+            return 0;
+        }
         self.priorities.binary_search(&priority).unwrap_or(0)
     }
 
@@ -236,12 +243,14 @@ impl State {
 
     // === time ===
 
+    #[inline]
     pub(super) fn at(&mut self, now: Now, owner: u32) -> At {
         let zone = usize::from(self.roster.owners[owner as usize].zone);
         At { tick: now.tick, day: self.zones[zone].1.at(now.wall_ms) }
     }
 
     /// Notices a wall clock that was set: everything that waits for a midnight is looked at again.
+    #[inline]
     pub(super) fn watch_wall(&mut self, now: Now) {
         self.last_now = now;
         let offset = now.wall_ms - now.tick.millis() as i64;

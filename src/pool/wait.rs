@@ -84,10 +84,14 @@ impl State {
     }
 
     /// Serves waiters in the order of their tickets, each with what it may use.
+    #[inline]
     pub(super) fn serve(&mut self, now: Now) {
-        if self.waiters.is_empty() {
-            return;
+        if !self.waiters.is_empty() {
+            self.serve_queued(now);
         }
+    }
+
+    fn serve_queued(&mut self, now: Now) {
         // Where each lane's look stands, and what blocks it.
         let waiting = |lane: &u16| !self.lanes[usize::from(*lane)].queue.is_empty();
         let mut lanes: Vec<(u16, u64, Option<Blocked>)> =
@@ -130,8 +134,8 @@ impl State {
         }
         let ask = self.ask(demand, now);
         // Stamped when it is handed over.
-        let ask = Ask { ticket, waited: now.tick.since(since), provisional: true, ..ask };
-        self.pick(&ask)
+        let mut ask = Ask { ticket, waited: now.tick.since(since), provisional: true, ..ask };
+        self.pick(&mut ask)
     }
 
     fn settle_waiter(&mut self, index: u32, outcome: Result<Picked, NotNow>) {
