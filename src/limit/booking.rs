@@ -26,12 +26,16 @@ impl Plan {
     /// The limit that opens last of those that are full, and when.
     #[inline]
     pub(crate) fn room(&self, log: &mut [u16], need: &Need, at: &At) -> Result<(), Full> {
+        if self.has_room(log, need, at) { Ok(()) } else { self.room_at(log, need, at) }
+    }
+
+    /// Whether there is room, as far as that shows without letting go what has left.
+    #[inline]
+    pub(crate) fn has_room(&self, log: &mut [u16], need: &Need, at: &At) -> bool {
         self.turn_to(log, at.day.days);
-        // What has left already is let go only where it matters.
         let (common, others) = self.common_and_others();
-        let fits = common.is_none_or(|common| common.fits(log, need, at))
-            && (others.is_empty() || fits_in_all(others, log, need, at));
-        if fits { Ok(()) } else { self.room_at(log, need, at) }
+        common.is_none_or(|common| common.fits(log, need, at))
+            && (others.is_empty() || fits_in_all(others, log, need, at))
     }
 
     /// Takes room for `need`. Its place is provisional, and does not leave, until it is stamped or refunded.

@@ -240,7 +240,7 @@ impl State {
             for slot in parked.map(|(_, slot)| slot).collect::<Vec<_>>() {
                 self.unpark(slot);
             }
-            self.lane_of.retain(|_, at| *at != lane);
+            self.lane_of.remove(lane);
             self.lanes[usize::from(lane)] = super::lane::Lane::new("".into(), Origin::Free, 0);
         }
     }

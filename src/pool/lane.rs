@@ -66,6 +66,12 @@ impl Group {
         best
     }
 
+    /// The one order that all its ready keys stand in, where they have no classes.
+    #[inline]
+    pub(super) fn sole_order(&mut self) -> Option<&mut Ready> {
+        self.classes.is_empty().then_some(&mut self.unlimited)
+    }
+
     /// The keys of one class.
     pub(super) fn class(&self, class: usize) -> impl Iterator<Item = u32> {
         self.classes.get(&class).into_iter().flat_map(Ready::slots)
@@ -92,6 +98,14 @@ pub(super) struct LaneOwner {
 
 /// The owner has an entry in `extras`.
 pub(super) const HAS_EXTRA: u16 = 1;
+
+impl LaneOwner {
+    /// Whether it has an entry in `extras`.
+    #[inline]
+    pub(super) fn has_extra(self) -> bool {
+        self.flags & HAS_EXTRA != 0
+    }
+}
 
 /// What few owners have in a lane.
 #[derive(Default)]
@@ -199,7 +213,7 @@ impl Lane {
     /// Whether this owner has an entry in `extras`.
     #[inline]
     pub(super) fn has_extra(&self, owner: u32) -> bool {
-        self.owners[owner as usize].flags & HAS_EXTRA != 0
+        self.owners[owner as usize].has_extra()
     }
 
     pub(super) fn log_ref(&self, owner: u32, words: usize) -> &[u16] {

@@ -92,13 +92,17 @@ impl State {
             self.cut_to_limits(ask);
         }
         let ask = &*ask;
-        let excluded = self.excluded(ask.demand);
         if self.exit.as_ref().is_some_and(|rest| rest.is_active(ask.now)) {
             return Err(NotNow::Later);
         }
         if self.lanes[usize::from(ask.lane)].rest.as_ref().is_some_and(|rest| rest.is_active(ask.now)) {
             return Err(NotNow::Later);
         }
+        let any = matches!(ask.demand.affinity, Affinity::Any) && ask.demand.earlier.is_none();
+        if any && let Some(picked) = self.pick_first(ask) {
+            return Ok(picked);
+        }
+        let excluded = self.excluded(ask.demand);
         let found = match &ask.demand.affinity {
             Affinity::Any => self.pick_any(ask, &excluded),
             Affinity::MustKey(_) | Affinity::MustOwner(_) => self.pick_of(ask, &excluded),
@@ -110,6 +114,53 @@ impl State {
             Some((slot, probe)) => Ok(self.grant(ask, slot, probe)),
             None => Err(self.never(ask).unwrap_or(NotNow::Later)),
         }
+    }
+
+    /// The way of most picks: the first key of the first priority rests in no scope and has room. Grants it, or leaves
+    /// it to [`State::pick_any`], which asks the same and knows what else there is.
+    #[inline]
+    fn pick_first(&mut self, ask: &Ask<'_>) -> Option<Picked> {
+        self.wake(ask.lane, ask.now);
+        let lane = &mut self.lanes[usize::from(ask.lane)];
+        let ready = lane.groups.first_mut()?.sole_order()?;
+        if ask.demand.free || !lane.key_rests.is_empty() {
+            return None;
+        }
+        let strategy = self.settings.strategy;
+        let (slot, key) = loop {
+            let slot = ready.top(&lane.cells)?;
+            let key = &self.roster.keys[slot as usize];
+            let cell = &mut lane.cells[slot as usize];
+            let rank = strategy.rank(standing(key), cell.rank);
+            if rank <= cell.rank {
+                break (slot, key);
+            }
+            cell.rank = rank;
+            let at = cell.position();
+            ready.reorder(slot, at, &mut lane.cells);
+        };
+        let owner = &self.roster.owners[key.owner as usize];
+        let rests = key.rest.is_some() || owner.rest.is_some() || owner.account != NO_ACCOUNT;
+        let waits = key.in_flight >= key.max_concurrent.min(UNBOUNDED - 1) || key.interval_ms > 0;
+        let held = lane.owners[key.owner as usize];
+        if rests || waits || key.removed || held.has_extra() {
+            return None;
+        }
+        let plan = self.plans.plan(held.plan);
+        let at = At { tick: ask.now.tick, day: self.zones[usize::from(owner.zone)].1.at(ask.now.wall_ms) };
+        let mut stamp = (!ask.provisional).then_some(Stamp { tick: at.tick, days: at.day.days });
+        if plan.words() > 0 {
+            let log = lane.log_at(held, plan.words());
+            if !plan.has_room(log, &ask.need, &at) {
+                return None;
+            }
+            if ask.provisional {
+                plan.reserve(log, &ask.need);
+            } else {
+                stamp = Some(plan.book(log, &ask.need, &at));
+            }
+        }
+        Some(self.seat(ask, slot, None, stamp))
     }
 
     /// Whether the demand would be granted a key now.
@@ -510,15 +561,23 @@ impl State {
 
     fn grant(&mut self, ask: &Ask<'_>, slot: u32, probe: Option<ProbeOf>) -> Picked {
         let now = ask.now;
-        self.seq += 1;
-        let seq = self.seq;
         let owner = self.roster.keys[slot as usize].owner;
         let at = self.at(now, owner);
         let stamp = self.take_room(ask, owner, &at);
         if let Some(scope) = probe {
             self.probe_out(scope, slot, owner, ask.lane);
         }
+        self.seat(ask, slot, probe, stamp)
+    }
+
+    /// The key is this request's: room was taken, from when on `stamp` says.
+    #[inline]
+    fn seat(&mut self, ask: &Ask<'_>, slot: u32, probe: Option<ProbeOf>, stamp: Option<Stamp>) -> Picked {
+        let now = ask.now;
+        self.seq += 1;
+        let seq = self.seq;
         let key = &mut self.roster.keys[slot as usize];
+        let owner = key.owner;
         key.in_flight += 1;
         key.started = key.started.saturating_add(1);
         key.last_started = now.tick;
@@ -677,7 +736,7 @@ impl State {
     /// The lane and need of a demand.
     #[inline]
     pub(super) fn ask<'a>(&mut self, demand: &'a Demand, now: Now) -> Ask<'a> {
-        let lane = self.lane(demand.model.as_deref());
+        let lane = self.lane(demand.model.as_ref());
         Ask {
             demand,
             lane,

@@ -185,10 +185,15 @@ impl State {
     /// A request that spans midnight counts on both days.
     #[inline]
     fn span_midnight(&mut self, owner: u32, lane: u16, need: &Need, stamp: Stamp, now: Now) {
-        let at = self.at(now, owner);
-        if at.day.days == stamp.days {
-            return;
+        let zone = usize::from(self.roster.owners[owner as usize].zone);
+        if self.zones[zone].1.days(now.wall_ms) != stamp.days {
+            self.count_midnight(owner, lane, need, stamp, now);
         }
+    }
+
+    #[cold]
+    fn count_midnight(&mut self, owner: u32, lane: u16, need: &Need, stamp: Stamp, now: Now) {
+        let at = self.at(now, owner);
         let lane = &mut self.lanes[usize::from(lane)];
         let plan = self.plans.plan(lane.owners[owner as usize].plan);
         let words = plan.words();

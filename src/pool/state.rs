@@ -3,13 +3,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, task::Waker, time::Duration};
 
-use hashbrown::HashMap;
-
 use super::{
     builder::Settings,
     event::Event,
     guard::Guard,
     lane::{Lane, Origin, class_of},
+    lane_names::LaneNames,
     plans::{Plans, Sources},
     rank::Standing,
     rest::Rest,
@@ -40,7 +39,7 @@ pub(super) struct State {
     /// Priorities that some key has, sorted: a lane's groups in this order.
     pub(super) priorities: Vec<u16>,
     pub(super) lanes: Vec<Lane>,
-    pub(super) lane_of: HashMap<Arc<str>, u16>,
+    pub(super) lane_of: LaneNames,
     pub(super) plans: Plans,
     pub(super) zones: Vec<(String, Zone)>,
     /// Limits given to the pool by model, `*` for the rest.
@@ -84,7 +83,7 @@ impl State {
             roster: Roster::with_capacity(keys),
             priorities: Vec::new(),
             lanes: Vec::new(),
-            lane_of: HashMap::new(),
+            lane_of: LaneNames::default(),
             zones: vec![(provider.zone().to_owned(), zone)],
             provider,
             limits,
@@ -112,10 +111,10 @@ impl State {
 
     /// The lane of a model; made when it is new and there is room.
     #[inline]
-    pub(super) fn lane(&mut self, model: Option<&str>) -> u16 {
+    pub(super) fn lane(&mut self, model: Option<&Arc<str>>) -> u16 {
         let Some(model) = model else { return NO_MODEL };
-        match self.lane_of.get(model) {
-            Some(lane) => *lane,
+        match self.lane_of.find(model) {
+            Some(lane) => lane,
             None => self.new_lane(model),
         }
     }
@@ -132,7 +131,7 @@ impl State {
 
     /// A lane that somebody configured limits for.
     pub(super) fn configure_lane(&mut self, model: &str) {
-        if !self.lane_of.contains_key(model) && self.lanes.len() < MAX_LANES {
+        if self.lane_of.get(model).is_none() && self.lanes.len() < MAX_LANES {
             self.push_lane(model.into(), Origin::Configured);
         }
     }

@@ -63,7 +63,7 @@ struct Blocked {
 impl State {
     /// Joins the queue. A retry keeps the ticket it has.
     pub(super) fn enqueue(&mut self, demand: Arc<Demand>, now: Now) -> u32 {
-        let lane = self.lane(demand.model.as_deref());
+        let lane = self.lane(demand.model.as_ref());
         let ticket = demand.ticket.filter(|ticket| !self.lanes[usize::from(lane)].queue.contains_key(ticket));
         let ticket = ticket.unwrap_or_else(|| {
             self.waiters.next_ticket += 1;
