@@ -91,6 +91,17 @@ impl World {
         self.granted.iter().filter(|granted| granted.started.is_none()).map(|granted| granted.need.of(unit)).sum()
     }
 
+    /// Whether it has just left a window itself, but what started with it in one slice has not: until that leaves too,
+    /// it stays counted, given back or not.
+    fn is_leaving(&self, who: usize, now: u64) -> bool {
+        let Some((nanos, _)) = self.granted[who].started else { return false };
+        let leaves = |limit: &Limit| nanos + window(limit);
+        self.plan.limits().iter().any(|limit| {
+            let now = now.max(self.latest);
+            now >= leaves(limit) && now <= leaves(limit) + window(limit) / 250 + 500_000
+        })
+    }
+
     /// No closed span as long as a window holds more than its limit.
     pub(super) fn assert_exact(&self) {
         for limit in self.plan.limits().iter() {
@@ -172,9 +183,17 @@ impl World {
                         self.start(who, now);
                     }
                 }
-                Step::GiveBack { who } if !self.granted.is_empty() => self.give_back(who % self.granted.len(), now),
+                Step::GiveBack { who } if !self.granted.is_empty() => {
+                    let who = who % self.granted.len();
+                    if !self.is_leaving(who, now) {
+                        self.give_back(who, now);
+                    }
+                }
                 Step::Correct { who, actual } if !self.granted.is_empty() => {
                     let who = who % self.granted.len();
+                    if self.is_leaving(who, now) {
+                        continue;
+                    }
                     let most = if fair { self.granted[who].need.input_tokens } else { u64::MAX };
                     self.correct(who, actual.min(most), now);
                 }
