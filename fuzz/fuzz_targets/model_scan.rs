@@ -35,7 +35,8 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(sent.to_bytes(), text);
             if let Some(parsed) = parsed {
                 let model = parsed.get("model").and_then(|model| model.as_str());
-                let usable = |model: &&str| !model.is_empty() && model.len() <= 256 && !model.contains(char::is_control);
+                let usable =
+                    |model: &&str| !model.is_empty() && model.len() <= 256 && !model.contains(char::is_control);
                 assert_eq!(told.as_deref(), model.filter(usable));
             }
         }
