@@ -29,6 +29,7 @@ mod outbox;
 mod service;
 mod sight;
 mod stream_watch;
+mod teller;
 mod usage_object;
 mod usage_scan;
 
