@@ -105,6 +105,15 @@ impl Flow {
         }
     }
 
+    /// Whether what looks at the bytes sees all of them.
+    pub(super) fn is_readable(&self) -> bool {
+        match &self.reader {
+            Reader::Blind => false,
+            Reader::Plain(_) => true,
+            Reader::Gzip(inflate) => inflate.is_readable(),
+        }
+    }
+
     /// The error that ended the body.
     pub(super) fn failure(&self) -> Option<&BoxError> {
         match &self.end {
@@ -263,6 +272,7 @@ impl Flow {
                 Inflated::ShowsKey => {
                     tracing::warn!("the provider echoed the key in a compressed answer: stopped");
                     self.complete = true;
+                    self.tell_usage();
                     self.end = End::Failed(Some(KeyInCompressedBody.into()));
                 }
             },

@@ -54,7 +54,7 @@ where
     }
 
     fn is_clear(&mut self) -> bool {
-        if self.flow.is_over() {
+        if self.flow.is_over() || !self.flow.is_readable() {
             return true;
         }
         let waiting = self.flow.waiting();
