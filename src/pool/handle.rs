@@ -249,14 +249,14 @@ impl KeyPool {
         }
     }
 
-    pub(super) fn judge(&self, seat: Seat, verdict: &Verdict) {
+    pub(crate) fn judge(&self, seat: Seat, verdict: &Verdict) {
         let now = self.0.clock.now();
         let mut state = self.lock();
         state.watch_wall(now);
         state.judge(seat, verdict, now);
     }
 
-    pub(super) fn usage(&self, seat: Seat, usage: Usage) {
+    pub(crate) fn usage(&self, seat: Seat, usage: Usage) {
         let now = self.0.clock.now();
         self.lock().usage(seat, usage, now);
     }
