@@ -30,7 +30,7 @@ pub(super) fn aim(head: &mut Parts, base: &Base, allowed: &[Authority]) -> Resul
         Some(authority) => {
             let scheme = head.uri.scheme().ok_or(ELSEWHERE)?;
             let known = scheme == base.scheme()
-                && (authority == base.authority()
+                && (authority.as_str() == base.authority().as_str()
                     || same(authority, base.authority(), scheme)
                     || allowed.iter().any(|host| same(authority, host, scheme)));
             if known { Ok(()) } else { Err(ELSEWHERE) }
@@ -73,13 +73,10 @@ fn usual_port(scheme: &Scheme) -> Option<u16> {
 
 /// Whether a segment of the path is `.` or `..`, also where dots or slashes are percent-encoded.
 fn climbs(path: &str) -> bool {
-    let mut previous = b'/';
+    let bytes = path.as_bytes();
     // Most paths hold neither an escape nor a segment that begins with a dot.
-    let suspect = path.bytes().any(|byte| {
-        let hit = matches!(byte, b'%' | b'\\') || (byte == b'.' && previous == b'/');
-        previous = byte;
-        hit
-    });
+    let suspect = memchr::memchr3_iter(b'%', b'\\', b'.', bytes)
+        .any(|at| bytes[at] != b'.' || at.checked_sub(1).is_none_or(|before| bytes[before] == b'/'));
     suspect && decoded(path).split(['/', '\\']).any(|segment| matches!(segment, "." | ".."))
 }
 
