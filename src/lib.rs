@@ -19,7 +19,7 @@ mod verdict;
 
 pub use as_response::{AnswerBody, ExhaustedAsResponse, ExhaustedAsResponseFuture, ExhaustedAsResponseLayer};
 pub use body_error::BodyError;
-pub use cooldown::{Cooldown, CooldownBody, CooldownLayer};
+pub use cooldown::{Cooldown, CooldownBody, CooldownFuture, CooldownLayer};
 pub use error::{BoxError, Error, KeyError};
 pub use fallback::{ModelFallback, ModelFallbackFuture, ModelFallbackLayer, Models};
 pub use key::{InvalidSecret, Key, KeyId, Priority, Secret, Tier};
@@ -30,12 +30,14 @@ pub use pool::{
     RestBackoff, RestTable, RestView, Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
+pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidName, OpenAi};
 pub use replay::{ReplayBody, ReplayFuture, ReplayLayer, ReplayService, TryClone};
 pub use retry::{Backoff, Retry, RetryFuture, RetryPolicy};
 pub use rotation::{KeyRotation, KeyRotationFuture, KeyRotationLayer, LeaseBody};
 pub use run::{LeasedKey, RunError, Runner};
 pub use stack::{KeyPoolBody, KeyPoolFuture, KeyPoolLayer, KeyPoolService};
 pub use time::{Clock, ManualClock, Tick};
+pub use verdict::retry_after;
 pub use verdict::{
     Attempt, Elsewhere, QuotaNews, RateHeader, Scope, ServedBy, Until, Verdict, VerdictKind, Violation, judge_error,
 };

@@ -38,10 +38,11 @@ pub(super) fn first_event(granted: &Granted, head: &Parts, data: &[u8], named_er
 pub(super) fn later_event(granted: &Granted, found: &Found) -> Option<Verdict> {
     let (wall, headers) = (granted.pool.clock().wall(), HeaderMap::new());
     let verdict = granted.pool.provider().judge(&Answer::new(StatusCode::OK, &headers, &found.data, wall).event());
-    match verdict.is_success() {
-        false => Some(broken(&verdict)),
-        true => found.named.then(|| broken(&unknown_error())),
+    if verdict.is_success() {
+        // Whatever is in it, it calls itself an error.
+        return found.named.then(|| broken(&unknown_error()));
     }
+    Some(broken(&verdict))
 }
 
 /// A body that ended in an error of the transport, nothing of it handed up.

@@ -48,14 +48,19 @@ impl Secret {
         Self::with_scheme("", secret)
     }
 
-    /// The same secret behind a scheme such as `"Bearer "`, as a provider's header wants it.
-    pub(crate) fn with_scheme(scheme: &'static str, secret: &str) -> Result<Self, InvalidSecret> {
+    /// The same secret behind a scheme of visible ASCII such as `"Bearer "`, as a provider's header wants it.
+    ///
+    /// # Errors
+    /// [`InvalidSecret`] when the secret is empty or holds anything but visible ASCII, or when the scheme is no header
+    /// value or longer than 255 bytes.
+    pub fn with_scheme(scheme: &'static str, secret: &str) -> Result<Self, InvalidSecret> {
         if secret.is_empty() {
             return Err(InvalidSecret::Empty);
         }
         if let Some(at) = secret.bytes().position(|b| !b.is_ascii_graphic()) {
             return Err(InvalidSecret::Character { at });
         }
+        let Ok(length) = u8::try_from(scheme.len()) else { return Err(InvalidSecret::Character { at: 0 }) };
         let mut text = String::with_capacity(scheme.len() + secret.len());
         text.push_str(scheme);
         text.push_str(secret);
@@ -63,7 +68,7 @@ impl Secret {
         header.set_sensitive(true);
         let rare_at = rarest(secret.as_bytes());
         let encodable = secret.bytes().any(|b| !(b.is_ascii_alphanumeric() || b"-._~".contains(&b)));
-        Ok(Self { header, scheme: scheme.len() as u8, rare_at, encodable })
+        Ok(Self { header, scheme: length, rare_at, encodable })
     }
 
     /// The secret itself. Whoever calls this must not log it.

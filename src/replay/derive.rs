@@ -34,7 +34,7 @@ pub(super) fn scan(demand: &Demand, asks: &Asks) -> Option<ModelScan> {
 /// Completes a demand with what was found in the body.
 pub(super) fn complete_from(demand: &mut Demand, scan: &ModelScan, provider: &dyn Provider) {
     if let (None, Some(named)) = (&demand.model, scan.model()) {
-        let model = provider.model_named(named);
+        let model = provider.lane(named);
         demand.model = Some(if model.len() == named.len() { named.clone() } else { model.into() });
     }
     if demand.requests == 0 {

@@ -5,7 +5,6 @@ use std::{io, time::Duration};
 use bytes::Bytes;
 use http::Response;
 use http_body_util::Full;
-use tokio::time::Instant;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keypool::{CooldownLayer, Error, VerdictKind};
 
@@ -36,10 +35,10 @@ async fn of_a_large_error_64_kib_are_judged() {
 #[tokio::test(start_paused = true)]
 async fn an_error_that_does_not_end_is_held_5_seconds() {
     let bench = Bench::new();
-    let before = Instant::now();
+    let before = bench.now();
     let steps = Steps::chunks(["half a "]).then(Step::Wait(Duration::from_secs(60))).then(Step::Data("story".into()));
     let response = bench.get(json(503, steps)).await;
-    assert_eq!(before.elapsed(), Duration::from_secs(5));
+    assert_eq!(bench.since(before), Duration::from_secs(5));
     assert_eq!(kind(&response), VerdictKind::Overloaded);
     assert_eq!(text(response).await, "half a story");
 }
@@ -65,9 +64,9 @@ async fn an_error_that_nobody_reads_is_not_cancelled() {
 #[tokio::test(start_paused = true)]
 async fn a_redirect_is_judged_by_its_head() {
     let bench = Bench::new();
-    let before = Instant::now();
+    let before = bench.now();
     let response = bench.get(json(302, Steps::new([Step::Never]))).await;
-    assert_eq!((kind(&response), before.elapsed()), (VerdictKind::Blocked, Duration::ZERO));
+    assert_eq!((kind(&response), bench.since(before)), (VerdictKind::Blocked, Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,9 +74,9 @@ async fn an_encoding_that_cannot_be_read_is_judged_by_its_head() {
     let bench = Bench::new();
     let mut response = json(429, Steps::chunks(["\u{1b}\u{3}"]).then(Step::Wait(Duration::from_secs(60))));
     response.headers_mut().insert("content-encoding", "br".parse().unwrap());
-    let before = Instant::now();
+    let before = bench.now();
     let response = bench.get(response).await;
-    assert_eq!((kind(&response), before.elapsed()), (VerdictKind::RateLimited, Duration::ZERO));
+    assert_eq!((kind(&response), bench.since(before)), (VerdictKind::RateLimited, Duration::ZERO));
     assert_eq!(text(response).await, "\u{1b}\u{3}");
 }
 

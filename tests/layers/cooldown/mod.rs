@@ -1,4 +1,4 @@
-//! CooldownLayer over hand-made answers: what the caller gets, and what the pool is told.
+//! `CooldownLayer` over hand-made answers: what the caller gets, and what the pool is told.
 
 mod endings;
 mod errors;

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Empty};
-use tokio::time::Instant;
 use tower_keypool::{Granted, VerdictKind};
 
 use super::support::{Bench, Step, Steps, answer, collect, events, full, json, kind, served, text};
@@ -126,9 +125,9 @@ async fn answers_without_a_body() {
     }
     let mut request = bench.request();
     *request.method_mut() = http::Method::HEAD;
-    let before = Instant::now();
+    let before = bench.now();
     let refused = bench.ask(request, json(429, Steps::new([Step::Never]))).await.unwrap();
-    assert_eq!((kind(&refused), before.elapsed()), (VerdictKind::RateLimited, Duration::ZERO));
+    assert_eq!((kind(&refused), bench.since(before)), (VerdictKind::RateLimited, Duration::ZERO));
     assert_eq!(served(&refused).verdict().code_of(), "status");
     assert_eq!(bench.told(VerdictKind::Cancelled), 0);
 }

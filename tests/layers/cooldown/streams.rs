@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::BodyExt;
 use proptest::prelude::*;
-use tokio::time::Instant;
 use tower_keypool::VerdictKind;
 
 use super::support::{Bench, ERROR_429, Step, Steps, answer, collect, event, events, full, json, kind, served, text};
@@ -57,13 +56,13 @@ async fn an_error_event_that_says_nothing_is_a_passing_fault() {
 #[tokio::test(start_paused = true)]
 async fn a_first_event_is_awaited_5_seconds() {
     let bench = Bench::new();
-    let before = Instant::now();
+    let before = bench.now();
     let (slow, half) = (event("late", 7), "data: {\"cand");
     let steps = Steps::chunks([": hello\n\n", half]).then(Step::Wait(Duration::from_secs(7)));
     let response = bench.get(events(steps.then(Step::Data(slow.clone().into())))).await;
-    assert_eq!((kind(&response), before.elapsed()), (VerdictKind::Success, Duration::from_secs(5)));
+    assert_eq!((kind(&response), bench.since(before)), (VerdictKind::Success, Duration::from_secs(5)));
     assert_eq!(text(response).await, format!(": hello\n\n{half}{slow}"));
-    assert_eq!(before.elapsed(), Duration::from_secs(7));
+    assert_eq!(bench.since(before), Duration::from_secs(7));
 }
 
 #[tokio::test(start_paused = true)]
@@ -81,9 +80,9 @@ async fn a_first_event_that_comes_late_and_bad_breaks_the_stream() {
 async fn at_most_16_kib_are_held() {
     let bench = Bench::new();
     let long = format!("data: {{\"a\":\"{}", "x".repeat(16 << 10));
-    let before = Instant::now();
+    let before = bench.now();
     let response = bench.get(events(Steps::chunks(long.as_bytes().chunks(100)).then(Step::Never))).await;
-    assert_eq!((kind(&response), before.elapsed()), (VerdictKind::Success, Duration::ZERO));
+    assert_eq!((kind(&response), bench.since(before)), (VerdictKind::Success, Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,9 +114,9 @@ async fn the_array_form() {
     let bench = Bench::new();
     let steps = Steps::chunks([items[0]]).then(Step::Wait(Duration::from_secs(1)));
     let steps = steps.then(Step::Data(items[1].into())).then(Step::Data(items[2].into()));
-    let before = Instant::now();
+    let before = bench.now();
     let response = bench.ask(array_request(&bench), json(200, steps)).await.unwrap();
-    assert_eq!((kind(&response), before.elapsed()), (VerdictKind::Success, Duration::ZERO));
+    assert_eq!((kind(&response), bench.since(before)), (VerdictKind::Success, Duration::ZERO));
     assert_eq!(text(response).await, items.concat());
     assert_eq!(bench.tokens(), 9);
 
@@ -146,8 +145,8 @@ async fn an_error_in_the_middle_breaks_the_stream() {
     for tail in [
         format!("data: {ERROR_429}\n\n"),
         format!("event: error\ndata: {ERROR_429}\n\n"),
-        format!("{{\n \"error\": {{\"code\":\n429}}\n}}\n"),
-        format!("data: {{\"choices\":[],\"error\":{{\"code\":429}}}}\n\n"),
+        "{\n \"error\": {\"code\":\n429}\n}\n".to_owned(),
+        "data: {\"choices\":[],\"error\":{\"code\":429}}\n\n".to_owned(),
     ] {
         for size in [1, 5, 64, 4096] {
             let bench = Bench::new();
@@ -208,7 +207,9 @@ proptest! {
             texts.iter().map(|text| event(text, 3)).collect()
         };
         let mut cuts: Vec<usize> = if by_bytes { (0..all.len()).collect() } else { cuts };
-        cuts.iter_mut().for_each(|cut| *cut = (*cut).min(all.len()));
+        for cut in &mut cuts {
+            *cut = (*cut).min(all.len());
+        }
         cuts.extend([0, all.len()]);
         cuts.sort_unstable();
         let chunks: Vec<&[u8]> = cuts.windows(2).map(|cut| &all.as_bytes()[cut[0]..cut[1]]).collect();

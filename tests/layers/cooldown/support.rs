@@ -20,7 +20,8 @@ use tokio::time::{Sleep, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keypool::{
     Answer, Asks, Base, Clock, CooldownBody, CooldownLayer, Demand, Error, InvalidSecret, Key, KeyPool, Lease, Limits,
-    Provider, QuotaNews, RateHeader, Retarget, Scope, Secret, ServedBy, Unit, Until, UsageFormat, Verdict, VerdictKind,
+    Provider, QuotaNews, RateHeader, Retarget, Scope, Secret, ServedBy, Tick, Unit, Until, UsageFormat, Verdict,
+    VerdictKind,
 };
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
@@ -137,6 +138,14 @@ impl Bench {
         self.ask(self.request(), answer).await.unwrap()
     }
 
+    pub(crate) fn now(&self) -> Tick {
+        self.pool.clock().tick()
+    }
+
+    pub(crate) fn since(&self, earlier: Tick) -> Duration {
+        self.now().since(earlier)
+    }
+
     /// How often the pool was told of a kind.
     pub(crate) fn told(&self, kind: VerdictKind) -> u64 {
         self.pool.snapshot().verdicts.get(&kind).copied().unwrap_or(0)
@@ -196,14 +205,14 @@ pub(crate) enum Step {
 
 /// A body made by hand.
 pub(crate) struct Steps {
-    steps: VecDeque<Step>,
+    left: VecDeque<Step>,
     timer: Option<Pin<Box<Sleep>>>,
     sized: bool,
 }
 
 impl Steps {
     pub(crate) fn new(steps: impl IntoIterator<Item = Step>) -> Self {
-        Self { steps: steps.into_iter().collect(), timer: None, sized: false }
+        Self { left: steps.into_iter().collect(), timer: None, sized: false }
     }
 
     pub(crate) fn chunks<C: AsRef<[u8]>>(chunks: impl IntoIterator<Item = C>) -> Self {
@@ -211,7 +220,7 @@ impl Steps {
     }
 
     pub(crate) fn then(mut self, step: Step) -> Self {
-        self.steps.push_back(step);
+        self.left.push_back(step);
         self
     }
 
@@ -221,8 +230,8 @@ impl Steps {
         self
     }
 
-    fn left(&self) -> u64 {
-        self.steps.iter().map(|step| if let Step::Data(data) = step { data.len() as u64 } else { 0 }).sum()
+    fn bytes(&self) -> u64 {
+        self.left.iter().map(|step| if let Step::Data(data) = step { data.len() as u64 } else { 0 }).sum()
     }
 }
 
@@ -236,13 +245,13 @@ impl Body for Steps {
                 ready!(timer.as_mut().poll(cx));
                 self.timer = None;
             }
-            return Poll::Ready(match self.steps.pop_front() {
+            return Poll::Ready(match self.left.pop_front() {
                 None => None,
                 Some(Step::Data(data)) => Some(Ok(Frame::data(data))),
                 Some(Step::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
                 Some(Step::Fail) => Some(Err(std::io::ErrorKind::ConnectionReset.into())),
                 Some(Step::Never) => {
-                    self.steps.push_front(Step::Never);
+                    self.left.push_front(Step::Never);
                     return Poll::Pending;
                 }
                 Some(Step::Wait(time)) => {
@@ -254,11 +263,11 @@ impl Body for Steps {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.sized && self.steps.is_empty()
+        self.sized && self.left.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.sized { SizeHint::with_exact(self.left()) } else { SizeHint::default() }
+        if self.sized { SizeHint::with_exact(self.bytes()) } else { SizeHint::default() }
     }
 }
 
