@@ -35,12 +35,17 @@ use crate::{
 /// use std::time::Duration;
 ///
 /// let client = ServiceBuilder::new()
+///     .timeout(Duration::from_secs(300)) // for the whole request, all attempts and pauses
 ///     .retry(RetryPolicy::new(&pool).max_retries(5).deadline(Duration::from_secs(60)))
+///     .timeout(Duration::from_secs(100)) // for each attempt
 ///     .layer(KeyRotationLayer::new(&pool))
 ///     .service(http_client);
 /// # drop(client);
 /// # }
 /// ```
+///
+/// A time-out below the policy ends one attempt, which is then tried again like any fault of the provider; one above it
+/// ends the whole. An attempt that timed out is no fault of its key.
 pub struct RetryPolicy {
     pool: KeyPool,
     rule: Arc<Retry>,
@@ -166,10 +171,7 @@ impl RetryPolicy {
             Some(session) => session,
             None => self.open(None),
         };
-        let mut demand = match session.demand.take() {
-            Some(demand) => demand,
-            None => asked_by(request, &self.pool),
-        };
+        let mut demand = demand_of(session.demand.take(), request, &self.pool);
         if let Some(served_by) = seen.served_by {
             demand.earlier = Some(served_by.as_attempts());
         }
@@ -188,6 +190,8 @@ impl RetryPolicy {
             Step::Again(next) => {
                 let prepared = Arc::new(Prepared::default());
                 demand.prepared = Some(Arc::clone(&prepared));
+                // All the waiting there is was done when it goes down.
+                demand.wait = Some(Duration::ZERO);
                 request.extensions_mut().insert(demand);
                 Ok(RetryFuture::new(next, prepared))
             }
@@ -218,13 +222,13 @@ impl<'a> Seen<'a> {
     }
 }
 
-fn asked_by<B>(request: &mut Request<B>, pool: &KeyPool) -> Demand {
+fn demand_of<B>(said: Option<Demand>, request: &mut Request<B>, pool: &KeyPool) -> Demand {
     let mut bare = Request::new(());
     std::mem::swap(bare.method_mut(), request.method_mut());
     std::mem::swap(bare.uri_mut(), request.uri_mut());
     std::mem::swap(bare.headers_mut(), request.headers_mut());
     let (head, ()) = bare.into_parts();
-    let demand = Demand::asked_by(&head, &**pool.provider());
+    let demand = Demand::of(said, &head, &**pool.provider());
     *request.method_mut() = head.method;
     *request.uri_mut() = head.uri;
     *request.headers_mut() = head.headers;

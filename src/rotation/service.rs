@@ -78,10 +78,8 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let provider = self.pool.provider();
-        let mut demand = match head.extensions.remove::<Demand>() {
-            Some(demand) => demand,
-            None => Demand::asked_by(&head, &**provider),
-        };
+        let said = head.extensions.remove::<Demand>();
+        let mut demand = Demand::of(said, &head, &**provider);
         if let Err(error) = outgoing::prepare(&mut head, provider, &self.rules.allowed) {
             return self.fail(error);
         }
@@ -90,7 +88,8 @@ where
         let counts = prepared.is_none() && !demand.starts_later();
         let lease = match prepared.map_or_else(|| self.pool.try_lease(&demand), Ok) {
             Ok(lease) => lease,
-            Err(error) if error.is_exhausted() && !self.wait_of(&demand).is_zero() => {
+            // It fails at once where no key can come in time: the caller, or another model, loses no time.
+            Err(error) if error.may_end_within(self.wait_of(&demand)) => {
                 demand.wait = Some(self.wait_of(&demand));
                 self.give_back();
                 let outgoing = Outgoing { head, body, on_grant: demand.on_grant.clone() };
