@@ -103,7 +103,7 @@ fn seek(pool: &KeyPool, mut demand: Demand, pause: Duration, patience: Duration)
 
 /// The same where the key of the answer in hand may serve again: its slot is free as soon as it is wanted.
 fn seek_again(pool: &KeyPool, demand: Demand, pause: Duration, patience: Duration, seat: Option<Seat>) -> Step {
-    if let Ok(lease) = pool.try_lease(&demand) {
+    if let Some(lease) = pool.lease_now(&demand) {
         return Step::Again(NextLease::held(lease, pause));
     }
     if let Some(seat) = seat {

@@ -18,7 +18,7 @@ const DOTS: &str = "its path climbs with dot segments";
 /// Makes the request go to the base, or to an allowed host.
 ///
 /// A request without an authority, as a server receives it, is given the base: scheme, authority, and the base's path
-/// in front of its own.
+/// in front of its own, unless it stands there already (`/v1/models` for a base that ends in `/v1`).
 pub(super) fn aim(head: &mut Parts, base: &Base, allowed: &[Authority]) -> Result<(), &'static str> {
     if head.method == Method::CONNECT {
         return Err(NO_PATH);
@@ -46,8 +46,8 @@ fn rebase(head: &mut Parts, base: &Base) -> Result<(), &'static str> {
     let mut parts = mem::take(&mut head.uri).into_parts();
     parts.scheme = Some(base.scheme().clone());
     parts.authority = Some(base.authority().clone());
-    if !base.path().is_empty() {
-        let own = parts.path_and_query.as_ref().map_or("/", PathAndQuery::as_str);
+    let own = parts.path_and_query.as_ref().map_or("/", PathAndQuery::as_str);
+    if !begins_with(own, base.path()) {
         let joined = Bytes::from([base.path(), own].concat());
         parts.path_and_query = Some(PathAndQuery::from_maybe_shared(joined).map_err(|_| NO_PATH)?);
     }
@@ -55,6 +55,11 @@ fn rebase(head: &mut Parts, base: &Base) -> Result<(), &'static str> {
     // The version in which the caller spoke to us says nothing of how we speak to the provider.
     head.version = Version::HTTP_11;
     Ok(())
+}
+
+/// Whether the path begins with these segments.
+fn begins_with(path: &str, segments: &str) -> bool {
+    path.strip_prefix(segments).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
 }
 
 /// Whether both name the same place, the scheme's own port being the same as none.
@@ -108,6 +113,8 @@ mod tests {
     fn a_request_without_authority_is_given_the_base() {
         assert_eq!(aimed("https://api.example", "/v1/models?a=b"), Ok("https://api.example/v1/models?a=b".into()));
         assert_eq!(aimed("http://api.example:81/gate", "/v1"), Ok("http://api.example:81/gate/v1".into()));
+        assert_eq!(aimed("http://api.example/v1", "/v1/models?x"), Ok("http://api.example/v1/models?x".into()));
+        assert_eq!(aimed("http://api.example/v1", "/v1beta/models"), Ok("http://api.example/v1/v1beta/models".into()));
     }
 
     #[test]
