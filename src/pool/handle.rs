@@ -101,6 +101,17 @@ impl KeyPool {
     /// What happens from now on.
     pub fn events(&self) -> Events {
         let receiver = self.0.events.subscribe();
+        let mut state = self.lock();
+        state.watched = true;
+        state.tells_leases = true;
+        drop(state);
+        Events::new(receiver)
+    }
+
+    /// What happens from now on, but for [`Event::Leased`] (unless somebody else asked for it by
+    /// [`events`](Self::events)): a good request then costs nothing more.
+    pub fn changes(&self) -> Events {
+        let receiver = self.0.events.subscribe();
         self.lock().watched = true;
         Events::new(receiver)
     }
@@ -325,6 +336,7 @@ impl Drop for Locked<'_> {
         let events = std::mem::take(&mut state.events);
         if !events.is_empty() && self.shared.events.receiver_count() == 0 {
             state.watched = false;
+            state.tells_leases = false;
         }
         drop(state);
         for event in events {

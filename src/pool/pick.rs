@@ -503,7 +503,7 @@ impl State {
         if self.priorities.first().is_some_and(|first| *first < priority) {
             self.spilled(ask, &id, priority);
         }
-        if self.watched {
+        if self.tells_leases {
             let model = self.lane_name(ask.lane);
             self.events.push(Event::Leased { key: id.clone(), model });
         }
