@@ -9,9 +9,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, StreamBody};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_keypool::{
-    Backoff, Clock, Demand, Key, KeyPool, KeyPoolLayer, Models, OpenAi, ReplayBody, Retry, ServedBy,
-};
+use tower_keypool::{Backoff, Clock, Demand, Key, KeyPool, KeyPoolLayer, Models, OpenAi, ReplayBody, Retry, ServedBy};
 
 use crate::{
     support::{self, BoxError, ask, builder, narrow_pool, pool, request, text},
