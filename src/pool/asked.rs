@@ -1,8 +1,8 @@
 //! What a request's head demands, where nobody said so.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
-use http::{header, request};
+use http::{Request, header, request};
 
 use super::Demand;
 use crate::{
@@ -21,6 +21,20 @@ impl Demand {
             Some(said) if said.model.is_some() => said,
             said => said.unwrap_or_default().completed(head, provider),
         }
+    }
+
+    /// The same for a request that is still whole. Its head is as before afterwards.
+    pub(crate) fn of_request<B>(said: Option<Self>, request: &mut Request<B>, provider: &dyn Provider) -> Self {
+        let mut bare = Request::new(());
+        mem::swap(bare.method_mut(), request.method_mut());
+        mem::swap(bare.uri_mut(), request.uri_mut());
+        mem::swap(bare.headers_mut(), request.headers_mut());
+        let (head, ()) = bare.into_parts();
+        let demand = Self::of(said, &head, provider);
+        *request.method_mut() = head.method;
+        *request.uri_mut() = head.uri;
+        *request.headers_mut() = head.headers;
+        demand
     }
 
     /// The model where it stands in the head, whether it is counted at all, and a guess at its tokens from the length
