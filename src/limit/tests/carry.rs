@@ -9,7 +9,7 @@ use super::{
     oracle::{World, steps},
     requests, tokens,
 };
-use crate::limit::{At, Days, Limit, Limits, Need, Plan, Span, Unit};
+use crate::limit::{At, Limit, Limits, Need, Plan, Span, Unit, zone::Days};
 
 fn sliding(unit: Unit, secs: u64, amount: u64) -> Limit {
     Limit { unit, span: Span::Sliding(Duration::from_secs(secs)), amount }

@@ -9,7 +9,7 @@ use super::{
     oracle::{World, steps},
     requests, tokens,
 };
-use crate::limit::{Limit, Limits, Opens, Span, Unit};
+use crate::limit::{Limit, Limits, Span, Unit, need::Opens};
 
 fn any_span() -> impl Strategy<Value = Span> {
     prop_oneof![Just(1), Just(60), Just(600), Just(86_400), 1..86_400_u64]
@@ -193,22 +193,6 @@ fn more_than_the_limit_may_be_pressed_in() {
     assert!(full.opens.tick(&millis(20_000)).unwrap().millis() >= 67_250);
     let wait = plan.next_headroom(&mut log, Unit::Requests, 1, &millis(20_000)).unwrap();
     assert_eq!(wait.tick(&millis(20_000)).unwrap().millis() / 10, 6_725);
-}
-
-#[test]
-fn what_others_used_counts_from_now() {
-    let (plan, mut log) = empty(&Limits::new().per_minute(10).tokens_per_minute(1_000).per_day(100));
-    plan.reserve(&mut log, &tokens(100));
-    plan.stamp(&mut log, &tokens(100), &millis(1_000));
-    for used in [7, 3] {
-        plan.used_elsewhere(&mut log, Unit::Requests, Span::MINUTE, used, &millis(30_000));
-        plan.used_elsewhere(&mut log, Unit::Requests, Span::Day, 10 * used, &millis(30_000));
-        plan.used_elsewhere(&mut log, Unit::InputTokens, Span::MINUTE, 100 * used, &millis(30_000));
-    }
-    let used = |log: &mut [u16], ms| plan.used(log, &millis(ms)).map(|(_, used)| used).collect::<Vec<_>>();
-    assert_eq!(used(&mut log, 30_000), [7, 70, 700]);
-    assert_eq!(used(&mut log, 62_000), [6, 70, 600]);
-    assert_eq!(used(&mut log, 91_000), [0, 70, 0]);
 }
 
 #[test]
