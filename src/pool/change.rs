@@ -292,6 +292,7 @@ impl State {
             return Err(KeyError::DuplicateId { id: self.roster.keys[other as usize].id.clone(), key: slot as usize });
         }
         self.roster.replace(slot, secret);
+        self.roster.keys[slot as usize].extra.get_or_insert_default().replaced_at = self.seq;
         let invalid = |rest: &super::rest::Rest| rest.kind == crate::verdict::VerdictKind::InvalidKey && !rest.by_hand;
         if self.roster.keys[slot as usize].rest.as_ref().is_some_and(|rest| invalid(rest)) {
             self.lift_key(slot, now);

@@ -130,6 +130,11 @@ impl Demand {
         self.model.as_deref()
     }
 
+    /// The place in line that the request's first attempt had: a retry keeps it.
+    pub(crate) fn first_ticket(&self) -> Option<u64> {
+        self.ticket.or_else(|| self.earlier.as_deref()?.first().map(|attempt| attempt.seq))
+    }
+
     /// How many requests it costs.
     pub fn cost(&self) -> u32 {
         self.requests.max(1)

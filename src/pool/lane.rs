@@ -42,6 +42,8 @@ pub(super) struct Group {
     unlimited: Ready,
     /// Waited for: at their concurrency, or between two starts.
     pub(super) busy: Vec<u32>,
+    /// The stride strategies' time: the largest virtual time that was picked among these keys.
+    pub(super) time: f64,
 }
 
 impl Group {
@@ -141,10 +143,10 @@ pub(super) struct Lane {
     pub(super) in_flight: u32,
     pub(super) started: u64,
     pub(super) spilled: u64,
-    /// The stride strategies' time: the largest virtual time that was picked.
-    pub(super) time: f64,
     /// Waiters by ticket.
     pub(super) queue: BTreeMap<u64, u32>,
+    /// Those of them that must, or must not, use certain keys.
+    pub(super) special: BTreeMap<u64, u32>,
     /// Logs given up, by length.
     spare_logs: HashMap<usize, Vec<u32>>,
 }
@@ -166,8 +168,8 @@ impl Lane {
             in_flight: 0,
             started: 0,
             spilled: 0,
-            time: 0.0,
             queue: BTreeMap::new(),
+            special: BTreeMap::new(),
             spare_logs: HashMap::new(),
         }
     }

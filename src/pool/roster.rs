@@ -56,6 +56,8 @@ pub(super) struct KeyExtra {
     pub(super) tier: Option<Tier>,
     /// Its secret was given more than once.
     pub(super) merged: u32,
+    /// The number of the last start with an older secret.
+    pub(super) replaced_at: u64,
 }
 
 /// Who owns a quota.
@@ -198,7 +200,7 @@ impl Roster {
             last_seq: 0,
             rest: None,
             extra: (!key.labels.is_empty() || key.tier.is_some())
-                .then(|| Box::new(KeyExtra { labels: key.labels, tier: key.tier, merged: 0 })),
+                .then(|| Box::new(KeyExtra { labels: key.labels, tier: key.tier, merged: 0, replaced_at: 0 })),
             owner,
             weight: key.weight,
             adaptive: key.weight,

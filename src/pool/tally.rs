@@ -48,6 +48,16 @@ impl Tally {
         self.second(now.tick).started += 1;
     }
 
+    /// A start that came to nothing.
+    pub(super) fn unstart(&mut self, at: Tick) {
+        self.started = self.started.saturating_sub(1);
+        let second = at.millis() / 1000 + 1;
+        let held = &mut self.seconds[(second % SECONDS as u64) as usize];
+        if held.second == second {
+            held.started = held.started.saturating_sub(1);
+        }
+    }
+
     pub(super) fn judged(&mut self, now: Now, kind: VerdictKind) {
         if kind == VerdictKind::Success {
             self.succeeded += 1;
