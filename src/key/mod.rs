@@ -6,4 +6,5 @@ mod secret;
 
 pub use config::{Key, Priority, Tier};
 pub use id::KeyId;
+pub(crate) use secret::rarest;
 pub use secret::{InvalidSecret, Secret};

@@ -21,6 +21,10 @@ pub struct Secret {
     header: HeaderValue,
     /// How many bytes of scheme (`Bearer `) stand before the secret in `header`.
     scheme: u8,
+    /// Where in the secret its rarest byte stands: whoever looks for an echo looks for that byte first.
+    rare_at: u8,
+    /// It reads differently in a query, percent-encoded.
+    encodable: bool,
 }
 
 /// A secret that cannot be sent: empty, or with characters that no HTTP header may carry. Says where, never what.
@@ -44,20 +48,27 @@ impl Secret {
         Self::with_scheme("", secret)
     }
 
-    /// The same secret behind a scheme such as `"Bearer "`, as a provider's header wants it.
-    pub(crate) fn with_scheme(scheme: &'static str, secret: &str) -> Result<Self, InvalidSecret> {
+    /// The same secret behind a scheme of visible ASCII such as `"Bearer "`, as a provider's header wants it.
+    ///
+    /// # Errors
+    /// [`InvalidSecret`] when the secret is empty or holds anything but visible ASCII, or when the scheme is no header
+    /// value or longer than 255 bytes.
+    pub fn with_scheme(scheme: &'static str, secret: &str) -> Result<Self, InvalidSecret> {
         if secret.is_empty() {
             return Err(InvalidSecret::Empty);
         }
         if let Some(at) = secret.bytes().position(|b| !b.is_ascii_graphic()) {
             return Err(InvalidSecret::Character { at });
         }
+        let Ok(length) = u8::try_from(scheme.len()) else { return Err(InvalidSecret::Character { at: 0 }) };
         let mut text = String::with_capacity(scheme.len() + secret.len());
         text.push_str(scheme);
         text.push_str(secret);
         let mut header = HeaderValue::try_from(text).map_err(|_| InvalidSecret::Character { at: 0 })?;
         header.set_sensitive(true);
-        Ok(Self { header, scheme: scheme.len() as u8 })
+        let rare_at = rarest(secret.as_bytes());
+        let encodable = secret.bytes().any(|b| !(b.is_ascii_alphanumeric() || b"-._~".contains(&b)));
+        Ok(Self { header, scheme: length, rare_at, encodable })
     }
 
     /// The secret itself. Whoever calls this must not log it.
@@ -71,10 +82,30 @@ impl Secret {
         &self.header
     }
 
+    /// The secret's bytes: all of them visible ASCII.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.header.as_bytes()[usize::from(self.scheme)..]
+    }
+
+    /// Where in the secret its rarest byte stands.
+    pub(crate) fn rare_at(&self) -> usize {
+        usize::from(self.rare_at)
+    }
+
+    /// Whether it reads differently in a query, percent-encoded.
+    pub(crate) fn is_encodable(&self) -> bool {
+        self.encodable
+    }
+
     /// SHA-256 of the secret: what state is bound to.
     pub(crate) fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.expose().as_bytes()).into()
     }
+}
+
+/// Where the byte stands that is rarest in text at large.
+pub(crate) fn rarest(text: &[u8]) -> u8 {
+    memchr::arch::all::packedpair::Pair::new(text).map_or(0, |pair| pair.index1())
 }
 
 impl fmt::Debug for Secret {

@@ -39,6 +39,8 @@ pub struct Demand {
     pub(crate) prepared: Option<Arc<Prepared>>,
     /// Who re-stamps the start when the connection takes the body.
     pub(crate) on_grant: Option<Arc<dyn OnGrant>>,
+    /// The lease is taken ahead of the request: it counts from when its start is said, or not at all.
+    pub(crate) ahead: bool,
 }
 
 /// Is told which lease a request goes out with.
@@ -133,6 +135,11 @@ impl Demand {
     /// The place in line that the request's first attempt had: a retry keeps it.
     pub(crate) fn first_ticket(&self) -> Option<u64> {
         self.ticket.or_else(|| self.earlier.as_deref()?.first().map(|attempt| attempt.seq))
+    }
+
+    /// Whether somebody says later when the request starts; until then its place is provisional.
+    pub(crate) fn starts_later(&self) -> bool {
+        self.ahead || self.on_grant.is_some()
     }
 
     /// How many requests it costs.

@@ -51,16 +51,20 @@ impl KeyPool {
     /// [`is_exhausted`](Error::is_exhausted), [`is_never_fits`](Error::is_never_fits) or
     /// [`is_shut_down`](Error::is_shut_down).
     pub fn try_acquire(&self, demand: impl Into<Demand>) -> Result<Lease, Error> {
-        let demand = demand.into();
+        self.try_lease(&demand.into())
+    }
+
+    /// [`try_acquire`](Self::try_acquire) for whoever still needs the demand when it is refused.
+    pub(crate) fn try_lease(&self, demand: &Demand) -> Result<Lease, Error> {
         let now = self.0.clock.now();
         let mut state = self.look_at(now);
-        let picked = state.try_pick(&demand, now);
+        let picked = state.try_pick(demand, now);
         let outcome = match picked {
             Ok(picked) => Ok(picked),
-            Err(reason) => Err(state.refuse(&demand, reason, now)),
+            Err(reason) => Err(state.refuse(demand, reason, now)),
         };
         drop(state);
-        self.lease(outcome, &demand)
+        self.lease(outcome, demand)
     }
 
     /// Takes a key, waiting as long as the demand (else the pool) says, in the order of arrival.
@@ -88,6 +92,17 @@ impl KeyPool {
 
     /// What happens from now on.
     pub fn events(&self) -> Events {
+        let receiver = self.0.events.subscribe();
+        let mut state = self.lock();
+        state.watched = true;
+        state.tells_leases = true;
+        drop(state);
+        Events::new(receiver)
+    }
+
+    /// What happens from now on, but for [`Event::Leased`] (unless somebody else asked for it by
+    /// [`events`](Self::events)): a good request then costs nothing more.
+    pub fn changes(&self) -> Events {
         let receiver = self.0.events.subscribe();
         self.lock().watched = true;
         Events::new(receiver)
@@ -194,7 +209,7 @@ impl KeyPool {
         }
         let outcome = match state.leave(index).and_then(|waiter| waiter.outcome) {
             Some(Ok(picked)) => {
-                if demand.on_grant.is_none() {
+                if !demand.starts_later() {
                     // It was granted in between; it counts from when it is handed over.
                     state.started(picked.seat, now);
                 }
@@ -223,7 +238,8 @@ impl KeyPool {
 
     // === for leases ===
 
-    pub(super) fn end(&self, seat: Seat) {
+    /// Ends a lease; one that has ended already stays as it is.
+    pub(crate) fn end(&self, seat: Seat) {
         let now = self.0.clock.now();
         let mut state = self.lock();
         if self.0.unjudged == Unjudged::Success && state.seats.get(seat).is_some_and(|cell| !cell.judged) {
@@ -316,6 +332,7 @@ impl Drop for Locked<'_> {
         let events = std::mem::take(&mut state.events);
         if !events.is_empty() && self.shared.events.receiver_count() == 0 {
             state.watched = false;
+            state.tells_leases = false;
         }
         drop(state);
         for event in events {

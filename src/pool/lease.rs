@@ -164,6 +164,7 @@ impl Granted {
             earlier: self.earlier.clone(),
             keep: None,
             seq: self.pool.seq_of(self.seat),
+            seat: Some(self.seat),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The pool: which key may carry this request, now; until when may the others not.
 
 mod acquire;
+mod asked;
 mod builder;
 mod cell;
 mod change;

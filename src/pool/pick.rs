@@ -532,7 +532,7 @@ impl State {
         if self.priorities.first().is_some_and(|first| *first < priority) {
             self.spilled(ask, &id, priority);
         }
-        if self.watched {
+        if self.tells_leases {
             let model = self.lane_name(ask.lane);
             self.events.push(Event::Leased { key: id.clone(), model });
         }
@@ -598,9 +598,9 @@ impl State {
         let mut excluded = Excluded::default();
         for attempt in demand.earlier.as_deref().unwrap_or_default() {
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
-            if attempt.kind == VerdictKind::WrongOwner {
+            if attempt.bars_owner() {
                 excluded.owners.push(self.roster.keys[slot as usize].owner);
-            } else {
+            } else if attempt.bars_key(demand.model()) {
                 excluded.slots.push(slot);
             }
         }
@@ -656,7 +656,7 @@ impl State {
             now,
             waited: Duration::ZERO,
             ticket: demand.first_ticket().unwrap_or(u64::MAX),
-            provisional: demand.on_grant.is_some(),
+            provisional: demand.starts_later(),
         };
         if demand.estimated {
             self.cut_to_limits(&mut ask);

@@ -66,6 +66,8 @@ pub(super) struct State {
     pub(super) events: Vec<Event>,
     /// Somebody subscribes.
     pub(super) watched: bool,
+    /// Whether each lease is told, too.
+    pub(super) tells_leases: bool,
     /// Slots put aside during a pick; kept for its capacity.
     pub(super) aside: Vec<u32>,
 }
@@ -100,6 +102,7 @@ impl State {
             wakes: Vec::new(),
             events: Vec::new(),
             watched: false,
+            tells_leases: false,
             aside: Vec::new(),
         };
         state.push_lane("".into(), Origin::Configured);

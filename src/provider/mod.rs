@@ -1,12 +1,30 @@
 //! Providers: the one place that knows an API.
 
+mod anthropic;
+mod api_key_header;
 mod base;
+mod by_status;
+mod complaint;
+mod credentials;
+mod envelope;
+mod error_words;
+mod gemini;
+mod google_quota;
+mod google_rpc;
+mod openai;
+mod rate_headers;
+mod rule;
+mod target;
 
 use std::borrow::Cow;
 
 use http::{HeaderMap, StatusCode, request};
 
+pub use anthropic::Anthropic;
+pub use api_key_header::{ApiKeyHeader, InvalidName};
 pub use base::{Base, InvalidBase};
+pub use gemini::Gemini;
+pub use openai::OpenAi;
 
 use crate::{
     key::{InvalidSecret, Secret},
@@ -42,6 +60,12 @@ pub trait Provider: Send + Sync + 'static {
     /// What a request asks for, as far as its head tells.
     fn asks(&self, head: &request::Parts) -> Asks;
 
+    /// The lane that a model's name stands for, where several names stand for one: `models/x` is `x`. Also for names
+    /// found in a body.
+    fn lane<'a>(&self, model: &'a str) -> &'a str {
+        model
+    }
+
     /// Asks for another model: rewrites the head where the model stands there.
     fn retarget(&self, head: &mut request::Parts, model: &str) -> Retarget;
 
@@ -59,6 +83,7 @@ pub trait Provider: Send + Sync + 'static {
     }
 
     /// The IANA zone in which this provider's days end.
+    #[expect(clippy::unnecessary_literal_bound, reason = "an implementation may own its zone")]
     fn zone(&self) -> &str {
         "UTC"
     }

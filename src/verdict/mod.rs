@@ -2,6 +2,7 @@
 //! dashboard — reads the same [`Verdict`].
 
 mod quota;
+pub mod retry_after;
 mod served_by;
 mod transport;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Verdict, VerdictKind};
+use super::{Elsewhere, Verdict, VerdictKind};
 use crate::key::KeyId;
 
 /// Who served a request: left on answers as an extension, on errors as a field.
@@ -30,6 +30,9 @@ pub struct ServedBy {
     /// The pool's number for the last attempt's start.
     #[serde(skip)]
     pub(crate) seq: u64,
+    /// The last attempt's seat, by which the retry policy frees it before it asks for the next.
+    #[serde(skip)]
+    pub(crate) seat: Option<crate::pool::Seat>,
 }
 
 /// One attempt: which key, and what came of it.
@@ -51,9 +54,39 @@ pub struct Attempt {
     /// Whether the provider named the cause.
     #[serde(skip)]
     pub(crate) named: bool,
+    /// Where else the answer said that the request may succeed.
+    #[serde(skip)]
+    pub(crate) elsewhere: Elsewhere,
+}
+
+impl Attempt {
+    /// Whether its key must not carry this request again for `model`: a fault of the provider bars nobody, and
+    /// another model is another matter.
+    pub(crate) fn bars_key(&self, model: Option<&str>) -> bool {
+        self.elsewhere == Elsewhere::OtherKey && self.model.as_deref() == model
+    }
+
+    /// Whether no key of its owner may carry this request: what it names belongs to somebody else.
+    pub(crate) fn bars_owner(&self) -> bool {
+        self.elsewhere == Elsewhere::OtherOwner
+    }
 }
 
 impl ServedBy {
+    /// No key carries the request on: only what was tried before.
+    pub(crate) fn nobody(requested: Option<Arc<str>>, used: Option<Arc<str>>, earlier: Arc<[Attempt]>) -> Self {
+        Self {
+            key: None,
+            requested: requested.or_else(|| used.clone()),
+            used,
+            verdict: Verdict::UNJUDGED,
+            earlier: Some(earlier),
+            keep: None,
+            seq: 0,
+            seat: None,
+        }
+    }
+
     /// The key that the last attempt went out with; `None` where none did.
     pub fn key(&self) -> Option<&KeyId> {
         self.key.as_ref()
@@ -100,6 +133,7 @@ impl ServedBy {
             code: self.verdict.code_of().to_owned(),
             seq: self.seq,
             named: self.verdict.is_named(),
+            elsewhere: self.verdict.elsewhere_of(),
         });
         self.earlier().iter().cloned().chain(last).collect()
     }

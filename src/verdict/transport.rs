@@ -3,14 +3,19 @@
 use std::{error::Error as StdError, io};
 
 use super::{Elsewhere, Scope, Until, Verdict, VerdictKind};
+use crate::body_error::BodyError;
 
 /// Judges an error of the transport by walking its sources.
 ///
-/// Codes: `connect` (nothing was sent), `timeout`, `broken` (the connection ended) and `transport`.
+/// Codes: `connect` (nothing was sent), `timeout`, `broken` (the connection ended) and `transport`; `body` is the
+/// caller's own fault.
 pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
     let mut next = Some(error);
     let mut code = "transport";
     while let Some(current) = next {
+        if current.is::<BodyError>() {
+            return of_body();
+        }
         if let Some(io) = current.downcast_ref::<io::Error>() {
             code = of_io(io).unwrap_or(code);
             if code == "connect" {
@@ -29,6 +34,13 @@ pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
         next = current.source();
     }
     of_code(code)
+}
+
+/// The body came from the caller and did not end well.
+fn of_body() -> Verdict {
+    Verdict::new(VerdictKind::CallerFault)
+        .code("body")
+        .advice("The body of the request ended early or was ambiguous: see the error's source.")
 }
 
 fn of_io(error: &io::Error) -> Option<&'static str> {

@@ -1,0 +1,160 @@
+//! Chat completions of the OpenAI-compatible endpoint.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::{Content, Generated, Reply};
+use crate::Finish;
+use crate::engine::Admission;
+use crate::refusal::ApiError;
+use crate::route::Form;
+
+/// The request as a native prompt: what tokens are counted from, and what the
+/// answer is made from.
+pub(crate) fn native_prompt(request: &Value) -> Admission<Value> {
+    let invalid = |what: &str| ApiError::invalid_argument("malformed", what);
+    let messages = request["messages"].as_array();
+    let (mut system, mut contents) = (Vec::new(), Vec::new());
+    for message in messages.into_iter().flatten() {
+        let Some(role) = message["role"].as_str() else {
+            return Err(invalid("Please use a valid role: user, model."));
+        };
+        let mut parts = parts(&message["content"])?;
+        if let Some(calls) = message["tool_calls"].as_array() {
+            let call = |call: &Value| json!({ "functionCall": call["function"] });
+            parts.extend(calls.iter().map(call));
+        }
+        match role {
+            "system" | "developer" => system.extend(parts),
+            "assistant" => contents.push(json!({ "role": "model", "parts": parts })),
+            _ => contents.push(json!({ "role": "user", "parts": parts })),
+        }
+    }
+    let mut prompt = json!({ "contents": contents, "generationConfig": {} });
+    if !system.is_empty() {
+        prompt["systemInstruction"] = json!({ "parts": system });
+    }
+    let most = ["max_completion_tokens", "max_tokens"].map(|name| request[name].as_u64());
+    if let Some(most) = most.into_iter().flatten().next() {
+        prompt["generationConfig"]["maxOutputTokens"] = most.into();
+    }
+    if request["response_format"]["type"].as_str().is_some_and(|kind| kind.starts_with("json")) {
+        prompt["generationConfig"]["responseMimeType"] = "application/json".into();
+    }
+    if let Some(tools) = request["tools"].as_array() {
+        let functions: Vec<_> = tools.iter().map(|tool| tool["function"].clone()).collect();
+        prompt["tools"] = json!([{ "functionDeclarations": functions }]);
+    }
+    let choice = &request["tool_choice"];
+    if choice == "required" || choice.is_object() {
+        let named: Vec<_> = choice["function"]["name"].as_str().into_iter().collect();
+        prompt["toolConfig"]["functionCallingConfig"] = json!({ "mode": "ANY", "allowedFunctionNames": named });
+    }
+    let cached = &request["extra_body"]["google"]["cached_content"];
+    if cached.is_string() {
+        prompt["cachedContent"] = cached.clone();
+    }
+    Ok(prompt)
+}
+
+fn parts(content: &Value) -> Admission<Vec<Value>> {
+    let invalid = || ApiError::invalid_argument("malformed", "Invalid content of a message.");
+    let part = |part: &Value| match part["type"].as_str() {
+        Some("text") if part["text"].is_string() => Ok(json!({ "text": part["text"] })),
+        Some("image_url") => Ok(json!({ "inlineData": { "data": part["image_url"]["url"] } })),
+        Some("input_audio") => Ok(json!({ "inlineData": part["input_audio"] })),
+        Some("file") => Ok(json!({ "inlineData": part["file"] })),
+        _ => Err(invalid()),
+    };
+    match content {
+        Value::Null => Ok(Vec::new()),
+        Value::String(text) => Ok(vec![json!({ "text": text })]),
+        Value::Array(items) => items.iter().map(part).collect(),
+        _ => Err(invalid()),
+    }
+}
+
+/// The whole answer, or its stream, ended by `[DONE]`.
+pub(super) fn complete(answer: &Generated, request: &Value, created: i64, chunks: usize) -> Reply {
+    let (content, reason) = outcome(answer);
+    let tokens = content.tokens();
+    let usage = json!({
+        "prompt_tokens": answer.prompt_tokens,
+        "completion_tokens": tokens,
+        "total_tokens": answer.prompt_tokens + tokens,
+    });
+    let envelope = |object: &str, choices: Value| {
+        json!({
+            "id": format!("chatcmpl-{}", answer.id),
+            "object": object,
+            "created": created,
+            "model": answer.model,
+            "choices": choices,
+        })
+    };
+    if request["stream"] != true {
+        let mut message = delta(&content, true);
+        message["role"] = "assistant".into();
+        let choice = json!([{ "index": 0, "message": message, "finish_reason": reason }]);
+        let mut whole = envelope("chat.completion", choice);
+        whole["usage"] = usage;
+        return Reply::json(&whole);
+    }
+    let pieces = content.split(chunks);
+    let last = pieces.len() - 1;
+    let event = |value: &Value| Bytes::from(format!("data: {value}\n\n"));
+    let mut events: Vec<Bytes> = pieces
+        .iter()
+        .enumerate()
+        .map(|(index, piece)| {
+            let mut delta = delta(piece, false);
+            if index == 0 {
+                delta["role"] = "assistant".into();
+            }
+            let reason = (index == last).then_some(reason);
+            let choice = json!([{ "index": 0, "delta": delta, "finish_reason": reason }]);
+            event(&envelope("chat.completion.chunk", choice))
+        })
+        .collect();
+    if request["stream_options"]["include_usage"] == true {
+        let mut chunk = envelope("chat.completion.chunk", json!([]));
+        chunk["usage"] = usage;
+        events.push(event(&chunk));
+    }
+    events.push(Bytes::from_static(b"data: [DONE]\n\n"));
+    Reply::stream(Form::Events, events)
+}
+
+fn outcome(answer: &Generated) -> (Content, &'static str) {
+    let nothing = Content::Text(String::new());
+    match &answer.finish {
+        Some(Finish::Reason(_) | Finish::PromptBlocked(_)) => (nothing, "content_filter"),
+        Some(Finish::OnlyThoughts) => (nothing, "length"),
+        Some(Finish::Empty) => (nothing, "stop"),
+        None => {
+            let reason = match answer.content {
+                Content::Call(_) => "tool_calls",
+                Content::Text(_) if answer.cut => "length",
+                Content::Text(_) => "stop",
+            };
+            (answer.content.clone(), reason)
+        }
+    }
+}
+
+fn delta(content: &Content, whole: bool) -> Value {
+    match content {
+        Content::Text(text) => json!({ "content": text }),
+        Content::Call(name) => {
+            let mut call = json!({
+                "id": "call_simulated",
+                "type": "function",
+                "function": { "name": name, "arguments": "{}" },
+            });
+            if !whole {
+                call["index"] = 0.into();
+            }
+            json!({ "tool_calls": [call] })
+        }
+    }
+}

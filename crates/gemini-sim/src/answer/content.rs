@@ -1,0 +1,168 @@
+//! What an answer says.
+
+use serde_json::{Value, json};
+
+use super::field;
+use crate::tokens::tokens_of_text;
+
+/// The text of generated answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AnswerText {
+    /// This many words.
+    Words(usize),
+    /// This text.
+    Fixed(String),
+    /// The text of the request's last content: shows that a body came through
+    /// unharmed.
+    Echo,
+}
+
+/// The content of one candidate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    Text(String),
+    /// A function call with empty arguments.
+    Call(String),
+}
+
+const WORDS: [&str; 8] = ["simulated ", "answers ", "are ", "plain ", "words ", "in ", "one ", "order "];
+
+impl AnswerText {
+    pub(crate) fn text(&self, request: &Value) -> String {
+        match self {
+            Self::Words(count) => {
+                let text: String = WORDS.iter().copied().cycle().take(*count).collect();
+                text.trim_end().to_owned()
+            }
+            Self::Fixed(text) => text.clone(),
+            Self::Echo => last_text(request),
+        }
+    }
+}
+
+impl Content {
+    /// What this request makes the model say: a call where it must call, JSON
+    /// where it asks for JSON, else the answer's text, cut at
+    /// `maxOutputTokens`. The flag says whether it was cut.
+    pub(crate) fn of(request: &Value, answer: &AnswerText) -> (Self, bool) {
+        if let Some(function) = forced_function(request) {
+            return (Self::Call(function), false);
+        }
+        let config = field(request, "generationConfig", "generation_config");
+        let config = config.unwrap_or(&Value::Null);
+        let text = answer.text(request);
+        let mime = field(config, "responseMimeType", "response_mime_type");
+        if mime.and_then(Value::as_str) == Some("application/json") {
+            return (Self::Text(json!({ "answer": text }).to_string()), false);
+        }
+        let most = field(config, "maxOutputTokens", "max_output_tokens").and_then(Value::as_u64);
+        match most {
+            Some(most) if tokens_of_text(&text) > most => {
+                let kept = usize::try_from(most.saturating_mul(4)).unwrap_or(usize::MAX);
+                (Self::Text(text.chars().take(kept).collect()), true)
+            }
+            _ => (Self::Text(text), false),
+        }
+    }
+
+    pub(crate) fn tokens(&self) -> u64 {
+        match self {
+            Self::Text(text) => tokens_of_text(text),
+            Self::Call(name) => tokens_of_text(name).max(1),
+        }
+    }
+
+    pub(crate) fn part(&self) -> Value {
+        match self {
+            Self::Text(text) => json!({ "text": text }),
+            Self::Call(name) => json!({ "functionCall": { "name": name, "args": {} } }),
+        }
+    }
+
+    /// The content in at most `most` pieces, none of them empty.
+    pub(crate) fn split(&self, most: usize) -> Vec<Self> {
+        let Self::Text(text) = self else {
+            return vec![self.clone()];
+        };
+        let characters: Vec<char> = text.chars().collect();
+        let pieces = most.clamp(1, characters.len().max(1));
+        (0..pieces)
+            .map(|piece| {
+                let from = characters.len() * piece / pieces;
+                let to = characters.len() * (piece + 1) / pieces;
+                Self::Text(characters[from..to].iter().collect())
+            })
+            .collect()
+    }
+}
+
+fn last_text(request: &Value) -> String {
+    let contents = request.get("contents").unwrap_or(&Value::Null);
+    let last = contents.as_array().map_or(Some(contents), |all| all.last());
+    let parts = last.and_then(|content| content.get("parts"));
+    let parts = match parts {
+        Some(Value::Array(parts)) => parts.iter().collect(),
+        Some(part) => vec![part],
+        None => Vec::new(),
+    };
+    let texts = parts.iter().filter_map(|part| part.get("text")?.as_str());
+    texts.collect()
+}
+
+fn forced_function(request: &Value) -> Option<String> {
+    let config = field(request, "toolConfig", "tool_config")?;
+    let config = field(config, "functionCallingConfig", "function_calling_config")?;
+    if config.get("mode")?.as_str()? != "ANY" {
+        return None;
+    }
+    let allowed = field(config, "allowedFunctionNames", "allowed_function_names");
+    if let Some(name) = allowed.and_then(|names| names.get(0)?.as_str()) {
+        return Some(name.to_owned());
+    }
+    let tools = request.get("tools")?.as_array()?;
+    let declared = tools.iter().find_map(|tool| field(tool, "functionDeclarations", "function_declarations"))?;
+    Some(declared.get(0)?.get("name")?.as_str()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_join_to_the_whole() {
+        let content = Content::Text("çà et là, voilà".into());
+        for most in [1, 2, 7, 15, 50] {
+            let pieces = content.split(most);
+            assert!(pieces.len() <= most.max(1));
+            let joined: String = pieces
+                .iter()
+                .map(|piece| match piece {
+                    Content::Text(text) => text.as_str(),
+                    Content::Call(_) => "",
+                })
+                .collect();
+            assert_eq!(Content::Text(joined), content);
+        }
+    }
+
+    #[test]
+    fn a_small_budget_cuts_the_text() {
+        let request = json!({ "generationConfig": { "maxOutputTokens": 2 } });
+        let (content, cut) = Content::of(&request, &AnswerText::Words(24));
+        assert_eq!(content.tokens(), 2);
+        assert!(cut);
+    }
+
+    #[test]
+    fn any_mode_calls_the_allowed_function() {
+        let mut request = json!({
+            "tools": [{ "functionDeclarations": [{ "name": "first" }, { "name": "second" }] }],
+            "toolConfig": { "functionCallingConfig": { "mode": "ANY" } },
+        });
+        let call = |request: &Value| Content::of(request, &AnswerText::Echo).0;
+        assert_eq!(call(&request), Content::Call("first".into()));
+        request["toolConfig"]["functionCallingConfig"]["allowedFunctionNames"] = json!(["second"]);
+        assert_eq!(call(&request), Content::Call("second".into()));
+    }
+}

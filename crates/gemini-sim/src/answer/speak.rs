@@ -1,0 +1,83 @@
+//! Which answer belongs to which call.
+
+use serde_json::json;
+
+use super::{AnswerText, Content, Generated, Reply, caches, chat, embed, files, generate, models};
+use crate::Finish;
+use crate::engine::{Admission, Admitted, Engine, State, Visit};
+use crate::route::Call;
+
+impl Engine {
+    pub(crate) fn answer(
+        &self,
+        state: &mut State,
+        visit: &Visit<'_>,
+        admitted: &Admitted,
+        wished: (Option<String>, Option<Finish>),
+    ) -> Admission<Reply> {
+        match &admitted.call {
+            Call::Generate(form) => {
+                let generated = self.generated(state, visit, admitted, wished);
+                Ok(generate(&generated, *form, self.settings.chunks))
+            }
+            Call::Chat => {
+                let generated = self.generated(state, visit, admitted, wished);
+                let created = visit.wall.as_second();
+                Ok(chat::complete(&generated, &admitted.request, created, self.settings.chunks))
+            }
+            Call::CountTokens => Ok(Reply::json(&json!({
+                "totalTokens": admitted.charge.tokens,
+                "promptTokensDetails": [
+                    { "modality": "TEXT", "tokenCount": admitted.charge.tokens },
+                ],
+            }))),
+            Call::Embed => embed::one(admitted),
+            Call::BatchEmbed => embed::batch(admitted),
+            Call::ChatEmbeddings => embed::compatible(admitted),
+            Call::ListModels => models::list(&self.world, &visit.query),
+            Call::GetModel => models::get(&self.world, &visit.model, &admitted.version),
+            Call::ChatModels => Ok(models::list_compatible(&self.world)),
+            Call::ChatModel => models::get_compatible(&self.world, &visit.model),
+            Call::StartUpload => files::start(&self.settings, state, visit, admitted),
+            Call::Upload => files::upload(&self.settings, state, visit),
+            Call::ListFiles => files::list(state, visit, admitted.project),
+            Call::GetFile(id) => files::get(state, visit, admitted.project, id),
+            Call::DeleteFile(id) => files::delete(state, visit, admitted.project, id),
+            Call::CreateCache => caches::create(state, visit, admitted),
+            Call::ListCaches => caches::list(state, visit, admitted.project),
+            Call::GetCache(id) => caches::get(state, visit, admitted.project, id),
+            Call::UpdateCache(id) => caches::update(state, visit, admitted, id),
+            Call::DeleteCache(id) => caches::delete(state, visit, admitted.project, id),
+        }
+    }
+
+    fn generated(
+        &self,
+        state: &mut State,
+        visit: &Visit<'_>,
+        admitted: &Admitted,
+        (text, finish): (Option<String>, Option<Finish>),
+    ) -> Generated {
+        let text = text.map_or_else(
+            || self.settings.answer.clone(),
+            |text| AnswerText::Fixed(text.replace("{key}", visit.secret())),
+        );
+        let (content, cut) = Content::of(&admitted.prompt, &text);
+        Generated {
+            content,
+            finish,
+            cut,
+            prompt_tokens: admitted.charge.tokens,
+            cached_tokens: admitted.cached_tokens,
+            model: visit.model.clone(),
+            id: state.id(),
+        }
+    }
+}
+
+impl State {
+    /// A name such as the provider gives to responses, files and caches.
+    pub(crate) fn id(&mut self) -> String {
+        (0..12).map(|_| self.rng.lowercase()).collect()
+    }
+}

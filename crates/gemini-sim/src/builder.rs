@@ -1,0 +1,207 @@
+//! How a simulator is made.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::engine::Engine;
+use crate::fault::Script;
+use crate::model::catalogue;
+use crate::serve::Server;
+use crate::settings::Settings;
+use crate::world::World;
+use crate::{AnswerText, GeminiSim, Key, Latency, Model, Project, SimService};
+
+/// Settles what a [`GeminiSim`] is. Every setting has a default that fits
+/// tests: no limits, no delays, no faults.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    projects: Vec<Project>,
+    models: Vec<Model>,
+    script: Script,
+    settings: Settings,
+    port: u16,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self {
+            projects: Vec::new(),
+            models: catalogue(),
+            script: Script::default(),
+            settings: Settings::default(),
+            port: 0,
+        }
+    }
+
+    /// Adds a project with its keys and limits.
+    pub fn project(mut self, project: Project) -> Self {
+        self.projects.push(project);
+        self
+    }
+
+    /// Adds a key to the project added last, or to a free project without
+    /// limits when there is none yet.
+    pub fn key(mut self, key: impl Into<Key>) -> Self {
+        let project = self.projects.pop();
+        let project = project.unwrap_or_else(|| Project::new("projects/100000000001"));
+        self.projects.push(project.key(key));
+        self
+    }
+
+    /// Adds a model to the catalogue, or replaces the one of that name. The
+    /// catalogue begins with the models of 2026 and `gemini-pro`.
+    pub fn model(mut self, model: Model) -> Self {
+        self.models.push(model);
+        self
+    }
+
+    /// Every model name is good (names with `embed` in them embed).
+    pub fn any_model(mut self) -> Self {
+        self.settings.any_model = true;
+        self
+    }
+
+    /// Adds faults from the start.
+    pub fn script(mut self, script: impl Into<Script>) -> Self {
+        self.script.0.extend(script.into().0);
+        self
+    }
+
+    /// The seed of all dice (default 0): same seed, same requests at the same
+    /// times, same answers.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.settings.seed = seed;
+        self
+    }
+
+    /// What the wall clock shows when the simulator is built (default: the
+    /// system's time). It decides on days, dates and expiries.
+    pub fn wall(mut self, start: Timestamp) -> Self {
+        self.settings.wall = Some(start);
+        self
+    }
+
+    /// How far the simulator's wall clock is off (default 0).
+    pub fn skew(mut self, skew: SignedDuration) -> Self {
+        self.settings.skew = skew;
+        self
+    }
+
+    /// Requests take up to this long from their sender to the quota check
+    /// (default 0), each a random part of it. A client that counts its own
+    /// sends must allow for it.
+    pub fn path_jitter(mut self, bound: Duration) -> Self {
+        self.settings.path_jitter = bound;
+        self
+    }
+
+    /// Time before each head (default none).
+    pub fn latency(mut self, latency: impl Into<Latency>) -> Self {
+        self.settings.latency = latency.into();
+        self
+    }
+
+    /// Time between the chunks of a stream (default none).
+    pub fn chunk_latency(mut self, latency: impl Into<Latency>) -> Self {
+        self.settings.chunk_latency = latency.into();
+        self
+    }
+
+    /// Chunks of a stream, where the text has that many characters (default 5).
+    pub fn chunks(mut self, chunks: usize) -> Self {
+        self.settings.chunks = chunks.max(1);
+        self
+    }
+
+    /// What generated answers say (default: 24 words).
+    pub fn answer(mut self, answer: AnswerText) -> Self {
+        self.settings.answer = answer;
+        self
+    }
+
+    /// Whether answers are gzip'd for clients that accept it (default true).
+    pub fn gzip(mut self, gzip: bool) -> Self {
+        self.settings.gzip = gzip;
+        self
+    }
+
+    /// For throughput benches: reads the request to its end and gives a canned
+    /// answer. No keys, no limits, no report.
+    pub fn fast(mut self) -> Self {
+        self.settings.fast = true;
+        self
+    }
+
+    /// How many arrivals the log holds (default 100,000); 0 for none.
+    pub fn log_capacity(mut self, arrivals: usize) -> Self {
+        self.settings.log_capacity = arrivals;
+        self
+    }
+
+    /// The largest request body, in bytes (default 100 MiB).
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.settings.max_body = bytes;
+        self
+    }
+
+    /// Chunks of an upload, except the last, must be a multiple of this many
+    /// bytes (default 8 MiB).
+    pub fn upload_granularity(mut self, bytes: u64) -> Self {
+        self.settings.upload_granularity = bytes.max(1);
+        self
+    }
+
+    /// The least tokens of a cache (default 1,024).
+    pub fn min_cache_tokens(mut self, tokens: u64) -> Self {
+        self.settings.min_cache_tokens = tokens;
+        self
+    }
+
+    /// How long an uploaded video is `PROCESSING` (default 2 s).
+    pub fn video_processing(mut self, duration: Duration) -> Self {
+        self.settings.video_processing = duration;
+        self
+    }
+
+    /// The port of the HTTP face on 127.0.0.1 (default: any that is free).
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// The simulator in process, without a socket; needs no runtime until it
+    /// is called.
+    ///
+    /// # Panics
+    ///
+    /// When one secret is given twice.
+    pub fn build(self) -> GeminiSim {
+        let world = World::new(self.projects, self.models, self.settings.any_model);
+        let engine = Engine::new(world, self.settings);
+        let sim = GeminiSim::new(Arc::new(engine));
+        sim.script(self.script);
+        sim
+    }
+
+    /// The simulator on a loopback port (and in process too).
+    ///
+    /// # Errors
+    ///
+    /// When the port cannot be had.
+    ///
+    /// # Panics
+    ///
+    /// When one secret is given twice.
+    pub async fn start(self) -> io::Result<GeminiSim> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let sim = self.build();
+        let service: SimService = sim.service();
+        let server = Server::start(address, service).await?;
+        Ok(sim.serving(server))
+    }
+}

@@ -1,0 +1,148 @@
+//! What can go wrong, and when.
+
+mod effects;
+mod rule;
+
+use bytes::Bytes;
+
+use crate::{Latency, Refusal};
+
+pub(crate) use effects::{Cut, Effects, Instead, Shape, StreamError};
+pub use rule::{KeyMatch, Rule, Script};
+pub(crate) use rule::{Rules, Subject};
+
+/// Something that a script does to the requests it matches.
+///
+/// Where a text may contain `{key}`, the caller's own key is put in its place,
+/// as careless servers do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The real refusal. Refusals of the key, the quota and the address come
+    /// before the quota is charged, failures of the model after it.
+    Refuse(Refusal),
+    /// The refusal comes when this many bytes of the request's body have
+    /// arrived, and the rest is not read. Bodies that are shorter are answered
+    /// as ever. Nothing is charged; the model is only known to the rule where
+    /// the path names it.
+    RefuseAfter(usize, Refusal),
+    /// An answer made by hand; comes before everything and charges nothing,
+    /// unless it is [`charged`](Canned::charged).
+    Canned(Canned),
+    /// The connection is reset before a head; the quota has been charged.
+    ResetBeforeHead,
+    /// The connection is reset after this many bytes of the body (at least
+    /// one, when there are any).
+    ResetAfter(usize),
+    /// No head ever comes.
+    Hang,
+    /// The body stops after this many bytes and the connection stays.
+    StallAfter(usize),
+    /// Time before the head, in addition to the simulator's own.
+    HeadLatency(Latency),
+    /// Time before each chunk of a stream.
+    ChunkLatency(Latency),
+    /// The body ends after this many bytes, as if that were all.
+    Truncate(usize),
+    /// `content-length` announces this many bytes more than will come.
+    LongLength(u64),
+    /// A stream whose first event is an error, under a 200.
+    ErrorAsFirstEvent(Refusal),
+    /// A stream with an error event after this many chunks, then its end.
+    ErrorEventAfter(usize, Refusal),
+    /// A stream with an error object without `data:` after this many chunks,
+    /// then its end.
+    RawErrorAfter(usize, Refusal),
+    /// The answer ends for another reason than `STOP`.
+    Finish(Finish),
+    /// The answer's text. May contain `{key}`.
+    AnswerText(String),
+    /// A header more (or another value). May contain `{key}`.
+    Header(String, String),
+    /// Frames of at most this many bytes: 1 tears every character apart.
+    SmallFrames(usize),
+    /// gzip, whether or not the client accepts it.
+    Gzip,
+    /// Trailers behind the body. HTTP/1.1 clients see them when they send
+    /// `te: trailers`.
+    Trailers(Vec<(String, String)>),
+    /// A storm: 429 without details to everyone matched, nothing charged.
+    Storm,
+}
+
+/// A 200 whose answer is not the one hoped for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finish {
+    /// A candidate without content and with this `finishReason`: `SAFETY`,
+    /// `RECITATION`, `BLOCKLIST`, `PUP_LIMITED_DISABLED`, …
+    Reason(String),
+    /// All tokens were spent on thoughts: `MAX_TOKENS` and an empty content.
+    OnlyThoughts,
+    /// No candidates, and this `blockReason`: `PROHIBITED_CONTENT`, ….
+    PromptBlocked(String),
+    /// `STOP` and an empty text.
+    Empty,
+}
+
+/// An answer made by hand.
+///
+/// ```
+/// use gemini_sim::Canned;
+/// let moved = Canned::new(302).header("location", "https://example.com/?key={key}");
+/// let padded = Canned::new(500).body(format!("{}{{key}}", "x".repeat(65_530)));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Canned {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) chunks: Vec<Bytes>,
+    pub(crate) streamed: bool,
+    pub(crate) charged: bool,
+}
+
+impl Canned {
+    /// An empty answer with this status. An impossible one becomes 500.
+    pub fn new(status: u16) -> Self {
+        Self { status, headers: Vec::new(), chunks: Vec::new(), streamed: false, charged: false }
+    }
+
+    /// Adds a header; names and values that HTTP cannot carry are left out.
+    /// The value may contain `{key}`.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// The whole body. May contain `{key}`.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.chunks = vec![body.into()];
+        self.streamed = false;
+        self
+    }
+
+    /// A body of several chunks of a stream. Each may contain `{key}`; a
+    /// `{key}` torn over two chunks is not found.
+    #[must_use]
+    pub fn chunks<T: Into<Bytes>>(mut self, chunks: impl IntoIterator<Item = T>) -> Self {
+        self.chunks = chunks.into_iter().map(Into::into).collect();
+        self.streamed = true;
+        self
+    }
+
+    /// Comes in the model's place: the request is authenticated, checked and
+    /// charged first.
+    #[must_use]
+    pub fn charged(mut self) -> Self {
+        self.charged = true;
+        self
+    }
+
+    /// A JSON body, with its content type.
+    #[must_use]
+    pub fn json(self, body: &serde_json::Value) -> Self {
+        self.header("content-type", "application/json; charset=UTF-8").body(body.to_string())
+    }
+}

@@ -1,0 +1,306 @@
+//! Which requests a fault is for.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::{Effects, Fault};
+use crate::Refusal;
+
+/// Names a key: by its order of definition, by its label, or by the secret.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyMatch {
+    /// The n-th key defined, from 0.
+    Index(usize),
+    /// A label or a secret.
+    Name(String),
+}
+
+impl From<usize> for KeyMatch {
+    fn from(index: usize) -> Self {
+        Self::Index(index)
+    }
+}
+
+impl From<&str> for KeyMatch {
+    fn from(name: &str) -> Self {
+        Self::Name(name.to_owned())
+    }
+}
+
+impl std::fmt::Debug for KeyMatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Index(index) => write!(f, "key {index}"),
+            // It may be a secret.
+            Self::Name(_) => f.write_str("key by name"),
+        }
+    }
+}
+
+/// A fault and the requests that it meets: all, until it is narrowed.
+///
+/// All rules that match a request act on it together; of several that answer
+/// in the provider's place the first wins. Conditions are tested in a fixed
+/// order: key, project, model and path, then the time, then the count
+/// ([`skip`](Self::skip), [`times`](Self::times), [`every`](Self::every)),
+/// then the [`probability`](Self::probability).
+///
+/// ```
+/// use std::time::Duration;
+/// use gemini_sim::{Fault, Refusal, Rule};
+/// // Key 2 is suspended from the 30th second on.
+/// let suspended = Rule::new(Fault::Refuse(Refusal::ConsumerSuspended))
+///     .key(2)
+///     .from(Duration::from_secs(30));
+/// // One request in twenty meets an overloaded model.
+/// let overloaded = Rule::new(Fault::Refuse(Refusal::Overloaded)).probability(0.05);
+/// // The third request for this model is reset.
+/// let reset = Rule::new(Fault::ResetBeforeHead).model("gemini-2.5-flash").skip(2).times(1);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub(crate) fault: Fault,
+    key: Option<KeyMatch>,
+    project: Option<String>,
+    model: Option<String>,
+    path: Option<String>,
+    from: Duration,
+    until: Option<Duration>,
+    skip: u64,
+    times: Option<u64>,
+    every: u64,
+    probability: f64,
+}
+
+impl Rule {
+    /// A fault for every request.
+    pub fn new(fault: Fault) -> Self {
+        Self {
+            fault,
+            key: None,
+            project: None,
+            model: None,
+            path: None,
+            from: Duration::ZERO,
+            until: None,
+            skip: 0,
+            times: None,
+            every: 1,
+            probability: 1.0,
+        }
+    }
+
+    /// Only requests with this key: its index, label or secret.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<KeyMatch>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Only requests with keys of this project.
+    #[must_use]
+    pub fn project(mut self, name: impl AsRef<str>) -> Self {
+        let name = name.as_ref();
+        self.project = Some(name.strip_prefix("projects/").unwrap_or(name).to_owned());
+        self
+    }
+
+    /// Only requests for this model.
+    #[must_use]
+    pub fn model(mut self, name: impl Into<String>) -> Self {
+        self.model = Some(name.into());
+        self
+    }
+
+    /// Only requests whose path contains this.
+    #[must_use]
+    pub fn path(mut self, part: impl Into<String>) -> Self {
+        self.path = Some(part.into());
+        self
+    }
+
+    /// Only from this time after the simulator was built.
+    #[must_use]
+    pub fn from(mut self, elapsed: Duration) -> Self {
+        self.from = elapsed;
+        self
+    }
+
+    /// Only before this time after the simulator was built.
+    #[must_use]
+    pub fn until(mut self, elapsed: Duration) -> Self {
+        self.until = Some(elapsed);
+        self
+    }
+
+    /// Not the first `n` that match.
+    #[must_use]
+    pub fn skip(mut self, n: u64) -> Self {
+        self.skip = n;
+        self
+    }
+
+    /// At most `n` of those that match (behind those skipped).
+    #[must_use]
+    pub fn times(mut self, n: u64) -> Self {
+        self.times = Some(n);
+        self
+    }
+
+    /// Only the n-th that matches (from 1): `skip(n - 1).times(1)`.
+    #[must_use]
+    pub fn nth(self, n: u64) -> Self {
+        self.skip(n.saturating_sub(1)).times(1)
+    }
+
+    /// Only each n-th that matches: the first, the one n later, ….
+    #[must_use]
+    pub fn every(mut self, n: u64) -> Self {
+        self.every = n.max(1);
+        self
+    }
+
+    /// Each that matches with this probability, 0 to 1, by the simulator's
+    /// seed.
+    #[must_use]
+    pub fn probability(mut self, probability: f64) -> Self {
+        self.probability = probability;
+        self
+    }
+
+    fn concerns(&self, subject: &Subject<'_>) -> bool {
+        let key = match &self.key {
+            None => true,
+            Some(KeyMatch::Index(index)) => subject.key == Some(*index),
+            Some(KeyMatch::Name(name)) => subject.label == name || subject.secret == name,
+        };
+        let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
+        let path = self.path.as_deref();
+        key && is(&self.project, subject.project)
+            && is(&self.model, subject.model)
+            && path.is_none_or(|part| subject.path.contains(part))
+            && self.from <= subject.at
+            && self.until.is_none_or(|until| subject.at < until)
+    }
+}
+
+/// Rules in their order.
+#[derive(Clone, Debug, Default)]
+pub struct Script(pub(crate) Vec<Rule>);
+
+impl From<Rule> for Script {
+    fn from(rule: Rule) -> Self {
+        Self(vec![rule])
+    }
+}
+
+impl From<Fault> for Script {
+    fn from(fault: Fault) -> Self {
+        Rule::new(fault).into()
+    }
+}
+
+impl From<Vec<Rule>> for Script {
+    fn from(rules: Vec<Rule>) -> Self {
+        Self(rules)
+    }
+}
+
+impl<const N: usize> From<[Rule; N]> for Script {
+    fn from(rules: [Rule; N]) -> Self {
+        Self(rules.into())
+    }
+}
+
+/// What a rule may ask about a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject<'a> {
+    pub(crate) at: Duration,
+    pub(crate) key: Option<usize>,
+    pub(crate) label: &'a str,
+    pub(crate) secret: &'a str,
+    pub(crate) project: &'a str,
+    pub(crate) model: &'a str,
+    pub(crate) path: &'a str,
+}
+
+/// The rules in force, with what each has seen.
+#[derive(Debug, Default)]
+pub(crate) struct Rules {
+    active: Vec<Active>,
+    added: u64,
+}
+
+#[derive(Debug)]
+struct Active {
+    rule: Rule,
+    seen: u64,
+    rng: Rng,
+}
+
+impl Rules {
+    pub(crate) fn add(&mut self, script: Script, seed: u64) {
+        for rule in script.0 {
+            self.added += 1;
+            // Its own generator: one rule's dice do not move another's.
+            let rng = Rng::with_seed(seed ^ self.added.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            self.active.push(Active { rule, seen: 0, rng });
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.active.clear();
+    }
+
+    /// Whether any rule may strike before a request has arrived whole.
+    pub(crate) fn may_be_early(&self) -> bool {
+        self.active.iter().any(Active::is_early)
+    }
+
+    /// The refusal that does not wait for the body's end, and how many bytes
+    /// it does wait for.
+    pub(crate) fn early(&mut self, subject: &Subject<'_>) -> Option<(usize, Refusal)> {
+        let early = self.active.iter_mut().filter(|active| active.is_early());
+        let mut found = None;
+        for active in early {
+            if let (true, Fault::RefuseAfter(bytes, refusal)) = (active.strikes(subject), &active.rule.fault) {
+                found.get_or_insert((*bytes, refusal.clone()));
+            }
+        }
+        found
+    }
+
+    /// Everything that happens to this request.
+    pub(crate) fn meet(&mut self, subject: &Subject<'_>) -> Effects {
+        let mut effects = Effects::default();
+        for active in &mut self.active {
+            if !active.is_early() && active.strikes(subject) {
+                effects.add(&active.rule.fault, &mut active.rng);
+            }
+        }
+        effects
+    }
+}
+
+impl Active {
+    fn is_early(&self) -> bool {
+        matches!(self.rule.fault, Fault::RefuseAfter(..))
+    }
+
+    fn strikes(&mut self, subject: &Subject<'_>) -> bool {
+        let rule = &self.rule;
+        if !rule.concerns(subject) {
+            return false;
+        }
+        let number = self.seen;
+        self.seen += 1;
+        let Some(behind) = number.checked_sub(rule.skip) else {
+            return false;
+        };
+        rule.times.is_none_or(|times| behind < times)
+            && behind % rule.every == 0
+            && (rule.probability >= 1.0 || self.rng.f64() < rule.probability)
+    }
+}

@@ -1,0 +1,173 @@
+//! Projects, their keys and their tier: who owns which quota.
+
+use std::fmt;
+
+use crate::{Limits, Refusal};
+
+/// The billing tier of a project; it decides the names of its quotas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tier {
+    /// Not paid for.
+    #[default]
+    Free,
+    /// Billing is linked.
+    Tier1,
+    /// A paid tier with a history.
+    Tier2,
+    /// The highest self-service tier.
+    Tier3,
+}
+
+/// An API key of a project, as an opaque string.
+#[derive(Clone)]
+pub struct Key {
+    pub(crate) secret: String,
+    pub(crate) label: Option<String>,
+    pub(crate) refused: Option<Refusal>,
+}
+
+impl Key {
+    /// A key that works.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self { secret: secret.into(), label: None, refused: None }
+    }
+
+    /// A name for reports, which never show the secret. `key-0`, `key-1`, …
+    /// (in order of definition) when none is given.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// Every use of this key is refused like this, from the start.
+    #[must_use]
+    pub fn refused(mut self, refusal: Refusal) -> Self {
+        self.refused = Some(refusal);
+        self
+    }
+}
+
+// === impl Key ===
+
+impl From<&str> for Key {
+    fn from(secret: &str) -> Self {
+        Self::new(secret)
+    }
+}
+
+impl From<String> for Key {
+    fn from(secret: String) -> Self {
+        Self::new(secret)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("label", &self.label).field("refused", &self.refused).finish_non_exhaustive()
+    }
+}
+
+/// A Google Cloud project: the owner of quotas, files and caches. All its keys
+/// share them.
+///
+/// ```
+/// use gemini_sim::{Key, Limits, Project, Refusal, Tier};
+/// let project = Project::new("projects/123456789012")
+///     .tier(Tier::Free)
+///     .limits(Limits::none().rpm(10))
+///     .limit("gemini-2.5-pro", Limits::zero())
+///     .key("AIzaSy-first")
+///     .key(Key::new("AIzaSy-second").refused(Refusal::ConsumerSuspended));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Project {
+    pub(crate) number: String,
+    pub(crate) tier: Tier,
+    pub(crate) keys: Vec<Key>,
+    pub(crate) observed: bool,
+    pub(crate) limits: Limits,
+    pub(crate) per_model: Vec<(String, Limits)>,
+    pub(crate) retired: Vec<String>,
+    pub(crate) refused: Option<Refusal>,
+}
+
+impl Project {
+    /// A project of the free tier without keys or limits. The name is
+    /// `projects/NNN` or just the number.
+    pub fn new(name: impl AsRef<str>) -> Self {
+        let name = name.as_ref();
+        Self {
+            number: name.strip_prefix("projects/").unwrap_or(name).to_owned(),
+            tier: Tier::Free,
+            keys: Vec::new(),
+            observed: false,
+            limits: Limits::none(),
+            per_model: Vec::new(),
+            retired: Vec::new(),
+            refused: None,
+        }
+    }
+
+    /// The billing tier (default: free).
+    #[must_use]
+    pub fn tier(mut self, tier: Tier) -> Self {
+        self.tier = tier;
+        self
+    }
+
+    /// Adds a key. Twice the same secret, in any project, is refused when the
+    /// simulator is built.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<Key>) -> Self {
+        self.keys.push(key.into());
+        self
+    }
+
+    /// The limits of each model that has none of its own.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self.observed = false;
+        self
+    }
+
+    /// Takes [`Limits::observed`] of the tier for each model that has no
+    /// limits of its own.
+    #[must_use]
+    pub fn observed_limits(mut self) -> Self {
+        self.observed = true;
+        self
+    }
+
+    /// The limits of one (quota) model.
+    #[must_use]
+    pub fn limit(mut self, model: impl Into<String>, limits: Limits) -> Self {
+        self.per_model.push((model.into(), limits));
+        self
+    }
+
+    /// This project may no longer use the model: 404 "no longer available to
+    /// new users".
+    #[must_use]
+    pub fn retired(mut self, model: impl Into<String>) -> Self {
+        self.retired.push(model.into());
+        self
+    }
+
+    /// Every request of every key is refused like this, from the start.
+    #[must_use]
+    pub fn refused(mut self, refusal: Refusal) -> Self {
+        self.refused = Some(refusal);
+        self
+    }
+
+    pub(crate) fn limits_of(&self, quota_model: &str) -> Limits {
+        self.per_model.iter().rev().find(|(model, _)| model == quota_model).map_or_else(
+            || {
+                if self.observed { Limits::observed(self.tier, quota_model) } else { self.limits }
+            },
+            |(_, limits)| *limits,
+        )
+    }
+}

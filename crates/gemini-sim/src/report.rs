@@ -1,0 +1,176 @@
+//! What arrived, what was accepted, and what came over a limit.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::{Value, json};
+
+/// Counts of one key, of one project, or of all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tally {
+    /// Requests that arrived, whatever became of them.
+    pub arrivals: u64,
+    /// Requests that passed authentication, validation and quota, also of
+    /// calls that cost nothing; those that then met a failure of the model (5xx)
+    /// or a scripted reset are among them.
+    pub accepted: u64,
+    /// Answers of 429 because a limit was exceeded.
+    pub over_limit: u64,
+    /// Prompt tokens of what was accepted.
+    pub tokens: u64,
+    /// Requests charged against quotas: one for a call, one for each item of a
+    /// batch of embeddings.
+    pub charged: u64,
+    /// Answers other than success by their kind (`over_limit` among them), see
+    /// [`Refusal::kind`](crate::Refusal::kind).
+    pub rejected: BTreeMap<&'static str, u64>,
+}
+
+impl Tally {
+    /// Answers of one kind of rejection.
+    pub fn rejected_as(&self, kind: &str) -> u64 {
+        self.rejected.get(kind).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn book(&mut self, arrival: &Booking) {
+        self.arrivals += 1;
+        if arrival.accepted {
+            self.accepted += 1;
+            self.tokens += arrival.tokens;
+            self.charged += arrival.cost;
+        }
+        if arrival.kind == "over_limit" {
+            self.over_limit += 1;
+        }
+        if arrival.kind != "ok" {
+            *self.rejected.entry(arrival.kind).or_default() += 1;
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "arrivals": self.arrivals,
+            "accepted": self.accepted,
+            "over_limit": self.over_limit,
+            "tokens": self.tokens,
+            "charged": self.charged,
+            "rejected": self.rejected,
+        })
+    }
+}
+
+/// What one arrival adds to the counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Booking {
+    pub(crate) kind: &'static str,
+    pub(crate) accepted: bool,
+    pub(crate) tokens: u64,
+    pub(crate) cost: u64,
+}
+
+/// The counts of one key.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct KeyReport {
+    /// Its label; never the secret.
+    pub label: String,
+    /// Its project, as `projects/NNN`.
+    pub project: String,
+    /// Its counts.
+    pub tally: Tally,
+}
+
+/// The counts of one project: the sum of its keys.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ProjectReport {
+    /// `projects/NNN`.
+    pub name: String,
+    /// Its counts.
+    pub tally: Tally,
+}
+
+/// A snapshot of all counts.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// Every key, in order of definition.
+    pub keys: Vec<KeyReport>,
+    /// Every project, in order of definition.
+    pub projects: Vec<ProjectReport>,
+    /// Everything, requests without a known key included.
+    pub total: Tally,
+}
+
+impl Report {
+    /// The counts of the key with this label.
+    pub fn key(&self, label: &str) -> Option<&Tally> {
+        let found = self.keys.iter().find(|key| key.label == label)?;
+        Some(&found.tally)
+    }
+
+    /// The counts of a project, `projects/NNN` or the number alone.
+    pub fn project(&self, name: &str) -> Option<&Tally> {
+        let number = |name: &str| name.trim_start_matches("projects/").to_owned();
+        let wanted = number(name);
+        let mut found = self.projects.iter().filter(|p| number(&p.name) == wanted);
+        found.next().map(|project| &project.tally)
+    }
+
+    /// The report as JSON, for other languages and for files.
+    pub fn to_json(&self) -> Value {
+        let keys = self.keys.iter().map(|key| {
+            let mut value = key.tally.to_json();
+            value["label"] = key.label.clone().into();
+            value["project"] = key.project.clone().into();
+            value
+        });
+        let projects = self.projects.iter().map(|project| {
+            let mut value = project.tally.to_json();
+            value["name"] = project.name.clone().into();
+            value
+        });
+        json!({
+            "keys": keys.collect::<Vec<_>>(),
+            "projects": projects.collect::<Vec<_>>(),
+            "total": self.total.to_json(),
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = |name: &str, tally: &Tally| {
+            write!(
+                f,
+                "{name}: {} arrived, {} accepted, {} over a limit, {} tokens",
+                tally.arrivals, tally.accepted, tally.over_limit, tally.tokens
+            )?;
+            for (kind, count) in &tally.rejected {
+                if *kind != "over_limit" {
+                    write!(f, ", {count} {kind}")?;
+                }
+            }
+            writeln!(f)
+        };
+        for key in &self.keys {
+            line(&format!("{} ({})", key.label, key.project), &key.tally)?;
+        }
+        line("total", &self.total)
+    }
+}
+
+impl Tally {
+    /// Adds another count to this one.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.arrivals += other.arrivals;
+        self.accepted += other.accepted;
+        self.over_limit += other.over_limit;
+        self.tokens += other.tokens;
+        self.charged += other.charged;
+        for (kind, count) in &other.rejected {
+            *self.rejected.entry(kind).or_default() += count;
+        }
+    }
+}

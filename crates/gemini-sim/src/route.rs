@@ -1,0 +1,207 @@
+//! From a method and a path to a call.
+
+use http::Method;
+use percent_encoding::percent_decode_str;
+
+use crate::query::Query;
+
+/// How a streamed answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// One JSON document.
+    Whole,
+    /// `alt=sse`.
+    Events,
+    /// One JSON list, an item at a time.
+    List,
+}
+
+/// What is asked of the simulator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Generate(Form),
+    CountTokens,
+    Embed,
+    BatchEmbed,
+    ListModels,
+    GetModel,
+    StartUpload,
+    Upload,
+    ListFiles,
+    GetFile(String),
+    DeleteFile(String),
+    CreateCache,
+    ListCaches,
+    GetCache(String),
+    UpdateCache(String),
+    DeleteCache(String),
+    Chat,
+    ChatEmbeddings,
+    ChatModels,
+    ChatModel,
+}
+
+/// A call, the model that its path names (if any), and the version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) version: String,
+    pub(crate) call: Call,
+    pub(crate) model: Option<String>,
+}
+
+const VERSIONS: &[&str] = &["v1", "v1beta", "v1beta2", "v1beta3", "v1alpha"];
+
+impl Route {
+    /// None when no such path has that method.
+    pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Option<Self> {
+        let mut segments: Vec<String> = path
+            .strip_prefix('/')?
+            .split('/')
+            .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
+            .collect();
+        let upload = segments.first().is_some_and(|first| first == "upload");
+        if upload {
+            segments.remove(0);
+        }
+        let version = segments.first()?.clone();
+        if !VERSIONS.contains(&version.as_str()) {
+            return None;
+        }
+        let rest: Vec<&str> = segments[1..].iter().map(String::as_str).collect();
+        let (call, model) = if upload {
+            (upload_call(method, &rest, query)?, None)
+        } else {
+            call(method, &rest, query.wants_events())?
+        };
+        Some(Self { version, call, model })
+    }
+
+    /// The method's name as error messages write it.
+    pub(crate) fn method(&self) -> &'static str {
+        match self.call {
+            Call::Generate(Form::Whole) | Call::Chat => "generateContent",
+            Call::Generate(_) => "streamGenerateContent",
+            Call::CountTokens => "countTokens",
+            Call::Embed | Call::ChatEmbeddings => "embedContent",
+            Call::BatchEmbed => "batchEmbedContents",
+            Call::ListModels | Call::ChatModels => "listModels",
+            Call::GetModel | Call::ChatModel => "getModel",
+            Call::StartUpload | Call::Upload => "createFile",
+            Call::ListFiles => "listFiles",
+            Call::GetFile(_) => "getFile",
+            Call::DeleteFile(_) => "deleteFile",
+            Call::CreateCache => "createCachedContent",
+            Call::ListCaches => "listCachedContents",
+            Call::GetCache(_) => "getCachedContent",
+            Call::UpdateCache(_) => "updateCachedContent",
+            Call::DeleteCache(_) => "deleteCachedContent",
+        }
+    }
+
+    pub(crate) fn is_compatible(&self) -> bool {
+        matches!(self.call, Call::Chat | Call::ChatEmbeddings | Call::ChatModels | Call::ChatModel)
+    }
+
+    /// Whether errors come in a list of one.
+    pub(crate) fn answers_in_list(&self) -> bool {
+        self.is_compatible() || self.call == Call::Generate(Form::List)
+    }
+
+    /// Query parameters of this call alone.
+    pub(crate) fn parameters(&self) -> &'static [&'static str] {
+        match self.call {
+            Call::ListModels | Call::ListFiles | Call::ListCaches => &["pageSize", "pageToken"],
+            Call::Upload => &["upload_id"],
+            Call::UpdateCache(_) => &["updateMask"],
+            _ => &[],
+        }
+    }
+}
+
+fn upload_call(method: &Method, rest: &[&str], query: &Query) -> Option<Call> {
+    let started = query.get("upload_id").is_some();
+    match rest {
+        ["files"] if started && (method == Method::POST || method == Method::PUT) => Some(Call::Upload),
+        ["files"] if method == Method::POST => Some(Call::StartUpload),
+        _ => None,
+    }
+}
+
+fn call(method: &Method, rest: &[&str], events: bool) -> Option<(Call, Option<String>)> {
+    let get = *method == Method::GET;
+    let post = *method == Method::POST;
+    let delete = *method == Method::DELETE;
+    let patch = *method == Method::PATCH;
+    let own = |id: &str| id.to_owned();
+    let plain = |call| Some((call, None));
+    match *rest {
+        ["models"] if get => plain(Call::ListModels),
+        ["models", name] if post => verb(name, events),
+        ["models", name] if get && !name.contains(':') => Some((Call::GetModel, Some(own(name)))),
+        ["tunedModels", name] if post => verb(name, events),
+        ["files"] if get => plain(Call::ListFiles),
+        ["files", id] if get => plain(Call::GetFile(own(id))),
+        ["files", id] if delete => plain(Call::DeleteFile(own(id))),
+        ["cachedContents"] if get => plain(Call::ListCaches),
+        ["cachedContents"] if post => plain(Call::CreateCache),
+        ["cachedContents", id] if get => plain(Call::GetCache(own(id))),
+        ["cachedContents", id] if patch => plain(Call::UpdateCache(own(id))),
+        ["cachedContents", id] if delete => plain(Call::DeleteCache(own(id))),
+        ["openai", "chat", "completions"] if post => plain(Call::Chat),
+        ["openai", "embeddings"] if post => plain(Call::ChatEmbeddings),
+        ["openai", "models"] if get => plain(Call::ChatModels),
+        ["openai", "models", name] if get => Some((Call::ChatModel, Some(own(name)))),
+        ["openai", "models", "models", name] if get => Some((Call::ChatModel, Some(own(name)))),
+        _ => None,
+    }
+}
+
+fn verb(name: &str, events: bool) -> Option<(Call, Option<String>)> {
+    let (model, verb) = name.rsplit_once(':')?;
+    let call = match verb {
+        "generateContent" => Call::Generate(Form::Whole),
+        "streamGenerateContent" if events => Call::Generate(Form::Events),
+        "streamGenerateContent" => Call::Generate(Form::List),
+        "countTokens" => Call::CountTokens,
+        "embedContent" => Call::Embed,
+        "batchEmbedContents" => Call::BatchEmbed,
+        _ => return None,
+    };
+    Some((call, Some(model.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(method: &Method, path: &str) -> Option<(Call, Option<String>)> {
+        Route::parse(method, path, &Query::default()).map(|route| (route.call, route.model))
+    }
+
+    #[test]
+    fn every_version_leads_to_the_same_call() {
+        for version in ["v1", "v1beta", "v1alpha"] {
+            let path = format!("/{version}/models/gemini-2.5-flash:generateContent");
+            let route = Route::parse(&Method::POST, &path, &Query::default()).unwrap();
+            assert_eq!(route.version, version);
+            assert_eq!(route.call, Call::Generate(Form::Whole));
+            assert_eq!(route.model.as_deref(), Some("gemini-2.5-flash"));
+        }
+    }
+
+    #[test]
+    fn an_encoded_colon_is_a_colon() {
+        let found = parse(&Method::POST, "/v1/models/m%3AcountTokens");
+        assert_eq!(found, Some((Call::CountTokens, Some("m".into()))));
+    }
+
+    #[test]
+    fn what_leads_nowhere() {
+        assert_eq!(parse(&Method::GET, "/models"), None);
+        assert_eq!(parse(&Method::GET, "/v2/models"), None);
+        assert_eq!(parse(&Method::GET, "/v1/models/m:generateContent"), None);
+        assert_eq!(parse(&Method::POST, "/v1/models/m:dance"), None);
+        assert_eq!(parse(&Method::POST, "/v1/models"), None);
+        assert_eq!(parse(&Method::POST, "/v1//models/m:countTokens"), None);
+    }
+}

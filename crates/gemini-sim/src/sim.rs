@@ -1,0 +1,119 @@
+//! The handle of a simulator.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::engine::Engine;
+use crate::fault::{KeyMatch, Script};
+use crate::serve::Server;
+use crate::{Builder, Log, Refusal, Report, SimService};
+
+/// A simulated Gemini API.
+///
+/// Dropping it closes its port; services taken from it live on.
+pub struct GeminiSim {
+    engine: Arc<Engine>,
+    server: Option<Server>,
+}
+
+impl GeminiSim {
+    /// Begins a new one.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+        Self { engine, server: None }
+    }
+
+    pub(crate) fn serving(mut self, server: Server) -> Self {
+        self.server = Some(server);
+        self
+    }
+
+    /// Its base URL without a slash at the end: `http://127.0.0.1:PORT`. One
+    /// that only lives in process says `http://gemini-sim.invalid`; its
+    /// service looks at paths alone.
+    pub fn url(&self) -> String {
+        self.server
+            .as_ref()
+            .map_or_else(|| "http://gemini-sim.invalid".to_owned(), |server| format!("http://{}", server.address))
+    }
+
+    /// The in-process face.
+    pub fn service(&self) -> SimService {
+        SimService::new(Arc::clone(&self.engine))
+    }
+
+    /// What has arrived so far.
+    pub fn report(&self) -> Report {
+        self.engine.report()
+    }
+
+    /// The arrivals one by one.
+    pub fn log(&self) -> Log {
+        self.engine.log()
+    }
+
+    /// Adds faults: a [`Rule`](crate::Rule), several in an array or a `Vec`,
+    /// or a bare [`Fault`](crate::Fault) for every request.
+    pub fn script(&self, script: impl Into<Script>) {
+        let seed = self.engine.settings.seed;
+        self.engine.lock().rules.add(script.into(), seed);
+    }
+
+    /// Takes all faults away; what the builder said of keys and projects
+    /// stays.
+    pub fn clear_script(&self) {
+        self.engine.lock().rules.clear();
+    }
+
+    /// From now on this key (index, label or secret) is refused like this, or
+    /// works again (None). False when there is no such key.
+    pub fn refuse_key(&self, key: impl Into<KeyMatch>, refusal: Option<Refusal>) -> bool {
+        let index = match key.into() {
+            KeyMatch::Index(index) => Some(index),
+            KeyMatch::Name(name) => self.engine.world.find_named(&name),
+        };
+        let mut state = self.engine.lock();
+        let slot = index.and_then(|index| state.refused.get_mut(index));
+        slot.map(|slot| *slot = refusal).is_some()
+    }
+
+    /// Sets how far the simulator's wall clock is off, from now on.
+    pub fn set_skew(&self, skew: SignedDuration) {
+        self.engine.clock.set_skew(skew);
+    }
+
+    /// Time since it was built, as its rules and its log count it.
+    pub fn elapsed(&self) -> Duration {
+        self.engine.clock.elapsed()
+    }
+
+    /// What its wall clock shows.
+    pub fn now(&self) -> Timestamp {
+        self.engine.clock.wall_at(self.engine.clock.elapsed())
+    }
+
+    /// Closes the port: no new connections, open answers get two seconds to
+    /// end. The report stays readable through the returned handle.
+    #[must_use = "the handle still holds report and log"]
+    pub async fn shutdown(mut self) -> Self {
+        if let Some(server) = self.server.take() {
+            server.shutdown().await;
+        }
+        self
+    }
+}
+
+impl fmt::Debug for GeminiSim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GeminiSim")
+            .field("url", &self.url())
+            .field("keys", &self.engine.world.keys.len())
+            .finish_non_exhaustive()
+    }
+}

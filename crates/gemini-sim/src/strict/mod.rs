@@ -1,0 +1,13 @@
+//! Requests that the real thing would not have taken.
+
+mod message;
+mod payload;
+mod prompt;
+mod schema;
+
+pub(crate) use message::{
+    BATCH_EMBED, CACHE_UPDATE, CACHED_CONTENT, CHAT, CHAT_EMBEDDINGS, COUNT_TOKENS, EMBED, GENERATE, UPLOAD,
+};
+pub(crate) use payload::read_json;
+pub(crate) use prompt::{check_prompt, check_uncached_prompt, file_ids, missing};
+pub(crate) use schema::Message;

@@ -1,0 +1,161 @@
+//! Prompts that are well-formed and yet make no sense.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::answer::field;
+use crate::refusal::ApiError;
+
+/// The complaint that a field is not there.
+pub(crate) fn missing(message: &str, field: &str) -> ApiError {
+    ApiError::invalid_argument("malformed", format!("* {message}.{field}: {field} is not specified\n"))
+}
+
+/// A generate request: contents there, each with parts, parts with data, roles
+/// known, numbers within their bounds.
+pub(crate) fn check_prompt(request: &Value) -> Result<(), ApiError> {
+    let cached = field(request, "cachedContent", "cached_content").is_some();
+    check_prompt_of("GenerateContentRequest", request, cached)
+}
+
+/// The same of a message that may hold its contents elsewhere.
+pub(crate) fn check_uncached_prompt(name: &str, request: &Value) -> Result<(), ApiError> {
+    check_prompt_of(name, request, false)
+}
+
+fn check_prompt_of(name: &str, request: &Value, may_be_empty: bool) -> Result<(), ApiError> {
+    let contents = items(request.get("contents"));
+    if contents.is_empty() && !may_be_empty {
+        return Err(missing(name, "contents"));
+    }
+    let mut complaints = String::new();
+    for (index, content) in contents.iter().enumerate() {
+        let role = content.get("role").and_then(Value::as_str);
+        if !matches!(role, None | Some("" | "user" | "model" | "function")) {
+            return Err(ApiError::invalid_argument("malformed", "Please use a valid role: user, model."));
+        }
+        let parts = items(content.get("parts"));
+        if parts.is_empty() {
+            let _ = writeln!(complaints, "* {name}.contents[{index}].parts: contents.parts must not be empty.");
+        }
+        for (part, value) in parts.iter().enumerate() {
+            if !has_data(value) {
+                let _ = writeln!(
+                    complaints,
+                    "* {name}.contents[{index}].parts[{part}].data: required oneof field 'data' \
+must have one initialized field"
+                );
+            }
+        }
+    }
+    if let Some(config) = field(request, "generationConfig", "generation_config") {
+        check_config(name, config, &mut complaints);
+    }
+    if complaints.is_empty() { Ok(()) } else { Err(ApiError::invalid_argument("malformed", complaints)) }
+}
+
+fn has_data(part: &Value) -> bool {
+    const DATA: [(&str, &str); 7] = [
+        ("text", "text"),
+        ("inlineData", "inline_data"),
+        ("fileData", "file_data"),
+        ("functionCall", "function_call"),
+        ("functionResponse", "function_response"),
+        ("executableCode", "executable_code"),
+        ("codeExecutionResult", "code_execution_result"),
+    ];
+    DATA.iter().any(|(camel, snake)| field(part, camel, snake).is_some_and(|value| !value.is_null()))
+}
+
+fn check_config(name: &str, config: &Value, complaints: &mut String) {
+    const MIME: [&str; 5] = ["text/plain", "application/json", "application/xml", "application/yaml", "text/x.enum"];
+    let bounds = [
+        ("temperature", "temperature", 0.0, 2.0, "[0.0, 2.0]"),
+        ("topP", "top_p", 0.0, 1.0, "[0.0, 1.0]"),
+        ("candidateCount", "candidate_count", 1.0, 8.0, "[1, 8]"),
+        ("maxOutputTokens", "max_output_tokens", 1.0, 65_536.0, "[1, 65537)"),
+    ];
+    for (camel, snake, least, most, range) in bounds {
+        let number = field(config, camel, snake).and_then(Value::as_f64);
+        if number.is_some_and(|number| number < least || number > most) {
+            let _ = writeln!(complaints, "* {name}.generation_config.{snake}: {snake} must be in the range {range}.");
+        }
+    }
+    let mime = field(config, "responseMimeType", "response_mime_type").and_then(Value::as_str);
+    if mime.is_some_and(|mime| !mime.is_empty() && !MIME.contains(&mime)) {
+        let allowed = MIME.map(|mime| format!("`{mime}`")).join(", ");
+        let _ = writeln!(complaints, "* {name}.generation_config.response_mime_type: allowed mimetypes are {allowed}.");
+    }
+    let thinking = field(config, "thinkingConfig", "thinking_config").unwrap_or(&Value::Null);
+    if field(thinking, "thinkingBudget", "thinking_budget").is_some()
+        && field(thinking, "thinkingLevel", "thinking_level").is_some()
+    {
+        complaints.push_str("You can only set only one of thinking budget and thinking level.");
+    }
+}
+
+/// The ids of all uploaded files that a prompt names.
+pub(crate) fn file_ids(request: &Value) -> Vec<&str> {
+    let mut ids = Vec::new();
+    for content in items(request.get("contents")) {
+        for part in items(content.get("parts")) {
+            let data = field(part, "fileData", "file_data");
+            let uri = data.and_then(|data| field(data, "fileUri", "file_uri")?.as_str());
+            if let Some((_, id)) = uri.and_then(|uri| uri.rsplit_once("files/")) {
+                ids.push(id);
+            }
+        }
+    }
+    ids
+}
+
+fn items(value: Option<&Value>) -> Vec<&Value> {
+    match value {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(items)) => items.iter().collect(),
+        Some(single) => vec![single],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn complaint(request: &Value) -> String {
+        let error = check_prompt(request).expect_err("a complaint");
+        let line: Value = serde_json::from_str(&error.line()).unwrap();
+        line["error"]["message"].as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn contents_must_be_there_and_hold_something() {
+        let none = "* GenerateContentRequest.contents: contents is not specified\n";
+        assert_eq!(complaint(&json!({})), none);
+        assert_eq!(complaint(&json!({ "contents": [] })), none);
+        assert!(complaint(&json!({ "contents": [{}] })).contains("parts must not be empty"));
+        let empty_part = json!({ "contents": [{ "parts": [{}] }] });
+        assert!(complaint(&empty_part).contains("contents[0].parts[0].data: required oneof"));
+        let role = json!({ "contents": [{ "role": "system", "parts": [{ "text": "" }] }] });
+        assert_eq!(complaint(&role), "Please use a valid role: user, model.");
+    }
+
+    #[test]
+    fn numbers_have_bounds() {
+        let request = |config: Value| json!({ "contents": { "parts": { "text": "x" } }, "generationConfig": config });
+        assert!(complaint(&request(json!({ "temperature": 2.1 }))).contains("[0.0, 2.0]"));
+        let both = json!({ "thinkingConfig": { "thinkingBudget": 1, "thinkingLevel": "low" } });
+        assert!(complaint(&request(both)).contains("only one of thinking"));
+        assert!(check_prompt(&request(json!({ "temperature": 2.0 }))).is_ok());
+    }
+
+    #[test]
+    fn files_are_found_by_their_uris() {
+        let request = json!({ "contents": [{ "parts": [
+            { "fileData": { "fileUri": "https://host/v1beta/files/abc" } },
+            { "file_data": { "file_uri": "https://youtu.be/x" } },
+        ] }] });
+        assert_eq!(file_ids(&request), ["abc"]);
+    }
+}

@@ -1,0 +1,251 @@
+//! Which fields a message has, and what may be in them.
+
+use serde_json::{Map, Value, json};
+
+use crate::refusal::ApiError;
+
+/// A message of the API: its type's name, and its fields by their protobuf
+/// names. JSON may use those or their camelCase forms.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) name: &'static str,
+    pub(crate) fields: &'static [(&'static str, Kind)],
+}
+
+/// What a field holds.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Text,
+    Number,
+    Flag,
+    /// Anything, unchecked.
+    Any,
+    /// Any object.
+    Struct,
+    /// One of these words; the type's name goes before them.
+    Word(&'static str, &'static [&'static str]),
+    Message(&'static Message),
+    /// A list of these. One alone is taken for a list of one, as by the real
+    /// parser.
+    List(&'static Kind),
+    /// An object with any names and these values.
+    Map(&'static Kind),
+}
+
+struct Violation {
+    field: String,
+    description: String,
+}
+
+impl Message {
+    /// Names every field of `value` that does not belong there.
+    pub(crate) fn check(&self, value: &Value) -> Result<(), ApiError> {
+        let mut found = Vec::new();
+        match value {
+            Value::Object(fields) => self.check_fields(fields, "", &mut found),
+            other => found.push(Violation {
+                field: String::new(),
+                description: format!(
+                    "Invalid JSON payload received. Unknown name \"\": Root element must be a \
+message, not {}.",
+                    sort_of(other)
+                ),
+            }),
+        }
+        if found.is_empty() {
+            return Ok(());
+        }
+        let message: Vec<_> = found.iter().map(|v| v.description.as_str()).collect();
+        let violations: Vec<_> = found
+            .iter()
+            .map(|violation| {
+                let mut detail = json!({ "description": violation.description });
+                if !violation.field.is_empty() {
+                    detail["field"] = violation.field.clone().into();
+                }
+                detail
+            })
+            .collect();
+        let error = ApiError::invalid_argument("malformed", message.join("\n"));
+        Err(error.with([json!({
+            "@type": "type.googleapis.com/google.rpc.BadRequest",
+            "fieldViolations": violations,
+        })]))
+    }
+
+    fn check_fields(&self, fields: &Map<String, Value>, at: &str, found: &mut Vec<Violation>) {
+        for (name, value) in fields {
+            let known = self.fields.iter().find(|(proto, _)| proto == name || *name == camel(proto));
+            if let Some((proto, kind)) = known {
+                kind.check(value, &join(at, proto), found);
+                continue;
+            }
+            let place = match at {
+                "" => String::new(),
+                at => format!(" at '{at}'"),
+            };
+            found.push(Violation {
+                field: at.to_owned(),
+                description: format!(
+                    "Invalid JSON payload received. Unknown name \"{name}\"{place}: Cannot find \
+field."
+                ),
+            });
+        }
+    }
+}
+
+impl Kind {
+    fn check(&self, value: &Value, at: &str, found: &mut Vec<Violation>) {
+        if value.is_null() {
+            return;
+        }
+        let fits = match (self, value) {
+            (Self::Any, _)
+            | (Self::Text, Value::String(_))
+            | (Self::Number, Value::Number(_))
+            | (Self::Flag, Value::Bool(_))
+            | (Self::Struct, Value::Object(_)) => true,
+            // 64-bit numbers travel as text.
+            (Self::Number, Value::String(text)) => text.parse::<f64>().is_ok(),
+            (Self::Word(_, words), Value::String(word)) => words.contains(&word.as_str()),
+            (Self::Message(message), Value::Object(fields)) => {
+                message.check_fields(fields, at, found);
+                true
+            }
+            (Self::List(kind), Value::Array(items)) => {
+                for (index, item) in items.iter().enumerate() {
+                    kind.check(item, &format!("{at}[{index}]"), found);
+                }
+                true
+            }
+            (Self::List(kind), single) => {
+                kind.check(single, at, found);
+                true
+            }
+            (Self::Map(kind), Value::Object(fields)) => {
+                for (name, value) in fields {
+                    kind.check(value, &format!("{at}[{name}]"), found);
+                }
+                true
+            }
+            _ => false,
+        };
+        if !fits {
+            found.push(Violation {
+                field: at.to_owned(),
+                description: format!("Invalid value at '{at}' ({}), {value}", self.type_name()),
+            });
+        }
+    }
+
+    fn type_name(&self) -> String {
+        let of = |name: &str| format!("type.googleapis.com/google.ai.generativelanguage.v1beta.{name}");
+        match self {
+            Self::Text | Self::Any => "TYPE_STRING".to_owned(),
+            Self::Number => "TYPE_INT32".to_owned(),
+            Self::Flag => "TYPE_BOOL".to_owned(),
+            Self::Struct | Self::Map(_) => "type.googleapis.com/google.protobuf.Struct".to_owned(),
+            Self::Word(name, _) => of(name),
+            Self::Message(message) => of(message.name),
+            Self::List(kind) => kind.type_name(),
+        }
+    }
+}
+
+fn join(at: &str, name: &str) -> String {
+    if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") }
+}
+
+fn camel(proto: &str) -> String {
+    let mut out = String::with_capacity(proto.len());
+    let mut upper = false;
+    for character in proto.chars() {
+        if character == '_' {
+            upper = true;
+        } else if upper {
+            out.push(character.to_ascii_uppercase());
+            upper = false;
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+fn sort_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a bool",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::GENERATE;
+    use super::*;
+
+    fn complaint(value: &Value) -> String {
+        match GENERATE.check(value) {
+            Ok(()) => String::new(),
+            Err(error) => {
+                serde_json::from_str::<Value>(&error.line()).unwrap()["error"]["message"].as_str().unwrap().to_owned()
+            }
+        }
+    }
+
+    #[test]
+    fn both_spellings_and_single_items_are_taken() {
+        let request = json!({
+            "system_instruction": { "parts": { "text": "be brief" } },
+            "generationConfig": { "maxOutputTokens": "12", "responseMimeType": "text/plain" },
+            "contents": [{ "role": "user", "parts": [{ "text": "x" }] }],
+            "cachedContent": null,
+        });
+        assert_eq!(complaint(&request), "");
+    }
+
+    #[test]
+    fn an_unknown_name_is_named_with_its_place() {
+        let request = json!({ "contents": [{ "parts": { "role": "user", "text": "x" } }] });
+        assert_eq!(
+            complaint(&request),
+            "Invalid JSON payload received. Unknown name \"role\" at 'contents[0].parts': \
+Cannot find field."
+        );
+        assert_eq!(
+            complaint(&json!({ "google": 1 })),
+            "Invalid JSON payload received. Unknown name \"google\": Cannot find field."
+        );
+    }
+
+    #[test]
+    fn a_schema_knows_no_additional_properties() {
+        let request = json!({ "generationConfig": { "responseSchema": {
+            "type": "OBJECT",
+            "properties": { "a": { "type": "STRING", "additionalProperties": false } },
+        } } });
+        assert_eq!(
+            complaint(&request),
+            "Invalid JSON payload received. Unknown name \"additionalProperties\" at \
+'generation_config.response_schema.properties[a]': Cannot find field."
+        );
+    }
+
+    #[test]
+    fn a_wrong_type_is_shown() {
+        assert_eq!(
+            complaint(&json!({ "contents": ["hello"] })),
+            "Invalid value at 'contents[0]' \
+(type.googleapis.com/google.ai.generativelanguage.v1beta.Content), \"hello\""
+        );
+        assert_eq!(
+            complaint(&json!({ "contents": { "parts": { "text": 12 } } })),
+            "Invalid value at 'contents.parts.text' (TYPE_STRING), 12"
+        );
+    }
+}

@@ -1,0 +1,99 @@
+//! The command line: one file a command.
+
+mod demo;
+mod serve;
+
+use std::{fmt, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Many LLM API keys, used as if they were one key that never runs dry.
+#[derive(Debug, Parser)]
+#[command(name = "keypool", version, max_term_width = 100, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Demo(demo::Demo),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  keypool demo                      watch a pool of ten keys at work, against a simulator
+  keypool serve                     keys from key.txt, on http://127.0.0.1:5000
+  keypool serve --help              all about serving";
+
+/// Reads the command line and runs the command. Exit codes: 0 when it ended as asked, 2 for a wrong command line or
+/// configuration, 1 for anything else.
+pub fn run() -> ExitCode {
+    let ended = match Cli::parse().command {
+        Command::Serve(serve) => serve.run(),
+        Command::Demo(demo) => demo.run(),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("keypool: {failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Why a command ended otherwise than asked.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    /// The command line, or what it names, is wrong: a person can set it right.
+    fn config(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: 2, error: error.into() }
+    }
+
+    /// The system did not play along.
+    fn run(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: 1, error: error.into() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The chain of causes on one line.
+        write!(f, "{:#}", self.error)
+    }
+}
+
+/// Resolves at the first Ctrl-C or SIGTERM; a second one ends the process at once.
+async fn interrupted() {
+    stop_signal().await;
+    tokio::spawn(async {
+        stop_signal().await;
+        std::process::exit(130);
+    });
+}
+
+async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// A runtime for a command.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::run)
+}

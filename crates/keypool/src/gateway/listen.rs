@@ -1,0 +1,113 @@
+//! The listening side: connections, their limits, and their end.
+
+use std::{convert::Infallible, future::Future, net::IpAddr, pin::pin, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{oneshot, watch},
+    task::JoinSet,
+};
+use tower::Service;
+use tower_keypool::{BoxError, Error};
+
+use super::Gateway;
+
+/// A head must be there this long after its connection, or after the answer before it began to be waited for.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// After a failure to accept (too many open files), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves connections until `shutdown` resolves; then lets those in flight end for at most `grace`.
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    gateway: Arc<Gateway<S>>,
+    grace: Duration,
+    shutdown: impl Future<Output = ()>,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (closing, closes) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, Arc::clone(&gateway), closes.clone()));
+                }
+                Err(error) => {
+                    tracing::debug!("accepting a connection failed: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    drop(closing);
+    let all = async { while connections.join_next().await.is_some() {} };
+    // What is left is dropped with the set.
+    let _ = tokio::time::timeout(grace, all).await;
+}
+
+async fn connection<S, B>(stream: TcpStream, gateway: Arc<Gateway<S>>, mut closes: watch::Receiver<()>)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    // Answers are written in whole frames; waiting for more would only delay a stream's chunks.
+    let _ = stream.set_nodelay(true);
+    let Ok(local) = stream.local_addr() else { return };
+    let local: IpAddr = local.ip();
+
+    let (first, mut came) = oneshot::channel::<()>();
+    let first = std::sync::Mutex::new(Some(first));
+    let service = service_fn(move |request: Request<Incoming>| {
+        if let Ok(mut first) = first.lock() {
+            // Dropping it says that the connection has spoken.
+            first.take();
+        }
+        let gateway = Arc::clone(&gateway);
+        async move { Ok::<_, Infallible>(gateway.answer(request, local).await) }
+    });
+    let server = server();
+    let mut serving = pin!(server.serve_connection(TokioIo::new(stream), service));
+
+    // A connection that says nothing, or half a preface, is not waited for: hyper's own timer starts with a head.
+    tokio::select! {
+        _ = serving.as_mut() => return,
+        _ = &mut came => {}
+        _ = closes.changed() => serving.as_mut().graceful_shutdown(),
+        () = tokio::time::sleep(HEAD_TIMEOUT) => return,
+    }
+    tokio::select! {
+        _ = serving.as_mut() => return,
+        _ = closes.changed() => serving.as_mut().graceful_shutdown(),
+    }
+    let _ = serving.await;
+}
+
+fn server() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(30))
+        .max_concurrent_streams(256)
+        .max_header_list_size(64 * 1024);
+    builder
+}

@@ -1,0 +1,87 @@
+//! Paths that mean one thing here and another upstream.
+
+/// Why a path is refused; `None` for a path that goes on.
+pub(super) fn fault(path: &str) -> Option<&'static str> {
+    if !path.starts_with('/') {
+        return Some("the request names no path");
+    }
+    if path.contains("//") {
+        return Some("the path has an empty segment (//)");
+    }
+    if path.contains('\\') {
+        return Some("the path has a backslash");
+    }
+    // Most paths have neither and are done here.
+    if !path.contains('%') {
+        return if path.contains("/.") { dots(path) } else { None };
+    }
+    let mut decoded = path.to_owned();
+    // Whoever stands upstream may decode more than once.
+    for _ in 0..4 {
+        let next = percent_encoding::percent_decode_str(&decoded).decode_utf8_lossy().into_owned();
+        if next.chars().any(char::is_control) {
+            return Some("the path has an encoded control character");
+        }
+        if let Some(fault) = dots(&next) {
+            return Some(fault);
+        }
+        if next == decoded {
+            return None;
+        }
+        decoded = next;
+    }
+    Some("the path is encoded many times over")
+}
+
+fn dots(path: &str) -> Option<&'static str> {
+    // Some servers cut a segment's parameters (`..;x`) before they look at its dots.
+    let dotted = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
+    path.split(['/', '\\']).any(dotted).then_some("the path has a dot segment")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fault;
+
+    #[test]
+    fn paths_of_the_api_go_on() {
+        for path in [
+            "/",
+            "/v1beta/models/gemini-2.5-flash:generateContent",
+            "/v1beta/models/gemini%2D2.5-flash%3AgenerateContent",
+            "/v1beta/tunedModels/a..b",
+            "/v1beta/files/.hidden",
+            "/upload/v1beta/files",
+            "/v1beta/models%2Fgemini-pro:countTokens",
+        ] {
+            assert_eq!(fault(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_that_climb_do_not() {
+        for path in [
+            "*",
+            "",
+            "//evil.example/v1",
+            "/v1//models",
+            "/v1/../admin",
+            "/v1/./models",
+            "/..",
+            "/v1/%2e%2e/x",
+            "/v1/%2E./x",
+            "/v1/.%2e%2fx",
+            "/v1%2f..%2fx",
+            "/v1/%252e%252e/x",
+            "/v1/%25252e%25252e/x",
+            "/v1\\..\\x",
+            "/v1%5c..%5cx",
+            "/v1/..;a/x",
+            "/v1/a%0d%0ab",
+            "/v1/%00",
+            "/%2525252525252e%2e/x",
+        ] {
+            assert!(fault(path).is_some(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The one token that clients send instead of a key.
+
+use std::{borrow::Cow, fmt};
+
+use http::{HeaderName, StatusCode, header, request::Parts};
+use percent_encoding::percent_decode;
+use subtle::ConstantTimeEq;
+
+use super::dialect::Refusal;
+
+/// What clients send on loopback when nobody chose a token.
+pub const PLACEHOLDER: &str = "PLACEHOLDER_GEMINI_TOKEN";
+
+/// The headers of Gemini's and Anthropic's clients.
+const HEADERS: [HeaderName; 2] = [HeaderName::from_static("x-goog-api-key"), HeaderName::from_static("x-api-key")];
+
+/// What a client must send: in `x-goog-api-key`, `x-api-key`, `Authorization: Bearer` or `?key=`.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl Token {
+    /// This token.
+    pub fn new(token: impl Into<String>) -> Self {
+        Self(token.into())
+    }
+
+    /// Lets a request through that carries the token in any of the four places.
+    ///
+    /// # Errors
+    /// 401, for a wrong token and for none.
+    pub fn check(&self, head: &Parts) -> Result<(), Refusal> {
+        let mut found = false;
+        for name in &HEADERS {
+            for value in head.headers.get_all(name) {
+                found = true;
+                if self.is(value.as_bytes()) {
+                    return Ok(());
+                }
+            }
+        }
+        for value in head.headers.get_all(header::AUTHORIZATION) {
+            found = true;
+            if bearer(value.as_bytes()).is_some_and(|token| self.is(token)) {
+                return Ok(());
+            }
+        }
+        for value in in_query(head.uri.query().unwrap_or_default()) {
+            found = true;
+            if self.is(&value) {
+                return Ok(());
+            }
+        }
+        Err(Refusal::new(StatusCode::UNAUTHORIZED, if found { WRONG } else { NONE }))
+    }
+
+    fn is(&self, sent: &[u8]) -> bool {
+        self.0.as_bytes().ct_eq(sent).into()
+    }
+}
+
+const WRONG: &str = "API key not valid. This gateway takes its own token, not a provider's key: pass the token that \
+                     it was started with.";
+const NONE: &str = "The request has no API key. Pass this gateway's token in x-goog-api-key, ?key=, Authorization: \
+                    Bearer or x-api-key.";
+
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
+
+/// Values of `key` in a query.
+fn in_query(query: &str) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    query.split('&').filter_map(|pair| pair.strip_prefix("key=")).map(|value| percent_decode(value.as_bytes()).into())
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn passes(uri: &str, header: Option<(&str, &str)>) -> bool {
+        let mut request = Request::get(uri);
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        Token::new("to+ken").check(&head).is_ok()
+    }
+
+    #[test]
+    fn it_is_taken_in_four_places() {
+        assert!(passes("/v1", Some(("x-goog-api-key", "to+ken"))));
+        assert!(passes("/v1", Some(("x-api-key", "to+ken"))));
+        assert!(passes("/v1", Some(("authorization", "Bearer to+ken"))));
+        assert!(passes("/v1", Some(("authorization", "bearer  to+ken"))));
+        assert!(passes("/v1?alt=sse&key=to%2Bken", None));
+        assert!(passes("/v1?key=to+ken&alt=sse", None));
+    }
+
+    #[test]
+    fn anything_else_is_not() {
+        assert!(!passes("/v1", None));
+        assert!(!passes("/v1?key=", None));
+        assert!(!passes("/v1?monkey=to+ken", None));
+        assert!(!passes("/v1?key=to+kenn", None));
+        assert!(!passes("/v1", Some(("x-goog-api-key", "to+ke"))));
+        assert!(!passes("/v1", Some(("authorization", "to+ken"))));
+        assert!(!passes("/v1", Some(("authorization", "Basic to+ken"))));
+        assert!(!passes("/v1", Some(("cookie", "key=to+ken"))));
+    }
+
+    #[test]
+    fn debug_does_not_show_it() {
+        assert!(!format!("{:?}", Token::new("to+ken")).contains("to+ken"));
+    }
+}

@@ -1,0 +1,11 @@
+//! The binary `keypool`, as a library for its own tests and benches.
+//!
+//! [`cli`] reads the command line and starts a command; [`stack`] is the whole walk of a request in one function;
+//! [`gateway`] is what stands in front of it.
+
+pub mod cli;
+pub mod demo;
+pub mod gateway;
+pub mod keyfile;
+pub mod stack;
+pub mod telemetry;

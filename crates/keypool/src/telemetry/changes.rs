@@ -1,0 +1,197 @@
+//! One line for each change of a key, repeated ones folded.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tower_keypool::{Clock, Event, KeyPool, Lost, Scope, Tick};
+
+use super::fold::Fold;
+
+/// Folded lines are told this often.
+const ROUND: Duration = Duration::from_secs(5);
+
+/// Tells what happens to the keys of a pool, from now on, until the task is aborted or the pool is gone.
+pub fn report_changes(pool: &KeyPool, clock: Clock) -> JoinHandle<()> {
+    let mut events = pool.changes();
+    tokio::spawn(async move {
+        let mut told = Told::default();
+        let mut rounds = tokio::time::interval(ROUND);
+        loop {
+            let event = tokio::select! {
+                event = events.next() => event,
+                _ = rounds.tick(), if !told.0.is_empty() => {
+                    for line in told.0.flush(clock.tick()) {
+                        tracing::info!("{line}");
+                    }
+                    continue;
+                }
+            };
+            match event {
+                None => return,
+                Some(Err(Lost(lost))) => tracing::info!("{lost} changes of keys went by untold"),
+                Some(Ok(event)) => {
+                    if let Some(line) = told.line(&event, clock.tick()) {
+                        tracing::info!("{line}");
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// What was told already.
+#[derive(Debug, Default)]
+pub(crate) struct Told(Fold);
+
+impl Told {
+    /// The line for an event, if it is a change of a key and was not told just now.
+    pub(crate) fn line(&mut self, event: &Event, now: Tick) -> Option<String> {
+        let change = Change::of(event)?;
+        self.0.admit(change.subject, change.line, now)
+    }
+}
+
+/// A change as a line.
+#[derive(Debug, PartialEq, Eq)]
+struct Change {
+    /// What makes two lines the same, whatever their figures.
+    subject: String,
+    line: String,
+}
+
+impl Change {
+    /// `None` for what is no change of a key.
+    fn of(event: &Event) -> Option<Self> {
+        let change = |subject: String, line: String| Some(Self { subject, line });
+        match event {
+            Event::Rested { key, scope, model, kind, code, limit, rest } => {
+                let who = who(*scope, &key.to_string(), model.as_deref());
+                let model = model.as_deref().map(|model| format!(" of {model}")).unwrap_or_default();
+                let why = match limit {
+                    Some(limit) => format!("{limit}{model} (limit {}, learned)", limit.amount),
+                    None if code.is_empty() => format!("{kind}{model}"),
+                    None => format!("{kind}{model} ({code})"),
+                };
+                let line = format!("{} rests {}: {why}{}", who.name, spoken(*rest), who.also);
+                change(format!("{} rests: {why}", who.name), line)
+            }
+            Event::Disabled { key, scope, kind, code, advice } => {
+                let who = who(*scope, &key.to_string(), None);
+                let why = if code.is_empty() { kind.to_string() } else { code.clone() };
+                let line = format!("{} disabled: {why}{}", who.name, who.also);
+                let told = if advice.is_empty() { line.clone() } else { format!("{line}. {advice}") };
+                change(line, told)
+            }
+            Event::Held { keys } => change(
+                "held".to_owned(),
+                format!("disabling pauses: {keys} keys failed for good at once, so the fault may be ours"),
+            ),
+            Event::Recovered { key, scope } => {
+                let who = who(*scope, &key.to_string(), None);
+                let line = format!("{} serves again{}", who.name, who.also);
+                change(line.clone(), line)
+            }
+            Event::Learned { key, model, limit, given } => {
+                let model = model.as_deref().map(|model| format!(" of {model}")).unwrap_or_default();
+                let given = given.map(|given| format!(", not {given} as given")).unwrap_or_default();
+                let line = format!("{key} learned: {limit}{model} is {}{given}", limit.amount);
+                change(line.clone(), line)
+            }
+            Event::Grouped { key, owner, keys } => {
+                let line = format!("{key} belongs to {owner}: its {keys} keys share ONE quota");
+                change(line.clone(), line)
+            }
+            Event::Exhausted { model, reason, next_in } => {
+                let model = model.as_deref().unwrap_or("requests without a model");
+                let reason = reason.map(|reason| format!(": most are {reason}")).unwrap_or_default();
+                let next = next_in.map(|next| format!("; next in {}", spoken(next))).unwrap_or_default();
+                let subject = format!("no key may serve {model}{reason}");
+                change(subject.clone(), format!("{subject}{next}"))
+            }
+            Event::Spilled { priority, model, .. } => {
+                let model = model.as_deref().unwrap_or("requests without a model");
+                let line = format!("{model} goes over to keys of priority {priority}: all before them are out");
+                change(line.clone(), line)
+            }
+            _ => None,
+        }
+    }
+}
+
+struct Who {
+    name: String,
+    also: &'static str,
+}
+
+fn who(scope: Scope, key: &str, model: Option<&str>) -> Who {
+    let (name, also) = match scope {
+        Scope::Owner => (key.to_owned(), ", for all keys of its owner"),
+        Scope::BillingAccount => (key.to_owned(), ", for all keys of its billing account"),
+        Scope::Lane => (format!("{} on every key", model.unwrap_or("the model")), ""),
+        Scope::Exit => ("every key".to_owned(), ""),
+        _ => (key.to_owned(), ""),
+    };
+    Who { name, also }
+}
+
+/// `41 s`, `12 min`, `5 h 3 min`.
+pub(crate) fn spoken(time: Duration) -> String {
+    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    match seconds {
+        _ if time < Duration::from_secs(1) => format!("{} ms", time.as_millis()),
+        ..120 => format!("{seconds} s"),
+        ..7_200 => format!("{} min", seconds.div_ceil(60)),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tower_keypool::{KeyId, Limit, Span, Unit, VerdictKind};
+
+    use super::*;
+
+    fn line(event: &Event) -> String {
+        Change::of(event).unwrap().line
+    }
+
+    #[test]
+    fn changes_are_said_in_one_line() {
+        let key = KeyId::from("k-1f09ab12");
+        let limit = Limit { unit: Unit::Requests, span: Span::MINUTE, amount: 10 };
+        let model: Option<std::sync::Arc<str>> = Some("gemini-2.5-flash".into());
+        let rested = |scope, limit| Event::Rested {
+            key: key.clone(),
+            scope,
+            model: model.clone(),
+            kind: VerdictKind::RateLimited,
+            code: "RATE_LIMIT_EXCEEDED".to_owned(),
+            limit,
+            rest: Duration::from_millis(40_200),
+        };
+        assert_eq!(
+            line(&rested(Scope::OwnerLane, Some(limit))),
+            "k-1f09ab12 rests 41 s: requests/minute of gemini-2.5-flash (limit 10, learned)"
+        );
+        assert_eq!(
+            line(&rested(Scope::Owner, None)),
+            "k-1f09ab12 rests 41 s: rate limited of gemini-2.5-flash (RATE_LIMIT_EXCEEDED), for all keys of its owner"
+        );
+        let disabled = Event::Disabled {
+            key: KeyId::from("k-22abcdef"),
+            scope: Scope::Key,
+            kind: VerdictKind::Suspended,
+            code: "CONSUMER_SUSPENDED".to_owned(),
+            advice: "Appeal.".to_owned(),
+        };
+        assert_eq!(line(&disabled), "k-22abcdef disabled: CONSUMER_SUSPENDED. Appeal.");
+    }
+
+    #[test]
+    fn times_are_rounded_up() {
+        assert_eq!(spoken(Duration::from_millis(250)), "250 ms");
+        assert_eq!(spoken(Duration::from_millis(40_001)), "41 s");
+        assert_eq!(spoken(Duration::from_secs(125)), "3 min");
+        assert_eq!(spoken(Duration::from_secs(18_180)), "5 h 3 min");
+    }
+}

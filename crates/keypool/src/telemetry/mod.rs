@@ -1,0 +1,11 @@
+//! What the binary tells a person.
+
+mod banner;
+mod changes;
+mod console;
+mod fold;
+
+pub use banner::Banner;
+pub use changes::report_changes;
+pub(crate) use changes::{Told, spoken};
+pub use console::{Verbosity, say, start};

@@ -1,0 +1,191 @@
+//! The binary as a person meets it: exit codes, messages, start and end.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, Stdio},
+};
+
+use assert_cmd::cargo::cargo_bin;
+use gemini_sim::{GeminiSim, Key, Project, Refusal};
+use http::{Request, StatusCode};
+use keypool::gateway::token::PLACEHOLDER;
+
+use crate::support::ask;
+
+const ONE: &str = "AIzaSyTEST-binary-key-number-one-0000001";
+const TWO: &str = "AIzaSyTEST-binary-key-number-two-0000002";
+
+fn keypool(args: &[&str]) -> Command {
+    let mut command = Command::new(cargo_bin("keypool"));
+    command.args(args).stdin(Stdio::null());
+    for name in ["KEYPOOL_KEYS", "KEYPOOL_LISTEN", "KEYPOOL_UPSTREAM", "KEYPOOL_TOKEN", "RUST_LOG"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Exit code and everything it printed.
+fn run(args: &[&str]) -> (i32, String) {
+    let out = keypool(args).output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    (out.status.code().unwrap_or(-1), text)
+}
+
+fn key_file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+#[test]
+fn help_shows_examples_and_nothing_asked_is_a_wrong_command_line() {
+    let (code, text) = run(&["serve", "--help"]);
+    assert_eq!(code, 0);
+    assert!(text.contains("Examples:") && text.contains("127.0.0.1:5000") && text.contains("Exit codes"), "{text}");
+    assert_eq!(run(&[]).0, 2);
+    assert_eq!(run(&["serv"]).0, 2);
+}
+
+#[test]
+fn a_key_file_that_gives_nothing_ends_it_with_2_and_names_path_and_fix() {
+    let (code, text) = run(&["serve", "--keys", "/nowhere/keys.txt"]);
+    assert_eq!(code, 2);
+    assert!(text.contains("/nowhere/keys.txt") && text.contains("--keys"), "{text}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let out = keypool(&["serve"]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(out.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("key.txt"));
+
+    let file = key_file("# none\nshort\n");
+    let (code, text) = run(&["serve", "--keys", file.path().to_str().unwrap()]);
+    assert_eq!(code, 2);
+    assert!(text.contains("line 2") && !text.contains("short\n"), "{text}");
+
+    // The clients' token is no key.
+    let file = key_file(PLACEHOLDER);
+    let (code, text) = run(&["serve", "--keys", file.path().to_str().unwrap()]);
+    assert_eq!(code, 2);
+    assert!(text.contains("token that clients send"), "{text}");
+}
+
+#[test]
+fn a_wrong_option_ends_it_with_2_and_is_named() {
+    let file = key_file(ONE);
+    let path = file.path().to_str().unwrap();
+    for (args, named) in [
+        (&["--listen", "0.0.0.0:0"][..], "--token"),
+        (&["--listen", "0.0.0.0:0", "--token", PLACEHOLDER], "--token"),
+        (&["--listen", "nonsense"], "--listen"),
+        (&["--upstream", "ftp://example.com"], "--upstream"),
+        (&["--upstream", "https://user:word@example.com"], "--upstream"),
+        (&["--strategy", "clairvoyant"], "--strategy"),
+        (&["--wait=-1"], "--wait"),
+        (&["--token", "two words"], "--token"),
+        (&["--host", "http://x"], "--host"),
+        (&["-q", "-v"], "--verbose"),
+    ] {
+        let (code, text) = run(&[&["serve", "--keys", path], args].concat());
+        assert_eq!(code, 2, "{args:?}: {text}");
+        assert!(text.contains(named), "{args:?}: {text}");
+        assert!(!text.contains(ONE) && !text.contains("two words"), "{text}");
+    }
+}
+
+/// A running `keypool serve`, ended by force if a test does not end it.
+struct Running {
+    child: Child,
+    out: BufReader<std::process::ChildStdout>,
+    told: String,
+    url: String,
+}
+
+impl Running {
+    fn start(args: &[&str]) -> Self {
+        let mut child = keypool(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut told = String::new();
+        while !told.contains("http_options") {
+            assert_ne!(out.read_line(&mut told).unwrap(), 0, "it ended: {told}");
+        }
+        let url = told.split("listens on ").nth(1).unwrap().lines().next().unwrap().to_owned();
+        Self { child, out, told, url }
+    }
+
+    /// SIGTERM; exit code and everything that was printed.
+    fn end(mut self) -> (Option<i32>, String) {
+        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+        let code = self.child.wait().unwrap().code();
+        self.out.read_to_string(&mut self.told).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut self.told).unwrap();
+        (code, std::mem::take(&mut self.told))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_serves_says_what_happens_to_keys_and_ends_with_0() {
+    let project = |name: &str| Project::new(name);
+    let sim = GeminiSim::builder()
+        .project(project("100000000001").key(Key::new(ONE).refused(Refusal::ConsumerSuspended)))
+        .project(project("100000000002").key(TWO))
+        .start()
+        .await
+        .unwrap();
+    let file = key_file(&format!(
+        "{ONE} id=first priority=0\r\nya29.not-a-key-but-a-token\n{TWO} id=second priority=1\n{TWO}\n"
+    ));
+    let path = file.path().to_str().unwrap();
+    let running = Running::start(&["serve", "--keys", path, "--listen", "127.0.0.1:0", "--upstream", &sim.url(), "-v"]);
+
+    let url = format!("{}/v1beta/models/gemini-pro:generateContent", running.url);
+    let request = Request::post(url)
+        .header("x-goog-api-key", PLACEHOLDER)
+        .header("content-type", "application/x-www-form-urlencoded");
+    let answer = ask(request, r#"{"contents":[{"parts":[{"text":"Hello"}]}]}"#).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    assert_eq!(answer.header("x-keypool-key"), "second");
+    assert_eq!(answer.header("x-keypool-attempts"), "2");
+    assert_eq!(answer.header("x-keypool-model"), "gemini-pro");
+
+    let (code, told) = tokio::task::spawn_blocking(move || running.end()).await.unwrap();
+    assert_eq!(code, Some(0), "{told}");
+    for expected in [
+        "2 keys",
+        "line 2 is skipped",
+        "line 4 is the key of line 3 again",
+        "line 1: first",
+        "in memory",
+        "first disabled: CONSUMER_SUSPENDED",
+        "POST /v1beta/models/gemini-pro:generateContent 200 by second (gemini-pro), 2 attempts",
+    ] {
+        assert!(told.contains(expected), "{expected} is missing: {told}");
+    }
+    for secret in [ONE, TWO, "ya29"] {
+        assert!(!told.contains(secret), "{told}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_ends_it_with_1() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let file = key_file(ONE);
+    let listen = taken.local_addr().unwrap().to_string();
+    let (code, text) = run(&["serve", "--keys", file.path().to_str().unwrap(), "--listen", &listen]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("--listen") && text.contains(&listen), "{text}");
+}
+
+#[test]
+fn the_demo_ends_by_itself_and_its_client_sees_only_200s() {
+    let (code, text) = run(&["demo", "--seconds", "4", "--plain"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("through keypool") && text.contains("succeeded (100 %)\n"), "{text}");
+    assert!(text.contains("with a random key"), "{text}");
+    assert!(!text.contains("AIza"), "{text}");
+}

@@ -1,0 +1,127 @@
+//! What gets in, what does not, and in which shape it is told.
+
+use http::{Request, StatusCode};
+use keypool::gateway::token::PLACEHOLDER;
+use serde_json::json;
+use tower::service_fn;
+
+use crate::support::{Served, ask, echo, raw};
+
+async fn served() -> Served {
+    Served::over(service_fn(echo), "http://upstream.invalid").await
+}
+
+#[tokio::test]
+async fn the_token_opens_in_four_places() {
+    let served = served().await;
+    let url = served.url("/v1beta/models");
+    let bearer = format!("Bearer {PLACEHOLDER}");
+    for (name, value) in [("x-goog-api-key", PLACEHOLDER), ("x-api-key", PLACEHOLDER), ("authorization", &*bearer)] {
+        assert_eq!(ask(Request::get(&url).header(name, value), "").await.status, StatusCode::OK, "{name}");
+    }
+    assert_eq!(ask(Request::get(format!("{url}?key={PLACEHOLDER}")), "").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_told_in_the_clients_own_shape() {
+    let served = served().await;
+    let gemini = ask(Request::post(served.url("/v1beta/models/m:generateContent")), "{}").await;
+    assert_eq!(gemini.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(gemini.json()["error"]["status"], "UNAUTHENTICATED");
+    assert_eq!(gemini.json()["error"]["code"], 401);
+
+    for path in ["/v1beta/openai/chat/completions", "/openai/v1/models"] {
+        let openai = ask(Request::get(served.url(path)).header("authorization", "Bearer no"), "").await;
+        assert_eq!(openai.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(openai.json()["error"]["code"], "invalid_api_key");
+    }
+
+    let request = Request::post(served.url("/v1/messages")).header("x-api-key", "no").header("anthropic-version", "1");
+    let anthropic = ask(request, "{}").await;
+    assert_eq!(anthropic.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(anthropic.json()["type"], "error");
+    assert_eq!(anthropic.json()["error"]["type"], "authentication_error");
+}
+
+#[tokio::test]
+async fn what_curl_calls_a_form_goes_on_as_json_under_no_host_of_ours() {
+    let served = served().await;
+    let request = Request::post(served.url("/v1beta/models/gemini-pro:generateContent?alt=sse"))
+        .header("x-goog-api-key", PLACEHOLDER)
+        .header("content-type", "application/x-www-form-urlencoded");
+    let echoed = ask(request, "{\"contents\":[]}").await.json();
+    assert_eq!(echoed["headers"]["content-type"], "application/json");
+    assert_eq!(echoed["headers"]["host"], serde_json::Value::Null);
+    assert_eq!(echoed["uri"], "/v1beta/models/gemini-pro:generateContent?alt=sse");
+    assert_eq!(echoed["body"], "{\"contents\":[]}");
+    assert_eq!(echoed["method"], json!("POST"));
+}
+
+#[tokio::test]
+async fn hosts_and_origins_that_are_not_ours_are_refused() {
+    let served = served().await;
+    let with = |name: &str, value: &str| {
+        let request = Request::get(served.url("/v1beta/models")).header("x-goog-api-key", PLACEHOLDER);
+        ask(request.header(name, value), "")
+    };
+    assert_eq!(with("host", "pool.example:5000").await.status, StatusCode::OK);
+    assert_eq!(with("host", "rebound.example").await.status, StatusCode::MISDIRECTED_REQUEST);
+    assert_eq!(with("origin", "http://evil.example").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(with("origin", "null").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(with("sec-fetch-site", "cross-site").await.status, StatusCode::FORBIDDEN);
+    let own = served.url("");
+    assert_eq!(with("origin", &own).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn targets_that_lead_elsewhere_are_refused() {
+    let served = served().await;
+    let head = format!("host: {}\r\nx-goog-api-key: {PLACEHOLDER}\r\nconnection: close\r\n\r\n", served.address);
+    for (target, status) in [
+        ("GET /v1beta/models", "200"),
+        ("GET /v1beta/../admin", "400"),
+        ("GET /v1beta/%2e%2e/admin", "400"),
+        ("GET //evil.example/v1beta/models", "400"),
+        ("GET http://evil.example/v1beta/models", "400"),
+        ("CONNECT evil.example:443", "405"),
+        ("OPTIONS *", "400"),
+    ] {
+        let answer = raw(served.address, &format!("{target} HTTP/1.1\r\n{head}")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{target}: {answer}");
+    }
+    let absolute = format!("GET http://{}/v1beta/models HTTP/1.1\r\n{head}", served.address);
+    let answer = raw(served.address, &absolute).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"uri\":\"/v1beta/models\""), "{answer}");
+
+    let twice = format!("GET /v1beta/models HTTP/1.1\r\nhost: localhost\r\n{head}");
+    assert!(raw(served.address, &twice).await.starts_with("HTTP/1.1 400"));
+}
+
+#[tokio::test]
+async fn http2_is_spoken_too() {
+    use http_body_util::{BodyExt, Full};
+    use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+
+    let served = served().await;
+    let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Full<bytes::Bytes>>();
+    let request = Request::post(served.url("/v1beta/models/m:countTokens"))
+        .header("x-goog-api-key", PLACEHOLDER)
+        .body(Full::from("{}"))
+        .unwrap();
+    let response = client.request(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let echoed: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(echoed["uri"], "/v1beta/models/m:countTokens");
+    assert_eq!(echoed["version"], "HTTP/1.1", "each side has its own version");
+}
+
+#[tokio::test]
+async fn it_stops_when_told_to_and_refuses_connections_then() {
+    let served = served().await;
+    let address = served.address;
+    let kept = tokio::net::TcpStream::connect(address).await.unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(5), served.stop()).await.expect("it stops within its grace");
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+    drop(kept);
+}

@@ -1,0 +1,8 @@
+//! The gateway and the binary, from outside.
+
+mod binary;
+mod guarding;
+mod serving;
+mod streaming;
+mod support;
+mod uploads;

@@ -1,0 +1,141 @@
+//! The whole way: client, gateway, stack, simulator, over real sockets.
+
+use std::time::Duration;
+
+use gemini_sim::{Fault, GeminiSim, Limits, Project, Refusal, Rule};
+use http::{Request, StatusCode};
+use keypool::gateway::token::PLACEHOLDER;
+use tower_keypool::{Key, Priority};
+
+use crate::support::{Answer, Served, ask};
+
+pub const ONE: &str = "AIzaSyTEST-serving-key-one-000000000001";
+pub const TWO: &str = "AIzaSyTEST-serving-key-two-000000000002";
+pub const HELLO: &str = r#"{"contents":[{"parts":[{"text":"Hello"}]}]}"#;
+
+fn key(secret: &str, priority: u16) -> Key {
+    Key::new(secret).priority(Priority(priority))
+}
+
+async fn generate(served: &Served, model: &str) -> Answer {
+    let request = Request::post(served.url(&format!("/v1beta/models/{model}:generateContent")))
+        .header("x-goog-api-key", PLACEHOLDER)
+        .header("content-type", "application/json");
+    ask(request, HELLO).await
+}
+
+fn shows(answer: &Answer, secret: &str) -> bool {
+    String::from_utf8_lossy(&answer.body).contains(secret) || format!("{:?}", answer.headers).contains(secret)
+}
+
+#[tokio::test]
+async fn a_bad_key_is_not_seen_by_the_client() {
+    let sim = GeminiSim::builder()
+        .project(Project::new("1").key(gemini_sim::Key::new(ONE).refused(Refusal::ConsumerSuspended)))
+        .project(Project::new("2").key(TWO))
+        .start()
+        .await
+        .unwrap();
+    let served = Served::keys([key(ONE, 0).id("one"), key(TWO, 1).id("two")], &sim.url(), Duration::ZERO).await;
+
+    let first = generate(&served, "gemini-2.5-flash").await;
+    assert_eq!(first.status, StatusCode::OK);
+    assert_eq!((first.header("x-keypool-key"), first.header("x-keypool-attempts")), ("two", "2"));
+    assert_eq!(first.header("x-keypool-model"), "gemini-2.5-flash");
+    assert!(!shows(&first, ONE) && !shows(&first, TWO));
+
+    let second = generate(&served, "gemini-2.5-flash").await;
+    assert_eq!(second.header("x-keypool-attempts"), "1", "it is known now");
+}
+
+#[tokio::test]
+async fn when_every_key_is_out_it_says_why_and_until_when() {
+    let sim =
+        GeminiSim::builder().project(Project::new("1").limits(Limits::none().rpm(2)).key(ONE)).start().await.unwrap();
+    let limits = tower_keypool::Limits::new().per_minute(2);
+    let served = Served::keys([key(ONE, 0).limits("*", limits)], &sim.url(), Duration::ZERO).await;
+    for _ in 0..2 {
+        assert_eq!(generate(&served, "gemini-2.5-flash").await.status, StatusCode::OK);
+    }
+    let answer = generate(&served, "gemini-2.5-flash").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    let after: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((55..=61).contains(&after), "{after}");
+    let error = &answer.json()["error"];
+    assert_eq!((error["code"].as_u64(), error["status"].as_str()), (Some(503), Some("UNAVAILABLE")));
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("requests/minute") && message.contains("gemini-2.5-flash"), "{message}");
+    assert_eq!(sim.report().total.over_limit, 0, "it was known before it was sent");
+    assert_eq!(generate(&served, "gemini-2.5-pro").await.status, StatusCode::OK, "another model, another lane");
+}
+
+#[tokio::test]
+async fn a_request_waits_for_a_key_as_long_as_it_may() {
+    let sim = GeminiSim::builder().key(ONE).latency(Duration::from_millis(150)).start().await.unwrap();
+    let served = Served::keys([key(ONE, 0).max_concurrent(1)], &sim.url(), Duration::from_secs(5)).await;
+    let (a, b) = tokio::join!(generate(&served, "gemini-2.5-flash"), generate(&served, "gemini-2.5-flash"));
+    assert_eq!((a.status, b.status), (StatusCode::OK, StatusCode::OK));
+}
+
+#[tokio::test]
+async fn faults_of_the_caller_come_back_as_they_are() {
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let served = Served::keys([key(ONE, 0)], &sim.url(), Duration::ZERO).await;
+    let missing = generate(&served, "gemini-of-nowhere").await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND);
+    let request = Request::post(served.url("/v1beta/models/gemini-2.5-flash:generateContent"))
+        .header("x-goog-api-key", PLACEHOLDER)
+        .header("content-type", "application/json");
+    let broken = ask(request, "{").await;
+    assert_eq!(broken.status, StatusCode::BAD_REQUEST);
+    assert_eq!(broken.header("x-keypool-attempts"), "1");
+}
+
+#[tokio::test]
+async fn what_binds_the_providers_host_stays_there() {
+    let sim = GeminiSim::builder()
+        .key(ONE)
+        .script([
+            Rule::new(Fault::Header("set-cookie".into(), "session={key}".into())),
+            Rule::new(Fault::Header("alt-svc".into(), "h3=\":443\"".into())),
+            Rule::new(Fault::Header("x-keypool-key".into(), "forged".into())),
+        ])
+        .start()
+        .await
+        .unwrap();
+    let served = Served::keys([key(ONE, 0).id("one")], &sim.url(), Duration::ZERO).await;
+    let answer = generate(&served, "gemini-2.5-flash").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert!(!answer.headers.contains_key("set-cookie") && !answer.headers.contains_key("alt-svc"));
+    assert_eq!(answer.header("x-keypool-key"), "one");
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_not_there_is_a_502_that_names_the_key_by_id() {
+    // A port that nobody listens on.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let pool = tower_keypool::KeyPool::builder(tower_keypool::Gemini::at(&format!("http://{gone}")).unwrap())
+        .key(key(ONE, 0).id("one"))
+        .build()
+        .unwrap();
+    let served = Served::over(keypool::stack::stack(&pool, &[]), &format!("http://{gone}")).await;
+    let answer = tokio::time::timeout(Duration::from_secs(30), generate(&served, "m")).await.unwrap();
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{answer:?}");
+    assert!(answer.json()["error"]["message"].as_str().unwrap().contains("one"));
+    assert!(!shows(&answer, ONE));
+}
+
+#[tokio::test]
+async fn a_model_that_is_out_gives_way_to_the_next() {
+    let project = Project::new("1").limit("gemini-2.5-pro", Limits::zero()).key(ONE);
+    let sim = GeminiSim::builder().project(project).start().await.unwrap();
+    let pool = tower_keypool::KeyPool::builder(tower_keypool::Gemini::at(&sim.url()).unwrap())
+        .key(key(ONE, 0))
+        .build()
+        .unwrap();
+    let fallback = ["gemini-2.5-pro".to_owned(), "gemini-2.5-flash".to_owned()];
+    let served = Served::over(keypool::stack::stack(&pool, &fallback), &sim.url()).await;
+    let answer = generate(&served, "gemini-2.5-pro").await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    assert_eq!(answer.header("x-keypool-model"), "gemini-2.5-flash");
+}

@@ -1,0 +1,132 @@
+//! A gateway on a loopback port, and clients for it.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use keypool::{
+    gateway::{
+        Gateway,
+        guard::Guard,
+        listen,
+        token::{PLACEHOLDER, Token},
+    },
+    stack,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+};
+use tower::Service;
+use tower_keypool::{Base, BoxError, Clock, Error, Gemini, Key, KeyPool};
+
+/// A running gateway; it ends when this is dropped.
+pub struct Served {
+    pub address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Served {
+    /// Serves THE stack over these keys, on any free port.
+    pub async fn keys(keys: impl IntoIterator<Item = Key>, upstream: &str, wait: Duration) -> Self {
+        let pool = KeyPool::builder(Gemini::at(upstream).unwrap()).keys(keys).wait(wait).build().unwrap();
+        Self::over(stack::stack(&pool, &[]), upstream).await
+    }
+
+    /// Serves a stack on any free port.
+    pub async fn over<S, B>(stack: S, upstream: &str) -> Self
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let guard = Guard::new(["pool.example".to_owned()]);
+        let base = Base::parse(upstream).unwrap();
+        let gateway = Arc::new(Gateway::new(stack, base, guard, Token::new(PLACEHOLDER), Clock::system()));
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async {
+            let _ = stopped.await;
+        };
+        let task = tokio::spawn(listen::serve(listener, gateway, Duration::from_secs(2), shutdown));
+        Self { address, stop: Some(stop), task }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Ends it as Ctrl-C does, and waits for its end.
+    pub async fn stop(mut self) {
+        drop(self.stop.take());
+        self.task.await.unwrap();
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+pub fn client() -> Client<HttpConnector, Full<Bytes>> {
+    Client::builder(TokioExecutor::new()).build_http()
+}
+
+pub async fn ask(request: http::request::Builder, body: impl Into<Bytes>) -> Answer {
+    let response = client().request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
+    let (head, body) = response.into_parts();
+    Answer { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
+}
+
+/// Sends bytes as they are, and reads until the other side closes or a second goes by in silence.
+pub async fn raw(address: SocketAddr, bytes: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(1), stream.read_to_end(&mut answer)).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Answers every request with what arrived: `{"method", "uri", "headers", "body"}`.
+pub async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Error> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let headers: serde_json::Map<String, serde_json::Value> = head
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()))
+        .collect();
+    let told = serde_json::json!({
+        "method": head.method.as_str(),
+        "uri": head.uri.to_string(),
+        "version": format!("{:?}", head.version),
+        "headers": headers,
+        "body": String::from_utf8_lossy(&body),
+    });
+    Ok::<_, Infallible>(Response::new(Full::from(told.to_string()))).map_err(|never| match never {})
+}

@@ -1,0 +1,97 @@
+//! Resumable uploads: our URL in the place of the provider's, every chunk over the key that opened it.
+
+use std::time::Duration;
+
+use gemini_sim::GeminiSim;
+use http::{Request, StatusCode};
+use keypool::gateway::token::PLACEHOLDER;
+use tower_keypool::{Key, KeyPool, Strategy};
+
+use crate::{
+    serving::{ONE, TWO},
+    support::{Answer, Served, ask},
+};
+
+async fn served(sim: &GeminiSim) -> Served {
+    let pool = KeyPool::builder(tower_keypool::Gemini::at(&sim.url()).unwrap())
+        .keys([Key::new(ONE).id("one"), Key::new(TWO).id("two")])
+        // So that a chunk over another key than the first would be seen.
+        .strategy(Strategy::RoundRobin)
+        .wait(Duration::ZERO)
+        .build()
+        .unwrap();
+    Served::over(keypool::stack::stack(&pool, &[]), &sim.url()).await
+}
+
+async fn sim() -> GeminiSim {
+    GeminiSim::builder()
+        .project(gemini_sim::Project::new("1").key(ONE))
+        .project(gemini_sim::Project::new("2").key(TWO))
+        .upload_granularity(4)
+        .start()
+        .await
+        .unwrap()
+}
+
+async fn open(served: &Served, length: usize) -> Answer {
+    let request = Request::post(served.url("/upload/v1beta/files"))
+        .header("x-goog-api-key", PLACEHOLDER)
+        .header("content-type", "application/json")
+        .header("x-goog-upload-protocol", "resumable")
+        .header("x-goog-upload-command", "start")
+        .header("x-goog-upload-header-content-length", length)
+        .header("x-goog-upload-header-content-type", "text/plain");
+    ask(request, r#"{"file":{"displayName":"notes"}}"#).await
+}
+
+async fn send(url: &str, command: &str, offset: usize, bytes: &'static str) -> Answer {
+    // As the official clients do: no credential.
+    let request = Request::post(url).header("x-goog-upload-command", command).header("x-goog-upload-offset", offset);
+    ask(request, bytes).await
+}
+
+#[tokio::test]
+async fn a_file_goes_up_in_chunks_over_one_key() {
+    let sim = sim().await;
+    let served = served(&sim).await;
+    for _ in 0..2 {
+        let opened = open(&served, 8).await;
+        assert_eq!(opened.status, StatusCode::OK, "{opened:?}");
+        let url = opened.header("x-goog-upload-url").to_owned();
+        assert!(url.starts_with(&served.url("/upload/v1beta/files?upload_id=")), "{url}");
+        let upstream = sim.url();
+        assert!(!format!("{:?}", opened.headers).contains(upstream.trim_start_matches("http://")));
+
+        let first = send(&url, "upload", 0, "half").await;
+        assert_eq!(first.header("x-goog-upload-status"), "active", "{first:?}");
+        let last = send(&url, "upload, finalize", 4, "half").await;
+        assert_eq!(last.header("x-goog-upload-status"), "final", "{last:?}");
+        assert!(last.json()["file"]["uri"].is_string(), "{last:?}");
+        for answer in [&first, &last] {
+            assert_eq!(answer.header("x-keypool-key"), opened.header("x-keypool-key"));
+        }
+
+        let dead = send(&url, "upload", 8, "more").await;
+        assert_eq!(dead.status, StatusCode::NOT_FOUND, "it ended with the last chunk");
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_nobody_was_given_opens_nothing() {
+    let sim = sim().await;
+    let served = served(&sim).await;
+    let opened = open(&served, 4).await;
+    let url = opened.header("x-goog-upload-url");
+    let id = url.split("upload_id=").nth(1).unwrap().split('&').next().unwrap();
+    assert_eq!(id.len(), 32, "128 bits");
+    let arrivals = sim.report().total.arrivals;
+
+    for other in ["0".repeat(32), "x".repeat(32), String::new(), id.to_uppercase() + "0"] {
+        let answer = send(&url.replace(id, &other), "query", 0, "").await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    }
+    // The id opens the upload's path only.
+    let elsewhere = ask(Request::get(served.url(&format!("/v1beta/files?upload_id={id}"))), "").await;
+    assert_eq!(elsewhere.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(sim.report().total.arrivals, arrivals, "none of them went on");
+}

@@ -1,0 +1,233 @@
+//! The first data object of a stream: a provider may say 200 and then send an error as the first event, or as raw
+//! JSON without any framing. Collects that one object and nothing behind it.
+
+use memchr::memchr2;
+
+use super::balance::Balance;
+
+/// How a stream frames its objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// `text/event-stream`.
+    Events,
+    /// One JSON array whose items come one by one: Gemini's `streamGenerateContent` without `alt=sse`.
+    Array,
+}
+
+/// Collects the first data object of a stream.
+pub(super) struct FirstEvent {
+    framing: Framing,
+    /// The line that has begun.
+    line: Vec<u8>,
+    /// A CR ended the line before: a LF that follows belongs to it.
+    after_cr: bool,
+    /// JSON without a field name in front: every line belongs to it.
+    raw: bool,
+    name: Name,
+    data: Vec<u8>,
+    value: Balance,
+    done: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Error,
+    /// It tells nothing.
+    Ping,
+    Other,
+}
+
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+impl FirstEvent {
+    pub(super) fn new(framing: Framing) -> Self {
+        Self {
+            framing,
+            line: Vec::new(),
+            after_cr: false,
+            raw: false,
+            name: Name::Other,
+            data: Vec::new(),
+            value: Balance::default(),
+            done: false,
+        }
+    }
+
+    /// Whether the first object is complete.
+    pub(super) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// The object, or as much of it as came.
+    pub(super) fn data(&mut self) -> &mut [u8] {
+        &mut self.data
+    }
+
+    /// Whether the event calls itself an error.
+    pub(super) fn is_named_error(&self) -> bool {
+        self.name == Name::Error
+    }
+
+    /// Looks at the next bytes of the stream.
+    pub(super) fn see(&mut self, bytes: &[u8]) {
+        match self.framing {
+            Framing::Events => self.events(bytes),
+            Framing::Array => self.array(bytes),
+        }
+    }
+
+    /// Nothing more comes, or nobody waits for it: a line without an end counts too.
+    pub(super) fn finish(&mut self) {
+        if !self.done && !self.line.is_empty() {
+            self.end_of_line();
+        }
+        self.done = true;
+    }
+
+    fn array(&mut self, bytes: &[u8]) {
+        let mut from = 0;
+        if self.data.is_empty() {
+            // In front of the first item stand a bracket, spaces, perhaps a BOM.
+            from = bytes
+                .iter()
+                .position(|b| !b.is_ascii_whitespace() && *b != b'[' && !BOM.contains(b))
+                .unwrap_or(bytes.len());
+            // An empty array, or nothing that we know.
+            self.done = self.done || bytes.get(from).is_some_and(|b| *b != b'{');
+        }
+        if !self.done {
+            self.append(&bytes[from..]);
+        }
+    }
+
+    fn events(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && !self.done {
+            if std::mem::take(&mut self.after_cr) && bytes[0] == b'\n' {
+                bytes = &bytes[1..];
+                continue;
+            }
+            let Some(end) = memchr2(b'\n', b'\r', bytes) else {
+                self.line.extend_from_slice(bytes);
+                return;
+            };
+            self.line.extend_from_slice(&bytes[..end]);
+            self.after_cr = bytes[end] == b'\r';
+            bytes = &bytes[end + 1..];
+            self.end_of_line();
+        }
+    }
+
+    fn end_of_line(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        let text = line.strip_prefix(BOM).unwrap_or(&line);
+        if self.raw {
+            self.append(b"\n");
+            self.append(text);
+        } else if text.is_empty() {
+            if self.data.is_empty() { self.name = Name::Other } else { self.complete() }
+        } else if let Some(value) = text.strip_prefix(b"data:") {
+            if !self.data.is_empty() {
+                self.append(b"\n");
+            }
+            self.append(value.strip_prefix(b" ").unwrap_or(value));
+        } else if let Some(value) = text.strip_prefix(b"event:") {
+            self.name = match value.trim_ascii() {
+                b"error" => Name::Error,
+                b"ping" => Name::Ping,
+                _ => Name::Other,
+            };
+        } else if matches!(text.trim_ascii_start().first(), Some(b'{' | b'[')) {
+            self.raw = true;
+            self.append(text);
+        }
+    }
+
+    fn append(&mut self, text: &[u8]) {
+        self.data.extend_from_slice(text);
+        // Of other data only the blank line behind it tells the end.
+        if matches!(self.data.trim_ascii_start().first(), Some(b'{' | b'['))
+            && let Some(end) = self.value.feed(text)
+        {
+            self.data.truncate(self.data.len() - (text.len() - end));
+            self.complete();
+        }
+    }
+
+    /// The object is whole: it tells, unless it is a ping.
+    fn complete(&mut self) {
+        self.done = self.name != Name::Ping;
+        if !self.done {
+            self.data.clear();
+            self.value = Balance::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the first object is, however the text is cut.
+    fn first(framing: Framing, text: &str) -> (Option<String>, bool) {
+        let of = |size: usize| {
+            let mut first = FirstEvent::new(framing);
+            text.as_bytes().chunks(size).for_each(|chunk| first.see(chunk));
+            let data = first.is_done().then(|| String::from_utf8(first.data().to_vec()).unwrap());
+            (data, first.is_named_error())
+        };
+        let whole = of(usize::MAX);
+        for size in [1, 2, 3, 7] {
+            assert_eq!(of(size), whole, "chunks of {size}");
+        }
+        whole
+    }
+
+    fn events(text: &str) -> Option<String> {
+        first(Framing::Events, text).0
+    }
+
+    #[test]
+    fn lines_end_in_any_way() {
+        for eol in ["\n", "\r\n", "\r"] {
+            let text =
+                format!(": hello{eol}id: 1{eol}event: message{eol}data: {{\"a\":{eol}data: 1}}{eol}{eol}data: {{}}");
+            assert_eq!(events(&text).as_deref(), Some("{\"a\":\n1}"), "{eol:?}");
+        }
+        assert_eq!(events("\u{feff}data:{\"é\":\"}\"}\n").as_deref(), Some("{\"é\":\"}\"}"));
+        assert_eq!(events("data: [DONE]\n\n").as_deref(), Some("[DONE]"));
+        assert_eq!(events("data: hello\n\n").as_deref(), Some("hello"));
+        assert_eq!(events("data: hello\n"), None);
+        assert_eq!(events("retry: 5\n\n: nothing\n\n"), None);
+    }
+
+    #[test]
+    fn a_ping_tells_nothing_and_an_error_has_a_name() {
+        let ping = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
+        assert_eq!(events(ping), None);
+        let (data, error) = first(Framing::Events, &format!("{ping}event: error\ndata: {{\"type\":\"error\"}}\n\n"));
+        assert_eq!((data.as_deref(), error), (Some("{\"type\":\"error\"}"), true));
+        let (data, error) = first(Framing::Events, "event: error\n\ndata: {}\n\n");
+        assert_eq!((data.as_deref(), error), (Some("{}"), false));
+    }
+
+    #[test]
+    fn raw_json_without_framing() {
+        let text = "{\n  \"error\": {\n    \"code\": 503\n  }\n}\n";
+        assert_eq!(events(text).as_deref(), Some(text.trim_end()));
+        let mut unfinished = FirstEvent::new(Framing::Events);
+        unfinished.see(b"{\"error\":{\"code\":503}}");
+        assert!(!unfinished.is_done());
+        unfinished.finish();
+        assert_eq!(unfinished.data(), b"{\"error\":{\"code\":503}}");
+    }
+
+    #[test]
+    fn the_array_form() {
+        let array = |text| first(Framing::Array, text).0;
+        assert_eq!(array("[{\"a\":[1]}\n,\r\n{\"b\":2}]").as_deref(), Some("{\"a\":[1]}"));
+        assert_eq!(array(" \r\n[\n { } ").as_deref(), Some("{ }"));
+        assert_eq!(array("[]").as_deref(), Some(""));
+        assert_eq!(array("{\"error\":{}}").as_deref(), Some("{\"error\":{}}"));
+        assert_eq!(array("[{\"a\":"), None);
+    }
+}

@@ -1,0 +1,384 @@
+//! A body on its way through: chunks come in, are looked at, masked, and go on; at its end the pool is told.
+//!
+//! Apart from the body itself, so that it can be driven both by the future, while the beginning is held, and by
+//! [`CooldownBody`](super::CooldownBody) afterwards.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use http::HeaderMap;
+use http_body::{Body, SizeHint};
+
+use super::{
+    inflate::{Inflate, Inflated},
+    judging,
+    mask::{Encoded, Mask, Sought, mask_headers, mask_secret},
+    outbox::Outbox,
+    sight::Sight,
+};
+use crate::{error::BoxError, pool::Granted, verdict::Verdict};
+
+pub(super) struct Flow {
+    /// Whom to tell; nobody for an answer that went out without a lease.
+    granted: Option<Granted>,
+    reader: Reader,
+    mask: Mask,
+    encoded: Option<Box<(Encoded, Mask)>>,
+    out: Outbox,
+    trailers: Option<Box<HeaderMap>>,
+    end: End,
+    /// The beginning is held, and not judged yet.
+    holding: bool,
+    /// All data came.
+    complete: bool,
+    /// A fault was told: what comes after it changes nothing.
+    settled: bool,
+}
+
+/// How the body is read.
+pub(super) enum Reader {
+    /// Not at all.
+    Blind,
+    Plain(Sight),
+    Gzip(Box<Inflate>),
+}
+
+enum End {
+    Open,
+    /// Nothing more comes from below.
+    Ended,
+    /// To be handed up behind what waits.
+    Failed(Option<BoxError>),
+}
+
+/// The key stood in a body that cannot be masked: it is compressed.
+#[derive(Debug)]
+struct KeyInCompressedBody;
+
+impl Flow {
+    /// Of an answer that is none of ours.
+    pub(super) fn untouched() -> Self {
+        Self::new(None, Reader::Blind)
+    }
+
+    /// Of an answer that was judged by its head.
+    pub(super) fn judged(granted: Granted, reader: Reader, settled: bool) -> Self {
+        let mut flow = Self::new(Some(granted), reader);
+        flow.settled = settled;
+        flow
+    }
+
+    /// Of an answer whose beginning is held.
+    pub(super) fn held(granted: Granted, reader: Reader) -> Self {
+        let mut flow = Self::new(Some(granted), reader);
+        flow.holding = true;
+        flow
+    }
+
+    fn new(granted: Option<Granted>, reader: Reader) -> Self {
+        let encoded = granted.as_ref().and_then(|granted| Encoded::of(&granted.secret));
+        Self {
+            granted,
+            reader,
+            mask: Mask::default(),
+            encoded: encoded.map(|text| Box::new((text, Mask::default()))),
+            out: Outbox::default(),
+            trailers: None,
+            end: End::Open,
+            holding: false,
+            complete: false,
+            settled: false,
+        }
+    }
+
+    pub(super) fn granted(&self) -> Option<&Granted> {
+        self.granted.as_ref()
+    }
+
+    /// What looks at the readable bytes; nothing does where they cannot be read.
+    pub(super) fn sight(&mut self) -> Option<&mut Sight> {
+        match &mut self.reader {
+            Reader::Blind => None,
+            Reader::Plain(sight) => Some(sight),
+            Reader::Gzip(inflate) => Some(inflate.sight()),
+        }
+    }
+
+    /// The error that ended the body.
+    pub(super) fn failure(&self) -> Option<&BoxError> {
+        match &self.end {
+            End::Failed(error) => error.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing more comes from below.
+    pub(super) fn is_over(&self) -> bool {
+        !matches!(self.end, End::Open)
+    }
+
+    /// Bytes that are held.
+    pub(super) fn waiting(&self) -> usize {
+        let masked = self.mask.held() + self.encoded.as_ref().map_or(0, |encoded| encoded.1.held());
+        let inflating = if let Reader::Gzip(inflate) = &self.reader { inflate.waiting() } else { 0 };
+        self.out.bytes() + masked + inflating
+    }
+
+    /// There is no body, or none that anybody waits for.
+    pub(super) fn complete(mut self) -> Self {
+        self.complete = true;
+        self
+    }
+
+    /// The beginning was judged: from here on nothing is held. `settled`: as a fault.
+    pub(super) fn release(&mut self, settled: bool) {
+        (self.holding, self.settled) = (false, settled);
+        self.look_for_errors();
+    }
+
+    /// A gzip'd error that is held and shows the key: its inflated form, masked, in its place. Whether that could be
+    /// done; else the body ends in an error where the key stands.
+    pub(super) fn replace_if_shown(&mut self, text: &[u8], cut: bool) -> Option<usize> {
+        let Reader::Gzip(inflate) = &self.reader else { return None };
+        if !inflate.shows_key() {
+            return None;
+        }
+        if cut || !inflate.is_readable() || !matches!(self.end, End::Ended) {
+            self.end = End::Failed(Some(KeyInCompressedBody.into()));
+            return None;
+        }
+        self.reader = Reader::Blind;
+        self.out.clear();
+        self.out.push(Bytes::copy_from_slice(text));
+        Some(text.len())
+    }
+
+    /// Takes the next frame from below, if there is one.
+    pub(super) fn poll_intake<B>(&mut self, mut body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<()>
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        let frame = match ready!(body.as_mut().poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => {
+                self.fail(error.into());
+                return Poll::Ready(());
+            }
+            None => {
+                self.finish();
+                self.end = End::Ended;
+                return Poll::Ready(());
+            }
+        };
+        match frame.into_data() {
+            Ok(mut data) => {
+                self.take(data.copy_to_bytes(data.remaining()));
+                // Whoever counts bytes, or asks for the end, polls no further: the rest must be ready now.
+                if self.is_over() {
+                } else if body.is_end_stream() {
+                    self.finish();
+                    self.end = End::Ended;
+                } else if body.size_hint().upper() == Some(0) {
+                    self.finish();
+                }
+            }
+            Err(frame) => {
+                if let Ok(mut trailers) = frame.into_trailers() {
+                    self.finish();
+                    if let Some(granted) = &self.granted {
+                        mask_headers(&granted.secret, &mut trailers);
+                    }
+                    self.trailers = Some(Box::new(trailers));
+                    self.end = End::Ended;
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// The next chunk for the caller.
+    pub(super) fn chunk(&mut self) -> Option<Bytes> {
+        self.out.pop()
+    }
+
+    /// What comes behind all chunks.
+    pub(super) fn trailers(&mut self) -> Option<HeaderMap> {
+        self.trailers.take().map(|trailers| *trailers)
+    }
+
+    /// The error behind all chunks, once.
+    pub(super) fn take_failure(&mut self) -> Option<BoxError> {
+        match &mut self.end {
+            End::Failed(error) => error.take(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_end_stream<B: Body>(&self, body: &B) -> bool {
+        let over = match &self.end {
+            End::Open => body.is_end_stream(),
+            End::Ended => true,
+            End::Failed(error) => error.is_none(),
+        };
+        over && self.trailers.is_none() && self.waiting() == 0
+    }
+
+    pub(super) fn size_hint<B: Body>(&self, body: &B) -> SizeHint {
+        let waiting = self.waiting() as u64;
+        match &self.end {
+            End::Ended => SizeHint::with_exact(waiting),
+            End::Failed(_) => SizeHint::new(),
+            End::Open => {
+                let below = body.size_hint();
+                let mut hint = SizeHint::new();
+                // The upper bound first: it may not be below the lower one.
+                if let Some(upper) = below.upper() {
+                    hint.set_upper(upper.saturating_add(waiting));
+                }
+                hint.set_lower(below.lower().saturating_add(waiting));
+                hint
+            }
+        }
+    }
+
+    fn take(&mut self, chunk: Bytes) {
+        match &mut self.reader {
+            Reader::Blind => self.out.push(chunk),
+            Reader::Plain(sight) => {
+                sight.see(&chunk);
+                self.pass(chunk);
+            }
+            Reader::Gzip(inflate) => match inflate.take(chunk) {
+                Inflated::Waits => {}
+                Inflated::Passes(chunk) => {
+                    while let Some(waited) = inflate.waited() {
+                        self.out.push(waited);
+                    }
+                    self.out.push(chunk);
+                }
+                // An error that is held may yet be replaced.
+                Inflated::ShowsKey if self.holding && inflate.sight().error.is_some() => {}
+                Inflated::ShowsKey => {
+                    tracing::warn!("the provider echoed the key in a compressed answer: stopped");
+                    self.complete = true;
+                    self.end = End::Failed(Some(KeyInCompressedBody.into()));
+                }
+            },
+        }
+        self.look_for_errors();
+    }
+
+    /// Through the masks to the caller.
+    fn pass(&mut self, chunk: Bytes) {
+        let Self { granted, mask, encoded, out, .. } = self;
+        let Some(key) = granted.as_ref().and_then(|granted| Sought::key(&granted.secret)) else {
+            return out.push(chunk);
+        };
+        match encoded.as_deref_mut() {
+            None => mask.pass(key, chunk, |chunk| out.push(chunk)),
+            Some((text, second)) => {
+                mask.pass(key, chunk, |chunk| second.pass(text.sought(), chunk, |chunk| out.push(chunk)));
+            }
+        }
+    }
+
+    /// All data came.
+    fn finish(&mut self) {
+        if std::mem::replace(&mut self.complete, true) {
+            return;
+        }
+        self.flush();
+        if let Some(stream) = self.sight().and_then(|sight| sight.stream.as_mut()) {
+            stream.watch.finish();
+        }
+        self.look_for_errors();
+        self.tell_usage();
+    }
+
+    fn fail(&mut self, error: BoxError) {
+        self.flush();
+        if let Some(granted) = &self.granted
+            && !self.holding
+            && !self.settled
+        {
+            granted.judge(&judging::broken_body(&error));
+            self.settled = true;
+        }
+        self.complete = true;
+        self.tell_usage();
+        self.end = End::Failed(Some(error));
+    }
+
+    /// What was held back was not the key.
+    fn flush(&mut self) {
+        if let Reader::Gzip(inflate) = &mut self.reader {
+            while let Some(chunk) = inflate.waited() {
+                self.out.push(chunk);
+            }
+        }
+        let Some(key) = self.granted.as_ref().and_then(|granted| Sought::key(&granted.secret)) else { return };
+        let last = self.mask.finish(key);
+        match self.encoded.as_deref_mut() {
+            None => self.out.push(last.unwrap_or_default()),
+            Some((text, second)) => {
+                second.pass(text.sought(), last.unwrap_or_default(), |chunk| self.out.push(chunk));
+                self.out.push(second.finish(text.sought()).unwrap_or_default());
+            }
+        }
+    }
+
+    /// Tells of an error in the stream; while its beginning is held, that one is judged first.
+    fn look_for_errors(&mut self) {
+        if self.holding {
+            return;
+        }
+        let settled = self.settled;
+        let Some(sight) = self.sight() else { return };
+        let Some(stream) = &mut sight.stream else { return };
+        if settled {
+            sight.stream = None;
+        } else if let Some(mut found) = stream.watch.take()
+            && let Some(granted) = &self.granted
+        {
+            mask_secret(&granted.secret, &mut found.data);
+            if let Some(verdict) = judging::later_event(granted, &found) {
+                granted.judge(&verdict);
+                self.settled = true;
+            }
+        }
+    }
+
+    fn tell_usage(&mut self) {
+        let usage = self.sight().and_then(|sight| sight.usage.take()).and_then(|scan| scan.usage());
+        if let (Some(usage), Some(granted)) = (usage, &self.granted) {
+            granted.usage(usage);
+        }
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        if self.complete {
+            return;
+        }
+        if let Some(granted) = &self.granted
+            && !self.settled
+        {
+            granted.judge(&Verdict::CANCELLED);
+        }
+        self.tell_usage();
+    }
+}
+
+impl fmt::Display for KeyInCompressedBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the compressed answer holds the key that it was asked with: stopped")
+    }
+}
+
+impl std::error::Error for KeyInCompressedBody {}

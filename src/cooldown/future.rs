@@ -1,0 +1,156 @@
+//! The future of an answer.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{Response, StatusCode};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
+
+use super::{
+    body::CooldownBody,
+    flow::{Flow, Reader},
+    head::{self, Asked, Encoding},
+    hold::{Hold, LONGEST},
+    inflate::Inflate,
+    judging,
+    mask::mask_headers,
+    sight::{ErrorText, Sight, Stream},
+    usage_scan::UsageScan,
+};
+use crate::{
+    error::{BoxError, Error},
+    pool::Granted,
+    verdict::Verdict,
+};
+
+pin_project! {
+    /// The future of [`Cooldown`](super::Cooldown): waits for the answer, and for as much of its body as tells what it
+    /// means.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct CooldownFuture<F, B> {
+        #[pin]
+        state: State<F, B>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F, B> {
+        Calling { #[pin] call: F, granted: Option<Granted>, asked: Asked },
+        // The timer begins with the first wait.
+        Holding { hold: Option<Hold<B>>, #[pin] timer: Option<Sleep> },
+    }
+}
+
+impl<F, B> CooldownFuture<F, B> {
+    pub(super) fn new(call: F, granted: Option<Granted>, asked: Asked) -> Self {
+        Self { state: State::Calling { call, granted, asked } }
+    }
+}
+
+impl<F, B, E> Future for CooldownFuture<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<BoxError>,
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<CooldownBody<B>>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let held = match state.as_mut().project() {
+                StateProj::Calling { call, granted, asked } => match ready!(call.poll(cx)) {
+                    Err(error) => return Poll::Ready(Err(judging::failed(granted.take(), error.into()))),
+                    Ok(response) => match begin(response, granted.take(), *asked) {
+                        Ok(response) => return Poll::Ready(Ok(response)),
+                        Err(hold) => hold,
+                    },
+                },
+                StateProj::Holding { hold, mut timer } => {
+                    let clear = hold.as_mut().expect("not polled after it was ready").poll(cx);
+                    if clear.is_pending() {
+                        if timer.is_none() {
+                            timer.set(Some(sleep(LONGEST)));
+                        }
+                        ready!(timer.as_pin_mut().expect("set above").poll(cx));
+                    }
+                    return Poll::Ready(Ok(hold.take().expect("not polled after it was ready").finish()));
+                }
+            };
+            state.set(State::Holding { hold: Some(*held), timer: None });
+        }
+    }
+}
+
+/// Judges an answer by its head, or else holds it.
+fn begin<B>(
+    response: Response<B>,
+    granted: Option<Granted>,
+    asked: Asked,
+) -> Result<Response<CooldownBody<B>>, Box<Hold<B>>>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let (mut head, body) = response.into_parts();
+    let Some(granted) = granted else {
+        return Ok(Response::from_parts(head, CooldownBody::new(body, Flow::untouched())));
+    };
+    mask_headers(&granted.secret, &mut head.headers);
+    let status = head.status;
+    let encoding = head::encoding(&head.headers);
+    let empty = asked.head || matches!(status.as_u16(), 204 | 304) || body.is_end_stream();
+    let readable = !empty && encoding != Encoding::Unreadable;
+    let failed = status.as_u16() >= 400;
+    let framing = if readable && !failed { head::framing(&head.headers, asked) } else { None };
+    let mut sight = Sight::default();
+    if readable && (failed || (status.is_success() && framing.is_some())) {
+        sight.error = failed.then(ErrorText::default);
+        sight.stream = framing.map(Stream::new);
+        sight.usage = (asked.usage && !failed).then(UsageScan::default);
+        let reader = reader(encoding, sight, &granted);
+        return Err(Box::new(Hold::new(head, body, Flow::held(granted, reader))));
+    }
+    let verdict = judge_head(&granted, &head);
+    granted.judge(&verdict);
+    let settled = !verdict.is_success();
+    if readable && status.is_success() && asked.usage && head::may_tell_usage(&head.headers) {
+        sight.usage = Some(UsageScan::default());
+    }
+    let reader = if readable && status != StatusCode::SWITCHING_PROTOCOLS {
+        reader(encoding, sight, &granted)
+    } else {
+        Reader::Blind
+    };
+    head.extensions.insert(granted.served_by(verdict));
+    let flow = Flow::judged(granted, reader, settled);
+    // The end of an upgraded connection's answer is its head.
+    let flow = if empty || status == StatusCode::SWITCHING_PROTOCOLS { flow.complete() } else { flow };
+    Ok(Response::from_parts(head, CooldownBody::new(body, flow)))
+}
+
+fn judge_head(granted: &Granted, head: &http::response::Parts) -> Verdict {
+    let good = head.status.as_u16() < 300 || head.status == StatusCode::NOT_MODIFIED;
+    if good { judging::good(granted, head) } else { judging::answer(granted, head, &[]) }
+}
+
+fn reader(encoding: Encoding, sight: Sight, granted: &Granted) -> Reader {
+    match encoding {
+        Encoding::Gzip => Reader::Gzip(Inflate::new(sight, granted.secret.clone())),
+        _ => Reader::Plain(sight),
+    }
+}
+
+impl<F, B> fmt::Debug for CooldownFuture<F, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CooldownFuture").finish_non_exhaustive()
+    }
+}

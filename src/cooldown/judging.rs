@@ -1,0 +1,115 @@
+//! From an answer, a piece of a stream or an error to the verdict that is told.
+
+use http::{HeaderMap, StatusCode, response::Parts};
+
+use super::stream_watch::Found;
+use crate::provider::Answer;
+use crate::{
+    error::{BoxError, Error, Kind},
+    pool::Granted,
+    verdict::{QuotaNews, Scope, Until, Verdict, VerdictKind, judge_error},
+};
+
+/// A good answer, by its head.
+pub(super) fn good(granted: &Granted, head: &Parts) -> Verdict {
+    let verdict = Verdict::SUCCESS.status(head.status);
+    match granted.pool.provider().rate_headers(&head.headers) {
+        Some(news) => verdict.news(news),
+        None => verdict,
+    }
+}
+
+/// An answer whose status is no success, by its head and as much of its body as could be read.
+pub(super) fn answer(granted: &Granted, head: &Parts, body: &[u8]) -> Verdict {
+    let wall = granted.pool.clock().wall();
+    let verdict = granted.pool.provider().judge(&Answer::new(head.status, &head.headers, body, wall));
+    completed(granted, head, verdict)
+}
+
+/// The first object of a stream whose status is good.
+pub(super) fn first_event(granted: &Granted, head: &Parts, data: &[u8], named_error: bool) -> Verdict {
+    let wall = granted.pool.clock().wall();
+    let verdict = granted.pool.provider().judge(&Answer::new(head.status, &head.headers, data, wall).event());
+    let verdict = if verdict.is_success() && named_error { unknown_error() } else { verdict };
+    completed(granted, head, verdict)
+}
+
+/// An error inside of a stream that has been handed up. `None` where the provider sees none in it.
+pub(super) fn later_event(granted: &Granted, found: &Found) -> Option<Verdict> {
+    let (wall, headers) = (granted.pool.clock().wall(), HeaderMap::new());
+    let verdict = granted.pool.provider().judge(&Answer::new(StatusCode::OK, &headers, &found.data, wall).event());
+    if verdict.is_success() {
+        // Whatever is in it, it calls itself an error.
+        return found.named.then(|| broken(&unknown_error()));
+    }
+    Some(broken(&verdict))
+}
+
+/// A body that ended in an error of the transport, nothing of it handed up.
+pub(super) fn broken_begin(error: &BoxError) -> Verdict {
+    judge_error(&**error)
+}
+
+/// A body that ended in an error of the transport after its head was handed up.
+pub(super) fn broken_body(error: &BoxError) -> Verdict {
+    broken(&judge_error(&**error))
+}
+
+/// No answer came: the verdict is told, and the error says who tried.
+pub(super) fn failed(granted: Option<Granted>, error: BoxError) -> Error {
+    // An error of ours from below tells of another pool's keys: it is not this key's.
+    let Some(granted) = granted.filter(|_| Error::find(&*error).is_none()) else {
+        return Error::from_box(error);
+    };
+    let verdict = judge_error(&*error);
+    granted.judge(&verdict);
+    Error::new(Kind::Upstream { verdict: verdict.clone(), source: error })
+        .with_provider(granted.pool.provider())
+        .with_served_by(granted.served_by(verdict))
+}
+
+/// The status, and what the headers tell of quotas, where the provider's verdict does not have them yet.
+fn completed(granted: &Granted, head: &Parts, verdict: Verdict) -> Verdict {
+    let verdict = if verdict.status_of().is_none() { verdict.status(head.status) } else { verdict };
+    let told = verdict.news_of();
+    if told.is_some_and(|news| !news.remaining.is_empty()) {
+        return verdict;
+    }
+    let Some(headers) = granted.pool.provider().rate_headers(&head.headers) else { return verdict };
+    let news = match told.cloned() {
+        Some(news) => QuotaNews { remaining: headers.remaining, ..news },
+        None => headers,
+    };
+    verdict.news(news)
+}
+
+fn unknown_error() -> Verdict {
+    Verdict::new(VerdictKind::Transient)
+        .unclear()
+        .code("error event")
+        .advice("The provider ended the stream with an error that it did not explain: send the request again.")
+}
+
+/// The same facts about an answer that had begun: nothing of it can be sent again. One stream that broke off rests
+/// nothing but what the provider blamed by name: the key, its owner or its account.
+fn broken(verdict: &Verdict) -> Verdict {
+    let anyone = matches!(verdict.scope_of(), Scope::Lane | Scope::Exit | Scope::Caller);
+    let mut broken = Verdict::new(VerdictKind::Broken)
+        .scope(verdict.scope_of())
+        .until(if anyone { Until::Now } else { verdict.until_of() })
+        .code(verdict.code_of().to_owned())
+        .advice(verdict.advice_of().to_owned());
+    if !verdict.is_named() {
+        broken = broken.unclear();
+    }
+    if let Some(status) = verdict.status_of() {
+        broken = broken.status(status);
+    }
+    if let Some(pause) = verdict.confirm_after_of() {
+        broken = broken.confirm_after(pause);
+    }
+    if let Some(news) = verdict.news_of() {
+        broken = broken.news(news.clone());
+    }
+    broken
+}

@@ -1,0 +1,38 @@
+//! [`CooldownLayer`] learns from what comes back: it judges each answer, lets the pool rest whom it concerns, and leaves
+//! [`ServedBy`](crate::ServedBy) on it.
+//!
+//! Good answers are never held, but for the beginning of a stream: at most the first 16 KiB or 5 seconds of it, until
+//! its first object shows whether a status of 200 hides an error. Of an error at most 64 KiB or 5 seconds are held.
+//! Then everything goes on as it came, byte for byte, with two exceptions: where the provider echoes the key, in a
+//! header or a body, it is overwritten with as many `*` (keys shorter than 8 characters are not looked for); and
+//! a gzip'd body, which cannot be overwritten, ends in an error in front of the key, or, if it is an error's and held
+//! whole, is replaced by its inflated and masked form.
+//!
+//! As a body passes, its usage is read and told to the pool, and so is a stream that turns into an error, that breaks
+//! off, or that the caller leaves.
+//!
+//! The timers are tokio's: holding asks for a runtime with time enabled.
+
+mod balance;
+mod body;
+mod first_event;
+mod flow;
+mod future;
+mod head;
+mod hold;
+mod inflate;
+mod judging;
+mod layer;
+mod mask;
+mod needle;
+mod outbox;
+mod service;
+mod sight;
+mod stream_watch;
+mod usage_object;
+mod usage_scan;
+
+pub use body::CooldownBody;
+pub use future::CooldownFuture;
+pub use layer::CooldownLayer;
+pub use service::Cooldown;

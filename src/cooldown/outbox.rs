@@ -1,0 +1,40 @@
+//! Chunks on their way to the caller. There is room for one without an allocation, which is all that most answers need.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+#[derive(Default)]
+pub(super) struct Outbox {
+    next: Option<Bytes>,
+    more: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Outbox {
+    pub(super) fn push(&mut self, chunk: Bytes) {
+        self.bytes += chunk.len();
+        if chunk.is_empty() {
+        } else if self.next.is_none() {
+            self.next = Some(chunk);
+        } else {
+            self.more.push_back(chunk);
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Bytes> {
+        let chunk = self.next.take()?;
+        self.bytes -= chunk.len();
+        self.next = self.more.pop_front();
+        Some(chunk)
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Bytes in it.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}

@@ -1,0 +1,65 @@
+//! The service that judges answers.
+
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{CooldownBody, CooldownFuture, head::Asked};
+use crate::{
+    error::{BoxError, Error},
+    pool::Granted,
+    provider::UsageFormat,
+};
+
+/// Judges the answers of the service below it. Made by [`CooldownLayer`](super::CooldownLayer).
+#[derive(Clone, Debug)]
+pub struct Cooldown<S> {
+    inner: S,
+    usage: UsageFormat,
+}
+
+impl<S> Cooldown<S> {
+    pub(super) fn new(inner: S, usage: UsageFormat) -> Self {
+        Self { inner, usage }
+    }
+
+    /// The service below.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service below.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service below.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Cooldown<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S::Error: Into<BoxError>,
+    ResBody: Body,
+    ResBody::Error: Into<BoxError>,
+{
+    type Response = Response<CooldownBody<ResBody>>;
+    type Error = Error;
+    type Future = CooldownFuture<S::Future, ResBody>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx).map_err(|error| Error::from_box(error.into()))
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        // It must not travel on: nobody below may judge.
+        let granted = request.extensions_mut().remove::<Granted>();
+        let asked = Asked::by(&request, self.usage);
+        CooldownFuture::new(self.inner.call(request), granted, asked)
+    }
+}

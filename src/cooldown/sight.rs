@@ -1,0 +1,61 @@
+//! Everything that looks at a body's readable bytes as they pass. It changes nothing.
+
+use super::{
+    first_event::{FirstEvent, Framing},
+    stream_watch::StreamWatch,
+    usage_scan::UsageScan,
+};
+
+/// The most of an error's body that is judged.
+pub(super) const LARGEST_ERROR: usize = 64 << 10;
+
+/// Looks at a body's readable bytes.
+#[derive(Default)]
+pub(super) struct Sight {
+    /// Of good answers that may tell their usage.
+    pub(super) usage: Option<UsageScan>,
+    /// Of streams.
+    pub(super) stream: Option<Box<Stream>>,
+    /// Of errors: what is judged.
+    pub(super) error: Option<ErrorText>,
+}
+
+/// The text of an error, as much of it as is judged.
+#[derive(Default)]
+pub(super) struct ErrorText {
+    pub(super) text: Vec<u8>,
+    /// There is more of it.
+    pub(super) cut: bool,
+}
+
+/// Looks at a stream: how it begins, and whether it turns into an error.
+pub(super) struct Stream {
+    /// Until the beginning was judged.
+    pub(super) first: Option<FirstEvent>,
+    pub(super) watch: StreamWatch,
+}
+
+impl Stream {
+    pub(super) fn new(framing: Framing) -> Box<Self> {
+        Box::new(Self { first: Some(FirstEvent::new(framing)), watch: StreamWatch::new(framing) })
+    }
+}
+
+impl Sight {
+    pub(super) fn see(&mut self, bytes: &[u8]) {
+        if let Some(usage) = &mut self.usage {
+            usage.see(bytes);
+        }
+        if let Some(stream) = &mut self.stream {
+            if let Some(first) = &mut stream.first {
+                first.see(bytes);
+            }
+            stream.watch.see(bytes);
+        }
+        if let Some(error) = &mut self.error {
+            let room = LARGEST_ERROR - error.text.len();
+            error.text.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            error.cut |= bytes.len() > room;
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The walk of one request down its list of models.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{
+    Plan,
+    service::{retarget, spare},
+    step::{error_steps_down, steps_down},
+};
+use crate::{
+    error::{BoxError, Error},
+    pool::{Demand, KeyPool},
+    replay::TryClone,
+    verdict::ServedBy,
+};
+
+pin_project! {
+    /// The walk of one request through a [`ModelFallback`](crate::ModelFallback).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ModelFallbackFuture<S, B, F> {
+        #[pin]
+        state: State<S, B, F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, B, F> {
+        Calling {
+            #[pin]
+            future: F,
+            again: Option<Again<S, B>>,
+        },
+        // Goes on with another model; its key travels with the request.
+        Readying {
+            service: Option<S>,
+            request: Option<Request<B>>,
+            again: Option<Again<S, B>>,
+        },
+    }
+}
+
+/// What it takes to ask another model.
+pub(super) struct Again<S, B> {
+    /// Not ready: it is polled when it is wanted.
+    pub(super) service: S,
+    pub(super) pool: KeyPool,
+    pub(super) spare: Request<B>,
+    pub(super) plan: Plan,
+    /// What was asked for last, without a lease.
+    pub(super) demand: Demand,
+}
+
+impl<S, B, F> ModelFallbackFuture<S, B, F> {
+    pub(super) fn passing(future: F) -> Self {
+        Self { state: State::Calling { future, again: None } }
+    }
+
+    pub(super) fn calling(future: F, again: Option<Again<S, B>>) -> Self {
+        Self { state: State::Calling { future, again } }
+    }
+}
+
+impl<S, B> Again<S, B>
+where
+    S: Clone,
+    B: TryClone + Body,
+{
+    /// The same request for the next model that a key stands ready for.
+    fn step<F>(mut self, tried: Option<&ServedBy>) -> Option<State<S, B, F>> {
+        if let Some(tried) = tried {
+            self.demand.earlier = Some(tried.as_attempts());
+        }
+        let (model, lease) = self.plan.step(&self.pool, &self.demand, tried.and_then(|tried| tried.seat))?;
+        self.demand.model = Some(model);
+        let (mut head, mut body) = self.spare.into_parts();
+        if !retarget(&mut head, &mut body, &**self.pool.provider(), &self.demand, Some(lease)) || !body.reclaim() {
+            return None;
+        }
+        let request = Request::from_parts(head, body);
+        let service = self.service.clone();
+        let again = spare(&request, &self.plan).map(|spare| Self { spare, ..self });
+        Some(State::Readying { service: Some(service), request: Some(request), again })
+    }
+}
+
+impl<S, B, R> Future for ModelFallbackFuture<S, B, S::Future>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
+    B: TryClone + Body,
+{
+    type Output = Result<Response<R>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        const ONCE: &str = "the future is not polled after it was ready";
+        let mut state = self.project().state;
+        loop {
+            let next = match state.as_mut().project() {
+                StateProj::Calling { future, again } => {
+                    let result = ready!(future.poll(cx)).map_err(Into::into);
+                    let next = again.take().and_then(|again| after(again, &result));
+                    match next {
+                        Some(next) => next,
+                        None => return Poll::Ready(result.map_err(Error::from_box)),
+                    }
+                }
+                StateProj::Readying { service, request, again } => {
+                    let ready = service.as_mut().expect(ONCE);
+                    ready!(ready.poll_ready(cx)).map_err(|error| Error::from_box(error.into()))?;
+                    let future = ready.call(request.take().expect(ONCE));
+                    State::Calling { future, again: again.take() }
+                }
+            };
+            state.set(next);
+        }
+    }
+}
+
+/// Goes on where the answer is a reason to, and where there is a model and a key for it.
+fn after<S, B, R, F>(again: Again<S, B>, result: &Result<Response<R>, BoxError>) -> Option<State<S, B, F>>
+where
+    S: Clone,
+    B: TryClone + Body,
+{
+    let overloaded = again.plan.steps_on_overloaded();
+    match result {
+        Ok(response) => {
+            let served_by = response.extensions().get::<ServedBy>()?;
+            steps_down(served_by.verdict(), overloaded).then(|| again.step(Some(served_by)))?
+        }
+        Err(error) => {
+            let tried = Error::find(&**error).and_then(Error::served_by);
+            error_steps_down(&**error, overloaded).then(|| again.step(tried))?
+        }
+    }
+}

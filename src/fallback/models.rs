@@ -1,0 +1,144 @@
+//! Which model takes another's place.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::Plan;
+
+/// Which model takes another's place, best first: one list for all requests, and others for single models.
+///
+/// ```
+/// use tower_keypool::Models;
+///
+/// let models = Models::new()
+///     .for_all(["gemini-2.5-pro", "gemini-2.5-flash", "gemini-2.5-flash-lite"])
+///     .for_model("gemini-2.5-pro-preview", ["gemini-2.5-pro"])
+///     .alias("best", ["gemini-2.5-pro", "gemini-2.5-flash"]);
+/// # let _ = models;
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Models {
+    all: Option<Arc<[Arc<str>]>>,
+    named: HashMap<String, Named>,
+    on_overloaded: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Named {
+    list: Arc<[Arc<str>]>,
+    /// The model itself comes first, before the list.
+    itself: bool,
+}
+
+impl Models {
+    /// No list: every request keeps its model.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The list for requests whose model has none of its own. A request that names a model of the list begins there
+    /// and goes down; one that names another model begins with that one; one that names none begins with the best that
+    /// has a ready key.
+    #[must_use]
+    pub fn for_all(mut self, models: impl IntoIterator<Item = impl Into<Arc<str>>>) -> Self {
+        self.all = Some(list(models));
+        self
+    }
+
+    /// The list for all, by number: lower first, equal ones in the order given.
+    #[must_use]
+    pub fn by_priority(self, models: impl IntoIterator<Item = (impl Into<Arc<str>>, u16)>) -> Self {
+        let mut models: Vec<(Arc<str>, u16)> = models.into_iter().map(|(model, n)| (model.into(), n)).collect();
+        models.sort_by_key(|(_, priority)| *priority);
+        self.for_all(models.into_iter().map(|(model, _)| model))
+    }
+
+    /// The list for requests that name `model`, which comes first itself unless the list says where.
+    #[must_use]
+    pub fn for_model(
+        mut self,
+        model: impl Into<String>,
+        models: impl IntoIterator<Item = impl Into<Arc<str>>>,
+    ) -> Self {
+        let (model, list) = (model.into(), list(models));
+        let itself = !list.iter().any(|listed| **listed == *model);
+        self.named.insert(model, Named { list, itself });
+        self
+    }
+
+    /// The list for requests that name `alias`, which is no model itself.
+    #[must_use]
+    pub fn alias(mut self, alias: impl Into<String>, models: impl IntoIterator<Item = impl Into<Arc<str>>>) -> Self {
+        self.named.insert(alias.into(), Named { list: list(models), itself: false });
+        self
+    }
+
+    /// Whether a model that is overloaded still after all retries is a reason to take the next. Off unless set.
+    #[must_use]
+    pub fn on_overloaded(mut self, step: bool) -> Self {
+        self.on_overloaded = step;
+        self
+    }
+
+    /// Whether every request keeps its model.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_none() && self.named.is_empty()
+    }
+
+    /// What a request that names this model, or none, may use; `None` where it keeps what it has.
+    pub(crate) fn plan(&self, requested: Option<&str>) -> Option<Plan> {
+        let overloaded = self.on_overloaded;
+        let Some(model) = requested else {
+            return self.all.clone().map(|all| Plan::from_list(all, overloaded));
+        };
+        if let Some(named) = self.named.get(model) {
+            let list = Arc::clone(&named.list);
+            return Some(match list.first() {
+                _ if named.itself => Plan::after(list, 0, overloaded),
+                Some(first) if **first == *model => Plan::after(list, 1, overloaded),
+                _ => Plan::from_list(list, overloaded),
+            });
+        }
+        let all = self.all.clone()?;
+        let below = all.iter().position(|listed| **listed == *model).map_or(0, |at| at + 1);
+        Some(Plan::after(all, below, overloaded))
+    }
+}
+
+fn list(models: impl IntoIterator<Item = impl Into<Arc<str>>>) -> Arc<[Arc<str>]> {
+    models.into_iter().map(Into::into).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(models: &Models, requested: Option<&str>) -> Option<String> {
+        models.plan(requested).map(|plan| plan.to_string())
+    }
+
+    #[test]
+    fn a_listed_model_goes_down_from_where_it_stands() {
+        let models = Models::new().for_all(["a", "b", "c"]);
+        assert_eq!(walk(&models, Some("a")).as_deref(), Some("itself, b, c"));
+        assert_eq!(walk(&models, Some("b")).as_deref(), Some("itself, c"));
+        assert_eq!(walk(&models, Some("c")).as_deref(), Some("itself"));
+        assert_eq!(walk(&models, Some("other")).as_deref(), Some("itself, a, b, c"));
+        assert_eq!(walk(&models, None).as_deref(), Some("a, b, c"));
+    }
+
+    #[test]
+    fn a_list_of_its_own_wins_and_an_alias_is_no_model() {
+        let models = Models::new().for_model("a", ["x"]).for_model("b", ["x", "b"]).alias("best", ["x", "y"]);
+        assert_eq!(walk(&models, Some("a")).as_deref(), Some("itself, x"));
+        assert_eq!(walk(&models, Some("b")).as_deref(), Some("x, b"));
+        assert_eq!(walk(&models, Some("best")).as_deref(), Some("x, y"));
+        assert_eq!(walk(&models, Some("c")), None);
+        assert_eq!(walk(&models, None), None);
+    }
+
+    #[test]
+    fn priorities_make_the_order() {
+        let models = Models::new().by_priority([("slow", 10), ("best", 0), ("also", 0)]);
+        assert_eq!(walk(&models, None).as_deref(), Some("best, also, slow"));
+    }
+}

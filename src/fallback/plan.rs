@@ -1,0 +1,81 @@
+//! Where one request stands in its list.
+
+use std::{fmt, sync::Arc};
+
+use crate::pool::{Demand, KeyPool, Lease, Seat};
+
+/// Where one request stands in its list of models.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    list: Arc<[Arc<str>]>,
+    /// The place in the list of the next one to try.
+    next: usize,
+    /// The request begins with the model that it names.
+    itself: bool,
+    on_overloaded: bool,
+}
+
+impl Plan {
+    /// Begins with the model that is named, then goes on at `next`.
+    pub(super) fn after(list: Arc<[Arc<str>]>, next: usize, on_overloaded: bool) -> Self {
+        Self { list, next, itself: true, on_overloaded }
+    }
+
+    /// Begins with the list.
+    pub(super) fn from_list(list: Arc<[Arc<str>]>, on_overloaded: bool) -> Self {
+        Self { list, next: 0, itself: false, on_overloaded }
+    }
+
+    /// Whether the request begins with the model that it names.
+    pub(crate) fn begins_with_itself(&self) -> bool {
+        self.itself
+    }
+
+    /// Whether nothing is left to step down to.
+    pub(crate) fn is_done(&self) -> bool {
+        self.next >= self.list.len()
+    }
+
+    pub(crate) fn steps_on_overloaded(&self) -> bool {
+        self.on_overloaded
+    }
+
+    /// The next model that a key stands ready for, with the key. `seat` is that of the answer in hand, whose slot may be
+    /// the one that is wanted.
+    pub(crate) fn step(&mut self, pool: &KeyPool, demand: &Demand, seat: Option<Seat>) -> Option<(Arc<str>, Lease)> {
+        let from = self.next;
+        self.ready(pool, demand).or_else(|| {
+            pool.end(seat?);
+            self.next = from;
+            self.ready(pool, demand)
+        })
+    }
+
+    fn ready(&mut self, pool: &KeyPool, demand: &Demand) -> Option<(Arc<str>, Lease)> {
+        while let Some(model) = self.list.get(self.next) {
+            self.next += 1;
+            if demand.model.as_ref() == Some(model) {
+                continue;
+            }
+            let wanted = Demand { model: Some(Arc::clone(model)), ahead: true, ..demand.clone() };
+            if let Ok(lease) = pool.try_lease(&wanted) {
+                return Some((Arc::clone(model), lease));
+            }
+        }
+        None
+    }
+
+    /// The best of all, where no key stands ready for any: the request waits for it, or learns why it cannot.
+    pub(crate) fn best(&mut self) -> Option<Arc<str>> {
+        self.next = 1;
+        self.list.first().cloned()
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let itself = self.itself.then_some("itself");
+        let list = self.list.iter().skip(self.next).map(|model| &**model);
+        f.write_str(&itself.into_iter().chain(list).collect::<Vec<_>>().join(", "))
+    }
+}

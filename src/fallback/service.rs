@@ -1,0 +1,153 @@
+//! The service: the request goes on with the best model that it may have.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{HeaderValue, Request, Response, header, request::Parts};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{
+    Models, Plan,
+    future::{Again, ModelFallbackFuture},
+};
+use crate::{
+    error::{BoxError, Error},
+    pool::{Demand, KeyPool, Lease, Prepared},
+    provider::{Provider, Retarget},
+    replay::TryClone,
+};
+
+/// Asks for another model when the one asked for is out: the service of
+/// [`ModelFallbackLayer`](crate::ModelFallbackLayer).
+#[derive(Clone, Debug)]
+pub struct ModelFallback<S> {
+    inner: S,
+    pool: KeyPool,
+    models: Arc<Models>,
+}
+
+impl<S> ModelFallback<S> {
+    pub(super) fn new(inner: S, pool: KeyPool, models: Arc<Models>) -> Self {
+        Self { inner, pool, models }
+    }
+
+    /// The service below.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service below.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service below.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+
+    /// Plans the request's walk. `None`: it keeps its model whatever comes.
+    fn plan<B: TryClone + Body>(&self, head: &mut Parts, body: &mut B) -> Option<(Plan, Demand)> {
+        let demand = match head.extensions.get::<Demand>() {
+            Some(demand) => Demand { prepared: None, ..demand.clone() },
+            None => Demand::asked_by(head, &**self.pool.provider()),
+        };
+        if demand.free {
+            return None;
+        }
+        let mut plan = self.models.plan(demand.model())?;
+        let demand = Demand { requested: demand.requested.clone().or_else(|| demand.model.clone()), ..demand };
+        if plan.begins_with_itself() {
+            return Some((plan, demand));
+        }
+        let (model, lease) = match plan.step(&self.pool, &demand, None) {
+            Some((model, lease)) => (model, Some(lease)),
+            None => (plan.best()?, None),
+        };
+        let demand = Demand { model: Some(model), ..demand };
+        retarget(head, body, &**self.pool.provider(), &demand, lease).then_some((plan, demand))
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for ModelFallback<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
+    B: TryClone + Body,
+{
+    type Response = Response<R>;
+    type Error = Error;
+    type Future = ModelFallbackFuture<S, B, S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx).map_err(|error| Error::from_box(error.into()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if self.models.is_empty() {
+            return ModelFallbackFuture::passing(self.inner.call(request));
+        }
+        let (mut head, mut body) = request.into_parts();
+        let planned = self.plan(&mut head, &mut body);
+        let request = Request::from_parts(head, body);
+        let again = planned.and_then(|(plan, demand)| {
+            let spare = spare(&request, &plan)?;
+            Some(Again { service: self.inner.clone(), pool: self.pool.clone(), spare, plan, demand })
+        });
+        ModelFallbackFuture::calling(self.inner.call(request), again)
+    }
+}
+
+/// Another of the same request, where there is a model left to send it to and its body can be sent again.
+pub(super) fn spare<B: TryClone>(request: &Request<B>, plan: &Plan) -> Option<Request<B>> {
+    if plan.is_done() {
+        return None;
+    }
+    let mut spare = Request::new(request.body().try_clone()?);
+    *spare.method_mut() = request.method().clone();
+    *spare.uri_mut() = request.uri().clone();
+    *spare.version_mut() = request.version();
+    *spare.headers_mut() = request.headers().clone();
+    *spare.extensions_mut() = request.extensions().clone();
+    spare.extensions_mut().remove::<Demand>();
+    Some(spare)
+}
+
+/// Makes the request ask for the demand's model with this key. Whether it could.
+pub(super) fn retarget<B: TryClone + Body>(
+    head: &mut Parts,
+    body: &mut B,
+    provider: &dyn Provider,
+    demand: &Demand,
+    lease: Option<Lease>,
+) -> bool {
+    let model = demand.model().unwrap_or_default();
+    let done = match provider.retarget(head, model) {
+        Retarget::Done => true,
+        Retarget::InBody => body.retarget(model) && correct_length(head, body),
+        Retarget::No => false,
+    };
+    if done {
+        let prepared = lease.map(|lease| {
+            let prepared = Prepared::default();
+            prepared.put(lease);
+            Arc::new(prepared)
+        });
+        head.extensions.insert(Demand { prepared, ..demand.clone() });
+    }
+    done
+}
+
+/// Another name may be longer or shorter.
+fn correct_length(head: &mut Parts, body: &impl Body) -> bool {
+    if head.headers.contains_key(header::CONTENT_LENGTH) {
+        match body.size_hint().exact() {
+            Some(length) => head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length)),
+            None => head.headers.remove(header::CONTENT_LENGTH),
+        };
+    }
+    true
+}

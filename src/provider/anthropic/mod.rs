@@ -1,0 +1,155 @@
+//! Anthropic's API.
+
+mod rules;
+mod said;
+
+use std::{borrow::Cow, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use serde_json::json;
+
+use super::{
+    Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat,
+    by_status::{BY_STATUS, PAGES},
+    credentials::{self, X_API_KEY},
+    envelope::Envelope,
+    rule::decide,
+};
+use crate::{
+    key::{InvalidSecret, Secret},
+    verdict::{QuotaNews, Verdict},
+};
+
+const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+/// The version that every account has; a caller that knows a newer one names it.
+const OLDEST: HeaderValue = HeaderValue::from_static("2023-06-01");
+
+/// Anthropic's API.
+///
+/// The key travels as `x-api-key`, or as `Authorization: Bearer` where [`bearer`](Anthropic::bearer) is chosen. The
+/// caller's `anthropic-version` is kept; where there is none, `2023-06-01` is added.
+///
+/// ```
+/// use http::Request;
+/// use tower_keypool::{Anthropic, ModelIn, Provider};
+///
+/// let anthropic = Anthropic::new();
+/// let (mut head, ()) = Request::post("/v1/messages").body(())?.into_parts();
+/// assert_eq!(anthropic.asks(&head).model, ModelIn::Body);
+/// anthropic.inject(&mut head, &anthropic.prepare("sk-ant-not-a-real-key")?)?;
+/// assert_eq!(head.headers["x-api-key"], "sk-ant-not-a-real-key");
+/// assert_eq!(head.headers["anthropic-version"], "2023-06-01");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Anthropic {
+    base: Base,
+    bearer: bool,
+}
+
+impl Anthropic {
+    /// The API at `https://api.anthropic.com`.
+    pub fn new() -> Self {
+        Self { base: Base::parse("https://api.anthropic.com").expect("a constant that is tested"), bearer: false }
+    }
+
+    /// The API somewhere else.
+    ///
+    /// # Errors
+    /// [`InvalidBase`] when `url` is no `http(s)://host[:port][/path]`.
+    pub fn at(url: &str) -> Result<Self, InvalidBase> {
+        Ok(Self { base: Base::parse(url)?, bearer: false })
+    }
+
+    /// Sends keys as `Authorization: Bearer` instead of `x-api-key`.
+    #[must_use]
+    pub fn bearer(mut self) -> Self {
+        self.bearer = true;
+        self
+    }
+}
+
+impl Default for Anthropic {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Provider for Anthropic {
+    fn name(&self) -> &'static str {
+        "anthropic"
+    }
+
+    fn base(&self) -> &Base {
+        &self.base
+    }
+
+    fn prepare(&self, key: &str) -> Result<Secret, InvalidSecret> {
+        if self.bearer { Secret::with_scheme("Bearer ", key) } else { Secret::new(key) }
+    }
+
+    fn strip(&self, head: &mut Parts) {
+        credentials::strip(head, None);
+    }
+
+    fn inject(&self, head: &mut Parts, key: &Secret) -> Result<(), Cow<'static, str>> {
+        let name = if self.bearer { header::AUTHORIZATION } else { X_API_KEY };
+        head.headers.insert(name, key.header_value().clone());
+        head.headers.entry(VERSION).or_insert(OLDEST);
+        Ok(())
+    }
+
+    fn asks(&self, head: &Parts) -> Asks {
+        let path = head.uri.path().trim_end_matches('/');
+        let ask = |model, free| Asks { model, cost: Cost::One, free };
+        match head.method {
+            Method::POST if path.ends_with("/messages") || path.ends_with("/complete") => ask(ModelIn::Body, false),
+            // Counted against a quota of its own.
+            Method::POST if path.ends_with("/count_tokens") => ask(ModelIn::Body, true),
+            _ => ask(ModelIn::Nowhere, true),
+        }
+    }
+
+    fn retarget(&self, head: &mut Parts, _model: &str) -> Retarget {
+        if self.asks(head).model == ModelIn::Body { Retarget::InBody } else { Retarget::No }
+    }
+
+    fn judge(&self, answer: &Answer<'_>) -> Verdict {
+        if answer.status.is_success() || answer.status.is_informational() {
+            return match Envelope::open_good(answer.body, answer.event) {
+                Some(envelope) => decide(&[rules::RULES, BY_STATUS], said::read(&envelope, answer), answer),
+                None => Verdict::SUCCESS.status(answer.status),
+            };
+        }
+        let said = said::read(&Envelope::open(answer.body), answer);
+        decide(&[PAGES, rules::RULES, BY_STATUS], said, answer)
+    }
+
+    fn rate_headers(&self, headers: &HeaderMap) -> Option<QuotaNews> {
+        let remaining = said::rates(headers, None);
+        (!remaining.is_empty()).then(|| QuotaNews { remaining, ..QuotaNews::default() })
+    }
+
+    fn usage(&self) -> UsageFormat {
+        UsageFormat::Anthropic
+    }
+
+    fn error_body(&self, status: StatusCode, message: &str, _retry_after: Option<Duration>) -> String {
+        let kind = match status.as_u16() {
+            401 => "authentication_error",
+            402 => "billing_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            503 | 529 => "overloaded_error",
+            504 => "timeout_error",
+            400..=499 => "invalid_request_error",
+            _ => "api_error",
+        };
+        json!({ "type": "error", "error": { "type": kind, "message": message } }).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests;

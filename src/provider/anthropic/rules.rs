@@ -1,0 +1,113 @@
+//! What Anthropic's errors mean. The first row that fits decides; `details.error_code` comes before `type`, and both
+//! before sentences.
+
+use crate::{
+    provider::{
+        complaint::Mark::{All, Begins, Is, IsLike, Says, WaitsNot},
+        rule::{HOUR, Rule, probed, rule, ruling, seconds},
+    },
+    verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
+};
+
+/// The table.
+pub(super) const RULES: &[Rule] = &[
+    // How we sent it.
+    rule(
+        &[401],
+        &[Says("header is required"), Begins("oauth authentication is")],
+        ruling(K::Misconfigured, S::Caller, U::Now, E::No).code("MISSING_API_KEY"),
+        "The key did not reach the provider in the header it wants: check that nothing below the key pool removes it.",
+    ),
+    // Money.
+    rule(
+        &[4],
+        &[IsLike("spend_limit"), IsLike("linked_organization"), Is("billing_error")],
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
+        "The organization's budget or credit is used up: raise it or pay in the Anthropic console.",
+    ),
+    rule(
+        &[402],
+        &[],
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
+        "The organization's budget or credit is used up: raise it or pay in the Anthropic console.",
+    ),
+    rule(
+        &[400, 403],
+        &[Begins("your credit balance is too low"), Begins("you have reached your specified api usage limits")],
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("CREDIT_BALANCE_TOO_LOW"),
+        "The organization's credit is used up: buy credits in the Anthropic console.",
+    ),
+    // The organization.
+    rule(
+        &[4],
+        &[Is("organization_on_hold")],
+        ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey),
+        "The organization is on hold: see the Anthropic console for why.",
+    ),
+    rule(
+        &[400, 401, 403],
+        &[Begins("this organization has been disabled"), Is("organization_disabled")],
+        ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey).code("ORGANIZATION_DISABLED"),
+        "The organization behind this key was switched off: write to Anthropic's support.",
+    ),
+    // The key.
+    rule(
+        &[401],
+        &[Is("authentication_error")],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
+        "The key does not exist or was revoked: replace it.",
+    ),
+    // Our address.
+    rule(
+        &[403],
+        &[All(&[Is("forbidden"), Begins("request not allowed")])],
+        ruling(K::Blocked, S::Exit, seconds(600), E::No).code("LOCATION"),
+        "The provider does not serve this machine's address: use an exit address in a country that it serves.",
+    ),
+    // A key may lack a model, and a caller may ask for what nobody may have; a second owner tells which.
+    rule(
+        &[403],
+        &[Is("permission_error")],
+        ruling(K::InvalidKey, S::KeyLane, U::Lifted, E::OtherKey).unclear(),
+        "This key may not use what was asked for: check its workspace's permissions.",
+    ),
+    // Capacity is nobody's quota.
+    rule(
+        &[],
+        &[Is("overloaded_error"), All(&[Is("rate_limit_error"), Begins("rate limited"), WaitsNot])],
+        ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
+        "The provider has no capacity for this model now: wait, or fall back to another model.",
+    ),
+    // Rates.
+    rule(
+        &[429],
+        &[Is("rate_limit_error"), Is("ramp_limit_exceeded")],
+        ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(26 * HOUR),
+        "The organization is at its rate limit for this family of models: give its keys these limits, or wait.",
+    ),
+    // The model.
+    rule(
+        &[404],
+        &[All(&[Is("not_found_error"), Begins("model: ")])],
+        ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
+        "No such model: check the model's name.",
+    ),
+    // Whose resource it is.
+    rule(
+        &[404],
+        &[All(&[Is("not_found_error"), Begins("file not found")])],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("WRONG_OWNER"),
+        "The file belongs to another workspace, or does not exist: only keys of its workspace see it.",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::rule::check;
+
+    #[test]
+    fn rows_are_complete() {
+        check(RULES);
+    }
+}

@@ -1,0 +1,74 @@
+//! Reads Anthropic's errors, `{"type": "error", "error": {type, message, details: {error_code}}}`, and rate headers.
+
+use std::time::SystemTime;
+
+use http::HeaderMap;
+use serde_json::Value;
+
+use crate::{
+    limit::Unit,
+    provider::{
+        Answer,
+        complaint::Complaint,
+        envelope::Envelope,
+        error_words,
+        rate_headers::{self, Axis},
+    },
+    verdict::RateHeader,
+};
+
+/// Reads an error.
+pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
+    let mut said = Complaint::of(answer);
+    let mut message: &str = &envelope.text;
+    if let Some(error) = envelope.error() {
+        let detail = error.get("details").and_then(|details| details.get("error_code"));
+        for word in [detail, error.get("type")].into_iter().flatten().filter_map(Value::as_str) {
+            said.say(word);
+        }
+        message = error.as_str().or_else(|| error.get("message")?.as_str()).unwrap_or(message);
+        if answer.status.is_success() {
+            said.status = error_words::status_of(error).unwrap_or(500);
+        }
+    }
+    said.tell(message);
+    let remaining = rates(answer.headers, Some(answer.now));
+    said.wait = said.wait.or_else(|| rate_headers::restored(&remaining));
+    said.news.remaining = remaining;
+    said
+}
+
+const AXES: &[Axis] = &[
+    Axis {
+        unit: Unit::Requests,
+        limit: "anthropic-ratelimit-requests-limit",
+        remaining: "anthropic-ratelimit-requests-remaining",
+        reset: "anthropic-ratelimit-requests-reset",
+    },
+    Axis {
+        unit: Unit::InputTokens,
+        limit: "anthropic-ratelimit-input-tokens-limit",
+        remaining: "anthropic-ratelimit-input-tokens-remaining",
+        reset: "anthropic-ratelimit-input-tokens-reset",
+    },
+    Axis {
+        unit: Unit::OutputTokens,
+        limit: "anthropic-ratelimit-output-tokens-limit",
+        remaining: "anthropic-ratelimit-output-tokens-remaining",
+        reset: "anthropic-ratelimit-output-tokens-reset",
+    },
+    Axis {
+        unit: Unit::Tokens,
+        limit: "anthropic-ratelimit-tokens-limit",
+        remaining: "anthropic-ratelimit-tokens-remaining",
+        reset: "anthropic-ratelimit-tokens-reset",
+    },
+];
+
+/// What remains.
+pub(super) fn rates(headers: &HeaderMap, now: Option<SystemTime>) -> Vec<RateHeader> {
+    if !headers.keys().any(|name| name.as_str().starts_with("anthropic-ratelimit-")) {
+        return Vec::new();
+    }
+    rate_headers::read(AXES, headers, now)
+}

@@ -1,0 +1,59 @@
+use http::Request;
+
+use super::*;
+
+fn head(method: Method, path: &str) -> Parts {
+    Request::builder().method(method).uri(path).body(()).unwrap().into_parts().0
+}
+
+#[test]
+fn the_callers_version_is_kept() {
+    let anthropic = Anthropic::new().bearer();
+    let mut head = head(Method::POST, "/v1/messages");
+    head.headers.insert(VERSION, HeaderValue::from_static("2026-10-21"));
+    head.headers.insert("x-api-key", HeaderValue::from_static("of-the-caller"));
+    anthropic.strip(&mut head);
+    anthropic.inject(&mut head, &anthropic.prepare("sk-ant-x").unwrap()).unwrap();
+    assert_eq!(head.headers["anthropic-version"], "2026-10-21");
+    assert_eq!(head.headers["authorization"], "Bearer sk-ant-x");
+    assert!(head.headers.get("x-api-key").is_none());
+}
+
+#[test]
+fn what_requests_ask_for() {
+    let anthropic = Anthropic::new();
+    let count = anthropic.asks(&head(Method::POST, "/v1/messages/count_tokens"));
+    assert_eq!((count.model, count.free), (ModelIn::Body, true));
+    for (method, path) in
+        [(Method::GET, "/v1/models"), (Method::POST, "/v1/messages/batches"), (Method::POST, "/v1/files")]
+    {
+        let mut head = head(method, path);
+        let asks = anthropic.asks(&head);
+        assert_eq!((asks.model, asks.free), (ModelIn::Nowhere, true), "{path}");
+        assert_eq!(anthropic.retarget(&mut head, "m"), Retarget::No);
+    }
+    assert_eq!(anthropic.retarget(&mut head(Method::POST, "/v1/messages"), "m"), Retarget::InBody);
+}
+
+#[test]
+fn resets_are_measured_by_the_answers_date() {
+    let anthropic = Anthropic::new();
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("anthropic-ratelimit-input-tokens-limit", "20000"),
+        ("anthropic-ratelimit-input-tokens-remaining", "5"),
+        ("anthropic-ratelimit-input-tokens-reset", "2026-11-18T12:07:40+01:00"),
+    ] {
+        headers.insert(name, value.parse().unwrap());
+    }
+    assert_eq!(anthropic.rate_headers(&headers), None);
+    headers.insert("date", "Wed, 18 Nov 2026 11:07:30 GMT".parse().unwrap());
+    let news = anthropic.rate_headers(&headers).unwrap();
+    assert_eq!((news.remaining[0].remaining, news.remaining[0].reset), (5, Duration::from_secs(10)));
+}
+
+#[test]
+fn its_own_errors_have_its_shape() {
+    let body = Anthropic::new().error_body(StatusCode::SERVICE_UNAVAILABLE, "out", None);
+    assert_eq!(body, r#"{"error":{"message":"out","type":"overloaded_error"},"type":"error"}"#);
+}

@@ -1,0 +1,287 @@
+//! Any API with keys, judged by its status codes.
+
+use std::{borrow::Cow, fmt};
+
+use http::{HeaderName, request::Parts};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::{
+    Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat,
+    by_status::{BY_STATUS, PAGES},
+    complaint::{Complaint, Mark::Waits},
+    credentials,
+    envelope::Envelope,
+    rule::{Rule, decide, rule, ruling},
+    target::{segment, set_path_and_query, set_query},
+};
+use crate::{
+    key::{InvalidSecret, Secret},
+    verdict::{Elsewhere as E, Scope as S, Until as U, Verdict, VerdictKind as K, retry_after},
+};
+
+/// Any API that takes a key in a header or in the query, judged by its status codes and `Retry-After`.
+///
+/// ```
+/// use http::Request;
+/// use tower_keypool::{ApiKeyHeader, Provider};
+///
+/// let weather = ApiKeyHeader::query("appid", "https://api.weather.example/v3")?.named("weather").zone("Europe/Berlin");
+/// let (mut head, ()) = Request::get("/v3/now?city=Ulm&appid=of-the-caller").body(())?.into_parts();
+/// weather.strip(&mut head);
+/// weather.inject(&mut head, &weather.prepare("a+b")?)?;
+/// assert_eq!(head.uri, "/v3/now?city=Ulm&appid=a%2Bb");
+///
+/// let search = ApiKeyHeader::header("x-subscription-token", "https://search.example")?;
+/// let (mut head, ()) = Request::get("/web?q=keys").body(())?.into_parts();
+/// search.inject(&mut head, &search.prepare("abc")?)?;
+/// assert_eq!(head.headers["x-subscription-token"], "abc");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ApiKeyHeader {
+    base: Base,
+    place: Place,
+    scheme: &'static str,
+    name: Cow<'static, str>,
+    model: ModelAt,
+    zone: Cow<'static, str>,
+    usage: UsageFormat,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Header(HeaderName),
+    Query(String),
+}
+
+#[derive(Clone, Debug)]
+enum ModelAt {
+    Nowhere,
+    Body,
+    /// In the path's segment behind this one, up to a colon.
+    Behind(String),
+}
+
+/// An [`ApiKeyHeader`] that cannot be: no header or parameter has such a name, or there is no such base.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidName {
+    /// This is no name of a header or query parameter.
+    Name(String),
+    /// What is wrong with the base.
+    Base(InvalidBase),
+}
+
+impl ApiKeyHeader {
+    /// An API at `base` that takes its key in this header.
+    ///
+    /// # Errors
+    /// [`InvalidName`] when `name` is no header's name, or `base` no `http(s)://host[:port][/path]`.
+    pub fn header(name: &str, base: &str) -> Result<Self, InvalidName> {
+        let header = HeaderName::try_from(name).map_err(|_| InvalidName::Name(name.to_owned()))?;
+        Self::with(Place::Header(header), base)
+    }
+
+    /// An API at `base` that takes its key in this query parameter. Keys in a query are seen by whoever logs URLs: use
+    /// a header where the API takes one.
+    ///
+    /// # Errors
+    /// [`InvalidName`] when `name` is not made of letters, digits and `-._~$`, or `base` no
+    /// `http(s)://host[:port][/path]`.
+    pub fn query(name: &str, base: &str) -> Result<Self, InvalidName> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~$".contains(&byte);
+        if name.is_empty() || !name.bytes().all(fits) {
+            return Err(InvalidName::Name(name.to_owned()));
+        }
+        Self::with(Place::Query(name.to_owned()), base)
+    }
+
+    fn with(place: Place, base: &str) -> Result<Self, InvalidName> {
+        Ok(Self {
+            base: Base::parse(base).map_err(InvalidName::Base)?,
+            place,
+            scheme: "",
+            name: Cow::Borrowed("api"),
+            model: ModelAt::Nowhere,
+            zone: Cow::Borrowed("UTC"),
+            usage: UsageFormat::None,
+        })
+    }
+
+    /// What stands in front of the key in its header, such as `"Token "`. Without a meaning in a query.
+    #[must_use]
+    pub fn scheme(mut self, scheme: &'static str) -> Self {
+        self.scheme = scheme;
+        self
+    }
+
+    /// The name for logs and metrics; `api` unless set.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The model, or whatever limits are counted by, stands in the body's top-level `"model"` string.
+    #[must_use]
+    pub fn model_in_body(mut self) -> Self {
+        self.model = ModelAt::Body;
+        self
+    }
+
+    /// The model, or whatever limits are counted by, stands in the path behind this segment: `models` for
+    /// `/models/{model}/…` and `/models/{model}:verb`.
+    #[must_use]
+    pub fn model_behind(mut self, segment: impl Into<String>) -> Self {
+        self.model = ModelAt::Behind(segment.into());
+        self
+    }
+
+    /// The IANA zone in which days end; `UTC` unless set.
+    #[must_use]
+    pub fn zone(mut self, zone: impl Into<Cow<'static, str>>) -> Self {
+        self.zone = zone.into();
+        self
+    }
+
+    /// How usage stands in answers; not at all unless set.
+    #[must_use]
+    pub fn usage(mut self, usage: UsageFormat) -> Self {
+        self.usage = usage;
+        self
+    }
+
+    /// Where the model's name stands in a path.
+    fn span(&self, path: &str) -> Option<std::ops::Range<usize>> {
+        let ModelAt::Behind(segment) = &self.model else { return None };
+        let mut start = 0;
+        let mut found = false;
+        for part in path.split('/') {
+            if found {
+                let length = part.find(':').unwrap_or(part.len());
+                return (length > 0).then_some(start..start + length);
+            }
+            found = part == segment;
+            start += part.len() + 1;
+        }
+        None
+    }
+}
+
+/// What this provider knows more than a bare status: that the key is the only credential.
+const RULES: &[Rule] = &[
+    rule(
+        &[401],
+        &[],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).confirmed_after(60),
+        "The API does not accept this key: check it and replace it.",
+    ),
+    rule(
+        &[402, 403],
+        &[],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).unclear(),
+        "This key may not do what was asked: check its permissions and its account.",
+    ),
+    rule(
+        &[503],
+        &[Waits],
+        ruling(K::Overloaded, S::KeyLane, U::Backoff, E::AfterPause).heeding(3_600),
+        "The API asks to come back later: it is tried again after that.",
+    ),
+];
+
+impl Provider for ApiKeyHeader {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn base(&self) -> &Base {
+        &self.base
+    }
+
+    fn prepare(&self, key: &str) -> Result<Secret, InvalidSecret> {
+        match self.place {
+            Place::Header(_) => Secret::with_scheme(self.scheme, key),
+            Place::Query(_) => Secret::new(key),
+        }
+    }
+
+    fn strip(&self, head: &mut Parts) {
+        let name = match &self.place {
+            Place::Header(name) => name.as_str(),
+            Place::Query(name) => name,
+        };
+        credentials::strip(head, Some(name));
+    }
+
+    fn inject(&self, head: &mut Parts, key: &Secret) -> Result<(), Cow<'static, str>> {
+        match &self.place {
+            Place::Header(name) => {
+                head.headers.insert(name, key.header_value().clone());
+            }
+            Place::Query(name) => {
+                let key = utf8_percent_encode(key.expose(), NON_ALPHANUMERIC);
+                let query = match head.uri.query() {
+                    Some(query) if !query.is_empty() => format!("{query}&{name}={key}"),
+                    _ => format!("{name}={key}"),
+                };
+                set_query(&mut head.uri, &query);
+            }
+        }
+        Ok(())
+    }
+
+    fn asks(&self, head: &Parts) -> Asks {
+        let model = match self.model {
+            ModelAt::Nowhere => ModelIn::Nowhere,
+            ModelAt::Body => ModelIn::Body,
+            ModelAt::Behind(_) => self.span(head.uri.path()).map_or(ModelIn::Nowhere, |span| {
+                ModelIn::Head(percent_decode_str(&head.uri.path()[span]).decode_utf8_lossy().into_owned())
+            }),
+        };
+        Asks { model, cost: Cost::One, free: false }
+    }
+
+    fn retarget(&self, head: &mut Parts, model: &str) -> Retarget {
+        if matches!(self.model, ModelAt::Body) {
+            return Retarget::InBody;
+        }
+        let Some(span) = self.span(head.uri.path()).filter(|_| !model.is_empty()) else { return Retarget::No };
+        let whole = head.uri.path_and_query().map_or("/", |whole| whole.as_str());
+        let target = format!("{}{}{}", &whole[..span.start], segment(model), &whole[span.end..]);
+        if set_path_and_query(&mut head.uri, target) { Retarget::Done } else { Retarget::No }
+    }
+
+    fn judge(&self, answer: &Answer<'_>) -> Verdict {
+        if answer.status.is_success() || answer.status.is_informational() {
+            return Verdict::SUCCESS.status(answer.status);
+        }
+        let envelope = Envelope::open(answer.body);
+        let mut said = Complaint::of(answer);
+        said.tell(&envelope.text);
+        said.wait = said.wait.or_else(|| retry_after::in_text(said.message()));
+        decide(&[PAGES, RULES, BY_STATUS], said, answer)
+    }
+
+    fn usage(&self) -> UsageFormat {
+        self.usage
+    }
+
+    fn zone(&self) -> &str {
+        &self.zone
+    }
+}
+
+impl fmt::Display for InvalidName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => write!(f, "no header or query parameter can be named {name:?}"),
+            Self::Base(base) => base.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for InvalidName {}
+
+#[cfg(test)]
+mod tests;

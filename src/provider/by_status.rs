@@ -1,0 +1,141 @@
+//! What statuses mean where nothing else does: the table that stands behind every provider's own.
+
+use super::{
+    complaint::Mark::{All, LeadsTo, Page, Says, Waits},
+    rule::{HOUR, Rule, rule, ruling, seconds},
+};
+use crate::verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K};
+
+/// Web pages and redirects: these stand before every provider's own rules, since no API made them.
+pub(super) const PAGES: &[Rule] = &[
+    rule(
+        &[3],
+        &[LeadsTo("/sorry/"), LeadsTo("//consent."), LeadsTo("//accounts.")],
+        ruling(K::Blocked, S::Exit, seconds(600), E::No).code("CONSENT_PAGE"),
+        "The provider sends this address to a web page instead of answering: use another exit address, or wait.",
+    ),
+    rule(
+        &[304],
+        &[],
+        ruling(K::Success, S::Caller, U::Now, E::No),
+        "Nothing is wrong: the copy that the caller has is still good.",
+    ),
+    rule(
+        &[3],
+        &[],
+        ruling(K::CallerFault, S::Caller, U::Now, E::No).code("REDIRECT"),
+        "The provider answers with a redirect, which is handed on: check the path and the configured base URL.",
+    ),
+    rule(
+        &[401, 403, 429],
+        &[Page],
+        ruling(K::Blocked, S::Exit, seconds(600), E::No).code("HTML_PAGE"),
+        "The provider's network refuses this address with a web page: slow down, or use another exit address.",
+    ),
+    rule(
+        &[403, 429, 503],
+        &[Says("may be sending automated queries"), All(&[Page, Says("unusual traffic")])],
+        ruling(K::Blocked, S::Exit, seconds(600), E::No).code("AUTOMATED_QUERIES"),
+        "The provider takes this address for a robot's: slow down, or use another exit address.",
+    ),
+];
+
+/// Every status, judged by itself.
+pub(super) const BY_STATUS: &[Rule] = &[
+    rule(
+        &[401],
+        &[],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).unclear(),
+        "The provider does not accept this key and does not say why: check the key in its console.",
+    ),
+    rule(
+        &[402],
+        &[],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).unclear(),
+        "The provider wants to be paid for this key: check the account's balance and billing.",
+    ),
+    rule(
+        &[403],
+        &[],
+        ruling(K::InvalidKey, S::KeyLane, U::Lifted, E::OtherKey).unclear(),
+        "This key may not do what was asked: check its permissions and its account.",
+    ),
+    rule(
+        &[407],
+        &[],
+        ruling(K::Misconfigured, S::Caller, U::Now, E::No),
+        "A proxy on the way wants credentials: configure them on the HTTP client.",
+    ),
+    rule(
+        &[408, 425],
+        &[],
+        ruling(K::Transient, S::Caller, U::Now, E::AfterPause).heeding(600),
+        "The provider did not get the request in time: it is tried again.",
+    ),
+    rule(
+        &[429],
+        &[Waits],
+        ruling(K::RateLimited, S::KeyLane, U::Backoff, E::OtherKey).heeding(24 * HOUR),
+        "This key is at a limit for this model: lower its limits, add keys, or wait as long as stated.",
+    ),
+    rule(
+        &[429],
+        &[],
+        ruling(K::RateLimited, S::KeyLane, U::Backoff, E::OtherKey).unclear(),
+        "The provider refuses more for now without saying how long: it is tried again at growing intervals.",
+    ),
+    rule(
+        &[499],
+        &[],
+        ruling(K::Cancelled, S::Caller, U::Now, E::No),
+        "The request was cancelled on its way: nothing is to be done.",
+    ),
+    rule(
+        &[4],
+        &[],
+        ruling(K::CallerFault, S::Caller, U::Now, E::No),
+        "The request itself is at fault: the answer's body says what to change.",
+    ),
+    rule(
+        &[501, 505],
+        &[],
+        ruling(K::CallerFault, S::Caller, U::Now, E::No),
+        "The provider does not offer this: check method, path and API version.",
+    ),
+    rule(
+        &[503, 529],
+        &[],
+        ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
+        "The provider has no capacity for this model now: wait, or fall back to another model.",
+    ),
+    rule(
+        &[504, 524],
+        &[],
+        ruling(K::Transient, S::Caller, U::Now, E::AfterPause).retries(1),
+        "The answer took longer than the provider allows: ask for less at once, or stream it.",
+    ),
+    rule(
+        &[5],
+        &[],
+        ruling(K::Transient, S::Caller, U::Now, E::AfterPause).heeding(600),
+        "The provider failed inside: it is tried again, and if it goes on, see the provider's status page.",
+    ),
+    rule(
+        &[],
+        &[],
+        ruling(K::Transient, S::Caller, U::Now, E::AfterPause).unclear(),
+        "The answer makes no sense: check what stands between here and the provider.",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::rule::check;
+
+    #[test]
+    fn rows_are_complete() {
+        check(PAGES);
+        check(BY_STATUS);
+    }
+}

@@ -1,0 +1,218 @@
+//! What an answer that is not good says, read once: the one thing that rules are matched against.
+
+use std::time::Duration;
+
+use http::{HeaderMap, header};
+
+use super::Answer;
+use crate::verdict::QuotaNews;
+
+/// This much of a message is matched.
+const LONGEST_MESSAGE: usize = 4096;
+
+/// What an answer says, in the words that every provider's reader brings it down to.
+#[derive(Debug, Default)]
+pub(super) struct Complaint {
+    /// The status, or what stands for it inside a stream whose status was good.
+    pub(super) status: u16,
+    /// The body is a web page, not an API's answer.
+    pub(super) page: bool,
+    /// The provider's own words for the cause (`CONSUMER_SUSPENDED`, `invalid_api_key`), the most telling first.
+    /// Only words that pass [`word`], so that none can hold a secret.
+    words: Vec<String>,
+    /// The message in lower case: of the error where it could be read, else the whole body.
+    message: String,
+    /// How long the answer asks to wait, whichever way it says so.
+    pub(super) wait: Option<Duration>,
+    /// The limit that was hit, where it is named.
+    pub(super) hit: Option<Hit>,
+    /// Where a redirect leads.
+    location: String,
+    /// What it tells of quotas.
+    pub(super) news: QuotaNews,
+}
+
+/// A limit that was hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Hit {
+    /// One over all models of the account.
+    Account,
+    /// A window of a minute or the like.
+    Short,
+    /// A day's.
+    Day,
+    /// One of zero: there is no entitlement at all.
+    Zero,
+}
+
+/// A sign that a rule looks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Mark {
+    /// The provider uses this word for the cause. Case does not matter.
+    Is(&'static str),
+    /// It uses a word with this in it. Given in lower case.
+    IsLike(&'static str),
+    /// The message begins so. Given in lower case.
+    Begins(&'static str),
+    /// The message holds this. Given in lower case. For what no caller can make a provider say.
+    Says(&'static str),
+    /// A limit of this kind was hit.
+    Hits(Hit),
+    /// The body is a web page.
+    Page,
+    /// A redirect leads to an address with this in it.
+    LeadsTo(&'static str),
+    /// It asks to wait for a known time.
+    Waits,
+    /// It does not.
+    WaitsNot,
+    /// All of these.
+    All(&'static [Mark]),
+}
+
+impl Complaint {
+    /// The part that every provider's reader shares.
+    pub(super) fn of(answer: &Answer<'_>) -> Self {
+        let location = answer.headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("");
+        Self {
+            status: answer.status.as_u16(),
+            page: !answer.event && super::envelope::is_page(answer.headers, answer.body),
+            wait: crate::verdict::retry_after::header(answer.headers, answer.now),
+            location: location.to_ascii_lowercase(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds one of the provider's words; one that could be anything else is dropped.
+    pub(super) fn say(&mut self, text: &str) {
+        if let Some(text) = word(text)
+            && self.words.len() < 16
+        {
+            self.words.push(text.to_owned());
+        }
+    }
+
+    /// Takes the message, or the whole body where it has none.
+    pub(super) fn tell(&mut self, message: &str) {
+        let mut end = message.len().min(LONGEST_MESSAGE);
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.message = message[..end].trim_start().to_ascii_lowercase();
+    }
+
+    /// Takes the longer of two waits.
+    pub(super) fn wait_at_least(&mut self, wait: Option<Duration>) {
+        self.wait = self.wait.max(wait);
+    }
+
+    /// The message in lower case.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The provider's most telling word; empty where it has none.
+    pub(super) fn first_word(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+
+    /// The word that a mark stands for, where it stands for one.
+    pub(super) fn word_for(&self, mark: &Mark) -> Option<&str> {
+        let found = match mark {
+            Mark::Is(wanted) => self.words.iter().find(|word| word.eq_ignore_ascii_case(wanted)),
+            Mark::IsLike(part) => self.words.iter().find(|word| word.to_ascii_lowercase().contains(part)),
+            Mark::All(marks) => return marks.iter().find_map(|mark| self.word_for(mark)),
+            _ => None,
+        };
+        found.map(String::as_str)
+    }
+
+    /// Whether it bears this mark.
+    pub(super) fn bears(&self, mark: &Mark) -> bool {
+        match mark {
+            Mark::Is(_) | Mark::IsLike(_) => self.word_for(mark).is_some(),
+            Mark::Begins(beginning) => self.message.starts_with(beginning),
+            Mark::Says(part) => self.message.contains(part),
+            Mark::Hits(hit) => self.hit == Some(*hit),
+            Mark::Page => self.page,
+            Mark::LeadsTo(part) => self.location.contains(part),
+            Mark::Waits => self.wait.is_some(),
+            Mark::WaitsNot => self.wait.is_none(),
+            Mark::All(marks) => marks.iter().all(|mark| self.bears(mark)),
+        }
+    }
+}
+
+/// A text that can only be a provider's word for something (`API_KEY_INVALID`, `insufficient_quota`,
+/// `DeploymentNotFound`, `429`), never a key: short, of few digits, and not mixed like random letters are.
+pub(super) fn word(text: &str) -> Option<&str> {
+    let count = |test: fn(&u8) -> bool| text.bytes().filter(test).count();
+    let (upper, lower, digits) =
+        (count(u8::is_ascii_uppercase), count(u8::is_ascii_lowercase), count(u8::is_ascii_digit));
+    let marks = text.bytes().filter(|byte| b"_.-".contains(byte)).count();
+    let known_letters = upper + lower + digits + marks == text.len();
+    let mixed = upper > 0 && lower > 0;
+    // Names in camel case are made of letters only, and of words: a capital in at least every twelve.
+    let camel = !mixed || (digits == 0 && marks == 0 && text.len() <= 40);
+    ((1..=64).contains(&text.len()) && known_letters && digits <= 6 && camel && !looks_secret(text)).then_some(text)
+}
+
+/// Whether a text begins like the keys that are known by sight.
+pub(super) fn looks_secret(text: &str) -> bool {
+    ["sk-", "gsk_", "AIza", "AQ."].iter().any(|beginning| text.starts_with(beginning))
+}
+
+/// A model's name as providers write it, without `models/`; `None` for what cannot be one.
+pub(super) fn model_name(text: &str) -> Option<String> {
+    let name = text.strip_prefix("models/").unwrap_or(text);
+    let fits = (1..=128).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte));
+    (fits && !looks_secret(name)).then(|| name.to_owned())
+}
+
+/// Whether the provider forbids another try (`x-should-retry: false`).
+pub(super) fn forbids_retry(headers: &HeaderMap) -> bool {
+    headers.get("x-should-retry").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_pass_and_secrets_do_not() {
+        for text in ["API_KEY_INVALID", "insufficient_quota", "DeploymentNotFound", "429", "model_not_found", "quota"] {
+            assert_eq!(word(text), Some(text));
+        }
+        for text in [
+            "",
+            "AIzaSyA-not-a-real-key-0000000000000000",
+            "AQ.Ab8RN6notareal",
+            "sk-proj-abcdef",
+            "sk-abcdefghijklmnopqrstuvwxyz",
+            "0123456789abcdef0123456789abcdef",
+            "gsk_Zx81kQpLmn29",
+            "two words",
+            "Zürich",
+        ] {
+            assert_eq!(word(text), None, "{text}");
+        }
+        assert_eq!(word(&"A".repeat(65)), None);
+    }
+
+    #[test]
+    fn marks() {
+        let mut said = Complaint { status: 400, ..Complaint::default() };
+        said.say("INVALID_ARGUMENT");
+        said.tell("  API key NOT valid. Please");
+        assert!(said.bears(&Mark::Is("invalid_argument")));
+        assert!(said.bears(&Mark::IsLike("invalid_")));
+        assert!(said.bears(&Mark::All(&[Mark::Begins("api key not valid"), Mark::WaitsNot])));
+        assert!(!said.bears(&Mark::All(&[Mark::Says("not valid"), Mark::Waits])));
+        assert!(!said.bears(&Mark::Begins("not valid")));
+        assert_eq!(
+            said.word_for(&Mark::All(&[Mark::Says("x"), Mark::Is("INVALID_argument")])),
+            Some("INVALID_ARGUMENT")
+        );
+    }
+}

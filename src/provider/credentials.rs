@@ -1,0 +1,145 @@
+//! Takes the caller's credentials off a request, wherever they hide, so that exactly one leaves.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
+use percent_encoding::percent_decode_str;
+
+use super::target::set_query;
+use crate::key::Secret;
+
+/// Query parameters that carry a credential, in lower case.
+const QUERY: [&str; 8] =
+    ["key", "access_token", "oauth_token", "bearer_token", "api_key", "apikey", "api-key", "x-goog-api-key"];
+
+/// The credential, or the word for an account, that a header of this name (in lower case) carries. Told apart by length
+/// first: that is all that most names need.
+fn credential(name: &str) -> Option<&'static str> {
+    let known: &[&str] = match name.len() {
+        6 => &["cookie"],
+        7 => &["api-key", "cookie2"],
+        9 => &["x-api-key"],
+        13 => &["authorization"],
+        14 => &["x-goog-api-key", "openai-project"],
+        19 => &["proxy-authorization", "openai-organization", "x-goog-user-project"],
+        30 => &["x-goog-iam-authorization-token"],
+        _ => &[],
+    };
+    known.iter().copied().find(|known| *known == name)
+}
+
+/// Removes every credential from headers and query, `extra` being one more name of either kind. A head without any is
+/// not touched.
+pub(super) fn strip(head: &mut Parts, extra: Option<&str>) {
+    // Removed by a name of ours: cloning the request's may allocate.
+    while let Some(name) = head.headers.keys().find_map(|name| credential(name.as_str())) {
+        head.headers.remove(name);
+    }
+    if let Some(extra) = extra {
+        head.headers.remove(extra);
+    }
+    strip_protocol(&mut head.headers);
+    let unwanted = |pair: &str| carries(pair, extra);
+    if head.uri.query().is_some_and(|query| query.split('&').any(unwanted)) {
+        let kept = head.uri.query().unwrap_or("").split('&').filter(|pair| !unwanted(pair)).collect::<Vec<_>>();
+        let query = kept.join("&");
+        set_query(&mut head.uri, &query);
+    }
+}
+
+/// Browsers cannot set headers on a WebSocket, so `OpenAI` takes a key among its subprotocols.
+fn strip_protocol(headers: &mut HeaderMap) {
+    const KEY: &str = "openai-insecure-api-key";
+    let Some(value) = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok()) else { return };
+    if value.contains(KEY) {
+        let kept = value.split(',').map(str::trim).filter(|name| !name.starts_with(KEY)).collect::<Vec<_>>().join(", ");
+        match HeaderValue::try_from(kept) {
+            Ok(kept) if !kept.is_empty() => headers.insert(header::SEC_WEBSOCKET_PROTOCOL, kept),
+            _ => headers.remove(header::SEC_WEBSOCKET_PROTOCOL),
+        };
+    }
+}
+
+/// Whether a `name=value` of a query is a credential, its name in whatever case and encoding.
+fn carries(pair: &str, extra: Option<&str>) -> bool {
+    let name = pair.split('=').next().unwrap_or("");
+    let is = |name: &str| {
+        QUERY.iter().any(|known| known.eq_ignore_ascii_case(name))
+            || extra.is_some_and(|extra| extra.eq_ignore_ascii_case(name))
+    };
+    if !name.contains(['%', '+']) {
+        return is(name);
+    }
+    percent_decode_str(name).decode_utf8().is_ok_and(|name| is(name.trim_matches(['+', ' '])))
+}
+
+/// The header value `Bearer …` of a secret that was prepared without.
+pub(super) fn bearer(key: &Secret) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// `x-goog-api-key`.
+pub(super) const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
+/// `x-api-key`.
+pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// `api-key`.
+pub(super) const API_KEY: HeaderName = HeaderName::from_static("api-key");
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn head(uri: &str) -> Parts {
+        Request::get(uri).body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn headers_go_each_of_them() {
+        let mut head = head("/v1/x");
+        for name in [
+            "Authorization",
+            "X-Goog-Api-Key",
+            "x-api-key",
+            "api-key",
+            "cookie",
+            "openai-organization",
+            "openai-project",
+            "x-goog-user-project",
+            "x-goog-iam-authorization-token",
+            "proxy-authorization",
+        ] {
+            let name = HeaderName::try_from(name).unwrap();
+            head.headers.append(name.clone(), HeaderValue::from_static("a"));
+            head.headers.append(name, HeaderValue::from_static("b"));
+        }
+        head.headers.insert("x-goog-api-client", HeaderValue::from_static("kept"));
+        head.headers.insert("x-mine", HeaderValue::from_static("secret"));
+        head.headers
+            .insert("sec-websocket-protocol", HeaderValue::from_static("realtime, openai-insecure-api-key.sk-x"));
+        strip(&mut head, Some("X-Mine"));
+        assert_eq!(head.headers.len(), 2, "{:?}", head.headers);
+        assert_eq!(head.headers["sec-websocket-protocol"], "realtime");
+    }
+
+    #[test]
+    fn queries_lose_keys_however_they_are_written() {
+        for (before, after) in [
+            ("/p?key=A", "/p"),
+            ("/p?alt=sse&key=A", "/p?alt=sse"),
+            ("/p?KEY=A&alt=sse&k%65y=B&%4b%45%59=C", "/p?alt=sse"),
+            ("/p?access_token=A&oauth%5Ftoken=B&x=1", "/p?x=1"),
+            ("/p?key", "/p"),
+            ("/p?monkey=1&keys=2", "/p?monkey=1&keys=2"),
+            ("/p?upload_id=1&upload_protocol=resumable", "/p?upload_id=1&upload_protocol=resumable"),
+            ("/p?", "/p?"),
+            ("/p?mine=1", "/p"),
+            ("https://h:1/p?key=A&z", "https://h:1/p?z"),
+        ] {
+            let mut head = head(before);
+            strip(&mut head, Some("mine"));
+            assert_eq!(head.uri.to_string(), after, "{before}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Opens an answer's body: whatever bytes came, the JSON value that tells of an error, if there is one.
+//!
+//! Bodies are hostile until read: cut short, no JSON at all, a web page, deeper than a stack, with bytes that are no
+//! text. Structure is kept as far as the body goes; where there is none, its text stays to be matched.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, header};
+use serde_json::Value;
+
+/// More than this is not looked at.
+const ENOUGH: usize = 64 * 1024;
+
+/// Brackets of a body that was cut short are closed up to this depth; `serde_json` itself stops at 128.
+const DEEPEST: usize = 64;
+
+/// An opened body.
+pub(super) struct Envelope<'a> {
+    /// The body as text; bytes that are none are replaced.
+    pub(super) text: Cow<'a, str>,
+    /// The value that tells of the error: taken out of an array or an event, mended where it was cut short.
+    pub(super) json: Option<Value>,
+}
+
+impl<'a> Envelope<'a> {
+    /// Opens the body of an answer whose status is that of an error.
+    pub(super) fn open(body: &'a [u8]) -> Self {
+        let text = String::from_utf8_lossy(&body[..body.len().min(ENOUGH)]);
+        let json = value(&text).or_else(|| in_events(&text)).or_else(|| mended(&text));
+        Self { text, json: json.map(unwrapped) }
+    }
+
+    /// Opens a body whose status was good; `None` unless it is an error all the same.
+    ///
+    /// An event of a stream is one when it has an error in it. A whole body is one only when it is nothing else: an
+    /// operation or a batch that failed is a good answer about something bad.
+    pub(super) fn open_good(body: &'a [u8], event: bool) -> Option<Self> {
+        // Nearly every good answer ends here: no error object without this word.
+        memchr::memmem::find(&body[..body.len().min(ENOUGH)], b"\"error\"")?;
+        let envelope = Self::open(body);
+        let json = envelope.json.as_ref()?;
+        let wrapping = |name: &String| matches!(name.as_str(), "error" | "type" | "request_id" | "user_id");
+        let bare = || json.as_object().is_some_and(|members| members.keys().all(wrapping));
+        (told(json).is_some() && (event || bare())).then_some(envelope)
+    }
+
+    /// The error object, wherever the provider keeps it; the value itself where it has none.
+    pub(super) fn error(&self) -> Option<&Value> {
+        self.json.as_ref().map(|json| told(json).unwrap_or(json))
+    }
+}
+
+/// The error object of a value: `error`, `response.error` (a failed event), or an event of type `error` itself.
+fn told(json: &Value) -> Option<&Value> {
+    let present = |value: &&Value| !matches!(value, Value::Null | Value::Bool(false));
+    json.get("error")
+        .filter(present)
+        .or_else(|| json.get("response")?.get("error").filter(present))
+        .or_else(|| (json.get("type")?.as_str()? == "error").then_some(json))
+}
+
+/// Whether the body is a web page, by its type or its beginning.
+pub(super) fn is_page(headers: &HeaderMap, body: &[u8]) -> bool {
+    let html = headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+    html || body.trim_ascii_start().starts_with(b"<")
+}
+
+/// The first JSON value of a text, whatever follows it.
+fn value(text: &str) -> Option<Value> {
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    let text = text.strip_prefix(")]}'").unwrap_or(text);
+    let value = serde_json::Deserializer::from_str(text).into_iter::<Value>().next()?.ok()?;
+    matches!(value, Value::Object(_) | Value::Array(_)).then_some(value)
+}
+
+/// The error among server-sent events, or in a raw object behind them (Gemini ends broken streams so).
+fn in_events(text: &str) -> Option<Value> {
+    let (mut data, mut at) = (String::new(), 0);
+    for line in text.split_inclusive('\n') {
+        let bare = line.trim_end();
+        if let Some(more) = bare.strip_prefix("data:") {
+            data.push_str(more);
+        } else if bare.is_empty() {
+            if let Some(found) = erring(&data) {
+                return Some(found);
+            }
+            data.clear();
+        } else if bare.starts_with('{') {
+            return erring(&text[at..]);
+        }
+        at += line.len();
+    }
+    erring(&data)
+}
+
+fn erring(text: &str) -> Option<Value> {
+    text.contains("\"error\"").then(|| value(text)).flatten().filter(|json| told(json).is_some())
+}
+
+/// Takes the error out of an array: the first object that has one, else the first object.
+fn unwrapped(json: Value) -> Value {
+    match json {
+        Value::Array(mut items) => {
+            let at = items.iter().position(|item| told(item).is_some()).unwrap_or(0);
+            if items.is_empty() { Value::Null } else { items.swap_remove(at) }
+        }
+        other => other,
+    }
+}
+
+/// A value that was cut short, closed behind its last whole member.
+fn mended(text: &str) -> Option<Value> {
+    let text = text.trim_start();
+    if !text.starts_with(['{', '[']) {
+        return None;
+    }
+    let mut open = Vec::new();
+    // Where it may be cut: how far the text is kept, and how many brackets are open there.
+    let mut cut = (0, 0);
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'{' | b'[' => {
+                if open.len() == DEEPEST {
+                    return None;
+                }
+                open.push(if byte == b'{' { '}' } else { ']' });
+                cut = (at + 1, open.len());
+            }
+            b'}' | b']' => {
+                open.pop();
+                cut = (at + 1, open.len());
+            }
+            b',' => cut = (at, open.len()),
+            _ => {}
+        }
+    }
+    let mut whole = String::with_capacity(cut.0 + cut.1);
+    whole.push_str(&text[..cut.0]);
+    whole.extend(open[..cut.1.min(open.len())].iter().rev());
+    value(&whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(body: &str) -> Option<String> {
+        let envelope = Envelope::open(body.as_bytes());
+        Some(envelope.error()?.get("message")?.as_str()?.to_owned())
+    }
+
+    #[test]
+    fn opens_what_providers_wrap() {
+        for body in [
+            r#"{"error":{"message":"m"}}"#,
+            r#" [{"error":{"message":"m"}}]"#,
+            r#"[{"candidates":[]},{"error":{"message":"m"}}]"#,
+            "\u{feff}{\"error\":{\"message\":\"m\"}} trailing",
+            "event: error\ndata: {\"type\":\"error\",\"error\":{\"message\":\"m\"}}\n\n",
+            "data: {\"a\":1}\r\n\r\n{\n \"error\": {\"message\": \"m\"}\n}\n",
+            "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"message\":\"m\"}}}\n\n",
+            r#"{"type":"error","message":"m"}"#,
+            r#"{"error":{"message":"m","details":[{"reason":"X"},{"rea"#,
+            r#"{"error":{"message":"m","details":[{"reason":"#,
+        ] {
+            assert_eq!(message(body).as_deref(), Some("m"), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_cut_body_keeps_its_whole_members() {
+        let whole = r#"{"error":{"code":429,"details":[{"reason":"A","metadata":{"x":"y, }"}},{"retryDelay":"5s"}]}}"#;
+        for end in 0..whole.len() {
+            // Whatever the cut, there is no panic, and what is there is true.
+            let envelope = Envelope::open(&whole.as_bytes()[..end]);
+            if let Some(code) = envelope.error().and_then(|error| error.get("code")) {
+                assert_eq!(code, 429);
+            }
+        }
+        let cut = Envelope::open(&whole.as_bytes()[..whole.len() - 3]);
+        assert_eq!(cut.error().unwrap()["details"][0]["reason"], "A");
+    }
+
+    #[test]
+    fn depth_and_nonsense_open_to_nothing() {
+        for body in ["[".repeat(100_000), "{\"a\":".repeat(50_000), String::new(), "null".into(), "\"text\"".into()] {
+            assert!(Envelope::open(body.as_bytes()).json.is_none_or(|json| json.is_null()));
+        }
+        assert!(Envelope::open(b"\xff\xfe{\"error\":1}").text.contains("error"));
+    }
+
+    #[test]
+    fn a_good_body_is_no_error_unless_it_says_so() {
+        let is_error = |body: &str, event| Envelope::open_good(body.as_bytes(), event).is_some();
+        for event in [false, true] {
+            assert!(!is_error(r#"{"candidates":[{"content":"the \"error\" word"}],"error":null}"#, event));
+            assert!(!is_error(r#"{"text":"say \"error\" twice"}"#, event));
+            assert!(is_error(r#"{"error":{"code":503}}"#, event));
+            assert!(is_error(r#"[{"error":{"code":503}}]"#, event));
+        }
+        let operation = r#"{"name":"operations/1","done":true,"error":{"code":3,"message":"m"}}"#;
+        assert!(!is_error(operation, false));
+        assert!(is_error(r#"{"id":"gen","choices":[],"error":{"code":502}}"#, true));
+    }
+}

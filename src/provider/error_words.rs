@@ -1,0 +1,45 @@
+//! The words that `OpenAI`, Anthropic and their likes use for what HTTP has statuses for: needed where an error
+//! stands inside a stream whose status was good.
+
+use serde_json::Value;
+
+/// The HTTP status that an error object stands for: its own number, or that of its words.
+pub(super) fn status_of(error: &Value) -> Option<u16> {
+    let number = |name| {
+        let value = error.get(name)?;
+        let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
+        u16::try_from(number).ok().filter(|status| (400..600).contains(status))
+    };
+    let word = |name| {
+        let word = error.get(name)?.as_str()?;
+        WORDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, status)| *status)
+    };
+    number("code").or_else(|| number("status")).or_else(|| word("code")).or_else(|| word("type"))
+}
+
+const WORDS: &[(&str, u16)] = &[
+    ("invalid_request_error", 400),
+    ("invalid_request", 400),
+    ("context_length_exceeded", 400),
+    ("content_filter", 400),
+    ("authentication_error", 401),
+    ("invalid_api_key", 401),
+    ("billing_error", 402),
+    ("permission_error", 403),
+    ("request_forbidden", 403),
+    ("not_found_error", 404),
+    ("model_not_found", 404),
+    ("request_too_large", 413),
+    ("rate_limit_error", 429),
+    ("rate_limit_exceeded", 429),
+    ("insufficient_quota", 429),
+    ("requests", 429),
+    ("tokens", 429),
+    ("api_error", 500),
+    ("server_error", 500),
+    ("internal_error", 500),
+    ("service_unavailable", 503),
+    ("timeout_error", 504),
+    ("timeout", 504),
+    ("overloaded_error", 529),
+];

@@ -1,0 +1,209 @@
+//! Google's Gemini API.
+
+mod limits;
+mod path;
+mod rules;
+
+use std::{borrow::Cow, time::Duration};
+
+use http::{StatusCode, header, request::Parts};
+use serde_json::json;
+
+use super::{
+    Answer, Asks, Base, InvalidBase, Provider, Retarget, UsageFormat,
+    by_status::{BY_STATUS, PAGES},
+    complaint::Complaint,
+    credentials::{self, X_GOOG_API_KEY, bearer},
+    envelope::Envelope,
+    google_rpc,
+    rule::decide,
+    target::set_path_and_query,
+};
+use crate::{
+    error::whole_seconds,
+    key::{InvalidSecret, Secret, Tier},
+    limit::Limits,
+    verdict::Verdict,
+};
+
+/// Google's Gemini API: the native paths of every version, uploads, and the OpenAI-compatible paths under
+/// `/v1beta/openai`.
+///
+/// The key travels as `x-goog-api-key`, and as `Authorization: Bearer` on the OpenAI-compatible paths, which take
+/// nothing else. It is an opaque string: `AIza…`, `AQ.…` and whatever comes next.
+///
+/// ```
+/// use http::{Method, Request};
+/// use tower_keypool::{Gemini, ModelIn, Provider};
+///
+/// let gemini = Gemini::new();
+/// let request = Request::post("/v1beta/models/gemini-2.5-flash:generateContent?alt=sse&key=of-the-caller");
+/// let (mut head, ()) = request.body(())?.into_parts();
+/// assert_eq!(gemini.asks(&head).model, ModelIn::Head("gemini-2.5-flash".into()));
+///
+/// gemini.strip(&mut head);
+/// gemini.inject(&mut head, &gemini.prepare("AIza-not-a-real-key-000")?)?;
+/// assert_eq!(head.uri, "/v1beta/models/gemini-2.5-flash:generateContent?alt=sse");
+/// assert_eq!(head.headers["x-goog-api-key"], "AIza-not-a-real-key-000");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Answers are judged by what Google names: the reason, the quota, its span. Sentences are only read where nothing
+/// else tells. Days end at midnight in Los Angeles.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use http::{HeaderMap, StatusCode};
+/// use tower_keypool::{Answer, Gemini, Provider, Until, VerdictKind};
+///
+/// let body = br#"{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Quota exceeded.", "details": [
+///     {"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier", "quotaValue": "20"}]},
+///     {"retryDelay": "51s"}]}}"#;
+/// let headers = HeaderMap::new();
+/// let answer = Answer::new(StatusCode::TOO_MANY_REQUESTS, &headers, body, SystemTime::UNIX_EPOCH);
+/// let verdict = Gemini::new().judge(&answer);
+/// assert_eq!(verdict.kind(), VerdictKind::QuotaExhausted);
+/// assert_eq!(verdict.until_of(), Until::DayEnd); // the 51 s are not believed
+/// ```
+#[derive(Clone, Debug)]
+pub struct Gemini {
+    base: Base,
+    limits: bool,
+}
+
+impl Gemini {
+    /// The API at `https://generativelanguage.googleapis.com`.
+    pub fn new() -> Self {
+        Self::with(Base::parse("https://generativelanguage.googleapis.com").expect("a constant that is tested"))
+    }
+
+    /// The API somewhere else: a simulator, a proxy, a regional host.
+    ///
+    /// # Errors
+    /// [`InvalidBase`] when `url` is no `http(s)://host[:port][/path]`.
+    pub fn at(url: &str) -> Result<Self, InvalidBase> {
+        Base::parse(url).map(Self::with)
+    }
+
+    fn with(base: Base) -> Self {
+        Self { base, limits: true }
+    }
+
+    /// Assumes no limits for keys that name a tier but no limits.
+    #[must_use]
+    pub fn without_known_limits(mut self) -> Self {
+        self.limits = false;
+        self
+    }
+}
+
+impl Default for Gemini {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Provider for Gemini {
+    fn name(&self) -> &'static str {
+        "gemini"
+    }
+
+    fn base(&self) -> &Base {
+        &self.base
+    }
+
+    fn prepare(&self, key: &str) -> Result<Secret, InvalidSecret> {
+        Secret::new(key)
+    }
+
+    fn strip(&self, head: &mut Parts) {
+        credentials::strip(head, None);
+    }
+
+    fn inject(&self, head: &mut Parts, key: &Secret) -> Result<(), Cow<'static, str>> {
+        if path::is_compat(head.uri.path(), self.base.path()) {
+            let value = bearer(key).ok_or("the key makes no header")?;
+            head.headers.insert(header::AUTHORIZATION, value);
+        } else {
+            head.headers.insert(X_GOOG_API_KEY, key.header_value().clone());
+        }
+        Ok(())
+    }
+
+    fn asks(&self, head: &Parts) -> Asks {
+        path::asks(&head.method, head.uri.path(), self.base.path())
+    }
+
+    fn lane<'a>(&self, model: &'a str) -> &'a str {
+        model.strip_prefix("models/").unwrap_or(model)
+    }
+
+    fn retarget(&self, head: &mut Parts, model: &str) -> Retarget {
+        let path = head.uri.path();
+        if let Some(mut target) = path::retargeted(path, model) {
+            if let Some(query) = head.uri.query() {
+                target.push('?');
+                target.push_str(query);
+            }
+            return if set_path_and_query(&mut head.uri, target) { Retarget::Done } else { Retarget::No };
+        }
+        // A cache is made for one model and of no use to another; vectors of two models cannot be compared.
+        let in_body = self.asks(head).model == super::ModelIn::Body;
+        let bound = path.trim_end_matches('/').ends_with("/cachedContents") || path.ends_with("/embeddings");
+        if in_body && !bound { Retarget::InBody } else { Retarget::No }
+    }
+
+    fn judge(&self, answer: &Answer<'_>) -> Verdict {
+        if answer.status.is_success() || answer.status.is_informational() {
+            return match Envelope::open_good(answer.body, answer.event) {
+                Some(envelope) => decide(&[rules::RULES, BY_STATUS], google_rpc::read(&envelope, answer), answer),
+                None if is_limited(answer.body) => decide(&[rules::LIMITED], Complaint::of(answer), answer),
+                None => Verdict::SUCCESS.status(answer.status),
+            };
+        }
+        let said = google_rpc::read(&Envelope::open(answer.body), answer);
+        decide(&[PAGES, rules::RULES, BY_STATUS], said, answer)
+    }
+
+    fn usage(&self) -> UsageFormat {
+        UsageFormat::Gemini
+    }
+
+    fn zone(&self) -> &'static str {
+        "America/Los_Angeles"
+    }
+
+    fn known_limits(&self, model: &str, tier: &Tier) -> Option<Limits> {
+        self.limits.then(|| limits::known(self.lane(model), tier)).flatten()
+    }
+
+    fn error_body(&self, status: StatusCode, message: &str, retry_after: Option<Duration>) -> String {
+        let mut error = json!({
+            "code": status.as_u16(),
+            "message": message,
+            "status": google_rpc::status_name(status.as_u16()),
+        });
+        if let Some(after) = retry_after {
+            error["details"] = json!([{
+                "@type": "type.googleapis.com/google.rpc.RetryInfo",
+                "retryDelay": format!("{}s", whole_seconds(after)),
+            }]);
+        }
+        json!({ "error": error }).to_string()
+    }
+}
+
+/// Whether a good answer ended because the account is limited (`finishReason`), however the text reads.
+fn is_limited(body: &[u8]) -> bool {
+    const REASON: &str = "PUP_LIMITED_DISABLED";
+    if memchr::memmem::find(body, REASON.as_bytes()).is_none() {
+        return false;
+    }
+    let body = body.trim_ascii_start();
+    let json = Envelope::open(body.strip_prefix(b"data:").unwrap_or(body)).json;
+    let candidates = json.as_ref().and_then(|json| json.get("candidates")?.as_array());
+    candidates.into_iter().flatten().any(|candidate| candidate.get("finishReason").is_some_and(|why| why == REASON))
+}
+
+#[cfg(test)]
+mod tests;

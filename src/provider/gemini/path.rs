@@ -1,0 +1,108 @@
+//! Gemini's paths, read by hand: a model's name may hold dots, encoded slashes and a verb behind a colon.
+
+use http::Method;
+use percent_encoding::percent_decode_str;
+
+use crate::provider::{Asks, Cost, ModelIn, target::segment};
+
+/// Collections whose members are models.
+const OF_MODELS: [&str; 3] = ["models", "tunedModels", "dynamic"];
+
+/// Where a path names a model: the span of `collection/name` in it, and what is asked of it.
+struct Named<'a> {
+    /// Where the collection's name begins.
+    start: usize,
+    collection: &'a str,
+    model: &'a str,
+    verb: &'a str,
+}
+
+/// The path behind the base's own and behind the version: `/v1beta/models/m:verb` is `models/m:verb`.
+fn behind_version<'a>(path: &'a str, base: &str) -> &'a str {
+    let path = path.strip_prefix(base).filter(|rest| rest.starts_with('/')).unwrap_or(path);
+    let path = path.trim_start_matches('/');
+    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+    let version = first.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    if version { rest } else { path }
+}
+
+/// Whether it is one of the OpenAI-compatible paths, `/v1beta/openai/…`.
+pub(super) fn is_compat(path: &str, base: &str) -> bool {
+    let rest = behind_version(path, base);
+    rest.strip_prefix("openai").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What a request asks for.
+pub(super) fn asks(method: &Method, path: &str, base: &str) -> Asks {
+    let nowhere = |free| Asks { model: ModelIn::Nowhere, cost: Cost::One, free };
+    let in_body = |cost| Asks { model: ModelIn::Body, cost, free: false };
+    if let Some(named) = named(path) {
+        let model = ModelIn::Head(lane(&named));
+        return match named.verb {
+            "batchEmbedContents" => Asks { model, cost: Cost::ItemsOf("requests"), free: false },
+            // Tokens are counted against a quota of their own.
+            "countTokens" => Asks { model, cost: Cost::One, free: true },
+            _ => Asks { model, cost: Cost::One, free: false },
+        };
+    }
+    if method != Method::POST {
+        // Lists, gets, deletes, polls; a WebSocket's opening counts as a request.
+        return nowhere(!path.contains("/ws/"));
+    }
+    let rest = behind_version(path, base).trim_end_matches('/');
+    let (first, second) = rest.split_once('/').unwrap_or((rest, ""));
+    match (first, second) {
+        ("openai", "embeddings") => in_body(Cost::ItemsOf("input")),
+        // Uploads, files, caches, batches, operations and the like cost no request of a model.
+        ("openai", second) if second.starts_with("files") || second.starts_with("batches") => nowhere(true),
+        ("openai", _) | ("cachedContents" | "interactions", "") => in_body(Cost::One),
+        _ => nowhere(true),
+    }
+}
+
+/// The lane of a model: its bare name; one of another collection keeps the collection's.
+fn lane(named: &Named<'_>) -> String {
+    let decoded = percent_decode_str(named.model).decode_utf8_lossy();
+    let bare = decoded.strip_prefix("models/").unwrap_or(&decoded);
+    match named.collection {
+        "models" => bare.to_owned(),
+        collection => format!("{collection}/{bare}"),
+    }
+}
+
+/// Finds `models/{m}:{verb}`, `tunedModels/{id}:{verb}`, also with the colon or the slash encoded.
+fn named(path: &str) -> Option<Named<'_>> {
+    let last = path.rfind('/')? + 1;
+    let last_segment = &path[last..];
+    let (colon, width) = match last_segment.rfind(':') {
+        Some(at) => (at, 1),
+        None => (last_segment.to_ascii_lowercase().rfind("%3a")?, 3),
+    };
+    let verb = &last_segment[colon + width..];
+    if colon == 0 || verb.is_empty() {
+        return None;
+    }
+    let before = &path[..last - 1];
+    let start = before.rfind('/')? + 1;
+    let collection = OF_MODELS.into_iter().find(|known| *known == &before[start..])?;
+    Some(Named { start, collection, model: &last_segment[..colon], verb })
+}
+
+/// The same path for another model; `None` where the path names none, or where it must not change: vectors of two
+/// embedding models cannot be compared.
+pub(super) fn retargeted(path: &str, model: &str) -> Option<String> {
+    let named = named(path)?;
+    if named.verb.contains("mbedContent") || model.is_empty() {
+        return None;
+    }
+    let bare = model.strip_prefix("models/").unwrap_or(model);
+    let (collection, name) = match bare.split_once('/') {
+        Some((collection, name)) if OF_MODELS.contains(&collection) => (collection, name),
+        _ => ("models", bare),
+    };
+    let (front, verb) = (&path[..named.start], named.verb);
+    Some(format!("{front}{collection}/{}:{verb}", segment(name)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+//! What Gemini's errors mean. The first row that fits decides, so the order is part of the table: what the provider
+//! names comes before what it only words, money before quotas, a limit of zero before any other limit.
+
+use crate::{
+    provider::{
+        complaint::{
+            Hit,
+            Mark::{All, Begins, Hits, Is, Says, Waits},
+        },
+        rule::{HOUR, Rule, probed, rule, ruling, seconds},
+    },
+    verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
+};
+
+/// The table.
+pub(super) const RULES: &[Rule] = &[
+    // How we sent it.
+    rule(
+        &[4],
+        &[Begins("multiple authentication credentials"), Is("OVERLOADED_CREDENTIALS")],
+        ruling(K::Misconfigured, S::Caller, U::Now, E::No).code("MULTIPLE_CREDENTIALS"),
+        "The request left with more than one credential: let nothing below the key pool add another, and send AQ. keys to native paths only.",
+    ),
+    rule(
+        &[401, 403],
+        &[Is("CREDENTIALS_MISSING"), Begins("api keys are not supported by this api")],
+        ruling(K::Misconfigured, S::Caller, U::Now, E::No),
+        "This endpoint takes no API keys: use the Gemini API's own host and paths.",
+    ),
+    rule(
+        &[401, 403],
+        &[Says("unregistered callers")],
+        ruling(K::Misconfigured, S::Caller, U::Now, E::No).code("UNREGISTERED_CALLERS"),
+        "The key did not reach the provider: let nothing below the key pool remove headers.",
+    ),
+    // The key.
+    rule(
+        &[4],
+        &[Is("API_KEY_INVALID"), Is("keyInvalid"), Is("keyExpired")],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).confirmed_after(60),
+        "The key does not exist, was deleted or has expired: replace it.",
+    ),
+    rule(
+        &[400, 401, 403],
+        &[
+            Begins("api key not valid"),
+            Begins("api key not found"),
+            Begins("api key expired"),
+            Is("authentication"),
+            Is("authentication_error"),
+        ],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).code("API_KEY_INVALID").confirmed_after(60),
+        "The key does not exist, was deleted or has expired: replace it.",
+    ),
+    rule(
+        &[401, 403],
+        &[Says("reported as leaked")],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).code("KEY_LEAKED"),
+        "The key was found in public and is switched off for good: make a new one, and find where it leaked.",
+    ),
+    rule(
+        &[4],
+        &[Is("API_KEY_IP_ADDRESS_BLOCKED")],
+        ruling(K::InvalidKey, S::Key, probed(6 * HOUR), E::OtherKey),
+        "The key is restricted to other IP addresses: add this one to the key's restrictions.",
+    ),
+    rule(
+        &[4],
+        &[
+            Is("API_KEY_SERVICE_BLOCKED"),
+            Is("API_KEY_HTTP_REFERRER_BLOCKED"),
+            Is("API_KEY_ANDROID_APP_BLOCKED"),
+            Is("API_KEY_IOS_APP_BLOCKED"),
+            Is("ipRefererBlocked"),
+        ],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
+        "The key's restrictions forbid this use: allow the Gemini API, and no referrer or app, in the key's settings.",
+    ),
+    rule(
+        &[4],
+        &[Is("ACCOUNT_STATE_INVALID")],
+        ruling(K::InvalidKey, S::Key, probed(HOUR), E::OtherKey),
+        "The service account behind this key is disabled or gone: enable it, or make a new key.",
+    ),
+    // Whose key it is.
+    rule(
+        &[4],
+        &[Is("CONSUMER_SUSPENDED"), Is("GCP_SUSPENDED"), Is("CONSUMER_INVALID"), Is("USER_PROJECT_DENIED")],
+        ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey),
+        "The key's project is suspended or gone: see the project in the Google Cloud console, or use another project's key.",
+    ),
+    rule(
+        &[403],
+        &[
+            All(&[Begins("permission denied: consumer"), Says("suspended")]),
+            Says("project has been denied access"),
+            Says("project has been suspended"),
+        ],
+        ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey).code("CONSUMER_SUSPENDED"),
+        "The key's project is suspended: see the project in the Google Cloud console, or use another project's key.",
+    ),
+    rule(
+        &[4],
+        &[Is("SERVICE_DISABLED"), Is("SERVICE_NOT_VISIBLE"), Is("accessNotConfigured")],
+        ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey),
+        "The Gemini API is not enabled in the key's project: enable the Generative Language API there.",
+    ),
+    rule(
+        &[403],
+        &[Says("has not been used in project")],
+        ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey).code("SERVICE_DISABLED"),
+        "The Gemini API is not enabled in the key's project: enable the Generative Language API there.",
+    ),
+    // Money.
+    rule(
+        &[4],
+        &[Is("BILLING_DISABLED"), All(&[Is("PERMISSION_DENIED"), Says("dunning")])],
+        ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey).code("BILLING_DISABLED"),
+        "Billing is off for the key's project: turn it on in the Google Cloud console.",
+    ),
+    rule(
+        &[400],
+        &[All(&[Is("FAILED_PRECONDITION"), Says("billing")])],
+        ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey).code("BILLING_DISABLED"),
+        "The key's project needs billing here: turn it on in Google AI Studio.",
+    ),
+    rule(
+        &[402, 403, 429],
+        &[Says("prepayment credits are depleted")],
+        ruling(K::QuotaExhausted, S::BillingAccount, probed(HOUR), E::OtherKey).code("PREPAY_DEPLETED"),
+        "The billing account's prepaid credits are used up: add credits in Google AI Studio.",
+    ),
+    rule(
+        &[402, 403, 429],
+        &[Says("monthly spending cap")],
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("SPENDING_CAP"),
+        "The project reached the monthly spending cap that its owner set: raise it in Google AI Studio, or wait for the next month.",
+    ),
+    rule(
+        &[402],
+        &[],
+        ruling(K::QuotaExhausted, S::BillingAccount, probed(HOUR), E::OtherKey).code("PAYMENT_REQUIRED"),
+        "The provider wants to be paid for this key's project: check its billing account.",
+    ),
+    rule(
+        &[429],
+        &[Says("spend-based rate limit")],
+        ruling(K::RateLimited, S::Owner, seconds(600), E::OtherKey).code("SPEND_RATE").heeding_between(600, 24 * HOUR),
+        "The project spends faster than its tier allows in ten minutes: wait, spread the load, or move to a higher tier.",
+    ),
+    // Our address.
+    rule(
+        &[400, 403],
+        &[
+            All(&[Is("FAILED_PRECONDITION"), Says("location is not supported")]),
+            Begins("user location is not supported"),
+        ],
+        ruling(K::Blocked, S::Exit, seconds(600), E::No).code("LOCATION"),
+        "The provider does not serve the country that this machine's address is in: use an exit address elsewhere.",
+    ),
+    // Capacity is nobody's quota.
+    rule(
+        &[429, 503],
+        &[Is("MODEL_CAPACITY_EXHAUSTED"), Begins("no capacity available"), Says("error-code-429")],
+        ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
+        "The provider has no capacity for this model now: wait, or fall back to another model.",
+    ),
+    // Quotas.
+    rule(
+        &[429],
+        &[Hits(Hit::Zero)],
+        ruling(K::ModelUnavailable, S::OwnerLane, seconds(24 * HOUR), E::OtherKey).code("LIMIT_ZERO"),
+        "The project's tier does not include this model: use a paid project's key, or another model.",
+    ),
+    rule(
+        &[429],
+        &[Hits(Hit::Day)],
+        // The stated wait is often the minute's (51 s on a day's quota), so only a long one is believed.
+        ruling(K::QuotaExhausted, S::OwnerLane, U::DayEnd, E::OtherKey).heeding_between(600, 26 * HOUR),
+        "The project's quota for the day is used up for this model: it returns at midnight Pacific time; add a key of another project.",
+    ),
+    rule(
+        &[429],
+        &[Hits(Hit::Short)],
+        ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(HOUR),
+        "The project is at its limit per minute for this model: give its keys these limits, or add a key of another project.",
+    ),
+    rule(
+        &[429],
+        &[Waits, Is("RATE_LIMIT_EXCEEDED")],
+        ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(24 * HOUR),
+        "The project is at a limit for this model: wait as long as stated, or add a key of another project.",
+    ),
+    rule(
+        &[429],
+        &[Is("quota_exceeded"), Is("RESOURCE_QUOTA_EXCEEDED")],
+        ruling(K::QuotaExhausted, S::OwnerLane, U::DayEnd, E::OtherKey),
+        "The project's quota is used up for this model: it returns at midnight Pacific time; add a key of another project.",
+    ),
+    rule(
+        &[429],
+        &[],
+        ruling(K::RateLimited, S::KeyLane, U::Backoff, E::OtherKey).unclear(),
+        "The provider refuses more for now and names no quota: it is tried again at growing intervals.",
+    ),
+    // Whose resource it is.
+    rule(
+        &[403, 404],
+        &[
+            Begins("you do not have permission to access the "),
+            Begins("cachedcontent not found"),
+            Begins("permission denied on resource"),
+            All(&[Begins("the file "), Says("does not exist")]),
+        ],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("WRONG_OWNER"),
+        "The file or cache belongs to another project, or does not exist: it is only seen by keys of the project that made it.",
+    ),
+    rule(
+        &[403],
+        &[Begins("the caller does not have permission")],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).unclear(),
+        "What was asked for belongs to another project, or this key's account lacks a permission.",
+    ),
+    rule(
+        &[404],
+        &[Says("no longer available to new users")],
+        ruling(K::ModelUnavailable, S::OwnerLane, U::Lifted, E::OtherKey).code("MODEL_RETIRED"),
+        "This model is closed to projects that did not use it before: use an older project's key, or another model.",
+    ),
+    rule(
+        &[404],
+        &[Says("is not found for api version"), Is("model_not_found"), Begins("models/"), Begins("model ")],
+        ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
+        "No such model for this API version and method: see the list of models for its exact name.",
+    ),
+    rule(
+        &[404],
+        &[Begins("requested entity was not found")],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).unclear(),
+        "What was asked for does not exist, or belongs to another project whose keys alone can see it.",
+    ),
+    // What is left of 4xx.
+    rule(
+        &[401],
+        &[],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).unclear(),
+        "The key is not accepted, without a clear reason: see whether the key and its service account still exist.",
+    ),
+    rule(
+        &[403],
+        &[Is("LOCATION_POLICY_VIOLATED"), Is("SECURITY_POLICY_VIOLATED"), Is("ORG_RESTRICTION_VIOLATION")],
+        ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey),
+        "A policy of the key's organization forbids this: ask its administrator, or use another project's key.",
+    ),
+    rule(
+        &[403],
+        &[],
+        ruling(K::InvalidKey, S::KeyLane, U::Lifted, E::OtherKey).unclear(),
+        "This key may not use this model, without a clear reason: check the key's project and its restrictions.",
+    ),
+    rule(
+        &[409],
+        &[Is("ABORTED")],
+        ruling(K::Transient, S::Caller, U::Now, E::AfterPause),
+        "The provider gave up because of another request at the same time: it is tried again.",
+    ),
+    // The provider.
+    rule(
+        &[500, 503, 504],
+        &[Is("DEADLINE_EXCEEDED"), Begins("deadline expired")],
+        ruling(K::Transient, S::Caller, U::Now, E::AfterPause).code("DEADLINE_EXCEEDED").retries(1),
+        "The answer took longer than the provider allows: ask for less at once, or stream it.",
+    ),
+];
+
+/// An account that was limited for what it was used for; told inside a good answer.
+pub(super) const LIMITED: &[Rule] = &[rule(
+    &[],
+    &[],
+    ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey).unclear().code("PUP_LIMITED_DISABLED"),
+    "The account behind this key is limited for a breach of policy: see the provider's mails to its owner.",
+)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::rule::check;
+
+    #[test]
+    fn rows_are_complete() {
+        check(RULES);
+        check(LIMITED);
+    }
+}

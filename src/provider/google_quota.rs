@@ -1,0 +1,154 @@
+//! Reads which quota a Google 429 names: what it counts, over which time, and how many it allows.
+//!
+//! Three forms are known: `QuotaFailure` with a `quotaId` such as
+//! `GenerateRequestsPerDayPerProjectPerModel-FreeTier`; the older `ErrorInfo` with `metadata.quota_limit`; and lines
+//! of the message, `* Quota exceeded for metric: …, limit: 20, model: …`. A limit of zero is left out of the first
+//! (JSON of proto3 omits zeros) and stands in the message alone.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::complaint::{Complaint, Hit};
+use crate::{
+    limit::{Span, Unit},
+    verdict::Violation,
+};
+
+/// Violations beyond this many are not read.
+const MOST: usize = 16;
+
+/// The quota that was hit.
+#[derive(Debug, Default)]
+pub(super) struct Quota {
+    pub(super) hit: Option<Hit>,
+    pub(super) violations: Vec<Violation>,
+    pub(super) model: Option<String>,
+}
+
+/// A limit that a line of the message names.
+struct Line<'a> {
+    metric: &'a str,
+    limit: Option<u64>,
+    model: Option<&'a str>,
+    taken: bool,
+}
+
+/// Reads details and message together.
+pub(super) fn read(details: &[&Value], message: &str) -> Quota {
+    let mut lines = lines(message);
+    let all_zero = !lines.is_empty() && lines.iter().all(|line| line.limit == Some(0));
+    let mut quota = Quota::default();
+    let failures = details.iter().filter_map(|detail| detail.get("violations")?.as_array()).flatten();
+    for failure in failures.take(MOST) {
+        let text = |name| failure.get(name).and_then(Value::as_str).unwrap_or("");
+        // The n-th failure of a metric is the n-th line of that metric.
+        let line =
+            lines.iter_mut().find(|line| !line.taken && !line.metric.is_empty() && line.metric == text("quotaMetric"));
+        let stated = match line {
+            Some(line) => {
+                line.taken = true;
+                line.limit
+            }
+            None => all_zero.then_some(0),
+        };
+        quota.add(text("quotaId"), text("quotaMetric"), amount(failure.get("quotaValue")).or(stated));
+        let model = failure.get("quotaDimensions").and_then(|dimensions| dimensions.get("model")?.as_str());
+        quota.model = quota.model.or_else(|| model.map(str::to_owned));
+    }
+    let older = details.iter().filter_map(|detail| detail.get("metadata"));
+    for metadata in older.filter(|metadata| metadata.get("quota_limit").is_some()).take(MOST) {
+        let text = |name| metadata.get(name).and_then(Value::as_str).unwrap_or("");
+        quota.add(text("quota_limit"), text("quota_metric"), amount(metadata.get("quota_limit_value")));
+    }
+    let only_lines = quota.hit.is_none();
+    for line in &lines {
+        if only_lines {
+            quota.add("", line.metric, line.limit);
+        }
+        quota.model = quota.model.or_else(|| line.model.map(str::to_owned));
+    }
+    quota
+}
+
+/// What the sentence of an answer tells that names no quota.
+pub(super) fn hit_of(said: &Complaint) -> Option<Hit> {
+    let message = said.message();
+    match () {
+        () if said.status != 429 || !message.contains("quota") => None,
+        () if message.contains("per day") || message.contains("daily") => Some(Hit::Day),
+        () if message.contains("per minute") => Some(Hit::Short),
+        () => None,
+    }
+}
+
+impl Quota {
+    fn add(&mut self, id: &str, metric: &str, amount: Option<u64>) {
+        let span = span(id).or_else(|| span(metric));
+        let hit = match (amount, span) {
+            (Some(0), _) => Hit::Zero,
+            (_, Some(Span::Day)) => Hit::Day,
+            _ => Hit::Short,
+        };
+        // Zero is worse than a day, a day worse than a minute.
+        self.hit = self.hit.max(Some(hit));
+        if let (Some(unit), Some(span)) = (unit(id).or_else(|| unit(metric)), span) {
+            let violation = Violation { unit, span, amount };
+            if !self.violations.contains(&violation) {
+                self.violations.push(violation);
+            }
+        }
+    }
+}
+
+/// `GenerateRequestsPerDayPer…`, `…_per_day`.
+fn span(name: &str) -> Option<Span> {
+    let name = name.to_ascii_lowercase().replace('_', "");
+    let sliding = |seconds| Some(Span::Sliding(Duration::from_secs(seconds)));
+    match () {
+        () if name.contains("perday") || name.contains("daily") => Some(Span::Day),
+        () if name.contains("perminute") => sliding(60),
+        () if name.contains("perhour") => sliding(3_600),
+        () if name.contains("persecond") => sliding(1),
+        () => None,
+    }
+}
+
+/// `GenerateContentInputTokensPer…`, `…_input_token_count`, `…_requests`.
+fn unit(name: &str) -> Option<Unit> {
+    let name = name.to_ascii_lowercase().replace('_', "");
+    match () {
+        () if name.contains("inputtoken") => Some(Unit::InputTokens),
+        () if name.contains("outputtoken") => Some(Unit::OutputTokens),
+        () if name.contains("token") => Some(Unit::Tokens),
+        () if name.contains("image") => Some(Unit::Images),
+        () if name.contains("request") => Some(Unit::Requests),
+        () => None,
+    }
+}
+
+/// An int64 as JSON of protobuf has it: a string; also a number.
+fn amount(value: Option<&Value>) -> Option<u64> {
+    let value = value?;
+    value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+/// Each `metric: …, limit: …, model: …` of a message.
+fn lines(message: &str) -> Vec<Line<'_>> {
+    let parts = message.split("metric: ").skip(1).take(MOST);
+    parts
+        .map(|part| {
+            let part = part.split('\n').next().unwrap_or("");
+            let field = |name: &str| {
+                let rest = &part[part.find(name)? + name.len()..];
+                rest.split([',', ' ']).next()
+            };
+            Line {
+                metric: part.split([',', ' ']).next().unwrap_or(""),
+                limit: field("limit: ").and_then(|limit| limit.parse().ok()),
+                model: field("model: ").map(|model| model.trim_end_matches('.')),
+                taken: false,
+            }
+        })
+        .collect()
+}

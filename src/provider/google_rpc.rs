@@ -1,0 +1,128 @@
+//! Reads Google's error envelope, `{"error": {code, message, status, details: [ErrorInfo, QuotaFailure, …]}}`.
+//!
+//! Details come in any order and may lack their `@type`, so they are known by their members. The interactions API
+//! puts a word where the code is: `{"error": {"code": "quota_exceeded", …}}`.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{
+    Answer,
+    complaint::{Complaint, looks_secret, model_name},
+    envelope::Envelope,
+    google_quota,
+};
+use crate::verdict::retry_after;
+
+/// Details beyond this many are not read.
+const MOST_DETAILS: usize = 32;
+
+/// Reads an error; `status` is taken from inside where the outer one was good.
+pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
+    let mut said = Complaint::of(answer);
+    let Some(error) = envelope.error() else {
+        said.tell(&envelope.text);
+        return said;
+    };
+    let details: Vec<&Value> =
+        error.get("details").and_then(Value::as_array).into_iter().flatten().take(MOST_DETAILS).collect();
+    // Google's older form has its reasons under `errors`.
+    let older = error.get("errors").and_then(Value::as_array).into_iter().flatten().take(MOST_DETAILS);
+    for reason in details.iter().copied().chain(older).filter_map(|detail| detail.get("reason")?.as_str()) {
+        said.say(reason);
+    }
+    // The word of the interactions API, or what gRPC calls the status.
+    for word in ["code", "status", "type"] {
+        if let Some(word) = error.get(word).and_then(Value::as_str) {
+            said.say(word);
+        }
+    }
+    let message = error.as_str().or_else(|| error.get("message")?.as_str()).unwrap_or(&envelope.text);
+    said.tell(message);
+    if answer.status.is_success() {
+        said.status = inner_status(error).unwrap_or(500);
+    }
+    said.wait_at_least(retry_after::in_text(said.message()));
+    said.wait_at_least(details.iter().filter_map(|detail| delay(detail.get("retryDelay")?)).max());
+    let quota = google_quota::read(&details, message);
+    said.hit = quota.hit.or_else(|| google_quota::hit_of(&said));
+    said.news.violations = quota.violations;
+    said.news.quota_model = quota.model.as_deref().and_then(model_name);
+    said.news.consumer = details.iter().find_map(|detail| consumer(detail.get("metadata")?.get("consumer")?.as_str()?));
+    said
+}
+
+/// The project that was charged, `projects/123` or `projects/my-project`; never what else a consumer may be
+/// (`api_key:…`).
+fn consumer(text: &str) -> Option<String> {
+    let project = text.strip_prefix("projects/")?;
+    let number = project.len() <= 20 && project.bytes().all(|byte| byte.is_ascii_digit());
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.:".contains(&byte);
+    // Ids have 6 to 30 characters; those of a domain (`example.com:my-project`) have its name in front.
+    let bare = project.rsplit(':').next()?;
+    let id = (6..=30).contains(&bare.len()) && project.len() <= 64 && project.bytes().all(plain);
+    (!project.is_empty() && (number || id) && !looks_secret(project)).then(|| text.to_owned())
+}
+
+/// A protobuf duration, as JSON has it (`"51s"`) or member by member.
+fn delay(value: &Value) -> Option<Duration> {
+    match value {
+        Value::String(text) => retry_after::duration(text),
+        Value::Object(members) => {
+            let seconds = members.get("seconds")?;
+            let seconds = seconds.as_u64().or_else(|| seconds.as_str()?.parse().ok())?;
+            Some(Duration::from_secs(seconds).min(retry_after::LONGEST))
+        }
+        _ => None,
+    }
+}
+
+/// The HTTP status that an error inside a good answer stands for.
+fn inner_status(error: &Value) -> Option<u16> {
+    let code = error.get("code");
+    let number = code.and_then(|code| code.as_u64().or_else(|| code.as_str()?.parse().ok()));
+    if let Some(status) = number.and_then(|number| u16::try_from(number).ok()).filter(|n| (400..600).contains(n)) {
+        return Some(status);
+    }
+    let word = error.get("status").or(code)?.as_str()?;
+    STATUS_OF.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, status)| *status)
+}
+
+/// The HTTP status of gRPC's names and of the interactions API's words.
+const STATUS_OF: &[(&str, u16)] = &[
+    ("INVALID_ARGUMENT", 400),
+    ("invalid_request", 400),
+    ("FAILED_PRECONDITION", 400),
+    ("OUT_OF_RANGE", 400),
+    ("UNAUTHENTICATED", 401),
+    ("authentication", 401),
+    ("PERMISSION_DENIED", 403),
+    ("NOT_FOUND", 404),
+    ("model_not_found", 404),
+    ("ABORTED", 409),
+    ("ALREADY_EXISTS", 409),
+    ("RESOURCE_EXHAUSTED", 429),
+    ("rate_limit_exceeded", 429),
+    ("quota_exceeded", 429),
+    ("CANCELLED", 499),
+    ("INTERNAL", 500),
+    ("UNKNOWN", 500),
+    ("DATA_LOSS", 500),
+    ("UNIMPLEMENTED", 501),
+    ("UNAVAILABLE", 503),
+    ("overloaded", 503),
+    ("DEADLINE_EXCEEDED", 504),
+];
+
+/// What gRPC calls a status; for errors that this side makes.
+pub(super) fn status_name(status: u16) -> &'static str {
+    match status {
+        // Two statuses of the same number: the common one.
+        400 => "INVALID_ARGUMENT",
+        500 => "INTERNAL",
+        502 => "UNAVAILABLE",
+        413 => "OUT_OF_RANGE",
+        other => STATUS_OF.iter().find(|(_, status)| *status == other).map_or("UNKNOWN", |(name, _)| name),
+    }
+}

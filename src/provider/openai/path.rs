@@ -1,0 +1,74 @@
+//! The paths of the `OpenAI` family. A model stands in the body, but for
+//! Azure's deployments and a `WebSocket`.
+
+use http::{Method, Uri, header, request::Parts};
+use percent_encoding::percent_decode_str;
+
+use crate::provider::{Asks, Cost, ModelIn, target::segment};
+
+/// First segments whose requests ask no model for anything.
+const FREE: [&str; 12] = [
+    "files",
+    "uploads",
+    "batches",
+    "models",
+    "fine_tuning",
+    "vector_stores",
+    "containers",
+    "evals",
+    "organization",
+    "assistants",
+    "conversations",
+    "dashboard",
+];
+
+/// What a request asks for.
+pub(super) fn asks(head: &Parts, base: &str) -> Asks {
+    let path = head.uri.path();
+    let ask = |model, free| Asks { model, cost: Cost::One, free };
+    if let Some((_, name, _)) = deployment(path) {
+        return ask(ModelIn::Head(percent_decode_str(name).decode_utf8_lossy().into_owned()), false);
+    }
+    let rest = path.strip_prefix(base).filter(|rest| rest.starts_with('/')).unwrap_or(path);
+    let rest = rest.trim_start_matches('/');
+    let rest = rest.strip_prefix("openai/").unwrap_or(rest);
+    let rest = rest.strip_prefix("v1/").unwrap_or(rest);
+    let mut segments = rest.split('/');
+    let first = segments.next().unwrap_or("");
+    if first == "realtime" && head.method == Method::GET {
+        return ask(in_query(&head.uri).map_or(ModelIn::Nowhere, ModelIn::Head), false);
+    }
+    if head.method != Method::POST || FREE.contains(&first) || segments.any(|segment| segment == "cancel") {
+        return ask(ModelIn::Nowhere, true);
+    }
+    // Audio and pictures come as forms, whose model is not looked for.
+    let form = head.headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"multipart/"));
+    ask(if form { ModelIn::Nowhere } else { ModelIn::Body }, false)
+}
+
+/// `/openai/deployments/{name}/…` for another deployment; `None` for other paths.
+pub(super) fn retargeted(uri: &Uri, model: &str) -> Option<String> {
+    let (before, _, after) = deployment(uri.path())?;
+    if model.is_empty() || after.trim_end_matches('/').ends_with("embeddings") {
+        return None;
+    }
+    let mut target = format!("{before}{}{after}", segment(model));
+    if let Some(query) = uri.query() {
+        target.push('?');
+        target.push_str(query);
+    }
+    Some(target)
+}
+
+/// Splits a path around the name of its deployment.
+fn deployment(path: &str) -> Option<(&str, &str, &str)> {
+    const MARK: &str = "/deployments/";
+    let start = path.find(MARK)? + MARK.len();
+    let end = start + path[start..].find('/')?;
+    (end > start).then(|| (&path[..start], &path[start..end], &path[end..]))
+}
+
+fn in_query(uri: &Uri) -> Option<String> {
+    let value = uri.query()?.split('&').find_map(|pair| pair.strip_prefix("model="))?;
+    Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
+}

@@ -1,0 +1,177 @@
+//! What errors of the `OpenAI` family mean: `OpenAI`, Azure, `OpenRouter`, and those who speak like them. The first
+//! row that fits decides; words come before sentences, money before rates.
+
+use crate::{
+    provider::{
+        complaint::{
+            Hit,
+            Mark::{Begins, Hits, Is, IsLike, Says, Waits},
+        },
+        rule::{HOUR, Rule, probed, rule, ruling, seconds},
+    },
+    verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
+};
+
+/// The table.
+pub(super) const RULES: &[Rule] = &[
+    // How we sent it.
+    rule(
+        &[401],
+        &[
+            Begins("you didn't provide an api key"),
+            Begins("missing bearer"),
+            Begins("no auth credentials found"),
+            Begins("no api key provided"),
+        ],
+        ruling(K::Misconfigured, S::Caller, U::Now, E::No).code("MISSING_API_KEY"),
+        "The key did not reach the provider: let nothing below the key pool remove headers.",
+    ),
+    rule(
+        &[4],
+        &[Is("mismatched_organization"), Is("mismatched_project"), Is("invalid_organization")],
+        ruling(K::Misconfigured, S::Caller, U::Now, E::No),
+        "The request names an organization or project that is not the key's: leave these headers out.",
+    ),
+    // The account.
+    rule(
+        &[4],
+        &[Is("account_deactivated"), Is("organization_deactivated"), Is("access_terminated")],
+        ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey),
+        "The account behind this key was switched off: see the provider's mails to its owner.",
+    ),
+    // The key.
+    rule(
+        &[400, 401, 403],
+        &[Is("invalid_api_key"), Begins("incorrect api key provided"), Begins("invalid api key")],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
+        "The key does not exist or was revoked: replace it.",
+    ),
+    rule(
+        &[401, 403],
+        &[Is("ip_not_authorized"), Is("ip_not_allowed")],
+        ruling(K::InvalidKey, S::Key, probed(6 * HOUR), E::OtherKey),
+        "The key's project allows other IP addresses only: add this one to its list.",
+    ),
+    rule(
+        &[401, 403],
+        &[Says("missing scopes"), Says("insufficient permissions")],
+        ruling(K::InvalidKey, S::KeyLane, probed(HOUR), E::OtherKey),
+        "The key lacks a permission that this call needs: widen its scopes or use a key that has them.",
+    ),
+    // Our address.
+    rule(
+        &[4],
+        &[Is("unsupported_country_region_territory")],
+        ruling(K::Blocked, S::Exit, seconds(600), E::No),
+        "The provider does not serve the country that this machine's address is in: use an exit address elsewhere.",
+    ),
+    // Money.
+    rule(
+        &[402],
+        &[Says("fewer max_tokens")],
+        ruling(K::QuotaExhausted, S::Caller, U::Now, E::OtherKey).code("CREDITS_TOO_LOW_FOR_REQUEST"),
+        "The account's credits do not cover this one request: ask for fewer tokens, or add credits.",
+    ),
+    rule(
+        &[4],
+        &[Is("insufficient_quota"), Is("insufficient_balance"), IsLike("billing_")],
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
+        "The account's credit or budget is used up: add credits, or raise its budget in the provider's console.",
+    ),
+    rule(
+        &[402],
+        &[],
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
+        "The account's credits are used up: add credits in the provider's console.",
+    ),
+    // Capacity is nobody's quota.
+    rule(
+        &[429, 498, 503],
+        &[
+            Begins("provider returned error"),
+            Says("engine is currently overloaded"),
+            Says("temporarily rate-limited upstream"),
+            Is("capacity_exceeded"),
+            Is("overloaded_error"),
+        ],
+        ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
+        "The provider has no capacity for this model now: wait, or fall back to another model.",
+    ),
+    // Larger than a whole minute of this tier: no key is at fault, and waiting never helps. One other owner is worth a
+    // try, since its tier may be higher; the limit in the message is learned, so that later ones go there first.
+    rule(
+        &[429],
+        &[Begins("request too large")],
+        ruling(K::CallerFault, S::Caller, U::Now, E::OtherOwner).code("REQUEST_TOO_LARGE").retries(1),
+        "The request is larger than the account's tokens per minute: make it smaller, or use a higher tier's key.",
+    ),
+    // Rates.
+    rule(
+        &[429],
+        &[Hits(Hit::Account)],
+        ruling(K::RateLimited, S::Owner, U::Backoff, E::OtherKey).heeding(26 * HOUR),
+        "The account is at its rate limit: wait as long as stated, or add a key of another account.",
+    ),
+    rule(
+        &[429],
+        &[Is("rate_limit_exceeded"), Is("rate_limit_error"), Is("requests"), Is("tokens"), Waits],
+        ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(26 * HOUR),
+        "The account is at its rate limit for this model: give its keys these limits, or add a key of another account.",
+    ),
+    // The model.
+    rule(
+        &[403, 404],
+        &[Is("model_not_found"), Begins("the model ")],
+        ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear(),
+        "This model does not exist, or this key's account has no access to it: check the model's name.",
+    ),
+    rule(
+        &[404],
+        &[Is("DeploymentNotFound")],
+        ruling(K::ModelUnavailable, S::OwnerLane, U::Backoff, E::OtherKey).unclear(),
+        "This resource has no such deployment (a new one takes five minutes): check the deployment's name.",
+    ),
+    rule(
+        &[400, 404],
+        &[Says("is not a valid model id"), Begins("no endpoints found")],
+        ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
+        "Nobody offers this model here: check the model's name.",
+    ),
+    // Whose resource it is.
+    rule(
+        &[400, 404],
+        &[
+            Is("previous_response_not_found"),
+            Begins("no such file object"),
+            Begins("no file found with id"),
+            Begins("no thread found with id"),
+        ],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("WRONG_OWNER"),
+        "The file or earlier response belongs to another project, or does not exist: only keys of its project see it.",
+    ),
+    // The caller.
+    rule(
+        &[403],
+        &[Says("flagged"), IsLike("moderation"), IsLike("content_policy")],
+        ruling(K::CallerFault, S::Caller, U::Now, E::No).code("FLAGGED"),
+        "The provider's moderation refused the input: change what is asked.",
+    ),
+    // The provider.
+    rule(
+        &[409],
+        &[],
+        ruling(K::Transient, S::Caller, U::Now, E::AfterPause),
+        "The provider gave up because of another request at the same time: it is tried again.",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::rule::check;
+
+    #[test]
+    fn rows_are_complete() {
+        check(RULES);
+    }
+}

@@ -1,0 +1,109 @@
+//! Reads an error of the `OpenAI` family: `{"error": {message, type, param, code}}`, where a code may be a word, a
+//! number in quotes (Azure) or a number (`OpenRouter`), and the error may be a bare string.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::rates;
+use crate::{
+    limit::{Span, Unit},
+    provider::{
+        Answer,
+        complaint::{Complaint, Hit},
+        envelope::Envelope,
+        error_words, rate_headers,
+    },
+    verdict::{Violation, retry_after},
+};
+
+/// Reads an error.
+pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
+    let mut said = Complaint::of(answer);
+    let remaining = rates::read(answer.headers, Some(answer.now));
+    let mut message: &str = &envelope.text;
+    let mut account_reset = None;
+    if let Some(error) = envelope.error() {
+        let outer = envelope.json.as_ref();
+        let inner = error.get("innererror").and_then(|inner| inner.get("code"));
+        for word in [error.get("code"), inner, error.get("type")].into_iter().flatten() {
+            match word {
+                Value::String(word) => said.say(word),
+                Value::Number(number) => said.say(&number.to_string()),
+                _ => {}
+            }
+        }
+        let text = |value: &'_ Value| value.as_str().map(str::len).is_some();
+        let told =
+            [Some(error), error.get("message"), error.get("detail"), outer.and_then(|outer| outer.get("message"))];
+        message = told.into_iter().flatten().find(|value| text(value)).and_then(Value::as_str).unwrap_or(message);
+        if answer.status.is_success() {
+            said.status = error_words::status_of(error).unwrap_or(500);
+        }
+        account_reset = error
+            .get("metadata")
+            .and_then(|metadata| metadata.get("headers")?.get("X-RateLimit-Reset"))
+            .and_then(|reset| {
+                retry_after::reset(&reset.as_str().map_or_else(|| reset.to_string(), str::to_owned), answer.now)
+            });
+    }
+    said.tell(message);
+    said.hit = account_reset.map(|_| Hit::Account);
+    // In this order: the headers that are made for it, the error's own words, what the rate headers leave to infer.
+    said.wait = said
+        .wait
+        .or(account_reset)
+        .or_else(|| retry_after::in_text(said.message()))
+        .or_else(|| rate_headers::restored(&remaining));
+    said.news.violations.extend(violation(said.message()));
+    said.news.remaining = remaining;
+    said
+}
+
+/// `… on tokens per min (TPM): limit 30000, …`, in lower case.
+///
+/// A limit of a day is left out: it is a leaky bucket here (a request every 8.64 s), never a calendar's day, and would
+/// be learned as one.
+fn violation(message: &str) -> Option<Violation> {
+    let (before, after) = message.split_once(" per ")?;
+    let unit = match before.rsplit(' ').next()? {
+        "requests" => Unit::Requests,
+        "tokens" => Unit::Tokens,
+        "images" => Unit::Images,
+        _ => return None,
+    };
+    let span = match after.split(|c: char| !c.is_ascii_alphabetic()).next()? {
+        "min" | "minute" => Span::MINUTE,
+        "sec" | "second" => Span::Sliding(Duration::from_secs(1)),
+        "hour" => Span::Sliding(Duration::from_secs(3_600)),
+        _ => return None,
+    };
+    let limit = after.split_once("limit")?.1.trim_start_matches([':', ' ']);
+    let amount = limit.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
+    Some(Violation { unit, span, amount: Some(amount) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_in_sentences() {
+        let minute = |unit, amount| Some(Violation { unit, span: Span::MINUTE, amount: Some(amount) });
+        for (text, expected) in [
+            (
+                "rate limit reached for x in organization o on tokens per min (tpm): limit 30000, used 1",
+                minute(Unit::Tokens, 30_000),
+            ),
+            ("rate limit reached on requests per min (rpm): limit 3, used 3", minute(Unit::Requests, 3)),
+            ("rate limit reached on images per minute: limit: 5/1min", minute(Unit::Images, 5)),
+            ("on requests per day (rpd): limit 10000", None),
+            ("on tokens per min", None),
+            ("two dogs per min: limit 3", None),
+            ("limit per ", None),
+            ("", None),
+        ] {
+            assert_eq!(violation(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+use http::{Method, Request};
+
+use super::*;
+use crate::provider::ModelIn;
+
+fn head(method: Method, uri: &str) -> Parts {
+    Request::builder().method(method).uri(uri).body(()).unwrap().into_parts().0
+}
+
+#[test]
+fn what_requests_ask_for() {
+    let openai = OpenAi::new();
+    let asks = |method, uri: &str| openai.asks(&head(method, uri));
+    for path in ["/v1/chat/completions", "/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/audio/speech"] {
+        let asks = asks(Method::POST, path);
+        assert_eq!((asks.model, asks.free), (ModelIn::Body, false), "{path}");
+    }
+    for (method, path) in [
+        (Method::GET, "/v1/models"),
+        (Method::POST, "/v1/files"),
+        (Method::POST, "/v1/batches"),
+        (Method::GET, "/v1/responses/r"),
+        (Method::POST, "/v1/responses/r/cancel"),
+        (Method::DELETE, "/v1/files/f"),
+    ] {
+        let asks = asks(method, path);
+        assert_eq!((asks.model, asks.free), (ModelIn::Nowhere, true), "{path}");
+    }
+    let realtime = asks(Method::GET, "/v1/realtime?model=gpt%2Drealtime");
+    assert_eq!((realtime.model, realtime.free), (ModelIn::Head("gpt-realtime".into()), false));
+    let mut form = head(Method::POST, "/v1/audio/transcriptions");
+    form.headers.insert("content-type", "multipart/form-data; boundary=x".parse().unwrap());
+    assert_eq!(openai.asks(&form).model, ModelIn::Nowhere);
+}
+
+#[test]
+fn a_base_of_its_own() {
+    let router = OpenAi::at("https://openrouter.ai/api/v1").unwrap();
+    assert_eq!(router.asks(&head(Method::POST, "/api/v1/chat/completions")).model, ModelIn::Body);
+    assert!(router.asks(&head(Method::POST, "/api/v1/files")).free);
+    assert!(OpenAi::at("ftp://x").is_err());
+}
+
+#[test]
+fn azure_keeps_the_model_in_the_path() {
+    let azure = OpenAi::azure("https://r.openai.azure.com").unwrap();
+    let mut head = head(Method::POST, "/openai/deployments/a/chat/completions?api-version=1");
+    assert_eq!(azure.retarget(&mut head, "b/c"), Retarget::Done);
+    assert_eq!(head.uri, "/openai/deployments/b%2Fc/chat/completions?api-version=1");
+    azure.inject(&mut head, &azure.prepare("0123").unwrap()).unwrap();
+    assert_eq!(head.headers["api-key"], "0123");
+    assert!(head.headers.get("authorization").is_none());
+}
+
+#[test]
+fn models_in_bodies_are_spliced_but_for_embeddings() {
+    let openai = OpenAi::new();
+    assert_eq!(openai.retarget(&mut head(Method::POST, "/v1/chat/completions"), "m"), Retarget::InBody);
+    assert_eq!(openai.retarget(&mut head(Method::POST, "/v1/embeddings"), "m"), Retarget::No);
+    assert_eq!(openai.retarget(&mut head(Method::GET, "/v1/models"), "m"), Retarget::No);
+}
+
+#[test]
+fn rate_headers_of_good_answers() {
+    let openai = OpenAi::new();
+    let mut headers = HeaderMap::new();
+    assert_eq!(openai.rate_headers(&headers), None);
+    for (name, value) in [
+        ("x-ratelimit-limit-requests", "100"),
+        ("x-ratelimit-remaining-requests", "7"),
+        ("x-ratelimit-reset-requests", "6m0s"),
+        ("x-ratelimit-remaining-tokens", "-1"),
+        ("x-ratelimit-reset-tokens", "1s"),
+    ] {
+        headers.insert(name, value.parse().unwrap());
+    }
+    let news = openai.rate_headers(&headers).unwrap();
+    assert_eq!(news.remaining.len(), 1);
+    assert_eq!((news.remaining[0].remaining, news.remaining[0].reset), (7, Duration::from_secs(360)));
+}
+
+#[test]
+fn its_own_errors_have_its_shape() {
+    let body = OpenAi::new().error_body(StatusCode::SERVICE_UNAVAILABLE, "all \"out\"", None);
+    let json: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(json["error"]["message"], "all \"out\"");
+    assert_eq!(json["error"]["code"], "no_available_keys");
+    assert!(json["error"]["param"].is_null());
+}

@@ -1,0 +1,178 @@
+//! Judging is data first: a rule is one row of a table, and the first row that fits decides.
+
+use std::{borrow::Cow, time::Duration};
+
+use super::{
+    Answer,
+    complaint::{Complaint, Mark, forbids_retry},
+};
+use crate::verdict::{Elsewhere, Scope, Until, Verdict, VerdictKind};
+
+/// One row: for answers of these statuses that bear any of these marks, this ruling and this advice.
+#[derive(Debug)]
+pub(super) struct Rule {
+    /// Statuses; 1 to 9 stand for a whole class (5 is 500-599); empty: any.
+    pub(super) statuses: &'static [u16],
+    /// Any of them is enough; empty: none is needed.
+    pub(super) marks: &'static [Mark],
+    /// What it means.
+    pub(super) then: Ruling,
+    /// What a person can do about it: one plain sentence.
+    pub(super) advice: &'static str,
+}
+
+/// The constant part of a verdict.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ruling {
+    pub(super) kind: VerdictKind,
+    pub(super) scope: Scope,
+    pub(super) until: Until,
+    pub(super) elsewhere: Elsewhere,
+    pub(super) named: bool,
+    /// Instead of the provider's own word, where it has none.
+    code: &'static str,
+    /// Which waits of the answer's own are taken instead of `until`.
+    heeds: Option<Heeds>,
+    retry_cap: Option<u8>,
+    confirm_after: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Heeds {
+    least: Duration,
+    most: Duration,
+    /// Waits beyond the range: brought into it, or not taken.
+    clamped: bool,
+}
+
+/// A row of a table.
+pub(super) const fn rule(statuses: &'static [u16], marks: &'static [Mark], then: Ruling, advice: &'static str) -> Rule {
+    Rule { statuses, marks, then, advice }
+}
+
+/// A ruling whose cause the provider named.
+pub(super) const fn ruling(kind: VerdictKind, scope: Scope, until: Until, elsewhere: Elsewhere) -> Ruling {
+    Ruling { kind, scope, until, elsewhere, named: true, code: "", heeds: None, retry_cap: None, confirm_after: None }
+}
+
+/// So many seconds.
+pub(super) const fn seconds(seconds: u64) -> Until {
+    Until::For(Duration::from_secs(seconds))
+}
+
+/// Without end, probed after so many seconds.
+pub(super) const fn probed(seconds: u64) -> Until {
+    Until::Probed(Duration::from_secs(seconds))
+}
+
+/// An hour, in seconds.
+pub(super) const HOUR: u64 = 3_600;
+
+impl Ruling {
+    /// The provider named no cause: strikes and evidence apply.
+    pub(super) const fn unclear(mut self) -> Self {
+        self.named = false;
+        self
+    }
+
+    /// The code, where the provider has no word for it.
+    pub(super) const fn code(mut self, code: &'static str) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// The answer's own wait holds, brought between a second and `most` seconds.
+    pub(super) const fn heeding(mut self, most: u64) -> Self {
+        self.heeds = Some(Heeds { least: Duration::from_secs(1), most: Duration::from_secs(most), clamped: true });
+        self
+    }
+
+    /// The answer's own wait holds where it lies between these numbers of seconds.
+    pub(super) const fn heeding_between(mut self, least: u64, most: u64) -> Self {
+        self.heeds = Some(Heeds { least: Duration::from_secs(least), most: Duration::from_secs(most), clamped: false });
+        self
+    }
+
+    /// At most so many retries.
+    pub(super) const fn retries(mut self, cap: u8) -> Self {
+        self.retry_cap = Some(cap);
+        self
+    }
+
+    /// Asked once more after so many seconds before it holds for good.
+    pub(super) const fn confirmed_after(mut self, seconds: u64) -> Self {
+        self.confirm_after = Some(Duration::from_secs(seconds));
+        self
+    }
+
+    fn until(&self, wait: Option<Duration>) -> Until {
+        match (self.heeds, wait) {
+            (Some(heeds), Some(wait)) if heeds.clamped => Until::For(wait.clamp(heeds.least, heeds.most)),
+            (Some(heeds), Some(wait)) if (heeds.least..=heeds.most).contains(&wait) => Until::For(wait),
+            _ => self.until,
+        }
+    }
+}
+
+impl Rule {
+    fn fits(&self, said: &Complaint) -> bool {
+        let status = said.status;
+        let of_status = |wanted: &u16| if *wanted < 10 { status / 100 == *wanted } else { status == *wanted };
+        (self.statuses.is_empty() || self.statuses.iter().any(of_status))
+            && (self.marks.is_empty() || self.marks.iter().any(|mark| said.bears(mark)))
+    }
+}
+
+/// The verdict of the first rule that fits, table after table. The last row of the last table fits everything.
+pub(super) fn decide(tables: &[&'static [Rule]], said: Complaint, answer: &Answer<'_>) -> Verdict {
+    let Some(rule) = tables.iter().flat_map(|table| table.iter()).find(|rule| rule.fits(&said)) else {
+        return Verdict::new(VerdictKind::Transient).unclear().status(answer.status);
+    };
+    let then = &rule.then;
+    let code = match rule.marks.iter().find_map(|mark| said.word_for(mark)) {
+        _ if !then.code.is_empty() => Cow::Borrowed(then.code),
+        Some(word) => Cow::Owned(word.to_owned()),
+        None => Cow::Owned(said.first_word().to_owned()),
+    };
+    let vetoed = then.elsewhere == Elsewhere::AfterPause && forbids_retry(answer.headers);
+    let mut verdict = Verdict::new(then.kind)
+        .scope(then.scope)
+        .until(then.until(said.wait))
+        .elsewhere(if vetoed { Elsewhere::No } else { then.elsewhere })
+        .code(code)
+        .status(answer.status)
+        .advice(rule.advice);
+    if !then.named {
+        verdict = verdict.unclear();
+    }
+    if let Some(cap) = then.retry_cap {
+        verdict = verdict.retry_cap(cap);
+    }
+    if let Some(pause) = then.confirm_after {
+        verdict = verdict.confirm_after(pause);
+    }
+    if said.news != crate::verdict::QuotaNews::default() {
+        verdict = verdict.news(said.news);
+    }
+    verdict
+}
+
+/// What every table must keep: each row has a sentence to act on, marks are in lower case where they must be.
+#[cfg(test)]
+pub(super) fn check(table: &[Rule]) {
+    fn lower(mark: &Mark) -> bool {
+        match mark {
+            Mark::Begins(text) | Mark::Says(text) | Mark::LeadsTo(text) | Mark::IsLike(text) => {
+                *text == text.to_ascii_lowercase()
+            }
+            Mark::All(marks) => marks.iter().all(lower),
+            _ => true,
+        }
+    }
+    for rule in table {
+        let advice = rule.advice;
+        let plain = advice.ends_with('.') && advice.starts_with(|c: char| c.is_ascii_uppercase());
+        assert!(plain && (20..=220).contains(&advice.len()), "{advice:?}");
+        assert!(rule.marks.iter().all(lower), "{rule:?}");
+    }
+}

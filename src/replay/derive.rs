@@ -1,0 +1,62 @@
+//! What a request needs, as far as its head and length tell.
+
+use http::{HeaderMap, Method, header, request};
+use http_body::Body;
+
+use super::model_scan::ModelScan;
+use crate::{
+    pool::Demand,
+    provider::{Asks, Cost, ModelIn, Provider},
+};
+
+/// Completes a demand with what the head says; what the caller said holds.
+pub(super) fn complete(demand: &mut Demand, asks: Asks, bytes: Option<u64>) {
+    if let (None, ModelIn::Head(model)) = (&demand.model, asks.model) {
+        demand.model = Some(model.into());
+    }
+    demand.free |= asks.free;
+    if let (0, Some(bytes)) = (demand.input_tokens, bytes) {
+        demand.input_tokens = tokens_of(bytes);
+        demand.estimated = true;
+    }
+}
+
+/// What has to be found in the body to know the rest.
+pub(super) fn scan(demand: &Demand, asks: &Asks) -> Option<ModelScan> {
+    let wants_model = demand.model.is_none() && asks.model == ModelIn::Body;
+    let counted = match asks.cost {
+        Cost::ItemsOf(name) if demand.requests == 0 => Some(name),
+        _ => None,
+    };
+    (wants_model || counted.is_some()).then(|| ModelScan::new(wants_model, counted))
+}
+
+/// Completes a demand with what was found in the body.
+pub(super) fn complete_from(demand: &mut Demand, scan: &ModelScan, provider: &dyn Provider) {
+    if let (None, Some(named)) = (&demand.model, scan.model()) {
+        let model = provider.lane(named);
+        demand.model = Some(if model.len() == named.len() { named.clone() } else { model.into() });
+    }
+    if demand.requests == 0 {
+        demand.requests = scan.items();
+    }
+}
+
+/// A token of usual text or JSON has about four bytes.
+fn tokens_of(bytes: u64) -> u64 {
+    bytes / 4
+}
+
+/// The length of a request's body, where it is known before it is read.
+pub(super) fn length(head: &request::Parts, body: &impl Body) -> Option<u64> {
+    body.size_hint().exact().or_else(|| content_length(&head.headers))
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// A request whose connection becomes something else: what follows its head is not a body to be sent twice.
+pub(super) fn is_upgrade(head: &request::Parts) -> bool {
+    head.method == Method::CONNECT || head.headers.contains_key(header::UPGRADE)
+}

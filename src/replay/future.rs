@@ -1,0 +1,144 @@
+//! The future.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http::Request;
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{ReplayBody, derive};
+use crate::{error::BoxError, pool::Demand, provider::Provider};
+
+pin_project! {
+    /// The future of [`ReplayService`](crate::ReplayService).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ReplayFuture<S, B>
+    where
+        S: Service<Request<ReplayBody<B>>>,
+    {
+        #[pin]
+        state: State<S, B, S::Future>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, B, F> {
+        /// Reading the body until the model is known.
+        Reading { reading: Option<Reading<S, B>> },
+        /// On its way down.
+        Called {
+            #[pin]
+            future: F,
+        },
+        /// The answer's head is here: no other attempt follows, and what could start one is dropped.
+        Done,
+    }
+}
+
+struct Reading<S, B> {
+    service: S,
+    /// The service is the one that was polled ready by the caller.
+    is_ready: bool,
+    request: Request<ReplayBody<B>>,
+    provider: Arc<dyn Provider>,
+    /// The demand is complete.
+    known: bool,
+}
+
+impl<S, B> ReplayFuture<S, B>
+where
+    S: Service<Request<ReplayBody<B>>>,
+{
+    pub(super) fn reading(ready: S, request: Request<ReplayBody<B>>, provider: Arc<dyn Provider>) -> Self {
+        let reading = Reading { service: ready, is_ready: true, request, provider, known: false };
+        Self { state: State::Reading { reading: Some(reading) } }
+    }
+
+    pub(super) fn called(future: S::Future) -> Self {
+        Self { state: State::Called { future } }
+    }
+}
+
+impl<S, B> Future for ReplayFuture<S, B>
+where
+    S: Service<Request<ReplayBody<B>>> + Clone,
+    B: Body + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let output = match state.as_mut().project() {
+                StateProj::Reading { reading } => {
+                    let ready = match reading.as_mut() {
+                        Some(reading) => ready!(reading.poll(cx)),
+                        None => Ok(()),
+                    };
+                    match (ready, reading.take()) {
+                        (Err(error), _) => Err(error),
+                        (Ok(()), Some(Reading { mut service, request, .. })) => {
+                            let future = service.call(request);
+                            state.set(State::Called { future });
+                            continue;
+                        }
+                        (Ok(()), None) => unreachable!("the state is left when this is taken"),
+                    }
+                }
+                StateProj::Called { future } => ready!(future.poll(cx)),
+                StateProj::Done => panic!("polled after it was ready"),
+            };
+            state.set(State::Done);
+            return Poll::Ready(output);
+        }
+    }
+}
+
+impl<S, B> Reading<S, B>
+where
+    S: Service<Request<ReplayBody<B>>> + Clone,
+    B: Body + Unpin,
+    B::Error: Into<BoxError>,
+{
+    /// Ready when the demand is complete and the service may be called.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        if !self.known {
+            let scanned = self.request.body().shared().lock().poll_scan(cx);
+            if scanned.is_pending() && self.is_ready {
+                // The rest of the body may take long. Whatever the ready service holds is for others meanwhile.
+                self.service = self.service.clone();
+                self.is_ready = false;
+            }
+            ready!(scanned);
+            self.complete();
+            self.known = true;
+        }
+        if self.is_ready { Poll::Ready(Ok(())) } else { self.service.poll_ready(cx) }
+    }
+
+    fn complete(&mut self) {
+        let Some(mut demand) = self.request.extensions_mut().remove::<Demand>() else { return };
+        if let Some(scan) = self.request.body().shared().lock().scan() {
+            derive::complete_from(&mut demand, scan, &*self.provider);
+        }
+        self.request.extensions_mut().insert(demand);
+    }
+}
+
+impl<S, B> fmt::Debug for ReplayFuture<S, B>
+where
+    S: Service<Request<ReplayBody<B>>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplayFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,98 @@
+//! The service.
+
+use std::{
+    fmt, mem,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::Request;
+use http_body::Body;
+use tower_service::Service;
+
+use super::{ReplayBody, ReplayFuture, budget::Budget, derive, source::Shared};
+use crate::{
+    error::BoxError,
+    pool::Demand,
+    provider::{Asks, Provider},
+};
+
+/// The service of [`ReplayLayer`](crate::ReplayLayer).
+#[derive(Clone)]
+pub struct ReplayService<S> {
+    inner: S,
+    limit: u64,
+    budget: Arc<Budget>,
+    provider: Option<Arc<dyn Provider>>,
+}
+
+impl<S> ReplayService<S> {
+    pub(super) fn new(inner: S, limit: u64, budget: Arc<Budget>, provider: Option<Arc<dyn Provider>>) -> Self {
+        Self { inner, limit, budget, provider }
+    }
+
+    /// The service below.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service below.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service below, without this one.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B> Service<Request<B>> for ReplayService<S>
+where
+    S: Service<Request<ReplayBody<B>>> + Clone,
+    B: Body + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ReplayFuture<S, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> ReplayFuture<S, B> {
+        let (mut head, body) = request.into_parts();
+        let asks = self.provider.as_ref().map_or_else(Asks::default, |provider| provider.asks(&head));
+        let demand = head.extensions.remove::<Demand>();
+        let known = demand.is_some() || self.provider.is_some();
+        let mut demand = demand.unwrap_or_default();
+
+        let upgrade = derive::is_upgrade(&head);
+        let scan = if upgrade { None } else { derive::scan(&demand, &asks) };
+        let reads = scan.is_some();
+        derive::complete(&mut demand, asks, derive::length(&head, &body));
+
+        let limit = if upgrade { 0 } else { self.limit };
+        let shared = Arc::new(Shared::new(body, limit, Arc::clone(&self.budget), scan));
+        if known {
+            demand.on_grant = Some(shared.clone());
+            head.extensions.insert(demand);
+        }
+        let request = Request::from_parts(head, ReplayBody::new(shared));
+        match &self.provider {
+            Some(provider) if reads => {
+                let next = self.inner.clone();
+                let ready = mem::replace(&mut self.inner, next);
+                ReplayFuture::reading(ready, request, Arc::clone(provider))
+            }
+            _ => ReplayFuture::called(self.inner.call(request)),
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for ReplayService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplayService").field("inner", &self.inner).field("up_to", &self.limit).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,360 @@
+//! What all attempts share: the caller's body, and what is kept of it.
+
+use std::{
+    collections::VecDeque,
+    ops::Range,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker, ready},
+};
+
+use bytes::{Buf, Bytes};
+use http::HeaderMap;
+use http_body::{Body, SizeHint};
+
+use super::{budget::Budget, chunks::Chunks, model_scan::ModelScan};
+use crate::{
+    body_error::BodyError,
+    error::BoxError,
+    pool::{Granted, OnGrant},
+};
+
+/// Shared by the attempts of one request.
+pub(super) struct Shared<B> {
+    /// Held within a poll only, never over an await.
+    source: Mutex<Source<B>>,
+    /// The lease of the attempt that is out.
+    granted: Mutex<Option<Granted>>,
+    #[cfg(test)]
+    pub(super) stamps: std::sync::atomic::AtomicUsize,
+}
+
+/// The caller's body and its kept chunks. One attempt at a time reads; it alone is woken.
+pub(super) struct Source<B> {
+    /// `None` once it ended, or when nobody is left who could read it.
+    body: Option<B>,
+    end: End,
+    chunks: Chunks,
+    trailers: Option<HeaderMap>,
+    /// Bytes that came out of the caller's body.
+    pulled: u64,
+    /// Bytes to keep at most.
+    limit: u64,
+    /// More came than is kept: what was read is gone.
+    overflow: bool,
+    scan: Option<ModelScan>,
+    /// Bodies that may still read: attempts that were given up for another are not among them.
+    handles: usize,
+    /// Numbers the attempts; the latest is the one that reads.
+    attempts: u64,
+    /// The chunk that the reading attempt wants next; `None` when it was dropped.
+    reading: Option<usize>,
+    waker: Option<Waker>,
+}
+
+enum End {
+    /// More may come.
+    Open,
+    /// It ended well.
+    Whole,
+    /// It failed; the error is for the first who asks.
+    Failed(Option<BodyError>),
+}
+
+/// What comes next.
+pub(super) enum Next {
+    Data(Bytes),
+    Trailers(HeaderMap),
+    End,
+}
+
+/// What left the source and is to be dropped outside of its lock.
+pub(super) struct Leftover<B> {
+    _body: Option<B>,
+    _chunks: (Option<Bytes>, VecDeque<Bytes>),
+}
+
+impl<B> Shared<B> {
+    pub(super) fn new(body: B, limit: u64, budget: Arc<Budget>, scan: Option<ModelScan>) -> Self {
+        Self {
+            source: Mutex::new(Source {
+                body: Some(body),
+                end: End::Open,
+                chunks: Chunks::new(budget),
+                trailers: None,
+                pulled: 0,
+                limit,
+                overflow: limit == 0,
+                scan,
+                handles: 1,
+                attempts: 0,
+                reading: None,
+                waker: None,
+            }),
+            granted: Mutex::new(None),
+            #[cfg(test)]
+            stamps: std::sync::atomic::AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Source<B>> {
+        // A body that panicked while it was polled is polled again, as it would be without us.
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection takes the request now.
+    pub(super) fn stamp(&self) {
+        if let Some(granted) = &*self.granted.lock().unwrap_or_else(PoisonError::into_inner) {
+            granted.started();
+            #[cfg(test)]
+            self.stamps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+}
+
+impl<B: Send> OnGrant for Shared<B> {
+    fn granted(&self, granted: &Granted) {
+        *self.granted.lock().unwrap_or_else(PoisonError::into_inner) = Some(granted.clone());
+    }
+}
+
+impl<B> Source<B> {
+    /// Another attempt may come from the beginning.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.chunks.lost_beginning() && !matches!(self.end, End::Failed(_))
+    }
+
+    /// Somebody else may read again what is read now.
+    fn keeps(&self) -> bool {
+        self.handles > 1 && !self.overflow
+    }
+
+    pub(super) fn add_handle(&mut self) {
+        self.handles += 1;
+    }
+
+    /// A body over this source is gone. `attempt` is its number, where it had begun.
+    pub(super) fn drop_handle(&mut self, attempt: Option<u64>) -> Option<Leftover<B>> {
+        match attempt {
+            Some(attempt) if !self.is_reading(attempt) => return None,
+            Some(_) => {
+                self.reading = None;
+                self.waker = None;
+            }
+            None => {}
+        }
+        self.handles -= 1;
+        self.trim();
+        (self.handles == 0).then(|| Leftover { _body: self.body.take(), _chunks: self.chunks.take_all() })
+    }
+
+    /// Begins another attempt at the body's beginning: its number, and whoever read before, to be woken and told.
+    pub(super) fn begin(&mut self) -> Result<(u64, Option<Waker>), BodyError> {
+        if self.chunks.lost_beginning() {
+            return Err(BodyError::not_kept());
+        }
+        self.attempts += 1;
+        self.handles -= usize::from(self.reading.is_some());
+        self.reading = Some(0);
+        Ok((self.attempts, self.waker.take()))
+    }
+
+    /// Lets go what only the attempt that read it could read again.
+    fn trim(&mut self) {
+        if let (1, Some(next)) = (self.handles, self.reading) {
+            self.chunks.release_before(next);
+        }
+    }
+
+    pub(super) fn is_reading(&self, attempt: u64) -> bool {
+        attempt == self.attempts
+    }
+
+    pub(super) fn pulled(&self) -> u64 {
+        self.pulled
+    }
+
+    pub(super) fn scan(&self) -> Option<&ModelScan> {
+        self.scan.as_ref()
+    }
+
+    /// Where the text of the top-level `"model"` stands, as far as the kept chunks tell.
+    pub(super) fn model_place(&self) -> Option<Range<u64>> {
+        if let Some(place) = self.scan.as_ref().and_then(ModelScan::place) {
+            return Some(place);
+        }
+        if self.chunks.lost_beginning() {
+            return None;
+        }
+        let mut scan = ModelScan::new(true, None);
+        for chunk in self.chunks.iter() {
+            scan.feed(chunk);
+            if scan.is_settled() {
+                break;
+            }
+        }
+        scan.place()
+    }
+
+    fn fail(&mut self, error: BodyError) {
+        self.end = End::Failed(Some(error));
+    }
+
+    fn error(&mut self) -> BodyError {
+        match &mut self.end {
+            End::Failed(error) => error.take().unwrap_or_else(BodyError::failed_before),
+            _ => BodyError::failed_before(),
+        }
+    }
+
+    /// Keeps a chunk that was pulled, unless it is too much.
+    fn keep(&mut self, chunk: Bytes) -> bool {
+        self.pulled <= self.limit && self.chunks.push(chunk)
+    }
+}
+
+impl<B> Source<B>
+where
+    B: Body + Unpin,
+    B::Error: Into<BoxError>,
+{
+    /// Bytes that are still to come out of the caller's body.
+    pub(super) fn rest_hint(&self) -> SizeHint {
+        match &self.body {
+            Some(body) => body.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
+    }
+
+    /// Nothing comes behind the `pulled` bytes.
+    pub(super) fn is_end(&self) -> bool {
+        match (&self.end, &self.body) {
+            (End::Whole, _) => self.trailers.is_none(),
+            (End::Open, Some(body)) => body.is_end_stream(),
+            _ => false,
+        }
+    }
+
+    /// Chunk number `next` for the reading attempt, or what stands behind the last one.
+    pub(super) fn poll_next(&mut self, next: &mut usize, cx: &mut Context<'_>) -> Poll<Result<Next, BodyError>> {
+        let keeps = self.keeps();
+        if !keeps {
+            self.chunks.release_before(*next);
+        }
+        let kept = if keeps { self.chunks.get(*next).cloned() } else { self.chunks.pop() };
+        let chunk = match kept {
+            Some(chunk) => chunk,
+            None => match self.poll_pull(cx) {
+                Poll::Pending => {
+                    if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                        self.waker = Some(cx.waker().clone());
+                    }
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(None)) => {
+                    let trailers = if keeps { self.trailers.clone() } else { self.trailers.take() };
+                    return Poll::Ready(Ok(trailers.map_or(Next::End, Next::Trailers)));
+                }
+                Poll::Ready(Ok(Some(chunk))) => {
+                    if !keeps {
+                        self.chunks.pass();
+                    } else if !self.keep(chunk.clone()) {
+                        self.overflow = true;
+                        self.chunks.release_before(*next);
+                        self.chunks.pass();
+                    }
+                    chunk
+                }
+            },
+        };
+        *next += 1;
+        self.reading = Some(*next);
+        Poll::Ready(Ok(Next::Data(chunk)))
+    }
+
+    /// Pulls and keeps until the scan is settled, the body ends, or no more is kept.
+    pub(super) fn poll_scan(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.overflow || self.scan.as_ref().is_none_or(ModelScan::is_settled) {
+                return Poll::Ready(());
+            }
+            match ready!(self.poll_pull(cx)) {
+                Ok(Some(chunk)) => {
+                    if !self.keep(chunk.clone()) {
+                        // It is here and nobody has read it: it has to be kept for the first who will.
+                        self.overflow = true;
+                        self.chunks.force(chunk);
+                    }
+                }
+                Ok(None) => return Poll::Ready(()),
+                Err(error) => {
+                    self.fail(error);
+                    return Poll::Ready(());
+                }
+            }
+        }
+    }
+
+    /// The next chunk of the caller's body; `None` at its end.
+    fn poll_pull(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
+        loop {
+            if let End::Failed(_) = self.end {
+                return Poll::Ready(Err(self.error()));
+            }
+            let Some(body) = &mut self.body else { return Poll::Ready(Ok(None)) };
+            let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+            let ended = frame.is_none() || body.is_end_stream();
+            if ended {
+                self.body = None;
+                self.end = End::Whole;
+            }
+            match frame {
+                None => {}
+                Some(Err(error)) => {
+                    self.body = None;
+                    self.end = End::Failed(None);
+                    return Poll::Ready(Err(BodyError::failed(error.into())));
+                }
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(mut data) if data.has_remaining() => {
+                        // For `Bytes` this hands out the bytes themselves; no copy is made.
+                        let chunk = data.copy_to_bytes(data.remaining());
+                        self.pulled += chunk.len() as u64;
+                        return Poll::Ready(self.read(&chunk).map(|()| Some(chunk)));
+                    }
+                    Ok(_) => {}
+                    Err(frame) => {
+                        if let Ok(trailers) = frame.into_trailers() {
+                            // Nothing follows them.
+                            self.trailers = Some(trailers);
+                            self.body = None;
+                            self.end = End::Whole;
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    /// Looks at a chunk for the model.
+    fn read(&mut self, chunk: &[u8]) -> Result<(), BodyError> {
+        let Some(scan) = &mut self.scan else { return Ok(()) };
+        if scan.is_finished() {
+            return Ok(());
+        }
+        scan.feed(chunk);
+        if scan.named_twice() {
+            self.body = None;
+            self.end = End::Failed(None);
+            return Err(BodyError::two_models());
+        }
+        Ok(())
+    }
+}
+
+impl<B> std::fmt::Debug for Shared<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,121 @@
+//! What next, after this verdict: the one place where that is decided.
+
+use std::time::Duration;
+
+use super::{Retry, future::NextLease};
+use crate::{
+    error::Error,
+    pool::{Demand, Exhausted, KeyPool, OutReason, Seat},
+    time::Tick,
+    verdict::{Attempt, Elsewhere, Verdict},
+};
+
+/// How far one request has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Course {
+    /// When it came.
+    begun: Tick,
+    /// How often it was retried after a pause.
+    pauses: u32,
+    /// Until when it may stand waiting for a key.
+    wait: Duration,
+}
+
+/// What to do next.
+#[expect(clippy::large_enum_variant, reason = "moved once, where a box would cost an allocation")]
+pub(crate) enum Step {
+    /// Hand the answer to the caller.
+    Stop,
+    /// The same; and no key was to be had for another attempt, for this reason.
+    OutOfKeys(Error),
+    /// Send it again once there is a lease.
+    Again(NextLease),
+}
+
+impl Course {
+    pub(crate) fn new(begun: Tick, wait: Duration) -> Self {
+        Self { begun, pauses: 0, wait }
+    }
+
+    /// Decides, and takes the next lease while the answer is still in hand: where none can be had in time, the caller
+    /// gets that answer. `demand.earlier` holds every attempt so far; `seat` is that of the answer in hand.
+    pub(crate) fn next(
+        &mut self,
+        rule: &Retry,
+        pool: &KeyPool,
+        verdict: &Verdict,
+        mut demand: Demand,
+        seat: Option<Seat>,
+    ) -> Step {
+        // A lease that is never used after all counts for nothing.
+        demand.ahead = true;
+        let spent = pool.clock().tick().since(self.begun);
+        let left = rule.deadline.map(|deadline| deadline.saturating_sub(spent));
+        if left == Some(Duration::ZERO) || capped(verdict, demand.earlier.as_deref().unwrap_or_default()) {
+            return Step::Stop;
+        }
+        match verdict.elsewhere_of() {
+            Elsewhere::No | Elsewhere::OtherModel => Step::Stop,
+            Elsewhere::OtherKey | Elsewhere::OtherOwner => {
+                let patience = self.wait.saturating_sub(spent);
+                seek(pool, demand, Duration::ZERO, left.map_or(patience, |left| left.min(patience)))
+            }
+            Elsewhere::AfterPause => {
+                // Longer than a pause may be, only where a deadline says that there is time.
+                let patience = left.unwrap_or_else(|| rule.backoff.longest());
+                let asked = verdict.retry_after().unwrap_or_default();
+                if self.pauses >= rule.max_retries || asked > patience {
+                    return Step::Stop;
+                }
+                let pause = rule.pause(self.pauses).max(asked).min(patience);
+                // Counted and paid for only where it happens.
+                let step = seek_again(pool, demand, pause, patience, seat);
+                if matches!(step, Step::Again(_)) {
+                    if !rule.withdraw() {
+                        return Step::Stop;
+                    }
+                    self.pauses += 1;
+                }
+                step
+            }
+        }
+    }
+}
+
+/// Whether such an answer came as often as it is worth retrying.
+fn capped(verdict: &Verdict, attempts: &[Attempt]) -> bool {
+    let alike = |attempt: &&Attempt| attempt.kind == verdict.kind() && attempt.code == verdict.code_of();
+    // The attempt in hand is one of them.
+    verdict.retry_cap_of().is_some_and(|cap| attempts.iter().filter(alike).count() > usize::from(cap))
+}
+
+/// Takes a lease now, or finds out whether one comes within `patience`.
+fn seek(pool: &KeyPool, mut demand: Demand, pause: Duration, patience: Duration) -> Step {
+    match pool.try_lease(&demand) {
+        Ok(lease) => Step::Again(NextLease::held(lease, pause)),
+        Err(error) if error.exhausted().is_some_and(|out| comes_within(out, patience)) => {
+            demand.wait = Some(patience.saturating_sub(pause));
+            Step::Again(NextLease::awaited(pool, demand, pause))
+        }
+        Err(error) => Step::OutOfKeys(error),
+    }
+}
+
+/// Whether a key may well come free in time: at a known time, or when a request under way ends.
+fn comes_within(out: &Exhausted, patience: Duration) -> bool {
+    match out.next_in() {
+        Some(next) => next <= patience,
+        None => !patience.is_zero() && out.reasons().any(|(reason, _)| reason == OutReason::Busy),
+    }
+}
+
+/// The same where the key of the answer in hand may serve again: its slot is free as soon as it is wanted.
+fn seek_again(pool: &KeyPool, demand: Demand, pause: Duration, patience: Duration, seat: Option<Seat>) -> Step {
+    if let Ok(lease) = pool.try_lease(&demand) {
+        return Step::Again(NextLease::held(lease, pause));
+    }
+    if let Some(seat) = seat {
+        pool.end(seat);
+    }
+    seek(pool, demand, pause, patience)
+}

@@ -1,0 +1,290 @@
+//! The rule as a policy of tower's `Retry`.
+
+use std::{
+    borrow::Borrow,
+    error::Error as StdError,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::{Request, Response, StatusCode};
+use tower::retry::Policy;
+
+use super::{
+    Retry, RetryFuture,
+    decide::{Course, Step},
+};
+use crate::{
+    error::{BoxError, Error},
+    pool::{Demand, KeyPool, Prepared},
+    replay::TryClone,
+    time::Tick,
+    verdict::{ServedBy, Verdict, judge_error},
+};
+
+/// Says to tower's own `RetryLayer` when to send a request again, and takes the key for it.
+///
+/// Stands above [`KeyRotationLayer`](crate::KeyRotationLayer), with or without a `Timeout` or `LoadShed` between. The
+/// body needs a [`TryClone`]; one that has none is given it by [`ReplayLayer`](crate::ReplayLayer).
+///
+/// ```no_run
+/// # use tower::{Service, ServiceBuilder};
+/// # use tower_keypool::{KeyPool, KeyRotationLayer, RetryPolicy};
+/// # fn stack<S>(pool: KeyPool, http_client: S) {
+/// use std::time::Duration;
+///
+/// let client = ServiceBuilder::new()
+///     .retry(RetryPolicy::new(&pool).max_retries(5).deadline(Duration::from_secs(60)))
+///     .layer(KeyRotationLayer::new(&pool))
+///     .service(http_client);
+/// # drop(client);
+/// # }
+/// ```
+pub struct RetryPolicy {
+    pool: KeyPool,
+    rule: Arc<Retry>,
+    wait: Option<Duration>,
+    session: Option<Session>,
+    /// NOTE: tower's `Retry` calls `clone_request` on its own policy and clones that policy for the request's session
+    /// right after it. What `clone_request` saw is passed on there: nothing of a request stays behind.
+    opened: Mutex<Option<Session>>,
+}
+
+/// What is known of one request over its attempts.
+struct Session {
+    /// The demand that the request came with, without a lease.
+    demand: Option<Demand>,
+    course: Course,
+}
+
+impl RetryPolicy {
+    /// The default [`Retry`] over this pool.
+    pub fn new(pool: impl Borrow<KeyPool>) -> Self {
+        Self {
+            pool: pool.borrow().clone(),
+            rule: Arc::new(Retry::new()),
+            wait: None,
+            session: None,
+            opened: Mutex::new(None),
+        }
+    }
+
+    /// This rule instead of the default one.
+    #[must_use]
+    pub fn rule(mut self, rule: Retry) -> Self {
+        self.rule = Arc::new(rule);
+        self
+    }
+
+    /// How often a request is retried after faults of the provider; see [`Retry::max_retries`].
+    #[must_use]
+    pub fn max_retries(self, retries: u32) -> Self {
+        self.with(|rule| rule.max_retries(retries))
+    }
+
+    /// How long to pause before each of them; see [`Retry::backoff`].
+    #[must_use]
+    pub fn backoff(self, backoff: super::Backoff) -> Self {
+        self.with(|rule| rule.backoff(backoff))
+    }
+
+    /// No retry begins later than this after the request came; see [`Retry::deadline`].
+    #[must_use]
+    pub fn deadline(self, deadline: Duration) -> Self {
+        self.with(|rule| rule.deadline(deadline))
+    }
+
+    /// What retries of provider faults are paid from; see [`Retry::budget`].
+    #[must_use]
+    pub fn budget(self, budget: impl tower::retry::budget::Budget + Send + Sync + 'static) -> Self {
+        self.with(|rule| rule.budget(budget))
+    }
+
+    /// Whether the caller receives [`Error::is_exhausted`] instead of the last true answer; see
+    /// [`Retry::exhausted_instead`].
+    #[must_use]
+    pub fn exhausted_instead(self, instead: bool) -> Self {
+        self.with(|rule| rule.exhausted_instead(instead))
+    }
+
+    /// Makes the jitter repeat; see [`Retry::seed`].
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        self.with(|rule| rule.seed(seed))
+    }
+
+    /// How long after a request came it may still wait for another key, where its demand does not say so; unless set,
+    /// as long as the pool says.
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = Some(wait);
+        self
+    }
+
+    fn with(mut self, change: impl FnOnce(Retry) -> Retry) -> Self {
+        self.rule = Arc::new(change(Retry::clone(&self.rule)));
+        self
+    }
+
+    fn open(&self, demand: Option<Demand>) -> Session {
+        let wait = demand.as_ref().and_then(|demand| demand.wait).or(self.wait);
+        let wait = wait.unwrap_or_else(|| self.pool.default_wait());
+        // Nobody looks at the clock where no time is measured.
+        let timed = self.rule.deadline.is_some() || !wait.is_zero();
+        let begun = if timed { self.pool.clock().tick() } else { Tick::ZERO };
+        Session { demand, course: Course::new(begun, wait) }
+    }
+
+    fn clone_of<B: TryClone>(&mut self, request: &Request<B>) -> Option<Request<B>> {
+        let mut clone = Request::new(request.body().try_clone()?);
+        *clone.method_mut() = request.method().clone();
+        *clone.uri_mut() = request.uri().clone();
+        *clone.version_mut() = request.version();
+        *clone.headers_mut() = request.headers().clone();
+        let demand = request.extensions().get::<Demand>();
+        if request.extensions().len() > usize::from(demand.is_some()) {
+            *clone.extensions_mut() = request.extensions().clone();
+            clone.extensions_mut().remove::<Demand>();
+        }
+        if self.session.is_none() {
+            let demand = demand.map(|demand| Demand { prepared: None, ..demand.clone() });
+            let session = self.open(demand);
+            *self.opened.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(session);
+        }
+        Some(clone)
+    }
+
+    /// What comes after this answer. `Err`: nothing, and perhaps the error that says that no key was to be had.
+    fn after<B: TryClone>(&mut self, request: &mut Request<B>, seen: &Seen<'_>) -> Result<RetryFuture, Option<Error>> {
+        if seen.verdict.is_success() {
+            self.rule.succeeded();
+            return Err(None);
+        }
+        let opened = self.opened.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let mut session = match self.session.take().or(opened) {
+            Some(session) => session,
+            None => self.open(None),
+        };
+        let mut demand = match session.demand.take() {
+            Some(demand) => demand,
+            None => asked_by(request, &self.pool),
+        };
+        if let Some(served_by) = seen.served_by {
+            demand.earlier = Some(served_by.as_attempts());
+        }
+        session.demand = Some(demand.clone());
+        let seat = seen.served_by.and_then(|served_by| served_by.seat);
+        let step = session.course.next(&self.rule, &self.pool, seen.verdict, demand.clone(), seat);
+        self.session = Some(session);
+        match step {
+            Step::Stop => Err(None),
+            Step::OutOfKeys(error) => Err(self.rule.wants_exhausted().then(|| match seen.served_by {
+                Some(served_by) => error.with_served_by(served_by.clone()),
+                None => error,
+            })),
+            // The body could no longer be kept: the answer in hand has to stand.
+            Step::Again(_) if !request.body_mut().reclaim() => Err(None),
+            Step::Again(next) => {
+                let prepared = Arc::new(Prepared::default());
+                demand.prepared = Some(Arc::clone(&prepared));
+                request.extensions_mut().insert(demand);
+                Ok(RetryFuture::new(next, prepared))
+            }
+        }
+    }
+}
+
+/// What an answer says.
+struct Seen<'a> {
+    served_by: Option<&'a ServedBy>,
+    verdict: &'a Verdict,
+}
+
+impl<'a> Seen<'a> {
+    fn of_response<R>(response: &'a Response<R>) -> Option<Self> {
+        let served_by = response.extensions().get::<ServedBy>()?;
+        let kept = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        (!kept).then_some(Self { served_by: Some(served_by), verdict: served_by.verdict() })
+    }
+
+    fn of_error(error: &'a (dyn StdError + 'static), judged: &'a mut Option<Verdict>) -> Option<Self> {
+        if let Some(ours) = Error::find(error) {
+            return Some(Self { served_by: ours.served_by(), verdict: ours.verdict()? });
+        }
+        // A layer between, such as Timeout, failed in its own way. One that is not known may well have meant it.
+        let verdict = judged.insert(judge_error(error));
+        (verdict.code_of() != "transport").then_some(Self { served_by: None, verdict })
+    }
+}
+
+fn asked_by<B>(request: &mut Request<B>, pool: &KeyPool) -> Demand {
+    let mut bare = Request::new(());
+    std::mem::swap(bare.method_mut(), request.method_mut());
+    std::mem::swap(bare.uri_mut(), request.uri_mut());
+    std::mem::swap(bare.headers_mut(), request.headers_mut());
+    let (head, ()) = bare.into_parts();
+    let demand = Demand::asked_by(&head, &**pool.provider());
+    *request.method_mut() = head.method;
+    *request.uri_mut() = head.uri;
+    *request.headers_mut() = head.headers;
+    demand
+}
+
+impl<B: TryClone, R> Policy<Request<B>, Response<R>, Error> for RetryPolicy {
+    type Future = RetryFuture;
+
+    fn retry(&mut self, request: &mut Request<B>, result: &mut Result<Response<R>, Error>) -> Option<RetryFuture> {
+        let mut judged = None;
+        let seen = match &*result {
+            Ok(response) => Seen::of_response(response),
+            Err(error) => Seen::of_error(error, &mut judged),
+        }?;
+        self.after(request, &seen).map_err(|instead| replace(result, instead)).ok()
+    }
+
+    fn clone_request(&mut self, request: &Request<B>) -> Option<Request<B>> {
+        self.clone_of(request)
+    }
+}
+
+impl<B: TryClone, R> Policy<Request<B>, Response<R>, BoxError> for RetryPolicy {
+    type Future = RetryFuture;
+
+    fn retry(&mut self, request: &mut Request<B>, result: &mut Result<Response<R>, BoxError>) -> Option<RetryFuture> {
+        let mut judged = None;
+        let seen = match &*result {
+            Ok(response) => Seen::of_response(response),
+            Err(error) => Seen::of_error(&**error, &mut judged),
+        }?;
+        self.after(request, &seen).map_err(|instead| replace(result, instead)).ok()
+    }
+
+    fn clone_request(&mut self, request: &Request<B>) -> Option<Request<B>> {
+        self.clone_of(request)
+    }
+}
+
+fn replace<R, E: From<Error>>(result: &mut Result<R, E>, instead: Option<Error>) {
+    if let Some(error) = instead {
+        *result = Err(error.into());
+    }
+}
+
+impl Clone for RetryPolicy {
+    fn clone(&self) -> Self {
+        Self {
+            pool: self.pool.clone(),
+            rule: Arc::clone(&self.rule),
+            wait: self.wait,
+            session: self.opened.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            opened: Mutex::new(None),
+        }
+    }
+}
+
+impl fmt::Debug for RetryPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryPolicy").field("pool", &self.pool).field("rule", &self.rule).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,75 @@
+//! The answer's body, which holds the key's slot.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use crate::pool::Lease;
+
+pin_project! {
+    /// An answer's body that holds its key's slot until it ends, fails or is dropped. Passes everything through.
+    pub struct LeaseBody<B> {
+        // Dropped before the lease, so that what judges on drop still finds it.
+        #[pin]
+        body: B,
+        lease: Option<Lease>,
+    }
+}
+
+impl<B: Body> LeaseBody<B> {
+    pub(super) fn new(body: B, lease: Option<Lease>) -> Self {
+        let lease = lease.filter(|_| !body.is_end_stream());
+        Self { body, lease }
+    }
+}
+
+impl<B> LeaseBody<B> {
+    /// The body below.
+    pub fn get_ref(&self) -> &B {
+        &self.body
+    }
+
+    /// The body below; the slot is free from here on.
+    pub fn into_inner(self) -> B {
+        self.body
+    }
+}
+
+impl<B: Body> Body for LeaseBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let mut this = self.project();
+        let frame = ready!(this.body.as_mut().poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) || this.body.is_end_stream() {
+            *this.lease = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B: Default> Default for LeaseBody<B> {
+    fn default() -> Self {
+        Self { body: B::default(), lease: None }
+    }
+}
+
+impl<B> fmt::Debug for LeaseBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LeaseBody").field("lease", &self.lease).finish_non_exhaustive()
+    }
+}

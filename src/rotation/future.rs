@@ -1,0 +1,166 @@
+//! The walk of one request through a rotation.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::atomic::{AtomicBool, Ordering},
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{body::LeaseBody, outgoing::Outgoing};
+use crate::{
+    error::{BoxError, Error, Kind},
+    pool::{Acquire, Demand, Kept, KeyPool, Lease},
+    verdict::{ServedBy, Verdict, judge_error},
+};
+
+pin_project! {
+    /// The walk of one request through a [`KeyRotation`](crate::KeyRotation). Dropping it frees the key's slot.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct KeyRotationFuture<S, B, F> {
+        #[pin]
+        state: State<S, B, F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, B, F> {
+        // No key was ready. The ready instance below was given back.
+        Waiting {
+            #[pin]
+            acquire: Acquire,
+            held: Option<Held<S, B>>,
+        },
+        // A key is here; the fresh instance is not ready yet.
+        Readying {
+            lease: Option<Lease>,
+            held: Option<Held<S, B>>,
+        },
+        Calling {
+            // Dropped before the lease, so that what judges on drop still finds it.
+            #[pin]
+            future: F,
+            lease: Option<Lease>,
+        },
+        Failed {
+            error: Option<Error>,
+        },
+    }
+}
+
+/// What a request that waits takes along.
+struct Held<S, B> {
+    service: S,
+    outgoing: Outgoing<B>,
+    tried: Option<ServedBy>,
+}
+
+impl<S, B, F> KeyRotationFuture<S, B, F> {
+    pub(super) fn failed(error: Error) -> Self {
+        Self { state: State::Failed { error: Some(error) } }
+    }
+
+    pub(super) fn calling(future: F, lease: Lease) -> Self {
+        Self { state: State::Calling { future, lease: Some(lease) } }
+    }
+
+    pub(super) fn waiting(pool: &KeyPool, demand: Demand, service: S, outgoing: Outgoing<B>) -> Self {
+        let held = Held { service, outgoing, tried: demand.tried() };
+        Self { state: State::Waiting { acquire: pool.acquire(demand), held: Some(held) } }
+    }
+}
+
+impl<S, B, R> Future for KeyRotationFuture<S, B, S::Future>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    R: Body,
+{
+    type Output = Result<Response<LeaseBody<R>>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        const ONCE: &str = "the future is not polled after it was ready";
+        let mut state = self.project().state;
+        loop {
+            let next = match state.as_mut().project() {
+                StateProj::Waiting { acquire, held } => match ready!(acquire.poll(cx)) {
+                    Ok(lease) => State::Readying { lease: Some(lease), held: held.take() },
+                    Err(error) => {
+                        let tried = held.take().and_then(|held| held.tried);
+                        return Poll::Ready(Err(match tried {
+                            Some(tried) => error.with_served_by(tried),
+                            None => error,
+                        }));
+                    }
+                },
+                StateProj::Readying { lease, held } => {
+                    let service = &mut held.as_mut().expect(ONCE).service;
+                    ready!(service.poll_ready(cx)).map_err(|error| Error::from_box(error.into()))?;
+                    let Held { mut service, outgoing, .. } = held.take().expect(ONCE);
+                    let lease = lease.take().expect(ONCE);
+                    let future = service.call(outgoing.with_key(&lease, false)?);
+                    State::Calling { future, lease: Some(lease) }
+                }
+                StateProj::Calling { future, lease } => {
+                    let result = ready!(future.poll(cx));
+                    let lease = lease.take().expect(ONCE);
+                    return Poll::Ready(match result {
+                        Ok(response) => Ok(answered(response, lease)),
+                        Err(error) => Err(failed(error.into(), &lease)),
+                    });
+                }
+                StateProj::Failed { error } => return Poll::Ready(Err(error.take().expect(ONCE))),
+            };
+            state.set(next);
+        }
+    }
+}
+
+/// Makes the answer's body, or whoever runs the upgraded connection, hold the lease.
+fn answered<R: Body>(mut response: Response<R>, lease: Lease) -> Response<LeaseBody<R>> {
+    let status = response.status();
+    if response.extensions().get::<ServedBy>().is_none() {
+        let verdict = unlooked_at(status);
+        lease.judge(&verdict);
+        let served_by = lease.granted().served_by(verdict);
+        response.extensions_mut().insert(served_by);
+    }
+    let mut lease = Some(lease);
+    if status == StatusCode::SWITCHING_PROTOCOLS
+        && let Some(served_by) = response.extensions_mut().get_mut::<ServedBy>()
+    {
+        served_by.keep = lease.take().map(Kept::new);
+    }
+    response.map(|body| LeaseBody::new(body, lease))
+}
+
+/// What is booked when nobody below judged the answer.
+fn unlooked_at(status: StatusCode) -> Verdict {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!("no CooldownLayer stands below KeyRotationLayer: limits that keys reach go unnoticed");
+    }
+    if status.as_u16() < 400 { Verdict::SUCCESS.status(status) } else { Verdict::UNJUDGED.status(status) }
+}
+
+/// Names the key in the error; judges it where nobody below did (a time-out between, or no Cooldown).
+fn failed(error: BoxError, lease: &Lease) -> Error {
+    if error.downcast_ref::<Error>().is_some_and(|ours| ours.served_by().is_some()) {
+        return Error::from_box(error);
+    }
+    let judged = Error::find(&*error).and_then(|ours| Some((ours.verdict()?.clone(), ours.served_by()?.clone())));
+    let (verdict, served_by) = judged.unwrap_or_else(|| {
+        let verdict = judge_error(&*error);
+        lease.judge(&verdict);
+        (verdict.clone(), lease.granted().served_by(verdict))
+    });
+    Error::new(Kind::Upstream { verdict, source: error })
+        .with_served_by(served_by)
+        .with_provider(lease.granted().pool.provider())
+}

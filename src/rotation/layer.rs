@@ -1,0 +1,74 @@
+//! What a [`KeyRotation`] is made of.
+
+use std::{borrow::Borrow, sync::Arc, time::Duration};
+
+use http::uri::Authority;
+use tower_layer::Layer;
+
+use super::service::KeyRotation;
+use crate::pool::KeyPool;
+
+/// Gives each request a key of a pool.
+///
+/// Stands below [`RetryPolicy`](crate::RetryPolicy) and above [`CooldownLayer`](crate::CooldownLayer). Keeps the body
+/// type; wraps the answer's body in a [`LeaseBody`](crate::LeaseBody). Its error is [`Error`](crate::Error).
+///
+/// ```no_run
+/// # fn stack<S>(pool: tower_keypool::KeyPool, http_client: S) {
+/// use std::time::Duration;
+/// use tower::ServiceBuilder;
+/// use tower_keypool::KeyRotationLayer;
+///
+/// let client = ServiceBuilder::new()
+///     .layer(KeyRotationLayer::new(pool).wait(Duration::from_secs(5)))
+///     .service(http_client);
+/// # drop(client);
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct KeyRotationLayer {
+    pool: KeyPool,
+    rules: Arc<Rules>,
+}
+
+/// What a rotation was told beside its pool.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rules {
+    /// How long a request waits that does not say so itself; `None`: as the pool says.
+    pub(super) wait: Option<Duration>,
+    /// Where else a key may be sent.
+    pub(super) allowed: Vec<Authority>,
+}
+
+impl KeyRotationLayer {
+    /// Gives each request a key of this pool.
+    pub fn new(pool: impl Borrow<KeyPool>) -> Self {
+        Self { pool: pool.borrow().clone(), rules: Arc::default() }
+    }
+
+    /// How long a request waits for a key that does not say so itself; unless set, as long as the pool says.
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        Arc::make_mut(&mut self.rules).wait = Some(wait);
+        self
+    }
+
+    /// Lets keys be sent to another `host` or `host:port` too, over the same scheme as the provider's base.
+    ///
+    /// # Panics
+    /// When `host` is no authority: it is written by whoever writes the program, not by its users.
+    #[must_use]
+    pub fn allow_host(mut self, host: &str) -> Self {
+        let authority = host.parse().expect("allow_host takes a host or host:port");
+        Arc::make_mut(&mut self.rules).allowed.push(authority);
+        self
+    }
+}
+
+impl<S> Layer<S> for KeyRotationLayer {
+    type Service = KeyRotation<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        KeyRotation::new(inner, self.pool.clone(), Arc::clone(&self.rules))
+    }
+}

@@ -1,0 +1,159 @@
+//! Where a request goes: to the provider, or nowhere.
+
+use std::mem;
+
+use bytes::Bytes;
+use http::{
+    Method, Version,
+    request::Parts,
+    uri::{Authority, PathAndQuery, Scheme, Uri},
+};
+
+use crate::provider::Base;
+
+const ELSEWHERE: &str = "its address is not the provider's, and the key is for the provider alone";
+const NO_PATH: &str = "it names no path";
+const DOTS: &str = "its path climbs with dot segments";
+
+/// Makes the request go to the base, or to an allowed host.
+///
+/// A request without an authority, as a server receives it, is given the base: scheme, authority, and the base's path
+/// in front of its own.
+pub(super) fn aim(head: &mut Parts, base: &Base, allowed: &[Authority]) -> Result<(), &'static str> {
+    if head.method == Method::CONNECT {
+        return Err(NO_PATH);
+    }
+    if climbs(head.uri.path()) {
+        return Err(DOTS);
+    }
+    match head.uri.authority() {
+        Some(authority) => {
+            let scheme = head.uri.scheme().ok_or(ELSEWHERE)?;
+            let known = scheme == base.scheme()
+                && (authority == base.authority()
+                    || same(authority, base.authority(), scheme)
+                    || allowed.iter().any(|host| same(authority, host, scheme)));
+            if known { Ok(()) } else { Err(ELSEWHERE) }
+        }
+        None => rebase(head, base),
+    }
+}
+
+fn rebase(head: &mut Parts, base: &Base) -> Result<(), &'static str> {
+    if !head.uri.path().starts_with('/') {
+        return Err(NO_PATH);
+    }
+    let mut parts = mem::take(&mut head.uri).into_parts();
+    parts.scheme = Some(base.scheme().clone());
+    parts.authority = Some(base.authority().clone());
+    if !base.path().is_empty() {
+        let own = parts.path_and_query.as_ref().map_or("/", PathAndQuery::as_str);
+        let joined = Bytes::from([base.path(), own].concat());
+        parts.path_and_query = Some(PathAndQuery::from_maybe_shared(joined).map_err(|_| NO_PATH)?);
+    }
+    head.uri = Uri::from_parts(parts).map_err(|_| NO_PATH)?;
+    // The version in which the caller spoke to us says nothing of how we speak to the provider.
+    head.version = Version::HTTP_11;
+    Ok(())
+}
+
+/// Whether both name the same place, the scheme's own port being the same as none.
+fn same(a: &Authority, b: &Authority, scheme: &Scheme) -> bool {
+    let port = |authority: &Authority| authority.port_u16().or_else(|| usual_port(scheme));
+    !a.as_str().contains('@') && a.host().eq_ignore_ascii_case(b.host()) && port(a) == port(b)
+}
+
+fn usual_port(scheme: &Scheme) -> Option<u16> {
+    match scheme.as_str() {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
+}
+
+/// Whether a segment of the path is `.` or `..`, also where dots or slashes are percent-encoded.
+fn climbs(path: &str) -> bool {
+    let mut previous = b'/';
+    // Most paths hold neither an escape nor a segment that begins with a dot.
+    let suspect = path.bytes().any(|byte| {
+        let hit = matches!(byte, b'%' | b'\\') || (byte == b'.' && previous == b'/');
+        previous = byte;
+        hit
+    });
+    suspect && decoded(path).split(['/', '\\']).any(|segment| matches!(segment, "." | ".."))
+}
+
+/// The path with the escapes of dot, slash and backslash undone, twice over.
+fn decoded(path: &str) -> String {
+    let once = |path: &str| {
+        ["%2e", "%2E", "%2f", "%2F", "%5c", "%5C", "%25"]
+            .into_iter()
+            .zip([".", ".", "/", "/", "\\", "\\", "%"])
+            .fold(path.to_owned(), |path, (escape, plain)| path.replace(escape, plain))
+    };
+    once(&once(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn aimed(base: &str, uri: &str) -> Result<String, &'static str> {
+        let (mut head, ()) = Request::get(uri).body(()).expect("a request").into_parts();
+        let allowed = ["uploads.example:8443".parse().expect("an authority")];
+        aim(&mut head, &Base::parse(base).expect("a base"), &allowed)?;
+        Ok(head.uri.to_string())
+    }
+
+    #[test]
+    fn a_request_without_authority_is_given_the_base() {
+        assert_eq!(aimed("https://api.example", "/v1/models?a=b"), Ok("https://api.example/v1/models?a=b".into()));
+        assert_eq!(aimed("http://api.example:81/gate", "/v1"), Ok("http://api.example:81/gate/v1".into()));
+    }
+
+    #[test]
+    fn the_base_and_allowed_hosts_pass_whatever_their_spelling() {
+        for uri in ["https://api.example/x", "https://API.example:443/x", "https://uploads.example:8443/x"] {
+            assert_eq!(aimed("https://api.example/base", uri).as_deref(), Ok(uri));
+        }
+    }
+
+    #[test]
+    fn every_other_place_is_refused() {
+        for uri in [
+            "http://api.example/x",
+            "https://api.example:444/x",
+            "https://api.example.evil/x",
+            "https://evil@api.example/x",
+            "https://api.example@evil/x",
+            "https://uploads.example/x",
+            "http://uploads.example:8443/x",
+        ] {
+            assert_eq!(aimed("https://api.example", uri), Err(ELSEWHERE), "{uri}");
+        }
+        assert_eq!(aimed("https://api.example", "*"), Err(NO_PATH));
+    }
+
+    #[test]
+    fn dot_segments_are_refused_and_dots_in_names_are_not() {
+        for path in [
+            "/v1/../admin",
+            "/..",
+            "/./x",
+            "/v1/%2e%2E/x",
+            "/v1/.%2e/x",
+            "/v1%2f..%2fx",
+            "/a/..%5cx",
+            "/a/%252e%252e/x",
+            "/a/..",
+        ] {
+            assert_eq!(aimed("https://api.example", path), Err(DOTS), "{path}");
+        }
+        for path in ["/v1beta/models/gemini-2.5-flash:generateContent", "/.well-known/x", "/a..b/c...d/100%25", "/..."]
+        {
+            assert!(aimed("https://api.example", path).is_ok(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The walk of one call over its attempts.
+
+use std::sync::Arc;
+
+use super::{LeasedKey, RunError};
+use crate::{
+    error::Error,
+    fallback::{Models, Plan, steps_down},
+    pool::{Demand, KeyPool, Lease},
+    retry::{Course, Retry, Step},
+    verdict::{ServedBy, Verdict},
+};
+
+/// One call: what it demands, how far it has come, which models are left.
+pub(super) struct Walk {
+    pool: KeyPool,
+    rule: Arc<Retry>,
+    demand: Demand,
+    course: Course,
+    plan: Option<Plan>,
+}
+
+/// How a walk goes on.
+enum Onward {
+    With(Lease),
+    /// The last result is what comes out.
+    Done,
+    /// This error is, by the caller's wish.
+    Instead(Error),
+}
+
+impl Walk {
+    pub(super) fn new(pool: KeyPool, rule: Arc<Retry>, models: &Models, mut demand: Demand) -> Self {
+        let course = Course::new(pool.clock().tick(), demand.wait.unwrap_or_else(|| pool.default_wait()));
+        let plan = models.plan(demand.model());
+        demand.ahead = true;
+        demand.requested = demand.requested.or_else(|| demand.model.clone());
+        Self { pool, rule, demand, course, plan }
+    }
+
+    pub(super) async fn run<J, C, F, T, E>(mut self, judge: J, mut call: C) -> Result<T, RunError<E>>
+    where
+        J: Fn(&Result<T, E>) -> Verdict,
+        C: FnMut(LeasedKey) -> F,
+        F: Future<Output = Result<T, E>>,
+    {
+        let mut lease = self.first().await.map_err(RunError::Pool)?;
+        loop {
+            lease.started();
+            let result = call(LeasedKey::new(lease.granted().clone())).await;
+            let served_by = judged(&lease, judge(&result));
+            // What comes next may want its slot.
+            drop(lease);
+            match self.next(&served_by).await {
+                Onward::With(next) => lease = next,
+                Onward::Done => return result.map_err(|error| RunError::Call { error, served_by }),
+                Onward::Instead(error) => return Err(RunError::Pool(error.with_served_by(served_by))),
+            }
+        }
+    }
+
+    /// The first key: for the model that is named, or for the best that has one ready.
+    async fn first(&mut self) -> Result<Lease, Error> {
+        if let Some(plan) = self.plan.as_mut().filter(|plan| !plan.begins_with_itself()) {
+            if let Some((model, lease)) = plan.step(&self.pool, &self.demand, None) {
+                self.demand.model = Some(model);
+                return Ok(lease);
+            }
+            self.demand.model = plan.best();
+        }
+        match self.pool.acquire(self.demand.clone()).await {
+            Err(error) if error.is_exhausted() || error.is_never_fits() => self.step_down().ok_or(error),
+            granted => granted,
+        }
+    }
+
+    async fn next(&mut self, served_by: &ServedBy) -> Onward {
+        let verdict = served_by.verdict();
+        if verdict.is_success() {
+            self.rule.succeeded();
+            return Onward::Done;
+        }
+        self.demand.earlier = Some(served_by.as_attempts());
+        let out = match self.course.next(&self.rule, &self.pool, verdict, self.demand.clone(), None) {
+            Step::Again(next) => match next.await {
+                Ok(lease) => return Onward::With(lease),
+                Err(error) => Some(error),
+            },
+            Step::OutOfKeys(error) => Some(error),
+            Step::Stop => None,
+        };
+        if steps_down(verdict, self.plan.as_ref().is_some_and(Plan::steps_on_overloaded))
+            && let Some(lease) = self.step_down()
+        {
+            return Onward::With(lease);
+        }
+        match out {
+            Some(error) if self.rule.wants_exhausted() => Onward::Instead(error),
+            _ => Onward::Done,
+        }
+    }
+
+    /// A key for the next model of the list that has one ready.
+    fn step_down(&mut self) -> Option<Lease> {
+        let (model, lease) = self.plan.as_mut()?.step(&self.pool, &self.demand, None)?;
+        self.demand.model = Some(model);
+        Some(lease)
+    }
+}
+
+fn judged(lease: &Lease, verdict: Verdict) -> ServedBy {
+    lease.judge(&verdict);
+    lease.granted().served_by(verdict)
+}

@@ -1,0 +1,191 @@
+//! Every form in which a provider says "when": headers, fields and sentences.
+//!
+//! Made for [`Provider`](crate::Provider)s, the shipped ones and your own. Whatever comes in, a function here answers
+//! with a span between zero and [`LONGEST`], or with `None`; negative, unreadable and not-a-number values are ignored,
+//! and a time that lies in the past is zero.
+//!
+//! ```
+//! use std::time::{Duration, SystemTime};
+//! use tower_keypool::retry_after;
+//!
+//! assert_eq!(retry_after::duration("18h24m54.5s"), Some(Duration::from_millis(66_294_500)));
+//! assert_eq!(retry_after::in_text("Please retry in 644ms."), Some(Duration::from_millis(644)));
+//! assert_eq!(retry_after::duration("-3s"), None);
+//!
+//! let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_000_000);
+//! assert_eq!(retry_after::reset("1795000060", now), Some(Duration::from_secs(60)));
+//! ```
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderName, header};
+
+use crate::time::{system_time, unix_ms};
+
+/// The longest span that is believed: 32 days, a little more than the longest month. Longer ones are cut to it.
+pub const LONGEST: Duration = Duration::from_secs(32 * 24 * 3600);
+
+/// No form of "when" is longer than this; a longer text is not looked at.
+const LONGEST_TEXT: usize = 64;
+
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+const X_MS_RETRY_AFTER_MS: HeaderName = HeaderName::from_static("x-ms-retry-after-ms");
+
+/// What the headers `retry-after-ms` (first) and `retry-after` (seconds, also with a fraction, or an HTTP date) say.
+///
+/// A date is measured against the answer's own `Date` where it has one, so that a clock that is off on either side
+/// does no harm; else against `now`.
+pub fn header(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    [RETRY_AFTER_MS, X_MS_RETRY_AFTER_MS]
+        .iter()
+        .find_map(|name| text(name).and_then(number).and_then(|ms| seconds(ms / 1_000.0)))
+        .or_else(|| {
+            text(&header::RETRY_AFTER).and_then(|value| seconds_or_date(value, server_time(headers).unwrap_or(now)))
+        })
+}
+
+/// The provider's clock, as the answer's `Date` tells it.
+pub fn server_time(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?).ok()
+}
+
+/// Seconds (`120`, `1.5`) or an HTTP date, as `Retry-After` has them.
+pub fn seconds_or_date(text: &str, now: SystemTime) -> Option<Duration> {
+    let text = text.trim();
+    match number(text) {
+        Some(value) => seconds(value),
+        None => date(text, now),
+    }
+}
+
+/// When a count is restored, in the forms of the `*-reset` headers: seconds from now (`20`), seconds, milliseconds or
+/// finer since the Unix epoch, a Go duration (`6m0s`, `120ms`), RFC 3339 with any offset, or an HTTP date.
+pub fn reset(text: &str, now: SystemTime) -> Option<Duration> {
+    let text = text.trim();
+    let Some(value) = number(text) else { return duration(text).or_else(|| date(text, now)) };
+    // Seconds since the epoch have ten digits till 2286; each finer unit has three more.
+    let epoch_ms = match value {
+        v if v < 1e9 => return seconds(v),
+        v if v < 1e11 => v * 1e3,
+        v if v < 1e14 => v,
+        v if v < 1e17 => v / 1e3,
+        v => v / 1e6,
+    };
+    Some(until(system_time(epoch_ms as i64), now))
+}
+
+/// A duration: protobuf (`51s`, `0.2s`), Go (`1h2m3s`, `644ms`), or in words (`30 seconds`, `1 minute`).
+pub fn duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    if text.len() > LONGEST_TEXT {
+        return None;
+    }
+    let (span, rest) = leading_span(text)?;
+    rest.is_empty().then_some(span)
+}
+
+/// The longest span that a sentence asks to wait: `Please retry in 18h24m54.8s`, `try again in 20s`, `retry after
+/// 30 seconds` (a bare number counts as seconds, and a sentence that was cut short as far as it goes).
+pub fn in_text(text: &str) -> Option<Duration> {
+    const PHRASES: [&str; 6] =
+        ["retry in ", "retry after ", "retry-after: ", "try again in ", "try again after ", "wait for "];
+    let mut longest = None;
+    for phrase in PHRASES {
+        // A few occurrences are plenty; a hostile text may hold thousands.
+        for at in occurrences(text, phrase).take(4) {
+            longest = longest.max(leading_span_or_seconds(&text[at + phrase.len()..]));
+        }
+    }
+    longest
+}
+
+/// Where `needle` (ASCII) stands in `text`, whatever the case.
+fn occurrences<'a>(text: &'a str, needle: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let (text, needle) = (text.as_bytes(), needle.as_bytes());
+    text.windows(needle.len()).enumerate().filter(|(_, window)| window.eq_ignore_ascii_case(needle)).map(|(at, _)| at)
+}
+
+fn leading_span_or_seconds(text: &str) -> Option<Duration> {
+    leading_span(text).map(|(span, _)| span).or_else(|| {
+        let (value, rest) = leading_number(text)?;
+        let ended = rest.bytes().next().is_none_or(|b| !b.is_ascii_alphanumeric());
+        if ended { seconds(value) } else { None }
+    })
+}
+
+/// `1h2m3.5s…`: at least one number with a unit; what follows it.
+fn leading_span(text: &str) -> Option<(Duration, &str)> {
+    let mut rest = text;
+    let mut total = None;
+    // h, m, s, ms, us, ns and one to spare.
+    for _ in 0..7 {
+        let Some((value, after)) = leading_number(rest) else { break };
+        let after = after.strip_prefix(' ').unwrap_or(after);
+        let unit = after.split(|c: char| !c.is_alphabetic()).next().unwrap_or("");
+        let Some(scale) = seconds_of_unit(unit) else { break };
+        total = Some(total.unwrap_or(0.0) + value * scale);
+        rest = &after[unit.len()..];
+    }
+    Some((seconds(total?)?, rest))
+}
+
+fn seconds_of_unit(unit: &str) -> Option<f64> {
+    Some(match unit {
+        "d" | "day" | "days" => 86_400.0,
+        "h" | "hr" | "hour" | "hours" => 3_600.0,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
+        "ms" | "millisecond" | "milliseconds" => 1e-3,
+        "us" | "µs" | "μs" => 1e-6,
+        "ns" => 1e-9,
+        _ => return None,
+    })
+}
+
+/// Digits with at most one dot between or behind them.
+fn leading_number(text: &str) -> Option<(f64, &str)> {
+    let mut dots = 0;
+    let end = text
+        .bytes()
+        .position(|b| {
+            dots += usize::from(b == b'.');
+            !(b.is_ascii_digit() || (b == b'.' && dots == 1))
+        })
+        .unwrap_or(text.len());
+    if end > LONGEST_TEXT || !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    Some((text[..end].parse().ok()?, &text[end..]))
+}
+
+/// A whole text that is one number of zero or more: no sign, no exponent, no `inf`.
+fn number(text: &str) -> Option<f64> {
+    let (value, rest) = leading_number(text.trim())?;
+    rest.is_empty().then_some(value)
+}
+
+fn seconds(value: f64) -> Option<Duration> {
+    if !value.is_finite() || value < 0.0 {
+        return None;
+    }
+    Some(Duration::try_from_secs_f64(value.min(LONGEST.as_secs_f64())).unwrap_or(LONGEST))
+}
+
+fn date(text: &str, now: SystemTime) -> Option<Duration> {
+    if text.len() > LONGEST_TEXT {
+        return None;
+    }
+    if let Ok(stamp) = text.parse::<jiff::Timestamp>() {
+        return Some(until(system_time(stamp.as_millisecond()), now));
+    }
+    httpdate::parse_http_date(text).ok().map(|then| until(then, now))
+}
+
+fn until(then: SystemTime, now: SystemTime) -> Duration {
+    let ms = unix_ms(then).saturating_sub(unix_ms(now)).max(0);
+    Duration::from_millis(ms.unsigned_abs()).min(LONGEST)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! The closure form: the same rule over any call that takes a key.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tower_keypool::{Backoff, Demand, KeyPool, LeasedKey, Models, Retry, RunError, Scope, Until, Verdict, VerdictKind};
+
+use crate::support::{free_slots, narrow_pool, pool};
+
+type Answer = Result<&'static str, String>;
+
+/// What the words that answers use mean.
+fn judge(answer: &Answer) -> Verdict {
+    use VerdictKind as K;
+    match answer {
+        Ok(_) => Verdict::SUCCESS,
+        Err(what) => match what.as_str() {
+            "rate" => Verdict::new(K::RateLimited).until(Until::For(Duration::from_secs(40))),
+            "rate briefly" => Verdict::new(K::RateLimited).until(Until::For(Duration::from_secs(2))),
+            "invalid" => Verdict::new(K::InvalidKey),
+            "fault" => Verdict::new(K::Transient),
+            "overloaded" => Verdict::new(K::Overloaded).scope(Scope::Caller),
+            "once more" => Verdict::new(K::Transient).retry_cap(1),
+            "in a minute" => {
+                Verdict::new(K::Overloaded).scope(Scope::Caller).until(Until::For(Duration::from_secs(60)))
+            }
+            "model" => Verdict::new(K::ModelUnavailable).scope(Scope::Caller),
+            _ => Verdict::new(K::CallerFault),
+        },
+    }
+}
+
+/// Answers by script, in order; remembers who asked, for which model and when.
+#[derive(Clone)]
+struct Script {
+    answers: Arc<Mutex<Vec<Answer>>>,
+    asked: Arc<Mutex<Vec<(String, String, u64)>>>,
+    begun: tokio::time::Instant,
+}
+
+impl Script {
+    #[expect(clippy::disallowed_methods, reason = "tokio's paused clock")]
+    fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let mut answers: Vec<_> = answers.into_iter().collect();
+        answers.reverse();
+        Self { answers: Arc::new(Mutex::new(answers)), asked: Arc::default(), begun: tokio::time::Instant::now() }
+    }
+
+    fn bad(what: &[&str]) -> Self {
+        Self::new(what.iter().map(|what| Err((*what).to_owned())))
+    }
+
+    async fn call(self, key: LeasedKey) -> Answer {
+        let (key, model) = (key.key_id().to_string(), key.model().unwrap_or_default().to_owned());
+        self.asked.lock().unwrap().push((key, model, self.begun.elapsed().as_millis() as u64));
+        tokio::task::yield_now().await;
+        self.answers.lock().unwrap().pop().unwrap_or(Ok("fine"))
+    }
+
+    async fn under(
+        &self,
+        pool: &KeyPool,
+        rule: Retry,
+        demand: impl Into<Demand>,
+    ) -> Result<&'static str, RunError<String>> {
+        pool.with_retry(rule).run(demand, judge, |key| self.clone().call(key)).await
+    }
+
+    fn keys(&self) -> Vec<String> {
+        self.asked.lock().unwrap().iter().map(|(key, ..)| key.clone()).collect()
+    }
+
+    fn seconds(&self) -> Vec<u64> {
+        self.asked.lock().unwrap().iter().map(|(.., ms)| ms / 1000).collect()
+    }
+}
+
+fn steady() -> Retry {
+    Retry::new().backoff(Backoff::fixed(Duration::from_secs(1)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_of_keys_go_from_key_to_key_at_once_and_uncounted() {
+    let pool = pool(&["a", "b", "c", "d", "e", "f"]);
+    let script = Script::bad(&["rate", "invalid", "rate", "rate", "rate"]);
+    assert_eq!(script.under(&pool, Retry::new().max_retries(0), "m").await.unwrap(), "fine");
+    assert_eq!(script.keys(), ["a", "b", "c", "d", "e", "f"]);
+    assert_eq!(script.seconds(), [0; 6]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn out_of_keys_the_last_true_answer_stands_unless_asked_otherwise() {
+    let script = Script::bad(&["rate", "rate"]);
+    let error = script.under(&pool(&["a", "b"]), Retry::new(), "m").await.unwrap_err();
+    assert_eq!(error.call().unwrap(), "rate");
+    assert_eq!(error.attempts(), 2);
+    assert_eq!(error.to_string(), "failed over key b: rate, after 2 attempts");
+
+    let script = Script::bad(&["rate", "rate"]);
+    let error = script.under(&pool(&["a", "b"]), Retry::new().exhausted_instead(true), "m").await.unwrap_err();
+    assert!(error.pool().unwrap().is_exhausted());
+    assert_eq!(error.attempts(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_of_the_provider_are_retried_after_a_pause_and_counted() {
+    let script = Script::bad(&["fault"; 9]);
+    let error = script.under(&pool(&["a", "b"]), steady(), "m").await.unwrap_err();
+    assert_eq!(error.attempts(), 4);
+    assert_eq!(script.seconds(), [0, 1, 2, 3]);
+    assert_eq!(script.keys(), ["a", "b", "a", "b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_only_key_serves_again_after_a_fault_of_the_provider() {
+    let pool = narrow_pool();
+    let script = Script::bad(&["fault", "overloaded"]);
+    assert_eq!(script.under(&pool, steady(), "m").await.unwrap(), "fine");
+    assert_eq!(script.keys(), ["one", "one", "one"]);
+    assert_eq!(free_slots(&pool), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_s_fault_is_never_retried() {
+    let script = Script::bad(&["no such field"; 3]);
+    let error = script.under(&pool(&["a", "b"]), steady(), "m").await.unwrap_err();
+    assert_eq!(error.attempts(), 1);
+    assert_eq!(script.keys(), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cap_of_the_answer_and_the_budget_bound_retries() {
+    let script = Script::bad(&["once more"; 5]);
+    assert_eq!(script.under(&pool(&["a", "b"]), steady(), "m").await.unwrap_err().attempts(), 2);
+
+    let none = tower::retry::budget::TpsBudget::new(Duration::from_secs(10), 0, 0.0);
+    let script = Script::bad(&["fault"; 5]);
+    assert_eq!(script.under(&pool(&["a", "b"]), steady().budget(none), "m").await.unwrap_err().attempts(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_that_the_provider_asks_for_is_kept_where_there_is_time() {
+    let script = Script::bad(&["in a minute"]);
+    let error = script.under(&pool(&["a"]), steady().deadline(Duration::from_secs(50)), "m").await.unwrap_err();
+    assert_eq!(error.attempts(), 1);
+    // Without a deadline it is not waited for beyond the longest pause.
+    let script = Script::bad(&["in a minute"]);
+    assert_eq!(script.under(&pool(&["a"]), steady(), "m").await.unwrap_err().attempts(), 1);
+
+    let script = Script::bad(&["in a minute"]);
+    script.under(&pool(&["a"]), steady().deadline(Duration::from_secs(90)), "m").await.unwrap();
+    assert_eq!(script.seconds(), [0, 60]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_ends_all_retries() {
+    let script = Script::bad(&["fault"; 20]);
+    let rule = steady().max_retries(20).deadline(Duration::from_millis(2_500));
+    assert_eq!(script.under(&pool(&["a"]), rule, "m").await.unwrap_err().attempts(), 4);
+    assert_eq!(script.seconds(), [0, 1, 2, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_demand_may_wait_it_waits_for_a_key_that_comes_back_in_time() {
+    let script = Script::bad(&["rate briefly"]);
+    let patient = Demand::new("m").wait(Duration::from_secs(5));
+    script.under(&pool(&["a"]), steady(), patient.clone()).await.unwrap_err();
+    // The only key was tried. With two, the other rests shortly.
+    let pool = pool(&["a", "b"]);
+    pool.try_acquire("m")
+        .unwrap()
+        .judge(&Verdict::new(VerdictKind::RateLimited).until(Until::For(Duration::from_secs(3))));
+    let script = Script::bad(&["rate"]);
+    script.under(&pool, steady(), patient).await.unwrap();
+    assert_eq!(script.keys(), ["b", "a"]);
+    assert_eq!(script.seconds(), [0, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn models_step_down_and_none_named_gets_the_best() {
+    let pool = pool(&["a", "b"]);
+    let runner = pool.with_retry(steady()).models(Models::new().for_all(["pro", "flash"]));
+    let script = Script::bad(&["model"]);
+    runner.run("pro", judge, |key| script.clone().call(key)).await.unwrap();
+    let models: Vec<String> = script.asked.lock().unwrap().iter().map(|(_, model, _)| model.clone()).collect();
+    assert_eq!(models, ["pro", "flash"]);
+
+    let script = Script::bad(&[]);
+    runner.run(Demand::any_model(), judge, |key| script.clone().call(key)).await.unwrap();
+    assert_eq!(script.asked.lock().unwrap()[0].1, "pro");
+    // Never for a caller's fault.
+    let script = Script::bad(&["no such field"]);
+    runner.run("pro", judge, |key| script.clone().call(key)).await.unwrap_err();
+    assert_eq!(script.keys().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn its_future_spawns_and_frees_the_slot_when_dropped() {
+    let pool = narrow_pool();
+    let call = |key: LeasedKey| async move {
+        assert_eq!(key.expose(), "secret-one");
+        assert!(!format!("{key:?}").contains("secret"));
+        std::future::pending::<Answer>().await
+    };
+    let task = tokio::spawn(pool.run("m", judge, call));
+    tokio::task::yield_now().await;
+    assert_eq!(free_slots(&pool), 0);
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    assert_eq!(free_slots(&pool), 1);
+    // While it pauses, it holds the key that it goes on with.
+    let script = Script::bad(&["fault"]);
+    let walk = pool.with_retry(steady()).run("m", judge, move |key| script.clone().call(key));
+    let task = tokio::spawn(walk);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(free_slots(&pool), 0);
+    task.abort();
+    assert!(task.await.is_err());
+    assert_eq!(free_slots(&pool), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_the_closure_frees_the_slot() {
+    let pool = narrow_pool();
+    let call = |_: LeasedKey| async { panic!("in the closure") };
+    assert!(tokio::spawn(pool.run::<_, _, _, _, &str, String>("m", judge, call)).await.unwrap_err().is_panic());
+    assert_eq!(free_slots(&pool), 1);
+}
