@@ -40,7 +40,7 @@ impl Guard {
     pub(super) fn permanent(&mut self, now: Tick, slot: u32) -> bool {
         self.note(now, slot, true);
         let from = now.minus(SPAN);
-        if self.last_success.is_some_and(|last| last > from) {
+        if self.last_success.is_some_and(|last| now.since(last) < SPAN) {
             return false;
         }
         let recent = || self.failures.iter().filter(|(at, ..)| *at >= from);

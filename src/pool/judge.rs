@@ -109,7 +109,8 @@ impl State {
     /// remembered, since late answers to requests from before are no new incident.
     fn clear_over(&mut self, cell: &SeatCell, now: Now) {
         let clear = |rest: &mut Box<Rest>| {
-            let over = rest.incident != 0 && !rest.is_active(now) && rest.end.tick(now) <= cell.started;
+            let told = rest.kind != VerdictKind::Unjudged;
+            let over = told && !rest.is_active(now) && rest.end.tick(now) <= cell.started;
             if over {
                 let (end, since, lifted_at) = (rest.end, rest.since, rest.lifted_at);
                 **rest = Rest { end, since, lifted_at, ..Rest::new(now) };
@@ -119,7 +120,7 @@ impl State {
         let key = &mut self.roster.keys[cell.slot as usize];
         let key_over = key.rest.as_mut().is_some_and(clear);
         // Nothing else is under way that could answer late.
-        if key.in_flight <= 1 && key.rest.as_ref().is_some_and(|rest| rest.incident == 0 && !rest.is_active(now)) {
+        if key.in_flight <= 1 && key.rest.as_ref().is_some_and(|rest| rest.kind == VerdictKind::Unjudged && !rest.is_active(now)) {
             key.rest = None;
         }
         let owner = &mut self.roster.owners[cell.owner as usize];
@@ -349,8 +350,6 @@ impl State {
             rest.before = Some(Before { end: rest.end, step: rest.step, strikes: rest.strikes, ramp });
             rest.step = incident.step;
             rest.strikes = incident.strikes;
-        }
-        if incident.fresh || rest.incident == 0 {
             rest.incident = cell.ticket;
         }
         let confirms = verdict.confirm_after_of().is_some();
@@ -384,8 +383,11 @@ impl State {
     /// What a verdict is to the scope's last rest. One incident counts once: only an answer to a request that started
     /// after that rest's end is a new one.
     fn incident(&mut self, whom: Whom, cell: &SeatCell, now: Now) -> Incident {
+        let extra = self.roster.keys[whom.slot as usize].extra.as_ref();
+        let of_the_key = !matches!(whom.scope, Scope::Lane | Scope::Exit | Scope::Caller);
+        let lifted = of_the_key && extra.is_some_and(|extra| cell.seq < extra.lifted_at);
         let Some(rest) = self.rest_slot_of(whom) else {
-            return Incident { fresh: true, strikes: 1, ..Incident::default() };
+            return Incident { fresh: true, strikes: 1, of_older_generation: lifted, ..Incident::default() };
         };
         let active = rest.is_active(now);
         let after = cell.started >= rest.end.tick(now);
@@ -397,7 +399,7 @@ impl State {
             strikes: rest.strikes.saturating_add(u8::from(fresh)),
             confirmed: rest.confirming && fresh,
             by_hand: rest.by_hand,
-            of_older_generation: cell.seq < rest.lifted_at,
+            of_older_generation: lifted || cell.seq < rest.lifted_at,
         }
     }
 
@@ -601,6 +603,7 @@ impl State {
                 self.lift(whom, now);
             }
         }
+        self.roster.keys[slot as usize].extra.get_or_insert_default().lifted_at = self.seq + 1;
         self.guard.forget(slot);
         self.recovered(slot, Scope::Key);
         self.serve(now);

@@ -58,6 +58,8 @@ pub(super) struct KeyExtra {
     pub(super) merged: u32,
     /// The number of the last start with an older secret.
     pub(super) replaced_at: u64,
+    /// Answers to starts before this number are of before a lift by hand.
+    pub(super) lifted_at: u64,
 }
 
 /// Who owns a quota.
@@ -200,7 +202,7 @@ impl Roster {
             last_seq: 0,
             rest: None,
             extra: (!key.labels.is_empty() || key.tier.is_some())
-                .then(|| Box::new(KeyExtra { labels: key.labels, tier: key.tier, merged: 0, replaced_at: 0 })),
+                .then(|| Box::new(KeyExtra { labels: key.labels, tier: key.tier, ..KeyExtra::default() })),
             owner,
             weight: key.weight,
             adaptive: key.weight,

@@ -272,6 +272,8 @@ impl State {
                 Check::Ready(_) => available[usize::from(*lane)] += 1,
                 _ if silent => {}
                 Check::Busy(..) => busy += 1,
+                // It may be probed some time, but comes back by that alone.
+                Check::Until(_, reason) if reason.is_disabled() => out += 1,
                 Check::Until(..) | Check::NotThis(..) => resting += 1,
                 Check::Out(_) => out += 1,
             }
