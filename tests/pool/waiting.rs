@@ -167,7 +167,10 @@ async fn zero_is_the_default_wait_and_the_pools_own_holds_where_none_is_said() {
 async fn a_large_waiter_is_not_starved_by_small_ones() {
     let pool = paused(builder().keys((0..2).map(key)).limits(FLASH, Limits::new().tokens_per_minute(10_000)));
     let small = |pool: &KeyPool| pool.try_acquire(Demand::new(FLASH).tokens(1_000)).is_ok();
-    while small(&pool) {}
+    for _ in 0..20 {
+        assert!(small(&pool));
+        sleep(secs(1)).await;
+    }
     let large = wait(&pool, demand(FLASH).tokens(9_000)).await;
     let mut taken = 0;
     let large = {
@@ -180,7 +183,7 @@ async fn a_large_waiter_is_not_starved_by_small_ones() {
             }
         }
     };
-    assert!(elapsed(&pool) <= 62, "the first owner that had room kept it: {}", elapsed(&pool));
+    assert!(elapsed(&pool) <= 78, "the first owner that had room kept it: {}", elapsed(&pool));
     assert!(taken >= 5, "the other owner serves the small ones meanwhile: {taken}");
     drop(large);
 }
@@ -250,9 +253,8 @@ async fn one_blocked_by_images_does_not_hide_those_without() {
     drop(held);
     drop(got(free).await);
     assert_eq!(elapsed(&pool), 0);
-    for task in blocked {
-        drop(got(task).await);
-    }
+    let [images, output] = blocked;
+    tokio::join!(async { drop(got(images).await) }, async { drop(got(output).await) });
 }
 
 #[tokio::test(start_paused = true)]
