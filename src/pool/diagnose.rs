@@ -14,7 +14,8 @@ impl State {
         let mut exhausted = Exhausted { model: demand.model.clone(), keys: self.roster.len(), ..Exhausted::default() };
         let mut next = Tick::NEVER;
         let upfront = [self.exit.as_ref(), self.lanes[usize::from(ask.lane)].rest.as_ref()];
-        for rest in upfront.into_iter().flatten().filter(|rest| rest.is_active(ask.now)) {
+        let upfront = upfront.into_iter().flatten().filter(|rest| rest.is_active(ask.now));
+        if let Some(rest) = upfront.max_by_key(|rest| rest.wakes(ask.now)) {
             exhausted.reasons.insert(super::pick::reason_of(rest), self.roster.len());
             exhausted.next_in = Some(rest.wakes(ask.now).since(ask.now.tick));
             return exhausted;
@@ -64,7 +65,7 @@ impl State {
         let at = self.at(now, owner);
         let lane = &mut self.lanes[usize::from(ask.lane)];
         if let Some(extra) = lane.extra_of(owner) {
-            if extra.booked.is_some_and(|ticket| ticket < ask.ticket) {
+            if extra.keeps_out(ask.ticket, &ask.need) {
                 return None;
             }
             let short = extra.allowances.iter().filter(|held| held.remaining < ask.need.of(held.unit).max(1));

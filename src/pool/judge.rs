@@ -120,7 +120,9 @@ impl State {
         let key = &mut self.roster.keys[cell.slot as usize];
         let key_over = key.rest.as_mut().is_some_and(clear);
         // Nothing else is under way that could answer late.
-        if key.in_flight <= 1 && key.rest.as_ref().is_some_and(|rest| rest.kind == VerdictKind::Unjudged && !rest.is_active(now)) {
+        if key.in_flight <= 1
+            && key.rest.as_ref().is_some_and(|rest| rest.kind == VerdictKind::Unjudged && !rest.is_active(now))
+        {
             key.rest = None;
         }
         let owner = &mut self.roster.owners[cell.owner as usize];

@@ -11,7 +11,10 @@ use super::{
     rest::Rest,
     timer::Timers,
 };
-use crate::{limit::Unit, time::Tick};
+use crate::{
+    limit::{Need, Unit},
+    time::Tick,
+};
 
 /// Headroom classes: powers of two of the tokens that still fit; the last is "unlimited".
 pub(super) const CLASSES: usize = 32;
@@ -72,10 +75,6 @@ impl Group {
         self.classes.get(&class).map_or(&[], Ready::slots)
     }
 
-    pub(super) fn ready(&self) -> usize {
-        self.unlimited.len() + self.classes.values().map(Ready::len).sum::<usize>()
-    }
-
     fn heap_bytes(&self) -> usize {
         self.unlimited.heap_bytes()
             + self.classes.values().map(Ready::heap_bytes).sum::<usize>()
@@ -100,8 +99,22 @@ pub(super) struct LaneExtra {
     pub(super) rest: Option<Box<Rest>>,
     /// What a rate header said remains, until when.
     pub(super) allowances: Vec<Allowance>,
-    /// A waiter's ticket for which this owner's room is kept.
-    pub(super) booked: Option<u64>,
+    pub(super) booked: Option<Booking>,
+}
+
+/// This owner's room is kept for a waiter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Booking {
+    pub(super) ticket: u64,
+    /// It lacks images alone: who wants none takes nothing from it.
+    pub(super) images_only: bool,
+}
+
+impl LaneExtra {
+    /// Whether its room is kept for somebody in front of this ticket.
+    pub(super) fn keeps_out(&self, ticket: u64, need: &Need) -> bool {
+        self.booked.is_some_and(|booked| booked.ticket < ticket && (need.images > 0 || !booked.images_only))
+    }
 }
 
 /// What a rate header said remains.

@@ -133,11 +133,8 @@ impl State {
         let little = header.remaining < LITTLE || header.limit.is_some_and(|limit| header.remaining < limit / 10);
         let until = now.tick.plus(header.reset.min(self.settings.rests.longest));
         let later = |held: &&mut SeatCell| held.lane == cell.lane && held.owner == owner && held.seq > cell.seq;
-        let under_way: u64 = if little {
-            self.seats.iter_mut().filter(later).map(|held| held.need.of(header.unit)).sum()
-        } else {
-            0
-        };
+        let under_way: u64 =
+            if little { self.seats.iter_mut().filter(later).map(|held| held.need.of(header.unit)).sum() } else { 0 };
         let remaining = header.remaining.saturating_sub(under_way);
         let lane = &mut self.lanes[usize::from(cell.lane)];
         if !little && lane.extra_of(owner).is_none() {

@@ -27,6 +27,7 @@ pub(super) struct Picked {
 }
 
 /// Why there is none.
+#[derive(Clone, Copy)]
 pub(super) enum NotNow {
     /// Some time, or after some event.
     Later,
@@ -172,13 +173,7 @@ impl State {
     }
 
     /// The class below holds keys with and without room for so many tokens: each is looked at.
-    fn pick_border(
-        &mut self,
-        ask: &Ask<'_>,
-        excluded: &Excluded,
-        group: usize,
-        class: usize,
-    ) -> Option<(u32, Probes)> {
+    fn pick_border(&mut self, ask: &Ask<'_>, excluded: &Excluded, group: usize, class: usize) -> Option<(u32, Probes)> {
         let lane_at = usize::from(ask.lane);
         let slots = self.lanes[lane_at].groups[group].class(class).to_vec();
         let mut best: Option<(u64, u32, Probes)> = None;
@@ -294,7 +289,7 @@ impl State {
             return if at == Tick::NEVER { Check::Out(reason) } else { Check::Until(at, reason) };
         }
         if let Some(extra) = self.lanes[lane_at].extra_of(owner_at) {
-            if extra.booked.is_some_and(|ticket| ticket < ask.ticket) {
+            if extra.keeps_out(ask.ticket, &ask.need) {
                 return Check::NotThis(None, OutReason::Queued);
             }
             let mut short = None;
@@ -340,8 +335,11 @@ impl State {
         let key = &self.roster.keys[slot as usize];
         let owner = &self.roster.owners[key.owner as usize];
         let lane = &self.lanes[usize::from(lane)];
-        let account =
-            if owner.account == NO_ACCOUNT { None } else { self.roster.accounts[owner.account as usize].rest.as_deref() };
+        let account = if owner.account == NO_ACCOUNT {
+            None
+        } else {
+            self.roster.accounts[owner.account as usize].rest.as_deref()
+        };
         let key_lane =
             if lane.key_rests.is_empty() { None } else { lane.key_rests.get(&slot).and_then(Option::as_deref) };
         let owner_lane = lane.extra_of(key.owner).and_then(|extra| extra.rest.as_deref());
@@ -567,7 +565,7 @@ impl State {
             for allowance in &mut extra.allowances {
                 allowance.remaining = allowance.remaining.saturating_sub(ask.need.of(allowance.unit));
             }
-            if extra.booked == Some(ask.ticket) {
+            if extra.booked.is_some_and(|booked| booked.ticket == ask.ticket) {
                 extra.booked = None;
             }
         }

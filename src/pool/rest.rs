@@ -126,11 +126,6 @@ impl End {
             Self::Never => false,
         }
     }
-
-    /// Whichever is later.
-    pub(super) fn later(self, other: Self, now: Now) -> Self {
-        if self.tick(now) >= other.tick(now) { self } else { other }
-    }
 }
 
 /// The one real request that may try a scope which rests without end.

@@ -59,8 +59,7 @@ pub(super) enum ProbeOf {
 pub(super) struct Probes(u8);
 
 impl Probes {
-    const ALL: [ProbeOf; 5] =
-        [ProbeOf::Key, ProbeOf::KeyLane, ProbeOf::Owner, ProbeOf::Account, ProbeOf::OwnerLane];
+    const ALL: [ProbeOf; 5] = [ProbeOf::Key, ProbeOf::KeyLane, ProbeOf::Owner, ProbeOf::Account, ProbeOf::OwnerLane];
 
     pub(super) fn insert(&mut self, scope: ProbeOf) {
         self.0 |= 1 << scope as u8;

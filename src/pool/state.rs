@@ -330,7 +330,6 @@ impl State {
     pub(super) fn lane_name(&self, lane: u16) -> Option<Arc<str>> {
         (lane != NO_MODEL).then(|| Arc::clone(&self.lanes[usize::from(lane)].name))
     }
-
 }
 
 /// What a key's rank is made of.

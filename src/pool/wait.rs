@@ -7,6 +7,7 @@ use std::{sync::Arc, task::Waker, time::Duration};
 
 use super::{
     Affinity, Demand,
+    lane::Booking,
     pick::{Ask, LEAST, NotNow, Picked},
     state::State,
 };
@@ -22,6 +23,8 @@ pub(super) struct Waiter {
     pub(super) ticket: u64,
     since: Tick,
     pub(super) waker: Option<Waker>,
+    /// When it looks again by itself; later than every time while it has not said.
+    looks_at: Tick,
     pub(super) outcome: Option<Result<Picked, NotNow>>,
 }
 
@@ -97,7 +100,7 @@ impl State {
         let first = demand.first_ticket().filter(|ticket| !self.lanes[usize::from(lane)].queue.contains_key(ticket));
         let ticket = first.unwrap_or_else(|| self.waiters.new_ticket());
         let special = is_special(&demand);
-        let waiter = Waiter { demand, lane, ticket, since: now.tick, waker: None, outcome: None };
+        let waiter = Waiter { demand, lane, ticket, since: now.tick, waker: None, looks_at: Tick::NEVER, outcome: None };
         let index = if let Some(index) = self.waiters.free.pop() {
             self.waiters.cells[index as usize] = Some(waiter);
             index
@@ -129,7 +132,7 @@ impl State {
                 let queue = if along.special { &lane.special } else { &lane.queue };
                 queue.range(along.from..).next().map(|(ticket, index)| (*ticket, *index, at))
             });
-            let Some((ticket, index, at)) = next.min() else { return };
+            let Some((ticket, index, at)) = next.min() else { break };
             let along = &mut lanes[at];
             along.from = ticket + 1;
             let Some(waiter) = self.waiters.get_mut(index) else { continue };
@@ -151,6 +154,29 @@ impl State {
                 settled => self.settle_waiter(index, settled),
             }
         }
+        for along in lanes {
+            self.nudge(along.lane, now);
+        }
+    }
+
+    /// The first in a lane's line keeps its timer: it is woken where something comes sooner than it thinks.
+    fn nudge(&mut self, lane: u16, now: Now) {
+        let Some(index) = self.lanes[usize::from(lane)].queue.first_key_value().map(|(_, index)| *index) else { return };
+        let next = self.next_look(lane, now);
+        if let Some(waiter) = self.waiters.get_mut(index)
+            && next.is_some_and(|next| next < waiter.looks_at)
+        {
+            self.wakes.extend(waiter.waker.take());
+        }
+    }
+
+    /// When something may change in a lane by time alone.
+    fn next_look(&mut self, lane: u16, now: Now) -> Option<Tick> {
+        let held = &mut self.lanes[usize::from(lane)];
+        let resting = [held.rest.as_ref(), self.exit.as_ref()].into_iter().flatten();
+        let rested = resting.filter(|rest| rest.is_active(now)).map(|rest| rest.wakes(now)).max();
+        // While all rest nobody's timer matters.
+        rested.or_else(|| held.timers.next(&held.cells))
     }
 
     fn pick_for(&mut self, demand: &Demand, ticket: u64, since: Tick, now: Now) -> Result<Picked, NotNow> {
@@ -188,7 +214,7 @@ impl State {
             }
         }
         for extra in self.lanes[usize::from(lane)].extras.values_mut() {
-            if extra.booked == Some(ticket) {
+            if extra.booked.is_some_and(|booked| booked.ticket == ticket) {
                 extra.booked = None;
             }
         }
@@ -213,18 +239,15 @@ impl State {
         let (lane, ticket, since) = (waiter.lane, waiter.ticket, waiter.since);
         let spill = self.settings.spill_after;
         let spills_at = (!spill.is_zero()).then(|| since.plus(spill)).filter(|at| *at > now.tick);
-        let held = &mut self.lanes[usize::from(lane)];
-        let first = held.queue.first_key_value().is_some_and(|(first, _)| *first == ticket);
-        let mut next = if first { held.timers.next(&held.cells) } else { None };
-        if first {
-            let resting = [held.rest.as_ref(), self.exit.as_ref()].into_iter().flatten();
-            let rested = resting.filter(|rest| rest.is_active(now)).map(|rest| rest.wakes(now)).max();
-            // While all rest nobody's timer matters.
-            next = rested.or(next);
-        }
+        let first = self.lanes[usize::from(lane)].queue.first_key_value().is_some_and(|(first, _)| *first == ticket);
+        let next = if first { self.next_look(lane, now) } else { None };
         // Never at once: whoever polls must not spin.
         let soon = now.tick.plus(Duration::from_millis(1));
-        next.into_iter().chain(spills_at).min().map(|at| at.max(soon))
+        let looks_at = next.into_iter().chain(spills_at).min().map(|at| at.max(soon));
+        if let Some(waiter) = self.waiters.get_mut(index) {
+            waiter.looks_at = looks_at.unwrap_or(Tick::NEVER);
+        }
+        looks_at
     }
 
     /// Keeps the room of the first owner that will fit a large demand, so that small ones do not eat it for ever. Where
@@ -246,7 +269,7 @@ impl State {
                 continue;
             }
             let booked = self.lanes[lane].extra_of(owner).and_then(|extra| extra.booked);
-            if booked.is_some_and(|other| other != ticket) {
+            if booked.is_some_and(|other| other.ticket != ticket) {
                 continue;
             }
             let at = self.earliest(&ask, slot);
@@ -271,7 +294,9 @@ impl State {
         };
         if at.since(now.tick) < Duration::from_secs(3600) {
             let owner = self.roster.keys[slot as usize].owner;
-            self.lanes[lane].extra(owner).booked = Some(ticket);
+            let need = Need { images: 0, ..ask.need };
+            let images_only = ask.need.images > 0 && self.earliest(&Ask { need, ..ask }, slot) == Some(now.tick);
+            self.lanes[lane].extra(owner).booked = Some(Booking { ticket, images_only });
         }
         // Looked at again when it will fit.
         let held = &mut self.lanes[lane];

@@ -67,9 +67,8 @@ fn a_good_probe_is_a_recovery() {
 
 #[test]
 fn spilled_and_exhausted() {
-    let (pool, _) = on(builder()
-        .keys([key(0), key(1).priority(Priority::PAID)])
-        .limits(FLASH, Limits::new().per_minute(1)));
+    let (pool, _) =
+        on(builder().keys([key(0), key(1).priority(Priority::PAID)]).limits(FLASH, Limits::new().per_minute(1)));
     let mut events = pool.events();
     drop((take(&pool, FLASH), take(&pool, FLASH)));
     assert!(pool.try_acquire(FLASH).is_err());
@@ -117,9 +116,9 @@ fn no_event_holds_a_secret() {
     let mut events = pool.events();
     answer(&pool, FLASH, &invalid());
     pool.replace(&id(1), "AIza-not-a-real-key-again").unwrap();
-    let shown = all(&mut events).iter().fold(String::new(), |shown, event| {
-        format!("{shown}{event:?}{}", serde_json::to_string(event).unwrap())
-    });
+    let shown = all(&mut events)
+        .iter()
+        .fold(String::new(), |shown, event| format!("{shown}{event:?}{}", serde_json::to_string(event).unwrap()));
     assert!(!shown.contains("AIza"));
 }
 

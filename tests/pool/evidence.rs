@@ -16,10 +16,8 @@ fn resting(pool: &KeyPool) -> usize {
 
 #[tokio::test]
 async fn keys_of_two_owners_give_the_first_back_and_keep_the_second() {
-    let (pool, _) = on(builder()
-        .keys((0..2).map(key))
-        .limits(FLASH, Limits::new().per_minute(10))
-        .strategy(Strategy::Adaptive));
+    let (pool, _) =
+        on(builder().keys((0..2).map(key)).limits(FLASH, Limits::new().per_minute(10)).strategy(Strategy::Adaptive));
     run(&pool, unclear()).await;
     assert_eq!(resting(&pool), 0);
     for n in 0..2 {

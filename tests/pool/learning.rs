@@ -6,7 +6,8 @@ use tower_keypool::{
 };
 
 use crate::support::{
-    FLASH, PRO, answer, builder, id, key, keys, limited, next_in, on, owner_limited, rate_for, secs, take, telling, view,
+    FLASH, PRO, answer, builder, id, key, keys, limited, next_in, on, owner_limited, rate_for, secs, take, telling,
+    view,
 };
 
 fn violated(amount: u64) -> QuotaNews {

@@ -39,7 +39,10 @@ fn full_resting_and_disabled_keys_open_the_later_priority() {
 fn busy_keys_and_short_intervals_are_waited_for() {
     let (pool, _) = two(key(0).max_concurrent(1), Limits::new());
     let held = take(&pool, FLASH);
-    assert_eq!(refused(&pool, FLASH), "no API key may serve flash: 1 busy, 1 of a later priority; none comes back by itself");
+    assert_eq!(
+        refused(&pool, FLASH),
+        "no API key may serve flash: 1 busy, 1 of a later priority; none comes back by itself"
+    );
     drop(held);
     assert_eq!(served(&pool, FLASH), "k0");
 
@@ -85,7 +88,8 @@ fn spill_any_waits_for_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn spill_after_waits_that_long_first() {
-    let pool = paused(builder().keys([key(0), paid(1)]).limits(FLASH, Limits::new().per_minute(1)).spill_after(secs(3)));
+    let pool =
+        paused(builder().keys([key(0), paid(1)]).limits(FLASH, Limits::new().per_minute(1)).spill_after(secs(3)));
     drop(take(&pool, FLASH));
     assert!(pool.try_acquire(FLASH).is_err(), "who cannot wait does not spill");
     let before = pool.clock().tick();

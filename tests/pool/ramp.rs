@@ -2,7 +2,9 @@
 
 use tower_keypool::{Limits, Strategy, Verdict};
 
-use crate::support::{FLASH, answer, builder, id, invalid, key, keys, limited, on, secs, suspended, take, unclear, view};
+use crate::support::{
+    FLASH, answer, builder, id, invalid, key, keys, limited, on, secs, suspended, take, unclear, view,
+};
 
 #[test]
 fn a_key_back_from_a_fault_of_its_own_gets_little_until_it_succeeds() {

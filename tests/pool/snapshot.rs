@@ -60,7 +60,10 @@ fn tells_of_each_key() {
     assert!((key.error_rate - 0.25).abs() < 1e-9);
     assert!((key.share - 1.0).abs() < 1e-9);
     let rest = &key.rests[0];
-    assert_eq!((rest.scope, rest.model.as_deref(), rest.kind), (Scope::OwnerLane, Some(FLASH), VerdictKind::RateLimited));
+    assert_eq!(
+        (rest.scope, rest.model.as_deref(), rest.kind),
+        (Scope::OwnerLane, Some(FLASH), VerdictKind::RateLimited)
+    );
     assert_eq!((rest.code.as_str(), rest.advice.as_str()), ("RATE_LIMIT_EXCEEDED", "Wait."));
     assert_eq!((rest.ends_in, rest.probe_in, rest.held), (Some(secs(20)), None, false));
     let lane = &key.lanes[0];
@@ -116,9 +119,8 @@ fn the_last_minute_is_the_last_minute() {
 
 #[test]
 fn spills_and_exhaustion_are_counted() {
-    let (pool, _) = on(builder()
-        .keys([key(0), key(1).priority(Priority::PAID)])
-        .limits(FLASH, Limits::new().per_minute(1)));
+    let (pool, _) =
+        on(builder().keys([key(0), key(1).priority(Priority::PAID)]).limits(FLASH, Limits::new().per_minute(1)));
     drop((take(&pool, FLASH), take(&pool, FLASH)));
     refused(&pool, FLASH);
     refused(&pool, FLASH);

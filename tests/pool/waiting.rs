@@ -8,7 +8,9 @@ use std::{
 };
 
 use tokio::{task::JoinHandle, time::sleep};
-use tower_keypool::{Acquire, Affinity, Demand, Error, KeyPool, Lease, Limit, Limits, Span, Unit, Verdict, VerdictKind};
+use tower_keypool::{
+    Acquire, Affinity, Demand, Error, KeyPool, Lease, Limit, Limits, Span, Unit, Verdict, VerdictKind,
+};
 
 use crate::support::{FLASH, PRO, answer, builder, id, key, paused, rate_for, secs, suspended, take};
 
@@ -245,10 +247,7 @@ async fn one_blocked_by_images_does_not_hide_those_without() {
     let output = Limit { unit: Unit::OutputTokens, span: Span::MINUTE, amount: 100 };
     let pool = paused(builder().key(key(0).max_concurrent(1)).limits(FLASH, Limits::new().with(images).with(output)));
     let held = pool.try_acquire(Demand::new(FLASH).images(4).output_tokens(90)).unwrap();
-    let blocked = [
-        wait(&pool, demand(FLASH).images(1)).await,
-        wait(&pool, demand(FLASH).output_tokens(50)).await,
-    ];
+    let blocked = [wait(&pool, demand(FLASH).images(1)).await, wait(&pool, demand(FLASH).output_tokens(50)).await];
     let free = wait(&pool, demand(FLASH)).await;
     drop(held);
     drop(got(free).await);
@@ -398,4 +397,27 @@ async fn a_probe_that_comes_due_wakes_one() {
     probe.judge(&Verdict::SUCCESS);
     drop(got(second).await);
     assert_eq!(elapsed(&pool), 65);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_found_full_when_a_slot_is_freed_wakes_as_well() {
+    let pool = paused(builder().key(key(0).max_concurrent(1)).limits(FLASH, Limits::new().per_minute(1)));
+    let held = take(&pool, FLASH);
+    let waiting = wait(&pool, demand(FLASH)).await;
+    sleep(secs(10)).await;
+    // Until now the key was busy and nothing was known to come by time; from now on its window is.
+    drop(held);
+    drop(got(waiting).await);
+    assert_eq!(elapsed(&pool), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rest_that_begins_while_somebody_waits_is_waited_for() {
+    let pool = paused(builder().key(key(0).max_concurrent(1)));
+    let held = take(&pool, FLASH);
+    let waiting = wait(&pool, demand(FLASH)).await;
+    held.judge(&rate_for(20));
+    drop(held);
+    drop(got(waiting).await);
+    assert_eq!(elapsed(&pool), 20);
 }
