@@ -1,5 +1,6 @@
 //! tower-keypool
 
+mod as_response;
 mod body_error;
 mod cooldown;
 pub mod error;
@@ -12,11 +13,13 @@ mod replay;
 mod retry;
 mod rotation;
 mod run;
+mod stack;
 mod time;
 mod verdict;
 
+pub use as_response::{AnswerBody, ExhaustedAsResponse, ExhaustedAsResponseFuture, ExhaustedAsResponseLayer};
 pub use body_error::BodyError;
-pub use cooldown::{Cooldown, CooldownBody, CooldownLayer};
+pub use cooldown::{Cooldown, CooldownBody, CooldownFuture, CooldownLayer};
 pub use error::{BoxError, Error, KeyError};
 pub use fallback::{ModelFallback, ModelFallbackFuture, ModelFallbackLayer, Models};
 pub use key::{InvalidSecret, Key, KeyId, Priority, Secret, Tier};
@@ -27,11 +30,12 @@ pub use pool::{
     RestBackoff, RestTable, RestView, Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
+pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidName, OpenAi};
+pub use replay::{ReplayBody, ReplayFuture, ReplayLayer, ReplayService, TryClone};
 pub use retry::{Backoff, Retry, RetryFuture, RetryPolicy};
 pub use rotation::{KeyRotation, KeyRotationFuture, KeyRotationLayer, LeaseBody};
-pub use replay::{ReplayBody, ReplayFuture, ReplayLayer, ReplayService, TryClone};
 pub use run::{LeasedKey, RunError, Runner};
-pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidName, OpenAi};
+pub use stack::{KeyPoolBody, KeyPoolFuture, KeyPoolLayer, KeyPoolService};
 pub use time::{Clock, ManualClock, Tick};
 pub use verdict::retry_after;
 pub use verdict::{

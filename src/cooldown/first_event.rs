@@ -59,8 +59,8 @@ impl FirstEvent {
     }
 
     /// The object, or as much of it as came.
-    pub(super) fn data(&self) -> &[u8] {
-        &self.data
+    pub(super) fn data(&mut self) -> &mut [u8] {
+        &mut self.data
     }
 
     /// Whether the event calls itself an error.

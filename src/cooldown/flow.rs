@@ -16,7 +16,7 @@ use http_body::{Body, SizeHint};
 use super::{
     inflate::{Inflate, Inflated},
     judging,
-    mask::{Encoded, Mask, Sought, mask_headers},
+    mask::{Encoded, Mask, Sought, mask_headers, mask_secret},
     outbox::Outbox,
     sight::Sight,
 };
@@ -190,8 +190,8 @@ impl Flow {
             Err(frame) => {
                 if let Ok(mut trailers) = frame.into_trailers() {
                     self.finish();
-                    if let Some(key) = self.granted.as_ref().and_then(|granted| Sought::key(&granted.secret)) {
-                        mask_headers(key, &mut trailers);
+                    if let Some(granted) = &self.granted {
+                        mask_headers(&granted.secret, &mut trailers);
                     }
                     self.trailers = Some(Box::new(trailers));
                     self.end = End::Ended;
@@ -342,12 +342,14 @@ impl Flow {
         let Some(stream) = &mut sight.stream else { return };
         if settled {
             sight.stream = None;
-        } else if let Some(found) = stream.watch.take()
+        } else if let Some(mut found) = stream.watch.take()
             && let Some(granted) = &self.granted
-            && let Some(verdict) = judging::later_event(granted, &found)
         {
-            granted.judge(&verdict);
-            self.settled = true;
+            mask_secret(&granted.secret, &mut found.data);
+            if let Some(verdict) = judging::later_event(granted, &found) {
+                granted.judge(&verdict);
+                self.settled = true;
+            }
         }
     }
 

@@ -19,7 +19,7 @@ use super::{
     hold::{Hold, LONGEST},
     inflate::Inflate,
     judging,
-    mask::{Sought, mask_headers},
+    mask::mask_headers,
     sight::{ErrorText, Sight, Stream},
     usage_scan::UsageScan,
 };
@@ -33,7 +33,7 @@ pin_project! {
     /// The future of [`Cooldown`](super::Cooldown): waits for the answer, and for as much of its body as tells what it
     /// means.
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<F, B> {
+    pub struct CooldownFuture<F, B> {
         #[pin]
         state: State<F, B>,
     }
@@ -48,13 +48,13 @@ pin_project! {
     }
 }
 
-impl<F, B> ResponseFuture<F, B> {
+impl<F, B> CooldownFuture<F, B> {
     pub(super) fn new(call: F, granted: Option<Granted>, asked: Asked) -> Self {
         Self { state: State::Calling { call, granted, asked } }
     }
 }
 
-impl<F, B, E> Future for ResponseFuture<F, B>
+impl<F, B, E> Future for CooldownFuture<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,
     E: Into<BoxError>,
@@ -104,9 +104,7 @@ where
     let Some(granted) = granted else {
         return Ok(Response::from_parts(head, CooldownBody::new(body, Flow::untouched())));
     };
-    if let Some(key) = Sought::key(&granted.secret) {
-        mask_headers(key, &mut head.headers);
-    }
+    mask_headers(&granted.secret, &mut head.headers);
     let status = head.status;
     let encoding = head::encoding(&head.headers);
     let empty = asked.head || matches!(status.as_u16(), 204 | 304) || body.is_end_stream();
@@ -151,8 +149,8 @@ fn reader(encoding: Encoding, sight: Sight, granted: &Granted) -> Reader {
     }
 }
 
-impl<F, B> fmt::Debug for ResponseFuture<F, B> {
+impl<F, B> fmt::Debug for CooldownFuture<F, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+        f.debug_struct("CooldownFuture").finish_non_exhaustive()
     }
 }

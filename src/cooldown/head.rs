@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
 
-    fn of(name: header::HeaderName, values: &[&'static str]) -> HeaderMap {
+    fn of(name: &header::HeaderName, values: &[&'static str]) -> HeaderMap {
         values.iter().map(|value| (name.clone(), HeaderValue::from_static(value))).collect()
     }
 
@@ -96,21 +96,21 @@ mod tests {
             (&["gzip, br"], Encoding::Unreadable),
             (&["gzip", "gzip"], Encoding::Unreadable),
         ] {
-            assert_eq!(encoding(&of(header::CONTENT_ENCODING, values)), expected, "{values:?}");
+            assert_eq!(encoding(&of(&header::CONTENT_ENCODING, values)), expected, "{values:?}");
         }
     }
 
     #[test]
     fn streams_by_type_and_by_what_was_asked() {
         let asked = |array| Asked { head: false, array, usage: true };
-        let events = of(header::CONTENT_TYPE, &["Text/Event-Stream; charset=utf-8"]);
-        let json = of(header::CONTENT_TYPE, &["application/json; charset=UTF-8"]);
+        let events = of(&header::CONTENT_TYPE, &["Text/Event-Stream; charset=utf-8"]);
+        let json = of(&header::CONTENT_TYPE, &["application/json; charset=UTF-8"]);
         assert_eq!(framing(&events, asked(false)), Some(Framing::Events));
         assert_eq!(framing(&json, asked(false)), None);
         assert_eq!(framing(&json, asked(true)), Some(Framing::Array));
         assert_eq!(framing(&HeaderMap::new(), asked(true)), None);
         assert!(may_tell_usage(&json) && may_tell_usage(&events) && may_tell_usage(&HeaderMap::new()));
-        assert!(may_tell_usage(&of(header::CONTENT_TYPE, &["application/x-ndjson"])));
-        assert!(!may_tell_usage(&of(header::CONTENT_TYPE, &["application/octet-stream"])));
+        assert!(may_tell_usage(&of(&header::CONTENT_TYPE, &["application/x-ndjson"])));
+        assert!(!may_tell_usage(&of(&header::CONTENT_TYPE, &["application/octet-stream"])));
     }
 }

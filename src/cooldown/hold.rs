@@ -9,13 +9,7 @@ use std::{
 use http::{HeaderValue, Response, header, response::Parts};
 use http_body::Body;
 
-use super::{
-    body::CooldownBody,
-    flow::Flow,
-    judging,
-    mask::{Encoded, Sought, mask_text},
-    sight::LARGEST_ERROR,
-};
+use super::{body::CooldownBody, flow::Flow, judging, mask::mask_secret, sight::LARGEST_ERROR};
 use crate::{error::BoxError, pool::Granted, verdict::Verdict};
 
 /// The longest that a beginning is held.
@@ -75,7 +69,9 @@ where
                 Some(error) if !first.is_done() => judging::broken_begin(error),
                 _ => {
                     first.finish();
-                    judging::first_event(&granted, &self.head, first.data(), first.is_named_error())
+                    mask_secret(&granted.secret, first.data());
+                    let named_error = first.is_named_error();
+                    judging::first_event(&granted, &self.head, first.data(), named_error)
                 }
             },
             None => self.judge_error_text(&granted),
@@ -89,12 +85,7 @@ where
     fn judge_error_text(&mut self, granted: &Granted) -> Verdict {
         let error = self.flow.sight().and_then(|sight| sight.error.take()).unwrap_or_default();
         let mut text = error.text;
-        if let Some(key) = Sought::key(&granted.secret) {
-            mask_text(key, &mut text);
-        }
-        if let Some(encoded) = Encoded::of(&granted.secret) {
-            mask_text(encoded.sought(), &mut text);
-        }
+        mask_secret(&granted.secret, &mut text);
         if let Some(length) = self.flow.replace_if_shown(&text, error.cut) {
             self.head.headers.remove(header::CONTENT_ENCODING);
             if self.head.headers.contains_key(header::CONTENT_LENGTH) {

@@ -7,7 +7,7 @@ use crate::provider::Answer;
 use crate::{
     error::{BoxError, Error, Kind},
     pool::Granted,
-    verdict::{QuotaNews, Verdict, VerdictKind, judge_error},
+    verdict::{QuotaNews, Scope, Until, Verdict, VerdictKind, judge_error},
 };
 
 /// A good answer, by its head.
@@ -38,10 +38,11 @@ pub(super) fn first_event(granted: &Granted, head: &Parts, data: &[u8], named_er
 pub(super) fn later_event(granted: &Granted, found: &Found) -> Option<Verdict> {
     let (wall, headers) = (granted.pool.clock().wall(), HeaderMap::new());
     let verdict = granted.pool.provider().judge(&Answer::new(StatusCode::OK, &headers, &found.data, wall).event());
-    match verdict.is_success() {
-        false => Some(broken(&verdict)),
-        true => found.named.then(|| broken(&unknown_error())),
+    if verdict.is_success() {
+        // Whatever is in it, it calls itself an error.
+        return found.named.then(|| broken(&unknown_error()));
     }
+    Some(broken(&verdict))
 }
 
 /// A body that ended in an error of the transport, nothing of it handed up.
@@ -89,11 +90,13 @@ fn unknown_error() -> Verdict {
         .advice("The provider ended the stream with an error that it did not explain: send the request again.")
 }
 
-/// The same facts about an answer that had begun: nothing of it can be sent again.
+/// The same facts about an answer that had begun: nothing of it can be sent again. One stream that broke off rests
+/// nothing but what the provider blamed by name: the key, its owner or its account.
 fn broken(verdict: &Verdict) -> Verdict {
+    let anyone = matches!(verdict.scope_of(), Scope::Lane | Scope::Exit | Scope::Caller);
     let mut broken = Verdict::new(VerdictKind::Broken)
         .scope(verdict.scope_of())
-        .until(verdict.until_of())
+        .until(if anyone { Until::Now } else { verdict.until_of() })
         .code(verdict.code_of().to_owned())
         .advice(verdict.advice_of().to_owned());
     if !verdict.is_named() {

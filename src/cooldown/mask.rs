@@ -142,18 +142,35 @@ fn overwritten(chunk: Bytes, at: usize, len: usize) -> Bytes {
     chunk.freeze()
 }
 
-/// Masks the key in a text that is held whole, its beginning at the very end included: the text may be cut short.
-pub(super) fn mask_text(key: Sought<'_>, text: &mut [u8]) -> bool {
+/// Masks a key in a text that is held whole, in both its forms.
+pub(super) fn mask_secret(secret: &Secret, text: &mut [u8]) {
+    if let Some(key) = Sought::key(secret) {
+        mask_text(key, text);
+    }
+    if let Some(encoded) = Encoded::of(secret) {
+        mask_text(encoded.sought(), text);
+    }
+}
+
+fn mask_text(key: Sought<'_>, text: &mut [u8]) {
     let mut done = 0;
     while let Some(at) = key.find(&text[done..]) {
         text[done + at..][..key.text.len()].fill(b'*');
         done += at + key.text.len();
     }
-    done > 0
 }
 
-/// Masks the key in every header.
-pub(super) fn mask_headers(key: Sought<'_>, headers: &mut HeaderMap) {
+/// Masks a key in every header.
+pub(super) fn mask_headers(secret: &Secret, headers: &mut HeaderMap) {
+    if let Some(key) = Sought::key(secret) {
+        mask_values(key, headers);
+    }
+    if let Some(encoded) = Encoded::of(secret) {
+        mask_values(encoded.sought(), headers);
+    }
+}
+
+fn mask_values(key: Sought<'_>, headers: &mut HeaderMap) {
     for value in headers.values_mut() {
         if key.find(value.as_bytes()).is_none() {
             continue;
@@ -229,7 +246,7 @@ mod tests {
         let secret = Secret::new("abc+def/ghi==").unwrap();
         let encoded = Encoded::of(&secret).unwrap();
         let mut text = *b"?key=abc%2Bdef%2Fghi%3D%3D&x";
-        assert!(mask_text(encoded.sought(), &mut text));
+        mask_text(encoded.sought(), &mut text);
         assert_eq!(&text, b"?key=*********************&x");
         assert!(Encoded::of(&Secret::new(KEY).unwrap()).is_none());
     }

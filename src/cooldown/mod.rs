@@ -33,6 +33,6 @@ mod usage_object;
 mod usage_scan;
 
 pub use body::CooldownBody;
-pub use future::ResponseFuture;
+pub use future::CooldownFuture;
 pub use layer::CooldownLayer;
 pub use service::Cooldown;

@@ -8,10 +8,12 @@ use bytes::Bytes;
 pub(super) struct Outbox {
     next: Option<Bytes>,
     more: VecDeque<Bytes>,
+    bytes: usize,
 }
 
 impl Outbox {
     pub(super) fn push(&mut self, chunk: Bytes) {
+        self.bytes += chunk.len();
         if chunk.is_empty() {
         } else if self.next.is_none() {
             self.next = Some(chunk);
@@ -22,6 +24,7 @@ impl Outbox {
 
     pub(super) fn pop(&mut self) -> Option<Bytes> {
         let chunk = self.next.take()?;
+        self.bytes -= chunk.len();
         self.next = self.more.pop_front();
         Some(chunk)
     }
@@ -32,6 +35,6 @@ impl Outbox {
 
     /// Bytes in it.
     pub(super) fn bytes(&self) -> usize {
-        self.next.iter().chain(&self.more).map(Bytes::len).sum()
+        self.bytes
     }
 }

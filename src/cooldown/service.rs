@@ -6,7 +6,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{CooldownBody, ResponseFuture, head::Asked};
+use super::{CooldownBody, CooldownFuture, head::Asked};
 use crate::{
     error::{BoxError, Error},
     pool::Granted,
@@ -50,7 +50,7 @@ where
 {
     type Response = Response<CooldownBody<ResBody>>;
     type Error = Error;
-    type Future = ResponseFuture<S::Future, ResBody>;
+    type Future = CooldownFuture<S::Future, ResBody>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx).map_err(|error| Error::from_box(error.into()))
@@ -60,6 +60,6 @@ where
         // It must not travel on: nobody below may judge.
         let granted = request.extensions_mut().remove::<Granted>();
         let asked = Asked::by(&request, self.usage);
-        ResponseFuture::new(self.inner.call(request), granted, asked)
+        CooldownFuture::new(self.inner.call(request), granted, asked)
     }
 }

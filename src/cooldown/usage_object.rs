@@ -1,5 +1,5 @@
 //! What a usage object says. The three formats share no field name with different meanings, so one reader serves all:
-//! Gemini's `usageMetadata`, OpenAI's and Anthropic's `usage`.
+//! the `usageMetadata` of Gemini, the `usage` of `OpenAI` and Anthropic.
 
 use super::balance::Balance;
 use crate::pool::Usage;
@@ -97,7 +97,9 @@ mod tests {
 
     fn usage(objects: &[&str]) -> Option<(Option<u64>, Option<u64>, Option<u64>)> {
         let mut counts = Counts::default();
-        objects.iter().for_each(|object| counts.update(object.as_bytes()));
+        for object in objects {
+            counts.update(object.as_bytes());
+        }
         counts.usage().map(|usage| (usage.input_tokens, usage.output_tokens, usage.cached_tokens))
     }
 

@@ -80,7 +80,7 @@ where
         if let Some(tried) = tried {
             self.demand.earlier = Some(tried.as_attempts());
         }
-        let (model, lease) = self.plan.step(&self.pool, &self.demand)?;
+        let (model, lease) = self.plan.step(&self.pool, &self.demand, tried.and_then(|tried| tried.seat))?;
         self.demand.model = Some(model);
         let (mut head, mut body) = self.spare.into_parts();
         if !retarget(&mut head, &mut body, &**self.pool.provider(), &self.demand, Some(lease)) || !body.reclaim() {

@@ -52,11 +52,7 @@ impl ModelFallbackLayer {
 
     /// The list for requests that name `model`; see [`Models::for_model`].
     #[must_use]
-    pub fn for_model(
-        self,
-        model: impl Into<String>,
-        models: impl IntoIterator<Item = impl Into<Arc<str>>>,
-    ) -> Self {
+    pub fn for_model(self, model: impl Into<String>, models: impl IntoIterator<Item = impl Into<Arc<str>>>) -> Self {
         self.with(|lists| lists.for_model(model, models))
     }
 

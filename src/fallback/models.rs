@@ -84,10 +84,6 @@ impl Models {
         self.all.is_none() && self.named.is_empty()
     }
 
-    pub(super) fn steps_on_overloaded(&self) -> bool {
-        self.on_overloaded
-    }
-
     /// What a request that names this model, or none, may use; `None` where it keeps what it has.
     pub(crate) fn plan(&self, requested: Option<&str>) -> Option<Plan> {
         let overloaded = self.on_overloaded;

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::pool::{Demand, KeyPool, Lease};
+use crate::pool::{Demand, KeyPool, Lease, Seat};
 
 /// Where one request stands in its list of models.
 #[derive(Clone, Debug)]
@@ -40,8 +40,18 @@ impl Plan {
         self.on_overloaded
     }
 
-    /// The next model that a key stands ready for, with the key.
-    pub(crate) fn step(&mut self, pool: &KeyPool, demand: &Demand) -> Option<(Arc<str>, Lease)> {
+    /// The next model that a key stands ready for, with the key. `seat` is that of the answer in hand, whose slot may be
+    /// the one that is wanted.
+    pub(crate) fn step(&mut self, pool: &KeyPool, demand: &Demand, seat: Option<Seat>) -> Option<(Arc<str>, Lease)> {
+        let from = self.next;
+        self.ready(pool, demand).or_else(|| {
+            pool.end(seat?);
+            self.next = from;
+            self.ready(pool, demand)
+        })
+    }
+
+    fn ready(&mut self, pool: &KeyPool, demand: &Demand) -> Option<(Arc<str>, Lease)> {
         while let Some(model) = self.list.get(self.next) {
             self.next += 1;
             if demand.model.as_ref() == Some(model) {

@@ -63,7 +63,7 @@ impl<S> ModelFallback<S> {
         if plan.begins_with_itself() {
             return Some((plan, demand));
         }
-        let (model, lease) = match plan.step(&self.pool, &demand) {
+        let (model, lease) = match plan.step(&self.pool, &demand, None) {
             Some((model, lease)) => (model, Some(lease)),
             None => (plan.best()?, None),
         };

@@ -10,9 +10,8 @@ use crate::{
 /// Whether this verdict, standing after all retries, is a reason to ask another model.
 pub(crate) fn steps_down(verdict: &Verdict, on_overloaded: bool) -> bool {
     match verdict.elsewhere_of() {
-        Elsewhere::OtherModel => true,
-        // No other key was to be had: the model is out for everybody.
-        Elsewhere::OtherKey => true,
+        // With another key, and no other was to be had: the model is out for everybody.
+        Elsewhere::OtherModel | Elsewhere::OtherKey => true,
         Elsewhere::AfterPause => on_overloaded && verdict.kind() == VerdictKind::Overloaded,
         Elsewhere::No | Elsewhere::OtherOwner => false,
     }

@@ -1,11 +1,13 @@
 //! Counts outlive a change of limits, and owners who turn out to be one share theirs.
 
 use super::{
-    Span, Unit,
+    Span,
+    form::Form,
     log::{self, HEAD},
     need::{At, Need},
-    plan::{Form, Plan, Window},
-    starts::Starts,
+    plan::Plan,
+    slide,
+    window::{Window, with_form},
 };
 
 impl Plan {
@@ -20,7 +22,7 @@ impl Plan {
             return;
         }
         let mut old_log = old_log.to_vec();
-        let now = old.advance(&mut old_log, at).max(super::slide::moment(at.tick));
+        let now = old.advance(&mut old_log, at).max(slide::moment(at.tick));
         log::see(new_log, now);
         if old.words() > 0 {
             new_log[..HEAD].copy_from_slice(&old_log[..HEAD]);
@@ -31,11 +33,11 @@ impl Plan {
             let source = old
                 .windows()
                 .iter()
-                .filter(|source| source.limit.unit == unit && !matches!(source.form, Form::Closed))
+                .filter(|source| source.limit.unit == unit && source.limit.amount > 0)
                 .min_by_key(|source| source.fitness(window.limit.span));
             match source {
                 Some(source) => source.carry(&old_log, window, new_log, now, at),
-                None => window.hold(&mut new_log[window.range()], held.of(unit)),
+                None => window.hold(new_log, held.of(unit)),
             }
         }
     }
@@ -47,22 +49,22 @@ impl Plan {
         }
         let mut from = from.to_vec();
         let now = self.advance(&mut from, at).max(self.advance(into, at));
-        let at = At { tick: super::slide::tick(now), day: at.day };
+        let at = At { tick: slide::tick(now), day: at.day };
         self.advance(&mut from, &at);
         self.advance(into, &at);
         for window in self.windows() {
             let mut moments = window.moments(&from, now);
             moments.extend(window.moments(into, now));
             moments.sort_unstable();
-            let held = window.held(&from[window.range()]) + window.held(&into[window.range()]);
-            let dates = window.dates(&from);
-            if !matches!(window.form, Form::Day(_)) {
+            let held = window.held(&from) + window.held(into);
+            if window.is_day() {
+                window.add_dates(&window.dates(&from), into);
+            } else {
                 into[window.range()].fill(0);
+                window.lay(&moments, into, now);
             }
-            window.lay(&moments, &mut into[window.range()], now);
-            window.add_dates(&dates, into);
-            window.unhold(&mut into[window.range()], u64::MAX);
-            window.hold(&mut into[window.range()], held);
+            window.unhold(into, u64::MAX);
+            window.hold(into, held);
         }
     }
 }
@@ -83,71 +85,49 @@ impl Window {
     /// Lays own counts into another plan's window of the same unit.
     fn carry(&self, old_log: &[u16], window: &Self, new_log: &mut [u16], now: u64, at: &At) {
         let days = at.day.days;
-        match (&self.form, &window.form) {
-            (Form::Day(_), Form::Day(_)) => window.add_dates(&self.dates(old_log), new_log),
-            (Form::Day(_), _) => {
-                let used: u64 = self.dates(old_log).iter().filter(|(date, _)| days.contains(*date)).map(|d| d.1).sum();
-                window.lay(&[(now, used)], &mut new_log[window.range()], now);
+        match (self.is_day(), window.is_day()) {
+            (true, true) => window.add_dates(&self.dates(old_log), new_log),
+            (true, false) => {
+                let used = self.dates(old_log).iter().filter(|(date, _)| days.contains(*date)).map(|date| date.1).sum();
+                window.lay(&[(now, used)], new_log, now);
             }
-            (_, Form::Day(_)) => {
+            (false, true) => {
                 let used = self.moments(old_log, now).iter().map(|moment| moment.1).sum();
-                window.add_dates(&days.iter().map(|date| (date, used)).collect::<Vec<_>>(), new_log);
-            }
-            _ => {
-                window.lay(&self.moments(old_log, now), &mut new_log[window.range()], now);
-            }
-        }
-        window.hold(&mut new_log[window.range()], self.held(&old_log[self.range()]));
-    }
-
-    /// The moments of a sliding window and how much started there at the latest, oldest first.
-    fn moments(&self, log: &[u16], now: u64) -> Vec<(u64, u64)> {
-        let words = &log[self.range()];
-        match &self.form {
-            Form::Starts(starts) => starts.moments(words, now).map(|moment| (moment, 1)).collect(),
-            Form::Amounts(amounts) => amounts.moments(words, now).collect(),
-            Form::Day(_) | Form::Closed => Vec::new(),
-        }
-    }
-
-    /// Counts what has not left this window yet.
-    fn lay(&self, moments: &[(u64, u64)], words: &mut [u16], now: u64) {
-        for (moment, amount) in moments {
-            match &self.form {
-                Form::Starts(starts) if !starts.slide.has_left(*moment, now) => starts.push(words, *amount, *moment),
-                Form::Amounts(amounts) if !amounts.slide.has_left(*moment, now) => {
-                    amounts.push(words, *amount, *moment);
+                window.add_dates(&[(days.first, used)], new_log);
+                if days.first != days.last {
+                    window.add_dates(&[(days.last, used)], new_log);
                 }
-                _ => {}
             }
+            (false, false) => window.lay(&self.moments(old_log, now), new_log, now),
         }
+        window.hold(new_log, self.held(old_log));
+    }
+
+    /// The moments of a sliding window and how much began there at the latest, oldest first.
+    fn moments(&self, log: &[u16], now: u64) -> Vec<(u64, u64)> {
+        with_form!(&self.form, form => form.moments(&log[self.range()], now))
+    }
+
+    fn lay(&self, moments: &[(u64, u64)], log: &mut [u16], now: u64) {
+        with_form!(&self.form, form => form.lay(&mut log[self.range()], moments, now));
+    }
+
+    fn held(&self, log: &[u16]) -> u64 {
+        with_form!(&self.form, form => form.held(&log[self.range()]))
     }
 
     /// The counts of a day's window.
     fn dates(&self, log: &[u16]) -> Vec<(u16, u64)> {
-        let Form::Day(day) = &self.form else { return Vec::new() };
-        let counts = log::dates(log).into_iter().enumerate();
-        counts
-            .map(|(place, date)| (date, day.count(&log[self.range()], place)))
-            .filter(|(date, _)| *date != 0)
-            .collect()
+        let count = |place| with_form!(&self.form, form => form.on_date(&log[self.range()], place));
+        let dates = log::dates(log).into_iter().enumerate();
+        dates.filter(|(_, date)| *date != 0).map(|(place, date)| (date, count(place))).collect()
     }
 
     fn add_dates(&self, dates: &[(u16, u64)], log: &mut [u16]) {
-        let Form::Day(day) = &self.form else { return };
         for (date, count) in dates {
             if let Some(place) = log::place_for(log, *date) {
-                day.add(&mut log[self.range()], place, *count);
+                with_form!(&self.form, form => form.also_on(&mut log[self.range()], *count, 1 << place));
             }
-        }
-    }
-
-    fn held(&self, words: &[u16]) -> u64 {
-        match &self.form {
-            Form::Starts(_) => Starts::held(words),
-            Form::Amounts(amounts) => amounts.held(words),
-            Form::Day(day) => day.held(words),
-            Form::Closed => 0,
         }
     }
 }

@@ -1,76 +1,123 @@
 //! A day's window: counts by date.
 
-use super::{log::Dates, need::Opens, words::Width, zone::DayAt};
+use std::marker::PhantomData;
 
-/// For how many dates counts are kept: a clock that jumps back or forth finds them again.
-pub(super) const DATES: usize = 3;
+use super::{
+    form::{Began, Form},
+    log::DATES,
+    need::{At, Opens},
+    words::Width,
+};
 
 /// At most `limit` on a date. The words: what is provisional, then a count for each date of the log, in its order.
 /// Provisional places count on whatever date it is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Day {
-    pub(super) limit: u64,
-    width: Width,
+pub(super) struct Day<W> {
+    limit: u64,
+    width: PhantomData<W>,
 }
 
-impl Day {
+impl<W: Width> Day<W> {
     pub(super) fn new(limit: u64) -> Self {
-        Self { limit, width: Width::for_limit(limit) }
+        Self { limit, width: PhantomData }
     }
 
-    pub(super) fn words(&self) -> usize {
-        (1 + DATES) * self.width.words()
-    }
-
-    /// Used today, `dates` being today's; in the guard after midnight the larger of both days.
-    #[inline]
-    pub(super) fn used(&self, words: &[u16], at: &DayAt) -> u64 {
-        let today = self.count(words, 0);
-        let counted = if at.days.first == at.days.last { today } else { today.max(self.count(words, 1)) };
-        counted.saturating_add(self.held(words))
-    }
-
-    #[inline]
-    pub(super) fn held(&self, words: &[u16]) -> u64 {
-        self.width.read(words, 0)
-    }
-
-    #[inline]
-    pub(super) fn hold(&self, words: &mut [u16], amount: u64) {
-        self.width.add(words, 0, amount);
-    }
-
-    #[inline]
-    pub(super) fn unhold(&self, words: &mut [u16], amount: u64) {
-        self.width.sub(words, 0, amount);
-    }
-
-    /// When `wanted` fits, which does not fit now: when the guard of this day ends if only the day before is full,
-    /// else when that of the next does.
-    pub(super) fn opens(&self, words: &[u16], wanted: u64, at: &DayAt) -> Opens {
-        let today = self.count(words, 0).saturating_add(self.held(words)).saturating_add(wanted);
-        Opens::Wall(if today > self.limit { at.next_ms } else { at.opens_ms })
-    }
-
-    #[inline]
-    pub(super) fn count(&self, words: &[u16], place: usize) -> u64 {
-        self.width.read(words, (1 + place) * self.width.words())
-    }
-
-    #[inline]
-    pub(super) fn add(&self, words: &mut [u16], place: usize, amount: u64) {
-        self.width.add(words, (1 + place) * self.width.words(), amount);
-    }
-
-    pub(super) fn sub(&self, words: &mut [u16], place: usize, amount: u64) {
-        self.width.sub(words, (1 + place) * self.width.words(), amount);
-    }
-
-    /// Follows the log's dates to a new order.
-    pub(super) fn reorder(&self, words: &mut [u16], moved: Dates) {
-        let old = [0, 1, 2].map(|place| self.count(words, place));
+    /// Follows the log's dates to a new order: for each place the old one, or none.
+    pub(super) fn reorder(words: &mut [u16], moved: [Option<usize>; DATES]) {
+        let old: [u64; DATES] = std::array::from_fn(|place| W::read(words, Self::at(place)));
         for (place, from) in moved.iter().enumerate() {
-            self.width.write(words, (1 + place) * self.width.words(), from.map_or(0, |from| old[from]));
+            W::write(words, Self::at(place), from.map_or(0, |from| old[from]));
         }
+    }
+
+    #[inline]
+    fn at(place: usize) -> usize {
+        (1 + place) * W::WORDS
+    }
+
+    /// Each place that `places` names.
+    #[inline]
+    fn each(places: u8) -> impl Iterator<Item = usize> {
+        (0..DATES).filter(move |place| places & (1 << place) != 0)
+    }
+}
+
+impl<W: Width> Form for Day<W> {
+    fn words(&self) -> usize {
+        Self::at(DATES)
+    }
+
+    #[inline]
+    fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    #[inline]
+    fn purge(&self, _: &mut [u16], _: u64, _: u64) {}
+
+    /// The log's dates being those of `at`: today's, in the guard after midnight the larger of both days.
+    #[inline]
+    fn used(&self, words: &[u16], at: &At) -> u64 {
+        let today = W::read(words, Self::at(0));
+        let days = at.day.days;
+        let counted = if days.first == days.last { today } else { today.max(W::read(words, Self::at(1))) };
+        counted.saturating_add(W::read(words, 0))
+    }
+
+    fn held(&self, words: &[u16]) -> u64 {
+        W::read(words, 0)
+    }
+
+    #[inline]
+    fn hold(&self, words: &mut [u16], amount: u64) {
+        W::add(words, 0, amount);
+    }
+
+    #[inline]
+    fn unhold(&self, words: &mut [u16], amount: u64) {
+        W::sub(words, 0, amount);
+    }
+
+    #[inline]
+    fn add(&self, words: &mut [u16], amount: u64, began: &Began) {
+        if began.places == 1 {
+            W::add(words, Self::at(0), amount);
+        } else {
+            self.also_on(words, amount, began.places);
+        }
+    }
+
+    fn also_on(&self, words: &mut [u16], amount: u64, places: u8) {
+        for place in Self::each(places) {
+            W::add(words, Self::at(place), amount);
+        }
+    }
+
+    fn remove(&self, words: &mut [u16], amount: u64, began: &Began, _: u64) {
+        for place in Self::each(began.places) {
+            W::sub(words, Self::at(place), amount);
+        }
+    }
+
+    fn raise(&self, words: &mut [u16], amount: u64, began: &Began, _: u64) {
+        self.also_on(words, amount, began.places);
+    }
+
+    fn shift(&self, _: &mut [u16], _: u64, _: &Began, _: &Began) {}
+
+    /// When the guard of this day ends if only the day before is full, else when that of the next does.
+    fn opens(&self, words: &[u16], wanted: u64, _: u64, at: &At) -> Opens {
+        let today = W::read(words, Self::at(0)).saturating_add(W::read(words, 0)).saturating_add(wanted);
+        Opens::Wall(if today > self.limit { at.day.next_ms } else { at.day.opens_ms })
+    }
+
+    fn moments(&self, _: &[u16], _: u64) -> Vec<(u64, u64)> {
+        Vec::new()
+    }
+
+    fn lay(&self, _: &mut [u16], _: &[(u64, u64)], _: u64) {}
+
+    fn on_date(&self, words: &[u16], place: usize) -> u64 {
+        W::read(words, Self::at(place))
     }
 }

@@ -1,6 +1,9 @@
 //! The head of a log: until when all its windows have been seen, and which dates they count.
 
-use super::{day::DATES, zone::Days};
+use super::zone::Days;
+
+/// For how many dates counts are kept: a clock that jumps back or forth finds them again.
+pub(super) const DATES: usize = 3;
 
 // The words: the last moment seen (48 bits: 584 years), then the dates, the last used first.
 const SEEN: usize = 3;
@@ -8,19 +11,16 @@ const SEEN: usize = 3;
 /// How many words the head takes.
 pub(super) const HEAD: usize = SEEN + DATES;
 
-/// For each place of the dates' new order, its place in the old one; `None`: new.
-pub(super) type Dates = [Option<usize>; DATES];
-
 #[inline]
 pub(super) fn seen(log: &[u16]) -> u64 {
-    u64::from(log[0]) | u64::from(log[1]) << 16 | u64::from(log[2]) << 32
+    let Some([low, middle, high]) = log.first_chunk() else { return 0 };
+    u64::from(*low) | u64::from(*middle) << 16 | u64::from(*high) << 32
 }
 
 #[inline]
 pub(super) fn see(log: &mut [u16], moment: u64) {
-    log[0] = moment as u16;
-    log[1] = (moment >> 16) as u16;
-    log[2] = (moment >> 32) as u16;
+    let Some(words) = log.first_chunk_mut() else { return };
+    *words = [moment as u16, (moment >> 16) as u16, (moment >> 32) as u16];
 }
 
 /// Whether the dates stand as a moment of `days` wants them: `last` first, then `first`.
@@ -29,8 +29,9 @@ pub(super) fn stands_at(log: &[u16], days: Days) -> bool {
     log[SEEN] == days.last && (days.first == days.last || log[SEEN + 1] == days.first)
 }
 
-/// Brings the dates of `days` to the front; those used longest ago are forgotten.
-pub(super) fn turn_to(log: &mut [u16], days: Days) -> Dates {
+/// Brings the dates of `days` to the front; those used longest ago are forgotten. Says for each place where it was
+/// before; `None`: nowhere.
+pub(super) fn turn_to(log: &mut [u16], days: Days) -> [Option<usize>; DATES] {
     let old: [u16; DATES] = [log[SEEN], log[SEEN + 1], log[SEEN + 2]];
     let mut dates = Vec::with_capacity(2 * DATES);
     dates.extend([days.last, days.first]);
@@ -48,14 +49,16 @@ pub(super) fn turn_to(log: &mut [u16], days: Days) -> Dates {
     moved
 }
 
-/// Where a date stands.
-pub(super) fn place_of(log: &[u16], date: u16) -> Option<usize> {
-    log[SEEN..HEAD].iter().position(|held| *held == date)
+/// The places of those dates of `days` that are counted: bit `n` for place `n`.
+pub(super) fn places(log: &[u16], days: Days) -> u8 {
+    let stands = |date: &u16| *date != 0 && days.contains(*date);
+    log.get(SEEN..HEAD).unwrap_or_default().iter().rev().fold(0, |places, date| places << 1 | u8::from(stands(date)))
 }
 
 /// Where a date stands, or may: a place without a date becomes its own.
 pub(super) fn place_for(log: &mut [u16], date: u16) -> Option<usize> {
-    let place = place_of(log, date).or_else(|| place_of(log, 0))?;
+    let dates = &log[SEEN..HEAD];
+    let place = dates.iter().position(|held| *held == date).or_else(|| dates.iter().position(|held| *held == 0))?;
     log[SEEN + place] = date;
     Some(place)
 }

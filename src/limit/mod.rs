@@ -1,21 +1,27 @@
 //! Limits: what an owner may use of a lane, and in which windows.
 
 mod amounts;
+mod booking;
 mod carry;
+mod common;
 mod day;
+mod form;
+mod headroom;
 mod limits;
 mod log;
 mod need;
 mod plan;
 mod slide;
 mod starts;
+mod window;
 mod words;
 mod zone;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use booking::Correction;
 pub use limits::{Limit, Limits, Span, Unit};
 pub(crate) use need::{At, Full, Need, Opens, Stamp};
-pub(crate) use plan::{Correction, Plan};
+pub(crate) use plan::Plan;
 pub(crate) use zone::{DayAt, Days, MIDNIGHT_GUARD, Zone};

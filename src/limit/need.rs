@@ -27,14 +27,6 @@ impl Need {
             Unit::Images => u64::from(self.images),
         }
     }
-
-    /// The room it wants of `unit`. A request that does not say how many tokens it needs still needs room for one:
-    /// a full window takes no request of unknown size. Only images may truly be none.
-    #[inline]
-    pub(super) fn room_of(&self, unit: Unit) -> u64 {
-        let wanted = self.of(unit);
-        if wanted == 0 && unit != Unit::Images { 1 } else { wanted }
-    }
 }
 
 /// A moment on both clocks: the tick for sliding windows, the dates for days.

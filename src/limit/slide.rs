@@ -21,7 +21,7 @@ pub(super) fn moment(tick: Tick) -> u64 {
 
 #[inline]
 pub(super) fn tick(moment: u64) -> Tick {
-    Tick::from_nanos(moment.saturating_mul(1 << MOMENT_BITS))
+    Tick::from_nanos(moment << MOMENT_BITS)
 }
 
 /// A window's length, and its unit.
@@ -62,7 +62,8 @@ impl Slide {
 
     /// The first tick at which a start of `unit` has left.
     pub(super) fn leaves(self, unit: u64) -> Tick {
-        tick((unit + u64::from(self.units)) << self.shift)
+        let moment = (unit + u64::from(self.units)) << self.shift;
+        Tick::from_nanos(moment.saturating_mul(1 << MOMENT_BITS))
     }
 
     /// The whole number of a unit of which only 16 bits were kept, not after the unit of `now`.
@@ -84,7 +85,7 @@ impl Slide {
         let passed = to.saturating_sub(from);
         (passed > 0).then_some(Passage {
             from: from as u16,
-            passed: u32::try_from(passed).unwrap_or(u32::MAX).min(self.units),
+            passed: passed.min(u64::from(self.units)) as u32,
             units: self.units,
         })
     }

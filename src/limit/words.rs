@@ -1,66 +1,77 @@
 //! Numbers in 16-bit words.
 
-/// How many words a number takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Width {
-    One = 1,
-    Two = 2,
-    Four = 4,
-}
+/// How many words a number takes: [`One`], [`Two`], [`Four`].
+pub(super) trait Width: Copy + std::fmt::Debug {
+    const WORDS: usize;
 
-impl Width {
-    /// Wide enough for twice `limit` (more may be counted than is allowed: late corrections, probes).
-    pub(super) fn for_limit(limit: u64) -> Self {
-        match limit {
-            0..=0x7fff => Self::One,
-            0x8000..=0x7fff_ffff => Self::Two,
-            _ => Self::Four,
-        }
-    }
-
-    #[inline]
-    pub(super) fn words(self) -> usize {
-        self as usize
-    }
-
-    #[inline]
-    pub(super) fn read(self, words: &[u16], index: usize) -> u64 {
-        match self {
-            Self::One => u64::from(words[index]),
-            Self::Two => u64::from(words[index]) | u64::from(words[index + 1]) << 16,
-            Self::Four => Self::Two.read(words, index) | Self::Two.read(words, index + 2) << 32,
-        }
-    }
+    fn read(words: &[u16], index: usize) -> u64;
 
     /// Saturates.
-    #[inline]
-    pub(super) fn write(self, words: &mut [u16], index: usize, value: u64) {
-        match self {
-            Self::One => words[index] = u16::try_from(value).unwrap_or(u16::MAX),
-            Self::Two => {
-                let value = u32::try_from(value).unwrap_or(u32::MAX);
-                words[index] = value as u16;
-                words[index + 1] = (value >> 16) as u16;
-            }
-            Self::Four => {
-                for (n, word) in words[index..index + 4].iter_mut().enumerate() {
-                    *word = (value >> (16 * n)) as u16;
-                }
-            }
-        }
-    }
+    fn write(words: &mut [u16], index: usize, value: u64);
 
     #[inline]
-    pub(super) fn add(self, words: &mut [u16], index: usize, amount: u64) {
-        self.write(words, index, self.read(words, index).saturating_add(amount));
+    fn add(words: &mut [u16], index: usize, amount: u64) {
+        Self::write(words, index, Self::read(words, index).saturating_add(amount));
     }
 
     /// Takes off at most what is there; says how much that was.
     #[inline]
-    pub(super) fn sub(self, words: &mut [u16], index: usize, amount: u64) -> u64 {
-        let held = self.read(words, index);
+    fn sub(words: &mut [u16], index: usize, amount: u64) -> u64 {
+        let held = Self::read(words, index);
         let taken = held.min(amount);
-        self.write(words, index, held - taken);
+        Self::write(words, index, held - taken);
         taken
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct One;
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Two;
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Four;
+
+impl Width for One {
+    const WORDS: usize = 1;
+
+    #[inline]
+    fn read(words: &[u16], index: usize) -> u64 {
+        words[index].into()
+    }
+
+    #[inline]
+    fn write(words: &mut [u16], index: usize, value: u64) {
+        words[index] = value.min(u16::MAX.into()) as u16;
+    }
+}
+
+impl Width for Two {
+    const WORDS: usize = 2;
+
+    #[inline]
+    fn read(words: &[u16], index: usize) -> u64 {
+        let words = &words[index..index + 2];
+        u64::from(words[0]) | u64::from(words[1]) << 16
+    }
+
+    #[inline]
+    fn write(words: &mut [u16], index: usize, value: u64) {
+        let value = value.min(u32::MAX.into());
+        words[index..index + 2].copy_from_slice(&[value as u16, (value >> 16) as u16]);
+    }
+}
+
+impl Width for Four {
+    const WORDS: usize = 4;
+
+    #[inline]
+    fn read(words: &[u16], index: usize) -> u64 {
+        Two::read(words, index) | Two::read(words, index + 2) << 32
+    }
+
+    #[inline]
+    fn write(words: &mut [u16], index: usize, value: u64) {
+        Two::write(words, index, value & 0xffff_ffff);
+        Two::write(words, index + 2, value >> 32);
     }
 }

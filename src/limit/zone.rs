@@ -23,8 +23,10 @@ impl Days {
         (self.first..=self.last).contains(&date)
     }
 
-    pub(super) fn iter(self) -> impl Iterator<Item = u16> {
-        self.first..=self.last
+    /// The places of a log's dates that these have when the log stands at them: bit `n` for place `n`.
+    #[inline]
+    pub(super) fn places(self) -> u8 {
+        if self.first == self.last { 0b1 } else { 0b11 }
     }
 
     /// Both. Where there is a gap between them (a wall clock that jumped) only `later`: a date on which nothing was

@@ -209,7 +209,6 @@ impl KeyPoolBuilder {
         state.watch_wall(now);
         for (number, key) in self.keys.into_iter().enumerate() {
             let own: Vec<String> = key.limits.iter().map(|(model, _)| model.clone()).filter(|m| m != "*").collect();
-            state.open_priority(key.priority.0);
             state.add(number, key, now, false)?;
             for model in own {
                 state.configure_lane(&model);

@@ -20,7 +20,7 @@ pub(super) struct LaneCell {
     pub(super) rank: u64,
     /// Position in its order (25 bits), headroom class (5 bits), place (2 bits).
     packed: u32,
-    /// When its timer fires, in wake units; 0: none armed. An entry of the timer heap that differs is void.
+    /// When its timer fires, in the units of its heap; 0: none armed. An entry of the timer heap that differs is void.
     pub(super) timer: u32,
 }
 

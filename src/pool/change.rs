@@ -8,6 +8,7 @@ use super::{
     KeyPool,
     cell::Place,
     event::Event,
+    lane::Origin,
     roster::{Added, RAMP_STEPS},
     state::State,
 };
@@ -115,7 +116,8 @@ impl KeyPool {
         self.change(id, |state, slot, _| {
             state.leave_lanes(slot);
             state.open_priority(priority.0);
-            state.roster.keys[slot as usize].priority = priority.0;
+            let before = std::mem::replace(&mut state.roster.keys[slot as usize].priority, priority.0);
+            state.close_priority(before);
             state.reenter(slot);
             Ok(())
         })
@@ -172,11 +174,15 @@ impl State {
         let priority = key.priority.0;
         let provider = std::sync::Arc::clone(&self.provider);
         let (slot, change) = match self.roster.add(number, key, zone, &*provider)? {
-            Added::Merged { slot } => (slot, "merged"),
+            Added::Merged { slot } => {
+                let key = &self.roster.keys[slot as usize].id;
+                tracing::warn!(%key, "this secret was given more than once: it is one key");
+                (slot, "merged")
+            }
             Added::New { slot } => {
+                self.open_priority(priority);
                 if late {
-                    self.open_priority(priority);
-                    let busy = self.roster.keys.iter().any(|key| key.in_flight > 0);
+                    let busy = self.seats.out() > 0;
                     self.roster.keys[slot as usize].ramp = if busy { RAMP_STEPS } else { 0 };
                     self.join_lanes(slot);
                     self.serve(now);
@@ -205,15 +211,28 @@ impl State {
     pub(super) fn open_priority(&mut self, priority: u16) {
         if let Err(at) = self.priorities.binary_search(&priority) {
             self.priorities.insert(at, priority);
-            for lane in &mut self.lanes {
+            for lane in self.lanes.iter_mut().filter(|lane| lane.origin != Origin::Free) {
                 lane.groups.insert(at, super::lane::Group::default());
+            }
+        }
+    }
+
+    /// A priority that no key has any more opens nothing and counts as no spill.
+    fn close_priority(&mut self, priority: u16) {
+        if self.roster.slots().any(|slot| self.roster.keys[slot as usize].priority == priority) {
+            return;
+        }
+        if let Ok(at) = self.priorities.binary_search(&priority) {
+            self.priorities.remove(at);
+            for lane in self.lanes.iter_mut().filter(|lane| lane.origin != Origin::Free) {
+                lane.groups.remove(at);
             }
         }
     }
 
     fn join_lanes(&mut self, slot: u32) {
         for lane in 0..self.lanes.len() as u16 {
-            if self.lanes[usize::from(lane)].origin == super::lane::Origin::Free {
+            if self.lanes[usize::from(lane)].origin == Origin::Free {
                 continue;
             }
             // A slot that was used before has its cell already.
@@ -255,8 +274,9 @@ impl State {
         for lane in &mut self.lanes {
             lane.key_rests.remove(&slot);
         }
-        let key = self.roster.keys[slot as usize].id.clone();
+        let (key, priority) = (self.roster.keys[slot as usize].id.clone(), self.roster.keys[slot as usize].priority);
         self.roster.remove(slot);
+        self.close_priority(priority);
         if self.roster.keys[slot as usize].in_flight == 0 {
             self.roster.free(slot);
         }

@@ -4,6 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use super::{
     Seat,
+    cell::Place,
     event::Event,
     guard::HOLD,
     lane::Origin,
@@ -218,8 +219,11 @@ impl State {
     pub(super) fn drop_unknown(&mut self, lane: u16) {
         let held = &self.lanes[usize::from(lane)];
         if held.in_flight == 0 && held.queue.is_empty() && held.origin == Origin::Unknown {
-            let name = std::sync::Arc::clone(&held.name);
-            self.lane_of.retain(|known, at| *at != lane || (*known != name && *at != lane));
+            let parked = held.cells.iter().zip(0u32..).filter(|(cell, _)| cell.place() == Place::Busy);
+            for slot in parked.map(|(_, slot)| slot).collect::<Vec<_>>() {
+                self.unpark(slot);
+            }
+            self.lane_of.retain(|_, at| *at != lane);
             self.lanes[usize::from(lane)] = super::lane::Lane::new("".into(), Origin::Free, 0);
         }
     }

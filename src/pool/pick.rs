@@ -315,14 +315,16 @@ impl State {
         let words = plan.words();
         if words > 0 {
             if let Err(full) = plan.room(lane.log(owner_at, words), &ask.need, &at) {
-                let reason = OutReason::Full(full.limit.unit, full.limit.span);
-                if ask.need == LEAST || plan.room(lane.log(owner_at, words), &LEAST, &at).is_err() {
-                    return match full.opens.tick(&at) {
-                        Some(tick) => Check::Until(tick, reason),
-                        None => Check::Out(reason),
-                    };
-                }
-                return Check::NotThis(full.opens.tick(&at), reason);
+                // Where even the least request has no room the key waits for that; else it may carry others.
+                let least =
+                    if ask.need == LEAST { Err(full) } else { plan.room(lane.log(owner_at, words), &LEAST, &at) };
+                let shown = least.err().unwrap_or(full);
+                let reason = OutReason::Full(shown.limit.unit, shown.limit.span);
+                return match (least, shown.opens.tick(&at)) {
+                    (Ok(()), tick) => Check::NotThis(tick, reason),
+                    (Err(_), Some(tick)) => Check::Until(tick, reason),
+                    (Err(_), None) => Check::Out(reason),
+                };
             }
         }
         self.check_slots(slot, now, probe)

@@ -112,7 +112,8 @@ impl End {
         match self {
             Self::At(tick) => tick,
             Self::Wall(ms) => {
-                now.tick.plus(Duration::from_millis(u64::try_from(ms.saturating_sub(now.wall_ms)).unwrap_or(0)))
+                let distance = Duration::from_millis(ms.abs_diff(now.wall_ms));
+                if ms >= now.wall_ms { now.tick.plus(distance) } else { now.tick.minus(distance) }
             }
             Self::Never => Tick::NEVER,
         }

@@ -70,26 +70,27 @@ impl State {
 
     /// Room came back to an owner in a lane: its keys that stood too low, or waited, are looked at again.
     fn roomier(&mut self, lane: u16, slot: u32, now: Now) {
-        if self.lanes[usize::from(lane)].cells[slot as usize].place() == Place::Ready {
-            let group = self.group(self.roster.keys[slot as usize].priority);
-            self.reclass(lane, slot, group, now);
-        }
         let owner = self.roster.keys[slot as usize].owner;
         if self.roster.owners[owner as usize].keys == 1 {
-            self.revive_timed(lane, slot);
+            self.look_again(lane, slot, now);
         } else {
-            let slots: Vec<u32> =
-                self.roster.slots().filter(|other| self.roster.keys[*other as usize].owner == owner).collect();
+            let of_owner = |slot: &u32| self.roster.keys[*slot as usize].owner == owner;
+            let slots: Vec<u32> = self.roster.slots().filter(of_owner).collect();
             for slot in slots {
-                self.revive_timed(lane, slot);
+                self.look_again(lane, slot, now);
             }
         }
         self.serve(now);
     }
 
-    fn revive_timed(&mut self, lane: u16, slot: u32) {
-        if self.lanes[usize::from(lane)].cells[slot as usize].place() == Place::Timed {
-            self.enter(lane, slot);
+    fn look_again(&mut self, lane: u16, slot: u32, now: Now) {
+        let group = self.group(self.roster.keys[slot as usize].priority);
+        match self.lanes[usize::from(lane)].cells[slot as usize].place() {
+            Place::Ready => {
+                self.reclass(lane, slot, group, now);
+            }
+            Place::Timed => self.enter(lane, slot),
+            Place::Busy | Place::Out => {}
         }
     }
 

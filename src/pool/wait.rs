@@ -232,10 +232,7 @@ impl State {
             let owner_keys = self.roster.slots().find(|slot| self.roster.keys[*slot as usize].owner == owner);
             if let Some(slot) = owner_keys {
                 let held = &mut self.lanes[lane];
-                let sooner = held.cells[slot as usize].timer;
-                if sooner == 0 || sooner > super::timer::wake_unit(at) {
-                    held.timers.arm(slot, at, &mut held.cells);
-                }
+                held.timers.arm_sooner(slot, at, &mut held.cells);
             }
         }
     }

@@ -11,7 +11,7 @@ use super::{
     complaint::{Complaint, Mark::Waits},
     credentials,
     envelope::Envelope,
-    rule::{Rule, decide, rule, ruling, seconds},
+    rule::{Rule, decide, rule, ruling},
     target::{segment, set_path_and_query, set_query},
 };
 use crate::{
@@ -179,7 +179,7 @@ const RULES: &[Rule] = &[
     rule(
         &[402, 403],
         &[],
-        ruling(K::InvalidKey, S::Key, seconds(300), E::OtherKey).unclear(),
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).unclear(),
         "This key may not do what was asked: check its permissions and its account.",
     ),
     rule(

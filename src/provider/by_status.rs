@@ -45,19 +45,19 @@ pub(super) const BY_STATUS: &[Rule] = &[
     rule(
         &[401],
         &[],
-        ruling(K::InvalidKey, S::Key, seconds(300), E::OtherKey).unclear(),
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).unclear(),
         "The provider does not accept this key and does not say why: check the key in its console.",
     ),
     rule(
         &[402],
         &[],
-        ruling(K::InvalidKey, S::Key, seconds(300), E::OtherKey).unclear(),
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).unclear(),
         "The provider wants to be paid for this key: check the account's balance and billing.",
     ),
     rule(
         &[403],
         &[],
-        ruling(K::InvalidKey, S::KeyLane, seconds(300), E::OtherKey).unclear(),
+        ruling(K::InvalidKey, S::KeyLane, U::Lifted, E::OtherKey).unclear(),
         "This key may not do what was asked: check its permissions and its account.",
     ),
     rule(

@@ -154,8 +154,12 @@ pub(super) fn word(text: &str) -> Option<&str> {
     let mixed = upper > 0 && lower > 0;
     // Names in camel case are made of letters only, and of words: a capital in at least every twelve.
     let camel = !mixed || (digits == 0 && marks == 0 && text.len() <= 40);
-    let looks_secret = text.starts_with("sk-") || text.starts_with("AIza") || text.starts_with("AQ.");
-    ((1..=64).contains(&text.len()) && known_letters && digits <= 6 && camel && !looks_secret).then_some(text)
+    ((1..=64).contains(&text.len()) && known_letters && digits <= 6 && camel && !looks_secret(text)).then_some(text)
+}
+
+/// Whether a text begins like the keys that are known by sight.
+pub(super) fn looks_secret(text: &str) -> bool {
+    ["sk-", "gsk_", "AIza", "AQ."].iter().any(|beginning| text.starts_with(beginning))
 }
 
 /// A model's name as providers write it, without `models/`; `None` for what cannot be one.
@@ -163,7 +167,7 @@ pub(super) fn model_name(text: &str) -> Option<String> {
     let name = text.strip_prefix("models/").unwrap_or(text);
     let fits = (1..=128).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte));
-    fits.then(|| name.to_owned())
+    (fits && !looks_secret(name)).then(|| name.to_owned())
 }
 
 /// Whether the provider forbids another try (`x-should-retry: false`).

@@ -10,27 +10,31 @@ use crate::key::Secret;
 const QUERY: [&str; 8] =
     ["key", "access_token", "oauth_token", "bearer_token", "api_key", "apikey", "api-key", "x-goog-api-key"];
 
-/// Whether a header (its name is in lower case) carries a credential, or speaks for an account. Sorted by length:
-/// most names are told apart by that alone.
-fn is_credential(name: &str) -> bool {
-    match name.len() {
-        6 => name == "cookie",
-        7 => matches!(name, "api-key" | "cookie2"),
-        9 => name == "x-api-key",
-        13 => name == "authorization",
-        14 => matches!(name, "x-goog-api-key" | "openai-project"),
-        19 => matches!(name, "proxy-authorization" | "openai-organization" | "x-goog-user-project"),
-        30 => name == "x-goog-iam-authorization-token",
-        _ => false,
-    }
+/// The credential, or the word for an account, that a header of this name (in lower case) carries. Told apart by length
+/// first: that is all that most names need.
+fn credential(name: &str) -> Option<&'static str> {
+    let known: &[&str] = match name.len() {
+        6 => &["cookie"],
+        7 => &["api-key", "cookie2"],
+        9 => &["x-api-key"],
+        13 => &["authorization"],
+        14 => &["x-goog-api-key", "openai-project"],
+        19 => &["proxy-authorization", "openai-organization", "x-goog-user-project"],
+        30 => &["x-goog-iam-authorization-token"],
+        _ => &[],
+    };
+    known.iter().copied().find(|known| *known == name)
 }
 
 /// Removes every credential from headers and query, `extra` being one more name of either kind. A head without any is
 /// not touched.
 pub(super) fn strip(head: &mut Parts, extra: Option<&str>) {
-    let unwanted = |name: &str| is_credential(name) || extra.is_some_and(|extra| extra.eq_ignore_ascii_case(name));
-    while let Some(name) = head.headers.keys().find(|name| unwanted(name.as_str())).cloned() {
+    // Removed by a name of ours: cloning the request's may allocate.
+    while let Some(name) = head.headers.keys().find_map(|name| credential(name.as_str())) {
         head.headers.remove(name);
+    }
+    if let Some(extra) = extra {
+        head.headers.remove(extra);
     }
     strip_protocol(&mut head.headers);
     let unwanted = |pair: &str| carries(pair, extra);

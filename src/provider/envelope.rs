@@ -30,12 +30,18 @@ impl<'a> Envelope<'a> {
         Self { text, json: json.map(unwrapped) }
     }
 
-    /// Opens a body or event whose status was good; `None` unless it is an error object.
-    pub(super) fn open_good(body: &'a [u8]) -> Option<Self> {
+    /// Opens a body whose status was good; `None` unless it is an error all the same.
+    ///
+    /// An event of a stream is one when it has an error in it. A whole body is one only when it is nothing else: an
+    /// operation or a batch that failed is a good answer about something bad.
+    pub(super) fn open_good(body: &'a [u8], event: bool) -> Option<Self> {
         // Nearly every good answer ends here: no error object without this word.
         memchr::memmem::find(&body[..body.len().min(ENOUGH)], b"\"error\"")?;
         let envelope = Self::open(body);
-        envelope.json.as_ref().is_some_and(|json| told(json).is_some()).then_some(envelope)
+        let json = envelope.json.as_ref()?;
+        let wrapping = |name: &String| matches!(name.as_str(), "error" | "type" | "request_id" | "user_id");
+        let bare = || json.as_object().is_some_and(|members| members.keys().all(wrapping));
+        (told(json).is_some() && (event || bare())).then_some(envelope)
     }
 
     /// The error object, wherever the provider keeps it; the value itself where it has none.
@@ -190,8 +196,15 @@ mod tests {
 
     #[test]
     fn a_good_body_is_no_error_unless_it_says_so() {
-        assert!(Envelope::open_good(br#"{"candidates":[{"content":"the \"error\" word"}],"error":null}"#).is_none());
-        assert!(Envelope::open_good(br#"{"text":"say \"error\" twice"}"#).is_none());
-        assert!(Envelope::open_good(br#"{"error":{"code":503}}"#).is_some());
+        let is_error = |body: &str, event| Envelope::open_good(body.as_bytes(), event).is_some();
+        for event in [false, true] {
+            assert!(!is_error(r#"{"candidates":[{"content":"the \"error\" word"}],"error":null}"#, event));
+            assert!(!is_error(r#"{"text":"say \"error\" twice"}"#, event));
+            assert!(is_error(r#"{"error":{"code":503}}"#, event));
+            assert!(is_error(r#"[{"error":{"code":503}}]"#, event));
+        }
+        let operation = r#"{"name":"operations/1","done":true,"error":{"code":3,"message":"m"}}"#;
+        assert!(!is_error(operation, false));
+        assert!(is_error(r#"{"id":"gen","choices":[],"error":{"code":502}}"#, true));
     }
 }

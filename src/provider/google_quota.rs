@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::complaint::{Complaint, Hit, Mark};
+use super::complaint::{Complaint, Hit};
 use crate::{
     limit::{Span, Unit},
     verdict::Violation,
@@ -71,10 +71,15 @@ pub(super) fn read(details: &[&Value], message: &str) -> Quota {
     quota
 }
 
-/// What the words of an answer without any quota tell of its span.
+/// What the sentence of an answer tells that names no quota.
 pub(super) fn hit_of(said: &Complaint) -> Option<Hit> {
-    let day = said.bears(&Mark::Is("quota_exceeded")) && said.message().contains("daily");
-    day.then_some(Hit::Day)
+    let message = said.message();
+    match () {
+        () if said.status != 429 || !message.contains("quota") => None,
+        () if message.contains("per day") || message.contains("daily") => Some(Hit::Day),
+        () if message.contains("per minute") => Some(Hit::Short),
+        () => None,
+    }
 }
 
 impl Quota {

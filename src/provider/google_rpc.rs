@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     Answer,
-    complaint::{Complaint, model_name},
+    complaint::{Complaint, looks_secret, model_name},
     envelope::Envelope,
     google_quota,
 };
@@ -27,7 +27,9 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     };
     let details: Vec<&Value> =
         error.get("details").and_then(Value::as_array).into_iter().flatten().take(MOST_DETAILS).collect();
-    for reason in details.iter().filter_map(|detail| detail.get("reason")?.as_str()) {
+    // Google's older form has its reasons under `errors`.
+    let older = error.get("errors").and_then(Value::as_array).into_iter().flatten().take(MOST_DETAILS);
+    for reason in details.iter().copied().chain(older).filter_map(|detail| detail.get("reason")?.as_str()) {
         said.say(reason);
     }
     // The word of the interactions API, or what gRPC calls the status.
@@ -36,13 +38,12 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
             said.say(word);
         }
     }
-    let message = error.as_str().or_else(|| error.get("message")?.as_str());
-    let message = message.map_or_else(|| envelope.text.as_ref(), |message| message);
+    let message = error.as_str().or_else(|| error.get("message")?.as_str()).unwrap_or(&envelope.text);
     said.tell(message);
     if answer.status.is_success() {
         said.status = inner_status(error).unwrap_or(500);
     }
-    said.wait_at_least(retry_after::in_text(message));
+    said.wait_at_least(retry_after::in_text(said.message()));
     said.wait_at_least(details.iter().filter_map(|detail| delay(detail.get("retryDelay")?)).max());
     let quota = google_quota::read(&details, message);
     said.hit = quota.hit.or_else(|| google_quota::hit_of(&said));
@@ -52,11 +53,16 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     said
 }
 
-/// The project that was charged, `projects/123`; never what else a consumer may be (`api_key:…`).
+/// The project that was charged, `projects/123` or `projects/my-project`; never what else a consumer may be
+/// (`api_key:…`).
 fn consumer(text: &str) -> Option<String> {
     let project = text.strip_prefix("projects/")?;
+    let number = project.len() <= 20 && project.bytes().all(|byte| byte.is_ascii_digit());
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.:".contains(&byte);
-    ((1..=64).contains(&project.len()) && project.bytes().all(plain)).then(|| text.to_owned())
+    // Ids have 6 to 30 characters; those of a domain (`example.com:my-project`) have its name in front.
+    let bare = project.rsplit(':').next()?;
+    let id = (6..=30).contains(&bare.len()) && project.len() <= 64 && project.bytes().all(plain);
+    (!project.is_empty() && (number || id) && !looks_secret(project)).then(|| text.to_owned())
 }
 
 /// A protobuf duration, as JSON has it (`"51s"`) or member by member.

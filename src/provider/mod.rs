@@ -83,6 +83,7 @@ pub trait Provider: Send + Sync + 'static {
     }
 
     /// The IANA zone in which this provider's days end.
+    #[expect(clippy::unnecessary_literal_bound, reason = "an implementation may own its zone")]
     fn zone(&self) -> &str {
         "UTC"
     }

@@ -21,15 +21,11 @@ pub(super) fn set_path_and_query(uri: &mut Uri, path_and_query: String) -> bool 
     let Ok(new) = path_and_query.try_into() else { return false };
     let mut parts = std::mem::take(uri).into_parts();
     let old = parts.path_and_query.replace(new);
-    match Uri::from_parts(parts) {
-        Ok(whole) => {
-            *uri = whole;
-            true
-        }
-        // Cannot be: only what is behind the authority was changed, and it was checked.
-        Err(_) => {
-            *uri = old.map(Uri::from).unwrap_or_default();
-            false
-        }
+    if let Ok(whole) = Uri::from_parts(parts) {
+        *uri = whole;
+        return true;
     }
+    // Cannot be: only what is behind the authority was changed, and it was checked.
+    *uri = old.map(Uri::from).unwrap_or_default();
+    false
 }

@@ -206,3 +206,6 @@ impl<B> fmt::Debug for ReplayBody<B> {
         f.debug_struct("ReplayBody").field("attempt", &self.attempt).field("done", &self.done).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

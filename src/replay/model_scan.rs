@@ -292,3 +292,6 @@ impl ModelScan {
         1
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,8 @@ pub(super) struct Shared<B> {
     source: Mutex<Source<B>>,
     /// The lease of the attempt that is out.
     granted: Mutex<Option<Granted>>,
+    #[cfg(test)]
+    pub(super) stamps: std::sync::atomic::AtomicUsize,
 }
 
 /// The caller's body and its kept chunks. One attempt at a time reads; it alone is woken.
@@ -90,6 +92,8 @@ impl<B> Shared<B> {
                 waker: None,
             }),
             granted: Mutex::new(None),
+            #[cfg(test)]
+            stamps: std::sync::atomic::AtomicUsize::new(0),
         }
     }
 
@@ -102,6 +106,8 @@ impl<B> Shared<B> {
     pub(super) fn stamp(&self) {
         if let Some(granted) = &*self.granted.lock().unwrap_or_else(PoisonError::into_inner) {
             granted.started();
+            #[cfg(test)]
+            self.stamps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
     }
 }
@@ -320,7 +326,10 @@ where
                     Ok(_) => {}
                     Err(frame) => {
                         if let Ok(trailers) = frame.into_trailers() {
+                            // Nothing follows them.
                             self.trailers = Some(trailers);
+                            self.body = None;
+                            self.end = End::Whole;
                         }
                     }
                 },

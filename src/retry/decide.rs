@@ -22,6 +22,7 @@ pub(crate) struct Course {
 }
 
 /// What to do next.
+#[expect(clippy::large_enum_variant, reason = "moved once, where a box would cost an allocation")]
 pub(crate) enum Step {
     /// Hand the answer to the caller.
     Stop,

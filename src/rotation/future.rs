@@ -15,7 +15,7 @@ use tower_service::Service;
 use super::{body::LeaseBody, outgoing::Outgoing};
 use crate::{
     error::{BoxError, Error, Kind},
-    pool::{Acquire, Demand, KeyPool, Kept, Lease},
+    pool::{Acquire, Demand, Kept, KeyPool, Lease},
     verdict::{ServedBy, Verdict, judge_error},
 };
 

@@ -30,8 +30,7 @@ impl<B> Outgoing<B> {
         provider: &dyn Provider,
         allowed: &[Authority],
     ) -> Result<Self, Error> {
-        target::aim(&mut head, provider.base(), allowed)
-            .map_err(|reason| Error::new(Kind::Refused(reason.into())))?;
+        target::aim(&mut head, provider.base(), allowed).map_err(|reason| Error::new(Kind::Refused(reason.into())))?;
         provider.strip(&mut head);
         // Before the key comes in: a caller's `Connection: x-goog-api-key` must not take it out again.
         headers::clean(&mut head);

@@ -151,7 +151,8 @@ mod tests {
         ] {
             assert_eq!(aimed("https://api.example", path), Err(DOTS), "{path}");
         }
-        for path in ["/v1beta/models/gemini-2.5-flash:generateContent", "/.well-known/x", "/a..b/c...d/100%25", "/..."] {
+        for path in ["/v1beta/models/gemini-2.5-flash:generateContent", "/.well-known/x", "/a..b/c...d/100%25", "/..."]
+        {
             assert!(aimed("https://api.example", path).is_ok(), "{path}");
         }
     }

@@ -48,7 +48,9 @@ impl Walk {
         loop {
             lease.started();
             let result = call(LeasedKey::new(lease.granted().clone())).await;
-            let served_by = judged(lease, judge(&result));
+            let served_by = judged(&lease, judge(&result));
+            // What comes next may want its slot.
+            drop(lease);
             match self.next(&served_by).await {
                 Onward::With(next) => lease = next,
                 Onward::Done => return result.map_err(|error| RunError::Call { error, served_by }),
@@ -60,7 +62,7 @@ impl Walk {
     /// The first key: for the model that is named, or for the best that has one ready.
     async fn first(&mut self) -> Result<Lease, Error> {
         if let Some(plan) = self.plan.as_mut().filter(|plan| !plan.begins_with_itself()) {
-            if let Some((model, lease)) = plan.step(&self.pool, &self.demand) {
+            if let Some((model, lease)) = plan.step(&self.pool, &self.demand, None) {
                 self.demand.model = Some(model);
                 return Ok(lease);
             }
@@ -100,14 +102,13 @@ impl Walk {
 
     /// A key for the next model of the list that has one ready.
     fn step_down(&mut self) -> Option<Lease> {
-        let (model, lease) = self.plan.as_mut()?.step(&self.pool, &self.demand)?;
+        let (model, lease) = self.plan.as_mut()?.step(&self.pool, &self.demand, None)?;
         self.demand.model = Some(model);
         Some(lease)
     }
 }
 
-/// Judges the lease and ends it: what comes next may want its slot.
-fn judged(lease: Lease, verdict: Verdict) -> ServedBy {
+fn judged(lease: &Lease, verdict: Verdict) -> ServedBy {
     lease.judge(&verdict);
     lease.granted().served_by(verdict)
 }

@@ -1,6 +1,14 @@
-//! The layers over mocks, and over the layers of tower that may stand between them.
+//! The layers, each alone and together, over mocks and over the layers of tower that may stand between them.
 
+mod as_response;
+mod bounds;
+mod cooldown;
+mod fallback;
+mod replay;
 mod retry;
 mod rotation;
 mod run;
+mod sockets;
+mod stack;
 mod support;
+mod upstream;

@@ -1,15 +1,22 @@
 //! What tower's `Retry` sends again under our policy, with which key and when.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use http::{Request, Response};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
-use tower_keypool::{Backoff, Error, KeyPool, KeyRotationLayer, RetryPolicy};
+use tower_keypool::{
+    Backoff, Clock, CooldownLayer, Error, Key, KeyPool, KeyRotationLayer, Limits, RetryPolicy, ServedBy, Until,
+    Verdict, VerdictKind,
+};
 
-use crate::support::{Body, BoxError, ask, free_slots, key_of, narrow_pool, ok, pool, refused};
+use crate::{
+    support::{self, Body, BoxError, Client, ask, free_slots, key_of, narrow_pool, ok, pool, refused, text},
+    upstream::Upstream,
+};
 
 /// Who asked, in order.
 #[derive(Clone, Default)]
@@ -132,4 +139,169 @@ async fn a_request_dropped_while_it_pauses_frees_the_slot() {
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());
     assert_eq!(free_slots(&pool), 1);
+}
+
+// === over answers that were judged ===
+
+fn stack(pool: &KeyPool, policy: RetryPolicy, upstream: &Upstream) -> impl Client {
+    ServiceBuilder::new()
+        .retry(policy)
+        .layer(KeyRotationLayer::new(pool))
+        .layer(CooldownLayer::new(pool))
+        .service(upstream.clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_of_keys_go_from_key_to_key_at_once() {
+    let pool = pool(&["a", "b", "c", "d", "e", "f"]);
+    let upstream = Upstream::new(&["rate", "invalid", "rate", "rate", "rate"]);
+    let response = stack(&pool, RetryPolicy::new(&pool).max_retries(0), &upstream).oneshot(ask()).await.unwrap();
+    let served = response.extensions().get::<ServedBy>().unwrap().clone();
+    assert_eq!(served.attempts(), 6);
+    assert_eq!(served.key().unwrap().to_string(), "f");
+    assert_eq!(text(response).await, "fine");
+    assert_eq!(upstream.keys(), ["a", "b", "c", "d", "e", "f"]);
+    assert_eq!(upstream.seconds(), [0; 6]);
+    assert!(upstream.asked().iter().all(|asked| asked.body == "hello"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn out_of_keys_the_caller_receives_the_last_true_answer() {
+    let pool = pool(&["a", "b"]);
+    let upstream = Upstream::new(&["rate", "rate"]);
+    let client = stack(&pool, RetryPolicy::new(&pool), &upstream);
+    let response = client.clone().oneshot(ask()).await.unwrap();
+    assert_eq!(response.status(), 429);
+    assert_eq!(response.extensions().get::<ServedBy>().unwrap().attempts(), 2);
+    assert_eq!(text(response).await, "rate");
+    // Both rest now: the next one is told why.
+    let error = client.oneshot(ask()).await.unwrap_err();
+    assert!(error.is_exhausted());
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(40)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_switch_the_caller_receives_the_typed_error() {
+    let pool = pool(&["a", "b"]);
+    let upstream = Upstream::new(&["rate", "rate"]);
+    let policy = RetryPolicy::new(&pool).exhausted_instead(true);
+    let error = stack(&pool, policy, &upstream).oneshot(ask()).await.unwrap_err();
+    assert!(error.is_exhausted());
+    assert_eq!(error.served_by().unwrap().attempts(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_only_key_with_one_slot_is_used_again_after_a_fault_of_the_provider() {
+    let pool = narrow_pool();
+    let upstream = Upstream::new(&["fault", "overloaded"]);
+    let response = stack(&pool, steady(&pool), &upstream).oneshot(ask()).await.unwrap();
+    assert_eq!(text(response).await, "fine");
+    assert_eq!(upstream.seconds(), [0, 1, 2]);
+    assert_eq!(free_slots(&pool), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_s_fault_is_handed_up_at_once() {
+    let pool = pool(&["a", "b"]);
+    let upstream = Upstream::new(&["400"]);
+    let response = stack(&pool, steady(&pool), &upstream).oneshot(ask()).await.unwrap();
+    assert_eq!(response.status(), 400);
+    assert_eq!(upstream.keys().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn jitter_repeats_with_its_seed_and_differs_between_requests() {
+    let pauses = async || {
+        let pool = pool(&["a"]);
+        let upstream = Upstream::new(&["fault"; 6]);
+        let client = stack(&pool, RetryPolicy::new(&pool).seed(5), &upstream);
+        for _ in 0..2 {
+            drop(client.clone().oneshot(ask()).await.unwrap());
+        }
+        upstream.asked().iter().map(|asked| asked.at.as_millis()).collect::<Vec<_>>()
+    };
+    let first = pauses().await;
+    assert_eq!(first, pauses().await);
+    assert_eq!(first.len(), 7);
+    assert_ne!(first[1] - first[0], first[5] - first[4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_waits_for_a_key_that_comes_back_while_the_demand_may_wait() {
+    let pool = pool(&["a", "b"]);
+    let rests = Verdict::new(VerdictKind::RateLimited).until(Until::For(Duration::from_secs(3)));
+    pool.try_acquire("m").unwrap().judge(&rests);
+    let upstream = Upstream::new(&["rate"]);
+    let client = stack(&pool, RetryPolicy::new(&pool).wait(Duration::from_secs(5)), &upstream);
+    assert_eq!(text(client.oneshot(ask()).await.unwrap()).await, "fine");
+    assert_eq!(upstream.keys(), ["b", "a"]);
+    assert_eq!(upstream.seconds(), [0, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_beyond_the_deadline_is_not_waited_for() {
+    let pool = pool(&["a"]);
+    let upstream = Upstream::new(&["slow down"]);
+    let policy = steady(&pool).deadline(Duration::from_secs(15));
+    let response = stack(&pool, policy, &upstream).oneshot(ask()).await.unwrap();
+    assert_eq!(text(response).await, "slow down");
+    let upstream = Upstream::new(&["slow down"]);
+    let policy = steady(&pool).deadline(Duration::from_secs(25));
+    stack(&pool, policy, &upstream).oneshot(ask()).await.unwrap();
+    assert_eq!(upstream.seconds(), [0, 20]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_belongs_to_another_owner_is_tried_once_with_each() {
+    let keys = [("a1", "a"), ("a2", "a"), ("b1", "b"), ("c1", "c")];
+    let keys = keys.map(|(id, owner)| Key::new(format!("secret-{id}")).id(id).owner(owner));
+    let pool = support::builder(&[]).keys(keys).build().unwrap();
+    let upstream = Upstream::new(&["owner", "owner", "owner"]);
+    let response = stack(&pool, steady(&pool), &upstream).oneshot(ask()).await.unwrap();
+    assert_eq!(text(response).await, "owner");
+    let owners: BTreeSet<String> = upstream.keys().iter().map(|key| key[..1].to_owned()).collect();
+    assert_eq!((upstream.keys().len(), owners.len()), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_that_never_leave_cost_nothing() {
+    // One start a minute: the lease that is taken ahead and dropped in the pause must not use it up.
+    let pool = KeyPool::builder(support::Plain::new())
+        .key(Key::new("secret-one").id("one"))
+        .limits("m", Limits::new().per_minute(2))
+        .clock(Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH))
+        .build()
+        .unwrap();
+    let upstream = Upstream::new(&["fault"]);
+    let task = tokio::spawn(stack(&pool, steady(&pool), &upstream).oneshot(ask()));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    task.abort();
+    assert!(task.await.is_err());
+    assert_eq!(upstream.keys().len(), 1);
+    assert!(pool.try_acquire("m").is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upgraded_connection_is_never_retried_and_extensions_of_the_caller_s_travel() {
+    #[derive(Clone, PartialEq, Debug)]
+    struct Mark(u8);
+    let pool = pool(&["a", "b"]);
+    let marks = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&marks);
+    let client = ServiceBuilder::new()
+        .retry(steady(&pool))
+        .layer(KeyRotationLayer::new(&pool))
+        .layer(CooldownLayer::new(&pool))
+        .service(service_fn(move |request: Request<Body>| {
+            seen.lock().unwrap().push(request.extensions().get::<Mark>().cloned());
+            let answer =
+                if seen.lock().unwrap().len() == 1 { support::bad(503, "fault") } else { support::bad(101, "") };
+            async { Ok::<_, BoxError>(answer) }
+        }));
+    let mut request = ask();
+    request.extensions_mut().insert(Mark(7));
+    let response = client.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 101);
+    assert_eq!(*marks.lock().unwrap(), [Some(Mark(7)), Some(Mark(7))]);
+    assert!(response.extensions().get::<ServedBy>().unwrap().keep().is_some());
 }

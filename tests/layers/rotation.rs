@@ -122,10 +122,8 @@ async fn an_error_names_the_key_and_frees_the_slot() {
 async fn a_time_out_below_is_no_fault_of_the_key() {
     let pool = narrow_pool();
     let (inner, _handle) = mock::pair::<Request<Body>, Response<Body>>();
-    let client = ServiceBuilder::new()
-        .layer(KeyRotationLayer::new(&pool))
-        .timeout(Duration::from_secs(3))
-        .service(inner);
+    let client =
+        ServiceBuilder::new().layer(KeyRotationLayer::new(&pool)).timeout(Duration::from_secs(3)).service(inner);
     let error = client.oneshot(ask()).await.unwrap_err();
     assert_eq!(error.verdict().unwrap().code_of(), "timeout");
     assert_eq!(error.status(), StatusCode::GATEWAY_TIMEOUT);

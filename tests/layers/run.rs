@@ -5,9 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tower_keypool::{
-    Backoff, Demand, KeyPool, LeasedKey, Models, Retry, RunError, Scope, Until, Verdict, VerdictKind,
-};
+use tower_keypool::{Backoff, Demand, KeyPool, LeasedKey, Models, Retry, RunError, Scope, Until, Verdict, VerdictKind};
 
 use crate::support::{free_slots, narrow_pool, pool};
 
@@ -25,7 +23,9 @@ fn judge(answer: &Answer) -> Verdict {
             "fault" => Verdict::new(K::Transient),
             "overloaded" => Verdict::new(K::Overloaded).scope(Scope::Caller),
             "once more" => Verdict::new(K::Transient).retry_cap(1),
-            "in a minute" => Verdict::new(K::Overloaded).scope(Scope::Caller).until(Until::For(Duration::from_secs(60))),
+            "in a minute" => {
+                Verdict::new(K::Overloaded).scope(Scope::Caller).until(Until::For(Duration::from_secs(60)))
+            }
             "model" => Verdict::new(K::ModelUnavailable).scope(Scope::Caller),
             _ => Verdict::new(K::CallerFault),
         },
@@ -59,7 +59,12 @@ impl Script {
         self.answers.lock().unwrap().pop().unwrap_or(Ok("fine"))
     }
 
-    async fn under(&self, pool: &KeyPool, rule: Retry, demand: impl Into<Demand>) -> Result<&'static str, RunError<String>> {
+    async fn under(
+        &self,
+        pool: &KeyPool,
+        rule: Retry,
+        demand: impl Into<Demand>,
+    ) -> Result<&'static str, RunError<String>> {
         pool.with_retry(rule).run(demand, judge, |key| self.clone().call(key)).await
     }
 
@@ -164,7 +169,9 @@ async fn where_the_demand_may_wait_it_waits_for_a_key_that_comes_back_in_time() 
     script.under(&pool(&["a"]), steady(), patient.clone()).await.unwrap_err();
     // The only key was tried. With two, the other rests shortly.
     let pool = pool(&["a", "b"]);
-    pool.try_acquire("m").unwrap().judge(&Verdict::new(VerdictKind::RateLimited).until(Until::For(Duration::from_secs(3))));
+    pool.try_acquire("m")
+        .unwrap()
+        .judge(&Verdict::new(VerdictKind::RateLimited).until(Until::For(Duration::from_secs(3))));
     let script = Script::bad(&["rate"]);
     script.under(&pool, steady(), patient).await.unwrap();
     assert_eq!(script.keys(), ["b", "a"]);

@@ -1,37 +1,32 @@
 //! A provider, a pool and answers to test with.
 
-use std::{
-    borrow::Cow,
-    error::Error as StdError,
-    pin::pin,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{borrow::Cow, error::Error as StdError, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, request::Parts};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
+use tower::Service;
 use tower_keypool::{
-    Answer, Asks, Base, Clock, InvalidSecret, Key, KeyPool, KeyPoolBuilder, ModelIn, Provider, Retarget, Scope, Secret,
-    Until, Verdict, VerdictKind,
+    Answer, Asks, Base, Clock, Error, InvalidSecret, Key, KeyPool, KeyPoolBuilder, ModelIn, Provider, Retarget, Scope,
+    Secret, Until, Verdict, VerdictKind,
 };
 
-pub type Body = Full<Bytes>;
-pub type Mock = tower_test::mock::Mock<Request<Body>, Response<Body>>;
-pub type Handle = tower_test::mock::Handle<Request<Body>, Response<Body>>;
-pub type BoxError = Box<dyn StdError + Send + Sync>;
+pub(crate) type Body = Full<Bytes>;
+pub(crate) type Mock = tower_test::mock::Mock<Request<Body>, Response<Body>>;
+pub(crate) type Handle = tower_test::mock::Handle<Request<Body>, Response<Body>>;
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// An API at `http://api.example` whose models stand in the path, `/models/<model>`, and whose key is `x-key`.
 ///
 /// A bad answer says in its body what is wrong: `rate`, `invalid`, `owner`, `model`, `overloaded`, `slow down` …
-pub struct Plain(Base);
+pub(crate) struct Plain(Base);
 
 impl Plain {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::at("http://api.example")
     }
 
-    pub fn at(base: &str) -> Self {
+    pub(crate) fn at(base: &str) -> Self {
         Self(Base::parse(base).unwrap())
     }
 }
@@ -89,9 +84,7 @@ impl Provider for Plain {
             "owner" => Verdict::new(K::WrongOwner),
             "model" => Verdict::new(K::ModelUnavailable).scope(Scope::Caller),
             "overloaded" => Verdict::new(K::Overloaded).scope(Scope::Caller),
-            "slow down" => {
-                Verdict::new(K::Overloaded).scope(Scope::Caller).until(Until::For(Duration::from_secs(20)))
-            }
+            "slow down" => Verdict::new(K::Overloaded).scope(Scope::Caller).until(Until::For(Duration::from_secs(20))),
             "once more" => Verdict::new(K::Transient).retry_cap(1),
             "fault" => Verdict::new(K::Transient),
             _ if answer.status.is_success() => Verdict::SUCCESS,
@@ -102,17 +95,17 @@ impl Provider for Plain {
 }
 
 /// A pool of keys `one`, `two`, … whose secrets are `secret-one`, ….
-pub fn pool(ids: &[&str]) -> KeyPool {
+pub(crate) fn pool(ids: &[&str]) -> KeyPool {
     builder(ids).build().unwrap()
 }
 
-pub fn builder(ids: &[&str]) -> KeyPoolBuilder {
+pub(crate) fn builder(ids: &[&str]) -> KeyPoolBuilder {
     let keys = ids.iter().map(|id| Key::new(format!("secret-{id}")).id(*id));
     KeyPool::builder(Plain::new()).keys(keys).clock(Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH))
 }
 
 /// A pool with one key that carries one request at a time.
-pub fn narrow_pool() -> KeyPool {
+pub(crate) fn narrow_pool() -> KeyPool {
     KeyPool::builder(Plain::new())
         .key(Key::new("secret-one").id("one").max_concurrent(1))
         .clock(Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH))
@@ -120,33 +113,33 @@ pub fn narrow_pool() -> KeyPool {
         .unwrap()
 }
 
-pub fn request(path: &str) -> Request<Body> {
+pub(crate) fn request(path: &str) -> Request<Body> {
     Request::post(path).body(Full::from("hello")).unwrap()
 }
 
-pub fn ask() -> Request<Body> {
+pub(crate) fn ask() -> Request<Body> {
     request("/models/m")
 }
 
-pub fn ok() -> Response<Body> {
+pub(crate) fn ok() -> Response<Body> {
     Response::new(Full::from("fine"))
 }
 
-pub fn bad(status: u16, what: &'static str) -> Response<Body> {
+pub(crate) fn bad(status: u16, what: &'static str) -> Response<Body> {
     let mut response = Response::new(Full::from(what));
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     response
 }
 
 /// Which key a request carries.
-pub fn key_of<B>(request: &Request<B>) -> String {
+pub(crate) fn key_of<B>(request: &Request<B>) -> String {
     let keys: Vec<&HeaderValue> = request.headers().get_all("x-key").iter().collect();
     assert_eq!(keys.len(), 1, "exactly one credential leaves");
     keys[0].to_str().unwrap().trim_start_matches("secret-").to_owned()
 }
 
 /// How many leases this pool of one-at-a-time keys can still give: takes them all, then gives them back.
-pub fn free_slots(pool: &KeyPool) -> usize {
+pub(crate) fn free_slots(pool: &KeyPool) -> usize {
     let mut leases = Vec::new();
     while let Ok(lease) = pool.try_acquire("slots") {
         leases.push(lease);
@@ -154,20 +147,28 @@ pub fn free_slots(pool: &KeyPool) -> usize {
     leases.len()
 }
 
-/// Polls once, on nobody's behalf.
-pub fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
 /// Refuses the connection.
-pub fn refused() -> std::io::Error {
+pub(crate) fn refused() -> std::io::Error {
     std::io::Error::from(std::io::ErrorKind::ConnectionRefused)
 }
 
-/// Drives a future that must be ready at once.
-pub fn now<F: Future>(future: F) -> F::Output {
-    match poll_once(pin!(future)) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("not ready at once"),
-    }
+/// A client with some body of its own.
+pub(crate) trait Client:
+    Service<Request<Body>, Response = Response<Self::Answer>, Error = Error, Future: Send> + Clone + Send + 'static
+{
+    type Answer: http_body::Body<Data = Bytes, Error: std::fmt::Debug> + std::fmt::Debug + Send;
+}
+
+impl<S, R> Client for S
+where
+    S: Service<Request<Body>, Response = Response<R>, Error = Error, Future: Send> + Clone + Send + 'static,
+    R: http_body::Body<Data = Bytes, Error: std::fmt::Debug> + std::fmt::Debug + Send,
+{
+    type Answer = R;
+}
+
+/// The body of an answer.
+pub(crate) async fn text(response: Response<impl http_body::Body<Data = Bytes, Error: std::fmt::Debug>>) -> String {
+    let body = Box::pin(response.into_body()).collect().await.unwrap();
+    String::from_utf8(body.to_bytes().to_vec()).unwrap()
 }

@@ -1,4 +1,6 @@
-//! What the shipped providers make of answers: every recorded sample, answers nobody has seen yet, hostile ones.
+//! What the shipped providers make of answers: every recorded sample, answers nobody has seen yet, and hostile ones.
 
+mod hostile;
 mod sample;
 mod samples;
+mod unseen;

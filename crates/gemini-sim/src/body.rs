@@ -62,18 +62,20 @@ pub(crate) enum Piece {
     Hang,
 }
 
-pin_project_lite::pin_project! {
-    /// The body of a simulated answer.
-    #[derive(Debug)]
-    pub struct SimBody {
-        pieces: VecDeque<Piece>,
-        #[pin]
-        wait: Option<Sleep>,
-        // Upper bound of a frame, where a script wants small ones.
-        frame: usize,
-        abort: Option<Abort>,
-        exact: bool,
-    }
+/// The body of a simulated answer.
+#[derive(Debug)]
+pub struct SimBody {
+    pieces: VecDeque<Piece>,
+    // Boxed, so that the body is Unpin: few bodies wait at all.
+    wait: Option<Pin<Box<Sleep>>>,
+    // Upper bound of a frame, where a script wants small ones.
+    frame: usize,
+    abort: Option<Abort>,
+    exact: bool,
+    // Lets each frame leave the machine before the next is made, as a stream
+    // that takes its time does.
+    breathes: bool,
+    breath_due: bool,
 }
 
 impl SimBody {
@@ -93,11 +95,18 @@ impl SimBody {
             frame: usize::MAX,
             abort: None,
             exact: false,
+            breathes: false,
+            breath_due: false,
         }
     }
 
     pub(crate) fn frames_of(mut self, bytes: usize) -> Self {
         self.frame = bytes.max(1);
+        self.breathing()
+    }
+
+    pub(crate) fn breathing(mut self) -> Self {
+        self.breathes = true;
         self
     }
 
@@ -115,29 +124,34 @@ impl Body for SimBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, SimError>>> {
-        let mut this = self.project();
+        let this = self.get_mut();
+        if std::mem::take(&mut this.breath_due) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
-            if let Some(wait) = this.wait.as_mut().as_pin_mut() {
-                ready!(wait.poll(cx));
-                this.wait.set(None);
+            if let Some(wait) = &mut this.wait {
+                ready!(wait.as_mut().poll(cx));
+                this.wait = None;
             }
             return Poll::Ready(match this.pieces.pop_front() {
                 None => None,
                 Some(Piece::Wait(duration)) => {
-                    this.wait.set(Some(sleep(duration)));
+                    this.wait = Some(Box::pin(sleep(duration)));
                     continue;
                 }
                 Some(Piece::Data(mut data)) => {
-                    if data.len() > *this.frame {
-                        let rest = data.split_off(*this.frame);
+                    if data.len() > this.frame {
+                        let rest = data.split_off(this.frame);
                         this.pieces.push_front(Piece::Data(rest));
                     }
+                    this.breath_due = this.breathes && !this.pieces.is_empty();
                     Some(Ok(Frame::data(data)))
                 }
                 Some(Piece::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
                 Some(Piece::Reset) => {
                     this.pieces.clear();
-                    if let Some(abort) = this.abort {
+                    if let Some(abort) = &this.abort {
                         abort.order();
                     }
                     Some(Err(SimError::Reset))

@@ -53,10 +53,13 @@ impl FastAnswers {
                 let piece = VecDeque::from([Piece::Data(self.whole.clone())]);
                 ("application/json; charset=UTF-8", SimBody::announced(piece))
             }
-            Form::Events => ("text/event-stream", SimBody::pieces(pieces(&self.events))),
+            Form::Events => (
+                "text/event-stream",
+                SimBody::pieces(pieces(&self.events)).breathing(),
+            ),
             Form::List => (
                 "application/json; charset=UTF-8",
-                SimBody::pieces(pieces(&self.list)),
+                SimBody::pieces(pieces(&self.list)).breathing(),
             ),
         };
         let mut response = Response::new(body);

@@ -14,6 +14,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
+use crate::Refusal;
 use crate::body::{SimBody, SimError};
 use crate::engine::{Ending, Engine};
 
@@ -49,6 +50,8 @@ impl<B: Body> Service<Request<B>> for SimService {
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
         ResponseFuture {
+            early: self.engine.early(&parts),
+            arrived: 0,
             engine: Arc::clone(&self.engine),
             parts,
             read: Vec::new(),
@@ -62,6 +65,8 @@ pin_project! {
     pub struct ResponseFuture<B> {
         engine: Arc<Engine>,
         parts: Parts,
+        early: Option<(usize, Refusal)>,
+        arrived: usize,
         read: Vec<u8>,
         #[pin]
         walk: Walk<B>,
@@ -76,6 +81,20 @@ pin_project! {
         Travelling { #[pin] sleep: Option<Sleep> },
         Answering { #[pin] sleep: Option<Sleep>, answer: Option<Answer> },
         Hanging,
+    }
+}
+
+impl<B> From<Ending> for Walk<B> {
+    fn from(ending: Ending) -> Self {
+        let (delay, answer) = match ending {
+            Ending::Answer(delay, response) => (delay, Ok(response)),
+            Ending::Reset(delay) => (delay, Err(SimError::Reset)),
+            Ending::Hang => return Self::Hanging,
+        };
+        Self::Answering {
+            sleep: sleep_for(delay),
+            answer: Some(answer),
+        }
     }
 }
 
@@ -109,7 +128,14 @@ impl<B: Body> Future for ResponseFuture<B> {
                     Some(Ok(frame)) => {
                         let settings = &this.engine.settings;
                         if let (Ok(data), false) = (frame.into_data(), settings.fast) {
+                            *this.arrived += data.remaining();
                             keep(this.read, data, settings.max_body);
+                        }
+                        if let Some((_, refusal)) =
+                            this.early.take_if(|(bytes, _)| *this.arrived >= *bytes)
+                        {
+                            let ending = this.engine.turn_away(this.parts, &refusal);
+                            this.walk.set(ending.into());
                         }
                     }
                     Some(Err(_)) => return Poll::Ready(Err(SimError::RequestBody)),
@@ -126,17 +152,7 @@ impl<B: Body> Future for ResponseFuture<B> {
                         ready!(sleep.poll(cx));
                     }
                     let ending = this.engine.arrive(this.parts, this.read);
-                    this.walk.set(match ending {
-                        Ending::Answer(delay, response) => Walk::Answering {
-                            sleep: sleep_for(delay),
-                            answer: Some(Ok(response)),
-                        },
-                        Ending::Reset(delay) => Walk::Answering {
-                            sleep: sleep_for(delay),
-                            answer: Some(Err(SimError::Reset)),
-                        },
-                        Ending::Hang => Walk::Hanging,
-                    });
+                    this.walk.set(ending.into());
                 }
                 WalkProj::Answering { sleep, answer } => {
                     if let Some(sleep) = sleep.as_pin_mut() {

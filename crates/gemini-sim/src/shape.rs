@@ -11,6 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http_body::Body as _;
 
 use crate::Latency;
 use crate::answer::{Reply, template};
@@ -45,14 +46,56 @@ pub(crate) fn shape(
     if let Some(error) = &shape.error {
         insert_error(&mut reply, error, way.scene);
     }
-    let gzip = shape.gzip || way.accepts_gzip;
-    let mut chunks = reply.chunks;
+    // Last: what a script says of headers stands above all else.
+    let mut own = header_map(&reply.headers, way.scene.key);
+    replace(&mut own, &header_map(&shape.headers, way.scene.key));
+    let gzip = (shape.gzip || way.accepts_gzip) && !own.contains_key(CONTENT_ENCODING);
     if gzip {
-        chunks = compress(&chunks);
+        reply.chunks = compress(&reply.chunks);
     }
-    let total: usize = chunks.iter().map(Bytes::len).sum();
+    let total: usize = reply.chunks.iter().map(Bytes::len).sum();
+    let trailers = header_map(&shape.trailers, way.scene.key);
+
+    let mut headers = HeaderMap::new();
+    for (name, value) in FIXED_HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.extend(way.date.clone().map(|date| (DATE, date)));
+    let content_type = reply.content_type.map(HeaderValue::from_static);
+    headers.extend(content_type.map(|value| (CONTENT_TYPE, value)));
+    if gzip && total > 0 {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    if let Some(extra) = shape.longer {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(total as u64 + extra));
+    }
+    let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+    let names = HeaderValue::try_from(names.join(", ")).ok();
+    let names = names.filter(|names| !names.is_empty());
+    headers.extend(names.map(|names| (TRAILER, names)));
+    replace(&mut headers, &own);
+
+    let announced = !headers.contains_key(CONTENT_LENGTH);
+    let status = reply.status;
+    let body = body(reply, shape, trailers, (&way, announced), rng);
+    if let Some(length) = body.size_hint().exact() {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    let mut response = Response::new(body.aborting(way.abort));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn body(
+    reply: Reply,
+    shape: &Shape,
+    trailers: HeaderMap,
+    (way, announced): (&Way<'_>, bool),
+    rng: &mut Rng,
+) -> SimBody {
     let streamed = reply.form != Form::Whole;
-    let mut pieces = delayed(chunks, |first| {
+    let mut pieces = delayed(reply.chunks, |first| {
         if streamed && !first {
             way.chunk_latency.draw(rng)
         } else {
@@ -62,50 +105,32 @@ pub(crate) fn shape(
     if let Some(cut) = shape.cut {
         pieces = cut_off(pieces, cut);
     }
-    let trailers = header_map(&shape.trailers, way.scene.key);
-    let announced = trailers.keys().map(HeaderName::as_str).collect::<Vec<_>>();
-    let announced = HeaderValue::try_from(announced.join(", ")).ok();
     if !trailers.is_empty() {
-        pieces.push_back(Piece::Trailers(trailers.clone()));
+        pieces.push_back(Piece::Trailers(trailers));
     }
-
     let plain = pieces.iter().all(|piece| matches!(piece, Piece::Data(_)));
-    let mut body = if plain && !streamed && shape.longer.is_none() {
+    let mut body = if plain && announced && !streamed {
         SimBody::announced(pieces)
     } else {
         SimBody::pieces(pieces)
     };
-    if let Some(frame) = shape.frame {
-        body = body.frames_of(frame);
+    if streamed {
+        body = body.breathing();
     }
+    match shape.frame {
+        Some(frame) => body.frames_of(frame),
+        None => body,
+    }
+}
 
-    let mut response = Response::new(body.aborting(way.abort));
-    *response.status_mut() = reply.status;
-    let headers = response.headers_mut();
-    for (name, value) in FIXED_HEADERS {
-        headers.insert(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        );
+/// Puts all values of `new` in the place of those of the same names.
+fn replace(headers: &mut HeaderMap, new: &HeaderMap) {
+    for name in new.keys() {
+        headers.remove(name);
     }
-    headers.extend(way.date.map(|date| (DATE, date)));
-    let content_type = reply.content_type.map(HeaderValue::from_static);
-    headers.extend(content_type.map(|value| (CONTENT_TYPE, value)));
-    if gzip && total > 0 {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    for (name, value) in new {
+        headers.append(name, value.clone());
     }
-    if let Some(extra) = shape.longer {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(total as u64 + extra));
-    }
-    if !trailers.is_empty() {
-        headers.extend(announced.map(|names| (TRAILER, names)));
-    }
-    for list in [&reply.headers, &shape.headers] {
-        for (name, value) in &header_map(list, way.scene.key) {
-            headers.insert(name.clone(), value.clone());
-        }
-    }
-    response
 }
 
 fn header_map(list: &[(String, String)], key: &str) -> HeaderMap {

@@ -116,7 +116,7 @@ impl Provider for Anthropic {
 
     fn judge(&self, answer: &Answer<'_>) -> Verdict {
         if answer.status.is_success() || answer.status.is_informational() {
-            return match Envelope::open_good(answer.body) {
+            return match Envelope::open_good(answer.body, answer.event) {
                 Some(envelope) => decide(&[rules::RULES, BY_STATUS], said::read(&envelope, answer), answer),
                 None => Verdict::SUCCESS.status(answer.status),
             };

@@ -68,7 +68,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         &[403],
         &[Is("permission_error")],
-        ruling(K::InvalidKey, S::KeyLane, probed(HOUR), E::OtherKey).unclear(),
+        ruling(K::InvalidKey, S::KeyLane, U::Lifted, E::OtherKey).unclear(),
         "This key may not use what was asked for: check its workspace's permissions.",
     ),
     // Capacity is nobody's quota.
@@ -91,6 +91,13 @@ pub(super) const RULES: &[Rule] = &[
         &[All(&[Is("not_found_error"), Begins("model: ")])],
         ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
         "No such model: check the model's name.",
+    ),
+    // Whose resource it is.
+    rule(
+        &[404],
+        &[All(&[Is("not_found_error"), Begins("file not found")])],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("WRONG_OWNER"),
+        "The file belongs to another workspace, or does not exist: only keys of its workspace see it.",
     ),
 ];
 

@@ -155,7 +155,7 @@ impl Provider for Gemini {
 
     fn judge(&self, answer: &Answer<'_>) -> Verdict {
         if answer.status.is_success() || answer.status.is_informational() {
-            return match Envelope::open_good(answer.body) {
+            return match Envelope::open_good(answer.body, answer.event) {
                 Some(envelope) => decide(&[rules::RULES, BY_STATUS], google_rpc::read(&envelope, answer), answer),
                 None if is_limited(answer.body) => decide(&[rules::LIMITED], Complaint::of(answer), answer),
                 None => Verdict::SUCCESS.status(answer.status),

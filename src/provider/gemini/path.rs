@@ -1,7 +1,5 @@
 //! Gemini's paths, read by hand: a model's name may hold dots, encoded slashes and a verb behind a colon.
 
-use std::borrow::Cow;
-
 use http::Method;
 use percent_encoding::percent_decode_str;
 
@@ -52,12 +50,12 @@ pub(super) fn asks(method: &Method, path: &str, base: &str) -> Asks {
         return nowhere(!path.contains("/ws/"));
     }
     let rest = behind_version(path, base).trim_end_matches('/');
-    match rest {
-        "openai/embeddings" => in_body(Cost::ItemsOf("input")),
-        "openai/files" | "openai/batches" => nowhere(true),
-        _ if rest.starts_with("openai/") => in_body(Cost::One),
-        "cachedContents" | "interactions" => in_body(Cost::One),
+    let (first, second) = rest.split_once('/').unwrap_or((rest, ""));
+    match (first, second) {
+        ("openai", "embeddings") => in_body(Cost::ItemsOf("input")),
         // Uploads, files, caches, batches, operations and the like cost no request of a model.
+        ("openai", second) if second.starts_with("files") || second.starts_with("batches") => nowhere(true),
+        ("openai", _) | ("cachedContents" | "interactions", "") => in_body(Cost::One),
         _ => nowhere(true),
     }
 }
@@ -67,11 +65,7 @@ fn lane(named: &Named<'_>) -> String {
     let decoded = percent_decode_str(named.model).decode_utf8_lossy();
     let bare = decoded.strip_prefix("models/").unwrap_or(&decoded);
     match named.collection {
-        "models" => match decoded {
-            Cow::Borrowed(_) => bare.to_owned(),
-            Cow::Owned(ref owned) if bare.len() == owned.len() => decoded.into_owned(),
-            Cow::Owned(_) => bare.to_owned(),
-        },
+        "models" => bare.to_owned(),
         collection => format!("{collection}/{bare}"),
     }
 }

@@ -36,7 +36,7 @@ pub(super) const RULES: &[Rule] = &[
     // The key.
     rule(
         &[4],
-        &[Is("API_KEY_INVALID")],
+        &[Is("API_KEY_INVALID"), Is("keyInvalid"), Is("keyExpired")],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).confirmed_after(60),
         "The key does not exist, was deleted or has expired: replace it.",
     ),
@@ -71,6 +71,7 @@ pub(super) const RULES: &[Rule] = &[
             Is("API_KEY_HTTP_REFERRER_BLOCKED"),
             Is("API_KEY_ANDROID_APP_BLOCKED"),
             Is("API_KEY_IOS_APP_BLOCKED"),
+            Is("ipRefererBlocked"),
         ],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
         "The key's restrictions forbid this use: allow the Gemini API, and no referrer or app, in the key's settings.",
@@ -100,7 +101,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         &[4],
-        &[Is("SERVICE_DISABLED"), Is("SERVICE_NOT_VISIBLE")],
+        &[Is("SERVICE_DISABLED"), Is("SERVICE_NOT_VISIBLE"), Is("accessNotConfigured")],
         ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey),
         "The Gemini API is not enabled in the key's project: enable the Generative Language API there.",
     ),
@@ -242,7 +243,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         &[401],
         &[],
-        ruling(K::InvalidKey, S::Key, seconds(300), E::OtherKey).unclear(),
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).unclear(),
         "The key is not accepted, without a clear reason: see whether the key and its service account still exist.",
     ),
     rule(
@@ -254,7 +255,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         &[403],
         &[],
-        ruling(K::InvalidKey, S::KeyLane, seconds(300), E::OtherKey).unclear(),
+        ruling(K::InvalidKey, S::KeyLane, U::Lifted, E::OtherKey).unclear(),
         "This key may not use this model, without a clear reason: check the key's project and its restrictions.",
     ),
     rule(
@@ -276,7 +277,7 @@ pub(super) const RULES: &[Rule] = &[
 pub(super) const LIMITED: &[Rule] = &[rule(
     &[],
     &[],
-    ruling(K::Suspended, S::Owner, seconds(HOUR), E::OtherKey).unclear().code("PUP_LIMITED_DISABLED"),
+    ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey).unclear().code("PUP_LIMITED_DISABLED"),
     "The account behind this key is limited for a breach of policy: see the provider's mails to its owner.",
 )];
 

@@ -1,4 +1,5 @@
-//! The paths of the `OpenAI` family. A model stands in the body, but for Azure's deployments and WebSockets.
+//! The paths of the `OpenAI` family. A model stands in the body, but for
+//! Azure's deployments and a `WebSocket`.
 
 use http::{Method, Uri, header, request::Parts};
 use percent_encoding::percent_decode_str;

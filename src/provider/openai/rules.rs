@@ -122,13 +122,13 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         &[403, 404],
         &[Is("model_not_found"), Begins("the model ")],
-        ruling(K::ModelUnavailable, S::KeyLane, seconds(HOUR), E::OtherKey).unclear(),
+        ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear(),
         "This model does not exist, or this key's account has no access to it: check the model's name.",
     ),
     rule(
         &[404],
         &[Is("DeploymentNotFound")],
-        ruling(K::ModelUnavailable, S::OwnerLane, seconds(300), E::OtherKey).unclear(),
+        ruling(K::ModelUnavailable, S::OwnerLane, U::Backoff, E::OtherKey).unclear(),
         "This resource has no such deployment (a new one takes five minutes): check the deployment's name.",
     ),
     rule(
@@ -136,6 +136,18 @@ pub(super) const RULES: &[Rule] = &[
         &[Says("is not a valid model id"), Begins("no endpoints found")],
         ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
         "Nobody offers this model here: check the model's name.",
+    ),
+    // Whose resource it is.
+    rule(
+        &[400, 404],
+        &[
+            Is("previous_response_not_found"),
+            Begins("no such file object"),
+            Begins("no file found with id"),
+            Begins("no thread found with id"),
+        ],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("WRONG_OWNER"),
+        "The file or earlier response belongs to another project, or does not exist: only keys of its project see it.",
     ),
     // The caller.
     rule(

@@ -53,7 +53,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     said.wait = said
         .wait
         .or(account_reset)
-        .or_else(|| retry_after::in_text(message))
+        .or_else(|| retry_after::in_text(said.message()))
         .or_else(|| rate_headers::restored(&remaining));
     said.news.violations.extend(violation(said.message()));
     said.news.remaining = remaining;

@@ -13,6 +13,7 @@ fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
     pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())).collect()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what it is compared with is an option")]
 fn ms(ms: u64) -> Option<Duration> {
     Some(Duration::from_millis(ms))
 }

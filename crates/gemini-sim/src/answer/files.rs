@@ -115,6 +115,8 @@ pub(super) fn upload(
             "Requested entity was not found.",
         ));
     };
+    // Not on record; but a chunk sent with another project's key shows that
+    // its sender has lost track.
     if visit
         .project
         .is_some_and(|project| project != upload.project)
@@ -184,6 +186,7 @@ fn take_chunk(
     if visit.body.len() > settings.max_body {
         return Err(invalid("The chunk is too large."));
     }
+    // On record for storage uploads; here the granularity is only announced.
     if !last && !length.is_multiple_of(settings.upload_granularity) {
         return Err(invalid(format!(
             "Chunks before the last must be a multiple of {} bytes.",

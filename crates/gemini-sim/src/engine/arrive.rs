@@ -1,88 +1,156 @@
 //! What happens to a request that stands at the gate.
 
+use std::time::Duration;
+
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
 
-use super::{Ending, Engine, Visit};
+use super::{Ending, Engine, State, Visit};
 use crate::answer::{Reply, template};
 use crate::body::Abort;
 use crate::fault::{Canned, Effects, Instead, Shape, Subject};
+use crate::refusal::ApiError;
 use crate::report::Booking;
 use crate::route::Form;
 use crate::shape::{Way, shape};
+use crate::{Latency, Refusal};
+
+/// What a request has come to.
+enum Outcome {
+    Reply(Reply),
+    Error(ApiError),
+    Instead(Instead),
+}
+
+/// How an outcome is delivered.
+#[derive(Default)]
+struct Manner {
+    head: Duration,
+    chunk: Option<Latency>,
+    shape: Shape,
+}
 
 impl Engine {
-    /// The request stands at the gate.
+    /// The request has arrived whole.
     pub(crate) fn arrive(&self, parts: &Parts, body: &[u8]) -> Ending {
         let mut state = self.lock();
+        let visit = self.visit(parts, body);
+        let mut effects = state.rules.meet(&self.subject(&visit));
+        let manner = Manner {
+            head: effects.head,
+            chunk: effects.chunk,
+            shape: std::mem::take(&mut effects.shape),
+        };
+        let mut booking = Booking::of(&visit);
+        let outcome = self.decide(&mut state, &visit, effects, &mut booking);
+        self.conclude(&mut state, &visit, (outcome, booking), manner, parts)
+    }
+
+    /// What a script says of a request whose body is still on its way.
+    pub(crate) fn early(&self, parts: &Parts) -> Option<(usize, Refusal)> {
+        if self.fast.is_some() {
+            return None;
+        }
+        let mut state = self.lock();
+        if !state.rules.may_be_early() {
+            return None;
+        }
+        let visit = self.visit(parts, &[]);
+        state.rules.early(&self.subject(&visit))
+    }
+
+    /// The request is refused before its body has ended.
+    pub(crate) fn turn_away(&self, parts: &Parts, refusal: &Refusal) -> Ending {
+        let mut state = self.lock();
+        let visit = self.visit(parts, &[]);
+        let outcome = Outcome::Instead(Instead::Refusal(refusal.clone()));
+        let booking = Booking::of(&visit);
+        self.conclude(
+            &mut state,
+            &visit,
+            (outcome, booking),
+            Manner::default(),
+            parts,
+        )
+    }
+
+    fn visit<'a>(&self, parts: &'a Parts, body: &'a [u8]) -> Visit<'a> {
         let now = self.clock.elapsed();
         let wall = self.clock.wall_at(now);
-        let visit = Visit::read(&self.world, parts, body, now, wall);
-        let effects = state.rules.meet(&self.subject(&visit));
-        let Effects {
-            before,
-            after,
-            head,
-            chunk,
-            text,
-            finish,
-            shape: form,
-        } = effects;
+        Visit::read(&self.world, parts, body, now, wall)
+    }
 
-        let mut booking = Booking {
-            kind: "ok",
-            accepted: false,
-            tokens: 0,
-            cost: u64::from(visit.is_charged()),
+    fn decide(
+        &self,
+        state: &mut State,
+        visit: &Visit<'_>,
+        effects: Effects,
+        booking: &mut Booking,
+    ) -> Outcome {
+        if let Some(instead) = effects.before {
+            return Outcome::Instead(instead);
+        }
+        let admitted = match self.admit(state, visit, booking) {
+            Ok(admitted) => admitted,
+            Err(error) => return Outcome::Error(error),
         };
-        let result = match before {
-            Some(instead) => Err(instead),
-            None => match self.admit(&mut state, &visit, &mut booking) {
-                Err(error) => Ok(Err(error)),
-                Ok(admitted) => {
-                    booking.accepted = true;
-                    match after.or_else(|| admitted.fails.clone().map(Instead::Refusal)) {
-                        Some(instead) => Err(instead),
-                        None => Ok(self.answer(&mut state, &visit, &admitted, (text, finish))),
-                    }
-                }
-            },
-        };
-        let head = head + self.settings.latency.draw(&mut state.rng);
-        let in_list = visit.answers_in_list();
-        let (reply, form) = match result {
-            Ok(Ok(reply)) => (reply, form),
-            Ok(Err(error)) => {
-                booking.kind = error.kind;
-                (Reply::error(&error, in_list), form.of_error())
+        booking.accepted = true;
+        let fails = admitted.fails.clone().map(Instead::Refusal);
+        if let Some(instead) = effects.after.or(fails) {
+            return Outcome::Instead(instead);
+        }
+        match self.answer(state, visit, &admitted, (effects.text, effects.finish)) {
+            Ok(reply) => Outcome::Reply(reply),
+            Err(error) => Outcome::Error(error),
+        }
+    }
+
+    fn conclude(
+        &self,
+        state: &mut State,
+        visit: &Visit<'_>,
+        (outcome, mut booking): (Outcome, Booking),
+        manner: Manner,
+        parts: &Parts,
+    ) -> Ending {
+        let head = manner.head + self.settings.latency.draw(&mut state.rng);
+        let scene = visit.scene(&self.world);
+        let error = |error: &ApiError| Reply::error(error, visit.answers_in_list());
+        let mut form = manner.shape;
+        let reply = match outcome {
+            Outcome::Reply(reply) => reply,
+            Outcome::Error(refused) => {
+                booking.kind = refused.kind;
+                form = form.of_error();
+                error(&refused)
             }
-            Err(Instead::Refusal(refusal)) => {
+            Outcome::Instead(Instead::Refusal(refusal)) => {
                 booking.kind = refusal.kind();
-                let error = refusal.error(visit.scene(&self.world));
-                (Reply::error(&error, in_list), form.of_error())
+                form = form.of_error();
+                error(&refusal.error(scene))
             }
-            Err(Instead::Canned(canned)) => {
+            Outcome::Instead(Instead::Canned(canned)) => {
                 booking.kind = "canned";
-                (Reply::canned(&canned, visit.secret()), form)
+                Reply::canned(&canned, visit.secret())
             }
-            Err(Instead::Reset) => {
+            Outcome::Instead(Instead::Reset) => {
                 booking.kind = "reset";
-                state.book(&visit, 0, booking);
+                state.book(visit, 0, booking);
                 return Ending::Reset(head);
             }
-            Err(Instead::Hang) => {
+            Outcome::Instead(Instead::Hang) => {
                 booking.kind = "hang";
-                state.book(&visit, 0, booking);
+                state.book(visit, 0, booking);
                 return Ending::Hang;
             }
         };
-        state.book(&visit, reply.status.as_u16(), booking);
+        state.book(visit, reply.status.as_u16(), booking);
         let way = Way {
-            scene: visit.scene(&self.world),
-            date: http_date(wall),
+            scene,
+            date: http_date(visit.wall),
             accepts_gzip: self.settings.gzip && visit.accepts_gzip(),
-            chunk_latency: chunk.unwrap_or(self.settings.chunk_latency),
+            chunk_latency: manner.chunk.unwrap_or(self.settings.chunk_latency),
             abort: parts.extensions.get::<Abort>().cloned(),
         };
         let response = shape(reply, &form, way, &mut state.rng);
@@ -98,6 +166,18 @@ impl Engine {
             project: visit.project_number(&self.world),
             model: &visit.model,
             path: visit.path,
+        }
+    }
+}
+
+impl Booking {
+    /// What is booked of a request before anything is known of it.
+    fn of(visit: &Visit<'_>) -> Self {
+        Self {
+            kind: "ok",
+            accepted: false,
+            tokens: 0,
+            cost: u64::from(visit.is_charged()),
         }
     }
 }

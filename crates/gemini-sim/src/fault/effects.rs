@@ -78,13 +78,19 @@ impl Effects {
                     self.before.get_or_insert(instead);
                 }
             }
+            // Strikes while the body comes in, if at all: see `Rules::early`.
+            Fault::RefuseAfter(..) => {}
             Fault::Storm => {
                 self.before
                     .get_or_insert(Instead::Refusal(Refusal::Exhausted));
             }
             Fault::Canned(canned) => {
-                self.before
-                    .get_or_insert_with(|| Instead::Canned(canned.clone()));
+                let place = if canned.charged {
+                    &mut self.after
+                } else {
+                    &mut self.before
+                };
+                place.get_or_insert_with(|| Instead::Canned(canned.clone()));
             }
             Fault::ResetBeforeHead => {
                 self.after.get_or_insert(Instead::Reset);

@@ -21,7 +21,13 @@ pub enum Fault {
     /// The real refusal. Refusals of the key, the quota and the address come
     /// before the quota is charged, failures of the model after it.
     Refuse(Refusal),
-    /// An answer made by hand; comes before everything, charges nothing.
+    /// The refusal comes when this many bytes of the request's body have
+    /// arrived, and the rest is not read. Bodies that are shorter are answered
+    /// as ever. Nothing is charged; the model is only known to the rule where
+    /// the path names it.
+    RefuseAfter(usize, Refusal),
+    /// An answer made by hand; comes before everything and charges nothing,
+    /// unless it is [`charged`](Canned::charged).
     Canned(Canned),
     /// The connection is reset before a head; the quota has been charged.
     ResetBeforeHead,
@@ -92,6 +98,7 @@ pub struct Canned {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) chunks: Vec<Bytes>,
     pub(crate) streamed: bool,
+    pub(crate) charged: bool,
 }
 
 impl Canned {
@@ -102,6 +109,7 @@ impl Canned {
             headers: Vec::new(),
             chunks: Vec::new(),
             streamed: false,
+            charged: false,
         }
     }
 
@@ -127,6 +135,14 @@ impl Canned {
     pub fn chunks<T: Into<Bytes>>(mut self, chunks: impl IntoIterator<Item = T>) -> Self {
         self.chunks = chunks.into_iter().map(Into::into).collect();
         self.streamed = true;
+        self
+    }
+
+    /// Comes in the model's place: the request is authenticated, checked and
+    /// charged first.
+    #[must_use]
+    pub fn charged(mut self) -> Self {
+        self.charged = true;
         self
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::{Effects, Fault};
+use crate::Refusal;
 
 /// Names a key: by its order of definition, by its label, or by the secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -255,11 +256,31 @@ impl Rules {
         self.active.clear();
     }
 
+    /// Whether any rule may strike before a request has arrived whole.
+    pub(crate) fn may_be_early(&self) -> bool {
+        self.active.iter().any(Active::is_early)
+    }
+
+    /// The refusal that does not wait for the body's end, and how many bytes
+    /// it does wait for.
+    pub(crate) fn early(&mut self, subject: &Subject<'_>) -> Option<(usize, Refusal)> {
+        let early = self.active.iter_mut().filter(|active| active.is_early());
+        let mut found = None;
+        for active in early {
+            if let (true, Fault::RefuseAfter(bytes, refusal)) =
+                (active.strikes(subject), &active.rule.fault)
+            {
+                found.get_or_insert((*bytes, refusal.clone()));
+            }
+        }
+        found
+    }
+
     /// Everything that happens to this request.
     pub(crate) fn meet(&mut self, subject: &Subject<'_>) -> Effects {
         let mut effects = Effects::default();
         for active in &mut self.active {
-            if active.strikes(subject) {
+            if !active.is_early() && active.strikes(subject) {
                 effects.add(&active.rule.fault, &mut active.rng);
             }
         }
@@ -268,6 +289,10 @@ impl Rules {
 }
 
 impl Active {
+    fn is_early(&self) -> bool {
+        matches!(self.rule.fault, Fault::RefuseAfter(..))
+    }
+
     fn strikes(&mut self, subject: &Subject<'_>) -> bool {
         let rule = &self.rule;
         if !rule.concerns(subject) {

@@ -146,3 +146,78 @@ impl Lane {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::tz::TimeZone;
+
+    /// Every booking ever made: the slow truth.
+    struct Naive(Vec<(Duration, Timestamp, Charge)>);
+
+    impl Naive {
+        fn fits(&self, (now, wall): (Duration, Timestamp), limits: Limits, charge: Charge) -> bool {
+            let zone = TimeZone::get("America/Los_Angeles").unwrap();
+            let date = |wall: Timestamp| wall.to_zoned(zone.clone()).date();
+            let sum = |daily: bool, of: fn(&Charge) -> u64| -> u64 {
+                let counts = |(at, then, _): &&(Duration, Timestamp, Charge)| {
+                    if daily {
+                        date(*then) == date(wall)
+                    } else {
+                        *at + MINUTE > now
+                    }
+                };
+                self.0
+                    .iter()
+                    .filter(counts)
+                    .map(|(.., c)| of(c))
+                    .sum::<u64>()
+                    + of(&charge)
+            };
+            let under = |limit: Option<u64>, used: u64| limit.is_none_or(|limit| used <= limit);
+            under(limits.rpm, sum(false, |c| c.requests))
+                && under(limits.tpm, sum(false, |c| c.tokens))
+                && under(limits.rpd, sum(true, |c| c.requests))
+                && under(limits.tpd, sum(true, |c| c.tokens))
+        }
+    }
+
+    #[test]
+    fn the_ledger_agrees_with_the_slow_truth() {
+        let start: Timestamp = "2026-11-01T05:00:00Z".parse().unwrap();
+        for seed in 0..20 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let limits = Limits::none().rpm(6).tpm(400).rpd(60).tpd(3_000);
+            let (mut ledger, mut naive) = (Ledger::new(), Naive(Vec::new()));
+            let (mut now, mut accepted) = (Duration::ZERO, 0);
+            for _ in 0..400 {
+                // Bursts and pauses, over two midnights and a clock change.
+                now += match rng.u32(0..20) {
+                    0 => Duration::from_secs(rng.u64(0..10_000)),
+                    1..5 => Duration::from_millis(rng.u64(0..60_000)),
+                    5..8 => MINUTE,
+                    _ => Duration::from_millis(rng.u64(0..2_000)),
+                };
+                let charge = Charge {
+                    requests: rng.u64(1..4),
+                    tokens: rng.u64(0..200),
+                };
+                let at = (now, start + jiff::SignedDuration::try_from(now).unwrap());
+                let expected = naive.fits(at, limits, charge);
+                let found = ledger.charge(at, (0, "m"), limits, charge);
+                assert_eq!(found.is_ok(), expected, "seed {seed} at {now:?}");
+                match found {
+                    Ok(()) => {
+                        accepted += 1;
+                        naive.0.push((at.0, at.1, charge));
+                    }
+                    Err(violations) => {
+                        let waits = violations.iter().map(|violation| violation.wait);
+                        assert!(waits.min().unwrap() > Duration::ZERO);
+                    }
+                }
+            }
+            assert!(accepted > 30, "seed {seed}: {accepted}");
+        }
+    }
+}

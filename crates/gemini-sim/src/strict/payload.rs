@@ -27,6 +27,7 @@ pub(crate) fn read_json(headers: &HeaderMap, body: &[u8], most: usize) -> Result
             let name = text.split(['=', '&']).next().unwrap_or_default();
             return Err(bad_request(None, &unbound(name)));
         }
+        // Not on record: the words are ours.
         _ => {
             return Err(ApiError::invalid_argument(
                 "content_type",

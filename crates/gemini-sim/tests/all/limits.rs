@@ -1,33 +1,39 @@
 //! Quotas: exact minutes, Pacific days, tokens, and what a 429 says.
 
-use gemini_sim::{GeminiSim, Limits, Project};
-use http::StatusCode;
+use std::time::Duration;
 
-use crate::client::{MODEL, advance, ask, body, generate, prompt, send_http};
+use gemini_sim::{GeminiSim, Limits, Project, tokens_of_text};
+use http::StatusCode;
+use jiff::SignedDuration;
+
+use crate::client::{MODEL, advance, ask, body, generate, prompt, send, send_http};
+
+const OK: StatusCode = StatusCode::OK;
+const FULL: StatusCode = StatusCode::TOO_MANY_REQUESTS;
+
+fn project(limits: Limits) -> Project {
+    Project::new("projects/1").limits(limits).key("a").key("b")
+}
 
 fn sim(limits: Limits) -> GeminiSim {
-    let project = Project::new("projects/1").limits(limits).key("a").key("b");
-    GeminiSim::builder().project(project).build()
+    GeminiSim::builder().project(project(limits)).build()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_minute_slides_and_belongs_to_the_project() {
     let sim = sim(Limits::none().rpm(2));
-    assert_eq!(ask(&sim, "a").await.status, StatusCode::OK);
+    assert_eq!(ask(&sim, "a").await.status, OK);
     advance(30.0).await;
-    assert_eq!(ask(&sim, "b").await.status, StatusCode::OK);
+    assert_eq!(ask(&sim, "b").await.status, OK);
     let refused = ask(&sim, "a").await;
-    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
-    assert!(
-        refused.message().ends_with("\nPlease retry in 30s."),
-        "{}",
-        refused.text()
-    );
+    assert_eq!(refused.status, FULL);
+    let message = refused.message();
+    assert!(message.ends_with("\nPlease retry in 30s."), "{message}");
     advance(29.999).await;
-    assert_eq!(ask(&sim, "b").await.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(ask(&sim, "b").await.status, FULL);
     advance(0.001).await;
-    assert_eq!(ask(&sim, "b").await.status, StatusCode::OK);
-    assert_eq!(ask(&sim, "b").await.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(ask(&sim, "b").await.status, OK);
+    assert_eq!(ask(&sim, "b").await.status, FULL);
     let report = sim.report();
     assert_eq!(report.total.accepted, 3);
     assert_eq!(report.key("key-0").unwrap().over_limit, 1);
@@ -36,14 +42,197 @@ async fn a_minute_slides_and_belongs_to_the_project() {
 
 #[tokio::test]
 async fn the_same_over_http() {
-    let project = Project::new("1").limits(Limits::none().rpm(1)).key("a");
-    let sim = GeminiSim::builder().project(project).start().await.unwrap();
+    let sim = GeminiSim::builder().project(project(Limits::none().rpm(1)));
+    let sim = sim.start().await.unwrap();
     let ask = || {
         let request = generate(MODEL).header("x-goog-api-key", "a");
         send_http(&sim, request.body(body(&prompt("hello"))).unwrap())
     };
     let first = ask().await.unwrap();
-    assert_eq!(first.status, StatusCode::OK, "{}", first.text());
-    assert_eq!(ask().await.unwrap().status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(first.status, OK, "{}", first.text());
+    assert_eq!(ask().await.unwrap().status, FULL);
     assert_eq!(sim.shutdown().await.report().total.arrivals, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn models_have_limits_of_their_own_and_projects_share_none() {
+    let other = Project::new("projects/2")
+        .limits(Limits::none().rpm(1))
+        .key("c");
+    let sim = GeminiSim::builder()
+        .project(project(Limits::none().rpm(1)).limit("gemini-2.5-pro", Limits::none().rpm(2)))
+        .project(other)
+        .build();
+    let ask_for = |model: &str, key: &str| {
+        let request = generate(model).header("x-goog-api-key", key);
+        send(&sim, request.body(body(&prompt("hello"))).unwrap())
+    };
+    assert_eq!(ask_for(MODEL, "a").await.status, OK);
+    assert_eq!(ask_for(MODEL, "b").await.status, FULL);
+    assert_eq!(ask_for(MODEL, "c").await.status, OK);
+    assert_eq!(ask_for("gemini-2.5-pro", "a").await.status, OK);
+    assert_eq!(ask_for("gemini-2.5-pro", "a").await.status, OK);
+    assert_eq!(ask_for("gemini-2.5-pro", "a").await.status, FULL);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_costs_nothing() {
+    let sim = sim(Limits::none().rpm(2).tpm(10));
+    let ask_with = |text: &str| {
+        let request = generate(MODEL).header("x-goog-api-key", "a");
+        send(&sim, request.body(body(&prompt(text))).unwrap())
+    };
+    assert_eq!(ask_with(&"x".repeat(36)).await.status, OK);
+    // Nine tokens of ten are used; two more would be one too many.
+    let refused = ask_with("12345678").await;
+    assert_eq!(refused.status, FULL);
+    assert!(refused.message().contains("input_token_count, limit: 10"));
+    assert_eq!(ask_with("1234").await.status, OK);
+    let refused = ask_with("12345678").await;
+    assert!(
+        refused.message().contains("token_count"),
+        "both are full, both are named"
+    );
+    assert!(refused.message().contains("free_tier_requests, limit: 2"));
+    assert_eq!(sim.report().total.tokens, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_ends_at_midnight_in_los_angeles() {
+    // The last second of a day: in winter, in summer, and at the end of the
+    // days of 23 and of 25 hours.
+    for midnight in [
+        "2026-01-15T08:00:00Z",
+        "2026-07-15T07:00:00Z",
+        "2026-03-09T07:00:00Z",
+        "2026-11-02T08:00:00Z",
+    ] {
+        let midnight: jiff::Timestamp = midnight.parse().unwrap();
+        let sim = GeminiSim::builder()
+            .project(project(Limits::none().rpd(1)))
+            .wall(midnight - SignedDuration::from_secs(61))
+            .build();
+        assert_eq!(ask(&sim, "a").await.status, OK);
+        advance(60.0).await;
+        assert_eq!(ask(&sim, "a").await.status, FULL, "{midnight}");
+        advance(1.0).await;
+        assert_eq!(ask(&sim, "a").await.status, OK, "{midnight}");
+        assert_eq!(ask(&sim, "a").await.status, FULL, "{midnight}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_long_day_is_one_day() {
+    let sim = GeminiSim::builder()
+        .project(project(Limits::none().rpd(1)))
+        .wall("2026-11-01T07:00:00Z".parse().unwrap())
+        .build();
+    assert_eq!(ask(&sim, "a").await.status, OK);
+    advance(24.0 * 3_600.0 + 3_599.0).await;
+    assert_eq!(ask(&sim, "a").await.status, FULL);
+    advance(1.0).await;
+    assert_eq!(ask(&sim, "a").await.status, OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_free_day_lies_about_the_delay_and_a_paid_one_does_not() {
+    let wait = |tier| async move {
+        let sim = GeminiSim::builder()
+            .project(project(Limits::none().rpd(0).rpm(5).rpd(1)).tier(tier))
+            .wall("2026-11-20T20:00:00Z".parse().unwrap())
+            .build();
+        ask(&sim, "a").await;
+        let error = ask(&sim, "a").await.json();
+        let delay = error["error"]["details"][2]["retryDelay"].clone();
+        let delay = delay.as_str().unwrap().trim_end_matches('s').to_owned();
+        delay.parse::<u64>().unwrap()
+    };
+    assert!(wait(gemini_sim::Tier::Free).await < 60);
+    assert_eq!(wait(gemini_sim::Tier::Tier1).await, 12 * 3_600);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_skewed_clock_has_its_midnight_elsewhere() {
+    let sim = GeminiSim::builder()
+        .project(project(Limits::none().rpd(1)))
+        .wall("2026-01-15T07:59:30Z".parse().unwrap())
+        .skew(SignedDuration::from_secs(-60))
+        .build();
+    assert_eq!(ask(&sim, "a").await.status, OK);
+    advance(60.0).await;
+    assert_eq!(
+        ask(&sim, "a").await.status,
+        FULL,
+        "its clock shows 07:59:30"
+    );
+    sim.set_skew(SignedDuration::ZERO);
+    assert_eq!(ask(&sim, "a").await.status, OK);
+    sim.set_skew(SignedDuration::from_secs(-60));
+    assert_eq!(ask(&sim, "a").await.status, FULL, "back on the day before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prompt_that_is_too_long_costs_its_quota() {
+    let small = gemini_sim::Model::generative(MODEL).input_limit(10);
+    let sim = GeminiSim::builder()
+        .project(project(Limits::none().rpm(1)))
+        .model(small)
+        .build();
+    let request = generate(MODEL).header("x-goog-api-key", "a");
+    let long = prompt(&"x".repeat(44));
+    let refused = send(&sim, request.body(body(&long)).unwrap()).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(
+        refused
+            .message()
+            .starts_with("The input token count exceeds")
+    );
+    assert_eq!(ask(&sim, "a").await.status, FULL);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_way_takes_a_random_time_below_the_bound() {
+    let bound = Duration::from_millis(200);
+    let sim = GeminiSim::builder()
+        .project(project(Limits::none()))
+        .path_jitter(bound)
+        .build();
+    let mut sent = Vec::new();
+    for _ in 0..50 {
+        sent.push(sim.elapsed());
+        ask(&sim, "a").await;
+        advance(1.0).await;
+    }
+    let log = sim.log();
+    let ways: Vec<_> = log
+        .iter()
+        .zip(&sent)
+        .map(|(a, sent)| a.at.checked_sub(*sent).unwrap())
+        .collect();
+    // tokio's timer has a grain of a millisecond.
+    assert!(
+        ways.iter()
+            .all(|way| *way <= bound + Duration::from_millis(1))
+    );
+    let (least, most) = (ways.iter().min().unwrap(), ways.iter().max().unwrap());
+    assert!(*most > *least + bound / 2, "{least:?} to {most:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_convicts_a_caller_that_sends_too_much() {
+    let sim = sim(Limits::none().rpm(3));
+    for _ in 0..8 {
+        ask(&sim, "a").await;
+        advance(10.0).await;
+    }
+    let (log, minute) = (sim.log(), Duration::from_secs(60));
+    assert_eq!(
+        log.most_in_any(minute, |a| a.project == Some(0)),
+        6,
+        "what was sent"
+    );
+    assert_eq!(log.most_in_any(minute, |a| a.accepted), 3, "what was taken");
+    let tokens = 3 * tokens_of_text("hello");
+    assert_eq!(log.most_tokens_in_any(minute, |a| a.accepted), tokens);
+    assert_eq!(log.dropped(), 0);
 }

@@ -385,3 +385,103 @@ async fn what_no_switch_makes_can_be_canned() {
     assert_eq!(asked(&sim, "gemini-2.0-flash").await.json(), sample["body"]);
     assert_eq!(asked(&sim, "gemini-2.0-flash").await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_stream_breaks_off_as_it_was_seen_to() {
+    let sample = sample("gemini_200_midstream_raw_json_tail");
+    let tail = |text: &str| -> Value {
+        let at = text.find("\n{\n").expect("a bare object");
+        serde_json::from_str(&text[at..]).unwrap()
+    };
+    let sim = builder(project().key(KEY)).build();
+    sim.script(Fault::RawErrorAfter(1, Refusal::HighDemand));
+    let ask = post("/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse");
+    let ask = ask.header("x-goog-api-key", KEY);
+    let answer = send(&sim, ask.body(body(&prompt("x"))).unwrap()).await;
+    assert_eq!(tail(answer.text()), tail(sample["body"].as_str().unwrap()));
+    assert_eq!(
+        answer.headers["content-type"],
+        sample["headers"]["content-type"].as_str().unwrap()
+    );
+
+    // The list form has no such tail: its chunks are the sample's.
+    let sampled = sample_text("gemini_200_stream_json_array");
+    let sampled: Value = serde_json::from_str(&sampled).unwrap();
+    sim.clear_script();
+    let ask = post("/v1beta/models/gemini-2.5-flash:streamGenerateContent");
+    let ask = ask.header("x-goog-api-key", KEY);
+    let list = send(&sim, ask.body(body(&prompt("x"))).unwrap())
+        .await
+        .json();
+    assert_eq!(
+        outline(&list[0]["candidates"]),
+        outline(&sampled[0]["candidates"])
+    );
+}
+
+fn sample_text(name: &str) -> String {
+    sample(name)["body"].as_str().expect("a text").to_owned()
+}
+
+#[tokio::test]
+async fn an_upload_answers_as_the_samples_do() {
+    let sim = builder(project().key(KEY)).build();
+    let start = post("/upload/v1beta/files")
+        .header("x-goog-api-key", KEY)
+        .header("x-goog-upload-protocol", "resumable")
+        .header("x-goog-upload-command", "start")
+        .body(body(
+            &serde_json::json!({ "file": { "displayName": "a.txt" } }),
+        ));
+    let started = send(&sim, start.unwrap()).await;
+    let sampled = sample("geminiupload_200_start_response");
+    for (name, value) in sampled["headers"].as_object().unwrap() {
+        let found = started.headers[name].to_str().unwrap();
+        if name == "x-goog-upload-url" {
+            let base = value.as_str().unwrap().split("upload_id=").next().unwrap();
+            assert!(found.starts_with(base), "{found}");
+        } else {
+            assert_eq!(found, value, "{name}");
+        }
+    }
+    let url = started.headers["x-goog-upload-url"].to_str().unwrap();
+    let finish = post(url)
+        .header("x-goog-upload-command", "upload, finalize")
+        .header("x-goog-upload-offset", 0)
+        .body("hello".into());
+    let finished = send(&sim, finish.unwrap()).await;
+    let sampled = sample("geminiupload_200_final_response");
+    assert_eq!(sampled["headers"]["x-goog-upload-status"], "final");
+    assert_eq!(finished.headers["x-goog-upload-status"], "final");
+    // Bytes are not kept, so there is no hash of them.
+    let mut expected = outline(&sampled["body"]);
+    expected["file"]
+        .as_object_mut()
+        .unwrap()
+        .remove("sha256Hash");
+    assert_eq!(outline(&finished.json()), expected);
+}
+
+#[tokio::test]
+async fn an_api_that_wants_no_keys_says_so() {
+    let sim = builder(project().key(KEY)).build();
+    sim.script(Fault::Refuse(Refusal::ApiKeysUnsupported));
+    let answer = asked(&sim, "gemini-2.5-flash").await.json();
+    let sampled = &sample("gemini_401_unauthenticated_api_keys_not_supported")["body"];
+    assert_eq!(answer["error"]["message"], sampled["error"]["message"]);
+    let reason = |value: &Value| value["error"]["details"][0]["reason"].clone();
+    assert_eq!(reason(&answer), reason(sampled));
+}
+
+#[test]
+fn every_sample_is_compared() {
+    let folder = format!("{}/samples", env!("CARGO_MANIFEST_DIR"));
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let name = format!("\"{}\"", name.trim_end_matches(".json"));
+        assert!(
+            include_str!("samples.rs").contains(&name),
+            "{name} is compared with nothing"
+        );
+    }
+}

@@ -69,6 +69,7 @@ fn what_costs_nothing() {
         (Method::POST, "/v1beta/interactions/abc/cancel"),
         (Method::GET, "/v1beta/openai/models"),
         (Method::POST, "/v1beta/openai/files"),
+        (Method::POST, "/v1beta/openai/batches/b/cancel"),
         (Method::POST, "/"),
         (Method::POST, ""),
         (Method::POST, "/v1beta/models/:generateContent"),

@@ -1,0 +1,390 @@
+//! Scripts: which requests a fault meets, and what it does to them.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use gemini_sim::{
+    AnswerText, Builder, Canned, Fault, GeminiSim, Latency, Project, Refusal, Rule, SimError,
+};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+
+use crate::client::{
+    Answer, MODEL, advance, ask, body, generate, head, post, prompt, send, try_send,
+};
+
+fn builder() -> Builder {
+    GeminiSim::builder()
+        .project(Project::new("1").key("a").key("b"))
+        .project(Project::new("2").key("c"))
+}
+
+fn stream(key: &str) -> Request<Full<bytes::Bytes>> {
+    post(&format!(
+        "/v1beta/models/{MODEL}:streamGenerateContent?alt=sse"
+    ))
+    .header("x-goog-api-key", key)
+    .body(body(&prompt("x")))
+    .unwrap()
+}
+
+fn plain(key: &str) -> Request<Full<bytes::Bytes>> {
+    generate(MODEL)
+        .header("x-goog-api-key", key)
+        .body(body(&prompt("x")))
+        .unwrap()
+}
+
+async fn statuses(sim: &GeminiSim, keys: &str) -> Vec<u16> {
+    let mut found = Vec::new();
+    for key in keys.chars() {
+        found.push(ask(sim, &key.to_string()).await.status.as_u16());
+    }
+    found
+}
+
+#[tokio::test]
+async fn rules_choose_by_key_project_model_path_and_number() {
+    let rule = || Rule::new(Fault::Refuse(Refusal::Overloaded));
+    let table = [
+        (rule(), [503, 503, 503, 503]),
+        (rule().key(1), [200, 503, 200, 503]),
+        (rule().key("key-0"), [503, 200, 200, 200]),
+        (rule().key("c"), [200, 200, 503, 200]),
+        (rule().project("projects/2"), [200, 200, 503, 200]),
+        (rule().model("other"), [200, 200, 200, 200]),
+        (rule().path(":generate"), [503, 503, 503, 503]),
+        (rule().path(":stream"), [200, 200, 200, 200]),
+        (rule().nth(2), [200, 503, 200, 200]),
+        (rule().skip(1).times(2), [200, 503, 503, 200]),
+        (rule().every(2), [503, 200, 503, 200]),
+        (rule().project("1").skip(1), [200, 503, 200, 503]),
+        (rule().probability(0.0), [200, 200, 200, 200]),
+    ];
+    for (rule, expected) in table {
+        let shown = format!("{rule:?}");
+        let sim = builder().script(rule).build();
+        assert_eq!(statuses(&sim, "abcb").await, expected, "{shown}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_have_their_time() {
+    let sim = builder()
+        .script(
+            Rule::new(Fault::Refuse(Refusal::ConsumerSuspended))
+                .from(Duration::from_secs(10))
+                .until(Duration::from_secs(20)),
+        )
+        .build();
+    assert_eq!(statuses(&sim, "a").await, [200]);
+    advance(10.0).await;
+    assert_eq!(statuses(&sim, "a").await, [403]);
+    advance(10.0).await;
+    assert_eq!(statuses(&sim, "a").await, [200]);
+    sim.script(Fault::Storm);
+    assert_eq!(statuses(&sim, "ab").await, [429, 429]);
+    sim.clear_script();
+    assert_eq!(statuses(&sim, "a").await, [200]);
+    assert_eq!(
+        sim.report().total.over_limit,
+        0,
+        "a storm is not over a limit"
+    );
+}
+
+#[tokio::test]
+async fn a_rate_is_kept_in_the_long_run() {
+    let rule = Rule::new(Fault::Refuse(Refusal::Internal)).probability(0.2);
+    let sim = builder().script(rule).seed(3).build();
+    for _ in 0..1_000 {
+        ask(&sim, "a").await;
+    }
+    let failed = sim.report().total.rejected_as("internal");
+    assert!((150..250).contains(&failed), "{failed}");
+}
+
+#[tokio::test]
+async fn model_failures_are_charged_and_refusals_are_not() {
+    let charged = |fault: Fault| async {
+        let sim = builder().script(fault).build();
+        let _ = try_send(&sim, plain("a")).await;
+        sim.report().total.charged
+    };
+    assert_eq!(charged(Fault::Refuse(Refusal::Overloaded)).await, 1);
+    assert_eq!(charged(Fault::ResetBeforeHead).await, 1);
+    assert_eq!(charged(Fault::Canned(Canned::new(200).charged())).await, 1);
+    assert_eq!(charged(Fault::Canned(Canned::new(200))).await, 0);
+    assert_eq!(charged(Fault::Refuse(Refusal::ApiKeyInvalid)).await, 0);
+    assert_eq!(charged(Fault::Refuse(Refusal::AddressBlocked)).await, 0);
+    assert_eq!(charged(Fault::Storm).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn resets_before_and_after_the_first_byte() {
+    let sim = builder()
+        .script(Rule::new(Fault::ResetBeforeHead).nth(1))
+        .build();
+    assert_eq!(
+        try_send(&sim, plain("a")).await.unwrap_err(),
+        SimError::Reset
+    );
+    assert_eq!(sim.log().iter().next().unwrap().status, 0);
+
+    sim.script(Rule::new(Fault::ResetAfter(10)).nth(1));
+    let response = head(&sim, plain("a")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let mut body = response.into_body();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(first.len(), 10);
+    assert_eq!(body.frame().await.unwrap().unwrap_err(), SimError::Reset);
+    assert!(body.frame().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn latency_before_the_head_and_between_chunks() {
+    let ms = Duration::from_millis;
+    let sim = builder()
+        .latency(ms(100))
+        .script([
+            Rule::new(Fault::HeadLatency(Latency::Fixed(ms(50)))).key("a"),
+            Rule::new(Fault::ChunkLatency(Latency::Fixed(ms(10)))).key("a"),
+        ])
+        .build();
+    let begin = sim.elapsed();
+    let response = head(&sim, stream("a")).await.unwrap();
+    assert_eq!(sim.elapsed(), begin + ms(150));
+    response.into_body().collect().await.unwrap();
+    assert_eq!(sim.elapsed(), begin + ms(190), "five chunks, four gaps");
+    let begin = sim.elapsed();
+    send(&sim, stream("b")).await;
+    assert_eq!(sim.elapsed(), begin + ms(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_before_and_in_the_answer() {
+    let sim = builder().script(Rule::new(Fault::Hang).key("a")).build();
+    let minute = Duration::from_secs(60);
+    assert!(
+        tokio::time::timeout(minute, head(&sim, plain("a")))
+            .await
+            .is_err()
+    );
+    sim.script(Rule::new(Fault::StallAfter(5)).key("b"));
+    let mut body = head(&sim, plain("b")).await.unwrap().into_body();
+    assert_eq!(
+        body.frame()
+            .await
+            .unwrap()
+            .unwrap()
+            .into_data()
+            .unwrap()
+            .len(),
+        5
+    );
+    assert!(tokio::time::timeout(minute, body.frame()).await.is_err());
+}
+
+#[tokio::test]
+async fn errors_inside_of_a_200() {
+    let fails = |fault: Fault| async move {
+        let sim = builder().script(fault).build();
+        let answer = send(&sim, stream("a")).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(answer.headers["content-type"], "text/event-stream");
+        answer.text().to_owned()
+    };
+    let first = fails(Fault::ErrorAsFirstEvent(Refusal::Overloaded)).await;
+    assert!(
+        first.starts_with("data: {\"error\":{\"code\":503,"),
+        "{first}"
+    );
+    assert_eq!(first.matches("data:").count(), 1);
+    let later = fails(Fault::ErrorEventAfter(2, Refusal::Internal)).await;
+    assert_eq!(later.matches("data: {\"candidates\"").count(), 2);
+    assert!(
+        later.contains("\r\n\r\ndata: {\"error\":{\"code\":500,"),
+        "{later}"
+    );
+    let raw = fails(Fault::RawErrorAfter(1, Refusal::HighDemand)).await;
+    let (event, tail) = raw.split_once("\r\n\r\n").unwrap();
+    assert!(event.starts_with("data: "));
+    let tail: serde_json::Value = serde_json::from_str(tail).expect("a bare object");
+    assert_eq!(tail["error"]["status"], "UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn an_error_in_the_list_form_closes_the_list() {
+    for after in [0, 2] {
+        let sim = builder()
+            .script(Fault::ErrorEventAfter(after, Refusal::Internal))
+            .build();
+        let request = post(&format!("/v1beta/models/{MODEL}:streamGenerateContent"));
+        let request = request
+            .header("x-goog-api-key", "a")
+            .body(body(&prompt("x")))
+            .unwrap();
+        let list = send(&sim, request).await.json();
+        assert_eq!(list.as_array().unwrap().len(), after + 1);
+        assert_eq!(list[after]["error"]["code"], 500);
+    }
+}
+
+#[tokio::test]
+async fn keys_echo_wherever_a_script_wants_them() {
+    let pad = "x".repeat(65_530);
+    let sim = builder()
+        .script([
+            Rule::new(Fault::Canned(
+                Canned::new(302)
+                    .header("location", "https://elsewhere.test/?key={key}")
+                    .body(format!("{pad}{{key}}!")),
+            ))
+            .key("a"),
+            Rule::new(Fault::Header("x-debug".into(), "k={key}".into())).key("b"),
+            Rule::new(Fault::AnswerText("your key is {key}".into())).key("b"),
+        ])
+        .build();
+    let canned = ask(&sim, "a").await;
+    assert_eq!(canned.status, StatusCode::FOUND);
+    assert_eq!(canned.headers["location"], "https://elsewhere.test/?key=a");
+    assert_eq!(&canned.body[65_530..], b"a!");
+    let answer = ask(&sim, "b").await;
+    assert_eq!(answer.headers["x-debug"], "k=b");
+    assert!(answer.text().contains("your key is b"));
+}
+
+#[tokio::test]
+async fn torn_truncated_and_overlong() {
+    let sim = builder()
+        .answer(AnswerText::Fixed("\u{1F980}".into()))
+        .script(Rule::new(Fault::SmallFrames(1)).key("a"))
+        .build();
+    let mut body = head(&sim, stream("a")).await.unwrap().into_body();
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let data = frame.unwrap().into_data().unwrap();
+        assert_eq!(data.len(), 1);
+        whole.extend_from_slice(&data);
+    }
+    assert!(String::from_utf8(whole).unwrap().contains('\u{1F980}'));
+
+    sim.script(Rule::new(Fault::Truncate(30)).key("b"));
+    let cut = ask(&sim, "b").await;
+    assert_eq!(cut.body.len(), 30);
+    assert!(serde_json::from_slice::<serde_json::Value>(&cut.body).is_err());
+
+    sim.script(Rule::new(Fault::LongLength(7)).key("c"));
+    let long = ask(&sim, "c").await;
+    let announced: usize = long.headers["content-length"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert_eq!(announced, long.body.len() + 7);
+}
+
+fn inflate(answer: &Answer) -> String {
+    let mut text = String::new();
+    let mut decoder = flate2::read::GzDecoder::new(&answer.body[..]);
+    decoder.read_to_string(&mut text).expect("gzip");
+    text
+}
+
+#[tokio::test]
+async fn gzip_for_those_who_accept_it_and_for_others() {
+    let sim = builder().build();
+    let with = |coding: &str| {
+        let mut request = stream("a");
+        request
+            .headers_mut()
+            .insert("accept-encoding", coding.parse().unwrap());
+        send(&sim, request)
+    };
+    let zipped = with("br, gzip;q=0.5").await;
+    assert_eq!(zipped.headers["content-encoding"], "gzip");
+    assert_eq!(inflate(&zipped).matches("data: ").count(), 5);
+    for coding in ["identity", "gzip;q=0", "br"] {
+        assert!(
+            !with(coding).await.headers.contains_key("content-encoding"),
+            "{coding}"
+        );
+    }
+    sim.script(Fault::Gzip);
+    let forced = with("identity").await;
+    assert_eq!(inflate(&forced).matches("data: ").count(), 5);
+    sim.script(Fault::Refuse(Refusal::Overloaded));
+    assert!(inflate(&ask(&sim, "a").await).contains("UNAVAILABLE"));
+}
+
+#[tokio::test]
+async fn each_event_of_a_zipped_stream_can_be_read_when_it_comes() {
+    let sim = builder().script(Fault::Gzip).build();
+    let mut body = head(&sim, stream("a")).await.unwrap().into_body();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    let mut decoder = flate2::read::GzDecoder::new(&first[..]);
+    let mut text = vec![0; 6];
+    decoder.read_exact(&mut text).unwrap();
+    assert_eq!(text, b"data: ");
+}
+
+#[tokio::test]
+async fn trailers_follow_the_body() {
+    let trailers = vec![("x-checksum".into(), "of {key}".into())];
+    let sim = builder().script(Fault::Trailers(trailers)).build();
+    let response = head(&sim, plain("a")).await.unwrap();
+    assert_eq!(response.headers()["trailer"], "x-checksum");
+    let body = response.into_body().collect().await.unwrap();
+    assert_eq!(body.trailers().unwrap()["x-checksum"], "of a");
+}
+
+#[tokio::test]
+async fn canned_headers_stand_above_all_else() {
+    let canned = Canned::new(200)
+        .header("content-type", "text/plain")
+        .header("content-encoding", "gzip")
+        .header("set-cookie", "a=1")
+        .header("set-cookie", "b=2")
+        .header("content-length", "3")
+        .header("in valid", "x")
+        .body("raw");
+    let sim = builder().script(Fault::Canned(canned)).build();
+    let mut request = plain("a");
+    let accept = "gzip".parse().unwrap();
+    request.headers_mut().insert("accept-encoding", accept);
+    let answer = send(&sim, request).await;
+    assert_eq!(&answer.body[..], b"raw", "not compressed twice");
+    assert_eq!(answer.headers["content-type"], "text/plain");
+    assert_eq!(answer.headers.get_all("set-cookie").iter().count(), 2);
+    assert_eq!(answer.headers["content-length"], "3");
+}
+
+#[tokio::test]
+async fn a_refusal_need_not_wait_for_the_body() {
+    let (sender, body) = http_body_util::channel::Channel::<bytes::Bytes>::new(4);
+    let mut sender = sender;
+    let early = Rule::new(Fault::RefuseAfter(100, Refusal::Exhausted)).key("a");
+    let sim = builder().script(early.times(1)).build();
+    let request = generate(MODEL)
+        .header("x-goog-api-key", "a")
+        .body(body)
+        .unwrap();
+    let answer = tokio::spawn(tower::ServiceExt::oneshot(sim.service(), request));
+    sender.send_data("x".repeat(99).into()).await.unwrap();
+    tokio::task::yield_now().await;
+    assert!(!answer.is_finished(), "one byte is missing");
+    sender.send_data("x".into()).await.unwrap();
+    let answer = answer.await.unwrap().unwrap();
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(sim.report().total.rejected_as("exhausted"), 1);
+    assert_eq!(sim.report().total.charged, 0);
+    assert_eq!(statuses(&sim, "aa").await, [200, 200], "and only once");
+}
+
+#[tokio::test]
+async fn a_body_below_the_mark_is_answered_as_ever() {
+    let sim = builder()
+        .script(Fault::RefuseAfter(1_000_000, Refusal::Exhausted))
+        .build();
+    assert_eq!(statuses(&sim, "a").await, [200]);
+}

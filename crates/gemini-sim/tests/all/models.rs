@@ -1,0 +1,153 @@
+//! Models, tokens and embeddings.
+
+use gemini_sim::{AnswerText, GeminiSim, Limits, Project};
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use serde_json::{Value, json};
+
+use crate::client::{Answer, MODEL, body, generate, post, prompt, send};
+
+fn sim() -> GeminiSim {
+    let project = Project::new("1").limits(Limits::none().rpm(1)).key("k");
+    GeminiSim::builder().project(project).build()
+}
+
+async fn get(sim: &GeminiSim, path: &str) -> Answer {
+    let request = Request::get(path).header("x-goog-api-key", "k");
+    send(sim, request.body(Full::default()).unwrap()).await
+}
+
+async fn post_json(sim: &GeminiSim, path: &str, value: Value) -> Answer {
+    let request = post(path).header("x-goog-api-key", "k");
+    send(sim, request.body(body(&value)).unwrap()).await
+}
+
+#[tokio::test]
+async fn the_list_of_models_has_pages_and_costs_nothing() {
+    let sim = sim();
+    let whole = get(&sim, "/v1beta/models").await.json();
+    let whole = whole["models"].as_array().unwrap().clone();
+    let (mut paged, mut path) = (Vec::new(), "/v1beta/models?pageSize=3".to_owned());
+    loop {
+        let page = get(&sim, &path).await.json();
+        paged.extend(page["models"].as_array().unwrap().clone());
+        match page["nextPageToken"].as_str() {
+            Some(token) => path = format!("/v1beta/models?pageSize=3&pageToken={token}"),
+            None => break,
+        }
+    }
+    assert_eq!(paged, whole);
+    let one = get(&sim, &format!("/v1/models/{MODEL}")).await.json();
+    assert!(whole.contains(&one));
+    assert_eq!(
+        get(&sim, "/v1/models/none").await.status,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(sim.report().total.charged, 0);
+}
+
+#[tokio::test]
+async fn tokens_are_counted_as_they_are_charged_and_cost_nothing() {
+    let sim = sim();
+    let text = "four characters make a token";
+    let path = format!("/v1beta/models/{MODEL}:countTokens");
+    let plain = post_json(&sim, &path, prompt(text)).await.json();
+    assert_eq!(plain["totalTokens"], 7);
+    let mut inner = prompt(text);
+    inner["model"] = format!("models/{MODEL}").into();
+    let wrapped = json!({ "generateContentRequest": inner });
+    assert_eq!(
+        post_json(&sim, &path, wrapped).await.json()["totalTokens"],
+        7
+    );
+    let path = format!("/v1/models/{MODEL}:generateContent");
+    let usage = &post_json(&sim, &path, prompt(text)).await.json()["usageMetadata"];
+    assert_eq!(usage["promptTokenCount"], 7);
+    let candidates = usage["candidatesTokenCount"].as_u64().unwrap();
+    assert_eq!(usage["totalTokenCount"], 7 + candidates);
+}
+
+#[tokio::test]
+async fn embeddings_depend_on_the_text_alone() {
+    let sim = GeminiSim::builder().key("k").build();
+    let path = "/v1beta/models/gemini-embedding-001:embedContent";
+    let embed = |text: &str| {
+        let content = json!({ "parts": [{ "text": text }] });
+        post_json(
+            &sim,
+            path,
+            json!({ "content": content, "outputDimensionality": 64 }),
+        )
+    };
+    let (one, again, other) = (
+        embed("a").await.json(),
+        embed("a").await.json(),
+        embed("b").await.json(),
+    );
+    assert_eq!(one["embedding"]["values"].as_array().unwrap().len(), 64);
+    assert_eq!(one["embedding"], again["embedding"]);
+    assert_ne!(one["embedding"], other["embedding"]);
+    assert_eq!(one["usageMetadata"]["promptTokenCount"], 1);
+    let content = json!({ "parts": [{ "text": "x" }] });
+    let large = json!({ "content": content, "outputDimensionality": 4_000 });
+    assert_eq!(
+        post_json(&sim, path, large).await.status,
+        StatusCode::BAD_REQUEST
+    );
+}
+
+#[tokio::test]
+async fn usage_grows_over_a_stream_to_the_whole() {
+    let sim = GeminiSim::builder().key("k").chunks(50).build();
+    let path = format!("/v1beta/models/{MODEL}:streamGenerateContent?alt=sse");
+    let stream = post_json(&sim, &path, prompt("x")).await;
+    let events: Vec<Value> = stream
+        .text()
+        .split_terminator("\r\n\r\n")
+        .map(|event| serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap())
+        .collect();
+    assert_eq!(events.len(), 50);
+    let counts = events
+        .iter()
+        .map(|e| e["usageMetadata"]["candidatesTokenCount"].as_u64());
+    let counts: Vec<_> = counts.map(Option::unwrap).collect();
+    assert!(counts.is_sorted());
+    let text: String = events
+        .iter()
+        .map(|event| {
+            event["candidates"][0]["content"]["parts"][0]["text"]
+                .as_str()
+                .unwrap()
+        })
+        .collect();
+    assert_eq!(*counts.last().unwrap(), gemini_sim::tokens_of_text(&text));
+    let finished: Vec<_> = events
+        .iter()
+        .map(|e| e["candidates"][0].get("finishReason"))
+        .collect();
+    assert!(finished[..49].iter().all(Option::is_none));
+    assert_eq!(finished[49].unwrap(), "STOP");
+    assert!(!stream.text().contains("[DONE]"));
+}
+
+#[tokio::test]
+async fn an_echo_says_what_it_was_told() {
+    let sim = GeminiSim::builder()
+        .key("k")
+        .answer(AnswerText::Echo)
+        .build();
+    let text = "ça \u{1F980} \" \\ \u{0} end";
+    let request = generate(MODEL).header("x-goog-api-key", "k");
+    let answer = send(&sim, request.body(body(&prompt(text))).unwrap())
+        .await
+        .json();
+    assert_eq!(answer["candidates"][0]["content"]["parts"][0]["text"], text);
+}
+
+#[tokio::test]
+async fn any_model_may_do() {
+    let sim = GeminiSim::builder().key("k").any_model().build();
+    let request = generate("made-up-1").header("x-goog-api-key", "k");
+    let answer = send(&sim, request.body(body(&prompt("x"))).unwrap()).await;
+    assert_eq!(answer.json()["modelVersion"], "made-up-1");
+}

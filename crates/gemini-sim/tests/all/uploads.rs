@@ -1,0 +1,212 @@
+//! Resumable uploads, files, and whose they are.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use gemini_sim::{GeminiSim, Project};
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use serde_json::{Value, json};
+
+use crate::client::{Answer, MODEL, advance, body, generate, post, prompt, send, send_http};
+
+fn sim() -> GeminiSim {
+    GeminiSim::builder()
+        .project(Project::new("1").key("a").key("a2"))
+        .project(Project::new("2").key("b"))
+        .upload_granularity(4)
+        .build()
+}
+
+fn start(key: &str, file: &Value, length: usize) -> Request<Full<Bytes>> {
+    post("/upload/v1beta/files")
+        .header("host", "sim.test")
+        .header("x-goog-api-key", key)
+        .header("x-goog-upload-protocol", "resumable")
+        .header("x-goog-upload-command", "start")
+        .header("x-goog-upload-header-content-length", length)
+        .header("x-goog-upload-header-content-type", "text/plain")
+        .body(body(&json!({ "file": file })))
+        .unwrap()
+}
+
+fn chunk(url: &str, command: &str, offset: usize, data: &'static str) -> Request<Full<Bytes>> {
+    Request::post(url)
+        .header("x-goog-upload-command", command)
+        .header("x-goog-upload-offset", offset)
+        .body(Full::new(data.into()))
+        .unwrap()
+}
+
+fn url(answer: &Answer) -> String {
+    answer.headers["x-goog-upload-url"]
+        .to_str()
+        .unwrap()
+        .to_owned()
+}
+
+async fn upload(sim: &GeminiSim, key: &str, file: &Value) -> Value {
+    let started = send(sim, start(key, file, 5)).await;
+    let url = url(&started);
+    let finished = send(sim, chunk(&url, "upload, finalize", 0, "hello")).await;
+    assert_eq!(finished.headers["x-goog-upload-status"], "final");
+    finished.json()["file"].clone()
+}
+
+async fn of(sim: &GeminiSim, method: &str, key: &str, path: &str) -> Answer {
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header("x-goog-api-key", key);
+    send(sim, request.body(Full::default()).unwrap()).await
+}
+
+#[tokio::test]
+async fn an_upload_goes_chunk_by_chunk() {
+    let sim = sim();
+    let started = send(&sim, start("a", &json!({ "displayName": "d.txt" }), 9)).await;
+    assert_eq!(started.status, StatusCode::OK);
+    assert!(started.body.is_empty());
+    assert_eq!(started.headers["x-goog-upload-status"], "active");
+    assert_eq!(started.headers["x-goog-upload-chunk-granularity"], "4");
+    let url = url(&started);
+    assert!(
+        url.starts_with("http://sim.test/upload/v1beta/files?upload_id="),
+        "{url}"
+    );
+
+    let first = send(&sim, chunk(&url, "upload", 0, "1234")).await;
+    assert_eq!(first.headers["x-goog-upload-status"], "active");
+    let asked = send(&sim, chunk(&url, "query", 0, "")).await;
+    assert_eq!(asked.headers["x-goog-upload-size-received"], "4");
+    for (wrong, why) in [
+        (chunk(&url, "upload", 0, "5678"), "Offset"),
+        (chunk(&url, "upload", 4, "567"), "multiple of 4"),
+        (chunk(&url, "upload", 4, "567890123456"), "More bytes"),
+        (
+            chunk(&url, "upload, finalize", 4, "5678"),
+            "before the announced length",
+        ),
+        (chunk(&url, "sing", 8, ""), "Command"),
+    ] {
+        let answer = send(&sim, wrong).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{why}");
+        assert!(answer.message().contains(why), "{}", answer.message());
+        assert_eq!(answer.headers["x-goog-upload-status"], "active");
+    }
+    let finished = send(&sim, chunk(&url, "upload, finalize", 8, "9")).await;
+    assert_eq!(finished.status, StatusCode::OK, "{}", finished.text());
+    assert_eq!(finished.headers["x-goog-upload-status"], "final");
+    let file = finished.json()["file"].clone();
+    assert_eq!(file["sizeBytes"], "9");
+    assert_eq!(file["displayName"], "d.txt");
+    assert_eq!(file["mimeType"], "text/plain");
+    assert_eq!(file["state"], "ACTIVE");
+    let again = send(&sim, chunk(&url, "upload, finalize", 8, "9")).await;
+    assert_eq!(again.status, StatusCode::FORBIDDEN, "the URL is spent");
+}
+
+#[tokio::test]
+async fn the_url_is_a_credential_but_not_for_another_project() {
+    let sim = sim();
+    let url = url(&send(&sim, start("a", &json!({}), 5)).await);
+    let mut foreign = chunk(&url, "upload, finalize", 0, "hello");
+    foreign
+        .headers_mut()
+        .insert("x-goog-api-key", "b".parse().unwrap());
+    assert_eq!(send(&sim, foreign).await.status, StatusCode::FORBIDDEN);
+    let mut sibling = chunk(&url, "upload, finalize", 0, "hello");
+    sibling
+        .headers_mut()
+        .insert("x-goog-api-key", "a2".parse().unwrap());
+    assert_eq!(send(&sim, sibling).await.status, StatusCode::OK);
+    let made_up = "/upload/v1beta/files?upload_id=made-up";
+    let unknown = send(&sim, chunk(made_up, "upload, finalize", 0, "x")).await;
+    assert_eq!(unknown.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_file_is_its_projects_alone() {
+    let sim = sim();
+    let file = upload(&sim, "a", &json!({ "name": "files/mine" })).await;
+    assert_eq!(file["name"], "files/mine");
+    for key in ["a", "a2"] {
+        assert_eq!(
+            of(&sim, "GET", key, "/v1beta/files/mine").await.json(),
+            file
+        );
+    }
+    for method in ["GET", "DELETE"] {
+        let denied = of(&sim, method, "b", "/v1beta/files/mine").await;
+        assert_eq!(denied.status, StatusCode::FORBIDDEN);
+        assert_eq!(
+            denied.message(),
+            "You do not have permission to access the File mine or it may not exist."
+        );
+    }
+    let listed = of(&sim, "GET", "a2", "/v1beta/files").await.json();
+    assert_eq!(listed["files"], json!([file]));
+    assert_eq!(
+        of(&sim, "GET", "b", "/v1beta/files").await.json(),
+        json!({})
+    );
+    let twice = send(&sim, start("b", &json!({ "name": "files/mine" }), 5)).await;
+    assert_eq!(twice.status, StatusCode::CONFLICT);
+
+    let mut request = prompt("look");
+    let part = json!({ "fileData": { "fileUri": file["uri"], "mimeType": "text/plain" } });
+    request["contents"][0]["parts"]
+        .as_array_mut()
+        .unwrap()
+        .push(part);
+    let generate_with = |key: &str| {
+        let ask = generate(MODEL).header("x-goog-api-key", key);
+        send(&sim, ask.body(body(&request)).unwrap())
+    };
+    let answer = generate_with("a2").await.json();
+    assert_eq!(answer["usageMetadata"]["promptTokenCount"], 1 + 258);
+    assert_eq!(generate_with("b").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        of(&sim, "DELETE", "a", "/v1beta/files/mine").await.status,
+        StatusCode::OK
+    );
+    assert_eq!(generate_with("a").await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_expire_and_videos_are_processed() {
+    let sim = GeminiSim::builder()
+        .key("a")
+        .video_processing(Duration::from_secs(10))
+        .build();
+    let file = upload(
+        &sim,
+        "a",
+        &json!({ "name": "files/v", "mimeType": "video/mp4" }),
+    )
+    .await;
+    assert_eq!(file["state"], "PROCESSING");
+    advance(10.0).await;
+    let state = of(&sim, "GET", "a", "/v1beta/files/v").await.json()["state"].clone();
+    assert_eq!(state, "ACTIVE");
+    advance(48.0 * 3_600.0).await;
+    assert_eq!(
+        of(&sim, "GET", "a", "/v1beta/files/v").await.status,
+        StatusCode::FORBIDDEN
+    );
+}
+
+#[tokio::test]
+async fn over_http_the_url_leads_back() {
+    let sim = GeminiSim::builder().key("a").start().await.unwrap();
+    let mut request = start("a", &json!({}), 5);
+    request.headers_mut().remove("host");
+    let started = send_http(&sim, request).await.unwrap();
+    let url = url(&started);
+    let path = url
+        .strip_prefix(&sim.url())
+        .expect("this server's URL")
+        .to_owned();
+    let finished = send_http(&sim, chunk(&path, "upload, finalize", 0, "hello"))
+        .await
+        .unwrap();
+    assert_eq!(finished.json()["file"]["sizeBytes"], "5");
+}

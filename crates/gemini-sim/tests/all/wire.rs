@@ -1,0 +1,253 @@
+//! What only a socket can show.
+
+use std::time::Duration;
+
+use gemini_sim::{Builder, Canned, Fault, GeminiSim, Rule};
+use http::{Request, Version};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::client::{MODEL, body, generate, post, prompt, send_http};
+
+async fn start(builder: Builder) -> GeminiSim {
+    builder.key("k").start().await.expect("a free port")
+}
+
+/// Sends a raw HTTP/1.1 request and reads until the connection ends.
+async fn raw(sim: &GeminiSim, extra: &str) -> (String, std::io::Result<usize>) {
+    let address = sim.url().replace("http://", "");
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let body = prompt("x").to_string();
+    let request = format!(
+        "POST /v1beta/models/{MODEL}:generateContent HTTP/1.1\r\nhost: sim\r\n\
+x-goog-api-key: k\r\ncontent-type: application/json\r\nconnection: close\r\n{extra}\
+content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let end = socket.read_to_end(&mut answer).await;
+    (String::from_utf8_lossy(&answer).into_owned(), end)
+}
+
+fn is_reset(end: &std::io::Result<usize>) -> bool {
+    matches!(end, Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset)
+}
+
+#[tokio::test]
+async fn a_reset_before_the_head_resets_the_connection() {
+    let sim = start(GeminiSim::builder().script(Fault::ResetBeforeHead)).await;
+    let (answer, end) = raw(&sim, "").await;
+    assert_eq!(answer, "");
+    assert!(is_reset(&end), "{end:?}");
+}
+
+#[tokio::test]
+async fn a_reset_after_the_first_byte_resets_the_connection() {
+    let sim = start(GeminiSim::builder().script(Fault::ResetAfter(10))).await;
+    let (answer, end) = raw(&sim, "").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("{\n  \"cand"), "{answer}");
+    assert!(is_reset(&end), "{end:?}");
+}
+
+#[tokio::test]
+async fn a_length_that_was_never_reached() {
+    let sim = start(GeminiSim::builder().script(Fault::LongLength(100))).await;
+    let request = generate(MODEL).header("x-goog-api-key", "k");
+    let result = send_http(&sim, request.body(body(&prompt("x"))).unwrap()).await;
+    assert!(result.is_err(), "the body must be seen to be incomplete");
+}
+
+#[tokio::test]
+async fn trailers_are_sent_to_those_who_ask() {
+    let trailers = vec![("x-sum".into(), "7".into())];
+    let sim = start(GeminiSim::builder().script(Fault::Trailers(trailers))).await;
+    let (answer, end) = raw(&sim, "te: trailers\r\n").await;
+    assert!(end.is_ok());
+    assert!(answer.ends_with("\r\n0\r\nx-sum: 7\r\n\r\n"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn http_2_without_tls_is_spoken_too() {
+    let sim = start(GeminiSim::builder().script(Rule::new(Fault::ResetBeforeHead).nth(2))).await;
+    let client = Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .build_http();
+    let ask = || {
+        let uri = format!(
+            "{}/v1beta/models/{MODEL}:streamGenerateContent?alt=sse",
+            sim.url()
+        );
+        let request = Request::post(uri)
+            .header("x-goog-api-key", "k")
+            .body(body(&prompt("x")));
+        client.request(request.unwrap())
+    };
+    let response = ask().await.unwrap();
+    assert_eq!(response.version(), Version::HTTP_2);
+    let text = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(text.windows(6).filter(|w| w == b"data: ").count(), 5);
+    assert!(ask().await.is_err(), "the stream is reset");
+    assert!(ask().await.is_ok(), "and only the stream");
+}
+
+#[tokio::test]
+async fn a_stopped_server_lets_answers_end_and_takes_no_more() {
+    let slow = Duration::from_millis(100);
+    let sim = start(GeminiSim::builder().latency(slow)).await;
+    let request = generate(MODEL).header("x-goog-api-key", "k");
+    let request = request.body(body(&prompt("x"))).unwrap();
+    let url = sim.url();
+    let address = url.replace("http://", "");
+    let client: Client<_, Full<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let (mut parts, data) = request.into_parts();
+    parts.uri = format!("{url}{}", parts.uri).parse().unwrap();
+    let open = tokio::spawn(client.request(Request::from_parts(parts, data)));
+    while sim.report().total.arrivals == 0 {
+        tokio::task::yield_now().await;
+    }
+    let sim = sim.shutdown().await;
+    assert_eq!(open.await.unwrap().unwrap().status(), 200);
+    assert!(TcpStream::connect(&address).await.is_err());
+    assert_eq!(sim.report().total.accepted, 1);
+}
+
+#[tokio::test]
+async fn dropping_it_closes_the_port() {
+    let sim = start(GeminiSim::builder()).await;
+    let address = sim.url().replace("http://", "");
+    drop(sim);
+    // The task is aborted, not joined: give it a turn to let go.
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+        if TcpStream::connect(&address).await.is_err() {
+            return;
+        }
+    }
+    panic!("still listening");
+}
+
+#[tokio::test]
+async fn the_fast_answers_look_like_the_others_and_are_not_counted() {
+    let sim = GeminiSim::builder()
+        .fast()
+        .chunks(50)
+        .start()
+        .await
+        .unwrap();
+    let ask = |path: &str| {
+        let request = post(path)
+            .body(body(&prompt(&"x".repeat(1 << 20))))
+            .unwrap();
+        send_http(&sim, request)
+    };
+    let whole = ask(&format!("/v1beta/models/{MODEL}:generateContent"))
+        .await
+        .unwrap();
+    assert!(whole.json()["candidates"][0]["content"]["parts"][0]["text"].is_string());
+    let events = ask(&format!(
+        "/v1beta/models/{MODEL}:streamGenerateContent?alt=sse"
+    ));
+    assert_eq!(events.await.unwrap().text().matches("data: {").count(), 50);
+    let list = ask(&format!("/v1beta/models/{MODEL}:streamGenerateContent"));
+    assert_eq!(list.await.unwrap().json().as_array().unwrap().len(), 50);
+    assert_eq!(sim.report().total.arrivals, 0);
+}
+
+#[tokio::test]
+async fn a_redirect_is_handed_out_as_it_is() {
+    let moved = Canned::new(307).header("location", "http://127.0.0.1:1/x");
+    let sim = start(GeminiSim::builder().script(Fault::Canned(moved))).await;
+    let (answer, _) = raw(&sim, "").await;
+    assert!(answer.starts_with("HTTP/1.1 307"), "{answer}");
+    assert!(answer.contains("location: http://127.0.0.1:1/x\r\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_at_once_are_counted_one_by_one() {
+    let project = gemini_sim::Project::new("1")
+        .limits(gemini_sim::Limits::none().rpm(100))
+        .key("k");
+    let sim = GeminiSim::builder().project(project).start().await.unwrap();
+    let client: Client<_, Full<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let uri = format!("{}/v1/models/{MODEL}:generateContent", sim.url());
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let (client, uri) = (client.clone(), uri.clone());
+        tasks.spawn(async move {
+            let mut accepted = 0;
+            for _ in 0..20 {
+                let request = Request::post(&uri).header("x-goog-api-key", "k");
+                let request = request.body(body(&prompt("x"))).unwrap();
+                let response = client.request(request).await.unwrap();
+                accepted += u32::from(response.status() == 200);
+                response.into_body().collect().await.unwrap();
+            }
+            accepted
+        });
+    }
+    assert_eq!(tasks.join_all().await.iter().sum::<u32>(), 100);
+    let total = sim.report().total;
+    assert_eq!(
+        (total.arrivals, total.accepted, total.over_limit),
+        (320, 100, 220)
+    );
+}
+
+#[tokio::test]
+async fn a_canned_length_may_lie() {
+    let lies = Canned::new(200)
+        .header("content-length", "100")
+        .body("short");
+    let sim = start(GeminiSim::builder().script(Fault::Canned(lies))).await;
+    let (answer, _) = raw(&sim, "").await;
+    assert!(answer.contains("content-length: 100\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nshort"), "{answer}");
+}
+
+#[tokio::test]
+async fn chunks_of_a_stream_keep_their_bounds() {
+    let sim = GeminiSim::builder()
+        .fast()
+        .chunks(20)
+        .start()
+        .await
+        .unwrap();
+    let uri = format!(
+        "{}/v1/models/{MODEL}:streamGenerateContent?alt=sse",
+        sim.url()
+    );
+    let client: Client<_, Full<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let request = Request::post(uri).body(body(&prompt("x"))).unwrap();
+    let mut answer = client.request(request).await.unwrap().into_body();
+    let mut frames = 0;
+    while let Some(frame) = answer.frame().await {
+        frames += 1;
+        let data = frame.unwrap().into_data().unwrap();
+        assert!(data.starts_with(b"data: ") && data.ends_with(b"\r\n\r\n"));
+    }
+    assert_eq!(frames, 20);
+}
+
+#[tokio::test]
+async fn an_early_refusal_overtakes_the_upload() {
+    let early = Fault::RefuseAfter(1 << 20, gemini_sim::Refusal::Exhausted);
+    let sim = start(GeminiSim::builder().script(early)).await;
+    let address = sim.url().replace("http://", "");
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /v1/models/{MODEL}:generateContent HTTP/1.1\r\nhost: sim\r\nx-goog-api-key: k\r\n\
+content-length: {}\r\n\r\n",
+        20 << 20
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    // A little more than a MiB of twenty is all that is sent.
+    socket.write_all(&vec![b' '; (1 << 20) + 1]).await.unwrap();
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 429");
+}

@@ -1,0 +1,167 @@
+//! What a request does to the windows, from its grant to its end.
+
+use super::{
+    Unit,
+    form::{Began, Form},
+    headroom::counts,
+    log,
+    need::{At, Full, Need, Stamp},
+    plan::Plan,
+    slide,
+    window::with_form,
+    zone::Days,
+};
+
+/// What was reserved and what it really was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Correction {
+    pub(crate) reserved: u64,
+    pub(crate) actual: u64,
+}
+
+impl Plan {
+    /// Whether there is room for `need` in all windows now.
+    ///
+    /// # Errors
+    /// The limit that opens last of those that are full, and when.
+    #[inline]
+    pub(crate) fn room(&self, log: &mut [u16], need: &Need, at: &At) -> Result<(), Full> {
+        self.turn_to(log, at.day.days);
+        // What has left already is let go only where it matters.
+        let fits = match self.common() {
+            Some(common) => common.fits(log, need, at),
+            None => self.all_fit(log, need, at),
+        };
+        if fits { Ok(()) } else { self.room_at(log, need, at) }
+    }
+
+    /// Takes room for `need`. Its place is provisional, and does not leave, until it is stamped or refunded.
+    #[inline]
+    pub(crate) fn reserve(&self, log: &mut [u16], need: &Need) {
+        match self.common() {
+            Some(common) => common.reserve(log, need),
+            None => self.reserve_in_each(log, need),
+        }
+    }
+
+    /// The request starts: what was provisional counts from now. The lease keeps the answer.
+    #[inline]
+    pub(crate) fn stamp(&self, log: &mut [u16], need: &Need, at: &At) -> Stamp {
+        self.turn_to(log, at.day.days);
+        match self.common() {
+            Some(common) => common.stamp(log, need, at),
+            None => self.stamp_each(log, need, at),
+        }
+    }
+
+    /// The request starts only now, and not when it was stamped before: its place moves here. Where its old place has
+    /// left already it is counted anew, whatever stands there since.
+    pub(crate) fn restamp(&self, log: &mut [u16], need: &Need, earlier: Stamp, at: &At) -> Stamp {
+        let now = self.advance(log, at);
+        let from = Began { moment: slide::moment(earlier.tick), places: 0 };
+        let to = Began { moment: now, places: 0 };
+        for window in self.windows() {
+            let (words, amount) = (&mut log[window.range()], need.of(window.limit.unit));
+            with_form!(&window.form, form => form.shift(words, amount, &from, &to));
+        }
+        Stamp { tick: slide::tick(now), days: self.count_days(log, need, earlier.days, at) }
+    }
+
+    /// The request ended (or is still under way) now: it also counts on the date of this moment, if that is another.
+    /// `need` is what it is known to need by now.
+    pub(crate) fn spans_midnight(&self, log: &mut [u16], need: &Need, stamp: Stamp, at: &At) -> Stamp {
+        if stamp.days.contains(at.day.days.first) && stamp.days.contains(at.day.days.last) {
+            return stamp;
+        }
+        self.turn_to(log, at.day.days);
+        Stamp { days: self.count_days(log, need, stamp.days, at), ..stamp }
+    }
+
+    /// The request never left: what it took, provisionally (no stamp) or not, is given back.
+    pub(crate) fn refund(&self, log: &mut [u16], need: &Need, stamp: Option<Stamp>, at: &At) {
+        let now = self.advance(log, at);
+        let began = stamp.map(|stamp| began(log, stamp));
+        for window in self.windows() {
+            let (words, amount) = (&mut log[window.range()], need.of(window.limit.unit));
+            with_form!(&window.form, form => match &began {
+                None => form.unhold(words, amount),
+                Some(began) => form.remove(words, amount, began, now),
+            });
+        }
+    }
+
+    /// The answer says how much of `unit` (tokens, images) it really was. Goes on to [`Unit::Tokens`] where `unit` is
+    /// one of its parts.
+    pub(crate) fn correct(&self, log: &mut [u16], unit: Unit, stamp: Option<Stamp>, amounts: Correction, at: &At) {
+        let Correction { reserved, actual } = amounts;
+        if reserved == actual {
+            return;
+        }
+        let now = self.advance(log, at);
+        let began = stamp.map(|stamp| began(log, stamp));
+        let (more, less) = (actual.saturating_sub(reserved), reserved.saturating_sub(actual));
+        for window in self.windows().iter().filter(|window| counts(window.limit.unit, unit)) {
+            let words = &mut log[window.range()];
+            with_form!(&window.form, form => match &began {
+                None if more > 0 => form.hold(words, more),
+                None => form.unhold(words, less),
+                Some(began) if more > 0 => form.raise(words, more, began, now),
+                Some(began) => form.remove(words, less, began, now),
+            });
+        }
+    }
+
+    #[inline(never)]
+    fn reserve_in_each(&self, log: &mut [u16], need: &Need) {
+        for window in self.windows() {
+            window.hold(log, need.of(window.limit.unit));
+        }
+    }
+
+    #[inline(never)]
+    fn stamp_each(&self, log: &mut [u16], need: &Need, at: &At) -> Stamp {
+        let seen = log::seen(log);
+        let moment = slide::moment(at.tick).max(seen);
+        log::see(log, moment);
+        let began = Began { moment, places: at.day.days.places() };
+        for window in self.windows() {
+            let (words, amount) = (&mut log[window.range()], need.of(window.limit.unit));
+            with_form!(&window.form, form => {
+                form.purge(words, seen, moment);
+                form.unhold(words, amount);
+                form.add(words, amount, &began);
+            });
+        }
+        Stamp { tick: slide::tick(moment), days: at.day.days }
+    }
+
+    #[inline(never)]
+    fn all_fit(&self, log: &[u16], need: &Need, at: &At) -> bool {
+        self.windows().iter().all(|window| window.fits(log, window.room_for(need), at))
+    }
+
+    #[inline(never)]
+    fn room_at(&self, log: &mut [u16], need: &Need, at: &At) -> Result<(), Full> {
+        let now = self.advance(log, at);
+        let full = self.windows().iter().filter(|window| !window.fits(log, window.room_for(need), at));
+        let opens =
+            full.map(|window| Full { limit: window.limit, opens: window.opens(log, window.room_for(need), now, at) });
+        opens.reduce(|last, full| if full.opens.is_after(last.opens, at) { full } else { last }).map_or(Ok(()), Err)
+    }
+
+    /// Counts `need` on those dates of `at`, which the log stands at, on which it was not counted yet.
+    fn count_days(&self, log: &mut [u16], need: &Need, counted: Days, at: &At) -> Days {
+        let places = log::places(log, at.day.days) & !log::places(log, counted);
+        if places != 0 {
+            for window in self.windows() {
+                let (words, amount) = (&mut log[window.range()], need.of(window.limit.unit));
+                with_form!(&window.form, form => form.also_on(words, amount, places));
+            }
+        }
+        counted.and(at.day.days)
+    }
+}
+
+fn began(log: &[u16], stamp: Stamp) -> Began {
+    Began { moment: slide::moment(stamp.tick), places: log::places(log, stamp.days) }
+}

@@ -1,0 +1,55 @@
+//! What is used, and what is left.
+
+use super::{
+    Limit, Unit,
+    need::{At, Need, Opens},
+    plan::Plan,
+    window::Window,
+};
+
+impl Plan {
+    /// Each limit and how much of it is used, in the order of [`Limits::iter`](super::Limits::iter).
+    pub(crate) fn used(&self, log: &mut [u16], at: &At) -> impl Iterator<Item = (Limit, u64)> {
+        self.advance(log, at);
+        let log = &*log;
+        self.windows().iter().map(move |window| (window.limit, window.used(log, at)))
+    }
+
+    /// The least room that a window counting `unit` has; `u64::MAX` where none does.
+    pub(crate) fn headroom(&self, log: &mut [u16], unit: Unit, at: &At) -> u64 {
+        self.advance(log, at);
+        let left = |window: &Window| window.most().saturating_sub(window.used(log, at));
+        self.of_unit(unit).map(left).min().unwrap_or(u64::MAX)
+    }
+
+    /// When `wanted` of `unit` fits into every window that counts it; `None`: now.
+    pub(crate) fn next_headroom(&self, log: &mut [u16], unit: Unit, wanted: u64, at: &At) -> Option<Opens> {
+        let now = self.advance(log, at);
+        let full = self.of_unit(unit).filter(|window| !window.fits(log, wanted, at));
+        full.map(|window| window.opens(log, wanted, now, at))
+            .reduce(|last, opens| if opens.is_after(last, at) { opens } else { last })
+    }
+
+    /// Whether `need` fits at least into empty windows.
+    ///
+    /// # Errors
+    /// The first limit that it is too large for.
+    pub(crate) fn fits_ever(&self, need: &Need) -> Result<(), Limit> {
+        let too_small = |window: &&Window| window.room_for(need) > window.most();
+        self.windows().iter().find(too_small).map_or(Ok(()), |window| Err(window.limit))
+    }
+
+    /// The most of `unit` that one request may ever take; `u64::MAX` where that is not limited.
+    pub(crate) fn most(&self, unit: Unit) -> u64 {
+        self.of_unit(unit).map(Window::most).min().unwrap_or(u64::MAX)
+    }
+
+    fn of_unit(&self, unit: Unit) -> impl Iterator<Item = &Window> {
+        self.windows().iter().filter(move |window| counts(window.limit.unit, unit))
+    }
+}
+
+/// Whether a window of `unit` counts `part`.
+pub(super) fn counts(unit: Unit, part: Unit) -> bool {
+    unit == part || (unit == Unit::Tokens && matches!(part, Unit::InputTokens | Unit::OutputTokens))
+}

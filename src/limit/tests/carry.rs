@@ -1,0 +1,146 @@
+//! Counts survive a change of limits, and the union of two owners.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{
+    at, empty, millis,
+    oracle::{World, steps},
+    requests, tokens,
+};
+use crate::limit::{At, Days, Limit, Limits, Need, Plan, Span, Unit};
+
+fn sliding(unit: Unit, secs: u64, amount: u64) -> Limit {
+    Limit { unit, span: Span::Sliding(Duration::from_secs(secs)), amount }
+}
+
+fn any_limits() -> impl Strategy<Value = Limits> {
+    let requests = (prop_oneof![Just(60), Just(600), 1..86_400_u64], 1..900_u64);
+    let input = (prop_oneof![Just(60), Just(600), 1..86_400_u64], 1..900_000_u64);
+    (requests, input).prop_map(|(requests, input)| {
+        let requests = sliding(Unit::Requests, requests.0, requests.1);
+        Limits::new().with(requests).with(sliding(Unit::InputTokens, input.0, input.1))
+    })
+}
+
+fn migrate(old: &Plan, old_log: &[u16], limits: &Limits, now: &At) -> (Plan, Vec<u16>) {
+    let (new, mut log) = empty(limits);
+    Plan::migrate(old, old_log, &new, &mut log, &Need::default(), now);
+    (new, log)
+}
+
+proptest! {
+    #[test]
+    fn new_limits_find_what_was_used_under_the_old(
+        old in any_limits(),
+        shorter in (1..=100_u64, 1..=100_u64),
+        amounts in (1..900_u64, 1..900_000_u64),
+        before in steps(1, 30_000),
+        after in steps(1, 30_000),
+    ) {
+        let shorten = |limit: &Limit| {
+            let (share, amount) = match limit.unit {
+                Unit::Requests => (shorter.0, amounts.0),
+                _ => (shorter.1, amounts.1),
+            };
+            let Span::Sliding(span) = limit.span else { unreachable!() };
+            Limit { unit: limit.unit, span: Span::Sliding(span * share as u32 / 100), amount }
+        };
+        let new = old.iter().map(shorten).fold(Limits::new(), Limits::with);
+        let mut world = World::new(&old);
+        world.play(&before, true);
+        (world.plan, world.log) = migrate(&world.plan, &world.log, &new, &at(world.latest));
+        world.assert_tight(true);
+        world.play(&after, false);
+    }
+
+    #[test]
+    fn two_owners_that_are_one_have_used_what_both_did(
+        limits in any_limits(),
+        first in steps(1, 30_000),
+        second in steps(1, 30_000),
+    ) {
+        let (mut one, mut other) = (World::new(&limits), World::new(&limits));
+        one.play(&first, false);
+        other.play(&second, false);
+        let now = at(one.latest.max(other.latest));
+        let plan = one.plan.clone();
+        plan.merge(&other.log, &mut one.log, &now);
+        one.latest = now.tick.nanos();
+        one.granted.extend(other.granted);
+        one.assert_tight(true);
+    }
+}
+
+#[test]
+fn a_new_limit_for_the_same_span_keeps_times_and_provisional_places() {
+    let (old, mut log) = empty(&Limits::new().per_minute(5).per_day(100));
+    for ms in [1_000, 2_000] {
+        old.reserve(&mut log, &requests(1));
+        old.stamp(&mut log, &requests(1), &millis(ms));
+    }
+    old.reserve(&mut log, &requests(1));
+    let (new, mut log) = migrate(&old, &log, &Limits::new().per_minute(3).per_day(200), &millis(3_000));
+    let used: Vec<u64> = new.used(&mut log, &millis(3_000)).map(|(_, used)| used).collect();
+    assert_eq!(used, [3, 3]);
+    let full = new.room(&mut log, &requests(1), &millis(3_000)).unwrap_err();
+    assert_eq!(full.opens.tick(&millis(0)).unwrap().millis() / 10, 6_125);
+}
+
+#[test]
+fn a_minute_learned_beside_a_day_takes_the_day_for_its_own() {
+    let (old, mut log) = empty(&Limits::new().per_day(100));
+    for _ in 0..7 {
+        old.reserve(&mut log, &requests(1));
+        old.stamp(&mut log, &requests(1), &millis(1_000));
+    }
+    let (new, mut log) = migrate(&old, &log, &Limits::new().per_minute(10).per_day(100), &millis(30_000));
+    new.room(&mut log, &requests(3), &millis(30_000)).unwrap();
+    new.room(&mut log, &requests(4), &millis(90_000)).unwrap_err();
+    new.room(&mut log, &requests(10), &millis(90_500)).unwrap();
+}
+
+#[test]
+fn a_day_learned_beside_a_minute_counts_what_the_minute_still_knows() {
+    let (old, mut log) = empty(&Limits::new().per_minute(10));
+    for ms in [1_000, 55_000, 70_000] {
+        old.reserve(&mut log, &requests(1));
+        old.stamp(&mut log, &requests(1), &millis(ms));
+    }
+    let (new, mut log) = migrate(&old, &log, &Limits::new().per_day(100), &millis(70_000));
+    assert_eq!(new.used(&mut log, &millis(70_000)).next().unwrap().1, 2);
+}
+
+#[test]
+fn what_no_window_counted_is_taken_from_the_leases() {
+    let (old, log) = empty(&Limits::new());
+    let (new, mut log_of_new) = empty(&Limits::new().per_minute(10).tokens_per_minute(1_000));
+    Plan::migrate(&old, &log, &new, &mut log_of_new, &Need { requests: 2, ..tokens(300) }, &millis(1_000));
+    let used: Vec<u64> = new.used(&mut log_of_new, &millis(1_000)).map(|(_, used)| used).collect();
+    assert_eq!(used, [2, 300]);
+    let (none, mut nothing) = empty(&Limits::new());
+    Plan::migrate(&new, &log_of_new, &none, &mut nothing, &Need::default(), &millis(2_000));
+}
+
+#[test]
+fn owners_that_are_one_share_their_dates() {
+    let on = |date: u16| {
+        let mut now = millis(1_000);
+        now.day.days = Days { first: date, last: date };
+        now
+    };
+    let (plan, mut one) = empty(&Limits::new().per_day(100));
+    let mut other = one.clone();
+    let start = |log: &mut [u16], date| {
+        plan.reserve(log, &requests(3));
+        plan.stamp(log, &requests(3), &on(date));
+    };
+    start(&mut one, 20_000);
+    start(&mut other, 19_999);
+    start(&mut other, 20_000);
+    plan.reserve(&mut other, &requests(1));
+    plan.merge(&other, &mut one, &on(20_000));
+    assert_eq!(plan.used(&mut one, &on(20_000)).next().unwrap().1, 7);
+    assert_eq!(plan.used(&mut one, &on(19_999)).next().unwrap().1, 4);
+}

@@ -1,0 +1,110 @@
+//! What the laws are judged by: written apart from the pool, as simply as can be.
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
+
+use http::{HeaderMap, StatusCode, request};
+
+use crate::{
+    Answer, Asks, Base, InvalidSecret, Key, KeyPool, Limits, ManualClock, Provider, Retarget, Secret, Tick, Verdict,
+};
+
+/// A provider that judges nothing.
+pub(super) struct Plain(Base);
+
+impl Plain {
+    pub(super) fn new() -> Self {
+        Self(Base::parse("http://127.0.0.1:1").expect("a base"))
+    }
+}
+
+impl Provider for Plain {
+    fn name(&self) -> &'static str {
+        "plain"
+    }
+
+    fn base(&self) -> &Base {
+        &self.0
+    }
+
+    fn prepare(&self, key: &str) -> Result<Secret, InvalidSecret> {
+        Secret::new(key)
+    }
+
+    fn strip(&self, _: &mut request::Parts) {}
+
+    fn inject(&self, _: &mut request::Parts, _: &Secret) -> Result<(), Cow<'static, str>> {
+        Ok(())
+    }
+
+    fn asks(&self, _: &request::Parts) -> Asks {
+        Asks::default()
+    }
+
+    fn retarget(&self, _: &mut request::Parts, _: &str) -> Retarget {
+        Retarget::No
+    }
+
+    fn judge(&self, answer: &Answer<'_>) -> Verdict {
+        let _: (StatusCode, &HeaderMap) = (answer.status, answer.headers);
+        Verdict::SUCCESS
+    }
+
+    fn zone(&self) -> &'static str {
+        "America/Los_Angeles"
+    }
+}
+
+/// 2026-06-15 12:00 in Los Angeles.
+pub(super) const NOON: u64 = 1_781_550_000;
+
+pub(super) fn clock() -> ManualClock {
+    ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(NOON))
+}
+
+pub(super) fn pool_of(keys: Vec<Key>) -> (KeyPool, ManualClock) {
+    let time = clock();
+    let pool = KeyPool::builder(Plain::new()).keys(keys).clock(time.clock()).build().expect("a pool");
+    (pool, time)
+}
+
+/// So many keys, each its own owner, with these limits.
+pub(super) fn bench(keys: usize, limits: Limits) -> (KeyPool, ManualClock) {
+    let time = clock();
+    let keys = (0..keys).map(|n| Key::new(format!("AIza-not-a-real-key-{n:05}")));
+    let pool = KeyPool::builder(Plain::new())
+        .keys(keys)
+        .limits("gemini-2.5-flash", limits)
+        .clock(time.clock())
+        .build()
+        .expect("a pool");
+    (pool, time)
+}
+
+/// Every start of an owner in a lane, and whether any span as long as a window holds too many.
+#[derive(Default)]
+pub(super) struct Starts(HashMap<(String, String), Vec<(Tick, u64)>>);
+
+impl Starts {
+    /// Its number, for a correction.
+    pub(super) fn note(&mut self, owner: &str, model: &str, at: Tick, tokens: u64) -> usize {
+        let starts = self.0.entry((owner.into(), model.into())).or_default();
+        starts.push((at, tokens));
+        starts.len() - 1
+    }
+
+    /// The answer said that it cost no tokens at all.
+    pub(super) fn cost_nothing(&mut self, owner: &str, model: &str, number: usize) {
+        self.0.entry((owner.into(), model.into())).or_default()[number].1 = 0;
+    }
+
+    /// Starts and tokens in the span that ends here.
+    pub(super) fn last(&self, owner: &str, model: &str, now: Tick, span: Duration) -> (u64, u64) {
+        let starts = self.0.get(&(owner.into(), model.into())).map_or(&[][..], Vec::as_slice);
+        let recent = starts.iter().filter(|(at, _)| now.since(*at) <= span);
+        recent.fold((0, 0), |(count, sum), (_, tokens)| (count + 1, sum + tokens))
+    }
+}

@@ -1,0 +1,414 @@
+//! Random schedules of operations, and what must hold after each of them.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use proptest::{prelude::*, test_runner::TestCaseError};
+
+use super::model::{NOON, Plain, Starts, bench, clock};
+use crate::{
+    Affinity, Demand, Elsewhere, Key, KeyId, KeyPool, Lease, Limits, ManualClock, Priority, Scope, Tick, Until, Usage,
+    Verdict, VerdictKind,
+    pool::{pick::Check, roster::NO_ACCOUNT},
+};
+
+const MODELS: [&str; 2] = ["flash", "pro"];
+const PER_MINUTE: u64 = 4;
+const PER_DAY: u64 = 30;
+const TOKENS: u64 = 10_000;
+const CONCURRENT: u16 = 2;
+const KEYS: usize = 6;
+
+#[derive(Clone, Debug)]
+pub(super) enum Op {
+    Acquire { model: usize, tokens: u64, must: Option<usize> },
+    Judge { lease: usize, verdict: usize, seconds: u64 },
+    Usage { lease: usize },
+    Drop { lease: usize },
+    Advance { millis: u64 },
+    Wall { seconds: i64 },
+    Disable { key: usize },
+    Enable { key: usize },
+    Replace { key: usize },
+    Weight { key: usize, weight: u8 },
+    Many { model: usize, sizes: Vec<usize>, all: bool },
+}
+
+pub(super) fn ops(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        10 => (0..2usize, 0u64..12_000, prop::option::weighted(0.15, 0..KEYS))
+            .prop_map(|(model, tokens, must)| Op::Acquire { model, tokens, must }),
+        6 => (0..16usize, 0..12usize, 1u64..90).prop_map(|(lease, verdict, seconds)| Op::Judge { lease, verdict, seconds }),
+        2 => (0..16usize).prop_map(|lease| Op::Usage { lease }),
+        6 => (0..16usize).prop_map(|lease| Op::Drop { lease }),
+        5 => (1u64..30_000).prop_map(|millis| Op::Advance { millis }),
+        1 => (1u64..40_000_000).prop_map(|millis| Op::Advance { millis }),
+        1 => (-200_000i64..200_000).prop_map(|seconds| Op::Wall { seconds }),
+        1 => (0..KEYS).prop_map(|key| Op::Disable { key }),
+        1 => (0..KEYS).prop_map(|key| Op::Enable { key }),
+        1 => (0..KEYS).prop_map(|key| Op::Replace { key }),
+        1 => (0..KEYS, 1u8..20).prop_map(|(key, weight)| Op::Weight { key, weight }),
+        1 => (0..2usize, prop::collection::vec(1usize..6, 1..3), any::<bool>())
+            .prop_map(|(model, sizes, all)| Op::Many { model, sizes, all }),
+    ];
+    prop::collection::vec(op, count)
+}
+
+struct Held {
+    lease: Lease,
+    started: Tick,
+    number: usize,
+}
+
+/// A pool, the leases that are out, and what a simple model knows of them.
+pub(super) struct Run {
+    pub(super) pool: KeyPool,
+    time: ManualClock,
+    held: Vec<Held>,
+    starts: Starts,
+    /// Rests that the model knows: (scope, name, model), until when, since which start.
+    rests: HashMap<(Scope, String, String), (Tick, Tick)>,
+    disabled: Vec<bool>,
+    secrets: u32,
+    /// The last demand was for one key only.
+    must: bool,
+    pub(super) trace: Vec<String>,
+}
+
+fn owner(key: usize) -> String {
+    format!("owner-{}", key / 2)
+}
+
+fn id(key: usize) -> KeyId {
+    KeyId::from(format!("key-{key}"))
+}
+
+fn key_of(id: &KeyId) -> usize {
+    id.to_string().trim_start_matches("key-").parse().expect("a key of this test")
+}
+
+impl Run {
+    pub(super) fn new(strategy: usize) -> Self {
+        let time = clock();
+        let keys = (0..KEYS).map(|n| {
+            Key::new(format!("AIza-not-a-real-key-{n:05}"))
+                .id(id(n))
+                .owner(owner(n))
+                .priority(Priority(if n >= 4 { 10 } else { 0 }))
+                .max_concurrent(CONCURRENT)
+        });
+        let limits = Limits::new().per_minute(PER_MINUTE).per_day(PER_DAY).tokens_per_minute(TOKENS);
+        let pool = KeyPool::builder(Plain::new())
+            .keys(keys)
+            .limits("flash", limits)
+            .limits("pro", Limits::new().per_minute(PER_MINUTE))
+            .strategy(crate::Strategy::NAMES[strategy].1)
+            .clock(time.clock())
+            .build()
+            .expect("a pool");
+        Self {
+            pool,
+            time,
+            held: Vec::new(),
+            starts: Starts::default(),
+            rests: HashMap::new(),
+            disabled: vec![false; KEYS],
+            secrets: 0,
+            must: false,
+            trace: Vec::new(),
+        }
+    }
+
+    fn now(&self) -> Tick {
+        self.pool.clock().tick()
+    }
+
+    pub(super) fn step(&mut self, op: Op) -> Result<(), TestCaseError> {
+        match op {
+            Op::Acquire { model, tokens, must } => {
+                let mut demand = Demand::new(MODELS[model]).tokens(tokens);
+                self.must = must.is_some();
+                if let Some(key) = must {
+                    demand = demand.affinity(Affinity::MustKey(id(key)));
+                }
+                self.acquire(demand, MODELS[model], tokens)?;
+            }
+            Op::Many { model, sizes, all } => {
+                self.must = false;
+                let many = self.pool.acquire_many(&sizes).of(MODELS[model]);
+                let many = if all { many.all_or_none() } else { many };
+                let out = self.pool.snapshot().in_flight;
+                match many.now() {
+                    Ok(groups) => {
+                        let leases: Vec<Lease> = groups.into_iter().flatten().collect();
+                        prop_assert!(!all || leases.len() == sizes.iter().sum::<usize>());
+                        for lease in leases {
+                            self.granted(lease, MODELS[model], 0)?;
+                        }
+                    }
+                    Err(_) => prop_assert_eq!(self.pool.snapshot().in_flight, out, "nothing is held"),
+                }
+            }
+            Op::Judge { lease, verdict, seconds } => self.judge(lease, verdict, seconds)?,
+            Op::Usage { lease } => {
+                // Only downward: what is used beyond the estimate is known too late to be held against the limit.
+                if let Some(held) = self.held.get(lease) {
+                    let mut usage = Usage::default();
+                    usage.input_tokens = Some(0);
+                    held.lease.usage(usage);
+                    let owner = owner(key_of(held.lease.key_id()));
+                    self.starts.cost_nothing(&owner, held.lease.model().unwrap_or_default(), held.number);
+                }
+            }
+            Op::Drop { lease } => {
+                if lease < self.held.len() {
+                    self.held.swap_remove(lease);
+                }
+            }
+            Op::Advance { millis } => self.time.advance(Duration::from_millis(millis)),
+            Op::Wall { seconds } => {
+                let base = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(NOON);
+                let wall = if seconds >= 0 {
+                    base + Duration::from_secs(seconds.unsigned_abs())
+                } else {
+                    base - Duration::from_secs(seconds.unsigned_abs())
+                };
+                self.time.set_wall(wall);
+            }
+            Op::Disable { key } => {
+                self.pool.disable(&id(key), "BY_HAND").expect("a key of this test");
+                self.disabled[key] = true;
+            }
+            Op::Enable { key } => {
+                self.pool.enable(&id(key)).expect("a key of this test");
+                self.disabled[key] = false;
+                let (name, owner) = (id(key).to_string(), owner(key));
+                self.rests.retain(|(_, held, _), _| *held != name && *held != owner);
+            }
+            Op::Replace { key } => {
+                self.secrets += 1;
+                let secret = format!("AIza-not-a-real-key-again-{:05}", self.secrets);
+                self.pool.replace(&id(key), &secret).expect("a new secret");
+            }
+            Op::Weight { key, weight } => {
+                self.pool.set_weight(&id(key), f32::from(weight) / 4.0).expect("a good weight");
+            }
+        }
+        self.law_2()
+    }
+
+    fn acquire(&mut self, demand: Demand, model: &str, tokens: u64) -> Result<(), TestCaseError> {
+        match self.pool.try_acquire(demand) {
+            Ok(lease) => self.granted(lease, model, tokens)?,
+            Err(error) => {
+                let shown = format!("{error} {error:?}");
+                prop_assert!(!shown.contains("not-a-real-key"), "law 9: {}", shown);
+                self.trace.push(format!("none: {error}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn granted(&mut self, lease: Lease, model: &str, tokens: u64) -> Result<(), TestCaseError> {
+        let now = self.now();
+        let key = key_of(lease.key_id());
+        let (name, owner) = (lease.key_id().to_string(), owner(key));
+        self.trace.push(name.clone());
+        // Law 1: no scope that covers it rests.
+        prop_assert!(!self.disabled[key], "law 1: {} is disabled", name);
+        for (scope, held, lane) in [
+            (Scope::Key, &name, ""),
+            (Scope::Owner, &owner, ""),
+            (Scope::KeyLane, &name, model),
+            (Scope::OwnerLane, &owner, model),
+        ] {
+            if let Some((until, _)) = self.rests.get(&(scope, held.clone(), lane.to_owned())) {
+                prop_assert!(*until <= now, "law 1: {:?} {} rests until {:?}, now {:?}", scope, held, until, now);
+            }
+        }
+        // Law 3: no span as long as a window holds more than its limit.
+        let number = self.starts.note(&owner, model, now, tokens);
+        let (count, sum) = self.starts.last(&owner, model, now, Duration::from_secs(60));
+        prop_assert!(count <= PER_MINUTE, "law 3: {} starts of {} in 60 s", count, owner);
+        prop_assert!(model != "flash" || sum <= TOKENS, "law 3: {} tokens of {} in 60 s", sum, owner);
+        self.law_7(key, model, tokens)?;
+        self.held.push(Held { lease, started: now, number });
+        Ok(())
+    }
+
+    /// Law 7: no key of an earlier priority could have carried it, or is waited for.
+    fn law_7(&self, key: usize, model: &str, tokens: u64) -> Result<(), TestCaseError> {
+        if key < 4 {
+            return Ok(());
+        }
+        let now = self.pool.clock().now();
+        let demand = Demand::new(model).tokens(tokens);
+        let mut state = self.pool.lock();
+        let ask = state.ask(&demand, now);
+        for earlier in 0..4 {
+            let slot = state.roster.slot_of(&id(earlier)).expect("a key of this test");
+            prop_assert_eq!(state.roster.owners[state.roster.keys[slot as usize].owner as usize].account, NO_ACCOUNT);
+            let check = state.check(&ask, slot);
+            let waited_for = matches!(check, Check::Ready(_) | Check::Busy(..));
+            // A demand for this very key (MustKey) has no other to wait for.
+            prop_assert!(
+                !waited_for || self.must,
+                "law 7: key-{} is {:?}, yet key-{} of a later priority serves",
+                earlier,
+                check,
+                key
+            );
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, at: usize, verdict: usize, seconds: u64) -> Result<(), TestCaseError> {
+        let Some(held) = self.held.get(at) else { return Ok(()) };
+        let key = key_of(held.lease.key_id());
+        let (name, owner, model) = (id(key).to_string(), owner(key), held.lease.model().unwrap_or_default().to_owned());
+        let pause = Duration::from_secs(seconds);
+        use VerdictKind as K;
+        let limited = |scope| Verdict::new(K::RateLimited).scope(scope).until(Until::For(pause));
+        let verdict = match verdict {
+            0..=2 => Verdict::SUCCESS,
+            3 => Verdict::new(K::CallerFault),
+            4 => limited(Scope::OwnerLane),
+            5 => limited(Scope::Owner),
+            6 => limited(Scope::KeyLane),
+            7 => limited(Scope::Key),
+            8 => Verdict::new(K::RateLimited).scope(Scope::KeyLane).unclear(),
+            9 => Verdict::new(K::Transient).elsewhere(Elsewhere::AfterPause).unclear(),
+            10 => Verdict::CANCELLED,
+            _ => Verdict::new(K::CallerFault),
+        };
+        let before = self.standing();
+        held.lease.judge(&verdict);
+        if verdict.is_caller_fault() {
+            prop_assert_eq!(before, self.standing(), "law 5: a caller's fault changes nothing about any key");
+        }
+        if let Until::For(pause) = verdict.until_of() {
+            let until = self.now().plus(pause);
+            let (name, lane) = match verdict.scope_of() {
+                Scope::OwnerLane => (owner, model),
+                Scope::Owner => (owner, String::new()),
+                Scope::KeyLane => (name, model),
+                _ => (name, String::new()),
+            };
+            // After a lift by hand an answer of an older generation rests nothing.
+            let started = self.held[at].started;
+            let rest = self.rests.entry((verdict.scope_of(), name, lane)).or_insert((until, started));
+            rest.0 = rest.0.max(until);
+            let (scope, now) = (verdict.scope_of(), self.now());
+            if !self.rests_now(scope, key, &self.held[at].lease, now) {
+                // Lifted after this request began: the model forgets it too.
+                self.rests.retain(|_, (_, since)| *since != started);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the pool itself holds the scope to rest.
+    fn rests_now(&self, scope: Scope, key: usize, lease: &Lease, now: Tick) -> bool {
+        let view = self.pool.snapshot();
+        let _ = now;
+        let found = view.keys.iter().find(|held| held.id == id(key)).expect("a key of this test");
+        found
+            .rests
+            .iter()
+            .any(|rest| rest.scope == scope && (rest.model.is_none() || rest.model.as_deref() == lease.model()))
+    }
+
+    /// What a fault may not change: everything about every key but its counts.
+    fn standing(&self) -> Vec<String> {
+        let snapshot = self.pool.snapshot();
+        snapshot
+            .keys
+            .iter()
+            .map(|key| format!("{} {:?} {:?} {} {:?}", key.id, key.state, key.rests, key.current_weight, key.lanes))
+            .collect()
+    }
+
+    fn law_2(&self) -> Result<(), TestCaseError> {
+        let mut counts = [0u16; KEYS];
+        for held in &self.held {
+            counts[key_of(held.lease.key_id())] += 1;
+        }
+        for (key, count) in counts.iter().enumerate() {
+            prop_assert!(*count <= CONCURRENT, "law 2: {} requests in flight on key-{}", count, key);
+        }
+        prop_assert_eq!(self.pool.snapshot().in_flight, self.held.len(), "law 4");
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Result<(), TestCaseError> {
+        self.held.clear();
+        let snapshot = self.pool.snapshot();
+        prop_assert_eq!(snapshot.in_flight, 0, "law 4");
+        prop_assert!(snapshot.keys.iter().all(|key| key.in_flight == 0), "law 4");
+        let shown = serde_json::to_string(&snapshot).expect("a snapshot is JSON");
+        prop_assert!(!shown.contains("not-a-real-key"), "law 9");
+        // Law 4, seen from outside: after a rest everything that is not disabled serves again.
+        self.time.advance(Duration::from_secs(200_000));
+        for key in 0..KEYS {
+            let demand = Demand::new("pro").affinity(Affinity::MustKey(id(key)));
+            let serves = self.pool.try_acquire(demand).is_ok();
+            prop_assert_eq!(serves, !self.disabled[key], "key-{} serves unless disabled", key);
+        }
+        Ok(())
+    }
+}
+
+/// Waiters on one lane, some of whom leave: those who stay are served in their order, each as soon as it can be.
+pub(super) fn queue(cancels: &[bool], per_minute: u64, pause: Duration) -> Result<(), TestCaseError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let _inside = runtime.enter();
+    let (pool, time) = bench(2, Limits::new().per_minute(per_minute));
+    let mut waiting: Vec<Option<Pin<Box<crate::Acquire>>>> = Vec::new();
+    let mut context = Context::from_waker(Waker::noop());
+    let demand = || Demand::new("gemini-2.5-flash").wait(Duration::from_secs(86_400));
+    let mut served = Vec::new();
+    for (n, _) in cancels.iter().enumerate() {
+        let mut acquire = Box::pin(pool.acquire(demand()));
+        match acquire.as_mut().poll(&mut context) {
+            Poll::Ready(lease) => {
+                served.push(n);
+                drop(lease);
+                waiting.push(None);
+            }
+            Poll::Pending => waiting.push(Some(acquire)),
+        }
+    }
+    for (n, cancel) in cancels.iter().enumerate() {
+        if *cancel {
+            waiting[n] = None;
+        }
+    }
+    let mut rounds = 0;
+    while waiting.iter().any(Option::is_some) {
+        time.advance(pause);
+        rounds += 1;
+        prop_assert!(rounds < 2_000_000, "law 6: a wake-up was lost");
+        // A new demand may not overtake: whatever is free now belongs to the queue.
+        let overtaken = pool.try_acquire("gemini-2.5-flash").is_ok();
+        for (n, place) in waiting.iter_mut().enumerate() {
+            let Some(acquire) = place else { continue };
+            if let Poll::Ready(lease) = acquire.as_mut().poll(&mut context) {
+                prop_assert!(lease.is_ok());
+                served.push(n);
+                *place = None;
+            }
+        }
+        prop_assert!(!overtaken || waiting.iter().all(Option::is_none), "law 6: a new demand overtook the queue");
+    }
+    prop_assert!(served.is_sorted(), "law 6: served {:?}", served);
+    let stayed = cancels.iter().filter(|cancel| !**cancel).count();
+    prop_assert!(served.len() >= stayed);
+    prop_assert_eq!(pool.snapshot().waiters, 0);
+    prop_assert_eq!(pool.snapshot().in_flight, 0);
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! The whole stack as one layer, with sensible defaults.
+//!
+//! ```text
+//! ReplayLayer            keeps the body for another attempt
+//! ModelFallbackLayer     another model, where a list says so
+//! RetryPolicy            tower's own Retry decides by our verdicts
+//! KeyRotationLayer       gives each attempt a key
+//! CooldownLayer          judges what comes back
+//! ```
+
+mod future;
+mod layer;
+mod service;
+
+pub use future::KeyPoolFuture;
+pub use layer::KeyPoolLayer;
+pub use service::{KeyPoolBody, KeyPoolService};

@@ -1,0 +1,75 @@
+//! The whole stack as one service.
+
+use std::{
+    fmt,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower::retry;
+use tower_service::Service;
+
+use super::KeyPoolFuture;
+use crate::{
+    cooldown::{Cooldown, CooldownBody},
+    error::{BoxError, Error},
+    fallback::ModelFallback,
+    replay::{ReplayBody, ReplayFuture, ReplayService},
+    retry::RetryPolicy,
+    rotation::{KeyRotation, LeaseBody},
+};
+
+/// The answer's body: the provider's own bytes, watched, holding the key's slot until they end.
+pub type KeyPoolBody<R> = LeaseBody<CooldownBody<R>>;
+
+/// Everything below the replay.
+type Below<S> = ModelFallback<retry::Retry<RetryPolicy, KeyRotation<Cooldown<S>>>>;
+
+/// The whole stack over a client `S`: the service of [`KeyPoolLayer`](crate::KeyPoolLayer).
+#[derive(Clone)]
+pub struct KeyPoolService<S>(ReplayService<Below<S>>);
+
+impl<S> KeyPoolService<S> {
+    pub(super) fn new(stack: ReplayService<Below<S>>) -> Self {
+        Self(stack)
+    }
+
+    /// The client at the bottom.
+    pub fn get_ref(&self) -> &S {
+        self.0.get_ref().get_ref().get_ref().get_ref().get_ref()
+    }
+
+    /// The client at the bottom.
+    pub fn into_inner(self) -> S {
+        self.0.into_inner().into_inner().into_inner().into_inner().into_inner()
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for KeyPoolService<S>
+where
+    S: Service<Request<ReplayBody<B>>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+    R: Body,
+    R::Error: Into<BoxError>,
+{
+    type Response = Response<KeyPoolBody<R>>;
+    type Error = Error;
+    type Future = KeyPoolFuture<ReplayFuture<Below<S>, B>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        KeyPoolFuture::new(self.0.call(request))
+    }
+}
+
+impl<S> fmt::Debug for KeyPoolService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyPoolService").finish_non_exhaustive()
+    }
+}

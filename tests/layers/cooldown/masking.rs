@@ -1,0 +1,107 @@
+//! A key that the provider echoes is overwritten, wherever it stands.
+
+use http::{HeaderMap, HeaderValue};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use tower_keypool::VerdictKind;
+
+use super::support::{Bench, KEY, STARS, Step, Steps, answer, collect, event, events, full, json, kind, text};
+
+#[tokio::test(start_paused = true)]
+async fn split_over_chunks_at_every_place() {
+    let whole = format!("{{\"text\":\"AIza {KEY}{KEY} AIzaSy\"}}");
+    let masked = whole.replace(KEY, STARS);
+    for status in [200, 404] {
+        for cut in 0..whole.len() {
+            let bench = Bench::new();
+            let response = bench.get(json(status, Steps::chunks([&whole[..cut], &whole[cut..]]).sized())).await;
+            assert_eq!(response.body().size_hint().exact(), Some(whole.len() as u64));
+            assert_eq!(text(response).await, masked, "{status} cut at {cut}");
+        }
+        let bench = Bench::new();
+        let response = bench.get(json(status, Steps::chunks(whole.as_bytes().chunks(1)))).await;
+        assert_eq!(text(response).await, masked);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_border_of_what_is_held() {
+    for size in [1, 1000, 65_536, 100_000] {
+        for at in [65_530, 65_536 - KEY.len(), 65_536] {
+            let bench = Bench::new();
+            let whole = format!("{}{KEY}{}", "x".repeat(at), "y".repeat(1000));
+            let response = bench.get(json(403, Steps::chunks(whole.as_bytes().chunks(size)))).await;
+            assert_eq!(kind(&response), VerdictKind::Suspended);
+            assert_eq!(text(response).await, whole.replace(KEY, STARS));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_an_error_event_of_a_200() {
+    let error = format!("data: {{\"error\":{{\"code\":403,\"message\":\"api_key:{KEY} was suspended\"}}}}\r\n\r\n");
+    for before in [String::new(), event("fine", 1)] {
+        let bench = Bench::new();
+        let whole = format!("{before}{error}");
+        let response = bench.get(events(Steps::chunks(whole.as_bytes().chunks(13)))).await;
+        assert_eq!(text(response).await, whole.replace(KEY, STARS));
+        assert!(bench.pool.try_acquire("m").is_err());
+        assert!(!format!("{:?}", bench.pool.snapshot()).contains(KEY));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_headers_and_trailers() {
+    let bench = Bench::new();
+    for status in [200, 302, 429] {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-tail", KEY.parse().unwrap());
+        let mut response = answer(status, "text/html", Steps::chunks(["a"]).then(Step::Trailers(trailers)));
+        response.headers_mut().insert("location", format!("https://x/?key={KEY}&a=b").parse().unwrap());
+        let mut odd = b"\xff".to_vec();
+        odd.extend_from_slice(KEY.as_bytes());
+        response.headers_mut().insert("x-odd", HeaderValue::from_bytes(&odd).unwrap());
+        let response = bench.get(response).await;
+        assert_eq!(response.headers()["location"], format!("https://x/?key={STARS}&a=b"));
+        assert_eq!(&response.headers()["x-odd"].as_bytes()[1..], STARS.as_bytes());
+        assert_eq!(response.into_body().collect().await.unwrap().trailers().unwrap()["x-tail"], STARS);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn percent_encoded_in_a_query() {
+    let bench = Bench::with("abc+def/ghi==&jkl");
+    let whole = "abc+def/ghi==&jkl and https://x/?key=abc%2Bdef%2Fghi%3D%3D%26jkl abc%2Bde abc+de";
+    let response = bench.get(json(200, Steps::chunks(whole.as_bytes().chunks(3)))).await;
+    let masked = "***************** and https://x/?key=*************************** abc%2Bde abc+de";
+    assert_eq!(masked.len(), whole.len());
+    assert_eq!(text(response).await, masked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_begins_like_the_key_is_not_kept_from_whoever_counts_bytes() {
+    let bench = Bench::new();
+    let response = bench.get(json(200, full(&KEY[..20]))).await;
+    let mut body = response.into_body();
+    let mut left = body.size_hint().exact().unwrap();
+    while left > 0 {
+        left -= body.frame().await.unwrap().unwrap().into_data().unwrap().len() as u64;
+        assert_eq!(body.size_hint().exact(), Some(left));
+    }
+    assert!(body.is_end_stream());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_begins_like_the_key_comes_before_the_error() {
+    let bench = Bench::new();
+    let response = bench.get(json(200, Steps::chunks(["ab", &KEY[..9]]).then(Step::Fail))).await;
+    let (got, error) = collect(response).await;
+    assert_eq!((&got[2..], error.is_some()), (&KEY.as_bytes()[..9], true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_of_few_letters_maims_no_text() {
+    let bench = Bench::with("data");
+    let response = bench.get(json(200, full("{\"data\":1}"))).await;
+    assert_eq!(text(response).await, "{\"data\":1}");
+}

@@ -1,0 +1,9 @@
+//! `CooldownLayer` over hand-made answers: what the caller gets, and what the pool is told.
+
+mod endings;
+mod errors;
+mod gzip;
+mod masking;
+mod passing;
+mod streams;
+mod support;

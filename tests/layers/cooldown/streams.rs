@@ -1,0 +1,243 @@
+//! Streams: the beginning is held until it tells, the rest passes byte for byte and is watched.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::BodyExt;
+use proptest::prelude::*;
+use tower_keypool::VerdictKind;
+
+use super::support::{Bench, ERROR_429, Step, Steps, answer, collect, event, events, full, json, kind, served, text};
+
+#[tokio::test(start_paused = true)]
+async fn a_good_first_event_opens_the_stream() {
+    let bench = Bench::new();
+    let first = event("hello", 7);
+    let response = bench.get(events(Steps::chunks([&first[..10], &first[10..]]).then(Step::Never))).await;
+    assert_eq!(kind(&response), VerdictKind::Success);
+    let mut body = response.into_body();
+    let mut seen = Vec::new();
+    while seen.len() < first.len() {
+        seen.extend(body.frame().await.unwrap().unwrap().into_data().unwrap());
+    }
+    assert_eq!(seen, first.as_bytes());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_200_that_begins_with_an_error_is_an_error() {
+    for text_of in [
+        format!("data: {ERROR_429}\n\n"),
+        format!("\u{feff}: hi\r\rid: 7\revent: error\rdata: {ERROR_429}\r\r"),
+        format!("{ERROR_429}\n"),
+        ERROR_429.to_owned(),
+        format!("[{ERROR_429}]"),
+        format!("event: ping\ndata: {{}}\n\ndata: {ERROR_429}\n\n"),
+    ] {
+        for size in [1, 7, 1000] {
+            let bench = Bench::new();
+            let response = bench.get(events(Steps::chunks(text_of.as_bytes().chunks(size)))).await;
+            assert_eq!(response.status(), 200);
+            assert_eq!(kind(&response), VerdictKind::RateLimited, "{text_of:?} by {size}");
+            assert!(bench.pool.try_acquire("m").is_err());
+            assert_eq!(text(response).await, text_of);
+            assert_eq!(bench.all_told(), [(VerdictKind::RateLimited, 1)]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_event_that_says_nothing_is_a_passing_fault() {
+    let bench = Bench::new();
+    let response = bench.get(events(full("event: error\ndata: {\"message\":\"?\"}\n\n"))).await;
+    assert_eq!(kind(&response), VerdictKind::Transient);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_event_is_awaited_5_seconds() {
+    let bench = Bench::new();
+    let before = bench.now();
+    let (slow, half) = (event("late", 7), "data: {\"cand");
+    let steps = Steps::chunks([": hello\n\n", half]).then(Step::Wait(Duration::from_secs(7)));
+    let response = bench.get(events(steps.then(Step::Data(slow.clone().into())))).await;
+    assert_eq!((kind(&response), bench.since(before)), (VerdictKind::Success, Duration::from_secs(5)));
+    assert_eq!(text(response).await, format!(": hello\n\n{half}{slow}"));
+    assert_eq!(bench.since(before), Duration::from_secs(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_event_that_comes_late_and_bad_breaks_the_stream() {
+    let bench = Bench::new();
+    let steps = Steps::new([Step::Wait(Duration::from_secs(7)), Step::Data(format!("data: {ERROR_429}\n\n").into())]);
+    let response = bench.get(events(steps)).await;
+    assert_eq!(kind(&response), VerdictKind::Success);
+    collect(response).await;
+    assert_eq!(bench.all_told(), [(VerdictKind::Success, 1), (VerdictKind::Broken, 1)]);
+    assert_eq!(bench.pool.try_acquire("m").unwrap_err().retry_after(), Some(Duration::from_secs(30)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_most_16_kib_are_held() {
+    let bench = Bench::new();
+    let long = format!("data: {{\"a\":\"{}", "x".repeat(16 << 10));
+    let before = bench.now();
+    let response = bench.get(events(Steps::chunks(long.as_bytes().chunks(100)).then(Step::Never))).await;
+    assert_eq!((kind(&response), bench.since(before)), (VerdictKind::Success, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_breaks_before_its_first_event_may_be_tried_again() {
+    let bench = Bench::new();
+    let response = bench.get(events(Steps::chunks([": hello\n\n"]).then(Step::Fail))).await;
+    assert!(served(&response).verdict().is_provider_fault());
+    let (held, error) = collect(response).await;
+    assert_eq!((&held[..], error.is_some()), (&b": hello\n\n"[..], true));
+    assert_eq!(bench.all_told(), [(VerdictKind::Transient, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_stream_is_good() {
+    let bench = Bench::new();
+    assert_eq!(kind(&bench.get(events(Steps::new([]))).await), VerdictKind::Success);
+}
+
+fn array_request(bench: &Bench) -> Request<()> {
+    let mut request = bench.request();
+    *request.uri_mut() = "http://api.example/v1/models/m:streamGenerateContent".parse().unwrap();
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_array_form() {
+    let items =
+        ["[{\"usageMetadata\":{\"promptTokenCount\":5}}", "\n,\r\n{\"usageMetadata\":{\"promptTokenCount\":9}}", "\n]"];
+    let bench = Bench::new();
+    let steps = Steps::chunks([items[0]]).then(Step::Wait(Duration::from_secs(1)));
+    let steps = steps.then(Step::Data(items[1].into())).then(Step::Data(items[2].into()));
+    let before = bench.now();
+    let response = bench.ask(array_request(&bench), json(200, steps)).await.unwrap();
+    assert_eq!((kind(&response), bench.since(before)), (VerdictKind::Success, Duration::ZERO));
+    assert_eq!(text(response).await, items.concat());
+    assert_eq!(bench.tokens(), 9);
+
+    let bench = Bench::new();
+    let body = format!("[{ERROR_429}\n]");
+    let response = bench.ask(array_request(&bench), json(200, full(body))).await.unwrap();
+    assert_eq!(kind(&response), VerdictKind::RateLimited);
+
+    let bench = Bench::new();
+    let body = Steps::chunks([items[0], "\n,\r\n", ERROR_429, "\n]"]);
+    let response = bench.ask(array_request(&bench), json(200, body)).await.unwrap();
+    assert_eq!(kind(&response), VerdictKind::Success);
+    collect(response).await;
+    assert_eq!(bench.told(VerdictKind::Broken), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_array_that_nobody_asked_for_is_not_held() {
+    let bench = Bench::new();
+    let response = bench.get(json(200, Steps::new([Step::Never]))).await;
+    assert_eq!(kind(&response), VerdictKind::Success);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_in_the_middle_breaks_the_stream() {
+    for tail in [
+        format!("data: {ERROR_429}\n\n"),
+        format!("event: error\ndata: {ERROR_429}\n\n"),
+        "{\n \"error\": {\"code\":\n429}\n}\n".to_owned(),
+        "data: {\"choices\":[],\"error\":{\"code\":429}}\n\n".to_owned(),
+    ] {
+        for size in [1, 5, 64, 4096] {
+            let bench = Bench::new();
+            let whole = format!("{}{}{tail}", event("an \\\"error\\\"", 3), event("b", 4));
+            let response = bench.get(events(Steps::chunks(whole.as_bytes().chunks(size)))).await;
+            assert_eq!(kind(&response), VerdictKind::Success);
+            assert_eq!(text(response).await, whole);
+            let told = [(VerdictKind::Success, 1), (VerdictKind::Broken, 1)];
+            assert_eq!(bench.all_told(), told, "{tail:?} by {size}");
+            assert_eq!(bench.pool.try_acquire("m").unwrap_err().retry_after(), Some(Duration::from_secs(30)));
+            assert_eq!(bench.tokens(), 4);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_model_writes_breaks_nothing() {
+    let bench = Bench::new();
+    let call = "data: {\"functionCall\":{\"name\":\"report\",\"args\":{\"error\":{\"code\":429}}}}\n\n";
+    let response = bench.get(events(Steps::chunks([event("a", 1).as_str(), call, call]))).await;
+    collect(response).await;
+    assert_eq!(bench.all_told(), [(VerdictKind::Success, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_overloaded_stream_rests_nobody() {
+    let bench = Bench::new();
+    let body = Steps::chunks([event("a", 1).as_str(), "data: {\"error\":{\"code\":503}}\n\n"]);
+    collect(bench.get(events(body)).await).await;
+    assert_eq!(bench.told(VerdictKind::Broken), 1);
+    assert!(bench.pool.try_acquire("m").is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_transport_in_the_middle() {
+    let bench = Bench::new();
+    let response = bench.get(events(Steps::chunks([event("a", 55)]).then(Step::Fail))).await;
+    let (got, error) = collect(response).await;
+    assert_eq!((got, error.is_some()), (event("a", 55).into_bytes(), true));
+    assert_eq!(bench.all_told(), [(VerdictKind::Success, 1), (VerdictKind::Broken, 1)]);
+    assert_eq!(bench.tokens(), 55);
+    assert!(bench.pool.try_acquire("m").is_ok());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn streams_are_byte_exact_however_they_are_cut(
+        texts in prop::collection::vec("[a-zäß漢😀A]{0,20}", 1..8),
+        cuts in prop::collection::vec(0_usize..2000, 0..30),
+        by_bytes in any::<bool>(),
+        array in any::<bool>(),
+    ) {
+        let all: String = if array {
+            let items: Vec<String> = texts.iter().map(|text| format!("{{\"text\":\"{text}\"}}")).collect();
+            format!("[{}\n]", items.join("\n,\r\n"))
+        } else {
+            texts.iter().map(|text| event(text, 3)).collect()
+        };
+        let mut cuts: Vec<usize> = if by_bytes { (0..all.len()).collect() } else { cuts };
+        for cut in &mut cuts {
+            *cut = (*cut).min(all.len());
+        }
+        cuts.extend([0, all.len()]);
+        cuts.sort_unstable();
+        let chunks: Vec<&[u8]> = cuts.windows(2).map(|cut| &all.as_bytes()[cut[0]..cut[1]]).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let bench = Bench::new();
+            let request = if array { array_request(&bench) } else { bench.request() };
+            let kind_of = if array { "application/json" } else { "text/event-stream" };
+            let answer = answer(200, kind_of, Steps::chunks(chunks));
+            let response = bench.ask(request, answer).await.unwrap();
+            prop_assert_eq!(kind(&response), VerdictKind::Success);
+            prop_assert_eq!(&text(response).await, &all);
+            prop_assert_eq!(bench.all_told(), [(VerdictKind::Success, 1)]);
+            prop_assert_eq!(bench.tokens(), if array { 100 } else { 3 });
+            Ok(())
+        })?;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn chunks_are_handed_on_as_they_are() {
+    let bench = Bench::new();
+    let first = Bytes::from(event("a", 1));
+    let second = Bytes::from(event("b", 2));
+    let steps = Steps::new([Step::Data(first.clone()), Step::Data(second.clone())]);
+    let mut body = bench.get(events(steps)).await.into_body();
+    for chunk in [first, second] {
+        let got = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(got.as_ptr(), chunk.as_ptr(), "not copied");
+    }
+}

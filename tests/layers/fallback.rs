@@ -1,0 +1,179 @@
+//! Which model serves when the one asked for is out.
+
+use std::time::Duration;
+
+use http::Request;
+use tower::{Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer};
+use tower_keypool::{
+    Backoff, CooldownLayer, Demand, KeyPool, KeyRotationLayer, ModelFallbackLayer, RetryPolicy, ServedBy, Until,
+    Verdict, VerdictKind,
+};
+
+use crate::{
+    support::{self, Body, Client, ask, narrow_pool, pool, request, text},
+    upstream::Upstream,
+};
+
+fn stack(pool: &KeyPool, fallback: ModelFallbackLayer, upstream: &Upstream) -> impl Client {
+    ServiceBuilder::new()
+        .layer(fallback)
+        .retry(RetryPolicy::new(pool).backoff(Backoff::fixed(Duration::from_secs(1))))
+        .layer(KeyRotationLayer::new(pool))
+        .layer(CooldownLayer::new(pool))
+        .service(upstream.clone())
+}
+
+fn pro_then_flash(pool: &KeyPool) -> ModelFallbackLayer {
+    ModelFallbackLayer::new(pool).models(["pro", "flash"])
+}
+
+/// Lets every key of the model rest for that long.
+fn rest(pool: &KeyPool, model: &str, seconds: u64) {
+    let rests = Verdict::new(VerdictKind::RateLimited).until(Until::For(Duration::from_secs(seconds)));
+    while let Ok(lease) = pool.try_acquire(model) {
+        lease.judge(&rests);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_no_key_may_carry_steps_down_and_comes_back() {
+    let (pool, upstream) = (pool(&["a", "b"]), Upstream::new(&[]));
+    let client = stack(&pool, pro_then_flash(&pool), &upstream);
+    rest(&pool, "pro", 30);
+    let response = client.clone().oneshot(request("/models/pro")).await.unwrap();
+    let served = response.extensions().get::<ServedBy>().unwrap().clone();
+    assert_eq!((served.requested_model(), served.used_model()), (Some("pro"), Some("flash")));
+    assert_eq!(text(response).await, "fine");
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    client.oneshot(request("/models/pro")).await.unwrap();
+    assert_eq!(upstream.models(), ["flash", "pro"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_the_first_model_used_up_carry_the_second() {
+    let (pool, upstream) = (pool(&["a", "b"]), Upstream::new(&[]));
+    upstream.model("pro", "rate");
+    let client = stack(&pool, pro_then_flash(&pool), &upstream);
+    let response = client.oneshot(request("/models/pro")).await.unwrap();
+    assert_eq!(response.extensions().get::<ServedBy>().unwrap().attempts(), 3);
+    assert_eq!(text(response).await, "fine");
+    assert_eq!(upstream.models(), ["pro", "pro", "flash"]);
+    assert!(upstream.asked().iter().all(|asked| asked.body == "hello"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unavailable_model_steps_down_at_once_and_a_caller_s_fault_never() {
+    let (pool, upstream) = (pool(&["a", "b"]), Upstream::new(&[]));
+    let client = stack(&pool, pro_then_flash(&pool), &upstream);
+    upstream.model("pro", "model");
+    client.clone().oneshot(request("/models/pro")).await.unwrap();
+    assert_eq!(upstream.models(), ["pro", "flash"]);
+
+    upstream.model("pro", "400");
+    let response = client.clone().oneshot(request("/models/pro")).await.unwrap();
+    assert_eq!(response.status(), 400);
+    upstream.model("pro", "owner");
+    let response = client.oneshot(request("/models/pro")).await.unwrap();
+    assert_eq!(text(response).await, "owner");
+    assert!(upstream.models()[2..].iter().all(|model| model == "pro"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn overload_steps_down_by_switch_after_all_retries() {
+    let (pool, upstream) = (pool(&["a", "b"]), Upstream::new(&[]));
+    upstream.model("pro", "overloaded");
+    let response = stack(&pool, pro_then_flash(&pool), &upstream).oneshot(request("/models/pro")).await.unwrap();
+    assert_eq!(text(response).await, "overloaded");
+    let switched = pro_then_flash(&pool).on_overloaded(true);
+    let response = stack(&pool, switched, &upstream).oneshot(request("/models/pro")).await.unwrap();
+    assert_eq!(text(response).await, "fine");
+    let models = upstream.models();
+    assert_eq!(models[..8], ["pro"; 8]);
+    assert_eq!(models[8], "flash");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_key_stands_ready_for_any_the_first_answer_stands() {
+    let (pool, upstream) = (pool(&["a"]), Upstream::new(&[]));
+    rest(&pool, "flash", 60);
+    upstream.model("pro", "rate");
+    let client = stack(&pool, pro_then_flash(&pool), &upstream);
+    let response = client.clone().oneshot(request("/models/pro")).await.unwrap();
+    assert_eq!(text(response).await, "rate");
+    let error = client.oneshot(request("/models/pro")).await.unwrap_err();
+    assert_eq!(error.exhausted().unwrap().model(), Some("pro"));
+    assert_eq!(upstream.models(), ["pro"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alias_gets_the_best_with_a_ready_key() {
+    let (pool, upstream) = (pool(&["a"]), Upstream::new(&[]));
+    let fallback = ModelFallbackLayer::new(&pool).alias("best", ["pro", "flash"]);
+    let client = stack(&pool, fallback, &upstream);
+    client.clone().oneshot(request("/models/best")).await.unwrap();
+    rest(&pool, "pro", 30);
+    let response = client.clone().oneshot(request("/models/best")).await.unwrap();
+    let served = response.extensions().get::<ServedBy>().unwrap();
+    assert_eq!((served.requested_model(), served.used_model()), (Some("best"), Some("flash")));
+    assert_eq!(upstream.models(), ["pro", "flash"]);
+    // Nothing is ready: the caller learns about the best.
+    rest(&pool, "flash", 30);
+    let error = client.oneshot(request("/models/best")).await.unwrap_err();
+    assert_eq!(error.exhausted().unwrap().model(), Some("pro"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_a_model_to_change_passes_through() {
+    let (pool, upstream) = (pool(&["a"]), Upstream::new(&[]));
+    let client = stack(&pool, pro_then_flash(&pool), &upstream);
+    client.clone().oneshot(request("/files")).await.unwrap();
+    client.oneshot(request("/models/flash")).await.unwrap();
+    assert_eq!(upstream.models(), ["/files", "flash"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_caller_s_demand_goes_along() {
+    let (pool, upstream) = (pool(&["a"]), Upstream::new(&[]));
+    rest(&pool, "pro", 3);
+    let client = stack(&pool, pro_then_flash(&pool), &upstream);
+    let mut patient = request("/models/pro");
+    patient.extensions_mut().insert(Demand::new("pro").wait(Duration::from_secs(5)));
+    client.oneshot(patient).await.unwrap();
+    // It may wait, so it waits for the best.
+    assert_eq!(upstream.models(), ["pro"]);
+    assert_eq!(upstream.seconds(), [3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_polls_what_it_calls_and_frees_what_it_drops() {
+    let (pool, upstream) = (narrow_pool(), Upstream::new(&[]));
+    upstream.model("pro", "model");
+    let mut client = ServiceBuilder::new()
+        .layer(pro_then_flash(&pool))
+        .layer(ConcurrencyLimitLayer::new(1))
+        .layer(KeyRotationLayer::new(&pool))
+        .layer(CooldownLayer::new(&pool))
+        .service(upstream.clone());
+    for _ in 0..2 {
+        let response =
+            ServiceExt::<Request<Body>>::ready(&mut client).await.unwrap().call(request("/models/pro")).await.unwrap();
+        assert_eq!(text(response).await, "fine");
+    }
+    assert_eq!(upstream.models(), ["pro", "flash", "pro", "flash"]);
+    // Dropped while it waits for its place below.
+    let blocked = client.clone();
+    ServiceExt::<Request<Body>>::ready(&mut client).await.unwrap();
+    let task = tokio::spawn(blocked.oneshot(request("/models/pro")));
+    tokio::task::yield_now().await;
+    task.abort();
+    assert!(task.await.is_err());
+    assert_eq!(support::free_slots(&pool), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_list_nothing_changes() {
+    let (pool, upstream) = (pool(&["a"]), Upstream::new(&["model"]));
+    let response = stack(&pool, ModelFallbackLayer::new(&pool), &upstream).oneshot(ask()).await.unwrap();
+    assert_eq!(text(response).await, "model");
+    assert_eq!(upstream.models(), ["m"]);
+}

@@ -1,0 +1,120 @@
+//! Over real sockets on loopback, with hyper-util's client.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioIo},
+};
+use tokio::net::TcpListener;
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
+use tower_keypool::{
+    Backoff, BoxError, CooldownLayer, Error, Key, KeyPool, KeyPoolLayer, KeyRotationLayer, ReplayBody, Retry,
+    RetryPolicy, ServedBy,
+};
+
+use crate::support::{Body, Plain, key_of, request, text};
+
+fn pool(base: &str) -> KeyPool {
+    let keys = ["one", "two"].map(|id| Key::new(format!("secret-{id}")).id(id));
+    KeyPool::builder(Plain::at(base)).keys(keys).build().unwrap()
+}
+
+fn client<B: http_body::Body<Data: Send> + Send>() -> Client<HttpConnector, B> {
+    Client::builder(TokioExecutor::new()).build_http()
+}
+
+fn quick() -> Retry {
+    Retry::new().max_retries(1).backoff(Backoff::fixed(Duration::from_millis(1)))
+}
+
+/// An address where nothing listens.
+async fn nowhere() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+/// Refuses key `one` with 429, and tells anyone else what it was asked.
+async fn somewhere() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let service = hyper::service::service_fn(async |request: Request<hyper::body::Incoming>| {
+                let (status, said) = match key_of(&request).as_str() {
+                    "one" => (429, "rate".to_owned()),
+                    _ => (200, format!("{} {}", request.headers()["host"].to_str().unwrap(), request.uri())),
+                };
+                Response::builder().status(status).body(Full::<Bytes>::from(said))
+            });
+            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            tokio::spawn(async { drop(connection.await) });
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_followed_by_the_next_key_also_with_a_time_out_between() {
+    let pool = pool(&nowhere().await);
+    let plain = ServiceBuilder::new()
+        .retry(RetryPolicy::new(&pool).rule(quick()))
+        .layer(KeyRotationLayer::new(&pool))
+        .layer(CooldownLayer::new(&pool))
+        .service(client::<Body>());
+    let error: Error = plain.oneshot(request("/models/m")).await.unwrap_err();
+    assert_eq!(error.verdict().unwrap().code_of(), "connect");
+    assert_eq!(error.to_string(), "no answer over key two: transient fault (connect), after 2 attempts");
+    assert_eq!(error.served_by().unwrap().earlier()[0].key.to_string(), "one");
+
+    let timed = ServiceBuilder::new()
+        .retry(RetryPolicy::new(&pool).rule(quick()))
+        .timeout(Duration::from_secs(20))
+        .layer(KeyRotationLayer::new(&pool))
+        .timeout(Duration::from_secs(20))
+        .layer(CooldownLayer::new(&pool))
+        .service(client::<Body>());
+    let error: BoxError = timed.oneshot(request("/models/m")).await.unwrap_err();
+    let ours = Error::find(&*error).unwrap();
+    assert_eq!((ours.served_by().unwrap().attempts(), ours.verdict().unwrap().code_of()), (2, "connect"));
+    assert!(ours.served_by().unwrap().key().is_some());
+}
+
+#[tokio::test]
+async fn the_whole_stack_speaks_to_a_server_as_its_own_host() {
+    let base = somewhere().await;
+    let pool = pool(&base);
+    let stack = KeyPoolLayer::new(&pool).retry(quick()).layer(client::<ReplayBody<Body>>());
+    let mut incoming = request("/models/m?alt=sse");
+    incoming.headers_mut().insert("host", http::HeaderValue::from_static("localhost:5000"));
+    *incoming.version_mut() = http::Version::HTTP_2;
+    let response = stack.oneshot(incoming).await.unwrap();
+    assert_eq!(response.extensions().get::<ServedBy>().unwrap().attempts(), 2);
+    let host = base.trim_start_matches("http://");
+    assert_eq!(text(response).await, format!("{host} /models/m?alt=sse"));
+}
+
+#[tokio::test]
+async fn an_axum_app_answers_through_it() {
+    let pool = pool(&somewhere().await);
+    let stack = KeyPoolLayer::new(&pool).exhausted_as_response().layer(client::<ReplayBody<axum::body::Body>>());
+    let app: axum::Router = axum::Router::new().fallback_service(
+        ServiceBuilder::new().map_response(|answer: Response<_>| answer.map(axum::body::Body::new)).service(stack),
+    );
+    let request = Request::post("/models/m").body(axum::body::Body::from("hello")).unwrap();
+    assert_eq!(app.oneshot(request).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_plain_function_is_a_client_too() {
+    let pool = pool("http://api.example");
+    let stack = KeyPoolLayer::new(&pool).layer(service_fn(async |request: Request<ReplayBody<Body>>| {
+        Ok::<_, BoxError>(Response::new(Full::<Bytes>::from(key_of(&request))))
+    }));
+    let response = stack.oneshot(request("/models/m")).await.unwrap();
+    assert_eq!(text(response).await, "one");
+}

@@ -1,0 +1,138 @@
+//! The whole stack as one layer.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, StreamBody};
+use tower::{Layer, Service, ServiceExt};
+use tower_keypool::{Backoff, Demand, KeyPool, KeyPoolLayer, Models, Retry, ServedBy};
+
+use crate::{
+    support::{self, BoxError, ask, builder, narrow_pool, pool, request, text},
+    upstream::Upstream,
+};
+
+fn steady() -> Retry {
+    Retry::new().backoff(Backoff::fixed(Duration::from_secs(1)))
+}
+
+fn layer(pool: &KeyPool) -> KeyPoolLayer {
+    KeyPoolLayer::new(pool).retry(steady())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_streamed_body_is_sent_again_with_another_key_and_another_model() {
+    let (pool, upstream) = (pool(&["a", "b"]), Upstream::new(&["fault"]));
+    upstream.model("pro", "rate");
+    let models = Models::new().for_all(["pro", "flash"]);
+    let client = layer(&pool).fallback(models).layer(upstream.clone());
+    let chunks = ["hel", "lo"].map(|chunk| Ok::<_, BoxError>(http_body::Frame::data(Bytes::from(chunk))));
+    let body = StreamBody::new(tokio_stream(chunks));
+    let response = client.oneshot(Request::post("/models/pro").body(body).unwrap()).await.unwrap();
+    let served = response.extensions().get::<ServedBy>().unwrap().clone();
+    assert_eq!((served.requested_model(), served.used_model()), (Some("pro"), Some("flash")));
+    assert_eq!(text(response).await, "fine");
+    assert_eq!(upstream.models(), ["pro", "pro", "flash", "flash"]);
+    assert_eq!(upstream.seconds(), [0, 0, 0, 1]);
+    assert!(upstream.asked().iter().all(|asked| asked.body == "hello"));
+}
+
+/// A stream of what is there already.
+fn tokio_stream<T: Unpin>(
+    items: impl IntoIterator<Item = T, IntoIter: Unpin>,
+) -> impl futures_core::Stream<Item = T> + Unpin {
+    struct Items<I>(I);
+    impl<I: Iterator + Unpin> futures_core::Stream for Items<I> {
+        type Item = I::Item;
+        fn poll_next(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<I::Item>> {
+            std::task::Poll::Ready(self.0.next())
+        }
+    }
+    Items(items.into_iter())
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_waits_for_a_key_as_long_as_it_was_told() {
+    let (pool, upstream) = (narrow_pool(), Upstream::new(&[]));
+    let client = layer(&pool).wait(Duration::from_secs(10)).layer(upstream.clone());
+    let calls: Vec<_> = (0..4).map(|_| tokio::spawn(client.clone().oneshot(ask()))).collect();
+    for call in calls {
+        assert_eq!(text(call.await.unwrap().unwrap()).await, "fine");
+    }
+    let held = pool.try_acquire("m").unwrap();
+    assert!(client.clone().oneshot(ask()).await.unwrap_err().is_exhausted());
+    assert!(upstream.asked().len() == 4);
+    drop(held);
+    let mut impatient = ask();
+    impatient.extensions_mut().insert(Demand::new("m").wait(Duration::ZERO));
+    client.oneshot(impatient).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_over_the_limit_is_sent_once() {
+    let (pool, upstream) = (pool(&["a", "b"]), Upstream::new(&["rate"]));
+    let client = layer(&pool).replay_limit(2).layer(upstream.clone());
+    let response = client.oneshot(ask()).await.unwrap();
+    assert_eq!(text(response).await, "rate");
+    assert_eq!(upstream.asked().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_service_serves_many_requests_one_after_the_other() {
+    let (pool, upstream) = (pool(&["a", "b"]), Upstream::new(&["rate", "fault", "fine", "fault"]));
+    let mut client = layer(&pool).layer(upstream.clone());
+    for _ in 0..3 {
+        let response =
+            ServiceExt::<Request<support::Body>>::ready(&mut client).await.unwrap().call(ask()).await.unwrap();
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "fine");
+    }
+    assert_eq!(upstream.keys(), ["a", "b", "b", "b", "b", "b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_at_once_over_ten_keys_of_ten_a_minute_all_succeed() {
+    let ids: Vec<String> = (0..10).map(|n| format!("k{n}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let limits = tower_keypool::Limits::new().per_minute(10);
+    let pool = builder(&ids).limits("m", limits).build().unwrap();
+    let upstream = Upstream::new(&[]);
+    let client = layer(&pool).layer(upstream.clone());
+    let calls: Vec<_> = (0..100).map(|_| tokio::spawn(client.clone().oneshot(ask()))).collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap().status(), 200);
+    }
+    let error = client.oneshot(ask()).await.unwrap_err();
+    assert!(error.is_exhausted(), "{error}");
+    for id in ids {
+        assert_eq!(upstream.keys().iter().filter(|key| **key == *id).count(), 10);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_at_any_moment_everything_is_free_again() {
+    let (pool, upstream) = (narrow_pool(), Upstream::new(&["fault"; 400]));
+    let client = layer(&pool).wait(Duration::from_secs(2)).layer(upstream);
+    for millis in (0..6_000).step_by(300) {
+        let (first, second) =
+            (tokio::spawn(client.clone().oneshot(ask())), tokio::spawn(client.clone().oneshot(ask())));
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        for task in [first, second] {
+            task.abort();
+            drop(task.await);
+        }
+        assert_eq!(support::free_slots(&pool), 1, "dropped after {millis} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_to_elsewhere_never_reach_the_client() {
+    let (pool, upstream) = (pool(&["a"]), Upstream::new(&[]));
+    let client = layer(&pool).allow_host("up.example").layer(upstream.clone());
+    assert!(client.clone().oneshot(request("http://evil.example/models/m")).await.unwrap_err().is_refused());
+    client.oneshot(request("http://up.example/models/m")).await.unwrap();
+    assert_eq!(upstream.asked().len(), 1);
+}

@@ -1,0 +1,287 @@
+//! Answers that nobody recorded: other reasons, other wordings, other orders, missing members. Structure decides
+//! before text.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tower_keypool::{
+    Answer, Anthropic, ApiKeyHeader, Elsewhere as E, Gemini, OpenAi, Provider, Scope as S, Until as U, Verdict,
+    VerdictKind as K,
+};
+
+use crate::sample::now;
+
+fn judge(provider: &dyn Provider, status: u16, headers: &[(&str, &str)], body: &str, event: bool) -> Verdict {
+    let headers: HeaderMap = headers
+        .iter()
+        .map(|(name, value)| (HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap()))
+        .collect();
+    let answer = Answer::new(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes(), now());
+    provider.judge(&if event { answer.event() } else { answer })
+}
+
+fn gemini(status: u16, body: &str) -> Verdict {
+    judge(&Gemini::new(), status, &[], body, false)
+}
+
+fn openai(status: u16, body: &str) -> Verdict {
+    judge(&OpenAi::new(), status, &[], body, false)
+}
+
+fn anthropic(status: u16, body: &str) -> Verdict {
+    judge(&Anthropic::new(), status, &[], body, false)
+}
+
+/// A Gemini error whose details are one `ErrorInfo` of this reason.
+fn reason(status: u16, reason: &str) -> Verdict {
+    gemini(status, &format!(r#"{{"error":{{"message":"Etwas anderes.","details":[{{"reason":"{reason}"}}]}}}}"#))
+}
+
+fn is(verdict: &Verdict) -> (K, S, U, E) {
+    (verdict.kind(), verdict.scope_of(), verdict.until_of(), verdict.elsewhere_of())
+}
+
+#[test]
+fn reasons_decide_whatever_the_sentence() {
+    for name in ["CONSUMER_SUSPENDED", "GCP_SUSPENDED", "CONSUMER_INVALID", "USER_PROJECT_DENIED"] {
+        assert_eq!(is(&reason(403, name)), (K::Suspended, S::Owner, U::Lifted, E::OtherKey), "{name}");
+        assert_eq!(reason(403, name).code_of(), name);
+    }
+    for name in ["API_KEY_SERVICE_BLOCKED", "API_KEY_ANDROID_APP_BLOCKED", "API_KEY_IOS_APP_BLOCKED"] {
+        assert_eq!(is(&reason(403, name)), (K::InvalidKey, S::Key, U::Lifted, E::OtherKey), "{name}");
+    }
+    assert_eq!(reason(401, "API_KEY_INVALID").kind(), K::InvalidKey);
+    assert_eq!(reason(403, "BILLING_DISABLED").kind(), K::Suspended);
+    assert_eq!(reason(400, "OVERLOADED_CREDENTIALS").kind(), K::Misconfigured);
+    assert_eq!(reason(401, "CREDENTIALS_MISSING").kind(), K::Misconfigured);
+    assert_eq!(reason(503, "MODEL_CAPACITY_EXHAUSTED").kind(), K::Overloaded);
+}
+
+#[test]
+fn an_unknown_reason_makes_a_key_suspect_and_no_more() {
+    let unknown = reason(403, "SOMETHING_NEW");
+    assert_eq!(is(&unknown), (K::InvalidKey, S::KeyLane, U::Lifted, E::OtherKey));
+    assert!(!unknown.is_named());
+    assert_eq!(unknown.code_of(), "SOMETHING_NEW");
+    assert!(!reason(401, "ACCESS_TOKEN_EXPIRED").is_named());
+    assert_eq!(reason(400, "SOMETHING_NEW").kind(), K::CallerFault);
+}
+
+#[test]
+fn markers_inside_a_callers_words_do_no_harm() {
+    for body in [
+        r#"{"error":{"code":400,"message":"Unknown name \"API key not valid\": Cannot find field.","status":"INVALID_ARGUMENT"}}"#,
+        r#"{"error":{"code":400,"message":"Unknown name \"prepayment credits are depleted\"","status":"INVALID_ARGUMENT"}}"#,
+        r#"{"error":{"code":400,"message":"Invalid value: \"User location is not supported\"","status":"INVALID_ARGUMENT"}}"#,
+        r#"{"error":{"code":400,"message":"Bad field \"billing\"","status":"INVALID_ARGUMENT"}}"#,
+    ] {
+        assert_eq!(is(&gemini(400, body)), (K::CallerFault, S::Caller, U::Now, E::No), "{body}");
+    }
+    let body = r#"{"type":"error","error":{"type":"invalid_request_error","message":"tools.0: \"Your credit balance is too low\""}}"#;
+    assert_eq!(anthropic(400, body).kind(), K::CallerFault);
+    let body = r#"{"error":{"message":"Invalid value: 'Incorrect API key provided'","type":"invalid_request_error"}}"#;
+    assert_eq!(openai(400, body).kind(), K::CallerFault);
+}
+
+#[test]
+fn quotas_in_any_order_and_form() {
+    // RetryInfo first, no types, one member missing after the other.
+    let body = r#"{"error":{"code":429,"details":[{"retryDelay":"14s"},{"violations":[
+        {"quotaId":"GenerateRequestsPerMinutePerProjectPerModel"}]}],"message":"Bitte in Kürze erneut versuchen."}}"#;
+    assert_eq!(is(&gemini(429, body)), (K::RateLimited, S::OwnerLane, U::For(Duration::from_secs(14)), E::OtherKey));
+    // The message's wait is longer than RetryInfo's: the longer holds.
+    let body = r#"{"error":{"message":"Please retry in 51.386s.","details":[{"retryDelay":"14s"},
+        {"violations":[{"quotaId":"XPerMinuteY"}]}]}}"#;
+    assert_eq!(gemini(429, body).retry_after(), Some(Duration::from_millis(51_386)));
+    // By the metric's name alone.
+    let body = r#"{"error":{"details":[{"violations":[{"quotaMetric":"x/generate_requests_per_model_per_day"}]}]}}"#;
+    assert_eq!(gemini(429, body).until_of(), U::DayEnd);
+    // The older form.
+    let body = r#"{"error":{"message":"Quota exceeded","details":[{"reason":"RATE_LIMIT_EXCEEDED","metadata":{
+        "quota_limit":"GenerateContentRequestsPerMinutePerProjectPerRegion","quota_limit_value":"60",
+        "quota_metric":"generativelanguage.googleapis.com/generate_content_requests","consumer":"projects/42"}}]}}"#;
+    let verdict = gemini(429, body);
+    assert_eq!((verdict.kind(), verdict.until_of()), (K::RateLimited, U::Backoff));
+    let news = verdict.news_of().unwrap();
+    assert_eq!((news.violations[0].amount, news.consumer.as_deref()), (Some(60), Some("projects/42")));
+    // Its limit of zero.
+    assert_eq!(gemini(429, &body.replace("\"60\"", "\"0\"")).code_of(), "LIMIT_ZERO");
+    // Sentences alone.
+    let body = r#"{"error":{"message":"Quota exceeded for quota metric 'Requests' and limit 'Requests per day'"}}"#;
+    assert_eq!(gemini(429, body).until_of(), U::DayEnd);
+    // A day's quota whose stated wait is long is believed; one of a year is not.
+    for (wait, until) in [("18h24m54.8s", U::For(Duration::from_millis(66_294_800))), ("8760h", U::DayEnd)] {
+        let body = format!(
+            r#"{{"error":{{"message":"Please retry in {wait}.","details":[{{"violations":[{{"quotaId":"PerDay"}}]}}]}}}}"#
+        );
+        assert_eq!(gemini(429, &body).until_of(), until);
+    }
+    // A limit of zero stands in the message while the violation leaves it out, under another metric's name.
+    let body = r#"{"error":{"message":"* Quota exceeded for metric: a/b, limit: 0, model: gemini-x","details":[
+        {"violations":[{"quotaMetric":"c/d","quotaId":"PerDay"}]}]}}"#;
+    assert_eq!(gemini(429, body).code_of(), "LIMIT_ZERO");
+}
+
+#[test]
+fn money_comes_before_quotas() {
+    let body = r#"{"error":{"code":429,"message":"Your prepayment credits are depleted. Please retry in 5s.",
+        "details":[{"violations":[{"quotaId":"PerMinute"}]}]}}"#;
+    assert_eq!(is(&gemini(429, body)).1, S::BillingAccount);
+    assert_eq!(gemini(402, "").kind(), K::QuotaExhausted);
+}
+
+#[test]
+fn words_of_the_interactions_api() {
+    let coded = |status, code: &str| gemini(status, &format!(r#"{{"error":{{"code":"{code}","message":"x"}}}}"#));
+    assert_eq!(coded(429, "rate_limit_exceeded").scope_of(), S::OwnerLane);
+    assert_eq!(coded(429, "quota_exceeded").until_of(), U::DayEnd);
+    assert_eq!(coded(401, "authentication").kind(), K::InvalidKey);
+    assert_eq!(coded(403, "permission_denied").kind(), K::InvalidKey);
+    assert_eq!(coded(404, "model_not_found").elsewhere_of(), E::OtherModel);
+    assert_eq!(coded(500, "whatever").kind(), K::Transient);
+}
+
+#[test]
+fn errors_inside_good_streams_are_judged_by_what_is_inside() {
+    let event = |provider: &dyn Provider, body| judge(provider, 200, &[], body, true);
+    let gemini = Gemini::new();
+    let limited = event(&gemini, r#"{"error":{"code":429,"message":"x","details":[{"retryDelay":"9s"}]}}"#);
+    assert_eq!(limited.retry_after(), Some(Duration::from_secs(9)));
+    assert_eq!(event(&gemini, r#"data: {"error":{"status":"UNAVAILABLE"}}"#).kind(), K::Overloaded);
+    assert_eq!(event(&gemini, r#"[{"error":{"code":400,"status":"INVALID_ARGUMENT"}}]"#).kind(), K::CallerFault);
+    assert_eq!(event(&gemini, r#"{"error":{"code":99}}"#).kind(), K::Transient);
+    assert_eq!(event(&gemini, r#"{"candidates":[{"content":{"parts":[{"text":"\"error\""}]}}]}"#).kind(), K::Success);
+    let failed = r#"{"type":"response.failed","response":{"error":{"code":"rate_limit_exceeded","message":"x"}}}"#;
+    assert_eq!(event(&OpenAi::new(), failed).kind(), K::RateLimited);
+    let error = r#"{"type":"error","error":{"type":"rate_limit_error","message":"This request would exceed …"}}"#;
+    assert_eq!(event(&Anthropic::new(), error).kind(), K::RateLimited);
+    // A failed operation is a good answer about something bad.
+    let operation = r#"{"name":"operations/1","done":true,"error":{"code":13,"message":"x"}}"#;
+    assert_eq!(judge(&gemini, 200, &[], operation, false).kind(), K::Success);
+}
+
+#[test]
+fn an_account_that_is_limited_says_so_in_a_good_answer() {
+    let body = r#"{"candidates":[{"finishReason":"PUP_LIMITED_DISABLED"}]}"#;
+    for event in [false, true] {
+        let verdict = judge(&Gemini::new(), 200, &[], body, event);
+        assert_eq!((verdict.kind(), verdict.scope_of(), verdict.is_named()), (K::Suspended, S::Owner, false));
+    }
+    let spoken = r#"{"candidates":[{"content":{"parts":[{"text":"PUP_LIMITED_DISABLED"}]},"finishReason":"STOP"}]}"#;
+    assert!(gemini(200, spoken).is_success());
+}
+
+#[test]
+fn redirects() {
+    let to = |location| judge(&Gemini::new(), 302, &[("location", location)], "", false);
+    assert_eq!(to("https://www.google.com/sorry/index?continue=x").kind(), K::Blocked);
+    assert_eq!(to("https://consent.google.com/ml").kind(), K::Blocked);
+    assert_eq!(to("https://elsewhere.example/").kind(), K::CallerFault);
+    assert!(gemini(304, "").is_success());
+}
+
+#[test]
+fn pages_speak_of_the_address_or_of_the_status() {
+    let page = |status| judge(&OpenAi::new(), status, &[("content-type", "text/html")], "<html>no</html>", false);
+    assert_eq!(page(403).kind(), K::Blocked);
+    assert_eq!(page(429).kind(), K::Blocked);
+    assert_eq!(page(502).kind(), K::Transient);
+    assert_eq!(page(503).kind(), K::Overloaded);
+    assert_eq!(page(413).kind(), K::CallerFault);
+    // Without a type, by its beginning.
+    assert_eq!(gemini(403, "\n <!DOCTYPE html><title>Error 403 (Forbidden)!!1</title>").kind(), K::Blocked);
+}
+
+#[test]
+fn openai_and_its_likes() {
+    let coded = |status, code: &str| openai(status, &format!(r#"{{"error":{{"message":"x","code":"{code}"}}}}"#));
+    assert_eq!(coded(401, "account_deactivated").kind(), K::Suspended);
+    assert_eq!(coded(400, "billing_hard_limit_reached").kind(), K::QuotaExhausted);
+    assert_eq!(coded(403, "model_not_found").scope_of(), S::KeyLane);
+    assert_eq!(coded(401, "mismatched_organization").kind(), K::Misconfigured);
+    // A bare string, no object at all.
+    assert_eq!(openai(400, r#"{"error":"Incorrect API key provided: xai-***"}"#).kind(), K::InvalidKey);
+    assert_eq!(openai(401, r#"{"detail":"Unauthorized"}"#).kind(), K::InvalidKey);
+    assert!(!openai(401, r#"{"detail":"Unauthorized"}"#).is_named());
+    // OpenRouter: an upstream without capacity; moderation; the account's own limit until a time in milliseconds.
+    let body = r#"{"error":{"message":"Provider returned error","code":429,"metadata":{"provider_name":"x"}}}"#;
+    assert_eq!(openai(429, body).kind(), K::Overloaded);
+    let body = r#"{"error":{"message":"… your input was flagged for harassment","code":403,"metadata":{}}}"#;
+    assert_eq!(openai(403, body).kind(), K::CallerFault);
+    let body = r#"{"error":{"message":"Rate limit exceeded: free-models-per-min.","code":429,"metadata":
+        {"headers":{"X-RateLimit-Limit":"20","X-RateLimit-Remaining":"0","X-RateLimit-Reset":"1795153590000"}}}}"#;
+    assert_eq!(is(&openai(429, body)), (K::RateLimited, S::Owner, U::For(Duration::from_secs(30)), E::OtherKey));
+    assert_eq!(openai(409, "{}").elsewhere_of(), E::AfterPause);
+    assert_eq!(openai(422, "{}").kind(), K::CallerFault);
+    // Azure, whose wait stands in the sentence alone.
+    let body = r#"{"error":{"code":"429","message":"Rate limit is exceeded. Try again in 26 seconds."}}"#;
+    assert_eq!(openai(429, body).retry_after(), Some(Duration::from_secs(26)));
+}
+
+#[test]
+fn the_right_wait_wins() {
+    let wait = |headers: &[(&str, &str)], message: &str| {
+        let body = format!(r#"{{"error":{{"message":"{message}","type":"tokens","code":"rate_limit_exceeded"}}}}"#);
+        judge(&OpenAi::new(), 429, headers, &body, false).retry_after()
+    };
+    let axes = [
+        ("x-ratelimit-remaining-requests", "9"),
+        ("x-ratelimit-reset-requests", "1h2m3s"),
+        ("x-ratelimit-remaining-tokens", "0"),
+        ("x-ratelimit-reset-tokens", "6m0s"),
+    ];
+    assert_eq!(wait(&axes, "x"), Some(Duration::from_secs(360)));
+    assert_eq!(wait(&axes, "Please try again in 20s."), Some(Duration::from_secs(20)));
+    assert_eq!(wait(&[axes[2], axes[3], ("retry-after", "7")], "try again in 20s"), Some(Duration::from_secs(7)));
+    assert_eq!(wait(&[("retry-after", "7"), ("retry-after-ms", "1500")], ""), Some(Duration::from_millis(1_500)));
+    assert_eq!(wait(&[], ""), None);
+    // Anthropic: the latest reset of what has run out.
+    let headers = [
+        ("anthropic-ratelimit-requests-remaining", "0"),
+        ("anthropic-ratelimit-requests-reset", "2026-11-20T05:46:02Z"),
+        ("anthropic-ratelimit-tokens-remaining", "0"),
+        ("anthropic-ratelimit-tokens-reset", "2026-11-20T06:46:17+01:00"),
+    ];
+    let body = r#"{"type":"error","error":{"type":"rate_limit_error","message":"Rate limited"}}"#;
+    let verdict = judge(&Anthropic::new(), 429, &headers, body, false);
+    assert_eq!((verdict.kind(), verdict.retry_after()), (K::RateLimited, Some(Duration::from_secs(17))));
+}
+
+#[test]
+fn anthropics_codes_come_before_its_types() {
+    let coded = |status, kind: &str, code: &str| {
+        anthropic(
+            status,
+            &format!(
+                r#"{{"type":"error","error":{{"type":"{kind}","message":"x","details":{{"error_code":"{code}"}}}}}}"#
+            ),
+        )
+    };
+    assert_eq!(coded(429, "rate_limit_error", "enforced_spend_limit_reached").kind(), K::QuotaExhausted);
+    assert_eq!(coded(400, "invalid_request_error", "contract_spend_limit_reached").kind(), K::QuotaExhausted);
+    assert_eq!(coded(403, "permission_error", "organization_on_hold").kind(), K::Suspended);
+    assert_eq!(coded(429, "rate_limit_error", "ramp_limit_exceeded").kind(), K::RateLimited);
+    assert_eq!(coded(429, "rate_limit_error", "ramp_limit_exceeded").code_of(), "rate_limit_error");
+}
+
+#[test]
+fn a_provider_may_forbid_another_try() {
+    let veto = [("x-should-retry", "false")];
+    assert_eq!(judge(&OpenAi::new(), 500, &veto, "{}", false).elsewhere_of(), E::No);
+    assert_eq!(judge(&Anthropic::new(), 529, &veto, "{}", false).elsewhere_of(), E::No);
+    // Another key is not another try.
+    let body = r#"{"error":{"code":"invalid_api_key"}}"#;
+    assert_eq!(judge(&OpenAi::new(), 401, &veto, body, false).elsewhere_of(), E::OtherKey);
+}
+
+#[test]
+fn any_other_api_is_judged_by_its_statuses() {
+    let other = ApiKeyHeader::header("x-key", "https://a.example").unwrap();
+    let status = |status, headers: &[(&str, &str)]| judge(&other, status, headers, "", false);
+    let dated = status(429, &[("retry-after", "Fri, 20 Nov 2026 05:46:30 GMT")]);
+    assert_eq!(is(&dated), (K::RateLimited, S::KeyLane, U::For(Duration::from_secs(30)), E::OtherKey));
+    assert_eq!(status(401, &[]).scope_of(), S::Key);
+    assert!(!status(403, &[]).is_named());
+    assert_eq!(status(408, &[]).elsewhere_of(), E::AfterPause);
+    assert_eq!(status(500, &[]).kind(), K::Transient);
+}
