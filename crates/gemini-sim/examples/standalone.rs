@@ -23,8 +23,7 @@ struct Wish {
 
 fn number<T: std::str::FromStr>(flag: &str, text: Option<String>) -> Result<T, String> {
     let text = text.ok_or_else(|| format!("{flag} needs a number"))?;
-    text.parse()
-        .map_err(|_| format!("{flag}: {text} is no number"))
+    text.parse().map_err(|_| format!("{flag}: {text} is no number"))
 }
 
 fn project(index: usize, text: &str) -> Result<(Project, Limits), String> {
@@ -51,21 +50,15 @@ fn project(index: usize, text: &str) -> Result<(Project, Limits), String> {
 }
 
 fn read(mut arguments: impl Iterator<Item = String>) -> Result<Builder, String> {
-    let mut wish = Wish {
-        builder: GeminiSim::builder().port(8081),
-        projects: Vec::new(),
-        limits: Vec::new(),
-        rpd: None,
-    };
+    let mut wish =
+        Wish { builder: GeminiSim::builder().port(8081), projects: Vec::new(), limits: Vec::new(), rpd: None };
     while let Some(flag) = arguments.next() {
         let builder = wish.builder;
         wish.builder = match flag.as_str() {
             "--port" => builder.port(number(&flag, arguments.next())?),
             "--seed" => builder.seed(number(&flag, arguments.next())?),
             "--chunks" => builder.chunks(number(&flag, arguments.next())?),
-            "--latency-ms" => {
-                builder.latency(Duration::from_millis(number(&flag, arguments.next())?))
-            }
+            "--latency-ms" => builder.latency(Duration::from_millis(number(&flag, arguments.next())?)),
             "--any-model" => builder.any_model(),
             "--fast" => builder.fast(),
             "--rpd" => {
@@ -110,9 +103,5 @@ async fn main() -> ExitCode {
     let stopped = tokio::signal::ctrl_c().await;
     let report = sim.shutdown().await.report();
     println!("{:#}", report.to_json());
-    if stopped.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if stopped.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -31,9 +31,7 @@ impl Credentials {
         for value in headers.get_all(http::header::AUTHORIZATION) {
             let value = lossy(value);
             found.push(match value.split_once(' ') {
-                Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-                    Self::Bearer(token.trim().to_owned())
-                }
+                Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Self::Bearer(token.trim().to_owned()),
                 _ => Self::Unreadable,
             });
         }
@@ -66,10 +64,7 @@ mod tests {
     use super::*;
 
     fn read(headers: &[(&'static str, &str)], query: &str) -> Credentials {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap()))
-            .collect();
+        let headers = headers.iter().map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap())).collect();
         Credentials::read(&headers, &Query::parse(Some(query)))
     }
 

@@ -81,10 +81,7 @@ pub struct SimBody {
 impl SimBody {
     /// A body of pieces of data, whose length is announced.
     pub(crate) fn announced(pieces: impl Into<VecDeque<Piece>>) -> Self {
-        Self {
-            exact: true,
-            ..Self::pieces(pieces)
-        }
+        Self { exact: true, ..Self::pieces(pieces) }
     }
 
     /// A body whose length is not announced.
@@ -120,10 +117,7 @@ impl Body for SimBody {
     type Data = Bytes;
     type Error = SimError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, SimError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, SimError>>> {
         let this = self.get_mut();
         if std::mem::take(&mut this.breath_due) {
             cx.waker().wake_by_ref();

@@ -16,25 +16,16 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the file that owns the clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the file that owns the clock")]
     pub(crate) fn new(wall: Option<Timestamp>, skew: SignedDuration) -> Self {
-        let clock = Self {
-            origin: Instant::now(),
-            wall: wall.unwrap_or_else(Timestamp::now),
-            skew_millis: AtomicI64::new(0),
-        };
+        let clock =
+            Self { origin: Instant::now(), wall: wall.unwrap_or_else(Timestamp::now), skew_millis: AtomicI64::new(0) };
         clock.set_skew(skew);
         clock
     }
 
     /// Time since the simulator was built.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the file that owns the clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the file that owns the clock")]
     pub(crate) fn elapsed(&self) -> Duration {
         Instant::now().saturating_duration_since(self.origin)
     }
@@ -43,10 +34,7 @@ impl Clock {
     pub(crate) fn wall_at(&self, elapsed: Duration) -> Timestamp {
         let skew = SignedDuration::from_millis(self.skew_millis.load(Ordering::Relaxed));
         let elapsed = SignedDuration::try_from(elapsed).unwrap_or(SignedDuration::MAX);
-        self.wall
-            .checked_add(elapsed)
-            .and_then(|t| t.checked_add(skew))
-            .unwrap_or(self.wall)
+        self.wall.checked_add(elapsed).and_then(|t| t.checked_add(skew)).unwrap_or(self.wall)
     }
 
     pub(crate) fn set_skew(&self, skew: SignedDuration) {

@@ -37,30 +37,18 @@ impl FastAnswers {
             let Reply { chunks, .. } = generate(&generated, form, settings.chunks);
             chunks
         };
-        Self {
-            whole: answer(Form::Whole).concat().into(),
-            events: answer(Form::Events),
-            list: answer(Form::List),
-        }
+        Self { whole: answer(Form::Whole).concat().into(), events: answer(Form::Events), list: answer(Form::List) }
     }
 
     fn respond(&self, form: Form) -> Response<SimBody> {
-        let pieces = |chunks: &[Bytes]| -> VecDeque<Piece> {
-            chunks.iter().cloned().map(Piece::Data).collect()
-        };
+        let pieces = |chunks: &[Bytes]| -> VecDeque<Piece> { chunks.iter().cloned().map(Piece::Data).collect() };
         let (content_type, body) = match form {
             Form::Whole => {
                 let piece = VecDeque::from([Piece::Data(self.whole.clone())]);
                 ("application/json; charset=UTF-8", SimBody::announced(piece))
             }
-            Form::Events => (
-                "text/event-stream",
-                SimBody::pieces(pieces(&self.events)).breathing(),
-            ),
-            Form::List => (
-                "application/json; charset=UTF-8",
-                SimBody::pieces(pieces(&self.list)).breathing(),
-            ),
+            Form::Events => ("text/event-stream", SimBody::pieces(pieces(&self.events)).breathing()),
+            Form::List => ("application/json; charset=UTF-8", SimBody::pieces(pieces(&self.list)).breathing()),
         };
         let mut response = Response::new(body);
         let content_type = HeaderValue::from_static(content_type);
@@ -77,10 +65,7 @@ impl Engine {
         let form = if path.contains(":streamGenerate") && parts.method == Method::POST {
             let query = Query::parse(parts.uri.query());
             match Route::parse(&parts.method, path, &query) {
-                Some(Route {
-                    call: Call::Generate(form),
-                    ..
-                }) => form,
+                Some(Route { call: Call::Generate(form), .. }) => form,
                 _ => Form::Whole,
             }
         } else {

@@ -24,9 +24,7 @@ impl Latency {
         match self {
             Self::None => Duration::ZERO,
             Self::Fixed(delay) => delay,
-            Self::Uniform(from, to) if from < to => {
-                from + to.saturating_sub(from).mul_f64(rng.f64())
-            }
+            Self::Uniform(from, to) if from < to => from + to.saturating_sub(from).mul_f64(rng.f64()),
             Self::Uniform(from, _) => from,
             Self::Exponential(mean) => {
                 let factor = -(1.0 - rng.f64()).ln();
@@ -54,9 +52,7 @@ mod tests {
             let drawn = Latency::Uniform(low, high).draw(&mut rng);
             assert!(low <= drawn && drawn < high);
         }
-        let sum: Duration = (0..10_000)
-            .map(|_| Latency::Exponential(high).draw(&mut rng))
-            .sum();
+        let sum: Duration = (0..10_000).map(|_| Latency::Exponential(high).draw(&mut rng)).sum();
         let mean = sum / 10_000;
         assert!(low * 2 < mean && mean < high * 2, "{mean:?}");
         assert_eq!(Latency::Uniform(high, low).draw(&mut rng), high);

@@ -22,23 +22,13 @@ pub struct Limits {
 impl Limits {
     /// No limit at all.
     pub const fn none() -> Self {
-        Self {
-            rpm: None,
-            tpm: None,
-            rpd: None,
-            tpd: None,
-        }
+        Self { rpm: None, tpm: None, rpd: None, tpd: None }
     }
 
     /// No entitlement: every request is answered with the real 429 that says
     /// `limit: 0`.
     pub const fn zero() -> Self {
-        Self {
-            rpm: Some(0),
-            tpm: Some(0),
-            rpd: Some(0),
-            tpd: Some(0),
-        }
+        Self { rpm: Some(0), tpm: Some(0), rpd: Some(0), tpd: Some(0) }
     }
 
     /// Requests in any 60 seconds.

@@ -40,11 +40,7 @@ pub struct Log {
 
 impl Log {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self {
-            arrivals: VecDeque::new(),
-            capacity,
-            dropped: 0,
-        }
+        Self { arrivals: VecDeque::new(), capacity, dropped: 0 }
     }
 
     pub(crate) fn push(&mut self, arrival: Arrival) {
@@ -93,12 +89,7 @@ impl Log {
         self.peak(span, of, |arrival| arrival.tokens)
     }
 
-    fn peak(
-        &self,
-        span: Duration,
-        of: impl FnMut(&&Arrival) -> bool,
-        weight: impl Fn(&Arrival) -> u64,
-    ) -> u64 {
+    fn peak(&self, span: Duration, of: impl FnMut(&&Arrival) -> bool, weight: impl Fn(&Arrival) -> u64) -> u64 {
         let mut inside = VecDeque::new();
         let (mut sum, mut most) = (0, 0);
         for arrival in self.arrivals.iter().filter(of) {

@@ -22,23 +22,12 @@ impl Model {
     /// A model that generates text, with a context of 1,048,576 tokens.
     pub fn generative(name: impl Into<String>) -> Self {
         let name = name.into();
-        Self {
-            quota_name: name.clone(),
-            name,
-            input_limit: 1_048_576,
-            output_limit: 65_536,
-            dimensions: None,
-        }
+        Self { quota_name: name.clone(), name, input_limit: 1_048_576, output_limit: 65_536, dimensions: None }
     }
 
     /// A model that embeds, into vectors of this many dimensions.
     pub fn embedding(name: impl Into<String>, dimensions: usize) -> Self {
-        Self {
-            input_limit: 2_048,
-            output_limit: 1,
-            dimensions: Some(dimensions),
-            ..Self::generative(name)
-        }
+        Self { input_limit: 2_048, output_limit: 1, dimensions: Some(dimensions), ..Self::generative(name) }
     }
 
     /// The model whose quota it uses, where that has another name.
@@ -60,12 +49,7 @@ impl Model {
         if self.dimensions.is_some() {
             &["embedContent", "countTokens", "batchEmbedContents"]
         } else {
-            &[
-                "generateContent",
-                "streamGenerateContent",
-                "countTokens",
-                "createCachedContent",
-            ]
+            &["generateContent", "streamGenerateContent", "countTokens", "createCachedContent"]
         }
     }
 

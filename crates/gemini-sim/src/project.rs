@@ -29,11 +29,7 @@ pub struct Key {
 impl Key {
     /// A key that works.
     pub fn new(secret: impl Into<String>) -> Self {
-        Self {
-            secret: secret.into(),
-            label: None,
-            refused: None,
-        }
+        Self { secret: secret.into(), label: None, refused: None }
     }
 
     /// A name for reports, which never show the secret. `key-0`, `key-1`, …
@@ -68,10 +64,7 @@ impl From<String> for Key {
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key")
-            .field("label", &self.label)
-            .field("refused", &self.refused)
-            .finish_non_exhaustive()
+        f.debug_struct("Key").field("label", &self.label).field("refused", &self.refused).finish_non_exhaustive()
     }
 }
 
@@ -170,19 +163,11 @@ impl Project {
     }
 
     pub(crate) fn limits_of(&self, quota_model: &str) -> Limits {
-        self.per_model
-            .iter()
-            .rev()
-            .find(|(model, _)| model == quota_model)
-            .map_or_else(
-                || {
-                    if self.observed {
-                        Limits::observed(self.tier, quota_model)
-                    } else {
-                        self.limits
-                    }
-                },
-                |(_, limits)| *limits,
-            )
+        self.per_model.iter().rev().find(|(model, _)| model == quota_model).map_or_else(
+            || {
+                if self.observed { Limits::observed(self.tier, quota_model) } else { self.limits }
+            },
+            |(_, limits)| *limits,
+        )
     }
 }

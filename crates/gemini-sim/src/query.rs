@@ -45,10 +45,7 @@ impl Query {
     }
 
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0
-            .iter()
-            .filter(move |(found, _)| found == name)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn get<'a>(&'a self, name: &'a str) -> Option<&'a str> {
@@ -64,9 +61,7 @@ impl Query {
     pub(crate) fn check(&self, known: &[&str]) -> Result<(), ApiError> {
         let unknown = self.0.iter().map(|(name, _)| name.as_str()).find(|name| {
             let snake = *name == "page_size" || *name == "page_token";
-            !(STANDARD.contains(name)
-                || known.contains(name)
-                || snake && known.contains(&"pageSize"))
+            !(STANDARD.contains(name) || known.contains(name) || snake && known.contains(&"pageSize"))
         });
         match unknown {
             None => Ok(()),

@@ -73,11 +73,7 @@ impl Route {
         } else {
             call(method, &rest, query.wants_events())?
         };
-        Some(Self {
-            version,
-            call,
-            model,
-        })
+        Some(Self { version, call, model })
     }
 
     /// The method's name as error messages write it.
@@ -103,10 +99,7 @@ impl Route {
     }
 
     pub(crate) fn is_compatible(&self) -> bool {
-        matches!(
-            self.call,
-            Call::Chat | Call::ChatEmbeddings | Call::ChatModels | Call::ChatModel
-        )
+        matches!(self.call, Call::Chat | Call::ChatEmbeddings | Call::ChatModels | Call::ChatModel)
     }
 
     /// Whether errors come in a list of one.
@@ -128,9 +121,7 @@ impl Route {
 fn upload_call(method: &Method, rest: &[&str], query: &Query) -> Option<Call> {
     let started = query.get("upload_id").is_some();
     match rest {
-        ["files"] if started && (method == Method::POST || method == Method::PUT) => {
-            Some(Call::Upload)
-        }
+        ["files"] if started && (method == Method::POST || method == Method::PUT) => Some(Call::Upload),
         ["files"] if method == Method::POST => Some(Call::StartUpload),
         _ => None,
     }

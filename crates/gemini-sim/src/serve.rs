@@ -37,11 +37,7 @@ impl Server {
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(accept(listener, service, stopped));
-        Ok(Self {
-            address,
-            stop: Some(stop),
-            task,
-        })
+        Ok(Self { address, stop: Some(stop), task })
     }
 
     /// Lets open answers end (for at most two seconds), then closes.
@@ -74,13 +70,9 @@ async fn accept(listener: TcpListener, service: SimService, mut stopped: oneshot
         };
         let _ = stream.set_nodelay(true);
         let abort = Abort::default();
-        let io = TokioIo::new(Socket {
-            stream,
-            abort: abort.clone(),
-        });
-        let connection = Builder::new(TokioExecutor::new())
-            .serve_connection(io, answerer(service.clone(), abort))
-            .into_owned();
+        let io = TokioIo::new(Socket { stream, abort: abort.clone() });
+        let connection =
+            Builder::new(TokioExecutor::new()).serve_connection(io, answerer(service.clone(), abort)).into_owned();
         let watched = graceful.watch(connection);
         connections.spawn(async move {
             if let Err(error) = watched.await {
@@ -134,21 +126,13 @@ impl Drop for Socket {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, data)
     }
 

@@ -91,10 +91,7 @@ impl<B> From<Ending> for Walk<B> {
             Ending::Reset(delay) => (delay, Err(SimError::Reset)),
             Ending::Hang => return Self::Hanging,
         };
-        Self::Answering {
-            sleep: sleep_for(delay),
-            answer: Some(answer),
-        }
+        Self::Answering { sleep: sleep_for(delay), answer: Some(answer) }
     }
 }
 
@@ -131,9 +128,7 @@ impl<B: Body> Future for ResponseFuture<B> {
                             *this.arrived += data.remaining();
                             keep(this.read, data, settings.max_body);
                         }
-                        if let Some((_, refusal)) =
-                            this.early.take_if(|(bytes, _)| *this.arrived >= *bytes)
-                        {
+                        if let Some((_, refusal)) = this.early.take_if(|(bytes, _)| *this.arrived >= *bytes) {
                             let ending = this.engine.turn_away(this.parts, &refusal);
                             this.walk.set(ending.into());
                         }

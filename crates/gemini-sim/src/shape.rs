@@ -37,12 +37,7 @@ const FIXED_HEADERS: [(&str, &str); 5] = [
     ("x-content-type-options", "nosniff"),
 ];
 
-pub(crate) fn shape(
-    mut reply: Reply,
-    shape: &Shape,
-    way: Way<'_>,
-    rng: &mut Rng,
-) -> Response<SimBody> {
+pub(crate) fn shape(mut reply: Reply, shape: &Shape, way: Way<'_>, rng: &mut Rng) -> Response<SimBody> {
     if let Some(error) = &shape.error {
         insert_error(&mut reply, error, way.scene);
     }
@@ -95,13 +90,8 @@ fn body(
     rng: &mut Rng,
 ) -> SimBody {
     let streamed = reply.form != Form::Whole;
-    let mut pieces = delayed(reply.chunks, |first| {
-        if streamed && !first {
-            way.chunk_latency.draw(rng)
-        } else {
-            Duration::ZERO
-        }
-    });
+    let mut pieces =
+        delayed(reply.chunks, |first| if streamed && !first { way.chunk_latency.draw(rng) } else { Duration::ZERO });
     if let Some(cut) = shape.cut {
         pieces = cut_off(pieces, cut);
     }
@@ -109,11 +99,7 @@ fn body(
         pieces.push_back(Piece::Trailers(trailers));
     }
     let plain = pieces.iter().all(|piece| matches!(piece, Piece::Data(_)));
-    let mut body = if plain && announced && !streamed {
-        SimBody::announced(pieces)
-    } else {
-        SimBody::pieces(pieces)
-    };
+    let mut body = if plain && announced && !streamed { SimBody::announced(pieces) } else { SimBody::pieces(pieces) };
     if streamed {
         body = body.breathing();
     }

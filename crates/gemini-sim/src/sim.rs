@@ -26,10 +26,7 @@ impl GeminiSim {
     }
 
     pub(crate) fn new(engine: Arc<Engine>) -> Self {
-        Self {
-            engine,
-            server: None,
-        }
+        Self { engine, server: None }
     }
 
     pub(crate) fn serving(mut self, server: Server) -> Self {
@@ -41,10 +38,9 @@ impl GeminiSim {
     /// that only lives in process says `http://gemini-sim.invalid`; its
     /// service looks at paths alone.
     pub fn url(&self) -> String {
-        self.server.as_ref().map_or_else(
-            || "http://gemini-sim.invalid".to_owned(),
-            |server| format!("http://{}", server.address),
-        )
+        self.server
+            .as_ref()
+            .map_or_else(|| "http://gemini-sim.invalid".to_owned(), |server| format!("http://{}", server.address))
     }
 
     /// The in-process face.

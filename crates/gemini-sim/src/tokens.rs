@@ -16,10 +16,7 @@ pub fn tokens_of_text(text: &str) -> u64 {
 /// instruction and tools.
 pub(crate) fn of_prompt(request: &Value) -> u64 {
     let mut count = Count::default();
-    for (camel, snake) in [
-        ("contents", "contents"),
-        ("systemInstruction", "system_instruction"),
-    ] {
+    for (camel, snake) in [("contents", "contents"), ("systemInstruction", "system_instruction")] {
         if let Some(content) = request.get(camel).or_else(|| request.get(snake)) {
             count.contents(content);
         }
@@ -67,8 +64,7 @@ impl Count {
                             self.characters += text.chars().count() as u64;
                         }
                         "inlineData" | "inline_data" | "fileData" | "file_data" => self.media += 1,
-                        "functionCall" | "function_call" | "functionResponse"
-                        | "function_response" => {
+                        "functionCall" | "function_call" | "functionResponse" | "function_response" => {
                             self.characters += value.to_string().chars().count() as u64;
                         }
                         _ => {}

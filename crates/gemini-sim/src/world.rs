@@ -34,20 +34,10 @@ impl World {
                 let label = label.unwrap_or_else(|| format!("key-{number}"));
                 let twice = by_secret.insert(key.secret.clone(), number);
                 assert!(twice.is_none(), "the secret of {label} is defined twice");
-                keys.push(KnownKey {
-                    label,
-                    project: index,
-                    refused: key.refused.clone(),
-                });
+                keys.push(KnownKey { label, project: index, refused: key.refused.clone() });
             }
         }
-        Self {
-            projects,
-            keys,
-            by_secret,
-            models: models.into_iter().map(|m| (m.name.clone(), m)).collect(),
-            any_model,
-        }
+        Self { projects, keys, by_secret, models: models.into_iter().map(|m| (m.name.clone(), m)).collect(), any_model }
     }
 
     pub(crate) fn find_key(&self, secret: &str) -> Option<usize> {
@@ -70,11 +60,7 @@ impl World {
         match self.models.get(name) {
             Some(model) => model.supports(method).then(|| model.clone()),
             None if self.any_model && !name.is_empty() => {
-                let model = if name.contains("embed") {
-                    Model::embedding(name, 768)
-                } else {
-                    Model::generative(name)
-                };
+                let model = if name.contains("embed") { Model::embedding(name, 768) } else { Model::generative(name) };
                 model.supports(method).then_some(model)
             }
             None => None,

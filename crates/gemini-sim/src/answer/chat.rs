@@ -38,10 +38,7 @@ pub(crate) fn native_prompt(request: &Value) -> Admission<Value> {
     if let Some(most) = most.into_iter().flatten().next() {
         prompt["generationConfig"]["maxOutputTokens"] = most.into();
     }
-    if request["response_format"]["type"]
-        .as_str()
-        .is_some_and(|kind| kind.starts_with("json"))
-    {
+    if request["response_format"]["type"].as_str().is_some_and(|kind| kind.starts_with("json")) {
         prompt["generationConfig"]["responseMimeType"] = "application/json".into();
     }
     if let Some(tools) = request["tools"].as_array() {
@@ -51,8 +48,7 @@ pub(crate) fn native_prompt(request: &Value) -> Admission<Value> {
     let choice = &request["tool_choice"];
     if choice == "required" || choice.is_object() {
         let named: Vec<_> = choice["function"]["name"].as_str().into_iter().collect();
-        prompt["toolConfig"]["functionCallingConfig"] =
-            json!({ "mode": "ANY", "allowedFunctionNames": named });
+        prompt["toolConfig"]["functionCallingConfig"] = json!({ "mode": "ANY", "allowedFunctionNames": named });
     }
     let cached = &request["extra_body"]["google"]["cached_content"];
     if cached.is_string() {

@@ -26,16 +26,7 @@ pub(crate) enum Content {
     Call(String),
 }
 
-const WORDS: [&str; 8] = [
-    "simulated ",
-    "answers ",
-    "are ",
-    "plain ",
-    "words ",
-    "in ",
-    "one ",
-    "order ",
-];
+const WORDS: [&str; 8] = ["simulated ", "answers ", "are ", "plain ", "words ", "in ", "one ", "order "];
 
 impl AnswerText {
     pub(crate) fn text(&self, request: &Value) -> String {
@@ -130,9 +121,7 @@ fn forced_function(request: &Value) -> Option<String> {
         return Some(name.to_owned());
     }
     let tools = request.get("tools")?.as_array()?;
-    let declared = tools
-        .iter()
-        .find_map(|tool| field(tool, "functionDeclarations", "function_declarations"))?;
+    let declared = tools.iter().find_map(|tool| field(tool, "functionDeclarations", "function_declarations"))?;
     Some(declared.get(0)?.get("name")?.as_str()?.to_owned())
 }
 

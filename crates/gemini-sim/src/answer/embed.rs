@@ -39,11 +39,8 @@ pub(super) fn compatible(admitted: &Admitted) -> Admission<Reply> {
     let inputs = inputs(request)?;
     let data = inputs.iter().enumerate().map(|(index, text)| {
         let values = vector(&content_of(text), dimensions);
-        let embedding: Value = if packed {
-            base64(values.iter().flat_map(|value| value.to_le_bytes())).into()
-        } else {
-            values.into()
-        };
+        let embedding: Value =
+            if packed { base64(values.iter().flat_map(|value| value.to_le_bytes())).into() } else { values.into() };
         json!({ "object": "embedding", "embedding": embedding, "index": index })
     });
     let tokens = admitted.charge.tokens;
@@ -64,20 +61,12 @@ fn dimensions(admitted: &Admitted, item: &Value) -> Admission<usize> {
     let own = admitted.model.as_ref().and_then(|model| model.dimensions);
     let own = own.unwrap_or(1);
     let wished = field(item, "outputDimensionality", "output_dimensionality");
-    let wished = wished
-        .or_else(|| item.get("dimensions"))
-        .and_then(Value::as_i64);
+    let wished = wished.or_else(|| item.get("dimensions")).and_then(Value::as_i64);
     match wished {
         None => Ok(own),
-        Some(wished) => usize::try_from(wished)
-            .ok()
-            .filter(|wished| (1..=own).contains(wished))
-            .ok_or_else(|| {
-                ApiError::invalid_argument(
-                    "malformed",
-                    format!("Output dimensionality must be between 1 and {own}."),
-                )
-            }),
+        Some(wished) => usize::try_from(wished).ok().filter(|wished| (1..=own).contains(wished)).ok_or_else(|| {
+            ApiError::invalid_argument("malformed", format!("Output dimensionality must be between 1 and {own}."))
+        }),
     }
 }
 
@@ -87,9 +76,7 @@ fn vector(content: &Value, dimensions: usize) -> Vec<f32> {
     let hash = content
         .to_string()
         .bytes()
-        .fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
-        });
+        .fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
     let mut rng = Rng::with_seed(hash);
     let values: Vec<f32> = (0..dimensions).map(|_| rng.f32() - 0.5).collect();
     let length = values.iter().map(|value| value * value).sum::<f32>().sqrt();

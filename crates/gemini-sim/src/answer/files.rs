@@ -35,35 +35,21 @@ pub(super) fn start(
     }
     let announced = match text(visit.headers, "x-goog-upload-header-content-length") {
         None => None,
-        Some(length) => Some(
-            length
-                .parse::<u64>()
-                .map_err(|_| invalid("Invalid X-Goog-Upload-Header-Content-Length."))?,
-        ),
+        Some(length) => {
+            Some(length.parse::<u64>().map_err(|_| invalid("Invalid X-Goog-Upload-Header-Content-Length."))?)
+        }
     };
     let description = describe(state, visit, &admitted.request)?;
     let id = format!("sim-{}{}", state.id(), state.id());
-    let upload = Upload {
-        project: admitted.project,
-        version: admitted.version.clone(),
-        description,
-        announced,
-        received: 0,
-    };
+    let upload =
+        Upload { project: admitted.project, version: admitted.version.clone(), description, announced, received: 0 };
     state.uploads.begin(id.clone(), upload);
-    let url = format!(
-        "{}/upload/{}/files?upload_id={id}&upload_protocol=resumable",
-        visit.origin(),
-        admitted.version
-    );
+    let url = format!("{}/upload/{}/files?upload_id={id}&upload_protocol=resumable", visit.origin(), admitted.version);
     Ok(Reply::empty()
         .header("x-goog-upload-url", url.clone())
         .header("x-goog-upload-control-url", url)
         .header(STATUS, "active")
-        .header(
-            "x-goog-upload-chunk-granularity",
-            settings.upload_granularity.to_string(),
-        ))
+        .header("x-goog-upload-chunk-granularity", settings.upload_granularity.to_string()))
 }
 
 fn describe(state: &State, visit: &Visit<'_>, request: &Value) -> Admission<Description> {
@@ -101,39 +87,22 @@ dashes.",
 }
 
 /// `upload`, `upload, finalize`, `finalize`, `query` and `cancel`.
-pub(super) fn upload(
-    settings: &Settings,
-    state: &mut State,
-    visit: &Visit<'_>,
-) -> Admission<Reply> {
+pub(super) fn upload(settings: &Settings, state: &mut State, visit: &Visit<'_>) -> Admission<Reply> {
     let id = visit.query.get("upload_id").unwrap_or_default().to_owned();
     let Some(upload) = state.uploads.get_mut(&id) else {
-        return Err(ApiError::new(
-            404,
-            "unknown_upload",
-            "NOT_FOUND",
-            "Requested entity was not found.",
-        ));
+        return Err(ApiError::new(404, "unknown_upload", "NOT_FOUND", "Requested entity was not found."));
     };
     // Not on record; but a chunk sent with another project's key shows that
     // its sender has lost track.
-    if visit
-        .project
-        .is_some_and(|project| project != upload.project)
-    {
-        return Err(ApiError::denied(
-            "no_permission",
-            "The caller does not have permission",
-        ));
+    if visit.project.is_some_and(|project| project != upload.project) {
+        return Err(ApiError::denied("no_permission", "The caller does not have permission"));
     }
     let command = text(visit.headers, "x-goog-upload-command").unwrap_or_default();
     let words: Vec<_> = command.split(',').map(str::trim).collect();
     match words.as_slice() {
         ["query"] => {
             let received = upload.received.to_string();
-            return Ok(Reply::empty()
-                .header(STATUS, "active")
-                .header("x-goog-upload-size-received", received));
+            return Ok(Reply::empty().header(STATUS, "active").header("x-goog-upload-size-received", received));
         }
         ["cancel"] => {
             state.uploads.take(&id);
@@ -151,10 +120,7 @@ pub(super) fn upload(
     if !last {
         return Ok(Reply::empty().header(STATUS, "active"));
     }
-    if upload
-        .announced
-        .is_some_and(|length| length != upload.received)
-    {
+    if upload.announced.is_some_and(|length| length != upload.received) {
         let error = invalid("The upload ends before the announced length.");
         return Ok(stay(&error));
     }
@@ -168,19 +134,11 @@ fn stay(error: &ApiError) -> Reply {
     Reply::error(error, false).header(STATUS, "active")
 }
 
-fn take_chunk(
-    settings: &Settings,
-    upload: &mut Upload,
-    visit: &Visit<'_>,
-    last: bool,
-) -> Admission<()> {
+fn take_chunk(settings: &Settings, upload: &mut Upload, visit: &Visit<'_>, last: bool) -> Admission<()> {
     let offset = text(visit.headers, "x-goog-upload-offset");
     let offset = offset.and_then(|offset| offset.parse::<u64>().ok());
     if offset != Some(upload.received) {
-        return Err(invalid(format!(
-            "Invalid X-Goog-Upload-Offset: {} bytes were received.",
-            upload.received
-        )));
+        return Err(invalid(format!("Invalid X-Goog-Upload-Offset: {} bytes were received.", upload.received)));
     }
     let length = visit.body.len() as u64;
     if visit.body.len() > settings.max_body {
@@ -193,10 +151,7 @@ fn take_chunk(
             settings.upload_granularity
         )));
     }
-    if upload
-        .announced
-        .is_some_and(|all| upload.received + length > all)
-    {
+    if upload.announced.is_some_and(|all| upload.received + length > all) {
         return Err(invalid("More bytes than the announced length."));
     }
     upload.received += length;
@@ -237,12 +192,7 @@ pub(super) fn get(state: &State, visit: &Visit<'_>, project: usize, id: &str) ->
     Ok(Reply::json(&file.describe(visit.wall)))
 }
 
-pub(super) fn delete(
-    state: &mut State,
-    visit: &Visit<'_>,
-    project: usize,
-    id: &str,
-) -> Admission<Reply> {
+pub(super) fn delete(state: &mut State, visit: &Visit<'_>, project: usize, id: &str) -> Admission<Reply> {
     state.files.delete(project, id, visit.wall)?;
     Ok(Reply::json(&json!({})))
 }

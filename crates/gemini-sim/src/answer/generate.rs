@@ -69,9 +69,7 @@ impl Generated {
             candidates_token_count: candidates,
             total_token_count: self.prompt_tokens + candidates + thoughts,
             cached_content_token_count: self.cached_tokens,
-            prompt_tokens_details: [
-                json!({ "modality": "TEXT", "tokenCount": self.prompt_tokens }),
-            ],
+            prompt_tokens_details: [json!({ "modality": "TEXT", "tokenCount": self.prompt_tokens })],
             thoughts_token_count: thoughts,
             service_tier: "standard",
         }
@@ -89,26 +87,17 @@ impl Generated {
 
     /// The one chunk of an answer that is not what was hoped for.
     fn unhappy<'a>(&'a self, finish: &'a Finish) -> Chunk<'a> {
-        let candidate = |content, reason| {
-            Some(Candidate {
-                content,
-                finish_reason: Some(reason),
-                index: 0,
-            })
-        };
+        let candidate = |content, reason| Some(Candidate { content, finish_reason: Some(reason), index: 0 });
         match finish {
             Finish::Reason(reason) => self.chunk(candidate(None, reason), self.usage(0, 0)),
-            Finish::OnlyThoughts => {
-                self.chunk(candidate(Some(json!({})), "MAX_TOKENS"), self.usage(0, 3))
-            }
+            Finish::OnlyThoughts => self.chunk(candidate(Some(json!({})), "MAX_TOKENS"), self.usage(0, 3)),
             Finish::Empty => {
                 let content = json!({ "parts": [{ "text": "" }], "role": "model" });
                 self.chunk(candidate(Some(content), "STOP"), self.usage(0, 0))
             }
-            Finish::PromptBlocked(reason) => Chunk {
-                prompt_feedback: Some(json!({ "blockReason": reason })),
-                ..self.chunk(None, self.usage(0, 0))
-            },
+            Finish::PromptBlocked(reason) => {
+                Chunk { prompt_feedback: Some(json!({ "blockReason": reason })), ..self.chunk(None, self.usage(0, 0)) }
+            }
         }
     }
 

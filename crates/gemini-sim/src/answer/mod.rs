@@ -51,11 +51,7 @@ impl Reply {
     }
 
     pub(crate) fn empty() -> Self {
-        Self {
-            content_type: None,
-            chunks: Vec::new(),
-            ..Self::whole(JSON, Bytes::new())
-        }
+        Self { content_type: None, chunks: Vec::new(), ..Self::whole(JSON, Bytes::new()) }
     }
 
     pub(crate) fn stream(form: Form, chunks: Vec<Bytes>) -> Self {
@@ -71,10 +67,7 @@ impl Reply {
     }
 
     pub(crate) fn error(error: &ApiError, in_list: bool) -> Self {
-        Self {
-            status: error.status(),
-            ..Self::whole(error.content_type(), error.text(in_list))
-        }
+        Self { status: error.status(), ..Self::whole(error.content_type(), error.text(in_list)) }
     }
 
     pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {

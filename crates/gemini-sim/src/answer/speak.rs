@@ -23,12 +23,7 @@ impl Engine {
             Call::Chat => {
                 let generated = self.generated(state, visit, admitted, wished);
                 let created = visit.wall.as_second();
-                Ok(chat::complete(
-                    &generated,
-                    &admitted.request,
-                    created,
-                    self.settings.chunks,
-                ))
+                Ok(chat::complete(&generated, &admitted.request, created, self.settings.chunks))
             }
             Call::CountTokens => Ok(Reply::json(&json!({
                 "totalTokens": admitted.charge.tokens,

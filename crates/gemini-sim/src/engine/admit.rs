@@ -33,12 +33,7 @@ pub(crate) struct Admitted {
 impl Engine {
     /// In the order of the real thing: path, credentials, shape of the
     /// request, model, resources, quota.
-    pub(super) fn admit(
-        &self,
-        state: &mut State,
-        visit: &Visit<'_>,
-        booking: &mut Booking,
-    ) -> Admission<Admitted> {
+    pub(super) fn admit(&self, state: &mut State, visit: &Visit<'_>, booking: &mut Booking) -> Admission<Admitted> {
         const HTTP: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
         let Some(route) = &visit.route else {
             return Err(not_found_page(HTTP.contains(&visit.http_method.as_str())));
@@ -99,10 +94,7 @@ impl Engine {
                 return refuse(&Refusal::BadCredentials);
             }
             (_, true) => {
-                return Err(ApiError::invalid_argument(
-                    "missing_bearer",
-                    "Missing or invalid Authorization header.",
-                ));
+                return Err(ApiError::invalid_argument("missing_bearer", "Missing or invalid Authorization header."));
             }
         }
         let Some(key) = visit.key else {
@@ -156,16 +148,9 @@ impl Engine {
     ) -> Admission<Option<Refusal>> {
         let (tier, limits) = self.world.limits(project, &model.quota_name);
         if limits.is_zero() {
-            return Err(Refusal::LimitZero.error(Scene {
-                model: &model.quota_name,
-                ..visit.scene(&self.world)
-            }));
+            return Err(Refusal::LimitZero.error(Scene { model: &model.quota_name, ..visit.scene(&self.world) }));
         }
-        let family = if model.dimensions.is_some() {
-            Family::Embed
-        } else {
-            Family::Generate
-        };
+        let family = if model.dimensions.is_some() { Family::Embed } else { Family::Generate };
         let place = (project, model.quota_name.as_str());
         let at = (visit.now, visit.wall);
         match state.ledger.charge(at, place, limits, charge) {

@@ -37,11 +37,7 @@ impl Engine {
         let mut state = self.lock();
         let visit = self.visit(parts, body);
         let mut effects = state.rules.meet(&self.subject(&visit));
-        let manner = Manner {
-            head: effects.head,
-            chunk: effects.chunk,
-            shape: std::mem::take(&mut effects.shape),
-        };
+        let manner = Manner { head: effects.head, chunk: effects.chunk, shape: std::mem::take(&mut effects.shape) };
         let mut booking = Booking::of(&visit);
         let outcome = self.decide(&mut state, &visit, effects, &mut booking);
         self.conclude(&mut state, &visit, (outcome, booking), manner, parts)
@@ -66,13 +62,7 @@ impl Engine {
         let visit = self.visit(parts, &[]);
         let outcome = Outcome::Instead(Instead::Refusal(refusal.clone()));
         let booking = Booking::of(&visit);
-        self.conclude(
-            &mut state,
-            &visit,
-            (outcome, booking),
-            Manner::default(),
-            parts,
-        )
+        self.conclude(&mut state, &visit, (outcome, booking), Manner::default(), parts)
     }
 
     fn visit<'a>(&self, parts: &'a Parts, body: &'a [u8]) -> Visit<'a> {
@@ -81,13 +71,7 @@ impl Engine {
         Visit::read(&self.world, parts, body, now, wall)
     }
 
-    fn decide(
-        &self,
-        state: &mut State,
-        visit: &Visit<'_>,
-        effects: Effects,
-        booking: &mut Booking,
-    ) -> Outcome {
+    fn decide(&self, state: &mut State, visit: &Visit<'_>, effects: Effects, booking: &mut Booking) -> Outcome {
         if let Some(instead) = effects.before {
             return Outcome::Instead(instead);
         }
@@ -173,37 +157,24 @@ impl Engine {
 impl Booking {
     /// What is booked of a request before anything is known of it.
     fn of(visit: &Visit<'_>) -> Self {
-        Self {
-            kind: "ok",
-            accepted: false,
-            tokens: 0,
-            cost: u64::from(visit.is_charged()),
-        }
+        Self { kind: "ok", accepted: false, tokens: 0, cost: u64::from(visit.is_charged()) }
     }
 }
 
 impl Shape {
     /// Errors are not streams: an error inside of a stream has no place there.
     fn of_error(self) -> Self {
-        Self {
-            error: None,
-            ..self
-        }
+        Self { error: None, ..self }
     }
 }
 
 impl Reply {
     fn canned(canned: &Canned, key: &str) -> Self {
         Self {
-            status: StatusCode::from_u16(canned.status)
-                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            status: StatusCode::from_u16(canned.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             headers: canned.headers.clone(),
             chunks: canned.chunks.iter().map(|c| template(c, key)).collect(),
-            form: if canned.streamed {
-                Form::Events
-            } else {
-                Form::Whole
-            },
+            form: if canned.streamed { Form::Events } else { Form::Whole },
             ..Self::empty()
         }
     }

@@ -45,16 +45,9 @@ impl Engine {
                     sum.add(tally);
                 }
             }
-            ProjectReport {
-                name: name(project),
-                tally: sum,
-            }
+            ProjectReport { name: name(project), tally: sum }
         });
-        Report {
-            projects: projects.collect(),
-            keys,
-            total: state.total.clone(),
-        }
+        Report { projects: projects.collect(), keys, total: state.total.clone() }
     }
 
     pub(crate) fn log(&self) -> Log {

@@ -33,26 +33,15 @@ pub(crate) struct Visit<'a> {
 }
 
 impl<'a> Visit<'a> {
-    pub(crate) fn read(
-        world: &World,
-        parts: &'a Parts,
-        body: &'a [u8],
-        now: Duration,
-        wall: Timestamp,
-    ) -> Self {
+    pub(crate) fn read(world: &World, parts: &'a Parts, body: &'a [u8], now: Duration, wall: Timestamp) -> Self {
         let path = parts.uri.path();
         let query = Query::parse(parts.uri.query());
         let route = Route::parse(&parts.method, path, &query);
         let credentials = Credentials::read(&parts.headers, &query);
         let key = world.find_key(credentials.secret());
         let model = match &route {
-            Some(Route {
-                model: Some(model), ..
-            }) => model.clone(),
-            Some(Route {
-                call: Call::Chat | Call::ChatEmbeddings | Call::CreateCache,
-                ..
-            }) => model_in(body),
+            Some(Route { model: Some(model), .. }) => model.clone(),
+            Some(Route { call: Call::Chat | Call::ChatEmbeddings | Call::CreateCache, .. }) => model_in(body),
             _ => String::new(),
         };
         Self {
@@ -77,8 +66,7 @@ impl<'a> Visit<'a> {
     }
 
     pub(crate) fn project_number<'w>(&self, world: &'w World) -> &'w str {
-        self.project
-            .map_or("", |project| world.projects[project].number.as_str())
+        self.project.map_or("", |project| world.projects[project].number.as_str())
     }
 
     pub(crate) fn scene<'s>(&'s self, world: &'s World) -> Scene<'s> {
@@ -102,16 +90,7 @@ impl<'a> Visit<'a> {
     /// Whether this call is charged against requests and tokens.
     pub(crate) fn is_charged(&self) -> bool {
         let call = self.route.as_ref().map(|route| &route.call);
-        matches!(
-            call,
-            Some(
-                Call::Generate(_)
-                    | Call::Embed
-                    | Call::BatchEmbed
-                    | Call::Chat
-                    | Call::ChatEmbeddings
-            )
-        )
+        matches!(call, Some(Call::Generate(_) | Call::Embed | Call::BatchEmbed | Call::Chat | Call::ChatEmbeddings))
     }
 
     /// Where the caller thinks this is: the base of URLs in answers.
@@ -129,9 +108,7 @@ impl<'a> Visit<'a> {
 
     pub(crate) fn accepts_gzip(&self) -> bool {
         let accepted = self.headers.get_all(ACCEPT_ENCODING).iter();
-        let mut codings = accepted
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','));
+        let mut codings = accepted.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
         codings.any(|coding| {
             let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
             let zero = weight.trim().strip_prefix("q=");

@@ -20,10 +20,7 @@ pub(super) struct Weight {
 
 impl Weight {
     fn of(requests: u64, tokens: u64) -> Self {
-        Self {
-            charge: Charge { requests, tokens },
-            cached: 0,
-        }
+        Self { charge: Charge { requests, tokens }, cached: 0 }
     }
 }
 
@@ -50,11 +47,7 @@ impl Engine {
                 Ok((prompt, weight))
             }
             Some(Call::CountTokens) => {
-                let inner = field(
-                    request,
-                    "generateContentRequest",
-                    "generate_content_request",
-                );
+                let inner = field(request, "generateContentRequest", "generate_content_request");
                 let prompt = inner.unwrap_or(request);
                 if inner.is_some() && request.get("contents").is_some() {
                     return Err(ApiError::invalid_argument(
@@ -78,19 +71,11 @@ mutually exclusive\n",
             }
             Some(Call::ChatEmbeddings) => {
                 let inputs = inputs(request)?;
-                let tokens = inputs
-                    .iter()
-                    .map(|text| tokens::tokens_of_text(text).max(1));
+                let tokens = inputs.iter().map(|text| tokens::tokens_of_text(text).max(1));
                 Ok((Value::Null, Weight::of(inputs.len() as u64, tokens.sum())))
             }
             Some(Call::CreateCache) => {
-                check_cache(
-                    state,
-                    visit,
-                    project,
-                    request,
-                    self.settings.min_cache_tokens,
-                )?;
+                check_cache(state, visit, project, request, self.settings.min_cache_tokens)?;
                 Ok((Value::Null, Weight::of(0, tokens::of_prompt(request))))
             }
             _ => Ok((Value::Null, Weight::of(0, 0))),
@@ -98,16 +83,10 @@ mutually exclusive\n",
     }
 }
 
-fn weigh_prompt(
-    state: &State,
-    visit: &Visit<'_>,
-    project: usize,
-    prompt: &Value,
-) -> Admission<Weight> {
+fn weigh_prompt(state: &State, visit: &Visit<'_>, project: usize, prompt: &Value) -> Admission<Weight> {
     check_files(state, visit, project, prompt)?;
     let own = tokens::of_prompt(prompt);
-    let Some(name) = field(prompt, "cachedContent", "cached_content").and_then(Value::as_str)
-    else {
+    let Some(name) = field(prompt, "cachedContent", "cached_content").and_then(Value::as_str) else {
         return Ok(Weight::of(1, own));
     };
     let id = name.strip_prefix("cachedContents/").unwrap_or(name);
@@ -134,10 +113,7 @@ has to be the same.",
 system_instruction, tools or tool_config.",
         ));
     }
-    Ok(Weight {
-        cached: cache.tokens,
-        ..Weight::of(1, own + cache.tokens)
-    })
+    Ok(Weight { cached: cache.tokens, ..Weight::of(1, own + cache.tokens) })
 }
 
 fn check_files(state: &State, visit: &Visit<'_>, project: usize, prompt: &Value) -> Admission<()> {
@@ -155,13 +131,7 @@ fn check_files(state: &State, visit: &Visit<'_>, project: usize, prompt: &Value)
     Ok(())
 }
 
-fn check_cache(
-    state: &State,
-    visit: &Visit<'_>,
-    project: usize,
-    request: &Value,
-    least: u64,
-) -> Admission<()> {
+fn check_cache(state: &State, visit: &Visit<'_>, project: usize, request: &Value, least: u64) -> Admission<()> {
     if request.get("contents").is_some() {
         check_uncached_prompt("CreateCachedContentRequest", request)?;
     } else if field(request, "systemInstruction", "system_instruction").is_none() {
@@ -183,26 +153,18 @@ min_total_token_count={least}"
 
 /// The contents of a batch, each of which must name the path's model.
 fn batch(request: &Value, model: &str) -> Admission<Vec<Value>> {
-    let invalid = |what: String| {
-        ApiError::invalid_argument("malformed", format!("* BatchEmbedContentsRequest.{what}\n"))
-    };
+    let invalid =
+        |what: String| ApiError::invalid_argument("malformed", format!("* BatchEmbedContentsRequest.{what}\n"));
     let items = request.get("requests").and_then(Value::as_array);
     let items = items.filter(|items| !items.is_empty());
     let items = items.ok_or_else(|| missing("BatchEmbedContentsRequest", "requests"))?;
     if items.len() > BATCH {
-        return Err(invalid(format!(
-            "requests: at most {BATCH} requests can be in one batch"
-        )));
+        return Err(invalid(format!("requests: at most {BATCH} requests can be in one batch")));
     }
     let content = |(index, item): (usize, &Value)| {
-        let named = item
-            .get("model")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let named = item.get("model").and_then(Value::as_str).unwrap_or_default();
         let Some(named) = named.strip_prefix("models/") else {
-            return Err(invalid(format!(
-                "requests[{index}].model: unexpected model name format"
-            )));
+            return Err(invalid(format!("requests[{index}].model: unexpected model name format")));
         };
         if named != model {
             return Err(invalid(format!(
@@ -210,19 +172,14 @@ fn batch(request: &Value, model: &str) -> Admission<Vec<Value>> {
             )));
         }
         let content = item.get("content").cloned();
-        content.ok_or_else(|| {
-            invalid(format!(
-                "requests[{index}].content: content is not specified"
-            ))
-        })
+        content.ok_or_else(|| invalid(format!("requests[{index}].content: content is not specified")))
     };
     items.iter().enumerate().map(content).collect()
 }
 
 /// The texts of a compatible embeddings request.
 pub(crate) fn inputs(request: &Value) -> Admission<Vec<String>> {
-    let invalid =
-        || ApiError::invalid_argument("malformed", "Request contains an invalid argument.");
+    let invalid = || ApiError::invalid_argument("malformed", "Request contains an invalid argument.");
     let input = request.get("input").unwrap_or(&Value::Null);
     let single = [input.clone()];
     let items: &[Value] = input.as_array().map_or(&single, Vec::as_slice);

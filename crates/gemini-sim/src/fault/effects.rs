@@ -63,11 +63,7 @@ impl Effects {
     pub(super) fn add(&mut self, fault: &Fault, rng: &mut Rng) {
         let shape = &mut self.shape;
         let mut stream_error = |after, refusal: &Refusal, raw| {
-            shape.error.get_or_insert_with(|| StreamError {
-                after,
-                refusal: refusal.clone(),
-                raw,
-            });
+            shape.error.get_or_insert_with(|| StreamError { after, refusal: refusal.clone(), raw });
         };
         match fault {
             Fault::Refuse(refusal) => {
@@ -81,15 +77,10 @@ impl Effects {
             // Strikes while the body comes in, if at all: see `Rules::early`.
             Fault::RefuseAfter(..) => {}
             Fault::Storm => {
-                self.before
-                    .get_or_insert(Instead::Refusal(Refusal::Exhausted));
+                self.before.get_or_insert(Instead::Refusal(Refusal::Exhausted));
             }
             Fault::Canned(canned) => {
-                let place = if canned.charged {
-                    &mut self.after
-                } else {
-                    &mut self.before
-                };
+                let place = if canned.charged { &mut self.after } else { &mut self.before };
                 place.get_or_insert_with(|| Instead::Canned(canned.clone()));
             }
             Fault::ResetBeforeHead => {

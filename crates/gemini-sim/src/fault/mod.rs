@@ -104,13 +104,7 @@ pub struct Canned {
 impl Canned {
     /// An empty answer with this status. An impossible one becomes 500.
     pub fn new(status: u16) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            chunks: Vec::new(),
-            streamed: false,
-            charged: false,
-        }
+        Self { status, headers: Vec::new(), chunks: Vec::new(), streamed: false, charged: false }
     }
 
     /// Adds a header; names and values that HTTP cannot carry are left out.
@@ -149,7 +143,6 @@ impl Canned {
     /// A JSON body, with its content type.
     #[must_use]
     pub fn json(self, body: &serde_json::Value) -> Self {
-        self.header("content-type", "application/json; charset=UTF-8")
-            .body(body.to_string())
+        self.header("content-type", "application/json; charset=UTF-8").body(body.to_string())
     }
 }

@@ -176,9 +176,7 @@ impl Rule {
             Some(KeyMatch::Index(index)) => subject.key == Some(*index),
             Some(KeyMatch::Name(name)) => subject.label == name || subject.secret == name,
         };
-        let is = |wanted: &Option<String>, found: &str| {
-            wanted.as_deref().is_none_or(|wanted| wanted == found)
-        };
+        let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
         let path = self.path.as_deref();
         key && is(&self.project, subject.project)
             && is(&self.model, subject.model)
@@ -267,9 +265,7 @@ impl Rules {
         let early = self.active.iter_mut().filter(|active| active.is_early());
         let mut found = None;
         for active in early {
-            if let (true, Fault::RefuseAfter(bytes, refusal)) =
-                (active.strikes(subject), &active.rule.fault)
-            {
+            if let (true, Fault::RefuseAfter(bytes, refusal)) = (active.strikes(subject), &active.rule.fault) {
                 found.get_or_insert((*bytes, refusal.clone()));
             }
         }

@@ -16,11 +16,7 @@ pub(crate) struct Calendar {
 
 impl Calendar {
     pub(crate) fn pacific() -> Self {
-        Self {
-            zone: TimeZone::get("America/Los_Angeles")
-                .expect("the time zone database is compiled in"),
-            known: None,
-        }
+        Self { zone: TimeZone::get("America/Los_Angeles").expect("the time zone database is compiled in"), known: None }
     }
 
     /// The date of `wall` and the time left until its midnight.
@@ -39,16 +35,10 @@ impl Calendar {
     fn compute(&self, wall: Timestamp) -> (Timestamp, Timestamp, Date) {
         let zoned = wall.to_zoned(self.zone.clone());
         let start = zoned.start_of_day().map_or(wall, |day| day.timestamp());
-        let end = zoned
-            .tomorrow()
-            .and_then(|day| day.start_of_day())
-            .map_or_else(
-                |_| {
-                    wall.saturating_add(SignedDuration::from_hours(24))
-                        .unwrap_or(wall)
-                },
-                |day| day.timestamp(),
-            );
+        let end = zoned.tomorrow().and_then(|day| day.start_of_day()).map_or_else(
+            |_| wall.saturating_add(SignedDuration::from_hours(24)).unwrap_or(wall),
+            |day| day.timestamp(),
+        );
         (start, end, zoned.date())
     }
 }
@@ -64,10 +54,7 @@ impl DayCount {
     const KEPT: usize = 4;
 
     pub(crate) fn used(&self, date: Date) -> u64 {
-        self.days
-            .iter()
-            .find(|(day, _)| *day == date)
-            .map_or(0, |(_, used)| *used)
+        self.days.iter().find(|(day, _)| *day == date).map_or(0, |(_, used)| *used)
     }
 
     pub(crate) fn book(&mut self, date: Date, amount: u64) {
@@ -102,14 +89,8 @@ mod tests {
 
     #[test]
     fn days_of_a_clock_change_have_23_and_25_hours() {
-        assert_eq!(
-            left("2026-03-08T08:00:00Z"),
-            ("2026-03-08".into(), 23 * 3_600)
-        );
-        assert_eq!(
-            left("2026-11-01T07:00:00Z"),
-            ("2026-11-01".into(), 25 * 3_600)
-        );
+        assert_eq!(left("2026-03-08T08:00:00Z"), ("2026-03-08".into(), 23 * 3_600));
+        assert_eq!(left("2026-11-01T07:00:00Z"), ("2026-11-01".into(), 25 * 3_600));
     }
 
     #[test]

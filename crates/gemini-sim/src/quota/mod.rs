@@ -51,10 +51,7 @@ struct Lane {
 
 impl Ledger {
     pub(crate) fn new() -> Self {
-        Self {
-            calendar: Calendar::pacific(),
-            lanes: HashMap::new(),
-        }
+        Self { calendar: Calendar::pacific(), lanes: HashMap::new() }
     }
 
     /// Books `charge` when it fits everywhere, else names every limit in the
@@ -117,18 +114,8 @@ impl Lane {
                 found.push(Violation { axis, limit, wait });
             }
         };
-        minute(
-            Axis::TokensPerMinute,
-            &mut self.minute_tokens,
-            tokens,
-            limits.tpm,
-        );
-        minute(
-            Axis::RequestsPerMinute,
-            &mut self.minute_requests,
-            requests,
-            limits.rpm,
-        );
+        minute(Axis::TokensPerMinute, &mut self.minute_tokens, tokens, limits.tpm);
+        minute(Axis::RequestsPerMinute, &mut self.minute_requests, requests, limits.rpm);
         let mut day = |axis, count: &DayCount, amount, limit: Option<u64>| {
             let Some(limit) = limit else { return };
             if count.used(date) + amount > limit {
@@ -136,12 +123,7 @@ impl Lane {
                 found.push(Violation { axis, limit, wait });
             }
         };
-        day(
-            Axis::RequestsPerDay,
-            &self.day_requests,
-            requests,
-            limits.rpd,
-        );
+        day(Axis::RequestsPerDay, &self.day_requests, requests, limits.rpd);
         day(Axis::TokensPerDay, &self.day_tokens, tokens, limits.tpd);
         found
     }
@@ -161,18 +143,9 @@ mod tests {
             let date = |wall: Timestamp| wall.to_zoned(zone.clone()).date();
             let sum = |daily: bool, of: fn(&Charge) -> u64| -> u64 {
                 let counts = |(at, then, _): &&(Duration, Timestamp, Charge)| {
-                    if daily {
-                        date(*then) == date(wall)
-                    } else {
-                        *at + MINUTE > now
-                    }
+                    if daily { date(*then) == date(wall) } else { *at + MINUTE > now }
                 };
-                self.0
-                    .iter()
-                    .filter(counts)
-                    .map(|(.., c)| of(c))
-                    .sum::<u64>()
-                    + of(&charge)
+                self.0.iter().filter(counts).map(|(.., c)| of(c)).sum::<u64>() + of(&charge)
             };
             let under = |limit: Option<u64>, used: u64| limit.is_none_or(|limit| used <= limit);
             under(limits.rpm, sum(false, |c| c.requests))
@@ -198,10 +171,7 @@ mod tests {
                     5..8 => MINUTE,
                     _ => Duration::from_millis(rng.u64(0..2_000)),
                 };
-                let charge = Charge {
-                    requests: rng.u64(1..4),
-                    tokens: rng.u64(0..200),
-                };
+                let charge = Charge { requests: rng.u64(1..4), tokens: rng.u64(0..200) };
                 let at = (now, start + jiff::SignedDuration::try_from(now).unwrap());
                 let expected = naive.fits(at, limits, charge);
                 let found = ledger.charge(at, (0, "m"), limits, charge);

@@ -33,19 +33,11 @@ pub(crate) fn quota_name(axis: Axis, family: Family, tier: Tier) -> (String, &'s
     match (family, axis) {
         (Family::Generate, Axis::RequestsPerMinute) => (
             format!("GenerateRequestsPerMinutePerProjectPerModel{plain}"),
-            if free {
-                "generate_content_free_tier_requests"
-            } else {
-                "generate_requests_per_model"
-            },
+            if free { "generate_content_free_tier_requests" } else { "generate_requests_per_model" },
         ),
         (Family::Generate, Axis::RequestsPerDay) => (
             format!("GenerateRequestsPerDayPerProjectPerModel{plain}"),
-            if free {
-                "generate_content_free_tier_requests"
-            } else {
-                "generate_requests_per_model_per_day"
-            },
+            if free { "generate_content_free_tier_requests" } else { "generate_requests_per_model_per_day" },
         ),
         (Family::Generate, Axis::TokensPerMinute) => (
             if free {
@@ -55,10 +47,9 @@ pub(crate) fn quota_name(axis: Axis, family: Family, tier: Tier) -> (String, &'s
             },
             token_metric(tier),
         ),
-        (Family::Generate, Axis::TokensPerDay) => (
-            format!("GenerateContentInputTokensPerModelPerDay{plain}"),
-            token_metric(tier),
-        ),
+        (Family::Generate, Axis::TokensPerDay) => {
+            (format!("GenerateContentInputTokensPerModelPerDay{plain}"), token_metric(tier))
+        }
         (Family::Embed, axis) => (
             match axis {
                 Axis::RequestsPerMinute => {
@@ -75,12 +66,8 @@ pub(crate) fn quota_name(axis: Axis, family: Family, tier: Tier) -> (String, &'s
                 }
             },
             match (axis, free) {
-                (Axis::RequestsPerMinute | Axis::RequestsPerDay, true) => {
-                    "embed_content_free_tier_requests"
-                }
-                (Axis::RequestsPerMinute | Axis::RequestsPerDay, false) => {
-                    "embed_content_paid_tier_requests"
-                }
+                (Axis::RequestsPerMinute | Axis::RequestsPerDay, true) => "embed_content_free_tier_requests",
+                (Axis::RequestsPerMinute | Axis::RequestsPerDay, false) => "embed_content_paid_tier_requests",
                 (_, true) => "embed_content_free_tier_input_token_count",
                 (_, false) => "embed_content_paid_tier_input_token_count",
             },

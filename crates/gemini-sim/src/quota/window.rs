@@ -14,11 +14,7 @@ pub(crate) struct Window {
 
 impl Window {
     pub(crate) fn new(span: Duration) -> Self {
-        Self {
-            span,
-            booked: VecDeque::new(),
-            sum: 0,
-        }
+        Self { span, booked: VecDeque::new(), sum: 0 }
     }
 
     fn expire(&mut self, now: Duration) {

@@ -36,16 +36,13 @@ https://ai.studio/projects to manage your project and billing.";
         let denied = |message: &str| ApiError::denied(kind, message);
         let exhausted = |message: &str| ApiError::new(429, kind, "RESOURCE_EXHAUSTED", message);
         let unauthenticated = |message: &str| ApiError::new(401, kind, "UNAUTHENTICATED", message);
-        let bad_key =
-            |message| invalid(message).because("API_KEY_INVALID", &json!({ "service": SERVICE }));
+        let bad_key = |message| invalid(message).because("API_KEY_INVALID", &json!({ "service": SERVICE }));
         let of_consumer = || json!({ "service": SERVICE, "consumer": consumer });
         match self {
             Self::ApiKeyInvalid => bad_key("API key not valid. Please pass a valid API key."),
             Self::ApiKeyNotFound => bad_key("API Key not found. Please pass a valid API key."),
             Self::ApiKeyExpired => bad_key("API key expired. Please renew the API key."),
-            Self::MultipleCredentials => {
-                invalid("Multiple authentication credentials received. Please pass only one.")
-            }
+            Self::MultipleCredentials => invalid("Multiple authentication credentials received. Please pass only one."),
             Self::UnregisteredCaller => denied(
                 "Method doesn't allow unregistered callers (callers without established \
 identity). Please use API Key or other form of API consumer identity to call this API.",
@@ -59,30 +56,23 @@ identity). Please use API Key or other form of API consumer identity to call thi
                 "API keys are not supported by this API. Expected OAuth2 access token or other \
 authentication credentials that assert a principal. See https://cloud.google.com/docs/authentication",
             )
-            .with([error_info(
-                "CREDENTIALS_MISSING",
-                &json!({ "method": rpc_method(scene), "service": SERVICE }),
-            )]),
-            Self::ConsumerSuspended => denied(&format!(
-                "Permission denied: Consumer 'api_key:{key}' has been suspended."
-            ))
-            .because(
-                "CONSUMER_SUSPENDED",
-                &json!({
-                    "consumer": consumer,
-                    "service": SERVICE,
-                    "containerInfo": format!("api_key:{key}"),
-                }),
-            ),
-            Self::KeyLeaked => {
-                denied("Your API key was reported as leaked. Please use another API key.")
+            .with([error_info("CREDENTIALS_MISSING", &json!({ "method": rpc_method(scene), "service": SERVICE }))]),
+            Self::ConsumerSuspended => {
+                denied(&format!("Permission denied: Consumer 'api_key:{key}' has been suspended.")).because(
+                    "CONSUMER_SUSPENDED",
+                    &json!({
+                        "consumer": consumer,
+                        "service": SERVICE,
+                        "containerInfo": format!("api_key:{key}"),
+                    }),
+                )
             }
+            Self::KeyLeaked => denied("Your API key was reported as leaked. Please use another API key."),
             Self::ServiceDisabled => service_disabled(project, kind, &consumer),
-            Self::ServiceBlocked => denied(&format!(
-                "Requests to this API {SERVICE} method {} are blocked.",
-                rpc_method(scene)
-            ))
-            .because("API_KEY_SERVICE_BLOCKED", &of_consumer()),
+            Self::ServiceBlocked => {
+                denied(&format!("Requests to this API {SERVICE} method {} are blocked.", rpc_method(scene)))
+                    .because("API_KEY_SERVICE_BLOCKED", &of_consumer())
+            }
             Self::ReferrerBlocked => denied("Requests from referer <empty> are blocked.")
                 .because("API_KEY_HTTP_REFERRER_BLOCKED", &of_consumer()),
             Self::IpAddressBlocked => denied(
@@ -91,12 +81,9 @@ of the call (203.0.113.7) violates this restriction.",
             )
             .because("API_KEY_IP_ADDRESS_BLOCKED", &of_consumer()),
             Self::NoPermission => denied("The caller does not have permission"),
-            Self::LocationUnsupported => ApiError::new(
-                400,
-                kind,
-                "FAILED_PRECONDITION",
-                "User location is not supported for the API use.",
-            ),
+            Self::LocationUnsupported => {
+                ApiError::new(400, kind, "FAILED_PRECONDITION", "User location is not supported for the API use.")
+            }
             Self::AddressBlocked => ApiError::page(403, kind, BLOCK_PAGE),
             Self::ModelNotFound => ApiError::new(
                 404,
@@ -112,15 +99,10 @@ ListModels to see the list of available models and their supported methods.",
                 404,
                 kind,
                 "NOT_FOUND",
-                format!(
-                    "This model models/{} is no longer available to new users.",
-                    scene.model
-                ),
+                format!("This model models/{} is no longer available to new users.", scene.model),
             ),
             Self::PrepayDepleted => exhausted(PREPAID),
-            Self::PrepayDepletedPaymentRequired => {
-                ApiError::new(402, kind, "RESOURCE_EXHAUSTED", PREPAID)
-            }
+            Self::PrepayDepletedPaymentRequired => ApiError::new(402, kind, "RESOURCE_EXHAUSTED", PREPAID),
             Self::SpendingCap => exhausted(
                 "Your project has exceeded its monthly spending cap. Please go to AI Studio at \
 https://ai.studio/spend",
@@ -135,12 +117,10 @@ allowed limit for your account's billing history and tier.",
             Self::CapacityExhausted => exhausted("No capacity available for model on the server")
                 .with([json!({ "reason": "MODEL_CAPACITY_EXHAUSTED" })]),
             Self::InvalidArgument => invalid("Request contains an invalid argument."),
-            Self::TooManyTokens => invalid(
-                "The input token count exceeds the maximum number of tokens allowed 1048576.",
-            ),
-            Self::Cancelled => {
-                ApiError::new(499, kind, "CANCELLED", "The operation was cancelled.")
+            Self::TooManyTokens => {
+                invalid("The input token count exceeds the maximum number of tokens allowed 1048576.")
             }
+            Self::Cancelled => ApiError::new(499, kind, "CANCELLED", "The operation was cancelled."),
             Self::Internal => ApiError::new(
                 500,
                 kind,
@@ -149,12 +129,9 @@ allowed limit for your account's billing history and tier.",
 https://developers.generativeai.google/guide/troubleshooting",
             ),
             Self::BadGateway => ApiError::page(502, kind, GATEWAY_PAGE),
-            Self::Overloaded => ApiError::new(
-                503,
-                kind,
-                "UNAVAILABLE",
-                "The model is overloaded. Please try again later.",
-            ),
+            Self::Overloaded => {
+                ApiError::new(503, kind, "UNAVAILABLE", "The model is overloaded. Please try again later.")
+            }
             Self::HighDemand => ApiError::new(
                 503,
                 kind,
@@ -162,12 +139,9 @@ https://developers.generativeai.google/guide/troubleshooting",
                 "This model is currently experiencing high demand. Spikes in demand are usually \
 temporary. Please try again later.",
             ),
-            Self::DeadlineExceeded => ApiError::new(
-                504,
-                kind,
-                "DEADLINE_EXCEEDED",
-                "Deadline expired before operation could complete.",
-            ),
+            Self::DeadlineExceeded => {
+                ApiError::new(504, kind, "DEADLINE_EXCEEDED", "Deadline expired before operation could complete.")
+            }
         }
     }
 }
@@ -177,10 +151,7 @@ fn rpc_method(scene: Scene<'_>) -> String {
     if let Some(first) = method.get_mut(..1) {
         first.make_ascii_uppercase();
     }
-    format!(
-        "google.ai.generativelanguage.{}.GenerativeService.{method}",
-        scene.version
-    )
+    format!("google.ai.generativelanguage.{}.GenerativeService.{method}", scene.version)
 }
 
 fn service_disabled(project: &str, kind: &'static str, consumer: &str) -> ApiError {

@@ -32,20 +32,8 @@ struct Inner<'a> {
 // === impl ApiError ===
 
 impl ApiError {
-    pub(crate) fn new(
-        code: u16,
-        kind: &'static str,
-        status: &'static str,
-        message: impl Into<String>,
-    ) -> Self {
-        Self {
-            code,
-            kind,
-            message: message.into(),
-            status,
-            details: Vec::new(),
-            page: None,
-        }
+    pub(crate) fn new(code: u16, kind: &'static str, status: &'static str, message: impl Into<String>) -> Self {
+        Self { code, kind, message: message.into(), status, details: Vec::new(), page: None }
     }
 
     pub(crate) fn invalid_argument(kind: &'static str, message: impl Into<String>) -> Self {
@@ -57,10 +45,7 @@ impl ApiError {
     }
 
     pub(super) fn page(code: u16, kind: &'static str, page: &'static str) -> Self {
-        Self {
-            page: Some(page),
-            ..Self::new(code, kind, "", "")
-        }
+        Self { page: Some(page), ..Self::new(code, kind, "", "") }
     }
 
     pub(crate) fn with(mut self, details: impl IntoIterator<Item = Value>) -> Self {
@@ -86,11 +71,7 @@ impl ApiError {
     }
 
     pub(crate) fn content_type(&self) -> &'static str {
-        if self.page.is_some() {
-            "text/html; charset=UTF-8"
-        } else {
-            "application/json; charset=UTF-8"
-        }
+        if self.page.is_some() { "text/html; charset=UTF-8" } else { "application/json; charset=UTF-8" }
     }
 
     /// The body, indented as the provider does; in a list of one where the
@@ -100,12 +81,9 @@ impl ApiError {
             return page.to_owned();
         }
         let envelope = self.envelope();
-        let mut text = if in_list {
-            serde_json::to_string_pretty(&[envelope])
-        } else {
-            serde_json::to_string_pretty(&envelope)
-        }
-        .expect("plain data");
+        let mut text =
+            if in_list { serde_json::to_string_pretty(&[envelope]) } else { serde_json::to_string_pretty(&envelope) }
+                .expect("plain data");
         text.push('\n');
         text
     }
@@ -117,12 +95,7 @@ impl ApiError {
 
     fn envelope(&self) -> Envelope<'_> {
         Envelope {
-            error: Inner {
-                code: self.code,
-                message: &self.message,
-                status: self.status,
-                details: &self.details,
-            },
+            error: Inner { code: self.code, message: &self.message, status: self.status, details: &self.details },
         }
     }
 }

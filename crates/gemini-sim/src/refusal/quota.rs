@@ -40,21 +40,14 @@ pub(crate) fn over_quota(
         })
         .max()
         .unwrap_or(decoy);
-    let named: Vec<_> = violations
-        .iter()
-        .map(|violation| (violation.axis, violation.limit))
-        .collect();
+    let named: Vec<_> = violations.iter().map(|violation| (violation.axis, violation.limit)).collect();
     quota_failure("over_limit", &named, (family, tier, model), wait)
 }
 
 /// 429 for a model to which a free project has no entitlement.
 pub(super) fn limit_zero(model: &str) -> ApiError {
-    let all = [
-        (Axis::TokensPerDay, 0),
-        (Axis::TokensPerMinute, 0),
-        (Axis::RequestsPerMinute, 0),
-        (Axis::RequestsPerDay, 0),
-    ];
+    let all =
+        [(Axis::TokensPerDay, 0), (Axis::TokensPerMinute, 0), (Axis::RequestsPerMinute, 0), (Axis::RequestsPerDay, 0)];
     let of = (Family::Generate, Tier::Free, model);
     quota_failure("limit_zero", &all, of, Duration::from_nanos(59_953_424_872))
 }
@@ -70,10 +63,7 @@ fn quota_failure(
     for &(axis, limit) in exceeded {
         let (id, metric) = quota_name(axis, family, tier);
         let metric = format!("generativelanguage.googleapis.com/{metric}");
-        let _ = write!(
-            message,
-            "\n* Quota exceeded for metric: {metric}, limit: {limit}, model: {model}"
-        );
+        let _ = write!(message, "\n* Quota exceeded for metric: {metric}, limit: {limit}, model: {model}");
         let mut violation = json!({
             "quotaMetric": metric,
             "quotaId": id,

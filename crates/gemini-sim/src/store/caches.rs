@@ -72,10 +72,7 @@ impl Lifetime {
 pub(crate) struct Caches(BTreeMap<String, Cache>);
 
 fn denied() -> ApiError {
-    ApiError::denied(
-        "cache_denied",
-        "CachedContent not found (or permission denied)",
-    )
+    ApiError::denied("cache_denied", "CachedContent not found (or permission denied)")
 }
 
 impl Caches {
@@ -102,12 +99,7 @@ impl Caches {
         Ok(cache)
     }
 
-    pub(crate) fn delete(
-        &mut self,
-        project: usize,
-        id: &str,
-        now: Timestamp,
-    ) -> Result<(), ApiError> {
+    pub(crate) fn delete(&mut self, project: usize, id: &str, now: Timestamp) -> Result<(), ApiError> {
         self.get(project, id, now)?;
         self.0.remove(id);
         Ok(())

@@ -34,10 +34,7 @@ impl File {
     /// As the API shows it.
     pub(crate) fn describe(&self, now: Timestamp) -> Value {
         let Self { id, version, .. } = self;
-        let expires = self
-            .created
-            .saturating_add(LIFETIME)
-            .unwrap_or(self.created);
+        let expires = self.created.saturating_add(LIFETIME).unwrap_or(self.created);
         let mut value = json!({
             "name": format!("files/{id}"),
             "mimeType": self.description.mime_type,
@@ -82,12 +79,7 @@ impl Files {
         self.0.contains_key(id)
     }
 
-    pub(crate) fn delete(
-        &mut self,
-        project: usize,
-        id: &str,
-        now: Timestamp,
-    ) -> Result<(), ApiError> {
+    pub(crate) fn delete(&mut self, project: usize, id: &str, now: Timestamp) -> Result<(), ApiError> {
         self.get(project, id, now)?;
         self.0.remove(id);
         Ok(())

@@ -61,24 +61,14 @@ pub(crate) static CACHED_CONTENT: Message = Message {
     ],
 };
 
-pub(crate) static CACHE_UPDATE: Message = Message {
-    name: "CachedContent",
-    fields: &[("name", Text), ("ttl", Text), ("expire_time", Text)],
-};
+pub(crate) static CACHE_UPDATE: Message =
+    Message { name: "CachedContent", fields: &[("name", Text), ("ttl", Text), ("expire_time", Text)] };
 
-pub(crate) static UPLOAD: Message = Message {
-    name: "CreateFileRequest",
-    fields: &[("file", Kind::Message(&FILE))],
-};
+pub(crate) static UPLOAD: Message = Message { name: "CreateFileRequest", fields: &[("file", Kind::Message(&FILE))] };
 
 static FILE: Message = Message {
     name: "File",
-    fields: &[
-        ("name", Text),
-        ("display_name", Text),
-        ("mime_type", Text),
-        ("size_bytes", Number),
-    ],
+    fields: &[("name", Text), ("display_name", Text), ("mime_type", Text), ("size_bytes", Number)],
 };
 
 /// What the compatible endpoint takes; `frequency_penalty`, `top_k` and others
@@ -117,13 +107,7 @@ pub(crate) static CHAT: Message = Message {
 static CHAT_MESSAGE: Message = Message {
     name: "ChatMessage",
     fields: &[
-        (
-            "role",
-            Word(
-                "ChatRole",
-                &["system", "developer", "user", "assistant", "tool"],
-            ),
-        ),
+        ("role", Word("ChatRole", &["system", "developer", "user", "assistant", "tool"])),
         ("content", Any),
         ("name", Text),
         ("refusal", Text),
@@ -133,26 +117,15 @@ static CHAT_MESSAGE: Message = Message {
     ],
 };
 
-static STREAM_OPTIONS: Message = Message {
-    name: "StreamOptions",
-    fields: &[("include_usage", Flag)],
-};
+static STREAM_OPTIONS: Message = Message { name: "StreamOptions", fields: &[("include_usage", Flag)] };
 
 pub(crate) static CHAT_EMBEDDINGS: Message = Message {
     name: "EmbeddingsRequest",
-    fields: &[
-        ("model", Text),
-        ("input", Any),
-        ("dimensions", Number),
-        ("encoding_format", Text),
-        ("user", Text),
-    ],
+    fields: &[("model", Text), ("input", Any), ("dimensions", Number), ("encoding_format", Text), ("user", Text)],
 };
 
-static CONTENT: Message = Message {
-    name: "Content",
-    fields: &[("role", Text), ("parts", List(&Kind::Message(&PART)))],
-};
+static CONTENT: Message =
+    Message { name: "Content", fields: &[("role", Text), ("parts", List(&Kind::Message(&PART)))] };
 
 static PART: Message = Message {
     name: "Part",
@@ -172,24 +145,13 @@ static PART: Message = Message {
     ],
 };
 
-static BLOB: Message = Message {
-    name: "Blob",
-    fields: &[("mime_type", Text), ("data", Text), ("display_name", Text)],
-};
+static BLOB: Message = Message { name: "Blob", fields: &[("mime_type", Text), ("data", Text), ("display_name", Text)] };
 
-static FILE_DATA: Message = Message {
-    name: "FileData",
-    fields: &[
-        ("mime_type", Text),
-        ("file_uri", Text),
-        ("display_name", Text),
-    ],
-};
+static FILE_DATA: Message =
+    Message { name: "FileData", fields: &[("mime_type", Text), ("file_uri", Text), ("display_name", Text)] };
 
-static FUNCTION_CALL: Message = Message {
-    name: "FunctionCall",
-    fields: &[("id", Text), ("name", Text), ("args", Struct)],
-};
+static FUNCTION_CALL: Message =
+    Message { name: "FunctionCall", fields: &[("id", Text), ("name", Text), ("args", Struct)] };
 
 static FUNCTION_RESPONSE: Message = Message {
     name: "FunctionResponse",
@@ -206,10 +168,7 @@ static FUNCTION_RESPONSE: Message = Message {
 static TOOL: Message = Message {
     name: "Tool",
     fields: &[
-        (
-            "function_declarations",
-            List(&Kind::Message(&FUNCTION_DECLARATION)),
-        ),
+        ("function_declarations", List(&Kind::Message(&FUNCTION_DECLARATION))),
         ("google_search", Struct),
         ("google_search_retrieval", Struct),
         ("google_maps", Struct),
@@ -263,25 +222,13 @@ static SCHEMA: Message = Message {
 
 static TOOL_CONFIG: Message = Message {
     name: "ToolConfig",
-    fields: &[
-        (
-            "function_calling_config",
-            Kind::Message(&FUNCTION_CALLING_CONFIG),
-        ),
-        ("retrieval_config", Struct),
-    ],
+    fields: &[("function_calling_config", Kind::Message(&FUNCTION_CALLING_CONFIG)), ("retrieval_config", Struct)],
 };
 
 static FUNCTION_CALLING_CONFIG: Message = Message {
     name: "FunctionCallingConfig",
     fields: &[
-        (
-            "mode",
-            Word(
-                "FunctionCallingConfig.Mode",
-                &["MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED"],
-            ),
-        ),
+        ("mode", Word("FunctionCallingConfig.Mode", &["MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED"])),
         ("allowed_function_names", List(&Text)),
     ],
 };
@@ -349,9 +296,5 @@ static GENERATION_CONFIG: Message = Message {
 
 static THINKING_CONFIG: Message = Message {
     name: "ThinkingConfig",
-    fields: &[
-        ("include_thoughts", Flag),
-        ("thinking_budget", Number),
-        ("thinking_level", Text),
-    ],
+    fields: &[("include_thoughts", Flag), ("thinking_budget", Number), ("thinking_level", Text)],
 };

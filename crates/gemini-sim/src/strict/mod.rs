@@ -6,8 +6,7 @@ mod prompt;
 mod schema;
 
 pub(crate) use message::{
-    BATCH_EMBED, CACHE_UPDATE, CACHED_CONTENT, CHAT, CHAT_EMBEDDINGS, COUNT_TOKENS, EMBED,
-    GENERATE, UPLOAD,
+    BATCH_EMBED, CACHE_UPDATE, CACHED_CONTENT, CHAT, CHAT_EMBEDDINGS, COUNT_TOKENS, EMBED, GENERATE, UPLOAD,
 };
 pub(crate) use payload::read_json;
 pub(crate) use prompt::{check_prompt, check_uncached_prompt, file_ids, missing};

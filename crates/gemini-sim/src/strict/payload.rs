@@ -50,10 +50,7 @@ fn complain(error: &serde_json::Error, body: &[u8]) -> ApiError {
     };
     let (excerpt, column) = excerpt(error, body);
     let mark = " ".repeat(column);
-    bad_request(
-        None,
-        &format!("Invalid JSON payload received. {what}\n{excerpt}\n{mark}^"),
-    )
+    bad_request(None, &format!("Invalid JSON payload received. {what}\n{excerpt}\n{mark}^"))
 }
 
 /// The surroundings of the error on its line, and where in them it stands.

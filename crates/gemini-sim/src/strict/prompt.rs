@@ -9,10 +9,7 @@ use crate::refusal::ApiError;
 
 /// The complaint that a field is not there.
 pub(crate) fn missing(message: &str, field: &str) -> ApiError {
-    ApiError::invalid_argument(
-        "malformed",
-        format!("* {message}.{field}: {field} is not specified\n"),
-    )
+    ApiError::invalid_argument("malformed", format!("* {message}.{field}: {field} is not specified\n"))
 }
 
 /// A generate request: contents there, each with parts, parts with data, roles
@@ -36,17 +33,11 @@ fn check_prompt_of(name: &str, request: &Value, may_be_empty: bool) -> Result<()
     for (index, content) in contents.iter().enumerate() {
         let role = content.get("role").and_then(Value::as_str);
         if !matches!(role, None | Some("" | "user" | "model" | "function")) {
-            return Err(ApiError::invalid_argument(
-                "malformed",
-                "Please use a valid role: user, model.",
-            ));
+            return Err(ApiError::invalid_argument("malformed", "Please use a valid role: user, model."));
         }
         let parts = items(content.get("parts"));
         if parts.is_empty() {
-            let _ = writeln!(
-                complaints,
-                "* {name}.contents[{index}].parts: contents.parts must not be empty."
-            );
+            let _ = writeln!(complaints, "* {name}.contents[{index}].parts: contents.parts must not be empty.");
         }
         for (part, value) in parts.iter().enumerate() {
             if !has_data(value) {
@@ -61,11 +52,7 @@ must have one initialized field"
     if let Some(config) = field(request, "generationConfig", "generation_config") {
         check_config(name, config, &mut complaints);
     }
-    if complaints.is_empty() {
-        Ok(())
-    } else {
-        Err(ApiError::invalid_argument("malformed", complaints))
-    }
+    if complaints.is_empty() { Ok(()) } else { Err(ApiError::invalid_argument("malformed", complaints)) }
 }
 
 fn has_data(part: &Value) -> bool {
@@ -78,46 +65,27 @@ fn has_data(part: &Value) -> bool {
         ("executableCode", "executable_code"),
         ("codeExecutionResult", "code_execution_result"),
     ];
-    DATA.iter()
-        .any(|(camel, snake)| field(part, camel, snake).is_some_and(|value| !value.is_null()))
+    DATA.iter().any(|(camel, snake)| field(part, camel, snake).is_some_and(|value| !value.is_null()))
 }
 
 fn check_config(name: &str, config: &Value, complaints: &mut String) {
-    const MIME: [&str; 5] = [
-        "text/plain",
-        "application/json",
-        "application/xml",
-        "application/yaml",
-        "text/x.enum",
-    ];
+    const MIME: [&str; 5] = ["text/plain", "application/json", "application/xml", "application/yaml", "text/x.enum"];
     let bounds = [
         ("temperature", "temperature", 0.0, 2.0, "[0.0, 2.0]"),
         ("topP", "top_p", 0.0, 1.0, "[0.0, 1.0]"),
         ("candidateCount", "candidate_count", 1.0, 8.0, "[1, 8]"),
-        (
-            "maxOutputTokens",
-            "max_output_tokens",
-            1.0,
-            65_536.0,
-            "[1, 65537)",
-        ),
+        ("maxOutputTokens", "max_output_tokens", 1.0, 65_536.0, "[1, 65537)"),
     ];
     for (camel, snake, least, most, range) in bounds {
         let number = field(config, camel, snake).and_then(Value::as_f64);
         if number.is_some_and(|number| number < least || number > most) {
-            let _ = writeln!(
-                complaints,
-                "* {name}.generation_config.{snake}: {snake} must be in the range {range}."
-            );
+            let _ = writeln!(complaints, "* {name}.generation_config.{snake}: {snake} must be in the range {range}.");
         }
     }
     let mime = field(config, "responseMimeType", "response_mime_type").and_then(Value::as_str);
     if mime.is_some_and(|mime| !mime.is_empty() && !MIME.contains(&mime)) {
         let allowed = MIME.map(|mime| format!("`{mime}`")).join(", ");
-        let _ = writeln!(
-            complaints,
-            "* {name}.generation_config.response_mime_type: allowed mimetypes are {allowed}."
-        );
+        let _ = writeln!(complaints, "* {name}.generation_config.response_mime_type: allowed mimetypes are {allowed}.");
     }
     let thinking = field(config, "thinkingConfig", "thinking_config").unwrap_or(&Value::Null);
     if field(thinking, "thinkingBudget", "thinking_budget").is_some()

@@ -75,10 +75,7 @@ message, not {}.",
 
     fn check_fields(&self, fields: &Map<String, Value>, at: &str, found: &mut Vec<Violation>) {
         for (name, value) in fields {
-            let known = self
-                .fields
-                .iter()
-                .find(|(proto, _)| proto == name || *name == camel(proto));
+            let known = self.fields.iter().find(|(proto, _)| proto == name || *name == camel(proto));
             if let Some((proto, kind)) = known {
                 kind.check(value, &join(at, proto), found);
                 continue;
@@ -143,8 +140,7 @@ impl Kind {
     }
 
     fn type_name(&self) -> String {
-        let of =
-            |name: &str| format!("type.googleapis.com/google.ai.generativelanguage.v1beta.{name}");
+        let of = |name: &str| format!("type.googleapis.com/google.ai.generativelanguage.v1beta.{name}");
         match self {
             Self::Text | Self::Any => "TYPE_STRING".to_owned(),
             Self::Number => "TYPE_INT32".to_owned(),
@@ -158,11 +154,7 @@ impl Kind {
 }
 
 fn join(at: &str, name: &str) -> String {
-    if at.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{at}.{name}")
-    }
+    if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") }
 }
 
 fn camel(proto: &str) -> String {
@@ -200,10 +192,9 @@ mod tests {
     fn complaint(value: &Value) -> String {
         match GENERATE.check(value) {
             Ok(()) => String::new(),
-            Err(error) => serde_json::from_str::<Value>(&error.line()).unwrap()["error"]["message"]
-                .as_str()
-                .unwrap()
-                .to_owned(),
+            Err(error) => {
+                serde_json::from_str::<Value>(&error.line()).unwrap()["error"]["message"].as_str().unwrap().to_owned()
+            }
         }
     }
 

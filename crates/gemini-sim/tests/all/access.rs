@@ -6,13 +6,7 @@ use http::StatusCode;
 use crate::client::{Answer, MODEL, ask, body, generate, post, prompt, send};
 
 fn sim() -> GeminiSim {
-    GeminiSim::builder()
-        .project(
-            Project::new("projects/77")
-                .limits(Limits::none().rpm(1))
-                .key("k"),
-        )
-        .build()
+    GeminiSim::builder().project(Project::new("projects/77").limits(Limits::none().rpm(1)).key("k")).build()
 }
 
 async fn with(sim: &GeminiSim, headers: &[(&str, &str)], query: &str) -> Answer {
@@ -25,10 +19,7 @@ async fn with(sim: &GeminiSim, headers: &[(&str, &str)], query: &str) -> Answer 
 
 #[tokio::test]
 async fn header_and_query_are_taken() {
-    assert_eq!(
-        with(&sim(), &[("x-goog-api-key", "k")], "").await.status,
-        StatusCode::OK
-    );
+    assert_eq!(with(&sim(), &[("x-goog-api-key", "k")], "").await.status, StatusCode::OK);
     assert_eq!(with(&sim(), &[], "?key=k").await.status, StatusCode::OK);
 }
 
@@ -40,10 +31,7 @@ async fn everything_else_is_refused_as_it_deserves() {
     let none = with(&sim, &[], "").await;
     assert_eq!(none.status, StatusCode::FORBIDDEN);
     assert!(none.message().contains("unregistered callers"));
-    assert_eq!(
-        with(&sim, &[("x-api-key", "k")], "").await.status,
-        StatusCode::FORBIDDEN
-    );
+    assert_eq!(with(&sim, &[("x-api-key", "k")], "").await.status, StatusCode::FORBIDDEN);
     let native_bearer = with(&sim, &[bearer], "").await;
     assert_eq!(native_bearer.status, StatusCode::UNAUTHORIZED);
     for twice in [
@@ -54,17 +42,10 @@ async fn everything_else_is_refused_as_it_deserves() {
         with(&sim, &[header], "?access_token=t").await,
     ] {
         assert_eq!(twice.status, StatusCode::BAD_REQUEST);
-        assert!(
-            twice
-                .message()
-                .starts_with("Multiple authentication credentials")
-        );
+        assert!(twice.message().starts_with("Multiple authentication credentials"));
     }
     let unknown = with(&sim, &[("x-goog-api-key", "nobody's")], "").await;
-    assert_eq!(
-        unknown.json()["error"]["details"][0]["reason"],
-        "API_KEY_INVALID"
-    );
+    assert_eq!(unknown.json()["error"]["details"][0]["reason"], "API_KEY_INVALID");
     assert_eq!(sim.report().total.accepted, 0, "none of them cost anything");
     assert_eq!(with(&sim, &[header], "").await.status, StatusCode::OK);
 }
@@ -80,10 +61,7 @@ async fn refusal_comes_before_quota_and_can_come_later() {
     let error = refused.json();
     let metadata = &error["error"]["details"][0]["metadata"];
     assert_eq!(metadata["consumer"], "projects/77");
-    assert_eq!(
-        metadata["containerInfo"], "api_key:k",
-        "the real one shows the key"
-    );
+    assert_eq!(metadata["containerInfo"], "api_key:k", "the real one shows the key");
     assert!(sim.refuse_key(0, None));
     assert_eq!(ask(&sim, "k").await.status, StatusCode::TOO_MANY_REQUESTS);
     assert!(!sim.refuse_key("nobody", None));
@@ -92,43 +70,26 @@ async fn refusal_comes_before_quota_and_can_come_later() {
 #[tokio::test]
 async fn keys_and_projects_may_be_refused_from_the_start() {
     let sim = GeminiSim::builder()
-        .project(
-            Project::new("1")
-                .key("good")
-                .key(Key::new("bad").refused(Refusal::KeyLeaked)),
-        )
-        .project(
-            Project::new("2")
-                .key("poor")
-                .refused(Refusal::PrepayDepleted),
-        )
+        .project(Project::new("1").key("good").key(Key::new("bad").refused(Refusal::KeyLeaked)))
+        .project(Project::new("2").key("poor").refused(Refusal::PrepayDepleted))
         .project(Project::new("3").key("late").retired(MODEL))
         .build();
     assert_eq!(ask(&sim, "good").await.status, StatusCode::OK);
     assert_eq!(ask(&sim, "bad").await.status, StatusCode::FORBIDDEN);
-    assert_eq!(
-        ask(&sim, "poor").await.status,
-        StatusCode::TOO_MANY_REQUESTS
-    );
+    assert_eq!(ask(&sim, "poor").await.status, StatusCode::TOO_MANY_REQUESTS);
     let late = ask(&sim, "late").await;
     assert_eq!(late.status, StatusCode::NOT_FOUND);
     assert!(late.message().contains("no longer available to new users"));
     let report = sim.report();
     assert_eq!(report.key("key-1").unwrap().rejected_as("key_leaked"), 1);
-    assert_eq!(
-        report.project("2").unwrap().rejected_as("prepay_depleted"),
-        1
-    );
+    assert_eq!(report.project("2").unwrap().rejected_as("prepay_depleted"), 1);
     assert_eq!(report.total.arrivals, 4);
 }
 
 #[tokio::test]
 #[should_panic(expected = "defined twice")]
 async fn one_secret_has_one_project() {
-    let _ = GeminiSim::builder()
-        .project(Project::new("1").key("k"))
-        .project(Project::new("2").key("k"))
-        .build();
+    let _ = GeminiSim::builder().project(Project::new("1").key("k")).project(Project::new("2").key("k")).build();
 }
 
 #[tokio::test]

@@ -15,9 +15,7 @@ fn sim() -> GeminiSim {
 }
 
 async fn call(sim: &GeminiSim, method: &str, key: &str, path: &str, value: &Value) -> Answer {
-    let request = Request::builder()
-        .method(method)
-        .uri(format!("/v1beta/{path}"));
+    let request = Request::builder().method(method).uri(format!("/v1beta/{path}"));
     let request = request.header("x-goog-api-key", key);
     send(sim, request.body(body(value)).unwrap()).await
 }
@@ -42,17 +40,11 @@ async fn a_cache_lives_for_its_project_and_its_time() {
     assert_eq!(call(&sim, "GET", "a", name, &none).await.json(), cache);
     let listed = call(&sim, "GET", "a", "cachedContents", &none).await.json();
     assert_eq!(listed["cachedContents"], json!([cache]));
-    assert_eq!(
-        call(&sim, "GET", "b", "cachedContents", &none).await.json(),
-        none
-    );
+    assert_eq!(call(&sim, "GET", "b", "cachedContents", &none).await.json(), none);
     for method in ["GET", "PATCH", "DELETE"] {
         let denied = call(&sim, method, "b", name, &none).await;
         assert_eq!(denied.status, StatusCode::FORBIDDEN, "{method}");
-        assert_eq!(
-            denied.message(),
-            "CachedContent not found (or permission denied)"
-        );
+        assert_eq!(denied.message(), "CachedContent not found (or permission denied)");
     }
 
     let mut ask = prompt("1234");
@@ -65,20 +57,12 @@ async fn a_cache_lives_for_its_project_and_its_time() {
     assert_eq!(foreign.status, StatusCode::FORBIDDEN);
 
     advance(299.0).await;
-    let longer = call(&sim, "PATCH", "a", name, &json!({ "ttl": "60s" }))
-        .await
-        .json();
+    let longer = call(&sim, "PATCH", "a", name, &json!({ "ttl": "60s" })).await.json();
     assert_eq!(longer["expireTime"], "2026-11-20T12:05:59Z");
     advance(59.0).await;
-    assert_eq!(
-        call(&sim, "GET", "a", name, &none).await.status,
-        StatusCode::OK
-    );
+    assert_eq!(call(&sim, "GET", "a", name, &none).await.status, StatusCode::OK);
     advance(1.0).await;
-    assert_eq!(
-        call(&sim, "GET", "a", name, &none).await.status,
-        StatusCode::FORBIDDEN
-    );
+    assert_eq!(call(&sim, "GET", "a", name, &none).await.status, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]
@@ -90,12 +74,7 @@ async fn what_makes_no_cache() {
     };
     let mut small = prompt("x");
     small["model"] = format!("models/{MODEL}").into();
-    assert!(
-        made(small)
-            .await
-            .message()
-            .starts_with("Cached content is too small.")
-    );
+    assert!(made(small).await.message().starts_with("Cached content is too small."));
     let mut unknown = long();
     unknown["model"] = "models/none".into();
     assert_eq!(made(unknown).await.status, StatusCode::NOT_FOUND);
@@ -109,9 +88,7 @@ async fn what_makes_no_cache() {
 #[tokio::test]
 async fn a_cache_fits_its_model_and_brings_its_own_instruction() {
     let sim = sim();
-    let made = call(&sim, "POST", "a", "cachedContents", &long())
-        .await
-        .json();
+    let made = call(&sim, "POST", "a", "cachedContents", &long()).await.json();
     let mut request = prompt("x");
     request["cachedContent"] = made["name"].clone();
     let other = generate("gemini-2.5-pro").header("x-goog-api-key", "a");
@@ -120,9 +97,5 @@ async fn a_cache_fits_its_model_and_brings_its_own_instruction() {
     request["systemInstruction"] = json!({ "parts": [{ "text": "x" }] });
     let both = generate(MODEL).header("x-goog-api-key", "a");
     let refused = send(&sim, both.body(body(&request)).unwrap()).await;
-    assert!(
-        refused
-            .message()
-            .starts_with("CachedContent can not be used")
-    );
+    assert!(refused.message().starts_with("CachedContent can not be used"));
 }

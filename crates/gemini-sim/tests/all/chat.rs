@@ -45,17 +45,11 @@ async fn a_completion_and_its_stream() {
     assert_eq!(stream.headers["content-type"], "text/event-stream");
     let mut events: Vec<_> = stream.text().split_terminator("\n\n").collect();
     assert_eq!(events.pop(), Some("data: [DONE]"));
-    let events: Vec<Value> = events
-        .iter()
-        .map(|event| serde_json::from_str(&event[6..]).unwrap())
-        .collect();
+    let events: Vec<Value> = events.iter().map(|event| serde_json::from_str(&event[6..]).unwrap()).collect();
     let (usage, chunks) = events.split_last().unwrap();
     assert_eq!(usage["choices"], json!([]));
     assert_eq!(usage["usage"], whole["usage"]);
-    let text: String = chunks
-        .iter()
-        .map(|chunk| chunk["choices"][0]["delta"]["content"].as_str().unwrap())
-        .collect();
+    let text: String = chunks.iter().map(|chunk| chunk["choices"][0]["delta"]["content"].as_str().unwrap()).collect();
     assert_eq!(text, "It is quite warm today.");
     assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
 
@@ -75,10 +69,7 @@ async fn a_required_tool_is_called() {
     let answer = call(&sim(), "chat/completions", &request).await.json();
     let choice = &answer["choices"][0];
     assert_eq!(choice["finish_reason"], "tool_calls");
-    assert_eq!(
-        choice["message"]["tool_calls"][0]["function"]["name"],
-        "warmth"
-    );
+    assert_eq!(choice["message"]["tool_calls"][0]["function"]["name"], "warmth");
 }
 
 #[tokio::test]
@@ -87,29 +78,16 @@ async fn what_it_refuses() {
     let mut penalised = chat();
     penalised["frequency_penalty"] = 1.into();
     let refused = call(&sim, "chat/completions", &penalised).await;
-    assert!(
-        refused
-            .message()
-            .contains("Unknown name \"frequency_penalty\"")
-    );
+    assert!(refused.message().contains("Unknown name \"frequency_penalty\""));
     let mut nobody = chat();
     nobody["model"] = "gpt-4o".into();
-    assert_eq!(
-        call(&sim, "chat/completions", &nobody).await.status,
-        StatusCode::NOT_FOUND
-    );
+    assert_eq!(call(&sim, "chat/completions", &nobody).await.status, StatusCode::NOT_FOUND);
     let empty = json!({ "model": MODEL, "messages": [] });
-    assert_eq!(
-        call(&sim, "chat/completions", &empty).await.status,
-        StatusCode::BAD_REQUEST
-    );
+    assert_eq!(call(&sim, "chat/completions", &empty).await.status, StatusCode::BAD_REQUEST);
     for header in ["x-goog-api-key", "x-api-key"] {
         let request = post("/v1beta/openai/chat/completions").header(header, "k");
         let refused = send(&sim, request.body(body(&chat())).unwrap()).await;
-        assert_eq!(
-            refused.message(),
-            "Missing or invalid Authorization header."
-        );
+        assert_eq!(refused.message(), "Missing or invalid Authorization header.");
     }
     assert_eq!(sim.report().total.accepted, 0);
 }

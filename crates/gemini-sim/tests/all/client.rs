@@ -51,10 +51,7 @@ impl Answer {
     pub(crate) fn message(&self) -> String {
         let json = self.json();
         let error = json.get(0).unwrap_or(&json);
-        error["error"]["message"]
-            .as_str()
-            .expect("a message")
-            .to_owned()
+        error["error"]["message"].as_str().expect("a message").to_owned()
     }
 }
 
@@ -63,11 +60,7 @@ where
     B: http_body::Body,
 {
     let (parts, body) = response.into_parts();
-    Ok(Answer {
-        status: parts.status,
-        headers: parts.headers,
-        body: body.collect().await?.to_bytes(),
-    })
+    Ok(Answer { status: parts.status, headers: parts.headers, body: body.collect().await?.to_bytes() })
 }
 
 /// Sends in process.
@@ -75,17 +68,11 @@ pub(crate) async fn send(sim: &GeminiSim, request: Request<Full<Bytes>>) -> Answ
     try_send(sim, request).await.expect("an answer")
 }
 
-pub(crate) async fn try_send(
-    sim: &GeminiSim,
-    request: Request<Full<Bytes>>,
-) -> Result<Answer, SimError> {
+pub(crate) async fn try_send(sim: &GeminiSim, request: Request<Full<Bytes>>) -> Result<Answer, SimError> {
     read(head(sim, request).await?).await
 }
 
-pub(crate) async fn head(
-    sim: &GeminiSim,
-    request: Request<Full<Bytes>>,
-) -> Result<Response<SimBody>, SimError> {
+pub(crate) async fn head(sim: &GeminiSim, request: Request<Full<Bytes>>) -> Result<Response<SimBody>, SimError> {
     sim.service().oneshot(request).await
 }
 

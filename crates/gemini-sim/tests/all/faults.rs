@@ -3,36 +3,25 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use gemini_sim::{
-    AnswerText, Builder, Canned, Fault, GeminiSim, Latency, Project, Refusal, Rule, SimError,
-};
+use gemini_sim::{AnswerText, Builder, Canned, Fault, GeminiSim, Latency, Project, Refusal, Rule, SimError};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 
-use crate::client::{
-    Answer, MODEL, advance, ask, body, generate, head, post, prompt, send, try_send,
-};
+use crate::client::{Answer, MODEL, advance, ask, body, generate, head, post, prompt, send, try_send};
 
 fn builder() -> Builder {
-    GeminiSim::builder()
-        .project(Project::new("1").key("a").key("b"))
-        .project(Project::new("2").key("c"))
+    GeminiSim::builder().project(Project::new("1").key("a").key("b")).project(Project::new("2").key("c"))
 }
 
 fn stream(key: &str) -> Request<Full<bytes::Bytes>> {
-    post(&format!(
-        "/v1beta/models/{MODEL}:streamGenerateContent?alt=sse"
-    ))
-    .header("x-goog-api-key", key)
-    .body(body(&prompt("x")))
-    .unwrap()
-}
-
-fn plain(key: &str) -> Request<Full<bytes::Bytes>> {
-    generate(MODEL)
+    post(&format!("/v1beta/models/{MODEL}:streamGenerateContent?alt=sse"))
         .header("x-goog-api-key", key)
         .body(body(&prompt("x")))
         .unwrap()
+}
+
+fn plain(key: &str) -> Request<Full<bytes::Bytes>> {
+    generate(MODEL).header("x-goog-api-key", key).body(body(&prompt("x"))).unwrap()
 }
 
 async fn statuses(sim: &GeminiSim, keys: &str) -> Vec<u16> {
@@ -86,11 +75,7 @@ async fn rules_have_their_time() {
     assert_eq!(statuses(&sim, "ab").await, [429, 429]);
     sim.clear_script();
     assert_eq!(statuses(&sim, "a").await, [200]);
-    assert_eq!(
-        sim.report().total.over_limit,
-        0,
-        "a storm is not over a limit"
-    );
+    assert_eq!(sim.report().total.over_limit, 0, "a storm is not over a limit");
 }
 
 #[tokio::test]
@@ -122,13 +107,8 @@ async fn model_failures_are_charged_and_refusals_are_not() {
 
 #[tokio::test(start_paused = true)]
 async fn resets_before_and_after_the_first_byte() {
-    let sim = builder()
-        .script(Rule::new(Fault::ResetBeforeHead).nth(1))
-        .build();
-    assert_eq!(
-        try_send(&sim, plain("a")).await.unwrap_err(),
-        SimError::Reset
-    );
+    let sim = builder().script(Rule::new(Fault::ResetBeforeHead).nth(1)).build();
+    assert_eq!(try_send(&sim, plain("a")).await.unwrap_err(), SimError::Reset);
     assert_eq!(sim.log().iter().next().unwrap().status, 0);
 
     sim.script(Rule::new(Fault::ResetAfter(10)).nth(1));
@@ -165,23 +145,10 @@ async fn latency_before_the_head_and_between_chunks() {
 async fn silence_before_and_in_the_answer() {
     let sim = builder().script(Rule::new(Fault::Hang).key("a")).build();
     let minute = Duration::from_secs(60);
-    assert!(
-        tokio::time::timeout(minute, head(&sim, plain("a")))
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(minute, head(&sim, plain("a"))).await.is_err());
     sim.script(Rule::new(Fault::StallAfter(5)).key("b"));
     let mut body = head(&sim, plain("b")).await.unwrap().into_body();
-    assert_eq!(
-        body.frame()
-            .await
-            .unwrap()
-            .unwrap()
-            .into_data()
-            .unwrap()
-            .len(),
-        5
-    );
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap().len(), 5);
     assert!(tokio::time::timeout(minute, body.frame()).await.is_err());
 }
 
@@ -195,17 +162,11 @@ async fn errors_inside_of_a_200() {
         answer.text().to_owned()
     };
     let first = fails(Fault::ErrorAsFirstEvent(Refusal::Overloaded)).await;
-    assert!(
-        first.starts_with("data: {\"error\":{\"code\":503,"),
-        "{first}"
-    );
+    assert!(first.starts_with("data: {\"error\":{\"code\":503,"), "{first}");
     assert_eq!(first.matches("data:").count(), 1);
     let later = fails(Fault::ErrorEventAfter(2, Refusal::Internal)).await;
     assert_eq!(later.matches("data: {\"candidates\"").count(), 2);
-    assert!(
-        later.contains("\r\n\r\ndata: {\"error\":{\"code\":500,"),
-        "{later}"
-    );
+    assert!(later.contains("\r\n\r\ndata: {\"error\":{\"code\":500,"), "{later}");
     let raw = fails(Fault::RawErrorAfter(1, Refusal::HighDemand)).await;
     let (event, tail) = raw.split_once("\r\n\r\n").unwrap();
     assert!(event.starts_with("data: "));
@@ -216,14 +177,9 @@ async fn errors_inside_of_a_200() {
 #[tokio::test]
 async fn an_error_in_the_list_form_closes_the_list() {
     for after in [0, 2] {
-        let sim = builder()
-            .script(Fault::ErrorEventAfter(after, Refusal::Internal))
-            .build();
+        let sim = builder().script(Fault::ErrorEventAfter(after, Refusal::Internal)).build();
         let request = post(&format!("/v1beta/models/{MODEL}:streamGenerateContent"));
-        let request = request
-            .header("x-goog-api-key", "a")
-            .body(body(&prompt("x")))
-            .unwrap();
+        let request = request.header("x-goog-api-key", "a").body(body(&prompt("x"))).unwrap();
         let list = send(&sim, request).await.json();
         assert_eq!(list.as_array().unwrap().len(), after + 1);
         assert_eq!(list[after]["error"]["code"], 500);
@@ -236,9 +192,7 @@ async fn keys_echo_wherever_a_script_wants_them() {
     let sim = builder()
         .script([
             Rule::new(Fault::Canned(
-                Canned::new(302)
-                    .header("location", "https://elsewhere.test/?key={key}")
-                    .body(format!("{pad}{{key}}!")),
+                Canned::new(302).header("location", "https://elsewhere.test/?key={key}").body(format!("{pad}{{key}}!")),
             ))
             .key("a"),
             Rule::new(Fault::Header("x-debug".into(), "k={key}".into())).key("b"),
@@ -276,11 +230,7 @@ async fn torn_truncated_and_overlong() {
 
     sim.script(Rule::new(Fault::LongLength(7)).key("c"));
     let long = ask(&sim, "c").await;
-    let announced: usize = long.headers["content-length"]
-        .to_str()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let announced: usize = long.headers["content-length"].to_str().unwrap().parse().unwrap();
     assert_eq!(announced, long.body.len() + 7);
 }
 
@@ -296,19 +246,14 @@ async fn gzip_for_those_who_accept_it_and_for_others() {
     let sim = builder().build();
     let with = |coding: &str| {
         let mut request = stream("a");
-        request
-            .headers_mut()
-            .insert("accept-encoding", coding.parse().unwrap());
+        request.headers_mut().insert("accept-encoding", coding.parse().unwrap());
         send(&sim, request)
     };
     let zipped = with("br, gzip;q=0.5").await;
     assert_eq!(zipped.headers["content-encoding"], "gzip");
     assert_eq!(inflate(&zipped).matches("data: ").count(), 5);
     for coding in ["identity", "gzip;q=0", "br"] {
-        assert!(
-            !with(coding).await.headers.contains_key("content-encoding"),
-            "{coding}"
-        );
+        assert!(!with(coding).await.headers.contains_key("content-encoding"), "{coding}");
     }
     sim.script(Fault::Gzip);
     let forced = with("identity").await;
@@ -365,10 +310,7 @@ async fn a_refusal_need_not_wait_for_the_body() {
     let mut sender = sender;
     let early = Rule::new(Fault::RefuseAfter(100, Refusal::Exhausted)).key("a");
     let sim = builder().script(early.times(1)).build();
-    let request = generate(MODEL)
-        .header("x-goog-api-key", "a")
-        .body(body)
-        .unwrap();
+    let request = generate(MODEL).header("x-goog-api-key", "a").body(body).unwrap();
     let answer = tokio::spawn(tower::ServiceExt::oneshot(sim.service(), request));
     sender.send_data("x".repeat(99).into()).await.unwrap();
     tokio::task::yield_now().await;
@@ -383,8 +325,6 @@ async fn a_refusal_need_not_wait_for_the_body() {
 
 #[tokio::test]
 async fn a_body_below_the_mark_is_answered_as_ever() {
-    let sim = builder()
-        .script(Fault::RefuseAfter(1_000_000, Refusal::Exhausted))
-        .build();
+    let sim = builder().script(Fault::RefuseAfter(1_000_000, Refusal::Exhausted)).build();
     assert_eq!(statuses(&sim, "a").await, [200]);
 }

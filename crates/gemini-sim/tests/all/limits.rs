@@ -56,9 +56,7 @@ async fn the_same_over_http() {
 
 #[tokio::test(start_paused = true)]
 async fn models_have_limits_of_their_own_and_projects_share_none() {
-    let other = Project::new("projects/2")
-        .limits(Limits::none().rpm(1))
-        .key("c");
+    let other = Project::new("projects/2").limits(Limits::none().rpm(1)).key("c");
     let sim = GeminiSim::builder()
         .project(project(Limits::none().rpm(1)).limit("gemini-2.5-pro", Limits::none().rpm(2)))
         .project(other)
@@ -89,10 +87,7 @@ async fn what_is_refused_costs_nothing() {
     assert!(refused.message().contains("input_token_count, limit: 10"));
     assert_eq!(ask_with("1234").await.status, OK);
     let refused = ask_with("12345678").await;
-    assert!(
-        refused.message().contains("token_count"),
-        "both are full, both are named"
-    );
+    assert!(refused.message().contains("token_count"), "both are full, both are named");
     assert!(refused.message().contains("free_tier_requests, limit: 2"));
     assert_eq!(sim.report().total.tokens, 10);
 }
@@ -101,12 +96,7 @@ async fn what_is_refused_costs_nothing() {
 async fn a_day_ends_at_midnight_in_los_angeles() {
     // The last second of a day: in winter, in summer, and at the end of the
     // days of 23 and of 25 hours.
-    for midnight in [
-        "2026-01-15T08:00:00Z",
-        "2026-07-15T07:00:00Z",
-        "2026-03-09T07:00:00Z",
-        "2026-11-02T08:00:00Z",
-    ] {
+    for midnight in ["2026-01-15T08:00:00Z", "2026-07-15T07:00:00Z", "2026-03-09T07:00:00Z", "2026-11-02T08:00:00Z"] {
         let midnight: jiff::Timestamp = midnight.parse().unwrap();
         let sim = GeminiSim::builder()
             .project(project(Limits::none().rpd(1)))
@@ -160,11 +150,7 @@ async fn a_skewed_clock_has_its_midnight_elsewhere() {
         .build();
     assert_eq!(ask(&sim, "a").await.status, OK);
     advance(60.0).await;
-    assert_eq!(
-        ask(&sim, "a").await.status,
-        FULL,
-        "its clock shows 07:59:30"
-    );
+    assert_eq!(ask(&sim, "a").await.status, FULL, "its clock shows 07:59:30");
     sim.set_skew(SignedDuration::ZERO);
     assert_eq!(ask(&sim, "a").await.status, OK);
     sim.set_skew(SignedDuration::from_secs(-60));
@@ -174,29 +160,19 @@ async fn a_skewed_clock_has_its_midnight_elsewhere() {
 #[tokio::test(start_paused = true)]
 async fn a_prompt_that_is_too_long_costs_its_quota() {
     let small = gemini_sim::Model::generative(MODEL).input_limit(10);
-    let sim = GeminiSim::builder()
-        .project(project(Limits::none().rpm(1)))
-        .model(small)
-        .build();
+    let sim = GeminiSim::builder().project(project(Limits::none().rpm(1))).model(small).build();
     let request = generate(MODEL).header("x-goog-api-key", "a");
     let long = prompt(&"x".repeat(44));
     let refused = send(&sim, request.body(body(&long)).unwrap()).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
-    assert!(
-        refused
-            .message()
-            .starts_with("The input token count exceeds")
-    );
+    assert!(refused.message().starts_with("The input token count exceeds"));
     assert_eq!(ask(&sim, "a").await.status, FULL);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_way_takes_a_random_time_below_the_bound() {
     let bound = Duration::from_millis(200);
-    let sim = GeminiSim::builder()
-        .project(project(Limits::none()))
-        .path_jitter(bound)
-        .build();
+    let sim = GeminiSim::builder().project(project(Limits::none())).path_jitter(bound).build();
     let mut sent = Vec::new();
     for _ in 0..50 {
         sent.push(sim.elapsed());
@@ -204,16 +180,9 @@ async fn the_way_takes_a_random_time_below_the_bound() {
         advance(1.0).await;
     }
     let log = sim.log();
-    let ways: Vec<_> = log
-        .iter()
-        .zip(&sent)
-        .map(|(a, sent)| a.at.checked_sub(*sent).unwrap())
-        .collect();
+    let ways: Vec<_> = log.iter().zip(&sent).map(|(a, sent)| a.at.checked_sub(*sent).unwrap()).collect();
     // tokio's timer has a grain of a millisecond.
-    assert!(
-        ways.iter()
-            .all(|way| *way <= bound + Duration::from_millis(1))
-    );
+    assert!(ways.iter().all(|way| *way <= bound + Duration::from_millis(1)));
     let (least, most) = (ways.iter().min().unwrap(), ways.iter().max().unwrap());
     assert!(*most > *least + bound / 2, "{least:?} to {most:?}");
 }
@@ -226,11 +195,7 @@ async fn the_log_convicts_a_caller_that_sends_too_much() {
         advance(10.0).await;
     }
     let (log, minute) = (sim.log(), Duration::from_secs(60));
-    assert_eq!(
-        log.most_in_any(minute, |a| a.project == Some(0)),
-        6,
-        "what was sent"
-    );
+    assert_eq!(log.most_in_any(minute, |a| a.project == Some(0)), 6, "what was sent");
     assert_eq!(log.most_in_any(minute, |a| a.accepted), 3, "what was taken");
     let tokens = 3 * tokens_of_text("hello");
     assert_eq!(log.most_tokens_in_any(minute, |a| a.accepted), tokens);

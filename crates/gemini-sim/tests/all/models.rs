@@ -39,10 +39,7 @@ async fn the_list_of_models_has_pages_and_costs_nothing() {
     assert_eq!(paged, whole);
     let one = get(&sim, &format!("/v1/models/{MODEL}")).await.json();
     assert!(whole.contains(&one));
-    assert_eq!(
-        get(&sim, "/v1/models/none").await.status,
-        StatusCode::NOT_FOUND
-    );
+    assert_eq!(get(&sim, "/v1/models/none").await.status, StatusCode::NOT_FOUND);
     assert_eq!(sim.report().total.charged, 0);
 }
 
@@ -56,10 +53,7 @@ async fn tokens_are_counted_as_they_are_charged_and_cost_nothing() {
     let mut inner = prompt(text);
     inner["model"] = format!("models/{MODEL}").into();
     let wrapped = json!({ "generateContentRequest": inner });
-    assert_eq!(
-        post_json(&sim, &path, wrapped).await.json()["totalTokens"],
-        7
-    );
+    assert_eq!(post_json(&sim, &path, wrapped).await.json()["totalTokens"], 7);
     let path = format!("/v1/models/{MODEL}:generateContent");
     let usage = &post_json(&sim, &path, prompt(text)).await.json()["usageMetadata"];
     assert_eq!(usage["promptTokenCount"], 7);
@@ -73,27 +67,16 @@ async fn embeddings_depend_on_the_text_alone() {
     let path = "/v1beta/models/gemini-embedding-001:embedContent";
     let embed = |text: &str| {
         let content = json!({ "parts": [{ "text": text }] });
-        post_json(
-            &sim,
-            path,
-            json!({ "content": content, "outputDimensionality": 64 }),
-        )
+        post_json(&sim, path, json!({ "content": content, "outputDimensionality": 64 }))
     };
-    let (one, again, other) = (
-        embed("a").await.json(),
-        embed("a").await.json(),
-        embed("b").await.json(),
-    );
+    let (one, again, other) = (embed("a").await.json(), embed("a").await.json(), embed("b").await.json());
     assert_eq!(one["embedding"]["values"].as_array().unwrap().len(), 64);
     assert_eq!(one["embedding"], again["embedding"]);
     assert_ne!(one["embedding"], other["embedding"]);
     assert_eq!(one["usageMetadata"]["promptTokenCount"], 1);
     let content = json!({ "parts": [{ "text": "x" }] });
     let large = json!({ "content": content, "outputDimensionality": 4_000 });
-    assert_eq!(
-        post_json(&sim, path, large).await.status,
-        StatusCode::BAD_REQUEST
-    );
+    assert_eq!(post_json(&sim, path, large).await.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
@@ -107,24 +90,13 @@ async fn usage_grows_over_a_stream_to_the_whole() {
         .map(|event| serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap())
         .collect();
     assert_eq!(events.len(), 50);
-    let counts = events
-        .iter()
-        .map(|e| e["usageMetadata"]["candidatesTokenCount"].as_u64());
+    let counts = events.iter().map(|e| e["usageMetadata"]["candidatesTokenCount"].as_u64());
     let counts: Vec<_> = counts.map(Option::unwrap).collect();
     assert!(counts.is_sorted());
-    let text: String = events
-        .iter()
-        .map(|event| {
-            event["candidates"][0]["content"]["parts"][0]["text"]
-                .as_str()
-                .unwrap()
-        })
-        .collect();
+    let text: String =
+        events.iter().map(|event| event["candidates"][0]["content"]["parts"][0]["text"].as_str().unwrap()).collect();
     assert_eq!(*counts.last().unwrap(), gemini_sim::tokens_of_text(&text));
-    let finished: Vec<_> = events
-        .iter()
-        .map(|e| e["candidates"][0].get("finishReason"))
-        .collect();
+    let finished: Vec<_> = events.iter().map(|e| e["candidates"][0].get("finishReason")).collect();
     assert!(finished[..49].iter().all(Option::is_none));
     assert_eq!(finished[49].unwrap(), "STOP");
     assert!(!stream.text().contains("[DONE]"));
@@ -132,15 +104,10 @@ async fn usage_grows_over_a_stream_to_the_whole() {
 
 #[tokio::test]
 async fn an_echo_says_what_it_was_told() {
-    let sim = GeminiSim::builder()
-        .key("k")
-        .answer(AnswerText::Echo)
-        .build();
+    let sim = GeminiSim::builder().key("k").answer(AnswerText::Echo).build();
     let text = "ça \u{1F980} \" \\ \u{0} end";
     let request = generate(MODEL).header("x-goog-api-key", "k");
-    let answer = send(&sim, request.body(body(&prompt(text))).unwrap())
-        .await
-        .json();
+    let answer = send(&sim, request.body(body(&prompt(text))).unwrap()).await.json();
     assert_eq!(answer["candidates"][0]["content"]["parts"][0]["text"], text);
 }
 

@@ -26,12 +26,7 @@ async fn hour(seed: u64) -> Vec<String> {
     let mut seen = Vec::new();
     for turn in 0..600 {
         let answer = ask(&sim, ["1", "2", "3"][turn % 3]).await;
-        seen.push(format!(
-            "{:?} {} {}",
-            sim.elapsed(),
-            answer.status,
-            answer.text()
-        ));
+        seen.push(format!("{:?} {} {}", sim.elapsed(), answer.status, answer.text()));
         advance(1.0).await;
     }
     seen.push(sim.report().to_string());

@@ -1,9 +1,7 @@
 //! Bodies seen in the wild, kept in `samples/`, and the simulator's own: the
 //! same word for word.
 
-use gemini_sim::{
-    Canned, Fault, Finish, GeminiSim, Key, Limits, Model, Project, Refusal, Rule, Tier,
-};
+use gemini_sim::{Canned, Fault, Finish, GeminiSim, Key, Limits, Model, Project, Refusal, Rule, Tier};
 use http::StatusCode;
 use serde_json::Value;
 
@@ -18,9 +16,7 @@ fn sample(name: &str) -> Value {
 }
 
 fn builder(project: Project) -> gemini_sim::Builder {
-    GeminiSim::builder()
-        .project(project)
-        .wall("2026-11-20T12:00:00Z".parse().unwrap())
+    GeminiSim::builder().project(project).wall("2026-11-20T12:00:00Z".parse().unwrap())
 }
 
 fn project() -> Project {
@@ -37,54 +33,24 @@ async fn every_refusal_is_the_sample() {
     let table = [
         (Refusal::ApiKeyInvalid, "gemini_400_api_key_invalid"),
         (Refusal::ApiKeyNotFound, "gemini_400_api_key_not_found"),
-        (
-            Refusal::InvalidArgument,
-            "gemini_400_invalid_argument_generic",
-        ),
-        (
-            Refusal::LocationUnsupported,
-            "gemini_400_location_not_supported",
-        ),
-        (
-            Refusal::MultipleCredentials,
-            "gemini_400_multiple_credentials",
-        ),
+        (Refusal::InvalidArgument, "gemini_400_invalid_argument_generic"),
+        (Refusal::LocationUnsupported, "gemini_400_location_not_supported"),
+        (Refusal::MultipleCredentials, "gemini_400_multiple_credentials"),
         (Refusal::TooManyTokens, "gemini_400_request_too_many_tokens"),
-        (
-            Refusal::AccessTokenUnsupported,
-            "gemini_401_access_token_type_unsupported",
-        ),
-        (
-            Refusal::BadCredentials,
-            "gemini_401_unauthenticated_bad_credentials",
-        ),
-        (
-            Refusal::PrepayDepletedPaymentRequired,
-            "gemini_402_prepay_depleted",
-        ),
-        (
-            Refusal::ReferrerBlocked,
-            "gemini_403_api_key_http_referrer_blocked",
-        ),
-        (
-            Refusal::IpAddressBlocked,
-            "gemini_403_api_key_ip_address_blocked",
-        ),
+        (Refusal::AccessTokenUnsupported, "gemini_401_access_token_type_unsupported"),
+        (Refusal::BadCredentials, "gemini_401_unauthenticated_bad_credentials"),
+        (Refusal::PrepayDepletedPaymentRequired, "gemini_402_prepay_depleted"),
+        (Refusal::ReferrerBlocked, "gemini_403_api_key_http_referrer_blocked"),
+        (Refusal::IpAddressBlocked, "gemini_403_api_key_ip_address_blocked"),
         (Refusal::NoPermission, "gemini_403_caller_no_permission"),
         (Refusal::ConsumerSuspended, "gemini_403_consumer_suspended"),
         (Refusal::AddressBlocked, "gemini_403_ip_banned_html"),
         (Refusal::KeyLeaked, "gemini_403_key_reported_leaked"),
         (Refusal::ServiceDisabled, "gemini_403_service_disabled"),
-        (
-            Refusal::UnregisteredCaller,
-            "gemini_403_unregistered_callers",
-        ),
+        (Refusal::UnregisteredCaller, "gemini_403_unregistered_callers"),
         (Refusal::ModelRetired, "gemini_404_model_retired_new_users"),
         (Refusal::Exhausted, "gemini_429_exhausted_no_details"),
-        (
-            Refusal::CapacityExhausted,
-            "gemini_429_model_capacity_exhausted",
-        ),
+        (Refusal::CapacityExhausted, "gemini_429_model_capacity_exhausted"),
         (Refusal::QuotaHelpOnly, "gemini_429_quota_help_only"),
         (Refusal::SpendRate, "gemini_429_spend_rate_limit"),
         (Refusal::SpendingCap, "gemini_429_spending_cap"),
@@ -100,10 +66,7 @@ async fn every_refusal_is_the_sample() {
         let sample = sample(name);
         assert_eq!(answer.status, refusal.status(), "{name}");
         assert_eq!(sample["status"], answer.status.as_u16(), "{name}");
-        assert_eq!(
-            sample["headers"]["content-type"],
-            answer.headers["content-type"].to_str().unwrap()
-        );
+        assert_eq!(sample["headers"]["content-type"], answer.headers["content-type"].to_str().unwrap());
         match &sample["body"] {
             Value::String(page) => assert_eq!(answer.text(), page, "{name}"),
             json => assert_eq!(&answer.json(), json, "{name}"),
@@ -129,36 +92,11 @@ fn timeless(value: &Value) -> Value {
 async fn full_quotas_are_named_as_in_the_samples() {
     let none = Limits::none();
     let table = [
-        (
-            Tier::Free,
-            none.rpm(15),
-            "gemini-2.5-flash-lite",
-            "gemini_429_rpm_free",
-        ),
-        (
-            Tier::Free,
-            none.rpd(20),
-            "gemini-2.5-flash-lite",
-            "gemini_429_rpd_free",
-        ),
-        (
-            Tier::Free,
-            none.tpm(250_000),
-            "gemini-2.5-flash",
-            "gemini_429_tpm_free",
-        ),
-        (
-            Tier::Free,
-            none.tpd(1_000_000),
-            "gemini-2.5-pro",
-            "gemini_429_tpd_free",
-        ),
-        (
-            Tier::Tier1,
-            none.tpm(1_000_000),
-            "gemini-3.1-pro",
-            "gemini_429_tpm_paid_tier1",
-        ),
+        (Tier::Free, none.rpm(15), "gemini-2.5-flash-lite", "gemini_429_rpm_free"),
+        (Tier::Free, none.rpd(20), "gemini-2.5-flash-lite", "gemini_429_rpd_free"),
+        (Tier::Free, none.tpm(250_000), "gemini-2.5-flash", "gemini_429_tpm_free"),
+        (Tier::Free, none.tpd(1_000_000), "gemini-2.5-pro", "gemini_429_tpd_free"),
+        (Tier::Tier1, none.tpm(1_000_000), "gemini-3.1-pro", "gemini_429_tpm_paid_tier1"),
     ];
     for (tier, limits, model, name) in table {
         let sim = builder(project().tier(tier).limits(limits).key(KEY)).build();
@@ -171,17 +109,8 @@ async fn full_quotas_are_named_as_in_the_samples() {
             }
         };
         let sample = sample(name);
-        assert_eq!(
-            answer.status,
-            StatusCode::TOO_MANY_REQUESTS,
-            "{name}: {}",
-            answer.text()
-        );
-        assert_eq!(
-            timeless(&answer.json()),
-            timeless(&sample["body"]),
-            "{name}"
-        );
+        assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{name}: {}", answer.text());
+        assert_eq!(timeless(&answer.json()), timeless(&sample["body"]), "{name}");
     }
 }
 
@@ -200,10 +129,7 @@ async fn embeddings_have_a_quota_of_their_own_name() {
     };
     assert_eq!(ask().await.status, StatusCode::OK);
     let refused = ask().await.json();
-    assert_eq!(
-        timeless(&refused),
-        timeless(&sample("gemini_429_embed_rpm_free")["body"])
-    );
+    assert_eq!(timeless(&refused), timeless(&sample("gemini_429_embed_rpm_free")["body"]));
     assert_eq!(sim.report().total.charged, 100, "one request an item");
 }
 
@@ -211,9 +137,7 @@ async fn embeddings_have_a_quota_of_their_own_name() {
 async fn a_limit_of_zero_has_no_value() {
     let sim = builder(project().limit("gemini-3.1-pro", Limits::zero()).key(KEY)).build();
     // The preview is counted against the base model, which is what is named.
-    let answer = asked(&sim, "gemini-3.1-pro-preview-customtools")
-        .await
-        .json();
+    let answer = asked(&sim, "gemini-3.1-pro-preview-customtools").await.json();
     let quotas = |value: &Value| {
         let message = value["error"]["message"].as_str().unwrap();
         let mut named: Vec<_> = message.lines().skip(1).take(4).map(str::to_owned).collect();
@@ -237,27 +161,17 @@ async fn unknown_models_files_and_fields() {
     ]);
     let ask = generate("gemini-2.5-flash").header("x-goog-api-key", KEY);
     let answer = send(&sim, ask.body(body(&request)).unwrap()).await;
-    assert_eq!(
-        answer.json(),
-        sample("gemini_403_file_other_project")["body"]
-    );
+    assert_eq!(answer.json(), sample("gemini_403_file_other_project")["body"]);
 
     let request = serde_json::json!({ "contents": [{ "parts": { "role": "user" } }] });
     let ask = generate("gemini-2.5-flash").header("x-goog-api-key", KEY);
     let answer = send(&sim, ask.body(body(&request)).unwrap()).await;
-    assert_eq!(
-        answer.json(),
-        sample("gemini_400_invalid_json_field")["body"]
-    );
+    assert_eq!(answer.json(), sample("gemini_400_invalid_json_field")["body"]);
 
     let chat = serde_json::json!({ "model": "gemini-2.5-flash", "messages": [], "google": {} });
-    let ask =
-        post("/v1beta/openai/chat/completions").header("authorization", format!("Bearer {KEY}"));
+    let ask = post("/v1beta/openai/chat/completions").header("authorization", format!("Bearer {KEY}"));
     let answer = send(&sim, ask.body(body(&chat)).unwrap()).await;
-    assert_eq!(
-        answer.json(),
-        sample("geminiopenai_400_unknown_field_array")["body"]
-    );
+    assert_eq!(answer.json(), sample("geminiopenai_400_unknown_field_array")["body"]);
 }
 
 #[tokio::test]
@@ -267,32 +181,17 @@ async fn an_error_of_the_list_form_is_a_list() {
     let ask = post("/v1beta/models/gemini-2.5-flash:streamGenerateContent");
     let ask = ask.header("x-goog-api-key", KEY);
     let answer = send(&sim, ask.body(body(&prompt("x"))).unwrap()).await;
-    assert_eq!(
-        answer.json(),
-        sample("gemini_429_stream_array_error")["body"]
-    );
+    assert_eq!(answer.json(), sample("gemini_429_stream_array_error")["body"]);
 }
 
 #[tokio::test]
 async fn answers_that_are_not_what_was_hoped_for() {
     let table = [
-        (
-            Finish::Reason("BLOCKLIST".into()),
-            "gemini_200_finish_blocklist",
-        ),
+        (Finish::Reason("BLOCKLIST".into()), "gemini_200_finish_blocklist"),
         (Finish::Reason("SAFETY".into()), "gemini_200_finish_safety"),
-        (
-            Finish::Reason("RECITATION".into()),
-            "gemini_200_finish_recitation",
-        ),
-        (
-            Finish::OnlyThoughts,
-            "gemini_200_finish_max_tokens_thinking",
-        ),
-        (
-            Finish::PromptBlocked("PROHIBITED_CONTENT".into()),
-            "gemini_200_prompt_blocked",
-        ),
+        (Finish::Reason("RECITATION".into()), "gemini_200_finish_recitation"),
+        (Finish::OnlyThoughts, "gemini_200_finish_max_tokens_thinking"),
+        (Finish::PromptBlocked("PROHIBITED_CONTENT".into()), "gemini_200_prompt_blocked"),
     ];
     for (finish, name) in table {
         let sim = builder(project().key(KEY)).build();
@@ -334,13 +233,7 @@ async fn good_answers_have_the_outline_of_the_samples() {
     let answer = asked(&sim, "gemini-3.8-flash").await;
     let ok = sample("gemini_200_ok");
     assert_eq!(outline(&answer.json()), outline(&ok["body"]));
-    for name in [
-        "vary",
-        "server",
-        "x-xss-protection",
-        "x-frame-options",
-        "x-content-type-options",
-    ] {
+    for name in ["vary", "server", "x-xss-protection", "x-frame-options", "x-content-type-options"] {
         assert_eq!(ok["headers"][name], answer.headers[name].to_str().unwrap());
     }
 
@@ -352,19 +245,10 @@ async fn good_answers_have_the_outline_of_the_samples() {
     assert_eq!(events.headers["content-type"], "text/event-stream");
     let sampled = sample("gemini_200_stream_sse_max_tokens");
     let first = |text: &str| -> Value {
-        let line = text
-            .split("\r\n\r\n")
-            .next()
-            .unwrap()
-            .split("\n\n")
-            .next()
-            .unwrap();
+        let line = text.split("\r\n\r\n").next().unwrap().split("\n\n").next().unwrap();
         serde_json::from_str(line.strip_prefix("data: ").unwrap()).unwrap()
     };
-    assert_eq!(
-        outline(&first(events.text())),
-        outline(&first(sampled["body"].as_str().unwrap()))
-    );
+    assert_eq!(outline(&first(events.text())), outline(&first(sampled["body"].as_str().unwrap())));
     let last = events.text().trim_end().rsplit("\r\n\r\n").next().unwrap();
     let last: Value = serde_json::from_str(&last[6..]).unwrap();
     assert_eq!(last["candidates"][0]["finishReason"], "STOP");
@@ -399,10 +283,7 @@ async fn a_stream_breaks_off_as_it_was_seen_to() {
     let ask = ask.header("x-goog-api-key", KEY);
     let answer = send(&sim, ask.body(body(&prompt("x"))).unwrap()).await;
     assert_eq!(tail(answer.text()), tail(sample["body"].as_str().unwrap()));
-    assert_eq!(
-        answer.headers["content-type"],
-        sample["headers"]["content-type"].as_str().unwrap()
-    );
+    assert_eq!(answer.headers["content-type"], sample["headers"]["content-type"].as_str().unwrap());
 
     // The list form has no such tail: its chunks are the sample's.
     let sampled = sample_text("gemini_200_stream_json_array");
@@ -410,13 +291,8 @@ async fn a_stream_breaks_off_as_it_was_seen_to() {
     sim.clear_script();
     let ask = post("/v1beta/models/gemini-2.5-flash:streamGenerateContent");
     let ask = ask.header("x-goog-api-key", KEY);
-    let list = send(&sim, ask.body(body(&prompt("x"))).unwrap())
-        .await
-        .json();
-    assert_eq!(
-        outline(&list[0]["candidates"]),
-        outline(&sampled[0]["candidates"])
-    );
+    let list = send(&sim, ask.body(body(&prompt("x"))).unwrap()).await.json();
+    assert_eq!(outline(&list[0]["candidates"]), outline(&sampled[0]["candidates"]));
 }
 
 fn sample_text(name: &str) -> String {
@@ -430,9 +306,7 @@ async fn an_upload_answers_as_the_samples_do() {
         .header("x-goog-api-key", KEY)
         .header("x-goog-upload-protocol", "resumable")
         .header("x-goog-upload-command", "start")
-        .body(body(
-            &serde_json::json!({ "file": { "displayName": "a.txt" } }),
-        ));
+        .body(body(&serde_json::json!({ "file": { "displayName": "a.txt" } })));
     let started = send(&sim, start.unwrap()).await;
     let sampled = sample("geminiupload_200_start_response");
     for (name, value) in sampled["headers"].as_object().unwrap() {
@@ -455,10 +329,7 @@ async fn an_upload_answers_as_the_samples_do() {
     assert_eq!(finished.headers["x-goog-upload-status"], "final");
     // Bytes are not kept, so there is no hash of them.
     let mut expected = outline(&sampled["body"]);
-    expected["file"]
-        .as_object_mut()
-        .unwrap()
-        .remove("sha256Hash");
+    expected["file"].as_object_mut().unwrap().remove("sha256Hash");
     assert_eq!(outline(&finished.json()), expected);
 }
 
@@ -479,9 +350,6 @@ fn every_sample_is_compared() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let name = format!("\"{}\"", name.trim_end_matches(".json"));
-        assert!(
-            include_str!("samples.rs").contains(&name),
-            "{name} is compared with nothing"
-        );
+        assert!(include_str!("samples.rs").contains(&name), "{name} is compared with nothing");
     }
 }

@@ -16,11 +16,7 @@ async fn post_text(sim: &GeminiSim, text: &str, content_type: &str) -> Answer {
     let request = Request::post(format!("/v1beta/models/{MODEL}:generateContent"))
         .header("x-goog-api-key", "k")
         .header("content-type", content_type);
-    send(
-        sim,
-        request.body(Full::new(text.to_owned().into())).unwrap(),
-    )
-    .await
+    send(sim, request.body(Full::new(text.to_owned().into())).unwrap()).await
 }
 
 async fn post_json(sim: &GeminiSim, path: &str, value: Value) -> Answer {
@@ -33,71 +29,36 @@ async fn malformed_bodies_are_told_where_and_cost_nothing() {
     let sim = sim();
     let json = "application/json";
     let cases = [
-        (
-            "{\"contents\": [}",
-            json,
-            "Unexpected token.\n{\"contents\": [}\n              ^",
-        ),
-        (
-            "{\"contents\": ",
-            json,
-            "Unexpected end of string. Expected a value.",
-        ),
-        (
-            "{contents: []}",
-            json,
-            "Expected an object key or }.\n{contents: []}\n ^",
-        ),
+        ("{\"contents\": [}", json, "Unexpected token.\n{\"contents\": [}\n              ^"),
+        ("{\"contents\": ", json, "Unexpected end of string. Expected a value."),
+        ("{contents: []}", json, "Expected an object key or }.\n{contents: []}\n ^"),
         ("[]", json, "Root element must be a message"),
         ("{}", json, "contents is not specified"),
         ("", json, "contents is not specified"),
         ("{\"contents\":[]}", json, "contents is not specified"),
         ("{\"contents\":\"x\"}", json, "Invalid value at 'contents'"),
-        (
-            "{\"contents\":[{\"parts\":[{\"text\":\"x\"}]}],\"top_k\":1}",
-            json,
-            "Unknown name \"top_k\"",
-        ),
-        (
-            "{\"contents\":[]}",
-            "application/x-www-form-urlencoded",
-            "Cannot bind query parameter",
-        ),
+        ("{\"contents\":[{\"parts\":[{\"text\":\"x\"}]}],\"top_k\":1}", json, "Unknown name \"top_k\""),
+        ("{\"contents\":[]}", "application/x-www-form-urlencoded", "Cannot bind query parameter"),
         ("{\"contents\":[]}", "text/plain", "is not supported"),
     ];
     for (text, content_type, complaint) in cases {
         let answer = post_text(&sim, text, content_type).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{text}");
         assert_eq!(answer.json()["error"]["status"], "INVALID_ARGUMENT");
-        assert!(
-            answer.message().contains(complaint),
-            "{text}: {}",
-            answer.message()
-        );
+        assert!(answer.message().contains(complaint), "{text}: {}", answer.message());
     }
     let deep = "[".repeat(100_000);
-    assert_eq!(
-        post_text(&sim, &deep, json).await.status,
-        StatusCode::BAD_REQUEST
-    );
+    assert_eq!(post_text(&sim, &deep, json).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(sim.report().total.accepted, 0);
     let good = prompt("x").to_string();
-    assert_eq!(
-        post_text(&sim, &good, "application/json; charset=utf-8")
-            .await
-            .status,
-        StatusCode::OK
-    );
+    assert_eq!(post_text(&sim, &good, "application/json; charset=utf-8").await.status, StatusCode::OK);
 }
 
 #[tokio::test]
 async fn paths_that_lead_nowhere_get_a_page() {
     let sim = sim();
     let ask = |method: Method, path: &str| {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("x-goog-api-key", "k");
+        let request = Request::builder().method(method).uri(path).header("x-goog-api-key", "k");
         send(&sim, request.body(Full::default()).unwrap())
     };
     let generate = format!("/v1beta/models/{MODEL}:generateContent");
@@ -112,12 +73,7 @@ async fn paths_that_lead_nowhere_get_a_page() {
     ] {
         let answer = ask(method.clone(), path).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {path}");
-        assert!(
-            answer.headers["content-type"]
-                .to_str()
-                .unwrap()
-                .starts_with("text/html")
-        );
+        assert!(answer.headers["content-type"].to_str().unwrap().starts_with("text/html"));
     }
     let odd = ask(Method::from_bytes(b"BREW").unwrap(), &generate).await;
     assert_eq!(odd.status, StatusCode::METHOD_NOT_ALLOWED);
@@ -128,11 +84,7 @@ async fn unknown_query_parameters_are_refused() {
     let path = format!("/v1beta/models/{MODEL}:generateContent?model=x");
     let answer = post_json(&sim(), &path, prompt("x")).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    assert!(
-        answer
-            .message()
-            .contains("Unknown name \"model\": Cannot bind query parameter")
-    );
+    assert!(answer.message().contains("Unknown name \"model\": Cannot bind query parameter"));
 }
 
 #[tokio::test]
@@ -141,19 +93,11 @@ async fn models_do_only_what_they_can() {
     let path = "/v1beta/models/gemini-embedding-001:generateContent";
     let answer = post_json(&sim, path, prompt("x")).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
-    assert!(
-        answer
-            .message()
-            .contains("not supported for generateContent")
-    );
+    assert!(answer.message().contains("not supported for generateContent"));
     let content = json!({ "content": { "parts": [{ "text": "x" }] } });
     let answer = post_json(&sim, &format!("/v1/models/{MODEL}:embedContent"), content).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
-    assert!(
-        answer.message().contains("for API version v1,"),
-        "{}",
-        answer.message()
-    );
+    assert!(answer.message().contains("for API version v1,"), "{}", answer.message());
 }
 
 #[tokio::test]
@@ -163,33 +107,13 @@ async fn batches_are_checked_item_by_item() {
     let content = json!({ "parts": [{ "text": "x" }] });
     let bare = json!({ "requests": [{ "content": content }] });
     let answer = post_json(&sim, path, bare).await;
-    assert!(
-        answer
-            .message()
-            .contains("requests[0].model: unexpected model name format")
-    );
-    let other =
-        json!({ "requests": [{ "model": "models/gemini-embedding-001", "content": content }] });
-    assert!(
-        post_json(&sim, path, other)
-            .await
-            .message()
-            .contains("must match")
-    );
+    assert!(answer.message().contains("requests[0].model: unexpected model name format"));
+    let other = json!({ "requests": [{ "model": "models/gemini-embedding-001", "content": content }] });
+    assert!(post_json(&sim, path, other).await.message().contains("must match"));
     let item = json!({ "model": "models/text-embedding-004", "content": content });
     let many = json!({ "requests": vec![item; 101] });
-    assert!(
-        post_json(&sim, path, many)
-            .await
-            .message()
-            .contains("at most 100")
-    );
-    assert!(
-        post_json(&sim, path, json!({}))
-            .await
-            .message()
-            .contains("requests is not specified")
-    );
+    assert!(post_json(&sim, path, many).await.message().contains("at most 100"));
+    assert!(post_json(&sim, path, json!({})).await.message().contains("requests is not specified"));
 }
 
 #[tokio::test]
@@ -199,8 +123,5 @@ async fn a_body_may_be_too_large() {
     let request = request.body(body(&prompt(&"x".repeat(1_000)))).unwrap();
     let answer = send(&sim, request).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    assert_eq!(
-        answer.message(),
-        "Request payload size exceeds the limit: 1000 bytes."
-    );
+    assert_eq!(answer.message(), "Request payload size exceeds the limit: 1000 bytes.");
 }

@@ -39,10 +39,7 @@ fn chunk(url: &str, command: &str, offset: usize, data: &'static str) -> Request
 }
 
 fn url(answer: &Answer) -> String {
-    answer.headers["x-goog-upload-url"]
-        .to_str()
-        .unwrap()
-        .to_owned()
+    answer.headers["x-goog-upload-url"].to_str().unwrap().to_owned()
 }
 
 async fn upload(sim: &GeminiSim, key: &str, file: &Value) -> Value {
@@ -68,10 +65,7 @@ async fn an_upload_goes_chunk_by_chunk() {
     assert_eq!(started.headers["x-goog-upload-status"], "active");
     assert_eq!(started.headers["x-goog-upload-chunk-granularity"], "4");
     let url = url(&started);
-    assert!(
-        url.starts_with("http://sim.test/upload/v1beta/files?upload_id="),
-        "{url}"
-    );
+    assert!(url.starts_with("http://sim.test/upload/v1beta/files?upload_id="), "{url}");
 
     let first = send(&sim, chunk(&url, "upload", 0, "1234")).await;
     assert_eq!(first.headers["x-goog-upload-status"], "active");
@@ -81,10 +75,7 @@ async fn an_upload_goes_chunk_by_chunk() {
         (chunk(&url, "upload", 0, "5678"), "Offset"),
         (chunk(&url, "upload", 4, "567"), "multiple of 4"),
         (chunk(&url, "upload", 4, "567890123456"), "More bytes"),
-        (
-            chunk(&url, "upload, finalize", 4, "5678"),
-            "before the announced length",
-        ),
+        (chunk(&url, "upload, finalize", 4, "5678"), "before the announced length"),
         (chunk(&url, "sing", 8, ""), "Command"),
     ] {
         let answer = send(&sim, wrong).await;
@@ -109,14 +100,10 @@ async fn the_url_is_a_credential_but_not_for_another_project() {
     let sim = sim();
     let url = url(&send(&sim, start("a", &json!({}), 5)).await);
     let mut foreign = chunk(&url, "upload, finalize", 0, "hello");
-    foreign
-        .headers_mut()
-        .insert("x-goog-api-key", "b".parse().unwrap());
+    foreign.headers_mut().insert("x-goog-api-key", "b".parse().unwrap());
     assert_eq!(send(&sim, foreign).await.status, StatusCode::FORBIDDEN);
     let mut sibling = chunk(&url, "upload, finalize", 0, "hello");
-    sibling
-        .headers_mut()
-        .insert("x-goog-api-key", "a2".parse().unwrap());
+    sibling.headers_mut().insert("x-goog-api-key", "a2".parse().unwrap());
     assert_eq!(send(&sim, sibling).await.status, StatusCode::OK);
     let made_up = "/upload/v1beta/files?upload_id=made-up";
     let unknown = send(&sim, chunk(made_up, "upload, finalize", 0, "x")).await;
@@ -129,34 +116,22 @@ async fn a_file_is_its_projects_alone() {
     let file = upload(&sim, "a", &json!({ "name": "files/mine" })).await;
     assert_eq!(file["name"], "files/mine");
     for key in ["a", "a2"] {
-        assert_eq!(
-            of(&sim, "GET", key, "/v1beta/files/mine").await.json(),
-            file
-        );
+        assert_eq!(of(&sim, "GET", key, "/v1beta/files/mine").await.json(), file);
     }
     for method in ["GET", "DELETE"] {
         let denied = of(&sim, method, "b", "/v1beta/files/mine").await;
         assert_eq!(denied.status, StatusCode::FORBIDDEN);
-        assert_eq!(
-            denied.message(),
-            "You do not have permission to access the File mine or it may not exist."
-        );
+        assert_eq!(denied.message(), "You do not have permission to access the File mine or it may not exist.");
     }
     let listed = of(&sim, "GET", "a2", "/v1beta/files").await.json();
     assert_eq!(listed["files"], json!([file]));
-    assert_eq!(
-        of(&sim, "GET", "b", "/v1beta/files").await.json(),
-        json!({})
-    );
+    assert_eq!(of(&sim, "GET", "b", "/v1beta/files").await.json(), json!({}));
     let twice = send(&sim, start("b", &json!({ "name": "files/mine" }), 5)).await;
     assert_eq!(twice.status, StatusCode::CONFLICT);
 
     let mut request = prompt("look");
     let part = json!({ "fileData": { "fileUri": file["uri"], "mimeType": "text/plain" } });
-    request["contents"][0]["parts"]
-        .as_array_mut()
-        .unwrap()
-        .push(part);
+    request["contents"][0]["parts"].as_array_mut().unwrap().push(part);
     let generate_with = |key: &str| {
         let ask = generate(MODEL).header("x-goog-api-key", key);
         send(&sim, ask.body(body(&request)).unwrap())
@@ -164,34 +139,20 @@ async fn a_file_is_its_projects_alone() {
     let answer = generate_with("a2").await.json();
     assert_eq!(answer["usageMetadata"]["promptTokenCount"], 1 + 258);
     assert_eq!(generate_with("b").await.status, StatusCode::FORBIDDEN);
-    assert_eq!(
-        of(&sim, "DELETE", "a", "/v1beta/files/mine").await.status,
-        StatusCode::OK
-    );
+    assert_eq!(of(&sim, "DELETE", "a", "/v1beta/files/mine").await.status, StatusCode::OK);
     assert_eq!(generate_with("a").await.status, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test(start_paused = true)]
 async fn files_expire_and_videos_are_processed() {
-    let sim = GeminiSim::builder()
-        .key("a")
-        .video_processing(Duration::from_secs(10))
-        .build();
-    let file = upload(
-        &sim,
-        "a",
-        &json!({ "name": "files/v", "mimeType": "video/mp4" }),
-    )
-    .await;
+    let sim = GeminiSim::builder().key("a").video_processing(Duration::from_secs(10)).build();
+    let file = upload(&sim, "a", &json!({ "name": "files/v", "mimeType": "video/mp4" })).await;
     assert_eq!(file["state"], "PROCESSING");
     advance(10.0).await;
     let state = of(&sim, "GET", "a", "/v1beta/files/v").await.json()["state"].clone();
     assert_eq!(state, "ACTIVE");
     advance(48.0 * 3_600.0).await;
-    assert_eq!(
-        of(&sim, "GET", "a", "/v1beta/files/v").await.status,
-        StatusCode::FORBIDDEN
-    );
+    assert_eq!(of(&sim, "GET", "a", "/v1beta/files/v").await.status, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]
@@ -201,12 +162,7 @@ async fn over_http_the_url_leads_back() {
     request.headers_mut().remove("host");
     let started = send_http(&sim, request).await.unwrap();
     let url = url(&started);
-    let path = url
-        .strip_prefix(&sim.url())
-        .expect("this server's URL")
-        .to_owned();
-    let finished = send_http(&sim, chunk(&path, "upload, finalize", 0, "hello"))
-        .await
-        .unwrap();
+    let path = url.strip_prefix(&sim.url()).expect("this server's URL").to_owned();
+    let finished = send_http(&sim, chunk(&path, "upload, finalize", 0, "hello")).await.unwrap();
     assert_eq!(finished.json()["file"]["sizeBytes"], "5");
 }

@@ -74,17 +74,10 @@ async fn trailers_are_sent_to_those_who_ask() {
 #[tokio::test]
 async fn http_2_without_tls_is_spoken_too() {
     let sim = start(GeminiSim::builder().script(Rule::new(Fault::ResetBeforeHead).nth(2))).await;
-    let client = Client::builder(TokioExecutor::new())
-        .http2_only(true)
-        .build_http();
+    let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
     let ask = || {
-        let uri = format!(
-            "{}/v1beta/models/{MODEL}:streamGenerateContent?alt=sse",
-            sim.url()
-        );
-        let request = Request::post(uri)
-            .header("x-goog-api-key", "k")
-            .body(body(&prompt("x")));
+        let uri = format!("{}/v1beta/models/{MODEL}:streamGenerateContent?alt=sse", sim.url());
+        let request = Request::post(uri).header("x-goog-api-key", "k").body(body(&prompt("x")));
         client.request(request.unwrap())
     };
     let response = ask().await.unwrap();
@@ -133,25 +126,14 @@ async fn dropping_it_closes_the_port() {
 
 #[tokio::test]
 async fn the_fast_answers_look_like_the_others_and_are_not_counted() {
-    let sim = GeminiSim::builder()
-        .fast()
-        .chunks(50)
-        .start()
-        .await
-        .unwrap();
+    let sim = GeminiSim::builder().fast().chunks(50).start().await.unwrap();
     let ask = |path: &str| {
-        let request = post(path)
-            .body(body(&prompt(&"x".repeat(1 << 20))))
-            .unwrap();
+        let request = post(path).body(body(&prompt(&"x".repeat(1 << 20)))).unwrap();
         send_http(&sim, request)
     };
-    let whole = ask(&format!("/v1beta/models/{MODEL}:generateContent"))
-        .await
-        .unwrap();
+    let whole = ask(&format!("/v1beta/models/{MODEL}:generateContent")).await.unwrap();
     assert!(whole.json()["candidates"][0]["content"]["parts"][0]["text"].is_string());
-    let events = ask(&format!(
-        "/v1beta/models/{MODEL}:streamGenerateContent?alt=sse"
-    ));
+    let events = ask(&format!("/v1beta/models/{MODEL}:streamGenerateContent?alt=sse"));
     assert_eq!(events.await.unwrap().text().matches("data: {").count(), 50);
     let list = ask(&format!("/v1beta/models/{MODEL}:streamGenerateContent"));
     assert_eq!(list.await.unwrap().json().as_array().unwrap().len(), 50);
@@ -169,9 +151,7 @@ async fn a_redirect_is_handed_out_as_it_is() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_at_once_are_counted_one_by_one() {
-    let project = gemini_sim::Project::new("1")
-        .limits(gemini_sim::Limits::none().rpm(100))
-        .key("k");
+    let project = gemini_sim::Project::new("1").limits(gemini_sim::Limits::none().rpm(100)).key("k");
     let sim = GeminiSim::builder().project(project).start().await.unwrap();
     let client: Client<_, Full<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let uri = format!("{}/v1/models/{MODEL}:generateContent", sim.url());
@@ -192,17 +172,12 @@ async fn many_at_once_are_counted_one_by_one() {
     }
     assert_eq!(tasks.join_all().await.iter().sum::<u32>(), 100);
     let total = sim.report().total;
-    assert_eq!(
-        (total.arrivals, total.accepted, total.over_limit),
-        (320, 100, 220)
-    );
+    assert_eq!((total.arrivals, total.accepted, total.over_limit), (320, 100, 220));
 }
 
 #[tokio::test]
 async fn a_canned_length_may_lie() {
-    let lies = Canned::new(200)
-        .header("content-length", "100")
-        .body("short");
+    let lies = Canned::new(200).header("content-length", "100").body("short");
     let sim = start(GeminiSim::builder().script(Fault::Canned(lies))).await;
     let (answer, _) = raw(&sim, "").await;
     assert!(answer.contains("content-length: 100\r\n"), "{answer}");
@@ -211,16 +186,8 @@ async fn a_canned_length_may_lie() {
 
 #[tokio::test]
 async fn chunks_of_a_stream_keep_their_bounds() {
-    let sim = GeminiSim::builder()
-        .fast()
-        .chunks(20)
-        .start()
-        .await
-        .unwrap();
-    let uri = format!(
-        "{}/v1/models/{MODEL}:streamGenerateContent?alt=sse",
-        sim.url()
-    );
+    let sim = GeminiSim::builder().fast().chunks(20).start().await.unwrap();
+    let uri = format!("{}/v1/models/{MODEL}:streamGenerateContent?alt=sse", sim.url());
     let client: Client<_, Full<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let request = Request::post(uri).body(body(&prompt("x"))).unwrap();
     let mut answer = client.request(request).await.unwrap().into_body();
