@@ -354,7 +354,7 @@ impl Flow {
     }
 
     fn tell_usage(&mut self) {
-        let usage = self.sight().and_then(|sight| sight.usage.take()).and_then(|scan| scan.usage());
+        let usage = self.sight().and_then(|sight| sight.usage.take()).and_then(|mut scan| scan.usage());
         if let (Some(usage), Some(granted)) = (usage, &self.granted) {
             granted.usage(usage);
         }

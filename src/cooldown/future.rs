@@ -15,17 +15,18 @@ use tokio::time::{Sleep, sleep};
 use super::{
     body::CooldownBody,
     flow::{Flow, Reader},
-    head::{self, Asked, Encoding},
+    head::{Asked, BodyHead, Encoding},
     hold::{Hold, LONGEST},
     inflate::Inflate,
     judging,
     mask::mask_headers,
-    sight::{ErrorText, Sight, Stream},
+    sight::{Sight, Stream},
     usage_scan::UsageScan,
 };
 use crate::{
     error::{BoxError, Error},
     pool::Granted,
+    provider::UsageFormat,
     verdict::Verdict,
 };
 
@@ -105,25 +106,27 @@ where
         return Ok(Response::from_parts(head, CooldownBody::new(body, Flow::untouched())));
     };
     mask_headers(&granted.secret, &mut head.headers);
+    let body_head = BodyHead::from(&head.headers);
     let status = head.status;
-    let encoding = head::encoding(&head.headers);
+    let BodyHead { encoding, .. } = body_head;
     let empty = asked.head || matches!(status.as_u16(), 204 | 304) || body.is_end_stream();
     let readable = !empty && encoding != Encoding::Unreadable;
     let failed = status.as_u16() >= 400;
-    let framing = if readable && !failed { head::framing(&head.headers, asked) } else { None };
+    let framing = if readable && !failed { body_head.framing(asked) } else { None };
+    let usage = asked.usage != UsageFormat::None;
     let mut sight = Sight::default();
     if readable && (failed || (status.is_success() && framing.is_some())) {
-        sight.error = failed.then(ErrorText::default);
+        sight.error = failed.then(Box::default);
         sight.stream = framing.map(Stream::new);
-        sight.usage = (asked.usage && !failed).then(UsageScan::default);
+        sight.usage = (usage && !failed).then(|| UsageScan::new(asked.usage != UsageFormat::Anthropic));
         let reader = reader(encoding, sight, &granted);
         return Err(Box::new(Hold::new(head, body, Flow::held(granted, reader))));
     }
     let verdict = judge_head(&granted, &head);
     granted.judge(&verdict);
     let settled = !verdict.is_success();
-    if readable && status.is_success() && asked.usage && head::may_tell_usage(&head.headers) {
-        sight.usage = Some(UsageScan::default());
+    if readable && status.is_success() && usage && body_head.may_tell_usage() {
+        sight.usage = Some(UsageScan::new(false));
     }
     let reader = if readable && status != StatusCode::SWITCHING_PROTOCOLS {
         reader(encoding, sight, &granted)

@@ -1,6 +1,6 @@
 //! What an answer's head tells of its body: whether it can be read, and how.
 
-use http::{HeaderMap, Method, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use memchr::memmem;
 
 use super::first_event::Framing;
@@ -13,8 +13,8 @@ pub(super) struct Asked {
     pub(super) head: bool,
     /// A stream that may come as a JSON array.
     pub(super) array: bool,
-    /// The provider's answers tell their usage.
-    pub(super) usage: bool,
+    /// How the provider's answers tell their usage.
+    pub(super) usage: UsageFormat,
 }
 
 impl Asked {
@@ -22,67 +22,109 @@ impl Asked {
         Self {
             head: request.method() == Method::HEAD,
             array: usage == UsageFormat::Gemini && request.uri().path().ends_with("streamGenerateContent"),
-            usage: usage != UsageFormat::None,
+            usage,
         }
     }
 }
 
+/// What the headers tell of the body. Gathered in one pass: looking a header up costs as much as passing over several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct BodyHead {
+    pub(super) encoding: Encoding,
+    pub(super) kind: Kind,
+}
+
 /// How a body is encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Encoding {
+    #[default]
     Plain,
     Gzip,
     /// In a way that is not read here, or in several.
     Unreadable,
 }
 
-pub(super) fn encoding(headers: &HeaderMap) -> Encoding {
-    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
-    let Some(value) = values.next() else { return Encoding::Plain };
-    let value = value.as_bytes().trim_ascii();
-    if values.next().is_some() {
-        Encoding::Unreadable
-    } else if value.is_empty() || value.eq_ignore_ascii_case(b"identity") {
-        Encoding::Plain
-    } else if value.eq_ignore_ascii_case(b"gzip") || value.eq_ignore_ascii_case(b"x-gzip") {
-        Encoding::Gzip
-    } else {
-        Encoding::Unreadable
+/// What a body says it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Kind {
+    #[default]
+    Unsaid,
+    Json,
+    Events,
+    Other,
+}
+
+impl BodyHead {
+    /// Takes the next header into account.
+    pub(super) fn see(&mut self, name: &HeaderName, value: &HeaderValue) {
+        if name == header::CONTENT_TYPE {
+            self.kind = Kind::of(value.as_bytes());
+        } else if name == header::CONTENT_ENCODING {
+            self.encoding = match (self.encoding, Encoding::of(value.as_bytes().trim_ascii())) {
+                (Encoding::Plain, encoding) => encoding,
+                _ => Encoding::Unreadable,
+            };
+        }
+    }
+
+    /// How a good answer's stream is framed, where it is one.
+    pub(super) fn framing(self, asked: Asked) -> Option<Framing> {
+        match self.kind {
+            Kind::Events => Some(Framing::Events),
+            Kind::Json if asked.array => Some(Framing::Array),
+            _ => None,
+        }
+    }
+
+    /// Whether usage may stand in it: in JSON, in events, or where no type is named.
+    pub(super) fn may_tell_usage(self) -> bool {
+        self.kind != Kind::Other
     }
 }
 
-/// How a good answer's stream is framed, where it is one.
-pub(super) fn framing(headers: &HeaderMap, asked: Asked) -> Option<Framing> {
-    let kind = headers.get(header::CONTENT_TYPE)?.as_bytes();
-    if begins_with(kind, b"text/event-stream") {
-        Some(Framing::Events)
-    } else {
-        (asked.array && begins_with(kind, b"application/json")).then_some(Framing::Array)
+impl Encoding {
+    fn of(value: &[u8]) -> Self {
+        if value.is_empty() || value.eq_ignore_ascii_case(b"identity") {
+            Self::Plain
+        } else if value.eq_ignore_ascii_case(b"gzip") || value.eq_ignore_ascii_case(b"x-gzip") {
+            Self::Gzip
+        } else {
+            Self::Unreadable
+        }
     }
 }
 
-/// Whether usage may stand in a body of this type: in JSON, in events, or where no type is named.
-pub(super) fn may_tell_usage(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_none_or(|kind| {
-        let kind = kind.as_bytes();
-        begins_with(kind, b"application/json")
-            || begins_with(kind, b"text/event-stream")
-            || memmem::find(kind, b"json").is_some()
-    })
+impl Kind {
+    fn of(value: &[u8]) -> Self {
+        let begins = |kind: &[u8]| value.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind));
+        if value.starts_with(b"application/json") {
+            Self::Json
+        } else if begins(b"text/event-stream") {
+            Self::Events
+        } else if begins(b"application/json") || memmem::find(value, b"json").is_some() {
+            Self::Json
+        } else {
+            Self::Other
+        }
+    }
 }
 
-fn begins_with(value: &[u8], kind: &[u8]) -> bool {
-    value.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind))
+/// What these headers tell, all in all.
+impl From<&HeaderMap> for BodyHead {
+    fn from(headers: &HeaderMap) -> Self {
+        let mut head = Self::default();
+        headers.iter().for_each(|(name, value)| head.see(name, value));
+        head
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
-    fn of(name: &header::HeaderName, values: &[&'static str]) -> HeaderMap {
-        values.iter().map(|value| (name.clone(), HeaderValue::from_static(value))).collect()
+    fn of(name: &HeaderName, values: &[&'static str]) -> BodyHead {
+        let headers: HeaderMap = values.iter().map(|value| (name.clone(), HeaderValue::from_static(value))).collect();
+        BodyHead::from(&headers)
     }
 
     #[test]
@@ -95,22 +137,24 @@ mod tests {
             (&["br"], Encoding::Unreadable),
             (&["gzip, br"], Encoding::Unreadable),
             (&["gzip", "gzip"], Encoding::Unreadable),
+            (&["identity", "gzip"], Encoding::Gzip),
         ] {
-            assert_eq!(encoding(&of(&header::CONTENT_ENCODING, values)), expected, "{values:?}");
+            assert_eq!(of(&header::CONTENT_ENCODING, values).encoding, expected, "{values:?}");
         }
     }
 
     #[test]
     fn streams_by_type_and_by_what_was_asked() {
-        let asked = |array| Asked { head: false, array, usage: true };
+        let asked = |array| Asked { head: false, array, usage: UsageFormat::Gemini };
         let events = of(&header::CONTENT_TYPE, &["Text/Event-Stream; charset=utf-8"]);
         let json = of(&header::CONTENT_TYPE, &["application/json; charset=UTF-8"]);
-        assert_eq!(framing(&events, asked(false)), Some(Framing::Events));
-        assert_eq!(framing(&json, asked(false)), None);
-        assert_eq!(framing(&json, asked(true)), Some(Framing::Array));
-        assert_eq!(framing(&HeaderMap::new(), asked(true)), None);
-        assert!(may_tell_usage(&json) && may_tell_usage(&events) && may_tell_usage(&HeaderMap::new()));
-        assert!(may_tell_usage(&of(&header::CONTENT_TYPE, &["application/x-ndjson"])));
-        assert!(!may_tell_usage(&of(&header::CONTENT_TYPE, &["application/octet-stream"])));
+        assert_eq!(events.framing(asked(false)), Some(Framing::Events));
+        assert_eq!(json.framing(asked(false)), None);
+        assert_eq!(json.framing(asked(true)), Some(Framing::Array));
+        assert_eq!(BodyHead::default().framing(asked(true)), None);
+        assert!(json.may_tell_usage() && events.may_tell_usage() && BodyHead::default().may_tell_usage());
+        assert!(of(&header::CONTENT_TYPE, &["application/x-ndjson"]).may_tell_usage());
+        assert!(of(&header::CONTENT_TYPE, &["Application/JSON"]).may_tell_usage());
+        assert!(!of(&header::CONTENT_TYPE, &["application/octet-stream"]).may_tell_usage());
     }
 }

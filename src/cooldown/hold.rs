@@ -83,7 +83,7 @@ where
     }
 
     fn judge_error_text(&mut self, granted: &Granted) -> Verdict {
-        let error = self.flow.sight().and_then(|sight| sight.error.take()).unwrap_or_default();
+        let error = *self.flow.sight().and_then(|sight| sight.error.take()).unwrap_or_default();
         let mut text = error.text;
         mask_secret(&granted.secret, &mut text);
         if let Some(length) = self.flow.replace_if_shown(&text, error.cut) {

@@ -7,7 +7,9 @@ use bytes::Bytes;
 #[derive(Default)]
 pub(super) struct Outbox {
     next: Option<Bytes>,
-    more: VecDeque<Bytes>,
+    /// Rarely needed, so that it costs an answer no more than a pointer.
+    #[expect(clippy::box_collection, reason = "a pointer is moved along with every answer, not four words")]
+    more: Option<Box<VecDeque<Bytes>>>,
     bytes: usize,
 }
 
@@ -18,14 +20,14 @@ impl Outbox {
         } else if self.next.is_none() {
             self.next = Some(chunk);
         } else {
-            self.more.push_back(chunk);
+            self.more.get_or_insert_default().push_back(chunk);
         }
     }
 
     pub(super) fn pop(&mut self) -> Option<Bytes> {
         let chunk = self.next.take()?;
         self.bytes -= chunk.len();
-        self.next = self.more.pop_front();
+        self.next = self.more.as_mut().and_then(|more| more.pop_front());
         Some(chunk)
     }
 

@@ -17,7 +17,7 @@ pub(super) struct Sight {
     /// Of streams.
     pub(super) stream: Option<Box<Stream>>,
     /// Of errors: what is judged.
-    pub(super) error: Option<ErrorText>,
+    pub(super) error: Option<Box<ErrorText>>,
 }
 
 /// The text of an error, as much of it as is judged.

@@ -1,56 +1,88 @@
 //! What a usage object says. The three formats share no field name with different meanings, so one reader serves all:
 //! the `usageMetadata` of Gemini, the `usage` of `OpenAI` and Anthropic.
 
+use memchr::memchr;
+
 use super::balance::Balance;
 use crate::pool::Usage;
 
 /// Counts as they stand on the wire. Later ones replace earlier ones field by field.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Counts {
-    input: Option<u64>,
+    input: Count,
     /// Anthropic counts prompt tokens that were written to a cache apart from the others.
-    written: Option<u64>,
+    written: Count,
     /// And those read from it; the other two count them in.
-    read: Option<u64>,
+    read: Count,
     /// Part of the input, where the provider says so.
-    cached: Option<u64>,
-    output: Option<u64>,
+    cached: Count,
+    output: Count,
     /// Gemini counts thoughts apart from the answer.
-    thoughts: Option<u64>,
+    thoughts: Count,
+}
+
+/// In 32 bits, since every answer carries six of them along; the largest value stands for "not said".
+type Count = u32;
+const UNSAID: Count = Count::MAX;
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self { input: UNSAID, written: UNSAID, read: UNSAID, cached: UNSAID, output: UNSAID, thoughts: UNSAID }
+    }
 }
 
 impl Counts {
-    /// Reads an object, from its `{` to its `}`. What it cannot read it leaves out.
-    pub(super) fn update(&mut self, object: &[u8]) {
-        let mut at = 1;
-        while let Some(name) = next_string(object, &mut at) {
-            skip_space(object, &mut at);
-            if object.get(at) != Some(&b':') {
-                continue;
-            }
+    /// Reads an object from its `{` on. What it cannot read it leaves out. The offset behind the object's `}`; `None`
+    /// when it goes on beyond the text.
+    pub(super) fn update(&mut self, text: &[u8]) -> Option<usize> {
+        let (mut at, mut depth) = (0, 0_u32);
+        while let Some(&byte) = text.get(at) {
             at += 1;
-            skip_space(object, &mut at);
-            match object.get(at) {
-                Some(b'0'..=b'9') => self.set(name, number(object, &mut at)),
-                // Their fields are read like the outer ones: only `cached_tokens` is known in there.
-                Some(b'{') if name.ends_with(b"tokens_details") => at += 1,
-                Some(b'{' | b'[' | b'"') => at += Balance::default().feed(&object[at..]).unwrap_or(object.len() - at),
+            match byte {
+                b'"' => {
+                    let name = at;
+                    at = behind_string(text, at)?;
+                    self.field(&text[name..at - 1], depth, text, &mut at);
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => {
+                    depth = depth.saturating_sub(1);
+                    if depth == 0 {
+                        return Some(at);
+                    }
+                }
                 _ => {}
             }
         }
+        None
     }
 
-    fn set(&mut self, name: &[u8], value: u64) {
+    /// Behind a string: takes the number, where it is the name of one.
+    fn field(&mut self, name: &[u8], depth: u32, text: &[u8], at: &mut usize) {
+        skip_space(text, at);
+        if text.get(*at) != Some(&b':') {
+            return;
+        }
+        *at += 1;
+        skip_space(text, at);
+        if !text.get(*at).is_some_and(u8::is_ascii_digit) {
+            return;
+        }
+        let value = number(text, at);
         let field = match name {
             b"promptTokenCount" | b"prompt_tokens" | b"input_tokens" => &mut self.input,
             b"candidatesTokenCount" | b"completion_tokens" | b"output_tokens" => &mut self.output,
             b"thoughtsTokenCount" => &mut self.thoughts,
-            b"cachedContentTokenCount" | b"cached_tokens" => &mut self.cached,
+            b"cachedContentTokenCount" => &mut self.cached,
             b"cache_creation_input_tokens" => &mut self.written,
             b"cache_read_input_tokens" => &mut self.read,
+            // The only one that stands in an object of its own.
+            b"cached_tokens" if depth == 2 => &mut self.cached,
             _ => return,
         };
-        *field = Some(value);
+        if depth == 1 || name == b"cached_tokens" {
+            *field = value;
+        }
     }
 
     /// What they come to; `None` when nothing was said.
@@ -58,37 +90,39 @@ impl Counts {
         let usage = Usage {
             input_tokens: sum(&[self.input, self.written, self.read]),
             output_tokens: sum(&[self.output, self.thoughts]),
-            cached_tokens: self.cached.or(self.read),
+            cached_tokens: sum(&[self.cached]).or_else(|| sum(&[self.read])),
         };
         (usage != Usage::default()).then_some(usage)
     }
 }
 
-fn sum(parts: &[Option<u64>]) -> Option<u64> {
-    parts.iter().flatten().copied().reduce(u64::saturating_add)
+fn sum(parts: &[Count]) -> Option<u64> {
+    parts.iter().filter(|part| **part != UNSAID).map(|part| u64::from(*part)).reduce(u64::saturating_add)
 }
 
-/// The next string's text; `at` moves behind its closing quote.
-fn next_string<'a>(object: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
-    let from = *at + memchr::memchr(b'"', object.get(*at..)?)?;
-    let len = Balance::default().feed(&object[from..])?;
-    *at = from + len;
-    Some(&object[from + 1..from + len - 1])
+/// Behind the quote that ends the string whose text begins at `at`.
+fn behind_string(text: &[u8], at: usize) -> Option<usize> {
+    let end = at + memchr(b'"', &text[at..])?;
+    if text[end - 1] != b'\\' {
+        return Some(end + 1);
+    }
+    // Perhaps an escaped quote: no name of ours, so this may take its time.
+    Some(at - 1 + Balance::default().feed(&text[at - 1..])?)
 }
 
-fn skip_space(object: &[u8], at: &mut usize) {
-    while object.get(*at).is_some_and(u8::is_ascii_whitespace) {
+fn skip_space(text: &[u8], at: &mut usize) {
+    while text.get(*at).is_some_and(u8::is_ascii_whitespace) {
         *at += 1;
     }
 }
 
-fn number(object: &[u8], at: &mut usize) -> u64 {
-    let mut value = 0_u64;
-    while let Some(digit @ b'0'..=b'9') = object.get(*at) {
-        value = value.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
+fn number(text: &[u8], at: &mut usize) -> Count {
+    let mut value: Count = 0;
+    while let Some(digit @ b'0'..=b'9') = text.get(*at) {
+        value = value.saturating_mul(10).saturating_add(Count::from(digit - b'0'));
         *at += 1;
     }
-    value
+    value.min(UNSAID - 1)
 }
 
 #[cfg(test)]
@@ -109,6 +143,10 @@ mod tests {
             "promptTokensDetails": [{"modality": "TEXT","promptTokenCount": 99}], "cachedContentTokenCount":7, "serviceTier": "{" }"#;
         assert_eq!(usage(&[object]), Some((Some(20), Some(10), Some(7))));
         assert_eq!(usage(&[r#"{"promptTokenCount":9,"totalTokenCount":9}"#]), Some((Some(9), None, None)));
+        let odd = r#"{"a\\":"\"","promptTokenCount":9,"x\"y":{"promptTokenCount":8}}tail"#;
+        assert_eq!(usage(&[odd]), Some((Some(9), None, None)));
+        assert_eq!(Counts::default().update(odd.as_bytes()), Some(odd.len() - 4));
+        assert_eq!(Counts::default().update(&odd.as_bytes()[..odd.len() - 5]), None);
     }
 
     #[test]
@@ -137,6 +175,9 @@ mod tests {
         ] {
             assert_eq!(usage(&[object]), None, "{object}");
         }
-        assert_eq!(usage(&[r#"{"input_tokens":99999999999999999999999}"#]), Some((Some(u64::MAX), None, None)));
+        assert_eq!(
+            usage(&[r#"{"input_tokens":99999999999999999999999}"#]),
+            Some((Some(u64::from(UNSAID - 1)), None, None))
+        );
     }
 }

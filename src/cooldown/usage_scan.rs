@@ -1,5 +1,8 @@
 //! Finds the usage objects in a body as it passes. Until one begins, a chunk costs one search for `"usage`; nothing is
-//! copied but an object that stands across the border of two chunks, and of that at most 4 KiB.
+//! copied but one object, and of that at most 4 KiB.
+//!
+//! A stream may tell its usage with every event, and only the last counts: where a chunk ends with an event, the object
+//! is put aside unread, and read when nothing comes behind it.
 //!
 //! A quote inside of a JSON string is always escaped, so `"usage` followed by its closing quote, a colon and a brace is
 //! never text that somebody wrote.
@@ -18,7 +21,7 @@ use crate::pool::Usage;
 const NEEDLE: &[u8] = b"\"usage";
 /// What may follow the needle up to the object's brace, spaces left out.
 const REST: [&[u8]; 2] = [b"\":{", b"Metadata\":{"];
-/// The largest object that is kept across chunks.
+/// The largest object that is kept.
 const LARGEST: usize = 4 << 10;
 
 static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(NEEDLE));
@@ -27,32 +30,35 @@ static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(NEEDLE))
 #[derive(Default)]
 pub(super) struct UsageScan {
     at: At,
+    /// Every later object says all that an earlier one said.
+    cumulative: bool,
+    /// An object that is put aside, or the beginning of one.
+    kept: Vec<u8>,
     counts: Counts,
 }
 
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 enum At {
-    /// Looking for the needle, of which this many bytes stood at the end of what came before.
+    /// Looking for the needle.
     #[default]
     Text,
+    /// This many bytes of the needle stood at the end of what came before.
     Begun(usize),
     /// Behind the needle: this many bytes of this rest were met.
-    Rest {
-        which: usize,
-        met: usize,
-    },
+    Rest { which: usize, met: usize },
     /// Inside an object that goes on in the next chunk.
-    Object(Box<Kept>),
-}
-
-struct Kept {
-    balance: Balance,
-    text: Vec<u8>,
+    Object(Balance),
 }
 
 impl UsageScan {
+    /// `cumulative`: each object of a stream says all that the ones before it said.
+    pub(super) fn new(cumulative: bool) -> Self {
+        Self { cumulative, ..Self::default() }
+    }
+
     /// Looks at the next chunk.
     pub(super) fn see(&mut self, mut chunk: &[u8]) {
+        let aside = self.cumulative && (chunk.ends_with(b"\n\r\n") || chunk.ends_with(b"\n\n"));
         while !chunk.is_empty() {
             chunk = match std::mem::take(&mut self.at) {
                 At::Text => self.seek(chunk),
@@ -67,14 +73,18 @@ impl UsageScan {
                     }
                     Carried::Broken => self.seek(chunk),
                 },
-                At::Rest { which, met } => self.rest(which, met, chunk),
-                At::Object(kept) => self.object(kept, chunk),
+                At::Rest { which, met } => match self.rest(which, met, chunk) {
+                    (rest, true) => self.begin(rest, aside),
+                    (rest, false) => rest,
+                },
+                At::Object(balance) => self.object(balance, chunk),
             };
         }
     }
 
     /// What the body said, all in all.
-    pub(super) fn usage(&self) -> Option<Usage> {
+    pub(super) fn usage(&mut self) -> Option<Usage> {
+        self.read_kept();
         self.counts.usage()
     }
 
@@ -90,8 +100,13 @@ impl UsageScan {
         &[]
     }
 
-    /// Matches what must follow the needle; spaces may stand around the colon.
-    fn rest<'a>(&mut self, mut which: usize, mut met: usize, chunk: &'a [u8]) -> &'a [u8] {
+    /// Matches what must follow the needle; spaces may stand around the colon. Whether an object begins there.
+    fn rest<'a>(&mut self, mut which: usize, mut met: usize, chunk: &'a [u8]) -> (&'a [u8], bool) {
+        if met == 0
+            && let Some(object) = written_plainly(chunk)
+        {
+            return (object, true);
+        }
         for (at, &byte) in chunk.iter().enumerate() {
             if met == 0 {
                 which = usize::from(byte == REST[1][0]);
@@ -102,44 +117,65 @@ impl UsageScan {
                 continue;
             }
             if byte != wanted[met] {
-                return &chunk[at..];
+                return (&chunk[at..], false);
             }
             met += 1;
             if met == wanted.len() {
-                return self.begin(&chunk[at..]);
+                return (&chunk[at..], true);
             }
         }
         self.at = At::Rest { which, met };
-        &[]
+        (&[], false)
     }
 
-    /// At an object's brace.
-    fn begin<'a>(&mut self, chunk: &'a [u8]) -> &'a [u8] {
-        let mut balance = Balance::default();
-        if let Some(end) = balance.feed(chunk) {
-            self.counts.update(&chunk[..end]);
+    /// At an object's brace. `aside`: it is known to end in this chunk, and need not be read yet.
+    fn begin<'a>(&mut self, chunk: &'a [u8], aside: bool) -> &'a [u8] {
+        if aside {
+            self.kept.clear();
+            self.kept.extend_from_slice(&chunk[..chunk.len().min(LARGEST)]);
+            return &chunk[1..];
+        }
+        self.read_kept();
+        if let Some(end) = self.counts.update(chunk) {
             return &chunk[end..];
         }
-        if chunk.len() <= LARGEST {
-            self.at = At::Object(Box::new(Kept { balance, text: chunk.to_vec() }));
+        let mut balance = Balance::default();
+        if balance.feed(chunk).is_none() && chunk.len() <= LARGEST {
+            self.kept.extend_from_slice(chunk);
+            self.at = At::Object(balance);
         }
         &[]
     }
 
-    fn object<'a>(&mut self, mut kept: Box<Kept>, chunk: &'a [u8]) -> &'a [u8] {
-        let end = kept.balance.feed(chunk);
+    fn object<'a>(&mut self, mut balance: Balance, chunk: &'a [u8]) -> &'a [u8] {
+        let end = balance.feed(chunk);
         let part = &chunk[..end.unwrap_or(chunk.len())];
-        if kept.text.len() + part.len() > LARGEST {
+        if self.kept.len() + part.len() > LARGEST {
+            self.kept.clear();
             return &chunk[part.len()..];
         }
-        kept.text.extend_from_slice(part);
+        self.kept.extend_from_slice(part);
         if end.is_some() {
-            self.counts.update(&kept.text);
+            self.read_kept();
         } else {
-            self.at = At::Object(kept);
+            self.at = At::Object(balance);
         }
         &chunk[part.len()..]
     }
+
+    fn read_kept(&mut self) {
+        if !self.kept.is_empty() {
+            self.counts.update(&self.kept);
+            self.kept.clear();
+        }
+    }
+}
+
+/// The object, where it stands as everybody writes it.
+fn written_plainly(chunk: &[u8]) -> Option<&[u8]> {
+    let value = chunk.strip_prefix(b"Metadata\":").or_else(|| chunk.strip_prefix(b"\":"))?;
+    let value = value.strip_prefix(b" ").unwrap_or(value);
+    value.starts_with(b"{").then_some(value)
 }
 
 #[cfg(test)]
@@ -149,7 +185,7 @@ mod tests {
     /// Scans the text whole, cut in two at every place, and byte by byte: always the same.
     fn scan(text: &str) -> Option<(Option<u64>, Option<u64>)> {
         let of = |chunks: &mut dyn Iterator<Item = &[u8]>| {
-            let mut scan = UsageScan::default();
+            let mut scan = UsageScan::new(text.ends_with("\n\n"));
             chunks.for_each(|chunk| scan.see(chunk));
             scan.usage().map(|usage| (usage.input_tokens, usage.output_tokens))
         };
@@ -168,6 +204,20 @@ mod tests {
             data: {"usageMetadata" :
               {"promptTokenCount":4,"candidatesTokenCount":9}} data: {"usageMetadata":null}"#;
         assert_eq!(scan(text), Some((Some(4), Some(9))));
+        assert_eq!(scan(&format!("{text}\n\n")), Some((Some(4), Some(9))));
+    }
+
+    #[test]
+    fn what_was_put_aside_does_not_come_back_over_what_came_later() {
+        let mut scan = UsageScan::new(true);
+        let event = |tokens: u32| format!("data: {{\"usageMetadata\":{{\"promptTokenCount\":{tokens}}}}}\r\n\r\n");
+        scan.see(event(1).as_bytes());
+        scan.see(event(2).as_bytes());
+        let (begin, end) = (&event(3)[..40], &event(3)[40..]);
+        scan.see(begin.as_bytes());
+        assert_eq!(scan.counts.usage().and_then(|usage| usage.input_tokens), Some(2));
+        scan.see(end.as_bytes());
+        assert_eq!(scan.usage().and_then(|usage| usage.input_tokens), Some(3));
     }
 
     #[test]
@@ -190,7 +240,7 @@ mod tests {
     fn an_object_beyond_the_scratch_is_left_out() {
         let long =
             format!(r#"{{"usage":{{"x":"{}","input_tokens":3}},"usage":{{"input_tokens":4}}}}"#, "y".repeat(LARGEST));
-        let mut scan = UsageScan::default();
+        let mut scan = UsageScan::new(false);
         long.as_bytes().chunks(100).for_each(|chunk| scan.see(chunk));
         assert_eq!(scan.usage().and_then(|usage| usage.input_tokens), Some(4));
     }

@@ -21,7 +21,7 @@ fn any_limit(unit: Unit, most: u64) -> impl Strategy<Value = Limit> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn law_3_no_span_holds_more_requests_than_its_limit(
@@ -193,4 +193,20 @@ fn more_than_the_limit_may_be_pressed_in() {
     assert!(full.opens.tick(&millis(20_000)).unwrap().millis() >= 67_250);
     let wait = plan.next_headroom(&mut log, Unit::Requests, 1, &millis(20_000)).unwrap();
     assert_eq!(wait.tick(&millis(20_000)).unwrap().millis() / 10, 6_725);
+}
+
+#[test]
+fn what_others_used_counts_from_now() {
+    let (plan, mut log) = empty(&Limits::new().per_minute(10).tokens_per_minute(1_000).per_day(100));
+    plan.reserve(&mut log, &tokens(100));
+    plan.stamp(&mut log, &tokens(100), &millis(1_000));
+    for used in [7, 3] {
+        plan.used_elsewhere(&mut log, Unit::Requests, Span::MINUTE, used, &millis(30_000));
+        plan.used_elsewhere(&mut log, Unit::Requests, Span::Day, 10 * used, &millis(30_000));
+        plan.used_elsewhere(&mut log, Unit::InputTokens, Span::MINUTE, 100 * used, &millis(30_000));
+    }
+    let used = |log: &mut [u16], ms| plan.used(log, &millis(ms)).map(|(_, used)| used).collect::<Vec<_>>();
+    assert_eq!(used(&mut log, 30_000), [7, 70, 700]);
+    assert_eq!(used(&mut log, 62_000), [6, 70, 600]);
+    assert_eq!(used(&mut log, 91_000), [0, 70, 0]);
 }
