@@ -1,14 +1,14 @@
 //! What a request does to the windows, from its grant to its end.
 
 use super::{
-    Unit,
+    Span, Unit,
     form::{Began, Form},
     headroom::counts,
     log,
     need::{At, Full, Need, Stamp},
     plan::Plan,
     slide,
-    window::with_form,
+    window::{Window, with_form},
     zone::Days,
 };
 
@@ -28,19 +28,21 @@ impl Plan {
     pub(crate) fn room(&self, log: &mut [u16], need: &Need, at: &At) -> Result<(), Full> {
         self.turn_to(log, at.day.days);
         // What has left already is let go only where it matters.
-        let fits = match self.common() {
-            Some(common) => common.fits(log, need, at),
-            None => self.all_fit(log, need, at),
-        };
+        let (common, others) = self.common_and_others();
+        let fits = common.is_none_or(|common| common.fits(log, need, at))
+            && (others.is_empty() || fits_in_all(others, log, need, at));
         if fits { Ok(()) } else { self.room_at(log, need, at) }
     }
 
     /// Takes room for `need`. Its place is provisional, and does not leave, until it is stamped or refunded.
     #[inline]
     pub(crate) fn reserve(&self, log: &mut [u16], need: &Need) {
-        match self.common() {
-            Some(common) => common.reserve(log, need),
-            None => self.reserve_in_each(log, need),
+        let (common, others) = self.common_and_others();
+        if let Some(common) = common {
+            common.reserve(log, need);
+        }
+        if !others.is_empty() {
+            hold_in_each(others, log, need);
         }
     }
 
@@ -48,10 +50,18 @@ impl Plan {
     #[inline]
     pub(crate) fn stamp(&self, log: &mut [u16], need: &Need, at: &At) -> Stamp {
         self.turn_to(log, at.day.days);
-        match self.common() {
-            Some(common) => common.stamp(log, need, at),
-            None => self.stamp_each(log, need, at),
+        let seen = log::seen(log);
+        let moment = slide::moment(at.tick).max(seen);
+        log::see(log, moment);
+        let began = Began { moment, places: at.day.days.places() };
+        let (common, others) = self.common_and_others();
+        if let Some(common) = common {
+            common.start(log, need, seen, &began);
         }
+        if !others.is_empty() {
+            start_in_each(others, log, need, seen, &began);
+        }
+        Stamp { tick: slide::tick(moment), days: at.day.days }
     }
 
     /// The request starts only now, and not when it was stamped before: its place moves here. Where its old place has
@@ -112,41 +122,24 @@ impl Plan {
     }
 
     #[inline(never)]
-    fn reserve_in_each(&self, log: &mut [u16], need: &Need) {
-        for window in self.windows() {
-            window.hold(log, need.of(window.limit.unit));
-        }
-    }
-
-    #[inline(never)]
-    fn stamp_each(&self, log: &mut [u16], need: &Need, at: &At) -> Stamp {
-        let seen = log::seen(log);
-        let moment = slide::moment(at.tick).max(seen);
-        log::see(log, moment);
-        let began = Began { moment, places: at.day.days.places() };
-        for window in self.windows() {
-            let (words, amount) = (&mut log[window.range()], need.of(window.limit.unit));
-            with_form!(&window.form, form => {
-                form.purge(words, seen, moment);
-                form.unhold(words, amount);
-                form.add(words, amount, &began);
-            });
-        }
-        Stamp { tick: slide::tick(moment), days: at.day.days }
-    }
-
-    #[inline(never)]
-    fn all_fit(&self, log: &[u16], need: &Need, at: &At) -> bool {
-        self.windows().iter().all(|window| window.fits(log, window.room_for(need), at))
-    }
-
-    #[inline(never)]
     fn room_at(&self, log: &mut [u16], need: &Need, at: &At) -> Result<(), Full> {
         let now = self.advance(log, at);
         let full = self.windows().iter().filter(|window| !window.fits(log, window.room_for(need), at));
         let opens =
             full.map(|window| Full { limit: window.limit, opens: window.opens(log, window.room_for(need), now, at) });
         opens.reduce(|last, full| if full.opens.is_after(last.opens, at) { full } else { last }).map_or(Ok(()), Err)
+    }
+
+    /// The provider says that `used` of a limit is used: what of it is not counted here, others used. It counts as
+    /// begun just now. Less than is counted says nothing: it may not have heard of all yet.
+    pub(crate) fn used_elsewhere(&self, log: &mut [u16], unit: Unit, span: Span, used: u64, at: &At) {
+        let moment = self.advance(log, at);
+        let began = Began { moment, places: at.day.days.places() };
+        let same = |window: &&Window| (window.limit.unit, window.limit.span) == (unit, span);
+        if let Some(window) = self.windows().iter().find(same) {
+            let missing = used.saturating_sub(window.used(log, at));
+            with_form!(&window.form, form => form.add(&mut log[window.range()], missing, &began));
+        }
     }
 
     /// Counts `need` on those dates of `at`, which the log stands at, on which it was not counted yet.
@@ -159,6 +152,32 @@ impl Plan {
             }
         }
         counted.and(at.day.days)
+    }
+}
+
+// Out of line, so that the short way stays short.
+
+#[inline(never)]
+fn fits_in_all(windows: &[Window], log: &[u16], need: &Need, at: &At) -> bool {
+    windows.iter().all(|window| window.fits(log, window.room_for(need), at))
+}
+
+#[inline(never)]
+fn hold_in_each(windows: &[Window], log: &mut [u16], need: &Need) {
+    for window in windows {
+        window.hold(log, need.of(window.limit.unit));
+    }
+}
+
+#[inline(never)]
+fn start_in_each(windows: &[Window], log: &mut [u16], need: &Need, seen: u64, began: &Began) {
+    for window in windows {
+        let (words, amount) = (&mut log[window.range()], need.of(window.limit.unit));
+        with_form!(&window.form, form => {
+            form.purge(words, seen, began.moment);
+            form.unhold(words, amount);
+            form.add(words, amount, began);
+        });
     }
 }
 

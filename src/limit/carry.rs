@@ -74,8 +74,8 @@ impl Window {
     fn fitness(&self, span: Span) -> (u8, u128) {
         match (self.limit.span, span) {
             (Span::Day, Span::Day) => (0, 0),
-            (Span::Sliding(own), Span::Sliding(span)) if own >= span => (0, (own - span).as_nanos()),
-            (Span::Sliding(own), Span::Sliding(span)) => (1, (span - own).as_nanos()),
+            (Span::Sliding(own), Span::Sliding(span)) if own >= span => (0, own.abs_diff(span).as_nanos()),
+            (Span::Sliding(own), Span::Sliding(span)) => (1, own.abs_diff(span).as_nanos()),
             // The longest tells most of a day.
             (Span::Sliding(own), Span::Day) => (2, u128::MAX - own.as_nanos()),
             (Span::Day, Span::Sliding(_)) => (2, 0),

@@ -1,14 +1,13 @@
-//! The short way through the commonest plan: requests in a sliding window and requests a day, nothing else.
+//! The short way through the commonest limits: requests in a sliding window and requests a day.
 //!
-//! It does what the loops of [`Plan`](super::Plan) do, without asking each window for its form: a third of their
-//! instructions, on every request.
+//! Where a plan begins with these two, it does for them what the loops of [`Plan`](super::Plan) do for all others,
+//! without asking each window for its form: half the instructions, on every request.
 
 use super::{
     day::Day,
     form::{Began, Form},
-    log::{self, HEAD},
-    need::{At, Need, Stamp},
-    slide,
+    log::HEAD,
+    need::{At, Need},
     starts::Starts,
     window::{AnyForm, Window},
     words::One,
@@ -24,8 +23,11 @@ pub(super) struct Common {
 }
 
 impl Common {
+    /// How many windows of the plan these are.
+    pub(super) const WINDOWS: usize = 2;
+
     pub(super) fn of(windows: &[Window]) -> Option<Self> {
-        let [Window { form: AnyForm::Starts(starts), .. }, Window { form: AnyForm::ShortDay(day), limit, .. }] =
+        let [Window { form: AnyForm::Starts(starts), .. }, Window { form: AnyForm::ShortDay(day), limit, .. }, ..] =
             windows
         else {
             return None;
@@ -51,20 +53,15 @@ impl Common {
         self.day.hold(day, amount);
     }
 
-    /// The log stands at `at`'s dates.
+    /// Lets go what has left since `seen`, and counts what began just now.
     #[inline]
-    pub(super) fn stamp(&self, log: &mut [u16], need: &Need, at: &At) -> Stamp {
+    pub(super) fn start(&self, log: &mut [u16], need: &Need, seen: u64, began: &Began) {
         let amount = u64::from(need.requests);
-        let seen = log::seen(log);
-        let moment = slide::moment(at.tick).max(seen);
-        log::see(log, moment);
-        let began = Began { moment, places: at.day.days.places() };
         let (starts, day) = log[HEAD..].split_at_mut(self.split);
-        self.starts.purge(starts, seen, moment);
+        self.starts.purge(starts, seen, began.moment);
         self.starts.unhold(starts, amount);
-        self.starts.add(starts, amount, &began);
+        self.starts.add(starts, amount, began);
         self.day.unhold(day, amount);
-        self.day.add(day, amount, &began);
-        Stamp { tick: slide::tick(moment), days: at.day.days }
+        self.day.add(day, amount, began);
     }
 }

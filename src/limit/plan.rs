@@ -48,6 +48,11 @@ impl Plan {
         self.words
     }
 
+    /// Whether any limit is by the day; where none is, the date of a moment does not matter.
+    pub(crate) fn counts_days(&self) -> bool {
+        self.daily
+    }
+
     /// What it was compiled from.
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
@@ -58,9 +63,13 @@ impl Plan {
         &self.windows
     }
 
+    /// The windows that have a short way, and those that have none.
     #[inline]
-    pub(super) fn common(&self) -> Option<&Common> {
-        self.common.as_ref()
+    pub(super) fn common_and_others(&self) -> (Option<&Common>, &[Window]) {
+        match &self.common {
+            Some(common) => (Some(common), &self.windows[Common::WINDOWS..]),
+            None => (None, &self.windows),
+        }
     }
 
     /// Brings the log to `at`; says which moment that is for it.

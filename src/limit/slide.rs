@@ -40,7 +40,7 @@ impl Slide {
         // One unit more than the window's length: the start's own. The rest is for the slice that the newest amount
         // stands in, so that a window and a slice can be told apart in 16 bits.
         let units = |shift: u32| moments.div_ceil(1 << shift) + 1;
-        let fits = |shift: &u32| units(*shift) + units(*shift) / u64::from(SLICES) + 2 <= u64::from(u16::MAX);
+        let fits = |shift: &u32| u16::try_from(units(*shift) + units(*shift) / u64::from(SLICES) + 2).is_ok();
         let shift = (0..48).find(fits).unwrap_or(48);
         Self { shift, units: u32::try_from(units(shift)).unwrap_or(u32::from(u16::MAX)) }
     }

@@ -99,16 +99,17 @@ impl Form for Starts {
     fn add(&self, words: &mut [u16], amount: u64, began: &Began) {
         let low = self.slide.unit(began.moment) as u16;
         let Some(([head, len, _], ring)) = words.split_first_chunk_mut() else { return };
-        for _ in 0..amount.min(self.limit.into()) {
+        let mut left = amount.min(self.limit.into());
+        while left > 0 && *len < self.limit {
+            let place = (*head & !PRESSED) + *len;
+            ring[usize::from(if place >= self.limit { place - self.limit } else { place })] = low;
+            *len += 1;
+            left -= 1;
+        }
+        for _ in 0..left {
             let oldest = *head & !PRESSED;
-            if *len == self.limit {
-                ring[usize::from(oldest)] = low;
-                *head = PRESSED | if oldest + 1 == self.limit { 0 } else { oldest + 1 };
-            } else {
-                let place = oldest + *len;
-                ring[usize::from(if place >= self.limit { place - self.limit } else { place })] = low;
-                *len += 1;
-            }
+            ring[usize::from(oldest)] = low;
+            *head = PRESSED | if oldest + 1 == self.limit { 0 } else { oldest + 1 };
         }
     }
 

@@ -37,8 +37,8 @@ impl Days {
     }
 }
 
-/// A moment's place in the calendar of a [`Zone`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A moment's place in the calendar of a [`Zone`]. The default will do where no limit is by the day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DayAt {
     pub(crate) wall_ms: i64,
     /// One date; in the guard after midnight two.
@@ -52,7 +52,7 @@ pub(crate) struct DayAt {
 /// A time zone, with today at hand: asking the same day again costs two comparisons.
 #[derive(Clone, Debug)]
 pub(crate) struct Zone {
-    zone: TimeZone,
+    rules: TimeZone,
     guard_ms: i64,
     date: u16,
     start_ms: i64,
@@ -63,12 +63,12 @@ impl Zone {
     /// `guard`: how long after midnight both days count, [`MIDNIGHT_GUARD`] unless set.
     pub(crate) fn new(zone: TimeZone, guard: Duration) -> Self {
         let guard_ms = i64::try_from(guard.as_millis()).unwrap_or(i64::MAX).min(3_600_000);
-        Self { zone, guard_ms, date: 0, start_ms: 0, end_ms: 0 }
+        Self { rules: zone, guard_ms, date: 0, start_ms: 0, end_ms: 0 }
     }
 
     /// The zone itself.
     pub(crate) fn time_zone(&self) -> &TimeZone {
-        &self.zone
+        &self.rules
     }
 
     /// The calendar's view of `wall_ms` (milliseconds since the Unix epoch).
@@ -111,7 +111,7 @@ impl Zone {
             return (self.date, self.start_ms, self.end_ms);
         }
         let within = Timestamp::from_millisecond(wall_ms.clamp(0, LAST_MS)).expect("1970 to 2149 is within range");
-        let date = within.to_zoned(self.zone.clone()).date();
+        let date = within.to_zoned(self.rules.clone()).date();
         let tomorrow = date.tomorrow().expect("1970 to 2149 is within range");
         // Beyond the range the first and the last day go on for ever.
         let start_ms = if wall_ms < 0 { i64::MIN / 2 } else { self.midnight(date) };
@@ -121,7 +121,7 @@ impl Zone {
 
     /// Where daylight saving skips midnight, the first moment of the date.
     fn midnight(&self, date: Date) -> i64 {
-        let start = self.zone.to_ambiguous_zoned(date.to_datetime(jiff::civil::Time::midnight()));
+        let start = self.rules.to_ambiguous_zoned(date.to_datetime(jiff::civil::Time::midnight()));
         start.compatible().expect("1970 to 2149 is within range").timestamp().as_millisecond()
     }
 }

@@ -33,8 +33,6 @@ pub struct Demand {
     pub(crate) wait: Option<Duration>,
     pub(crate) affinity: Affinity,
     pub(crate) earlier: Option<Arc<[Attempt]>>,
-    /// The place in the queue that a retry keeps.
-    pub(crate) ticket: Option<u64>,
     /// A lease that the retry policy took already.
     pub(crate) prepared: Option<Arc<Prepared>>,
     /// Who re-stamps the start when the connection takes the body.

@@ -41,10 +41,15 @@ impl State {
     pub(super) fn judge(&mut self, seat: Seat, verdict: &Verdict, now: Now) {
         let Some(cell) = self.seats.get_mut(seat) else { return };
         let first = !std::mem::replace(&mut cell.judged, true);
-        let cell = cell.clone();
+        let mut cell = cell.clone();
         self.tally.judged(now, verdict.kind());
         if let Some(news) = verdict.news_of() {
-            self.learn(&cell, verdict, news, now);
+            if let Some(model) = &news.quota_model {
+                self.follow(cell.lane, model, now);
+            }
+            // What the answer says holds where this model's requests count from now on.
+            cell.lane = self.quota_lane(cell.lane);
+            self.learn(&cell, news, now);
         }
         match verdict.kind() {
             VerdictKind::Success => self.succeeded(&cell, first, now),

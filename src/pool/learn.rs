@@ -12,7 +12,7 @@ use super::{
 use crate::{
     limit::{Limit, Limits, Need, Plan},
     time::Now,
-    verdict::{QuotaNews, RateHeader, Verdict},
+    verdict::{QuotaNews, RateHeader},
 };
 
 /// What remains is noted when it is this little: above, it tells nothing that the windows do not.
@@ -20,10 +20,7 @@ const LITTLE: u64 = 10;
 
 impl State {
     /// Takes in what an answer tells of quotas.
-    pub(super) fn learn(&mut self, cell: &SeatCell, verdict: &Verdict, news: &QuotaNews, now: Now) {
-        if let Some(model) = &news.quota_model {
-            self.follow(cell.lane, model, now);
-        }
+    pub(super) fn learn(&mut self, cell: &SeatCell, news: &QuotaNews, now: Now) {
         if !self.settings.fixed_limits && cell.lane != NO_MODEL {
             for violation in &news.violations {
                 if let Some(amount) = violation.amount.filter(|amount| *amount > 0) {
@@ -38,7 +35,6 @@ impl State {
         if let Some(consumer) = &news.consumer {
             self.group_by(cell, consumer, now);
         }
-        let _ = verdict;
     }
 
     /// The answer named a limit: it holds for the owner in this lane from now on.
@@ -136,7 +132,7 @@ impl State {
     }
 
     /// Another model's quota is charged: this lane's requests count there from now on.
-    fn follow(&mut self, lane: u16, model: &str, now: Now) {
+    pub(super) fn follow(&mut self, lane: u16, model: &str, now: Now) {
         let held = &self.lanes[usize::from(lane)];
         if lane <= SHARED || &*held.name == model || self.lane_of.get(model) == Some(&lane) {
             return;
@@ -156,6 +152,11 @@ impl State {
             *at = target;
         }
         self.lane_of.insert(name, target);
+    }
+
+    /// The lane in which a lane's model counts: itself, or the one that it follows.
+    pub(super) fn quota_lane(&self, lane: u16) -> u16 {
+        self.lane_of.get(&self.lanes[usize::from(lane)].name).copied().unwrap_or(lane)
     }
 
     /// What an owner used in one lane counts in another as well.

@@ -26,7 +26,6 @@ pub(super) struct Waiter {
 pub(super) struct Waiters {
     cells: Vec<Option<Waiter>>,
     free: Vec<u32>,
-    next_ticket: u64,
     queued: usize,
 }
 
@@ -61,13 +60,14 @@ struct Blocked {
 }
 
 impl State {
-    /// Joins the queue. A retry keeps the ticket it has.
+    /// Joins the queue. Tickets are drawn from the numbers of starts, so that a retry keeps the place of its first one.
     pub(super) fn enqueue(&mut self, demand: Arc<Demand>, now: Now) -> u32 {
         let lane = self.lane(demand.model.as_deref());
-        let ticket = demand.ticket.filter(|ticket| !self.lanes[usize::from(lane)].queue.contains_key(ticket));
+        let first = demand.earlier.as_deref().and_then(<[_]>::first).map(|attempt| attempt.seq);
+        let ticket = first.filter(|ticket| !self.lanes[usize::from(lane)].queue.contains_key(ticket));
         let ticket = ticket.unwrap_or_else(|| {
-            self.waiters.next_ticket += 1;
-            self.waiters.next_ticket
+            self.seq += 1;
+            self.seq
         });
         let waiter = Waiter { demand, lane, ticket, since: now.tick, waker: None, outcome: None };
         let index = if let Some(index) = self.waiters.free.pop() {

@@ -7,7 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 
 use super::{
     Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat,
-    by_status::{BY_STATUS, PAGES},
+    by_status::{BY_STATUS, REDIRECTS},
     complaint::{Complaint, Mark::Waits},
     credentials,
     envelope::Envelope,
@@ -65,7 +65,7 @@ enum ModelAt {
 /// An [`ApiKeyHeader`] that cannot be: no header or parameter has such a name, or there is no such base.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum InvalidName {
+pub enum InvalidApiKeyHeader {
     /// This is no name of a header or query parameter.
     Name(String),
     /// What is wrong with the base.
@@ -76,9 +76,9 @@ impl ApiKeyHeader {
     /// An API at `base` that takes its key in this header.
     ///
     /// # Errors
-    /// [`InvalidName`] when `name` is no header's name, or `base` no `http(s)://host[:port][/path]`.
-    pub fn header(name: &str, base: &str) -> Result<Self, InvalidName> {
-        let header = HeaderName::try_from(name).map_err(|_| InvalidName::Name(name.to_owned()))?;
+    /// [`InvalidApiKeyHeader`] when `name` is no header's name, or `base` no `http(s)://host[:port][/path]`.
+    pub fn header(name: &str, base: &str) -> Result<Self, InvalidApiKeyHeader> {
+        let header = HeaderName::try_from(name).map_err(|_| InvalidApiKeyHeader::Name(name.to_owned()))?;
         Self::with(Place::Header(header), base)
     }
 
@@ -86,19 +86,19 @@ impl ApiKeyHeader {
     /// a header where the API takes one.
     ///
     /// # Errors
-    /// [`InvalidName`] when `name` is not made of letters, digits and `-._~$`, or `base` no
+    /// [`InvalidApiKeyHeader`] when `name` is not made of letters, digits and `-._~$`, or `base` no
     /// `http(s)://host[:port][/path]`.
-    pub fn query(name: &str, base: &str) -> Result<Self, InvalidName> {
+    pub fn query(name: &str, base: &str) -> Result<Self, InvalidApiKeyHeader> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~$".contains(&byte);
         if name.is_empty() || !name.bytes().all(fits) {
-            return Err(InvalidName::Name(name.to_owned()));
+            return Err(InvalidApiKeyHeader::Name(name.to_owned()));
         }
         Self::with(Place::Query(name.to_owned()), base)
     }
 
-    fn with(place: Place, base: &str) -> Result<Self, InvalidName> {
+    fn with(place: Place, base: &str) -> Result<Self, InvalidApiKeyHeader> {
         Ok(Self {
-            base: Base::parse(base).map_err(InvalidName::Base)?,
+            base: Base::parse(base).map_err(InvalidApiKeyHeader::Base)?,
             place,
             scheme: "",
             name: Cow::Borrowed("api"),
@@ -257,10 +257,10 @@ impl Provider for ApiKeyHeader {
             return Verdict::SUCCESS.status(answer.status);
         }
         let envelope = Envelope::open(answer.body);
-        let mut said = Complaint::of(answer);
+        let mut said = Complaint::of(answer, Some(&envelope));
         said.tell(&envelope.text);
         said.wait = said.wait.or_else(|| retry_after::in_text(said.message()));
-        decide(&[PAGES, RULES, BY_STATUS], said, answer)
+        decide(&[REDIRECTS, RULES, BY_STATUS], said, answer)
     }
 
     fn usage(&self) -> UsageFormat {
@@ -272,7 +272,7 @@ impl Provider for ApiKeyHeader {
     }
 }
 
-impl fmt::Display for InvalidName {
+impl fmt::Display for InvalidApiKeyHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(name) => write!(f, "no header or query parameter can be named {name:?}"),
@@ -281,7 +281,7 @@ impl fmt::Display for InvalidName {
     }
 }
 
-impl std::error::Error for InvalidName {}
+impl std::error::Error for InvalidApiKeyHeader {}
 
 #[cfg(test)]
 mod tests;

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K};
 
-/// Web pages and redirects: these stand before every provider's own rules, since no API made them.
-pub(super) const PAGES: &[Rule] = &[
+/// Redirects: these stand before every provider's own rules, since no API means them.
+pub(super) const REDIRECTS: &[Rule] = &[
     rule(
         &[3],
         &[LeadsTo("/sorry/"), LeadsTo("//consent."), LeadsTo("//accounts.")],
@@ -26,17 +26,21 @@ pub(super) const PAGES: &[Rule] = &[
         ruling(K::CallerFault, S::Caller, U::Now, E::No).code("REDIRECT"),
         "The provider answers with a redirect, which is handed on: check the path and the configured base URL.",
     ),
-    rule(
-        &[401, 403, 429],
-        &[Page],
-        ruling(K::Blocked, S::Exit, seconds(600), E::No).code("HTML_PAGE"),
-        "The provider's network refuses this address with a web page: slow down, or use another exit address.",
-    ),
+];
+
+/// Web pages where an API would answer in JSON: a network in front of it speaks.
+pub(super) const PAGES: &[Rule] = &[
     rule(
         &[403, 429, 503],
         &[Says("may be sending automated queries"), All(&[Page, Says("unusual traffic")])],
         ruling(K::Blocked, S::Exit, seconds(600), E::No).code("AUTOMATED_QUERIES"),
         "The provider takes this address for a robot's: slow down, or use another exit address.",
+    ),
+    rule(
+        &[403, 429],
+        &[Page],
+        ruling(K::Blocked, S::Exit, seconds(600), E::No).code("HTML_PAGE"),
+        "The provider's network refuses this address with a web page: slow down, or use another exit address.",
     ),
 ];
 
@@ -135,6 +139,7 @@ mod tests {
 
     #[test]
     fn rows_are_complete() {
+        check(REDIRECTS);
         check(PAGES);
         check(BY_STATUS);
     }

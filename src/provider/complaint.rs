@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, header};
 
-use super::Answer;
+use super::{
+    Answer,
+    envelope::{Envelope, is_page},
+};
 use crate::verdict::QuotaNews;
 
 /// This much of a message is matched.
@@ -72,11 +75,13 @@ pub(super) enum Mark {
 
 impl Complaint {
     /// The part that every provider's reader shares.
-    pub(super) fn of(answer: &Answer<'_>) -> Self {
+    pub(super) fn of(answer: &Answer<'_>, envelope: Option<&Envelope<'_>>) -> Self {
+        // Some send their JSON under the name of a page.
+        let json = envelope.is_some_and(|envelope| envelope.json.is_some());
         let location = answer.headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("");
         Self {
             status: answer.status.as_u16(),
-            page: !answer.event && super::envelope::is_page(answer.headers, answer.body),
+            page: !answer.event && !json && is_page(answer.headers, answer.body),
             wait: crate::verdict::retry_after::header(answer.headers, answer.now),
             location: location.to_ascii_lowercase(),
             ..Self::default()
@@ -139,6 +144,32 @@ impl Complaint {
             Mark::Waits => self.wait.is_some(),
             Mark::WaitsNot => self.wait.is_none(),
             Mark::All(marks) => marks.iter().all(|mark| self.bears(mark)),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Complaint {
+    /// The least that bears these marks, for tests of tables.
+    pub(super) fn that_bears(status: u16, marks: &[Mark]) -> Self {
+        let mut said = Self { status, ..Self::default() };
+        said.bear(marks);
+        said
+    }
+
+    fn bear(&mut self, marks: &[Mark]) {
+        for mark in marks {
+            match mark {
+                Mark::Is(word) | Mark::IsLike(word) => self.words.push((*word).to_owned()),
+                Mark::Begins(text) => self.message.insert_str(0, text),
+                Mark::Says(text) => self.message.push_str(text),
+                Mark::Hits(hit) => self.hit = Some(*hit),
+                Mark::Page => self.page = true,
+                Mark::LeadsTo(part) => self.location = (*part).to_owned(),
+                Mark::Waits => self.wait = Some(Duration::from_secs(1)),
+                Mark::WaitsNot => self.wait = None,
+                Mark::All(marks) => self.bear(marks),
+            }
         }
     }
 }

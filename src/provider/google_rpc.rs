@@ -20,7 +20,7 @@ const MOST_DETAILS: usize = 32;
 
 /// Reads an error; `status` is taken from inside where the outer one was good.
 pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
-    let mut said = Complaint::of(answer);
+    let mut said = Complaint::of(answer, Some(envelope));
     let Some(error) = envelope.error() else {
         said.tell(&envelope.text);
         return said;

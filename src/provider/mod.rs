@@ -21,7 +21,7 @@ use std::borrow::Cow;
 use http::{HeaderMap, StatusCode, request};
 
 pub use anthropic::Anthropic;
-pub use api_key_header::{ApiKeyHeader, InvalidName};
+pub use api_key_header::{ApiKeyHeader, InvalidApiKeyHeader};
 pub use base::{Base, InvalidBase};
 pub use gemini::Gemini;
 pub use openai::OpenAi;
@@ -34,7 +34,8 @@ use crate::{
 
 /// Knows an API: where it lives, where the key goes, what a request asks for and what an answer means.
 ///
-/// Object safe; a pool holds one. `Gemini`, `OpenAi`, `Anthropic` and `ApiKeyHeader` ship with the crate.
+/// Object safe; a pool holds one. [`Gemini`], [`OpenAi`], [`Anthropic`] and [`ApiKeyHeader`] ship with the crate. One of
+/// your own may ask one of these for what it does not care to know itself: `examples/own_provider.rs` shows how.
 pub trait Provider: Send + Sync + 'static {
     /// A short name for logs and metrics: `gemini`.
     fn name(&self) -> &str;
@@ -110,6 +111,27 @@ pub struct Asks {
     pub cost: Cost,
     /// Whether it is counted against a model's quota at all: a list of models is not.
     pub free: bool,
+}
+
+impl Asks {
+    /// One request of the model that is named there.
+    pub fn of(model: ModelIn) -> Self {
+        Self { model, ..Self::default() }
+    }
+
+    /// How many requests it costs.
+    #[must_use]
+    pub fn cost(mut self, cost: Cost) -> Self {
+        self.cost = cost;
+        self
+    }
+
+    /// It is not counted against a model's quota.
+    #[must_use]
+    pub fn free(mut self) -> Self {
+        self.free = true;
+        self
+    }
 }
 
 /// Where a request names its model.

@@ -157,9 +157,10 @@ pub(super) fn decide(tables: &[&'static [Rule]], said: Complaint, answer: &Answe
     verdict
 }
 
-/// What every table must keep: each row has a sentence to act on, marks are in lower case where they must be.
+/// What every table must keep: each row has a sentence to act on, marks are in lower case where they must be, and no
+/// row stands in the shadow of one before it.
 #[cfg(test)]
-pub(super) fn check(table: &[Rule]) {
+pub(super) fn check(table: &'static [Rule]) {
     fn lower(mark: &Mark) -> bool {
         match mark {
             Mark::Begins(text) | Mark::Says(text) | Mark::LeadsTo(text) | Mark::IsLike(text) => {
@@ -174,5 +175,13 @@ pub(super) fn check(table: &[Rule]) {
         let plain = advice.ends_with('.') && advice.starts_with(|c: char| c.is_ascii_uppercase());
         assert!(plain && (20..=220).contains(&advice.len()), "{advice:?}");
         assert!(rule.marks.iter().all(lower), "{rule:?}");
+        for marks in rule.marks.chunks(1).chain(rule.marks.is_empty().then_some(rule.marks)) {
+            for status in rule.statuses.iter().chain(rule.statuses.is_empty().then_some(&999)) {
+                let status = if *status < 10 { status * 100 + 18 } else { *status };
+                let said = Complaint::that_bears(status, marks);
+                let first = table.iter().find(|rule| rule.fits(&said)).expect("the rule itself");
+                assert!(std::ptr::eq(first, rule), "{status} {marks:?} is judged by\n{first:?}\ninstead of\n{rule:?}");
+            }
+        }
     }
 }

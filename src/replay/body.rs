@@ -52,16 +52,15 @@ impl<B> ReplayBody<B> {
         &self.shared
     }
 
-    /// Makes this attempt the one that reads.
-    fn begin(&mut self, source: &mut Source<B>, earlier: &mut Option<Waker>) -> Result<(), BodyError> {
-        match self.attempt {
+    /// Makes this attempt the one that reads; whoever read before is to be woken, outside of the lock.
+    fn begin(attempt: &mut Option<u64>, source: &mut Source<B>) -> Result<Option<Waker>, BodyError> {
+        match *attempt {
             None => {
-                let (attempt, waker) = source.begin()?;
-                self.attempt = Some(attempt);
-                *earlier = waker;
-                Ok(())
+                let (begun, earlier) = source.begin()?;
+                *attempt = Some(begun);
+                Ok(earlier)
             }
-            Some(attempt) if source.is_reading(attempt) => Ok(()),
+            Some(begun) if source.is_reading(begun) => Ok(None),
             Some(_) => Err(BodyError::superseded()),
         }
     }
@@ -73,32 +72,22 @@ where
     B::Error: Into<BoxError>,
 {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, BodyError>> {
-        let shared = Arc::clone(&self.shared);
-        let mut earlier = None;
-        let polled = self.poll_source(&mut shared.lock(), &mut earlier, cx);
-        // Outside of the lock: a waker may do anything.
+        let mut source = self.shared.lock();
+        let earlier = Self::begin(&mut self.attempt, &mut source)?;
+        let next = loop {
+            if let Some(piece) = self.cutter.next() {
+                break Poll::Ready(Ok(Next::Data(piece)));
+            }
+            match source.poll_next(&mut self.next, cx) {
+                Poll::Ready(Ok(Next::Data(chunk))) => self.cutter.load(chunk),
+                end => break end,
+            }
+        };
+        drop(source);
         if let Some(earlier) = earlier {
             earlier.wake();
         }
-        polled
-    }
-
-    fn poll_source(
-        &mut self,
-        source: &mut Source<B>,
-        earlier: &mut Option<Waker>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Next, BodyError>> {
-        self.begin(source, earlier)?;
-        loop {
-            if let Some(piece) = self.cutter.next() {
-                return Poll::Ready(Ok(Next::Data(piece)));
-            }
-            match ready!(source.poll_next(&mut self.next, cx))? {
-                Next::Data(chunk) => self.cutter.load(chunk),
-                end => return Poll::Ready(Ok(end)),
-            }
-        }
+        next
     }
 }
 
@@ -127,7 +116,7 @@ where
         this.done = !matches!(next, Ok(Next::Data(_)));
         Poll::Ready(match next {
             Ok(Next::Data(piece)) => Some(Ok(Frame::data(piece))),
-            Ok(Next::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
+            Ok(Next::Trailers(trailers)) => Some(Ok(Frame::trailers(*trailers))),
             Ok(Next::End) => None,
             Err(error) => Some(Err(error.into())),
         })
@@ -171,15 +160,16 @@ impl<B> TryClone for ReplayBody<B> {
     }
 
     fn reclaim(&mut self) -> bool {
-        let shared = Arc::clone(&self.shared);
-        let mut earlier = None;
-        let mut source = shared.lock();
-        let whole = source.is_whole() && self.begin(&mut source, &mut earlier).is_ok();
-        drop(source);
-        if let Some(earlier) = earlier {
-            earlier.wake();
+        let mut source = self.shared.lock();
+        if !source.is_whole() {
+            return false;
         }
-        whole
+        let begun = Self::begin(&mut self.attempt, &mut source);
+        drop(source);
+        if let Ok(Some(earlier)) = &begun {
+            earlier.wake_by_ref();
+        }
+        begun.is_ok()
     }
 
     fn retarget(&mut self, model: &str) -> bool {

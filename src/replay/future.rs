@@ -32,7 +32,7 @@ pin_project! {
     #[project = StateProj]
     enum State<S, B, F> {
         /// Reading the body until the model is known.
-        Reading { reading: Option<Reading<S, B>> },
+        Reading { reading: Option<Box<Reading<S, B>>> },
         /// On its way down.
         Called {
             #[pin]
@@ -59,7 +59,7 @@ where
 {
     pub(super) fn reading(ready: S, request: Request<ReplayBody<B>>, provider: Arc<dyn Provider>) -> Self {
         let reading = Reading { service: ready, is_ready: true, request, provider, known: false };
-        Self { state: State::Reading { reading: Some(reading) } }
+        Self { state: State::Reading { reading: Some(Box::new(reading)) } }
     }
 
     pub(super) fn called(future: S::Future) -> Self {
@@ -76,26 +76,24 @@ where
     type Output = Result<S::Response, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        const ONCE: &str = "a future is not polled after it was ready";
         let mut state = self.project().state;
         loop {
             let output = match state.as_mut().project() {
                 StateProj::Reading { reading } => {
-                    let ready = match reading.as_mut() {
-                        Some(reading) => ready!(reading.poll(cx)),
-                        None => Ok(()),
-                    };
-                    match (ready, reading.take()) {
-                        (Err(error), _) => Err(error),
-                        (Ok(()), Some(Reading { mut service, request, .. })) => {
+                    let ready = ready!(reading.as_mut().expect(ONCE).poll(cx));
+                    let Reading { mut service, request, .. } = *reading.take().expect(ONCE);
+                    match ready {
+                        Ok(()) => {
                             let future = service.call(request);
                             state.set(State::Called { future });
                             continue;
                         }
-                        (Ok(()), None) => unreachable!("the state is left when this is taken"),
+                        Err(error) => Err(error),
                     }
                 }
                 StateProj::Called { future } => ready!(future.poll(cx)),
-                StateProj::Done => panic!("polled after it was ready"),
+                StateProj::Done => panic!("{ONCE}"),
             };
             state.set(State::Done);
             return Poll::Ready(output);

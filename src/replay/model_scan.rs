@@ -222,33 +222,33 @@ impl ModelScan {
     }
 
     fn skip_text(&mut self, rest: &[u8], escaped: bool) -> usize {
-        if escaped {
-            self.at = At::Text { escaped: false };
-            return 1;
-        }
-        match memchr2(b'"', b'\\', rest) {
-            Some(at) if rest[at] == b'\\' => {
-                self.at = At::Text { escaped: true };
-                at + 1
-            }
-            Some(at) => {
-                self.key = Key::Other;
-                self.at = if self.depth > 1 { At::Nested } else { At::Behind };
-                at + 1
-            }
-            None => rest.len(),
-        }
+        let from = usize::from(escaped);
+        let (read, end) = skip_text(&rest[from..]);
+        self.at = match end {
+            TextEnd::Closed if self.depth > 1 => At::Nested,
+            TextEnd::Closed => At::Behind,
+            TextEnd::Open { escaped } => At::Text { escaped },
+        };
+        self.key = Key::Other;
+        from + read
     }
 
     fn nested(&mut self, rest: &[u8]) -> usize {
         if self.depth == 2 && self.counted.within {
             return self.item(rest[0]);
         }
-        for (at, byte) in rest.iter().enumerate() {
+        let mut at = 0;
+        while let Some(byte) = rest.get(at) {
+            at += 1;
             match byte {
                 b'"' => {
-                    self.at = At::Text { escaped: false };
-                    return at + 1;
+                    // Most of a body is strings in nested objects: they are passed without leaving the loop.
+                    let (read, end) = skip_text(&rest[at..]);
+                    at += read;
+                    if let TextEnd::Open { escaped } = end {
+                        self.at = At::Text { escaped };
+                        return at;
+                    }
                 }
                 b'{' | b'[' => self.depth = self.depth.saturating_add(1),
                 b'}' | b']' => {
@@ -257,13 +257,13 @@ impl ModelScan {
                         self.at = At::Behind;
                     }
                     if self.depth <= 2 {
-                        return at + 1;
+                        return at;
                     }
                 }
                 _ => {}
             }
         }
-        rest.len()
+        at
     }
 
     /// One byte directly within the counted array.
@@ -290,6 +290,26 @@ impl ModelScan {
             _ => {}
         }
         1
+    }
+}
+
+enum TextEnd {
+    Closed,
+    /// The chunk ended first; `escaped`: behind a backslash.
+    Open {
+        escaped: bool,
+    },
+}
+
+/// Passes a string of no interest, behind its opening quote: how many bytes, and how they ended.
+fn skip_text(rest: &[u8]) -> (usize, TextEnd) {
+    let mut at = 0;
+    loop {
+        match memchr2(b'"', b'\\', &rest[at..]) {
+            Some(plain) if rest[at + plain] == b'"' => return (at + plain + 1, TextEnd::Closed),
+            Some(plain) if at + plain + 2 <= rest.len() => at += plain + 2,
+            found => return (rest.len(), TextEnd::Open { escaped: found.is_some() }),
+        }
     }
 }
 

@@ -35,14 +35,14 @@ pub(super) struct Source<B> {
     body: Option<B>,
     end: End,
     chunks: Chunks,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Box<HeaderMap>>,
     /// Bytes that came out of the caller's body.
     pulled: u64,
     /// Bytes to keep at most.
     limit: u64,
     /// More came than is kept: what was read is gone.
     overflow: bool,
-    scan: Option<ModelScan>,
+    scan: Option<Box<ModelScan>>,
     /// Bodies that may still read: attempts that were given up for another are not among them.
     handles: usize,
     /// Numbers the attempts; the latest is the one that reads.
@@ -64,7 +64,7 @@ enum End {
 /// What comes next.
 pub(super) enum Next {
     Data(Bytes),
-    Trailers(HeaderMap),
+    Trailers(Box<HeaderMap>),
     End,
 }
 
@@ -85,7 +85,7 @@ impl<B> Shared<B> {
                 pulled: 0,
                 limit,
                 overflow: limit == 0,
-                scan,
+                scan: scan.map(Box::new),
                 handles: 1,
                 attempts: 0,
                 reading: None,
@@ -175,12 +175,12 @@ impl<B> Source<B> {
     }
 
     pub(super) fn scan(&self) -> Option<&ModelScan> {
-        self.scan.as_ref()
+        self.scan.as_deref()
     }
 
     /// Where the text of the top-level `"model"` stands, as far as the kept chunks tell.
     pub(super) fn model_place(&self) -> Option<Range<u64>> {
-        if let Some(place) = self.scan.as_ref().and_then(ModelScan::place) {
+        if let Some(place) = self.scan().and_then(ModelScan::place) {
             return Some(place);
         }
         if self.chunks.lost_beginning() {
@@ -276,7 +276,7 @@ where
     /// Pulls and keeps until the scan is settled, the body ends, or no more is kept.
     pub(super) fn poll_scan(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if self.overflow || self.scan.as_ref().is_none_or(ModelScan::is_settled) {
+            if self.overflow || self.scan().is_none_or(ModelScan::is_settled) {
                 return Poll::Ready(());
             }
             match ready!(self.poll_pull(cx)) {
@@ -327,7 +327,7 @@ where
                     Err(frame) => {
                         if let Ok(trailers) = frame.into_trailers() {
                             // Nothing follows them.
-                            self.trailers = Some(trailers);
+                            self.trailers = Some(Box::new(trailers));
                             self.body = None;
                             self.end = End::Whole;
                         }

@@ -188,6 +188,14 @@ fn pages_speak_of_the_address_or_of_the_status() {
     assert_eq!(page(502).kind(), K::Transient);
     assert_eq!(page(503).kind(), K::Overloaded);
     assert_eq!(page(413).kind(), K::CallerFault);
+    assert_eq!(page(401).kind(), K::InvalidKey);
+    // JSON stays JSON, whatever it is called.
+    let named = [("content-type", "text/html")];
+    let body = r#"{"error":{"message":"x","code":"rate_limit_exceeded"}}"#;
+    assert_eq!(judge(&OpenAi::new(), 429, &named, body, false).kind(), K::RateLimited);
+    // Any other API may well say with a page that a key is wrong.
+    let other = ApiKeyHeader::header("x-key", "https://a.example").unwrap();
+    assert_eq!(judge(&other, 403, &named, "<html>", false).kind(), K::InvalidKey);
     // Without a type, by its beginning.
     assert_eq!(gemini(403, "\n <!DOCTYPE html><title>Error 403 (Forbidden)!!1</title>").kind(), K::Blocked);
 }

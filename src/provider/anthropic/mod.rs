@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat,
-    by_status::{BY_STATUS, PAGES},
+    by_status::{BY_STATUS, PAGES, REDIRECTS},
     credentials::{self, X_API_KEY},
     envelope::Envelope,
     rule::decide,
@@ -122,7 +122,7 @@ impl Provider for Anthropic {
             };
         }
         let said = said::read(&Envelope::open(answer.body), answer);
-        decide(&[PAGES, rules::RULES, BY_STATUS], said, answer)
+        decide(&[REDIRECTS, PAGES, rules::RULES, BY_STATUS], said, answer)
     }
 
     fn rate_headers(&self, headers: &HeaderMap) -> Option<QuotaNews> {

@@ -19,7 +19,7 @@ use crate::{
 
 /// Reads an error.
 pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
-    let mut said = Complaint::of(answer);
+    let mut said = Complaint::of(answer, Some(envelope));
     let mut message: &str = &envelope.text;
     if let Some(error) = envelope.error() {
         let detail = error.get("details").and_then(|details| details.get("error_code"));

@@ -16,10 +16,10 @@ fn judge(status: u16, retry_after: Option<&str>) -> Verdict {
 
 #[test]
 fn names_and_bases_are_checked() {
-    assert!(matches!(ApiKeyHeader::header("two words", "https://a.example"), Err(InvalidName::Name(_))));
-    assert!(matches!(ApiKeyHeader::query("a&b", "https://a.example"), Err(InvalidName::Name(_))));
-    assert!(matches!(ApiKeyHeader::query("", "https://a.example"), Err(InvalidName::Name(_))));
-    assert!(matches!(ApiKeyHeader::query("k", "a.example"), Err(InvalidName::Base(_))));
+    assert!(matches!(ApiKeyHeader::header("two words", "https://a.example"), Err(InvalidApiKeyHeader::Name(_))));
+    assert!(matches!(ApiKeyHeader::query("a&b", "https://a.example"), Err(InvalidApiKeyHeader::Name(_))));
+    assert!(matches!(ApiKeyHeader::query("", "https://a.example"), Err(InvalidApiKeyHeader::Name(_))));
+    assert!(matches!(ApiKeyHeader::query("k", "a.example"), Err(InvalidApiKeyHeader::Base(_))));
 }
 
 #[test]
@@ -62,4 +62,9 @@ fn a_scheme_stands_before_the_key() {
     provider.strip(&mut head);
     provider.inject(&mut head, &provider.prepare("abc").unwrap()).unwrap();
     assert_eq!(head.headers.get_all("authorization").iter().collect::<Vec<_>>(), ["Token abc"]);
+}
+
+#[test]
+fn rows_are_complete() {
+    crate::provider::rule::check(RULES);
 }

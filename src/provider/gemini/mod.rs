@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     Answer, Asks, Base, InvalidBase, Provider, Retarget, UsageFormat,
-    by_status::{BY_STATUS, PAGES},
+    by_status::{BY_STATUS, PAGES, REDIRECTS},
     complaint::Complaint,
     credentials::{self, X_GOOG_API_KEY, bearer},
     envelope::Envelope,
@@ -157,12 +157,12 @@ impl Provider for Gemini {
         if answer.status.is_success() || answer.status.is_informational() {
             return match Envelope::open_good(answer.body, answer.event) {
                 Some(envelope) => decide(&[rules::RULES, BY_STATUS], google_rpc::read(&envelope, answer), answer),
-                None if is_limited(answer.body) => decide(&[rules::LIMITED], Complaint::of(answer), answer),
+                None if is_limited(answer.body) => decide(&[rules::LIMITED], Complaint::of(answer, None), answer),
                 None => Verdict::SUCCESS.status(answer.status),
             };
         }
         let said = google_rpc::read(&Envelope::open(answer.body), answer);
-        decide(&[PAGES, rules::RULES, BY_STATUS], said, answer)
+        decide(&[REDIRECTS, PAGES, rules::RULES, BY_STATUS], said, answer)
     }
 
     fn usage(&self) -> UsageFormat {

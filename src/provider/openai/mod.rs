@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     Answer, Asks, Base, InvalidBase, Provider, Retarget, UsageFormat,
-    by_status::{BY_STATUS, PAGES},
+    by_status::{BY_STATUS, PAGES, REDIRECTS},
     credentials::{self, API_KEY},
     envelope::Envelope,
     rule::decide,
@@ -127,7 +127,7 @@ impl Provider for OpenAi {
             };
         }
         let said = said::read(&Envelope::open(answer.body), answer);
-        decide(&[PAGES, rules::RULES, BY_STATUS], said, answer)
+        decide(&[REDIRECTS, PAGES, rules::RULES, BY_STATUS], said, answer)
     }
 
     fn rate_headers(&self, headers: &HeaderMap) -> Option<QuotaNews> {

@@ -19,7 +19,7 @@ use crate::{
 
 /// Reads an error.
 pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
-    let mut said = Complaint::of(answer);
+    let mut said = Complaint::of(answer, Some(envelope));
     let remaining = rates::read(answer.headers, Some(answer.now));
     let mut message: &str = &envelope.text;
     let mut account_reset = None;
