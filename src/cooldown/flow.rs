@@ -4,7 +4,6 @@
 //! [`CooldownBody`](super::CooldownBody) afterwards.
 
 use std::{
-    fmt,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -14,9 +13,10 @@ use http::HeaderMap;
 use http_body::{Body, SizeHint};
 
 use super::{
-    inflate::{Inflate, Inflated},
+    inflate::{Inflate, Inflated, KeyInCompressedBody},
     judging,
-    mask::{Encoded, Mask, Sought, mask_headers, mask_secret},
+    mask::{mask_headers, mask_secret},
+    masks::Masks,
     outbox::Outbox,
     sight::Sight,
     teller::Teller,
@@ -27,8 +27,7 @@ pub(super) struct Flow {
     /// Whom to tell; nobody for an answer that went out without a lease.
     teller: Option<Teller>,
     reader: Reader,
-    mask: Mask,
-    encoded: Option<Box<(Encoded, Mask)>>,
+    masks: Masks,
     out: Outbox,
     trailers: Option<Box<HeaderMap>>,
     end: End,
@@ -56,10 +55,6 @@ enum End {
     Failed(Option<BoxError>),
 }
 
-/// The key stood in a body that cannot be masked: it is compressed.
-#[derive(Debug)]
-struct KeyInCompressedBody;
-
 impl Flow {
     /// Of an answer that is none of ours.
     pub(super) fn untouched() -> Self {
@@ -81,12 +76,11 @@ impl Flow {
     }
 
     fn new(teller: Option<Teller>, reader: Reader) -> Self {
-        let encoded = teller.as_ref().and_then(|teller| Encoded::of(teller.secret()));
+        let masks = Masks::of(teller.as_ref().map(Teller::secret));
         Self {
             teller,
             reader,
-            mask: Mask::default(),
-            encoded: encoded.map(|text| Box::new((text, Mask::default()))),
+            masks,
             out: Outbox::default(),
             trailers: None,
             end: End::Open,
@@ -129,9 +123,8 @@ impl Flow {
 
     /// Bytes that are held.
     pub(super) fn waiting(&self) -> usize {
-        let masked = self.mask.held() + self.encoded.as_ref().map_or(0, |encoded| encoded.1.held());
         let inflating = if let Reader::Gzip(inflate) = &self.reader { inflate.waiting() } else { 0 };
-        self.out.bytes() + masked + inflating
+        self.out.bytes() + self.masks.held() + inflating
     }
 
     /// There is no body, or none that anybody waits for.
@@ -257,7 +250,10 @@ impl Flow {
             Reader::Blind => self.out.push(chunk),
             Reader::Plain(sight) => {
                 sight.see(&chunk);
-                self.pass(chunk);
+                match &self.teller {
+                    Some(teller) => self.masks.pass(teller.secret(), chunk, |chunk| self.out.push(chunk)),
+                    None => self.out.push(chunk),
+                }
             }
             Reader::Gzip(inflate) => match inflate.take(chunk) {
                 Inflated::Waits => {}
@@ -280,26 +276,12 @@ impl Flow {
         self.look_for_errors();
     }
 
-    /// Through the masks to the caller.
-    fn pass(&mut self, chunk: Bytes) {
-        let Self { teller, mask, encoded, out, .. } = self;
-        let Some(key) = teller.as_ref().and_then(|teller| Sought::key(teller.secret())) else {
-            return out.push(chunk);
-        };
-        match encoded.as_deref_mut() {
-            None => mask.pass(key, chunk, |chunk| out.push(chunk)),
-            Some((text, second)) => {
-                mask.pass(key, chunk, |chunk| second.pass(text.sought(), chunk, |chunk| out.push(chunk)));
-            }
-        }
-    }
-
     /// All data came.
     fn finish(&mut self) {
         if std::mem::replace(&mut self.complete, true) {
             return;
         }
-        self.flush();
+        self.flush(false);
         if let Some(stream) = self.sight().and_then(|sight| sight.stream.as_mut()) {
             stream.watch.finish();
         }
@@ -308,7 +290,7 @@ impl Flow {
     }
 
     fn fail(&mut self, error: BoxError) {
-        self.flush();
+        self.flush(true);
         if let Some(teller) = &self.teller
             && !self.holding
             && !self.settled
@@ -321,21 +303,18 @@ impl Flow {
         self.end = End::Failed(Some(error));
     }
 
-    /// What was held back was not the key.
-    fn flush(&mut self) {
+    /// Gives on what was held back.
+    fn flush(&mut self, broken: bool) {
         if let Reader::Gzip(inflate) = &mut self.reader {
+            if broken {
+                inflate.abandon();
+            }
             while let Some(chunk) = inflate.waited() {
                 self.out.push(chunk);
             }
         }
-        let Some(key) = self.teller.as_ref().and_then(|teller| Sought::key(teller.secret())) else { return };
-        let last = self.mask.finish(key);
-        match self.encoded.as_deref_mut() {
-            None => self.out.push(last.unwrap_or_default()),
-            Some((text, second)) => {
-                second.pass(text.sought(), last.unwrap_or_default(), |chunk| self.out.push(chunk));
-                self.out.push(second.finish(text.sought()).unwrap_or_default());
-            }
+        if let Some(teller) = &self.teller {
+            self.masks.finish(teller.secret(), broken, |chunk| self.out.push(chunk));
         }
     }
 
@@ -381,11 +360,3 @@ impl Drop for Flow {
         self.tell_usage();
     }
 }
-
-impl fmt::Display for KeyInCompressedBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the compressed answer holds the key that it was asked with: stopped")
-    }
-}
-
-impl std::error::Error for KeyInCompressedBody {}

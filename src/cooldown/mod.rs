@@ -25,6 +25,7 @@ mod inflate;
 mod judging;
 mod layer;
 mod mask;
+mod masks;
 mod needle;
 mod outbox;
 mod service;

@@ -180,12 +180,14 @@ fn written_plainly(chunk: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Scans the text whole, cut in two at every place, and byte by byte: always the same.
-    fn scan(text: &str) -> Option<(Option<u64>, Option<u64>)> {
+    fn scan_in_any_cut(text: &str, cumulative: bool) -> Option<(Option<u64>, Option<u64>)> {
         let of = |chunks: &mut dyn Iterator<Item = &[u8]>| {
-            let mut scan = UsageScan::new(text.ends_with("\n\n"));
+            let mut scan = UsageScan::new(cumulative);
             chunks.for_each(|chunk| scan.see(chunk));
             scan.usage().map(|usage| (usage.input_tokens, usage.output_tokens))
         };
@@ -196,6 +198,23 @@ mod tests {
             assert_eq!(of(&mut [&bytes[..cut], &bytes[cut..]].into_iter()), whole, "cut at {cut}");
         }
         whole
+    }
+
+    fn scan(text: &str) -> Option<(Option<u64>, Option<u64>)> {
+        scan_in_any_cut(text, text.ends_with("\n\n"))
+    }
+
+    proptest! {
+        #[test]
+        fn no_cut_hides_or_makes_usage(
+            tokens in prop::collection::vec(prop::sample::select(vec![
+                "\"usage", "\"usage\"", "\"usageMetadata\"", "Metadata\"", ":", " ", "{", "}", "\"", "\\\"", "\\", "\n\n", "null",
+                "\"usage\":{\"input_tokens\":3}", "\"usageMetadata\": {\"promptTokenCount\": 5, \"x\": [{\"a\":\"}\"}]}",
+                "\"input_tokens\":", "7",
+            ]), 0..16),
+        ) {
+            scan_in_any_cut(&tokens.concat(), false);
+        }
     }
 
     #[test]
