@@ -130,6 +130,11 @@ impl Demand {
         self.model.as_deref()
     }
 
+    /// The place in line that the request's first attempt had: a retry keeps it.
+    pub(crate) fn first_ticket(&self) -> Option<u64> {
+        self.earlier.as_deref()?.first().map(|attempt| attempt.seq)
+    }
+
     /// Whether somebody says later when the request starts; until then its place is provisional.
     pub(crate) fn starts_later(&self) -> bool {
         self.ahead || self.on_grant.is_some()

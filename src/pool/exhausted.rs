@@ -117,17 +117,14 @@ impl fmt::Display for Exhausted {
 }
 
 impl OutReason {
+    /// Whether it is without end, until somebody or a good probe lifts it.
+    pub(crate) fn is_disabled(self) -> bool {
+        matches!(self, Self::DisabledInvalid | Self::DisabledSuspended | Self::DisabledByHand)
+    }
+
     /// Whether a limit is the reason.
     pub fn is_limit(self) -> bool {
-        matches!(
-            self,
-            Self::Full(..)
-                | Self::RateLimited
-                | Self::QuotaExhausted
-                | Self::DisabledInvalid
-                | Self::DisabledSuspended
-                | Self::DisabledByHand
-        )
+        matches!(self, Self::Full(..) | Self::RateLimited | Self::QuotaExhausted) || self.is_disabled()
     }
 }
 

@@ -182,8 +182,7 @@ impl KeyPool {
         }
         if all && short.is_some() {
             for picked in picks.drain(..) {
-                state.refund(picked.seat, now);
-                state.end(picked.seat, now);
+                state.give_up(picked.seat, now);
             }
         }
         drop(state);
@@ -235,9 +234,14 @@ impl KeyPool {
         let now = self.0.clock.now();
         let mut state = self.lock();
         if let Some(Ok(picked)) = state.leave(index).and_then(|waiter| waiter.outcome) {
-            state.end(picked.seat, now);
+            state.give_up(picked.seat, now);
         }
         state.serve(now);
+        let idle = state.closed && state.seats.out() == 0;
+        drop(state);
+        if idle {
+            self.0.idle.notify_waiters();
+        }
     }
 
     // === for leases ===
@@ -257,14 +261,14 @@ impl KeyPool {
         }
     }
 
-    pub(super) fn judge(&self, seat: Seat, verdict: &Verdict) {
+    pub(crate) fn judge(&self, seat: Seat, verdict: &Verdict) {
         let now = self.0.clock.now();
         let mut state = self.lock();
         state.watch_wall(now);
         state.judge(seat, verdict, now);
     }
 
-    pub(super) fn usage(&self, seat: Seat, usage: Usage) {
+    pub(crate) fn usage(&self, seat: Seat, usage: Usage) {
         let now = self.0.clock.now();
         self.lock().usage(seat, usage, now);
     }
@@ -275,7 +279,7 @@ impl KeyPool {
     }
 
     pub(super) fn seq_of(&self, seat: Seat) -> u64 {
-        self.lock().seats.get(seat).map_or(0, |cell| cell.seq)
+        self.lock().seats.get(seat).map_or(0, |cell| cell.ticket)
     }
 }
 
