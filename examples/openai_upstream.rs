@@ -20,9 +20,10 @@ async fn main() -> Result<(), BoxError> {
     let http = Client::builder(TokioExecutor::new()).build_http();
     let mut client = ServiceBuilder::new().layer(KeyPoolLayer::new(&pool)).service(http);
 
-    let request = Request::post("/chat/completions")
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::<Bytes>::from(r#"{"messages":[{"role":"user","content":"Hello"}],"model":"gemini-2.5-flash"}"#))?;
+    let request =
+        Request::post("/chat/completions").header(header::CONTENT_TYPE, "application/json").body(
+            Full::<Bytes>::from(r#"{"messages":[{"role":"user","content":"Hello"}],"model":"gemini-2.5-flash"}"#),
+        )?;
     let answer = client.ready().await?.call(request).await?;
     assert!(answer.status().is_success(), "{}", answer.status());
     let used = answer.extensions().get::<ServedBy>().and_then(ServedBy::used_model).map(ToOwned::to_owned);

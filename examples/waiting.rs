@@ -9,11 +9,8 @@ use tower_keypool::{BoxError, Demand, Gemini, Key, KeyPool, Limits, Span, Unit};
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     // Two requests in any half second.
-    let window = tower_keypool::Limit {
-        unit: Unit::Requests,
-        span: Span::Sliding(Duration::from_millis(500)),
-        amount: 2,
-    };
+    let window =
+        tower_keypool::Limit { unit: Unit::Requests, span: Span::Sliding(Duration::from_millis(500)), amount: 2 };
     let pool = KeyPool::builder(Gemini::new())
         .key(Key::new(shared::secret("key-one")))
         .limits("gemini-2.5-flash", Limits::new().with(window))

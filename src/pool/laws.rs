@@ -88,7 +88,8 @@ fn a_model_of_another_models_quota_rests_with_it() {
     let (pool, _) = pool_of(vec![Key::new("AIza-not-a-real-key-000001")]);
     let lease = pool.try_acquire("lite-custom").expect("a ready key");
     let news = QuotaNews { quota_model: Some("lite".to_owned()), ..QuotaNews::default() };
-    let full = Verdict::new(VerdictKind::RateLimited).scope(Scope::OwnerLane).until(Until::For(Duration::from_secs(30)));
+    let full =
+        Verdict::new(VerdictKind::RateLimited).scope(Scope::OwnerLane).until(Until::For(Duration::from_secs(30)));
     lease.judge(&full.news(news));
     drop(lease);
     assert!(pool.try_acquire("lite-custom").is_err());

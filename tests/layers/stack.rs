@@ -176,5 +176,5 @@ async fn a_model_in_the_body_is_replaced_and_the_length_with_it() {
     assert_eq!(last, body.replace("\"model\":\"large\",\"n\"", "\"model\":\"the-small-one\",\"n\""));
 }
 
-/// What OpenAI says of a model that it does not have.
+/// What `OpenAI` says of a model that it does not have.
 const NO_MODEL: &str = r#"{"error":{"message":"The model `large` does not exist","type":"invalid_request_error","code":"model_not_found"}}"#;

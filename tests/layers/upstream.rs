@@ -34,7 +34,6 @@ pub(crate) struct Asked {
     pub(crate) key: String,
     pub(crate) path: String,
     pub(crate) body: Bytes,
-    pub(crate) length: Option<String>,
     pub(crate) at: Duration,
 }
 
@@ -110,7 +109,6 @@ where
             key: key_of(&request),
             path: request.uri().path().to_owned(),
             body: Bytes::new(),
-            length: request.headers().get("content-length").map(|length| length.to_str().unwrap().to_owned()),
             at: this.begun.elapsed(),
         };
         Box::pin(async move {
