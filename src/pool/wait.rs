@@ -100,7 +100,8 @@ impl State {
         let first = demand.first_ticket().filter(|ticket| !self.lanes[usize::from(lane)].queue.contains_key(ticket));
         let ticket = first.unwrap_or_else(|| self.waiters.new_ticket());
         let special = is_special(&demand);
-        let waiter = Waiter { demand, lane, ticket, since: now.tick, waker: None, looks_at: Tick::NEVER, outcome: None };
+        let waiter =
+            Waiter { demand, lane, ticket, since: now.tick, waker: None, looks_at: Tick::NEVER, outcome: None };
         let index = if let Some(index) = self.waiters.free.pop() {
             self.waiters.cells[index as usize] = Some(waiter);
             index
@@ -161,7 +162,9 @@ impl State {
 
     /// The first in a lane's line keeps its timer: it is woken where something comes sooner than it thinks.
     fn nudge(&mut self, lane: u16, now: Now) {
-        let Some(index) = self.lanes[usize::from(lane)].queue.first_key_value().map(|(_, index)| *index) else { return };
+        let Some(index) = self.lanes[usize::from(lane)].queue.first_key_value().map(|(_, index)| *index) else {
+            return;
+        };
         let next = self.next_look(lane, now);
         if let Some(waiter) = self.waiters.get_mut(index)
             && next.is_some_and(|next| next < waiter.looks_at)
