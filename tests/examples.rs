@@ -18,7 +18,7 @@ fn every_example_runs() {
         if path.extension().is_none_or(|ending| ending != "rs") || (name == "reqwest" && !cfg!(feature = "reqwest")) {
             continue;
         }
-        let output = Command::new(folder().join(&name)).output().unwrap_or_else(|error| panic!("{name}: {error}"));
+        let output = Command::new(folder().join(&name)).output().unwrap_or_else(|error| panic!("{name}: {error}; `cargo build --examples` makes them"));
         let shown = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{name}: {shown}");
         assert!(!shown.contains("not-a-real-key"), "{name} shows a key: {shown}");

@@ -82,6 +82,14 @@ impl Exhausted {
     pub fn next_in(&self) -> Option<Duration> {
         self.next_in
     }
+
+    /// Whether a key may come free within `wait`: at a known time, or at any time, when a request under way ends.
+    pub(crate) fn may_end_within(&self, wait: Duration) -> bool {
+        let any_time = |reason: &OutReason| {
+            matches!(reason, OutReason::Busy | OutReason::Interval | OutReason::LaterPriority | OutReason::Queued)
+        };
+        !wait.is_zero() && (self.next_in.is_some_and(|next| next <= wait) || self.reasons.keys().any(any_time))
+    }
 }
 
 impl fmt::Display for Exhausted {

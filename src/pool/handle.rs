@@ -67,6 +67,14 @@ impl KeyPool {
         self.lease(outcome, demand)
     }
 
+    /// The same for whoever has something else to do where there is none: nobody is told, and no key is looked at to
+    /// find out why.
+    pub(crate) fn lease_now(&self, demand: &Demand) -> Option<Lease> {
+        let now = self.0.clock.now();
+        let picked = self.look_at(now).try_pick(demand, now).ok()?;
+        self.lease(Ok(picked), demand).ok()
+    }
+
     /// Takes a key, waiting as long as the demand (else the pool) says, in the order of arrival.
     pub fn acquire(&self, demand: impl Into<Demand>) -> Acquire {
         Acquire::new(self.clone(), demand.into())
@@ -253,14 +261,14 @@ impl KeyPool {
         }
     }
 
-    pub(super) fn judge(&self, seat: Seat, verdict: &Verdict) {
+    pub(crate) fn judge(&self, seat: Seat, verdict: &Verdict) {
         let now = self.0.clock.now();
         let mut state = self.lock();
         state.watch_wall(now);
         state.judge(seat, verdict, now);
     }
 
-    pub(super) fn usage(&self, seat: Seat, usage: Usage) {
+    pub(crate) fn usage(&self, seat: Seat, usage: Usage) {
         let now = self.0.clock.now();
         self.lock().usage(seat, usage, now);
     }

@@ -491,7 +491,7 @@ impl State {
         for scope in probes.iter() {
             self.probe_out(scope, slot, owner, ask.lane);
         }
-        let ticket = if ask.ticket == u64::MAX { self.waiters.new_ticket() } else { ask.ticket };
+        let ticket = if ask.ticket == u64::MAX { seq } else { ask.ticket };
         let key = &mut self.roster.keys[slot as usize];
         let before = (key.last_started, key.last_seq);
         key.in_flight += 1;

@@ -32,7 +32,6 @@ pub(super) struct Waiter {
 pub(super) struct Waiters {
     cells: Vec<Option<Waiter>>,
     free: Vec<u32>,
-    next_ticket: u64,
     queued: usize,
 }
 
@@ -48,12 +47,6 @@ impl Waiters {
 
     pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Waiter> {
         self.cells.get_mut(index as usize).and_then(Option::as_mut)
-    }
-
-    /// The next place in line.
-    pub(super) fn new_ticket(&mut self) -> u64 {
-        self.next_ticket += 1;
-        self.next_ticket
     }
 
     fn take(&mut self, index: u32) -> Option<Waiter> {
@@ -94,11 +87,14 @@ struct Along {
 }
 
 impl State {
-    /// Joins the queue. A retry keeps the ticket it has.
+    /// Joins the queue. Tickets are drawn from the numbers of starts, so that a retry keeps the place of its first one.
     pub(super) fn enqueue(&mut self, demand: Arc<Demand>, now: Now) -> u32 {
         let lane = self.ask(&demand, now).lane;
         let first = demand.first_ticket().filter(|ticket| !self.lanes[usize::from(lane)].queue.contains_key(ticket));
-        let ticket = first.unwrap_or_else(|| self.waiters.new_ticket());
+        let ticket = first.unwrap_or_else(|| {
+            self.seq += 1;
+            self.seq
+        });
         let special = is_special(&demand);
         let waiter =
             Waiter { demand, lane, ticket, since: now.tick, waker: None, looks_at: Tick::NEVER, outcome: None };
