@@ -148,7 +148,7 @@ impl State {
     }
 
     /// Another model's quota is charged: this lane's requests count there from now on.
-    pub(super) fn follow(&mut self, lane: u16, model: &str, now: Now) {
+    fn follow(&mut self, lane: u16, model: &str, now: Now) {
         let held = &self.lanes[usize::from(lane)];
         if lane <= SHARED || &*held.name == model || self.lane_of.get(model) == Some(&lane) {
             return;

@@ -312,19 +312,18 @@ impl State {
         let lane = &mut self.lanes[lane_at];
         let plan = self.plans.plan(lane.owners[owner_at as usize].plan);
         let words = plan.words();
-        if words > 0 {
-            if let Err(full) = plan.room(lane.log(owner_at, words), &ask.need, &at) {
-                // Where even the least request has no room the key waits for that; else it may carry others.
-                let least =
-                    if ask.need == LEAST { Err(full) } else { plan.room(lane.log(owner_at, words), &LEAST, &at) };
-                let shown = least.err().unwrap_or(full);
-                let reason = OutReason::Full(shown.limit.unit, shown.limit.span);
-                return match (least, shown.opens.tick(&at)) {
-                    (Ok(()), tick) => Check::NotThis(tick, reason),
-                    (Err(_), Some(tick)) => Check::Until(tick, reason),
-                    (Err(_), None) => Check::Out(reason),
-                };
-            }
+        if words > 0
+            && let Err(full) = plan.room(lane.log(owner_at, words), &ask.need, &at)
+        {
+            // Where even the least request has no room the key waits for that; else it may carry others.
+            let least = if ask.need == LEAST { Err(full) } else { plan.room(lane.log(owner_at, words), &LEAST, &at) };
+            let shown = least.err().unwrap_or(full);
+            let reason = OutReason::Full(shown.limit.unit, shown.limit.span);
+            return match (least, shown.opens.tick(&at)) {
+                (Ok(()), tick) => Check::NotThis(tick, reason),
+                (Err(_), Some(tick)) => Check::Until(tick, reason),
+                (Err(_), None) => Check::Out(reason),
+            };
         }
         self.check_slots(slot, now, probes)
     }

@@ -109,7 +109,7 @@ mod tests {
         #[test]
         fn comes_out_in_rank_order_after_any_schedule(ops in prop::collection::vec((0u32..40, 0u64..100, 0u8..3), 1..300)) {
             let mut cells = vec![LaneCell::default(); 40];
-            let mut inside = vec![false; 40];
+            let mut inside = [false; 40];
             let mut heap = Ready::default();
             for (slot, rank, op) in ops {
                 let index = slot as usize;

@@ -261,7 +261,7 @@ impl State {
     /// Notices a wall clock that was set: everything that waits for a midnight is looked at again.
     pub(super) fn watch_wall(&mut self, now: Now) {
         self.last_now = now;
-        let offset = now.wall_ms - now.tick.millis() as i64;
+        let offset = now.wall_ms - now.tick.millis().cast_signed();
         let jumped = self.wall_offset.is_some_and(|last| last.abs_diff(offset) > 1000);
         if jumped || self.wall_offset.is_none() {
             self.wall_offset = Some(offset);

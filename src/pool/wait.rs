@@ -132,6 +132,7 @@ impl State {
             let Some((ticket, index, at)) = next.min() else { break };
             let along = &mut lanes[at];
             along.from = ticket + 1;
+            let lane = along.lane;
             let Some(waiter) = self.waiters.get_mut(index) else { continue };
             let (demand, since) = (Arc::clone(&waiter.demand), waiter.since);
             let special = is_special(&demand);
@@ -139,14 +140,14 @@ impl State {
             if !special && along.blocked.is_some_and(|blocked| blocked.covers(&need, demand.free, since)) {
                 continue;
             }
-            match self.pick_for(&demand, ticket, since, now) {
+            match self.pick_for(&demand, lane, ticket, since, now) {
                 Err(NotNow::Later) if self.closed => self.settle_waiter(index, Err(NotNow::Later)),
                 Err(NotNow::Later) => {
                     if !special {
                         along.blocked = Some(Blocked { need, free: demand.free, since });
                         along.special = need == LEAST && !demand.free;
                     }
-                    self.book(&demand, ticket, now);
+                    self.book(&demand, lane, ticket, now);
                 }
                 settled => self.settle_waiter(index, settled),
             }
@@ -178,13 +179,13 @@ impl State {
         rested.or_else(|| held.timers.next(&held.cells))
     }
 
-    fn pick_for(&mut self, demand: &Demand, ticket: u64, since: Tick, now: Now) -> Result<Picked, NotNow> {
+    fn pick_for(&mut self, demand: &Demand, lane: u16, ticket: u64, since: Tick, now: Now) -> Result<Picked, NotNow> {
         if self.closed {
             return Err(NotNow::Later);
         }
         let ask = self.ask(demand, now);
-        // Stamped when it is handed over.
-        let ask = Ask { ticket, waited: now.tick.since(since), provisional: true, ..ask };
+        // Stamped when it is handed over. It waits where it stood in line, though its model may have a lane by now.
+        let ask = Ask { lane, ticket, waited: now.tick.since(since), provisional: true, ..ask };
         self.pick(&ask)
     }
 
@@ -251,8 +252,8 @@ impl State {
 
     /// Keeps the room of the first owner that will fit a large demand, so that small ones do not eat it for ever. Where
     /// the owner that it keeps is out for longer by now than another, it changes over.
-    fn book(&mut self, demand: &Demand, ticket: u64, now: Now) {
-        let ask = Ask { ticket, ..self.ask(demand, now) };
+    fn book(&mut self, demand: &Demand, lane: u16, ticket: u64, now: Now) {
+        let ask = Ask { lane, ticket, ..self.ask(demand, now) };
         if ask.need == LEAST {
             return;
         }

@@ -99,7 +99,7 @@ fn lru_takes_the_longest_not_started() {
 fn adaptive_learns_within_bounds() {
     let (pool, time) = on(builder().keys(weighted_keys(&[2.0, 1.0])).strategy(Strategy::Adaptive));
     let weight = |n| view(&pool, n).current_weight;
-    assert_eq!([weight(0), weight(1)], [2.0, 1.0]);
+    assert!((weight(0) - 2.0).abs() < 1e-6 && (weight(1) - 1.0).abs() < 1e-6);
     counts(&pool, 200);
     assert!((weight(0) - 4.0).abs() < 1e-4 && (weight(1) - 2.0).abs() < 1e-4, "the ceiling is twice the weight");
     for _ in 0..60 {

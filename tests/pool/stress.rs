@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use tower_keypool::{Affinity, Demand, KeyPool, Lease, Limits, Priority, Scope, Usage, Verdict, VerdictKind};
+use tower_keypool::{
+    Affinity, Demand, KeyPool, Lease, Limit, Limits, Priority, Scope, Span, Unit, Usage, Verdict, VerdictKind,
+};
 
 use crate::support::{FLASH, builder, id, key, noon, rate_for};
 
@@ -167,4 +169,71 @@ async fn waiters_on_many_threads_all_get_their_turn() {
     }
     let snapshot = pool.snapshot();
     assert_eq!((snapshot.in_flight, snapshot.waiters), (0, 0));
+}
+
+/// What a caller asks for in the test below.
+fn some_demand(random: &mut fastrand::Rng) -> Demand {
+    let mut demand = Demand::new([FLASH, "pro", "third"][random.usize(0..3)]).wait(Duration::from_secs(86_400));
+    match random.u8(0..10) {
+        0 => demand = demand.tokens(random.u64(0..9_000)),
+        1 => demand = demand.about_tokens(random.u64(0..50_000)),
+        2 => demand = demand.requests(random.u32(1..5)),
+        3 => demand = demand.images(random.u32(0..4)),
+        4 => demand = demand.affinity(Affinity::MustKey(id(random.usize(0..4)))),
+        5 => demand = demand.affinity(Affinity::MustOwner(format!("o{}", random.usize(0..2)).into())),
+        6 => demand = demand.affinity(Affinity::RatherKey(id(random.usize(0..4)))),
+        _ => {}
+    }
+    demand
+}
+
+/// Everybody waits for a day at most, but a lost wake-up shows at once as hours of standing still.
+#[tokio::test(start_paused = true)]
+async fn no_wake_up_is_lost_whatever_people_wait_for() {
+    for seed in 0..24 {
+        let images = Limit { unit: Unit::Images, span: Span::MINUTE, amount: 5 };
+        let limits = Limits::new().per_minute(6).tokens_per_minute(10_000).with(images);
+        let keys = (0..4).map(|n| {
+            let key = key(n).owner(format!("o{}", n / 2)).priority(Priority(if n % 2 == 0 { 0 } else { 10 }));
+            if n == 0 { key.min_interval(Duration::from_secs(3)) } else { key.max_concurrent(2) }
+        });
+        let spill_after = Duration::from_secs(if seed % 4 == 0 { 7 } else { 0 });
+        let pool = crate::support::paused(
+            builder()
+                .keys(keys)
+                .limits(FLASH, limits)
+                .limits("pro", Limits::new().per_minute(9))
+                .spill_after(spill_after),
+        );
+        let tasks: Vec<_> = (0..150)
+            .map(|n| {
+                let pool = pool.clone();
+                let mut random = fastrand::Rng::with_seed(seed * 1000 + n);
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(random.u64(0..60_000))).await;
+                    let acquire = pool.acquire(some_demand(&mut random));
+                    if random.u8(0..8) == 0 {
+                        let leaves = Duration::from_millis(random.u64(0..30_000));
+                        let _ = tokio::time::timeout(leaves, acquire).await;
+                        return;
+                    }
+                    let lease = acquire.await.unwrap_or_else(|error| panic!("seed {seed}, number {n}: {error}"));
+                    tokio::time::sleep(Duration::from_millis(random.u64(0..4_000))).await;
+                    lease.judge(&match random.u8(0..12) {
+                        0 => rate_for(random.u64(1..30)),
+                        1 => rate_for(random.u64(1..30)).scope(Scope::Owner),
+                        2 => Verdict::new(VerdictKind::Overloaded),
+                        _ => Verdict::SUCCESS,
+                    });
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.expect("a key in time");
+        }
+        let took = pool.clock().tick().since(tower_keypool::Tick::default());
+        assert!(took < Duration::from_secs(600), "seed {seed}: {took:?}");
+        let snapshot = pool.snapshot();
+        assert_eq!((snapshot.in_flight, snapshot.waiters), (0, 0), "seed {seed}");
+    }
 }

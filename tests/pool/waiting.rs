@@ -293,8 +293,7 @@ async fn a_retry_keeps_its_place() {
     sleep(secs(15)).await;
     drop(other);
     let queued = async {
-        let lease = got(waiting).await;
-        lease.granted().clone();
+        let _lease = got(waiting).await;
         pool.clock().tick()
     };
     let (retried, queued) = tokio::join!(retried, queued);
