@@ -1,11 +1,6 @@
 //! Heads on their way: what concerns one hop or one host only does not go on.
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, Uri, Version,
-    header,
-    request::Parts,
-    uri,
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, Version, header, request::Parts, uri};
 use tower_keypool::ServedBy;
 
 use super::seen::Seen;

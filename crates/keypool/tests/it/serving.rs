@@ -9,9 +9,9 @@ use tower_keypool::{Key, Priority};
 
 use crate::support::{Answer, Served, ask};
 
-pub const ONE: &str = "AIzaSyTEST-serving-key-one-000000000001";
-pub const TWO: &str = "AIzaSyTEST-serving-key-two-000000000002";
-pub const HELLO: &str = r#"{"contents":[{"parts":[{"text":"Hello"}]}]}"#;
+pub(crate) const ONE: &str = "AIzaSyTEST-serving-key-one-000000000001";
+pub(crate) const TWO: &str = "AIzaSyTEST-serving-key-two-000000000002";
+pub(crate) const HELLO: &str = r#"{"contents":[{"parts":[{"text":"Hello"}]}]}"#;
 
 fn key(secret: &str, priority: u16) -> Key {
     Key::new(secret).priority(Priority(priority))
