@@ -189,3 +189,13 @@ fn the_demo_ends_by_itself_and_its_client_sees_only_200s() {
     assert!(text.contains("with a random key"), "{text}");
     assert!(!text.contains("AIza"), "{text}");
 }
+
+#[test]
+fn the_demo_ends_cleanly_when_told_to() {
+    let child = keypool(&["demo", "--plain"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(String::from_utf8_lossy(&out.stdout).contains("ended by hand"));
+}
