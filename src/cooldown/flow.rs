@@ -19,12 +19,13 @@ use super::{
     mask::{Encoded, Mask, Sought, mask_headers, mask_secret},
     outbox::Outbox,
     sight::Sight,
+    teller::Teller,
 };
-use crate::{error::BoxError, pool::Granted, verdict::Verdict};
+use crate::{error::BoxError, verdict::Verdict};
 
 pub(super) struct Flow {
     /// Whom to tell; nobody for an answer that went out without a lease.
-    granted: Option<Granted>,
+    teller: Option<Teller>,
     reader: Reader,
     mask: Mask,
     encoded: Option<Box<(Encoded, Mask)>>,
@@ -66,23 +67,23 @@ impl Flow {
     }
 
     /// Of an answer that was judged by its head.
-    pub(super) fn judged(granted: Granted, reader: Reader, settled: bool) -> Self {
-        let mut flow = Self::new(Some(granted), reader);
+    pub(super) fn judged(teller: Teller, reader: Reader, settled: bool) -> Self {
+        let mut flow = Self::new(Some(teller), reader);
         flow.settled = settled;
         flow
     }
 
     /// Of an answer whose beginning is held.
-    pub(super) fn held(granted: Granted, reader: Reader) -> Self {
-        let mut flow = Self::new(Some(granted), reader);
+    pub(super) fn held(teller: Teller, reader: Reader) -> Self {
+        let mut flow = Self::new(Some(teller), reader);
         flow.holding = true;
         flow
     }
 
-    fn new(granted: Option<Granted>, reader: Reader) -> Self {
-        let encoded = granted.as_ref().and_then(|granted| Encoded::of(&granted.secret));
+    fn new(teller: Option<Teller>, reader: Reader) -> Self {
+        let encoded = teller.as_ref().and_then(|teller| Encoded::of(teller.secret()));
         Self {
-            granted,
+            teller,
             reader,
             mask: Mask::default(),
             encoded: encoded.map(|text| Box::new((text, Mask::default()))),
@@ -95,16 +96,21 @@ impl Flow {
         }
     }
 
-    pub(super) fn granted(&self) -> Option<&Granted> {
-        self.granted.as_ref()
-    }
-
     /// What looks at the readable bytes; nothing does where they cannot be read.
     pub(super) fn sight(&mut self) -> Option<&mut Sight> {
         match &mut self.reader {
             Reader::Blind => None,
             Reader::Plain(sight) => Some(sight),
             Reader::Gzip(inflate) => Some(inflate.sight()),
+        }
+    }
+
+    /// Whether what looks at the bytes sees all of them.
+    pub(super) fn is_readable(&self) -> bool {
+        match &self.reader {
+            Reader::Blind => false,
+            Reader::Plain(_) => true,
+            Reader::Gzip(inflate) => inflate.is_readable(),
         }
     }
 
@@ -190,8 +196,8 @@ impl Flow {
             Err(frame) => {
                 if let Ok(mut trailers) = frame.into_trailers() {
                     self.finish();
-                    if let Some(granted) = &self.granted {
-                        mask_headers(&granted.secret, &mut trailers);
+                    if let Some(teller) = &self.teller {
+                        mask_headers(teller.secret(), &mut trailers);
                     }
                     self.trailers = Some(Box::new(trailers));
                     self.end = End::Ended;
@@ -266,6 +272,7 @@ impl Flow {
                 Inflated::ShowsKey => {
                     tracing::warn!("the provider echoed the key in a compressed answer: stopped");
                     self.complete = true;
+                    self.tell_usage();
                     self.end = End::Failed(Some(KeyInCompressedBody.into()));
                 }
             },
@@ -275,8 +282,8 @@ impl Flow {
 
     /// Through the masks to the caller.
     fn pass(&mut self, chunk: Bytes) {
-        let Self { granted, mask, encoded, out, .. } = self;
-        let Some(key) = granted.as_ref().and_then(|granted| Sought::key(&granted.secret)) else {
+        let Self { teller, mask, encoded, out, .. } = self;
+        let Some(key) = teller.as_ref().and_then(|teller| Sought::key(teller.secret())) else {
             return out.push(chunk);
         };
         match encoded.as_deref_mut() {
@@ -302,11 +309,11 @@ impl Flow {
 
     fn fail(&mut self, error: BoxError) {
         self.flush();
-        if let Some(granted) = &self.granted
+        if let Some(teller) = &self.teller
             && !self.holding
             && !self.settled
         {
-            granted.judge(&judging::broken_body(&error));
+            teller.judge(&judging::broken_body(&error));
             self.settled = true;
         }
         self.complete = true;
@@ -321,7 +328,7 @@ impl Flow {
                 self.out.push(chunk);
             }
         }
-        let Some(key) = self.granted.as_ref().and_then(|granted| Sought::key(&granted.secret)) else { return };
+        let Some(key) = self.teller.as_ref().and_then(|teller| Sought::key(teller.secret())) else { return };
         let last = self.mask.finish(key);
         match self.encoded.as_deref_mut() {
             None => self.out.push(last.unwrap_or_default()),
@@ -343,11 +350,11 @@ impl Flow {
         if settled {
             sight.stream = None;
         } else if let Some(mut found) = stream.watch.take()
-            && let Some(granted) = &self.granted
+            && let Some(teller) = &self.teller
         {
-            mask_secret(&granted.secret, &mut found.data);
-            if let Some(verdict) = judging::later_event(granted, &found) {
-                granted.judge(&verdict);
+            mask_secret(teller.secret(), &mut found.data);
+            if let Some(verdict) = judging::later_event(teller, &found) {
+                teller.judge(&verdict);
                 self.settled = true;
             }
         }
@@ -355,8 +362,8 @@ impl Flow {
 
     fn tell_usage(&mut self) {
         let usage = self.sight().and_then(|sight| sight.usage.take()).and_then(|mut scan| scan.usage());
-        if let (Some(usage), Some(granted)) = (usage, &self.granted) {
-            granted.usage(usage);
+        if let (Some(usage), Some(teller)) = (usage, &self.teller) {
+            teller.usage(usage);
         }
     }
 }
@@ -366,10 +373,10 @@ impl Drop for Flow {
         if self.complete {
             return;
         }
-        if let Some(granted) = &self.granted
+        if let Some(teller) = &self.teller
             && !self.settled
         {
-            granted.judge(&Verdict::CANCELLED);
+            teller.judge(&Verdict::CANCELLED);
         }
         self.tell_usage();
     }

@@ -171,7 +171,7 @@ impl Granted {
 
 impl fmt::Debug for Granted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Granted").field("key", &self.key).field("model", &self.model).finish()
+        f.debug_struct("Granted").field("key", &self.key).field("model", &self.model).finish_non_exhaustive()
     }
 }
 

@@ -7,8 +7,9 @@ use super::{
     cell::Place,
     event::Event,
     lane::{UNLIMITED, class_for, class_of},
+    rest::Rest,
     roster::{NO_ACCOUNT, UNBOUNDED},
-    seats::{ProbeOf, SeatCell},
+    seats::{ProbeOf, Probes, SeatCell},
     state::{NO_MODEL, State, standing},
 };
 use crate::{
@@ -26,6 +27,7 @@ pub(super) struct Picked {
 }
 
 /// Why there is none.
+#[derive(Clone, Copy)]
 pub(super) enum NotNow {
     /// Some time, or after some event.
     Later,
@@ -36,8 +38,8 @@ pub(super) enum NotNow {
 /// Whether a key may carry a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Check {
-    /// Yes; as the probe of this scope.
-    Ready(Option<ProbeOf>),
+    /// Yes; as the probe of these scopes.
+    Ready(Probes),
     /// Not before then.
     Until(Tick, OutReason),
     /// When one of its requests ends, or its interval is over.
@@ -76,7 +78,7 @@ pub(super) struct Ask<'a> {
     pub(super) need: Need,
     pub(super) now: Now,
     pub(super) waited: Duration,
-    /// The place in the queue; a new demand stands behind all.
+    /// The place in the queue; a new demand stands behind all, a retry where it stood first.
     pub(super) ticket: u64,
     /// Its start is stamped later.
     pub(super) provisional: bool,
@@ -85,10 +87,7 @@ pub(super) struct Ask<'a> {
 impl State {
     /// Grants the best key that may carry this demand now.
     pub(super) fn pick(&mut self, ask: &Ask<'_>) -> Result<Picked, NotNow> {
-        let mut ask = *ask;
-        if ask.demand.estimated {
-            self.cut_to_limits(&mut ask);
-        }
+        let ask = *ask;
         let excluded = self.excluded(ask.demand);
         if self.exit.as_ref().is_some_and(|rest| rest.is_active(ask.now)) {
             return Err(NotNow::Later);
@@ -124,7 +123,7 @@ impl State {
     }
 
     /// The best of all keys: by priority, then by rank.
-    fn pick_any(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Option<ProbeOf>)> {
+    fn pick_any(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Probes)> {
         self.wake(ask.lane, ask.now);
         for group in 0..self.priorities.len() {
             let found = self.pick_in(ask, excluded, group);
@@ -139,7 +138,7 @@ impl State {
     }
 
     /// The best key of one priority.
-    fn pick_in(&mut self, ask: &Ask<'_>, excluded: &Excluded, group: usize) -> Option<(u32, Option<ProbeOf>)> {
+    fn pick_in(&mut self, ask: &Ask<'_>, excluded: &Excluded, group: usize) -> Option<(u32, Probes)> {
         let lane_at = usize::from(ask.lane);
         let min_class = class_for(ask.need.input_tokens);
         let mut found = None;
@@ -174,16 +173,10 @@ impl State {
     }
 
     /// The class below holds keys with and without room for so many tokens: each is looked at.
-    fn pick_border(
-        &mut self,
-        ask: &Ask<'_>,
-        excluded: &Excluded,
-        group: usize,
-        class: usize,
-    ) -> Option<(u32, Option<ProbeOf>)> {
+    fn pick_border(&mut self, ask: &Ask<'_>, excluded: &Excluded, group: usize, class: usize) -> Option<(u32, Probes)> {
         let lane_at = usize::from(ask.lane);
         let slots = self.lanes[lane_at].groups[group].class(class).to_vec();
-        let mut best: Option<(u64, u32, Option<ProbeOf>)> = None;
+        let mut best: Option<(u64, u32, Probes)> = None;
         for slot in slots {
             let rank = self.lanes[lane_at].cells[slot as usize].rank;
             let owner = self.roster.keys[slot as usize].owner;
@@ -202,19 +195,33 @@ impl State {
     }
 
     /// The best of the keys that the demand must, or had rather, use.
-    fn pick_of(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Option<ProbeOf>)> {
+    fn pick_of(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Probes)> {
         self.wake(ask.lane, ask.now);
-        let mut best: Option<(u16, u64, u32, Option<ProbeOf>)> = None;
+        let mut best: Option<(u16, u64, u32, Probes)> = None;
         for slot in self.wanted(&ask.demand.affinity) {
             let key = &self.roster.keys[slot as usize];
             if excluded.holds(slot, key.owner) {
                 continue;
             }
             let order = (key.priority, self.lanes[usize::from(ask.lane)].cells[slot as usize].rank);
-            if let Check::Ready(probe) = self.check(ask, slot)
-                && best.is_none_or(|(priority, rank, ..)| order < (priority, rank))
-            {
-                best = Some((order.0, order.1, slot, probe));
+            match self.check(ask, slot) {
+                Check::Ready(probes) => {
+                    if best.is_none_or(|(priority, rank, ..)| order < (priority, rank)) {
+                        best = Some((order.0, order.1, slot, probes));
+                    }
+                }
+                // Whoever waits for this very key is woken by its timer.
+                check @ (Check::Until(..) | Check::Busy(..)) => {
+                    let group = self.group(order.0);
+                    if self.lanes[usize::from(ask.lane)].cells[slot as usize].place() == Place::Ready {
+                        self.stow(ask.lane, slot, group, check);
+                    }
+                }
+                Check::NotThis(Some(at), _) => {
+                    let held = &mut self.lanes[usize::from(ask.lane)];
+                    held.timers.arm_sooner(slot, at, &mut held.cells);
+                }
+                Check::NotThis(None, _) | Check::Out(_) => {}
             }
         }
         best.map(|(.., slot, probe)| (slot, probe))
@@ -265,27 +272,12 @@ impl State {
         if key.removed {
             return Check::Out(OutReason::DisabledByHand);
         }
-        let (owner_at, mut probe) = (key.owner, None);
-        let owner = &self.roster.owners[owner_at as usize];
-        let lane = &self.lanes[lane_at];
-        let account =
-            if owner.account == NO_ACCOUNT { None } else { self.roster.accounts[owner.account as usize].rest.as_ref() };
-        let key_lane =
-            if lane.key_rests.is_empty() { None } else { lane.key_rests.get(&slot).and_then(Option::as_ref) };
-        let extra = lane.extra_of(owner_at);
-        let owner_lane = extra.and_then(|extra| extra.rest.as_ref());
-        let rests = [
-            (key.rest.as_ref(), ProbeOf::Key),
-            (owner.rest.as_ref(), ProbeOf::Owner),
-            (account, ProbeOf::Account),
-            (key_lane, ProbeOf::KeyLane),
-            (owner_lane, ProbeOf::OwnerLane),
-        ];
+        let (owner_at, mut probes) = (key.owner, Probes::default());
         let mut latest: Option<(Tick, OutReason)> = None;
-        for (rest, scope) in rests {
+        for (rest, scope) in self.rests(ask.lane, slot) {
             let Some(rest) = rest.filter(|rest| rest.is_active(now)) else { continue };
-            if probe.is_none() && rest.may_probe(now) {
-                probe = Some(scope);
+            if rest.may_probe(now) {
+                probes.insert(scope);
                 continue;
             }
             let wakes = rest.wakes(now);
@@ -296,18 +288,25 @@ impl State {
         if let Some((at, reason)) = latest {
             return if at == Tick::NEVER { Check::Out(reason) } else { Check::Until(at, reason) };
         }
-        if let Some(extra) = extra {
-            if extra.booked.is_some_and(|ticket| ticket < ask.ticket) {
+        if let Some(extra) = self.lanes[lane_at].extra_of(owner_at) {
+            if extra.keeps_out(ask.ticket, &ask.need) {
                 return Check::NotThis(None, OutReason::Queued);
             }
-            for allowance in &extra.allowances {
-                if allowance.until > now.tick && allowance.remaining < ask.need.of(allowance.unit).min(1) {
+            let mut short = None;
+            for allowance in extra.allowances.iter().filter(|allowance| allowance.until > now.tick) {
+                if allowance.remaining == 0 {
                     return Check::Until(allowance.until, OutReason::RateLimited);
                 }
+                if allowance.remaining < ask.need.of(allowance.unit) {
+                    short = short.max(Some(allowance.until));
+                }
+            }
+            if let Some(until) = short {
+                return Check::NotThis(Some(until), OutReason::RateLimited);
             }
         }
         if ask.demand.free {
-            return self.check_slots(slot, now, probe);
+            return self.check_slots(slot, now, probes);
         }
         let at = self.at(now, owner_at);
         let lane = &mut self.lanes[lane_at];
@@ -327,11 +326,34 @@ impl State {
                 };
             }
         }
-        self.check_slots(slot, now, probe)
+        self.check_slots(slot, now, probes)
+    }
+
+    /// The rests that cover a key in a lane.
+    #[inline]
+    pub(super) fn rests(&self, lane: u16, slot: u32) -> [(Option<&Rest>, ProbeOf); 5] {
+        let key = &self.roster.keys[slot as usize];
+        let owner = &self.roster.owners[key.owner as usize];
+        let lane = &self.lanes[usize::from(lane)];
+        let account = if owner.account == NO_ACCOUNT {
+            None
+        } else {
+            self.roster.accounts[owner.account as usize].rest.as_deref()
+        };
+        let key_lane =
+            if lane.key_rests.is_empty() { None } else { lane.key_rests.get(&slot).and_then(Option::as_deref) };
+        let owner_lane = lane.extra_of(key.owner).and_then(|extra| extra.rest.as_deref());
+        [
+            (key.rest.as_deref(), ProbeOf::Key),
+            (owner.rest.as_deref(), ProbeOf::Owner),
+            (account, ProbeOf::Account),
+            (key_lane, ProbeOf::KeyLane),
+            (owner_lane, ProbeOf::OwnerLane),
+        ]
     }
 
     /// A key's own limits: requests in flight, time between two starts.
-    fn check_slots(&self, slot: u32, now: Now, probe: Option<ProbeOf>) -> Check {
+    fn check_slots(&self, slot: u32, now: Now, probes: Probes) -> Check {
         let key = &self.roster.keys[slot as usize];
         if key.in_flight >= key.max_concurrent.min(UNBOUNDED - 1) {
             return Check::Busy(None, OutReason::Busy);
@@ -342,7 +364,7 @@ impl State {
                 return Check::Busy(Some(due), OutReason::Interval);
             }
         }
-        Check::Ready(probe)
+        Check::Ready(probes)
     }
 
     // === moving one key ===
@@ -460,17 +482,19 @@ impl State {
 
     // === granting ===
 
-    fn grant(&mut self, ask: &Ask<'_>, slot: u32, probe: Option<ProbeOf>) -> Picked {
+    fn grant(&mut self, ask: &Ask<'_>, slot: u32, probes: Probes) -> Picked {
         let now = ask.now;
         self.seq += 1;
         let seq = self.seq;
         let owner = self.roster.keys[slot as usize].owner;
         let at = self.at(now, owner);
         let stamp = self.take_room(ask, owner, &at);
-        if let Some(scope) = probe {
+        for scope in probes.iter() {
             self.probe_out(scope, slot, owner, ask.lane);
         }
+        let ticket = if ask.ticket == u64::MAX { seq } else { ask.ticket };
         let key = &mut self.roster.keys[slot as usize];
+        let before = (key.last_started, key.last_seq);
         key.in_flight += 1;
         key.started = key.started.saturating_add(1);
         key.last_started = now.tick;
@@ -492,7 +516,10 @@ impl State {
             free: ask.demand.free,
             refunded: false,
             judged: false,
-            probe,
+            failed: false,
+            probes,
+            before,
+            ticket,
             usage: super::Usage::default(),
             earlier: ask.demand.earlier.clone(),
         });
@@ -538,7 +565,7 @@ impl State {
             for allowance in &mut extra.allowances {
                 allowance.remaining = allowance.remaining.saturating_sub(ask.need.of(allowance.unit));
             }
-            if extra.booked == Some(ask.ticket) {
+            if extra.booked.is_some_and(|booked| booked.ticket == ask.ticket) {
                 extra.booked = None;
             }
         }
@@ -549,8 +576,9 @@ impl State {
         let group = self.group(self.roster.keys[slot as usize].priority);
         let held = &mut self.lanes[usize::from(lane)];
         let cell = held.cells[slot as usize];
-        held.time = held.time.max(f64::from_bits(cell.rank).min(f64::MAX));
-        let rank = self.settings.strategy.advanced(standing, cell.rank, held.time);
+        let time = &mut held.groups[group].time;
+        *time = time.max(f64::from_bits(cell.rank).min(f64::MAX));
+        let rank = self.settings.strategy.advanced(standing, cell.rank, *time);
         if cell.place() == Place::Ready {
             held.reorder(slot, group, cell.class(), rank);
             if cell.class() != UNLIMITED {
@@ -596,8 +624,10 @@ impl State {
             return None;
         }
         let lane = &self.lanes[usize::from(ask.lane)];
+        let must = matches!(ask.demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_));
+        let wanted = if must { self.wanted(&ask.demand.affinity) } else { Vec::new() };
         let mut largest: Option<Limit> = None;
-        for slot in self.roster.slots() {
+        for slot in self.roster.slots().filter(|slot| !must || wanted.contains(slot)) {
             let plan = self.plans.plan(lane.owners[self.roster.keys[slot as usize].owner as usize].plan);
             match plan.fits_ever(&ask.need) {
                 Ok(()) => return None,
@@ -610,8 +640,9 @@ impl State {
 
     /// The lane and need of a demand.
     pub(super) fn ask<'a>(&mut self, demand: &'a Demand, now: Now) -> Ask<'a> {
-        let lane = self.lane(demand.model.as_deref());
-        Ask {
+        // What counts in no window waits for none either.
+        let lane = if demand.free { NO_MODEL } else { self.lane(demand.model.as_deref()) };
+        let mut ask = Ask {
             demand,
             lane,
             need: Need {
@@ -622,14 +653,18 @@ impl State {
             },
             now,
             waited: Duration::ZERO,
-            ticket: u64::MAX,
+            ticket: demand.first_ticket().unwrap_or(u64::MAX),
             provisional: demand.starts_later(),
+        };
+        if demand.estimated {
+            self.cut_to_limits(&mut ask);
         }
+        ask
     }
 }
 
 /// Why a rest keeps its scope out.
-pub(super) fn reason_of(rest: &super::rest::Rest) -> OutReason {
+pub(super) fn reason_of(rest: &Rest) -> OutReason {
     use VerdictKind as K;
     if rest.by_hand {
         return OutReason::DisabledByHand;

@@ -12,14 +12,6 @@ pub(super) struct Ready(Vec<u32>);
 const ARITY: usize = 4;
 
 impl Ready {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     pub(super) fn top(&self) -> Option<u32> {
         self.0.first().copied()
     }

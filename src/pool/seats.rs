@@ -32,12 +32,19 @@ pub(super) struct SeatCell {
     /// Nothing left: its place was given back.
     pub(super) refunded: bool,
     pub(super) judged: bool,
-    pub(super) probe: Option<ProbeOf>,
+    /// The scopes that it probes.
+    pub(super) probes: Probes,
+    /// What its key's last start was before, should this one never start.
+    pub(super) before: (Tick, u64),
+    /// An answer spoke against the key, or one of its scopes.
+    pub(super) failed: bool,
+    /// The request's place in line: all attempts of it have the same.
+    pub(super) ticket: u64,
     pub(super) usage: Usage,
     pub(super) earlier: Option<Arc<[Attempt]>>,
 }
 
-/// The scope that a probe lease tries.
+/// A scope that a probe lease tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProbeOf {
     Key,
@@ -45,6 +52,22 @@ pub(super) enum ProbeOf {
     Owner,
     Account,
     OwnerLane,
+}
+
+/// The scopes that one lease probes: a key whose owner is due as well is tried for both, else neither ever would be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Probes(u8);
+
+impl Probes {
+    const ALL: [ProbeOf; 5] = [ProbeOf::Key, ProbeOf::KeyLane, ProbeOf::Owner, ProbeOf::Account, ProbeOf::OwnerLane];
+
+    pub(super) fn insert(&mut self, scope: ProbeOf) {
+        self.0 |= 1 << scope as u8;
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = ProbeOf> {
+        Self::ALL.into_iter().filter(move |scope| self.0 & (1 << *scope as u8) != 0)
+    }
 }
 
 #[derive(Default)]

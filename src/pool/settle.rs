@@ -36,6 +36,8 @@ impl State {
             cell.stamp = Some(stamp);
             cell.started = now.tick;
             cell.wall_ms = now.wall_ms;
+            let key = &mut self.roster.keys[cell.slot as usize];
+            key.last_started = key.last_started.max(now.tick);
         }
     }
 
@@ -117,6 +119,15 @@ impl State {
         self.roomier(lane_at, slot, now);
     }
 
+    /// The lease ends before anybody had it.
+    pub(super) fn give_up(&mut self, seat: Seat, now: Now) {
+        self.refund(seat, now);
+        if let Some(cell) = self.seats.get_mut(seat) {
+            cell.stamp = None;
+        }
+        self.end(seat, now);
+    }
+
     /// The lease ends: its slot is free, once.
     pub(super) fn end(&mut self, seat: Seat, now: Now) {
         let Some(cell) = self.seats.get(seat) else { return };
@@ -129,13 +140,14 @@ impl State {
         if spans {
             self.span_midnight(&cell, now);
         }
-        if let Some(scope) = cell.probe {
-            self.probe_back(scope, slot, cell.owner, cell.lane, now);
+        for scope in cell.probes.iter() {
+            self.probe_back(scope, &cell, now);
         }
         let lane = &mut self.lanes[lane_at];
         lane.in_flight -= 1;
-        if lane.origin == Origin::Unknown {
-            self.drop_unknown(cell.lane);
+        let unknown = lane.origin == Origin::Unknown;
+        if cell.stamp.is_none() {
+            self.never_started(&cell);
         }
         let key = &mut self.roster.keys[slot as usize];
         key.in_flight -= 1;
@@ -146,9 +158,24 @@ impl State {
         } else {
             self.released(cell.lane, slot);
         }
+        if unknown {
+            self.drop_unknown(cell.lane);
+        }
         if !self.waiters.is_empty() {
             self.serve(now);
         }
+    }
+
+    /// A lease that was given up before its request went out (a waiter who left) takes nothing along.
+    fn never_started(&mut self, cell: &SeatCell) {
+        let key = &mut self.roster.keys[cell.slot as usize];
+        key.started = key.started.saturating_sub(1);
+        if key.last_seq == cell.seq {
+            (key.last_started, key.last_seq) = cell.before;
+        }
+        let lane = &mut self.lanes[usize::from(cell.lane)];
+        lane.started = lane.started.saturating_sub(1);
+        self.tally.unstart(cell.started);
     }
 
     /// One request less in flight: the rank gets better here, and lanes that waited for it get the key back.
@@ -216,14 +243,20 @@ impl State {
         }
     }
 
-    /// The probe ended and the scope still rests: the next one goes out later.
-    fn probe_back(&mut self, scope: ProbeOf, slot: u32, owner: u32, lane: u16, now: Now) {
+    /// The probe ended and the scope still rests: the next one goes out later, twice as much later after a failure.
+    /// One that never started, or that nobody judged, says nothing.
+    fn probe_back(&mut self, scope: ProbeOf, cell: &SeatCell, now: Now) {
         let cap = self.settings.rests.probe_cap;
+        let (slot, owner, lane) = (cell.slot, cell.owner, cell.lane);
         let Some(rest) = self.rest_of(scope, slot, owner, lane) else { return };
         let Some(probe) = rest.probe.as_mut().filter(|probe| probe.out) else { return };
         probe.out = false;
-        probe.interval = probe.interval.saturating_mul(2).min(cap).max(Duration::from_secs(1));
-        probe.at = now.tick.plus(probe.interval);
+        if cell.failed {
+            probe.interval = probe.interval.saturating_mul(2).min(cap);
+        }
+        if cell.stamp.is_some() {
+            probe.at = now.tick.plus(probe.interval.max(Duration::from_secs(1)));
+        }
         match scope {
             ProbeOf::Key | ProbeOf::KeyLane => self.revive_key(slot),
             ProbeOf::Owner | ProbeOf::OwnerLane => self.revive_owner(owner),

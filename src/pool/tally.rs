@@ -12,7 +12,7 @@ const SECONDS: usize = 60;
 /// One second's counts.
 #[derive(Clone, Copy, Debug, Default)]
 struct Second {
-    second: u64,
+    number: u64,
     started: u32,
     succeeded: u32,
     limited: u32,
@@ -23,7 +23,6 @@ pub(super) struct Tally {
     pub(super) started: u64,
     pub(super) spills: u64,
     pub(super) exhausted: u64,
-    pub(super) lost_events: u64,
     kinds: BTreeMap<VerdictKind, u64>,
     succeeded: u64,
 }
@@ -35,7 +34,6 @@ impl Default for Tally {
             started: 0,
             spills: 0,
             exhausted: 0,
-            lost_events: 0,
             kinds: BTreeMap::new(),
             succeeded: 0,
         }
@@ -46,6 +44,16 @@ impl Tally {
     pub(super) fn start(&mut self, now: Now) {
         self.started += 1;
         self.second(now.tick).started += 1;
+    }
+
+    /// A start that came to nothing.
+    pub(super) fn unstart(&mut self, at: Tick) {
+        self.started = self.started.saturating_sub(1);
+        let second = at.millis() / 1000 + 1;
+        let held = &mut self.seconds[(second % SECONDS as u64) as usize];
+        if held.number == second {
+            held.started = held.started.saturating_sub(1);
+        }
     }
 
     pub(super) fn judged(&mut self, now: Now, kind: VerdictKind) {
@@ -63,7 +71,7 @@ impl Tally {
     /// (started, succeeded, limited) in the last 60 s.
     pub(super) fn last_minute(&self, now: Now) -> (u64, u64, u64) {
         let second = now.tick.millis() / 1000 + 1;
-        let recent = self.seconds.iter().filter(|held| held.second > 0 && held.second + SECONDS as u64 > second);
+        let recent = self.seconds.iter().filter(|held| held.number > 0 && held.number + SECONDS as u64 > second);
         recent.fold((0, 0, 0), |(started, succeeded, limited), held| {
             (
                 started + u64::from(held.started),
@@ -86,8 +94,8 @@ impl Tally {
         // Second 0 stands for "never".
         let second = tick.millis() / 1000 + 1;
         let held = &mut self.seconds[(second % SECONDS as u64) as usize];
-        if held.second != second {
-            *held = Second { second, ..Second::default() };
+        if held.number != second {
+            *held = Second { number: second, ..Second::default() };
         }
         held
     }

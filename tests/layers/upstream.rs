@@ -25,6 +25,7 @@ pub(crate) struct Upstream {
     out: Arc<Mutex<Vec<(&'static str, &'static str)>>>,
     asked: Arc<Mutex<Vec<Asked>>>,
     begun: Instant,
+    takes: Duration,
 }
 
 /// What it was asked.
@@ -45,7 +46,13 @@ impl Upstream {
             out: Arc::default(),
             asked: Arc::default(),
             begun: Instant::now(),
+            takes: Duration::ZERO,
         }
+    }
+
+    /// Takes that long for each answer.
+    pub(crate) fn taking(self, takes: Duration) -> Self {
+        Self { takes, ..self }
     }
 
     /// Answers every request for this model so, from now on; `fine` ends that.
@@ -111,6 +118,7 @@ where
             asked.body = body.to_bytes();
             let answer = this.next(&asked.path);
             this.asked.lock().unwrap().push(asked);
+            tokio::time::sleep(this.takes).await;
             answer
         })
     }

@@ -210,3 +210,51 @@ fn what_others_used_counts_from_now() {
     assert_eq!(used(&mut log, 62_000), [6, 70, 600]);
     assert_eq!(used(&mut log, 91_000), [0, 70, 0]);
 }
+
+#[test]
+fn what_was_pressed_out_still_counts_when_another_start_is_given_back() {
+    let (plan, mut log) = empty(&Limits::new().per_minute(3));
+    let start = |log: &mut [u16], ms| {
+        plan.reserve(log, &requests(1));
+        plan.stamp(log, &requests(1), &millis(ms))
+    };
+    for ms in [1_000, 2_000, 3_000] {
+        start(&mut log, ms);
+    }
+    let fourth = start(&mut log, 4_000);
+    plan.refund(&mut log, &requests(1), Some(fourth), &millis(5_000));
+    plan.room(&mut log, &requests(1), &millis(61_249)).unwrap_err();
+    plan.room(&mut log, &requests(2), &millis(62_260)).unwrap();
+    plan.room(&mut log, &requests(3), &millis(63_249)).unwrap_err();
+    plan.room(&mut log, &requests(3), &millis(63_260)).unwrap();
+}
+
+#[test]
+fn a_start_that_left_long_ago_takes_no_other_with_it() {
+    let (plan, mut log) = empty(&Limits::new().per_minute(1).tokens_per_minute(100));
+    let start = |log: &mut [u16], nanos| {
+        plan.reserve(log, &tokens(60));
+        plan.stamp(log, &tokens(60), &super::at(nanos))
+    };
+    // In 2^36 ns the 16 bits that are kept of a start come round.
+    let (first, round) = (1 << 34, 1 << 36);
+    let long_ago = start(&mut log, first);
+    start(&mut log, first + round);
+    plan.refund(&mut log, &tokens(60), Some(long_ago), &super::at(first + round + 1_000_000_000));
+    let used: Vec<u64> = plan.used(&mut log, &super::at(first + round)).map(|(_, used)| used).collect();
+    assert_eq!(used, [1, 60]);
+}
+
+#[test]
+fn a_ring_that_is_too_short_folds_its_oldest_and_loses_nothing() {
+    let (plan, mut log) = empty(&Limits::new().per_minute(1).tokens_per_minute(1_000));
+    for second in 1..=10 {
+        plan.reserve(&mut log, &tokens(60));
+        plan.stamp(&mut log, &tokens(60), &millis(second * 1_000));
+    }
+    let used = |log: &mut [u16], ms| plan.used(log, &millis(ms)).nth(1).unwrap().1;
+    assert_eq!(used(&mut log, 10_000), 600);
+    assert_eq!(used(&mut log, 68_200), 600, "the folded leave with the last of them, at 8 s");
+    assert_eq!(used(&mut log, 68_300), 120);
+    assert_eq!(used(&mut log, 70_300), 0);
+}
