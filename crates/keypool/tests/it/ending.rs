@@ -34,8 +34,7 @@ async fn a_connection_that_never_finishes_its_head_is_closed() {
 
 #[tokio::test]
 async fn a_stream_in_flight_ends_whole_when_the_gateway_stops() {
-    let sim =
-        GeminiSim::builder().key(ONE).chunks(6).chunk_latency(Duration::from_millis(60)).start().await.unwrap();
+    let sim = GeminiSim::builder().key(ONE).chunks(6).chunk_latency(Duration::from_millis(60)).start().await.unwrap();
     let served = Served::keys([Key::new(ONE)], &sim.url(), Duration::ZERO).await;
     let request = Request::post(served.url("/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse"))
         .header("x-goog-api-key", PLACEHOLDER)
