@@ -11,7 +11,7 @@ use hyper_util::{
 use tokio::net::TcpListener;
 
 /// Serves for ever; prints its URL first.
-pub fn run(upstream: &str) {
+pub(crate) fn run(upstream: &str) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let upstream = upstream.to_owned();
     runtime.block_on(async move {

@@ -10,25 +10,25 @@ use std::{
 use crate::load::Count;
 
 /// A process with a URL. It ends with this.
-pub struct Child {
+pub(crate) struct Child {
     process: std::process::Child,
-    pub url: String,
+    pub(crate) url: String,
 }
 
 /// One measured span.
-pub struct Measured {
+pub(crate) struct Measured {
     /// Requests a second.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// CPU time of the process for each request, in microseconds.
-    pub cpu_us: f64,
+    pub(crate) cpu_us: f64,
 }
 
 impl Child {
-    pub fn upstream() -> Self {
+    pub(crate) fn upstream() -> Self {
         Self::own(&["upstream"])
     }
 
-    pub fn bare(upstream: &str) -> Self {
+    pub(crate) fn bare(upstream: &str) -> Self {
         Self::own(&["bare", upstream])
     }
 
@@ -54,7 +54,7 @@ impl Child {
     }
 
     /// Rate and CPU time while `load` runs.
-    pub fn measure(&self, load: impl FnOnce() -> Count) -> Measured {
+    pub(crate) fn measure(&self, load: impl FnOnce() -> Count) -> Measured {
         let before = self.cpu();
         let count = load();
         let cpu = self.cpu().saturating_sub(before);
@@ -71,7 +71,7 @@ impl Child {
         Duration::from_millis(ticks * 10)
     }
 
-    pub fn resident_kib(&self) -> u64 {
+    pub(crate) fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it runs");
         let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("it says so");
         line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
@@ -86,15 +86,15 @@ impl Drop for Child {
 }
 
 /// A `keypool serve` with made-up keys.
-pub struct Keypool {
-    pub child: Child,
-    pub to_first_answer: Duration,
+pub(crate) struct Keypool {
+    pub(crate) child: Child,
+    pub(crate) to_first_answer: Duration,
     _keys: tempfile::NamedTempFile,
 }
 
 impl Keypool {
     #[expect(clippy::disallowed_methods, reason = "the bench owns this clock")]
-    pub fn start(upstream: &str, keys: usize) -> Self {
+    pub(crate) fn start(upstream: &str, keys: usize) -> Self {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         for n in 0..keys {
             writeln!(file, "AIzaSyBENCH-{n:0>27}").expect("it is written");

@@ -17,7 +17,7 @@ const CONNECTIONS: usize = 64;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scenario {
+pub(crate) enum Scenario {
     /// 1 KiB up, 1 KiB down.
     Json,
     /// 1 MiB up, 1 KiB down.
@@ -28,24 +28,27 @@ pub enum Scenario {
 
 /// What was done.
 #[derive(Clone, Copy, Debug)]
-pub struct Count {
-    pub requests: u64,
-    pub took: Duration,
+pub(crate) struct Count {
+    pub(crate) requests: u64,
+    pub(crate) took: Duration,
 }
 
-pub struct Load {
+pub(crate) struct Load {
     scenario: Scenario,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Load {
-    pub fn new(scenario: Scenario) -> Self {
-        Self { scenario, runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime") }
+    pub(crate) fn new(scenario: Scenario) -> Self {
+        Self {
+            scenario,
+            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime"),
+        }
     }
 
     /// Asks over and over for this long.
     #[expect(clippy::disallowed_methods, reason = "the bench owns this clock")]
-    pub fn run(&self, url: &str, span: Duration) -> Count {
+    pub(crate) fn run(&self, url: &str, span: Duration) -> Count {
         let address = url.trim_start_matches("http://").to_owned();
         let request: Arc<[u8]> = request(self.scenario, &address).into();
         let (done, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));

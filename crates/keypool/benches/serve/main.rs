@@ -27,9 +27,7 @@ fn main() {
     }
     let wanted = |name: &str| args.is_empty() || args.iter().any(|arg| arg == name);
     let upstream = Child::upstream();
-    for (name, scenario) in
-        [("json", Scenario::Json), ("post", Scenario::Post), ("events", Scenario::Events)]
-    {
+    for (name, scenario) in [("json", Scenario::Json), ("post", Scenario::Post), ("events", Scenario::Events)] {
         if wanted(name) {
             compare(name, scenario, &upstream);
         }
@@ -72,7 +70,11 @@ fn idle(upstream: &Child) {
         resident = keypool.child.resident_kib();
     }
     starts.sort_by(f64::total_cmp);
-    println!("idle: {:.1} MiB resident with 1,000 keys; {:.0} ms from start to first answer", resident as f64 / 1024.0, starts[0]);
+    println!(
+        "idle: {:.1} MiB resident with 1,000 keys; {:.0} ms from start to first answer",
+        resident as f64 / 1024.0,
+        starts[0]
+    );
 }
 
 fn median(values: &mut [f64]) -> f64 {

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 /// Serves for ever; prints its URL first.
-pub fn run() {
+pub(crate) fn run() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
@@ -30,7 +30,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
     let mut body = request.into_body();
     while let Some(Ok(_)) = body.frame().await {}
     let (kind, body) = if events {
-        ("text/event-stream", Either::Right(StreamBody::new(Events { left: 50 })))
+        ("text/event-stream", Either::Right(StreamBody::new(Events { left: 50, breath: true })))
     } else {
         ("application/json; charset=UTF-8", Either::Left(Full::from(json())))
     };
@@ -55,6 +55,7 @@ fn json() -> Bytes {
 /// Events of 200 bytes, each a frame, with a breath between them so that each is a write of its own.
 struct Events {
     left: u32,
+    breath: bool,
 }
 
 impl futures_util::Stream for Events {
@@ -68,11 +69,13 @@ impl futures_util::Stream for Events {
         if self.left == 0 {
             return std::task::Poll::Ready(None);
         }
-        self.left -= 1;
-        if self.left % 2 == 1 {
+        self.breath = !self.breath;
+        if self.breath {
+            // What is there is written before the next is asked for.
             cx.waker().wake_by_ref();
-            self.left += 0;
+            return std::task::Poll::Pending;
         }
+        self.left -= 1;
         std::task::Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(EVENT)))))
     }
 }

@@ -48,7 +48,8 @@ impl Guard {
         }
         let host = host_of(head, seen).map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault))?;
         if host != local.authority {
-            let name = name_of(host).ok_or(Refusal::new(StatusCode::BAD_REQUEST, "the Host header is not host[:port]"))?;
+            let name =
+                name_of(host).ok_or(Refusal::new(StatusCode::BAD_REQUEST, "the Host header is not host[:port]"))?;
             if !self.is_ours(name, local.ip) {
                 return Err(Refusal::new(
                     StatusCode::MISDIRECTED_REQUEST,

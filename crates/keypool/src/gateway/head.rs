@@ -1,11 +1,8 @@
 //! Heads on their way: what concerns one hop or one host only does not go on.
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, Uri, Version,
-    header,
-    request::Parts,
-    uri,
-};
+use std::fmt::Write as _;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, Version, header, request::Parts, uri};
 use tower_keypool::ServedBy;
 
 use super::seen::Seen;
@@ -116,7 +113,12 @@ impl Names {
             attempts => HeaderValue::from(attempts),
         };
         Self {
-            key: served_by.key().and_then(|key| HeaderValue::try_from(key.to_string()).ok()),
+            key: served_by.key().and_then(|key| {
+                // As long as `k-` and 8 digits: most ids need no second allocation.
+                let mut text = String::with_capacity(10);
+                write!(text, "{key}").ok()?;
+                HeaderValue::try_from(text).ok()
+            }),
             attempts,
             model: served_by.used_model().and_then(|model| HeaderValue::from_str(model).ok()),
         }

@@ -57,8 +57,15 @@ where
 {
     /// Answers a request that came in at the address `local`. Every failure is an answer, too.
     ///
+    /// # Errors
+    /// None: hyper asks for the form.
+    ///
     /// One future without others inside but the stack's: each more would be copied whole on its way to hyper.
-    pub async fn answer(self: Arc<Self>, request: Request<Incoming>, local: Arc<Local>) -> Result<Answer<B>, Infallible> {
+    pub async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        local: Arc<Local>,
+    ) -> Result<Answer<B>, Infallible> {
         let line = RequestLine::begin(&request, &self.clock);
         let (mut parts, body) = request.into_parts();
         let seen = Seen::of(&parts.headers);
