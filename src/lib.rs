@@ -1,4 +1,63 @@
-//! tower-keypool
+//! Many API keys for LLM providers, used as if they were one key that never runs dry.
+//!
+//! A [`KeyPool`] knows which key may carry a request now; small tower layers put that key on each outgoing request, judge
+//! what comes back, rest whom it concerns, and send again what another key may answer.
+//!
+//! ```
+//! use std::convert::Infallible;
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+//! use tower_keypool::{Gemini, Key, KeyPool, KeyPoolLayer, Limits, ReplayBody, ServedBy};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+//! let pool = KeyPool::builder(Gemini::new())
+//!     .key(Key::free("AIza-not-a-real-key-001").owner("project-a"))
+//!     .key(Key::paid("AIza-not-a-real-key-002").max_concurrent(8))
+//!     .limits("gemini-2.5-flash", Limits::new().per_minute(10).per_day(250))
+//!     .build()?;
+//!
+//! // Any tower HTTP client that is generic in its body; here one that answers by itself.
+//! let http_client = service_fn(|request: Request<ReplayBody<Full<Bytes>>>| async move {
+//!     assert!(request.headers().contains_key("x-goog-api-key"));
+//!     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("{}"))))
+//! });
+//! let mut client = ServiceBuilder::new().layer(KeyPoolLayer::new(&pool)).service(http_client);
+//!
+//! let request = Request::post("/v1beta/models/gemini-2.5-flash:generateContent").body(Full::default())?;
+//! let answer = client.ready().await?.call(request).await?;
+//! let served = answer.extensions().get::<ServedBy>().expect("the layers leave it on every answer");
+//! assert_eq!((served.attempts(), served.used_model()), (1, Some("gemini-2.5-flash")));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # The layers
+//!
+//! | layer | what it does | what it asks of the body and the service below |
+//! |---|---|---|
+//! | [`ReplayLayer`] | keeps the body for another attempt, finds the model in it | `B: http_body::Body`, `B::Error: Into<BoxError>`; below: a service over `Request<ReplayBody<B>>` |
+//! | [`ModelFallbackLayer`] | the model is out → the next of its list | `B: TryClone`, `Clone` service |
+//! | [`RetryPolicy`] | decides for tower's own [`Retry`](tower::retry::Retry) | `B: TryClone` (`Full`, `Empty`, [`ReplayBody`]) |
+//! | [`KeyRotationLayer`] | takes a key, strips the caller's, injects it | any `B: 'static`; a `Clone` service; answers whose body is a `Body` |
+//! | [`CooldownLayer`] | judges the answer, rests whom it concerns | any `B`; answers whose body is a `Body` with `Error: Into<BoxError>` |
+//! | [`KeyPoolLayer`] | all of them, as one named type | as `ReplayLayer`; a `Clone` client generic in its body |
+//!
+//! Errors of the service below are `Into<BoxError>`; ours is [`Error`]. Everything is `Send` when the service and the
+//! bodies are. `KeyRotationLayer`, `CooldownLayer` and `RetryPolicy` keep the body type, so that a client with a
+//! cloneable body needs no `ReplayLayer`.
+//!
+//! # Where `timeout` belongs
+//!
+//! A `tower::timeout` *inside* the retry (between [`RetryPolicy`] and [`KeyRotationLayer`], or below) bounds an attempt:
+//! the next one goes out with another key. *Outside* of it, it bounds the whole. Either way a timed-out attempt is no
+//! fault of its key: it counts against the key's limits, since it may have reached the provider, and rests nobody.
+//!
+//! # Time
+//!
+//! The library asks its [`Clock`] for the time and sleeps by tokio's timers: under a paused runtime windows, rests and
+//! midnights pass at once. Only waiting ([`KeyPool::acquire`], retries) needs a runtime.
 
 mod as_response;
 mod body_error;
@@ -10,6 +69,8 @@ mod limit;
 mod pool;
 mod provider;
 mod replay;
+#[cfg(feature = "reqwest")]
+mod reqwest;
 mod retry;
 mod rotation;
 mod run;
@@ -32,6 +93,8 @@ pub use pool::{
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
 pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidApiKeyHeader, OpenAi};
 pub use replay::{ReplayBody, ReplayFuture, ReplayLayer, ReplayService, TryClone};
+#[cfg(feature = "reqwest")]
+pub use reqwest::{ReqwestFuture, ReqwestService};
 pub use retry::{Backoff, Retry, RetryFuture, RetryPolicy};
 pub use rotation::{KeyRotation, KeyRotationFuture, KeyRotationLayer, LeaseBody};
 pub use run::{LeasedKey, RunError, Runner};
@@ -41,3 +104,8 @@ pub use verdict::retry_after;
 pub use verdict::{
     Attempt, Elsewhere, QuotaNews, RateHeader, Scope, ServedBy, Until, Verdict, VerdictKind, Violation, judge_error,
 };
+
+/// The README's Rust, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -4,7 +4,6 @@
 //! [`CooldownBody`](super::CooldownBody) afterwards.
 
 use std::{
-    fmt,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -14,20 +13,21 @@ use http::HeaderMap;
 use http_body::{Body, SizeHint};
 
 use super::{
-    inflate::{Inflate, Inflated},
+    inflate::{Inflate, Inflated, KeyInCompressedBody},
     judging,
-    mask::{Encoded, Mask, Sought, mask_headers, mask_secret},
+    mask::{mask_headers, mask_secret},
+    masks::Masks,
     outbox::Outbox,
     sight::Sight,
+    teller::Teller,
 };
-use crate::{error::BoxError, pool::Granted, verdict::Verdict};
+use crate::{error::BoxError, verdict::Verdict};
 
 pub(super) struct Flow {
     /// Whom to tell; nobody for an answer that went out without a lease.
-    granted: Option<Granted>,
+    teller: Option<Teller>,
     reader: Reader,
-    mask: Mask,
-    encoded: Option<Box<(Encoded, Mask)>>,
+    masks: Masks,
     out: Outbox,
     trailers: Option<Box<HeaderMap>>,
     end: End,
@@ -55,10 +55,6 @@ enum End {
     Failed(Option<BoxError>),
 }
 
-/// The key stood in a body that cannot be masked: it is compressed.
-#[derive(Debug)]
-struct KeyInCompressedBody;
-
 impl Flow {
     /// Of an answer that is none of ours.
     pub(super) fn untouched() -> Self {
@@ -66,26 +62,25 @@ impl Flow {
     }
 
     /// Of an answer that was judged by its head.
-    pub(super) fn judged(granted: Granted, reader: Reader, settled: bool) -> Self {
-        let mut flow = Self::new(Some(granted), reader);
+    pub(super) fn judged(teller: Teller, reader: Reader, settled: bool) -> Self {
+        let mut flow = Self::new(Some(teller), reader);
         flow.settled = settled;
         flow
     }
 
     /// Of an answer whose beginning is held.
-    pub(super) fn held(granted: Granted, reader: Reader) -> Self {
-        let mut flow = Self::new(Some(granted), reader);
+    pub(super) fn held(teller: Teller, reader: Reader) -> Self {
+        let mut flow = Self::new(Some(teller), reader);
         flow.holding = true;
         flow
     }
 
-    fn new(granted: Option<Granted>, reader: Reader) -> Self {
-        let encoded = granted.as_ref().and_then(|granted| Encoded::of(&granted.secret));
+    fn new(teller: Option<Teller>, reader: Reader) -> Self {
+        let masks = Masks::of(teller.as_ref().map(Teller::secret));
         Self {
-            granted,
+            teller,
             reader,
-            mask: Mask::default(),
-            encoded: encoded.map(|text| Box::new((text, Mask::default()))),
+            masks,
             out: Outbox::default(),
             trailers: None,
             end: End::Open,
@@ -95,16 +90,21 @@ impl Flow {
         }
     }
 
-    pub(super) fn granted(&self) -> Option<&Granted> {
-        self.granted.as_ref()
-    }
-
     /// What looks at the readable bytes; nothing does where they cannot be read.
     pub(super) fn sight(&mut self) -> Option<&mut Sight> {
         match &mut self.reader {
             Reader::Blind => None,
             Reader::Plain(sight) => Some(sight),
             Reader::Gzip(inflate) => Some(inflate.sight()),
+        }
+    }
+
+    /// Whether what looks at the bytes sees all of them.
+    pub(super) fn is_readable(&self) -> bool {
+        match &self.reader {
+            Reader::Blind => false,
+            Reader::Plain(_) => true,
+            Reader::Gzip(inflate) => inflate.is_readable(),
         }
     }
 
@@ -123,9 +123,8 @@ impl Flow {
 
     /// Bytes that are held.
     pub(super) fn waiting(&self) -> usize {
-        let masked = self.mask.held() + self.encoded.as_ref().map_or(0, |encoded| encoded.1.held());
         let inflating = if let Reader::Gzip(inflate) = &self.reader { inflate.waiting() } else { 0 };
-        self.out.bytes() + masked + inflating
+        self.out.bytes() + self.masks.held() + inflating
     }
 
     /// There is no body, or none that anybody waits for.
@@ -190,8 +189,8 @@ impl Flow {
             Err(frame) => {
                 if let Ok(mut trailers) = frame.into_trailers() {
                     self.finish();
-                    if let Some(granted) = &self.granted {
-                        mask_headers(&granted.secret, &mut trailers);
+                    if let Some(teller) = &self.teller {
+                        mask_headers(teller.secret(), &mut trailers);
                     }
                     self.trailers = Some(Box::new(trailers));
                     self.end = End::Ended;
@@ -251,7 +250,10 @@ impl Flow {
             Reader::Blind => self.out.push(chunk),
             Reader::Plain(sight) => {
                 sight.see(&chunk);
-                self.pass(chunk);
+                match &self.teller {
+                    Some(teller) => self.masks.pass(teller.secret(), chunk, |chunk| self.out.push(chunk)),
+                    None => self.out.push(chunk),
+                }
             }
             Reader::Gzip(inflate) => match inflate.take(chunk) {
                 Inflated::Waits => {}
@@ -266,6 +268,7 @@ impl Flow {
                 Inflated::ShowsKey => {
                     tracing::warn!("the provider echoed the key in a compressed answer: stopped");
                     self.complete = true;
+                    self.tell_usage();
                     self.end = End::Failed(Some(KeyInCompressedBody.into()));
                 }
             },
@@ -273,26 +276,12 @@ impl Flow {
         self.look_for_errors();
     }
 
-    /// Through the masks to the caller.
-    fn pass(&mut self, chunk: Bytes) {
-        let Self { granted, mask, encoded, out, .. } = self;
-        let Some(key) = granted.as_ref().and_then(|granted| Sought::key(&granted.secret)) else {
-            return out.push(chunk);
-        };
-        match encoded.as_deref_mut() {
-            None => mask.pass(key, chunk, |chunk| out.push(chunk)),
-            Some((text, second)) => {
-                mask.pass(key, chunk, |chunk| second.pass(text.sought(), chunk, |chunk| out.push(chunk)));
-            }
-        }
-    }
-
     /// All data came.
     fn finish(&mut self) {
         if std::mem::replace(&mut self.complete, true) {
             return;
         }
-        self.flush();
+        self.flush(false);
         if let Some(stream) = self.sight().and_then(|sight| sight.stream.as_mut()) {
             stream.watch.finish();
         }
@@ -301,12 +290,12 @@ impl Flow {
     }
 
     fn fail(&mut self, error: BoxError) {
-        self.flush();
-        if let Some(granted) = &self.granted
+        self.flush(true);
+        if let Some(teller) = &self.teller
             && !self.holding
             && !self.settled
         {
-            granted.judge(&judging::broken_body(&error));
+            teller.judge(&judging::broken_body(&error));
             self.settled = true;
         }
         self.complete = true;
@@ -314,21 +303,18 @@ impl Flow {
         self.end = End::Failed(Some(error));
     }
 
-    /// What was held back was not the key.
-    fn flush(&mut self) {
+    /// Gives on what was held back.
+    fn flush(&mut self, broken: bool) {
         if let Reader::Gzip(inflate) = &mut self.reader {
+            if broken {
+                inflate.abandon();
+            }
             while let Some(chunk) = inflate.waited() {
                 self.out.push(chunk);
             }
         }
-        let Some(key) = self.granted.as_ref().and_then(|granted| Sought::key(&granted.secret)) else { return };
-        let last = self.mask.finish(key);
-        match self.encoded.as_deref_mut() {
-            None => self.out.push(last.unwrap_or_default()),
-            Some((text, second)) => {
-                second.pass(text.sought(), last.unwrap_or_default(), |chunk| self.out.push(chunk));
-                self.out.push(second.finish(text.sought()).unwrap_or_default());
-            }
+        if let Some(teller) = &self.teller {
+            self.masks.finish(teller.secret(), broken, |chunk| self.out.push(chunk));
         }
     }
 
@@ -343,11 +329,11 @@ impl Flow {
         if settled {
             sight.stream = None;
         } else if let Some(mut found) = stream.watch.take()
-            && let Some(granted) = &self.granted
+            && let Some(teller) = &self.teller
         {
-            mask_secret(&granted.secret, &mut found.data);
-            if let Some(verdict) = judging::later_event(granted, &found) {
-                granted.judge(&verdict);
+            mask_secret(teller.secret(), &mut found.data);
+            if let Some(verdict) = judging::later_event(teller, &found) {
+                teller.judge(&verdict);
                 self.settled = true;
             }
         }
@@ -355,8 +341,8 @@ impl Flow {
 
     fn tell_usage(&mut self) {
         let usage = self.sight().and_then(|sight| sight.usage.take()).and_then(|mut scan| scan.usage());
-        if let (Some(usage), Some(granted)) = (usage, &self.granted) {
-            granted.usage(usage);
+        if let (Some(usage), Some(teller)) = (usage, &self.teller) {
+            teller.usage(usage);
         }
     }
 }
@@ -366,19 +352,11 @@ impl Drop for Flow {
         if self.complete {
             return;
         }
-        if let Some(granted) = &self.granted
+        if let Some(teller) = &self.teller
             && !self.settled
         {
-            granted.judge(&Verdict::CANCELLED);
+            teller.judge(&Verdict::CANCELLED);
         }
         self.tell_usage();
     }
 }
-
-impl fmt::Display for KeyInCompressedBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the compressed answer holds the key that it was asked with: stopped")
-    }
-}
-
-impl std::error::Error for KeyInCompressedBody {}

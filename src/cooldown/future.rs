@@ -120,7 +120,7 @@ where
         sight.stream = framing.map(Stream::new);
         sight.usage = (usage && !failed).then(|| UsageScan::new(asked.usage != UsageFormat::Anthropic));
         let reader = reader(encoding, sight, &granted);
-        return Err(Box::new(Hold::new(head, body, Flow::held(granted, reader))));
+        return Err(Box::new(Hold::new(head, body, reader, granted)));
     }
     let verdict = judge_head(&granted, &head);
     granted.judge(&verdict);
@@ -134,7 +134,7 @@ where
         Reader::Blind
     };
     head.extensions.insert(granted.served_by(verdict));
-    let flow = Flow::judged(granted, reader, settled);
+    let flow = Flow::judged(granted.into(), reader, settled);
     // The end of an upgraded connection's answer is its head.
     let flow = if empty || status == StatusCode::SWITCHING_PROTOCOLS { flow.complete() } else { flow };
     Ok(Response::from_parts(head, CooldownBody::new(body, flow)))

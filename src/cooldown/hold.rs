@@ -9,7 +9,15 @@ use std::{
 use http::{HeaderValue, Response, header, response::Parts};
 use http_body::Body;
 
-use super::{body::CooldownBody, flow::Flow, judging, mask::mask_secret, sight::LARGEST_ERROR};
+use super::{
+    body::CooldownBody,
+    first_event::FirstEvent,
+    flow::{Flow, Reader},
+    judging,
+    mask::mask_secret,
+    sight::LARGEST_ERROR,
+    teller::Teller,
+};
 use crate::{error::BoxError, pool::Granted, verdict::Verdict};
 
 /// The longest that a beginning is held.
@@ -22,6 +30,7 @@ pub(super) struct Hold<B> {
     head: Parts,
     body: Pin<Box<B>>,
     flow: Flow,
+    granted: Granted,
 }
 
 impl<B> Hold<B>
@@ -29,8 +38,9 @@ where
     B: Body,
     B::Error: Into<BoxError>,
 {
-    pub(super) fn new(head: Parts, body: B, flow: Flow) -> Self {
-        Self { head, body: Box::pin(body), flow }
+    pub(super) fn new(head: Parts, body: B, reader: Reader, granted: Granted) -> Self {
+        let flow = Flow::held(Teller::from(granted.clone()), reader);
+        Self { head, body: Box::pin(body), flow, granted }
     }
 
     /// Reads on. Ready as soon as the answer can be judged.
@@ -44,54 +54,48 @@ where
     }
 
     fn is_clear(&mut self) -> bool {
-        if self.flow.is_over() {
+        if self.flow.is_over() || !self.flow.is_readable() {
             return true;
         }
         let waiting = self.flow.waiting();
         let Some(sight) = self.flow.sight() else { return true };
         match &sight.stream {
-            Some(stream) => {
-                waiting >= LARGEST_BEGINNING
-                    || stream.first.as_ref().is_none_or(super::first_event::FirstEvent::is_done)
-            }
+            Some(stream) => waiting >= LARGEST_BEGINNING || stream.first.as_ref().is_none_or(FirstEvent::is_done),
             None => waiting >= LARGEST_ERROR || sight.error.as_ref().is_none_or(|error| error.cut),
         }
     }
 
     /// Judges it by what has come, and hands it up.
     pub(super) fn finish(mut self) -> Response<CooldownBody<B>> {
-        let Some(granted) = self.flow.granted().cloned() else {
-            return Response::from_parts(self.head, CooldownBody::begun(self.body, self.flow));
-        };
         let verdict = match self.flow.sight().and_then(|sight| sight.stream.as_mut()?.first.take()) {
             Some(mut first) => match self.flow.failure() {
                 // Nothing of it was handed up: another attempt may serve.
                 Some(error) if !first.is_done() => judging::broken_begin(error),
                 _ => {
                     first.finish();
-                    mask_secret(&granted.secret, first.data());
+                    mask_secret(&self.granted.secret, first.data());
                     let named_error = first.is_named_error();
-                    judging::first_event(&granted, &self.head, first.data(), named_error)
+                    judging::first_event(&self.granted, &self.head, first.data(), named_error)
                 }
             },
-            None => self.judge_error_text(&granted),
+            None => self.judge_error_text(),
         };
-        granted.judge(&verdict);
+        self.granted.judge(&verdict);
         self.flow.release(!verdict.is_success());
-        self.head.extensions.insert(granted.served_by(verdict));
+        self.head.extensions.insert(self.granted.served_by(verdict));
         Response::from_parts(self.head, CooldownBody::begun(self.body, self.flow))
     }
 
-    fn judge_error_text(&mut self, granted: &Granted) -> Verdict {
+    fn judge_error_text(&mut self) -> Verdict {
         let error = *self.flow.sight().and_then(|sight| sight.error.take()).unwrap_or_default();
         let mut text = error.text;
-        mask_secret(&granted.secret, &mut text);
+        mask_secret(&self.granted.secret, &mut text);
         if let Some(length) = self.flow.replace_if_shown(&text, error.cut) {
             self.head.headers.remove(header::CONTENT_ENCODING);
             if self.head.headers.contains_key(header::CONTENT_LENGTH) {
                 self.head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
             }
         }
-        judging::answer(granted, &self.head, &text)
+        judging::answer(&self.granted, &self.head, &text)
     }
 }

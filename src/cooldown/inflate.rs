@@ -5,16 +5,14 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     io::{self, Write},
 };
 
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
 
-use super::{
-    mask::{Encoded, Mask, Sought},
-    sight::Sight,
-};
+use super::{masks::Masks, sight::Sight};
 use crate::key::Secret;
 
 /// What any body may inflate to.
@@ -45,22 +43,23 @@ pub(super) enum Inflated {
     ShowsKey,
 }
 
+/// The key stood in a body that cannot be masked: it is compressed.
+#[derive(Debug)]
+pub(super) struct KeyInCompressedBody;
+
 /// Where the inflated bytes go.
 struct Reading {
     sight: Sight,
     secret: Secret,
-    encoded: Option<Encoded>,
-    mask: Mask,
-    encoded_mask: Mask,
+    masks: Masks,
     shown: bool,
     room: u64,
 }
 
 impl Inflate {
     pub(super) fn new(sight: Sight, secret: Secret) -> Box<Self> {
-        let encoded = Encoded::of(&secret);
-        let (mask, encoded_mask) = <(Mask, Mask)>::default();
-        let reading = Reading { sight, secret, encoded, mask, encoded_mask, shown: false, room: ALLOWED };
+        let masks = Masks::of(Some(&secret));
+        let reading = Reading { sight, secret, masks, shown: false, room: ALLOWED };
         Box::new(Self {
             decoder: MultiGzDecoder::new(reading),
             taken: 0,
@@ -95,7 +94,7 @@ impl Inflate {
         if reading.shown {
             return Inflated::ShowsKey;
         }
-        if self.blind || !reading.has_begun() {
+        if self.blind || reading.masks.held() == 0 {
             return Inflated::Passes(chunk);
         }
         self.waiting_bytes += chunk.len();
@@ -104,6 +103,14 @@ impl Inflate {
         }
         self.waiting.push_back(chunk);
         Inflated::Waits
+    }
+
+    /// Gives up what waits, where it is hardly anything but the key: the body broke off.
+    pub(super) fn abandon(&mut self) {
+        if self.decoder.get_ref().masks.is_likely() {
+            self.waiting.clear();
+            self.waiting_bytes = 0;
+        }
     }
 
     /// The next chunk that waited.
@@ -119,12 +126,6 @@ impl Inflate {
     }
 }
 
-impl Reading {
-    fn has_begun(&self) -> bool {
-        self.mask.held() > 0 || self.encoded_mask.held() > 0
-    }
-}
-
 impl Write for Reading {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Some(room) = self.room.checked_sub(bytes.len() as u64) else {
@@ -132,9 +133,7 @@ impl Write for Reading {
         };
         self.room = room;
         self.sight.see(bytes);
-        self.shown = self.shown
-            || Sought::key(&self.secret).is_some_and(|key| self.mask.spots(key, bytes))
-            || self.encoded.as_ref().is_some_and(|key| self.encoded_mask.spots(key.sought(), bytes));
+        self.shown = self.shown || self.masks.spots(&self.secret, bytes);
         Ok(bytes.len())
     }
 
@@ -142,3 +141,11 @@ impl Write for Reading {
         Ok(())
     }
 }
+
+impl fmt::Display for KeyInCompressedBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the compressed answer holds the key that it was asked with: stopped")
+    }
+}
+
+impl std::error::Error for KeyInCompressedBody {}

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, StatusCode, response::Parts};
 
-use super::stream_watch::Found;
+use super::{stream_watch::Found, teller::Teller};
 use crate::provider::Answer;
 use crate::{
     error::{BoxError, Error, Kind},
@@ -35,9 +35,9 @@ pub(super) fn first_event(granted: &Granted, head: &Parts, data: &[u8], named_er
 }
 
 /// An error inside of a stream that has been handed up. `None` where the provider sees none in it.
-pub(super) fn later_event(granted: &Granted, found: &Found) -> Option<Verdict> {
-    let (wall, headers) = (granted.pool.clock().wall(), HeaderMap::new());
-    let verdict = granted.pool.provider().judge(&Answer::new(StatusCode::OK, &headers, &found.data, wall).event());
+pub(super) fn later_event(teller: &Teller, found: &Found) -> Option<Verdict> {
+    let (wall, headers) = (teller.pool().clock().wall(), HeaderMap::new());
+    let verdict = teller.pool().provider().judge(&Answer::new(StatusCode::OK, &headers, &found.data, wall).event());
     if verdict.is_success() {
         // Whatever is in it, it calls itself an error.
         return found.named.then(|| broken(&unknown_error()));

@@ -13,7 +13,7 @@ use super::needle::{Carried, begun_at_end, carry};
 use crate::key::{Secret, rarest};
 
 /// A shorter key is no secret, and masking it would maim good text.
-const SHORTEST: usize = 8;
+pub(super) const SHORTEST: usize = 8;
 /// What stands in a query as it is.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -106,9 +106,12 @@ impl Mask {
         }
     }
 
-    /// At the end: what was held back was not the key.
-    pub(super) fn finish(&mut self, key: Sought<'_>) -> Option<Bytes> {
+    /// At the end: what was held back was not the key. Where the body broke off it may have been, as far as it came.
+    pub(super) fn finish(&mut self, key: Sought<'_>, broken: bool) -> Option<Bytes> {
         let held = std::mem::take(&mut self.held);
+        if broken && held >= SHORTEST {
+            return Some(vec![b'*'; held].into());
+        }
         (held > 0).then(|| Bytes::copy_from_slice(&key.text[..held]))
     }
 
@@ -199,7 +202,7 @@ mod tests {
             mask.pass(sought, Bytes::copy_from_slice(chunk), |bytes| out.extend_from_slice(&bytes));
             assert!(mask.held() < key.len());
         }
-        out.extend(mask.finish(sought).unwrap_or_default());
+        out.extend(mask.finish(sought, false).unwrap_or_default());
         out
     }
 

@@ -6,7 +6,8 @@
 //! Then everything goes on as it came, byte for byte, with two exceptions: where the provider echoes the key, in a
 //! header or a body, it is overwritten with as many `*` (keys shorter than 8 characters are not looked for); and
 //! a gzip'd body, which cannot be overwritten, ends in an error in front of the key, or, if it is an error's and held
-//! whole, is replaced by its inflated and masked form.
+//! whole, is replaced by its inflated and masked form. A body in any other encoding is not read at all: it is judged by
+//! its head, and nothing in it is found.
 //!
 //! As a body passes, its usage is read and told to the pool, and so is a stream that turns into an error, that breaks
 //! off, or that the caller leaves.
@@ -24,11 +25,13 @@ mod inflate;
 mod judging;
 mod layer;
 mod mask;
+mod masks;
 mod needle;
 mod outbox;
 mod service;
 mod sight;
 mod stream_watch;
+mod teller;
 mod usage_object;
 mod usage_scan;
 

@@ -304,6 +304,8 @@ fn behind_last_event(bytes: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// The first error, however the text is cut.
@@ -324,6 +326,33 @@ mod tests {
             assert_eq!(of(&mut [&bytes[..cut], &bytes[cut..]].into_iter()), whole, "cut at {cut}");
         }
         whole
+    }
+
+    proptest! {
+        #[test]
+        fn no_cut_hides_or_makes_an_error(
+            tokens in prop::collection::vec(prop::sample::select(vec![
+                "data: ", "event: error", "event:x", "\n", "\r\n", "\r", "\n\n", "\r\n\r\n", "{", "}", "[", "]", "\"error\"",
+                "\"", ":", " ", ",", "\\", "\\\"", "error", "null", "\"a\":{\"b\":1}", "{\"error\":{\"code\":1}}", "\u{feff}",
+            ]), 0..24),
+            cuts in prop::collection::vec(0_usize..200, 0..6),
+            array in any::<bool>(),
+        ) {
+            let text = tokens.concat();
+            let framing = if array { Framing::Array } else { Framing::Events };
+            let of = |chunks: &mut dyn Iterator<Item = &[u8]>| {
+                let mut watch = StreamWatch::new(framing);
+                chunks.for_each(|chunk| watch.see(chunk));
+                watch.finish();
+                watch.take()
+            };
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
+            cuts.extend([0, text.len()]);
+            cuts.sort_unstable();
+            let by_bytes = of(&mut text.as_bytes().chunks(1));
+            prop_assert_eq!(of(&mut std::iter::once(text.as_bytes())), of(&mut text.as_bytes().chunks(1)));
+            prop_assert_eq!(of(&mut cuts.windows(2).map(|cut| &text.as_bytes()[cut[0]..cut[1]])), by_bytes);
+        }
     }
 
     const GOOD: &str = "data: {\"candidates\":[{\"text\":\"an \\\"error\\\": {\"}],\"error\":null}\r\n\r\n";

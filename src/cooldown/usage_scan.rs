@@ -43,9 +43,9 @@ enum At {
     #[default]
     Text,
     /// This many bytes of the needle stood at the end of what came before.
-    Begun(usize),
+    Begun(u8),
     /// Behind the needle: this many bytes of this rest were met.
-    Rest { which: usize, met: usize },
+    Rest { which: u8, met: u8 },
     /// Inside an object that goes on in the next chunk.
     Object(Balance),
 }
@@ -62,13 +62,13 @@ impl UsageScan {
         while !chunk.is_empty() {
             chunk = match std::mem::take(&mut self.at) {
                 At::Text => self.seek(chunk),
-                At::Begun(begun) => match carry(NEEDLE, begun, chunk) {
+                At::Begun(begun) => match carry(NEEDLE, usize::from(begun), chunk) {
                     Carried::Whole { here, .. } => {
-                        self.at = At::Rest { which: REST.len(), met: 0 };
+                        self.at = At::Rest { which: 0, met: 0 };
                         &chunk[here..]
                     }
                     Carried::Partly(begun) => {
-                        self.at = At::Begun(begun);
+                        self.at = At::Begun(begun as u8);
                         return;
                     }
                     Carried::Broken => self.seek(chunk),
@@ -90,18 +90,18 @@ impl UsageScan {
 
     fn seek<'a>(&mut self, chunk: &'a [u8]) -> &'a [u8] {
         if let Some(at) = FINDER.find(chunk) {
-            self.at = At::Rest { which: REST.len(), met: 0 };
+            self.at = At::Rest { which: 0, met: 0 };
             return &chunk[at + NEEDLE.len()..];
         }
         match begun_at_end(NEEDLE, chunk) {
             0 => {}
-            begun => self.at = At::Begun(begun),
+            begun => self.at = At::Begun(begun as u8),
         }
         &[]
     }
 
     /// Matches what must follow the needle; spaces may stand around the colon. Whether an object begins there.
-    fn rest<'a>(&mut self, mut which: usize, mut met: usize, chunk: &'a [u8]) -> (&'a [u8], bool) {
+    fn rest<'a>(&mut self, mut which: u8, mut met: u8, chunk: &'a [u8]) -> (&'a [u8], bool) {
         if met == 0
             && let Some(object) = written_plainly(chunk)
         {
@@ -109,18 +109,18 @@ impl UsageScan {
         }
         for (at, &byte) in chunk.iter().enumerate() {
             if met == 0 {
-                which = usize::from(byte == REST[1][0]);
+                which = u8::from(byte == REST[1][0]);
             }
-            let wanted = REST[which];
+            let wanted = REST[usize::from(which)];
             // Behind the closing quote, and behind the colon.
-            if byte.is_ascii_whitespace() && wanted.len() - met <= 2 {
+            if byte.is_ascii_whitespace() && wanted.len() - usize::from(met) <= 2 {
                 continue;
             }
-            if byte != wanted[met] {
+            if byte != wanted[usize::from(met)] {
                 return (&chunk[at..], false);
             }
             met += 1;
-            if met == wanted.len() {
+            if usize::from(met) == wanted.len() {
                 return (&chunk[at..], true);
             }
         }
@@ -180,12 +180,14 @@ fn written_plainly(chunk: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Scans the text whole, cut in two at every place, and byte by byte: always the same.
-    fn scan(text: &str) -> Option<(Option<u64>, Option<u64>)> {
+    fn scan_in_any_cut(text: &str, cumulative: bool) -> Option<(Option<u64>, Option<u64>)> {
         let of = |chunks: &mut dyn Iterator<Item = &[u8]>| {
-            let mut scan = UsageScan::new(text.ends_with("\n\n"));
+            let mut scan = UsageScan::new(cumulative);
             chunks.for_each(|chunk| scan.see(chunk));
             scan.usage().map(|usage| (usage.input_tokens, usage.output_tokens))
         };
@@ -196,6 +198,23 @@ mod tests {
             assert_eq!(of(&mut [&bytes[..cut], &bytes[cut..]].into_iter()), whole, "cut at {cut}");
         }
         whole
+    }
+
+    fn scan(text: &str) -> Option<(Option<u64>, Option<u64>)> {
+        scan_in_any_cut(text, text.ends_with("\n\n"))
+    }
+
+    proptest! {
+        #[test]
+        fn no_cut_hides_or_makes_usage(
+            tokens in prop::collection::vec(prop::sample::select(vec![
+                "\"usage", "\"usage\"", "\"usageMetadata\"", "Metadata\"", ":", " ", "{", "}", "\"", "\\\"", "\\", "\n\n", "null",
+                "\"usage\":{\"input_tokens\":3}", "\"usageMetadata\": {\"promptTokenCount\": 5, \"x\": [{\"a\":\"}\"}]}",
+                "\"input_tokens\":", "7",
+            ]), 0..16),
+        ) {
+            scan_in_any_cut(&tokens.concat(), false);
+        }
     }
 
     #[test]

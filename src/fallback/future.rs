@@ -38,18 +38,17 @@ pin_project! {
         Calling {
             #[pin]
             future: F,
-            again: Option<Again<S, B>>,
+            again: Option<Box<Again<S, B>>>,
         },
         // Goes on with another model; its key travels with the request.
         Readying {
-            service: Option<S>,
-            request: Option<Request<B>>,
-            again: Option<Again<S, B>>,
+            held: Option<Box<(S, Request<B>)>>,
+            again: Option<Box<Again<S, B>>>,
         },
     }
 }
 
-/// What it takes to ask another model.
+/// What it takes to ask another model; on the heap, so that requests without a list stay small.
 pub(super) struct Again<S, B> {
     /// Not ready: it is polled when it is wanted.
     pub(super) service: S,
@@ -66,7 +65,7 @@ impl<S, B, F> ModelFallbackFuture<S, B, F> {
     }
 
     pub(super) fn calling(future: F, again: Option<Again<S, B>>) -> Self {
-        Self { state: State::Calling { future, again } }
+        Self { state: State::Calling { future, again: again.map(Box::new) } }
     }
 }
 
@@ -88,8 +87,8 @@ where
         }
         let request = Request::from_parts(head, body);
         let service = self.service.clone();
-        let again = spare(&request, &self.plan).map(|spare| Self { spare, ..self });
-        Some(State::Readying { service: Some(service), request: Some(request), again })
+        let again = spare(&request, &self.plan).map(|spare| Box::new(Self { spare, ..self }));
+        Some(State::Readying { held: Some(Box::new((service, request))), again })
     }
 }
 
@@ -108,16 +107,17 @@ where
             let next = match state.as_mut().project() {
                 StateProj::Calling { future, again } => {
                     let result = ready!(future.poll(cx)).map_err(Into::into);
-                    let next = again.take().and_then(|again| after(again, &result));
+                    let next = again.take().and_then(|again| after(*again, &result));
                     match next {
                         Some(next) => next,
                         None => return Poll::Ready(result.map_err(Error::from_box)),
                     }
                 }
-                StateProj::Readying { service, request, again } => {
-                    let ready = service.as_mut().expect(ONCE);
-                    ready!(ready.poll_ready(cx)).map_err(|error| Error::from_box(error.into()))?;
-                    let future = ready.call(request.take().expect(ONCE));
+                StateProj::Readying { held, again } => {
+                    let (service, _) = held.as_deref_mut().expect(ONCE);
+                    ready!(service.poll_ready(cx)).map_err(|error| Error::from_box(error.into()))?;
+                    let (mut service, request) = *held.take().expect(ONCE);
+                    let future = service.call(request);
                     State::Calling { future, again: again.take() }
                 }
             };

@@ -58,7 +58,7 @@ impl Plan {
                 continue;
             }
             let wanted = Demand { model: Some(Arc::clone(model)), ahead: true, ..demand.clone() };
-            if let Ok(lease) = pool.try_lease(&wanted) {
+            if let Some(lease) = pool.lease_now(&wanted) {
                 return Some((Arc::clone(model), lease));
             }
         }

@@ -51,10 +51,8 @@ impl<S> ModelFallback<S> {
 
     /// Plans the request's walk. `None`: it keeps its model whatever comes.
     fn plan<B: TryClone + Body>(&self, head: &mut Parts, body: &mut B) -> Option<(Plan, Demand)> {
-        let demand = match head.extensions.get::<Demand>() {
-            Some(demand) => Demand { prepared: None, ..demand.clone() },
-            None => Demand::asked_by(head, &**self.pool.provider()),
-        };
+        let said = head.extensions.get::<Demand>().map(|said| Demand { prepared: None, ..said.clone() });
+        let demand = Demand::of(said, head, &**self.pool.provider());
         if demand.free {
             return None;
         }

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 /// ```
 /// use tower_keypool::{Key, KeyId};
 ///
-/// assert_eq!(Key::new("AIza-not-a-real-key-000").key_id(), KeyId::from("k-b9a38fdf"));
+/// assert_eq!(Key::new("AIza-not-a-real-key-000").key_id(), KeyId::from("k-dc030876"));
 /// ```
 #[derive(Clone)]
 pub struct KeyId(Form);

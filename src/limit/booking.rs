@@ -1,7 +1,7 @@
 //! What a request does to the windows, from its grant to its end.
 
 use super::{
-    Span, Unit,
+    Unit,
     form::{Began, Form},
     headroom::counts,
     log,
@@ -148,18 +148,6 @@ impl Plan {
         let opens =
             full.map(|window| Full { limit: window.limit, opens: window.opens(log, window.room_for(need), now, at) });
         opens.reduce(|last, full| if full.opens.is_after(last.opens, at) { full } else { last }).map_or(Ok(()), Err)
-    }
-
-    /// The provider says that `used` of a limit is used: what of it is not counted here, others used. It counts as
-    /// begun just now. Less than is counted says nothing: it may not have heard of all yet.
-    pub(crate) fn used_elsewhere(&self, log: &mut [u16], unit: Unit, span: Span, used: u64, at: &At) {
-        let moment = self.advance(log, at);
-        let began = Began { moment, places: at.day.days.places() };
-        let same = |window: &&Window| (window.limit.unit, window.limit.span) == (unit, span);
-        if let Some(window) = self.windows().iter().find(same) {
-            let missing = used.saturating_sub(window.used(log, at));
-            with_form!(&window.form, form => form.add(&mut log[window.range()], missing, &began));
-        }
     }
 
     /// Counts `need` on those dates of `at`, which the log stands at, on which it was not counted yet.

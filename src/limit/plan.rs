@@ -21,7 +21,6 @@ use super::{
 /// limits.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    limits: Limits,
     windows: Box<[Window]>,
     words: usize,
     daily: bool,
@@ -40,22 +39,12 @@ impl Plan {
         let windows: Box<[Window]> = limits.iter().copied().map(place).collect();
         let daily = windows.iter().any(Window::is_day);
         let words = if windows.is_empty() { 0 } else { words };
-        Self { limits: limits.clone(), words, daily, common: Common::of(&windows), windows }
+        Self { words, daily, common: Common::of(&windows), windows }
     }
 
     /// How long the log is, in words; none where nothing is limited.
     pub(crate) fn words(&self) -> usize {
         self.words
-    }
-
-    /// Whether any limit is by the day; where none is, the date of a moment does not matter.
-    pub(crate) fn counts_days(&self) -> bool {
-        self.daily
-    }
-
-    /// What it was compiled from.
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
     }
 
     #[inline]

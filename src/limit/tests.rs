@@ -8,7 +8,10 @@ mod sliding;
 
 use std::time::Duration;
 
-use super::{At, DayAt, Days, Limits, Need, Plan};
+use super::{
+    At, Limits, Need, Plan,
+    zone::{DayAt, Days},
+};
 use crate::time::Tick;
 
 const GUARD: Duration = Duration::from_millis(250);

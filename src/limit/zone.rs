@@ -37,8 +37,8 @@ impl Days {
     }
 }
 
-/// A moment's place in the calendar of a [`Zone`]. The default will do where no limit is by the day.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A moment's place in the calendar of a [`Zone`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DayAt {
     pub(crate) wall_ms: i64,
     /// One date; in the guard after midnight two.
@@ -64,11 +64,6 @@ impl Zone {
     pub(crate) fn new(zone: TimeZone, guard: Duration) -> Self {
         let guard_ms = i64::try_from(guard.as_millis()).unwrap_or(i64::MAX).min(3_600_000);
         Self { rules: zone, guard_ms, date: 0, start_ms: 0, end_ms: 0 }
-    }
-
-    /// The zone itself.
-    pub(crate) fn time_zone(&self) -> &TimeZone {
-        &self.rules
     }
 
     /// The dates that `wall_ms` (milliseconds since the Unix epoch) belongs to.

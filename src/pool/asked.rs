@@ -1,8 +1,8 @@
 //! What a request's head demands, where nobody said so.
 
-use std::sync::Arc;
+use std::{mem, time::Duration};
 
-use http::{header, request};
+use http::{Request, header, request};
 
 use super::Demand;
 use crate::{
@@ -15,22 +15,42 @@ use crate::{
 const BYTES_PER_TOKEN: u64 = 4;
 
 impl Demand {
-    /// What this head demands, as far as it tells: the model where it stands in the head, whether it is counted at
-    /// all, and a guess at its tokens from the length of the body.
-    pub(crate) fn asked_by(head: &request::Parts, provider: &dyn Provider) -> Self {
-        let asks = provider.asks(head);
-        let model: Option<Arc<str>> = match asks.model {
-            ModelIn::Head(model) => Some(model.into()),
-            ModelIn::Body | ModelIn::Nowhere => None,
-        };
-        let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        Self {
-            model,
-            input_tokens: length.unwrap_or(0_u64) / BYTES_PER_TOKEN,
-            estimated: true,
-            free: asks.free,
-            ..Self::default()
+    /// What a request demands: what somebody said of it before, completed by what its head tells.
+    pub(crate) fn of(said: Option<Self>, head: &request::Parts, provider: &dyn Provider) -> Self {
+        match said {
+            Some(said) if said.model.is_some() => said,
+            said => said.unwrap_or_default().completed(head, provider),
         }
+    }
+
+    /// The same for a request that is still whole. Its head is as before afterwards.
+    pub(crate) fn of_request<B>(said: Option<Self>, request: &mut Request<B>, provider: &dyn Provider) -> Self {
+        let mut bare = Request::new(());
+        mem::swap(bare.method_mut(), request.method_mut());
+        mem::swap(bare.uri_mut(), request.uri_mut());
+        mem::swap(bare.headers_mut(), request.headers_mut());
+        let (head, ()) = bare.into_parts();
+        let demand = Self::of(said, &head, provider);
+        *request.method_mut() = head.method;
+        *request.uri_mut() = head.uri;
+        *request.headers_mut() = head.headers;
+        demand
+    }
+
+    /// The model where it stands in the head, whether it is counted at all, and a guess at its tokens from the length
+    /// of the body.
+    fn completed(mut self, head: &request::Parts, provider: &dyn Provider) -> Self {
+        let asks = provider.asks(head);
+        if let ModelIn::Head(model) = asks.model {
+            self.model = Some(model.into());
+        }
+        self.free |= asks.free;
+        if self.input_tokens == 0 {
+            let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+            self.input_tokens = length.unwrap_or(0_u64) / BYTES_PER_TOKEN;
+            self.estimated = true;
+        }
+        self
     }
 }
 
@@ -43,6 +63,11 @@ impl Demand {
 }
 
 impl Error {
+    /// Whether waiting for a key is worth while.
+    pub(crate) fn may_end_within(&self, wait: Duration) -> bool {
+        self.exhausted().is_some_and(|out| out.may_end_within(wait))
+    }
+
     /// Tells what was tried before no key could be had.
     pub(crate) fn tried(self, demand: &Demand) -> Self {
         match demand.tried() {

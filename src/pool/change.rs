@@ -179,11 +179,14 @@ impl State {
                 tracing::warn!(%key, "this secret was given more than once: it is one key");
                 (slot, "merged")
             }
-            Added::New { slot } => {
+            Added::New { slot, recycled } => {
                 self.open_priority(priority);
                 if late {
                     let busy = self.seats.out() > 0;
                     self.roster.keys[slot as usize].ramp = if busy { RAMP_STEPS } else { 0 };
+                    if recycled {
+                        self.reset_owner(self.roster.keys[slot as usize].owner);
+                    }
                     self.join_lanes(slot);
                     self.serve(now);
                 }
@@ -227,6 +230,20 @@ impl State {
             for lane in self.lanes.iter_mut().filter(|lane| lane.origin != Origin::Free) {
                 lane.groups.remove(at);
             }
+        }
+    }
+
+    /// An owner's place goes to somebody else: nothing that was counted or learned there is theirs.
+    fn reset_owner(&mut self, owner: u32) {
+        for at in 0..self.lanes.len() as u16 {
+            let lane = &mut self.lanes[usize::from(at)];
+            let Some(held) = lane.owners.get(owner as usize).copied() else { continue };
+            lane.extras.remove(&owner);
+            lane.spare_log(held.log, self.plans.plan(held.plan).words());
+            let plan = self.plan_for(at, owner, crate::limit::Limits::new());
+            let lane = &mut self.lanes[usize::from(at)];
+            let log = lane.new_log(self.plans.plan(plan).words());
+            lane.owners[owner as usize] = super::lane::LaneOwner { plan, flags: 0, log };
         }
     }
 
@@ -292,6 +309,7 @@ impl State {
             return Err(KeyError::DuplicateId { id: self.roster.keys[other as usize].id.clone(), key: slot as usize });
         }
         self.roster.replace(slot, secret);
+        self.roster.keys[slot as usize].extra.get_or_insert_default().replaced_at = self.seq;
         let invalid = |rest: &super::rest::Rest| rest.kind == crate::verdict::VerdictKind::InvalidKey && !rest.by_hand;
         if self.roster.keys[slot as usize].rest.as_ref().is_some_and(|rest| invalid(rest)) {
             self.lift_key(slot, now);

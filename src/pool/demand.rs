@@ -33,8 +33,6 @@ pub struct Demand {
     pub(crate) wait: Option<Duration>,
     pub(crate) affinity: Affinity,
     pub(crate) earlier: Option<Arc<[Attempt]>>,
-    /// The place in the queue that a retry keeps.
-    pub(crate) ticket: Option<u64>,
     /// A lease that the retry policy took already.
     pub(crate) prepared: Option<Arc<Prepared>>,
     /// Who re-stamps the start when the connection takes the body.
@@ -130,6 +128,11 @@ impl Demand {
     /// The model it asks for.
     pub fn model(&self) -> Option<&str> {
         self.model.as_deref()
+    }
+
+    /// The place in line that the request's first attempt had: a retry keeps it.
+    pub(crate) fn first_ticket(&self) -> Option<u64> {
+        self.earlier.as_deref()?.first().map(|attempt| attempt.seq)
     }
 
     /// Whether somebody says later when the request starts; until then its place is provisional.

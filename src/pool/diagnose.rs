@@ -14,7 +14,8 @@ impl State {
         let mut exhausted = Exhausted { model: demand.model.clone(), keys: self.roster.len(), ..Exhausted::default() };
         let mut next = Tick::NEVER;
         let upfront = [self.exit.as_ref(), self.lanes[usize::from(ask.lane)].rest.as_ref()];
-        for rest in upfront.into_iter().flatten().filter(|rest| rest.is_active(ask.now)) {
+        let upfront = upfront.into_iter().flatten().filter(|rest| rest.is_active(ask.now));
+        if let Some(rest) = upfront.max_by_key(|rest| rest.wakes(ask.now)) {
             exhausted.reasons.insert(super::pick::reason_of(rest), self.roster.len());
             exhausted.next_in = Some(rest.wakes(ask.now).since(ask.now.tick));
             return exhausted;
@@ -34,9 +35,10 @@ impl State {
             } else {
                 match self.check(ask, slot) {
                     Check::Ready(_) => (OutReason::LaterPriority, None),
-                    Check::Until(at, reason) => (reason, Some(at)),
-                    Check::Busy(at, reason) | Check::NotThis(at, reason) => (reason, at),
                     Check::Out(reason) => (reason, None),
+                    Check::Until(_, reason) | Check::Busy(_, reason) | Check::NotThis(_, reason) => {
+                        (reason, self.earliest(ask, slot))
+                    }
                 }
             };
             *exhausted.reasons.entry(reason).or_default() += 1;
@@ -44,5 +46,38 @@ impl State {
         }
         exhausted.next_in = (next != Tick::NEVER).then(|| next.since(ask.now.tick));
         exhausted
+    }
+
+    /// When this key may carry this request at the earliest, everything that keeps it out being over then; `None`
+    /// where no time alone will do.
+    pub(super) fn earliest(&mut self, ask: &Ask<'_>, slot: u32) -> Option<Tick> {
+        let now = ask.now;
+        let rests = self.rests(ask.lane, slot).into_iter().filter_map(|(rest, _)| rest);
+        let mut latest = rests.filter(|rest| rest.is_active(now)).map(|rest| rest.wakes(now)).max().unwrap_or(now.tick);
+        let key = &self.roster.keys[slot as usize];
+        let owner = key.owner;
+        if key.in_flight >= key.max_concurrent || latest == Tick::NEVER {
+            return None;
+        }
+        if key.last_seq > 0 {
+            latest = latest.max(key.last_started.plus(key.interval()));
+        }
+        let at = self.at(now, owner);
+        let lane = &mut self.lanes[usize::from(ask.lane)];
+        if let Some(extra) = lane.extra_of(owner) {
+            if extra.keeps_out(ask.ticket, &ask.need) {
+                return None;
+            }
+            let short = extra.allowances.iter().filter(|held| held.remaining < ask.need.of(held.unit).max(1));
+            latest = short.map(|allowance| allowance.until).max().unwrap_or(latest).max(latest);
+        }
+        let plan = self.plans.plan(lane.owners[owner as usize].plan);
+        if ask.demand.free || plan.words() == 0 {
+            return Some(latest.max(now.tick));
+        }
+        match plan.room(lane.log(owner, plan.words()), &ask.need, &at) {
+            Ok(()) => Some(latest.max(now.tick)),
+            Err(full) => full.opens.tick(&at).map(|opens| opens.max(latest)),
+        }
     }
 }

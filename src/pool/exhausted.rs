@@ -82,6 +82,14 @@ impl Exhausted {
     pub fn next_in(&self) -> Option<Duration> {
         self.next_in
     }
+
+    /// Whether a key may come free within `wait`: at a known time, or at any time, when a request under way ends.
+    pub(crate) fn may_end_within(&self, wait: Duration) -> bool {
+        let any_time = |reason: &OutReason| {
+            matches!(reason, OutReason::Busy | OutReason::Interval | OutReason::LaterPriority | OutReason::Queued)
+        };
+        !wait.is_zero() && (self.next_in.is_some_and(|next| next <= wait) || self.reasons.keys().any(any_time))
+    }
 }
 
 impl fmt::Display for Exhausted {
@@ -109,17 +117,14 @@ impl fmt::Display for Exhausted {
 }
 
 impl OutReason {
+    /// Whether it is without end, until somebody or a good probe lifts it.
+    pub(crate) fn is_disabled(self) -> bool {
+        matches!(self, Self::DisabledInvalid | Self::DisabledSuspended | Self::DisabledByHand)
+    }
+
     /// Whether a limit is the reason.
     pub fn is_limit(self) -> bool {
-        matches!(
-            self,
-            Self::Full(..)
-                | Self::RateLimited
-                | Self::QuotaExhausted
-                | Self::DisabledInvalid
-                | Self::DisabledSuspended
-                | Self::DisabledByHand
-        )
+        matches!(self, Self::Full(..) | Self::RateLimited | Self::QuotaExhausted) || self.is_disabled()
     }
 }
 

@@ -37,17 +37,14 @@ impl Guard {
 
     /// A failure that is not for good: it counts among those tried.
     pub(super) fn passing(&mut self, now: Tick, slot: u32) {
-        // Only of interest while permanent ones are around.
-        if !self.failures.is_empty() {
-            self.note(now, slot, false);
-        }
+        self.note(now, slot, false);
     }
 
     /// A failure for good. Whether it is to be held; if so, so are those of [`Guard::suspects`].
     pub(super) fn permanent(&mut self, now: Tick, slot: u32) -> bool {
         self.note(now, slot, true);
         let from = now.minus(SPAN);
-        if self.last_success.is_some_and(|last| last > from) {
+        if self.last_success.is_some_and(|last| now.since(last) < SPAN) {
             return false;
         }
         let recent = || self.failures.iter().filter(|(at, ..)| *at >= from);

@@ -71,6 +71,14 @@ impl KeyPool {
         }
     }
 
+    /// The same for whoever has something else to do where there is none: nobody is told, and no key is looked at to
+    /// find out why.
+    pub(crate) fn lease_now(&self, demand: &Demand) -> Option<Lease> {
+        let now = self.0.clock.now();
+        let picked = self.look_at(now).try_pick(demand, now).ok()?;
+        self.lease(Ok(picked), demand).ok()
+    }
+
     /// Takes a key, waiting as long as the demand (else the pool) says, in the order of arrival.
     pub fn acquire(&self, demand: impl Into<Demand>) -> Acquire {
         Acquire::new(self.clone(), demand.into())
@@ -162,7 +170,7 @@ impl KeyPool {
         Lease::new(Granted {
             pool: self.clone(),
             seat: picked.seat,
-            seq: picked.seq,
+            ticket: picked.ticket,
             key: picked.key,
             secret: picked.secret,
             model: demand.model.clone(),
@@ -187,8 +195,7 @@ impl KeyPool {
         }
         if all && short.is_some() {
             for picked in picks.drain(..) {
-                state.refund(picked.seat, now);
-                state.end(picked.seat, now);
+                state.give_up(picked.seat, now);
             }
         }
         drop(state);
@@ -240,9 +247,14 @@ impl KeyPool {
         let now = self.0.clock.now();
         let mut state = self.lock();
         if let Some(Ok(picked)) = state.leave(index).and_then(|waiter| waiter.outcome) {
-            state.end(picked.seat, now);
+            state.give_up(picked.seat, now);
         }
         state.serve(now);
+        let idle = state.closed && state.seats.out() == 0;
+        drop(state);
+        if idle {
+            self.0.idle.notify_waiters();
+        }
     }
 
     // === for leases ===
@@ -262,14 +274,14 @@ impl KeyPool {
         }
     }
 
-    pub(super) fn judge(&self, seat: Seat, verdict: &Verdict) {
+    pub(crate) fn judge(&self, seat: Seat, verdict: &Verdict) {
         let now = self.0.clock.now();
         let mut state = self.lock();
         state.watch_wall(now);
         state.judge(seat, verdict, now);
     }
 
-    pub(super) fn usage(&self, seat: Seat, usage: Usage) {
+    pub(crate) fn usage(&self, seat: Seat, usage: Usage) {
         let now = self.0.clock.now();
         self.lock().usage(seat, usage, now);
     }
@@ -285,8 +297,8 @@ impl State {
         if self.closed {
             return Err(NotNow::Later);
         }
-        let mut ask = self.ask(demand, now);
-        self.pick(&mut ask)
+        let ask = self.ask(demand, now);
+        self.pick(&ask)
     }
 
     /// The error for a demand that got no key.

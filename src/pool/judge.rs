@@ -10,7 +10,7 @@ use super::{
     lane::Origin,
     rest::{Before, End, Probe, Rest},
     roster::{NO_ACCOUNT, RAMP_STEPS},
-    seats::{ProbeOf, SeatCell},
+    seats::{ProbeOf, Probes, SeatCell},
     state::{NO_MODEL, State},
 };
 use crate::{
@@ -36,30 +36,50 @@ struct Whom {
     lane: u16,
 }
 
+/// What a verdict is to its scope's last rest.
+#[derive(Default)]
+struct Incident {
+    /// A new one: the request started after that rest's end.
+    fresh: bool,
+    /// That rest is not over.
+    active: bool,
+    /// Incidents before this one, as the backoff counts them.
+    step: u8,
+    /// With this one.
+    strikes: u8,
+    /// That rest waited for a confirmation, and this is it.
+    confirmed: bool,
+    by_hand: bool,
+    /// The request started before the scope was lifted.
+    of_older_generation: bool,
+}
+
 impl State {
     /// An answer was judged.
     pub(super) fn judge(&mut self, seat: Seat, verdict: &Verdict, now: Now) {
         let Some(cell) = self.seats.get_mut(seat) else { return };
         let first = !std::mem::replace(&mut cell.judged, true);
+        cell.failed |= verdict.is_key_fault();
         self.tally.judged(now, verdict.kind());
-        if verdict.kind() == VerdictKind::Success && verdict.news_of().is_none() && cell.probe.is_none() {
+        if verdict.kind() == VerdictKind::Success && verdict.news_of().is_none() && cell.probes == Probes::default() {
             // By far the most. What else a success may end is looked for only where there is something.
-            let (slot, owner, lane) = (cell.slot, cell.owner, cell.lane);
-            self.count_success(slot, lane, first);
+            let (slot, owner, lane, started) = (cell.slot, cell.owner, cell.lane, cell.started);
+            self.count_success(slot, lane, started, first);
             if self.may_rest(slot, owner, lane) {
                 self.clear_over(seat, now);
             }
             self.good_way_out(now);
             return self.serve(now);
         }
-        let cell = cell.clone();
         if let Some(news) = verdict.news_of() {
-            self.learn(&cell, verdict, news, now);
+            self.learn(seat, news, now);
         }
+        // Looked at after learning, which may have moved the key to another owner or the lane to another's quota.
+        let Some(cell) = self.seats.get(seat).cloned() else { return };
         match verdict.kind() {
             VerdictKind::Success => {
-                self.count_success(cell.slot, cell.lane, first);
-                if let Some(scope) = cell.probe {
+                self.count_success(cell.slot, cell.lane, cell.started, first);
+                for scope in cell.probes.iter() {
                     self.probe_succeeded(scope, &cell, now);
                 }
                 self.clear_over(seat, now);
@@ -76,14 +96,16 @@ impl State {
     // === success ===
 
     #[inline]
-    fn count_success(&mut self, slot: u32, lane: u16, first: bool) {
+    fn count_success(&mut self, slot: u32, lane: u16, started: Tick, first: bool) {
         let lane = &mut self.lanes[usize::from(lane)];
         if lane.origin == Origin::Tentative || lane.origin == Origin::Unknown {
             lane.origin = Origin::Confirmed;
         }
         lane.overloads = 0;
-        lane.rest = None;
-        self.exit = None;
+        // An answer to a request from before the rest says nothing of what came after it.
+        let speaks = |rest: &mut Box<Rest>| started >= rest.since;
+        lane.rest.take_if(speaks);
+        self.exit.take_if(speaks);
         let key = &mut self.roster.keys[slot as usize];
         if first {
             key.succeeded = key.succeeded.saturating_add(1);
@@ -99,36 +121,43 @@ impl State {
         }
     }
 
-    /// A success of a request that started after a rest's end forgets the rest and its step.
+    /// A success of a request that started after a rest's end forgets the rest's step and strikes. When it ended is
+    /// remembered, since late answers to requests from before are no new incident.
     fn clear_over(&mut self, seat: Seat, now: Now) {
         let Some(cell) = self.seats.get(seat).cloned() else { return };
-        let since = cell.started;
-        let over = |rest: &Option<Box<Rest>>| {
-            rest.as_ref()
-                .is_some_and(|rest| !rest.is_active(now) && rest.end.tick(now) <= since && rest.lifted_at <= cell.seq)
+        let clear = |rest: &mut Box<Rest>| {
+            let told = rest.kind != VerdictKind::Unjudged;
+            let over = told && !rest.is_active(now) && rest.end.tick(now) <= cell.started;
+            if over {
+                let (end, since, lifted_at) = (rest.end, rest.since, rest.lifted_at);
+                **rest = Rest { end, since, lifted_at, ..Rest::new(now) };
+            }
+            over
         };
         let key = &mut self.roster.keys[cell.slot as usize];
-        if over(&key.rest) {
+        let key_over = key.rest.as_mut().is_some_and(clear);
+        // Nothing else is under way that could answer late.
+        if key.in_flight <= 1
+            && key.rest.as_ref().is_some_and(|rest| rest.kind == VerdictKind::Unjudged && !rest.is_active(now))
+        {
             key.rest = None;
-            self.recovered(cell.slot, Scope::Key);
         }
         let owner = &mut self.roster.owners[cell.owner as usize];
         let account = owner.account;
-        if over(&owner.rest) {
-            owner.rest = None;
-            self.recovered(cell.slot, Scope::Owner);
-        }
-        if account != NO_ACCOUNT && over(&self.roster.accounts[account as usize].rest) {
-            self.roster.accounts[account as usize].rest = None;
+        let owner_over = owner.rest.as_mut().is_some_and(clear);
+        if account != NO_ACCOUNT {
+            self.roster.accounts[account as usize].rest.as_mut().map(clear);
         }
         let lane = &mut self.lanes[usize::from(cell.lane)];
-        if !lane.key_rests.is_empty() && lane.key_rests.get(&cell.slot).is_some_and(over) {
-            lane.key_rests.remove(&cell.slot);
+        if !lane.key_rests.is_empty() {
+            lane.key_rests.get_mut(&cell.slot).and_then(Option::as_mut).map(clear);
         }
-        if let Some(extra) = lane.extra_of_mut(cell.owner)
-            && over(&extra.rest)
-        {
-            extra.rest = None;
+        lane.extra_of_mut(cell.owner).and_then(|extra| extra.rest.as_mut()).map(clear);
+        if key_over {
+            self.recovered(cell.slot, Scope::Key);
+        }
+        if owner_over {
+            self.recovered(cell.slot, Scope::Owner);
         }
     }
 
@@ -232,17 +261,23 @@ impl State {
         }
     }
 
-    /// Gives a lane up whose model the provider does not know, once nothing is in flight.
+    /// Gives a lane up whose model the provider does not know, once nothing is in flight and nobody waits there.
     pub(super) fn drop_unknown(&mut self, lane: u16) {
         let held = &self.lanes[usize::from(lane)];
         if held.in_flight == 0 && held.queue.is_empty() && held.origin == Origin::Unknown {
-            let parked = held.cells.iter().zip(0u32..).filter(|(cell, _)| cell.place() == Place::Busy);
-            for slot in parked.map(|(_, slot)| slot).collect::<Vec<_>>() {
-                self.unpark(slot);
-            }
             self.lane_of.remove(lane);
-            self.lanes[usize::from(lane)] = super::lane::Lane::new("".into(), Origin::Free, 0);
+            self.give_lane_up(lane);
         }
+    }
+
+    /// Frees a lane's memory and number; nothing may be in flight or wait there.
+    pub(super) fn give_lane_up(&mut self, lane: u16) {
+        let held = &self.lanes[usize::from(lane)];
+        let parked = held.cells.iter().zip(0u32..).filter(|(cell, _)| cell.place() == Place::Busy);
+        for slot in parked.map(|(_, slot)| slot).collect::<Vec<_>>() {
+            self.unpark(slot);
+        }
+        self.lanes[usize::from(lane)] = super::lane::Lane::new("".into(), Origin::Free, 0);
     }
 
     /// The same unclear verdict from keys of two owners within one request speaks of the request or the model: the
@@ -265,7 +300,7 @@ impl State {
 
     /// Takes back what one incident did to a key's and its owner's rests.
     fn give_back(&mut self, slot: u32, owner: u32, lane: u16, seq: u64, now: Now) {
-        for scope in [Scope::Key, Scope::KeyLane, Scope::Owner, Scope::OwnerLane] {
+        for scope in [Scope::Key, Scope::KeyLane, Scope::Owner, Scope::OwnerLane, Scope::BillingAccount] {
             let whom = Whom { scope, slot, owner, lane };
             let Some(rest) = self.rest_slot_of(whom) else { continue };
             if rest.incident != seq {
@@ -281,8 +316,8 @@ impl State {
             let over = !rest.is_active(now);
             let key = &mut self.roster.keys[slot as usize];
             key.adaptive = (key.adaptive / ADAPT_DOWN).min(key.weight * ADAPT_CEILING);
+            key.ramp = before.ramp;
             if over {
-                key.ramp = 0;
                 self.revive(whom);
             }
         }
@@ -302,99 +337,121 @@ impl State {
         }
         let length = verdict.retry_after().unwrap_or_else(|| table.backoff(VerdictKind::Overloaded, rest.step));
         rest.step = rest.step.saturating_add(1);
-        describe(rest, verdict, cell.seq, now);
-        rest.end = End::At(now.tick.plus(length.min(table.overloaded.cap.max(table.overloaded.first))));
+        if !rest.is_active(now) {
+            rest.since = now.tick;
+        }
+        let end = End::At(now.tick.plus(length.min(table.overloaded.cap.max(table.overloaded.first))));
+        if end.tick(now) > rest.end.tick(now) {
+            rest.end = end;
+            describe(rest, verdict);
+        }
     }
 
     /// Rests a scope.
     fn rest(&mut self, whom: Whom, cell: &SeatCell, verdict: &Verdict, now: Now) {
-        let started = cell.started;
-        let Some((end, probe, permanent)) = self.end_of(whom, cell, verdict, now) else { return };
-        let own_fault = matches!(verdict.kind(), VerdictKind::InvalidKey | VerdictKind::Suspended);
-        let hold = permanent && own_fault && self.guard.permanent(now.tick, whom.slot);
-        let always = permanent || verdict.until_of() == Until::DayEnd;
-        let strikes = self.settings.rests.strikes.max(1);
-        let rest = self.rest_slot(whom).expect("every scope but the caller's has a place for a rest");
-        if cell.seq < rest.lifted_at && !always {
+        if verdict.until_of() == Until::Now {
             return;
         }
-        let was_active = rest.is_active(now);
-        // One incident counts once: an answer to a request from before the last rest's end is the same incident.
-        let fresh = started >= rest.since && (!was_active || started >= rest.end.tick(now));
-        let fresh = fresh || rest.incident == 0;
-        if fresh {
-            rest.before = Some(Before { end: rest.end, step: rest.step, strikes: rest.strikes });
-            if rest.incident != 0 {
-                rest.step = rest.step.saturating_add(1);
-            }
-            rest.strikes = rest.strikes.saturating_add(1);
-            rest.incident = cell.seq;
+        let incident = self.incident(whom, cell, now);
+        if incident.by_hand || self.of_an_old_secret(whom, cell, verdict) {
+            return;
         }
-        let disabled = permanent && (verdict.is_named() || rest.strikes >= strikes);
-        let end = if permanent && !disabled { End::At(now.tick) } else { end };
-        rest.end = if was_active { rest.end.later(end, now) } else { end };
-        let extended_only = was_active && !fresh && !disabled;
-        if !was_active {
+        let (end, probe, permanent) = self.end_of(&incident, cell, verdict, now);
+        if incident.of_older_generation && !permanent && verdict.until_of() != Until::DayEnd {
+            return;
+        }
+        let own_fault = matches!(verdict.kind(), VerdictKind::InvalidKey | VerdictKind::Suspended);
+        let held = permanent && own_fault && self.guard.permanent(now.tick, whom.slot);
+        let end = if held { End::At(now.tick.plus(HOLD)) } else { end };
+        let ramp = self.roster.keys[whom.slot as usize].ramp;
+        let rest = self.rest_slot(whom).expect("every scope but the caller's has a place for a rest");
+        if incident.fresh {
+            rest.before = Some(Before { end: rest.end, step: rest.step, strikes: rest.strikes, ramp });
+            rest.step = incident.step;
+            rest.strikes = incident.strikes;
+            rest.incident = cell.ticket;
+        }
+        let confirms = verdict.confirm_after_of().is_some();
+        let told = !incident.active || rest.kind != verdict.kind() || (end == End::Never) != (rest.end == End::Never);
+        if incident.active {
+            rest.confirming |= confirms;
+            // Its time and interval are kept: what else comes in does not bring a probe forward.
+            rest.probe = rest.probe.or(probe);
+        } else {
             rest.since = now.tick;
+            rest.confirming = confirms;
+            rest.probe = probe;
+            rest.held = false;
         }
-        if !extended_only {
-            describe(rest, verdict, cell.seq, now);
-            rest.incident = if fresh { cell.seq } else { rest.incident };
+        let outlasts = !incident.active || end.tick(now) > rest.end.tick(now);
+        if outlasts {
+            rest.end = end;
+            describe(rest, verdict);
         }
-        rest.probe = probe.or(rest.probe.filter(|_| was_active));
-        rest.confirming = verdict.confirm_after_of().is_some();
-        let held_now = hold && disabled;
-        if held_now {
-            rest.held = true;
-            rest.end = End::At(now.tick.plus(HOLD));
-        }
-        let end = rest.end;
-        if fresh {
+        rest.held |= held;
+        if incident.fresh {
             self.weigh_down(whom, verdict);
         }
-        if held_now {
+        if held {
             self.hold_suspects(now);
-        } else if !extended_only {
+        } else if outlasts && told {
             self.tell(whom, verdict, end, now);
         }
     }
 
-    /// How long, by the verdict and the table. `permanent`: without end.
+    /// What a verdict is to the scope's last rest. One incident counts once: only an answer to a request that started
+    /// after that rest's end is a new one.
+    fn incident(&mut self, whom: Whom, cell: &SeatCell, now: Now) -> Incident {
+        let extra = self.roster.keys[whom.slot as usize].extra.as_ref();
+        let of_the_key = !matches!(whom.scope, Scope::Lane | Scope::Exit | Scope::Caller);
+        let lifted = of_the_key && extra.is_some_and(|extra| cell.seq < extra.lifted_at);
+        let Some(rest) = self.rest_slot_of(whom) else {
+            return Incident { fresh: true, strikes: 1, of_older_generation: lifted, ..Incident::default() };
+        };
+        let active = rest.is_active(now);
+        let after = cell.started >= rest.end.tick(now);
+        let fresh = !active && after;
+        Incident {
+            fresh,
+            active,
+            step: rest.step.saturating_add(u8::from(fresh && rest.incident != 0)),
+            strikes: rest.strikes.saturating_add(u8::from(fresh)),
+            confirmed: rest.confirming && fresh,
+            by_hand: rest.by_hand,
+            of_older_generation: lifted || cell.seq < rest.lifted_at,
+        }
+    }
+
+    /// The key has another secret by now: that the old one is not valid is no news.
+    fn of_an_old_secret(&self, whom: Whom, cell: &SeatCell, verdict: &Verdict) -> bool {
+        let replaced_at = self.roster.keys[whom.slot as usize].extra.as_ref().map_or(0, |extra| extra.replaced_at);
+        let of_the_secret = matches!(whom.scope, Scope::Key | Scope::KeyLane);
+        of_the_secret && verdict.kind() == VerdictKind::InvalidKey && cell.seq <= replaced_at
+    }
+
+    /// How long, by the verdict and the table; a probe; and whether it is without end.
     fn end_of(
         &mut self,
-        whom: Whom,
+        incident: &Incident,
         cell: &SeatCell,
         verdict: &Verdict,
         now: Now,
-    ) -> Option<(End, Option<Probe>, bool)> {
-        let table = self.settings.rests.clone();
-        let longest = self.longest();
-        let (step, confirmed, strikes) = {
-            let started = cell.started;
-            let rest = self.rest_slot_of(whom);
-            let next = |rest: &Rest| rest.incident != 0 && started >= rest.end.tick(now);
-            let step = rest.as_ref().map_or(0, |rest| rest.step + u8::from(next(rest)));
-            let strikes = rest.as_ref().map_or(0, |rest| rest.strikes + u8::from(next(rest) || rest.incident == 0));
-            let confirmed = rest.as_ref().is_some_and(|rest| rest.confirming && started >= rest.end.tick(now));
-            (step, confirmed, strikes)
-        };
-        Some(match verdict.until_of() {
-            Until::Now => return None,
-            Until::Backoff => (End::At(now.tick.plus(table.backoff(verdict.kind(), step))), None, false),
-            Until::For(delay) => (End::At(now.tick.plus(delay.min(longest))), None, false),
-            Until::DayEnd => (self.day_end(cell, step, now), None, false),
-            Until::Probed(first) => {
-                let probe = Probe { at: now.tick.plus(first), interval: first, out: false };
-                (End::Never, Some(probe), true)
+    ) -> (End, Option<Probe>, bool) {
+        let table = &self.settings.rests;
+        let backoff = End::At(now.tick.plus(table.backoff(verdict.kind(), incident.step)));
+        let suspect = !verdict.is_named() && incident.strikes < table.strikes.max(1);
+        match (verdict.until_of(), verdict.confirm_after_of()) {
+            (Until::Now, _) => (End::At(now.tick), None, false),
+            (Until::Backoff, _) => (backoff, None, false),
+            (Until::For(delay), _) => (End::At(now.tick.plus(delay.min(table.longest))), None, false),
+            (Until::DayEnd, _) => (self.day_end(cell, incident.step, now), None, false),
+            (_, Some(pause)) if !incident.confirmed => (End::At(now.tick.plus(pause)), None, false),
+            (Until::Probed(_) | Until::Lifted, _) if suspect => (backoff, None, false),
+            (Until::Probed(first), _) => {
+                (End::Never, Some(Probe { at: now.tick.plus(first), interval: first, out: false }), true)
             }
-            Until::Lifted => match verdict.confirm_after_of() {
-                Some(pause) if !confirmed => (End::At(now.tick.plus(pause)), None, false),
-                _ if !verdict.is_named() && strikes < table.strikes.max(1) => {
-                    (End::At(now.tick.plus(table.backoff(verdict.kind(), step))), None, false)
-                }
-                _ => (End::Never, None, true),
-            },
-        })
+            (Until::Lifted, _) => (End::Never, None, true),
+        }
     }
 
     /// The midnight after the request's start; near midnight a minute, doubling, since the answer may speak of the
@@ -411,6 +468,9 @@ impl State {
 
     /// A fault of the key's or its owner's own: less load at first when it is back.
     fn weigh_down(&mut self, whom: Whom, verdict: &Verdict) {
+        if matches!(whom.scope, Scope::Lane | Scope::Exit | Scope::Caller) {
+            return;
+        }
         let ramps =
             matches!(verdict.kind(), VerdictKind::InvalidKey | VerdictKind::Suspended | VerdictKind::ModelUnavailable);
         let key = &mut self.roster.keys[whom.slot as usize];
@@ -526,6 +586,7 @@ impl State {
         rest.since = now.tick;
         rest.code = Cow::Owned(reason.to_owned());
         rest.probe = None;
+        rest.before = None;
         rest.held = false;
         self.guard.forget(slot);
         let (key, code) = (self.roster.keys[slot as usize].id.clone(), reason.to_owned());
@@ -561,19 +622,15 @@ impl State {
                 self.lift(whom, now);
             }
         }
+        self.roster.keys[slot as usize].extra.get_or_insert_default().lifted_at = self.seq + 1;
         self.guard.forget(slot);
         self.recovered(slot, Scope::Key);
         self.serve(now);
     }
 }
 
-fn describe(rest: &mut Rest, verdict: &Verdict, seq: u64, now: Now) {
+fn describe(rest: &mut Rest, verdict: &Verdict) {
     rest.kind = verdict.kind();
     rest.code = Cow::Owned(verdict.code_of().to_owned());
     rest.advice = Cow::Owned(verdict.advice_of().to_owned());
-    rest.held = false;
-    rest.incident = seq;
-    if !rest.is_active(now) {
-        rest.since = now.tick;
-    }
 }

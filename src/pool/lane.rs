@@ -11,7 +11,10 @@ use super::{
     rest::Rest,
     timer::Timers,
 };
-use crate::{limit::Unit, time::Tick};
+use crate::{
+    limit::{Need, Unit},
+    time::Tick,
+};
 
 /// Headroom classes: powers of two of the tokens that still fit; the last is "unlimited".
 pub(super) const CLASSES: usize = 32;
@@ -42,6 +45,8 @@ pub(super) struct Group {
     unlimited: Ready,
     /// Waited for: at their concurrency, or between two starts.
     pub(super) busy: Vec<u32>,
+    /// The stride strategies' time: the largest virtual time that was picked among these keys.
+    pub(super) time: f64,
 }
 
 impl Group {
@@ -77,10 +82,6 @@ impl Group {
         self.classes.get(&class).into_iter().flat_map(Ready::slots)
     }
 
-    pub(super) fn ready(&self) -> usize {
-        self.unlimited.len() + self.classes.values().map(Ready::len).sum::<usize>()
-    }
-
     fn heap_bytes(&self) -> usize {
         self.unlimited.heap_bytes()
             + self.classes.values().map(Ready::heap_bytes).sum::<usize>()
@@ -113,8 +114,22 @@ pub(super) struct LaneExtra {
     pub(super) rest: Option<Box<Rest>>,
     /// What a rate header said remains, until when.
     pub(super) allowances: Vec<Allowance>,
-    /// A waiter's ticket for which this owner's room is kept.
-    pub(super) booked: Option<u64>,
+    pub(super) booked: Option<Booking>,
+}
+
+/// This owner's room is kept for a waiter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Booking {
+    pub(super) ticket: u64,
+    /// It lacks images alone: who wants none takes nothing from it.
+    pub(super) images_only: bool,
+}
+
+impl LaneExtra {
+    /// Whether its room is kept for somebody in front of this ticket.
+    pub(super) fn keeps_out(&self, ticket: u64, need: &Need) -> bool {
+        self.booked.is_some_and(|booked| booked.ticket < ticket && (need.images > 0 || !booked.images_only))
+    }
 }
 
 /// What a rate header said remains.
@@ -156,10 +171,10 @@ pub(super) struct Lane {
     pub(super) in_flight: u32,
     pub(super) started: u64,
     pub(super) spilled: u64,
-    /// The stride strategies' time: the largest virtual time that was picked.
-    pub(super) time: f64,
     /// Waiters by ticket.
     pub(super) queue: BTreeMap<u64, u32>,
+    /// Those of them that must, or must not, use certain keys.
+    pub(super) special: BTreeMap<u64, u32>,
     /// Logs given up, by length.
     spare_logs: HashMap<usize, Vec<u32>>,
 }
@@ -181,8 +196,8 @@ impl Lane {
             in_flight: 0,
             started: 0,
             spilled: 0,
-            time: 0.0,
             queue: BTreeMap::new(),
+            special: BTreeMap::new(),
             spare_logs: HashMap::new(),
         }
     }

@@ -80,3 +80,19 @@ fn law_9_no_secret_is_shown_anywhere() {
     );
     assert!(!all.contains("very-secret"), "{all}");
 }
+
+/// A model whose quota is another's: rests and limits learned from its answers hold where both count.
+#[test]
+fn a_model_of_another_models_quota_rests_with_it() {
+    use crate::{QuotaNews, Scope, Until, VerdictKind};
+    let (pool, _) = pool_of(vec![Key::new("AIza-not-a-real-key-000001")]);
+    let lease = pool.try_acquire("lite-custom").expect("a ready key");
+    let news = QuotaNews { quota_model: Some("lite".to_owned()), ..QuotaNews::default() };
+    let full =
+        Verdict::new(VerdictKind::RateLimited).scope(Scope::OwnerLane).until(Until::For(Duration::from_secs(30)));
+    lease.judge(&full.news(news));
+    drop(lease);
+    assert!(pool.try_acquire("lite-custom").is_err());
+    assert!(pool.try_acquire("lite").is_err());
+    assert!(pool.try_acquire("another").is_ok());
+}

@@ -3,42 +3,50 @@
 use std::sync::Arc;
 
 use super::{
+    Seat,
     event::Event,
-    lane::Allowance,
+    lane::{Allowance, Origin},
     plans::find,
+    rest::Rest,
+    roster::NO_ACCOUNT,
     seats::SeatCell,
     state::{MAX_LANES, NO_MODEL, SHARED, State},
 };
 use crate::{
     limit::{Limit, Limits, Need, Plan},
     time::Now,
-    verdict::{QuotaNews, RateHeader, Verdict},
+    verdict::{QuotaNews, RateHeader},
 };
 
 /// What remains is noted when it is this little: above, it tells nothing that the windows do not.
 const LITTLE: u64 = 10;
 
 impl State {
-    /// Takes in what an answer tells of quotas.
-    pub(super) fn learn(&mut self, cell: &SeatCell, verdict: &Verdict, news: &QuotaNews, now: Now) {
-        if let Some(model) = &news.quota_model {
-            self.follow(cell.lane, model, now);
+    /// Takes in what an answer tells of quotas: first whose quota it is, then what that allows.
+    pub(super) fn learn(&mut self, seat: Seat, news: &QuotaNews, now: Now) {
+        if let Some(model) = &news.quota_model
+            && let Some(lane) = self.seats.get(seat).map(|cell| cell.lane)
+        {
+            self.follow(lane, model, now);
         }
-        if !self.settings.fixed_limits && cell.lane != NO_MODEL {
-            for violation in &news.violations {
-                if let Some(amount) = violation.amount.filter(|amount| *amount > 0) {
-                    let limit = Limit { unit: violation.unit, span: violation.span, amount };
-                    self.learn_limit(cell, limit, now);
-                }
+        if let Some(consumer) = &news.consumer
+            && let Some(slot) = self.seats.get(seat).map(|cell| cell.slot)
+        {
+            self.group_by(slot, consumer, now);
+        }
+        let Some(cell) = self.seats.get(seat).cloned() else { return };
+        if self.settings.fixed_limits || cell.lane == NO_MODEL {
+            return;
+        }
+        for violation in &news.violations {
+            if let Some(amount) = violation.amount.filter(|amount| *amount > 0) {
+                let limit = Limit { unit: violation.unit, span: violation.span, amount };
+                self.learn_limit(&cell, limit, now);
             }
-            for header in &news.remaining {
-                self.allow(cell, *header, now);
-            }
         }
-        if let Some(consumer) = &news.consumer {
-            self.group_by(cell, consumer, now);
+        for header in &news.remaining {
+            self.allow(&cell, *header, now);
         }
-        let _ = verdict;
     }
 
     /// The answer named a limit: it holds for the owner in this lane from now on.
@@ -123,15 +131,19 @@ impl State {
     fn allow(&mut self, cell: &SeatCell, header: RateHeader, now: Now) {
         let owner = self.roster.keys[cell.slot as usize].owner;
         let little = header.remaining < LITTLE || header.limit.is_some_and(|limit| header.remaining < limit / 10);
-        let lane = &mut self.lanes[usize::from(cell.lane)];
         let until = now.tick.plus(header.reset.min(self.settings.rests.longest));
+        let later = |held: &&mut SeatCell| held.lane == cell.lane && held.owner == owner && held.seq > cell.seq;
+        let under_way: u64 =
+            if little { self.seats.iter_mut().filter(later).map(|held| held.need.of(header.unit)).sum() } else { 0 };
+        let remaining = header.remaining.saturating_sub(under_way);
+        let lane = &mut self.lanes[usize::from(cell.lane)];
         if !little && lane.extra_of(owner).is_none() {
             return;
         }
         let allowances = &mut lane.extra(owner).allowances;
         allowances.retain(|held| held.until > now.tick && held.unit != header.unit);
         if little {
-            allowances.push(Allowance { unit: header.unit, remaining: header.remaining, until });
+            allowances.push(Allowance { unit: header.unit, remaining, until });
         }
     }
 
@@ -143,49 +155,91 @@ impl State {
         }
         // Two models of one quota: whoever names this lane is sent to the other.
         let name = Arc::clone(&held.name);
-        let used = self.lanes.iter().filter(|lane| lane.origin != super::lane::Origin::Free).count();
+        let used = self.lanes.iter().filter(|lane| lane.origin != Origin::Free).count();
         let target = match self.lane_of.get(model) {
             Some(target) => target,
             None if used >= MAX_LANES => return,
-            None => self.push_lane(model.into(), super::lane::Origin::Confirmed),
+            None => self.push_lane(model.into(), Origin::Confirmed),
         };
         for owner in 0..self.roster.owners.len() as u32 {
             self.carry_over(lane, target, owner, now);
         }
+        self.move_out(lane, target);
         self.lane_of.redirect(lane, target);
         self.lane_of.insert(name, target);
+    }
+
+    /// Leases, waiters and rests of one lane go over to another, and the lane is given up.
+    fn move_out(&mut self, from: u16, to: u16) {
+        for cell in self.seats.iter_mut().filter(|cell| cell.lane == from) {
+            cell.lane = to;
+        }
+        let old = &mut self.lanes[usize::from(from)];
+        let (in_flight, started) = (std::mem::take(&mut old.in_flight), old.started);
+        let (queue, extras) = (std::mem::take(&mut old.queue), std::mem::take(&mut old.extras));
+        let special = std::mem::take(&mut old.special);
+        let key_rests = std::mem::take(&mut old.key_rests);
+        for index in queue.values() {
+            if let Some(waiter) = self.waiters.get_mut(*index) {
+                waiter.lane = to;
+                // Whoever stands first there now keeps the lane's timer.
+                self.wakes.extend(waiter.waker.take());
+            }
+        }
+        let new = &mut self.lanes[usize::from(to)];
+        new.in_flight += in_flight;
+        new.started += started;
+        new.queue.extend(queue);
+        new.special.extend(special);
+        for (slot, rest) in key_rests {
+            let held = new.key_rests.entry(slot).or_default();
+            *held = held.take().or(rest);
+        }
+        for (owner, extra) in extras {
+            let held = new.extra(owner);
+            held.rest = held.rest.take().or(extra.rest);
+            held.allowances.extend(extra.allowances);
+        }
+        self.give_lane_up(from);
     }
 
     /// What an owner used in one lane counts in another as well.
     fn carry_over(&mut self, from: u16, to: u16, owner: u32, now: Now) {
         let at = self.at(now, owner);
-        let old_number = self.lanes[usize::from(from)].owners[owner as usize].plan;
-        let learned = self.plans.sources(old_number).learned.clone();
-        self.replan(to, owner, learned, now);
+        let numbers = [from, to].map(|lane| self.lanes[usize::from(lane)].owners[owner as usize].plan);
+        let learned = numbers.map(|number| self.plans.sources(number).learned.clone());
+        self.replan(to, owner, smaller(&learned[0], &learned[1]), now);
+        let held = self.held(from, owner);
         let number = self.lanes[usize::from(to)].owners[owner as usize].plan;
-        let (old, plan) = (self.plans.plan(old_number), self.plans.plan(number));
+        let (old, plan) = (self.plans.plan(numbers[0]), self.plans.plan(number));
         let mut carried = vec![0; plan.words()];
         let old_log = self.lanes[usize::from(from)].log_ref(owner, old.words()).to_vec();
-        Plan::migrate(old, &old_log, plan, &mut carried, &Need::default(), &at);
+        Plan::migrate(old, &old_log, plan, &mut carried, &held, &at);
         let into = self.lanes[usize::from(to)].log(owner, plan.words());
         plan.merge(&carried, into, &at);
     }
 
     /// The answer named its owner: keys that share one are grouped, since together they have one quota.
-    fn group_by(&mut self, cell: &SeatCell, consumer: &str, now: Now) {
-        let owner = self.roster.keys[cell.slot as usize].owner;
+    fn group_by(&mut self, slot: u32, consumer: &str, now: Now) {
+        let owner = self.roster.keys[slot as usize].owner;
         let Some(known) = self.roster.learn_consumer(owner, consumer) else { return };
         let named = self.roster.owners[owner as usize].extra.as_ref().is_some_and(|extra| extra.name.is_some());
         let both_named =
             named && self.roster.owners[known as usize].extra.as_ref().is_some_and(|extra| extra.name.is_some());
         if both_named {
-            // Somebody configured them as two; that holds, and is said.
-            let key = self.roster.keys[cell.slot as usize].id.clone();
+            // Somebody configured them as two; that holds, and is said once.
+            let noted = &mut self.roster.owners[owner as usize].extra.get_or_insert_default().consumer;
+            if noted.as_deref() == Some(consumer) {
+                return;
+            }
+            *noted = Some(consumer.into());
+            let key = self.roster.keys[slot as usize].id.clone();
             let keys = self.roster.owners[known as usize].keys;
+            tracing::warn!(%key, owner = consumer, "configured as two owners, but together they have one quota");
             self.event(|| Event::Grouped { key, owner: format!("{consumer} (configured as two owners)"), keys });
             return;
         }
-        self.join(cell.slot, owner, known, consumer, now);
+        self.join(slot, owner, known, consumer, now);
     }
 
     /// All keys of one owner go over to another.
@@ -203,8 +257,12 @@ impl State {
         }
         self.roster.owners[owner as usize].keys -= count;
         self.roster.owners[into as usize].keys += count;
-        if self.roster.owners[into as usize].rest.is_none() {
-            self.roster.owners[into as usize].rest = self.roster.owners[owner as usize].rest.take();
+        let from = self.roster.owners[owner as usize].rest.take();
+        let account = self.roster.owners[owner as usize].account;
+        let to = &mut self.roster.owners[into as usize];
+        to.rest = longer(to.rest.take(), from, now);
+        if to.account == NO_ACCOUNT {
+            to.account = account;
         }
         for cell in self.seats.iter_mut().filter(|cell| cell.owner == owner) {
             cell.owner = into;
@@ -217,19 +275,36 @@ impl State {
 
     fn join_logs(&mut self, lane: u16, owner: u32, into: u32, now: Now) {
         let at = self.at(now, into);
+        let numbers = [owner, into].map(|owner| self.lanes[usize::from(lane)].owners[owner as usize].plan);
+        let learned = numbers.map(|number| self.plans.sources(number).learned.clone());
+        self.replan(lane, into, smaller(&learned[0], &learned[1]), now);
+        let held = self.held(lane, owner);
         let place = &self.lanes[usize::from(lane)];
-        let (from_number, number) = (place.owners[owner as usize].plan, place.owners[into as usize].plan);
-        let (old, plan) = (self.plans.plan(from_number), self.plans.plan(number));
+        let (old, plan) = (self.plans.plan(numbers[0]), self.plans.plan(place.owners[into as usize].plan));
         let from = place.log_ref(owner, old.words()).to_vec();
         let mut carried = vec![0; plan.words()];
-        Plan::migrate(old, &from, plan, &mut carried, &Need::default(), &at);
+        Plan::migrate(old, &from, plan, &mut carried, &held, &at);
         let place = &mut self.lanes[usize::from(lane)];
         plan.merge(&carried, place.log(into, plan.words()), &at);
         if let Some(extra) = place.extras.remove(&owner) {
             place.owners[owner as usize].flags = 0;
             let kept = place.extra(into);
-            kept.rest = kept.rest.take().or(extra.rest);
+            kept.rest = longer(kept.rest.take(), extra.rest, now);
             kept.allowances.extend(extra.allowances);
         }
     }
+}
+
+/// Whichever rest ends later.
+fn longer(one: Option<Box<Rest>>, other: Option<Box<Rest>>, now: Now) -> Option<Box<Rest>> {
+    match (one, other) {
+        (Some(one), Some(other)) if one.end.tick(now) >= other.end.tick(now) => Some(one),
+        (one, other) => other.or(one),
+    }
+}
+
+/// The smaller of what was learned in two places that turn out to be one.
+fn smaller(one: &Limits, other: &Limits) -> Limits {
+    let tighter = |limit: &&Limit| find(other, **limit).is_none_or(|held| limit.amount < held.amount);
+    one.iter().filter(tighter).fold(other.clone(), |limits, limit| limits.with(*limit))
 }

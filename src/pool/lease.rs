@@ -126,8 +126,8 @@ impl fmt::Debug for Lease {
 pub struct Granted {
     pub(crate) pool: KeyPool,
     pub(crate) seat: Seat,
-    /// The pool's number of its start.
-    pub(crate) seq: u64,
+    /// The request's place in line.
+    pub(crate) ticket: u64,
     pub(crate) key: KeyId,
     pub(crate) secret: Secret,
     pub(crate) model: Option<Arc<str>>,
@@ -166,7 +166,7 @@ impl Granted {
             verdict,
             earlier: self.earlier.clone(),
             keep: None,
-            seq: self.seq,
+            seq: self.ticket,
             seat: Some(self.seat),
         }
     }
@@ -174,7 +174,7 @@ impl Granted {
 
 impl fmt::Debug for Granted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Granted").field("key", &self.key).field("model", &self.model).finish()
+        f.debug_struct("Granted").field("key", &self.key).field("model", &self.model).finish_non_exhaustive()
     }
 }
 

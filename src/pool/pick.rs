@@ -7,8 +7,9 @@ use super::{
     cell::Place,
     event::Event,
     lane::{UNLIMITED, class_for, class_of},
+    rest::Rest,
     roster::{NO_ACCOUNT, UNBOUNDED},
-    seats::{ProbeOf, SeatCell},
+    seats::{ProbeOf, Probes, SeatCell},
     state::{NO_MODEL, State, standing},
 };
 use crate::{
@@ -21,13 +22,14 @@ use crate::{
 /// A granted key.
 pub(super) struct Picked {
     pub(super) seat: Seat,
-    /// The pool's number of its start.
-    pub(super) seq: u64,
+    /// The request's place in line.
+    pub(super) ticket: u64,
     pub(super) key: KeyId,
     pub(super) secret: Secret,
 }
 
 /// Why there is none.
+#[derive(Clone, Copy)]
 pub(super) enum NotNow {
     /// Some time, or after some event.
     Later,
@@ -38,8 +40,8 @@ pub(super) enum NotNow {
 /// Whether a key may carry a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Check {
-    /// Yes; as the probe of this scope.
-    Ready(Option<ProbeOf>),
+    /// Yes; as the probe of these scopes.
+    Ready(Probes),
     /// Not before then.
     Until(Tick, OutReason),
     /// When one of its requests ends, or its interval is over.
@@ -78,7 +80,7 @@ pub(super) struct Ask<'a> {
     pub(super) need: Need,
     pub(super) now: Now,
     pub(super) waited: Duration,
-    /// The place in the queue; a new demand stands behind all.
+    /// The place in the queue; a new demand stands behind all, a retry where it stood first.
     pub(super) ticket: u64,
     /// Its start is stamped later.
     pub(super) provisional: bool,
@@ -87,11 +89,7 @@ pub(super) struct Ask<'a> {
 impl State {
     /// Grants the best key that may carry this demand now.
     #[inline]
-    pub(super) fn pick(&mut self, ask: &mut Ask<'_>) -> Result<Picked, NotNow> {
-        if ask.demand.estimated && ask.need.input_tokens > 0 {
-            self.cut_to_limits(ask);
-        }
-        let ask = &*ask;
+    pub(super) fn pick(&mut self, ask: &Ask<'_>) -> Result<Picked, NotNow> {
         if self.exit.as_ref().is_some_and(|rest| rest.is_active(ask.now)) {
             return Err(NotNow::Later);
         }
@@ -160,7 +158,7 @@ impl State {
                 stamp = Some(plan.book(log, &ask.need, &at));
             }
         }
-        Some(self.seat(ask, slot, None, stamp))
+        Some(self.seat(ask, slot, Probes::default(), stamp))
     }
 
     /// Whether the demand would be granted a key now.
@@ -178,7 +176,7 @@ impl State {
     }
 
     /// The best of all keys: by priority, then by rank.
-    fn pick_any(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Option<ProbeOf>)> {
+    fn pick_any(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Probes)> {
         self.wake(ask.lane, ask.now);
         for group in 0..self.priorities.len() {
             let found = self.pick_in(ask, excluded, group);
@@ -193,7 +191,7 @@ impl State {
     }
 
     /// The best key of one priority.
-    fn pick_in(&mut self, ask: &Ask<'_>, excluded: &Excluded, group: usize) -> Option<(u32, Option<ProbeOf>)> {
+    fn pick_in(&mut self, ask: &Ask<'_>, excluded: &Excluded, group: usize) -> Option<(u32, Probes)> {
         let lane_at = usize::from(ask.lane);
         let min_class = class_for(ask.need.input_tokens);
         let mut found = None;
@@ -228,16 +226,10 @@ impl State {
     }
 
     /// The class below holds keys with and without room for so many tokens: each is looked at.
-    fn pick_border(
-        &mut self,
-        ask: &Ask<'_>,
-        excluded: &Excluded,
-        group: usize,
-        class: usize,
-    ) -> Option<(u32, Option<ProbeOf>)> {
+    fn pick_border(&mut self, ask: &Ask<'_>, excluded: &Excluded, group: usize, class: usize) -> Option<(u32, Probes)> {
         let lane_at = usize::from(ask.lane);
         let slots: Vec<u32> = self.lanes[lane_at].groups[group].class(class).collect();
-        let mut best: Option<(u64, u32, Option<ProbeOf>)> = None;
+        let mut best: Option<(u64, u32, Probes)> = None;
         for slot in slots {
             let rank = self.lanes[lane_at].cells[slot as usize].rank;
             let owner = self.roster.keys[slot as usize].owner;
@@ -256,19 +248,33 @@ impl State {
     }
 
     /// The best of the keys that the demand must, or had rather, use.
-    fn pick_of(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Option<ProbeOf>)> {
+    fn pick_of(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Probes)> {
         self.wake(ask.lane, ask.now);
-        let mut best: Option<(u16, u64, u32, Option<ProbeOf>)> = None;
+        let mut best: Option<(u16, u64, u32, Probes)> = None;
         for slot in self.wanted(&ask.demand.affinity) {
             let key = &self.roster.keys[slot as usize];
             if excluded.holds(slot, key.owner) {
                 continue;
             }
             let order = (key.priority, self.lanes[usize::from(ask.lane)].cells[slot as usize].rank);
-            if let Check::Ready(probe) = self.check(ask, slot)
-                && best.is_none_or(|(priority, rank, ..)| order < (priority, rank))
-            {
-                best = Some((order.0, order.1, slot, probe));
+            match self.check(ask, slot) {
+                Check::Ready(probes) => {
+                    if best.is_none_or(|(priority, rank, ..)| order < (priority, rank)) {
+                        best = Some((order.0, order.1, slot, probes));
+                    }
+                }
+                // Whoever waits for this very key is woken by its timer.
+                check @ (Check::Until(..) | Check::Busy(..)) => {
+                    let group = self.group(order.0);
+                    if self.lanes[usize::from(ask.lane)].cells[slot as usize].place() == Place::Ready {
+                        self.stow(ask.lane, slot, group, check);
+                    }
+                }
+                Check::NotThis(Some(at), _) => {
+                    let held = &mut self.lanes[usize::from(ask.lane)];
+                    held.timers.arm_sooner(slot, at, &mut held.cells);
+                }
+                Check::NotThis(None, _) | Check::Out(_) => {}
             }
         }
         best.map(|(.., slot, probe)| (slot, probe))
@@ -321,16 +327,16 @@ impl State {
             return Check::Out(OutReason::DisabledByHand);
         }
         let owner_at = key.owner;
-        let probe = if self.may_rest(slot, owner_at, ask.lane) {
+        let probes = if self.may_rest(slot, owner_at, ask.lane) {
             match self.check_rests(ask, slot, owner_at) {
-                Ok(probe) => probe,
+                Ok(probes) => probes,
                 Err(check) => return check,
             }
         } else {
-            None
+            Probes::default()
         };
         if ask.demand.free {
-            return self.check_slots(slot, now, probe);
+            return self.check_slots(slot, now, probes);
         }
         let at = self.at(now, owner_at);
         let lane = &mut self.lanes[lane_at];
@@ -342,7 +348,7 @@ impl State {
         {
             return self.check_full(ask, owner_at, full, &at);
         }
-        self.check_slots(slot, now, probe)
+        self.check_slots(slot, now, probes)
     }
 
     /// No room for this request.
@@ -351,8 +357,7 @@ impl State {
         let lane = &mut self.lanes[usize::from(ask.lane)];
         let plan = self.plans.plan(lane.owners[owner as usize].plan);
         // Where even the least request has no room the key waits for that; else it may carry others.
-        let least =
-            if ask.need == LEAST { Err(full) } else { plan.room(lane.log(owner, plan.words()), &LEAST, at) };
+        let least = if ask.need == LEAST { Err(full) } else { plan.room(lane.log(owner, plan.words()), &LEAST, at) };
         let shown = least.err().unwrap_or(full);
         let reason = OutReason::Full(shown.limit.unit, shown.limit.span);
         match (least, shown.opens.tick(at)) {
@@ -374,32 +379,17 @@ impl State {
             || lane.has_extra(owner)
     }
 
-    /// Whether it rests, in whatever scope; or the scope that this request is to probe.
+    /// Whether it rests, in whatever scope, or its owner's room is kept for others; else the scopes that this request
+    /// is to probe.
     #[inline(never)]
-    fn check_rests(&self, ask: &Ask<'_>, slot: u32, owner_at: u32) -> Result<Option<ProbeOf>, Check> {
+    fn check_rests(&self, ask: &Ask<'_>, slot: u32, owner_at: u32) -> Result<Probes, Check> {
         let now = ask.now;
-        let key = &self.roster.keys[slot as usize];
-        let owner = &self.roster.owners[owner_at as usize];
-        let lane = &self.lanes[usize::from(ask.lane)];
-        let mut probe = None;
-        let account =
-            if owner.account == NO_ACCOUNT { None } else { self.roster.accounts[owner.account as usize].rest.as_ref() };
-        let key_lane =
-            if lane.key_rests.is_empty() { None } else { lane.key_rests.get(&slot).and_then(Option::as_ref) };
-        let extra = lane.extra_of(owner_at);
-        let owner_lane = extra.and_then(|extra| extra.rest.as_ref());
-        let rests = [
-            (key.rest.as_ref(), ProbeOf::Key),
-            (owner.rest.as_ref(), ProbeOf::Owner),
-            (account, ProbeOf::Account),
-            (key_lane, ProbeOf::KeyLane),
-            (owner_lane, ProbeOf::OwnerLane),
-        ];
+        let mut probes = Probes::default();
         let mut latest: Option<(Tick, OutReason)> = None;
-        for (rest, scope) in rests {
+        for (rest, scope) in self.rests(ask.lane, slot) {
             let Some(rest) = rest.filter(|rest| rest.is_active(now)) else { continue };
-            if probe.is_none() && rest.may_probe(now) {
-                probe = Some(scope);
+            if rest.may_probe(now) {
+                probes.insert(scope);
                 continue;
             }
             let wakes = rest.wakes(now);
@@ -410,22 +400,52 @@ impl State {
         if let Some((at, reason)) = latest {
             return Err(if at == Tick::NEVER { Check::Out(reason) } else { Check::Until(at, reason) });
         }
-        if let Some(extra) = extra {
-            if extra.booked.is_some_and(|ticket| ticket < ask.ticket) {
+        if let Some(extra) = self.lanes[usize::from(ask.lane)].extra_of(owner_at) {
+            if extra.keeps_out(ask.ticket, &ask.need) {
                 return Err(Check::NotThis(None, OutReason::Queued));
             }
-            for allowance in &extra.allowances {
-                if allowance.until > now.tick && allowance.remaining < ask.need.of(allowance.unit).min(1) {
+            let mut short = None;
+            for allowance in extra.allowances.iter().filter(|allowance| allowance.until > now.tick) {
+                if allowance.remaining == 0 {
                     return Err(Check::Until(allowance.until, OutReason::RateLimited));
                 }
+                if allowance.remaining < ask.need.of(allowance.unit) {
+                    short = short.max(Some(allowance.until));
+                }
+            }
+            if let Some(until) = short {
+                return Err(Check::NotThis(Some(until), OutReason::RateLimited));
             }
         }
-        Ok(probe)
+        Ok(probes)
+    }
+
+    /// The rests that cover a key in a lane.
+    #[inline]
+    pub(super) fn rests(&self, lane: u16, slot: u32) -> [(Option<&Rest>, ProbeOf); 5] {
+        let key = &self.roster.keys[slot as usize];
+        let owner = &self.roster.owners[key.owner as usize];
+        let lane = &self.lanes[usize::from(lane)];
+        let account = if owner.account == NO_ACCOUNT {
+            None
+        } else {
+            self.roster.accounts[owner.account as usize].rest.as_deref()
+        };
+        let key_lane =
+            if lane.key_rests.is_empty() { None } else { lane.key_rests.get(&slot).and_then(Option::as_deref) };
+        let owner_lane = lane.extra_of(key.owner).and_then(|extra| extra.rest.as_deref());
+        [
+            (key.rest.as_deref(), ProbeOf::Key),
+            (owner.rest.as_deref(), ProbeOf::Owner),
+            (account, ProbeOf::Account),
+            (key_lane, ProbeOf::KeyLane),
+            (owner_lane, ProbeOf::OwnerLane),
+        ]
     }
 
     /// A key's own limits: requests in flight, time between two starts.
     #[inline]
-    fn check_slots(&self, slot: u32, now: Now, probe: Option<ProbeOf>) -> Check {
+    fn check_slots(&self, slot: u32, now: Now, probes: Probes) -> Check {
         let key = &self.roster.keys[slot as usize];
         if key.in_flight >= key.max_concurrent.min(UNBOUNDED - 1) {
             return Check::Busy(None, OutReason::Busy);
@@ -436,7 +456,7 @@ impl State {
                 return Check::Busy(Some(due), OutReason::Interval);
             }
         }
-        Check::Ready(probe)
+        Check::Ready(probes)
     }
 
     // === moving one key ===
@@ -559,25 +579,27 @@ impl State {
 
     // === granting ===
 
-    fn grant(&mut self, ask: &Ask<'_>, slot: u32, probe: Option<ProbeOf>) -> Picked {
+    fn grant(&mut self, ask: &Ask<'_>, slot: u32, probes: Probes) -> Picked {
         let now = ask.now;
         let owner = self.roster.keys[slot as usize].owner;
         let at = self.at(now, owner);
         let stamp = self.take_room(ask, owner, &at);
-        if let Some(scope) = probe {
+        for scope in probes.iter() {
             self.probe_out(scope, slot, owner, ask.lane);
         }
-        self.seat(ask, slot, probe, stamp)
+        self.seat(ask, slot, probes, stamp)
     }
 
     /// The key is this request's: room was taken, from when on `stamp` says.
     #[inline]
-    fn seat(&mut self, ask: &Ask<'_>, slot: u32, probe: Option<ProbeOf>, stamp: Option<Stamp>) -> Picked {
+    fn seat(&mut self, ask: &Ask<'_>, slot: u32, probes: Probes, stamp: Option<Stamp>) -> Picked {
         let now = ask.now;
         self.seq += 1;
         let seq = self.seq;
+        let ticket = if ask.ticket == u64::MAX { seq } else { ask.ticket };
         let key = &mut self.roster.keys[slot as usize];
         let owner = key.owner;
+        let before = (key.last_started, key.last_seq);
         key.in_flight += 1;
         key.started = key.started.saturating_add(1);
         key.last_started = now.tick;
@@ -599,7 +621,10 @@ impl State {
             free: ask.demand.free,
             refunded: false,
             judged: false,
-            probe,
+            failed: false,
+            probes,
+            before,
+            ticket,
             usage: super::Usage::default(),
             earlier: ask.demand.earlier.clone(),
         });
@@ -614,7 +639,7 @@ impl State {
             let model = self.lane_name(ask.lane);
             self.events.push(Event::Leased { key: id.clone(), model });
         }
-        Picked { seat, seq, key: id, secret }
+        Picked { seat, ticket, key: id, secret }
     }
 
     fn spilled(&mut self, ask: &Ask<'_>, id: &KeyId, priority: u16) {
@@ -646,7 +671,7 @@ impl State {
             for allowance in &mut extra.allowances {
                 allowance.remaining = allowance.remaining.saturating_sub(ask.need.of(allowance.unit));
             }
-            if extra.booked == Some(ask.ticket) {
+            if extra.booked.is_some_and(|booked| booked.ticket == ask.ticket) {
                 extra.booked = None;
             }
         }
@@ -665,8 +690,9 @@ impl State {
         let group = self.group(self.roster.keys[slot as usize].priority);
         let held = &mut self.lanes[usize::from(lane)];
         if keeps_time {
-            held.time = held.time.max(f64::from_bits(cell.rank).min(f64::MAX));
-            let rank = self.settings.strategy.advanced(standing, cell.rank, held.time);
+            let time = &mut held.groups[group].time;
+            *time = time.max(f64::from_bits(cell.rank).min(f64::MAX));
+            let rank = self.settings.strategy.advanced(standing, cell.rank, *time);
             if cell.place() == Place::Ready {
                 held.reorder(slot, group, cell.class(), rank);
             } else {
@@ -721,8 +747,10 @@ impl State {
             return None;
         }
         let lane = &self.lanes[usize::from(ask.lane)];
+        let must = matches!(ask.demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_));
+        let wanted = if must { self.wanted(&ask.demand.affinity) } else { Vec::new() };
         let mut largest: Option<Limit> = None;
-        for slot in self.roster.slots() {
+        for slot in self.roster.slots().filter(|slot| !must || wanted.contains(slot)) {
             let plan = self.plans.plan(lane.owners[self.roster.keys[slot as usize].owner as usize].plan);
             match plan.fits_ever(&ask.need) {
                 Ok(()) => return None,
@@ -736,8 +764,9 @@ impl State {
     /// The lane and need of a demand.
     #[inline]
     pub(super) fn ask<'a>(&mut self, demand: &'a Demand, now: Now) -> Ask<'a> {
-        let lane = self.lane(demand.model.as_ref());
-        Ask {
+        // What counts in no window waits for none either.
+        let lane = if demand.free { NO_MODEL } else { self.lane(demand.model.as_ref()) };
+        let mut ask = Ask {
             demand,
             lane,
             need: Need {
@@ -748,14 +777,18 @@ impl State {
             },
             now,
             waited: Duration::ZERO,
-            ticket: u64::MAX,
+            ticket: demand.first_ticket().unwrap_or(u64::MAX),
             provisional: demand.starts_later(),
+        };
+        if demand.estimated && ask.need.input_tokens > 0 {
+            self.cut_to_limits(&mut ask);
         }
+        ask
     }
 }
 
 /// Why a rest keeps its scope out.
-pub(super) fn reason_of(rest: &super::rest::Rest) -> OutReason {
+pub(super) fn reason_of(rest: &Rest) -> OutReason {
     use VerdictKind as K;
     if rest.by_hand {
         return OutReason::DisabledByHand;

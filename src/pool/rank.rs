@@ -95,7 +95,7 @@ impl Strategy {
     }
 
     /// The rank after a start: in the stride strategies a virtual time that moves on by 1 ÷ weight.
-    pub(super) fn advanced(self, key: Standing, old: u64, lane_time: f64) -> u64 {
+    pub(super) fn advanced(self, key: Standing, old: u64, group_time: f64) -> u64 {
         let share = match self {
             Self::LeastLoaded | Self::Lru => return self.rank(key, old),
             Self::RoundRobin => 1.0,
@@ -103,14 +103,14 @@ impl Strategy {
             Self::Adaptive => f64::from(key.adaptive),
         };
         // Whoever was away is not owed the time it missed.
-        (f64::from_bits(old).max(lane_time) + 1.0 / share).to_bits()
+        (f64::from_bits(old).max(group_time) + 1.0 / share).to_bits()
     }
 
     /// The rank of a key that joins or comes back.
-    pub(super) fn joining(self, key: Standing, old: u64, lane_time: f64) -> u64 {
+    pub(super) fn joining(self, key: Standing, old: u64, group_time: f64) -> u64 {
         match self {
             Self::LeastLoaded | Self::Lru => self.rank(key, old),
-            Self::RoundRobin | Self::Weighted | Self::Adaptive => f64::from_bits(old).max(lane_time).to_bits(),
+            Self::RoundRobin | Self::Weighted | Self::Adaptive => f64::from_bits(old).max(group_time).to_bits(),
         }
     }
 }

@@ -27,11 +27,7 @@ const GONE: u32 = u32::MAX;
 const IN_RUN: u32 = 1 << 24;
 
 impl Ready {
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.run.is_empty() && self.heap.is_empty()
-    }
-
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.run.len() - self.gone + self.heap.len()
     }
@@ -55,7 +51,7 @@ impl Ready {
     }
 
     pub(super) fn reserve(&mut self, keys: usize) {
-        self.run.reserve_exact(keys.saturating_sub(self.len()));
+        self.run.reserve_exact(keys.saturating_sub(self.run.len()));
     }
 
     /// Puts a slot in; its cell holds its rank.

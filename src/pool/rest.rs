@@ -126,11 +126,6 @@ impl End {
             Self::Never => false,
         }
     }
-
-    /// Whichever is later.
-    pub(super) fn later(self, other: Self, now: Now) -> Self {
-        if self.tick(now) >= other.tick(now) { self } else { other }
-    }
 }
 
 /// The one real request that may try a scope which rests without end.
@@ -148,6 +143,7 @@ pub(super) struct Before {
     pub(super) end: End,
     pub(super) step: u8,
     pub(super) strikes: u8,
+    pub(super) ramp: u8,
 }
 
 /// The rest of a scope, or the memory of its last one: the step stays until a success.
@@ -161,7 +157,7 @@ pub(super) struct Rest {
     /// Incidents so far, less one.
     pub(super) step: u8,
     pub(super) strikes: u8,
-    /// The start number of the request that raised it.
+    /// The ticket of the request that raised it; 0: nothing since the last success or lift.
     pub(super) incident: u64,
     pub(super) before: Option<Before>,
     /// Requests that started before this number are of an older generation: their answers rest nothing.

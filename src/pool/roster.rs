@@ -1,7 +1,7 @@
 //! Who is in the pool: keys, their owners and billing accounts.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -56,6 +56,10 @@ pub(super) struct KeyExtra {
     pub(super) tier: Option<Tier>,
     /// Its secret was given more than once.
     pub(super) merged: u32,
+    /// The number of the last start with an older secret.
+    pub(super) replaced_at: u64,
+    /// Answers to starts before this number are of before a lift by hand.
+    pub(super) lifted_at: u64,
 }
 
 /// Who owns a quota.
@@ -109,16 +113,21 @@ pub(super) struct Roster {
     pub(super) owners: Vec<OwnerCell>,
     pub(super) accounts: Vec<AccountCell>,
     free: Vec<u32>,
+    /// Owners of one removed key each, by its secret's hash, oldest first: should it come back its windows are known.
+    parted: VecDeque<(u64, u32)>,
     by_id: HashTable<u32>,
     by_secret: HashTable<u32>,
     owner_names: HashMap<Arc<str>, u32>,
     consumers: HashMap<Arc<str>, u32>,
 }
 
+/// Removed keys whose owner is remembered.
+const PARTED: usize = 256;
+
 /// What adding a key came to.
 pub(super) enum Added {
-    /// It has a slot of its own.
-    New { slot: u32 },
+    /// It has a slot of its own. `recycled`: its owner's place was somebody else's before.
+    New { slot: u32, recycled: bool },
     /// Its secret is in the pool already, in this slot.
     Merged { slot: u32 },
 }
@@ -139,6 +148,7 @@ impl Roster {
             owners: Vec::with_capacity(keys),
             accounts: Vec::new(),
             free: Vec::new(),
+            parted: VecDeque::new(),
             by_id: HashTable::with_capacity(keys),
             by_secret: HashTable::with_capacity(keys),
             owner_names: HashMap::new(),
@@ -190,7 +200,7 @@ impl Roster {
         if self.keys.len() >= MAX_KEYS {
             return Err(KeyError::TooMany("keys"));
         }
-        let owner = self.owner_for(&key, zone);
+        let (owner, recycled) = self.owner_for(&key, secret_hash(&secret), zone);
         let slot = self.place(KeyCell {
             secret,
             id,
@@ -198,7 +208,7 @@ impl Roster {
             last_seq: 0,
             rest: None,
             extra: (!key.labels.is_empty() || key.tier.is_some())
-                .then(|| Box::new(KeyExtra { labels: key.labels, tier: key.tier, merged: 0 })),
+                .then(|| Box::new(KeyExtra { labels: key.labels, tier: key.tier, ..KeyExtra::default() })),
             owner,
             weight: key.weight,
             adaptive: key.weight,
@@ -214,7 +224,7 @@ impl Roster {
             ramp: 0,
             removed: false,
         });
-        Ok(Added::New { slot })
+        Ok(Added::New { slot, recycled })
     }
 
     fn place(&mut self, cell: KeyCell) -> u32 {
@@ -246,8 +256,8 @@ impl Roster {
         }
     }
 
-    /// The owner a key belongs to; made when it is the first of it.
-    fn owner_for(&mut self, key: &Key, zone: u8) -> u32 {
+    /// The owner a key belongs to; made when it is the first of it. And whether its place was another's.
+    fn owner_for(&mut self, key: &Key, secret: u64, zone: u8) -> (u32, bool) {
         let known = key.owner.as_deref().and_then(|name| self.owner_named(name));
         let account = key.billing_account.as_deref().map_or(NO_ACCOUNT, |name| self.account(name));
         if let Some(owner) = known {
@@ -261,18 +271,35 @@ impl Roster {
                 extra.limits.push(limits.clone());
             }
             extra.tier = extra.tier.take().or_else(|| key.tier.clone());
-            return owner;
+            return (owner, false);
         }
         let name: Option<Arc<str>> = key.owner.as_deref().map(Into::into);
         let plain = name.is_none() && key.limits.is_empty() && key.tier.is_none();
         let extra =
             OwnerExtra { name: name.clone(), consumer: None, limits: key.limits.clone(), tier: key.tier.clone() };
-        self.owners.push(OwnerCell { rest: None, extra: (!plain).then(|| Box::new(extra)), account, keys: 1, zone });
+        let named = name.is_some();
+        let cell = OwnerCell { rest: None, extra: (!plain).then(|| Box::new(extra)), account, keys: 1, zone };
+        let back = self.parted.iter().position(|(known, _)| *known == secret).filter(|_| !named);
+        if let Some((_, owner)) = back.and_then(|at| self.parted.remove(at)) {
+            let rest = self.owners[owner as usize].rest.take();
+            self.owners[owner as usize] = OwnerCell { rest, ..cell };
+            return (owner, false);
+        }
+        if self.parted.len() > PARTED
+            && let Some((_, owner)) = self.parted.pop_front()
+        {
+            self.owners[owner as usize] = cell;
+            if let Some(name) = name {
+                self.owner_names.insert(name, owner);
+            }
+            return (owner, true);
+        }
+        self.owners.push(cell);
         let owner = self.owners.len() as u32 - 1;
         if let Some(name) = name {
             self.owner_names.insert(name, owner);
         }
-        owner
+        (owner, false)
     }
 
     fn account(&mut self, name: &str) -> u32 {
@@ -293,8 +320,14 @@ impl Roster {
 
     /// Gives the slot of a removed key back.
     pub(super) fn free(&mut self, slot: u32) {
-        self.keys[slot as usize].extra = None;
-        self.keys[slot as usize].rest = None;
+        let key = &mut self.keys[slot as usize];
+        key.extra = None;
+        key.rest = None;
+        let owner = &self.owners[key.owner as usize];
+        let unnamed = owner.extra.as_ref().is_none_or(|extra| extra.name.is_none() && extra.consumer.is_none());
+        if owner.keys == 0 && unnamed {
+            self.parted.push_back((secret_hash(&key.secret), key.owner));
+        }
         self.free.push(slot);
     }
 

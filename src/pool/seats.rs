@@ -32,12 +32,36 @@ pub(super) struct SeatCell {
     /// Nothing left: its place was given back.
     pub(super) refunded: bool,
     pub(super) judged: bool,
-    pub(super) probe: Option<ProbeOf>,
+    /// The scopes that it probes.
+    pub(super) probes: Probes,
+    /// What its key's last start was before, should this one never start.
+    pub(super) before: (Tick, u64),
+    /// An answer spoke against the key, or one of its scopes.
+    pub(super) failed: bool,
+    /// The request's place in line: all attempts of it have the same.
+    pub(super) ticket: u64,
     pub(super) usage: Usage,
     pub(super) earlier: Option<Arc<[Attempt]>>,
 }
 
-/// The scope that a probe lease tries.
+/// What is left of a lease that ended; see [`SeatCell`].
+#[derive(Clone, Copy)]
+pub(super) struct Ended {
+    pub(super) slot: u32,
+    pub(super) owner: u32,
+    pub(super) lane: u16,
+    pub(super) stamp: Option<Stamp>,
+    pub(super) started: Tick,
+    pub(super) seq: u64,
+    pub(super) need: Need,
+    pub(super) free: bool,
+    pub(super) refunded: bool,
+    pub(super) failed: bool,
+    pub(super) probes: Probes,
+    pub(super) before: (Tick, u64),
+}
+
+/// A scope that a probe lease tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProbeOf {
     Key,
@@ -45,6 +69,22 @@ pub(super) enum ProbeOf {
     Owner,
     Account,
     OwnerLane,
+}
+
+/// The scopes that one lease probes: a key whose owner is due as well is tried for both, else neither ever would be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Probes(u8);
+
+impl Probes {
+    const ALL: [ProbeOf; 5] = [ProbeOf::Key, ProbeOf::KeyLane, ProbeOf::Owner, ProbeOf::Account, ProbeOf::OwnerLane];
+
+    pub(super) fn insert(&mut self, scope: ProbeOf) {
+        self.0 |= 1 << scope as u8;
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = ProbeOf> {
+        Self::ALL.into_iter().filter(move |scope| self.0 & (1 << *scope as u8) != 0)
+    }
 }
 
 #[derive(Default)]
@@ -75,7 +115,10 @@ impl Seats {
         held.free = granted.free;
         held.refunded = false;
         held.judged = false;
-        held.probe = granted.probe;
+        held.probes = granted.probes;
+        held.before = granted.before;
+        held.failed = false;
+        held.ticket = granted.ticket;
         held.usage = Usage::default();
         if granted.earlier.is_some() {
             held.earlier.clone_from(&granted.earlier);
@@ -100,15 +143,30 @@ impl Seats {
         self.cells.get_mut(seat.index as usize).filter(|cell| cell.taken && cell.generation == seat.generation)
     }
 
-    /// Ends a lease that is out.
+    /// Ends a lease: what is to be settled of it, once.
     #[inline]
-    pub(super) fn end(&mut self, seat: Seat) {
-        let Some(cell) = self.get_mut(seat) else { return };
+    pub(super) fn end(&mut self, seat: Seat) -> Option<Ended> {
+        let cell = self.get_mut(seat)?;
         cell.taken = false;
         cell.generation = cell.generation.wrapping_add(1);
         cell.earlier = None;
+        let ended = Ended {
+            slot: cell.slot,
+            owner: cell.owner,
+            lane: cell.lane,
+            stamp: cell.stamp,
+            started: cell.started,
+            seq: cell.seq,
+            need: cell.need,
+            free: cell.free,
+            refunded: cell.refunded,
+            failed: cell.failed,
+            probes: cell.probes,
+            before: cell.before,
+        };
         self.free.push(seat.index);
         self.out -= 1;
+        Some(ended)
     }
 
     /// Leases that are out.

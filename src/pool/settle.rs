@@ -6,11 +6,11 @@ use super::{
     Seat, Usage,
     cell::Place,
     lane::Origin,
-    seats::ProbeOf,
+    seats::{Ended, ProbeOf},
     state::State,
 };
 use crate::{
-    limit::{Correction, Need, Stamp, Unit},
+    limit::{Correction, Stamp, Unit},
     time::Now,
 };
 
@@ -36,6 +36,8 @@ impl State {
             cell.stamp = Some(stamp);
             cell.started = now.tick;
             cell.wall_ms = now.wall_ms;
+            let key = &mut self.roster.keys[cell.slot as usize];
+            key.last_started = key.last_started.max(now.tick);
         }
     }
 
@@ -117,26 +119,37 @@ impl State {
         self.roomier(lane_at, slot, now);
     }
 
+    /// The lease ends before anybody had it.
+    pub(super) fn give_up(&mut self, seat: Seat, now: Now) {
+        self.refund(seat, now);
+        if let Some(cell) = self.seats.get_mut(seat) {
+            cell.stamp = None;
+        }
+        self.end(seat, now);
+    }
+
     /// The lease ends: its slot is free, once.
     pub(super) fn end(&mut self, seat: Seat, now: Now) {
         let Some(cell) = self.seats.get(seat) else { return };
-        let (slot, owner, lane_at, probe) = (cell.slot, cell.owner, cell.lane, cell.probe);
-        match cell.stamp {
-            None => self.refund(seat, now),
-            Some(stamp) if !cell.free && !cell.refunded => {
-                let need = cell.need;
-                self.span_midnight(owner, lane_at, &need, stamp, now);
-            }
-            Some(_) => {}
+        if cell.stamp.is_none() {
+            self.refund(seat, now);
         }
-        self.seats.end(seat);
-        if let Some(scope) = probe {
-            self.probe_back(scope, slot, owner, lane_at, now);
+        let Some(ended) = self.seats.end(seat) else { return };
+        let (slot, lane_at) = (ended.slot, ended.lane);
+        if let Some(stamp) = ended.stamp
+            && !ended.free
+            && !ended.refunded
+        {
+            self.span_midnight(&ended, stamp, now);
+        }
+        for scope in ended.probes.iter() {
+            self.probe_back(scope, &ended, now);
         }
         let lane = &mut self.lanes[usize::from(lane_at)];
         lane.in_flight -= 1;
-        if lane.origin == Origin::Unknown {
-            self.drop_unknown(lane_at);
+        let unknown = lane.origin == Origin::Unknown;
+        if ended.stamp.is_none() {
+            self.never_started(&ended);
         }
         let key = &mut self.roster.keys[slot as usize];
         key.in_flight -= 1;
@@ -147,7 +160,23 @@ impl State {
         } else {
             self.released(lane_at, slot);
         }
+        if unknown {
+            self.drop_unknown(lane_at);
+        }
         self.serve(now);
+    }
+
+    /// A lease that was given up before its request went out (a waiter who left) takes nothing along.
+    #[cold]
+    fn never_started(&mut self, cell: &Ended) {
+        let key = &mut self.roster.keys[cell.slot as usize];
+        key.started = key.started.saturating_sub(1);
+        if key.last_seq == cell.seq {
+            (key.last_started, key.last_seq) = cell.before;
+        }
+        let lane = &mut self.lanes[usize::from(cell.lane)];
+        lane.started = lane.started.saturating_sub(1);
+        self.tally.unstart(cell.started);
     }
 
     /// One request less in flight: the rank gets better here, and lanes that waited for it get the key back.
@@ -184,21 +213,22 @@ impl State {
 
     /// A request that spans midnight counts on both days.
     #[inline]
-    fn span_midnight(&mut self, owner: u32, lane: u16, need: &Need, stamp: Stamp, now: Now) {
-        let zone = usize::from(self.roster.owners[owner as usize].zone);
+    fn span_midnight(&mut self, ended: &Ended, stamp: Stamp, now: Now) {
+        let zone = usize::from(self.roster.owners[ended.owner as usize].zone);
         if self.zones[zone].1.days(now.wall_ms) != stamp.days {
-            self.count_midnight(owner, lane, need, stamp, now);
+            self.count_midnight(ended, stamp, now);
         }
     }
 
     #[cold]
-    fn count_midnight(&mut self, owner: u32, lane: u16, need: &Need, stamp: Stamp, now: Now) {
+    fn count_midnight(&mut self, ended: &Ended, stamp: Stamp, now: Now) {
+        let owner = ended.owner;
         let at = self.at(now, owner);
-        let lane = &mut self.lanes[usize::from(lane)];
+        let lane = &mut self.lanes[usize::from(ended.lane)];
         let plan = self.plans.plan(lane.owners[owner as usize].plan);
         let words = plan.words();
         if words > 0 {
-            plan.spans_midnight(lane.log(owner, words), need, stamp, &at);
+            plan.spans_midnight(lane.log(owner, words), &ended.need, stamp, &at);
         }
     }
 
@@ -228,14 +258,20 @@ impl State {
         }
     }
 
-    /// The probe ended and the scope still rests: the next one goes out later.
-    fn probe_back(&mut self, scope: ProbeOf, slot: u32, owner: u32, lane: u16, now: Now) {
+    /// The probe ended and the scope still rests: the next one goes out later, twice as much later after a failure.
+    /// One that never started, or that nobody judged, says nothing.
+    fn probe_back(&mut self, scope: ProbeOf, cell: &Ended, now: Now) {
         let cap = self.settings.rests.probe_cap;
+        let (slot, owner, lane) = (cell.slot, cell.owner, cell.lane);
         let Some(rest) = self.rest_of(scope, slot, owner, lane) else { return };
         let Some(probe) = rest.probe.as_mut().filter(|probe| probe.out) else { return };
         probe.out = false;
-        probe.interval = probe.interval.saturating_mul(2).min(cap).max(Duration::from_secs(1));
-        probe.at = now.tick.plus(probe.interval);
+        if cell.failed {
+            probe.interval = probe.interval.saturating_mul(2).min(cap);
+        }
+        if cell.stamp.is_some() {
+            probe.at = now.tick.plus(probe.interval.max(Duration::from_secs(1)));
+        }
         match scope {
             ProbeOf::Key | ProbeOf::KeyLane => self.revive_key(slot),
             ProbeOf::Owner | ProbeOf::OwnerLane => self.revive_owner(owner),

@@ -37,7 +37,7 @@ pub struct Snapshot {
     pub strategy: Strategy,
     /// Keys in the pool.
     pub total_keys: usize,
-    /// Keys that may carry a request of some lane now.
+    /// Keys that may carry a request of some lane now. Requests without a model count as a lane once there was one.
     pub available_keys: usize,
     /// Keys that rest and come back by themselves.
     pub resting_keys: usize,
@@ -265,26 +265,23 @@ impl State {
         let (mut ready, mut busy, mut resting, mut out) = (0, 0, 0, 0);
         for lane in lanes {
             let check = self.check_plain(*lane, slot, now);
+            // The pool's own lanes say nothing until they are used, but where there are no others.
+            let unused = *lane <= super::state::SHARED && self.lanes[usize::from(*lane)].started == 0;
+            let silent = unused && (*lane == super::state::SHARED || lanes.len() > 2);
             match check {
-                Check::Ready(_) => {
-                    ready += 1;
-                    available[usize::from(*lane)] += 1;
-                }
+                Check::Ready(_) => available[usize::from(*lane)] += 1,
+                _ if silent => {}
                 Check::Busy(..) => busy += 1,
+                // It may be probed some time, but comes back by that alone.
+                Check::Until(_, reason) if reason.is_disabled() => out += 1,
                 Check::Until(..) | Check::NotThis(..) => resting += 1,
                 Check::Out(_) => out += 1,
             }
-            let limits = self.limit_views(*lane, slot, now);
-            if *lane == super::state::SHARED && self.lanes[usize::from(*lane)].started == 0 {
-                // The shared lane says nothing until it is used.
-                match check {
-                    Check::Ready(_) => ready -= 1,
-                    Check::Busy(..) => busy -= 1,
-                    Check::Until(..) | Check::NotThis(..) => resting -= 1,
-                    Check::Out(_) => out -= 1,
-                }
+            if silent {
                 continue;
             }
+            ready += usize::from(matches!(check, Check::Ready(_)));
+            let limits = self.limit_views(*lane, slot, now);
             let (reason, at) = match check {
                 Check::Ready(_) => (None, None),
                 Check::Until(at, reason) => (Some(reason), Some(at)),
@@ -335,6 +332,10 @@ impl State {
     }
 
     fn check_plain(&mut self, lane: u16, slot: u32, now: Now) -> Check {
+        let upfront = [self.exit.as_ref(), self.lanes[usize::from(lane)].rest.as_ref()];
+        if let Some(rest) = upfront.into_iter().flatten().find(|rest| rest.is_active(now)) {
+            return Check::Until(rest.wakes(now), super::pick::reason_of(rest));
+        }
         let demand = Demand::any_model();
         let ask = super::pick::Ask { lane, ..self.ask(&demand, now) };
         self.check(&ask, slot)

@@ -1,7 +1,7 @@
 //! The pool's state: everything that its one mutex guards. What each part does stands in a file of its own:
 //! `pick` grants, `settle` ends, `judge` rests, `learn` tightens, `wait` queues, `change` edits the roster.
 
-use std::{collections::BTreeMap, sync::Arc, task::Waker, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, task::Waker};
 
 use super::{
     builder::Settings,
@@ -122,11 +122,26 @@ impl State {
     #[cold]
     fn new_lane(&mut self, model: &str) -> u16 {
         let tentative = self.lanes.iter().filter(|lane| lane.origin == Origin::Tentative).count();
+        if tentative >= MAX_TENTATIVE {
+            self.drop_unused();
+        }
+        let tentative = self.lanes.iter().filter(|lane| lane.origin == Origin::Tentative).count();
         let used = self.lanes.iter().filter(|lane| lane.origin != Origin::Free).count();
         if tentative >= MAX_TENTATIVE || used >= MAX_LANES || model.is_empty() || model.len() > 256 {
             return SHARED;
         }
         self.push_lane(model.into(), Origin::Tentative)
+    }
+
+    /// Gives up lanes that were only asked about: no request ever went out there.
+    fn drop_unused(&mut self) {
+        for at in 0..self.lanes.len() as u16 {
+            let lane = &self.lanes[usize::from(at)];
+            if lane.origin == Origin::Tentative && lane.started == 0 && lane.in_flight == 0 && lane.queue.is_empty() {
+                self.lane_of.remove(at);
+                self.give_lane_up(at);
+            }
+        }
     }
 
     /// A lane that somebody configured limits for.
@@ -170,14 +185,17 @@ impl State {
             plans.push(self.plan_for(lane, owner, Limits::new()));
         }
         let words: usize = plans.iter().map(|plan| self.plans.plan(*plan).words()).sum();
-        let sizes: Vec<usize> = self
-            .priorities
-            .iter()
-            .map(|priority| self.roster.keys.iter().filter(|key| key.priority == *priority).count())
-            .collect();
         let first = self.lanes[at].cells.len() as u32;
         let (keys, all_owners) = (self.roster.keys.len(), self.roster.owners.len());
-        self.lanes[at].reserve(keys, all_owners, if plans.is_empty() { &[] } else { &sizes }, words);
+        // A lane is sized once for a whole pool; a key that comes later finds room as it must.
+        if all_owners > self.lanes[at].owners.len() + 1 {
+            let sizes: Vec<usize> = self
+                .priorities
+                .iter()
+                .map(|priority| self.roster.keys.iter().filter(|key| key.priority == *priority).count())
+                .collect();
+            self.lanes[at].reserve(keys, all_owners, &sizes, words);
+        }
         for plan in plans {
             let lane = &mut self.lanes[at];
             let log = lane.new_log(self.plans.plan(plan).words());
@@ -199,7 +217,7 @@ impl State {
         let class = self.class(lane, owner);
         let standing = standing(key);
         let lane = &mut self.lanes[usize::from(lane)];
-        let rank = self.settings.strategy.joining(standing, lane.cells[slot as usize].rank, lane.time);
+        let rank = self.settings.strategy.joining(standing, lane.cells[slot as usize].rank, lane.groups[group].time);
         lane.make_ready(slot, group, class, rank);
     }
 
@@ -252,7 +270,7 @@ impl State {
     #[inline]
     pub(super) fn watch_wall(&mut self, now: Now) {
         self.last_now = now;
-        let offset = now.wall_ms - now.tick.millis() as i64;
+        let offset = now.wall_ms - now.tick.millis().cast_signed();
         let jumped = self.wall_offset.is_some_and(|last| last.abs_diff(offset) > 1000);
         if jumped || self.wall_offset.is_none() {
             self.wall_offset = Some(offset);
@@ -320,11 +338,6 @@ impl State {
     /// The name of a lane as it is shown: none for requests without a model.
     pub(super) fn lane_name(&self, lane: u16) -> Option<Arc<str>> {
         (lane != NO_MODEL).then(|| Arc::clone(&self.lanes[usize::from(lane)].name))
-    }
-
-    /// How long a held rest of this kind may be asked for at the most.
-    pub(super) fn longest(&self) -> Duration {
-        self.settings.rests.longest
     }
 }
 

@@ -13,7 +13,7 @@ const NANOS: u64 = 1_000_000_000;
 /// One second's counts.
 #[derive(Clone, Copy, Debug, Default)]
 struct Second {
-    second: u64,
+    number: u64,
     started: u32,
     succeeded: u32,
     limited: u32,
@@ -28,7 +28,6 @@ pub(super) struct Tally {
     pub(super) started: u64,
     pub(super) spills: u64,
     pub(super) exhausted: u64,
-    pub(super) lost_events: u64,
     kinds: BTreeMap<VerdictKind, u64>,
     succeeded: u64,
 }
@@ -43,7 +42,6 @@ impl Default for Tally {
             started: 0,
             spills: 0,
             exhausted: 0,
-            lost_events: 0,
             kinds: BTreeMap::new(),
             succeeded: 0,
         }
@@ -55,6 +53,16 @@ impl Tally {
     pub(super) fn start(&mut self, now: Now) {
         self.started += 1;
         self.second(now.tick).started += 1;
+    }
+
+    /// A start that came to nothing.
+    pub(super) fn unstart(&mut self, at: Tick) {
+        self.started = self.started.saturating_sub(1);
+        let second = at.nanos() / NANOS + 1;
+        let held = &mut self.seconds[(second % SECONDS as u64) as usize];
+        if held.number == second {
+            held.started = held.started.saturating_sub(1);
+        }
     }
 
     #[inline]
@@ -77,7 +85,7 @@ impl Tally {
     /// (started, succeeded, limited) in the last 60 s.
     pub(super) fn last_minute(&self, now: Now) -> (u64, u64, u64) {
         let second = now.tick.millis() / 1000 + 1;
-        let recent = self.seconds.iter().filter(|held| held.second > 0 && held.second + SECONDS as u64 > second);
+        let recent = self.seconds.iter().filter(|held| held.number > 0 && held.number + SECONDS as u64 > second);
         recent.fold((0, 0, 0), |(started, succeeded, limited), held| {
             (
                 started + u64::from(held.started),
@@ -112,8 +120,8 @@ impl Tally {
         self.from = (second - 1) * NANOS;
         self.to = self.from.saturating_add(NANOS);
         let held = &mut self.seconds[self.place];
-        if held.second != second {
-            *held = Second { second, ..Second::default() };
+        if held.number != second {
+            *held = Second { number: second, ..Second::default() };
         }
     }
 }

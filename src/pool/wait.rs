@@ -6,11 +6,15 @@
 use std::{sync::Arc, task::Waker, time::Duration};
 
 use super::{
-    Demand,
-    pick::{Ask, NotNow, Picked},
+    Affinity, Demand,
+    lane::Booking,
+    pick::{Ask, LEAST, NotNow, Picked},
     state::State,
 };
-use crate::time::{Now, Tick};
+use crate::{
+    limit::Need,
+    time::{Now, Tick},
+};
 
 /// A waiter.
 pub(super) struct Waiter {
@@ -18,7 +22,9 @@ pub(super) struct Waiter {
     pub(super) lane: u16,
     pub(super) ticket: u64,
     since: Tick,
-    waker: Option<Waker>,
+    pub(super) waker: Option<Waker>,
+    /// When it looks again by itself; later than every time while it has not said.
+    looks_at: Tick,
     pub(super) outcome: Option<Result<Picked, NotNow>>,
 }
 
@@ -26,7 +32,6 @@ pub(super) struct Waiter {
 pub(super) struct Waiters {
     cells: Vec<Option<Waiter>>,
     free: Vec<u32>,
-    next_ticket: u64,
     queued: usize,
 }
 
@@ -53,23 +58,46 @@ impl Waiters {
     }
 }
 
-/// What a waiter that failed its turn says of those behind it in the same lane.
+/// A demand that failed its turn: whoever behind it needs no less fails as well, and is not looked at.
 #[derive(Clone, Copy)]
 struct Blocked {
-    requests: u32,
-    tokens: u64,
+    need: Need,
+    free: bool,
+    since: Tick,
+}
+
+impl Blocked {
+    fn covers(&self, need: &Need, free: bool, since: Tick) -> bool {
+        self.free == free
+            && self.since <= since
+            && need.requests >= self.need.requests
+            && need.input_tokens >= self.need.input_tokens
+            && need.output_tokens >= self.need.output_tokens
+            && need.images >= self.need.images
+    }
+}
+
+/// How far the look along one lane's queue has come.
+struct Along {
+    lane: u16,
+    from: u64,
+    blocked: Option<Blocked>,
+    /// Of those behind only the special ones are looked at.
+    special: bool,
 }
 
 impl State {
-    /// Joins the queue. A retry keeps the ticket it has.
+    /// Joins the queue. Tickets are drawn from the numbers of starts, so that a retry keeps the place of its first one.
     pub(super) fn enqueue(&mut self, demand: Arc<Demand>, now: Now) -> u32 {
-        let lane = self.lane(demand.model.as_ref());
-        let ticket = demand.ticket.filter(|ticket| !self.lanes[usize::from(lane)].queue.contains_key(ticket));
-        let ticket = ticket.unwrap_or_else(|| {
-            self.waiters.next_ticket += 1;
-            self.waiters.next_ticket
+        let lane = self.ask(&demand, now).lane;
+        let first = demand.first_ticket().filter(|ticket| !self.lanes[usize::from(lane)].queue.contains_key(ticket));
+        let ticket = first.unwrap_or_else(|| {
+            self.seq += 1;
+            self.seq
         });
-        let waiter = Waiter { demand, lane, ticket, since: now.tick, waker: None, outcome: None };
+        let special = is_special(&demand);
+        let waiter =
+            Waiter { demand, lane, ticket, since: now.tick, waker: None, looks_at: Tick::NEVER, outcome: None };
         let index = if let Some(index) = self.waiters.free.pop() {
             self.waiters.cells[index as usize] = Some(waiter);
             index
@@ -78,7 +106,11 @@ impl State {
             self.waiters.cells.len() as u32 - 1
         };
         self.waiters.queued += 1;
-        self.lanes[usize::from(lane)].queue.insert(ticket, index);
+        let held = &mut self.lanes[usize::from(lane)];
+        held.queue.insert(ticket, index);
+        if special {
+            held.special.insert(ticket, index);
+        }
         self.serve(now);
         index
     }
@@ -92,50 +124,73 @@ impl State {
     }
 
     fn serve_queued(&mut self, now: Now) {
-        // Where each lane's look stands, and what blocks it.
         let waiting = |lane: &u16| !self.lanes[usize::from(*lane)].queue.is_empty();
-        let mut lanes: Vec<(u16, u64, Option<Blocked>)> =
-            (0..self.lanes.len() as u16).filter(waiting).map(|lane| (lane, 0, None)).collect();
+        let along = |lane| Along { lane, from: 0, blocked: None, special: false };
+        let mut lanes: Vec<Along> = (0..self.lanes.len() as u16).filter(waiting).map(along).collect();
         loop {
-            let next = lanes.iter().enumerate().filter_map(|(at, (lane, from, _))| {
-                let queue = &self.lanes[usize::from(*lane)].queue;
-                queue.range(*from..).next().map(|(ticket, index)| (*ticket, *index, at))
+            let next = lanes.iter().enumerate().filter_map(|(at, along)| {
+                let lane = &self.lanes[usize::from(along.lane)];
+                let queue = if along.special { &lane.special } else { &lane.queue };
+                queue.range(along.from..).next().map(|(ticket, index)| (*ticket, *index, at))
             });
-            let Some((ticket, index, at)) = next.min() else { return };
-            lanes[at].1 = ticket + 1;
+            let Some((ticket, index, at)) = next.min() else { break };
+            let along = &mut lanes[at];
+            along.from = ticket + 1;
+            let lane = along.lane;
             let Some(waiter) = self.waiters.get_mut(index) else { continue };
-            let demand = Arc::clone(&waiter.demand);
-            let plain = demand.earlier.is_none() && demand.affinity == super::Affinity::Any;
-            let (requests, tokens) = (demand.cost(), demand.input_tokens);
-            if lanes[at].2.is_some_and(|blocked| requests >= blocked.requests && tokens >= blocked.tokens) {
-                if plain && requests == 1 && tokens == 0 && self.settings.spill_after.is_zero() {
-                    lanes[at].1 = u64::MAX;
-                }
+            let (demand, since) = (Arc::clone(&waiter.demand), waiter.since);
+            let special = is_special(&demand);
+            let need = self.ask(&demand, now).need;
+            if !special && along.blocked.is_some_and(|blocked| blocked.covers(&need, demand.free, since)) {
                 continue;
             }
-            let since = waiter.since;
-            let result = self.pick_for(&demand, ticket, since, now);
-            match result {
+            match self.pick_for(&demand, lane, ticket, since, now) {
                 Err(NotNow::Later) if self.closed => self.settle_waiter(index, Err(NotNow::Later)),
                 Err(NotNow::Later) => {
-                    if plain && self.settings.spill_after.is_zero() {
-                        lanes[at].2 = Some(Blocked { requests, tokens });
+                    if !special {
+                        along.blocked = Some(Blocked { need, free: demand.free, since });
+                        along.special = need == LEAST && !demand.free;
                     }
-                    self.book(&demand, ticket, now);
+                    self.book(&demand, lane, ticket, now);
                 }
                 settled => self.settle_waiter(index, settled),
             }
         }
+        for along in lanes {
+            self.nudge(along.lane, now);
+        }
     }
 
-    fn pick_for(&mut self, demand: &Demand, ticket: u64, since: Tick, now: Now) -> Result<Picked, NotNow> {
+    /// The first in a lane's line keeps its timer: it is woken where something comes sooner than it thinks.
+    fn nudge(&mut self, lane: u16, now: Now) {
+        let Some(index) = self.lanes[usize::from(lane)].queue.first_key_value().map(|(_, index)| *index) else {
+            return;
+        };
+        let next = self.next_look(lane, now);
+        if let Some(waiter) = self.waiters.get_mut(index)
+            && next.is_some_and(|next| next < waiter.looks_at)
+        {
+            self.wakes.extend(waiter.waker.take());
+        }
+    }
+
+    /// When something may change in a lane by time alone.
+    fn next_look(&mut self, lane: u16, now: Now) -> Option<Tick> {
+        let held = &mut self.lanes[usize::from(lane)];
+        let resting = [held.rest.as_ref(), self.exit.as_ref()].into_iter().flatten();
+        let rested = resting.filter(|rest| rest.is_active(now)).map(|rest| rest.wakes(now)).max();
+        // While all rest nobody's timer matters.
+        rested.or_else(|| held.timers.next(&held.cells))
+    }
+
+    fn pick_for(&mut self, demand: &Demand, lane: u16, ticket: u64, since: Tick, now: Now) -> Result<Picked, NotNow> {
         if self.closed {
             return Err(NotNow::Later);
         }
         let ask = self.ask(demand, now);
-        // Stamped when it is handed over.
-        let mut ask = Ask { ticket, waited: now.tick.since(since), provisional: true, ..ask };
-        self.pick(&mut ask)
+        // Stamped when it is handed over. It waits where it stood in line, though its model may have a lane by now.
+        let ask = Ask { lane, ticket, waited: now.tick.since(since), provisional: true, ..ask };
+        self.pick(&ask)
     }
 
     fn settle_waiter(&mut self, index: u32, outcome: Result<Picked, NotNow>) {
@@ -154,6 +209,7 @@ impl State {
         if queue.remove(&ticket).is_some() {
             self.waiters.queued -= 1;
         }
+        self.lanes[usize::from(lane)].special.remove(&ticket);
         if was_first {
             // The next in line keeps the lane's timer from now on.
             let next = self.lanes[usize::from(lane)].queue.first_key_value().map(|(_, index)| *index);
@@ -162,7 +218,7 @@ impl State {
             }
         }
         for extra in self.lanes[usize::from(lane)].extras.values_mut() {
-            if extra.booked == Some(ticket) {
+            if extra.booked.is_some_and(|booked| booked.ticket == ticket) {
                 extra.booked = None;
             }
         }
@@ -173,6 +229,7 @@ impl State {
         let waiter = self.waiters.take(index)?;
         if waiter.outcome.is_none() {
             self.unqueue(waiter.lane, waiter.ticket);
+            self.drop_unknown(waiter.lane);
         }
         Some(waiter)
     }
@@ -186,58 +243,75 @@ impl State {
         let (lane, ticket, since) = (waiter.lane, waiter.ticket, waiter.since);
         let spill = self.settings.spill_after;
         let spills_at = (!spill.is_zero()).then(|| since.plus(spill)).filter(|at| *at > now.tick);
-        let held = &mut self.lanes[usize::from(lane)];
-        let first = held.queue.first_key_value().is_some_and(|(first, _)| *first == ticket);
-        let mut next = if first { held.timers.next(&held.cells) } else { None };
-        if first {
-            let resting = [held.rest.as_ref(), self.exit.as_ref()].into_iter().flatten();
-            let rested = resting.filter(|rest| rest.is_active(now)).map(|rest| rest.wakes(now)).max();
-            // While all rest nobody's timer matters.
-            next = rested.or(next);
+        let first = self.lanes[usize::from(lane)].queue.first_key_value().is_some_and(|(first, _)| *first == ticket);
+        let next = if first { self.next_look(lane, now) } else { None };
+        // Never at once: whoever polls must not spin.
+        let soon = now.tick.plus(Duration::from_millis(1));
+        let looks_at = next.into_iter().chain(spills_at).min().map(|at| at.max(soon));
+        if let Some(waiter) = self.waiters.get_mut(index) {
+            waiter.looks_at = looks_at.unwrap_or(Tick::NEVER);
         }
-        next.into_iter().chain(spills_at).min()
+        looks_at
     }
 
-    /// Keeps the room of the first owner that will fit a large demand, so that small ones do not eat it for ever.
-    fn book(&mut self, demand: &Demand, ticket: u64, now: Now) {
-        if demand.cost() == 1 && demand.input_tokens == 0 && demand.output_tokens == 0 {
+    /// Keeps the room of the first owner that will fit a large demand, so that small ones do not eat it for ever. Where
+    /// the owner that it keeps is out for longer by now than another, it changes over.
+    fn book(&mut self, demand: &Demand, lane: u16, ticket: u64, now: Now) {
+        let ask = Ask { lane, ticket, ..self.ask(demand, now) };
+        if ask.need == LEAST {
             return;
         }
-        let ask = self.ask(demand, now);
         let lane = usize::from(ask.lane);
-        if self.lanes[lane].extras.values().any(|extra| extra.booked == Some(ticket)) {
-            return;
-        }
         let excluded = self.excluded(demand);
+        let must = matches!(demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_));
+        let slots = if must { self.wanted(&demand.affinity) } else { self.roster.slots().collect() };
         let mut best: Option<(Tick, u32)> = None;
-        for slot in 0..self.roster.keys.len() as u32 {
-            let key = &self.roster.keys[slot as usize];
-            let owner = key.owner;
-            if key.removed || excluded.holds(slot, owner) {
+        let mut held: Option<(u32, Option<Tick>)> = None;
+        for slot in slots {
+            let owner = self.roster.keys[slot as usize].owner;
+            if excluded.holds(slot, owner) {
                 continue;
             }
-            let taken = self.lanes[lane].extra_of(owner).is_some_and(|extra| extra.booked.is_some());
-            if taken {
+            let booked = self.lanes[lane].extra_of(owner).and_then(|extra| extra.booked);
+            if booked.is_some_and(|other| other.ticket != ticket) {
                 continue;
             }
-            let at = match self.check(&ask, slot) {
-                super::pick::Check::NotThis(Some(at), _) | super::pick::Check::Until(at, _) => at,
-                _ => continue,
-            };
-            if best.is_none_or(|(held, _)| at < held) {
-                best = Some((at, owner));
+            let at = self.earliest(&ask, slot);
+            if booked.is_some() && held.is_none_or(|(_, held)| at < held) {
+                held = Some((slot, at));
+            }
+            if let Some(at) = at
+                && best.is_none_or(|(held, _)| at < held)
+            {
+                best = Some((at, slot));
             }
         }
-        if let Some((at, owner)) = best
-            && at.since(now.tick) < Duration::from_secs(3600)
-        {
-            self.lanes[lane].extra(owner).booked = Some(ticket);
-            // Looked at again when it will fit.
-            let owner_keys = self.roster.slots().find(|slot| self.roster.keys[*slot as usize].owner == owner);
-            if let Some(slot) = owner_keys {
-                let held = &mut self.lanes[lane];
-                held.timers.arm_sooner(slot, at, &mut held.cells);
+        let Some((at, slot)) = best else { return };
+        let (at, slot) = match held {
+            Some((kept, Some(until))) if until <= at.plus(CHANGE_OVER) => (until, kept),
+            Some((kept, _)) => {
+                let owner = self.roster.keys[kept as usize].owner;
+                self.lanes[lane].extra(owner).booked = None;
+                (at, slot)
             }
+            None => (at, slot),
+        };
+        if at.since(now.tick) < Duration::from_secs(3600) {
+            let owner = self.roster.keys[slot as usize].owner;
+            let need = Need { images: 0, ..ask.need };
+            let images_only = ask.need.images > 0 && self.earliest(&Ask { need, ..ask }, slot) == Some(now.tick);
+            self.lanes[lane].extra(owner).booked = Some(Booking { ticket, images_only });
         }
+        // Looked at again when it will fit.
+        let held = &mut self.lanes[lane];
+        held.timers.arm_sooner(slot, at, &mut held.cells);
     }
+}
+
+/// A booking changes over to an owner that will fit it sooner by this much.
+const CHANGE_OVER: Duration = Duration::from_secs(5);
+
+/// Whether what blocks others says nothing of this demand: it must, or must not, use certain keys.
+fn is_special(demand: &Demand) -> bool {
+    demand.earlier.is_some() || demand.affinity != Affinity::Any
 }

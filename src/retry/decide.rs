@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Retry, future::NextLease};
 use crate::{
     error::Error,
-    pool::{Demand, Exhausted, KeyPool, OutReason, Seat},
+    pool::{Demand, KeyPool, Seat},
     time::Tick,
     verdict::{Attempt, Elsewhere, Verdict},
 };
@@ -93,7 +93,7 @@ fn capped(verdict: &Verdict, attempts: &[Attempt]) -> bool {
 fn seek(pool: &KeyPool, mut demand: Demand, pause: Duration, patience: Duration) -> Step {
     match pool.try_lease(&demand) {
         Ok(lease) => Step::Again(NextLease::held(lease, pause)),
-        Err(error) if error.exhausted().is_some_and(|out| comes_within(out, patience)) => {
+        Err(error) if error.may_end_within(patience) => {
             demand.wait = Some(patience.saturating_sub(pause));
             Step::Again(NextLease::awaited(pool, demand, pause))
         }
@@ -101,17 +101,9 @@ fn seek(pool: &KeyPool, mut demand: Demand, pause: Duration, patience: Duration)
     }
 }
 
-/// Whether a key may well come free in time: at a known time, or when a request under way ends.
-fn comes_within(out: &Exhausted, patience: Duration) -> bool {
-    match out.next_in() {
-        Some(next) => next <= patience,
-        None => !patience.is_zero() && out.reasons().any(|(reason, _)| reason == OutReason::Busy),
-    }
-}
-
 /// The same where the key of the answer in hand may serve again: its slot is free as soon as it is wanted.
 fn seek_again(pool: &KeyPool, demand: Demand, pause: Duration, patience: Duration, seat: Option<Seat>) -> Step {
-    if let Ok(lease) = pool.try_lease(&demand) {
+    if let Some(lease) = pool.lease_now(&demand) {
         return Step::Again(NextLease::held(lease, pause));
     }
     if let Some(seat) = seat {

@@ -13,6 +13,7 @@ mod decide;
 mod future;
 mod policy;
 mod rule;
+mod seen;
 
 pub use backoff::Backoff;
 pub(crate) use decide::{Course, Step};

@@ -2,25 +2,24 @@
 
 use std::{
     borrow::Borrow,
-    error::Error as StdError,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use tower::retry::Policy;
 
 use super::{
     Retry, RetryFuture,
     decide::{Course, Step},
+    seen::Seen,
 };
 use crate::{
     error::{BoxError, Error},
     pool::{Demand, KeyPool, Prepared},
     replay::TryClone,
     time::Tick,
-    verdict::{ServedBy, Verdict, judge_error},
 };
 
 /// Says to tower's own `RetryLayer` when to send a request again, and takes the key for it.
@@ -35,20 +34,26 @@ use crate::{
 /// use std::time::Duration;
 ///
 /// let client = ServiceBuilder::new()
+///     .timeout(Duration::from_secs(300)) // for the whole request, all attempts and pauses
 ///     .retry(RetryPolicy::new(&pool).max_retries(5).deadline(Duration::from_secs(60)))
+///     .timeout(Duration::from_secs(100)) // for each attempt
 ///     .layer(KeyRotationLayer::new(&pool))
 ///     .service(http_client);
 /// # drop(client);
 /// # }
 /// ```
+///
+/// A time-out below the policy ends one attempt, which is then tried again like any fault of the provider; one above it
+/// ends the whole. An attempt that timed out is no fault of its key.
 pub struct RetryPolicy {
     pool: KeyPool,
     rule: Arc<Retry>,
     wait: Option<Duration>,
-    session: Option<Session>,
     /// NOTE: tower's `Retry` calls `clone_request` on its own policy and clones that policy for the request's session
-    /// right after it. What `clone_request` saw is passed on there: nothing of a request stays behind.
-    opened: Mutex<Option<Session>>,
+    /// right after it. What `clone_request` saw moves on with the clone: nothing of a request stays behind.
+    session: Mutex<Option<Session>>,
+    /// An answer was seen: the session goes on with the next attempt.
+    underway: bool,
 }
 
 /// What is known of one request over its attempts.
@@ -65,8 +70,8 @@ impl RetryPolicy {
             pool: pool.borrow().clone(),
             rule: Arc::new(Retry::new()),
             wait: None,
-            session: None,
-            opened: Mutex::new(None),
+            session: Mutex::new(None),
+            underway: false,
         }
     }
 
@@ -136,6 +141,10 @@ impl RetryPolicy {
         Session { demand, course: Course::new(begun, wait) }
     }
 
+    fn slot(&mut self) -> &mut Option<Session> {
+        self.session.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn clone_of<B: TryClone>(&mut self, request: &Request<B>) -> Option<Request<B>> {
         let mut clone = Request::new(request.body().try_clone()?);
         *clone.method_mut() = request.method().clone();
@@ -147,10 +156,10 @@ impl RetryPolicy {
             *clone.extensions_mut() = request.extensions().clone();
             clone.extensions_mut().remove::<Demand>();
         }
-        if self.session.is_none() {
+        if !self.underway {
             let demand = demand.map(|demand| Demand { prepared: None, ..demand.clone() });
             let session = self.open(demand);
-            *self.opened.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(session);
+            *self.slot() = Some(session);
         }
         Some(clone)
     }
@@ -161,22 +170,19 @@ impl RetryPolicy {
             self.rule.succeeded();
             return Err(None);
         }
-        let opened = self.opened.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        let mut session = match self.session.take().or(opened) {
+        self.underway = true;
+        let mut session = match self.slot().take() {
             Some(session) => session,
             None => self.open(None),
         };
-        let mut demand = match session.demand.take() {
-            Some(demand) => demand,
-            None => asked_by(request, &self.pool),
-        };
+        let mut demand = Demand::of_request(session.demand.take(), request, &**self.pool.provider());
         if let Some(served_by) = seen.served_by {
             demand.earlier = Some(served_by.as_attempts());
         }
         session.demand = Some(demand.clone());
         let seat = seen.served_by.and_then(|served_by| served_by.seat);
         let step = session.course.next(&self.rule, &self.pool, seen.verdict, demand.clone(), seat);
-        self.session = Some(session);
+        *self.slot() = Some(session);
         match step {
             Step::Stop => Err(None),
             Step::OutOfKeys(error) => Err(self.rule.wants_exhausted().then(|| match seen.served_by {
@@ -188,47 +194,13 @@ impl RetryPolicy {
             Step::Again(next) => {
                 let prepared = Arc::new(Prepared::default());
                 demand.prepared = Some(Arc::clone(&prepared));
+                // All the waiting there is was done when it goes down.
+                demand.wait = Some(Duration::ZERO);
                 request.extensions_mut().insert(demand);
                 Ok(RetryFuture::new(next, prepared))
             }
         }
     }
-}
-
-/// What an answer says.
-struct Seen<'a> {
-    served_by: Option<&'a ServedBy>,
-    verdict: &'a Verdict,
-}
-
-impl<'a> Seen<'a> {
-    fn of_response<R>(response: &'a Response<R>) -> Option<Self> {
-        let served_by = response.extensions().get::<ServedBy>()?;
-        let kept = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        (!kept).then_some(Self { served_by: Some(served_by), verdict: served_by.verdict() })
-    }
-
-    fn of_error(error: &'a (dyn StdError + 'static), judged: &'a mut Option<Verdict>) -> Option<Self> {
-        if let Some(ours) = Error::find(error) {
-            return Some(Self { served_by: ours.served_by(), verdict: ours.verdict()? });
-        }
-        // A layer between, such as Timeout, failed in its own way. One that is not known may well have meant it.
-        let verdict = judged.insert(judge_error(error));
-        (verdict.code_of() != "transport").then_some(Self { served_by: None, verdict })
-    }
-}
-
-fn asked_by<B>(request: &mut Request<B>, pool: &KeyPool) -> Demand {
-    let mut bare = Request::new(());
-    std::mem::swap(bare.method_mut(), request.method_mut());
-    std::mem::swap(bare.uri_mut(), request.uri_mut());
-    std::mem::swap(bare.headers_mut(), request.headers_mut());
-    let (head, ()) = bare.into_parts();
-    let demand = Demand::asked_by(&head, &**pool.provider());
-    *request.method_mut() = head.method;
-    *request.uri_mut() = head.uri;
-    *request.headers_mut() = head.headers;
-    demand
 }
 
 impl<B: TryClone, R> Policy<Request<B>, Response<R>, Error> for RetryPolicy {
@@ -277,8 +249,8 @@ impl Clone for RetryPolicy {
             pool: self.pool.clone(),
             rule: Arc::clone(&self.rule),
             wait: self.wait,
-            session: self.opened.lock().unwrap_or_else(PoisonError::into_inner).take(),
-            opened: Mutex::new(None),
+            session: Mutex::new(self.session.lock().unwrap_or_else(PoisonError::into_inner).take()),
+            underway: false,
         }
     }
 }

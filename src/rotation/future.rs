@@ -35,12 +35,12 @@ pin_project! {
         Waiting {
             #[pin]
             acquire: Acquire,
-            held: Option<Held<S, B>>,
+            held: Option<Box<Held<S, B>>>,
         },
         // A key is here; the fresh instance is not ready yet.
         Readying {
             lease: Option<Lease>,
-            held: Option<Held<S, B>>,
+            held: Option<Box<Held<S, B>>>,
         },
         Calling {
             // Dropped before the lease, so that what judges on drop still finds it.
@@ -54,7 +54,7 @@ pin_project! {
     }
 }
 
-/// What a request that waits takes along.
+/// What a request that waits takes along; on the heap, so that those that do not wait stay small.
 struct Held<S, B> {
     service: S,
     outgoing: Outgoing<B>,
@@ -71,7 +71,7 @@ impl<S, B, F> KeyRotationFuture<S, B, F> {
     }
 
     pub(super) fn waiting(pool: &KeyPool, demand: Demand, service: S, outgoing: Outgoing<B>) -> Self {
-        let held = Held { service, outgoing, tried: demand.tried() };
+        let held = Box::new(Held { service, outgoing, tried: demand.tried() });
         Self { state: State::Waiting { acquire: pool.acquire(demand), held: Some(held) } }
     }
 }
@@ -102,9 +102,9 @@ where
                 StateProj::Readying { lease, held } => {
                     let service = &mut held.as_mut().expect(ONCE).service;
                     ready!(service.poll_ready(cx)).map_err(|error| Error::from_box(error.into()))?;
-                    let Held { mut service, outgoing, .. } = held.take().expect(ONCE);
+                    let Held { mut service, outgoing, .. } = *held.take().expect(ONCE);
                     let lease = lease.take().expect(ONCE);
-                    let future = service.call(outgoing.with_key(&lease, false)?);
+                    let future = service.call(outgoing.with_key(&lease)?);
                     State::Calling { future, lease: Some(lease) }
                 }
                 StateProj::Calling { future, lease } => {

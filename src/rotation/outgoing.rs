@@ -7,53 +7,57 @@ use http::{Request, request::Parts, uri::Authority};
 use super::{headers, target};
 use crate::{
     error::{Error, Kind},
-    pool::{Lease, OnGrant},
+    pool::{Granted, Lease, OnGrant},
     provider::Provider,
 };
 
-/// A request that carries no credential and goes to the provider; it lacks only its key.
+/// Aims a request at the provider and takes out the caller's credentials and what concerns the caller's connection
+/// only. It lacks only its key then.
+///
+/// # Errors
+/// Refused, when it would go elsewhere.
+pub(super) fn prepare(head: &mut Parts, provider: &Arc<dyn Provider>, allowed: &[Authority]) -> Result<(), Error> {
+    target::aim(head, provider.base(), allowed)
+        .map_err(|reason| Error::new(Kind::Refused(reason.into())).with_provider(provider))?;
+    provider.strip(head);
+    // Before the key comes in: a caller's `Connection: x-goog-api-key` must not take it out again.
+    headers::clean(head);
+    Ok(())
+}
+
+/// Puts the key in, and the handle for whoever judges below.
+///
+/// # Errors
+/// Refused, when this head cannot carry a key.
+pub(super) fn equip(head: &mut Parts, granted: &Granted) -> Result<(), Error> {
+    let provider = granted.pool.provider();
+    provider
+        .inject(head, &granted.secret)
+        .map_err(|reason| Error::new(Kind::Refused(reason)).with_provider(provider))?;
+    head.extensions.insert(granted.clone());
+    Ok(())
+}
+
+/// Says that the request starts now, or tells the body, which says it when the connection takes it.
+pub(super) fn start(granted: &Granted, on_grant: Option<&Arc<dyn OnGrant>>) {
+    match on_grant {
+        Some(body) => body.granted(granted),
+        None => granted.started(),
+    }
+}
+
+/// A request that waits for its key.
 pub(super) struct Outgoing<B> {
-    head: Parts,
-    body: B,
-    on_grant: Option<Arc<dyn OnGrant>>,
+    pub(super) head: Parts,
+    pub(super) body: B,
+    pub(super) on_grant: Option<Arc<dyn OnGrant>>,
 }
 
 impl<B> Outgoing<B> {
-    /// Aims it at the provider and takes out the caller's credentials and what concerns the caller's connection only.
-    ///
-    /// # Errors
-    /// Refused, when it would go elsewhere.
-    pub(super) fn new(
-        mut head: Parts,
-        body: B,
-        on_grant: Option<Arc<dyn OnGrant>>,
-        provider: &dyn Provider,
-        allowed: &[Authority],
-    ) -> Result<Self, Error> {
-        target::aim(&mut head, provider.base(), allowed).map_err(|reason| Error::new(Kind::Refused(reason.into())))?;
-        provider.strip(&mut head);
-        // Before the key comes in: a caller's `Connection: x-goog-api-key` must not take it out again.
-        headers::clean(&mut head);
-        Ok(Self { head, body, on_grant })
-    }
-
-    /// Puts the key in and tells whoever must know which lease it is; says that it starts, unless it `counts` already.
-    ///
-    /// # Errors
-    /// Refused, when this head cannot carry a key.
-    pub(super) fn with_key(mut self, lease: &Lease, counts: bool) -> Result<Request<B>, Error> {
-        let granted = lease.granted();
-        let provider = granted.pool.provider();
-        provider
-            .inject(&mut self.head, lease.secret())
-            .map_err(|reason| Error::new(Kind::Refused(reason)).with_provider(provider))?;
-        match &self.on_grant {
-            // The body says when the connection takes it.
-            Some(body) => body.granted(granted),
-            None if counts => {}
-            None => granted.started(),
-        }
-        self.head.extensions.insert(granted.clone());
+    /// The request with its key, on its way.
+    pub(super) fn with_key(mut self, lease: &Lease) -> Result<Request<B>, Error> {
+        equip(&mut self.head, lease.granted())?;
+        start(lease.granted(), self.on_grant.as_ref());
         Ok(Request::from_parts(self.head, self.body))
     }
 }

@@ -9,10 +9,10 @@ use std::{
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::{body::LeaseBody, future::KeyRotationFuture, layer::Rules, outgoing::Outgoing};
+use super::{body::LeaseBody, future::KeyRotationFuture, layer::Rules, outgoing, outgoing::Outgoing};
 use crate::{
     error::{BoxError, Error},
-    pool::{Demand, KeyPool, Lease},
+    pool::{Demand, KeyPool},
 };
 
 /// Gives each request a key of a pool: the service of [`KeyRotationLayer`](crate::KeyRotationLayer).
@@ -53,6 +53,12 @@ impl<S: Clone> KeyRotation<S> {
     fn give_back(&mut self) {
         self.inner = self.inner.clone();
     }
+
+    #[cold]
+    fn fail<B, F>(&mut self, error: Error) -> KeyRotationFuture<S, B, F> {
+        self.give_back();
+        KeyRotationFuture::failed(error)
+    }
 }
 
 impl<S, B, R> Service<Request<B>> for KeyRotation<S>
@@ -72,49 +78,32 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let provider = self.pool.provider();
-        let mut demand = match head.extensions.remove::<Demand>() {
-            Some(demand) => demand,
-            None => Demand::asked_by(&head, &**provider),
-        };
-        let on_grant = demand.on_grant.clone();
+        let said = head.extensions.remove::<Demand>();
+        let mut demand = Demand::of(said, &head, &**provider);
+        if let Err(error) = outgoing::prepare(&mut head, provider, &self.rules.allowed) {
+            return self.fail(error);
+        }
         let prepared = demand.prepared.take().and_then(|prepared| prepared.take());
-        let outgoing = match Outgoing::new(head, body, on_grant, &**provider, &self.rules.allowed) {
-            Ok(outgoing) => outgoing,
-            Err(error) => {
-                let error = error.with_provider(provider);
-                self.give_back();
-                return KeyRotationFuture::failed(error);
-            }
-        };
         // One that is granted here and now counts from here and now.
         let counts = prepared.is_none() && !demand.starts_later();
-        match prepared.map_or_else(|| self.pool.try_lease(&demand), Ok) {
-            Ok(lease) => self.send(outgoing, lease, counts),
-            Err(error) if error.is_exhausted() && !self.wait_of(&demand).is_zero() => {
+        let lease = match prepared.map_or_else(|| self.pool.try_lease(&demand), Ok) {
+            Ok(lease) => lease,
+            // It fails at once where no key can come in time: the caller, or another model, loses no time.
+            Err(error) if error.may_end_within(self.wait_of(&demand)) => {
                 demand.wait = Some(self.wait_of(&demand));
                 self.give_back();
-                KeyRotationFuture::waiting(&self.pool, demand, self.inner.clone(), outgoing)
+                let outgoing = Outgoing { head, body, on_grant: demand.on_grant.clone() };
+                return KeyRotationFuture::waiting(&self.pool, demand, self.inner.clone(), outgoing);
             }
-            Err(error) => {
-                self.give_back();
-                KeyRotationFuture::failed(error.tried(&demand))
-            }
+            Err(error) => return self.fail(error.tried(&demand)),
+        };
+        if let Err(error) = outgoing::equip(&mut head, lease.granted()) {
+            return self.fail(error);
         }
-    }
-}
-
-impl<S> KeyRotation<S> {
-    /// The fast path: the instance that was polled ready is the one that is called.
-    fn send<B>(&mut self, outgoing: Outgoing<B>, lease: Lease, counts: bool) -> KeyRotationFuture<S, B, S::Future>
-    where
-        S: Service<Request<B>> + Clone,
-    {
-        match outgoing.with_key(&lease, counts) {
-            Ok(request) => KeyRotationFuture::calling(self.inner.call(request), lease),
-            Err(error) => {
-                self.give_back();
-                KeyRotationFuture::failed(error)
-            }
+        if !counts {
+            outgoing::start(lease.granted(), demand.on_grant.as_ref());
         }
+        // The fast path: the very instance that was polled ready is the one that is called.
+        KeyRotationFuture::calling(self.inner.call(Request::from_parts(head, body)), lease)
     }
 }

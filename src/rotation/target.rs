@@ -18,7 +18,7 @@ const DOTS: &str = "its path climbs with dot segments";
 /// Makes the request go to the base, or to an allowed host.
 ///
 /// A request without an authority, as a server receives it, is given the base: scheme, authority, and the base's path
-/// in front of its own.
+/// in front of its own, unless it stands there already (`/v1/models` for a base that ends in `/v1`).
 pub(super) fn aim(head: &mut Parts, base: &Base, allowed: &[Authority]) -> Result<(), &'static str> {
     if head.method == Method::CONNECT {
         return Err(NO_PATH);
@@ -30,7 +30,7 @@ pub(super) fn aim(head: &mut Parts, base: &Base, allowed: &[Authority]) -> Resul
         Some(authority) => {
             let scheme = head.uri.scheme().ok_or(ELSEWHERE)?;
             let known = scheme == base.scheme()
-                && (authority == base.authority()
+                && (authority.as_str() == base.authority().as_str()
                     || same(authority, base.authority(), scheme)
                     || allowed.iter().any(|host| same(authority, host, scheme)));
             if known { Ok(()) } else { Err(ELSEWHERE) }
@@ -46,8 +46,8 @@ fn rebase(head: &mut Parts, base: &Base) -> Result<(), &'static str> {
     let mut parts = mem::take(&mut head.uri).into_parts();
     parts.scheme = Some(base.scheme().clone());
     parts.authority = Some(base.authority().clone());
-    if !base.path().is_empty() {
-        let own = parts.path_and_query.as_ref().map_or("/", PathAndQuery::as_str);
+    let own = parts.path_and_query.as_ref().map_or("/", PathAndQuery::as_str);
+    if !begins_with(own, base.path()) {
         let joined = Bytes::from([base.path(), own].concat());
         parts.path_and_query = Some(PathAndQuery::from_maybe_shared(joined).map_err(|_| NO_PATH)?);
     }
@@ -55,6 +55,11 @@ fn rebase(head: &mut Parts, base: &Base) -> Result<(), &'static str> {
     // The version in which the caller spoke to us says nothing of how we speak to the provider.
     head.version = Version::HTTP_11;
     Ok(())
+}
+
+/// Whether the path begins with these segments.
+fn begins_with(path: &str, segments: &str) -> bool {
+    path.strip_prefix(segments).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
 }
 
 /// Whether both name the same place, the scheme's own port being the same as none.
@@ -73,13 +78,10 @@ fn usual_port(scheme: &Scheme) -> Option<u16> {
 
 /// Whether a segment of the path is `.` or `..`, also where dots or slashes are percent-encoded.
 fn climbs(path: &str) -> bool {
-    let mut previous = b'/';
+    let bytes = path.as_bytes();
     // Most paths hold neither an escape nor a segment that begins with a dot.
-    let suspect = path.bytes().any(|byte| {
-        let hit = matches!(byte, b'%' | b'\\') || (byte == b'.' && previous == b'/');
-        previous = byte;
-        hit
-    });
+    let suspect = memchr::memchr3_iter(b'%', b'\\', b'.', bytes)
+        .any(|at| bytes[at] != b'.' || at.checked_sub(1).is_none_or(|before| bytes[before] == b'/'));
     suspect && decoded(path).split(['/', '\\']).any(|segment| matches!(segment, "." | ".."))
 }
 
@@ -111,6 +113,8 @@ mod tests {
     fn a_request_without_authority_is_given_the_base() {
         assert_eq!(aimed("https://api.example", "/v1/models?a=b"), Ok("https://api.example/v1/models?a=b".into()));
         assert_eq!(aimed("http://api.example:81/gate", "/v1"), Ok("http://api.example:81/gate/v1".into()));
+        assert_eq!(aimed("http://api.example/v1", "/v1/models?x"), Ok("http://api.example/v1/models?x".into()));
+        assert_eq!(aimed("http://api.example/v1", "/v1beta/models"), Ok("http://api.example/v1/v1beta/models".into()));
     }
 
     #[test]

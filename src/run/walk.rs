@@ -1,6 +1,6 @@
 //! The walk of one call over its attempts.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{LeasedKey, RunError};
 use crate::{
@@ -16,6 +16,8 @@ pub(super) struct Walk {
     pool: KeyPool,
     rule: Arc<Retry>,
     demand: Demand,
+    /// How long it may wait for its first key.
+    wait: Duration,
     course: Course,
     plan: Option<Plan>,
 }
@@ -31,11 +33,12 @@ enum Onward {
 
 impl Walk {
     pub(super) fn new(pool: KeyPool, rule: Arc<Retry>, models: &Models, mut demand: Demand) -> Self {
-        let course = Course::new(pool.clock().tick(), demand.wait.unwrap_or_else(|| pool.default_wait()));
+        let wait = demand.wait.unwrap_or_else(|| pool.default_wait());
+        let course = Course::new(pool.clock().tick(), wait);
         let plan = models.plan(demand.model());
         demand.ahead = true;
         demand.requested = demand.requested.or_else(|| demand.model.clone());
-        Self { pool, rule, demand, course, plan }
+        Self { pool, rule, demand, wait, course, plan }
     }
 
     pub(super) async fn run<J, C, F, T, E>(mut self, judge: J, mut call: C) -> Result<T, RunError<E>>
@@ -68,7 +71,11 @@ impl Walk {
             }
             self.demand.model = plan.best();
         }
-        match self.pool.acquire(self.demand.clone()).await {
+        let granted = match self.pool.try_lease(&self.demand) {
+            Err(error) if error.may_end_within(self.wait) => self.pool.acquire(self.demand.clone()).await,
+            granted => granted,
+        };
+        match granted {
             Err(error) if error.is_exhausted() || error.is_never_fits() => self.step_down().ok_or(error),
             granted => granted,
         }

@@ -19,6 +19,11 @@ use crate::{
 /// Everything: replay, model fallback, retry, key rotation and cooldown, over any HTTP client that is generic in its
 /// body.
 ///
+/// Bounds: requests are `http::Request<B>` with `B: Body + Unpin + Send + 'static`; the client is a
+/// `Service<http::Request<ReplayBody<B>>, Response = http::Response<R>> + Clone` whose error is `Into<BoxError>`. Answers
+/// are `http::Response<`[`KeyPoolBody<R>`](crate::KeyPoolBody)`>`, the error is [`Error`](crate::Error). A time-out around
+/// the client holds for each attempt, one around this layer for the whole.
+///
 /// ```no_run
 /// # fn stack<S>(pool: tower_keypool::KeyPool, http_client: S) {
 /// use std::time::Duration;

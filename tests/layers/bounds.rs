@@ -84,3 +84,32 @@ async fn an_axum_app_embeds_the_stack() {
         ServiceBuilder::new().map_response(|answer: Response<_>| answer.map(axum::body::Body::new)).service(stack),
     );
 }
+
+/// The compiler's own words, from the library as it was built for this test. A whole `trybuild` project takes minutes.
+#[test]
+fn a_body_that_cannot_be_sent_twice_is_told_of_the_replay_layer() {
+    let built = std::env::current_exe().unwrap().parent().unwrap().to_owned();
+    let source = built.join("retry_over_a_stream.rs");
+    let code =
+        "pub fn retried<B: tower_keypool::TryClone>() {}\npub struct Stream;\npub fn f() { retried::<Stream>(); }\n";
+    std::fs::write(&source, code).unwrap();
+    let mut said = Vec::new();
+    for file in std::fs::read_dir(&built).unwrap() {
+        let library = file.unwrap().path();
+        let name = library.file_name().unwrap().to_string_lossy();
+        if name.starts_with("libtower_keypool-") && name.ends_with(".rlib") {
+            let compiled = std::process::Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+                .args(["--edition=2024", "--crate-type=lib", "--emit=metadata", "--out-dir"])
+                .arg(&built)
+                .arg(format!("-Ldependency={}", built.display()))
+                .arg(format!("--extern=tower_keypool={}", library.display()))
+                .arg(&source)
+                .output()
+                .unwrap();
+            assert!(!compiled.status.success(), "it compiles");
+            said.push(String::from_utf8_lossy(&compiled.stderr).into_owned());
+        }
+    }
+    // Builds of other days lie there too, and need not fit any more.
+    assert!(said.iter().any(|said| said.contains("put a `ReplayLayer` above the layer that retries")), "{said:?}");
+}

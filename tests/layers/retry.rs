@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keypool::{
@@ -304,4 +305,30 @@ async fn an_upgraded_connection_is_never_retried_and_extensions_of_the_caller_s_
     assert_eq!(response.status(), 101);
     assert_eq!(*marks.lock().unwrap(), [Some(Mark(7)), Some(Mark(7))]);
     assert!(response.extensions().get::<ServedBy>().unwrap().keep().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_keeps_its_place_before_those_that_came_later() {
+    let pool = narrow_pool();
+    let upstream = Upstream::new(&["fault"]).taking(Duration::from_secs(1));
+    let policy = RetryPolicy::new(&pool).backoff(Backoff::fixed(Duration::ZERO).cap(Duration::from_secs(9)));
+    let client = ServiceBuilder::new()
+        .retry(policy)
+        .layer(KeyRotationLayer::new(&pool).wait(Duration::from_secs(60)))
+        .layer(CooldownLayer::new(&pool))
+        .service(upstream.clone());
+    let mut calls = Vec::new();
+    for name in ["first", "second", "third", "fourth"] {
+        let mut request = ask();
+        *request.body_mut() = Body::from(name);
+        let call = client.clone().oneshot(request);
+        calls.push(tokio::spawn(async { call.await.map(drop) }));
+        tokio::task::yield_now().await;
+    }
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    let order: Vec<Bytes> = upstream.asked().into_iter().map(|asked| asked.body).collect();
+    // The slot goes to the one that waits already, then to the one that was first.
+    assert_eq!(order, ["first", "second", "first", "third", "fourth"]);
 }

@@ -7,7 +7,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
 use tower::{Service, ServiceBuilder, ServiceExt, buffer::BufferLayer, limit::ConcurrencyLimitLayer};
-use tower_keypool::{Demand, Granted, KeyPool, KeyRotation, KeyRotationLayer, ServedBy, VerdictKind};
+use tower_keypool::{Demand, Granted, KeyPool, KeyRotation, KeyRotationLayer, ServedBy, Until, Verdict, VerdictKind};
 use tower_test::mock;
 
 use crate::support::{self, Body, Handle, Mock, ask, key_of, narrow_pool, ok, pool, refused, request};
@@ -289,4 +289,34 @@ async fn whoever_runs_an_upgraded_connection_takes_the_lease() {
     assert_eq!(support::free_slots(&pool), 0);
     drop(lease);
     assert_eq!(support::free_slots(&pool), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_what_cannot_come_in_time() {
+    let pool = pool(&["one"]);
+    let rests = Verdict::new(VerdictKind::RateLimited).until(Until::For(Duration::from_secs(30)));
+    pool.try_acquire("m").unwrap().judge(&rests);
+    let (inner, _handle) = mock::pair::<Request<Body>, Response<Body>>();
+    let before = pool.clock().tick();
+    let layer = KeyRotationLayer::new(&pool).wait(Duration::from_secs(29));
+    let error = tower::Layer::layer(&layer, inner.clone()).oneshot(ask()).await.unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));
+    assert_eq!(pool.clock().tick(), before);
+    // In time is waited for.
+    let layer = KeyRotationLayer::new(&pool).wait(Duration::from_secs(31));
+    let mut future = task::spawn(tower::Layer::layer(&layer, inner).oneshot(ask()));
+    assert_pending!(future.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_demand_that_leaves_the_model_open_takes_it_from_the_head() {
+    let (mut service, mut handle) = spawn(&pool(&["one"]));
+    assert_ready_ok!(service.poll_ready());
+    let mut request = ask();
+    request.extensions_mut().insert(Demand::any_model().wait(Duration::from_secs(1)));
+    let mut future = task::spawn(service.call(request));
+    assert_pending!(future.poll());
+    handle.next_request().await.unwrap().1.send_response(ok());
+    let response = assert_ready_ok!(future.poll());
+    assert_eq!(response.extensions().get::<ServedBy>().unwrap().used_model(), Some("m"));
 }

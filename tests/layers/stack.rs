@@ -1,12 +1,15 @@
 //! The whole stack as one layer.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, StreamBody};
-use tower::{Layer, Service, ServiceExt};
-use tower_keypool::{Backoff, Demand, KeyPool, KeyPoolLayer, Models, Retry, ServedBy};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_keypool::{Backoff, Clock, Demand, Key, KeyPool, KeyPoolLayer, Models, OpenAi, ReplayBody, Retry, ServedBy};
 
 use crate::{
     support::{self, BoxError, ask, builder, narrow_pool, pool, request, text},
@@ -136,3 +139,42 @@ async fn requests_to_elsewhere_never_reach_the_client() {
     client.oneshot(request("http://up.example/models/m")).await.unwrap();
     assert_eq!(upstream.asked().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_model_in_the_body_is_replaced_and_the_length_with_it() {
+    let keys = ["a", "b"].map(|id| Key::new(format!("secret-{id}")).id(id));
+    let clock = Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH);
+    let pool = KeyPool::builder(OpenAi::new()).keys(keys).clock(clock).build().unwrap();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let upstream = service_fn(move |request: Request<ReplayBody<support::Body>>| {
+        let seen = Arc::clone(&seen);
+        async move {
+            let length = request.headers()["content-length"].to_str().unwrap().parse::<usize>().unwrap();
+            let body = request.into_body().collect().await?.to_bytes();
+            assert_eq!(body.len(), length);
+            let text = String::from_utf8(body.to_vec())?;
+            let out = text.contains("\"large\"");
+            seen.lock().unwrap().push(text);
+            let answer = if out { support::bad(404, NO_MODEL) } else { support::ok() };
+            Ok::<_, BoxError>(answer)
+        }
+    });
+    let models = Models::new().for_all(["large", "the-small-one"]);
+    let client = layer(&pool).fallback(models).layer(upstream);
+    let body = r#"{"messages":[{"content":"\"model\":\"large\""}],"model":"large","n":1}"#;
+    let request = Request::post("/v1/chat/completions")
+        .header("content-type", "application/json")
+        .header("content-length", body.len())
+        .body(support::Body::from(body))
+        .unwrap();
+    let response = client.oneshot(request).await.unwrap();
+    let served = response.extensions().get::<ServedBy>().unwrap().clone();
+    assert_eq!((served.requested_model(), served.used_model()), (Some("large"), Some("the-small-one")));
+    assert_eq!(text(response).await, "fine");
+    let last = asked.lock().unwrap().last().unwrap().clone();
+    assert_eq!(last, body.replace("\"model\":\"large\",\"n\"", "\"model\":\"the-small-one\",\"n\""));
+}
+
+/// What `OpenAI` says of a model that it does not have.
+const NO_MODEL: &str = r#"{"error":{"message":"The model `large` does not exist","type":"invalid_request_error","code":"model_not_found"}}"#;

@@ -25,6 +25,7 @@ pub(crate) struct Upstream {
     out: Arc<Mutex<Vec<(&'static str, &'static str)>>>,
     asked: Arc<Mutex<Vec<Asked>>>,
     begun: Instant,
+    takes: Duration,
 }
 
 /// What it was asked.
@@ -33,7 +34,6 @@ pub(crate) struct Asked {
     pub(crate) key: String,
     pub(crate) path: String,
     pub(crate) body: Bytes,
-    pub(crate) length: Option<String>,
     pub(crate) at: Duration,
 }
 
@@ -45,7 +45,13 @@ impl Upstream {
             out: Arc::default(),
             asked: Arc::default(),
             begun: Instant::now(),
+            takes: Duration::ZERO,
         }
+    }
+
+    /// Takes that long for each answer.
+    pub(crate) fn taking(self, takes: Duration) -> Self {
+        Self { takes, ..self }
     }
 
     /// Answers every request for this model so, from now on; `fine` ends that.
@@ -103,7 +109,6 @@ where
             key: key_of(&request),
             path: request.uri().path().to_owned(),
             body: Bytes::new(),
-            length: request.headers().get("content-length").map(|length| length.to_str().unwrap().to_owned()),
             at: this.begun.elapsed(),
         };
         Box::pin(async move {
@@ -111,6 +116,7 @@ where
             asked.body = body.to_bytes();
             let answer = this.next(&asked.path);
             this.asked.lock().unwrap().push(asked);
+            tokio::time::sleep(this.takes).await;
             answer
         })
     }

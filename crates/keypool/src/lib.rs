@@ -4,6 +4,7 @@
 //! [`gateway`] is what stands in front of it.
 
 pub mod cli;
+pub mod client;
 pub mod demo;
 pub mod gateway;
 pub mod keyfile;

@@ -9,7 +9,7 @@ use super::{
     oracle::{World, steps},
     requests, tokens,
 };
-use crate::limit::{At, Days, Limit, Limits, Need, Plan, Span, Unit};
+use crate::limit::{At, Limit, Limits, Need, Plan, Span, Unit, zone::Days};
 
 fn sliding(unit: Unit, secs: u64, amount: u64) -> Limit {
     Limit { unit, span: Span::Sliding(Duration::from_secs(secs)), amount }
@@ -69,7 +69,11 @@ proptest! {
         plan.merge(&other.log, &mut one.log, &now);
         one.latest = now.tick.nanos();
         one.granted.extend(other.granted);
-        one.assert_tight(true);
+        let longest = limits.iter().map(super::oracle::window).max().unwrap();
+        for tenth in 0..12 {
+            one.latest = now.tick.nanos() + longest * tenth / 10;
+            one.assert_tight(true);
+        }
     }
 }
 
@@ -143,4 +147,30 @@ fn owners_that_are_one_share_their_dates() {
     plan.merge(&other, &mut one, &on(20_000));
     assert_eq!(plan.used(&mut one, &on(20_000)).next().unwrap().1, 7);
     assert_eq!(plan.used(&mut one, &on(19_999)).next().unwrap().1, 4);
+}
+
+#[test]
+fn owners_that_are_one_forget_their_starts_in_order() {
+    let (plan, mut one) = empty(&Limits::new().per_minute(10).tokens_per_minute(1_000));
+    let mut other = one.clone();
+    for second in 1..=4 {
+        let log = if second % 2 == 0 { &mut other } else { &mut one };
+        plan.reserve(log, &tokens(10));
+        plan.stamp(log, &tokens(10), &millis(second * 1_000));
+    }
+    plan.merge(&other, &mut one, &millis(5_000));
+    for (second, left) in [(60, 4), (61, 3), (62, 2), (63, 1), (64, 0)] {
+        let used: Vec<u64> = plan.used(&mut one, &millis(second * 1_000 + 300)).map(|(_, used)| used).collect();
+        assert_eq!(used, [left, 10 * left]);
+    }
+}
+
+#[test]
+fn a_finer_window_takes_a_coarse_start_for_the_latest_it_may_have_been() {
+    let (old, mut log) = empty(&Limits::new().with(sliding(Unit::Requests, 86_400, 10)));
+    old.reserve(&mut log, &requests(1));
+    old.stamp(&mut log, &requests(1), &millis(2_100));
+    let (new, mut log) = migrate(&old, &log, &Limits::new().per_minute(10), &millis(5_000));
+    assert_eq!(new.used(&mut log, &millis(62_349)).next().unwrap().1, 1);
+    assert_eq!(new.used(&mut log, &millis(64_550)).next().unwrap().1, 0);
 }

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::{GUARD, at, empty};
-use crate::limit::{Correction, Full, Limit, Limits, Need, Opens, Plan, Span, Stamp, Unit};
+use crate::limit::{
+    Correction, Limit, Limits, Need, Plan, Span, Stamp, Unit,
+    need::{Full, Opens},
+};
 
 /// A request that was granted a place.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +40,10 @@ impl World {
     pub(super) fn new(limits: &Limits) -> Self {
         let (plan, log) = empty(limits);
         Self { plan, log, granted: Vec::new(), latest: 0 }
+    }
+
+    fn limits(&self) -> impl Iterator<Item = &Limit> {
+        self.plan.windows().iter().map(|window| &window.limit)
     }
 
     fn tell(&mut self, nanos: u64) -> u64 {
@@ -91,9 +98,20 @@ impl World {
         self.granted.iter().filter(|granted| granted.started.is_none()).map(|granted| granted.need.of(unit)).sum()
     }
 
+    /// Whether it has just left a window itself, but what started with it in one slice has not: until that leaves too,
+    /// it stays counted, given back or not.
+    fn is_leaving(&self, who: usize, now: u64) -> bool {
+        let Some((nanos, _)) = self.granted[who].started else { return false };
+        let leaves = |limit: &Limit| nanos + window(limit);
+        self.limits().any(|limit| {
+            let now = now.max(self.latest);
+            now >= leaves(limit) && now <= leaves(limit) + window(limit) / 250 + 500_000
+        })
+    }
+
     /// No closed span as long as a window holds more than its limit.
     pub(super) fn assert_exact(&self) {
-        for limit in self.plan.limits().iter() {
+        for limit in self.limits() {
             let window = window(limit);
             let mut starts: Vec<(u64, u64)> = self
                 .granted
@@ -131,14 +149,14 @@ impl World {
     /// The moment that a refusal names is the first at which there is room.
     pub(super) fn assert_opens(&self, need: Need, full: Full) {
         let Opens::Tick(opens) = full.opens else {
-            let never = self.plan.limits().iter().any(|limit| need.of(limit.unit) > limit.amount);
+            let never = self.limits().any(|limit| need.of(limit.unit) > limit.amount);
             assert!(never, "{full:?}");
             return;
         };
         let room = |nanos| self.plan.room(&mut self.log.clone(), &need, &at(nanos)).is_ok();
         assert!(opens.nanos() > self.latest, "{full:?} at {}", self.latest);
         assert!(!room(opens.nanos() - 1), "room before {full:?}");
-        if self.plan.limits().iter().all(|limit| self.held(limit.unit) + need.of(limit.unit) <= limit.amount) {
+        if self.limits().all(|limit| self.held(limit.unit) + need.of(limit.unit) <= limit.amount) {
             assert!(room(opens.nanos()), "no room at {full:?}");
         }
     }
@@ -146,8 +164,8 @@ impl World {
     /// Plays a schedule. `fair`: only what may not break a limit (corrections go down, a second start comes while the
     /// first still counts).
     pub(super) fn play(&mut self, steps: &[Step], fair: bool) {
-        let scale = self.plan.limits().iter().map(window).max().unwrap_or(0) / 1_000_000;
-        let shortest = self.plan.limits().iter().map(window).min().unwrap_or(0);
+        let scale = self.limits().map(window).max().unwrap_or(0) / 1_000_000;
+        let shortest = self.limits().map(window).min().unwrap_or(0);
         let mut now = self.latest.max(1_000_000_000);
         for step in steps {
             match *step {
@@ -172,9 +190,17 @@ impl World {
                         self.start(who, now);
                     }
                 }
-                Step::GiveBack { who } if !self.granted.is_empty() => self.give_back(who % self.granted.len(), now),
+                Step::GiveBack { who } if !self.granted.is_empty() => {
+                    let who = who % self.granted.len();
+                    if !self.is_leaving(who, now) {
+                        self.give_back(who, now);
+                    }
+                }
                 Step::Correct { who, actual } if !self.granted.is_empty() => {
                     let who = who % self.granted.len();
+                    if self.is_leaving(who, now) {
+                        continue;
+                    }
                     let most = if fair { self.granted[who].need.input_tokens } else { u64::MAX };
                     self.correct(who, actual.min(most), now);
                 }
@@ -184,7 +210,7 @@ impl World {
                 self.assert_exact();
             }
             // A short ring folds entries, and so keeps some longer.
-            let slack = self.plan.limits().iter().any(|limit| limit.unit != Unit::Requests);
+            let slack = self.limits().any(|limit| limit.unit != Unit::Requests);
             self.assert_tight(slack);
         }
     }

@@ -9,7 +9,7 @@ use super::{
     oracle::{World, steps},
     requests, tokens,
 };
-use crate::limit::{Limit, Limits, Opens, Span, Unit};
+use crate::limit::{Limit, Limits, Span, Unit, need::Opens};
 
 fn any_span() -> impl Strategy<Value = Span> {
     prop_oneof![Just(1), Just(60), Just(600), Just(86_400), 1..86_400_u64]
@@ -196,17 +196,49 @@ fn more_than_the_limit_may_be_pressed_in() {
 }
 
 #[test]
-fn what_others_used_counts_from_now() {
-    let (plan, mut log) = empty(&Limits::new().per_minute(10).tokens_per_minute(1_000).per_day(100));
-    plan.reserve(&mut log, &tokens(100));
-    plan.stamp(&mut log, &tokens(100), &millis(1_000));
-    for used in [7, 3] {
-        plan.used_elsewhere(&mut log, Unit::Requests, Span::MINUTE, used, &millis(30_000));
-        plan.used_elsewhere(&mut log, Unit::Requests, Span::Day, 10 * used, &millis(30_000));
-        plan.used_elsewhere(&mut log, Unit::InputTokens, Span::MINUTE, 100 * used, &millis(30_000));
+fn what_was_pressed_out_still_counts_when_another_start_is_given_back() {
+    let (plan, mut log) = empty(&Limits::new().per_minute(3));
+    let start = |log: &mut [u16], ms| {
+        plan.reserve(log, &requests(1));
+        plan.stamp(log, &requests(1), &millis(ms))
+    };
+    for ms in [1_000, 2_000, 3_000] {
+        start(&mut log, ms);
     }
-    let used = |log: &mut [u16], ms| plan.used(log, &millis(ms)).map(|(_, used)| used).collect::<Vec<_>>();
-    assert_eq!(used(&mut log, 30_000), [7, 70, 700]);
-    assert_eq!(used(&mut log, 62_000), [6, 70, 600]);
-    assert_eq!(used(&mut log, 91_000), [0, 70, 0]);
+    let fourth = start(&mut log, 4_000);
+    plan.refund(&mut log, &requests(1), Some(fourth), &millis(5_000));
+    plan.room(&mut log, &requests(1), &millis(61_249)).unwrap_err();
+    plan.room(&mut log, &requests(2), &millis(62_260)).unwrap();
+    plan.room(&mut log, &requests(3), &millis(63_249)).unwrap_err();
+    plan.room(&mut log, &requests(3), &millis(63_260)).unwrap();
+}
+
+#[test]
+fn a_start_that_left_long_ago_takes_no_other_with_it() {
+    let (plan, mut log) = empty(&Limits::new().per_minute(1).tokens_per_minute(100));
+    let start = |log: &mut [u16], nanos| {
+        plan.reserve(log, &tokens(60));
+        plan.stamp(log, &tokens(60), &super::at(nanos))
+    };
+    // In 2^36 ns the 16 bits that are kept of a start come round.
+    let (first, round) = (1 << 34, 1 << 36);
+    let long_ago = start(&mut log, first);
+    start(&mut log, first + round);
+    plan.refund(&mut log, &tokens(60), Some(long_ago), &super::at(first + round + 1_000_000_000));
+    let used: Vec<u64> = plan.used(&mut log, &super::at(first + round)).map(|(_, used)| used).collect();
+    assert_eq!(used, [1, 60]);
+}
+
+#[test]
+fn a_ring_that_is_too_short_folds_its_oldest_and_loses_nothing() {
+    let (plan, mut log) = empty(&Limits::new().per_minute(1).tokens_per_minute(1_000));
+    for second in 1..=10 {
+        plan.reserve(&mut log, &tokens(60));
+        plan.stamp(&mut log, &tokens(60), &millis(second * 1_000));
+    }
+    let used = |log: &mut [u16], ms| plan.used(log, &millis(ms)).nth(1).unwrap().1;
+    assert_eq!(used(&mut log, 10_000), 600);
+    assert_eq!(used(&mut log, 68_200), 600, "the folded leave with the last of them, at 8 s");
+    assert_eq!(used(&mut log, 68_300), 120);
+    assert_eq!(used(&mut log, 70_300), 0);
 }

@@ -63,6 +63,8 @@ struct Held {
     lease: Lease,
     started: Tick,
     number: usize,
+    /// Lifts by hand of its owner's keys before it started.
+    lifts: u32,
 }
 
 /// A pool, the leases that are out, and what a simple model knows of them.
@@ -74,6 +76,8 @@ pub(super) struct Run {
     /// Rests that the model knows: (scope, name, model), until when, since which start.
     rests: HashMap<(Scope, String, String), (Tick, Tick)>,
     disabled: Vec<bool>,
+    /// Lifts by hand of each owner's keys.
+    lifts: HashMap<String, u32>,
     secrets: u32,
     /// The last demand was for one key only.
     must: bool,
@@ -118,6 +122,7 @@ impl Run {
             starts: Starts::default(),
             rests: HashMap::new(),
             disabled: vec![false; KEYS],
+            lifts: HashMap::new(),
             secrets: 0,
             must: false,
             trace: Vec::new(),
@@ -188,6 +193,7 @@ impl Run {
                 self.pool.enable(&id(key)).expect("a key of this test");
                 self.disabled[key] = false;
                 let (name, owner) = (id(key).to_string(), owner(key));
+                *self.lifts.entry(owner.clone()).or_default() += 1;
                 self.rests.retain(|(_, held, _), _| *held != name && *held != owner);
             }
             Op::Replace { key } => {
@@ -237,7 +243,8 @@ impl Run {
         prop_assert!(count <= PER_MINUTE, "law 3: {} starts of {} in 60 s", count, owner);
         prop_assert!(model != "flash" || sum <= TOKENS, "law 3: {} tokens of {} in 60 s", sum, owner);
         self.law_7(key, model, tokens)?;
-        self.held.push(Held { lease, started: now, number });
+        let lifts = self.lifts.get(&owner).copied().unwrap_or_default();
+        self.held.push(Held { lease, started: now, number, lifts });
         Ok(())
     }
 
@@ -299,28 +306,29 @@ impl Run {
                 Scope::KeyLane => (name, model),
                 _ => (name, String::new()),
             };
-            // After a lift by hand an answer of an older generation rests nothing.
-            let started = self.held[at].started;
-            let rest = self.rests.entry((verdict.scope_of(), name, lane)).or_insert((until, started));
-            rest.0 = rest.0.max(until);
-            let (scope, now) = (verdict.scope_of(), self.now());
-            if !self.rests_now(scope, key, &self.held[at].lease, now) {
-                // Lifted after this request began: the model forgets it too.
-                self.rests.retain(|_, (_, since)| *since != started);
+            let shown = self.rest_end(verdict.scope_of(), key, &self.held[at].lease);
+            let place = (verdict.scope_of(), name, lane);
+            if self.held[at].lifts != self.lifts.get(&self::owner(key)).copied().unwrap_or_default() {
+                // Of an older generation: it may rest nothing, nor extend what rests since. The pool's word is taken.
+                self.rests.remove(&place);
+                self.rests.extend(shown.map(|end| (place, (end, self.held[at].started))));
+                return Ok(());
             }
+            let started = self.held[at].started;
+            let rest = self.rests.entry(place).or_insert((until, started));
+            rest.0 = rest.0.max(until);
+            prop_assert!(shown.is_some_and(|end| end >= until), "law 1: {:?} of {} does not rest", verdict, id(key));
         }
         Ok(())
     }
 
-    /// Whether the pool itself holds the scope to rest.
-    fn rests_now(&self, scope: Scope, key: usize, lease: &Lease, now: Tick) -> bool {
+    /// Until when the pool itself holds the scope to rest.
+    fn rest_end(&self, scope: Scope, key: usize, lease: &Lease) -> Option<Tick> {
         let view = self.pool.snapshot();
-        let _ = now;
         let found = view.keys.iter().find(|held| held.id == id(key)).expect("a key of this test");
-        found
-            .rests
-            .iter()
-            .any(|rest| rest.scope == scope && (rest.model.is_none() || rest.model.as_deref() == lease.model()))
+        let of_lane = |model: Option<&str>| model.is_none() || model == lease.model();
+        let rest = found.rests.iter().find(|rest| rest.scope == scope && of_lane(rest.model.as_deref()))?;
+        Some(rest.ends_in.map_or(Tick::NEVER, |ends_in| self.now().plus(ends_in)))
     }
 
     /// What a fault may not change: everything about every key but its counts.

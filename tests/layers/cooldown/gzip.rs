@@ -159,6 +159,19 @@ async fn what_only_begins_like_the_key_passes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_begins_like_the_key_when_the_body_breaks_off() {
+    for (begun, expected) in [(7, "fine AIzaAIz"), (38, "fine ")] {
+        let bench = Bench::new();
+        let mut chunks = gzip(["fine ", &KEY[..begun]]);
+        chunks.pop();
+        let response = bench.get(gzipped(json(200, Steps::chunks(chunks).then(Step::Fail)))).await;
+        let (got, error) = collect(response).await;
+        assert!(error.is_some());
+        assert_eq!(String::from_utf8(inflated(&got)).unwrap(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_in_an_error_too_large_to_replace_stops_it() {
     let bench = Bench::new();
     let plain = format!("{}{KEY}", "some text ".repeat(20_000));

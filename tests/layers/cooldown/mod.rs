@@ -5,5 +5,6 @@ mod errors;
 mod gzip;
 mod masking;
 mod passing;
+mod samples;
 mod streams;
 mod support;

@@ -8,7 +8,9 @@ use http_body_util::BodyExt;
 use proptest::prelude::*;
 use tower_keypool::VerdictKind;
 
-use super::support::{Bench, ERROR_429, Step, Steps, answer, collect, event, events, full, json, kind, served, text};
+use super::support::{
+    Bench, ERROR_429, Step, Steps, answer, collect, event, events, full, gzipped, json, kind, served, text,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_good_first_event_opens_the_stream() {
@@ -224,6 +226,31 @@ proptest! {
             prop_assert_eq!(&text(response).await, &all);
             prop_assert_eq!(bench.all_told(), [(VerdictKind::Success, 1)]);
             prop_assert_eq!(bench.tokens(), if array { 100 } else { 3 });
+            Ok(())
+        })?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    #[test]
+    fn whatever_comes_passes_as_it_came(
+        bytes in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(&b"{}[]\":,\n\r\\ data"[..])], 0..300),
+        size in 1_usize..50,
+        status in prop::sample::select(vec![200_u16, 302, 429]),
+        kind_of in prop::sample::select(vec!["text/event-stream", "application/json", "text/html"]),
+        compressed in any::<bool>(),
+        array in any::<bool>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let bench = Bench::new();
+            let request = if array { array_request(&bench) } else { bench.request() };
+            let answer = answer(status, kind_of, Steps::chunks(bytes.chunks(size)).then(Step::Wait(Duration::from_secs(9))));
+            let answer = if compressed { gzipped(answer) } else { answer };
+            let response = bench.ask(request, answer).await.unwrap();
+            prop_assert_eq!(collect(response).await.0, bytes);
+            prop_assert_eq!(bench.told(VerdictKind::Cancelled), 0);
             Ok(())
         })?;
     }

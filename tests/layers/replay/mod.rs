@@ -5,4 +5,5 @@ mod budget;
 mod endings;
 mod model;
 mod retarget;
+mod socket;
 mod support;

@@ -196,6 +196,9 @@ impl<B, R, E> Policy<Request<ReplayBody<B>>, Response<R>, E> for RetryOn429 {
         let body = request.body().try_clone()?;
         let mut clone = Request::new(body);
         *clone.extensions_mut() = request.extensions().clone();
+        *clone.method_mut() = request.method().clone();
+        *clone.uri_mut() = request.uri().clone();
+        *clone.headers_mut() = request.headers().clone();
         Some(clone)
     }
 }

@@ -53,8 +53,8 @@ pub(super) struct Serve {
     )]
     upstream: String,
 
-    /// Token that clients send in the place of an API key [default on loopback: PLACEHOLDER_GEMINI_TOKEN]
-    #[arg(long, value_name = "TOKEN", env = "KEYPOOL_TOKEN", hide_env_values = true)]
+    /// Token that clients send in the place of an API key; needed beyond loopback
+    #[arg(long, value_name = "TOKEN", help = TOKEN_HELP, env = "KEYPOOL_TOKEN", hide_env_values = true)]
     token: Option<String>,
 
     /// A name that clients may reach this gateway by, beside loopback and its addresses (repeatable)
@@ -76,6 +76,9 @@ pub(super) struct Serve {
     #[command(flatten)]
     verbosity: Verbosity,
 }
+
+const TOKEN_HELP: &str =
+    "Token that clients send in the place of an API key [default on loopback: PLACEHOLDER_GEMINI_TOKEN]";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -73,13 +73,13 @@ pub async fn play(play: &Play) -> anyhow::Result<()> {
     }
     view.last(&ours);
     gateway.stop().await;
-    print!("{}", summary::of(&ours.counts(), &random.counts(), &sim.report(), cast::PLAYERS.len()));
+    table::say(&summary::of(&ours.counts(), &random.counts(), &sim.report(), cast::PLAYERS.len()));
     Ok(())
 }
 
 /// Says that the demo was cut short.
 pub fn interrupted() {
-    println!("\nended by hand");
+    table::say("\nended by hand\n");
 }
 
 fn pool(sim: &GeminiSim) -> anyhow::Result<KeyPool> {

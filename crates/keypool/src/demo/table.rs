@@ -87,7 +87,8 @@ fn table(rows: &[Row]) -> Table {
     table
 }
 
-fn say(text: &str) {
+/// Prints text. A closed pipe is no reason to stop.
+pub(super) fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -57,7 +57,7 @@ impl<'a> View<'a> {
                 _ = frames.tick() => self.show(&ours.counts()),
                 Some(Ok(event)) = self.events.next() => {
                     if let Some(line) = self.told.line(&event, self.pool.clock().tick()) {
-                        self.changed(line);
+                        self.changed(&line);
                     }
                 }
             }
@@ -69,7 +69,7 @@ impl<'a> View<'a> {
         self.show(&ours.counts());
     }
 
-    fn changed(&mut self, line: String) {
+    fn changed(&mut self, line: &str) {
         if self.screen.is_live() {
             if self.changes.len() == CHANGES {
                 self.changes.pop_front();
@@ -83,7 +83,7 @@ impl<'a> View<'a> {
 
     fn show(&mut self, counts: &Counts) {
         let snapshot = self.pool.snapshot();
-        let headline = headline(self.seconds(), self.length, counts, &snapshot);
+        let headline = headline(&self.seconds(), self.length, counts, &snapshot);
         if self.screen.is_live() {
             let rows: Vec<Row> = snapshot.keys.iter().map(row).collect();
             self.screen.draw(&headline, &rows, self.changes.make_contiguous());
@@ -97,7 +97,7 @@ impl<'a> View<'a> {
     }
 }
 
-fn headline(seconds: String, length: Duration, counts: &Counts, snapshot: &Snapshot) -> String {
+fn headline(seconds: &str, length: Duration, counts: &Counts, snapshot: &Snapshot) -> String {
     let bad: u64 = counts.bad.values().sum();
     format!(
         "{seconds:>4} of {} s: {} requests, {} answered 200, {bad} otherwise, {} in flight; {} keys available, {} resting, \

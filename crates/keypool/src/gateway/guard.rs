@@ -1,16 +1,30 @@
 //! Whether a request is meant for this gateway: a web page can reach a loopback address, too.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, Method, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, StatusCode, request::Parts};
 
-use super::{dialect::Refusal, path};
+use super::{dialect::Refusal, path, seen::Seen};
 
 /// The names this gateway answers to, and what it refuses whatever the token.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
     /// Lower case, without a port.
     names: Vec<String>,
+}
+
+/// The address that a connection came in at.
+#[derive(Clone, Debug)]
+pub struct Local {
+    ip: IpAddr,
+    /// As most clients name it.
+    authority: String,
+}
+
+impl From<SocketAddr> for Local {
+    fn from(address: SocketAddr) -> Self {
+        Self { ip: address.ip(), authority: address.to_string() }
+    }
 }
 
 impl Guard {
@@ -25,22 +39,25 @@ impl Guard {
     ///
     /// # Errors
     /// What is wrong with the request, as an answer.
-    pub fn check<'a>(&self, head: &'a Parts, local: IpAddr) -> Result<&'a str, Refusal> {
+    pub fn check<'a>(&self, head: &'a Parts, seen: &Seen<'a>, local: &Local) -> Result<&'a str, Refusal> {
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this gateway is no proxy for other hosts"));
         }
-        if head.headers.contains_key(header::UPGRADE) && is_websocket(&head.headers) {
+        if seen.websocket {
             return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "WebSocket connections are not carried yet"));
         }
-        let host = host_of(head).map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault))?;
-        let name = name_of(host).ok_or(Refusal::new(StatusCode::BAD_REQUEST, "the Host header is not host[:port]"))?;
-        if !self.is_ours(name, local) {
-            return Err(Refusal::new(
-                StatusCode::MISDIRECTED_REQUEST,
-                "this gateway does not answer to that Host: start it with --host NAME to add one",
-            ));
+        let host = host_of(head, seen).map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault))?;
+        if host != local.authority {
+            let name =
+                name_of(host).ok_or(Refusal::new(StatusCode::BAD_REQUEST, "the Host header is not host[:port]"))?;
+            if !self.is_ours(name, local.ip) {
+                return Err(Refusal::new(
+                    StatusCode::MISDIRECTED_REQUEST,
+                    "this gateway does not answer to that Host: start it with --host NAME to add one",
+                ));
+            }
         }
-        if is_foreign(&head.headers, host) {
+        if is_foreign(seen, host) {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "requests from web pages of other origins are refused"));
         }
         match path::fault(head.uri.path()) {
@@ -66,13 +83,11 @@ impl Guard {
 }
 
 /// The one host that the request names: in its target, in `Host`, or in both alike.
-fn host_of(head: &Parts) -> Result<&str, &'static str> {
-    let mut hosts = head.headers.get_all(header::HOST).iter();
-    let named = hosts.next();
-    if hosts.next().is_some() {
+fn host_of<'a>(head: &'a Parts, seen: &Seen<'a>) -> Result<&'a str, &'static str> {
+    if seen.hosts > 1 {
         return Err("the request has more than one Host header");
     }
-    let named = match named {
+    let named = match seen.host {
         Some(value) => Some(value.to_str().map_err(|_| "the Host header is not text")?),
         None => None,
     };
@@ -102,23 +117,14 @@ fn name_of(host: &str) -> Option<&str> {
 }
 
 /// Whether a browser says that the request comes from a page that is not ours.
-fn is_foreign(headers: &HeaderMap, host: &str) -> bool {
-    let foreign_origin = headers.get_all(header::ORIGIN).iter().any(|origin| {
-        let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-        !authority.is_some_and(|(scheme, authority)| {
+fn is_foreign(seen: &Seen<'_>, host: &str) -> bool {
+    let is_ours = |origin: &HeaderValue| {
+        let parts = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+        parts.is_some_and(|(scheme, authority)| {
             matches!(scheme, "http" | "https") && authority.eq_ignore_ascii_case(host)
         })
-    });
-    // An image or a form sends no Origin with a GET; browsers say it here.
-    let foreign_site =
-        headers.get_all("sec-fetch-site").iter().any(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
-    foreign_origin || foreign_site
-}
-
-fn is_websocket(headers: &HeaderMap) -> bool {
-    headers.get_all(header::UPGRADE).iter().any(|value| {
-        value.as_bytes().split(|&byte| byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
-    })
+    };
+    seen.foreign_site || seen.origins > 1 || seen.origin.is_some_and(|origin| !is_ours(origin))
 }
 
 #[cfg(test)]
@@ -129,7 +135,8 @@ mod tests {
 
     fn check(guard: &Guard, request: http::request::Builder) -> u16 {
         let (head, ()) = request.body(()).unwrap().into_parts();
-        guard.check(&head, "192.0.2.7".parse().unwrap()).map_or_else(|refusal| refusal.status().as_u16(), |_| 200)
+        let local = Local::from("192.0.2.7:5000".parse::<SocketAddr>().unwrap());
+        guard.check(&head, &Seen::of(&head.headers), &local).map_or_else(|refusal| refusal.status().as_u16(), |_| 200)
     }
 
     fn host(guard: &Guard, host: &str) -> u16 {

@@ -1,71 +1,90 @@
 //! Heads on their way: what concerns one hop or one host only does not go on.
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, Uri, Version,
-    header::{self, Entry},
-    request::Parts,
-    uri,
-};
+use std::fmt::Write as _;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, Version, header, request::Parts, uri};
 use tower_keypool::ServedBy;
+
+use super::seen::Seen;
 
 const KEY: HeaderName = HeaderName::from_static("x-keypool-key");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-keypool-attempts");
 const MODEL: HeaderName = HeaderName::from_static("x-keypool-model");
 
-/// Makes a request's head one that may leave: no host of ours, the path alone, and JSON called JSON. Credentials and
-/// hop-by-hop headers are the stack's to remove.
-pub fn tidy_request(head: &mut Parts) {
-    if head.uri.authority().is_some() {
-        // Where it goes is configured; what the client called us is not told.
-        let mut parts = uri::Parts::default();
-        parts.path_and_query = head.uri.path_and_query().cloned();
-        head.uri = Uri::from_parts(parts).unwrap_or_default();
+/// What a request's head needs before it may leave, besides what the stack does: credentials, the host's name and
+/// hop-by-hop headers are its to remove.
+#[derive(Clone, Copy, Debug)]
+pub struct Tidy {
+    expects: bool,
+    form: bool,
+}
+
+impl Tidy {
+    /// What was seen of it.
+    pub fn after(seen: &Seen<'_>) -> Self {
+        Self { expects: seen.expects, form: seen.form }
     }
-    // Each side of a gateway has a version of its own.
-    head.version = Version::HTTP_11;
-    head.headers.remove(header::HOST);
-    // Answered here already.
-    head.headers.remove(header::EXPECT);
-    // curl -d says it is a form; no path of the API takes one, and the provider refuses JSON under that name.
-    if let Entry::Occupied(mut kind) = head.headers.entry(header::CONTENT_TYPE) {
-        let is_form = kind.get().as_bytes().starts_with(b"application/x-www-form-urlencoded");
-        if is_form && !head.uri.path().starts_with("/upload/") {
-            kind.insert(HeaderValue::from_static("application/json"));
+
+    /// Makes the head one that may leave: the path alone, and JSON called JSON.
+    pub fn apply(self, head: &mut Parts) {
+        if head.uri.authority().is_some() {
+            // Where it goes is configured; what the client called us is not told.
+            let mut parts = uri::Parts::default();
+            parts.path_and_query = head.uri.path_and_query().cloned();
+            head.uri = Uri::from_parts(parts).unwrap_or_default();
+        }
+        // Each side of a gateway has a version of its own.
+        head.version = Version::HTTP_11;
+        if self.expects {
+            // Answered here already.
+            head.headers.remove(header::EXPECT);
+        }
+        // curl -d says it is a form; no path of the API takes one, and the provider refuses JSON under that name.
+        if self.form && !head.uri.path().starts_with("/upload/") {
+            head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
     }
 }
 
 /// Takes from an answer what concerns the provider's host or connection only, and names who served.
 pub fn tidy_response<B>(response: &mut Response<B>) {
-    if let Some(names) = response.headers_mut().remove(header::CONNECTION) {
-        remove_named(response.headers_mut(), &names);
-    }
     if response.headers().keys().any(stays_behind) {
-        let doomed: Vec<HeaderName> = response.headers().keys().filter(|name| stays_behind(name)).cloned().collect();
-        for name in doomed {
-            response.headers_mut().remove(name);
-        }
+        leave_behind(response.headers_mut());
     }
     *response.version_mut() = Version::HTTP_11;
-    if let Some(served_by) = response.extensions().get::<ServedBy>().cloned() {
-        name_who_served(response.headers_mut(), &served_by);
+    if let Some(names) = response.extensions().get::<ServedBy>().map(Names::of) {
+        names.add(response.headers_mut());
+    }
+}
+
+fn leave_behind(headers: &mut HeaderMap) {
+    while let Some(names) = headers.remove(header::CONNECTION) {
+        remove_named(headers, &names);
+    }
+    let doomed: Vec<HeaderName> = headers.keys().filter(|name| stays_behind(name)).cloned().collect();
+    for name in doomed {
+        headers.remove(name);
     }
 }
 
 /// Headers of one hop, or binding for the provider's own host.
 fn stays_behind(name: &HeaderName) -> bool {
-    *name == header::SET_COOKIE
-        || *name == header::ALT_SVC
-        || *name == header::STRICT_TRANSPORT_SECURITY
-        || *name == header::TRANSFER_ENCODING
-        || *name == header::UPGRADE
-        || *name == header::PROXY_AUTHENTICATE
-        || *name == header::TE
-        || name.as_str() == "keep-alive"
-        || name.as_str() == "proxy-connection"
-        || *name == KEY
-        || *name == ATTEMPTS
-        || *name == MODEL
+    matches!(
+        name.as_str(),
+        "connection"
+            | "set-cookie"
+            | "alt-svc"
+            | "strict-transport-security"
+            | "transfer-encoding"
+            | "upgrade"
+            | "te"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-connection"
+            | "x-keypool-key"
+            | "x-keypool-attempts"
+            | "x-keypool-model"
+    )
 }
 
 /// Removes the headers that a `Connection` header names as its own.
@@ -78,18 +97,43 @@ fn remove_named(headers: &mut HeaderMap, names: &HeaderValue) {
     }
 }
 
-/// Adds `x-keypool-key`, `x-keypool-attempts` and `x-keypool-model`.
-pub fn name_who_served(headers: &mut HeaderMap, served_by: &ServedBy) {
-    if let Some(key) = served_by.key().and_then(|key| HeaderValue::try_from(key.to_string()).ok()) {
-        headers.insert(KEY, key);
+/// `x-keypool-key`, `x-keypool-attempts` and `x-keypool-model`.
+#[derive(Debug)]
+pub struct Names {
+    key: Option<HeaderValue>,
+    attempts: HeaderValue,
+    model: Option<HeaderValue>,
+}
+
+impl Names {
+    /// Of who served.
+    pub fn of(served_by: &ServedBy) -> Self {
+        let attempts = match served_by.attempts() {
+            1 => HeaderValue::from_static("1"),
+            attempts => HeaderValue::from(attempts),
+        };
+        Self {
+            key: served_by.key().and_then(|key| {
+                // As long as `k-` and 8 digits: most ids need no second allocation.
+                let mut text = String::with_capacity(10);
+                write!(text, "{key}").ok()?;
+                HeaderValue::try_from(text).ok()
+            }),
+            attempts,
+            model: served_by.used_model().and_then(|model| HeaderValue::from_str(model).ok()),
+        }
     }
-    let attempts = match served_by.attempts() {
-        1 => HeaderValue::from_static("1"),
-        attempts => HeaderValue::from(attempts),
-    };
-    headers.insert(ATTEMPTS, attempts);
-    if let Some(model) = served_by.used_model().and_then(|model| HeaderValue::from_str(model).ok()) {
-        headers.insert(MODEL, model);
+
+    /// Adds them to an answer that has none of them.
+    pub fn add(self, headers: &mut HeaderMap) {
+        headers.reserve(3);
+        if let Some(key) = self.key {
+            headers.append(KEY, key);
+        }
+        headers.append(ATTEMPTS, self.attempts);
+        if let Some(model) = self.model {
+            headers.append(MODEL, model);
+        }
     }
 }
 
@@ -101,7 +145,7 @@ mod tests {
 
     fn tidied(request: http::request::Builder) -> Parts {
         let (mut head, ()) = request.body(()).unwrap().into_parts();
-        tidy_request(&mut head);
+        Tidy::after(&Seen::of(&head.headers)).apply(&mut head);
         head
     }
 
@@ -110,7 +154,6 @@ mod tests {
         let head = tidied(
             Request::post("http://localhost:5000/v1/models?alt=sse")
                 .version(Version::HTTP_2)
-                .header("host", "localhost:5000")
                 .header("expect", "100-continue"),
         );
         assert_eq!(head.uri, "/v1/models?alt=sse");

@@ -1,6 +1,6 @@
 //! The listening side: connections, their limits, and their end.
 
-use std::{convert::Infallible, future::Future, net::IpAddr, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use http_body::Body;
@@ -17,7 +17,7 @@ use tokio::{
 use tower::Service;
 use tower_keypool::{BoxError, Error};
 
-use super::Gateway;
+use super::{Gateway, guard::Local};
 
 /// A head must be there this long after its connection, or after the answer before it began to be waited for.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -71,7 +71,7 @@ where
     // Answers are written in whole frames; waiting for more would only delay a stream's chunks.
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
-    let local: IpAddr = local.ip();
+    let local = Arc::new(Local::from(local));
 
     let (first, mut came) = oneshot::channel::<()>();
     let first = std::sync::Mutex::new(Some(first));
@@ -80,8 +80,7 @@ where
             // Dropping it says that the connection has spoken.
             first.take();
         }
-        let gateway = Arc::clone(&gateway);
-        async move { Ok::<_, Infallible>(gateway.answer(request, local).await) }
+        Arc::clone(&gateway).answer(request, Arc::clone(&local))
     });
     let server = server();
     let mut serving = pin!(server.serve_connection(TokioIo::new(stream), service));

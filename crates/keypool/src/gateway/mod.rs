@@ -9,25 +9,30 @@ pub mod guard;
 pub mod head;
 pub mod listen;
 mod path;
+mod seen;
 pub mod token;
 pub mod upload;
 
-use std::{net::IpAddr, time::Duration};
+use std::{convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, request::Parts};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt};
-use tower_keypool::{Base, Clock, Error, ServedBy};
+use tower_keypool::{Base, Clock, Error, ServedBy, Tick};
 
-use dialect::Dialect;
-use guard::Guard;
+use dialect::{Dialect, Refusal};
+use guard::{Guard, Local};
+use head::{Names, Tidy};
+use seen::Seen;
 use token::Token;
 use upload::{Passage, Uploads};
 
 /// A refusal of ours, or the provider's answer as it comes.
 pub type AnswerBody<B> = Either<Full<Bytes>, B>;
+/// What a client gets.
+pub type Answer<B> = Response<AnswerBody<B>>;
 
 /// The gateway over a stack `S`, which is cloned for each request.
 #[derive(Debug)]
@@ -51,65 +56,65 @@ where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Error> + Clone,
 {
     /// Answers a request that came in at the address `local`. Every failure is an answer, too.
-    pub async fn answer(&self, request: Request<Incoming>, local: IpAddr) -> Response<AnswerBody<B>> {
-        if !tracing::enabled!(target: REQUESTS, tracing::Level::DEBUG) {
-            return self.walk(request, local).await;
+    ///
+    /// # Errors
+    /// None: hyper asks for the form.
+    ///
+    /// One future without others inside but the stack's: each more would be copied whole on its way to hyper.
+    pub async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        local: Arc<Local>,
+    ) -> Result<Answer<B>, Infallible> {
+        let line = RequestLine::begin(&request, &self.clock);
+        let (mut parts, body) = request.into_parts();
+        let seen = Seen::of(&parts.headers);
+        let (tidy, admitted) = (Tidy::after(&seen), self.admit(&parts, &seen, &local));
+        let passage = match admitted {
+            Ok(passage) => passage,
+            Err(refusal) => {
+                let response = Dialect::of(&parts).answer(refusal).map(Either::Left);
+                line.end(&response, &self.clock);
+                return Ok(response);
+            }
+        };
+        tidy.apply(&mut parts);
+        if let Passage::Chunk(chunk) = &passage {
+            chunk.direct(&mut parts);
         }
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let began = self.clock.tick();
-        let response = self.walk(request, local).await;
-        log_request(&method, &path, &response, self.clock.tick().since(began));
-        response
+        let answered = self.stack.clone().oneshot(Request::from_parts(parts, body)).await;
+        let response = self.finish(answered, &passage);
+        line.end(&response, &self.clock);
+        Ok(response)
     }
 
-    async fn walk(&self, request: Request<Incoming>, local: IpAddr) -> Response<AnswerBody<B>> {
-        let (mut parts, body) = request.into_parts();
-        let passage = match self.admit(&parts, local) {
-            Ok(passage) => passage,
-            Err(refusal) => return Dialect::of(&parts).answer(refusal).map(Either::Left),
-        };
-        head::tidy_request(&mut parts);
-        let opens = match passage {
-            Passage::Open(handout) => Some(handout),
-            Passage::Chunk(chunk) => {
-                chunk.direct(&mut parts);
-                return self.send_chunk(Request::from_parts(parts, body), &chunk).await;
-            }
-            Passage::Other => None,
-        };
-        let mut response = match self.stack.clone().oneshot(Request::from_parts(parts, body)).await {
+    /// What the client gets of the stack's answer.
+    fn finish(&self, answered: Result<Response<B>, Error>, passage: &Passage) -> Answer<B> {
+        let mut response = match answered {
             Ok(response) => response,
             Err(error) => return failed(&error),
         };
-        if let Some(handout) = opens
-            && let Err(refusal) = self.uploads.hand_out(&handout, &mut response)
-        {
-            return Dialect::Gemini.answer(refusal).map(Either::Left);
+        match passage {
+            Passage::Other => {}
+            Passage::Chunk(chunk) => self.uploads.settle(chunk, &response),
+            Passage::Open(handout) => {
+                if let Err(refusal) = self.uploads.hand_out(handout, &mut response) {
+                    return Dialect::Gemini.answer(refusal).map(Either::Left);
+                }
+            }
         }
         head::tidy_response(&mut response);
         response.map(Either::Right)
     }
 
-    /// A chunk goes to the URL that the provider handed out, with the key that opened the upload.
-    async fn send_chunk(&self, request: Request<Incoming>, chunk: &upload::Chunk) -> Response<AnswerBody<B>> {
-        match self.stack.clone().oneshot(request).await {
-            Ok(mut response) => {
-                self.uploads.settle(chunk, &response);
-                head::tidy_response(&mut response);
-                response.map(Either::Right)
-            }
-            Err(error) => failed(&error),
-        }
-    }
-
     /// Whether the request may go on, and whether it belongs to an upload.
-    fn admit(&self, parts: &http::request::Parts, local: IpAddr) -> Result<Passage, dialect::Refusal> {
-        let host = self.guard.check(parts, local)?;
+    fn admit(&self, parts: &Parts, seen: &Seen<'_>, local: &Local) -> Result<Passage, Refusal> {
+        let host = self.guard.check(parts, seen, local)?;
         // The id of an upload is its own credential: clients send none with the chunks.
         if let Some(chunk) = self.uploads.chunk(parts)? {
             return Ok(Passage::Chunk(chunk));
         }
-        self.token.check(parts)?;
+        self.token.check(parts, seen)?;
         Ok(upload::opens(parts, host))
     }
 }
@@ -118,26 +123,39 @@ where
 pub const REQUESTS: &str = "keypool::requests";
 
 /// The answer that says why there is none.
-fn failed<B>(error: &Error) -> Response<AnswerBody<B>> {
+fn failed<B>(error: &Error) -> Answer<B> {
     let mut response = error.to_response();
     if let Some(served_by) = error.served_by() {
-        head::name_who_served(response.headers_mut(), served_by);
+        Names::of(served_by).add(response.headers_mut());
         response.extensions_mut().insert(served_by.clone());
     }
     response.map(Either::Left)
 }
 
-fn log_request<B>(method: &Method, path: &str, response: &Response<B>, took: Duration) {
-    let status = response.status().as_u16();
-    let ms = took.as_millis();
-    let Some(served) = response.extensions().get::<ServedBy>() else {
-        tracing::debug!(target: REQUESTS, "{method} {path} {status}, {ms} ms");
-        return;
-    };
-    let key = served.key().map_or_else(|| "no key".to_owned(), ToString::to_string);
-    let model = served.used_model().unwrap_or("no model");
-    match served.attempts() {
-        0 | 1 => tracing::debug!(target: REQUESTS, "{method} {path} {status} by {key} ({model}), {ms} ms"),
-        n => tracing::debug!(target: REQUESTS, "{method} {path} {status} by {key} ({model}), {n} attempts, {ms} ms"),
+/// What `-v` says of a request; nothing where nobody listens.
+struct RequestLine(Option<(Method, String, Tick)>);
+
+impl RequestLine {
+    fn begin<B>(request: &Request<B>, clock: &Clock) -> Self {
+        let told = tracing::enabled!(target: REQUESTS, tracing::Level::DEBUG);
+        // Without the query: a token may stand there.
+        Self(told.then(|| (request.method().clone(), request.uri().path().to_owned(), clock.tick())))
+    }
+
+    fn end<B>(self, response: &Response<B>, clock: &Clock) {
+        let Some((method, path, began)) = self.0 else { return };
+        let status = response.status().as_u16();
+        let ms = clock.tick().since(began).as_millis();
+        let Some(served) = response.extensions().get::<ServedBy>() else {
+            tracing::debug!(target: REQUESTS, "{method} {path} {status}, {ms} ms");
+            return;
+        };
+        let key = served.key().map_or_else(|| "no key".to_owned(), ToString::to_string);
+        let model = served.used_model().unwrap_or("no model");
+        let attempts = match served.attempts() {
+            0 | 1 => String::new(),
+            attempts => format!(", {attempts} attempts"),
+        };
+        tracing::debug!(target: REQUESTS, "{method} {path} {status} by {key} ({model}){attempts}, {ms} ms");
     }
 }

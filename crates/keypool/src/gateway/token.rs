@@ -2,17 +2,14 @@
 
 use std::{borrow::Cow, fmt};
 
-use http::{HeaderName, StatusCode, header, request::Parts};
+use http::{StatusCode, request::Parts};
 use percent_encoding::percent_decode;
 use subtle::ConstantTimeEq;
 
-use super::dialect::Refusal;
+use super::{dialect::Refusal, seen::Seen};
 
 /// What clients send on loopback when nobody chose a token.
 pub const PLACEHOLDER: &str = "PLACEHOLDER_GEMINI_TOKEN";
-
-/// The headers of Gemini's and Anthropic's clients.
-const HEADERS: [HeaderName; 2] = [HeaderName::from_static("x-goog-api-key"), HeaderName::from_static("x-api-key")];
 
 /// What a client must send: in `x-goog-api-key`, `x-api-key`, `Authorization: Bearer` or `?key=`.
 #[derive(Clone)]
@@ -28,25 +25,17 @@ impl Token {
     ///
     /// # Errors
     /// 401, for a wrong token and for none.
-    pub fn check(&self, head: &Parts) -> Result<(), Refusal> {
+    pub fn check(&self, head: &Parts, seen: &Seen<'_>) -> Result<(), Refusal> {
         let mut found = false;
-        for name in &HEADERS {
-            for value in head.headers.get_all(name) {
-                found = true;
-                if self.is(value.as_bytes()) {
-                    return Ok(());
-                }
-            }
-        }
-        for value in head.headers.get_all(header::AUTHORIZATION) {
+        for sent in seen.credentials() {
             found = true;
-            if bearer(value.as_bytes()).is_some_and(|token| self.is(token)) {
+            if self.is(sent) {
                 return Ok(());
             }
         }
-        for value in in_query(head.uri.query().unwrap_or_default()) {
+        for sent in in_query(head.uri.query().unwrap_or_default()) {
             found = true;
-            if self.is(&value) {
+            if self.is(&sent) {
                 return Ok(());
             }
         }
@@ -62,11 +51,6 @@ const WRONG: &str = "API key not valid. This gateway takes its own token, not a 
                      it was started with.";
 const NONE: &str = "The request has no API key. Pass this gateway's token in x-goog-api-key, ?key=, Authorization: \
                     Bearer or x-api-key.";
-
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
-}
 
 /// Values of `key` in a query.
 fn in_query(query: &str) -> impl Iterator<Item = Cow<'_, [u8]>> {
@@ -91,7 +75,7 @@ mod tests {
             request = request.header(name, value);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        Token::new("to+ken").check(&head).is_ok()
+        Token::new("to+ken").check(&head, &Seen::of(&head.headers)).is_ok()
     }
 
     #[test]

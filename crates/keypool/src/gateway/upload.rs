@@ -49,6 +49,9 @@ pub struct Chunk {
     key: KeyId,
 }
 
+const UNUSABLE: Refusal =
+    Refusal::new(StatusCode::BAD_GATEWAY, "the provider handed out an upload URL that cannot be used");
+
 /// 128 random bits. Whoever knows them may write to the upload.
 type Id = [u8; 16];
 
@@ -113,8 +116,6 @@ impl Uploads {
     /// 502 when the provider's URL cannot be used.
     pub fn hand_out<B>(&self, handout: &Handout, response: &mut Response<B>) -> Result<(), Refusal> {
         let Some(url) = response.headers_mut().remove(URL) else { return Ok(()) };
-        const UNUSABLE: Refusal =
-            Refusal::new(StatusCode::BAD_GATEWAY, "the provider handed out an upload URL that cannot be used");
         let target = self.target(&url).ok_or(UNUSABLE)?;
         let key = response.extensions().get::<ServedBy>().and_then(ServedBy::key).cloned().ok_or(UNUSABLE)?;
         let mut id = Id::default();

@@ -44,7 +44,7 @@ pub(super) fn parse(secret: &str, words: &[String]) -> Result<Parsed, LineError>
                 key = key.max_concurrent(most.ok_or(wrong("1 to 65534 requests in flight"))?);
             }
             "interval" => {
-                key = key.min_interval(interval(value).ok_or(wrong("seconds, or 500ms, 2s, 1m; at most 1h"))?)
+                key = key.min_interval(interval(value).ok_or(wrong("seconds, or 500ms, 2s, 1m; at most 1h"))?);
             }
             "zone" => {
                 jiff::tz::TimeZone::get(value).map_err(|_| wrong("an IANA zone such as America/Los_Angeles"))?;

@@ -139,8 +139,8 @@ pub(crate) fn spoken(time: Duration) -> String {
     let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
     match seconds {
         _ if time < Duration::from_secs(1) => format!("{} ms", time.as_millis()),
-        ..120 => format!("{seconds} s"),
-        ..7_200 => format!("{} min", seconds.div_ceil(60)),
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds.div_ceil(60)),
         _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
 }

@@ -189,3 +189,27 @@ fn the_demo_ends_by_itself_and_its_client_sees_only_200s() {
     assert!(text.contains("with a random key"), "{text}");
     assert!(!text.contains("AIza"), "{text}");
 }
+
+#[test]
+fn the_demo_ends_cleanly_when_told_to() {
+    let child = keypool(&["demo", "--plain"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(String::from_utf8_lossy(&out.stdout).contains("ended by hand"));
+}
+
+#[test]
+fn quiet_is_quiet() {
+    let file = key_file(ONE);
+    let path = file.path().to_str().unwrap();
+    let args = ["serve", "--keys", path, "--listen", "127.0.0.1:0", "-q"];
+    let mut child = keypool(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(child.try_wait().unwrap().is_none(), "it serves");
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(0));
+    assert!(out.stdout.is_empty() && out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stdout));
+}

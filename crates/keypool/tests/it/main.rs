@@ -1,6 +1,7 @@
 //! The gateway and the binary, from outside.
 
 mod binary;
+mod ending;
 mod guarding;
 mod serving;
 mod streaming;

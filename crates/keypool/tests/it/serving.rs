@@ -9,9 +9,9 @@ use tower_keypool::{Key, Priority};
 
 use crate::support::{Answer, Served, ask};
 
-pub const ONE: &str = "AIzaSyTEST-serving-key-one-000000000001";
-pub const TWO: &str = "AIzaSyTEST-serving-key-two-000000000002";
-pub const HELLO: &str = r#"{"contents":[{"parts":[{"text":"Hello"}]}]}"#;
+pub(crate) const ONE: &str = "AIzaSyTEST-serving-key-one-000000000001";
+pub(crate) const TWO: &str = "AIzaSyTEST-serving-key-two-000000000002";
+pub(crate) const HELLO: &str = r#"{"contents":[{"parts":[{"text":"Hello"}]}]}"#;
 
 fn key(secret: &str, priority: u16) -> Key {
     Key::new(secret).priority(Priority(priority))
@@ -138,4 +138,39 @@ async fn a_model_that_is_out_gives_way_to_the_next() {
     let answer = generate(&served, "gemini-2.5-pro").await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     assert_eq!(answer.header("x-keypool-model"), "gemini-2.5-flash");
+}
+
+#[tokio::test]
+async fn exactly_one_credential_leaves_whatever_the_client_sends() {
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let served = Served::keys([key(ONE, 0)], &sim.url(), Duration::ZERO).await;
+    // The simulator refuses two credentials and none, as the provider does.
+    for (name, value) in [
+        ("authorization", format!("Bearer {PLACEHOLDER}")),
+        ("x-api-key", "anything".to_owned()),
+        ("cookie", "key=1".to_owned()),
+        ("connection", "x-goog-api-key".to_owned()),
+        ("proxy-authorization", "Basic YTpi".to_owned()),
+    ] {
+        let path = format!("/v1beta/models/gemini-2.5-flash:generateContent?key={PLACEHOLDER}");
+        let request = Request::post(served.url(&path))
+            .header("x-goog-api-key", PLACEHOLDER)
+            .header("content-type", "application/json")
+            .header(name, value);
+        let answer = ask(request, HELLO).await;
+        assert_eq!(answer.status, StatusCode::OK, "{name}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_compatible_paths_work_with_a_bearer_token() {
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let served = Served::keys([key(ONE, 0)], &sim.url(), Duration::ZERO).await;
+    let request = Request::post(served.url("/v1beta/openai/chat/completions"))
+        .header("authorization", format!("Bearer {PLACEHOLDER}"))
+        .header("content-type", "application/json");
+    let body = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}]}"#;
+    let answer = ask(request, body).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    assert_eq!(answer.header("x-keypool-model"), "gemini-2.5-flash", "found in the body");
 }

@@ -30,21 +30,21 @@ use tower::Service;
 use tower_keypool::{Base, BoxError, Clock, Error, Gemini, Key, KeyPool};
 
 /// A running gateway; it ends when this is dropped.
-pub struct Served {
-    pub address: SocketAddr,
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
 impl Served {
     /// Serves THE stack over these keys, on any free port.
-    pub async fn keys(keys: impl IntoIterator<Item = Key>, upstream: &str, wait: Duration) -> Self {
+    pub(crate) async fn keys(keys: impl IntoIterator<Item = Key>, upstream: &str, wait: Duration) -> Self {
         let pool = KeyPool::builder(Gemini::at(upstream).unwrap()).keys(keys).wait(wait).build().unwrap();
         Self::over(stack::stack(&pool, &[]), upstream).await
     }
 
     /// Serves a stack on any free port.
-    pub async fn over<S, B>(stack: S, upstream: &str) -> Self
+    pub(crate) async fn over<S, B>(stack: S, upstream: &str) -> Self
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
         S::Future: Send,
@@ -64,12 +64,12 @@ impl Served {
         Self { address, stop: Some(stop), task }
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     /// Ends it as Ctrl-C does, and waits for its end.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         drop(self.stop.take());
         self.task.await.unwrap();
     }
@@ -77,34 +77,34 @@ impl Served {
 
 /// An answer, read to its end.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 }
 
-pub fn client() -> Client<HttpConnector, Full<Bytes>> {
+pub(crate) fn client() -> Client<HttpConnector, Full<Bytes>> {
     Client::builder(TokioExecutor::new()).build_http()
 }
 
-pub async fn ask(request: http::request::Builder, body: impl Into<Bytes>) -> Answer {
+pub(crate) async fn ask(request: http::request::Builder, body: impl Into<Bytes>) -> Answer {
     let response = client().request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
     let (head, body) = response.into_parts();
     Answer { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
 }
 
 /// Sends bytes as they are, and reads until the other side closes or a second goes by in silence.
-pub async fn raw(address: SocketAddr, bytes: &str) -> String {
+pub(crate) async fn raw(address: SocketAddr, bytes: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
@@ -113,9 +113,9 @@ pub async fn raw(address: SocketAddr, bytes: &str) -> String {
 }
 
 /// Answers every request with what arrived: `{"method", "uri", "headers", "body"}`.
-pub async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Error> {
+pub(crate) async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Error> {
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let headers: serde_json::Map<String, serde_json::Value> = head
         .headers
         .iter()

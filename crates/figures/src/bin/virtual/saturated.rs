@@ -75,10 +75,13 @@ pub async fn unknown(quick: bool) -> Value {
     // Its end: a minute, and the longest way there.
     let after = || log.iter().filter(|arrival| arrival.at >= MINUTE + Duration::from_millis(250));
     let refused = after().filter(|arrival| arrival.status == 429).count();
+    let minute = |n: u32| (MINUTE * n..MINUTE * (n + 1));
+    let in_minute = |n| log.iter().filter(|call| call.status == 429 && minute(n).contains(&call.at)).count();
     json!({
         "offered": offered,
         "owners learned in the first window": learned as f64 / OWNERS as f64,
         "upstream 429s in the first window": log.iter().filter(|arrival| arrival.status == 429).count() - refused,
+        "upstream 429s by minute": (0..6).map(in_minute).collect::<Vec<_>>(),
         "429s after it": refused as f64 / after().count().max(1) as f64,
         "served": Served::read(&served.good),
         "other failures": Served::read(&served.bad),

@@ -1,0 +1,72 @@
+//! The headers that decide whether a request is let in, found in one pass over all of them.
+
+use http::{HeaderMap, HeaderValue};
+
+/// Places for a credential that are looked at; whoever sends more has sent enough.
+const CREDENTIALS: usize = 4;
+
+/// What the headers of a request say about where it comes from and who sends it.
+#[derive(Debug, Default)]
+pub struct Seen<'a> {
+    pub(super) host: Option<&'a HeaderValue>,
+    pub(super) hosts: usize,
+    pub(super) origin: Option<&'a HeaderValue>,
+    pub(super) origins: usize,
+    /// A browser says that the page is of another site.
+    pub(super) foreign_site: bool,
+    pub(super) websocket: bool,
+    /// `Expect: 100-continue` and whatever else might be expected.
+    pub(super) expects: bool,
+    /// The body is called a form.
+    pub(super) form: bool,
+    credentials: [Option<&'a [u8]>; CREDENTIALS],
+}
+
+impl<'a> Seen<'a> {
+    /// Looks at each header once.
+    pub fn of(headers: &'a HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for (name, value) in headers {
+            match name.as_str() {
+                "host" => {
+                    seen.host = Some(value);
+                    seen.hosts += 1;
+                }
+                "origin" => {
+                    seen.origin = Some(value);
+                    seen.origins += 1;
+                }
+                // An image or a form sends no Origin with a GET; browsers say it here.
+                "sec-fetch-site" => seen.foreign_site |= !matches!(value.as_bytes(), b"same-origin" | b"none"),
+                "upgrade" => seen.websocket |= names_websocket(value.as_bytes()),
+                "expect" => seen.expects = true,
+                "content-type" => seen.form |= value.as_bytes().starts_with(b"application/x-www-form-urlencoded"),
+                "x-goog-api-key" | "x-api-key" => seen.credential(value.as_bytes()),
+                "authorization" => seen.credential(bearer(value.as_bytes()).unwrap_or_default()),
+                _ => {}
+            }
+        }
+        seen
+    }
+
+    /// What may be the token: values of `x-goog-api-key`, `x-api-key` and `Authorization: Bearer`. An authorization
+    /// of another scheme is an empty one.
+    pub(super) fn credentials(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.credentials.into_iter().flatten()
+    }
+
+    fn credential(&mut self, value: &'a [u8]) {
+        if let Some(place) = self.credentials.iter_mut().find(|place| place.is_none()) {
+            *place = Some(value);
+        }
+    }
+}
+
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
+
+fn names_websocket(value: &[u8]) -> bool {
+    value.split(|&byte| byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+}

@@ -1,0 +1,245 @@
+//! The roster changes while the pool runs.
+
+use tower_keypool::{Event, Key, KeyChange, KeyError, KeyState, Limits, Priority};
+
+use crate::support::{
+    FLASH, answer, builder, id, invalid, key, keys, limited, on, rate_for, refused, secret, served, take, unclear, view,
+};
+
+#[test]
+fn one_secret_given_twice_is_one_key_and_it_is_said() {
+    let (pool, _) = on(builder().keys([key(0), Key::new(secret(0)).id("other")]));
+    assert_eq!(pool.snapshot().total_keys, 1);
+    let mut events = pool.events();
+    assert_eq!(pool.add(Key::new(secret(0))).unwrap(), id(0));
+    assert_eq!(pool.snapshot().total_keys, 1);
+    assert!(matches!(events.try_next(), Some(Ok(Event::Roster { change: "merged", .. }))));
+}
+
+#[test]
+fn two_keys_of_one_id_are_an_error() {
+    let twice = builder().keys([key(0), Key::new(secret(1)).id("k0")]).build();
+    assert_eq!(twice.unwrap_err(), KeyError::DuplicateId { id: id(0), key: 1 });
+    let (pool, _) = keys(1);
+    let error = pool.add(Key::new(secret(1)).id("k0")).unwrap_err();
+    assert!(matches!(error, KeyError::DuplicateId { .. }));
+    assert!(!error.to_string().contains("AIza"));
+}
+
+#[test]
+fn keys_that_cannot_be_taken_are_named_by_number_and_never_shown() {
+    let build = |key: Key| builder().keys([crate::support::key(7), key]).build().unwrap_err();
+    let error = build(Key::new("AIza with space"));
+    assert!(matches!(error, KeyError::Secret { key: 1, .. }));
+    assert!(!error.to_string().contains("AIza"));
+    assert!(matches!(build(Key::new("")), KeyError::Secret { key: 1, .. }));
+    assert!(matches!(build(key(0).weight(0.0)), KeyError::Weight { .. }));
+    assert!(matches!(build(key(0).weight(f32::NAN)), KeyError::Weight { .. }));
+    assert!(matches!(build(key(0).max_concurrent(0)), KeyError::Limit { .. }));
+    assert!(matches!(build(key(0).zone("Mars/Olympus")), KeyError::Zone { .. }));
+}
+
+#[test]
+fn an_added_key_serves_in_every_lane() {
+    let (pool, _) = limited(1, Limits::new().per_minute(1));
+    drop((take(&pool, FLASH), take(&pool, "pro")));
+    refused(&pool, FLASH);
+    pool.add(key(1)).unwrap();
+    assert_eq!(served(&pool, FLASH), "k1");
+    assert!(pool.try_acquire(FLASH).is_err(), "the pool's limits hold for it too");
+}
+
+#[test]
+fn an_added_key_of_a_known_owner_shares_its_quota_and_its_rests() {
+    let (pool, _) = on(builder().key(key(0).owner("a")).limits(FLASH, Limits::new().per_minute(1)));
+    drop(take(&pool, FLASH));
+    pool.add(key(1).owner("a")).unwrap();
+    assert!(pool.try_acquire(FLASH).is_err());
+    assert!(pool.try_acquire("pro").is_ok());
+}
+
+#[test]
+fn a_removed_key_is_not_leased_and_its_leases_end_as_they_will() {
+    let (pool, _) = keys(2);
+    let (one, two) = (take(&pool, FLASH), take(&pool, FLASH));
+    pool.remove(one.key_id()).unwrap();
+    assert_eq!(pool.snapshot().total_keys, 1);
+    for _ in 0..3 {
+        assert_eq!(served(&pool, FLASH), "k1");
+    }
+    assert_eq!(one.expose(), secret(0), "the request under way has its key");
+    one.judge(&rate_for(60));
+    drop((one, two));
+    assert_eq!(pool.snapshot().in_flight, 0);
+    assert!(matches!(pool.remove(&id(0)), Err(KeyError::UnknownId(_))));
+    // The same key comes back as a new one, and another in its slot is not mistaken for it.
+    pool.add(key(0)).unwrap();
+    pool.add(key(5)).unwrap();
+    assert!(view(&pool, 5).rests.is_empty());
+    assert_eq!(pool.snapshot().total_keys, 3);
+}
+
+#[test]
+fn a_removed_key_added_again_while_its_lease_is_out_counts_for_itself() {
+    let (pool, _) = on(builder().key(key(0).max_concurrent(1)));
+    let old = take(&pool, FLASH);
+    pool.remove(&id(0)).unwrap();
+    pool.add(key(0).max_concurrent(1)).unwrap();
+    let new = take(&pool, FLASH);
+    drop(old);
+    assert_eq!(view(&pool, 0).in_flight, 1);
+    assert!(pool.try_acquire(FLASH).is_err());
+    drop(new);
+    drop(take(&pool, FLASH));
+}
+
+#[test]
+fn removing_and_adding_ten_thousand_keys_keeps_memory_flat() {
+    let (pool, _) = limited(10, Limits::new().per_minute(15).per_day(250));
+    let cycle = |from: usize| {
+        for n in from..from + 1000 {
+            pool.add(key(n)).unwrap();
+            drop(take(&pool, FLASH));
+            pool.remove(&id(n)).unwrap();
+        }
+        pool.snapshot().total_memory_bytes
+    };
+    let first = cycle(1000);
+    let last = (2..11).fold(first, |_, round| cycle(round * 1000));
+    assert!(last < first + first / 2, "{first} bytes grew to {last}");
+}
+
+#[test]
+fn a_key_that_leaves_and_comes_back_has_not_forgotten_its_window() {
+    let (pool, _) = limited(1, Limits::new().per_minute(2));
+    drop((take(&pool, FLASH), take(&pool, FLASH)));
+    pool.remove(&id(0)).unwrap();
+    pool.add(key(1)).unwrap();
+    assert_eq!(served(&pool, FLASH), "k1");
+    pool.add(key(0)).unwrap();
+    assert_eq!(served(&pool, FLASH), "k1");
+    assert!(pool.try_acquire(FLASH).is_err(), "the provider has not forgotten either");
+}
+
+#[test]
+fn replace_keeps_id_counts_and_rests() {
+    let (pool, _) = limited(1, Limits::new().per_minute(3));
+    answer(&pool, FLASH, &rate_for(60));
+    pool.replace(&id(0), &secret(9)).unwrap();
+    let view = view(&pool, 0);
+    assert_eq!((view.started, view.rests.len()), (1, 1));
+    pool.enable(&id(0)).unwrap();
+    let lease = take(&pool, FLASH);
+    assert_eq!((lease.key_id(), lease.expose()), (&id(0), secret(9).as_str()));
+    drop(lease);
+    drop(take(&pool, FLASH));
+    assert!(pool.try_acquire(FLASH).is_err(), "the count is the owner's");
+    assert!(pool.add(Key::new(secret(0)).id("old")).is_ok(), "the old secret is free again");
+    assert!(pool.replace(&id(0), &secret(0)).is_err(), "and another key's by now");
+}
+
+#[test]
+fn a_new_secret_lifts_what_was_wrong_with_the_old_one_and_late_news_of_that_are_none() {
+    for verdict in [invalid(), unclear()] {
+        let (pool, _) = keys(1);
+        let (first, late) = (take(&pool, FLASH), take(&pool, FLASH));
+        first.judge(&verdict);
+        pool.replace(&id(0), &secret(9)).unwrap();
+        late.judge(&verdict);
+        drop(take(&pool, FLASH));
+        answer(&pool, FLASH, &invalid());
+        assert_eq!(pool.snapshot().disabled_keys, 1, "the new one is judged by its own answers");
+    }
+}
+
+#[test]
+fn a_new_secret_does_not_enable_what_was_switched_off_by_hand() {
+    let (pool, _) = keys(1);
+    pool.disable(&id(0), "off").unwrap();
+    pool.replace(&id(0), &secret(9)).unwrap();
+    assert!(pool.try_acquire(FLASH).is_err());
+}
+
+#[test]
+fn disable_and_enable_by_hand() {
+    let (pool, _) = keys(2);
+    let held = take(&pool, FLASH);
+    pool.disable(&id(0), "leaked").unwrap();
+    assert_eq!(view(&pool, 0).state, KeyState::Disabled);
+    assert_eq!(view(&pool, 0).rests[0].code, "leaked");
+    assert!((0..3).all(|_| served(&pool, FLASH) == "k1"));
+    drop(held);
+    pool.enable(&id(0)).unwrap();
+    assert!((0..3).any(|_| served(&pool, FLASH) == "k0"));
+    assert!(matches!(pool.enable(&id(9)), Err(KeyError::UnknownId(_))));
+}
+
+#[test]
+fn weights_and_priorities_change_at_once() {
+    let (pool, _) = on(builder().keys((0..2).map(key)));
+    pool.set_weight(&id(0), 4.0).unwrap();
+    let leases: Vec<_> = (0..10).map(|_| take(&pool, FLASH)).collect();
+    assert_eq!(leases.iter().filter(|lease| lease.key_id() == &id(0)).count(), 8);
+    drop(leases);
+    pool.set_priority(&id(0), Priority(10)).unwrap();
+    assert!((0..4).all(|_| served(&pool, FLASH) == "k1"));
+    pool.set_priority(&id(1), Priority(20)).unwrap();
+    assert!((0..4).all(|_| served(&pool, FLASH) == "k0"));
+    assert_eq!(pool.snapshot().spills, 0, "no key has priority 0 any more");
+    assert!(matches!(pool.set_weight(&id(0), f32::INFINITY), Err(KeyError::Weight { .. })));
+}
+
+#[test]
+fn a_busy_key_keeps_its_leases_through_every_change() {
+    let (pool, _) = on(builder().keys([key(0).max_concurrent(1), key(1).max_concurrent(1)]));
+    let held = [take(&pool, FLASH), take(&pool, FLASH)];
+    refused(&pool, FLASH);
+    pool.set_weight(&id(0), 2.0).unwrap();
+    pool.set_priority(&id(1), Priority(3)).unwrap();
+    pool.disable(&id(0), "x").unwrap();
+    pool.enable(&id(0)).unwrap();
+    pool.replace(&id(1), &secret(8)).unwrap();
+    assert!(pool.try_acquire(FLASH).is_err());
+    drop(held);
+    let _again = take(&pool, FLASH);
+    assert!(pool.try_acquire(FLASH).is_err(), "the later priority waits for the busy key");
+    pool.disable(&id(0), "x").unwrap();
+    assert_eq!(take(&pool, FLASH).expose(), secret(8));
+}
+
+#[tokio::test]
+async fn follows_a_stream_and_passes_over_what_cannot_be_taken() {
+    let (pool, _) = keys(1);
+    let changes = vec![
+        KeyChange::Add(key(1)),
+        KeyChange::Remove(id(99)),
+        KeyChange::Add(Key::new("")),
+        KeyChange::Replace(id(1), secret(7)),
+        KeyChange::Disable(id(0), "x".into()),
+        KeyChange::Weight(id(1), 3.0),
+        KeyChange::Priority(id(1), Priority(4)),
+        KeyChange::Add(key(2)),
+        KeyChange::Enable(id(0)),
+        KeyChange::Remove(id(2)),
+    ];
+    pool.follow(Changes(changes.into())).await;
+    let snapshot = pool.snapshot();
+    assert_eq!((snapshot.total_keys, snapshot.disabled_keys), (2, 0));
+    assert_eq!((view(&pool, 1).weight, view(&pool, 1).priority), (3.0, 4));
+    pool.disable(&id(0), "x").unwrap();
+    assert_eq!(take(&pool, FLASH).expose(), secret(7));
+}
+
+/// A stream that has all its changes at hand.
+struct Changes(std::collections::VecDeque<KeyChange>);
+
+impl futures_core::Stream for Changes {
+    type Item = KeyChange;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<KeyChange>> {
+        std::task::Poll::Ready(self.0.pop_front())
+    }
+}

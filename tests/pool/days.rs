@@ -1,0 +1,124 @@
+//! Days end by the owner's wall clock.
+
+use tower_keypool::{KeyPool, Limits, ManualClock};
+
+use crate::support::{FLASH, answer, builder, daily, key, next_in, rest, secs, take, view, wall};
+
+fn at(time: &str, limits: Limits) -> (KeyPool, ManualClock) {
+    let time = ManualClock::at(wall(time));
+    let pool = builder().key(key(0)).limits(FLASH, limits).clock(time.clock()).build().unwrap();
+    (pool, time)
+}
+
+#[test]
+fn a_used_up_day_rests_until_midnight_and_half_a_minute() {
+    let (pool, time) = at("2026-06-15T12:00:00-07:00", Limits::new());
+    answer(&pool, FLASH, &daily());
+    assert_eq!(next_in(&pool, FLASH), Some(secs(12 * 3600 + 30)));
+    time.advance(secs(12 * 3600 + 29));
+    assert!(pool.try_acquire(FLASH).is_err());
+    time.advance(secs(1));
+    drop(take(&pool, FLASH));
+}
+
+#[test]
+fn within_ten_minutes_of_midnight_a_daily_429_rests_a_minute_doubling() {
+    for (start, near) in [
+        ("2026-06-15T23:49:00-07:00", false),
+        ("2026-06-15T23:51:00-07:00", true),
+        ("2026-06-15T23:59:59-07:00", true),
+        ("2026-06-16T00:01:00-07:00", true),
+        ("2026-06-16T00:09:00-07:00", true),
+        ("2026-06-16T00:11:00-07:00", false),
+    ] {
+        let (pool, _) = at(start, Limits::new());
+        answer(&pool, FLASH, &daily());
+        let rests = rest(&pool, 0).expect("it rests");
+        assert_eq!(rests == secs(60), near, "{start}: {rests:?}");
+    }
+    let (pool, time) = at("2026-06-15T23:55:00-07:00", Limits::new());
+    for pause in [60, 120, 240, 480] {
+        answer(&pool, FLASH, &daily());
+        assert_eq!(rest(&pool, 0), Some(secs(pause)));
+        time.advance(secs(pause));
+    }
+    answer(&pool, FLASH, &daily());
+    // It is 00:10 by now: the answer speaks of the new day.
+    assert_eq!(rest(&pool, 0), Some(secs(23 * 3600 + 50 * 60 + 30)));
+}
+
+#[test]
+fn the_midnight_is_the_one_after_the_requests_start() {
+    let (pool, time) = at("2026-06-15T23:30:00-07:00", Limits::new());
+    let old = take(&pool, FLASH);
+    time.advance(secs(3600));
+    old.judge(&daily());
+    drop(old);
+    drop(take(&pool, FLASH));
+    let (pool, time) = at("2026-06-15T23:30:00-07:00", Limits::new());
+    time.advance(secs(3600));
+    answer(&pool, FLASH, &daily());
+    assert_eq!(rest(&pool, 0), Some(secs(23 * 3600 + 30 * 60 + 30)));
+}
+
+#[test]
+fn both_days_of_a_change_to_or_from_daylight_saving_have_their_own_length() {
+    for (midnight, hours) in [("2026-03-08T00:00:00-08:00", 23), ("2026-11-01T00:00:00-07:00", 25)] {
+        let (pool, time) = at(midnight, Limits::new().per_day(2));
+        time.advance(secs(30));
+        drop((take(&pool, FLASH), take(&pool, FLASH)));
+        assert_eq!(next_in(&pool, FLASH), Some(secs(hours * 3600)), "{midnight}");
+        time.advance(secs(hours * 3600 - 1));
+        assert!(pool.try_acquire(FLASH).is_err(), "{midnight}");
+        time.advance(secs(1));
+        drop(take(&pool, FLASH));
+        let (pool, time) = at(midnight, Limits::new());
+        time.advance(secs(3600));
+        answer(&pool, FLASH, &daily());
+        assert_eq!(rest(&pool, 0), Some(secs((hours - 1) * 3600 + 30)), "{midnight}: a rest");
+    }
+}
+
+#[test]
+fn counts_are_found_again_when_the_wall_clock_jumps_forth_and_back() {
+    let (pool, time) = at("2026-06-15T12:00:00-07:00", Limits::new().per_day(2));
+    drop((take(&pool, FLASH), take(&pool, FLASH)));
+    assert!(pool.try_acquire(FLASH).is_err());
+    time.set_wall(wall("2026-06-16T12:00:00-07:00"));
+    drop(take(&pool, FLASH));
+    time.set_wall(wall("2026-06-15T12:00:05-07:00"));
+    assert!(pool.try_acquire(FLASH).is_err(), "the day that is back was used up");
+    time.set_wall(wall("2026-06-16T12:00:05-07:00"));
+    drop(take(&pool, FLASH));
+    assert!(pool.try_acquire(FLASH).is_err());
+}
+
+#[test]
+fn a_days_rest_follows_the_wall_clock_and_a_minutes_does_not() {
+    let (pool, time) = at("2026-06-15T12:00:00-07:00", Limits::new().per_minute(1));
+    answer(&pool, FLASH, &daily());
+    time.set_wall(wall("2026-06-16T00:00:31-07:00"));
+    assert_eq!(next_in(&pool, FLASH).map(|next| next.as_secs()), Some(60), "only the minute is full");
+    time.set_wall(wall("2026-06-15T13:00:00-07:00"));
+    assert_eq!(next_in(&pool, FLASH), Some(secs(11 * 3600 + 30)), "the clock was set back: the day is not over");
+}
+
+#[test]
+fn a_request_that_spans_midnight_counts_on_both_days() {
+    let (pool, time) = at("2026-06-15T23:58:00-07:00", Limits::new().per_day(3));
+    let long = take(&pool, FLASH);
+    time.advance(secs(300));
+    assert_eq!(view(&pool, 0).lanes[0].limits[0].used, 0, "the new day");
+    drop(long);
+    assert_eq!(view(&pool, 0).lanes[0].limits[0].used, 1);
+    time.set_wall(wall("2026-06-15T23:59:00-07:00"));
+    assert_eq!(view(&pool, 0).lanes[0].limits[0].used, 1, "the day that it started on");
+}
+
+#[test]
+fn a_keys_own_zone_ends_its_day() {
+    let time = ManualClock::at(wall("2026-06-15T12:00:00Z"));
+    let pool = builder().key(key(0).zone("Asia/Tokyo")).clock(time.clock()).build().unwrap();
+    answer(&pool, FLASH, &daily());
+    assert_eq!(rest(&pool, 0), Some(secs(3 * 3600 + 30)));
+}

@@ -1,0 +1,156 @@
+//! Demands: what never fits, what is cut, who must serve; many at once.
+
+use std::sync::Arc;
+
+use tower_keypool::{Affinity, Demand, Limit, Limits, Span, Unit};
+
+use crate::support::{FLASH, builder, id, key, keys, limited, on, secs, take};
+
+#[test]
+fn a_demand_that_never_fits_is_refused_at_once_and_says_why() {
+    let (pool, _) = limited(2, Limits::new().tokens_per_minute(10_000));
+    let error = pool.try_acquire(Demand::new(FLASH).tokens(10_001)).unwrap_err();
+    assert!(error.is_never_fits());
+    assert_eq!(error.retry_after(), None);
+    assert_eq!(
+        error.to_string(),
+        "the request never fits: it needs 10001 of input tokens/minute for flash, and the largest limit is 10000"
+    );
+    assert!(pool.try_acquire(Demand::new(FLASH).tokens(10_000)).is_ok());
+    assert!(pool.try_acquire(Demand::new("other").tokens(10_001)).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_never_fits_does_not_wait() {
+    let pool = crate::support::paused(builder().key(key(0)).limits(FLASH, Limits::new().per_minute(3)));
+    let error = pool.acquire(Demand::new(FLASH).requests(4).wait(secs(60))).await.unwrap_err();
+    assert!(error.is_never_fits());
+    assert_eq!(pool.clock().tick().since(tower_keypool::Tick::default()), secs(0));
+}
+
+#[test]
+fn it_fits_where_any_owner_may_carry_it() {
+    let large = Limits::new().tokens_per_minute(50_000);
+    let (pool, _) = on(builder()
+        .keys([key(0), key(1).limits(FLASH, large)])
+        .limits(FLASH, Limits::new().tokens_per_minute(10_000)));
+    for _ in 0..2 {
+        let lease = pool.try_acquire(Demand::new(FLASH).tokens(20_000)).unwrap();
+        assert_eq!(lease.key_id(), &id(1));
+    }
+    let must = Demand::new(FLASH).tokens(20_000).affinity(Affinity::MustKey(id(0)));
+    assert!(pool.try_acquire(must).unwrap_err().is_never_fits());
+}
+
+#[test]
+fn an_estimate_is_cut_instead() {
+    let (pool, time) = limited(1, Limits::new().tokens_per_minute(10_000));
+    let guess = || Demand::new(FLASH).about_tokens(1_000_000);
+    drop(pool.try_acquire(guess()).unwrap());
+    let error = pool.try_acquire(guess()).unwrap_err();
+    assert!(error.is_exhausted());
+    let next = error.retry_after().expect("it fits once the window is empty");
+    assert!(next > secs(60) && next < secs(61), "{next:?}");
+    time.advance(next);
+    drop(pool.try_acquire(guess()).unwrap());
+}
+
+#[test]
+fn next_in_is_when_this_demand_fits() {
+    let (pool, time) = limited(1, Limits::new().tokens_per_minute(10_000));
+    drop(pool.try_acquire(Demand::new(FLASH).tokens(4_000)).unwrap());
+    time.advance(secs(20));
+    drop(pool.try_acquire(Demand::new(FLASH).tokens(6_000)).unwrap());
+    for tokens in [1, 4_000, 4_001, 10_000] {
+        let next = pool.try_acquire(Demand::new(FLASH).tokens(tokens)).unwrap_err().retry_after().unwrap();
+        let expected = if tokens <= 4_000 { 40 } else { 60 };
+        assert_eq!(next.as_secs(), expected, "{tokens}: {next:?}");
+    }
+}
+
+#[test]
+fn next_in_waits_for_everything_that_keeps_a_key_out() {
+    let (pool, time) = limited(1, Limits::new().per_minute(1));
+    let lease = take(&pool, FLASH);
+    lease.judge(&crate::support::rate_for(10));
+    drop(lease);
+    let next = crate::support::next_in(&pool, FLASH).unwrap();
+    assert!(next > secs(60), "the rest is over in 10 s, the window is not: {next:?}");
+    time.advance(next);
+    drop(take(&pool, FLASH));
+}
+
+#[test]
+fn a_batch_costs_a_request_an_item() {
+    let (pool, _) = limited(1, Limits::new().per_minute(10));
+    drop(pool.try_acquire(Demand::new(FLASH).requests(7)).unwrap());
+    assert!(pool.try_acquire(Demand::new(FLASH).requests(4)).is_err());
+    drop(pool.try_acquire(Demand::new(FLASH).requests(3)).unwrap());
+}
+
+#[test]
+fn images_and_output_tokens_are_limited_too() {
+    let images = Limit { unit: Unit::Images, span: Span::MINUTE, amount: 4 };
+    let tokens = Limit { unit: Unit::Tokens, span: Span::MINUTE, amount: 1000 };
+    let (pool, _) = limited(1, Limits::new().with(images).with(tokens));
+    drop(pool.try_acquire(Demand::new(FLASH).images(3).tokens(300).output_tokens(300)).unwrap());
+    assert!(pool.try_acquire(Demand::new(FLASH).images(2)).is_err());
+    assert!(pool.try_acquire(Demand::new(FLASH).tokens(200).output_tokens(300)).is_err());
+    drop(pool.try_acquire(Demand::new(FLASH).images(1).tokens(200).output_tokens(200)).unwrap());
+}
+
+#[test]
+fn must_is_a_condition_and_rather_is_a_wish() {
+    let (pool, _) = on(builder().keys((0..4).map(|n| key(n).owner(format!("o{}", n / 2)).max_concurrent(1))));
+    let must = |owner: &str| Demand::new(FLASH).affinity(Affinity::MustOwner(Arc::from(owner)));
+    let rather = |n| Demand::new(FLASH).affinity(Affinity::RatherKey(id(n)));
+    let leases = [pool.try_acquire(must("o1")).unwrap(), pool.try_acquire(must("o1")).unwrap()];
+    assert!(leases.iter().all(|lease| [id(2), id(3)].contains(lease.key_id())));
+    let error = pool.try_acquire(must("o1")).unwrap_err().to_string();
+    assert_eq!(error, "no API key may serve flash: 2 busy, 2 of another owner; none comes back by itself");
+    assert_eq!(pool.try_acquire(rather(1)).unwrap().key_id(), &id(1));
+    let _one = pool.try_acquire(rather(1)).unwrap();
+    assert_eq!(pool.try_acquire(rather(1)).unwrap().key_id(), &id(0));
+    assert!(pool.try_acquire(must("nobody")).is_err());
+}
+
+#[test]
+fn acquire_many_fills_groups_in_order_partly_or_not_at_all() {
+    let (pool, _) = on(builder().keys((0..25).map(|n| key(n).max_concurrent(1))));
+    let sizes = |groups: &[Vec<tower_keypool::Lease>]| groups.iter().map(Vec::len).collect::<Vec<_>>();
+    {
+        let groups = pool.acquire_many(&[10, 20, 30]).of(FLASH).now().unwrap();
+        assert_eq!(sizes(&groups), [10, 15, 0]);
+        assert!(pool.acquire_many(&[1]).of(FLASH).now().unwrap_err().is_exhausted());
+    }
+    let before = pool.snapshot();
+    assert!(pool.acquire_many(&[10, 20]).of(FLASH).all_or_none().now().unwrap_err().is_exhausted());
+    let after = pool.snapshot();
+    assert_eq!((after.in_flight, after.started), (0, before.started), "nothing was taken");
+    assert_eq!(sizes(&pool.acquire_many(&[10, 15]).of(FLASH).all_or_none().now().unwrap()), [10, 15]);
+    assert!(pool.acquire_many(&[]).now().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn acquire_many_can_be_awaited_and_all_or_none_gives_its_windows_back() {
+    let (pool, _) = limited(1, Limits::new().per_minute(10));
+    assert!(pool.acquire_many(&[6, 6]).of(FLASH).all_or_none().await.is_err());
+    assert_eq!(pool.acquire_many(&[10]).of(FLASH).await.unwrap()[0].len(), 10);
+}
+
+#[test]
+fn requests_without_a_model_have_a_lane_of_their_own() {
+    let (pool, _) = limited(1, Limits::new().per_minute(1));
+    drop(take(&pool, FLASH));
+    assert!(pool.try_acquire(FLASH).is_err());
+    for _ in 0..5 {
+        let lease = pool.try_acquire(Demand::any_model()).unwrap();
+        assert_eq!(lease.model(), None);
+    }
+}
+
+#[test]
+fn a_pool_without_keys_says_so() {
+    let (pool, _) = keys(0);
+    assert_eq!(pool.try_acquire(FLASH).unwrap_err().to_string(), "the pool holds no API key for flash");
+}

@@ -1,0 +1,133 @@
+//! Events: each occurs; they are bounded and lossy with a count.
+
+use tower_keypool::{Event, Events, KeyPool, Limits, Lost, Priority, Scope, Verdict, VerdictKind};
+
+use crate::support::{FLASH, answer, builder, id, invalid, key, keys, on, rate_for, secs, suspended, take};
+
+fn all(events: &mut Events) -> Vec<Event> {
+    std::iter::from_fn(|| events.try_next()).map(|event| event.expect("none was lost")).collect()
+}
+
+fn names(events: &mut Events) -> Vec<String> {
+    let name = |event: Event| serde_json::to_value(event).unwrap()["event"].as_str().unwrap().to_owned();
+    all(events).into_iter().map(name).collect()
+}
+
+#[test]
+fn leased_rested_and_recovered() {
+    let (pool, time) = keys(1);
+    let mut events = pool.events();
+    answer(&pool, FLASH, &rate_for(30).scope(Scope::Key).code("SLOW"));
+    let seen = all(&mut events);
+    assert!(matches!(&seen[0], Event::Leased { key, model } if key == &id(0) && model.as_deref() == Some(FLASH)));
+    let Event::Rested { key, scope, kind, code, rest, .. } = &seen[1] else { panic!("{seen:?}") };
+    assert_eq!((key, scope, kind), (&id(0), &Scope::Key, &VerdictKind::RateLimited));
+    assert_eq!((code.as_str(), rest), ("SLOW", &secs(30)));
+    time.advance(secs(30));
+    answer(&pool, FLASH, &Verdict::SUCCESS);
+    assert_eq!(names(&mut events), ["leased", "recovered"]);
+    answer(&pool, FLASH, &Verdict::SUCCESS);
+    assert_eq!(names(&mut events), ["leased"], "it recovers once");
+}
+
+#[test]
+fn a_burst_is_told_once() {
+    let (pool, _) = keys(1);
+    let burst: Vec<_> = (0..50).map(|_| take(&pool, FLASH)).collect();
+    let mut events = pool.events();
+    for lease in &burst {
+        lease.judge(&rate_for(30));
+    }
+    assert_eq!(names(&mut events), ["rested"]);
+}
+
+#[test]
+fn disabled_by_a_verdict_and_by_hand_and_recovered() {
+    let (pool, _) = keys(2);
+    let mut events = pool.events();
+    answer(&pool, FLASH, &invalid().advice("Make a new key."));
+    let seen = all(&mut events);
+    let Event::Disabled { key, scope, kind, code, advice } = &seen[1] else { panic!("{seen:?}") };
+    assert_eq!((key, scope, kind), (&id(0), &Scope::Key, &VerdictKind::InvalidKey));
+    assert_eq!((code.as_str(), advice.as_str()), ("API_KEY_INVALID", "Make a new key."));
+    pool.disable(&id(1), "BY_HAND").unwrap();
+    pool.enable(&id(1)).unwrap();
+    assert_eq!(names(&mut events), ["disabled", "recovered"]);
+}
+
+#[test]
+fn a_good_probe_is_a_recovery() {
+    let (pool, time) = keys(1);
+    let mut events = pool.events();
+    answer(&pool, FLASH, &suspended(60));
+    time.advance(secs(60));
+    answer(&pool, FLASH, &Verdict::SUCCESS);
+    assert_eq!(names(&mut events), ["leased", "disabled", "leased", "recovered"]);
+}
+
+#[test]
+fn spilled_and_exhausted() {
+    let (pool, _) =
+        on(builder().keys([key(0), key(1).priority(Priority::PAID)]).limits(FLASH, Limits::new().per_minute(1)));
+    let mut events = pool.events();
+    drop((take(&pool, FLASH), take(&pool, FLASH)));
+    assert!(pool.try_acquire(FLASH).is_err());
+    let seen = all(&mut events);
+    let spilled = |event: &Event| matches!(event, Event::Spilled { key, priority: 10, .. } if key == &id(1));
+    assert!(seen.iter().any(spilled), "{seen:?}");
+    let exhausted = |event: &Event| matches!(event, Event::Exhausted { model, next_in: Some(_), reason: Some(_) } if model.as_deref() == Some(FLASH));
+    assert!(seen.iter().any(exhausted), "{seen:?}");
+}
+
+#[test]
+fn the_roster_changes() {
+    let (pool, _) = keys(1);
+    let mut events = pool.events();
+    pool.add(key(1)).unwrap();
+    pool.replace(&id(1), "AIza-not-a-real-key-again").unwrap();
+    pool.set_weight(&id(1), 2.0).unwrap();
+    pool.remove(&id(1)).unwrap();
+    let changes: Vec<_> = all(&mut events)
+        .into_iter()
+        .map(|event| match event {
+            Event::Roster { key, change } if key == id(1) => change,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(changes, ["added", "replaced", "reweighted", "removed"]);
+}
+
+#[test]
+fn a_slow_reader_loses_the_oldest_and_is_told_how_many() {
+    let (pool, _) = keys(1);
+    let mut events = pool.events();
+    for _ in 0..3000 {
+        drop(take(&pool, FLASH));
+    }
+    let Some(Err(Lost(lost))) = events.try_next() else { panic!("some were lost") };
+    let kept = all(&mut events).len() as u64;
+    assert_eq!(lost + kept, 3000);
+    assert_eq!(kept, 1024);
+}
+
+#[test]
+fn no_event_holds_a_secret() {
+    let (pool, _) = keys(3);
+    let mut events = pool.events();
+    answer(&pool, FLASH, &invalid());
+    pool.replace(&id(1), "AIza-not-a-real-key-again").unwrap();
+    let shown = all(&mut events)
+        .iter()
+        .fold(String::new(), |shown, event| format!("{shown}{event:?}{}", serde_json::to_string(event).unwrap()));
+    assert!(!shown.contains("AIza"));
+}
+
+#[tokio::test]
+async fn end_with_the_pool() {
+    let (pool, _): (KeyPool, _) = keys(1);
+    let mut events = pool.events();
+    drop(take(&pool, FLASH));
+    assert!(matches!(events.next().await, Some(Ok(Event::Leased { .. }))));
+    drop(pool);
+    assert!(events.next().await.is_none());
+}

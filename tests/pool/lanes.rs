@@ -1,0 +1,117 @@
+//! Lanes are an attacker's allocator: they stay bounded.
+
+use http::StatusCode;
+use tower_keypool::{Limits, Verdict, VerdictKind};
+
+use crate::support::{FLASH, answer, builder, id, key, keys, limited, on, rate, take};
+
+fn unknown_model() -> Verdict {
+    Verdict::new(VerdictKind::ModelUnavailable).status(StatusCode::NOT_FOUND)
+}
+
+#[test]
+fn ten_thousand_unknown_models_leave_no_lane_and_no_memory() {
+    let (pool, _) = limited(100, Limits::new().per_minute(1_000_000));
+    for n in 0..32 {
+        answer(&pool, &format!("warm-{n}"), &unknown_model());
+    }
+    let before = pool.snapshot();
+    for n in 0..10_000 {
+        answer(&pool, &format!("made-up-{n}"), &unknown_model());
+    }
+    let after = pool.snapshot();
+    assert_eq!(after.lanes.len(), before.lanes.len());
+    assert_eq!(after.total_memory_bytes, before.total_memory_bytes);
+    assert!(after.lanes.iter().all(|lane| !lane.model.as_deref().unwrap_or_default().starts_with("made-up")));
+}
+
+#[test]
+fn ten_thousand_confirmed_models_share_once_256_have_their_own() {
+    let (pool, _) = keys(20);
+    for n in 0..10_000 {
+        answer(&pool, &format!("model-{n}"), &Verdict::SUCCESS.status(StatusCode::OK));
+        if n == 300 {
+            assert!(pool.snapshot().lanes.len() <= 256);
+        }
+    }
+    let snapshot = pool.snapshot();
+    assert!(snapshot.lanes.len() <= 256, "{}", snapshot.lanes.len());
+    assert_eq!(snapshot.started, 10_000);
+    assert!(snapshot.total_memory_bytes < 2 << 20, "{}", snapshot.total_memory_bytes);
+}
+
+#[test]
+fn names_that_were_only_asked_about_take_no_room_from_real_ones() {
+    let (pool, _) = keys(1);
+    for n in 0..1000 {
+        pool.can_serve(&format!("asked-{n}"));
+    }
+    answer(&pool, "real", &rate());
+    assert!(pool.try_acquire("real").is_err());
+    assert!(pool.try_acquire("other").is_ok(), "its rest is not everybody's");
+}
+
+#[test]
+fn refused_demands_take_no_room_either() {
+    let (pool, _) = keys(1);
+    pool.disable(&id(0), "later").unwrap();
+    for n in 0..1000 {
+        assert!(pool.try_acquire(format!("asked-{n}")).is_err());
+    }
+    pool.enable(&id(0)).unwrap();
+    answer(&pool, "real", &rate());
+    assert!(pool.try_acquire("other").is_ok());
+}
+
+#[test]
+fn a_lane_is_given_up_only_when_its_last_request_ends() {
+    let (pool, _) = keys(2);
+    let (one, two) = (take(&pool, "odd"), take(&pool, "odd"));
+    one.judge(&unknown_model());
+    drop(one);
+    assert!(pool.snapshot().lanes.iter().any(|lane| lane.model.as_deref() == Some("odd")));
+    drop(two);
+    assert!(!pool.snapshot().lanes.iter().any(|lane| lane.model.as_deref() == Some("odd")));
+    drop(take(&pool, "odd"));
+}
+
+#[test]
+fn keys_of_a_new_priority_come_in_after_a_lane_was_given_up() {
+    let (pool, _) = keys(1);
+    answer(&pool, "odd", &unknown_model());
+    pool.add(key(1).priority(tower_keypool::Priority(7))).unwrap();
+    pool.add(key(2).priority(tower_keypool::Priority(3))).unwrap();
+    answer(&pool, "even", &Verdict::SUCCESS);
+    pool.disable(&id(0), "x").unwrap();
+    assert_eq!(answer(&pool, "even", &Verdict::SUCCESS), "k2");
+}
+
+#[test]
+fn configured_lanes_stay_whatever_answers_say() {
+    let (pool, _) = limited(1, Limits::new().per_minute(2));
+    answer(&pool, FLASH, &unknown_model());
+    answer(&pool, FLASH, &unknown_model());
+    assert!(pool.try_acquire(FLASH).is_err(), "its counts are kept");
+}
+
+#[test]
+fn models_without_a_lane_share_one_and_its_limits() {
+    let (pool, _) = on(builder().key(key(0)).limits("*", Limits::new().per_minute(2)));
+    let names: Vec<String> = (0..300).map(|n| format!("model-{n}")).collect();
+    for name in &names {
+        if let Ok(lease) = pool.try_acquire(name.as_str()) {
+            lease.judge(&Verdict::SUCCESS);
+        }
+    }
+    let last = names.last().unwrap().as_str();
+    assert!(pool.try_acquire(last).is_err(), "two of those that share were started");
+    assert!(pool.try_acquire("model-0").is_ok(), "a lane of its own has its own window");
+}
+
+#[test]
+fn an_overlong_name_gets_no_lane() {
+    let (pool, _) = keys(1);
+    let before = pool.snapshot().lanes.len();
+    answer(&pool, &"x".repeat(5000), &Verdict::SUCCESS);
+    assert_eq!(pool.snapshot().lanes.len(), before);
+}

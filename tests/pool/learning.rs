@@ -1,0 +1,244 @@
+//! Learning: limits that answers name, what remains, who owns the quota, which model's it is.
+
+use tower_keypool::{
+    Event, KeyPool, Limit, LimitSource, LimitView, Limits, QuotaNews, RateHeader, Scope, Span, Tier, Unit, Verdict,
+    Violation,
+};
+
+use crate::support::{
+    FLASH, PRO, answer, builder, id, key, keys, limited, next_in, on, owner_limited, rate_for, secs, take, telling,
+    view,
+};
+
+fn violated(amount: u64) -> QuotaNews {
+    let violation = Violation { unit: Unit::Requests, span: Span::MINUTE, amount: Some(amount) };
+    QuotaNews { violations: vec![violation], ..QuotaNews::default() }
+}
+
+fn remains(remaining: u64, reset: u64) -> QuotaNews {
+    let header = RateHeader { unit: Unit::Requests, remaining, limit: Some(100), reset: secs(reset) };
+    QuotaNews { remaining: vec![header], ..QuotaNews::default() }
+}
+
+fn consumer(name: &str) -> QuotaNews {
+    QuotaNews { consumer: Some(name.to_owned()), ..QuotaNews::default() }
+}
+
+fn charged_to(model: &str) -> QuotaNews {
+    QuotaNews { quota_model: Some(model.to_owned()), ..QuotaNews::default() }
+}
+
+fn limits(pool: &KeyPool, n: usize, model: &str) -> Vec<LimitView> {
+    let lanes = view(pool, n).lanes;
+    lanes.into_iter().find(|lane| lane.model.as_deref() == Some(model)).map(|lane| lane.limits).unwrap_or_default()
+}
+
+fn fills_at(pool: &KeyPool, model: &str) -> usize {
+    std::iter::from_fn(|| pool.try_acquire(model).ok()).take(1000).count()
+}
+
+#[test]
+fn a_429_that_names_its_quota_sets_the_limit_for_that_owner_and_lane() {
+    let (pool, time) = keys(2);
+    assert_eq!(answer(&pool, FLASH, &telling(violated(5))), "k0");
+    let learned = limits(&pool, 0, FLASH);
+    assert_eq!((learned[0].limit.amount, learned[0].source), (5, LimitSource::Learned));
+    assert!(limits(&pool, 1, FLASH).is_empty());
+    assert!(limits(&pool, 0, PRO).is_empty());
+    time.advance(secs(120));
+    pool.disable(&id(1), "x").unwrap();
+    assert_eq!(fills_at(&pool, FLASH), 5);
+}
+
+#[test]
+fn the_smaller_of_given_and_learned_holds_and_the_difference_is_told_once() {
+    for (given, told, holds, source) in [(10, 5, 5, LimitSource::Learned), (10, 15, 10, LimitSource::Given)] {
+        let (pool, time) = limited(1, Limits::new().per_minute(given));
+        let mut events = pool.events();
+        for _ in 0..3 {
+            answer(&pool, FLASH, &telling(violated(told)));
+            time.advance(secs(61));
+        }
+        let view = limits(&pool, 0, FLASH)[0];
+        assert_eq!((view.limit.amount, view.source), (holds, source));
+        let learned = std::iter::from_fn(|| events.try_next())
+            .filter(|event| matches!(event, Ok(Event::Learned { given: Some(given), .. }) if *given == 10))
+            .count();
+        assert_eq!(learned, 1);
+        assert_eq!(fills_at(&pool, FLASH), holds as usize);
+    }
+}
+
+#[test]
+fn what_is_under_way_counts_from_the_start_of_a_learned_limit() {
+    let (pool, time) = keys(1);
+    let leases: Vec<_> = (0..4).map(|_| take(&pool, FLASH)).collect();
+    leases[0].judge(&telling(violated(5)));
+    time.advance(secs(1));
+    assert_eq!(fills_at(&pool, FLASH), 1, "four of the five are out already");
+}
+
+#[test]
+fn fixed_limits_learn_nothing_and_rest_all_the_same() {
+    let (pool, time) = on(builder().key(key(0)).fixed_limits(true));
+    answer(&pool, FLASH, &telling(violated(5)));
+    assert!(pool.try_acquire(FLASH).is_err());
+    time.advance(secs(1));
+    answer(&pool, FLASH, &Verdict::SUCCESS.news(remains(0, 60)));
+    assert_eq!(fills_at(&pool, FLASH), 1000);
+}
+
+#[test]
+fn the_table_holds_only_where_asked_for_and_a_tier_is_named() {
+    let tiered = || key(0).tier(Tier::Free);
+    let count = |builder: tower_keypool::KeyPoolBuilder| fills_at(&on(builder).0, FLASH);
+    assert_eq!(count(builder().key(tiered())), 1000);
+    assert_eq!(count(builder().key(key(0)).known_limits(true)), 1000);
+    assert_eq!(count(builder().key(tiered()).known_limits(true)), 3);
+    let given = Limits::new().per_minute(7);
+    assert_eq!(count(builder().key(tiered()).known_limits(true).limits(FLASH, given)), 7);
+    let (pool, time) = on(builder().key(tiered()).known_limits(true));
+    drop(take(&pool, FLASH));
+    assert_eq!(limits(&pool, 0, FLASH)[0].source, LimitSource::Table);
+    answer(&pool, FLASH, &telling(violated(9)));
+    time.advance(secs(120));
+    assert_eq!(fills_at(&pool, FLASH), 9, "what was learned comes before the table");
+}
+
+#[test]
+fn a_keys_own_limits_come_before_the_pools() {
+    let own = Limits::new().per_minute(2);
+    let (pool, _) = on(builder()
+        .keys([key(0).limits(FLASH, own.clone()), key(1).limits("*", own)])
+        .limits(FLASH, Limits::new().per_minute(3))
+        .limits("*", Limits::new().per_minute(50)));
+    assert_eq!(fills_at(&pool, FLASH), 4);
+    assert_eq!(fills_at(&pool, "third"), 52);
+}
+
+#[test]
+fn rate_headers_say_what_remains_and_until_when() {
+    let (pool, time) = keys(1);
+    answer(&pool, FLASH, &Verdict::SUCCESS.news(remains(2, 30)));
+    assert_eq!(fills_at(&pool, FLASH), 2);
+    assert_eq!(next_in(&pool, FLASH), Some(secs(30)));
+    assert_eq!(fills_at(&pool, PRO), 1000, "another lane");
+    time.advance(secs(30));
+    assert_eq!(fills_at(&pool, FLASH), 1000);
+    answer(&pool, FLASH, &Verdict::SUCCESS.news(remains(0, 30)));
+    assert_eq!(fills_at(&pool, FLASH), 0);
+}
+
+#[test]
+fn what_started_after_the_answered_request_is_still_to_be_taken_off() {
+    let (pool, _) = keys(1);
+    let first = take(&pool, FLASH);
+    let _under_way = [take(&pool, FLASH), take(&pool, FLASH)];
+    first.judge(&Verdict::SUCCESS.news(remains(5, 30)));
+    assert_eq!(fills_at(&pool, FLASH), 3);
+}
+
+#[test]
+fn a_demand_larger_than_what_remains_waits_and_smaller_ones_do_not() {
+    let (pool, _) = keys(1);
+    answer(&pool, FLASH, &Verdict::SUCCESS.news(remains(3, 30)));
+    let large = || tower_keypool::Demand::new(FLASH).requests(4);
+    assert_eq!(pool.try_acquire(large()).unwrap_err().retry_after(), Some(secs(30)));
+    drop(take(&pool, FLASH));
+}
+
+#[test]
+fn keys_of_one_consumer_are_one_owner_with_one_quota() {
+    let (pool, time) = limited(3, Limits::new().per_minute(4));
+    let mut events = pool.events();
+    for _ in 0..2 {
+        answer(&pool, FLASH, &Verdict::SUCCESS.news(consumer("projects/1")));
+    }
+    assert_eq!(view(&pool, 0).owner.as_deref(), Some("projects/1"));
+    assert_eq!(view(&pool, 0).owner, view(&pool, 1).owner);
+    assert_eq!(limits(&pool, 1, FLASH)[0].used, 2, "their usage is merged");
+    let grouped: Vec<_> = std::iter::from_fn(|| events.try_next())
+        .filter(|event| matches!(event, Ok(Event::Grouped { keys: 2, .. })))
+        .collect();
+    assert_eq!(grouped.len(), 1);
+    assert_eq!(fills_at(&pool, FLASH), 2 + 4);
+    time.advance(secs(61));
+    let first = take(&pool, FLASH);
+    first.judge(&owner_limited(60));
+    assert_eq!(fills_at(&pool, FLASH), 4, "one owner rests, the other serves");
+}
+
+#[test]
+fn the_verdict_that_groups_rests_the_common_owner() {
+    let (pool, _) = keys(2);
+    answer(&pool, FLASH, &Verdict::SUCCESS.news(consumer("projects/1")));
+    answer(&pool, FLASH, &rate_for(60).news(QuotaNews { consumer: Some("projects/1".into()), ..violated(10) }));
+    assert_eq!(next_in(&pool, FLASH), Some(secs(60)), "both keys");
+    assert_eq!(limits(&pool, 0, FLASH)[0].limit.amount, 10, "and both have its limit");
+}
+
+#[test]
+fn requests_under_way_move_to_the_common_owner_and_end_well() {
+    let (pool, time) = limited(2, Limits::new().per_minute(4));
+    let (one, two) = (take(&pool, FLASH), take(&pool, FLASH));
+    one.judge(&Verdict::SUCCESS.news(consumer("projects/1")));
+    two.judge(&Verdict::SUCCESS.news(consumer("projects/1")));
+    drop((one, two));
+    assert_eq!(fills_at(&pool, FLASH), 2);
+    assert_eq!(pool.snapshot().in_flight, 0);
+    time.advance(secs(61));
+    assert_eq!(fills_at(&pool, FLASH), 4);
+}
+
+#[test]
+fn owners_configured_as_two_stay_two_and_it_is_said_once() {
+    let (pool, _) = on(builder().keys([key(0).owner("a"), key(1).owner("b")]));
+    let mut events = pool.events();
+    for _ in 0..10 {
+        answer(&pool, FLASH, &Verdict::SUCCESS.news(consumer("projects/1")));
+    }
+    assert_ne!(view(&pool, 0).owner, view(&pool, 1).owner);
+    let said = std::iter::from_fn(|| events.try_next()).filter(|e| matches!(e, Ok(Event::Grouped { .. }))).count();
+    assert_eq!(said, 1);
+}
+
+#[test]
+fn a_model_charged_to_anothers_quota_follows_it() {
+    let (pool, time) = on(builder()
+        .key(key(0))
+        .limits("alias", Limits::new().per_minute(100))
+        .limits(PRO, Limits::new().per_minute(4)));
+    drop(take(&pool, "alias"));
+    answer(&pool, "alias", &Verdict::SUCCESS.news(charged_to(PRO)));
+    assert_eq!(limits(&pool, 0, PRO)[0].used, 2, "what was used so far counts there");
+    let lease = take(&pool, "alias");
+    assert_eq!(lease.model(), Some("alias"), "the request still asks for what it asked for");
+    drop(lease);
+    drop(take(&pool, PRO));
+    assert!(pool.try_acquire("alias").is_err());
+    time.advance(secs(61));
+    answer(&pool, "alias", &rate_for(60).scope(Scope::OwnerLane));
+    assert!(pool.try_acquire(PRO).is_err(), "and they rest together");
+}
+
+#[test]
+fn the_verdict_that_tells_of_the_other_model_rests_and_limits_that() {
+    let (pool, _) = keys(1);
+    let leases = [take(&pool, "alias"), take(&pool, "alias")];
+    leases[0].judge(&rate_for(60).news(QuotaNews { quota_model: Some(PRO.into()), ..violated(10) }));
+    assert_eq!(next_in(&pool, PRO), Some(secs(60)));
+    assert_eq!(next_in(&pool, "alias"), Some(secs(60)));
+    assert_eq!((limits(&pool, 0, PRO)[0].limit.amount, limits(&pool, 0, PRO)[0].used), (10, 2));
+    drop(leases);
+    assert_eq!(pool.snapshot().in_flight, 0);
+    assert!(pool.snapshot().lanes.iter().all(|lane| lane.in_flight == 0));
+}
+
+#[test]
+fn a_limit_of_zero_means_never() {
+    let none = Limit { unit: Unit::Requests, span: Span::Day, amount: 0 };
+    let (pool, _) = limited(1, Limits::new().with(none));
+    assert_eq!(next_in(&pool, FLASH), None);
+    answer(&pool, PRO, &telling(violated(0)));
+    assert!(limits(&pool, 0, PRO).is_empty(), "no entitlement is a verdict's matter, not a window's");
+}

@@ -1,0 +1,20 @@
+//! The pool's rules, one test each, over its public API and a clock moved by hand.
+
+mod changes;
+mod cost;
+mod days;
+mod demands;
+mod events;
+mod evidence;
+mod guard;
+mod lanes;
+mod learning;
+mod priorities;
+mod probes;
+mod ramp;
+mod rests;
+mod snapshot;
+mod strategies;
+mod stress;
+mod support;
+mod waiting;

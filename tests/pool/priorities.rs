@@ -1,0 +1,130 @@
+//! Priorities are strict; when a later one opens.
+
+use tower_keypool::{Demand, Key, KeyPool, Limits, ManualClock, Priority, Spill};
+
+use crate::support::{FLASH, answer, builder, id, key, on, paused, rate_for, refused, secs, served, take};
+
+fn paid(n: usize) -> Key {
+    key(n).priority(Priority::PAID)
+}
+
+fn two(free: Key, limits: Limits) -> (KeyPool, ManualClock) {
+    on(builder().keys([paid(1), free]).limits(FLASH, limits))
+}
+
+#[test]
+fn the_earlier_comes_first_whatever_its_weight_or_load() {
+    let (pool, _) = on(builder().keys([key(0).weight(0.01), paid(1).weight(100.0)]));
+    let _held: Vec<_> = (0..50).map(|_| take(&pool, FLASH)).collect();
+    assert!((0..50).all(|_| served(&pool, FLASH) == "k0"));
+    assert_eq!(pool.snapshot().spills, 0);
+}
+
+#[test]
+fn full_resting_and_disabled_keys_open_the_later_priority() {
+    let (pool, time) = two(key(0), Limits::new().per_minute(1));
+    assert_eq!([served(&pool, FLASH), served(&pool, FLASH)], ["k0", "k1"], "full");
+    time.advance(secs(61));
+    assert_eq!(answer(&pool, FLASH, &rate_for(100)), "k0");
+    time.advance(secs(61));
+    assert_eq!(served(&pool, FLASH), "k1", "resting");
+    pool.enable(&id(0)).unwrap();
+    pool.disable(&id(0), "x").unwrap();
+    time.advance(secs(61));
+    assert_eq!(served(&pool, FLASH), "k1", "disabled");
+    assert_eq!(pool.snapshot().spills, 3);
+}
+
+#[test]
+fn busy_keys_and_short_intervals_are_waited_for() {
+    let (pool, _) = two(key(0).max_concurrent(1), Limits::new());
+    let held = take(&pool, FLASH);
+    assert_eq!(
+        refused(&pool, FLASH),
+        "no API key may serve flash: 1 busy, 1 of a later priority; none comes back by itself"
+    );
+    drop(held);
+    assert_eq!(served(&pool, FLASH), "k0");
+
+    let (pool, time) = two(key(0).min_interval(secs(10)), Limits::new());
+    drop(take(&pool, FLASH));
+    let error = pool.try_acquire(FLASH).unwrap_err();
+    assert_eq!(error.retry_after(), Some(secs(10)));
+    time.advance(secs(10));
+    assert_eq!(served(&pool, FLASH), "k0");
+}
+
+#[test]
+fn a_busy_key_that_is_full_as_well_is_not_waited_for() {
+    let (pool, _) = two(key(0).max_concurrent(1), Limits::new().per_minute(1));
+    let _held = take(&pool, FLASH);
+    assert_eq!(served(&pool, FLASH), "k1");
+}
+
+#[test]
+fn a_busy_key_that_begins_to_rest_is_not_waited_for_any_more() {
+    let (pool, _) = two(key(0).max_concurrent(1), Limits::new());
+    let held = take(&pool, FLASH);
+    refused(&pool, FLASH);
+    held.judge(&rate_for(60));
+    assert_eq!(served(&pool, FLASH), "k1");
+}
+
+#[test]
+fn a_demand_too_large_for_the_room_that_is_left_spills() {
+    let (pool, _) = two(key(0), Limits::new().tokens_per_minute(1000));
+    let demand = |tokens| Demand::new(FLASH).tokens(tokens);
+    assert_eq!(pool.try_acquire(demand(800)).unwrap().key_id(), &id(0));
+    assert_eq!(pool.try_acquire(demand(300)).unwrap().key_id(), &id(1));
+    assert_eq!(pool.try_acquire(demand(100)).unwrap().key_id(), &id(0));
+}
+
+#[test]
+fn spill_any_waits_for_nobody() {
+    let (pool, _) = on(builder().keys([key(0).max_concurrent(1), paid(1)]).spill(Spill::Any));
+    let _held = take(&pool, FLASH);
+    assert_eq!(served(&pool, FLASH), "k1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn spill_after_waits_that_long_first() {
+    let pool =
+        paused(builder().keys([key(0), paid(1)]).limits(FLASH, Limits::new().per_minute(1)).spill_after(secs(3)));
+    drop(take(&pool, FLASH));
+    assert!(pool.try_acquire(FLASH).is_err(), "who cannot wait does not spill");
+    let before = pool.clock().tick();
+    let lease = pool.acquire(Demand::new(FLASH).wait(secs(10))).await.unwrap();
+    assert_eq!(lease.key_id(), &id(1));
+    assert_eq!(pool.clock().tick().since(before).as_secs(), 3);
+    assert!(pool.acquire(Demand::new(FLASH).wait(secs(2))).await.is_err(), "a shorter wait ends before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_busy_free_key_gets_it() {
+    let pool = paused(builder().keys([key(0).max_concurrent(1), paid(1)]));
+    let held = take(&pool, FLASH);
+    let waiting = tokio::spawn(pool.acquire(Demand::new(FLASH).wait(secs(10))));
+    tokio::time::sleep(secs(5)).await;
+    drop(held);
+    assert_eq!(waiting.await.unwrap().unwrap().key_id(), &id(0));
+    assert_eq!(pool.snapshot().spills, 0);
+}
+
+#[test]
+fn priorities_open_one_after_the_other() {
+    let keys = (0..5).map(|n| key(n).priority(Priority(n as u16 * 3)));
+    let (pool, _) = on(builder().keys(keys).limits(FLASH, Limits::new().per_minute(2)));
+    let order: Vec<_> = (0..10).map(|_| served(&pool, FLASH)).collect();
+    assert_eq!(order.join(" "), "k0 k0 k1 k1 k2 k2 k3 k3 k4 k4");
+}
+
+#[test]
+fn no_key_of_an_earlier_priority_no_spill() {
+    let (pool, _) = on(builder().keys([key(0), paid(1)]));
+    pool.remove(&id(0)).unwrap();
+    served(&pool, FLASH);
+    assert_eq!(pool.snapshot().spills, 0);
+    let (pool, _) = on(builder().keys([paid(1), key(1).id("again")]));
+    served(&pool, FLASH);
+    assert_eq!(pool.snapshot().spills, 0, "the same secret is one key");
+}

@@ -1,0 +1,133 @@
+//! Probes: a scope that rests without end is tried by one real request at growing intervals.
+
+use tower_keypool::{RestTable, Scope, Verdict};
+
+use crate::support::{
+    FLASH, answer, builder, invalid, key, keys, next_in, on, paused, rate, refused, secs, served, suspended, take, view,
+};
+
+#[test]
+fn one_request_probes_at_a_time_and_failures_double_the_interval() {
+    let (pool, time) = keys(1);
+    answer(&pool, FLASH, &suspended(600));
+    assert_eq!(pool.snapshot().disabled_keys, 1);
+    let mut interval = 600;
+    for _ in 0..4 {
+        assert_eq!(next_in(&pool, FLASH), Some(secs(interval)));
+        time.advance(secs(interval - 1));
+        assert!(pool.try_acquire(FLASH).is_err());
+        time.advance(secs(1));
+        let probe = take(&pool, FLASH);
+        assert!(pool.try_acquire(FLASH).is_err(), "one at a time");
+        probe.judge(&suspended(600));
+        assert!(pool.try_acquire(FLASH).is_err(), "still one at a time");
+        drop(probe);
+        interval *= 2;
+    }
+    assert_eq!(next_in(&pool, FLASH), Some(secs(interval)));
+}
+
+#[test]
+fn the_interval_is_capped() {
+    let mut table = RestTable::default();
+    table.probe_cap = secs(1000);
+    let (pool, time) = on(builder().key(key(0)).rests(table));
+    answer(&pool, FLASH, &suspended(600));
+    for next in [600, 1000, 1000] {
+        assert_eq!(next_in(&pool, FLASH), Some(secs(next)));
+        time.advance(secs(next));
+        answer(&pool, FLASH, &suspended(600));
+    }
+}
+
+#[test]
+fn a_success_lifts() {
+    let (pool, time) = keys(1);
+    answer(&pool, FLASH, &suspended(600));
+    time.advance(secs(600));
+    let probe = take(&pool, FLASH);
+    probe.judge(&Verdict::SUCCESS);
+    drop((take(&pool, FLASH), take(&pool, FLASH)));
+    assert!(view(&pool, 0).rests.is_empty());
+}
+
+#[test]
+fn other_keys_of_the_owner_wait_meanwhile() {
+    let (pool, time) = on(builder().keys((0..3).map(|n| key(n).owner("a"))));
+    answer(&pool, FLASH, &suspended(600));
+    refused(&pool, FLASH);
+    time.advance(secs(600));
+    let probe = take(&pool, FLASH);
+    assert!(pool.try_acquire(FLASH).is_err());
+    assert!(pool.try_acquire("pro").is_err(), "in any lane");
+    probe.judge(&Verdict::SUCCESS);
+    let leases: Vec<_> = (0..3).map(|_| take(&pool, FLASH)).collect();
+    assert_eq!(leases.len(), 3);
+}
+
+#[test]
+fn late_answers_of_the_burst_bring_no_probe_forward_or_out_twice() {
+    let (pool, time) = keys(1);
+    let (first, late) = (take(&pool, FLASH), take(&pool, FLASH));
+    first.judge(&suspended(600));
+    time.advance(secs(300));
+    late.judge(&suspended(600));
+    assert_eq!(next_in(&pool, FLASH), Some(secs(300)));
+    time.advance(secs(300));
+    let _probe = take(&pool, FLASH);
+    late.judge(&suspended(600));
+    assert!(pool.try_acquire(FLASH).is_err());
+}
+
+#[test]
+fn a_probe_that_nobody_judged_says_nothing() {
+    let (pool, time) = keys(1);
+    answer(&pool, FLASH, &suspended(600));
+    time.advance(secs(600));
+    drop(take(&pool, FLASH));
+    assert_eq!(next_in(&pool, FLASH), Some(secs(600)), "the same interval again");
+}
+
+#[test]
+fn a_key_and_its_owner_are_probed_by_one_request() {
+    let (pool, time) = on(builder().key(key(0).owner("a")));
+    let (one, two) = (take(&pool, FLASH), take(&pool, FLASH));
+    one.judge(&suspended(600));
+    two.judge(&suspended(300).scope(Scope::Key));
+    drop((one, two));
+    assert_eq!(next_in(&pool, FLASH), Some(secs(600)), "both have to be due");
+    time.advance(secs(600));
+    let probe = take(&pool, FLASH);
+    probe.judge(&Verdict::SUCCESS);
+    drop(probe);
+    drop(take(&pool, FLASH));
+}
+
+#[test]
+fn a_probe_that_meets_a_full_minute_has_not_failed_for_long() {
+    let (pool, time) = keys(1);
+    answer(&pool, FLASH, &suspended(600));
+    time.advance(secs(600));
+    answer(&pool, FLASH, &rate());
+    assert!(next_in(&pool, FLASH).unwrap() <= secs(1200));
+}
+
+#[test]
+fn what_is_lifted_by_hand_only_is_not_probed() {
+    let (pool, time) = keys(1);
+    answer(&pool, FLASH, &invalid());
+    time.advance(secs(100 * 86_400));
+    assert_eq!(next_in(&pool, FLASH), None);
+    pool.enable(&crate::support::id(0)).unwrap();
+    assert_eq!(served(&pool, FLASH), "k0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_goes_out_as_the_probe_when_it_is_due() {
+    let pool = paused(builder().key(key(0)));
+    answer(&pool, FLASH, &suspended(600));
+    let before = pool.clock().tick();
+    let lease = pool.acquire(tower_keypool::Demand::new(FLASH).wait(secs(3600))).await.unwrap();
+    assert_eq!(pool.clock().tick().since(before).as_secs(), 600);
+    lease.judge(&Verdict::SUCCESS);
+}
