@@ -4,7 +4,7 @@ mod limits;
 mod path;
 mod rules;
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use http::{StatusCode, header, request::Parts};
 use serde_json::json;
@@ -16,6 +16,7 @@ use super::{
     credentials::{self, X_GOOG_API_KEY, bearer},
     envelope::Envelope,
     google_rpc,
+    last_name::LastName,
     rule::decide,
     target::set_path_and_query,
 };
@@ -69,6 +70,7 @@ use crate::{
 pub struct Gemini {
     base: Base,
     limits: bool,
+    names: Arc<LastName>,
 }
 
 impl Gemini {
@@ -86,7 +88,7 @@ impl Gemini {
     }
 
     fn with(base: Base) -> Self {
-        Self { base, limits: true }
+        Self { base, limits: true, names: Arc::default() }
     }
 
     /// Assumes no limits for keys that name a tier but no limits.
@@ -131,7 +133,7 @@ impl Provider for Gemini {
     }
 
     fn asks(&self, head: &Parts) -> Asks {
-        path::asks(&head.method, head.uri.path(), self.base.path())
+        path::asks(&head.method, head.uri.path(), self.base.path(), &self.names)
     }
 
     fn lane<'a>(&self, model: &'a str) -> &'a str {
