@@ -72,7 +72,7 @@ impl Provider for Speech {
     fn asks(&self, head: &request::Parts) -> Asks {
         let query = head.uri.query().unwrap_or("");
         match Self::model(query) {
-            Some(model) if head.uri.path().ends_with("/listen") => Asks::of(ModelIn::Head(query[model].into())),
+            Some(model) if head.uri.path().ends_with("/listen") => Asks::of(ModelIn::Head(query[model].to_owned())),
             _ => Asks::default().free(),
         }
     }

@@ -42,7 +42,7 @@ impl Demand {
     fn completed(mut self, head: &request::Parts, provider: &dyn Provider) -> Self {
         let asks = provider.asks(head);
         if let ModelIn::Head(model) = asks.model {
-            self.model = Some(model);
+            self.model = Some(model.into());
         }
         self.free |= asks.free;
         if self.input_tokens == 0 {

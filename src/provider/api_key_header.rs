@@ -236,7 +236,7 @@ impl Provider for ApiKeyHeader {
             ModelAt::Nowhere => ModelIn::Nowhere,
             ModelAt::Body => ModelIn::Body,
             ModelAt::Behind(_) => self.span(head.uri.path()).map_or(ModelIn::Nowhere, |span| {
-                ModelIn::Head(percent_decode_str(&head.uri.path()[span]).decode_utf8_lossy().into())
+                ModelIn::Head(percent_decode_str(&head.uri.path()[span]).decode_utf8_lossy().into_owned())
             }),
         };
         Asks { model, cost: Cost::One, free: false }

@@ -11,13 +11,12 @@ mod error_words;
 mod gemini;
 mod google_quota;
 mod google_rpc;
-mod last_name;
 mod openai;
 mod rate_headers;
 mod rule;
 mod target;
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
 use http::{HeaderMap, StatusCode, request};
 
@@ -140,7 +139,7 @@ impl Asks {
 #[non_exhaustive]
 pub enum ModelIn {
     /// In the head: here it is.
-    Head(Arc<str>),
+    Head(String),
     /// In the body's top-level `"model"` string.
     Body,
     /// Nowhere.

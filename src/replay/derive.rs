@@ -3,16 +3,16 @@
 use http::{HeaderMap, Method, header, request};
 use http_body::Body;
 
-use super::model_scan::ModelScan;
+use super::{last_name::LastName, model_scan::ModelScan};
 use crate::{
     pool::Demand,
     provider::{Asks, Cost, ModelIn, Provider},
 };
 
 /// Completes a demand with what the head says; what the caller said holds.
-pub(super) fn complete(demand: &mut Demand, asks: &Asks, bytes: Option<u64>) {
+pub(super) fn complete(demand: &mut Demand, asks: &Asks, names: &LastName, bytes: Option<u64>) {
     if let (None, ModelIn::Head(model)) = (&demand.model, &asks.model) {
-        demand.model = Some(model.clone());
+        demand.model = Some(names.share(model));
     }
     demand.free |= asks.free;
     if let (0, Some(bytes)) = (demand.input_tokens, bytes) {

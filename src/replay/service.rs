@@ -10,7 +10,7 @@ use http::Request;
 use http_body::Body;
 use tower_service::Service;
 
-use super::{ReplayBody, ReplayFuture, budget::Budget, derive, source::Shared};
+use super::{ReplayBody, ReplayFuture, budget::Budget, derive, last_name::LastName, source::Shared};
 use crate::{
     error::BoxError,
     pool::Demand,
@@ -24,11 +24,12 @@ pub struct ReplayService<S> {
     limit: u64,
     budget: Arc<Budget>,
     provider: Option<Arc<dyn Provider>>,
+    names: Arc<LastName>,
 }
 
 impl<S> ReplayService<S> {
     pub(super) fn new(inner: S, limit: u64, budget: Arc<Budget>, provider: Option<Arc<dyn Provider>>) -> Self {
-        Self { inner, limit, budget, provider }
+        Self { inner, limit, budget, provider, names: Arc::default() }
     }
 
     /// The service below.
@@ -71,7 +72,7 @@ where
         let upgrade = derive::is_upgrade(&head);
         let scan = if upgrade { None } else { derive::scan(&demand, &asks) };
         let reads = scan.is_some();
-        derive::complete(&mut demand, &asks, derive::length(&head, &body));
+        derive::complete(&mut demand, &asks, &self.names, derive::length(&head, &body));
 
         let limit = if upgrade { 0 } else { self.limit };
         let shared = Arc::new(Shared::new(body, limit, Arc::clone(&self.budget), scan));

@@ -60,7 +60,7 @@ impl Provider for Plain {
     fn asks(&self, head: &Parts) -> Asks {
         let mut asks = Asks::default();
         if let Some(model) = head.uri.path().strip_prefix("/models/") {
-            asks.model = ModelIn::Head(model.into());
+            asks.model = ModelIn::Head(model.to_owned());
         }
         asks
     }

@@ -272,7 +272,7 @@ proptest! {
             let done = provider.retarget(&mut head, &model) == tower_keypool::Retarget::Done;
             if done && !model.is_empty() && !model.contains('/') {
                 let now = provider.asks(&head).model;
-                prop_assert_eq!(now, tower_keypool::ModelIn::Head(model.as_str().into()));
+                prop_assert_eq!(now, tower_keypool::ModelIn::Head(model.clone()));
             }
         }
     }

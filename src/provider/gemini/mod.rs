@@ -4,7 +4,7 @@ mod limits;
 mod path;
 mod rules;
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
 use http::{StatusCode, header, request::Parts};
 use serde_json::json;
@@ -16,7 +16,6 @@ use super::{
     credentials::{self, X_GOOG_API_KEY, bearer},
     envelope::Envelope,
     google_rpc,
-    last_name::LastName,
     rule::decide,
     target::set_path_and_query,
 };
@@ -70,7 +69,6 @@ use crate::{
 pub struct Gemini {
     base: Base,
     limits: bool,
-    names: Arc<LastName>,
 }
 
 impl Gemini {
@@ -88,7 +86,7 @@ impl Gemini {
     }
 
     fn with(base: Base) -> Self {
-        Self { base, limits: true, names: Arc::default() }
+        Self { base, limits: true }
     }
 
     /// Assumes no limits for keys that name a tier but no limits.
@@ -133,7 +131,7 @@ impl Provider for Gemini {
     }
 
     fn asks(&self, head: &Parts) -> Asks {
-        path::asks(&head.method, head.uri.path(), self.base.path(), &self.names)
+        path::asks(&head.method, head.uri.path(), self.base.path())
     }
 
     fn lane<'a>(&self, model: &'a str) -> &'a str {

@@ -1,11 +1,9 @@
 //! Gemini's paths, read by hand: a model's name may hold dots, encoded slashes and a verb behind a colon.
 
-use std::borrow::Cow;
-
 use http::Method;
 use percent_encoding::percent_decode_str;
 
-use crate::provider::{Asks, Cost, ModelIn, last_name::LastName, target::segment};
+use crate::provider::{Asks, Cost, ModelIn, target::segment};
 
 /// Collections whose members are models.
 const OF_MODELS: [&str; 3] = ["models", "tunedModels", "dynamic"];
@@ -35,11 +33,11 @@ pub(super) fn is_compat(path: &str, base: &str) -> bool {
 }
 
 /// What a request asks for.
-pub(super) fn asks(method: &Method, path: &str, base: &str, names: &LastName) -> Asks {
+pub(super) fn asks(method: &Method, path: &str, base: &str) -> Asks {
     let nowhere = |free| Asks { model: ModelIn::Nowhere, cost: Cost::One, free };
     let in_body = |cost| Asks { model: ModelIn::Body, cost, free: false };
     if let Some(named) = named(path) {
-        let model = ModelIn::Head(names.share(&lane(&named)));
+        let model = ModelIn::Head(lane(&named));
         return match named.verb {
             "batchEmbedContents" => Asks { model, cost: Cost::ItemsOf("requests"), free: false },
             // Tokens are counted against a quota of their own.
@@ -63,13 +61,12 @@ pub(super) fn asks(method: &Method, path: &str, base: &str, names: &LastName) ->
 }
 
 /// The lane of a model: its bare name; one of another collection keeps the collection's.
-fn lane<'a>(named: &Named<'a>) -> Cow<'a, str> {
+fn lane(named: &Named<'_>) -> String {
     let decoded = percent_decode_str(named.model).decode_utf8_lossy();
-    let bare = decoded.strip_prefix("models/");
-    match (named.collection, bare) {
-        ("models", None) => decoded,
-        ("models", Some(bare)) => bare.to_owned().into(),
-        (collection, bare) => format!("{collection}/{}", bare.unwrap_or(&decoded)).into(),
+    let bare = decoded.strip_prefix("models/").unwrap_or(&decoded);
+    match named.collection {
+        "models" => bare.to_owned(),
+        collection => format!("{collection}/{bare}"),
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn asks(head: &Parts, base: &str) -> Asks {
     let path = head.uri.path();
     let ask = |model, free| Asks { model, cost: Cost::One, free };
     if let Some((_, name, _)) = deployment(path) {
-        return ask(ModelIn::Head(percent_decode_str(name).decode_utf8_lossy().into()), false);
+        return ask(ModelIn::Head(percent_decode_str(name).decode_utf8_lossy().into_owned()), false);
     }
     let rest = path.strip_prefix(base).filter(|rest| rest.starts_with('/')).unwrap_or(path);
     let rest = rest.trim_start_matches('/');
@@ -36,7 +36,7 @@ pub(super) fn asks(head: &Parts, base: &str) -> Asks {
     let mut segments = rest.split('/');
     let first = segments.next().unwrap_or("");
     if first == "realtime" && head.method == Method::GET {
-        return ask(in_query(&head.uri).map_or(ModelIn::Nowhere, |model| ModelIn::Head(model.into())), false);
+        return ask(in_query(&head.uri).map_or(ModelIn::Nowhere, ModelIn::Head), false);
     }
     if head.method != Method::POST || FREE.contains(&first) || segments.any(|segment| segment == "cancel") {
         return ask(ModelIn::Nowhere, true);

@@ -236,7 +236,7 @@ impl Provider for Paths {
         let mut asks = Asks::default();
         let path = head.uri.path();
         asks.model = match path.strip_prefix("/head/") {
-            Some(model) => ModelIn::Head(model.into()),
+            Some(model) => ModelIn::Head(model.to_owned()),
             None if path == "/body" || path == "/batch" => ModelIn::Body,
             None => ModelIn::Nowhere,
         };

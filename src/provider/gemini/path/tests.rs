@@ -1,9 +1,5 @@
 use super::*;
 
-fn asks(method: &Method, path: &str, base: &str) -> Asks {
-    super::asks(method, path, base, &LastName::default())
-}
-
 fn post(path: &str) -> Asks {
     asks(&Method::POST, path, "")
 }
@@ -28,7 +24,7 @@ fn models_in_paths() {
         ("/v1beta/models/%FF:generateContent", "\u{fffd}"),
     ] {
         let asks = post(path);
-        assert_eq!(asks.model, ModelIn::Head(model.into()), "{path}");
+        assert_eq!(asks.model, ModelIn::Head(model.to_owned()), "{path}");
         assert_eq!((asks.cost, asks.free), (Cost::One, false), "{path}");
     }
 }

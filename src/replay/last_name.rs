@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 
 /// Most requests ask for the same model as the one before: they share its name instead of allocating their own.
 #[derive(Debug, Default)]
-pub(in crate::provider) struct LastName(Mutex<Option<Arc<str>>>);
+pub(super) struct LastName(Mutex<Option<Arc<str>>>);
 
 impl LastName {
-    pub(in crate::provider) fn share(&self, name: &str) -> Arc<str> {
+    pub(super) fn share(&self, name: &str) -> Arc<str> {
         // Never waited for: an allocation is cheaper than another thread's turn.
         let Ok(mut last) = self.0.try_lock() else { return name.into() };
         match &*last {
