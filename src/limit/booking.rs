@@ -50,25 +50,32 @@ impl Plan {
         }
     }
 
-    /// [`Plan::reserve`] and [`Plan::stamp`] at once, for a request that starts as it is granted.
+    /// [`Plan::has_room`], [`Plan::reserve`] and [`Plan::stamp`] at once, for a request that starts as it is granted.
     #[inline]
-    pub(crate) fn book(&self, log: &mut [u16], need: &Need, at: &At) -> Stamp {
-        let (_, others) = self.common_and_others();
-        if !others.is_empty() {
-            hold_in_each(others, log, need);
+    pub(crate) fn book(&self, log: &mut [u16], need: &Need, at: &At) -> Option<Stamp> {
+        let (Some(common), []) = self.common_and_others() else { return self.book_in_each(log, need, at) };
+        self.turn_to(log, at.day.days);
+        let seen = log::seen(log);
+        let moment = slide::moment(at.tick).max(seen);
+        if !common.book(log, need, seen, &Began { moment, places: at.day.days.places() }, at) {
+            return None;
         }
-        self.start(log, need, false, at)
+        log::see(log, moment);
+        Some(Stamp { tick: slide::tick(moment), days: at.day.days })
+    }
+
+    #[inline(never)]
+    fn book_in_each(&self, log: &mut [u16], need: &Need, at: &At) -> Option<Stamp> {
+        if !self.has_room(log, need, at) {
+            return None;
+        }
+        self.reserve(log, need);
+        Some(self.stamp(log, need, at))
     }
 
     /// The request starts: what was provisional counts from now. The lease keeps the answer.
     #[inline]
     pub(crate) fn stamp(&self, log: &mut [u16], need: &Need, at: &At) -> Stamp {
-        self.start(log, need, true, at)
-    }
-
-    /// `held`: what has a short way was provisional, too.
-    #[inline]
-    fn start(&self, log: &mut [u16], need: &Need, held: bool, at: &At) -> Stamp {
         self.turn_to(log, at.day.days);
         let seen = log::seen(log);
         let moment = slide::moment(at.tick).max(seen);
@@ -76,7 +83,7 @@ impl Plan {
         let began = Began { moment, places: at.day.days.places() };
         let (common, others) = self.common_and_others();
         if let Some(common) = common {
-            common.start(log, need, held, seen, &began);
+            common.start(log, need, seen, &began);
         }
         if !others.is_empty() {
             start_in_each(others, log, need, seen, &began);

@@ -53,17 +53,31 @@ impl Common {
         self.day.hold(day, amount);
     }
 
-    /// Lets go what has left since `seen`, and counts what began just now; `held`: it was provisional.
+    /// Lets go what has left since `seen`, and counts what began just now.
     #[inline]
-    pub(super) fn start(&self, log: &mut [u16], need: &Need, held: bool, seen: u64, began: &Began) {
+    pub(super) fn start(&self, log: &mut [u16], need: &Need, seen: u64, began: &Began) {
         let amount = u64::from(need.requests);
         let (starts, day) = log[HEAD..].split_at_mut(self.split);
         self.starts.purge(starts, seen, began.moment);
-        if held {
-            self.starts.unhold(starts, amount);
-            self.day.unhold(day, amount);
-        }
+        self.starts.unhold(starts, amount);
+        self.day.unhold(day, amount);
         self.starts.add(starts, amount, began);
         self.day.add(day, amount, began);
+    }
+
+    /// The same for what was never provisional, where it fits; whether it did.
+    #[inline]
+    pub(super) fn book(&self, log: &mut [u16], need: &Need, seen: u64, began: &Began, at: &At) -> bool {
+        let amount = u64::from(need.requests);
+        let wanted = amount.max(1);
+        let (starts, day) = log[HEAD..].split_at_mut(self.split);
+        let fits = self.starts.used(starts, at) + wanted <= self.starts.limit()
+            && self.day.used(day, at) + wanted <= self.day.limit();
+        if fits {
+            self.starts.purge(starts, seen, began.moment);
+            self.starts.add(starts, amount, began);
+            self.day.add(day, amount, began);
+        }
+        fits
     }
 }

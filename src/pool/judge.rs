@@ -72,7 +72,7 @@ impl State {
             return self.serve(now);
         }
         if let Some(news) = verdict.news_of() {
-            self.learn(seat, news, now);
+            self.learn(seat, news, verdict.retry_after(), now);
         }
         // Looked at after learning, which may have moved the key to another owner or the lane to another's quota.
         let Some(cell) = self.seats.get(seat).cloned() else { return };

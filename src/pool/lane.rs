@@ -158,6 +158,8 @@ pub(super) enum Origin {
 pub(super) struct Lane {
     pub(super) name: Arc<str>,
     pub(super) origin: Origin,
+    /// One of the pool's own that nobody has asked for yet: it holds no keys.
+    pub(super) asleep: bool,
     pub(super) groups: Vec<Group>,
     pub(super) cells: Vec<LaneCell>,
     pub(super) owners: Vec<LaneOwner>,
@@ -184,6 +186,7 @@ impl Lane {
         Self {
             name,
             origin,
+            asleep: false,
             groups: (0..groups).map(|_| Group::default()).collect(),
             cells: Vec::new(),
             owners: Vec::new(),
@@ -228,7 +231,7 @@ impl Lane {
     /// Whether this owner has an entry in `extras`.
     #[inline]
     pub(super) fn has_extra(&self, owner: u32) -> bool {
-        self.owners[owner as usize].has_extra()
+        self.owners.get(owner as usize).is_some_and(|owner| owner.has_extra())
     }
 
     pub(super) fn log_ref(&self, owner: u32, words: usize) -> &[u16] {
@@ -262,11 +265,12 @@ impl Lane {
     }
 
     pub(super) fn extra_of(&self, owner: u32) -> Option<&LaneExtra> {
-        if self.owners[owner as usize].flags & HAS_EXTRA == 0 { None } else { self.extras.get(&owner) }
+        if self.has_extra(owner) { self.extras.get(&owner) } else { None }
     }
 
+    #[inline]
     pub(super) fn extra_of_mut(&mut self, owner: u32) -> Option<&mut LaneExtra> {
-        if self.owners[owner as usize].flags & HAS_EXTRA == 0 { None } else { self.extras.get_mut(&owner) }
+        if self.has_extra(owner) { self.extras.get_mut(&owner) } else { None }
     }
 
     /// Puts a key in the ready order with this rank and class.

@@ -9,7 +9,7 @@ use super::{
     lane::{UNLIMITED, class_for, class_of},
     rest::Rest,
     roster::{NO_ACCOUNT, UNBOUNDED},
-    seats::{ProbeOf, Probes, SeatCell},
+    seats::{ProbeOf, Probes},
     state::{NO_MODEL, State, standing},
 };
 use crate::{
@@ -134,8 +134,7 @@ impl State {
                 break (slot, key);
             }
             cell.rank = rank;
-            let at = cell.position();
-            ready.reorder(slot, at, &mut lane.cells);
+            ready.sink(slot, &mut lane.cells);
         };
         let owner = &self.roster.owners[key.owner as usize];
         let rests = key.rest.is_some() || owner.rest.is_some() || owner.account != NO_ACCOUNT;
@@ -146,18 +145,18 @@ impl State {
         }
         let plan = self.plans.plan(held.plan);
         let at = At { tick: ask.now.tick, day: self.zones[usize::from(owner.zone)].1.at(ask.now.wall_ms) };
-        let mut stamp = (!ask.provisional).then_some(Stamp { tick: at.tick, days: at.day.days });
-        if plan.words() > 0 {
+        let stamp = if plan.words() == 0 {
+            (!ask.provisional).then_some(Stamp { tick: at.tick, days: at.day.days })
+        } else if ask.provisional {
             let log = lane.log_at(held, plan.words());
             if !plan.has_room(log, &ask.need, &at) {
                 return None;
             }
-            if ask.provisional {
-                plan.reserve(log, &ask.need);
-            } else {
-                stamp = Some(plan.book(log, &ask.need, &at));
-            }
-        }
+            plan.reserve(log, &ask.need);
+            None
+        } else {
+            Some(plan.book(lane.log_at(held, plan.words()), &ask.need, &at)?)
+        };
         Some(self.seat(ask, slot, Probes::default(), stamp))
     }
 
@@ -605,29 +604,24 @@ impl State {
         key.last_started = now.tick;
         key.last_seq = seq;
         let (id, secret, priority) = (key.id.clone(), key.secret.clone(), key.priority);
-        let standing = standing(key);
-        self.advance_rank(ask.lane, slot, standing, now);
-        let seat = self.seats.take(&SeatCell {
-            generation: 0,
-            slot,
-            owner,
-            lane: ask.lane,
-            taken: true,
-            stamp,
-            started: now.tick,
-            wall_ms: now.wall_ms,
-            seq,
-            need: ask.need,
-            free: ask.demand.free,
-            refunded: false,
-            judged: false,
-            failed: false,
-            probes,
-            before,
-            ticket,
-            usage: super::Usage::default(),
-            earlier: ask.demand.earlier.clone(),
-        });
+        self.advance_rank(ask.lane, slot, now);
+        let (seat, cell) = self.seats.take();
+        // Field by field into its place: this is the record of every request.
+        cell.slot = slot;
+        cell.owner = owner;
+        cell.lane = ask.lane;
+        cell.stamp = stamp;
+        cell.started = now.tick;
+        cell.wall_ms = now.wall_ms;
+        cell.seq = seq;
+        cell.need = ask.need;
+        cell.free = ask.demand.free;
+        cell.probes = probes;
+        cell.before = before;
+        cell.ticket = ticket;
+        if ask.demand.earlier.is_some() {
+            cell.earlier.clone_from(&ask.demand.earlier);
+        }
         let held = &mut self.lanes[usize::from(ask.lane)];
         held.in_flight += 1;
         held.started += 1;
@@ -661,10 +655,9 @@ impl State {
         let words = plan.words();
         if words > 0 {
             let log = lane.log(owner, words);
-            if ask.provisional {
-                plan.reserve(log, &ask.need);
-            } else {
-                stamp = Some(plan.book(log, &ask.need, at));
+            plan.reserve(log, &ask.need);
+            if !ask.provisional {
+                stamp = Some(plan.stamp(log, &ask.need, at));
             }
         }
         if let Some(extra) = lane.extra_of_mut(owner) {
@@ -681,7 +674,7 @@ impl State {
     /// The key has started once more. Where its rank follows from that alone, it is moved when it comes to the top
     /// again.
     #[inline]
-    fn advance_rank(&mut self, lane: u16, slot: u32, standing: super::rank::Standing, now: Now) {
+    fn advance_rank(&mut self, lane: u16, slot: u32, now: Now) {
         let cell = self.lanes[usize::from(lane)].cells[slot as usize];
         let keeps_time = self.settings.strategy.keeps_time();
         if !keeps_time && cell.class() == UNLIMITED {
@@ -692,6 +685,7 @@ impl State {
         if keeps_time {
             let time = &mut held.groups[group].time;
             *time = time.max(f64::from_bits(cell.rank).min(f64::MAX));
+            let standing = standing(&self.roster.keys[slot as usize]);
             let rank = self.settings.strategy.advanced(standing, cell.rank, *time);
             if cell.place() == Place::Ready {
                 held.reorder(slot, group, cell.class(), rank);
@@ -765,8 +759,18 @@ impl State {
     #[inline]
     pub(super) fn ask<'a>(&mut self, demand: &'a Demand, now: Now) -> Ask<'a> {
         // What counts in no window waits for none either.
-        let lane = if demand.free { NO_MODEL } else { self.lane(demand.model.as_ref()) };
-        let mut ask = Ask {
+        let lane = if demand.free { self.own_lane(NO_MODEL) } else { self.lane(demand.model.as_ref()) };
+        let mut ask = Self::ask_in(lane, demand, now);
+        if demand.estimated && ask.need.input_tokens > 0 {
+            self.cut_to_limits(&mut ask);
+        }
+        ask
+    }
+
+    /// The same of this lane, whatever the demand names.
+    #[inline]
+    pub(super) fn ask_in(lane: u16, demand: &Demand, now: Now) -> Ask<'_> {
+        Ask {
             demand,
             lane,
             need: Need {
@@ -779,11 +783,7 @@ impl State {
             waited: Duration::ZERO,
             ticket: demand.first_ticket().unwrap_or(u64::MAX),
             provisional: demand.starts_later(),
-        };
-        if demand.estimated && ask.need.input_tokens > 0 {
-            self.cut_to_limits(&mut ask);
         }
-        ask
     }
 }
 

@@ -86,6 +86,24 @@ impl Ready {
         }
     }
 
+    /// Restores the order after the rank of its first slot grew.
+    #[inline]
+    pub(super) fn sink(&mut self, slot: u32, cells: &mut [LaneCell]) {
+        if self.gone == 0 && self.heap.is_empty() && self.run.len() > 1 {
+            // By far the most: it goes from the run's front to its back.
+            let last = self.run[self.run.len() - 1];
+            if order(last, cells) <= order(slot, cells) {
+                let number = self.first.wrapping_add(self.run.len() as u32) % IN_RUN;
+                self.first = self.first.wrapping_add(1) % IN_RUN;
+                self.run.pop_front();
+                self.run.push_back(slot);
+                cells[slot as usize].set_position(IN_RUN | number);
+                return;
+            }
+        }
+        self.reorder(slot, cells[slot as usize].position(), cells);
+    }
+
     /// Restores the order after the rank of the slot at this position changed.
     #[inline]
     pub(super) fn reorder(&mut self, slot: u32, at: u32, cells: &mut [LaneCell]) {

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A lease that is out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct SeatCell {
     pub(super) generation: u32,
     pub(super) slot: u32,
@@ -44,23 +44,6 @@ pub(super) struct SeatCell {
     pub(super) earlier: Option<Arc<[Attempt]>>,
 }
 
-/// What is left of a lease that ended; see [`SeatCell`].
-#[derive(Clone, Copy)]
-pub(super) struct Ended {
-    pub(super) slot: u32,
-    pub(super) owner: u32,
-    pub(super) lane: u16,
-    pub(super) stamp: Option<Stamp>,
-    pub(super) started: Tick,
-    pub(super) seq: u64,
-    pub(super) need: Need,
-    pub(super) free: bool,
-    pub(super) refunded: bool,
-    pub(super) failed: bool,
-    pub(super) probes: Probes,
-    pub(super) before: (Tick, u64),
-}
-
 /// A scope that a probe lease tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProbeOf {
@@ -77,6 +60,11 @@ pub(super) struct Probes(u8);
 
 impl Probes {
     const ALL: [ProbeOf; 5] = [ProbeOf::Key, ProbeOf::KeyLane, ProbeOf::Owner, ProbeOf::Account, ProbeOf::OwnerLane];
+
+    #[inline]
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
 
     pub(super) fn insert(&mut self, scope: ProbeOf) {
         self.0 |= 1 << scope as u8;
@@ -95,41 +83,27 @@ pub(super) struct Seats {
 }
 
 impl Seats {
-    /// Seats a lease.
+    /// A seat, and its record to be filled in: nothing is judged, told or given back yet.
     #[inline]
-    pub(super) fn take(&mut self, granted: &SeatCell) -> Seat {
+    pub(super) fn take(&mut self) -> (Seat, &mut SeatCell) {
         self.out += 1;
-        let Some(index) = self.free.pop() else { return self.add(granted) };
-        let held = &mut self.cells[index as usize];
-        let generation = held.generation;
-        // Field by field: this is the record of every request, and most of it stands there already.
-        held.slot = granted.slot;
-        held.owner = granted.owner;
-        held.lane = granted.lane;
-        held.taken = true;
-        held.stamp = granted.stamp;
-        held.started = granted.started;
-        held.wall_ms = granted.wall_ms;
-        held.seq = granted.seq;
-        held.need = granted.need;
-        held.free = granted.free;
-        held.refunded = false;
-        held.judged = false;
-        held.probes = granted.probes;
-        held.before = granted.before;
-        held.failed = false;
-        held.ticket = granted.ticket;
-        held.usage = Usage::default();
-        if granted.earlier.is_some() {
-            held.earlier.clone_from(&granted.earlier);
-        }
-        Seat { index, generation }
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => self.add(),
+        };
+        let cell = &mut self.cells[index as usize];
+        cell.taken = true;
+        cell.refunded = false;
+        cell.judged = false;
+        cell.failed = false;
+        cell.usage = Usage::default();
+        (Seat { index, generation: cell.generation }, cell)
     }
 
     #[cold]
-    fn add(&mut self, granted: &SeatCell) -> Seat {
-        self.cells.push(SeatCell { taken: true, generation: 0, ..granted.clone() });
-        Seat { index: self.cells.len() as u32 - 1, generation: 0 }
+    fn add(&mut self) -> u32 {
+        self.cells.push(SeatCell::default());
+        self.cells.len() as u32 - 1
     }
 
     /// The record of a lease that is still out.
@@ -143,30 +117,15 @@ impl Seats {
         self.cells.get_mut(seat.index as usize).filter(|cell| cell.taken && cell.generation == seat.generation)
     }
 
-    /// Ends a lease: what is to be settled of it, once.
+    /// Ends a lease that is out.
     #[inline]
-    pub(super) fn end(&mut self, seat: Seat) -> Option<Ended> {
-        let cell = self.get_mut(seat)?;
+    pub(super) fn end(&mut self, seat: Seat) {
+        let Some(cell) = self.get_mut(seat) else { return };
         cell.taken = false;
         cell.generation = cell.generation.wrapping_add(1);
         cell.earlier = None;
-        let ended = Ended {
-            slot: cell.slot,
-            owner: cell.owner,
-            lane: cell.lane,
-            stamp: cell.stamp,
-            started: cell.started,
-            seq: cell.seq,
-            need: cell.need,
-            free: cell.free,
-            refunded: cell.refunded,
-            failed: cell.failed,
-            probes: cell.probes,
-            before: cell.before,
-        };
         self.free.push(seat.index);
         self.out -= 1;
-        Some(ended)
     }
 
     /// Leases that are out.

@@ -6,7 +6,7 @@ use super::{
     Seat, Usage,
     cell::Place,
     lane::Origin,
-    seats::{Ended, ProbeOf},
+    seats::{ProbeOf, SeatCell},
     state::State,
 };
 use crate::{
@@ -131,26 +131,20 @@ impl State {
     /// The lease ends: its slot is free, once.
     pub(super) fn end(&mut self, seat: Seat, now: Now) {
         let Some(cell) = self.seats.get(seat) else { return };
-        if cell.stamp.is_none() {
-            self.refund(seat, now);
+        let (slot, owner, lane_at) = (cell.slot, cell.owner, cell.lane);
+        match cell.stamp {
+            Some(stamp) if cell.probes.is_empty() => {
+                let zone = usize::from(self.roster.owners[owner as usize].zone);
+                if !cell.free && !cell.refunded && self.zones[zone].1.days(now.wall_ms) != stamp.days {
+                    self.count_midnight(seat, stamp, now);
+                }
+            }
+            _ => self.settle_special(seat, now),
         }
-        let Some(ended) = self.seats.end(seat) else { return };
-        let (slot, lane_at) = (ended.slot, ended.lane);
-        if let Some(stamp) = ended.stamp
-            && !ended.free
-            && !ended.refunded
-        {
-            self.span_midnight(&ended, stamp, now);
-        }
-        for scope in ended.probes.iter() {
-            self.probe_back(scope, &ended, now);
-        }
+        self.seats.end(seat);
         let lane = &mut self.lanes[usize::from(lane_at)];
         lane.in_flight -= 1;
         let unknown = lane.origin == Origin::Unknown;
-        if ended.stamp.is_none() {
-            self.never_started(&ended);
-        }
         let key = &mut self.roster.keys[slot as usize];
         key.in_flight -= 1;
         if key.removed {
@@ -167,8 +161,7 @@ impl State {
     }
 
     /// A lease that was given up before its request went out (a waiter who left) takes nothing along.
-    #[cold]
-    fn never_started(&mut self, cell: &Ended) {
+    fn never_started(&mut self, cell: &SeatCell) {
         let key = &mut self.roster.keys[cell.slot as usize];
         key.started = key.started.saturating_sub(1);
         if key.last_seq == cell.seq {
@@ -212,23 +205,39 @@ impl State {
     }
 
     /// A request that spans midnight counts on both days.
-    #[inline]
-    fn span_midnight(&mut self, ended: &Ended, stamp: Stamp, now: Now) {
-        let zone = usize::from(self.roster.owners[ended.owner as usize].zone);
-        if self.zones[zone].1.days(now.wall_ms) != stamp.days {
-            self.count_midnight(ended, stamp, now);
-        }
-    }
-
     #[cold]
-    fn count_midnight(&mut self, ended: &Ended, stamp: Stamp, now: Now) {
-        let owner = ended.owner;
+    fn count_midnight(&mut self, seat: Seat, stamp: Stamp, now: Now) {
+        let Some(cell) = self.seats.get(seat) else { return };
+        let (owner, lane, need) = (cell.owner, cell.lane, cell.need);
         let at = self.at(now, owner);
-        let lane = &mut self.lanes[usize::from(ended.lane)];
+        let lane = &mut self.lanes[usize::from(lane)];
         let plan = self.plans.plan(lane.owners[owner as usize].plan);
         let words = plan.words();
         if words > 0 {
-            plan.spans_midnight(lane.log(owner, words), &ended.need, stamp, &at);
+            plan.spans_midnight(lane.log(owner, words), &need, stamp, &at);
+        }
+    }
+
+    /// A lease that never started, or that was a probe.
+    #[cold]
+    fn settle_special(&mut self, seat: Seat, now: Now) {
+        if self.seats.get(seat).is_some_and(|cell| cell.stamp.is_none()) {
+            self.refund(seat, now);
+        }
+        let Some(cell) = self.seats.get(seat).cloned() else { return };
+        match cell.stamp {
+            Some(stamp) if !cell.free && !cell.refunded => {
+                if self.at(now, cell.owner).day.days != stamp.days {
+                    self.count_midnight(seat, stamp, now);
+                }
+            }
+            _ => {}
+        }
+        for scope in cell.probes.iter() {
+            self.probe_back(scope, &cell, now);
+        }
+        if cell.stamp.is_none() {
+            self.never_started(&cell);
         }
     }
 
@@ -260,7 +269,7 @@ impl State {
 
     /// The probe ended and the scope still rests: the next one goes out later, twice as much later after a failure.
     /// One that never started, or that nobody judged, says nothing.
-    fn probe_back(&mut self, scope: ProbeOf, cell: &Ended, now: Now) {
+    fn probe_back(&mut self, scope: ProbeOf, cell: &SeatCell, now: Now) {
         let cap = self.settings.rests.probe_cap;
         let (slot, owner, lane) = (cell.slot, cell.owner, cell.lane);
         let Some(rest) = self.rest_of(scope, slot, owner, lane) else { return };

@@ -112,11 +112,20 @@ impl State {
     /// The lane of a model; made when it is new and there is room.
     #[inline]
     pub(super) fn lane(&mut self, model: Option<&Arc<str>>) -> u16 {
-        let Some(model) = model else { return NO_MODEL };
+        let Some(model) = model else { return self.own_lane(NO_MODEL) };
         match self.lane_of.find(model) {
             Some(lane) => lane,
             None => self.new_lane(model),
         }
+    }
+
+    /// One of the pool's own lanes: most pools never use them, so they are filled when they are.
+    #[inline]
+    pub(super) fn own_lane(&mut self, lane: u16) -> u16 {
+        if std::mem::take(&mut self.lanes[usize::from(lane)].asleep) {
+            self.fill_lane(lane);
+        }
+        lane
     }
 
     #[cold]
@@ -128,7 +137,7 @@ impl State {
         let tentative = self.lanes.iter().filter(|lane| lane.origin == Origin::Tentative).count();
         let used = self.lanes.iter().filter(|lane| lane.origin != Origin::Free).count();
         if tentative >= MAX_TENTATIVE || used >= MAX_LANES || model.is_empty() || model.len() > 256 {
-            return SHARED;
+            return self.own_lane(SHARED);
         }
         self.push_lane(model.into(), Origin::Tentative)
     }
@@ -154,9 +163,12 @@ impl State {
     /// Puts all keys into all lanes, once they are all known.
     pub(super) fn settle_in(&mut self) {
         for lane in 0..self.lanes.len() as u16 {
-            self.lanes[usize::from(lane)] =
-                Lane::new(Arc::clone(&self.lanes[usize::from(lane)].name), Origin::Configured, self.priorities.len());
-            self.fill_lane(lane);
+            let held = &mut self.lanes[usize::from(lane)];
+            *held = Lane::new(Arc::clone(&held.name), Origin::Configured, self.priorities.len());
+            held.asleep = lane <= SHARED;
+            if !held.asleep {
+                self.fill_lane(lane);
+            }
         }
     }
 
