@@ -68,13 +68,16 @@ impl State {
     }
 
     /// The answer that named the limit says that its window is full; who filled it before it was known was not
-    /// counted. Where the provider says when the first of them leaves, they are taken to have come evenly since that
-    /// one, else to have come now.
+    /// counted. Where the provider says when the first of them leaves, they are taken to have come evenly since then.
+    /// A rest as long as the window needs no count.
     fn fill_up(&mut self, lane: u16, owner: u32, limit: Limit, delay: Option<Duration>, now: Now) {
-        let (Unit::Requests, Span::Sliding(span)) = (limit.unit, limit.span) else { return };
-        let at = self.at(now, owner);
+        let (Unit::Requests, Span::Sliding(span), Some(delay)) = (limit.unit, limit.span, delay) else { return };
         // Delays are told in whole seconds, rounded down.
-        let left = delay.map_or(span, |delay| delay.saturating_add(Duration::from_secs(1)));
+        let left = delay.saturating_add(Duration::from_secs(1));
+        if left >= span {
+            return;
+        }
+        let at = self.at(now, owner);
         let first = now.tick.minus(span.saturating_sub(left));
         let place = &mut self.lanes[usize::from(lane)];
         let plan = self.plans.plan(place.owners[owner as usize].plan);
