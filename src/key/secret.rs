@@ -96,11 +96,6 @@ impl Secret {
     pub(crate) fn is_encodable(&self) -> bool {
         self.encodable
     }
-
-    /// SHA-256 of the secret: what state is bound to.
-    pub(crate) fn hash(&self) -> [u8; 32] {
-        Sha256::digest(self.expose().as_bytes()).into()
-    }
 }
 
 /// Where the byte stands that is rarest in text at large.
