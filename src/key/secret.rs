@@ -3,7 +3,6 @@
 use std::fmt;
 
 use http::HeaderValue;
-use sha2::{Digest, Sha256};
 
 /// A key's secret. `Debug` and `Display` show `***`; only [`Secret::expose`] gives it away.
 ///

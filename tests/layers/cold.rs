@@ -10,9 +10,9 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt, buffer::Buffer, service_fn};
-use tower_keypool::{BoxError, Clock, Key, KeyPool, KeyPoolLayer, Limits, ReplayBody};
+use tower_keypool::{BoxError, Clock, Key, KeyPool, KeyPoolLayer, Limits, ReplayBody, Retry};
 
-use crate::support::{Body, Plain, ask};
+use crate::support::{Body, Plain, ask, bad};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const LIMIT: usize = 3;
@@ -55,4 +55,22 @@ async fn a_cold_connect_of_2_s_breaks_no_window() {
     }
     // Exact is not timid: each minute is used whole, but for the way and the guard.
     assert!(wire[wire.len() - 1] - wire[0] < 4 * (MINUTE + Duration::from_secs(3)), "{wire:?}");
+}
+
+/// An answer that came without anybody asking for the body: the request reached the provider all the same.
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_body_nobody_reads_counts_once_it_is_answered() {
+    for status in [200, 429, 500] {
+        let pool = KeyPool::builder(Plain::new())
+            .key(Key::new("secret-one"))
+            .limits("m", Limits::new().per_minute(1))
+            .clock(Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH))
+            .build()
+            .unwrap();
+        let client = service_fn(move |_: Request<ReplayBody<Body>>| async move { Ok::<_, BoxError>(bad(status, "")) });
+        let stack = KeyPoolLayer::new(&pool).retry(Retry::new().max_retries(0)).layer(client);
+        let answer = stack.oneshot(ask()).await.unwrap();
+        drop(answer);
+        assert!(pool.try_acquire("m").unwrap_err().is_exhausted(), "{status}");
+    }
 }
