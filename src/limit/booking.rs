@@ -33,17 +33,16 @@ impl Plan {
     #[inline]
     pub(crate) fn has_room(&self, log: &mut [u16], need: &Need, at: &At) -> bool {
         self.turn_to(log, at.day.days);
-        let (common, others) = self.common_and_others();
-        common.is_none_or(|common| common.fits(log, need, at))
-            && (others.is_empty() || fits_in_all(others, log, need, at))
+        let (quick, others) = self.quick_and_others();
+        quick.is_none_or(|quick| quick.fits(log, need, at)) && (others.is_empty() || fits_in_all(others, log, need, at))
     }
 
     /// Takes room for `need`. Its place is provisional, and does not leave, until it is stamped or refunded.
     #[inline]
     pub(crate) fn reserve(&self, log: &mut [u16], need: &Need) {
-        let (common, others) = self.common_and_others();
-        if let Some(common) = common {
-            common.reserve(log, need);
+        let (quick, others) = self.quick_and_others();
+        if let Some(quick) = quick {
+            quick.reserve(log, need);
         }
         if !others.is_empty() {
             hold_in_each(others, log, need);
@@ -53,11 +52,11 @@ impl Plan {
     /// [`Plan::has_room`], [`Plan::reserve`] and [`Plan::stamp`] at once, for a request that starts as it is granted.
     #[inline]
     pub(crate) fn book(&self, log: &mut [u16], need: &Need, at: &At) -> Option<Stamp> {
-        let (Some(common), []) = self.common_and_others() else { return self.book_in_each(log, need, at) };
+        let (Some(quick), []) = self.quick_and_others() else { return self.book_in_each(log, need, at) };
         self.turn_to(log, at.day.days);
         let seen = log::seen(log);
         let moment = slide::moment(at.tick).max(seen);
-        if !common.book(log, need, seen, &Began { moment, places: at.day.days.places() }, at) {
+        if !quick.book(log, need, seen, &Began { moment, places: at.day.days.places() }, at) {
             return None;
         }
         log::see(log, moment);
@@ -81,9 +80,9 @@ impl Plan {
         let moment = slide::moment(at.tick).max(seen);
         log::see(log, moment);
         let began = Began { moment, places: at.day.days.places() };
-        let (common, others) = self.common_and_others();
-        if let Some(common) = common {
-            common.start(log, need, seen, &began);
+        let (quick, others) = self.quick_and_others();
+        if let Some(quick) = quick {
+            quick.start(log, need, seen, &began);
         }
         if !others.is_empty() {
             start_in_each(others, log, need, seen, &began);

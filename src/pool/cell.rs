@@ -28,7 +28,7 @@ const POSITION: u32 = (1 << 25) - 1;
 const CLASS_SHIFT: u32 = 25;
 const PLACE_SHIFT: u32 = 30;
 
-/// How many keys a pool can hold: half of what a position in the run of ready keys can count.
+/// How many keys a pool can hold: what a position in a ring of twice as many places can count.
 pub(super) const MAX_KEYS: usize = (1 << 23) - 1;
 
 impl LaneCell {

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use crate::limit::{Span, Unit};
+use crate::{
+    limit::{Span, Unit},
+    time::whole_seconds,
+};
 
 /// No key may carry the request: how many are out for which reason, and when the earliest may.
 ///
@@ -110,7 +113,7 @@ impl fmt::Display for Exhausted {
         }
         match self.next_in {
             Some(next) if next < Duration::from_secs(1) => write!(f, "; next in {} ms", next.as_millis().max(1)),
-            Some(next) => write!(f, "; next in {} s", crate::error::whole_seconds(next)),
+            Some(next) => write!(f, "; next in {} s", whole_seconds(next)),
             None => f.write_str("; none comes back by itself"),
         }
     }

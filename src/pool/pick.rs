@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Affinity, Demand, OutReason, Seat,
+    Affinity, Attempt, Demand, OutReason, Seat,
     cell::Place,
     event::Event,
     lane::{UNLIMITED, class_for, class_of},
@@ -16,7 +16,7 @@ use crate::{
     key::{KeyId, Secret},
     limit::{At, Full, Limit, Need, Stamp, Unit},
     time::{Now, Tick},
-    verdict::{Attempt, VerdictKind},
+    verdict::VerdictKind,
 };
 
 /// A granted key.
@@ -125,17 +125,10 @@ impl State {
             return None;
         }
         let strategy = self.settings.strategy;
-        let (slot, key) = loop {
-            let slot = ready.top(&lane.cells)?;
-            let key = &self.roster.keys[slot as usize];
-            let cell = &mut lane.cells[slot as usize];
-            let rank = strategy.rank(standing(key), cell.rank);
-            if rank <= cell.rank {
-                break (slot, key);
-            }
-            cell.rank = rank;
-            ready.sink(slot, &mut lane.cells);
-        };
+        let keys = &self.roster.keys;
+        let slot =
+            ready.settled_top(&mut lane.cells, |slot, old| strategy.rank(standing(&keys[slot as usize]), old))?;
+        let key = &keys[slot as usize];
         let owner = &self.roster.owners[key.owner as usize];
         let rests = key.rest.is_some() || owner.rest.is_some() || owner.account != NO_ACCOUNT;
         let waits = key.in_flight >= key.max_concurrent.min(UNBOUNDED - 1) || key.interval_ms > 0;
@@ -463,6 +456,12 @@ impl State {
     /// Keys whose time has come go back to the ready order.
     #[inline]
     pub(super) fn wake(&mut self, lane: u16, now: Now) {
+        if self.lanes[usize::from(lane)].timers.may_fire(now.tick) {
+            self.wake_fired(lane, now);
+        }
+    }
+
+    fn wake_fired(&mut self, lane: u16, now: Now) {
         loop {
             let held = &mut self.lanes[usize::from(lane)];
             let Some(slot) = held.timers.fired(now.tick, &mut held.cells) else { return };

@@ -1,20 +1,19 @@
 //! The order of ready keys, lowest rank first: a run and a heap of slots.
 //!
-//! A key that was just used mostly stands last, so most keys stand in the *run*, a queue in order of rank: taking its
+//! A key that was just used mostly stands last, so most keys stand in the *run*, a ring in order of rank: taking its
 //! first and adding a last cost the same with 10 keys as with 100,000. What does not fit behind the run's last goes to
 //! an indexed 4-ary heap. Both hold slots only; rank and position live in the lane's cells, so that any key can be moved
 //! or taken out without a search.
-
-use std::collections::VecDeque;
 
 use super::cell::LaneCell;
 
 #[derive(Debug, Default)]
 pub(super) struct Ready {
-    /// In order of rank. `GONE` where one was taken out; never first or last.
-    run: VecDeque<u32>,
-    /// The number of the run's first place: positions in the run are numbers that go on.
-    first: u32,
+    /// Places for the run, of which `len` from `head` on are its own. In order of rank; `GONE` where one was taken
+    /// out, but never first or last.
+    ring: Vec<u32>,
+    head: usize,
+    len: usize,
     gone: usize,
     /// Slots in heap order. Four children a node: half the depth of a binary heap.
     heap: Vec<u32>,
@@ -23,18 +22,18 @@ pub(super) struct Ready {
 const ARITY: usize = 4;
 /// A place in the run whose key was taken out.
 const GONE: u32 = u32::MAX;
-/// In a position: it is one of the run.
+/// In a position: it is a place of the ring.
 const IN_RUN: u32 = 1 << 24;
 
 impl Ready {
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.run.len() - self.gone + self.heap.len()
+    fn len(&self) -> usize {
+        self.len - self.gone + self.heap.len()
     }
 
     #[inline]
     pub(super) fn top(&self, cells: &[LaneCell]) -> Option<u32> {
-        let first = self.run.front().copied();
+        let first = if self.len > 0 { self.ring.get(self.head).copied() } else { None };
         let Some(least) = self.heap.first().copied() else { return first };
         match first {
             Some(first) if order(first, cells) < order(least, cells) => Some(first),
@@ -42,66 +41,77 @@ impl Ready {
         }
     }
 
+    /// The first slot whose rank is still what `rank_of` says; those before it, whose ranks grew, move to where they
+    /// stand now.
+    #[inline]
+    pub(super) fn settled_top(&mut self, cells: &mut [LaneCell], rank_of: impl Fn(u32, u64) -> u64) -> Option<u32> {
+        loop {
+            let slot = self.top(cells)?;
+            let cell = &mut cells[slot as usize];
+            let rank = rank_of(slot, cell.rank);
+            if rank <= cell.rank {
+                return Some(slot);
+            }
+            cell.rank = rank;
+            let at = cell.position();
+            self.reorder(slot, at, cells);
+        }
+    }
+
     pub(super) fn slots(&self) -> impl Iterator<Item = u32> {
-        self.run.iter().filter(|slot| **slot != GONE).chain(&self.heap).copied()
+        let run = (0..self.len).map(|n| self.ring[self.place(n)]);
+        run.filter(|slot| *slot != GONE).chain(self.heap.iter().copied())
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        (self.run.capacity() + self.heap.capacity()) * size_of::<u32>()
+        (self.ring.capacity() + self.heap.capacity()) * size_of::<u32>()
     }
 
     pub(super) fn reserve(&mut self, keys: usize) {
-        self.run.reserve_exact(keys.saturating_sub(self.run.len()));
+        if keys > self.ring.len() {
+            self.ring.reserve_exact(keys - self.ring.len());
+        }
+    }
+
+    /// The ring's place of the run's `n`-th.
+    #[inline]
+    fn place(&self, n: usize) -> usize {
+        let place = self.head + n;
+        if place >= self.ring.len() { place - self.ring.len() } else { place }
     }
 
     /// Puts a slot in; its cell holds its rank.
     #[inline]
     pub(super) fn push(&mut self, slot: u32, cells: &mut [LaneCell]) {
-        if self.run.back().is_none_or(|last| order(*last, cells) <= order(slot, cells)) {
-            let number = self.first.wrapping_add(self.run.len() as u32) % IN_RUN;
-            cells[slot as usize].set_position(IN_RUN | number);
-            self.run.push_back(slot);
-        } else {
+        let fits = self.len == 0 || order(self.ring[self.place(self.len - 1)], cells) <= order(slot, cells);
+        if !fits {
             self.heap.push(slot);
             self.sift_up(self.heap.len() - 1, cells);
+            return;
         }
+        if self.len == self.ring.len() {
+            self.grow(cells);
+        }
+        let place = self.place(self.len);
+        self.ring[place] = slot;
+        self.len += 1;
+        cells[slot as usize].set_position(IN_RUN | place as u32);
     }
 
     /// Takes the slot at this position out. Its own rank does not matter.
     #[inline]
     pub(super) fn remove(&mut self, at: u32, cells: &mut [LaneCell]) {
+        let place = (at % IN_RUN) as usize;
         if at & IN_RUN == 0 {
-            self.remove_from_heap(at as usize, cells);
-            return;
-        }
-        let place = (at.wrapping_sub(self.first) % IN_RUN) as usize;
-        if place == 0 {
-            self.run.pop_front();
-            self.first = self.first.wrapping_add(1) % IN_RUN;
-            if self.gone > 0 {
-                self.trim();
-            }
+            self.remove_from_heap(place, cells);
+        } else if place == self.head && self.gone == 0 {
+            self.head = self.place(1);
+            self.len -= 1;
         } else {
-            self.remove_from_run(place, cells);
+            self.ring[place] = GONE;
+            self.gone += 1;
+            self.trim(cells);
         }
-    }
-
-    /// Restores the order after the rank of its first slot grew.
-    #[inline]
-    pub(super) fn sink(&mut self, slot: u32, cells: &mut [LaneCell]) {
-        if self.gone == 0 && self.heap.is_empty() && self.run.len() > 1 {
-            // By far the most: it goes from the run's front to its back.
-            let last = self.run[self.run.len() - 1];
-            if order(last, cells) <= order(slot, cells) {
-                let number = self.first.wrapping_add(self.run.len() as u32) % IN_RUN;
-                self.first = self.first.wrapping_add(1) % IN_RUN;
-                self.run.pop_front();
-                self.run.push_back(slot);
-                cells[slot as usize].set_position(IN_RUN | number);
-                return;
-            }
-        }
-        self.reorder(slot, cells[slot as usize].position(), cells);
     }
 
     /// Restores the order after the rank of the slot at this position changed.
@@ -111,30 +121,39 @@ impl Ready {
         self.push(slot, cells);
     }
 
-    fn remove_from_run(&mut self, place: usize, cells: &mut [LaneCell]) {
-        self.run[place] = GONE;
-        self.gone += 1;
-        self.trim();
-        if self.gone > 16 && self.gone > self.run.len() / 2 {
-            self.run.retain(|slot| *slot != GONE);
-            self.gone = 0;
-            for (number, slot) in (self.first..).zip(&self.run) {
-                cells[*slot as usize].set_position(IN_RUN | number % IN_RUN);
-            }
+    /// The run begins and ends with a key, and most of its places hold one.
+    fn trim(&mut self, cells: &mut [LaneCell]) {
+        while self.len > 0 && self.ring[self.head] == GONE {
+            self.head = self.place(1);
+            self.len -= 1;
+            self.gone -= 1;
+        }
+        while self.len > 0 && self.ring[self.place(self.len - 1)] == GONE {
+            self.len -= 1;
+            self.gone -= 1;
+        }
+        if self.gone > 16 && self.gone > self.len / 2 {
+            self.lay(self.ring.len(), cells);
         }
     }
 
-    /// The run begins and ends with a key.
-    fn trim(&mut self) {
-        while self.run.front() == Some(&GONE) {
-            self.run.pop_front();
-            self.first = self.first.wrapping_add(1) % IN_RUN;
-            self.gone -= 1;
+    /// Makes room for another: places that are gone, or more of them.
+    #[cold]
+    fn grow(&mut self, cells: &mut [LaneCell]) {
+        let exact = self.ring.capacity();
+        let wanted = if self.gone > self.len / 8 { self.ring.len() } else { (self.ring.len() * 2).max(4) };
+        self.lay(if exact > self.ring.len() { exact } else { wanted }, cells);
+    }
+
+    /// Lays the run out anew in so many places.
+    fn lay(&mut self, places: usize, cells: &mut [LaneCell]) {
+        let run: Vec<u32> = (0..self.len).map(|n| self.ring[self.place(n)]).filter(|slot| *slot != GONE).collect();
+        self.ring.resize(places, GONE);
+        self.ring[..run.len()].copy_from_slice(&run);
+        for (place, slot) in (0u32..).zip(&run) {
+            cells[*slot as usize].set_position(IN_RUN | place);
         }
-        while self.run.back() == Some(&GONE) {
-            self.run.pop_back();
-            self.gone -= 1;
-        }
+        (self.head, self.len, self.gone) = (0, run.len(), 0);
     }
 
     fn remove_from_heap(&mut self, at: usize, cells: &mut [LaneCell]) {
@@ -196,25 +215,26 @@ mod tests {
 
     /// Every slot stands once where its cell says, and the run is in order.
     fn sound(ready: &Ready, cells: &[LaneCell]) -> bool {
-        let run: Vec<u32> = ready.run.iter().copied().filter(|slot| *slot != GONE).collect();
-        let in_run = ready.run.iter().zip(ready.first..).filter(|(slot, _)| **slot != GONE);
-        let in_heap = ready.heap.iter().zip(0..);
-        in_run.clone().all(|(slot, at)| cells[*slot as usize].position() == IN_RUN | at % IN_RUN)
-            && in_heap.clone().all(|(slot, at)| cells[*slot as usize].position() == at)
-            && run.is_sorted_by_key(|slot| order(*slot, cells))
-            && ready.run.len() - run.len() == ready.gone
-            && ready.run.back() != Some(&GONE)
+        let places: Vec<usize> = (0..ready.len).map(|n| ready.place(n)).collect();
+        let run: Vec<usize> = places.iter().copied().filter(|place| ready.ring[*place] != GONE).collect();
+        let cell = |slot: u32| cells[slot as usize];
+        run.iter().all(|place| cell(ready.ring[*place]).position() == IN_RUN | *place as u32)
+            && ready.heap.iter().zip(0..).all(|(slot, at)| cell(*slot).position() == at)
+            && run.is_sorted_by_key(|place| order(ready.ring[*place], cells))
+            && places.len() - run.len() == ready.gone
+            && (run.first(), run.last()) == (places.first(), places.last())
     }
 
     proptest! {
         #[test]
         fn comes_out_in_rank_order_after_any_schedule(
-            first in prop_oneof![Just(0), Just(IN_RUN - 3)],
+            room in 0..100usize,
             ops in prop::collection::vec((0..SLOTS, 0u64..100, 0u8..5), 1..400),
         ) {
             let mut cells = vec![LaneCell::default(); SLOTS as usize];
             let mut inside = vec![false; SLOTS as usize];
-            let mut ready = Ready { first, ..Ready::default() };
+            let mut ready = Ready::default();
+            ready.reserve(room);
             for (step, (slot, rank, op)) in ops.into_iter().enumerate() {
                 let index = slot as usize;
                 // As most ranks are: above all others.

@@ -59,6 +59,12 @@ impl Timers {
         }
     }
 
+    /// Whether [`Timers::fired`] has anything to do.
+    #[inline]
+    pub(super) fn may_fire(&self, now: Tick) -> bool {
+        !self.heap.is_empty() || now.nanos() > self.rebase_at
+    }
+
     /// The next key whose timer has fired by `now`; its timer is then disarmed.
     #[inline]
     pub(super) fn fired(&mut self, now: Tick, cells: &mut [LaneCell]) -> Option<u32> {

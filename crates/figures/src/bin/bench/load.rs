@@ -19,7 +19,7 @@ use tokio::{net::TcpStream, task::JoinSet};
 
 /// What is asked for.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// 1 KiB of JSON, both ways.
     Json,
     /// A body of 1 MiB.
@@ -75,7 +75,7 @@ struct Counts {
 
 /// Asks for this long over so many connections.
 #[expect(clippy::disallowed_methods, reason = "the wall clock is what is measured")]
-pub async fn run(address: String, kind: Kind, connections: usize, millis: usize) -> anyhow::Result<Value> {
+pub(crate) async fn run(address: String, kind: Kind, connections: usize, millis: usize) -> anyhow::Result<Value> {
     let counts = Arc::new(Counts::default());
     let (path, headers, body) = kind.request();
     let mut callers = JoinSet::new();

@@ -14,11 +14,12 @@ use hyper_util::{
 use tokio::net::TcpListener;
 
 /// Serves until it is ended.
-pub async fn serve(upstream: String) -> anyhow::Result<()> {
+pub(crate) async fn serve(upstream: String) -> anyhow::Result<()> {
     let upstream: Authority = upstream.parse()?;
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
-    let client: Client<_, Incoming> = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+    let client: Client<_, Incoming> =
+        Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
     let proxy = Arc::new((client, upstream));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);

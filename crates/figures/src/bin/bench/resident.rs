@@ -78,7 +78,7 @@ where
 }
 
 /// Sends them all at once; says what the process held at the most, and how many succeeded.
-pub async fn run() -> anyhow::Result<Value> {
+pub(crate) async fn run() -> anyhow::Result<Value> {
     let pool = KeyPool::builder(Gemini::at("http://127.0.0.1:1")?)
         .keys(picks::keys(REQUESTS))
         .wait(Duration::from_secs(5))

@@ -20,7 +20,7 @@ const SPAN: Duration = Duration::from_millis(200);
 const STEP: Duration = Duration::from_micros(5_714);
 
 /// Picks a second of two threads over those of one, round by round (one, two, two, one).
-pub fn run(rounds: usize) -> Value {
+pub(crate) fn run(rounds: usize) -> Value {
     let time = picks::clock();
     let pool = KeyPool::builder(Plain::new())
         .keys(picks::keys(KEYS))

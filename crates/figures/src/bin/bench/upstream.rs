@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 /// Chunks of a stream.
-pub const CHUNKS: usize = 50;
+pub(crate) const CHUNKS: usize = 50;
 
 /// An answer of this many bytes.
 const ANSWER: usize = 1024;
@@ -97,7 +97,7 @@ impl Body for Breathing {
 }
 
 /// Serves until it is ended.
-pub async fn serve() -> anyhow::Result<()> {
+pub(crate) async fn serve() -> anyhow::Result<()> {
     let canned = Arc::new(Canned::new()?);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);

@@ -9,7 +9,7 @@ use tower_keypool::Key;
 use crate::scene::{self, Served};
 
 /// Of 1,000 keys 150 are suspended and 150 invalid from the start.
-pub async fn failover() -> Value {
+pub(crate) async fn failover() -> Value {
     const KEYS: usize = 1000;
     const REQUESTS: usize = 10_000;
     let fault = |n: usize| match n % 20 {
@@ -40,7 +40,7 @@ pub async fn failover() -> Value {
 }
 
 /// One request in twenty meets a 429, one in twenty a 5xx.
-pub async fn amplification(quick: bool) -> Value {
+pub(crate) async fn amplification(quick: bool) -> Value {
     const KEYS: usize = 200;
     let requests = if quick { 20_000 } else { 100_000 };
     let faults = [

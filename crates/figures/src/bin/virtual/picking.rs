@@ -6,7 +6,7 @@ use tower_keypool::{Affinity, Demand, Key, KeyId, KeyPool, Limits, Verdict};
 use figures::{picks, plain::Plain};
 
 /// Half of 1,000 keys have used up their minute; the others have room for exactly the 10,000 picks to come.
-pub fn half_full() -> Value {
+pub(crate) fn half_full() -> Value {
     const KEYS: usize = 1000;
     const PICKS: usize = 10_000;
     const PER_MINUTE: usize = PICKS / (KEYS / 2);

@@ -25,14 +25,18 @@ fn length(quick: bool) -> Duration {
 }
 
 /// Offers three times what the owners may start.
-async fn threefold(sim: &GeminiSim, pool: &tower_keypool::KeyPool, length: Duration) -> (usize, std::sync::Arc<Served>) {
+async fn threefold(
+    sim: &GeminiSim,
+    pool: &tower_keypool::KeyPool,
+    length: Duration,
+) -> (usize, std::sync::Arc<Served>) {
     let offered = (3.0 * PER_MINUTE as f64 * OWNERS as f64 * length.as_secs_f64() / 60.0) as usize;
     let served = scene::offer(sim, pool, offered, length / offered as u32, Duration::from_secs(5)).await;
     (offered, served)
 }
 
 /// The limits are known from the start.
-pub async fn known(quick: bool) -> Value {
+pub(crate) async fn known(quick: bool) -> Value {
     let sim = projects(OWNERS, PER_MINUTE);
     let pool = scene::pool()
         .keys((0..OWNERS).map(|n| Key::new(scene::secret(n))))
@@ -57,7 +61,7 @@ pub async fn known(quick: bool) -> Value {
 }
 
 /// They are learned from the first 429.
-pub async fn unknown(quick: bool) -> Value {
+pub(crate) async fn unknown(quick: bool) -> Value {
     let sim = projects(OWNERS, PER_MINUTE);
     let pool = scene::pool().keys((0..OWNERS).map(|n| Key::new(scene::secret(n)))).build().expect("a pool");
     let length = length(quick);
@@ -75,7 +79,7 @@ pub async fn unknown(quick: bool) -> Value {
     // Its end: a minute, and the longest way there.
     let after = || log.iter().filter(|arrival| arrival.at >= MINUTE + Duration::from_millis(250));
     let refused = after().filter(|arrival| arrival.status == 429).count();
-    let minute = |n: u32| (MINUTE * n..MINUTE * (n + 1));
+    let minute = |n: u32| MINUTE * n..MINUTE * (n + 1);
     let in_minute = |n| log.iter().filter(|call| call.status == 429 && minute(n).contains(&call.at)).count();
     json!({
         "offered": offered,
@@ -89,7 +93,7 @@ pub async fn unknown(quick: bool) -> Value {
 }
 
 /// As many at once as all keys together may start.
-pub async fn burst() -> Value {
+pub(crate) async fn burst() -> Value {
     let sim = projects(10, 10);
     let pool = scene::pool()
         .keys((0..10).map(|n| Key::new(scene::secret(n))))

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tower::{Layer, Service, ServiceExt};
 use tower_keypool::{BoxError, Clock, Error, Gemini, KeyPool, KeyPoolBuilder, KeyPoolLayer};
 
-pub const MODEL: &str = "gemini-2.5-flash";
+pub(crate) const MODEL: &str = "gemini-2.5-flash";
 /// A morning in Los Angeles, far from midnight.
 const WALL: u64 = 1_781_550_000;
 const BODY: &str = r#"{"contents":[{"role":"user","parts":[{"text":"How many keys does a pool need?"}]}]}"#;
@@ -26,7 +26,7 @@ const BODY: &str = r#"{"contents":[{"role":"user","parts":[{"text":"How many key
 const JITTER: Duration = Duration::from_millis(200);
 
 /// Runs a scene on a paused clock.
-pub fn run(scene: impl Future<Output = Value>) -> Value {
+pub(crate) fn run(scene: impl Future<Output = Value>) -> Value {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -36,7 +36,7 @@ pub fn run(scene: impl Future<Output = Value>) -> Value {
 }
 
 /// The simulator of a scene.
-pub fn simulator(builder: Builder) -> GeminiSim {
+pub(crate) fn simulator(builder: Builder) -> GeminiSim {
     let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(WALL);
     builder
         .wall(wall.try_into().expect("a date"))
@@ -48,32 +48,38 @@ pub fn simulator(builder: Builder) -> GeminiSim {
 }
 
 /// A pool for that simulator, on the same clock.
-pub fn pool() -> KeyPoolBuilder {
+pub(crate) fn pool() -> KeyPoolBuilder {
     let gemini = Gemini::at("http://gemini-sim.invalid").expect("a base");
     KeyPool::builder(gemini).clock(Clock::tokio_from(SystemTime::UNIX_EPOCH + Duration::from_secs(WALL)))
 }
 
 /// The n-th key's secret.
-pub fn secret(n: usize) -> String {
+pub(crate) fn secret(n: usize) -> String {
     format!("AIzaSy-not-a-real-key-{n:017}")
 }
 
 /// What became of the callers.
 #[derive(Default)]
-pub struct Served {
-    pub good: AtomicUsize,
-    pub bad: AtomicUsize,
-    pub refused: AtomicUsize,
+pub(crate) struct Served {
+    pub(crate) good: AtomicUsize,
+    pub(crate) bad: AtomicUsize,
+    pub(crate) refused: AtomicUsize,
 }
 
 impl Served {
-    pub fn read(counter: &AtomicUsize) -> usize {
+    pub(crate) fn read(counter: &AtomicUsize) -> usize {
         counter.load(Ordering::Relaxed)
     }
 }
 
 /// Callers come `apart` from each other, `count` of them; each waits at most `wait` for a key.
-pub async fn offer(sim: &GeminiSim, pool: &KeyPool, count: usize, apart: Duration, wait: Duration) -> Arc<Served> {
+pub(crate) async fn offer(
+    sim: &GeminiSim,
+    pool: &KeyPool,
+    count: usize,
+    apart: Duration,
+    wait: Duration,
+) -> Arc<Served> {
     let stack = KeyPoolLayer::new(pool).wait(wait).layer(sim.service());
     let served = Arc::new(Served::default());
     let mut calls = JoinSet::new();
