@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt};
 
-use crate::error::BoxError;
+use tower::BoxError;
 
 /// The body of a request ended early. It is the error of [`ReplayBody`](crate::ReplayBody), and stands in the chain of
 /// sources of whatever the client below makes of it.

@@ -8,9 +8,10 @@ use http_body_util::Full;
 
 use crate::{
     key::{InvalidSecret, KeyId},
-    pool::Exhausted,
+    pool::{Exhausted, ServedBy},
     provider::Provider,
-    verdict::{ServedBy, Verdict},
+    time::whole_seconds,
+    verdict::Verdict,
 };
 
 /// Any error, as tower's middleware passes it on.
@@ -162,11 +163,6 @@ impl Error {
         }
         response
     }
-}
-
-/// Whole seconds, rounded up, at least one.
-pub(crate) fn whole_seconds(delay: Duration) -> u64 {
-    (delay.as_secs() + u64::from(delay.subsec_nanos() > 0)).max(1)
 }
 
 impl fmt::Display for Error {

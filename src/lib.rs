@@ -86,9 +86,9 @@ pub use fallback::{ModelFallback, ModelFallbackFuture, ModelFallbackLayer, Model
 pub use key::{InvalidSecret, Key, KeyId, Priority, Secret, Tier};
 pub use limit::{Limit, Limits, Span, Unit};
 pub use pool::{
-    Acquire, AcquireMany, Affinity, Demand, Event, Events, Exhausted, Granted, KeyChange, KeyLaneView, KeyPool,
-    KeyPoolBuilder, KeyState, KeyView, LaneView, Lease, LimitSource, LimitView, Lost, OutReason, PriorityView,
-    RestBackoff, RestTable, RestView, Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
+    Acquire, AcquireMany, Affinity, Attempt, Demand, Event, Events, Exhausted, Granted, KeyChange, KeyLaneView,
+    KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneView, Lease, LimitSource, LimitView, Lost, OutReason, PriorityView,
+    RestBackoff, RestTable, RestView, ServedBy, Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
 pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidApiKeyHeader, OpenAi};
@@ -101,9 +101,7 @@ pub use run::{LeasedKey, RunError, Runner};
 pub use stack::{KeyPoolBody, KeyPoolFuture, KeyPoolLayer, KeyPoolService};
 pub use time::{Clock, ManualClock, Tick};
 pub use verdict::retry_after;
-pub use verdict::{
-    Attempt, Elsewhere, QuotaNews, RateHeader, Scope, ServedBy, Until, Verdict, VerdictKind, Violation, judge_error,
-};
+pub use verdict::{Elsewhere, QuotaNews, RateHeader, Scope, Until, Verdict, VerdictKind, Violation, judge_error};
 
 /// The README's Rust, compiled.
 #[cfg(doctest)]

@@ -176,3 +176,8 @@ pub(crate) fn system_time(unix_ms: i64) -> SystemTime {
     let distance = Duration::from_millis(unix_ms.unsigned_abs());
     if unix_ms >= 0 { UNIX_EPOCH + distance } else { UNIX_EPOCH - distance }
 }
+
+/// Whole seconds, rounded up, at least one: what `Retry-After` and people are told.
+pub(crate) fn whole_seconds(delay: Duration) -> u64 {
+    (delay.as_secs() + u64::from(delay.subsec_nanos() > 0)).max(1)
+}

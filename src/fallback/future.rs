@@ -18,9 +18,8 @@ use super::{
 };
 use crate::{
     error::{BoxError, Error},
-    pool::{Demand, KeyPool},
+    pool::{Demand, KeyPool, ServedBy},
     replay::TryClone,
-    verdict::ServedBy,
 };
 
 pin_project! {

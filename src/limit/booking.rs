@@ -28,8 +28,8 @@ impl Plan {
     pub(crate) fn room(&self, log: &mut [u16], need: &Need, at: &At) -> Result<(), Full> {
         self.turn_to(log, at.day.days);
         // What has left already is let go only where it matters.
-        let (common, others) = self.common_and_others();
-        let fits = common.is_none_or(|common| common.fits(log, need, at))
+        let (quick, others) = self.quick_and_others();
+        let fits = quick.is_none_or(|quick| quick.fits(log, need, at))
             && (others.is_empty() || fits_in_all(others, log, need, at));
         if fits { Ok(()) } else { self.room_at(log, need, at) }
     }
@@ -37,9 +37,9 @@ impl Plan {
     /// Takes room for `need`. Its place is provisional, and does not leave, until it is stamped or refunded.
     #[inline]
     pub(crate) fn reserve(&self, log: &mut [u16], need: &Need) {
-        let (common, others) = self.common_and_others();
-        if let Some(common) = common {
-            common.reserve(log, need);
+        let (quick, others) = self.quick_and_others();
+        if let Some(quick) = quick {
+            quick.reserve(log, need);
         }
         if !others.is_empty() {
             hold_in_each(others, log, need);
@@ -54,9 +54,9 @@ impl Plan {
         let moment = slide::moment(at.tick).max(seen);
         log::see(log, moment);
         let began = Began { moment, places: at.day.days.places() };
-        let (common, others) = self.common_and_others();
-        if let Some(common) = common {
-            common.start(log, need, seen, &began);
+        let (quick, others) = self.quick_and_others();
+        if let Some(quick) = quick {
+            quick.start(log, need, seen, &began);
         }
         if !others.is_empty() {
             start_in_each(others, log, need, seen, &began);

@@ -3,7 +3,6 @@
 mod amounts;
 mod booking;
 mod carry;
-mod common;
 mod day;
 mod form;
 mod headroom;
@@ -11,6 +10,7 @@ mod limits;
 mod log;
 mod need;
 mod plan;
+mod quick;
 mod slide;
 mod starts;
 mod window;

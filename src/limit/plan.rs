@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::{
     Limits,
-    common::Common,
     day::Day,
     form::Form,
     log,
     need::At,
+    quick::Quick,
     slide,
     window::{AnyForm, Window, with_form},
     zone::Days,
@@ -24,7 +24,7 @@ pub(crate) struct Plan {
     windows: Box<[Window]>,
     words: usize,
     daily: bool,
-    common: Option<Common>,
+    quick: Option<Quick>,
 }
 
 impl Plan {
@@ -39,7 +39,7 @@ impl Plan {
         let windows: Box<[Window]> = limits.iter().copied().map(place).collect();
         let daily = windows.iter().any(Window::is_day);
         let words = if windows.is_empty() { 0 } else { words };
-        Self { words, daily, common: Common::of(&windows), windows }
+        Self { words, daily, quick: Quick::of(&windows), windows }
     }
 
     /// How long the log is, in words; none where nothing is limited.
@@ -54,9 +54,9 @@ impl Plan {
 
     /// The windows that have a short way, and those that have none.
     #[inline]
-    pub(super) fn common_and_others(&self) -> (Option<&Common>, &[Window]) {
-        match &self.common {
-            Some(common) => (Some(common), &self.windows[Common::WINDOWS..]),
+    pub(super) fn quick_and_others(&self) -> (Option<&Quick>, &[Window]) {
+        match &self.quick {
+            Some(quick) => (Some(quick), &self.windows[Quick::WINDOWS..]),
             None => (None, &self.windows),
         }
     }

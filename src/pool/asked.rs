@@ -4,11 +4,10 @@ use std::{mem, time::Duration};
 
 use http::{Request, header, request};
 
-use super::Demand;
+use super::{Demand, ServedBy};
 use crate::{
     error::Error,
     provider::{ModelIn, Provider},
-    verdict::ServedBy,
 };
 
 /// Bytes of a request's body that make about one token.

@@ -2,8 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Granted, lease::Prepared};
-use crate::{key::KeyId, verdict::Attempt};
+use super::{Attempt, Granted, lease::Prepared};
+use crate::key::KeyId;
 
 /// What a request needs: which lane, how much of its limits, for how long it may wait.
 ///

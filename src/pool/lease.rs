@@ -5,10 +5,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::KeyPool;
+use super::{Attempt, KeyPool, ServedBy};
 use crate::{
     key::{KeyId, Secret},
-    verdict::{Attempt, ServedBy, Verdict},
+    verdict::Verdict,
 };
 
 /// What an answer says it cost.

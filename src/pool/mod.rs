@@ -23,6 +23,7 @@ mod ready;
 mod rest;
 mod roster;
 mod seats;
+mod served_by;
 mod settle;
 mod snapshot;
 mod state;
@@ -53,6 +54,7 @@ pub use many::AcquireMany;
 pub use plans::LimitSource;
 pub use rank::{Strategy, UnknownStrategy};
 pub use rest::{RestBackoff, RestTable};
+pub use served_by::{Attempt, ServedBy};
 pub use snapshot::{KeyLaneView, KeyState, KeyView, LaneView, LimitView, PriorityView, RestView, Snapshot};
 
 use crate::{provider::Provider, time::Clock};

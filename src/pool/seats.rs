@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Seat, Usage};
+use super::{Attempt, Seat, Usage};
 use crate::{
     limit::{Need, Stamp},
     time::Tick,
-    verdict::Attempt,
 };
 
 /// A lease that is out.

@@ -73,7 +73,7 @@ pub(super) fn read(details: &[&Value], message: &str) -> Quota {
 
 /// What the sentence of an answer tells that names no quota.
 pub(super) fn hit_of(said: &Complaint) -> Option<Hit> {
-    let message = said.message();
+    let message = said.message().replace('_', " ");
     match () {
         () if said.status != 429 || !message.contains("quota") => None,
         () if message.contains("per day") || message.contains("daily") => Some(Hit::Day),

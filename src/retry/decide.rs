@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::{Retry, future::NextLease};
 use crate::{
     error::Error,
-    pool::{Demand, KeyPool, Seat},
+    pool::{Attempt, Demand, KeyPool, Seat},
     time::Tick,
-    verdict::{Attempt, Elsewhere, Verdict},
+    verdict::{Elsewhere, Verdict},
 };
 
 /// How far one request has come.

@@ -6,7 +6,8 @@ use http::{Response, StatusCode};
 
 use crate::{
     error::Error,
-    verdict::{ServedBy, Verdict, judge_error},
+    pool::ServedBy,
+    verdict::{Verdict, judge_error},
 };
 
 /// What an answer says.

@@ -15,8 +15,8 @@ use tower_service::Service;
 use super::{body::LeaseBody, outgoing::Outgoing};
 use crate::{
     error::{BoxError, Error, Kind},
-    pool::{Acquire, Demand, Kept, KeyPool, Lease},
-    verdict::{ServedBy, Verdict, judge_error},
+    pool::{Acquire, Demand, Kept, KeyPool, Lease, ServedBy},
+    verdict::{Verdict, judge_error},
 };
 
 pin_project! {

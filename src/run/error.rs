@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt};
 
-use crate::{error::Error, verdict::ServedBy};
+use crate::{error::Error, pool::ServedBy};
 
 /// Why a closure did not succeed: it failed, or it got no key.
 #[derive(Debug)]

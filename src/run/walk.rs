@@ -6,9 +6,9 @@ use super::{LeasedKey, RunError};
 use crate::{
     error::Error,
     fallback::{Models, Plan, steps_down},
-    pool::{Demand, KeyPool, Lease},
+    pool::{Demand, KeyPool, Lease, ServedBy},
     retry::{Course, Retry, Step},
-    verdict::{Elsewhere, ServedBy, Verdict},
+    verdict::{Elsewhere, Verdict},
 };
 
 /// One call: what it demands, how far it has come, which models are left.

@@ -3,7 +3,6 @@
 
 mod quota;
 pub mod retry_after;
-mod served_by;
 mod transport;
 
 use std::{borrow::Cow, fmt, time::Duration};
@@ -12,7 +11,6 @@ use http::StatusCode;
 use serde::Serialize;
 
 pub use quota::{QuotaNews, RateHeader, Violation};
-pub use served_by::{Attempt, ServedBy};
 pub use transport::judge_error;
 
 /// What an answer means.

@@ -2,9 +2,12 @@
 
 mod as_response;
 mod bounds;
+mod cold;
 mod cooldown;
 mod fallback;
 mod replay;
+#[cfg(feature = "reqwest")]
+mod reqwest;
 mod retry;
 mod rotation;
 mod run;

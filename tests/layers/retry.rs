@@ -8,10 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keypool::{
-    Backoff, Clock, CooldownLayer, Error, Key, KeyPool, KeyRotationLayer, Limits, RetryPolicy, ServedBy, Until,
-    Verdict, VerdictKind,
+    Backoff, Clock, CooldownLayer, Error, Key, KeyPool, KeyPoolLayer, KeyRotationLayer, Limits, ReplayBody, Retry,
+    RetryPolicy, ServedBy, Until, Verdict, VerdictKind,
 };
 
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
 struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
-    fn add(&self, request: &Request<Body>) -> usize {
+    fn add<B>(&self, request: &Request<B>) -> usize {
         let mut log = self.0.lock().unwrap();
         log.push(key_of(request));
         log.len()
@@ -54,6 +54,23 @@ async fn a_refused_connection_is_followed_by_the_next_key_and_the_error_names_th
     assert_eq!(error.to_string(), "no answer over key two: transient fault (connect), after 4 attempts");
     let tried: Vec<String> = error.served_by().unwrap().earlier().iter().map(|a| a.key.to_string()).collect();
     assert_eq!(tried, ["one", "two", "one"]);
+}
+
+/// The body was never asked for, so that the start of the first stays provisional to its end.
+#[tokio::test(start_paused = true)]
+#[ignore = "pool/settle.rs: a start that stayed provisional gives the turn back though its connection was refused"]
+async fn the_same_under_the_whole_stack() {
+    let (log, pool) = (Log::default(), pool(&["one", "two"]));
+    let seen = log.clone();
+    let client = KeyPoolLayer::new(&pool).retry(Retry::new().max_retries(1)).layer(service_fn(
+        move |request: Request<ReplayBody<Body>>| {
+            seen.add(&request);
+            async { Err::<Response<Body>, _>(refused()) }
+        },
+    ));
+    let error = client.oneshot(ask()).await.unwrap_err();
+    assert_eq!(log.keys(), ["one", "two"]);
+    assert_eq!(error.to_string(), "no answer over key two: transient fault (connect), after 2 attempts");
 }
 
 #[tokio::test(start_paused = true)]

@@ -43,6 +43,17 @@ fn a_failed_connect_is_given_back() {
     assert!(view(&pool, 0).rests.is_empty(), "and the key is not blamed");
 }
 
+/// A provider may use any word for what is wrong; only we say that nothing was sent.
+#[test]
+#[ignore = "pool/judge.rs: a code of the provider's is taken for ours"]
+fn an_answer_that_calls_itself_a_failed_connect_is_not_given_back() {
+    let (pool, _) = limited(1, Limits::new().per_minute(10));
+    let lease = take(&pool, FLASH);
+    lease.judge(&Verdict::new(VerdictKind::Transient).code("connect").status(http::StatusCode::BAD_GATEWAY));
+    drop(lease);
+    assert_eq!(used(&pool), [1]);
+}
+
 #[test]
 fn a_lease_dropped_unjudged_counts_its_start_and_says_nothing() {
     let (pool, _) = limited(1, Limits::new().per_minute(10));

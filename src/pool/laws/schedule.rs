@@ -10,7 +10,7 @@ use std::{
 
 use proptest::{prelude::*, test_runner::TestCaseError};
 
-use super::model::{NOON, Plain, Starts, bench, clock};
+use super::model::{NOON, Starts, bench, clock, provider};
 use crate::{
     Affinity, Demand, Elsewhere, Key, KeyId, KeyPool, Lease, Limits, ManualClock, Priority, Scope, Tick, Until, Usage,
     Verdict, VerdictKind,
@@ -107,7 +107,7 @@ impl Run {
                 .max_concurrent(CONCURRENT)
         });
         let limits = Limits::new().per_minute(PER_MINUTE).per_day(PER_DAY).tokens_per_minute(TOKENS);
-        let pool = KeyPool::builder(Plain::new())
+        let pool = KeyPool::builder(provider())
             .keys(keys)
             .limits("flash", limits)
             .limits("pro", Limits::new().per_minute(PER_MINUTE))

@@ -57,6 +57,12 @@ pub(super) const RULES: &[Rule] = &[
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
         "The key does not exist or was revoked: replace it.",
     ),
+    rule(
+        &[400],
+        &[Begins("this credential is only authorized for")],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).code("CREDENTIAL_NOT_FOR_API"),
+        "This is a subscription's token and no API key: make a key in the Anthropic console.",
+    ),
     // Our address.
     rule(
         &[403],

@@ -20,9 +20,9 @@ use super::{
     target::set_path_and_query,
 };
 use crate::{
-    error::whole_seconds,
     key::{InvalidSecret, Secret, Tier},
     limit::Limits,
+    time::whole_seconds,
     verdict::Verdict,
 };
 

@@ -229,7 +229,14 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         &[404],
-        &[Says("is not found for api version"), Is("model_not_found"), Begins("models/"), Begins("model ")],
+        &[
+            Says("is not found for api version"),
+            Is("model_not_found"),
+            Begins("models/"),
+            Begins("model "),
+            Begins("this model "),
+            Begins("publisher model "),
+        ],
         ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
         "No such model for this API version and method: see the list of models for its exact name.",
     ),

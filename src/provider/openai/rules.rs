@@ -35,7 +35,12 @@ pub(super) const RULES: &[Rule] = &[
     // The account.
     rule(
         &[4],
-        &[Is("account_deactivated"), Is("organization_deactivated"), Is("access_terminated")],
+        &[
+            Is("account_deactivated"),
+            Is("organization_deactivated"),
+            Is("organization_restricted"),
+            Is("access_terminated"),
+        ],
         ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey),
         "The account behind this key was switched off: see the provider's mails to its owner.",
     ),
@@ -73,6 +78,18 @@ pub(super) const RULES: &[Rule] = &[
         "The account's credits do not cover this one request: ask for fewer tokens, or add credits.",
     ),
     rule(
+        &[402, 403],
+        &[Begins("key limit exceeded")],
+        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("KEY_LIMIT_EXCEEDED"),
+        "This key reached the credit limit that its owner set: raise it in the provider's console.",
+    ),
+    rule(
+        &[403, 429],
+        &[Says("used all available credits"), Says("have any credits yet")],
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("OUT_OF_CREDITS"),
+        "The account's credits are used up: add credits, or raise its budget in the provider's console.",
+    ),
+    rule(
         &[4],
         &[Is("insufficient_quota"), Is("insufficient_balance"), IsLike("billing_")],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
@@ -91,7 +108,7 @@ pub(super) const RULES: &[Rule] = &[
             Begins("provider returned error"),
             Says("engine is currently overloaded"),
             Says("temporarily rate-limited upstream"),
-            Is("capacity_exceeded"),
+            IsLike("capacity_exceeded"),
             Is("overloaded_error"),
         ],
         ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
@@ -100,7 +117,7 @@ pub(super) const RULES: &[Rule] = &[
     // Larger than a whole minute of this tier: no key is at fault, and waiting never helps. One other owner is worth a
     // try, since its tier may be higher; the limit in the message is learned, so that later ones go there first.
     rule(
-        &[429],
+        &[413, 429],
         &[Begins("request too large")],
         ruling(K::CallerFault, S::Caller, U::Now, E::OtherOwner).code("REQUEST_TOO_LARGE").retries(1),
         "The request is larger than the account's tokens per minute: make it smaller, or use a higher tier's key.",
@@ -114,7 +131,15 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         &[429],
-        &[Is("rate_limit_exceeded"), Is("rate_limit_error"), Is("requests"), Is("tokens"), Waits],
+        &[
+            Is("rate_limit_exceeded"),
+            Is("rate_limit_error"),
+            Is("rate_limited"),
+            IsLike("_quota_exceeded"),
+            Is("requests"),
+            Is("tokens"),
+            Waits,
+        ],
         ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(26 * HOUR),
         "The account is at its rate limit for this model: give its keys these limits, or add a key of another account.",
     ),

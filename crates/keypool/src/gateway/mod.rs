@@ -16,11 +16,11 @@ pub mod upload;
 use std::{convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, request::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt};
-use tower_keypool::{Base, Clock, Error, ServedBy, Tick};
+use tower_keypool::{Base, Clock, Error, Exhausted, ServedBy, Tick};
 
 use dialect::{Dialect, Refusal};
 use guard::{Guard, Local};
@@ -132,6 +132,10 @@ const SWITCHED: Refusal =
 /// The answer that says why there is none.
 fn failed<B>(error: &Error, dialect: Dialect) -> Answer<B> {
     let mut response = error.to_response();
+    if error.exhausted().is_some_and(Exhausted::may_end_any_time) {
+        // Nobody knows when a request under way will end: soon, mostly.
+        response.headers_mut().entry(header::RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
+    }
     if dialect != Dialect::Gemini {
         // The stack speaks the provider's own; this client expects another shape.
         *response.body_mut() = Full::from(dialect.body(response.status(), &error.to_string()));
@@ -153,8 +157,8 @@ impl RequestLine {
         Self(told.then(|| (request.method().clone(), request.uri().path().to_owned(), clock.tick())))
     }
 
-    fn end<B>(self, response: &Response<B>, clock: &Clock) {
-        let Some((method, path, began)) = self.0 else { return };
+    fn end<B>(mut self, response: &Response<B>, clock: &Clock) {
+        let Some((method, path, began)) = self.0.take() else { return };
         let status = response.status().as_u16();
         let ms = clock.tick().since(began).as_millis();
         let Some(served) = response.extensions().get::<ServedBy>() else {
@@ -168,5 +172,13 @@ impl RequestLine {
             attempts => format!(", {attempts} attempts"),
         };
         tracing::debug!(target: REQUESTS, "{method} {path} {status} by {key} ({model}){attempts}, {ms} ms");
+    }
+}
+
+impl Drop for RequestLine {
+    fn drop(&mut self) {
+        if let Some((method, path, _)) = self.0.take() {
+            tracing::debug!(target: REQUESTS, "{method} {path}: the client left before there was an answer");
+        }
     }
 }

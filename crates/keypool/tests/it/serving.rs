@@ -97,6 +97,33 @@ async fn a_file_of_nobody_is_the_providers_own_answer() {
 }
 
 #[tokio::test]
+async fn busy_keys_come_back_and_the_503_says_so() {
+    let sim = GeminiSim::builder().key(ONE).latency(Duration::from_millis(700)).start().await.unwrap();
+    let served = Served::keys([key(ONE, 0).max_concurrent(1)], &sim.url(), Duration::ZERO).await;
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        generate(&served, "gemini-2.5-flash").await
+    };
+    let (first, answer) = tokio::join!(generate(&served, "gemini-2.5-flash"), late);
+    assert_eq!((first.status, answer.status), (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE));
+    assert_eq!(answer.header("retry-after"), "1");
+    let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.ends_with("1 busy; next when a request under way ends"), "{message}");
+}
+
+#[tokio::test]
+async fn keys_that_are_all_disabled_are_not_called_rate_limited() {
+    let bad = gemini_sim::Key::new(ONE).refused(Refusal::ConsumerSuspended);
+    let sim = GeminiSim::builder().project(Project::new("1").key(bad)).start().await.unwrap();
+    let served = Served::keys([key(ONE, 0)], &sim.url(), Duration::ZERO).await;
+    let answer = generate(&served, "gemini-2.5-flash").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+    let expected = "no API key may serve gemini-2.5-flash: 1 disabled (suspended); none comes back by itself";
+    assert_eq!(message, expected);
+}
+
+#[tokio::test]
 async fn a_request_waits_for_a_key_as_long_as_it_may() {
     let sim = GeminiSim::builder().key(ONE).latency(Duration::from_millis(150)).start().await.unwrap();
     let served = Served::keys([key(ONE, 0).max_concurrent(1)], &sim.url(), Duration::from_secs(5)).await;

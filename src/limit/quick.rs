@@ -15,14 +15,14 @@ use super::{
 
 /// The two windows; they follow the log's head in this order.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Common {
+pub(super) struct Quick {
     starts: Starts,
     day: Day<One>,
     /// Where the day begins behind the head.
     split: usize,
 }
 
-impl Common {
+impl Quick {
     /// How many windows of the plan these are.
     pub(super) const WINDOWS: usize = 2;
 

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Elsewhere, Verdict, VerdictKind};
-use crate::key::KeyId;
+use super::{Kept, Lease, Seat};
+use crate::{
+    key::KeyId,
+    verdict::{Elsewhere, Verdict, VerdictKind},
+};
 
 /// Who served a request: left on answers as an extension, on errors as a field.
 ///
@@ -26,13 +29,13 @@ pub struct ServedBy {
     /// Attempts before the last one, oldest first. Shared, since it is empty for most.
     pub(crate) earlier: Option<Arc<[Attempt]>>,
     #[serde(skip)]
-    pub(crate) keep: Option<crate::pool::Kept>,
+    pub(crate) keep: Option<Kept>,
     /// The pool's number for the last attempt's start.
     #[serde(skip)]
     pub(crate) seq: u64,
     /// The last attempt's seat, by which the retry policy frees it before it asks for the next.
     #[serde(skip)]
-    pub(crate) seat: Option<crate::pool::Seat>,
+    pub(crate) seat: Option<Seat>,
 }
 
 /// One attempt: which key, and what came of it.
@@ -119,12 +122,12 @@ impl ServedBy {
 
     /// Takes over the lease of an upgraded connection (101), so that its slot is held until the returned lease is
     /// dropped. `None` for any other answer, or when it was taken already.
-    pub fn keep(&self) -> Option<crate::pool::Lease> {
+    pub fn keep(&self) -> Option<Lease> {
         self.keep.as_ref()?.take()
     }
 
     /// All attempts so far, the last one included: what the next one is told.
-    pub(crate) fn as_attempts(&self) -> std::sync::Arc<[Attempt]> {
+    pub(crate) fn as_attempts(&self) -> Arc<[Attempt]> {
         let last = self.key.as_ref().map(|key| Attempt {
             key: key.clone(),
             model: self.used.clone(),

@@ -1,0 +1,185 @@
+//! House rules that a reader would otherwise have to check by eye: who may import whom, how long files are, how they
+//! are named.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The library's modules, each importing only from earlier lines.
+const RANKS: &[&[&str]] = &[
+    &["time", "body_error"],
+    &["limit"],
+    &["key"],
+    &["verdict"],
+    &["provider"],
+    &["pool", "error"],
+    &["as_response", "cooldown", "fallback", "replay", "reqwest", "retry", "rotation", "run", "stack"],
+];
+
+/// Every import beside its rank, and why there is no other way.
+const BESIDE: &[(&str, &str, &str)] = &[
+    ("error", "pool", "an error says why the pool refused, and who served"),
+    ("pool", "error", "a refusal of the pool is that error"),
+    ("retry", "replay", "sends a body again: `TryClone`"),
+    ("fallback", "replay", "sends a body again, for another model: `TryClone`"),
+    ("run", "retry", "the closure form follows the same retry rule"),
+    ("run", "fallback", "the closure form steps down the same list of models"),
+    ("stack", "as_response", "is all layers as one"),
+    ("stack", "cooldown", "is all layers as one"),
+    ("stack", "fallback", "is all layers as one"),
+    ("stack", "replay", "is all layers as one"),
+    ("stack", "retry", "is all layers as one"),
+    ("stack", "rotation", "is all layers as one"),
+];
+
+/// Files that may be longer than [`LONGEST`], none of them for good.
+const LONG: &[&str] = &["pool/judge.rs", "pool/pick.rs", "pool/snapshot.rs"];
+
+/// Lines of a file that are no test.
+const LONGEST: usize = 400;
+
+/// Names that say nothing of what is inside. `models` says something here: of what the lists are.
+const EMPTY_NAMES: &[&str] = &["common", "helper", "manager", "misc", "shared", "type", "util"];
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// Every Rust file below, tests left out: its path below `src`, and its lines in front of the tests inside.
+fn files() -> Vec<(String, Vec<String>)> {
+    let (mut found, mut folders) = (Vec::new(), vec![src()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(src()).unwrap().to_string_lossy().replace('\\', "/");
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.ends_with(".rs") && !name.split(['/', '.']).any(|part| matches!(part, "tests" | "laws")) {
+                let text = fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+                found.push((name, code.lines().map(str::to_owned).collect()));
+            }
+        }
+    }
+    assert!(found.len() > 50, "the sources are not where they were");
+    found.sort();
+    found
+}
+
+/// `pool` for `pool/lease.rs` and for `pool.rs`.
+fn module(file: &str) -> &str {
+    file.split(['/', '.']).next().unwrap_or_default()
+}
+
+/// What a file names behind `crate::`, in `use` lines and paths alike.
+fn imports(lines: &[String]) -> BTreeSet<String> {
+    let code: Vec<&str> = lines.iter().map(|line| line.trim()).filter(|line| !line.starts_with("//")).collect();
+    let code = code.join("\n");
+    let mut names = BTreeSet::new();
+    for behind in code.split("crate::").skip(1) {
+        if let Some(group) = behind.strip_prefix('{') {
+            // The first words of a group: those at depth one behind its bracket or a comma.
+            let (mut depth, mut word) = (1, String::new());
+            for letter in group.chars() {
+                match letter {
+                    '{' => depth += 1,
+                    '}' => depth -= 1,
+                    _ if depth == 1 && (letter.is_alphanumeric() || letter == '_') => word.push(letter),
+                    _ => {}
+                }
+                if depth == 0 || (depth == 1 && letter == ',') {
+                    names.insert(first_word(&std::mem::take(&mut word)));
+                } else if depth == 1 && letter == ':' && !word.ends_with(':') {
+                    word.push(':');
+                }
+                if depth == 0 {
+                    break;
+                }
+            }
+        } else {
+            names.insert(first_word(behind));
+        }
+    }
+    names.remove("");
+    names
+}
+
+fn first_word(text: &str) -> String {
+    text.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect()
+}
+
+fn rank(module: &str) -> Option<usize> {
+    RANKS.iter().position(|rank| rank.contains(&module))
+}
+
+#[test]
+fn nobody_imports_upward() {
+    let (mut wrong, mut used) = (Vec::new(), BTreeSet::new());
+    for (file, lines) in files() {
+        let module = module(&file);
+        if module == "lib" {
+            continue;
+        }
+        let own = rank(module).unwrap_or_else(|| panic!("{module} has no rank: give it one"));
+        for name in imports(&lines).iter().filter(|name| *name != module) {
+            if let Some(exception) = BESIDE.iter().find(|(from, to, _)| (*from, *to) == (module, name)) {
+                used.insert(exception);
+                continue;
+            }
+            match rank(name) {
+                Some(rank) if rank < own => {}
+                Some(_) => wrong.push(format!("src/{file} imports {name}, which is not below {module}")),
+                None => wrong.push(format!("src/{file} imports {name} from the root: name its module")),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let idle: Vec<_> = BESIDE.iter().filter(|exception| !used.contains(exception)).collect();
+    assert!(idle.is_empty(), "exceptions that nobody needs any more: {idle:?}");
+}
+
+#[test]
+fn no_file_is_long() {
+    let long: Vec<_> = files()
+        .into_iter()
+        .filter(|(file, lines)| lines.len() > LONGEST && !LONG.contains(&file.as_str()))
+        .map(|(file, lines)| format!("src/{file}: {} lines", lines.len()))
+        .collect();
+    assert!(long.is_empty(), "split these: {long:#?}");
+}
+
+#[test]
+fn names_say_what_is_inside() {
+    for (file, _) in files() {
+        for part in file.trim_end_matches(".rs").split('/') {
+            for name in part.split('_') {
+                let name = name.strip_suffix('s').unwrap_or(name);
+                assert!(!EMPTY_NAMES.contains(&name), "src/{file}: name it after what it is");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_work_is_left_lying() {
+    for (file, lines) in files() {
+        for (number, line) in lines.iter().enumerate() {
+            for word in ["TODO", "FIXME", "XXX:", "todo!(", "unimplemented!(", ".unwrap()", "dbg!("] {
+                let doc = line.trim_start().starts_with("//");
+                assert!(!line.contains(word) || (doc && word == ".unwrap()"), "src/{file}:{}: {word}", number + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn imports_are_read_in_every_form() {
+    let lines: Vec<String> = "use crate::{\n    key::{KeyId, Secret},\n    pool,\n    time::Tick,\n};\nuse crate::limit::Span;\n// crate::not_code\nfn f() -> crate::verdict::Verdict {}"
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    let names: Vec<_> = imports(&lines).into_iter().collect();
+    assert_eq!(names, ["key", "limit", "pool", "time", "verdict"]);
+}
