@@ -133,8 +133,8 @@ const SWITCHED: Refusal =
 fn failed<B>(error: &Error, dialect: Dialect) -> Answer<B> {
     let mut response = error.to_response();
     if error.exhausted().is_some_and(Exhausted::may_end_any_time) {
-        // Nobody knows when a request under way will end: soon, mostly.
-        response.headers_mut().entry(header::RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
+        // Nobody knows when a request under way will end: soon, mostly, and before the next window or day begins.
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     if dialect != Dialect::Gemini {
         // The stack speaks the provider's own; this client expects another shape.
