@@ -2,7 +2,8 @@
 
 use super::{
     Affinity, Demand, Exhausted, OutReason,
-    pick::{Ask, Check},
+    ask::Ask,
+    check::{Check, reason_of},
     state::State,
 };
 use crate::time::Tick;
@@ -16,7 +17,7 @@ impl State {
         let upfront = [self.exit.as_ref(), self.lanes[usize::from(ask.lane)].rest.as_ref()];
         let upfront = upfront.into_iter().flatten().filter(|rest| rest.is_active(ask.now));
         if let Some(rest) = upfront.max_by_key(|rest| rest.wakes(ask.now)) {
-            exhausted.reasons.insert(super::pick::reason_of(rest), self.roster.len());
+            exhausted.reasons.insert(reason_of(rest), self.roster.len());
             exhausted.next_in = Some(rest.wakes(ask.now).since(ask.now.tick));
             return exhausted;
         }

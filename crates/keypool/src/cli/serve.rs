@@ -121,10 +121,7 @@ impl Serve {
             let changes = telemetry::report_changes(&pool, clock);
             let interrupted = async {
                 super::interrupted().await;
-                tracing::info!(
-                    "ending: answers under way get {} s; Ctrl-C again ends at once",
-                    GRACE.as_secs()
-                );
+                tracing::info!("ending: answers under way get {} s; Ctrl-C again ends at once", GRACE.as_secs());
             };
             listen::serve(listener, Arc::new(gateway), GRACE, interrupted).await;
             changes.abort();
