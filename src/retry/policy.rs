@@ -20,6 +20,7 @@ use crate::{
     pool::{Demand, KeyPool, Prepared},
     replay::TryClone,
     time::Tick,
+    verdict::{Elsewhere, VerdictKind},
 };
 
 /// Says to tower's own `RetryLayer` when to send a request again, and takes the key for it.
@@ -209,6 +210,25 @@ impl RetryPolicy {
         Some(clone)
     }
 
+    /// The error that the caller receives in the place of the answer in hand, if it wants one. Only where keys are the
+    /// cause: that a resource belongs to another owner, or that the provider failed, is an answer as good as any.
+    fn instead(&self, seen: &Seen<'_>, demand: Demand) -> Option<Error> {
+        if !self.rule.wants_exhausted() || seen.verdict.elsewhere_of() != Elsewhere::OtherKey {
+            return None;
+        }
+        // "Tried already" holds for this request only; the caller wants to know when a next one may be served. Where
+        // one may be now, two owners have said the same: the answer speaks of the request.
+        let error = self.pool.try_lease(&Demand { earlier: None, ahead: true, ..demand }).err()?;
+        if seen.verdict.kind() == VerdictKind::ModelUnavailable && error.retry_after().is_none() {
+            // A retired model is nothing to wait for, and the provider's answer says so.
+            return None;
+        }
+        Some(match seen.served_by {
+            Some(served_by) => error.with_served_by(served_by.clone()),
+            None => error,
+        })
+    }
+
     /// What comes after this answer. `Err`: nothing, and perhaps the error that says that no key was to be had.
     fn after<B: TryClone>(&mut self, request: &mut Request<B>, seen: &Seen<'_>) -> Result<RetryFuture, Option<Error>> {
         if seen.verdict.is_success() {
@@ -230,10 +250,7 @@ impl RetryPolicy {
         *self.slot() = Some(session);
         match step {
             Step::Stop => Err(None),
-            Step::OutOfKeys(error) => Err(self.rule.wants_exhausted().then(|| match seen.served_by {
-                Some(served_by) => error.with_served_by(served_by.clone()),
-                None => error,
-            })),
+            Step::OutOfKeys(_) => Err(self.instead(seen, demand)),
             // The body could no longer be kept: the answer in hand has to stand.
             Step::Again(_) if !request.body_mut().reclaim() => Err(None),
             Step::Again(next) => {
