@@ -22,6 +22,10 @@ pub struct Exhausted {
     #[serde(serialize_with = "as_list")]
     pub(crate) reasons: BTreeMap<OutReason, usize>,
     pub(crate) next_in: Option<Duration>,
+    /// When the earliest of those may serve that are busy besides, or kept for whoever stands in front, should both be
+    /// over by then.
+    #[serde(skip)]
+    pub(crate) may_in: Option<Duration>,
 }
 
 /// Why a key may not carry a request now.
@@ -95,8 +99,9 @@ impl Exhausted {
 
     /// Whether a key may come free within `wait`: at a known time, or at any time.
     pub(crate) fn may_end_within(&self, wait: Duration) -> bool {
+        let in_time = |at: Option<Duration>| at.is_some_and(|at| at <= wait);
         let between = self.reasons.contains_key(&OutReason::Interval);
-        !wait.is_zero() && (self.next_in.is_some_and(|next| next <= wait) || between || self.may_end_any_time())
+        !wait.is_zero() && (in_time(self.next_in) || in_time(self.may_in) || between || self.may_end_any_time())
     }
 }
 
@@ -127,6 +132,7 @@ impl fmt::Display for Exhausted {
             None if any_time => Ok(()),
             Some(next) if next < Duration::from_secs(1) => write!(f, "; next in {} ms", next.as_millis().max(1)),
             Some(next) => write!(f, "; next in {} s", whole_seconds(next)),
+            None if self.may_in.is_some() => f.write_str("; next when a request under way ends"),
             None => f.write_str("; none comes back by itself"),
         }
     }

@@ -22,6 +22,7 @@ mod lane;
 mod lane_names;
 mod learn;
 mod lease;
+mod locks;
 mod many;
 mod pick;
 mod place;
@@ -44,10 +45,7 @@ mod wait;
 #[cfg(test)]
 mod laws;
 
-use std::{
-    sync::{Arc, Mutex, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{Notify, broadcast};
 
@@ -68,6 +66,7 @@ pub use served_by::{Attempt, ServedBy};
 pub use snapshot::{KeyLaneView, KeyState, KeyView, LaneView, LimitView, PriorityView, RestView, Snapshot};
 
 use crate::{provider::Provider, time::Clock};
+use locks::{AtomicBool, Mutex};
 use state::State;
 
 /// Many keys, used as if they were one. A cheap handle: clones share the pool.

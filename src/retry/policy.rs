@@ -46,6 +46,51 @@ use crate::{
 ///
 /// A time-out below the policy ends one attempt, which is then tried again like any fault of the provider; one above it
 /// ends the whole. An attempt that timed out is no fault of its key.
+///
+/// Where no other key is to be had, the caller receives the last answer of the provider; that is decided while the
+/// answer is still in hand. Where a key is expected back within the time that the request may wait, the answer is let
+/// go and the wait begins: should it end without a key after all, the error says so, and
+/// [`Error::served_by`](crate::Error::served_by) tells every answer that came before.
+///
+/// A body that cannot be sent again does not compile. `.oneshot(…)` and `.call(…)` then merely say that they do not
+/// exist; a function that asks for the service has the compiler name the body and what to do about it:
+///
+/// ```compile_fail,E0277
+/// # use http::{Request, Response};
+/// # use tower::{Service, ServiceBuilder, service_fn};
+/// # use tower_keypool::{BoxError, KeyPool, KeyRotationLayer, RetryPolicy};
+/// fn serves<B>(_: &impl Service<Request<B>>) {}
+///
+/// fn stack(pool: KeyPool) {
+///     let client = service_fn(async |_: Request<axum::body::Body>| Ok::<_, BoxError>(Response::new(String::new())));
+///     let stack = ServiceBuilder::new()
+///         .retry(RetryPolicy::new(&pool)) // error: put a `ReplayLayer` above the layer that retries
+///         .layer(KeyRotationLayer::new(&pool))
+///         .service(client);
+///     serves(&stack);
+/// }
+/// ```
+///
+/// With one above, any body does:
+///
+/// ```
+/// # use http::{Request, Response};
+/// # use tower::{Service, ServiceBuilder, service_fn};
+/// # use tower_keypool::{BoxError, KeyPool, KeyRotationLayer, RetryPolicy};
+/// # use tower_keypool::{ReplayBody, ReplayLayer};
+/// # fn serves<B>(_: &impl Service<Request<B>>) {}
+/// # fn stack(pool: KeyPool) {
+/// let client = service_fn(async |_: Request<ReplayBody<axum::body::Body>>| {
+///     Ok::<_, BoxError>(Response::new(String::new()))
+/// });
+/// let stack = ServiceBuilder::new()
+///     .layer(ReplayLayer::default())
+///     .retry(RetryPolicy::new(&pool))
+///     .layer(KeyRotationLayer::new(&pool))
+///     .service(client);
+/// serves::<axum::body::Body>(&stack);
+/// # }
+/// ```
 pub struct RetryPolicy {
     pool: KeyPool,
     rule: Arc<Retry>,
