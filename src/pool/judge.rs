@@ -29,6 +29,11 @@ const ADAPT_FLOOR: f32 = 0.1;
 impl State {
     /// An answer was judged.
     pub(super) fn judge(&mut self, seat: Seat, verdict: &Verdict, now: Now) {
+        let Some(cell) = self.seats.get(seat) else { return };
+        if cell.stamp.is_none() && verdict.kind() != VerdictKind::Cancelled && !verdict.is_unsent() {
+            // It was answered, so that it reached the provider, whoever forgot to say that it went out.
+            self.started(seat, now);
+        }
         let Some(cell) = self.seats.get_mut(seat) else { return };
         let first = !std::mem::replace(&mut cell.judged, true);
         cell.failed |= verdict.is_key_fault();
@@ -150,7 +155,7 @@ impl State {
     }
 
     pub(super) fn failed(&mut self, seat: Seat, cell: &SeatCell, verdict: &Verdict, now: Now) {
-        if verdict.code_of() == "connect" {
+        if verdict.is_unsent() {
             self.refund(seat, now);
         }
         self.count(cell, verdict, now);

@@ -236,7 +236,8 @@ impl State {
         for scope in cell.probes.iter() {
             self.probe_back(scope, &cell, now);
         }
-        if cell.stamp.is_none() {
+        // One that was tried in vain (a connection refused) had its turn: the next request goes to another key.
+        if cell.stamp.is_none() && !cell.judged {
             self.never_started(&cell);
         }
     }

@@ -321,6 +321,12 @@ impl Verdict {
         }
     }
 
+    /// Whether nothing was sent at all: no connection stood. The request then counts against no limit. A provider's
+    /// own word is never taken for it.
+    pub fn is_unsent(&self) -> bool {
+        self.code == transport::CONNECT && self.status.is_none()
+    }
+
     /// Whether it is a good answer.
     pub fn is_success(&self) -> bool {
         self.kind == VerdictKind::Success

@@ -5,6 +5,9 @@ use std::{error::Error as StdError, io};
 use super::{Elsewhere, Scope, Until, Verdict, VerdictKind};
 use crate::body_error::BodyError;
 
+/// The code of an error before anything was sent.
+pub(super) const CONNECT: &str = "connect";
+
 /// Judges an error of the transport by walking its sources.
 ///
 /// Codes: `connect` (nothing was sent), `timeout`, `broken` (the connection ended) and `transport`; `body` is the
@@ -18,14 +21,14 @@ pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
         }
         if let Some(io) = current.downcast_ref::<io::Error>() {
             code = of_io(io).unwrap_or(code);
-            if code == "connect" {
+            if code == CONNECT {
                 break;
             }
         }
         let text = current.to_string();
         // The only public mark that hyper-util's pooled client and tower's Timeout leave on their errors.
         if text == "client error (Connect)" || text.starts_with("tcp connect error") || text.starts_with("dns error") {
-            code = "connect";
+            code = CONNECT;
             break;
         }
         if text == "request timed out" || text == "operation timed out" || text == "deadline has elapsed" {
@@ -47,7 +50,7 @@ fn of_io(error: &io::Error) -> Option<&'static str> {
     use io::ErrorKind as E;
     Some(match error.kind() {
         E::ConnectionRefused | E::HostUnreachable | E::NetworkUnreachable | E::NetworkDown | E::AddrNotAvailable => {
-            "connect"
+            CONNECT
         }
         E::ConnectionReset | E::ConnectionAborted | E::BrokenPipe | E::UnexpectedEof | E::NotConnected => "broken",
         E::TimedOut => "timeout",
@@ -57,7 +60,7 @@ fn of_io(error: &io::Error) -> Option<&'static str> {
 
 fn of_code(code: &'static str) -> Verdict {
     let advice = match code {
-        "connect" => "Nothing answers at the provider's address: check the network, the upstream URL and its name.",
+        CONNECT => "Nothing answers at the provider's address: check the network, the upstream URL and its name.",
         "timeout" => "No answer came in time: the model may need longer, or the provider is slow just now.",
         "broken" => "The connection broke off: the provider or the way to it is unsteady.",
         _ => "The request failed on its way: see the error's source.",

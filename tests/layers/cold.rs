@@ -59,7 +59,6 @@ async fn a_cold_connect_of_2_s_breaks_no_window() {
 
 /// An answer that came without anybody asking for the body: the request reached the provider all the same.
 #[tokio::test(start_paused = true)]
-#[ignore = "pool/judge.rs: an answered request whose body was not read is given back"]
 async fn a_request_whose_body_nobody_reads_counts_once_it_is_answered() {
     for status in [200, 429, 500] {
         let pool = KeyPool::builder(Plain::new())

@@ -157,7 +157,6 @@ fn shown(error: &Error) -> String {
 }
 
 #[tokio::test]
-#[ignore = "pool/settle.rs: a start that stayed provisional gives the turn back though its connection was refused"]
 async fn errors_name_the_key_and_show_no_url() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());

@@ -58,7 +58,6 @@ async fn a_refused_connection_is_followed_by_the_next_key_and_the_error_names_th
 
 /// The body was never asked for, so that the start of the first stays provisional to its end.
 #[tokio::test(start_paused = true)]
-#[ignore = "pool/settle.rs: a start that stayed provisional gives the turn back though its connection was refused"]
 async fn the_same_under_the_whole_stack() {
     let (log, pool) = (Log::default(), pool(&["one", "two"]));
     let seen = log.clone();

@@ -45,7 +45,6 @@ fn a_failed_connect_is_given_back() {
 
 /// A provider may use any word for what is wrong; only we say that nothing was sent.
 #[test]
-#[ignore = "pool/judge.rs: a code of the provider's is taken for ours"]
 fn an_answer_that_calls_itself_a_failed_connect_is_not_given_back() {
     let (pool, _) = limited(1, Limits::new().per_minute(10));
     let lease = take(&pool, FLASH);
