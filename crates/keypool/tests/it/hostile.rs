@@ -41,10 +41,9 @@ async fn told(bytes: impl Into<Vec<u8>>) -> String {
 
 #[tokio::test]
 async fn a_body_in_chunks_is_not_cut_to_a_length_that_its_head_tells_too() {
-    let answer = told(
-        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n",
-    )
-    .await;
+    let answer =
+        told("HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n")
+            .await;
     assert!(answer.contains("hello world"), "{answer}");
     assert!(!answer.contains("content-length"), "{answer}");
 }
@@ -84,7 +83,9 @@ async fn answers_that_are_no_http_are_a_502() {
         let served = Served::over(stack, &upstream).await;
         let answer = raw(
             served.address,
-            &format!("GET /v1 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-goog-api-key: {PLACEHOLDER}\r\n\r\n"),
+            &format!(
+                "GET /v1 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-goog-api-key: {PLACEHOLDER}\r\n\r\n"
+            ),
         )
         .await;
         assert!(answer.starts_with("HTTP/1.1 502 "), "{bytes:?}: {answer}");
