@@ -26,12 +26,15 @@ impl Plan {
     /// The limit that opens last of those that are full, and when.
     #[inline]
     pub(crate) fn room(&self, log: &mut [u16], need: &Need, at: &At) -> Result<(), Full> {
+        if self.has_room(log, need, at) { Ok(()) } else { self.room_at(log, need, at) }
+    }
+
+    /// Whether there is room, as far as that shows without letting go what has left.
+    #[inline]
+    pub(crate) fn has_room(&self, log: &mut [u16], need: &Need, at: &At) -> bool {
         self.turn_to(log, at.day.days);
-        // What has left already is let go only where it matters.
         let (quick, others) = self.quick_and_others();
-        let fits = quick.is_none_or(|quick| quick.fits(log, need, at))
-            && (others.is_empty() || fits_in_all(others, log, need, at));
-        if fits { Ok(()) } else { self.room_at(log, need, at) }
+        quick.is_none_or(|quick| quick.fits(log, need, at)) && (others.is_empty() || fits_in_all(others, log, need, at))
     }
 
     /// Takes room for `need`. Its place is provisional, and does not leave, until it is stamped or refunded.
@@ -44,6 +47,29 @@ impl Plan {
         if !others.is_empty() {
             hold_in_each(others, log, need);
         }
+    }
+
+    /// [`Plan::has_room`], [`Plan::reserve`] and [`Plan::stamp`] at once, for a request that starts as it is granted.
+    #[inline]
+    pub(crate) fn book(&self, log: &mut [u16], need: &Need, at: &At) -> Option<Stamp> {
+        let (Some(quick), []) = self.quick_and_others() else { return self.book_in_each(log, need, at) };
+        self.turn_to(log, at.day.days);
+        let seen = log::seen(log);
+        let moment = slide::moment(at.tick).max(seen);
+        if !quick.book(log, need, seen, &Began { moment, places: at.day.days.places() }, at) {
+            return None;
+        }
+        log::see(log, moment);
+        Some(Stamp { tick: slide::tick(moment), days: at.day.days })
+    }
+
+    #[inline(never)]
+    fn book_in_each(&self, log: &mut [u16], need: &Need, at: &At) -> Option<Stamp> {
+        if !self.has_room(log, need, at) {
+            return None;
+        }
+        self.reserve(log, need);
+        Some(self.stamp(log, need, at))
     }
 
     /// The request starts: what was provisional counts from now. The lease keeps the answer.

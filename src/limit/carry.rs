@@ -1,7 +1,7 @@
 //! Counts outlive a change of limits, and owners who turn out to be one share theirs.
 
 use super::{
-    Span,
+    Limit, Span,
     form::Form,
     log::{self, HEAD},
     need::{At, Need},
@@ -9,6 +9,10 @@ use super::{
     slide,
     window::{Window, with_form},
 };
+use crate::time::Tick;
+
+/// Into how many pieces what was not seen is cut.
+const PIECES: u64 = 64;
 
 impl Plan {
     /// Carries what `old_log` counts into `new_log` (which it clears first). A new window takes its counts from the
@@ -39,6 +43,26 @@ impl Plan {
                 Some(source) => source.carry(&old_log, window, new_log, now, at),
                 None => window.hold(new_log, held.of(unit)),
             }
+        }
+    }
+
+    /// The sliding window of `limit` is full, as an answer says: what is missing began evenly between `first` and now.
+    pub(crate) fn fill_up(&self, log: &mut [u16], limit: Limit, first: Tick, at: &At) {
+        let now = self.advance(log, at);
+        let first = slide::moment(first).min(now);
+        for window in self.windows().iter().filter(|window| window.limit == limit && !window.is_day()) {
+            let missing = window.most().saturating_sub(window.used(log, at));
+            let pieces = missing.min(PIECES);
+            let mut moments = window.moments(log, now);
+            moments.extend((0..pieces).map(|n| {
+                let amount = missing * (n + 1) / pieces - missing * n / pieces;
+                (first + (now - first) * n / pieces, amount)
+            }));
+            moments.sort_unstable();
+            let held = window.held(log);
+            log[window.range()].fill(0);
+            window.lay(&moments, log, now);
+            window.hold(log, held);
         }
     }
 

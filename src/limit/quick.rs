@@ -60,8 +60,24 @@ impl Quick {
         let (starts, day) = log[HEAD..].split_at_mut(self.split);
         self.starts.purge(starts, seen, began.moment);
         self.starts.unhold(starts, amount);
-        self.starts.add(starts, amount, began);
         self.day.unhold(day, amount);
+        self.starts.add(starts, amount, began);
         self.day.add(day, amount, began);
+    }
+
+    /// The same for what was never provisional, where it fits; whether it did.
+    #[inline]
+    pub(super) fn book(&self, log: &mut [u16], need: &Need, seen: u64, began: &Began, at: &At) -> bool {
+        let amount = u64::from(need.requests);
+        let wanted = amount.max(1);
+        let (starts, day) = log[HEAD..].split_at_mut(self.split);
+        let fits = self.starts.used(starts, at) + wanted <= self.starts.limit()
+            && self.day.used(day, at) + wanted <= self.day.limit();
+        if fits {
+            self.starts.purge(starts, seen, began.moment);
+            self.starts.add(starts, amount, began);
+            self.day.add(day, amount, began);
+        }
+        fits
     }
 }

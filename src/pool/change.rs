@@ -249,7 +249,8 @@ impl State {
 
     fn join_lanes(&mut self, slot: u32) {
         for lane in 0..self.lanes.len() as u16 {
-            if self.lanes[usize::from(lane)].origin == Origin::Free {
+            let held = &self.lanes[usize::from(lane)];
+            if held.origin == Origin::Free || held.asleep {
                 continue;
             }
             // A slot that was used before has its cell already.

@@ -1,6 +1,6 @@
 //! Learning: limits that answers name, what rate headers say remains, and which keys share an owner.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Seat,
@@ -13,7 +13,7 @@ use super::{
     state::{MAX_LANES, NO_MODEL, SHARED, State},
 };
 use crate::{
-    limit::{Limit, Limits, Need, Plan},
+    limit::{Limit, Limits, Need, Plan, Span, Unit},
     time::Now,
     verdict::{QuotaNews, RateHeader},
 };
@@ -22,8 +22,9 @@ use crate::{
 const LITTLE: u64 = 10;
 
 impl State {
-    /// Takes in what an answer tells of quotas: first whose quota it is, then what that allows.
-    pub(super) fn learn(&mut self, seat: Seat, news: &QuotaNews, now: Now) {
+    /// Takes in what an answer tells of quotas: first whose quota it is, then what that allows. `delay`: after how long
+    /// the provider says that there is room again.
+    pub(super) fn learn(&mut self, seat: Seat, news: &QuotaNews, delay: Option<Duration>, now: Now) {
         if let Some(model) = &news.quota_model
             && let Some(lane) = self.seats.get(seat).map(|cell| cell.lane)
         {
@@ -41,7 +42,7 @@ impl State {
         for violation in &news.violations {
             if let Some(amount) = violation.amount.filter(|amount| *amount > 0) {
                 let limit = Limit { unit: violation.unit, span: violation.span, amount };
-                self.learn_limit(&cell, limit, now);
+                self.learn_limit(&cell, limit, delay, now);
             }
         }
         for header in &news.remaining {
@@ -50,7 +51,7 @@ impl State {
     }
 
     /// The answer named a limit: it holds for the owner in this lane from now on.
-    fn learn_limit(&mut self, cell: &SeatCell, limit: Limit, now: Now) {
+    fn learn_limit(&mut self, cell: &SeatCell, limit: Limit, delay: Option<Duration>, now: Now) {
         // A key may have changed its owner while this was under way.
         let owner = self.roster.keys[cell.slot as usize].owner;
         let number = self.lanes[usize::from(cell.lane)].owners[owner as usize].plan;
@@ -61,8 +62,26 @@ impl State {
         let given = find(&sources.given, limit).map(|given| given.amount).filter(|given| *given != limit.amount);
         let learned = sources.learned.clone().with(limit);
         self.replan(cell.lane, owner, learned, now);
+        self.fill_up(cell.lane, owner, limit, delay, now);
         let (key, model) = (self.roster.keys[cell.slot as usize].id.clone(), self.lane_name(cell.lane));
         self.event(|| Event::Learned { key, model, limit, given });
+    }
+
+    /// The answer that named the limit says that its window is full; who filled it before it was known was not
+    /// counted. Where the provider says when the first of them leaves, they are taken to have come evenly since then.
+    /// A rest as long as the window needs no count.
+    fn fill_up(&mut self, lane: u16, owner: u32, limit: Limit, delay: Option<Duration>, now: Now) {
+        let (Unit::Requests, Span::Sliding(span), Some(delay)) = (limit.unit, limit.span, delay) else { return };
+        // Delays are told in whole seconds, rounded down.
+        let left = delay.saturating_add(Duration::from_secs(1));
+        if left >= span {
+            return;
+        }
+        let at = self.at(now, owner);
+        let first = now.tick.minus(span.saturating_sub(left));
+        let place = &mut self.lanes[usize::from(lane)];
+        let plan = self.plans.plan(place.owners[owner as usize].plan);
+        plan.fill_up(place.log(owner, plan.words()), limit, first, &at);
     }
 
     /// Gives an owner other limits in a lane; what it used so far stays counted.
@@ -150,14 +169,14 @@ impl State {
     /// Another model's quota is charged: this lane's requests count there from now on.
     fn follow(&mut self, lane: u16, model: &str, now: Now) {
         let held = &self.lanes[usize::from(lane)];
-        if lane <= SHARED || &*held.name == model || self.lane_of.get(model) == Some(&lane) {
+        if lane <= SHARED || &*held.name == model || self.lane_of.get(model) == Some(lane) {
             return;
         }
         // Two models of one quota: whoever names this lane is sent to the other.
         let name = Arc::clone(&held.name);
         let used = self.lanes.iter().filter(|lane| lane.origin != Origin::Free).count();
         let target = match self.lane_of.get(model) {
-            Some(target) => *target,
+            Some(target) => target,
             None if used >= MAX_LANES => return,
             None => self.push_lane(model.into(), Origin::Confirmed),
         };
@@ -165,9 +184,7 @@ impl State {
             self.carry_over(lane, target, owner, now);
         }
         self.move_out(lane, target);
-        for at in self.lane_of.values_mut().filter(|at| **at == lane) {
-            *at = target;
-        }
+        self.lane_of.redirect(lane, target);
         self.lane_of.insert(name, target);
     }
 

@@ -1,103 +1,209 @@
-//! The order of ready keys: an indexed 4-ary heap of slots, lowest rank first.
+//! The order of ready keys, lowest rank first: a run and a heap of slots.
 //!
-//! The heap holds slots only; rank and position live in the lane's cells, so that any key can be moved or taken out
-//! without a search.
+//! A key that was just used mostly stands last, so most keys stand in the *run*, a ring in order of rank: taking its
+//! first and adding a last cost the same with 10 keys as with 100,000. What does not fit behind the run's last goes to
+//! an indexed 4-ary heap. Both hold slots only; rank and position live in the lane's cells, so that any key can be moved
+//! or taken out without a search.
 
 use super::cell::LaneCell;
 
-/// Slots in heap order. Four children a node: half the depth of a binary heap, and a node's children share a line.
 #[derive(Debug, Default)]
-pub(super) struct Ready(Vec<u32>);
+pub(super) struct Ready {
+    /// Places for the run, of which `len` from `head` on are its own. In order of rank; `GONE` where one was taken
+    /// out, but never first or last.
+    ring: Vec<u32>,
+    head: usize,
+    len: usize,
+    gone: usize,
+    /// Slots in heap order. Four children a node: half the depth of a binary heap.
+    heap: Vec<u32>,
+}
 
 const ARITY: usize = 4;
+/// A place in the run whose key was taken out.
+const GONE: u32 = u32::MAX;
+/// In a position: it is a place of the ring.
+const IN_RUN: u32 = 1 << 24;
 
 impl Ready {
-    pub(super) fn top(&self) -> Option<u32> {
-        self.0.first().copied()
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.len - self.gone + self.heap.len()
     }
 
-    pub(super) fn slots(&self) -> &[u32] {
-        &self.0
+    #[inline]
+    pub(super) fn top(&self, cells: &[LaneCell]) -> Option<u32> {
+        let first = if self.len > 0 { self.ring.get(self.head).copied() } else { None };
+        let Some(least) = self.heap.first().copied() else { return first };
+        match first {
+            Some(first) if order(first, cells) < order(least, cells) => Some(first),
+            _ => Some(least),
+        }
+    }
+
+    /// The first slot whose rank is still what `rank_of` says; those before it, whose ranks grew, move to where they
+    /// stand now.
+    #[inline]
+    pub(super) fn settled_top(&mut self, cells: &mut [LaneCell], rank_of: impl Fn(u32, u64) -> u64) -> Option<u32> {
+        loop {
+            let slot = self.top(cells)?;
+            let cell = &mut cells[slot as usize];
+            let rank = rank_of(slot, cell.rank);
+            if rank <= cell.rank {
+                return Some(slot);
+            }
+            cell.rank = rank;
+            let at = cell.position();
+            self.reorder(slot, at, cells);
+        }
+    }
+
+    pub(super) fn slots(&self) -> impl Iterator<Item = u32> {
+        let run = (0..self.len).map(|n| self.ring[self.place(n)]);
+        run.filter(|slot| *slot != GONE).chain(self.heap.iter().copied())
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.0.capacity() * size_of::<u32>()
+        (self.ring.capacity() + self.heap.capacity()) * size_of::<u32>()
     }
 
     pub(super) fn reserve(&mut self, keys: usize) {
-        self.0.reserve_exact(keys.saturating_sub(self.0.len()));
+        if keys > self.ring.len() {
+            self.ring.reserve_exact(keys - self.ring.len());
+        }
+    }
+
+    /// The ring's place of the run's `n`-th.
+    #[inline]
+    fn place(&self, n: usize) -> usize {
+        let place = self.head + n;
+        if place >= self.ring.len() { place - self.ring.len() } else { place }
     }
 
     /// Puts a slot in; its cell holds its rank.
+    #[inline]
     pub(super) fn push(&mut self, slot: u32, cells: &mut [LaneCell]) {
-        self.0.push(slot);
-        let at = self.0.len() - 1;
-        self.sift_up(at, cells);
+        let fits = self.len == 0 || order(self.ring[self.place(self.len - 1)], cells) <= order(slot, cells);
+        if !fits {
+            self.heap.push(slot);
+            self.sift_up(self.heap.len() - 1, cells);
+            return;
+        }
+        if self.len == self.ring.len() {
+            self.grow(cells);
+        }
+        let place = self.place(self.len);
+        self.ring[place] = slot;
+        self.len += 1;
+        cells[slot as usize].set_position(IN_RUN | place as u32);
     }
 
-    /// Takes the slot at this position out.
-    pub(super) fn remove(&mut self, at: usize, cells: &mut [LaneCell]) {
-        let last = self.0.len() - 1;
-        self.0.swap_remove(at);
+    /// Takes the slot at this position out. Its own rank does not matter.
+    #[inline]
+    pub(super) fn remove(&mut self, at: u32, cells: &mut [LaneCell]) {
+        let place = (at % IN_RUN) as usize;
+        if at & IN_RUN == 0 {
+            self.remove_from_heap(place, cells);
+        } else if place == self.head && self.gone == 0 {
+            self.head = self.place(1);
+            self.len -= 1;
+        } else {
+            self.ring[place] = GONE;
+            self.gone += 1;
+            self.trim(cells);
+        }
+    }
+
+    /// Restores the order after the rank of the slot at this position changed.
+    #[inline]
+    pub(super) fn reorder(&mut self, slot: u32, at: u32, cells: &mut [LaneCell]) {
+        self.remove(at, cells);
+        self.push(slot, cells);
+    }
+
+    /// The run begins and ends with a key, and most of its places hold one.
+    fn trim(&mut self, cells: &mut [LaneCell]) {
+        while self.len > 0 && self.ring[self.head] == GONE {
+            self.head = self.place(1);
+            self.len -= 1;
+            self.gone -= 1;
+        }
+        while self.len > 0 && self.ring[self.place(self.len - 1)] == GONE {
+            self.len -= 1;
+            self.gone -= 1;
+        }
+        if self.gone > 16 && self.gone > self.len / 2 {
+            self.lay(self.ring.len(), cells);
+        }
+    }
+
+    /// Makes room for another: places that are gone, or more of them.
+    #[cold]
+    fn grow(&mut self, cells: &mut [LaneCell]) {
+        let exact = self.ring.capacity();
+        let wanted = if self.gone > self.len / 8 { self.ring.len() } else { (self.ring.len() * 2).max(4) };
+        self.lay(if exact > self.ring.len() { exact } else { wanted }, cells);
+    }
+
+    /// Lays the run out anew in so many places.
+    fn lay(&mut self, places: usize, cells: &mut [LaneCell]) {
+        let run: Vec<u32> = (0..self.len).map(|n| self.ring[self.place(n)]).filter(|slot| *slot != GONE).collect();
+        self.ring.resize(places, GONE);
+        self.ring[..run.len()].copy_from_slice(&run);
+        for (place, slot) in (0u32..).zip(&run) {
+            cells[*slot as usize].set_position(IN_RUN | place);
+        }
+        (self.head, self.len, self.gone) = (0, run.len(), 0);
+    }
+
+    fn remove_from_heap(&mut self, at: usize, cells: &mut [LaneCell]) {
+        let last = self.heap.len() - 1;
+        self.heap.swap_remove(at);
         if at < last {
             let at = self.sift_up(at, cells);
             self.sift_down(at, cells);
         }
     }
 
-    /// Restores the order after the rank of the slot at this position changed.
-    pub(super) fn reorder(&mut self, at: usize, cells: &mut [LaneCell]) {
-        let at = self.sift_up(at, cells);
-        self.sift_down(at, cells);
-    }
-
     fn sift_up(&mut self, mut at: usize, cells: &mut [LaneCell]) -> usize {
-        let slot = self.0[at];
-        let rank = cells[slot as usize].rank;
+        let slot = self.heap[at];
+        let own = order(slot, cells);
         while at > 0 {
             let parent = (at - 1) / ARITY;
-            let above = self.0[parent];
-            if (cells[above as usize].rank, above) <= (rank, slot) {
+            let above = self.heap[parent];
+            if order(above, cells) <= own {
                 break;
             }
-            self.0[at] = above;
-            cells[above as usize].set_position(at);
+            self.heap[at] = above;
+            cells[above as usize].set_position(at as u32);
             at = parent;
         }
-        self.0[at] = slot;
-        cells[slot as usize].set_position(at);
+        self.heap[at] = slot;
+        cells[slot as usize].set_position(at as u32);
         at
     }
 
     fn sift_down(&mut self, mut at: usize, cells: &mut [LaneCell]) {
-        let slot = self.0[at];
-        let rank = cells[slot as usize].rank;
+        let slot = self.heap[at];
+        let own = order(slot, cells);
         loop {
             let first = at * ARITY + 1;
-            if first >= self.0.len() {
-                break;
-            }
-            let end = (first + ARITY).min(self.0.len());
-            let mut least = first;
-            let mut least_rank = (cells[self.0[first] as usize].rank, self.0[first]);
-            for child in first + 1..end {
-                let child_rank = (cells[self.0[child] as usize].rank, self.0[child]);
-                if child_rank < least_rank {
-                    least = child;
-                    least_rank = child_rank;
-                }
-            }
-            if (rank, slot) <= least_rank {
-                break;
-            }
-            let below = self.0[least];
-            self.0[at] = below;
-            cells[below as usize].set_position(at);
-            at = least;
+            let children = self.heap.get(first..(first + ARITY).min(self.heap.len())).unwrap_or_default();
+            let least = children.iter().map(|child| order(*child, cells)).enumerate().min_by_key(|(_, child)| *child);
+            let Some((nth, child)) = least.filter(|(_, child)| *child < own) else { break };
+            self.heap[at] = child.1;
+            cells[child.1 as usize].set_position(at as u32);
+            at = first + nth;
         }
-        self.0[at] = slot;
-        cells[slot as usize].set_position(at);
+        self.heap[at] = slot;
+        cells[slot as usize].set_position(at as u32);
     }
+}
+
+/// By rank, then by slot.
+#[inline]
+fn order(slot: u32, cells: &[LaneCell]) -> (u64, u32) {
+    (cells[slot as usize].rank, slot)
 }
 
 #[cfg(test)]
@@ -105,25 +211,48 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const SLOTS: u32 = 40;
+
+    /// Every slot stands once where its cell says, and the run is in order.
+    fn sound(ready: &Ready, cells: &[LaneCell]) -> bool {
+        let places: Vec<usize> = (0..ready.len).map(|n| ready.place(n)).collect();
+        let run: Vec<usize> = places.iter().copied().filter(|place| ready.ring[*place] != GONE).collect();
+        let cell = |slot: u32| cells[slot as usize];
+        run.iter().all(|place| cell(ready.ring[*place]).position() == IN_RUN | *place as u32)
+            && ready.heap.iter().zip(0..).all(|(slot, at)| cell(*slot).position() == at)
+            && run.is_sorted_by_key(|place| order(ready.ring[*place], cells))
+            && places.len() - run.len() == ready.gone
+            && (run.first(), run.last()) == (places.first(), places.last())
+    }
+
     proptest! {
         #[test]
-        fn comes_out_in_rank_order_after_any_schedule(ops in prop::collection::vec((0u32..40, 0u64..100, 0u8..3), 1..300)) {
-            let mut cells = vec![LaneCell::default(); 40];
-            let mut inside = [false; 40];
-            let mut heap = Ready::default();
-            for (slot, rank, op) in ops {
+        fn comes_out_in_rank_order_after_any_schedule(
+            room in 0..100usize,
+            ops in prop::collection::vec((0..SLOTS, 0u64..100, 0u8..5), 1..400),
+        ) {
+            let mut cells = vec![LaneCell::default(); SLOTS as usize];
+            let mut inside = vec![false; SLOTS as usize];
+            let mut ready = Ready::default();
+            ready.reserve(room);
+            for (step, (slot, rank, op)) in ops.into_iter().enumerate() {
                 let index = slot as usize;
+                // As most ranks are: above all others.
+                let rank = if op >= 3 { 100 + step as u64 } else { rank };
                 match (op, inside[index]) {
-                    (0, false) => { cells[index].rank = rank; heap.push(slot, &mut cells); inside[index] = true; }
-                    (1, true) => { heap.remove(cells[index].position(), &mut cells); inside[index] = false; }
-                    (2, true) => { cells[index].rank = rank; heap.reorder(cells[index].position(), &mut cells); }
+                    (0 | 3, false) => { cells[index].rank = rank; ready.push(slot, &mut cells); inside[index] = true; }
+                    (1, true) => { ready.remove(cells[index].position(), &mut cells); inside[index] = false; }
+                    (2 | 4, true) => {
+                        cells[index].rank = rank;
+                        ready.reorder(slot, cells[index].position(), &mut cells);
+                    }
                     _ => {}
                 }
-                let least = (0..40u32).filter(|s| inside[*s as usize]).min_by_key(|s| (cells[*s as usize].rank, *s));
-                prop_assert_eq!(heap.top(), least);
-                for (at, slot) in heap.slots().iter().enumerate() {
-                    prop_assert_eq!(cells[*slot as usize].position(), at);
-                }
+                let least = (0..SLOTS).filter(|slot| inside[*slot as usize]).min_by_key(|slot| order(*slot, &cells));
+                prop_assert_eq!(ready.top(&cells), least);
+                prop_assert_eq!(ready.len(), inside.iter().filter(|inside| **inside).count());
+                prop_assert_eq!(ready.slots().count(), ready.len());
+                prop_assert!(sound(&ready, &cells), "{:?}", ready);
             }
         }
     }

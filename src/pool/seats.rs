@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// A lease that is out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct SeatCell {
     pub(super) generation: u32,
     pub(super) slot: u32,
@@ -60,6 +60,11 @@ pub(super) struct Probes(u8);
 impl Probes {
     const ALL: [ProbeOf; 5] = [ProbeOf::Key, ProbeOf::KeyLane, ProbeOf::Owner, ProbeOf::Account, ProbeOf::OwnerLane];
 
+    #[inline]
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     pub(super) fn insert(&mut self, scope: ProbeOf) {
         self.0 |= 1 << scope as u8;
     }
@@ -77,40 +82,49 @@ pub(super) struct Seats {
 }
 
 impl Seats {
-    /// Seats a lease.
-    pub(super) fn take(&mut self, mut cell: SeatCell) -> Seat {
+    /// A seat, and its record to be filled in: nothing is judged, told or given back yet.
+    #[inline]
+    pub(super) fn take(&mut self) -> (Seat, &mut SeatCell) {
         self.out += 1;
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => self.add(),
+        };
+        let cell = &mut self.cells[index as usize];
         cell.taken = true;
-        if let Some(index) = self.free.pop() {
-            let held = &mut self.cells[index as usize];
-            cell.generation = held.generation;
-            *held = cell;
-            return Seat { index, generation: held.generation };
-        }
-        cell.generation = 0;
-        self.cells.push(cell);
-        Seat { index: self.cells.len() as u32 - 1, generation: 0 }
+        cell.refunded = false;
+        cell.judged = false;
+        cell.failed = false;
+        cell.usage = Usage::default();
+        (Seat { index, generation: cell.generation }, cell)
+    }
+
+    #[cold]
+    fn add(&mut self) -> u32 {
+        self.cells.push(SeatCell::default());
+        self.cells.len() as u32 - 1
     }
 
     /// The record of a lease that is still out.
+    #[inline]
     pub(super) fn get(&self, seat: Seat) -> Option<&SeatCell> {
         self.cells.get(seat.index as usize).filter(|cell| cell.taken && cell.generation == seat.generation)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, seat: Seat) -> Option<&mut SeatCell> {
         self.cells.get_mut(seat.index as usize).filter(|cell| cell.taken && cell.generation == seat.generation)
     }
 
-    /// Ends a lease: its record, once.
-    pub(super) fn end(&mut self, seat: Seat) -> Option<SeatCell> {
-        let cell = self.get_mut(seat)?;
+    /// Ends a lease that is out.
+    #[inline]
+    pub(super) fn end(&mut self, seat: Seat) {
+        let Some(cell) = self.get_mut(seat) else { return };
         cell.taken = false;
         cell.generation = cell.generation.wrapping_add(1);
-        let mut ended = cell.clone();
-        ended.earlier = cell.earlier.take();
+        cell.earlier = None;
         self.free.push(seat.index);
         self.out -= 1;
-        Some(ended)
     }
 
     /// Leases that are out.

@@ -131,24 +131,20 @@ impl State {
     /// The lease ends: its slot is free, once.
     pub(super) fn end(&mut self, seat: Seat, now: Now) {
         let Some(cell) = self.seats.get(seat) else { return };
-        if cell.stamp.is_none() {
-            self.refund(seat, now);
+        let (slot, owner, lane_at) = (cell.slot, cell.owner, cell.lane);
+        match cell.stamp {
+            Some(stamp) if cell.probes.is_empty() => {
+                let zone = usize::from(self.roster.owners[owner as usize].zone);
+                if !cell.free && !cell.refunded && self.zones[zone].1.days(now.wall_ms) != stamp.days {
+                    self.count_midnight(seat, stamp, now);
+                }
+            }
+            _ => self.settle_special(seat, now),
         }
-        let Some(cell) = self.seats.end(seat) else { return };
-        let (slot, lane_at) = (cell.slot, usize::from(cell.lane));
-        let spans = !cell.free && !cell.refunded && self.lanes[lane_at].owners[cell.owner as usize].plan != 0;
-        if spans {
-            self.span_midnight(&cell, now);
-        }
-        for scope in cell.probes.iter() {
-            self.probe_back(scope, &cell, now);
-        }
-        let lane = &mut self.lanes[lane_at];
+        self.seats.end(seat);
+        let lane = &mut self.lanes[usize::from(lane_at)];
         lane.in_flight -= 1;
         let unknown = lane.origin == Origin::Unknown;
-        if cell.stamp.is_none() {
-            self.never_started(&cell);
-        }
         let key = &mut self.roster.keys[slot as usize];
         key.in_flight -= 1;
         if key.removed {
@@ -156,14 +152,12 @@ impl State {
                 self.roster.free(slot);
             }
         } else {
-            self.released(cell.lane, slot);
+            self.released(lane_at, slot);
         }
         if unknown {
-            self.drop_unknown(cell.lane);
+            self.drop_unknown(lane_at);
         }
-        if !self.waiters.is_empty() {
-            self.serve(now);
-        }
+        self.serve(now);
     }
 
     /// A lease that was given up before its request went out (a waiter who left) takes nothing along.
@@ -179,41 +173,71 @@ impl State {
     }
 
     /// One request less in flight: the rank gets better here, and lanes that waited for it get the key back.
+    #[inline]
     fn released(&mut self, lane: u16, slot: u32) {
         let key = &self.roster.keys[slot as usize];
-        let (standing, parked, group) = (super::state::standing(key), key.parked, self.group(key.priority));
-        let held = &mut self.lanes[usize::from(lane)];
+        let (standing, parked, priority) = (super::state::standing(key), key.parked, key.priority);
+        let held = &self.lanes[usize::from(lane)];
         if let Some(cell) = held.cells.get(slot as usize).copied()
             && cell.place() == Place::Ready
         {
             let rank = self.settings.strategy.rank(standing, cell.rank);
-            if rank != cell.rank {
-                held.reorder(slot, group, cell.class(), rank);
+            // A worse one shows when it comes to the top.
+            if rank < cell.rank {
+                let group = self.group(priority);
+                self.lanes[usize::from(lane)].reorder(slot, group, cell.class(), rank);
             }
         }
         if parked > 0 {
-            for lane in 0..self.lanes.len() as u16 {
-                let place = self.lanes[usize::from(lane)].cells.get(slot as usize).map(|cell| cell.place());
-                if place == Some(Place::Busy) {
-                    self.unpark(slot);
-                    self.enter(lane, slot);
-                }
+            self.unpark_all(slot);
+        }
+    }
+
+    /// Lanes in which this key waited for itself get it back.
+    fn unpark_all(&mut self, slot: u32) {
+        for lane in 0..self.lanes.len() as u16 {
+            let place = self.lanes[usize::from(lane)].cells.get(slot as usize).map(|cell| cell.place());
+            if place == Some(Place::Busy) {
+                self.unpark(slot);
+                self.enter(lane, slot);
             }
         }
     }
 
     /// A request that spans midnight counts on both days.
-    fn span_midnight(&mut self, cell: &SeatCell, now: Now) {
-        let Some(stamp) = cell.stamp else { return };
-        let at = self.at(now, cell.owner);
-        if at.day.days == stamp.days {
-            return;
-        }
-        let lane = &mut self.lanes[usize::from(cell.lane)];
-        let plan = self.plans.plan(lane.owners[cell.owner as usize].plan);
+    #[cold]
+    fn count_midnight(&mut self, seat: Seat, stamp: Stamp, now: Now) {
+        let Some(cell) = self.seats.get(seat) else { return };
+        let (owner, lane, need) = (cell.owner, cell.lane, cell.need);
+        let at = self.at(now, owner);
+        let lane = &mut self.lanes[usize::from(lane)];
+        let plan = self.plans.plan(lane.owners[owner as usize].plan);
         let words = plan.words();
         if words > 0 {
-            plan.spans_midnight(lane.log(cell.owner, words), &cell.need, stamp, &at);
+            plan.spans_midnight(lane.log(owner, words), &need, stamp, &at);
+        }
+    }
+
+    /// A lease that never started, or that was a probe.
+    #[cold]
+    fn settle_special(&mut self, seat: Seat, now: Now) {
+        if self.seats.get(seat).is_some_and(|cell| cell.stamp.is_none()) {
+            self.refund(seat, now);
+        }
+        let Some(cell) = self.seats.get(seat).cloned() else { return };
+        match cell.stamp {
+            Some(stamp) if !cell.free && !cell.refunded => {
+                if self.at(now, cell.owner).day.days != stamp.days {
+                    self.count_midnight(seat, stamp, now);
+                }
+            }
+            _ => {}
+        }
+        for scope in cell.probes.iter() {
+            self.probe_back(scope, &cell, now);
+        }
+        if cell.stamp.is_none() {
+            self.never_started(&cell);
         }
     }
 

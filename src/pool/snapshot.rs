@@ -336,8 +336,9 @@ impl State {
         if let Some(rest) = upfront.into_iter().flatten().find(|rest| rest.is_active(now)) {
             return Check::Until(rest.wakes(now), super::pick::reason_of(rest));
         }
-        let demand = Demand::any_model();
-        let ask = super::pick::Ask { lane, ..self.ask(&demand, now) };
+        // A lane that nobody has used counts nothing.
+        let demand = Demand { free: self.lanes[usize::from(lane)].asleep, ..Demand::any_model() };
+        let ask = State::ask_in(lane, &demand, now);
         self.check(&ask, slot)
     }
 
@@ -345,6 +346,9 @@ impl State {
         let owner = self.roster.keys[slot as usize].owner;
         let at = self.at(now, owner);
         let lane = &mut self.lanes[usize::from(lane)];
+        if lane.asleep {
+            return Vec::new();
+        }
         let number = lane.owners[owner as usize].plan;
         let (plan, sources) = (self.plans.plan(number), self.plans.sources(number));
         let used = plan.used(lane.log(owner, plan.words()), &at);

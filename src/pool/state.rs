@@ -1,17 +1,14 @@
 //! The pool's state: everything that its one mutex guards. What each part does stands in a file of its own:
 //! `pick` grants, `settle` ends, `judge` rests, `learn` tightens, `wait` queues, `change` edits the roster.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    task::Waker,
-};
+use std::{collections::BTreeMap, sync::Arc, task::Waker};
 
 use super::{
     builder::Settings,
     event::Event,
     guard::Guard,
     lane::{Lane, Origin, class_of},
+    lane_names::LaneNames,
     plans::{Plans, Sources},
     rank::Standing,
     rest::Rest,
@@ -42,7 +39,7 @@ pub(super) struct State {
     /// Priorities that some key has, sorted: a lane's groups in this order.
     pub(super) priorities: Vec<u16>,
     pub(super) lanes: Vec<Lane>,
-    pub(super) lane_of: HashMap<Arc<str>, u16>,
+    pub(super) lane_of: LaneNames,
     pub(super) plans: Plans,
     pub(super) zones: Vec<(String, Zone)>,
     /// Limits given to the pool by model, `*` for the rest.
@@ -86,7 +83,7 @@ impl State {
             roster: Roster::with_capacity(keys),
             priorities: Vec::new(),
             lanes: Vec::new(),
-            lane_of: HashMap::new(),
+            lane_of: LaneNames::default(),
             zones: vec![(provider.zone().to_owned(), zone)],
             provider,
             limits,
@@ -113,11 +110,26 @@ impl State {
     // === lanes ===
 
     /// The lane of a model; made when it is new and there is room.
-    pub(super) fn lane(&mut self, model: Option<&str>) -> u16 {
-        let Some(model) = model else { return NO_MODEL };
-        if let Some(lane) = self.lane_of.get(model) {
-            return *lane;
+    #[inline]
+    pub(super) fn lane(&mut self, model: Option<&Arc<str>>) -> u16 {
+        let Some(model) = model else { return self.own_lane(NO_MODEL) };
+        match self.lane_of.find(model) {
+            Some(lane) => lane,
+            None => self.new_lane(model),
         }
+    }
+
+    /// One of the pool's own lanes: most pools never use them, so they are filled when they are.
+    #[inline]
+    pub(super) fn own_lane(&mut self, lane: u16) -> u16 {
+        if std::mem::take(&mut self.lanes[usize::from(lane)].asleep) {
+            self.fill_lane(lane);
+        }
+        lane
+    }
+
+    #[cold]
+    fn new_lane(&mut self, model: &str) -> u16 {
         let tentative = self.lanes.iter().filter(|lane| lane.origin == Origin::Tentative).count();
         if tentative >= MAX_TENTATIVE {
             self.drop_unused();
@@ -125,7 +137,7 @@ impl State {
         let tentative = self.lanes.iter().filter(|lane| lane.origin == Origin::Tentative).count();
         let used = self.lanes.iter().filter(|lane| lane.origin != Origin::Free).count();
         if tentative >= MAX_TENTATIVE || used >= MAX_LANES || model.is_empty() || model.len() > 256 {
-            return SHARED;
+            return self.own_lane(SHARED);
         }
         self.push_lane(model.into(), Origin::Tentative)
     }
@@ -135,7 +147,7 @@ impl State {
         for at in 0..self.lanes.len() as u16 {
             let lane = &self.lanes[usize::from(at)];
             if lane.origin == Origin::Tentative && lane.started == 0 && lane.in_flight == 0 && lane.queue.is_empty() {
-                self.lane_of.retain(|_, known| *known != at);
+                self.lane_of.remove(at);
                 self.give_lane_up(at);
             }
         }
@@ -143,7 +155,7 @@ impl State {
 
     /// A lane that somebody configured limits for.
     pub(super) fn configure_lane(&mut self, model: &str) {
-        if !self.lane_of.contains_key(model) && self.lanes.len() < MAX_LANES {
+        if self.lane_of.get(model).is_none() && self.lanes.len() < MAX_LANES {
             self.push_lane(model.into(), Origin::Configured);
         }
     }
@@ -151,9 +163,12 @@ impl State {
     /// Puts all keys into all lanes, once they are all known.
     pub(super) fn settle_in(&mut self) {
         for lane in 0..self.lanes.len() as u16 {
-            self.lanes[usize::from(lane)] =
-                Lane::new(Arc::clone(&self.lanes[usize::from(lane)].name), Origin::Configured, self.priorities.len());
-            self.fill_lane(lane);
+            let held = &mut self.lanes[usize::from(lane)];
+            *held = Lane::new(Arc::clone(&held.name), Origin::Configured, self.priorities.len());
+            held.asleep = lane <= SHARED;
+            if !held.asleep {
+                self.fill_lane(lane);
+            }
         }
     }
 
@@ -218,7 +233,11 @@ impl State {
         lane.make_ready(slot, group, class, rank);
     }
 
+    #[inline]
     pub(super) fn group(&self, priority: u16) -> usize {
+        if self.priorities.first() == Some(&priority) {
+            return 0;
+        }
         self.priorities.binary_search(&priority).unwrap_or(0)
     }
 
@@ -253,12 +272,14 @@ impl State {
 
     // === time ===
 
+    #[inline]
     pub(super) fn at(&mut self, now: Now, owner: u32) -> At {
         let zone = usize::from(self.roster.owners[owner as usize].zone);
         At { tick: now.tick, day: self.zones[zone].1.at(now.wall_ms) }
     }
 
     /// Notices a wall clock that was set: everything that waits for a midnight is looked at again.
+    #[inline]
     pub(super) fn watch_wall(&mut self, now: Now) {
         self.last_now = now;
         let offset = now.wall_ms - now.tick.millis().cast_signed();

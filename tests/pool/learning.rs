@@ -74,8 +74,24 @@ fn what_is_under_way_counts_from_the_start_of_a_learned_limit() {
     let (pool, time) = keys(1);
     let leases: Vec<_> = (0..4).map(|_| take(&pool, FLASH)).collect();
     leases[0].judge(&telling(violated(5)));
-    time.advance(secs(1));
+    // The fifth, of whom nothing is known, leaves as the provider said: in 1 s, rounded down.
+    time.advance(secs(3));
     assert_eq!(fills_at(&pool, FLASH), 1, "four of the five are out already");
+}
+
+#[test]
+fn a_window_that_was_full_before_it_was_known_opens_as_it_was_filled() {
+    let (pool, time) = keys(1);
+    for _ in 0..20 {
+        answer(&pool, FLASH, &Verdict::SUCCESS);
+        time.advance(secs(1));
+    }
+    // The first of 20 starts leaves in 40 s.
+    answer(&pool, FLASH, &rate_for(40).news(violated(20)));
+    time.advance(secs(42));
+    assert!(fills_at(&pool, FLASH) <= 2, "those that came one by one leave one by one");
+    time.advance(secs(10));
+    assert!((8..=10).contains(&fills_at(&pool, FLASH)));
 }
 
 #[test]
