@@ -1,7 +1,7 @@
 //! `keypool serve`: the gateway.
 
 use std::{
-    net::{SocketAddr, ToSocketAddrs},
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -13,7 +13,7 @@ use clap::{
     builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser},
 };
 use tokio::net::TcpListener;
-use tower_keypool::{Clock, Gemini, KeyPool, Strategy};
+use tower_keypool::{Base, Clock, Gemini, KeyPool, Strategy};
 
 use super::Failure;
 use crate::{
@@ -113,6 +113,9 @@ impl Serve {
             let address = listener.local_addr().map_err(Failure::run)?;
             let clock = Clock::system();
             let base = pool.provider().base();
+            if is_itself(base, address) {
+                return Err(Failure::config(anyhow!("--upstream {base}: that is where this gateway listens itself")));
+            }
             let stack = stack::stack(&pool, &self.fallback);
             let gateway = Gateway::new(stack, base.clone(), guard, Token::new(token), clock.clone());
             let banner = Banner { address, upstream: base, path: &self.keys, file: &file, own_token };
@@ -166,6 +169,16 @@ impl Serve {
         let listen = self.listen.rsplit_once(':').map_or("", |(host, _)| host);
         Ok(Guard::new(self.hosts.iter().cloned().chain([listen.to_owned()])))
     }
+}
+
+/// Whether requests would come back here, and every key be refused as a wrong token.
+fn is_itself(base: &Base, address: SocketAddr) -> bool {
+    let host = base.authority().host().trim_matches(['[', ']']);
+    let here = match host.parse::<IpAddr>() {
+        Ok(ip) => ip == address.ip() || (ip.is_loopback() && address.ip().is_unspecified()),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    };
+    here && base.authority().port_u16() == Some(address.port())
 }
 
 /// The addresses that `HOST:PORT` stands for.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tower_keypool::{Clock, Event, KeyPool, Lost, Scope, Tick};
+use tower_keypool::{Clock, Event, KeyPool, Lost, OutReason, Scope, Tick};
 
 use super::fold::Fold;
 
@@ -101,6 +101,8 @@ impl Change {
                 let line = format!("{key} belongs to {owner}: its {keys} keys share ONE quota");
                 change(line.clone(), line)
             }
+            // One request has been to every key: that says nothing of the next one.
+            Event::Exhausted { reason: Some(OutReason::Tried), .. } => None,
             Event::Exhausted { model, reason, next_in } => {
                 let model = model.as_deref().unwrap_or("requests without a model");
                 let reason = reason.map(|reason| format!(": most are {reason}")).unwrap_or_default();
@@ -185,6 +187,13 @@ mod tests {
             advice: "Appeal.".to_owned(),
         };
         assert_eq!(line(&disabled), "k-22abcdef disabled: CONSUMER_SUSPENDED. Appeal.");
+    }
+
+    #[test]
+    fn a_request_that_has_been_to_every_key_is_no_change_of_a_key() {
+        let out = |reason| Change::of(&Event::Exhausted { model: None, reason: Some(reason), next_in: None });
+        assert_eq!(out(OutReason::Tried), None);
+        assert_eq!(out(OutReason::Busy).unwrap().line, "no key may serve requests without a model: most are busy");
     }
 
     #[test]

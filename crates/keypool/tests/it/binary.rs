@@ -196,6 +196,17 @@ fn a_port_that_is_taken_ends_it_with_1() {
 }
 
 #[test]
+fn a_gateway_in_front_of_itself_is_refused() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let file = key_file(ONE);
+    let (listen, upstream) = (free.to_string(), format!("http://localhost:{}", free.port()));
+    let path = file.path().to_str().unwrap();
+    let (code, text) = run(&["serve", "--keys", path, "--listen", &listen, "--upstream", &upstream]);
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("--upstream"), "{text}");
+}
+
+#[test]
 fn the_demo_ends_by_itself_and_its_client_sees_only_200s() {
     let (code, text) = run(&["demo", "--seconds", "4", "--plain"]);
     assert_eq!(code, 0, "{text}");
