@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    fmt::Debug,
+    fmt::{Debug, Write as _},
     sync::{Arc, Mutex},
 };
 
@@ -21,7 +21,7 @@ struct Text(String);
 
 impl tracing::field::Visit for Text {
     fn record_debug(&mut self, _: &Field, value: &dyn Debug) {
-        self.0 += &format!("{value:?} ");
+        write!(self.0, "{value:?} ").expect("a String takes everything");
     }
 }
 

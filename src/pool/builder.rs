@@ -1,17 +1,13 @@
 //! How a pool is made.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, Mutex, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use super::{
     KeyPool, Shared, event,
+    locks::{AtomicBool, Mutex},
     rank::Strategy,
     rest::RestTable,
     state::{MAX_LANES, State},

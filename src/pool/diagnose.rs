@@ -2,7 +2,8 @@
 
 use super::{
     Affinity, Demand, Exhausted, OutReason,
-    pick::{Ask, Check},
+    ask::Ask,
+    check::{Check, reason_of},
     state::State,
 };
 use crate::time::Tick;
@@ -12,11 +13,11 @@ impl State {
     pub(super) fn diagnose(&mut self, ask: &Ask<'_>) -> Exhausted {
         let demand: &Demand = ask.demand;
         let mut exhausted = Exhausted { model: demand.model.clone(), keys: self.roster.len(), ..Exhausted::default() };
-        let mut next = Tick::NEVER;
+        let (mut next, mut may) = (Tick::NEVER, Tick::NEVER);
         let upfront = [self.exit.as_ref(), self.lanes[usize::from(ask.lane)].rest.as_ref()];
         let upfront = upfront.into_iter().flatten().filter(|rest| rest.is_active(ask.now));
         if let Some(rest) = upfront.max_by_key(|rest| rest.wakes(ask.now)) {
-            exhausted.reasons.insert(super::pick::reason_of(rest), self.roster.len());
+            exhausted.reasons.insert(reason_of(rest), self.roster.len());
             exhausted.next_in = Some(rest.wakes(ask.now).since(ask.now.tick));
             return exhausted;
         }
@@ -37,26 +38,39 @@ impl State {
                     Check::Ready(_) => (OutReason::LaterPriority, None),
                     Check::Out(reason) => (reason, None),
                     Check::Until(_, reason) | Check::Busy(_, reason) | Check::NotThis(_, reason) => {
-                        (reason, self.earliest(ask, slot))
+                        let at = self.earliest(ask, slot);
+                        if at.is_none() {
+                            may = may.min(self.earliest_once_free(ask, slot).unwrap_or(Tick::NEVER));
+                        }
+                        (reason, at)
                     }
                 }
             };
             *exhausted.reasons.entry(reason).or_default() += 1;
             next = next.min(at.unwrap_or(Tick::NEVER));
         }
-        exhausted.next_in = (next != Tick::NEVER).then(|| next.since(ask.now.tick));
+        let from_now = |at: Tick| (at != Tick::NEVER).then(|| at.since(ask.now.tick));
+        (exhausted.next_in, exhausted.may_in) = (from_now(next), from_now(may));
         exhausted
     }
 
     /// When this key may carry this request at the earliest, everything that keeps it out being over then; `None`
     /// where no time alone will do.
     pub(super) fn earliest(&mut self, ask: &Ask<'_>, slot: u32) -> Option<Tick> {
+        let key = &self.roster.keys[slot as usize];
+        let extra = self.lanes[usize::from(ask.lane)].extra_of(key.owner);
+        let kept = extra.is_some_and(|extra| extra.keeps_out(ask.ticket, &ask.need));
+        if kept || key.in_flight >= key.max_concurrent { None } else { self.earliest_once_free(ask, slot) }
+    }
+
+    /// The same for a key that is busy, or kept for whoever stands in front, should both be over by then.
+    fn earliest_once_free(&mut self, ask: &Ask<'_>, slot: u32) -> Option<Tick> {
         let now = ask.now;
         let rests = self.rests(ask.lane, slot).into_iter().filter_map(|(rest, _)| rest);
         let mut latest = rests.filter(|rest| rest.is_active(now)).map(|rest| rest.wakes(now)).max().unwrap_or(now.tick);
         let key = &self.roster.keys[slot as usize];
         let owner = key.owner;
-        if key.in_flight >= key.max_concurrent || latest == Tick::NEVER {
+        if latest == Tick::NEVER {
             return None;
         }
         if key.last_seq > 0 {
@@ -65,9 +79,6 @@ impl State {
         let at = self.at(now, owner);
         let lane = &mut self.lanes[usize::from(ask.lane)];
         if let Some(extra) = lane.extra_of(owner) {
-            if extra.keeps_out(ask.ticket, &ask.need) {
-                return None;
-            }
             let short = extra.allowances.iter().filter(|held| held.remaining < ask.need.of(held.unit).max(1));
             latest = short.map(|allowance| allowance.until).max().unwrap_or(latest).max(latest);
         }

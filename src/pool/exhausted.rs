@@ -22,6 +22,10 @@ pub struct Exhausted {
     #[serde(serialize_with = "as_list")]
     pub(crate) reasons: BTreeMap<OutReason, usize>,
     pub(crate) next_in: Option<Duration>,
+    /// When the earliest of those may serve that are busy besides, or kept for whoever stands in front, should both be
+    /// over by then.
+    #[serde(skip)]
+    pub(crate) may_in: Option<Duration>,
 }
 
 /// Why a key may not carry a request now.
@@ -86,12 +90,18 @@ impl Exhausted {
         self.next_in
     }
 
-    /// Whether a key may come free within `wait`: at a known time, or at any time, when a request under way ends.
+    /// Whether a key may come free at any time: when a request under way ends.
+    pub fn may_end_any_time(&self) -> bool {
+        let any_time =
+            |reason: &OutReason| matches!(reason, OutReason::Busy | OutReason::LaterPriority | OutReason::Queued);
+        self.reasons.keys().any(any_time)
+    }
+
+    /// Whether a key may come free within `wait`: at a known time, or at any time.
     pub(crate) fn may_end_within(&self, wait: Duration) -> bool {
-        let any_time = |reason: &OutReason| {
-            matches!(reason, OutReason::Busy | OutReason::Interval | OutReason::LaterPriority | OutReason::Queued)
-        };
-        !wait.is_zero() && (self.next_in.is_some_and(|next| next <= wait) || self.reasons.keys().any(any_time))
+        let in_time = |at: Option<Duration>| at.is_some_and(|at| at <= wait);
+        let between = self.reasons.contains_key(&OutReason::Interval);
+        !wait.is_zero() && (in_time(self.next_in) || in_time(self.may_in) || between || self.may_end_any_time())
     }
 }
 
@@ -101,7 +111,9 @@ impl fmt::Display for Exhausted {
         if self.keys == 0 {
             return write!(f, "the pool holds no API key for {model}");
         }
-        if self.reasons.keys().all(|reason| reason.is_limit()) {
+        if self.reasons.keys().all(|reason| reason.is_disabled()) {
+            write!(f, "no API key may serve {model}: ")?;
+        } else if self.reasons.keys().all(|reason| reason.is_limit()) {
             write!(f, "all API keys have reached their rate limits for {model}: ")?;
         } else if self.reasons.keys().any(|reason| reason.is_limit()) {
             write!(f, "all API keys have reached their rate limits or are out for {model}: ")?;
@@ -111,9 +123,16 @@ impl fmt::Display for Exhausted {
         for (n, (reason, count)) in self.reasons.iter().enumerate() {
             write!(f, "{}{count} {reason}", if n == 0 { "" } else { ", " })?;
         }
+        let any_time = self.may_end_any_time();
+        if any_time {
+            f.write_str("; next when a request under way ends")?;
+        }
         match self.next_in {
+            Some(next) if any_time => write!(f, ", or in {} s", whole_seconds(next)),
+            None if any_time => Ok(()),
             Some(next) if next < Duration::from_secs(1) => write!(f, "; next in {} ms", next.as_millis().max(1)),
             Some(next) => write!(f, "; next in {} s", whole_seconds(next)),
+            None if self.may_in.is_some() => f.write_str("; next when a request under way ends"),
             None => f.write_str("; none comes back by itself"),
         }
     }

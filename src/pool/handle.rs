@@ -3,7 +3,7 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
-    sync::{Arc, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     task::Waker,
     time::Duration,
 };
@@ -14,6 +14,7 @@ use super::{
     acquire::{Begun, Look},
     change::DRAIN,
     lease::Granted,
+    locks::MutexGuard,
     pick::{NotNow, Picked},
     state::State,
 };

@@ -1,33 +1,43 @@
 //! The pool: which key may carry this request, now; until when may the others not.
 
 mod acquire;
+mod ask;
 mod asked;
 mod builder;
+mod by_hand;
 mod cell;
 mod change;
+mod check;
 mod demand;
 mod diagnose;
+mod doubt;
 mod event;
 mod exhausted;
+mod grant;
 mod guard;
 mod handle;
+mod incident;
 mod judge;
 mod lane;
 mod lane_names;
 mod learn;
 mod lease;
+mod locks;
 mod many;
 mod pick;
+mod place;
 mod plans;
 mod rank;
 mod ready;
 mod rest;
 mod roster;
+mod scope;
 mod seats;
 mod served_by;
 mod settle;
 mod snapshot;
 mod state;
+mod survey;
 mod tally;
 mod timer;
 mod wait;
@@ -35,10 +45,7 @@ mod wait;
 #[cfg(test)]
 mod laws;
 
-use std::{
-    sync::{Arc, Mutex, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{Notify, broadcast};
 
@@ -59,6 +66,7 @@ pub use served_by::{Attempt, ServedBy};
 pub use snapshot::{KeyLaneView, KeyState, KeyView, LaneView, LimitView, PriorityView, RestView, Snapshot};
 
 use crate::{provider::Provider, time::Clock};
+use locks::{AtomicBool, Mutex};
 use state::State;
 
 /// Many keys, used as if they were one. A cheap handle: clones share the pool.

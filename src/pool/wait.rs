@@ -7,8 +7,10 @@ use std::{sync::Arc, task::Waker, time::Duration};
 
 use super::{
     Affinity, Demand,
+    ask::Ask,
+    check::LEAST,
     lane::Booking,
-    pick::{Ask, LEAST, NotNow, Picked},
+    pick::{NotNow, Picked},
     state::State,
 };
 use crate::{

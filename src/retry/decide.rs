@@ -68,6 +68,9 @@ impl Course {
                     return Step::Stop;
                 }
                 let pause = rule.pause(self.pauses).max(asked).min(patience);
+                // A key is waited for as long as the request may wait, however short its pauses are.
+                let wait = self.wait.saturating_sub(spent);
+                let patience = patience.max(left.map_or(wait, |left| left.min(wait)));
                 // Counted and paid for only where it happens.
                 let step = seek_again(pool, demand, pause, patience, seat);
                 if matches!(step, Step::Again(_)) {

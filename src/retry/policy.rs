@@ -20,6 +20,7 @@ use crate::{
     pool::{Demand, KeyPool, Prepared},
     replay::TryClone,
     time::Tick,
+    verdict::{Elsewhere, VerdictKind},
 };
 
 /// Says to tower's own `RetryLayer` when to send a request again, and takes the key for it.
@@ -45,6 +46,51 @@ use crate::{
 ///
 /// A time-out below the policy ends one attempt, which is then tried again like any fault of the provider; one above it
 /// ends the whole. An attempt that timed out is no fault of its key.
+///
+/// Where no other key is to be had, the caller receives the last answer of the provider; that is decided while the
+/// answer is still in hand. Where a key is expected back within the time that the request may wait, the answer is let
+/// go and the wait begins: should it end without a key after all, the error says so, and
+/// [`Error::served_by`](crate::Error::served_by) tells every answer that came before.
+///
+/// A body that cannot be sent again does not compile. `.oneshot(…)` and `.call(…)` then merely say that they do not
+/// exist; a function that asks for the service has the compiler name the body and what to do about it:
+///
+/// ```compile_fail,E0277
+/// # use http::{Request, Response};
+/// # use tower::{Service, ServiceBuilder, service_fn};
+/// # use tower_keypool::{BoxError, KeyPool, KeyRotationLayer, RetryPolicy};
+/// fn serves<B>(_: &impl Service<Request<B>>) {}
+///
+/// fn stack(pool: KeyPool) {
+///     let client = service_fn(async |_: Request<axum::body::Body>| Ok::<_, BoxError>(Response::new(String::new())));
+///     let stack = ServiceBuilder::new()
+///         .retry(RetryPolicy::new(&pool)) // error: put a `ReplayLayer` above the layer that retries
+///         .layer(KeyRotationLayer::new(&pool))
+///         .service(client);
+///     serves(&stack);
+/// }
+/// ```
+///
+/// With one above, any body does:
+///
+/// ```
+/// # use http::{Request, Response};
+/// # use tower::{Service, ServiceBuilder, service_fn};
+/// # use tower_keypool::{BoxError, KeyPool, KeyRotationLayer, RetryPolicy};
+/// # use tower_keypool::{ReplayBody, ReplayLayer};
+/// # fn serves<B>(_: &impl Service<Request<B>>) {}
+/// # fn stack(pool: KeyPool) {
+/// let client = service_fn(async |_: Request<ReplayBody<axum::body::Body>>| {
+///     Ok::<_, BoxError>(Response::new(String::new()))
+/// });
+/// let stack = ServiceBuilder::new()
+///     .layer(ReplayLayer::default())
+///     .retry(RetryPolicy::new(&pool))
+///     .layer(KeyRotationLayer::new(&pool))
+///     .service(client);
+/// serves::<axum::body::Body>(&stack);
+/// # }
+/// ```
 pub struct RetryPolicy {
     pool: KeyPool,
     rule: Arc<Retry>,
@@ -164,6 +210,25 @@ impl RetryPolicy {
         Some(clone)
     }
 
+    /// The error that the caller receives in the place of the answer in hand, if it wants one. Only where keys are the
+    /// cause: that a resource belongs to another owner, or that the provider failed, is an answer as good as any.
+    fn instead(&self, seen: &Seen<'_>, demand: Demand) -> Option<Error> {
+        if !self.rule.wants_exhausted() || seen.verdict.elsewhere_of() != Elsewhere::OtherKey {
+            return None;
+        }
+        // "Tried already" holds for this request only; the caller wants to know when a next one may be served. Where
+        // one may be now, two owners have said the same: the answer speaks of the request.
+        let error = self.pool.try_lease(&Demand { earlier: None, ahead: true, ..demand }).err()?;
+        if seen.verdict.kind() == VerdictKind::ModelUnavailable && error.retry_after().is_none() {
+            // A retired model is nothing to wait for, and the provider's answer says so.
+            return None;
+        }
+        Some(match seen.served_by {
+            Some(served_by) => error.with_served_by(served_by.clone()),
+            None => error,
+        })
+    }
+
     /// What comes after this answer. `Err`: nothing, and perhaps the error that says that no key was to be had.
     fn after<B: TryClone>(&mut self, request: &mut Request<B>, seen: &Seen<'_>) -> Result<RetryFuture, Option<Error>> {
         if seen.verdict.is_success() {
@@ -185,10 +250,7 @@ impl RetryPolicy {
         *self.slot() = Some(session);
         match step {
             Step::Stop => Err(None),
-            Step::OutOfKeys(error) => Err(self.rule.wants_exhausted().then(|| match seen.served_by {
-                Some(served_by) => error.with_served_by(served_by.clone()),
-                None => error,
-            })),
+            Step::OutOfKeys(_) => Err(self.instead(seen, demand)),
             // The body could no longer be kept: the answer in hand has to stand.
             Step::Again(_) if !request.body_mut().reclaim() => Err(None),
             Step::Again(next) => {

@@ -83,8 +83,8 @@ impl Retry {
         self
     }
 
-    /// When no other key is to be had: whether the caller receives the typed error that says so, instead of the
-    /// provider's last true answer. Off unless set.
+    /// When a key was at fault and no other is to be had: whether the caller receives the typed error that says so and
+    /// until when, instead of the provider's last true answer. Off unless set.
     #[must_use]
     pub fn exhausted_instead(mut self, instead: bool) -> Self {
         self.exhausted_instead = instead;

@@ -8,7 +8,7 @@ use crate::{
     fallback::{Models, Plan, steps_down},
     pool::{Demand, KeyPool, Lease, ServedBy},
     retry::{Course, Retry, Step},
-    verdict::Verdict,
+    verdict::{Elsewhere, Verdict},
 };
 
 /// One call: what it demands, how far it has come, which models are left.
@@ -102,7 +102,9 @@ impl Walk {
             return Onward::With(lease);
         }
         match out {
-            Some(error) if self.rule.wants_exhausted() => Onward::Instead(error),
+            Some(error) if self.rule.wants_exhausted() && verdict.elsewhere_of() == Elsewhere::OtherKey => {
+                Onward::Instead(error)
+            }
             _ => Onward::Done,
         }
     }

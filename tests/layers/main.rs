@@ -5,6 +5,7 @@ mod bounds;
 mod cold;
 mod cooldown;
 mod fallback;
+mod over;
 mod replay;
 #[cfg(feature = "reqwest")]
 mod reqwest;

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error as _,
+    fmt::Write as _,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -149,7 +150,7 @@ fn shown(error: &Error) -> String {
     let mut shown = format!("{error} {error:?} {:?}", error.served_by());
     let mut next = error.source();
     while let Some(source) = next {
-        shown += &format!(" / {source} {source:?}");
+        write!(shown, " / {source} {source:?}").expect("a String takes everything");
         next = source.source();
     }
     shown

@@ -228,3 +228,33 @@ async fn a_panic_in_the_closure_frees_the_slot() {
     assert!(tokio::spawn(pool.run::<_, _, _, _, &str, String>("m", judge, call)).await.unwrap_err().is_panic());
     assert_eq!(free_slots(&pool), 1);
 }
+
+/// The defaults that are promised: 3 retries, and pauses of up to 1, 2 and 4 seconds.
+#[tokio::test(start_paused = true)]
+async fn by_default_three_retries_after_pauses_of_at_most_1_2_and_4_seconds() {
+    let pool = pool(&["a", "b"]);
+    for seed in 0..20 {
+        let script = Script::bad(&["fault"; 9]);
+        let error = script.under(&pool, Retry::new().seed(seed), "m").await.unwrap_err();
+        assert!(matches!(error, RunError::Call { .. }), "{error:?}");
+        assert_eq!(script.keys().len(), 4);
+        let seconds = script.seconds();
+        assert!(seconds[1] <= 1 && seconds[2] <= 3 && seconds[3] <= 7, "{seconds:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runner_is_made_once_and_called_many_times_with_other_demands() {
+    let pool = pool(&["a", "b"]);
+    let runner = pool.with_retry(Retry::new().max_retries(5).backoff(Backoff::fixed(Duration::from_secs(1))));
+    for (n, model) in ["m", "n", "o"].into_iter().enumerate() {
+        let script = Script::bad(&["fault"; 5]);
+        let (call, prompt) = (script.clone(), format!("number {n}"));
+        let answer = runner.run(model, judge, |key| {
+            assert_eq!((key.model(), prompt.len()), (Some(model), 8));
+            call.clone().call(key)
+        });
+        assert_eq!(answer.await.unwrap(), "fine");
+        assert_eq!(script.keys().len(), 6);
+    }
+}

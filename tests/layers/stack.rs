@@ -178,3 +178,36 @@ async fn a_model_in_the_body_is_replaced_and_the_length_with_it() {
 
 /// What `OpenAI` says of a model that it does not have.
 const NO_MODEL: &str = r#"{"error":{"message":"The model `large` does not exist","type":"invalid_request_error","code":"model_not_found"}}"#;
+
+/// Tokens are estimated for nearly every request, and whoever waits with an estimate books the room for it: those
+/// behind stand in line, they do not fail.
+#[tokio::test(start_paused = true)]
+async fn behind_somebody_who_waits_others_wait_too() {
+    for busy in [false, true] {
+        let (pool, upstream) = (narrow_pool(), Upstream::new(&["rate briefly"]).taking(Duration::from_millis(300)));
+        let client = layer(&pool).wait(Duration::from_secs(60)).layer(upstream.clone());
+        let limited = client.clone().oneshot(ask()).await.unwrap();
+        assert_eq!(limited.status(), 429, "the only key is out for this request");
+        // Its slot is held for as long as the answer is read.
+        let held = busy.then_some(limited);
+        let calls: Vec<_> = (0..4).map(|_| tokio::spawn(client.clone().oneshot(ask()))).collect();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop(held);
+        for call in calls {
+            assert_eq!(text(call.await.unwrap().unwrap()).await, "fine");
+        }
+        assert_eq!(upstream.asked().len(), 5);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_not_wait_is_told_what_ends_it() {
+    let (pool, upstream) = (narrow_pool(), Upstream::new(&["rate briefly"]));
+    let client = layer(&pool).layer(upstream.clone());
+    let held = client.clone().oneshot(ask()).await.unwrap();
+    let error = client.clone().oneshot(ask()).await.unwrap_err();
+    assert!(error.to_string().ends_with("; next when a request under way ends"), "{error}");
+    drop(held);
+    let error = client.oneshot(ask()).await.unwrap_err();
+    assert!(error.to_string().ends_with("; next in 2 s"), "{error}");
+}

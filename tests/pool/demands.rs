@@ -107,7 +107,7 @@ fn must_is_a_condition_and_rather_is_a_wish() {
     let leases = [pool.try_acquire(must("o1")).unwrap(), pool.try_acquire(must("o1")).unwrap()];
     assert!(leases.iter().all(|lease| [id(2), id(3)].contains(lease.key_id())));
     let error = pool.try_acquire(must("o1")).unwrap_err().to_string();
-    assert_eq!(error, "no API key may serve flash: 2 busy, 2 of another owner; none comes back by itself");
+    assert_eq!(error, "no API key may serve flash: 2 busy, 2 of another owner; next when a request under way ends");
     assert_eq!(pool.try_acquire(rather(1)).unwrap().key_id(), &id(1));
     let _one = pool.try_acquire(rather(1)).unwrap();
     assert_eq!(pool.try_acquire(rather(1)).unwrap().key_id(), &id(0));

@@ -41,7 +41,7 @@ fn busy_keys_and_short_intervals_are_waited_for() {
     let held = take(&pool, FLASH);
     assert_eq!(
         refused(&pool, FLASH),
-        "no API key may serve flash: 1 busy, 1 of a later priority; none comes back by itself"
+        "no API key may serve flash: 1 busy, 1 of a later priority; next when a request under way ends"
     );
     drop(held);
     assert_eq!(served(&pool, FLASH), "k0");

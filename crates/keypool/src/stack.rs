@@ -30,8 +30,9 @@ pub fn stack(
         .layer(ReplayLayer::default().pool(pool))
         // No key for this model, now or within the wait: the next model of the list.
         .option_layer(steps.then(|| ModelFallbackLayer::new(pool).models(fallback.iter().map(String::as_str))))
-        // A key's fault: another key at once. The provider's: again after a pause.
-        .retry(RetryPolicy::new(pool))
+        // A key's fault: another key at once; where there is none, a 503 that says until when. The provider's: again
+        // after a pause.
+        .retry(RetryPolicy::new(pool).exhausted_instead(true))
         // Takes the key that may carry the request, waiting for one if need be, and holds it to the answer's end.
         .layer(KeyRotationLayer::new(pool))
         // Learns from the answer what it means for the key.

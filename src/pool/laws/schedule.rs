@@ -14,7 +14,7 @@ use super::model::{NOON, Starts, bench, clock, provider};
 use crate::{
     Affinity, Demand, Elsewhere, Key, KeyId, KeyPool, Lease, Limits, ManualClock, Priority, Scope, Tick, Until, Usage,
     Verdict, VerdictKind,
-    pool::{pick::Check, roster::NO_ACCOUNT},
+    pool::{check::Check, roster::NO_ACCOUNT},
 };
 
 const MODELS: [&str; 2] = ["flash", "pro"];

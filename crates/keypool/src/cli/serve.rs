@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, anyhow};
 use clap::{
     Args,
-    builder::{PossibleValuesParser, TypedValueParser},
+    builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser},
 };
 use tokio::net::TcpListener;
 use tower_keypool::{Clock, Gemini, KeyPool, Strategy};
@@ -66,7 +66,7 @@ pub(super) struct Serve {
     strategy: Strategy,
 
     /// Models to step down to, best first, when no key may serve the one asked for
-    #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
+    #[arg(long, value_name = "MODEL,…", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     fallback: Vec<String>,
 
     /// Seconds that a request waits for a key before it gets a 503
@@ -119,7 +119,11 @@ impl Serve {
             telemetry::say(&banner);
             drop(file);
             let changes = telemetry::report_changes(&pool, clock);
-            listen::serve(listener, Arc::new(gateway), GRACE, super::interrupted()).await;
+            let interrupted = async {
+                super::interrupted().await;
+                tracing::info!("ending: answers under way get {} s; Ctrl-C again ends at once", GRACE.as_secs());
+            };
+            listen::serve(listener, Arc::new(gateway), GRACE, interrupted).await;
             changes.abort();
             Ok(())
         })

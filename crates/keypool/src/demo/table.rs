@@ -55,7 +55,7 @@ impl Screen {
             body.push('\n');
         }
         // A line that wraps would take two.
-        let body: Vec<String> = body.lines().map(|line| line.chars().take(width).collect()).collect();
+        let body: Vec<String> = fitting(&body, width, screen_height());
         self.drawn = body.len();
         text.push_str(&body.join("\n"));
         text.push('\n');
@@ -67,6 +67,16 @@ impl Screen {
         self.drawn = 0;
         say(&format!("{line}\n"));
     }
+}
+
+/// Lines of the screen; plenty where it does not say.
+fn screen_height() -> usize {
+    crossterm::terminal::size().map_or(200, |(_, lines)| usize::from(lines))
+}
+
+/// What of a text can be drawn over again: nothing that has scrolled away can, and the cursor needs a line, too.
+fn fitting(text: &str, width: usize, height: usize) -> Vec<String> {
+    text.lines().take(height.saturating_sub(1).max(1)).map(|line| line.chars().take(width).collect()).collect()
 }
 
 fn table(rows: &[Row]) -> Table {
@@ -91,4 +101,16 @@ fn table(rows: &[Row]) -> Table {
 pub(super) fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fitting;
+
+    #[test]
+    fn no_more_is_drawn_than_the_screen_holds() {
+        assert_eq!(fitting("one\ntwo\nthree\n", 2, 3), ["on", "tw"]);
+        assert_eq!(fitting("one\ntwo", 80, 24), ["one", "two"]);
+        assert_eq!(fitting("one\ntwo", 80, 0), ["one"]);
+    }
 }

@@ -53,23 +53,30 @@ impl Dialect {
     /// The answer that says it.
     pub fn answer(self, refusal: Refusal) -> Response<Full<Bytes>> {
         let Refusal { status, message } = refusal;
-        let body = match self {
-            Self::Gemini => json!({ "error": {
-                "code": status.as_u16(), "message": message, "status": google_status(status),
-            } }),
-            Self::OpenAi => json!({ "error": {
-                "message": message, "type": "invalid_request_error", "param": null, "code": openai_code(status),
-            } }),
-            Self::Anthropic => json!({
-                "type": "error", "error": { "type": anthropic_type(status), "message": message },
-            }),
-        };
-        let mut response = Response::new(Full::from(body.to_string()));
+        let mut response = Response::new(Full::from(self.body(status, message)));
         *response.status_mut() = status;
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
         response
+    }
+}
+
+impl Dialect {
+    /// A body that says it.
+    pub(super) fn body(self, status: StatusCode, message: &str) -> String {
+        match self {
+            Self::Gemini => json!({ "error": {
+                "code": status.as_u16(), "message": message, "status": google_status(status),
+            } }),
+            Self::OpenAi => json!({ "error": {
+                "message": message, "type": openai_type(status), "param": null, "code": openai_code(status),
+            } }),
+            Self::Anthropic => json!({
+                "type": "error", "error": { "type": anthropic_type(status), "message": message },
+            }),
+        }
+        .to_string()
     }
 }
 
@@ -85,9 +92,14 @@ fn google_status(status: StatusCode) -> &'static str {
     }
 }
 
+fn openai_type(status: StatusCode) -> &'static str {
+    if status.is_server_error() { "server_error" } else { "invalid_request_error" }
+}
+
 fn openai_code(status: StatusCode) -> Option<&'static str> {
     match status {
         StatusCode::UNAUTHORIZED => Some("invalid_api_key"),
+        StatusCode::SERVICE_UNAVAILABLE => Some("no_available_keys"),
         _ => None,
     }
 }

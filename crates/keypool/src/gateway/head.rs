@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, Version, header, request::Parts, uri};
+use hyper::ext::ReasonPhrase;
 use tower_keypool::ServedBy;
 
 use super::seen::Seen;
@@ -48,6 +49,12 @@ impl Tidy {
 
 /// Takes from an answer what concerns the provider's host or connection only, and names who served.
 pub fn tidy_response<B>(response: &mut Response<B>) {
+    // The provider's own words behind the status may hold anything, the key too; nobody needs them.
+    response.extensions_mut().remove::<ReasonPhrase>();
+    if response.headers().contains_key(header::TRANSFER_ENCODING) {
+        // Where both say how long the body is, the length is wrong, and a body cut to it would look whole.
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+    }
     if response.headers().keys().any(stays_behind) {
         leave_behind(response.headers_mut());
     }

@@ -16,11 +16,11 @@ pub mod upload;
 use std::{convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, request::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt};
-use tower_keypool::{Base, Clock, Error, ServedBy, Tick};
+use tower_keypool::{Base, Clock, Error, Exhausted, ServedBy, Tick};
 
 use dialect::{Dialect, Refusal};
 use guard::{Guard, Local};
@@ -78,28 +78,32 @@ where
                 return Ok(response);
             }
         };
+        let dialect = Dialect::of(&parts);
         tidy.apply(&mut parts);
         if let Passage::Chunk(chunk) = &passage {
             chunk.direct(&mut parts);
         }
         let answered = self.stack.clone().oneshot(Request::from_parts(parts, body)).await;
-        let response = self.finish(answered, &passage);
+        let response = self.finish(answered, &passage, dialect);
         line.end(&response, &self.clock);
         Ok(response)
     }
 
     /// What the client gets of the stack's answer.
-    fn finish(&self, answered: Result<Response<B>, Error>, passage: &Passage) -> Answer<B> {
+    fn finish(&self, answered: Result<Response<B>, Error>, passage: &Passage, dialect: Dialect) -> Answer<B> {
         let mut response = match answered {
             Ok(response) => response,
-            Err(error) => return failed(&error),
+            Err(error) => return failed(&error, dialect),
         };
+        if response.status().is_informational() {
+            return dialect.answer(SWITCHED).map(Either::Left);
+        }
         match passage {
             Passage::Other => {}
             Passage::Chunk(chunk) => self.uploads.settle(chunk, &response),
             Passage::Open(handout) => {
                 if let Err(refusal) = self.uploads.hand_out(handout, &mut response) {
-                    return Dialect::Gemini.answer(refusal).map(Either::Left);
+                    return dialect.answer(refusal).map(Either::Left);
                 }
             }
         }
@@ -122,9 +126,20 @@ where
 /// The target of the lines that `-v` shows.
 pub const REQUESTS: &str = "keypool::requests";
 
+const SWITCHED: Refusal =
+    Refusal::new(StatusCode::BAD_GATEWAY, "the provider switched protocols, and nobody had asked it to");
+
 /// The answer that says why there is none.
-fn failed<B>(error: &Error) -> Answer<B> {
+fn failed<B>(error: &Error, dialect: Dialect) -> Answer<B> {
     let mut response = error.to_response();
+    if error.exhausted().is_some_and(Exhausted::may_end_any_time) {
+        // Nobody knows when a request under way will end: soon, mostly, and before the next window or day begins.
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if dialect != Dialect::Gemini {
+        // The stack speaks the provider's own; this client expects another shape.
+        *response.body_mut() = Full::from(dialect.body(response.status(), &error.to_string()));
+    }
     if let Some(served_by) = error.served_by() {
         Names::of(served_by).add(response.headers_mut());
         response.extensions_mut().insert(served_by.clone());
@@ -142,8 +157,8 @@ impl RequestLine {
         Self(told.then(|| (request.method().clone(), request.uri().path().to_owned(), clock.tick())))
     }
 
-    fn end<B>(self, response: &Response<B>, clock: &Clock) {
-        let Some((method, path, began)) = self.0 else { return };
+    fn end<B>(mut self, response: &Response<B>, clock: &Clock) {
+        let Some((method, path, began)) = self.0.take() else { return };
         let status = response.status().as_u16();
         let ms = clock.tick().since(began).as_millis();
         let Some(served) = response.extensions().get::<ServedBy>() else {
@@ -157,5 +172,13 @@ impl RequestLine {
             attempts => format!(", {attempts} attempts"),
         };
         tracing::debug!(target: REQUESTS, "{method} {path} {status} by {key} ({model}){attempts}, {ms} ms");
+    }
+}
+
+impl Drop for RequestLine {
+    fn drop(&mut self) {
+        if let Some((method, path, _)) = self.0.take() {
+            tracing::debug!(target: REQUESTS, "{method} {path}: the client left before there was an answer");
+        }
     }
 }

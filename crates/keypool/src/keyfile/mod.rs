@@ -75,7 +75,9 @@ impl KeyFile {
     /// [`FileError`] when the file is missing, unreadable or holds no key at all.
     pub fn load(path: &Path, not_keys: &[&str]) -> Result<Self, FileError> {
         let bytes = std::fs::read(path).map_err(|source| FileError::read(path, source))?;
-        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        // With its mark or without: no line of text begins with a NUL in one of its first two bytes.
+        let marked = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+        if marked || bytes.iter().take(2).any(|&byte| byte == 0) {
             return Err(FileError::Utf16 { path: path.to_owned() });
         }
         let file = Self::parse(&bytes, not_keys);

@@ -17,6 +17,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use super::plain::Plain;
 use crate::gateway::REQUESTS;
 
 /// How much is told.
@@ -78,7 +79,8 @@ where
             Level::WARN => out.write_str("note: ")?,
             _ => {}
         }
-        ctx.field_format().format_fields(out.by_ref(), event)?;
+        // Models and reasons are what clients and providers wrote.
+        ctx.field_format().format_fields(Writer::new(&mut Plain(out.by_ref())), event)?;
         writeln!(out)
     }
 }

@@ -4,6 +4,7 @@ mod banner;
 mod changes;
 mod console;
 mod fold;
+mod plain;
 
 pub use banner::Banner;
 pub use changes::report_changes;

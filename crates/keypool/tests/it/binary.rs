@@ -62,6 +62,13 @@ fn a_key_file_that_gives_nothing_ends_it_with_2_and_names_path_and_fix() {
     assert_eq!(code, 2);
     assert!(text.contains("line 2") && !text.contains("short\n"), "{text}");
 
+    // Saved as UTF-16 without a mark, by an editor of Windows.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), ONE.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()).unwrap();
+    let (code, text) = run(&["serve", "--keys", file.path().to_str().unwrap()]);
+    assert_eq!(code, 2);
+    assert!(text.contains("UTF-16") && text.contains("UTF-8"), "{text}");
+
     // The clients' token is no key.
     let file = key_file(PLACEHOLDER);
     let (code, text) = run(&["serve", "--keys", file.path().to_str().unwrap()]);
@@ -81,6 +88,7 @@ fn a_wrong_option_ends_it_with_2_and_is_named() {
         (&["--upstream", "https://user:word@example.com"], "--upstream"),
         (&["--strategy", "clairvoyant"], "--strategy"),
         (&["--wait=-1"], "--wait"),
+        (&["--fallback", "a,,b"], "--fallback"),
         (&["--token", "two words"], "--token"),
         (&["--host", "http://x"], "--host"),
         (&["-q", "-v"], "--verbose"),
@@ -153,6 +161,10 @@ async fn it_serves_says_what_happens_to_keys_and_ends_with_0() {
     assert_eq!(answer.header("x-keypool-attempts"), "2");
     assert_eq!(answer.header("x-keypool-model"), "gemini-pro");
 
+    // A model's name is what a client wrote.
+    let forged = Request::post(format!("{}/v1beta/models/m%E2%80%AE%E2%80%A8k:generateContent", running.url));
+    ask(forged.header("x-goog-api-key", PLACEHOLDER), "{}").await;
+
     let (code, told) = tokio::task::spawn_blocking(move || running.end()).await.unwrap();
     assert_eq!(code, Some(0), "{told}");
     for expected in [
@@ -161,11 +173,13 @@ async fn it_serves_says_what_happens_to_keys_and_ends_with_0() {
         "line 4 is the key of line 3 again",
         "line 1: first",
         "in memory",
+        "ending: answers under way get 10 s",
         "first disabled: CONSUMER_SUSPENDED",
         "POST /v1beta/models/gemini-pro:generateContent 200 by second (gemini-pro), 2 attempts",
     ] {
         assert!(told.contains(expected), "{expected} is missing: {told}");
     }
+    assert!(!told.contains(['\u{202e}', '\u{2028}']) && told.contains(r"m\u{202e}\u{2028}k"), "{told}");
     for secret in [ONE, TWO, "ya29"] {
         assert!(!told.contains(secret), "{told}");
     }

@@ -3,6 +3,7 @@
 mod binary;
 mod ending;
 mod guarding;
+mod hostile;
 mod serving;
 mod streaming;
 mod support;

@@ -70,6 +70,71 @@ async fn when_every_key_is_out_it_says_why_and_until_when() {
 }
 
 #[tokio::test]
+async fn the_request_that_finds_out_gets_the_503_too() {
+    let quota = Project::new("1").limits(Limits::none().rpm(1)).key(ONE);
+    let suspended = Project::new("2").key(gemini_sim::Key::new(TWO).refused(Refusal::ConsumerSuspended));
+    let sim = GeminiSim::builder().project(quota).project(suspended).start().await.unwrap();
+    let served = Served::keys([key(ONE, 0), key(TWO, 1)], &sim.url(), Duration::ZERO).await;
+    assert_eq!(generate(&served, "gemini-2.5-flash").await.status, StatusCode::OK);
+    // Nobody told the pool of the limit, or of the suspension.
+    let answer = generate(&served, "gemini-2.5-flash").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+    let after: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((1..=61).contains(&after), "{after}");
+    assert_eq!(answer.header("x-keypool-attempts"), "2");
+    let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("next in") && !message.contains("tried already"), "{message}");
+}
+
+#[tokio::test]
+async fn what_two_owners_say_alike_is_the_providers_own_answer() {
+    let unclear = |name: &str, secret| Project::new(name).key(gemini_sim::Key::new(secret).refused(Refusal::Exhausted));
+    let sim = GeminiSim::builder().project(unclear("1", ONE)).project(unclear("2", TWO)).start().await.unwrap();
+    let served = Served::keys([key(ONE, 0), key(TWO, 0)], &sim.url(), Duration::ZERO).await;
+    let answer = generate(&served, "gemini-2.5-flash").await;
+    // A 429 without a word of a quota, from both: it speaks of the request, and neither key rests for it.
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{answer:?}");
+    assert_eq!(answer.header("x-keypool-attempts"), "2");
+}
+
+#[tokio::test]
+async fn a_file_of_nobody_is_the_providers_own_answer() {
+    let sim =
+        GeminiSim::builder().project(Project::new("1").key(ONE)).project(Project::new("2").key(TWO)).start().await;
+    let sim = sim.unwrap();
+    let served = Served::keys([key(ONE, 0), key(TWO, 0)], &sim.url(), Duration::ZERO).await;
+    let answer = ask(Request::get(served.url("/v1beta/files/nowhere")).header("x-goog-api-key", PLACEHOLDER), "").await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN, "{answer:?}");
+}
+
+#[tokio::test]
+async fn busy_keys_come_back_and_the_503_says_so() {
+    let sim = GeminiSim::builder().key(ONE).latency(Duration::from_millis(700)).start().await.unwrap();
+    let served = Served::keys([key(ONE, 0).max_concurrent(1)], &sim.url(), Duration::ZERO).await;
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        generate(&served, "gemini-2.5-flash").await
+    };
+    let (first, answer) = tokio::join!(generate(&served, "gemini-2.5-flash"), late);
+    assert_eq!((first.status, answer.status), (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE));
+    assert_eq!(answer.header("retry-after"), "1");
+    let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.ends_with("1 busy; next when a request under way ends"), "{message}");
+}
+
+#[tokio::test]
+async fn keys_that_are_all_disabled_are_not_called_rate_limited() {
+    let bad = gemini_sim::Key::new(ONE).refused(Refusal::ConsumerSuspended);
+    let sim = GeminiSim::builder().project(Project::new("1").key(bad)).start().await.unwrap();
+    let served = Served::keys([key(ONE, 0)], &sim.url(), Duration::ZERO).await;
+    let answer = generate(&served, "gemini-2.5-flash").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+    let expected = "no API key may serve gemini-2.5-flash: 1 disabled (suspended); none comes back by itself";
+    assert_eq!(message, expected);
+}
+
+#[tokio::test]
 async fn a_request_waits_for_a_key_as_long_as_it_may() {
     let sim = GeminiSim::builder().key(ONE).latency(Duration::from_millis(150)).start().await.unwrap();
     let served = Served::keys([key(ONE, 0).max_concurrent(1)], &sim.url(), Duration::from_secs(5)).await;
@@ -173,4 +238,24 @@ async fn the_compatible_paths_work_with_a_bearer_token() {
     let answer = ask(request, body).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     assert_eq!(answer.header("x-keypool-model"), "gemini-2.5-flash", "found in the body");
+}
+
+#[tokio::test]
+async fn a_client_of_another_dialect_is_told_in_its_own_shape_that_every_key_is_out() {
+    let limits = tower_keypool::Limits::new().per_minute(1);
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let served = Served::keys([key(ONE, 0).limits("*", limits)], &sim.url(), Duration::ZERO).await;
+    let chat = || {
+        let request = Request::post(served.url("/v1beta/openai/chat/completions"))
+            .header("authorization", format!("Bearer {PLACEHOLDER}"))
+            .header("content-type", "application/json");
+        ask(request, r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}]}"#)
+    };
+    assert_eq!(chat().await.status, StatusCode::OK);
+    let answer = chat().await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!answer.header("retry-after").is_empty());
+    let error = &answer.json()["error"];
+    assert_eq!((error["type"].as_str(), error["code"].as_str()), (Some("server_error"), Some("no_available_keys")));
+    assert!(error["message"].as_str().unwrap().contains("requests/minute"), "{error}");
 }

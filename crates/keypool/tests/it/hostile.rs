@@ -1,0 +1,93 @@
+//! Upstreams that break the rules of HTTP: the bytes of their answers are written by hand.
+
+use std::{net::SocketAddr, time::Duration};
+
+use keypool::gateway::token::PLACEHOLDER;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+use tower_keypool::Key;
+
+use crate::{
+    serving::ONE,
+    support::{Served, raw},
+};
+
+/// An upstream that answers every connection's first request with these bytes, and closes.
+async fn answering(bytes: impl Into<Vec<u8>>) -> SocketAddr {
+    let bytes = bytes.into();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(&bytes).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    address
+}
+
+/// What a client gets of such an answer, byte for byte.
+async fn told(bytes: impl Into<Vec<u8>>) -> String {
+    let upstream = format!("http://{}", answering(bytes).await);
+    let served = Served::keys([Key::new(ONE).id("one")], &upstream, Duration::ZERO).await;
+    let head = format!(
+        "GET /v1beta/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-goog-api-key: {PLACEHOLDER}\r\n\r\n"
+    );
+    raw(served.address, &head).await
+}
+
+#[tokio::test]
+async fn a_body_in_chunks_is_not_cut_to_a_length_that_its_head_tells_too() {
+    let answer =
+        told("HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n")
+            .await;
+    assert!(answer.contains("hello world"), "{answer}");
+    assert!(!answer.contains("content-length"), "{answer}");
+}
+
+#[tokio::test]
+async fn the_words_behind_a_status_are_not_passed_on() {
+    let answer = told(format!("HTTP/1.1 404 no such thing for {ONE}\r\ncontent-length: 0\r\n\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 404 Not Found\r\n"), "{answer}");
+    assert!(!answer.contains(ONE));
+}
+
+#[tokio::test]
+async fn a_switch_of_protocols_that_nobody_asked_for_is_a_bad_answer() {
+    let answer = told("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+}
+
+#[tokio::test]
+async fn answers_that_are_no_http_are_a_502() {
+    for bytes in [
+        "SSH-2.0-OpenSSH_9\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: abc\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello!",
+    ] {
+        let upstream = format!("http://{}", answering(bytes).await);
+        let pool = tower_keypool::KeyPool::builder(tower_keypool::Gemini::at(&upstream).unwrap())
+            .key(Key::new(ONE).id("one"))
+            .build()
+            .unwrap();
+        let pauses = tower_keypool::RetryPolicy::new(&pool).max_retries(0);
+        let stack = tower::ServiceBuilder::new()
+            .layer(tower_keypool::ReplayLayer::default().pool(&pool))
+            .retry(pauses)
+            .layer(tower_keypool::KeyRotationLayer::new(&pool))
+            .layer(tower_keypool::CooldownLayer::new(&pool))
+            .service(keypool::client::Client::new());
+        let served = Served::over(stack, &upstream).await;
+        let answer = raw(
+            served.address,
+            &format!(
+                "GET /v1 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-goog-api-key: {PLACEHOLDER}\r\n\r\n"
+            ),
+        )
+        .await;
+        assert!(answer.starts_with("HTTP/1.1 502 "), "{bytes:?}: {answer}");
+    }
+}

@@ -1,0 +1,199 @@
+//! Looking at one key: may it carry this request, and if not, when or why.
+
+use super::{
+    OutReason,
+    ask::Ask,
+    rest::Rest,
+    roster::{NO_ACCOUNT, UNBOUNDED},
+    seats::{ProbeOf, Probes},
+    state::State,
+};
+use crate::{
+    limit::{At, Full, Need},
+    time::{Now, Tick},
+    verdict::VerdictKind,
+};
+
+/// Whether a key may carry a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Check {
+    /// Yes; as the probe of these scopes.
+    Ready(Probes),
+    /// Not before then.
+    Until(Tick, OutReason),
+    /// When one of its requests ends, or its interval is over.
+    Busy(Option<Tick>, OutReason),
+    /// Not before an event.
+    Out(OutReason),
+    /// It may carry others, but not this one: before then, where known.
+    NotThis(Option<Tick>, OutReason),
+}
+
+/// The least that a request needs.
+pub(super) const LEAST: Need = Need { requests: 1, input_tokens: 0, output_tokens: 0, images: 0 };
+
+/// Why a rest keeps its scope out.
+pub(super) fn reason_of(rest: &Rest) -> OutReason {
+    use VerdictKind as K;
+    if rest.by_hand {
+        return OutReason::DisabledByHand;
+    }
+    if rest.held {
+        return OutReason::Held;
+    }
+    let forever = rest.end == super::rest::End::Never;
+    match rest.kind {
+        K::RateLimited => OutReason::RateLimited,
+        K::QuotaExhausted => OutReason::QuotaExhausted,
+        K::InvalidKey if forever => OutReason::DisabledInvalid,
+        K::Suspended if forever => OutReason::DisabledSuspended,
+        K::ModelUnavailable => OutReason::ModelUnavailable,
+        K::Overloaded | K::Transient => OutReason::Overloaded,
+        K::Blocked => OutReason::Blocked,
+        _ => OutReason::Resting,
+    }
+}
+
+impl State {
+    /// Whether this key may carry this request now.
+    #[inline]
+    pub(super) fn check(&mut self, ask: &Ask<'_>, slot: u32) -> Check {
+        let now = ask.now;
+        let lane_at = usize::from(ask.lane);
+        let key = &self.roster.keys[slot as usize];
+        if key.removed {
+            return Check::Out(OutReason::DisabledByHand);
+        }
+        let owner_at = key.owner;
+        let probes = if self.may_rest(slot, owner_at, ask.lane) {
+            match self.check_rests(ask, slot, owner_at) {
+                Ok(probes) => probes,
+                Err(check) => return check,
+            }
+        } else {
+            Probes::default()
+        };
+        if ask.demand.free {
+            return self.check_slots(slot, now, probes);
+        }
+        let at = self.at(now, owner_at);
+        let lane = &mut self.lanes[lane_at];
+        let owner = lane.owners[owner_at as usize];
+        let plan = self.plans.plan(owner.plan);
+        let words = plan.words();
+        if words > 0
+            && let Err(full) = plan.room(lane.log_at(owner, words), &ask.need, &at)
+        {
+            return self.check_full(ask, owner_at, full, &at);
+        }
+        self.check_slots(slot, now, probes)
+    }
+
+    /// No room for this request.
+    #[inline(never)]
+    pub(super) fn check_full(&mut self, ask: &Ask<'_>, owner: u32, full: Full, at: &At) -> Check {
+        let lane = &mut self.lanes[usize::from(ask.lane)];
+        let plan = self.plans.plan(lane.owners[owner as usize].plan);
+        // Where even the least request has no room the key waits for that; else it may carry others.
+        let least = if ask.need == LEAST { Err(full) } else { plan.room(lane.log(owner, plan.words()), &LEAST, at) };
+        let shown = least.err().unwrap_or(full);
+        let reason = OutReason::Full(shown.limit.unit, shown.limit.span);
+        match (least, shown.opens.tick(at)) {
+            (Ok(()), tick) => Check::NotThis(tick, reason),
+            (Err(_), Some(tick)) => Check::Until(tick, reason),
+            (Err(_), None) => Check::Out(reason),
+        }
+    }
+
+    /// Whether there is anything that may keep this key in this lane out but its limits: most keys have nothing.
+    #[inline]
+    pub(super) fn may_rest(&self, slot: u32, owner: u32, lane: u16) -> bool {
+        let (key, held) = (&self.roster.keys[slot as usize], &self.roster.owners[owner as usize]);
+        let lane = &self.lanes[usize::from(lane)];
+        key.rest.is_some()
+            || held.rest.is_some()
+            || held.account != NO_ACCOUNT
+            || !lane.key_rests.is_empty()
+            || lane.has_extra(owner)
+    }
+
+    /// Whether it rests, in whatever scope, or its owner's room is kept for others; else the scopes that this request
+    /// is to probe.
+    #[inline(never)]
+    pub(super) fn check_rests(&self, ask: &Ask<'_>, slot: u32, owner_at: u32) -> Result<Probes, Check> {
+        let now = ask.now;
+        let mut probes = Probes::default();
+        let mut latest: Option<(Tick, OutReason)> = None;
+        for (rest, scope) in self.rests(ask.lane, slot) {
+            let Some(rest) = rest.filter(|rest| rest.is_active(now)) else { continue };
+            if rest.may_probe(now) {
+                probes.insert(scope);
+                continue;
+            }
+            let wakes = rest.wakes(now);
+            if latest.is_none_or(|(held, _)| wakes > held) {
+                latest = Some((wakes, reason_of(rest)));
+            }
+        }
+        if let Some((at, reason)) = latest {
+            return Err(if at == Tick::NEVER { Check::Out(reason) } else { Check::Until(at, reason) });
+        }
+        if let Some(extra) = self.lanes[usize::from(ask.lane)].extra_of(owner_at) {
+            if extra.keeps_out(ask.ticket, &ask.need) {
+                return Err(Check::NotThis(None, OutReason::Queued));
+            }
+            let mut short = None;
+            for allowance in extra.allowances.iter().filter(|allowance| allowance.until > now.tick) {
+                if allowance.remaining == 0 {
+                    return Err(Check::Until(allowance.until, OutReason::RateLimited));
+                }
+                if allowance.remaining < ask.need.of(allowance.unit) {
+                    short = short.max(Some(allowance.until));
+                }
+            }
+            if let Some(until) = short {
+                return Err(Check::NotThis(Some(until), OutReason::RateLimited));
+            }
+        }
+        Ok(probes)
+    }
+
+    /// The rests that cover a key in a lane.
+    #[inline]
+    pub(super) fn rests(&self, lane: u16, slot: u32) -> [(Option<&Rest>, ProbeOf); 5] {
+        let key = &self.roster.keys[slot as usize];
+        let owner = &self.roster.owners[key.owner as usize];
+        let lane = &self.lanes[usize::from(lane)];
+        let account = if owner.account == NO_ACCOUNT {
+            None
+        } else {
+            self.roster.accounts[owner.account as usize].rest.as_deref()
+        };
+        let key_lane =
+            if lane.key_rests.is_empty() { None } else { lane.key_rests.get(&slot).and_then(Option::as_deref) };
+        let owner_lane = lane.extra_of(key.owner).and_then(|extra| extra.rest.as_deref());
+        [
+            (key.rest.as_deref(), ProbeOf::Key),
+            (owner.rest.as_deref(), ProbeOf::Owner),
+            (account, ProbeOf::Account),
+            (key_lane, ProbeOf::KeyLane),
+            (owner_lane, ProbeOf::OwnerLane),
+        ]
+    }
+
+    /// A key's own limits: requests in flight, time between two starts.
+    #[inline]
+    pub(super) fn check_slots(&self, slot: u32, now: Now, probes: Probes) -> Check {
+        let key = &self.roster.keys[slot as usize];
+        if key.in_flight >= key.max_concurrent.min(UNBOUNDED - 1) {
+            return Check::Busy(None, OutReason::Busy);
+        }
+        if key.interval_ms > 0 && key.last_seq > 0 {
+            let due = key.last_started.plus(key.interval());
+            if due > now.tick {
+                return Check::Busy(Some(due), OutReason::Interval);
+            }
+        }
+        Check::Ready(probes)
+    }
+}

@@ -1,0 +1,138 @@
+//! Granting: a key that may carry a request gets a seat, and its owner has that much less room.
+
+use super::{
+    ask::Ask,
+    cell::Place,
+    event::Event,
+    lane::UNLIMITED,
+    pick::Picked,
+    seats::Probes,
+    state::{State, standing},
+};
+use crate::{
+    key::KeyId,
+    limit::{At, Stamp},
+    time::Now,
+};
+
+impl State {
+    pub(super) fn grant(&mut self, ask: &Ask<'_>, slot: u32, probes: Probes) -> Picked {
+        let now = ask.now;
+        let owner = self.roster.keys[slot as usize].owner;
+        let at = self.at(now, owner);
+        let stamp = self.take_room(ask, owner, &at);
+        for scope in probes.iter() {
+            self.probe_out(scope, slot, owner, ask.lane);
+        }
+        self.seat(ask, slot, probes, stamp)
+    }
+
+    /// The key is this request's: room was taken, from when on `stamp` says.
+    #[inline]
+    pub(super) fn seat(&mut self, ask: &Ask<'_>, slot: u32, probes: Probes, stamp: Option<Stamp>) -> Picked {
+        let now = ask.now;
+        self.seq += 1;
+        let seq = self.seq;
+        let ticket = if ask.ticket == u64::MAX { seq } else { ask.ticket };
+        let key = &mut self.roster.keys[slot as usize];
+        let owner = key.owner;
+        let before = (key.last_started, key.last_seq);
+        key.in_flight += 1;
+        key.started = key.started.saturating_add(1);
+        key.last_started = now.tick;
+        key.last_seq = seq;
+        let (id, secret, priority) = (key.id.clone(), key.secret.clone(), key.priority);
+        self.advance_rank(ask.lane, slot, now);
+        let (seat, cell) = self.seats.take();
+        // Field by field into its place: this is the record of every request.
+        cell.slot = slot;
+        cell.owner = owner;
+        cell.lane = ask.lane;
+        cell.stamp = stamp;
+        cell.started = now.tick;
+        cell.wall_ms = now.wall_ms;
+        cell.seq = seq;
+        cell.need = ask.need;
+        cell.free = ask.demand.free;
+        cell.probes = probes;
+        cell.before = before;
+        cell.ticket = ticket;
+        if ask.demand.earlier.is_some() {
+            cell.earlier.clone_from(&ask.demand.earlier);
+        }
+        let held = &mut self.lanes[usize::from(ask.lane)];
+        held.in_flight += 1;
+        held.started += 1;
+        self.tally.start(now);
+        if self.priorities.first().is_some_and(|first| *first < priority) {
+            self.spilled(ask, &id, priority);
+        }
+        if self.tells_leases {
+            let model = self.lane_name(ask.lane);
+            self.events.push(Event::Leased { key: id.clone(), model });
+        }
+        Picked { seat, ticket, key: id, secret }
+    }
+
+    pub(super) fn spilled(&mut self, ask: &Ask<'_>, id: &KeyId, priority: u16) {
+        // Only a spill where a key of an earlier priority exists for this demand at all.
+        self.lanes[usize::from(ask.lane)].spilled += 1;
+        self.tally.spills += 1;
+        let (key, model) = (id.clone(), self.lane_name(ask.lane));
+        self.event(|| Event::Spilled { key, priority, model });
+    }
+
+    /// Takes room in the owner's windows; when it counts from, unless that is to be said later.
+    pub(super) fn take_room(&mut self, ask: &Ask<'_>, owner: u32, at: &At) -> Option<Stamp> {
+        let mut stamp = (!ask.provisional).then_some(Stamp { tick: at.tick, days: at.day.days });
+        if ask.demand.free {
+            return stamp;
+        }
+        let lane = &mut self.lanes[usize::from(ask.lane)];
+        let plan = self.plans.plan(lane.owners[owner as usize].plan);
+        let words = plan.words();
+        if words > 0 {
+            let log = lane.log(owner, words);
+            plan.reserve(log, &ask.need);
+            if !ask.provisional {
+                stamp = Some(plan.stamp(log, &ask.need, at));
+            }
+        }
+        if let Some(extra) = lane.extra_of_mut(owner) {
+            for allowance in &mut extra.allowances {
+                allowance.remaining = allowance.remaining.saturating_sub(ask.need.of(allowance.unit));
+            }
+            if extra.booked.is_some_and(|booked| booked.ticket == ask.ticket) {
+                extra.booked = None;
+            }
+        }
+        stamp
+    }
+
+    /// The key has started once more. Where its rank follows from that alone, it is moved when it comes to the top
+    /// again.
+    #[inline]
+    pub(super) fn advance_rank(&mut self, lane: u16, slot: u32, now: Now) {
+        let cell = self.lanes[usize::from(lane)].cells[slot as usize];
+        let keeps_time = self.settings.strategy.keeps_time();
+        if !keeps_time && cell.class() == UNLIMITED {
+            return;
+        }
+        let group = self.group(self.roster.keys[slot as usize].priority);
+        let held = &mut self.lanes[usize::from(lane)];
+        if keeps_time {
+            let time = &mut held.groups[group].time;
+            *time = time.max(f64::from_bits(cell.rank).min(f64::MAX));
+            let standing = standing(&self.roster.keys[slot as usize]);
+            let rank = self.settings.strategy.advanced(standing, cell.rank, *time);
+            if cell.place() == Place::Ready {
+                held.reorder(slot, group, cell.class(), rank);
+            } else {
+                held.cells[slot as usize].rank = rank;
+            }
+        }
+        if cell.class() != UNLIMITED {
+            self.reclass(lane, slot, group, now);
+        }
+    }
+}

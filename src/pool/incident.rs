@@ -1,0 +1,186 @@
+//! Incidents: how one bad answer rests a scope, and for how long. One incident counts once.
+
+use std::{borrow::Cow, time::Duration};
+
+use super::{
+    event::Event,
+    guard::HOLD,
+    rest::{Before, End, Probe, Rest},
+    scope::Whom,
+    seats::SeatCell,
+    state::State,
+};
+use crate::{
+    limit::Limit,
+    time::Now,
+    verdict::{Scope, Until, Verdict, VerdictKind},
+};
+
+/// A daily 429 this near to midnight does not tell which day it speaks of.
+const NEAR_MIDNIGHT: Duration = Duration::from_secs(600);
+
+/// What a verdict is to its scope's last rest.
+#[derive(Default)]
+pub(super) struct Incident {
+    /// A new one: the request started after that rest's end.
+    pub(super) fresh: bool,
+    /// That rest is not over.
+    pub(super) active: bool,
+    /// Incidents before this one, as the backoff counts them.
+    pub(super) step: u8,
+    /// With this one.
+    pub(super) strikes: u8,
+    /// That rest waited for a confirmation, and this is it.
+    pub(super) confirmed: bool,
+    pub(super) by_hand: bool,
+    /// The request started before the scope was lifted.
+    pub(super) of_older_generation: bool,
+}
+
+pub(super) fn describe(rest: &mut Rest, verdict: &Verdict) {
+    rest.kind = verdict.kind();
+    rest.code = Cow::Owned(verdict.code_of().to_owned());
+    rest.advice = Cow::Owned(verdict.advice_of().to_owned());
+}
+
+impl State {
+    /// Rests a scope.
+    pub(super) fn rest(&mut self, whom: Whom, cell: &SeatCell, verdict: &Verdict, now: Now) {
+        if verdict.until_of() == Until::Now {
+            return;
+        }
+        let incident = self.incident(whom, cell, now);
+        if incident.by_hand || self.of_an_old_secret(whom, cell, verdict) {
+            return;
+        }
+        let (end, probe, permanent) = self.end_of(&incident, cell, verdict, now);
+        if incident.of_older_generation && !permanent && verdict.until_of() != Until::DayEnd {
+            return;
+        }
+        let own_fault = matches!(verdict.kind(), VerdictKind::InvalidKey | VerdictKind::Suspended);
+        let held = permanent && own_fault && self.guard.permanent(now.tick, whom.slot);
+        let end = if held { End::At(now.tick.plus(HOLD)) } else { end };
+        let ramp = self.roster.keys[whom.slot as usize].ramp;
+        let rest = self.rest_slot(whom).expect("every scope but the caller's has a place for a rest");
+        if incident.fresh {
+            rest.before = Some(Before { end: rest.end, step: rest.step, strikes: rest.strikes, ramp });
+            rest.step = incident.step;
+            rest.strikes = incident.strikes;
+            rest.incident = cell.ticket;
+        }
+        let confirms = verdict.confirm_after_of().is_some();
+        let told = !incident.active || rest.kind != verdict.kind() || (end == End::Never) != (rest.end == End::Never);
+        if incident.active {
+            rest.confirming |= confirms;
+            // Its time and interval are kept: what else comes in does not bring a probe forward.
+            rest.probe = rest.probe.or(probe);
+        } else {
+            rest.since = now.tick;
+            rest.confirming = confirms;
+            rest.probe = probe;
+            rest.held = false;
+        }
+        let outlasts = !incident.active || end.tick(now) > rest.end.tick(now);
+        if outlasts {
+            rest.end = end;
+            describe(rest, verdict);
+        }
+        rest.held |= held;
+        if incident.fresh {
+            self.weigh_down(whom, verdict);
+        }
+        if held {
+            self.hold_suspects(now);
+        } else if outlasts && told {
+            self.tell(whom, verdict, end, now);
+        }
+    }
+
+    /// What a verdict is to the scope's last rest. One incident counts once: only an answer to a request that started
+    /// after that rest's end is a new one.
+    pub(super) fn incident(&mut self, whom: Whom, cell: &SeatCell, now: Now) -> Incident {
+        let extra = self.roster.keys[whom.slot as usize].extra.as_ref();
+        let of_the_key = !matches!(whom.scope, Scope::Lane | Scope::Exit | Scope::Caller);
+        let lifted = of_the_key && extra.is_some_and(|extra| cell.seq < extra.lifted_at);
+        let Some(rest) = self.rest_slot_of(whom) else {
+            return Incident { fresh: true, strikes: 1, of_older_generation: lifted, ..Incident::default() };
+        };
+        let active = rest.is_active(now);
+        let after = cell.started >= rest.end.tick(now);
+        let fresh = !active && after;
+        Incident {
+            fresh,
+            active,
+            step: rest.step.saturating_add(u8::from(fresh && rest.incident != 0)),
+            strikes: rest.strikes.saturating_add(u8::from(fresh)),
+            confirmed: rest.confirming && fresh,
+            by_hand: rest.by_hand,
+            of_older_generation: lifted || cell.seq < rest.lifted_at,
+        }
+    }
+
+    /// The key has another secret by now: that the old one is not valid is no news.
+    pub(super) fn of_an_old_secret(&self, whom: Whom, cell: &SeatCell, verdict: &Verdict) -> bool {
+        let replaced_at = self.roster.keys[whom.slot as usize].extra.as_ref().map_or(0, |extra| extra.replaced_at);
+        let of_the_secret = matches!(whom.scope, Scope::Key | Scope::KeyLane);
+        of_the_secret && verdict.kind() == VerdictKind::InvalidKey && cell.seq <= replaced_at
+    }
+
+    /// How long, by the verdict and the table; a probe; and whether it is without end.
+    pub(super) fn end_of(
+        &mut self,
+        incident: &Incident,
+        cell: &SeatCell,
+        verdict: &Verdict,
+        now: Now,
+    ) -> (End, Option<Probe>, bool) {
+        let table = &self.settings.rests;
+        let backoff = End::At(now.tick.plus(table.backoff(verdict.kind(), incident.step)));
+        let suspect = !verdict.is_named() && incident.strikes < table.strikes.max(1);
+        match (verdict.until_of(), verdict.confirm_after_of()) {
+            (Until::Now, _) => (End::At(now.tick), None, false),
+            (Until::Backoff, _) => (backoff, None, false),
+            (Until::For(delay), _) => (End::At(now.tick.plus(delay.min(table.longest))), None, false),
+            (Until::DayEnd, _) => (self.day_end(cell, incident.step, now), None, false),
+            (_, Some(pause)) if !incident.confirmed => (End::At(now.tick.plus(pause)), None, false),
+            (Until::Probed(_) | Until::Lifted, _) if suspect => (backoff, None, false),
+            (Until::Probed(first), _) => {
+                (End::Never, Some(Probe { at: now.tick.plus(first), interval: first, out: false }), true)
+            }
+            (Until::Lifted, _) => (End::Never, None, true),
+        }
+    }
+
+    /// The midnight after the request's start; near midnight a minute, doubling, since the answer may speak of the
+    /// day that just ended.
+    pub(super) fn day_end(&mut self, cell: &SeatCell, step: u8, now: Now) -> End {
+        let zone = usize::from(self.roster.owners[cell.owner as usize].zone);
+        let zone = &mut self.zones[zone].1;
+        if zone.near_midnight(now.wall_ms, NEAR_MIDNIGHT) {
+            let length = self.settings.rests.backoff(VerdictKind::QuotaExhausted, step);
+            return End::At(now.tick.plus(length));
+        }
+        End::Wall(zone.next_midnight(cell.wall_ms))
+    }
+
+    pub(super) fn tell(&mut self, whom: Whom, verdict: &Verdict, end: End, now: Now) {
+        if !self.watched {
+            return;
+        }
+        let key = self.roster.keys[whom.slot as usize].id.clone();
+        let (scope, kind, code) = (whom.scope, verdict.kind(), verdict.code_of().to_owned());
+        if end == End::Never {
+            let advice = verdict.advice_of().to_owned();
+            self.events.push(Event::Disabled { key, scope, kind, code, advice });
+            return;
+        }
+        let limit = verdict.news_of().and_then(|news| news.violations.first()).map(|violation| Limit {
+            unit: violation.unit,
+            span: violation.span,
+            amount: violation.amount.unwrap_or(0),
+        });
+        let model = matches!(scope, Scope::Lane | Scope::KeyLane | Scope::OwnerLane).then(|| self.lane_name(whom.lane));
+        let rest = end.tick(now).since(now.tick);
+        self.events.push(Event::Rested { key, scope, model: model.flatten(), kind, code, limit, rest });
+    }
+}

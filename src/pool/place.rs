@@ -1,0 +1,133 @@
+//! Moving one key: back to the ready order when its time has come, or to where it waits.
+
+use super::{
+    cell::Place,
+    check::Check,
+    lane::{UNLIMITED, class_of},
+    state::{State, standing},
+};
+use crate::{limit::Unit, time::Now};
+
+impl State {
+    /// Keys whose time has come go back to the ready order.
+    #[inline]
+    pub(super) fn wake(&mut self, lane: u16, now: Now) {
+        if self.lanes[usize::from(lane)].timers.may_fire(now.tick) {
+            self.wake_fired(lane, now);
+        }
+    }
+
+    pub(super) fn wake_fired(&mut self, lane: u16, now: Now) {
+        loop {
+            let held = &mut self.lanes[usize::from(lane)];
+            let Some(slot) = held.timers.fired(now.tick, &mut held.cells) else { return };
+            self.woken(lane, slot, now);
+        }
+    }
+
+    pub(super) fn woken(&mut self, lane: u16, slot: u32, now: Now) {
+        match self.lanes[usize::from(lane)].cells[slot as usize].place() {
+            Place::Timed => self.enter_at(lane, slot, now),
+            Place::Busy => {
+                self.unpark(slot);
+                self.enter_at(lane, slot, now);
+            }
+            Place::Ready => {
+                let group = self.group(self.roster.keys[slot as usize].priority);
+                self.reclass(lane, slot, group, now);
+            }
+            Place::Out => {}
+        }
+    }
+
+    /// Back to the ready order, in the class that its owner's room says.
+    pub(super) fn enter_at(&mut self, lane: u16, slot: u32, now: Now) {
+        self.enter(lane, slot);
+        let group = self.group(self.roster.keys[slot as usize].priority);
+        self.reclass(lane, slot, group, now);
+    }
+
+    /// Moves a key that may not serve to where it waits.
+    pub(super) fn stow(&mut self, lane: u16, slot: u32, group: usize, check: Check) {
+        let held = &mut self.lanes[usize::from(lane)];
+        if held.cells[slot as usize].place() == Place::Busy {
+            held.take_out(slot, group);
+            self.unpark(slot);
+        }
+        let held = &mut self.lanes[usize::from(lane)];
+        match check {
+            Check::Until(at, _) => held.make_timed(slot, group, at),
+            Check::Busy(due, _) => {
+                held.make_busy(slot, group);
+                if let Some(due) = due {
+                    held.timers.arm(slot, due, &mut held.cells);
+                }
+                self.roster.keys[slot as usize].parked += 1;
+            }
+            _ => held.take_out(slot, group),
+        }
+    }
+
+    /// Gives a ready key the rank it now has; whether it had to move back.
+    #[inline]
+    pub(super) fn restand(&mut self, lane: u16, slot: u32, group: usize) -> bool {
+        let key = standing(&self.roster.keys[slot as usize]);
+        let held = &mut self.lanes[usize::from(lane)];
+        let cell = held.cells[slot as usize];
+        let rank = self.settings.strategy.rank(key, cell.rank);
+        if rank > cell.rank {
+            held.reorder(slot, group, cell.class(), rank);
+            return true;
+        }
+        false
+    }
+
+    /// Gives a ready key the class that its owner's room says; whether it changed.
+    pub(super) fn reclass(&mut self, lane: u16, slot: u32, group: usize, now: Now) -> bool {
+        let lane_at = usize::from(lane);
+        let cell = self.lanes[lane_at].cells[slot as usize];
+        if cell.place() != Place::Ready || cell.class() == UNLIMITED {
+            return false;
+        }
+        let owner = self.roster.keys[slot as usize].owner;
+        let at = self.at(now, owner);
+        let held = &mut self.lanes[lane_at];
+        let plan = self.plans.plan(held.owners[owner as usize].plan);
+        let words = plan.words();
+        let room = plan.headroom(held.log(owner, words), Unit::InputTokens, &at);
+        let class = class_of(room);
+        if class < class_of(plan.most(Unit::InputTokens)) && held.cells[slot as usize].timer == 0 {
+            // More room comes by itself: looked at again when the oldest use leaves the window.
+            let log = held.log(owner, words);
+            if let Some(tick) =
+                plan.next_headroom(log, Unit::InputTokens, room + 1, &at).and_then(|opens| opens.tick(&at))
+            {
+                held.timers.arm(slot, tick, &mut held.cells);
+            }
+        }
+        if class == cell.class() {
+            return false;
+        }
+        held.reorder(slot, group, class, cell.rank);
+        true
+    }
+
+    /// Takes a key that this demand passes over out of the order until the pick is over.
+    pub(super) fn put_aside(&mut self, lane: u16, slot: u32, group: usize) {
+        let held = &mut self.lanes[usize::from(lane)];
+        let (timer, class) = (held.cells[slot as usize].timer, held.cells[slot as usize].class());
+        held.take_out(slot, group);
+        held.cells[slot as usize].timer = timer;
+        held.cells[slot as usize].set_class(class);
+        self.aside.push(slot);
+    }
+
+    pub(super) fn bring_back(&mut self, lane: u16, group: usize) {
+        while let Some(slot) = self.aside.pop() {
+            let held = &mut self.lanes[usize::from(lane)];
+            let cell = held.cells[slot as usize];
+            held.make_ready(slot, group, cell.class(), cell.rank);
+            held.cells[slot as usize].timer = cell.timer;
+        }
+    }
+}

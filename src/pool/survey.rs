@@ -1,0 +1,231 @@
+//! The look at every key and lane that a snapshot is made of.
+
+use std::sync::Arc;
+
+use super::{
+    Demand, KeyLaneView, KeyState, KeyView, LaneView, LimitView, OutReason, PriorityView, RestView, Snapshot,
+    check::{Check, reason_of},
+    lane::Origin,
+    rank::Strategy,
+    rest::{End, Rest},
+    roster::UNBOUNDED,
+    state::{NO_MODEL, State},
+};
+use crate::{
+    time::{Now, system_time},
+    verdict::{Scope, VerdictKind},
+};
+
+fn view(rest: &Rest, scope: Scope, model: Option<Arc<str>>, now: Now) -> Option<RestView> {
+    if !rest.is_active(now) {
+        return None;
+    }
+    let ends_in = (rest.end != End::Never).then(|| rest.end.tick(now).since(now.tick));
+    Some(RestView {
+        scope,
+        model,
+        kind: if rest.by_hand { VerdictKind::Unjudged } else { rest.kind },
+        code: rest.code.clone().into_owned(),
+        advice: rest.advice.clone().into_owned(),
+        ends_in,
+        probe_in: rest.probe.map(|probe| probe.at.since(now.tick)),
+        held: rest.held,
+    })
+}
+
+impl State {
+    pub(super) fn snapshot(&mut self, now: Now) -> Snapshot {
+        let lanes: Vec<u16> =
+            (0..self.lanes.len() as u16).filter(|lane| self.lanes[usize::from(*lane)].origin != Origin::Free).collect();
+        let mut available_in = vec![0; self.lanes.len()];
+        let slots: Vec<u32> = self.roster.slots().collect();
+        let total_started = self.tally.started.max(1);
+        let mut keys = Vec::with_capacity(slots.len());
+        for slot in slots {
+            let view = self.key_view(slot, &lanes, &mut available_in, total_started, now);
+            keys.push(view);
+        }
+        let available = |key: &&KeyView| matches!(key.state, KeyState::Ready | KeyState::Partly);
+        let count = |state: KeyState| keys.iter().filter(|key| key.state == state).count();
+        let priorities = self.priorities.iter().map(|priority| PriorityView {
+            priority: *priority,
+            keys: keys.iter().filter(|key| key.priority == *priority).count(),
+            available: keys.iter().filter(available).filter(|key| key.priority == *priority).count(),
+        });
+        let (started, succeeded, limited) = self.tally.last_minute(now);
+        let memory = self.memory_bytes();
+        Snapshot {
+            at: system_time(now.wall_ms),
+            provider: self.provider.name().to_owned(),
+            strategy: self.settings.strategy,
+            total_keys: keys.len(),
+            available_keys: keys.iter().filter(available).count(),
+            resting_keys: count(KeyState::Resting),
+            disabled_keys: count(KeyState::Disabled),
+            priorities: priorities.collect(),
+            in_flight: self.seats.out(),
+            waiters: self.waiters.len(),
+            started: self.tally.started,
+            requests_last_minute: started,
+            successes_last_minute: succeeded,
+            limit_hits_last_minute: limited,
+            verdicts: self.tally.verdicts(),
+            spills: self.tally.spills,
+            exhausted: self.tally.exhausted,
+            exit_rest: self.exit.as_ref().and_then(|rest| view(rest, Scope::Exit, None, now)),
+            lanes: lanes.iter().map(|lane| self.lane_view(*lane, available_in[usize::from(*lane)], now)).collect(),
+            total_memory_bytes: memory,
+            bytes_per_key: memory / keys.len().max(1),
+            keys,
+        }
+    }
+
+    pub(super) fn key_view(
+        &mut self,
+        slot: u32,
+        lanes: &[u16],
+        available: &mut [usize],
+        total: u64,
+        now: Now,
+    ) -> KeyView {
+        let mut views = Vec::new();
+        let (mut ready, mut busy, mut resting, mut out) = (0, 0, 0, 0);
+        for lane in lanes {
+            let check = self.check_plain(*lane, slot, now);
+            // The pool's own lanes say nothing until they are used, but where there are no others.
+            let unused = *lane <= super::state::SHARED && self.lanes[usize::from(*lane)].started == 0;
+            let silent = unused && (*lane == super::state::SHARED || lanes.len() > 2);
+            match check {
+                Check::Ready(_) => available[usize::from(*lane)] += 1,
+                _ if silent => {}
+                Check::Busy(..) => busy += 1,
+                // It may be probed some time, but comes back by that alone.
+                Check::Until(_, reason) if reason.is_disabled() => out += 1,
+                Check::Until(..) | Check::NotThis(..) => resting += 1,
+                Check::Out(_) => out += 1,
+            }
+            if silent {
+                continue;
+            }
+            ready += usize::from(matches!(check, Check::Ready(_)));
+            let limits = self.limit_views(*lane, slot, now);
+            let (reason, at) = match check {
+                Check::Ready(_) => (None, None),
+                Check::Until(at, reason) => (Some(reason), Some(at)),
+                Check::Busy(at, reason) | Check::NotThis(at, reason) => (Some(reason), at),
+                Check::Out(reason) => (Some(reason), None),
+            };
+            if *lane != NO_MODEL || reason.is_some() {
+                views.push(KeyLaneView {
+                    model: self.lane_name(*lane),
+                    out: reason.map(|reason: OutReason| reason.to_string()),
+                    ready_in: at.map(|at| at.since(now.tick)),
+                    limits,
+                });
+            }
+        }
+        let state = match (ready, busy, resting, out) {
+            (_, 0, 0, 0) => KeyState::Ready,
+            (1.., ..) => KeyState::Partly,
+            (0, 1.., ..) => KeyState::Busy,
+            (0, 0, 1.., _) => KeyState::Resting,
+            _ => KeyState::Disabled,
+        };
+        let rests = self.rest_views(slot, lanes, now);
+        let key = &self.roster.keys[slot as usize];
+        let judged = key.succeeded + key.failed + key.limited;
+        let extra = key.extra.as_deref();
+        let learned = if self.settings.strategy == Strategy::Adaptive { key.adaptive } else { key.weight };
+        KeyView {
+            id: key.id.clone(),
+            owner: self.roster.owner_name(key.owner),
+            priority: key.priority,
+            weight: key.weight,
+            current_weight: learned * key.ramp_factor(),
+            share: f64::from(key.started) / total as f64,
+            tier: extra.and_then(|extra| extra.tier.clone()),
+            labels: extra.map(|extra| extra.labels.clone()).unwrap_or_default(),
+            state,
+            in_flight: key.in_flight,
+            max_concurrent: (key.max_concurrent != UNBOUNDED).then_some(key.max_concurrent),
+            started: key.started,
+            succeeded: key.succeeded,
+            failed: key.failed,
+            limit_hits: key.limited,
+            error_rate: f64::from(key.failed) / f64::from(judged.max(1)),
+            rests,
+            lanes: views,
+        }
+    }
+
+    pub(super) fn check_plain(&mut self, lane: u16, slot: u32, now: Now) -> Check {
+        let upfront = [self.exit.as_ref(), self.lanes[usize::from(lane)].rest.as_ref()];
+        if let Some(rest) = upfront.into_iter().flatten().find(|rest| rest.is_active(now)) {
+            return Check::Until(rest.wakes(now), reason_of(rest));
+        }
+        // A lane that nobody has used counts nothing.
+        let demand = Demand { free: self.lanes[usize::from(lane)].asleep, ..Demand::any_model() };
+        let ask = State::ask_in(lane, &demand, now);
+        self.check(&ask, slot)
+    }
+
+    pub(super) fn limit_views(&mut self, lane: u16, slot: u32, now: Now) -> Vec<LimitView> {
+        let owner = self.roster.keys[slot as usize].owner;
+        let at = self.at(now, owner);
+        let lane = &mut self.lanes[usize::from(lane)];
+        if lane.asleep {
+            return Vec::new();
+        }
+        let number = lane.owners[owner as usize].plan;
+        let (plan, sources) = (self.plans.plan(number), self.plans.sources(number));
+        let used = plan.used(lane.log(owner, plan.words()), &at);
+        used.map(|(limit, used)| LimitView { limit, used, source: sources.source(limit) }).collect()
+    }
+
+    pub(super) fn rest_views(&self, slot: u32, lanes: &[u16], now: Now) -> Vec<RestView> {
+        let key = &self.roster.keys[slot as usize];
+        let owner = &self.roster.owners[key.owner as usize];
+        let account = self.roster.accounts.get(owner.account as usize);
+        let mut views: Vec<RestView> = [
+            (key.rest.as_deref(), Scope::Key),
+            (owner.rest.as_deref(), Scope::Owner),
+            (account.and_then(|account| account.rest.as_deref()), Scope::BillingAccount),
+        ]
+        .into_iter()
+        .filter_map(|(rest, scope)| view(rest?, scope, None, now))
+        .collect();
+        for lane in lanes {
+            let held = &self.lanes[usize::from(*lane)];
+            let key_lane = held.key_rests.get(&slot).and_then(Option::as_deref);
+            let owner_lane = held.extra_of(key.owner).and_then(|extra| extra.rest.as_deref());
+            let bound = [(key_lane, Scope::KeyLane), (owner_lane, Scope::OwnerLane)];
+            views.extend(bound.into_iter().filter_map(|(rest, scope)| view(rest?, scope, self.lane_name(*lane), now)));
+        }
+        views
+    }
+
+    pub(super) fn lane_view(&self, lane: u16, available_keys: usize, now: Now) -> LaneView {
+        let held = &self.lanes[usize::from(lane)];
+        let model = self.lane_name(lane);
+        LaneView {
+            available_keys,
+            in_flight: held.in_flight,
+            started: held.started,
+            spilled: held.spilled,
+            waiters: held.queue.len(),
+            rest: held.rest.as_ref().and_then(|rest| view(rest, Scope::Lane, model.clone(), now)),
+            model,
+        }
+    }
+
+    /// Heap bytes behind the state.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let secrets: usize =
+            self.roster.slots().map(|slot| self.roster.keys[slot as usize].secret.expose().len()).sum();
+        self.roster.heap_bytes()
+            + secrets
+            + self.lanes.iter().map(super::lane::Lane::heap_bytes).sum::<usize>()
+            + self.seats.heap_bytes()
+            + size_of::<Self>()
+    }
+}
