@@ -1,5 +1,7 @@
 //! Counts outlive a change of limits, and owners who turn out to be one share theirs.
 
+use std::time::Duration;
+
 use super::{
     Limit, Span,
     form::Form,
@@ -46,17 +48,18 @@ impl Plan {
         }
     }
 
-    /// The sliding window of `limit` is full, as an answer says: what is missing began evenly between `first` and now.
-    pub(crate) fn fill_up(&self, log: &mut [u16], limit: Limit, first: Tick, at: &At) {
+    /// The sliding window of `limit` is full, as an answer says: what is missing began evenly, the first of it this
+    /// long ago. What would have begun before the clock did is left out.
+    pub(crate) fn fill_up(&self, log: &mut [u16], limit: Limit, first: Duration, at: &At) {
         let now = self.advance(log, at);
-        let first = slide::moment(first).min(now);
+        let first = slide::moment(Tick::ZERO.plus(first));
         for window in self.windows().iter().filter(|window| window.limit == limit && !window.is_day()) {
             let missing = window.most().saturating_sub(window.used(log, at));
             let pieces = missing.min(PIECES);
             let mut moments = window.moments(log, now);
-            moments.extend((0..pieces).map(|n| {
+            moments.extend((0..pieces).filter_map(|n| {
                 let amount = missing * (n + 1) / pieces - missing * n / pieces;
-                (first + (now - first) * n / pieces, amount)
+                Some((now.checked_sub(first * (pieces - n) / pieces)?, amount))
             }));
             moments.sort_unstable();
             let held = window.held(log);

@@ -40,7 +40,10 @@ pub(super) fn class_for(tokens: u64) -> usize {
 /// The keys of one priority.
 #[derive(Default)]
 pub(super) struct Group {
-    classes: BTreeMap<usize, Ready>,
+    /// By class; none until a key has one.
+    classes: Vec<Ready>,
+    /// The classes with keys: bit `n` for class `n`.
+    taken: u32,
     /// Ready keys that need no class: the lane's owners have no token limits.
     unlimited: Ready,
     /// Waited for: at their concurrency, or between two starts.
@@ -50,22 +53,48 @@ pub(super) struct Group {
 }
 
 impl Group {
-    fn order_mut(&mut self, class: usize) -> &mut Ready {
-        if class == UNLIMITED { &mut self.unlimited } else { self.classes.entry(class).or_default() }
+    #[inline]
+    fn push(&mut self, class: usize, slot: u32, cells: &mut [LaneCell]) {
+        if class == UNLIMITED {
+            return self.unlimited.push(slot, cells);
+        }
+        if self.classes.is_empty() {
+            self.classes.resize_with(UNLIMITED, Ready::default);
+        }
+        self.taken |= 1 << class;
+        self.classes[class].push(slot, cells);
+    }
+
+    #[inline]
+    fn remove(&mut self, class: usize, at: u32, cells: &mut [LaneCell]) {
+        if class == UNLIMITED {
+            return self.unlimited.remove(at, cells);
+        }
+        let order = &mut self.classes[class];
+        order.remove(at, cells);
+        if order.is_empty() {
+            self.taken &= !(1 << class);
+        }
+    }
+
+    #[inline]
+    fn reorder(&mut self, class: usize, slot: u32, at: u32, cells: &mut [LaneCell]) {
+        let order = if class == UNLIMITED { &mut self.unlimited } else { &mut self.classes[class] };
+        order.reorder(slot, at, cells);
     }
 
     /// The first key of those with at least this class.
     #[inline]
     pub(super) fn best(&self, min_class: usize, cells: &[LaneCell]) -> Option<u32> {
         let mut best = self.unlimited.top(cells);
-        if !self.classes.is_empty() {
-            for order in self.classes.range(min_class..).map(|(_, order)| order) {
-                let Some(top) = order.top(cells) else { continue };
-                let better =
-                    best.is_none_or(|held| (cells[top as usize].rank, top) < (cells[held as usize].rank, held));
-                if better {
-                    best = Some(top);
-                }
+        let mut taken = u64::from(self.taken) >> min_class << min_class;
+        while taken != 0 {
+            let class = taken.trailing_zeros() as usize;
+            taken &= taken - 1;
+            let Some(top) = self.classes[class].top(cells) else { continue };
+            let better = best.is_none_or(|held| (cells[top as usize].rank, top) < (cells[held as usize].rank, held));
+            if better {
+                best = Some(top);
             }
         }
         best
@@ -79,12 +108,13 @@ impl Group {
 
     /// The keys of one class.
     pub(super) fn class(&self, class: usize) -> impl Iterator<Item = u32> {
-        self.classes.get(&class).into_iter().flat_map(Ready::slots)
+        self.classes.get(class).into_iter().flat_map(Ready::slots)
     }
 
     fn heap_bytes(&self) -> usize {
         self.unlimited.heap_bytes()
-            + self.classes.values().map(Ready::heap_bytes).sum::<usize>()
+            + self.classes.iter().map(Ready::heap_bytes).sum::<usize>()
+            + self.classes.capacity() * size_of::<Ready>()
             + self.busy.capacity() * 4
     }
 }
@@ -280,7 +310,7 @@ impl Lane {
         cell.rank = rank;
         cell.set_class(class);
         cell.set_place(Place::Ready);
-        self.groups[group].order_mut(class).push(slot, &mut self.cells);
+        self.groups[group].push(class, slot, &mut self.cells);
     }
 
     /// Waited for: at its concurrency, or between two starts.
@@ -304,7 +334,7 @@ impl Lane {
         let cell = self.cells[slot as usize];
         match cell.place() {
             Place::Ready => {
-                self.groups[group].order_mut(cell.class()).remove(cell.position(), &mut self.cells);
+                self.groups[group].remove(cell.class(), cell.position(), &mut self.cells);
             }
             Place::Busy => {
                 let busy = &mut self.groups[group].busy;
@@ -328,14 +358,14 @@ impl Lane {
         if cell.class() == class {
             cell.rank = rank;
             let at = cell.position();
-            self.groups[group].order_mut(class).reorder(slot, at, &mut self.cells);
+            self.groups[group].reorder(class, slot, at, &mut self.cells);
         } else {
             let (at, old) = (cell.position(), cell.class());
-            self.groups[group].order_mut(old).remove(at, &mut self.cells);
+            self.groups[group].remove(old, at, &mut self.cells);
             let cell = &mut self.cells[slot as usize];
             cell.rank = rank;
             cell.set_class(class);
-            self.groups[group].order_mut(class).push(slot, &mut self.cells);
+            self.groups[group].push(class, slot, &mut self.cells);
         }
     }
 

@@ -78,10 +78,9 @@ impl State {
             return;
         }
         let at = self.at(now, owner);
-        let first = now.tick.minus(span.saturating_sub(left));
         let place = &mut self.lanes[usize::from(lane)];
         let plan = self.plans.plan(place.owners[owner as usize].plan);
-        plan.fill_up(place.log(owner, plan.words()), limit, first, &at);
+        plan.fill_up(place.log(owner, plan.words()), limit, span.saturating_sub(left), &at);
     }
 
     /// Gives an owner other limits in a lane; what it used so far stays counted.

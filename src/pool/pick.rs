@@ -174,10 +174,11 @@ impl State {
         class: usize,
     ) -> Option<(u32, Probes)> {
         let lane_at = usize::from(ask.lane);
-        let slots: Vec<u32> = self.lanes[lane_at].groups[group].class(class).collect();
+        let mut slots = std::mem::take(&mut self.border);
+        slots.extend(self.lanes[lane_at].groups[group].class(class));
         let mut best: Option<(u64, u32, Probes)> = None;
-        for slot in slots {
-            let rank = self.lanes[lane_at].cells[slot as usize].rank;
+        for slot in slots.drain(..) {
+            let rank = self.rank_now(ask.lane, slot);
             let owner = self.roster.keys[slot as usize].owner;
             if best.is_some_and(|(held, ..)| held <= rank) || excluded.holds(slot, owner) {
                 continue;
@@ -190,7 +191,14 @@ impl State {
                 other => self.stow(ask.lane, slot, group, other),
             }
         }
+        self.border = slots;
         best.map(|(_, slot, probe)| (slot, probe))
+    }
+
+    /// The rank that a key has, wherever it stands.
+    fn rank_now(&self, lane: u16, slot: u32) -> u64 {
+        let held = self.lanes[usize::from(lane)].cells[slot as usize].rank;
+        self.settings.strategy.rank(standing(&self.roster.keys[slot as usize]), held)
     }
 
     /// The best of the keys that the demand must, or had rather, use.
@@ -202,7 +210,7 @@ impl State {
             if excluded.holds(slot, key.owner) {
                 continue;
             }
-            let order = (key.priority, self.lanes[usize::from(ask.lane)].cells[slot as usize].rank);
+            let order = (key.priority, self.rank_now(ask.lane, slot));
             match self.check(ask, slot) {
                 Check::Ready(probes) => {
                     if best.is_none_or(|(priority, rank, ..)| order < (priority, rank)) {

@@ -225,13 +225,12 @@ impl State {
             self.refund(seat, now);
         }
         let Some(cell) = self.seats.get(seat).cloned() else { return };
-        match cell.stamp {
-            Some(stamp) if !cell.free && !cell.refunded => {
-                if self.at(now, cell.owner).day.days != stamp.days {
-                    self.count_midnight(seat, stamp, now);
-                }
-            }
-            _ => {}
+        if let Some(stamp) = cell.stamp
+            && !cell.free
+            && !cell.refunded
+            && self.at(now, cell.owner).day.days != stamp.days
+        {
+            self.count_midnight(seat, stamp, now);
         }
         for scope in cell.probes.iter() {
             self.probe_back(scope, &cell, now);

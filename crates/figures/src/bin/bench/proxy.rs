@@ -52,12 +52,10 @@ async fn forward(
     head.uri = Uri::from_parts(parts).unwrap_or_default();
     head.headers.remove(header::HOST);
     head.headers.insert("x-goog-api-key", HeaderValue::from_static("AIza-not-a-real-key-0000000000000000000"));
-    match client.request(Request::from_parts(head, body)).await {
-        Ok(response) => response.map(Either::Left),
-        Err(_) => {
-            let mut response = Response::new(Either::Right(Empty::new()));
-            *response.status_mut() = StatusCode::BAD_GATEWAY;
-            response
-        }
+    if let Ok(response) = client.request(Request::from_parts(head, body)).await {
+        return response.map(Either::Left);
     }
+    let mut response = Response::new(Either::Right(Empty::new()));
+    *response.status_mut() = StatusCode::BAD_GATEWAY;
+    response
 }
