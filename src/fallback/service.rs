@@ -52,7 +52,7 @@ impl<S> ModelFallback<S> {
     /// Plans the request's walk. `None`: it keeps its model whatever comes.
     fn plan<B: TryClone + Body>(&self, head: &mut Parts, body: &mut B) -> Option<(Plan, Demand)> {
         let said = head.extensions.get::<Demand>().map(|said| Demand { prepared: None, ..said.clone() });
-        let demand = Demand::of(said, head, &**self.pool.provider());
+        let demand = Demand::of(said, head, &self.pool);
         if demand.free {
             return None;
         }

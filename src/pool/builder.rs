@@ -14,6 +14,7 @@ use super::{
     KeyPool, Shared, event,
     rank::Strategy,
     rest::RestTable,
+    shared_names::SharedNames,
     state::{MAX_LANES, State},
 };
 use crate::{
@@ -224,6 +225,7 @@ impl KeyPoolBuilder {
             clock,
             wait: self.wait,
             unjudged,
+            names: SharedNames::default(),
             state: Mutex::new(state),
             events,
             shut: AtomicBool::new(false),

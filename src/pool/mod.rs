@@ -24,6 +24,7 @@ mod rest;
 mod roster;
 mod seats;
 mod settle;
+mod shared_names;
 mod snapshot;
 mod state;
 mod tally;
@@ -56,6 +57,7 @@ pub use rest::{RestBackoff, RestTable};
 pub use snapshot::{KeyLaneView, KeyState, KeyView, LaneView, LimitView, PriorityView, RestView, Snapshot};
 
 use crate::{provider::Provider, time::Clock};
+use shared_names::SharedNames;
 use state::State;
 
 /// Many keys, used as if they were one. A cheap handle: clones share the pool.
@@ -81,6 +83,7 @@ struct Shared {
     clock: Clock,
     wait: Duration,
     unjudged: Unjudged,
+    names: SharedNames,
     state: Mutex<State>,
     events: broadcast::Sender<Event>,
     shut: AtomicBool,

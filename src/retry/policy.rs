@@ -175,7 +175,7 @@ impl RetryPolicy {
             Some(session) => session,
             None => self.open(None),
         };
-        let mut demand = Demand::of_request(session.demand.take(), request, &**self.pool.provider());
+        let mut demand = Demand::of_request(session.demand.take(), request, &self.pool);
         if let Some(served_by) = seen.served_by {
             demand.earlier = Some(served_by.as_attempts());
         }

@@ -79,7 +79,7 @@ where
         let (mut head, body) = request.into_parts();
         let provider = self.pool.provider();
         let said = head.extensions.remove::<Demand>();
-        let mut demand = Demand::of(said, &head, &**provider);
+        let mut demand = Demand::of(said, &head, &self.pool);
         if let Err(error) = outgoing::prepare(&mut head, provider, &self.rules.allowed) {
             return self.fail(error);
         }
