@@ -57,10 +57,6 @@ impl Error {
         self
     }
 
-    pub(crate) fn kind(&self) -> &Kind {
-        &self.0.kind
-    }
-
     /// Makes one of any error, without wrapping one of ours twice.
     pub(crate) fn from_box(error: BoxError) -> Self {
         match error.downcast::<Self>() {

@@ -8,10 +8,10 @@
 //! use bytes::Bytes;
 //! use http::{Request, Response};
 //! use http_body_util::Full;
-//! use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //! use tower_keypool::{Gemini, Key, KeyPool, KeyPoolLayer, Limits, ReplayBody, ServedBy};
 //!
-//! # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 //! let pool = KeyPool::builder(Gemini::new())
 //!     .key(Key::free("AIza-not-a-real-key-001").owner("project-a"))
 //!     .key(Key::paid("AIza-not-a-real-key-002").max_concurrent(8))
@@ -23,10 +23,10 @@
 //!     assert!(request.headers().contains_key("x-goog-api-key"));
 //!     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("{}"))))
 //! });
-//! let mut client = ServiceBuilder::new().layer(KeyPoolLayer::new(&pool)).service(http_client);
+//! let client = ServiceBuilder::new().layer(KeyPoolLayer::new(&pool)).service(http_client);
 //!
 //! let request = Request::post("/v1beta/models/gemini-2.5-flash:generateContent").body(Full::default())?;
-//! let answer = client.ready().await?.call(request).await?;
+//! let answer = client.oneshot(request).await?;
 //! let served = answer.extensions().get::<ServedBy>().expect("the layers leave it on every answer");
 //! assert_eq!((served.attempts(), served.used_model()), (1, Some("gemini-2.5-flash")));
 //! # Ok::<(), Box<dyn std::error::Error>>(())

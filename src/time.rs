@@ -109,6 +109,7 @@ impl Clock {
         system_time(self.now().wall_ms)
     }
 
+    #[inline]
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub(crate) fn now(&self) -> Now {
         match &self.0 {

@@ -9,12 +9,12 @@ use http::{Request, header};
 use http_body_util::Full;
 
 /// A key as the simulator and the pool both know it.
-pub fn secret(name: &str) -> String {
+pub(crate) fn secret(name: &str) -> String {
     format!("AIzaSy-not-a-real-key-{name:-<20}")
 }
 
 /// A simulator with these projects and their keys, ten requests a minute each.
-pub async fn simulator(projects: &[(&str, &[&str])]) -> std::io::Result<GeminiSim> {
+pub(crate) async fn simulator(projects: &[(&str, &[&str])]) -> std::io::Result<GeminiSim> {
     let mut sim = GeminiSim::builder();
     for (name, keys) in projects {
         let project = Project::new(*name).limits(Limits::none().rpm(10));
@@ -24,7 +24,7 @@ pub async fn simulator(projects: &[(&str, &[&str])]) -> std::io::Result<GeminiSi
 }
 
 /// "Hello", to this model.
-pub fn hello(model: &str) -> Request<Full<Bytes>> {
+pub(crate) fn hello(model: &str) -> Request<Full<Bytes>> {
     Request::post(format!("/v1beta/models/{model}:generateContent"))
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::from(r#"{"contents":[{"parts":[{"text":"Hello"}]}]}"#))

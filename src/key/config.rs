@@ -172,6 +172,13 @@ impl Key {
         self.id.clone().unwrap_or_else(|| KeyId::derived(Sha256::digest(self.secret.as_bytes()).into()))
     }
 
+    /// The name it has where another key of a pool has the same hash as far as [`Key::key_id`] shows it; none where
+    /// its name was given.
+    pub(crate) fn longer_id(&self) -> Option<KeyId> {
+        let derived = || KeyId::derived_longer(Sha256::digest(self.secret.as_bytes()).into());
+        self.id.is_none().then(derived)
+    }
+
     /// The priority it has.
     pub fn priority_of(&self) -> Priority {
         self.priority

@@ -4,7 +4,8 @@ use std::{fmt, sync::Arc};
 
 use serde::{Serialize, Serializer};
 
-/// The name of a key. Given by its owner, or `k-` and the first 8 hex digits of the secret's SHA-256.
+/// The name of a key. Given by its owner, or `k-` and the first 8 hex digits of the secret's SHA-256 (16 where a pool
+/// holds a key with the same 8 already).
 ///
 /// ```
 /// use tower_keypool::{Key, KeyId};
@@ -24,6 +25,12 @@ enum Form {
 impl KeyId {
     pub(crate) fn derived(hash: [u8; 32]) -> Self {
         Self(Form::Derived(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])))
+    }
+
+    /// The same with 16 digits.
+    pub(crate) fn derived_longer(hash: [u8; 32]) -> Self {
+        let digits = hash[..8].iter().fold(0, |digits, byte| digits << 8 | u64::from(*byte));
+        Self(Form::Given(format!("k-{digits:016x}").into()))
     }
 
     /// Heap bytes behind this id.

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use http::HeaderValue;
-use sha2::{Digest, Sha256};
 
 /// A key's secret. `Debug` and `Display` show `***`; only [`Secret::expose`] gives it away.
 ///
@@ -95,11 +94,6 @@ impl Secret {
     /// Whether it reads differently in a query, percent-encoded.
     pub(crate) fn is_encodable(&self) -> bool {
         self.encodable
-    }
-
-    /// SHA-256 of the secret: what state is bound to.
-    pub(crate) fn hash(&self) -> [u8; 32] {
-        Sha256::digest(self.expose().as_bytes()).into()
     }
 }
 

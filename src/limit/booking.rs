@@ -26,12 +26,16 @@ impl Plan {
     /// The limit that opens last of those that are full, and when.
     #[inline]
     pub(crate) fn room(&self, log: &mut [u16], need: &Need, at: &At) -> Result<(), Full> {
+        if self.has_room(log, need, at) { Ok(()) } else { self.room_at(log, need, at) }
+    }
+
+    /// Whether there is room, as far as that shows without letting go what has left.
+    #[inline]
+    pub(crate) fn has_room(&self, log: &mut [u16], need: &Need, at: &At) -> bool {
         self.turn_to(log, at.day.days);
-        // What has left already is let go only where it matters.
         let (common, others) = self.common_and_others();
-        let fits = common.is_none_or(|common| common.fits(log, need, at))
-            && (others.is_empty() || fits_in_all(others, log, need, at));
-        if fits { Ok(()) } else { self.room_at(log, need, at) }
+        common.is_none_or(|common| common.fits(log, need, at))
+            && (others.is_empty() || fits_in_all(others, log, need, at))
     }
 
     /// Takes room for `need`. Its place is provisional, and does not leave, until it is stamped or refunded.
@@ -46,9 +50,25 @@ impl Plan {
         }
     }
 
+    /// [`Plan::reserve`] and [`Plan::stamp`] at once, for a request that starts as it is granted.
+    #[inline]
+    pub(crate) fn book(&self, log: &mut [u16], need: &Need, at: &At) -> Stamp {
+        let (_, others) = self.common_and_others();
+        if !others.is_empty() {
+            hold_in_each(others, log, need);
+        }
+        self.start(log, need, false, at)
+    }
+
     /// The request starts: what was provisional counts from now. The lease keeps the answer.
     #[inline]
     pub(crate) fn stamp(&self, log: &mut [u16], need: &Need, at: &At) -> Stamp {
+        self.start(log, need, true, at)
+    }
+
+    /// `held`: what has a short way was provisional, too.
+    #[inline]
+    fn start(&self, log: &mut [u16], need: &Need, held: bool, at: &At) -> Stamp {
         self.turn_to(log, at.day.days);
         let seen = log::seen(log);
         let moment = slide::moment(at.tick).max(seen);
@@ -56,7 +76,7 @@ impl Plan {
         let began = Began { moment, places: at.day.days.places() };
         let (common, others) = self.common_and_others();
         if let Some(common) = common {
-            common.start(log, need, seen, &began);
+            common.start(log, need, held, seen, &began);
         }
         if !others.is_empty() {
             start_in_each(others, log, need, seen, &began);

@@ -53,15 +53,17 @@ impl Common {
         self.day.hold(day, amount);
     }
 
-    /// Lets go what has left since `seen`, and counts what began just now.
+    /// Lets go what has left since `seen`, and counts what began just now; `held`: it was provisional.
     #[inline]
-    pub(super) fn start(&self, log: &mut [u16], need: &Need, seen: u64, began: &Began) {
+    pub(super) fn start(&self, log: &mut [u16], need: &Need, held: bool, seen: u64, began: &Began) {
         let amount = u64::from(need.requests);
         let (starts, day) = log[HEAD..].split_at_mut(self.split);
         self.starts.purge(starts, seen, began.moment);
-        self.starts.unhold(starts, amount);
+        if held {
+            self.starts.unhold(starts, amount);
+            self.day.unhold(day, amount);
+        }
         self.starts.add(starts, amount, began);
-        self.day.unhold(day, amount);
         self.day.add(day, amount, began);
     }
 }

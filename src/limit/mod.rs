@@ -22,6 +22,6 @@ mod tests;
 
 pub(crate) use booking::Correction;
 pub use limits::{Limit, Limits, Span, Unit};
-pub(crate) use need::{At, Need, Stamp};
+pub(crate) use need::{At, Full, Need, Stamp};
 pub(crate) use plan::Plan;
 pub(crate) use zone::{MIDNIGHT_GUARD, Zone};

@@ -66,18 +66,23 @@ impl Zone {
         Self { rules: zone, guard_ms, date: 0, start_ms: 0, end_ms: 0 }
     }
 
-    /// The calendar's view of `wall_ms` (milliseconds since the Unix epoch).
+    /// The dates that `wall_ms` (milliseconds since the Unix epoch) belongs to.
     #[inline]
-    pub(crate) fn at(&mut self, wall_ms: i64) -> DayAt {
+    pub(crate) fn days(&mut self, wall_ms: i64) -> Days {
         if wall_ms < self.start_ms || wall_ms >= self.end_ms {
             self.turn_to(wall_ms);
         }
-        let opens_ms = self.start_ms + self.guard_ms;
-        let first = if wall_ms < opens_ms { self.date.saturating_sub(1).max(1) } else { self.date };
+        let guarded = wall_ms < self.start_ms + self.guard_ms;
+        Days { first: if guarded { self.date.saturating_sub(1).max(1) } else { self.date }, last: self.date }
+    }
+
+    /// The calendar's view of `wall_ms`.
+    #[inline]
+    pub(crate) fn at(&mut self, wall_ms: i64) -> DayAt {
         DayAt {
             wall_ms,
-            days: Days { first, last: self.date },
-            opens_ms,
+            days: self.days(wall_ms),
+            opens_ms: self.start_ms + self.guard_ms,
             next_ms: self.end_ms.saturating_add(self.guard_ms),
         }
     }

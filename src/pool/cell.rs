@@ -28,27 +28,32 @@ const POSITION: u32 = (1 << 25) - 1;
 const CLASS_SHIFT: u32 = 25;
 const PLACE_SHIFT: u32 = 30;
 
-/// How many keys a pool can hold: what a position can count.
-pub(super) const MAX_KEYS: usize = POSITION as usize;
+/// How many keys a pool can hold: half of what a position in the run of ready keys can count.
+pub(super) const MAX_KEYS: usize = (1 << 23) - 1;
 
 impl LaneCell {
-    pub(super) fn position(self) -> usize {
-        (self.packed & POSITION) as usize
+    #[inline]
+    pub(super) fn position(self) -> u32 {
+        self.packed & POSITION
     }
 
-    pub(super) fn set_position(&mut self, at: usize) {
-        self.packed = (self.packed & !POSITION) | (at as u32 & POSITION);
+    #[inline]
+    pub(super) fn set_position(&mut self, at: u32) {
+        self.packed = (self.packed & !POSITION) | (at & POSITION);
     }
 
     /// The power of two of the tokens that still fit.
+    #[inline]
     pub(super) fn class(self) -> usize {
         ((self.packed >> CLASS_SHIFT) & 31) as usize
     }
 
+    #[inline]
     pub(super) fn set_class(&mut self, class: usize) {
         self.packed = (self.packed & !(31 << CLASS_SHIFT)) | ((class as u32 & 31) << CLASS_SHIFT);
     }
 
+    #[inline]
     pub(super) fn place(self) -> Place {
         match self.packed >> PLACE_SHIFT {
             0 => Place::Out,
@@ -58,6 +63,7 @@ impl LaneCell {
         }
     }
 
+    #[inline]
     pub(super) fn set_place(&mut self, place: Place) {
         self.packed = (self.packed & !(3 << PLACE_SHIFT)) | ((place as u32) << PLACE_SHIFT);
     }

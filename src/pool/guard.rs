@@ -25,8 +25,12 @@ pub(super) struct Guard {
 
 impl Guard {
     /// A good answer: the keys whose held verdicts now take effect.
+    #[inline]
     pub(super) fn success(&mut self, now: Tick) -> Vec<u32> {
         self.last_success = Some(now);
+        if self.failures.is_empty() && self.held.is_empty() {
+            return Vec::new();
+        }
         self.failures.clear();
         std::mem::take(&mut self.held)
     }

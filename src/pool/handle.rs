@@ -58,13 +58,17 @@ impl KeyPool {
     pub(crate) fn try_lease(&self, demand: &Demand) -> Result<Lease, Error> {
         let now = self.0.clock.now();
         let mut state = self.look_at(now);
-        let picked = state.try_pick(demand, now);
-        let outcome = match picked {
-            Ok(picked) => Ok(picked),
-            Err(reason) => Err(state.refuse(demand, reason, now)),
-        };
-        drop(state);
-        self.lease(outcome, demand)
+        match state.try_pick(demand, now) {
+            Ok(picked) => {
+                drop(state);
+                Ok(self.leased(picked, demand))
+            }
+            Err(reason) => {
+                let error = state.refuse(demand, reason, now);
+                drop(state);
+                Err(error.with_provider(&self.0.provider))
+            }
+        }
     }
 
     /// The same for whoever has something else to do where there is none: nobody is told, and no key is looked at to
@@ -139,11 +143,14 @@ impl KeyPool {
         self.lock().seats.out()
     }
 
+    #[inline]
     pub(super) fn lock(&self) -> Locked<'_> {
-        Locked { state: Some(self.0.state.lock().unwrap_or_else(PoisonError::into_inner)), shared: &self.0 }
+        let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Locked { state, told: Told { shared: &self.0, news: None } }
     }
 
     /// Locks, having seen what time did.
+    #[inline]
     fn look_at(&self, now: Now) -> Locked<'_> {
         let mut state = self.lock();
         state.watch_wall(now);
@@ -153,17 +160,23 @@ impl KeyPool {
 
     fn lease(&self, outcome: Result<Picked, Error>, demand: &Demand) -> Result<Lease, Error> {
         match outcome {
-            Ok(picked) => Ok(Lease::new(Granted {
-                pool: self.clone(),
-                seat: picked.seat,
-                key: picked.key,
-                secret: picked.secret,
-                model: demand.model.clone(),
-                requested: demand.requested.clone().or_else(|| demand.model.clone()),
-                earlier: demand.earlier.clone(),
-            })),
+            Ok(picked) => Ok(self.leased(picked, demand)),
             Err(error) => Err(error.with_provider(&self.0.provider)),
         }
+    }
+
+    #[inline]
+    fn leased(&self, picked: Picked, demand: &Demand) -> Lease {
+        Lease::new(Granted {
+            pool: self.clone(),
+            seat: picked.seat,
+            ticket: picked.ticket,
+            key: picked.key,
+            secret: picked.secret,
+            model: demand.model.clone(),
+            requested: demand.requested.clone(),
+            earlier: demand.earlier.clone(),
+        })
     }
 
     pub(super) fn take_many(&self, demand: &Demand, wanted: usize, all: bool) -> (Vec<Lease>, Option<Error>) {
@@ -277,10 +290,6 @@ impl KeyPool {
         let now = self.0.clock.now();
         self.lock().started(seat, now);
     }
-
-    pub(super) fn seq_of(&self, seat: Seat) -> u64 {
-        self.lock().seats.get(seat).map_or(0, |cell| cell.ticket)
-    }
 }
 
 impl State {
@@ -312,37 +321,67 @@ impl State {
 
 /// The state, locked. When it is let go, events are sent and waiters woken.
 pub(super) struct Locked<'a> {
-    state: Option<MutexGuard<'a, State>>,
+    state: MutexGuard<'a, State>,
+    // Dropped after the guard: nobody is told anything while the mutex is held.
+    told: Told<'a>,
+}
+
+/// Whom to wake and what to send.
+struct Told<'a> {
     shared: &'a Shared,
+    news: Option<Box<(Vec<Waker>, Vec<Event>)>>,
 }
 
 impl Deref for Locked<'_> {
     type Target = State;
 
+    #[inline]
     fn deref(&self) -> &State {
-        self.state.as_ref().expect("held until it is dropped")
+        &self.state
     }
 }
 
 impl DerefMut for Locked<'_> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut State {
-        self.state.as_mut().expect("held until it is dropped")
+        &mut self.state
+    }
+}
+
+impl Locked<'_> {
+    #[cold]
+    fn gather(&mut self) {
+        let wakes = std::mem::take(&mut self.state.wakes);
+        let events = std::mem::take(&mut self.state.events);
+        if !events.is_empty() && self.told.shared.events.receiver_count() == 0 {
+            self.state.watched = false;
+            self.state.tells_leases = false;
+        }
+        self.told.news = Some(Box::new((wakes, events)));
     }
 }
 
 impl Drop for Locked<'_> {
+    #[inline]
     fn drop(&mut self) {
-        let Some(mut state) = self.state.take() else { return };
-        if state.wakes.is_empty() && state.events.is_empty() {
-            return;
+        if !(self.state.wakes.is_empty() && self.state.events.is_empty()) {
+            self.gather();
         }
-        let wakes = std::mem::take(&mut state.wakes);
-        let events = std::mem::take(&mut state.events);
-        if !events.is_empty() && self.shared.events.receiver_count() == 0 {
-            state.watched = false;
-            state.tells_leases = false;
+    }
+}
+
+impl Drop for Told<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(news) = self.news.take() {
+            self.tell(*news);
         }
-        drop(state);
+    }
+}
+
+impl Told<'_> {
+    #[cold]
+    fn tell(&self, (wakes, events): (Vec<Waker>, Vec<Event>)) {
         for event in events {
             // Nobody listening is no error.
             let _ = self.shared.events.send(event);

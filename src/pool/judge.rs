@@ -10,7 +10,7 @@ use super::{
     lane::Origin,
     rest::{Before, End, Probe, Rest},
     roster::{NO_ACCOUNT, RAMP_STEPS},
-    seats::{ProbeOf, SeatCell},
+    seats::{ProbeOf, Probes, SeatCell},
     state::{NO_MODEL, State},
 };
 use crate::{
@@ -61,45 +61,61 @@ impl State {
         let first = !std::mem::replace(&mut cell.judged, true);
         cell.failed |= verdict.is_key_fault();
         self.tally.judged(now, verdict.kind());
+        if verdict.kind() == VerdictKind::Success && verdict.news_of().is_none() && cell.probes == Probes::default() {
+            // By far the most. What else a success may end is looked for only where there is something.
+            let (slot, owner, lane, started) = (cell.slot, cell.owner, cell.lane, cell.started);
+            self.count_success(slot, lane, started, first);
+            if self.may_rest(slot, owner, lane) {
+                self.clear_over(seat, now);
+            }
+            self.good_way_out(now);
+            return self.serve(now);
+        }
         if let Some(news) = verdict.news_of() {
             self.learn(seat, news, now);
         }
         // Looked at after learning, which may have moved the key to another owner or the lane to another's quota.
         let Some(cell) = self.seats.get(seat).cloned() else { return };
         match verdict.kind() {
-            VerdictKind::Success => self.succeeded(&cell, first, now),
+            VerdictKind::Success => {
+                self.count_success(cell.slot, cell.lane, cell.started, first);
+                for scope in cell.probes.iter() {
+                    self.probe_succeeded(scope, &cell, now);
+                }
+                self.clear_over(seat, now);
+                self.good_way_out(now);
+            }
             VerdictKind::Cancelled | VerdictKind::Unjudged | VerdictKind::CallerFault => {
                 self.confirm_lane(cell.lane, verdict);
             }
             _ => self.failed(seat, &cell, verdict, now),
         }
-        if !self.waiters.is_empty() {
-            self.serve(now);
-        }
+        self.serve(now);
     }
 
     // === success ===
 
-    fn succeeded(&mut self, cell: &SeatCell, first: bool, now: Now) {
-        let lane = &mut self.lanes[usize::from(cell.lane)];
+    #[inline]
+    fn count_success(&mut self, slot: u32, lane: u16, started: Tick, first: bool) {
+        let lane = &mut self.lanes[usize::from(lane)];
         if lane.origin == Origin::Tentative || lane.origin == Origin::Unknown {
             lane.origin = Origin::Confirmed;
         }
         lane.overloads = 0;
         // An answer to a request from before the rest says nothing of what came after it.
-        let speaks = |rest: &mut Box<Rest>| cell.started >= rest.since;
+        let speaks = |rest: &mut Box<Rest>| started >= rest.since;
         lane.rest.take_if(speaks);
         self.exit.take_if(speaks);
-        let key = &mut self.roster.keys[cell.slot as usize];
+        let key = &mut self.roster.keys[slot as usize];
         if first {
             key.succeeded = key.succeeded.saturating_add(1);
             key.adaptive = (key.adaptive * ADAPT_UP).min(key.weight * ADAPT_CEILING);
             key.ramp = key.ramp.saturating_sub(1);
         }
-        for scope in cell.probes.iter() {
-            self.probe_succeeded(scope, cell, now);
-        }
-        self.clear_over(cell, now);
+    }
+
+    #[inline]
+    fn good_way_out(&mut self, now: Now) {
         for slot in self.guard.success(now.tick) {
             self.release_held(slot, now);
         }
@@ -107,7 +123,8 @@ impl State {
 
     /// A success of a request that started after a rest's end forgets the rest's step and strikes. When it ended is
     /// remembered, since late answers to requests from before are no new incident.
-    fn clear_over(&mut self, cell: &SeatCell, now: Now) {
+    fn clear_over(&mut self, seat: Seat, now: Now) {
+        let Some(cell) = self.seats.get(seat).cloned() else { return };
         let clear = |rest: &mut Box<Rest>| {
             let told = rest.kind != VerdictKind::Unjudged;
             let over = told && !rest.is_active(now) && rest.end.tick(now) <= cell.started;
@@ -248,7 +265,7 @@ impl State {
     pub(super) fn drop_unknown(&mut self, lane: u16) {
         let held = &self.lanes[usize::from(lane)];
         if held.in_flight == 0 && held.queue.is_empty() && held.origin == Origin::Unknown {
-            self.lane_of.retain(|_, at| *at != lane);
+            self.lane_of.remove(lane);
             self.give_lane_up(lane);
         }
     }

@@ -55,11 +55,12 @@ impl Group {
     }
 
     /// The first key of those with at least this class.
+    #[inline]
     pub(super) fn best(&self, min_class: usize, cells: &[LaneCell]) -> Option<u32> {
-        let mut best = self.unlimited.top();
+        let mut best = self.unlimited.top(cells);
         if !self.classes.is_empty() {
             for order in self.classes.range(min_class..).map(|(_, order)| order) {
-                let Some(top) = order.top() else { continue };
+                let Some(top) = order.top(cells) else { continue };
                 let better =
                     best.is_none_or(|held| (cells[top as usize].rank, top) < (cells[held as usize].rank, held));
                 if better {
@@ -70,9 +71,15 @@ impl Group {
         best
     }
 
+    /// The one order that all its ready keys stand in, where they have no classes.
+    #[inline]
+    pub(super) fn sole_order(&mut self) -> Option<&mut Ready> {
+        self.classes.is_empty().then_some(&mut self.unlimited)
+    }
+
     /// The keys of one class.
-    pub(super) fn class(&self, class: usize) -> &[u32] {
-        self.classes.get(&class).map_or(&[], Ready::slots)
+    pub(super) fn class(&self, class: usize) -> impl Iterator<Item = u32> {
+        self.classes.get(&class).into_iter().flat_map(Ready::slots)
     }
 
     fn heap_bytes(&self) -> usize {
@@ -92,6 +99,14 @@ pub(super) struct LaneOwner {
 
 /// The owner has an entry in `extras`.
 pub(super) const HAS_EXTRA: u16 = 1;
+
+impl LaneOwner {
+    /// Whether it has an entry in `extras`.
+    #[inline]
+    pub(super) fn has_extra(self) -> bool {
+        self.flags & HAS_EXTRA != 0
+    }
+}
 
 /// What few owners have in a lane.
 #[derive(Default)]
@@ -198,9 +213,22 @@ impl Lane {
     }
 
     /// The log of an owner, of this many words.
+    #[inline]
     pub(super) fn log(&mut self, owner: u32, words: usize) -> &mut [u16] {
         let at = self.owners[owner as usize].log as usize;
         &mut self.logs[at..at + words]
+    }
+
+    /// The log of an owner that is at hand.
+    #[inline]
+    pub(super) fn log_at(&mut self, owner: LaneOwner, words: usize) -> &mut [u16] {
+        &mut self.logs[owner.log as usize..owner.log as usize + words]
+    }
+
+    /// Whether this owner has an entry in `extras`.
+    #[inline]
+    pub(super) fn has_extra(&self, owner: u32) -> bool {
+        self.owners[owner as usize].has_extra()
     }
 
     pub(super) fn log_ref(&self, owner: u32, words: usize) -> &[u16] {
@@ -256,7 +284,7 @@ impl Lane {
         self.take_out(slot, group);
         let busy = &mut self.groups[group].busy;
         self.cells[slot as usize].set_place(Place::Busy);
-        self.cells[slot as usize].set_position(busy.len());
+        self.cells[slot as usize].set_position(busy.len() as u32);
         busy.push(slot);
     }
 
@@ -276,8 +304,9 @@ impl Lane {
             }
             Place::Busy => {
                 let busy = &mut self.groups[group].busy;
-                busy.swap_remove(cell.position());
-                if let Some(moved) = busy.get(cell.position()) {
+                let at = cell.position() as usize;
+                busy.swap_remove(at);
+                if let Some(moved) = busy.get(at) {
                     self.cells[*moved as usize].set_position(cell.position());
                 }
             }
@@ -295,7 +324,7 @@ impl Lane {
         if cell.class() == class {
             cell.rank = rank;
             let at = cell.position();
-            self.groups[group].order_mut(class).reorder(at, &mut self.cells);
+            self.groups[group].order_mut(class).reorder(slot, at, &mut self.cells);
         } else {
             let (at, old) = (cell.position(), cell.class());
             self.groups[group].order_mut(old).remove(at, &mut self.cells);

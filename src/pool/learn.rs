@@ -150,14 +150,14 @@ impl State {
     /// Another model's quota is charged: this lane's requests count there from now on.
     fn follow(&mut self, lane: u16, model: &str, now: Now) {
         let held = &self.lanes[usize::from(lane)];
-        if lane <= SHARED || &*held.name == model || self.lane_of.get(model) == Some(&lane) {
+        if lane <= SHARED || &*held.name == model || self.lane_of.get(model) == Some(lane) {
             return;
         }
         // Two models of one quota: whoever names this lane is sent to the other.
         let name = Arc::clone(&held.name);
         let used = self.lanes.iter().filter(|lane| lane.origin != Origin::Free).count();
         let target = match self.lane_of.get(model) {
-            Some(target) => *target,
+            Some(target) => target,
             None if used >= MAX_LANES => return,
             None => self.push_lane(model.into(), Origin::Confirmed),
         };
@@ -165,9 +165,7 @@ impl State {
             self.carry_over(lane, target, owner, now);
         }
         self.move_out(lane, target);
-        for at in self.lane_of.values_mut().filter(|at| **at == lane) {
-            *at = target;
-        }
+        self.lane_of.redirect(lane, target);
         self.lane_of.insert(name, target);
     }
 

@@ -126,9 +126,12 @@ impl fmt::Debug for Lease {
 pub struct Granted {
     pub(crate) pool: KeyPool,
     pub(crate) seat: Seat,
+    /// The request's place in line.
+    pub(crate) ticket: u64,
     pub(crate) key: KeyId,
     pub(crate) secret: Secret,
     pub(crate) model: Option<Arc<str>>,
+    /// The model that the caller asked for, where a fallback took another.
     pub(crate) requested: Option<Arc<str>>,
     pub(crate) earlier: Option<Arc<[Attempt]>>,
 }
@@ -158,12 +161,12 @@ impl Granted {
     pub(crate) fn served_by(&self, verdict: Verdict) -> ServedBy {
         ServedBy {
             key: Some(self.key.clone()),
-            requested: self.requested.clone(),
+            requested: self.requested.clone().or_else(|| self.model.clone()),
             used: self.model.clone(),
             verdict,
             earlier: self.earlier.clone(),
             keep: None,
-            seq: self.pool.seq_of(self.seat),
+            seq: self.ticket,
             seat: Some(self.seat),
         }
     }

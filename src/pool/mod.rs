@@ -13,6 +13,7 @@ mod guard;
 mod handle;
 mod judge;
 mod lane;
+mod lane_names;
 mod learn;
 mod lease;
 mod many;

@@ -14,14 +14,16 @@ use super::{
 };
 use crate::{
     key::{KeyId, Secret},
-    limit::{At, Limit, Need, Stamp, Unit},
+    limit::{At, Full, Limit, Need, Stamp, Unit},
     time::{Now, Tick},
-    verdict::VerdictKind,
+    verdict::{Attempt, VerdictKind},
 };
 
 /// A granted key.
 pub(super) struct Picked {
     pub(super) seat: Seat,
+    /// The request's place in line.
+    pub(super) ticket: u64,
     pub(super) key: KeyId,
     pub(super) secret: Secret,
 }
@@ -86,26 +88,77 @@ pub(super) struct Ask<'a> {
 
 impl State {
     /// Grants the best key that may carry this demand now.
+    #[inline]
     pub(super) fn pick(&mut self, ask: &Ask<'_>) -> Result<Picked, NotNow> {
-        let ask = *ask;
-        let excluded = self.excluded(ask.demand);
         if self.exit.as_ref().is_some_and(|rest| rest.is_active(ask.now)) {
             return Err(NotNow::Later);
         }
         if self.lanes[usize::from(ask.lane)].rest.as_ref().is_some_and(|rest| rest.is_active(ask.now)) {
             return Err(NotNow::Later);
         }
+        let any = matches!(ask.demand.affinity, Affinity::Any) && ask.demand.earlier.is_none();
+        if any && let Some(picked) = self.pick_first(ask) {
+            return Ok(picked);
+        }
+        let excluded = self.excluded(ask.demand);
         let found = match &ask.demand.affinity {
-            Affinity::Any => self.pick_any(&ask, &excluded),
-            Affinity::MustKey(_) | Affinity::MustOwner(_) => self.pick_of(&ask, &excluded),
+            Affinity::Any => self.pick_any(ask, &excluded),
+            Affinity::MustKey(_) | Affinity::MustOwner(_) => self.pick_of(ask, &excluded),
             Affinity::RatherKey(_) | Affinity::RatherOwner(_) => {
-                self.pick_of(&ask, &excluded).or_else(|| self.pick_any(&ask, &excluded))
+                self.pick_of(ask, &excluded).or_else(|| self.pick_any(ask, &excluded))
             }
         };
         match found {
-            Some((slot, probe)) => Ok(self.grant(&ask, slot, probe)),
-            None => Err(self.never(&ask).unwrap_or(NotNow::Later)),
+            Some((slot, probe)) => Ok(self.grant(ask, slot, probe)),
+            None => Err(self.never(ask).unwrap_or(NotNow::Later)),
         }
+    }
+
+    /// The way of most picks: the first key of the first priority rests in no scope and has room. Grants it, or leaves
+    /// it to [`State::pick_any`], which asks the same and knows what else there is.
+    #[inline]
+    fn pick_first(&mut self, ask: &Ask<'_>) -> Option<Picked> {
+        self.wake(ask.lane, ask.now);
+        let lane = &mut self.lanes[usize::from(ask.lane)];
+        let ready = lane.groups.first_mut()?.sole_order()?;
+        if ask.demand.free || !lane.key_rests.is_empty() {
+            return None;
+        }
+        let strategy = self.settings.strategy;
+        let (slot, key) = loop {
+            let slot = ready.top(&lane.cells)?;
+            let key = &self.roster.keys[slot as usize];
+            let cell = &mut lane.cells[slot as usize];
+            let rank = strategy.rank(standing(key), cell.rank);
+            if rank <= cell.rank {
+                break (slot, key);
+            }
+            cell.rank = rank;
+            let at = cell.position();
+            ready.reorder(slot, at, &mut lane.cells);
+        };
+        let owner = &self.roster.owners[key.owner as usize];
+        let rests = key.rest.is_some() || owner.rest.is_some() || owner.account != NO_ACCOUNT;
+        let waits = key.in_flight >= key.max_concurrent.min(UNBOUNDED - 1) || key.interval_ms > 0;
+        let held = lane.owners[key.owner as usize];
+        if rests || waits || key.removed || held.has_extra() {
+            return None;
+        }
+        let plan = self.plans.plan(held.plan);
+        let at = At { tick: ask.now.tick, day: self.zones[usize::from(owner.zone)].1.at(ask.now.wall_ms) };
+        let mut stamp = (!ask.provisional).then_some(Stamp { tick: at.tick, days: at.day.days });
+        if plan.words() > 0 {
+            let log = lane.log_at(held, plan.words());
+            if !plan.has_room(log, &ask.need, &at) {
+                return None;
+            }
+            if ask.provisional {
+                plan.reserve(log, &ask.need);
+            } else {
+                stamp = Some(plan.book(log, &ask.need, &at));
+            }
+        }
+        Some(self.seat(ask, slot, Probes::default(), stamp))
     }
 
     /// Whether the demand would be granted a key now.
@@ -148,11 +201,11 @@ impl State {
                 self.put_aside(ask.lane, slot, group);
                 continue;
             }
+            if self.restand(ask.lane, slot, group) {
+                continue;
+            }
             match self.check(ask, slot) {
                 Check::Ready(probe) => {
-                    if self.restand(ask.lane, slot, group) {
-                        continue;
-                    }
                     found = Some((slot, probe));
                     break;
                 }
@@ -175,7 +228,7 @@ impl State {
     /// The class below holds keys with and without room for so many tokens: each is looked at.
     fn pick_border(&mut self, ask: &Ask<'_>, excluded: &Excluded, group: usize, class: usize) -> Option<(u32, Probes)> {
         let lane_at = usize::from(ask.lane);
-        let slots = self.lanes[lane_at].groups[group].class(class).to_vec();
+        let slots: Vec<u32> = self.lanes[lane_at].groups[group].class(class).collect();
         let mut best: Option<(u64, u32, Probes)> = None;
         for slot in slots {
             let rank = self.lanes[lane_at].cells[slot as usize].rank;
@@ -265,6 +318,7 @@ impl State {
     // === looking at one key ===
 
     /// Whether this key may carry this request now.
+    #[inline]
     pub(super) fn check(&mut self, ask: &Ask<'_>, slot: u32) -> Check {
         let now = ask.now;
         let lane_at = usize::from(ask.lane);
@@ -272,7 +326,65 @@ impl State {
         if key.removed {
             return Check::Out(OutReason::DisabledByHand);
         }
-        let (owner_at, mut probes) = (key.owner, Probes::default());
+        let owner_at = key.owner;
+        let probes = if self.may_rest(slot, owner_at, ask.lane) {
+            match self.check_rests(ask, slot, owner_at) {
+                Ok(probes) => probes,
+                Err(check) => return check,
+            }
+        } else {
+            Probes::default()
+        };
+        if ask.demand.free {
+            return self.check_slots(slot, now, probes);
+        }
+        let at = self.at(now, owner_at);
+        let lane = &mut self.lanes[lane_at];
+        let owner = lane.owners[owner_at as usize];
+        let plan = self.plans.plan(owner.plan);
+        let words = plan.words();
+        if words > 0
+            && let Err(full) = plan.room(lane.log_at(owner, words), &ask.need, &at)
+        {
+            return self.check_full(ask, owner_at, full, &at);
+        }
+        self.check_slots(slot, now, probes)
+    }
+
+    /// No room for this request.
+    #[inline(never)]
+    fn check_full(&mut self, ask: &Ask<'_>, owner: u32, full: Full, at: &At) -> Check {
+        let lane = &mut self.lanes[usize::from(ask.lane)];
+        let plan = self.plans.plan(lane.owners[owner as usize].plan);
+        // Where even the least request has no room the key waits for that; else it may carry others.
+        let least = if ask.need == LEAST { Err(full) } else { plan.room(lane.log(owner, plan.words()), &LEAST, at) };
+        let shown = least.err().unwrap_or(full);
+        let reason = OutReason::Full(shown.limit.unit, shown.limit.span);
+        match (least, shown.opens.tick(at)) {
+            (Ok(()), tick) => Check::NotThis(tick, reason),
+            (Err(_), Some(tick)) => Check::Until(tick, reason),
+            (Err(_), None) => Check::Out(reason),
+        }
+    }
+
+    /// Whether there is anything that may keep this key in this lane out but its limits: most keys have nothing.
+    #[inline]
+    pub(super) fn may_rest(&self, slot: u32, owner: u32, lane: u16) -> bool {
+        let (key, held) = (&self.roster.keys[slot as usize], &self.roster.owners[owner as usize]);
+        let lane = &self.lanes[usize::from(lane)];
+        key.rest.is_some()
+            || held.rest.is_some()
+            || held.account != NO_ACCOUNT
+            || !lane.key_rests.is_empty()
+            || lane.has_extra(owner)
+    }
+
+    /// Whether it rests, in whatever scope, or its owner's room is kept for others; else the scopes that this request
+    /// is to probe.
+    #[inline(never)]
+    fn check_rests(&self, ask: &Ask<'_>, slot: u32, owner_at: u32) -> Result<Probes, Check> {
+        let now = ask.now;
+        let mut probes = Probes::default();
         let mut latest: Option<(Tick, OutReason)> = None;
         for (rest, scope) in self.rests(ask.lane, slot) {
             let Some(rest) = rest.filter(|rest| rest.is_active(now)) else { continue };
@@ -286,46 +398,26 @@ impl State {
             }
         }
         if let Some((at, reason)) = latest {
-            return if at == Tick::NEVER { Check::Out(reason) } else { Check::Until(at, reason) };
+            return Err(if at == Tick::NEVER { Check::Out(reason) } else { Check::Until(at, reason) });
         }
-        if let Some(extra) = self.lanes[lane_at].extra_of(owner_at) {
+        if let Some(extra) = self.lanes[usize::from(ask.lane)].extra_of(owner_at) {
             if extra.keeps_out(ask.ticket, &ask.need) {
-                return Check::NotThis(None, OutReason::Queued);
+                return Err(Check::NotThis(None, OutReason::Queued));
             }
             let mut short = None;
             for allowance in extra.allowances.iter().filter(|allowance| allowance.until > now.tick) {
                 if allowance.remaining == 0 {
-                    return Check::Until(allowance.until, OutReason::RateLimited);
+                    return Err(Check::Until(allowance.until, OutReason::RateLimited));
                 }
                 if allowance.remaining < ask.need.of(allowance.unit) {
                     short = short.max(Some(allowance.until));
                 }
             }
             if let Some(until) = short {
-                return Check::NotThis(Some(until), OutReason::RateLimited);
+                return Err(Check::NotThis(Some(until), OutReason::RateLimited));
             }
         }
-        if ask.demand.free {
-            return self.check_slots(slot, now, probes);
-        }
-        let at = self.at(now, owner_at);
-        let lane = &mut self.lanes[lane_at];
-        let plan = self.plans.plan(lane.owners[owner_at as usize].plan);
-        let words = plan.words();
-        if words > 0
-            && let Err(full) = plan.room(lane.log(owner_at, words), &ask.need, &at)
-        {
-            // Where even the least request has no room the key waits for that; else it may carry others.
-            let least = if ask.need == LEAST { Err(full) } else { plan.room(lane.log(owner_at, words), &LEAST, &at) };
-            let shown = least.err().unwrap_or(full);
-            let reason = OutReason::Full(shown.limit.unit, shown.limit.span);
-            return match (least, shown.opens.tick(&at)) {
-                (Ok(()), tick) => Check::NotThis(tick, reason),
-                (Err(_), Some(tick)) => Check::Until(tick, reason),
-                (Err(_), None) => Check::Out(reason),
-            };
-        }
-        self.check_slots(slot, now, probes)
+        Ok(probes)
     }
 
     /// The rests that cover a key in a lane.
@@ -352,6 +444,7 @@ impl State {
     }
 
     /// A key's own limits: requests in flight, time between two starts.
+    #[inline]
     fn check_slots(&self, slot: u32, now: Now, probes: Probes) -> Check {
         let key = &self.roster.keys[slot as usize];
         if key.in_flight >= key.max_concurrent.min(UNBOUNDED - 1) {
@@ -369,23 +462,27 @@ impl State {
     // === moving one key ===
 
     /// Keys whose time has come go back to the ready order.
+    #[inline]
     pub(super) fn wake(&mut self, lane: u16, now: Now) {
-        let at = usize::from(lane);
         loop {
-            let held = &mut self.lanes[at];
+            let held = &mut self.lanes[usize::from(lane)];
             let Some(slot) = held.timers.fired(now.tick, &mut held.cells) else { return };
-            match held.cells[slot as usize].place() {
-                Place::Timed => self.enter_at(lane, slot, now),
-                Place::Busy => {
-                    self.unpark(slot);
-                    self.enter_at(lane, slot, now);
-                }
-                Place::Ready => {
-                    let group = self.group(self.roster.keys[slot as usize].priority);
-                    self.reclass(lane, slot, group, now);
-                }
-                Place::Out => {}
+            self.woken(lane, slot, now);
+        }
+    }
+
+    fn woken(&mut self, lane: u16, slot: u32, now: Now) {
+        match self.lanes[usize::from(lane)].cells[slot as usize].place() {
+            Place::Timed => self.enter_at(lane, slot, now),
+            Place::Busy => {
+                self.unpark(slot);
+                self.enter_at(lane, slot, now);
             }
+            Place::Ready => {
+                let group = self.group(self.roster.keys[slot as usize].priority);
+                self.reclass(lane, slot, group, now);
+            }
+            Place::Out => {}
         }
     }
 
@@ -418,6 +515,7 @@ impl State {
     }
 
     /// Gives a ready key the rank it now has; whether it had to move back.
+    #[inline]
     fn restand(&mut self, lane: u16, slot: u32, group: usize) -> bool {
         let key = standing(&self.roster.keys[slot as usize]);
         let held = &mut self.lanes[usize::from(lane)];
@@ -483,16 +581,24 @@ impl State {
 
     fn grant(&mut self, ask: &Ask<'_>, slot: u32, probes: Probes) -> Picked {
         let now = ask.now;
-        self.seq += 1;
-        let seq = self.seq;
         let owner = self.roster.keys[slot as usize].owner;
         let at = self.at(now, owner);
         let stamp = self.take_room(ask, owner, &at);
         for scope in probes.iter() {
             self.probe_out(scope, slot, owner, ask.lane);
         }
+        self.seat(ask, slot, probes, stamp)
+    }
+
+    /// The key is this request's: room was taken, from when on `stamp` says.
+    #[inline]
+    fn seat(&mut self, ask: &Ask<'_>, slot: u32, probes: Probes, stamp: Option<Stamp>) -> Picked {
+        let now = ask.now;
+        self.seq += 1;
+        let seq = self.seq;
         let ticket = if ask.ticket == u64::MAX { seq } else { ask.ticket };
         let key = &mut self.roster.keys[slot as usize];
+        let owner = key.owner;
         let before = (key.last_started, key.last_seq);
         key.in_flight += 1;
         key.started = key.started.saturating_add(1);
@@ -501,7 +607,7 @@ impl State {
         let (id, secret, priority) = (key.id.clone(), key.secret.clone(), key.priority);
         let standing = standing(key);
         self.advance_rank(ask.lane, slot, standing, now);
-        let seat = self.seats.take(SeatCell {
+        let seat = self.seats.take(&SeatCell {
             generation: 0,
             slot,
             owner,
@@ -533,7 +639,7 @@ impl State {
             let model = self.lane_name(ask.lane);
             self.events.push(Event::Leased { key: id.clone(), model });
         }
-        Picked { seat, key: id, secret }
+        Picked { seat, ticket, key: id, secret }
     }
 
     fn spilled(&mut self, ask: &Ask<'_>, id: &KeyId, priority: u16) {
@@ -555,9 +661,10 @@ impl State {
         let words = plan.words();
         if words > 0 {
             let log = lane.log(owner, words);
-            plan.reserve(log, &ask.need);
-            if !ask.provisional {
-                stamp = Some(plan.stamp(log, &ask.need, at));
+            if ask.provisional {
+                plan.reserve(log, &ask.need);
+            } else {
+                stamp = Some(plan.book(log, &ask.need, at));
             }
         }
         if let Some(extra) = lane.extra_of_mut(owner) {
@@ -571,29 +678,46 @@ impl State {
         stamp
     }
 
+    /// The key has started once more. Where its rank follows from that alone, it is moved when it comes to the top
+    /// again.
+    #[inline]
     fn advance_rank(&mut self, lane: u16, slot: u32, standing: super::rank::Standing, now: Now) {
+        let cell = self.lanes[usize::from(lane)].cells[slot as usize];
+        let keeps_time = self.settings.strategy.keeps_time();
+        if !keeps_time && cell.class() == UNLIMITED {
+            return;
+        }
         let group = self.group(self.roster.keys[slot as usize].priority);
         let held = &mut self.lanes[usize::from(lane)];
-        let cell = held.cells[slot as usize];
-        let time = &mut held.groups[group].time;
-        *time = time.max(f64::from_bits(cell.rank).min(f64::MAX));
-        let rank = self.settings.strategy.advanced(standing, cell.rank, *time);
-        if cell.place() == Place::Ready {
-            held.reorder(slot, group, cell.class(), rank);
-            if cell.class() != UNLIMITED {
-                self.reclass(lane, slot, group, now);
+        if keeps_time {
+            let time = &mut held.groups[group].time;
+            *time = time.max(f64::from_bits(cell.rank).min(f64::MAX));
+            let rank = self.settings.strategy.advanced(standing, cell.rank, *time);
+            if cell.place() == Place::Ready {
+                held.reorder(slot, group, cell.class(), rank);
+            } else {
+                held.cells[slot as usize].rank = rank;
             }
-        } else {
-            held.cells[slot as usize].rank = rank;
+        }
+        if cell.class() != UNLIMITED {
+            self.reclass(lane, slot, group, now);
         }
     }
 
     // === demands ===
 
     /// The keys that earlier attempts of the same request speak against.
+    #[inline]
     pub(super) fn excluded(&self, demand: &Demand) -> Excluded {
+        match demand.earlier.as_deref() {
+            None => Excluded::default(),
+            Some(earlier) => self.excluded_by(earlier, demand),
+        }
+    }
+
+    fn excluded_by(&self, earlier: &[Attempt], demand: &Demand) -> Excluded {
         let mut excluded = Excluded::default();
-        for attempt in demand.earlier.as_deref().unwrap_or_default() {
+        for attempt in earlier {
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
             if attempt.bars_owner() {
                 excluded.owners.push(self.roster.keys[slot as usize].owner);
@@ -638,9 +762,10 @@ impl State {
     }
 
     /// The lane and need of a demand.
+    #[inline]
     pub(super) fn ask<'a>(&mut self, demand: &'a Demand, now: Now) -> Ask<'a> {
         // What counts in no window waits for none either.
-        let lane = if demand.free { NO_MODEL } else { self.lane(demand.model.as_deref()) };
+        let lane = if demand.free { NO_MODEL } else { self.lane(demand.model.as_ref()) };
         let mut ask = Ask {
             demand,
             lane,
@@ -655,7 +780,7 @@ impl State {
             ticket: demand.first_ticket().unwrap_or(u64::MAX),
             provisional: demand.starts_later(),
         };
-        if demand.estimated {
+        if demand.estimated && ask.need.input_tokens > 0 {
             self.cut_to_limits(&mut ask);
         }
         ask

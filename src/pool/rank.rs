@@ -75,6 +75,7 @@ pub(super) struct Standing {
 
 impl Strategy {
     /// The rank of a key that stays where it is: `old` is the rank it has.
+    #[inline]
     pub(super) fn rank(self, key: Standing, old: u64) -> u64 {
         match self {
             Self::LeastLoaded => {
@@ -85,6 +86,12 @@ impl Strategy {
             Self::Lru => key.last_start,
             Self::RoundRobin | Self::Weighted | Self::Adaptive => old,
         }
+    }
+
+    /// Whether its ranks are a virtual time that each start moves on; else they follow from how the key stands.
+    #[inline]
+    pub(super) fn keeps_time(self) -> bool {
+        matches!(self, Self::RoundRobin | Self::Weighted | Self::Adaptive)
     }
 
     /// The rank after a start: in the stride strategies a virtual time that moves on by 1 ÷ weight.

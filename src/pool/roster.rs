@@ -192,11 +192,13 @@ impl Roster {
             self.keys[slot as usize].extra.get_or_insert_default().merged += 1;
             return Ok(Added::Merged { slot });
         }
-        let id = key.key_id();
-        check(&key, &id)?;
+        let mut id = key.key_id();
         if self.slot_of(&id).is_some() {
-            return Err(KeyError::DuplicateId { id, key: number });
+            // Of 100,000 keys two may well share the 32 bits of a name: the later one is called by 64.
+            let longer = key.longer_id().filter(|longer| self.slot_of(longer).is_none());
+            id = longer.ok_or(KeyError::DuplicateId { id, key: number })?;
         }
+        check(&key, &id)?;
         if self.keys.len() >= MAX_KEYS {
             return Err(KeyError::TooMany("keys"));
         }

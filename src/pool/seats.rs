@@ -44,6 +44,23 @@ pub(super) struct SeatCell {
     pub(super) earlier: Option<Arc<[Attempt]>>,
 }
 
+/// What is left of a lease that ended; see [`SeatCell`].
+#[derive(Clone, Copy)]
+pub(super) struct Ended {
+    pub(super) slot: u32,
+    pub(super) owner: u32,
+    pub(super) lane: u16,
+    pub(super) stamp: Option<Stamp>,
+    pub(super) started: Tick,
+    pub(super) seq: u64,
+    pub(super) need: Need,
+    pub(super) free: bool,
+    pub(super) refunded: bool,
+    pub(super) failed: bool,
+    pub(super) probes: Probes,
+    pub(super) before: (Tick, u64),
+}
+
 /// A scope that a probe lease tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProbeOf {
@@ -79,36 +96,74 @@ pub(super) struct Seats {
 
 impl Seats {
     /// Seats a lease.
-    pub(super) fn take(&mut self, mut cell: SeatCell) -> Seat {
+    #[inline]
+    pub(super) fn take(&mut self, granted: &SeatCell) -> Seat {
         self.out += 1;
-        cell.taken = true;
-        if let Some(index) = self.free.pop() {
-            let held = &mut self.cells[index as usize];
-            cell.generation = held.generation;
-            *held = cell;
-            return Seat { index, generation: held.generation };
+        let Some(index) = self.free.pop() else { return self.add(granted) };
+        let held = &mut self.cells[index as usize];
+        let generation = held.generation;
+        // Field by field: this is the record of every request, and most of it stands there already.
+        held.slot = granted.slot;
+        held.owner = granted.owner;
+        held.lane = granted.lane;
+        held.taken = true;
+        held.stamp = granted.stamp;
+        held.started = granted.started;
+        held.wall_ms = granted.wall_ms;
+        held.seq = granted.seq;
+        held.need = granted.need;
+        held.free = granted.free;
+        held.refunded = false;
+        held.judged = false;
+        held.probes = granted.probes;
+        held.before = granted.before;
+        held.failed = false;
+        held.ticket = granted.ticket;
+        held.usage = Usage::default();
+        if granted.earlier.is_some() {
+            held.earlier.clone_from(&granted.earlier);
         }
-        cell.generation = 0;
-        self.cells.push(cell);
+        Seat { index, generation }
+    }
+
+    #[cold]
+    fn add(&mut self, granted: &SeatCell) -> Seat {
+        self.cells.push(SeatCell { taken: true, generation: 0, ..granted.clone() });
         Seat { index: self.cells.len() as u32 - 1, generation: 0 }
     }
 
     /// The record of a lease that is still out.
+    #[inline]
     pub(super) fn get(&self, seat: Seat) -> Option<&SeatCell> {
         self.cells.get(seat.index as usize).filter(|cell| cell.taken && cell.generation == seat.generation)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, seat: Seat) -> Option<&mut SeatCell> {
         self.cells.get_mut(seat.index as usize).filter(|cell| cell.taken && cell.generation == seat.generation)
     }
 
-    /// Ends a lease: its record, once.
-    pub(super) fn end(&mut self, seat: Seat) -> Option<SeatCell> {
+    /// Ends a lease: what is to be settled of it, once.
+    #[inline]
+    pub(super) fn end(&mut self, seat: Seat) -> Option<Ended> {
         let cell = self.get_mut(seat)?;
         cell.taken = false;
         cell.generation = cell.generation.wrapping_add(1);
-        let mut ended = cell.clone();
-        ended.earlier = cell.earlier.take();
+        cell.earlier = None;
+        let ended = Ended {
+            slot: cell.slot,
+            owner: cell.owner,
+            lane: cell.lane,
+            stamp: cell.stamp,
+            started: cell.started,
+            seq: cell.seq,
+            need: cell.need,
+            free: cell.free,
+            refunded: cell.refunded,
+            failed: cell.failed,
+            probes: cell.probes,
+            before: cell.before,
+        };
         self.free.push(seat.index);
         self.out -= 1;
         Some(ended)

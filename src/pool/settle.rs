@@ -6,7 +6,7 @@ use super::{
     Seat, Usage,
     cell::Place,
     lane::Origin,
-    seats::{ProbeOf, SeatCell},
+    seats::{Ended, ProbeOf},
     state::State,
 };
 use crate::{
@@ -134,20 +134,22 @@ impl State {
         if cell.stamp.is_none() {
             self.refund(seat, now);
         }
-        let Some(cell) = self.seats.end(seat) else { return };
-        let (slot, lane_at) = (cell.slot, usize::from(cell.lane));
-        let spans = !cell.free && !cell.refunded && self.lanes[lane_at].owners[cell.owner as usize].plan != 0;
-        if spans {
-            self.span_midnight(&cell, now);
+        let Some(ended) = self.seats.end(seat) else { return };
+        let (slot, lane_at) = (ended.slot, ended.lane);
+        if let Some(stamp) = ended.stamp
+            && !ended.free
+            && !ended.refunded
+        {
+            self.span_midnight(&ended, stamp, now);
         }
-        for scope in cell.probes.iter() {
-            self.probe_back(scope, &cell, now);
+        for scope in ended.probes.iter() {
+            self.probe_back(scope, &ended, now);
         }
-        let lane = &mut self.lanes[lane_at];
+        let lane = &mut self.lanes[usize::from(lane_at)];
         lane.in_flight -= 1;
         let unknown = lane.origin == Origin::Unknown;
-        if cell.stamp.is_none() {
-            self.never_started(&cell);
+        if ended.stamp.is_none() {
+            self.never_started(&ended);
         }
         let key = &mut self.roster.keys[slot as usize];
         key.in_flight -= 1;
@@ -156,18 +158,17 @@ impl State {
                 self.roster.free(slot);
             }
         } else {
-            self.released(cell.lane, slot);
+            self.released(lane_at, slot);
         }
         if unknown {
-            self.drop_unknown(cell.lane);
+            self.drop_unknown(lane_at);
         }
-        if !self.waiters.is_empty() {
-            self.serve(now);
-        }
+        self.serve(now);
     }
 
     /// A lease that was given up before its request went out (a waiter who left) takes nothing along.
-    fn never_started(&mut self, cell: &SeatCell) {
+    #[cold]
+    fn never_started(&mut self, cell: &Ended) {
         let key = &mut self.roster.keys[cell.slot as usize];
         key.started = key.started.saturating_sub(1);
         if key.last_seq == cell.seq {
@@ -179,41 +180,55 @@ impl State {
     }
 
     /// One request less in flight: the rank gets better here, and lanes that waited for it get the key back.
+    #[inline]
     fn released(&mut self, lane: u16, slot: u32) {
         let key = &self.roster.keys[slot as usize];
-        let (standing, parked, group) = (super::state::standing(key), key.parked, self.group(key.priority));
-        let held = &mut self.lanes[usize::from(lane)];
+        let (standing, parked, priority) = (super::state::standing(key), key.parked, key.priority);
+        let held = &self.lanes[usize::from(lane)];
         if let Some(cell) = held.cells.get(slot as usize).copied()
             && cell.place() == Place::Ready
         {
             let rank = self.settings.strategy.rank(standing, cell.rank);
-            if rank != cell.rank {
-                held.reorder(slot, group, cell.class(), rank);
+            // A worse one shows when it comes to the top.
+            if rank < cell.rank {
+                let group = self.group(priority);
+                self.lanes[usize::from(lane)].reorder(slot, group, cell.class(), rank);
             }
         }
         if parked > 0 {
-            for lane in 0..self.lanes.len() as u16 {
-                let place = self.lanes[usize::from(lane)].cells.get(slot as usize).map(|cell| cell.place());
-                if place == Some(Place::Busy) {
-                    self.unpark(slot);
-                    self.enter(lane, slot);
-                }
+            self.unpark_all(slot);
+        }
+    }
+
+    /// Lanes in which this key waited for itself get it back.
+    fn unpark_all(&mut self, slot: u32) {
+        for lane in 0..self.lanes.len() as u16 {
+            let place = self.lanes[usize::from(lane)].cells.get(slot as usize).map(|cell| cell.place());
+            if place == Some(Place::Busy) {
+                self.unpark(slot);
+                self.enter(lane, slot);
             }
         }
     }
 
     /// A request that spans midnight counts on both days.
-    fn span_midnight(&mut self, cell: &SeatCell, now: Now) {
-        let Some(stamp) = cell.stamp else { return };
-        let at = self.at(now, cell.owner);
-        if at.day.days == stamp.days {
-            return;
+    #[inline]
+    fn span_midnight(&mut self, ended: &Ended, stamp: Stamp, now: Now) {
+        let zone = usize::from(self.roster.owners[ended.owner as usize].zone);
+        if self.zones[zone].1.days(now.wall_ms) != stamp.days {
+            self.count_midnight(ended, stamp, now);
         }
-        let lane = &mut self.lanes[usize::from(cell.lane)];
-        let plan = self.plans.plan(lane.owners[cell.owner as usize].plan);
+    }
+
+    #[cold]
+    fn count_midnight(&mut self, ended: &Ended, stamp: Stamp, now: Now) {
+        let owner = ended.owner;
+        let at = self.at(now, owner);
+        let lane = &mut self.lanes[usize::from(ended.lane)];
+        let plan = self.plans.plan(lane.owners[owner as usize].plan);
         let words = plan.words();
         if words > 0 {
-            plan.spans_midnight(lane.log(cell.owner, words), &cell.need, stamp, &at);
+            plan.spans_midnight(lane.log(owner, words), &ended.need, stamp, &at);
         }
     }
 
@@ -245,7 +260,7 @@ impl State {
 
     /// The probe ended and the scope still rests: the next one goes out later, twice as much later after a failure.
     /// One that never started, or that nobody judged, says nothing.
-    fn probe_back(&mut self, scope: ProbeOf, cell: &SeatCell, now: Now) {
+    fn probe_back(&mut self, scope: ProbeOf, cell: &Ended, now: Now) {
         let cap = self.settings.rests.probe_cap;
         let (slot, owner, lane) = (cell.slot, cell.owner, cell.lane);
         let Some(rest) = self.rest_of(scope, slot, owner, lane) else { return };

@@ -1,17 +1,14 @@
 //! The pool's state: everything that its one mutex guards. What each part does stands in a file of its own:
 //! `pick` grants, `settle` ends, `judge` rests, `learn` tightens, `wait` queues, `change` edits the roster.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    task::Waker,
-};
+use std::{collections::BTreeMap, sync::Arc, task::Waker};
 
 use super::{
     builder::Settings,
     event::Event,
     guard::Guard,
     lane::{Lane, Origin, class_of},
+    lane_names::LaneNames,
     plans::{Plans, Sources},
     rank::Standing,
     rest::Rest,
@@ -42,7 +39,7 @@ pub(super) struct State {
     /// Priorities that some key has, sorted: a lane's groups in this order.
     pub(super) priorities: Vec<u16>,
     pub(super) lanes: Vec<Lane>,
-    pub(super) lane_of: HashMap<Arc<str>, u16>,
+    pub(super) lane_of: LaneNames,
     pub(super) plans: Plans,
     pub(super) zones: Vec<(String, Zone)>,
     /// Limits given to the pool by model, `*` for the rest.
@@ -86,7 +83,7 @@ impl State {
             roster: Roster::with_capacity(keys),
             priorities: Vec::new(),
             lanes: Vec::new(),
-            lane_of: HashMap::new(),
+            lane_of: LaneNames::default(),
             zones: vec![(provider.zone().to_owned(), zone)],
             provider,
             limits,
@@ -113,11 +110,17 @@ impl State {
     // === lanes ===
 
     /// The lane of a model; made when it is new and there is room.
-    pub(super) fn lane(&mut self, model: Option<&str>) -> u16 {
+    #[inline]
+    pub(super) fn lane(&mut self, model: Option<&Arc<str>>) -> u16 {
         let Some(model) = model else { return NO_MODEL };
-        if let Some(lane) = self.lane_of.get(model) {
-            return *lane;
+        match self.lane_of.find(model) {
+            Some(lane) => lane,
+            None => self.new_lane(model),
         }
+    }
+
+    #[cold]
+    fn new_lane(&mut self, model: &str) -> u16 {
         let tentative = self.lanes.iter().filter(|lane| lane.origin == Origin::Tentative).count();
         if tentative >= MAX_TENTATIVE {
             self.drop_unused();
@@ -135,7 +138,7 @@ impl State {
         for at in 0..self.lanes.len() as u16 {
             let lane = &self.lanes[usize::from(at)];
             if lane.origin == Origin::Tentative && lane.started == 0 && lane.in_flight == 0 && lane.queue.is_empty() {
-                self.lane_of.retain(|_, known| *known != at);
+                self.lane_of.remove(at);
                 self.give_lane_up(at);
             }
         }
@@ -143,7 +146,7 @@ impl State {
 
     /// A lane that somebody configured limits for.
     pub(super) fn configure_lane(&mut self, model: &str) {
-        if !self.lane_of.contains_key(model) && self.lanes.len() < MAX_LANES {
+        if self.lane_of.get(model).is_none() && self.lanes.len() < MAX_LANES {
             self.push_lane(model.into(), Origin::Configured);
         }
     }
@@ -218,7 +221,11 @@ impl State {
         lane.make_ready(slot, group, class, rank);
     }
 
+    #[inline]
     pub(super) fn group(&self, priority: u16) -> usize {
+        if self.priorities.first() == Some(&priority) {
+            return 0;
+        }
         self.priorities.binary_search(&priority).unwrap_or(0)
     }
 
@@ -253,12 +260,14 @@ impl State {
 
     // === time ===
 
+    #[inline]
     pub(super) fn at(&mut self, now: Now, owner: u32) -> At {
         let zone = usize::from(self.roster.owners[owner as usize].zone);
         At { tick: now.tick, day: self.zones[zone].1.at(now.wall_ms) }
     }
 
     /// Notices a wall clock that was set: everything that waits for a midnight is looked at again.
+    #[inline]
     pub(super) fn watch_wall(&mut self, now: Now) {
         self.last_now = now;
         let offset = now.wall_ms - now.tick.millis().cast_signed();

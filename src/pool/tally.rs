@@ -8,6 +8,7 @@ use crate::{
 };
 
 const SECONDS: usize = 60;
+const NANOS: u64 = 1_000_000_000;
 
 /// One second's counts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,6 +21,10 @@ struct Second {
 
 pub(super) struct Tally {
     seconds: [Second; SECONDS],
+    /// The second counted last: its place, and when it begins and ends in nanoseconds.
+    place: usize,
+    from: u64,
+    to: u64,
     pub(super) started: u64,
     pub(super) spills: u64,
     pub(super) exhausted: u64,
@@ -31,6 +36,9 @@ impl Default for Tally {
     fn default() -> Self {
         Self {
             seconds: [Second::default(); SECONDS],
+            place: 0,
+            from: 0,
+            to: 0,
             started: 0,
             spills: 0,
             exhausted: 0,
@@ -41,6 +49,7 @@ impl Default for Tally {
 }
 
 impl Tally {
+    #[inline]
     pub(super) fn start(&mut self, now: Now) {
         self.started += 1;
         self.second(now.tick).started += 1;
@@ -49,19 +58,24 @@ impl Tally {
     /// A start that came to nothing.
     pub(super) fn unstart(&mut self, at: Tick) {
         self.started = self.started.saturating_sub(1);
-        let second = at.millis() / 1000 + 1;
+        let second = at.nanos() / NANOS + 1;
         let held = &mut self.seconds[(second % SECONDS as u64) as usize];
         if held.number == second {
             held.started = held.started.saturating_sub(1);
         }
     }
 
+    #[inline]
     pub(super) fn judged(&mut self, now: Now, kind: VerdictKind) {
         if kind == VerdictKind::Success {
             self.succeeded += 1;
             self.second(now.tick).succeeded += 1;
-            return;
+        } else {
+            self.other(now, kind);
         }
+    }
+
+    fn other(&mut self, now: Now, kind: VerdictKind) {
         *self.kinds.entry(kind).or_default() += 1;
         if matches!(kind, VerdictKind::RateLimited | VerdictKind::QuotaExhausted) {
             self.second(now.tick).limited += 1;
@@ -90,13 +104,24 @@ impl Tally {
         kinds
     }
 
+    #[inline]
     fn second(&mut self, tick: Tick) -> &mut Second {
+        if !(self.from..self.to).contains(&tick.nanos()) {
+            self.turn_to(tick);
+        }
+        &mut self.seconds[self.place]
+    }
+
+    #[inline(never)]
+    fn turn_to(&mut self, tick: Tick) {
         // Second 0 stands for "never".
-        let second = tick.millis() / 1000 + 1;
-        let held = &mut self.seconds[(second % SECONDS as u64) as usize];
+        let second = tick.nanos() / NANOS + 1;
+        self.place = (second % SECONDS as u64) as usize;
+        self.from = (second - 1) * NANOS;
+        self.to = self.from.saturating_add(NANOS);
+        let held = &mut self.seconds[self.place];
         if held.number != second {
             *held = Second { number: second, ..Second::default() };
         }
-        held
     }
 }

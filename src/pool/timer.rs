@@ -13,10 +13,22 @@ use crate::time::Tick;
 /// The beginning moves on when it lies this far back: 24 days.
 const REBASE_MS: u64 = 1 << 31;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Timers {
     heap: BinaryHeap<Reverse<(u32, u32)>>,
     base_ms: u64,
+    /// When the beginning is to move on, in nanoseconds.
+    rebase_at: u64,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self { heap: BinaryHeap::new(), base_ms: 0, rebase_at: rebase_at(0) }
+    }
+}
+
+fn rebase_at(base_ms: u64) -> u64 {
+    base_ms.saturating_add(REBASE_MS).saturating_mul(1_000_000)
 }
 
 impl Timers {
@@ -48,10 +60,15 @@ impl Timers {
     }
 
     /// The next key whose timer has fired by `now`; its timer is then disarmed.
+    #[inline]
     pub(super) fn fired(&mut self, now: Tick, cells: &mut [LaneCell]) -> Option<u32> {
-        if now.millis() - self.base_ms.min(now.millis()) > REBASE_MS {
+        if now.nanos() > self.rebase_at {
             self.rebase(now, cells);
         }
+        if self.heap.is_empty() { None } else { self.next_fired(now, cells) }
+    }
+
+    fn next_fired(&mut self, now: Tick, cells: &mut [LaneCell]) -> Option<u32> {
         let now = self.unit(now);
         while let Some(Reverse((unit, slot))) = self.heap.peek().copied() {
             let void = cells[slot as usize].timer != unit;
@@ -89,6 +106,7 @@ impl Timers {
         let live = entries.into_iter().filter(|Reverse((unit, slot))| cells[*slot as usize].timer == *unit);
         let live: Vec<u32> = live.map(|Reverse((_, slot))| slot).collect();
         self.base_ms = now.millis() - 1;
+        self.rebase_at = rebase_at(self.base_ms);
         for slot in live {
             let cell = &mut cells[slot as usize];
             cell.timer = cell.timer.saturating_sub(moved).max(1);

@@ -116,10 +116,14 @@ impl State {
     }
 
     /// Serves waiters in the order of their tickets, each with what it may use.
+    #[inline]
     pub(super) fn serve(&mut self, now: Now) {
-        if self.waiters.is_empty() {
-            return;
+        if !self.waiters.is_empty() {
+            self.serve_queued(now);
         }
+    }
+
+    fn serve_queued(&mut self, now: Now) {
         let waiting = |lane: &u16| !self.lanes[usize::from(*lane)].queue.is_empty();
         let along = |lane| Along { lane, from: 0, blocked: None, special: false };
         let mut lanes: Vec<Along> = (0..self.lanes.len() as u16).filter(waiting).map(along).collect();

@@ -27,6 +27,15 @@ fn two_keys_of_one_id_are_an_error() {
 }
 
 #[test]
+fn two_keys_whose_hashes_begin_alike_are_two_keys() {
+    let alike = ["AIza-not-a-real-key-003335", "AIza-not-a-real-key-058028"].map(Key::new);
+    assert_eq!(alike[0].key_id(), alike[1].key_id(), "32 bits do not tell them apart");
+    let (pool, _) = on(builder().keys(alike));
+    let ids: Vec<String> = pool.snapshot().keys.iter().map(|key| key.id.to_string()).collect();
+    assert_eq!(ids, ["k-b24b8e0f", "k-b24b8e0f46fc5d8c"]);
+}
+
+#[test]
 fn keys_that_cannot_be_taken_are_named_by_number_and_never_shown() {
     let build = |key: Key| builder().keys([crate::support::key(7), key]).build().unwrap_err();
     let error = build(Key::new("AIza with space"));

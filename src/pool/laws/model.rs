@@ -1,61 +1,15 @@
 //! What the laws are judged by: written apart from the pool, as simply as can be.
 
 use std::{
-    borrow::Cow,
     collections::HashMap,
     time::{Duration, SystemTime},
 };
 
-use http::{HeaderMap, StatusCode, request};
+use crate::{ApiKeyHeader, Key, KeyPool, Limits, ManualClock, Tick};
 
-use crate::{
-    Answer, Asks, Base, InvalidSecret, Key, KeyPool, Limits, ManualClock, Provider, Retarget, Secret, Tick, Verdict,
-};
-
-/// A provider that judges nothing.
-pub(super) struct Plain(Base);
-
-impl Plain {
-    pub(super) fn new() -> Self {
-        Self(Base::parse("http://127.0.0.1:1").expect("a base"))
-    }
-}
-
-impl Provider for Plain {
-    fn name(&self) -> &'static str {
-        "plain"
-    }
-
-    fn base(&self) -> &Base {
-        &self.0
-    }
-
-    fn prepare(&self, key: &str) -> Result<Secret, InvalidSecret> {
-        Secret::new(key)
-    }
-
-    fn strip(&self, _: &mut request::Parts) {}
-
-    fn inject(&self, _: &mut request::Parts, _: &Secret) -> Result<(), Cow<'static, str>> {
-        Ok(())
-    }
-
-    fn asks<'a>(&self, _: &'a request::Parts) -> Asks<'a> {
-        Asks::default()
-    }
-
-    fn retarget(&self, _: &mut request::Parts, _: &str) -> Retarget {
-        Retarget::No
-    }
-
-    fn judge(&self, answer: &Answer<'_>) -> Verdict {
-        let _: (StatusCode, &HeaderMap) = (answer.status, answer.headers);
-        Verdict::SUCCESS
-    }
-
-    fn zone(&self) -> &'static str {
-        "America/Los_Angeles"
-    }
+/// A provider whose days are Gemini's.
+pub(super) fn provider() -> ApiKeyHeader {
+    ApiKeyHeader::header("x-api-key", "http://127.0.0.1:1").expect("a base").zone("America/Los_Angeles")
 }
 
 /// 2026-06-15 12:00 in Los Angeles.
@@ -67,7 +21,7 @@ pub(super) fn clock() -> ManualClock {
 
 pub(super) fn pool_of(keys: Vec<Key>) -> (KeyPool, ManualClock) {
     let time = clock();
-    let pool = KeyPool::builder(Plain::new()).keys(keys).clock(time.clock()).build().expect("a pool");
+    let pool = KeyPool::builder(provider()).keys(keys).clock(time.clock()).build().expect("a pool");
     (pool, time)
 }
 
@@ -75,7 +29,7 @@ pub(super) fn pool_of(keys: Vec<Key>) -> (KeyPool, ManualClock) {
 pub(super) fn bench(keys: usize, limits: Limits) -> (KeyPool, ManualClock) {
     let time = clock();
     let keys = (0..keys).map(|n| Key::new(format!("AIza-not-a-real-key-{n:05}")));
-    let pool = KeyPool::builder(Plain::new())
+    let pool = KeyPool::builder(provider())
         .keys(keys)
         .limits("gemini-2.5-flash", limits)
         .clock(time.clock())

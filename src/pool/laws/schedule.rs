@@ -10,7 +10,7 @@ use std::{
 
 use proptest::{prelude::*, test_runner::TestCaseError};
 
-use super::model::{NOON, Plain, Starts, bench, clock};
+use super::model::{NOON, Starts, bench, clock, provider};
 use crate::{
     Affinity, Demand, Elsewhere, Key, KeyId, KeyPool, Lease, Limits, ManualClock, Priority, Scope, Tick, Until, Usage,
     Verdict, VerdictKind,
@@ -107,7 +107,7 @@ impl Run {
                 .max_concurrent(CONCURRENT)
         });
         let limits = Limits::new().per_minute(PER_MINUTE).per_day(PER_DAY).tokens_per_minute(TOKENS);
-        let pool = KeyPool::builder(Plain::new())
+        let pool = KeyPool::builder(provider())
             .keys(keys)
             .limits("flash", limits)
             .limits("pro", Limits::new().per_minute(PER_MINUTE))
@@ -148,24 +148,21 @@ impl Run {
                 let many = self.pool.acquire_many(&sizes).of(MODELS[model]);
                 let many = if all { many.all_or_none() } else { many };
                 let out = self.pool.snapshot().in_flight;
-                match many.now() {
-                    Ok(groups) => {
-                        let leases: Vec<Lease> = groups.into_iter().flatten().collect();
-                        prop_assert!(!all || leases.len() == sizes.iter().sum::<usize>());
-                        for lease in leases {
-                            self.granted(lease, MODELS[model], 0)?;
-                        }
-                    }
-                    Err(_) => prop_assert_eq!(self.pool.snapshot().in_flight, out, "nothing is held"),
+                let Ok(groups) = many.now() else {
+                    prop_assert_eq!(self.pool.snapshot().in_flight, out, "nothing is held");
+                    return self.law_2();
+                };
+                let leases: Vec<Lease> = groups.into_iter().flatten().collect();
+                prop_assert!(!all || leases.len() == sizes.iter().sum::<usize>());
+                for lease in leases {
+                    self.granted(lease, MODELS[model], 0)?;
                 }
             }
             Op::Judge { lease, verdict, seconds } => self.judge(lease, verdict, seconds)?,
             Op::Usage { lease } => {
                 // Only downward: what is used beyond the estimate is known too late to be held against the limit.
                 if let Some(held) = self.held.get(lease) {
-                    let mut usage = Usage::default();
-                    usage.input_tokens = Some(0);
-                    held.lease.usage(usage);
+                    held.lease.usage(Usage { input_tokens: Some(0), ..Usage::default() });
                     let owner = owner(key_of(held.lease.key_id()));
                     self.starts.cost_nothing(&owner, held.lease.model().unwrap_or_default(), held.number);
                 }
@@ -275,16 +272,15 @@ impl Run {
     }
 
     fn judge(&mut self, at: usize, verdict: usize, seconds: u64) -> Result<(), TestCaseError> {
+        use VerdictKind as K;
         let Some(held) = self.held.get(at) else { return Ok(()) };
         let key = key_of(held.lease.key_id());
         let (name, owner, model) = (id(key).to_string(), owner(key), held.lease.model().unwrap_or_default().to_owned());
         let pause = Duration::from_secs(seconds);
-        use VerdictKind as K;
         let limited = |scope| Verdict::new(K::RateLimited).scope(scope).until(Until::For(pause));
         let verdict = match verdict {
             0..=2 => Verdict::SUCCESS,
-            3 => Verdict::new(K::CallerFault),
-            4 => limited(Scope::OwnerLane),
+            3 | 4 => limited(Scope::OwnerLane),
             5 => limited(Scope::Owner),
             6 => limited(Scope::KeyLane),
             7 => limited(Scope::Key),

@@ -5,10 +5,13 @@ use std::borrow::Cow;
 use http::request;
 use tower_keypool::{Answer, Asks, Base, InvalidSecret, Provider, Retarget, Secret, Verdict};
 
-pub(crate) struct Plain(Base);
+/// Its base; every answer is good.
+pub struct Plain(Base);
 
 impl Plain {
-    pub(crate) fn new() -> Self {
+    /// Of an address that nobody asks.
+    #[expect(clippy::new_without_default, reason = "there is but one way")]
+    pub fn new() -> Self {
         Self(Base::parse("http://127.0.0.1:1").expect("a base"))
     }
 }
@@ -32,7 +35,7 @@ impl Provider for Plain {
         Ok(())
     }
 
-    fn asks(&self, _: &request::Parts) -> Asks {
+    fn asks<'a>(&self, _: &'a request::Parts) -> Asks<'a> {
         Asks::default()
     }
 

@@ -1,0 +1,31 @@
+"""Every figure, in the order of the project's table."""
+
+import layers
+import pool
+import serve
+import virtual
+from report import Figure
+
+FIGURES = [
+    Figure("pick", "pick + settle of 1,000 keys in one lane", pool.pick, quick=True, callgrind=True),
+    Figure("lanes", "the same with 10 lanes a key", pool.lanes, quick=True, callgrind=True),
+    Figure("tokens", "mixed demands, nine of ten owners token-full", pool.tokens, quick=True, callgrind=True),
+    Figure("growth", "that cost at 10 and at 100,000 keys", pool.growth, quick=True, callgrind=True),
+    Figure("resting", "that cost with 99 % of the keys resting", pool.resting, quick=True, callgrind=True),
+    Figure("threads", "two threads on one pool against one", pool.threads),
+    Figure("memory", "bytes a key", pool.memory, quick=True),
+    Figure("rotation", "what KeyRotation + Cooldown add to a good answer", layers.rotated, quick=True, callgrind=True),
+    Figure("stack", "KeyPoolLayer against tower's Retry alone", layers.stack, quick=True, callgrind=True),
+    Figure("replay-copies", "body bytes copied by replay", layers.copies, quick=True),
+    Figure("replay-resident", "memory with 64 bodies of 20 MiB in flight", layers.resident),
+    Figure("goodput", "under saturation, limits known", virtual.goodput, quick=True),
+    Figure("unknown", "under saturation, limits unknown", virtual.unknown, quick=True),
+    Figure("burst", "100 calls at once on 10 × 10 a minute", virtual.burst, quick=True),
+    Figure("half-full", "10,000 picks while half of the keys are full", virtual.half_full, quick=True),
+    Figure("failover", "30 % of the keys bad from the start", virtual.failover, quick=True),
+    Figure("amplification", "upstream calls a request in bad weather", virtual.amplification, quick=True),
+    Figure("serve-json", "serve against a bare proxy, 1 KiB JSON", serve.json),
+    Figure("serve-post", "serve against a bare proxy, 1 MiB POST", serve.post),
+    Figure("serve-stream", "serve against a bare proxy, event streams", serve.stream),
+    Figure("serve-idle", "serve with 1,000 keys: memory and start", serve.idle),
+]

@@ -1,0 +1,97 @@
+"""Lines: a name, what was measured, its bar, and whether it was held."""
+
+import dataclasses
+import json
+import pathlib
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+# Rounds further apart than this say nothing.
+SPREAD = 0.30
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One measured number and its bar."""
+
+    name: str
+    measured: float
+    bar: float
+    # "<=" the bar is the most, ">=" the least; "" there is none: reported.
+    holds: str = "<="
+    unit: str = ""
+    # Lowest and highest of the rounds, over their median, less 1; 0 where nothing can differ.
+    spread: float = 0.0
+    note: str = ""
+
+    def verdict(self) -> str:
+        if not self.holds:
+            return "reported"
+        # Nothing that could not be told from the rounds' own noise is called held or broken.
+        if self.spread > SPREAD:
+            return "unclear"
+        held = self.measured <= self.bar if self.holds == "<=" else self.measured >= self.bar
+        return "ok" if held else "short"
+
+    def __str__(self) -> str:
+        sign = {"<=": "≤", ">=": "≥"}.get(self.holds, "")
+        bar = f"{sign} {number(self.bar)}" if self.holds else "–"
+        spread = f" (rounds ± {self.spread:.0%})" if self.spread > 0.005 else ""
+        unit = f" {self.unit}" if self.unit else ""
+        note = f" · {self.note}" if self.note else ""
+        return f"{self.name} · {number(self.measured)}{unit}{spread} · {bar}{unit if self.holds else ''} · {self.verdict()}{note}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """Measures some lines."""
+
+    name: str
+    what: str
+    measure: Callable[[bool], Iterator[Line]]
+    quick: bool = False
+    callgrind: bool = False
+
+
+def number(value: float) -> str:
+    if value == int(value) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 1 else f"{value:.2f}"
+
+
+def rounds(values: list[float]) -> tuple[float, float]:
+    """The median, and how far the rounds spread about it: by quarters, so that one disturbed round says little."""
+    middle = statistics.median(values)
+    if len(values) < 4 or middle == 0:
+        return middle, 0.0
+    low, _, high = statistics.quantiles(values, n=4)
+    return middle, max(high / middle - 1, 1 - low / middle)
+
+
+def run(figures: list[Figure], quick: bool, target: pathlib.Path) -> int:
+    began = time.monotonic()
+    lines: list[tuple[Figure, Line]] = []
+    for figure in figures:
+        for line in figure.measure(quick):
+            print(line, flush=True)
+            lines.append((figure, line))
+    short = [line.name for _, line in lines if line.verdict() == "short"]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(
+        json.dumps(
+            {
+                "quick": quick,
+                "seconds": round(time.monotonic() - began, 1),
+                "lines": [
+                    {"figure": figure.name, **dataclasses.asdict(line), "verdict": line.verdict()}
+                    for figure, line in lines
+                ],
+            },
+            indent=1,
+            ensure_ascii=False,
+        )
+        + "\n"
+    )
+    print(f"{len(lines)} lines in {time.monotonic() - began:.0f} s, {len(short)} short; {target}")
+    return 1 if short else 0

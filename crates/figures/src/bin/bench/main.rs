@@ -1,0 +1,47 @@
+//! What is timed over loopback, and against what:
+//!
+//! - `bench upstream`: canned answers; prints its address.
+//! - `bench proxy ADDRESS`: a bare hyper reverse proxy before it; prints its own address.
+//! - `bench load ADDRESS KIND CONNECTIONS MILLISECONDS`: asks; prints what it got as JSON.
+//! - `bench threads ROUNDS`: two threads on one pool against one, as JSON.
+//! - `bench resident`: 64 bodies of 20 MiB in flight, as JSON.
+
+mod load;
+mod proxy;
+mod resident;
+mod threads;
+mod upstream;
+
+use figures::args::Args;
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::of_process();
+    match args.name() {
+        "upstream" => runtime()?.block_on(upstream::serve()),
+        "proxy" => runtime()?.block_on(proxy::serve(args.text(1).to_owned())),
+        "load" => {
+            let told = runtime()?.block_on(load::run(
+                args.text(1).to_owned(),
+                args.text(2).parse()?,
+                args.number(3, 64),
+                args.number(4, 1000),
+            ))?;
+            println!("{told}");
+            Ok(())
+        }
+        "threads" => {
+            println!("{}", threads::run(args.number(1, 5)));
+            Ok(())
+        }
+        "resident" => {
+            println!("{}", runtime()?.block_on(resident::run())?);
+            Ok(())
+        }
+        _ => anyhow::bail!("bench upstream | proxy | load | threads | resident"),
+    }
+}
+
+/// As many workers as the process may use cores, as `keypool serve` has.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}

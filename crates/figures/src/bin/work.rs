@@ -1,0 +1,38 @@
+//! Workloads whose instructions callgrind counts: `work NAME ITERATIONS [PARAMETERS]`.
+//!
+//! `scripts/figures` runs each with two iteration counts and divides the difference, so that start-up costs nothing.
+
+use figures::{
+    args::Args,
+    picks::{Picks, Tokens},
+    walks::{Asker, Walk},
+};
+
+fn main() {
+    let args = Args::of_process();
+    let iterations = args.number(1, 1000);
+    match args.name() {
+        "pick" | "pass" => {
+            let mut picks = Picks::new(args.number(2, 1000), args.number(3, 1), args.number(4, 0));
+            for _ in 0..iterations {
+                if args.name() == "pick" { picks.pick() } else { picks.pass() }
+            }
+        }
+        "tokens" => {
+            let mut tokens = Tokens::new(args.number(2, 1000));
+            for _ in 0..iterations {
+                tokens.pick();
+            }
+        }
+        "walk" => {
+            let (mut walk, asker) = (Walk::named(args.text(2)), Asker::new());
+            for _ in 0..iterations {
+                walk.send(&asker);
+            }
+        }
+        _ => {
+            eprintln!("work pick|pass|tokens|walk ITERATIONS …");
+            std::process::exit(2);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What the programs of this crate measure; `scripts/figures` runs them.
+
+pub mod args;
+pub mod bodies;
+pub mod picks;
+pub mod plain;
+pub mod walks;

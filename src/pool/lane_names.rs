@@ -1,0 +1,86 @@
+//! Which lane a model's requests count in, by name.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+/// Places for names seen last.
+const SEEN: usize = 16;
+
+/// The lanes by name. The same `Arc` seen again is found without a look at the name.
+#[derive(Default)]
+pub(super) struct LaneNames {
+    lanes: HashMap<Arc<str>, u16>,
+    /// Held, so that no other name can come to stand at the same address.
+    seen: [Option<(Arc<str>, u16)>; SEEN],
+}
+
+impl LaneNames {
+    /// The lane of this model.
+    #[inline]
+    pub(super) fn find(&mut self, model: &Arc<str>) -> Option<u16> {
+        match &self.seen[place(model)] {
+            Some((seen, lane)) if Arc::ptr_eq(seen, model) => Some(*lane),
+            _ => self.look_up(model),
+        }
+    }
+
+    fn look_up(&mut self, model: &Arc<str>) -> Option<u16> {
+        let lane = self.get(model)?;
+        self.seen[place(model)] = Some((Arc::clone(model), lane));
+        Some(lane)
+    }
+
+    pub(super) fn get(&self, model: &str) -> Option<u16> {
+        self.lanes.get(model).copied()
+    }
+
+    pub(super) fn insert(&mut self, model: Arc<str>, lane: u16) {
+        self.lanes.insert(model, lane);
+        self.forget_seen();
+    }
+
+    /// Names of this lane are names of another from now on.
+    pub(super) fn redirect(&mut self, lane: u16, to: u16) {
+        for held in self.lanes.values_mut().filter(|held| **held == lane) {
+            *held = to;
+        }
+        self.forget_seen();
+    }
+
+    /// The names of a lane that is given up.
+    pub(super) fn remove(&mut self, lane: u16) {
+        self.lanes.retain(|_, held| *held != lane);
+        self.forget_seen();
+    }
+
+    fn forget_seen(&mut self) {
+        self.seen = Default::default();
+    }
+}
+
+/// By the address, of which the lowest bits are always the same.
+#[inline]
+fn place(model: &Arc<str>) -> usize {
+    let address = Arc::as_ptr(model).cast::<u8>() as usize;
+    ((address >> 4) ^ (address >> 9)) % SEEN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_seen_before_follows_its_lane() {
+        let mut names = LaneNames::default();
+        let flash: Arc<str> = "flash".into();
+        assert_eq!(names.find(&flash), None);
+        names.insert("flash".into(), 2);
+        assert_eq!(names.find(&flash), Some(2));
+        assert_eq!(names.find(&flash), Some(2));
+        names.redirect(2, 3);
+        assert_eq!(names.find(&flash), Some(3));
+        names.remove(3);
+        assert_eq!(names.find(&flash), None);
+    }
+}
