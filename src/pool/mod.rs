@@ -50,7 +50,7 @@ pub use demand::{Affinity, Demand};
 pub use event::{Event, Events, Lost};
 pub use exhausted::{Exhausted, OutReason};
 pub use lease::{Granted, Lease, Usage};
-pub(crate) use lease::{Kept, Prepared, Seat};
+pub(crate) use lease::{Kept, Prepared, Seat, Slot, Start};
 pub use many::AcquireMany;
 pub use plans::LimitSource;
 pub use rank::{Strategy, UnknownStrategy};

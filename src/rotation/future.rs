@@ -131,13 +131,15 @@ fn answered<R: Body>(mut response: Response<R>, lease: Lease) -> Response<LeaseB
         let served_by = lease.granted().served_by(verdict);
         response.extensions_mut().insert(served_by);
     }
-    let mut lease = Some(lease);
-    if status == StatusCode::SWITCHING_PROTOCOLS
+    let slot = if status == StatusCode::SWITCHING_PROTOCOLS
         && let Some(served_by) = response.extensions_mut().get_mut::<ServedBy>()
     {
-        served_by.keep = lease.take().map(Kept::new);
-    }
-    response.map(|body| LeaseBody::new(body, lease))
+        served_by.keep = Some(Kept::new(lease));
+        None
+    } else {
+        Some(lease.into_slot())
+    };
+    response.map(|body| LeaseBody::new(body, slot))
 }
 
 /// What is booked when nobody below judged the answer.
