@@ -106,9 +106,12 @@ where
         loop {
             let next = match state.as_mut().project() {
                 StateProj::Calling { future, again } => {
-                    let result = ready!(future.poll(cx)).map_err(Into::into);
-                    let next = again.take().and_then(|again| after(*again, &result));
-                    match next {
+                    let result = ready!(future.poll(cx));
+                    let Some(again) = again.take() else {
+                        return Poll::Ready(result.map_err(|error| Error::from_box(error.into())));
+                    };
+                    let result = result.map_err(Into::into);
+                    match after(*again, &result) {
                         Some(next) => next,
                         None => return Poll::Ready(result.map_err(Error::from_box)),
                     }
