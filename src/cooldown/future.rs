@@ -50,6 +50,7 @@ pin_project! {
 }
 
 impl<F, B> CooldownFuture<F, B> {
+    #[inline]
     pub(super) fn new(call: F, granted: Option<Granted>, asked: Asked) -> Self {
         Self { state: State::Calling { call, granted, asked } }
     }
@@ -86,6 +87,7 @@ where
 }
 
 /// Judges an answer by its head, or else holds it.
+#[inline]
 fn begin<B>(
     response: Response<B>,
     granted: Option<Granted>,

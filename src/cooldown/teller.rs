@@ -34,6 +34,7 @@ impl Teller {
 
 impl Teller {
     /// Parts a lease's handle: whom to tell of the body, and what is told of the answer.
+    #[inline]
     pub(super) fn and_served_by(granted: Granted, verdict: Verdict) -> (Self, ServedBy) {
         let Granted { pool, seat, ticket, key, secret, model, requested, earlier, .. } = granted;
         let requested = requested.or_else(|| model.clone());

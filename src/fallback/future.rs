@@ -60,6 +60,7 @@ pub(super) struct Again<S, B> {
 }
 
 impl<S, B, F> ModelFallbackFuture<S, B, F> {
+    #[inline]
     pub(super) fn passing(future: F) -> Self {
         Self { state: State::Calling { future, again: None } }
     }
@@ -100,6 +101,7 @@ where
 {
     type Output = Result<Response<R>, Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         const ONCE: &str = "the future is not polled after it was ready";
         let mut state = self.project().state;

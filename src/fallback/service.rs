@@ -84,6 +84,7 @@ where
         self.inner.poll_ready(cx).map_err(|error| Error::from_box(error.into()))
     }
 
+    #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if self.models.is_empty() {
             return ModelFallbackFuture::passing(self.inner.call(request));

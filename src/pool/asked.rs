@@ -5,11 +5,7 @@ use std::{mem, time::Duration};
 use http::{Request, header, request};
 
 use super::{Demand, KeyPool};
-use crate::{
-    error::Error,
-    provider::ModelIn,
-    verdict::ServedBy,
-};
+use crate::{error::Error, provider::ModelIn, verdict::ServedBy};
 
 /// Bytes of a request's body that make about one token.
 const BYTES_PER_TOKEN: u64 = 4;

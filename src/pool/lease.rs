@@ -71,11 +71,13 @@ pub(crate) struct Seat {
 }
 
 impl Lease {
+    #[inline]
     pub(crate) fn new(granted: Granted) -> Self {
         Self { slot: Slot { pool: granted.pool.clone(), seat: granted.seat }, granted }
     }
 
     /// Lets go of everything but the slot.
+    #[inline]
     pub(crate) fn into_slot(self) -> Slot {
         self.slot
     }
@@ -129,7 +131,10 @@ impl Drop for Slot {
 
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease").field("key", &self.granted.key).field("model", &self.granted.model).finish()
+        f.debug_struct("Lease")
+            .field("key", &self.granted.key)
+            .field("model", &self.granted.model)
+            .finish_non_exhaustive()
     }
 }
 

@@ -13,7 +13,10 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{ReplayBody, derive};
-use crate::{error::BoxError, pool::{Demand, KeyPool}};
+use crate::{
+    error::BoxError,
+    pool::{Demand, KeyPool},
+};
 
 pin_project! {
     /// The future of [`ReplayService`](crate::ReplayService).
@@ -61,6 +64,7 @@ where
         Self { state: State::Reading { reading: Some(Box::new(reading)) } }
     }
 
+    #[inline]
     pub(super) fn called(future: S::Future) -> Self {
         Self { state: State::Called { future } }
     }

@@ -61,6 +61,7 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Request<B>) -> ReplayFuture<S, B> {
         let (mut head, body) = request.into_parts();
         let demand = head.extensions.remove::<Demand>();

@@ -75,6 +75,7 @@ pub(super) struct Leftover<B> {
 }
 
 impl<B> Shared<B> {
+    #[inline]
     pub(super) fn new(body: B, limit: u64, budget: Arc<Budget>, scan: Option<ModelScan>) -> Self {
         Self {
             source: Mutex::new(Source {

@@ -132,6 +132,7 @@ impl RetryPolicy {
         self
     }
 
+    #[inline]
     fn open(&self, demand: Option<Demand>) -> Session {
         let wait = demand.as_ref().and_then(|demand| demand.wait).or(self.wait);
         let wait = wait.unwrap_or_else(|| self.pool.default_wait());
@@ -145,6 +146,7 @@ impl RetryPolicy {
         self.session.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[inline]
     fn clone_of<B: TryClone>(&mut self, request: &Request<B>) -> Option<Request<B>> {
         let mut clone = Request::new(request.body().try_clone()?);
         *clone.method_mut() = request.method().clone();

@@ -75,6 +75,7 @@ where
         self.inner.poll_ready(cx).map_err(|error| Error::from_box(error.into()))
     }
 
+    #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let provider = self.pool.provider();
