@@ -69,10 +69,10 @@ impl Provider for Speech {
         self.plain.inject(head, key)
     }
 
-    fn asks(&self, head: &request::Parts) -> Asks {
+    fn asks<'a>(&self, head: &'a request::Parts) -> Asks<'a> {
         let query = head.uri.query().unwrap_or("");
         match Self::model(query) {
-            Some(model) if head.uri.path().ends_with("/listen") => Asks::of(ModelIn::Head(query[model].to_owned())),
+            Some(model) if head.uri.path().ends_with("/listen") => Asks::of(ModelIn::Head(query[model].into())),
             _ => Asks::default().free(),
         }
     }

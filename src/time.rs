@@ -75,9 +75,39 @@ pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    System { origin: tokio::time::Instant },
+    System { origin: tokio::time::Instant, ahead: Arc<Ahead> },
     Tokio { origin: tokio::time::Instant, wall_ms: i64 },
     Manual(Arc<ManualState>),
+}
+
+/// How far the wall clock is ahead of the ticks. Asked for again after a few milliseconds: a request reads the clock some
+/// six times, and days do not end by the millisecond.
+#[derive(Debug, Default)]
+struct Ahead {
+    millis: AtomicI64,
+    /// The tick, in nanoseconds, from which on it is asked for again.
+    stale: AtomicU64,
+}
+
+impl Ahead {
+    const FRESH: Duration = Duration::from_millis(5);
+
+    #[inline]
+    fn wall_ms(&self, tick: Tick) -> i64 {
+        // Relaxed: the worst that a torn pair gives is an offset of a few milliseconds ago.
+        if tick.0 < self.stale.load(Ordering::Relaxed) {
+            return self.millis.load(Ordering::Relaxed) + tick.millis() as i64;
+        }
+        self.ask(tick)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    fn ask(&self, tick: Tick) -> i64 {
+        let wall_ms = unix_ms(SystemTime::now());
+        self.millis.store(wall_ms - tick.millis() as i64, Ordering::Relaxed);
+        self.stale.store(tick.plus(Self::FRESH).0, Ordering::Relaxed);
+        wall_ms
+    }
 }
 
 #[derive(Debug)]
@@ -90,7 +120,7 @@ impl Clock {
     /// The system's clocks. Monotonic time is tokio's, so that it stands still with a paused runtime.
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn system() -> Self {
-        Self(Source::System { origin: tokio::time::Instant::now() })
+        Self(Source::System { origin: tokio::time::Instant::now(), ahead: Arc::default() })
     }
 
     /// Both clocks follow tokio's, the wall beginning at `wall`: for tests under a paused runtime.
@@ -113,8 +143,9 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub(crate) fn now(&self) -> Now {
         match &self.0 {
-            Source::System { origin } => {
-                Now { tick: elapsed(*origin, tokio::time::Instant::now()), wall_ms: unix_ms(SystemTime::now()) }
+            Source::System { origin, ahead } => {
+                let tick = elapsed(*origin, tokio::time::Instant::now());
+                Now { tick, wall_ms: ahead.wall_ms(tick) }
             }
             Source::Tokio { origin, wall_ms } => {
                 let tick = elapsed(*origin, tokio::time::Instant::now());

@@ -36,6 +36,7 @@ pin_project! {
 }
 
 impl<B> CooldownBody<B> {
+    #[inline]
     pub(super) fn new(body: B, flow: Flow) -> Self {
         Self { source: Source::Direct { body }, flow }
     }

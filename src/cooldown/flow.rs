@@ -62,6 +62,7 @@ impl Flow {
     }
 
     /// Of an answer that was judged by its head.
+    #[inline]
     pub(super) fn judged(teller: Teller, reader: Reader, settled: bool) -> Self {
         let mut flow = Self::new(Some(teller), reader);
         flow.settled = settled;
@@ -75,6 +76,7 @@ impl Flow {
         flow
     }
 
+    #[inline]
     fn new(teller: Option<Teller>, reader: Reader) -> Self {
         let masks = Masks::of(teller.as_ref().map(Teller::secret));
         Self {
@@ -117,6 +119,7 @@ impl Flow {
     }
 
     /// Whether nothing more comes from below.
+    #[inline]
     pub(super) fn is_over(&self) -> bool {
         !matches!(self.end, End::Open)
     }
@@ -201,11 +204,13 @@ impl Flow {
     }
 
     /// The next chunk for the caller.
+    #[inline]
     pub(super) fn chunk(&mut self) -> Option<Bytes> {
         self.out.pop()
     }
 
     /// What comes behind all chunks.
+    #[inline]
     pub(super) fn trailers(&mut self) -> Option<HeaderMap> {
         self.trailers.take().map(|trailers| *trailers)
     }

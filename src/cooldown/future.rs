@@ -10,17 +10,17 @@ use std::{
 use http::{Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
 
 use super::{
     body::CooldownBody,
     flow::{Flow, Reader},
     head::{Asked, BodyHead, Encoding},
-    hold::{Hold, LONGEST},
+    hold::Hold,
     inflate::Inflate,
     judging,
     mask::mask_headers,
     sight::{Sight, Stream},
+    teller::Teller,
     usage_scan::UsageScan,
 };
 use crate::{
@@ -44,12 +44,13 @@ pin_project! {
     #[project = StateProj]
     enum State<F, B> {
         Calling { #[pin] call: F, granted: Option<Granted>, asked: Asked },
-        // The timer begins with the first wait.
-        Holding { hold: Option<Hold<B>>, #[pin] timer: Option<Sleep> },
+        // On the heap, so that answers that are not held stay small.
+        Holding { hold: Option<Box<Hold<B>>> },
     }
 }
 
 impl<F, B> CooldownFuture<F, B> {
+    #[inline]
     pub(super) fn new(call: F, granted: Option<Granted>, asked: Asked) -> Self {
         Self { state: State::Calling { call, granted, asked } }
     }
@@ -75,23 +76,18 @@ where
                         Err(hold) => hold,
                     },
                 },
-                StateProj::Holding { hold, mut timer } => {
-                    let clear = hold.as_mut().expect("not polled after it was ready").poll(cx);
-                    if clear.is_pending() {
-                        if timer.is_none() {
-                            timer.set(Some(sleep(LONGEST)));
-                        }
-                        ready!(timer.as_pin_mut().expect("set above").poll(cx));
-                    }
+                StateProj::Holding { hold } => {
+                    ready!(hold.as_mut().expect("not polled after it was ready").poll(cx));
                     return Poll::Ready(Ok(hold.take().expect("not polled after it was ready").finish()));
                 }
             };
-            state.set(State::Holding { hold: Some(*held), timer: None });
+            state.set(State::Holding { hold: Some(held) });
         }
     }
 }
 
 /// Judges an answer by its head, or else holds it.
+#[inline]
 fn begin<B>(
     response: Response<B>,
     granted: Option<Granted>,
@@ -133,8 +129,9 @@ where
     } else {
         Reader::Blind
     };
-    head.extensions.insert(granted.served_by(verdict));
-    let flow = Flow::judged(granted.into(), reader, settled);
+    let (teller, served_by) = Teller::and_served_by(granted, verdict);
+    head.extensions.insert(served_by);
+    let flow = Flow::judged(teller, reader, settled);
     // The end of an upgraded connection's answer is its head.
     let flow = if empty || status == StatusCode::SWITCHING_PROTOCOLS { flow.complete() } else { flow };
     Ok(Response::from_parts(head, CooldownBody::new(body, flow)))

@@ -1,6 +1,7 @@
 //! The beginning of an answer, held until it is clear what it means.
 
 use std::{
+    future::Future,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -8,6 +9,7 @@ use std::{
 
 use http::{HeaderValue, Response, header, response::Parts};
 use http_body::Body;
+use tokio::time::{Sleep, sleep};
 
 use super::{
     body::CooldownBody,
@@ -21,7 +23,7 @@ use super::{
 use crate::{error::BoxError, pool::Granted, verdict::Verdict};
 
 /// The longest that a beginning is held.
-pub(super) const LONGEST: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(5);
 /// The most of a good stream that is held.
 const LARGEST_BEGINNING: usize = 16 << 10;
 
@@ -31,6 +33,8 @@ pub(super) struct Hold<B> {
     body: Pin<Box<B>>,
     flow: Flow,
     granted: Granted,
+    /// Begins with the first wait.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> Hold<B>
@@ -40,14 +44,14 @@ where
 {
     pub(super) fn new(head: Parts, body: B, reader: Reader, granted: Granted) -> Self {
         let flow = Flow::held(Teller::from(granted.clone()), reader);
-        Self { head, body: Box::pin(body), flow, granted }
+        Self { head, body: Box::pin(body), flow, granted, timer: None }
     }
 
-    /// Reads on. Ready as soon as the answer can be judged.
+    /// Reads on. Ready as soon as the answer can be judged, or has to be.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while !self.is_clear() {
             if self.flow.poll_intake(self.body.as_mut(), cx).is_pending() {
-                return Poll::Pending;
+                return self.timer.get_or_insert_with(|| Box::pin(sleep(LONGEST))).as_mut().poll(cx);
             }
         }
         Poll::Ready(())

@@ -100,7 +100,9 @@ impl Mask {
             done += at + key.text.len();
         }
         self.held = begun_at_end(key.text, &chunk[done..]);
-        chunk.truncate(chunk.len() - self.held);
+        if self.held > 0 {
+            chunk.truncate(chunk.len() - self.held);
+        }
         if !chunk.is_empty() {
             give(chunk);
         }

@@ -12,6 +12,7 @@ pub(super) struct Masks {
 }
 
 impl Masks {
+    #[inline]
     pub(super) fn of(secret: Option<&Secret>) -> Self {
         let encoded = secret.and_then(Encoded::of);
         Self { plain: Mask::default(), encoded: encoded.map(|text| Box::new((text, Mask::default()))) }

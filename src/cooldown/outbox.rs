@@ -14,6 +14,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
+    #[inline]
     pub(super) fn push(&mut self, chunk: Bytes) {
         self.bytes += chunk.len();
         if chunk.is_empty() {
@@ -24,6 +25,7 @@ impl Outbox {
         }
     }
 
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<Bytes> {
         let chunk = self.next.take()?;
         self.bytes -= chunk.len();

@@ -56,6 +56,7 @@ where
         self.inner.poll_ready(cx).map_err(|error| Error::from_box(error.into()))
     }
 
+    #[inline]
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         // It must not travel on: nobody below may judge.
         let granted = request.extensions_mut().remove::<Granted>();

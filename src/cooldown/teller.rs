@@ -2,7 +2,7 @@
 
 use crate::{
     key::Secret,
-    pool::{Granted, KeyPool, Seat, Usage},
+    pool::{Granted, KeyPool, Seat, ServedBy, Usage},
     verdict::Verdict,
 };
 
@@ -29,6 +29,19 @@ impl Teller {
 
     pub(super) fn usage(&self, usage: Usage) {
         self.pool.usage(self.seat, usage);
+    }
+}
+
+impl Teller {
+    /// Parts a lease's handle: whom to tell of the body, and what is told of the answer.
+    #[inline]
+    pub(super) fn and_served_by(granted: Granted, verdict: Verdict) -> (Self, ServedBy) {
+        let Granted { pool, seat, ticket, key, secret, model, requested, earlier, .. } = granted;
+        let requested = requested.or_else(|| model.clone());
+        let (key, seat_of_key) = (Some(key), Some(seat));
+        let served_by =
+            ServedBy { key, requested, used: model, verdict, earlier, keep: None, seq: ticket, seat: seat_of_key };
+        (Self { pool, seat, secret }, served_by)
     }
 }
 

@@ -59,6 +59,7 @@ pub(super) struct Again<S, B> {
 }
 
 impl<S, B, F> ModelFallbackFuture<S, B, F> {
+    #[inline]
     pub(super) fn passing(future: F) -> Self {
         Self { state: State::Calling { future, again: None } }
     }
@@ -99,15 +100,19 @@ where
 {
     type Output = Result<Response<R>, Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         const ONCE: &str = "the future is not polled after it was ready";
         let mut state = self.project().state;
         loop {
             let next = match state.as_mut().project() {
                 StateProj::Calling { future, again } => {
-                    let result = ready!(future.poll(cx)).map_err(Into::into);
-                    let next = again.take().and_then(|again| after(*again, &result));
-                    match next {
+                    let result = ready!(future.poll(cx));
+                    let Some(again) = again.take() else {
+                        return Poll::Ready(result.map_err(|error| Error::from_box(error.into())));
+                    };
+                    let result = result.map_err(Into::into);
+                    match after(*again, &result) {
                         Some(next) => next,
                         None => return Poll::Ready(result.map_err(Error::from_box)),
                     }

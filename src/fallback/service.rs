@@ -52,7 +52,7 @@ impl<S> ModelFallback<S> {
     /// Plans the request's walk. `None`: it keeps its model whatever comes.
     fn plan<B: TryClone + Body>(&self, head: &mut Parts, body: &mut B) -> Option<(Plan, Demand)> {
         let said = head.extensions.get::<Demand>().map(|said| Demand { prepared: None, ..said.clone() });
-        let demand = Demand::of(said, head, &**self.pool.provider());
+        let demand = Demand::of(said, head, &self.pool);
         if demand.free {
             return None;
         }
@@ -84,6 +84,7 @@ where
         self.inner.poll_ready(cx).map_err(|error| Error::from_box(error.into()))
     }
 
+    #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if self.models.is_empty() {
             return ModelFallbackFuture::passing(self.inner.call(request));

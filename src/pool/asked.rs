@@ -4,32 +4,29 @@ use std::{mem, time::Duration};
 
 use http::{Request, header, request};
 
-use super::{Demand, ServedBy};
-use crate::{
-    error::Error,
-    provider::{ModelIn, Provider},
-};
+use super::{Demand, KeyPool, ServedBy};
+use crate::{error::Error, provider::ModelIn};
 
 /// Bytes of a request's body that make about one token.
 const BYTES_PER_TOKEN: u64 = 4;
 
 impl Demand {
     /// What a request demands: what somebody said of it before, completed by what its head tells.
-    pub(crate) fn of(said: Option<Self>, head: &request::Parts, provider: &dyn Provider) -> Self {
+    pub(crate) fn of(said: Option<Self>, head: &request::Parts, pool: &KeyPool) -> Self {
         match said {
             Some(said) if said.model.is_some() => said,
-            said => said.unwrap_or_default().completed(head, provider),
+            said => said.unwrap_or_default().completed(head, pool),
         }
     }
 
     /// The same for a request that is still whole. Its head is as before afterwards.
-    pub(crate) fn of_request<B>(said: Option<Self>, request: &mut Request<B>, provider: &dyn Provider) -> Self {
+    pub(crate) fn of_request<B>(said: Option<Self>, request: &mut Request<B>, pool: &KeyPool) -> Self {
         let mut bare = Request::new(());
         mem::swap(bare.method_mut(), request.method_mut());
         mem::swap(bare.uri_mut(), request.uri_mut());
         mem::swap(bare.headers_mut(), request.headers_mut());
         let (head, ()) = bare.into_parts();
-        let demand = Self::of(said, &head, provider);
+        let demand = Self::of(said, &head, pool);
         *request.method_mut() = head.method;
         *request.uri_mut() = head.uri;
         *request.headers_mut() = head.headers;
@@ -38,10 +35,10 @@ impl Demand {
 
     /// The model where it stands in the head, whether it is counted at all, and a guess at its tokens from the length
     /// of the body.
-    fn completed(mut self, head: &request::Parts, provider: &dyn Provider) -> Self {
-        let asks = provider.asks(head);
+    fn completed(mut self, head: &request::Parts, pool: &KeyPool) -> Self {
+        let asks = pool.provider().asks(head);
         if let ModelIn::Head(model) = asks.model {
-            self.model = Some(model.into());
+            self.model = Some(pool.share_name(&model));
         }
         self.free |= asks.free;
         if self.input_tokens == 0 {

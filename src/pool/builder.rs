@@ -9,6 +9,7 @@ use super::{
     KeyPool, Shared, event,
     locks::{AtomicBool, Mutex},
     rank::Strategy,
+    recent_names::RecentNames,
     rest::RestTable,
     state::{MAX_LANES, State},
 };
@@ -220,6 +221,7 @@ impl KeyPoolBuilder {
             clock,
             wait: self.wait,
             unjudged,
+            names: RecentNames::default(),
             state: Mutex::new(state),
             events,
             shut: AtomicBool::new(false),

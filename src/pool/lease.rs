@@ -52,7 +52,15 @@ impl Usage {
 /// ```
 #[must_use = "a lease that is dropped at once holds nothing"]
 pub struct Lease {
+    slot: Slot,
     granted: Granted,
+}
+
+/// What a lease holds in the pool, without its key: ends the lease when it is dropped. As long as nothing but the end is
+/// missing, this is all that has to be carried along.
+pub(crate) struct Slot {
+    pool: KeyPool,
+    seat: Seat,
 }
 
 /// A lease's seat in the pool: an index and the generation that tells an old lease from a new one in the same seat.
@@ -63,8 +71,15 @@ pub(crate) struct Seat {
 }
 
 impl Lease {
+    #[inline]
     pub(crate) fn new(granted: Granted) -> Self {
-        Self { granted }
+        Self { slot: Slot { pool: granted.pool.clone(), seat: granted.seat }, granted }
+    }
+
+    /// Lets go of everything but the slot.
+    #[inline]
+    pub(crate) fn into_slot(self) -> Slot {
+        self.slot
     }
 
     /// The key's name: the only form that is logged.
@@ -108,15 +123,18 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.granted.pool.end(self.granted.seat);
+        self.pool.end(self.seat);
     }
 }
 
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease").field("key", &self.granted.key).field("model", &self.granted.model).finish()
+        f.debug_struct("Lease")
+            .field("key", &self.granted.key)
+            .field("model", &self.granted.model)
+            .finish_non_exhaustive()
     }
 }
 
@@ -157,6 +175,11 @@ impl Granted {
         self.pool.started(self.seat);
     }
 
+    /// For whoever only says when the request goes out.
+    pub(crate) fn start(&self) -> Start {
+        Start { pool: self.pool.clone(), seat: self.seat }
+    }
+
     /// Who served, for the answer or the error.
     pub(crate) fn served_by(&self, verdict: Verdict) -> ServedBy {
         ServedBy {
@@ -175,6 +198,19 @@ impl Granted {
 impl fmt::Debug for Granted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Granted").field("key", &self.key).field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+/// Says when a request goes out.
+pub(crate) struct Start {
+    pool: KeyPool,
+    seat: Seat,
+}
+
+impl Start {
+    /// It goes out now.
+    pub(crate) fn started(&self) {
+        self.pool.started(self.seat);
     }
 }
 

@@ -29,6 +29,7 @@ mod place;
 mod plans;
 mod rank;
 mod ready;
+mod recent_names;
 mod rest;
 mod roster;
 mod scope;
@@ -57,7 +58,7 @@ pub use demand::{Affinity, Demand};
 pub use event::{Event, Events, Lost};
 pub use exhausted::{Exhausted, OutReason};
 pub use lease::{Granted, Lease, Usage};
-pub(crate) use lease::{Kept, Prepared, Seat};
+pub(crate) use lease::{Kept, Prepared, Seat, Slot, Start};
 pub use many::AcquireMany;
 pub use plans::LimitSource;
 pub use rank::{Strategy, UnknownStrategy};
@@ -67,6 +68,7 @@ pub use snapshot::{KeyLaneView, KeyState, KeyView, LaneView, LimitView, Priority
 
 use crate::{provider::Provider, time::Clock};
 use locks::{AtomicBool, Mutex};
+use recent_names::RecentNames;
 use state::State;
 
 /// Many keys, used as if they were one. A cheap handle: clones share the pool.
@@ -92,6 +94,7 @@ struct Shared {
     clock: Clock,
     wait: Duration,
     unjudged: Unjudged,
+    names: RecentNames,
     state: Mutex<State>,
     events: broadcast::Sender<Event>,
     shut: AtomicBool,

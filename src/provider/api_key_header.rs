@@ -231,12 +231,12 @@ impl Provider for ApiKeyHeader {
         Ok(())
     }
 
-    fn asks(&self, head: &Parts) -> Asks {
+    fn asks<'a>(&self, head: &'a Parts) -> Asks<'a> {
         let model = match self.model {
             ModelAt::Nowhere => ModelIn::Nowhere,
             ModelAt::Body => ModelIn::Body,
             ModelAt::Behind(_) => self.span(head.uri.path()).map_or(ModelIn::Nowhere, |span| {
-                ModelIn::Head(percent_decode_str(&head.uri.path()[span]).decode_utf8_lossy().into_owned())
+                ModelIn::Head(percent_decode_str(&head.uri.path()[span]).decode_utf8_lossy())
             }),
         };
         Asks { model, cost: Cost::One, free: false }

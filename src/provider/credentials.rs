@@ -10,33 +10,42 @@ use crate::key::Secret;
 const QUERY: [&str; 8] =
     ["key", "access_token", "oauth_token", "bearer_token", "api_key", "apikey", "api-key", "x-goog-api-key"];
 
-/// The credential, or the word for an account, that a header of this name (in lower case) carries. Told apart by length
-/// first: that is all that most names need.
-fn credential(name: &str) -> Option<&'static str> {
-    let known: &[&str] = match name.len() {
-        6 => &["cookie"],
-        7 => &["api-key", "cookie2"],
-        9 => &["x-api-key"],
-        13 => &["authorization"],
-        14 => &["x-goog-api-key", "openai-project"],
-        19 => &["proxy-authorization", "openai-organization", "x-goog-user-project"],
-        30 => &["x-goog-iam-authorization-token"],
-        _ => &[],
-    };
-    known.iter().copied().find(|known| *known == name)
+/// The credential, or the word for an account, that a header of this name (in lower case) carries.
+fn credential(name: &str) -> Option<HeaderName> {
+    Some(match name {
+        "cookie" => header::COOKIE,
+        "cookie2" => COOKIE2,
+        "api-key" => API_KEY,
+        "x-api-key" => X_API_KEY,
+        "authorization" => header::AUTHORIZATION,
+        "x-goog-api-key" => X_GOOG_API_KEY,
+        "openai-project" => OPENAI_PROJECT,
+        "proxy-authorization" => header::PROXY_AUTHORIZATION,
+        "openai-organization" => OPENAI_ORGANIZATION,
+        "x-goog-user-project" => X_GOOG_USER_PROJECT,
+        "x-goog-iam-authorization-token" => X_GOOG_IAM,
+        _ => return None,
+    })
 }
 
 /// Removes every credential from headers and query, `extra` being one more name of either kind. A head without any is
 /// not touched.
 pub(super) fn strip(head: &mut Parts, extra: Option<&str>) {
+    // One pass is all that most heads cost: looking a header up costs as much as passing over several.
+    let mut protocol = false;
     // Removed by a name of ours: cloning the request's may allocate.
-    while let Some(name) = head.headers.keys().find_map(|name| credential(name.as_str())) {
+    while let Some(name) = head.headers.keys().find_map(|name| {
+        protocol |= *name == header::SEC_WEBSOCKET_PROTOCOL;
+        credential(name.as_str())
+    }) {
         head.headers.remove(name);
     }
     if let Some(extra) = extra {
         head.headers.remove(extra);
     }
-    strip_protocol(&mut head.headers);
+    if protocol {
+        strip_protocol(&mut head.headers);
+    }
     let unwanted = |pair: &str| carries(pair, extra);
     if head.uri.query().is_some_and(|query| query.split('&').any(unwanted)) {
         let kept = head.uri.query().unwrap_or("").split('&').filter(|pair| !unwanted(pair)).collect::<Vec<_>>();
@@ -84,6 +93,11 @@ pub(super) const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-ap
 pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// `api-key`.
 pub(super) const API_KEY: HeaderName = HeaderName::from_static("api-key");
+const COOKIE2: HeaderName = HeaderName::from_static("cookie2");
+const OPENAI_PROJECT: HeaderName = HeaderName::from_static("openai-project");
+const OPENAI_ORGANIZATION: HeaderName = HeaderName::from_static("openai-organization");
+const X_GOOG_USER_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
+const X_GOOG_IAM: HeaderName = HeaderName::from_static("x-goog-iam-authorization-token");
 
 #[cfg(test)]
 mod tests {

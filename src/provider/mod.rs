@@ -59,7 +59,7 @@ pub trait Provider: Send + Sync + 'static {
     fn inject(&self, head: &mut request::Parts, key: &Secret) -> Result<(), Cow<'static, str>>;
 
     /// What a request asks for, as far as its head tells.
-    fn asks(&self, head: &request::Parts) -> Asks;
+    fn asks<'a>(&self, head: &'a request::Parts) -> Asks<'a>;
 
     /// The lane that a model's name stands for, where several names stand for one: `models/x` is `x`. Also for names
     /// found in a body.
@@ -104,18 +104,18 @@ pub trait Provider: Send + Sync + 'static {
 /// What a request asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Asks {
+pub struct Asks<'a> {
     /// Where the model is named.
-    pub model: ModelIn,
+    pub model: ModelIn<'a>,
     /// How many requests it costs.
     pub cost: Cost,
     /// Whether it is counted against a model's quota at all: a list of models is not.
     pub free: bool,
 }
 
-impl Asks {
+impl<'a> Asks<'a> {
     /// One request of the model that is named there.
-    pub fn of(model: ModelIn) -> Self {
+    pub fn of(model: ModelIn<'a>) -> Self {
         Self { model, ..Self::default() }
     }
 
@@ -137,9 +137,9 @@ impl Asks {
 /// Where a request names its model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ModelIn {
-    /// In the head: here it is.
-    Head(String),
+pub enum ModelIn<'a> {
+    /// In the head: here it is, as it stands there where that is its name.
+    Head(Cow<'a, str>),
     /// In the body's top-level `"model"` string.
     Body,
     /// Nowhere.

@@ -39,10 +39,12 @@ pub struct ReplayBody<B> {
 
 impl<B> ReplayBody<B> {
     /// The first body over this source.
+    #[inline]
     pub(super) fn new(shared: Arc<Shared<B>>) -> Self {
         Self::at_beginning(shared, None)
     }
 
+    #[inline]
     fn at_beginning(shared: Arc<Shared<B>>, splice: Option<Splice>) -> Self {
         let cutter = Cutter::new(splice);
         Self { shared, attempt: None, next: 0, cutter, polled: false, flowing: false, done: false }

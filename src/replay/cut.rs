@@ -23,7 +23,8 @@ impl Splice {
 /// A place in a body that is being read, and what is left of the chunk there.
 #[derive(Debug, Default)]
 pub(super) struct Cutter {
-    splice: Option<Splice>,
+    /// On the heap, since few bodies have one.
+    splice: Option<Box<Splice>>,
     /// The new name went out already.
     spliced: bool,
     /// Bytes of the original body that went out, or were left out.
@@ -34,11 +35,11 @@ pub(super) struct Cutter {
 impl Cutter {
     /// At the beginning of a body, with another name in it where one is given.
     pub(super) fn new(splice: Option<Splice>) -> Self {
-        Self { splice, ..Self::default() }
+        Self { splice: splice.map(Box::new), ..Self::default() }
     }
 
     pub(super) fn splice(&self) -> Option<&Splice> {
-        self.splice.as_ref()
+        self.splice.as_deref()
     }
 
     /// Gives the next chunk of the original body, after [`next`](Cutter::next) found nothing left of the one before.

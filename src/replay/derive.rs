@@ -3,16 +3,16 @@
 use http::{HeaderMap, Method, header, request};
 use http_body::Body;
 
-use super::{last_name::LastName, model_scan::ModelScan};
+use super::model_scan::ModelScan;
 use crate::{
-    pool::Demand,
+    pool::{Demand, KeyPool},
     provider::{Asks, Cost, ModelIn, Provider},
 };
 
 /// Completes a demand with what the head says; what the caller said holds.
-pub(super) fn complete(demand: &mut Demand, asks: &Asks, names: &LastName, bytes: Option<u64>) {
-    if let (None, ModelIn::Head(model)) = (&demand.model, &asks.model) {
-        demand.model = Some(names.share(model));
+pub(super) fn complete(demand: &mut Demand, asks: &Asks<'_>, pool: Option<&KeyPool>, bytes: Option<u64>) {
+    if let (None, ModelIn::Head(model), Some(pool)) = (&demand.model, &asks.model, pool) {
+        demand.model = Some(pool.share_name(model));
     }
     demand.free |= asks.free;
     if let (0, Some(bytes)) = (demand.input_tokens, bytes) {
@@ -22,7 +22,7 @@ pub(super) fn complete(demand: &mut Demand, asks: &Asks, names: &LastName, bytes
 }
 
 /// What has to be found in the body to know the rest.
-pub(super) fn scan(demand: &Demand, asks: &Asks) -> Option<ModelScan> {
+pub(super) fn scan(demand: &Demand, asks: &Asks<'_>) -> Option<ModelScan> {
     let wants_model = demand.model.is_none() && asks.model == ModelIn::Body;
     let counted = match asks.cost {
         Cost::ItemsOf(name) if demand.requests == 0 => Some(name),

@@ -4,7 +4,6 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -14,7 +13,10 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{ReplayBody, derive};
-use crate::{error::BoxError, pool::Demand, provider::Provider};
+use crate::{
+    error::BoxError,
+    pool::{Demand, KeyPool},
+};
 
 pin_project! {
     /// The future of [`ReplayService`](crate::ReplayService).
@@ -48,7 +50,7 @@ struct Reading<S, B> {
     /// The service is the one that was polled ready by the caller.
     is_ready: bool,
     request: Request<ReplayBody<B>>,
-    provider: Arc<dyn Provider>,
+    pool: KeyPool,
     /// The demand is complete.
     known: bool,
 }
@@ -57,11 +59,12 @@ impl<S, B> ReplayFuture<S, B>
 where
     S: Service<Request<ReplayBody<B>>>,
 {
-    pub(super) fn reading(ready: S, request: Request<ReplayBody<B>>, provider: Arc<dyn Provider>) -> Self {
-        let reading = Reading { service: ready, is_ready: true, request, provider, known: false };
+    pub(super) fn reading(ready: S, request: Request<ReplayBody<B>>, pool: KeyPool) -> Self {
+        let reading = Reading { service: ready, is_ready: true, request, pool, known: false };
         Self { state: State::Reading { reading: Some(Box::new(reading)) } }
     }
 
+    #[inline]
     pub(super) fn called(future: S::Future) -> Self {
         Self { state: State::Called { future } }
     }
@@ -126,7 +129,7 @@ where
     fn complete(&mut self) {
         let Some(mut demand) = self.request.extensions_mut().remove::<Demand>() else { return };
         if let Some(scan) = self.request.body().shared().lock().scan() {
-            derive::complete_from(&mut demand, scan, &*self.provider);
+            derive::complete_from(&mut demand, scan, &**self.pool.provider());
         }
         self.request.extensions_mut().insert(demand);
     }

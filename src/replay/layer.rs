@@ -5,7 +5,7 @@ use std::{borrow::Borrow, fmt, sync::Arc};
 use tower_layer::Layer;
 
 use super::{ReplayService, budget::Budget};
-use crate::{pool::KeyPool, provider::Provider};
+use crate::pool::KeyPool;
 
 /// Makes the body of any request one that can be sent again: [`ReplayBody`](crate::ReplayBody).
 ///
@@ -33,7 +33,7 @@ use crate::{pool::KeyPool, provider::Provider};
 pub struct ReplayLayer {
     limit: u64,
     budget: Arc<Budget>,
-    provider: Option<Arc<dyn Provider>>,
+    pool: Option<KeyPool>,
 }
 
 impl ReplayLayer {
@@ -45,7 +45,7 @@ impl ReplayLayer {
 
     /// Keeps bodies of at most `bytes`, each.
     pub fn up_to(bytes: u64) -> Self {
-        Self { limit: bytes, budget: Arc::new(Budget::new(Self::DEFAULT_BUDGET)), provider: None }
+        Self { limit: bytes, budget: Arc::new(Budget::new(Self::DEFAULT_BUDGET)), pool: None }
     }
 
     /// Keeps at most `bytes` over all requests in flight through this layer (and its clones made from here on): bytes
@@ -61,7 +61,7 @@ impl ReplayLayer {
     /// Finds out, as this pool's provider knows it, what each request asks for.
     #[must_use]
     pub fn pool(mut self, pool: impl Borrow<KeyPool>) -> Self {
-        self.provider = Some(Arc::clone(pool.borrow().provider()));
+        self.pool = Some(pool.borrow().clone());
         self
     }
 
@@ -81,7 +81,7 @@ impl<S> Layer<S> for ReplayLayer {
     type Service = ReplayService<S>;
 
     fn layer(&self, inner: S) -> ReplayService<S> {
-        ReplayService::new(inner, self.limit, Arc::clone(&self.budget), self.provider.clone())
+        ReplayService::new(inner, self.limit, Arc::clone(&self.budget), self.pool.clone())
     }
 }
 

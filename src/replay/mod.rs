@@ -8,7 +8,6 @@ mod cut;
 mod derive;
 mod future;
 mod json_text;
-mod last_name;
 mod layer;
 mod model_scan;
 mod service;

@@ -10,11 +10,11 @@ use http::Request;
 use http_body::Body;
 use tower_service::Service;
 
-use super::{ReplayBody, ReplayFuture, budget::Budget, derive, last_name::LastName, source::Shared};
+use super::{ReplayBody, ReplayFuture, budget::Budget, derive, source::Shared};
 use crate::{
     error::BoxError,
-    pool::Demand,
-    provider::{Asks, Provider},
+    pool::{Demand, KeyPool},
+    provider::Asks,
 };
 
 /// The service of [`ReplayLayer`](crate::ReplayLayer).
@@ -23,13 +23,12 @@ pub struct ReplayService<S> {
     inner: S,
     limit: u64,
     budget: Arc<Budget>,
-    provider: Option<Arc<dyn Provider>>,
-    names: Arc<LastName>,
+    pool: Option<KeyPool>,
 }
 
 impl<S> ReplayService<S> {
-    pub(super) fn new(inner: S, limit: u64, budget: Arc<Budget>, provider: Option<Arc<dyn Provider>>) -> Self {
-        Self { inner, limit, budget, provider, names: Arc::default() }
+    pub(super) fn new(inner: S, limit: u64, budget: Arc<Budget>, pool: Option<KeyPool>) -> Self {
+        Self { inner, limit, budget, pool }
     }
 
     /// The service below.
@@ -62,17 +61,18 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Request<B>) -> ReplayFuture<S, B> {
         let (mut head, body) = request.into_parts();
-        let asks = self.provider.as_ref().map_or_else(Asks::default, |provider| provider.asks(&head));
         let demand = head.extensions.remove::<Demand>();
-        let known = demand.is_some() || self.provider.is_some();
+        let asks = self.pool.as_ref().map_or_else(Asks::default, |pool| pool.provider().asks(&head));
+        let known = demand.is_some() || self.pool.is_some();
         let mut demand = demand.unwrap_or_default();
 
         let upgrade = derive::is_upgrade(&head);
         let scan = if upgrade { None } else { derive::scan(&demand, &asks) };
         let reads = scan.is_some();
-        derive::complete(&mut demand, &asks, &self.names, derive::length(&head, &body));
+        derive::complete(&mut demand, &asks, self.pool.as_ref(), derive::length(&head, &body));
 
         let limit = if upgrade { 0 } else { self.limit };
         let shared = Arc::new(Shared::new(body, limit, Arc::clone(&self.budget), scan));
@@ -81,11 +81,11 @@ where
             head.extensions.insert(demand);
         }
         let request = Request::from_parts(head, ReplayBody::new(shared));
-        match &self.provider {
-            Some(provider) if reads => {
+        match &self.pool {
+            Some(pool) if reads => {
                 let next = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, next);
-                ReplayFuture::reading(ready, request, Arc::clone(provider))
+                ReplayFuture::reading(ready, request, pool.clone())
             }
             _ => ReplayFuture::called(self.inner.call(request)),
         }

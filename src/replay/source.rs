@@ -16,7 +16,7 @@ use super::{budget::Budget, chunks::Chunks, model_scan::ModelScan};
 use crate::{
     body_error::BodyError,
     error::BoxError,
-    pool::{Granted, OnGrant},
+    pool::{Granted, OnGrant, Start},
 };
 
 /// Shared by the attempts of one request.
@@ -24,7 +24,7 @@ pub(super) struct Shared<B> {
     /// Held within a poll only, never over an await.
     source: Mutex<Source<B>>,
     /// The lease of the attempt that is out.
-    granted: Mutex<Option<Granted>>,
+    start: Mutex<Option<Start>>,
     #[cfg(test)]
     pub(super) stamps: std::sync::atomic::AtomicUsize,
 }
@@ -75,6 +75,7 @@ pub(super) struct Leftover<B> {
 }
 
 impl<B> Shared<B> {
+    #[inline]
     pub(super) fn new(body: B, limit: u64, budget: Arc<Budget>, scan: Option<ModelScan>) -> Self {
         Self {
             source: Mutex::new(Source {
@@ -91,7 +92,7 @@ impl<B> Shared<B> {
                 reading: None,
                 waker: None,
             }),
-            granted: Mutex::new(None),
+            start: Mutex::new(None),
             #[cfg(test)]
             stamps: std::sync::atomic::AtomicUsize::new(0),
         }
@@ -104,8 +105,8 @@ impl<B> Shared<B> {
 
     /// The connection takes the request now.
     pub(super) fn stamp(&self) {
-        if let Some(granted) = &*self.granted.lock().unwrap_or_else(PoisonError::into_inner) {
-            granted.started();
+        if let Some(start) = &*self.start.lock().unwrap_or_else(PoisonError::into_inner) {
+            start.started();
             #[cfg(test)]
             self.stamps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
@@ -114,7 +115,7 @@ impl<B> Shared<B> {
 
 impl<B: Send> OnGrant for Shared<B> {
     fn granted(&self, granted: &Granted) {
-        *self.granted.lock().unwrap_or_else(PoisonError::into_inner) = Some(granted.clone());
+        *self.start.lock().unwrap_or_else(PoisonError::into_inner) = Some(granted.start());
     }
 }
 

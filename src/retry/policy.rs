@@ -178,6 +178,7 @@ impl RetryPolicy {
         self
     }
 
+    #[inline]
     fn open(&self, demand: Option<Demand>) -> Session {
         let wait = demand.as_ref().and_then(|demand| demand.wait).or(self.wait);
         let wait = wait.unwrap_or_else(|| self.pool.default_wait());
@@ -191,6 +192,7 @@ impl RetryPolicy {
         self.session.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[inline]
     fn clone_of<B: TryClone>(&mut self, request: &Request<B>) -> Option<Request<B>> {
         let mut clone = Request::new(request.body().try_clone()?);
         *clone.method_mut() = request.method().clone();
@@ -240,7 +242,7 @@ impl RetryPolicy {
             Some(session) => session,
             None => self.open(None),
         };
-        let mut demand = Demand::of_request(session.demand.take(), request, &**self.pool.provider());
+        let mut demand = Demand::of_request(session.demand.take(), request, &self.pool);
         if let Some(served_by) = seen.served_by {
             demand.earlier = Some(served_by.as_attempts());
         }

@@ -9,22 +9,23 @@ use std::{
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::pool::Lease;
+use crate::pool::Slot;
 
 pin_project! {
     /// An answer's body that holds its key's slot until it ends, fails or is dropped. Passes everything through.
     pub struct LeaseBody<B> {
-        // Dropped before the lease, so that what judges on drop still finds it.
+        // Dropped before the slot, so that what judges on drop still finds the lease.
         #[pin]
         body: B,
-        lease: Option<Lease>,
+        slot: Option<Slot>,
     }
 }
 
 impl<B: Body> LeaseBody<B> {
-    pub(super) fn new(body: B, lease: Option<Lease>) -> Self {
-        let lease = lease.filter(|_| !body.is_end_stream());
-        Self { body, lease }
+    #[inline]
+    pub(super) fn new(body: B, slot: Option<Slot>) -> Self {
+        let slot = slot.filter(|_| !body.is_end_stream());
+        Self { body, slot }
     }
 }
 
@@ -48,7 +49,7 @@ impl<B: Body> Body for LeaseBody<B> {
         let mut this = self.project();
         let frame = ready!(this.body.as_mut().poll_frame(cx));
         if !matches!(frame, Some(Ok(_))) || this.body.is_end_stream() {
-            *this.lease = None;
+            *this.slot = None;
         }
         Poll::Ready(frame)
     }
@@ -64,12 +65,12 @@ impl<B: Body> Body for LeaseBody<B> {
 
 impl<B: Default> Default for LeaseBody<B> {
     fn default() -> Self {
-        Self { body: B::default(), lease: None }
+        Self { body: B::default(), slot: None }
     }
 }
 
 impl<B> fmt::Debug for LeaseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LeaseBody").field("lease", &self.lease).finish_non_exhaustive()
+        f.debug_struct("LeaseBody").field("holds_slot", &self.slot.is_some()).finish_non_exhaustive()
     }
 }

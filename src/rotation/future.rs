@@ -66,6 +66,7 @@ impl<S, B, F> KeyRotationFuture<S, B, F> {
         Self { state: State::Failed { error: Some(error) } }
     }
 
+    #[inline]
     pub(super) fn calling(future: F, lease: Lease) -> Self {
         Self { state: State::Calling { future, lease: Some(lease) } }
     }
@@ -123,21 +124,25 @@ where
 }
 
 /// Makes the answer's body, or whoever runs the upgraded connection, hold the lease.
-fn answered<R: Body>(mut response: Response<R>, lease: Lease) -> Response<LeaseBody<R>> {
-    let status = response.status();
-    if response.extensions().get::<ServedBy>().is_none() {
+#[inline]
+fn answered<R: Body>(response: Response<R>, lease: Lease) -> Response<LeaseBody<R>> {
+    let (mut head, body) = response.into_parts();
+    let status = head.status;
+    if head.extensions.get::<ServedBy>().is_none() {
         let verdict = unlooked_at(status);
         lease.judge(&verdict);
         let served_by = lease.granted().served_by(verdict);
-        response.extensions_mut().insert(served_by);
+        head.extensions.insert(served_by);
     }
-    let mut lease = Some(lease);
-    if status == StatusCode::SWITCHING_PROTOCOLS
-        && let Some(served_by) = response.extensions_mut().get_mut::<ServedBy>()
+    let slot = if status == StatusCode::SWITCHING_PROTOCOLS
+        && let Some(served_by) = head.extensions.get_mut::<ServedBy>()
     {
-        served_by.keep = lease.take().map(Kept::new);
-    }
-    response.map(|body| LeaseBody::new(body, lease))
+        served_by.keep = Some(Kept::new(lease));
+        None
+    } else {
+        Some(lease.into_slot())
+    };
+    Response::from_parts(head, LeaseBody::new(body, slot))
 }
 
 /// What is booked when nobody below judged the answer.

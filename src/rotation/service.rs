@@ -75,11 +75,12 @@ where
         self.inner.poll_ready(cx).map_err(|error| Error::from_box(error.into()))
     }
 
+    #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let provider = self.pool.provider();
         let said = head.extensions.remove::<Demand>();
-        let mut demand = Demand::of(said, &head, &**provider);
+        let mut demand = Demand::of(said, &head, &self.pool);
         if let Err(error) = outgoing::prepare(&mut head, provider, &self.rules.allowed) {
             return self.fail(error);
         }

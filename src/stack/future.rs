@@ -19,6 +19,7 @@ pin_project! {
 }
 
 impl<F> KeyPoolFuture<F> {
+    #[inline]
     pub(super) fn new(walk: F) -> Self {
         Self { walk }
     }
@@ -27,6 +28,7 @@ impl<F> KeyPoolFuture<F> {
 impl<F: Future> Future for KeyPoolFuture<F> {
     type Output = F::Output;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.project().walk.poll(cx)
     }

@@ -63,6 +63,7 @@ where
         self.0.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         KeyPoolFuture::new(self.0.call(request))
     }

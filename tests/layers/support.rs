@@ -57,10 +57,10 @@ impl Provider for Plain {
         Ok(())
     }
 
-    fn asks(&self, head: &Parts) -> Asks {
+    fn asks<'a>(&self, head: &'a Parts) -> Asks<'a> {
         let mut asks = Asks::default();
         if let Some(model) = head.uri.path().strip_prefix("/models/") {
-            asks.model = ModelIn::Head(model.to_owned());
+            asks.model = ModelIn::Head(model.into());
         }
         asks
     }

@@ -36,7 +36,7 @@ impl Provider for Plain {
         Ok(())
     }
 
-    fn asks(&self, _: &Parts) -> Asks {
+    fn asks<'a>(&self, _: &'a Parts) -> Asks<'a> {
         Asks::default()
     }
 

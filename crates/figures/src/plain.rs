@@ -35,7 +35,7 @@ impl Provider for Plain {
         Ok(())
     }
 
-    fn asks(&self, _: &request::Parts) -> Asks {
+    fn asks<'a>(&self, _: &'a request::Parts) -> Asks<'a> {
         Asks::default()
     }
 

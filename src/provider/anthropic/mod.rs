@@ -99,7 +99,7 @@ impl Provider for Anthropic {
         Ok(())
     }
 
-    fn asks(&self, head: &Parts) -> Asks {
+    fn asks<'a>(&self, head: &'a Parts) -> Asks<'a> {
         let path = head.uri.path().trim_end_matches('/');
         let ask = |model, free| Asks { model, cost: Cost::One, free };
         match head.method {

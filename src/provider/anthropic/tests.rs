@@ -22,7 +22,8 @@ fn the_callers_version_is_kept() {
 #[test]
 fn what_requests_ask_for() {
     let anthropic = Anthropic::new();
-    let count = anthropic.asks(&head(Method::POST, "/v1/messages/count_tokens"));
+    let head_of_count = head(Method::POST, "/v1/messages/count_tokens");
+    let count = anthropic.asks(&head_of_count);
     assert_eq!((count.model, count.free), (ModelIn::Body, true));
     for (method, path) in
         [(Method::GET, "/v1/models"), (Method::POST, "/v1/messages/batches"), (Method::POST, "/v1/files")]

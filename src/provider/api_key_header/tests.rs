@@ -48,7 +48,7 @@ fn models_behind_a_segment() {
         ("/other/a", None, "/other/a"),
     ] {
         let (mut head, ()) = Request::post(path).body(()).unwrap().into_parts();
-        let expected = model.map_or(ModelIn::Nowhere, |model| ModelIn::Head(model.to_owned()));
+        let expected = model.map_or(ModelIn::Nowhere, |model| ModelIn::Head(model.into()));
         assert_eq!(provider.asks(&head).model, expected, "{path}");
         let done = provider.retarget(&mut head, "c/d") == Retarget::Done;
         assert_eq!((done, head.uri.to_string().as_str()), (model.is_some(), target));

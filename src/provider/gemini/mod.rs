@@ -130,7 +130,7 @@ impl Provider for Gemini {
         Ok(())
     }
 
-    fn asks(&self, head: &Parts) -> Asks {
+    fn asks<'a>(&self, head: &'a Parts) -> Asks<'a> {
         path::asks(&head.method, head.uri.path(), self.base.path())
     }
 

@@ -1,12 +1,17 @@
 //! Gemini's paths, read by hand: a model's name may hold dots, encoded slashes and a verb behind a colon.
 
+use std::borrow::Cow;
+
 use http::Method;
+use memchr::{memchr, memrchr};
 use percent_encoding::percent_decode_str;
 
 use crate::provider::{Asks, Cost, ModelIn, target::segment};
 
+/// The collection of Google's own.
+const MODELS: &str = "models";
 /// Collections whose members are models.
-const OF_MODELS: [&str; 3] = ["models", "tunedModels", "dynamic"];
+const OF_MODELS: [&str; 3] = [MODELS, "tunedModels", "dynamic"];
 
 /// Where a path names a model: the span of `collection/name` in it, and what is asked of it.
 struct Named<'a> {
@@ -21,7 +26,7 @@ struct Named<'a> {
 fn behind_version<'a>(path: &'a str, base: &str) -> &'a str {
     let path = path.strip_prefix(base).filter(|rest| rest.starts_with('/')).unwrap_or(path);
     let path = path.trim_start_matches('/');
-    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+    let (first, rest) = memchr(b'/', path.as_bytes()).map_or((path, ""), |at| (&path[..at], &path[at + 1..]));
     let version = first.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     if version { rest } else { path }
 }
@@ -33,7 +38,7 @@ pub(super) fn is_compat(path: &str, base: &str) -> bool {
 }
 
 /// What a request asks for.
-pub(super) fn asks(method: &Method, path: &str, base: &str) -> Asks {
+pub(super) fn asks<'a>(method: &Method, path: &'a str, base: &str) -> Asks<'a> {
     let nowhere = |free| Asks { model: ModelIn::Nowhere, cost: Cost::One, free };
     let in_body = |cost| Asks { model: ModelIn::Body, cost, free: false };
     if let Some(named) = named(path) {
@@ -61,20 +66,25 @@ pub(super) fn asks(method: &Method, path: &str, base: &str) -> Asks {
 }
 
 /// The lane of a model: its bare name; one of another collection keeps the collection's.
-fn lane(named: &Named<'_>) -> String {
+fn lane<'a>(named: &Named<'a>) -> Cow<'a, str> {
+    let escaped = memchr(b'%', named.model.as_bytes()).is_some();
+    if !escaped && named.collection == MODELS {
+        // So stands nearly every one.
+        return Cow::Borrowed(named.model);
+    }
     let decoded = percent_decode_str(named.model).decode_utf8_lossy();
     let bare = decoded.strip_prefix("models/").unwrap_or(&decoded);
-    match named.collection {
-        "models" => bare.to_owned(),
+    Cow::Owned(match named.collection {
+        MODELS => bare.to_owned(),
         collection => format!("{collection}/{bare}"),
-    }
+    })
 }
 
 /// Finds `models/{m}:{verb}`, `tunedModels/{id}:{verb}`, also with the colon or the slash encoded.
 fn named(path: &str) -> Option<Named<'_>> {
-    let last = path.rfind('/')? + 1;
+    let last = memrchr(b'/', path.as_bytes())? + 1;
     let last_segment = &path[last..];
-    let (colon, width) = match last_segment.rfind(':') {
+    let (colon, width) = match memrchr(b':', last_segment.as_bytes()) {
         Some(at) => (at, 1),
         None => (last_segment.to_ascii_lowercase().rfind("%3a")?, 3),
     };
@@ -83,7 +93,7 @@ fn named(path: &str) -> Option<Named<'_>> {
         return None;
     }
     let before = &path[..last - 1];
-    let start = before.rfind('/')? + 1;
+    let start = memrchr(b'/', before.as_bytes())? + 1;
     let collection = OF_MODELS.into_iter().find(|known| *known == &before[start..])?;
     Some(Named { start, collection, model: &last_segment[..colon], verb })
 }
@@ -98,7 +108,7 @@ pub(super) fn retargeted(path: &str, model: &str) -> Option<String> {
     let bare = model.strip_prefix("models/").unwrap_or(model);
     let (collection, name) = match bare.split_once('/') {
         Some((collection, name)) if OF_MODELS.contains(&collection) => (collection, name),
-        _ => ("models", bare),
+        _ => (MODELS, bare),
     };
     let (front, verb) = (&path[..named.start], named.verb);
     Some(format!("{front}{collection}/{}:{verb}", segment(name)))

@@ -106,7 +106,7 @@ impl Provider for OpenAi {
         Ok(())
     }
 
-    fn asks(&self, head: &Parts) -> Asks {
+    fn asks<'a>(&self, head: &'a Parts) -> Asks<'a> {
         path::asks(head, self.base.path())
     }
 

@@ -1,6 +1,8 @@
 //! The paths of the `OpenAI` family. A model stands in the body, but for
 //! Azure's deployments and a `WebSocket`.
 
+use std::borrow::Cow;
+
 use http::{Method, Uri, header, request::Parts};
 use percent_encoding::percent_decode_str;
 
@@ -23,11 +25,11 @@ const FREE: [&str; 12] = [
 ];
 
 /// What a request asks for.
-pub(super) fn asks(head: &Parts, base: &str) -> Asks {
+pub(super) fn asks<'a>(head: &'a Parts, base: &str) -> Asks<'a> {
     let path = head.uri.path();
     let ask = |model, free| Asks { model, cost: Cost::One, free };
     if let Some((_, name, _)) = deployment(path) {
-        return ask(ModelIn::Head(percent_decode_str(name).decode_utf8_lossy().into_owned()), false);
+        return ask(ModelIn::Head(percent_decode_str(name).decode_utf8_lossy()), false);
     }
     let rest = path.strip_prefix(base).filter(|rest| rest.starts_with('/')).unwrap_or(path);
     let rest = rest.trim_start_matches('/');
@@ -68,7 +70,7 @@ fn deployment(path: &str) -> Option<(&str, &str, &str)> {
     (end > start).then(|| (&path[..start], &path[start..end], &path[end..]))
 }
 
-fn in_query(uri: &Uri) -> Option<String> {
+fn in_query(uri: &Uri) -> Option<Cow<'_, str>> {
     let value = uri.query()?.split('&').find_map(|pair| pair.strip_prefix("model="))?;
-    Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
+    Some(percent_decode_str(value).decode_utf8_lossy())
 }

@@ -10,9 +10,9 @@ fn head(method: Method, uri: &str) -> Parts {
 #[test]
 fn what_requests_ask_for() {
     let openai = OpenAi::new();
-    let asks = |method, uri: &str| openai.asks(&head(method, uri));
     for path in ["/v1/chat/completions", "/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/audio/speech"] {
-        let asks = asks(Method::POST, path);
+        let head = head(Method::POST, path);
+        let asks = openai.asks(&head);
         assert_eq!((asks.model, asks.free), (ModelIn::Body, false), "{path}");
     }
     for (method, path) in [
@@ -23,10 +23,12 @@ fn what_requests_ask_for() {
         (Method::POST, "/v1/responses/r/cancel"),
         (Method::DELETE, "/v1/files/f"),
     ] {
-        let asks = asks(method, path);
+        let head = head(method, path);
+        let asks = openai.asks(&head);
         assert_eq!((asks.model, asks.free), (ModelIn::Nowhere, true), "{path}");
     }
-    let realtime = asks(Method::GET, "/v1/realtime?model=gpt%2Drealtime");
+    let socket = head(Method::GET, "/v1/realtime?model=gpt%2Drealtime");
+    let realtime = openai.asks(&socket);
     assert_eq!((realtime.model, realtime.free), (ModelIn::Head("gpt-realtime".into()), false));
     let mut form = head(Method::POST, "/v1/audio/transcriptions");
     form.headers.insert("content-type", "multipart/form-data; boundary=x".parse().unwrap());

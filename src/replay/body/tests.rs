@@ -31,7 +31,7 @@ impl Provider for AnyProvider {
     fn inject(&self, _: &mut Parts, _: &Secret) -> Result<(), Cow<'static, str>> {
         Ok(())
     }
-    fn asks(&self, _: &Parts) -> Asks {
+    fn asks<'a>(&self, _: &'a Parts) -> Asks<'a> {
         Asks::default()
     }
     fn retarget(&self, _: &mut Parts, _: &str) -> Retarget {

@@ -47,7 +47,7 @@ impl Provider for Numbers {
     fn inject(&self, _head: &mut Parts, _key: &Secret) -> Result<(), Cow<'static, str>> {
         Ok(())
     }
-    fn asks(&self, _head: &Parts) -> Asks {
+    fn asks<'a>(&self, _head: &'a Parts) -> Asks<'a> {
         Asks::default()
     }
     fn retarget(&self, _head: &mut Parts, _model: &str) -> Retarget {

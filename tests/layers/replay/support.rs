@@ -232,11 +232,11 @@ impl Provider for Paths {
         Ok(())
     }
 
-    fn asks(&self, head: &request::Parts) -> Asks {
+    fn asks<'a>(&self, head: &'a request::Parts) -> Asks<'a> {
         let mut asks = Asks::default();
         let path = head.uri.path();
         asks.model = match path.strip_prefix("/head/") {
-            Some(model) => ModelIn::Head(model.to_owned()),
+            Some(model) => ModelIn::Head(model.into()),
             None if path == "/body" || path == "/batch" => ModelIn::Body,
             None => ModelIn::Nowhere,
         };

@@ -1,6 +1,6 @@
 use super::*;
 
-fn post(path: &str) -> Asks {
+fn post(path: &str) -> Asks<'_> {
     asks(&Method::POST, path, "")
 }
 
@@ -24,7 +24,7 @@ fn models_in_paths() {
         ("/v1beta/models/%FF:generateContent", "\u{fffd}"),
     ] {
         let asks = post(path);
-        assert_eq!(asks.model, ModelIn::Head(model.to_owned()), "{path}");
+        assert_eq!(asks.model, ModelIn::Head(model.into()), "{path}");
         assert_eq!((asks.cost, asks.free), (Cost::One, false), "{path}");
     }
 }
