@@ -175,7 +175,7 @@ impl State {
     ) -> Option<(u32, Probes)> {
         let lane_at = usize::from(ask.lane);
         let mut slots = std::mem::take(&mut self.border);
-        slots.extend(self.lanes[lane_at].groups[group].class(class));
+        self.lanes[lane_at].groups[group].list(class, &mut slots);
         let mut best: Option<(u64, u32, Probes)> = None;
         for slot in slots.drain(..) {
             let rank = self.rank_now(ask.lane, slot);
