@@ -21,15 +21,17 @@ class Line:
     # "<=" the bar is the most, ">=" the least; "" there is none: reported.
     holds: str = "<="
     unit: str = ""
-    # Lowest and highest of the rounds, over their median, less 1; 0 where nothing can differ.
+    # How far the rounds lie from their median at the most; 0 where nothing can differ.
     spread: float = 0.0
+    # Why the number does not tell what it is meant to.
+    doubt: str = ""
     note: str = ""
 
     def verdict(self) -> str:
         if not self.holds:
             return "reported"
         # Nothing that could not be told from the rounds' own noise is called held or broken.
-        if self.spread > SPREAD:
+        if self.spread > SPREAD or self.doubt:
             return "unclear"
         held = self.measured <= self.bar if self.holds == "<=" else self.measured >= self.bar
         return "ok" if held else "short"
@@ -39,7 +41,7 @@ class Line:
         bar = f"{sign} {number(self.bar)}" if self.holds else "–"
         spread = f" (rounds ± {self.spread:.0%})" if self.spread > 0.005 else ""
         unit = f" {self.unit}" if self.unit else ""
-        note = f" · {self.note}" if self.note else ""
+        note = "".join(f" · {text}" for text in (self.note, self.doubt) if text)
         return f"{self.name} · {number(self.measured)}{unit}{spread} · {bar}{unit if self.holds else ''} · {self.verdict()}{note}"
 
 
@@ -61,12 +63,9 @@ def number(value: float) -> str:
 
 
 def rounds(values: list[float]) -> tuple[float, float]:
-    """The median, and how far the rounds spread about it: by quarters, so that one disturbed round says little."""
+    """The median, and how far the rounds lie from it at the most."""
     middle = statistics.median(values)
-    if len(values) < 4 or middle == 0:
-        return middle, 0.0
-    low, _, high = statistics.quantiles(values, n=4)
-    return middle, max(high / middle - 1, 1 - low / middle)
+    return middle, max(max(values) / middle - 1, 1 - min(values) / middle)
 
 
 def run(figures: list[Figure], quick: bool, target: pathlib.Path) -> int:
