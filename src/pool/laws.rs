@@ -14,6 +14,8 @@ use self::{
 use crate::{Demand, Key, Limits, Verdict};
 
 fn config(cases: u32) -> ProptestConfig {
+    // More of them by hand: `PROPTEST_CASES=20000 cargo test --release --lib laws`.
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { cases };
     ProptestConfig { cases, max_shrink_iters: 20_000, ..ProptestConfig::default() }
 }
 
