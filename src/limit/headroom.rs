@@ -39,11 +39,6 @@ impl Plan {
         self.windows().iter().find(too_small).map_or(Ok(()), |window| Err(window.limit))
     }
 
-    /// The most of `unit` that one request may ever take; `u64::MAX` where that is not limited.
-    pub(crate) fn most(&self, unit: Unit) -> u64 {
-        self.of_unit(unit).map(Window::most).min().unwrap_or(u64::MAX)
-    }
-
     fn of_unit(&self, unit: Unit) -> impl Iterator<Item = &Window> {
         self.windows().iter().filter(move |window| counts(window.limit.unit, unit))
     }

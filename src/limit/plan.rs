@@ -6,9 +6,10 @@
 use std::time::Duration;
 
 use super::{
-    Limits,
+    Limits, Unit,
     day::Day,
     form::Form,
+    headroom::counts,
     log,
     need::At,
     quick::Quick,
@@ -25,6 +26,8 @@ pub(crate) struct Plan {
     words: usize,
     daily: bool,
     quick: Option<Quick>,
+    /// The most input tokens that one request may ever take.
+    most_input: u64,
 }
 
 impl Plan {
@@ -39,12 +42,20 @@ impl Plan {
         let windows: Box<[Window]> = limits.iter().copied().map(place).collect();
         let daily = windows.iter().any(Window::is_day);
         let words = if windows.is_empty() { 0 } else { words };
-        Self { words, daily, quick: Quick::of(&windows), windows }
+        let input = windows.iter().filter(|window| counts(window.limit.unit, Unit::InputTokens));
+        let most_input = input.map(Window::most).min().unwrap_or(u64::MAX);
+        Self { words, daily, quick: Quick::of(&windows), most_input, windows }
     }
 
     /// How long the log is, in words; none where nothing is limited.
     pub(crate) fn words(&self) -> usize {
         self.words
+    }
+
+    /// The most input tokens that one request may ever take; `u64::MAX` where that is not limited.
+    #[inline]
+    pub(crate) fn most_input(&self) -> u64 {
+        self.most_input
     }
 
     #[inline]

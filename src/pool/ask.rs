@@ -9,7 +9,7 @@ use super::{
     state::{NO_MODEL, State},
 };
 use crate::{
-    limit::{Limit, Need, Unit},
+    limit::{Limit, Need},
     time::Now,
 };
 
@@ -76,7 +76,7 @@ impl State {
         {
             return;
         }
-        let most = plans().map(|plan| self.plans.plan(plan).most(Unit::InputTokens)).max().unwrap_or(u64::MAX);
+        let most = plans().map(|plan| self.plans.plan(plan).most_input()).max().unwrap_or(u64::MAX);
         ask.need.input_tokens = ask.need.input_tokens.min(most);
     }
 

@@ -29,12 +29,13 @@ const ADAPT_FLOOR: f32 = 0.1;
 impl State {
     /// An answer was judged.
     pub(super) fn judge(&mut self, seat: Seat, verdict: &Verdict, now: Now) {
-        let Some(cell) = self.seats.get(seat) else { return };
+        let Some(mut cell) = self.seats.get_mut(seat) else { return };
         if cell.stamp.is_none() && verdict.kind() != VerdictKind::Cancelled && !verdict.is_unsent() {
             // It was answered, so that it reached the provider, whoever forgot to say that it went out.
             self.started(seat, now);
+            let Some(started) = self.seats.get_mut(seat) else { return };
+            cell = started;
         }
-        let Some(cell) = self.seats.get_mut(seat) else { return };
         let first = !std::mem::replace(&mut cell.judged, true);
         cell.failed |= verdict.is_key_fault();
         self.tally.judged(now, verdict.kind());

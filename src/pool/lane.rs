@@ -106,9 +106,11 @@ impl Group {
         self.classes.is_empty().then_some(&mut self.unlimited)
     }
 
-    /// The keys of one class.
-    pub(super) fn class(&self, class: usize) -> impl Iterator<Item = u32> {
-        self.classes.get(class).into_iter().flat_map(Ready::slots)
+    /// Adds the keys of one class to a list.
+    pub(super) fn list(&self, class: usize, slots: &mut Vec<u32>) {
+        if let Some(order) = self.classes.get(class) {
+            order.list(slots);
+        }
     }
 
     fn heap_bytes(&self) -> usize {

@@ -6,6 +6,7 @@ use super::{
     cell::Place,
     check::Check,
     lane::class_for,
+    rank::Strategy,
     roster::{NO_ACCOUNT, UNBOUNDED},
     seats::Probes,
     state::{State, standing},
@@ -74,8 +75,14 @@ impl State {
         }
         let strategy = self.settings.strategy;
         let keys = &self.roster.keys;
-        let slot =
-            ready.settled_top(&mut lane.cells, |slot, old| strategy.rank(standing(&keys[slot as usize]), old))?;
+        let cells = &mut lane.cells;
+        // Asked of key after key: which strategy it is, is asked once.
+        let slot = match strategy {
+            Strategy::LeastLoaded => {
+                ready.settled_top(cells, |slot, old| Strategy::LeastLoaded.rank(standing(&keys[slot as usize]), old))
+            }
+            other => ready.settled_top(cells, |slot, old| other.rank(standing(&keys[slot as usize]), old)),
+        }?;
         let key = &keys[slot as usize];
         let owner = &self.roster.owners[key.owner as usize];
         let rests = key.rest.is_some() || owner.rest.is_some() || owner.account != NO_ACCOUNT;
@@ -175,7 +182,7 @@ impl State {
     ) -> Option<(u32, Probes)> {
         let lane_at = usize::from(ask.lane);
         let mut slots = std::mem::take(&mut self.border);
-        slots.extend(self.lanes[lane_at].groups[group].class(class));
+        self.lanes[lane_at].groups[group].list(class, &mut slots);
         let mut best: Option<(u64, u32, Probes)> = None;
         for slot in slots.drain(..) {
             let rank = self.rank_now(ask.lane, slot);

@@ -102,7 +102,7 @@ impl State {
         let words = plan.words();
         let room = plan.headroom(held.log(owner, words), Unit::InputTokens, &at);
         let class = class_of(room);
-        if class < class_of(plan.most(Unit::InputTokens)) && held.cells[slot as usize].timer == 0 {
+        if class < class_of(plan.most_input()) && held.cells[slot as usize].timer == 0 {
             // More room comes by itself: looked at again when the oldest use leaves the window.
             let log = held.log(owner, words);
             if let Some(tick) =

@@ -98,7 +98,11 @@ const RAMP: [f32; 4] = [1.0, 0.5, 0.25, 0.1];
 pub(super) const RAMP_STEPS: u8 = 3;
 
 impl KeyCell {
+    #[inline]
     pub(super) fn ramp_factor(&self) -> f32 {
+        if self.ramp == 0 {
+            return 1.0;
+        }
         RAMP[usize::from(self.ramp).min(RAMP.len() - 1)]
     }
 

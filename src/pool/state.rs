@@ -18,7 +18,7 @@ use super::{
     wait::Waiters,
 };
 use crate::{
-    limit::{At, Limits, Unit, Zone},
+    limit::{At, Limits, Zone},
     provider::Provider,
     time::Now,
 };
@@ -251,7 +251,7 @@ impl State {
     fn class(&self, lane: u16, owner: u32) -> usize {
         let lane = &self.lanes[usize::from(lane)];
         let plan = self.plans.plan(lane.owners[owner as usize].plan);
-        class_of(plan.most(Unit::InputTokens))
+        class_of(plan.most_input())
     }
 
     // === limits ===

@@ -112,8 +112,7 @@ fn what_is_too_large_never_fits() {
     assert_eq!((full.limit.unit, full.opens), (Unit::InputTokens, Opens::Never));
     assert_eq!(plan.fits_ever(&tokens(1_001)).unwrap_err().unit, Unit::InputTokens);
     assert_eq!(plan.fits_ever(&tokens(1_000)), Ok(()));
-    assert_eq!(plan.most(Unit::InputTokens), 1_000);
-    assert_eq!(plan.most(Unit::OutputTokens), u64::MAX);
+    assert_eq!(plan.most_input(), 1_000);
 }
 
 #[test]
