@@ -14,6 +14,8 @@ use self::{
 use crate::{Demand, Key, Limits, Verdict};
 
 fn config(cases: u32) -> ProptestConfig {
+    // More of them by hand: `PROPTEST_CASES=20000 cargo test --release --lib laws`.
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { cases };
     ProptestConfig { cases, max_shrink_iters: 20_000, ..ProptestConfig::default() }
 }
 
@@ -95,4 +97,26 @@ fn a_model_of_another_models_quota_rests_with_it() {
     assert!(pool.try_acquire("lite-custom").is_err());
     assert!(pool.try_acquire("lite").is_err());
     assert!(pool.try_acquire("another").is_ok());
+}
+
+/// A key whose headroom changes twice within one millisecond is armed again for the millisecond that is being looked at:
+/// the look must end all the same.
+#[test]
+fn a_look_ends_when_a_timer_is_armed_for_this_very_millisecond() {
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (pool, time) = bench(2, Limits::new().tokens_per_minute(10_000));
+        for _ in 0..40 {
+            let lease = pool.try_acquire(Demand::new("gemini-2.5-flash").tokens(450)).expect("room");
+            lease.judge(&Verdict::SUCCESS);
+            time.advance(Duration::from_micros(130));
+        }
+        time.advance(Duration::from_secs(58));
+        for _ in 0..60_000 {
+            drop(pool.try_acquire(Demand::new("gemini-2.5-flash").tokens(9_999)));
+            time.advance(Duration::from_micros(70));
+        }
+        done.send(()).expect("somebody waits");
+    });
+    ended.recv_timeout(Duration::from_secs(60)).expect("the look at the pool did not end");
 }

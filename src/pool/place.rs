@@ -18,11 +18,17 @@ impl State {
     }
 
     pub(super) fn wake_fired(&mut self, lane: u16, now: Now) {
-        loop {
-            let held = &mut self.lanes[usize::from(lane)];
-            let Some(slot) = held.timers.fired(now.tick, &mut held.cells) else { return };
+        // Each once: a key that is looked at may be armed again for this very millisecond, and has its turn at the next
+        // look.
+        let mut fired = std::mem::take(&mut self.fired);
+        let held = &mut self.lanes[usize::from(lane)];
+        while let Some(slot) = held.timers.fired(now.tick, &mut held.cells) {
+            fired.push(slot);
+        }
+        for slot in fired.drain(..) {
             self.woken(lane, slot, now);
         }
+        self.fired = fired;
     }
 
     pub(super) fn woken(&mut self, lane: u16, slot: u32, now: Now) {

@@ -67,6 +67,8 @@ pub(super) struct State {
     pub(super) tells_leases: bool,
     /// Slots put aside during a pick; kept for its capacity.
     pub(super) aside: Vec<u32>,
+    /// Slots whose timer fired; kept for its capacity.
+    pub(super) fired: Vec<u32>,
     /// Slots that a pick looks at one by one; kept for its capacity.
     pub(super) border: Vec<u32>,
 }
@@ -103,6 +105,7 @@ impl State {
             watched: false,
             tells_leases: false,
             aside: Vec::new(),
+            fired: Vec::new(),
             border: Vec::new(),
         };
         state.push_lane("".into(), Origin::Configured);
