@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     quick: Option<Quick>,
     /// The most input tokens that one request may ever take.
     most_input: u64,
+    /// Some window counts tokens.
+    tokens: bool,
 }
 
 impl Plan {
@@ -44,7 +46,9 @@ impl Plan {
         let words = if windows.is_empty() { 0 } else { words };
         let input = windows.iter().filter(|window| counts(window.limit.unit, Unit::InputTokens));
         let most_input = input.map(Window::most).min().unwrap_or(u64::MAX);
-        Self { words, daily, quick: Quick::of(&windows), most_input, windows }
+        let of_tokens = |unit| matches!(unit, Unit::InputTokens | Unit::OutputTokens | Unit::Tokens);
+        let tokens = windows.iter().any(|window| of_tokens(window.limit.unit));
+        Self { words, daily, quick: Quick::of(&windows), most_input, tokens, windows }
     }
 
     /// How long the log is, in words; none where nothing is limited.
@@ -56,6 +60,12 @@ impl Plan {
     #[inline]
     pub(crate) fn most_input(&self) -> u64 {
         self.most_input
+    }
+
+    /// Whether some window counts tokens, of the prompt or of the answer.
+    #[inline]
+    pub(crate) fn counts_tokens(&self) -> bool {
+        self.tokens
     }
 
     #[inline]

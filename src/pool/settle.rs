@@ -53,7 +53,7 @@ impl State {
         cell.need.output_tokens = usage.output_tokens.unwrap_or(reserved.output_tokens);
         let (actual, stamp, owner, lane, slot) = (cell.need, cell.stamp, cell.owner, cell.lane, cell.slot);
         let plan = self.lanes[usize::from(lane)].owners[owner as usize].plan;
-        if actual == reserved || self.plans.plan(plan).words() == 0 {
+        if actual == reserved || !self.plans.plan(plan).counts_tokens() {
             return;
         }
         let at = self.at(now, owner);
