@@ -1,6 +1,7 @@
 //! The ten invariants of DESIGN.md section 4, over random schedules on a manual clock. Each test is named by its number.
 
 mod model;
+mod queue;
 mod schedule;
 
 use std::time::Duration;
@@ -50,7 +51,7 @@ proptest! {
         per_minute in 1u64..5,
         pause in 1u64..20_000,
     ) {
-        schedule::queue(&cancels, per_minute, Duration::from_millis(pause))?;
+        queue::queue(&cancels, per_minute, Duration::from_millis(pause))?;
     }
 }
 

@@ -1,4 +1,4 @@
-//! The binary `keypool`, as a library for its own tests and benches.
+//! The binary `keypool`, as a library for its own tests.
 //!
 //! [`cli`] reads the command line and starts a command; [`stack`] is the whole walk of a request in one function;
 //! [`gateway`] is what stands in front of it.
