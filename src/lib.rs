@@ -75,6 +75,7 @@ mod retry;
 mod rotation;
 mod run;
 mod stack;
+pub mod store;
 mod time;
 mod verdict;
 
@@ -87,8 +88,8 @@ pub use key::{InvalidSecret, Key, KeyId, Priority, Secret, Tier};
 pub use limit::{Limit, Limits, Span, Unit};
 pub use pool::{
     Acquire, AcquireMany, Affinity, Attempt, Demand, Event, Events, Exhausted, Granted, KeyChange, KeyLaneView,
-    KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneView, Lease, LimitSource, LimitView, Lost, OutReason, PriorityView,
-    RestBackoff, RestTable, RestView, ServedBy, Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
+    KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneView, Lease, LimitSource, LimitView, Lost, OpenError, OutReason,
+    PriorityView, RestBackoff, RestTable, RestView, ServedBy, Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
 pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidApiKeyHeader, OpenAi};

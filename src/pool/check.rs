@@ -1,5 +1,7 @@
 //! Looking at one key: may it carry this request, and if not, when or why.
 
+use std::time::Duration;
+
 use super::{
     OutReason,
     ask::Ask,
@@ -31,6 +33,9 @@ pub(super) enum Check {
 
 /// The least that a request needs.
 pub(super) const LEAST: Need = Need { requests: 1, input_tokens: 0, output_tokens: 0, images: 0 };
+
+/// When a write that is due is done, mostly.
+pub(super) const WRITE: Duration = Duration::from_millis(100);
 
 /// Why a rest keeps its scope out.
 pub(super) fn reason_of(rest: &Rest) -> OutReason {
@@ -85,6 +90,9 @@ impl State {
             && let Err(full) = plan.room(lane.log_at(owner, words), &ask.need, &at)
         {
             return self.check_full(ask, owner_at, full, &at);
+        }
+        if !self.marked((ask.lane, owner_at), &ask.need) {
+            return Check::Busy(Some(now.tick.plus(WRITE)), OutReason::Unwritten);
         }
         self.check_slots(slot, now, probes)
     }

@@ -56,6 +56,7 @@ impl State {
             if over {
                 self.revive(whom);
             }
+            self.note_key(slot, lane);
         }
     }
 
@@ -71,6 +72,7 @@ impl State {
                     rest.end = End::At(now.tick.plus(HOLD));
                 }
             }
+            self.note_key(*slot, NO_MODEL);
         }
         self.event(|| Event::Held { keys: suspects.len() });
     }
@@ -83,6 +85,8 @@ impl State {
             let Some(rest) = self.rest_slot_of(whom).filter(|rest| rest.held) else { continue };
             rest.held = false;
             rest.end = End::Never;
+            self.note_key(slot, NO_MODEL);
+            let Some(rest) = self.rest_slot_of(whom) else { continue };
             let (kind, code, advice) = (rest.kind, rest.code.clone().into_owned(), rest.advice.clone().into_owned());
             let key = self.roster.keys[slot as usize].id.clone();
             self.event(|| Event::Disabled { key, scope, kind, code, advice });

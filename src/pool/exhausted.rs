@@ -67,6 +67,8 @@ pub enum OutReason {
     LaterPriority,
     /// Others wait in front.
     Queued,
+    /// Its owner's counts are not in the store yet; they are within a moment.
+    Unwritten,
 }
 
 impl Exhausted {
@@ -172,6 +174,7 @@ impl fmt::Display for OutReason {
             Self::Elsewhere => f.write_str("of another owner"),
             Self::LaterPriority => f.write_str("of a later priority"),
             Self::Queued => f.write_str("behind earlier requests"),
+            Self::Unwritten => f.write_str("waiting for the store"),
         }
     }
 }

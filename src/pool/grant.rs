@@ -64,6 +64,7 @@ impl State {
         held.in_flight += 1;
         held.started += 1;
         self.tally.start(now);
+        self.note_start(slot, owner, ask.lane, &ask.need, ask.demand.free);
         if self.priorities.first().is_some_and(|first| *first < priority) {
             self.spilled(ask, &id, priority);
         }

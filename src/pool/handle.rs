@@ -122,7 +122,7 @@ impl KeyPool {
     }
 
     /// Grants no more leases, lets waiters go, and waits up to 30 s for the leases that are out. Says how many were
-    /// still out then.
+    /// still out then. A pool with a store then writes what it still has to say there.
     pub async fn shutdown(&self) -> usize {
         self.0.shut.store(true, Ordering::Relaxed);
         let now = self.0.clock.now();
@@ -141,7 +141,9 @@ impl KeyPool {
             }
         };
         let _ = tokio::time::timeout(DRAIN, drained).await;
-        self.lock().seats.out()
+        let out = self.lock().seats.out();
+        self.end_store(out).await;
+        out
     }
 
     #[inline]
@@ -209,7 +211,9 @@ impl KeyPool {
         let now = self.0.clock.now();
         let wait = demand.wait.unwrap_or(self.0.wait);
         let mut state = self.look_at(now);
-        let outcome = match state.try_pick(demand, now) {
+        let picked = state.try_pick(demand, now);
+        let wait = state.patience(wait);
+        let outcome = match picked {
             Ok(picked) => Ok(picked),
             Err(NotNow::Later) if !wait.is_zero() && !state.closed => {
                 let index = state.enqueue(Arc::clone(demand), now);

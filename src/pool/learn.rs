@@ -106,6 +106,7 @@ impl State {
         if stamped_out {
             self.count_out(lane, owner, now);
         }
+        self.note_unit(lane, owner);
         self.revive_owner(owner);
     }
 
@@ -235,10 +236,11 @@ impl State {
         Plan::migrate(old, &old_log, plan, &mut carried, &held, &at);
         let into = self.lanes[usize::from(to)].log(owner, plan.words());
         plan.merge(&carried, into, &at);
+        self.note_moved(from, owner, (to, owner));
     }
 
     /// The answer named its owner: keys that share one are grouped, since together they have one quota.
-    fn group_by(&mut self, slot: u32, consumer: &str, now: Now) {
+    pub(super) fn group_by(&mut self, slot: u32, consumer: &str, now: Now) {
         let owner = self.roster.keys[slot as usize].owner;
         let Some(known) = self.roster.learn_consumer(owner, consumer) else { return };
         let named = self.roster.owners[owner as usize].extra.as_ref().is_some_and(|extra| extra.name.is_some());
@@ -267,11 +269,13 @@ impl State {
         for lane in 0..self.lanes.len() as u16 {
             if (owner as usize) < self.lanes[usize::from(lane)].owners.len() {
                 self.join_logs(lane, owner, into, now);
+                self.note_moved(lane, owner, (lane, into));
             }
         }
         let count = movers.len() as u32;
         for mover in &movers {
             self.roster.keys[*mover as usize].owner = into;
+            self.note_key(*mover, NO_MODEL);
         }
         self.roster.owners[owner as usize].keys -= count;
         self.roster.owners[into as usize].keys += count;

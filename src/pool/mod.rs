@@ -13,10 +13,12 @@ mod diagnose;
 mod doubt;
 mod event;
 mod exhausted;
+mod gather;
 mod grant;
 mod guard;
 mod handle;
 mod incident;
+mod journal;
 mod judge;
 mod lane;
 mod lane_names;
@@ -24,11 +26,15 @@ mod learn;
 mod lease;
 mod locks;
 mod many;
+mod mark;
+mod open;
+mod parting;
 mod pick;
 mod place;
 mod plans;
 mod rank;
 mod ready;
+mod recall;
 mod recent_names;
 mod rest;
 mod roster;
@@ -42,6 +48,7 @@ mod survey;
 mod tally;
 mod timer;
 mod wait;
+mod write_behind;
 
 #[cfg(test)]
 mod laws;
@@ -60,6 +67,7 @@ pub use exhausted::{Exhausted, OutReason};
 pub use lease::{Granted, Lease, Usage};
 pub(crate) use lease::{Kept, Prepared, Seat, Slot, Start};
 pub use many::AcquireMany;
+pub use open::OpenError;
 pub use plans::LimitSource;
 pub use rank::{Strategy, UnknownStrategy};
 pub use rest::{RestBackoff, RestTable};
@@ -70,6 +78,7 @@ use crate::{provider::Provider, time::Clock};
 use locks::{AtomicBool, Mutex};
 use recent_names::RecentNames;
 use state::State;
+use write_behind::Written;
 
 /// Many keys, used as if they were one. A cheap handle: clones share the pool.
 ///
@@ -100,4 +109,6 @@ struct Shared {
     shut: AtomicBool,
     /// Told when the last lease of a pool that shuts down has ended.
     idle: Notify,
+    /// What is said of the writes behind; none without a store.
+    written: Option<Written>,
 }

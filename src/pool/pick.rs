@@ -92,6 +92,9 @@ impl State {
             return None;
         }
         let plan = self.plans.plan(held.plan);
+        if self.journal.as_ref().is_some_and(|journal| !journal.allows((ask.lane, key.owner), plan, &ask.need)) {
+            return None;
+        }
         let at = At { tick: ask.now.tick, day: self.zones[usize::from(owner.zone)].1.at(ask.now.wall_ms) };
         let stamp = if plan.words() == 0 {
             (!ask.provisional).then_some(Stamp { tick: at.tick, days: at.day.days })

@@ -7,6 +7,7 @@ use super::{
     builder::Settings,
     event::Event,
     guard::Guard,
+    journal::Journal,
     lane::{Lane, Origin, class_of},
     lane_names::LaneNames,
     plans::{Plans, Sources},
@@ -71,6 +72,8 @@ pub(super) struct State {
     pub(super) fired: Vec<u32>,
     /// Slots that a pick looks at one by one; kept for its capacity.
     pub(super) border: Vec<u32>,
+    /// What changed since the last write; none without a store.
+    pub(super) journal: Option<Box<Journal>>,
 }
 
 impl State {
@@ -107,6 +110,7 @@ impl State {
             aside: Vec::new(),
             fired: Vec::new(),
             border: Vec::new(),
+            journal: None,
         };
         state.push_lane("".into(), Origin::Configured);
         state.push_lane("*".into(), Origin::Configured);
@@ -224,6 +228,9 @@ impl State {
             if !self.roster.keys[slot as usize].removed {
                 self.enter(lane, slot);
             }
+        }
+        if self.journal.is_some() {
+            self.recall_lane(lane, owners, first..keys as u32);
         }
     }
 

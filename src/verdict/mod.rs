@@ -8,13 +8,13 @@ mod transport;
 use std::{borrow::Cow, fmt, time::Duration};
 
 use http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use quota::{QuotaNews, RateHeader, Violation};
 pub use transport::judge_error;
 
 /// What an answer means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictKind {
@@ -51,7 +51,7 @@ pub enum VerdictKind {
 }
 
 /// Whom a verdict concerns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {

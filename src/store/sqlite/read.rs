@@ -1,0 +1,173 @@
+//! What a file holds, as records. A row that a later version wrote and this one cannot read is left out.
+
+use rusqlite::{Connection, Row};
+use serde::de::DeserializeOwned;
+
+use super::failure::Failure;
+use crate::{
+    store::{Image, ImportRecord, KeptSecret, KeyRecord, KeyStanding, RestId, RestRecord, UnitRecord, UsageRecord},
+    verdict::{Scope, VerdictKind},
+};
+
+pub(super) fn image(connection: &Connection) -> Result<Image, Failure> {
+    let mut image = Image::default();
+    let mut keys = connection.prepare("SELECT * FROM api_keys")?;
+    for record in keys.query_map([], key)? {
+        let record = record?;
+        image.keys.insert(record.hash.clone(), record);
+    }
+    let mut units = connection.prepare("SELECT * FROM windows")?;
+    let mut rows = units.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Some(record) = unit(row)? {
+            image.units.insert(record.name(), record);
+        }
+    }
+    let mut rests = connection.prepare("SELECT * FROM rests")?;
+    let mut rows = rests.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Some(record) = rest(row)? {
+            image.rests.insert(record.id.name(), record);
+        }
+    }
+    let run = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get::<_, String>(2)?));
+    let (epoch, running, crashes) = connection.query_row("SELECT epoch, running, crashes FROM run", [], run)?;
+    image.epoch = count(epoch);
+    image.running = running;
+    image.crashes = serde_json::from_str(&crashes).unwrap_or_default();
+    Ok(image)
+}
+
+pub(super) fn usage(connection: &Connection, from: &str, to: &str) -> Result<Vec<UsageRecord>, Failure> {
+    let mut statement = connection.prepare(
+        "SELECT day, key, lane, id, requests, input_tokens, output_tokens FROM key_usage
+         WHERE day BETWEEN ?1 AND ?2 ORDER BY day, key, lane",
+    )?;
+    let record = |row: &Row<'_>| {
+        Ok(UsageRecord {
+            day: row.get(0)?,
+            key: row.get(1)?,
+            lane: row.get(2)?,
+            id: row.get(3)?,
+            requests: row.get(4)?,
+            input_tokens: count(row.get(5)?),
+            output_tokens: count(row.get(6)?),
+            ..UsageRecord::default()
+        })
+    };
+    let mut records = statement.query_map([from, to], record)?.collect::<Result<Vec<_>, _>>()?;
+    let mut errors =
+        connection.prepare("SELECT day, key, lane, kind, count FROM key_errors WHERE day BETWEEN ?1 AND ?2")?;
+    let mut rows = errors.query([from, to])?;
+    while let Some(row) = rows.next()? {
+        let (day, key, lane): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let at = records.binary_search_by(|record| {
+            (&record.day, &record.key, &record.lane).cmp(&(&day, &key, &lane))
+        });
+        if let (Ok(at), Some(kind)) = (at, of_word::<VerdictKind>(&row.get::<_, String>(3)?)) {
+            records[at].errors.insert(kind, count(row.get(4)?));
+        }
+    }
+    Ok(records)
+}
+
+pub(super) fn imports(connection: &Connection) -> Result<Vec<ImportRecord>, Failure> {
+    let mut statement = connection.prepare(
+        "SELECT time, origin, source, lines, added, duplicate, rejected FROM import_history ORDER BY number",
+    )?;
+    let record = |row: &Row<'_>| {
+        Ok(ImportRecord {
+            time: row.get(0)?,
+            from: row.get(1)?,
+            source: row.get(2)?,
+            lines: count(row.get(3)?),
+            added: count(row.get(4)?),
+            duplicate: count(row.get(5)?),
+            rejected: serde_json::from_str(&row.get::<_, String>(6)?).unwrap_or_default(),
+        })
+    };
+    Ok(statement.query_map([], record)?.collect::<Result<_, _>>()?)
+}
+
+fn key(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
+    let secret: Option<Vec<u8>> = row.get("secret")?;
+    let text = |secret: Option<Vec<u8>>| String::from_utf8(secret.unwrap_or_default()).unwrap_or_default();
+    let secret = match row.get::<_, String>("secret_form")?.as_str() {
+        "reference" => KeptSecret::Reference(text(secret)),
+        "sealed" => KeptSecret::Sealed(secret.unwrap_or_default()),
+        "plain" => KeptSecret::Plain(text(secret)),
+        _ => KeptSecret::Elsewhere,
+    };
+    Ok(KeyRecord {
+        hash: row.get("hash")?,
+        id: row.get("id")?,
+        secret,
+        tier: row.get("tier")?,
+        priority: row.get("priority")?,
+        weight: row.get("weight")?,
+        weight_now: row.get("weight_now")?,
+        ramp: row.get("ramp")?,
+        owner: row.get("owner")?,
+        consumer: row.get("consumer")?,
+        source: row.get("source")?,
+        state: KeyStanding::of_name(&row.get::<_, String>("state")?),
+        reason: row.get("reason")?,
+        last_success: row.get("last_success")?,
+        last_failure: row.get("last_failure")?,
+        consecutive_failures: row.get("consecutive_failures")?,
+        created: row.get("created")?,
+    })
+}
+
+fn unit(row: &Row<'_>) -> rusqlite::Result<Option<UnitRecord>> {
+    let json = |column| row.get::<_, String>(column);
+    let (counts, credit, learned) = (json("counts")?, json("credit")?, json("learned")?);
+    let (Ok(windows), Ok(credit), Ok(learned)) =
+        (serde_json::from_str(&counts), serde_json::from_str(&credit), serde_json::from_str(&learned))
+    else {
+        tracing::warn!("counts in the database that this version cannot read are left out");
+        return Ok(None);
+    };
+    Ok(Some(UnitRecord {
+        owner: row.get("owner")?,
+        lane: row.get("lane")?,
+        epoch: count(row.get("epoch")?),
+        windows,
+        credit,
+        learned,
+    }))
+}
+
+fn rest(row: &Row<'_>) -> rusqlite::Result<Option<RestRecord>> {
+    let (scope, kind): (String, String) = (row.get("scope")?, row.get("kind")?);
+    let (Some(scope), Some(kind)) = (of_word::<Scope>(&scope), of_word::<VerdictKind>(&kind)) else {
+        tracing::warn!(scope, kind, "a rest in the database that this version does not know is left out");
+        return Ok(None);
+    };
+    let bound = matches!(scope, Scope::KeyLane | Scope::OwnerLane | Scope::Lane);
+    let lane: String = row.get("lane")?;
+    let probe: (Option<i64>, Option<i64>) = (row.get("probe_at")?, row.get("probe_interval")?);
+    Ok(Some(RestRecord {
+        id: RestId { scope, whom: row.get("whom")?, lane: bound.then_some(lane) },
+        kind,
+        code: row.get("code")?,
+        advice: row.get("advice")?,
+        since: row.get("since")?,
+        ends: row.get("ends")?,
+        at_midnight: row.get("at_midnight")?,
+        step: row.get("step")?,
+        strikes: row.get("strikes")?,
+        probe: probe.0.zip(probe.1.map(count)),
+        confirming: row.get("confirming")?,
+        held: row.get("held")?,
+        raised: row.get("raised")?,
+    }))
+}
+
+fn count(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn of_word<T: DeserializeOwned>(word: &str) -> Option<T> {
+    serde_json::from_value(word.into()).ok()
+}
