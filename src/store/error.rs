@@ -9,17 +9,28 @@ use tower::BoxError;
 pub struct StoreError {
     what: String,
     source: Option<BoxError>,
+    in_use: bool,
 }
 
 impl StoreError {
     /// What could not be done.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), source: None }
+        Self { what: what.into(), source: None, in_use: false }
     }
 
     /// The same, and what stood in the way.
     pub fn because(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
-        Self { what: what.into(), source: Some(source.into()) }
+        Self { what: what.into(), source: Some(source.into()), in_use: false }
+    }
+
+    /// Another process works on it.
+    pub fn in_use(what: impl Into<String>) -> Self {
+        Self { in_use: true, ..Self::new(what) }
+    }
+
+    /// Whether another process works on it.
+    pub fn is_in_use(&self) -> bool {
+        self.in_use
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod client;
+pub mod database;
 pub mod demo;
 pub mod gateway;
 pub mod keyfile;

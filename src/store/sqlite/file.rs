@@ -110,5 +110,5 @@ pub(super) fn claim(path: &Path) -> Result<File, StoreError> {
         "another process works on {}: two would each count for itself (end that one, or choose another file)",
         path.display()
     );
-    Err(StoreError::new(what))
+    Err(StoreError::in_use(what))
 }

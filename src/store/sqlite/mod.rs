@@ -136,13 +136,13 @@ impl Sqlite {
         answered.await.map_err(|_| gone())?.map_err(|failure| failure.of(&self.0.path))
     }
 
-    /// One process works on it at a time: two would each count for itself.
-    fn claim(inner: &Inner) -> Result<(), Failure> {
-        let mut claim = inner.claim.lock().unwrap_or_else(PoisonError::into_inner);
-        if claim.is_none() {
-            *claim = Some(file::claim(&inner.path)?);
-        }
-        Ok(())
+    /// Says that this process works on it: two would each count for itself. Loading it does so, too. Until the last
+    /// handle is dropped, or the process is gone. Waits a little for one that is just ending.
+    ///
+    /// # Errors
+    /// [`StoreError::is_in_use`]: another one does.
+    pub fn claim(&self) -> Result<(), StoreError> {
+        self.0.claim()
     }
 }
 
@@ -159,12 +159,22 @@ fn begin(path: &Path) -> Result<Connection, Failure> {
     Ok(connection)
 }
 
+impl Inner {
+    fn claim(&self) -> Result<(), StoreError> {
+        let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        if claim.is_none() {
+            *claim = Some(file::claim(&self.path)?);
+        }
+        Ok(())
+    }
+}
+
 impl Store for Sqlite {
     async fn load(&self) -> Result<Image, StoreError> {
         let inner = Arc::downgrade(&self.0);
         self.run(move |connection| {
             if let Some(inner) = inner.upgrade() {
-                Self::claim(&inner)?;
+                inner.claim()?;
             }
             read::image(connection)
         })

@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod db;
 mod demo;
 mod serve;
 
@@ -19,6 +20,7 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
+    Db(db::Db),
 }
 
 const EXAMPLES: &str = "\
@@ -33,6 +35,7 @@ pub fn run() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),
+        Command::Db(db) => db.run(),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,10 +13,11 @@ use clap::{
     builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser},
 };
 use tokio::net::TcpListener;
-use tower_keypool::{Base, Clock, Gemini, KeyPool, Strategy};
+use tower_keypool::{Base, Clock, Gemini, KeyPool, OpenError, Strategy, store::Sqlite};
 
 use super::Failure;
 use crate::{
+    database::Place,
     gateway::{
         Gateway,
         guard::Guard,
@@ -74,6 +75,9 @@ pub(super) struct Serve {
     wait: Duration,
 
     #[command(flatten)]
+    database: Place,
+
+    #[command(flatten)]
     verbosity: Verbosity,
 }
 
@@ -102,10 +106,11 @@ impl Serve {
         let addresses = addresses(&self.listen)?;
         let (token, own_token) = self.token(&addresses)?;
         let file = KeyFile::load(&self.keys, &[PLACEHOLDER, &token]).map_err(Failure::config)?;
-        let pool = self.pool(&file, gemini)?;
         let guard = self.guard()?;
+        let store = self.database.claim().map_err(Failure::run)?;
 
         super::runtime()?.block_on(async {
+            let (pool, kept_in) = self.pool(&file, gemini, store).await?;
             let listener = TcpListener::bind(&*addresses)
                 .await
                 .with_context(|| format!("cannot listen on {} (choose another with --listen)", self.listen))
@@ -118,7 +123,8 @@ impl Serve {
             }
             let stack = stack::stack(&pool, &self.fallback);
             let gateway = Gateway::new(stack, base.clone(), guard, Token::new(token), clock.clone());
-            let banner = Banner { address, upstream: base, path: &self.keys, file: &file, own_token };
+            let banner =
+                Banner { address, upstream: base, path: &self.keys, file: &file, own_token, kept_in: kept_in.as_deref() };
             telemetry::say(&banner);
             drop(file);
             let changes = telemetry::report_changes(&pool, clock);
@@ -127,6 +133,7 @@ impl Serve {
                 tracing::info!("ending: answers under way get {} s; Ctrl-C again ends at once", GRACE.as_secs());
             };
             listen::serve(listener, Arc::new(gateway), GRACE, interrupted).await;
+            pool.shutdown().await;
             changes.abort();
             Ok(())
         })
@@ -152,14 +159,27 @@ impl Serve {
         }
     }
 
-    fn pool(&self, file: &KeyFile, gemini: Gemini) -> Result<KeyPool, Failure> {
-        KeyPool::builder(gemini)
+    /// The pool, and in which file it keeps its counts.
+    async fn pool(
+        &self,
+        file: &KeyFile,
+        gemini: Gemini,
+        store: Option<Sqlite>,
+    ) -> Result<(KeyPool, Option<PathBuf>), Failure> {
+        let builder = KeyPool::builder(gemini)
             .keys(file.entries.iter().map(|entry| entry.key.clone()))
             .strategy(self.strategy)
-            .wait(self.wait)
-            .build()
-            .with_context(|| format!("the key file {}", self.keys.display()))
-            .map_err(Failure::config)
+            .wait(self.wait);
+        let kept_in = store.as_ref().map(|store| store.path().to_owned());
+        let pool = match store {
+            Some(store) => builder.open(store).await,
+            None => builder.build().map_err(OpenError::Key),
+        };
+        match pool {
+            Ok(pool) => Ok((pool, kept_in)),
+            Err(OpenError::Store(error)) => Err(Failure::run(error)),
+            Err(error) => Err(Failure::config(anyhow!("the key file {}: {error}", self.keys.display()))),
+        }
     }
 
     fn guard(&self) -> Result<Guard, Failure> {

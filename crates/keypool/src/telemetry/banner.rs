@@ -25,6 +25,8 @@ pub struct Banner<'a> {
     pub file: &'a KeyFile,
     /// Whether clients need a token that somebody chose (it is not shown).
     pub own_token: bool,
+    /// The file in which counts outlive the process, where there is one.
+    pub kept_in: Option<&'a Path>,
 }
 
 impl fmt::Display for Banner<'_> {
@@ -33,7 +35,10 @@ impl fmt::Display for Banner<'_> {
         writeln!(f, "requests go to {}", self.upstream)?;
         self.keys(f)?;
         self.limits(f)?;
-        writeln!(f, "counts are in memory: after a restart, what was used today is not known")?;
+        match self.kept_in {
+            Some(path) => writeln!(f, "counts, rests and disabled keys are kept in {}", path.display())?,
+            None => writeln!(f, "counts are in memory: after a restart, what was used today is not known")?,
+        }
         self.snippet(f)
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
 use assert_cmd::cargo::cargo_bin;
@@ -15,23 +16,27 @@ use crate::support::ask;
 const ONE: &str = "AIzaSyTEST-binary-key-number-one-0000001";
 const TWO: &str = "AIzaSyTEST-binary-key-number-two-0000002";
 
-fn keypool(args: &[&str]) -> Command {
+pub(crate) fn keypool(args: &[&str]) -> Command {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     let mut command = Command::new(cargo_bin("keypool"));
     command.args(args).stdin(Stdio::null());
-    for name in ["KEYPOOL_KEYS", "KEYPOOL_LISTEN", "KEYPOOL_UPSTREAM", "KEYPOOL_TOKEN", "RUST_LOG"] {
+    for name in ["KEYPOOL_KEYS", "KEYPOOL_LISTEN", "KEYPOOL_UPSTREAM", "KEYPOOL_TOKEN", "KEYPOOL_DB", "RUST_LOG"] {
         command.env_remove(name);
     }
+    // A state of its own, which nobody remembers.
+    let state = format!("{}/state-{}-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id(), NEXT.fetch_add(1, Relaxed));
+    command.env("XDG_STATE_HOME", state);
     command
 }
 
 /// Exit code and everything it printed.
-fn run(args: &[&str]) -> (i32, String) {
+pub(crate) fn run(args: &[&str]) -> (i32, String) {
     let out = keypool(args).output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     (out.status.code().unwrap_or(-1), text)
 }
 
-fn key_file(text: &str) -> tempfile::NamedTempFile {
+pub(crate) fn key_file(text: &str) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
     file
@@ -101,15 +106,15 @@ fn a_wrong_option_ends_it_with_2_and_is_named() {
 }
 
 /// A running `keypool serve`, ended by force if a test does not end it.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     out: BufReader<std::process::ChildStdout>,
-    told: String,
-    url: String,
+    pub(crate) told: String,
+    pub(crate) url: String,
 }
 
 impl Running {
-    fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         let mut child = keypool(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut told = String::new();
@@ -120,8 +125,14 @@ impl Running {
         Self { child, out, told, url }
     }
 
+    /// SIGKILL.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// SIGTERM; exit code and everything that was printed.
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
         let code = self.child.wait().unwrap().code();
         self.out.read_to_string(&mut self.told).unwrap();
@@ -172,7 +183,7 @@ async fn it_serves_says_what_happens_to_keys_and_ends_with_0() {
         "line 2 is skipped",
         "line 4 is the key of line 3 again",
         "line 1: first",
-        "in memory",
+        "are kept in",
         "ending: answers under way get 10 s",
         "first disabled: CONSUMER_SUSPENDED",
         "POST /v1beta/models/gemini-pro:generateContent 200 by second (gemini-pro), 2 attempts",

@@ -4,6 +4,7 @@ mod binary;
 mod ending;
 mod guarding;
 mod hostile;
+mod restarting;
 mod serving;
 mod streaming;
 mod support;
