@@ -226,6 +226,7 @@ impl KeyPoolBuilder {
             journal.settled = true;
         }
         state.settle_in();
+        state.reopen_lanes(now);
         state.recall_exit(now);
         let (events, _) = broadcast::channel(event::CAPACITY);
         Ok(KeyPool(Arc::new(Shared {

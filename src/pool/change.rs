@@ -1,7 +1,5 @@
 //! Changes of the keys while the pool runs.
 
-use std::time::Duration;
-
 use futures_core::Stream;
 
 use super::{
@@ -327,6 +325,3 @@ impl State {
         Ok(())
     }
 }
-
-/// How long `shutdown` waits for leases that are out, unless told otherwise.
-pub(super) const DRAIN: Duration = Duration::from_secs(30);

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError},
     task::Waker,
     time::Duration,
 };
@@ -12,7 +12,6 @@ use super::{
     Acquire, AcquireMany, Demand, Event, Events, KeyPool, KeyPoolBuilder, Lease, Seat, Shared, Snapshot, Unjudged,
     Usage,
     acquire::{Begun, Look},
-    change::DRAIN,
     lease::Granted,
     locks::MutexGuard,
     pick::{NotNow, Picked},
@@ -119,31 +118,6 @@ impl KeyPool {
         let receiver = self.0.events.subscribe();
         self.lock().watched = true;
         Events::new(receiver)
-    }
-
-    /// Grants no more leases, lets waiters go, and waits up to 30 s for the leases that are out. Says how many were
-    /// still out then. A pool with a store then writes what it still has to say there.
-    pub async fn shutdown(&self) -> usize {
-        self.0.shut.store(true, Ordering::Relaxed);
-        let now = self.0.clock.now();
-        {
-            let mut state = self.lock();
-            state.closed = true;
-            state.serve(now);
-        }
-        let drained = async {
-            loop {
-                let told = self.0.idle.notified();
-                if self.lock().seats.out() == 0 {
-                    return;
-                }
-                told.await;
-            }
-        };
-        let _ = tokio::time::timeout(DRAIN, drained).await;
-        let out = self.lock().seats.out();
-        self.end_store(out).await;
-        out
     }
 
     #[inline]

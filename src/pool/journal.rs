@@ -18,7 +18,7 @@ use crate::{
     limit::{Need, Plan},
     store::{Crash, Image, KeyRecord, RestId, UsageRecord},
     time::Now,
-    verdict::VerdictKind,
+    verdict::{Scope, VerdictKind},
 };
 
 /// An owner in a lane: (lane, owner).
@@ -305,9 +305,17 @@ impl State {
         for unit in journal.marks.keys().filter(|unit| unit.0 == lane) {
             journal.units_gone.extend(journal.names.get(&unit.1).map(|owner| (owner.to_string(), name.to_string())));
         }
+        let bound = |scope, whom: &Arc<str>| RestId { scope, whom: whom.to_string(), lane: Some(name.to_string()) };
+        let owners = self.lanes[usize::from(lane)].extras.iter().filter(|(_, extra)| extra.rest.is_some());
+        let owners = owners.filter_map(|(owner, _)| journal.names.get(owner));
+        journal.rests_gone.extend(owners.map(|owner| bound(Scope::OwnerLane, owner)));
+        let keys = self.lanes[usize::from(lane)].key_rests.keys();
+        let keys = keys.filter_map(|slot| journal.health.get(*slot as usize)?.hash.as_ref());
+        journal.rests_gone.extend(keys.map(|key| bound(Scope::KeyLane, key)));
         journal.marks.retain(|unit, _| unit.0 != lane);
         journal.units.retain(|unit| unit.0 != lane);
-        journal.touched = journal.touched.drain().map(|(slot, at)| (slot, if at == lane { NO_MODEL } else { at })).collect();
+        journal.touched =
+            journal.touched.drain().map(|(slot, at)| (slot, if at == lane { NO_MODEL } else { at })).collect();
         let gone: Vec<(u32, u16)> = journal.used.keys().filter(|used| used.1 == lane).copied().collect();
         for at in gone {
             if let Some(used) = journal.used.remove(&at) {

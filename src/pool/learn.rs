@@ -242,7 +242,9 @@ impl State {
     /// The answer named its owner: keys that share one are grouped, since together they have one quota.
     pub(super) fn group_by(&mut self, slot: u32, consumer: &str, now: Now) {
         let owner = self.roster.keys[slot as usize].owner;
-        let Some(known) = self.roster.learn_consumer(owner, consumer) else { return };
+        let Some(known) = self.roster.learn_consumer(owner, consumer) else {
+            return self.note_key(slot, NO_MODEL);
+        };
         let named = self.roster.owners[owner as usize].extra.as_ref().is_some_and(|extra| extra.name.is_some());
         let both_named =
             named && self.roster.owners[known as usize].extra.as_ref().is_some_and(|extra| extra.name.is_some());

@@ -42,6 +42,7 @@ mod scope;
 mod seats;
 mod served_by;
 mod settle;
+mod shutdown;
 mod snapshot;
 mod state;
 mod survey;

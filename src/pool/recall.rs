@@ -7,11 +7,12 @@ use sha2::{Digest, Sha256};
 
 use super::{
     journal::{Health, Journal, Known, RunState},
+    lane::Origin,
     mark::{Mark, credit, least},
     rest::{End, Probe, Rest},
     roster::NO_ACCOUNT,
     scope::Whom,
-    state::{NO_MODEL, State},
+    state::{MAX_LANES, NO_MODEL, SHARED, State},
 };
 use crate::{
     limit::{Kept, add, date_number},
@@ -40,7 +41,7 @@ impl Journal {
             known.by_lane.entry(unit.lane.clone()).or_default().push(name.clone());
         }
         known.image = image;
-        Self { run, known, ..Self::default() }
+        Self { known, run, ..Self::default() }
     }
 
     /// What is written before anything is served.
@@ -92,11 +93,12 @@ impl State {
             let owner = self.roster.keys[slot as usize].owner;
             self.recall_rest(Whom { scope, slot, owner, lane: NO_MODEL }, now);
         }
+        let weight = self.roster.keys[slot as usize].weight;
         // Written where it is new or another than it was.
         let told = known.as_ref().map(|known| (known.id.clone(), known.state, known.priority, known.owner.clone()));
         let now_told =
             self.key_record(slot, now).map(|record| (record.id, record.state, record.priority, record.owner));
-        if told != now_told || known.is_some_and(|known| known.weight != self.roster.keys[slot as usize].weight) {
+        if told != now_told || known.is_some_and(|known| known.weight.to_bits() != weight.to_bits()) {
             self.note_key(slot, NO_MODEL);
         }
     }
@@ -139,11 +141,35 @@ impl State {
         }
     }
 
+    /// Lanes that somebody used of late are there again before anybody asks, so that what rests there is seen.
+    pub(super) fn reopen_lanes(&mut self, now: Now) {
+        let Some(journal) = &self.journal else { return };
+        let lately = |ms: i64| now.wall_ms.saturating_sub(ms) < FORGOTTEN_MS;
+        let today = crate::limit::date_text(self.zones[0].1.days(now.wall_ms).last);
+        let used = |window: &WindowRecord| {
+            window.moments.last().is_some_and(|(at, _)| lately(*at)) || window.days.iter().any(|(day, _)| *day == today)
+        };
+        let units = journal.known.image.units.values().filter(|unit| unit.windows.iter().any(used));
+        let rests = journal.known.image.rests.values().filter(|rest| rest.ends.is_none_or(lately));
+        let mut lanes: Vec<String> = units.map(|unit| unit.lane.clone()).collect();
+        lanes.extend(rests.filter_map(|rest| rest.id.lane.clone()));
+        lanes.sort_unstable();
+        lanes.dedup();
+        for name in lanes {
+            match &*name {
+                "" => drop(self.own_lane(NO_MODEL)),
+                "*" => drop(self.own_lane(SHARED)),
+                _ if self.lane_of.get(&name).is_some() || self.lanes.len() >= MAX_LANES / 2 => {}
+                _ => drop(self.push_lane(name.into(), Origin::Confirmed)),
+            }
+        }
+    }
+
     /// The way out rests as it did.
     pub(super) fn recall_exit(&mut self, now: Now) {
         if self.journal.is_some() {
             self.recall_rest(Whom { scope: Scope::Exit, slot: 0, owner: 0, lane: NO_MODEL }, now);
-            }
+        }
     }
 
     /// What a key's state is bound to.

@@ -99,7 +99,9 @@ async fn keep(pool: &Weak<Shared>, store: &dyn AnyStore, batch: Batch, progress:
             tracing::error!(%error, "the store takes no writes; they are tried again");
         }
         if failures == FAILURES {
-            tracing::warn!("requests go on without the store: what they count is lost if the process crashes meanwhile");
+            tracing::warn!(
+                "requests go on without the store: what they count is lost if the process crashes meanwhile"
+            );
             void_marks(pool, true);
         }
         progress.send_modify(|progress| {

@@ -125,7 +125,8 @@ async fn a_stored_secret_outlives_writes_without_one<S: Store, F: Future<Output 
 
 async fn what_is_gone_is_gone<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
     let store = open("gone").await;
-    let (kept, gone) = (rest(Scope::OwnerLane, "project", Some("pro")), rest(Scope::OwnerLane, "project", Some("flash")));
+    let (kept, gone) =
+        (rest(Scope::OwnerLane, "project", Some("pro")), rest(Scope::OwnerLane, "project", Some("flash")));
     let first = Batch {
         units: vec![unit("project", "flash"), unit("project", "pro"), unit("other", "flash")],
         rests: vec![kept.clone(), gone.clone()],
@@ -162,7 +163,7 @@ async fn use_adds_up_and_is_found_by_day<S: Store, F: Future<Output = S>>(open: 
     write(&store, batch(both)).await;
     let mut more = used("2026-06-15", "aa", -1);
     more.errors = BTreeMap::from([(VerdictKind::RateLimited, 2), (VerdictKind::Transient, 1)]);
-    more.id = "renamed".to_owned();
+    "renamed".clone_into(&mut more.id);
     write(&store, batch(vec![more])).await;
     let rows = store.usage("2026-06-15", "2026-06-16").await.expect("use can be read");
     let summary: Vec<_> = rows.iter().map(|row| (&*row.key, &*row.id, row.requests, row.input_tokens)).collect();
@@ -207,7 +208,8 @@ async fn a_run_ends_only_when_it_says_so<S: Store, F: Future<Output = S>>(open: 
 async fn writes_at_once_are_all_kept<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
     let store = open("at once").await;
     let one = |n: i64| {
-        let usage = UsageRecord { day: "2026-06-15".to_owned(), key: "aa".to_owned(), requests: n, ..Default::default() };
+        let usage =
+            UsageRecord { day: "2026-06-15".to_owned(), key: "aa".to_owned(), requests: n, ..Default::default() };
         store.write(Arc::new(Batch { usage: vec![usage], ..Batch::default() }))
     };
     let (first, second, third) = (one(1), one(2), one(4));

@@ -39,7 +39,7 @@ impl Image {
             let created = self.keys.get(&key.hash).map_or(key.created, |held| held.created);
             let secret = self.keys.remove(&key.hash).map(|held| held.secret);
             let secret = secret.filter(|_| key.secret.is_elsewhere()).unwrap_or_else(|| key.secret.clone());
-            self.keys.insert(key.hash.clone(), KeyRecord { created, secret, ..key.clone() });
+            self.keys.insert(key.hash.clone(), KeyRecord { secret, created, ..key.clone() });
         }
         for (owner, lane) in &batch.units_gone {
             self.units.remove(&unit_name(owner, lane));

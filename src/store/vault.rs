@@ -69,7 +69,9 @@ impl Vault {
             String::from_utf8(self.0.decrypt(&XNonce::from(*nonce), payload).ok()?).ok()
         });
         secret.ok_or_else(|| {
-            StoreError::new(format!("the stored secret of {id} cannot be decrypted: it needs the key it was encrypted with"))
+            StoreError::new(format!(
+                "the stored secret of {id} cannot be decrypted: it needs the key it was encrypted with"
+            ))
         })
     }
 }

@@ -61,9 +61,7 @@ pub(super) fn usage(connection: &Connection, from: &str, to: &str) -> Result<Vec
     let mut rows = errors.query([from, to])?;
     while let Some(row) = rows.next()? {
         let (day, key, lane): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let at = records.binary_search_by(|record| {
-            (&record.day, &record.key, &record.lane).cmp(&(&day, &key, &lane))
-        });
+        let at = records.binary_search_by(|record| (&record.day, &record.key, &record.lane).cmp(&(&day, &key, &lane)));
         if let (Ok(at), Some(kind)) = (at, of_word::<VerdictKind>(&row.get::<_, String>(3)?)) {
             records[at].errors.insert(kind, count(row.get(4)?));
         }

@@ -123,8 +123,14 @@ impl Serve {
             }
             let stack = stack::stack(&pool, &self.fallback);
             let gateway = Gateway::new(stack, base.clone(), guard, Token::new(token), clock.clone());
-            let banner =
-                Banner { address, upstream: base, path: &self.keys, file: &file, own_token, kept_in: kept_in.as_deref() };
+            let banner = Banner {
+                address,
+                upstream: base,
+                path: &self.keys,
+                file: &file,
+                own_token,
+                kept_in: kept_in.as_deref(),
+            };
             telemetry::say(&banner);
             drop(file);
             let changes = telemetry::report_changes(&pool, clock);

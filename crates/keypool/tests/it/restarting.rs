@@ -25,7 +25,19 @@ async fn a_limit_used_up_stays_used_up_when_the_process_is_killed_and_started_ag
     let keys = file.path().to_str().unwrap().to_owned();
     let start = || {
         let url = sim.url();
-        Running::start(&["serve", "--keys", &keys, "--listen", "127.0.0.1:0", "--upstream", &url, "--wait", "1", "--db", db])
+        Running::start(&[
+            "serve",
+            "--keys",
+            &keys,
+            "--listen",
+            "127.0.0.1:0",
+            "--upstream",
+            &url,
+            "--wait",
+            "1",
+            "--db",
+            db,
+        ])
     };
 
     let first = start();
