@@ -155,3 +155,54 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect::<Option<_>>()?;
     Some(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    const BASE64: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+    #[test]
+    fn a_key_is_32_bytes_in_hex_or_base64() {
+        let sealed = Vault::new(HEX).unwrap().seal("a", "secret").unwrap();
+        for same in [HEX.to_uppercase(), format!(" {BASE64}\n"), BASE64.trim_end_matches('=').to_owned()] {
+            assert_eq!(Vault::new(&same).unwrap().unseal("a", &sealed).unwrap(), "secret", "{same}");
+        }
+        for wrong in ["", "password", &HEX[2..], &format!("{}zz", &HEX[2..]), "AAEC"] {
+            assert_eq!(Vault::new(wrong).unwrap_err(), InvalidVaultKey, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_sealed_opens_for_its_own_key_and_name_alone_and_only_whole() {
+        let vault = Vault::new(HEX).unwrap();
+        let sealed = vault.seal("a", "secret").unwrap();
+        assert_ne!(sealed, vault.seal("a", "secret").unwrap(), "a nonce each");
+        assert!(!sealed.windows(6).any(|window| window == b"secret"));
+        vault.unseal("b", &sealed).unwrap_err();
+        Vault::new(&"11".repeat(32)).unwrap().unseal("a", &sealed).unwrap_err();
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            vault.unseal("a", &changed).unwrap_err();
+            vault.unseal("a", &sealed[..at]).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_secret_that_cannot_be_had_says_where_it_should_be() {
+        let reference = |name: &str| KeptSecret::Reference(name.to_owned()).reveal("work", None);
+        let error = reference("env:KEYPOOL_TEST_NO_SUCH_VARIABLE").unwrap_err().to_string();
+        assert!(error.contains("work") && error.contains("KEYPOOL_TEST_NO_SUCH_VARIABLE"), "{error}");
+        let error = reference("file:/nowhere/secret").unwrap_err().to_string();
+        assert!(error.contains("/nowhere/secret"), "{error}");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "a-secret\n").unwrap();
+        let read = reference(&format!("file:{}", file.path().display())).unwrap();
+        assert_eq!(read.as_deref(), Some("a-secret"));
+        let error = KeptSecret::Sealed(vec![1; 50]).reveal("work", None).unwrap_err().to_string();
+        assert!(error.contains("KEYPOOL_SECRET_KEY"), "{error}");
+        assert_eq!(KeptSecret::Elsewhere.reveal("work", None).unwrap(), None);
+    }
+}
