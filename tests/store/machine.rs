@@ -4,7 +4,7 @@ use std::{
     future::Future,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicUsize, Ordering},
     },
 };
 
@@ -33,6 +33,7 @@ pub(crate) enum Writes {
 pub(crate) struct Shaky {
     memory: MemoryStore,
     writes: Arc<AtomicU8>,
+    written: Arc<AtomicUsize>,
 }
 
 impl Shaky {
@@ -48,6 +49,7 @@ impl Store for Shaky {
 
     async fn write(&self, batch: Arc<Batch>) -> Result<(), StoreError> {
         let writes = self.writes.load(Ordering::Relaxed);
+        self.written.fetch_add(1, Ordering::Relaxed);
         if writes == Writes::Refused as u8 {
             return Err(StoreError::new("the disk is full"));
         }
@@ -71,6 +73,7 @@ impl Store for Shaky {
 
 pub(crate) struct Machine {
     pub(crate) memory: MemoryStore,
+    written: Arc<AtomicUsize>,
     pub(crate) time: ManualClock,
 }
 
@@ -90,11 +93,16 @@ impl Process {
 impl Machine {
     /// It is noon in Los Angeles.
     pub(crate) fn new() -> Self {
-        Self { memory: MemoryStore::new(), time: noon() }
+        Self { memory: MemoryStore::new(), written: Arc::default(), time: noon() }
+    }
+
+    /// How many writes there were so far.
+    pub(crate) fn writes(&self) -> usize {
+        self.written.load(Ordering::Relaxed)
     }
 
     pub(crate) async fn process(&self, builder: KeyPoolBuilder) -> Process {
-        let store = Shaky { memory: self.memory.clone(), ..Shaky::default() };
+        let store = Shaky { memory: self.memory.clone(), written: Arc::clone(&self.written), ..Shaky::default() };
         let pool = builder.clock(self.time.clock()).open(store.clone()).await.expect("a pool on this store");
         Process { pool, store }
     }

@@ -7,3 +7,4 @@ mod restarts;
 #[path = "../pool/support.rs"]
 #[expect(dead_code, reason = "of the pool's own tests")]
 mod support;
+mod writes;
