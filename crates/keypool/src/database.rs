@@ -11,11 +11,13 @@ use tower_keypool::store::{Sqlite, StoreError};
 /// Which file it is.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Place {
-    /// Database file: counts, rests and disabled keys outlive the process there [default:
-    /// $XDG_STATE_HOME/keypool/keypool.db, else ~/.local/state/keypool/keypool.db]
-    #[arg(long, value_name = "FILE", env = "KEYPOOL_DB")]
+    /// Database file: counts, rests and disabled keys outlive the process there
+    #[arg(long, value_name = "FILE", env = "KEYPOOL_DB", help = HELP)]
     db: Option<PathBuf>,
 }
+
+const HELP: &str = "Database file: counts, rests and disabled keys outlive the process there [default: \
+$XDG_STATE_HOME/keypool/keypool.db, else ~/.local/state/keypool/keypool.db]";
 
 impl Place {
     /// Whether somebody named a file.
