@@ -1,5 +1,7 @@
 //! What changed, as records: gathered from the state, a bounded part under each taking of the mutex.
 
+use std::collections::HashSet;
+
 use super::{
     journal::{Unit, Used},
     lane::Origin,
@@ -26,6 +28,8 @@ pub(super) struct Look {
     touched: Vec<(u32, u16)>,
     used: Vec<((u32, u16), Used)>,
     seen: Vec<Unit>,
+    /// Two keys of one owner say the same of it.
+    rests: HashSet<RestId>,
 }
 
 impl State {
@@ -44,7 +48,7 @@ impl State {
             units: std::mem::take(&mut journal.units),
             touched: journal.touched.drain().collect(),
             used: journal.used.drain().collect(),
-            seen: Vec::new(),
+            ..Look::default()
         };
         (look, journal.looks)
     }
@@ -58,7 +62,7 @@ impl State {
             }
         }
         for (slot, lane) in look.touched.drain(look.touched.len().saturating_sub(PIECE)..) {
-            self.look_at_key(slot, lane, batch, now);
+            self.look_at_key(slot, lane, &mut look.rests, batch, now);
         }
         for ((slot, lane), used) in look.used.drain(look.used.len().saturating_sub(PIECE)..) {
             batch.usage.extend(self.usage_record(slot, lane, used, now));
@@ -66,27 +70,32 @@ impl State {
         look.units.is_empty() && look.touched.is_empty() && look.used.is_empty()
     }
 
-    /// What was gathered is kept by the store: marks rise.
-    pub(super) fn kept(&mut self, look: &Look, now: Now) {
-        let mut short = Vec::new();
-        for unit in &look.seen {
+    /// What was gathered is kept by the store: marks rise, a few at a time; whether those were all.
+    pub(super) fn kept(&mut self, look: &mut Look, now: Now) -> bool {
+        let mut short = HashSet::new();
+        for unit in look.seen.drain(look.seen.len().saturating_sub(PIECE)..) {
             let Some(owner) = self.lanes[usize::from(unit.0)].owners.get(unit.1 as usize).copied() else { continue };
             let plan = self.plans.plan(owner.plan);
-            let Some(journal) = &mut self.journal else { return };
-            let Some(mark) = journal.marks.get_mut(unit) else { continue };
+            let Some(journal) = &mut self.journal else { return true };
+            let Some(mark) = journal.marks.get_mut(&unit) else { continue };
             let (was_short, lavish) = mark.written(plan);
             if lavish {
                 // It falls again when the owner is quiet.
-                journal.note_unit(*unit);
+                journal.note_unit(unit);
             }
             if was_short {
-                short.push(unit.1);
+                short.insert(unit);
             }
         }
-        for owner in short {
-            self.revive_owner(owner);
+        if !short.is_empty() {
+            let owners: HashSet<u32> = short.iter().map(|unit| unit.1).collect();
+            let of_them = |slot: &u32| owners.contains(&self.roster.keys[*slot as usize].owner);
+            for slot in self.roster.slots().filter(of_them).collect::<Vec<_>>() {
+                self.revive_key(slot);
+            }
+            self.serve(now);
         }
-        self.serve(now);
+        look.seen.is_empty()
     }
 
     fn unit_record(&mut self, unit: Unit, now: Now) -> Option<UnitRecord> {
@@ -110,7 +119,7 @@ impl State {
     }
 
     /// The key's own record, and the rests that cover it in this lane.
-    fn look_at_key(&mut self, slot: u32, lane: u16, batch: &mut Batch, now: Now) {
+    fn look_at_key(&mut self, slot: u32, lane: u16, seen: &mut HashSet<RestId>, batch: &mut Batch, now: Now) {
         if self.roster.keys.get(slot as usize).is_none_or(|key| key.removed) {
             return;
         }
@@ -130,14 +139,20 @@ impl State {
         ] {
             let whom = Whom { scope, slot, owner, lane };
             let Some(id) = self.rest_id(whom) else { continue };
-            // Two keys of one owner say the same of it.
-            if batch.rests.iter().any(|rest| rest.id == id) || batch.rests_gone.contains(&id) {
+            if seen.contains(&id) {
                 continue;
             }
-            match self.rest_slot_of(whom).and_then(|rest| rest_record(rest, &id, now)) {
-                Some(record) => batch.rests.push(record),
-                None => batch.rests_gone.push(id),
+            let record = self.rest_slot_of(whom).and_then(|rest| rest_record(rest, &id, now));
+            let Some(journal) = &mut self.journal else { return };
+            match record {
+                Some(record) => {
+                    journal.rests.insert(id.clone());
+                    batch.rests.push(record);
+                }
+                None if journal.rests.remove(&id) => batch.rests_gone.push(id.clone()),
+                None => {}
             }
+            seen.insert(id);
         }
     }
 

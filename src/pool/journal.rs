@@ -34,6 +34,8 @@ pub(super) struct Journal {
     /// What keys used of lanes since.
     pub(super) used: HashMap<(u32, u16), Used>,
     pub(super) units_gone: Vec<(String, String)>,
+    /// Which rests the store holds.
+    pub(super) rests: HashSet<RestId>,
     /// Rests of secrets that were replaced.
     pub(super) rests_gone: Vec<RestId>,
     /// Records of keys that left.

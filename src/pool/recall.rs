@@ -40,8 +40,9 @@ impl Journal {
         for (name, unit) in &image.units {
             known.by_lane.entry(unit.lane.clone()).or_default().push(name.clone());
         }
+        let rests = image.rests.values().map(|rest| rest.id.clone()).collect();
         known.image = image;
-        Self { known, run, ..Self::default() }
+        Self { known, run, rests, ..Self::default() }
     }
 
     /// What is written before anything is served.

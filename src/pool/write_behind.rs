@@ -40,7 +40,7 @@ pub(super) type Written = watch::Receiver<Progress>;
 pub(super) async fn write_behind(pool: Weak<Shared>, store: Arc<dyn AnyStore>, progress: watch::Sender<Progress>) {
     while news(&pool).await {
         let pause = sleep(PAUSE);
-        let Some((batch, look, number)) = gather(&pool) else { return };
+        let Some((batch, mut look, number)) = gather(&pool) else { return };
         let ends = batch.run.is_some();
         if !batch.is_empty() && !keep(&pool, &*store, batch, &progress).await {
             return;
@@ -48,7 +48,7 @@ pub(super) async fn write_behind(pool: Weak<Shared>, store: Arc<dyn AnyStore>, p
         if let Some(shared) = pool.upgrade() {
             let pool = KeyPool(shared);
             let now = pool.0.clock.now();
-            pool.lock().kept(&look, now);
+            while !pool.lock().kept(&mut look, now) {}
         }
         progress.send_modify(|progress| {
             progress.kept = number;

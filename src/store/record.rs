@@ -153,7 +153,7 @@ impl Credit {
 }
 
 /// Which rest: at most one for each.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RestId {
     /// Whom it concerns.
     pub scope: Scope,
