@@ -8,7 +8,8 @@ use chacha20poly1305::{
     aead::{Aead, Payload},
 };
 
-use super::{KeptSecret, StoreError};
+use super::{KeptSecret, KeyRecord, KeyStanding, StoreError};
+use crate::key::{Key, Priority, Tier};
 
 const NONCE: usize = 24;
 
@@ -109,6 +110,31 @@ impl Keeping {
             Self::Sealed(vault) => vault.seal(id, secret).map(KeptSecret::Sealed),
             Self::Plain => Ok(KeptSecret::Plain(secret.to_owned())),
         }
+    }
+}
+
+impl KeyRecord {
+    /// The key as a pool takes it, where its secret is had from here: see [`KeptSecret::reveal`]. None for a key that is
+    /// not, and for one that was removed.
+    ///
+    /// # Errors
+    /// When the secret cannot be had.
+    pub fn reveal(&self, vault: Option<&Vault>) -> Result<Option<Key>, StoreError> {
+        if self.state == KeyStanding::Removed {
+            return Ok(None);
+        }
+        let Some(secret) = self.secret.reveal(&self.id, vault)? else { return Ok(None) };
+        let mut key = Key::new(secret).id(&*self.id).priority(Priority(self.priority)).weight(self.weight);
+        key.owner.clone_from(&self.owner);
+        key.tier = self.tier.as_deref().map(|tier| match tier {
+            "free" => Tier::Free,
+            "paid" => Tier::Paid,
+            named => Tier::Named(named.to_owned()),
+        });
+        if let Some(source) = &self.source {
+            key = key.label("source", source);
+        }
+        Ok(Some(key))
     }
 }
 

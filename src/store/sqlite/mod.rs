@@ -22,7 +22,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
-use super::{Batch, Image, ImportRecord, Store, StoreError, UsageRecord};
+use super::{Batch, Image, ImportRecord, KeyRecord, Store, StoreError, UsageRecord};
 use failure::Failure;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -96,6 +96,14 @@ impl Sqlite {
             Ok::<_, rusqlite::Error>(connection)
         };
         Self::start(path, open().map_err(|error| Failure::from(error).of(path))?, None)
+    }
+
+    /// Every key that it knows, whoever works on it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        self.run(|connection| read::keys(connection)).await
     }
 
     /// Where it lies.

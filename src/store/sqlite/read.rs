@@ -11,11 +11,7 @@ use crate::{
 
 pub(super) fn image(connection: &Connection) -> Result<Image, Failure> {
     let mut image = Image::default();
-    let mut keys = connection.prepare("SELECT * FROM api_keys")?;
-    for record in keys.query_map([], key)? {
-        let record = record?;
-        image.keys.insert(record.hash.clone(), record);
-    }
+    image.keys = keys(connection)?.into_iter().map(|record| (record.hash.clone(), record)).collect();
     let mut units = connection.prepare("SELECT * FROM windows")?;
     let mut rows = units.query([])?;
     while let Some(row) = rows.next()? {
@@ -36,6 +32,11 @@ pub(super) fn image(connection: &Connection) -> Result<Image, Failure> {
     image.running = running;
     image.crashes = serde_json::from_str(&crashes).unwrap_or_default();
     Ok(image)
+}
+
+pub(super) fn keys(connection: &Connection) -> Result<Vec<KeyRecord>, Failure> {
+    let mut keys = connection.prepare("SELECT * FROM api_keys ORDER BY id")?;
+    Ok(keys.query_map([], key)?.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn usage(connection: &Connection, from: &str, to: &str) -> Result<Vec<UsageRecord>, Failure> {
