@@ -42,7 +42,7 @@ impl Journal {
         }
         let rests = image.rests.values().map(|rest| rest.id.clone()).collect();
         known.image = image;
-        Self { known, run, rests, ..Self::default() }
+        Self { rests, known, run, ..Self::default() }
     }
 
     /// What is written before anything is served.

@@ -6,7 +6,10 @@ use std::{
 };
 
 use clap::Args;
-use tower_keypool::store::{Sqlite, StoreError};
+use tower_keypool::{
+    Key, KeyId,
+    store::{Sqlite, StoreError, Vault},
+};
 
 /// Which file it is.
 #[derive(Clone, Debug, Default, Args)]
@@ -57,6 +60,29 @@ impl Place {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The keys whose secret the database has, or knows where to find, but for those that are `named` elsewhere. One that
+/// cannot be had is told of, and costs no other.
+///
+/// # Errors
+/// When they cannot be read, or `KEYPOOL_SECRET_KEY` is no key.
+pub async fn keys(store: &Sqlite, named: &[KeyId]) -> Result<Vec<Key>, StoreError> {
+    let vault = match env::var("KEYPOOL_SECRET_KEY") {
+        Ok(key) => Some(Vault::new(&key).map_err(|error| StoreError::because("KEYPOOL_SECRET_KEY", error))?),
+        Err(_) => None,
+    };
+    let mut keys = Vec::new();
+    for record in store.keys().await? {
+        if named.contains(&KeyId::from(&*record.id)) {
+            continue;
+        }
+        match record.reveal(vault.as_ref()) {
+            Ok(key) => keys.extend(key),
+            Err(error) => tracing::warn!("{error}; it is left out"),
+        }
+    }
+    Ok(keys)
 }
 
 /// Whether the file is there, or can be made where it should be.

@@ -10,8 +10,8 @@ use crate::{
 };
 
 pub(super) fn image(connection: &Connection) -> Result<Image, Failure> {
-    let mut image = Image::default();
-    image.keys = keys(connection)?.into_iter().map(|record| (record.hash.clone(), record)).collect();
+    let keys = keys(connection)?.into_iter().map(|record| (record.hash.clone(), record)).collect();
+    let mut image = Image { keys, ..Image::default() };
     let mut units = connection.prepare("SELECT * FROM windows")?;
     let mut rows = units.query([])?;
     while let Some(row) = rows.next()? {

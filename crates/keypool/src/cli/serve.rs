@@ -17,7 +17,7 @@ use tower_keypool::{Base, Clock, Gemini, KeyPool, OpenError, Strategy, store::Sq
 
 use super::Failure;
 use crate::{
-    database::Place,
+    database::{self, Place},
     gateway::{
         Gateway,
         guard::Guard,
@@ -128,6 +128,7 @@ impl Serve {
                 upstream: base,
                 path: &self.keys,
                 file: &file,
+                provider: &**pool.provider(),
                 own_token,
                 kept_in: kept_in.as_deref(),
             };
@@ -175,10 +176,17 @@ impl Serve {
         let builder = KeyPool::builder(gemini)
             .keys(file.entries.iter().map(|entry| entry.key.clone()))
             .strategy(self.strategy)
+            // For the keys that name a tier, until an answer says otherwise.
+            .known_limits(true)
             .wait(self.wait);
         let kept_in = store.as_ref().map(|store| store.path().to_owned());
         let pool = match store {
-            Some(store) => builder.open(store).await,
+            Some(store) => {
+                // Keys that were added by command; of those that the file names as well, the file's word holds.
+                let named: Vec<_> = file.entries.iter().map(|entry| entry.id.clone()).collect();
+                let stored = database::keys(&store, &named).await.map_err(Failure::config)?;
+                builder.keys(stored).open(store).await
+            }
             None => builder.build().map_err(OpenError::Key),
         };
         match pool {
