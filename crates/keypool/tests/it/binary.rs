@@ -20,7 +20,15 @@ pub(crate) fn keypool(args: &[&str]) -> Command {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let mut command = Command::new(cargo_bin("keypool"));
     command.args(args).stdin(Stdio::null());
-    for name in ["KEYPOOL_KEYS", "KEYPOOL_LISTEN", "KEYPOOL_UPSTREAM", "KEYPOOL_TOKEN", "KEYPOOL_DB", "RUST_LOG"] {
+    for name in [
+        "KEYPOOL_KEYS",
+        "KEYPOOL_LISTEN",
+        "KEYPOOL_UPSTREAM",
+        "KEYPOOL_TOKEN",
+        "KEYPOOL_DB",
+        "KEYPOOL_SECRET_KEY",
+        "RUST_LOG",
+    ] {
         command.env_remove(name);
     }
     // A state of its own, which nobody remembers.
@@ -117,7 +125,11 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut child = keypool(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::spawn(&mut keypool(args))
+    }
+
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut told = String::new();
         while !told.contains("http_options") {

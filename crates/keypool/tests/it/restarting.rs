@@ -1,13 +1,16 @@
 //! What `serve` knows outlives it: ended or killed, the next one goes on where it was.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use gemini_sim::{GeminiSim, Key, Limits, Project, Refusal};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use keypool::gateway::token::PLACEHOLDER;
+use tower_keypool::store::{Batch, Keeping, KeyRecord, Sqlite, Store, Vault};
 
 use crate::{
-    binary::{Running, key_file, run},
+    binary::{Running, key_file, keypool, run},
     serving::{HELLO, ONE},
     support::{Answer, ask, client},
 };
@@ -122,6 +125,77 @@ async fn killed_at_any_moment_under_load_it_exceeds_no_limit_and_loses_no_suspen
     assert!(report.total.accepted >= 20, "it is not locked out: {report}");
     assert_eq!(report.total.rejected_as("consumer_suspended"), 1, "asked once, and never again: {report}");
     assert_eq!(run(&["db", "check", "--db", db.to_str().unwrap()]).0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_the_database_serves_where_its_secret_can_be_opened() {
+    let sim = GeminiSim::builder().key(ONE).key(secret(2)).start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("state.db");
+    let (vault_key, vault) = ("5a".repeat(32), Vault::new(&"5a".repeat(32)).unwrap());
+    let store = Sqlite::open(&db).unwrap();
+    let secret_of_one = Keeping::Sealed(vault).keep("stored", ONE).unwrap();
+    let record = KeyRecord { hash: "aa".to_owned(), id: "stored".to_owned(), weight: 1.0, ..KeyRecord::default() };
+    let keys = vec![KeyRecord { secret: secret_of_one, ..record }];
+    store.write(Arc::new(Batch { keys, ..Batch::default() })).await.unwrap();
+    drop(store);
+    let file = key_file(&format!("{} id=filed priority=5\n", secret(2)));
+    let (keys, url) = (file.path().to_str().unwrap(), sim.url());
+    let args = ["serve", "--keys", keys, "--listen", "127.0.0.1:0", "--upstream", &url, "--db", db.to_str().unwrap()];
+
+    let closed = Running::start(&args);
+    assert_eq!(hello(&closed).await.header("x-keypool-key"), "filed");
+    let (_, told) = tokio::task::spawn_blocking(move || closed.end()).await.unwrap();
+    assert!(told.contains("KEYPOOL_SECRET_KEY"), "{told}");
+
+    let open = Running::spawn(keypool(&args).env("KEYPOOL_SECRET_KEY", &vault_key));
+    assert_eq!(hello(&open).await.header("x-keypool-key"), "stored");
+    let (_, told) = tokio::task::spawn_blocking(move || open.end()).await.unwrap();
+    assert!(!told.contains(ONE) && !told.contains(&vault_key), "{told}");
+
+    let wrong = keypool(&args).env("KEYPOOL_SECRET_KEY", "password").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2), "{}", String::from_utf8_lossy(&wrong.stderr));
+}
+
+#[cfg(unix)]
+#[test]
+fn its_files_are_its_owners_alone_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    for umask in ["000", "027", "777"] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = key_file(ONE);
+        let serve = keypool(&["serve", "--keys", file.path().to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]).arg(serve.get_program());
+        command.args(serve.get_args()).arg("--db").arg(folder.path().join("keypool.db"));
+        Running::spawn(&mut command).kill();
+        let entries = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap());
+        let modes: Vec<_> =
+            entries.map(|entry| (entry.file_name(), entry.metadata().unwrap().permissions().mode() & 0o777)).collect();
+        assert!(modes.len() >= 3 && modes.iter().all(|(_, mode)| *mode == 0o600), "umask {umask}: {modes:?}");
+    }
+}
+
+#[test]
+fn a_second_one_on_the_same_database_is_refused_or_counts_for_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = key_file(ONE);
+    let keys = file.path().to_str().unwrap();
+    let args = ["serve", "--keys", keys, "--listen", "127.0.0.1:0"];
+    let first = Running::spawn(keypool(&args).env("XDG_STATE_HOME", folder.path()));
+    assert!(first.told.contains("are kept in"), "{}", first.told);
+    let second = Running::spawn(keypool(&args).env("XDG_STATE_HOME", folder.path()));
+    assert!(second.told.contains("in memory"), "{}", second.told);
+    let (_, told) = second.end();
+    assert!(told.contains("another process works on"), "{told}");
+
+    let db = folder.path().join("keypool/keypool.db");
+    let (code, text) = run(&[&args[..], &["--db", db.to_str().unwrap()]].concat());
+    assert!(code == 1 && text.contains("another process works on"), "{text}");
+    first.kill();
+    let third = Running::spawn(keypool(&args).env("XDG_STATE_HOME", folder.path()));
+    assert!(third.told.contains("are kept in"), "{}", third.told);
+    third.kill();
 }
 
 fn secret(n: u32) -> String {
