@@ -11,9 +11,8 @@ use super::{
     state::{NO_MODEL, State},
 };
 use crate::{
-    key::Tier,
     limit::{Kept, date_text},
-    store::{Batch, KeyRecord, KeyStanding, RestId, RestRecord, Run, UnitRecord, UsageRecord, WindowRecord},
+    store::{Batch, KeyRecord, KeyStanding, RestId, RestRecord, Run, UnitRecord, UsageRecord, WindowRecord, tier_name},
     time::{Now, Tick},
     verdict::{Scope, VerdictKind},
 };
@@ -224,14 +223,6 @@ impl State {
             output_tokens: used.output_tokens,
             errors: used.errors,
         })
-    }
-}
-
-fn tier_name(tier: &Tier) -> String {
-    match tier {
-        Tier::Free => "free".to_owned(),
-        Tier::Paid => "paid".to_owned(),
-        Tier::Named(name) => name.clone(),
     }
 }
 

@@ -3,8 +3,6 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use sha2::{Digest, Sha256};
-
 use super::{
     journal::{Health, Journal, Known, RunState},
     lane::Origin,
@@ -16,7 +14,7 @@ use super::{
 };
 use crate::{
     limit::{Kept, add, date_number},
-    store::{Crash, Credit, Image, KeyStanding, RestId, RestRecord, Run, UnitRecord, WindowRecord},
+    store::{Crash, Credit, Image, KeyStanding, RestId, RestRecord, Run, UnitRecord, WindowRecord, secret_hash},
     time::{Now, Tick},
     verdict::Scope,
 };
@@ -175,7 +173,7 @@ impl State {
 
     /// What a key's state is bound to.
     pub(super) fn secret_hash(&self, slot: u32) -> Arc<str> {
-        hex(&Sha256::digest(self.roster.keys[slot as usize].secret.expose().as_bytes())).into()
+        secret_hash(self.roster.keys[slot as usize].secret.expose()).into()
     }
 
     fn owner_by_name(&self, name: &str) -> Option<u32> {
@@ -316,12 +314,4 @@ fn tick_at(wall_ms: i64, now: Now) -> Tick {
 
 fn millis(ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(ms).unwrap_or(0))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -30,6 +30,7 @@ pub use memory::MemoryStore;
 pub use record::{
     Credit, ImportRecord, KeyRecord, KeyStanding, RestId, RestRecord, UnitRecord, UsageRecord, WindowRecord,
 };
+pub(crate) use record::{secret_hash, tier_name};
 pub use secret::KeptSecret;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;

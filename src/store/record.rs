@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::secret::KeptSecret;
 use crate::{
+    key::{Key, Tier},
     limit::{Limit, Limits, Unit},
     verdict::{Scope, VerdictKind},
 };
@@ -51,6 +53,52 @@ pub struct KeyRecord {
     pub consecutive_failures: u32,
     /// When it was first seen.
     pub created: i64,
+}
+
+impl KeyRecord {
+    /// A key that is added to a store, before any pool has seen it. `created`: now, in Unix milliseconds.
+    ///
+    /// ```
+    /// use tower_keypool::{Key, store::{KeptSecret, KeyRecord}};
+    ///
+    /// let key = Key::paid("AIza-not-a-real-key-001").id("work").owner("project-a");
+    /// let record = KeyRecord::of(&key, KeptSecret::Reference("env:WORK_KEY".to_owned()), 1_781_550_000_000);
+    /// assert_eq!((&*record.id, record.priority, record.owner.as_deref()), ("work", 10, Some("project-a")));
+    /// ```
+    pub fn of(key: &Key, secret: KeptSecret, created: i64) -> Self {
+        Self {
+            hash: secret_hash(&key.secret),
+            id: key.key_id().to_string(),
+            secret,
+            tier: key.tier.as_ref().map(tier_name),
+            priority: key.priority.0,
+            weight: key.weight,
+            weight_now: key.weight,
+            owner: key.owner.clone(),
+            source: key.labels.get("source").cloned(),
+            created,
+            ..Self::default()
+        }
+    }
+}
+
+/// What a key's state is bound to.
+pub(crate) fn secret_hash(secret: &str) -> String {
+    use std::fmt::Write;
+    let hash = Sha256::digest(secret.as_bytes());
+    hash.iter().fold(String::with_capacity(2 * hash.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A tier, as it is written.
+pub(crate) fn tier_name(tier: &Tier) -> String {
+    match tier {
+        Tier::Free => "free".to_owned(),
+        Tier::Paid => "paid".to_owned(),
+        Tier::Named(name) => name.clone(),
+    }
 }
 
 /// Whether a key may serve.

@@ -135,8 +135,7 @@ async fn a_key_of_the_database_serves_where_its_secret_can_be_opened() {
     let (vault_key, vault) = ("5a".repeat(32), Vault::new(&"5a".repeat(32)).unwrap());
     let store = Sqlite::open(&db).unwrap();
     let secret_of_one = Keeping::Sealed(vault).keep("stored", ONE).unwrap();
-    let record = KeyRecord { hash: "aa".to_owned(), id: "stored".to_owned(), weight: 1.0, ..KeyRecord::default() };
-    let keys = vec![KeyRecord { secret: secret_of_one, ..record }];
+    let keys = vec![KeyRecord::of(&tower_keypool::Key::new(ONE).id("stored"), secret_of_one, 0)];
     store.write(Arc::new(Batch { keys, ..Batch::default() })).await.unwrap();
     drop(store);
     let file = key_file(&format!("{} id=filed priority=5\n", secret(2)));
