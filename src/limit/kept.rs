@@ -44,28 +44,36 @@ impl Plan {
         if self.words() == 0 || kept.is_empty() {
             return;
         }
+        if log.iter().all(|word| *word == 0) && self.limits().eq(kept.iter().map(|kept| kept.limit)) {
+            return self.lay_kept(log, kept, at);
+        }
         let limits = kept.iter().fold(Limits::new(), |limits, kept| limits.with(kept.limit));
         let old = Self::compile(&limits, guard);
         let mut old_log = vec![0; old.words()];
-        let now = old.advance(&mut old_log, at);
-        for window in old.windows() {
+        old.lay_kept(&mut old_log, kept, at);
+        let mut carried = vec![0; self.words()];
+        Self::migrate(&old, &old_log, self, &mut carried, &Need::default(), at);
+        self.merge(&carried, log, at);
+    }
+
+    /// Lays into an empty log what was kept under these very limits.
+    fn lay_kept(&self, log: &mut [u16], kept: &[Kept], at: &At) {
+        let now = self.advance(log, at);
+        for window in self.windows() {
             let same = |kept: &&Kept| (kept.limit.unit, kept.limit.span) == (window.limit.unit, window.limit.span);
             let Some(kept) = kept.iter().find(same) else { continue };
             if window.limit.span == Span::Day {
                 let mut dates = kept.dates.clone();
                 add(&mut dates, at.day.days.last, kept.held);
-                window.add_dates(&dates, &mut old_log);
+                window.add_dates(&dates, log);
             } else {
                 let moment = |(then, amount): &(Tick, u64)| (slide::moment(*then).min(now), *amount);
                 let mut moments: Vec<(u64, u64)> = kept.moments.iter().map(moment).collect();
                 moments.push((now, kept.held));
                 moments.sort_unstable();
-                window.lay(&moments, &mut old_log, now);
+                window.lay(&moments, log, now);
             }
         }
-        let mut carried = vec![0; self.words()];
-        Self::migrate(&old, &old_log, self, &mut carried, &Need::default(), at);
-        self.merge(&carried, log, at);
     }
 }
 

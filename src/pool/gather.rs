@@ -1,6 +1,9 @@
 //! What changed, as records: gathered from the state, a bounded part under each taking of the mutex.
 
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     journal::{Unit, Used},
@@ -11,8 +14,12 @@ use super::{
     state::{NO_MODEL, State},
 };
 use crate::{
-    limit::{Kept, date_text},
-    store::{Batch, KeyRecord, KeyStanding, RestId, RestRecord, Run, UnitRecord, UsageRecord, WindowRecord, tier_name},
+    key::KeyId,
+    limit::{At, Kept, Limits, Plan, date_text},
+    store::{
+        Batch, Credit, KeyRecord, KeyStanding, RestId, RestRecord, Run, UnitRecord, UsageRecord, WindowRecord,
+        tier_name,
+    },
     time::{Now, Tick},
     verdict::{Scope, VerdictKind},
 };
@@ -27,8 +34,66 @@ pub(super) struct Look {
     touched: Vec<(u32, u16)>,
     used: Vec<((u32, u16), Used)>,
     seen: Vec<Unit>,
+    /// What was copied under the mutex, to be made records of outside of it.
+    raw_units: Vec<RawUnit>,
+    raw_usage: Vec<RawUsage>,
+    plans: HashMap<u16, Plan>,
     /// Two keys of one owner say the same of it.
     rests: HashSet<RestId>,
+}
+
+/// An owner in a lane, as it stood.
+struct RawUnit {
+    owner: Arc<str>,
+    lane: Arc<str>,
+    plan: u16,
+    log: Vec<u16>,
+    at: At,
+    credit: Credit,
+    learned: Limits,
+    epoch: u64,
+}
+
+/// A key's use of a lane.
+pub(super) struct RawUsage {
+    day: u16,
+    key: Arc<str>,
+    id: KeyId,
+    lane: Arc<str>,
+    used: Used,
+}
+
+impl Look {
+    /// Makes records of what was copied; the mutex is free.
+    pub(super) fn spell_out(&mut self, batch: &mut Batch) {
+        for mut raw in self.raw_units.drain(..) {
+            let Some(plan) = self.plans.get(&raw.plan) else { continue };
+            let now = Now { tick: raw.at.tick, wall_ms: raw.at.day.wall_ms };
+            let kept = plan.keep(&mut raw.log, &raw.at);
+            batch.units.push(UnitRecord {
+                owner: raw.owner.to_string(),
+                lane: raw.lane.to_string(),
+                epoch: raw.epoch,
+                windows: kept.into_iter().map(|kept| window_record(kept, now)).collect(),
+                credit: raw.credit,
+                learned: raw.learned,
+            });
+        }
+        batch.usage.extend(self.raw_usage.drain(..).map(usage_record));
+    }
+}
+
+pub(super) fn usage_record(raw: RawUsage) -> UsageRecord {
+    UsageRecord {
+        day: date_text(raw.day),
+        key: raw.key.to_string(),
+        id: raw.id.to_string(),
+        lane: raw.lane.to_string(),
+        requests: raw.used.requests,
+        input_tokens: raw.used.input_tokens,
+        output_tokens: raw.used.output_tokens,
+        errors: raw.used.errors,
+    }
 }
 
 impl State {
@@ -55,8 +120,8 @@ impl State {
     /// Looks at the next few; whether that was all.
     pub(super) fn look_on(&mut self, look: &mut Look, batch: &mut Batch, now: Now) -> bool {
         for unit in look.units.drain(look.units.len().saturating_sub(PIECE)..) {
-            if let Some(record) = self.unit_record(unit, now) {
-                batch.units.push(record);
+            if let Some(raw) = self.raw_unit(unit, &mut look.plans, now) {
+                look.raw_units.push(raw);
                 look.seen.push(unit);
             }
         }
@@ -64,7 +129,7 @@ impl State {
             self.look_at_key(slot, lane, &mut look.rests, batch, now);
         }
         for ((slot, lane), used) in look.used.drain(look.used.len().saturating_sub(PIECE)..) {
-            batch.usage.extend(self.usage_record(slot, lane, used, now));
+            look.raw_usage.extend(self.raw_usage(slot, lane, used, now));
         }
         look.units.is_empty() && look.touched.is_empty() && look.used.is_empty()
     }
@@ -97,7 +162,7 @@ impl State {
         look.seen.is_empty()
     }
 
-    fn unit_record(&mut self, unit: Unit, now: Now) -> Option<UnitRecord> {
+    fn raw_unit(&mut self, unit: Unit, plans: &mut HashMap<u16, Plan>, now: Now) -> Option<RawUnit> {
         let (lane, owner) = unit;
         let at = self.at(now, owner);
         let held = &mut self.lanes[usize::from(lane)];
@@ -106,14 +171,16 @@ impl State {
         let journal = self.journal.as_mut()?;
         let mark = journal.marks.get_mut(&unit)?;
         let name = journal.names.get(&owner)?;
-        let kept = plan.keep(held.log(owner, plan.words()), &at);
-        Some(UnitRecord {
-            owner: name.to_string(),
-            lane: held.name.to_string(),
-            epoch: journal.run.epoch,
-            windows: kept.into_iter().map(|kept| window_record(kept, now)).collect(),
+        plans.entry(number).or_insert_with(|| plan.clone());
+        Some(RawUnit {
+            owner: Arc::clone(name),
+            lane: Arc::clone(&held.name),
+            plan: number,
+            log: held.log_ref(owner, plan.words()).to_vec(),
+            at,
             credit: mark.write(plan),
             learned: self.plans.sources(number).learned.clone(),
+            epoch: journal.run.epoch,
         })
     }
 
@@ -208,21 +275,12 @@ impl State {
         })
     }
 
-    pub(super) fn usage_record(&mut self, slot: u32, lane: u16, used: Used, now: Now) -> Option<UsageRecord> {
+    pub(super) fn raw_usage(&mut self, slot: u32, lane: u16, used: Used, now: Now) -> Option<RawUsage> {
         let key = self.roster.keys.get(slot as usize)?;
-        let (owner, id) = (key.owner, key.id.to_string());
-        let day = date_text(self.at(now, owner).day.days.last);
-        let hash = self.journal.as_ref()?.health.get(slot as usize)?.hash.as_ref()?;
-        Some(UsageRecord {
-            day,
-            key: hash.to_string(),
-            id,
-            lane: self.lanes[usize::from(lane)].name.to_string(),
-            requests: used.requests,
-            input_tokens: used.input_tokens,
-            output_tokens: used.output_tokens,
-            errors: used.errors,
-        })
+        let (owner, id) = (key.owner, key.id.clone());
+        let day = self.at(now, owner).day.days.last;
+        let key = Arc::clone(self.journal.as_ref()?.health.get(slot as usize)?.hash.as_ref()?);
+        Some(RawUsage { day, key, id, lane: Arc::clone(&self.lanes[usize::from(lane)].name), used })
     }
 }
 
@@ -275,10 +333,10 @@ fn rest_record(rest: &Rest, id: &RestId, now: Now) -> Option<RestRecord> {
 
 /// A tick on the wall clock, in Unix milliseconds; rounded up.
 fn wall(tick: Tick, now: Now) -> i64 {
-    let distance = |later: Tick, earlier: Tick| later.since(earlier).as_nanos();
+    let distance = |nanos: u64| i64::try_from(nanos).unwrap_or(i64::MAX);
     if tick >= now.tick {
-        now.wall_ms.saturating_add(i64::try_from(distance(tick, now.tick).div_ceil(1_000_000)).unwrap_or(i64::MAX))
+        now.wall_ms.saturating_add(distance((tick.nanos() - now.tick.nanos()).div_ceil(1_000_000)))
     } else {
-        now.wall_ms.saturating_sub(i64::try_from(distance(now.tick, tick) / 1_000_000).unwrap_or(i64::MAX))
+        now.wall_ms.saturating_sub(distance((now.tick.nanos() - tick.nanos()) / 1_000_000))
     }
 }

@@ -83,6 +83,7 @@ fn gather(pool: &Weak<Shared>) -> Option<(Batch, Look, u64)> {
     loop {
         let now = pool.0.clock.now();
         if pool.lock().look_on(&mut look, &mut batch, now) {
+            look.spell_out(&mut batch);
             return Some((batch, look, number));
         }
     }

@@ -51,7 +51,7 @@ impl Sqlite {
     /// When that file is there already and not empty, or cannot be written.
     pub async fn backup(&self, to: impl AsRef<Path>) -> Result<(), StoreError> {
         let to = to.as_ref().to_owned();
-        self.run(move |connection| copy(connection, &to)).await
+        self.run(move |desk| copy(&desk.connection, &to)).await
     }
 
     /// Looks through all of it: what is wrong, at most ten sentences; none when it is whole.
@@ -59,6 +59,6 @@ impl Sqlite {
     /// # Errors
     /// When it cannot be read at all.
     pub async fn check(&self) -> Result<Vec<String>, StoreError> {
-        self.run(|connection| problems(connection, "integrity_check")).await
+        self.run(|desk| problems(&desk.connection, "integrity_check")).await
     }
 }

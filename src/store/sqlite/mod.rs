@@ -3,6 +3,7 @@
 mod care;
 mod failure;
 mod file;
+mod fold;
 mod migrate;
 mod read;
 mod write;
@@ -24,8 +25,15 @@ use tokio::sync::oneshot;
 
 use super::{Batch, Image, ImportRecord, KeyRecord, Store, StoreError, UsageRecord};
 use failure::Failure;
+use fold::Pending;
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+type Job = Box<dyn FnOnce(&mut Desk) + Send>;
+
+/// What the database's thread works with.
+struct Desk {
+    connection: Connection,
+    pending: Pending,
+}
 
 /// A store in one SQLite file (with `-wal` and `-shm` beside it while it is open). A cheap handle: clones share the
 /// file and its one thread, which ends with the last of them.
@@ -103,7 +111,7 @@ impl Sqlite {
     /// # Errors
     /// When it cannot be read.
     pub async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
-        self.run(|connection| read::keys(connection)).await
+        self.run(|desk| read::keys(&desk.connection)).await
     }
 
     /// Where it lies.
@@ -116,13 +124,14 @@ impl Sqlite {
         self.0.set_aside.as_deref()
     }
 
-    fn start(path: &Path, mut connection: Connection, set_aside: Option<PathBuf>) -> Result<Self, StoreError> {
+    fn start(path: &Path, connection: Connection, set_aside: Option<PathBuf>) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel::<Job>();
         thread::Builder::new()
             .name("keypool-sqlite".to_owned())
             .spawn(move || {
+                let mut desk = Desk { connection, pending: Pending::default() };
                 for job in queue {
-                    job(&mut connection);
+                    job(&mut desk);
                 }
             })
             .map_err(|error| StoreError::because("no thread for the database", error))?;
@@ -132,12 +141,12 @@ impl Sqlite {
     /// Runs on the database's own thread.
     async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
+        job: impl FnOnce(&mut Desk) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let job: Job = Box::new(move |desk| {
             // Whoever asked may have left.
-            let _ = answer.send(job(connection));
+            let _ = answer.send(job(desk));
         });
         let gone = || StoreError::new(format!("the thread of {} has ended", self.0.path.display()));
         self.0.jobs.send(job).map_err(|_| gone())?;
@@ -180,26 +189,28 @@ impl Inner {
 impl Store for Sqlite {
     async fn load(&self) -> Result<Image, StoreError> {
         let inner = Arc::downgrade(&self.0);
-        self.run(move |connection| {
+        self.run(move |desk| {
             if let Some(inner) = inner.upgrade() {
                 inner.claim()?;
             }
-            read::image(connection)
+            desk.pending.clear();
+            fold::fold_journal(&mut desk.connection)?;
+            read::image(&desk.connection)
         })
         .await
     }
 
     fn write(&self, batch: Arc<Batch>) -> impl Future<Output = Result<(), StoreError>> + Send {
-        self.run(move |connection| write::batch(connection, &batch))
+        self.run(move |desk| write::batch(&mut desk.connection, &mut desk.pending, &batch))
     }
 
     async fn usage(&self, from: &str, to: &str) -> Result<Vec<UsageRecord>, StoreError> {
         let (from, to) = (from.to_owned(), to.to_owned());
-        self.run(move |connection| read::usage(connection, &from, &to)).await
+        self.run(move |desk| read::usage(&desk.connection, &from, &to)).await
     }
 
     async fn imports(&self) -> Result<Vec<ImportRecord>, StoreError> {
-        self.run(|connection| read::imports(connection)).await
+        self.run(|desk| read::imports(&desk.connection)).await
     }
 }
 

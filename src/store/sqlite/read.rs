@@ -1,9 +1,11 @@
 //! What a file holds, as records. A row that a later version wrote and this one cannot read is left out.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, Row};
 use serde::de::DeserializeOwned;
 
-use super::failure::Failure;
+use super::{failure::Failure, fold};
 use crate::{
     store::{Image, ImportRecord, KeptSecret, KeyRecord, KeyStanding, RestId, RestRecord, UnitRecord, UsageRecord},
     verdict::{Scope, VerdictKind},
@@ -40,6 +42,8 @@ pub(super) fn keys(connection: &Connection) -> Result<Vec<KeyRecord>, Failure> {
 }
 
 pub(super) fn usage(connection: &Connection, from: &str, to: &str) -> Result<Vec<UsageRecord>, Failure> {
+    // Of one moment, though another process may fold its journal just now.
+    let connection = connection.unchecked_transaction()?;
     let mut statement = connection.prepare(
         "SELECT day, key, lane, id, requests, input_tokens, output_tokens FROM key_usage
          WHERE day BETWEEN ?1 AND ?2 ORDER BY day, key, lane",
@@ -67,7 +71,22 @@ pub(super) fn usage(connection: &Connection, from: &str, to: &str) -> Result<Vec
             records[at].errors.insert(kind, count(row.get(4)?));
         }
     }
-    Ok(records)
+    // What is in the journal is not in the tables yet.
+    let mut sums: BTreeMap<_, _> = records.into_iter().map(|record| (place(&record), record)).collect();
+    for record in fold::journal(&connection)?.iter().flat_map(|batch| &batch.usage) {
+        if *record.day < *from || *record.day > *to {
+            continue;
+        }
+        match sums.get_mut(&place(record)) {
+            Some(sum) => sum.add(record),
+            None => drop(sums.insert(place(record), record.clone())),
+        }
+    }
+    Ok(sums.into_values().collect())
+}
+
+fn place(record: &UsageRecord) -> (String, String, String) {
+    (record.day.clone(), record.key.clone(), record.lane.clone())
 }
 
 pub(super) fn imports(connection: &Connection) -> Result<Vec<ImportRecord>, Failure> {

@@ -9,7 +9,7 @@ use std::{
 use rusqlite::{Connection, params};
 
 use super::{Sqlite, migrate::MIGRATIONS};
-use crate::store::{Batch, Keeping, KeptSecret, KeyRecord, KeyStanding, Store, UsageRecord, Vault};
+use crate::store::{Batch, Keeping, KeptSecret, KeyRecord, KeyStanding, Store, UnitRecord, UsageRecord, Vault};
 
 const SECRET: &str = "AIza-not-a-real-key-00001";
 
@@ -202,4 +202,39 @@ async fn a_copy_holds_what_was_written_last() {
     let copy = folder.path().join("copy.db");
     store.backup(&copy).await.unwrap();
     assert_eq!(Sqlite::open(&copy).unwrap().usage("2026-06-15", "2026-06-15").await.unwrap(), [usage]);
+}
+
+fn counts(n: i64) -> Batch {
+    let usage = UsageRecord { day: "2026-06-15".to_owned(), key: "aa".to_owned(), requests: 1, ..Default::default() };
+    let unit = |owner: &str| UnitRecord { owner: owner.to_owned(), epoch: n as u64, ..UnitRecord::default() };
+    Batch { usage: vec![usage], units: vec![unit("project"), unit(&format!("once-{n}"))], ..Batch::default() }
+}
+
+#[tokio::test]
+async fn every_batch_of_counts_outlives_a_crash_wherever_it_lies() {
+    let folder = folder();
+    let path = folder.path().join("keypool.db");
+    let store = Sqlite::open(&path).unwrap();
+    for n in 1..=120 {
+        Store::write(&store, Arc::new(counts(n))).await.unwrap();
+        if ![1, 49, 50, 51, 120].contains(&n) {
+            continue;
+        }
+        // As the files lie there, while the process has them open: a crash leaves just that.
+        let crashed = tempfile::tempdir().unwrap();
+        for file in named(folder.path(), "keypool.db") {
+            fs::copy(&file, crashed.path().join(file.file_name().unwrap())).unwrap();
+        }
+        let after = Sqlite::open(crashed.path().join("keypool.db")).unwrap();
+        let used = after.usage("2026-06-15", "2026-06-15").await.unwrap();
+        assert_eq!(used.iter().map(|row| row.requests).sum::<i64>(), n);
+        let image = after.load().await.unwrap();
+        assert_eq!(image.units.len() as i64, n + 1);
+        assert_eq!(image.units.values().find(|unit| unit.owner == "project").unwrap().epoch as i64, n);
+        let used = after.usage("2026-06-15", "2026-06-15").await.unwrap();
+        assert_eq!(used.iter().map(|row| row.requests).sum::<i64>(), n, "folded once");
+    }
+    let gone = vec![("project".to_owned(), String::new())];
+    Store::write(&store, Arc::new(Batch { units_gone: gone, ..Batch::default() })).await.unwrap();
+    assert!(store.load().await.unwrap().units.values().all(|unit| unit.owner != "project"));
 }

@@ -1,32 +1,28 @@
 //! Batches: each one transaction.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, Transaction, params};
 use serde::Serialize;
 
-use super::failure::Failure;
+use super::{
+    failure::Failure,
+    fold::{self, Pending},
+};
 use crate::store::{Batch, ImportRecord, KeptSecret, KeyRecord, RestId, RestRecord, Run, UnitRecord, UsageRecord};
 
-pub(super) fn batch(connection: &mut Connection, batch: &Batch) -> Result<(), Failure> {
+pub(super) fn batch(connection: &mut Connection, pending: &mut Pending, batch: &Arc<Batch>) -> Result<(), Failure> {
     // Counts outlive the process as soon as they are with the system; anything else the machine, too.
     connection.pragma_update(None, "synchronous", if batch.is_lasting() { "FULL" } else { "NORMAL" })?;
     let to = connection.transaction()?;
     for record in &batch.keys {
         key(&to, record)?;
     }
-    for (owner, lane) in &batch.units_gone {
-        to.prepare_cached("DELETE FROM windows WHERE lane = ?1 AND owner = ?2")?.execute([lane, owner])?;
-    }
-    for record in &batch.units {
-        unit(&to, record)?;
-    }
     for id in &batch.rests_gone {
         rest_gone(&to, id)?;
     }
     for record in &batch.rests {
         rest(&to, record)?;
-    }
-    for record in &batch.usage {
-        usage(&to, record)?;
     }
     for record in &batch.imports {
         import(&to, record)?;
@@ -41,7 +37,23 @@ pub(super) fn batch(connection: &mut Connection, batch: &Batch) -> Result<(), Fa
         }
         None => {}
     }
+    let due = pending.is_due(batch);
+    if due {
+        pending.fold(batch, &to)?;
+    } else {
+        fold::note(batch, &to)?;
+    }
     to.commit()?;
+    if due {
+        pending.clear();
+    } else {
+        pending.push(batch);
+    }
+    Ok(())
+}
+
+pub(super) fn unit_gone(to: &Transaction<'_>, owner: &str, lane: &str) -> Result<(), Failure> {
+    to.prepare_cached("DELETE FROM windows WHERE lane = ?1 AND owner = ?2")?.execute([lane, owner])?;
     Ok(())
 }
 
@@ -86,7 +98,7 @@ fn key(to: &Transaction<'_>, key: &KeyRecord) -> Result<(), Failure> {
     Ok(())
 }
 
-fn unit(to: &Transaction<'_>, unit: &UnitRecord) -> Result<(), Failure> {
+pub(super) fn unit(to: &Transaction<'_>, unit: &UnitRecord) -> Result<(), Failure> {
     to.prepare_cached("INSERT OR REPLACE INTO windows VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
         unit.lane,
         unit.owner,
@@ -133,7 +145,7 @@ fn rest_gone(to: &Transaction<'_>, id: &RestId) -> Result<(), Failure> {
     Ok(())
 }
 
-fn usage(to: &Transaction<'_>, usage: &UsageRecord) -> Result<(), Failure> {
+pub(super) fn usage(to: &Transaction<'_>, usage: &UsageRecord) -> Result<(), Failure> {
     to.prepare_cached(
         "INSERT INTO key_usage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (day, key, lane) DO UPDATE SET
            id = excluded.id, requests = requests + excluded.requests,

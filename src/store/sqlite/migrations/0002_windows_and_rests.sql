@@ -9,6 +9,12 @@ CREATE TABLE windows (
     PRIMARY KEY (lane, owner)
 ) STRICT, WITHOUT ROWID;
 
+-- Batches of counts and use that are not in their tables yet: JSON, oldest first.
+CREATE TABLE journal (
+    number INTEGER PRIMARY KEY,
+    counts TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE rests (
     scope TEXT NOT NULL,
     whom TEXT NOT NULL,
