@@ -11,17 +11,24 @@ use crate::{
     verdict::{Scope, VerdictKind},
 };
 
+// Columns are read by their place: by their names it would take twice as long.
+const KEYS: &str = "SELECT hash, id, secret_form, secret, tier, priority, weight, weight_now, ramp, owner, consumer, \
+    source, state, reason, last_success, last_failure, consecutive_failures, created FROM api_keys ORDER BY id";
+const UNITS: &str = "SELECT lane, owner, epoch, counts, credit, learned FROM windows";
+const RESTS: &str = "SELECT scope, whom, lane, kind, code, advice, since, ends, at_midnight, step, strikes, probe_at, \
+    probe_interval, confirming, held, raised FROM rests";
+
 pub(super) fn image(connection: &Connection) -> Result<Image, Failure> {
     let keys = keys(connection)?.into_iter().map(|record| (record.hash.clone(), record)).collect();
     let mut image = Image { keys, ..Image::default() };
-    let mut units = connection.prepare("SELECT * FROM windows")?;
+    let mut units = connection.prepare(UNITS)?;
     let mut rows = units.query([])?;
     while let Some(row) = rows.next()? {
         if let Some(record) = unit(row)? {
             image.units.insert(record.name(), record);
         }
     }
-    let mut rests = connection.prepare("SELECT * FROM rests")?;
+    let mut rests = connection.prepare(RESTS)?;
     let mut rows = rests.query([])?;
     while let Some(row) = rows.next()? {
         if let Some(record) = rest(row)? {
@@ -37,7 +44,7 @@ pub(super) fn image(connection: &Connection) -> Result<Image, Failure> {
 }
 
 pub(super) fn keys(connection: &Connection) -> Result<Vec<KeyRecord>, Failure> {
-    let mut keys = connection.prepare("SELECT * FROM api_keys ORDER BY id")?;
+    let mut keys = connection.prepare(KEYS)?;
     Ok(keys.query_map([], key)?.collect::<Result<_, _>>()?)
 }
 
@@ -108,77 +115,70 @@ pub(super) fn imports(connection: &Connection) -> Result<Vec<ImportRecord>, Fail
 }
 
 fn key(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
-    let secret: Option<Vec<u8>> = row.get("secret")?;
+    let secret: Option<Vec<u8>> = row.get(3)?;
     let text = |secret: Option<Vec<u8>>| String::from_utf8(secret.unwrap_or_default()).unwrap_or_default();
-    let secret = match row.get::<_, String>("secret_form")?.as_str() {
+    let secret = match row.get::<_, String>(2)?.as_str() {
         "reference" => KeptSecret::Reference(text(secret)),
         "sealed" => KeptSecret::Sealed(secret.unwrap_or_default()),
         "plain" => KeptSecret::Plain(text(secret)),
         _ => KeptSecret::Elsewhere,
     };
     Ok(KeyRecord {
-        hash: row.get("hash")?,
-        id: row.get("id")?,
+        hash: row.get(0)?,
+        id: row.get(1)?,
         secret,
-        tier: row.get("tier")?,
-        priority: row.get("priority")?,
-        weight: row.get("weight")?,
-        weight_now: row.get("weight_now")?,
-        ramp: row.get("ramp")?,
-        owner: row.get("owner")?,
-        consumer: row.get("consumer")?,
-        source: row.get("source")?,
-        state: KeyStanding::of_name(&row.get::<_, String>("state")?),
-        reason: row.get("reason")?,
-        last_success: row.get("last_success")?,
-        last_failure: row.get("last_failure")?,
-        consecutive_failures: row.get("consecutive_failures")?,
-        created: row.get("created")?,
+        tier: row.get(4)?,
+        priority: row.get(5)?,
+        weight: row.get(6)?,
+        weight_now: row.get(7)?,
+        ramp: row.get(8)?,
+        owner: row.get(9)?,
+        consumer: row.get(10)?,
+        source: row.get(11)?,
+        state: KeyStanding::of_name(&row.get::<_, String>(12)?),
+        reason: row.get(13)?,
+        last_success: row.get(14)?,
+        last_failure: row.get(15)?,
+        consecutive_failures: row.get(16)?,
+        created: row.get(17)?,
     })
 }
 
 fn unit(row: &Row<'_>) -> rusqlite::Result<Option<UnitRecord>> {
     let json = |column| row.get::<_, String>(column);
-    let (counts, credit, learned) = (json("counts")?, json("credit")?, json("learned")?);
+    let (counts, credit, learned) = (json(3)?, json(4)?, json(5)?);
     let (Ok(windows), Ok(credit), Ok(learned)) =
         (serde_json::from_str(&counts), serde_json::from_str(&credit), serde_json::from_str(&learned))
     else {
         tracing::warn!("counts in the database that this version cannot read are left out");
         return Ok(None);
     };
-    Ok(Some(UnitRecord {
-        owner: row.get("owner")?,
-        lane: row.get("lane")?,
-        epoch: count(row.get("epoch")?),
-        windows,
-        credit,
-        learned,
-    }))
+    Ok(Some(UnitRecord { owner: row.get(1)?, lane: row.get(0)?, epoch: count(row.get(2)?), windows, credit, learned }))
 }
 
 fn rest(row: &Row<'_>) -> rusqlite::Result<Option<RestRecord>> {
-    let (scope, kind): (String, String) = (row.get("scope")?, row.get("kind")?);
+    let (scope, kind): (String, String) = (row.get(0)?, row.get(3)?);
     let (Some(scope), Some(kind)) = (of_word::<Scope>(&scope), of_word::<VerdictKind>(&kind)) else {
         tracing::warn!(scope, kind, "a rest in the database that this version does not know is left out");
         return Ok(None);
     };
     let bound = matches!(scope, Scope::KeyLane | Scope::OwnerLane | Scope::Lane);
-    let lane: String = row.get("lane")?;
-    let probe: (Option<i64>, Option<i64>) = (row.get("probe_at")?, row.get("probe_interval")?);
+    let lane: String = row.get(2)?;
+    let probe: (Option<i64>, Option<i64>) = (row.get(11)?, row.get(12)?);
     Ok(Some(RestRecord {
-        id: RestId { scope, whom: row.get("whom")?, lane: bound.then_some(lane) },
+        id: RestId { scope, whom: row.get(1)?, lane: bound.then_some(lane) },
         kind,
-        code: row.get("code")?,
-        advice: row.get("advice")?,
-        since: row.get("since")?,
-        ends: row.get("ends")?,
-        at_midnight: row.get("at_midnight")?,
-        step: row.get("step")?,
-        strikes: row.get("strikes")?,
+        code: row.get(4)?,
+        advice: row.get(5)?,
+        since: row.get(6)?,
+        ends: row.get(7)?,
+        at_midnight: row.get(8)?,
+        step: row.get(9)?,
+        strikes: row.get(10)?,
         probe: probe.0.zip(probe.1.map(count)),
-        confirming: row.get("confirming")?,
-        held: row.get("held")?,
-        raised: row.get("raised")?,
+        confirming: row.get(13)?,
+        held: row.get(14)?,
+        raised: row.get(15)?,
     }))
 }
 
