@@ -10,7 +10,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
-use http_body::{Body, SizeHint};
+use http_body::{Body, Frame, SizeHint};
 
 use super::{
     inflate::{Inflate, Inflated, KeyInCompressedBody},
@@ -20,6 +20,7 @@ use super::{
     outbox::Outbox,
     sight::Sight,
     teller::Teller,
+    usage_scan::UsageScan,
 };
 use crate::{error::BoxError, verdict::Verdict};
 
@@ -67,6 +68,13 @@ impl Flow {
         let mut flow = Self::new(Some(teller), reader);
         flow.settled = settled;
         flow
+    }
+
+    /// The same for a good gzip'd one.
+    pub(super) fn inflated(teller: Teller, tells_usage: bool, settled: bool) -> Box<Self> {
+        let sight = Sight { usage: tells_usage.then(UsageScan::default), ..Sight::default() };
+        let inflate = Inflate::new(sight, teller.secret().clone());
+        Box::new(Self::judged(teller, Reader::Gzip(inflate), settled))
     }
 
     /// Of an answer whose beginning is held.
@@ -165,16 +173,24 @@ impl Flow {
         B: Body,
         B::Error: Into<BoxError>,
     {
-        let frame = match ready!(body.as_mut().poll_frame(cx)) {
+        let frame = ready!(body.as_mut().poll_frame(cx));
+        self.take_in(frame, &body);
+        Poll::Ready(())
+    }
+
+    /// Takes a frame from below, or that there is none.
+    pub(super) fn take_in<B>(&mut self, frame: Option<Result<Frame<B::Data>, B::Error>>, body: &B)
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        let frame = match frame {
             Some(Ok(frame)) => frame,
-            Some(Err(error)) => {
-                self.fail(error.into());
-                return Poll::Ready(());
-            }
+            Some(Err(error)) => return self.fail(error.into()),
             None => {
                 self.finish();
                 self.end = End::Ended;
-                return Poll::Ready(());
+                return;
             }
         };
         match frame.into_data() {
@@ -200,7 +216,6 @@ impl Flow {
                 }
             }
         }
-        Poll::Ready(())
     }
 
     /// The next chunk for the caller.

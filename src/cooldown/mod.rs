@@ -18,6 +18,7 @@ mod balance;
 mod body;
 mod first_event;
 mod flow;
+mod fresh;
 mod future;
 mod head;
 mod hold;

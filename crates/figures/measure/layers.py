@@ -6,23 +6,32 @@ import programs
 from report import Line
 
 
-def walked(name: str) -> float:
-    return programs.instructions(("walk", name), 4_000)
+# What travels: the bars stand on a request and an answer with nothing in them but a small body. What an SDK sends and
+# Gemini answers is told beside it.
+PLAIN, SDK = "plain", "sdk"
+
+
+def walked(name: str, traffic: str) -> float:
+    return programs.instructions(("walk", name, traffic), 4_000)
 
 
 def rotated(_: bool) -> Iterator[Line]:
     counted = programs.values("count", "walks")
-    yield Line("KeyRotation + Cooldown on a good answer, allocations added", counted["rotated"] - counted["bare"], 6)
-    yield Line("KeyRotation + Cooldown on a good answer, instructions added", walked("rotated") - walked("bare"), 2_500)
+    for traffic, holds, of in ((PLAIN, "<=", ""), (SDK, "", ", an SDK's headers and JSON")):
+        added = counted[f"rotated {traffic}"] - counted[f"bare {traffic}"]
+        yield Line(f"KeyRotation + Cooldown on a good answer{of}, allocations added", added, 6, "<=")
+        yield Line(f"KeyRotation + Cooldown on a good answer{of}, instructions added",
+                   walked("rotated", traffic) - walked("bare", traffic), 2_500, holds)
 
 
 def stack(_: bool) -> Iterator[Line]:
     counted = programs.values("count", "walks")
-    added = counted["pooled"] - counted["retried"]
-    yield Line("KeyPoolLayer on a good answer, allocations beyond tower's Retry", added, 8)
-    pooled, retried = walked("pooled"), walked("retried")
-    yield Line("KeyPoolLayer on a good answer, instructions over tower's Retry", pooled / retried, 2, unit="×",
-               note=f"{pooled:,.0f} over {retried:,.0f}")
+    for traffic, of in ((PLAIN, ""), (SDK, ", an SDK's headers and JSON")):
+        added = counted[f"pooled {traffic}"] - counted[f"retried {traffic}"]
+        yield Line(f"KeyPoolLayer on a good answer{of}, allocations beyond tower's Retry", added, 8)
+        pooled, retried = walked("pooled", traffic), walked("retried", traffic)
+        yield Line(f"KeyPoolLayer on a good answer{of}, instructions over tower's Retry", pooled / retried, 2, unit="×",
+                   note=f"{pooled:,.0f} over {retried:,.0f}")
 
 
 def copies(_: bool) -> Iterator[Line]:
