@@ -58,6 +58,16 @@ pub trait Provider: Send + Sync + 'static {
     /// A short reason when this head cannot carry a key.
     fn inject(&self, head: &mut request::Parts, key: &Secret) -> Result<(), Cow<'static, str>>;
 
+    /// [`strip`](Provider::strip) and [`inject`](Provider::inject) in one: what the layers call. Only worth writing where
+    /// one pass can do both.
+    ///
+    /// # Errors
+    /// A short reason when this head cannot carry a key.
+    fn rekey(&self, head: &mut request::Parts, key: &Secret) -> Result<(), Cow<'static, str>> {
+        self.strip(head);
+        self.inject(head, key)
+    }
+
     /// What a request asks for, as far as its head tells.
     fn asks<'a>(&self, head: &'a request::Parts) -> Asks<'a>;
 

@@ -130,6 +130,15 @@ impl Provider for Gemini {
         Ok(())
     }
 
+    fn rekey(&self, head: &mut Parts, key: &Secret) -> Result<(), Cow<'static, str>> {
+        if path::is_compat(head.uri.path(), self.base.path()) {
+            self.strip(head);
+            return self.inject(head, key);
+        }
+        credentials::rekey(head, &X_GOOG_API_KEY, key.header_value(), None);
+        Ok(())
+    }
+
     fn asks<'a>(&self, head: &'a Parts) -> Asks<'a> {
         path::asks(&head.method, head.uri.path(), self.base.path())
     }
