@@ -63,6 +63,27 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<B>) -> ReplayFuture<S, B> {
+        let opened = self.open(request);
+        self.send(opened)
+    }
+}
+
+/// A request whose body can be sent again.
+pub(crate) struct Opened<B> {
+    pub(crate) request: Request<ReplayBody<B>>,
+    /// What it demands, not put into it yet; `None` where nobody knows.
+    pub(crate) demand: Option<Demand>,
+    /// The rest of the demand stands in the body, which is to be read first.
+    pub(crate) reads: bool,
+}
+
+impl<S> ReplayService<S> {
+    /// Makes the body one that can be sent again, and finds out what the head demands.
+    #[inline]
+    pub(crate) fn open<B>(&self, request: Request<B>) -> Opened<B>
+    where
+        B: Body + Unpin + Send + 'static,
+    {
         let (mut head, body) = request.into_parts();
         let demand = head.extensions.remove::<Demand>();
         let asks = self.pool.as_ref().map_or_else(Asks::default, |pool| pool.provider().asks(&head));
@@ -71,16 +92,28 @@ where
 
         let upgrade = derive::is_upgrade(&head);
         let scan = if upgrade { None } else { derive::scan(&demand, &asks) };
-        let reads = scan.is_some();
+        let reads = scan.is_some() && self.pool.is_some();
         derive::complete(&mut demand, &asks, self.pool.as_ref(), derive::length(&head, &body));
 
         let limit = if upgrade { 0 } else { self.limit };
         let shared = Arc::new(Shared::new(body, limit, Arc::clone(&self.budget), scan));
         if known {
             demand.on_grant = Some(shared.clone());
-            head.extensions.insert(demand);
         }
         let request = Request::from_parts(head, ReplayBody::new(shared));
+        Opened { request, demand: known.then_some(demand), reads }
+    }
+
+    /// Sends it on, once its demand is complete.
+    #[inline]
+    pub(crate) fn send<B>(&mut self, opened: Opened<B>) -> ReplayFuture<S, B>
+    where
+        S: Service<Request<ReplayBody<B>>> + Clone,
+    {
+        let Opened { mut request, demand, reads } = opened;
+        if let Some(demand) = demand {
+            request.extensions_mut().insert(demand);
+        }
         match &self.pool {
             Some(pool) if reads => {
                 let next = self.inner.clone();

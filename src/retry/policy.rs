@@ -192,6 +192,25 @@ impl RetryPolicy {
         self.session.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The policy of one request, whose demand was taken out of it already.
+    #[inline]
+    pub(crate) fn of_request(&self, demand: Option<&Demand>) -> Self {
+        let session = self.open(demand.map(|demand| Demand { prepared: None, ..demand.clone() }));
+        Self {
+            pool: self.pool.clone(),
+            rule: Arc::clone(&self.rule),
+            wait: self.wait,
+            session: Mutex::new(Some(session)),
+            underway: true,
+        }
+    }
+
+    /// The same request once more, for another attempt; `None` when its body cannot be sent again.
+    #[inline]
+    pub(crate) fn spare<B: TryClone>(&mut self, request: &Request<B>) -> Option<Request<B>> {
+        self.clone_of(request)
+    }
+
     #[inline]
     fn clone_of<B: TryClone>(&mut self, request: &Request<B>) -> Option<Request<B>> {
         let mut clone = Request::new(request.body().try_clone()?);

@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::{body::LeaseBody, future::KeyRotationFuture, layer::Rules, outgoing, outgoing::Outgoing};
 use crate::{
     error::{BoxError, Error},
-    pool::{Demand, KeyPool},
+    pool::{Demand, Granted, KeyPool},
 };
 
 /// Gives each request a key of a pool: the service of [`KeyRotationLayer`](crate::KeyRotationLayer).
@@ -76,10 +76,29 @@ where
     }
 
     #[inline]
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let said = request.extensions_mut().remove::<Demand>();
+        self.carry(request, said, |inner, mut request, granted| {
+            request.extensions_mut().insert(granted);
+            inner.call(request)
+        })
+    }
+}
+
+impl<S> KeyRotation<S> {
+    /// Takes a lease and sends the request on with it, or lets both wait. `send` hands both down, in whatever way.
+    #[inline]
+    pub(crate) fn carry<B, R>(
+        &mut self,
+        request: Request<B>,
+        said: Option<Demand>,
+        send: impl FnOnce(&mut S, Request<B>, Granted) -> S::Future,
+    ) -> KeyRotationFuture<S, B, S::Future>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+    {
         let (mut head, body) = request.into_parts();
         let provider = self.pool.provider();
-        let said = head.extensions.remove::<Demand>();
         let mut demand = Demand::of(said, &head, &self.pool);
         if let Err(error) = outgoing::prepare(&mut head, provider, &self.rules.allowed) {
             return self.fail(error);
@@ -105,6 +124,7 @@ where
             outgoing::start(lease.granted(), demand.on_grant.as_ref());
         }
         // The fast path: the very instance that was polled ready is the one that is called.
-        KeyRotationFuture::calling(self.inner.call(Request::from_parts(head, body)), lease)
+        let granted = lease.granted().clone();
+        KeyRotationFuture::calling(send(&mut self.inner, Request::from_parts(head, body), granted), lease)
     }
 }
