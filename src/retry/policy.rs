@@ -192,23 +192,16 @@ impl RetryPolicy {
         self.session.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The policy of one request, whose demand was taken out of it already.
+    /// The policy of one request that was sent, whose demand is known.
     #[inline]
-    pub(crate) fn of_request(&self, demand: Option<&Demand>) -> Self {
-        let session = self.open(demand.map(|demand| Demand { prepared: None, ..demand.clone() }));
+    pub(crate) fn of_request(&self, demand: Demand) -> Self {
         Self {
             pool: self.pool.clone(),
             rule: Arc::clone(&self.rule),
             wait: self.wait,
-            session: Mutex::new(Some(session)),
+            session: Mutex::new(Some(self.open(Some(demand)))),
             underway: true,
         }
-    }
-
-    /// The same request once more, for another attempt; `None` when its body cannot be sent again.
-    #[inline]
-    pub(crate) fn spare<B: TryClone>(&mut self, request: &Request<B>) -> Option<Request<B>> {
-        self.clone_of(request)
     }
 
     #[inline]

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response};
+use http::{Request, Response, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::retry::Policy;
@@ -57,7 +57,8 @@ impl<S> Resend<S> {
     #[inline]
     pub(super) fn send<B, R>(
         &mut self,
-        request: Request<B>,
+        head: Parts,
+        body: B,
         said: Option<Demand>,
     ) -> ResendFuture<S, B, <Keyed<S> as Service<Request<B>>>::Future>
     where
@@ -67,11 +68,13 @@ impl<S> Resend<S> {
         R: Body,
         R::Error: Into<BoxError>,
     {
-        let mut policy = self.policy.of_request(said.as_ref());
-        let spare = policy.spare(&request);
+        let mut demand = Demand::of(said, &head, self.inner.pool());
+        let spare = body.try_clone().map(|body| Request::from_parts(head.clone(), body));
+        let future = self.inner.carry(head, body, &mut demand, |inner, head, body, granted| {
+            inner.send(Request::from_parts(head, body), Some(granted.clone()))
+        });
         let idle = Arc::clone(&self.idle);
-        let future = self.inner.carry(request, said, |inner, request, granted| inner.send(request, Some(granted)));
-        ResendFuture { state: State::Called { future }, spare, policy, idle }
+        ResendFuture { state: State::Called { future }, spare, policy: self.policy.of_request(demand), idle }
     }
 }
 
@@ -91,9 +94,10 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let said = request.extensions_mut().remove::<Demand>();
-        self.send(request, said)
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut head, body) = request.into_parts();
+        let said = head.extensions.remove::<Demand>();
+        self.send(head, body, said)
     }
 }
 
@@ -157,7 +161,7 @@ where
                 StateProj::Readying { service } => {
                     ready!(service.poll_ready(cx))?;
                     let request = this.spare.take().expect("only what can be sent again is");
-                    *this.spare = this.policy.spare(&request);
+                    *this.spare = Policy::<_, Response<R>, Error>::clone_request(this.policy, &request);
                     State::Called { future: service.call(request) }
                 }
             };

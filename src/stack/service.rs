@@ -69,13 +69,14 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let opened = self.0.open(request);
+        let (mut head, body) = request.into_parts();
+        let opened = self.0.open(&mut head, body);
         let fallback = self.0.get_mut();
         if opened.reads || !fallback.is_idle() {
-            return KeyPoolFuture::full(self.0.send(opened));
+            return KeyPoolFuture::full(self.0.send(head, opened));
         }
         // Most requests have nothing to do with the layers between.
-        KeyPoolFuture::short(fallback.get_mut().send(opened.request, opened.demand))
+        KeyPoolFuture::short(fallback.get_mut().send(head, opened.body, opened.demand))
     }
 }
 
