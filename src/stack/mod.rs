@@ -12,6 +12,8 @@ mod future;
 mod layer;
 mod resend;
 mod service;
+#[cfg(test)]
+mod tests;
 
 pub use future::KeyPoolFuture;
 pub use layer::KeyPoolLayer;
