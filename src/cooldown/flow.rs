@@ -20,7 +20,6 @@ use super::{
     outbox::Outbox,
     sight::Sight,
     teller::Teller,
-    usage_scan::UsageScan,
 };
 use crate::{error::BoxError, verdict::Verdict};
 
@@ -72,7 +71,7 @@ impl Flow {
 
     /// The same for a good gzip'd one.
     pub(super) fn inflated(teller: Teller, tells_usage: bool, settled: bool) -> Box<Self> {
-        let sight = Sight { usage: tells_usage.then(UsageScan::default), ..Sight::default() };
+        let sight = if tells_usage { Sight::of_good(&teller) } else { Sight::default() };
         let inflate = Inflate::new(sight, teller.secret().clone());
         Box::new(Self::judged(teller, Reader::Gzip(inflate), settled))
     }
@@ -306,7 +305,20 @@ impl Flow {
             stream.watch.finish();
         }
         self.look_for_errors();
+        self.judge_whole();
         self.tell_usage();
+    }
+
+    /// A small answer that was good by its head may speak against its key all the same.
+    fn judge_whole(&mut self) {
+        let whole = self.sight().and_then(|sight| sight.whole.take());
+        if let (Some(mut text), Some(teller), false) = (whole, &self.teller, self.settled) {
+            mask_secret(teller.secret(), &mut text);
+            if let Some(verdict) = judging::whole(teller, &text) {
+                teller.judge(&verdict);
+                self.settled = true;
+            }
+        }
     }
 
     fn fail(&mut self, error: BoxError) {

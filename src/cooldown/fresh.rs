@@ -5,10 +5,11 @@ use bytes::Bytes;
 
 use super::{
     flow::{Flow, Reader},
+    judging::{self, LARGEST_WHOLE},
     mask::masked,
     sight::Sight,
     teller::Teller,
-    usage_scan::{UsageScan, usage_of},
+    usage_scan::usage_of,
 };
 use crate::verdict::Verdict;
 
@@ -63,7 +64,15 @@ impl Fresh {
         {
             teller.usage(usage);
         }
-        masked(teller.secret(), chunk)
+        let chunk = masked(teller.secret(), chunk);
+        if self.look == Look::KeyAndUsage
+            && !self.complete
+            && chunk.len() <= LARGEST_WHOLE
+            && let Some(verdict) = judging::whole(&teller, &chunk)
+        {
+            teller.judge(&verdict);
+        }
+        chunk
     }
 
     /// It comes in several pieces, or with trailers, or not to its end.
@@ -73,7 +82,7 @@ impl Fresh {
         let reader = match self.look {
             Look::Blind => Reader::Blind,
             Look::Key => Reader::Plain(Sight::default()),
-            Look::KeyAndUsage => Reader::Plain(Sight { usage: Some(UsageScan::new(false)), ..Sight::default() }),
+            Look::KeyAndUsage => Reader::Plain(Sight::of_good(&teller)),
         };
         let flow = Flow::judged(teller, reader, self.settled);
         Box::new(if self.complete { flow.complete() } else { flow })

@@ -129,6 +129,7 @@ where
             error: failed.then(Box::default),
             stream: framing.map(Stream::new),
             usage: (usage && !failed).then(|| UsageScan::new(asked.usage != UsageFormat::Anthropic)),
+            whole: None,
         };
         let reader = reader(encoding, sight, &granted);
         return Err(Box::new(Hold::new(head, body, reader, granted)));

@@ -1,6 +1,7 @@
 //! From an answer, a piece of a stream or an error to the verdict that is told.
 
 use http::{HeaderMap, StatusCode, response::Parts};
+use memchr::memchr_iter;
 
 use super::{stream_watch::Found, teller::Teller};
 use crate::provider::Answer;
@@ -32,6 +33,23 @@ pub(super) fn first_event(granted: &Granted, head: &Parts, data: &[u8], named_er
     let verdict = granted.pool.provider().judge(&Answer::new(head.status, &head.headers, data, wall).event());
     let verdict = if verdict.is_success() && named_error { unknown_error() } else { verdict };
     completed(granted, head, verdict)
+}
+
+/// The most of a good answer that is judged as a whole.
+pub(super) const LARGEST_WHOLE: usize = 16 << 10;
+
+/// All of a good answer that was handed up, where it holds the word that speaks against its key. The key must not stand
+/// in it any more. `None` where it is good.
+#[inline]
+pub(super) fn whole(teller: &Teller, text: &[u8]) -> Option<Verdict> {
+    let alarm = teller.pool().provider().alarm()?.as_bytes();
+    let &first = alarm.first()?;
+    if text.len() < alarm.len() || !memchr_iter(first, text).any(|at| text[at..].starts_with(alarm)) {
+        return None;
+    }
+    let (wall, headers) = (teller.pool().clock().wall(), HeaderMap::new());
+    let verdict = teller.pool().provider().judge(&Answer::new(StatusCode::OK, &headers, text, wall));
+    (!verdict.is_success()).then_some(verdict)
 }
 
 /// An error inside of a stream that has been handed up. `None` where the provider sees none in it.

@@ -83,6 +83,12 @@ pub trait Provider: Send + Sync + 'static {
     /// What an answer means.
     fn judge(&self, answer: &Answer<'_>) -> Verdict;
 
+    /// A word without which no good answer speaks against its key. A small answer that holds it is given to
+    /// [`judge`](Provider::judge) as a whole once it has passed; `None` where good answers are good.
+    fn alarm(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What every answer's headers tell of quotas, good answers included. `None` unless the provider sends such headers.
     fn rate_headers(&self, _headers: &HeaderMap) -> Option<crate::verdict::QuotaNews> {
         None
