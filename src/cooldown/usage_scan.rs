@@ -33,14 +33,12 @@ pub(super) fn usage_of(text: &[u8]) -> Option<Usage> {
     while let Some(at) = FINDER.find(rest) {
         rest = &rest[at + NEEDLE.len()..];
         let object = written_plainly(rest);
-        match object.and_then(|object| Some((object, counts.update(object)?))) {
-            Some((object, end)) => rest = &object[end..],
-            None => {
-                let mut scan = UsageScan { at: At::Rest { which: 0, met: 0 }, counts, ..UsageScan::default() };
-                scan.see(rest);
-                return scan.usage();
-            }
-        }
+        let Some((object, end)) = object.and_then(|object| Some((object, counts.update(object)?))) else {
+            let mut scan = UsageScan { at: At::Rest { which: 0, met: 0 }, counts, ..UsageScan::default() };
+            scan.see(rest);
+            return scan.usage();
+        };
+        rest = &object[end..];
     }
     counts.usage()
 }
