@@ -43,13 +43,19 @@ pub(super) const LARGEST_WHOLE: usize = 16 << 10;
 #[inline]
 pub(super) fn whole(teller: &Teller, text: &[u8]) -> Option<Verdict> {
     let alarm = teller.pool().provider().alarm()?.as_bytes();
-    let &first = alarm.first()?;
-    if text.len() < alarm.len() || !memchr_iter(first, text).any(|at| text[at..].starts_with(alarm)) {
+    if text.len() < alarm.len() || !holds(text, alarm) {
         return None;
     }
     let (wall, headers) = (teller.pool().clock().wall(), HeaderMap::new());
     let verdict = teller.pool().provider().judge(&Answer::new(StatusCode::OK, &headers, text, wall));
     (!verdict.is_success()).then_some(verdict)
+}
+
+/// Whether a short word is in a short text. Words of this kind are written with underscores, and hardly any other text.
+fn holds(text: &[u8], word: &[u8]) -> bool {
+    let rare_at = word.iter().position(|byte| *byte == b'_').unwrap_or(0);
+    let starts = |at: usize| at >= rare_at && text[at - rare_at..].starts_with(word);
+    word.is_empty() || memchr_iter(word[rare_at], text).any(starts)
 }
 
 /// An error inside of a stream that has been handed up. `None` where the provider sees none in it.

@@ -124,7 +124,7 @@ impl KeyPoolLayer {
     }
 }
 
-impl<S: Clone> Layer<S> for KeyPoolLayer {
+impl<S> Layer<S> for KeyPoolLayer {
     type Service = KeyPoolService<S>;
 
     fn layer(&self, client: S) -> Self::Service {

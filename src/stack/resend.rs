@@ -5,7 +5,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -32,17 +32,15 @@ type Keyed<S> = KeyRotation<Cooldown<S>>;
 pub struct Resend<S> {
     policy: RetryPolicy,
     inner: Keyed<S>,
-    /// Whoever sends again clones this one, which is never asked whether it is ready.
-    idle: Arc<Mutex<Keyed<S>>>,
+    idle: Idle<S>,
 }
 
+/// Whoever sends again clones this one, which is never asked whether it is ready. Made with the first request.
+type Idle<S> = Arc<OnceLock<Mutex<Keyed<S>>>>;
+
 impl<S> Resend<S> {
-    pub(super) fn new(policy: RetryPolicy, inner: Keyed<S>) -> Self
-    where
-        S: Clone,
-    {
-        let idle = Arc::new(Mutex::new(inner.clone()));
-        Self { policy, inner, idle }
+    pub(super) fn new(policy: RetryPolicy, inner: Keyed<S>) -> Self {
+        Self { policy, inner, idle: Arc::default() }
     }
 
     pub(super) fn get_ref(&self) -> &Keyed<S> {
@@ -73,6 +71,7 @@ impl<S> Resend<S> {
         let future = self.inner.carry(head, body, &mut demand, |inner, head, body, granted| {
             inner.send(Request::from_parts(head, body), Some(granted.clone()))
         });
+        self.idle.get_or_init(|| Mutex::new(self.inner.clone()));
         let idle = Arc::clone(&self.idle);
         ResendFuture { state: State::Called { future }, spare, policy: self.policy.of_request(demand), idle }
     }
@@ -110,7 +109,7 @@ pin_project! {
         // What would be sent again; nothing where the body cannot be.
         spare: Option<Request<B>>,
         policy: RetryPolicy,
-        idle: Arc<Mutex<Keyed<S>>>,
+        idle: Idle<S>,
     }
 }
 
@@ -156,7 +155,8 @@ where
                 }
                 StateProj::Waiting { waiting } => {
                     ready!(waiting.poll(cx));
-                    State::Readying { service: this.idle.lock().unwrap_or_else(PoisonError::into_inner).clone() }
+                    let idle = this.idle.get().expect("made with the first request");
+                    State::Readying { service: idle.lock().unwrap_or_else(PoisonError::into_inner).clone() }
                 }
                 StateProj::Readying { service } => {
                     ready!(service.poll_ready(cx))?;
