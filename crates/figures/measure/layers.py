@@ -6,9 +6,9 @@ import programs
 from report import Line
 
 
-# What travels: the bars stand on a request and an answer with nothing in them but a small body. What an SDK sends and
-# Gemini answers is told beside it.
+# What travels: a request and an answer with nothing in them but a small body, or what an SDK sends and Gemini answers.
 PLAIN, SDK = "plain", "sdk"
+OF = {PLAIN: "nothing but a small body", SDK: "an SDK's headers and JSON"}
 
 
 def walked(name: str, traffic: str) -> float:
@@ -17,20 +17,24 @@ def walked(name: str, traffic: str) -> float:
 
 def rotated(_: bool) -> Iterator[Line]:
     counted = programs.values("count", "walks")
-    for traffic, holds, of in ((PLAIN, "<=", ""), (SDK, "", ", an SDK's headers and JSON")):
-        added = counted[f"rotated {traffic}"] - counted[f"bare {traffic}"]
-        yield Line(f"KeyRotation + Cooldown on a good answer{of}, allocations added", added, 6, "<=")
-        yield Line(f"KeyRotation + Cooldown on a good answer{of}, instructions added",
-                   walked("rotated", traffic) - walked("bare", traffic), 2_500, holds)
+    # The bar is that of a no-op service; the other is told beside it.
+    for traffic, holds in ((PLAIN, "<="), (SDK, "")):
+        name = f"KeyRotation + Cooldown on a good answer ({OF[traffic]})"
+        yield Line(f"{name}, allocations added", counted[f"rotated {traffic}"] - counted[f"bare {traffic}"], 6)
+        after, before = walked("rotated", traffic), walked("bare", traffic)
+        yield Line(f"{name}, instructions added", after - before, 2_500, holds,
+                   note=f"{after:,.0f} over {before:,.0f}")
 
 
 def stack(_: bool) -> Iterator[Line]:
     counted = programs.values("count", "walks")
-    for traffic, of in ((PLAIN, ""), (SDK, ", an SDK's headers and JSON")):
+    # The bar is that of a request that is worth sending again; the other is told beside it.
+    for traffic, holds in ((SDK, "<="), (PLAIN, "")):
+        name = f"KeyPoolLayer on a good answer ({OF[traffic]})"
         added = counted[f"pooled {traffic}"] - counted[f"retried {traffic}"]
-        yield Line(f"KeyPoolLayer on a good answer{of}, allocations beyond tower's Retry", added, 8)
+        yield Line(f"{name}, allocations beyond tower's Retry", added, 8)
         pooled, retried = walked("pooled", traffic), walked("retried", traffic)
-        yield Line(f"KeyPoolLayer on a good answer{of}, instructions over tower's Retry", pooled / retried, 2, unit="×",
+        yield Line(f"{name}, instructions over tower's Retry", pooled / retried, 2, holds, unit="×",
                    note=f"{pooled:,.0f} over {retried:,.0f}")
 
 
