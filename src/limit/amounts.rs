@@ -7,6 +7,7 @@ use super::{
     need::{At, Opens},
     slide::{SLICES, Slide},
     words::Width,
+    zone::Days,
 };
 
 // The words: where the oldest entry stands in the ring, how many there are, the unit in which the newest began; then
@@ -99,7 +100,7 @@ impl<W: Width> Form for Amounts<W> {
     }
 
     #[inline]
-    fn used(&self, words: &[u16], _: &At) -> u64 {
+    fn used(&self, words: &[u16], _: Days) -> u64 {
         W::read(words, TOTAL) + W::read(words, Self::HELD)
     }
 
@@ -172,7 +173,7 @@ impl<W: Width> Form for Amounts<W> {
 
     /// Provisional amounts leave no earlier than what starts now.
     fn opens(&self, words: &[u16], wanted: u64, now: u64, at: &At) -> Opens {
-        let mut over = self.used(words, at) + wanted - u64::from(self.limit);
+        let mut over = self.used(words, at.day.days) + wanted - u64::from(self.limit);
         for n in 0..words[LEN] {
             let place = self.place(words, n);
             let amount = W::read(words, place + 1);

@@ -11,6 +11,7 @@ use super::{
     window::{Window, with_form},
     zone::Days,
 };
+use crate::time::Tick;
 
 /// What was reserved and what it really was.
 #[derive(Clone, Copy, Debug)]
@@ -26,15 +27,16 @@ impl Plan {
     /// The limit that opens last of those that are full, and when.
     #[inline]
     pub(crate) fn room(&self, log: &mut [u16], need: &Need, at: &At) -> Result<(), Full> {
-        if self.has_room(log, need, at) { Ok(()) } else { self.room_at(log, need, at) }
+        if self.has_room(log, need, at.day.days) { Ok(()) } else { self.room_at(log, need, at) }
     }
 
     /// Whether there is room, as far as that shows without letting go what has left.
     #[inline]
-    pub(crate) fn has_room(&self, log: &mut [u16], need: &Need, at: &At) -> bool {
-        self.turn_to(log, at.day.days);
+    pub(crate) fn has_room(&self, log: &mut [u16], need: &Need, days: Days) -> bool {
+        self.turn_to(log, days);
         let (quick, others) = self.quick_and_others();
-        quick.is_none_or(|quick| quick.fits(log, need, at)) && (others.is_empty() || fits_in_all(others, log, need, at))
+        quick.is_none_or(|quick| quick.fits(log, need, days))
+            && (others.is_empty() || fits_in_all(others, log, need, days))
     }
 
     /// Takes room for `need`. Its place is provisional, and does not leave, until it is stamped or refunded.
@@ -51,35 +53,50 @@ impl Plan {
 
     /// [`Plan::has_room`], [`Plan::reserve`] and [`Plan::stamp`] at once, for a request that starts as it is granted.
     #[inline]
-    pub(crate) fn book(&self, log: &mut [u16], need: &Need, at: &At) -> Option<Stamp> {
-        let (Some(quick), []) = self.quick_and_others() else { return self.book_in_each(log, need, at) };
-        self.turn_to(log, at.day.days);
+    pub(crate) fn book(&self, log: &mut [u16], need: &Need, tick: Tick, days: Days) -> Option<Stamp> {
+        let (Some(quick), []) = self.quick_and_others() else { return self.book_in_each(log, need, tick, days) };
+        self.turn_to(log, days);
         let seen = log::seen(log);
-        let moment = slide::moment(at.tick).max(seen);
-        if !quick.book(log, need, seen, &Began { moment, places: at.day.days.places() }, at) {
+        let moment = slide::moment(tick).max(seen);
+        if !quick.book(log, need, seen, &Began { moment, places: days.places() }, days) {
             return None;
         }
         log::see(log, moment);
-        Some(Stamp { tick: slide::tick(moment), days: at.day.days })
+        Some(Stamp { tick: slide::tick(moment), days })
     }
 
     #[inline(never)]
-    fn book_in_each(&self, log: &mut [u16], need: &Need, at: &At) -> Option<Stamp> {
-        if !self.has_room(log, need, at) {
+    fn book_in_each(&self, log: &mut [u16], need: &Need, tick: Tick, days: Days) -> Option<Stamp> {
+        if !self.has_room(log, need, days) {
             return None;
         }
         self.reserve(log, need);
-        Some(self.stamp(log, need, at))
+        Some(self.start(log, need, tick, days))
+    }
+
+    /// [`Plan::has_room`] and [`Plan::reserve`] at once, for a request that starts later; whether there was room.
+    #[inline(never)]
+    pub(crate) fn book_later(&self, log: &mut [u16], need: &Need, days: Days) -> bool {
+        let room = self.has_room(log, need, days);
+        if room {
+            self.reserve(log, need);
+        }
+        room
     }
 
     /// The request starts: what was provisional counts from now. The lease keeps the answer.
     #[inline]
     pub(crate) fn stamp(&self, log: &mut [u16], need: &Need, at: &At) -> Stamp {
-        self.turn_to(log, at.day.days);
+        self.start(log, need, at.tick, at.day.days)
+    }
+
+    #[inline]
+    fn start(&self, log: &mut [u16], need: &Need, tick: Tick, days: Days) -> Stamp {
+        self.turn_to(log, days);
         let seen = log::seen(log);
-        let moment = slide::moment(at.tick).max(seen);
+        let moment = slide::moment(tick).max(seen);
         log::see(log, moment);
-        let began = Began { moment, places: at.day.days.places() };
+        let began = Began { moment, places: days.places() };
         let (quick, others) = self.quick_and_others();
         if let Some(quick) = quick {
             quick.start(log, need, seen, &began);
@@ -87,7 +104,7 @@ impl Plan {
         if !others.is_empty() {
             start_in_each(others, log, need, seen, &began);
         }
-        Stamp { tick: slide::tick(moment), days: at.day.days }
+        Stamp { tick: slide::tick(moment), days }
     }
 
     /// The request starts only now, and not when it was stamped before: its place moves here. Where its old place has
@@ -150,7 +167,7 @@ impl Plan {
     #[inline(never)]
     fn room_at(&self, log: &mut [u16], need: &Need, at: &At) -> Result<(), Full> {
         let now = self.advance(log, at);
-        let full = self.windows().iter().filter(|window| !window.fits(log, window.room_for(need), at));
+        let full = self.windows().iter().filter(|window| !window.fits(log, window.room_for(need), at.day.days));
         let opens =
             full.map(|window| Full { limit: window.limit, opens: window.opens(log, window.room_for(need), now, at) });
         opens.reduce(|last, full| if full.opens.is_after(last.opens, at) { full } else { last }).map_or(Ok(()), Err)
@@ -172,8 +189,8 @@ impl Plan {
 // Out of line, so that the short way stays short.
 
 #[inline(never)]
-fn fits_in_all(windows: &[Window], log: &[u16], need: &Need, at: &At) -> bool {
-    windows.iter().all(|window| window.fits(log, window.room_for(need), at))
+fn fits_in_all(windows: &[Window], log: &[u16], need: &Need, days: Days) -> bool {
+    windows.iter().all(|window| window.fits(log, window.room_for(need), days))
 }
 
 #[inline(never)]

@@ -7,6 +7,7 @@ use super::{
     log::DATES,
     need::{At, Opens},
     words::Width,
+    zone::Days,
 };
 
 /// At most `limit` on a date. The words: what is provisional, then a count for each date of the log, in its order.
@@ -55,11 +56,10 @@ impl<W: Width> Form for Day<W> {
     #[inline]
     fn purge(&self, _: &mut [u16], _: u64, _: u64) {}
 
-    /// The log's dates being those of `at`: today's, in the guard after midnight the larger of both days.
+    /// Today's, in the guard after midnight the larger of both days.
     #[inline]
-    fn used(&self, words: &[u16], at: &At) -> u64 {
+    fn used(&self, words: &[u16], days: Days) -> u64 {
         let today = W::read(words, Self::at(0));
-        let days = at.day.days;
         let counted = if days.first == days.last { today } else { today.max(W::read(words, Self::at(1))) };
         counted.saturating_add(W::read(words, 0))
     }

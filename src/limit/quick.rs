@@ -7,10 +7,11 @@ use super::{
     day::Day,
     form::{Began, Form},
     log::HEAD,
-    need::{At, Need},
+    need::Need,
     starts::Starts,
     window::{AnyForm, Window},
     words::One,
+    zone::Days,
 };
 
 /// The two windows; they follow the log's head in this order.
@@ -36,13 +37,13 @@ impl Quick {
         requests.then(|| Self { starts: *starts, day: *day, split: starts.words() })
     }
 
-    /// Whether the request fits beside all that is here; the log stands at `at`'s dates.
+    /// Whether the request fits beside all that is here; the log stands at `days`.
     #[inline]
-    pub(super) fn fits(&self, log: &[u16], need: &Need, at: &At) -> bool {
+    pub(super) fn fits(&self, log: &[u16], need: &Need, days: Days) -> bool {
         let wanted = u64::from(need.requests.max(1));
         let (starts, day) = log[HEAD..].split_at(self.split);
-        self.starts.used(starts, at) + wanted <= self.starts.limit()
-            && self.day.used(day, at) + wanted <= self.day.limit()
+        self.starts.used(starts, days) + wanted <= self.starts.limit()
+            && self.day.used(day, days) + wanted <= self.day.limit()
     }
 
     #[inline]
@@ -67,12 +68,12 @@ impl Quick {
 
     /// The same for what was never provisional, where it fits; whether it did.
     #[inline]
-    pub(super) fn book(&self, log: &mut [u16], need: &Need, seen: u64, began: &Began, at: &At) -> bool {
+    pub(super) fn book(&self, log: &mut [u16], need: &Need, seen: u64, began: &Began, days: Days) -> bool {
         let amount = u64::from(need.requests);
         let wanted = amount.max(1);
         let (starts, day) = log[HEAD..].split_at_mut(self.split);
-        let fits = self.starts.used(starts, at) + wanted <= self.starts.limit()
-            && self.day.used(day, at) + wanted <= self.day.limit();
+        let fits = self.starts.used(starts, days) + wanted <= self.starts.limit()
+            && self.day.used(day, days) + wanted <= self.day.limit();
         if fits {
             self.starts.purge(starts, seen, began.moment);
             self.starts.add(starts, amount, began);

@@ -4,6 +4,7 @@ use super::{
     form::{Began, Form},
     need::{At, Opens},
     slide::Slide,
+    zone::Days,
 };
 
 /// The most requests that are kept one by one.
@@ -77,7 +78,7 @@ impl Form for Starts {
     }
 
     #[inline]
-    fn used(&self, words: &[u16], _: &At) -> u64 {
+    fn used(&self, words: &[u16], _: Days) -> u64 {
         words.first_chunk().map_or(0, |[_, len, held]| u64::from(*len) + u64::from(*held))
     }
 
@@ -155,7 +156,7 @@ impl Form for Starts {
 
     /// Provisional places leave no earlier than one that starts now.
     fn opens(&self, words: &[u16], wanted: u64, now: u64, at: &At) -> Opens {
-        let over = self.used(words, at) + wanted - u64::from(self.limit);
+        let over = self.used(words, at.day.days) + wanted - u64::from(self.limit);
         if over > u64::from(words[LEN]) {
             return Opens::Tick(self.slide.leaves(self.slide.unit(now)));
         }

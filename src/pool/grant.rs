@@ -49,8 +49,7 @@ impl State {
         cell.owner = owner;
         cell.lane = ask.lane;
         cell.stamp = stamp;
-        cell.started = now.tick;
-        cell.wall_ms = now.wall_ms;
+        cell.began = now;
         cell.seq = seq;
         cell.need = ask.need;
         cell.free = ask.demand.free;

@@ -25,14 +25,22 @@ pub(super) struct Guard {
 
 impl Guard {
     /// A good answer: the keys whose held verdicts now take effect.
-    #[inline]
     pub(super) fn success(&mut self, now: Tick) -> Vec<u32> {
-        self.last_success = Some(now);
-        if self.failures.is_empty() && self.held.is_empty() {
-            return Vec::new();
-        }
+        self.good(now);
         self.failures.clear();
         std::mem::take(&mut self.held)
+    }
+
+    /// A good answer, where there is nothing that it could let go.
+    #[inline]
+    pub(super) fn good(&mut self, now: Tick) {
+        self.last_success = Some(now);
+    }
+
+    /// Whether there is anything that a good answer clears.
+    #[inline]
+    pub(super) fn remembers(&self) -> bool {
+        !(self.failures.is_empty() && self.held.is_empty())
     }
 
     /// A failure that is not for good: it counts among those tried.

@@ -2,19 +2,17 @@
 
 use std::{
     fmt,
-    ops::{Deref, DerefMut},
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     task::Waker,
     time::Duration,
 };
 
 use super::{
-    Acquire, AcquireMany, Demand, Event, Events, KeyPool, KeyPoolBuilder, Lease, Seat, Shared, Snapshot, Unjudged,
-    Usage,
+    Acquire, AcquireMany, Demand, Event, Events, KeyPool, KeyPoolBuilder, Lease, Seat, Snapshot, Unjudged, Usage,
     acquire::{Begun, Look},
     change::DRAIN,
     lease::Granted,
-    locks::MutexGuard,
+    locked::Locked,
     pick::{NotNow, Picked},
     state::State,
 };
@@ -58,18 +56,24 @@ impl KeyPool {
     /// [`try_acquire`](Self::try_acquire) for whoever still needs the demand when it is refused.
     pub(crate) fn try_lease(&self, demand: &Demand) -> Result<Lease, Error> {
         let now = self.0.clock.now();
-        let mut state = self.look_at(now);
-        match state.try_pick(demand, now) {
-            Ok(picked) => {
-                drop(state);
-                Ok(self.leased(picked, demand))
-            }
-            Err(reason) => {
-                let error = state.refuse(demand, reason, now);
-                drop(state);
-                Err(error.with_provider(&self.0.provider))
-            }
+        let first = self.locked(|state| {
+            state.watch_wall(now);
+            state.serve(now);
+            if state.closed { None } else { state.pick_first(demand, now) }
+        });
+        match first {
+            Some(picked) => Ok(self.leased(picked, demand)),
+            None => self.try_others(demand, now),
         }
+    }
+
+    /// The first key was not to be had at once: any other, or why there is none.
+    #[inline(never)]
+    fn try_others(&self, demand: &Demand, now: Now) -> Result<Lease, Error> {
+        let mut state = self.look_at(now);
+        let outcome = state.try_pick(demand, now).map_err(|reason| state.refuse(demand, reason, now));
+        drop(state);
+        self.lease(outcome, demand)
     }
 
     /// The same for whoever has something else to do where there is none: nobody is told, and no key is looked at to
@@ -142,12 +146,6 @@ impl KeyPool {
         };
         let _ = tokio::time::timeout(DRAIN, drained).await;
         self.lock().seats.out()
-    }
-
-    #[inline]
-    pub(super) fn lock(&self) -> Locked<'_> {
-        let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        Locked { state, told: Told { shared: &self.0, news: None } }
     }
 
     /// Locks, having seen what time did.
@@ -275,6 +273,22 @@ impl KeyPool {
         }
     }
 
+    /// Judges a lease and ends it.
+    pub(crate) fn settle(&self, seat: Seat, verdict: &Verdict) {
+        let now = self.0.clock.now();
+        let idle = self.locked(|state| {
+            state.watch_wall(now);
+            if !(verdict.is_plain_success() && state.settle_plain(seat, now)) {
+                state.judge(seat, verdict, now);
+                state.end(seat, now);
+            }
+            state.closed && state.seats.out() == 0
+        });
+        if idle {
+            self.0.idle.notify_waiters();
+        }
+    }
+
     pub(crate) fn judge(&self, seat: Seat, verdict: &Verdict) {
         let now = self.0.clock.now();
         let mut state = self.lock();
@@ -317,79 +331,6 @@ impl State {
         let most = exhausted.reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| *reason);
         self.event(|| Event::Exhausted { model, reason: most, next_in });
         Error::new(Kind::Exhausted(exhausted))
-    }
-}
-
-/// The state, locked. When it is let go, events are sent and waiters woken.
-pub(super) struct Locked<'a> {
-    state: MutexGuard<'a, State>,
-    // Dropped after the guard: nobody is told anything while the mutex is held.
-    told: Told<'a>,
-}
-
-/// Whom to wake and what to send.
-struct Told<'a> {
-    shared: &'a Shared,
-    news: Option<Box<(Vec<Waker>, Vec<Event>)>>,
-}
-
-impl Deref for Locked<'_> {
-    type Target = State;
-
-    #[inline]
-    fn deref(&self) -> &State {
-        &self.state
-    }
-}
-
-impl DerefMut for Locked<'_> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut State {
-        &mut self.state
-    }
-}
-
-impl Locked<'_> {
-    #[cold]
-    fn gather(&mut self) {
-        let wakes = std::mem::take(&mut self.state.wakes);
-        let events = std::mem::take(&mut self.state.events);
-        if !events.is_empty() && self.told.shared.events.receiver_count() == 0 {
-            self.state.watched = false;
-            self.state.tells_leases = false;
-        }
-        self.told.news = Some(Box::new((wakes, events)));
-    }
-}
-
-impl Drop for Locked<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if !(self.state.wakes.is_empty() && self.state.events.is_empty()) {
-            self.gather();
-        }
-    }
-}
-
-impl Drop for Told<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(news) = self.news.take() {
-            self.tell(*news);
-        }
-    }
-}
-
-impl Told<'_> {
-    #[cold]
-    fn tell(&self, (wakes, events): (Vec<Waker>, Vec<Event>)) {
-        for event in events {
-            // Nobody listening is no error.
-            let _ = self.shared.events.send(event);
-        }
-        for waker in wakes {
-            waker.wake();
-        }
     }
 }
 

@@ -106,7 +106,7 @@ impl State {
             return Incident { fresh: true, strikes: 1, of_older_generation: lifted, ..Incident::default() };
         };
         let active = rest.is_active(now);
-        let after = cell.started >= rest.end.tick(now);
+        let after = cell.began.tick >= rest.end.tick(now);
         let fresh = !active && after;
         Incident {
             fresh,
@@ -156,11 +156,11 @@ impl State {
     pub(super) fn day_end(&mut self, cell: &SeatCell, step: u8, now: Now) -> End {
         let zone = usize::from(self.roster.owners[cell.owner as usize].zone);
         let zone = &mut self.zones[zone].1;
-        if zone.near_midnight(now.wall_ms, NEAR_MIDNIGHT) {
+        if zone.near_midnight(now.wall_ms(), NEAR_MIDNIGHT) {
             let length = self.settings.rests.backoff(VerdictKind::QuotaExhausted, step);
             return End::At(now.tick.plus(length));
         }
-        End::Wall(zone.next_midnight(cell.wall_ms))
+        End::Wall(zone.next_midnight(cell.began.wall_ms()))
     }
 
     pub(super) fn tell(&mut self, whom: Whom, verdict: &Verdict, end: End, now: Now) {

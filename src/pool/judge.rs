@@ -7,7 +7,7 @@ use super::{
     incident::describe,
     lane::Origin,
     rest::{End, Rest},
-    roster::{NO_ACCOUNT, RAMP_STEPS},
+    roster::{KeyCell, NO_ACCOUNT, RAMP_STEPS},
     scope::Whom,
     seats::{ProbeOf, Probes, SeatCell},
     state::{NO_MODEL, State},
@@ -26,6 +26,15 @@ pub(super) const ADAPT_CEILING: f32 = 2.0;
 
 const ADAPT_FLOOR: f32 = 0.1;
 
+impl KeyCell {
+    /// A good answer, the first to its request.
+    #[inline]
+    pub(super) fn count_success(&mut self) {
+        self.succeeded = self.succeeded.saturating_add(1);
+        self.adaptive = (self.adaptive * ADAPT_UP).min(self.weight * ADAPT_CEILING);
+    }
+}
+
 impl State {
     /// An answer was judged.
     pub(super) fn judge(&mut self, seat: Seat, verdict: &Verdict, now: Now) {
@@ -41,7 +50,7 @@ impl State {
         self.tally.judged(now, verdict.kind());
         if verdict.kind() == VerdictKind::Success && verdict.news_of().is_none() && cell.probes == Probes::default() {
             // By far the most. What else a success may end is looked for only where there is something.
-            let (slot, owner, lane, started) = (cell.slot, cell.owner, cell.lane, cell.started);
+            let (slot, owner, lane, started) = (cell.slot, cell.owner, cell.lane, cell.began.tick);
             self.count_success(slot, lane, started, first);
             if self.may_rest(slot, owner, lane) {
                 self.clear_over(seat, now);
@@ -56,7 +65,7 @@ impl State {
         let Some(cell) = self.seats.get(seat).cloned() else { return };
         match verdict.kind() {
             VerdictKind::Success => {
-                self.count_success(cell.slot, cell.lane, cell.started, first);
+                self.count_success(cell.slot, cell.lane, cell.began.tick, first);
                 for scope in cell.probes.iter() {
                     self.probe_succeeded(scope, &cell, now);
                 }
@@ -84,8 +93,7 @@ impl State {
         self.exit.take_if(speaks);
         let key = &mut self.roster.keys[slot as usize];
         if first {
-            key.succeeded = key.succeeded.saturating_add(1);
-            key.adaptive = (key.adaptive * ADAPT_UP).min(key.weight * ADAPT_CEILING);
+            key.count_success();
             key.ramp = key.ramp.saturating_sub(1);
         }
     }
@@ -103,7 +111,7 @@ impl State {
         let Some(cell) = self.seats.get(seat).cloned() else { return };
         let clear = |rest: &mut Box<Rest>| {
             let told = rest.kind != VerdictKind::Unjudged;
-            let over = told && !rest.is_active(now) && rest.end.tick(now) <= cell.started;
+            let over = told && !rest.is_active(now) && rest.end.tick(now) <= cell.began.tick;
             if over {
                 let (end, since, lifted_at) = (rest.end, rest.since, rest.lifted_at);
                 **rest = Rest { end, since, lifted_at, ..Rest::new(now) };
@@ -234,7 +242,7 @@ impl State {
             return;
         }
         let rest = lane.rest.get_or_insert_with(|| Box::new(Rest::new(now)));
-        if cell.started < rest.end.tick(now) && rest.kind == VerdictKind::Overloaded {
+        if cell.began.tick < rest.end.tick(now) && rest.kind == VerdictKind::Overloaded {
             return;
         }
         let length = verdict.retry_after().unwrap_or_else(|| table.backoff(VerdictKind::Overloaded, rest.step));

@@ -6,14 +6,12 @@ use super::{
     cell::Place,
     check::Check,
     lane::class_for,
-    rank::Strategy,
-    roster::{NO_ACCOUNT, UNBOUNDED},
     seats::Probes,
     state::{State, standing},
 };
 use crate::{
     key::{KeyId, Secret},
-    limit::{At, Limit, Stamp},
+    limit::Limit,
     time::Now,
 };
 
@@ -37,17 +35,12 @@ pub(super) enum NotNow {
 
 impl State {
     /// Grants the best key that may carry this demand now.
-    #[inline]
     pub(super) fn pick(&mut self, ask: &Ask<'_>) -> Result<Picked, NotNow> {
         if self.exit.as_ref().is_some_and(|rest| rest.is_active(ask.now)) {
             return Err(NotNow::Later);
         }
         if self.lanes[usize::from(ask.lane)].rest.as_ref().is_some_and(|rest| rest.is_active(ask.now)) {
             return Err(NotNow::Later);
-        }
-        let any = matches!(ask.demand.affinity, Affinity::Any) && ask.demand.earlier.is_none();
-        if any && let Some(picked) = self.pick_first(ask) {
-            return Ok(picked);
         }
         let excluded = self.excluded(ask.demand);
         let found = match &ask.demand.affinity {
@@ -61,51 +54,6 @@ impl State {
             Some((slot, probe)) => Ok(self.grant(ask, slot, probe)),
             None => Err(self.never(ask).unwrap_or(NotNow::Later)),
         }
-    }
-
-    /// The way of most picks: the first key of the first priority rests in no scope and has room. Grants it, or leaves
-    /// it to [`State::pick_any`], which asks the same and knows what else there is.
-    #[inline]
-    pub(super) fn pick_first(&mut self, ask: &Ask<'_>) -> Option<Picked> {
-        self.wake(ask.lane, ask.now);
-        let lane = &mut self.lanes[usize::from(ask.lane)];
-        let ready = lane.groups.first_mut()?.sole_order()?;
-        if ask.demand.free || !lane.key_rests.is_empty() {
-            return None;
-        }
-        let strategy = self.settings.strategy;
-        let keys = &self.roster.keys;
-        let cells = &mut lane.cells;
-        // Asked of key after key: which strategy it is, is asked once.
-        let slot = match strategy {
-            Strategy::LeastLoaded => {
-                ready.settled_top(cells, |slot, old| Strategy::LeastLoaded.rank(standing(&keys[slot as usize]), old))
-            }
-            other => ready.settled_top(cells, |slot, old| other.rank(standing(&keys[slot as usize]), old)),
-        }?;
-        let key = &keys[slot as usize];
-        let owner = &self.roster.owners[key.owner as usize];
-        let rests = key.rest.is_some() || owner.rest.is_some() || owner.account != NO_ACCOUNT;
-        let waits = key.in_flight >= key.max_concurrent.min(UNBOUNDED - 1) || key.interval_ms > 0;
-        let held = lane.owners[key.owner as usize];
-        if rests || waits || key.removed || held.has_extra() {
-            return None;
-        }
-        let plan = self.plans.plan(held.plan);
-        let at = At { tick: ask.now.tick, day: self.zones[usize::from(owner.zone)].1.at(ask.now.wall_ms) };
-        let stamp = if plan.words() == 0 {
-            (!ask.provisional).then_some(Stamp { tick: at.tick, days: at.day.days })
-        } else if ask.provisional {
-            let log = lane.log_at(held, plan.words());
-            if !plan.has_room(log, &ask.need, &at) {
-                return None;
-            }
-            plan.reserve(log, &ask.need);
-            None
-        } else {
-            Some(plan.book(lane.log_at(held, plan.words()), &ask.need, &at)?)
-        };
-        Some(self.seat(ask, slot, Probes::default(), stamp))
     }
 
     /// Whether the demand would be granted a key now.

@@ -112,8 +112,8 @@ impl End {
         match self {
             Self::At(tick) => tick,
             Self::Wall(ms) => {
-                let distance = Duration::from_millis(ms.abs_diff(now.wall_ms));
-                if ms >= now.wall_ms { now.tick.plus(distance) } else { now.tick.minus(distance) }
+                let distance = Duration::from_millis(ms.abs_diff(now.wall_ms()));
+                if ms >= now.wall_ms() { now.tick.plus(distance) } else { now.tick.minus(distance) }
             }
             Self::Never => Tick::NEVER,
         }
@@ -122,7 +122,7 @@ impl End {
     pub(super) fn is_over(self, now: Now) -> bool {
         match self {
             Self::At(tick) => tick <= now.tick,
-            Self::Wall(ms) => ms <= now.wall_ms,
+            Self::Wall(ms) => ms <= now.wall_ms(),
             Self::Never => false,
         }
     }

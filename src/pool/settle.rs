@@ -18,7 +18,7 @@ impl State {
     /// The request goes out now: limits count from here.
     pub(super) fn started(&mut self, seat: Seat, now: Now) {
         let Some(cell) = self.seats.get(seat) else { return };
-        let known = cell.stamp.is_some() && cell.started >= now.tick;
+        let known = cell.stamp.is_some() && cell.began.tick >= now.tick;
         if cell.refunded || cell.judged || known {
             return;
         }
@@ -34,8 +34,7 @@ impl State {
         };
         if let Some(cell) = self.seats.get_mut(seat) {
             cell.stamp = Some(stamp);
-            cell.started = now.tick;
-            cell.wall_ms = now.wall_ms;
+            cell.began = now;
             let key = &mut self.roster.keys[cell.slot as usize];
             key.last_started = key.last_started.max(now.tick);
         }
@@ -44,7 +43,6 @@ impl State {
     /// What the answer cost: corrects what was reserved.
     pub(super) fn usage(&mut self, seat: Seat, usage: Usage, now: Now) {
         let Some(cell) = self.seats.get_mut(seat) else { return };
-        cell.usage = cell.usage.updated(usage);
         if cell.free || cell.refunded {
             return;
         }
@@ -135,7 +133,7 @@ impl State {
         match cell.stamp {
             Some(stamp) if cell.probes.is_empty() => {
                 let zone = usize::from(self.roster.owners[owner as usize].zone);
-                if !cell.free && !cell.refunded && self.zones[zone].1.days(now.wall_ms) != stamp.days {
+                if !cell.free && !cell.refunded && self.zones[zone].1.dates(now) != stamp.days {
                     self.count_midnight(seat, stamp, now);
                 }
             }
@@ -169,14 +167,14 @@ impl State {
         }
         let lane = &mut self.lanes[usize::from(cell.lane)];
         lane.started = lane.started.saturating_sub(1);
-        self.tally.unstart(cell.started);
+        self.tally.unstart(cell.began.tick);
     }
 
     /// One request less in flight: the rank gets better here, and lanes that waited for it get the key back.
     #[inline]
     fn released(&mut self, lane: u16, slot: u32) {
         let key = &self.roster.keys[slot as usize];
-        let (standing, parked, priority) = (super::state::standing(key), key.parked, key.priority);
+        let (standing, parked) = (super::state::standing(key), key.parked);
         let held = &self.lanes[usize::from(lane)];
         if let Some(cell) = held.cells.get(slot as usize).copied()
             && cell.place() == Place::Ready
@@ -184,13 +182,22 @@ impl State {
             let rank = self.settings.strategy.rank(standing, cell.rank);
             // A worse one shows when it comes to the top.
             if rank < cell.rank {
-                let group = self.group(priority);
-                self.lanes[usize::from(lane)].reorder(slot, group, cell.class(), rank);
+                self.rise(lane, slot);
             }
         }
         if parked > 0 {
             self.unpark_all(slot);
         }
+    }
+
+    /// Moves a ready key to where its rank now puts it.
+    #[cold]
+    pub(super) fn rise(&mut self, lane: u16, slot: u32) {
+        let key = &self.roster.keys[slot as usize];
+        let group = self.group(key.priority);
+        let cell = self.lanes[usize::from(lane)].cells[slot as usize];
+        let rank = self.settings.strategy.rank(super::state::standing(key), cell.rank);
+        self.lanes[usize::from(lane)].reorder(slot, group, cell.class(), rank);
     }
 
     /// Lanes in which this key waited for itself get it back.

@@ -71,6 +71,9 @@ pub(super) struct State {
     pub(super) fired: Vec<u32>,
     /// Slots that a pick looks at one by one; kept for its capacity.
     pub(super) border: Vec<u32>,
+    /// No request goes a short way.
+    #[cfg(test)]
+    pub(super) always_long: bool,
 }
 
 impl State {
@@ -99,7 +102,7 @@ impl State {
             seq: 0,
             wall_offset: None,
             closed: false,
-            last_now: Now { tick: crate::time::Tick::ZERO, wall_ms: 0 },
+            last_now: Now::NEVER,
             wakes: Vec::new(),
             events: Vec::new(),
             watched: false,
@@ -107,6 +110,8 @@ impl State {
             aside: Vec::new(),
             fired: Vec::new(),
             border: Vec::new(),
+            #[cfg(test)]
+            always_long: false,
         };
         state.push_lane("".into(), Origin::Configured);
         state.push_lane("*".into(), Origin::Configured);
@@ -281,17 +286,23 @@ impl State {
     #[inline]
     pub(super) fn at(&mut self, now: Now, owner: u32) -> At {
         let zone = usize::from(self.roster.owners[owner as usize].zone);
-        At { tick: now.tick, day: self.zones[zone].1.at(now.wall_ms) }
+        At { tick: now.tick, day: self.zones[zone].1.at(now.wall_ms()) }
     }
 
     /// Notices a wall clock that was set: everything that waits for a midnight is looked at again.
     #[inline]
     pub(super) fn watch_wall(&mut self, now: Now) {
-        self.last_now = now;
-        let offset = now.wall_ms - now.tick.millis().cast_signed();
-        let jumped = self.wall_offset.is_some_and(|last| last.abs_diff(offset) > 1000);
+        let last = std::mem::replace(&mut self.last_now, now);
+        if last.ahead_ms != now.ahead_ms {
+            self.wall_moved(now);
+        }
+    }
+
+    #[cold]
+    fn wall_moved(&mut self, now: Now) {
+        let jumped = self.wall_offset.is_some_and(|last| last.abs_diff(now.ahead_ms) > 1000);
         if jumped || self.wall_offset.is_none() {
-            self.wall_offset = Some(offset);
+            self.wall_offset = Some(now.ahead_ms);
         }
         if jumped {
             self.revive_all();

@@ -51,9 +51,8 @@ impl Walk {
         loop {
             lease.started();
             let result = call(LeasedKey::new(lease.granted().clone())).await;
-            let served_by = judged(&lease, judge(&result));
             // What comes next may want its slot.
-            drop(lease);
+            let served_by = settled(lease, judge(&result));
             match self.next(&served_by).await {
                 Onward::With(next) => lease = next,
                 Onward::Done => return result.map_err(|error| RunError::Call { error, served_by }),
@@ -117,7 +116,8 @@ impl Walk {
     }
 }
 
-fn judged(lease: &Lease, verdict: Verdict) -> ServedBy {
-    lease.judge(&verdict);
-    lease.granted().served_by(verdict)
+fn settled(lease: Lease, verdict: Verdict) -> ServedBy {
+    let served_by = lease.granted().served_by(verdict);
+    lease.settle(served_by.verdict());
+    served_by
 }

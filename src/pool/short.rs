@@ -1,0 +1,125 @@
+//! The short way of most requests: a key is picked, and its lease settled, where nothing is special.
+//!
+//! Both ask of everything that could make a difference only whether it is there at all. Where it is they change nothing
+//! and leave the request to the long way ([`State::pick`], [`State::judge`] and [`State::end`]), which comes to the
+//! same wherever both could go.
+
+use super::{
+    Affinity, Demand, Seat,
+    ask::Ask,
+    cell::Place,
+    lane::Origin,
+    pick::Picked,
+    rank::Strategy,
+    roster::{NO_ACCOUNT, UNBOUNDED},
+    seats::Probes,
+    state::{State, standing},
+};
+use crate::{limit::Stamp, time::Now};
+
+impl Demand {
+    /// It may be served by whichever key comes first.
+    #[inline]
+    fn takes_any(&self) -> bool {
+        self.earlier.is_none() && !self.free && matches!(self.affinity, Affinity::Any)
+    }
+}
+
+impl State {
+    /// Grants the first key of the first priority, where it rests in no scope and has room.
+    #[inline]
+    pub(super) fn pick_first(&mut self, demand: &Demand, now: Now) -> Option<Picked> {
+        #[cfg(test)]
+        if self.always_long {
+            return None;
+        }
+        if !demand.takes_any() || self.exit.is_some() {
+            return None;
+        }
+        let ask = Ask { lane: self.lane(demand.model.as_ref()), ..Self::ask_in(0, demand, now) };
+        self.wake(ask.lane, now);
+        let lane = &mut self.lanes[usize::from(ask.lane)];
+        if lane.rest.is_some() || !lane.key_rests.is_empty() {
+            return None;
+        }
+        let ready = lane.groups.first_mut()?.sole_order()?;
+        let keys = &self.roster.keys;
+        let cells = &mut lane.cells;
+        // Asked of key after key: which strategy it is, is asked once.
+        let slot = match self.settings.strategy {
+            Strategy::LeastLoaded => {
+                ready.settled_top(cells, |slot, old| Strategy::LeastLoaded.rank(standing(&keys[slot as usize]), old))
+            }
+            other => ready.settled_top(cells, |slot, old| other.rank(standing(&keys[slot as usize]), old)),
+        }?;
+        let key = &keys[slot as usize];
+        let owner = &self.roster.owners[key.owner as usize];
+        let rests = key.rest.is_some() || owner.rest.is_some() || owner.account != NO_ACCOUNT;
+        let waits = key.in_flight >= key.max_concurrent.min(UNBOUNDED - 1) || key.interval_ms > 0;
+        let held = lane.owners[key.owner as usize];
+        if rests || waits || key.removed || held.has_extra() {
+            return None;
+        }
+        let plan = self.plans.plan(held.plan);
+        let days = self.zones[usize::from(owner.zone)].1.dates(now);
+        let words = plan.words();
+        let stamp = if words == 0 {
+            (!ask.provisional).then_some(Stamp { tick: now.tick, days })
+        } else if ask.provisional {
+            if !plan.book_later(lane.log_at(held, words), &ask.need, days) {
+                return None;
+            }
+            None
+        } else {
+            Some(plan.book(lane.log_at(held, words), &ask.need, now.tick, days)?)
+        };
+        Some(self.seat(&ask, slot, Probes::default(), stamp))
+    }
+
+    /// Judges a lease good and ends it; whether it did. For a good answer without news.
+    #[inline]
+    pub(super) fn settle_plain(&mut self, seat: Seat, now: Now) -> bool {
+        #[cfg(test)]
+        if self.always_long {
+            return false;
+        }
+        let Some(cell) = self.seats.get_mut(seat).filter(|cell| cell.is_plain()) else { return false };
+        let (slot, lane_at, Some(stamp)) = (cell.slot, cell.lane, cell.stamp) else { return false };
+        let key = &mut self.roster.keys[slot as usize];
+        let owner = &self.roster.owners[cell.owner as usize];
+        let lane = &mut self.lanes[usize::from(lane_at)];
+        let rests = key.rest.is_some()
+            || owner.rest.is_some()
+            || owner.account != NO_ACCOUNT
+            || lane.rest.is_some()
+            || self.exit.is_some()
+            || !lane.key_rests.is_empty()
+            || lane.has_extra(cell.owner);
+        let special = key.removed || key.ramp > 0 || key.parked > 0;
+        let settled = matches!(lane.origin, Origin::Configured | Origin::Confirmed);
+        if rests || special || !settled || !self.waiters.is_empty() || self.guard.remembers() {
+            return false;
+        }
+        // A request that spans midnight counts on both days.
+        if self.zones[usize::from(owner.zone)].1.dates(now) != stamp.days {
+            return false;
+        }
+        cell.leave();
+        self.seats.free(seat.index);
+        self.guard.good(now.tick);
+        self.tally.succeeded(now.tick);
+        key.in_flight -= 1;
+        key.count_success();
+        lane.in_flight -= 1;
+        lane.overloads = 0;
+        // One request less in flight: where its rank gets better it is moved.
+        let standing = standing(key);
+        if let Some(held) = lane.cells.get(slot as usize)
+            && held.place() == Place::Ready
+            && self.settings.strategy.rank(standing, held.rank) < held.rank
+        {
+            self.rise(lane_at, slot);
+        }
+        true
+    }
+}
