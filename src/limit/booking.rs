@@ -52,34 +52,31 @@ impl Plan {
     }
 
     /// [`Plan::has_room`], [`Plan::reserve`] and [`Plan::stamp`] at once, for a request that starts as it is granted.
-    #[inline]
+    /// `None` says no more than that the short way was none.
+    #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
+    #[inline(always)]
     pub(crate) fn book(&self, log: &mut [u16], need: &Need, tick: Tick, days: Days) -> Option<Stamp> {
-        let (Some(quick), []) = self.quick_and_others() else { return self.book_in_each(log, need, tick, days) };
-        self.turn_to(log, days);
-        let seen = log::seen(log);
-        let moment = slide::moment(tick).max(seen);
-        if !quick.book(log, need, seen, &Began { moment, places: days.places() }, days) {
-            return None;
+        match self.sole_quick() {
+            Some(quick) if need.requests == 1 => quick.book_one(log, tick, days).map(|tick| Stamp { tick, days }),
+            _ => self.book_in_each(log, *need, tick, days),
         }
-        log::see(log, moment);
-        Some(Stamp { tick: slide::tick(moment), days })
     }
 
     #[inline(never)]
-    fn book_in_each(&self, log: &mut [u16], need: &Need, tick: Tick, days: Days) -> Option<Stamp> {
-        if !self.has_room(log, need, days) {
+    fn book_in_each(&self, log: &mut [u16], need: Need, tick: Tick, days: Days) -> Option<Stamp> {
+        if !self.has_room(log, &need, days) {
             return None;
         }
-        self.reserve(log, need);
-        Some(self.start(log, need, tick, days))
+        self.reserve(log, &need);
+        Some(self.start(log, &need, tick, days))
     }
 
     /// [`Plan::has_room`] and [`Plan::reserve`] at once, for a request that starts later; whether there was room.
     #[inline(never)]
-    pub(crate) fn book_later(&self, log: &mut [u16], need: &Need, days: Days) -> bool {
-        let room = self.has_room(log, need, days);
+    pub(crate) fn book_later(&self, log: &mut [u16], need: Need, days: Days) -> bool {
+        let room = self.has_room(log, &need, days);
         if room {
-            self.reserve(log, need);
+            self.reserve(log, &need);
         }
         room
     }

@@ -6,7 +6,7 @@ use super::{
     form::{Began, Form},
     log::DATES,
     need::{At, Opens},
-    words::Width,
+    words::{One, Width},
     zone::Days,
 };
 
@@ -40,6 +40,15 @@ impl<W: Width> Day<W> {
     #[inline]
     fn each(places: u8) -> impl Iterator<Item = usize> {
         (0..DATES).filter(move |place| places & (1 << place) != 0)
+    }
+}
+
+impl Day<One> {
+    /// The count on the date that stands first, where there is room for one more.
+    #[inline]
+    pub(super) fn room_today<'a>(&self, words: &'a mut [u16]) -> Option<&'a mut u16> {
+        let [held, today, ..] = words.first_chunk_mut::<2>()?;
+        (u64::from(*held) + u64::from(*today) < self.limit).then_some(today)
     }
 }
 

@@ -82,6 +82,12 @@ impl Plan {
         }
     }
 
+    /// The short way, where it is all there is.
+    #[inline]
+    pub(super) fn sole_quick(&self) -> Option<&Quick> {
+        self.quick.as_ref().filter(|_| self.windows.len() == Quick::WINDOWS)
+    }
+
     /// Brings the log to `at`; says which moment that is for it.
     #[inline]
     pub(super) fn advance(&self, log: &mut [u16], at: &At) -> u64 {

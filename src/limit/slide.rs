@@ -78,6 +78,13 @@ impl Slide {
         self.unit(now) >= self.unit(then) + u64::from(self.units)
     }
 
+    /// How old a start must have been in unit `from` to have left in unit `to`; `None`: whatever its age.
+    #[inline]
+    pub(super) fn left_at(self, from: u64, to: u64) -> Option<u16> {
+        let passed = to - from;
+        if passed < u64::from(self.units) { Some((self.units - passed as u32) as u16) } else { None }
+    }
+
     /// How far `now` is from `seen`: `None` in the same unit.
     #[inline]
     pub(super) fn passage(self, seen: u64, now: u64) -> Option<Passage> {
@@ -109,6 +116,6 @@ impl Passage {
     /// Whether a start has left that had not when the log was seen last (so 16 bits tell its age then).
     #[inline]
     pub(super) fn takes(self, low: u16) -> bool {
-        u32::from(self.from.wrapping_sub(low)) + self.passed >= self.units
+        u32::from(self.from.wrapping_sub(low)) >= self.units - self.passed
     }
 }

@@ -41,6 +41,40 @@ impl Starts {
     }
 }
 
+impl Starts {
+    /// Where one more fits beside all that is here, lets go what has left since `seen` and counts one now; whether it
+    /// did.
+    #[inline]
+    pub(super) fn book_one(&self, words: &mut [u16], seen: u64, now: u64) -> bool {
+        let Some(([head, len, held], ring)) = words.split_first_chunk_mut() else { return false };
+        let (mut count, limit) = (usize::from(*len), usize::from(self.limit));
+        if count + usize::from(*held) >= limit || *head & PRESSED != 0 || ring.len() < limit {
+            return false;
+        }
+        let mut oldest = usize::from(*head);
+        let (from, to) = (self.slide.unit(seen), self.slide.unit(now));
+        match self.slide.left_at(from, to) {
+            // As old as this, or older, has left.
+            Some(age) => {
+                while count > 0
+                    && let Some(start) = ring.get(oldest)
+                    && (from as u16).wrapping_sub(*start) >= age
+                {
+                    count -= 1;
+                    oldest = if oldest + 1 < limit { oldest + 1 } else { 0 };
+                }
+                *head = oldest as u16;
+            }
+            None => count = 0,
+        }
+        let place = oldest + count;
+        let Some(start) = ring.get_mut(if place < limit { place } else { place - limit }) else { return false };
+        *start = to as u16;
+        *len = count as u16 + 1;
+        true
+    }
+}
+
 impl Form for Starts {
     fn words(&self) -> usize {
         RING + usize::from(self.limit)

@@ -6,7 +6,8 @@ use super::{
     event::Event,
     lane::UNLIMITED,
     pick::Picked,
-    seats::Probes,
+    roster::KeyCell,
+    seats::{Probes, Seats},
     state::{State, standing},
 };
 use crate::{
@@ -14,6 +15,44 @@ use crate::{
     limit::{At, Stamp},
     time::Now,
 };
+
+impl Seats {
+    /// Seats a request on a key that starts once more.
+    #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
+    #[inline(always)]
+    pub(super) fn give(
+        &mut self,
+        ask: &Ask<'_>,
+        slot: u32,
+        key: &mut KeyCell,
+        seq: u64,
+        probes: Probes,
+        stamp: Option<Stamp>,
+    ) -> Picked {
+        let ticket = if ask.ticket == u64::MAX { seq } else { ask.ticket };
+        let (seat, cell) = self.take();
+        // Field by field into its place: this is the record of every request.
+        cell.slot = slot;
+        cell.owner = key.owner;
+        cell.lane = ask.lane;
+        cell.stamp = stamp;
+        cell.began = ask.now;
+        cell.seq = seq;
+        cell.need = ask.need;
+        cell.free = ask.demand.free;
+        cell.probes = probes;
+        cell.before = (key.last_started, key.last_seq);
+        cell.ticket = ticket;
+        if ask.demand.earlier.is_some() {
+            cell.earlier.clone_from(&ask.demand.earlier);
+        }
+        key.in_flight += 1;
+        key.started = key.started.saturating_add(1);
+        key.last_started = ask.now.tick;
+        key.last_seq = seq;
+        Picked { seat, ticket, key: key.id.clone(), secret: key.secret.clone() }
+    }
+}
 
 impl State {
     pub(super) fn grant(&mut self, ask: &Ask<'_>, slot: u32, probes: Probes) -> Picked {
@@ -28,49 +67,27 @@ impl State {
     }
 
     /// The key is this request's: room was taken, from when on `stamp` says.
-    #[inline]
     pub(super) fn seat(&mut self, ask: &Ask<'_>, slot: u32, probes: Probes, stamp: Option<Stamp>) -> Picked {
-        let now = ask.now;
         self.seq += 1;
-        let seq = self.seq;
-        let ticket = if ask.ticket == u64::MAX { seq } else { ask.ticket };
         let key = &mut self.roster.keys[slot as usize];
-        let owner = key.owner;
-        let before = (key.last_started, key.last_seq);
-        key.in_flight += 1;
-        key.started = key.started.saturating_add(1);
-        key.last_started = now.tick;
-        key.last_seq = seq;
-        let (id, secret, priority) = (key.id.clone(), key.secret.clone(), key.priority);
-        self.advance_rank(ask.lane, slot, now);
-        let (seat, cell) = self.seats.take();
-        // Field by field into its place: this is the record of every request.
-        cell.slot = slot;
-        cell.owner = owner;
-        cell.lane = ask.lane;
-        cell.stamp = stamp;
-        cell.began = now;
-        cell.seq = seq;
-        cell.need = ask.need;
-        cell.free = ask.demand.free;
-        cell.probes = probes;
-        cell.before = before;
-        cell.ticket = ticket;
-        if ask.demand.earlier.is_some() {
-            cell.earlier.clone_from(&ask.demand.earlier);
-        }
-        let held = &mut self.lanes[usize::from(ask.lane)];
-        held.in_flight += 1;
-        held.started += 1;
-        self.tally.start(now);
+        let (id, priority) = (key.id.clone(), key.priority);
+        let picked = self.seats.give(ask, slot, key, self.seq, probes, stamp);
+        self.advance_rank(ask.lane, slot, ask.now);
+        self.lanes[usize::from(ask.lane)].count_start();
+        self.tally.start(ask.now);
         if self.priorities.first().is_some_and(|first| *first < priority) {
             self.spilled(ask, &id, priority);
         }
         if self.tells_leases {
-            let model = self.lane_name(ask.lane);
-            self.events.push(Event::Leased { key: id.clone(), model });
+            self.tell_leased(ask.lane, id);
         }
-        Picked { seat, ticket, key: id, secret }
+        picked
+    }
+
+    #[cold]
+    pub(super) fn tell_leased(&mut self, lane: u16, key: KeyId) {
+        let model = self.lane_name(lane);
+        self.events.push(Event::Leased { key, model });
     }
 
     pub(super) fn spilled(&mut self, ask: &Ask<'_>, id: &KeyId, priority: u16) {

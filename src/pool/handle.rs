@@ -56,15 +56,17 @@ impl KeyPool {
     /// [`try_acquire`](Self::try_acquire) for whoever still needs the demand when it is refused.
     pub(crate) fn try_lease(&self, demand: &Demand) -> Result<Lease, Error> {
         let now = self.0.clock.now();
-        let first = self.locked(|state| {
-            state.watch_wall(now);
-            state.serve(now);
-            if state.closed { None } else { state.pick_first(demand, now) }
-        });
-        match first {
-            Some(picked) => Ok(self.leased(picked, demand)),
-            None => self.try_others(demand, now),
+        let mut state = self.state();
+        state.watch_wall(now);
+        state.serve(now);
+        if !state.closed
+            && let Some(picked) = state.pick_first(demand, now)
+        {
+            self.leave(state);
+            return Ok(self.leased(picked, demand));
         }
+        self.leave(state);
+        self.try_others(demand, now)
     }
 
     /// The first key was not to be had at once: any other, or why there is none.
@@ -276,14 +278,14 @@ impl KeyPool {
     /// Judges a lease and ends it.
     pub(crate) fn settle(&self, seat: Seat, verdict: &Verdict) {
         let now = self.0.clock.now();
-        let idle = self.locked(|state| {
-            state.watch_wall(now);
-            if !(verdict.is_plain_success() && state.settle_plain(seat, now)) {
-                state.judge(seat, verdict, now);
-                state.end(seat, now);
-            }
-            state.closed && state.seats.out() == 0
-        });
+        let mut state = self.state();
+        state.watch_wall(now);
+        if !(verdict.is_plain_success() && state.settle_plain(seat, now)) {
+            state.judge(seat, verdict, now);
+            state.end(seat, now);
+        }
+        let idle = state.closed && state.seats.out() == 0;
+        self.leave(state);
         if idle {
             self.0.idle.notify_waiters();
         }

@@ -27,11 +27,21 @@ pub(super) const ADAPT_CEILING: f32 = 2.0;
 const ADAPT_FLOOR: f32 = 0.1;
 
 impl KeyCell {
+    /// As many requests are in flight as it may carry; never more than can be counted.
+    #[inline]
+    pub(super) fn is_busy(&self) -> bool {
+        self.in_flight >= self.max_concurrent
+    }
+
     /// A good answer, the first to its request.
     #[inline]
     pub(super) fn count_success(&mut self) {
         self.succeeded = self.succeeded.saturating_add(1);
-        self.adaptive = (self.adaptive * ADAPT_UP).min(self.weight * ADAPT_CEILING);
+        // As a rule it stands there.
+        let ceiling = self.weight * ADAPT_CEILING;
+        if self.adaptive < ceiling {
+            self.adaptive = (self.adaptive * ADAPT_UP).min(ceiling);
+        }
     }
 }
 

@@ -247,6 +247,13 @@ impl Lane {
         }
     }
 
+    /// One request more starts here.
+    #[inline]
+    pub(super) fn count_start(&mut self) {
+        self.in_flight += 1;
+        self.started += 1;
+    }
+
     /// The log of an owner, of this many words.
     #[inline]
     pub(super) fn log(&mut self, owner: u32, words: usize) -> &mut [u16] {

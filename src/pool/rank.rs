@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{ready::RankOf, roster::KeyCell, state::standing};
+
 /// The order among ready keys of one priority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -60,6 +62,29 @@ impl std::fmt::Display for UnknownStrategy {
 }
 
 impl std::error::Error for UnknownStrategy {}
+
+/// The ranks of all keys.
+pub(super) struct Ranks<'a> {
+    pub(super) strategy: Strategy,
+    pub(super) keys: &'a [KeyCell],
+}
+
+impl RankOf for Ranks<'_> {
+    #[inline]
+    fn rank_of(&self, slot: u32, old: u64) -> u64 {
+        self.strategy.rank(standing(&self.keys[slot as usize]), old)
+    }
+}
+
+/// The same for [`Strategy::LeastLoaded`] alone, which is then not asked for at each key.
+pub(super) struct Loads<'a>(pub(super) &'a [KeyCell]);
+
+impl RankOf for Loads<'_> {
+    #[inline]
+    fn rank_of(&self, slot: u32, old: u64) -> u64 {
+        Strategy::LeastLoaded.rank(standing(&self.0[slot as usize]), old)
+    }
+}
 
 /// What a rank is made of.
 #[derive(Clone, Copy, Debug)]

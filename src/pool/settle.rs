@@ -176,28 +176,29 @@ impl State {
         let key = &self.roster.keys[slot as usize];
         let (standing, parked) = (super::state::standing(key), key.parked);
         let held = &self.lanes[usize::from(lane)];
-        if let Some(cell) = held.cells.get(slot as usize).copied()
-            && cell.place() == Place::Ready
+        // A worse rank shows when it comes to the top.
+        if held
+            .cells
+            .get(slot as usize)
+            .is_some_and(|cell| self.settings.strategy.rank(standing, cell.rank) < cell.rank)
         {
-            let rank = self.settings.strategy.rank(standing, cell.rank);
-            // A worse one shows when it comes to the top.
-            if rank < cell.rank {
-                self.rise(lane, slot);
-            }
+            self.rise(lane, slot);
         }
         if parked > 0 {
             self.unpark_all(slot);
         }
     }
 
-    /// Moves a ready key to where its rank now puts it.
-    #[cold]
+    /// Moves a key, where it is ready, to where its rank now puts it.
+    #[inline(never)]
     pub(super) fn rise(&mut self, lane: u16, slot: u32) {
         let key = &self.roster.keys[slot as usize];
         let group = self.group(key.priority);
         let cell = self.lanes[usize::from(lane)].cells[slot as usize];
         let rank = self.settings.strategy.rank(super::state::standing(key), cell.rank);
-        self.lanes[usize::from(lane)].reorder(slot, group, cell.class(), rank);
+        if cell.place() == Place::Ready {
+            self.lanes[usize::from(lane)].reorder(slot, group, cell.class(), rank);
+        }
     }
 
     /// Lanes in which this key waited for itself get it back.

@@ -6,12 +6,10 @@
 
 use super::{
     Affinity, Demand, Seat,
-    ask::Ask,
-    cell::Place,
     lane::Origin,
     pick::Picked,
-    rank::Strategy,
-    roster::{NO_ACCOUNT, UNBOUNDED},
+    rank::{Loads, Ranks, Strategy},
+    roster::NO_ACCOUNT,
     seats::Probes,
     state::{State, standing},
 };
@@ -36,26 +34,21 @@ impl State {
         if !demand.takes_any() || self.exit.is_some() {
             return None;
         }
-        let ask = Ask { lane: self.lane(demand.model.as_ref()), ..Self::ask_in(0, demand, now) };
-        self.wake(ask.lane, now);
-        let lane = &mut self.lanes[usize::from(ask.lane)];
-        if lane.rest.is_some() || !lane.key_rests.is_empty() {
+        let lane_at = self.lane(demand.model.as_ref());
+        let lane = &mut self.lanes[usize::from(lane_at)];
+        if lane.timers.may_fire(now.tick) || lane.rest.is_some() || !lane.key_rests.is_empty() {
             return None;
         }
         let ready = lane.groups.first_mut()?.sole_order()?;
         let keys = &self.roster.keys;
-        let cells = &mut lane.cells;
-        // Asked of key after key: which strategy it is, is asked once.
         let slot = match self.settings.strategy {
-            Strategy::LeastLoaded => {
-                ready.settled_top(cells, |slot, old| Strategy::LeastLoaded.rank(standing(&keys[slot as usize]), old))
-            }
-            other => ready.settled_top(cells, |slot, old| other.rank(standing(&keys[slot as usize]), old)),
+            Strategy::LeastLoaded => ready.settled_top(&mut lane.cells, &Loads(keys)),
+            strategy => ready.sort_top(&mut lane.cells, &Ranks { strategy, keys }),
         }?;
-        let key = &keys[slot as usize];
+        let key = &mut self.roster.keys[slot as usize];
         let owner = &self.roster.owners[key.owner as usize];
         let rests = key.rest.is_some() || owner.rest.is_some() || owner.account != NO_ACCOUNT;
-        let waits = key.in_flight >= key.max_concurrent.min(UNBOUNDED - 1) || key.interval_ms > 0;
+        let waits = key.is_busy() || key.interval_ms > 0;
         let held = lane.owners[key.owner as usize];
         if rests || waits || key.removed || held.has_extra() {
             return None;
@@ -63,17 +56,28 @@ impl State {
         let plan = self.plans.plan(held.plan);
         let days = self.zones[usize::from(owner.zone)].1.dates(now);
         let words = plan.words();
+        let ask = Self::ask_in(lane_at, demand, now);
         let stamp = if words == 0 {
             (!ask.provisional).then_some(Stamp { tick: now.tick, days })
         } else if ask.provisional {
-            if !plan.book_later(lane.log_at(held, words), &ask.need, days) {
+            if !plan.book_later(lane.log_at(held, words), ask.need, days) {
                 return None;
             }
             None
         } else {
             Some(plan.book(lane.log_at(held, words), &ask.need, now.tick, days)?)
         };
-        Some(self.seat(&ask, slot, Probes::default(), stamp))
+        lane.count_start();
+        self.tally.start(now);
+        self.seq += 1;
+        let picked = self.seats.give(&ask, slot, key, self.seq, Probes::default(), stamp);
+        if self.settings.strategy != Strategy::LeastLoaded {
+            self.advance_rank(lane_at, slot, now);
+        }
+        if self.tells_leases {
+            self.tell_leased(lane_at, picked.key.clone());
+        }
+        Some(picked)
     }
 
     /// Judges a lease good and ends it; whether it did. For a good answer without news.
@@ -114,9 +118,10 @@ impl State {
         lane.overloads = 0;
         // One request less in flight: where its rank gets better it is moved.
         let standing = standing(key);
-        if let Some(held) = lane.cells.get(slot as usize)
-            && held.place() == Place::Ready
-            && self.settings.strategy.rank(standing, held.rank) < held.rank
+        if lane
+            .cells
+            .get(slot as usize)
+            .is_some_and(|cell| self.settings.strategy.rank(standing, cell.rank) < cell.rank)
         {
             self.rise(lane_at, slot);
         }

@@ -121,7 +121,8 @@ impl State {
     // === lanes ===
 
     /// The lane of a model; made when it is new and there is room.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
+    #[inline(always)]
     pub(super) fn lane(&mut self, model: Option<&Arc<str>>) -> u16 {
         let Some(model) = model else { return self.own_lane(NO_MODEL) };
         match self.lane_of.find(model) {
