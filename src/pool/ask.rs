@@ -13,6 +13,9 @@ use crate::{
     time::Now,
 };
 
+/// So many doubtful keys are passed over at most.
+const MOST_DOUBTED: usize = 32;
+
 /// Keys that this demand must not, or need not, be given.
 #[derive(Default)]
 pub(super) struct Excluded {
@@ -65,6 +68,18 @@ impl State {
             }
         }
         excluded
+    }
+
+    /// The same, and a few keys that are as doubtful as one that this request was at already: one that serves shows
+    /// whose fault it is. `None` where there are none.
+    pub(super) fn passing_doubted(&self, ask: &Ask<'_>, excluded: &Excluded) -> Option<Excluded> {
+        if !ask.demand.earlier.as_deref()?.iter().any(Attempt::is_unclear) {
+            return None;
+        }
+        let doubted = self.roster.slots().filter(|slot| self.is_doubted(ask.lane, *slot)).take(MOST_DOUBTED);
+        let mut wider = Excluded { slots: excluded.slots.clone(), owners: excluded.owners.clone() };
+        wider.slots.extend(doubted);
+        (wider.slots.len() > excluded.slots.len()).then_some(wider)
     }
 
     /// A guess is never larger than the largest limit.

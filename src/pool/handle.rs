@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Acquire, AcquireMany, Demand, Event, Events, KeyPool, KeyPoolBuilder, Lease, Seat, Snapshot, Unjudged, Usage,
+    Acquire, AcquireMany, Attempt, Demand, Event, Events, KeyPool, KeyPoolBuilder, Lease, Seat, Snapshot, Unjudged, Usage,
     acquire::{Begun, Look},
     change::DRAIN,
     lease::Granted,
@@ -148,6 +148,11 @@ impl KeyPool {
         };
         let _ = tokio::time::timeout(DRAIN, drained).await;
         self.lock().seats.out()
+    }
+
+    /// Whether the answer in hand, the last of these attempts, is the caller's own: see [`State::is_settled`].
+    pub(crate) fn is_settled(&self, attempts: &[Attempt]) -> bool {
+        attempts.last().is_some_and(Attempt::is_unclear) && self.lock().is_settled(attempts)
     }
 
     /// Locks, having seen what time did.

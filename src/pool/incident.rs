@@ -63,7 +63,8 @@ impl State {
         let ramp = self.roster.keys[whom.slot as usize].ramp;
         let rest = self.rest_slot(whom).expect("every scope but the caller's has a place for a rest");
         if incident.fresh {
-            rest.before = Some(Before { end: rest.end, step: rest.step, strikes: rest.strikes, ramp });
+            let (end, step, strikes) = (rest.end, rest.step, rest.strikes);
+            rest.before = Some(Before { end, step, strikes, incident: rest.incident, ramp });
             rest.step = incident.step;
             rest.strikes = incident.strikes;
             rest.incident = cell.ticket;
@@ -179,8 +180,14 @@ impl State {
             span: violation.span,
             amount: violation.amount.unwrap_or(0),
         });
-        let model = matches!(scope, Scope::Lane | Scope::KeyLane | Scope::OwnerLane).then(|| self.lane_name(whom.lane));
+        let model = self.model_of(whom);
         let rest = end.tick(now).since(now.tick);
-        self.events.push(Event::Rested { key, scope, model: model.flatten(), kind, code, limit, rest });
+        self.events.push(Event::Rested { key, scope, model, kind, code, limit, rest });
+    }
+
+    /// The model of a scope that is bound to a lane.
+    pub(super) fn model_of(&self, whom: Whom) -> Option<std::sync::Arc<str>> {
+        let of_a_lane = matches!(whom.scope, Scope::Lane | Scope::KeyLane | Scope::OwnerLane);
+        of_a_lane.then(|| self.lane_name(whom.lane)).flatten()
     }
 }

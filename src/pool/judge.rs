@@ -24,7 +24,7 @@ pub(super) const ADAPT_DOWN: f32 = 0.8;
 
 pub(super) const ADAPT_CEILING: f32 = 2.0;
 
-const ADAPT_FLOOR: f32 = 0.1;
+pub(super) const ADAPT_FLOOR: f32 = 0.1;
 
 impl KeyCell {
     /// As many requests are in flight as it may carry; never more than can be counted.
@@ -61,9 +61,13 @@ impl State {
         if verdict.kind() == VerdictKind::Success && verdict.news_of().is_none() && cell.probes == Probes::default() {
             // By far the most. What else a success may end is looked for only where there is something.
             let (slot, owner, lane, started) = (cell.slot, cell.owner, cell.lane, cell.began.tick);
+            let again = cell.earlier.is_some();
             self.count_success(slot, lane, started, first);
             if self.may_rest(slot, owner, lane) {
                 self.clear_over(seat, now);
+            }
+            if again {
+                self.refute(seat, now);
             }
             self.good_way_out(now);
             return self.serve(now);
@@ -80,6 +84,7 @@ impl State {
                     self.probe_succeeded(scope, &cell, now);
                 }
                 self.clear_over(seat, now);
+                self.refute(seat, now);
                 self.good_way_out(now);
             }
             VerdictKind::Cancelled | VerdictKind::Unjudged | VerdictKind::CallerFault => {
@@ -179,14 +184,19 @@ impl State {
         }
         self.count(cell, verdict, now);
         self.confirm_lane(cell.lane, verdict);
-        if !verdict.is_named() && self.spoken_by_two(cell, verdict, now) {
-            return;
-        }
+        let own = self.is_the_requests_own(cell, verdict);
+        let told = self.events.len();
         let whom = Whom { scope: self.scope(cell, verdict), slot: cell.slot, owner: cell.owner, lane: cell.lane };
         match (verdict.kind(), whom.scope) {
             (_, Scope::Caller) => {}
             (VerdictKind::Overloaded, Scope::Lane) => self.overloaded(cell, verdict, now),
+            (_, Scope::Lane | Scope::Exit) if own => {}
             _ => self.rest(whom, cell, verdict, now),
+        }
+        if own {
+            // Taken and given back at once: nothing to tell of.
+            self.events.truncate(told);
+            self.give_all_back(cell, verdict, now);
         }
     }
 

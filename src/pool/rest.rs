@@ -143,6 +143,7 @@ pub(super) struct Before {
     pub(super) end: End,
     pub(super) step: u8,
     pub(super) strikes: u8,
+    pub(super) incident: u64,
     pub(super) ramp: u8,
 }
 
@@ -160,6 +161,10 @@ pub(super) struct Rest {
     /// The ticket of the request that raised it; 0: nothing since the last success or lift.
     pub(super) incident: u64,
     pub(super) before: Option<Before>,
+    /// What evidence gave back last: it stands after all where that is refuted.
+    pub(super) given_back: Option<Before>,
+    /// Requests whose evidence gave it back, since its last success.
+    pub(super) doubts: u8,
     /// Requests that started before this number are of an older generation: their answers rest nothing.
     pub(super) lifted_at: u64,
     pub(super) probe: Option<Probe>,
@@ -182,6 +187,8 @@ impl Rest {
             strikes: 0,
             incident: 0,
             before: None,
+            given_back: None,
+            doubts: 0,
             lifted_at: 0,
             probe: None,
             confirming: false,

@@ -56,6 +56,7 @@ impl Course {
         }
         match verdict.elsewhere_of() {
             Elsewhere::No | Elsewhere::OtherModel => Step::Stop,
+            Elsewhere::OtherKey if pool.is_settled(demand.earlier.as_deref().unwrap_or_default()) => Step::Stop,
             Elsewhere::OtherKey | Elsewhere::OtherOwner => {
                 let patience = self.wait.saturating_sub(spent);
                 seek(pool, demand, Duration::ZERO, left.map_or(patience, |left| left.min(patience)))
