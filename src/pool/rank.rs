@@ -94,6 +94,8 @@ pub(super) struct Standing {
     pub(super) weight: f32,
     /// Learned weight, ramp included.
     pub(super) adaptive: f32,
+    /// The ramp's part of its weight: 1 but for a key that is just back.
+    pub(super) ramp: f32,
     /// The pool's number of its last start.
     pub(super) last_start: u64,
 }
@@ -104,8 +106,9 @@ impl Strategy {
     pub(super) fn rank(self, key: Standing, old: u64) -> u64 {
         match self {
             Self::LeastLoaded => {
+                // Idle it stands beside the others, whatever its ramp: that bites on load, or it would never be tried.
                 // The load's upper 28 bits (positive floats sort as integers), then 36 bits of start order.
-                let load = (f32::from(key.in_flight) + 1.0) / key.weight;
+                let load = (f32::from(key.in_flight) + key.ramp) / key.weight;
                 (u64::from(load.to_bits() >> 4) << 36) | (key.last_start & ((1 << 36) - 1))
             }
             Self::Lru => key.last_start,
@@ -123,7 +126,7 @@ impl Strategy {
     pub(super) fn advanced(self, key: Standing, old: u64, group_time: f64) -> u64 {
         let share = match self {
             Self::LeastLoaded | Self::Lru => return self.rank(key, old),
-            Self::RoundRobin => 1.0,
+            Self::RoundRobin => f64::from(key.ramp),
             Self::Weighted => f64::from(key.weight),
             Self::Adaptive => f64::from(key.adaptive),
         };

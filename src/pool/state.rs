@@ -378,6 +378,7 @@ pub(super) fn standing(key: &KeyCell) -> Standing {
         in_flight: key.in_flight,
         weight: key.weight * ramp,
         adaptive: key.adaptive * ramp,
+        ramp,
         last_start: key.last_seq,
     }
 }
