@@ -64,11 +64,22 @@ impl Plan {
 
     #[inline(never)]
     fn book_in_each(&self, log: &mut [u16], need: Need, tick: Tick, days: Days) -> Option<Stamp> {
-        if !self.has_room(log, &need, days) {
+        self.turn_to(log, days);
+        if !fits_in_all(self.windows(), log, &need, days) {
             return None;
         }
-        self.reserve(log, &need);
-        Some(self.start(log, &need, tick, days))
+        let seen = log::seen(log);
+        let moment = slide::moment(tick).max(seen);
+        log::see(log, moment);
+        let began = Began { moment, places: days.places() };
+        for window in self.windows() {
+            let (words, amount) = (&mut log[window.range()], need.of(window.limit.unit));
+            with_form!(&window.form, form => {
+                form.purge(words, seen, moment);
+                form.add(words, amount, &began);
+            });
+        }
+        Some(Stamp { tick: slide::tick(moment), days })
     }
 
     /// [`Plan::has_room`] and [`Plan::reserve`] at once, for a request that starts later; whether there was room.

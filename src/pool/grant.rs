@@ -4,7 +4,6 @@ use super::{
     ask::Ask,
     cell::Place,
     event::Event,
-    lane::UNLIMITED,
     pick::Picked,
     roster::KeyCell,
     seats::{Probes, Seats},
@@ -125,30 +124,29 @@ impl State {
         stamp
     }
 
-    /// The key has started once more. Where its rank follows from that alone, it is moved when it comes to the top
-    /// again.
+    /// The key has started once more. Where its rank follows from that alone, it is moved, to another class as well,
+    /// when it comes to the top again.
     #[inline]
     pub(super) fn advance_rank(&mut self, lane: u16, slot: u32, now: Now) {
-        let cell = self.lanes[usize::from(lane)].cells[slot as usize];
-        let keeps_time = self.settings.strategy.keeps_time();
-        if !keeps_time && cell.class() == UNLIMITED {
-            return;
+        if self.settings.strategy.keeps_time() {
+            self.advance_time(lane, slot, now);
         }
-        let group = self.group(self.roster.keys[slot as usize].priority);
+    }
+
+    #[inline(never)]
+    fn advance_time(&mut self, lane: u16, slot: u32, now: Now) {
+        let key = &self.roster.keys[slot as usize];
+        let (standing, group) = (standing(key), self.group(key.priority));
         let held = &mut self.lanes[usize::from(lane)];
-        if keeps_time {
-            let time = &mut held.groups[group].time;
-            *time = time.max(f64::from_bits(cell.rank).min(f64::MAX));
-            let standing = standing(&self.roster.keys[slot as usize]);
-            let rank = self.settings.strategy.advanced(standing, cell.rank, *time);
-            if cell.place() == Place::Ready {
-                held.reorder(slot, group, cell.class(), rank);
-            } else {
-                held.cells[slot as usize].rank = rank;
-            }
+        let cell = held.cells[slot as usize];
+        let time = &mut held.groups[group].time;
+        *time = time.max(f64::from_bits(cell.rank).min(f64::MAX));
+        let rank = self.settings.strategy.advanced(standing, cell.rank, *time);
+        if cell.place() == Place::Ready {
+            held.reorder(slot, group, cell.class(), rank);
+        } else {
+            held.cells[slot as usize].rank = rank;
         }
-        if cell.class() != UNLIMITED {
-            self.reclass(lane, slot, group, now);
-        }
+        self.reclass(lane, slot, group, false, now);
     }
 }

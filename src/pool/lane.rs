@@ -106,11 +106,9 @@ impl Group {
         self.classes.is_empty().then_some(&mut self.unlimited)
     }
 
-    /// Adds the keys of one class to a list.
-    pub(super) fn list(&self, class: usize, slots: &mut Vec<u32>) {
-        if let Some(order) = self.classes.get(class) {
-            order.list(slots);
-        }
+    /// The first key of one class.
+    pub(super) fn first_of(&self, class: usize, cells: &[LaneCell]) -> Option<u32> {
+        self.classes.get(class).and_then(|order| order.top(cells))
     }
 
     fn heap_bytes(&self) -> usize {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 /// Places for names seen last.
-const SEEN: usize = 16;
+const SEEN: usize = 32;
 
 /// The lanes by name. The same `Arc` seen again is found without a look at the name.
 #[derive(Default)]
@@ -65,7 +65,7 @@ impl LaneNames {
 #[inline]
 fn place(model: &Arc<str>) -> usize {
     let address = Arc::as_ptr(model).cast::<u8>() as u64;
-    (address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as usize % SEEN
+    (address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 59) as usize % SEEN
 }
 
 #[cfg(test)]

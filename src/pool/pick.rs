@@ -98,7 +98,7 @@ impl State {
                 self.put_aside(ask.lane, slot, group);
                 continue;
             }
-            if self.restand(ask.lane, slot, group) {
+            if self.restand(ask.lane, slot, group, ask.now) {
                 continue;
             }
             match self.check(ask, slot) {
@@ -108,7 +108,7 @@ impl State {
                 }
                 Check::NotThis(..) => {
                     // Where the owner has less room than its class says, the class is mended; else it is passed over.
-                    if !self.reclass(ask.lane, slot, group, ask.now) {
+                    if !self.reclass(ask.lane, slot, group, false, ask.now) {
                         self.put_aside(ask.lane, slot, group);
                     }
                 }
@@ -122,34 +122,28 @@ impl State {
         found
     }
 
-    /// The class below holds keys with and without room for so many tokens: each is looked at.
-    pub(super) fn pick_border(
-        &mut self,
-        ask: &Ask<'_>,
-        excluded: &Excluded,
-        group: usize,
-        class: usize,
-    ) -> Option<(u32, Probes)> {
+    /// The class below holds keys with and without room for so many tokens: those without are passed over.
+    fn pick_border(&mut self, ask: &Ask<'_>, excluded: &Excluded, group: usize, class: usize) -> Option<(u32, Probes)> {
         let lane_at = usize::from(ask.lane);
-        let mut slots = std::mem::take(&mut self.border);
-        self.lanes[lane_at].groups[group].list(class, &mut slots);
-        let mut best: Option<(u64, u32, Probes)> = None;
-        for slot in slots.drain(..) {
-            let rank = self.rank_now(ask.lane, slot);
-            let owner = self.roster.keys[slot as usize].owner;
-            if best.is_some_and(|(held, ..)| held <= rank) || excluded.holds(slot, owner) {
+        while let Some(slot) = self.lanes[lane_at].groups[group].first_of(class, &self.lanes[lane_at].cells) {
+            if excluded.holds(slot, self.roster.keys[slot as usize].owner) {
+                self.put_aside(ask.lane, slot, group);
+                continue;
+            }
+            if self.restand(ask.lane, slot, group, ask.now) {
                 continue;
             }
             match self.check(ask, slot) {
-                Check::Ready(probe) => best = Some((rank, slot, probe)),
+                Check::Ready(probe) => return Some((slot, probe)),
                 Check::NotThis(..) => {
-                    self.reclass(ask.lane, slot, group, ask.now);
+                    if !self.reclass(ask.lane, slot, group, false, ask.now) {
+                        self.put_aside(ask.lane, slot, group);
+                    }
                 }
                 other => self.stow(ask.lane, slot, group, other),
             }
         }
-        self.border = slots;
-        best.map(|(_, slot, probe)| (slot, probe))
+        None
     }
 
     /// The rank that a key has, wherever it stands.

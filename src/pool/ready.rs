@@ -106,7 +106,8 @@ impl Ready {
     }
 
     /// Adds all its slots to a list, in no order.
-    pub(super) fn list(&self, slots: &mut Vec<u32>) {
+    #[cfg(test)]
+    fn list(&self, slots: &mut Vec<u32>) {
         let whole = self.head + self.len;
         let wrapped = whole.saturating_sub(self.ring.len());
         slots.extend_from_slice(&self.ring[self.head.min(self.ring.len())..whole - wrapped]);

@@ -87,7 +87,7 @@ impl State {
         let group = self.group(self.roster.keys[slot as usize].priority);
         match self.lanes[usize::from(lane)].cells[slot as usize].place() {
             Place::Ready => {
-                self.reclass(lane, slot, group, now);
+                self.reclass(lane, slot, group, true, now);
             }
             Place::Timed => self.enter(lane, slot),
             Place::Busy | Place::Out => {}

@@ -6,7 +6,7 @@
 
 use super::{
     Affinity, Demand, Seat,
-    lane::Origin,
+    lane::{Origin, class_for},
     pick::Picked,
     rank::{Loads, Ranks, Strategy},
     roster::NO_ACCOUNT,
@@ -36,15 +36,20 @@ impl State {
         }
         let lane_at = self.lane(demand.model.as_ref());
         let lane = &mut self.lanes[usize::from(lane_at)];
-        if lane.timers.may_fire(now.tick) || lane.rest.is_some() || !lane.key_rests.is_empty() {
+        if lane.rest.is_some() || !lane.key_rests.is_empty() {
             return None;
         }
-        let ready = lane.groups.first_mut()?.sole_order()?;
-        let keys = &self.roster.keys;
-        let slot = match self.settings.strategy {
-            Strategy::LeastLoaded => ready.settled_top(&mut lane.cells, &Loads(keys)),
-            strategy => ready.sort_top(&mut lane.cells, &Ranks { strategy, keys }),
+        let slot = match lane.groups.first_mut()?.sole_order() {
+            Some(ready) if !lane.timers.may_fire(now.tick) => {
+                let keys = &self.roster.keys;
+                match self.settings.strategy {
+                    Strategy::LeastLoaded => ready.settled_top(&mut lane.cells, &Loads(keys)),
+                    strategy => ready.sort_top(&mut lane.cells, &Ranks { strategy, keys }),
+                }
+            }
+            _ => self.first_with_room(lane_at, demand, now),
         }?;
+        let lane = &mut self.lanes[usize::from(lane_at)];
         let key = &mut self.roster.keys[slot as usize];
         let owner = &self.roster.owners[key.owner as usize];
         let rests = key.rest.is_some() || owner.rest.is_some() || owner.account != NO_ACCOUNT;
@@ -78,6 +83,23 @@ impl State {
             self.tell_leased(lane_at, picked.key.clone());
         }
         Some(picked)
+    }
+
+    /// The first key of those in whose class there is room for so many tokens.
+    #[inline(never)]
+    fn first_with_room(&mut self, lane: u16, demand: &Demand, now: Now) -> Option<u32> {
+        self.wake(lane, now);
+        if demand.estimated {
+            return None;
+        }
+        let min_class = class_for(demand.input_tokens);
+        loop {
+            let held = &self.lanes[usize::from(lane)];
+            let slot = held.groups[0].best(min_class, &held.cells)?;
+            if !self.restand(lane, slot, 0, now) {
+                return Some(slot);
+            }
+        }
     }
 
     /// Judges a lease good and ends it; whether it did. For a good answer without news.

@@ -69,8 +69,6 @@ pub(super) struct State {
     pub(super) aside: Vec<u32>,
     /// Slots whose timer fired; kept for its capacity.
     pub(super) fired: Vec<u32>,
-    /// Slots that a pick looks at one by one; kept for its capacity.
-    pub(super) border: Vec<u32>,
     /// No request goes a short way.
     #[cfg(test)]
     pub(super) always_long: bool,
@@ -109,7 +107,6 @@ impl State {
             tells_leases: false,
             aside: Vec::new(),
             fired: Vec::new(),
-            border: Vec::new(),
             #[cfg(test)]
             always_long: false,
         };

@@ -217,9 +217,10 @@ impl Run {
     }
 
     fn acquire(&mut self, demand: Demand, model: &str, tokens: u64) -> Result<(), TestCaseError> {
-        match self.pool.try_acquire(demand) {
+        match self.pool.try_acquire(demand.clone()) {
             Ok(lease) => self.granted(lease, model, tokens)?,
             Err(error) => {
+                self.none_was_ready(&demand)?;
                 let shown = format!("{error} {error:?}");
                 prop_assert!(!shown.contains("not-a-real-key"), "law 9: {}", shown);
                 self.trace.push(format!("none: {error}"));
@@ -253,6 +254,24 @@ impl Run {
         self.law_7(key, model, tokens)?;
         let lifts = self.lifts.get(&owner).copied().unwrap_or_default();
         self.held.push(Held { lease, started: now, number, lifts });
+        Ok(())
+    }
+
+    /// No key of the first priority is passed over that could have carried it.
+    fn none_was_ready(&self, demand: &Demand) -> Result<(), TestCaseError> {
+        let now = self.pool.clock().now();
+        let mut state = self.pool.lock();
+        let ask = state.ask(demand, now);
+        let wanted = state.wanted(&demand.affinity);
+        for key in 0..4 {
+            let slot = state.roster.slot_of(&id(key)).expect("a key of this test");
+            let asked_for = !self.must || wanted.contains(&slot);
+            prop_assert!(
+                !asked_for || !matches!(state.check(&ask, slot), Check::Ready(_)),
+                "key-{} was passed over",
+                key
+            );
+        }
         Ok(())
     }
 
