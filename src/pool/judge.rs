@@ -2,7 +2,6 @@
 
 use super::{
     Seat,
-    cell::Place,
     event::Event,
     incident::describe,
     lane::Origin,
@@ -10,7 +9,7 @@ use super::{
     roster::{KeyCell, NO_ACCOUNT, RAMP_STEPS},
     scope::Whom,
     seats::{ProbeOf, Probes, SeatCell},
-    state::{NO_MODEL, State},
+    state::{SHARED, State},
 };
 use crate::{
     time::{Now, Tick},
@@ -185,6 +184,8 @@ impl State {
         self.count(cell, verdict, now);
         self.confirm_lane(cell.lane, verdict);
         let own = self.is_the_requests_own(cell, verdict);
+        let shared = self.of_a_shared_lane(cell, verdict);
+        let verdict = shared.as_ref().unwrap_or(verdict);
         let told = self.events.len();
         let whom = Whom { scope: self.scope(cell, verdict), slot: cell.slot, owner: cell.owner, lane: cell.lane };
         match (verdict.kind(), whom.scope) {
@@ -220,45 +221,15 @@ impl State {
         }
     }
 
-    /// An answer that shows the lane's model to exist, or not to.
-    pub(super) fn confirm_lane(&mut self, lane: u16, verdict: &Verdict) {
-        let held = &mut self.lanes[usize::from(lane)];
-        if held.origin == Origin::Tentative {
-            let not_found = verdict.status_of().is_some_and(|status| status == http::StatusCode::NOT_FOUND);
-            let answered = verdict.status_of().is_some();
-            if not_found {
-                held.origin = Origin::Unknown;
-            } else if answered && verdict.kind() != VerdictKind::CallerFault {
-                held.origin = Origin::Confirmed;
-            }
-        }
-    }
-
-    /// Gives a lane up whose model the provider does not know, once nothing is in flight and nobody waits there.
-    pub(super) fn drop_unknown(&mut self, lane: u16) {
-        let held = &self.lanes[usize::from(lane)];
-        if held.in_flight == 0 && held.queue.is_empty() && held.origin == Origin::Unknown {
-            self.lane_of.remove(lane);
-            self.give_lane_up(lane);
-        }
-    }
-
-    /// Frees a lane's memory and number; nothing may be in flight or wait there.
-    pub(super) fn give_lane_up(&mut self, lane: u16) {
-        let held = &self.lanes[usize::from(lane)];
-        let parked = held.cells.iter().zip(0u32..).filter(|(cell, _)| cell.place() == Place::Busy);
-        for slot in parked.map(|(_, slot)| slot).collect::<Vec<_>>() {
-            self.unpark(slot);
-        }
-        self.lanes[usize::from(lane)] = super::lane::Lane::new("".into(), Origin::Free, 0);
-    }
-
     /// One model without capacity: only several in a row rest the lane.
     pub(super) fn overloaded(&mut self, cell: &SeatCell, verdict: &Verdict, now: Now) {
+        if cell.lane <= SHARED {
+            return;
+        }
         let table = self.settings.rests.clone();
         let lane = &mut self.lanes[usize::from(cell.lane)];
         lane.overloads = lane.overloads.saturating_add(1);
-        if cell.lane == NO_MODEL || lane.overloads < table.overloads.max(1) {
+        if lane.overloads < table.overloads.max(1) {
             return;
         }
         let rest = lane.rest.get_or_insert_with(|| Box::new(Rest::new(now)));

@@ -203,6 +203,10 @@ pub(super) struct Lane {
     pub(super) in_flight: u32,
     pub(super) started: u64,
     pub(super) spilled: u64,
+    /// The pool's number of starts when a request ended here last, while no answer has confirmed it.
+    pub(super) last_used: u64,
+    /// Not looked at before, when room is wanted: something still counts here.
+    pub(super) kept_until: Tick,
     /// Waiters by ticket.
     pub(super) queue: BTreeMap<u64, u32>,
     /// Those of them that must, or must not, use certain keys.
@@ -229,6 +233,8 @@ impl Lane {
             in_flight: 0,
             started: 0,
             spilled: 0,
+            last_used: 0,
+            kept_until: Tick::ZERO,
             queue: BTreeMap::new(),
             special: BTreeMap::new(),
             spare_logs: HashMap::new(),

@@ -10,7 +10,7 @@ use super::{
     rest::Rest,
     roster::NO_ACCOUNT,
     seats::SeatCell,
-    state::{MAX_LANES, NO_MODEL, SHARED, State},
+    state::{MAX_LANES, SHARED, State},
 };
 use crate::{
     limit::{Limit, Limits, Need, Plan, Span, Unit},
@@ -36,7 +36,8 @@ impl State {
             self.group_by(slot, consumer, now);
         }
         let Some(cell) = self.seats.get(seat).cloned() else { return };
-        if self.settings.fixed_limits || cell.lane == NO_MODEL {
+        // What is said of one model without a lane of its own says nothing of the others there.
+        if self.settings.fixed_limits || cell.lane <= SHARED {
             return;
         }
         for violation in &news.violations {

@@ -32,6 +32,7 @@ mod rank;
 mod ready;
 mod recent_names;
 mod rest;
+mod room;
 mod roster;
 mod scope;
 mod seats;

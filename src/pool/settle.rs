@@ -143,6 +143,7 @@ impl State {
         let lane = &mut self.lanes[usize::from(lane_at)];
         lane.in_flight -= 1;
         let unknown = lane.origin == Origin::Unknown;
+        lane.last_used = self.seq;
         let key = &mut self.roster.keys[slot as usize];
         key.in_flight -= 1;
         if key.removed {

@@ -25,8 +25,6 @@ use crate::{
 
 /// At most this many lanes a pool: a lane is an attacker's allocator.
 pub(super) const MAX_LANES: usize = 256;
-/// At most this many lanes that a caller named and no answer has confirmed.
-const MAX_TENTATIVE: usize = 16;
 /// The lane of requests that name no model.
 pub(super) const NO_MODEL: u16 = 0;
 /// The lane that models share for which there is no room.
@@ -135,31 +133,6 @@ impl State {
             self.fill_lane(lane);
         }
         lane
-    }
-
-    #[cold]
-    fn new_lane(&mut self, model: &str) -> u16 {
-        let tentative = self.lanes.iter().filter(|lane| lane.origin == Origin::Tentative).count();
-        if tentative >= MAX_TENTATIVE {
-            self.drop_unused();
-        }
-        let tentative = self.lanes.iter().filter(|lane| lane.origin == Origin::Tentative).count();
-        let used = self.lanes.iter().filter(|lane| lane.origin != Origin::Free).count();
-        if tentative >= MAX_TENTATIVE || used >= MAX_LANES || model.is_empty() || model.len() > 256 {
-            return self.own_lane(SHARED);
-        }
-        self.push_lane(model.into(), Origin::Tentative)
-    }
-
-    /// Gives up lanes that were only asked about: no request ever went out there.
-    fn drop_unused(&mut self) {
-        for at in 0..self.lanes.len() as u16 {
-            let lane = &self.lanes[usize::from(at)];
-            if lane.origin == Origin::Tentative && lane.started == 0 && lane.in_flight == 0 && lane.queue.is_empty() {
-                self.lane_of.remove(at);
-                self.give_lane_up(at);
-            }
-        }
     }
 
     /// A lane that somebody configured limits for.

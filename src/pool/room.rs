@@ -1,0 +1,137 @@
+//! Room for lanes. A lane is an attacker's allocator, so there are few: a model's is made when it is asked for, and
+//! stays once an answer has shown that the model exists. Where all are taken, the one used longest ago that no answer
+//! has confirmed and that holds nothing is given up; where there is none, the model goes to the lane that such models
+//! share.
+
+use std::time::Duration;
+
+use super::{
+    cell::Place,
+    lane::{Lane, Origin},
+    rest::Rest,
+    seats::SeatCell,
+    state::{MAX_LANES, SHARED, State},
+};
+use crate::{
+    time::Now,
+    verdict::{Scope, Until, Verdict, VerdictKind},
+};
+
+/// How long a verdict about one model keeps a key out of the lane that such models share: long enough that they do not
+/// try it at once again, short enough that the others hardly miss it.
+const SHARED_REST: Duration = Duration::from_secs(1);
+/// So many lanes are searched for what they count, each time that room is wanted.
+const SEARCHED: usize = 4;
+/// A lane that was found to count something is not searched again for so long.
+const KEPT: Duration = Duration::from_secs(10);
+/// No model has a longer name.
+const LONGEST_NAME: usize = 256;
+
+impl State {
+    #[cold]
+    pub(super) fn new_lane(&mut self, model: &str) -> u16 {
+        let nameless = model.is_empty() || model.len() > LONGEST_NAME;
+        if nameless || !self.has_room_for_a_lane() {
+            return self.own_lane(SHARED);
+        }
+        let lane = self.push_lane(model.into(), Origin::Tentative);
+        self.lanes[usize::from(lane)].last_used = self.seq;
+        lane
+    }
+
+    fn has_room_for_a_lane(&mut self) -> bool {
+        let used = self.lanes.iter().filter(|lane| lane.origin != Origin::Free).count();
+        used < MAX_LANES || self.give_up_the_oldest(self.last_now)
+    }
+
+    /// Gives up the lane used longest ago, of those that were only named and hold nothing; whether there was one.
+    fn give_up_the_oldest(&mut self, now: Now) -> bool {
+        let idle = |lane: &&Lane| {
+            lane.origin == Origin::Tentative
+                && lane.in_flight == 0
+                && lane.queue.is_empty()
+                && lane.kept_until <= now.tick
+        };
+        let named = (0u16..).zip(&self.lanes).filter(|(_, lane)| idle(lane));
+        let mut oldest: Vec<(u64, u16)> = named.map(|(at, lane)| (lane.last_used, at)).collect();
+        oldest.sort_unstable();
+        for (_, at) in oldest.into_iter().take(SEARCHED) {
+            if !self.holds_something(at, now) {
+                self.lane_of.remove(at);
+                self.give_lane_up(at);
+                return true;
+            }
+            self.lanes[usize::from(at)].kept_until = now.tick.plus(KEPT);
+        }
+        false
+    }
+
+    /// Whether a lane rests anybody, knows a limit by an answer, or has a window that counts something.
+    fn holds_something(&mut self, at: u16, now: Now) -> bool {
+        let lane = &self.lanes[usize::from(at)];
+        let rests = |rest: &Option<Box<Rest>>| rest.as_ref().is_some_and(|rest| rest.is_active(now));
+        let extra = |extra: &super::lane::LaneExtra| {
+            rests(&extra.rest) || extra.booked.is_some() || extra.allowances.iter().any(|held| held.until > now.tick)
+        };
+        if rests(&lane.rest) || lane.key_rests.values().any(rests) || lane.extras.values().any(extra) {
+            return true;
+        }
+        // Most that were named were never used.
+        if lane.started == 0 {
+            return false;
+        }
+        (0..lane.owners.len() as u32).any(|owner| {
+            let when = self.at(now, owner);
+            let lane = &mut self.lanes[usize::from(at)];
+            let number = lane.owners[owner as usize].plan;
+            let plan = self.plans.plan(number);
+            let learned = self.plans.sources(number).learned.iter().next().is_some();
+            let words = plan.words();
+            learned || words > 0 && plan.used(lane.log(owner, words), &when).any(|(_, used)| used > 0)
+        })
+    }
+
+    /// What a verdict about one model comes to in the lane that models share: a short rest of the key or its owner
+    /// there, however long it was meant to be. `None` where it holds as it is.
+    pub(super) fn of_a_shared_lane(&self, cell: &SeatCell, verdict: &Verdict) -> Option<Verdict> {
+        let of_the_lane = matches!(verdict.scope_of(), Scope::Lane | Scope::KeyLane | Scope::OwnerLane);
+        (cell.lane == SHARED && of_the_lane).then(|| {
+            let until = if verdict.scope_of() == Scope::Lane { Until::Now } else { Until::For(SHARED_REST) };
+            verdict.clone().until(until)
+        })
+    }
+
+    /// An answer that shows the lane's model to exist, or not to.
+    pub(super) fn confirm_lane(&mut self, lane: u16, verdict: &Verdict) {
+        use VerdictKind as K;
+        let held = &mut self.lanes[usize::from(lane)];
+        if held.origin == Origin::Tentative {
+            let not_found = verdict.status_of().is_some_and(|status| status == http::StatusCode::NOT_FOUND);
+            let limited = matches!(verdict.kind(), K::RateLimited | K::QuotaExhausted);
+            if not_found {
+                held.origin = Origin::Unknown;
+            } else if limited || verdict.status_of().is_some() && verdict.kind() != K::CallerFault {
+                held.origin = Origin::Confirmed;
+            }
+        }
+    }
+
+    /// Gives a lane up whose model the provider does not know, once nothing is in flight and nobody waits there.
+    pub(super) fn drop_unknown(&mut self, lane: u16) {
+        let held = &self.lanes[usize::from(lane)];
+        if held.in_flight == 0 && held.queue.is_empty() && held.origin == Origin::Unknown {
+            self.lane_of.remove(lane);
+            self.give_lane_up(lane);
+        }
+    }
+
+    /// Frees a lane's memory and number; nothing may be in flight or wait there.
+    pub(super) fn give_lane_up(&mut self, lane: u16) {
+        let held = &self.lanes[usize::from(lane)];
+        let parked = held.cells.iter().zip(0u32..).filter(|(cell, _)| cell.place() == Place::Busy);
+        for slot in parked.map(|(_, slot)| slot).collect::<Vec<_>>() {
+            self.unpark(slot);
+        }
+        self.lanes[usize::from(lane)] = Lane::new("".into(), Origin::Free, 0);
+    }
+}
