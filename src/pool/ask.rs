@@ -97,7 +97,7 @@ impl State {
 
     /// Whether no key could ever carry so much.
     pub(super) fn never(&self, ask: &Ask<'_>) -> Option<NotNow> {
-        if ask.need == LEAST || ask.lane == NO_MODEL {
+        if ask.need == LEAST || ask.lane == NO_MODEL || ask.demand.free {
             return None;
         }
         let lane = &self.lanes[usize::from(ask.lane)];
@@ -119,7 +119,7 @@ impl State {
     #[inline]
     pub(super) fn ask<'a>(&mut self, demand: &'a Demand, now: Now) -> Ask<'a> {
         // What counts in no window waits for none either.
-        let lane = if demand.free { self.own_lane(NO_MODEL) } else { self.lane(demand.model.as_ref()) };
+        let lane = if demand.free { self.free_lane(demand.model()) } else { self.lane(demand.model.as_ref()) };
         let mut ask = Self::ask_in(lane, demand, now);
         if demand.estimated && ask.need.input_tokens > 0 {
             self.cut_to_limits(&mut ask);

@@ -26,7 +26,7 @@ impl State {
     /// the provider says that there is room again.
     pub(super) fn learn(&mut self, seat: Seat, news: &QuotaNews, delay: Option<Duration>, now: Now) {
         if let Some(model) = &news.quota_model
-            && let Some(lane) = self.seats.get(seat).map(|cell| cell.lane)
+            && let Some(lane) = self.seats.get(seat).filter(|cell| !cell.free).map(|cell| cell.lane)
         {
             self.follow(lane, model, now);
         }
@@ -37,7 +37,7 @@ impl State {
         }
         let Some(cell) = self.seats.get(seat).cloned() else { return };
         // What is said of one model without a lane of its own says nothing of the others there.
-        if self.settings.fixed_limits || cell.lane <= SHARED {
+        if self.settings.fixed_limits || cell.lane <= SHARED || cell.free {
             return;
         }
         for violation in &news.violations {

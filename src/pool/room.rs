@@ -10,7 +10,7 @@ use super::{
     lane::{Lane, Origin},
     rest::Rest,
     seats::SeatCell,
-    state::{MAX_LANES, SHARED, State},
+    state::{MAX_LANES, NO_MODEL, SHARED, State},
 };
 use crate::{
     time::Now,
@@ -24,6 +24,8 @@ const SHARED_REST: Duration = Duration::from_secs(1);
 const SEARCHED: usize = 4;
 /// A lane that was found to count something is not searched again for so long.
 const KEPT: Duration = Duration::from_secs(10);
+/// Behind the model's name in that of the lane for requests that count in none of its windows.
+const UNCOUNTED: &str = " (uncounted)";
 /// No model has a longer name.
 const LONGEST_NAME: usize = 256;
 
@@ -37,6 +39,19 @@ impl State {
         let lane = self.push_lane(model.into(), Origin::Tentative);
         self.lanes[usize::from(lane)].last_used = self.seq;
         lane
+    }
+
+    /// The lane of requests that count in no window of the model that they name, such as one to count its tokens: what
+    /// the provider says of them says nothing of the others, nor of other models.
+    pub(super) fn free_lane(&mut self, model: Option<&str>) -> u16 {
+        let Some(model) = model else { return self.own_lane(NO_MODEL) };
+        let name = format!("{model}{UNCOUNTED}");
+        self.lane_of.get(&name).unwrap_or_else(|| self.new_lane(&name))
+    }
+
+    /// Whether nothing that starts in this lane counts in a window.
+    pub(super) fn is_uncounted(&self, lane: u16) -> bool {
+        lane == NO_MODEL || self.lanes[usize::from(lane)].name.ends_with(UNCOUNTED)
     }
 
     fn has_room_for_a_lane(&mut self) -> bool {
@@ -133,5 +148,67 @@ impl State {
             self.unpark(slot);
         }
         self.lanes[usize::from(lane)] = Lane::new("".into(), Origin::Free, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::{Demand, Gemini, Key, KeyPool, Limits, ManualClock, QuotaNews, Violation, limit::Span, limit::Unit};
+
+    fn pool() -> KeyPool {
+        let key = Key::new("AIza-not-a-real-key-00000");
+        let clock = ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000));
+        let limits = Limits::new().per_minute(1);
+        KeyPool::builder(Gemini::new()).key(key).limits("*", limits).clock(clock.clock()).build().expect("a pool")
+    }
+
+    fn counting(model: Option<&str>) -> Demand {
+        Demand { model: model.map(Into::into), free: true, ..Demand::default() }
+    }
+
+    fn limited() -> Verdict {
+        let violation = Violation { unit: Unit::Requests, span: Span::MINUTE, amount: Some(3) };
+        let news = QuotaNews { violations: vec![violation], quota_model: Some("pro".into()), ..QuotaNews::default() };
+        Verdict::new(VerdictKind::RateLimited).until(Until::For(Duration::from_secs(20))).news(news)
+    }
+
+    #[test]
+    fn a_429_for_counting_tokens_rests_counting_for_that_model_alone() {
+        let pool = pool();
+        let mut events = pool.changes();
+        for _ in 0..3 {
+            pool.try_acquire(counting(Some("flash"))).expect("counts in no window").settle(&Verdict::SUCCESS);
+        }
+        pool.try_acquire(counting(Some("flash"))).expect("counts in no window").settle(&limited());
+        assert!(pool.try_acquire(counting(Some("flash"))).is_err());
+        for demand in [counting(Some("pro")), counting(None), Demand::any_model(), Demand::new("flash")] {
+            assert!(pool.try_acquire(demand).is_ok());
+        }
+        assert!(pool.try_acquire("flash").is_err(), "it has its own window");
+        let Some(Ok(super::super::Event::Rested { model, .. })) = events.try_next() else { panic!("a rest is told") };
+        assert_eq!(model.as_deref(), Some("flash (uncounted)"));
+        assert!(events.try_next().is_some_and(|next| !format!("{next:?}").contains("Learned")));
+    }
+
+    #[test]
+    fn a_429_for_a_list_rests_what_names_no_model() {
+        let pool = pool();
+        pool.try_acquire(counting(None)).expect("counts in no window").settle(&limited());
+        assert!(pool.try_acquire(counting(None)).is_err());
+        assert!(pool.try_acquire(counting(Some("flash"))).is_ok());
+        assert!(pool.try_acquire("flash").is_ok());
+    }
+
+    #[test]
+    fn counting_tokens_of_many_models_stays_bounded() {
+        let pool = pool();
+        for n in 0..1_000 {
+            let lease = pool.try_acquire(counting(Some(&format!("made-up-{n}")))).expect("counts in no window");
+            lease.settle(&Verdict::new(VerdictKind::CallerFault));
+        }
+        assert!(pool.snapshot().lanes.len() <= MAX_LANES);
     }
 }

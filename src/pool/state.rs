@@ -234,7 +234,7 @@ impl State {
 
     /// The limits that hold for an owner in a lane, with what was learned.
     pub(super) fn plan_for(&mut self, lane: u16, owner: u32, learned: Limits) -> u16 {
-        if lane == NO_MODEL {
+        if self.is_uncounted(lane) {
             return 0;
         }
         let name = Arc::clone(&self.lanes[usize::from(lane)].name);

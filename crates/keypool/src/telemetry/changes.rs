@@ -66,7 +66,12 @@ impl Change {
         match event {
             Event::Rested { key, scope, model, kind, code, limit, rest } => {
                 let who = who(*scope, &key.to_string(), model.as_deref());
-                let model = model.as_deref().map(|model| format!(" of {model}")).unwrap_or_default();
+                let of_a_lane = matches!(scope, Scope::Lane | Scope::KeyLane | Scope::OwnerLane);
+                let model = match model.as_deref() {
+                    Some(model) => format!(" of {model}"),
+                    None if of_a_lane => " of requests without a model".to_owned(),
+                    None => String::new(),
+                };
                 let why = match limit {
                     Some(limit) => format!("{limit}{model} (limit {}, learned)", limit.amount),
                     None if code.is_empty() => format!("{kind}{model}"),
@@ -179,6 +184,16 @@ mod tests {
             line(&rested(Scope::Owner, None)),
             "k-1f09ab12 rests 41 s: rate limited of gemini-2.5-flash (RATE_LIMIT_EXCEEDED), for all keys of its owner"
         );
+        let listed = Event::Rested {
+            key: key.clone(),
+            scope: Scope::KeyLane,
+            model: None,
+            kind: VerdictKind::RateLimited,
+            code: String::new(),
+            limit: None,
+            rest: Duration::from_secs(10),
+        };
+        assert_eq!(line(&listed), "k-1f09ab12 rests 10 s: rate limited of requests without a model");
         let disabled = Event::Disabled {
             key: KeyId::from("k-22abcdef"),
             scope: Scope::Key,
