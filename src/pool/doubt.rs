@@ -144,7 +144,7 @@ impl State {
                 let (key, model) = (key.id.clone(), self.model_of(whom));
                 let rest = stands.end.tick(now).since(now.tick);
                 self.event(|| match stands.end {
-                    End::Never => Event::Disabled { key, scope, kind, code, advice },
+                    End::Never => Event::Disabled { key, scope, model, kind, code, advice },
                     _ => Event::Rested { key, scope, model, kind, code, limit: None, rest },
                 });
             }
@@ -177,7 +177,7 @@ impl State {
             rest.end = End::Never;
             let (kind, code, advice) = (rest.kind, rest.code.clone().into_owned(), rest.advice.clone().into_owned());
             let key = self.roster.keys[slot as usize].id.clone();
-            self.event(|| Event::Disabled { key, scope, kind, code, advice });
+            self.event(|| Event::Disabled { key, scope, model: None, kind, code, advice });
         }
         let _ = now;
     }

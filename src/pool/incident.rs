@@ -172,7 +172,8 @@ impl State {
         let (scope, kind, code) = (whom.scope, verdict.kind(), verdict.code_of().to_owned());
         if end == End::Never {
             let advice = verdict.advice_of().to_owned();
-            self.events.push(Event::Disabled { key, scope, kind, code, advice });
+            let model = self.model_of(whom);
+            self.events.push(Event::Disabled { key, scope, model, kind, code, advice });
             return;
         }
         let limit = verdict.news_of().and_then(|news| news.violations.first()).map(|violation| Limit {

@@ -1,7 +1,7 @@
 //! Lanes are an attacker's allocator: they stay bounded.
 
 use http::StatusCode;
-use tower_keypool::{Limits, QuotaNews, Scope, Span, Unit, Until, Verdict, VerdictKind, Violation};
+use tower_keypool::{Elsewhere, Event, Limits, QuotaNews, Scope, Span, Unit, Until, Verdict, VerdictKind, Violation};
 
 use crate::support::{FLASH, answer, builder, daily, id, key, keys, limited, on, rate, secs, take, unclear};
 
@@ -185,4 +185,27 @@ fn what_is_said_of_one_model_of_the_shared_lane_hardly_rests_the_others() {
     }
     assert_eq!(pool.snapshot().disabled_keys, 0);
     assert!(pool.snapshot().keys.iter().all(|key| key.rests.is_empty()));
+}
+
+#[test]
+fn a_model_that_is_closed_to_every_owner_is_not_asked_for_again() {
+    let (pool, time) = keys(5);
+    let mut events = pool.changes();
+    let retired = Verdict::new(VerdictKind::ModelUnavailable)
+        .scope(Scope::OwnerLane)
+        .until(Until::Lifted)
+        .elsewhere(Elsewhere::OtherKey)
+        .code("MODEL_RETIRED")
+        .status(StatusCode::NOT_FOUND);
+    for _ in 0..5 {
+        answer(&pool, "old", &retired);
+    }
+    let Some(Ok(Event::Disabled { model, scope, .. })) = events.try_next() else { panic!("it is told") };
+    assert_eq!((model.as_deref(), scope), (Some("old"), Scope::OwnerLane));
+    time.advance(secs(100_000));
+    let error = pool.try_acquire("old").expect_err("permanent for owner and model");
+    assert_eq!((error.status(), error.retry_after()), (StatusCode::NOT_FOUND, None));
+    assert!(pool.try_acquire("new").is_ok());
+    pool.enable(&id(0)).unwrap();
+    assert!(pool.try_acquire("old").is_ok(), "lifted by hand");
 }

@@ -80,10 +80,12 @@ impl Change {
                 let line = format!("{} rests {}: {why}{}", who.name, spoken(*rest), who.also);
                 change(format!("{} rests: {why}", who.name), line)
             }
-            Event::Disabled { key, scope, kind, code, advice } => {
-                let who = who(*scope, &key.to_string(), None);
+            Event::Disabled { key, scope, model, kind, code, advice } => {
+                let who = who(*scope, &key.to_string(), model.as_deref());
                 let why = if code.is_empty() { kind.to_string() } else { code.clone() };
-                let line = format!("{} disabled: {why}{}", who.name, who.also);
+                let whose = if *scope == Scope::OwnerLane { ", for all keys of its owner" } else { who.also };
+                let model = model.as_deref().map(|model| format!(" for {model}")).unwrap_or_default();
+                let line = format!("{} disabled{model}: {why}{whose}", who.name);
                 let told = if advice.is_empty() { line.clone() } else { format!("{line}. {advice}") };
                 change(line, told)
             }
@@ -197,11 +199,22 @@ mod tests {
         let disabled = Event::Disabled {
             key: KeyId::from("k-22abcdef"),
             scope: Scope::Key,
+            model: None,
             kind: VerdictKind::Suspended,
             code: "CONSUMER_SUSPENDED".to_owned(),
             advice: "Appeal.".to_owned(),
         };
         assert_eq!(line(&disabled), "k-22abcdef disabled: CONSUMER_SUSPENDED. Appeal.");
+        let retired = Event::Disabled {
+            key: KeyId::from("k-22abcdef"),
+            scope: Scope::OwnerLane,
+            model: Some("gemini-2.0-flash".into()),
+            kind: VerdictKind::ModelUnavailable,
+            code: "MODEL_RETIRED".to_owned(),
+            advice: String::new(),
+        };
+        let told = "k-22abcdef disabled for gemini-2.0-flash: MODEL_RETIRED, for all keys of its owner";
+        assert_eq!(line(&retired), told);
     }
 
     #[test]
