@@ -238,13 +238,7 @@ impl State {
             return 0;
         }
         let name = Arc::clone(&self.lanes[usize::from(lane)].name);
-        let given = self
-            .roster
-            .limits(owner, &name)
-            .or_else(|| self.limits.get(&*name))
-            .or_else(|| self.limits.get("*"))
-            .cloned()
-            .unwrap_or_default();
+        let given = self.given(owner, &name).cloned().unwrap_or_default();
         let table = match self.roster.tier(owner) {
             Some(tier) if self.settings.known_limits => self.provider.known_limits(&name, tier).unwrap_or_default(),
             _ => Limits::new(),
