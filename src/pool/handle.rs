@@ -50,10 +50,15 @@ impl KeyPool {
     /// [`is_exhausted`](Error::is_exhausted), [`is_never_fits`](Error::is_never_fits) or
     /// [`is_shut_down`](Error::is_shut_down).
     pub fn try_acquire(&self, demand: impl Into<Demand>) -> Result<Lease, Error> {
-        self.try_lease(&demand.into())
+        let leased = self.try_lease(&demand.into());
+        if leased.as_ref().is_err_and(Error::is_exhausted) {
+            self.count_exhausted();
+        }
+        leased
     }
 
-    /// [`try_acquire`](Self::try_acquire) for whoever still needs the demand when it is refused.
+    /// [`try_acquire`](Self::try_acquire) for whoever still needs the demand when it is refused, to wait or to give up,
+    /// and [counts](Self::count_exhausted) the latter.
     pub(crate) fn try_lease(&self, demand: &Demand) -> Result<Lease, Error> {
         let now = self.0.clock.now();
         let mut state = self.state();
@@ -76,6 +81,11 @@ impl KeyPool {
         let outcome = state.try_pick(demand, now).map_err(|reason| state.refuse(demand, reason, now));
         drop(state);
         self.lease(outcome, demand)
+    }
+
+    /// One request more that found no key.
+    pub(crate) fn count_exhausted(&self) {
+        self.state().tally.exhausted += 1;
     }
 
     /// The same for whoever has something else to do where there is none: nobody is told, and no key is looked at to
@@ -194,7 +204,7 @@ impl KeyPool {
             match state.try_pick(demand, now) {
                 Ok(picked) => picks.push(picked),
                 Err(reason) => {
-                    short = Some(state.refuse(demand, reason, now).with_provider(&self.0.provider));
+                    short = Some(state.refuse_for_good(demand, reason, now).with_provider(&self.0.provider));
                     break;
                 }
             }
@@ -220,7 +230,7 @@ impl KeyPool {
                 let index = state.enqueue(Arc::clone(demand), now);
                 return Begun::Queued { index, deadline: now.tick.plus(wait) };
             }
-            Err(reason) => Err(state.refuse(demand, reason, now)),
+            Err(reason) => Err(state.refuse_for_good(demand, reason, now)),
         };
         drop(state);
         Begun::Done(Box::new(self.lease(outcome, demand)))
@@ -242,8 +252,8 @@ impl KeyPool {
                 }
                 Ok(picked)
             }
-            Some(Err(reason)) => Err(state.refuse(demand, reason, now)),
-            None => Err(state.refuse(demand, NotNow::Later, now)),
+            Some(Err(reason)) => Err(state.refuse_for_good(demand, reason, now)),
+            None => Err(state.refuse_for_good(demand, NotNow::Later, now)),
         };
         drop(state);
         Look::Done(Box::new(self.lease(outcome, demand)))
@@ -323,6 +333,13 @@ impl State {
         self.pick(&ask)
     }
 
+    /// The same, counted.
+    fn refuse_for_good(&mut self, demand: &Demand, reason: NotNow, now: Now) -> Error {
+        let error = self.refuse(demand, reason, now);
+        self.tally.exhausted += u64::from(error.is_exhausted());
+        error
+    }
+
     /// The error for a demand that got no key.
     fn refuse(&mut self, demand: &Demand, reason: NotNow, now: Now) -> Error {
         if self.closed {
@@ -333,7 +350,6 @@ impl State {
         }
         let ask = self.ask(demand, now);
         let exhausted = self.diagnose(&ask);
-        self.tally.exhausted += 1;
         let (model, next_in) = (demand.model.clone(), exhausted.next_in);
         let most = exhausted.reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| *reason);
         self.event(|| Event::Exhausted { model, reason: most, next_in });

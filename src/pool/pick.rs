@@ -156,12 +156,14 @@ impl State {
     pub(super) fn pick_of(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Probes)> {
         self.wake(ask.lane, ask.now);
         let mut best: Option<(u16, u64, u32, Probes)> = None;
+        let (mut first, mut busy) = (u16::MAX, u16::MAX);
         for slot in self.wanted(&ask.demand.affinity) {
             let key = &self.roster.keys[slot as usize];
             if excluded.holds(slot, key.owner) {
                 continue;
             }
             let order = (key.priority, self.rank_now(ask.lane, slot));
+            first = first.min(order.0);
             match self.check(ask, slot) {
                 Check::Ready(probes) => {
                     if best.is_none_or(|(priority, rank, ..)| order < (priority, rank)) {
@@ -170,6 +172,9 @@ impl State {
                 }
                 // Whoever waits for this very key is woken by its timer.
                 check @ (Check::Until(..) | Check::Busy(..)) => {
+                    if matches!(check, Check::Busy(..)) {
+                        busy = busy.min(order.0);
+                    }
                     let group = self.group(order.0);
                     if self.lanes[usize::from(ask.lane)].cells[slot as usize].place() == Place::Ready {
                         self.stow(ask.lane, slot, group, check);
@@ -182,7 +187,10 @@ impl State {
                 Check::NotThis(None, _) | Check::Out(_) => {}
             }
         }
-        best.map(|(.., slot, probe)| (slot, probe))
+        // Among these, too, a later priority opens by the spill rule.
+        let waits = if self.settings.spill.is_any() { u16::MAX } else { busy };
+        let opens = |priority| priority == first || (priority <= waits && ask.waited >= self.settings.spill_after);
+        best.filter(|(priority, ..)| opens(*priority)).map(|(.., slot, probe)| (slot, probe))
     }
 
     /// The keys of an affinity; empty for `Any`.

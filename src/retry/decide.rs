@@ -101,7 +101,10 @@ fn seek(pool: &KeyPool, mut demand: Demand, pause: Duration, patience: Duration)
             demand.wait = Some(patience.saturating_sub(pause));
             Step::Again(NextLease::awaited(pool, demand, pause))
         }
-        Err(error) => Step::OutOfKeys(error),
+        Err(error) => {
+            pool.count_exhausted();
+            Step::OutOfKeys(error)
+        }
     }
 }
 

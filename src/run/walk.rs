@@ -72,6 +72,10 @@ impl Walk {
         }
         let granted = match self.pool.try_lease(&self.demand) {
             Err(error) if error.may_end_within(self.wait) => self.pool.acquire(self.demand.clone()).await,
+            Err(error) if error.is_exhausted() => {
+                self.pool.count_exhausted();
+                Err(error)
+            }
             granted => granted,
         };
         match granted {
