@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::{
-    Acquire, AcquireMany, Attempt, Demand, Event, Events, KeyPool, KeyPoolBuilder, Lease, Seat, Snapshot, Unjudged, Usage,
+    Acquire, AcquireMany, Attempt, Demand, Event, Events, KeyPool, KeyPoolBuilder, Lease, Seat, Snapshot, Unjudged,
+    Usage,
     acquire::{Begun, Look},
     change::DRAIN,
     lease::Granted,

@@ -148,6 +148,11 @@ impl State {
             (Until::Probed(first), _) => {
                 (End::Never, Some(Probe { at: now.tick.plus(first), interval: first, out: false }), true)
             }
+            // What nobody named may pass by itself: tried again from time to time.
+            (Until::Lifted, _) if !verdict.is_named() => {
+                let interval = table.suspect.cap;
+                (End::Never, Some(Probe { at: now.tick.plus(interval), interval, out: false }), true)
+            }
             (Until::Lifted, _) => (End::Never, None, true),
         }
     }

@@ -285,8 +285,12 @@ impl Roster {
         }
         let name: Option<Arc<str>> = key.owner.as_deref().map(Into::into);
         let plain = name.is_none() && key.limits.is_empty() && key.tier.is_none();
-        let extra =
-            OwnerExtra { name: name.clone(), limits: last_of_each(&key.limits), tier: key.tier.clone(), ..OwnerExtra::default() };
+        let extra = OwnerExtra {
+            name: name.clone(),
+            limits: last_of_each(&key.limits),
+            tier: key.tier.clone(),
+            ..OwnerExtra::default()
+        };
         let named = name.is_some();
         let cell = OwnerCell { rest: None, extra: (!plain).then(|| Box::new(extra)), account, keys: 1, zone };
         let back = self.parted.iter().position(|(known, _)| *known == secret).filter(|_| !named);

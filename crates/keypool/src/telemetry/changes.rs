@@ -100,7 +100,11 @@ impl Change {
             }
             Event::Learned { key, model, limit, given } => {
                 let model = model.as_deref().map(|model| format!(" of {model}")).unwrap_or_default();
-                let given = given.map(|given| format!(", not {given} as given")).unwrap_or_default();
+                let given = match given {
+                    Some(given) if *given < limit.amount => format!("; the {given} given is smaller and holds"),
+                    Some(given) => format!(", not {given} as given"),
+                    None => String::new(),
+                };
                 let line = format!("{key} learned: {limit}{model} is {}{given}", limit.amount);
                 change(line.clone(), line)
             }
@@ -215,6 +219,17 @@ mod tests {
         };
         let told = "k-22abcdef disabled for gemini-2.0-flash: MODEL_RETIRED, for all keys of its owner";
         assert_eq!(line(&retired), told);
+    }
+
+    #[test]
+    fn a_learned_limit_says_which_one_holds() {
+        let learned = |amount, given| {
+            let limit = Limit { unit: Unit::Requests, span: Span::MINUTE, amount };
+            line(&Event::Learned { key: KeyId::from("k"), model: Some("m".into()), limit, given })
+        };
+        assert_eq!(learned(50, Some(4)), "k learned: requests/minute of m is 50; the 4 given is smaller and holds");
+        assert_eq!(learned(3, Some(4)), "k learned: requests/minute of m is 3, not 4 as given");
+        assert_eq!(learned(3, None), "k learned: requests/minute of m is 3");
     }
 
     #[test]
