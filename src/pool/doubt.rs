@@ -160,11 +160,14 @@ impl State {
             for rest in [&mut key.rest, &mut self.roster.owners[owner as usize].rest] {
                 if let Some(rest) = rest.as_mut().filter(|rest| rest.end == End::Never && !rest.by_hand) {
                     rest.held = true;
+                    rest.told = true;
                     rest.end = End::At(now.tick.plus(HOLD));
                 }
             }
         }
-        self.event(|| Event::Held { keys: suspects.len() });
+        if self.guard.is_news() {
+            self.event(|| Event::Held { keys: suspects.len() });
+        }
     }
 
     /// The way out is good: what was held takes effect.
@@ -175,6 +178,9 @@ impl State {
             let Some(rest) = self.rest_slot_of(whom).filter(|rest| rest.held) else { continue };
             rest.held = false;
             rest.end = End::Never;
+            if std::mem::take(&mut rest.told) {
+                continue;
+            }
             let (kind, code, advice) = (rest.kind, rest.code.clone().into_owned(), rest.advice.clone().into_owned());
             let key = self.roster.keys[slot as usize].id.clone();
             self.event(|| Event::Disabled { key, scope, model: None, kind, code, advice });

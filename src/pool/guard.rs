@@ -21,6 +21,8 @@ pub(super) struct Guard {
     last_success: Option<Tick>,
     /// Keys whose verdict is held.
     held: Vec<u32>,
+    /// That they are was told.
+    told: bool,
 }
 
 impl Guard {
@@ -28,6 +30,7 @@ impl Guard {
     pub(super) fn success(&mut self, now: Tick) -> Vec<u32> {
         self.good(now);
         self.failures.clear();
+        self.told = false;
         std::mem::take(&mut self.held)
     }
 
@@ -51,6 +54,10 @@ impl Guard {
     /// A failure for good. Whether it is to be held; if so, so are those of [`Guard::suspects`].
     pub(super) fn permanent(&mut self, now: Tick, slot: u32) -> bool {
         self.note(now, slot, true);
+        if self.held.contains(&slot) {
+            // Tried again, with no success anywhere since.
+            return true;
+        }
         let from = now.minus(SPAN);
         if self.last_success.is_some_and(|last| now.since(last) < SPAN) {
             return false;
@@ -77,6 +84,11 @@ impl Guard {
     /// The keys whose verdicts are held.
     pub(super) fn suspects(&self) -> &[u32] {
         &self.held
+    }
+
+    /// Whether that they are is still to be told: once until a success lets them go.
+    pub(super) fn is_news(&mut self) -> bool {
+        !std::mem::replace(&mut self.told, true)
     }
 
     pub(super) fn forget(&mut self, slot: u32) {

@@ -80,6 +80,7 @@ impl State {
             rest.confirming = confirms;
             rest.probe = probe;
             rest.held = false;
+            rest.told &= held;
         }
         let outlasts = !incident.active || end.tick(now) > rest.end.tick(now);
         if outlasts {

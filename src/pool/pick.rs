@@ -73,7 +73,7 @@ impl State {
     /// The best of all keys: by priority, then by rank.
     pub(super) fn pick_any(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Probes)> {
         self.wake(ask.lane, ask.now);
-        let proved = self.passing_doubted(ask, excluded);
+        let proved = if excluded.is_empty() { None } else { self.passing_doubted(ask, excluded) };
         for group in 0..self.priorities.len() {
             let found = proved.as_ref().and_then(|proved| self.pick_in(ask, proved, group));
             let found = found.or_else(|| self.pick_in(ask, excluded, group));

@@ -172,6 +172,8 @@ pub(super) struct Rest {
     pub(super) confirming: bool,
     /// Would be without end, but is held until it is clear whether the fault is ours.
     pub(super) held: bool,
+    /// It was without end, and told of, before it was held.
+    pub(super) told: bool,
     pub(super) by_hand: bool,
 }
 
@@ -193,6 +195,7 @@ impl Rest {
             probe: None,
             confirming: false,
             held: false,
+            told: false,
             by_hand: false,
         }
     }
