@@ -6,7 +6,7 @@
 
 use super::{
     Affinity, Demand, Seat,
-    lane::{Origin, class_for},
+    lane::{Origin, class_for, class_of},
     pick::Picked,
     rank::{Loads, Ranks, Strategy},
     roster::NO_ACCOUNT,
@@ -68,9 +68,14 @@ impl State {
             if !plan.book_later(lane.log_at(held, words), ask.need, days) {
                 return None;
             }
+            lane.owners[key.owner as usize].outgrow();
             None
         } else {
-            Some(plan.book(lane.log_at(held, words), &ask.need, now.tick, days)?)
+            let booked = plan.book(lane.log_at(held, words), &ask.need, now.tick, days)?;
+            if booked.room != u64::MAX && class_of(booked.room) != lane.cells[slot as usize].class() {
+                lane.owners[key.owner as usize].outgrow();
+            }
+            Some(booked.stamp)
         };
         lane.count_start();
         self.tally.start(now);
