@@ -61,7 +61,8 @@ impl Starts {
     }
 
     /// Lets go what has left between two units.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
+    #[inline(always)]
     fn let_go(&self, head: &mut u16, len: &mut u16, ring: &[u16], from: u64, to: u64) {
         let Some(age) = self.slide.left_at(from, to) else {
             (*head, *len) = (0, 0);

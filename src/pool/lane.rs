@@ -91,17 +91,19 @@ impl Group {
     /// The first key of those with at least this class.
     #[inline]
     pub(super) fn best(&self, min_class: usize, cells: &[LaneCell]) -> Option<u32> {
-        let mut best = self.unlimited.top(cells).map(|top| (cells[top as usize].rank, top));
+        let unlimited = self.unlimited.top(cells);
+        let mut best = unlimited.map_or((u64::MAX, u32::MAX), |top| (cells[top as usize].rank, top));
         let mut taken = u64::from(self.taken) >> min_class << min_class;
         while taken != 0 {
             let class = taken.trailing_zeros() as usize;
             taken &= taken - 1;
-            let top = self.tops.get(class).copied();
-            if best.is_none() || top < best {
-                best = top;
+            if let Some(top) = self.tops.get(class)
+                && (top.0 < best.0 || top.0 == best.0 && top.1 < best.1)
+            {
+                best = *top;
             }
         }
-        best.map(|(_, slot)| slot)
+        (best.1 != u32::MAX).then_some(best.1)
     }
 
     /// The one order that all its ready keys stand in, where they have no classes.

@@ -90,7 +90,8 @@ impl State {
         Some(picked)
     }
 
-    /// The first key of those in whose class there is room for so many tokens.
+    /// The first key of those in whose class there is room for so many tokens; where there is none, of the class below,
+    /// in which some have it.
     #[inline(never)]
     fn first_with_room(&mut self, lane: u16, demand: &Demand, now: Now) -> Option<u32> {
         self.wake(lane, now);
@@ -100,7 +101,11 @@ impl State {
         let min_class = class_for(demand.input_tokens);
         loop {
             let held = &self.lanes[usize::from(lane)];
-            let slot = held.groups[0].best(min_class, &held.cells)?;
+            let group = held.groups.first()?;
+            let slot = match group.best(min_class, &held.cells) {
+                Some(slot) => slot,
+                None => group.first_of(min_class.checked_sub(1)?)?,
+            };
             if !self.restand(lane, slot, 0, now) {
                 return Some(slot);
             }
