@@ -77,20 +77,21 @@ impl<W: Width> Form for Amounts<W> {
         self.limit.into()
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
+    #[inline(always)]
     fn purge(&self, words: &mut [u16], seen: u64, now: u64) {
         if words[LEN] == 0 {
             return;
         }
-        let Some(passage) = self.slide.passage(seen, now) else { return };
-        if passage.clears() {
+        let from = self.slide.unit(seen);
+        let Some(age) = self.slide.left_at(from, self.slide.unit(now)) else {
             words[LEN] = 0;
             W::write(words, TOTAL, 0);
             return;
-        }
+        };
         while words[LEN] > 0 {
             let oldest = self.place(words, 0);
-            if !passage.takes(words[oldest]) {
+            if (from as u16).wrapping_sub(words[oldest]) < age {
                 break;
             }
             let amount = W::read(words, oldest + 1);
@@ -118,6 +119,7 @@ impl<W: Width> Form for Amounts<W> {
         W::sub(words, Self::HELD, amount);
     }
 
+    #[inline]
     fn add(&self, words: &mut [u16], amount: u64, began: &Began) {
         if amount == 0 {
             return;

@@ -6,7 +6,7 @@ use super::{
     headroom::counts,
     log,
     need::{At, Full, Need, Stamp},
-    plan::Plan,
+    plan::{Plan, Short},
     slide,
     window::{Window, with_form},
     zone::Days,
@@ -18,6 +18,14 @@ use crate::time::Tick;
 pub(crate) struct Correction {
     pub(crate) reserved: u64,
     pub(crate) actual: u64,
+}
+
+/// What was booked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Booked {
+    pub(crate) stamp: Stamp,
+    /// For how many input tokens there is room now; `u64::MAX` where nothing limits them.
+    pub(crate) room: u64,
 }
 
 impl Plan {
@@ -55,15 +63,20 @@ impl Plan {
     /// `None` says no more than that the short way was none.
     #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
     #[inline(always)]
-    pub(crate) fn book(&self, log: &mut [u16], need: &Need, tick: Tick, days: Days) -> Option<Stamp> {
-        match self.sole_quick() {
-            Some(quick) if need.requests == 1 => quick.book_one(log, tick, days).map(|tick| Stamp { tick, days }),
+    pub(crate) fn book(&self, log: &mut [u16], need: &Need, tick: Tick, days: Days) -> Option<Booked> {
+        match &self.short {
+            Short::Requests(quick) if need.requests == 1 => {
+                quick.book_one(log, tick, days).map(|tick| Booked { stamp: Stamp { tick, days }, room: u64::MAX })
+            }
+            Short::Tokens(quick) if need.requests == 1 && need.output_tokens == 0 => quick
+                .book_one(log, need.input_tokens, tick, days)
+                .map(|(tick, room)| Booked { stamp: Stamp { tick, days }, room }),
             _ => self.book_in_each(log, *need, tick, days),
         }
     }
 
     #[inline(never)]
-    fn book_in_each(&self, log: &mut [u16], need: Need, tick: Tick, days: Days) -> Option<Stamp> {
+    fn book_in_each(&self, log: &mut [u16], need: Need, tick: Tick, days: Days) -> Option<Booked> {
         self.turn_to(log, days);
         if !fits_in_all(self.windows(), log, &need, days) {
             return None;
@@ -79,7 +92,9 @@ impl Plan {
                 form.add(words, amount, &began);
             });
         }
-        Some(Stamp { tick: slide::tick(moment), days })
+        let room =
+            if self.most_input() == u64::MAX { u64::MAX } else { self.headroom(log, Unit::InputTokens, tick, days) };
+        Some(Booked { stamp: Stamp { tick: slide::tick(moment), days }, room })
     }
 
     /// [`Plan::has_room`] and [`Plan::reserve`] at once, for a request that starts later; whether there was room.

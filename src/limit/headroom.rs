@@ -5,7 +5,9 @@ use super::{
     need::{At, Need, Opens},
     plan::Plan,
     window::Window,
+    zone::Days,
 };
+use crate::time::Tick;
 
 impl Plan {
     /// Each limit and how much of it is used, in the order of [`Limits::iter`](super::Limits::iter).
@@ -16,9 +18,9 @@ impl Plan {
     }
 
     /// The least room that a window counting `unit` has; `u64::MAX` where none does.
-    pub(crate) fn headroom(&self, log: &mut [u16], unit: Unit, at: &At) -> u64 {
-        self.advance(log, at);
-        let left = |window: &Window| window.most().saturating_sub(window.used(log, at.day.days));
+    pub(crate) fn headroom(&self, log: &mut [u16], unit: Unit, tick: Tick, days: Days) -> u64 {
+        self.advance_to(log, tick, days);
+        let left = |window: &Window| window.most().saturating_sub(window.used(log, days));
         self.of_unit(unit).map(left).min().unwrap_or(u64::MAX)
     }
 

@@ -104,6 +104,7 @@ impl State {
             return stamp;
         }
         let lane = &mut self.lanes[usize::from(ask.lane)];
+        lane.owners[owner as usize].outgrow();
         let plan = self.plans.plan(lane.owners[owner as usize].plan);
         let words = plan.words();
         if words > 0 {

@@ -42,6 +42,8 @@ pub(super) fn class_for(tokens: u64) -> usize {
 pub(super) struct Group {
     /// By class; none until a key has one.
     classes: Vec<Ready>,
+    /// The first key of each class, and its rank.
+    tops: Vec<(u64, u32)>,
     /// The classes with keys: bit `n` for class `n`.
     taken: u32,
     /// Ready keys that need no class: the lane's owners have no token limits.
@@ -60,44 +62,48 @@ impl Group {
         }
         if self.classes.is_empty() {
             self.classes.resize_with(UNLIMITED, Ready::default);
+            self.tops.resize(UNLIMITED, (0, 0));
+        }
+        self.classes[class].push(slot, cells);
+        let own = (cells[slot as usize].rank, slot);
+        if self.taken & (1 << class) == 0 || own < self.tops[class] {
+            self.tops[class] = own;
         }
         self.taken |= 1 << class;
-        self.classes[class].push(slot, cells);
     }
 
     #[inline]
-    fn remove(&mut self, class: usize, at: u32, cells: &mut [LaneCell]) {
+    fn remove(&mut self, class: usize, slot: u32, cells: &mut [LaneCell]) {
+        let at = cells[slot as usize].position();
         if class == UNLIMITED {
             return self.unlimited.remove(at, cells);
         }
         let order = &mut self.classes[class];
         order.remove(at, cells);
-        if order.is_empty() {
-            self.taken &= !(1 << class);
+        if self.tops[class].1 == slot {
+            match order.top(cells) {
+                Some(top) => self.tops[class] = (cells[top as usize].rank, top),
+                None => self.taken &= !(1 << class),
+            }
         }
-    }
-
-    #[inline]
-    fn reorder(&mut self, class: usize, slot: u32, at: u32, cells: &mut [LaneCell]) {
-        let order = if class == UNLIMITED { &mut self.unlimited } else { &mut self.classes[class] };
-        order.reorder(slot, at, cells);
     }
 
     /// The first key of those with at least this class.
     #[inline]
     pub(super) fn best(&self, min_class: usize, cells: &[LaneCell]) -> Option<u32> {
-        let mut best = self.unlimited.top(cells);
+        let unlimited = self.unlimited.top(cells);
+        let mut best = unlimited.map_or((u64::MAX, u32::MAX), |top| (cells[top as usize].rank, top));
         let mut taken = u64::from(self.taken) >> min_class << min_class;
         while taken != 0 {
             let class = taken.trailing_zeros() as usize;
             taken &= taken - 1;
-            let Some(top) = self.classes[class].top(cells) else { continue };
-            let better = best.is_none_or(|held| (cells[top as usize].rank, top) < (cells[held as usize].rank, held));
-            if better {
-                best = Some(top);
+            if let Some(top) = self.tops.get(class)
+                && (top.0 < best.0 || top.0 == best.0 && top.1 < best.1)
+            {
+                best = *top;
             }
         }
-        best
+        (best.1 != u32::MAX).then_some(best.1)
     }
 
     /// The one order that all its ready keys stand in, where they have no classes.
@@ -107,14 +113,15 @@ impl Group {
     }
 
     /// The first key of one class.
-    pub(super) fn first_of(&self, class: usize, cells: &[LaneCell]) -> Option<u32> {
-        self.classes.get(class).and_then(|order| order.top(cells))
+    pub(super) fn first_of(&self, class: usize) -> Option<u32> {
+        (self.taken & (1 << class) != 0).then(|| self.tops.get(class).map(|(_, slot)| *slot)).flatten()
     }
 
     fn heap_bytes(&self) -> usize {
         self.unlimited.heap_bytes()
             + self.classes.iter().map(Ready::heap_bytes).sum::<usize>()
             + self.classes.capacity() * size_of::<Ready>()
+            + self.tops.capacity() * size_of::<(u64, u32)>()
             + self.busy.capacity() * 4
     }
 }
@@ -129,12 +136,29 @@ pub(super) struct LaneOwner {
 
 /// The owner has an entry in `extras`.
 pub(super) const HAS_EXTRA: u16 = 1;
+/// A start took so much of its room that a key of it belongs to another class.
+const OUTGROWN: u16 = 2;
 
 impl LaneOwner {
     /// Whether it has an entry in `extras`.
     #[inline]
     pub(super) fn has_extra(self) -> bool {
         self.flags & HAS_EXTRA != 0
+    }
+
+    /// A start took so much of its room that its key belongs to another class than this.
+    #[inline]
+    pub(super) fn outgrow(&mut self) {
+        self.flags |= OUTGROWN;
+    }
+
+    /// Whether a start did so since this was asked last. Of several keys only one is told: that the others' class is too
+    /// high shows when they are wanted.
+    #[inline]
+    pub(super) fn take_outgrown(&mut self) -> bool {
+        let outgrown = self.flags & OUTGROWN != 0;
+        self.flags &= !OUTGROWN;
+        outgrown
     }
 }
 
@@ -347,7 +371,7 @@ impl Lane {
         let cell = self.cells[slot as usize];
         match cell.place() {
             Place::Ready => {
-                self.groups[group].remove(cell.class(), cell.position(), &mut self.cells);
+                self.groups[group].remove(cell.class(), slot, &mut self.cells);
             }
             Place::Busy => {
                 let busy = &mut self.groups[group].busy;
@@ -366,20 +390,14 @@ impl Lane {
 
     /// Moves a ready key to where its rank and class now put it.
     pub(super) fn reorder(&mut self, slot: u32, group: usize, class: usize, rank: u64) {
-        let cell = &mut self.cells[slot as usize];
+        let cell = self.cells[slot as usize];
         debug_assert_eq!(cell.place(), Place::Ready);
-        if cell.class() == class {
-            cell.rank = rank;
-            let at = cell.position();
-            self.groups[group].reorder(class, slot, at, &mut self.cells);
-        } else {
-            let (at, old) = (cell.position(), cell.class());
-            self.groups[group].remove(old, at, &mut self.cells);
-            let cell = &mut self.cells[slot as usize];
-            cell.rank = rank;
-            cell.set_class(class);
-            self.groups[group].push(class, slot, &mut self.cells);
-        }
+        let group = &mut self.groups[group];
+        group.remove(cell.class(), slot, &mut self.cells);
+        let cell = &mut self.cells[slot as usize];
+        cell.rank = rank;
+        cell.set_class(class);
+        group.push(class, slot, &mut self.cells);
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

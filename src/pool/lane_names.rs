@@ -22,14 +22,24 @@ impl LaneNames {
     pub(super) fn find(&mut self, model: &Arc<str>) -> Option<u16> {
         match &self.seen[place(model)] {
             Some((seen, lane)) if Arc::ptr_eq(seen, model) => Some(*lane),
+            _ => self.look_beside(model),
+        }
+    }
+
+    /// Where two share a place, the one seen before stands beside it.
+    #[inline(never)]
+    fn look_beside(&mut self, model: &Arc<str>) -> Option<u16> {
+        match &self.seen[place(model) ^ 1] {
+            Some((seen, lane)) if Arc::ptr_eq(seen, model) => Some(*lane),
             _ => self.look_up(model),
         }
     }
 
-    #[inline(never)]
     fn look_up(&mut self, model: &Arc<str>) -> Option<u16> {
         let lane = self.get(model)?;
-        self.seen[place(model)] = Some((Arc::clone(model), lane));
+        let place = place(model);
+        self.seen.swap(place, place ^ 1);
+        self.seen[place] = Some((Arc::clone(model), lane));
         Some(lane)
     }
 

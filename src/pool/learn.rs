@@ -105,6 +105,7 @@ impl State {
         place.spare_log(spare, old_log.len());
         place.owners[owner as usize].log = fresh;
         place.owners[owner as usize].plan = number;
+        place.owners[owner as usize].outgrow();
         if stamped_out {
             self.count_out(lane, owner, now);
         }

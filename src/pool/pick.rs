@@ -125,7 +125,7 @@ impl State {
     /// The class below holds keys with and without room for so many tokens: those without are passed over.
     fn pick_border(&mut self, ask: &Ask<'_>, excluded: &Excluded, group: usize, class: usize) -> Option<(u32, Probes)> {
         let lane_at = usize::from(ask.lane);
-        while let Some(slot) = self.lanes[lane_at].groups[group].first_of(class, &self.lanes[lane_at].cells) {
+        while let Some(slot) = self.lanes[lane_at].groups[group].first_of(class) {
             if excluded.holds(slot, self.roster.keys[slot as usize].owner) {
                 self.put_aside(ask.lane, slot, group);
                 continue;

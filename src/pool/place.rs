@@ -82,10 +82,23 @@ impl State {
         let rank = self.settings.strategy.rank(key, cell.rank);
         let grown = rank > cell.rank;
         if grown {
-            let class = if cell.class() == UNLIMITED { UNLIMITED } else { self.class_now(lane, slot, false, now) };
-            self.lanes[usize::from(lane)].reorder(slot, group, class, rank);
+            self.fall(lane, slot, group, rank, now);
         }
         grown
+    }
+
+    /// Moves a ready key back to where this rank, and the class that it now has, put it.
+    #[inline(never)]
+    fn fall(&mut self, lane: u16, slot: u32, group: usize, rank: u64, now: Now) {
+        let held = &mut self.lanes[usize::from(lane)];
+        let mut class = held.cells[slot as usize].class();
+        if class != UNLIMITED {
+            let owner = self.roster.keys[slot as usize].owner;
+            if held.owners[owner as usize].take_outgrown() {
+                class = self.class_now(lane, slot, false, now);
+            }
+        }
+        self.lanes[usize::from(lane)].reorder(slot, group, class, rank);
     }
 
     /// Gives a ready key the class that its owner's room says; whether it changed. `roomier`: other than by time.
@@ -105,16 +118,18 @@ impl State {
     /// The class that its owner's room says. Where time alone brings more room the key's timer is set for when it
     /// reaches the next class.
     fn class_now(&mut self, lane: u16, slot: u32, roomier: bool, now: Now) -> usize {
-        let owner = self.roster.keys[slot as usize].owner;
-        let at = self.at(now, owner);
+        let owner_at = self.roster.keys[slot as usize].owner;
+        let days = self.zones[usize::from(self.roster.owners[owner_at as usize].zone)].1.dates(now);
         let held = &mut self.lanes[usize::from(lane)];
-        let owner = held.owners[owner as usize];
+        let owner = held.owners[owner_at as usize];
         let plan = self.plans.plan(owner.plan);
         let log = held.log_at(owner, plan.words());
-        let class = class_of(plan.headroom(log, Unit::InputTokens, &at));
+        let class = class_of(plan.headroom(log, Unit::InputTokens, now.tick, days));
         let top = class_of(plan.most_input());
         let cell = held.cells[slot as usize];
         if class < top && (cell.timer == 0 || class != cell.class() || roomier) {
+            let at = self.at(now, owner_at);
+            let (held, plan) = (&mut self.lanes[usize::from(lane)], self.plans.plan(owner.plan));
             let log = held.log_at(owner, plan.words());
             let opens = plan.next_headroom(log, Unit::InputTokens, 2 << class, &at);
             if let Some(tick) = opens.and_then(|opens| opens.tick(&at)) {

@@ -38,11 +38,6 @@ const GONE: u32 = u32::MAX;
 const IN_RUN: u32 = 1 << 24;
 
 impl Ready {
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.len == 0 && self.heap.is_empty()
-    }
-
     #[cfg(test)]
     fn len(&self) -> usize {
         self.len - self.gone + self.heap.len()

@@ -6,7 +6,7 @@
 
 use super::{
     Affinity, Demand, Seat,
-    lane::{Origin, class_for},
+    lane::{Origin, class_for, class_of},
     pick::Picked,
     rank::{Loads, Ranks, Strategy},
     roster::NO_ACCOUNT,
@@ -68,9 +68,14 @@ impl State {
             if !plan.book_later(lane.log_at(held, words), ask.need, days) {
                 return None;
             }
+            lane.owners[key.owner as usize].outgrow();
             None
         } else {
-            Some(plan.book(lane.log_at(held, words), &ask.need, now.tick, days)?)
+            let booked = plan.book(lane.log_at(held, words), &ask.need, now.tick, days)?;
+            if booked.room != u64::MAX && class_of(booked.room) != lane.cells[slot as usize].class() {
+                lane.owners[key.owner as usize].outgrow();
+            }
+            Some(booked.stamp)
         };
         lane.count_start();
         self.tally.start(now);
@@ -85,7 +90,8 @@ impl State {
         Some(picked)
     }
 
-    /// The first key of those in whose class there is room for so many tokens.
+    /// The first key of those in whose class there is room for so many tokens; where there is none, of the class below,
+    /// in which some have it.
     #[inline(never)]
     fn first_with_room(&mut self, lane: u16, demand: &Demand, now: Now) -> Option<u32> {
         self.wake(lane, now);
@@ -95,7 +101,11 @@ impl State {
         let min_class = class_for(demand.input_tokens);
         loop {
             let held = &self.lanes[usize::from(lane)];
-            let slot = held.groups[0].best(min_class, &held.cells)?;
+            let group = held.groups.first()?;
+            let slot = match group.best(min_class, &held.cells) {
+                Some(slot) => slot,
+                None => group.first_of(min_class.checked_sub(1)?)?,
+            };
             if !self.restand(lane, slot, 0, now) {
                 return Some(slot);
             }
