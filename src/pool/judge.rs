@@ -6,6 +6,7 @@ use super::{
     incident::describe,
     lane::Origin,
     rest::{End, Rest},
+    room::of_a_shared_lane,
     roster::{KeyCell, NO_ACCOUNT, RAMP_STEPS},
     scope::Whom,
     seats::{ProbeOf, Probes, SeatCell},
@@ -184,7 +185,7 @@ impl State {
         self.count(cell, verdict, now);
         self.confirm_lane(cell.lane, verdict);
         let own = self.is_the_requests_own(cell, verdict);
-        let shared = self.of_a_shared_lane(cell, verdict);
+        let shared = of_a_shared_lane(cell, verdict);
         let verdict = shared.as_ref().unwrap_or(verdict);
         let told = self.events.len();
         let whom = Whom { scope: self.scope(cell, verdict), slot: cell.slot, owner: cell.owner, lane: cell.lane };

@@ -29,6 +29,16 @@ const UNCOUNTED: &str = " (uncounted)";
 /// No model has a longer name.
 const LONGEST_NAME: usize = 256;
 
+/// What a verdict about one model comes to in the lane that models share: a short rest of the key or its owner
+/// there, however long it was meant to be. `None` where it holds as it is.
+pub(super) fn of_a_shared_lane(cell: &SeatCell, verdict: &Verdict) -> Option<Verdict> {
+    let of_the_lane = matches!(verdict.scope_of(), Scope::Lane | Scope::KeyLane | Scope::OwnerLane);
+    (cell.lane == SHARED && of_the_lane).then(|| {
+        let until = if verdict.scope_of() == Scope::Lane { Until::Now } else { Until::For(SHARED_REST) };
+        verdict.clone().until(until)
+    })
+}
+
 impl State {
     #[cold]
     pub(super) fn new_lane(&mut self, model: &str) -> u16 {
@@ -103,16 +113,6 @@ impl State {
             let learned = self.plans.sources(number).learned.iter().next().is_some();
             let words = plan.words();
             learned || words > 0 && plan.used(lane.log(owner, words), &when).any(|(_, used)| used > 0)
-        })
-    }
-
-    /// What a verdict about one model comes to in the lane that models share: a short rest of the key or its owner
-    /// there, however long it was meant to be. `None` where it holds as it is.
-    pub(super) fn of_a_shared_lane(&self, cell: &SeatCell, verdict: &Verdict) -> Option<Verdict> {
-        let of_the_lane = matches!(verdict.scope_of(), Scope::Lane | Scope::KeyLane | Scope::OwnerLane);
-        (cell.lane == SHARED && of_the_lane).then(|| {
-            let until = if verdict.scope_of() == Scope::Lane { Until::Now } else { Until::For(SHARED_REST) };
-            verdict.clone().until(until)
         })
     }
 
