@@ -14,6 +14,7 @@ mod doubt;
 mod event;
 mod exhausted;
 mod grant;
+mod group;
 mod guard;
 mod handle;
 mod incident;
