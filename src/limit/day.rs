@@ -46,7 +46,7 @@ impl<W: Width> Day<W> {
 impl Day<One> {
     /// The count on the date that stands first, where there is room for one more.
     #[inline]
-    pub(super) fn room_today<'a>(&self, words: &'a mut [u16]) -> Option<&'a mut u16> {
+    pub(super) fn room_today(self, words: &mut [u16]) -> Option<&mut u16> {
         let [held, today, ..] = words.first_chunk_mut::<2>()?;
         (u64::from(*held) + u64::from(*today) < self.limit).then_some(today)
     }

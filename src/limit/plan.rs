@@ -72,7 +72,7 @@ impl Plan {
         let tokens = windows.iter().any(|window| of_tokens(window.limit.unit));
         let quick = Quick::of(&windows);
         let short = Short::of(quick.as_ref(), &windows);
-        Self { words, daily, quick, short, most_input, tokens, windows }
+        Self { windows, words, daily, quick, short, most_input, tokens }
     }
 
     /// How long the log is, in words; none where nothing is limited.

@@ -15,6 +15,7 @@ mod event;
 mod exhausted;
 mod given;
 mod grant;
+mod group;
 mod guard;
 mod handle;
 mod incident;

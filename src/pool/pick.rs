@@ -5,7 +5,7 @@ use super::{
     ask::{Ask, Excluded},
     cell::Place,
     check::Check,
-    lane::class_for,
+    group::class_for,
     seats::Probes,
     state::{State, standing},
 };

@@ -3,7 +3,7 @@
 use super::{
     cell::Place,
     check::Check,
-    lane::{UNLIMITED, class_of},
+    group::{UNLIMITED, class_of},
     state::{State, standing},
 };
 use crate::{limit::Unit, time::Now};

@@ -6,7 +6,8 @@
 
 use super::{
     Affinity, Demand, Seat,
-    lane::{Origin, class_for, class_of},
+    group::{class_for, class_of},
+    lane::Origin,
     pick::Picked,
     rank::{Loads, Ranks, Strategy},
     roster::NO_ACCOUNT,

@@ -6,8 +6,9 @@ use std::{collections::BTreeMap, sync::Arc, task::Waker};
 use super::{
     builder::Settings,
     event::Event,
+    group::class_of,
     guard::Guard,
-    lane::{Lane, Origin, class_of},
+    lane::{Lane, Origin},
     lane_names::LaneNames,
     plans::{Plans, Sources},
     rank::Standing,
