@@ -2,7 +2,10 @@
 //! holds.
 
 use super::{plans::find, roster::Roster, state::State};
-use crate::limit::{Limit, Limits};
+use crate::{
+    key::Tier,
+    limit::{Limit, Limits},
+};
 
 /// Of several limits that one key gives for a model, the last.
 pub(super) fn last_of_each(given: &[(String, Limits)]) -> Vec<(String, Limits)> {
@@ -26,6 +29,10 @@ impl Roster {
         let limits = &self.owners[owner as usize].extra.as_ref()?.limits;
         let named = |wanted: &str| limits.iter().find(|(name, _)| name == wanted).map(|(_, limits)| limits);
         named(model).or_else(|| named("*"))
+    }
+
+    pub(super) fn tier(&self, owner: u32) -> Option<&Tier> {
+        self.owners[owner as usize].extra.as_ref()?.tier.as_ref()
     }
 
     /// One more key says what its owner's limits are.

@@ -369,10 +369,6 @@ impl Roster {
         extra.name.clone().or_else(|| extra.consumer.clone())
     }
 
-    pub(super) fn tier(&self, owner: u32) -> Option<&Tier> {
-        self.owners[owner as usize].extra.as_ref()?.tier.as_ref()
-    }
-
     pub(super) fn heap_bytes(&self) -> usize {
         let boxed: usize = self
             .keys
