@@ -56,6 +56,7 @@ impl Course {
         }
         match verdict.elsewhere_of() {
             Elsewhere::No | Elsewhere::OtherModel => Step::Stop,
+            Elsewhere::OtherKey if pool.is_settled(demand.earlier.as_deref().unwrap_or_default()) => Step::Stop,
             Elsewhere::OtherKey | Elsewhere::OtherOwner => {
                 let patience = self.wait.saturating_sub(spent);
                 seek(pool, demand, Duration::ZERO, left.map_or(patience, |left| left.min(patience)))
@@ -100,7 +101,10 @@ fn seek(pool: &KeyPool, mut demand: Demand, pause: Duration, patience: Duration)
             demand.wait = Some(patience.saturating_sub(pause));
             Step::Again(NextLease::awaited(pool, demand, pause))
         }
-        Err(error) => Step::OutOfKeys(error),
+        Err(error) => {
+            pool.count_exhausted();
+            Step::OutOfKeys(error)
+        }
     }
 }
 

@@ -109,7 +109,9 @@ impl<S> KeyRotation<S> {
         if let Err(error) = outgoing::prepare(&mut head, provider, &self.rules.allowed) {
             return self.fail(error);
         }
-        let prepared = demand.prepared.take().and_then(|prepared| prepared.take());
+        let waited = demand.prepared.take();
+        let again = waited.is_some();
+        let prepared = waited.and_then(|prepared| prepared.take());
         // One that is granted here and now counts from here and now.
         let counts = prepared.is_none() && !demand.starts_later();
         let lease = match prepared.map_or_else(|| self.pool.try_lease(demand), Ok) {
@@ -121,7 +123,13 @@ impl<S> KeyRotation<S> {
                 let outgoing = Outgoing { head, body, on_grant: demand.on_grant.clone() };
                 return KeyRotationFuture::waiting(&self.pool, demand, self.inner.clone(), outgoing);
             }
-            Err(error) => return self.fail(error.tried(demand)),
+            Err(error) => {
+                // One that waited before, in vain, was counted then.
+                if !again && error.is_exhausted() {
+                    self.pool.count_exhausted();
+                }
+                return self.fail(error.tried(demand));
+            }
         };
         if let Err(error) = outgoing::equip(&mut head, lease.granted()) {
             return self.fail(error);

@@ -308,6 +308,12 @@ impl Verdict {
         self.confirm_after
     }
 
+    /// Whether it is good, and tells of no quotas.
+    #[inline]
+    pub(crate) fn is_plain_success(&self) -> bool {
+        self.kind == VerdictKind::Success && self.news.is_none()
+    }
+
     /// What the answer tells of quotas.
     pub fn news_of(&self) -> Option<&QuotaNews> {
         self.news.as_deref()

@@ -205,6 +205,17 @@ async fn by_switch_the_caller_receives_the_typed_error() {
     let error = stack(&pool, policy, &upstream).oneshot(ask()).await.unwrap_err();
     assert!(error.is_exhausted());
     assert_eq!(error.served_by().unwrap().attempts(), 2);
+    assert_eq!(pool.snapshot().exhausted, 1, "one request found none");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_a_key_in_vain_is_counted_once() {
+    let pool = pool(&["a", "b"]);
+    let upstream = Upstream::new(&["rate", "rate", "rate", "rate"]);
+    let policy = RetryPolicy::new(&pool).exhausted_instead(true).wait(Duration::from_secs(50));
+    let error = stack(&pool, policy, &upstream).oneshot(ask()).await.unwrap_err();
+    assert!(error.is_exhausted());
+    assert_eq!(pool.snapshot().exhausted, 1);
 }
 
 #[tokio::test(start_paused = true)]
