@@ -24,6 +24,23 @@ pub fn stack(
 + Send
 + Sync
 + 'static {
+    stack_over(pool, fallback, Client::new(pool.provider().base()))
+}
+
+/// The same over a client of one's own.
+pub fn stack_over(
+    pool: &KeyPool,
+    fallback: &[String],
+    client: Client,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<impl Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static>,
+    Error = Error,
+    Future: Send,
+> + Clone
++ Send
++ Sync
++ 'static {
     let steps = !fallback.is_empty();
     ServiceBuilder::new()
         // Keeps what is sent, by reference, so that it can be sent again; finds the model where the body names it.
@@ -38,5 +55,5 @@ pub fn stack(
         // Learns from the answer what it means for the key.
         .layer(CooldownLayer::new(pool))
         // Connections to the provider, pooled.
-        .service(Client::new())
+        .service(client)
 }

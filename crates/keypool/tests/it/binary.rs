@@ -87,6 +87,7 @@ fn a_wrong_option_ends_it_with_2_and_is_named() {
         (&["--upstream", "ftp://example.com"], "--upstream"),
         (&["--upstream", "https://user:word@example.com"], "--upstream"),
         (&["--strategy", "clairvoyant"], "--strategy"),
+        (&["--cacert", "/nowhere/ca.pem"], "--cacert /nowhere/ca.pem"),
         (&["--wait=-1"], "--wait"),
         (&["--fallback", "a,,b"], "--fallback"),
         (&["--token", "two words"], "--token"),

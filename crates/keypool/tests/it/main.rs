@@ -7,4 +7,5 @@ mod hostile;
 mod serving;
 mod streaming;
 mod support;
+mod tls;
 mod uploads;
