@@ -5,20 +5,22 @@ pub(super) fn fault(path: &str) -> Option<&'static str> {
     if !path.starts_with('/') {
         return Some("the request names no path");
     }
-    // One pass is all that most paths cost.
-    let (mut before, mut escaped, mut dotted) = (b'\0', false, false);
-    for byte in path.bytes() {
-        match byte {
-            b'/' if before == b'/' => return Some("the path has an empty segment (//)"),
-            b'\\' => return Some("the path has a backslash"),
-            b'%' => escaped = true,
-            b'.' => dotted |= before == b'/',
-            _ => {}
-        }
-        before = byte;
+    // Two looks without a branch, which the compiler takes at many bytes at once, are all that most paths cost.
+    let bytes = path.as_bytes();
+    let escaped = bytes.iter().fold(false, |found, byte| found | (*byte == b'%') | (*byte == b'\\'));
+    let is_odd = |first: &u8, next: &u8| (*first == b'/') & ((*next == b'/') | (*next == b'.'));
+    let odd = bytes.iter().zip(&bytes[1..]).fold(false, |found, (first, next)| found | is_odd(first, next));
+    if !escaped && !odd {
+        return None;
     }
-    if !escaped {
-        return if dotted { dots(path) } else { None };
+    if path.contains("//") {
+        return Some("the path has an empty segment (//)");
+    }
+    if path.contains('\\') {
+        return Some("the path has a backslash");
+    }
+    if !path.contains('%') {
+        return dots(path);
     }
     let mut decoded = path.to_owned();
     // Whoever stands upstream may decode more than once.
