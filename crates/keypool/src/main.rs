@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// A request allocates some twenty small pieces on one thread and frees half of them on another.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     keypool::cli::run()
 }
