@@ -272,6 +272,8 @@ impl RetryPolicy {
                 demand.prepared = Some(Arc::clone(&prepared));
                 // All the waiting there is was done when it goes down.
                 demand.wait = Some(Duration::ZERO);
+                // Should it have waited in vain, the error says when its keys are back.
+                demand.anew = true;
                 request.extensions_mut().insert(demand);
                 Ok(RetryFuture::new(next, prepared))
             }

@@ -186,8 +186,10 @@ async fn behind_somebody_who_waits_others_wait_too() {
     for busy in [false, true] {
         let (pool, upstream) = (narrow_pool(), Upstream::new(&["rate briefly"]).taking(Duration::from_millis(300)));
         let client = layer(&pool).wait(Duration::from_secs(60)).layer(upstream.clone());
-        let limited = client.clone().oneshot(ask()).await.unwrap();
-        assert_eq!(limited.status(), 429, "the only key is out for this request");
+        let mut hasty = ask();
+        hasty.extensions_mut().insert(Demand::new("m").wait(Duration::ZERO));
+        let limited = client.clone().oneshot(hasty).await.unwrap();
+        assert_eq!(limited.status(), 429, "it does not wait for the only key");
         // Its slot is held for as long as the answer is read.
         let held = busy.then_some(limited);
         let calls: Vec<_> = (0..4).map(|_| tokio::spawn(client.clone().oneshot(ask()))).collect();
