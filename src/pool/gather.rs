@@ -68,7 +68,8 @@ impl Look {
     pub(super) fn spell_out(&mut self, batch: &mut Batch) {
         for mut raw in self.raw_units.drain(..) {
             let Some(plan) = self.plans.get(&raw.plan) else { continue };
-            let now = Now { tick: raw.at.tick, wall_ms: raw.at.day.wall_ms };
+            let ahead_ms = raw.at.day.wall_ms - raw.at.tick.millis() as i64;
+            let now = Now { tick: raw.at.tick, ahead_ms };
             let kept = plan.keep(&mut raw.log, &raw.at);
             batch.units.push(UnitRecord {
                 owner: raw.owner.to_string(),
@@ -246,7 +247,7 @@ impl State {
         let key = &self.roster.keys[slot as usize];
         let owner = self.roster.owners[key.owner as usize].extra.as_deref();
         let health = self.journal.as_mut()?.health(slot);
-        health.told = now.wall_ms;
+        health.told = now.wall_ms();
         let rest = key.rest.as_deref().filter(|rest| rest.is_active(now));
         let (state, reason) = match rest {
             Some(rest) if rest.by_hand => (KeyStanding::Disabled, rest.code.to_string()),
@@ -335,8 +336,8 @@ fn rest_record(rest: &Rest, id: &RestId, now: Now) -> Option<RestRecord> {
 fn wall(tick: Tick, now: Now) -> i64 {
     let distance = |nanos: u64| i64::try_from(nanos).unwrap_or(i64::MAX);
     if tick >= now.tick {
-        now.wall_ms.saturating_add(distance((tick.nanos() - now.tick.nanos()).div_ceil(1_000_000)))
+        now.wall_ms().saturating_add(distance((tick.nanos() - now.tick.nanos()).div_ceil(1_000_000)))
     } else {
-        now.wall_ms.saturating_sub(distance((now.tick.nanos() - tick.nanos()) / 1_000_000))
+        now.wall_ms().saturating_sub(distance((now.tick.nanos() - tick.nanos()) / 1_000_000))
     }
 }

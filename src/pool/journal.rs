@@ -10,7 +10,7 @@ use std::{
 use hashbrown::HashMap;
 
 use super::{
-    Usage,
+    Seat, Usage,
     mark::Mark,
     state::{NO_MODEL, SHARED, State},
 };
@@ -38,6 +38,8 @@ pub(super) struct Journal {
     pub(super) rests: HashSet<RestId>,
     /// Rests of secrets that were replaced.
     pub(super) rests_gone: Vec<RestId>,
+    /// What leases said that they cost, by seat and its generation.
+    pub(super) told: HashMap<u32, (u32, Usage)>,
     /// Records of keys that left.
     pub(super) parted: Vec<KeyRecord>,
     /// Use by keys that left.
@@ -243,17 +245,18 @@ impl State {
         }
     }
 
-    /// A lease ended, and this is what its answer cost.
-    #[inline]
-    pub(super) fn note_usage(&mut self, slot: u32, lane: u16, usage: Usage) {
-        if let Some(journal) = &mut self.journal
-            && usage != Usage::default()
-        {
-            let used = journal.used.entry((slot, lane)).or_default();
-            used.input_tokens = used.input_tokens.saturating_add(usage.input_tokens.unwrap_or(0));
-            used.output_tokens = used.output_tokens.saturating_add(usage.output_tokens.unwrap_or(0));
-            self.news();
-        }
+    /// What an answer cost, as far as it is known by now: more may be told later.
+    pub(super) fn note_usage(&mut self, seat: Seat, usage: Usage) {
+        let (Some(journal), Some(cell)) = (&mut self.journal, self.seats.get(seat)) else { return };
+        let told = journal.told.entry(seat.index).or_default();
+        let before = if told.0 == seat.generation { told.1 } else { Usage::default() };
+        let usage = before.updated(usage);
+        *told = (seat.generation, usage);
+        let more = |now: Option<u64>, before: Option<u64>| now.unwrap_or(0).saturating_sub(before.unwrap_or(0));
+        let used = journal.used.entry((cell.slot, cell.lane)).or_default();
+        used.input_tokens = used.input_tokens.saturating_add(more(usage.input_tokens, before.input_tokens));
+        used.output_tokens = used.output_tokens.saturating_add(more(usage.output_tokens, before.output_tokens));
+        self.news();
     }
 
     /// An answer was judged; `first`: for the first time. Whatever it changes about rests is found by looking there.
@@ -278,11 +281,11 @@ impl State {
         }
         let health = journal.health(slot);
         if kind == K::Success {
-            health.last_success = Some(now.wall_ms);
+            health.last_success = Some(now.wall_ms());
             touch |= std::mem::take(&mut health.consecutive) > 0 || ramps;
-            touch |= now.wall_ms.saturating_sub(health.told) >= TELL_AGAIN;
+            touch |= now.wall_ms().saturating_sub(health.told) >= TELL_AGAIN;
         } else if !nobodys {
-            health.last_failure = Some(now.wall_ms);
+            health.last_failure = Some(now.wall_ms());
             health.consecutive = health.consecutive.saturating_add(u32::from(first));
         }
         if touch {

@@ -30,9 +30,9 @@ impl Journal {
     pub(super) fn begin(image: Image, now: Now) -> Self {
         let mut crashes = image.crashes.clone();
         if image.running {
-            crashes.push(Crash { epoch: image.epoch, noticed: now.wall_ms });
+            crashes.push(Crash { epoch: image.epoch, noticed: now.wall_ms() });
         }
-        crashes.retain(|crash| now.wall_ms.saturating_sub(crash.noticed) < FORGOTTEN_MS);
+        crashes.retain(|crash| now.wall_ms().saturating_sub(crash.noticed) < FORGOTTEN_MS);
         crashes.drain(..crashes.len().saturating_sub(CRASHES));
         let run = RunState { epoch: image.epoch + 1, crashes };
         let mut known = Known::default();
@@ -66,7 +66,7 @@ impl State {
         let hash = self.secret_hash(slot);
         let named = self.roster.owners[owner as usize].extra.as_ref().and_then(|extra| extra.name.clone());
         let Some(journal) = &mut self.journal else { return };
-        *journal.health(slot) = Health { hash: Some(Arc::clone(&hash)), created: now.wall_ms, ..Health::default() };
+        *journal.health(slot) = Health { hash: Some(Arc::clone(&hash)), created: now.wall_ms(), ..Health::default() };
         journal.known.by_hash.insert(Arc::clone(&hash), slot);
         journal.names.entry(owner).or_insert_with(|| named.unwrap_or_else(|| format!("key:{hash}").into()));
         let known = journal.known.image.keys.remove(&*hash);
@@ -144,8 +144,8 @@ impl State {
     /// Lanes that somebody used of late are there again before anybody asks, so that what rests there is seen.
     pub(super) fn reopen_lanes(&mut self, now: Now) {
         let Some(journal) = &self.journal else { return };
-        let lately = |ms: i64| now.wall_ms.saturating_sub(ms) < FORGOTTEN_MS;
-        let today = crate::limit::date_text(self.zones[0].1.days(now.wall_ms).last);
+        let lately = |ms: i64| now.wall_ms().saturating_sub(ms) < FORGOTTEN_MS;
+        let today = crate::limit::date_text(self.zones[0].1.days(now.wall_ms()).last);
         let used = |window: &WindowRecord| {
             window.moments.last().is_some_and(|(at, _)| lately(*at)) || window.days.iter().any(|(day, _)| *day == today)
         };
@@ -208,7 +208,7 @@ impl State {
             count_unseen(&mut kept, &unseen, tick_at(crash.noticed, now), [days.first, days.last]);
         }
         if plan.words() > 0 {
-            let at = crate::limit::At { tick: now.tick, day: self.zones[zone].1.at(now.wall_ms) };
+            let at = crate::limit::At { tick: now.tick, day: self.zones[zone].1.at(now.wall_ms()) };
             let held = &mut self.lanes[usize::from(lane)];
             plan.recall(held.log(owner, plan.words()), &kept, guard, &at);
             journal.marks.insert((lane, owner), Mark::first(plan));
@@ -281,7 +281,7 @@ fn as_rest(record: RestRecord, longest: Duration, now: Now) -> Rest {
         None => End::Never,
         Some(ends) if record.at_midnight => End::Wall(ends),
         // On a clock that is late it lasts no longer than it was meant to.
-        Some(ends) if now.wall_ms < record.since => {
+        Some(ends) if now.wall_ms() < record.since => {
             End::At(now.tick.plus(millis(ends.saturating_sub(record.since)).min(longest)))
         }
         Some(ends) => End::At(tick_at(ends, now).min(now.tick.plus(longest))),
@@ -309,8 +309,8 @@ fn as_rest(record: RestRecord, longest: Duration, now: Now) -> Rest {
 
 /// A time of the wall clock on the monotonic one, as they stand now.
 fn tick_at(wall_ms: i64, now: Now) -> Tick {
-    let distance = millis(wall_ms.abs_diff(now.wall_ms).cast_signed());
-    if wall_ms >= now.wall_ms { now.tick.plus(distance) } else { now.tick.minus(distance) }
+    let distance = millis(wall_ms.abs_diff(now.wall_ms()).cast_signed());
+    if wall_ms >= now.wall_ms() { now.tick.plus(distance) } else { now.tick.minus(distance) }
 }
 
 fn millis(ms: i64) -> Duration {

@@ -55,7 +55,7 @@ impl State {
         let (started, succeeded, limited) = self.tally.last_minute(now);
         let memory = self.memory_bytes();
         Snapshot {
-            at: system_time(now.wall_ms),
+            at: system_time(now.wall_ms()),
             provider: self.provider.name().to_owned(),
             strategy: self.settings.strategy,
             total_keys: keys.len(),
@@ -220,8 +220,7 @@ impl State {
 
     /// Heap bytes behind the state.
     pub(super) fn memory_bytes(&self) -> usize {
-        let secrets: usize =
-            self.roster.slots().map(|slot| self.roster.keys[slot as usize].secret.expose().len()).sum();
+        let secrets: usize = self.roster.slots().map(|slot| self.roster.keys[slot as usize].secret.heap_bytes()).sum();
         self.roster.heap_bytes()
             + secrets
             + self.lanes.iter().map(super::lane::Lane::heap_bytes).sum::<usize>()

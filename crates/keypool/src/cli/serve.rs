@@ -17,6 +17,7 @@ use tower_keypool::{Base, Clock, Gemini, KeyPool, OpenError, Strategy, store::Sq
 
 use super::Failure;
 use crate::{
+    client::{Client, Roots},
     database::{self, Place},
     gateway::{
         Gateway,
@@ -53,6 +54,11 @@ pub(super) struct Serve {
         env = "KEYPOOL_UPSTREAM"
     )]
     upstream: String,
+
+    /// Certificates to trust in the place of Mozilla's, in PEM: for a proxy that breaks TLS open, or an upstream of
+    /// one's own
+    #[arg(long, value_name = "FILE", env = "KEYPOOL_CACERT")]
+    cacert: Option<PathBuf>,
 
     /// Token that clients send in the place of an API key; needed beyond loopback
     #[arg(long, value_name = "TOKEN", help = TOKEN_HELP, env = "KEYPOOL_TOKEN", hide_env_values = true)]
@@ -108,6 +114,7 @@ impl Serve {
         let file = KeyFile::load(&self.keys, &[PLACEHOLDER, &token]).map_err(Failure::config)?;
         let guard = self.guard()?;
         let store = self.database.claim().map_err(Failure::run)?;
+        let roots = self.roots()?;
 
         super::runtime()?.block_on(async {
             let (pool, kept_in) = self.pool(&file, gemini, store).await?;
@@ -121,7 +128,7 @@ impl Serve {
             if is_itself(base, address) {
                 return Err(Failure::config(anyhow!("--upstream {base}: that is where this gateway listens itself")));
             }
-            let stack = stack::stack(&pool, &self.fallback);
+            let stack = stack::stack_over(&pool, &self.fallback, Client::trusting(base, roots));
             let gateway = Gateway::new(stack, base.clone(), guard, Token::new(token), clock.clone());
             let banner = Banner {
                 address,
@@ -194,6 +201,11 @@ impl Serve {
             Err(OpenError::Store(error)) => Err(Failure::run(error)),
             Err(error) => Err(Failure::config(anyhow!("the key file {}: {error}", self.keys.display()))),
         }
+    }
+
+    fn roots(&self) -> Result<Roots, Failure> {
+        let Some(path) = &self.cacert else { return Ok(Roots::mozilla()) };
+        Roots::from_file(path).map_err(|error| Failure::config(anyhow!("--cacert {}: {error}", path.display())))
     }
 
     fn guard(&self) -> Result<Guard, Failure> {

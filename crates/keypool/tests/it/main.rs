@@ -9,4 +9,5 @@ mod restarting;
 mod serving;
 mod streaming;
 mod support;
+mod tls;
 mod uploads;
