@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 
 use super::{
     Seat, Usage,
+    exhausted::PATIENCE,
     mark::Mark,
     state::{NO_MODEL, SHARED, State},
 };
@@ -346,6 +347,3 @@ impl State {
         if short { wait.max(PATIENCE) } else { wait }
     }
 }
-
-/// Two writes and what they take.
-const PATIENCE: std::time::Duration = std::time::Duration::from_millis(300);

@@ -154,3 +154,25 @@ async fn leases_that_outlast_the_end_are_not_forgotten() {
     assert!(room(&second, FLASH).await <= 9);
     drop(lease);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_through_the_layers_waits_for_a_write_though_it_waits_for_nothing_else() {
+    use bytes::Bytes;
+    use http::{Request, Response, StatusCode};
+    use http_body_util::Full;
+    use tower::{ServiceBuilder, ServiceExt, service_fn};
+    use tower_keypool::{Gemini, KeyPool, KeyRotationLayer};
+
+    let machine = Machine::new();
+    let limits = Limits::new().per_minute(10);
+    let builder = KeyPool::builder(Gemini::new()).key(key(0)).limits("gemini-2.5-flash", limits);
+    let pool = machine.start(builder).await;
+    let upstream =
+        |_: Request<Full<Bytes>>| async { Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::default())) };
+    let client = ServiceBuilder::new().layer(KeyRotationLayer::new(&pool)).service(service_fn(upstream));
+    for n in 0..10 {
+        let request = Request::post("/v1beta/models/gemini-2.5-flash:generateContent").body(Full::default()).unwrap();
+        let answer = client.clone().oneshot(request).await;
+        assert!(answer.is_ok_and(|answer| answer.status() == StatusCode::OK), "request {n}");
+    }
+}
