@@ -334,10 +334,5 @@ fn rest_record(rest: &Rest, id: &RestId, now: Now) -> Option<RestRecord> {
 
 /// A tick on the wall clock, in Unix milliseconds; rounded up.
 fn wall(tick: Tick, now: Now) -> i64 {
-    let distance = |nanos: u64| i64::try_from(nanos).unwrap_or(i64::MAX);
-    if tick >= now.tick {
-        now.wall_ms().saturating_add(distance((tick.nanos() - now.tick.nanos()).div_ceil(1_000_000)))
-    } else {
-        now.wall_ms().saturating_sub(distance((now.tick.nanos() - tick.nanos()) / 1_000_000))
-    }
+    now.ahead_ms.saturating_add(i64::try_from(tick.nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX))
 }

@@ -60,6 +60,8 @@ pub(super) struct Journal {
     pub(super) void: bool,
     /// Somebody was refused until the next write.
     pub(super) short: bool,
+    /// So was somebody during this look for a key: no later priority opens for it.
+    pub(super) met_short: bool,
     /// The number of the last look at everything.
     pub(super) looks: u64,
     /// Lanes are filled for good: before, they are made only to be counted.
@@ -194,7 +196,7 @@ impl State {
             return true;
         }
         journal.marks.entry(unit).or_insert_with(|| Mark::first(plan)).ask(need);
-        journal.short = true;
+        (journal.short, journal.met_short) = (true, true);
         journal.note_unit(unit);
         self.news();
         false

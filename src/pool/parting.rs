@@ -1,6 +1,7 @@
-//! Keys that leave, and keys with a new secret, as the journal sees it.
+//! Keys that leave, keys with a new secret, and a wall clock that was set, as the journal sees it.
 
 use super::{
+    lane::Origin,
     scope::Whom,
     state::{NO_MODEL, State},
 };
@@ -64,6 +65,26 @@ impl State {
         for lane in resting {
             self.note_key(slot, lane);
         }
+    }
+
+    /// The wall clock was set: whatever was written by it says something else by now.
+    pub(super) fn note_all(&mut self) {
+        let Some(journal) = &mut self.journal else { return };
+        for unit in journal.marks.keys().copied().collect::<Vec<_>>() {
+            journal.note_unit(unit);
+        }
+        let slots: Vec<u32> = self.roster.slots().collect();
+        for lane in 0..self.lanes.len() as u16 {
+            if self.lanes[usize::from(lane)].origin == Origin::Free {
+                continue;
+            }
+            for slot in &slots {
+                if self.may_rest(*slot, self.roster.keys[*slot as usize].owner, lane) {
+                    self.note_key(*slot, lane);
+                }
+            }
+        }
+        self.note_key(0, NO_MODEL);
     }
 
     /// The place of an owner is somebody else's from now on.

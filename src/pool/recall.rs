@@ -309,8 +309,7 @@ fn as_rest(record: RestRecord, longest: Duration, now: Now) -> Rest {
 
 /// A time of the wall clock on the monotonic one, as they stand now.
 fn tick_at(wall_ms: i64, now: Now) -> Tick {
-    let distance = millis(wall_ms.abs_diff(now.wall_ms()).cast_signed());
-    if wall_ms >= now.wall_ms() { now.tick.plus(distance) } else { now.tick.minus(distance) }
+    Tick::ZERO.plus(millis(wall_ms.saturating_sub(now.ahead_ms)))
 }
 
 fn millis(ms: i64) -> Duration {

@@ -278,6 +278,7 @@ impl State {
             self.wall_offset = Some(now.ahead_ms);
         }
         if jumped {
+            self.note_all();
             self.revive_all();
         }
     }

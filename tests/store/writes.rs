@@ -87,6 +87,19 @@ async fn a_later_priority_does_not_open_for_a_write() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nor_does_it_for_a_large_request_and_small_ones_pass_by() {
+    let machine = Machine::new();
+    let limits = Limits::new().tokens_per_minute(100_000);
+    let paid = key(1).priority(Priority::PAID);
+    let pool = machine.start(builder().key(key(0)).key(paid).limits(FLASH, limits)).await;
+    let large = pool.try_acquire(Demand::new(FLASH).tokens(50_000)).unwrap_err();
+    assert!(waits_for_the_store(&large), "{large}");
+    assert_eq!(*take(&pool, FLASH).key_id(), id(0));
+    let large = pool.acquire(Demand::new(FLASH).tokens(50_000)).await.unwrap();
+    assert_eq!(*large.key_id(), id(0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_takes_no_writes_stops_no_request_for_long_and_says_so() {
     let machine = Machine::new();
     let process = machine.process(a_minute(10)).await;

@@ -6,8 +6,8 @@ use proptest::{prelude::*, test_runner::TestCaseError};
 
 use super::model::{NOON, Starts, clock, provider};
 use crate::{
-    Affinity, Demand, Elsewhere, Key, KeyId, KeyPool, Lease, Limits, ManualClock, Priority, Scope, Tick, Until, Usage,
-    Verdict, VerdictKind,
+    Affinity, Demand, Elsewhere, Key, KeyId, KeyPool, KeyPoolBuilder, Lease, Limits, ManualClock, Priority, Scope,
+    Tick, Until, Usage, Verdict, VerdictKind,
     pool::{check::Check, roster::NO_ACCOUNT},
 };
 
@@ -104,22 +104,7 @@ impl Run {
 
     pub(super) fn new(strategy: usize) -> Self {
         let time = clock();
-        let keys = (0..KEYS).map(|n| {
-            Key::new(format!("AIza-not-a-real-key-{n:05}"))
-                .id(id(n))
-                .owner(owner(n))
-                .priority(Priority(if n >= 4 { 10 } else { 0 }))
-                .max_concurrent(CONCURRENT)
-        });
-        let limits = Limits::new().per_minute(PER_MINUTE).per_day(PER_DAY).tokens_per_minute(TOKENS);
-        let pool = KeyPool::builder(provider())
-            .keys(keys)
-            .limits("flash", limits)
-            .limits("pro", Limits::new().per_minute(PER_MINUTE).per_day(PER_DAY))
-            .strategy(crate::Strategy::NAMES[strategy].1)
-            .clock(time.clock())
-            .build()
-            .expect("a pool");
+        let pool = Self::builder(strategy, &time).build().expect("a pool");
         Self {
             pool,
             time,
@@ -133,6 +118,28 @@ impl Run {
             settles: false,
             trace: Vec::new(),
         }
+    }
+
+    /// The same keys and limits once more.
+    pub(super) fn another(&self, strategy: usize) -> KeyPoolBuilder {
+        Self::builder(strategy, &self.time)
+    }
+
+    fn builder(strategy: usize, time: &ManualClock) -> KeyPoolBuilder {
+        let keys = (0..KEYS).map(|n| {
+            Key::new(format!("AIza-not-a-real-key-{n:05}"))
+                .id(id(n))
+                .owner(owner(n))
+                .priority(Priority(if n >= 4 { 10 } else { 0 }))
+                .max_concurrent(CONCURRENT)
+        });
+        let limits = Limits::new().per_minute(PER_MINUTE).per_day(PER_DAY).tokens_per_minute(TOKENS);
+        KeyPool::builder(provider())
+            .keys(keys)
+            .limits("flash", limits)
+            .limits("pro", Limits::new().per_minute(PER_MINUTE).per_day(PER_DAY))
+            .strategy(crate::Strategy::NAMES[strategy].1)
+            .clock(time.clock())
     }
 
     fn now(&self) -> Tick {
@@ -380,10 +387,16 @@ impl Run {
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Result<(), TestCaseError> {
+    /// All leases end.
+    pub(super) fn let_go(&mut self) -> Result<(), TestCaseError> {
         self.held.clear();
+        prop_assert_eq!(self.pool.snapshot().in_flight, 0, "law 4");
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Result<(), TestCaseError> {
+        self.let_go()?;
         let snapshot = self.pool.snapshot();
-        prop_assert_eq!(snapshot.in_flight, 0, "law 4");
         prop_assert!(snapshot.keys.iter().all(|key| key.in_flight == 0), "law 4");
         let shown = serde_json::to_string(&snapshot).expect("a snapshot is JSON");
         prop_assert!(!shown.contains("not-a-real-key"), "law 9");
