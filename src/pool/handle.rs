@@ -71,15 +71,13 @@ impl KeyPool {
             self.leave(state);
             return Ok(self.leased(picked, demand));
         }
-        self.leave(state);
-        self.try_others(demand, now)
+        self.lease_other(self.holding(state), demand, now)
     }
 
     /// The first key was not to be had at once: any other, or why there is none.
     #[inline(never)]
-    fn try_others(&self, demand: &Demand, now: Now) -> Result<Lease, Error> {
-        let mut state = self.look_at(now);
-        let outcome = state.try_pick(demand, now).map_err(|reason| state.refuse(demand, reason, now));
+    fn lease_other(&self, mut state: Locked<'_>, demand: &Demand, now: Now) -> Result<Lease, Error> {
+        let outcome = state.try_others(demand, now).map_err(|reason| state.refuse(demand, reason, now));
         drop(state);
         self.lease(outcome, demand)
     }
@@ -326,7 +324,18 @@ impl KeyPool {
 }
 
 impl State {
+    #[inline(never)]
     fn try_pick(&mut self, demand: &Demand, now: Now) -> Result<Picked, NotNow> {
+        if !self.closed
+            && let Some(picked) = self.pick_first(demand, now)
+        {
+            return Ok(picked);
+        }
+        self.try_others(demand, now)
+    }
+
+    /// The same after the short way was none.
+    fn try_others(&mut self, demand: &Demand, now: Now) -> Result<Picked, NotNow> {
         if self.closed {
             return Err(NotNow::Later);
         }

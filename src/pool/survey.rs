@@ -220,8 +220,7 @@ impl State {
 
     /// Heap bytes behind the state.
     pub(super) fn memory_bytes(&self) -> usize {
-        let secrets: usize =
-            self.roster.slots().map(|slot| self.roster.keys[slot as usize].secret.expose().len()).sum();
+        let secrets: usize = self.roster.slots().map(|slot| self.roster.keys[slot as usize].secret.heap_bytes()).sum();
         self.roster.heap_bytes()
             + secrets
             + self.lanes.iter().map(super::lane::Lane::heap_bytes).sum::<usize>()

@@ -333,6 +333,11 @@ impl Verdict {
         self.status.is_none() && (self.code == transport::CONNECT || self.code == transport::UNSENT_BODY)
     }
 
+    /// Whether its connection ended before any byte of an answer.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.code == transport::CLOSED && self.status.is_none()
+    }
+
     /// Whether it is a good answer.
     pub fn is_success(&self) -> bool {
         self.kind == VerdictKind::Success

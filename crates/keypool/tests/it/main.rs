@@ -8,4 +8,5 @@ mod hostile;
 mod serving;
 mod streaming;
 mod support;
+mod tls;
 mod uploads;
