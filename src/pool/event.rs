@@ -61,7 +61,7 @@ pub enum Event {
         /// How many keys are held.
         keys: usize,
     },
-    /// A key, or its owner, serves again after a fault of its own.
+    /// A key, or its owner, serves again: after a fault of its own, or since the fault turned out to be the request's.
     Recovered {
         /// Which key.
         key: KeyId,
