@@ -109,16 +109,16 @@ impl KeyPool {
         let mut state = self.lock();
         state.watched = true;
         state.tells_leases = true;
-        drop(state);
-        Events::new(receiver)
+        Events::new(receiver, &state.events_lost)
     }
 
     /// What happens from now on, but for [`Event::Leased`] (unless somebody else asked for it by
     /// [`events`](Self::events)): a good request then costs nothing more.
     pub fn changes(&self) -> Events {
         let receiver = self.0.events.subscribe();
-        self.lock().watched = true;
-        Events::new(receiver)
+        let mut state = self.lock();
+        state.watched = true;
+        Events::new(receiver, &state.events_lost)
     }
 
     /// Grants no more leases, lets waiters go, and waits up to 30 s for the leases that are out. Says how many were
@@ -152,7 +152,7 @@ impl KeyPool {
 
     /// Locks, having seen what time did.
     #[inline]
-    fn look_at(&self, now: Now) -> Locked<'_> {
+    pub(super) fn look_at(&self, now: Now) -> Locked<'_> {
         let mut state = self.lock();
         state.watch_wall(now);
         state.serve(now);

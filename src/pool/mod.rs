@@ -24,6 +24,7 @@ mod learn;
 mod lease;
 mod locks;
 mod many;
+mod overview;
 mod pick;
 mod place;
 mod plans;
@@ -64,7 +65,9 @@ pub use plans::LimitSource;
 pub use rank::{Strategy, UnknownStrategy};
 pub use rest::{RestBackoff, RestTable};
 pub use served_by::{Attempt, ServedBy};
-pub use snapshot::{KeyLaneView, KeyState, KeyView, LaneView, LimitView, PriorityView, RestView, Snapshot};
+pub use snapshot::{
+    DisabledView, KeyLaneView, KeyState, KeyView, LaneLimitView, LaneView, LimitView, PriorityView, RestView, Snapshot,
+};
 
 use crate::{provider::Provider, time::Clock};
 use locks::{AtomicBool, Mutex};

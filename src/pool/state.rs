@@ -1,7 +1,11 @@
 //! The pool's state: everything that its one mutex guards. What each part does stands in a file of its own:
 //! `pick` grants, `settle` ends, `judge` rests, `learn` tightens, `wait` queues, `change` edits the roster.
 
-use std::{collections::BTreeMap, sync::Arc, task::Waker};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicU64},
+    task::Waker,
+};
 
 use super::{
     builder::Settings,
@@ -65,6 +69,8 @@ pub(super) struct State {
     pub(super) watched: bool,
     /// Whether each lease is told, too.
     pub(super) tells_leases: bool,
+    /// Events that subscribers did not read in time.
+    pub(super) events_lost: Arc<AtomicU64>,
     /// Slots put aside during a pick; kept for its capacity.
     pub(super) aside: Vec<u32>,
     /// Slots whose timer fired; kept for its capacity.
@@ -104,6 +110,7 @@ impl State {
             events: Vec::new(),
             watched: false,
             tells_leases: false,
+            events_lost: Arc::default(),
             aside: Vec::new(),
             fired: Vec::new(),
             border: Vec::new(),
