@@ -10,6 +10,7 @@ use crate::pool::KeyPool;
 /// A pool for a Prometheus registry: what [`KeyPool::snapshot_in_pieces`] says at each scrape. See the
 /// [module](super) for the names.
 #[derive(Clone, Debug)]
+#[must_use = "it tells nothing until a registry has it"]
 pub struct PoolCollector {
     pool: KeyPool,
     max_keys: usize,

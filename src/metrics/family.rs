@@ -16,8 +16,8 @@ pub(super) struct Families<'a>(pub(super) DescriptorEncoder<'a>);
 
 impl Families<'_> {
     /// A number that goes up and down.
-    pub(super) fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> fmt::Result {
-        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    pub(super) fn gauge(&mut self, name: &str, help: &str, value: &impl EncodeGaugeValue) -> fmt::Result {
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(value)
     }
 
     /// One with a unit, which its name ends in.
@@ -26,14 +26,14 @@ impl Families<'_> {
         name: &str,
         unit: &Unit,
         help: &str,
-        value: impl EncodeGaugeValue,
+        value: &impl EncodeGaugeValue,
     ) -> fmt::Result {
-        self.0.encode_descriptor(name, help, Some(unit), MetricType::Gauge)?.encode_gauge(&value)
+        self.0.encode_descriptor(name, help, Some(unit), MetricType::Gauge)?.encode_gauge(value)
     }
 
     /// A number that only goes up.
-    pub(super) fn counter(&mut self, name: &str, help: &str, value: impl EncodeCounterValue) -> fmt::Result {
-        self.0.encode_descriptor(name, help, None, MetricType::Counter)?.encode_counter(&value, NO_EXEMPLAR)
+    pub(super) fn counter(&mut self, name: &str, help: &str, value: &impl EncodeCounterValue) -> fmt::Result {
+        self.0.encode_descriptor(name, help, None, MetricType::Counter)?.encode_counter(value, NO_EXEMPLAR)
     }
 
     /// A gauge for each of these label sets.

@@ -46,23 +46,23 @@ pub(super) fn write(families: &mut Families<'_>, snapshot: &Snapshot, omitted_la
         "keypool_day_end_timestamp",
         &Unit::Seconds,
         "When the quotas of days begin anew, in the provider's zone.",
-        seconds(snapshot.day_ends),
+        &seconds(snapshot.day_ends),
     )?;
     families.gauge_in(
         "keypool_memory",
         &Unit::Bytes,
         "What the pool holds, secrets included.",
-        snapshot.total_memory_bytes,
+        &snapshot.total_memory_bytes,
     )?;
     families.gauge(
         "keypool_omitted_keys",
         "Keys that have no series of their own, since they are too many.",
-        snapshot.total_keys - snapshot.keys.len(),
+        &(snapshot.total_keys - snapshot.keys.len()),
     )?;
     families.gauge(
         "keypool_omitted_lanes",
         "Lanes in which keys have no series of their own, since keys times lanes are too many.",
-        omitted_lanes,
+        &omitted_lanes,
     )
 }
 
@@ -107,11 +107,11 @@ fn priorities(families: &mut Families<'_>, snapshot: &Snapshot) -> fmt::Result {
 }
 
 fn requests(families: &mut Families<'_>, snapshot: &Snapshot) -> fmt::Result {
-    families.gauge("keypool_requests_in_flight", "Requests in flight.", snapshot.in_flight)?;
-    families.gauge("keypool_waiters", "Demands that wait for a key.", snapshot.waiters)?;
+    families.gauge("keypool_requests_in_flight", "Requests in flight.", &snapshot.in_flight)?;
+    families.gauge("keypool_waiters", "Demands that wait for a key.", &snapshot.waiters)?;
     // What is in flight may turn out never to have started; what has ended stays.
     let ended = snapshot.started.saturating_sub(snapshot.in_flight as u64);
-    families.counter("keypool_requests", "Requests that went out and ended.", ended)?;
+    families.counter("keypool_requests", "Requests that went out and ended.", &ended)?;
     let count = |kind: &VerdictKind| snapshot.verdicts.get(kind).copied().unwrap_or_default();
     families.counters(
         "keypool_verdicts",
@@ -121,9 +121,9 @@ fn requests(families: &mut Families<'_>, snapshot: &Snapshot) -> fmt::Result {
     families.counter(
         "keypool_limit_hits",
         "Answers that said a limit was reached.",
-        count(&VerdictKind::RateLimited) + count(&VerdictKind::QuotaExhausted),
+        &(count(&VerdictKind::RateLimited) + count(&VerdictKind::QuotaExhausted)),
     )?;
-    families.counter("keypool_spills", "Requests that went over to keys of a later priority.", snapshot.spills)?;
-    families.counter("keypool_exhausted", "Demands that no key could serve.", snapshot.exhausted)?;
-    families.counter("keypool_events_lost", "Events that subscribers did not read in time.", snapshot.events_lost)
+    families.counter("keypool_spills", "Requests that went over to keys of a later priority.", &snapshot.spills)?;
+    families.counter("keypool_exhausted", "Demands that no key could serve.", &snapshot.exhausted)?;
+    families.counter("keypool_events_lost", "Events that subscribers did not read in time.", &snapshot.events_lost)
 }

@@ -36,6 +36,34 @@ impl KeyPool {
     }
 }
 
+impl KeyPool {
+    /// Whether some key is not disabled: it may serve, now or later. Holds the pool as
+    /// [`snapshot_in_pieces`](Self::snapshot_in_pieces) does, and looks no further than the first such key.
+    pub fn has_enabled_key(&self) -> bool {
+        let mut next = 0;
+        loop {
+            let now = self.0.clock.now();
+            let mut state = self.look_at(now);
+            let lanes = state.used_lanes();
+            let end = (next + (PIECE / lanes.len().max(1)).max(1)).min(state.roster.keys.len());
+            let mut available = vec![0; state.lanes.len()];
+            for slot in next..end {
+                if !state.roster.keys[slot].removed
+                    && state.key_state(slot as u32, &lanes, &mut available, None, now) != KeyState::Disabled
+                {
+                    return true;
+                }
+            }
+            if end == state.roster.keys.len() {
+                return false;
+            }
+            next = end;
+            drop(state);
+            std::thread::yield_now();
+        }
+    }
+}
+
 /// What was seen so far.
 #[derive(Default)]
 pub(super) struct Overview {

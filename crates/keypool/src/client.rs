@@ -1,8 +1,10 @@
 //! The client at the bottom of the stack: pooled connections to the provider, over TLS or not.
 
 use std::{
+    future::Future,
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -14,18 +16,31 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use tower::Service;
-use tower_keypool::ReplayBody;
+use tower_keypool::{Clock, ReplayBody};
+
+use crate::status::{Received, Sent, Traffic};
 
 /// A connection that is not there by then goes to another address, or another attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// hyper-util's client behind one pointer: every layer clones what is below it, and that client is half a KiB.
 #[derive(Clone, Debug)]
-pub struct Client(Arc<legacy::Client<HttpsConnector<HttpConnector>, ReplayBody<Incoming>>>);
+pub struct Client(Arc<Connected>);
+
+#[derive(Debug)]
+struct Connected {
+    pool: legacy::Client<HttpsConnector<HttpConnector>, ReplayBody<Incoming>>,
+    traffic: Arc<Traffic>,
+}
 
 impl Client {
     /// One for `http` and `https`, HTTP/1.1 and HTTP/2.
     pub fn new() -> Self {
+        Self::counting(&Arc::new(Traffic::new(Clock::system())))
+    }
+
+    /// One that counts its attempts, and how long they take, in `traffic`.
+    pub fn counting(traffic: &Arc<Traffic>) -> Self {
         let mut http = HttpConnector::new();
         http.set_nodelay(true);
         http.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -39,7 +54,7 @@ impl Client {
             .wrap_connector(http);
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).timer(TokioTimer::new());
-        Self(Arc::new(builder.build(connector)))
+        Self(Arc::new(Connected { pool: builder.build(connector), traffic: Arc::clone(traffic) }))
     }
 }
 
@@ -50,17 +65,35 @@ impl Default for Client {
 }
 
 impl Service<Request<ReplayBody<Incoming>>> for Client {
-    type Response = Response<Incoming>;
+    type Response = Response<Received<Incoming>>;
     type Error = Error;
-    type Future = ResponseFuture;
+    type Future = Answer;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         // It is always ready, as hyper-util's is.
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<ReplayBody<Incoming>>) -> ResponseFuture {
-        self.0.request(request)
+    fn call(&mut self, request: Request<ReplayBody<Incoming>>) -> Answer {
+        Answer { sent: Some(Sent::now(&self.0.traffic)), response: self.0.pool.request(request) }
+    }
+}
+
+/// The provider's answer to come.
+#[derive(Debug)]
+pub struct Answer {
+    response: ResponseFuture,
+    sent: Option<Sent>,
+}
+
+impl Future for Answer {
+    type Output = Result<Response<Received<Incoming>>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answered = ready!(Pin::new(&mut self.response).poll(cx));
+        let sent = self.sent.take().expect("polled after it was done");
+        sent.answered(answered.as_ref().ok().map(Response::status));
+        Poll::Ready(answered.map(|response| response.map(|body| sent.receive(body))))
     }
 }
 

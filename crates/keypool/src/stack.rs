@@ -11,10 +11,11 @@ use tower_keypool::{
 
 use crate::client::Client;
 
-/// The stack over a pool, with models to step down to (best first; none: no stepping down).
+/// The stack over a pool, with models to step down to (best first; none: no stepping down), on a client.
 pub fn stack(
     pool: &KeyPool,
     fallback: &[String],
+    client: Client,
 ) -> impl Service<
     Request<Incoming>,
     Response = Response<impl Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static>,
@@ -38,5 +39,5 @@ pub fn stack(
         // Learns from the answer what it means for the key.
         .layer(CooldownLayer::new(pool))
         // Connections to the provider, pooled.
-        .service(Client::new())
+        .service(client)
 }

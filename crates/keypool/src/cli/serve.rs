@@ -17,6 +17,7 @@ use tower_keypool::{Base, Clock, Gemini, KeyPool, Strategy};
 
 use super::Failure;
 use crate::{
+    client::Client,
     gateway::{
         Gateway,
         guard::Guard,
@@ -25,6 +26,7 @@ use crate::{
     },
     keyfile::KeyFile,
     stack,
+    status::{Status, StoreHealth, Traffic},
     telemetry::{self, Banner, Verbosity},
 };
 
@@ -116,8 +118,11 @@ impl Serve {
             if is_itself(base, address) {
                 return Err(Failure::config(anyhow!("--upstream {base}: that is where this gateway listens itself")));
             }
-            let stack = stack::stack(&pool, &self.fallback);
+            let traffic = Arc::new(Traffic::new(clock.clone()));
+            let status = Status::new(&pool, &traffic, StoreHealth::default());
+            let stack = stack::stack(&pool, &self.fallback, Client::counting(&traffic));
             let gateway = Gateway::new(stack, base.clone(), guard, Token::new(token), clock.clone());
+            let gateway = gateway.telling(status, traffic);
             let banner = Banner { address, upstream: base, path: &self.keys, file: &file, own_token };
             telemetry::say(&banner);
             drop(file);

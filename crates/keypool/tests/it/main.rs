@@ -2,9 +2,11 @@
 
 mod binary;
 mod ending;
+mod exposition;
 mod guarding;
 mod hostile;
 mod serving;
+mod status;
 mod streaming;
 mod support;
 mod uploads;

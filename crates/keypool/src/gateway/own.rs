@@ -1,0 +1,88 @@
+//! The gateway's own paths: who may read which.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode, request::Parts};
+use http_body_util::Full;
+
+use super::{
+    Gateway,
+    dialect::{Dialect, Refusal},
+    guard::{Local, is_loopback_name},
+    seen::Seen,
+    token,
+};
+use crate::status::{Page, Status, is_ours, nowhere, to_index};
+
+/// A request that goes nowhere else.
+pub(super) enum Own {
+    /// It is answered already.
+    Answered(Response<Full<Bytes>>),
+    /// A page, to be written where nobody waits for the thread.
+    Page(Arc<Status>, Page, Method),
+}
+
+impl Own {
+    pub(super) async fn answer(self) -> Response<Full<Bytes>> {
+        let (status, page, method) = match self {
+            Self::Answered(response) => return response,
+            Self::Page(status, page, method) => (status, page, method),
+        };
+        let written = tokio::task::spawn_blocking(move || status.answer(page, &method)).await;
+        written.unwrap_or_else(|_| {
+            Dialect::Gemini.answer(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be written"))
+        })
+    }
+}
+
+impl<S> Gateway<S> {
+    /// What is asked of the gateway itself; `None`: it is for the provider.
+    pub(super) fn own(&self, parts: &Parts, seen: &Seen<'_>, local: &Local) -> Option<Own> {
+        let path = parts.uri.path();
+        // Most paths are done here.
+        if !path.starts_with("/-") && path != "/" {
+            return None;
+        }
+        let status = self.status.as_ref()?;
+        if path == "/" {
+            return self.leads_on(parts, seen, local).then(|| Own::Answered(to_index()));
+        }
+        if !is_ours(path) {
+            return None;
+        }
+        let page = Page::at(path);
+        if !page.is_some_and(Page::is_probe)
+            && let Err(refusal) = self.may_read(page, parts, seen, local)
+        {
+            return Some(Own::Answered(Dialect::of(parts).answer(refusal)));
+        }
+        Some(match page {
+            Some(page) => Own::Page(Arc::clone(status), page, parts.method.clone()),
+            None => Own::Answered(nowhere()),
+        })
+    }
+
+    /// Whether `/` is asked for by somebody who would be refused upstream anyway: whatever lives there is not hidden
+    /// from those who have the token.
+    fn leads_on(&self, parts: &Parts, seen: &Seen<'_>, local: &Local) -> bool {
+        matches!(parts.method, Method::GET | Method::HEAD)
+            && !token::is_sent(parts, seen)
+            && self.guard.check(parts, seen, local).is_ok()
+    }
+
+    /// Metrics tell who owns the keys and how many there are. On this machine anybody may read them; what came through
+    /// a proxy did not come from this machine.
+    fn may_read(&self, page: Option<Page>, parts: &Parts, seen: &Seen<'_>, local: &Local) -> Result<(), Refusal> {
+        let host = self.guard.check(parts, seen, local)?;
+        let near = local.is_loopback() && is_loopback_name(host) && !is_forwarded(parts);
+        if page == Some(Page::Metrics) && !near {
+            return self.token.check(parts, seen);
+        }
+        Ok(())
+    }
+}
+
+fn is_forwarded(parts: &Parts) -> bool {
+    ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| parts.headers.contains_key(*name))
+}
