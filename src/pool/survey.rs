@@ -129,14 +129,18 @@ impl State {
     }
 
     pub(super) fn check_plain(&mut self, lane: u16, slot: u32, now: Now) -> Check {
-        let upfront = [self.exit.as_ref(), self.lanes[usize::from(lane)].rest.as_ref()];
-        if let Some(rest) = upfront.into_iter().flatten().find(|rest| rest.is_active(now)) {
-            return Check::Until(rest.wakes(now), reason_of(rest));
-        }
         // A lane that nobody has used counts nothing.
         let demand = Demand { free: self.lanes[usize::from(lane)].asleep, ..Demand::any_model() };
         let ask = State::ask_in(lane, &demand, now);
-        self.check(&ask, slot)
+        let check = self.check(&ask, slot);
+        let upfront = [self.exit.as_ref(), self.lanes[usize::from(lane)].rest.as_ref()];
+        let rest = upfront.into_iter().flatten().find(|rest| rest.is_active(now));
+        match (check, rest) {
+            // It will not come back with the others.
+            (Check::Out(_), _) | (_, None) => check,
+            (Check::Until(_, reason), _) if reason.is_disabled() => check,
+            (_, Some(rest)) => Check::Until(rest.wakes(now), reason_of(rest)),
+        }
     }
 
     pub(super) fn limit_views(&mut self, lane: u16, slot: u32, now: Now) -> Vec<LimitView> {
