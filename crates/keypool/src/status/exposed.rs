@@ -1,6 +1,6 @@
 //! The gateway's own numbers, for the registry.
 
-use std::{fmt, sync::atomic::Ordering};
+use std::fmt;
 
 use prometheus_client::{
     collector::Collector,
@@ -10,9 +10,9 @@ use prometheus_client::{
 };
 
 use super::{
-    histogram::Histogram,
+    histogram::Reading,
     store::{Standing, StoreHealth},
-    traffic::{CLASSES, Outcome, Traffic},
+    traffic::{CLASSES, Counts, OUTCOMES, Traffic},
 };
 
 const NO_EXEMPLAR: Option<&Exemplar<NoLabelSet, u64>> = None;
@@ -37,27 +37,26 @@ impl Collector for Exposed {
                 MetricType::Gauge,
             )?
             .encode_gauge(&u32::from(self.store.standing() == Standing::Reachable))?;
-        let traffic = &*self.traffic;
-        gateway(&mut encoder, traffic)?;
-        upstream(&mut encoder, traffic)
+        let counts = self.traffic.counts();
+        gateway(&mut encoder, &counts)?;
+        upstream(&mut encoder, &counts)
     }
 }
 
-fn gateway(encoder: &mut DescriptorEncoder<'_>, traffic: &Traffic) -> fmt::Result {
+fn gateway(encoder: &mut DescriptorEncoder<'_>, counts: &Counts) -> fmt::Result {
     let mut requests = encoder.encode_descriptor(
         "keypool_gateway_requests",
         "Requests that ended, by how and by the class of their status (none: no answer).",
         None,
         MetricType::Counter,
     )?;
-    for ((_, outcome), classes) in Outcome::ALL.iter().zip(&traffic.requests) {
+    for (outcome, classes) in OUTCOMES.iter().zip(&counts.requests) {
         for (class, count) in CLASSES.iter().zip(classes) {
-            let count = count.load(Ordering::Relaxed);
             // Most pairs cannot be; those that were stay.
-            if count > 0 || (*outcome, *class) == ("answered", "2xx") {
+            if *count > 0 || (*outcome, *class) == ("answered", "2xx") {
                 requests
                     .encode_family(&[("outcome", *outcome), ("status", *class)])?
-                    .encode_counter(&count, NO_EXEMPLAR)?;
+                    .encode_counter(count, NO_EXEMPLAR)?;
             }
         }
     }
@@ -68,40 +67,40 @@ fn gateway(encoder: &mut DescriptorEncoder<'_>, traffic: &Traffic) -> fmt::Resul
             None,
             MetricType::Gauge,
         )?
-        .encode_gauge(&traffic.in_flight.load(Ordering::Relaxed))?;
+        .encode_gauge(&counts.in_flight)?;
     let bytes = [
-        ("keypool_gateway_request", "Bytes of requests' bodies that said how long they are.", &traffic.request_bytes),
+        ("keypool_gateway_request", "Bytes of requests' bodies that said how long they are.", &counts.request_bytes),
         (
             "keypool_gateway_response",
             "Bytes of answers' bodies that went out, counted at their end.",
-            &traffic.response_bytes,
+            &counts.response_bytes,
         ),
     ];
     for (name, help, count) in bytes {
         encoder
             .encode_descriptor(name, help, Some(&Unit::Bytes), MetricType::Counter)?
-            .encode_counter(&count.load(Ordering::Relaxed), NO_EXEMPLAR)?;
+            .encode_counter(count, NO_EXEMPLAR)?;
     }
     let help = "Time from a request's head to the end of its answer.";
-    histogram(encoder, "keypool_gateway_request_duration", help, Some(&Unit::Seconds), &traffic.duration)?;
+    histogram(encoder, "keypool_gateway_request_duration", help, Some(&Unit::Seconds), &counts.duration)?;
     let help = "Attempts that a request took; 0: it never went out.";
-    histogram(encoder, "keypool_gateway_request_attempts", help, None, &traffic.attempts)
+    histogram(encoder, "keypool_gateway_request_attempts", help, None, &counts.attempts)
 }
 
-fn upstream(encoder: &mut DescriptorEncoder<'_>, traffic: &Traffic) -> fmt::Result {
+fn upstream(encoder: &mut DescriptorEncoder<'_>, counts: &Counts) -> fmt::Result {
     let mut attempts = encoder.encode_descriptor(
         "keypool_upstream_attempts",
         "Attempts by the class of the provider's status (none: no answer).",
         None,
         MetricType::Counter,
     )?;
-    for (class, count) in CLASSES.iter().zip(&traffic.upstream) {
-        attempts.encode_family(&[("status", *class)])?.encode_counter(&count.load(Ordering::Relaxed), NO_EXEMPLAR)?;
+    for (class, count) in CLASSES.iter().zip(&counts.upstream) {
+        attempts.encode_family(&[("status", *class)])?.encode_counter(count, NO_EXEMPLAR)?;
     }
     let help = "Time from an attempt's start to the head of the provider's answer.";
-    histogram(encoder, "keypool_upstream_time_to_first_byte", help, Some(&Unit::Seconds), &traffic.first_byte)?;
+    histogram(encoder, "keypool_upstream_time_to_first_byte", help, Some(&Unit::Seconds), &counts.first_byte)?;
     let help = "Time from an attempt's start to the end of the provider's answer.";
-    histogram(encoder, "keypool_upstream_duration", help, Some(&Unit::Seconds), &traffic.upstream_duration)
+    histogram(encoder, "keypool_upstream_duration", help, Some(&Unit::Seconds), &counts.upstream_duration)
 }
 
 fn histogram(
@@ -109,10 +108,12 @@ fn histogram(
     name: &str,
     help: &str,
     unit: Option<&Unit>,
-    values: &Histogram,
+    values: &Reading,
 ) -> fmt::Result {
-    let (sum, count, buckets) = values.read();
-    encoder
-        .encode_descriptor(name, help, unit, MetricType::Histogram)?
-        .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+    encoder.encode_descriptor(name, help, unit, MetricType::Histogram)?.encode_histogram::<NoLabelSet>(
+        values.sum,
+        values.count,
+        &values.buckets,
+        None,
+    )
 }

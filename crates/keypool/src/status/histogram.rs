@@ -2,36 +2,65 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How often values were at most so large. Values are whole numbers of a small unit.
+/// Upper bounds of buckets, rising, and how many of the small unit that values come in make one of what is shown. Above
+/// the last bound there is one bucket more.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scale {
+    pub(super) bounds: &'static [u64],
+    pub(super) one: f64,
+}
+
+/// How often values fell into each bucket.
 #[derive(Debug)]
-pub(super) struct Histogram {
-    /// Upper bounds, rising; above the last there is one bucket more.
-    bounds: &'static [u64],
-    /// How many of the small unit make one of what is shown.
-    scale: f64,
-    buckets: Box<[AtomicU64]>,
+pub(super) struct Histogram<const BUCKETS: usize> {
+    buckets: [AtomicU64; BUCKETS],
     sum: AtomicU64,
 }
 
-impl Histogram {
-    pub(super) fn new(bounds: &'static [u64], scale: f64) -> Self {
-        let buckets = std::iter::repeat_with(AtomicU64::default).take(bounds.len() + 1).collect();
-        Self { bounds, scale, buckets, sum: AtomicU64::new(0) }
+impl<const BUCKETS: usize> Default for Histogram<BUCKETS> {
+    fn default() -> Self {
+        Self { buckets: [const { AtomicU64::new(0) }; BUCKETS], sum: AtomicU64::new(0) }
     }
+}
 
-    pub(super) fn observe(&self, value: u64) {
-        let place = self.bounds.partition_point(|bound| *bound < value);
+/// What several histograms of one scale hold together.
+#[derive(Debug, PartialEq)]
+pub(super) struct Reading {
+    pub(super) sum: f64,
+    pub(super) count: u64,
+    /// Values in each bucket, not those in the buckets before it, by its upper bound.
+    pub(super) buckets: Vec<(f64, u64)>,
+}
+
+impl<const BUCKETS: usize> Histogram<BUCKETS> {
+    pub(super) fn observe(&self, value: u64, scale: Scale) {
+        let place = scale.bounds.iter().position(|bound| value <= *bound).unwrap_or(BUCKETS - 1);
         self.buckets[place].fetch_add(1, Ordering::Relaxed);
         self.sum.fetch_add(value, Ordering::Relaxed);
     }
+}
 
-    /// Sum and count of the values, and how many fell in each bucket (not in those before it), by its upper bound.
-    pub(super) fn read(&self) -> (f64, u64, Vec<(f64, u64)>) {
-        let bounds = self.bounds.iter().map(|bound| *bound as f64 / self.scale).chain([f64::INFINITY]);
-        let counts = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
-        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        (self.sum.load(Ordering::Relaxed) as f64 / self.scale, count, buckets)
+impl Scale {
+    pub(super) fn read<'a, const BUCKETS: usize>(
+        self,
+        histograms: impl Iterator<Item = &'a Histogram<BUCKETS>>,
+    ) -> Reading {
+        let (mut sum, mut counts) = (0u64, [0; BUCKETS]);
+        for histogram in histograms {
+            sum = sum.wrapping_add(histogram.sum.load(Ordering::Relaxed));
+            for (count, bucket) in counts.iter_mut().zip(&histogram.buckets) {
+                *count += bucket.load(Ordering::Relaxed);
+            }
+        }
+        let bounds = self.bounds.iter().map(|bound| *bound as f64 / self.one).chain([f64::INFINITY]);
+        Reading { sum: sum as f64 / self.one, count: counts.iter().sum(), buckets: bounds.zip(counts).collect() }
+    }
+}
+
+#[cfg(test)]
+impl<const BUCKETS: usize> Histogram<BUCKETS> {
+    pub(super) fn buckets(&self) -> usize {
+        self.buckets.len()
     }
 }
 
@@ -41,11 +70,15 @@ mod tests {
 
     #[test]
     fn a_value_falls_in_the_first_bucket_that_holds_it() {
-        let histogram = Histogram::new(&[10, 20], 10.0);
-        for value in [0, 10, 11, 20, 21, 1000] {
-            histogram.observe(value);
+        let scale = Scale { bounds: &[10, 20], one: 10.0 };
+        let (one, other) = (Histogram::<3>::default(), Histogram::<3>::default());
+        for value in [0, 10, 11, 20] {
+            one.observe(value, scale);
         }
-        let (sum, count, buckets) = histogram.read();
+        for value in [21, 1000] {
+            other.observe(value, scale);
+        }
+        let Reading { sum, count, buckets } = scale.read([&one, &other].into_iter());
         assert!((sum - 106.2).abs() < 1e-9, "{sum}");
         assert_eq!((count, buckets), (6, vec![(1.0, 2), (2.0, 2), (f64::INFINITY, 2)]));
     }
