@@ -71,8 +71,8 @@ pub(super) fn write(families: &mut Families<'_>, snapshot: &Snapshot, lanes: &Sh
         rests.filter(|(_, rest)| rest.model.is_none() || lanes.has(rest.model.as_deref())).map(|(id, rest)| {
             let labels = [
                 ("key", id.as_str()),
-                ("scope", name::scope(rest.scope)),
-                ("verdict", name::verdict(rest.kind)),
+                ("scope", rest.scope.word()),
+                ("verdict", rest.kind.word()),
                 ("lane", rest.model.as_deref().unwrap_or_default()),
             ];
             (labels, end(rest, snapshot))

@@ -56,7 +56,7 @@ impl<'a> Shown<'a> {
         families.times(
             "keypool_lane_rest_until_timestamp",
             "When the whole lane may be used again.",
-            rests.map(|(lane, rest)| ([("lane", lane), ("verdict", name::verdict(rest.kind))], end(rest, snapshot))),
+            rests.map(|(lane, rest)| ([("lane", lane), ("verdict", rest.kind.word())], end(rest, snapshot))),
         )?;
         self.limits(families)
     }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use crate::{
     limit::{Span, Unit},
     pool::{KeyState, LimitSource},
-    verdict::{Scope, VerdictKind},
+    verdict::VerdictKind,
 };
 
 /// Every kind, in the order of the enum.
@@ -35,39 +35,6 @@ const NO_MODEL: &str = "(none)";
 
 pub(super) fn lane(model: Option<&str>) -> &str {
     model.unwrap_or(NO_MODEL)
-}
-
-pub(super) fn verdict(kind: VerdictKind) -> &'static str {
-    match kind {
-        VerdictKind::Success => "success",
-        VerdictKind::RateLimited => "rate_limited",
-        VerdictKind::QuotaExhausted => "quota_exhausted",
-        VerdictKind::InvalidKey => "invalid_key",
-        VerdictKind::Suspended => "suspended",
-        VerdictKind::Overloaded => "overloaded",
-        VerdictKind::Transient => "transient",
-        VerdictKind::ModelUnavailable => "model_unavailable",
-        VerdictKind::CallerFault => "caller_fault",
-        VerdictKind::WrongOwner => "wrong_owner",
-        VerdictKind::Misconfigured => "misconfigured",
-        VerdictKind::Blocked => "blocked",
-        VerdictKind::Broken => "broken",
-        VerdictKind::Cancelled => "cancelled",
-        VerdictKind::Unjudged => "unjudged",
-    }
-}
-
-pub(super) fn scope(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Key => "key",
-        Scope::KeyLane => "key_lane",
-        Scope::Owner => "owner",
-        Scope::BillingAccount => "billing_account",
-        Scope::OwnerLane => "owner_lane",
-        Scope::Lane => "lane",
-        Scope::Exit => "exit",
-        Scope::Caller => "caller",
-    }
 }
 
 pub(super) fn state(state: KeyState) -> &'static str {
@@ -115,14 +82,8 @@ mod tests {
     #[test]
     fn they_are_the_words_of_the_snapshot() {
         let word = |value: &dyn erased::Word| value.word();
-        for kind in VERDICTS {
-            assert_eq!(verdict(kind), word(&kind));
-        }
         for held in STATES {
             assert_eq!(state(held), word(&held));
-        }
-        for of in [Scope::Key, Scope::KeyLane, Scope::Owner, Scope::BillingAccount, Scope::OwnerLane, Scope::Lane] {
-            assert_eq!(scope(of), word(&of));
         }
         for of in [Unit::Requests, Unit::InputTokens, Unit::OutputTokens, Unit::Tokens, Unit::Images] {
             assert_eq!(unit(of), word(&of));

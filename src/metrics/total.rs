@@ -7,10 +7,7 @@ use std::{
 
 use prometheus_client::registry::Unit;
 
-use super::{
-    family::Families,
-    name::{self, VERDICTS},
-};
+use super::{family::Families, name::VERDICTS};
 use crate::{
     pool::{RestView, Snapshot},
     verdict::VerdictKind,
@@ -40,7 +37,7 @@ pub(super) fn write(families: &mut Families<'_>, snapshot: &Snapshot, omitted_la
     families.times(
         "keypool_exit_rest_until_timestamp",
         "When every key may be used again: our address or the endpoint rests.",
-        exit.map(|rest| ([("verdict", name::verdict(rest.kind))], end(rest, snapshot))),
+        exit.map(|rest| ([("verdict", rest.kind.word())], end(rest, snapshot))),
     )?;
     families.gauge_in(
         "keypool_day_end_timestamp",
@@ -81,10 +78,7 @@ fn keys(families: &mut Families<'_>, snapshot: &Snapshot) -> fmt::Result {
     families.gauges(
         "keypool_disabled_keys",
         "Keys that rest without end, by whom the fault concerns and what the answer meant.",
-        snapshot
-            .disabled
-            .iter()
-            .map(|held| ([("scope", name::scope(held.scope)), ("verdict", name::verdict(held.kind))], held.keys)),
+        snapshot.disabled.iter().map(|held| ([("scope", held.scope.word()), ("verdict", held.kind.word())], held.keys)),
     )
 }
 
@@ -116,7 +110,7 @@ fn requests(families: &mut Families<'_>, snapshot: &Snapshot) -> fmt::Result {
     families.counters(
         "keypool_verdicts",
         "What answers meant.",
-        VERDICTS.map(|kind| ([("verdict", name::verdict(kind))], count(&kind))),
+        VERDICTS.map(|kind| ([("verdict", kind.word())], count(&kind))),
     )?;
     families.counter(
         "keypool_limit_hits",

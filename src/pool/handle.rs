@@ -1,7 +1,6 @@
 //! The pool's handle: each call takes the mutex once, and wakes and tells whoever waits after it is free again.
 
 use std::{
-    fmt,
     ops::{Deref, DerefMut},
     sync::{Arc, PoisonError, atomic::Ordering},
     task::Waker,
@@ -17,6 +16,7 @@ use super::{
     locks::MutexGuard,
     pick::{NotNow, Picked},
     state::State,
+    trace,
 };
 use crate::{
     error::{Error, Kind},
@@ -315,7 +315,7 @@ impl State {
         self.tally.exhausted += 1;
         let (model, next_in) = (demand.model.clone(), exhausted.next_in);
         let most = exhausted.reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| *reason);
-        self.event(|| Event::Exhausted { model, reason: most, next_in });
+        self.event_of_request(|| Event::Exhausted { model, reason: most, next_in });
         Error::new(Kind::Exhausted(exhausted))
     }
 }
@@ -384,17 +384,12 @@ impl Told<'_> {
     #[cold]
     fn tell(&self, (wakes, events): (Vec<Waker>, Vec<Event>)) {
         for event in events {
+            trace::tell(&event);
             // Nobody listening is no error.
             let _ = self.shared.events.send(event);
         }
         for waker in wakes {
             waker.wake();
         }
-    }
-}
-
-impl fmt::Debug for KeyPool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyPool").field("provider", &self.0.provider.name()).finish_non_exhaustive()
     }
 }

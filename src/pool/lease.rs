@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::{Attempt, KeyPool, ServedBy};
+use super::{Attempt, KeyPool, ServedBy, trace};
 use crate::{
     key::{KeyId, Secret},
     verdict::Verdict,
@@ -163,6 +163,7 @@ impl Granted {
     /// Says what the answer meant; rests begin at once.
     pub fn judge(&self, verdict: &Verdict) {
         self.pool.judge(self.seat, verdict);
+        trace::judged(self, verdict);
     }
 
     /// Says what the answer cost.

@@ -42,6 +42,7 @@ mod state;
 mod survey;
 mod tally;
 mod timer;
+pub(crate) mod trace;
 mod wait;
 
 #[cfg(test)]
@@ -91,6 +92,12 @@ use state::State;
 /// ```
 #[derive(Clone)]
 pub struct KeyPool(Arc<Shared>);
+
+impl std::fmt::Debug for KeyPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyPool").field("provider", &self.0.provider.name()).finish_non_exhaustive()
+    }
+}
 
 struct Shared {
     provider: Arc<dyn Provider>,

@@ -19,6 +19,7 @@ use super::{
     roster::{KeyCell, Roster},
     seats::Seats,
     tally::Tally,
+    trace,
     wait::Waiters,
 };
 use crate::{
@@ -354,8 +355,20 @@ impl State {
         key.parked = key.parked.saturating_sub(1);
     }
 
+    /// Whether anybody is told what happens to keys.
+    pub(super) fn is_heard(&self) -> bool {
+        self.watched || trace::hears_changes()
+    }
+
     pub(super) fn event(&mut self, event: impl FnOnce() -> Event) {
-        if self.watched {
+        if self.is_heard() {
+            self.events.push(event());
+        }
+    }
+
+    /// The same for what many requests may do.
+    pub(super) fn event_of_request(&mut self, event: impl FnOnce() -> Event) {
+        if self.watched || trace::hears_requests() {
             self.events.push(event());
         }
     }

@@ -11,11 +11,12 @@ use http::{Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
+use tracing::Span;
 
 use super::{body::LeaseBody, outgoing::Outgoing};
 use crate::{
     error::{BoxError, Error, Kind},
-    pool::{Acquire, Demand, Kept, KeyPool, Lease, ServedBy},
+    pool::{Acquire, Demand, Kept, KeyPool, Lease, ServedBy, trace},
     verdict::{Verdict, judge_error},
 };
 
@@ -47,6 +48,7 @@ pin_project! {
             #[pin]
             future: F,
             lease: Option<Lease>,
+            span: Option<Box<Span>>,
         },
         Failed {
             error: Option<Error>,
@@ -67,8 +69,8 @@ impl<S, B, F> KeyRotationFuture<S, B, F> {
     }
 
     #[inline]
-    pub(super) fn calling(future: F, lease: Lease) -> Self {
-        Self { state: State::Calling { future, lease: Some(lease) } }
+    pub(super) fn calling(future: F, lease: Lease, span: Option<Box<Span>>) -> Self {
+        Self { state: State::Calling { future, lease: Some(lease), span } }
     }
 
     pub(super) fn waiting(pool: &KeyPool, demand: Demand, service: S, outgoing: Outgoing<B>) -> Self {
@@ -105,21 +107,41 @@ where
                     ready!(service.poll_ready(cx)).map_err(|error| Error::from_box(error.into()))?;
                     let Held { mut service, outgoing, .. } = *held.take().expect(ONCE);
                     let lease = lease.take().expect(ONCE);
-                    let future = service.call(outgoing.with_key(&lease)?);
-                    State::Calling { future, lease: Some(lease) }
+                    let (request, span) = (outgoing.with_key(&lease)?, trace::attempt(lease.granted()));
+                    let entered = span.as_ref().map(|span| span.enter());
+                    let future = service.call(request);
+                    drop(entered);
+                    State::Calling { future, lease: Some(lease), span }
                 }
-                StateProj::Calling { future, lease } => {
+                StateProj::Calling { future, lease, span } => {
+                    let entered = span.as_ref().map(|span| span.enter());
                     let result = ready!(future.poll(cx));
+                    drop(entered);
                     let lease = lease.take().expect(ONCE);
-                    return Poll::Ready(match result {
+                    let result = match result {
                         Ok(response) => Ok(answered(response, lease)),
                         Err(error) => Err(failed(error.into(), &lease)),
-                    });
+                    };
+                    if let Some(span) = span.take() {
+                        traced(&span, &result);
+                    }
+                    return Poll::Ready(result);
                 }
                 StateProj::Failed { error } => return Poll::Ready(Err(error.take().expect(ONCE))),
             };
             state.set(next);
         }
+    }
+}
+
+#[cold]
+fn traced<R>(span: &Span, result: &Result<Response<R>, Error>) {
+    let served_by = match result {
+        Ok(response) => response.extensions().get::<ServedBy>(),
+        Err(error) => error.served_by(),
+    };
+    if let Some(served_by) = served_by {
+        trace::end(span, served_by.verdict());
     }
 }
 
@@ -149,7 +171,7 @@ fn answered<R: Body>(response: Response<R>, lease: Lease) -> Response<LeaseBody<
 fn unlooked_at(status: StatusCode) -> Verdict {
     static WARNED: AtomicBool = AtomicBool::new(false);
     if !WARNED.swap(true, Ordering::Relaxed) {
-        tracing::warn!("no CooldownLayer stands below KeyRotationLayer: limits that keys reach go unnoticed");
+        tracing::warn!(name: "keypool.unjudged", "no CooldownLayer stands below KeyRotationLayer: limits that keys reach go unnoticed");
     }
     if status.as_u16() < 400 { Verdict::SUCCESS.status(status) } else { Verdict::UNJUDGED.status(status) }
 }

@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::{body::LeaseBody, future::KeyRotationFuture, layer::Rules, outgoing, outgoing::Outgoing};
 use crate::{
     error::{BoxError, Error},
-    pool::{Demand, KeyPool},
+    pool::{Demand, KeyPool, trace},
 };
 
 /// Gives each request a key of a pool: the service of [`KeyRotationLayer`](crate::KeyRotationLayer).
@@ -105,6 +105,10 @@ where
             outgoing::start(lease.granted(), demand.on_grant.as_ref());
         }
         // The fast path: the very instance that was polled ready is the one that is called.
-        KeyRotationFuture::calling(self.inner.call(Request::from_parts(head, body)), lease)
+        let span = trace::attempt(lease.granted());
+        let entered = span.as_ref().map(|span| span.enter());
+        let future = self.inner.call(Request::from_parts(head, body));
+        drop(entered);
+        KeyRotationFuture::calling(future, lease, span)
     }
 }

@@ -13,6 +13,7 @@ mod path;
 mod seen;
 pub mod token;
 pub mod upload;
+mod walk;
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -30,6 +31,7 @@ use head::{Names, Tidy};
 use seen::Seen;
 use token::Token;
 use upload::{Passage, Uploads};
+use walk::Walk;
 
 use crate::status::{Counted, Outcome, Status, Traffic, Visit, class_of};
 
@@ -88,7 +90,7 @@ where
         if let Some(own) = self.own(&parts, &seen, &local) {
             return Ok(own.answer().await.map(|body| Counted::uncounted(Either::Left(body))));
         }
-        let visit = Visit::begin(&self.traffic, body.size_hint().exact());
+        let visit = Visit::begin(&self.traffic, body.size_hint().exact(), walk::span(&parts));
         let (tidy, admitted) = (Tidy::after(&seen), self.admit(&parts, &seen, &local));
         let passage = match admitted {
             Ok(passage) => passage,
@@ -103,7 +105,8 @@ where
         if let Passage::Chunk(chunk) = &passage {
             chunk.direct(&mut parts);
         }
-        let answered = self.stack.clone().oneshot(Request::from_parts(parts, body)).await;
+        let walk = self.stack.clone().oneshot(Request::from_parts(parts, body));
+        let answered = Walk::new(walk, visit.span()).await;
         let (outcome, response) = self.finish(answered, &passage, dialect);
         line.end(&response, &self.clock);
         self.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
@@ -154,6 +157,7 @@ where
 
 /// The target of the lines that `-v` shows.
 pub const REQUESTS: &str = "keypool::requests";
+pub use walk::SPANS;
 
 const SWITCHED: Refusal =
     Refusal::new(StatusCode::BAD_GATEWAY, "the provider switched protocols, and nobody had asked it to");
@@ -167,6 +171,9 @@ fn counted<B: Body<Data = Bytes>>(
 where
     B::Error: Into<BoxError>,
 {
+    if let Some(span) = visit.span() {
+        walk::record(span, &response);
+    }
     let class = class_of(response.status());
     response.map(|body| visit.answer(outcome, class, body))
 }

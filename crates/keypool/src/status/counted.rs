@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower_keypool::Tick;
+use tracing::Span;
 
 use super::traffic::{Outcome, Traffic};
 
@@ -21,14 +22,20 @@ pub(crate) struct Visit {
     outcome: Outcome,
     class: usize,
     bytes: u64,
+    span: Option<Box<Span>>,
 }
 
 impl Visit {
-    /// A request has come.
-    pub(crate) fn begin(traffic: &Arc<Traffic>, bytes: Option<u64>) -> Self {
+    /// A request has come, with a body of so many bytes where that is known; its span ends with it.
+    pub(crate) fn begin(traffic: &Arc<Traffic>, bytes: Option<u64>, span: Option<Box<Span>>) -> Self {
         traffic.came(bytes);
         let began = traffic.now();
-        Self { traffic: Arc::clone(traffic), began, outcome: Outcome::Abandoned, class: 0, bytes: 0 }
+        Self { traffic: Arc::clone(traffic), began, outcome: Outcome::Abandoned, class: 0, bytes: 0, span }
+    }
+
+    /// Its span, where somebody wants one.
+    pub(crate) fn span(&self) -> Option<&Span> {
+        self.span.as_deref()
     }
 
     /// There is an answer, which ends so once it is out.
@@ -44,6 +51,9 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
+        if let Some(span) = &self.span {
+            span.record("outcome", self.outcome.word());
+        }
         self.traffic.went(self.outcome, self.class, self.bytes, self.began);
     }
 }

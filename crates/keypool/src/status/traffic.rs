@@ -65,6 +65,12 @@ pub(crate) enum Outcome {
 /// Each outcome, in the order of the enum.
 pub(super) const OUTCOMES: [&str; 6] = ["answered", "exhausted", "failed", "refused", "broken", "abandoned"];
 
+impl Outcome {
+    pub(super) fn word(self) -> &'static str {
+        OUTCOMES[self as usize]
+    }
+}
+
 /// Classes of statuses; the first: there was no answer.
 pub(super) const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 

@@ -6,6 +6,7 @@ mod exposition;
 mod guarding;
 mod hostile;
 mod serving;
+mod spans;
 mod status;
 mod streaming;
 mod support;
