@@ -108,24 +108,25 @@ where
                     let Held { mut service, outgoing, .. } = *held.take().expect(ONCE);
                     let lease = lease.take().expect(ONCE);
                     let (request, span) = (outgoing.with_key(&lease)?, trace::attempt(lease.granted()));
-                    let entered = span.as_ref().map(|span| span.enter());
-                    let future = service.call(request);
-                    drop(entered);
+                    let future = match &span {
+                        None => service.call(request),
+                        Some(span) => span.in_scope(|| service.call(request)),
+                    };
                     State::Calling { future, lease: Some(lease), span }
                 }
                 StateProj::Calling { future, lease, span } => {
-                    let entered = span.as_ref().map(|span| span.enter());
-                    let result = ready!(future.poll(cx));
-                    drop(entered);
+                    let result = ready!(match span {
+                        None => future.poll(cx),
+                        Some(span) => span.in_scope(|| future.poll(cx)),
+                    });
                     let lease = lease.take().expect(ONCE);
-                    let result = match result {
+                    if let Some(span) = span.take() {
+                        return Poll::Ready(traced(&span, result, lease));
+                    }
+                    return Poll::Ready(match result {
                         Ok(response) => Ok(answered(response, lease)),
                         Err(error) => Err(failed(error.into(), &lease)),
-                    };
-                    if let Some(span) = span.take() {
-                        traced(&span, &result);
-                    }
-                    return Poll::Ready(result);
+                    });
                 }
                 StateProj::Failed { error } => return Poll::Ready(Err(error.take().expect(ONCE))),
             };
@@ -134,15 +135,25 @@ where
     }
 }
 
+/// The same, and the span is told what it came to. Apart, so that answers that nobody traces are not moved once more.
 #[cold]
-fn traced<R>(span: &Span, result: &Result<Response<R>, Error>) {
-    let served_by = match result {
+fn traced<R: Body, E: Into<BoxError>>(
+    span: &Span,
+    result: Result<Response<R>, E>,
+    lease: Lease,
+) -> Result<Response<LeaseBody<R>>, Error> {
+    let result = match result {
+        Ok(response) => Ok(answered(response, lease)),
+        Err(error) => Err(failed(error.into(), &lease)),
+    };
+    let served_by = match &result {
         Ok(response) => response.extensions().get::<ServedBy>(),
         Err(error) => error.served_by(),
     };
     if let Some(served_by) = served_by {
         trace::end(span, served_by.verdict());
     }
+    result
 }
 
 /// Makes the answer's body, or whoever runs the upgraded connection, hold the lease.

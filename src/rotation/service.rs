@@ -105,10 +105,12 @@ where
             outgoing::start(lease.granted(), demand.on_grant.as_ref());
         }
         // The fast path: the very instance that was polled ready is the one that is called.
-        let span = trace::attempt(lease.granted());
-        let entered = span.as_ref().map(|span| span.enter());
-        let future = self.inner.call(Request::from_parts(head, body));
-        drop(entered);
-        KeyRotationFuture::calling(future, lease, span)
+        match trace::attempt(lease.granted()) {
+            None => KeyRotationFuture::calling(self.inner.call(Request::from_parts(head, body)), lease, None),
+            Some(span) => {
+                let future = span.in_scope(|| self.inner.call(Request::from_parts(head, body)));
+                KeyRotationFuture::calling(future, lease, Some(span))
+            }
+        }
     }
 }
