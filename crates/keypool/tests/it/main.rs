@@ -5,6 +5,7 @@ mod ending;
 mod exposition;
 mod guarding;
 mod hostile;
+mod ops;
 mod serving;
 mod spans;
 mod status;
