@@ -64,6 +64,9 @@ impl State {
                 self.good_way_out(now);
             }
             VerdictKind::Cancelled | VerdictKind::Unjudged | VerdictKind::CallerFault => {
+                if verdict.is_unsent() {
+                    self.refund(seat, now);
+                }
                 self.confirm_lane(cell.lane, verdict);
             }
             _ => self.failed(seat, &cell, verdict, now),

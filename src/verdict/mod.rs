@@ -322,10 +322,10 @@ impl Verdict {
         }
     }
 
-    /// Whether nothing was sent at all: no connection stood. The request then counts against no limit. A provider's
-    /// own word is never taken for it.
+    /// Whether nothing was sent at all: no connection stood, or the caller's body failed before its first byte. The
+    /// request then counts against no limit. A provider's own word is never taken for it.
     pub fn is_unsent(&self) -> bool {
-        self.code == transport::CONNECT && self.status.is_none()
+        self.status.is_none() && (self.code == transport::CONNECT || self.code == transport::UNSENT_BODY)
     }
 
     /// Whether it is a good answer.

@@ -7,17 +7,21 @@ use crate::body_error::BodyError;
 
 /// The code of an error before anything was sent.
 pub(super) const CONNECT: &str = "connect";
+/// The code of a caller's body that failed.
+const BODY: &str = "body";
+/// The same before its first byte.
+pub(super) const UNSENT_BODY: &str = "unsent body";
 
 /// Judges an error of the transport by walking its sources.
 ///
-/// Codes: `connect` (nothing was sent), `timeout`, `broken` (the connection ended) and `transport`; `body` is the
-/// caller's own fault.
+/// Codes: `connect` (nothing was sent), `timeout`, `broken` (the connection ended) and `transport`; `body` and `unsent
+/// body` (none of it was sent) are the caller's own fault.
 pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
     let mut next = Some(error);
     let mut code = "transport";
     while let Some(current) = next {
-        if current.is::<BodyError>() {
-            return of_body();
+        if let Some(body) = current.downcast_ref::<BodyError>() {
+            return of_body(body);
         }
         if let Some(io) = current.downcast_ref::<io::Error>() {
             code = of_io(io).unwrap_or(code);
@@ -40,10 +44,13 @@ pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
 }
 
 /// The body came from the caller and did not end well.
-fn of_body() -> Verdict {
-    Verdict::new(VerdictKind::CallerFault)
-        .code("body")
-        .advice("The body of the request ended early or was ambiguous: see the error's source.")
+fn of_body(error: &BodyError) -> Verdict {
+    let advice = if error.is_two_models() {
+        "The body of the request names its model twice: name it once."
+    } else {
+        "The body of the request ended early: send it again, whole."
+    };
+    Verdict::new(VerdictKind::CallerFault).code(if error.is_unsent() { UNSENT_BODY } else { BODY }).advice(advice)
 }
 
 fn of_io(error: &io::Error) -> Option<&'static str> {

@@ -123,7 +123,8 @@ impl Serve {
             let stack = stack::stack(&pool, &self.fallback, Client::counting(&traffic));
             let gateway = Gateway::new(stack, base.clone(), guard, Token::new(token), clock.clone());
             let gateway = gateway.telling(status, traffic);
-            let banner = Banner { address, upstream: base, path: &self.keys, file: &file, own_token };
+            let provider = &**pool.provider();
+            let banner = Banner { address, upstream: base, path: &self.keys, file: &file, provider, own_token };
             telemetry::say(&banner);
             drop(file);
             let changes = telemetry::report_changes(&pool, clock);
@@ -161,6 +162,8 @@ impl Serve {
         KeyPool::builder(gemini)
             .keys(file.entries.iter().map(|entry| entry.key.clone()))
             .strategy(self.strategy)
+            // For the keys that name a tier, until an answer says otherwise.
+            .known_limits(true)
             .wait(self.wait)
             .build()
             .with_context(|| format!("the key file {}", self.keys.display()))

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// An upstream that answers every connection's first request with these bytes, and closes.
-async fn answering(bytes: impl Into<Vec<u8>>) -> SocketAddr {
+pub(crate) async fn answering(bytes: impl Into<Vec<u8>>) -> SocketAddr {
     let bytes = bytes.into();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,6 +1,7 @@
 //! The gateway and the binary, from outside.
 
 mod binary;
+mod callers;
 mod ending;
 mod exposition;
 mod guarding;
