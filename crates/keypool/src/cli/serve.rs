@@ -92,6 +92,8 @@ Examples:
     http://localhost:5000/v1beta/models/gemini-2.5-flash:generateContent \\
     -d '{\"contents\":[{\"parts\":[{\"text\":\"Hello\"}]}]}'
 
+Under /-/ it tells of itself: /-/metrics (Prometheus), /-/health, /-/ready.
+
 Exit codes: 0 ended by Ctrl-C or SIGTERM, 1 the system failed, 2 command line, key file or configuration is wrong.";
 
 /// Streams in flight get this long to end after Ctrl-C.

@@ -86,3 +86,67 @@ impl<S> Gateway<S> {
 fn is_forwarded(parts: &Parts) -> bool {
     ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| parts.headers.contains_key(*name))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use http::Request;
+    use tower_keypool::{Base, Clock, Gemini, Key, KeyPool};
+
+    use super::*;
+    use crate::{
+        gateway::{guard::Guard, token::Token},
+        status::{StoreHealth, Traffic},
+    };
+
+    /// What becomes of a request that comes in at this address: a status, `page` or `upstream`.
+    fn course(local: &str, request: http::request::Builder) -> String {
+        let pool = KeyPool::builder(Gemini::new()).key(Key::new("AIzaSyTEST-own-paths-000")).build().unwrap();
+        let traffic = Arc::new(Traffic::new(Clock::system()));
+        let base = Base::parse("http://upstream.invalid").unwrap();
+        let gateway = Gateway::new((), base, Guard::new([]), Token::new("the-token"), Clock::system())
+            .telling(Status::new(&pool, &traffic, StoreHealth::default()), traffic);
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let local = Local::from(local.parse::<SocketAddr>().unwrap());
+        match gateway.own(&head, &Seen::of(&head.headers), &local) {
+            Some(Own::Answered(response)) => response.status().as_u16().to_string(),
+            Some(Own::Page(..)) => "page".to_owned(),
+            None => "upstream".to_owned(),
+        }
+    }
+
+    #[test]
+    fn beyond_this_machine_metrics_need_the_token() {
+        let get = |path: &str| Request::get(path).header("host", "192.0.2.7:5000");
+        let beyond = |request| course("192.0.2.7:5000", request);
+        assert_eq!(beyond(get("/-/metrics")), "401");
+        assert_eq!(beyond(get("/-/metrics").header("authorization", "Bearer wrong")), "401");
+        assert_eq!(beyond(get("/-/metrics").header("authorization", "Bearer the-token")), "page");
+        assert_eq!(beyond(get("/-/metrics?key=the-token")), "page");
+        for free in ["/-/health", "/-/ready", "/-/"] {
+            assert_eq!(beyond(get(free)), "page", "{free}");
+        }
+        // Naming this machine does not make one of it.
+        assert_eq!(beyond(Request::get("/-/metrics").header("host", "localhost:5000")), "401");
+    }
+
+    #[test]
+    fn on_this_machine_they_need_none() {
+        for (local, host) in [
+            ("127.0.0.1:5000", "localhost:5000"),
+            ("127.0.0.1:5000", "127.0.0.1:5000"),
+            ("[::1]:5000", "[::1]:5000"),
+            ("[::ffff:127.0.0.1]:5000", "127.0.0.1:5000"),
+        ] {
+            assert_eq!(course(local, Request::get("/-/metrics").header("host", host)), "page", "{local} {host}");
+        }
+    }
+
+    #[test]
+    fn other_paths_go_on() {
+        for path in ["/v1beta/models", "/-x", "/-metrics", "/v1/-/metrics", "/%2d/metrics"] {
+            assert_eq!(course("127.0.0.1:5000", Request::get(path).header("host", "localhost")), "upstream", "{path}");
+        }
+    }
+}
