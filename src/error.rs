@@ -133,10 +133,11 @@ impl Error {
         }
     }
 
-    /// The HTTP status that says it: 503 for [`Exhausted`], 413 for a demand that never fits, 502 or 504 for the
-    /// provider, 400 for a request that may not be sent or whose body failed.
+    /// The HTTP status that says it: 503 for [`Exhausted`] (404 where every key is out of this model for good), 413 for a
+    /// demand that never fits, 502 or 504 for the provider, 400 for a request that may not be sent or whose body failed.
     pub fn status(&self) -> StatusCode {
         match &self.0.kind {
+            Kind::Exhausted(out) if out.is_without_the_model() => StatusCode::NOT_FOUND,
             Kind::Exhausted(_) | Kind::ShutDown => StatusCode::SERVICE_UNAVAILABLE,
             Kind::NeverFits { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::Upstream { verdict, .. } if verdict.kind() == VerdictKind::CallerFault => StatusCode::BAD_REQUEST,

@@ -177,7 +177,7 @@ impl State {
     fn conclude(&mut self, overview: Overview, now: Now) -> Snapshot {
         let (started, succeeded, limited) = self.tally.last_minute(now);
         let memory = self.memory_bytes() + overview.key_bytes;
-        let day_ends = self.zones[0].1.next_midnight(now.wall_ms);
+        let day_ends = self.zones[0].1.next_midnight(now.wall_ms());
         let lanes = self.used_lanes();
         let mut lanes_seen = Vec::with_capacity(lanes.len());
         for lane in lanes {
@@ -194,7 +194,7 @@ impl State {
         }
         let disabled = overview.disabled.iter();
         Snapshot {
-            at: system_time(now.wall_ms),
+            at: system_time(now.wall_ms()),
             provider: self.provider.name().to_owned(),
             strategy: self.settings.strategy,
             day_ends: system_time(day_ends),

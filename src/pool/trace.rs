@@ -25,9 +25,9 @@ pub(super) fn tell(event: &Event) {
             limit = limit.map(|limit| limit.to_string()), limit_amount = limit.map(|limit| limit.amount),
             rest_seconds = rest.as_secs_f64(),
         ),
-        Event::Disabled { key, scope, kind, code, advice } => warn!(
+        Event::Disabled { key, scope, model, kind, code, advice } => warn!(
             name: "keypool.disabled", target: "tower_keypool::events",
-            %key, scope = scope.word(), verdict = kind.word(), code = code.as_str(), advice = advice.as_str(),
+            %key, scope = scope.word(), model = model.as_deref(), verdict = kind.word(), code = code.as_str(), advice = advice.as_str(),
         ),
         Event::Held { keys } => warn!(name: "keypool.held", target: "tower_keypool::events", keys),
         Event::Recovered { key, scope } => info!(

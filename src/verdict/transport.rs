@@ -7,6 +7,8 @@ use crate::body_error::BodyError;
 
 /// The code of an error before anything was sent.
 pub(super) const CONNECT: &str = "connect";
+/// The code of a connection that ended before any byte of the answer.
+pub(super) const CLOSED: &str = "closed";
 /// The code of a caller's body that failed.
 const BODY: &str = "body";
 /// The same before its first byte.
@@ -14,11 +16,13 @@ pub(super) const UNSENT_BODY: &str = "unsent body";
 
 /// Judges an error of the transport by walking its sources.
 ///
-/// Codes: `connect` (nothing was sent), `timeout`, `broken` (the connection ended) and `transport`; `body` and `unsent
-/// body` (none of it was sent) are the caller's own fault.
+/// Codes: `connect` (nothing was sent), `closed` (the connection ended before any answer, as one does that lay idle for
+/// too long), `timeout`, `broken` (it ended later) and `transport`; `body` and `unsent body` (none of it was sent) are
+/// the caller's own fault.
 pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
     let mut next = Some(error);
     let mut code = "transport";
+    let mut sending = false;
     while let Some(current) = next {
         if let Some(body) = current.downcast_ref::<BodyError>() {
             return of_body(body);
@@ -37,6 +41,11 @@ pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
         }
         if text == "request timed out" || text == "operation timed out" || text == "deadline has elapsed" {
             code = "timeout";
+        }
+        // hyper-util's client wraps so what fails before an answer's head; hyper itself has a text for it.
+        sending |= text == "client error (SendRequest)";
+        if text == "connection closed before message completed" || (sending && code == "broken") {
+            code = CLOSED;
         }
         next = current.source();
     }
@@ -69,6 +78,7 @@ fn of_code(code: &'static str) -> Verdict {
     let advice = match code {
         CONNECT => "Nothing answers at the provider's address: check the network, the upstream URL and its name.",
         "timeout" => "No answer came in time: the model may need longer, or the provider is slow just now.",
+        CLOSED => "The provider closed the connection before it answered: it may have been idle for too long.",
         "broken" => "The connection broke off: the provider or the way to it is unsteady.",
         _ => "The request failed on its way: see the error's source.",
     };

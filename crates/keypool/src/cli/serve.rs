@@ -17,7 +17,7 @@ use tower_keypool::{Base, Clock, Gemini, KeyPool, Strategy};
 
 use super::Failure;
 use crate::{
-    client::Client,
+    client::{Client, Roots},
     gateway::{
         Gateway,
         guard::Guard,
@@ -54,6 +54,11 @@ pub(super) struct Serve {
         env = "KEYPOOL_UPSTREAM"
     )]
     upstream: String,
+
+    /// Certificates to trust in the place of Mozilla's, in PEM: for a proxy that breaks TLS open, or an upstream of
+    /// one's own
+    #[arg(long, value_name = "FILE", env = "KEYPOOL_CACERT")]
+    cacert: Option<PathBuf>,
 
     /// Token that clients send in the place of an API key; needed beyond loopback
     #[arg(long, value_name = "TOKEN", help = TOKEN_HELP, env = "KEYPOOL_TOKEN", hide_env_values = true)]
@@ -108,6 +113,7 @@ impl Serve {
         let file = KeyFile::load(&self.keys, &[PLACEHOLDER, &token]).map_err(Failure::config)?;
         let pool = self.pool(&file, gemini)?;
         let guard = self.guard()?;
+        let roots = self.roots()?;
 
         super::runtime()?.block_on(async {
             let listener = TcpListener::bind(&*addresses)
@@ -122,7 +128,8 @@ impl Serve {
             }
             let traffic = Arc::new(Traffic::new(clock.clone()));
             let status = Status::new(&pool, &traffic, StoreHealth::default());
-            let stack = stack::stack(&pool, &self.fallback, Client::counting(&traffic));
+            let client = Client::trusting(base, roots).counting(&traffic);
+            let stack = stack::stack_over(&pool, &self.fallback, client);
             let gateway = Gateway::new(stack, base.clone(), guard, Token::new(token), clock.clone());
             let gateway = gateway.telling(status, traffic);
             let provider = &**pool.provider();
@@ -170,6 +177,11 @@ impl Serve {
             .build()
             .with_context(|| format!("the key file {}", self.keys.display()))
             .map_err(Failure::config)
+    }
+
+    fn roots(&self) -> Result<Roots, Failure> {
+        let Some(path) = &self.cacert else { return Ok(Roots::mozilla()) };
+        Roots::from_file(path).map_err(|error| Failure::config(anyhow!("--cacert {}: {error}", path.display())))
     }
 
     fn guard(&self) -> Result<Guard, Failure> {

@@ -15,15 +15,16 @@ pub mod token;
 pub mod upload;
 mod walk;
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, future::poll_fn, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use tower::{Service, ServiceExt};
+use tower::Service;
 use tower_keypool::{Base, BoxError, Clock, Error, Exhausted, ServedBy, Tick};
+use tracing::Instrument;
 
 use dialect::{Dialect, Refusal};
 use guard::{Guard, Local};
@@ -31,7 +32,6 @@ use head::{Names, Tidy};
 use seen::Seen;
 use token::Token;
 use upload::{Passage, Uploads};
-use walk::Walk;
 
 use crate::status::{Counted, Outcome, Status, Traffic, Visit, class_of};
 
@@ -105,8 +105,18 @@ where
         if let Passage::Chunk(chunk) = &passage {
             chunk.direct(&mut parts);
         }
-        let walk = self.stack.clone().oneshot(Request::from_parts(parts, body));
-        let answered = Walk::new(walk, visit.span()).await;
+        // As `oneshot` does, whose future would be moved once more.
+        let mut stack = self.stack.clone();
+        let answered = match poll_fn(|cx| stack.poll_ready(cx)).await {
+            Ok(()) => match visit.span().cloned() {
+                None => stack.call(Request::from_parts(parts, body)).await,
+                Some(span) => {
+                    let walk = span.in_scope(|| stack.call(Request::from_parts(parts, body)));
+                    Box::pin(walk.instrument(span)).await
+                }
+            },
+            Err(error) => Err(error),
+        };
         let (outcome, response) = self.finish(answered, &passage, dialect);
         line.end(&response, &self.clock);
         self.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));

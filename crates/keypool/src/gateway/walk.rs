@@ -1,13 +1,6 @@
-//! A request's way through the stack, in its span where somebody wants one.
-
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll},
-};
+//! The span of a request, where somebody wants one.
 
 use http::{Response, request::Parts};
-use pin_project_lite::pin_project;
 use tower_keypool::ServedBy;
 use tracing::{Level, Span, field};
 
@@ -43,34 +36,5 @@ pub(super) fn record<B>(span: &Span, response: &Response<B>) {
         span.record("key", served_by.key().map(field::display));
         span.record("model", served_by.used_model());
         span.record("attempts", served_by.attempts());
-    }
-}
-
-pin_project! {
-    /// A future inside of a span. One that has none is not moved once more, nor made larger.
-    #[project = WalkProj]
-    pub(super) enum Walk<F> {
-        Plain { #[pin] future: F },
-        Traced { future: Pin<Box<F>>, span: Span },
-    }
-}
-
-impl<F> Walk<F> {
-    pub(super) fn new(future: F, span: Option<&Span>) -> Self {
-        match span {
-            None => Self::Plain { future },
-            Some(span) => Self::Traced { future: Box::pin(future), span: span.clone() },
-        }
-    }
-}
-
-impl<F: Future> Future for Walk<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        match self.project() {
-            WalkProj::Plain { future } => future.poll(cx),
-            WalkProj::Traced { future, span } => span.in_scope(|| future.as_mut().poll(cx)),
-        }
     }
 }

@@ -89,6 +89,7 @@ fn a_wrong_option_ends_it_with_2_and_is_named() {
         (&["--upstream", "http://example.com:99999"], "--upstream"),
         (&["--upstream", "http://example.com/.."], "--upstream"),
         (&["--strategy", "clairvoyant"], "--strategy"),
+        (&["--cacert", "/nowhere/ca.pem"], "--cacert /nowhere/ca.pem"),
         (&["--wait=-1"], "--wait"),
         (&["--fallback", "a,,b"], "--fallback"),
         (&["--token", "two words"], "--token"),

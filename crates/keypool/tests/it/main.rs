@@ -12,4 +12,5 @@ mod spans;
 mod status;
 mod streaming;
 mod support;
+mod tls;
 mod uploads;

@@ -49,7 +49,7 @@ impl Served {
     pub(crate) async fn pool(pool: &KeyPool, upstream: &str, store: StoreHealth) -> Self {
         let traffic = Arc::new(Traffic::new(Clock::system()));
         let status = Status::new(pool, &traffic, store);
-        let stack = stack::stack(pool, &[], Upstream::counting(&traffic));
+        let stack = stack::stack_over(pool, &[], Upstream::new(&Base::parse(upstream).unwrap()).counting(&traffic));
         Self::serving(gateway(stack, upstream).telling(status, traffic)).await
     }
 

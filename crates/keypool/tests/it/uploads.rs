@@ -20,7 +20,7 @@ async fn served(sim: &GeminiSim) -> Served {
         .wait(Duration::ZERO)
         .build()
         .unwrap();
-    Served::over(keypool::stack::stack(&pool, &[], keypool::client::Client::new()), &sim.url()).await
+    Served::over(keypool::stack::stack(&pool, &[]), &sim.url()).await
 }
 
 async fn sim() -> GeminiSim {
