@@ -3,9 +3,13 @@
 mod binary;
 mod callers;
 mod ending;
+mod exposition;
 mod guarding;
 mod hostile;
+mod ops;
 mod serving;
+mod spans;
+mod status;
 mod streaming;
 mod support;
 mod tls;
