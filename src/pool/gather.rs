@@ -99,7 +99,7 @@ pub(super) fn usage_record(raw: RawUsage) -> UsageRecord {
 
 impl State {
     /// Takes what is noted; what is noted from here on is for the next look. Its number, too.
-    pub(super) fn begin_look(&mut self, batch: &mut Batch) -> (Look, u64) {
+    pub(super) fn begin_gathering(&mut self, batch: &mut Batch) -> (Look, u64) {
         let Some(journal) = &mut self.journal else { return (Look::default(), 0) };
         journal.flushing = false;
         journal.short = false;
@@ -119,7 +119,7 @@ impl State {
     }
 
     /// Looks at the next few; whether that was all.
-    pub(super) fn look_on(&mut self, look: &mut Look, batch: &mut Batch, now: Now) -> bool {
+    pub(super) fn gather_some(&mut self, look: &mut Look, batch: &mut Batch, now: Now) -> bool {
         for unit in look.units.drain(look.units.len().saturating_sub(PIECE)..) {
             if let Some(raw) = self.raw_unit(unit, &mut look.plans, now) {
                 look.raw_units.push(raw);
@@ -127,7 +127,7 @@ impl State {
             }
         }
         for (slot, lane) in look.touched.drain(look.touched.len().saturating_sub(PIECE)..) {
-            self.look_at_key(slot, lane, &mut look.rests, batch, now);
+            self.gather_key(slot, lane, &mut look.rests, batch, now);
         }
         for ((slot, lane), used) in look.used.drain(look.used.len().saturating_sub(PIECE)..) {
             look.raw_usage.extend(self.raw_usage(slot, lane, used, now));
@@ -186,7 +186,7 @@ impl State {
     }
 
     /// The key's own record, and the rests that cover it in this lane.
-    fn look_at_key(&mut self, slot: u32, lane: u16, seen: &mut HashSet<RestId>, batch: &mut Batch, now: Now) {
+    fn gather_key(&mut self, slot: u32, lane: u16, seen: &mut HashSet<RestId>, batch: &mut Batch, now: Now) {
         if self.roster.keys.get(slot as usize).is_none_or(|key| key.removed) {
             return;
         }

@@ -1,6 +1,6 @@
 //! The pool's handle: each call takes the mutex once, and wakes and tells whoever waits after it is free again.
 
-use std::{fmt, sync::Arc, task::Waker, time::Duration};
+use std::{sync::Arc, task::Waker, time::Duration};
 
 use super::{
     Acquire, AcquireMany, Attempt, Demand, Event, Events, KeyPool, KeyPoolBuilder, Lease, Seat, Snapshot, Unjudged,
@@ -118,16 +118,16 @@ impl KeyPool {
         let mut state = self.lock();
         state.watched = true;
         state.tells_leases = true;
-        drop(state);
-        Events::new(receiver)
+        Events::new(receiver, &state.events_lost)
     }
 
     /// What happens from now on, but for [`Event::Leased`] (unless somebody else asked for it by
     /// [`events`](Self::events)): a good request then costs nothing more.
     pub fn changes(&self) -> Events {
         let receiver = self.0.events.subscribe();
-        self.lock().watched = true;
-        Events::new(receiver)
+        let mut state = self.lock();
+        state.watched = true;
+        Events::new(receiver, &state.events_lost)
     }
 
     /// Whether the answer in hand, the last of these attempts, is the caller's own: see [`State::is_settled`].
@@ -137,7 +137,7 @@ impl KeyPool {
 
     /// Locks, having seen what time did.
     #[inline]
-    fn look_at(&self, now: Now) -> Locked<'_> {
+    pub(super) fn look_at(&self, now: Now) -> Locked<'_> {
         let mut state = self.lock();
         state.watch_wall(now);
         state.serve(now);
@@ -335,13 +335,7 @@ impl State {
         let exhausted = self.diagnose(&ask);
         let (model, next_in) = (demand.model.clone(), exhausted.next_in);
         let most = exhausted.reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| *reason);
-        self.event(|| Event::Exhausted { model, reason: most, next_in });
+        self.event_of_request(|| Event::Exhausted { model, reason: most, next_in });
         Error::new(Kind::Exhausted(exhausted))
-    }
-}
-
-impl fmt::Debug for KeyPool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyPool").field("provider", &self.0.provider.name()).finish_non_exhaustive()
     }
 }

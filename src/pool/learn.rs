@@ -260,7 +260,6 @@ impl State {
             *noted = Some(consumer.into());
             let key = self.roster.keys[slot as usize].id.clone();
             let keys = self.roster.owners[known as usize].keys;
-            tracing::warn!(%key, owner = consumer, "configured as two owners, but together they have one quota");
             self.event(|| Event::Grouped { key, owner: format!("{consumer} (configured as two owners)"), keys });
             return;
         }
@@ -297,7 +296,6 @@ impl State {
         }
         self.revive_owner(into);
         let (key, keys) = (self.roster.keys[slot as usize].id.clone(), self.roster.owners[into as usize].keys);
-        tracing::warn!(%key, owner = consumer, keys, "these keys belong to one owner: together they have one quota");
         self.event(|| Event::Grouped { key, owner: consumer.to_owned(), keys });
     }
 

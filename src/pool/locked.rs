@@ -113,6 +113,7 @@ impl Told<'_> {
     #[cold]
     fn tell(&self, (wakes, events): (Vec<Waker>, Vec<Event>)) {
         for event in events {
+            super::trace::tell(&event);
             // Nobody listening is no error.
             let _ = self.shared.events.send(event);
         }

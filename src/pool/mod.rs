@@ -31,6 +31,7 @@ mod locks;
 mod many;
 mod mark;
 mod open;
+mod overview;
 mod parting;
 mod pick;
 mod place;
@@ -53,6 +54,7 @@ mod state;
 mod survey;
 mod tally;
 mod timer;
+pub(crate) mod trace;
 mod wait;
 mod write_behind;
 
@@ -78,7 +80,9 @@ pub use plans::LimitSource;
 pub use rank::{Strategy, UnknownStrategy};
 pub use rest::{RestBackoff, RestTable};
 pub use served_by::{Attempt, ServedBy};
-pub use snapshot::{KeyLaneView, KeyState, KeyView, LaneView, LimitView, PriorityView, RestView, Snapshot};
+pub use snapshot::{
+    DisabledView, KeyLaneView, KeyState, KeyView, LaneLimitView, LaneView, LimitView, PriorityView, RestView, Snapshot,
+};
 
 use crate::{provider::Provider, time::Clock};
 use locks::{AtomicBool, Mutex};
@@ -103,6 +107,12 @@ use write_behind::Written;
 /// ```
 #[derive(Clone)]
 pub struct KeyPool(Arc<Shared>);
+
+impl std::fmt::Debug for KeyPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyPool").field("provider", &self.0.provider.name()).finish_non_exhaustive()
+    }
+}
 
 struct Shared {
     provider: Arc<dyn Provider>,

@@ -1,7 +1,11 @@
 //! The pool's state: everything that its one mutex guards. What each part does stands in a file of its own:
 //! `pick` grants, `settle` ends, `judge` rests, `learn` tightens, `wait` queues, `change` edits the roster.
 
-use std::{collections::BTreeMap, sync::Arc, task::Waker};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicU64},
+    task::Waker,
+};
 
 use super::{
     builder::Settings,
@@ -17,6 +21,7 @@ use super::{
     roster::{KeyCell, Roster},
     seats::Seats,
     tally::Tally,
+    trace,
     wait::Waiters,
 };
 use crate::{
@@ -65,6 +70,8 @@ pub(super) struct State {
     pub(super) watched: bool,
     /// Whether each lease is told, too.
     pub(super) tells_leases: bool,
+    /// Events that subscribers did not read in time.
+    pub(super) events_lost: Arc<AtomicU64>,
     /// Slots put aside during a pick; kept for its capacity.
     pub(super) aside: Vec<u32>,
     /// Slots whose timer fired; kept for its capacity.
@@ -107,6 +114,7 @@ impl State {
             events: Vec::new(),
             watched: false,
             tells_leases: false,
+            events_lost: Arc::default(),
             aside: Vec::new(),
             fired: Vec::new(),
             journal: None,
@@ -332,8 +340,20 @@ impl State {
         key.parked = key.parked.saturating_sub(1);
     }
 
+    /// Whether anybody is told what happens to keys.
+    pub(super) fn is_heard(&self) -> bool {
+        self.watched || trace::hears_changes()
+    }
+
     pub(super) fn event(&mut self, event: impl FnOnce() -> Event) {
-        if self.watched {
+        if self.is_heard() {
+            self.events.push(event());
+        }
+    }
+
+    /// The same for what many requests may do.
+    pub(super) fn event_of_request(&mut self, event: impl FnOnce() -> Event) {
+        if self.watched || trace::hears_requests() {
             self.events.push(event());
         }
     }

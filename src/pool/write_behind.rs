@@ -79,10 +79,10 @@ async fn news(pool: &Weak<Shared>) -> bool {
 fn gather(pool: &Weak<Shared>) -> Option<(Batch, Look, u64)> {
     let pool = KeyPool(pool.upgrade()?);
     let mut batch = Batch::default();
-    let (mut look, number) = pool.lock().begin_look(&mut batch);
+    let (mut look, number) = pool.lock().begin_gathering(&mut batch);
     loop {
         let now = pool.0.clock.now();
-        if pool.lock().look_on(&mut look, &mut batch, now) {
+        if pool.lock().gather_some(&mut look, &mut batch, now) {
             look.spell_out(&mut batch);
             return Some((batch, look, number));
         }

@@ -34,8 +34,8 @@ impl Kept {
     pub(super) fn write(&mut self, pool: &KeyPool) {
         let now = pool.clock().now();
         let mut batch = Batch::default();
-        let (mut look, _) = pool.lock().begin_look(&mut batch);
-        while !pool.lock().look_on(&mut look, &mut batch, now) {}
+        let (mut look, _) = pool.lock().begin_gathering(&mut batch);
+        while !pool.lock().gather_some(&mut look, &mut batch, now) {}
         look.spell_out(&mut batch);
         // As it comes back from a file.
         let batch = serde_json::to_string(&batch).expect("a batch is JSON");

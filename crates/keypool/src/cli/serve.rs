@@ -27,6 +27,7 @@ use crate::{
     },
     keyfile::KeyFile,
     stack,
+    status::{Status, StoreHealth, Traffic},
     telemetry::{self, Banner, Verbosity},
 };
 
@@ -100,6 +101,8 @@ Examples:
     http://localhost:5000/v1beta/models/gemini-2.5-flash:generateContent \\
     -d '{\"contents\":[{\"parts\":[{\"text\":\"Hello\"}]}]}'
 
+Under /-/ it tells of itself: /-/metrics (Prometheus), /-/health, /-/ready.
+
 Exit codes: 0 ended by Ctrl-C or SIGTERM, 1 the system failed, 2 command line, key file or configuration is wrong.";
 
 /// Streams in flight get this long to end after Ctrl-C.
@@ -128,8 +131,12 @@ impl Serve {
             if is_itself(base, address) {
                 return Err(Failure::config(anyhow!("--upstream {base}: that is where this gateway listens itself")));
             }
-            let stack = stack::stack_over(&pool, &self.fallback, Client::trusting(base, roots));
+            let traffic = Arc::new(Traffic::new(clock.clone()));
+            let status = Status::new(&pool, &traffic, StoreHealth::default());
+            let client = Client::trusting(base, roots).counting(&traffic);
+            let stack = stack::stack_over(&pool, &self.fallback, client);
             let gateway = Gateway::new(stack, base.clone(), guard, Token::new(token), clock.clone());
+            let gateway = gateway.telling(status, traffic);
             let banner = Banner {
                 address,
                 upstream: base,

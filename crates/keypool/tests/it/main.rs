@@ -3,10 +3,14 @@
 mod binary;
 mod callers;
 mod ending;
+mod exposition;
 mod guarding;
 mod hostile;
+mod ops;
 mod restarting;
 mod serving;
+mod spans;
+mod status;
 mod streaming;
 mod support;
 mod tls;
