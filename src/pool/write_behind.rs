@@ -29,6 +29,8 @@ pub(super) struct Progress {
     /// Writes that failed so far, and what the last of them said.
     failures: u64,
     failure: Arc<str>,
+    /// The last write failed, and is tried again.
+    away: bool,
     /// The last batch was kept.
     ended: bool,
 }
@@ -108,6 +110,7 @@ async fn keep(pool: &Weak<Shared>, store: &dyn AnyStore, batch: Batch, progress:
         progress.send_modify(|progress| {
             progress.failures += 1;
             progress.failure = error.to_string().into();
+            progress.away = true;
         });
         sleep(pause).await;
         pause = (2 * pause).min(LONGEST_PAUSE);
@@ -117,6 +120,7 @@ async fn keep(pool: &Weak<Shared>, store: &dyn AnyStore, batch: Batch, progress:
     }
     if failures > 0 {
         tracing::info!("the store takes writes again");
+        progress.send_modify(|progress| progress.away = false);
         void_marks(pool, false);
     }
     true
@@ -162,6 +166,18 @@ impl KeyPool {
                 return Err(StoreError::new(format!("a write failed, and is tried again: {}", progress.failure)));
             }
             written.changed().await.map_err(|_| StoreError::new("nobody writes to the store any more"))?;
+        }
+    }
+
+    /// Waits until it is otherwise than `away` says whether the store takes no writes. Without a store, or once the pool
+    /// has ended, that is never.
+    pub async fn store_turns(&self, away: bool) {
+        let turned = match self.0.written.clone() {
+            Some(mut written) => written.wait_for(|progress| progress.away != away).await.is_ok(),
+            None => false,
+        };
+        if !turned {
+            std::future::pending::<()>().await;
         }
     }
 

@@ -108,11 +108,12 @@ async fn a_store_that_takes_no_writes_stops_no_request_for_long_and_says_so() {
     assert!(taken < 10);
     let error = process.pool.flush().await.unwrap_err().to_string();
     assert!(error.contains("the disk is full"), "{error}");
+    process.pool.store_turns(false).await;
     tokio::time::sleep(secs(10)).await;
     assert_eq!(taken + at_once(&process.pool), 10, "the limit holds all the same");
 
     process.store.set(Writes::Kept);
-    tokio::time::sleep(secs(6)).await;
+    process.pool.store_turns(true).await;
     process.pool.flush().await.unwrap();
     process.crash();
     let next = machine.start(a_minute(10)).await;

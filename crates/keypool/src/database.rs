@@ -7,9 +7,11 @@ use std::{
 
 use clap::Args;
 use tower_keypool::{
-    Key, KeyId,
+    Key, KeyId, KeyPool,
     store::{Sqlite, StoreError, Vault},
 };
+
+use crate::status::{Standing, StoreHealth};
 
 /// Which file it is.
 #[derive(Clone, Debug, Default, Args)]
@@ -83,6 +85,16 @@ pub async fn keys(store: &Sqlite, named: &[KeyId]) -> Result<Vec<Key>, StoreErro
         }
     }
     Ok(keys)
+}
+
+/// Says how the database stands, whenever that turns. While it takes no writes requests are served all the same.
+pub async fn watch(pool: KeyPool, health: StoreHealth) {
+    loop {
+        pool.store_turns(false).await;
+        health.set(Standing::Grace);
+        pool.store_turns(true).await;
+        health.set(Standing::Reachable);
+    }
 }
 
 /// Whether the file is there, or can be made where it should be.

@@ -132,7 +132,9 @@ impl Serve {
                 return Err(Failure::config(anyhow!("--upstream {base}: that is where this gateway listens itself")));
             }
             let traffic = Arc::new(Traffic::new(clock.clone()));
-            let status = Status::new(&pool, &traffic, StoreHealth::default());
+            let health = StoreHealth::default();
+            let status = Status::new(&pool, &traffic, health.clone());
+            let watching = tokio::spawn(database::watch(pool.clone(), health));
             let client = Client::trusting(base, roots).counting(&traffic);
             let stack = stack::stack_over(&pool, &self.fallback, client);
             let gateway = Gateway::new(stack, base.clone(), guard, Token::new(token), clock.clone());
@@ -156,6 +158,7 @@ impl Serve {
             listen::serve(listener, Arc::new(gateway), GRACE, interrupted).await;
             pool.shutdown().await;
             changes.abort();
+            watching.abort();
             Ok(())
         })
     }
