@@ -31,6 +31,9 @@ const PIECE: usize = 64;
 #[derive(Default)]
 pub(super) struct Look {
     units: Vec<Unit>,
+    /// As the journal had them, to be lined up outside of the mutex.
+    noted_keys: HashSet<(u32, u16)>,
+    noted_use: hashbrown::HashMap<(u32, u16), Used>,
     touched: Vec<(u32, u16)>,
     used: Vec<((u32, u16), Used)>,
     seen: Vec<Unit>,
@@ -64,6 +67,12 @@ pub(super) struct RawUsage {
 }
 
 impl Look {
+    /// Puts what was noted in line; the mutex is free.
+    pub(super) fn line_up(&mut self) {
+        self.touched.extend(std::mem::take(&mut self.noted_keys));
+        self.used.extend(std::mem::take(&mut self.noted_use));
+    }
+
     /// Makes records of what was copied; the mutex is free.
     pub(super) fn spell_out(&mut self, batch: &mut Batch) {
         for mut raw in self.raw_units.drain(..) {
@@ -111,8 +120,8 @@ impl State {
         batch.run = journal.ending.then_some(Run::Ended);
         let look = Look {
             units: std::mem::take(&mut journal.units),
-            touched: journal.touched.drain().collect(),
-            used: journal.used.drain().collect(),
+            noted_keys: std::mem::take(&mut journal.touched),
+            noted_use: std::mem::take(&mut journal.used),
             ..Look::default()
         };
         (look, journal.looks)

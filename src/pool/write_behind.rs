@@ -82,6 +82,7 @@ fn gather(pool: &Weak<Shared>) -> Option<(Batch, Look, u64)> {
     let pool = KeyPool(pool.upgrade()?);
     let mut batch = Batch::default();
     let (mut look, number) = pool.lock().begin_gathering(&mut batch);
+    look.line_up();
     loop {
         let now = pool.0.clock.now();
         if pool.lock().gather_some(&mut look, &mut batch, now) {

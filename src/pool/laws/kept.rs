@@ -35,6 +35,7 @@ impl Kept {
         let now = pool.clock().now();
         let mut batch = Batch::default();
         let (mut look, _) = pool.lock().begin_gathering(&mut batch);
+        look.line_up();
         while !pool.lock().gather_some(&mut look, &mut batch, now) {}
         look.spell_out(&mut batch);
         // As it comes back from a file.
