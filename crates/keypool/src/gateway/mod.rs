@@ -173,10 +173,13 @@ const SWITCHED: Refusal =
     Refusal::new(StatusCode::BAD_GATEWAY, "the provider switched protocols, and nobody had asked it to");
 
 /// An answer whose way out is followed.
+///
+/// An error whose text may have broken off keeps its status, and as much of the text as came: a connection that is cut
+/// before its head went out would tell nothing.
 fn counted<B: Body<Data = Bytes>>(
     visit: Visit,
     outcome: Outcome,
-    response: Response<Either<Full<Bytes>, B>>,
+    mut response: Response<Either<Full<Bytes>, B>>,
 ) -> Answer<B>
 where
     B::Error: Into<BoxError>,
@@ -185,7 +188,11 @@ where
         walk::record(span, &response);
     }
     let class = class_of(response.status());
-    response.map(|body| visit.answer(outcome, class, body))
+    let cut = response.status().as_u16() >= 400 && response.body().size_hint().exact().is_none();
+    if cut {
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+    response.map(|body| visit.answer(outcome, class, cut, body))
 }
 
 /// The answer that says why there is none.

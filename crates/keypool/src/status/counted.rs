@@ -39,13 +39,15 @@ impl Visit {
     }
 
     /// There is an answer, which ends so once it is out.
-    pub(crate) fn answer<B: Body>(mut self, outcome: Outcome, class: usize, body: B) -> Counted<B> {
+    ///
+    /// `cut`: where the body breaks off, the answer ends there.
+    pub(crate) fn answer<B: Body>(mut self, outcome: Outcome, class: usize, cut: bool, body: B) -> Counted<B> {
         self.class = class;
         let length = body.size_hint().exact().unwrap_or(u64::MAX);
         if body.is_end_stream() {
             self.outcome = outcome;
         }
-        Counted { inner: body, visit: Some(self), length, whole: outcome }
+        Counted { inner: body, visit: Some(self), length, whole: outcome, cut }
     }
 }
 
@@ -69,13 +71,15 @@ pin_project! {
         length: u64,
         // What the visit comes to once all is out.
         whole: Outcome,
+        // A break is an end.
+        cut: bool,
     }
 }
 
 impl<B> Counted<B> {
     /// An answer that is not counted.
     pub(crate) fn uncounted(body: B) -> Self {
-        Self { inner: body, visit: None, length: u64::MAX, whole: Outcome::Answered }
+        Self { inner: body, visit: None, length: u64::MAX, whole: Outcome::Answered, cut: false }
     }
 }
 
@@ -95,7 +99,12 @@ impl<B: Body<Data = Bytes>> Body for Counted<B> {
                     visit.outcome = *this.whole;
                 }
             }
-            Some(Err(_)) => visit.outcome = Outcome::Broken,
+            Some(Err(_)) => {
+                visit.outcome = Outcome::Broken;
+                if *this.cut {
+                    return Poll::Ready(None);
+                }
+            }
             None => visit.outcome = *this.whole,
         }
         Poll::Ready(polled)

@@ -109,6 +109,24 @@ async fn a_connection_that_the_provider_gives_up_as_a_request_goes_out_is_replac
 }
 
 #[tokio::test]
+async fn an_error_that_breaks_off_keeps_its_status_and_what_came_of_it() {
+    for (status, head) in [
+        ("400 Bad Request", "content-length: 100"),
+        ("404 Not Found", "content-length: 100"),
+        ("429 Too Many Requests", "transfer-encoding: chunked"),
+    ] {
+        let text = if head.starts_with('c') { "{\"error\":" } else { "9\r\n{\"error\":\r\n" };
+        let bytes = format!("HTTP/1.1 {status}\r\n{head}\r\ncontent-type: application/json\r\n\r\n{text}");
+        let answer = told(bytes).await;
+        // No other key, and nobody's wait: a limit is told as the gateway tells it.
+        let expected = if status.starts_with("429") { "503" } else { &status[..3] };
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{status}: {answer:?}");
+        assert!(answer.contains("{\"error\":"), "{status}: {answer:?}");
+        assert!(expected == "503" || answer.ends_with("0\r\n\r\n"), "it ends: {status}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn answers_that_are_no_http_are_a_502() {
     for bytes in [
         "SSH-2.0-OpenSSH_9\r\n",
