@@ -61,6 +61,8 @@
 
 mod as_response;
 mod body_error;
+#[cfg(feature = "config")]
+pub mod config;
 mod cooldown;
 pub mod error;
 mod fallback;

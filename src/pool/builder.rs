@@ -1,12 +1,13 @@
 //! How a pool is made.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use super::{
     KeyPool, Shared, event,
+    given::GivenLimits,
     locks::{AtomicBool, Mutex},
     rank::Strategy,
     recent_names::RecentNames,
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     error::KeyError,
-    key::Key,
+    key::{Key, Tier},
     limit::{Limits, MIDNIGHT_GUARD, Zone},
     provider::Provider,
     time::Clock,
@@ -82,10 +83,17 @@ pub enum Unjudged {
 pub struct KeyPoolBuilder {
     provider: Arc<dyn Provider>,
     keys: Vec<Key>,
-    limits: BTreeMap<String, Limits>,
+    limits: GivenLimits,
     clock: Option<Clock>,
     wait: Duration,
     settings: Settings,
+}
+
+impl KeyPool {
+    /// Begins a pool for a provider that was chosen while the program runs.
+    pub fn builder_for(provider: Arc<dyn Provider>) -> KeyPoolBuilder {
+        KeyPoolBuilder::new(provider)
+    }
 }
 
 impl KeyPoolBuilder {
@@ -93,7 +101,7 @@ impl KeyPoolBuilder {
         Self {
             provider,
             keys: Vec::new(),
-            limits: BTreeMap::new(),
+            limits: GivenLimits::default(),
             clock: None,
             wait: Duration::ZERO,
             settings: Settings {
@@ -123,7 +131,13 @@ impl KeyPoolBuilder {
 
     /// Limits of every owner for a model; `*`: for every model without its own. A key's own limits come first.
     pub fn limits(mut self, model: impl Into<String>, limits: Limits) -> Self {
-        self.limits.insert(model.into(), limits);
+        self.limits.set(model.into(), limits);
+        self
+    }
+
+    /// The same for owners of one tier alone; comes before [`limits`](Self::limits).
+    pub fn tier_limits(mut self, model: impl Into<String>, tier: Tier, limits: Limits) -> Self {
+        self.limits.set_for_tier(model.into(), tier, limits);
         self
     }
 
@@ -172,6 +186,13 @@ impl KeyPoolBuilder {
         self
     }
 
+    /// What is known of a model, and of those whose name begins with it and a `-`, in a tier: assumed in the place of
+    /// the provider's table where [`known_limits`](Self::known_limits) is on. No limits: nothing is assumed.
+    pub fn known_limit(mut self, model: impl Into<String>, tier: Tier, limits: Limits) -> Self {
+        self.limits.set_known(model.into(), tier, limits);
+        self
+    }
+
     /// What a lease that is dropped unjudged says of its key; nothing unless set.
     pub fn unjudged(mut self, unjudged: Unjudged) -> Self {
         self.settings.unjudged = unjudged;
@@ -199,7 +220,7 @@ impl KeyPoolBuilder {
         // A zone that the tz database lacks cannot be had for a shipped provider; for others the day is UTC's.
         let zone = jiff::tz::TimeZone::get(self.provider.zone()).unwrap_or(jiff::tz::TimeZone::UTC);
         let zone = Zone::new(zone, MIDNIGHT_GUARD);
-        let models: Vec<String> = self.limits.keys().filter(|model| *model != "*").cloned().collect();
+        let models = self.limits.models();
         let unjudged = self.settings.unjudged;
         let mut state = State::new(self.settings, Arc::clone(&self.provider), zone, self.limits, self.keys.len());
         let now = clock.now();

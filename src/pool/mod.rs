@@ -13,6 +13,7 @@ mod diagnose;
 mod doubt;
 mod event;
 mod exhausted;
+mod given;
 mod grant;
 mod guard;
 mod handle;

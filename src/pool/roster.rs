@@ -1,5 +1,7 @@
 //! Who is in the pool: keys, their owners and billing accounts.
 
+mod owners;
+
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
@@ -80,6 +82,8 @@ pub(super) struct OwnerExtra {
     pub(super) consumer: Option<Arc<str>>,
     /// Limits of its own, by model or `*`.
     pub(super) limits: Vec<(String, Limits)>,
+    /// Of every model, where nothing is given or learned.
+    pub(super) assumed: Limits,
     pub(super) tier: Option<Tier>,
 }
 
@@ -277,12 +281,20 @@ impl Roster {
                 extra.limits.push(limits.clone());
             }
             extra.tier = extra.tier.take().or_else(|| key.tier.clone());
+            if extra.assumed.is_empty() {
+                extra.assumed = key.assumed.clone();
+            }
             return (owner, false);
         }
         let name: Option<Arc<str>> = key.owner.as_deref().map(Into::into);
-        let plain = name.is_none() && key.limits.is_empty() && key.tier.is_none();
-        let extra =
-            OwnerExtra { name: name.clone(), consumer: None, limits: key.limits.clone(), tier: key.tier.clone() };
+        let plain = name.is_none() && key.limits.is_empty() && key.assumed.is_empty() && key.tier.is_none();
+        let extra = OwnerExtra {
+            name: name.clone(),
+            consumer: None,
+            limits: key.limits.clone(),
+            assumed: key.assumed.clone(),
+            tier: key.tier.clone(),
+        };
         let named = name.is_some();
         let cell = OwnerCell { rest: None, extra: (!plain).then(|| Box::new(extra)), account, keys: 1, zone };
         let back = self.parted.iter().position(|(known, _)| *known == secret).filter(|_| !named);
@@ -342,34 +354,6 @@ impl Roster {
         self.unindex(slot);
         self.keys[slot as usize].secret = secret;
         self.index(slot);
-    }
-
-    /// The owner that the provider calls by this name, if another one was seen with it; else it is noted for `owner`.
-    pub(super) fn learn_consumer(&mut self, owner: u32, consumer: &str) -> Option<u32> {
-        if let Some(known) = self.consumers.get(consumer) {
-            return (*known != owner).then_some(*known);
-        }
-        let name: Arc<str> = consumer.into();
-        self.owners[owner as usize].extra.get_or_insert_default().consumer = Some(Arc::clone(&name));
-        self.consumers.insert(name, owner);
-        None
-    }
-
-    /// How an owner is shown: its name, what the provider calls it, or nothing.
-    pub(super) fn owner_name(&self, owner: u32) -> Option<Arc<str>> {
-        let extra = self.owners[owner as usize].extra.as_ref()?;
-        extra.name.clone().or_else(|| extra.consumer.clone())
-    }
-
-    pub(super) fn tier(&self, owner: u32) -> Option<&Tier> {
-        self.owners[owner as usize].extra.as_ref()?.tier.as_ref()
-    }
-
-    /// Limits given for this owner and model: the model's own before `*`, later ones before earlier.
-    pub(super) fn limits(&self, owner: u32, model: &str) -> Option<&Limits> {
-        let limits = &self.owners[owner as usize].extra.as_ref()?.limits;
-        let named = |wanted: &str| limits.iter().rev().find(|(name, _)| name == wanted).map(|(_, limits)| limits);
-        named(model).or_else(|| named("*"))
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

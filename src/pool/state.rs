@@ -1,11 +1,12 @@
 //! The pool's state: everything that its one mutex guards. What each part does stands in a file of its own:
 //! `pick` grants, `settle` ends, `judge` rests, `learn` tightens, `wait` queues, `change` edits the roster.
 
-use std::{collections::BTreeMap, sync::Arc, task::Waker};
+use std::{sync::Arc, task::Waker};
 
 use super::{
     builder::Settings,
     event::Event,
+    given::GivenLimits,
     guard::Guard,
     lane::{Lane, Origin, class_of},
     lane_names::LaneNames,
@@ -42,8 +43,8 @@ pub(super) struct State {
     pub(super) lane_of: LaneNames,
     pub(super) plans: Plans,
     pub(super) zones: Vec<(String, Zone)>,
-    /// Limits given to the pool by model, `*` for the rest.
-    pub(super) limits: BTreeMap<String, Limits>,
+    /// Limits given to the pool by model and tier.
+    pub(super) limits: GivenLimits,
     pub(super) seats: Seats,
     pub(super) waiters: Waiters,
     pub(super) guard: Guard,
@@ -78,7 +79,7 @@ impl State {
         settings: Settings,
         provider: Arc<dyn Provider>,
         zone: Zone,
-        limits: BTreeMap<String, Limits>,
+        limits: GivenLimits,
         keys: usize,
     ) -> Self {
         let mut state = Self {
@@ -265,12 +266,15 @@ impl State {
         let given = self
             .roster
             .limits(owner, &name)
-            .or_else(|| self.limits.get(&*name))
-            .or_else(|| self.limits.get("*"))
+            .or_else(|| self.limits.of(&name, self.roster.tier(owner)))
             .cloned()
             .unwrap_or_default();
-        let table = match self.roster.tier(owner) {
-            Some(tier) if self.settings.known_limits => self.provider.known_limits(&name, tier).unwrap_or_default(),
+        let table = match (self.roster.assumed(owner), self.roster.tier(owner)) {
+            (Some(assumed), _) => assumed.clone(),
+            (None, Some(tier)) if self.settings.known_limits => match self.limits.known(&name, tier) {
+                Some(known) => known.clone(),
+                None => self.provider.known_limits(&name, tier).unwrap_or_default(),
+            },
             _ => Limits::new(),
         };
         self.plans.intern(Sources { given, learned, table })

@@ -1,12 +1,12 @@
 //! The binary `keypool`, as a library for its own tests.
 //!
-//! [`cli`] reads the command line and starts a command; [`stack`] is the whole walk of a request in one function;
+//! [`cli`] reads the command line and starts a command; [`config`] is what it goes by; [`stack`] is the whole walk of a request in one function;
 //! [`gateway`] is what stands in front of it.
 
 pub mod cli;
 pub mod client;
+pub mod config;
 pub mod demo;
 pub mod gateway;
-pub mod keyfile;
 pub mod stack;
 pub mod telemetry;

@@ -27,7 +27,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tower::Service;
-use tower_keypool::{Base, BoxError, Clock, Error, Gemini, Key, KeyPool};
+use tower_keypool::{Base, BoxError, Clock, Error, Gemini, Key, KeyPool, Models, Retry};
 
 /// A running gateway; it ends when this is dropped.
 pub(crate) struct Served {
@@ -40,7 +40,7 @@ impl Served {
     /// Serves THE stack over these keys, on any free port.
     pub(crate) async fn keys(keys: impl IntoIterator<Item = Key>, upstream: &str, wait: Duration) -> Self {
         let pool = KeyPool::builder(Gemini::at(upstream).unwrap()).keys(keys).wait(wait).build().unwrap();
-        Self::over(stack::stack(&pool, &[]), upstream).await
+        Self::over(stack::stack(&pool, Models::new(), Retry::new()), upstream).await
     }
 
     /// Serves a stack on any free port.

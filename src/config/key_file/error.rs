@@ -8,68 +8,92 @@ use std::{
 use super::Skipped;
 
 /// Why a line holds no key that can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LineError {
     /// Not UTF-8.
-    #[error("it is not UTF-8 text")]
     NotText,
-    /// Shorter than any provider's key.
-    #[error("the key has {0} characters, fewer than any provider's (20)")]
+    /// Shorter than any provider's key: so many characters.
     TooShort(usize),
-    /// Longer than a header should be.
-    #[error("the key has {0} characters, more than any provider's (4096)")]
+    /// Longer than a header should be: so many characters.
     TooLong(usize),
-    /// A character that no header may carry.
-    #[error("the key has a character at byte {0} that no header can carry")]
+    /// A character that no header may carry, at this byte.
     Character(usize),
     /// Copied with quotes or a comma.
-    #[error("the key has quotes or a comma around it: write the key alone")]
     Punctuated,
     /// `NAME=value`.
-    #[error("it looks like NAME=value: write the value alone")]
     Assignment,
     /// A URL.
-    #[error("it is a URL, not a key")]
     Url,
     /// An OAuth access token: expires within the hour.
-    #[error("it is an OAuth access token, not an API key: it would expire within the hour")]
     AccessToken,
     /// A JSON web token.
-    #[error("it is a JSON web token, not an API key")]
     WebToken,
     /// What clients send to the gateway.
-    #[error("it is the token that clients send to this gateway, not a provider's key")]
     ClientToken,
-    /// Neither `name=value` nor a known name.
-    #[error(
-        "word {0} is no option; known are id tier priority weight owner rpm tpm rpd concurrent interval zone label, each as name=value"
-    )]
+    /// Neither `name=value` nor a known name: this word of the line, or this field of the record, from 1.
     UnknownOption(usize),
     /// A quote that is not closed.
-    #[error("a quote is opened and not closed")]
     OpenQuote,
     /// An option that is there twice.
-    #[error("the option {0} stands there twice")]
     Twice(&'static str),
     /// A value that the option cannot take.
-    #[error("the value of {option} is wrong: {expected}")]
     Value {
         /// The option's name.
         option: &'static str,
         /// What it takes.
         expected: &'static str,
     },
-    /// Another line has the id.
-    #[error("its id is that of line {by} already")]
+    /// Another key has the id: in this line, or, for 0, in another source.
     IdTaken {
         /// The line that has it.
         by: usize,
     },
     /// An id or owner that is a key.
-    #[error("its id or owner is a key, and names are shown")]
     NameIsSecret,
+    /// No field holds the key.
+    NoKey,
+    /// Neither text nor an object, in JSON.
+    NotAKey,
+    /// A record with more fields than its header.
+    Fields,
 }
+
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = match self {
+            Self::NotText => "it is not UTF-8 text",
+            Self::TooShort(n) => return write!(f, "the key has {n} characters, fewer than any provider's (20)"),
+            Self::TooLong(n) => return write!(f, "the key has {n} characters, more than any provider's (4096)"),
+            Self::Character(n) => return write!(f, "the key has a character at byte {n} that no header can carry"),
+            Self::Punctuated => "the key has quotes or a comma around it: write the key alone",
+            Self::Assignment => "it looks like NAME=value: write the value alone",
+            Self::Url => "it is a URL, not a key",
+            Self::AccessToken => "it is an OAuth access token, not an API key: it would expire within the hour",
+            Self::WebToken => "it is a JSON web token, not an API key",
+            Self::ClientToken => "it is the token that clients send to this gateway, not a provider's key",
+            Self::UnknownOption(n) => {
+                return write!(
+                    f,
+                    "word {n} is no option; known are id tier priority weight owner rpm tpm rpd concurrent interval \
+                     zone label, each as name=value"
+                );
+            }
+            Self::OpenQuote => "a quote is opened and not closed",
+            Self::Twice(option) => return write!(f, "the option {option} stands there twice"),
+            Self::Value { option, expected } => return write!(f, "the value of {option} is wrong: {expected}"),
+            Self::IdTaken { by: 0 } => "its id is that of another source's key already",
+            Self::IdTaken { by } => return write!(f, "its id is that of line {by} already"),
+            Self::NameIsSecret => "its id or owner is a key, and names are shown",
+            Self::NoKey => "it has no key: a field named key (or secret, api_key) holds it",
+            Self::NotAKey => "it is neither a text nor an object with a field named key",
+            Self::Fields => "it has more fields than the header names",
+        };
+        f.write_str(plain)
+    }
+}
+
+impl std::error::Error for LineError {}
 
 /// Why a file gives no keys.
 #[derive(Debug)]
@@ -91,6 +115,15 @@ pub enum FileError {
     Utf16 {
         /// Where.
         path: PathBuf,
+    },
+    /// Neither lines, nor CSV with a header, nor a JSON array.
+    Malformed {
+        /// Where.
+        path: PathBuf,
+        /// The line from which on it cannot be read.
+        line: usize,
+        /// What it should be.
+        expected: &'static str,
     },
     /// No key in it.
     Empty {
@@ -127,6 +160,9 @@ impl fmt::Display for FileError {
             ),
             Self::Utf16 { path } => {
                 write!(f, "the key file {} is UTF-16 text: save it as UTF-8", path.display())
+            }
+            Self::Malformed { path, line, expected } => {
+                write!(f, "the key file {}, line {line}: expected {expected}", path.display())
             }
             Self::Empty { path, skipped } => {
                 write!(f, "the key file {} holds no usable key: put one API key a line into it", path.display())?;

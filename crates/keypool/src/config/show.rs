@@ -1,0 +1,130 @@
+//! The effective configuration: every setting with its value and where it came from. Secrets are `***` by their type.
+
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+use tower_keypool::config::{ConfigErrors, Document, Origin};
+
+use super::{Inputs, Loaded};
+
+/// Every setting there is.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    file: Option<String>,
+    settings: Vec<(String, Value, Origin)>,
+    keys: Vec<Shown>,
+    notes: Vec<String>,
+}
+
+/// A key, as it may be shown.
+#[derive(Clone, Debug)]
+struct Shown {
+    id: String,
+    priority: u16,
+    tier: Option<String>,
+    owner: Option<String>,
+    origins: Vec<Origin>,
+}
+
+impl Effective {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn of(inputs: &Inputs) -> Result<Self, ConfigErrors> {
+        let Loaded { config, keys, own_token, token, .. } = inputs.load()?;
+        let texts = inputs.texts()?;
+        let document = texts.document();
+        let mut settings = Vec::new();
+        let mut all = serde_json::to_value(&config).unwrap_or_default();
+        if !own_token {
+            // Everybody knows it.
+            all["gateway"]["token"] = token.into();
+        }
+        walk("", &all, &document, &mut settings);
+        let shown = |spec: &tower_keypool::config::KeySpec| Shown {
+            id: spec.key().key_id().to_string(),
+            priority: spec.key().priority_of().0,
+            tier: spec.tier.as_ref().map(|tier| tower_keypool::config::tier_name(tier).to_owned()),
+            owner: spec.owner.clone(),
+            origins: spec.origins.clone(),
+        };
+        Ok(Self {
+            file: texts.path.as_deref().map(|path| path.display().to_string()),
+            settings,
+            keys: keys.keys.iter().map(shown).collect(),
+            notes: keys.notes.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    /// The same as JSON.
+    pub fn json(&self) -> Value {
+        let settings: Map<String, Value> = self
+            .settings
+            .iter()
+            .map(|(path, value, origin)| (path.clone(), json!({ "value": value, "origin": origin.to_string() })))
+            .collect();
+        let keys: Vec<Value> = self
+            .keys
+            .iter()
+            .map(|key| {
+                let origins: Vec<String> = key.origins.iter().map(ToString::to_string).collect();
+                json!({ "id": key.id, "priority": key.priority, "tier": key.tier, "owner": key.owner, "origins": origins })
+            })
+            .collect();
+        json!({ "file": self.file, "settings": settings, "keys": keys, "notes": self.notes })
+    }
+}
+
+/// Every value without others in it; empty tables and lists, too.
+fn walk(path: &str, value: &Value, document: &Document<'_>, settings: &mut Vec<(String, Value, Origin)>) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            for (name, value) in fields {
+                let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+                let name = if plain { name.clone() } else { format!("\"{name}\"") };
+                let path = if path.is_empty() { name } else { format!("{path}.{name}") };
+                walk(&path, value, document, settings);
+            }
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            for (n, value) in items.iter().enumerate() {
+                walk(&format!("{path}[{n}]"), value, document, settings);
+            }
+        }
+        _ => settings.push((path.to_owned(), value.clone(), document.exact_origin(path))),
+    }
+}
+
+impl fmt::Display for Effective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.file {
+            Some(path) => writeln!(f, "# {path}, the environment, and options")?,
+            None => writeln!(f, "# no configuration file; the environment, and options")?,
+        }
+        for (path, value, origin) in &self.settings {
+            let value = if value.is_null() { "(not set)".to_owned() } else { value.to_string() };
+            writeln!(f, "{:<72} # {origin}", format!("{path} = {value}"))?;
+        }
+        writeln!(f, "# {} in all", count(self.keys.len(), "key"))?;
+        for key in &self.keys {
+            write!(f, "#   {}: ", key.id)?;
+            if let Some(tier) = &key.tier {
+                write!(f, "{tier}, ")?;
+            }
+            if let Some(owner) = &key.owner {
+                write!(f, "owner {owner}, ")?;
+            }
+            let origins: Vec<String> = key.origins.iter().map(ToString::to_string).collect();
+            writeln!(f, "priority {}, from {}", key.priority, origins.join(" and "))?;
+        }
+        for note in &self.notes {
+            writeln!(f, "# note: {note}")?;
+        }
+        Ok(())
+    }
+}
+
+fn count(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
