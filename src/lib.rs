@@ -90,7 +90,8 @@ pub use limit::{Limit, Limits, Span, Unit};
 pub use pool::{
     Acquire, AcquireMany, Affinity, Attempt, Demand, Event, Events, Exhausted, Granted, KeyChange, KeyLaneView,
     KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneView, Lease, LimitSource, LimitView, Lost, OutReason, PriorityView,
-    RestBackoff, RestTable, RestView, ServedBy, Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
+    RestBackoff, RestTable, RestView, RosterChange, ServedBy, Snapshot, Spill, Strategy, Unjudged, UnknownStrategy,
+    Usage,
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
 pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidApiKeyHeader, OpenAi};

@@ -1,6 +1,10 @@
 //! How a pool is made.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
@@ -211,6 +215,11 @@ impl KeyPoolBuilder {
         self
     }
 
+    /// What it describes, but for provider and clock.
+    pub(super) fn into_parts(self) -> (Vec<Key>, GivenLimits, Settings, Duration) {
+        (self.keys, self.limits, self.settings, self.wait)
+    }
+
     /// Builds it. Needs no runtime and spawns nothing.
     ///
     /// # Errors
@@ -240,7 +249,7 @@ impl KeyPoolBuilder {
         Ok(KeyPool(Arc::new(Shared {
             provider: self.provider,
             clock,
-            wait: self.wait,
+            wait: AtomicU64::new(millis(self.wait)),
             unjudged,
             names: RecentNames::default(),
             state: Mutex::new(state),
@@ -249,6 +258,11 @@ impl KeyPoolBuilder {
             idle: tokio::sync::Notify::new(),
         })))
     }
+}
+
+/// For an atomic number; half a billion years at most.
+pub(super) fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for KeyPoolBuilder {

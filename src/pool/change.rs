@@ -200,7 +200,7 @@ impl State {
     }
 
     /// The number of a zone; `None` when the tz database does not know it.
-    fn zone(&mut self, name: &str) -> Option<u8> {
+    pub(super) fn zone(&mut self, name: &str) -> Option<u8> {
         if let Some(at) = self.zones.iter().position(|(known, _)| known == name) {
             return Some(at as u8);
         }
@@ -221,7 +221,7 @@ impl State {
     }
 
     /// A priority that no key has any more opens nothing and counts as no spill.
-    fn close_priority(&mut self, priority: u16) {
+    pub(super) fn close_priority(&mut self, priority: u16) {
         if self.roster.slots().any(|slot| self.roster.keys[slot as usize].priority == priority) {
             return;
         }
@@ -266,7 +266,7 @@ impl State {
         }
     }
 
-    fn leave_lanes(&mut self, slot: u32) {
+    pub(super) fn leave_lanes(&mut self, slot: u32) {
         let group = self.group(self.roster.keys[slot as usize].priority);
         for lane in &mut self.lanes {
             if lane.cells.get(slot as usize).is_some_and(|cell| cell.place() != Place::Out) {
@@ -286,7 +286,7 @@ impl State {
         self.event(|| Event::Roster { key, change: "reweighted" });
     }
 
-    fn remove(&mut self, slot: u32) {
+    pub(super) fn remove(&mut self, slot: u32) {
         self.leave_lanes(slot);
         self.guard.forget(slot);
         for lane in &mut self.lanes {
@@ -301,7 +301,7 @@ impl State {
         self.event(|| Event::Roster { key, change: "removed" });
     }
 
-    fn replace(&mut self, slot: u32, secret: &str, now: Now) -> Result<(), KeyError> {
+    pub(super) fn replace(&mut self, slot: u32, secret: &str, now: Now) -> Result<(), KeyError> {
         let secret = self.provider.prepare(secret).map_err(|source| KeyError::Secret { key: slot as usize, source })?;
         if let Some(other) = self.roster.slot_of_secret(&secret) {
             if other == slot {

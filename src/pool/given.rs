@@ -56,6 +56,12 @@ impl GivenLimits {
     }
 }
 
+/// Whether two lists of an owner come to the same: later ones win for the same model.
+pub(super) fn same(one: &[(String, Limits)], other: &[(String, Limits)]) -> bool {
+    let last = |list: &[(String, Limits)]| list.iter().cloned().collect::<BTreeMap<String, Limits>>();
+    last(one) == last(other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

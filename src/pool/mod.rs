@@ -31,6 +31,7 @@ mod plans;
 mod rank;
 mod ready;
 mod recent_names;
+mod reconfigure;
 mod rest;
 mod roster;
 mod scope;
@@ -47,7 +48,7 @@ mod wait;
 #[cfg(test)]
 mod laws;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::{Arc, atomic::AtomicU64};
 
 use tokio::sync::{Notify, broadcast};
 
@@ -63,6 +64,7 @@ pub(crate) use lease::{Kept, Prepared, Seat, Slot, Start};
 pub use many::AcquireMany;
 pub use plans::LimitSource;
 pub use rank::{Strategy, UnknownStrategy};
+pub use reconfigure::RosterChange;
 pub use rest::{RestBackoff, RestTable};
 pub use served_by::{Attempt, ServedBy};
 pub use snapshot::{KeyLaneView, KeyState, KeyView, LaneView, LimitView, PriorityView, RestView, Snapshot};
@@ -93,7 +95,8 @@ pub struct KeyPool(Arc<Shared>);
 struct Shared {
     provider: Arc<dyn Provider>,
     clock: Clock,
-    wait: Duration,
+    /// In milliseconds.
+    wait: AtomicU64,
     unjudged: Unjudged,
     names: RecentNames,
     state: Mutex<State>,

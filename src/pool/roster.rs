@@ -373,7 +373,7 @@ impl Roster {
     }
 }
 
-fn check(key: &Key, id: &KeyId) -> Result<(), KeyError> {
+pub(super) fn check(key: &Key, id: &KeyId) -> Result<(), KeyError> {
     if !(key.weight > 0.0 && key.weight.is_finite()) {
         return Err(KeyError::Weight { id: id.clone(), weight: key.weight });
     }
