@@ -10,9 +10,9 @@ use super::{Amounts, plain_values::Place};
 /// A model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["name"]))]
 pub struct ModelEntry {
     /// The model's name: `gemini-2.5-flash`.
-    #[schemars(required)]
     pub name: String,
     /// Its place among the models to step down to when the one asked for is out: lower first. Without one it is not
     /// among them.

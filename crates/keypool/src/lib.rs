@@ -8,5 +8,6 @@ pub mod client;
 pub mod config;
 pub mod demo;
 pub mod gateway;
+pub mod reload;
 pub mod stack;
 pub mod telemetry;

@@ -19,13 +19,15 @@ pub fn stack(
     retry: Retry,
 ) -> impl Service<
     Request<Incoming>,
-    Response = Response<impl Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static>,
+    Response = Response<impl Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static + use<>>,
     Error = Error,
     Future: Send,
-> + Clone
+>
++ Clone
 + Send
 + Sync
-+ 'static {
++ 'static
++ use<> {
     let steps = !fallback.is_empty();
     ServiceBuilder::new()
         // Keeps what is sent, by reference, so that it can be sent again; finds the model where the body names it.

@@ -13,14 +13,15 @@ use clap::{
 };
 use tokio::net::TcpListener;
 use tower_keypool::{
-    Base, Clock, KeyPool, Strategy,
+    Base, Clock, Strategy,
     config::{Environment, Origin, Setting},
 };
 
 use super::Failure;
 use crate::{
     config::{Inputs, Loaded},
-    gateway::{Gateway, guard::Guard, listen, token::Token},
+    gateway::{Gateway, Setup, listen, token::Token},
+    reload::Reload,
     stack,
     telemetry::{self, Banner, Verbosity},
 };
@@ -101,8 +102,7 @@ impl Serve {
         if loaded.keys.is_empty() {
             return Err(Failure::config(NoKey::of(&loaded)));
         }
-        let pool = pool(&loaded)?;
-        let guard = guard(&loaded);
+        let pool = loaded.pool().context("the keys").map_err(Failure::config)?;
 
         super::runtime()?.block_on(async {
             let listener = TcpListener::bind(&*loaded.addresses)
@@ -117,17 +117,29 @@ impl Serve {
             if is_itself(base, address) {
                 return Err(Failure::config(anyhow!("--upstream {base}: that is where this gateway listens itself")));
             }
-            let settings = loaded.config.pool();
-            let stack = stack::stack(&pool, settings.fallback(), settings.retry());
-            let gateway = Gateway::new(stack, base.clone(), guard, Token::new(&*loaded.token), clock.clone());
+            let setup = {
+                let pool = pool.clone();
+                move |loaded: &Loaded| {
+                    let settings = loaded.config.pool();
+                    let stack = stack::stack(&pool, settings.fallback(), settings.retry());
+                    Setup { stack, guard: loaded.guard(), token: Token::new(&*loaded.token) }
+                }
+            };
+            let gateway = Arc::new(Gateway::new(setup(&loaded), base.clone(), clock.clone()));
             telemetry::say(&Banner { address, upstream: base, loaded: &loaded });
             let changes = telemetry::report_changes(&pool, clock);
             let grace = loaded.config.gateway.grace.0;
+            let apply = {
+                let gateway = Arc::clone(&gateway);
+                Arc::new(move |loaded: &Loaded| gateway.change(setup(loaded)))
+            };
+            let reload = Reload { inputs, loaded, pool: pool.clone(), apply }.follow();
             let interrupted = async {
                 super::interrupted().await;
                 tracing::info!("ending: answers under way get {} s; Ctrl-C again ends at once", grace.as_secs_f64());
             };
-            listen::serve(listener, Arc::new(gateway), grace, interrupted).await;
+            listen::serve(listener, gateway, grace, interrupted).await;
+            reload.abort();
             changes.abort();
             Ok(())
         })
@@ -159,18 +171,6 @@ impl Serve {
             .collect();
         Inputs { file: config, environment: Environment::process(), flags }
     }
-}
-
-fn pool(loaded: &Loaded) -> Result<KeyPool, Failure> {
-    let config = loaded.config.pool();
-    let builder = config.builder_for(Arc::clone(&loaded.provider)).keys(loaded.keys.keys());
-    builder.build().context("the keys").map_err(Failure::config)
-}
-
-fn guard(loaded: &Loaded) -> Guard {
-    let gateway = &loaded.config.gateway;
-    let listen = gateway.listen.rsplit_once(':').map_or("", |(host, _)| host);
-    Guard::new(gateway.hosts.iter().cloned().chain([listen.to_owned()]))
 }
 
 /// Whether requests would come back here, and every key be refused as a wrong token.

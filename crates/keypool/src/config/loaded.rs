@@ -8,12 +8,12 @@ use std::{
 };
 
 use tower_keypool::{
-    Anthropic, Gemini, OpenAi, Provider,
+    Anthropic, Gemini, KeyError, KeyPool, OpenAi, Provider,
     config::{ConfigErrors, Document, Environment, Interval, KeySet, Origin, Problem, Setting},
 };
 
 use super::{Config, ProviderName, address, find, variables};
-use crate::gateway::token::PLACEHOLDER;
+use crate::gateway::{guard::Guard, token::PLACEHOLDER};
 
 /// What a configuration is read from. Read again it is the same, but for what files hold.
 #[derive(Clone, Debug)]
@@ -43,6 +43,41 @@ pub struct Loaded {
     pub provider: Arc<dyn Provider>,
     /// Every file that was read.
     pub files: BTreeSet<PathBuf>,
+}
+
+impl Loaded {
+    /// A pool that goes by it.
+    ///
+    /// # Errors
+    /// When a key cannot be taken.
+    pub fn pool(&self) -> Result<KeyPool, KeyError> {
+        let builder = self.config.pool().builder_for(Arc::clone(&self.provider)).keys(self.keys.keys());
+        let pool = builder.build()?;
+        self.switch_off(&pool, None);
+        Ok(pool)
+    }
+
+    /// Switches off the keys that a source wants off, and on those that were off by `before` alone.
+    pub fn switch_off(&self, pool: &KeyPool, before: Option<&Self>) {
+        for (spec, key) in self.keys.keys.iter().zip(self.keys.keys()) {
+            let was = before.and_then(|before| before.keys.keys.iter().find(|held| held.secret() == spec.secret()));
+            let changed = match (&spec.disabled, was.and_then(|was| was.disabled.as_ref())) {
+                (Some(reason), was) if was != Some(reason) => pool.disable(&key.key_id(), reason),
+                (None, Some(_)) => pool.enable(&key.key_id()),
+                _ => Ok(()),
+            };
+            if let Err(error) = changed {
+                tracing::warn!("{error}");
+            }
+        }
+    }
+
+    /// The names that clients may reach the gateway by.
+    pub fn guard(&self) -> Guard {
+        let gateway = &self.config.gateway;
+        let listen = gateway.listen.rsplit_once(':').map_or("", |(host, _)| host);
+        Guard::new(gateway.hosts.iter().cloned().chain([listen.to_owned()]))
+    }
 }
 
 impl std::fmt::Debug for Loaded {

@@ -1,9 +1,12 @@
 //! The effective configuration: every setting with its value and where it came from. Secrets are `***` by their type.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Map, Value, json};
-use tower_keypool::config::{ConfigErrors, Document, Origin};
+use tower_keypool::{
+    Limits,
+    config::{ConfigErrors, Document, Origin},
+};
 
 use super::{Inputs, Loaded};
 
@@ -23,7 +26,15 @@ struct Shown {
     priority: u16,
     tier: Option<String>,
     owner: Option<String>,
+    /// By model, given.
+    limits: BTreeMap<String, Vec<String>>,
+    /// Of every model, until an answer says otherwise.
+    assumed: Vec<String>,
     origins: Vec<Origin>,
+}
+
+fn limits(limits: &Limits) -> Vec<String> {
+    limits.iter().map(|limit| format!("{} {limit}", limit.amount)).collect()
 }
 
 impl Effective {
@@ -47,6 +58,8 @@ impl Effective {
             priority: spec.key().priority_of().0,
             tier: spec.tier.as_ref().map(|tier| tower_keypool::config::tier_name(tier).to_owned()),
             owner: spec.owner.clone(),
+            limits: spec.limits.iter().map(|(model, given)| (model.clone(), limits(given))).collect(),
+            assumed: limits(&spec.assumed),
             origins: spec.origins.clone(),
         };
         Ok(Self {
@@ -69,7 +82,15 @@ impl Effective {
             .iter()
             .map(|key| {
                 let origins: Vec<String> = key.origins.iter().map(ToString::to_string).collect();
-                json!({ "id": key.id, "priority": key.priority, "tier": key.tier, "owner": key.owner, "origins": origins })
+                json!({
+                    "id": key.id,
+                    "priority": key.priority,
+                    "tier": key.tier,
+                    "owner": key.owner,
+                    "limits": key.limits,
+                    "assumed": key.assumed,
+                    "origins": origins,
+                })
             })
             .collect();
         json!({ "file": self.file, "settings": settings, "keys": keys, "notes": self.notes })
@@ -116,7 +137,14 @@ impl fmt::Display for Effective {
                 write!(f, "owner {owner}, ")?;
             }
             let origins: Vec<String> = key.origins.iter().map(ToString::to_string).collect();
-            writeln!(f, "priority {}, from {}", key.priority, origins.join(" and "))?;
+            write!(f, "priority {}", key.priority)?;
+            for (model, limits) in &key.limits {
+                write!(f, ", {model}: {}", limits.join(" "))?;
+            }
+            if !key.assumed.is_empty() {
+                write!(f, ", {} until learned otherwise", key.assumed.join(" "))?;
+            }
+            writeln!(f, ", from {}", origins.join(" and "))?;
         }
         for note in &self.notes {
             writeln!(f, "# note: {note}")?;

@@ -22,7 +22,7 @@ use tower_keypool::{Clock, Gemini, KeyPool, Models, Retry};
 
 use crate::{
     gateway::{
-        Gateway,
+        Gateway, Setup,
         guard::Guard,
         listen,
         token::{PLACEHOLDER, Token},
@@ -97,7 +97,8 @@ async fn serve(pool: &KeyPool) -> anyhow::Result<Running> {
     let url = format!("http://{}", listener.local_addr()?);
     let base = pool.provider().base().clone();
     let stack = stack::stack(pool, Models::new(), Retry::new());
-    let gateway = Gateway::new(stack, base, Guard::new([]), Token::new(PLACEHOLDER), Clock::system());
+    let setup = Setup { stack, guard: Guard::new([]), token: Token::new(PLACEHOLDER) };
+    let gateway = Gateway::new(setup, base, Clock::system());
     let (stop, stopped) = oneshot::channel();
     let shutdown = async {
         let _ = stopped.await;

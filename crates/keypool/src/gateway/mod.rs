@@ -13,7 +13,10 @@ mod seen;
 pub mod token;
 pub mod upload;
 
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    convert::Infallible,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
@@ -37,17 +40,36 @@ pub type Answer<B> = Response<AnswerBody<B>>;
 /// The gateway over a stack `S`, which is cloned for each request.
 #[derive(Debug)]
 pub struct Gateway<S> {
-    stack: S,
-    guard: Guard,
-    token: Token,
+    setup: RwLock<Arc<Setup<S>>>,
     uploads: Uploads,
     clock: Clock,
 }
 
+/// What may change while it runs. A request keeps what it began with.
+#[derive(Debug)]
+pub struct Setup<S> {
+    /// Where requests go.
+    pub stack: S,
+    /// Which are meant for this gateway.
+    pub guard: Guard,
+    /// What clients send.
+    pub token: Token,
+}
+
 impl<S> Gateway<S> {
-    /// Puts a gateway in front of `stack`. `base` is where the stack sends to: upload URLs are held to it.
-    pub fn new(stack: S, base: Base, guard: Guard, token: Token, clock: Clock) -> Self {
-        Self { stack, guard, token, uploads: Uploads::new(base, clock.clone()), clock }
+    /// Puts a gateway in front of a stack. `base` is where the stack sends to: upload URLs are held to it.
+    pub fn new(setup: Setup<S>, base: Base, clock: Clock) -> Self {
+        let setup = RwLock::new(Arc::new(setup));
+        Self { setup, uploads: Uploads::new(base, clock.clone()), clock }
+    }
+
+    /// Requests that come from now on find this.
+    pub fn change(&self, setup: Setup<S>) {
+        *self.setup.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(setup);
+    }
+
+    fn setup(&self) -> Arc<Setup<S>> {
+        Arc::clone(&self.setup.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -68,8 +90,9 @@ where
     ) -> Result<Answer<B>, Infallible> {
         let line = RequestLine::begin(&request, &self.clock);
         let (mut parts, body) = request.into_parts();
+        let setup = self.setup();
         let seen = Seen::of(&parts.headers);
-        let (tidy, admitted) = (Tidy::after(&seen), self.admit(&parts, &seen, &local));
+        let (tidy, admitted) = (Tidy::after(&seen), self.admit(&setup, &parts, &seen, &local));
         let passage = match admitted {
             Ok(passage) => passage,
             Err(refusal) => {
@@ -83,7 +106,7 @@ where
         if let Passage::Chunk(chunk) = &passage {
             chunk.direct(&mut parts);
         }
-        let answered = self.stack.clone().oneshot(Request::from_parts(parts, body)).await;
+        let answered = setup.stack.clone().oneshot(Request::from_parts(parts, body)).await;
         let response = self.finish(answered, &passage, dialect);
         line.end(&response, &self.clock);
         Ok(response)
@@ -112,13 +135,13 @@ where
     }
 
     /// Whether the request may go on, and whether it belongs to an upload.
-    fn admit(&self, parts: &Parts, seen: &Seen<'_>, local: &Local) -> Result<Passage, Refusal> {
-        let host = self.guard.check(parts, seen, local)?;
+    fn admit(&self, setup: &Setup<S>, parts: &Parts, seen: &Seen<'_>, local: &Local) -> Result<Passage, Refusal> {
+        let host = setup.guard.check(parts, seen, local)?;
         // The id of an upload is its own credential: clients send none with the chunks.
         if let Some(chunk) = self.uploads.chunk(parts)? {
             return Ok(Passage::Chunk(chunk));
         }
-        self.token.check(parts, seen)?;
+        setup.token.check(parts, seen)?;
         Ok(upload::opens(parts, host))
     }
 }

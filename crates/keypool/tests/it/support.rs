@@ -13,7 +13,7 @@ use hyper_util::{
 };
 use keypool::{
     gateway::{
-        Gateway,
+        Gateway, Setup,
         guard::Guard,
         listen,
         token::{PLACEHOLDER, Token},
@@ -55,7 +55,8 @@ impl Served {
         let address = listener.local_addr().unwrap();
         let guard = Guard::new(["pool.example".to_owned()]);
         let base = Base::parse(upstream).unwrap();
-        let gateway = Arc::new(Gateway::new(stack, base, guard, Token::new(PLACEHOLDER), Clock::system()));
+        let setup = Setup { stack, guard, token: Token::new(PLACEHOLDER) };
+        let gateway = Arc::new(Gateway::new(setup, base, Clock::system()));
         let (stop, stopped) = oneshot::channel();
         let shutdown = async {
             let _ = stopped.await;
