@@ -1,13 +1,13 @@
 //! A configuration before it has types: the file's tree, with variables and options laid over it.
 
-use std::{borrow::Cow, collections::BTreeSet, ops::Range, path::Path};
+use std::{borrow::Cow, collections::BTreeSet, fmt::Write, ops::Range, path::Path};
 
 use toml::{
     Spanned,
     de::{DeArray, DeTable, DeValue},
 };
 
-use super::{Origin, Problem, wording};
+use super::{Origin, Problem, origin::line_at, wording};
 
 /// One setting from beside the file: a variable, or an option of the command line.
 #[derive(Clone, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl<'t> Document<'t> {
     }
 
     /// Spans behind the text, two wide, one a setting.
-    fn span_of(&self, setting: usize) -> Range<usize> {
+    pub(super) fn span_of(&self, setting: usize) -> Range<usize> {
         let start = self.text.len() + 2 + 2 * setting;
         start..start + 1
     }
@@ -117,8 +117,7 @@ impl<'t> Document<'t> {
         if let Some(number) = self.setting_at(&span) {
             return self.settings[number].origin.clone();
         }
-        let before = self.text.as_bytes().get(..span.start).unwrap_or(self.text.as_bytes());
-        Origin::file(self.path, before.iter().filter(|byte| **byte == b'\n').count() + 1)
+        Origin::file(self.path, line_at(self.text.as_bytes(), span.start))
     }
 
     /// Where the value of a path such as `keys[2].weight` came from; where it is not set, the nearest that is around
@@ -213,7 +212,9 @@ pub(super) fn shown(path: &[Step]) -> String {
     let mut text = String::new();
     for step in path {
         match step {
-            Step::Index(n) => text.push_str(&format!("[{n}]")),
+            Step::Index(n) => {
+                let _ = write!(text, "[{n}]");
+            }
             Step::Key(name) => {
                 if !text.is_empty() {
                     text.push('.');

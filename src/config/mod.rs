@@ -9,6 +9,7 @@
 mod amounts;
 mod document;
 mod environment;
+mod import;
 mod interval;
 mod key_entry;
 pub mod key_file;
@@ -28,6 +29,7 @@ mod wording;
 pub use amounts::{Amounts, WindowEntry};
 pub use document::{Document, Setting};
 pub use environment::{Environment, Variable};
+pub use import::Imported;
 pub use interval::Interval;
 pub use key_entry::KeyEntry;
 pub use key_spec::KeySpec;
@@ -39,3 +41,6 @@ pub use pool_config::PoolConfig;
 pub use problem::{ConfigErrors, Problem};
 pub use sections::{LimitsSection, PoolSection, RestRow, RestsSection, RetrySection};
 pub use source::{KeySet, Rank, Source};
+
+#[cfg(test)]
+mod tests;

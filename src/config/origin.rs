@@ -50,6 +50,11 @@ impl Origin {
     }
 }
 
+/// The line, counted from 1, of a place in a text.
+pub(super) fn line_at(text: &[u8], at: usize) -> usize {
+    memchr::memchr_iter(b'\n', &text[..at.min(text.len())]).count() + 1
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -128,7 +128,10 @@ impl PoolConfig {
     }
 
     fn check_models(&self, document: &mut Document<'_>) {
-        let names: HashMap<&str, usize> = self.models.iter().map(|model| model.name.as_str()).zip(0..).collect();
+        let mut names: HashMap<&str, usize> = HashMap::new();
+        for (n, model) in self.models.iter().enumerate() {
+            names.entry(&model.name).or_insert(n);
+        }
         for (n, model) in self.models.iter().enumerate() {
             if model.name.is_empty() {
                 document.problem_unless_refused(&format!("models[{n}]"), "name", "name is missing");

@@ -32,10 +32,11 @@ impl<'t> Document<'t> {
             };
             let span = error.span().unwrap_or_else(|| self.tree.span());
             let unknown = error.message().starts_with("unknown field");
-            let number = self.setting_at(&span);
+            // Not where a table was made for it, in the place of something else.
+            let number = self.setting_at(&span).filter(|number| self.span_of(*number) == span);
             if let Some(number) = number.filter(|_| !unknown) {
                 if tries[number].0 == 0 {
-                    tries[number].1 = error.message().to_owned();
+                    error.message().clone_into(&mut tries[number].1);
                 }
                 if self.try_another_form(&mut tree, &span, number, &mut tries[number].0) {
                     continue;

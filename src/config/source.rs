@@ -65,12 +65,11 @@ impl KeySet {
         for source in sources {
             set.notes.extend(source.notes);
             for spec in source.keys {
-                match place.get(&spec.secret) {
-                    Some(&at) => set.keys[at].complete(spec),
-                    None => {
-                        place.insert(spec.secret.clone(), set.keys.len());
-                        set.keys.push(spec);
-                    }
+                if let Some(&at) = place.get(&spec.secret) {
+                    set.keys[at].complete(spec);
+                } else {
+                    place.insert(spec.secret.clone(), set.keys.len());
+                    set.keys.push(spec);
                 }
             }
         }

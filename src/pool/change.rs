@@ -22,6 +22,7 @@ use crate::{
 /// One change of a pool's keys, as a vault or a database would send it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "there are few at a time")]
 pub enum KeyChange {
     /// A new key.
     Add(Key),
@@ -47,6 +48,18 @@ impl KeyPool {
     pub fn add(&self, key: Key) -> Result<KeyId, KeyError> {
         let now = self.0.clock.now();
         self.lock().add(0, key, now, true)
+    }
+
+    /// The same, but a secret that the pool holds already is left as it is. Says whether the key is new.
+    #[cfg(feature = "config")]
+    pub(crate) fn add_unless_known(&self, key: Key) -> Result<(KeyId, bool), KeyError> {
+        let secret = self.0.provider.prepare(&key.secret).map_err(|source| KeyError::Secret { key: 0, source })?;
+        let now = self.0.clock.now();
+        let mut state = self.lock();
+        match state.roster.slot_of_secret(&secret) {
+            Some(slot) => Ok((state.roster.keys[slot as usize].id.clone(), false)),
+            None => state.add(0, key, now, true).map(|id| (id, true)),
+        }
     }
 
     /// Removes a key. Requests that are under way with it end as they will.

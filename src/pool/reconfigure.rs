@@ -177,23 +177,20 @@ impl State {
         self.roster.rename(names);
         let mut slots = Vec::with_capacity(wanted.len());
         for (number, Wanted { key, secret, id, zone, slot, replaced }) in wanted.into_iter().enumerate() {
-            let slot = match slot {
-                Some(slot) => {
-                    if replaced {
-                        self.replace(slot, &key.secret, now)?;
-                        changed.insert(slot);
-                    }
-                    if self.adjust(slot, &key, zone, now) {
-                        changed.insert(slot);
-                    }
-                    slot
+            let slot = if let Some(slot) = slot {
+                if replaced {
+                    self.replace(slot, &key.secret, now)?;
+                    changed.insert(slot);
                 }
-                None => {
-                    let key = key.clone().id(id.clone());
-                    change.added.push(self.add(number, key, now, true)?);
-                    let Some(slot) = self.roster.slot_of_secret(&secret) else { continue };
-                    slot
+                if self.adjust(slot, &key, zone, now) {
+                    changed.insert(slot);
                 }
+                slot
+            } else {
+                let key = key.clone().id(id.clone());
+                change.added.push(self.add(number, key, now, true)?);
+                let Some(slot) = self.roster.slot_of_secret(&secret) else { continue };
+                slot
             };
             slots.push((slot, key, zone));
         }
@@ -319,7 +316,9 @@ impl State {
             (extra.limits, extra.assumed, extra.tier) = (limits, assumed, tier);
             let models: Vec<String> =
                 extra.limits.iter().map(|(model, _)| model.clone()).filter(|m| m != "*").collect();
-            models.iter().for_each(|model| self.configure_lane(model));
+            for model in models {
+                self.configure_lane(&model);
+            }
             for lane in 0..self.lanes.len() as u16 {
                 if (owner as usize) < self.lanes[usize::from(lane)].owners.len() {
                     self.replan_kept(lane, owner);

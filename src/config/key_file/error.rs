@@ -57,6 +57,8 @@ pub enum LineError {
     NotAKey,
     /// A record with more fields than its header.
     Fields,
+    /// The pool has no room for it, or cannot send it.
+    Refused,
 }
 
 impl fmt::Display for LineError {
@@ -88,6 +90,7 @@ impl fmt::Display for LineError {
             Self::NoKey => "it has no key: a field named key (or secret, api_key) holds it",
             Self::NotAKey => "it is neither a text nor an object with a field named key",
             Self::Fields => "it has more fields than the header names",
+            Self::Refused => "the pool does not take it",
         };
         f.write_str(plain)
     }

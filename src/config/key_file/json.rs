@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{FileError, LineError, Read, line, option, table::KEY};
-use crate::config::{KeySpec, Origin};
+use crate::config::{KeySpec, Origin, origin::line_at};
 
 #[derive(Deserialize)]
 struct Wrapped<'a> {
@@ -33,7 +33,7 @@ pub(super) fn parse(
     })?;
     let line_of = |item: &RawValue| {
         let at = item.get().as_ptr() as usize - bytes.as_ptr() as usize;
-        bytes[..at].iter().filter(|byte| **byte == b'\n').count() + 1
+        line_at(bytes, at)
     };
     Ok(items.into_iter().map(|item| (line_of(item), spec(item, not_keys, origin(line_of(item))))).collect())
 }

@@ -6,7 +6,7 @@ use super::LineError;
 use crate::{
     config::{Interval, KeySpec, plain_values, scalar::Scalar},
     key::{Priority, Tier},
-    limit::{Limit, Limits, Span, Unit},
+    limit::{Limit, Span, Unit},
 };
 
 /// Every option but `label`, which may stand there several times.
@@ -125,7 +125,7 @@ fn weight(value: &str) -> Option<f32> {
 
 fn limit(spec: &mut KeySpec, unit: Unit, span: Span, value: &str) -> Option<()> {
     let amount = plain_values::Amount::of_text(value)?.0;
-    let limits = spec.limits.entry("*".to_owned()).or_insert_with(Limits::new);
+    let limits = spec.limits.entry("*".to_owned()).or_default();
     *limits = std::mem::take(limits).with(Limit { unit, span, amount });
     Some(())
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::{FileError, LineError, Read, line, option};
-use crate::config::{KeySpec, Origin, wording};
+use crate::config::{KeySpec, Origin, origin::line_at, wording};
 
 /// Names of the column that holds the key.
 pub(super) const KEY: [&str; 4] = ["key", "secret", "api_key", "apikey"];
@@ -65,7 +65,7 @@ fn line_of(bytes: &[u8], from: usize) -> usize {
         let line = rest.split(|&byte| byte == b'\n').next().unwrap_or_default();
         let own = !line.trim_ascii().is_empty() && !line.starts_with(b"#");
         if own || line.len() == rest.len() {
-            return bytes[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+            return line_at(bytes, at);
         }
         at += line.len() + 1;
     }

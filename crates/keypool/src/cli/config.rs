@@ -1,9 +1,11 @@
 //! `keypool config`: what it goes by, and what is wrong with that.
 
+#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
+
 use std::{io::Write, path::PathBuf};
 
 use clap::{Args, Subcommand};
-use tower_keypool::config::{ConfigErrors, Environment};
+use tower_keypool::config::ConfigErrors;
 
 use super::Failure;
 use crate::config::{self, Effective, Inputs};
@@ -57,7 +59,7 @@ struct Show {
 
 impl File {
     fn inputs(self) -> Inputs {
-        Inputs { file: self.file.or(self.config), environment: Environment::process(), flags: Vec::new() }
+        Inputs::new(self.file.or(self.config), Vec::new())
     }
 }
 
@@ -65,7 +67,7 @@ impl Config {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self.action {
             Action::Check(file) => {
-                let loaded = file.inputs().load().map_err(wrong)?;
+                let loaded = file.inputs().load().map_err(|errors| wrong(&errors))?;
                 for note in &loaded.keys.notes {
                     say(&format!("note: {note}"));
                 }
@@ -73,7 +75,7 @@ impl Config {
                 say(&format!("all is well: {keys} key{}", if keys == 1 { "" } else { "s" }));
             }
             Action::Show(Show { file, json }) => {
-                let effective = Effective::of(&file.inputs()).map_err(wrong)?;
+                let effective = Effective::of(&file.inputs()).map_err(|errors| wrong(&errors))?;
                 let text = if json { format!("{:#}", effective.json()) } else { effective.to_string() };
                 say(text.trim_end());
             }
@@ -84,7 +86,7 @@ impl Config {
 }
 
 /// Every error, a line each.
-pub(super) fn wrong(errors: ConfigErrors) -> Failure {
+pub(super) fn wrong(errors: &ConfigErrors) -> Failure {
     let count = errors.iter().count();
     let what = if count == 1 { "the configuration is wrong" } else { "the configuration is wrong in several places" };
     let lines: Vec<String> = errors.iter().map(|problem| format!("\n  {problem}")).collect();

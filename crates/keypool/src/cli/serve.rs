@@ -1,5 +1,7 @@
 //! `keypool serve`: the gateway.
 
+#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
+
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -14,7 +16,7 @@ use clap::{
 use tokio::net::TcpListener;
 use tower_keypool::{
     Base, Clock, Strategy,
-    config::{Environment, Origin, Setting},
+    config::{Origin, Setting},
 };
 
 use super::Failure;
@@ -95,7 +97,7 @@ Exit codes: 0 ended by Ctrl-C or SIGTERM, 1 the system failed, 2 command line, k
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         let inputs = self.inputs();
-        let loaded = inputs.load().map_err(super::config::wrong)?;
+        let loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
         let _written = telemetry::start(&loaded.config.log)
             .with_context(|| format!("log.directory {:?}", loaded.config.log.directory))
             .map_err(Failure::config)?;
@@ -133,7 +135,7 @@ impl Serve {
                 let gateway = Arc::clone(&gateway);
                 Arc::new(move |loaded: &Loaded| gateway.change(setup(loaded)))
             };
-            let reload = Reload { inputs, loaded, pool: pool.clone(), apply }.follow();
+            let reload = Reload { inputs, loaded, pool: pool.clone(), apply, again: Arc::default() }.follow();
             let interrupted = async {
                 super::interrupted().await;
                 tracing::info!("ending: answers under way get {} s; Ctrl-C again ends at once", grace.as_secs_f64());
@@ -169,7 +171,7 @@ impl Serve {
             .into_iter()
             .filter_map(|(flag, path, value)| Some(Setting::new(path, value?, Origin::flag(flag))))
             .collect();
-        Inputs { file: config, environment: Environment::process(), flags }
+        Inputs::new(config, flags)
     }
 }
 

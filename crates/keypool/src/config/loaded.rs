@@ -9,14 +9,17 @@ use std::{
 
 use tower_keypool::{
     Anthropic, Gemini, KeyError, KeyPool, OpenAi, Provider,
-    config::{ConfigErrors, Document, Environment, Interval, KeySet, Origin, Problem, Setting},
+    config::{ConfigErrors, Document, Environment, Interval, KeySet, Origin, Problem, Setting, Source},
 };
 
 use super::{Config, ProviderName, address, find, variables};
 use crate::gateway::{guard::Guard, token::PLACEHOLDER};
 
+/// Keys from elsewhere, such as a database that the configuration names; asked each time it is read.
+pub type MoreKeys = Arc<dyn Fn(&Config) -> Result<Source, Problem> + Send + Sync>;
+
 /// What a configuration is read from. Read again it is the same, but for what files hold.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Inputs {
     /// The file, if one is named.
     pub file: Option<PathBuf>,
@@ -24,6 +27,21 @@ pub struct Inputs {
     pub environment: Environment,
     /// Options of the command line.
     pub flags: Vec<Setting>,
+    /// Keys from elsewhere.
+    pub more: Vec<MoreKeys>,
+}
+
+impl Inputs {
+    /// A file, if one is named, this process's environment, and options.
+    pub fn new(file: Option<PathBuf>, flags: Vec<Setting>) -> Self {
+        Self { file, environment: Environment::process(), flags, more: Vec::new() }
+    }
+}
+
+impl std::fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inputs").field("file", &self.file).field("flags", &self.flags).finish_non_exhaustive()
+    }
 }
 
 /// A configuration without fault.
@@ -155,6 +173,12 @@ impl Inputs {
         let pool = config.pool();
         sources.extend(pool.files(&mut document, &folder, &not_keys));
         files.extend(pool.key_paths(&document, &folder));
+        for more in &self.more {
+            match more(&config) {
+                Ok(source) => sources.push(source),
+                Err(problem) => problems.push(problem),
+            }
+        }
         let variables = variables::keys(config.gateway.provider);
         sources.push(variables.source(&self.environment, &not_keys, &mut problems));
         files.extend(config.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));

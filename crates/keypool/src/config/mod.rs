@@ -7,7 +7,7 @@ mod sections;
 mod show;
 mod variables;
 
-pub use loaded::{Inputs, Loaded};
+pub use loaded::{Inputs, Loaded, MoreKeys};
 pub use sections::{BatchSection, Config, GatewaySection, Level, LogSection, ProviderName, StoreSection};
 pub use show::Effective;
 

@@ -1,5 +1,7 @@
 //! The binary's own tables: `[gateway]`, `[log]`, and those that later parts of it fill.
 
+#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
+
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -68,7 +70,7 @@ pub struct GatewaySection {
     pub listen: String,
     /// Whose API the keys are for.
     pub provider: ProviderName,
-    /// Where requests go, http(s)://host[:port][/path]; the provider's own address unless set.
+    /// Where requests go, a URL such as https://host:port/path; the provider's own address unless set.
     pub upstream: Option<String>,
     /// What clients send in the place of a key; on loopback PLACEHOLDER_GEMINI_TOKEN unless set.
     pub token: Option<SecretText>,

@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Map, Value, json};
 use tower_keypool::{
-    Limits,
-    config::{ConfigErrors, Document, Origin},
+    Gemini, Limits, Tier,
+    config::{ConfigErrors, Document, Origin, tier_name},
 };
 
-use super::{Inputs, Loaded};
+use super::{Inputs, Loaded, ProviderName};
 
 /// Every setting there is.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct Effective {
     file: Option<String>,
     settings: Vec<(String, Value, Origin)>,
     keys: Vec<Shown>,
+    /// What is assumed of models by tier, where nothing is given or learned.
+    known: Vec<(String, String, Vec<String>)>,
     notes: Vec<String>,
 }
 
@@ -33,6 +35,12 @@ struct Shown {
     origins: Vec<Origin>,
 }
 
+fn known_table() -> Vec<(String, String, Vec<String>)> {
+    let row =
+        |(model, tier, given): (&str, Tier, Limits)| (model.to_owned(), tier_name(&tier).to_owned(), limits(&given));
+    Gemini::known_limits_table().map(row).collect()
+}
+
 fn limits(limits: &Limits) -> Vec<String> {
     limits.iter().map(|limit| format!("{} {limit}", limit.amount)).collect()
 }
@@ -46,6 +54,7 @@ impl Effective {
         let Loaded { config, keys, own_token, token, .. } = inputs.load()?;
         let texts = inputs.texts()?;
         let document = texts.document();
+        let assumes = config.limits.assume_known == Some(true) && config.gateway.provider == ProviderName::Gemini;
         let mut settings = Vec::new();
         let mut all = serde_json::to_value(&config).unwrap_or_default();
         if !own_token {
@@ -56,7 +65,7 @@ impl Effective {
         let shown = |spec: &tower_keypool::config::KeySpec| Shown {
             id: spec.key().key_id().to_string(),
             priority: spec.key().priority_of().0,
-            tier: spec.tier.as_ref().map(|tier| tower_keypool::config::tier_name(tier).to_owned()),
+            tier: spec.tier.as_ref().map(|tier| tier_name(tier).to_owned()),
             owner: spec.owner.clone(),
             limits: spec.limits.iter().map(|(model, given)| (model.clone(), limits(given))).collect(),
             assumed: limits(&spec.assumed),
@@ -66,6 +75,7 @@ impl Effective {
             file: texts.path.as_deref().map(|path| path.display().to_string()),
             settings,
             keys: keys.keys.iter().map(shown).collect(),
+            known: if assumes { known_table() } else { Vec::new() },
             notes: keys.notes.iter().map(ToString::to_string).collect(),
         })
     }
@@ -93,7 +103,18 @@ impl Effective {
                 })
             })
             .collect();
-        json!({ "file": self.file, "settings": settings, "keys": keys, "notes": self.notes })
+        let known: Vec<Value> = self
+            .known
+            .iter()
+            .map(|(model, tier, limits)| json!({ "model": model, "tier": tier, "limits": limits }))
+            .collect();
+        json!({
+            "file": self.file,
+            "settings": settings,
+            "keys": keys,
+            "known_limits": { "as_of": Gemini::KNOWN_LIMITS_AS_OF, "table": known },
+            "notes": self.notes,
+        })
     }
 }
 
@@ -126,6 +147,16 @@ impl fmt::Display for Effective {
         for (path, value, origin) in &self.settings {
             let value = if value.is_null() { "(not set)".to_owned() } else { value.to_string() };
             writeln!(f, "{:<72} # {origin}", format!("{path} = {value}"))?;
+        }
+        if !self.known.is_empty() {
+            let as_of = Gemini::KNOWN_LIMITS_AS_OF;
+            writeln!(
+                f,
+                "# limits that are assumed of a tier where none is given or learned (known in {as_of}; limits.known wins):"
+            )?;
+        }
+        for (model, tier, limits) in &self.known {
+            writeln!(f, "#   {model}, {tier}: {}", limits.join(", "))?;
         }
         writeln!(f, "# {} in all", count(self.keys.len(), "key"))?;
         for key in &self.keys {

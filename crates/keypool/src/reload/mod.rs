@@ -5,7 +5,7 @@ mod watch;
 
 use std::{fmt, sync::Arc};
 
-use tokio::task::JoinHandle;
+use tokio::{sync::Notify, task::JoinHandle};
 use tower_keypool::{KeyError, KeyId, KeyPool, RosterChange, config::ConfigErrors};
 
 use crate::config::{Inputs, Loaded};
@@ -24,6 +24,8 @@ pub struct Reload {
     pub pool: KeyPool,
     /// What else goes by it.
     pub apply: Apply,
+    /// Asks for another reading, when keys changed elsewhere.
+    pub again: Arc<Notify>,
 }
 
 /// Why a new configuration was not taken.
@@ -46,6 +48,7 @@ impl Reload {
                     () = std::future::ready(()), if again => false,
                     () = watch.changed() => false,
                     () = hangups.next() => true,
+                    () = self.again.notified() => false,
                 };
                 again = false;
                 let inputs = self.inputs.clone();
@@ -92,7 +95,7 @@ impl Refused {
                 }
             }
             Self::NoKey => {
-                tracing::error!("the new configuration is refused, the old one goes on: no key is left in it")
+                tracing::error!("the new configuration is refused, the old one goes on: no key is left in it");
             }
             Self::Key(error) => tracing::error!("the new configuration is refused, the old one goes on: {error}"),
         }
@@ -191,6 +194,6 @@ impl Hangups {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -324,11 +324,9 @@ fn keys_come_from_every_variable_that_people_use_and_are_united() {
 
 #[test]
 fn a_client_token_is_never_taken_for_a_key() {
-    let text = format!(
-        "[[keys]]\nsecret_env = \"WORK_KEY\"\n[gateway]\ntoken = \"a-secret-token\"\n[pool]\nkey_files = [\"keys.csv\"]\n"
-    );
+    let text = "[[keys]]\nsecret_env = \"WORK_KEY\"\n[gateway]\ntoken = \"a-secret-token\"\n[pool]\nkey_files = [\"keys.csv\"]\n";
     let folder =
-        Folder::new().with("keypool.toml", &text).with("keys.csv", &format!("key,id\n{PLACEHOLDER},x\n{ONE},one\n"));
+        Folder::new().with("keypool.toml", text).with("keys.csv", &format!("key,id\n{PLACEHOLDER},x\n{ONE},one\n"));
     let values = format!("{PLACEHOLDER},{TWO},a-secret-token-of-20-and-more");
     let variables =
         [("GEMINI_API_KEYS", &*values), ("KEYPOOL_TOKEN", "a-secret-token-of-20-and-more"), ("WORK_KEY", THREE)];
@@ -345,10 +343,9 @@ fn a_client_token_is_never_taken_for_a_key() {
 
 #[test]
 fn one_key_of_several_sources_is_one_and_remembers_them_all() {
-    let text = format!(
-        "[[keys]]\nid = \"work\"\nsecret_file = \"secrets/work\"\nweight = 2\n\n[pool]\nkey_files = [\"keys.json\"]\n"
-    );
-    let folder = Folder::new().with("etc/keypool.toml", &text).with("etc/secrets/work", &format!("{ONE}\n")).with(
+    let text =
+        "[[keys]]\nid = \"work\"\nsecret_file = \"secrets/work\"\nweight = 2\n\n[pool]\nkey_files = [\"keys.json\"]\n";
+    let folder = Folder::new().with("etc/keypool.toml", text).with("etc/secrets/work", &format!("{ONE}\n")).with(
         "etc/keys.json",
         &format!("[\n  {{\"key\": \"{ONE}\", \"weight\": 9, \"owner\": \"project-a\"}},\n  \"{TWO}\"\n]"),
     );
@@ -412,6 +409,16 @@ fn the_shipped_example_loads_and_keeps_to_the_schema() {
         let held = name.is_empty() || example.contains(name);
         assert!(held, "{path} is not in examples/keypool.toml");
     }
+}
+
+#[test]
+fn the_readmes_block_loads() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let block = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let folder = Folder::new().with("keypool.toml", block);
+    let (code, text) = folder.run(&["config", "check"], &[("WORK_KEY", ONE)]);
+    assert_eq!((code, text.as_str()), (0, "all is well: 1 key\n"));
 }
 
 /// Settings and comments alike: what has no default stands there as a comment.

@@ -58,13 +58,12 @@ async fn line(running: Running, text: &'static str) -> (Running, String) {
         (running, line)
     });
     let told = tokio::time::timeout(Duration::from_secs(2), &mut reading).await;
-    let (running, line) = match told {
-        Ok(told) => told.unwrap(),
-        Err(_) => {
-            // Its end ends the reading, which says what there was instead.
-            let _ = std::process::Command::new("kill").args(["-9", &process]).status();
-            reading.await.expect("the line within 2 s")
-        }
+    let (running, line) = if let Ok(told) = told {
+        told.unwrap()
+    } else {
+        // Its end ends the reading, which says what there was instead.
+        let _ = std::process::Command::new("kill").args(["-9", &process]).status();
+        reading.await.expect("the line within 2 s")
     };
     for secret in [ONE, TWO, THREE] {
         assert!(!line.contains(secret), "{line}");
