@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use super::{
-    KeyPool, Shared, event,
-    given::GivenLimits,
+    KeyPool, Shared,
+    configured::GivenLimits,
+    event,
     locks::{AtomicBool, Mutex},
     rank::Strategy,
     recent_names::RecentNames,

@@ -228,7 +228,7 @@ impl State {
         if let Err(at) = self.priorities.binary_search(&priority) {
             self.priorities.insert(at, priority);
             for lane in self.lanes.iter_mut().filter(|lane| lane.origin != Origin::Free) {
-                lane.groups.insert(at, super::lane::Group::default());
+                lane.groups.insert(at, super::group::Group::default());
             }
         }
     }

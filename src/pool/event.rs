@@ -47,6 +47,8 @@ pub enum Event {
         key: KeyId,
         /// Whom it concerns.
         scope: Scope,
+        /// In which lane, where the scope is one.
+        model: Option<Arc<str>>,
         /// What the answer meant.
         kind: VerdictKind,
         /// The provider's own short word for it, or `BY_HAND`.

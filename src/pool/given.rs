@@ -1,96 +1,88 @@
-//! Limits that were given to the pool as a whole, by model and tier.
+//! The limits given to an owner: by several keys, each may say its own. Of two for the same unit and window the stricter
+//! holds.
 
-use std::collections::BTreeMap;
+use super::{plans::find, roster::Roster, state::State};
+use crate::{
+    key::Tier,
+    limit::{Limit, Limits},
+};
 
-use crate::{key::Tier, limit::Limits};
-
-/// Limits by model (`*`: every model without its own), for owners of all tiers or of one.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct GivenLimits {
-    all: BTreeMap<String, Limits>,
-    of_tier: BTreeMap<String, Vec<(Tier, Limits)>>,
-    /// What is assumed of models whose name begins so, in the place of the provider's table.
-    known: Vec<(String, Tier, Limits)>,
+/// Of several limits that one key gives for a model, the last.
+pub(super) fn last_of_each(given: &[(String, Limits)]) -> Vec<(String, Limits)> {
+    let mut last: Vec<(String, Limits)> = Vec::with_capacity(given.len());
+    for (model, limits) in given {
+        last.retain(|(known, _)| known != model);
+        last.push((model.clone(), limits.clone()));
+    }
+    last
 }
 
-impl GivenLimits {
-    pub(super) fn set(&mut self, model: String, limits: Limits) {
-        self.all.insert(model, limits);
+/// Both, and the smaller amount where both limit the same.
+pub(super) fn stricter(one: &Limits, other: &Limits) -> Limits {
+    let tighter = |limit: &&Limit| find(other, **limit).is_none_or(|held| limit.amount < held.amount);
+    one.iter().filter(tighter).fold(other.clone(), |limits, limit| limits.with(*limit))
+}
+
+impl Roster {
+    /// Limits given for this owner and model: the model's own before `*`.
+    pub(super) fn limits(&self, owner: u32, model: &str) -> Option<&Limits> {
+        let limits = &self.owners[owner as usize].extra.as_ref()?.limits;
+        let named = |wanted: &str| limits.iter().find(|(name, _)| name == wanted).map(|(_, limits)| limits);
+        named(model).or_else(|| named("*"))
     }
 
-    pub(super) fn set_for_tier(&mut self, model: String, tier: Tier, limits: Limits) {
-        let tiers = self.of_tier.entry(model).or_default();
-        tiers.retain(|(held, _)| *held != tier);
-        tiers.push((tier, limits));
+    pub(super) fn tier(&self, owner: u32) -> Option<&Tier> {
+        self.owners[owner as usize].extra.as_ref()?.tier.as_ref()
     }
 
-    pub(super) fn set_known(&mut self, model: String, tier: Tier, limits: Limits) {
-        self.known.retain(|(name, held, _)| (name, held) != (&model, &tier));
-        self.known.push((model, tier, limits));
+    /// One more key says what its owner's limits are.
+    pub(super) fn give_limits(&mut self, owner: u32, given: &[(String, Limits)]) {
+        let extra = self.owners[owner as usize].extra.get_or_insert_default();
+        for (model, limits) in last_of_each(given) {
+            let Some(at) = extra.limits.iter().position(|(known, _)| *known == model) else {
+                extra.limits.push((model, limits));
+                continue;
+            };
+            let held = extra.limits[at].1.clone();
+            let both = stricter(&held, &limits);
+            for limit in limits.iter() {
+                let (Some(before), Some(kept)) = (find(&held, *limit), find(&both, *limit)) else { continue };
+                let told = extra.contested.iter().any(|(known, like)| *known == model && *like == kept);
+                if before.amount != limit.amount && !told {
+                    let owner = extra.name.as_deref().or(extra.consumer.as_deref()).unwrap_or("");
+                    let (one, other, holds) = (before.amount, limit.amount, kept.amount);
+                    tracing::warn!(
+                        "owner {owner}: its keys say {one} and {other} {limit} for {model}: the smaller, {holds}, holds"
+                    );
+                    extra.contested.push((model.clone(), kept));
+                }
+            }
+            extra.limits[at].1 = both;
+        }
     }
+}
 
-    /// What an owner of this tier may use of a model.
-    pub(super) fn of(&self, model: &str, tier: Option<&Tier>) -> Option<&Limits> {
-        self.named(model, tier).or_else(|| self.named("*", tier))
-    }
-
-    fn named(&self, model: &str, tier: Option<&Tier>) -> Option<&Limits> {
-        let of_tier = self.of_tier.get(model).and_then(|tiers| tiers.iter().find(|(held, _)| Some(held) == tier));
-        of_tier.map(|(_, limits)| limits).or_else(|| self.all.get(model))
-    }
-
-    /// What is assumed of a model in the place of the provider's table; the longest name wins.
-    pub(super) fn known(&self, model: &str, tier: &Tier) -> Option<&Limits> {
-        let fits = |name: &str| model.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-        let rows = self.known.iter().filter(|(name, of, _)| of == tier && fits(name));
-        rows.max_by_key(|(name, ..)| name.len()).map(|(_, _, limits)| limits)
-    }
-
-    /// The models that have limits of their own.
-    pub(super) fn models(&self) -> Vec<String> {
-        let mut models: Vec<String> = self.all.keys().chain(self.of_tier.keys()).cloned().collect();
+impl State {
+    /// Two owners turn out to be one: what either was given holds for both.
+    pub(super) fn join_given(&mut self, owner: u32, into: u32) {
+        let own = |owner: u32| self.roster.owners[owner as usize].extra.as_ref().map(|extra| extra.limits.as_slice());
+        let models = [owner, into].into_iter().filter_map(own).flatten().map(|(model, _)| model.clone());
+        let mut models: Vec<String> = models.collect();
         models.sort_unstable();
         models.dedup();
-        models.retain(|model| model != "*");
-        models
-    }
-}
-
-/// Whether two lists of an owner come to the same: later ones win for the same model.
-pub(super) fn same(one: &[(String, Limits)], other: &[(String, Limits)]) -> bool {
-    let last = |list: &[(String, Limits)]| list.iter().cloned().collect::<BTreeMap<String, Limits>>();
-    last(one) == last(other)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tiers_own_comes_before_all_and_the_models_own_before_every() {
-        let limits = |n| Limits::new().per_minute(n);
-        let mut given = GivenLimits::default();
-        given.set("*".into(), limits(1));
-        given.set("m".into(), limits(2));
-        given.set_for_tier("m".into(), Tier::Paid, limits(3));
-        given.set_for_tier("*".into(), Tier::Free, limits(4));
-        assert_eq!(given.of("m", Some(&Tier::Paid)), Some(&limits(3)));
-        assert_eq!(given.of("m", Some(&Tier::Free)), Some(&limits(2)));
-        assert_eq!(given.of("m", None), Some(&limits(2)));
-        assert_eq!(given.of("x", Some(&Tier::Free)), Some(&limits(4)));
-        assert_eq!(given.of("x", None), Some(&limits(1)));
-        assert_eq!(given.models(), ["m"]);
+        let given = |owner: u32, model: &str| self.given(owner, model).cloned().unwrap_or_default();
+        let both = |model: String| {
+            let limits = stricter(&given(owner, &model), &given(into, &model));
+            (model, limits)
+        };
+        let limits: Vec<(String, Limits)> = models.into_iter().map(both).collect();
+        if !limits.is_empty() {
+            self.roster.owners[into as usize].extra.get_or_insert_default().limits = limits;
+        }
     }
 
-    #[test]
-    fn what_is_known_is_known_by_the_longest_beginning() {
-        let limits = |n| Limits::new().per_minute(n);
-        let mut given = GivenLimits::default();
-        given.set_known("g".into(), Tier::Free, limits(1));
-        given.set_known("g-lite".into(), Tier::Free, limits(2));
-        assert_eq!(given.known("g-lite-preview", &Tier::Free), Some(&limits(2)));
-        assert_eq!(given.known("g-pro", &Tier::Free), Some(&limits(1)));
-        assert_eq!(given.known("gg", &Tier::Free), None);
-        assert_eq!(given.known("g", &Tier::Paid), None);
+    /// The limits that somebody gave: the owner's own before the pool's.
+    pub(super) fn given(&self, owner: u32, model: &str) -> Option<&Limits> {
+        self.roster.limits(owner, model).or_else(|| self.limits.of(model, self.roster.tier(owner)))
     }
 }

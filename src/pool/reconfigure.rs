@@ -9,13 +9,15 @@ use super::{
     KeyPool, KeyPoolBuilder,
     builder::{Settings, millis},
     event::Event,
+    given::{last_of_each, stricter},
     lane::Origin,
     roster::{self, UNBOUNDED},
     state::State,
 };
 use crate::{
     error::KeyError,
-    key::{Key, KeyId, Secret},
+    key::{Key, KeyId, Secret, Tier},
+    limit::Limits,
     time::Now,
 };
 
@@ -125,7 +127,7 @@ impl State {
         Ok(())
     }
 
-    fn set_limits(&mut self, limits: super::given::GivenLimits, settings: Settings) {
+    fn set_limits(&mut self, limits: super::configured::GivenLimits, settings: Settings) {
         let again = self.settings.strategy != settings.strategy;
         let known = self.settings.known_limits != settings.known_limits;
         self.settings = Settings { guard: self.settings.guard, unjudged: self.settings.unjudged, ..settings };
@@ -279,16 +281,7 @@ impl State {
         let mut changed = Vec::new();
         for (owner, members) in of_owner {
             let members: Vec<&(u32, Key, u8)> = members.into_iter().map(|n| &keys[n]).collect();
-            let named = |key: &Key| self.roster.owners[owner as usize].name() == key.owner.as_deref();
-            let first = members.first().map(|(_, key, _)| key.owner.clone());
-            // Those that the provider's word brought in do not speak for it.
-            let own: Vec<&Key> = match self.roster.owners[owner as usize].name() {
-                Some(_) => members.iter().map(|(_, key, _)| key).filter(|key| named(key)).collect(),
-                None => members.iter().map(|(_, key, _)| key).take(usize::from(first.is_some())).collect(),
-            };
-            if own.is_empty() {
-                continue;
-            }
+            let own: Vec<&Key> = members.iter().map(|(_, key, _)| key).collect();
             let zone = members.iter().find(|(_, key, _)| key.zone.is_some()).map_or(0, |(.., zone)| *zone);
             if self.allow_owner(owner, &own, zone) {
                 changed.extend(members.iter().map(|(slot, ..)| *slot));
@@ -298,7 +291,7 @@ impl State {
     }
 
     fn allow_owner(&mut self, owner: u32, keys: &[&Key], zone: u8) -> bool {
-        let limits: Vec<_> = keys.iter().flat_map(|key| key.limits.iter().cloned()).collect();
+        let limits = self.said_of_limits(keys);
         let assumed =
             keys.iter().map(|key| &key.assumed).find(|assumed| !assumed.is_empty()).cloned().unwrap_or_default();
         let tier = keys.iter().find_map(|key| key.tier.clone());
@@ -309,7 +302,7 @@ impl State {
         (cell.zone, cell.account) = (zone, account);
         let plain = limits.is_empty() && assumed.is_empty() && tier.is_none();
         let same = cell.extra.as_ref().map_or(plain, |extra| {
-            super::given::same(&extra.limits, &limits) && extra.assumed == assumed && extra.tier == tier
+            super::configured::same(&extra.limits, &limits) && extra.assumed == assumed && extra.tier == tier
         });
         if !same {
             let extra = cell.extra.get_or_insert_default();
@@ -329,5 +322,38 @@ impl State {
             self.revive_owner(owner);
         }
         elsewhere || !same
+    }
+
+    /// The limits that keys of one owner give it, by the same rules by which they come in one by one: of two the
+    /// stricter holds, and where the provider's word made one owner of several, what was given to either counts.
+    fn said_of_limits(&self, keys: &[&Key]) -> Vec<(String, Limits)> {
+        let mut parties: Vec<(Option<&str>, Option<&Tier>, BTreeMap<String, Limits>)> = Vec::new();
+        for key in keys {
+            let name = key.owner.as_deref();
+            let held = parties.iter().position(|(held, ..)| name.is_some() && *held == name);
+            let at = held.unwrap_or_else(|| {
+                parties.push((name, key.tier.as_ref(), BTreeMap::new()));
+                parties.len() - 1
+            });
+            for (model, limits) in last_of_each(&key.limits) {
+                let held = parties[at].2.entry(model).or_insert_with(|| limits.clone());
+                *held = stricter(held, &limits);
+            }
+        }
+        let mut models: Vec<&String> = parties.iter().flat_map(|(.., limits)| limits.keys()).collect();
+        models.sort_unstable();
+        models.dedup();
+        let given = |(_, tier, limits): &(Option<&str>, Option<&Tier>, BTreeMap<String, Limits>), model: &str| {
+            let own = limits.get(model).or_else(|| limits.get("*"));
+            own.or_else(|| self.limits.of(model, *tier)).cloned().unwrap_or_default()
+        };
+        let all = |model: &String| {
+            let said = match parties.as_slice() {
+                [(.., limits)] => limits[model].clone(),
+                parties => parties.iter().fold(Limits::new(), |held, party| stricter(&held, &given(party, model))),
+            };
+            (model.clone(), said)
+        };
+        models.into_iter().map(all).collect()
     }
 }

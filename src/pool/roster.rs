@@ -10,11 +10,11 @@ use std::{
 
 use hashbrown::HashTable;
 
-use super::{cell::MAX_KEYS, rest::Rest};
+use super::{cell::MAX_KEYS, given::last_of_each, rest::Rest};
 use crate::{
     error::KeyError,
     key::{Key, KeyId, Secret, Tier},
-    limit::Limits,
+    limit::{Limit, Limits},
     provider::Provider,
     time::Tick,
 };
@@ -84,6 +84,8 @@ pub(super) struct OwnerExtra {
     pub(super) limits: Vec<(String, Limits)>,
     /// Of every model, where nothing is given or learned.
     pub(super) assumed: Limits,
+    /// Limits for which its keys were given different amounts; each is told of once.
+    pub(super) contested: Vec<(String, Limit)>,
     pub(super) tier: Option<Tier>,
 }
 
@@ -276,10 +278,12 @@ impl Roster {
             if cell.account == NO_ACCOUNT {
                 cell.account = account;
             }
-            let extra = cell.extra.get_or_insert_default();
-            for limits in &key.limits {
-                extra.limits.push(limits.clone());
+            if cell.keys == 1 {
+                // The first of it since all others went: nobody else's word stands.
+                cell.extra.get_or_insert_default().limits.clear();
             }
+            self.give_limits(owner, &key.limits);
+            let extra = self.owners[owner as usize].extra.get_or_insert_default();
             extra.tier = extra.tier.take().or_else(|| key.tier.clone());
             if extra.assumed.is_empty() {
                 extra.assumed = key.assumed.clone();
@@ -290,10 +294,10 @@ impl Roster {
         let plain = name.is_none() && key.limits.is_empty() && key.assumed.is_empty() && key.tier.is_none();
         let extra = OwnerExtra {
             name: name.clone(),
-            consumer: None,
-            limits: key.limits.clone(),
+            limits: last_of_each(&key.limits),
             assumed: key.assumed.clone(),
             tier: key.tier.clone(),
+            ..OwnerExtra::default()
         };
         let named = name.is_some();
         let cell = OwnerCell { rest: None, extra: (!plain).then(|| Box::new(extra)), account, keys: 1, zone };

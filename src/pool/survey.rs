@@ -55,7 +55,7 @@ impl State {
         let (started, succeeded, limited) = self.tally.last_minute(now);
         let memory = self.memory_bytes();
         Snapshot {
-            at: system_time(now.wall_ms),
+            at: system_time(now.wall_ms()),
             provider: self.provider.name().to_owned(),
             strategy: self.settings.strategy,
             total_keys: keys.len(),

@@ -3,17 +3,7 @@
 use std::sync::Arc;
 
 use super::{NO_ACCOUNT, OwnerCell, Roster};
-use crate::{
-    key::{KeyId, Tier},
-    limit::Limits,
-};
-
-impl OwnerCell {
-    /// As it was given.
-    pub(in crate::pool) fn name(&self) -> Option<&str> {
-        self.extra.as_ref()?.name.as_deref()
-    }
-}
+use crate::{key::KeyId, limit::Limits};
 
 impl Roster {
     /// The owner that the provider calls by this name, if another one was seen with it; else it is noted for `owner`.
@@ -31,17 +21,6 @@ impl Roster {
     pub(in crate::pool) fn owner_name(&self, owner: u32) -> Option<Arc<str>> {
         let extra = self.owners[owner as usize].extra.as_ref()?;
         extra.name.clone().or_else(|| extra.consumer.clone())
-    }
-
-    pub(in crate::pool) fn tier(&self, owner: u32) -> Option<&Tier> {
-        self.owners[owner as usize].extra.as_ref()?.tier.as_ref()
-    }
-
-    /// Limits given for this owner and model: the model's own before `*`, later ones before earlier.
-    pub(in crate::pool) fn limits(&self, owner: u32, model: &str) -> Option<&Limits> {
-        let limits = &self.owners[owner as usize].extra.as_ref()?.limits;
-        let named = |wanted: &str| limits.iter().rev().find(|(name, _)| name == wanted).map(|(_, limits)| limits);
-        named(model).or_else(|| named("*"))
     }
 
     /// Limits of this owner for every model where none are given or learned.

@@ -21,6 +21,7 @@ use tower_keypool::{
 
 use super::Failure;
 use crate::{
+    client::Client,
     config::{Inputs, Loaded},
     gateway::{Gateway, Setup, listen, token::Token},
     reload::Reload,
@@ -55,6 +56,11 @@ pub(super) struct Serve {
     /// GEMINI_API_BASE_URL]
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
+
+    /// Certificates to trust in the place of Mozilla's, in PEM: for a proxy that breaks TLS open, or an upstream of
+    /// one's own [env: KEYPOOL_CACERT]
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<String>,
 
     /// Token that clients send in the place of an API key; needed beyond loopback [default on loopback:
     /// PLACEHOLDER_GEMINI_TOKEN] [env: KEYPOOL_TOKEN, PLACEHOLDER_TOKEN]
@@ -120,10 +126,10 @@ impl Serve {
                 return Err(Failure::config(anyhow!("--upstream {base}: that is where this gateway listens itself")));
             }
             let setup = {
-                let pool = pool.clone();
+                let (pool, client) = (pool.clone(), Client::trusting(base, loaded.roots.clone()));
                 move |loaded: &Loaded| {
                     let settings = loaded.config.pool();
-                    let stack = stack::stack(&pool, settings.fallback(), settings.retry());
+                    let stack = stack::stack_over(&pool, settings.fallback(), settings.retry(), client.clone());
                     Setup { stack, guard: loaded.guard(), token: Token::new(&*loaded.token) }
                 }
             };
@@ -149,7 +155,7 @@ impl Serve {
 
     /// Options are settings like others, and win.
     fn inputs(self) -> Inputs {
-        let Self { config, keys, listen, upstream, token, hosts, strategy, fallback, wait, verbosity } = self;
+        let Self { config, keys, listen, upstream, cacert, token, hosts, strategy, fallback, wait, verbosity } = self;
         let list = |items: Vec<String>| (!items.is_empty()).then(|| items.join(","));
         let level = match verbosity {
             Verbosity { verbose: true, .. } => Some(("-v", "debug")),
@@ -160,6 +166,7 @@ impl Serve {
             ("--keys", "pool.key_files", list(keys)),
             ("--listen", "gateway.listen", listen),
             ("--upstream", "gateway.upstream", upstream),
+            ("--cacert", "gateway.cacert", cacert),
             ("--token", "gateway.token", token),
             ("--host", "gateway.hosts", list(hosts)),
             ("--strategy", "pool.strategy", strategy.map(|strategy| strategy.to_string())),

@@ -13,6 +13,7 @@ use tower_keypool::{
 };
 
 use super::{Config, ProviderName, address, find, variables};
+use crate::client::Roots;
 use crate::gateway::{guard::Guard, token::PLACEHOLDER};
 
 /// Keys from elsewhere, such as a database that the configuration names; asked each time it is read.
@@ -59,6 +60,8 @@ pub struct Loaded {
     pub own_token: bool,
     /// Whose API it is, and where.
     pub provider: Arc<dyn Provider>,
+    /// Whom it must be certified by.
+    pub roots: Roots,
     /// Every file that was read.
     pub files: BTreeSet<PathBuf>,
 }
@@ -162,6 +165,8 @@ impl Inputs {
         let provider = provider(&config, &mut document);
         config.gateway.upstream = Some(provider.base().to_string());
 
+        let roots = roots(&config, &folder, &mut document);
+
         let not_keys = [PLACEHOLDER, token.as_str()];
         let pool = config.pool();
         pool.check(&mut document);
@@ -186,7 +191,7 @@ impl Inputs {
         problems.extend(document.into_problems());
         ConfigErrors::check(problems)?;
         let keys = KeySet::unite(sources);
-        Ok(Loaded { config, keys, addresses, token, own_token, provider, files })
+        Ok(Loaded { config, keys, addresses, token, own_token, provider, roots, files })
     }
 }
 
@@ -226,6 +231,17 @@ fn token(config: &Config, folder: &Path, document: &mut Document<'_>, files: &mu
             Some("unread".to_owned())
         }
     }
+}
+
+/// The certificates to trust. What is wrong with their file is noted.
+fn roots(config: &Config, folder: &Path, document: &mut Document<'_>) -> Roots {
+    let Some(path) = &config.gateway.cacert else { return Roots::mozilla() };
+    let in_file = matches!(document.origin("gateway.cacert"), Origin::File { .. });
+    let path = if in_file { folder.join(path) } else { path.clone() };
+    Roots::from_file(&path).unwrap_or_else(|error| {
+        document.problem("gateway.cacert", format!("{}: {error}", path.display()));
+        Roots::mozilla()
+    })
 }
 
 fn provider(config: &Config, document: &mut Document<'_>) -> Arc<dyn Provider> {

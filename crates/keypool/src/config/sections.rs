@@ -72,6 +72,8 @@ pub struct GatewaySection {
     pub provider: ProviderName,
     /// Where requests go, a URL such as https://host:port/path; the provider's own address unless set.
     pub upstream: Option<String>,
+    /// Certificates to trust in the place of Mozilla's, in PEM; relative to this configuration's folder.
+    pub cacert: Option<PathBuf>,
     /// What clients send in the place of a key; on loopback PLACEHOLDER_GEMINI_TOKEN unless set.
     pub token: Option<SecretText>,
     /// The file that holds the token; relative to this configuration's folder.
@@ -88,6 +90,7 @@ impl Default for GatewaySection {
             listen: "127.0.0.1:5000".to_owned(),
             provider: ProviderName::default(),
             upstream: None,
+            cacert: None,
             token: None,
             token_file: None,
             hosts: Vec::new(),

@@ -5,9 +5,10 @@ use tower_keypool::config::{Environment, KeyVariables, Origin, Problem, Setting}
 use super::ProviderName;
 
 /// A setting's names, the first that is there wins.
-const NAMES: [(&str, &[&str]); 6] = [
+const NAMES: [(&str, &[&str]); 7] = [
     ("gateway.listen", &["KEYPOOL_LISTEN"]),
     ("gateway.upstream", &["KEYPOOL_UPSTREAM"]),
+    ("gateway.cacert", &["KEYPOOL_CACERT"]),
     ("gateway.provider", &["KEYPOOL_PROVIDER"]),
     ("pool.key_files", &["KEYPOOL_KEYS", "KEYPOOL_API_KEY_FILE", "API_KEY_FILE"]),
     ("log.directory", &["KEYPOOL_LOG_DIRECTORY", "LOG_DIRECTORY"]),

@@ -19,11 +19,22 @@ pub struct Local {
     ip: IpAddr,
     /// As most clients name it.
     authority: String,
+    /// How much of that comes before the port: those who leave it out name this.
+    host: usize,
 }
 
 impl From<SocketAddr> for Local {
     fn from(address: SocketAddr) -> Self {
-        Self { ip: address.ip(), authority: address.to_string() }
+        let authority = address.to_string();
+        let host = authority.rfind(':').unwrap_or(authority.len());
+        Self { ip: address.ip(), authority, host }
+    }
+}
+
+impl Local {
+    /// Whether it is named just as the system writes it.
+    fn is(&self, host: &str) -> bool {
+        host == self.authority || host == &self.authority[..self.host]
     }
 }
 
@@ -47,7 +58,7 @@ impl Guard {
             return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "WebSocket connections are not carried yet"));
         }
         let host = host_of(head, seen).map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault))?;
-        if host != local.authority {
+        if !local.is(host) {
             let name =
                 name_of(host).ok_or(Refusal::new(StatusCode::BAD_REQUEST, "the Host header is not host[:port]"))?;
             if !self.is_ours(name, local.ip) {

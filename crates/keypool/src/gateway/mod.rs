@@ -15,6 +15,7 @@ pub mod upload;
 
 use std::{
     convert::Infallible,
+    future::poll_fn,
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -22,7 +23,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use tower::{Service, ServiceExt};
+use tower::Service;
 use tower_keypool::{Base, Clock, Error, Exhausted, ServedBy, Tick};
 
 use dialect::{Dialect, Refusal};
@@ -106,7 +107,12 @@ where
         if let Passage::Chunk(chunk) = &passage {
             chunk.direct(&mut parts);
         }
-        let answered = setup.stack.clone().oneshot(Request::from_parts(parts, body)).await;
+        // As `oneshot` does, whose future would be moved once more.
+        let mut stack = setup.stack.clone();
+        let answered = match poll_fn(|cx| stack.poll_ready(cx)).await {
+            Ok(()) => stack.call(Request::from_parts(parts, body)).await,
+            Err(error) => Err(error),
+        };
         let response = self.finish(answered, &passage, dialect);
         line.end(&response, &self.clock);
         Ok(response)

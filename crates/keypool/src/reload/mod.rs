@@ -120,6 +120,7 @@ impl News {
             ("gateway.listen", o.listen != n.listen),
             ("gateway.provider", o.provider != n.provider),
             ("gateway.upstream", o.upstream != n.upstream),
+            ("gateway.cacert", o.cacert != n.cacert),
             ("gateway.grace", o.grace != n.grace),
             ("limits.guard", old.limits.guard != new.limits.guard),
             ("log", old.log != new.log),

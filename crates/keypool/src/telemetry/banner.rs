@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
 use tower_keypool::{
     Base,
-    config::{KeySpec, Origin, tier_name},
+    config::{Origin, tier_name},
 };
 
+use super::assumed::{Amounts, Assumed};
 use crate::{config::Loaded, gateway::token::PLACEHOLDER};
 
 /// More lines than this are counted, not shown.
@@ -72,35 +73,18 @@ impl Banner<'_> {
             if let Some(owner) = &key.owner {
                 write!(f, ", owner {owner}")?;
             }
+            for (model, limits) in &key.limits {
+                let of = if model == "*" { String::new() } else { format!("{model} ") };
+                write!(f, ", {of}{}", Amounts(limits))?;
+            }
             writeln!(f)?;
         }
         more(f, keys.keys.len(), "keys")
     }
 
     fn limits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let config = &self.loaded.config;
         let keys = &self.loaded.keys.keys;
-        let all = !config.limits.default.is_empty() || config.models.iter().any(|model| !model.limits.is_empty());
-        let known = config.limits.assume_known == Some(true);
-        let usual = |key: &&KeySpec| !key.assumed.is_empty() || (known && key.tier.is_some());
-        let (mut given, mut table) = (0, 0);
-        for key in keys {
-            given += usize::from(all || !key.limits.is_empty());
-            table += usize::from(!all && key.limits.is_empty() && usual(&key));
-        }
-        f.write_str("limits:")?;
-        let mut comma = "";
-        for (keys, what) in [
-            (given, "as they are configured"),
-            (table, "as their tier usually has them, until an answer says otherwise"),
-            (keys.len() - given - table, "not known, learned from the first answer that names one"),
-        ] {
-            if keys > 0 {
-                write!(f, "{comma} {} {what}", count(keys, "key"))?;
-                comma = ";";
-            }
-        }
-        writeln!(f)?;
+        write!(f, "{}", Assumed(self.loaded))?;
         let alone = keys.iter().filter(|key| key.owner.is_none()).count();
         if alone > 1 {
             writeln!(f, "keys of one project share one quota: give them the same owner= ({alone} keys name none)")?;

@@ -1,6 +1,7 @@
 //! The gateway and the binary, from outside.
 
 mod binary;
+mod callers;
 mod config;
 mod ending;
 mod guarding;
@@ -9,4 +10,5 @@ mod reload;
 mod serving;
 mod streaming;
 mod support;
+mod tls;
 mod uploads;
