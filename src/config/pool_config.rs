@@ -77,7 +77,10 @@ impl PoolConfig {
     /// # Errors
     /// Everything that is wrong with it, each by its place.
     pub fn parse(path: &Path, text: &str, environment: &Environment) -> Result<(Self, KeySet), ConfigErrors> {
-        let settings = environment.overlay();
+        // A program's own tables may be set there, too.
+        let own = ["keys", "models", "pool", "retry", "rests", "limits"];
+        let mut settings = environment.overlay();
+        settings.retain(|setting| setting.path.first().is_some_and(|table| own.contains(&table.as_str())));
         let mut document = Document::new(path, text, &settings);
         let config: Self = document.read();
         config.check(&mut document);

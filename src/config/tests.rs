@@ -113,6 +113,8 @@ fn variables_lie_over_the_file_in_every_form() {
         ("KEYPOOL__RETRY__MAX_RETRIES", "9"),
         ("KEYPOOL__RESTS__SUSPECT__FIRST", "3m"),
         ("KEYPOOL__LIMITS__KNOWN", "{ m = { free = { rpm = 3 } } }"),
+        // The gateway's own.
+        ("KEYPOOL__GATEWAY__LISTEN", "127.0.0.1:1"),
     ];
     let (config, _) = parse(text, &variables).unwrap();
     assert_eq!(config.pool.wait, Some(Interval::seconds(7)));

@@ -74,6 +74,9 @@ pub(super) struct Wanted {
     replaced: bool,
 }
 
+/// Keys that name the same owner, or one that names none: its name, its tier, and what they say of limits.
+type Party<'a> = (Option<&'a str>, Option<&'a Tier>, BTreeMap<String, Limits>);
+
 impl State {
     /// Finds out what each key will be, and refuses what cannot be. Changes nothing.
     fn check_keys(&mut self, keys: Vec<Key>) -> Result<Vec<Wanted>, KeyError> {
@@ -327,7 +330,7 @@ impl State {
     /// The limits that keys of one owner give it, by the same rules by which they come in one by one: of two the
     /// stricter holds, and where the provider's word made one owner of several, what was given to either counts.
     fn said_of_limits(&self, keys: &[&Key]) -> Vec<(String, Limits)> {
-        let mut parties: Vec<(Option<&str>, Option<&Tier>, BTreeMap<String, Limits>)> = Vec::new();
+        let mut parties: Vec<Party<'_>> = Vec::new();
         for key in keys {
             let name = key.owner.as_deref();
             let held = parties.iter().position(|(held, ..)| name.is_some() && *held == name);
@@ -343,7 +346,7 @@ impl State {
         let mut models: Vec<&String> = parties.iter().flat_map(|(.., limits)| limits.keys()).collect();
         models.sort_unstable();
         models.dedup();
-        let given = |(_, tier, limits): &(Option<&str>, Option<&Tier>, BTreeMap<String, Limits>), model: &str| {
+        let given = |(_, tier, limits): &Party<'_>, model: &str| {
             let own = limits.get(model).or_else(|| limits.get("*"));
             own.or_else(|| self.limits.of(model, *tier)).cloned().unwrap_or_default()
         };

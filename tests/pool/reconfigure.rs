@@ -1,6 +1,6 @@
 //! The pool as a configuration wants it, while it runs.
 
-use tower_keypool::{Key, KeyError, KeyPoolBuilder, KeyState, Limits, Priority, Strategy, Tier};
+use tower_keypool::{Key, KeyError, KeyPoolBuilder, KeyState, Limits, Priority, QuotaNews, Strategy, Tier, Verdict};
 
 use crate::support::{
     FLASH, PRO, answer, builder, id, invalid, key, keys, on, rate_for, refused, secret, secs, served, take, view,
@@ -113,6 +113,26 @@ fn an_owner_whose_last_key_joins_another_brings_what_it_used() {
     drop((take(&pool, FLASH), take(&pool, FLASH)));
     pool.reconfigure(builder().keys([of(0, "a"), of(1, "a")])).unwrap();
     refused(&pool, FLASH);
+}
+
+#[test]
+fn keys_that_an_answer_made_one_owner_stay_so_and_that_is_no_change() {
+    let wanted = || {
+        let of = |n, amount| key(n).limits(FLASH, Limits::new().per_minute(amount));
+        builder().keys([of(0, 5), of(1, 3), key(2).owner("c")]).limits(PRO, Limits::new().per_minute(9))
+    };
+    let (pool, _) = on(wanted());
+    for _ in 0..3 {
+        let lease = take(&pool, PRO);
+        let news = QuotaNews { consumer: Some("projects/1".into()), ..QuotaNews::default() };
+        lease.judge(&Verdict::SUCCESS.news(news));
+    }
+    let owners: Vec<_> = pool.snapshot().keys.iter().map(|key| key.owner.clone()).collect();
+    assert_eq!(owners[0], owners[1], "they share a project");
+    let change = pool.reconfigure(wanted()).unwrap();
+    assert!(change.is_empty(), "{change:?}");
+    let after: Vec<_> = pool.snapshot().keys.iter().map(|key| key.owner.clone()).collect();
+    assert_eq!(owners, after);
 }
 
 #[test]

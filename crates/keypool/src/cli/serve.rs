@@ -198,23 +198,30 @@ fn strategies() -> impl TypedValueParser<Value = Strategy> {
 
 /// No key anywhere: the ways to give one.
 #[derive(Debug)]
-struct NoKey(Vec<String>);
+struct NoKey {
+    /// The variable that most people have.
+    variable: String,
+    notes: Vec<String>,
+}
 
 impl NoKey {
     fn of(loaded: &Loaded) -> Self {
-        Self(loaded.keys.notes.iter().map(ToString::to_string).collect())
+        let notes = loaded.keys.notes.iter().map(ToString::to_string).collect();
+        Self { variable: loaded.config.gateway.provider.variables().example(), notes }
     }
 }
 
 impl std::fmt::Display for NoKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(
+        write!(
+            f,
             "there is no API key to serve. Give one of:\n  \
-             - a variable: GEMINI_API_KEY=… keypool serve (or GEMINI_API_KEYS=…,…)\n  \
+             - a variable: {0}=… keypool serve (or {0}S=…,…)\n  \
              - a key file: one key a line in key.txt, or in another one with --keys FILE\n  \
              - the configuration: [[keys]] in keypool.toml, or in another one with --config FILE",
+            self.variable
         )?;
-        for note in self.0.iter().take(20) {
+        for note in self.notes.iter().take(20) {
             write!(f, "\n  {note}")?;
         }
         Ok(())

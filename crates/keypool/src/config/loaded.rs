@@ -184,7 +184,7 @@ impl Inputs {
                 Err(problem) => problems.push(problem),
             }
         }
-        let variables = variables::keys(config.gateway.provider);
+        let variables = config.gateway.provider.variables();
         sources.push(variables.source(&self.environment, &not_keys, &mut problems));
         files.extend(config.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));
 

@@ -27,12 +27,14 @@ fn upstream(provider: ProviderName) -> &'static [&'static str] {
     }
 }
 
-/// Names of the variables that hold a provider's keys.
-pub(super) fn keys(provider: ProviderName) -> KeyVariables {
-    match provider {
-        ProviderName::Gemini => KeyVariables::GEMINI,
-        ProviderName::OpenAi => KeyVariables::OPENAI,
-        ProviderName::Anthropic => KeyVariables::ANTHROPIC,
+impl ProviderName {
+    /// Names of the variables that hold its keys.
+    pub fn variables(self) -> KeyVariables {
+        match self {
+            Self::Gemini => KeyVariables::GEMINI,
+            Self::OpenAi => KeyVariables::OPENAI,
+            Self::Anthropic => KeyVariables::ANTHROPIC,
+        }
     }
 }
 
