@@ -15,7 +15,19 @@ const RANKS: &[&[&str]] = &[
     &["verdict"],
     &["provider"],
     &["pool", "error"],
-    &["as_response", "config", "cooldown", "fallback", "replay", "reqwest", "retry", "rotation", "run", "stack"],
+    &[
+        "as_response",
+        "config",
+        "cooldown",
+        "fallback",
+        "metrics",
+        "replay",
+        "reqwest",
+        "retry",
+        "rotation",
+        "run",
+        "stack",
+    ],
 ];
 
 /// Every import beside its rank, and why there is no other way.

@@ -285,7 +285,7 @@ impl Flow {
                 // An error that is held may yet be replaced.
                 Inflated::ShowsKey if self.holding && inflate.sight().error.is_some() => {}
                 Inflated::ShowsKey => {
-                    tracing::warn!("the provider echoed the key in a compressed answer: stopped");
+                    tracing::warn!(name: "keypool.key_echoed", "the provider echoed the key in a compressed answer: stopped");
                     self.complete = true;
                     self.tell_usage();
                     self.end = End::Failed(Some(KeyInCompressedBody.into()));

@@ -94,6 +94,12 @@ impl Secret {
         usize::from(self.0.rare_at)
     }
 
+    /// Heap bytes behind it, its text included.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        // The two counts of an `Arc` stand before what it holds.
+        2 * size_of::<usize>() + size_of::<Parts>() + self.0.header.len()
+    }
+
     /// Whether it reads differently in a query, percent-encoded.
     pub(crate) fn is_encodable(&self) -> bool {
         self.0.encodable

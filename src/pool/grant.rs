@@ -94,7 +94,7 @@ impl State {
         self.lanes[usize::from(ask.lane)].spilled += 1;
         self.tally.spills += 1;
         let (key, model) = (id.clone(), self.lane_name(ask.lane));
-        self.event(|| Event::Spilled { key, priority, model });
+        self.event_of_request(|| Event::Spilled { key, priority, model });
     }
 
     /// Takes room in the owner's windows; when it counts from, unless that is to be said later.

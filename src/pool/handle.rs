@@ -1,7 +1,6 @@
 //! The pool's handle: each call takes the mutex once, and wakes and tells whoever waits after it is free again.
 
 use std::{
-    fmt,
     sync::{Arc, atomic::Ordering},
     task::Waker,
     time::Duration,
@@ -71,15 +70,13 @@ impl KeyPool {
             self.leave(state);
             return Ok(self.leased(picked, demand));
         }
-        self.leave(state);
-        self.try_others(demand, now)
+        self.lease_other(self.holding(state), demand, now)
     }
 
     /// The first key was not to be had at once: any other, or why there is none.
     #[inline(never)]
-    fn try_others(&self, demand: &Demand, now: Now) -> Result<Lease, Error> {
-        let mut state = self.look_at(now);
-        let outcome = state.try_pick(demand, now).map_err(|reason| state.refuse(demand, reason, now));
+    fn lease_other(&self, mut state: Locked<'_>, demand: &Demand, now: Now) -> Result<Lease, Error> {
+        let outcome = state.try_others(demand, now).map_err(|reason| state.refuse(demand, reason, now));
         drop(state);
         self.lease(outcome, demand)
     }
@@ -126,16 +123,16 @@ impl KeyPool {
         let mut state = self.lock();
         state.watched = true;
         state.tells_leases = true;
-        drop(state);
-        Events::new(receiver)
+        Events::new(receiver, &state.events_lost)
     }
 
     /// What happens from now on, but for [`Event::Leased`] (unless somebody else asked for it by
     /// [`events`](Self::events)): a good request then costs nothing more.
     pub fn changes(&self) -> Events {
         let receiver = self.0.events.subscribe();
-        self.lock().watched = true;
-        Events::new(receiver)
+        let mut state = self.lock();
+        state.watched = true;
+        Events::new(receiver, &state.events_lost)
     }
 
     /// Grants no more leases, lets waiters go, and waits up to 30 s for the leases that are out. Says how many were
@@ -168,7 +165,7 @@ impl KeyPool {
 
     /// Locks, having seen what time did.
     #[inline]
-    fn look_at(&self, now: Now) -> Locked<'_> {
+    pub(super) fn look_at(&self, now: Now) -> Locked<'_> {
         let mut state = self.lock();
         state.watch_wall(now);
         state.serve(now);
@@ -326,7 +323,18 @@ impl KeyPool {
 }
 
 impl State {
+    #[inline(never)]
     fn try_pick(&mut self, demand: &Demand, now: Now) -> Result<Picked, NotNow> {
+        if !self.closed
+            && let Some(picked) = self.pick_first(demand, now)
+        {
+            return Ok(picked);
+        }
+        self.try_others(demand, now)
+    }
+
+    /// The same after the short way was none.
+    fn try_others(&mut self, demand: &Demand, now: Now) -> Result<Picked, NotNow> {
         if self.closed {
             return Err(NotNow::Later);
         }
@@ -353,13 +361,7 @@ impl State {
         let exhausted = self.diagnose(&ask);
         let (model, next_in) = (demand.model.clone(), exhausted.next_in);
         let most = exhausted.reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| *reason);
-        self.event(|| Event::Exhausted { model, reason: most, next_in });
+        self.event_of_request(|| Event::Exhausted { model, reason: most, next_in });
         Error::new(Kind::Exhausted(exhausted))
-    }
-}
-
-impl fmt::Debug for KeyPool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyPool").field("provider", &self.0.provider.name()).finish_non_exhaustive()
     }
 }

@@ -171,7 +171,7 @@ impl State {
     }
 
     pub(super) fn tell(&mut self, whom: Whom, verdict: &Verdict, end: End, now: Now) {
-        if !self.watched {
+        if !self.is_heard() {
             return;
         }
         let key = self.roster.keys[whom.slot as usize].id.clone();

@@ -256,7 +256,6 @@ impl State {
             *noted = Some(consumer.into());
             let key = self.roster.keys[slot as usize].id.clone();
             let keys = self.roster.owners[known as usize].keys;
-            tracing::warn!(%key, owner = consumer, "configured as two owners, but together they have one quota");
             self.event(|| Event::Grouped { key, owner: format!("{consumer} (configured as two owners)"), keys });
             return;
         }
@@ -267,7 +266,6 @@ impl State {
     fn join(&mut self, slot: u32, owner: u32, into: u32, consumer: &str, now: Now) {
         self.merge_owners(owner, into, now);
         let (key, keys) = (self.roster.keys[slot as usize].id.clone(), self.roster.owners[into as usize].keys);
-        tracing::warn!(%key, owner = consumer, keys, "these keys belong to one owner: together they have one quota");
         self.event(|| Event::Grouped { key, owner: consumer.to_owned(), keys });
     }
 

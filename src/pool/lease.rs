@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::{Attempt, KeyPool, ServedBy};
+use super::{Attempt, KeyPool, ServedBy, trace};
 use crate::{
     key::{KeyId, Secret},
     verdict::Verdict,
@@ -118,6 +118,7 @@ impl Lease {
     /// with the answer. The pool is locked once instead of twice.
     pub fn settle(mut self, verdict: &Verdict) {
         self.granted.pool.settle(self.granted.seat, verdict);
+        trace::judged(&self.granted, verdict);
         self.held = false;
     }
 
@@ -181,6 +182,7 @@ impl Granted {
     /// Says what the answer meant; rests begin at once.
     pub fn judge(&self, verdict: &Verdict) {
         self.pool.judge(self.seat, verdict);
+        trace::judged(self, verdict);
     }
 
     /// Says what the answer cost.

@@ -26,7 +26,12 @@ impl KeyPool {
 
     #[cold]
     fn tell(&self, state: MutexGuard<'_, State>) {
-        drop(Locked { state, told: Told { shared: &self.0, news: None } });
+        drop(self.holding(state));
+    }
+
+    /// The same lock, which tells whoever is to be told when it is let go.
+    pub(super) fn holding<'a>(&'a self, state: MutexGuard<'a, State>) -> Locked<'a> {
+        Locked { state, told: Told { shared: &self.0, news: None } }
     }
 
     #[inline]
@@ -108,6 +113,7 @@ impl Told<'_> {
     #[cold]
     fn tell(&self, (wakes, events): (Vec<Waker>, Vec<Event>)) {
         for event in events {
+            super::trace::tell(&event);
             // Nobody listening is no error.
             let _ = self.shared.events.send(event);
         }

@@ -28,6 +28,7 @@ mod lease;
 mod locked;
 mod locks;
 mod many;
+mod overview;
 mod pick;
 mod place;
 mod plans;
@@ -48,6 +49,7 @@ mod state;
 mod survey;
 mod tally;
 mod timer;
+pub(crate) mod trace;
 mod wait;
 
 #[cfg(test)]
@@ -72,7 +74,9 @@ pub use rank::{Strategy, UnknownStrategy};
 pub use reconfigure::RosterChange;
 pub use rest::{RestBackoff, RestTable};
 pub use served_by::{Attempt, ServedBy};
-pub use snapshot::{KeyLaneView, KeyState, KeyView, LaneView, LimitView, PriorityView, RestView, Snapshot};
+pub use snapshot::{
+    DisabledView, KeyLaneView, KeyState, KeyView, LaneLimitView, LaneView, LimitView, PriorityView, RestView, Snapshot,
+};
 
 use crate::{provider::Provider, time::Clock};
 use locks::{AtomicBool, Mutex};
@@ -96,6 +100,12 @@ use state::State;
 /// ```
 #[derive(Clone)]
 pub struct KeyPool(Arc<Shared>);
+
+impl std::fmt::Debug for KeyPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyPool").field("provider", &self.0.provider.name()).finish_non_exhaustive()
+    }
+}
 
 struct Shared {
     provider: Arc<dyn Provider>,

@@ -47,7 +47,7 @@ pub struct RestTable {
     pub blocked: RestBackoff,
     /// Any other verdict that rests its scope.
     pub other: RestBackoff,
-    /// Unclear 401s and 403s until a key is disabled: 3.
+    /// Unclear 401s and 403s until a key is disabled: 3. Then one request tries it after the cap of `suspect`, ever later.
     pub strikes: u8,
     /// Overloaded answers in a row, none good between, until the lane rests: 5.
     pub overloads: u8,

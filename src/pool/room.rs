@@ -33,7 +33,7 @@ const LONGEST_NAME: usize = 256;
 /// there, however long it was meant to be. `None` where it holds as it is.
 pub(super) fn of_a_shared_lane(cell: &SeatCell, verdict: &Verdict) -> Option<Verdict> {
     let of_the_lane = matches!(verdict.scope_of(), Scope::Lane | Scope::KeyLane | Scope::OwnerLane);
-    (cell.lane == SHARED && of_the_lane).then(|| {
+    (cell.lane == SHARED && of_the_lane && verdict.until_of() != Until::Now).then(|| {
         let until = if verdict.scope_of() == Scope::Lane { Until::Now } else { Until::For(SHARED_REST) };
         verdict.clone().until(until)
     })

@@ -112,6 +112,14 @@ impl KeyCell {
         RAMP[usize::from(self.ramp).min(RAMP.len() - 1)]
     }
 
+    /// Heap bytes behind it, the secret's included.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.id.heap_bytes()
+            + self.rest.as_ref().map_or(0, |_| size_of::<Rest>())
+            + self.extra.as_ref().map_or(0, |_| size_of::<KeyExtra>())
+            + self.secret.heap_bytes()
+    }
+
     pub(super) fn interval(&self) -> Duration {
         Duration::from_millis(u64::from(self.interval_ms))
     }
@@ -361,19 +369,9 @@ impl Roster {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        let boxed: usize = self
-            .keys
-            .iter()
-            .map(|key| {
-                key.id.heap_bytes()
-                    + key.rest.as_ref().map_or(0, |_| size_of::<Rest>())
-                    + key.extra.as_ref().map_or(0, |_| size_of::<KeyExtra>())
-            })
-            .sum();
         self.keys.capacity() * size_of::<KeyCell>()
             + self.owners.capacity() * size_of::<OwnerCell>()
             + (self.by_id.allocation_size() + self.by_secret.allocation_size())
-            + boxed
     }
 }
 

@@ -1,7 +1,10 @@
 //! The pool's state: everything that its one mutex guards. What each part does stands in a file of its own:
 //! `pick` grants, `settle` ends, `judge` rests, `learn` tightens, `wait` queues, `change` edits the roster.
 
-use std::{sync::Arc, task::Waker};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    task::Waker,
+};
 
 use super::{
     builder::Settings,
@@ -17,6 +20,7 @@ use super::{
     roster::{KeyCell, Roster},
     seats::Seats,
     tally::Tally,
+    trace,
     wait::Waiters,
 };
 use crate::{
@@ -65,6 +69,8 @@ pub(super) struct State {
     pub(super) watched: bool,
     /// Whether each lease is told, too.
     pub(super) tells_leases: bool,
+    /// Events that subscribers did not read in time.
+    pub(super) events_lost: Arc<AtomicU64>,
     /// Slots put aside during a pick; kept for its capacity.
     pub(super) aside: Vec<u32>,
     /// Slots whose timer fired; kept for its capacity.
@@ -105,6 +111,7 @@ impl State {
             events: Vec::new(),
             watched: false,
             tells_leases: false,
+            events_lost: Arc::default(),
             aside: Vec::new(),
             fired: Vec::new(),
             #[cfg(test)]
@@ -329,8 +336,20 @@ impl State {
         key.parked = key.parked.saturating_sub(1);
     }
 
+    /// Whether anybody is told what happens to keys.
+    pub(super) fn is_heard(&self) -> bool {
+        self.watched || trace::hears_changes()
+    }
+
     pub(super) fn event(&mut self, event: impl FnOnce() -> Event) {
-        if self.watched {
+        if self.is_heard() {
+            self.events.push(event());
+        }
+    }
+
+    /// The same for what many requests may do.
+    pub(super) fn event_of_request(&mut self, event: impl FnOnce() -> Event) {
+        if self.watched || trace::hears_requests() {
             self.events.push(event());
         }
     }

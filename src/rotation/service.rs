@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::{body::LeaseBody, future::KeyRotationFuture, layer::Rules, outgoing, outgoing::Outgoing};
 use crate::{
     error::{BoxError, Error},
-    pool::{Demand, Granted, KeyPool},
+    pool::{Demand, Granted, KeyPool, trace},
 };
 
 /// Gives each request a key of a pool: the service of [`KeyRotationLayer`](crate::KeyRotationLayer).
@@ -138,6 +138,12 @@ impl<S> KeyRotation<S> {
             outgoing::start(lease.granted(), demand.on_grant.as_ref());
         }
         // The fast path: the very instance that was polled ready is the one that is called.
-        KeyRotationFuture::calling(send(&mut self.inner, head, body, lease.granted()), lease)
+        match trace::attempt(lease.granted()) {
+            None => KeyRotationFuture::calling(send(&mut self.inner, head, body, lease.granted()), lease, None),
+            Some(span) => {
+                let future = span.in_scope(|| send(&mut self.inner, head, body, lease.granted()));
+                KeyRotationFuture::calling(future, lease, Some(span))
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@
 mod quota;
 pub mod retry_after;
 mod transport;
+mod word;
 
 use std::{borrow::Cow, fmt, time::Duration};
 

@@ -3,8 +3,10 @@
 mod roots;
 
 use std::{
+    future::Future,
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -19,7 +21,9 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use tower::Service;
-use tower_keypool::{Base, ReplayBody};
+use tower_keypool::{Base, Clock, ReplayBody};
+
+use crate::status::{Received, Sent, Traffic};
 
 pub use roots::{Roots, RootsError};
 
@@ -29,7 +33,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// hyper-util's client behind one pointer: every layer clones what is below it, and that client is half a KiB. Its
 /// bodies stand behind one, too: it moves each request some twenty times.
 #[derive(Clone, Debug)]
-pub struct Client(Arc<Inner>);
+pub struct Client {
+    inner: Arc<Inner>,
+    traffic: Arc<Traffic>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -82,25 +89,53 @@ impl Client {
             .wrap_connector(http);
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).timer(TokioTimer::new());
-        Self(Arc::new(Inner { pooled: builder.build(connector), host: Host::of(base) }))
+        Self {
+            inner: Arc::new(Inner { pooled: builder.build(connector), host: Host::of(base) }),
+            traffic: Arc::new(Traffic::new(Clock::system())),
+        }
+    }
+
+    /// Counts its attempts, and how long they take, in `traffic`.
+    #[must_use]
+    pub fn counting(mut self, traffic: &Arc<Traffic>) -> Self {
+        self.traffic = Arc::clone(traffic);
+        self
     }
 }
 
 impl Service<Request<ReplayBody<Incoming>>> for Client {
-    type Response = Response<Incoming>;
+    type Response = Response<Received<Incoming>>;
     type Error = Error;
-    type Future = ResponseFuture;
+    type Future = Answer;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         // It is always ready, as hyper-util's is.
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<ReplayBody<Incoming>>) -> ResponseFuture {
-        let Inner { pooled, host } = &*self.0;
+    fn call(&mut self, mut request: Request<ReplayBody<Incoming>>) -> Answer {
+        let Inner { pooled, host } = &*self.inner;
         if let Some(host) = host.as_ref().filter(|host| host.is_of(request.uri())) {
             request.headers_mut().insert(header::HOST, host.value.clone());
         }
-        pooled.request(request.map(Box::new))
+        Answer { sent: Some(Sent::now(&self.traffic)), response: pooled.request(request.map(Box::new)) }
+    }
+}
+
+/// The provider's answer to come.
+#[derive(Debug)]
+pub struct Answer {
+    response: ResponseFuture,
+    sent: Option<Sent>,
+}
+
+impl Future for Answer {
+    type Output = Result<Response<Received<Incoming>>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answered = ready!(Pin::new(&mut self.response).poll(cx));
+        let sent = self.sent.take().expect("polled after it was done");
+        sent.answered(answered.as_ref().ok().map(Response::status));
+        Poll::Ready(answered.map(|response| response.map(|body| sent.receive(body))))
     }
 }

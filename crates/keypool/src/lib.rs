@@ -1,7 +1,8 @@
 //! The binary `keypool`, as a library for its own tests.
 //!
-//! [`cli`] reads the command line and starts a command; [`config`] is what it goes by; [`stack`] is the whole walk of a request in one function;
-//! [`gateway`] is what stands in front of it.
+//! [`cli`] reads the command line and starts a command; [`config`] is what it goes by, [`reload`] how that changes;
+//! [`stack`] is the whole walk of a request in one function; [`gateway`] is what stands in front of it, and [`status`]
+//! what it tells of itself.
 
 pub mod cli;
 pub mod client;
@@ -10,4 +11,5 @@ pub mod demo;
 pub mod gateway;
 pub mod reload;
 pub mod stack;
+pub mod status;
 pub mod telemetry;

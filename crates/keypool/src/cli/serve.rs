@@ -26,6 +26,7 @@ use crate::{
     gateway::{Gateway, Setup, listen, token::Token},
     reload::Reload,
     stack,
+    status::{Status, StoreHealth, Traffic},
     telemetry::{self, Banner, Verbosity},
 };
 
@@ -98,6 +99,8 @@ Examples:
     http://localhost:5000/v1beta/models/gemini-2.5-flash:generateContent \\
     -d '{\"contents\":[{\"parts\":[{\"text\":\"Hello\"}]}]}'
 
+Under /-/ it tells of itself: /-/metrics (Prometheus), /-/health, /-/ready.
+
 Exit codes: 0 ended by Ctrl-C or SIGTERM, 1 the system failed, 2 command line, key file or configuration is wrong.";
 
 impl Serve {
@@ -125,15 +128,19 @@ impl Serve {
             if is_itself(base, address) {
                 return Err(Failure::config(anyhow!("--upstream {base}: that is where this gateway listens itself")));
             }
+            let traffic = Arc::new(Traffic::new(clock.clone()));
+            let status = Status::new(&pool, &traffic, StoreHealth::default());
             let setup = {
-                let (pool, client) = (pool.clone(), Client::trusting(base, loaded.roots.clone()));
+                let client = Client::trusting(base, loaded.roots.clone()).counting(&traffic);
+                let pool = pool.clone();
                 move |loaded: &Loaded| {
                     let settings = loaded.config.pool();
                     let stack = stack::stack_over(&pool, settings.fallback(), settings.retry(), client.clone());
                     Setup { stack, guard: loaded.guard(), token: Token::new(&*loaded.token) }
                 }
             };
-            let gateway = Arc::new(Gateway::new(setup(&loaded), base.clone(), clock.clone()));
+            let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
+            let gateway = Arc::new(gateway.telling(status, traffic));
             telemetry::say(&Banner { address, upstream: base, loaded: &loaded });
             let changes = telemetry::report_changes(&pool, clock);
             let grace = loaded.config.gateway.grace.0;

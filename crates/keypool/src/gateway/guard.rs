@@ -23,6 +23,13 @@ pub struct Local {
     host: usize,
 }
 
+impl Local {
+    /// Whether only this machine can reach it.
+    pub(super) fn is_loopback(&self) -> bool {
+        self.ip.to_canonical().is_loopback()
+    }
+}
+
 impl From<SocketAddr> for Local {
     fn from(address: SocketAddr) -> Self {
         let authority = address.to_string();
@@ -125,6 +132,16 @@ fn name_of(host: &str) -> Option<&str> {
     };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
     (port_is_fine && !name.is_empty() && name.bytes().all(plain)).then_some(name)
+}
+
+/// Whether `host[:port]` names this machine alone.
+pub(super) fn is_loopback_name(host: &str) -> bool {
+    let name = name_of(host).unwrap_or_default();
+    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    match address.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => name.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
+    }
 }
 
 /// Whether a browser says that the request comes from a page that is not ours.

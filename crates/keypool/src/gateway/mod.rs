@@ -2,16 +2,18 @@
 //!
 //! A request passes [`guard`] (is it meant for this gateway?), then [`token`] (is the client known?), then [`head`]
 //! (what does not belong upstream goes), and then walks the stack. The answer passes [`head`] again and goes on as it
-//! comes. Chunks of a resumable upload take the way of [`upload`].
+//! comes. Chunks of a resumable upload take the way of [`upload`]; what is asked under `/-/` is answered here.
 
 pub mod dialect;
 pub mod guard;
 pub mod head;
 pub mod listen;
+mod own;
 mod path;
 mod seen;
 pub mod token;
 pub mod upload;
+mod walk;
 
 use std::{
     convert::Infallible,
@@ -21,10 +23,12 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http_body::Body;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tower::Service;
-use tower_keypool::{Base, Clock, Error, Exhausted, ServedBy, Tick};
+use tower_keypool::{Base, BoxError, Clock, Error, Exhausted, ServedBy, Tick};
+use tracing::Instrument;
 
 use dialect::{Dialect, Refusal};
 use guard::{Guard, Local};
@@ -33,8 +37,10 @@ use seen::Seen;
 use token::Token;
 use upload::{Passage, Uploads};
 
+use crate::status::{Counted, Outcome, Status, Traffic, Visit, class_of};
+
 /// A refusal of ours, or the provider's answer as it comes.
-pub type AnswerBody<B> = Either<Full<Bytes>, B>;
+pub type AnswerBody<B> = Counted<Either<Full<Bytes>, B>>;
 /// What a client gets.
 pub type Answer<B> = Response<AnswerBody<B>>;
 
@@ -44,6 +50,8 @@ pub struct Gateway<S> {
     setup: RwLock<Arc<Setup<S>>>,
     uploads: Uploads,
     clock: Clock,
+    traffic: Arc<Traffic>,
+    status: Option<Arc<Status>>,
 }
 
 /// What may change while it runs. A request keeps what it began with.
@@ -61,7 +69,8 @@ impl<S> Gateway<S> {
     /// Puts a gateway in front of a stack. `base` is where the stack sends to: upload URLs are held to it.
     pub fn new(setup: Setup<S>, base: Base, clock: Clock) -> Self {
         let setup = RwLock::new(Arc::new(setup));
-        Self { setup, uploads: Uploads::new(base, clock.clone()), clock }
+        let traffic = Arc::new(Traffic::new(clock.clone()));
+        Self { setup, uploads: Uploads::new(base, clock.clone()), clock, traffic, status: None }
     }
 
     /// Requests that come from now on find this.
@@ -72,11 +81,20 @@ impl<S> Gateway<S> {
     fn setup(&self) -> Arc<Setup<S>> {
         Arc::clone(&self.setup.read().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// Counts in `traffic` and answers what is asked under `/-/` by `status`; without, those paths are the provider's.
+    #[must_use]
+    pub fn telling(mut self, status: Status, traffic: Arc<Traffic>) -> Self {
+        (self.status, self.traffic) = (Some(Arc::new(status)), traffic);
+        self
+    }
 }
 
 impl<S, B> Gateway<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Error> + Clone,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
 {
     /// Answers a request that came in at the address `local`. Every failure is an answer, too.
     ///
@@ -93,13 +111,17 @@ where
         let (mut parts, body) = request.into_parts();
         let setup = self.setup();
         let seen = Seen::of(&parts.headers);
+        if let Some(own) = self.own(&parts, &seen, &local) {
+            return Ok(own.answer().await.map(|body| Counted::uncounted(Either::Left(body))));
+        }
+        let visit = Visit::begin(&self.traffic, body.size_hint().exact(), walk::span(&parts));
         let (tidy, admitted) = (Tidy::after(&seen), self.admit(&setup, &parts, &seen, &local));
         let passage = match admitted {
             Ok(passage) => passage,
             Err(refusal) => {
                 let response = Dialect::of(&parts).answer(refusal).map(Either::Left);
                 line.end(&response, &self.clock);
-                return Ok(response);
+                return Ok(counted(visit, Outcome::Refused, response));
             }
         };
         let dialect = Dialect::of(&parts);
@@ -110,34 +132,49 @@ where
         // As `oneshot` does, whose future would be moved once more.
         let mut stack = setup.stack.clone();
         let answered = match poll_fn(|cx| stack.poll_ready(cx)).await {
-            Ok(()) => stack.call(Request::from_parts(parts, body)).await,
+            Ok(()) => match visit.span().cloned() {
+                None => stack.call(Request::from_parts(parts, body)).await,
+                Some(span) => {
+                    let walk = span.in_scope(|| stack.call(Request::from_parts(parts, body)));
+                    Box::pin(walk.instrument(span)).await
+                }
+            },
             Err(error) => Err(error),
         };
-        let response = self.finish(answered, &passage, dialect);
+        let (outcome, response) = self.finish(answered, &passage, dialect);
         line.end(&response, &self.clock);
-        Ok(response)
+        self.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
+        Ok(counted(visit, outcome, response))
     }
 
     /// What the client gets of the stack's answer.
-    fn finish(&self, answered: Result<Response<B>, Error>, passage: &Passage, dialect: Dialect) -> Answer<B> {
+    fn finish(
+        &self,
+        answered: Result<Response<B>, Error>,
+        passage: &Passage,
+        dialect: Dialect,
+    ) -> (Outcome, Response<Either<Full<Bytes>, B>>) {
         let mut response = match answered {
             Ok(response) => response,
-            Err(error) => return failed(&error, dialect),
+            Err(error) => {
+                let outcome = if error.is_exhausted() { Outcome::Exhausted } else { Outcome::Failed };
+                return (outcome, failed(&error, dialect).map(Either::Left));
+            }
         };
         if response.status().is_informational() {
-            return dialect.answer(SWITCHED).map(Either::Left);
+            return (Outcome::Failed, dialect.answer(SWITCHED).map(Either::Left));
         }
         match passage {
             Passage::Other => {}
             Passage::Chunk(chunk) => self.uploads.settle(chunk, &response),
             Passage::Open(handout) => {
                 if let Err(refusal) = self.uploads.hand_out(handout, &mut response) {
-                    return dialect.answer(refusal).map(Either::Left);
+                    return (Outcome::Failed, dialect.answer(refusal).map(Either::Left));
                 }
             }
         }
         head::tidy_response(&mut response);
-        response.map(Either::Right)
+        (Outcome::Answered, response.map(Either::Right))
     }
 
     /// Whether the request may go on, and whether it belongs to an upload.
@@ -154,12 +191,29 @@ where
 
 /// The target of the lines that `-v` shows.
 pub const REQUESTS: &str = "keypool::requests";
+pub use walk::SPANS;
 
 const SWITCHED: Refusal =
     Refusal::new(StatusCode::BAD_GATEWAY, "the provider switched protocols, and nobody had asked it to");
 
+/// An answer whose way out is followed.
+fn counted<B: Body<Data = Bytes>>(
+    visit: Visit,
+    outcome: Outcome,
+    response: Response<Either<Full<Bytes>, B>>,
+) -> Answer<B>
+where
+    B::Error: Into<BoxError>,
+{
+    if let Some(span) = visit.span() {
+        walk::record(span, &response);
+    }
+    let class = class_of(response.status());
+    response.map(|body| visit.answer(outcome, class, body))
+}
+
 /// The answer that says why there is none.
-fn failed<B>(error: &Error, dialect: Dialect) -> Answer<B> {
+fn failed(error: &Error, dialect: Dialect) -> Response<Full<Bytes>> {
     let mut response = error.to_response();
     if error.exhausted().is_some_and(Exhausted::may_end_any_time) {
         // Nobody knows when a request under way will end: soon, mostly, and before the next window or day begins.
@@ -173,7 +227,7 @@ fn failed<B>(error: &Error, dialect: Dialect) -> Answer<B> {
         Names::of(served_by).add(response.headers_mut());
         response.extensions_mut().insert(served_by.clone());
     }
-    response.map(Either::Left)
+    response
 }
 
 /// What `-v` says of a request; nothing where nobody listens.

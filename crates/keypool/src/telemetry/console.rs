@@ -24,7 +24,7 @@ use tracing_subscriber::{
 use super::plain::Plain;
 use crate::{
     config::{self, LogSection},
-    gateway::REQUESTS,
+    gateway::{REQUESTS, SPANS},
 };
 
 /// How much is told.
@@ -58,6 +58,8 @@ pub fn start(log: &LogSection) -> Result<Option<WorkerGuard>, InitError> {
             .with_target(REQUESTS, LevelFilter::DEBUG),
         config::Level::Trace => Targets::new().with_default(LevelFilter::TRACE),
     };
+    // What these tell is told in lines of our own.
+    let targets = targets.with_target("tower_keypool::events", LevelFilter::OFF).with_target(SPANS, LevelFilter::OFF);
     let (writer, guard) = match &log.directory {
         Some(folder) => {
             let (writer, guard) = tracing_appender::non_blocking(daily(folder, log.keep)?);
