@@ -41,7 +41,7 @@ impl KeyPool {
 
     /// How long a demand waits that does not say so itself.
     pub fn default_wait(&self) -> Duration {
-        self.0.wait
+        Duration::from_millis(self.0.wait.load(Ordering::Relaxed))
     }
 
     /// Takes a key now, or says why there is none. Never waits, whatever the demand says.
@@ -220,7 +220,7 @@ impl KeyPool {
 
     pub(super) fn begin(&self, demand: &Arc<Demand>) -> Begun {
         let now = self.0.clock.now();
-        let wait = demand.wait.unwrap_or(self.0.wait);
+        let wait = demand.wait.unwrap_or_else(|| self.default_wait());
         let mut state = self.look_at(now);
         let outcome = match state.try_pick(demand, now) {
             Ok(picked) => Ok(picked),

@@ -8,6 +8,7 @@ mod by_hand;
 mod cell;
 mod change;
 mod check;
+mod configured;
 mod demand;
 mod diagnose;
 mod doubt;
@@ -34,6 +35,7 @@ mod plans;
 mod rank;
 mod ready;
 mod recent_names;
+mod reconfigure;
 mod rest;
 mod room;
 mod roster;
@@ -53,7 +55,7 @@ mod wait;
 #[cfg(test)]
 mod laws;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::{Arc, atomic::AtomicU64};
 
 use tokio::sync::{Notify, broadcast};
 
@@ -69,6 +71,7 @@ pub(crate) use lease::{Kept, Prepared, Seat, Slot, Start};
 pub use many::AcquireMany;
 pub use plans::LimitSource;
 pub use rank::{Strategy, UnknownStrategy};
+pub use reconfigure::RosterChange;
 pub use rest::{RestBackoff, RestTable};
 pub use served_by::{Attempt, ServedBy};
 pub use snapshot::{
@@ -107,7 +110,8 @@ impl std::fmt::Debug for KeyPool {
 struct Shared {
     provider: Arc<dyn Provider>,
     clock: Clock,
-    wait: Duration,
+    /// In milliseconds.
+    wait: AtomicU64,
     unjudged: Unjudged,
     names: RecentNames,
     state: Mutex<State>,

@@ -15,17 +15,16 @@ use crate::support::ask;
 const ONE: &str = "AIzaSyTEST-binary-key-number-one-0000001";
 const TWO: &str = "AIzaSyTEST-binary-key-number-two-0000002";
 
-fn keypool(args: &[&str]) -> Command {
+pub(crate) fn keypool(args: &[&str]) -> Command {
     let mut command = Command::new(cargo_bin("keypool"));
     command.args(args).stdin(Stdio::null());
-    for name in ["KEYPOOL_KEYS", "KEYPOOL_LISTEN", "KEYPOOL_UPSTREAM", "KEYPOOL_TOKEN", "RUST_LOG"] {
-        command.env_remove(name);
-    }
+    // Nothing of whoever runs the tests: neither keys nor settings.
+    command.env_clear().env("HOME", "/nowhere");
     command
 }
 
 /// Exit code and everything it printed.
-fn run(args: &[&str]) -> (i32, String) {
+pub(crate) fn run(args: &[&str]) -> (i32, String) {
     let out = keypool(args).output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     (out.status.code().unwrap_or(-1), text)
@@ -55,7 +54,10 @@ fn a_key_file_that_gives_nothing_ends_it_with_2_and_names_path_and_fix() {
     let folder = tempfile::tempdir().unwrap();
     let out = keypool(&["serve"]).current_dir(folder.path()).output().unwrap();
     assert_eq!(out.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&out.stderr).contains("key.txt"));
+    let text = String::from_utf8_lossy(&out.stderr);
+    for way in ["key.txt", "--keys", "GEMINI_API_KEY", "keypool.toml"] {
+        assert!(text.contains(way), "{way} is missing: {text}");
+    }
 
     let file = key_file("# none\nshort\n");
     let (code, text) = run(&["serve", "--keys", file.path().to_str().unwrap()]);
@@ -89,7 +91,7 @@ fn a_wrong_option_ends_it_with_2_and_is_named() {
         (&["--upstream", "http://example.com:99999"], "--upstream"),
         (&["--upstream", "http://example.com/.."], "--upstream"),
         (&["--strategy", "clairvoyant"], "--strategy"),
-        (&["--cacert", "/nowhere/ca.pem"], "--cacert /nowhere/ca.pem"),
+        (&["--cacert", "/nowhere/ca.pem"], "flag --cacert: gateway.cacert: /nowhere/ca.pem"),
         (&["--wait=-1"], "--wait"),
         (&["--fallback", "a,,b"], "--fallback"),
         (&["--token", "two words"], "--token"),
@@ -104,16 +106,20 @@ fn a_wrong_option_ends_it_with_2_and_is_named() {
 }
 
 /// A running `keypool serve`, ended by force if a test does not end it.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     out: BufReader<std::process::ChildStdout>,
     told: String,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Running {
-    fn start(args: &[&str]) -> Self {
-        let mut child = keypool(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    pub(crate) fn start(args: &[&str]) -> Self {
+        Self::of(keypool(args))
+    }
+
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut told = String::new();
         while !told.contains("http_options") {
@@ -123,8 +129,30 @@ impl Running {
         Self { child, out, told, url }
     }
 
+    /// Reads on until a line holds this, and returns that line.
+    pub(crate) fn line_with(&mut self, text: &str) -> String {
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.out.read_line(&mut line).unwrap(), 0, "it ended without {text}: {}", self.told);
+            self.told.push_str(&line);
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Sends a signal, such as `-HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.process()]).status().unwrap().success());
+    }
+
+    /// Its number.
+    pub(crate) fn process(&self) -> String {
+        self.child.id().to_string()
+    }
+
     /// SIGTERM; exit code and everything that was printed.
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
         let code = self.child.wait().unwrap().code();
         self.out.read_to_string(&mut self.told).unwrap();
@@ -171,10 +199,10 @@ async fn it_serves_says_what_happens_to_keys_and_ends_with_0() {
     let (code, told) = tokio::task::spawn_blocking(move || running.end()).await.unwrap();
     assert_eq!(code, Some(0), "{told}");
     for expected in [
-        "2 keys",
-        "line 2 is skipped",
-        "line 4 is the key of line 3 again",
-        "line 1: first",
+        "2 keys: 2 from ",
+        ":2: the line is skipped",
+        ":4: this is the key of line 3 again",
+        ":1: first",
         "in memory",
         "ending: answers under way get 10 s",
         "first disabled: CONSUMER_SUSPENDED",

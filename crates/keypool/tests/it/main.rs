@@ -2,11 +2,13 @@
 
 mod binary;
 mod callers;
+mod config;
 mod ending;
 mod exposition;
 mod guarding;
 mod hostile;
 mod ops;
+mod reload;
 mod serving;
 mod spans;
 mod status;
