@@ -61,6 +61,8 @@
 
 mod as_response;
 mod body_error;
+#[cfg(feature = "config")]
+pub mod config;
 mod cooldown;
 pub mod error;
 mod fallback;
@@ -91,8 +93,8 @@ pub use limit::{Limit, Limits, Span, Unit};
 pub use pool::{
     Acquire, AcquireMany, Affinity, Attempt, Demand, DisabledView, Event, Events, Exhausted, Granted, KeyChange,
     KeyLaneView, KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneLimitView, LaneView, Lease, LimitSource, LimitView,
-    Lost, OpenError, OutReason, PriorityView, RestBackoff, RestTable, RestView, ServedBy, Snapshot, Spill, Strategy,
-    Unjudged, UnknownStrategy, Usage,
+    Lost, OpenError, OutReason, PriorityView, RestBackoff, RestTable, RestView, RosterChange, ServedBy, Snapshot,
+    Spill, Strategy, Unjudged, UnknownStrategy, Usage,
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
 pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidApiKeyHeader, OpenAi};

@@ -15,7 +15,19 @@ const RANKS: &[&[&str]] = &[
     &["verdict"],
     &["provider", "store"],
     &["pool", "error"],
-    &["as_response", "cooldown", "fallback", "metrics", "replay", "reqwest", "retry", "rotation", "run", "stack"],
+    &[
+        "as_response",
+        "config",
+        "cooldown",
+        "fallback",
+        "metrics",
+        "replay",
+        "reqwest",
+        "retry",
+        "rotation",
+        "run",
+        "stack",
+    ],
 ];
 
 /// Every import beside its rank, and why there is no other way.
@@ -23,6 +35,8 @@ const BESIDE: &[(&str, &str, &str)] = &[
     ("error", "pool", "an error says why the pool refused, and who served"),
     ("pool", "error", "a refusal of the pool is that error"),
     ("retry", "replay", "sends a body again: `TryClone`"),
+    ("config", "retry", "a file says when a request is sent again"),
+    ("config", "fallback", "a file says which model takes another's place"),
     ("fallback", "replay", "sends a body again, for another model: `TryClone`"),
     ("run", "retry", "the closure form follows the same retry rule"),
     ("run", "fallback", "the closure form steps down the same list of models"),

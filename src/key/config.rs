@@ -59,6 +59,8 @@ pub struct Key {
     pub(crate) labels: BTreeMap<String, String>,
     /// (model or `*`, limits), later ones win for the same model.
     pub(crate) limits: Vec<(String, Limits)>,
+    /// Of every model, where nothing is given or learned.
+    pub(crate) assumed: Limits,
 }
 
 impl Key {
@@ -77,6 +79,7 @@ impl Key {
             tier: None,
             labels: BTreeMap::new(),
             limits: Vec::new(),
+            assumed: Limits::new(),
         }
     }
 
@@ -164,6 +167,14 @@ impl Key {
     #[must_use]
     pub fn limits(mut self, model: impl Into<String>, limits: Limits) -> Self {
         self.limits.push((model.into(), limits));
+        self
+    }
+
+    /// Limits of this key's owner for every model where none are given or learned; they come before those of the
+    /// provider's table.
+    #[must_use]
+    pub fn assumed_limits(mut self, limits: Limits) -> Self {
+        self.assumed = limits;
         self
     }
 

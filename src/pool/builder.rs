@@ -1,12 +1,18 @@
 //! How a pool is made.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use super::{
-    KeyPool, Shared, event,
+    KeyPool, Shared,
+    configured::GivenLimits,
+    event,
     journal::Journal,
     locks::{AtomicBool, Mutex},
     rank::Strategy,
@@ -17,7 +23,7 @@ use super::{
 };
 use crate::{
     error::KeyError,
-    key::Key,
+    key::{Key, Tier},
     limit::{Limits, MIDNIGHT_GUARD, Zone},
     provider::Provider,
     store::Image,
@@ -85,10 +91,17 @@ pub enum Unjudged {
 pub struct KeyPoolBuilder {
     provider: Arc<dyn Provider>,
     keys: Vec<Key>,
-    limits: BTreeMap<String, Limits>,
+    limits: GivenLimits,
     clock: Option<Clock>,
     wait: Duration,
     settings: Settings,
+}
+
+impl KeyPool {
+    /// Begins a pool for a provider that was chosen while the program runs.
+    pub fn builder_for(provider: Arc<dyn Provider>) -> KeyPoolBuilder {
+        KeyPoolBuilder::new(provider)
+    }
 }
 
 impl KeyPoolBuilder {
@@ -96,7 +109,7 @@ impl KeyPoolBuilder {
         Self {
             provider,
             keys: Vec::new(),
-            limits: BTreeMap::new(),
+            limits: GivenLimits::default(),
             clock: None,
             wait: Duration::ZERO,
             settings: Settings {
@@ -126,7 +139,13 @@ impl KeyPoolBuilder {
 
     /// Limits of every owner for a model; `*`: for every model without its own. A key's own limits come first.
     pub fn limits(mut self, model: impl Into<String>, limits: Limits) -> Self {
-        self.limits.insert(model.into(), limits);
+        self.limits.set(model.into(), limits);
+        self
+    }
+
+    /// The same for owners of one tier alone; comes before [`limits`](Self::limits).
+    pub fn tier_limits(mut self, model: impl Into<String>, tier: Tier, limits: Limits) -> Self {
+        self.limits.set_for_tier(model.into(), tier, limits);
         self
     }
 
@@ -175,6 +194,13 @@ impl KeyPoolBuilder {
         self
     }
 
+    /// What is known of a model, and of those whose name begins with it and a `-`, in a tier: assumed in the place of
+    /// the provider's table where [`known_limits`](Self::known_limits) is on. No limits: nothing is assumed.
+    pub fn known_limit(mut self, model: impl Into<String>, tier: Tier, limits: Limits) -> Self {
+        self.limits.set_known(model.into(), tier, limits);
+        self
+    }
+
     /// What a lease that is dropped unjudged says of its key; nothing unless set.
     pub fn unjudged(mut self, unjudged: Unjudged) -> Self {
         self.settings.unjudged = unjudged;
@@ -193,6 +219,11 @@ impl KeyPoolBuilder {
         self
     }
 
+    /// What it describes, but for provider and clock.
+    pub(super) fn into_parts(self) -> (Vec<Key>, GivenLimits, Settings, Duration) {
+        (self.keys, self.limits, self.settings, self.wait)
+    }
+
     /// Builds it. Needs no runtime and spawns nothing.
     ///
     /// # Errors
@@ -206,7 +237,7 @@ impl KeyPoolBuilder {
         // A zone that the tz database lacks cannot be had for a shipped provider; for others the day is UTC's.
         let zone = jiff::tz::TimeZone::get(self.provider.zone()).unwrap_or(jiff::tz::TimeZone::UTC);
         let zone = Zone::new(zone, MIDNIGHT_GUARD);
-        let models: Vec<String> = self.limits.keys().filter(|model| *model != "*").cloned().collect();
+        let models = self.limits.models();
         let unjudged = self.settings.unjudged;
         let mut state = State::new(self.settings, Arc::clone(&self.provider), zone, self.limits, self.keys.len());
         let now = clock.now();
@@ -232,7 +263,7 @@ impl KeyPoolBuilder {
         Ok(KeyPool(Arc::new(Shared {
             provider: self.provider,
             clock,
-            wait: self.wait,
+            wait: AtomicU64::new(millis(self.wait)),
             unjudged,
             names: RecentNames::default(),
             state: Mutex::new(state),
@@ -242,6 +273,11 @@ impl KeyPoolBuilder {
             written,
         })))
     }
+}
+
+/// For an atomic number; half a billion years at most.
+pub(super) fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for KeyPoolBuilder {

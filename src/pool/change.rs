@@ -20,6 +20,7 @@ use crate::{
 /// One change of a pool's keys, as a vault or a database would send it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "there are few at a time")]
 pub enum KeyChange {
     /// A new key.
     Add(Key),
@@ -45,6 +46,18 @@ impl KeyPool {
     pub fn add(&self, key: Key) -> Result<KeyId, KeyError> {
         let now = self.0.clock.now();
         self.lock().add(0, key, now, true)
+    }
+
+    /// The same, but a secret that the pool holds already is left as it is. Says whether the key is new.
+    #[cfg(feature = "config")]
+    pub(crate) fn add_unless_known(&self, key: Key) -> Result<(KeyId, bool), KeyError> {
+        let secret = self.0.provider.prepare(&key.secret).map_err(|source| KeyError::Secret { key: 0, source })?;
+        let now = self.0.clock.now();
+        let mut state = self.lock();
+        match state.roster.slot_of_secret(&secret) {
+            Some(slot) => Ok((state.roster.keys[slot as usize].id.clone(), false)),
+            None => state.add(0, key, now, true).map(|id| (id, true)),
+        }
     }
 
     /// Removes a key. Requests that are under way with it end as they will.
@@ -201,7 +214,7 @@ impl State {
     }
 
     /// The number of a zone; `None` when the tz database does not know it.
-    fn zone(&mut self, name: &str) -> Option<u8> {
+    pub(super) fn zone(&mut self, name: &str) -> Option<u8> {
         if let Some(at) = self.zones.iter().position(|(known, _)| known == name) {
             return Some(at as u8);
         }
@@ -222,7 +235,7 @@ impl State {
     }
 
     /// A priority that no key has any more opens nothing and counts as no spill.
-    fn close_priority(&mut self, priority: u16) {
+    pub(super) fn close_priority(&mut self, priority: u16) {
         if self.roster.slots().any(|slot| self.roster.keys[slot as usize].priority == priority) {
             return;
         }
@@ -268,7 +281,7 @@ impl State {
         }
     }
 
-    fn leave_lanes(&mut self, slot: u32) {
+    pub(super) fn leave_lanes(&mut self, slot: u32) {
         let group = self.group(self.roster.keys[slot as usize].priority);
         for lane in &mut self.lanes {
             if lane.cells.get(slot as usize).is_some_and(|cell| cell.place() != Place::Out) {
@@ -288,7 +301,7 @@ impl State {
         self.event(|| Event::Roster { key, change: "reweighted" });
     }
 
-    fn remove(&mut self, slot: u32, now: Now) {
+    pub(super) fn remove(&mut self, slot: u32, now: Now) {
         self.leave_lanes(slot);
         self.guard.forget(slot);
         for lane in &mut self.lanes {
@@ -304,7 +317,7 @@ impl State {
         self.event(|| Event::Roster { key, change: "removed" });
     }
 
-    fn replace(&mut self, slot: u32, secret: &str, now: Now) -> Result<(), KeyError> {
+    pub(super) fn replace(&mut self, slot: u32, secret: &str, now: Now) -> Result<(), KeyError> {
         let secret = self.provider.prepare(secret).map_err(|source| KeyError::Secret { key: slot as usize, source })?;
         if let Some(other) = self.roster.slot_of_secret(&secret) {
             if other == slot {

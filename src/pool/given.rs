@@ -83,6 +83,6 @@ impl State {
 
     /// The limits that somebody gave: the owner's own before the pool's.
     pub(super) fn given(&self, owner: u32, model: &str) -> Option<&Limits> {
-        self.roster.limits(owner, model).or_else(|| self.limits.get(model)).or_else(|| self.limits.get("*"))
+        self.roster.limits(owner, model).or_else(|| self.limits.of(model, self.roster.tier(owner)))
     }
 }

@@ -1,6 +1,10 @@
 //! The pool's handle: each call takes the mutex once, and wakes and tells whoever waits after it is free again.
 
-use std::{sync::Arc, task::Waker, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    task::Waker,
+    time::Duration,
+};
 
 use super::{
     Acquire, AcquireMany, Attempt, Demand, Event, Events, KeyPool, KeyPoolBuilder, Lease, Seat, Snapshot, Unjudged,
@@ -36,7 +40,7 @@ impl KeyPool {
 
     /// How long a demand waits that does not say so itself.
     pub fn default_wait(&self) -> Duration {
-        self.0.wait
+        Duration::from_millis(self.0.wait.load(Ordering::Relaxed))
     }
 
     /// Takes a key now, or says why there is none. Never waits, whatever the demand says.
@@ -192,7 +196,7 @@ impl KeyPool {
 
     pub(super) fn begin(&self, demand: &Arc<Demand>) -> Begun {
         let now = self.0.clock.now();
-        let wait = demand.wait.unwrap_or(self.0.wait);
+        let wait = demand.wait.unwrap_or_else(|| self.default_wait());
         let mut state = self.look_at(now);
         let picked = state.try_pick(demand, now);
         let wait = state.patience(wait);

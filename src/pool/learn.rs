@@ -266,8 +266,15 @@ impl State {
         self.join(slot, owner, known, consumer, now);
     }
 
-    /// All keys of one owner go over to another.
+    /// All keys of one owner go over to another, by the provider's word.
     fn join(&mut self, slot: u32, owner: u32, into: u32, consumer: &str, now: Now) {
+        self.merge_owners(owner, into, now);
+        let (key, keys) = (self.roster.keys[slot as usize].id.clone(), self.roster.owners[into as usize].keys);
+        self.event(|| Event::Grouped { key, owner: consumer.to_owned(), keys });
+    }
+
+    /// All keys of one owner go over to another, with what they used.
+    pub(super) fn merge_owners(&mut self, owner: u32, into: u32, now: Now) {
         let movers: Vec<u32> =
             self.roster.slots().filter(|slot| self.roster.keys[*slot as usize].owner == owner).collect();
         self.join_given(owner, into);
@@ -295,8 +302,6 @@ impl State {
             cell.owner = into;
         }
         self.revive_owner(into);
-        let (key, keys) = (self.roster.keys[slot as usize].id.clone(), self.roster.owners[into as usize].keys);
-        self.event(|| Event::Grouped { key, owner: consumer.to_owned(), keys });
     }
 
     fn join_logs(&mut self, lane: u16, owner: u32, into: u32, now: Now) {

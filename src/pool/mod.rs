@@ -8,6 +8,7 @@ mod by_hand;
 mod cell;
 mod change;
 mod check;
+mod configured;
 mod demand;
 mod diagnose;
 mod doubt;
@@ -40,6 +41,7 @@ mod rank;
 mod ready;
 mod recall;
 mod recent_names;
+mod reconfigure;
 mod rest;
 mod room;
 mod roster;
@@ -61,7 +63,7 @@ mod write_behind;
 #[cfg(test)]
 mod laws;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::{Arc, atomic::AtomicU64};
 
 use tokio::sync::{Notify, broadcast};
 
@@ -78,6 +80,7 @@ pub use many::AcquireMany;
 pub use open::OpenError;
 pub use plans::LimitSource;
 pub use rank::{Strategy, UnknownStrategy};
+pub use reconfigure::RosterChange;
 pub use rest::{RestBackoff, RestTable};
 pub use served_by::{Attempt, ServedBy};
 pub use snapshot::{
@@ -117,7 +120,8 @@ impl std::fmt::Debug for KeyPool {
 struct Shared {
     provider: Arc<dyn Provider>,
     clock: Clock,
-    wait: Duration,
+    /// In milliseconds.
+    wait: AtomicU64,
     unjudged: Unjudged,
     names: RecentNames,
     state: Mutex<State>,

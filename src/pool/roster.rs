@@ -1,5 +1,7 @@
 //! Who is in the pool: keys, their owners and billing accounts.
 
+mod owners;
+
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
@@ -80,6 +82,8 @@ pub(super) struct OwnerExtra {
     pub(super) consumer: Option<Arc<str>>,
     /// Limits of its own, by model or `*`.
     pub(super) limits: Vec<(String, Limits)>,
+    /// Of every model, where nothing is given or learned.
+    pub(super) assumed: Limits,
     /// Limits for which its keys were given different amounts; each is told of once.
     pub(super) contested: Vec<(String, Limit)>,
     pub(super) tier: Option<Tier>,
@@ -289,13 +293,17 @@ impl Roster {
             self.give_limits(owner, &key.limits);
             let extra = self.owners[owner as usize].extra.get_or_insert_default();
             extra.tier = extra.tier.take().or_else(|| key.tier.clone());
+            if extra.assumed.is_empty() {
+                extra.assumed = key.assumed.clone();
+            }
             return (owner, false);
         }
         let name: Option<Arc<str>> = key.owner.as_deref().map(Into::into);
-        let plain = name.is_none() && key.limits.is_empty() && key.tier.is_none();
+        let plain = name.is_none() && key.limits.is_empty() && key.assumed.is_empty() && key.tier.is_none();
         let extra = OwnerExtra {
             name: name.clone(),
             limits: last_of_each(&key.limits),
+            assumed: key.assumed.clone(),
             tier: key.tier.clone(),
             ..OwnerExtra::default()
         };
@@ -360,23 +368,6 @@ impl Roster {
         self.index(slot);
     }
 
-    /// The owner that the provider calls by this name, if another one was seen with it; else it is noted for `owner`.
-    pub(super) fn learn_consumer(&mut self, owner: u32, consumer: &str) -> Option<u32> {
-        if let Some(known) = self.consumers.get(consumer) {
-            return (*known != owner).then_some(*known);
-        }
-        let name: Arc<str> = consumer.into();
-        self.owners[owner as usize].extra.get_or_insert_default().consumer = Some(Arc::clone(&name));
-        self.consumers.insert(name, owner);
-        None
-    }
-
-    /// How an owner is shown: its name, what the provider calls it, or nothing.
-    pub(super) fn owner_name(&self, owner: u32) -> Option<Arc<str>> {
-        let extra = self.owners[owner as usize].extra.as_ref()?;
-        extra.name.clone().or_else(|| extra.consumer.clone())
-    }
-
     pub(super) fn heap_bytes(&self) -> usize {
         self.keys.capacity() * size_of::<KeyCell>()
             + self.owners.capacity() * size_of::<OwnerCell>()
@@ -384,7 +375,7 @@ impl Roster {
     }
 }
 
-fn check(key: &Key, id: &KeyId) -> Result<(), KeyError> {
+pub(super) fn check(key: &Key, id: &KeyId) -> Result<(), KeyError> {
     if !(key.weight > 0.0 && key.weight.is_finite()) {
         return Err(KeyError::Weight { id: id.clone(), weight: key.weight });
     }

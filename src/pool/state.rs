@@ -2,13 +2,13 @@
 //! `pick` grants, `settle` ends, `judge` rests, `learn` tightens, `wait` queues, `change` edits the roster.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, atomic::AtomicU64},
     task::Waker,
 };
 
 use super::{
     builder::Settings,
+    configured::GivenLimits,
     event::Event,
     group::class_of,
     guard::Guard,
@@ -47,8 +47,8 @@ pub(super) struct State {
     pub(super) lane_of: LaneNames,
     pub(super) plans: Plans,
     pub(super) zones: Vec<(String, Zone)>,
-    /// Limits given to the pool by model, `*` for the rest.
-    pub(super) limits: BTreeMap<String, Limits>,
+    /// Limits given to the pool by model and tier.
+    pub(super) limits: GivenLimits,
     pub(super) seats: Seats,
     pub(super) waiters: Waiters,
     pub(super) guard: Guard,
@@ -88,7 +88,7 @@ impl State {
         settings: Settings,
         provider: Arc<dyn Provider>,
         zone: Zone,
-        limits: BTreeMap<String, Limits>,
+        limits: GivenLimits,
         keys: usize,
     ) -> Self {
         let mut state = Self {
@@ -255,8 +255,12 @@ impl State {
         }
         let name = Arc::clone(&self.lanes[usize::from(lane)].name);
         let given = self.given(owner, &name).cloned().unwrap_or_default();
-        let table = match self.roster.tier(owner) {
-            Some(tier) if self.settings.known_limits => self.provider.known_limits(&name, tier).unwrap_or_default(),
+        let table = match (self.roster.assumed(owner), self.roster.tier(owner)) {
+            (Some(assumed), _) => assumed.clone(),
+            (None, Some(tier)) if self.settings.known_limits => match self.limits.known(&name, tier) {
+                Some(known) => known.clone(),
+                None => self.provider.known_limits(&name, tier).unwrap_or_default(),
+            },
             _ => Limits::new(),
         };
         self.plans.intern(Sources { given, learned, table })

@@ -12,6 +12,7 @@ mod learning;
 mod priorities;
 mod probes;
 mod ramp;
+mod reconfigure;
 mod rests;
 mod snapshot;
 mod strategies;

@@ -7,7 +7,8 @@ use std::{
 
 use clap::Args;
 use tower_keypool::{
-    Key, KeyId, KeyPool,
+    KeyPool,
+    config::{KeySpec, Origin, Problem, Rank, Source},
     store::{Sqlite, StoreError, Vault},
 };
 
@@ -64,27 +65,25 @@ impl Place {
     }
 }
 
-/// The keys whose secret the database has, or knows where to find, but for those that are `named` elsewhere. One that
-/// cannot be had is told of, and costs no other.
+/// The keys whose secret the database has, or knows where to find. One that cannot be had is noted, and costs no other.
 ///
 /// # Errors
 /// When they cannot be read, or `KEYPOOL_SECRET_KEY` is no key.
-pub async fn keys(store: &Sqlite, named: &[KeyId]) -> Result<Vec<Key>, StoreError> {
+pub async fn source(store: &Sqlite) -> Result<Source, StoreError> {
     let vault = match env::var("KEYPOOL_SECRET_KEY") {
         Ok(key) => Some(Vault::new(&key).map_err(|error| StoreError::because("KEYPOOL_SECRET_KEY", error))?),
         Err(_) => None,
     };
-    let mut keys = Vec::new();
+    let mut source = Source::new(Rank::Database);
     for record in store.keys().await? {
-        if named.contains(&KeyId::from(&*record.id)) {
-            continue;
-        }
+        let origin = Origin::Named("database".into());
         match record.reveal(vault.as_ref()) {
-            Ok(key) => keys.extend(key),
-            Err(error) => tracing::warn!("{error}; it is left out"),
+            Ok(Some(key)) => source.keys.push(KeySpec::of(&key, origin)),
+            Ok(None) => {}
+            Err(error) => source.notes.push(Problem::new(origin, "", format!("{error}; the key is left out"))),
         }
     }
-    Ok(keys)
+    Ok(source)
 }
 
 /// Says how the database stands, whenever that turns. While it takes no writes requests are served all the same.

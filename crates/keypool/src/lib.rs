@@ -1,14 +1,16 @@
 //! The binary `keypool`, as a library for its own tests.
 //!
-//! [`cli`] reads the command line and starts a command; [`stack`] is the whole walk of a request in one function;
-//! [`gateway`] is what stands in front of it, and [`status`] what it tells of itself.
+//! [`cli`] reads the command line and starts a command; [`config`] is what it goes by, [`reload`] how that changes;
+//! [`stack`] is the whole walk of a request in one function; [`gateway`] is what stands in front of it, and [`status`]
+//! what it tells of itself.
 
 pub mod cli;
 pub mod client;
+pub mod config;
 pub mod database;
 pub mod demo;
 pub mod gateway;
-pub mod keyfile;
+pub mod reload;
 pub mod stack;
 pub mod status;
 pub mod telemetry;

@@ -5,9 +5,9 @@ use tower_keypool::{KeyPool, KeyPoolLayer, KeyPoolService, Models, Retry};
 
 use crate::client::Client;
 
-/// The stack over a pool, with models to step down to (best first; none: no stepping down).
-pub fn stack(pool: &KeyPool, fallback: &[String]) -> KeyPoolService<Client> {
-    stack_over(pool, fallback, Client::new(pool.provider().base()))
+/// The stack over a pool, with models to step down to, and a rule when to send again.
+pub fn stack(pool: &KeyPool, fallback: Models, retry: Retry) -> KeyPoolService<Client> {
+    stack_over(pool, fallback, retry, Client::new(pool.provider().base()))
 }
 
 /// The same over a client of one's own.
@@ -16,12 +16,11 @@ pub fn stack(pool: &KeyPool, fallback: &[String]) -> KeyPoolService<Client> {
 /// this model, now or within the wait: the next model of the list. A key's fault: another key at once; the provider's:
 /// again after a pause. Each attempt takes the key that may carry it, waiting for one if need be, and holds it to the
 /// answer's end; what the answer means for the key is learned from it.
-pub fn stack_over(pool: &KeyPool, fallback: &[String], client: Client) -> KeyPoolService<Client> {
-    let models = if fallback.is_empty() { Models::new() } else { Models::new().for_all(fallback.iter().cloned()) };
+pub fn stack_over(pool: &KeyPool, fallback: Models, retry: Retry, client: Client) -> KeyPoolService<Client> {
     KeyPoolLayer::new(pool)
-        .fallback(models)
+        .fallback(fallback)
         // Where no key is left, a 503 that says until when instead of the last key's answer.
-        .retry(Retry::new().exhausted_instead(true))
+        .retry(retry.exhausted_instead(true))
         // Connections to the provider, pooled.
         .layer(client)
 }

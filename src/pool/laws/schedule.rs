@@ -32,6 +32,7 @@ pub(super) enum Op {
     Replace { key: usize },
     Weight { key: usize, weight: u8 },
     Many { model: usize, sizes: Vec<usize>, all: bool },
+    Reconfigure { strategy: usize, turn: usize, weight: u8 },
 }
 
 pub(super) fn ops(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Op>> {
@@ -51,6 +52,7 @@ pub(super) fn ops(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Op
         1 => (0..KEYS, 1u8..20).prop_map(|(key, weight)| Op::Weight { key, weight }),
         1 => (0..2usize, prop::collection::vec(1usize..6, 1..3), any::<bool>())
             .prop_map(|(model, sizes, all)| Op::Many { model, sizes, all }),
+        1 => (0..5usize, 0..KEYS, 1u8..20).prop_map(|(strategy, turn, weight)| Op::Reconfigure { strategy, turn, weight }),
     ];
     prop::collection::vec(op, count)
 }
@@ -66,6 +68,8 @@ struct Held {
 /// A pool, the leases that are out, and what a simple model knows of them.
 pub(super) struct Run {
     pub(super) pool: KeyPool,
+    /// The keys' secrets.
+    current: Vec<String>,
     time: ManualClock,
     held: Vec<Held>,
     starts: Starts,
@@ -94,6 +98,24 @@ fn key_of(id: &KeyId) -> usize {
     id.to_string().trim_start_matches("key-").parse().expect("a key of this test")
 }
 
+/// The pool of these laws, its keys in another order, each of this weight.
+fn described(secrets: &[String], turn: usize, weight: f32, strategy: usize) -> KeyPoolBuilder {
+    let key = |n: usize| {
+        Key::new(secrets[n].as_str())
+            .id(id(n))
+            .owner(owner(n))
+            .weight(weight)
+            .priority(Priority(if n >= 4 { 10 } else { 0 }))
+            .max_concurrent(CONCURRENT)
+    };
+    let limits = Limits::new().per_minute(PER_MINUTE).per_day(PER_DAY).tokens_per_minute(TOKENS);
+    KeyPool::builder(provider())
+        .keys((0..KEYS).map(|n| key((n + turn) % KEYS)))
+        .limits("flash", limits)
+        .limits("pro", Limits::new().per_minute(PER_MINUTE).per_day(PER_DAY))
+        .strategy(crate::Strategy::NAMES[strategy].1)
+}
+
 impl Run {
     /// The same without the short ways.
     pub(super) fn the_long_way(strategy: usize) -> Self {
@@ -104,9 +126,11 @@ impl Run {
 
     pub(super) fn new(strategy: usize) -> Self {
         let time = clock();
-        let pool = Self::builder(strategy, &time).build().expect("a pool");
+        let current: Vec<String> = (0..KEYS).map(|n| format!("AIza-not-a-real-key-{n:05}")).collect();
+        let pool = described(&current, 0, 1.0, strategy).clock(time.clock()).build().expect("a pool");
         Self {
             pool,
+            current,
             time,
             held: Vec::new(),
             starts: Starts::default(),
@@ -215,6 +239,12 @@ impl Run {
                 self.secrets += 1;
                 let secret = format!("AIza-not-a-real-key-again-{:05}", self.secrets);
                 self.pool.replace(&id(key), &secret).expect("a new secret");
+                self.current[key] = secret;
+            }
+            Op::Reconfigure { strategy, turn, weight } => {
+                let wanted = described(&self.current, turn, f32::from(weight) / 4.0, strategy);
+                let change = self.pool.reconfigure(wanted).expect("the same keys");
+                prop_assert!(change.added.is_empty() && change.removed.is_empty(), "{:?}", change);
             }
             Op::Weight { key, weight } => {
                 self.pool.set_weight(&id(key), f32::from(weight) / 4.0).expect("a good weight");

@@ -28,6 +28,21 @@ const TABLE: &[(&str, Plan, u64, u64)] = &[
     ("gemma-3", Plan::Free, 30, 15_000),
 ];
 
+/// When the table was last looked at, year and month.
+pub(super) const AS_OF: &str = "2026-09";
+
+/// The whole table.
+pub(super) fn table() -> impl Iterator<Item = (&'static str, Tier, Limits)> {
+    TABLE.iter().map(|(model, plan, requests, tokens)| {
+        let tier = match plan {
+            Plan::Free => Tier::Free,
+            Plan::One => Tier::Paid,
+            Plan::Two => Tier::Named("tier-2".to_owned()),
+        };
+        (*model, tier, Limits::new().per_minute(*requests).tokens_per_minute(*tokens))
+    })
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Plan {
     Free,

@@ -72,6 +72,15 @@ pub struct Gemini {
 }
 
 impl Gemini {
+    /// When the table of known limits was last looked at, as year and month.
+    pub const KNOWN_LIMITS_AS_OF: &'static str = limits::AS_OF;
+
+    /// Known limits by model (or how models' names begin) and tier: what a pool assumes where it is asked to
+    /// ([`known_limits`](crate::KeyPoolBuilder::known_limits)), and nothing is given or learned.
+    pub fn known_limits_table() -> impl Iterator<Item = (&'static str, Tier, Limits)> {
+        limits::table()
+    }
+
     /// The API at `https://generativelanguage.googleapis.com`.
     pub fn new() -> Self {
         Self::with(Base::parse("https://generativelanguage.googleapis.com").expect("a constant that is tested"))

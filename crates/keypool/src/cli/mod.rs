@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod config;
 mod db;
 mod demo;
 mod serve;
@@ -21,13 +22,15 @@ enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Db(db::Db),
+    Config(config::Config),
 }
 
 const EXAMPLES: &str = "\
 Examples:
   keypool demo                      watch a pool of ten keys at work, against a simulator
-  keypool serve                     keys from key.txt, on http://127.0.0.1:5000
-  keypool serve --help              all about serving";
+  GEMINI_API_KEY=… keypool serve    one key or many, on http://127.0.0.1:5000
+  keypool serve --help              all about serving
+  keypool config show               every setting, and who set it";
 
 /// Reads the command line and runs the command. Exit codes: 0 when it ended as asked, 2 for a wrong command line or
 /// configuration, 1 for anything else.
@@ -36,6 +39,7 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),
         Command::Db(db) => db.run(),
+        Command::Config(config) => config.run(),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,10 +1,11 @@
 //! `keypool serve`: the gateway.
 
+#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
+
 use std::{
-    net::{IpAddr, SocketAddr, ToSocketAddrs},
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
-    time::Duration,
 };
 
 use anyhow::{Context, anyhow};
@@ -13,73 +14,77 @@ use clap::{
     builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser},
 };
 use tokio::net::TcpListener;
-use tower_keypool::{Base, Clock, Gemini, KeyPool, OpenError, Strategy, store::Sqlite};
+use tower_keypool::{
+    Base, Clock, KeyPool, OpenError, Strategy,
+    config::{Origin, Setting},
+    store::Sqlite,
+};
 
 use super::Failure;
 use crate::{
-    client::{Client, Roots},
+    client::Client,
+    config::{Inputs, Loaded},
     database::{self, Place},
-    gateway::{
-        Gateway,
-        guard::Guard,
-        listen,
-        token::{PLACEHOLDER, Token},
-    },
-    keyfile::KeyFile,
+    gateway::{Gateway, Setup, listen, token::Token},
+    reload::Reload,
     stack,
     status::{Status, StoreHealth, Traffic},
     telemetry::{self, Banner, Verbosity},
 };
 
-/// Serve the keys of a file as if they were one, to any Gemini client.
+/// Serve many keys as if they were one, to any Gemini client.
 ///
 /// Clients keep their code: they get this gateway's address as base URL and its token as API key. Every path of the
-/// Gemini API passes through, streams and uploads too.
+/// Gemini API passes through, streams and uploads too. Keys come from key files, from the environment (GEMINI_API_KEY
+/// and others), and from keypool.toml; options win over the environment, and that over the file.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
-    /// Key file: a key a line, options behind it (id= tier= priority= weight= owner= rpm= tpm= rpd= concurrent=
-    /// interval= zone= label=), # comments
-    #[arg(long, value_name = "FILE", default_value = "key.txt", env = "KEYPOOL_KEYS")]
-    keys: PathBuf,
+    /// Configuration file [default: keypool.toml here, or in the user's configuration folder] [env: KEYPOOL_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 
-    /// Address to listen on; beyond loopback, --token is required
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5000", env = "KEYPOOL_LISTEN")]
-    listen: String,
+    /// Key file (repeatable): a key a line, options behind it (id= tier= priority= weight= owner= rpm= tpm= rpd=
+    /// concurrent= interval= zone= label=), # comments; or CSV with a header; or a JSON array [default: key.txt, if
+    /// there is one] [env: KEYPOOL_KEYS, API_KEY_FILE]
+    #[arg(long, value_name = "FILE")]
+    keys: Vec<String>,
 
-    /// Where requests go: http(s)://host[:port][/path]
-    #[arg(
-        long,
-        value_name = "URL",
-        default_value = "https://generativelanguage.googleapis.com",
-        env = "KEYPOOL_UPSTREAM"
-    )]
-    upstream: String,
+    /// Address to listen on; beyond loopback, --token is required [default: 127.0.0.1:5000] [env: KEYPOOL_LISTEN,
+    /// LISTEN_HOST, LISTEN_PORT]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+
+    /// Where requests go: http(s)://host[:port][/path] [default: the provider's address] [env: KEYPOOL_UPSTREAM,
+    /// GEMINI_API_BASE_URL]
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
 
     /// Certificates to trust in the place of Mozilla's, in PEM: for a proxy that breaks TLS open, or an upstream of
-    /// one's own
-    #[arg(long, value_name = "FILE", env = "KEYPOOL_CACERT")]
-    cacert: Option<PathBuf>,
+    /// one's own [env: KEYPOOL_CACERT]
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<String>,
 
-    /// Token that clients send in the place of an API key; needed beyond loopback
-    #[arg(long, value_name = "TOKEN", help = TOKEN_HELP, env = "KEYPOOL_TOKEN", hide_env_values = true)]
+    /// Token that clients send in the place of an API key; needed beyond loopback [default on loopback:
+    /// PLACEHOLDER_GEMINI_TOKEN] [env: KEYPOOL_TOKEN, PLACEHOLDER_TOKEN]
+    #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
 
     /// A name that clients may reach this gateway by, beside loopback and its addresses (repeatable)
     #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
 
-    /// Order among the ready keys of one priority
-    #[arg(long, value_name = "NAME", default_value_t = Strategy::LeastLoaded, value_parser = strategies())]
-    strategy: Strategy,
+    /// Order among the ready keys of one priority [default: least-loaded]
+    #[arg(long, value_name = "NAME", value_parser = strategies())]
+    strategy: Option<Strategy>,
 
     /// Models to step down to, best first, when no key may serve the one asked for
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     fallback: Vec<String>,
 
-    /// Seconds that a request waits for a key before it gets a 503
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
-    wait: Duration,
+    /// How long a request waits for a key before it gets a 503, in seconds or as 500ms, 41s, 5m [default: 5]
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<String>,
 
     #[command(flatten)]
     database: Place,
@@ -88,11 +93,9 @@ pub(super) struct Serve {
     verbosity: Verbosity,
 }
 
-const TOKEN_HELP: &str =
-    "Token that clients send in the place of an API key [default on loopback: PLACEHOLDER_GEMINI_TOKEN]";
-
 const EXAMPLES: &str = "\
 Examples:
+  GEMINI_API_KEY=… keypool serve
   keypool serve --keys keys.txt
   keypool serve --fallback gemini-2.5-flash,gemini-2.5-flash-lite -v
   KEYPOOL_TOKEN=… keypool serve --listen 0.0.0.0:5000 --host pool.example
@@ -105,25 +108,34 @@ Under /-/ it tells of itself: /-/metrics (Prometheus), /-/health, /-/ready.
 
 Exit codes: 0 ended by Ctrl-C or SIGTERM, 1 the system failed, 2 command line, key file or configuration is wrong.";
 
-/// Streams in flight get this long to end after Ctrl-C.
-const GRACE: Duration = Duration::from_secs(10);
-
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
-        telemetry::start(self.verbosity);
-        let gemini = Gemini::at(&self.upstream).map_err(|error| Failure::config(anyhow!("--upstream: {error}")))?;
-        let addresses = addresses(&self.listen)?;
-        let (token, own_token) = self.token(&addresses)?;
-        let file = KeyFile::load(&self.keys, &[PLACEHOLDER, &token]).map_err(Failure::config)?;
-        let guard = self.guard()?;
-        let store = self.database.claim().map_err(Failure::run)?;
-        let roots = self.roots()?;
+        let database = self.database.clone();
+        let mut inputs = self.inputs();
+        let mut loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
+        let _written = telemetry::start(&loaded.config.log)
+            .with_context(|| format!("log.directory {:?}", loaded.config.log.directory))
+            .map_err(Failure::config)?;
+        let store = database.claim().map_err(Failure::run)?;
+        let kept_in = store.as_ref().map(|store| store.path().to_owned());
 
         super::runtime()?.block_on(async {
-            let (pool, kept_in) = self.pool(&file, gemini, store).await?;
-            let listener = TcpListener::bind(&*addresses)
+            if let Some(store) = &store {
+                let source = database::source(store).await.map_err(Failure::config)?;
+                if !source.keys.is_empty() {
+                    inputs.more.push(Arc::new(move |_| Ok(source.clone())));
+                    loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
+                }
+            }
+            if loaded.keys.is_empty() {
+                return Err(Failure::config(NoKey::of(&loaded)));
+            }
+            let pool = pool(&loaded, store).await?;
+            let listener = TcpListener::bind(&*loaded.addresses)
                 .await
-                .with_context(|| format!("cannot listen on {} (choose another with --listen)", self.listen))
+                .with_context(|| {
+                    format!("cannot listen on {} (choose another with --listen)", loaded.config.gateway.listen)
+                })
                 .map_err(Failure::run)?;
             let address = listener.local_addr().map_err(Failure::run)?;
             let clock = Clock::system();
@@ -135,27 +147,31 @@ impl Serve {
             let health = StoreHealth::default();
             let status = Status::new(&pool, &traffic, health.clone());
             let watching = tokio::spawn(database::watch(pool.clone(), health));
-            let client = Client::trusting(base, roots).counting(&traffic);
-            let stack = stack::stack_over(&pool, &self.fallback, client);
-            let gateway = Gateway::new(stack, base.clone(), guard, Token::new(token), clock.clone());
-            let gateway = gateway.telling(status, traffic);
-            let banner = Banner {
-                address,
-                upstream: base,
-                path: &self.keys,
-                file: &file,
-                provider: &**pool.provider(),
-                own_token,
-                kept_in: kept_in.as_deref(),
+            let setup = {
+                let client = Client::trusting(base, loaded.roots.clone()).counting(&traffic);
+                let pool = pool.clone();
+                move |loaded: &Loaded| {
+                    let settings = loaded.config.pool();
+                    let stack = stack::stack_over(&pool, settings.fallback(), settings.retry(), client.clone());
+                    Setup { stack, guard: loaded.guard(), token: Token::new(&*loaded.token) }
+                }
             };
-            telemetry::say(&banner);
-            drop(file);
+            let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
+            let gateway = Arc::new(gateway.telling(status, traffic));
+            telemetry::say(&Banner { address, upstream: base, loaded: &loaded, kept_in: kept_in.as_deref() });
             let changes = telemetry::report_changes(&pool, clock);
+            let grace = loaded.config.gateway.grace.0;
+            let apply = {
+                let gateway = Arc::clone(&gateway);
+                Arc::new(move |loaded: &Loaded| gateway.change(setup(loaded)))
+            };
+            let reload = Reload { inputs, loaded, pool: pool.clone(), apply, again: Arc::default() }.follow();
             let interrupted = async {
                 super::interrupted().await;
-                tracing::info!("ending: answers under way get {} s; Ctrl-C again ends at once", GRACE.as_secs());
+                tracing::info!("ending: answers under way get {} s; Ctrl-C again ends at once", grace.as_secs_f64());
             };
-            listen::serve(listener, Arc::new(gateway), GRACE, interrupted).await;
+            listen::serve(listener, gateway, grace, interrupted).await;
+            reload.abort();
             pool.shutdown().await;
             changes.abort();
             watching.abort();
@@ -163,68 +179,60 @@ impl Serve {
         })
     }
 
-    /// The token, and whether somebody chose it.
-    fn token(&self, addresses: &[SocketAddr]) -> Result<(String, bool), Failure> {
-        let on_loopback = addresses.iter().all(|address| address.ip().to_canonical().is_loopback());
-        match &self.token {
-            Some(token) if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                Err(Failure::config(anyhow!("--token: it must be visible ASCII characters, without spaces")))
-            }
-            Some(token) if !on_loopback && token == PLACEHOLDER => {
-                Err(Failure::config(anyhow!("--token: everybody knows {PLACEHOLDER}; beyond loopback choose another")))
-            }
-            Some(token) => Ok((token.clone(), true)),
-            None if on_loopback => Ok((PLACEHOLDER.to_owned(), false)),
-            None => Err(Failure::config(anyhow!(
-                "--listen {} can be reached from other machines: choose a token for the clients with --token (or \
-                 KEYPOOL_TOKEN)",
-                self.listen
-            ))),
-        }
-    }
-
-    /// The pool, and in which file it keeps its counts.
-    async fn pool(
-        &self,
-        file: &KeyFile,
-        gemini: Gemini,
-        store: Option<Sqlite>,
-    ) -> Result<(KeyPool, Option<PathBuf>), Failure> {
-        let builder = KeyPool::builder(gemini)
-            .keys(file.entries.iter().map(|entry| entry.key.clone()))
-            .strategy(self.strategy)
-            // For the keys that name a tier, until an answer says otherwise.
-            .known_limits(true)
-            .wait(self.wait);
-        let kept_in = store.as_ref().map(|store| store.path().to_owned());
-        let pool = match store {
-            Some(store) => {
-                // Keys that were added by command; of those that the file names as well, the file's word holds.
-                let named: Vec<_> = file.entries.iter().map(|entry| entry.id.clone()).collect();
-                let stored = database::keys(&store, &named).await.map_err(Failure::config)?;
-                builder.keys(stored).open(store).await
-            }
-            None => builder.build().map_err(OpenError::Key),
+    /// Options are settings like others, and win.
+    fn inputs(self) -> Inputs {
+        let Self {
+            config,
+            keys,
+            listen,
+            upstream,
+            cacert,
+            token,
+            hosts,
+            strategy,
+            fallback,
+            wait,
+            database: _,
+            verbosity,
+        } = self;
+        let list = |items: Vec<String>| (!items.is_empty()).then(|| items.join(","));
+        let level = match verbosity {
+            Verbosity { verbose: true, .. } => Some(("-v", "debug")),
+            Verbosity { quiet: true, .. } => Some(("-q", "error")),
+            Verbosity { .. } => None,
         };
-        match pool {
-            Ok(pool) => Ok((pool, kept_in)),
-            Err(OpenError::Store(error)) => Err(Failure::run(error)),
-            Err(error) => Err(Failure::config(anyhow!("the key file {}: {error}", self.keys.display()))),
-        }
+        let given = [
+            ("--keys", "pool.key_files", list(keys)),
+            ("--listen", "gateway.listen", listen),
+            ("--upstream", "gateway.upstream", upstream),
+            ("--cacert", "gateway.cacert", cacert),
+            ("--token", "gateway.token", token),
+            ("--host", "gateway.hosts", list(hosts)),
+            ("--strategy", "pool.strategy", strategy.map(|strategy| strategy.to_string())),
+            ("--fallback", "pool.fallback", list(fallback)),
+            ("--wait", "pool.wait", wait),
+            (level.unwrap_or_default().0, "log.level", level.map(|(_, level)| level.to_owned())),
+        ];
+        let flags = given
+            .into_iter()
+            .filter_map(|(flag, path, value)| Some(Setting::new(path, value?, Origin::flag(flag))))
+            .collect();
+        Inputs::new(config, flags)
     }
+}
 
-    fn roots(&self) -> Result<Roots, Failure> {
-        let Some(path) = &self.cacert else { return Ok(Roots::mozilla()) };
-        Roots::from_file(path).map_err(|error| Failure::config(anyhow!("--cacert {}: {error}", path.display())))
-    }
-
-    fn guard(&self) -> Result<Guard, Failure> {
-        if self.hosts.iter().any(|name| name.is_empty() || name.contains(['/', ':', '@', ' '])) {
-            return Err(Failure::config(anyhow!("--host: a name such as pool.example, without scheme and port")));
-        }
-        let listen = self.listen.rsplit_once(':').map_or("", |(host, _)| host);
-        Ok(Guard::new(self.hosts.iter().cloned().chain([listen.to_owned()])))
-    }
+/// The pool, with what the database knows of it.
+async fn pool(loaded: &Loaded, store: Option<Sqlite>) -> Result<KeyPool, Failure> {
+    let pool = match store {
+        Some(store) => loaded.builder().open(store).await,
+        None => loaded.builder().build().map_err(OpenError::Key),
+    };
+    let pool = pool.map_err(|error| match error {
+        OpenError::Store(error) => Failure::run(error),
+        error => Failure::config(anyhow!("the keys: {error}")),
+    })?;
+    loaded.switch_off(&pool, None);
+    Ok(pool)
 }
 
 /// Whether requests would come back here, and every key be refused as a wrong token.
@@ -237,27 +245,40 @@ fn is_itself(base: &Base, address: SocketAddr) -> bool {
     here && base.authority().port_u16() == Some(address.port())
 }
 
-/// The addresses that `HOST:PORT` stands for.
-fn addresses(listen: &str) -> Result<Vec<SocketAddr>, Failure> {
-    let addresses: Vec<SocketAddr> = listen
-        .to_socket_addrs()
-        .map_err(|error| Failure::config(anyhow!("--listen {listen}: not HOST:PORT of this machine ({error})")))?
-        .collect();
-    if addresses.is_empty() {
-        return Err(Failure::config(anyhow!("--listen {listen}: the name has no address")));
-    }
-    Ok(addresses)
-}
-
 fn strategies() -> impl TypedValueParser<Value = Strategy> {
     PossibleValuesParser::new(Strategy::NAMES.map(|(name, _)| name)).try_map(|name| name.parse::<Strategy>())
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "a number of seconds".to_owned())?;
-    if (0.0..=3600.0).contains(&seconds) {
-        Ok(Duration::from_secs_f64(seconds))
-    } else {
-        Err("0 to 3600 seconds".to_owned())
+/// No key anywhere: the ways to give one.
+#[derive(Debug)]
+struct NoKey {
+    /// The variable that most people have.
+    variable: String,
+    notes: Vec<String>,
+}
+
+impl NoKey {
+    fn of(loaded: &Loaded) -> Self {
+        let notes = loaded.keys.notes.iter().map(ToString::to_string).collect();
+        Self { variable: loaded.config.gateway.provider.variables().example(), notes }
     }
 }
+
+impl std::fmt::Display for NoKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "there is no API key to serve. Give one of:\n  \
+             - a variable: {0}=… keypool serve (or {0}S=…,…)\n  \
+             - a key file: one key a line in key.txt, or in another one with --keys FILE\n  \
+             - the configuration: [[keys]] in keypool.toml, or in another one with --config FILE",
+            self.variable
+        )?;
+        for note in self.notes.iter().take(20) {
+            write!(f, "\n  {note}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for NoKey {}

@@ -18,11 +18,11 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
-use tower_keypool::{Clock, Gemini, KeyPool};
+use tower_keypool::{Clock, Gemini, KeyPool, Models, Retry};
 
 use crate::{
     gateway::{
-        Gateway,
+        Gateway, Setup,
         guard::Guard,
         listen,
         token::{PLACEHOLDER, Token},
@@ -96,8 +96,9 @@ async fn serve(pool: &KeyPool) -> anyhow::Result<Running> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("the gateway found no port on 127.0.0.1")?;
     let url = format!("http://{}", listener.local_addr()?);
     let base = pool.provider().base().clone();
-    let stack = stack::stack(pool, &[]);
-    let gateway = Gateway::new(stack, base, Guard::new([]), Token::new(PLACEHOLDER), Clock::system());
+    let stack = stack::stack(pool, Models::new(), Retry::new());
+    let setup = Setup { stack, guard: Guard::new([]), token: Token::new(PLACEHOLDER) };
+    let gateway = Gateway::new(setup, base, Clock::system());
     let (stop, stopped) = oneshot::channel();
     let shutdown = async {
         let _ = stopped.await;

@@ -15,7 +15,11 @@ pub mod token;
 pub mod upload;
 mod walk;
 
-use std::{convert::Infallible, future::poll_fn, sync::Arc};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
@@ -43,20 +47,39 @@ pub type Answer<B> = Response<AnswerBody<B>>;
 /// The gateway over a stack `S`, which is cloned for each request.
 #[derive(Debug)]
 pub struct Gateway<S> {
-    stack: S,
-    guard: Guard,
-    token: Token,
+    setup: RwLock<Arc<Setup<S>>>,
     uploads: Uploads,
     clock: Clock,
     traffic: Arc<Traffic>,
     status: Option<Arc<Status>>,
 }
 
+/// What may change while it runs. A request keeps what it began with.
+#[derive(Debug)]
+pub struct Setup<S> {
+    /// Where requests go.
+    pub stack: S,
+    /// Which are meant for this gateway.
+    pub guard: Guard,
+    /// What clients send.
+    pub token: Token,
+}
+
 impl<S> Gateway<S> {
-    /// Puts a gateway in front of `stack`. `base` is where the stack sends to: upload URLs are held to it.
-    pub fn new(stack: S, base: Base, guard: Guard, token: Token, clock: Clock) -> Self {
+    /// Puts a gateway in front of a stack. `base` is where the stack sends to: upload URLs are held to it.
+    pub fn new(setup: Setup<S>, base: Base, clock: Clock) -> Self {
+        let setup = RwLock::new(Arc::new(setup));
         let traffic = Arc::new(Traffic::new(clock.clone()));
-        Self { stack, guard, token, uploads: Uploads::new(base, clock.clone()), clock, traffic, status: None }
+        Self { setup, uploads: Uploads::new(base, clock.clone()), clock, traffic, status: None }
+    }
+
+    /// Requests that come from now on find this.
+    pub fn change(&self, setup: Setup<S>) {
+        *self.setup.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(setup);
+    }
+
+    fn setup(&self) -> Arc<Setup<S>> {
+        Arc::clone(&self.setup.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Counts in `traffic` and answers what is asked under `/-/` by `status`; without, those paths are the provider's.
@@ -86,12 +109,13 @@ where
     ) -> Result<Answer<B>, Infallible> {
         let line = RequestLine::begin(&request, &self.clock);
         let (mut parts, body) = request.into_parts();
+        let setup = self.setup();
         let seen = Seen::of(&parts.headers);
         if let Some(own) = self.own(&parts, &seen, &local) {
             return Ok(own.answer().await.map(|body| Counted::uncounted(Either::Left(body))));
         }
         let visit = Visit::begin(&self.traffic, body.size_hint().exact(), walk::span(&parts));
-        let (tidy, admitted) = (Tidy::after(&seen), self.admit(&parts, &seen, &local));
+        let (tidy, admitted) = (Tidy::after(&seen), self.admit(&setup, &parts, &seen, &local));
         let passage = match admitted {
             Ok(passage) => passage,
             Err(refusal) => {
@@ -106,7 +130,7 @@ where
             chunk.direct(&mut parts);
         }
         // As `oneshot` does, whose future would be moved once more.
-        let mut stack = self.stack.clone();
+        let mut stack = setup.stack.clone();
         let answered = match poll_fn(|cx| stack.poll_ready(cx)).await {
             Ok(()) => match visit.span().cloned() {
                 None => stack.call(Request::from_parts(parts, body)).await,
@@ -154,13 +178,13 @@ where
     }
 
     /// Whether the request may go on, and whether it belongs to an upload.
-    fn admit(&self, parts: &Parts, seen: &Seen<'_>, local: &Local) -> Result<Passage, Refusal> {
-        let host = self.guard.check(parts, seen, local)?;
+    fn admit(&self, setup: &Setup<S>, parts: &Parts, seen: &Seen<'_>, local: &Local) -> Result<Passage, Refusal> {
+        let host = setup.guard.check(parts, seen, local)?;
         // The id of an upload is its own credential: clients send none with the chunks.
         if let Some(chunk) = self.uploads.chunk(parts)? {
             return Ok(Passage::Chunk(chunk));
         }
-        self.token.check(parts, seen)?;
+        setup.token.check(parts, seen)?;
         Ok(upload::opens(parts, host))
     }
 }

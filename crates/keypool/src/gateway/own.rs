@@ -68,16 +68,16 @@ impl<S> Gateway<S> {
     fn leads_on(&self, parts: &Parts, seen: &Seen<'_>, local: &Local) -> bool {
         matches!(parts.method, Method::GET | Method::HEAD)
             && !token::is_sent(parts, seen)
-            && self.guard.check(parts, seen, local).is_ok()
+            && self.setup().guard.check(parts, seen, local).is_ok()
     }
 
     /// Metrics tell who owns the keys and how many there are. On this machine anybody may read them; what came through
     /// a proxy did not come from this machine.
     fn may_read(&self, page: Option<Page>, parts: &Parts, seen: &Seen<'_>, local: &Local) -> Result<(), Refusal> {
-        let host = self.guard.check(parts, seen, local)?;
+        let host = self.setup().guard.check(parts, seen, local)?;
         let near = local.is_loopback() && is_loopback_name(host) && !is_forwarded(parts);
         if page == Some(Page::Metrics) && !near {
-            return self.token.check(parts, seen);
+            return self.setup().token.check(parts, seen);
         }
         Ok(())
     }
@@ -96,7 +96,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        gateway::{guard::Guard, token::Token},
+        gateway::{Setup, guard::Guard, token::Token},
         status::{StoreHealth, Traffic},
     };
 
@@ -105,8 +105,12 @@ mod tests {
         let pool = KeyPool::builder(Gemini::new()).key(Key::new("AIzaSyTEST-own-paths-000")).build().unwrap();
         let traffic = Arc::new(Traffic::new(Clock::system()));
         let base = Base::parse("http://upstream.invalid").unwrap();
-        let gateway = Gateway::new((), base, Guard::new([]), Token::new("the-token"), Clock::system())
-            .telling(Status::new(&pool, &traffic, StoreHealth::default()), traffic);
+        let gateway = Gateway::new(
+            Setup { stack: (), guard: Guard::new([]), token: Token::new("the-token") },
+            base,
+            Clock::system(),
+        )
+        .telling(Status::new(&pool, &traffic, StoreHealth::default()), traffic);
         let (head, ()) = request.body(()).unwrap().into_parts();
         let local = Local::from(local.parse::<SocketAddr>().unwrap());
         match gateway.own(&head, &Seen::of(&head.headers), &local) {

@@ -2,18 +2,18 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use tower_keypool::{Limits, Provider, Tier};
+use tower_keypool::{
+    Limits, Tier,
+    config::{KeySpec, tier_name},
+};
 
-use crate::keyfile::{Entry, KeyFile};
+use crate::config::Loaded;
 
 /// The models that people mostly ask for: a tier's limits are shown for these.
 const SHOWN: [&str; 3] = ["gemini-2.5-pro", "gemini-2.5-flash", "gemini-2.5-flash-lite"];
 
-/// What is assumed of the keys of a file.
-pub(super) struct Assumed<'a> {
-    pub(super) file: &'a KeyFile,
-    pub(super) provider: &'a dyn Provider,
-}
+/// What is assumed of the keys of a configuration.
+pub(super) struct Assumed<'a>(pub(super) &'a Loaded);
 
 /// Limits, one behind the other.
 pub(super) struct Amounts<'a>(pub(super) &'a Limits);
@@ -29,45 +29,59 @@ impl fmt::Display for Amounts<'_> {
 
 impl fmt::Display for Assumed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entries = &self.file.entries;
-        let given = entries.iter().filter(|entry| !entry.limits.is_empty()).count();
-        let unknown = entries.iter().filter(|entry| entry.limits.is_empty() && entry.tier.is_none()).count();
+        let (config, specs) = (&self.0.config, &self.0.keys.keys);
         writeln!(f, "limits:")?;
-        if given > 0 {
-            writeln!(f, "  {} as the file gives them", keys(given))?;
+        let by_model = !config.limits.default.is_empty() || config.models.iter().any(|model| !model.limits.is_empty());
+        if by_model {
+            writeln!(f, "  all keys as the configuration gives them by model and tier")?;
         }
-        for (tier, held) in by_tier(entries) {
+        let (given, others): (Vec<&KeySpec>, Vec<&KeySpec>) = specs.iter().partition(|key| !key.limits.is_empty());
+        if !given.is_empty() {
+            writeln!(f, "  {} as they are given for each", keys(given.len()))?;
+        }
+        let (usual, others): (Vec<&KeySpec>, Vec<&KeySpec>) = others.iter().partition(|key| !key.assumed.is_empty());
+        let mut amounts: BTreeMap<String, usize> = BTreeMap::new();
+        for key in usual {
+            *amounts.entry(Amounts(&key.assumed).to_string()).or_default() += 1;
+        }
+        for (amount, held) in amounts {
+            writeln!(f, "  {}: {amount}; until an answer says otherwise", keys(held))?;
+        }
+        let known = config.limits.assume_known == Some(true);
+        let (tiered, unknown): (Vec<&KeySpec>, Vec<&KeySpec>) =
+            others.iter().partition(|key| known && key.tier.is_some());
+        for (tier, held) in by_tier(&tiered) {
             write!(f, "  {} {tier}:", keys(held.len()))?;
-            let mut told = SHOWN.iter().filter_map(|model| Some((model, self.provider.known_limits(model, &held[0])?)));
             let mut comma = "";
-            for (model, limits) in &mut told {
+            for (model, limits) in SHOWN.iter().filter_map(|model| Some((model, self.known(model, &held[0])?))) {
                 write!(f, "{comma} {model} {}", Amounts(&limits))?;
                 comma = ";";
             }
-            writeln!(
-                f,
-                "{}",
-                if comma.is_empty() { " not known, learned" } else { "; until an answer says otherwise" }
-            )?;
+            let end = if comma.is_empty() { " not known, learned" } else { "; until an answer says otherwise" };
+            writeln!(f, "{end}")?;
         }
-        if unknown > 0 {
-            writeln!(f, "  {} not known, learned from the first answer that names one", keys(unknown))?;
+        if !unknown.is_empty() && !by_model {
+            writeln!(f, "  {} not known, learned from the first answer that names one", keys(unknown.len()))?;
         }
         Ok(())
     }
 }
 
-/// The tiers of the keys without limits of their own.
-fn by_tier(entries: &[Entry]) -> BTreeMap<String, Vec<Tier>> {
+impl Assumed<'_> {
+    /// What the configuration says is known of a model, else what the provider's table does.
+    fn known(&self, model: &str, tier: &Tier) -> Option<Limits> {
+        let fits = |name: &str| model.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+        let rows =
+            self.0.config.limits.known.iter().filter(|(name, tiers)| fits(name) && tiers.contains_key(tier_name(tier)));
+        let own = rows.max_by_key(|(name, _)| name.len()).map(|(_, tiers)| tiers[tier_name(tier)].limits());
+        own.or_else(|| self.0.provider.known_limits(model, tier)).filter(|limits| !limits.is_empty())
+    }
+}
+
+fn by_tier(specs: &[&KeySpec]) -> BTreeMap<String, Vec<Tier>> {
     let mut tiers: BTreeMap<String, Vec<Tier>> = BTreeMap::new();
-    for tier in entries.iter().filter(|entry| entry.limits.is_empty()).filter_map(|entry| entry.tier.clone()) {
-        let name = match &tier {
-            Tier::Free => "free",
-            Tier::Paid => "paid",
-            Tier::Named(name) => name,
-            _ => continue,
-        };
-        tiers.entry(name.to_owned()).or_default().push(tier);
+    for tier in specs.iter().filter_map(|key| key.tier.clone()) {
+        tiers.entry(tier_name(&tier).to_owned()).or_default().push(tier);
     }
     tiers
 }
@@ -78,25 +92,32 @@ fn keys(n: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tower_keypool::Gemini;
+    use tower_keypool::config::Environment;
 
     use super::*;
+    use crate::config::Inputs;
 
     #[test]
     fn what_is_given_stands_beside_what_is_usual_and_what_is_not_known() {
+        let folder = tempfile::tempdir().unwrap();
         let text = "\
             AIza-test-key-000000000000001 rpm=3 rpd=7\n\
             AIza-test-key-000000000000002 tier=free\n\
             AIza-test-key-000000000000003 tier=free\n\
             AIza-test-key-000000000000004 tier=tier-9\n\
             AIza-test-key-000000000000005\n";
-        let file = KeyFile::parse(text.as_bytes(), &[]);
-        assert!(file.skipped.is_empty(), "{:?}", file.skipped);
-        let gemini = Gemini::new();
-        let told = Assumed { file: &file, provider: &gemini }.to_string();
-        assert_eq!(Amounts(&file.entries[0].limits).to_string(), "3 requests/minute, 7 requests/day");
-        assert!(told.contains("1 key as the file gives them"), "{told}");
-        assert!(told.contains("2 keys free: gemini-2.5-pro 5 requests/minute, 250000 input tokens/minute; "), "{told}");
+        std::fs::write(folder.path().join("keys.txt"), text).unwrap();
+        let config = "[pool]\nkey_files = [\"keys.txt\"]\n[limits.known.\"gemini-2.5-pro\"]\nfree = { rpm = 4 }\n";
+        let file = folder.path().join("keypool.toml");
+        std::fs::write(&file, config).unwrap();
+        let environment = Environment::of([("GEMINI_FREE_KEYS", "AIza-test-key-000000000000006")]);
+        let inputs = Inputs { file: Some(file), environment, flags: Vec::new(), more: Vec::new() };
+        let loaded = inputs.load().unwrap();
+        let told = Assumed(&loaded).to_string();
+        assert_eq!(Amounts(&loaded.keys.keys[0].limits["*"]).to_string(), "3 requests/minute, 7 requests/day");
+        assert!(told.contains("1 key as they are given for each"), "{told}");
+        assert!(told.contains("1 key: 60 requests/minute; until"), "{told}");
+        assert!(told.contains("2 keys free: gemini-2.5-pro 4 requests/minute; "), "{told}");
         assert!(told.contains("gemini-2.5-flash 10 requests/minute"), "{told}");
         assert!(told.contains("1 key tier-9: not known, learned"), "{told}");
         assert!(told.contains("1 key not known, learned from the first answer"), "{told}");

@@ -1,32 +1,27 @@
 //! What is said at the start: the address, the keys, what is assumed, and how to try it.
 
-use std::{fmt, net::SocketAddr, path::Path};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path};
 
-use tower_keypool::{Base, Provider, Tier};
+use tower_keypool::{
+    Base,
+    config::{Origin, tier_name},
+};
 
 use super::assumed::{Amounts, Assumed};
-use crate::{
-    gateway::token::PLACEHOLDER,
-    keyfile::{Entry, KeyFile, Merged, Skipped},
-};
+use crate::{config::Loaded, gateway::token::PLACEHOLDER};
 
 /// More lines than this are counted, not shown.
 const SHOWN: usize = 20;
 
 /// The start of `serve`, as text.
+#[derive(Debug)]
 pub struct Banner<'a> {
     /// Where it listens.
     pub address: SocketAddr,
     /// Where requests go.
     pub upstream: &'a Base,
-    /// Where the keys come from.
-    pub path: &'a Path,
-    /// What was there.
-    pub file: &'a KeyFile,
-    /// What is known of limits where the file gives none.
-    pub provider: &'a dyn Provider,
-    /// Whether clients need a token that somebody chose (it is not shown).
-    pub own_token: bool,
+    /// What it goes by.
+    pub loaded: &'a Loaded,
     /// The file in which counts outlive the process, where there is one.
     pub kept_in: Option<&'a Path>,
 }
@@ -59,46 +54,43 @@ impl Banner<'_> {
     }
 
     fn keys(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let KeyFile { entries, skipped, merged } = self.file;
-        write!(f, "{} from {}", count(entries.len(), "key"), self.path.display())?;
-        if !skipped.is_empty() {
-            write!(f, ", {} skipped", count(skipped.len(), "line"))?;
+        let keys = &self.loaded.keys;
+        write!(f, "{}", count(keys.keys.len(), "key"))?;
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
+        for origin in keys.keys.iter().flat_map(|key| &key.origins) {
+            *places.entry(place(origin)).or_default() += 1;
         }
-        if !merged.is_empty() {
-            write!(f, ", {} there twice", count(merged.len(), "key"))?;
+        for (n, (place, keys)) in places.iter().take(SHOWN).enumerate() {
+            let before = if n == 0 { ":" } else { "," };
+            write!(f, "{before} {keys} from {place}")?;
         }
         writeln!(f)?;
-        for Skipped { line, error } in skipped.iter().take(SHOWN) {
-            writeln!(f, "  line {line} is skipped: {error}")?;
+        for note in keys.notes.iter().take(SHOWN) {
+            writeln!(f, "  {note}")?;
         }
-        more(f, skipped.len(), "lines are skipped")?;
-        for Merged { line, into } in merged.iter().take(SHOWN) {
-            writeln!(f, "  line {line} is the key of line {into} again")?;
-        }
-        more(f, merged.len(), "keys are there twice")?;
-        for Entry { line, id, tier, owner, limits, .. } in entries.iter().take(SHOWN) {
-            write!(f, "  line {line}: {id}")?;
-            match tier {
-                Some(Tier::Free) => f.write_str(", free")?,
-                Some(Tier::Paid) => f.write_str(", paid")?,
-                Some(Tier::Named(name)) => write!(f, ", {name}")?,
-                _ => {}
+        more(f, keys.notes.len(), "values are not used or there twice")?;
+        for key in keys.keys.iter().take(SHOWN) {
+            let origins: Vec<String> = key.origins.iter().map(ToString::to_string).collect();
+            write!(f, "  {}: {}", origins.join(" and "), key.key().key_id())?;
+            if let Some(tier) = &key.tier {
+                write!(f, ", {}", tier_name(tier))?;
             }
-            if let Some(owner) = owner {
+            if let Some(owner) = &key.owner {
                 write!(f, ", owner {owner}")?;
             }
-            if !limits.is_empty() {
-                write!(f, ", {}", Amounts(limits))?;
+            for (model, limits) in &key.limits {
+                let of = if model == "*" { String::new() } else { format!("{model} ") };
+                write!(f, ", {of}{}", Amounts(limits))?;
             }
             writeln!(f)?;
         }
-        more(f, entries.len(), "keys")
+        more(f, keys.keys.len(), "keys")
     }
 
     fn limits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let owned = self.file.entries.iter().filter(|entry| entry.owner.is_some()).count();
-        write!(f, "{}", Assumed { file: self.file, provider: self.provider })?;
-        let alone = self.file.entries.len() - owned;
+        let keys = &self.loaded.keys.keys;
+        write!(f, "{}", Assumed(self.loaded))?;
+        let alone = keys.iter().filter(|key| key.owner.is_none()).count();
         if alone > 1 {
             writeln!(f, "keys of one project share one quota: give them the same owner= ({alone} keys name none)")?;
         }
@@ -107,7 +99,7 @@ impl Banner<'_> {
 
     fn snippet(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = self.url();
-        let header = if self.own_token {
+        let header = if self.loaded.own_token {
             "\"x-goog-api-key: $KEYPOOL_TOKEN\"".to_owned()
         } else {
             format!("'x-goog-api-key: {PLACEHOLDER}'")
@@ -115,9 +107,20 @@ impl Banner<'_> {
         writeln!(f, "try it:")?;
         writeln!(f, "  curl -H {header} {url}/v1beta/models/gemini-2.5-flash:generateContent \\")?;
         writeln!(f, "    -d '{{\"contents\":[{{\"parts\":[{{\"text\":\"Hello\"}}]}}]}}'")?;
-        let token =
-            if self.own_token { "os.environ[\"KEYPOOL_TOKEN\"]".to_owned() } else { format!("\"{PLACEHOLDER}\"") };
+        let token = if self.loaded.own_token {
+            "os.environ[\"KEYPOOL_TOKEN\"]".to_owned()
+        } else {
+            format!("\"{PLACEHOLDER}\"")
+        };
         write!(f, "  python: genai.Client(api_key={token}, http_options={{\"base_url\": \"{url}\"}})")
+    }
+}
+
+/// A source, without the line.
+fn place(origin: &Origin) -> String {
+    match origin {
+        Origin::File { path, .. } => path.display().to_string(),
+        other => other.to_string(),
     }
 }
 

@@ -20,20 +20,9 @@ pub(crate) fn keypool(args: &[&str]) -> Command {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let mut command = Command::new(cargo_bin("keypool"));
     command.args(args).stdin(Stdio::null());
-    for name in [
-        "KEYPOOL_KEYS",
-        "KEYPOOL_LISTEN",
-        "KEYPOOL_UPSTREAM",
-        "KEYPOOL_TOKEN",
-        "KEYPOOL_DB",
-        "KEYPOOL_SECRET_KEY",
-        "RUST_LOG",
-    ] {
-        command.env_remove(name);
-    }
-    // A state of its own, which nobody remembers.
+    // Nothing of whoever runs the tests: neither keys nor settings, and a state of its own.
     let state = format!("{}/state-{}-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id(), NEXT.fetch_add(1, Relaxed));
-    command.env("XDG_STATE_HOME", state);
+    command.env_clear().env("HOME", "/nowhere").env("XDG_STATE_HOME", state);
     command
 }
 
@@ -68,7 +57,10 @@ fn a_key_file_that_gives_nothing_ends_it_with_2_and_names_path_and_fix() {
     let folder = tempfile::tempdir().unwrap();
     let out = keypool(&["serve"]).current_dir(folder.path()).output().unwrap();
     assert_eq!(out.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&out.stderr).contains("key.txt"));
+    let text = String::from_utf8_lossy(&out.stderr);
+    for way in ["key.txt", "--keys", "GEMINI_API_KEY", "keypool.toml"] {
+        assert!(text.contains(way), "{way} is missing: {text}");
+    }
 
     let file = key_file("# none\nshort\n");
     let (code, text) = run(&["serve", "--keys", file.path().to_str().unwrap()]);
@@ -102,7 +94,7 @@ fn a_wrong_option_ends_it_with_2_and_is_named() {
         (&["--upstream", "http://example.com:99999"], "--upstream"),
         (&["--upstream", "http://example.com/.."], "--upstream"),
         (&["--strategy", "clairvoyant"], "--strategy"),
-        (&["--cacert", "/nowhere/ca.pem"], "--cacert /nowhere/ca.pem"),
+        (&["--cacert", "/nowhere/ca.pem"], "flag --cacert: gateway.cacert: /nowhere/ca.pem"),
         (&["--wait=-1"], "--wait"),
         (&["--fallback", "a,,b"], "--fallback"),
         (&["--token", "two words"], "--token"),
@@ -126,7 +118,11 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(args: &[&str]) -> Self {
-        Self::spawn(&mut keypool(args))
+        Self::of(keypool(args))
+    }
+
+    pub(crate) fn of(mut command: Command) -> Self {
+        Self::spawn(&mut command)
     }
 
     pub(crate) fn spawn(command: &mut Command) -> Self {
@@ -144,6 +140,28 @@ impl Running {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Reads on until a line holds this, and returns that line.
+    pub(crate) fn line_with(&mut self, text: &str) -> String {
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.out.read_line(&mut line).unwrap(), 0, "it ended without {text}: {}", self.told);
+            self.told.push_str(&line);
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Sends a signal, such as `-HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.process()]).status().unwrap().success());
+    }
+
+    /// Its number.
+    pub(crate) fn process(&self) -> String {
+        self.child.id().to_string()
     }
 
     /// SIGTERM; exit code and everything that was printed.
@@ -194,10 +212,10 @@ async fn it_serves_says_what_happens_to_keys_and_ends_with_0() {
     let (code, told) = tokio::task::spawn_blocking(move || running.end()).await.unwrap();
     assert_eq!(code, Some(0), "{told}");
     for expected in [
-        "2 keys",
-        "line 2 is skipped",
-        "line 4 is the key of line 3 again",
-        "line 1: first",
+        "2 keys: 2 from ",
+        ":2: the line is skipped",
+        ":4: this is the key of line 3 again",
+        ":1: first",
         "are kept in",
         "ending: answers under way get 10 s",
         "first disabled: CONSUMER_SUSPENDED",

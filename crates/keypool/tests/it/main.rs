@@ -2,11 +2,13 @@
 
 mod binary;
 mod callers;
+mod config;
 mod ending;
 mod exposition;
 mod guarding;
 mod hostile;
 mod ops;
+mod reload;
 mod restarting;
 mod serving;
 mod spans;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gemini_sim::{Fault, GeminiSim, Limits, Project, Refusal, Rule};
 use http::{Request, StatusCode};
 use keypool::gateway::token::PLACEHOLDER;
-use tower_keypool::{Key, Priority};
+use tower_keypool::{Key, Models, Priority, Retry};
 
 use crate::support::{Answer, Served, ask};
 
@@ -193,7 +193,8 @@ async fn an_upstream_that_is_not_there_is_a_502_that_names_the_key_by_id() {
         .key(key(ONE, 0).id("one"))
         .build()
         .unwrap();
-    let served = Served::over(keypool::stack::stack(&pool, &[]), &format!("http://{gone}")).await;
+    let served =
+        Served::over(keypool::stack::stack(&pool, Models::new(), Retry::new()), &format!("http://{gone}")).await;
     let answer = tokio::time::timeout(Duration::from_secs(30), generate(&served, "m")).await.unwrap();
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{answer:?}");
     assert!(answer.json()["error"]["message"].as_str().unwrap().contains("one"));
@@ -208,8 +209,8 @@ async fn a_model_that_is_out_gives_way_to_the_next() {
         .key(key(ONE, 0))
         .build()
         .unwrap();
-    let fallback = ["gemini-2.5-pro".to_owned(), "gemini-2.5-flash".to_owned()];
-    let served = Served::over(keypool::stack::stack(&pool, &fallback), &sim.url()).await;
+    let fallback = Models::new().for_all(["gemini-2.5-pro", "gemini-2.5-flash"]);
+    let served = Served::over(keypool::stack::stack(&pool, fallback, Retry::new()), &sim.url()).await;
     let answer = generate(&served, "gemini-2.5-pro").await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     assert_eq!(answer.header("x-keypool-model"), "gemini-2.5-flash");

@@ -14,7 +14,7 @@ use hyper_util::{
 use keypool::{
     client::Client as Upstream,
     gateway::{
-        Gateway,
+        Gateway, Setup,
         guard::Guard,
         listen,
         token::{PLACEHOLDER, Token},
@@ -29,7 +29,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tower::Service;
-use tower_keypool::{Base, BoxError, Clock, Error, Gemini, Key, KeyPool};
+use tower_keypool::{Base, BoxError, Clock, Error, Gemini, Key, KeyPool, Models, Retry};
 
 /// A running gateway; it ends when this is dropped.
 pub(crate) struct Served {
@@ -49,7 +49,8 @@ impl Served {
     pub(crate) async fn pool(pool: &KeyPool, upstream: &str, store: StoreHealth) -> Self {
         let traffic = Arc::new(Traffic::new(Clock::system()));
         let status = Status::new(pool, &traffic, store);
-        let stack = stack::stack_over(pool, &[], Upstream::new(&Base::parse(upstream).unwrap()).counting(&traffic));
+        let client = Upstream::new(&Base::parse(upstream).unwrap()).counting(&traffic);
+        let stack = stack::stack_over(pool, Models::new(), Retry::new(), client);
         Self::serving(gateway(stack, upstream).telling(status, traffic)).await
     }
 
@@ -94,7 +95,8 @@ impl Served {
 
 fn gateway<S>(stack: S, upstream: &str) -> Gateway<S> {
     let guard = Guard::new(["pool.example".to_owned()]);
-    Gateway::new(stack, Base::parse(upstream).unwrap(), guard, Token::new(PLACEHOLDER), Clock::system())
+    let setup = Setup { stack, guard, token: Token::new(PLACEHOLDER) };
+    Gateway::new(setup, Base::parse(upstream).unwrap(), Clock::system())
 }
 
 /// An answer, read to its end.

@@ -12,7 +12,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{ServerConfig, pki_types::PrivatePkcs8KeyDer};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tower_keypool::{Gemini, Key, KeyPool};
+use tower_keypool::{Gemini, Key, KeyPool, Models, Retry};
 
 use crate::{
     serving::{HELLO, ONE},
@@ -60,7 +60,7 @@ async fn served(upstream: &str, roots: Roots) -> Served {
     let gemini = Gemini::at(upstream).unwrap();
     let pool = KeyPool::builder(gemini).key(Key::new(ONE).id("one")).wait(Duration::ZERO).build().unwrap();
     let client = Client::trusting(pool.provider().base(), roots);
-    Served::over(keypool::stack::stack_over(&pool, &[], client), upstream).await
+    Served::over(keypool::stack::stack_over(&pool, Models::new(), Retry::new(), client), upstream).await
 }
 
 async fn generate(served: &Served) -> Answer {

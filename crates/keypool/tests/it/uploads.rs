@@ -5,7 +5,7 @@ use std::time::Duration;
 use gemini_sim::GeminiSim;
 use http::{Request, StatusCode};
 use keypool::gateway::token::PLACEHOLDER;
-use tower_keypool::{Key, KeyPool, Strategy};
+use tower_keypool::{Key, KeyPool, Models, Retry, Strategy};
 
 use crate::{
     serving::{ONE, TWO},
@@ -20,7 +20,7 @@ async fn served(sim: &GeminiSim) -> Served {
         .wait(Duration::ZERO)
         .build()
         .unwrap();
-    Served::over(keypool::stack::stack(&pool, &[]), &sim.url()).await
+    Served::over(keypool::stack::stack(&pool, Models::new(), Retry::new()), &sim.url()).await
 }
 
 async fn sim() -> GeminiSim {

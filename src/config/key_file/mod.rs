@@ -1,4 +1,4 @@
-//! The key file: a key a line, with options behind it.
+//! The key file: a key a line with options behind it, CSV with a header, or a JSON array.
 //!
 //! ```text
 //! # work account
@@ -9,22 +9,27 @@
 //! A line that cannot be read is named by its number, never printed, and costs no other line.
 
 mod error;
+mod json;
 mod line;
 mod option;
+mod table;
 
 use std::{
     collections::{HashMap, hash_map::Entry as Slot},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use tower_keypool::{Key, KeyId, Limits, Tier};
-
 pub use error::{FileError, LineError};
-use line::Parsed;
+pub(super) use line::check;
+
+use super::{KeySpec, Origin};
 
 /// What a key file holds.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct KeyFile {
+    /// Where it is.
+    pub path: PathBuf,
     /// The keys, in the order of their lines.
     pub entries: Vec<Entry>,
     /// Lines that hold no key that can be used.
@@ -36,18 +41,10 @@ pub struct KeyFile {
 /// A key and the line it stands in.
 #[derive(Debug)]
 pub struct Entry {
-    /// Counts from 1.
+    /// Counts from 1; of JSON the line where it begins.
     pub line: usize,
-    /// Given, or derived from the secret.
-    pub id: KeyId,
-    /// Where named.
-    pub tier: Option<Tier>,
-    /// What the line sets by `rpm`, `tpm` and `rpd`.
-    pub limits: Limits,
-    /// Who owns the quota, where named.
-    pub owner: Option<String>,
-    /// The key as the pool takes it.
-    pub key: Key,
+    /// The key, with what its line says of it.
+    pub spec: KeySpec,
 }
 
 /// A line that could not be used.
@@ -68,6 +65,9 @@ pub struct Merged {
     pub into: usize,
 }
 
+/// A line that was read: nothing, a key, or why not.
+type Read = (usize, Result<Option<KeySpec>, LineError>);
+
 impl KeyFile {
     /// Reads a file. `not_keys` are values that may not stand there as a key: the clients' token.
     ///
@@ -80,67 +80,73 @@ impl KeyFile {
         if marked || bytes.iter().take(2).any(|&byte| byte == 0) {
             return Err(FileError::Utf16 { path: path.to_owned() });
         }
-        let file = Self::parse(&bytes, not_keys);
+        let file = Self::parse(path, &bytes, not_keys)?;
         if file.entries.is_empty() {
             return Err(FileError::Empty { path: path.to_owned(), skipped: file.skipped });
         }
         Ok(file)
     }
 
-    /// Reads a file's bytes.
-    pub fn parse(bytes: &[u8], not_keys: &[&str]) -> Self {
+    /// Reads a file's bytes: JSON where they begin with a bracket, CSV where the first line is a header or the name
+    /// ends in `.csv`, else lines.
+    ///
+    /// # Errors
+    /// [`FileError::Malformed`] when JSON or CSV cannot be read as a whole.
+    pub fn parse(path: &Path, bytes: &[u8], not_keys: &[&str]) -> Result<Self, FileError> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let lines: Vec<(usize, Result<Option<Parsed>, LineError>)> = bytes
-            .split(|&byte| byte == b'\n')
-            .enumerate()
-            .map(|(n, bytes)| (n + 1, line::parse(bytes, not_keys)))
-            .collect();
+        let origin = |line| Origin::file(path, line);
+        let ends_in = |end: &str| path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case(end));
+        let lines = if bytes.trim_ascii_start().starts_with(b"[") || ends_in("json") {
+            json::parse(path, bytes, not_keys, origin)?
+        } else if ends_in("csv") || table::has_header(bytes) {
+            table::parse(path, bytes, not_keys, origin)?
+        } else {
+            let read = |(n, bytes)| (n + 1, line::parse(bytes, not_keys, origin(n + 1)));
+            bytes.split(|&byte| byte == b'\n').enumerate().map(read).collect()
+        };
+        let mut file = Self { path: path.to_owned(), ..Self::default() };
+        file.take(lines);
+        Ok(file)
+    }
 
-        let mut file = Self::default();
+    fn take(&mut self, lines: Vec<Read>) {
         let mut secrets: HashMap<String, usize> = HashMap::new();
         let mut ids: HashMap<String, usize> = HashMap::new();
-        // Given names go first: a derived one gives way.
-        for (line, parsed) in &lines {
-            if let Ok(Some(Parsed { id: Some(id), .. })) = parsed {
-                ids.entry(id.clone()).or_insert(*line);
-            }
-        }
-        for (line, parsed) in lines {
-            let parsed = match parsed {
-                Ok(Some(parsed)) => parsed,
+        for (line, read) in lines {
+            let spec = match read {
+                Ok(Some(spec)) => spec,
                 Ok(None) => continue,
                 Err(error) => {
-                    file.skipped.push(Skipped { line, error });
+                    self.skipped.push(Skipped { line, error });
                     continue;
                 }
             };
-            let first = match secrets.entry(parsed.secret.clone()) {
+            let first = match secrets.entry(spec.secret.clone()) {
                 Slot::Occupied(first) => {
-                    file.merged.push(Merged { line, into: *first.get() });
+                    self.merged.push(Merged { line, into: *first.get() });
                     continue;
                 }
                 Slot::Vacant(slot) => slot,
             };
-            match parsed.id.as_ref().and_then(|id| ids.get(id)) {
-                Some(&taken) if taken != line => {
-                    file.skipped.push(Skipped { line, error: LineError::IdTaken { by: taken } });
+            if let Some(id) = &spec.id {
+                let taken = *ids.entry(id.clone()).or_insert(line);
+                if taken != line {
+                    self.skipped.push(Skipped { line, error: LineError::IdTaken { by: taken } });
                     continue;
                 }
-                _ => {}
             }
             first.insert(line);
-            file.entries.push(entry(line, parsed, &mut ids));
+            self.entries.push(Entry { line, spec });
         }
-        file.hide_names_that_are_secrets(&secrets);
-        file
+        self.hide_names_that_are_secrets(&secrets);
     }
 
     /// A name is shown, so it may not be a secret, of its own or of another line.
     fn hide_names_that_are_secrets(&mut self, secrets: &HashMap<String, usize>) {
         let Self { entries, skipped, .. } = self;
         entries.retain(|entry| {
-            let fine = !secrets.contains_key(&entry.id.to_string())
-                && entry.owner.as_ref().is_none_or(|owner| !secrets.contains_key(owner));
+            let is_secret = |name: &Option<String>| name.as_ref().is_some_and(|name| secrets.contains_key(name));
+            let fine = !is_secret(&entry.spec.id) && !is_secret(&entry.spec.owner);
             if !fine {
                 skipped.push(Skipped { line: entry.line, error: LineError::NameIsSecret });
             }
@@ -148,21 +154,6 @@ impl KeyFile {
         });
         skipped.sort_unstable_by_key(|skipped| skipped.line);
     }
-}
-
-fn entry(line: usize, parsed: Parsed, ids: &mut HashMap<String, usize>) -> Entry {
-    let mut key = parsed.key;
-    if parsed.id.is_none() {
-        // 32 bits of a hash: among 100,000 keys two may share a name.
-        let derived = key.key_id().to_string();
-        match ids.entry(derived) {
-            Slot::Occupied(taken) => key = key.id(format!("{}-{line}", taken.key())),
-            Slot::Vacant(free) => {
-                free.insert(line);
-            }
-        }
-    }
-    Entry { line, id: key.key_id(), tier: parsed.tier, limits: parsed.limits, owner: parsed.owner, key }
 }
 
 #[cfg(test)]

@@ -1,13 +1,22 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
-use tower_keypool::Priority;
 
 use super::*;
+use crate::{
+    key::{Priority, Tier},
+    limit::Limits,
+};
 
 const ONE: &str = "AIza-test-key-000000001";
 const TWO: &str = "AQ.test-key-00000000002";
 
 fn parse(text: &str) -> KeyFile {
-    KeyFile::parse(text.as_bytes(), &["PLACEHOLDER_GEMINI_TOKEN"])
+    parse_as("keys.txt", text)
+}
+
+fn parse_as(name: &str, text: &str) -> KeyFile {
+    KeyFile::parse(Path::new(name), text.as_bytes(), &["PLACEHOLDER_GEMINI_TOKEN"]).unwrap()
 }
 
 /// The only error of a file of one line.
@@ -23,9 +32,10 @@ fn comments_blank_lines_bom_and_crlf() {
     let file = parse(&text);
     assert_eq!(file.entries.iter().map(|entry| entry.line).collect::<Vec<_>>(), [3, 5]);
     assert!(file.skipped.is_empty() && file.merged.is_empty());
-    assert_eq!(file.entries[1].tier, Some(Tier::Paid));
-    assert_eq!(file.entries[1].key.priority_of(), Priority::PAID);
-    assert_eq!(file.entries[0].key.priority_of(), Priority::FREE);
+    assert_eq!(file.entries[1].spec.tier, Some(Tier::Paid));
+    assert_eq!(file.entries[1].spec.key().priority_of(), Priority::PAID);
+    assert_eq!(file.entries[0].spec.key().priority_of(), Priority::FREE);
+    assert_eq!(file.entries[1].spec.origin().to_string(), "keys.txt:5");
 }
 
 #[test]
@@ -36,11 +46,11 @@ fn every_option_is_taken() {
     );
     let file = parse(&line);
     assert_eq!(file.skipped, []);
-    let entry = &file.entries[0];
-    assert_eq!(entry.id, KeyId::from("work"));
-    assert_eq!(entry.owner.as_deref(), Some("project-a"));
-    assert_eq!(entry.key.priority_of(), Priority(3));
-    assert!(!entry.limits.is_empty());
+    let spec = &file.entries[0].spec;
+    assert_eq!((spec.id.as_deref(), spec.owner.as_deref()), (Some("work"), Some("project-a")));
+    assert_eq!(spec.priority, Some(Priority(3)));
+    assert_eq!(spec.limits["*"], Limits::new().per_minute(10).tokens_per_minute(250_000).per_day(250));
+    assert_eq!(spec.labels["source"], "mail");
 }
 
 #[test]
@@ -56,7 +66,10 @@ fn what_is_no_key_is_named() {
     }
     assert_eq!(error(&format!("\"{ONE}\",")), LineError::Punctuated);
     assert_eq!(error("AIza-test-key-0000\u{e9}0001"), LineError::Character(18));
-    assert_eq!(KeyFile::parse(b"AIza-test-key-0000\xff0001", &[]).skipped[0].error, LineError::NotText);
+    assert_eq!(
+        KeyFile::parse(Path::new("k"), b"AIza-test-key-0000\xff0001", &[]).unwrap().skipped[0].error,
+        LineError::NotText
+    );
     assert!(parse("c2VjcmV0LWtleS1vZi1hLXByb3ZpZGVy==").skipped.is_empty(), "base64 may end in =");
 }
 
@@ -103,14 +116,6 @@ fn the_same_key_twice_is_merged_and_two_keys_of_one_id_are_not() {
 }
 
 #[test]
-fn a_derived_id_gives_way_to_a_given_one() {
-    let derived = Key::new(TWO).key_id();
-    let file = parse(&format!("{TWO}\n{ONE} id={derived}\n"));
-    assert_eq!(file.entries[1].id, derived);
-    assert_eq!(file.entries[0].id, KeyId::from(format!("{derived}-1")));
-}
-
-#[test]
 fn a_name_is_never_a_secret() {
     let file = parse(&format!("{ONE} owner=opaque-secret-0000000003\nopaque-secret-0000000003\n"));
     assert_eq!(file.skipped, [Skipped { line: 1, error: LineError::NameIsSecret }]);
@@ -136,6 +141,61 @@ fn files_that_give_nothing_name_their_path_and_the_fix() {
     assert!(text.contains("UTF-8"), "{text}");
 }
 
+#[test]
+fn a_table_has_a_header_and_columns_named_like_options() {
+    let text = format!(
+        "name,key,tier,rpm,team\nwork,{ONE},free,10,\"data, eu\"\n\nother,{TWO},platinum,,\nagain,{ONE},,,\n,short,,,\n"
+    );
+    let file = parse_as("keys.csv", &text);
+    let spec = &file.entries[0].spec;
+    assert_eq!((spec.id.as_deref(), spec.tier.clone()), (Some("work"), Some(Tier::Free)));
+    assert_eq!(spec.limits["*"], Limits::new().per_minute(10));
+    assert_eq!(file.entries.len(), 1);
+    let lines: Vec<usize> = file.skipped.iter().map(|skipped| skipped.line).collect();
+    assert_eq!(lines, [4, 6], "{:?}", file.skipped);
+    assert_eq!(file.merged, [Merged { line: 5, into: 2 }]);
+    assert_eq!(spec.labels["team"], "data, eu");
+}
+
+#[test]
+fn a_table_is_known_by_its_header_and_may_have_semicolons() {
+    let file = parse(&format!("api_key;owner\n{ONE};project-a\n{TWO};project-b;more\n"));
+    assert_eq!(file.entries[0].spec.owner.as_deref(), Some("project-a"));
+    assert_eq!(file.skipped, [Skipped { line: 3, error: LineError::Fields }]);
+    let wrong = KeyFile::parse(Path::new("keys.csv"), format!("{ONE}\n{TWO}\n").as_bytes(), &[]).unwrap_err();
+    let text = wrong.to_string();
+    assert!(text.contains("keys.csv") && text.contains("header") && !text.contains(ONE), "{text}");
+}
+
+#[test]
+fn json_holds_texts_and_objects_each_by_its_line() {
+    let text = format!(
+        r#"[
+  "{ONE}",
+  {{"key": "{TWO}", "id": "two", "rpm": 10, "tier": "paid", "labels": {{"team": "eu"}}, "owner": null}},
+  {{"key": "{TWO}"}},
+  {{"id": "none"}}, 7,
+  {{"key": "PLACEHOLDER_GEMINI_TOKEN"}},
+  {{"key": "{ONE}x", "colour": "red"}}
+]"#
+    );
+    let file = parse_as("keys.json", &text);
+    let spec = &file.entries[1].spec;
+    assert_eq!(spec.labels, BTreeMap::from([("team".to_owned(), "eu".to_owned())]));
+    assert_eq!((spec.id.as_deref(), spec.tier.clone()), (Some("two"), Some(Tier::Paid)));
+    assert_eq!(file.entries.len(), 2);
+    assert_eq!(file.merged, [Merged { line: 4, into: 3 }]);
+    let errors: Vec<(usize, LineError)> = file.skipped.iter().map(|skipped| (skipped.line, skipped.error)).collect();
+    assert_eq!(
+        errors,
+        [(5, LineError::NoKey), (5, LineError::NotAKey), (6, LineError::ClientToken), (7, LineError::UnknownOption(1)),]
+    );
+    assert_eq!(parse_as("k.json", &format!(r#"{{"keys": ["{ONE}"]}}"#)).entries.len(), 1);
+    let wrong = KeyFile::parse(Path::new("k.json"), format!("[\n\"{ONE}\",\n{TWO}]").as_bytes(), &[]).unwrap_err();
+    let text = wrong.to_string();
+    assert!(text.contains("line 3") && !text.contains(ONE) && !text.contains(TWO), "{text}");
+}
+
 /// Words of a bad line that no message may repeat: long enough not to appear in a message by chance.
 fn junk() -> impl Strategy<Value = String> {
     "[A-Za-z0-9=:\"'#.,/ -]{0,12}[g-zG-Z0-9]{24,40}[A-Za-z0-9=:\"'#., -]{0,30}"
@@ -149,14 +209,16 @@ proptest! {
         lines.insert(at, format!("{ONE} id=good"));
         let file = parse(&lines.join("\n"));
         let found = file.entries.iter().find(|entry| entry.line == at + 1);
-        prop_assert_eq!(found.map(|entry| entry.id.to_string()), Some("good".to_owned()));
+        prop_assert_eq!(found.and_then(|entry| entry.spec.id.clone()), Some("good".to_owned()));
 
         let shown = format!("{file:?} {}", file.skipped.iter().map(|s| s.error.to_string()).collect::<String>());
         for line in &bad {
             // A word that was taken as an id or owner is meant to be shown.
             for word in line.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| word.len() >= 24) {
-                let named = file.entries.iter().any(|entry| entry.id.to_string().contains(word)
-                    || entry.owner.as_deref().is_some_and(|owner| owner.contains(word)));
+                let named = file.entries.iter().any(|entry| {
+                    let shown = [&entry.spec.id, &entry.spec.owner];
+                    shown.iter().any(|name| name.as_deref().is_some_and(|name| name.contains(word)))
+                });
                 prop_assert!(named || !shown.contains(word), "{}", shown);
             }
         }
@@ -165,8 +227,12 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        let file = KeyFile::parse(&bytes, &[]);
-        let lines = bytes.split(|&byte| byte == b'\n').count();
-        prop_assert!(file.entries.len() + file.skipped.len() + file.merged.len() <= lines);
+        for name in ["k.txt", "k.csv", "k.json"] {
+            let Ok(file) = KeyFile::parse(Path::new(name), &bytes, &[]) else { continue };
+            if name == "k.txt" && !bytes.trim_ascii_start().starts_with(b"[") {
+                let lines = bytes.split(|&byte| byte == b'\n').count();
+                prop_assert!(file.entries.len() + file.skipped.len() + file.merged.len() <= lines);
+            }
+        }
     }
 }

@@ -1,26 +1,17 @@
 //! One line: the key, then its options.
 
-use tower_keypool::{Key, Limits, Tier};
-
 use super::{LineError, option};
-
-/// A line that holds a key.
-pub(super) struct Parsed {
-    pub(super) secret: String,
-    pub(super) key: Key,
-    pub(super) id: Option<String>,
-    pub(super) owner: Option<String>,
-    pub(super) tier: Option<Tier>,
-    pub(super) limits: Limits,
-}
+use crate::config::{KeySpec, Origin};
 
 /// Reads a line; `None` for a blank one or a comment.
-pub(super) fn parse(bytes: &[u8], not_keys: &[&str]) -> Result<Option<Parsed>, LineError> {
+pub(super) fn parse(bytes: &[u8], not_keys: &[&str], origin: Origin) -> Result<Option<KeySpec>, LineError> {
     let text = std::str::from_utf8(bytes).map_err(|_| LineError::NotText)?;
     let words = words(text)?;
     let Some((secret, options)) = words.split_first() else { return Ok(None) };
     check(secret, not_keys)?;
-    option::parse(secret, options).map(Some)
+    let mut spec = KeySpec::new(secret.as_str(), origin);
+    option::words(&mut spec, options)?;
+    Ok(Some(spec))
 }
 
 /// Words between white space, up to a word that begins with `#`. White space inside quotes is kept.
@@ -52,7 +43,7 @@ fn words(text: &str) -> Result<Vec<String>, LineError> {
 }
 
 /// Keys are opaque; only what is decidably none is refused.
-fn check(secret: &str, not_keys: &[&str]) -> Result<(), LineError> {
+pub(in crate::config) fn check(secret: &str, not_keys: &[&str]) -> Result<(), LineError> {
     if not_keys.contains(&secret) {
         return Err(LineError::ClientToken);
     }

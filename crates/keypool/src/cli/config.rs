@@ -1,0 +1,99 @@
+//! `keypool config`: what it goes by, and what is wrong with that.
+
+#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
+
+use std::{io::Write, path::PathBuf};
+
+use clap::{Args, Subcommand};
+use tower_keypool::config::ConfigErrors;
+
+use super::Failure;
+use crate::config::{self, Effective, Inputs};
+
+/// Check the configuration, show what it comes to, or print its schema.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Config {
+    #[command(subcommand)]
+    action: Action,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  keypool config check keypool.toml           every error, each with file, line and what is allowed
+  keypool config show                         every setting, and whether file, environment or nobody set it
+  keypool config schema > keypool.schema.json for editors
+
+Exit codes: 0 all is well, 2 something is wrong.";
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Say everything that is wrong with file and environment, or that nothing is
+    Check(File),
+    /// Print every setting with its value and where it came from; secrets are not shown
+    Show(Show),
+    /// Print the JSON schema of the file
+    Schema,
+}
+
+#[derive(Debug, Args)]
+struct File {
+    /// The file [default: as `keypool serve` finds it] [env: KEYPOOL_CONFIG]
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+
+    /// The same
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Show {
+    #[command(flatten)]
+    file: File,
+
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl File {
+    fn inputs(self) -> Inputs {
+        Inputs::new(self.file.or(self.config), Vec::new())
+    }
+}
+
+impl Config {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        match self.action {
+            Action::Check(file) => {
+                let loaded = file.inputs().load().map_err(|errors| wrong(&errors))?;
+                for note in &loaded.keys.notes {
+                    say(&format!("note: {note}"));
+                }
+                let keys = loaded.keys.keys.len();
+                say(&format!("all is well: {keys} key{}", if keys == 1 { "" } else { "s" }));
+            }
+            Action::Show(Show { file, json }) => {
+                let effective = Effective::of(&file.inputs()).map_err(|errors| wrong(&errors))?;
+                let text = if json { format!("{:#}", effective.json()) } else { effective.to_string() };
+                say(text.trim_end());
+            }
+            Action::Schema => say(&format!("{:#}", config::schema())),
+        }
+        Ok(())
+    }
+}
+
+/// Every error, a line each.
+pub(super) fn wrong(errors: &ConfigErrors) -> Failure {
+    let count = errors.iter().count();
+    let what = if count == 1 { "the configuration is wrong" } else { "the configuration is wrong in several places" };
+    let lines: Vec<String> = errors.iter().map(|problem| format!("\n  {problem}")).collect();
+    Failure::config(anyhow::anyhow!("{what}:{}", lines.concat()))
+}
+
+/// A closed pipe is no error.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

@@ -1,0 +1,57 @@
+//! Where the gateway listens, and the token that this asks for.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use tower_keypool::config::Document;
+
+use super::GatewaySection;
+use crate::gateway::token::PLACEHOLDER;
+
+/// The addresses that `HOST:PORT` stands for; none where it stands for nothing, which is noted.
+pub(super) fn resolve(gateway: &GatewaySection, document: &mut Document<'_>) -> Vec<SocketAddr> {
+    let listen = &gateway.listen;
+    match listen.to_socket_addrs().map(Iterator::collect::<Vec<_>>) {
+        Ok(addresses) if !addresses.is_empty() => addresses,
+        Ok(_) => {
+            document.problem("gateway.listen", "the name has no address");
+            Vec::new()
+        }
+        Err(error) => {
+            let what = format!("expected HOST:PORT of this machine, such as 127.0.0.1:5000 ({error})");
+            document.problem("gateway.listen", what);
+            Vec::new()
+        }
+    }
+}
+
+/// The token, and whether somebody chose it.
+pub(super) fn token(given: Option<&str>, listens: &[SocketAddr], document: &mut Document<'_>) -> (String, bool) {
+    let on_loopback = listens.iter().all(|address| address.ip().to_canonical().is_loopback());
+    match given {
+        Some(token) if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            document.problem("gateway.token", "expected visible ASCII characters, without spaces");
+        }
+        Some(token) if !on_loopback && token == PLACEHOLDER => {
+            let what = format!("everybody knows {PLACEHOLDER}; beyond loopback choose another with --token");
+            document.problem("gateway.token", what);
+        }
+        Some(token) => return (token.to_owned(), true),
+        None if on_loopback => {}
+        None => {
+            let what = "this address can be reached from other machines: choose a token for the clients with --token, \
+                        KEYPOOL_TOKEN or gateway.token_file";
+            document.problem("gateway.listen", what);
+        }
+    }
+    (PLACEHOLDER.to_owned(), false)
+}
+
+/// Names that clients may reach the gateway by.
+pub(super) fn hosts(gateway: &GatewaySection, document: &mut Document<'_>) {
+    for (n, name) in gateway.hosts.iter().enumerate() {
+        if name.is_empty() || name.contains(['/', ':', '@', ' ']) {
+            let what = "expected a name such as pool.example, without scheme and port";
+            document.problem(&format!("gateway.hosts[{n}]"), what);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Reads it all, or says everything that is wrong.
+
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tower_keypool::{
+    Anthropic, Gemini, KeyError, KeyPool, KeyPoolBuilder, OpenAi, Provider,
+    config::{ConfigErrors, Document, Environment, Interval, KeySet, Origin, Problem, Setting, Source},
+};
+
+use super::{Config, ProviderName, address, find, variables};
+use crate::client::Roots;
+use crate::gateway::{guard::Guard, token::PLACEHOLDER};
+
+/// Keys from elsewhere, such as a database that the configuration names; asked each time it is read.
+pub type MoreKeys = Arc<dyn Fn(&Config) -> Result<Source, Problem> + Send + Sync>;
+
+/// What a configuration is read from. Read again it is the same, but for what files hold.
+#[derive(Clone)]
+pub struct Inputs {
+    /// The file, if one is named.
+    pub file: Option<PathBuf>,
+    /// The environment.
+    pub environment: Environment,
+    /// Options of the command line.
+    pub flags: Vec<Setting>,
+    /// Keys from elsewhere.
+    pub more: Vec<MoreKeys>,
+}
+
+impl Inputs {
+    /// A file, if one is named, this process's environment, and options.
+    pub fn new(file: Option<PathBuf>, flags: Vec<Setting>) -> Self {
+        Self { file, environment: Environment::process(), flags, more: Vec::new() }
+    }
+}
+
+impl std::fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inputs").field("file", &self.file).field("flags", &self.flags).finish_non_exhaustive()
+    }
+}
+
+/// A configuration without fault.
+#[derive(Clone)]
+pub struct Loaded {
+    /// All settings.
+    pub config: Config,
+    /// The union of all keys.
+    pub keys: KeySet,
+    /// Where the gateway listens.
+    pub addresses: Vec<SocketAddr>,
+    /// What clients send.
+    pub token: String,
+    /// Whether somebody chose it.
+    pub own_token: bool,
+    /// Whose API it is, and where.
+    pub provider: Arc<dyn Provider>,
+    /// Whom it must be certified by.
+    pub roots: Roots,
+    /// Every file that was read.
+    pub files: BTreeSet<PathBuf>,
+}
+
+impl Loaded {
+    /// A pool that goes by it.
+    ///
+    /// # Errors
+    /// When a key cannot be taken.
+    pub fn pool(&self) -> Result<KeyPool, KeyError> {
+        let pool = self.builder().build()?;
+        self.switch_off(&pool, None);
+        Ok(pool)
+    }
+
+    /// What makes the pool, where nothing is switched off.
+    pub fn builder(&self) -> KeyPoolBuilder {
+        self.config.pool().builder_for(Arc::clone(&self.provider)).keys(self.keys.keys())
+    }
+
+    /// Switches off the keys that a source wants off, and on those that were off by `before` alone.
+    pub fn switch_off(&self, pool: &KeyPool, before: Option<&Self>) {
+        for (spec, key) in self.keys.keys.iter().zip(self.keys.keys()) {
+            let was = before.and_then(|before| before.keys.keys.iter().find(|held| held.secret() == spec.secret()));
+            let changed = match (&spec.disabled, was.and_then(|was| was.disabled.as_ref())) {
+                (Some(reason), was) if was != Some(reason) => pool.disable(&key.key_id(), reason),
+                (None, Some(_)) => pool.enable(&key.key_id()),
+                _ => Ok(()),
+            };
+            if let Err(error) = changed {
+                tracing::warn!("{error}");
+            }
+        }
+    }
+
+    /// The names that clients may reach the gateway by.
+    pub fn guard(&self) -> Guard {
+        let gateway = &self.config.gateway;
+        let listen = gateway.listen.rsplit_once(':').map_or("", |(host, _)| host);
+        Guard::new(gateway.hosts.iter().cloned().chain([listen.to_owned()]))
+    }
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded").field("config", &self.config).field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+/// What stands in the file, and over it.
+#[derive(Debug)]
+pub(super) struct Texts {
+    pub(super) path: Option<PathBuf>,
+    text: String,
+    settings: Vec<Setting>,
+    problems: Vec<Problem>,
+}
+
+impl Texts {
+    pub(super) fn document(&self) -> Document<'_> {
+        Document::new(self.path.as_deref().unwrap_or(Path::new("")), &self.text, &self.settings)
+    }
+}
+
+impl Inputs {
+    /// The file and everything that is laid over it.
+    pub(super) fn texts(&self) -> Result<Texts, Problem> {
+        let path = find::file(self.file.as_deref(), &self.environment);
+        let text = match &path {
+            Some(path) => std::fs::read_to_string(path).map_err(|error| {
+                Problem::new(Origin::file(path.as_path(), 0), "", format!("the configuration cannot be read: {error}"))
+            })?,
+            None => String::new(),
+        };
+        let shown = path.as_deref().unwrap_or(Path::new(""));
+        let listen = Document::new(shown, &text, &[]).read::<Config>().gateway.listen;
+        let mut strong = self.environment.overlay();
+        if let Some(name) = self.environment.get("KEYPOOL_PROVIDER") {
+            strong.insert(0, Setting::new("gateway.provider", name, Origin::env("KEYPOOL_PROVIDER")));
+        }
+        strong.extend(self.flags.iter().cloned());
+        let provider = Document::new(shown, &text, &strong).read::<Config>().gateway.provider;
+        let mut problems = Vec::new();
+        let mut settings = variables::settings(&self.environment, provider, &listen, &mut problems);
+        settings.extend(self.flags.iter().cloned());
+        Ok(Texts { path, text, settings, problems })
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each thing by its place.
+    pub fn load(&self) -> Result<Loaded, ConfigErrors> {
+        let texts = self.texts()?;
+        let mut document = texts.document();
+        let mut config: Config = document.read();
+        fill(&mut config);
+        let folder = texts.path.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+        let mut files: BTreeSet<PathBuf> = texts.path.iter().cloned().collect();
+
+        let addresses = address::resolve(&config.gateway, &mut document);
+        address::hosts(&config.gateway, &mut document);
+        let given = token(&config, &folder, &mut document, &mut files);
+        let (token, own_token) = address::token(given.as_deref(), &addresses, &mut document);
+        let provider = provider(&config, &mut document);
+        config.gateway.upstream = Some(provider.base().to_string());
+
+        let roots = roots(&config, &folder, &mut document);
+
+        let not_keys = [PLACEHOLDER, token.as_str()];
+        let pool = config.pool();
+        pool.check(&mut document);
+        let mut problems = texts.problems.clone();
+        let mut sources = vec![pool.source(&mut document, &folder, &self.environment, &not_keys)];
+        if config.pool.key_files.is_empty() && Path::new(USUAL).exists() {
+            config.pool.key_files.push(USUAL.into());
+        }
+        let pool = config.pool();
+        sources.extend(pool.files(&mut document, &folder, &not_keys));
+        files.extend(pool.key_paths(&document, &folder));
+        for more in &self.more {
+            match more(&config) {
+                Ok(source) => sources.push(source),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        let variables = config.gateway.provider.variables();
+        sources.push(variables.source(&self.environment, &not_keys, &mut problems));
+        files.extend(config.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));
+
+        problems.extend(document.into_problems());
+        ConfigErrors::check(problems)?;
+        let keys = KeySet::unite(sources);
+        Ok(Loaded { config, keys, addresses, token, own_token, provider, roots, files })
+    }
+}
+
+/// The key file of those who name none.
+const USUAL: &str = "key.txt";
+
+/// What the library leaves open, as `serve` has it.
+fn fill(config: &mut Config) {
+    config.pool.wait.get_or_insert(Interval::seconds(5));
+    config.limits.assume_known.get_or_insert(true);
+}
+
+/// The token that somebody chose. Of `token` and `token_file` the one that is set nearer to the command line holds.
+fn token(config: &Config, folder: &Path, document: &mut Document<'_>, files: &mut BTreeSet<PathBuf>) -> Option<String> {
+    let near = |origin: &Origin| match origin {
+        Origin::Flag(_) => 2,
+        Origin::Env(_) => 1,
+        _ => 0,
+    };
+    let text = config.gateway.token.as_ref().map(|token| token.expose().to_owned());
+    let Some(path) = &config.gateway.token_file else { return text };
+    let (token_at, file_at) = (document.origin("gateway.token"), document.origin("gateway.token_file"));
+    if text.is_some() && near(&token_at) > near(&file_at) {
+        return text;
+    }
+    if text.is_some() && near(&token_at) == near(&file_at) {
+        document.problem("gateway.token_file", "expected only one of token and token_file");
+    }
+    let path = if near(&file_at) == 0 { folder.join(path) } else { path.clone() };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            files.insert(path);
+            Some(text.trim().to_owned())
+        }
+        Err(error) => {
+            document.problem("gateway.token_file", format!("{} cannot be read: {error}", path.display()));
+            Some("unread".to_owned())
+        }
+    }
+}
+
+/// The certificates to trust. What is wrong with their file is noted.
+fn roots(config: &Config, folder: &Path, document: &mut Document<'_>) -> Roots {
+    let Some(path) = &config.gateway.cacert else { return Roots::mozilla() };
+    let in_file = matches!(document.origin("gateway.cacert"), Origin::File { .. });
+    let path = if in_file { folder.join(path) } else { path.clone() };
+    Roots::from_file(&path).unwrap_or_else(|error| {
+        document.problem("gateway.cacert", format!("{}: {error}", path.display()));
+        Roots::mozilla()
+    })
+}
+
+fn provider(config: &Config, document: &mut Document<'_>) -> Arc<dyn Provider> {
+    let made = match (config.gateway.provider, config.gateway.upstream.as_deref()) {
+        (ProviderName::Gemini, None) => return Arc::new(Gemini::new()),
+        (ProviderName::OpenAi, None) => return Arc::new(OpenAi::new()),
+        (ProviderName::Anthropic, None) => return Arc::new(Anthropic::new()),
+        (ProviderName::Gemini, Some(base)) => Gemini::at(base).map(|made| Arc::new(made) as Arc<dyn Provider>),
+        (ProviderName::OpenAi, Some(base)) => OpenAi::at(base).map(|made| Arc::new(made) as Arc<dyn Provider>),
+        (ProviderName::Anthropic, Some(base)) => Anthropic::at(base).map(|made| Arc::new(made) as Arc<dyn Provider>),
+    };
+    made.unwrap_or_else(|error| {
+        document.problem("gateway.upstream", error.to_string());
+        Arc::new(Gemini::new())
+    })
+}

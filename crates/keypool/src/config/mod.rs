@@ -1,0 +1,21 @@
+//! What the binary goes by: a file, then the environment, then options.
+
+mod address;
+mod find;
+mod loaded;
+mod sections;
+mod show;
+mod variables;
+
+pub use loaded::{Inputs, Loaded, MoreKeys};
+pub use sections::{BatchSection, Config, GatewaySection, Level, LogSection, ProviderName, StoreSection};
+pub use show::Effective;
+
+/// The JSON schema of the file, for editors.
+pub fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(Config).to_value();
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("title".to_owned(), "keypool.toml".into());
+    }
+    schema
+}

@@ -1,0 +1,153 @@
+//! The binary's own tables: `[gateway]`, `[log]`, and those that later parts of it fill.
+
+#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tower_keypool::config::{Interval, KeyEntry, LimitsSection, ModelEntry, PoolConfig, PoolSection};
+use tower_keypool::config::{RestsSection, RetrySection, SecretText};
+
+/// All of `keypool.toml`. Every setting is optional.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Keys.
+    pub keys: Vec<KeyEntry>,
+    /// Models.
+    pub models: Vec<ModelEntry>,
+    /// How keys are chosen.
+    pub pool: PoolSection,
+    /// What happens after a provider's fault.
+    pub retry: RetrySection,
+    /// How long whom rests.
+    pub rests: RestsSection,
+    /// How limits are kept, and what is assumed of them.
+    pub limits: LimitsSection,
+    /// What `keypool serve` listens on, and where it sends to.
+    pub gateway: GatewaySection,
+    /// What is told of all that.
+    pub log: LogSection,
+    /// Where counts and rests outlive the process. Nothing can be set yet.
+    pub store: StoreSection,
+    /// How `keypool batch` works. Nothing can be set yet.
+    pub batch: BatchSection,
+}
+
+impl Config {
+    /// The part that makes a pool.
+    pub fn pool(&self) -> PoolConfig {
+        PoolConfig {
+            keys: self.keys.clone(),
+            models: self.models.clone(),
+            pool: self.pool.clone(),
+            retry: self.retry.clone(),
+            rests: self.rests.clone(),
+            limits: self.limits.clone(),
+        }
+    }
+}
+
+/// Whose API it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProviderName {
+    /// Google's Gemini API.
+    #[default]
+    Gemini,
+    /// OpenAI's, or one of the same form.
+    OpenAi,
+    /// Anthropic's.
+    Anthropic,
+}
+
+/// `[gateway]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatewaySection {
+    /// HOST:PORT to listen on; beyond loopback a token is needed.
+    pub listen: String,
+    /// Whose API the keys are for.
+    pub provider: ProviderName,
+    /// Where requests go, a URL such as https://host:port/path; the provider's own address unless set.
+    pub upstream: Option<String>,
+    /// Certificates to trust in the place of Mozilla's, in PEM; relative to this configuration's folder.
+    pub cacert: Option<PathBuf>,
+    /// What clients send in the place of a key; on loopback PLACEHOLDER_GEMINI_TOKEN unless set.
+    pub token: Option<SecretText>,
+    /// The file that holds the token; relative to this configuration's folder.
+    pub token_file: Option<PathBuf>,
+    /// Names that clients may reach it by, beside loopback and its addresses.
+    pub hosts: Vec<String>,
+    /// How long answers under way get to end.
+    pub grace: Interval<3_600>,
+}
+
+impl Default for GatewaySection {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:5000".to_owned(),
+            provider: ProviderName::default(),
+            upstream: None,
+            cacert: None,
+            token: None,
+            token_file: None,
+            hosts: Vec::new(),
+            grace: Interval::seconds(10),
+        }
+    }
+}
+
+/// How much is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// What went wrong.
+    Error,
+    /// And what a person should know.
+    Warn,
+    /// And a line for each change of a key.
+    #[default]
+    Info,
+    /// And a line for each request.
+    Debug,
+    /// Everything, of other libraries too.
+    Trace,
+}
+
+impl<'de> Deserialize<'de> for Level {
+    /// In any case, and by the names that other programs have for the same.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match String::deserialize(deserializer)?.to_ascii_lowercase().as_str() {
+            "error" | "critical" | "fatal" => Self::Error,
+            "warn" | "warning" => Self::Warn,
+            "info" | "notice" => Self::Info,
+            "debug" => Self::Debug,
+            "trace" => Self::Trace,
+            _ => return Err(serde::de::Error::custom("expected one of error, warn, info, debug, trace")),
+        })
+    }
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSection {
+    /// How much is told.
+    pub level: Level,
+    /// A folder for the same lines in files, one a day; none unless set.
+    pub directory: Option<PathBuf>,
+    /// How many of those files are kept; all unless set.
+    pub keep: Option<u16>,
+}
+
+/// `[store]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreSection {}
+
+/// `[batch]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BatchSection {}

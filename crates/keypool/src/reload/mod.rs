@@ -1,0 +1,200 @@
+//! Reads the configuration again when a file of it changes, or on SIGHUP, and makes the running gateway go by it. No
+//! request is dropped: each ends as it began. What is wrong is refused as a whole, and the old goes on.
+
+mod watch;
+
+use std::{fmt, sync::Arc};
+
+use tokio::{sync::Notify, task::JoinHandle};
+use tower_keypool::{KeyError, KeyId, KeyPool, RosterChange, config::ConfigErrors};
+
+use crate::config::{Inputs, Loaded};
+use watch::Watch;
+
+/// Makes the gateway go by another configuration.
+pub type Apply = Arc<dyn Fn(&Loaded) + Send + Sync>;
+
+/// The running configuration.
+pub struct Reload {
+    /// What it is read from.
+    pub inputs: Inputs,
+    /// As it is now.
+    pub loaded: Loaded,
+    /// The pool that goes by it.
+    pub pool: KeyPool,
+    /// What else goes by it.
+    pub apply: Apply,
+    /// Asks for another reading, when keys changed elsewhere.
+    pub again: Arc<Notify>,
+}
+
+/// Why a new configuration was not taken.
+enum Refused {
+    Wrong(ConfigErrors),
+    NoKey,
+    Key(KeyError),
+}
+
+impl Reload {
+    /// Follows the files, and SIGHUP, until the task is aborted.
+    pub fn follow(mut self) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            let mut watch = Watch::new(&self.loaded.files);
+            let mut hangups = Hangups::new();
+            // It was read before anybody watched.
+            let mut again = true;
+            loop {
+                let asked = tokio::select! {
+                    () = std::future::ready(()), if again => false,
+                    () = watch.changed() => false,
+                    () = hangups.next() => true,
+                    () = self.again.notified() => false,
+                };
+                again = false;
+                let inputs = self.inputs.clone();
+                let Ok(read) = tokio::task::spawn_blocking(move || inputs.load()).await else { continue };
+                match read.map_err(Refused::Wrong).and_then(|new| self.take(new)) {
+                    Ok(news) => {
+                        again = watch.follow(&self.loaded.files);
+                        if asked || !news.is_empty() {
+                            tracing::info!("configuration read again: {news}");
+                        }
+                    }
+                    Err(refused) => refused.tell(),
+                }
+            }
+        })
+    }
+
+    /// Goes by a new configuration.
+    fn take(&mut self, new: Loaded) -> Result<News, Refused> {
+        if new.keys.is_empty() {
+            return Err(Refused::NoKey);
+        }
+        let config = new.config.pool();
+        let builder = config.builder_for(Arc::clone(&new.provider)).keys(new.keys.keys());
+        let keys = self.pool.reconfigure(builder).map_err(Refused::Key)?;
+        new.switch_off(&self.pool, Some(&self.loaded));
+        (self.apply)(&new);
+        let notes = new.keys.notes.iter().filter(|note| !self.loaded.keys.notes.contains(note));
+        notes.for_each(|note| tracing::warn!("{note}"));
+        let news = News::between(&self.loaded, &new, keys);
+        self.loaded = new;
+        Ok(news)
+    }
+}
+
+impl Refused {
+    fn tell(&self) {
+        match self {
+            Self::Wrong(errors) => {
+                let count = errors.iter().count();
+                tracing::error!("the new configuration is refused, the old one goes on; wrong in {count} places:");
+                for problem in errors.iter().take(20) {
+                    tracing::error!("  {problem}");
+                }
+            }
+            Self::NoKey => {
+                tracing::error!("the new configuration is refused, the old one goes on: no key is left in it");
+            }
+            Self::Key(error) => tracing::error!("the new configuration is refused, the old one goes on: {error}"),
+        }
+    }
+}
+
+/// What is another than before, on one line.
+#[derive(Debug)]
+struct News {
+    keys: RosterChange,
+    /// Tables with another setting.
+    tables: Vec<&'static str>,
+    /// Settings that a running gateway cannot take.
+    later: Vec<&'static str>,
+}
+
+impl News {
+    fn between(before: &Loaded, after: &Loaded, keys: RosterChange) -> Self {
+        let (old, new) = (&before.config, &after.config);
+        let (o, n) = (&old.gateway, &new.gateway);
+        let later = [
+            ("gateway.listen", o.listen != n.listen),
+            ("gateway.provider", o.provider != n.provider),
+            ("gateway.upstream", o.upstream != n.upstream),
+            ("gateway.cacert", o.cacert != n.cacert),
+            ("gateway.grace", o.grace != n.grace),
+            ("limits.guard", old.limits.guard != new.limits.guard),
+            ("log", old.log != new.log),
+        ];
+        let tables = [
+            ("models", old.models != new.models),
+            ("pool", old.pool != new.pool),
+            ("retry", old.retry != new.retry),
+            ("rests", old.rests != new.rests),
+            ("limits", old.limits != new.limits),
+            ("gateway", before.token != after.token || o.hosts != n.hosts),
+        ];
+        let names = |list: &[(&'static str, bool)]| {
+            list.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect()
+        };
+        Self { keys, tables: names(&tables), later: names(&later) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.tables.is_empty() && self.later.is_empty()
+    }
+}
+
+/// Ids on a line; more than these are counted.
+const SHOWN: usize = 20;
+
+impl fmt::Display for News {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        let RosterChange { added, removed, changed, .. } = &self.keys;
+        for (what, ids) in [("added", added), ("removed", removed), ("changed", changed)] {
+            if !ids.is_empty() {
+                let shown: Vec<String> = ids.iter().take(SHOWN).map(KeyId::to_string).collect();
+                let more = match ids.len().saturating_sub(SHOWN) {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                parts.push(format!("{what} {}{more}", shown.join(", ")));
+            }
+        }
+        if parts.is_empty() {
+            parts.push("no key changed".to_owned());
+        }
+        if !self.tables.is_empty() {
+            parts.push(format!("new settings in {}", self.tables.join(", ")));
+        }
+        if !self.later.is_empty() {
+            parts.push(format!("from the next start on: {}", self.later.join(", ")));
+        }
+        f.write_str(&parts.join("; "))
+    }
+}
+
+/// SIGHUPs, where there are such.
+struct Hangups {
+    #[cfg(unix)]
+    signals: Option<tokio::signal::unix::Signal>,
+}
+
+impl Hangups {
+    fn new() -> Self {
+        Self {
+            #[cfg(unix)]
+            signals: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok(),
+        }
+    }
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some(signals) = &mut self.signals
+            && signals.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+}

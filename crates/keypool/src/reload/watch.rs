@@ -1,0 +1,114 @@
+//! Notices that files changed: their folders are watched, so that replacing a file by another is seen, and what a
+//! cluster mounts (links that are swapped) too.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+
+/// A change is looked at when this long nothing more happened.
+const QUIET: Duration = Duration::from_millis(200);
+/// Or this long after the first of many.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Where folders cannot be watched, files are looked at this often.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// Watches the folders of some files.
+pub(super) struct Watch {
+    watcher: Option<RecommendedWatcher>,
+    folders: BTreeSet<PathBuf>,
+    files: BTreeSet<PathBuf>,
+    seen: Vec<Stamp>,
+    told: Arc<Notify>,
+}
+
+/// How a file was when it was last looked at; nothing where there is none.
+type Stamp = Option<(Option<SystemTime>, u64, u64)>;
+
+impl Watch {
+    pub(super) fn new(files: &BTreeSet<PathBuf>) -> Self {
+        let told = Arc::new(Notify::new());
+        let tell = Arc::clone(&told);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| !matches!(event.kind, EventKind::Access(_))) {
+                tell.notify_one();
+            }
+        });
+        let mut watch =
+            Self { watcher: watcher.ok(), folders: BTreeSet::new(), files: BTreeSet::new(), seen: Vec::new(), told };
+        watch.follow(files);
+        watch
+    }
+
+    /// Watches these files from now on. Whether they are others than before: then they may have changed since they were
+    /// read, and nobody would tell.
+    pub(super) fn follow(&mut self, files: &BTreeSet<PathBuf>) -> bool {
+        if self.files == *files {
+            return false;
+        }
+        let folders: BTreeSet<PathBuf> = files.iter().flat_map(|file| folders_of(file)).collect();
+        if let Some(watcher) = &mut self.watcher {
+            for gone in self.folders.difference(&folders) {
+                // It may be gone for good.
+                let _ = watcher.unwatch(gone);
+            }
+            let new: Vec<&PathBuf> = folders.difference(&self.folders).collect();
+            if new.into_iter().any(|folder| watcher.watch(folder, RecursiveMode::NonRecursive).is_err()) {
+                tracing::debug!("folders cannot be watched here: the configuration is looked at every second");
+                self.watcher = None;
+            }
+        }
+        self.folders = folders;
+        self.files.clone_from(files);
+        self.seen = self.stamps();
+        true
+    }
+
+    /// Resolves when one of the files is another than it was.
+    pub(super) async fn changed(&mut self) {
+        loop {
+            if self.watcher.is_some() {
+                self.told.notified().await;
+                let settled = async { while tokio::time::timeout(QUIET, self.told.notified()).await.is_ok() {} };
+                let _ = tokio::time::timeout(PATIENCE, settled).await;
+            } else {
+                tokio::time::sleep(ROUND).await;
+            }
+            let stamps = self.stamps();
+            if stamps != self.seen {
+                self.seen = stamps;
+                return;
+            }
+        }
+    }
+
+    fn stamps(&self) -> Vec<Stamp> {
+        self.files.iter().map(|file| stamp(file).ok()).collect()
+    }
+}
+
+/// The folder in which the file is named, and the one in which it really is.
+fn folders_of(file: &Path) -> impl Iterator<Item = PathBuf> {
+    let parent = |path: &Path| match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Some(PathBuf::from(".")),
+        folder => folder.map(Path::to_owned),
+    };
+    let named = parent(file).filter(|folder| folder.is_dir());
+    let real = file.canonicalize().ok().as_deref().and_then(parent);
+    named.into_iter().chain(real)
+}
+
+fn stamp(file: &Path) -> io::Result<(Option<SystemTime>, u64, u64)> {
+    let data = fs::metadata(file)?;
+    #[cfg(unix)]
+    let number = std::os::unix::fs::MetadataExt::ino(&data);
+    #[cfg(not(unix))]
+    let number = 0;
+    Ok((data.modified().ok(), data.len(), number))
+}

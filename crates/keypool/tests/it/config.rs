@@ -1,0 +1,442 @@
+//! The configuration as a person meets it: `keypool config`, variables, and where everything comes from.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::binary::keypool;
+
+const ONE: &str = "AIzaSyTEST-config-key-number-one-0000001";
+const TWO: &str = "AIzaSyTEST-config-key-number-two-0000002";
+const THREE: &str = "AQ.TEST-config-key-number-three-0000003";
+const PLACEHOLDER: &str = "PLACEHOLDER_GEMINI_TOKEN";
+
+/// A folder to run in.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn with(self, name: &str, text: &str) -> Self {
+        let path = self.0.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Exit code and everything it printed, none of which is a key.
+    fn run(&self, args: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
+        let mut command = keypool(args);
+        let out = command.current_dir(self.path()).envs(variables.iter().copied()).output().unwrap();
+        let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        for secret in [ONE, TWO, THREE, "a-secret-token"] {
+            assert!(!text.contains(secret), "{args:?} {variables:?}: {text}");
+        }
+        (out.status.code().unwrap_or(-1), text)
+    }
+
+    fn show(&self, variables: &[(&str, &str)]) -> Value {
+        let (code, text) = self.run(&["config", "show", "--json"], variables);
+        assert_eq!(code, 0, "{variables:?}: {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+/// (value, origin) of a setting.
+fn setting(shown: &Value, path: &str) -> (String, String) {
+    let setting = &shown["settings"][path];
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    (text(&setting["value"]), text(&setting["origin"]))
+}
+
+/// Origins of each key.
+fn origins(shown: &Value) -> Vec<String> {
+    let keys = shown["keys"].as_array().unwrap();
+    keys.iter()
+        .map(|key| {
+            let origins: Vec<&str> = key["origins"].as_array().unwrap().iter().map(|o| o.as_str().unwrap()).collect();
+            origins.join(" and ")
+        })
+        .collect()
+}
+
+#[test]
+fn every_error_is_said_at_once_with_its_place_and_what_is_allowed() {
+    let text = format!(
+        r#"# line 1
+[[keys]]
+id = "work"
+secret = "{ONE}"
+wieght = 2
+weight = "{ONE}"
+
+[[keys]]
+id = "work"
+min_interval = "2x"
+tier = "platinum"
+
+[[models]]
+priority = 70000
+limits.gold = {{ rpm = -1 }}
+
+[pool]
+strategy = "{ONE}"
+wait = true
+
+[gateway]
+listen = "nonsense"
+upstream = "ftp://{ONE}"
+{ONE} = 1
+
+[gatway]
+x = 1
+
+[retry]
+factor = 0.5
+
+[store]
+anything = 1
+"#
+    );
+    let folder = Folder::new().with("keypool.toml", &text);
+    let variables = [
+        ("KEYPOOL__GATEWAY__LISTN", "4"),
+        ("LOG_LEVEL", "loud"),
+        ("GEMINI_PAID_KEY", TWO),
+        ("GEMINI_PAID_RATE_LIMIT", ONE),
+        ("GEMINI_API_KEY_FILE", "/nowhere/key"),
+    ];
+    let (code, text) = folder.run(&["config", "check"], &variables);
+    assert_eq!(code, 2);
+    for expected in [
+        "keypool.toml:5: keys[0].wieght: nothing reads this key; known here: id, secret, secret_env",
+        "keypool.toml:6: keys[0].weight: expected a number above 0",
+        "keypool.toml:8: keys[1]: expected exactly one of secret, secret_env and secret_file",
+        "keypool.toml:9: keys[1].id: keys[0] has this id already",
+        "keypool.toml:10: keys[1].min_interval: expected a length of time",
+        "keypool.toml:11: keys[1].tier: expected \"free\", \"paid\"",
+        "keypool.toml:13: models[0]: name is missing",
+        "keypool.toml:14: models[0].priority: expected a whole number from 0 to 65535",
+        "keypool.toml:15: models[0].limits.gold: expected a tier: free, paid",
+        "keypool.toml:15: models[0].limits.gold.rpm: expected a whole number from 0",
+        "keypool.toml:18: pool.strategy: expected one of least-loaded, round-robin, weighted, lru, adaptive",
+        "keypool.toml:19: pool.wait: expected a length of time",
+        "keypool.toml:22: gateway.listen: expected HOST:PORT",
+        "keypool.toml:23: gateway.upstream: not a base URL: its scheme is neither http nor https",
+        "keypool.toml:24: gateway.(a name that is not shown): nothing reads this key",
+        "keypool.toml:26: gatway: nothing reads this key; known here: keys, models, pool",
+        "keypool.toml:30: retry.factor: expected a number from 1 to 100",
+        "keypool.toml:33: store.anything: nothing reads this key",
+        "env KEYPOOL__GATEWAY__LISTN: gateway.listn: nothing reads this key",
+        "env LOG_LEVEL: log.level: expected one of error, warn, info, debug, trace",
+        "env GEMINI_PAID_RATE_LIMIT: expected a whole number of requests a minute",
+        "env GEMINI_API_KEY_FILE: /nowhere/key cannot be read",
+    ] {
+        assert!(text.contains(expected), "{expected} is missing:\n{text}");
+    }
+    assert_eq!(text.lines().count(), 23, "{text}");
+    let (code, served) = folder.run(&["serve"], &variables);
+    assert_eq!((code, served), (2, text), "serve says the same");
+}
+
+#[test]
+fn what_is_no_toml_is_named_by_its_line() {
+    let folder = Folder::new().with("keypool.toml", "[pool]\nstrategy = \"lru\nwait = \n[gateway]\ntokn = 1\n");
+    let (code, text) = folder.run(&["config", "check"], &[]);
+    assert_eq!(code, 2);
+    for line in ["keypool.toml:2: ", "keypool.toml:3: ", "keypool.toml:5: gateway.tokn: "] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let (code, text) = folder.run(&["config", "check", "missing.toml"], &[]);
+    assert_eq!(code, 2);
+    assert!(text.contains("missing.toml: the configuration cannot be read"), "{text}");
+}
+
+#[test]
+fn the_file_is_found_in_its_places_in_their_order() {
+    let marked = |name: &str| format!("[gateway]\nhosts = [\"{name}\"]\n");
+    let folder = Folder::new()
+        .with("flag.toml", &marked("flag"))
+        .with("env.toml", &marked("env"))
+        .with("here/keypool.toml", &marked("here"))
+        .with("home/keypool/keypool.toml", &marked("home"))
+        .with("user/.config/keypool/keypool.toml", &marked("user"));
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let ask = |cwd: &str, args: &[&str], variables: &[(&str, String)]| {
+        let mut command = keypool(&[&["config", "show", "--json"], args].concat());
+        std::fs::create_dir_all(folder.path().join(cwd)).unwrap();
+        command.current_dir(folder.path().join(cwd));
+        let out = command.envs(variables.iter().map(|(name, value)| (name, value))).output().unwrap();
+        let shown: Value = serde_json::from_slice(&out.stdout).unwrap();
+        setting(&shown, "gateway.hosts").0
+    };
+    let (env, home, user) = (path("env.toml"), path("home"), path("user"));
+    let all = [("KEYPOOL_CONFIG", env), ("XDG_CONFIG_HOME", home), ("HOME", user)];
+    assert_eq!(ask("here", &["--config", &path("flag.toml")], &all), r#"["flag"]"#);
+    assert_eq!(ask("here", &[], &all), r#"["env"]"#);
+    assert_eq!(ask("here", &[], &all[1..]), r#"["here"]"#);
+    assert_eq!(ask("nothing", &[], &all[1..]), r#"["home"]"#);
+    assert_eq!(ask("nothing", &[], &all[2..]), r#"["user"]"#);
+    assert_eq!(ask("nothing", &[], &[]), "[]");
+}
+
+#[test]
+fn every_default_is_visible_and_every_origin_is_named() {
+    let text = "[gateway]\nlisten = \"127.0.0.1:6000\"\n\n[retry]\nmax_retries = 5\n";
+    let folder = Folder::new().with("keypool.toml", text);
+    let shown = folder.show(&[("KEYPOOL__RETRY__CAP", "10s"), ("KEYPOOL_TOKEN", "a-secret-token")]);
+    for (path, value, origin) in [
+        ("gateway.listen", "127.0.0.1:6000", "keypool.toml:2"),
+        ("gateway.upstream", "https://generativelanguage.googleapis.com", "default"),
+        ("gateway.token", "***", "env KEYPOOL_TOKEN"),
+        ("gateway.grace", "10s", "default"),
+        ("retry.max_retries", "5", "keypool.toml:5"),
+        ("retry.cap", "10s", "env KEYPOOL__RETRY__CAP"),
+        ("retry.first", "1s", "default"),
+        ("rests.rate_limited.first", "10s", "default"),
+        ("rests.longest", "32d", "default"),
+        ("pool.wait", "5s", "default"),
+        ("pool.strategy", "least-loaded", "default"),
+        ("limits.assume_known", "true", "default"),
+        ("log.level", "info", "default"),
+    ] {
+        assert_eq!(setting(&shown, path), (value.to_owned(), origin.to_owned()), "{path}");
+    }
+    let (_, text) = folder.run(&["config", "show"], &[]);
+    assert!(text.contains("gateway.listen = \"127.0.0.1:6000\"") && text.contains("# keypool.toml:2"), "{text}");
+    assert!(text.contains("gateway.token = \"PLACEHOLDER_GEMINI_TOKEN\""), "{text}");
+}
+
+#[test]
+fn settings_go_by_the_names_that_people_use_and_ours_win() {
+    let folder = Folder::new().with("keys.txt", ONE).with("token", "a-secret-token\n");
+    for (variables, path, value, origin) in [
+        (&[("LISTEN_HOST", "127.0.0.2")][..], "gateway.listen", "127.0.0.2:5000", "env LISTEN_HOST"),
+        (&[("LISTEN_PORT", "81")], "gateway.listen", "127.0.0.1:81", "env LISTEN_PORT"),
+        (&[("LISTEN_HOST", "::1"), ("LISTEN_PORT", "82")], "gateway.listen", "[::1]:82", "env LISTEN_PORT"),
+        (
+            &[("LISTEN_PORT", "1"), ("KEYPOOL_LISTEN_PORT", "83")],
+            "gateway.listen",
+            "127.0.0.1:83",
+            "env KEYPOOL_LISTEN_PORT",
+        ),
+        (
+            &[("LISTEN_PORT", "1"), ("KEYPOOL_LISTEN", "127.0.0.1:84")],
+            "gateway.listen",
+            "127.0.0.1:84",
+            "env KEYPOOL_LISTEN",
+        ),
+        (
+            &[("KEYPOOL__GATEWAY__LISTEN", "127.0.0.1:85"), ("KEYPOOL_LISTEN", "127.0.0.1:84")],
+            "gateway.listen",
+            "127.0.0.1:85",
+            "env KEYPOOL__GATEWAY__LISTEN",
+        ),
+        (
+            &[("GEMINI_API_BASE_URL", "http://a.example")],
+            "gateway.upstream",
+            "http://a.example",
+            "env GEMINI_API_BASE_URL",
+        ),
+        (
+            &[("GEMINI_API_BASE_URL", "http://a.example"), ("KEYPOOL_GEMINI_API_BASE_URL", "http://b.example")],
+            "gateway.upstream",
+            "http://b.example",
+            "env KEYPOOL_GEMINI_API_BASE_URL",
+        ),
+        (
+            &[
+                ("KEYPOOL_PROVIDER", "openai"),
+                ("OPENAI_BASE_URL", "http://c.example/v1"),
+                ("GEMINI_API_BASE_URL", "http://a"),
+            ],
+            "gateway.upstream",
+            "http://c.example/v1",
+            "env OPENAI_BASE_URL",
+        ),
+        (&[("PLACEHOLDER_TOKEN", "a-secret-token")], "gateway.token", "***", "env PLACEHOLDER_TOKEN"),
+        (&[("PLACEHOLDER_TOKEN_FILE", "token")], "gateway.token", "***", "env PLACEHOLDER_TOKEN_FILE"),
+        (
+            &[("PLACEHOLDER_TOKEN", "x"), ("KEYPOOL_TOKEN_FILE", "token")],
+            "gateway.token",
+            "***",
+            "env KEYPOOL_TOKEN_FILE",
+        ),
+        (&[("API_KEY_FILE", "keys.txt")], "pool.key_files", r#"["keys.txt"]"#, "env API_KEY_FILE"),
+        (
+            &[("API_KEY_FILE", "none"), ("KEYPOOL_API_KEY_FILE", "keys.txt")],
+            "pool.key_files",
+            r#"["keys.txt"]"#,
+            "env KEYPOOL_API_KEY_FILE",
+        ),
+        (&[("LOG_DIRECTORY", "logs")], "log.directory", "logs", "env LOG_DIRECTORY"),
+        (&[("LOG_LEVEL", "WARNING")], "log.level", "warn", "env LOG_LEVEL"),
+        (&[("LOG_LEVEL", "WARNING"), ("KEYPOOL_LOG_LEVEL", "debug")], "log.level", "debug", "env KEYPOOL_LOG_LEVEL"),
+        (&[("KEYPOOL__POOL__FALLBACK", "a, b")], "pool.fallback", r#"["a","b"]"#, "env KEYPOOL__POOL__FALLBACK"),
+        (&[("KEYPOOL__POOL__FALLBACK", "[\"c\"]")], "pool.fallback", r#"["c"]"#, "env KEYPOOL__POOL__FALLBACK"),
+        (
+            &[("KEYPOOL__RESTS__SUSPECT__FIRST", "90")],
+            "rests.suspect.first",
+            "90s",
+            "env KEYPOOL__RESTS__SUSPECT__FIRST",
+        ),
+        (&[("KEYPOOL__RETRY__JITTER", "false")], "retry.jitter", "false", "env KEYPOOL__RETRY__JITTER"),
+        (&[("LOG_LEVEL", "")], "log.level", "info", "default"),
+    ] {
+        let shown = folder.show(variables);
+        assert_eq!(setting(&shown, path), (value.to_owned(), origin.to_owned()), "{variables:?}");
+    }
+}
+
+#[test]
+fn keys_come_from_every_variable_that_people_use_and_are_united() {
+    let folder = Folder::new().with("secret", &format!("{THREE}\n"));
+    let (one, two) = (format!("{ONE},{TWO}"), format!(" {ONE};\n{TWO} {THREE}\n"));
+    for (variables, expected) in [
+        (&[("GEMINI_API_KEY", ONE)][..], &["env GEMINI_API_KEY"][..]),
+        (&[("GOOGLE_API_KEY", ONE)], &["env GOOGLE_API_KEY"]),
+        (&[("GEMINI_API_KEYS", &*two)], &["env GEMINI_API_KEYS"; 3]),
+        (&[("GEMINI_API_KEY_2", TWO), ("GEMINI_API_KEY_10", ONE)], &["env GEMINI_API_KEY_2", "env GEMINI_API_KEY_10"]),
+        (
+            &[("GEMINI_FREE_KEYS", &*one), ("GEMINI_PAID_KEY", THREE)],
+            &["env GEMINI_FREE_KEYS", "env GEMINI_FREE_KEYS", "env GEMINI_PAID_KEY"],
+        ),
+        (&[("GEMINI_API_KEY", ONE), ("KEYPOOL_GEMINI_API_KEY", TWO)], &["env KEYPOOL_GEMINI_API_KEY"]),
+        (&[("GEMINI_API_KEY_FILE", "secret")], &["env GEMINI_API_KEY_FILE"]),
+        (&[("GEMINI_API_KEY_1_FILE", "secret")], &["env GEMINI_API_KEY_1_FILE"]),
+        (
+            &[("GEMINI_API_KEY", ONE), ("GEMINI_API_KEYS", &*one), ("GOOGLE_API_KEY", ONE)],
+            &["env GEMINI_API_KEY and env GEMINI_API_KEYS and env GOOGLE_API_KEY", "env GEMINI_API_KEYS"],
+        ),
+        (&[("OPENAI_API_KEY", ONE), ("GEMINI_API_KEY", TWO), ("KEYPOOL_PROVIDER", "openai")], &["env OPENAI_API_KEY"]),
+        (&[("ANTHROPIC_API_KEY", ONE), ("KEYPOOL__GATEWAY__PROVIDER", "anthropic")], &["env ANTHROPIC_API_KEY"]),
+        (&[("OPENAI_API_KEY", ONE)], &[]),
+    ] {
+        assert_eq!(origins(&folder.show(variables)), expected, "{variables:?}");
+    }
+}
+
+#[test]
+fn a_client_token_is_never_taken_for_a_key() {
+    let text = "[[keys]]\nsecret_env = \"WORK_KEY\"\n[gateway]\ntoken = \"a-secret-token\"\n[pool]\nkey_files = [\"keys.csv\"]\n";
+    let folder =
+        Folder::new().with("keypool.toml", text).with("keys.csv", &format!("key,id\n{PLACEHOLDER},x\n{ONE},one\n"));
+    let values = format!("{PLACEHOLDER},{TWO},a-secret-token-of-20-and-more");
+    let variables =
+        [("GEMINI_API_KEYS", &*values), ("KEYPOOL_TOKEN", "a-secret-token-of-20-and-more"), ("WORK_KEY", THREE)];
+    let shown = folder.show(&variables);
+    assert_eq!(origins(&shown), ["keypool.toml:1", "keys.csv:3", "env GEMINI_API_KEYS"]);
+    let notes = shown["notes"].to_string();
+    assert_eq!(notes.matches("token that clients send").count(), 3, "{notes}");
+    assert!(notes.contains("keys.csv:2") && notes.contains("env GEMINI_API_KEYS: value 1"), "{notes}");
+
+    let (code, text) = folder.run(&["config", "check"], &[("WORK_KEY", PLACEHOLDER)]);
+    assert_eq!(code, 2);
+    assert!(text.contains("keypool.toml:2: keys[0].secret_env: it is the token that clients send"), "{text}");
+}
+
+#[test]
+fn one_key_of_several_sources_is_one_and_remembers_them_all() {
+    let text =
+        "[[keys]]\nid = \"work\"\nsecret_file = \"secrets/work\"\nweight = 2\n\n[pool]\nkey_files = [\"keys.json\"]\n";
+    let folder = Folder::new().with("etc/keypool.toml", text).with("etc/secrets/work", &format!("{ONE}\n")).with(
+        "etc/keys.json",
+        &format!("[\n  {{\"key\": \"{ONE}\", \"weight\": 9, \"owner\": \"project-a\"}},\n  \"{TWO}\"\n]"),
+    );
+    let variables = [("KEYPOOL_CONFIG", "etc/keypool.toml"), ("GEMINI_API_KEY", ONE)];
+    let shown = folder.show(&variables);
+    let expected = ["etc/keypool.toml:1 and etc/keys.json:2 and env GEMINI_API_KEY", "etc/keys.json:3"];
+    assert_eq!(origins(&shown), expected);
+    assert_eq!(shown["keys"][0]["id"], "work");
+    assert_eq!(shown["keys"][0]["owner"], "project-a");
+}
+
+#[test]
+fn secrets_that_are_not_there_are_named_by_their_setting() {
+    let text =
+        "[[keys]]\nsecret_env = \"NOT_SET\"\n[[keys]]\nsecret_file = \"nowhere\"\n[gateway]\ntoken_file = \"none\"\n";
+    let folder = Folder::new().with("keypool.toml", text);
+    let (code, text) = folder.run(&["config", "check"], &[]);
+    assert_eq!(code, 2);
+    for expected in [
+        "keypool.toml:2: keys[0].secret_env: this variable is not set in the environment",
+        "keypool.toml:4: keys[1].secret_file: nowhere cannot be read",
+        "keypool.toml:6: gateway.token_file: none cannot be read",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
+fn the_shipped_example_loads_and_keeps_to_the_schema() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/keypool.toml");
+    let text = std::fs::read_to_string(&example).unwrap();
+    let folder = Folder::new().with("keypool.toml", &text).with("keys.txt", &format!("{TWO}\n"));
+    let (code, printed) = folder.run(&["config", "schema"], &[]);
+    assert_eq!(code, 0);
+    let schema: Value = serde_json::from_str(&printed).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let errors = |toml: &str| -> Vec<String> {
+        let value = serde_json::to_value(toml.parse::<toml::Table>().unwrap()).unwrap();
+        validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect()
+    };
+    assert_eq!(errors(&text), Vec::<String>::new());
+    // And it does refuse.
+    for wrong in [
+        "[gateway]\ntokn = 1",
+        "[pool]\nstrategy = \"x\"",
+        "[[keys]]\nweight = -1",
+        "[[models]]\npriority = 1",
+        "[pool]\nwait = true",
+        "[store]\nx = 1",
+    ] {
+        assert_ne!(errors(wrong), Vec::<String>::new(), "{wrong}");
+    }
+    let variables = [("WORK_KEY", ONE), ("KEYPOOL_TOKEN", "a-secret-token")];
+    let (code, text) = folder.run(&["config", "check"], &variables);
+    assert_eq!(code, 0, "{text}");
+    // Every setting there is, is in the example: it is the reference.
+    let shown = folder.show(&variables);
+    let example = text_of_settings(&std::fs::read_to_string(example).unwrap());
+    for path in shown["settings"].as_object().unwrap().keys() {
+        let name = path.rsplit(['.', ']']).next().unwrap();
+        let held = name.is_empty() || example.contains(name);
+        assert!(held, "{path} is not in examples/keypool.toml");
+    }
+}
+
+#[test]
+fn the_readmes_block_loads() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let block = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let folder = Folder::new().with("keypool.toml", block);
+    let (code, text) = folder.run(&["config", "check"], &[("WORK_KEY", ONE)]);
+    assert_eq!((code, text.as_str()), (0, "all is well: 1 key\n"));
+}
+
+/// Settings and comments alike: what has no default stands there as a comment.
+fn text_of_settings(text: &str) -> String {
+    text.replace('#', " ")
+}
+
+#[test]
+fn quotas_of_the_tiers_variables_hold_and_their_defaults_are_assumed() {
+    let folder = Folder::new();
+    let variables = [("GEMINI_FREE_KEYS", ONE), ("GEMINI_PAID_KEY", TWO), ("GEMINI_FREE_RATE_LIMIT", "7")];
+    let shown = folder.show(&variables);
+    let keys = shown["keys"].as_array().unwrap();
+    assert_eq!((&keys[0]["tier"], &keys[0]["priority"]), (&Value::from("free"), &Value::from(0)));
+    assert_eq!((&keys[1]["tier"], &keys[1]["priority"]), (&Value::from("paid"), &Value::from(10)));
+    assert_eq!(keys[0]["limits"], serde_json::json!({ "*": ["7 requests/minute"] }));
+    assert_eq!(keys[1]["assumed"], serde_json::json!(["1000 requests/minute"]));
+    let free = folder.show(&[("GEMINI_FREE_KEYS", ONE)]);
+    assert_eq!(free["keys"][0]["assumed"], serde_json::json!(["60 requests/minute"]));
+    assert_eq!(free["keys"][0]["limits"], serde_json::json!({}));
+}

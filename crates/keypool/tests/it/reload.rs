@@ -1,0 +1,245 @@
+//! The configuration changes while the gateway runs.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use gemini_sim::{GeminiSim, Project};
+use http::{Request, StatusCode};
+use keypool::gateway::token::PLACEHOLDER;
+
+use crate::{
+    binary::{Running, keypool},
+    support::{Answer, ask},
+};
+
+const ONE: &str = "AIzaSyTEST-reload-key-number-one-0000001";
+const TWO: &str = "AIzaSyTEST-reload-key-number-two-0000002";
+const THREE: &str = "AIzaSyTEST-reload-key-number-three-00003";
+
+async fn simulator() -> GeminiSim {
+    let project = |n: usize, key: &str| Project::new(n.to_string()).key(key);
+    let sim = GeminiSim::builder().latency(Duration::from_millis(20));
+    sim.project(project(1, ONE)).project(project(2, TWO)).project(project(3, THREE)).start().await.unwrap()
+}
+
+/// `keypool serve` in this folder.
+fn serve(folder: &Path, sim: &GeminiSim, variables: &[(&str, &str)]) -> Running {
+    let mut command = keypool(&["serve", "--listen", "127.0.0.1:0", "--upstream", &sim.url()]);
+    command.current_dir(folder).envs(variables.iter().copied());
+    Running::of(command)
+}
+
+async fn generate(url: &str, token: &str) -> Answer {
+    let request = Request::post(format!("{url}/v1beta/models/gemini-2.5-flash:generateContent"))
+        .header("x-goog-api-key", token)
+        .header("content-type", "application/json");
+    ask(request, r#"{"contents":[{"parts":[{"text":"Hello"}]}]}"#).await
+}
+
+/// A file that takes another's place at once, as editors and deployments do it.
+fn replace(folder: &Path, name: &str, text: &str) {
+    let new = folder.join(format!(".{name}.new"));
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(new, folder.join(name)).unwrap();
+}
+
+/// The next line that holds this, within two seconds; and the process, which goes on.
+async fn line(running: Running, text: &'static str) -> (Running, String) {
+    let process = running.process();
+    let mut reading = tokio::task::spawn_blocking(move || {
+        let mut running = running;
+        let line = running.line_with(text);
+        (running, line)
+    });
+    let told = tokio::time::timeout(Duration::from_secs(2), &mut reading).await;
+    let (running, line) = if let Ok(told) = told {
+        told.unwrap()
+    } else {
+        // Its end ends the reading, which says what there was instead.
+        let _ = std::process::Command::new("kill").args(["-9", &process]).status();
+        reading.await.expect("the line within 2 s")
+    };
+    for secret in [ONE, TWO, THREE] {
+        assert!(!line.contains(secret), "{line}");
+    }
+    (running, line)
+}
+
+/// Traffic until it is ended; every answer is counted.
+struct Traffic {
+    over: Arc<AtomicBool>,
+    good: Arc<AtomicUsize>,
+    bad: Arc<AtomicUsize>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Traffic {
+    fn begin(url: &str) -> Self {
+        let (over, good, bad) = <(Arc<AtomicBool>, Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+        let tasks = (0..4)
+            .map(|_| {
+                let (url, over, good, bad) = (url.to_owned(), Arc::clone(&over), Arc::clone(&good), Arc::clone(&bad));
+                tokio::spawn(async move {
+                    while !over.load(Ordering::Relaxed) {
+                        let status = generate(&url, PLACEHOLDER).await.status;
+                        if status == StatusCode::OK { &good } else { &bad }.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        Self { over, good, bad, tasks }
+    }
+
+    /// (good, bad)
+    async fn end(self) -> (usize, usize) {
+        self.over.store(true, Ordering::Relaxed);
+        for task in self.tasks {
+            task.await.unwrap();
+        }
+        (self.good.load(Ordering::Relaxed), self.bad.load(Ordering::Relaxed))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_come_and_go_while_requests_flow_and_none_is_dropped() {
+    let sim = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key.txt"), format!("{ONE} id=one\n{TWO} id=two\n")).unwrap();
+    let running = serve(folder.path(), &sim, &[]);
+    let url = running.url.clone();
+    let traffic = Traffic::begin(&url);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+
+    replace(folder.path(), "key.txt", &format!("{TWO} id=two weight=3\n{THREE} id=three\n"));
+    let (running, told) = line(running, "configuration read again").await;
+    assert!(told.trim_end().ends_with("configuration read again: added three; removed one; changed two"), "{told}");
+    let before = sim.report().projects[0].tally.accepted;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let after = sim.report().projects[0].tally.accepted;
+    assert!(after <= before + 4, "only what was under way: {before}, then {after}");
+
+    // Written in place, as by a shell.
+    std::fs::write(folder.path().join("key.txt"), format!("{ONE} id=one\n")).unwrap();
+    let (running, told) = line(running, "configuration read again").await;
+    assert!(told.contains("added one; removed three, two") || told.contains("added one; removed two, three"), "{told}");
+
+    let (good, bad) = traffic.end().await;
+    assert!(good > 20 && bad == 0, "{good} good, {bad} bad");
+    let (code, told) = tokio::task::spawn_blocking(move || running.end()).await.unwrap();
+    assert_eq!(code, Some(0), "{told}");
+    for secret in [ONE, TWO, THREE] {
+        assert!(!told.contains(secret), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_file_is_refused_and_the_old_one_goes_on() {
+    let sim = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    let good = format!("[[keys]]\nid = \"one\"\nsecret = \"{ONE}\"\n");
+    std::fs::write(folder.path().join("keypool.toml"), &good).unwrap();
+    let running = serve(folder.path(), &sim, &[]);
+    let url = running.url.clone();
+    let traffic = Traffic::begin(&url);
+
+    replace(folder.path(), "keypool.toml", &format!("{good}weight = -1\n\n[pool]\nstrategi = \"lru\"\n"));
+    let (running, told) = line(running, "is refused, the old one goes on").await;
+    assert!(told.contains("wrong in 2 places"), "{told}");
+    let (running, _) = line(running, "keypool.toml:4: keys[0].weight: expected a number above 0").await;
+    let (running, _) = line(running, "keypool.toml:7: pool.strategi: nothing reads this key").await;
+
+    // Without any key: refused too, since that is hardly meant.
+    replace(folder.path(), "keypool.toml", "[pool]\n");
+    let (running, _) = line(running, "no key is left in it").await;
+    assert_eq!(generate(&url, PLACEHOLDER).await.status, StatusCode::OK);
+
+    replace(
+        folder.path(),
+        "keypool.toml",
+        &format!("{good}[[keys]]\nid = \"two\"\nsecret = \"{TWO}\"\n[retry]\nmax_retries = 1\n"),
+    );
+    let (_running, told) = line(running, "configuration read again").await;
+    assert!(told.contains("added two; new settings in retry"), "{told}");
+    assert_eq!(traffic.end().await.1, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mounted_secret_is_followed_when_its_link_is_swapped() {
+    let sim = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    // As Kubernetes mounts it: key.txt → ..data/key.txt, and ..data → a folder that is another each time.
+    for (name, key) in [("..1", ONE), ("..2", TWO)] {
+        std::fs::create_dir(at(name)).unwrap();
+        std::fs::write(at(name).join("key.txt"), format!("{key} id=mounted-{name}\n")).unwrap();
+    }
+    std::os::unix::fs::symlink("..1", at("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/key.txt", at("key.txt")).unwrap();
+    let running = serve(folder.path(), &sim, &[]);
+    std::os::unix::fs::symlink("..2", at("..data.new")).unwrap();
+    std::fs::rename(at("..data.new"), at("..data")).unwrap();
+    let (_running, told) = line(running, "configuration read again").await;
+    assert!(told.contains("added mounted-..2; removed mounted-..1"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_reads_again_token_and_models_too() {
+    let sim = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("token"), "first-token\n").unwrap();
+    let running = serve(folder.path(), &sim, &[("GEMINI_API_KEY", ONE), ("KEYPOOL__GATEWAY__TOKEN_FILE", "token")]);
+    let url = running.url.clone();
+    assert_eq!(generate(&url, "first-token").await.status, StatusCode::OK);
+
+    running.signal("-HUP");
+    let (running, told) = line(running, "configuration read again").await;
+    assert!(told.contains("no key changed"), "{told}");
+
+    replace(folder.path(), "token", "second-token\n");
+    let (running, told) = line(running, "configuration read again").await;
+    assert!(told.contains("no key changed; new settings in gateway"), "{told}");
+    assert_eq!(generate(&url, "first-token").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(generate(&url, "second-token").await.status, StatusCode::OK);
+
+    // A file that was not there at the start is found when somebody asks.
+    let models =
+        "[[models]]\nname = \"gemini-2.5-flash-lite\"\naliases = [\"fast\"]\n[gateway]\nlisten = \"127.0.0.1:1\"\n";
+    std::fs::write(folder.path().join("keypool.toml"), models).unwrap();
+    running.signal("-HUP");
+    let (_running, told) = line(running, "configuration read again").await;
+    assert!(told.contains("new settings in models"), "{told}");
+    let request = Request::post(format!("{url}/v1beta/models/fast:generateContent"))
+        .header("x-goog-api-key", "second-token")
+        .header("content-type", "application/json");
+    let answer = ask(request, r#"{"contents":[{"parts":[{"text":"Hello"}]}]}"#).await;
+    assert_eq!((answer.status, answer.header("x-keypool-model")), (StatusCode::OK, "gemini-2.5-flash-lite"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_alone_with_a_key_in_the_environment_just_works() {
+    let sim = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = keypool(&["serve"]);
+    command.current_dir(folder.path()).envs([
+        ("GEMINI_API_KEY", ONE),
+        ("GEMINI_API_BASE_URL", &sim.url()),
+        ("LISTEN_PORT", "0"),
+        ("LOG_DIRECTORY", "logs"),
+        ("LOG_LEVEL", "debug"),
+    ]);
+    let running = Running::of(command);
+    assert_eq!(generate(&running.url, PLACEHOLDER).await.status, StatusCode::OK);
+    let (code, told) = tokio::task::spawn_blocking(move || running.end()).await.unwrap();
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("1 key: 1 from env GEMINI_API_KEY") && !told.contains(ONE), "{told}");
+    let logs: Vec<_> = std::fs::read_dir(folder.path().join("logs")).unwrap().collect();
+    let text = std::fs::read_to_string(logs[0].as_ref().unwrap().path()).unwrap();
+    assert!(text.contains("POST /v1beta/models/gemini-2.5-flash:generateContent 200 by k-"), "{text}");
+    assert!(text.lines().all(|line| line.starts_with("20")) && !text.contains(ONE), "{text}");
+}

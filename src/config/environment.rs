@@ -1,0 +1,126 @@
+//! The environment as values, so that nobody reads it behind another's back.
+
+use std::{collections::BTreeMap, fmt, path::Path};
+
+use super::{Origin, Problem, Setting};
+
+/// Variables by name. Values are never shown.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+/// A variable that was found: its full name and its value.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Variable {
+    /// As it is called: with `KEYPOOL_`, or `_FILE`, where it has that.
+    pub name: String,
+    /// Its value, or what its file holds, without white space around it.
+    pub value: String,
+}
+
+impl Variable {
+    /// Where it came from.
+    pub fn origin(&self) -> Origin {
+        Origin::env(self.name.as_str())
+    }
+}
+
+impl fmt::Debug for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Variable").field(&self.name).finish_non_exhaustive()
+    }
+}
+
+/// A name with this in front wins over the same without.
+const OURS: &str = "KEYPOOL_";
+
+impl Environment {
+    /// This process's. What is not text is left out.
+    pub fn process() -> Self {
+        Self(
+            std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+        )
+    }
+
+    /// These variables.
+    pub fn of<N: Into<String>, V: Into<String>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+
+    /// A variable by exactly this name; an empty one is none.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// A variable by this name: `KEYPOOL_NAME`, else `NAME`.
+    pub fn named(&self, name: &str) -> Option<Variable> {
+        [format!("{OURS}{name}"), name.to_owned()].into_iter().find_map(|name| self.exact(name))
+    }
+
+    fn exact(&self, name: String) -> Option<Variable> {
+        self.get(&name).map(str::to_owned).map(|value| Variable { name, value })
+    }
+
+    /// A secret by this name: `KEYPOOL_NAME`, `KEYPOOL_NAME_FILE`, `NAME`, `NAME_FILE`, whichever is there first; of a
+    /// `_FILE` what that file holds.
+    ///
+    /// # Errors
+    /// When a file that is named cannot be read.
+    pub fn secret(&self, name: &str) -> Result<Option<Variable>, Problem> {
+        self.first_secret([format!("{OURS}{name}"), name.to_owned()])
+    }
+
+    /// The first of these variables that is there, each also as `NAME_FILE`.
+    ///
+    /// # Errors
+    /// When a file that is named cannot be read.
+    pub fn first_secret(&self, names: impl IntoIterator<Item = String>) -> Result<Option<Variable>, Problem> {
+        for name in names {
+            if let Some(found) = self.exact(name.clone()) {
+                return Ok(Some(found));
+            }
+            if let Some(file) = self.exact(format!("{name}_FILE")) {
+                let value = read(Path::new(&file.value)).map_err(|why| Problem::new(file.origin(), "", why))?;
+                return Ok(Some(Variable { name: file.name, value }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Names that begin so, with `KEYPOOL_` in front or not, without it.
+    pub(super) fn beginning(&self, prefix: &str) -> Vec<&str> {
+        let mut names: Vec<&str> = self
+            .0
+            .keys()
+            .map(|name| name.strip_prefix(OURS).unwrap_or(name))
+            .filter(|name| name.starts_with(prefix))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Every `KEYPOOL__A__B` as the setting `a.b`.
+    pub fn overlay(&self) -> Vec<Setting> {
+        let setting = |(name, value): (&String, &String)| {
+            let path = name.strip_prefix("KEYPOOL__")?;
+            let path = path.split("__").map(str::to_ascii_lowercase).collect();
+            Some(Setting { path, value: value.trim().to_owned(), origin: Origin::env(name.as_str()) })
+        };
+        self.0.iter().filter_map(setting).collect()
+    }
+}
+
+/// What a file of a secret holds, without white space around it.
+pub(super) fn read(path: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    let text = text.trim_start_matches('\u{feff}').trim();
+    if text.is_empty() { Err(format!("{} is empty", path.display())) } else { Ok(text.to_owned()) }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}

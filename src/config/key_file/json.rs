@@ -1,0 +1,78 @@
+//! JSON: an array of keys, each a text or an object with the key and a line's options; or an object that holds the
+//! array as `keys`.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+
+use super::{FileError, LineError, Read, line, option, table::KEY};
+use crate::config::{KeySpec, Origin, origin::line_at};
+
+#[derive(Deserialize)]
+struct Wrapped<'a> {
+    #[serde(borrow)]
+    keys: Vec<&'a RawValue>,
+}
+
+pub(super) fn parse(
+    path: &Path,
+    bytes: &[u8],
+    not_keys: &[&str],
+    origin: impl Fn(usize) -> Origin,
+) -> Result<Vec<Read>, FileError> {
+    let items = match serde_json::from_slice::<Vec<&RawValue>>(bytes) {
+        Ok(items) => Ok(items),
+        Err(error) => serde_json::from_slice::<Wrapped<'_>>(bytes).map(|held| held.keys).map_err(|_| error),
+    };
+    // The parser's own words may quote the file.
+    let items = items.map_err(|error| FileError::Malformed {
+        path: path.to_owned(),
+        line: error.line(),
+        expected: "a JSON array of keys, each a text or an object with a field named key",
+    })?;
+    let line_of = |item: &RawValue| {
+        let at = item.get().as_ptr() as usize - bytes.as_ptr() as usize;
+        line_at(bytes, at)
+    };
+    Ok(items.into_iter().map(|item| (line_of(item), spec(item, not_keys, origin(line_of(item))))).collect())
+}
+
+fn spec(item: &RawValue, not_keys: &[&str], origin: Origin) -> Result<Option<KeySpec>, LineError> {
+    let fields = match serde_json::from_str(item.get()) {
+        Ok(Value::String(secret)) => {
+            line::check(&secret, not_keys)?;
+            return Ok(Some(KeySpec::new(secret, origin)));
+        }
+        Ok(Value::Object(_)) => {
+            serde_json::from_str::<BTreeMap<String, Value>>(item.get()).map_err(|_| LineError::NotAKey)?
+        }
+        _ => return Err(LineError::NotAKey),
+    };
+    let secret = KEY.iter().find_map(|name| fields.get(*name)).and_then(Value::as_str).ok_or(LineError::NoKey)?;
+    line::check(secret, not_keys)?;
+    let mut spec = KeySpec::new(secret, origin);
+    for (n, (name, value)) in fields.iter().enumerate().filter(|(_, (name, _))| !KEY.contains(&name.as_str())) {
+        if name == "labels" {
+            labels(&mut spec, value)?;
+            continue;
+        }
+        let option = option::known(name).ok_or(LineError::UnknownOption(n + 1))?;
+        let text = match value {
+            Value::Null => continue,
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => return Err(LineError::Value { option, expected: "a text or a number" }),
+        };
+        option::set(&mut spec, option, &text)?;
+    }
+    Ok(Some(spec))
+}
+
+fn labels(spec: &mut KeySpec, value: &Value) -> Result<(), LineError> {
+    let wrong = LineError::Value { option: "label", expected: "an object of texts" };
+    for (name, value) in value.as_object().ok_or(wrong)? {
+        spec.labels.insert(name.clone(), value.as_str().ok_or(wrong)?.to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! CSV: a header row, then a key a record. Columns are named like a line's options; `key` (or `secret`, `api_key`) holds
+//! the key. Columns that nobody knows become labels.
+
+use std::path::Path;
+
+use super::{FileError, LineError, Read, line, option};
+use crate::config::{KeySpec, Origin, origin::line_at, wording};
+
+/// Names of the column that holds the key.
+pub(super) const KEY: [&str; 4] = ["key", "secret", "api_key", "apikey"];
+
+/// Whether the first line names a column for keys.
+pub(super) fn has_header(bytes: &[u8]) -> bool {
+    let first = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let Ok(first) = std::str::from_utf8(first) else { return false };
+    let mut columns = first.trim().split([',', ';']).map(|name| name.trim().trim_matches('"').to_ascii_lowercase());
+    columns.any(|name| KEY.contains(&name.as_str()))
+}
+
+/// What a column is.
+enum Column {
+    Key,
+    Option(&'static str),
+    Label(String),
+}
+
+pub(super) fn parse(
+    path: &Path,
+    bytes: &[u8],
+    not_keys: &[&str],
+    origin: impl Fn(usize) -> Origin,
+) -> Result<Vec<Read>, FileError> {
+    let first = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let delimiter = if first.contains(&b';') && !first.contains(&b',') { b';' } else { b',' };
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .comment(Some(b'#'))
+        .from_reader(bytes);
+    let malformed = |line| FileError::Malformed {
+        path: path.to_owned(),
+        line,
+        expected: "a header row that names the columns, one of them key (or secret, api_key)",
+    };
+    let header = reader.headers().map_err(|_| malformed(1))?.clone();
+    let columns: Vec<Column> = header.iter().map(column).collect();
+    if !columns.iter().any(|column| matches!(column, Column::Key)) {
+        return Err(malformed(1));
+    }
+    let mut read = Vec::new();
+    for record in reader.byte_records() {
+        let Ok(record) = record else { continue };
+        let line = record.position().map_or(0, |position| line_of(bytes, position.byte() as usize));
+        read.push((line, spec(&columns, &record, not_keys, origin(line))));
+    }
+    Ok(read)
+}
+
+/// The line of a record that is read from here on: blank lines and comments before it are not its own.
+fn line_of(bytes: &[u8], from: usize) -> usize {
+    let mut at = from.min(bytes.len());
+    loop {
+        let rest = &bytes[at..];
+        let line = rest.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let own = !line.trim_ascii().is_empty() && !line.starts_with(b"#");
+        if own || line.len() == rest.len() {
+            return line_at(bytes, at);
+        }
+        at += line.len() + 1;
+    }
+}
+
+fn column(name: &str) -> Column {
+    let name = name.trim().to_ascii_lowercase();
+    if KEY.contains(&name.as_str()) {
+        Column::Key
+    } else if let Some(option) = option::known(&name) {
+        Column::Option(option)
+    } else {
+        // The first line may be no header at all.
+        Column::Label(if wording::may_be_secret(&name) || name.len() > 64 { "label".to_owned() } else { name })
+    }
+}
+
+fn spec(
+    columns: &[Column],
+    record: &csv::ByteRecord,
+    not_keys: &[&str],
+    origin: Origin,
+) -> Result<Option<KeySpec>, LineError> {
+    if record.iter().all(<[u8]>::is_empty) {
+        return Ok(None);
+    }
+    if record.len() > columns.len() {
+        return Err(LineError::Fields);
+    }
+    let mut fields = Vec::with_capacity(columns.len());
+    for (column, value) in columns.iter().zip(record) {
+        fields.push((column, std::str::from_utf8(value).map_err(|_| LineError::NotText)?));
+    }
+    let secret = fields.iter().find(|(column, value)| matches!(column, Column::Key) && !value.is_empty());
+    let (_, secret) = secret.ok_or(LineError::NoKey)?;
+    line::check(secret, not_keys)?;
+    let mut spec = KeySpec::new(*secret, origin);
+    for (column, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
+        match column {
+            Column::Key => {}
+            Column::Option(option) => option::set(&mut spec, option, value)?,
+            Column::Label(name) if value.len() <= 256 && !value.chars().any(char::is_control) => {
+                spec.labels.insert(name.clone(), value.to_owned());
+            }
+            Column::Label(_) => {
+                return Err(LineError::Value { option: "label", expected: "at most 256 bytes of text" });
+            }
+        }
+    }
+    Ok(Some(spec))
+}

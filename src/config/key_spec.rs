@@ -1,0 +1,160 @@
+//! A key as its sources describe it: what one does not say, another may.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use super::Origin;
+use crate::{
+    key::{Key, Priority, Tier},
+    limit::Limits,
+};
+
+/// A key, with only what somebody said of it.
+#[derive(Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct KeySpec {
+    pub(crate) secret: String,
+    /// What it is called.
+    pub id: Option<String>,
+    /// What the account pays.
+    pub tier: Option<Tier>,
+    /// Its place in the order; 0 for `free` and no tier, 10 for any paid one, unless said.
+    pub priority: Option<Priority>,
+    /// Its share of the load.
+    pub weight: Option<f32>,
+    /// Who owns the quota.
+    pub owner: Option<String>,
+    /// Who pays.
+    pub billing_account: Option<String>,
+    /// Requests in flight at once.
+    pub max_concurrent: Option<u16>,
+    /// Between two starts.
+    pub min_interval: Option<Duration>,
+    /// Where its day ends.
+    pub zone: Option<String>,
+    /// Shown beside it.
+    pub labels: BTreeMap<String, String>,
+    /// By model, `*` for the rest.
+    pub limits: BTreeMap<String, Limits>,
+    /// Of every model, where nothing is given or learned.
+    pub assumed: Limits,
+    /// Switched off, and why. One source is enough.
+    pub disabled: Option<String>,
+    /// Everywhere it comes from, the most telling first.
+    pub origins: Vec<Origin>,
+}
+
+impl KeySpec {
+    /// A key of which nothing else is known.
+    pub fn new(secret: impl Into<String>, origin: Origin) -> Self {
+        Self { secret: secret.into(), origins: vec![origin], ..Self::default() }
+    }
+
+    /// A key that was made elsewhere. What it has by default counts as not said.
+    pub fn of(key: &Key, origin: Origin) -> Self {
+        let usual = Key::new("");
+        Self {
+            secret: key.secret.clone(),
+            id: key.id.as_ref().map(ToString::to_string),
+            tier: key.tier.clone(),
+            priority: (key.priority != usual.priority).then_some(key.priority),
+            weight: ((key.weight - usual.weight).abs() > f32::EPSILON).then_some(key.weight),
+            owner: key.owner.clone(),
+            billing_account: key.billing_account.clone(),
+            max_concurrent: key.max_concurrent,
+            min_interval: (!key.min_interval.is_zero()).then_some(key.min_interval),
+            zone: key.zone.clone(),
+            labels: key.labels.clone(),
+            limits: key.limits.iter().cloned().collect(),
+            assumed: key.assumed.clone(),
+            disabled: None,
+            origins: vec![origin],
+        }
+    }
+
+    /// The secret itself, for whoever keeps it.
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// Where it stands first.
+    pub fn origin(&self) -> Origin {
+        self.origins.first().cloned().unwrap_or_default()
+    }
+
+    /// Takes from a source of less weight what was not said yet. Labels are united; limits are taken by model.
+    pub(super) fn complete(&mut self, later: Self) {
+        fn or<T>(held: &mut Option<T>, later: Option<T>) {
+            *held = held.take().or(later);
+        }
+        // A tier that was said settles the place in the order, too, where nobody names that.
+        or(&mut self.id, later.id);
+        or(&mut self.tier, later.tier);
+        or(&mut self.priority, later.priority);
+        or(&mut self.weight, later.weight);
+        or(&mut self.owner, later.owner);
+        or(&mut self.billing_account, later.billing_account);
+        or(&mut self.max_concurrent, later.max_concurrent);
+        or(&mut self.min_interval, later.min_interval);
+        or(&mut self.zone, later.zone);
+        or(&mut self.disabled, later.disabled);
+        for (name, value) in later.labels {
+            self.labels.entry(name).or_insert(value);
+        }
+        for (model, limits) in later.limits {
+            self.limits.entry(model).or_insert(limits);
+        }
+        if self.assumed.is_empty() {
+            self.assumed = later.assumed;
+        }
+        self.origins.extend(later.origins);
+    }
+
+    /// As a pool takes it.
+    pub fn key(&self) -> Key {
+        let by_tier = if matches!(self.tier, None | Some(Tier::Free)) { Priority::FREE } else { Priority::PAID };
+        let mut key = Key::new(self.secret.as_str()).priority(self.priority.unwrap_or(by_tier));
+        key = key.assumed_limits(self.assumed.clone());
+        if let Some(id) = &self.id {
+            key = key.id(id.as_str());
+        }
+        if let Some(tier) = &self.tier {
+            key = key.tier(tier.clone());
+        }
+        if let Some(weight) = self.weight {
+            key = key.weight(weight);
+        }
+        if let Some(owner) = &self.owner {
+            key = key.owner(owner.as_str());
+        }
+        if let Some(account) = &self.billing_account {
+            key = key.billing_account(account.as_str());
+        }
+        if let Some(most) = self.max_concurrent {
+            key = key.max_concurrent(most);
+        }
+        if let Some(interval) = self.min_interval {
+            key = key.min_interval(interval);
+        }
+        if let Some(zone) = &self.zone {
+            key = key.zone(zone.as_str());
+        }
+        for (name, value) in &self.labels {
+            key = key.label(name.as_str(), value.as_str());
+        }
+        for (model, limits) in &self.limits {
+            key = key.limits(model.as_str(), limits.clone());
+        }
+        key
+    }
+}
+
+impl fmt::Debug for KeySpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeySpec")
+            .field("id", &self.id)
+            .field("tier", &self.tier)
+            .field("owner", &self.owner)
+            .field("origins", &self.origins)
+            .finish_non_exhaustive()
+    }
+}

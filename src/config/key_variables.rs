@@ -1,0 +1,120 @@
+//! Keys from the environment, under the names that people use.
+
+use super::{Environment, KeySpec, Problem, Rank, Source, environment::Variable, key_file};
+use crate::{key::Tier, limit::Limits};
+
+/// Whose keys: what the names of its variables begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyVariables {
+    prefix: &'static str,
+    also: &'static [&'static str],
+}
+
+impl KeyVariables {
+    /// `GEMINI_API_KEY`, `GEMINI_API_KEYS`, `GEMINI_API_KEY_1`…, `GOOGLE_API_KEY`, `GEMINI_FREE_KEYS`,
+    /// `GEMINI_PAID_KEY`.
+    pub const GEMINI: Self = Self { prefix: "GEMINI", also: &["GOOGLE_API_KEY"] };
+    /// The like for `OPENAI_…`.
+    pub const OPENAI: Self = Self { prefix: "OPENAI", also: &[] };
+    /// The like for `ANTHROPIC_…`.
+    pub const ANTHROPIC: Self = Self { prefix: "ANTHROPIC", also: &[] };
+
+    /// Names of variables that hold keys, each with the tier that it says.
+    fn names(&self, environment: &Environment) -> Vec<(String, Option<Tier>)> {
+        let prefix = self.prefix;
+        let mut names = vec![(format!("{prefix}_API_KEY"), None), (format!("{prefix}_API_KEYS"), None)];
+        let numbered = format!("{prefix}_API_KEY_");
+        let mut numbers: Vec<(u64, &str)> = environment
+            .beginning(&numbered)
+            .into_iter()
+            .filter_map(|name| {
+                let number = name[numbered.len()..].trim_end_matches("_FILE");
+                let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+                digits.then(|| (number.parse().unwrap_or(u64::MAX), name.trim_end_matches("_FILE")))
+            })
+            .collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        names.extend(numbers.into_iter().map(|(_, name)| (name.to_owned(), None)));
+        names.extend(self.also.iter().map(|name| ((*name).to_owned(), None)));
+        for (end, tier) in [("FREE", Tier::Free), ("PAID", Tier::Paid)] {
+            names.push((format!("{prefix}_{end}_KEY"), Some(tier.clone())));
+            names.push((format!("{prefix}_{end}_KEYS"), Some(tier)));
+        }
+        names
+    }
+
+    /// The one to name in a message.
+    pub fn example(&self) -> String {
+        format!("{}_API_KEY", self.prefix)
+    }
+
+    /// The keys that the environment holds. `not_keys`: values that are none, the clients' token.
+    pub fn source(&self, environment: &Environment, not_keys: &[&str], problems: &mut Vec<Problem>) -> Source {
+        let mut source = Source::new(Rank::Environment);
+        for (name, tier) in self.names(environment) {
+            let variable = match environment.secret(&name) {
+                Ok(Some(variable)) => variable,
+                Ok(None) => continue,
+                Err(problem) => {
+                    problems.push(problem);
+                    continue;
+                }
+            };
+            let rate = tier.as_ref().map(|tier| self.rate(environment, tier, problems));
+            take(&mut source, &variable, not_keys, |mut spec| {
+                spec.tier.clone_from(&tier);
+                match &rate {
+                    Some(Rate::Said(limits)) => {
+                        spec.limits.insert("*".to_owned(), limits.clone());
+                    }
+                    Some(Rate::Assumed(limits)) => spec.assumed = limits.clone(),
+                    None => {}
+                }
+                spec
+            });
+        }
+        source
+    }
+
+    /// Requests a minute of the keys of a tier's variable.
+    fn rate(&self, environment: &Environment, tier: &Tier, problems: &mut Vec<Problem>) -> Rate {
+        let (end, usual) = if *tier == Tier::Free { ("FREE", 60) } else { ("PAID", 1_000) };
+        let usual = Rate::Assumed(Limits::new().per_minute(usual));
+        let Some(variable) = environment.named(&format!("{}_{end}_RATE_LIMIT", self.prefix)) else { return usual };
+        match variable.value.parse::<u64>() {
+            Ok(amount) if (1..=1_000_000_000_000).contains(&amount) => Rate::Said(Limits::new().per_minute(amount)),
+            _ => {
+                problems.push(Problem::new(
+                    variable.origin(),
+                    "",
+                    "expected a whole number of requests a minute, 1 or more",
+                ));
+                usual
+            }
+        }
+    }
+}
+
+/// What limits keys of a tier's variable.
+enum Rate {
+    /// Somebody set it: a learned limit only tightens it.
+    Said(Limits),
+    /// Nobody did: it gives way to what is learned.
+    Assumed(Limits),
+}
+
+/// The keys of one variable, between commas, semicolons and white space.
+fn take(source: &mut Source, variable: &Variable, not_keys: &[&str], with: impl Fn(KeySpec) -> KeySpec) {
+    let values = variable.value.split(|letter: char| matches!(letter, ',' | ';') || letter.is_whitespace());
+    for (n, value) in values.filter(|value| !value.is_empty()).enumerate() {
+        // Quotes that a file of variables kept.
+        let value = value.trim_matches(['"', '\'']);
+        match key_file::check(value, not_keys) {
+            Ok(()) => source.keys.push(with(KeySpec::new(value, variable.origin()))),
+            Err(error) => {
+                source.notes.push(Problem::new(variable.origin(), "", format!("value {} is not used: {error}", n + 1)));
+            }
+        }
+    }
+}

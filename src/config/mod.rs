@@ -1,0 +1,46 @@
+//! Configuration from a file, the environment and options, in one schema (feature `config`).
+//!
+//! A [`Document`] is a TOML file with [`Setting`]s laid over it: variables, then options. It is read into types that
+//! know what is allowed, and everything that is wrong is said at once, each thing by file and line. [`PoolConfig`] is
+//! what makes a pool; a program reads its own tables beside it into a type of its own, from the same document.
+//!
+//! Keys come from several [`Source`]s; a pool's are their union by secret, a [`KeySet`].
+
+mod amounts;
+mod document;
+mod environment;
+mod import;
+mod interval;
+mod key_entry;
+pub mod key_file;
+mod key_spec;
+mod key_variables;
+mod model_entry;
+mod origin;
+mod plain_values;
+mod pool_config;
+mod problem;
+mod reading;
+mod scalar;
+mod sections;
+mod source;
+mod wording;
+
+pub use amounts::{Amounts, WindowEntry};
+pub use document::{Document, Setting};
+pub use environment::{Environment, Variable};
+pub use import::Imported;
+pub use interval::Interval;
+pub use key_entry::KeyEntry;
+pub use key_spec::KeySpec;
+pub use key_variables::KeyVariables;
+pub use model_entry::ModelEntry;
+pub use origin::Origin;
+pub use plain_values::{Amount, Concurrent, Name, Place, SecretText, TierName, Weight, ZoneName, tier_name};
+pub use pool_config::PoolConfig;
+pub use problem::{ConfigErrors, Problem};
+pub use sections::{LimitsSection, PoolSection, RestRow, RestsSection, RetrySection};
+pub use source::{KeySet, Rank, Source};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! The values that settings are made of, each with the form it has in a file.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::json;
+
+use super::{
+    scalar::{Scalar, scalar},
+    wording,
+};
+use crate::key::{Priority, Tier};
+
+scalar! {
+    /// A share of the load: above 0, at most 1,000,000.
+    Weight(f32),
+    schema: { "type": "number", "exclusiveMinimum": 0, "maximum": 1_000_000 },
+    show: |weight| json!(weight)
+}
+
+impl Scalar for Weight {
+    const EXPECTED: &'static str = "a number above 0, at most 1000000";
+
+    fn of_text(text: &str) -> Option<Self> {
+        text.trim().parse().ok().and_then(Self::of_number)
+    }
+
+    fn of_number(number: f64) -> Option<Self> {
+        let weight = number as f32;
+        (weight > 0.0 && weight <= 1e6).then_some(Self(weight))
+    }
+}
+
+scalar! {
+    /// A place in the order: 0 to 65535, lower first; `free` is 0, `paid` is 10.
+    Place(Priority),
+    schema: { "anyOf": [{ "type": "integer", "minimum": 0, "maximum": 65_535 }, { "enum": ["free", "paid"] }] },
+    show: |priority| json!(priority.0)
+}
+
+impl Scalar for Place {
+    const EXPECTED: &'static str = "a whole number from 0 to 65535, lower first, or \"free\" (0) or \"paid\" (10)";
+
+    fn of_text(text: &str) -> Option<Self> {
+        match text.trim() {
+            "free" => Some(Self(Priority::FREE)),
+            "paid" => Some(Self(Priority::PAID)),
+            number => number.parse().ok().map(|number| Self(Priority(number))),
+        }
+    }
+
+    fn of_whole(number: i64) -> Option<Self> {
+        u16::try_from(number).ok().map(|number| Self(Priority(number)))
+    }
+}
+
+scalar! {
+    /// What the account pays: `free`, `paid`, or a paid tier by name such as `tier-2`.
+    TierName(Tier),
+    schema: { "type": "string", "pattern": "^(free|paid|tier-[A-Za-z0-9]{1,16})$" },
+    show: |tier| json!(tier_name(tier))
+}
+
+impl Scalar for TierName {
+    const EXPECTED: &'static str = "\"free\", \"paid\", or a paid tier by name such as \"tier-2\"";
+
+    fn of_text(text: &str) -> Option<Self> {
+        tier(text).map(Self)
+    }
+}
+
+/// A tier by its name.
+pub(super) fn tier(name: &str) -> Option<Tier> {
+    match name {
+        "free" => Some(Tier::Free),
+        "paid" => Some(Tier::Paid),
+        _ => name
+            .strip_prefix("tier-")
+            .filter(|rest| (1..=16).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+            .map(|_| Tier::Named(name.to_owned())),
+    }
+}
+
+/// A tier's name.
+pub fn tier_name(tier: &Tier) -> &str {
+    match tier {
+        Tier::Free => "free",
+        Tier::Paid => "paid",
+        Tier::Named(name) => name,
+    }
+}
+
+scalar! {
+    /// Requests in flight: 1 to 65534.
+    Concurrent(u16),
+    schema: { "type": "integer", "minimum": 1, "maximum": 65_534 },
+    show: |most| json!(most)
+}
+
+impl Scalar for Concurrent {
+    const EXPECTED: &'static str = "a whole number from 1 to 65534";
+
+    fn of_text(text: &str) -> Option<Self> {
+        text.trim().parse().ok().and_then(Self::of_whole)
+    }
+
+    fn of_whole(number: i64) -> Option<Self> {
+        u16::try_from(number).ok().filter(|most| (1..=65_534).contains(most)).map(Self)
+    }
+}
+
+scalar! {
+    /// How much a limit allows.
+    Amount(u64),
+    schema: { "type": "integer", "minimum": 0, "maximum": 1_000_000_000_000_u64 },
+    show: |amount| json!(amount)
+}
+
+impl Scalar for Amount {
+    const EXPECTED: &'static str = "a whole number from 0 to 1000000000000";
+
+    fn of_text(text: &str) -> Option<Self> {
+        text.trim().parse().ok().and_then(Self::of_whole)
+    }
+
+    fn of_whole(number: i64) -> Option<Self> {
+        u64::try_from(number).ok().filter(|amount| *amount <= 1_000_000_000_000).map(Self)
+    }
+}
+
+scalar! {
+    /// A name that is shown: 1 to 64 visible characters, and no key.
+    Name(String),
+    schema: { "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$" },
+    show: |name| json!(name)
+}
+
+impl Scalar for Name {
+    const EXPECTED: &'static str = "1 to 64 visible characters that are not a key, since names are shown";
+
+    fn of_text(text: &str) -> Option<Self> {
+        is_name(text).then(|| Self(text.to_owned()))
+    }
+}
+
+/// Whether a text may be shown as the name of something.
+pub(super) fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
+        && !["AIza", "AQ.", "sk-"].iter().any(|prefix| text.starts_with(prefix))
+}
+
+scalar! {
+    /// A time zone of the IANA database.
+    ZoneName(String),
+    schema: { "type": "string", "examples": ["America/Los_Angeles", "UTC"] },
+    show: |zone| json!(zone)
+}
+
+impl Scalar for ZoneName {
+    const EXPECTED: &'static str = "an IANA time zone such as \"America/Los_Angeles\"";
+
+    fn of_text(text: &str) -> Option<Self> {
+        (!wording::may_be_secret(text) && jiff::tz::TimeZone::get(text).is_ok()).then(|| Self(text.to_owned()))
+    }
+}
+
+/// A text that nobody may see: it is shown as `***` wherever it is shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// This text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Serialize for SecretText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        super::scalar::read(deserializer)
+    }
+}
+
+impl Scalar for SecretText {
+    const EXPECTED: &'static str = "a text (its value is not shown)";
+
+    fn of_text(text: &str) -> Option<Self> {
+        Some(Self(text.to_owned()))
+    }
+}
+
+impl schemars::JsonSchema for SecretText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SecretText".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "writeOnly": true })
+    }
+}

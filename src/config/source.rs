@@ -1,0 +1,183 @@
+//! Where keys come from, and the union of it all.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{KeySpec, Problem};
+use crate::key::{Key, KeyId};
+
+/// What kind of source it is. Where several say something of a key, the first in this order holds; a key that any of
+/// them switches off is off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Rank {
+    /// `[[keys]]` of the configuration.
+    Configuration,
+    /// A key file.
+    File,
+    /// Variables of the environment.
+    Environment,
+    /// A database: keys added by command or API.
+    Database,
+}
+
+/// Keys from one place.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Source {
+    /// How much it counts.
+    pub rank: Rank,
+    /// Its keys, each with its origin.
+    pub keys: Vec<KeySpec>,
+    /// What was there and is no key, and why.
+    pub notes: Vec<Problem>,
+}
+
+impl Source {
+    /// A source without keys yet.
+    pub fn new(rank: Rank) -> Self {
+        Self { rank, keys: Vec::new(), notes: Vec::new() }
+    }
+
+    /// These keys of it.
+    #[must_use]
+    pub fn keys(mut self, keys: impl IntoIterator<Item = KeySpec>) -> Self {
+        self.keys.extend(keys);
+        self
+    }
+}
+
+/// The keys of a pool: the union of its sources by secret.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct KeySet {
+    /// Each key once, with all its origins.
+    pub keys: Vec<KeySpec>,
+    /// What is no key, or not one that can be used, and why.
+    pub notes: Vec<Problem>,
+}
+
+impl KeySet {
+    /// Unites sources. A key that several of them have is one, and remembers them all.
+    pub fn unite(mut sources: Vec<Source>) -> Self {
+        sources.sort_by_key(|source| source.rank);
+        let mut set = Self::default();
+        let mut place: HashMap<String, usize> = HashMap::new();
+        for source in sources {
+            set.notes.extend(source.notes);
+            for spec in source.keys {
+                if let Some(&at) = place.get(&spec.secret) {
+                    set.keys[at].complete(spec);
+                } else {
+                    place.insert(spec.secret.clone(), set.keys.len());
+                    set.keys.push(spec);
+                }
+            }
+        }
+        set.drop_bad_names();
+        set.name_apart();
+        set
+    }
+
+    /// Two keys of one id, or a name that is a secret: the key that came later is left out.
+    fn drop_bad_names(&mut self) {
+        let secrets: HashSet<String> = self.keys.iter().map(|spec| spec.secret.clone()).collect();
+        let mut ids: HashMap<String, String> = HashMap::new();
+        let Self { keys, notes } = self;
+        keys.retain(|spec| {
+            let is_secret = |name: &Option<String>| name.as_ref().is_some_and(|name| secrets.contains(name));
+            if is_secret(&spec.id) || is_secret(&spec.owner) || is_secret(&spec.billing_account) {
+                let message = "a name of it is a key, and names are shown: the key is not used";
+                notes.push(Problem::new(spec.origin(), "", message));
+                return false;
+            }
+            let Some(id) = &spec.id else { return true };
+            if let Some(first) = ids.get(id) {
+                let message = format!("the id {id} is that of another key ({first}): the key is not used");
+                notes.push(Problem::new(spec.origin(), "", message));
+                return false;
+            }
+            ids.insert(id.clone(), spec.origin().to_string());
+            true
+        });
+    }
+
+    /// A derived name gives way to a given one.
+    fn name_apart(&mut self) {
+        let given: HashSet<String> = self.keys.iter().filter_map(|spec| spec.id.clone()).collect();
+        for spec in self.keys.iter_mut().filter(|spec| spec.id.is_none()) {
+            let key = Key::new(spec.secret.as_str());
+            if given.contains(&key.key_id().to_string()) {
+                spec.id = key.longer_id().map(|id: KeyId| id.to_string());
+            }
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// As a pool takes them.
+    pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.keys.iter().map(KeySpec::key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::Origin, key::Priority, limit::Limits};
+
+    fn spec(secret: &str, origin: &str) -> KeySpec {
+        KeySpec::new(secret, Origin::named(origin))
+    }
+
+    #[test]
+    fn one_secret_is_one_key_and_remembers_all_its_origins() {
+        let mut in_file = spec("secret-1", "file");
+        in_file.weight = Some(2.0);
+        in_file.limits.insert("m".into(), Limits::new().per_minute(1));
+        let mut in_database = spec("secret-1", "database");
+        in_database.weight = Some(3.0);
+        in_database.priority = Some(Priority(7));
+        in_database.limits.insert("m".into(), Limits::new().per_minute(9));
+        in_database.limits.insert("n".into(), Limits::new().per_minute(9));
+        in_database.disabled = Some("by hand".into());
+        let set = KeySet::unite(vec![
+            Source::new(Rank::Database).keys([in_database, spec("secret-2", "database")]),
+            Source::new(Rank::File).keys([in_file]),
+            Source::new(Rank::Environment).keys([spec("secret-1", "env")]),
+        ]);
+        let key = &set.keys[0];
+        let origins: Vec<String> = key.origins.iter().map(ToString::to_string).collect();
+        assert_eq!(origins, ["file", "env", "database"]);
+        assert_eq!((key.weight, key.priority), (Some(2.0), Some(Priority(7))), "the file where it says something");
+        assert_eq!(key.limits["m"], Limits::new().per_minute(1));
+        assert_eq!(key.limits["n"], Limits::new().per_minute(9));
+        assert_eq!(key.disabled.as_deref(), Some("by hand"), "disabled in the database wins");
+        assert_eq!(set.keys.len(), 2);
+    }
+
+    #[test]
+    fn two_keys_of_one_id_and_names_that_are_secrets_are_left_out_and_named() {
+        let named = |secret: &str, id: &str| KeySpec { id: Some(id.into()), ..spec(secret, secret) };
+        let owned = KeySpec { owner: Some("s1".into()), ..spec("s3", "third") };
+        let set = KeySet::unite(vec![Source::new(Rank::File).keys([named("s1", "a"), named("s2", "a"), owned])]);
+        assert_eq!(set.keys.len(), 1);
+        let notes: Vec<String> = set.notes.iter().map(ToString::to_string).collect();
+        assert!(
+            notes.iter().any(|note| note.starts_with("third")) && notes.iter().any(|note| note.contains("id a")),
+            "{notes:?}"
+        );
+    }
+
+    #[test]
+    fn a_derived_id_gives_way_to_a_given_one() {
+        let derived = Key::new("s1").key_id();
+        let named = KeySpec { id: Some(derived.to_string()), ..spec("s2", "2") };
+        let set = KeySet::unite(vec![Source::new(Rank::File).keys([spec("s1", "1"), named])]);
+        let ids: Vec<KeyId> = set.keys().map(|key| key.key_id()).collect();
+        assert_eq!(ids[1], derived);
+        assert!(ids[0].to_string().starts_with(&derived.to_string()) && ids[0] != derived);
+    }
+}

@@ -1,0 +1,96 @@
+//! What a configuration says of limits for all owners, by model and tier.
+
+use std::collections::BTreeMap;
+
+use crate::{key::Tier, limit::Limits};
+
+/// Limits by model (`*`: every model without its own), for owners of all tiers or of one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct GivenLimits {
+    all: BTreeMap<String, Limits>,
+    of_tier: BTreeMap<String, Vec<(Tier, Limits)>>,
+    /// What is assumed of models whose name begins so, in the place of the provider's table.
+    known: Vec<(String, Tier, Limits)>,
+}
+
+impl GivenLimits {
+    pub(super) fn set(&mut self, model: String, limits: Limits) {
+        self.all.insert(model, limits);
+    }
+
+    pub(super) fn set_for_tier(&mut self, model: String, tier: Tier, limits: Limits) {
+        let tiers = self.of_tier.entry(model).or_default();
+        tiers.retain(|(held, _)| *held != tier);
+        tiers.push((tier, limits));
+    }
+
+    pub(super) fn set_known(&mut self, model: String, tier: Tier, limits: Limits) {
+        self.known.retain(|(name, held, _)| (name, held) != (&model, &tier));
+        self.known.push((model, tier, limits));
+    }
+
+    /// What an owner of this tier may use of a model.
+    pub(super) fn of(&self, model: &str, tier: Option<&Tier>) -> Option<&Limits> {
+        self.named(model, tier).or_else(|| self.named("*", tier))
+    }
+
+    fn named(&self, model: &str, tier: Option<&Tier>) -> Option<&Limits> {
+        let of_tier = self.of_tier.get(model).and_then(|tiers| tiers.iter().find(|(held, _)| Some(held) == tier));
+        of_tier.map(|(_, limits)| limits).or_else(|| self.all.get(model))
+    }
+
+    /// What is assumed of a model in the place of the provider's table; the longest name wins.
+    pub(super) fn known(&self, model: &str, tier: &Tier) -> Option<&Limits> {
+        let fits = |name: &str| model.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+        let rows = self.known.iter().filter(|(name, of, _)| of == tier && fits(name));
+        rows.max_by_key(|(name, ..)| name.len()).map(|(_, _, limits)| limits)
+    }
+
+    /// The models that have limits of their own.
+    pub(super) fn models(&self) -> Vec<String> {
+        let mut models: Vec<String> = self.all.keys().chain(self.of_tier.keys()).cloned().collect();
+        models.sort_unstable();
+        models.dedup();
+        models.retain(|model| model != "*");
+        models
+    }
+}
+
+/// Whether two lists of an owner come to the same: later ones win for the same model.
+pub(super) fn same(one: &[(String, Limits)], other: &[(String, Limits)]) -> bool {
+    let last = |list: &[(String, Limits)]| list.iter().cloned().collect::<BTreeMap<String, Limits>>();
+    last(one) == last(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tiers_own_comes_before_all_and_the_models_own_before_every() {
+        let limits = |n| Limits::new().per_minute(n);
+        let mut given = GivenLimits::default();
+        given.set("*".into(), limits(1));
+        given.set("m".into(), limits(2));
+        given.set_for_tier("m".into(), Tier::Paid, limits(3));
+        given.set_for_tier("*".into(), Tier::Free, limits(4));
+        assert_eq!(given.of("m", Some(&Tier::Paid)), Some(&limits(3)));
+        assert_eq!(given.of("m", Some(&Tier::Free)), Some(&limits(2)));
+        assert_eq!(given.of("m", None), Some(&limits(2)));
+        assert_eq!(given.of("x", Some(&Tier::Free)), Some(&limits(4)));
+        assert_eq!(given.of("x", None), Some(&limits(1)));
+        assert_eq!(given.models(), ["m"]);
+    }
+
+    #[test]
+    fn what_is_known_is_known_by_the_longest_beginning() {
+        let limits = |n| Limits::new().per_minute(n);
+        let mut given = GivenLimits::default();
+        given.set_known("g".into(), Tier::Free, limits(1));
+        given.set_known("g-lite".into(), Tier::Free, limits(2));
+        assert_eq!(given.known("g-lite-preview", &Tier::Free), Some(&limits(2)));
+        assert_eq!(given.known("g-pro", &Tier::Free), Some(&limits(1)));
+        assert_eq!(given.known("gg", &Tier::Free), None);
+        assert_eq!(given.known("g", &Tier::Paid), None);
+    }
+}

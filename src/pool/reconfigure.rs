@@ -1,0 +1,362 @@
+//! The pool as a configuration wants it, while it runs: keys come, go and change, and what stays keeps its state.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::atomic::Ordering,
+};
+
+use super::{
+    KeyPool, KeyPoolBuilder,
+    builder::{Settings, millis},
+    event::Event,
+    given::{last_of_each, stricter},
+    lane::Origin,
+    roster::{self, UNBOUNDED},
+    state::State,
+};
+use crate::{
+    error::KeyError,
+    key::{Key, KeyId, Secret, Tier},
+    limit::Limits,
+    time::Now,
+};
+
+/// What [`KeyPool::reconfigure`] did, by the keys' ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RosterChange {
+    /// New keys.
+    pub added: Vec<KeyId>,
+    /// Keys that are gone. Requests that are under way with them end as they will.
+    pub removed: Vec<KeyId>,
+    /// Keys that have another secret, name, place, share, owner or limit than before.
+    pub changed: Vec<KeyId>,
+}
+
+impl RosterChange {
+    /// Whether no key changed.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
+    }
+}
+
+impl KeyPool {
+    /// Makes the running pool the one that this builder describes: exactly its keys, limits, strategy, spill, rests and
+    /// wait. A key that stays, by its secret, else by its id, keeps its counts and rests. Provider, clock, guard and
+    /// what an unjudged lease says stay as they are.
+    ///
+    /// # Errors
+    /// What [`KeyPoolBuilder::build`] says; nothing is changed then.
+    pub fn reconfigure(&self, wanted: KeyPoolBuilder) -> Result<RosterChange, KeyError> {
+        let now = self.0.clock.now();
+        let (keys, limits, settings, wait) = wanted.into_parts();
+        let mut state = self.lock();
+        state.watch_wall(now);
+        let wanted = state.check_keys(keys)?;
+        let mut change = RosterChange::default();
+        state.set_limits(limits, settings);
+        state.set_keys(wanted, &mut change, now)?;
+        state.serve(now);
+        drop(state);
+        self.0.wait.store(millis(wait), Ordering::Relaxed);
+        Ok(change)
+    }
+}
+
+/// A key that is wanted: checked, with the id it will have, and the slot it has where it stays.
+pub(super) struct Wanted {
+    key: Key,
+    secret: Secret,
+    id: KeyId,
+    zone: u8,
+    slot: Option<u32>,
+    /// Its slot has another secret.
+    replaced: bool,
+}
+
+/// Keys that name the same owner, or one that names none: its name, its tier, and what they say of limits.
+type Party<'a> = (Option<&'a str>, Option<&'a Tier>, BTreeMap<String, Limits>);
+
+impl State {
+    /// Finds out what each key will be, and refuses what cannot be. Changes nothing.
+    fn check_keys(&mut self, keys: Vec<Key>) -> Result<Vec<Wanted>, KeyError> {
+        let mut wanted: Vec<Wanted> = Vec::with_capacity(keys.len());
+        let mut places: HashMap<String, usize> = HashMap::with_capacity(keys.len());
+        for (number, key) in keys.into_iter().enumerate() {
+            let secret =
+                self.provider.prepare(&key.secret).map_err(|source| KeyError::Secret { key: number, source })?;
+            let id = key.key_id();
+            roster::check(&key, &id)?;
+            let zone = match &key.zone {
+                Some(name) => self.zone(name).ok_or_else(|| KeyError::Zone { id: id.clone(), zone: name.clone() })?,
+                None => 0,
+            };
+            if let Some(first) = places.insert(secret.expose().to_owned(), wanted.len()) {
+                tracing::warn!(key = %wanted[first].id, "this secret was given more than once: it is one key");
+                places.insert(secret.expose().to_owned(), first);
+                continue;
+            }
+            let slot = self.roster.slot_of_secret(&secret);
+            wanted.push(Wanted { key, secret, id, zone, slot, replaced: false });
+        }
+        self.name(&mut wanted)?;
+        let staying: HashSet<u32> = wanted.iter().filter_map(|wanted| wanted.slot).collect();
+        for wanted in wanted.iter_mut().filter(|wanted| wanted.slot.is_none() && wanted.key.id.is_some()) {
+            // Same name, another secret: it is the same key.
+            wanted.slot = self.roster.slot_of(&wanted.id).filter(|slot| !staying.contains(slot));
+            wanted.replaced = wanted.slot.is_some();
+        }
+        Ok(wanted)
+    }
+
+    /// No two of one name: given ones first, then derived ones, the longer form where the short one is taken.
+    fn name(&self, wanted: &mut [Wanted]) -> Result<(), KeyError> {
+        let mut taken: HashSet<KeyId> = HashSet::with_capacity(wanted.len());
+        for (number, given) in wanted.iter().enumerate().filter(|(_, wanted)| wanted.key.id.is_some()) {
+            if !taken.insert(given.id.clone()) {
+                return Err(KeyError::DuplicateId { id: given.id.clone(), key: number });
+            }
+        }
+        for (number, wanted) in wanted.iter_mut().enumerate().filter(|(_, wanted)| wanted.key.id.is_none()) {
+            let held = wanted.slot.map(|slot| self.roster.keys[slot as usize].id.clone());
+            let longer = wanted.key.longer_id();
+            // A key that had to take the longer form keeps it.
+            let kept = held.filter(|held| longer.as_ref() == Some(held));
+            let names = [kept, Some(wanted.id.clone()), longer];
+            let free = names.into_iter().flatten().find(|name| !taken.contains(name));
+            wanted.id = free.ok_or_else(|| KeyError::DuplicateId { id: wanted.id.clone(), key: number })?;
+            taken.insert(wanted.id.clone());
+        }
+        Ok(())
+    }
+
+    fn set_limits(&mut self, limits: super::configured::GivenLimits, settings: Settings) {
+        let again = self.settings.strategy != settings.strategy;
+        let known = self.settings.known_limits != settings.known_limits;
+        self.settings = Settings { guard: self.settings.guard, unjudged: self.settings.unjudged, ..settings };
+        if again {
+            self.rank_afresh();
+        }
+        if known || self.limits != limits {
+            self.limits = limits;
+            for model in self.limits.models().iter().take(super::state::MAX_LANES / 2) {
+                self.configure_lane(model);
+            }
+            for lane in 0..self.lanes.len() as u16 {
+                for owner in 0..self.lanes[usize::from(lane)].owners.len() as u32 {
+                    self.replan_kept(lane, owner);
+                }
+            }
+        }
+    }
+
+    /// Ranks of one strategy mean nothing to another.
+    fn rank_afresh(&mut self) {
+        let slots: Vec<u32> = self.roster.slots().collect();
+        for slot in &slots {
+            self.leave_lanes(*slot);
+        }
+        for lane in self.lanes.iter_mut().filter(|lane| lane.origin != Origin::Free) {
+            lane.groups.iter_mut().for_each(|group| group.time = 0.0);
+            lane.cells.iter_mut().for_each(|cell| cell.rank = 0);
+        }
+        for slot in slots {
+            self.revive_key(slot);
+        }
+    }
+
+    fn set_keys(&mut self, wanted: Vec<Wanted>, change: &mut RosterChange, now: Now) -> Result<(), KeyError> {
+        let staying: HashSet<u32> = wanted.iter().filter_map(|wanted| wanted.slot).collect();
+        let leaving: Vec<u32> = self.roster.slots().filter(|slot| !staying.contains(slot)).collect();
+        for slot in leaving {
+            change.removed.push(self.roster.keys[slot as usize].id.clone());
+            self.remove(slot, now);
+        }
+        let mut changed: BTreeSet<u32> = BTreeSet::new();
+        let new_name = |wanted: &Wanted| {
+            let slot = wanted.slot.filter(|slot| self.roster.keys[*slot as usize].id != wanted.id)?;
+            Some((slot, wanted.id.clone()))
+        };
+        let names: Vec<(u32, KeyId)> = wanted.iter().filter_map(new_name).collect();
+        changed.extend(names.iter().map(|(slot, _)| *slot));
+        self.roster.rename(names);
+        let mut slots = Vec::with_capacity(wanted.len());
+        for (number, Wanted { key, secret, id, zone, slot, replaced }) in wanted.into_iter().enumerate() {
+            let slot = if let Some(slot) = slot {
+                if replaced {
+                    self.replace(slot, &key.secret, now)?;
+                    changed.insert(slot);
+                }
+                if self.adjust(slot, &key, zone, now) {
+                    changed.insert(slot);
+                }
+                slot
+            } else {
+                let key = key.clone().id(id.clone());
+                change.added.push(self.add(number, key, now, true)?);
+                let Some(slot) = self.roster.slot_of_secret(&secret) else { continue };
+                slot
+            };
+            slots.push((slot, key, zone));
+        }
+        changed.extend(self.allow_owners(&slots));
+        let ids = changed.iter().filter(|slot| staying.contains(slot)).map(|slot| &self.roster.keys[*slot as usize].id);
+        change.changed = ids.cloned().collect();
+        change.changed.sort_unstable();
+        for key in change.changed.clone() {
+            self.event(|| Event::Roster { key, change: "changed" });
+        }
+        Ok(())
+    }
+
+    /// What a key that stays has of its own.
+    fn adjust(&mut self, slot: u32, wanted: &Key, zone: u8, now: Now) -> bool {
+        let moved = self.move_owner(slot, wanted.owner.as_deref(), zone, now);
+        let cell = &mut self.roster.keys[slot as usize];
+        let most = wanted.max_concurrent.unwrap_or(UNBOUNDED);
+        let interval = u32::try_from(wanted.min_interval.as_millis()).unwrap_or(u32::MAX);
+        let mut changed = (cell.max_concurrent, cell.interval_ms) != (most, interval);
+        (cell.max_concurrent, cell.interval_ms) = (most, interval);
+        if cell.weight.to_bits() != wanted.weight.to_bits() {
+            cell.adaptive *= wanted.weight / cell.weight;
+            cell.weight = wanted.weight;
+            changed = true;
+        }
+        let held = cell.extra.as_ref().map(|extra| (extra.labels.clone(), extra.tier.clone())).unwrap_or_default();
+        if held != (wanted.labels.clone(), wanted.tier.clone()) {
+            let extra = cell.extra.get_or_insert_default();
+            (extra.labels, extra.tier) = (wanted.labels.clone(), wanted.tier.clone());
+            changed = true;
+        }
+        if cell.priority != wanted.priority.0 {
+            self.leave_lanes(slot);
+            self.open_priority(wanted.priority.0);
+            let before = std::mem::replace(&mut self.roster.keys[slot as usize].priority, wanted.priority.0);
+            self.close_priority(before);
+            changed = true;
+        }
+        if changed {
+            self.leave_lanes(slot);
+            self.revive_key(slot);
+        }
+        changed || moved
+    }
+
+    /// A key goes over to the owner of this name. One that the provider named itself stays where it is.
+    fn move_owner(&mut self, slot: u32, name: Option<&str>, zone: u8, now: Now) -> bool {
+        let from = self.roster.keys[slot as usize].owner;
+        let extra = self.roster.owners[from as usize].extra.as_ref();
+        let held = extra.and_then(|extra| extra.name.as_deref());
+        if held == name || extra.is_some_and(|extra| extra.consumer.is_some()) {
+            return false;
+        }
+        let alone = self.roster.owners[from as usize].keys == 1;
+        if alone && name.is_none_or(|name| self.roster.owner_named(name).is_none()) {
+            self.roster.call(from, name);
+            return true;
+        }
+        let into = self.roster.owner_called(name, zone);
+        for lane in 0..self.lanes.len() as u16 {
+            if self.lanes[usize::from(lane)].origin != Origin::Free && !self.lanes[usize::from(lane)].asleep {
+                self.fill_lane(lane);
+            }
+        }
+        if alone {
+            self.merge_owners(from, into, now);
+        } else {
+            // What the others used is theirs; requests under way end where they were booked.
+            self.leave_lanes(slot);
+            self.roster.keys[slot as usize].owner = into;
+            self.roster.owners[from as usize].keys -= 1;
+            self.roster.owners[into as usize].keys += 1;
+            self.revive_key(slot);
+        }
+        true
+    }
+
+    /// What owners are allowed follows from their keys. Says whose keys are allowed something else than before.
+    fn allow_owners(&mut self, keys: &[(u32, Key, u8)]) -> Vec<u32> {
+        // In a fixed order: the same run replays the same.
+        let mut of_owner: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (n, (slot, ..)) in keys.iter().enumerate() {
+            of_owner.entry(self.roster.keys[*slot as usize].owner).or_default().push(n);
+        }
+        let mut changed = Vec::new();
+        for (owner, members) in of_owner {
+            let members: Vec<&(u32, Key, u8)> = members.into_iter().map(|n| &keys[n]).collect();
+            let own: Vec<&Key> = members.iter().map(|(_, key, _)| key).collect();
+            let zone = members.iter().find(|(_, key, _)| key.zone.is_some()).map_or(0, |(.., zone)| *zone);
+            if self.allow_owner(owner, &own, zone) {
+                changed.extend(members.iter().map(|(slot, ..)| *slot));
+            }
+        }
+        changed
+    }
+
+    fn allow_owner(&mut self, owner: u32, keys: &[&Key], zone: u8) -> bool {
+        let limits = self.said_of_limits(keys);
+        let assumed =
+            keys.iter().map(|key| &key.assumed).find(|assumed| !assumed.is_empty()).cloned().unwrap_or_default();
+        let tier = keys.iter().find_map(|key| key.tier.clone());
+        let account = keys.iter().find_map(|key| key.billing_account.as_deref());
+        let account = self.roster.account_called(account);
+        let cell = &mut self.roster.owners[owner as usize];
+        let elsewhere = (cell.zone, cell.account) != (zone, account);
+        (cell.zone, cell.account) = (zone, account);
+        let plain = limits.is_empty() && assumed.is_empty() && tier.is_none();
+        let same = cell.extra.as_ref().map_or(plain, |extra| {
+            super::configured::same(&extra.limits, &limits) && extra.assumed == assumed && extra.tier == tier
+        });
+        if !same {
+            let extra = cell.extra.get_or_insert_default();
+            (extra.limits, extra.assumed, extra.tier) = (limits, assumed, tier);
+            let models: Vec<String> =
+                extra.limits.iter().map(|(model, _)| model.clone()).filter(|m| m != "*").collect();
+            for model in models {
+                self.configure_lane(&model);
+            }
+            for lane in 0..self.lanes.len() as u16 {
+                if (owner as usize) < self.lanes[usize::from(lane)].owners.len() {
+                    self.replan_kept(lane, owner);
+                }
+            }
+        }
+        if elsewhere || !same {
+            self.revive_owner(owner);
+        }
+        elsewhere || !same
+    }
+
+    /// The limits that keys of one owner give it, by the same rules by which they come in one by one: of two the
+    /// stricter holds, and where the provider's word made one owner of several, what was given to either counts.
+    fn said_of_limits(&self, keys: &[&Key]) -> Vec<(String, Limits)> {
+        let mut parties: Vec<Party<'_>> = Vec::new();
+        for key in keys {
+            let name = key.owner.as_deref();
+            let held = parties.iter().position(|(held, ..)| name.is_some() && *held == name);
+            let at = held.unwrap_or_else(|| {
+                parties.push((name, key.tier.as_ref(), BTreeMap::new()));
+                parties.len() - 1
+            });
+            for (model, limits) in last_of_each(&key.limits) {
+                let held = parties[at].2.entry(model).or_insert_with(|| limits.clone());
+                *held = stricter(held, &limits);
+            }
+        }
+        let mut models: Vec<&String> = parties.iter().flat_map(|(.., limits)| limits.keys()).collect();
+        models.sort_unstable();
+        models.dedup();
+        let given = |(_, tier, limits): &Party<'_>, model: &str| {
+            let own = limits.get(model).or_else(|| limits.get("*"));
+            own.or_else(|| self.limits.of(model, *tier)).cloned().unwrap_or_default()
+        };
+        let all = |model: &String| {
+            let said = match parties.as_slice() {
+                [(.., limits)] => limits[model].clone(),
+                parties => parties.iter().fold(Limits::new(), |held, party| stricter(&held, &given(party, model))),
+            };
+            (model.clone(), said)
+        };
+        models.into_iter().map(all).collect()
+    }
+}

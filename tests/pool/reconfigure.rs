@@ -1,0 +1,210 @@
+//! The pool as a configuration wants it, while it runs.
+
+use tower_keypool::{Key, KeyError, KeyPoolBuilder, KeyState, Limits, Priority, QuotaNews, Strategy, Tier, Verdict};
+
+use crate::support::{
+    FLASH, PRO, answer, builder, id, invalid, key, keys, on, rate_for, refused, secret, secs, served, take, view,
+};
+
+fn limits(builder: KeyPoolBuilder) -> KeyPoolBuilder {
+    builder.limits(FLASH, Limits::new().per_minute(2))
+}
+
+#[test]
+fn keys_come_go_and_change_and_the_rest_stays_as_it_is() {
+    let (pool, _) = on(limits(builder()).keys([key(0), key(1), key(2)]));
+    let before = take(&pool, FLASH);
+    let change = pool.reconfigure(limits(builder()).keys([key(0), key(2).weight(3.0), key(3)])).unwrap();
+    assert_eq!((change.added, change.removed, change.changed), (vec![id(3)], vec![id(1)], vec![id(2)]));
+    let ids: Vec<_> = pool.snapshot().keys.iter().map(|key| key.id.clone()).collect();
+    assert_eq!(ids, [id(0), id(3), id(2)]);
+    assert_eq!(pool.snapshot().in_flight, 1, "what is under way goes on");
+    drop(before);
+    assert_eq!(pool.snapshot().in_flight, 0);
+    let again = pool.reconfigure(limits(builder()).keys([key(3), key(0), key(2).weight(3.0)])).unwrap();
+    assert!(again.is_empty(), "another order is no change: {again:?}");
+}
+
+#[test]
+fn counts_and_rests_of_a_key_that_stays_are_kept() {
+    let (pool, _) = on(limits(builder()).keys([key(0), key(1)]));
+    for _ in 0..2 {
+        drop(take(&pool, FLASH));
+    }
+    let lease = take(&pool, FLASH);
+    lease.judge(&rate_for(50));
+    let resting = lease.key_id().clone();
+    drop(lease);
+    pool.disable(&resting, "by hand").unwrap();
+    pool.reconfigure(limits(builder()).keys([key(0).weight(2.0), key(1).weight(2.0)])).unwrap();
+    assert_eq!(pool.snapshot().keys.iter().filter(|key| key.state == KeyState::Disabled).count(), 1);
+    drop(take(&pool, FLASH));
+    refused(&pool, FLASH);
+}
+
+#[test]
+fn a_secret_is_the_key_whatever_its_name_and_a_name_keeps_its_key_under_another_secret() {
+    let (pool, _) = on(builder().keys([key(0), key(1)]));
+    drop(take(&pool, FLASH));
+    let started = view(&pool, 0).started;
+    assert_eq!(started, 1);
+    // They change names; then one of them gets another secret.
+    let swapped = [Key::new(secret(0)).id(id(1)), Key::new(secret(1)).id(id(0))];
+    let change = pool.reconfigure(builder().keys(swapped.clone())).unwrap();
+    assert_eq!(change.changed, [id(0), id(1)]);
+    assert_eq!(view(&pool, 1).started, 1);
+    let change = pool.reconfigure(builder().keys([Key::new(secret(9)).id(id(1)), swapped[1].clone()])).unwrap();
+    assert_eq!((change.added.len(), change.removed.len(), change.changed), (0, 0, vec![id(1)]));
+    assert_eq!(view(&pool, 1).started, 1);
+}
+
+#[test]
+fn a_new_secret_lifts_what_the_old_one_was_disabled_for() {
+    let (pool, _) = keys(1);
+    answer(&pool, FLASH, &invalid());
+    assert_eq!(view(&pool, 0).state, KeyState::Disabled);
+    pool.reconfigure(builder().keys([Key::new(secret(5)).id(id(0))])).unwrap();
+    assert_eq!(served(&pool, FLASH), "k0");
+}
+
+#[test]
+fn limits_change_and_what_was_used_stays_counted() {
+    let (pool, _) = on(limits(builder()).key(key(0)));
+    drop((take(&pool, FLASH), take(&pool, FLASH)));
+    refused(&pool, FLASH);
+    pool.reconfigure(builder().limits(FLASH, Limits::new().per_minute(3)).key(key(0))).unwrap();
+    drop(take(&pool, FLASH));
+    refused(&pool, FLASH);
+    // A limit of its own comes before the pool's; without any there is none.
+    let own = key(0).limits(FLASH, Limits::new().per_minute(4));
+    let change = pool.reconfigure(builder().limits(FLASH, Limits::new().per_minute(3)).key(own)).unwrap();
+    assert_eq!(change.changed, [id(0)]);
+    drop(take(&pool, FLASH));
+    refused(&pool, FLASH);
+    pool.reconfigure(builder().key(key(0))).unwrap();
+    for _ in 0..20 {
+        drop(take(&pool, FLASH));
+    }
+}
+
+#[test]
+fn owners_are_named_shared_and_left() {
+    let shared = |n| key(n).owner("a").limits("*", Limits::new().per_minute(2));
+    let (pool, _) = on(builder().keys([key(0), key(1)]));
+    let change = pool.reconfigure(builder().keys([shared(0), shared(1)])).unwrap();
+    assert_eq!(change.changed, [id(0), id(1)]);
+    drop((take(&pool, FLASH), take(&pool, FLASH)));
+    refused(&pool, FLASH);
+    assert!(pool.reconfigure(builder().keys([shared(0), shared(1)])).unwrap().is_empty());
+    // One of them turns out to be of another project.
+    let change = pool.reconfigure(builder().keys([shared(0), shared(1).owner("b")])).unwrap();
+    assert_eq!(change.changed, [id(1)]);
+    assert_eq!(served(&pool, FLASH), "k1");
+    assert_eq!(view(&pool, 1).owner.as_deref(), Some("b"));
+    // And both are one again, with what each had used.
+    pool.reconfigure(builder().keys([shared(0), shared(1)])).unwrap();
+    refused(&pool, FLASH);
+}
+
+#[test]
+fn an_owner_whose_last_key_joins_another_brings_what_it_used() {
+    let of = |n, owner: &str| key(n).owner(owner).limits("*", Limits::new().per_minute(2));
+    let (pool, _) = on(builder().keys([of(0, "a"), of(1, "b")]));
+    drop((take(&pool, FLASH), take(&pool, FLASH)));
+    pool.reconfigure(builder().keys([of(0, "a"), of(1, "a")])).unwrap();
+    refused(&pool, FLASH);
+}
+
+#[test]
+fn keys_that_an_answer_made_one_owner_stay_so_and_that_is_no_change() {
+    let wanted = || {
+        let of = |n, amount| key(n).limits(FLASH, Limits::new().per_minute(amount));
+        builder().keys([of(0, 5), of(1, 3), key(2).owner("c")]).limits(PRO, Limits::new().per_minute(9))
+    };
+    let (pool, _) = on(wanted());
+    for _ in 0..3 {
+        let lease = take(&pool, PRO);
+        let news = QuotaNews { consumer: Some("projects/1".into()), ..QuotaNews::default() };
+        lease.judge(&Verdict::SUCCESS.news(news));
+    }
+    let owners: Vec<_> = pool.snapshot().keys.iter().map(|key| key.owner.clone()).collect();
+    assert_eq!(owners[0], owners[1], "they share a project");
+    let change = pool.reconfigure(wanted()).unwrap();
+    assert!(change.is_empty(), "{change:?}");
+    let after: Vec<_> = pool.snapshot().keys.iter().map(|key| key.owner.clone()).collect();
+    assert_eq!(owners, after);
+}
+
+#[test]
+fn tiers_and_what_is_known_of_them_can_change() {
+    let tiered = |n| {
+        builder().key(key(0).tier(Tier::Free)).known_limits(true).tier_limits(
+            PRO,
+            Tier::Free,
+            Limits::new().per_minute(n),
+        )
+    };
+    let (pool, _) = on(tiered(1));
+    drop(take(&pool, PRO));
+    refused(&pool, PRO);
+    pool.reconfigure(tiered(2)).unwrap();
+    drop(take(&pool, PRO));
+    refused(&pool, PRO);
+    // The provider's table knows 3 a minute of the free tier; the builder knows better.
+    let known = builder().known_limit(FLASH, Tier::Free, Limits::new().per_minute(1));
+    pool.reconfigure(known.known_limits(true).key(key(0).tier(Tier::Free))).unwrap();
+    drop(take(&pool, FLASH));
+    refused(&pool, FLASH);
+    pool.reconfigure(builder().known_limits(true).key(key(0))).unwrap();
+    drop((take(&pool, FLASH), take(&pool, FLASH), take(&pool, FLASH)));
+}
+
+#[test]
+fn priorities_strategy_and_concurrency_take_effect_at_once() {
+    let (pool, _) = keys(3);
+    let (last, first) = (key(0).priority(Priority(9)), key(2).max_concurrent(1));
+    let change = pool.reconfigure(builder().keys([last, key(1).priority(Priority(5)), first])).unwrap();
+    assert_eq!(change.changed, [id(0), id(1), id(2)]);
+    let held = take(&pool, FLASH);
+    assert_eq!(held.key_id(), &id(2));
+    assert!(pool.try_acquire(FLASH).is_err(), "a busy key of an earlier priority is waited for");
+    drop(held);
+    for (_, strategy) in Strategy::NAMES {
+        pool.reconfigure(builder().keys([key(0), key(1), key(2)]).strategy(strategy)).unwrap();
+        let mut ids: Vec<String> = (0..3).map(|_| served(&pool, FLASH)).collect();
+        ids.sort();
+        assert_eq!(ids, ["k0", "k1", "k2"], "{strategy}: each once");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_and_nothing_changes() {
+    let (pool, _) = keys(2);
+    let before = format!("{:?}", pool.snapshot().keys);
+    for (wrong, is) in [
+        (vec![key(0), Key::new(secret(1)).id(id(0))], "another key has the id"),
+        (vec![key(2), key(0).weight(-1.0)], "weight"),
+        (vec![key(2), key(0).zone("Mars/Olympus")], "zone"),
+        (vec![key(2), Key::new("two words")], "key number 2"),
+    ] {
+        let error: KeyError = pool.reconfigure(builder().keys(wrong)).unwrap_err();
+        assert!(error.to_string().contains(is), "{error}");
+        assert_eq!(format!("{:?}", pool.snapshot().keys), before);
+    }
+    let change = pool.reconfigure(builder().keys([key(0), Key::new(secret(0)).id(id(7)), key(1)])).unwrap();
+    assert!(change.is_empty(), "one secret given twice is one key");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_is_served_by_a_key_that_comes() {
+    let pool = crate::support::paused(builder().key(key(0).max_concurrent(1)).wait(secs(30)));
+    let _held = take(&pool, FLASH);
+    let waiting = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.acquire(FLASH).await.map(|lease| lease.key_id().to_string()) }
+    });
+    tokio::task::yield_now().await;
+    pool.reconfigure(builder().keys([key(0).max_concurrent(1), key(1)]).wait(secs(1))).unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap(), "k1");
+    assert_eq!(pool.default_wait(), secs(1));
+}
