@@ -122,7 +122,7 @@ impl Serve {
         super::runtime()?.block_on(async {
             if let Some(store) = &store {
                 let source = database::source(store).await.map_err(Failure::config)?;
-                if !source.keys.is_empty() {
+                if !(source.keys.is_empty() && source.notes.is_empty()) {
                     inputs.more.push(Arc::new(move |_| Ok(source.clone())));
                     loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
                 }
