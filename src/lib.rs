@@ -79,6 +79,7 @@ mod retry;
 mod rotation;
 mod run;
 mod stack;
+pub mod store;
 mod time;
 mod verdict;
 
@@ -92,8 +93,8 @@ pub use limit::{Limit, Limits, Span, Unit};
 pub use pool::{
     Acquire, AcquireMany, Affinity, Attempt, Demand, DisabledView, Event, Events, Exhausted, Granted, KeyChange,
     KeyLaneView, KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneLimitView, LaneView, Lease, LimitSource, LimitView,
-    Lost, OutReason, PriorityView, RestBackoff, RestTable, RestView, RosterChange, ServedBy, Snapshot, Spill, Strategy,
-    Unjudged, UnknownStrategy, Usage,
+    Lost, OpenError, OutReason, PriorityView, RestBackoff, RestTable, RestView, RosterChange, ServedBy, Snapshot,
+    Spill, Strategy, Unjudged, UnknownStrategy, Usage,
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
 pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidApiKeyHeader, OpenAi};

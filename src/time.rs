@@ -11,13 +11,25 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// A point on the pool's monotonic clock: nanoseconds since the clock was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What every clock shows when it is made: so much may have happened before, and be remembered of an earlier process.
+const BEGINNING: Duration = Duration::from_secs(2 * 86_400);
+
+/// A point on the pool's monotonic clock: nanoseconds since two days before the clock was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(u64);
 
+impl Default for Tick {
+    /// What a clock shows when it is made.
+    fn default() -> Self {
+        Self::BEGINNING
+    }
+}
+
 impl Tick {
-    /// The clock's beginning.
+    /// Earlier than whatever a clock shows.
     pub(crate) const ZERO: Self = Self(0);
+    /// What a clock shows when it is made.
+    const BEGINNING: Self = Self(BEGINNING.as_nanos() as u64);
     /// Later than every other tick; stands for "without end".
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
@@ -163,7 +175,7 @@ impl Clock {
             }
             Source::Tokio { origin, wall_ms } => {
                 let tick = elapsed(*origin, tokio::time::Instant::now());
-                Now { tick, ahead_ms: *wall_ms }
+                Now { tick, ahead_ms: wall_ms - Tick::BEGINNING.millis() as i64 }
             }
             Source::Manual(state) => {
                 let nanos = state.nanos.load(Ordering::Relaxed);
@@ -186,7 +198,9 @@ pub struct ManualClock(Arc<ManualState>);
 impl ManualClock {
     /// Stands still with the wall clock at `wall`.
     pub fn at(wall: SystemTime) -> Self {
-        Self(Arc::new(ManualState { nanos: AtomicU64::new(0), wall_offset_ms: AtomicI64::new(unix_ms(wall)) }))
+        let time = Self(Arc::new(ManualState { nanos: AtomicU64::new(Tick::BEGINNING.0), wall_offset_ms: 0.into() }));
+        time.set_wall(wall);
+        time
     }
 
     /// The clock to give to a pool.
@@ -207,7 +221,7 @@ impl ManualClock {
 }
 
 fn elapsed(origin: tokio::time::Instant, now: tokio::time::Instant) -> Tick {
-    Tick(u64::try_from(now.saturating_duration_since(origin).as_nanos()).unwrap_or(u64::MAX))
+    Tick::BEGINNING.plus(now.saturating_duration_since(origin))
 }
 
 pub(crate) fn unix_ms(time: SystemTime) -> i64 {

@@ -13,7 +13,7 @@ const RANKS: &[&[&str]] = &[
     &["limit"],
     &["key"],
     &["verdict"],
-    &["provider"],
+    &["provider", "store"],
     &["pool", "error"],
     &[
         "as_response",

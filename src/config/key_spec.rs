@@ -49,6 +49,28 @@ impl KeySpec {
         Self { secret: secret.into(), origins: vec![origin], ..Self::default() }
     }
 
+    /// A key that was made elsewhere. What it has by default counts as not said.
+    pub fn of(key: &Key, origin: Origin) -> Self {
+        let usual = Key::new("");
+        Self {
+            secret: key.secret.clone(),
+            id: key.id.as_ref().map(ToString::to_string),
+            tier: key.tier.clone(),
+            priority: (key.priority != usual.priority).then_some(key.priority),
+            weight: ((key.weight - usual.weight).abs() > f32::EPSILON).then_some(key.weight),
+            owner: key.owner.clone(),
+            billing_account: key.billing_account.clone(),
+            max_concurrent: key.max_concurrent,
+            min_interval: (!key.min_interval.is_zero()).then_some(key.min_interval),
+            zone: key.zone.clone(),
+            labels: key.labels.clone(),
+            limits: key.limits.iter().cloned().collect(),
+            assumed: key.assumed.clone(),
+            disabled: None,
+            origins: vec![origin],
+        }
+    }
+
     /// The secret itself, for whoever keeps it.
     pub fn secret(&self) -> &str {
         &self.secret

@@ -131,26 +131,26 @@ impl Window {
     }
 
     /// The moments of a sliding window and how much began there at the latest, oldest first.
-    fn moments(&self, log: &[u16], now: u64) -> Vec<(u64, u64)> {
+    pub(super) fn moments(&self, log: &[u16], now: u64) -> Vec<(u64, u64)> {
         with_form!(&self.form, form => form.moments(&log[self.range()], now))
     }
 
-    fn lay(&self, moments: &[(u64, u64)], log: &mut [u16], now: u64) {
+    pub(super) fn lay(&self, moments: &[(u64, u64)], log: &mut [u16], now: u64) {
         with_form!(&self.form, form => form.lay(&mut log[self.range()], moments, now));
     }
 
-    fn held(&self, log: &[u16]) -> u64 {
+    pub(super) fn held(&self, log: &[u16]) -> u64 {
         with_form!(&self.form, form => form.held(&log[self.range()]))
     }
 
     /// The counts of a day's window.
-    fn dates(&self, log: &[u16]) -> Vec<(u16, u64)> {
+    pub(super) fn dates(&self, log: &[u16]) -> Vec<(u16, u64)> {
         let count = |place| with_form!(&self.form, form => form.on_date(&log[self.range()], place));
         let dates = log::dates(log).into_iter().enumerate();
         dates.filter(|(_, date)| *date != 0).map(|(place, date)| (date, count(place))).collect()
     }
 
-    fn add_dates(&self, dates: &[(u16, u64)], log: &mut [u16]) {
+    pub(super) fn add_dates(&self, dates: &[(u16, u64)], log: &mut [u16]) {
         for (date, count) in dates {
             if let Some(place) = log::place_for(log, *date) {
                 with_form!(&self.form, form => form.also_on(&mut log[self.range()], *count, 1 << place));

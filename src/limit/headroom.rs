@@ -41,6 +41,11 @@ impl Plan {
         self.windows().iter().find(too_small).map_or(Ok(()), |window| Err(window.limit))
     }
 
+    /// The least that a window counting `unit` allows; `u64::MAX` where none does.
+    pub(crate) fn most(&self, unit: Unit) -> u64 {
+        self.of_unit(unit).map(Window::most).min().unwrap_or(u64::MAX)
+    }
+
     fn of_unit(&self, unit: Unit) -> impl Iterator<Item = &Window> {
         self.windows().iter().filter(move |window| counts(window.limit.unit, unit))
     }

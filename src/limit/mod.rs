@@ -6,6 +6,7 @@ mod carry;
 mod day;
 mod form;
 mod headroom;
+mod kept;
 mod limits;
 mod log;
 mod need;
@@ -22,7 +23,8 @@ mod zone;
 mod tests;
 
 pub(crate) use booking::Correction;
+pub(crate) use kept::{Kept, add};
 pub use limits::{Limit, Limits, Span, Unit};
 pub(crate) use need::{At, Full, Need, Stamp};
 pub(crate) use plan::Plan;
-pub(crate) use zone::{MIDNIGHT_GUARD, Zone};
+pub(crate) use zone::{MIDNIGHT_GUARD, Zone, date_number, date_text};

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{
-    Limits, Unit,
+    Limit, Limits, Unit,
     day::Day,
     form::Form,
     headroom::counts,
@@ -90,6 +90,11 @@ impl Plan {
     #[inline]
     pub(crate) fn counts_tokens(&self) -> bool {
         self.tokens
+    }
+
+    /// The limits that it was compiled of.
+    pub(crate) fn limits(&self) -> impl Iterator<Item = Limit> + '_ {
+        self.windows.iter().map(|window| window.limit)
     }
 
     #[inline]

@@ -161,6 +161,17 @@ impl Zone {
     }
 }
 
+/// A date by its number, as `2026-06-15`.
+pub(crate) fn date_text(number: u16) -> String {
+    let first = Date::constant(1970, 1, 1);
+    first.checked_add(jiff::Span::new().days(i32::from(number) - 1)).unwrap_or(first).to_string()
+}
+
+/// The number of a date that [`date_text`] wrote.
+pub(crate) fn date_number(text: &str) -> Option<u16> {
+    text.parse().ok().map(number)
+}
+
 fn number(date: Date) -> u16 {
     let days = date.duration_since(Date::constant(1970, 1, 1)).as_hours() / 24;
     u16::try_from(days + 1).unwrap_or(if days < 0 { 1 } else { u16::MAX }).max(1)

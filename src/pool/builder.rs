@@ -13,17 +13,20 @@ use super::{
     KeyPool, Shared,
     configured::GivenLimits,
     event,
+    journal::Journal,
     locks::{AtomicBool, Mutex},
     rank::Strategy,
     recent_names::RecentNames,
     rest::RestTable,
     state::{MAX_LANES, State},
+    write_behind::Written,
 };
 use crate::{
     error::KeyError,
     key::{Key, Tier},
     limit::{Limits, MIDNIGHT_GUARD, Zone},
     provider::Provider,
+    store::Image,
     time::Clock,
 };
 
@@ -226,6 +229,10 @@ impl KeyPoolBuilder {
     /// # Errors
     /// The first key that cannot be taken, by its place among those given.
     pub fn build(self) -> Result<KeyPool, KeyError> {
+        self.assemble(None, None)
+    }
+
+    pub(super) fn assemble(self, known: Option<Image>, written: Option<Written>) -> Result<KeyPool, KeyError> {
         let clock = self.clock.unwrap_or_default();
         // A zone that the tz database lacks cannot be had for a shipped provider; for others the day is UTC's.
         let zone = jiff::tz::TimeZone::get(self.provider.zone()).unwrap_or(jiff::tz::TimeZone::UTC);
@@ -235,6 +242,7 @@ impl KeyPoolBuilder {
         let mut state = State::new(self.settings, Arc::clone(&self.provider), zone, self.limits, self.keys.len());
         let now = clock.now();
         state.watch_wall(now);
+        state.journal = known.map(|image| Box::new(Journal::begin(image, now)));
         for (number, key) in self.keys.into_iter().enumerate() {
             let own: Vec<String> = key.limits.iter().map(|(model, _)| model.clone()).filter(|m| m != "*").collect();
             state.add(number, key, now, false)?;
@@ -245,7 +253,12 @@ impl KeyPoolBuilder {
         for model in models.iter().take(MAX_LANES / 2) {
             state.configure_lane(model);
         }
+        if let Some(journal) = &mut state.journal {
+            journal.settled = true;
+        }
         state.settle_in();
+        state.reopen_lanes(now);
+        state.recall_exit(now);
         let (events, _) = broadcast::channel(event::CAPACITY);
         Ok(KeyPool(Arc::new(Shared {
             provider: self.provider,
@@ -257,6 +270,7 @@ impl KeyPoolBuilder {
             events,
             shut: AtomicBool::new(false),
             idle: tokio::sync::Notify::new(),
+            written,
         })))
     }
 }

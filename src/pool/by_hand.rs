@@ -27,6 +27,7 @@ impl State {
         rest.before = None;
         rest.held = false;
         self.guard.forget(slot);
+        self.note_key(slot, NO_MODEL);
         let (key, code) = (self.roster.keys[slot as usize].id.clone(), reason.to_owned());
         self.event(|| Event::Disabled {
             key,

@@ -1,7 +1,5 @@
 //! Changes of the keys while the pool runs.
 
-use std::time::Duration;
-
 use futures_core::Stream;
 
 use super::{
@@ -10,7 +8,7 @@ use super::{
     event::Event,
     lane::Origin,
     roster::{Added, RAMP_STEPS},
-    state::State,
+    state::{NO_MODEL, State},
 };
 use crate::{
     error::KeyError,
@@ -67,8 +65,8 @@ impl KeyPool {
     /// # Errors
     /// [`KeyError::UnknownId`].
     pub fn remove(&self, id: &KeyId) -> Result<(), KeyError> {
-        self.change(id, |state, slot, _| {
-            state.remove(slot);
+        self.change(id, |state, slot, now| {
+            state.remove(slot, now);
             Ok(())
         })
     }
@@ -116,6 +114,7 @@ impl KeyPool {
             let key = &mut state.roster.keys[slot as usize];
             key.adaptive *= weight / key.weight;
             key.weight = weight;
+            state.note_key(slot, NO_MODEL);
             state.reenter(slot);
             Ok(())
         })
@@ -131,6 +130,7 @@ impl KeyPool {
             state.open_priority(priority.0);
             let before = std::mem::replace(&mut state.roster.keys[slot as usize].priority, priority.0);
             state.close_priority(before);
+            state.note_key(slot, NO_MODEL);
             state.reenter(slot);
             Ok(())
         })
@@ -194,12 +194,13 @@ impl State {
             }
             Added::New { slot, recycled } => {
                 self.open_priority(priority);
+                if recycled {
+                    self.reset_owner(self.roster.keys[slot as usize].owner);
+                }
+                self.recall_key(slot, now);
                 if late {
                     let busy = self.seats.out() > 0;
                     self.roster.keys[slot as usize].ramp = if busy { RAMP_STEPS } else { 0 };
-                    if recycled {
-                        self.reset_owner(self.roster.keys[slot as usize].owner);
-                    }
                     self.join_lanes(slot);
                     self.serve(now);
                 }
@@ -248,6 +249,7 @@ impl State {
 
     /// An owner's place goes to somebody else: nothing that was counted or learned there is theirs.
     fn reset_owner(&mut self, owner: u32) {
+        self.forget_owner(owner);
         for at in 0..self.lanes.len() as u16 {
             let lane = &mut self.lanes[usize::from(at)];
             let Some(held) = lane.owners.get(owner as usize).copied() else { continue };
@@ -299,13 +301,14 @@ impl State {
         self.event(|| Event::Roster { key, change: "reweighted" });
     }
 
-    pub(super) fn remove(&mut self, slot: u32) {
+    pub(super) fn remove(&mut self, slot: u32, now: Now) {
         self.leave_lanes(slot);
         self.guard.forget(slot);
         for lane in &mut self.lanes {
             lane.key_rests.remove(&slot);
         }
         let (key, priority) = (self.roster.keys[slot as usize].id.clone(), self.roster.keys[slot as usize].priority);
+        self.note_parted(slot, now);
         self.roster.remove(slot);
         self.close_priority(priority);
         if self.roster.keys[slot as usize].in_flight == 0 {
@@ -322,7 +325,9 @@ impl State {
             }
             return Err(KeyError::DuplicateId { id: self.roster.keys[other as usize].id.clone(), key: slot as usize });
         }
+        self.note_parted(slot, now);
         self.roster.replace(slot, secret);
+        self.note_replaced(slot);
         self.roster.keys[slot as usize].extra.get_or_insert_default().replaced_at = self.seq;
         let invalid = |rest: &super::rest::Rest| rest.kind == crate::verdict::VerdictKind::InvalidKey && !rest.by_hand;
         if self.roster.keys[slot as usize].rest.as_ref().is_some_and(|rest| invalid(rest)) {
@@ -333,6 +338,3 @@ impl State {
         Ok(())
     }
 }
-
-/// How long `shutdown` waits for leases that are out, unless told otherwise.
-pub(super) const DRAIN: Duration = Duration::from_secs(30);

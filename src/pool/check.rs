@@ -1,8 +1,11 @@
 //! Looking at one key: may it carry this request, and if not, when or why.
 
+use std::time::Duration;
+
 use super::{
     OutReason,
     ask::Ask,
+    journal::Journal,
     rest::Rest,
     roster::NO_ACCOUNT,
     seats::{ProbeOf, Probes},
@@ -31,6 +34,9 @@ pub(super) enum Check {
 
 /// The least that a request needs.
 pub(super) const LEAST: Need = Need { requests: 1, input_tokens: 0, output_tokens: 0, images: 0 };
+
+/// When a write that is due is done, mostly.
+pub(super) const WRITE: Duration = Duration::from_millis(100);
 
 /// Why a rest keeps its scope out.
 pub(super) fn reason_of(rest: &Rest) -> OutReason {
@@ -86,6 +92,9 @@ impl State {
         {
             return self.check_full(ask, owner_at, full, &at);
         }
+        if !self.marked((ask.lane, owner_at), &ask.need) {
+            return self.check_unwritten(ask, owner_at);
+        }
         self.check_slots(slot, now, probes)
     }
 
@@ -103,6 +112,18 @@ impl State {
             (Err(_), Some(tick)) => Check::Until(tick, reason),
             (Err(_), None) => Check::Out(reason),
         }
+    }
+
+    /// The store has yet to hear of what would be used.
+    #[cold]
+    fn check_unwritten(&self, ask: &Ask<'_>, owner: u32) -> Check {
+        let plan = self.plans.plan(self.lanes[usize::from(ask.lane)].owners[owner as usize].plan);
+        let smaller = |journal: &Journal| ask.need != LEAST && journal.allows((ask.lane, owner), plan, &LEAST);
+        let at = Some(ask.now.tick.plus(WRITE));
+        if self.journal.as_deref().is_some_and(smaller) {
+            return Check::NotThis(at, OutReason::Unwritten);
+        }
+        Check::Busy(at, OutReason::Unwritten)
     }
 
     /// Whether there is anything that may keep this key in this lane out but its limits: most keys have nothing.

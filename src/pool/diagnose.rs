@@ -3,7 +3,7 @@
 use super::{
     Affinity, Demand, Exhausted, OutReason,
     ask::Ask,
-    check::{Check, reason_of},
+    check::{Check, WRITE, reason_of},
     state::State,
 };
 use crate::time::Tick;
@@ -87,6 +87,7 @@ impl State {
             return Some(latest.max(now.tick));
         }
         match plan.room(lane.log(owner, plan.words()), &ask.need, &at) {
+            Ok(()) if !self.marked((ask.lane, owner), &ask.need) => Some(latest.max(now.tick.plus(WRITE))),
             Ok(()) => Some(latest.max(now.tick)),
             Err(full) => full.opens.tick(&at).map(|opens| opens.max(latest)),
         }

@@ -119,6 +119,7 @@ impl State {
                 self.revive(whom);
                 ended.extend(was_active.then_some(scope));
             }
+            self.note_key(slot, lane);
         }
         ended
     }
@@ -148,6 +149,7 @@ impl State {
                     _ => Event::Rested { key, scope, model, kind, code, limit: None, rest },
                 });
             }
+            self.note_key(slot, cell.lane);
         }
     }
 
@@ -164,6 +166,7 @@ impl State {
                     rest.end = End::At(now.tick.plus(HOLD));
                 }
             }
+            self.note_key(*slot, NO_MODEL);
         }
         if self.guard.is_news() {
             self.event(|| Event::Held { keys: suspects.len() });
@@ -178,6 +181,8 @@ impl State {
             let Some(rest) = self.rest_slot_of(whom).filter(|rest| rest.held) else { continue };
             rest.held = false;
             rest.end = End::Never;
+            self.note_key(slot, NO_MODEL);
+            let Some(rest) = self.rest_slot_of(whom) else { continue };
             if std::mem::take(&mut rest.told) {
                 continue;
             }

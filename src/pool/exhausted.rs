@@ -9,6 +9,9 @@ use crate::{
     time::whole_seconds,
 };
 
+/// How long a request waits for the store that would wait for nothing else: two writes and what they take.
+pub(super) const PATIENCE: Duration = Duration::from_millis(300);
+
 /// No key may carry the request: how many are out for which reason, and when the earliest may.
 ///
 /// ```text
@@ -67,6 +70,8 @@ pub enum OutReason {
     LaterPriority,
     /// Others wait in front.
     Queued,
+    /// Its owner's counts are not in the store yet; they are within a moment.
+    Unwritten,
 }
 
 impl Exhausted {
@@ -108,6 +113,8 @@ impl Exhausted {
 
     /// Whether a key may come free within `wait`: at a known time, or at any time.
     pub(crate) fn may_end_within(&self, wait: Duration) -> bool {
+        // For the store whoever has no time waits as well.
+        let wait = if self.reasons.contains_key(&OutReason::Unwritten) { wait.max(PATIENCE) } else { wait };
         let in_time = |at: Option<Duration>| at.is_some_and(|at| at <= wait);
         let between = self.reasons.contains_key(&OutReason::Interval);
         !wait.is_zero() && (in_time(self.next_in) || in_time(self.may_in) || between || self.may_end_any_time())
@@ -181,6 +188,7 @@ impl fmt::Display for OutReason {
             Self::Elsewhere => f.write_str("of another owner"),
             Self::LaterPriority => f.write_str("of a later priority"),
             Self::Queued => f.write_str("behind earlier requests"),
+            Self::Unwritten => f.write_str("waiting for the store"),
         }
     }
 }

@@ -70,10 +70,12 @@ impl State {
         self.seq += 1;
         let key = &mut self.roster.keys[slot as usize];
         let (id, priority) = (key.id.clone(), key.priority);
+        let owner = key.owner;
         let picked = self.seats.give(ask, slot, key, self.seq, probes, stamp);
         self.advance_rank(ask.lane, slot, ask.now);
         self.lanes[usize::from(ask.lane)].count_start();
         self.tally.start(ask.now);
+        self.note_start(slot, owner, ask.lane, &ask.need, ask.demand.free);
         if self.priorities.first().is_some_and(|first| *first < priority) {
             self.spilled(ask, &id, priority);
         }

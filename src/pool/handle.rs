@@ -10,7 +10,6 @@ use super::{
     Acquire, AcquireMany, Attempt, Demand, Event, Events, KeyPool, KeyPoolBuilder, Lease, Seat, Snapshot, Unjudged,
     Usage,
     acquire::{Begun, Look},
-    change::DRAIN,
     lease::Granted,
     locked::Locked,
     pick::{NotNow, Picked},
@@ -135,29 +134,6 @@ impl KeyPool {
         Events::new(receiver, &state.events_lost)
     }
 
-    /// Grants no more leases, lets waiters go, and waits up to 30 s for the leases that are out. Says how many were
-    /// still out then.
-    pub async fn shutdown(&self) -> usize {
-        self.0.shut.store(true, Ordering::Relaxed);
-        let now = self.0.clock.now();
-        {
-            let mut state = self.lock();
-            state.closed = true;
-            state.serve(now);
-        }
-        let drained = async {
-            loop {
-                let told = self.0.idle.notified();
-                if self.lock().seats.out() == 0 {
-                    return;
-                }
-                told.await;
-            }
-        };
-        let _ = tokio::time::timeout(DRAIN, drained).await;
-        self.lock().seats.out()
-    }
-
     /// Whether the answer in hand, the last of these attempts, is the caller's own: see [`State::is_settled`].
     pub(crate) fn is_settled(&self, attempts: &[Attempt]) -> bool {
         attempts.last().is_some_and(Attempt::is_unclear) && self.lock().is_settled(attempts)
@@ -222,7 +198,9 @@ impl KeyPool {
         let now = self.0.clock.now();
         let wait = demand.wait.unwrap_or_else(|| self.default_wait());
         let mut state = self.look_at(now);
-        let outcome = match state.try_pick(demand, now) {
+        let picked = state.try_pick(demand, now);
+        let wait = state.patience(wait);
+        let outcome = match picked {
             Ok(picked) => Ok(picked),
             Err(NotNow::Later) if !wait.is_zero() && !state.closed => {
                 let index = state.enqueue(Arc::clone(demand), now);

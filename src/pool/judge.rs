@@ -57,7 +57,10 @@ impl State {
         }
         let first = !std::mem::replace(&mut cell.judged, true);
         cell.failed |= verdict.is_key_fault();
+        let (slot, lane) = (cell.slot, cell.lane);
         self.tally.judged(now, verdict.kind());
+        self.note_verdict(slot, lane, verdict.kind(), first, now);
+        let Some(cell) = self.seats.get_mut(seat) else { return };
         if verdict.kind() == VerdictKind::Success && verdict.news_of().is_none() && cell.probes == Probes::default() {
             // By far the most. What else a success may end is looked for only where there is something.
             let (slot, owner, lane, started) = (cell.slot, cell.owner, cell.lane, cell.began.tick);

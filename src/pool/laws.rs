@@ -1,5 +1,6 @@
 //! The ten invariants of DESIGN.md section 4, over random schedules on a manual clock. Each test is named by its number.
 
+mod kept;
 mod model;
 mod queue;
 mod schedule;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use self::{
+    kept::Kept,
     model::{bench, pool_of},
     schedule::{Run, ops},
 };
@@ -31,6 +33,24 @@ proptest! {
             run.step(op)?;
         }
         run.finish()?;
+    }
+
+    /// The same over a pool with a store, written behind now and then; the next process knows what this one knew.
+    #[test]
+    fn laws_1_2_3_4_5_7_9_hold_with_a_store(ops in ops(1..160), strategy in 0usize..5, pause in 1usize..8) {
+        let replaces = ops.iter().any(|op| matches!(op, schedule::Op::Replace { .. }));
+        let mut run = Run::new(strategy);
+        let mut kept = Kept::begin(&run);
+        for (n, op) in ops.into_iter().enumerate() {
+            run.step(op)?;
+            if n % pause == 0 {
+                kept.write(&run.pool);
+            }
+        }
+        run.let_go()?;
+        if !replaces {
+            kept.pass_on(&run.pool, run.another(strategy))?;
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
     rest::Rest,
     roster::NO_ACCOUNT,
     seats::SeatCell,
-    state::{MAX_LANES, SHARED, State},
+    state::{MAX_LANES, NO_MODEL, SHARED, State},
 };
 use crate::{
     limit::{Limit, Limits, Need, Plan, Span, Unit},
@@ -109,6 +109,7 @@ impl State {
         if stamped_out {
             self.count_out(lane, owner, now);
         }
+        self.note_unit(lane, owner);
         self.revive_owner(owner);
     }
 
@@ -238,12 +239,15 @@ impl State {
         Plan::migrate(old, &old_log, plan, &mut carried, &held, &at);
         let into = self.lanes[usize::from(to)].log(owner, plan.words());
         plan.merge(&carried, into, &at);
+        self.note_moved(from, owner, (to, owner));
     }
 
     /// The answer named its owner: keys that share one are grouped, since together they have one quota.
-    fn group_by(&mut self, slot: u32, consumer: &str, now: Now) {
+    pub(super) fn group_by(&mut self, slot: u32, consumer: &str, now: Now) {
         let owner = self.roster.keys[slot as usize].owner;
-        let Some(known) = self.roster.learn_consumer(owner, consumer) else { return };
+        let Some(known) = self.roster.learn_consumer(owner, consumer) else {
+            return self.note_key(slot, NO_MODEL);
+        };
         let named = self.roster.owners[owner as usize].extra.as_ref().is_some_and(|extra| extra.name.is_some());
         let both_named =
             named && self.roster.owners[known as usize].extra.as_ref().is_some_and(|extra| extra.name.is_some());
@@ -277,11 +281,13 @@ impl State {
         for lane in 0..self.lanes.len() as u16 {
             if (owner as usize) < self.lanes[usize::from(lane)].owners.len() {
                 self.join_logs(lane, owner, into, now);
+                self.note_moved(lane, owner, (lane, into));
             }
         }
         let count = movers.len() as u32;
         for mover in &movers {
             self.roster.keys[*mover as usize].owner = into;
+            self.note_key(*mover, NO_MODEL);
         }
         self.roster.owners[owner as usize].keys -= count;
         self.roster.owners[into as usize].keys += count;

@@ -14,12 +14,14 @@ mod diagnose;
 mod doubt;
 mod event;
 mod exhausted;
+mod gather;
 mod given;
 mod grant;
 mod group;
 mod guard;
 mod handle;
 mod incident;
+mod journal;
 mod judge;
 mod lane;
 mod lane_names;
@@ -28,12 +30,16 @@ mod lease;
 mod locked;
 mod locks;
 mod many;
+mod mark;
+mod open;
 mod overview;
+mod parting;
 mod pick;
 mod place;
 mod plans;
 mod rank;
 mod ready;
+mod recall;
 mod recent_names;
 mod reconfigure;
 mod rest;
@@ -44,6 +50,7 @@ mod seats;
 mod served_by;
 mod settle;
 mod short;
+mod shutdown;
 mod snapshot;
 mod state;
 mod survey;
@@ -51,6 +58,7 @@ mod tally;
 mod timer;
 pub(crate) mod trace;
 mod wait;
+mod write_behind;
 
 #[cfg(test)]
 mod laws;
@@ -69,6 +77,7 @@ pub use exhausted::{Exhausted, OutReason};
 pub use lease::{Granted, Lease, Usage};
 pub(crate) use lease::{Kept, Prepared, Seat, Slot, Start};
 pub use many::AcquireMany;
+pub use open::OpenError;
 pub use plans::LimitSource;
 pub use rank::{Strategy, UnknownStrategy};
 pub use reconfigure::RosterChange;
@@ -82,6 +91,7 @@ use crate::{provider::Provider, time::Clock};
 use locks::{AtomicBool, Mutex};
 use recent_names::RecentNames;
 use state::State;
+use write_behind::Written;
 
 /// Many keys, used as if they were one. A cheap handle: clones share the pool.
 ///
@@ -119,4 +129,6 @@ struct Shared {
     shut: AtomicBool,
     /// Told when the last lease of a pool that shuts down has ended.
     idle: Notify,
+    /// What is said of the writes behind; none without a store.
+    written: Option<Written>,
 }

@@ -73,6 +73,9 @@ impl State {
     /// The best of all keys: by priority, then by rank.
     pub(super) fn pick_any(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Probes)> {
         self.wake(ask.lane, ask.now);
+        if let Some(journal) = &mut self.journal {
+            journal.met_short = false;
+        }
         let proved = if excluded.is_empty() { None } else { self.passing_doubted(ask, excluded) };
         for group in 0..self.priorities.len() {
             let found = proved.as_ref().and_then(|proved| self.pick_in(ask, proved, group));
@@ -210,6 +213,9 @@ impl State {
     pub(super) fn may_spill(&mut self, ask: &Ask<'_>, excluded: &Excluded, group: usize) -> bool {
         if self.settings.spill.is_any() {
             return ask.waited >= self.settings.spill_after;
+        }
+        if self.journal.as_ref().is_some_and(|journal| journal.met_short) {
+            return false;
         }
         let mut at = 0;
         while let Some(slot) = self.lanes[usize::from(ask.lane)].groups[group].busy.get(at).copied() {

@@ -170,7 +170,7 @@ impl State {
         let leaving: Vec<u32> = self.roster.slots().filter(|slot| !staying.contains(slot)).collect();
         for slot in leaving {
             change.removed.push(self.roster.keys[slot as usize].id.clone());
-            self.remove(slot);
+            self.remove(slot, now);
         }
         let mut changed: BTreeSet<u32> = BTreeSet::new();
         let new_name = |wanted: &Wanted| {

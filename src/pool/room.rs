@@ -149,6 +149,7 @@ impl State {
         for slot in parked.map(|(_, slot)| slot).collect::<Vec<_>>() {
             self.unpark(slot);
         }
+        self.forget_lane(lane);
         self.lanes[usize::from(lane)] = Lane::new("".into(), Origin::Free, 0);
     }
 }

@@ -59,6 +59,7 @@ impl State {
             lifted.lifted_at = seq;
             **rest = lifted;
         }
+        self.note_key(whom.slot, whom.lane);
         self.revive(whom);
     }
 

@@ -22,9 +22,9 @@ impl State {
         if cell.refunded || cell.judged || known {
             return;
         }
-        let (owner, lane, need, earlier, free) = (cell.owner, cell.lane, cell.need, cell.stamp, cell.free);
+        let (owner, lane_at, need, earlier, free) = (cell.owner, cell.lane, cell.need, cell.stamp, cell.free);
         let at = self.at(now, owner);
-        let lane = &mut self.lanes[usize::from(lane)];
+        let lane = &mut self.lanes[usize::from(lane_at)];
         let plan = self.plans.plan(lane.owners[owner as usize].plan);
         let words = if free { 0 } else { plan.words() };
         let stamp = match earlier {
@@ -38,10 +38,14 @@ impl State {
             let key = &mut self.roster.keys[cell.slot as usize];
             key.last_started = key.last_started.max(now.tick);
         }
+        if words > 0 {
+            self.note_unit(lane_at, owner);
+        }
     }
 
     /// What the answer cost: corrects what was reserved.
     pub(super) fn usage(&mut self, seat: Seat, usage: Usage, now: Now) {
+        self.note_usage(seat, usage);
         let Some(cell) = self.seats.get_mut(seat) else { return };
         if cell.free || cell.refunded {
             return;
@@ -63,6 +67,7 @@ impl State {
                 plan.correct(log, unit, stamp, amounts, &at);
             }
         }
+        self.note_unit(lane, owner);
         if actual.input_tokens < reserved.input_tokens || actual.output_tokens < reserved.output_tokens {
             self.roomier(lane, slot, now);
         }
@@ -114,6 +119,7 @@ impl State {
                 allowance.remaining += need.of(allowance.unit);
             }
         }
+        self.note_unit(lane_at, owner);
         self.roomier(lane_at, slot, now);
     }
 
@@ -169,6 +175,7 @@ impl State {
         let lane = &mut self.lanes[usize::from(cell.lane)];
         lane.started = lane.started.saturating_sub(1);
         self.tally.unstart(cell.began.tick);
+        self.note_unstart(cell.slot, cell.lane);
     }
 
     /// One request less in flight: the rank gets better here, and lanes that waited for it get the key back.
@@ -217,14 +224,15 @@ impl State {
     #[cold]
     fn count_midnight(&mut self, seat: Seat, stamp: Stamp, now: Now) {
         let Some(cell) = self.seats.get(seat) else { return };
-        let (owner, lane, need) = (cell.owner, cell.lane, cell.need);
+        let (owner, lane_at, need) = (cell.owner, cell.lane, cell.need);
         let at = self.at(now, owner);
-        let lane = &mut self.lanes[usize::from(lane)];
+        let lane = &mut self.lanes[usize::from(lane_at)];
         let plan = self.plans.plan(lane.owners[owner as usize].plan);
         let words = plan.words();
         if words > 0 {
             plan.spans_midnight(lane.log(owner, words), &need, stamp, &at);
         }
+        self.note_unit(lane_at, owner);
     }
 
     /// A lease that never started, or that was a probe.
@@ -243,6 +251,7 @@ impl State {
         }
         for scope in cell.probes.iter() {
             self.probe_back(scope, &cell, now);
+            self.note_key(cell.slot, cell.lane);
         }
         // One that was tried in vain (a connection refused) had its turn: the next request goes to another key.
         if cell.stamp.is_none() && !cell.judged {

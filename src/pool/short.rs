@@ -14,7 +14,7 @@ use super::{
     seats::Probes,
     state::{State, standing},
 };
-use crate::{limit::Stamp, time::Now};
+use crate::{limit::Stamp, time::Now, verdict::VerdictKind};
 
 impl Demand {
     /// It may be served by whichever key comes first.
@@ -59,7 +59,15 @@ impl State {
         if rests || waits || key.removed || held.has_extra() {
             return None;
         }
+        let owner_at = key.owner;
         let plan = self.plans.plan(held.plan);
+        if self
+            .journal
+            .as_ref()
+            .is_some_and(|journal| !journal.allows((lane_at, owner_at), plan, &Self::ask_in(lane_at, demand, now).need))
+        {
+            return None;
+        }
         let days = self.zones[usize::from(owner.zone)].1.dates(now);
         let words = plan.words();
         let ask = Self::ask_in(lane_at, demand, now);
@@ -88,6 +96,7 @@ impl State {
         if self.tells_leases {
             self.tell_leased(lane_at, picked.key.clone());
         }
+        self.note_start(slot, owner_at, lane_at, &ask.need, false);
         Some(picked)
     }
 
@@ -158,6 +167,7 @@ impl State {
         {
             self.rise(lane_at, slot);
         }
+        self.note_verdict(slot, lane_at, VerdictKind::Success, true, now);
         true
     }
 }

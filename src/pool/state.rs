@@ -12,6 +12,7 @@ use super::{
     event::Event,
     group::class_of,
     guard::Guard,
+    journal::Journal,
     lane::{Lane, Origin},
     lane_names::LaneNames,
     plans::{Plans, Sources},
@@ -75,6 +76,8 @@ pub(super) struct State {
     pub(super) aside: Vec<u32>,
     /// Slots whose timer fired; kept for its capacity.
     pub(super) fired: Vec<u32>,
+    /// What changed since the last write; none without a store.
+    pub(super) journal: Option<Box<Journal>>,
     /// No request goes a short way.
     #[cfg(test)]
     pub(super) always_long: bool,
@@ -114,6 +117,7 @@ impl State {
             events_lost: Arc::default(),
             aside: Vec::new(),
             fired: Vec::new(),
+            journal: None,
             #[cfg(test)]
             always_long: false,
         };
@@ -210,6 +214,9 @@ impl State {
                 self.enter(lane, slot);
             }
         }
+        if self.journal.is_some() {
+            self.recall_lane(lane, owners, first..keys as u32);
+        }
     }
 
     /// Puts a key in a lane's ready order; where it really stands is found out when it comes to the top.
@@ -283,6 +290,7 @@ impl State {
             self.wall_offset = Some(now.ahead_ms);
         }
         if jumped {
+            self.note_all();
             self.revive_all();
         }
     }

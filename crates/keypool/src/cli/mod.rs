@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod config;
+mod db;
 mod demo;
 mod serve;
 
@@ -20,6 +21,7 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
+    Db(db::Db),
     Config(config::Config),
 }
 
@@ -36,6 +38,7 @@ pub fn run() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),
+        Command::Db(db) => db.run(),
         Command::Config(config) => config.run(),
     };
     match ended {

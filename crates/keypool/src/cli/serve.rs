@@ -15,14 +15,16 @@ use clap::{
 };
 use tokio::net::TcpListener;
 use tower_keypool::{
-    Base, Clock, Strategy,
+    Base, Clock, KeyPool, OpenError, Strategy,
     config::{Origin, Setting},
+    store::Sqlite,
 };
 
 use super::Failure;
 use crate::{
     client::Client,
     config::{Inputs, Loaded},
+    database::{self, Place},
     gateway::{Gateway, Setup, listen, token::Token},
     reload::Reload,
     stack,
@@ -85,6 +87,9 @@ pub(super) struct Serve {
     wait: Option<String>,
 
     #[command(flatten)]
+    database: Place,
+
+    #[command(flatten)]
     verbosity: Verbosity,
 }
 
@@ -105,17 +110,27 @@ Exit codes: 0 ended by Ctrl-C or SIGTERM, 1 the system failed, 2 command line, k
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let inputs = self.inputs();
-        let loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
+        let database = self.database.clone();
+        let mut inputs = self.inputs();
+        let mut loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
         let _written = telemetry::start(&loaded.config.log)
             .with_context(|| format!("log.directory {:?}", loaded.config.log.directory))
             .map_err(Failure::config)?;
-        if loaded.keys.is_empty() {
-            return Err(Failure::config(NoKey::of(&loaded)));
-        }
-        let pool = loaded.pool().context("the keys").map_err(Failure::config)?;
+        let store = database.claim().map_err(Failure::run)?;
+        let kept_in = store.as_ref().map(|store| store.path().to_owned());
 
         super::runtime()?.block_on(async {
+            if let Some(store) = &store {
+                let source = database::source(store).await.map_err(Failure::config)?;
+                if !(source.keys.is_empty() && source.notes.is_empty()) {
+                    inputs.more.push(Arc::new(move |_| Ok(source.clone())));
+                    loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
+                }
+            }
+            if loaded.keys.is_empty() {
+                return Err(Failure::config(NoKey::of(&loaded)));
+            }
+            let pool = pool(&loaded, store).await?;
             let listener = TcpListener::bind(&*loaded.addresses)
                 .await
                 .with_context(|| {
@@ -129,7 +144,9 @@ impl Serve {
                 return Err(Failure::config(anyhow!("--upstream {base}: that is where this gateway listens itself")));
             }
             let traffic = Arc::new(Traffic::new(clock.clone()));
-            let status = Status::new(&pool, &traffic, StoreHealth::default());
+            let health = StoreHealth::default();
+            let status = Status::new(&pool, &traffic, health.clone());
+            let watching = tokio::spawn(database::watch(pool.clone(), health));
             let setup = {
                 let client = Client::trusting(base, loaded.roots.clone()).counting(&traffic);
                 let pool = pool.clone();
@@ -141,7 +158,7 @@ impl Serve {
             };
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
             let gateway = Arc::new(gateway.telling(status, traffic));
-            telemetry::say(&Banner { address, upstream: base, loaded: &loaded });
+            telemetry::say(&Banner { address, upstream: base, loaded: &loaded, kept_in: kept_in.as_deref() });
             let changes = telemetry::report_changes(&pool, clock);
             let grace = loaded.config.gateway.grace.0;
             let apply = {
@@ -155,14 +172,29 @@ impl Serve {
             };
             listen::serve(listener, gateway, grace, interrupted).await;
             reload.abort();
+            pool.shutdown().await;
             changes.abort();
+            watching.abort();
             Ok(())
         })
     }
 
     /// Options are settings like others, and win.
     fn inputs(self) -> Inputs {
-        let Self { config, keys, listen, upstream, cacert, token, hosts, strategy, fallback, wait, verbosity } = self;
+        let Self {
+            config,
+            keys,
+            listen,
+            upstream,
+            cacert,
+            token,
+            hosts,
+            strategy,
+            fallback,
+            wait,
+            database: _,
+            verbosity,
+        } = self;
         let list = |items: Vec<String>| (!items.is_empty()).then(|| items.join(","));
         let level = match verbosity {
             Verbosity { verbose: true, .. } => Some(("-v", "debug")),
@@ -187,6 +219,20 @@ impl Serve {
             .collect();
         Inputs::new(config, flags)
     }
+}
+
+/// The pool, with what the database knows of it.
+async fn pool(loaded: &Loaded, store: Option<Sqlite>) -> Result<KeyPool, Failure> {
+    let pool = match store {
+        Some(store) => loaded.builder().open(store).await,
+        None => loaded.builder().build().map_err(OpenError::Key),
+    };
+    let pool = pool.map_err(|error| match error {
+        OpenError::Store(error) => Failure::run(error),
+        error => Failure::config(anyhow!("the keys: {error}")),
+    })?;
+    loaded.switch_off(&pool, None);
+    Ok(pool)
 }
 
 /// Whether requests would come back here, and every key be refused as a wrong token.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tower_keypool::{
-    Anthropic, Gemini, KeyError, KeyPool, OpenAi, Provider,
+    Anthropic, Gemini, KeyError, KeyPool, KeyPoolBuilder, OpenAi, Provider,
     config::{ConfigErrors, Document, Environment, Interval, KeySet, Origin, Problem, Setting, Source},
 };
 
@@ -72,10 +72,14 @@ impl Loaded {
     /// # Errors
     /// When a key cannot be taken.
     pub fn pool(&self) -> Result<KeyPool, KeyError> {
-        let builder = self.config.pool().builder_for(Arc::clone(&self.provider)).keys(self.keys.keys());
-        let pool = builder.build()?;
+        let pool = self.builder().build()?;
         self.switch_off(&pool, None);
         Ok(pool)
+    }
+
+    /// What makes the pool, where nothing is switched off.
+    pub fn builder(&self) -> KeyPoolBuilder {
+        self.config.pool().builder_for(Arc::clone(&self.provider)).keys(self.keys.keys())
     }
 
     /// Switches off the keys that a source wants off, and on those that were off by `before` alone.

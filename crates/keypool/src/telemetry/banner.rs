@@ -1,6 +1,6 @@
 //! What is said at the start: the address, the keys, what is assumed, and how to try it.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path};
 
 use tower_keypool::{
     Base,
@@ -22,6 +22,8 @@ pub struct Banner<'a> {
     pub upstream: &'a Base,
     /// What it goes by.
     pub loaded: &'a Loaded,
+    /// The file in which counts outlive the process, where there is one.
+    pub kept_in: Option<&'a Path>,
 }
 
 impl fmt::Display for Banner<'_> {
@@ -30,7 +32,10 @@ impl fmt::Display for Banner<'_> {
         writeln!(f, "requests go to {}", self.upstream)?;
         self.keys(f)?;
         self.limits(f)?;
-        writeln!(f, "counts are in memory: after a restart, what was used today is not known")?;
+        match self.kept_in {
+            Some(path) => writeln!(f, "counts, rests and disabled keys are kept in {}", path.display())?,
+            None => writeln!(f, "counts are in memory: after a restart, what was used today is not known")?,
+        }
         self.snippet(f)
     }
 }

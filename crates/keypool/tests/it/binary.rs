@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
 use assert_cmd::cargo::cargo_bin;
@@ -16,10 +17,12 @@ const ONE: &str = "AIzaSyTEST-binary-key-number-one-0000001";
 const TWO: &str = "AIzaSyTEST-binary-key-number-two-0000002";
 
 pub(crate) fn keypool(args: &[&str]) -> Command {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     let mut command = Command::new(cargo_bin("keypool"));
     command.args(args).stdin(Stdio::null());
-    // Nothing of whoever runs the tests: neither keys nor settings.
-    command.env_clear().env("HOME", "/nowhere");
+    // Nothing of whoever runs the tests: neither keys nor settings, and a state of its own.
+    let state = format!("{}/state-{}-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id(), NEXT.fetch_add(1, Relaxed));
+    command.env_clear().env("HOME", "/nowhere").env("XDG_STATE_HOME", state);
     command
 }
 
@@ -30,7 +33,7 @@ pub(crate) fn run(args: &[&str]) -> (i32, String) {
     (out.status.code().unwrap_or(-1), text)
 }
 
-fn key_file(text: &str) -> tempfile::NamedTempFile {
+pub(crate) fn key_file(text: &str) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
     file
@@ -109,7 +112,7 @@ fn a_wrong_option_ends_it_with_2_and_is_named() {
 pub(crate) struct Running {
     child: Child,
     out: BufReader<std::process::ChildStdout>,
-    told: String,
+    pub(crate) told: String,
     pub(crate) url: String,
 }
 
@@ -119,6 +122,10 @@ impl Running {
     }
 
     pub(crate) fn of(mut command: Command) -> Self {
+        Self::spawn(&mut command)
+    }
+
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut told = String::new();
@@ -127,6 +134,12 @@ impl Running {
         }
         let url = told.split("listens on ").nth(1).unwrap().lines().next().unwrap().to_owned();
         Self { child, out, told, url }
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Reads on until a line holds this, and returns that line.
@@ -203,7 +216,7 @@ async fn it_serves_says_what_happens_to_keys_and_ends_with_0() {
         ":2: the line is skipped",
         ":4: this is the key of line 3 again",
         ":1: first",
-        "in memory",
+        "are kept in",
         "ending: answers under way get 10 s",
         "first disabled: CONSUMER_SUSPENDED",
         "POST /v1beta/models/gemini-pro:generateContent 200 by second (gemini-pro), 2 attempts",

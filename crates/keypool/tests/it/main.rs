@@ -9,6 +9,7 @@ mod guarding;
 mod hostile;
 mod ops;
 mod reload;
+mod restarting;
 mod serving;
 mod spans;
 mod status;

@@ -1,0 +1,68 @@
+//! `keypool db`: care for the database.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::{Args, Subcommand};
+use tower_keypool::store::Sqlite;
+
+use super::Failure;
+use crate::database::Place;
+
+/// Copy the database, or look through it.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Db {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Copy all that is in it to a new file, while others may work on it
+    Backup {
+        /// The copy: a file that is not there yet
+        file: PathBuf,
+        #[command(flatten)]
+        database: Place,
+    },
+    /// Look through all of it: exit code 1 when something is wrong
+    Check {
+        #[command(flatten)]
+        database: Place,
+    },
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  keypool db backup keypool-2026-06-15.db
+  keypool db check --db /var/lib/keypool/keypool.db
+
+Exit codes: 0 done, 1 the database is not there, not whole or cannot be copied, 2 the command line is wrong.";
+
+impl Db {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let (Task::Backup { database, .. } | Task::Check { database }) = &self.task;
+        let path = database.path().ok_or_else(|| Failure::config(anyhow!("name the database with --db")))?;
+        if !path.exists() {
+            return Err(Failure::run(anyhow!("there is no database {}", path.display())));
+        }
+        super::runtime()?.block_on(async {
+            let store = Sqlite::inspect(&path).map_err(Failure::run)?;
+            match &self.task {
+                Task::Backup { file, .. } => {
+                    store.backup(file).await.map_err(Failure::run)?;
+                    println!("{} is copied to {}", path.display(), file.display());
+                }
+                Task::Check { .. } => {
+                    let problems = store.check().await.map_err(Failure::run)?;
+                    if !problems.is_empty() {
+                        return Err(Failure::run(anyhow!("{} is not whole: {}", path.display(), problems.join("; "))));
+                    }
+                    println!("{} is whole", path.display());
+                }
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,214 @@
+//! What `serve` knows outlives it: ended or killed, the next one goes on where it was.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gemini_sim::{GeminiSim, Key, Limits, Project, Refusal};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use keypool::gateway::token::PLACEHOLDER;
+use tower_keypool::store::{Batch, Keeping, KeyRecord, Sqlite, Store, Vault};
+
+use crate::{
+    binary::{Running, key_file, keypool, run},
+    serving::{HELLO, ONE},
+    support::{Answer, ask, client},
+};
+
+async fn hello(running: &Running) -> Answer {
+    let url = format!("{}/v1beta/models/gemini-2.5-flash:generateContent", running.url);
+    ask(Request::post(url).header("x-goog-api-key", PLACEHOLDER), HELLO).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_used_up_stays_used_up_when_the_process_is_killed_and_started_again() {
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("state.db");
+    let db = db.to_str().unwrap();
+    let file = key_file(&format!("{ONE} id=one rpm=3 rpd=7\n"));
+    let keys = file.path().to_str().unwrap().to_owned();
+    let start = || {
+        let url = sim.url();
+        Running::start(&[
+            "serve",
+            "--keys",
+            &keys,
+            "--listen",
+            "127.0.0.1:0",
+            "--upstream",
+            &url,
+            "--wait",
+            "1",
+            "--db",
+            db,
+        ])
+    };
+
+    let first = start();
+    assert!(first.told.contains("state.db"), "{}", first.told);
+    for _ in 0..3 {
+        assert_eq!(hello(&first).await.status, StatusCode::OK);
+    }
+    // Answers under way are written within the next two batches.
+    tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+    first.kill();
+
+    let second = start();
+    let answer = hello(&second).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+    assert!(String::from_utf8_lossy(&answer.body).contains("requests/minute"), "{answer:?}");
+    let (code, told) = tokio::task::spawn_blocking(move || second.end()).await.unwrap();
+    assert_eq!(code, Some(0), "{told}");
+
+    assert_eq!(sim.report().total.over_limit, 0);
+    let (code, text) = run(&["db", "check", "--db", db]);
+    assert_eq!((code, text.contains("is whole")), (0, true), "{text}");
+    let copy = folder.path().join("copy.db");
+    let (code, text) = run(&["db", "backup", copy.to_str().unwrap(), "--db", db]);
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(run(&["db", "check", "--db", copy.to_str().unwrap()]).0, 0);
+    assert_eq!(run(&["db", "backup", copy.to_str().unwrap(), "--db", db]).0, 1, "it is there already");
+    assert_eq!(run(&["db", "check", "--db", "/nowhere/keypool.db"]).0, 1);
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(ONE.len()).any(|window| window == ONE.as_bytes()), "a key lies in a file");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_moment_under_load_it_exceeds_no_limit_and_loses_no_suspension() {
+    let project = |n: u32| Project::new(format!("10000000000{n}"));
+    let limited = |n: u32| project(n).limits(Limits::none().rpm(40)).key(secret(n));
+    let suspended = project(3).key(Key::new(secret(3)).refused(Refusal::ConsumerSuspended));
+    let sim = GeminiSim::builder().project(limited(1)).project(limited(2)).project(suspended).start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("state.db");
+    let lines: Vec<String> = (1..=3).map(|n| format!("{} rpm=40 priority={}\n", secret(n), 3 - n)).collect();
+    let file = key_file(&lines.concat());
+    let (keys, url) = (file.path().to_str().unwrap(), sim.url());
+    let args = [
+        "serve",
+        "--keys",
+        keys,
+        "--listen",
+        "127.0.0.1:0",
+        "--upstream",
+        &url,
+        "--wait",
+        "0",
+        "--db",
+        db.to_str().unwrap(),
+    ];
+
+    for round in 0..5 {
+        let running = Running::start(&args);
+        let answered = hello(&running).await;
+        if round == 0 {
+            assert_eq!(answered.status, StatusCode::OK, "{answered:?}");
+            // The suspension is in the store by then.
+            tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+        }
+        let clients = (0..8).map(|_| {
+            let url = running.url.clone();
+            tokio::spawn(async move { while try_hello(&url).await {} })
+        });
+        let clients: Vec<_> = clients.collect();
+        tokio::time::sleep(std::time::Duration::from_millis(fastrand::u64(20..300))).await;
+        running.kill();
+        for client in clients {
+            client.await.unwrap();
+        }
+    }
+    let report = sim.report();
+    assert_eq!(report.total.over_limit, 0, "{report}");
+    assert!(report.total.accepted >= 20, "it is not locked out: {report}");
+    assert_eq!(report.total.rejected_as("consumer_suspended"), 1, "asked once, and never again: {report}");
+    assert_eq!(run(&["db", "check", "--db", db.to_str().unwrap()]).0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_the_database_serves_where_its_secret_can_be_opened() {
+    let sim = GeminiSim::builder().key(ONE).key(secret(2)).start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("state.db");
+    let (vault_key, vault) = ("5a".repeat(32), Vault::new(&"5a".repeat(32)).unwrap());
+    let store = Sqlite::open(&db).unwrap();
+    let secret_of_one = Keeping::Sealed(vault).keep("stored", ONE).unwrap();
+    let keys = vec![KeyRecord::of(&tower_keypool::Key::new(ONE).id("stored"), secret_of_one, 0)];
+    store.write(Arc::new(Batch { keys, ..Batch::default() })).await.unwrap();
+    drop(store);
+    let file = key_file(&format!("{} id=filed priority=5\n", secret(2)));
+    let (keys, url) = (file.path().to_str().unwrap(), sim.url());
+    let args = ["serve", "--keys", keys, "--listen", "127.0.0.1:0", "--upstream", &url, "--db", db.to_str().unwrap()];
+
+    let closed = Running::start(&args);
+    assert_eq!(hello(&closed).await.header("x-keypool-key"), "filed");
+    let (_, told) = tokio::task::spawn_blocking(move || closed.end()).await.unwrap();
+    assert!(told.contains("KEYPOOL_SECRET_KEY"), "{told}");
+
+    let open = Running::spawn(keypool(&args).env("KEYPOOL_SECRET_KEY", &vault_key));
+    assert_eq!(hello(&open).await.header("x-keypool-key"), "stored");
+    let (_, told) = tokio::task::spawn_blocking(move || open.end()).await.unwrap();
+    assert!(!told.contains(ONE) && !told.contains(&vault_key), "{told}");
+
+    let wrong = keypool(&args).env("KEYPOOL_SECRET_KEY", "password").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2), "{}", String::from_utf8_lossy(&wrong.stderr));
+}
+
+#[cfg(unix)]
+#[test]
+fn its_files_are_its_owners_alone_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    for umask in ["000", "027", "777"] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = key_file(ONE);
+        let serve = keypool(&["serve", "--keys", file.path().to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]).arg(serve.get_program());
+        command.args(serve.get_args()).arg("--db").arg(folder.path().join("keypool.db"));
+        Running::spawn(&mut command).kill();
+        let entries = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap());
+        let modes: Vec<_> =
+            entries.map(|entry| (entry.file_name(), entry.metadata().unwrap().permissions().mode() & 0o777)).collect();
+        assert!(modes.len() >= 3 && modes.iter().all(|(_, mode)| *mode == 0o600), "umask {umask}: {modes:?}");
+    }
+}
+
+#[test]
+fn a_second_one_on_the_same_database_is_refused_or_counts_for_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = key_file(ONE);
+    let keys = file.path().to_str().unwrap();
+    let args = ["serve", "--keys", keys, "--listen", "127.0.0.1:0"];
+    let first = Running::spawn(keypool(&args).env("XDG_STATE_HOME", folder.path()));
+    assert!(first.told.contains("are kept in"), "{}", first.told);
+    let second = Running::spawn(keypool(&args).env("XDG_STATE_HOME", folder.path()));
+    assert!(second.told.contains("in memory"), "{}", second.told);
+    let (_, told) = second.end();
+    assert!(told.contains("another process works on"), "{told}");
+
+    let db = folder.path().join("keypool/keypool.db");
+    let (code, text) = run(&[&args[..], &["--db", db.to_str().unwrap()]].concat());
+    assert!(code == 1 && text.contains("another process works on"), "{text}");
+    first.kill();
+    let third = Running::spawn(keypool(&args).env("XDG_STATE_HOME", folder.path()));
+    assert!(third.told.contains("are kept in"), "{}", third.told);
+    third.kill();
+}
+
+fn secret(n: u32) -> String {
+    format!("AIzaSyTEST-restarting-key-number-{n:06}")
+}
+
+/// Whether somebody answers there, whatever it is.
+async fn try_hello(url: &str) -> bool {
+    let request = Request::post(format!("{url}/v1beta/models/gemini-2.5-flash:generateContent"))
+        .header("x-goog-api-key", PLACEHOLDER)
+        .body(Full::<Bytes>::from(HELLO))
+        .unwrap();
+    match client().request(request).await {
+        Ok(response) => response.into_body().collect().await.is_ok(),
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,347 @@
+//! What changed, as records: gathered from the state, a bounded part under each taking of the mutex.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::{
+    journal::{Unit, Used},
+    lane::Origin,
+    rest::{End, Rest},
+    roster::NO_ACCOUNT,
+    scope::Whom,
+    state::{NO_MODEL, State},
+};
+use crate::{
+    key::KeyId,
+    limit::{At, Kept, Limits, Plan, date_text},
+    store::{
+        Batch, Credit, KeyRecord, KeyStanding, RestId, RestRecord, Run, UnitRecord, UsageRecord, WindowRecord,
+        tier_name,
+    },
+    time::{Now, Tick},
+    verdict::{Scope, VerdictKind},
+};
+
+/// So much is gathered under one taking of the mutex.
+const PIECE: usize = 64;
+
+/// What is still to be looked at, and what was.
+#[derive(Default)]
+pub(super) struct Look {
+    units: Vec<Unit>,
+    /// As the journal had them, to be lined up outside of the mutex.
+    noted_keys: HashSet<(u32, u16)>,
+    noted_use: hashbrown::HashMap<(u32, u16), Used>,
+    touched: Vec<(u32, u16)>,
+    used: Vec<((u32, u16), Used)>,
+    seen: Vec<Unit>,
+    /// What was copied under the mutex, to be made records of outside of it.
+    raw_units: Vec<RawUnit>,
+    raw_usage: Vec<RawUsage>,
+    plans: HashMap<u16, Plan>,
+    /// Two keys of one owner say the same of it.
+    rests: HashSet<RestId>,
+}
+
+/// An owner in a lane, as it stood.
+struct RawUnit {
+    owner: Arc<str>,
+    lane: Arc<str>,
+    plan: u16,
+    log: Vec<u16>,
+    at: At,
+    credit: Credit,
+    learned: Limits,
+    epoch: u64,
+}
+
+/// A key's use of a lane.
+pub(super) struct RawUsage {
+    day: u16,
+    key: Arc<str>,
+    id: KeyId,
+    lane: Arc<str>,
+    used: Used,
+}
+
+impl Look {
+    /// Puts what was noted in line; the mutex is free.
+    pub(super) fn line_up(&mut self) {
+        self.touched.extend(std::mem::take(&mut self.noted_keys));
+        self.used.extend(std::mem::take(&mut self.noted_use));
+    }
+
+    /// Makes records of what was copied; the mutex is free.
+    pub(super) fn spell_out(&mut self, batch: &mut Batch) {
+        for mut raw in self.raw_units.drain(..) {
+            let Some(plan) = self.plans.get(&raw.plan) else { continue };
+            let ahead_ms = raw.at.day.wall_ms - raw.at.tick.millis() as i64;
+            let now = Now { tick: raw.at.tick, ahead_ms };
+            let kept = plan.keep(&mut raw.log, &raw.at);
+            batch.units.push(UnitRecord {
+                owner: raw.owner.to_string(),
+                lane: raw.lane.to_string(),
+                epoch: raw.epoch,
+                windows: kept.into_iter().map(|kept| window_record(kept, now)).collect(),
+                credit: raw.credit,
+                learned: raw.learned,
+            });
+        }
+        batch.usage.extend(self.raw_usage.drain(..).map(usage_record));
+    }
+}
+
+pub(super) fn usage_record(raw: RawUsage) -> UsageRecord {
+    UsageRecord {
+        day: date_text(raw.day),
+        key: raw.key.to_string(),
+        id: raw.id.to_string(),
+        lane: raw.lane.to_string(),
+        requests: raw.used.requests,
+        input_tokens: raw.used.input_tokens,
+        output_tokens: raw.used.output_tokens,
+        errors: raw.used.errors,
+    }
+}
+
+impl State {
+    /// Takes what is noted; what is noted from here on is for the next look. Its number, too.
+    pub(super) fn begin_gathering(&mut self, batch: &mut Batch) -> (Look, u64) {
+        let Some(journal) = &mut self.journal else { return (Look::default(), 0) };
+        journal.flushing = false;
+        journal.short = false;
+        journal.looks += 1;
+        batch.units_gone.append(&mut journal.units_gone);
+        batch.rests_gone.append(&mut journal.rests_gone);
+        batch.keys.append(&mut journal.parted);
+        batch.usage.append(&mut journal.parted_use);
+        batch.run = journal.ending.then_some(Run::Ended);
+        let look = Look {
+            units: std::mem::take(&mut journal.units),
+            noted_keys: std::mem::take(&mut journal.touched),
+            noted_use: std::mem::take(&mut journal.used),
+            ..Look::default()
+        };
+        (look, journal.looks)
+    }
+
+    /// Looks at the next few; whether that was all.
+    pub(super) fn gather_some(&mut self, look: &mut Look, batch: &mut Batch, now: Now) -> bool {
+        for unit in look.units.drain(look.units.len().saturating_sub(PIECE)..) {
+            if let Some(raw) = self.raw_unit(unit, &mut look.plans, now) {
+                look.raw_units.push(raw);
+                look.seen.push(unit);
+            }
+        }
+        for (slot, lane) in look.touched.drain(look.touched.len().saturating_sub(PIECE)..) {
+            self.gather_key(slot, lane, &mut look.rests, batch, now);
+        }
+        for ((slot, lane), used) in look.used.drain(look.used.len().saturating_sub(PIECE)..) {
+            look.raw_usage.extend(self.raw_usage(slot, lane, used, now));
+        }
+        look.units.is_empty() && look.touched.is_empty() && look.used.is_empty()
+    }
+
+    /// What was gathered is kept by the store: marks rise, a few at a time; whether those were all.
+    pub(super) fn kept(&mut self, look: &mut Look, now: Now) -> bool {
+        let mut short = HashSet::new();
+        for unit in look.seen.drain(look.seen.len().saturating_sub(PIECE)..) {
+            let Some(owner) = self.lanes[usize::from(unit.0)].owners.get(unit.1 as usize).copied() else { continue };
+            let plan = self.plans.plan(owner.plan);
+            let Some(journal) = &mut self.journal else { return true };
+            let Some(mark) = journal.marks.get_mut(&unit) else { continue };
+            let (was_short, lavish) = mark.written(plan);
+            if lavish {
+                // It falls again when the owner is quiet.
+                journal.note_unit(unit);
+            }
+            if was_short {
+                short.insert(unit);
+            }
+        }
+        if !short.is_empty() {
+            let owners: HashSet<u32> = short.iter().map(|unit| unit.1).collect();
+            let of_them = |slot: &u32| owners.contains(&self.roster.keys[*slot as usize].owner);
+            for slot in self.roster.slots().filter(of_them).collect::<Vec<_>>() {
+                self.revive_key(slot);
+            }
+            self.serve(now);
+        }
+        look.seen.is_empty()
+    }
+
+    fn raw_unit(&mut self, unit: Unit, plans: &mut HashMap<u16, Plan>, now: Now) -> Option<RawUnit> {
+        let (lane, owner) = unit;
+        let at = self.at(now, owner);
+        let held = &mut self.lanes[usize::from(lane)];
+        let number = held.owners.get(owner as usize)?.plan;
+        let plan = self.plans.plan(number);
+        let journal = self.journal.as_mut()?;
+        let mark = journal.marks.get_mut(&unit)?;
+        let name = journal.names.get(&owner)?;
+        plans.entry(number).or_insert_with(|| plan.clone());
+        Some(RawUnit {
+            owner: Arc::clone(name),
+            lane: Arc::clone(&held.name),
+            plan: number,
+            log: held.log_ref(owner, plan.words()).to_vec(),
+            at,
+            credit: mark.write(plan),
+            learned: self.plans.sources(number).learned.clone(),
+            epoch: journal.run.epoch,
+        })
+    }
+
+    /// The key's own record, and the rests that cover it in this lane.
+    fn gather_key(&mut self, slot: u32, lane: u16, seen: &mut HashSet<RestId>, batch: &mut Batch, now: Now) {
+        if self.roster.keys.get(slot as usize).is_none_or(|key| key.removed) {
+            return;
+        }
+        if let Some(record) = self.key_record(slot, now) {
+            batch.keys.push(record);
+        }
+        let owner = self.roster.keys[slot as usize].owner;
+        let lane = if self.lanes[usize::from(lane)].origin == Origin::Free { NO_MODEL } else { lane };
+        for scope in [
+            Scope::Key,
+            Scope::Owner,
+            Scope::BillingAccount,
+            Scope::KeyLane,
+            Scope::OwnerLane,
+            Scope::Lane,
+            Scope::Exit,
+        ] {
+            let whom = Whom { scope, slot, owner, lane };
+            let Some(id) = self.rest_id(whom) else { continue };
+            if seen.contains(&id) {
+                continue;
+            }
+            let record = self.rest_slot_of(whom).and_then(|rest| rest_record(rest, &id, now));
+            let Some(journal) = &mut self.journal else { return };
+            match record {
+                Some(record) => {
+                    journal.rests.insert(id.clone());
+                    batch.rests.push(record);
+                }
+                None if journal.rests.remove(&id) => batch.rests_gone.push(id.clone()),
+                None => {}
+            }
+            seen.insert(id);
+        }
+    }
+
+    /// What a rest is called in the store.
+    pub(super) fn rest_id(&self, whom: Whom) -> Option<RestId> {
+        let journal = self.journal.as_ref()?;
+        let owner = || journal.names.get(&whom.owner).map(ToString::to_string);
+        let key = || journal.health.get(whom.slot as usize)?.hash.as_ref().map(ToString::to_string);
+        let name = match whom.scope {
+            Scope::Key | Scope::KeyLane => key()?,
+            Scope::Owner | Scope::OwnerLane => owner()?,
+            Scope::BillingAccount => match self.roster.owners[whom.owner as usize].account {
+                NO_ACCOUNT => return None,
+                account => self.roster.accounts[account as usize].name.to_string(),
+            },
+            Scope::Lane | Scope::Exit => String::new(),
+            Scope::Caller => return None,
+        };
+        let bound = matches!(whom.scope, Scope::KeyLane | Scope::OwnerLane | Scope::Lane);
+        let lane = bound.then(|| self.lanes[usize::from(whom.lane)].name.to_string());
+        Some(RestId { scope: whom.scope, whom: name, lane })
+    }
+
+    pub(super) fn key_record(&mut self, slot: u32, now: Now) -> Option<KeyRecord> {
+        let key = &self.roster.keys[slot as usize];
+        let owner = self.roster.owners[key.owner as usize].extra.as_deref();
+        let health = self.journal.as_mut()?.health(slot);
+        health.told = now.wall_ms();
+        let rest = key.rest.as_deref().filter(|rest| rest.is_active(now));
+        let (state, reason) = match rest {
+            Some(rest) if rest.by_hand => (KeyStanding::Disabled, rest.code.to_string()),
+            Some(rest) if rest.end == End::Never => (KeyStanding::Faulty, rest.code.to_string()),
+            _ => (KeyStanding::Active, String::new()),
+        };
+        let extra = key.extra.as_deref();
+        Some(KeyRecord {
+            hash: health.hash.as_ref()?.to_string(),
+            id: key.id.to_string(),
+            tier: extra.and_then(|extra| extra.tier.as_ref()).map(tier_name),
+            priority: key.priority,
+            weight: key.weight,
+            weight_now: key.adaptive,
+            ramp: key.ramp,
+            owner: owner.and_then(|owner| owner.name.as_ref()).map(ToString::to_string),
+            consumer: owner.and_then(|owner| owner.consumer.as_ref()).map(ToString::to_string),
+            source: extra.and_then(|extra| extra.labels.get("source").cloned()),
+            state,
+            reason,
+            last_success: health.last_success,
+            last_failure: health.last_failure,
+            consecutive_failures: health.consecutive,
+            created: health.created,
+            ..KeyRecord::default()
+        })
+    }
+
+    pub(super) fn raw_usage(&mut self, slot: u32, lane: u16, used: Used, now: Now) -> Option<RawUsage> {
+        let key = self.roster.keys.get(slot as usize)?;
+        let (owner, id) = (key.owner, key.id.clone());
+        let day = self.at(now, owner).day.days.last;
+        let key = Arc::clone(self.journal.as_ref()?.health.get(slot as usize)?.hash.as_ref()?);
+        Some(RawUsage { day, key, id, lane: Arc::clone(&self.lanes[usize::from(lane)].name), used })
+    }
+}
+
+fn window_record(kept: Kept, now: Now) -> WindowRecord {
+    let mut moments: Vec<(i64, u64)> = Vec::with_capacity(kept.moments.len());
+    for (tick, amount) in kept.moments {
+        let at = wall(tick, now);
+        match moments.last_mut() {
+            Some((last, held)) if *last == at => *held += amount,
+            _ => moments.push((at, amount)),
+        }
+    }
+    let days = kept.dates.into_iter().filter(|(_, count)| *count > 0);
+    WindowRecord {
+        limit: kept.limit,
+        moments,
+        held: kept.held,
+        days: days.map(|(date, count)| (date_text(date), count)).collect(),
+    }
+}
+
+/// None where there is nothing to remember.
+fn rest_record(rest: &Rest, id: &RestId, now: Now) -> Option<RestRecord> {
+    let nothing = rest.kind == VerdictKind::Unjudged || (rest.step == 0 && rest.incident == 0);
+    // What somebody switched off by hand is the key's own state.
+    if rest.by_hand || (nothing && !rest.is_active(now)) {
+        return None;
+    }
+    let (ends, at_midnight) = match rest.end {
+        End::At(tick) => (Some(wall(tick, now)), false),
+        End::Wall(ms) => (Some(ms), true),
+        End::Never => (None, false),
+    };
+    Some(RestRecord {
+        id: id.clone(),
+        kind: rest.kind,
+        code: rest.code.to_string(),
+        advice: rest.advice.to_string(),
+        since: wall(rest.since, now),
+        ends,
+        at_midnight,
+        step: rest.step,
+        strikes: rest.strikes,
+        probe: rest.probe.map(|probe| (wall(probe.at, now), probe.interval.as_millis() as u64)),
+        confirming: rest.confirming,
+        held: rest.held,
+        raised: rest.incident != 0,
+    })
+}
+
+/// A tick on the wall clock, in Unix milliseconds; rounded up.
+fn wall(tick: Tick, now: Now) -> i64 {
+    now.ahead_ms.saturating_add(i64::try_from(tick.nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,351 @@
+//! The journal of a pool with a store: what changed since the last write. It says where to look; what stands there is
+//! gathered from the state itself (`gather`), so that a request costs a few notes and no copy.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    task::Waker,
+};
+
+use hashbrown::HashMap;
+
+use super::{
+    Seat, Usage,
+    exhausted::PATIENCE,
+    mark::Mark,
+    state::{NO_MODEL, SHARED, State},
+};
+use crate::{
+    limit::{Need, Plan},
+    store::{Crash, Image, KeyRecord, RestId, UsageRecord},
+    time::Now,
+    verdict::{Scope, VerdictKind},
+};
+
+/// An owner in a lane: (lane, owner).
+pub(super) type Unit = (u16, u32);
+
+#[derive(Default)]
+pub(super) struct Journal {
+    pub(super) marks: HashMap<Unit, Mark>,
+    /// Units whose log is to be looked at; each once.
+    pub(super) units: Vec<Unit>,
+    /// Keys in lanes: the key itself and the rests that cover it there are to be looked at.
+    pub(super) touched: HashSet<(u32, u16)>,
+    /// What keys used of lanes since.
+    pub(super) used: HashMap<(u32, u16), Used>,
+    pub(super) units_gone: Vec<(String, String)>,
+    /// Which rests the store holds.
+    pub(super) rests: HashSet<RestId>,
+    /// Rests of secrets that were replaced.
+    pub(super) rests_gone: Vec<RestId>,
+    /// What leases said that they cost, by seat and its generation.
+    pub(super) told: HashMap<u32, (u32, Usage)>,
+    /// Records of keys that left.
+    pub(super) parted: Vec<KeyRecord>,
+    /// Use by keys that left.
+    pub(super) parted_use: Vec<UsageRecord>,
+    /// By slot.
+    pub(super) health: Vec<Health>,
+    /// What owners are called in the store, once they were.
+    pub(super) names: HashMap<u32, Arc<str>>,
+    /// Of what the last process left, what waits for its lane or key.
+    pub(super) known: Known,
+    pub(super) run: RunState,
+    /// The write-behind task, while it waits for news.
+    pub(super) bell: Bell,
+    /// Somebody waits until all that is noted is written.
+    pub(super) flushing: bool,
+    /// Marks are not kept to: the store takes no writes. Nobody else counts on them unless the process crashes, too.
+    pub(super) void: bool,
+    /// Somebody was refused until the next write.
+    pub(super) short: bool,
+    /// So was somebody during this look for a key: no later priority opens for it.
+    pub(super) met_short: bool,
+    /// The number of the last look at everything.
+    pub(super) looks: u64,
+    /// Lanes are filled for good: before, they are made only to be counted.
+    pub(super) settled: bool,
+    /// All is over: the next look is the last.
+    pub(super) ending: bool,
+}
+
+/// Wakes the write-behind task.
+#[derive(Default)]
+pub(super) struct Bell(pub(super) Option<Waker>);
+
+/// What the last process left behind.
+#[derive(Default)]
+pub(super) struct Known {
+    pub(super) image: Image,
+    /// Names of units in the image, by lane.
+    pub(super) by_lane: HashMap<String, Vec<String>>,
+    /// Slots by the hash of their secret.
+    pub(super) by_hash: HashMap<Arc<str>, u32>,
+}
+
+/// Where this process stands.
+#[derive(Default)]
+pub(super) struct RunState {
+    pub(super) epoch: u64,
+    /// Runs that ended unseen.
+    pub(super) crashes: Vec<Crash>,
+}
+
+/// What a key used of a lane.
+#[derive(Default)]
+pub(super) struct Used {
+    pub(super) requests: i64,
+    pub(super) input_tokens: u64,
+    pub(super) output_tokens: u64,
+    pub(super) errors: BTreeMap<VerdictKind, u64>,
+}
+
+impl Used {
+    fn add(&mut self, more: Self) {
+        self.requests += more.requests;
+        self.input_tokens = self.input_tokens.saturating_add(more.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(more.output_tokens);
+        for (kind, count) in more.errors {
+            *self.errors.entry(kind).or_default() += count;
+        }
+    }
+}
+
+/// How a key fared. Wall-clock times in Unix milliseconds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Health {
+    /// Of its secret.
+    pub(super) hash: Option<Arc<str>>,
+    pub(super) last_success: Option<i64>,
+    pub(super) last_failure: Option<i64>,
+    pub(super) consecutive: u32,
+    pub(super) created: i64,
+    /// When its last success was written last.
+    pub(super) told: i64,
+}
+
+/// A last success is written this often at most, in milliseconds.
+pub(super) const TELL_AGAIN: i64 = 10_000;
+
+impl Journal {
+    /// Whether there is anything to write.
+    pub(super) fn has_news(&self) -> bool {
+        self.flushing
+            || !(self.units.is_empty()
+                && self.touched.is_empty()
+                && self.used.is_empty()
+                && self.units_gone.is_empty()
+                && self.rests_gone.is_empty()
+                && self.parted.is_empty()
+                && self.parted_use.is_empty())
+    }
+
+    /// Whether this owner may start so much before the next write.
+    #[inline]
+    pub(super) fn allows(&self, unit: Unit, plan: &Plan, need: &Need) -> bool {
+        plan.words() == 0
+            || self.void
+            || self.marks.get(&unit).map_or_else(|| Mark::first(plan).covers(need), |mark| mark.covers(need))
+    }
+
+    pub(super) fn note_unit(&mut self, unit: Unit) {
+        if let Some(mark) = self.marks.get_mut(&unit)
+            && !std::mem::replace(&mut mark.noted, true)
+        {
+            self.units.push(unit);
+        }
+    }
+
+    pub(super) fn health(&mut self, slot: u32) -> &mut Health {
+        let slot = slot as usize;
+        if self.health.len() <= slot {
+            self.health.resize(slot + 1, Health::default());
+        }
+        &mut self.health[slot]
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        // The pool is gone, and the task may end.
+        if let Some(waker) = self.0.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl State {
+    /// Tells the write-behind task, once the mutex is free.
+    pub(super) fn news(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            self.wakes.extend(journal.bell.0.take());
+        }
+    }
+
+    /// [`Journal::allows`]; where it does not, the next write is to allow it.
+    #[inline]
+    pub(super) fn marked(&mut self, unit: Unit, need: &Need) -> bool {
+        self.journal.is_none() || self.within_mark(unit, need)
+    }
+
+    fn within_mark(&mut self, unit: Unit, need: &Need) -> bool {
+        let plan = self.plans.plan(self.lanes[usize::from(unit.0)].owners[unit.1 as usize].plan);
+        let Some(journal) = &mut self.journal else { return true };
+        if journal.allows(unit, plan, need) {
+            return true;
+        }
+        journal.marks.entry(unit).or_insert_with(|| Mark::first(plan)).ask(need);
+        (journal.short, journal.met_short) = (true, true);
+        journal.note_unit(unit);
+        self.news();
+        false
+    }
+
+    /// A key was granted.
+    #[inline]
+    pub(super) fn note_start(&mut self, slot: u32, owner: u32, lane: u16, need: &Need, free: bool) {
+        if self.journal.is_some() {
+            self.write_start(slot, owner, lane, need, free);
+        }
+    }
+
+    fn write_start(&mut self, slot: u32, owner: u32, lane: u16, need: &Need, free: bool) {
+        let plan = self.plans.plan(self.lanes[usize::from(lane)].owners[owner as usize].plan);
+        let Some(journal) = &mut self.journal else { return };
+        journal.used.entry((slot, lane)).or_default().requests += 1;
+        if !free && plan.words() > 0 {
+            journal.marks.entry((lane, owner)).or_insert_with(|| Mark::first(plan)).spend(need);
+            journal.note_unit((lane, owner));
+        }
+        self.news();
+    }
+
+    /// A request proved never to have left.
+    pub(super) fn note_unstart(&mut self, slot: u32, lane: u16) {
+        if let Some(journal) = &mut self.journal {
+            journal.used.entry((slot, lane)).or_default().requests -= 1;
+            self.news();
+        }
+    }
+
+    /// What an owner's windows count in a lane changed otherwise: a start moved, came back, or cost more.
+    #[inline]
+    pub(super) fn note_unit(&mut self, lane: u16, owner: u32) {
+        if self.journal.is_some() {
+            self.write_unit(lane, owner);
+        }
+    }
+
+    fn write_unit(&mut self, lane: u16, owner: u32) {
+        let plan = self.plans.plan(self.lanes[usize::from(lane)].owners[owner as usize].plan);
+        if let Some(journal) = &mut self.journal
+            && plan.words() > 0
+        {
+            journal.marks.entry((lane, owner)).or_insert_with(|| Mark::first(plan));
+            journal.note_unit((lane, owner));
+            self.news();
+        }
+    }
+
+    /// What an answer cost, as far as it is known by now: more may be told later.
+    pub(super) fn note_usage(&mut self, seat: Seat, usage: Usage) {
+        let (Some(journal), Some(cell)) = (&mut self.journal, self.seats.get(seat)) else { return };
+        let told = journal.told.entry(seat.index).or_default();
+        let before = if told.0 == seat.generation { told.1 } else { Usage::default() };
+        let usage = before.updated(usage);
+        *told = (seat.generation, usage);
+        let more = |now: Option<u64>, before: Option<u64>| now.unwrap_or(0).saturating_sub(before.unwrap_or(0));
+        let used = journal.used.entry((cell.slot, cell.lane)).or_default();
+        used.input_tokens = used.input_tokens.saturating_add(more(usage.input_tokens, before.input_tokens));
+        used.output_tokens = used.output_tokens.saturating_add(more(usage.output_tokens, before.output_tokens));
+        self.news();
+    }
+
+    /// An answer was judged; `first`: for the first time. Whatever it changes about rests is found by looking there.
+    #[inline]
+    pub(super) fn note_verdict(&mut self, slot: u32, lane: u16, kind: VerdictKind, first: bool, now: Now) {
+        if self.journal.is_some() {
+            self.write_verdict(slot, lane, kind, first, now);
+        }
+    }
+
+    fn write_verdict(&mut self, slot: u32, lane: u16, kind: VerdictKind, first: bool, now: Now) {
+        use VerdictKind as K;
+        let owner = self.roster.keys[slot as usize].owner;
+        let rested =
+            self.exit.is_some() || self.lanes[usize::from(lane)].rest.is_some() || self.may_rest(slot, owner, lane);
+        let ramps = self.roster.keys[slot as usize].ramp > 0;
+        let Some(journal) = &mut self.journal else { return };
+        let nobodys = matches!(kind, K::CallerFault | K::Cancelled | K::Unjudged);
+        let mut touch = rested || !(nobodys || kind == K::Success);
+        if kind != K::Success && first {
+            *journal.used.entry((slot, lane)).or_default().errors.entry(kind).or_default() += 1;
+        }
+        let health = journal.health(slot);
+        if kind == K::Success {
+            health.last_success = Some(now.wall_ms());
+            touch |= std::mem::take(&mut health.consecutive) > 0 || ramps;
+            touch |= now.wall_ms().saturating_sub(health.told) >= TELL_AGAIN;
+        } else if !nobodys {
+            health.last_failure = Some(now.wall_ms());
+            health.consecutive = health.consecutive.saturating_add(u32::from(first));
+        }
+        if touch {
+            journal.touched.insert((slot, lane));
+        }
+        self.news();
+    }
+
+    /// A key or a rest that covers it in this lane may have changed.
+    pub(super) fn note_key(&mut self, slot: u32, lane: u16) {
+        if let Some(journal) = &mut self.journal {
+            journal.touched.insert((slot, lane));
+            self.news();
+        }
+    }
+
+    /// A lane is given up; its number may mean another from now on. What was used there counts among lanes without a
+    /// name of their own: anybody can name one that does not exist.
+    pub(super) fn forget_lane(&mut self, lane: u16) {
+        let Some(journal) = &mut self.journal else { return };
+        let name = &self.lanes[usize::from(lane)].name;
+        for unit in journal.marks.keys().filter(|unit| unit.0 == lane) {
+            journal.units_gone.extend(journal.names.get(&unit.1).map(|owner| (owner.to_string(), name.to_string())));
+        }
+        let bound = |scope, whom: &Arc<str>| RestId { scope, whom: whom.to_string(), lane: Some(name.to_string()) };
+        let owners = self.lanes[usize::from(lane)].extras.iter().filter(|(_, extra)| extra.rest.is_some());
+        let owners = owners.filter_map(|(owner, _)| journal.names.get(owner));
+        journal.rests_gone.extend(owners.map(|owner| bound(Scope::OwnerLane, owner)));
+        let keys = self.lanes[usize::from(lane)].key_rests.keys();
+        let keys = keys.filter_map(|slot| journal.health.get(*slot as usize)?.hash.as_ref());
+        journal.rests_gone.extend(keys.map(|key| bound(Scope::KeyLane, key)));
+        journal.marks.retain(|unit, _| unit.0 != lane);
+        journal.units.retain(|unit| unit.0 != lane);
+        journal.touched =
+            journal.touched.drain().map(|(slot, at)| (slot, if at == lane { NO_MODEL } else { at })).collect();
+        let gone: Vec<(u32, u16)> = journal.used.keys().filter(|used| used.1 == lane).copied().collect();
+        for at in gone {
+            if let Some(used) = journal.used.remove(&at) {
+                journal.used.entry((at.0, SHARED)).or_default().add(used);
+            }
+        }
+    }
+
+    /// What this owner used in this lane counts as another's from now on.
+    pub(super) fn note_moved(&mut self, lane: u16, owner: u32, into: Unit) {
+        let Some(journal) = &mut self.journal else { return };
+        if journal.marks.remove(&(lane, owner)).is_some() {
+            journal.units.retain(|unit| *unit != (lane, owner));
+            let name = self.lanes[usize::from(lane)].name.to_string();
+            journal.units_gone.extend(journal.names.get(&owner).map(|owner| (owner.to_string(), name)));
+            self.note_unit(into.0, into.1);
+        }
+    }
+
+    /// How long a demand waits that would not: until the next write, where only that is in the way.
+    pub(super) fn patience(&self, wait: std::time::Duration) -> std::time::Duration {
+        let short = self.journal.as_ref().is_some_and(|journal| journal.short);
+        if short { wait.max(PATIENCE) } else { wait }
+    }
+}

@@ -1,0 +1,199 @@
+//! Writing behind: what the journal notes goes to the store in batches, and no request waits for it.
+
+use std::{
+    future::poll_fn,
+    sync::{Arc, Weak},
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::sleep};
+
+use super::{KeyPool, Shared, gather::Look};
+use crate::store::{AnyStore, Batch, StoreError};
+
+/// From the beginning of one write to that of the next, at least.
+const PAUSE: Duration = Duration::from_millis(100);
+/// After a write that failed, at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// So many writes in a row fail before marks are void: a store that is away stops no request.
+const FAILURES: u32 = 5;
+/// How long the end waits for the store.
+const LAST_WRITE: Duration = Duration::from_secs(5);
+
+/// What is said of the writes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Progress {
+    /// The last look whose batch was kept.
+    kept: u64,
+    /// Writes that failed so far, and what the last of them said.
+    failures: u64,
+    failure: Arc<str>,
+    /// The last write failed, and is tried again.
+    away: bool,
+    /// The last batch was kept.
+    ended: bool,
+}
+
+/// Where to hear it.
+pub(super) type Written = watch::Receiver<Progress>;
+
+/// Writes until the pool is gone or has ended.
+pub(super) async fn write_behind(pool: Weak<Shared>, store: Arc<dyn AnyStore>, progress: watch::Sender<Progress>) {
+    while news(&pool).await {
+        let pause = sleep(PAUSE);
+        let Some((batch, mut look, number)) = gather(&pool) else { return };
+        let ends = batch.run.is_some();
+        if !batch.is_empty() && !keep(&pool, &*store, batch, &progress).await {
+            return;
+        }
+        if let Some(shared) = pool.upgrade() {
+            let pool = KeyPool(shared);
+            let now = pool.0.clock.now();
+            while !pool.lock().kept(&mut look, now) {}
+        }
+        progress.send_modify(|progress| {
+            progress.kept = number;
+            progress.ended = ends;
+        });
+        if ends {
+            return;
+        }
+        pause.await;
+    }
+}
+
+/// Waits for something to write; false: the pool is gone.
+async fn news(pool: &Weak<Shared>) -> bool {
+    poll_fn(|cx| {
+        let Some(pool) = pool.upgrade().map(KeyPool) else { return Poll::Ready(false) };
+        let mut state = pool.lock();
+        let Some(journal) = &mut state.journal else { return Poll::Ready(false) };
+        if journal.has_news() {
+            return Poll::Ready(true);
+        }
+        journal.bell.0 = Some(cx.waker().clone());
+        Poll::Pending
+    })
+    .await
+}
+
+fn gather(pool: &Weak<Shared>) -> Option<(Batch, Look, u64)> {
+    let pool = KeyPool(pool.upgrade()?);
+    let mut batch = Batch::default();
+    let (mut look, number) = pool.lock().begin_gathering(&mut batch);
+    look.line_up();
+    loop {
+        let now = pool.0.clock.now();
+        if pool.lock().gather_some(&mut look, &mut batch, now) {
+            look.spell_out(&mut batch);
+            return Some((batch, look, number));
+        }
+    }
+}
+
+/// Hands the batch over until it is kept; false: the pool is gone.
+async fn keep(pool: &Weak<Shared>, store: &dyn AnyStore, batch: Batch, progress: &watch::Sender<Progress>) -> bool {
+    let batch = Arc::new(batch);
+    let mut pause = PAUSE;
+    let mut failures = 0;
+    while let Err(error) = store.write(Arc::clone(&batch)).await {
+        failures += 1;
+        if failures == 1 {
+            tracing::error!(%error, "the store takes no writes; they are tried again");
+        }
+        if failures == FAILURES {
+            tracing::warn!(
+                "requests go on without the store: what they count is lost if the process crashes meanwhile"
+            );
+            void_marks(pool, true);
+        }
+        progress.send_modify(|progress| {
+            progress.failures += 1;
+            progress.failure = error.to_string().into();
+            progress.away = true;
+        });
+        sleep(pause).await;
+        pause = (2 * pause).min(LONGEST_PAUSE);
+        if pool.strong_count() == 0 {
+            return false;
+        }
+    }
+    if failures > 0 {
+        tracing::info!("the store takes writes again");
+        progress.send_modify(|progress| progress.away = false);
+        void_marks(pool, false);
+    }
+    true
+}
+
+fn void_marks(pool: &Weak<Shared>, void: bool) {
+    let Some(pool) = pool.upgrade().map(KeyPool) else { return };
+    let now = pool.0.clock.now();
+    let mut state = pool.lock();
+    if let Some(journal) = &mut state.journal {
+        journal.void = void;
+    }
+    if void {
+        state.revive_all();
+        state.serve(now);
+    }
+}
+
+impl KeyPool {
+    /// Waits until all that the pool knows by now is in its store: a key disabled before is disabled for whoever comes
+    /// after. Without a store there is nothing to wait for.
+    ///
+    /// # Errors
+    /// When a write fails. It is tried again, whether somebody waits for it or not.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        let Some(written) = &self.0.written else { return Ok(()) };
+        let mut written = written.clone();
+        let failures = written.borrow().failures;
+        let wanted = {
+            let mut state = self.lock();
+            state.news();
+            state.journal.as_mut().map_or(0, |journal| {
+                journal.flushing = true;
+                journal.looks + 1
+            })
+        };
+        loop {
+            let progress = written.borrow_and_update().clone();
+            if progress.kept >= wanted || progress.ended {
+                return Ok(());
+            }
+            if progress.failures > failures {
+                return Err(StoreError::new(format!("a write failed, and is tried again: {}", progress.failure)));
+            }
+            written.changed().await.map_err(|_| StoreError::new("nobody writes to the store any more"))?;
+        }
+    }
+
+    /// Waits until it is otherwise than `away` says whether the store takes no writes. Without a store, or once the pool
+    /// has ended, that is never.
+    pub async fn store_turns(&self, away: bool) {
+        let turned = match self.0.written.clone() {
+            Some(mut written) => written.wait_for(|progress| progress.away != away).await.is_ok(),
+            None => false,
+        };
+        if !turned {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The last write. Leases that are still out may start what nobody writes: then the marks go on to hold.
+    pub(super) async fn end_store(&self, out: usize) {
+        if self.0.written.is_none() {
+            return;
+        }
+        if let Some(journal) = self.lock().journal.as_mut().filter(|_| out == 0) {
+            journal.ending = true;
+        }
+        match tokio::time::timeout(LAST_WRITE, self.flush()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the last write failed"),
+            Err(_) => tracing::error!("the store did not take the last write in time"),
+        }
+    }
+}

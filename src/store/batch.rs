@@ -1,0 +1,64 @@
+//! What changed since the last write.
+
+use serde::{Deserialize, Serialize};
+
+use super::record::{ImportRecord, KeyRecord, RestId, RestRecord, UnitRecord, UsageRecord};
+
+/// What changed since the last write. A store takes all of it or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Batch {
+    /// Keys as they are now; others stay.
+    pub keys: Vec<KeyRecord>,
+    /// Owners in lanes as they are now; others stay.
+    pub units: Vec<UnitRecord>,
+    /// Owners in lanes (owner, lane) that are no more: their counts are in another's.
+    pub units_gone: Vec<(String, String)>,
+    /// Rests as they are now; others stay.
+    pub rests: Vec<RestRecord>,
+    /// Rests that are over, and whose steps are forgotten.
+    pub rests_gone: Vec<RestId>,
+    /// What came to the day's use; it is added.
+    pub usage: Vec<UsageRecord>,
+    /// Imports made.
+    pub imports: Vec<ImportRecord>,
+    /// A process begins to work on the store, or ends.
+    pub run: Option<Run>,
+}
+
+/// A process begins to work on a store, or ends as it should.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Run {
+    /// It begins. Until it ends, whoever else begins knows that it did not end as it should.
+    Begun {
+        /// The number of this run: one more than the last.
+        epoch: u64,
+        /// Runs before it that did not end as they should, as far as they may still matter.
+        crashes: Vec<Crash>,
+    },
+    /// It ends, and all that it started is written: its marks are void.
+    Ended,
+}
+
+/// A run that did not end as it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crash {
+    /// The number of that run.
+    pub epoch: u64,
+    /// When the next one noticed, in Unix milliseconds: what it started unseen, it started before.
+    pub noticed: i64,
+}
+
+impl Batch {
+    /// Whether it must not be lost even when the machine stops: anything but counts.
+    pub fn is_lasting(&self) -> bool {
+        !(self.keys.is_empty() && self.rests.is_empty() && self.rests_gone.is_empty() && self.imports.is_empty())
+            || self.run.is_some()
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}

@@ -1,0 +1,275 @@
+//! What every store must do, as a test that runs against yours.
+//!
+//! ```
+//! use std::{collections::BTreeMap, sync::Mutex};
+//! use tower_keypool::store::{MemoryStore, conformance};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! // Asked for the same name again it opens what is there already.
+//! let stores = Mutex::new(BTreeMap::<String, MemoryStore>::new());
+//! conformance::check(|name| {
+//!     let store = stores.lock().unwrap().entry(name.to_owned()).or_default().clone();
+//!     async move { store }
+//! })
+//! .await;
+//! # });
+//! ```
+
+use std::{collections::BTreeMap, future::Future, sync::Arc};
+
+use super::{
+    Batch, Crash, Credit, Image, ImportRecord, KeptSecret, KeyRecord, KeyStanding, RestId, RestRecord, Run, Store,
+    UnitRecord, UsageRecord, WindowRecord,
+};
+use crate::{
+    limit::{Limit, Limits, Span, Unit},
+    verdict::{Scope, VerdictKind},
+};
+
+/// Runs everything against stores that `open` opens: empty ones by names that it was not asked for before, and what it
+/// held then by a name that it was. The store that was opened under a name before is dropped by then.
+///
+/// # Panics
+/// When the store does something else than it must.
+pub async fn check<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
+    an_empty_one_holds_nothing(&open).await;
+    what_is_written_is_found_again(&open).await;
+    a_later_record_takes_the_place_of_an_earlier(&open).await;
+    a_stored_secret_outlives_writes_without_one(&open).await;
+    what_is_gone_is_gone(&open).await;
+    use_adds_up_and_is_found_by_day(&open).await;
+    imports_come_in_their_order(&open).await;
+    a_run_ends_only_when_it_says_so(&open).await;
+    writes_at_once_are_all_kept(&open).await;
+}
+
+async fn write(store: &impl Store, batch: Batch) {
+    store.write(Arc::new(batch)).await.expect("a store takes a batch");
+}
+
+async fn load(store: &impl Store) -> Image {
+    let image = store.load().await.expect("a store can be loaded");
+    // Nobody needs these to begin.
+    Image { usage: BTreeMap::new(), imports: Vec::new(), ..image }
+}
+
+async fn an_empty_one_holds_nothing<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
+    let store = open("empty").await;
+    assert_eq!(load(&store).await, Image::default());
+    assert_eq!(store.usage("0000-01-01", "9999-12-31").await.expect("use can be read"), []);
+    assert_eq!(store.imports().await.expect("imports can be read"), []);
+}
+
+async fn what_is_written_is_found_again<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
+    let batch = Batch {
+        keys: vec![key("aa"), KeyRecord { secret: KeptSecret::Sealed(vec![0, 255, 7]), ..key("bb") }],
+        units: vec![unit("project", "flash"), unit("key:aa", ""), unit("project", "*")],
+        rests: vec![
+            rest(Scope::Key, "aa", None),
+            rest(Scope::OwnerLane, "project", Some("flash")),
+            rest(Scope::KeyLane, "aa", Some("")),
+            rest(Scope::Lane, "", Some("flash")),
+            RestRecord { ends: None, probe: Some((5, 6)), ..rest(Scope::Exit, "", None) },
+        ],
+        run: Some(Run::Begun { epoch: 3, crashes: vec![Crash { epoch: 2, noticed: 99 }] }),
+        ..Batch::default()
+    };
+    let store = open("found").await;
+    write(&store, batch.clone()).await;
+    let mut expected = Image::default();
+    expected.apply(&batch);
+    assert_eq!(load(&store).await, expected, "as long as it is open");
+    drop(store);
+    assert_eq!(load(&open("found").await).await, expected, "when it is opened again");
+}
+
+async fn a_later_record_takes_the_place_of_an_earlier<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
+    let store = open("later").await;
+    let first = Batch {
+        keys: vec![key("aa")],
+        units: vec![unit("project", "flash")],
+        rests: vec![rest(Scope::Owner, "project", None)],
+        ..Batch::default()
+    };
+    write(&store, first.clone()).await;
+    let disabled = KeyStanding::Disabled;
+    let second = Batch {
+        keys: vec![KeyRecord { id: "renamed".to_owned(), state: disabled, created: 1_000, ..key("aa") }],
+        units: vec![UnitRecord { epoch: 8, windows: Vec::new(), ..unit("project", "flash") }],
+        rests: vec![RestRecord { ends: None, kind: VerdictKind::Suspended, ..rest(Scope::Owner, "project", None) }],
+        ..Batch::default()
+    };
+    write(&store, second.clone()).await;
+    let image = load(&store).await;
+    let mut expected = Image::default();
+    expected.apply(&first);
+    expected.apply(&second);
+    assert_eq!(image, expected);
+    let key = &image.keys["aa"];
+    assert_eq!((&*key.id, key.state, key.created), ("renamed", disabled, 12), "it was first seen when it was");
+}
+
+async fn a_stored_secret_outlives_writes_without_one<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
+    let store = open("secret").await;
+    let reference = KeptSecret::Reference("env:SOME_KEY".to_owned());
+    let with = |secret: &KeptSecret| Batch {
+        keys: vec![KeyRecord { secret: secret.clone(), ..key("aa") }],
+        ..Batch::default()
+    };
+    write(&store, with(&reference)).await;
+    write(&store, with(&KeptSecret::Elsewhere)).await;
+    assert_eq!(load(&store).await.keys["aa"].secret, reference);
+    write(&store, with(&KeptSecret::Sealed(vec![1, 2]))).await;
+    assert_eq!(load(&store).await.keys["aa"].secret, KeptSecret::Sealed(vec![1, 2]));
+}
+
+async fn what_is_gone_is_gone<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
+    let store = open("gone").await;
+    let (kept, gone) =
+        (rest(Scope::OwnerLane, "project", Some("pro")), rest(Scope::OwnerLane, "project", Some("flash")));
+    let first = Batch {
+        units: vec![unit("project", "flash"), unit("project", "pro"), unit("other", "flash")],
+        rests: vec![kept.clone(), gone.clone()],
+        ..Batch::default()
+    };
+    write(&store, first).await;
+    // What is not there can be gone as well.
+    let second = Batch {
+        units_gone: vec![("project".to_owned(), "flash".to_owned()), ("nobody".to_owned(), "flash".to_owned())],
+        rests_gone: vec![gone.id, RestId { scope: Scope::Exit, whom: String::new(), lane: None }],
+        ..Batch::default()
+    };
+    write(&store, second).await;
+    let image = load(&store).await;
+    let left: Vec<_> = image.units.values().map(|unit| (&*unit.owner, &*unit.lane)).collect();
+    assert_eq!(left, [("other", "flash"), ("project", "pro")]);
+    assert_eq!(image.rests.into_values().collect::<Vec<_>>(), [kept]);
+}
+
+async fn use_adds_up_and_is_found_by_day<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
+    let store = open("use").await;
+    let used = |day: &str, key: &str, requests: i64| UsageRecord {
+        day: day.to_owned(),
+        key: key.to_owned(),
+        id: format!("k-{key}"),
+        lane: "flash".to_owned(),
+        requests,
+        input_tokens: 10,
+        output_tokens: 3,
+        errors: BTreeMap::from([(VerdictKind::RateLimited, 1)]),
+    };
+    let batch = |usage| Batch { usage, ..Batch::default() };
+    let both = vec![used("2026-06-15", "bb", 5), used("2026-06-15", "aa", 2), used("2026-06-17", "aa", 1)];
+    write(&store, batch(both)).await;
+    let mut more = used("2026-06-15", "aa", -1);
+    more.errors = BTreeMap::from([(VerdictKind::RateLimited, 2), (VerdictKind::Transient, 1)]);
+    "renamed".clone_into(&mut more.id);
+    write(&store, batch(vec![more])).await;
+    let rows = store.usage("2026-06-15", "2026-06-16").await.expect("use can be read");
+    let summary: Vec<_> = rows.iter().map(|row| (&*row.key, &*row.id, row.requests, row.input_tokens)).collect();
+    assert_eq!(summary, [("aa", "renamed", 1, 20), ("bb", "k-bb", 5, 10)]);
+    assert_eq!(rows[0].errors, BTreeMap::from([(VerdictKind::RateLimited, 3), (VerdictKind::Transient, 1)]));
+    assert_eq!(store.usage("2026-06-16", "2026-06-17").await.expect("use can be read").len(), 1);
+}
+
+async fn imports_come_in_their_order<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
+    let import = |time| ImportRecord {
+        time,
+        from: "keys.txt".to_owned(),
+        source: "work".to_owned(),
+        lines: 4,
+        added: 2,
+        duplicate: 1,
+        rejected: vec![(3, "too short".to_owned())],
+    };
+    let store = open("imports").await;
+    write(&store, Batch { imports: vec![import(5)], ..Batch::default() }).await;
+    write(&store, Batch { imports: vec![import(4), import(5)], ..Batch::default() }).await;
+    drop(store);
+    let imports = open("imports").await.imports().await.expect("imports can be read");
+    assert_eq!(imports, [import(5), import(4), import(5)]);
+}
+
+async fn a_run_ends_only_when_it_says_so<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
+    let run = |run| Batch { run: Some(run), ..Batch::default() };
+    let crashes = vec![Crash { epoch: 1, noticed: 7 }];
+    let store = open("run").await;
+    write(&store, run(Run::Begun { epoch: 2, crashes: crashes.clone() })).await;
+    drop(store);
+    let store = open("run").await;
+    let image = load(&store).await;
+    assert_eq!((image.running, image.epoch, &image.crashes), (true, 2, &crashes));
+    write(&store, run(Run::Ended)).await;
+    drop(store);
+    let image = load(&open("run").await).await;
+    assert_eq!((image.running, image.epoch, image.crashes), (false, 2, crashes));
+}
+
+async fn writes_at_once_are_all_kept<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
+    let store = open("at once").await;
+    let one = |n: i64| {
+        let usage =
+            UsageRecord { day: "2026-06-15".to_owned(), key: "aa".to_owned(), requests: n, ..Default::default() };
+        store.write(Arc::new(Batch { usage: vec![usage], ..Batch::default() }))
+    };
+    let (first, second, third) = (one(1), one(2), one(4));
+    for result in [third.await, first.await, second.await] {
+        result.expect("a store takes a batch");
+    }
+    let rows = store.usage("2026-06-15", "2026-06-15").await.expect("use can be read");
+    assert_eq!(rows.iter().map(|row| row.requests).sum::<i64>(), 7);
+}
+
+fn key(hash: &str) -> KeyRecord {
+    KeyRecord {
+        hash: hash.to_owned(),
+        id: format!("k-{hash}"),
+        tier: Some("free".to_owned()),
+        priority: 10,
+        weight: 2.0,
+        weight_now: 1.5,
+        ramp: 2,
+        owner: Some("project".to_owned()),
+        consumer: Some("projects/1".to_owned()),
+        source: Some("vault".to_owned()),
+        last_success: Some(1_781_550_000_000),
+        consecutive_failures: 3,
+        created: 12,
+        ..KeyRecord::default()
+    }
+}
+
+fn unit(owner: &str, lane: &str) -> UnitRecord {
+    let minute = Limit { unit: Unit::Requests, span: Span::MINUTE, amount: 10 };
+    let day = Limit { unit: Unit::InputTokens, span: Span::Day, amount: 1_000_000 };
+    let moments = vec![(1_781_550_000_000, 1), (1_781_550_000_000, 2), (1_781_550_012_345, 3)];
+    UnitRecord {
+        owner: owner.to_owned(),
+        lane: lane.to_owned(),
+        epoch: 3,
+        windows: vec![
+            WindowRecord { limit: minute, moments, held: 2, days: Vec::new() },
+            WindowRecord { limit: day, moments: Vec::new(), held: 0, days: vec![("2026-06-15".to_owned(), 77)] },
+        ],
+        credit: Credit { requests: 2, input_tokens: 5_000, ..Credit::default() },
+        learned: Limits::new().per_day(250),
+    }
+}
+
+fn rest(scope: Scope, whom: &str, lane: Option<&str>) -> RestRecord {
+    RestRecord {
+        id: RestId { scope, whom: whom.to_owned(), lane: lane.map(str::to_owned) },
+        kind: VerdictKind::RateLimited,
+        code: "RESOURCE_EXHAUSTED".to_owned(),
+        advice: "wait".to_owned(),
+        since: 1_781_550_000_000,
+        ends: Some(1_781_550_060_000),
+        at_midnight: true,
+        step: 2,
+        strikes: 1,
+        probe: None,
+        confirming: true,
+        held: false,
+        raised: true,
+    }
+}

@@ -1,0 +1,51 @@
+//! Why a store could not be read or written.
+
+use std::{error::Error, fmt};
+
+use tower::BoxError;
+
+/// A store could not be read or written. Says which and why, never a secret.
+#[derive(Debug)]
+pub struct StoreError {
+    what: String,
+    source: Option<BoxError>,
+    in_use: bool,
+}
+
+impl StoreError {
+    /// What could not be done.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), source: None, in_use: false }
+    }
+
+    /// The same, and what stood in the way.
+    pub fn because(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
+        Self { what: what.into(), source: Some(source.into()), in_use: false }
+    }
+
+    /// Another process works on it.
+    pub fn in_use(what: impl Into<String>) -> Self {
+        Self { in_use: true, ..Self::new(what) }
+    }
+
+    /// Whether another process works on it.
+    pub fn is_in_use(&self) -> bool {
+        self.in_use
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        match &self.source {
+            Some(source) => write!(f, ": {source}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}

@@ -1,0 +1,80 @@
+//! Stores: where counts, rests and disabled keys outlive the process.
+//!
+//! A pool that is [opened](crate::KeyPoolBuilder::open) on a store begins with what the last process left there, and
+//! writes what changes behind: batches of 100 ms, never on a request's path. So that a crash between two batches never
+//! lets more through than a limit allows, each batch also says how much may be started before the next one (the
+//! *mark*): no key goes beyond it, and whoever begins after a crash counts it as used.
+//!
+//! [`MemoryStore`] ends with the process; `Sqlite` (feature `sqlite`) is one file. To write another: implement
+//! [`Store`], and let [`conformance::check`] run against it (see `examples/own_store.rs`).
+
+mod batch;
+pub mod conformance;
+mod error;
+mod image;
+mod memory;
+mod moments;
+mod record;
+mod secret;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+#[cfg(feature = "sqlite")]
+mod vault;
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+pub use batch::{Batch, Crash, Run};
+pub use error::StoreError;
+pub use image::Image;
+pub use memory::MemoryStore;
+pub use record::{
+    Credit, ImportRecord, KeyRecord, KeyStanding, RestId, RestRecord, UnitRecord, UsageRecord, WindowRecord,
+};
+pub(crate) use record::{secret_hash, tier_name};
+pub use secret::KeptSecret;
+#[cfg(feature = "sqlite")]
+pub use sqlite::Sqlite;
+#[cfg(feature = "sqlite")]
+pub use vault::{InvalidVaultKey, Keeping, Vault};
+
+/// Keeps what a pool knows. One process works on it at a time.
+pub trait Store: Send + Sync + 'static {
+    /// All that it holds, for whoever is about to work on it. Days' use and imports may be left out.
+    ///
+    /// # Errors
+    /// When it cannot be read, or another process works on it.
+    fn load(&self) -> impl Future<Output = Result<Image, StoreError>> + Send;
+
+    /// Takes a batch: all of it or nothing. Once it has said so, the batch outlives the process; one that
+    /// [is lasting](Batch::is_lasting) the machine, too.
+    ///
+    /// # Errors
+    /// When it could not be kept. It is handed over again.
+    fn write(&self, batch: Arc<Batch>) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Use by key and lane of the days `from` to `to` (dates such as `2026-06-15`, both included), in the order of day,
+    /// key and lane.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn usage(&self, from: &str, to: &str) -> impl Future<Output = Result<Vec<UsageRecord>, StoreError>> + Send;
+
+    /// Imports made, oldest first.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn imports(&self) -> impl Future<Output = Result<Vec<ImportRecord>, StoreError>> + Send;
+}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// A store whose kind is not known: the pool's, off every request's path.
+pub(crate) trait AnyStore: Send + Sync {
+    fn write(&self, batch: Arc<Batch>) -> Boxed<'_, ()>;
+}
+
+impl<S: Store> AnyStore for S {
+    fn write(&self, batch: Arc<Batch>) -> Boxed<'_, ()> {
+        Box::pin(Store::write(self, batch))
+    }
+}

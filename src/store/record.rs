@@ -1,0 +1,306 @@
+//! What is kept: of a key, of an owner in a lane, of a rest, of a day's use, of an import.
+//!
+//! Every record serialises, so that a store can keep it as it is. Fields may be added: a record that an older version
+//! wrote is read with their defaults.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::secret::KeptSecret;
+use crate::{
+    key::{Key, Tier},
+    limit::{Limit, Limits, Unit},
+    verdict::{Scope, VerdictKind},
+};
+
+/// A key. Times are Unix milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KeyRecord {
+    /// SHA-256 of the secret, in hex: what state is bound to. A key that is renamed keeps it.
+    pub hash: String,
+    /// The name that is shown.
+    pub id: String,
+    /// How its secret is had; `Elsewhere` for keys of a file or a variable.
+    pub secret: KeptSecret,
+    /// `free`, `paid`, or a provider's own name.
+    pub tier: Option<String>,
+    /// Lower comes first.
+    pub priority: u16,
+    /// The share of the load that was configured.
+    pub weight: f32,
+    /// What the adaptive strategy made of it.
+    pub weight_now: f32,
+    /// Steps of the ramp still to go.
+    pub ramp: u8,
+    /// Who owns its quota, where somebody said so.
+    pub owner: Option<String>,
+    /// What the provider calls the owner; learned.
+    pub consumer: Option<String>,
+    /// Where it came from: its label `source`.
+    pub source: Option<String>,
+    /// Whether it may serve.
+    pub state: KeyStanding,
+    /// Why not, or an empty text.
+    pub reason: String,
+    /// Its last good answer.
+    pub last_success: Option<i64>,
+    /// Its last fault, a 429 included.
+    pub last_failure: Option<i64>,
+    /// Faults since the last good answer.
+    pub consecutive_failures: u32,
+    /// When it was first seen.
+    pub created: i64,
+}
+
+impl KeyRecord {
+    /// A key that is added to a store, before any pool has seen it. `created`: now, in Unix milliseconds.
+    ///
+    /// ```
+    /// use tower_keypool::{Key, store::{KeptSecret, KeyRecord}};
+    ///
+    /// let key = Key::paid("AIza-not-a-real-key-001").id("work").owner("project-a");
+    /// let record = KeyRecord::of(&key, KeptSecret::Reference("env:WORK_KEY".to_owned()), 1_781_550_000_000);
+    /// assert_eq!((&*record.id, record.priority, record.owner.as_deref()), ("work", 10, Some("project-a")));
+    /// ```
+    pub fn of(key: &Key, secret: KeptSecret, created: i64) -> Self {
+        Self {
+            hash: secret_hash(&key.secret),
+            id: key.key_id().to_string(),
+            secret,
+            tier: key.tier.as_ref().map(tier_name),
+            priority: key.priority.0,
+            weight: key.weight,
+            weight_now: key.weight,
+            owner: key.owner.clone(),
+            source: key.labels.get("source").cloned(),
+            created,
+            ..Self::default()
+        }
+    }
+}
+
+/// What a key's state is bound to.
+pub(crate) fn secret_hash(secret: &str) -> String {
+    use std::fmt::Write;
+    let hash = Sha256::digest(secret.as_bytes());
+    hash.iter().fold(String::with_capacity(2 * hash.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A tier, as it is written.
+pub(crate) fn tier_name(tier: &Tier) -> String {
+    match tier {
+        Tier::Free => "free".to_owned(),
+        Tier::Paid => "paid".to_owned(),
+        Tier::Named(name) => name.clone(),
+    }
+}
+
+/// Whether a key may serve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+#[serde(rename_all = "snake_case")]
+pub enum KeyStanding {
+    /// It may, when no rest and no limit is in the way.
+    #[default]
+    Active,
+    /// Switched off by hand, until it is switched on.
+    Disabled,
+    /// It rests without end for a fault of its own; its [`RestRecord`] says which.
+    Faulty,
+    /// Taken out of the pool; what is known of it stays.
+    Removed,
+}
+
+impl KeyStanding {
+    /// Its name in a store.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Faulty => "faulty",
+            Self::Removed => "removed",
+        }
+    }
+
+    /// Of a name in a store; one that a later version wrote is taken for [`KeyStanding::Active`].
+    pub fn of_name(name: &str) -> Self {
+        [Self::Disabled, Self::Faulty, Self::Removed].into_iter().find(|it| it.name() == name).unwrap_or_default()
+    }
+}
+
+/// What an owner used in a lane, and what it may use before the next write.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UnitRecord {
+    /// Its name, or `key:` and the hash of its key.
+    pub owner: String,
+    /// The model; empty: requests without one, `*`: models without a lane of their own.
+    pub lane: String,
+    /// In which run of a process this was so: see [`Run`](super::Run).
+    pub epoch: u64,
+    /// What each window counts.
+    pub windows: Vec<WindowRecord>,
+    /// The high-water mark: so much may have been started since without a word of it here.
+    pub credit: Credit,
+    /// Limits that the provider's answers told.
+    pub learned: Limits,
+}
+
+/// What one window counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WindowRecord {
+    /// Which limit held.
+    pub limit: Limit,
+    /// When and how much began, oldest first; none of a day.
+    #[serde(default, with = "super::moments", skip_serializing_if = "Vec::is_empty")]
+    pub moments: Vec<(i64, u64)>,
+    /// Granted, and nobody has said yet that it began.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held: u64,
+    /// Counts by date of the owner's zone (`2026-06-15`), of a day.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub days: Vec<(String, u64)>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// How much of each unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Credit {
+    /// Requests.
+    pub requests: u64,
+    /// Tokens of prompts.
+    pub input_tokens: u64,
+    /// Tokens of answers.
+    pub output_tokens: u64,
+    /// Images.
+    pub images: u64,
+}
+
+impl Credit {
+    /// How much of `unit`; [`Unit::Tokens`] is prompt and answer together.
+    pub fn of(&self, unit: Unit) -> u64 {
+        match unit {
+            Unit::Requests => self.requests,
+            Unit::InputTokens => self.input_tokens,
+            Unit::OutputTokens => self.output_tokens,
+            Unit::Tokens => self.input_tokens.saturating_add(self.output_tokens),
+            Unit::Images => self.images,
+        }
+    }
+}
+
+/// Which rest: at most one for each.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RestId {
+    /// Whom it concerns.
+    pub scope: Scope,
+    /// A key's hash, an owner or an account by the name it has here; empty for lanes and the exit.
+    pub whom: String,
+    /// The lane, where it is bound to one.
+    pub lane: Option<String>,
+}
+
+/// A rest, or the memory of one: its steps count until a success. Times are Unix milliseconds of the wall clock.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RestRecord {
+    /// Which.
+    #[serde(flatten)]
+    pub id: RestId,
+    /// What the answer meant.
+    pub kind: VerdictKind,
+    /// The provider's own short word for it.
+    pub code: String,
+    /// What a person can do about it.
+    pub advice: String,
+    /// Since when.
+    pub since: i64,
+    /// Until when; `None`: without end.
+    pub ends: Option<i64>,
+    /// It ends at a midnight, whatever the clock was set to meanwhile.
+    #[serde(default)]
+    pub at_midnight: bool,
+    /// Incidents so far, less one.
+    #[serde(default)]
+    pub step: u8,
+    /// Unclear faults so far.
+    #[serde(default)]
+    pub strikes: u8,
+    /// When a real request may try it, and how long until the one after, in milliseconds.
+    #[serde(default)]
+    pub probe: Option<(i64, u64)>,
+    /// It waits for a confirmation.
+    #[serde(default)]
+    pub confirming: bool,
+    /// Held until it is clear whether the fault is ours.
+    #[serde(default)]
+    pub held: bool,
+    /// An answer raised it, and none cleared it since.
+    #[serde(default)]
+    pub raised: bool,
+}
+
+/// A key's use of a lane on a day. In a batch it is what came to it; read back it is all of the day.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UsageRecord {
+    /// The date in the owner's zone: `2026-06-15`.
+    pub day: String,
+    /// The key's hash.
+    pub key: String,
+    /// The name that the key had last.
+    pub id: String,
+    /// The model; empty: none was named.
+    pub lane: String,
+    /// Requests sent, failed ones included. Negative in a batch where a request proved never to have left.
+    pub requests: i64,
+    /// Tokens of prompts, as answers told.
+    pub input_tokens: u64,
+    /// Tokens of answers.
+    pub output_tokens: u64,
+    /// Verdicts other than a success.
+    pub errors: BTreeMap<VerdictKind, u64>,
+}
+
+impl UsageRecord {
+    /// Adds what came to it.
+    pub fn add(&mut self, more: &Self) {
+        self.id.clone_from(&more.id);
+        self.requests += more.requests;
+        self.input_tokens = self.input_tokens.saturating_add(more.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(more.output_tokens);
+        for (kind, count) in &more.errors {
+            *self.errors.entry(*kind).or_default() += count;
+        }
+    }
+}
+
+/// An import of keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImportRecord {
+    /// When, in Unix milliseconds.
+    pub time: i64,
+    /// The file's path, or `-` for standard input.
+    pub from: String,
+    /// What the keys are labelled with.
+    pub source: String,
+    /// Lines read.
+    pub lines: u64,
+    /// Keys that were new.
+    pub added: u64,
+    /// Keys that were there already.
+    pub duplicate: u64,
+    /// Lines without a usable key: number and why. Never the line.
+    pub rejected: Vec<(u64, String)>,
+}

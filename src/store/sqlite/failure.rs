@@ -1,0 +1,49 @@
+//! What can go wrong with a database.
+
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+
+use crate::store::StoreError;
+
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The file is no database, or its pages contradict each other.
+    Broken(rusqlite::Error),
+    /// Anything else that SQLite says.
+    Sqlite(rusqlite::Error),
+    /// A sentence of ours, with the file's name in it.
+    Said(StoreError),
+}
+
+impl Failure {
+    /// As whoever called is told.
+    pub(super) fn of(self, path: &Path) -> StoreError {
+        match self {
+            Self::Broken(error) => StoreError::because(format!("the database {} is broken", path.display()), error),
+            Self::Sqlite(error) => StoreError::because(format!("the database {}", path.display()), error),
+            Self::Said(error) => error,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Broken(error),
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Said(error)
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Said(StoreError::because("a record cannot be written", error))
+    }
+}

@@ -1,0 +1,114 @@
+//! The files of a database: who may read them, which names they get, and which process works on them.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use crate::{store::StoreError, time::Clock};
+
+/// A process that ends lets go of the file within this time.
+const ENDING: Duration = Duration::from_secs(2);
+
+/// Makes the folder and an empty file where there is none. Nobody but its owner may read either.
+pub(super) fn prepare(path: &Path) -> Result<(), StoreError> {
+    let failed = |error| StoreError::because(format!("cannot make the database {}", path.display()), error);
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+        make_folder(folder).map_err(failed)?;
+    }
+    private(path).map(drop).map_err(failed)?;
+    // A file that is there already, and what SQLite keeps beside it, may be open to others.
+    for end in ["", "-wal", "-shm"] {
+        let file = beside(path, end);
+        if file.exists() {
+            own_alone(&file).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens a file for writing that only its owner may read, whatever the umask; made where there is none.
+pub(super) fn private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path)?;
+    own_alone(path)?;
+    Ok(file)
+}
+
+fn own_alone(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        if fs::metadata(path)?.permissions().mode() & 0o777 != 0o600 {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        }
+    }
+    let _ = path;
+    Ok(())
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// The file's path with this at its end.
+pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+/// A name beside the file that nothing has yet: `keypool.db.WHAT-20260615T120000Z`.
+pub(super) fn dated(path: &Path, what: &str) -> PathBuf {
+    let now = jiff::Timestamp::try_from(Clock::system().wall()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let first = beside(path, &format!(".{what}-{}", now.strftime("%Y%m%dT%H%M%SZ")));
+    let again = (2..1000).map(|n| beside(&first, &format!("-{n}")));
+    std::iter::once(first.clone()).chain(again).find(|name| !name.exists()).unwrap_or(first)
+}
+
+/// Gives a broken database another name, with what SQLite keeps beside it.
+pub(super) fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
+    let aside = dated(path, "broken");
+    for end in ["-wal", "-shm", ""] {
+        let (from, to) = (beside(path, end), beside(&aside, end));
+        match fs::rename(&from, &to) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !end.is_empty() => {}
+            Err(error) => {
+                let what = format!("the broken database {} cannot be set aside", path.display());
+                return Err(StoreError::because(what, error));
+            }
+            Ok(()) => {}
+        }
+    }
+    Ok(aside)
+}
+
+/// Says that this process works on the database, until the file that is returned is closed or the process is gone.
+pub(super) fn claim(path: &Path) -> Result<File, StoreError> {
+    let lock = beside(path, ".lock");
+    let failed = |error| StoreError::because(format!("cannot lock {}", lock.display()), error);
+    let file = private(&lock).map_err(failed)?;
+    let step = Duration::from_millis(20);
+    for _ in 0..ENDING.as_millis() / step.as_millis() {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => thread::sleep(step),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+    }
+    let what = format!(
+        "another process works on {}: two would each count for itself (end that one, or choose another file)",
+        path.display()
+    );
+    Err(StoreError::in_use(what))
+}

@@ -1,0 +1,221 @@
+//! One SQLite file: what a pool keeps, and a person can look at with any SQLite.
+
+mod care;
+mod failure;
+mod file;
+mod fold;
+mod migrate;
+mod read;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    fs::File,
+    future::Future,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+};
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::oneshot;
+
+use super::{Batch, Image, ImportRecord, KeyRecord, Store, StoreError, UsageRecord};
+use failure::Failure;
+use fold::Pending;
+
+type Job = Box<dyn FnOnce(&mut Desk) + Send>;
+
+/// What the database's thread works with.
+struct Desk {
+    connection: Connection,
+    pending: Pending,
+}
+
+/// A store in one SQLite file (with `-wal` and `-shm` beside it while it is open). A cheap handle: clones share the
+/// file and its one thread, which ends with the last of them.
+///
+/// The files belong to their owner alone (mode 0600), whatever the umask. Keys that come from a file or a variable leave
+/// no secret here; of those that are added to it, see [`Keeping`](super::Keeping).
+///
+/// ```
+/// use tower_keypool::{Gemini, Key, KeyPool, store::Sqlite};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("keypool.db");
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let store = Sqlite::open(&path)?;
+/// let pool = KeyPool::builder(Gemini::new()).key(Key::free("AIza-not-a-real-key-001")).open(store).await?;
+/// // …
+/// pool.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Sqlite(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    jobs: mpsc::Sender<Job>,
+    /// Held while a pool works on it.
+    claim: Mutex<Option<File>>,
+    set_aside: Option<PathBuf>,
+}
+
+impl Sqlite {
+    /// Opens the file, making it and its folder where there is none. An older schema is brought forward, once the file
+    /// was copied beside itself. A file that is no database, or a broken one, is set aside under another name
+    /// ([`Sqlite::set_aside`] says which, and so does a warning), and a new one begun.
+    ///
+    /// # Errors
+    /// When it cannot be made, read or written, or a newer version wrote it.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref();
+        file::prepare(path)?;
+        match begin(path) {
+            Ok(connection) => Self::start(path, connection, None),
+            Err(Failure::Broken(error)) => {
+                let aside = file::set_aside(path)?;
+                tracing::warn!(
+                    %error,
+                    "the database {} is broken: it was set aside as {}, and a new one is begun",
+                    path.display(),
+                    aside.display()
+                );
+                file::prepare(path)?;
+                Self::start(path, begin(path).map_err(|failure| failure.of(path))?, Some(aside))
+            }
+            Err(failure) => Err(failure.of(path)),
+        }
+    }
+
+    /// Opens a file that is there, to copy or to check it. Nothing is brought forward or set aside.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be read.
+    pub fn inspect(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref();
+        let open = || {
+            let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            connection.busy_timeout(BUSY)?;
+            Ok::<_, rusqlite::Error>(connection)
+        };
+        Self::start(path, open().map_err(|error| Failure::from(error).of(path))?, None)
+    }
+
+    /// Every key that it knows, whoever works on it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        self.run(|desk| read::keys(&desk.connection)).await
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Where the broken file went that was found in its place.
+    pub fn set_aside(&self) -> Option<&Path> {
+        self.0.set_aside.as_deref()
+    }
+
+    fn start(path: &Path, connection: Connection, set_aside: Option<PathBuf>) -> Result<Self, StoreError> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        thread::Builder::new()
+            .name("keypool-sqlite".to_owned())
+            .spawn(move || {
+                let mut desk = Desk { connection, pending: Pending::default() };
+                for job in queue {
+                    job(&mut desk);
+                }
+            })
+            .map_err(|error| StoreError::because("no thread for the database", error))?;
+        Ok(Self(Arc::new(Inner { path: path.to_owned(), jobs, claim: Mutex::new(None), set_aside })))
+    }
+
+    /// Runs on the database's own thread.
+    async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Desk) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |desk| {
+            // Whoever asked may have left.
+            let _ = answer.send(job(desk));
+        });
+        let gone = || StoreError::new(format!("the thread of {} has ended", self.0.path.display()));
+        self.0.jobs.send(job).map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?.map_err(|failure| failure.of(&self.0.path))
+    }
+
+    /// Says that this process works on it: two would each count for itself. Loading it does so, too. Until the last
+    /// handle is dropped, or the process is gone. Waits a little for one that is just ending.
+    ///
+    /// # Errors
+    /// [`StoreError::is_in_use`]: another one does.
+    pub fn claim(&self) -> Result<(), StoreError> {
+        self.0.claim()
+    }
+}
+
+const BUSY: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// A connection to a file that is as it should be.
+fn begin(path: &Path) -> Result<Connection, Failure> {
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "trusted_schema", "OFF")?;
+    care::glance(&connection, path)?;
+    migrate::migrate(&mut connection, path, migrate::MIGRATIONS)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    Ok(connection)
+}
+
+impl Inner {
+    fn claim(&self) -> Result<(), StoreError> {
+        let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        if claim.is_none() {
+            *claim = Some(file::claim(&self.path)?);
+        }
+        Ok(())
+    }
+}
+
+impl Store for Sqlite {
+    async fn load(&self) -> Result<Image, StoreError> {
+        let inner = Arc::downgrade(&self.0);
+        self.run(move |desk| {
+            if let Some(inner) = inner.upgrade() {
+                inner.claim()?;
+            }
+            desk.pending.clear();
+            fold::fold_journal(&mut desk.connection)?;
+            read::image(&desk.connection)
+        })
+        .await
+    }
+
+    fn write(&self, batch: Arc<Batch>) -> impl Future<Output = Result<(), StoreError>> + Send {
+        self.run(move |desk| write::batch(&mut desk.connection, &mut desk.pending, &batch))
+    }
+
+    async fn usage(&self, from: &str, to: &str) -> Result<Vec<UsageRecord>, StoreError> {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        self.run(move |desk| read::usage(&desk.connection, &from, &to)).await
+    }
+
+    async fn imports(&self) -> Result<Vec<ImportRecord>, StoreError> {
+        self.run(|desk| read::imports(&desk.connection)).await
+    }
+}
+
+impl fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sqlite").field("path", &self.0.path).finish_non_exhaustive()
+    }
+}

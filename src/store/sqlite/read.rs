@@ -1,0 +1,191 @@
+//! What a file holds, as records. A row that a later version wrote and this one cannot read is left out.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, Row};
+use serde::de::DeserializeOwned;
+
+use super::{failure::Failure, fold};
+use crate::{
+    store::{Image, ImportRecord, KeptSecret, KeyRecord, KeyStanding, RestId, RestRecord, UnitRecord, UsageRecord},
+    verdict::{Scope, VerdictKind},
+};
+
+// Columns are read by their place: by their names it would take twice as long.
+const KEYS: &str = "SELECT hash, id, secret_form, secret, tier, priority, weight, weight_now, ramp, owner, consumer, \
+    source, state, reason, last_success, last_failure, consecutive_failures, created FROM api_keys ORDER BY id";
+const UNITS: &str = "SELECT lane, owner, epoch, counts, credit, learned FROM windows";
+const RESTS: &str = "SELECT scope, whom, lane, kind, code, advice, since, ends, at_midnight, step, strikes, probe_at, \
+    probe_interval, confirming, held, raised FROM rests";
+
+pub(super) fn image(connection: &Connection) -> Result<Image, Failure> {
+    let keys = keys(connection)?.into_iter().map(|record| (record.hash.clone(), record)).collect();
+    let mut image = Image { keys, ..Image::default() };
+    let mut units = connection.prepare(UNITS)?;
+    let mut rows = units.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Some(record) = unit(row)? {
+            image.units.insert(record.name(), record);
+        }
+    }
+    let mut rests = connection.prepare(RESTS)?;
+    let mut rows = rests.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Some(record) = rest(row)? {
+            image.rests.insert(record.id.name(), record);
+        }
+    }
+    let run = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get::<_, String>(2)?));
+    let (epoch, running, crashes) = connection.query_row("SELECT epoch, running, crashes FROM run", [], run)?;
+    image.epoch = count(epoch);
+    image.running = running;
+    image.crashes = serde_json::from_str(&crashes).unwrap_or_default();
+    Ok(image)
+}
+
+pub(super) fn keys(connection: &Connection) -> Result<Vec<KeyRecord>, Failure> {
+    let mut keys = connection.prepare(KEYS)?;
+    Ok(keys.query_map([], key)?.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn usage(connection: &Connection, from: &str, to: &str) -> Result<Vec<UsageRecord>, Failure> {
+    // Of one moment, though another process may fold its journal just now.
+    let connection = connection.unchecked_transaction()?;
+    let mut statement = connection.prepare(
+        "SELECT day, key, lane, id, requests, input_tokens, output_tokens FROM key_usage
+         WHERE day BETWEEN ?1 AND ?2 ORDER BY day, key, lane",
+    )?;
+    let record = |row: &Row<'_>| {
+        Ok(UsageRecord {
+            day: row.get(0)?,
+            key: row.get(1)?,
+            lane: row.get(2)?,
+            id: row.get(3)?,
+            requests: row.get(4)?,
+            input_tokens: count(row.get(5)?),
+            output_tokens: count(row.get(6)?),
+            ..UsageRecord::default()
+        })
+    };
+    let mut records = statement.query_map([from, to], record)?.collect::<Result<Vec<_>, _>>()?;
+    let mut errors =
+        connection.prepare("SELECT day, key, lane, kind, count FROM key_errors WHERE day BETWEEN ?1 AND ?2")?;
+    let mut rows = errors.query([from, to])?;
+    while let Some(row) = rows.next()? {
+        let (day, key, lane): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let at = records.binary_search_by(|record| (&record.day, &record.key, &record.lane).cmp(&(&day, &key, &lane)));
+        if let (Ok(at), Some(kind)) = (at, of_word::<VerdictKind>(&row.get::<_, String>(3)?)) {
+            records[at].errors.insert(kind, count(row.get(4)?));
+        }
+    }
+    // What is in the journal is not in the tables yet.
+    let mut sums: BTreeMap<_, _> = records.into_iter().map(|record| (place(&record), record)).collect();
+    for record in fold::journal(&connection)?.iter().flat_map(|batch| &batch.usage) {
+        if *record.day < *from || *record.day > *to {
+            continue;
+        }
+        match sums.get_mut(&place(record)) {
+            Some(sum) => sum.add(record),
+            None => drop(sums.insert(place(record), record.clone())),
+        }
+    }
+    Ok(sums.into_values().collect())
+}
+
+fn place(record: &UsageRecord) -> (String, String, String) {
+    (record.day.clone(), record.key.clone(), record.lane.clone())
+}
+
+pub(super) fn imports(connection: &Connection) -> Result<Vec<ImportRecord>, Failure> {
+    let mut statement = connection.prepare(
+        "SELECT time, origin, source, lines, added, duplicate, rejected FROM import_history ORDER BY number",
+    )?;
+    let record = |row: &Row<'_>| {
+        Ok(ImportRecord {
+            time: row.get(0)?,
+            from: row.get(1)?,
+            source: row.get(2)?,
+            lines: count(row.get(3)?),
+            added: count(row.get(4)?),
+            duplicate: count(row.get(5)?),
+            rejected: serde_json::from_str(&row.get::<_, String>(6)?).unwrap_or_default(),
+        })
+    };
+    Ok(statement.query_map([], record)?.collect::<Result<_, _>>()?)
+}
+
+fn key(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
+    let secret: Option<Vec<u8>> = row.get(3)?;
+    let text = |secret: Option<Vec<u8>>| String::from_utf8(secret.unwrap_or_default()).unwrap_or_default();
+    let secret = match row.get::<_, String>(2)?.as_str() {
+        "reference" => KeptSecret::Reference(text(secret)),
+        "sealed" => KeptSecret::Sealed(secret.unwrap_or_default()),
+        "plain" => KeptSecret::Plain(text(secret)),
+        _ => KeptSecret::Elsewhere,
+    };
+    Ok(KeyRecord {
+        hash: row.get(0)?,
+        id: row.get(1)?,
+        secret,
+        tier: row.get(4)?,
+        priority: row.get(5)?,
+        weight: row.get(6)?,
+        weight_now: row.get(7)?,
+        ramp: row.get(8)?,
+        owner: row.get(9)?,
+        consumer: row.get(10)?,
+        source: row.get(11)?,
+        state: KeyStanding::of_name(&row.get::<_, String>(12)?),
+        reason: row.get(13)?,
+        last_success: row.get(14)?,
+        last_failure: row.get(15)?,
+        consecutive_failures: row.get(16)?,
+        created: row.get(17)?,
+    })
+}
+
+fn unit(row: &Row<'_>) -> rusqlite::Result<Option<UnitRecord>> {
+    let json = |column| row.get::<_, String>(column);
+    let (counts, credit, learned) = (json(3)?, json(4)?, json(5)?);
+    let (Ok(windows), Ok(credit), Ok(learned)) =
+        (serde_json::from_str(&counts), serde_json::from_str(&credit), serde_json::from_str(&learned))
+    else {
+        tracing::warn!("counts in the database that this version cannot read are left out");
+        return Ok(None);
+    };
+    Ok(Some(UnitRecord { owner: row.get(1)?, lane: row.get(0)?, epoch: count(row.get(2)?), windows, credit, learned }))
+}
+
+fn rest(row: &Row<'_>) -> rusqlite::Result<Option<RestRecord>> {
+    let (scope, kind): (String, String) = (row.get(0)?, row.get(3)?);
+    let (Some(scope), Some(kind)) = (of_word::<Scope>(&scope), of_word::<VerdictKind>(&kind)) else {
+        tracing::warn!(scope, kind, "a rest in the database that this version does not know is left out");
+        return Ok(None);
+    };
+    let bound = matches!(scope, Scope::KeyLane | Scope::OwnerLane | Scope::Lane);
+    let lane: String = row.get(2)?;
+    let probe: (Option<i64>, Option<i64>) = (row.get(11)?, row.get(12)?);
+    Ok(Some(RestRecord {
+        id: RestId { scope, whom: row.get(1)?, lane: bound.then_some(lane) },
+        kind,
+        code: row.get(4)?,
+        advice: row.get(5)?,
+        since: row.get(6)?,
+        ends: row.get(7)?,
+        at_midnight: row.get(8)?,
+        step: row.get(9)?,
+        strikes: row.get(10)?,
+        probe: probe.0.zip(probe.1.map(count)),
+        confirming: row.get(13)?,
+        held: row.get(14)?,
+        raised: row.get(15)?,
+    }))
+}
+
+fn count(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn of_word<T: DeserializeOwned>(word: &str) -> Option<T> {
+    serde_json::from_value(word.into()).ok()
+}

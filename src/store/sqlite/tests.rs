@@ -1,0 +1,240 @@
+//! The file itself: its schema, its rights, and what becomes of a broken one.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rusqlite::{Connection, params};
+
+use super::{Sqlite, migrate::MIGRATIONS};
+use crate::store::{Batch, Keeping, KeptSecret, KeyRecord, KeyStanding, Store, UnitRecord, UsageRecord, Vault};
+
+const SECRET: &str = "AIza-not-a-real-key-00001";
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn key(secret: KeptSecret) -> Batch {
+    let key = KeyRecord { hash: "aa".to_owned(), id: "work".to_owned(), secret, weight: 1.0, ..KeyRecord::default() };
+    Batch { keys: vec![key], ..Batch::default() }
+}
+
+/// Everything in the folder whose name holds this.
+fn named(folder: &Path, part: &str) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<_> = paths.filter(|path| path.file_name().unwrap().to_string_lossy().contains(part)).collect();
+    paths.sort();
+    paths
+}
+
+/// A file as the first version wrote it.
+fn of_schema_1(path: &Path) {
+    let connection = Connection::open(path).unwrap();
+    connection.execute_batch(MIGRATIONS[0]).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    connection
+        .execute(
+            "INSERT INTO api_keys (hash, id, priority, weight, weight_now, state, reason, consecutive_failures, created)
+             VALUES ('aa', 'old', 10, 2.0, 1.5, 'disabled', 'lost', 3, 77)",
+            [],
+        )
+        .unwrap();
+    connection
+        .execute("INSERT INTO key_usage VALUES ('2026-06-15', 'aa', 'flash', 'old', 12, 3, 4)", params![])
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_older_file_is_brought_forward_and_kept_as_it_was_beside() {
+    let folder = folder();
+    let path = folder.path().join("keypool.db");
+    of_schema_1(&path);
+    let store = Sqlite::open(&path).unwrap();
+    let image = store.load().await.unwrap();
+    let key = &image.keys["aa"];
+    assert_eq!((&*key.id, key.priority, key.created), ("old", 10, 77));
+    assert_eq!((key.state, &*key.reason), (KeyStanding::Disabled, "lost"));
+    assert!(!image.running);
+    let used = store.usage("2026-06-15", "2026-06-15").await.unwrap();
+    assert_eq!(used.iter().map(|row| row.requests).collect::<Vec<_>>(), [12]);
+
+    let copies = named(folder.path(), "schema-1");
+    assert_eq!(copies.len(), 1, "{copies:?}");
+    let copy = Connection::open(&copies[0]).unwrap();
+    assert_eq!(copy.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0)).unwrap(), 1);
+    assert_eq!(copy.query_row("SELECT id FROM api_keys", [], |row| row.get::<_, String>(0)).unwrap(), "old");
+    drop(store);
+    Sqlite::open(&path).unwrap();
+    assert_eq!(named(folder.path(), "schema-1").len(), 1, "it stands at the last schema by now");
+}
+
+#[tokio::test]
+async fn a_newer_file_is_refused_and_left_as_it_is() {
+    let folder = folder();
+    let path = folder.path().join("keypool.db");
+    drop(Sqlite::open(&path).unwrap());
+    let newer = MIGRATIONS.len() + 1;
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", newer as u32).unwrap();
+    let error = Sqlite::open(&path).unwrap_err().to_string();
+    assert!(error.contains("keypool.db") && error.contains("newer version"), "{error}");
+    assert!(named(folder.path(), "broken").is_empty());
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_set_aside_and_a_new_one_begun() {
+    let folder = folder();
+    let path = folder.path().join("keypool.db");
+    fs::write(&path, "keys = \"this is no database, but may be somebody's file\"".repeat(100)).unwrap();
+    let store = Sqlite::open(&path).unwrap();
+    let aside = store.set_aside().unwrap();
+    assert_eq!(named(folder.path(), "broken"), [aside]);
+    assert!(fs::read_to_string(aside).unwrap().starts_with("keys ="));
+    assert!(store.load().await.unwrap().keys.is_empty());
+    Store::write(&store, Arc::new(key(KeptSecret::Elsewhere))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_with_a_torn_page_is_set_aside() {
+    let folder = folder();
+    let path = folder.path().join("keypool.db");
+    let store = Sqlite::open(&path).unwrap();
+    let keys = (0..500).map(|n| KeyRecord { hash: format!("{n:064}"), ..KeyRecord::default() }).collect();
+    Store::write(&store, Arc::new(Batch { keys, ..Batch::default() })).await.unwrap();
+    close(store).await;
+    let mut bytes = fs::read(&path).unwrap();
+    let page = 4096 * 8;
+    bytes[page..page + 4096].fill(0xa5);
+    fs::write(&path, bytes).unwrap();
+    assert!(!Sqlite::inspect(&path).unwrap().check().await.is_ok_and(|problems| problems.is_empty()));
+    let store = Sqlite::open(&path).unwrap();
+    assert!(store.set_aside().is_some_and(Path::exists));
+    assert!(store.load().await.unwrap().keys.is_empty());
+}
+
+/// Waits until the thread has closed the file, with what stood in `-wal`.
+async fn close(store: Sqlite) {
+    let wal = super::file::beside(store.path(), "-wal");
+    drop(store);
+    while wal.exists() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_but_its_owner_may_read_any_of_its_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    let path = folder.path().join("state/keypool/keypool.db");
+    let store = Sqlite::open(&path).unwrap();
+    Store::write(&store, Arc::new(key(KeptSecret::Elsewhere))).await.unwrap();
+    store.load().await.unwrap();
+    store.backup(folder.path().join("state/keypool/copy.db")).await.unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let files = named(path.parent().unwrap(), "");
+    assert!(files.len() >= 5, "database, -wal, -shm, copy and lock: {files:?}");
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+    assert_eq!(mode(path.parent().unwrap()), 0o700);
+
+    // A file that others could read is theirs no more.
+    close(store).await;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let store = Sqlite::open(&path).unwrap();
+    Store::write(&store, Arc::new(key(KeptSecret::Elsewhere))).await.unwrap();
+    assert_eq!(mode(&path), 0o600);
+    assert_eq!(mode(&super::file::beside(&path, "-wal")), 0o600);
+}
+
+#[tokio::test]
+async fn a_secret_lies_in_no_file_unless_somebody_asked_for_that() {
+    let vault = Vault::new(&"5a".repeat(32)).unwrap();
+    let folder = folder();
+    let path = folder.path().join("keypool.db");
+    let store = Sqlite::open(&path).unwrap();
+    let holds = || {
+        let bytes = named(folder.path(), "").into_iter().map(|file| fs::read(file).unwrap());
+        bytes.into_iter().any(|bytes| bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()))
+    };
+    let sealed = Keeping::Sealed(vault.clone()).keep("work", SECRET).unwrap();
+    for secret in [KeptSecret::Elsewhere, KeptSecret::Reference("env:SOME_KEY".to_owned()), sealed] {
+        Store::write(&store, Arc::new(key(secret))).await.unwrap();
+        store.backup(folder.path().join("copy.db")).await.unwrap();
+        assert!(!holds());
+        fs::remove_file(folder.path().join("copy.db")).unwrap();
+    }
+    let kept = store.load().await.unwrap().keys.remove("aa").unwrap();
+    assert_eq!(kept.secret.reveal("work", Some(&vault)).unwrap().as_deref(), Some(SECRET));
+    let plain = Keeping::Plain.keep("work", SECRET).unwrap();
+    Store::write(&store, Arc::new(key(plain))).await.unwrap();
+    assert!(holds(), "asked for");
+}
+
+#[tokio::test]
+async fn one_process_works_on_it_at_a_time_and_others_may_copy_it() {
+    let folder = folder();
+    let path = folder.path().join("keypool.db");
+    let first = Sqlite::open(&path).unwrap();
+    first.load().await.unwrap();
+    let second = Sqlite::open(&path).unwrap();
+    let error = second.load().await.unwrap_err();
+    assert!(error.is_in_use() && error.to_string().contains("keypool.db"), "{error}");
+    let copy = folder.path().join("copy.db");
+    second.backup(&copy).await.unwrap();
+    assert!(second.backup(&copy).await.unwrap_err().to_string().contains("there already"));
+    assert_eq!(Sqlite::inspect(&copy).unwrap().check().await.unwrap(), [""; 0]);
+    drop(first);
+    second.load().await.unwrap();
+    assert!(Sqlite::inspect(folder.path().join("nothing.db")).is_err());
+    assert!(!folder.path().join("nothing.db").exists());
+}
+
+#[tokio::test]
+async fn a_copy_holds_what_was_written_last() {
+    let folder = folder();
+    let store = Sqlite::open(folder.path().join("keypool.db")).unwrap();
+    let usage = UsageRecord { day: "2026-06-15".to_owned(), key: "aa".to_owned(), requests: 3, ..Default::default() };
+    Store::write(&store, Arc::new(Batch { usage: vec![usage.clone()], ..Batch::default() })).await.unwrap();
+    let copy = folder.path().join("copy.db");
+    store.backup(&copy).await.unwrap();
+    assert_eq!(Sqlite::open(&copy).unwrap().usage("2026-06-15", "2026-06-15").await.unwrap(), [usage]);
+}
+
+fn counts(n: i64) -> Batch {
+    let usage = UsageRecord { day: "2026-06-15".to_owned(), key: "aa".to_owned(), requests: 1, ..Default::default() };
+    let unit = |owner: &str| UnitRecord { owner: owner.to_owned(), epoch: n as u64, ..UnitRecord::default() };
+    Batch { usage: vec![usage], units: vec![unit("project"), unit(&format!("once-{n}"))], ..Batch::default() }
+}
+
+#[tokio::test]
+async fn every_batch_of_counts_outlives_a_crash_wherever_it_lies() {
+    let folder = folder();
+    let path = folder.path().join("keypool.db");
+    let store = Sqlite::open(&path).unwrap();
+    for n in 1..=120 {
+        Store::write(&store, Arc::new(counts(n))).await.unwrap();
+        if ![1, 49, 50, 51, 120].contains(&n) {
+            continue;
+        }
+        // As the files lie there, while the process has them open: a crash leaves just that.
+        let crashed = tempfile::tempdir().unwrap();
+        for file in named(folder.path(), "keypool.db") {
+            fs::copy(&file, crashed.path().join(file.file_name().unwrap())).unwrap();
+        }
+        let after = Sqlite::open(crashed.path().join("keypool.db")).unwrap();
+        let used = after.usage("2026-06-15", "2026-06-15").await.unwrap();
+        assert_eq!(used.iter().map(|row| row.requests).sum::<i64>(), n);
+        let image = after.load().await.unwrap();
+        assert_eq!(image.units.len() as i64, n + 1);
+        assert_eq!(image.units.values().find(|unit| unit.owner == "project").unwrap().epoch as i64, n);
+        let used = after.usage("2026-06-15", "2026-06-15").await.unwrap();
+        assert_eq!(used.iter().map(|row| row.requests).sum::<i64>(), n, "folded once");
+    }
+    let gone = vec![("project".to_owned(), String::new())];
+    Store::write(&store, Arc::new(Batch { units_gone: gone, ..Batch::default() })).await.unwrap();
+    assert!(store.load().await.unwrap().units.values().all(|unit| unit.owner != "project"));
+}

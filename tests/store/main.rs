@@ -1,0 +1,10 @@
+//! Pools on stores: what outlives a process, and what every store must do.
+
+mod conforming;
+mod crashes;
+mod machine;
+mod restarts;
+#[path = "../pool/support.rs"]
+#[expect(dead_code, reason = "of the pool's own tests")]
+mod support;
+mod writes;

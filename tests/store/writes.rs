@@ -1,0 +1,192 @@
+//! Writing behind: how much may be started before a write is kept, who waits for it, and what happens when there is none.
+
+use std::time::Duration;
+
+use tower_keypool::{Clock, Demand, KeyPoolBuilder, Limits, Priority};
+
+use crate::{
+    machine::{Machine, Writes, room, waits_for_the_store},
+    support::{FLASH, answer, builder, id, key, rate_for, secs, take},
+};
+
+fn a_minute(requests: u64) -> KeyPoolBuilder {
+    builder().key(key(0)).limits(FLASH, Limits::new().per_minute(requests))
+}
+
+/// Leases until none is ready, without a turn for anybody else.
+fn at_once(pool: &tower_keypool::KeyPool) -> usize {
+    std::iter::from_fn(|| pool.try_acquire(FLASH).ok()).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_is_started_than_what_is_kept_allows() {
+    let machine = Machine::new();
+    let process = machine.process(a_minute(160)).await;
+    process.store.set(Writes::Lost);
+    assert_eq!(at_once(&process.pool), 10, "a sixteenth");
+    let refused = process.pool.try_acquire(FLASH).unwrap_err();
+    assert!(waits_for_the_store(&refused), "{refused}");
+    assert!(refused.retry_after().is_some_and(|wait| wait <= Duration::from_millis(100)), "{refused}");
+    tokio::time::sleep(secs(1)).await;
+    assert_eq!(at_once(&process.pool), 0, "nothing was kept since");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_no_time_waits_for_a_write_all_the_same() {
+    let machine = Machine::new();
+    let pool = machine.start(a_minute(10)).await;
+    let taken = at_once(&pool);
+    assert!(taken < 10);
+    for _ in taken..10 {
+        drop(pool.acquire(FLASH).await.unwrap());
+    }
+    let full = pool.acquire(FLASH).await.unwrap_err();
+    assert!(!waits_for_the_store(&full), "{full}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_is_through_within_half_a_second() {
+    let machine = Machine::new();
+    let keys = (0..10).map(key);
+    let pool = machine.start(builder().keys(keys).limits(FLASH, Limits::new().per_minute(10)).wait(secs(1))).await;
+    let clock = Clock::system();
+    let began = clock.tick();
+    let calls = (0..100).map(|_| {
+        let pool = pool.clone();
+        tokio::spawn(async move { pool.acquire(FLASH).await.map(drop) })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap().unwrap();
+    }
+    let took = clock.tick().since(began);
+    assert!(took <= Duration::from_millis(500), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_request_waits_for_the_mark_it_needs() {
+    let machine = Machine::new();
+    let pool = machine.start(builder().key(key(0)).limits(FLASH, Limits::new().tokens_per_minute(100_000))).await;
+    let large = || Demand::new(FLASH).tokens(90_000);
+    assert!(waits_for_the_store(&pool.try_acquire(large()).unwrap_err()));
+    let lease = pool.acquire(large()).await.unwrap();
+    drop(lease);
+    let error = pool.acquire(Demand::new(FLASH).tokens(20_000)).await.unwrap_err();
+    assert!(!waits_for_the_store(&error), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_priority_does_not_open_for_a_write() {
+    let machine = Machine::new();
+    let paid = key(1).priority(Priority::PAID);
+    let pool = machine.start(a_minute(10).key(paid).wait(secs(1))).await;
+    for n in 0..10 {
+        let lease = pool.acquire(FLASH).await.unwrap();
+        assert_eq!(*lease.key_id(), id(0), "lease {n}");
+    }
+    assert_eq!(*pool.acquire(FLASH).await.unwrap().key_id(), id(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_does_it_for_a_large_request_and_small_ones_pass_by() {
+    let machine = Machine::new();
+    let limits = Limits::new().tokens_per_minute(100_000);
+    let paid = key(1).priority(Priority::PAID);
+    let pool = machine.start(builder().key(key(0)).key(paid).limits(FLASH, limits)).await;
+    let large = pool.try_acquire(Demand::new(FLASH).tokens(50_000)).unwrap_err();
+    assert!(waits_for_the_store(&large), "{large}");
+    assert_eq!(*take(&pool, FLASH).key_id(), id(0));
+    let large = pool.acquire(Demand::new(FLASH).tokens(50_000)).await.unwrap();
+    assert_eq!(*large.key_id(), id(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_takes_no_writes_stops_no_request_for_long_and_says_so() {
+    let machine = Machine::new();
+    let process = machine.process(a_minute(10)).await;
+    process.store.set(Writes::Refused);
+    let taken = at_once(&process.pool);
+    assert!(taken < 10);
+    let error = process.pool.flush().await.unwrap_err().to_string();
+    assert!(error.contains("the disk is full"), "{error}");
+    process.pool.store_turns(false).await;
+    tokio::time::sleep(secs(10)).await;
+    assert_eq!(taken + at_once(&process.pool), 10, "the limit holds all the same");
+
+    process.store.set(Writes::Kept);
+    process.pool.store_turns(true).await;
+    process.pool.flush().await.unwrap();
+    process.crash();
+    let next = machine.start(a_minute(10)).await;
+    assert_eq!(room(&next, FLASH).await, 0, "all ten were kept in the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_most_ten_writes_a_second() {
+    let machine = Machine::new();
+    let pool = machine.start(builder().key(key(0))).await;
+    let before = machine.writes();
+    for _ in 0..300 {
+        drop(take(&pool, FLASH));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let writes = machine.writes() - before;
+    assert!((25..=31).contains(&writes), "{writes} in 3 s");
+    tokio::time::sleep(secs(1)).await;
+    let before = machine.writes();
+    tokio::time::sleep(secs(3600)).await;
+    assert_eq!(machine.writes(), before, "an idle pool writes nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rest_is_written_with_the_next_batch() {
+    let machine = Machine::new();
+    let process = machine.process(builder().key(key(0))).await;
+    tokio::time::sleep(secs(1)).await;
+    answer(&process.pool, FLASH, &rate_for(90));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(machine.memory.image().rests.len(), 1, "at once, where nothing was written just before");
+    process.pool.disable(&id(0), "by hand").unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let key = machine.memory.image().keys.into_values().next().unwrap();
+    assert_eq!(key.reason, "by hand", "within the pause");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_without_a_store_has_nothing_to_wait_for() {
+    let pool = builder().key(key(0)).build().unwrap();
+    pool.flush().await.unwrap();
+    assert_eq!(pool.shutdown().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_that_outlast_the_end_are_not_forgotten() {
+    let machine = Machine::new();
+    let first = machine.start(a_minute(10)).await;
+    let lease = take(&first, FLASH);
+    assert_eq!(first.shutdown().await, 1);
+    let second = machine.start(a_minute(10)).await;
+    assert!(room(&second, FLASH).await <= 9);
+    drop(lease);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_through_the_layers_waits_for_a_write_though_it_waits_for_nothing_else() {
+    use bytes::Bytes;
+    use http::{Request, Response, StatusCode};
+    use http_body_util::Full;
+    use tower::{ServiceBuilder, ServiceExt, service_fn};
+    use tower_keypool::{Gemini, KeyPool, KeyRotationLayer};
+
+    let machine = Machine::new();
+    let limits = Limits::new().per_minute(10);
+    let builder = KeyPool::builder(Gemini::new()).key(key(0)).limits("gemini-2.5-flash", limits);
+    let pool = machine.start(builder).await;
+    let upstream =
+        |_: Request<Full<Bytes>>| async { Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::default())) };
+    let client = ServiceBuilder::new().layer(KeyRotationLayer::new(&pool)).service(service_fn(upstream));
+    for n in 0..10 {
+        let request = Request::post("/v1beta/models/gemini-2.5-flash:generateContent").body(Full::default()).unwrap();
+        let answer = client.clone().oneshot(request).await;
+        assert!(answer.is_ok_and(|answer| answer.status() == StatusCode::OK), "request {n}");
+    }
+}
