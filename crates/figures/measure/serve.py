@@ -40,7 +40,7 @@ def keys_in(folder: str) -> str:
 def serve_command(folder: str, port: int, upstream: str) -> list[str]:
     listen = f"127.0.0.1:{port}"
     return [str(programs.TARGET / "keypool"), "serve", "--keys", keys_in(folder), "--listen", listen,
-            "--upstream", f"http://{upstream}", "-q"]
+            "--upstream", f"http://{upstream}", "--db", "none", "-q"]
 
 
 def free_port() -> int:

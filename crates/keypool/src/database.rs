@@ -22,8 +22,11 @@ pub struct Place {
     db: Option<PathBuf>,
 }
 
-const HELP: &str = "Database file: counts, rests and disabled keys outlive the process there [default: \
-$XDG_STATE_HOME/keypool/keypool.db, else ~/.local/state/keypool/keypool.db]";
+const HELP: &str = "Database file: counts, rests and disabled keys outlive the process there; `none` keeps them in memory \
+[default: $XDG_STATE_HOME/keypool/keypool.db, else ~/.local/state/keypool/keypool.db]";
+
+/// What stands for no file at all; a file of this name is `./none`.
+const NONE: &str = "none";
 
 impl Place {
     /// Whether somebody named a file.
@@ -31,8 +34,16 @@ impl Place {
         self.db.is_some()
     }
 
-    /// The file; none where nobody named one and there is no home to have it in.
+    /// Whether counts are to be kept in memory.
+    fn is_none(&self) -> bool {
+        self.db.as_deref() == Some(Path::new(NONE))
+    }
+
+    /// The file; none where that was asked for, or nobody named one and there is no home to have it in.
     pub fn path(&self) -> Option<PathBuf> {
+        if self.is_none() {
+            return None;
+        }
         let set = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let state = || set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
         self.db.clone().or_else(|| Some(state()?.join("keypool/keypool.db")))
@@ -44,6 +55,9 @@ impl Place {
     /// # Errors
     /// When it cannot be made or is in use although somebody named it, cannot be read, or a newer version wrote it.
     pub fn claim(&self) -> Result<Option<Sqlite>, StoreError> {
+        if self.is_none() {
+            return Ok(None);
+        }
         let Some(path) = self.path() else {
             tracing::warn!("no home directory: counts are kept in memory (name a file with --db)");
             return Ok(None);

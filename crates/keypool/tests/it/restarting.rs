@@ -156,6 +156,18 @@ async fn a_key_of_the_database_serves_where_its_secret_can_be_opened() {
     assert_eq!(wrong.status.code(), Some(2), "{}", String::from_utf8_lossy(&wrong.stderr));
 }
 
+#[test]
+fn without_a_database_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = key_file(ONE);
+    let mut serve =
+        keypool(&["serve", "--keys", file.path().to_str().unwrap(), "--listen", "127.0.0.1:0", "--db", "none"]);
+    let running = Running::spawn(serve.env("XDG_STATE_HOME", folder.path()).current_dir(folder.path()));
+    assert!(running.told.contains("counts are in memory"), "{}", running.told);
+    running.kill();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
 #[cfg(unix)]
 #[test]
 fn its_files_are_its_owners_alone_whatever_the_umask() {
