@@ -74,6 +74,8 @@ mod reqwest;
 mod retry;
 mod rotation;
 mod run;
+#[cfg(feature = "share")]
+pub mod share;
 mod stack;
 mod time;
 mod verdict;

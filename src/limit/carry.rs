@@ -40,7 +40,7 @@ impl Plan {
                 .windows()
                 .iter()
                 .filter(|source| source.limit.unit == unit && source.limit.amount > 0)
-                .min_by_key(|source| source.fitness(window.limit.span));
+                .min_by_key(|source| distance(source.limit.span, window.limit.span));
             match source {
                 Some(source) => source.carry(&old_log, window, new_log, now, at),
                 None => window.hold(new_log, held.of(unit)),
@@ -97,18 +97,6 @@ impl Plan {
 }
 
 impl Window {
-    /// How little it tells about a window of `span`: zero is the same.
-    fn fitness(&self, span: Span) -> (u8, u128) {
-        match (self.limit.span, span) {
-            (Span::Day, Span::Day) => (0, 0),
-            (Span::Sliding(own), Span::Sliding(span)) if own >= span => (0, own.abs_diff(span).as_nanos()),
-            (Span::Sliding(own), Span::Sliding(span)) => (1, own.abs_diff(span).as_nanos()),
-            // The longest tells most of a day.
-            (Span::Sliding(own), Span::Day) => (2, u128::MAX - own.as_nanos()),
-            (Span::Day, Span::Sliding(_)) => (2, 0),
-        }
-    }
-
     /// Lays own counts into another plan's window of the same unit.
     fn carry(&self, old_log: &[u16], window: &Self, new_log: &mut [u16], now: u64, at: &At) {
         let days = at.day.days;
@@ -131,30 +119,42 @@ impl Window {
     }
 
     /// The moments of a sliding window and how much began there at the latest, oldest first.
-    fn moments(&self, log: &[u16], now: u64) -> Vec<(u64, u64)> {
+    pub(super) fn moments(&self, log: &[u16], now: u64) -> Vec<(u64, u64)> {
         with_form!(&self.form, form => form.moments(&log[self.range()], now))
     }
 
-    fn lay(&self, moments: &[(u64, u64)], log: &mut [u16], now: u64) {
+    pub(super) fn lay(&self, moments: &[(u64, u64)], log: &mut [u16], now: u64) {
         with_form!(&self.form, form => form.lay(&mut log[self.range()], moments, now));
     }
 
-    fn held(&self, log: &[u16]) -> u64 {
+    pub(super) fn held(&self, log: &[u16]) -> u64 {
         with_form!(&self.form, form => form.held(&log[self.range()]))
     }
 
     /// The counts of a day's window.
-    fn dates(&self, log: &[u16]) -> Vec<(u16, u64)> {
+    pub(super) fn dates(&self, log: &[u16]) -> Vec<(u16, u64)> {
         let count = |place| with_form!(&self.form, form => form.on_date(&log[self.range()], place));
         let dates = log::dates(log).into_iter().enumerate();
         dates.filter(|(_, date)| *date != 0).map(|(place, date)| (date, count(place))).collect()
     }
 
-    fn add_dates(&self, dates: &[(u16, u64)], log: &mut [u16]) {
+    pub(super) fn add_dates(&self, dates: &[(u16, u64)], log: &mut [u16]) {
         for (date, count) in dates {
             if let Some(place) = log::place_for(log, *date) {
                 with_form!(&self.form, form => form.also_on(&mut log[self.range()], *count, 1 << place));
             }
         }
+    }
+}
+
+/// How little a window of `own` tells about one of `span`: zero is the same.
+pub(super) fn distance(own: Span, span: Span) -> (u8, u128) {
+    match (own, span) {
+        (Span::Day, Span::Day) => (0, 0),
+        (Span::Sliding(own), Span::Sliding(span)) if own >= span => (0, own.abs_diff(span).as_nanos()),
+        (Span::Sliding(own), Span::Sliding(span)) => (1, own.abs_diff(span).as_nanos()),
+        // The longest tells most of a day.
+        (Span::Sliding(own), Span::Day) => (2, u128::MAX - own.as_nanos()),
+        (Span::Day, Span::Sliding(_)) => (2, 0),
     }
 }

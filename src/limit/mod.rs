@@ -13,6 +13,8 @@ mod plan;
 mod quick;
 mod slide;
 mod starts;
+#[cfg(feature = "share")]
+mod told;
 mod window;
 mod words;
 mod zone;
@@ -24,4 +26,8 @@ pub(crate) use booking::Correction;
 pub use limits::{Limit, Limits, Span, Unit};
 pub(crate) use need::{At, Full, Need, Stamp};
 pub(crate) use plan::Plan;
+#[cfg(feature = "share")]
+pub use told::Told;
+#[cfg(feature = "share")]
+pub(crate) use told::Unknown;
 pub(crate) use zone::{MIDNIGHT_GUARD, Zone};

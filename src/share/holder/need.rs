@@ -1,0 +1,174 @@
+//! What a process needs: demand, smoothed, and what follows from it: claims and units given back.
+
+use std::time::Duration;
+
+use super::{HeldUnit, Holder};
+use crate::{
+    share::{
+        ledger::{Ledger, Moment},
+        names::{Kind, UnitId},
+        wire::{Claim, Mode},
+    },
+    time::Tick,
+};
+
+/// How long the first pause is after a claim that was not met, and the longest.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_millis(1_000);
+
+/// The demand for units of one kind.
+#[derive(Debug, Default)]
+pub(super) struct Demand {
+    /// Requests a second, smoothed.
+    pub(super) rate: f64,
+    /// Requests asked for since the last renewal.
+    asked: u64,
+    /// Requests that wait.
+    waiting: u64,
+    /// Tokens of the prompt that they need together.
+    tokens: u64,
+    /// No claim for those that wait is sent before.
+    not_before: Tick,
+    pause: Duration,
+    /// Others lack units.
+    pub(super) wanted: bool,
+    /// So much is held beyond the own share.
+    pub(super) give: u64,
+}
+
+impl Demand {
+    /// For how many requests there should be room within `span`: what is to be expected, and a little more.
+    fn expected(&self, span: Duration) -> f64 {
+        let mean = self.rate * span.as_secs_f64();
+        if mean < 0.05 { 0.0 } else { mean + 2.0 * mean.sqrt() }
+    }
+
+    pub(super) fn waiting(&self) -> bool {
+        self.waiting > 0
+    }
+
+    /// When to ask again.
+    pub(super) fn retry(&self) -> Tick {
+        self.not_before
+    }
+
+    pub(super) fn met(&mut self) {
+        self.pause = Duration::ZERO;
+        self.not_before = Tick::ZERO;
+    }
+
+    pub(super) fn unmet(&mut self, now: Tick) {
+        self.pause = if self.pause.is_zero() { PAUSE } else { (self.pause * 2).min(LONGEST_PAUSE) };
+        self.not_before = now.plus(self.pause);
+    }
+}
+
+impl Holder {
+    /// Requests are asked for, served or not.
+    pub fn asked(&mut self, kind: &Kind, requests: u64) {
+        self.demand(kind).asked += requests;
+    }
+
+    /// So many requests wait, or failed just now, since no unit that is held can serve them; zero when none do any more.
+    /// The board is asked for more at once, as often as is sensible.
+    pub fn lacking(&mut self, kind: &Kind, waiting: u64, tokens: u64, now: Moment) {
+        let demand = self.demand(kind);
+        (demand.waiting, demand.tokens) = (waiting, tokens);
+        let at = demand.not_before.max(now.tick);
+        if waiting > 0 {
+            self.hurry(at);
+        }
+    }
+
+    fn demand(&mut self, kind: &Kind) -> &mut Demand {
+        if !self.demands.contains_key(kind) {
+            self.demands.insert(kind.clone(), Demand::default());
+        }
+        self.demands.entry(kind.clone()).or_default()
+    }
+
+    /// Demand since the last renewal joins what was before.
+    pub(super) fn smooth(&mut self, now: Moment) {
+        let passed = now.tick.since(self.sent).as_secs_f64();
+        if passed < 1e-3 {
+            return;
+        }
+        let weight = 1.0 - (-passed / self.settings.smoothing.as_secs_f64()).exp();
+        for demand in self.demands.values_mut() {
+            let seen = std::mem::take(&mut demand.asked) as f64 / passed;
+            demand.rate += (seen - demand.rate) * weight;
+        }
+    }
+
+    /// How far ahead a process sees to it that it has room.
+    fn ahead(&self) -> Duration {
+        self.settings.renew_every + self.settings.renew_every / 5
+    }
+
+    /// What is lacking of each kind.
+    pub(super) fn claims(&self, ledger: &mut dyn Ledger, now: Moment) -> Vec<Claim> {
+        let ahead = self.ahead();
+        let mut claims = Vec::new();
+        for (kind, demand) in &self.demands {
+            let wanted = demand.expected(ahead).ceil() as u64 + demand.waiting;
+            if wanted == 0 {
+                continue;
+            }
+            let room: u64 = self.of_kind(kind).map(|(unit, _)| ledger.room(unit, ahead, now).min(1 << 32)).sum();
+            let now_room: u64 = match demand.waiting {
+                0 => u64::MAX,
+                _ => self.of_kind(kind).map(|(unit, _)| ledger.room(unit, Duration::ZERO, now).min(1 << 32)).sum(),
+            };
+            let lacking = wanted.saturating_sub(room).max(demand.waiting.saturating_sub(now_room));
+            if lacking > 0 {
+                let (waiting, tokens) = (demand.waiting, demand.tokens);
+                claims.push(Claim { kind: kind.clone(), requests: lacking, tokens, waiting, dates: ledger.dates(now) });
+            }
+        }
+        claims
+    }
+
+    /// Units to give back: idle ones that are not needed; where others lack some, used ones as well, and those beyond the
+    /// own share.
+    pub(super) fn surplus(&self, ledger: &mut dyn Ledger, now: Moment) -> Vec<(UnitId, bool)> {
+        let ahead = self.ahead();
+        let since = self.anchor.map_or(Tick::ZERO, |anchor| anchor.tick);
+        let mut all = Vec::new();
+        for (kind, demand) in &self.demands {
+            let mut needed = demand.expected(ahead) + demand.waiting as f64;
+            let mut held: Vec<_> = self
+                .of_kind(kind)
+                .filter(|(unit, _)| !ledger.is_pending(unit))
+                .map(|(unit, held)| (held.touched >= since, unit))
+                .collect();
+            let mut rooms: Vec<_> =
+                held.drain(..).map(|(used, unit)| (used, ledger.room(unit, ahead, now), unit)).collect();
+            // Idle ones first; of these the roomiest, which help others most.
+            rooms.sort_by_key(|(used, room, _)| (*used, std::cmp::Reverse(*room)));
+            let mut room: f64 = rooms.iter().map(|found| found.1 as f64).sum();
+            let mut give = demand.give;
+            if !demand.wanted {
+                // A reserve as large as the need: what is given back too early costs a call.
+                needed *= 2.0;
+            }
+            for (used, own, unit) in rooms {
+                let idle = !used;
+                let size = self.infos.get(unit).map_or(1, |info| crate::share::counts::size(&info.limits));
+                let spare = room - own as f64 >= needed;
+                let beyond = give >= size;
+                if (spare && (idle || demand.wanted)) || beyond {
+                    all.push((unit.clone(), demand.wanted));
+                    room -= own as f64;
+                    give = give.saturating_sub(size);
+                }
+            }
+        }
+        all
+    }
+
+    fn of_kind<'a>(&'a self, kind: &'a Kind) -> impl Iterator<Item = (&'a UnitId, &'a HeldUnit)> {
+        self.units.iter().filter(move |(unit, held)| {
+            held.mode == Mode::Whole && self.infos.get(*unit).is_some_and(|info| info.kind == *kind)
+        })
+    }
+}

@@ -1,0 +1,1 @@
+//! Random schedules of everything that goes wrong.

@@ -1,0 +1,1 @@
+//! Versions that share a board.
