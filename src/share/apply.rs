@@ -19,8 +19,10 @@ pub struct Server<'a> {
     pub identity: &'a str,
 }
 
-/// By how much the store's time may run ahead of a process's before it is held back.
-const LEAP: i64 = 2_000;
+/// By how much the store's time may run ahead of a process's, beside the time of the way, before it is held back.
+const LEAP: i64 = 100;
+/// Of how many renewals whose answers were lost it is kept when they came.
+const UNHEARD: usize = 64;
 /// How long a process that is not heard of any more is remembered.
 const REMEMBERED: i64 = 24 * 3_600_000;
 /// How long a process's demand counts that is not heard of.
@@ -53,6 +55,10 @@ pub fn apply(state: &mut BoardState, renewal: &Renewal, server: Server<'_>) -> R
     let record = state.holders.entry(holder.clone()).or_default();
     record.number = renewal.number;
     record.seen = now;
+    record.came.retain(|came| came.0 >= renewal.acknowledged);
+    if record.came.len() < UNHEARD {
+        record.came.push((renewal.number, now));
+    }
     record.demand.clone_from(&renewal.demand);
     record.other.extend(renewal.other.clone());
     enrol(state, renewal, &mut reply, now);
@@ -76,11 +82,10 @@ impl BoardState {
     /// The board's time moves on: never back, and no further than the one who renews has seen pass.
     fn advance(&mut self, renewal: &Renewal, server_now: i64) -> i64 {
         let mut now = server_now - self.lag;
-        let known = self.holders.get(&renewal.holder).filter(|record| {
-            record.number == renewal.acknowledged && renewal.acknowledged > 0 && renewal.generation == self.generation
-        });
-        if let (Some(record), Some(elapsed)) = (known, renewal.elapsed) {
-            let most = record.seen + elapsed as i64 + elapsed as i64 / 1000 + LEAP;
+        let came = self.holders.get(&renewal.holder).filter(|_| renewal.generation == self.generation);
+        let came = came.and_then(|record| record.came.iter().find(|came| came.0 == renewal.acknowledged));
+        if let (Some((_, came)), Some(elapsed)) = (came, renewal.elapsed) {
+            let most = came + elapsed as i64 + elapsed as i64 / 1000 + 2 * renewal.trip as i64 + LEAP;
             if now > most {
                 self.lag += now - most;
                 now = most;
@@ -174,50 +179,44 @@ fn enrol(state: &mut BoardState, renewal: &Renewal, reply: &mut Reply, now: i64)
     record.seen = now;
 }
 
+/// The record of a unit that this process tells of: its own, or after a loss one that it holds still. Of two who do, it is
+/// lent to whom it was lent later.
+fn own<'a>(state: &'a mut BoardState, renewal: &Renewal, held: &Held) -> Option<&'a mut UnitRecord> {
+    let generation = state.generation;
+    if state.units.get(&held.unit).is_some_and(|record| record.is_of(&renewal.holder, held.fence, generation)) {
+        return state.units.get_mut(&held.unit);
+    }
+    let recovery = state.recovery.filter(|_| held.valid && renewal.generation != generation)?;
+    let record = state.units.entry(held.unit.clone()).or_default();
+    if record.generation == generation && record.fence >= held.fence {
+        return None;
+    }
+    record.holder = Some(renewal.holder.clone());
+    record.fence = held.fence;
+    record.generation = generation;
+    // Until it tells what it did not tell again, as that had been heard.
+    record.unknown = Some(recovery.until);
+    record.days_unknown = Some(recovery.until);
+    record.corrected = record.corrected.max(held.corrected);
+    state.fence = state.fence.max(held.fence);
+    Some(record)
+}
+
 /// The holder tells of a unit and keeps it, unless it is not his any more.
 fn hear(state: &mut BoardState, renewal: &Renewal, held: &Held, now: i64, reply: &mut Reply) {
-    let generation = state.generation;
-    let recovering = state.recovery.is_some();
-    let Some(record) = state.units.get_mut(&held.unit) else {
-        return reply.refused.push(held.unit.clone());
-    };
-    if !record.is_of(&renewal.holder, held.fence, generation) {
-        // After a loss whoever holds it still is believed; of two the one to whom it was lent later.
-        let lost = record.generation != generation || record.fence < held.fence;
-        if !(recovering && held.valid && renewal.generation != generation && lost) {
-            return reply.refused.push(held.unit.clone());
-        }
-        record.holder = Some(renewal.holder.clone());
-        record.fence = held.fence;
-        record.generation = generation;
-        state.fence = state.fence.max(held.fence);
-    }
-    let Some(record) = state.units.get_mut(&held.unit) else { return };
+    let Some(record) = own(state, renewal, held) else { return reply.refused.push(held.unit.clone()) };
     record.until = now + renewal.lease as i64;
     book(record, held, now);
 }
 
 /// The holder gives a unit back.
 fn take_back(state: &mut BoardState, renewal: &Renewal, held: &Held, now: i64) {
-    let generation = state.generation;
-    let recovering = state.recovery.is_some();
-    let Some(record) = state.units.get_mut(&held.unit) else { return };
-    if !record.is_of(&renewal.holder, held.fence, generation) {
-        let lost = record.generation != generation || record.fence < held.fence;
-        if !(recovering && held.valid && renewal.generation != generation && lost) {
-            return;
-        }
-        record.fence = held.fence;
-        record.generation = generation;
-        state.fence = state.fence.max(held.fence);
-    }
-    let Some(record) = state.units.get_mut(&held.unit) else { return };
+    let Some(record) = own(state, renewal, held) else { return };
     book(record, held, now);
     // Nobody uses the day up to the mark any more.
     record.marks.clear();
     record.opens = held.opens.map(|opens| now + opens.max(0));
-    record.before = Some(renewal.holder.clone());
-    record.holder = None;
+    record.before = record.holder.take();
     record.mode = held.mode;
 }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::tz::TimeZone;
 
 use super::{
+    counts::stricter,
     ledger::{Ledger, Moment, Spent},
     names::UnitId,
     wire::{Correction, Granted, UnitInfo},
@@ -116,7 +117,7 @@ impl Ledger for Books {
             dates: granted.days_unknown.map(|ago| self.zone.days(then(ago).1)),
         };
         let Some(book) = self.units.get_mut(&granted.unit) else { return };
-        book.replan(&super::counts::stricter(&book.configured.clone(), &granted.learned), self.guard, &at);
+        book.replan(&stricter(&book.configured, &granted.learned), self.guard, &at);
         book.plan.hear(&granted.counts, unknown, &mut book.log, &at);
         let deadline = |ahead: &i64| now.tick.plus(Duration::from_millis((*ahead).max(0).unsigned_abs()));
         book.in_flight = granted.in_flight.iter().map(deadline).collect();
@@ -133,7 +134,7 @@ impl Ledger for Books {
     fn tighten(&mut self, unit: &UnitId, limits: &Limits, now: Moment) {
         let at = self.at(now);
         if let Some(book) = self.units.get_mut(unit) {
-            book.replan(limits, self.guard, &at);
+            book.replan(&stricter(&book.configured, limits), self.guard, &at);
         }
     }
 

@@ -21,7 +21,7 @@ struct Shares {
     held: BTreeMap<HolderId, u64>,
     demand: BTreeMap<HolderId, u64>,
     /// Those who lack some.
-    lacking: Vec<HolderId>,
+    lacking: BTreeMap<HolderId, u64>,
 }
 
 impl Shares {
@@ -35,7 +35,7 @@ impl Shares {
         }
         let lively = state.holders.iter().filter(|(_, record)| now - record.seen < LIVELY);
         let of_kind = lively.clone().filter_map(|(id, record)| Some((id.clone(), *record.demand.get(kind)?)));
-        let lacking = lively.filter(|(_, record)| record.wanted.contains_key(kind)).map(|(id, _)| id.clone());
+        let lacking = lively.filter_map(|(id, record)| Some((id.clone(), *record.wanted.get(kind)?)));
         Self {
             total: units.iter().map(|unit| unit.1).sum(),
             units: units.len() as u64,
@@ -56,14 +56,19 @@ impl Shares {
         self.held.get(holder).copied().unwrap_or(0)
     }
 
+    /// For how many requests others lack room.
+    fn lack_of_others(&self, holder: &HolderId) -> u64 {
+        self.lacking.iter().filter(|(other, _)| *other != holder).map(|(_, requests)| requests).sum()
+    }
+
     fn others_lack(&self, holder: &HolderId) -> bool {
-        self.lacking.iter().any(|other| other != holder)
+        self.lack_of_others(holder) > 0
     }
 
     /// How much a process holds beyond its share that others lack of theirs.
     fn beyond(&self, holder: &HolderId) -> u64 {
         let lack = |other: &HolderId| self.share(other).saturating_sub(self.held(other));
-        let lacked: u64 = self.lacking.iter().filter(|other| *other != holder).map(lack).sum();
+        let lacked: u64 = self.lacking.keys().filter(|other| *other != holder).map(lack).sum();
         self.held(holder).saturating_sub(self.share(holder)).min(lacked)
     }
 }
@@ -91,7 +96,7 @@ pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: 
             }
         }
         if shares.others_lack(&renewal.holder) {
-            reply.wanted.push(kind.clone());
+            reply.wanted.insert(kind.clone(), shares.lack_of_others(&renewal.holder));
             let beyond = shares.beyond(&renewal.holder);
             if beyond > 0 {
                 reply.give.insert(kind.clone(), beyond);

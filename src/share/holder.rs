@@ -5,7 +5,7 @@ mod answer;
 mod need;
 mod renew;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use self::need::Demand;
 use super::{
@@ -56,11 +56,17 @@ pub struct Holder {
     acknowledged: u64,
     /// When the last renewal that was answered was sent; none where leases are void.
     anchor: Option<Moment>,
+    /// When it was sent, void or not.
+    heard: Option<Tick>,
+    /// The longest time that an answer took lately, in milliseconds.
+    trip: u64,
     outstanding: Option<Sent>,
     units: BTreeMap<UnitId, HeldUnit>,
     /// Given back, as far as the board has not confirmed it: unit, fence.
     returning: BTreeMap<UnitId, u64>,
     demands: BTreeMap<Kind, Demand>,
+    /// Units whose limits somebody knows to be stricter.
+    tightened: BTreeSet<UnitId>,
     news: VecDeque<(u64, Told)>,
     next_news: u64,
     facts: BTreeMap<String, Rest>,
@@ -72,6 +78,9 @@ pub struct Holder {
     hurried: bool,
     /// When the last one was sent.
     sent: Tick,
+    /// How many may be sent before their time, and when that was so; the next not before then.
+    hasty: (Tick, f64),
+    unhurried: Tick,
     /// Tries without an answer.
     failures: u32,
     nonces: fastrand::Rng,
@@ -126,10 +135,13 @@ impl Holder {
             number: 0,
             acknowledged: 0,
             anchor: None,
+            heard: None,
+            trip: 0,
             outstanding: None,
             units: BTreeMap::new(),
             returning: BTreeMap::new(),
             demands: BTreeMap::new(),
+            tightened: BTreeSet::new(),
             news: VecDeque::new(),
             next_news: 0,
             facts: BTreeMap::new(),
@@ -138,6 +150,8 @@ impl Holder {
             due: Tick::ZERO,
             hurried: false,
             sent: Tick::ZERO,
+            hasty: (Tick::ZERO, need::HASTE),
+            unhurried: Tick::ZERO,
             failures: 0,
             nonces: fastrand::Rng::with_seed(seed),
             lost: false,
@@ -296,7 +310,7 @@ impl Holder {
     }
 
     fn hurry(&mut self, now: Tick) {
-        let at = now.max(self.sent.plus(self.settings.coalesce));
+        let at = now.max(self.sent.plus(self.settings.coalesce)).max(self.unhurried);
         if at < self.due {
             self.due = at;
             self.hurried = true;

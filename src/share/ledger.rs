@@ -66,7 +66,7 @@ pub trait Ledger {
     fn hear(&mut self, granted: &Granted, now: Moment);
     /// A request that an earlier holder started cost more than was reserved.
     fn correct(&mut self, correction: &Correction, now: Moment);
-    /// Stricter limits hold than were configured.
+    /// Where these are stricter than what was configured they hold, and no others than these.
     fn tighten(&mut self, unit: &UnitId, limits: &Limits, now: Moment);
     /// For how many requests there is room within this time.
     fn room(&mut self, unit: &UnitId, within: Duration, now: Moment) -> u64;

@@ -65,7 +65,7 @@ pub(super) fn tell(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &
     for unit in held {
         let limits = state.limits(&unit);
         let own = roster.binary_search_by(|info| info.unit.cmp(&unit)).ok().map(|at| &roster[at].limits);
-        if own.is_none_or(|own| *own != limits) {
+        if own.is_some_and(|own| stricter(own, &limits) != *own) {
             reply.stricter.insert(unit.clone(), limits);
         }
         if let Some(record) = state.units.get_mut(&unit) {

@@ -131,6 +131,9 @@ pub(super) struct HolderRecord {
     pub(super) number: u64,
     /// When that came.
     pub(super) seen: i64,
+    /// When those came of which it may not know yet that they did, and the one before: numbers and times.
+    #[serde(default)]
+    pub(super) came: Vec<(u64, i64)>,
     pub(super) roster: u64,
     #[serde(default)]
     pub(super) demand: BTreeMap<Kind, u64>,
@@ -208,9 +211,17 @@ impl UnitRecord {
     /// The day is used up to the mark, as far as anybody knows.
     pub(super) fn fold_marks(&mut self) {
         for mark in std::mem::take(&mut self.marks) {
-            let mut of_day =
-                self.counts.iter_mut().filter(|told| (told.limit.unit, told.limit.span) == (mark.unit, Span::Day));
-            let Some(told) = of_day.next() else { continue };
+            let of_day = |told: &Told| (told.limit.unit, told.limit.span) == (mark.unit, Span::Day);
+            let told = match self.counts.iter().position(of_day) {
+                Some(at) => &mut self.counts[at],
+                // He never told of it.
+                None => {
+                    let limit = Limit { unit: mark.unit, span: Span::Day, amount: mark.upto };
+                    self.counts.push(Told { limit, moments: Vec::new(), dates: Vec::new() });
+                    let last = self.counts.len() - 1;
+                    &mut self.counts[last]
+                }
+            };
             match told.dates.iter_mut().find(|date| date.0 == mark.date) {
                 Some(date) => date.1 = date.1.max(mark.upto),
                 None => told.dates.push((mark.date, mark.upto)),

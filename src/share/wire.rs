@@ -42,9 +42,12 @@ pub struct Renewal {
     pub generation: u64,
     /// The number of the last renewal that was answered.
     pub acknowledged: u64,
-    /// How long ago that one was sent, where the process knows for sure.
+    /// How long ago that one was sent, at the least.
     #[serde(default)]
     pub elapsed: Option<u64>,
+    /// How long answers took lately.
+    #[serde(default)]
+    pub trip: u64,
     /// A random number: the board's next generation, should it need one.
     pub nonce: u64,
     /// How long what is granted or renewed now is held, in milliseconds.
@@ -250,9 +253,9 @@ pub struct Reply {
     /// How long the board only hears what is held and grants nothing.
     #[serde(default)]
     pub recovering: Option<u64>,
-    /// Kinds of which somebody else lacks units.
+    /// Kinds of which somebody else lacks units: for how many requests.
     #[serde(default)]
-    pub wanted: Vec<Kind>,
+    pub wanted: BTreeMap<Kind, u64>,
     /// How much (requests a minute) of a kind is held beyond the own share while another lacks his.
     #[serde(default)]
     pub give: BTreeMap<Kind, u64>,

@@ -2,6 +2,7 @@
 
 use super::{HeldUnit, Holder, Sent};
 use crate::{
+    limit::Limits,
     share::{
         ledger::{Ledger, Moment, Spent},
         wire::{Granted, Mark, Mode, Reply},
@@ -20,11 +21,16 @@ impl Holder {
         self.lost = false;
         self.acknowledged = reply.number;
         self.enrolled = !reply.unknown_roster;
+        self.told(&sent);
         if self.generation != 0 && self.generation != reply.generation {
             self.counters.generations += 1;
+            // What the board had heard it may have forgotten.
+            self.units.values_mut().for_each(|held| held.changed = true);
         }
         self.generation = reply.generation;
         self.anchor = Some(sent.at);
+        self.heard = Some(sent.at.tick);
+        self.trip = (now.tick.since(sent.at.tick).as_millis() as u64).max(self.trip * 7 / 8);
         for unit in &reply.refused {
             self.counters.refused += u64::from(self.units.remove(unit).is_some());
         }
@@ -32,7 +38,6 @@ impl Holder {
             self.returning.remove(unit);
         }
         self.buried.drain(..sent.buried.min(self.buried.len()));
-        self.told(&sent);
         for granted in &reply.granted {
             self.receive(granted, ledger, now);
         }
@@ -45,8 +50,13 @@ impl Holder {
             }
         }
         for (unit, limits) in &reply.stricter {
-            self.counters.conflicts += 1;
+            self.counters.conflicts += u64::from(self.tightened.insert(unit.clone()));
             ledger.tighten(unit, limits, now);
+        }
+        let eased = self.tightened.iter().filter(|unit| !reply.stricter.contains_key(*unit));
+        for unit in eased.cloned().collect::<Vec<_>>() {
+            self.tightened.remove(&unit);
+            ledger.tighten(&unit, &Limits::new(), now);
         }
         self.news.retain(|news| news.0 > reply.news);
         self.facts.extend(reply.facts.clone());
@@ -94,7 +104,7 @@ impl Holder {
     fn weigh(&mut self, reply: &Reply, ledger: &mut dyn Ledger, now: Moment) {
         let mut lacks: Option<Tick> = None;
         for (kind, demand) in &mut self.demands {
-            demand.wanted = reply.wanted.contains(kind);
+            demand.wanted = reply.wanted.get(kind).copied().unwrap_or(0);
             demand.give = reply.give.get(kind).copied().unwrap_or(0);
             if reply.dry.contains(kind) {
                 self.counters.dry += 1;
@@ -109,7 +119,7 @@ impl Holder {
         if let Some(at) = lacks {
             self.hurry(at);
         }
-        let helps = self.demands.values().any(|demand| demand.wanted);
+        let helps = self.demands.values().any(|demand| demand.wanted > 0);
         if helps && self.surplus(ledger, now).iter().any(|(_, wanted)| *wanted) {
             let soon = now.tick.plus(self.settings.renew_every / 10);
             self.hurry(soon);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{HeldUnit, Holder};
 use crate::{
     share::{
+        counts,
         ledger::{Ledger, Moment},
         names::{Kind, UnitId},
         wire::{Claim, Mode},
@@ -15,6 +16,12 @@ use crate::{
 /// How long the first pause is after a claim that was not met, and the longest.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1_000);
+
+/// How much more than the demand is kept.
+const RESERVE: f64 = 1.1;
+/// So many renewals before their time may follow each other, and so many a second in the long run.
+pub(super) const HASTE: f64 = 10.0;
+const HASTE_A_SECOND: f64 = 1.0;
 
 /// The demand for units of one kind.
 #[derive(Debug, Default)]
@@ -30,8 +37,8 @@ pub(super) struct Demand {
     /// No claim for those that wait is sent before.
     not_before: Tick,
     pause: Duration,
-    /// Others lack units.
-    pub(super) wanted: bool,
+    /// For how many requests others lack units.
+    pub(super) wanted: u64,
     /// So much is held beyond the own share.
     pub(super) give: u64,
 }
@@ -78,6 +85,15 @@ impl Holder {
         if waiting > 0 {
             self.hurry(at);
         }
+    }
+
+    /// A renewal before its time takes of what there is; when the next may be sent.
+    pub(super) fn hasten(&mut self, now: Tick) {
+        let passed = now.since(self.hasty.0).as_secs_f64();
+        let left = (self.hasty.1 + passed * HASTE_A_SECOND).min(HASTE) - 1.0;
+        self.hasty = (now, left);
+        self.unhurried =
+            if left >= 1.0 { now } else { now.plus(Duration::from_secs_f64((1.0 - left) / HASTE_A_SECOND)) };
     }
 
     fn demand(&mut self, kind: &Kind) -> &mut Demand {
@@ -146,19 +162,27 @@ impl Holder {
             // Idle ones first; of these the roomiest, which help others most.
             rooms.sort_by_key(|(used, room, _)| (*used, std::cmp::Reverse(*room)));
             let mut room: f64 = rooms.iter().map(|found| found.1 as f64).sum();
+            let size = |unit: &UnitId| self.infos.get(unit).map_or(1, |info| counts::size(&info.limits));
+            let mut capacity: u64 = rooms.iter().map(|found| size(found.2)).sum();
             let mut give = demand.give;
-            if !demand.wanted {
+            let mut wanted = demand.wanted;
+            if wanted == 0 {
                 // A reserve as large as the need: what is given back too early costs a call.
                 needed *= 2.0;
             }
             for (used, own, unit) in rooms {
                 let idle = !used;
-                let size = self.infos.get(unit).map_or(1, |info| crate::share::counts::size(&info.limits));
-                let spare = room - own as f64 >= needed;
+                let size = size(unit);
+                // What serves the demand in the long run stays, unless others lack some.
+                let yields = wanted > 0 && room - own as f64 >= needed;
+                let lasts = capacity.saturating_sub(size) as f64 >= (demand.rate * 60.0 * RESERVE).floor();
+                let spare = idle && lasts && room - own as f64 >= needed;
                 let beyond = give >= size;
-                if (spare && (idle || demand.wanted)) || beyond {
-                    all.push((unit.clone(), demand.wanted));
+                if spare || yields || beyond {
+                    all.push((unit.clone(), yields || beyond));
+                    wanted = wanted.saturating_sub(own);
                     room -= own as f64;
+                    capacity = capacity.saturating_sub(size);
                     give = give.saturating_sub(size);
                 }
             }

@@ -42,7 +42,10 @@ impl Holder {
         self.smooth(now);
         self.number += 1;
         self.counters.renewals += 1;
-        self.counters.urgent += u64::from(self.hurried);
+        if std::mem::take(&mut self.hurried) {
+            self.counters.urgent += 1;
+            self.hasten(now.tick);
+        }
         if valid {
             for (unit, wanted) in self.surplus(ledger, now) {
                 self.counters.yielded += u64::from(wanted);
@@ -60,7 +63,8 @@ impl Holder {
             number: self.number,
             generation: self.generation,
             acknowledged: self.acknowledged,
-            elapsed: self.anchor.map(|anchor| now.tick.since(anchor.tick).as_millis() as u64),
+            elapsed: self.heard.map(|sent| now.tick.since(sent).as_millis() as u64),
+            trip: self.trip,
             nonce: self.nonces.u64(1..),
             lease: self.settings.lease.as_millis() as u64,
             roster: self.roster,
@@ -79,7 +83,6 @@ impl Holder {
         self.outstanding = Some(Sent { number: self.number, at: now, returned, marks, buried: self.buried.len() });
         self.sent = now.tick;
         self.due = now.tick.plus(self.settings.renew_every);
-        self.hurried = false;
         Some(renewal)
     }
 
