@@ -1,5 +1,7 @@
 //! What a log counts, in a form that another process understands: times are told relative to the moment of telling.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -26,6 +28,10 @@ pub struct Told {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dates: Vec<(u16, u64)>,
 }
+
+/// What is told seems to have begun later than it did, by the way that it took and as clocks drift. Where that makes it
+/// seem that a place was still taken, it may have been free and taken again.
+const SURELY: Duration = Duration::from_secs(2);
 
 /// What is not known of a log that somebody else kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,7 +121,7 @@ impl Window {
         let mut moments: Vec<(u64, u64)> = Vec::new();
         if let Some(source) = source {
             let heard = |(ago, amount): &(i64, u64)| {
-                let millis = std::time::Duration::from_millis(ago.min(&0).unsigned_abs());
+                let millis = Duration::from_millis(ago.min(&0).unsigned_abs());
                 (slide::moment(at.tick.minus(millis)), *amount)
             };
             moments.extend(source.moments.iter().map(heard));
@@ -125,8 +131,9 @@ impl Window {
             }
         }
         if let Some(end) = unknown {
+            let surely = slide::moment(end.plus(SURELY));
             let end = slide::moment(end).min(now);
-            let known: u64 = moments.iter().filter(|then| self.counts_at(then.0, end)).map(|then| then.1).sum();
+            let known: u64 = moments.iter().filter(|then| self.counts_at(then.0, surely)).map(|then| then.1).sum();
             moments.push((end, self.most().saturating_sub(known)));
         }
         moments.sort_unstable();

@@ -23,6 +23,8 @@ pub struct Server<'a> {
 const LEAP: i64 = 100;
 /// Of how many renewals whose answers were lost it is kept when they came.
 const UNHEARD: usize = 64;
+/// How many of the dead are remembered, whose last words may still be on their way.
+const DEAD: usize = 64;
 /// How long a process that is not heard of any more is remembered.
 const REMEMBERED: i64 = 24 * 3_600_000;
 /// How long a process's demand counts that is not heard of.
@@ -32,9 +34,9 @@ pub(super) const LIVELY: i64 = 8_000;
 /// renewal may be sent again, or come late: what was done once is not done twice.
 pub fn apply(state: &mut BoardState, renewal: &Renewal, server: Server<'_>) -> Reply {
     let holder = &renewal.holder;
-    if let Some(record) = state.holders.get(holder)
-        && renewal.number <= record.number
-    {
+    let known = state.holders.get(holder);
+    let dead = state.dead.contains(holder) || state.holders.keys().any(|other| other.succeeds(holder));
+    if dead || known.is_some_and(|record| renewal.number <= record.number) {
         return Reply { version: VERSION, number: renewal.number, stale: true, ..Reply::default() };
     }
     let before = state.clock;
@@ -85,10 +87,12 @@ impl BoardState {
         let came = self.holders.get(&renewal.holder).filter(|_| renewal.generation == self.generation);
         let came = came.and_then(|record| record.came.iter().find(|came| came.0 == renewal.acknowledged));
         if let (Some((_, came)), Some(elapsed)) = (came, renewal.elapsed) {
-            let most = came + elapsed as i64 + elapsed as i64 / 1000 + 2 * renewal.trip as i64 + LEAP;
-            if now > most {
-                self.lag += now - most;
-                now = most;
+            let (least, trip) = (came + elapsed as i64, renewal.trip as i64);
+            if now > least + elapsed as i64 / 1000 + 2 * trip + LEAP {
+                // It was set; or this renewal was long on its way, and no harm is done.
+                let then = least - trip;
+                self.lag += now - then;
+                now = then;
             }
         }
         if now < self.clock {
@@ -150,6 +154,8 @@ fn bury(state: &mut BoardState, renewal: &Renewal, now: i64) {
         .collect();
     for gone in dead {
         state.holders.remove(&gone);
+        state.dead.retain(|dead| *dead != gone);
+        state.dead.push(gone.clone());
         for unit in state.units.values_mut().filter(|unit| unit.holder.as_ref() == Some(&gone)) {
             unit.abandon(now);
         }
@@ -253,6 +259,8 @@ fn regrant(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &mut Repl
 }
 
 fn forget(state: &mut BoardState, now: i64) {
+    let old = state.dead.len().saturating_sub(DEAD);
+    state.dead.drain(..old);
     state.holders.retain(|_, holder| now - holder.seen < REMEMBERED);
     let live: Vec<u64> = state.holders.values().map(|holder: &HolderRecord| holder.roster).collect();
     state.rosters.retain(|roster, _| live.contains(roster));

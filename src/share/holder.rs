@@ -161,6 +161,19 @@ impl Holder {
         holder
     }
 
+    /// The board's generation as last heard: to be kept where it outlives the process.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// An earlier life of this process, or another on this machine, has heard this generation from the board: should the
+    /// board know nothing any more, it lost what it knew.
+    #[must_use]
+    pub fn remembering(mut self, generation: u64) -> Self {
+        self.generation = generation;
+        self
+    }
+
     /// What this process can serve from now on. Units that it cannot any more are given back.
     pub fn serve(&mut self, units: Vec<UnitInfo>) {
         self.infos = units.into_iter().map(|info| (info.unit.clone(), info)).collect();

@@ -16,6 +16,7 @@ pub(super) fn watch(state: &mut BoardState, renewal: &Renewal, identity: &str, b
     identity.clone_into(&mut state.server);
     let known = renewal.generation != 0;
     let forgot = renewal.generation == state.generation
+        && renewal.acknowledged > 0
         && state.holders.get(&renewal.holder).is_none_or(|record| record.number < renewal.acknowledged);
     // A generation that was given up is that of a process that has not heard of it yet.
     let given_up = state.past.contains(&renewal.generation);

@@ -43,6 +43,9 @@ pub struct BoardState {
     pub(super) recovery: Option<Recovery>,
     pub(super) units: BTreeMap<UnitId, UnitRecord>,
     pub(super) holders: BTreeMap<HolderId, HolderRecord>,
+    /// Processes that others knew to be dead.
+    #[serde(default)]
+    pub(super) dead: Vec<HolderId>,
     /// What processes can serve, by hash.
     #[serde(default)]
     pub(super) rosters: BTreeMap<u64, Vec<UnitInfo>>,

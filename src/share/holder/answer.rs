@@ -30,7 +30,9 @@ impl Holder {
         self.generation = reply.generation;
         self.anchor = Some(sent.at);
         self.heard = Some(sent.at.tick);
-        self.trip = (now.tick.since(sent.at.tick).as_millis() as u64).max(self.trip * 7 / 8);
+        // A process that was stopped meanwhile says nothing of the way.
+        let trip = now.tick.since(sent.at.tick).min(self.settings.timeout);
+        self.trip = (trip.as_millis() as u64).max(self.trip * 7 / 8);
         for unit in &reply.refused {
             self.counters.refused += u64::from(self.units.remove(unit).is_some());
         }

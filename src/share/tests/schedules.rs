@@ -8,14 +8,14 @@ use crate::{limit::Limits, share::Settings};
 
 fn cases() -> ProptestConfig {
     let asked = std::env::var("SHARE_CASES").ok().and_then(|cases| cases.parse().ok());
-    ProptestConfig { cases: asked.unwrap_or(200), max_shrink_iters: 2_000, ..ProptestConfig::default() }
+    ProptestConfig { cases: asked.unwrap_or(200), max_shrink_iters: 400, ..ProptestConfig::default() }
 }
 
 fn faults(processes: usize, clock: bool) -> BoxedStrategy<Fault> {
     let who = 0..processes;
     let millis = |range: std::ops::Range<i64>| range.prop_map(|ms| ms * 1_000);
     // Less than twice the time of the way is not noticed.
-    let ahead = (2_500..100_000_i64).prop_map(Fault::BoardClock);
+    let ahead = (4_000..100_000_i64).prop_map(Fault::BoardClock);
     let common = prop_oneof![
         3 => (who.clone(), millis(1..40_000)).prop_map(|(who, long)| Fault::Freeze(who, long)),
         1 => (who.clone(), millis(1..40_000)).prop_map(|(who, long)| Fault::Sleep(who, long)),
@@ -55,7 +55,7 @@ fn schedules(clock: bool) -> impl Strategy<Value = Schedule> {
     let midnight = prop_oneof![3 => Just(-43_200_i64), 1 => -120..-1_i64];
     (shape, prop_oneof![Just(2_000), 200..900_000_i64], midnight, 1..6_u64).prop_flat_map(
         move |((owners, processes, (limits, tokens), loss, seed), latency, midnight, fewer)| {
-            let at = (0..150_000_i64).prop_map(|ms| ms * 1_000);
+            let at = (5_000..150_000_i64).prop_map(|ms| ms * 1_000);
             let minute = limits.iter().find(|limit| limit.span == crate::limit::Span::MINUTE).map_or(10, |l| l.amount);
             let demand = (owners as u64 * minute) as f64 / 60.0 / processes as f64 * 3.0 / fewer as f64;
             let setup = Setup {

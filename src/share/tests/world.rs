@@ -422,7 +422,10 @@ impl World {
             Fault::Kill(process) => self.processes[process].alive = false,
             Fault::Restart(process) => {
                 let life = self.processes[process].life + 1;
-                self.processes[process] = self.make(process, life);
+                let generation = self.processes[process].holder.generation();
+                let mut made = self.make(process, life);
+                made.holder = made.holder.remembering(generation);
+                self.processes[process] = made;
                 self.at(now, Event::Poll(process, life));
             }
             Fault::Cut(process, long) => self.processes[process].cut = now + long,
