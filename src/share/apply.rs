@@ -4,6 +4,7 @@
 use super::{
     claims,
     counts::{all_heard, heard, moved},
+    draws,
     names::{HolderId, UnitId},
     news, recovery,
     state::{BoardState, HolderRecord, UnitRecord},
@@ -70,6 +71,7 @@ pub fn apply(state: &mut BoardState, renewal: &Renewal, server: Server<'_>) -> R
     for held in &renewal.returned {
         take_back(state, renewal, held, now);
     }
+    draws::settle(state, renewal, now);
     news::hear(state, renewal, now, &mut reply);
     if state.recovery.is_none() {
         regrant(state, renewal, now, &mut reply);

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{
     apply::LIVELY,
-    counts,
+    counts, draws,
     names::{HolderId, Kind, UnitId},
     state::BoardState,
     wire::{Claim, Mode, Renewal, Reply},
@@ -88,6 +88,7 @@ pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: 
         let mut shares = Shares::of(state, kind, units, now);
         for claim in renewal.claims.iter().filter(|claim| claim.kind == *kind) {
             let left = grant(state, renewal, claim, units, &mut shares, now, reply);
+            let left = draws::draw(state, renewal, claim, units, left, now, reply);
             if left > 0 {
                 reply.dry.push(kind.clone());
                 if let Some(record) = state.holders.get_mut(&renewal.holder) {
@@ -120,11 +121,14 @@ fn grant(
 ) -> u64 {
     let holder = &renewal.holder;
     let mut left = claim.requests;
+    // Alone, a process takes drawn units back as a whole.
+    let alone = shares.demand.keys().all(|other| other == holder) && shares.lacking.keys().all(|other| other == holder);
     let mut free: Vec<_> = units
         .iter()
         .filter(|(unit, _)| {
             let record = &state.units[unit];
-            record.is_free(now) && record.mode == Mode::Whole && record.opens.is_none_or(|opens| opens <= now + SOON)
+            let whole = record.mode == Mode::Whole || (alone && !record.is_drawn_from(now));
+            record.is_free(now) && whole && record.opens.is_none_or(|opens| opens <= now + SOON)
         })
         .map(|(unit, size)| {
             let record = &state.units[unit];

@@ -2,12 +2,13 @@
 //! that is told the time and does no I/O.
 
 mod answer;
+mod draw;
 mod need;
 mod renew;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use self::need::Demand;
+use self::{draw::Draw, need::Demand};
 use super::{
     counters::Counters,
     ledger::{Moment, Spent},
@@ -38,6 +39,8 @@ pub enum Refusal {
 pub enum Leave {
     /// The unit is held.
     Held,
+    /// A place of it was drawn, which counts in no window of this process.
+    Drawn,
     /// The board is away: within each limit divided by so many processes.
     FairShare(u32),
 }
@@ -63,7 +66,8 @@ pub struct Holder {
     outstanding: Option<Sent>,
     units: BTreeMap<UnitId, HeldUnit>,
     /// Given back, as far as the board has not confirmed it: unit, fence.
-    returning: BTreeMap<UnitId, u64>,
+    returning: BTreeMap<UnitId, (u64, Mode)>,
+    draws: Vec<Draw>,
     demands: BTreeMap<Kind, Demand>,
     /// Units whose limits somebody knows to be stricter.
     tightened: BTreeSet<UnitId>,
@@ -98,6 +102,7 @@ struct Sent {
     number: u64,
     at: Moment,
     returned: Vec<UnitId>,
+    settled: Vec<u64>,
     marks: BTreeMap<UnitId, Vec<(Mark, u64)>>,
     buried: usize,
 }
@@ -118,7 +123,6 @@ struct HeldUnit {
     /// What was started since the one before.
     since_last: Spent,
     corrected: u64,
-    mode: Mode,
 }
 
 impl Holder {
@@ -140,6 +144,7 @@ impl Holder {
             outstanding: None,
             units: BTreeMap::new(),
             returning: BTreeMap::new(),
+            draws: Vec::new(),
             demands: BTreeMap::new(),
             tightened: BTreeSet::new(),
             news: VecDeque::new(),
@@ -186,7 +191,7 @@ impl Holder {
         self.enrolled = false;
         let gone: Vec<UnitId> = self.units.keys().filter(|unit| !self.infos.contains_key(unit)).cloned().collect();
         for unit in gone {
-            self.give_back(&unit);
+            self.give_back(&unit, Mode::Whole);
         }
     }
 
@@ -247,7 +252,11 @@ impl Holder {
         dates: (u16, u16),
         now: Moment,
     ) -> Result<Leave, Refusal> {
-        if !self.is_valid(now) {
+        let valid = self.is_valid(now);
+        if self.has_drawn(unit, spent, now.tick) && self.anchor.is_some() {
+            return Ok(Leave::Drawn);
+        }
+        if !valid {
             return self.without_lease(unit);
         }
         let (Some(held), Some(info)) = (self.units.get(unit), self.infos.get(unit)) else {
@@ -284,7 +293,10 @@ impl Holder {
 
     /// A request started.
     pub fn started(&mut self, unit: &UnitId, spent: &Spent, dates: (u16, u16), now: Moment) {
-        let Some(held) = self.units.get_mut(unit) else { return };
+        let Some(held) = self.units.get_mut(unit) else {
+            self.take_drawn(unit, spent, now.tick);
+            return;
+        };
         held.touched = now.tick;
         held.last_start = Some(now.tick);
         held.changed = true;
@@ -330,9 +342,9 @@ impl Holder {
         }
     }
 
-    fn give_back(&mut self, unit: &UnitId) {
+    fn give_back(&mut self, unit: &UnitId, mode: Mode) {
         if let Some(held) = self.units.remove(unit) {
-            self.returning.insert(unit.clone(), held.fence);
+            self.returning.insert(unit.clone(), (held.fence, mode));
             self.counters.returned += 1;
         }
     }

@@ -16,6 +16,7 @@ mod books;
 mod claims;
 mod counters;
 mod counts;
+mod draws;
 mod holder;
 mod ledger;
 mod names;

@@ -60,7 +60,7 @@ pub(super) fn end(state: &mut BoardState, now: i64) {
         let Some(record) = state.units.get_mut(&name) else { continue };
         record.generation = generation;
         record.abandon(now);
-        record.bookings.clear();
+        record.unbook();
         if first_start {
             continue;
         }

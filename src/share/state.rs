@@ -125,6 +125,9 @@ pub(super) struct Booking {
     pub(super) until: i64,
     pub(super) requests: u64,
     pub(super) tokens: u64,
+    /// The dates that it counts on.
+    #[serde(default)]
+    pub(super) dates: (u16, u16),
 }
 
 /// A process.

@@ -171,8 +171,6 @@ pub struct Settled {
     pub draw: u64,
     /// When how many requests, with how many tokens of the prompt, started. The rest was not used.
     pub starts: Vec<(i64, u64, u64)>,
-    /// More may still start.
-    pub open: bool,
 }
 
 /// What adds up: it is accepted from whoever tells it, also when he holds nothing any more.
@@ -334,6 +332,8 @@ pub struct Drawn {
     pub requests: u64,
     /// How many tokens of the prompt.
     pub tokens: u64,
+    /// For how long, from when the renewal was sent, in milliseconds.
+    pub life: u64,
 }
 
 /// A request of an earlier holder cost more than was reserved.

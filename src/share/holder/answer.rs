@@ -5,7 +5,7 @@ use crate::{
     limit::Limits,
     share::{
         ledger::{Ledger, Moment, Spent},
-        wire::{Granted, Mark, Mode, Reply},
+        wire::{Granted, Mark, Reply},
     },
     time::Tick,
 };
@@ -40,6 +40,7 @@ impl Holder {
             self.returning.remove(unit);
         }
         self.buried.drain(..sent.buried.min(self.buried.len()));
+        self.draw_anew(reply, &sent.settled, sent.at.tick);
         for granted in &reply.granted {
             self.receive(granted, ledger, now);
         }
@@ -97,7 +98,6 @@ impl Holder {
             since_sent: Spent::default(),
             since_last: Spent::default(),
             corrected: 0,
-            mode: Mode::Whole,
         };
         self.units.insert(granted.unit.clone(), unit);
     }
@@ -107,6 +107,7 @@ impl Holder {
         let mut lacks: Option<Tick> = None;
         for (kind, demand) in &mut self.demands {
             demand.wanted = reply.wanted.get(kind).copied().unwrap_or(0);
+            demand.drawn = reply.crowd.get(kind).is_some_and(|(units, processes)| units < processes);
             demand.give = reply.give.get(kind).copied().unwrap_or(0);
             if reply.dry.contains(kind) {
                 self.counters.dry += 1;

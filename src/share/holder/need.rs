@@ -34,11 +34,15 @@ pub(super) struct Demand {
     waiting: u64,
     /// Tokens of the prompt that they need together.
     tokens: u64,
+    /// Tokens of the prompt that a request needed lately.
+    each: u64,
     /// No claim for those that wait is sent before.
     not_before: Tick,
     pause: Duration,
     /// For how many requests others lack units.
     pub(super) wanted: u64,
+    /// There are fewer units than processes that ask for them: places are drawn.
+    pub(super) drawn: bool,
     /// So much is held beyond the own share.
     pub(super) give: u64,
 }
@@ -47,7 +51,12 @@ impl Demand {
     /// For how many requests there should be room within `span`: what is to be expected, and a little more.
     fn expected(&self, span: Duration) -> f64 {
         let mean = self.rate * span.as_secs_f64();
-        if mean < 0.05 { 0.0 } else { mean + 2.0 * mean.sqrt() }
+        match mean {
+            // So few are drawn when they are asked for.
+            _ if mean < 0.05 || (self.drawn && mean < 3.0) => 0.0,
+            _ if self.drawn => mean,
+            _ => mean + 2.0 * mean.sqrt(),
+        }
     }
 
     pub(super) fn waiting(&self) -> bool {
@@ -81,6 +90,9 @@ impl Holder {
     pub fn lacking(&mut self, kind: &Kind, waiting: u64, tokens: u64, now: Moment) {
         let demand = self.demand(kind);
         (demand.waiting, demand.tokens) = (waiting, tokens);
+        if waiting > 0 {
+            demand.each = tokens.div_ceil(waiting);
+        }
         let at = demand.not_before.max(now.tick);
         if waiting > 0 {
             self.hurry(at);
@@ -130,14 +142,25 @@ impl Holder {
             if wanted == 0 {
                 continue;
             }
+            let drawn = self.drawn_room(kind, now.tick);
             let room: u64 = self.of_kind(kind).map(|(unit, _)| ledger.room(unit, ahead, now).min(1 << 32)).sum();
+            let room = room + drawn;
             let now_room: u64 = match demand.waiting {
                 0 => u64::MAX,
-                _ => self.of_kind(kind).map(|(unit, _)| ledger.room(unit, Duration::ZERO, now).min(1 << 32)).sum(),
+                _ => {
+                    drawn
+                        + self
+                            .of_kind(kind)
+                            .map(|(unit, _)| ledger.room(unit, Duration::ZERO, now).min(1 << 32))
+                            .sum::<u64>()
+                }
             };
             let lacking = wanted.saturating_sub(room).max(demand.waiting.saturating_sub(now_room));
             if lacking > 0 {
-                let (waiting, tokens) = (demand.waiting, demand.tokens);
+                // Of those that wait it is known how many tokens they need; the others are like them.
+                let waiting = demand.waiting;
+                let tokens =
+                    if waiting > 0 { demand.tokens.div_ceil(waiting) * lacking } else { demand.each * lacking };
                 claims.push(Claim { kind: kind.clone(), requests: lacking, tokens, waiting, dates: ledger.dates(now) });
             }
         }
@@ -152,6 +175,8 @@ impl Holder {
         let mut all = Vec::new();
         for (kind, demand) in &self.demands {
             let mut needed = demand.expected(ahead) + demand.waiting as f64;
+            // Another lacks some, and there is not one for each: the board keeps them.
+            let all_go = demand.drawn && demand.wanted > 0;
             let mut held: Vec<_> = self
                 .of_kind(kind)
                 .filter(|(unit, _)| !ledger.is_pending(unit))
@@ -178,7 +203,7 @@ impl Holder {
                 let lasts = capacity.saturating_sub(size) as f64 >= (demand.rate * 60.0 * RESERVE).floor();
                 let spare = idle && lasts && room - own as f64 >= needed;
                 let beyond = give >= size;
-                if spare || yields || beyond {
+                if spare || yields || beyond || all_go {
                     all.push((unit.clone(), yields || beyond));
                     wanted = wanted.saturating_sub(own);
                     room -= own as f64;
@@ -190,9 +215,14 @@ impl Holder {
         all
     }
 
+    /// How a unit that is given back is to be shared.
+    pub(super) fn mode_for(&self, unit: &UnitId) -> Mode {
+        let kind = self.infos.get(unit).map(|info| &info.kind);
+        let demand = kind.and_then(|kind| self.demands.get(kind));
+        if demand.is_some_and(|demand| demand.drawn && demand.wanted > 0) { Mode::Drawn } else { Mode::Whole }
+    }
+
     fn of_kind<'a>(&'a self, kind: &'a Kind) -> impl Iterator<Item = (&'a UnitId, &'a HeldUnit)> {
-        self.units.iter().filter(move |(unit, held)| {
-            held.mode == Mode::Whole && self.infos.get(*unit).is_some_and(|info| info.kind == *kind)
-        })
+        self.units.iter().filter(move |(unit, _)| self.infos.get(*unit).is_some_and(|info| info.kind == *kind))
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     share::{
         ledger::{Ledger, Moment, Spent},
         names::UnitId,
-        wire::{Held, Mark, News, Renewal, VERSION},
+        wire::{Held, Mark, Mode, News, Renewal, VERSION},
     },
     time::Tick,
 };
@@ -49,14 +49,18 @@ impl Holder {
         if valid {
             for (unit, wanted) in self.surplus(ledger, now) {
                 self.counters.yielded += u64::from(wanted);
-                self.give_back(&unit);
+                let mode = self.mode_for(&unit);
+                self.give_back(&unit, mode);
             }
         }
         let mut marks = BTreeMap::new();
         let names: Vec<UnitId> = self.units.keys().cloned().collect();
         let held = names.iter().map(|unit| self.held_unit(unit, valid, &mut marks, ledger, now)).collect();
-        let returning: Vec<(UnitId, u64)> = self.returning.iter().map(|(unit, fence)| (unit.clone(), *fence)).collect();
-        let returned = returning.iter().map(|(unit, fence)| returned(unit, *fence, valid, ledger, now)).collect();
+        let returning: Vec<(UnitId, (u64, Mode))> =
+            self.returning.iter().map(|(unit, how)| (unit.clone(), *how)).collect();
+        let returned = returning.iter().map(|(unit, how)| returned(unit, *how, valid, ledger, now)).collect();
+        let settled = self.settled(now.tick);
+        let settles = settled.iter().map(|settled| settled.draw).collect();
         let renewal = Renewal {
             version: VERSION,
             holder: self.id.clone(),
@@ -73,14 +77,15 @@ impl Holder {
             returned,
             demand: self.demands.iter().map(|(kind, demand)| (kind.clone(), (demand.rate * 1000.0) as u64)).collect(),
             claims: self.claims(ledger, now),
-            settled: Vec::new(),
+            settled,
             news: self.news.iter().map(|(number, (when, news))| (*number, aged(news, *when, now.tick))).collect(),
             revision: self.revision,
             buried: self.buried.clone(),
             other: BTreeMap::new(),
         };
         let returned = returning.into_iter().map(|unit| unit.0).collect();
-        self.outstanding = Some(Sent { number: self.number, at: now, returned, marks, buried: self.buried.len() });
+        self.outstanding =
+            Some(Sent { number: self.number, at: now, returned, settled: settles, marks, buried: self.buried.len() });
         self.sent = now.tick;
         self.due = now.tick.plus(self.settings.renew_every);
         Some(renewal)
@@ -123,7 +128,7 @@ impl Holder {
             in_flight: ledger.in_flight(unit, now),
             last_start: held.last_start.map(|start| -(now.tick.since(start).as_millis() as i64)),
             opens: None,
-            mode: held.mode,
+            mode: Mode::Whole,
             corrected: held.corrected,
             other: BTreeMap::new(),
         };
@@ -149,7 +154,7 @@ fn marks_for(told: &[Told], since: &Spent) -> Vec<(Mark, u64)> {
     marks.collect()
 }
 
-fn returned(unit: &UnitId, fence: u64, valid: bool, ledger: &mut dyn Ledger, now: Moment) -> Held {
+fn returned(unit: &UnitId, (fence, mode): (u64, Mode), valid: bool, ledger: &mut dyn Ledger, now: Moment) -> Held {
     Held {
         unit: unit.clone(),
         fence,
@@ -159,7 +164,7 @@ fn returned(unit: &UnitId, fence: u64, valid: bool, ledger: &mut dyn Ledger, now
         in_flight: ledger.in_flight(unit, now),
         last_start: None,
         opens: ledger.opens(unit, now),
-        mode: super::Mode::Whole,
+        mode,
         corrected: 0,
         other: BTreeMap::new(),
     }

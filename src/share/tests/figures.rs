@@ -150,3 +150,24 @@ fn a_stale_copy_takes_the_boards_place() {
     let after = report("stale, the second minute", &mut world, 4 * MINUTE, 5 * MINUTE);
     assert!(after.share >= 0.95);
 }
+
+#[test]
+fn two_units_serve_four_processes() {
+    for (amount, demand) in [(1_000, 7.5), (60, 0.45), (10, 0.075)] {
+        let setup = Setup {
+            owners: 2,
+            limits: crate::limit::Limits::new().per_minute(amount),
+            demand: vec![vec![demand]; 4],
+            ..Setup::default()
+        };
+        let mut world = World::new(setup);
+        world.run(9 * MINUTE);
+        let report = report(&format!("2 owners × {amount}/minute"), &mut world, MINUTE, 9 * MINUTE);
+        assert!(report.share >= 0.95 || amount == 10, "{amount}: {}", report.share);
+        assert!(report.calls <= 2.0);
+        for process in 0..4 {
+            let (served, asked) = world.served(MINUTE, 9 * MINUTE, |seen| seen.process == process);
+            println!("    p{process}: {served} of {asked}");
+        }
+    }
+}

@@ -31,10 +31,6 @@ impl Provider {
         self.arrivals.entry(unit.to_owned()).or_default().push(Arrival { at, tokens });
     }
 
-    pub(super) fn total(&self) -> usize {
-        self.arrivals.values().map(Vec::len).sum()
-    }
-
     /// Every span that is over a rule: unit, when, how many.
     pub(super) fn over(&mut self, rules: &[Rule]) -> Vec<String> {
         let mut over = Vec::new();

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use jiff::tz::TimeZone;
 
 use crate::{
-    share::{Books, Holder, HolderId, Kind, Ledger, Moment, Settings, Spent, UnitId, UnitInfo},
+    share::{Books, Holder, HolderId, Kind, Leave, Ledger, Moment, Settings, Spent, UnitId, UnitInfo},
     time::Tick,
 };
 
@@ -89,8 +89,9 @@ impl Process {
     pub(super) fn start(&mut self, waiter: &Waiter, now: Moment) -> Option<UnitId> {
         let kind = &self.kinds[waiter.kind];
         let spent = Spent { requests: 1, input_tokens: waiter.tokens, ..Spent::default() };
-        self.order.retain(|unit| self.holder.holds(unit));
-        for unit in self.holder.held() {
+        let drawn: Vec<UnitId> = self.holder.drawn(now).cloned().collect();
+        self.order.retain(|unit| self.holder.holds(unit) || drawn.contains(unit));
+        for unit in self.holder.held().chain(&drawn) {
             if !self.order.contains(unit) {
                 self.order.push_front(unit.clone());
             }
@@ -99,13 +100,15 @@ impl Process {
         for at in 0..self.order.len() {
             let unit = self.order[at].clone();
             let of_kind = self.infos.iter().any(|info| info.unit == unit && info.kind == *kind);
-            if !of_kind || !self.books.has_room(&unit, &spent, now) {
+            let whole = self.holder.holds(&unit);
+            if !of_kind || (whole && !self.books.has_room(&unit, &spent, now)) {
                 continue;
             }
-            if self.holder.may_start(&unit, &spent, dates, now).is_err() {
-                continue;
+            match self.holder.may_start(&unit, &spent, dates, now) {
+                Ok(Leave::Held) => assert!(self.books.start(&unit, &spent, now), "there was room"),
+                Ok(_) => {}
+                Err(_) => continue,
             }
-            assert!(self.books.start(&unit, &spent, now), "there was room");
             self.holder.started(&unit, &spent, dates, now);
             let used = self.order.remove(at);
             self.order.extend(used);

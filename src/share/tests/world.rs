@@ -243,7 +243,7 @@ impl World {
             | Event::Write(process, life, ..)
             | Event::Serve(process, life) => {
                 if let Some(event) = self.awake(process, life, event) {
-                    self.of_process(process, life, event);
+                    self.of_process(process, event);
                 }
             }
             Event::AtBoard(process, life, renewal) => self.at_board(process, life, &renewal),
@@ -258,7 +258,7 @@ impl World {
         }
     }
 
-    fn of_process(&mut self, process: usize, life: u64, event: Event) {
+    fn of_process(&mut self, process: usize, event: Event) {
         match event {
             Event::Answer(_, _, reply) => {
                 let moment = self.moment(process);

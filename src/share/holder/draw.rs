@@ -1,0 +1,91 @@
+//! Places that a process drew from units that the board keeps.
+
+use super::Holder;
+use crate::{
+    share::{
+        ledger::{Moment, Spent},
+        names::{Kind, UnitId},
+        wire::{Reply, Settled},
+    },
+    time::Tick,
+};
+
+/// Places of one draw.
+#[derive(Debug)]
+pub(super) struct Draw {
+    unit: UnitId,
+    draw: u64,
+    requests: u64,
+    tokens: u64,
+    until: Tick,
+    starts: Vec<(Tick, u64, u64)>,
+}
+
+impl Draw {
+    fn has_room(&self, spent: &Spent, now: Tick) -> bool {
+        now < self.until && self.requests >= spent.requests && self.tokens >= spent.input_tokens
+    }
+
+    /// Nothing more comes of it.
+    fn is_over(&self, now: Tick) -> bool {
+        now >= self.until || self.requests == 0
+    }
+}
+
+impl Holder {
+    /// Whether a drawn place carries this request.
+    pub(super) fn has_drawn(&self, unit: &UnitId, spent: &Spent, now: Tick) -> bool {
+        self.draws.iter().any(|draw| draw.unit == *unit && draw.has_room(spent, now))
+    }
+
+    /// A request takes a drawn place; whether there was one.
+    pub(super) fn take_drawn(&mut self, unit: &UnitId, spent: &Spent, now: Tick) -> bool {
+        let draw = self.draws.iter_mut().find(|draw| draw.unit == *unit && draw.has_room(spent, now));
+        let Some(draw) = draw else { return false };
+        draw.requests -= spent.requests;
+        draw.tokens -= spent.input_tokens;
+        draw.starts.push((now, spent.requests, spent.input_tokens));
+        true
+    }
+
+    /// Units of which places are at hand.
+    pub fn drawn(&self, now: Moment) -> impl Iterator<Item = &UnitId> {
+        self.draws.iter().filter(move |draw| !draw.is_over(now.tick)).map(|draw| &draw.unit)
+    }
+
+    /// For how many requests of a kind.
+    pub(super) fn drawn_room(&self, kind: &Kind, now: Tick) -> u64 {
+        let of_kind = |draw: &&Draw| self.infos.get(&draw.unit).is_some_and(|info| info.kind == *kind);
+        self.draws.iter().filter(of_kind).filter(|draw| !draw.is_over(now)).map(|draw| draw.requests).sum()
+    }
+
+    /// What became of those that are over; told until the board has heard it.
+    pub(super) fn settled(&self, now: Tick) -> Vec<Settled> {
+        let ago = |then: Tick| -(now.since(then).as_millis() as i64);
+        let settled = |draw: &Draw| Settled {
+            unit: draw.unit.clone(),
+            draw: draw.draw,
+            starts: draw.starts.iter().map(|start| (ago(start.0), start.1, start.2)).collect(),
+        };
+        self.draws.iter().filter(|draw| draw.is_over(now)).map(settled).collect()
+    }
+
+    /// The board heard of these, and gave out others.
+    pub(super) fn draw_anew(&mut self, reply: &Reply, settled: &[u64], sent: Tick) {
+        for over in self.draws.extract_if(.., |draw| settled.contains(&draw.draw)) {
+            self.counters.undrawn += over.requests;
+        }
+        for drawn in &reply.draws {
+            self.counters.drawn += drawn.requests;
+            let life = std::time::Duration::from_millis(drawn.life);
+            self.draws.push(Draw {
+                unit: drawn.unit.clone(),
+                draw: drawn.draw,
+                requests: drawn.requests,
+                tokens: drawn.tokens,
+                until: sent.plus(life).minus(self.settings.margin),
+                starts: Vec::new(),
+            });
+        }
+    }
+}
