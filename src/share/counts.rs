@@ -28,6 +28,9 @@ pub(super) fn all_heard(counts: &[Told], now: i64) -> Vec<Told> {
 /// How long a window counts longer than its span: more than any process takes for the way.
 const GUARD: i64 = 300;
 
+/// What seems to have still been there so late may have left before, and its place been taken again.
+const SURELY: i64 = 2_000;
+
 /// How many requests there is room for at `then`, as far as moments tell; more than there is where limits are of other
 /// units. `unknown`: until when all else may have been used.
 pub(super) fn room(counts: &[Told], limits: &Limits, unknown: Option<i64>, then: i64) -> u64 {
@@ -42,7 +45,7 @@ pub(super) fn room(counts: &[Told], limits: &Limits, unknown: Option<i64>, then:
         };
         let mut used = within(i64::MAX, then - span);
         if let Some(end) = unknown.filter(|end| then - end < span) {
-            used += limit.amount.saturating_sub(within(i64::MAX, end - span));
+            used += limit.amount.saturating_sub(within(end, end - span + SURELY));
         }
         let left = limit.amount.saturating_sub(used);
         match limit.unit {

@@ -103,6 +103,7 @@ struct Sent {
     at: Moment,
     returned: Vec<UnitId>,
     settled: Vec<u64>,
+    dates: (u16, u16),
     marks: BTreeMap<UnitId, Vec<(Mark, u64)>>,
     buried: usize,
 }
@@ -253,7 +254,7 @@ impl Holder {
         now: Moment,
     ) -> Result<Leave, Refusal> {
         let valid = self.is_valid(now);
-        if self.has_drawn(unit, spent, now.tick) && self.anchor.is_some() {
+        if self.has_drawn(unit, spent, dates, now.tick) && self.anchor.is_some() {
             return Ok(Leave::Drawn);
         }
         if !valid {
@@ -294,7 +295,7 @@ impl Holder {
     /// A request started.
     pub fn started(&mut self, unit: &UnitId, spent: &Spent, dates: (u16, u16), now: Moment) {
         let Some(held) = self.units.get_mut(unit) else {
-            self.take_drawn(unit, spent, now.tick);
+            self.take_drawn(unit, spent, dates, now.tick);
             return;
         };
         held.touched = now.tick;

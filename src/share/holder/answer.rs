@@ -40,7 +40,7 @@ impl Holder {
             self.returning.remove(unit);
         }
         self.buried.drain(..sent.buried.min(self.buried.len()));
-        self.draw_anew(reply, &sent.settled, sent.at.tick);
+        self.draw_anew(reply, &sent.settled, sent.dates, sent.at.tick);
         for granted in &reply.granted {
             self.receive(granted, ledger, now);
         }

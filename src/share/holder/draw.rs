@@ -18,12 +18,15 @@ pub(super) struct Draw {
     requests: u64,
     tokens: u64,
     until: Tick,
+    /// The dates that it counts on.
+    dates: (u16, u16),
     starts: Vec<(Tick, u64, u64)>,
 }
 
 impl Draw {
-    fn has_room(&self, spent: &Spent, now: Tick) -> bool {
-        now < self.until && self.requests >= spent.requests && self.tokens >= spent.input_tokens
+    fn has_room(&self, spent: &Spent, dates: (u16, u16), now: Tick) -> bool {
+        let counts = self.dates.0 <= dates.0 && dates.1 <= self.dates.1;
+        now < self.until && counts && self.requests >= spent.requests && self.tokens >= spent.input_tokens
     }
 
     /// Nothing more comes of it.
@@ -34,13 +37,13 @@ impl Draw {
 
 impl Holder {
     /// Whether a drawn place carries this request.
-    pub(super) fn has_drawn(&self, unit: &UnitId, spent: &Spent, now: Tick) -> bool {
-        self.draws.iter().any(|draw| draw.unit == *unit && draw.has_room(spent, now))
+    pub(super) fn has_drawn(&self, unit: &UnitId, spent: &Spent, dates: (u16, u16), now: Tick) -> bool {
+        self.draws.iter().any(|draw| draw.unit == *unit && draw.has_room(spent, dates, now))
     }
 
     /// A request takes a drawn place; whether there was one.
-    pub(super) fn take_drawn(&mut self, unit: &UnitId, spent: &Spent, now: Tick) -> bool {
-        let draw = self.draws.iter_mut().find(|draw| draw.unit == *unit && draw.has_room(spent, now));
+    pub(super) fn take_drawn(&mut self, unit: &UnitId, spent: &Spent, dates: (u16, u16), now: Tick) -> bool {
+        let draw = self.draws.iter_mut().find(|draw| draw.unit == *unit && draw.has_room(spent, dates, now));
         let Some(draw) = draw else { return false };
         draw.requests -= spent.requests;
         draw.tokens -= spent.input_tokens;
@@ -71,7 +74,7 @@ impl Holder {
     }
 
     /// The board heard of these, and gave out others.
-    pub(super) fn draw_anew(&mut self, reply: &Reply, settled: &[u64], sent: Tick) {
+    pub(super) fn draw_anew(&mut self, reply: &Reply, settled: &[u64], dates: (u16, u16), sent: Tick) {
         for over in self.draws.extract_if(.., |draw| settled.contains(&draw.draw)) {
             self.counters.undrawn += over.requests;
         }
@@ -84,6 +87,7 @@ impl Holder {
                 requests: drawn.requests,
                 tokens: drawn.tokens,
                 until: sent.plus(life).minus(self.settings.margin),
+                dates,
                 starts: Vec::new(),
             });
         }

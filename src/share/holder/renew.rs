@@ -84,8 +84,15 @@ impl Holder {
             other: BTreeMap::new(),
         };
         let returned = returning.into_iter().map(|unit| unit.0).collect();
-        self.outstanding =
-            Some(Sent { number: self.number, at: now, returned, settled: settles, marks, buried: self.buried.len() });
+        self.outstanding = Some(Sent {
+            number: self.number,
+            at: now,
+            returned,
+            settled: settles,
+            dates: ledger.dates(now),
+            marks,
+            buried: self.buried.len(),
+        });
         self.sent = now.tick;
         self.due = now.tick.plus(self.settings.renew_every);
         Some(renewal)
@@ -133,6 +140,11 @@ impl Holder {
             other: BTreeMap::new(),
         };
         if held.changed {
+            // Should the answer be lost, the board has these all the same: what it had before holds no longer.
+            for mark in &mut held.marks {
+                let told = tells.iter().find(|told| (told.0.unit, told.0.date) == (mark.unit, mark.date));
+                mark.upto = mark.upto.min(told.map_or(0, |(told, used)| told.upto.saturating_sub(*used)));
+            }
             marks.insert(unit.clone(), tells);
         }
         result

@@ -25,6 +25,8 @@ pub(super) struct Provider {
 }
 
 const DAY: i64 = 86_400_000_000;
+/// A process's wall clock may be late by so much: what it starts just before its midnight is counted on the day before.
+const LATE: i64 = 6_000_000;
 
 impl Provider {
     pub(super) fn arrives(&mut self, unit: &str, at: i64, tokens: u64) {
@@ -42,7 +44,7 @@ impl Provider {
                     requests += 1;
                     tokens += arrival.tokens;
                     let left = |then: i64| match rule.span {
-                        0 => then / DAY != arrival.at / DAY,
+                        0 => (then - LATE) / DAY != (arrival.at - LATE) / DAY,
                         span => then < arrival.at - span,
                     };
                     while left(arrivals[first].at) {

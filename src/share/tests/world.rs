@@ -403,7 +403,7 @@ impl World {
         let life = held.life;
         let again = !held.waiters.is_empty() && !std::mem::replace(&mut held.serving, true);
         if again {
-            self.at(self.now + 20 * MILLI, Event::Serve(process, life));
+            self.at(self.now + 40 * MILLI, Event::Serve(process, life));
         }
         for (unit, tokens) in started {
             let writes = self.now + self.rng.i64(1..300);
