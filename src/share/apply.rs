@@ -95,11 +95,13 @@ impl BoardState {
                 let then = least - trip;
                 self.lag += now - then;
                 now = then;
+                self.broke = now.max(self.clock);
             }
         }
         if now < self.clock {
             self.lag -= self.clock - now;
             now = self.clock;
+            self.broke = now;
         }
         self.clock = now;
         now
@@ -114,13 +116,13 @@ impl BoardState {
         now: i64,
     ) -> Option<Granted> {
         self.fence += 1;
-        let (fence, generation) = (self.fence, self.generation);
+        let (fence, generation, broke) = (self.fence, self.generation, self.broke);
         let limits = self.limits(unit);
         let record = self.units.get_mut(unit)?;
         // Who was lent it and has not heard of it has not used it.
         let unheard = record.holder.as_ref() == Some(&renewal.holder) && record.until > now;
         if !unheard {
-            record.abandon(now);
+            record.abandon(now, broke);
         }
         record.prune(now);
         record.holder = Some(renewal.holder.clone());
@@ -154,12 +156,13 @@ fn bury(state: &mut BoardState, renewal: &Renewal, now: i64) {
         .filter(|other| **other != renewal.holder)
         .cloned()
         .collect();
+    let broke = state.broke;
     for gone in dead {
         state.holders.remove(&gone);
         state.dead.retain(|dead| *dead != gone);
         state.dead.push(gone.clone());
         for unit in state.units.values_mut().filter(|unit| unit.holder.as_ref() == Some(&gone)) {
-            unit.abandon(now);
+            unit.abandon(now, broke);
         }
     }
 }
@@ -232,6 +235,7 @@ fn take_back(state: &mut BoardState, renewal: &Renewal, held: &Held, now: i64) {
 fn book(record: &mut UnitRecord, held: &Held, now: i64) {
     if let Some(told) = &held.counts {
         record.counts = all_heard(told, now);
+        record.told = now;
         // What was unknown is in them.
         record.unknown = None;
         record.days_unknown = None;

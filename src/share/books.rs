@@ -47,7 +47,8 @@ impl Books {
     pub fn start(&mut self, unit: &UnitId, spent: &Spent, now: Moment) -> bool {
         let at = self.at(now);
         let Some(book) = self.units.get_mut(unit) else { return false };
-        book.plan.book(&mut book.log, &need(spent), &at).is_some()
+        let need = need(spent);
+        book.plan.room(&mut book.log, &need, &at).is_ok() && book.plan.book(&mut book.log, &need, &at).is_some()
     }
 
     /// Whether there is room for `spent` now.

@@ -38,8 +38,9 @@ pub(super) fn draw(
         if requests == 0 {
             continue;
         }
-        state.draw += 1;
-        let (draw, until, tokens) = (state.draw, now + life, requests * each);
+        // The same number must not come again, even when the board forgot what it gave out.
+        let draw = renewal.number << 16 | reply.draws.len() as u64;
+        let (until, tokens) = (now + life, requests * each);
         record.prune(now);
         for limit in limits.iter() {
             record.count(*limit, until, amount(limit.unit, requests, tokens), claim.dates);
@@ -108,19 +109,6 @@ impl UnitRecord {
     /// Whether some of its places are out.
     pub(super) fn is_drawn_from(&self, now: i64) -> bool {
         self.bookings.iter().any(|booking| booking.until > now)
-    }
-
-    /// What was given out may have been settled since, and its places given to others: it is as unknown as all else.
-    pub(super) fn unbook(&mut self) {
-        for booking in std::mem::take(&mut self.bookings) {
-            for told in &mut self.counts {
-                let booked = amount(told.limit.unit, booking.requests, booking.tokens);
-                if let Some(moment) = told.moments.iter_mut().find(|moment| moment.0 == booking.until) {
-                    moment.1 = moment.1.saturating_sub(booked);
-                }
-                told.moments.retain(|moment| moment.1 > 0);
-            }
-        }
     }
 
     /// For how many requests of `each` tokens there is room now, in windows and days.

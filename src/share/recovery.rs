@@ -59,11 +59,13 @@ pub(super) fn end(state: &mut BoardState, now: i64) {
         let limits = state.limits(&name);
         let Some(record) = state.units.get_mut(&name) else { continue };
         record.generation = generation;
-        record.abandon(now);
-        record.unbook();
+        // None of what it had counted is believed to have still been there.
+        record.abandon(now, now);
+        record.bookings.clear();
         if first_start {
             continue;
         }
+        record.counts.iter_mut().for_each(|told| told.moments.clear());
         record.unknown = Some(recovery.until);
         // The day: of a copy that is old only what the minutes since allowed may be missing.
         let gap = recovery.until - recovery.since;

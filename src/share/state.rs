@@ -31,11 +31,11 @@ pub struct BoardState {
     /// How far the board's time is behind the store's: that one ran ahead of those who hold something.
     #[serde(default)]
     pub(super) lag: i64,
+    /// When the board's time was last held back, or stood still while the store's was set back.
+    #[serde(default)]
+    pub(super) broke: i64,
     /// The number of the last grant.
     pub(super) fence: u64,
-    /// The number of the last draw.
-    #[serde(default)]
-    pub(super) draw: u64,
     /// The longest lease that anybody asked for.
     #[serde(default)]
     pub(super) lease: i64,
@@ -88,6 +88,9 @@ pub(super) struct UnitRecord {
     pub(super) mode: Mode,
     #[serde(default)]
     pub(super) counts: Vec<Told>,
+    /// When `counts` were told.
+    #[serde(default)]
+    pub(super) told: i64,
     #[serde(default)]
     pub(super) marks: Vec<Mark>,
     /// Until then every place may have been used that `counts` does not know.
@@ -206,8 +209,13 @@ impl UnitRecord {
     }
 
     /// Its holder is gone: what he may have started since he told is not known.
-    pub(super) fn abandon(&mut self, now: i64) {
+    /// `broke`: when the board's time last went on otherwise than time did. What was told before is not known to have still
+    /// been there when the lease ended, so that none of it is believed.
+    pub(super) fn abandon(&mut self, now: i64, broke: i64) {
         if self.holder.is_some() {
+            if self.told <= broke {
+                self.counts.iter_mut().for_each(|told| told.moments.clear());
+            }
             self.unknown = self.unknown.max(Some(self.until.min(now)));
             self.before = self.holder.take();
         }

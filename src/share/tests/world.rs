@@ -437,6 +437,9 @@ impl World {
                     self.identity += 1;
                 }
             }
+            // Who was never answered cannot tell how much time has passed.
+            Fault::BoardClock(ms)
+                if ms > 0 && self.processes.iter().any(|process| process.holder.generation() == 0) => {}
             Fault::BoardClock(ms) => self.board_clock += ms * MILLI,
             Fault::WallClock(process, ms) => self.processes[process].skew += ms * MILLI,
             Fault::Burst(process, callers) => self.arrive(process, 0, callers),
