@@ -7,7 +7,11 @@ use tower::BoxError;
 /// The body of a request ended early. It is the error of [`ReplayBody`](crate::ReplayBody), and stands in the chain of
 /// sources of whatever the client below makes of it.
 #[derive(Debug)]
-pub struct BodyError(Kind);
+pub struct BodyError {
+    kind: Kind,
+    /// It ended before its first byte.
+    unsent: bool,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -22,50 +26,64 @@ enum Kind {
 }
 
 impl BodyError {
+    fn of(kind: Kind) -> Self {
+        Self { kind, unsent: false }
+    }
+
+    /// The same, met before any byte of the body went out.
+    pub(crate) fn unsent(self) -> Self {
+        Self { unsent: true, ..self }
+    }
+
+    /// Whether no byte of the body had gone out: the request counts against no limit.
+    pub fn is_unsent(&self) -> bool {
+        self.unsent
+    }
+
     pub(crate) fn failed(source: BoxError) -> Self {
-        Self(Kind::Failed(Some(source)))
+        Self::of(Kind::Failed(Some(source)))
     }
 
     pub(crate) fn failed_before() -> Self {
-        Self(Kind::Failed(None))
+        Self::of(Kind::Failed(None))
     }
 
     pub(crate) fn not_kept() -> Self {
-        Self(Kind::NotKept)
+        Self::of(Kind::NotKept)
     }
 
     pub(crate) fn superseded() -> Self {
-        Self(Kind::Superseded)
+        Self::of(Kind::Superseded)
     }
 
     pub(crate) fn two_models() -> Self {
-        Self(Kind::TwoModels)
+        Self::of(Kind::TwoModels)
     }
 
     /// The caller's own body failed; [`source`](StdError::source) is its error, for the first attempt that met it.
     pub fn is_failed(&self) -> bool {
-        matches!(self.0, Kind::Failed(_))
+        matches!(self.kind, Kind::Failed(_))
     }
 
     /// The body was larger than what is kept for another attempt, and its beginning is gone.
     pub fn is_not_kept(&self) -> bool {
-        matches!(self.0, Kind::NotKept)
+        matches!(self.kind, Kind::NotKept)
     }
 
     /// The attempt was given up for another, which reads the body now.
     pub fn is_superseded(&self) -> bool {
-        matches!(self.0, Kind::Superseded)
+        matches!(self.kind, Kind::Superseded)
     }
 
     /// The body's top level names `"model"` twice: whoever reads it next may take another than the one that was counted.
     pub fn is_two_models(&self) -> bool {
-        matches!(self.0, Kind::TwoModels)
+        matches!(self.kind, Kind::TwoModels)
     }
 }
 
 impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
+        f.write_str(match self.kind {
             Kind::Failed(_) => "the body of the request failed",
             Kind::NotKept => "the body of the request was too large to be kept for another attempt",
             Kind::Superseded => "this attempt was given up for another",
@@ -76,7 +94,7 @@ impl fmt::Display for BodyError {
 
 impl StdError for BodyError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match &self.0 {
+        match &self.kind {
             Kind::Failed(Some(source)) => Some(&**source),
             _ => None,
         }

@@ -11,7 +11,7 @@ use crate::{
     pool::{Exhausted, ServedBy},
     provider::Provider,
     time::whole_seconds,
-    verdict::Verdict,
+    verdict::{Verdict, VerdictKind},
 };
 
 /// Any error, as tower's middleware passes it on.
@@ -133,12 +133,14 @@ impl Error {
         }
     }
 
-    /// The HTTP status that says it: 503 for [`Exhausted`], 413 for a demand that never fits, 502 or 504 for the
-    /// provider, 400 for a request that may not be sent.
+    /// The HTTP status that says it: 503 for [`Exhausted`] (404 where every key is out of this model for good), 413 for a
+    /// demand that never fits, 502 or 504 for the provider, 400 for a request that may not be sent or whose body failed.
     pub fn status(&self) -> StatusCode {
         match &self.0.kind {
+            Kind::Exhausted(out) if out.is_without_the_model() => StatusCode::NOT_FOUND,
             Kind::Exhausted(_) | Kind::ShutDown => StatusCode::SERVICE_UNAVAILABLE,
             Kind::NeverFits { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::Upstream { verdict, .. } if verdict.kind() == VerdictKind::CallerFault => StatusCode::BAD_REQUEST,
             Kind::Upstream { verdict, .. } if verdict.code_of() == "timeout" => StatusCode::GATEWAY_TIMEOUT,
             Kind::Upstream { .. } => StatusCode::BAD_GATEWAY,
             Kind::Refused(_) => StatusCode::BAD_REQUEST,
@@ -175,6 +177,9 @@ impl fmt::Display for Error {
                 model.as_deref().unwrap_or("any model"),
                 limit.amount
             ),
+            Kind::Upstream { verdict, .. } if verdict.kind() == VerdictKind::CallerFault => {
+                write!(f, "the request could not be sent: {}", verdict.advice_of())
+            }
             Kind::Upstream { verdict, .. } => {
                 match self.0.served_by.as_ref().and_then(ServedBy::key) {
                     Some(key) => write!(f, "no answer over key {key}: {verdict}")?,

@@ -66,6 +66,8 @@ pub mod error;
 mod fallback;
 mod key;
 mod limit;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod pool;
 mod provider;
 mod replay;
@@ -88,9 +90,10 @@ pub use fallback::{ModelFallback, ModelFallbackFuture, ModelFallbackLayer, Model
 pub use key::{InvalidSecret, Key, KeyId, Priority, Secret, Tier};
 pub use limit::{Limit, Limits, Span, Unit};
 pub use pool::{
-    Acquire, AcquireMany, Affinity, Attempt, Demand, Event, Events, Exhausted, Granted, KeyChange, KeyLaneView,
-    KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneView, Lease, LimitSource, LimitView, Lost, OutReason, PriorityView,
-    RestBackoff, RestTable, RestView, ServedBy, Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
+    Acquire, AcquireMany, Affinity, Attempt, Demand, DisabledView, Event, Events, Exhausted, Granted, KeyChange,
+    KeyLaneView, KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneLimitView, LaneView, Lease, LimitSource, LimitView,
+    Lost, OutReason, PriorityView, RestBackoff, RestTable, RestView, ServedBy, Snapshot, Spill, Strategy, Unjudged,
+    UnknownStrategy, Usage,
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
 pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidApiKeyHeader, OpenAi};

@@ -49,13 +49,25 @@ impl Tick {
     }
 }
 
-/// A reading of both clocks.
+/// A reading of both clocks. The wall clock is kept as its distance from the other: it mostly stays the same, and who
+/// only asks whether it did divides nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Now {
     /// Monotonic.
     pub(crate) tick: Tick,
+    /// How far the wall clock is ahead of `tick`, in milliseconds.
+    pub(crate) ahead_ms: i64,
+}
+
+impl Now {
+    /// Before any clock was read.
+    pub(crate) const NEVER: Self = Self { tick: Tick::ZERO, ahead_ms: i64::MIN };
+
     /// Wall clock: milliseconds since the Unix epoch.
-    pub(crate) wall_ms: i64,
+    #[inline]
+    pub(crate) fn wall_ms(self) -> i64 {
+        self.ahead_ms + self.tick.millis() as i64
+    }
 }
 
 /// Tells the time: the system's, or a test's.
@@ -93,20 +105,21 @@ impl Ahead {
     const FRESH: Duration = Duration::from_millis(5);
 
     #[inline]
-    fn wall_ms(&self, tick: Tick) -> i64 {
+    fn ms(&self, tick: Tick) -> i64 {
         // Relaxed: the worst that a torn pair gives is an offset of a few milliseconds ago.
         if tick.0 < self.stale.load(Ordering::Relaxed) {
-            return self.millis.load(Ordering::Relaxed) + tick.millis() as i64;
+            return self.millis.load(Ordering::Relaxed);
         }
         self.ask(tick)
     }
 
+    #[cold]
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn ask(&self, tick: Tick) -> i64 {
-        let wall_ms = unix_ms(SystemTime::now());
-        self.millis.store(wall_ms - tick.millis() as i64, Ordering::Relaxed);
+        let ahead_ms = unix_ms(SystemTime::now()) - tick.millis() as i64;
+        self.millis.store(ahead_ms, Ordering::Relaxed);
         self.stale.store(tick.plus(Self::FRESH).0, Ordering::Relaxed);
-        wall_ms
+        ahead_ms
     }
 }
 
@@ -136,25 +149,25 @@ impl Clock {
 
     /// The wall clock now.
     pub fn wall(&self) -> SystemTime {
-        system_time(self.now().wall_ms)
+        system_time(self.now().wall_ms())
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
+    #[inline(always)]
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub(crate) fn now(&self) -> Now {
         match &self.0 {
             Source::System { origin, ahead } => {
                 let tick = elapsed(*origin, tokio::time::Instant::now());
-                Now { tick, wall_ms: ahead.wall_ms(tick) }
+                Now { tick, ahead_ms: ahead.ms(tick) }
             }
             Source::Tokio { origin, wall_ms } => {
                 let tick = elapsed(*origin, tokio::time::Instant::now());
-                Now { tick, wall_ms: wall_ms + tick.millis() as i64 }
+                Now { tick, ahead_ms: *wall_ms }
             }
             Source::Manual(state) => {
                 let nanos = state.nanos.load(Ordering::Relaxed);
-                let offset = state.wall_offset_ms.load(Ordering::Relaxed);
-                Now { tick: Tick(nanos), wall_ms: offset + (nanos / 1_000_000) as i64 }
+                Now { tick: Tick(nanos), ahead_ms: state.wall_offset_ms.load(Ordering::Relaxed) }
             }
         }
     }

@@ -16,7 +16,7 @@ const RANKS: &[&[&str]] = &[
     &["verdict"],
     &["provider"],
     &["pool", "error"],
-    &["as_response", "cooldown", "fallback", "replay", "reqwest", "retry", "rotation", "run", "stack"],
+    &["as_response", "cooldown", "fallback", "metrics", "replay", "reqwest", "retry", "rotation", "run", "stack"],
 ];
 
 /// Every import beside its rank, and why there is no other way.

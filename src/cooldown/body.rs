@@ -6,11 +6,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::flow::Flow;
+use super::{flow::Flow, fresh::Fresh};
 use crate::error::BoxError;
 
 pin_project! {
@@ -22,8 +22,17 @@ pin_project! {
     pub struct CooldownBody<B> {
         #[pin]
         source: Source<B>,
-        flow: Flow,
+        passage: Passage,
     }
+}
+
+/// How far it has come. Small, since it is moved along with every answer.
+enum Passage {
+    /// Nothing came yet.
+    Fresh(Fresh),
+    Flows(Box<Flow>),
+    /// All of it came, in one piece, and went on.
+    Over,
 }
 
 pin_project! {
@@ -37,12 +46,16 @@ pin_project! {
 
 impl<B> CooldownBody<B> {
     #[inline]
-    pub(super) fn new(body: B, flow: Flow) -> Self {
-        Self { source: Source::Direct { body }, flow }
+    pub(super) fn fresh(body: B, fresh: Fresh) -> Self {
+        Self { source: Source::Direct { body }, passage: Passage::Fresh(fresh) }
     }
 
-    pub(super) fn begun(body: Pin<Box<B>>, flow: Flow) -> Self {
-        Self { source: Source::Begun { body }, flow }
+    pub(super) fn flowing(body: B, flow: Box<Flow>) -> Self {
+        Self { source: Source::Direct { body }, passage: Passage::Flows(flow) }
+    }
+
+    pub(super) fn begun(body: Pin<Box<B>>, flow: Box<Flow>) -> Self {
+        Self { source: Source::Begun { body }, passage: Passage::Flows(flow) }
     }
 }
 
@@ -54,31 +67,86 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
+    #[inline]
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut this = self.project();
-        loop {
-            if let Some(chunk) = this.flow.chunk() {
-                return Poll::Ready(Some(Ok(Frame::data(chunk))));
-            }
-            if let Some(trailers) = this.flow.trailers() {
-                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-            }
-            if this.flow.is_over() {
-                return Poll::Ready(this.flow.take_failure().map(Err));
-            }
-            ready!(match this.source.as_mut().project() {
-                SourceProj::Direct { body } => this.flow.poll_intake(body, cx),
-                SourceProj::Begun { body } => this.flow.poll_intake(body.as_mut(), cx),
-            });
+        let this = self.project();
+        match (this.source.project(), &mut *this.passage) {
+            (SourceProj::Direct { body }, Passage::Fresh(_)) => poll_first(body, this.passage, cx),
+            (SourceProj::Direct { body }, Passage::Flows(flow)) => poll_flow(body, flow, cx),
+            (SourceProj::Begun { body }, Passage::Flows(flow)) => poll_flow(body.as_mut(), flow, cx),
+            _ => Poll::Ready(None),
         }
     }
 
+    #[inline]
     fn is_end_stream(&self) -> bool {
-        self.flow.is_end_stream(self.source.body())
+        match &self.passage {
+            Passage::Fresh(_) => self.source.body().is_end_stream(),
+            Passage::Flows(flow) => flow.is_end_stream(self.source.body()),
+            Passage::Over => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.flow.size_hint(self.source.body())
+        match &self.passage {
+            Passage::Fresh(_) => self.source.body().size_hint(),
+            Passage::Flows(flow) => flow.size_hint(self.source.body()),
+            Passage::Over => SizeHint::with_exact(0),
+        }
+    }
+}
+
+/// The first frame: often it is all there is.
+#[inline]
+fn poll_first<B>(
+    mut body: Pin<&mut B>,
+    passage: &mut Passage,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let frame = ready!(body.as_mut().poll_frame(cx));
+    let Passage::Fresh(fresh) = passage else { return Poll::Ready(None) };
+    let frame = match frame {
+        Some(Ok(frame)) if body.is_end_stream() => match frame.into_data() {
+            Ok(mut data) => {
+                let chunk = fresh.whole(data.copy_to_bytes(data.remaining()));
+                *passage = Passage::Over;
+                return Poll::Ready((!chunk.is_empty()).then(|| Ok(Frame::data(chunk))));
+            }
+            Err(trailers) => Some(Ok(trailers)),
+        },
+        frame => frame,
+    };
+    let mut flow = fresh.flow();
+    flow.take_in(frame, &*body);
+    *passage = Passage::Flows(flow);
+    let Passage::Flows(flow) = passage else { return Poll::Ready(None) };
+    poll_flow(body, flow, cx)
+}
+
+fn poll_flow<B>(
+    mut body: Pin<&mut B>,
+    flow: &mut Flow,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    loop {
+        if let Some(chunk) = flow.chunk() {
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+        if let Some(trailers) = flow.trailers() {
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        if flow.is_over() {
+            return Poll::Ready(flow.take_failure().map(Err));
+        }
+        ready!(flow.poll_intake(body.as_mut(), cx));
     }
 }
 

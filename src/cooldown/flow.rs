@@ -10,7 +10,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
-use http_body::{Body, SizeHint};
+use http_body::{Body, Frame, SizeHint};
 
 use super::{
     inflate::{Inflate, Inflated, KeyInCompressedBody},
@@ -67,6 +67,13 @@ impl Flow {
         let mut flow = Self::new(Some(teller), reader);
         flow.settled = settled;
         flow
+    }
+
+    /// The same for a good gzip'd one.
+    pub(super) fn inflated(teller: Teller, tells_usage: bool, settled: bool) -> Box<Self> {
+        let sight = if tells_usage { Sight::of_good(&teller) } else { Sight::default() };
+        let inflate = Inflate::new(sight, teller.secret().clone());
+        Box::new(Self::judged(teller, Reader::Gzip(inflate), settled))
     }
 
     /// Of an answer whose beginning is held.
@@ -165,16 +172,24 @@ impl Flow {
         B: Body,
         B::Error: Into<BoxError>,
     {
-        let frame = match ready!(body.as_mut().poll_frame(cx)) {
+        let frame = ready!(body.as_mut().poll_frame(cx));
+        self.take_in(frame, &body);
+        Poll::Ready(())
+    }
+
+    /// Takes a frame from below, or that there is none.
+    pub(super) fn take_in<B>(&mut self, frame: Option<Result<Frame<B::Data>, B::Error>>, body: &B)
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        let frame = match frame {
             Some(Ok(frame)) => frame,
-            Some(Err(error)) => {
-                self.fail(error.into());
-                return Poll::Ready(());
-            }
+            Some(Err(error)) => return self.fail(error.into()),
             None => {
                 self.finish();
                 self.end = End::Ended;
-                return Poll::Ready(());
+                return;
             }
         };
         match frame.into_data() {
@@ -200,7 +215,6 @@ impl Flow {
                 }
             }
         }
-        Poll::Ready(())
     }
 
     /// The next chunk for the caller.
@@ -271,7 +285,7 @@ impl Flow {
                 // An error that is held may yet be replaced.
                 Inflated::ShowsKey if self.holding && inflate.sight().error.is_some() => {}
                 Inflated::ShowsKey => {
-                    tracing::warn!("the provider echoed the key in a compressed answer: stopped");
+                    tracing::warn!(name: "keypool.key_echoed", "the provider echoed the key in a compressed answer: stopped");
                     self.complete = true;
                     self.tell_usage();
                     self.end = End::Failed(Some(KeyInCompressedBody.into()));
@@ -291,7 +305,20 @@ impl Flow {
             stream.watch.finish();
         }
         self.look_for_errors();
+        self.judge_whole();
         self.tell_usage();
+    }
+
+    /// A small answer that was good by its head may speak against its key all the same.
+    fn judge_whole(&mut self) {
+        let whole = self.sight().and_then(|sight| sight.whole.take());
+        if let (Some(mut text), Some(teller), false) = (whole, &self.teller, self.settled) {
+            mask_secret(teller.secret(), &mut text);
+            if let Some(verdict) = judging::whole(teller, &text) {
+                teller.judge(&verdict);
+                self.settled = true;
+            }
+        }
     }
 
     fn fail(&mut self, error: BoxError) {

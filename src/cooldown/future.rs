@@ -3,17 +3,19 @@
 use std::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use http::{Response, StatusCode};
+use http::{Extensions, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{
     body::CooldownBody,
     flow::{Flow, Reader},
+    fresh::{Fresh, Look},
     head::{Asked, BodyHead, Encoding},
     hold::Hold,
     inflate::Inflate,
@@ -43,7 +45,14 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F, B> {
-        Calling { #[pin] call: F, granted: Option<Granted>, asked: Asked },
+        Calling {
+            #[pin]
+            call: F,
+            granted: Option<Granted>,
+            asked: Asked,
+            // What the lease travelled in, emptied: the answer's own extensions need no other.
+            vessel: Extensions,
+        },
         // On the heap, so that answers that are not held stay small.
         Holding { hold: Option<Box<Hold<B>>> },
     }
@@ -51,8 +60,8 @@ pin_project! {
 
 impl<F, B> CooldownFuture<F, B> {
     #[inline]
-    pub(super) fn new(call: F, granted: Option<Granted>, asked: Asked) -> Self {
-        Self { state: State::Calling { call, granted, asked } }
+    pub(super) fn new(call: F, granted: Option<Granted>, asked: Asked, vessel: Extensions) -> Self {
+        Self { state: State::Calling { call, granted, asked, vessel } }
     }
 }
 
@@ -69,12 +78,17 @@ where
         let mut state = self.project().state;
         loop {
             let held = match state.as_mut().project() {
-                StateProj::Calling { call, granted, asked } => match ready!(call.poll(cx)) {
+                StateProj::Calling { call, granted, asked, vessel } => match ready!(call.poll(cx)) {
                     Err(error) => return Poll::Ready(Err(judging::failed(granted.take(), error.into()))),
-                    Ok(response) => match begin(response, granted.take(), *asked) {
-                        Ok(response) => return Poll::Ready(Ok(response)),
-                        Err(hold) => hold,
-                    },
+                    Ok(mut response) => {
+                        if response.extensions().is_empty() {
+                            *response.extensions_mut() = mem::take(vessel);
+                        }
+                        match begin(response, granted.take(), *asked) {
+                            Ok(response) => return Poll::Ready(Ok(response)),
+                            Err(hold) => hold,
+                        }
+                    }
                 },
                 StateProj::Holding { hold } => {
                     ready!(hold.as_mut().expect("not polled after it was ready").poll(cx));
@@ -99,7 +113,7 @@ where
 {
     let (mut head, body) = response.into_parts();
     let Some(granted) = granted else {
-        return Ok(Response::from_parts(head, CooldownBody::new(body, Flow::untouched())));
+        return Ok(Response::from_parts(head, CooldownBody::fresh(body, Fresh::untouched())));
     };
     mask_headers(&granted.secret, &mut head.headers);
     let body_head = BodyHead::from(&head.headers);
@@ -110,31 +124,38 @@ where
     let failed = status.as_u16() >= 400;
     let framing = if readable && !failed { body_head.framing(asked) } else { None };
     let usage = asked.usage != UsageFormat::None;
-    let mut sight = Sight::default();
     if readable && (failed || (status.is_success() && framing.is_some())) {
-        sight.error = failed.then(Box::default);
-        sight.stream = framing.map(Stream::new);
-        sight.usage = (usage && !failed).then(|| UsageScan::new(asked.usage != UsageFormat::Anthropic));
+        let sight = Sight {
+            error: failed.then(Box::default),
+            stream: framing.map(Stream::new),
+            usage: (usage && !failed).then(|| UsageScan::new(asked.usage != UsageFormat::Anthropic)),
+            whole: None,
+        };
         let reader = reader(encoding, sight, &granted);
         return Err(Box::new(Hold::new(head, body, reader, granted)));
     }
     let verdict = judge_head(&granted, &head);
     granted.judge(&verdict);
     let settled = !verdict.is_success();
-    if readable && status.is_success() && usage && body_head.may_tell_usage() {
-        sight.usage = Some(UsageScan::new(false));
-    }
-    let reader = if readable && status != StatusCode::SWITCHING_PROTOCOLS {
-        reader(encoding, sight, &granted)
+    let look = if !readable || status == StatusCode::SWITCHING_PROTOCOLS {
+        Look::Blind
+    } else if status.is_success() && usage && body_head.may_tell_usage() {
+        Look::KeyAndUsage
     } else {
-        Reader::Blind
+        Look::Key
     };
     let (teller, served_by) = Teller::and_served_by(granted, verdict);
     head.extensions.insert(served_by);
-    let flow = Flow::judged(teller, reader, settled);
+    if look != Look::Blind && encoding == Encoding::Gzip {
+        let flow = Flow::inflated(teller, look == Look::KeyAndUsage, settled);
+        return Ok(Response::from_parts(head, CooldownBody::flowing(body, flow)));
+    }
+    let mut fresh = Fresh::judged(teller, look, settled);
     // The end of an upgraded connection's answer is its head.
-    let flow = if empty || status == StatusCode::SWITCHING_PROTOCOLS { flow.complete() } else { flow };
-    Ok(Response::from_parts(head, CooldownBody::new(body, flow)))
+    if empty || status == StatusCode::SWITCHING_PROTOCOLS {
+        fresh.complete();
+    }
+    Ok(Response::from_parts(head, CooldownBody::fresh(body, fresh)))
 }
 
 fn judge_head(granted: &Granted, head: &http::response::Parts) -> Verdict {

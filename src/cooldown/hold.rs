@@ -31,7 +31,7 @@ const LARGEST_BEGINNING: usize = 16 << 10;
 pub(super) struct Hold<B> {
     head: Parts,
     body: Pin<Box<B>>,
-    flow: Flow,
+    flow: Box<Flow>,
     granted: Granted,
     /// Begins with the first wait.
     timer: Option<Pin<Box<Sleep>>>,
@@ -43,7 +43,7 @@ where
     B::Error: Into<BoxError>,
 {
     pub(super) fn new(head: Parts, body: B, reader: Reader, granted: Granted) -> Self {
-        let flow = Flow::held(Teller::from(granted.clone()), reader);
+        let flow = Box::new(Flow::held(Teller::from(granted.clone()), reader));
         Self { head, body: Box::pin(body), flow, granted, timer: None }
     }
 

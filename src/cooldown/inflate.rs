@@ -1,7 +1,7 @@
 //! Gzip: a copy of the body is inflated to be read; what the caller gets are the bytes as they came.
 //!
-//! The inflated bytes are never kept; they pass through a 32 KiB buffer. A body that inflates beyond all reason is
-//! read no further, and passes.
+//! The inflated bytes are never kept; they pass through a 32 KiB buffer. In a body that inflates beyond all reason
+//! nothing is looked for any more but the key; one that goes on and on is stopped.
 
 use std::{
     collections::VecDeque,
@@ -19,6 +19,8 @@ use crate::key::Secret;
 const ALLOWED: u64 = 1 << 20;
 /// And how many bytes for each of its own. Text rarely exceeds 20; a bomb has 1,000.
 const RATIO: u64 = 100;
+/// What is looked through for the key, once a body inflated to more than that.
+const SEARCHED: u64 = 1 << 30;
 /// Compressed bytes that wait for the end of what may be the key. More for so few inflated ones is no honest answer.
 const WAITING: usize = 64 << 10;
 
@@ -39,7 +41,7 @@ pub(super) enum Inflated {
     Passes(Bytes),
     /// It waits for the next one.
     Waits,
-    /// The key is in it.
+    /// The key is in it, or may be in it unseen.
     ShowsKey,
 }
 
@@ -54,12 +56,14 @@ struct Reading {
     masks: Masks,
     shown: bool,
     room: u64,
+    /// It inflated beyond all reason: what may be looked through still.
+    beyond: Option<u64>,
 }
 
 impl Inflate {
     pub(super) fn new(sight: Sight, secret: Secret) -> Box<Self> {
         let masks = Masks::of(Some(&secret));
-        let reading = Reading { sight, secret, masks, shown: false, room: ALLOWED };
+        let reading = Reading { sight, secret, masks, shown: false, room: ALLOWED, beyond: None };
         Box::new(Self {
             decoder: MultiGzDecoder::new(reading),
             taken: 0,
@@ -75,7 +79,7 @@ impl Inflate {
 
     /// Whether all of it was read so far.
     pub(super) fn is_readable(&self) -> bool {
-        !self.blind
+        !self.blind && self.decoder.get_ref().beyond.is_none()
     }
 
     /// Whether the key was seen in it.
@@ -128,11 +132,19 @@ impl Inflate {
 
 impl Write for Reading {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(room) = self.room.checked_sub(bytes.len() as u64) else {
-            return Err(io::Error::other("inflates beyond all reason"));
-        };
-        self.room = room;
-        self.sight.see(bytes);
+        let length = bytes.len() as u64;
+        match (self.beyond, self.room.checked_sub(length)) {
+            (None, Some(room)) => {
+                self.room = room;
+                self.sight.see(bytes);
+            }
+            (beyond, _) => {
+                let left = beyond.unwrap_or(SEARCHED).checked_sub(length);
+                self.beyond = Some(left.unwrap_or(0));
+                // No honest answer is so large and so empty: what cannot be looked through does not pass.
+                self.shown |= left.is_none();
+            }
+        }
         self.shown = self.shown || self.masks.spots(&self.secret, bytes);
         Ok(bytes.len())
     }
@@ -144,8 +156,29 @@ impl Write for Reading {
 
 impl fmt::Display for KeyInCompressedBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the compressed answer holds the key that it was asked with: stopped")
+        f.write_str("the compressed answer holds, or may hide, the key that it was asked with: stopped")
     }
 }
 
 impl std::error::Error for KeyInCompressedBody {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_looked_through_no_longer_does_not_pass() {
+        let secret = Secret::new("AIza-not-a-real-key-000").unwrap();
+        let masks = Masks::of(Some(&secret));
+        let mut reading = Reading { sight: Sight::default(), secret, masks, shown: false, room: 4, beyond: None };
+        reading.write_all(b"1234").unwrap();
+        assert_eq!((reading.beyond, reading.shown), (None, false));
+        reading.write_all(b"5").unwrap();
+        assert_eq!((reading.beyond, reading.shown), (Some(SEARCHED - 1), false));
+        reading.beyond = Some(2);
+        reading.write_all(b"67").unwrap();
+        assert!(!reading.shown);
+        reading.write_all(b"8").unwrap();
+        assert!(reading.shown);
+    }
+}

@@ -1,6 +1,7 @@
 //! From an answer, a piece of a stream or an error to the verdict that is told.
 
 use http::{HeaderMap, StatusCode, response::Parts};
+use memchr::memchr_iter;
 
 use super::{stream_watch::Found, teller::Teller};
 use crate::provider::Answer;
@@ -32,6 +33,29 @@ pub(super) fn first_event(granted: &Granted, head: &Parts, data: &[u8], named_er
     let verdict = granted.pool.provider().judge(&Answer::new(head.status, &head.headers, data, wall).event());
     let verdict = if verdict.is_success() && named_error { unknown_error() } else { verdict };
     completed(granted, head, verdict)
+}
+
+/// The most of a good answer that is judged as a whole.
+pub(super) const LARGEST_WHOLE: usize = 16 << 10;
+
+/// All of a good answer that was handed up, where it holds the word that speaks against its key. The key must not stand
+/// in it any more. `None` where it is good.
+#[inline]
+pub(super) fn whole(teller: &Teller, text: &[u8]) -> Option<Verdict> {
+    let alarm = teller.pool().provider().alarm()?.as_bytes();
+    if text.len() < alarm.len() || !holds(text, alarm) {
+        return None;
+    }
+    let (wall, headers) = (teller.pool().clock().wall(), HeaderMap::new());
+    let verdict = teller.pool().provider().judge(&Answer::new(StatusCode::OK, &headers, text, wall));
+    (!verdict.is_success()).then_some(verdict)
+}
+
+/// Whether a short word is in a short text. Words of this kind are written with underscores, and hardly any other text.
+fn holds(text: &[u8], word: &[u8]) -> bool {
+    let rare_at = word.iter().position(|byte| *byte == b'_').unwrap_or(0);
+    let starts = |at: usize| at >= rare_at && text[at - rare_at..].starts_with(word);
+    word.is_empty() || memchr_iter(word[rare_at], text).any(starts)
 }
 
 /// An error inside of a stream that has been handed up. `None` where the provider sees none in it.

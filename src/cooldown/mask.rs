@@ -48,13 +48,16 @@ pub(super) struct Encoded {
 }
 
 impl Encoded {
+    #[inline]
     pub(super) fn of(secret: &Secret) -> Option<Self> {
-        if !secret.is_encodable() || secret.bytes().len() < SHORTEST {
-            return None;
-        }
+        if secret.is_encodable() && secret.bytes().len() >= SHORTEST { Some(Self::encode(secret)) } else { None }
+    }
+
+    #[cold]
+    fn encode(secret: &Secret) -> Self {
         let text: Box<str> = utf8_percent_encode(secret.expose(), UNRESERVED).to_string().into();
         let rare_at = usize::from(rarest(text.as_bytes()));
-        Some(Self { text, rare_at })
+        Self { text, rare_at }
     }
 
     pub(super) fn sought(&self) -> Sought<'_> {
@@ -145,6 +148,29 @@ fn overwritten(chunk: Bytes, at: usize, len: usize) -> Bytes {
     let mut chunk = chunk.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
     chunk[at..at + len].fill(b'*');
     chunk.freeze()
+}
+
+/// All of a body in one piece, both forms of the key masked.
+#[inline]
+pub(super) fn masked(secret: &Secret, chunk: Bytes) -> Bytes {
+    let chunk = match Sought::key(secret) {
+        Some(key) => masked_in(key, chunk),
+        None => chunk,
+    };
+    match Encoded::of(secret) {
+        Some(encoded) => masked_in(encoded.sought(), chunk),
+        None => chunk,
+    }
+}
+
+#[inline]
+fn masked_in(key: Sought<'_>, mut chunk: Bytes) -> Bytes {
+    let mut done = 0;
+    while let Some(at) = key.find(&chunk[done..]) {
+        chunk = overwritten(chunk, done + at, key.text.len());
+        done += at + key.text.len();
+    }
+    chunk
 }
 
 /// Masks a key in a text that is held whole, in both its forms.

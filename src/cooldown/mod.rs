@@ -10,7 +10,8 @@
 //! its head, and nothing in it is found.
 //!
 //! As a body passes, its usage is read and told to the pool, and so is a stream that turns into an error, that breaks
-//! off, or that the caller leaves.
+//! off, or that the caller leaves, and a good answer of at most 16 KiB that speaks against its key
+//! ([`Provider::alarm`](crate::Provider::alarm)). In one that inflates beyond all reason only the key is looked for.
 //!
 //! The timers are tokio's: holding asks for a runtime with time enabled.
 
@@ -18,6 +19,7 @@ mod balance;
 mod body;
 mod first_event;
 mod flow;
+mod fresh;
 mod future;
 mod head;
 mod hold;

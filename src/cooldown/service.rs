@@ -1,8 +1,11 @@
 //! The service that judges answers.
 
-use std::task::{Context, Poll};
+use std::{
+    mem,
+    task::{Context, Poll},
+};
 
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -60,7 +63,28 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         // It must not travel on: nobody below may judge.
         let granted = request.extensions_mut().remove::<Granted>();
+        self.send(request, granted)
+    }
+}
+
+impl<S> Cooldown<S> {
+    /// Sends a request on that goes out with this lease, or with none.
+    #[inline]
+    pub(crate) fn send<ReqBody, ResBody>(
+        &mut self,
+        mut request: Request<ReqBody>,
+        granted: Option<Granted>,
+    ) -> CooldownFuture<S::Future, ResBody>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    {
+        // What the lease, or the demand, travelled in is good for the answer's own, where nothing else is in it.
+        let vessel = if granted.is_some() && request.extensions().is_empty() {
+            mem::take(request.extensions_mut())
+        } else {
+            Extensions::new()
+        };
         let asked = Asked::by(&request, self.usage);
-        CooldownFuture::new(self.inner.call(request), granted, asked)
+        CooldownFuture::new(self.inner.call(request), granted, asked, vessel)
     }
 }

@@ -2,7 +2,9 @@
 
 use super::{
     first_event::{FirstEvent, Framing},
+    judging::LARGEST_WHOLE,
     stream_watch::StreamWatch,
+    teller::Teller,
     usage_scan::UsageScan,
 };
 
@@ -16,6 +18,8 @@ pub(super) struct Sight {
     pub(super) usage: Option<UsageScan>,
     /// Of streams.
     pub(super) stream: Option<Box<Stream>>,
+    /// Of good answers, where one may speak against its key: all of it, as long as it is small.
+    pub(super) whole: Option<Vec<u8>>,
     /// Of errors: what is judged.
     pub(super) error: Option<Box<ErrorText>>,
 }
@@ -42,9 +46,22 @@ impl Stream {
 }
 
 impl Sight {
+    /// Of a good answer that may tell its usage.
+    pub(super) fn of_good(teller: &Teller) -> Self {
+        let whole = teller.pool().provider().alarm().map(|_| Vec::new());
+        Self { usage: Some(UsageScan::new(false)), whole, ..Self::default() }
+    }
+
     pub(super) fn see(&mut self, bytes: &[u8]) {
         if let Some(usage) = &mut self.usage {
             usage.see(bytes);
+        }
+        if let Some(whole) = &mut self.whole {
+            if whole.len() + bytes.len() <= LARGEST_WHOLE {
+                whole.extend_from_slice(bytes);
+            } else {
+                self.whole = None;
+            }
         }
         if let Some(stream) = &mut self.stream {
             if let Some(first) = &mut stream.first {

@@ -39,11 +39,18 @@ impl Counts {
         while let Some(&byte) = text.get(at) {
             at += 1;
             match byte {
-                b'"' => {
-                    let name = at;
-                    at = behind_string(text, at)?;
-                    self.field(&text[name..at - 1], depth, text, &mut at);
-                }
+                b'"' => match self.field(&text[at..], depth) {
+                    Some((length, field)) => {
+                        at += length + 1;
+                        if let Some(value) = value(text, &mut at)
+                            && let Some(field) = field
+                        {
+                            *field = value;
+                        }
+                    }
+                    // Whatever number stands behind another name is passed over.
+                    None => at = behind_string(text, at)?,
+                },
                 b'{' | b'[' => depth += 1,
                 b'}' | b']' => {
                     depth = depth.saturating_sub(1);
@@ -57,32 +64,29 @@ impl Counts {
         None
     }
 
-    /// Behind a string: takes the number, where it is the name of one.
-    fn field(&mut self, name: &[u8], depth: u32, text: &[u8], at: &mut usize) {
-        skip_space(text, at);
-        if text.get(*at) != Some(&b':') {
-            return;
-        }
-        *at += 1;
-        skip_space(text, at);
-        if !text.get(*at).is_some_and(u8::is_ascii_digit) {
-            return;
-        }
-        let value = number(text, at);
-        let field = match name {
-            b"promptTokenCount" | b"prompt_tokens" | b"input_tokens" => &mut self.input,
-            b"candidatesTokenCount" | b"completion_tokens" | b"output_tokens" => &mut self.output,
-            b"thoughtsTokenCount" => &mut self.thoughts,
-            b"cachedContentTokenCount" => &mut self.cached,
-            b"cache_creation_input_tokens" => &mut self.written,
-            b"cache_read_input_tokens" => &mut self.read,
+    /// The name of ours that a string's text is, by its length, and the field that it sets at this depth. Told apart by
+    /// a letter first: most of an object's strings are looked at no further.
+    #[inline]
+    fn field(&mut self, text: &[u8], depth: u32) -> Option<(usize, Option<&mut Count>)> {
+        let is = |name: &[u8]| text.get(name.len()) == Some(&b'"') && text.starts_with(name);
+        let (name, field): (&[u8], _) = match text.first()? {
+            b'p' if is(b"promptTokenCount") => (b"promptTokenCount", &mut self.input),
+            b'p' if is(b"prompt_tokens") => (b"prompt_tokens", &mut self.input),
+            b'i' if is(b"input_tokens") => (b"input_tokens", &mut self.input),
+            b'o' if is(b"output_tokens") => (b"output_tokens", &mut self.output),
+            b't' if is(b"thoughtsTokenCount") => (b"thoughtsTokenCount", &mut self.thoughts),
+            b'c' if is(b"candidatesTokenCount") => (b"candidatesTokenCount", &mut self.output),
+            b'c' if is(b"completion_tokens") => (b"completion_tokens", &mut self.output),
+            b'c' if is(b"cachedContentTokenCount") => (b"cachedContentTokenCount", &mut self.cached),
+            b'c' if is(b"cache_creation_input_tokens") => (b"cache_creation_input_tokens", &mut self.written),
+            b'c' if is(b"cache_read_input_tokens") => (b"cache_read_input_tokens", &mut self.read),
             // The only one that stands in an object of its own.
-            b"cached_tokens" if depth == 2 => &mut self.cached,
-            _ => return,
+            b'c' if is(b"cached_tokens") => {
+                return Some((b"cached_tokens".len(), (depth == 2).then_some(&mut self.cached)));
+            }
+            _ => return None,
         };
-        if depth == 1 || name == b"cached_tokens" {
-            *field = value;
-        }
+        Some((name.len(), (depth == 1).then_some(field)))
     }
 
     /// What they come to; `None` when nothing was said.
@@ -98,6 +102,18 @@ impl Counts {
 
 fn sum(parts: &[Count]) -> Option<u64> {
     parts.iter().filter(|part| **part != UNSAID).map(|part| u64::from(*part)).reduce(u64::saturating_add)
+}
+
+/// Behind a string: the number, where it is the name of one.
+#[inline]
+fn value(text: &[u8], at: &mut usize) -> Option<Count> {
+    skip_space(text, at);
+    if text.get(*at) != Some(&b':') {
+        return None;
+    }
+    *at += 1;
+    skip_space(text, at);
+    text.get(*at).is_some_and(u8::is_ascii_digit).then(|| number(text, at))
 }
 
 /// Behind the quote that ends the string whose text begins at `at`.

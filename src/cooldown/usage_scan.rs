@@ -26,6 +26,23 @@ const LARGEST: usize = 4 << 10;
 
 static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(NEEDLE));
 
+/// What a body says that is here as a whole.
+pub(super) fn usage_of(text: &[u8]) -> Option<Usage> {
+    let mut counts = Counts::default();
+    let mut rest = text;
+    while let Some(at) = FINDER.find(rest) {
+        rest = &rest[at + NEEDLE.len()..];
+        let object = written_plainly(rest);
+        let Some((object, end)) = object.and_then(|object| Some((object, counts.update(object)?))) else {
+            let mut scan = UsageScan { at: At::Rest { which: 0, met: 0 }, counts, ..UsageScan::default() };
+            scan.see(rest);
+            return scan.usage();
+        };
+        rest = &object[end..];
+    }
+    counts.usage()
+}
+
 /// Finds usage objects in a body.
 #[derive(Default)]
 pub(super) struct UsageScan {
@@ -193,6 +210,7 @@ mod tests {
         };
         let bytes = text.as_bytes();
         let whole = of(&mut std::iter::once(bytes));
+        assert_eq!(usage_of(bytes).map(|usage| (usage.input_tokens, usage.output_tokens)), whole);
         assert_eq!(of(&mut bytes.chunks(1)), whole);
         for cut in 0..bytes.len() {
             assert_eq!(of(&mut [&bytes[..cut], &bytes[cut..]].into_iter()), whole, "cut at {cut}");

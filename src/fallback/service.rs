@@ -49,6 +49,12 @@ impl<S> ModelFallback<S> {
         self.inner
     }
 
+    /// Whether every request keeps its model: it passes through.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.models.is_empty()
+    }
+
     /// Plans the request's walk. `None`: it keeps its model whatever comes.
     fn plan<B: TryClone + Body>(&self, head: &mut Parts, body: &mut B) -> Option<(Plan, Demand)> {
         let said = head.extensions.get::<Demand>().map(|said| Demand { prepared: None, ..said.clone() });
@@ -86,7 +92,7 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if self.models.is_empty() {
+        if self.is_idle() {
             return ModelFallbackFuture::passing(self.inner.call(request));
         }
         let (mut head, mut body) = request.into_parts();

@@ -1,6 +1,6 @@
 //! The part of a key that is never shown.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use http::HeaderValue;
 
@@ -15,7 +15,10 @@ use http::HeaderValue;
 /// # Ok::<(), tower_keypool::InvalidSecret>(())
 /// ```
 #[derive(Clone)]
-pub struct Secret {
+pub struct Secret(Arc<Parts>);
+
+/// What a secret is made of. Shared, since every lease holds it.
+struct Parts {
     /// The header value that carries the key, made once: `AIza…`, or `Bearer sk-…`. Marked sensitive.
     header: HeaderValue,
     /// How many bytes of scheme (`Bearer `) stand before the secret in `header`.
@@ -67,33 +70,39 @@ impl Secret {
         header.set_sensitive(true);
         let rare_at = rarest(secret.as_bytes());
         let encodable = secret.bytes().any(|b| !(b.is_ascii_alphanumeric() || b"-._~".contains(&b)));
-        Ok(Self { header, scheme: length, rare_at, encodable })
+        Ok(Self(Arc::new(Parts { header, scheme: length, rare_at, encodable })))
     }
 
     /// The secret itself. Whoever calls this must not log it.
     pub fn expose(&self) -> &str {
         // Checked to be ASCII when it was made.
-        self.header.to_str().map_or("", |text| &text[usize::from(self.scheme)..])
+        self.0.header.to_str().map_or("", |text| &text[usize::from(self.0.scheme)..])
     }
 
     /// The header value that carries it, scheme included; marked sensitive. Cloning it allocates nothing.
     pub fn header_value(&self) -> &HeaderValue {
-        &self.header
+        &self.0.header
     }
 
     /// The secret's bytes: all of them visible ASCII.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.header.as_bytes()[usize::from(self.scheme)..]
+        &self.0.header.as_bytes()[usize::from(self.0.scheme)..]
     }
 
     /// Where in the secret its rarest byte stands.
     pub(crate) fn rare_at(&self) -> usize {
-        usize::from(self.rare_at)
+        usize::from(self.0.rare_at)
+    }
+
+    /// Heap bytes behind it, its text included.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        // The two counts of an `Arc` stand before what it holds.
+        2 * size_of::<usize>() + size_of::<Parts>() + self.0.header.len()
     }
 
     /// Whether it reads differently in a query, percent-encoded.
     pub(crate) fn is_encodable(&self) -> bool {
-        self.encodable
+        self.0.encodable
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     need::{At, Opens},
     slide::{SLICES, Slide},
     words::Width,
+    zone::Days,
 };
 
 // The words: where the oldest entry stands in the ring, how many there are, the unit in which the newest began; then
@@ -76,20 +77,21 @@ impl<W: Width> Form for Amounts<W> {
         self.limit.into()
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
+    #[inline(always)]
     fn purge(&self, words: &mut [u16], seen: u64, now: u64) {
         if words[LEN] == 0 {
             return;
         }
-        let Some(passage) = self.slide.passage(seen, now) else { return };
-        if passage.clears() {
+        let from = self.slide.unit(seen);
+        let Some(age) = self.slide.left_at(from, self.slide.unit(now)) else {
             words[LEN] = 0;
             W::write(words, TOTAL, 0);
             return;
-        }
+        };
         while words[LEN] > 0 {
             let oldest = self.place(words, 0);
-            if !passage.takes(words[oldest]) {
+            if (from as u16).wrapping_sub(words[oldest]) < age {
                 break;
             }
             let amount = W::read(words, oldest + 1);
@@ -99,7 +101,7 @@ impl<W: Width> Form for Amounts<W> {
     }
 
     #[inline]
-    fn used(&self, words: &[u16], _: &At) -> u64 {
+    fn used(&self, words: &[u16], _: Days) -> u64 {
         W::read(words, TOTAL) + W::read(words, Self::HELD)
     }
 
@@ -117,6 +119,7 @@ impl<W: Width> Form for Amounts<W> {
         W::sub(words, Self::HELD, amount);
     }
 
+    #[inline]
     fn add(&self, words: &mut [u16], amount: u64, began: &Began) {
         if amount == 0 {
             return;
@@ -172,7 +175,7 @@ impl<W: Width> Form for Amounts<W> {
 
     /// Provisional amounts leave no earlier than what starts now.
     fn opens(&self, words: &[u16], wanted: u64, now: u64, at: &At) -> Opens {
-        let mut over = self.used(words, at) + wanted - u64::from(self.limit);
+        let mut over = self.used(words, at.day.days) + wanted - u64::from(self.limit);
         for n in 0..words[LEN] {
             let place = self.place(words, n);
             let amount = W::read(words, place + 1);

@@ -6,17 +6,26 @@ use super::{
     headroom::counts,
     log,
     need::{At, Full, Need, Stamp},
-    plan::Plan,
+    plan::{Plan, Short},
     slide,
     window::{Window, with_form},
     zone::Days,
 };
+use crate::time::Tick;
 
 /// What was reserved and what it really was.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Correction {
     pub(crate) reserved: u64,
     pub(crate) actual: u64,
+}
+
+/// What was booked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Booked {
+    pub(crate) stamp: Stamp,
+    /// For how many input tokens there is room now; `u64::MAX` where nothing limits them.
+    pub(crate) room: u64,
 }
 
 impl Plan {
@@ -26,15 +35,16 @@ impl Plan {
     /// The limit that opens last of those that are full, and when.
     #[inline]
     pub(crate) fn room(&self, log: &mut [u16], need: &Need, at: &At) -> Result<(), Full> {
-        if self.has_room(log, need, at) { Ok(()) } else { self.room_at(log, need, at) }
+        if self.has_room(log, need, at.day.days) { Ok(()) } else { self.room_at(log, need, at) }
     }
 
     /// Whether there is room, as far as that shows without letting go what has left.
     #[inline]
-    pub(crate) fn has_room(&self, log: &mut [u16], need: &Need, at: &At) -> bool {
-        self.turn_to(log, at.day.days);
+    pub(crate) fn has_room(&self, log: &mut [u16], need: &Need, days: Days) -> bool {
+        self.turn_to(log, days);
         let (quick, others) = self.quick_and_others();
-        quick.is_none_or(|quick| quick.fits(log, need, at)) && (others.is_empty() || fits_in_all(others, log, need, at))
+        quick.is_none_or(|quick| quick.fits(log, need, days))
+            && (others.is_empty() || fits_in_all(others, log, need, days))
     }
 
     /// Takes room for `need`. Its place is provisional, and does not leave, until it is stamped or refunded.
@@ -50,36 +60,66 @@ impl Plan {
     }
 
     /// [`Plan::has_room`], [`Plan::reserve`] and [`Plan::stamp`] at once, for a request that starts as it is granted.
-    #[inline]
-    pub(crate) fn book(&self, log: &mut [u16], need: &Need, at: &At) -> Option<Stamp> {
-        let (Some(quick), []) = self.quick_and_others() else { return self.book_in_each(log, need, at) };
-        self.turn_to(log, at.day.days);
-        let seen = log::seen(log);
-        let moment = slide::moment(at.tick).max(seen);
-        if !quick.book(log, need, seen, &Began { moment, places: at.day.days.places() }, at) {
-            return None;
+    /// `None` says no more than that the short way was none.
+    #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
+    #[inline(always)]
+    pub(crate) fn book(&self, log: &mut [u16], need: &Need, tick: Tick, days: Days) -> Option<Booked> {
+        match &self.short {
+            Short::Requests(quick) if need.requests == 1 => {
+                quick.book_one(log, tick, days).map(|tick| Booked { stamp: Stamp { tick, days }, room: u64::MAX })
+            }
+            Short::Tokens(quick) if need.requests == 1 && need.output_tokens == 0 => quick
+                .book_one(log, need.input_tokens, tick, days)
+                .map(|(tick, room)| Booked { stamp: Stamp { tick, days }, room }),
+            _ => self.book_in_each(log, *need, tick, days),
         }
-        log::see(log, moment);
-        Some(Stamp { tick: slide::tick(moment), days: at.day.days })
     }
 
     #[inline(never)]
-    fn book_in_each(&self, log: &mut [u16], need: &Need, at: &At) -> Option<Stamp> {
-        if !self.has_room(log, need, at) {
+    fn book_in_each(&self, log: &mut [u16], need: Need, tick: Tick, days: Days) -> Option<Booked> {
+        self.turn_to(log, days);
+        if !fits_in_all(self.windows(), log, &need, days) {
             return None;
         }
-        self.reserve(log, need);
-        Some(self.stamp(log, need, at))
+        let seen = log::seen(log);
+        let moment = slide::moment(tick).max(seen);
+        log::see(log, moment);
+        let began = Began { moment, places: days.places() };
+        for window in self.windows() {
+            let (words, amount) = (&mut log[window.range()], need.of(window.limit.unit));
+            with_form!(&window.form, form => {
+                form.purge(words, seen, moment);
+                form.add(words, amount, &began);
+            });
+        }
+        let room =
+            if self.most_input() == u64::MAX { u64::MAX } else { self.headroom(log, Unit::InputTokens, tick, days) };
+        Some(Booked { stamp: Stamp { tick: slide::tick(moment), days }, room })
+    }
+
+    /// [`Plan::has_room`] and [`Plan::reserve`] at once, for a request that starts later; whether there was room.
+    #[inline(never)]
+    pub(crate) fn book_later(&self, log: &mut [u16], need: Need, days: Days) -> bool {
+        let room = self.has_room(log, &need, days);
+        if room {
+            self.reserve(log, &need);
+        }
+        room
     }
 
     /// The request starts: what was provisional counts from now. The lease keeps the answer.
     #[inline]
     pub(crate) fn stamp(&self, log: &mut [u16], need: &Need, at: &At) -> Stamp {
-        self.turn_to(log, at.day.days);
+        self.start(log, need, at.tick, at.day.days)
+    }
+
+    #[inline]
+    fn start(&self, log: &mut [u16], need: &Need, tick: Tick, days: Days) -> Stamp {
+        self.turn_to(log, days);
         let seen = log::seen(log);
-        let moment = slide::moment(at.tick).max(seen);
+        let moment = slide::moment(tick).max(seen);
         log::see(log, moment);
-        let began = Began { moment, places: at.day.days.places() };
+        let began = Began { moment, places: days.places() };
         let (quick, others) = self.quick_and_others();
         if let Some(quick) = quick {
             quick.start(log, need, seen, &began);
@@ -87,7 +127,7 @@ impl Plan {
         if !others.is_empty() {
             start_in_each(others, log, need, seen, &began);
         }
-        Stamp { tick: slide::tick(moment), days: at.day.days }
+        Stamp { tick: slide::tick(moment), days }
     }
 
     /// The request starts only now, and not when it was stamped before: its place moves here. Where its old place has
@@ -150,7 +190,7 @@ impl Plan {
     #[inline(never)]
     fn room_at(&self, log: &mut [u16], need: &Need, at: &At) -> Result<(), Full> {
         let now = self.advance(log, at);
-        let full = self.windows().iter().filter(|window| !window.fits(log, window.room_for(need), at));
+        let full = self.windows().iter().filter(|window| !window.fits(log, window.room_for(need), at.day.days));
         let opens =
             full.map(|window| Full { limit: window.limit, opens: window.opens(log, window.room_for(need), now, at) });
         opens.reduce(|last, full| if full.opens.is_after(last.opens, at) { full } else { last }).map_or(Ok(()), Err)
@@ -172,8 +212,8 @@ impl Plan {
 // Out of line, so that the short way stays short.
 
 #[inline(never)]
-fn fits_in_all(windows: &[Window], log: &[u16], need: &Need, at: &At) -> bool {
-    windows.iter().all(|window| window.fits(log, window.room_for(need), at))
+fn fits_in_all(windows: &[Window], log: &[u16], need: &Need, days: Days) -> bool {
+    windows.iter().all(|window| window.fits(log, window.room_for(need), days))
 }
 
 #[inline(never)]

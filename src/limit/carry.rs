@@ -54,7 +54,7 @@ impl Plan {
         let now = self.advance(log, at);
         let first = slide::moment(Tick::ZERO.plus(first));
         for window in self.windows().iter().filter(|window| window.limit == limit && !window.is_day()) {
-            let missing = window.most().saturating_sub(window.used(log, at));
+            let missing = window.most().saturating_sub(window.used(log, at.day.days));
             let pieces = missing.min(PIECES);
             let mut moments = window.moments(log, now);
             moments.extend((0..pieces).filter_map(|n| {

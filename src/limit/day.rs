@@ -6,7 +6,8 @@ use super::{
     form::{Began, Form},
     log::DATES,
     need::{At, Opens},
-    words::Width,
+    words::{One, Width},
+    zone::Days,
 };
 
 /// At most `limit` on a date. The words: what is provisional, then a count for each date of the log, in its order.
@@ -42,6 +43,15 @@ impl<W: Width> Day<W> {
     }
 }
 
+impl Day<One> {
+    /// The count on the date that stands first, where there is room for one more.
+    #[inline]
+    pub(super) fn room_today(self, words: &mut [u16]) -> Option<&mut u16> {
+        let [held, today, ..] = words.first_chunk_mut::<2>()?;
+        (u64::from(*held) + u64::from(*today) < self.limit).then_some(today)
+    }
+}
+
 impl<W: Width> Form for Day<W> {
     fn words(&self) -> usize {
         Self::at(DATES)
@@ -55,11 +65,10 @@ impl<W: Width> Form for Day<W> {
     #[inline]
     fn purge(&self, _: &mut [u16], _: u64, _: u64) {}
 
-    /// The log's dates being those of `at`: today's, in the guard after midnight the larger of both days.
+    /// Today's, in the guard after midnight the larger of both days.
     #[inline]
-    fn used(&self, words: &[u16], at: &At) -> u64 {
+    fn used(&self, words: &[u16], days: Days) -> u64 {
         let today = W::read(words, Self::at(0));
-        let days = at.day.days;
         let counted = if days.first == days.last { today } else { today.max(W::read(words, Self::at(1))) };
         counted.saturating_add(W::read(words, 0))
     }

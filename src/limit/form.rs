@@ -1,6 +1,9 @@
 //! What every form of window can do with its words.
 
-use super::need::{At, Opens};
+use super::{
+    need::{At, Opens},
+    zone::Days,
+};
 
 /// A moment as a log sees it.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +25,8 @@ pub(super) trait Form {
     /// Lets go what has left between `seen` and `now`.
     fn purge(&self, words: &mut [u16], seen: u64, now: u64);
 
-    /// What is counted, provisional places included.
-    fn used(&self, words: &[u16], at: &At) -> u64;
+    /// What is counted on `days`, which the log stands at, provisional places included.
+    fn used(&self, words: &[u16], days: Days) -> u64;
 
     /// What is provisional.
     fn held(&self, words: &[u16]) -> u64;

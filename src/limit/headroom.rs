@@ -5,27 +5,29 @@ use super::{
     need::{At, Need, Opens},
     plan::Plan,
     window::Window,
+    zone::Days,
 };
+use crate::time::Tick;
 
 impl Plan {
     /// Each limit and how much of it is used, in the order of [`Limits::iter`](super::Limits::iter).
     pub(crate) fn used(&self, log: &mut [u16], at: &At) -> impl Iterator<Item = (Limit, u64)> {
         self.advance(log, at);
         let log = &*log;
-        self.windows().iter().map(move |window| (window.limit, window.used(log, at)))
+        self.windows().iter().map(move |window| (window.limit, window.used(log, at.day.days)))
     }
 
     /// The least room that a window counting `unit` has; `u64::MAX` where none does.
-    pub(crate) fn headroom(&self, log: &mut [u16], unit: Unit, at: &At) -> u64 {
-        self.advance(log, at);
-        let left = |window: &Window| window.most().saturating_sub(window.used(log, at));
+    pub(crate) fn headroom(&self, log: &mut [u16], unit: Unit, tick: Tick, days: Days) -> u64 {
+        self.advance_to(log, tick, days);
+        let left = |window: &Window| window.most().saturating_sub(window.used(log, days));
         self.of_unit(unit).map(left).min().unwrap_or(u64::MAX)
     }
 
     /// When `wanted` of `unit` fits into every window that counts it; `None`: now.
     pub(crate) fn next_headroom(&self, log: &mut [u16], unit: Unit, wanted: u64, at: &At) -> Option<Opens> {
         let now = self.advance(log, at);
-        let full = self.of_unit(unit).filter(|window| !window.fits(log, wanted, at));
+        let full = self.of_unit(unit).filter(|window| !window.fits(log, wanted, at.day.days));
         full.map(|window| window.opens(log, wanted, now, at))
             .reduce(|last, opens| if opens.is_after(last, at) { opens } else { last })
     }

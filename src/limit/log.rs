@@ -29,6 +29,12 @@ pub(super) fn stands_at(log: &[u16], days: Days) -> bool {
     log[SEEN] == days.last && (days.first == days.last || log[SEEN + 1] == days.first)
 }
 
+/// Whether `days` is the one date that stands in front.
+#[inline]
+pub(super) fn stands_at_one(head: &[u16; HEAD], days: Days) -> bool {
+    head[SEEN] == days.last && days.first == days.last
+}
+
 /// Brings the dates of `days` to the front; those used longest ago are forgotten. Says for each place where it was
 /// before; `None`: nowhere.
 pub(super) fn turn_to(log: &mut [u16], days: Days) -> [Option<usize>; DATES] {

@@ -11,6 +11,7 @@ mod log;
 mod need;
 mod plan;
 mod quick;
+mod quick_tokens;
 mod slide;
 mod starts;
 #[cfg(feature = "share")]

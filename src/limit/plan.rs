@@ -13,10 +13,12 @@ use super::{
     log,
     need::At,
     quick::Quick,
+    quick_tokens::QuickTokens,
     slide,
     window::{AnyForm, Window, with_form},
     zone::Days,
 };
+use crate::time::Tick;
 
 /// Limits, compiled: how the windows of an owner in a lane are laid out in its log. Shared by all owners with the same
 /// limits.
@@ -26,10 +28,30 @@ pub(crate) struct Plan {
     words: usize,
     daily: bool,
     quick: Option<Quick>,
+    /// The short way, where it is all there is.
+    pub(super) short: Short,
     /// The most input tokens that one request may ever take.
     most_input: u64,
     /// Some window counts tokens.
     tokens: bool,
+}
+
+/// A short way through all windows of a plan.
+#[derive(Clone, Debug)]
+pub(super) enum Short {
+    None,
+    Requests(Quick),
+    Tokens(QuickTokens),
+}
+
+impl Short {
+    fn of(quick: Option<&Quick>, windows: &[Window]) -> Self {
+        match (quick, QuickTokens::of(windows)) {
+            (_, Some(tokens)) => Self::Tokens(tokens),
+            (Some(quick), _) if windows.len() == Quick::WINDOWS => Self::Requests(*quick),
+            _ => Self::None,
+        }
+    }
 }
 
 impl Plan {
@@ -48,7 +70,9 @@ impl Plan {
         let most_input = input.map(Window::most).min().unwrap_or(u64::MAX);
         let of_tokens = |unit| matches!(unit, Unit::InputTokens | Unit::OutputTokens | Unit::Tokens);
         let tokens = windows.iter().any(|window| of_tokens(window.limit.unit));
-        Self { words, daily, quick: Quick::of(&windows), most_input, tokens, windows }
+        let quick = Quick::of(&windows);
+        let short = Short::of(quick.as_ref(), &windows);
+        Self { windows, words, daily, quick, short, most_input, tokens }
     }
 
     /// How long the log is, in words; none where nothing is limited.
@@ -85,7 +109,13 @@ impl Plan {
     /// Brings the log to `at`; says which moment that is for it.
     #[inline]
     pub(super) fn advance(&self, log: &mut [u16], at: &At) -> u64 {
-        let now = slide::moment(at.tick);
+        self.advance_to(log, at.tick, at.day.days)
+    }
+
+    /// The same where the day's end does not matter.
+    #[inline]
+    pub(super) fn advance_to(&self, log: &mut [u16], tick: Tick, days: Days) -> u64 {
+        let now = slide::moment(tick);
         let seen = log::seen(log);
         if now > seen {
             for window in &self.windows {
@@ -93,7 +123,7 @@ impl Plan {
             }
             log::see(log, now);
         }
-        self.turn_to(log, at.day.days);
+        self.turn_to(log, days);
         now.max(seen)
     }
 

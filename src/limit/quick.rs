@@ -6,12 +6,15 @@
 use super::{
     day::Day,
     form::{Began, Form},
-    log::HEAD,
-    need::{At, Need},
+    log::{self, HEAD},
+    need::Need,
+    slide,
     starts::Starts,
     window::{AnyForm, Window},
     words::One,
+    zone::Days,
 };
+use crate::time::Tick;
 
 /// The two windows; they follow the log's head in this order.
 #[derive(Clone, Copy, Debug)]
@@ -36,13 +39,13 @@ impl Quick {
         requests.then(|| Self { starts: *starts, day: *day, split: starts.words() })
     }
 
-    /// Whether the request fits beside all that is here; the log stands at `at`'s dates.
+    /// Whether the request fits beside all that is here; the log stands at `days`.
     #[inline]
-    pub(super) fn fits(&self, log: &[u16], need: &Need, at: &At) -> bool {
+    pub(super) fn fits(&self, log: &[u16], need: &Need, days: Days) -> bool {
         let wanted = u64::from(need.requests.max(1));
         let (starts, day) = log[HEAD..].split_at(self.split);
-        self.starts.used(starts, at) + wanted <= self.starts.limit()
-            && self.day.used(day, at) + wanted <= self.day.limit()
+        self.starts.used(starts, days) + wanted <= self.starts.limit()
+            && self.day.used(day, days) + wanted <= self.day.limit()
     }
 
     #[inline]
@@ -65,19 +68,23 @@ impl Quick {
         self.day.add(day, amount, began);
     }
 
-    /// The same for what was never provisional, where it fits; whether it did.
-    #[inline]
-    pub(super) fn book(&self, log: &mut [u16], need: &Need, seen: u64, began: &Began, at: &At) -> bool {
-        let amount = u64::from(need.requests);
-        let wanted = amount.max(1);
-        let (starts, day) = log[HEAD..].split_at_mut(self.split);
-        let fits = self.starts.used(starts, at) + wanted <= self.starts.limit()
-            && self.day.used(day, at) + wanted <= self.day.limit();
-        if fits {
-            self.starts.purge(starts, seen, began.moment);
-            self.starts.add(starts, amount, began);
-            self.day.add(day, amount, began);
+    /// The same for one request that was never provisional, where it fits: from when it counts. Nothing is done, too, on
+    /// the day that the log sees first, and while two days count.
+    #[inline(never)]
+    pub(super) fn book_one(&self, log: &mut [u16], tick: Tick, days: Days) -> Option<Tick> {
+        let (head, windows) = log.split_first_chunk_mut::<HEAD>()?;
+        if !log::stands_at_one(head, days) {
+            return None;
         }
-        fits
+        let (starts, day) = windows.split_at_mut_checked(self.split)?;
+        let today = self.day.room_today(day)?;
+        let seen = log::seen(head);
+        let moment = slide::moment(tick).max(seen);
+        if !self.starts.book_one(starts, seen, moment) {
+            return None;
+        }
+        *today += 1;
+        log::see(head, moment);
+        Some(slide::tick(moment))
     }
 }

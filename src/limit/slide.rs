@@ -78,37 +78,11 @@ impl Slide {
         self.unit(now) >= self.unit(then) + u64::from(self.units)
     }
 
-    /// How far `now` is from `seen`: `None` in the same unit.
+    /// How old a start must have been in unit `from`, when the log was seen last (so 16 bits tell its age then), to have
+    /// left in unit `to`; `None`: all have left.
     #[inline]
-    pub(super) fn passage(self, seen: u64, now: u64) -> Option<Passage> {
-        let (from, to) = (self.unit(seen), self.unit(now));
-        let passed = to.saturating_sub(from);
-        (passed > 0).then_some(Passage {
-            from: from as u16,
-            passed: passed.min(u64::from(self.units)) as u32,
-            units: self.units,
-        })
-    }
-}
-
-/// Time that has passed since a log was seen last.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Passage {
-    from: u16,
-    passed: u32,
-    units: u32,
-}
-
-impl Passage {
-    /// Whether it is as long as the window: all that was there has left.
-    #[inline]
-    pub(super) fn clears(self) -> bool {
-        self.passed >= self.units
-    }
-
-    /// Whether a start has left that had not when the log was seen last (so 16 bits tell its age then).
-    #[inline]
-    pub(super) fn takes(self, low: u16) -> bool {
-        u32::from(self.from.wrapping_sub(low)) + self.passed >= self.units
+    pub(super) fn left_at(self, from: u64, to: u64) -> Option<u16> {
+        let passed = to - from;
+        if passed < u64::from(self.units) { Some((self.units - passed as u32) as u16) } else { None }
     }
 }

@@ -4,6 +4,7 @@ use super::{
     form::{Began, Form},
     need::{At, Opens},
     slide::Slide,
+    zone::Days,
 };
 
 /// The most requests that are kept one by one.
@@ -40,6 +41,48 @@ impl Starts {
     }
 }
 
+impl Starts {
+    /// Where one more fits beside all that is here, lets go what has left since `seen` and counts one now; whether it
+    /// did.
+    #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
+    #[inline(always)]
+    pub(super) fn book_one(&self, words: &mut [u16], seen: u64, now: u64) -> bool {
+        let Some(([head, len, held], ring)) = words.split_first_chunk_mut() else { return false };
+        if u32::from(*len) + u32::from(*held) >= u32::from(self.limit) || *head & PRESSED != 0 {
+            return false;
+        }
+        let to = self.slide.unit(now);
+        self.let_go(head, len, ring, self.slide.unit(seen), to);
+        let (limit, place) = (usize::from(self.limit), usize::from(*head) + usize::from(*len));
+        let Some(start) = ring.get_mut(if place < limit { place } else { place - limit }) else { return false };
+        *start = to as u16;
+        *len += 1;
+        true
+    }
+
+    /// Lets go what has left between two units.
+    #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
+    #[inline(always)]
+    fn let_go(&self, head: &mut u16, len: &mut u16, ring: &[u16], from: u64, to: u64) {
+        let Some(age) = self.slide.left_at(from, to) else {
+            (*head, *len) = (0, 0);
+            return;
+        };
+        let limit = usize::from(self.limit);
+        let (mut oldest, mut count) = (usize::from(*head & !PRESSED), usize::from(*len));
+        while count > 0
+            && let Some(start) = ring.get(oldest)
+            && (from as u16).wrapping_sub(*start) >= age
+        {
+            count -= 1;
+            oldest = if oldest + 1 < limit { oldest + 1 } else { 0 };
+        }
+        if count < usize::from(*len) {
+            (*head, *len) = (oldest as u16, count as u16);
+        }
+    }
+}
+
 impl Form for Starts {
     fn words(&self) -> usize {
         RING + usize::from(self.limit)
@@ -52,32 +95,15 @@ impl Form for Starts {
 
     #[inline]
     fn purge(&self, words: &mut [u16], seen: u64, now: u64) {
-        let Some(([head, len, _], ring)) = words.split_first_chunk_mut() else { return };
-        if *len == 0 {
-            return;
+        if let Some(([head, len, _], ring)) = words.split_first_chunk_mut()
+            && *len > 0
+        {
+            self.let_go(head, len, ring, self.slide.unit(seen), self.slide.unit(now));
         }
-        let Some(passage) = self.slide.passage(seen, now) else { return };
-        if passage.clears() {
-            *head = 0;
-            *len = 0;
-            return;
-        }
-        let mut oldest = *head & !PRESSED;
-        if !passage.takes(ring[usize::from(oldest)]) {
-            return;
-        }
-        loop {
-            oldest = if oldest + 1 == self.limit { 0 } else { oldest + 1 };
-            *len -= 1;
-            if *len == 0 || !passage.takes(ring[usize::from(oldest)]) {
-                break;
-            }
-        }
-        *head = oldest;
     }
 
     #[inline]
-    fn used(&self, words: &[u16], _: &At) -> u64 {
+    fn used(&self, words: &[u16], _: Days) -> u64 {
         words.first_chunk().map_or(0, |[_, len, held]| u64::from(*len) + u64::from(*held))
     }
 
@@ -155,7 +181,7 @@ impl Form for Starts {
 
     /// Provisional places leave no earlier than one that starts now.
     fn opens(&self, words: &[u16], wanted: u64, now: u64, at: &At) -> Opens {
-        let over = self.used(words, at) + wanted - u64::from(self.limit);
+        let over = self.used(words, at.day.days) + wanted - u64::from(self.limit);
         if over > u64::from(words[LEN]) {
             return Opens::Tick(self.slide.leaves(self.slide.unit(now)));
         }

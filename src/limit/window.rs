@@ -11,6 +11,7 @@ use super::{
     slide::Slide,
     starts::{self, Starts},
     words::{Four, One, Two},
+    zone::Days,
 };
 
 /// A window and its place in the log.
@@ -77,15 +78,15 @@ impl Window {
     }
 
     #[inline]
-    pub(super) fn used(&self, log: &[u16], at: &At) -> u64 {
-        with_form!(&self.form, form => form.used(&log[self.range()], at))
+    pub(super) fn used(&self, log: &[u16], days: Days) -> u64 {
+        with_form!(&self.form, form => form.used(&log[self.range()], days))
     }
 
     /// Whether `wanted` fits beside all that is here, whether it has left or not.
     #[inline]
-    pub(super) fn fits(&self, log: &[u16], wanted: u64, at: &At) -> bool {
+    pub(super) fn fits(&self, log: &[u16], wanted: u64, days: Days) -> bool {
         let words = &log[self.range()];
-        wanted == 0 || with_form!(&self.form, form => form.used(words, at).saturating_add(wanted) <= form.limit())
+        wanted == 0 || with_form!(&self.form, form => form.used(words, days).saturating_add(wanted) <= form.limit())
     }
 
     pub(super) fn opens(&self, log: &[u16], wanted: u64, now: u64, at: &At) -> Opens {

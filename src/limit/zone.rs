@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
+use crate::time::Now;
+
 /// After midnight, how long a moment belongs to both days: the provider's clock need not agree with ours.
 pub(crate) const MIDNIGHT_GUARD: Duration = Duration::from_secs(30);
 
@@ -49,7 +51,7 @@ pub(crate) struct DayAt {
     pub(crate) next_ms: i64,
 }
 
-/// A time zone, with today at hand: asking the same day again costs two comparisons.
+/// A time zone, with today at hand: asking the same day again costs two comparisons, and no division.
 #[derive(Clone, Debug)]
 pub(crate) struct Zone {
     rules: TimeZone,
@@ -57,13 +59,46 @@ pub(crate) struct Zone {
     date: u16,
     start_ms: i64,
     end_ms: i64,
+    seen: Seen,
+}
+
+/// The dates seen last, and for which ticks they hold as long as the wall clock is so far ahead.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    days: Days,
+    ahead_ms: i64,
+    from: u64,
+    length: u64,
 }
 
 impl Zone {
     /// `guard`: how long after midnight both days count, [`MIDNIGHT_GUARD`] unless set.
     pub(crate) fn new(zone: TimeZone, guard: Duration) -> Self {
         let guard_ms = i64::try_from(guard.as_millis()).unwrap_or(i64::MAX).min(3_600_000);
-        Self { rules: zone, guard_ms, date: 0, start_ms: 0, end_ms: 0 }
+        Self { rules: zone, guard_ms, date: 0, start_ms: 0, end_ms: 0, seen: Seen::default() }
+    }
+
+    /// The dates that a moment belongs to.
+    #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
+    #[inline(always)]
+    pub(crate) fn dates(&mut self, now: Now) -> Days {
+        let seen = &self.seen;
+        if now.ahead_ms != seen.ahead_ms || now.tick.nanos().wrapping_sub(seen.from) >= seen.length {
+            self.see(now);
+        }
+        self.seen.days
+    }
+
+    #[cold]
+    fn see(&mut self, now: Now) {
+        let days = self.days(now.wall_ms());
+        let opens_ms = self.start_ms + self.guard_ms;
+        let (from, to) =
+            if days.first == days.last { (opens_ms, self.end_ms) } else { (self.start_ms, opens_ms.min(self.end_ms)) };
+        let nanos =
+            |wall_ms: i64| u64::try_from(wall_ms.saturating_sub(now.ahead_ms)).unwrap_or(0).saturating_mul(1_000_000);
+        let from = nanos(from);
+        self.seen = Seen { days, ahead_ms: now.ahead_ms, from, length: nanos(to).saturating_sub(from) };
     }
 
     /// The dates that `wall_ms` (milliseconds since the Unix epoch) belongs to.

@@ -13,6 +13,9 @@ use crate::{
     time::Now,
 };
 
+/// So many doubtful keys are passed over at most.
+const MOST_DOUBTED: usize = 32;
+
 /// Keys that this demand must not, or need not, be given.
 #[derive(Default)]
 pub(super) struct Excluded {
@@ -57,6 +60,9 @@ impl State {
     pub(super) fn excluded_by(&self, earlier: &[Attempt], demand: &Demand) -> Excluded {
         let mut excluded = Excluded::default();
         for attempt in earlier {
+            if demand.anew && attempt.met_limit() {
+                continue;
+            }
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
             if attempt.bars_owner() {
                 excluded.owners.push(self.roster.keys[slot as usize].owner);
@@ -65,6 +71,18 @@ impl State {
             }
         }
         excluded
+    }
+
+    /// The same, and a few keys that are as doubtful as one that this request was at already: one that serves shows
+    /// whose fault it is. `None` where there are none.
+    pub(super) fn passing_doubted(&self, ask: &Ask<'_>, excluded: &Excluded) -> Option<Excluded> {
+        if !ask.demand.earlier.as_deref()?.iter().any(Attempt::is_unclear) {
+            return None;
+        }
+        let doubted = self.roster.slots().filter(|slot| self.is_doubted(ask.lane, *slot)).take(MOST_DOUBTED);
+        let mut wider = Excluded { slots: excluded.slots.clone(), owners: excluded.owners.clone() };
+        wider.slots.extend(doubted);
+        (wider.slots.len() > excluded.slots.len()).then_some(wider)
     }
 
     /// A guess is never larger than the largest limit.
@@ -82,7 +100,7 @@ impl State {
 
     /// Whether no key could ever carry so much.
     pub(super) fn never(&self, ask: &Ask<'_>) -> Option<NotNow> {
-        if ask.need == LEAST || ask.lane == NO_MODEL {
+        if ask.need == LEAST || ask.lane == NO_MODEL || ask.demand.free {
             return None;
         }
         let lane = &self.lanes[usize::from(ask.lane)];
@@ -104,7 +122,7 @@ impl State {
     #[inline]
     pub(super) fn ask<'a>(&mut self, demand: &'a Demand, now: Now) -> Ask<'a> {
         // What counts in no window waits for none either.
-        let lane = if demand.free { self.own_lane(NO_MODEL) } else { self.lane(demand.model.as_ref()) };
+        let lane = if demand.free { self.free_lane(demand.model()) } else { self.lane(demand.model.as_ref()) };
         let mut ask = Self::ask_in(lane, demand, now);
         if demand.estimated && ask.need.input_tokens > 0 {
             self.cut_to_limits(&mut ask);

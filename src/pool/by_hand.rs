@@ -31,6 +31,7 @@ impl State {
         self.event(|| Event::Disabled {
             key,
             scope: Scope::Key,
+            model: None,
             kind: VerdictKind::Unjudged,
             code,
             advice: "Switched off by hand: enable the key to use it again.".to_owned(),

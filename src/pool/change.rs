@@ -145,7 +145,7 @@ impl KeyPool {
         let mut changes = std::pin::pin!(changes);
         while let Some(change) = std::future::poll_fn(|cx| changes.as_mut().poll_next(cx)).await {
             if let Err(error) = self.apply(change) {
-                tracing::warn!(%error, "a change of the keys was not taken");
+                tracing::warn!(name: "keypool.change_refused", %error, "a change of the keys was not taken");
             }
         }
     }
@@ -176,7 +176,7 @@ impl State {
         let (slot, change) = match self.roster.add(number, key, zone, &*provider)? {
             Added::Merged { slot } => {
                 let key = &self.roster.keys[slot as usize].id;
-                tracing::warn!(%key, "this secret was given more than once: it is one key");
+                tracing::warn!(name: "keypool.secret_twice", %key, "this secret was given more than once: it is one key");
                 (slot, "merged")
             }
             Added::New { slot, recycled } => {
@@ -215,7 +215,7 @@ impl State {
         if let Err(at) = self.priorities.binary_search(&priority) {
             self.priorities.insert(at, priority);
             for lane in self.lanes.iter_mut().filter(|lane| lane.origin != Origin::Free) {
-                lane.groups.insert(at, super::lane::Group::default());
+                lane.groups.insert(at, super::group::Group::default());
             }
         }
     }

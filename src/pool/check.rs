@@ -4,7 +4,7 @@ use super::{
     OutReason,
     ask::Ask,
     rest::Rest,
-    roster::{NO_ACCOUNT, UNBOUNDED},
+    roster::NO_ACCOUNT,
     seats::{ProbeOf, Probes},
     state::State,
 };
@@ -185,7 +185,7 @@ impl State {
     #[inline]
     pub(super) fn check_slots(&self, slot: u32, now: Now, probes: Probes) -> Check {
         let key = &self.roster.keys[slot as usize];
-        if key.in_flight >= key.max_concurrent.min(UNBOUNDED - 1) {
+        if key.is_busy() {
             return Check::Busy(None, OutReason::Busy);
         }
         if key.interval_ms > 0 && key.last_seq > 0 {

@@ -33,6 +33,8 @@ pub struct Demand {
     pub(crate) wait: Option<Duration>,
     pub(crate) affinity: Affinity,
     pub(crate) earlier: Option<Arc<[Attempt]>>,
+    /// Keys that met a limit in earlier attempts may carry it again, once their rests are over.
+    pub(crate) anew: bool,
     /// A lease that the retry policy took already.
     pub(crate) prepared: Option<Arc<Prepared>>,
     /// Who re-stamps the start when the connection takes the body.

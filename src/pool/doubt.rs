@@ -1,60 +1,152 @@
 //! Doubt: answers that are not held against a key. The same unclear one from two owners within one request speaks of the
-//! request; many keys failing for good at once speak of us (the guard).
+//! request, unless another key serves it after all; many keys failing for good at once speak of us (the guard).
 
 use super::{
+    Attempt, Seat,
     event::Event,
     guard::HOLD,
-    judge::{ADAPT_CEILING, ADAPT_DOWN},
-    rest::End,
+    judge::{ADAPT_CEILING, ADAPT_DOWN, ADAPT_FLOOR},
+    rest::{Before, End},
     scope::Whom,
     seats::SeatCell,
     state::{NO_MODEL, State},
 };
 use crate::{
     time::Now,
-    verdict::{Scope, Verdict},
+    verdict::{Elsewhere, Scope, Verdict, VerdictKind},
 };
 
+/// The scopes whose rests a key's answer may begin, and evidence give back.
+const OF_A_KEY: [Scope; 5] = [Scope::Key, Scope::KeyLane, Scope::Owner, Scope::OwnerLane, Scope::BillingAccount];
+
+/// Whether it could be said of the request. A limit is the key's, however little is said of it.
+fn may_be_the_requests(verdict: &Verdict) -> bool {
+    !verdict.is_named() && !is_a_limit(verdict.kind())
+}
+
+fn is_a_limit(kind: VerdictKind) -> bool {
+    matches!(kind, VerdictKind::RateLimited | VerdictKind::QuotaExhausted)
+}
+
+/// The attempts that came to the same unclear verdict.
+fn alike(attempts: &[Attempt], kind: VerdictKind) -> impl Iterator<Item = &Attempt> + Clone {
+    attempts.iter().filter(move |attempt| !attempt.named && attempt.kind == kind)
+}
+
+impl Attempt {
+    /// Whether it says nothing that is sure of its key: others may say the same.
+    pub(crate) fn is_unclear(&self) -> bool {
+        !self.named && !is_a_limit(self.kind) && self.elsewhere == Elsewhere::OtherKey
+    }
+}
+
 impl State {
-    /// The same unclear verdict from keys of two owners within one request speaks of the request or the model: the
-    /// first's rest is given back, and this one's is not taken.
-    pub(super) fn spoken_by_two(&mut self, cell: &SeatCell, verdict: &Verdict, now: Now) -> bool {
-        let mut spoken = false;
-        for attempt in cell.earlier.as_deref().unwrap_or_default() {
-            if attempt.named || attempt.kind != verdict.kind() {
-                continue;
-            }
-            let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
-            let owner = self.roster.keys[slot as usize].owner;
-            if owner != cell.owner {
-                spoken = true;
-                self.give_back(slot, owner, cell.lane, attempt.seq, now);
-            }
-        }
-        spoken
+    /// Whether this is the same unclear verdict as a key of another owner's within one request: it speaks of the request
+    /// or the model.
+    pub(super) fn is_the_requests_own(&self, cell: &SeatCell, verdict: &Verdict) -> bool {
+        let earlier = cell.earlier.as_deref().unwrap_or_default();
+        let is_other = |attempt: &&Attempt| self.owner_of(attempt).is_some_and(|owner| owner != cell.owner);
+        may_be_the_requests(verdict) && alike(earlier, verdict.kind()).any(|attempt| is_other(&attempt))
     }
 
-    /// Takes back what one incident did to a key's and its owner's rests.
-    pub(super) fn give_back(&mut self, slot: u32, owner: u32, lane: u16, seq: u64, now: Now) {
-        for scope in [Scope::Key, Scope::KeyLane, Scope::Owner, Scope::OwnerLane, Scope::BillingAccount] {
-            let whom = Whom { scope, slot, owner, lane };
-            let Some(rest) = self.rest_slot_of(whom) else { continue };
-            if rest.incident != seq {
-                continue;
+    /// Whether the answer in hand, the last of these attempts, is the caller's: no further key is tried. Two owners are
+    /// believed where one of them served before; else a third is asked, whose success would refute them.
+    pub(crate) fn is_settled(&self, attempts: &[Attempt]) -> bool {
+        let Some((last, earlier)) = attempts.split_last() else { return false };
+        let of_model: Vec<Attempt> = earlier.iter().filter(|attempt| attempt.model == last.model).cloned().collect();
+        let said = alike(&of_model, last.kind).chain([last]);
+        let mut owners: Vec<u32> = said.clone().filter_map(|attempt| self.owner_of(attempt)).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        let mut slots = said.filter_map(|attempt| self.roster.slot_of(&attempt.key));
+        owners.len() > 2 || (owners.len() == 2 && slots.any(|slot| self.has_proved_good(slot)))
+    }
+
+    /// A key that served before, and that no earlier request's evidence spared since then.
+    fn has_proved_good(&self, slot: u32) -> bool {
+        let key = &self.roster.keys[slot as usize];
+        let in_lanes = self.lanes.iter().filter_map(|lane| lane.key_rests.get(&slot)?.as_ref());
+        key.succeeded > 0 && key.rest.iter().chain(in_lanes).all(|rest| rest.doubts < 2)
+    }
+
+    /// Whether evidence spared this key in this lane since its last success.
+    pub(super) fn is_doubted(&self, lane: u16, slot: u32) -> bool {
+        self.rests(lane, slot).into_iter().any(|(rest, _)| rest.is_some_and(|rest| rest.doubts > 0))
+    }
+
+    fn owner_of(&self, attempt: &Attempt) -> Option<u32> {
+        self.roster.slot_of(&attempt.key).map(|slot| self.roster.keys[slot as usize].owner)
+    }
+
+    /// Gives back what this verdict and those before it of the same request did.
+    pub(super) fn give_all_back(&mut self, cell: &SeatCell, verdict: &Verdict, now: Now) {
+        let earlier = cell.earlier.clone().unwrap_or_default();
+        for attempt in alike(&earlier, verdict.kind()) {
+            let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
+            let owner = self.roster.keys[slot as usize].owner;
+            for scope in self.give_back(slot, owner, cell.lane, attempt.seq, now) {
+                self.recovered(slot, scope);
             }
+        }
+        self.give_back(cell.slot, cell.owner, cell.lane, cell.ticket, now);
+    }
+
+    /// Takes back what one incident did to a key's and its owner's rests; says which of them were under way.
+    pub(super) fn give_back(&mut self, slot: u32, owner: u32, lane: u16, seq: u64, now: Now) -> Vec<Scope> {
+        let mut ended = Vec::new();
+        for scope in OF_A_KEY {
+            let whom = Whom { scope, slot, owner, lane };
+            let Some(rest) = self.rest_slot_of(whom).filter(|rest| rest.incident == seq) else { continue };
             let Some(before) = rest.before.take() else { continue };
+            let (end, step, strikes, incident) = (rest.end, rest.step, rest.strikes, rest.incident);
+            let was_active = rest.is_active(now);
             rest.end = before.end;
             rest.step = before.step;
             rest.strikes = before.strikes;
+            rest.incident = before.incident;
+            rest.doubts = rest.doubts.saturating_add(1);
             rest.probe = None;
             rest.held = false;
             rest.confirming = false;
             let over = !rest.is_active(now);
             let key = &mut self.roster.keys[slot as usize];
             key.adaptive = (key.adaptive / ADAPT_DOWN).min(key.weight * ADAPT_CEILING);
-            key.ramp = before.ramp;
+            let ramp = std::mem::replace(&mut key.ramp, before.ramp);
+            if let Some(rest) = self.rest_slot_of(whom) {
+                rest.given_back = Some(Before { end, step, strikes, incident, ramp });
+            }
             if over {
                 self.revive(whom);
+                ended.extend(was_active.then_some(scope));
+            }
+        }
+        ended
+    }
+
+    /// The request was served after all: what its evidence gave back stands.
+    pub(super) fn refute(&mut self, seat: Seat, now: Now) {
+        let Some(cell) = self.seats.get(seat).cloned() else { return };
+        for attempt in cell.earlier.as_deref().unwrap_or_default().iter().filter(|attempt| !attempt.named) {
+            let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
+            let owner = self.roster.keys[slot as usize].owner;
+            for scope in OF_A_KEY {
+                let whom = Whom { scope, slot, owner, lane: cell.lane };
+                let Some(rest) = self.rest_slot_of(whom) else { continue };
+                let of_this = |given: &mut Before| given.incident == attempt.seq;
+                // Whatever came since then is an incident of its own.
+                let Some(stands) = rest.given_back.take_if(of_this).filter(|_| !rest.is_active(now)) else { continue };
+                (rest.end, rest.step, rest.strikes) = (stands.end, stands.step, stands.strikes);
+                (rest.incident, rest.doubts) = (stands.incident, 0);
+                let (kind, code, advice) = (rest.kind, rest.code.to_string(), rest.advice.to_string());
+                let key = &mut self.roster.keys[slot as usize];
+                key.adaptive = (key.adaptive * ADAPT_DOWN).max(key.weight * ADAPT_FLOOR);
+                key.ramp = stands.ramp;
+                let (key, model) = (key.id.clone(), self.model_of(whom));
+                let rest = stands.end.tick(now).since(now.tick);
+                self.event(|| match stands.end {
+                    End::Never => Event::Disabled { key, scope, model, kind, code, advice },
+                    _ => Event::Rested { key, scope, model, kind, code, limit: None, rest },
+                });
             }
         }
     }
@@ -68,11 +160,14 @@ impl State {
             for rest in [&mut key.rest, &mut self.roster.owners[owner as usize].rest] {
                 if let Some(rest) = rest.as_mut().filter(|rest| rest.end == End::Never && !rest.by_hand) {
                     rest.held = true;
+                    rest.told = true;
                     rest.end = End::At(now.tick.plus(HOLD));
                 }
             }
         }
-        self.event(|| Event::Held { keys: suspects.len() });
+        if self.guard.is_news() {
+            self.event(|| Event::Held { keys: suspects.len() });
+        }
     }
 
     /// The way out is good: what was held takes effect.
@@ -83,9 +178,12 @@ impl State {
             let Some(rest) = self.rest_slot_of(whom).filter(|rest| rest.held) else { continue };
             rest.held = false;
             rest.end = End::Never;
+            if std::mem::take(&mut rest.told) {
+                continue;
+            }
             let (kind, code, advice) = (rest.kind, rest.code.clone().into_owned(), rest.advice.clone().into_owned());
             let key = self.roster.keys[slot as usize].id.clone();
-            self.event(|| Event::Disabled { key, scope, kind, code, advice });
+            self.event(|| Event::Disabled { key, scope, model: None, kind, code, advice });
         }
         let _ = now;
     }

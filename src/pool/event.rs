@@ -1,6 +1,12 @@
 //! Events: what happens to keys, for dashboards and stores. Bounded, lossy with a count, never slowing a pick.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use serde::Serialize;
 use tokio::sync::broadcast;
@@ -47,6 +53,8 @@ pub enum Event {
         key: KeyId,
         /// Whom it concerns.
         scope: Scope,
+        /// In which lane, where the scope is one.
+        model: Option<Arc<str>>,
         /// What the answer meant.
         kind: VerdictKind,
         /// The provider's own short word for it, or `BY_HAND`.
@@ -59,7 +67,7 @@ pub enum Event {
         /// How many keys are held.
         keys: usize,
     },
-    /// A key, or its owner, serves again after a fault of its own.
+    /// A key, or its owner, serves again: after a fault of its own, or since the fault turned out to be the request's.
     Recovered {
         /// Which key.
         key: KeyId,
@@ -115,30 +123,39 @@ pub enum Event {
 
 /// A subscription: what happens from now on. Slow readers lose the oldest events and are told how many.
 #[derive(Debug)]
-pub struct Events(broadcast::Receiver<Event>);
+pub struct Events {
+    receiver: broadcast::Receiver<Event>,
+    /// Of all subscribers together.
+    lost: Arc<AtomicU64>,
+}
 
 /// How many events a slow reader may lag behind before it loses the oldest.
 pub(super) const CAPACITY: usize = 1024;
 
 impl Events {
-    pub(super) fn new(receiver: broadcast::Receiver<Event>) -> Self {
-        Self(receiver)
+    pub(super) fn new(receiver: broadcast::Receiver<Event>, lost: &Arc<AtomicU64>) -> Self {
+        Self { receiver, lost: Arc::clone(lost) }
+    }
+
+    fn missed(&self, events: u64) -> Lost {
+        self.lost.fetch_add(events, Ordering::Relaxed);
+        Lost(events)
     }
 
     /// The next event, or how many were lost; `None` once the pool is gone.
     pub async fn next(&mut self) -> Option<Result<Event, Lost>> {
-        match self.0.recv().await {
+        match self.receiver.recv().await {
             Ok(event) => Some(Ok(event)),
-            Err(broadcast::error::RecvError::Lagged(lost)) => Some(Err(Lost(lost))),
+            Err(broadcast::error::RecvError::Lagged(lost)) => Some(Err(self.missed(lost))),
             Err(broadcast::error::RecvError::Closed) => None,
         }
     }
 
     /// The next event if one is there already.
     pub fn try_next(&mut self) -> Option<Result<Event, Lost>> {
-        match self.0.try_recv() {
+        match self.receiver.try_recv() {
             Ok(event) => Some(Ok(event)),
-            Err(broadcast::error::TryRecvError::Lagged(lost)) => Some(Err(Lost(lost))),
+            Err(broadcast::error::TryRecvError::Lagged(lost)) => Some(Err(self.missed(lost))),
             Err(_) => None,
         }
     }

@@ -97,6 +97,15 @@ impl Exhausted {
         self.reasons.keys().any(any_time)
     }
 
+    /// Whether every key that is not disabled is out of this model for good: nothing to wait for.
+    pub(crate) fn is_without_the_model(&self) -> bool {
+        use OutReason::{DisabledByHand, DisabledInvalid, DisabledSuspended, ModelUnavailable};
+        let for_good = [ModelUnavailable, DisabledByHand, DisabledInvalid, DisabledSuspended];
+        self.next_in.is_none()
+            && self.reasons.contains_key(&ModelUnavailable)
+            && self.reasons.keys().all(|reason| for_good.contains(reason))
+    }
+
     /// Whether a key may come free within `wait`: at a known time, or at any time.
     pub(crate) fn may_end_within(&self, wait: Duration) -> bool {
         let in_time = |at: Option<Duration>| at.is_some_and(|at| at <= wait);

@@ -4,9 +4,9 @@ use super::{
     ask::Ask,
     cell::Place,
     event::Event,
-    lane::UNLIMITED,
     pick::Picked,
-    seats::Probes,
+    roster::KeyCell,
+    seats::{Probes, Seats},
     state::{State, standing},
 };
 use crate::{
@@ -14,6 +14,44 @@ use crate::{
     limit::{At, Stamp},
     time::Now,
 };
+
+impl Seats {
+    /// Seats a request on a key that starts once more.
+    #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
+    #[inline(always)]
+    pub(super) fn give(
+        &mut self,
+        ask: &Ask<'_>,
+        slot: u32,
+        key: &mut KeyCell,
+        seq: u64,
+        probes: Probes,
+        stamp: Option<Stamp>,
+    ) -> Picked {
+        let ticket = if ask.ticket == u64::MAX { seq } else { ask.ticket };
+        let (seat, cell) = self.take();
+        // Field by field into its place: this is the record of every request.
+        cell.slot = slot;
+        cell.owner = key.owner;
+        cell.lane = ask.lane;
+        cell.stamp = stamp;
+        cell.began = ask.now;
+        cell.seq = seq;
+        cell.need = ask.need;
+        cell.free = ask.demand.free;
+        cell.probes = probes;
+        cell.before = (key.last_started, key.last_seq);
+        cell.ticket = ticket;
+        if ask.demand.earlier.is_some() {
+            cell.earlier.clone_from(&ask.demand.earlier);
+        }
+        key.in_flight += 1;
+        key.started = key.started.saturating_add(1);
+        key.last_started = ask.now.tick;
+        key.last_seq = seq;
+        Picked { seat, ticket, key: key.id.clone(), secret: key.secret.clone() }
+    }
+}
 
 impl State {
     pub(super) fn grant(&mut self, ask: &Ask<'_>, slot: u32, probes: Probes) -> Picked {
@@ -28,50 +66,27 @@ impl State {
     }
 
     /// The key is this request's: room was taken, from when on `stamp` says.
-    #[inline]
     pub(super) fn seat(&mut self, ask: &Ask<'_>, slot: u32, probes: Probes, stamp: Option<Stamp>) -> Picked {
-        let now = ask.now;
         self.seq += 1;
-        let seq = self.seq;
-        let ticket = if ask.ticket == u64::MAX { seq } else { ask.ticket };
         let key = &mut self.roster.keys[slot as usize];
-        let owner = key.owner;
-        let before = (key.last_started, key.last_seq);
-        key.in_flight += 1;
-        key.started = key.started.saturating_add(1);
-        key.last_started = now.tick;
-        key.last_seq = seq;
-        let (id, secret, priority) = (key.id.clone(), key.secret.clone(), key.priority);
-        self.advance_rank(ask.lane, slot, now);
-        let (seat, cell) = self.seats.take();
-        // Field by field into its place: this is the record of every request.
-        cell.slot = slot;
-        cell.owner = owner;
-        cell.lane = ask.lane;
-        cell.stamp = stamp;
-        cell.started = now.tick;
-        cell.wall_ms = now.wall_ms;
-        cell.seq = seq;
-        cell.need = ask.need;
-        cell.free = ask.demand.free;
-        cell.probes = probes;
-        cell.before = before;
-        cell.ticket = ticket;
-        if ask.demand.earlier.is_some() {
-            cell.earlier.clone_from(&ask.demand.earlier);
-        }
-        let held = &mut self.lanes[usize::from(ask.lane)];
-        held.in_flight += 1;
-        held.started += 1;
-        self.tally.start(now);
+        let (id, priority) = (key.id.clone(), key.priority);
+        let picked = self.seats.give(ask, slot, key, self.seq, probes, stamp);
+        self.advance_rank(ask.lane, slot, ask.now);
+        self.lanes[usize::from(ask.lane)].count_start();
+        self.tally.start(ask.now);
         if self.priorities.first().is_some_and(|first| *first < priority) {
             self.spilled(ask, &id, priority);
         }
         if self.tells_leases {
-            let model = self.lane_name(ask.lane);
-            self.events.push(Event::Leased { key: id.clone(), model });
+            self.tell_leased(ask.lane, id);
         }
-        Picked { seat, ticket, key: id, secret }
+        picked
+    }
+
+    #[cold]
+    pub(super) fn tell_leased(&mut self, lane: u16, key: KeyId) {
+        let model = self.lane_name(lane);
+        self.events.push(Event::Leased { key, model });
     }
 
     pub(super) fn spilled(&mut self, ask: &Ask<'_>, id: &KeyId, priority: u16) {
@@ -79,7 +94,7 @@ impl State {
         self.lanes[usize::from(ask.lane)].spilled += 1;
         self.tally.spills += 1;
         let (key, model) = (id.clone(), self.lane_name(ask.lane));
-        self.event(|| Event::Spilled { key, priority, model });
+        self.event_of_request(|| Event::Spilled { key, priority, model });
     }
 
     /// Takes room in the owner's windows; when it counts from, unless that is to be said later.
@@ -89,6 +104,7 @@ impl State {
             return stamp;
         }
         let lane = &mut self.lanes[usize::from(ask.lane)];
+        lane.owners[owner as usize].outgrow();
         let plan = self.plans.plan(lane.owners[owner as usize].plan);
         let words = plan.words();
         if words > 0 {
@@ -109,30 +125,29 @@ impl State {
         stamp
     }
 
-    /// The key has started once more. Where its rank follows from that alone, it is moved when it comes to the top
-    /// again.
+    /// The key has started once more. Where its rank follows from that alone, it is moved, to another class as well,
+    /// when it comes to the top again.
     #[inline]
     pub(super) fn advance_rank(&mut self, lane: u16, slot: u32, now: Now) {
-        let cell = self.lanes[usize::from(lane)].cells[slot as usize];
-        let keeps_time = self.settings.strategy.keeps_time();
-        if !keeps_time && cell.class() == UNLIMITED {
-            return;
+        if self.settings.strategy.keeps_time() {
+            self.advance_time(lane, slot, now);
         }
-        let group = self.group(self.roster.keys[slot as usize].priority);
+    }
+
+    #[inline(never)]
+    fn advance_time(&mut self, lane: u16, slot: u32, now: Now) {
+        let key = &self.roster.keys[slot as usize];
+        let (standing, group) = (standing(key), self.group(key.priority));
         let held = &mut self.lanes[usize::from(lane)];
-        if keeps_time {
-            let time = &mut held.groups[group].time;
-            *time = time.max(f64::from_bits(cell.rank).min(f64::MAX));
-            let standing = standing(&self.roster.keys[slot as usize]);
-            let rank = self.settings.strategy.advanced(standing, cell.rank, *time);
-            if cell.place() == Place::Ready {
-                held.reorder(slot, group, cell.class(), rank);
-            } else {
-                held.cells[slot as usize].rank = rank;
-            }
+        let cell = held.cells[slot as usize];
+        let time = &mut held.groups[group].time;
+        *time = time.max(f64::from_bits(cell.rank).min(f64::MAX));
+        let rank = self.settings.strategy.advanced(standing, cell.rank, *time);
+        if cell.place() == Place::Ready {
+            held.reorder(slot, group, cell.class(), rank);
+        } else {
+            held.cells[slot as usize].rank = rank;
         }
-        if cell.class() != UNLIMITED {
-            self.reclass(lane, slot, group, now);
-        }
+        self.reclass(lane, slot, group, false, now);
     }
 }

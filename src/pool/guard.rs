@@ -21,18 +21,29 @@ pub(super) struct Guard {
     last_success: Option<Tick>,
     /// Keys whose verdict is held.
     held: Vec<u32>,
+    /// That they are was told.
+    told: bool,
 }
 
 impl Guard {
     /// A good answer: the keys whose held verdicts now take effect.
-    #[inline]
     pub(super) fn success(&mut self, now: Tick) -> Vec<u32> {
-        self.last_success = Some(now);
-        if self.failures.is_empty() && self.held.is_empty() {
-            return Vec::new();
-        }
+        self.good(now);
         self.failures.clear();
+        self.told = false;
         std::mem::take(&mut self.held)
+    }
+
+    /// A good answer, where there is nothing that it could let go.
+    #[inline]
+    pub(super) fn good(&mut self, now: Tick) {
+        self.last_success = Some(now);
+    }
+
+    /// Whether there is anything that a good answer clears.
+    #[inline]
+    pub(super) fn remembers(&self) -> bool {
+        !(self.failures.is_empty() && self.held.is_empty())
     }
 
     /// A failure that is not for good: it counts among those tried.
@@ -43,6 +54,10 @@ impl Guard {
     /// A failure for good. Whether it is to be held; if so, so are those of [`Guard::suspects`].
     pub(super) fn permanent(&mut self, now: Tick, slot: u32) -> bool {
         self.note(now, slot, true);
+        if self.held.contains(&slot) {
+            // Tried again, with no success anywhere since.
+            return true;
+        }
         let from = now.minus(SPAN);
         if self.last_success.is_some_and(|last| now.since(last) < SPAN) {
             return false;
@@ -69,6 +84,11 @@ impl Guard {
     /// The keys whose verdicts are held.
     pub(super) fn suspects(&self) -> &[u32] {
         &self.held
+    }
+
+    /// Whether that they are is still to be told: once until a success lets them go.
+    pub(super) fn is_news(&mut self) -> bool {
+        !std::mem::replace(&mut self.told, true)
     }
 
     pub(super) fn forget(&mut self, slot: u32) {

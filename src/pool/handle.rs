@@ -1,20 +1,18 @@
 //! The pool's handle: each call takes the mutex once, and wakes and tells whoever waits after it is free again.
 
 use std::{
-    fmt,
-    ops::{Deref, DerefMut},
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     task::Waker,
     time::Duration,
 };
 
 use super::{
-    Acquire, AcquireMany, Demand, Event, Events, KeyPool, KeyPoolBuilder, Lease, Seat, Shared, Snapshot, Unjudged,
+    Acquire, AcquireMany, Attempt, Demand, Event, Events, KeyPool, KeyPoolBuilder, Lease, Seat, Snapshot, Unjudged,
     Usage,
     acquire::{Begun, Look},
     change::DRAIN,
     lease::Granted,
-    locks::MutexGuard,
+    locked::Locked,
     pick::{NotNow, Picked},
     state::State,
 };
@@ -52,24 +50,40 @@ impl KeyPool {
     /// [`is_exhausted`](Error::is_exhausted), [`is_never_fits`](Error::is_never_fits) or
     /// [`is_shut_down`](Error::is_shut_down).
     pub fn try_acquire(&self, demand: impl Into<Demand>) -> Result<Lease, Error> {
-        self.try_lease(&demand.into())
+        let leased = self.try_lease(&demand.into());
+        if leased.as_ref().is_err_and(Error::is_exhausted) {
+            self.count_exhausted();
+        }
+        leased
     }
 
-    /// [`try_acquire`](Self::try_acquire) for whoever still needs the demand when it is refused.
+    /// [`try_acquire`](Self::try_acquire) for whoever still needs the demand when it is refused, to wait or to give up,
+    /// and [counts](Self::count_exhausted) the latter.
     pub(crate) fn try_lease(&self, demand: &Demand) -> Result<Lease, Error> {
         let now = self.0.clock.now();
-        let mut state = self.look_at(now);
-        match state.try_pick(demand, now) {
-            Ok(picked) => {
-                drop(state);
-                Ok(self.leased(picked, demand))
-            }
-            Err(reason) => {
-                let error = state.refuse(demand, reason, now);
-                drop(state);
-                Err(error.with_provider(&self.0.provider))
-            }
+        let mut state = self.state();
+        state.watch_wall(now);
+        state.serve(now);
+        if !state.closed
+            && let Some(picked) = state.pick_first(demand, now)
+        {
+            self.leave(state);
+            return Ok(self.leased(picked, demand));
         }
+        self.lease_other(self.holding(state), demand, now)
+    }
+
+    /// The first key was not to be had at once: any other, or why there is none.
+    #[inline(never)]
+    fn lease_other(&self, mut state: Locked<'_>, demand: &Demand, now: Now) -> Result<Lease, Error> {
+        let outcome = state.try_others(demand, now).map_err(|reason| state.refuse(demand, reason, now));
+        drop(state);
+        self.lease(outcome, demand)
+    }
+
+    /// One request more that found no key.
+    pub(crate) fn count_exhausted(&self) {
+        self.state().tally.exhausted += 1;
     }
 
     /// The same for whoever has something else to do where there is none: nobody is told, and no key is looked at to
@@ -109,16 +123,16 @@ impl KeyPool {
         let mut state = self.lock();
         state.watched = true;
         state.tells_leases = true;
-        drop(state);
-        Events::new(receiver)
+        Events::new(receiver, &state.events_lost)
     }
 
     /// What happens from now on, but for [`Event::Leased`] (unless somebody else asked for it by
     /// [`events`](Self::events)): a good request then costs nothing more.
     pub fn changes(&self) -> Events {
         let receiver = self.0.events.subscribe();
-        self.lock().watched = true;
-        Events::new(receiver)
+        let mut state = self.lock();
+        state.watched = true;
+        Events::new(receiver, &state.events_lost)
     }
 
     /// Grants no more leases, lets waiters go, and waits up to 30 s for the leases that are out. Says how many were
@@ -144,15 +158,14 @@ impl KeyPool {
         self.lock().seats.out()
     }
 
-    #[inline]
-    pub(super) fn lock(&self) -> Locked<'_> {
-        let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        Locked { state, told: Told { shared: &self.0, news: None } }
+    /// Whether the answer in hand, the last of these attempts, is the caller's own: see [`State::is_settled`].
+    pub(crate) fn is_settled(&self, attempts: &[Attempt]) -> bool {
+        attempts.last().is_some_and(Attempt::is_unclear) && self.lock().is_settled(attempts)
     }
 
     /// Locks, having seen what time did.
     #[inline]
-    fn look_at(&self, now: Now) -> Locked<'_> {
+    pub(super) fn look_at(&self, now: Now) -> Locked<'_> {
         let mut state = self.lock();
         state.watch_wall(now);
         state.serve(now);
@@ -189,7 +202,7 @@ impl KeyPool {
             match state.try_pick(demand, now) {
                 Ok(picked) => picks.push(picked),
                 Err(reason) => {
-                    short = Some(state.refuse(demand, reason, now).with_provider(&self.0.provider));
+                    short = Some(state.refuse_for_good(demand, reason, now).with_provider(&self.0.provider));
                     break;
                 }
             }
@@ -215,7 +228,7 @@ impl KeyPool {
                 let index = state.enqueue(Arc::clone(demand), now);
                 return Begun::Queued { index, deadline: now.tick.plus(wait) };
             }
-            Err(reason) => Err(state.refuse(demand, reason, now)),
+            Err(reason) => Err(state.refuse_for_good(demand, reason, now)),
         };
         drop(state);
         Begun::Done(Box::new(self.lease(outcome, demand)))
@@ -237,8 +250,8 @@ impl KeyPool {
                 }
                 Ok(picked)
             }
-            Some(Err(reason)) => Err(state.refuse(demand, reason, now)),
-            None => Err(state.refuse(demand, NotNow::Later, now)),
+            Some(Err(reason)) => Err(state.refuse_for_good(demand, reason, now)),
+            None => Err(state.refuse_for_good(demand, NotNow::Later, now)),
         };
         drop(state);
         Look::Done(Box::new(self.lease(outcome, demand)))
@@ -275,6 +288,22 @@ impl KeyPool {
         }
     }
 
+    /// Judges a lease and ends it.
+    pub(crate) fn settle(&self, seat: Seat, verdict: &Verdict) {
+        let now = self.0.clock.now();
+        let mut state = self.state();
+        state.watch_wall(now);
+        if !(verdict.is_plain_success() && state.settle_plain(seat, now)) {
+            state.judge(seat, verdict, now);
+            state.end(seat, now);
+        }
+        let idle = state.closed && state.seats.out() == 0;
+        self.leave(state);
+        if idle {
+            self.0.idle.notify_waiters();
+        }
+    }
+
     pub(crate) fn judge(&self, seat: Seat, verdict: &Verdict) {
         let now = self.0.clock.now();
         let mut state = self.lock();
@@ -294,12 +323,30 @@ impl KeyPool {
 }
 
 impl State {
+    #[inline(never)]
     fn try_pick(&mut self, demand: &Demand, now: Now) -> Result<Picked, NotNow> {
+        if !self.closed
+            && let Some(picked) = self.pick_first(demand, now)
+        {
+            return Ok(picked);
+        }
+        self.try_others(demand, now)
+    }
+
+    /// The same after the short way was none.
+    fn try_others(&mut self, demand: &Demand, now: Now) -> Result<Picked, NotNow> {
         if self.closed {
             return Err(NotNow::Later);
         }
         let ask = self.ask(demand, now);
         self.pick(&ask)
+    }
+
+    /// The same, counted.
+    fn refuse_for_good(&mut self, demand: &Demand, reason: NotNow, now: Now) -> Error {
+        let error = self.refuse(demand, reason, now);
+        self.tally.exhausted += u64::from(error.is_exhausted());
+        error
     }
 
     /// The error for a demand that got no key.
@@ -312,89 +359,9 @@ impl State {
         }
         let ask = self.ask(demand, now);
         let exhausted = self.diagnose(&ask);
-        self.tally.exhausted += 1;
         let (model, next_in) = (demand.model.clone(), exhausted.next_in);
         let most = exhausted.reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| *reason);
-        self.event(|| Event::Exhausted { model, reason: most, next_in });
+        self.event_of_request(|| Event::Exhausted { model, reason: most, next_in });
         Error::new(Kind::Exhausted(exhausted))
-    }
-}
-
-/// The state, locked. When it is let go, events are sent and waiters woken.
-pub(super) struct Locked<'a> {
-    state: MutexGuard<'a, State>,
-    // Dropped after the guard: nobody is told anything while the mutex is held.
-    told: Told<'a>,
-}
-
-/// Whom to wake and what to send.
-struct Told<'a> {
-    shared: &'a Shared,
-    news: Option<Box<(Vec<Waker>, Vec<Event>)>>,
-}
-
-impl Deref for Locked<'_> {
-    type Target = State;
-
-    #[inline]
-    fn deref(&self) -> &State {
-        &self.state
-    }
-}
-
-impl DerefMut for Locked<'_> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut State {
-        &mut self.state
-    }
-}
-
-impl Locked<'_> {
-    #[cold]
-    fn gather(&mut self) {
-        let wakes = std::mem::take(&mut self.state.wakes);
-        let events = std::mem::take(&mut self.state.events);
-        if !events.is_empty() && self.told.shared.events.receiver_count() == 0 {
-            self.state.watched = false;
-            self.state.tells_leases = false;
-        }
-        self.told.news = Some(Box::new((wakes, events)));
-    }
-}
-
-impl Drop for Locked<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if !(self.state.wakes.is_empty() && self.state.events.is_empty()) {
-            self.gather();
-        }
-    }
-}
-
-impl Drop for Told<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(news) = self.news.take() {
-            self.tell(*news);
-        }
-    }
-}
-
-impl Told<'_> {
-    #[cold]
-    fn tell(&self, (wakes, events): (Vec<Waker>, Vec<Event>)) {
-        for event in events {
-            // Nobody listening is no error.
-            let _ = self.shared.events.send(event);
-        }
-        for waker in wakes {
-            waker.wake();
-        }
-    }
-}
-
-impl fmt::Debug for KeyPool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyPool").field("provider", &self.0.provider.name()).finish_non_exhaustive()
     }
 }

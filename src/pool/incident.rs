@@ -63,7 +63,8 @@ impl State {
         let ramp = self.roster.keys[whom.slot as usize].ramp;
         let rest = self.rest_slot(whom).expect("every scope but the caller's has a place for a rest");
         if incident.fresh {
-            rest.before = Some(Before { end: rest.end, step: rest.step, strikes: rest.strikes, ramp });
+            let (end, step, strikes) = (rest.end, rest.step, rest.strikes);
+            rest.before = Some(Before { end, step, strikes, incident: rest.incident, ramp });
             rest.step = incident.step;
             rest.strikes = incident.strikes;
             rest.incident = cell.ticket;
@@ -79,6 +80,7 @@ impl State {
             rest.confirming = confirms;
             rest.probe = probe;
             rest.held = false;
+            rest.told &= held;
         }
         let outlasts = !incident.active || end.tick(now) > rest.end.tick(now);
         if outlasts {
@@ -106,7 +108,7 @@ impl State {
             return Incident { fresh: true, strikes: 1, of_older_generation: lifted, ..Incident::default() };
         };
         let active = rest.is_active(now);
-        let after = cell.started >= rest.end.tick(now);
+        let after = cell.began.tick >= rest.end.tick(now);
         let fresh = !active && after;
         Incident {
             fresh,
@@ -147,6 +149,11 @@ impl State {
             (Until::Probed(first), _) => {
                 (End::Never, Some(Probe { at: now.tick.plus(first), interval: first, out: false }), true)
             }
+            // What nobody named may pass by itself: tried again from time to time.
+            (Until::Lifted, _) if !verdict.is_named() => {
+                let interval = table.suspect.cap;
+                (End::Never, Some(Probe { at: now.tick.plus(interval), interval, out: false }), true)
+            }
             (Until::Lifted, _) => (End::Never, None, true),
         }
     }
@@ -156,22 +163,23 @@ impl State {
     pub(super) fn day_end(&mut self, cell: &SeatCell, step: u8, now: Now) -> End {
         let zone = usize::from(self.roster.owners[cell.owner as usize].zone);
         let zone = &mut self.zones[zone].1;
-        if zone.near_midnight(now.wall_ms, NEAR_MIDNIGHT) {
+        if zone.near_midnight(now.wall_ms(), NEAR_MIDNIGHT) {
             let length = self.settings.rests.backoff(VerdictKind::QuotaExhausted, step);
             return End::At(now.tick.plus(length));
         }
-        End::Wall(zone.next_midnight(cell.wall_ms))
+        End::Wall(zone.next_midnight(cell.began.wall_ms()))
     }
 
     pub(super) fn tell(&mut self, whom: Whom, verdict: &Verdict, end: End, now: Now) {
-        if !self.watched {
+        if !self.is_heard() {
             return;
         }
         let key = self.roster.keys[whom.slot as usize].id.clone();
         let (scope, kind, code) = (whom.scope, verdict.kind(), verdict.code_of().to_owned());
         if end == End::Never {
             let advice = verdict.advice_of().to_owned();
-            self.events.push(Event::Disabled { key, scope, kind, code, advice });
+            let model = self.model_of(whom);
+            self.events.push(Event::Disabled { key, scope, model, kind, code, advice });
             return;
         }
         let limit = verdict.news_of().and_then(|news| news.violations.first()).map(|violation| Limit {
@@ -179,8 +187,14 @@ impl State {
             span: violation.span,
             amount: violation.amount.unwrap_or(0),
         });
-        let model = matches!(scope, Scope::Lane | Scope::KeyLane | Scope::OwnerLane).then(|| self.lane_name(whom.lane));
+        let model = self.model_of(whom);
         let rest = end.tick(now).since(now.tick);
-        self.events.push(Event::Rested { key, scope, model: model.flatten(), kind, code, limit, rest });
+        self.events.push(Event::Rested { key, scope, model, kind, code, limit, rest });
+    }
+
+    /// The model of a scope that is bound to a lane.
+    pub(super) fn model_of(&self, whom: Whom) -> Option<std::sync::Arc<str>> {
+        let of_a_lane = matches!(whom.scope, Scope::Lane | Scope::KeyLane | Scope::OwnerLane);
+        of_a_lane.then(|| self.lane_name(whom.lane)).flatten()
     }
 }

@@ -2,15 +2,15 @@
 
 use super::{
     Seat,
-    cell::Place,
     event::Event,
     incident::describe,
     lane::Origin,
     rest::{End, Rest},
-    roster::{NO_ACCOUNT, RAMP_STEPS},
+    room::of_a_shared_lane,
+    roster::{KeyCell, NO_ACCOUNT, RAMP_STEPS},
     scope::Whom,
     seats::{ProbeOf, Probes, SeatCell},
-    state::{NO_MODEL, State},
+    state::{SHARED, State},
 };
 use crate::{
     time::{Now, Tick},
@@ -24,7 +24,26 @@ pub(super) const ADAPT_DOWN: f32 = 0.8;
 
 pub(super) const ADAPT_CEILING: f32 = 2.0;
 
-const ADAPT_FLOOR: f32 = 0.1;
+pub(super) const ADAPT_FLOOR: f32 = 0.1;
+
+impl KeyCell {
+    /// As many requests are in flight as it may carry; never more than can be counted.
+    #[inline]
+    pub(super) fn is_busy(&self) -> bool {
+        self.in_flight >= self.max_concurrent
+    }
+
+    /// A good answer, the first to its request.
+    #[inline]
+    pub(super) fn count_success(&mut self) {
+        self.succeeded = self.succeeded.saturating_add(1);
+        // As a rule it stands there.
+        let ceiling = self.weight * ADAPT_CEILING;
+        if self.adaptive < ceiling {
+            self.adaptive = (self.adaptive * ADAPT_UP).min(ceiling);
+        }
+    }
+}
 
 impl State {
     /// An answer was judged.
@@ -41,10 +60,14 @@ impl State {
         self.tally.judged(now, verdict.kind());
         if verdict.kind() == VerdictKind::Success && verdict.news_of().is_none() && cell.probes == Probes::default() {
             // By far the most. What else a success may end is looked for only where there is something.
-            let (slot, owner, lane, started) = (cell.slot, cell.owner, cell.lane, cell.started);
+            let (slot, owner, lane, started) = (cell.slot, cell.owner, cell.lane, cell.began.tick);
+            let again = cell.earlier.is_some();
             self.count_success(slot, lane, started, first);
             if self.may_rest(slot, owner, lane) {
                 self.clear_over(seat, now);
+            }
+            if again {
+                self.refute(seat, now);
             }
             self.good_way_out(now);
             return self.serve(now);
@@ -56,14 +79,18 @@ impl State {
         let Some(cell) = self.seats.get(seat).cloned() else { return };
         match verdict.kind() {
             VerdictKind::Success => {
-                self.count_success(cell.slot, cell.lane, cell.started, first);
+                self.count_success(cell.slot, cell.lane, cell.began.tick, first);
                 for scope in cell.probes.iter() {
                     self.probe_succeeded(scope, &cell, now);
                 }
                 self.clear_over(seat, now);
+                self.refute(seat, now);
                 self.good_way_out(now);
             }
             VerdictKind::Cancelled | VerdictKind::Unjudged | VerdictKind::CallerFault => {
+                if verdict.is_unsent() {
+                    self.refund(seat, now);
+                }
                 self.confirm_lane(cell.lane, verdict);
             }
             _ => self.failed(seat, &cell, verdict, now),
@@ -84,8 +111,7 @@ impl State {
         self.exit.take_if(speaks);
         let key = &mut self.roster.keys[slot as usize];
         if first {
-            key.succeeded = key.succeeded.saturating_add(1);
-            key.adaptive = (key.adaptive * ADAPT_UP).min(key.weight * ADAPT_CEILING);
+            key.count_success();
             key.ramp = key.ramp.saturating_sub(1);
         }
     }
@@ -103,7 +129,7 @@ impl State {
         let Some(cell) = self.seats.get(seat).cloned() else { return };
         let clear = |rest: &mut Box<Rest>| {
             let told = rest.kind != VerdictKind::Unjudged;
-            let over = told && !rest.is_active(now) && rest.end.tick(now) <= cell.started;
+            let over = told && !rest.is_active(now) && rest.end.tick(now) <= cell.began.tick;
             if over {
                 let (end, since, lifted_at) = (rest.end, rest.since, rest.lifted_at);
                 **rest = Rest { end, since, lifted_at, ..Rest::new(now) };
@@ -161,14 +187,21 @@ impl State {
         }
         self.count(cell, verdict, now);
         self.confirm_lane(cell.lane, verdict);
-        if !verdict.is_named() && self.spoken_by_two(cell, verdict, now) {
-            return;
-        }
+        let own = self.is_the_requests_own(cell, verdict);
+        let shared = of_a_shared_lane(cell, verdict);
+        let verdict = shared.as_ref().unwrap_or(verdict);
+        let told = self.events.len();
         let whom = Whom { scope: self.scope(cell, verdict), slot: cell.slot, owner: cell.owner, lane: cell.lane };
         match (verdict.kind(), whom.scope) {
             (_, Scope::Caller) => {}
             (VerdictKind::Overloaded, Scope::Lane) => self.overloaded(cell, verdict, now),
+            (_, Scope::Lane | Scope::Exit) if own => {}
             _ => self.rest(whom, cell, verdict, now),
+        }
+        if own {
+            // Taken and given back at once: nothing to tell of.
+            self.events.truncate(told);
+            self.give_all_back(cell, verdict, now);
         }
     }
 
@@ -192,49 +225,19 @@ impl State {
         }
     }
 
-    /// An answer that shows the lane's model to exist, or not to.
-    pub(super) fn confirm_lane(&mut self, lane: u16, verdict: &Verdict) {
-        let held = &mut self.lanes[usize::from(lane)];
-        if held.origin == Origin::Tentative {
-            let not_found = verdict.status_of().is_some_and(|status| status == http::StatusCode::NOT_FOUND);
-            let answered = verdict.status_of().is_some();
-            if not_found {
-                held.origin = Origin::Unknown;
-            } else if answered && verdict.kind() != VerdictKind::CallerFault {
-                held.origin = Origin::Confirmed;
-            }
-        }
-    }
-
-    /// Gives a lane up whose model the provider does not know, once nothing is in flight and nobody waits there.
-    pub(super) fn drop_unknown(&mut self, lane: u16) {
-        let held = &self.lanes[usize::from(lane)];
-        if held.in_flight == 0 && held.queue.is_empty() && held.origin == Origin::Unknown {
-            self.lane_of.remove(lane);
-            self.give_lane_up(lane);
-        }
-    }
-
-    /// Frees a lane's memory and number; nothing may be in flight or wait there.
-    pub(super) fn give_lane_up(&mut self, lane: u16) {
-        let held = &self.lanes[usize::from(lane)];
-        let parked = held.cells.iter().zip(0u32..).filter(|(cell, _)| cell.place() == Place::Busy);
-        for slot in parked.map(|(_, slot)| slot).collect::<Vec<_>>() {
-            self.unpark(slot);
-        }
-        self.lanes[usize::from(lane)] = super::lane::Lane::new("".into(), Origin::Free, 0);
-    }
-
     /// One model without capacity: only several in a row rest the lane.
     pub(super) fn overloaded(&mut self, cell: &SeatCell, verdict: &Verdict, now: Now) {
+        if cell.lane <= SHARED {
+            return;
+        }
         let table = self.settings.rests.clone();
         let lane = &mut self.lanes[usize::from(cell.lane)];
         lane.overloads = lane.overloads.saturating_add(1);
-        if cell.lane == NO_MODEL || lane.overloads < table.overloads.max(1) {
+        if lane.overloads < table.overloads.max(1) {
             return;
         }
         let rest = lane.rest.get_or_insert_with(|| Box::new(Rest::new(now)));
-        if cell.started < rest.end.tick(now) && rest.kind == VerdictKind::Overloaded {
+        if cell.began.tick < rest.end.tick(now) && rest.kind == VerdictKind::Overloaded {
             return;
         }
         let length = verdict.retry_after().unwrap_or_else(|| table.backoff(VerdictKind::Overloaded, rest.step));

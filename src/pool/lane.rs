@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     cell::{LaneCell, Place},
-    ready::Ready,
+    group::Group,
     rest::Rest,
     timer::Timers,
 };
@@ -15,111 +15,6 @@ use crate::{
     limit::{Need, Unit},
     time::Tick,
 };
-
-/// Headroom classes: powers of two of the tokens that still fit; the last is "unlimited".
-pub(super) const CLASSES: usize = 32;
-pub(super) const UNLIMITED: usize = CLASSES - 1;
-
-/// The class of an owner with this much room.
-pub(super) fn class_of(headroom: u64) -> usize {
-    match headroom {
-        u64::MAX => UNLIMITED,
-        0 => 0,
-        room => (room.ilog2() as usize).min(UNLIMITED - 1),
-    }
-}
-
-/// The first class in which every key has room for so many tokens.
-pub(super) fn class_for(tokens: u64) -> usize {
-    match tokens {
-        0 | 1 => 0,
-        tokens => ((tokens - 1).ilog2() as usize + 1).min(UNLIMITED),
-    }
-}
-
-/// The keys of one priority.
-#[derive(Default)]
-pub(super) struct Group {
-    /// By class; none until a key has one.
-    classes: Vec<Ready>,
-    /// The classes with keys: bit `n` for class `n`.
-    taken: u32,
-    /// Ready keys that need no class: the lane's owners have no token limits.
-    unlimited: Ready,
-    /// Waited for: at their concurrency, or between two starts.
-    pub(super) busy: Vec<u32>,
-    /// The stride strategies' time: the largest virtual time that was picked among these keys.
-    pub(super) time: f64,
-}
-
-impl Group {
-    #[inline]
-    fn push(&mut self, class: usize, slot: u32, cells: &mut [LaneCell]) {
-        if class == UNLIMITED {
-            return self.unlimited.push(slot, cells);
-        }
-        if self.classes.is_empty() {
-            self.classes.resize_with(UNLIMITED, Ready::default);
-        }
-        self.taken |= 1 << class;
-        self.classes[class].push(slot, cells);
-    }
-
-    #[inline]
-    fn remove(&mut self, class: usize, at: u32, cells: &mut [LaneCell]) {
-        if class == UNLIMITED {
-            return self.unlimited.remove(at, cells);
-        }
-        let order = &mut self.classes[class];
-        order.remove(at, cells);
-        if order.is_empty() {
-            self.taken &= !(1 << class);
-        }
-    }
-
-    #[inline]
-    fn reorder(&mut self, class: usize, slot: u32, at: u32, cells: &mut [LaneCell]) {
-        let order = if class == UNLIMITED { &mut self.unlimited } else { &mut self.classes[class] };
-        order.reorder(slot, at, cells);
-    }
-
-    /// The first key of those with at least this class.
-    #[inline]
-    pub(super) fn best(&self, min_class: usize, cells: &[LaneCell]) -> Option<u32> {
-        let mut best = self.unlimited.top(cells);
-        let mut taken = u64::from(self.taken) >> min_class << min_class;
-        while taken != 0 {
-            let class = taken.trailing_zeros() as usize;
-            taken &= taken - 1;
-            let Some(top) = self.classes[class].top(cells) else { continue };
-            let better = best.is_none_or(|held| (cells[top as usize].rank, top) < (cells[held as usize].rank, held));
-            if better {
-                best = Some(top);
-            }
-        }
-        best
-    }
-
-    /// The one order that all its ready keys stand in, where they have no classes.
-    #[inline]
-    pub(super) fn sole_order(&mut self) -> Option<&mut Ready> {
-        self.classes.is_empty().then_some(&mut self.unlimited)
-    }
-
-    /// Adds the keys of one class to a list.
-    pub(super) fn list(&self, class: usize, slots: &mut Vec<u32>) {
-        if let Some(order) = self.classes.get(class) {
-            order.list(slots);
-        }
-    }
-
-    fn heap_bytes(&self) -> usize {
-        self.unlimited.heap_bytes()
-            + self.classes.iter().map(Ready::heap_bytes).sum::<usize>()
-            + self.classes.capacity() * size_of::<Ready>()
-            + self.busy.capacity() * 4
-    }
-}
 
 /// An owner in a lane: which limits hold, and where their log lies.
 #[derive(Clone, Copy, Debug, Default)]
@@ -131,12 +26,29 @@ pub(super) struct LaneOwner {
 
 /// The owner has an entry in `extras`.
 pub(super) const HAS_EXTRA: u16 = 1;
+/// A start took so much of its room that a key of it belongs to another class.
+const OUTGROWN: u16 = 2;
 
 impl LaneOwner {
     /// Whether it has an entry in `extras`.
     #[inline]
     pub(super) fn has_extra(self) -> bool {
         self.flags & HAS_EXTRA != 0
+    }
+
+    /// A start took so much of its room that its key belongs to another class than this.
+    #[inline]
+    pub(super) fn outgrow(&mut self) {
+        self.flags |= OUTGROWN;
+    }
+
+    /// Whether a start did so since this was asked last. Of several keys only one is told: that the others' class is too
+    /// high shows when they are wanted.
+    #[inline]
+    pub(super) fn take_outgrown(&mut self) -> bool {
+        let outgrown = self.flags & OUTGROWN != 0;
+        self.flags &= !OUTGROWN;
+        outgrown
     }
 }
 
@@ -205,6 +117,10 @@ pub(super) struct Lane {
     pub(super) in_flight: u32,
     pub(super) started: u64,
     pub(super) spilled: u64,
+    /// The pool's number of starts when a request ended here last, while no answer has confirmed it.
+    pub(super) last_used: u64,
+    /// Not looked at before, when room is wanted: something still counts here.
+    pub(super) kept_until: Tick,
     /// Waiters by ticket.
     pub(super) queue: BTreeMap<u64, u32>,
     /// Those of them that must, or must not, use certain keys.
@@ -231,6 +147,8 @@ impl Lane {
             in_flight: 0,
             started: 0,
             spilled: 0,
+            last_used: 0,
+            kept_until: Tick::ZERO,
             queue: BTreeMap::new(),
             special: BTreeMap::new(),
             spare_logs: HashMap::new(),
@@ -245,6 +163,13 @@ impl Lane {
         for (group, size) in self.groups.iter_mut().zip(group_sizes) {
             group.unlimited.reserve(*size);
         }
+    }
+
+    /// One request more starts here.
+    #[inline]
+    pub(super) fn count_start(&mut self) {
+        self.in_flight += 1;
+        self.started += 1;
     }
 
     /// The log of an owner, of this many words.
@@ -336,7 +261,7 @@ impl Lane {
         let cell = self.cells[slot as usize];
         match cell.place() {
             Place::Ready => {
-                self.groups[group].remove(cell.class(), cell.position(), &mut self.cells);
+                self.groups[group].remove(cell.class(), slot, &mut self.cells);
             }
             Place::Busy => {
                 let busy = &mut self.groups[group].busy;
@@ -355,20 +280,14 @@ impl Lane {
 
     /// Moves a ready key to where its rank and class now put it.
     pub(super) fn reorder(&mut self, slot: u32, group: usize, class: usize, rank: u64) {
-        let cell = &mut self.cells[slot as usize];
+        let cell = self.cells[slot as usize];
         debug_assert_eq!(cell.place(), Place::Ready);
-        if cell.class() == class {
-            cell.rank = rank;
-            let at = cell.position();
-            self.groups[group].reorder(class, slot, at, &mut self.cells);
-        } else {
-            let (at, old) = (cell.position(), cell.class());
-            self.groups[group].remove(old, at, &mut self.cells);
-            let cell = &mut self.cells[slot as usize];
-            cell.rank = rank;
-            cell.set_class(class);
-            self.groups[group].push(class, slot, &mut self.cells);
-        }
+        let group = &mut self.groups[group];
+        group.remove(cell.class(), slot, &mut self.cells);
+        let cell = &mut self.cells[slot as usize];
+        cell.rank = rank;
+        cell.set_class(class);
+        group.push(class, slot, &mut self.cells);
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

@@ -45,6 +45,23 @@ proptest! {
         prop_assert_eq!(trace(&ops)?, trace(&ops)?);
     }
 
+    /// The short ways change nothing but the time it takes.
+    #[test]
+    fn the_short_ways_come_to_the_same_as_the_long_ones(ops in ops(1..120), strategy in 0usize..5) {
+        let (mut short, mut long) = (Run::new(strategy), Run::the_long_way(strategy));
+        for op in ops {
+            short.step(op.clone())?;
+            long.step(op)?;
+            prop_assert_eq!(&short.trace, &long.trace);
+        }
+        let shown = |run: &Run| {
+            // What lists keep for their capacity is no state.
+            let snapshot = crate::Snapshot { total_memory_bytes: 0, bytes_per_key: 0, ..run.pool.snapshot() };
+            serde_json::to_string(&snapshot).expect("a snapshot is JSON")
+        };
+        prop_assert_eq!(shown(&short), shown(&long));
+    }
+
     #[test]
     fn law_6_tickets_are_served_in_order_and_a_cancelled_waiter_takes_nothing(
         cancels in prop::collection::vec(any::<bool>(), 1..40),

@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Seat,
     event::Event,
+    given::stricter,
     lane::{Allowance, Origin},
     plans::find,
     rest::Rest,
     roster::NO_ACCOUNT,
     seats::SeatCell,
-    state::{MAX_LANES, NO_MODEL, SHARED, State},
+    state::{MAX_LANES, SHARED, State},
 };
 use crate::{
     limit::{Limit, Limits, Need, Plan, Span, Unit},
@@ -26,7 +27,7 @@ impl State {
     /// the provider says that there is room again.
     pub(super) fn learn(&mut self, seat: Seat, news: &QuotaNews, delay: Option<Duration>, now: Now) {
         if let Some(model) = &news.quota_model
-            && let Some(lane) = self.seats.get(seat).map(|cell| cell.lane)
+            && let Some(lane) = self.seats.get(seat).filter(|cell| !cell.free).map(|cell| cell.lane)
         {
             self.follow(lane, model, now);
         }
@@ -36,7 +37,8 @@ impl State {
             self.group_by(slot, consumer, now);
         }
         let Some(cell) = self.seats.get(seat).cloned() else { return };
-        if self.settings.fixed_limits || cell.lane == NO_MODEL {
+        // What is said of one model without a lane of its own says nothing of the others there.
+        if self.settings.fixed_limits || cell.lane <= SHARED || cell.free {
             return;
         }
         for violation in &news.violations {
@@ -103,6 +105,7 @@ impl State {
         place.spare_log(spare, old_log.len());
         place.owners[owner as usize].log = fresh;
         place.owners[owner as usize].plan = number;
+        place.owners[owner as usize].outgrow();
         if stamped_out {
             self.count_out(lane, owner, now);
         }
@@ -226,7 +229,7 @@ impl State {
         let at = self.at(now, owner);
         let numbers = [from, to].map(|lane| self.lanes[usize::from(lane)].owners[owner as usize].plan);
         let learned = numbers.map(|number| self.plans.sources(number).learned.clone());
-        self.replan(to, owner, smaller(&learned[0], &learned[1]), now);
+        self.replan(to, owner, stricter(&learned[0], &learned[1]), now);
         let held = self.held(from, owner);
         let number = self.lanes[usize::from(to)].owners[owner as usize].plan;
         let (old, plan) = (self.plans.plan(numbers[0]), self.plans.plan(number));
@@ -253,7 +256,6 @@ impl State {
             *noted = Some(consumer.into());
             let key = self.roster.keys[slot as usize].id.clone();
             let keys = self.roster.owners[known as usize].keys;
-            tracing::warn!(%key, owner = consumer, "configured as two owners, but together they have one quota");
             self.event(|| Event::Grouped { key, owner: format!("{consumer} (configured as two owners)"), keys });
             return;
         }
@@ -264,6 +266,7 @@ impl State {
     fn join(&mut self, slot: u32, owner: u32, into: u32, consumer: &str, now: Now) {
         let movers: Vec<u32> =
             self.roster.slots().filter(|slot| self.roster.keys[*slot as usize].owner == owner).collect();
+        self.join_given(owner, into);
         for lane in 0..self.lanes.len() as u16 {
             if (owner as usize) < self.lanes[usize::from(lane)].owners.len() {
                 self.join_logs(lane, owner, into, now);
@@ -287,7 +290,6 @@ impl State {
         }
         self.revive_owner(into);
         let (key, keys) = (self.roster.keys[slot as usize].id.clone(), self.roster.owners[into as usize].keys);
-        tracing::warn!(%key, owner = consumer, keys, "these keys belong to one owner: together they have one quota");
         self.event(|| Event::Grouped { key, owner: consumer.to_owned(), keys });
     }
 
@@ -295,7 +297,7 @@ impl State {
         let at = self.at(now, into);
         let numbers = [owner, into].map(|owner| self.lanes[usize::from(lane)].owners[owner as usize].plan);
         let learned = numbers.map(|number| self.plans.sources(number).learned.clone());
-        self.replan(lane, into, smaller(&learned[0], &learned[1]), now);
+        self.replan(lane, into, stricter(&learned[0], &learned[1]), now);
         let held = self.held(lane, owner);
         let place = &self.lanes[usize::from(lane)];
         let (old, plan) = (self.plans.plan(numbers[0]), self.plans.plan(place.owners[into as usize].plan));
@@ -319,10 +321,4 @@ fn longer(one: Option<Box<Rest>>, other: Option<Box<Rest>>, now: Now) -> Option<
         (Some(one), Some(other)) if one.end.tick(now) >= other.end.tick(now) => Some(one),
         (one, other) => other.or(one),
     }
-}
-
-/// The smaller of what was learned in two places that turn out to be one.
-fn smaller(one: &Limits, other: &Limits) -> Limits {
-    let tighter = |limit: &&Limit| find(other, **limit).is_none_or(|held| limit.amount < held.amount);
-    one.iter().filter(tighter).fold(other.clone(), |limits, limit| limits.with(*limit))
 }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::{Attempt, KeyPool, ServedBy};
+use super::{Attempt, KeyPool, ServedBy, trace};
 use crate::{
     key::{KeyId, Secret},
     verdict::Verdict,
@@ -37,8 +37,8 @@ impl Usage {
 
 /// A granted key: the right to send one request. Not `Clone`.
 ///
-/// It may be [judged](Lease::judge) (rests begin at once), and it ends exactly once: when it is dropped. Dropped
-/// unjudged, it counts its start and says nothing about the key.
+/// It may be [judged](Lease::judge) (rests begin at once), and it ends exactly once: when it is
+/// [settled](Lease::settle) or dropped. Dropped unjudged, it counts its start and says nothing about the key.
 ///
 /// ```
 /// use tower_keypool::{Gemini, Key, KeyPool, Verdict};
@@ -47,13 +47,14 @@ impl Usage {
 /// let lease = pool.try_acquire("gemini-2.5-flash")?;
 /// assert_eq!(lease.key_id().to_string(), "first");
 /// // … send the request with lease.expose() …
-/// lease.judge(&Verdict::SUCCESS);
+/// lease.settle(&Verdict::SUCCESS);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "a lease that is dropped at once holds nothing"]
 pub struct Lease {
-    slot: Slot,
     granted: Granted,
+    /// It has not ended, nor has a [`Slot`] taken it over.
+    held: bool,
 }
 
 /// What a lease holds in the pool, without its key: ends the lease when it is dropped. As long as nothing but the end is
@@ -73,13 +74,14 @@ pub(crate) struct Seat {
 impl Lease {
     #[inline]
     pub(crate) fn new(granted: Granted) -> Self {
-        Self { slot: Slot { pool: granted.pool.clone(), seat: granted.seat }, granted }
+        Self { granted, held: true }
     }
 
     /// Lets go of everything but the slot.
     #[inline]
-    pub(crate) fn into_slot(self) -> Slot {
-        self.slot
+    pub(crate) fn into_slot(mut self) -> Slot {
+        self.held = false;
+        Slot { pool: self.granted.pool.clone(), seat: self.granted.seat }
     }
 
     /// The key's name: the only form that is logged.
@@ -112,6 +114,14 @@ impl Lease {
         self.granted.judge(verdict);
     }
 
+    /// Says what the answer meant, and ends: what [`judge`](Self::judge) and a drop at once do, for whoever is done
+    /// with the answer. The pool is locked once instead of twice.
+    pub fn settle(mut self, verdict: &Verdict) {
+        self.granted.pool.settle(self.granted.seat, verdict);
+        trace::judged(&self.granted, verdict);
+        self.held = false;
+    }
+
     /// Says what the answer cost; corrects what was reserved.
     pub fn usage(&self, usage: Usage) {
         self.granted.usage(usage);
@@ -120,6 +130,15 @@ impl Lease {
     /// A handle for whoever judges the answer elsewhere. It holds no slot and does nothing once the lease has ended.
     pub fn granted(&self) -> &Granted {
         &self.granted
+    }
+}
+
+impl Drop for Lease {
+    #[inline]
+    fn drop(&mut self) {
+        if self.held {
+            self.granted.pool.end(self.granted.seat);
+        }
     }
 }
 
@@ -163,6 +182,7 @@ impl Granted {
     /// Says what the answer meant; rests begin at once.
     pub fn judge(&self, verdict: &Verdict) {
         self.pool.judge(self.seat, verdict);
+        trace::judged(self, verdict);
     }
 
     /// Says what the answer cost.

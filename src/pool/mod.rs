@@ -13,7 +13,9 @@ mod diagnose;
 mod doubt;
 mod event;
 mod exhausted;
+mod given;
 mod grant;
+mod group;
 mod guard;
 mod handle;
 mod incident;
@@ -22,8 +24,10 @@ mod lane;
 mod lane_names;
 mod learn;
 mod lease;
+mod locked;
 mod locks;
 mod many;
+mod overview;
 mod pick;
 mod place;
 mod plans;
@@ -31,16 +35,19 @@ mod rank;
 mod ready;
 mod recent_names;
 mod rest;
+mod room;
 mod roster;
 mod scope;
 mod seats;
 mod served_by;
 mod settle;
+mod short;
 mod snapshot;
 mod state;
 mod survey;
 mod tally;
 mod timer;
+pub(crate) mod trace;
 mod wait;
 
 #[cfg(test)]
@@ -64,7 +71,9 @@ pub use plans::LimitSource;
 pub use rank::{Strategy, UnknownStrategy};
 pub use rest::{RestBackoff, RestTable};
 pub use served_by::{Attempt, ServedBy};
-pub use snapshot::{KeyLaneView, KeyState, KeyView, LaneView, LimitView, PriorityView, RestView, Snapshot};
+pub use snapshot::{
+    DisabledView, KeyLaneView, KeyState, KeyView, LaneLimitView, LaneView, LimitView, PriorityView, RestView, Snapshot,
+};
 
 use crate::{provider::Provider, time::Clock};
 use locks::{AtomicBool, Mutex};
@@ -88,6 +97,12 @@ use state::State;
 /// ```
 #[derive(Clone)]
 pub struct KeyPool(Arc<Shared>);
+
+impl std::fmt::Debug for KeyPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyPool").field("provider", &self.0.provider.name()).finish_non_exhaustive()
+    }
+}
 
 struct Shared {
     provider: Arc<dyn Provider>,

@@ -5,15 +5,13 @@ use super::{
     ask::{Ask, Excluded},
     cell::Place,
     check::Check,
-    lane::class_for,
-    rank::Strategy,
-    roster::{NO_ACCOUNT, UNBOUNDED},
+    group::class_for,
     seats::Probes,
     state::{State, standing},
 };
 use crate::{
     key::{KeyId, Secret},
-    limit::{At, Limit, Stamp},
+    limit::Limit,
     time::Now,
 };
 
@@ -37,17 +35,12 @@ pub(super) enum NotNow {
 
 impl State {
     /// Grants the best key that may carry this demand now.
-    #[inline]
     pub(super) fn pick(&mut self, ask: &Ask<'_>) -> Result<Picked, NotNow> {
         if self.exit.as_ref().is_some_and(|rest| rest.is_active(ask.now)) {
             return Err(NotNow::Later);
         }
         if self.lanes[usize::from(ask.lane)].rest.as_ref().is_some_and(|rest| rest.is_active(ask.now)) {
             return Err(NotNow::Later);
-        }
-        let any = matches!(ask.demand.affinity, Affinity::Any) && ask.demand.earlier.is_none();
-        if any && let Some(picked) = self.pick_first(ask) {
-            return Ok(picked);
         }
         let excluded = self.excluded(ask.demand);
         let found = match &ask.demand.affinity {
@@ -61,51 +54,6 @@ impl State {
             Some((slot, probe)) => Ok(self.grant(ask, slot, probe)),
             None => Err(self.never(ask).unwrap_or(NotNow::Later)),
         }
-    }
-
-    /// The way of most picks: the first key of the first priority rests in no scope and has room. Grants it, or leaves
-    /// it to [`State::pick_any`], which asks the same and knows what else there is.
-    #[inline]
-    pub(super) fn pick_first(&mut self, ask: &Ask<'_>) -> Option<Picked> {
-        self.wake(ask.lane, ask.now);
-        let lane = &mut self.lanes[usize::from(ask.lane)];
-        let ready = lane.groups.first_mut()?.sole_order()?;
-        if ask.demand.free || !lane.key_rests.is_empty() {
-            return None;
-        }
-        let strategy = self.settings.strategy;
-        let keys = &self.roster.keys;
-        let cells = &mut lane.cells;
-        // Asked of key after key: which strategy it is, is asked once.
-        let slot = match strategy {
-            Strategy::LeastLoaded => {
-                ready.settled_top(cells, |slot, old| Strategy::LeastLoaded.rank(standing(&keys[slot as usize]), old))
-            }
-            other => ready.settled_top(cells, |slot, old| other.rank(standing(&keys[slot as usize]), old)),
-        }?;
-        let key = &keys[slot as usize];
-        let owner = &self.roster.owners[key.owner as usize];
-        let rests = key.rest.is_some() || owner.rest.is_some() || owner.account != NO_ACCOUNT;
-        let waits = key.in_flight >= key.max_concurrent.min(UNBOUNDED - 1) || key.interval_ms > 0;
-        let held = lane.owners[key.owner as usize];
-        if rests || waits || key.removed || held.has_extra() {
-            return None;
-        }
-        let plan = self.plans.plan(held.plan);
-        let at = At { tick: ask.now.tick, day: self.zones[usize::from(owner.zone)].1.at(ask.now.wall_ms) };
-        let stamp = if plan.words() == 0 {
-            (!ask.provisional).then_some(Stamp { tick: at.tick, days: at.day.days })
-        } else if ask.provisional {
-            let log = lane.log_at(held, plan.words());
-            if !plan.has_room(log, &ask.need, &at) {
-                return None;
-            }
-            plan.reserve(log, &ask.need);
-            None
-        } else {
-            Some(plan.book(lane.log_at(held, plan.words()), &ask.need, &at)?)
-        };
-        Some(self.seat(ask, slot, Probes::default(), stamp))
     }
 
     /// Whether the demand would be granted a key now.
@@ -125,8 +73,10 @@ impl State {
     /// The best of all keys: by priority, then by rank.
     pub(super) fn pick_any(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Probes)> {
         self.wake(ask.lane, ask.now);
+        let proved = if excluded.is_empty() { None } else { self.passing_doubted(ask, excluded) };
         for group in 0..self.priorities.len() {
-            let found = self.pick_in(ask, excluded, group);
+            let found = proved.as_ref().and_then(|proved| self.pick_in(ask, proved, group));
+            let found = found.or_else(|| self.pick_in(ask, excluded, group));
             if found.is_some() {
                 return found;
             }
@@ -148,7 +98,7 @@ impl State {
                 self.put_aside(ask.lane, slot, group);
                 continue;
             }
-            if self.restand(ask.lane, slot, group) {
+            if self.restand(ask.lane, slot, group, ask.now) {
                 continue;
             }
             match self.check(ask, slot) {
@@ -158,7 +108,7 @@ impl State {
                 }
                 Check::NotThis(..) => {
                     // Where the owner has less room than its class says, the class is mended; else it is passed over.
-                    if !self.reclass(ask.lane, slot, group, ask.now) {
+                    if !self.reclass(ask.lane, slot, group, false, ask.now) {
                         self.put_aside(ask.lane, slot, group);
                     }
                 }
@@ -172,34 +122,28 @@ impl State {
         found
     }
 
-    /// The class below holds keys with and without room for so many tokens: each is looked at.
-    pub(super) fn pick_border(
-        &mut self,
-        ask: &Ask<'_>,
-        excluded: &Excluded,
-        group: usize,
-        class: usize,
-    ) -> Option<(u32, Probes)> {
+    /// The class below holds keys with and without room for so many tokens: those without are passed over.
+    fn pick_border(&mut self, ask: &Ask<'_>, excluded: &Excluded, group: usize, class: usize) -> Option<(u32, Probes)> {
         let lane_at = usize::from(ask.lane);
-        let mut slots = std::mem::take(&mut self.border);
-        self.lanes[lane_at].groups[group].list(class, &mut slots);
-        let mut best: Option<(u64, u32, Probes)> = None;
-        for slot in slots.drain(..) {
-            let rank = self.rank_now(ask.lane, slot);
-            let owner = self.roster.keys[slot as usize].owner;
-            if best.is_some_and(|(held, ..)| held <= rank) || excluded.holds(slot, owner) {
+        while let Some(slot) = self.lanes[lane_at].groups[group].first_of(class) {
+            if excluded.holds(slot, self.roster.keys[slot as usize].owner) {
+                self.put_aside(ask.lane, slot, group);
+                continue;
+            }
+            if self.restand(ask.lane, slot, group, ask.now) {
                 continue;
             }
             match self.check(ask, slot) {
-                Check::Ready(probe) => best = Some((rank, slot, probe)),
+                Check::Ready(probe) => return Some((slot, probe)),
                 Check::NotThis(..) => {
-                    self.reclass(ask.lane, slot, group, ask.now);
+                    if !self.reclass(ask.lane, slot, group, false, ask.now) {
+                        self.put_aside(ask.lane, slot, group);
+                    }
                 }
                 other => self.stow(ask.lane, slot, group, other),
             }
         }
-        self.border = slots;
-        best.map(|(_, slot, probe)| (slot, probe))
+        None
     }
 
     /// The rank that a key has, wherever it stands.
@@ -212,12 +156,14 @@ impl State {
     pub(super) fn pick_of(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Probes)> {
         self.wake(ask.lane, ask.now);
         let mut best: Option<(u16, u64, u32, Probes)> = None;
+        let (mut first, mut busy) = (u16::MAX, u16::MAX);
         for slot in self.wanted(&ask.demand.affinity) {
             let key = &self.roster.keys[slot as usize];
             if excluded.holds(slot, key.owner) {
                 continue;
             }
             let order = (key.priority, self.rank_now(ask.lane, slot));
+            first = first.min(order.0);
             match self.check(ask, slot) {
                 Check::Ready(probes) => {
                     if best.is_none_or(|(priority, rank, ..)| order < (priority, rank)) {
@@ -226,6 +172,9 @@ impl State {
                 }
                 // Whoever waits for this very key is woken by its timer.
                 check @ (Check::Until(..) | Check::Busy(..)) => {
+                    if matches!(check, Check::Busy(..)) {
+                        busy = busy.min(order.0);
+                    }
                     let group = self.group(order.0);
                     if self.lanes[usize::from(ask.lane)].cells[slot as usize].place() == Place::Ready {
                         self.stow(ask.lane, slot, group, check);
@@ -238,7 +187,10 @@ impl State {
                 Check::NotThis(None, _) | Check::Out(_) => {}
             }
         }
-        best.map(|(.., slot, probe)| (slot, probe))
+        // Among these, too, a later priority opens by the spill rule.
+        let waits = if self.settings.spill.is_any() { u16::MAX } else { busy };
+        let opens = |priority| priority == first || (priority <= waits && ask.waited >= self.settings.spill_after);
+        best.filter(|(priority, ..)| opens(*priority)).map(|(.., slot, probe)| (slot, probe))
     }
 
     /// The keys of an affinity; empty for `Any`.

@@ -3,7 +3,7 @@
 use super::{
     cell::Place,
     check::Check,
-    lane::{UNLIMITED, class_of},
+    group::{UNLIMITED, class_of},
     state::{State, standing},
 };
 use crate::{limit::Unit, time::Now};
@@ -40,7 +40,7 @@ impl State {
             }
             Place::Ready => {
                 let group = self.group(self.roster.keys[slot as usize].priority);
-                self.reclass(lane, slot, group, now);
+                self.reclass(lane, slot, group, false, now);
             }
             Place::Out => {}
         }
@@ -50,7 +50,7 @@ impl State {
     pub(super) fn enter_at(&mut self, lane: u16, slot: u32, now: Now) {
         self.enter(lane, slot);
         let group = self.group(self.roster.keys[slot as usize].priority);
-        self.reclass(lane, slot, group, now);
+        self.reclass(lane, slot, group, false, now);
     }
 
     /// Moves a key that may not serve to where it waits.
@@ -74,48 +74,69 @@ impl State {
         }
     }
 
-    /// Gives a ready key the rank it now has; whether it had to move back.
+    /// Gives a ready key the rank it now has, and with it the class; whether it had to move.
     #[inline]
-    pub(super) fn restand(&mut self, lane: u16, slot: u32, group: usize) -> bool {
+    pub(super) fn restand(&mut self, lane: u16, slot: u32, group: usize, now: Now) -> bool {
         let key = standing(&self.roster.keys[slot as usize]);
-        let held = &mut self.lanes[usize::from(lane)];
-        let cell = held.cells[slot as usize];
+        let cell = self.lanes[usize::from(lane)].cells[slot as usize];
         let rank = self.settings.strategy.rank(key, cell.rank);
-        if rank > cell.rank {
-            held.reorder(slot, group, cell.class(), rank);
-            return true;
+        let grown = rank > cell.rank;
+        if grown {
+            self.fall(lane, slot, group, rank, now);
         }
-        false
+        grown
     }
 
-    /// Gives a ready key the class that its owner's room says; whether it changed.
-    pub(super) fn reclass(&mut self, lane: u16, slot: u32, group: usize, now: Now) -> bool {
-        let lane_at = usize::from(lane);
-        let cell = self.lanes[lane_at].cells[slot as usize];
+    /// Moves a ready key back to where this rank, and the class that it now has, put it.
+    #[inline(never)]
+    fn fall(&mut self, lane: u16, slot: u32, group: usize, rank: u64, now: Now) {
+        let held = &mut self.lanes[usize::from(lane)];
+        let mut class = held.cells[slot as usize].class();
+        if class != UNLIMITED {
+            let owner = self.roster.keys[slot as usize].owner;
+            if held.owners[owner as usize].take_outgrown() {
+                class = self.class_now(lane, slot, false, now);
+            }
+        }
+        self.lanes[usize::from(lane)].reorder(slot, group, class, rank);
+    }
+
+    /// Gives a ready key the class that its owner's room says; whether it changed. `roomier`: other than by time.
+    pub(super) fn reclass(&mut self, lane: u16, slot: u32, group: usize, roomier: bool, now: Now) -> bool {
+        let cell = self.lanes[usize::from(lane)].cells[slot as usize];
         if cell.place() != Place::Ready || cell.class() == UNLIMITED {
             return false;
         }
-        let owner = self.roster.keys[slot as usize].owner;
-        let at = self.at(now, owner);
-        let held = &mut self.lanes[lane_at];
-        let plan = self.plans.plan(held.owners[owner as usize].plan);
-        let words = plan.words();
-        let room = plan.headroom(held.log(owner, words), Unit::InputTokens, &at);
-        let class = class_of(room);
-        if class < class_of(plan.most_input()) && held.cells[slot as usize].timer == 0 {
-            // More room comes by itself: looked at again when the oldest use leaves the window.
-            let log = held.log(owner, words);
-            if let Some(tick) =
-                plan.next_headroom(log, Unit::InputTokens, room + 1, &at).and_then(|opens| opens.tick(&at))
-            {
-                held.timers.arm(slot, tick, &mut held.cells);
-            }
-        }
+        let class = self.class_now(lane, slot, roomier, now);
         if class == cell.class() {
             return false;
         }
-        held.reorder(slot, group, class, cell.rank);
+        self.lanes[usize::from(lane)].reorder(slot, group, class, cell.rank);
         true
+    }
+
+    /// The class that its owner's room says. Where time alone brings more room the key's timer is set for when it
+    /// reaches the next class.
+    fn class_now(&mut self, lane: u16, slot: u32, roomier: bool, now: Now) -> usize {
+        let owner_at = self.roster.keys[slot as usize].owner;
+        let days = self.zones[usize::from(self.roster.owners[owner_at as usize].zone)].1.dates(now);
+        let held = &mut self.lanes[usize::from(lane)];
+        let owner = held.owners[owner_at as usize];
+        let plan = self.plans.plan(owner.plan);
+        let log = held.log_at(owner, plan.words());
+        let class = class_of(plan.headroom(log, Unit::InputTokens, now.tick, days));
+        let top = class_of(plan.most_input());
+        let cell = held.cells[slot as usize];
+        if class < top && (cell.timer == 0 || class != cell.class() || roomier) {
+            let at = self.at(now, owner_at);
+            let (held, plan) = (&mut self.lanes[usize::from(lane)], self.plans.plan(owner.plan));
+            let log = held.log_at(owner, plan.words());
+            let opens = plan.next_headroom(log, Unit::InputTokens, 2 << class, &at);
+            if let Some(tick) = opens.and_then(|opens| opens.tick(&at)) {
+                held.timers.arm_sooner(slot, tick, &mut held.cells);
+            }
+        }
+        class
     }
 
     /// Takes a key that this demand passes over out of the order until the pick is over.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{ready::RankOf, roster::KeyCell, state::standing};
+
 /// The order among ready keys of one priority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -61,6 +63,29 @@ impl std::fmt::Display for UnknownStrategy {
 
 impl std::error::Error for UnknownStrategy {}
 
+/// The ranks of all keys.
+pub(super) struct Ranks<'a> {
+    pub(super) strategy: Strategy,
+    pub(super) keys: &'a [KeyCell],
+}
+
+impl RankOf for Ranks<'_> {
+    #[inline]
+    fn rank_of(&self, slot: u32, old: u64) -> u64 {
+        self.strategy.rank(standing(&self.keys[slot as usize]), old)
+    }
+}
+
+/// The same for [`Strategy::LeastLoaded`] alone, which is then not asked for at each key.
+pub(super) struct Loads<'a>(pub(super) &'a [KeyCell]);
+
+impl RankOf for Loads<'_> {
+    #[inline]
+    fn rank_of(&self, slot: u32, old: u64) -> u64 {
+        Strategy::LeastLoaded.rank(standing(&self.0[slot as usize]), old)
+    }
+}
+
 /// What a rank is made of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standing {
@@ -69,6 +94,8 @@ pub(super) struct Standing {
     pub(super) weight: f32,
     /// Learned weight, ramp included.
     pub(super) adaptive: f32,
+    /// The ramp's part of its weight: 1 but for a key that is just back.
+    pub(super) ramp: f32,
     /// The pool's number of its last start.
     pub(super) last_start: u64,
 }
@@ -79,8 +106,9 @@ impl Strategy {
     pub(super) fn rank(self, key: Standing, old: u64) -> u64 {
         match self {
             Self::LeastLoaded => {
+                // Idle it stands beside the others, whatever its ramp: that bites on load, or it would never be tried.
                 // The load's upper 28 bits (positive floats sort as integers), then 36 bits of start order.
-                let load = (f32::from(key.in_flight) + 1.0) / key.weight;
+                let load = (f32::from(key.in_flight) + key.ramp) / key.weight;
                 (u64::from(load.to_bits() >> 4) << 36) | (key.last_start & ((1 << 36) - 1))
             }
             Self::Lru => key.last_start,
@@ -98,7 +126,7 @@ impl Strategy {
     pub(super) fn advanced(self, key: Standing, old: u64, group_time: f64) -> u64 {
         let share = match self {
             Self::LeastLoaded | Self::Lru => return self.rank(key, old),
-            Self::RoundRobin => 1.0,
+            Self::RoundRobin => f64::from(key.ramp),
             Self::Weighted => f64::from(key.weight),
             Self::Adaptive => f64::from(key.adaptive),
         };

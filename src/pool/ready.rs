@@ -7,6 +7,18 @@
 
 use super::cell::LaneCell;
 
+/// Tells the rank that a slot now has; `old` is the one that it had.
+pub(super) trait RankOf {
+    fn rank_of(&self, slot: u32, old: u64) -> u64;
+}
+
+#[cfg(test)]
+impl<F: Fn(u32, u64) -> u64> RankOf for F {
+    fn rank_of(&self, slot: u32, old: u64) -> u64 {
+        self(slot, old)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Ready {
     /// Places for the run, of which `len` from `head` on are its own. In order of rank; `GONE` where one was taken
@@ -26,11 +38,6 @@ const GONE: u32 = u32::MAX;
 const IN_RUN: u32 = 1 << 24;
 
 impl Ready {
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.len == 0 && self.heap.is_empty()
-    }
-
     #[cfg(test)]
     fn len(&self) -> usize {
         self.len - self.gone + self.heap.len()
@@ -46,28 +53,27 @@ impl Ready {
         }
     }
 
-    /// The first slot whose rank is still what `rank_of` says; those before it, whose ranks grew, move to where they
+    /// The first slot whose rank is still what `ranks` says; those before it, whose ranks grew, move to where they
     /// stand now.
-    #[inline]
-    pub(super) fn settled_top(&mut self, cells: &mut [LaneCell], rank_of: impl Fn(u32, u64) -> u64) -> Option<u32> {
+    #[inline(never)]
+    pub(super) fn settled_top(&mut self, cells: &mut [LaneCell], ranks: &impl RankOf) -> Option<u32> {
         if self.heap.is_empty() && self.gone == 0 && self.len > 0 {
             // By far the most: those whose ranks grew go from the run's front to its back.
-            let mut last = order(self.ring[self.place(self.len - 1)], cells);
-            let places = self.ring.len();
-            loop {
-                let slot = self.ring[self.head];
+            let last = self.ring[self.place(self.len - 1)];
+            let mut back = cells[last as usize].rank;
+            while let Some(slot) = self.ring.get(self.head).copied() {
                 let cell = &mut cells[slot as usize];
-                let rank = rank_of(slot, cell.rank);
+                let rank = ranks.rank_of(slot, cell.rank);
                 if rank <= cell.rank {
                     return Some(slot);
                 }
-                if (rank, slot) < last {
+                if rank <= back {
                     break;
                 }
+                back = rank;
                 cell.rank = rank;
-                last = (rank, slot);
                 // In a full ring the front's place is the one behind the last.
-                if self.len < places {
+                if self.len < self.ring.len() {
                     let place = self.place(self.len);
                     self.ring[place] = slot;
                     cell.set_position(IN_RUN | place as u32);
@@ -75,10 +81,16 @@ impl Ready {
                 self.head = self.place(1);
             }
         }
+        self.sort_top(cells, ranks)
+    }
+
+    /// The same wherever they stand.
+    #[inline(never)]
+    pub(super) fn sort_top(&mut self, cells: &mut [LaneCell], ranks: &impl RankOf) -> Option<u32> {
         loop {
             let slot = self.top(cells)?;
             let cell = &mut cells[slot as usize];
-            let rank = rank_of(slot, cell.rank);
+            let rank = ranks.rank_of(slot, cell.rank);
             if rank <= cell.rank {
                 return Some(slot);
             }
@@ -89,7 +101,8 @@ impl Ready {
     }
 
     /// Adds all its slots to a list, in no order.
-    pub(super) fn list(&self, slots: &mut Vec<u32>) {
+    #[cfg(test)]
+    fn list(&self, slots: &mut Vec<u32>) {
         let whole = self.head + self.len;
         let wrapped = whole.saturating_sub(self.ring.len());
         slots.extend_from_slice(&self.ring[self.head.min(self.ring.len())..whole - wrapped]);
@@ -114,7 +127,7 @@ impl Ready {
     #[inline]
     fn place(&self, n: usize) -> usize {
         let place = self.head + n;
-        if place >= self.ring.len() { place - self.ring.len() } else { place }
+        if place < self.ring.len() { place } else { place - self.ring.len() }
     }
 
     /// Puts a slot in; its cell holds its rank.
@@ -279,7 +292,7 @@ mod tests {
                 // Now and then some at the front have grown.
                 if op == 5 {
                     let grown: Vec<u64> = cells.iter().map(|cell| cell.rank + if cell.rank < rank { 100 + step as u64 } else { 0 }).collect();
-                    let top = ready.settled_top(&mut cells, |slot, old| if old < rank { grown[slot as usize].max(old) } else { old });
+                    let top = ready.settled_top(&mut cells, &|slot, old| if old < rank { grown[slot as usize].max(old) } else { old });
                     prop_assert_eq!(top, ready.top(&cells));
                     prop_assert!(top.is_none_or(|top| cells[top as usize].rank >= rank));
                 }

@@ -47,7 +47,7 @@ pub struct RestTable {
     pub blocked: RestBackoff,
     /// Any other verdict that rests its scope.
     pub other: RestBackoff,
-    /// Unclear 401s and 403s until a key is disabled: 3.
+    /// Unclear 401s and 403s until a key is disabled: 3. Then one request tries it after the cap of `suspect`, ever later.
     pub strikes: u8,
     /// Overloaded answers in a row, none good between, until the lane rests: 5.
     pub overloads: u8,
@@ -112,8 +112,8 @@ impl End {
         match self {
             Self::At(tick) => tick,
             Self::Wall(ms) => {
-                let distance = Duration::from_millis(ms.abs_diff(now.wall_ms));
-                if ms >= now.wall_ms { now.tick.plus(distance) } else { now.tick.minus(distance) }
+                let distance = Duration::from_millis(ms.abs_diff(now.wall_ms()));
+                if ms >= now.wall_ms() { now.tick.plus(distance) } else { now.tick.minus(distance) }
             }
             Self::Never => Tick::NEVER,
         }
@@ -122,7 +122,7 @@ impl End {
     pub(super) fn is_over(self, now: Now) -> bool {
         match self {
             Self::At(tick) => tick <= now.tick,
-            Self::Wall(ms) => ms <= now.wall_ms,
+            Self::Wall(ms) => ms <= now.wall_ms(),
             Self::Never => false,
         }
     }
@@ -143,6 +143,7 @@ pub(super) struct Before {
     pub(super) end: End,
     pub(super) step: u8,
     pub(super) strikes: u8,
+    pub(super) incident: u64,
     pub(super) ramp: u8,
 }
 
@@ -160,6 +161,10 @@ pub(super) struct Rest {
     /// The ticket of the request that raised it; 0: nothing since the last success or lift.
     pub(super) incident: u64,
     pub(super) before: Option<Before>,
+    /// What evidence gave back last: it stands after all where that is refuted.
+    pub(super) given_back: Option<Before>,
+    /// Requests whose evidence gave it back, since its last success.
+    pub(super) doubts: u8,
     /// Requests that started before this number are of an older generation: their answers rest nothing.
     pub(super) lifted_at: u64,
     pub(super) probe: Option<Probe>,
@@ -167,6 +172,8 @@ pub(super) struct Rest {
     pub(super) confirming: bool,
     /// Would be without end, but is held until it is clear whether the fault is ours.
     pub(super) held: bool,
+    /// It was without end, and told of, before it was held.
+    pub(super) told: bool,
     pub(super) by_hand: bool,
 }
 
@@ -182,10 +189,13 @@ impl Rest {
             strikes: 0,
             incident: 0,
             before: None,
+            given_back: None,
+            doubts: 0,
             lifted_at: 0,
             probe: None,
             confirming: false,
             held: false,
+            told: false,
             by_hand: false,
         }
     }

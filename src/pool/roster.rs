@@ -8,11 +8,11 @@ use std::{
 
 use hashbrown::HashTable;
 
-use super::{cell::MAX_KEYS, rest::Rest};
+use super::{cell::MAX_KEYS, given::last_of_each, rest::Rest};
 use crate::{
     error::KeyError,
     key::{Key, KeyId, Secret, Tier},
-    limit::Limits,
+    limit::{Limit, Limits},
     provider::Provider,
     time::Tick,
 };
@@ -80,6 +80,8 @@ pub(super) struct OwnerExtra {
     pub(super) consumer: Option<Arc<str>>,
     /// Limits of its own, by model or `*`.
     pub(super) limits: Vec<(String, Limits)>,
+    /// Limits for which its keys were given different amounts; each is told of once.
+    pub(super) contested: Vec<(String, Limit)>,
     pub(super) tier: Option<Tier>,
 }
 
@@ -104,6 +106,14 @@ impl KeyCell {
             return 1.0;
         }
         RAMP[usize::from(self.ramp).min(RAMP.len() - 1)]
+    }
+
+    /// Heap bytes behind it, the secret's included.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.id.heap_bytes()
+            + self.rest.as_ref().map_or(0, |_| size_of::<Rest>())
+            + self.extra.as_ref().map_or(0, |_| size_of::<KeyExtra>())
+            + self.secret.heap_bytes()
     }
 
     pub(super) fn interval(&self) -> Duration {
@@ -272,17 +282,23 @@ impl Roster {
             if cell.account == NO_ACCOUNT {
                 cell.account = account;
             }
-            let extra = cell.extra.get_or_insert_default();
-            for limits in &key.limits {
-                extra.limits.push(limits.clone());
+            if cell.keys == 1 {
+                // The first of it since all others went: nobody else's word stands.
+                cell.extra.get_or_insert_default().limits.clear();
             }
+            self.give_limits(owner, &key.limits);
+            let extra = self.owners[owner as usize].extra.get_or_insert_default();
             extra.tier = extra.tier.take().or_else(|| key.tier.clone());
             return (owner, false);
         }
         let name: Option<Arc<str>> = key.owner.as_deref().map(Into::into);
         let plain = name.is_none() && key.limits.is_empty() && key.tier.is_none();
-        let extra =
-            OwnerExtra { name: name.clone(), consumer: None, limits: key.limits.clone(), tier: key.tier.clone() };
+        let extra = OwnerExtra {
+            name: name.clone(),
+            limits: last_of_each(&key.limits),
+            tier: key.tier.clone(),
+            ..OwnerExtra::default()
+        };
         let named = name.is_some();
         let cell = OwnerCell { rest: None, extra: (!plain).then(|| Box::new(extra)), account, keys: 1, zone };
         let back = self.parted.iter().position(|(known, _)| *known == secret).filter(|_| !named);
@@ -361,31 +377,10 @@ impl Roster {
         extra.name.clone().or_else(|| extra.consumer.clone())
     }
 
-    pub(super) fn tier(&self, owner: u32) -> Option<&Tier> {
-        self.owners[owner as usize].extra.as_ref()?.tier.as_ref()
-    }
-
-    /// Limits given for this owner and model: the model's own before `*`, later ones before earlier.
-    pub(super) fn limits(&self, owner: u32, model: &str) -> Option<&Limits> {
-        let limits = &self.owners[owner as usize].extra.as_ref()?.limits;
-        let named = |wanted: &str| limits.iter().rev().find(|(name, _)| name == wanted).map(|(_, limits)| limits);
-        named(model).or_else(|| named("*"))
-    }
-
     pub(super) fn heap_bytes(&self) -> usize {
-        let boxed: usize = self
-            .keys
-            .iter()
-            .map(|key| {
-                key.id.heap_bytes()
-                    + key.rest.as_ref().map_or(0, |_| size_of::<Rest>())
-                    + key.extra.as_ref().map_or(0, |_| size_of::<KeyExtra>())
-            })
-            .sum();
         self.keys.capacity() * size_of::<KeyCell>()
             + self.owners.capacity() * size_of::<OwnerCell>()
             + (self.by_id.allocation_size() + self.by_secret.allocation_size())
-            + boxed
     }
 }
 

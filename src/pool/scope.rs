@@ -1,10 +1,7 @@
 //! Scopes: whom a rest is bound to, where it is kept, and who is looked at again when it ends early.
 
 use super::{rest::Rest, roster::NO_ACCOUNT, state::State};
-use crate::{
-    time::{Now, Tick},
-    verdict::Scope,
-};
+use crate::{time::Now, verdict::Scope};
 
 /// Whom a rest is bound to.
 #[derive(Clone, Copy)]
@@ -31,7 +28,7 @@ impl State {
             Scope::Exit => &mut self.exit,
             Scope::Caller => return None,
         };
-        Some(place.get_or_insert_with(|| Box::new(Rest::new(Now { tick: Tick::ZERO, wall_ms: 0 }))))
+        Some(place.get_or_insert_with(|| Box::new(Rest::new(Now::NEVER))))
     }
 
     /// The place of a scope's rest, where there is one.

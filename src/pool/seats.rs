@@ -2,27 +2,25 @@
 
 use std::sync::Arc;
 
-use super::{Attempt, Seat, Usage};
+use super::{Attempt, Seat};
 use crate::{
     limit::{Need, Stamp},
-    time::Tick,
+    time::{Now, Tick},
 };
 
 /// A lease that is out.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct SeatCell {
-    pub(super) generation: u32,
+    /// Odd while a lease has it.
+    generation: u32,
     pub(super) slot: u32,
     /// Whose windows hold it: a key may change its owner while the lease is out.
     pub(super) owner: u32,
     pub(super) lane: u16,
-    pub(super) taken: bool,
     /// From when its start counts; `None` while its place is provisional.
     pub(super) stamp: Option<Stamp>,
     /// When it started, or was granted where it has not yet.
-    pub(super) started: Tick,
-    /// Wall clock of its start, in Unix milliseconds.
-    pub(super) wall_ms: i64,
+    pub(super) began: Now,
     /// The pool's number of this start.
     pub(super) seq: u64,
     pub(super) need: Need,
@@ -39,8 +37,22 @@ pub(super) struct SeatCell {
     pub(super) failed: bool,
     /// The request's place in line: all attempts of it have the same.
     pub(super) ticket: u64,
-    pub(super) usage: Usage,
     pub(super) earlier: Option<Arc<[Attempt]>>,
+}
+
+impl SeatCell {
+    /// Nothing was said of it yet, and nothing is to be told of it but how it ends: it started, counts in its windows,
+    /// and is nobody's probe.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        !(self.free | self.refunded | self.judged) && self.probes.is_empty() && self.earlier.is_none()
+    }
+
+    /// The lease ends; its seat is then to be [freed](Seats::free).
+    #[inline]
+    pub(super) fn leave(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+    }
 }
 
 /// A scope that a probe lease tries.
@@ -83,7 +95,8 @@ pub(super) struct Seats {
 
 impl Seats {
     /// A seat, and its record to be filled in: nothing is judged, told or given back yet.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
+    #[inline(always)]
     pub(super) fn take(&mut self) -> (Seat, &mut SeatCell) {
         self.out += 1;
         let index = match self.free.pop() {
@@ -91,39 +104,60 @@ impl Seats {
             None => self.add(),
         };
         let cell = &mut self.cells[index as usize];
-        cell.taken = true;
+        cell.generation = cell.generation.wrapping_add(1);
         cell.refunded = false;
         cell.judged = false;
         cell.failed = false;
-        cell.usage = Usage::default();
         (Seat { index, generation: cell.generation }, cell)
     }
 
     #[cold]
     fn add(&mut self) -> u32 {
-        self.cells.push(SeatCell::default());
+        self.cells.push(SeatCell {
+            generation: 0,
+            slot: 0,
+            owner: 0,
+            lane: 0,
+            stamp: None,
+            began: Now::NEVER,
+            seq: 0,
+            need: Need::default(),
+            free: false,
+            refunded: false,
+            judged: false,
+            probes: Probes::default(),
+            before: (Tick::ZERO, 0),
+            failed: false,
+            ticket: 0,
+            earlier: None,
+        });
         self.cells.len() as u32 - 1
     }
 
     /// The record of a lease that is still out.
     #[inline]
     pub(super) fn get(&self, seat: Seat) -> Option<&SeatCell> {
-        self.cells.get(seat.index as usize).filter(|cell| cell.taken && cell.generation == seat.generation)
+        self.cells.get(seat.index as usize).filter(|cell| cell.generation == seat.generation)
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, seat: Seat) -> Option<&mut SeatCell> {
-        self.cells.get_mut(seat.index as usize).filter(|cell| cell.taken && cell.generation == seat.generation)
+        self.cells.get_mut(seat.index as usize).filter(|cell| cell.generation == seat.generation)
     }
 
     /// Ends a lease that is out.
     #[inline]
     pub(super) fn end(&mut self, seat: Seat) {
         let Some(cell) = self.get_mut(seat) else { return };
-        cell.taken = false;
-        cell.generation = cell.generation.wrapping_add(1);
+        cell.leave();
         cell.earlier = None;
-        self.free.push(seat.index);
+        self.free(seat.index);
+    }
+
+    /// The seat of a lease that has left may be taken again.
+    #[inline]
+    pub(super) fn free(&mut self, index: u32) {
+        self.free.push(index);
         self.out -= 1;
     }
 
@@ -133,7 +167,7 @@ impl Seats {
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut SeatCell> {
-        self.cells.iter_mut().filter(|cell| cell.taken)
+        self.cells.iter_mut().filter(|cell| cell.generation % 2 == 1)
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

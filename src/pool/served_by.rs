@@ -69,6 +69,11 @@ impl Attempt {
         self.elsewhere == Elsewhere::OtherKey && self.model.as_deref() == model
     }
 
+    /// Whether its key met a limit, which time alone lifts.
+    pub(crate) fn met_limit(&self) -> bool {
+        matches!(self.kind, VerdictKind::RateLimited | VerdictKind::QuotaExhausted)
+    }
+
     /// Whether no key of its owner may carry this request: what it names belongs to somebody else.
     pub(crate) fn bars_owner(&self) -> bool {
         self.elsewhere == Elsewhere::OtherOwner

@@ -18,7 +18,7 @@ impl State {
     /// The request goes out now: limits count from here.
     pub(super) fn started(&mut self, seat: Seat, now: Now) {
         let Some(cell) = self.seats.get(seat) else { return };
-        let known = cell.stamp.is_some() && cell.started >= now.tick;
+        let known = cell.stamp.is_some() && cell.began.tick >= now.tick;
         if cell.refunded || cell.judged || known {
             return;
         }
@@ -34,8 +34,7 @@ impl State {
         };
         if let Some(cell) = self.seats.get_mut(seat) {
             cell.stamp = Some(stamp);
-            cell.started = now.tick;
-            cell.wall_ms = now.wall_ms;
+            cell.began = now;
             let key = &mut self.roster.keys[cell.slot as usize];
             key.last_started = key.last_started.max(now.tick);
         }
@@ -44,7 +43,6 @@ impl State {
     /// What the answer cost: corrects what was reserved.
     pub(super) fn usage(&mut self, seat: Seat, usage: Usage, now: Now) {
         let Some(cell) = self.seats.get_mut(seat) else { return };
-        cell.usage = cell.usage.updated(usage);
         if cell.free || cell.refunded {
             return;
         }
@@ -89,7 +87,7 @@ impl State {
         let group = self.group(self.roster.keys[slot as usize].priority);
         match self.lanes[usize::from(lane)].cells[slot as usize].place() {
             Place::Ready => {
-                self.reclass(lane, slot, group, now);
+                self.reclass(lane, slot, group, true, now);
             }
             Place::Timed => self.enter(lane, slot),
             Place::Busy | Place::Out => {}
@@ -135,7 +133,7 @@ impl State {
         match cell.stamp {
             Some(stamp) if cell.probes.is_empty() => {
                 let zone = usize::from(self.roster.owners[owner as usize].zone);
-                if !cell.free && !cell.refunded && self.zones[zone].1.days(now.wall_ms) != stamp.days {
+                if !cell.free && !cell.refunded && self.zones[zone].1.dates(now) != stamp.days {
                     self.count_midnight(seat, stamp, now);
                 }
             }
@@ -145,6 +143,7 @@ impl State {
         let lane = &mut self.lanes[usize::from(lane_at)];
         lane.in_flight -= 1;
         let unknown = lane.origin == Origin::Unknown;
+        lane.last_used = self.seq;
         let key = &mut self.roster.keys[slot as usize];
         key.in_flight -= 1;
         if key.removed {
@@ -169,27 +168,37 @@ impl State {
         }
         let lane = &mut self.lanes[usize::from(cell.lane)];
         lane.started = lane.started.saturating_sub(1);
-        self.tally.unstart(cell.started);
+        self.tally.unstart(cell.began.tick);
     }
 
     /// One request less in flight: the rank gets better here, and lanes that waited for it get the key back.
     #[inline]
     fn released(&mut self, lane: u16, slot: u32) {
         let key = &self.roster.keys[slot as usize];
-        let (standing, parked, priority) = (super::state::standing(key), key.parked, key.priority);
+        let (standing, parked) = (super::state::standing(key), key.parked);
         let held = &self.lanes[usize::from(lane)];
-        if let Some(cell) = held.cells.get(slot as usize).copied()
-            && cell.place() == Place::Ready
+        // A worse rank shows when it comes to the top.
+        if held
+            .cells
+            .get(slot as usize)
+            .is_some_and(|cell| self.settings.strategy.rank(standing, cell.rank) < cell.rank)
         {
-            let rank = self.settings.strategy.rank(standing, cell.rank);
-            // A worse one shows when it comes to the top.
-            if rank < cell.rank {
-                let group = self.group(priority);
-                self.lanes[usize::from(lane)].reorder(slot, group, cell.class(), rank);
-            }
+            self.rise(lane, slot);
         }
         if parked > 0 {
             self.unpark_all(slot);
+        }
+    }
+
+    /// Moves a key, where it is ready, to where its rank now puts it.
+    #[inline(never)]
+    pub(super) fn rise(&mut self, lane: u16, slot: u32) {
+        let key = &self.roster.keys[slot as usize];
+        let group = self.group(key.priority);
+        let cell = self.lanes[usize::from(lane)].cells[slot as usize];
+        let rank = self.settings.strategy.rank(super::state::standing(key), cell.rank);
+        if cell.place() == Place::Ready {
+            self.lanes[usize::from(lane)].reorder(slot, group, cell.class(), rank);
         }
     }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{plans::LimitSource, rank::Strategy};
 use crate::{
     key::{KeyId, Tier},
-    limit::Limit,
+    limit::{Limit, Span, Unit},
     verdict::{Scope, VerdictKind},
 };
 
@@ -25,14 +25,22 @@ pub struct Snapshot {
     pub provider: String,
     /// The order among ready keys.
     pub strategy: Strategy,
+    /// When the provider's day ends, and with it what was used of the quotas of days; owners in other zones have
+    /// another.
+    pub day_ends: SystemTime,
     /// Keys in the pool.
     pub total_keys: usize,
     /// Keys that may carry a request of some lane now. Requests without a model count as a lane once there was one.
     pub available_keys: usize,
+    /// Keys with as many requests in flight as they may carry, or between two starts.
+    pub busy_keys: usize,
     /// Keys that rest and come back by themselves.
     pub resting_keys: usize,
     /// Keys that rest without end.
     pub disabled_keys: usize,
+    /// Keys that rest without end as a whole, by whom the fault concerns and what the answer meant. A key whose owner
+    /// rests, too, counts with both.
+    pub disabled: Vec<DisabledView>,
     /// The same by priority.
     pub priorities: Vec<PriorityView>,
     /// Requests in flight.
@@ -53,6 +61,8 @@ pub struct Snapshot {
     pub spills: u64,
     /// Demands that no key could serve.
     pub exhausted: u64,
+    /// Events that subscribers did not read in time.
+    pub events_lost: u64,
     /// A rest of our address or the endpoint.
     pub exit_rest: Option<RestView>,
     /// Each key.
@@ -74,6 +84,24 @@ pub struct PriorityView {
     pub keys: usize,
     /// Those that may carry a request of some lane now.
     pub available: usize,
+    /// Those that rest and come back by themselves.
+    pub resting: usize,
+    /// Those that rest without end.
+    pub disabled: usize,
+    /// Requests in flight over them.
+    pub in_flight: usize,
+}
+
+/// Keys that rest without end for one reason.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[non_exhaustive]
+pub struct DisabledView {
+    /// Whom the fault concerns: the key, its owner or its account.
+    pub scope: Scope,
+    /// What the answer meant; `unjudged` when somebody switched it off by hand.
+    pub kind: VerdictKind,
+    /// How many keys.
+    pub keys: usize,
 }
 
 /// A key as it stands.
@@ -189,8 +217,12 @@ pub struct RestView {
 pub struct LaneView {
     /// The model; `None`: requests without a model.
     pub model: Option<Arc<str>>,
+    /// Whether it was configured or an answer confirmed that the provider knows the model. Others go again.
+    pub confirmed: bool,
     /// Keys that may carry a request now.
     pub available_keys: usize,
+    /// Its limits, over all owners.
+    pub limits: Vec<LaneLimitView>,
     /// Requests in flight.
     pub in_flight: u32,
     /// Requests started.
@@ -201,4 +233,18 @@ pub struct LaneView {
     pub waiters: usize,
     /// A rest of the whole lane.
     pub rest: Option<RestView>,
+}
+
+/// The limits of one kind of all owners in a lane, together.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[non_exhaustive]
+pub struct LaneLimitView {
+    /// What is counted.
+    pub unit: Unit,
+    /// Over which time.
+    pub span: Span,
+    /// What all owners that have such a limit may use.
+    pub amount: u64,
+    /// What they have used of it.
+    pub used: u64,
 }

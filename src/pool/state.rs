@@ -1,13 +1,18 @@
 //! The pool's state: everything that its one mutex guards. What each part does stands in a file of its own:
 //! `pick` grants, `settle` ends, `judge` rests, `learn` tightens, `wait` queues, `change` edits the roster.
 
-use std::{collections::BTreeMap, sync::Arc, task::Waker};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicU64},
+    task::Waker,
+};
 
 use super::{
     builder::Settings,
     event::Event,
+    group::class_of,
     guard::Guard,
-    lane::{Lane, Origin, class_of},
+    lane::{Lane, Origin},
     lane_names::LaneNames,
     plans::{Plans, Sources},
     rank::Standing,
@@ -15,6 +20,7 @@ use super::{
     roster::{KeyCell, Roster},
     seats::Seats,
     tally::Tally,
+    trace,
     wait::Waiters,
 };
 use crate::{
@@ -25,8 +31,6 @@ use crate::{
 
 /// At most this many lanes a pool: a lane is an attacker's allocator.
 pub(super) const MAX_LANES: usize = 256;
-/// At most this many lanes that a caller named and no answer has confirmed.
-const MAX_TENTATIVE: usize = 16;
 /// The lane of requests that name no model.
 pub(super) const NO_MODEL: u16 = 0;
 /// The lane that models share for which there is no room.
@@ -65,12 +69,15 @@ pub(super) struct State {
     pub(super) watched: bool,
     /// Whether each lease is told, too.
     pub(super) tells_leases: bool,
+    /// Events that subscribers did not read in time.
+    pub(super) events_lost: Arc<AtomicU64>,
     /// Slots put aside during a pick; kept for its capacity.
     pub(super) aside: Vec<u32>,
     /// Slots whose timer fired; kept for its capacity.
     pub(super) fired: Vec<u32>,
-    /// Slots that a pick looks at one by one; kept for its capacity.
-    pub(super) border: Vec<u32>,
+    /// No request goes a short way.
+    #[cfg(test)]
+    pub(super) always_long: bool,
 }
 
 impl State {
@@ -99,14 +106,16 @@ impl State {
             seq: 0,
             wall_offset: None,
             closed: false,
-            last_now: Now { tick: crate::time::Tick::ZERO, wall_ms: 0 },
+            last_now: Now::NEVER,
             wakes: Vec::new(),
             events: Vec::new(),
             watched: false,
             tells_leases: false,
+            events_lost: Arc::default(),
             aside: Vec::new(),
             fired: Vec::new(),
-            border: Vec::new(),
+            #[cfg(test)]
+            always_long: false,
         };
         state.push_lane("".into(), Origin::Configured);
         state.push_lane("*".into(), Origin::Configured);
@@ -116,7 +125,8 @@ impl State {
     // === lanes ===
 
     /// The lane of a model; made when it is new and there is room.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
+    #[inline(always)]
     pub(super) fn lane(&mut self, model: Option<&Arc<str>>) -> u16 {
         let Some(model) = model else { return self.own_lane(NO_MODEL) };
         match self.lane_of.find(model) {
@@ -132,31 +142,6 @@ impl State {
             self.fill_lane(lane);
         }
         lane
-    }
-
-    #[cold]
-    fn new_lane(&mut self, model: &str) -> u16 {
-        let tentative = self.lanes.iter().filter(|lane| lane.origin == Origin::Tentative).count();
-        if tentative >= MAX_TENTATIVE {
-            self.drop_unused();
-        }
-        let tentative = self.lanes.iter().filter(|lane| lane.origin == Origin::Tentative).count();
-        let used = self.lanes.iter().filter(|lane| lane.origin != Origin::Free).count();
-        if tentative >= MAX_TENTATIVE || used >= MAX_LANES || model.is_empty() || model.len() > 256 {
-            return self.own_lane(SHARED);
-        }
-        self.push_lane(model.into(), Origin::Tentative)
-    }
-
-    /// Gives up lanes that were only asked about: no request ever went out there.
-    fn drop_unused(&mut self) {
-        for at in 0..self.lanes.len() as u16 {
-            let lane = &self.lanes[usize::from(at)];
-            if lane.origin == Origin::Tentative && lane.started == 0 && lane.in_flight == 0 && lane.queue.is_empty() {
-                self.lane_of.remove(at);
-                self.give_lane_up(at);
-            }
-        }
     }
 
     /// A lane that somebody configured limits for.
@@ -258,17 +243,11 @@ impl State {
 
     /// The limits that hold for an owner in a lane, with what was learned.
     pub(super) fn plan_for(&mut self, lane: u16, owner: u32, learned: Limits) -> u16 {
-        if lane == NO_MODEL {
+        if self.is_uncounted(lane) {
             return 0;
         }
         let name = Arc::clone(&self.lanes[usize::from(lane)].name);
-        let given = self
-            .roster
-            .limits(owner, &name)
-            .or_else(|| self.limits.get(&*name))
-            .or_else(|| self.limits.get("*"))
-            .cloned()
-            .unwrap_or_default();
+        let given = self.given(owner, &name).cloned().unwrap_or_default();
         let table = match self.roster.tier(owner) {
             Some(tier) if self.settings.known_limits => self.provider.known_limits(&name, tier).unwrap_or_default(),
             _ => Limits::new(),
@@ -281,17 +260,23 @@ impl State {
     #[inline]
     pub(super) fn at(&mut self, now: Now, owner: u32) -> At {
         let zone = usize::from(self.roster.owners[owner as usize].zone);
-        At { tick: now.tick, day: self.zones[zone].1.at(now.wall_ms) }
+        At { tick: now.tick, day: self.zones[zone].1.at(now.wall_ms()) }
     }
 
     /// Notices a wall clock that was set: everything that waits for a midnight is looked at again.
     #[inline]
     pub(super) fn watch_wall(&mut self, now: Now) {
-        self.last_now = now;
-        let offset = now.wall_ms - now.tick.millis().cast_signed();
-        let jumped = self.wall_offset.is_some_and(|last| last.abs_diff(offset) > 1000);
+        let last = std::mem::replace(&mut self.last_now, now);
+        if last.ahead_ms != now.ahead_ms {
+            self.wall_moved(now);
+        }
+    }
+
+    #[cold]
+    fn wall_moved(&mut self, now: Now) {
+        let jumped = self.wall_offset.is_some_and(|last| last.abs_diff(now.ahead_ms) > 1000);
         if jumped || self.wall_offset.is_none() {
-            self.wall_offset = Some(offset);
+            self.wall_offset = Some(now.ahead_ms);
         }
         if jumped {
             self.revive_all();
@@ -347,8 +332,20 @@ impl State {
         key.parked = key.parked.saturating_sub(1);
     }
 
+    /// Whether anybody is told what happens to keys.
+    pub(super) fn is_heard(&self) -> bool {
+        self.watched || trace::hears_changes()
+    }
+
     pub(super) fn event(&mut self, event: impl FnOnce() -> Event) {
-        if self.watched {
+        if self.is_heard() {
+            self.events.push(event());
+        }
+    }
+
+    /// The same for what many requests may do.
+    pub(super) fn event_of_request(&mut self, event: impl FnOnce() -> Event) {
+        if self.watched || trace::hears_requests() {
             self.events.push(event());
         }
     }
@@ -366,6 +363,7 @@ pub(super) fn standing(key: &KeyCell) -> Standing {
         in_flight: key.in_flight,
         weight: key.weight * ramp,
         adaptive: key.adaptive * ramp,
+        ramp,
         last_start: key.last_seq,
     }
 }

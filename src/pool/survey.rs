@@ -1,9 +1,9 @@
-//! The look at every key and lane that a snapshot is made of.
+//! The look at a key or lane that a snapshot is made of.
 
 use std::sync::Arc;
 
 use super::{
-    Demand, KeyLaneView, KeyState, KeyView, LaneView, LimitView, OutReason, PriorityView, RestView, Snapshot,
+    Demand, KeyLaneView, KeyState, KeyView, LaneLimitView, LaneView, LimitView, OutReason, RestView,
     check::{Check, reason_of},
     lane::Origin,
     rank::Strategy,
@@ -12,11 +12,12 @@ use super::{
     state::{NO_MODEL, State},
 };
 use crate::{
-    time::{Now, system_time},
+    time::Now,
     verdict::{Scope, VerdictKind},
 };
 
-fn view(rest: &Rest, scope: Scope, model: Option<Arc<str>>, now: Now) -> Option<RestView> {
+/// A rest as it is shown; none once it is over.
+pub(super) fn view(rest: &Rest, scope: Scope, model: Option<Arc<str>>, now: Now) -> Option<RestView> {
     if !rest.is_active(now) {
         return None;
     }
@@ -34,61 +35,16 @@ fn view(rest: &Rest, scope: Scope, model: Option<Arc<str>>, now: Now) -> Option<
 }
 
 impl State {
-    pub(super) fn snapshot(&mut self, now: Now) -> Snapshot {
-        let lanes: Vec<u16> =
-            (0..self.lanes.len() as u16).filter(|lane| self.lanes[usize::from(*lane)].origin != Origin::Free).collect();
-        let mut available_in = vec![0; self.lanes.len()];
-        let slots: Vec<u32> = self.roster.slots().collect();
-        let total_started = self.tally.started.max(1);
-        let mut keys = Vec::with_capacity(slots.len());
-        for slot in slots {
-            let view = self.key_view(slot, &lanes, &mut available_in, total_started, now);
-            keys.push(view);
-        }
-        let available = |key: &&KeyView| matches!(key.state, KeyState::Ready | KeyState::Partly);
-        let count = |state: KeyState| keys.iter().filter(|key| key.state == state).count();
-        let priorities = self.priorities.iter().map(|priority| PriorityView {
-            priority: *priority,
-            keys: keys.iter().filter(|key| key.priority == *priority).count(),
-            available: keys.iter().filter(available).filter(|key| key.priority == *priority).count(),
-        });
-        let (started, succeeded, limited) = self.tally.last_minute(now);
-        let memory = self.memory_bytes();
-        Snapshot {
-            at: system_time(now.wall_ms),
-            provider: self.provider.name().to_owned(),
-            strategy: self.settings.strategy,
-            total_keys: keys.len(),
-            available_keys: keys.iter().filter(available).count(),
-            resting_keys: count(KeyState::Resting),
-            disabled_keys: count(KeyState::Disabled),
-            priorities: priorities.collect(),
-            in_flight: self.seats.out(),
-            waiters: self.waiters.len(),
-            started: self.tally.started,
-            requests_last_minute: started,
-            successes_last_minute: succeeded,
-            limit_hits_last_minute: limited,
-            verdicts: self.tally.verdicts(),
-            spills: self.tally.spills,
-            exhausted: self.tally.exhausted,
-            exit_rest: self.exit.as_ref().and_then(|rest| view(rest, Scope::Exit, None, now)),
-            lanes: lanes.iter().map(|lane| self.lane_view(*lane, available_in[usize::from(*lane)], now)).collect(),
-            total_memory_bytes: memory,
-            bytes_per_key: memory / keys.len().max(1),
-            keys,
-        }
-    }
-
-    pub(super) fn key_view(
+    /// Whether a key may be used, over all these lanes. Adds to the keys that each lane has available, and what there
+    /// is to say of each lane to `views`, where they are wanted.
+    pub(super) fn key_state(
         &mut self,
         slot: u32,
         lanes: &[u16],
         available: &mut [usize],
-        total: u64,
+        mut views: Option<&mut Vec<KeyLaneView>>,
         now: Now,
-    ) -> KeyView {
-        let mut views = Vec::new();
+    ) -> KeyState {
         let (mut ready, mut busy, mut resting, mut out) = (0, 0, 0, 0);
         for lane in lanes {
             let check = self.check_plain(*lane, slot, now);
@@ -108,30 +64,44 @@ impl State {
                 continue;
             }
             ready += usize::from(matches!(check, Check::Ready(_)));
-            let limits = self.limit_views(*lane, slot, now);
-            let (reason, at) = match check {
-                Check::Ready(_) => (None, None),
-                Check::Until(at, reason) => (Some(reason), Some(at)),
-                Check::Busy(at, reason) | Check::NotThis(at, reason) => (Some(reason), at),
-                Check::Out(reason) => (Some(reason), None),
-            };
-            if *lane != NO_MODEL || reason.is_some() {
-                views.push(KeyLaneView {
-                    model: self.lane_name(*lane),
-                    out: reason.map(|reason: OutReason| reason.to_string()),
-                    ready_in: at.map(|at| at.since(now.tick)),
-                    limits,
-                });
+            if let Some(views) = views.as_deref_mut() {
+                views.extend(self.key_lane_view(*lane, slot, check, now));
             }
         }
-        let state = match (ready, busy, resting, out) {
+        match (ready, busy, resting, out) {
             (_, 0, 0, 0) => KeyState::Ready,
             (1.., ..) => KeyState::Partly,
             (0, 1.., ..) => KeyState::Busy,
             (0, 0, 1.., _) => KeyState::Resting,
             _ => KeyState::Disabled,
+        }
+    }
+
+    fn key_lane_view(&mut self, lane: u16, slot: u32, check: Check, now: Now) -> Option<KeyLaneView> {
+        let (reason, at) = match check {
+            Check::Ready(_) => (None, None),
+            Check::Until(at, reason) => (Some(reason), Some(at)),
+            Check::Busy(at, reason) | Check::NotThis(at, reason) => (Some(reason), at),
+            Check::Out(reason) => (Some(reason), None),
         };
+        (lane != NO_MODEL || reason.is_some()).then(|| KeyLaneView {
+            model: self.lane_name(lane),
+            out: reason.map(|reason: OutReason| reason.to_string()),
+            ready_in: at.map(|at| at.since(now.tick)),
+            limits: self.limit_views(lane, slot, now),
+        })
+    }
+
+    pub(super) fn key_view(
+        &self,
+        slot: u32,
+        lanes: &[u16],
+        state: KeyState,
+        views: Vec<KeyLaneView>,
+        now: Now,
+    ) -> KeyView {
         let rests = self.rest_views(slot, lanes, now);
+        let total = self.tally.started.max(1);
         let key = &self.roster.keys[slot as usize];
         let judged = key.succeeded + key.failed + key.limited;
         let extra = key.extra.as_deref();
@@ -159,14 +129,18 @@ impl State {
     }
 
     pub(super) fn check_plain(&mut self, lane: u16, slot: u32, now: Now) -> Check {
-        let upfront = [self.exit.as_ref(), self.lanes[usize::from(lane)].rest.as_ref()];
-        if let Some(rest) = upfront.into_iter().flatten().find(|rest| rest.is_active(now)) {
-            return Check::Until(rest.wakes(now), reason_of(rest));
-        }
         // A lane that nobody has used counts nothing.
         let demand = Demand { free: self.lanes[usize::from(lane)].asleep, ..Demand::any_model() };
         let ask = State::ask_in(lane, &demand, now);
-        self.check(&ask, slot)
+        let check = self.check(&ask, slot);
+        let upfront = [self.exit.as_ref(), self.lanes[usize::from(lane)].rest.as_ref()];
+        let rest = upfront.into_iter().flatten().find(|rest| rest.is_active(now));
+        match (check, rest) {
+            // It will not come back with the others.
+            (Check::Out(_), _) | (_, None) => check,
+            (Check::Until(_, reason), _) if reason.is_disabled() => check,
+            (_, Some(rest)) => Check::Until(rest.wakes(now), reason_of(rest)),
+        }
     }
 
     pub(super) fn limit_views(&mut self, lane: u16, slot: u32, now: Now) -> Vec<LimitView> {
@@ -204,10 +178,12 @@ impl State {
         views
     }
 
-    pub(super) fn lane_view(&self, lane: u16, available_keys: usize, now: Now) -> LaneView {
+    pub(super) fn lane_view(&self, lane: u16, available_keys: usize, limits: Vec<LaneLimitView>, now: Now) -> LaneView {
         let held = &self.lanes[usize::from(lane)];
         let model = self.lane_name(lane);
         LaneView {
+            confirmed: matches!(held.origin, Origin::Configured | Origin::Confirmed),
+            limits,
             available_keys,
             in_flight: held.in_flight,
             started: held.started,
@@ -218,12 +194,9 @@ impl State {
         }
     }
 
-    /// Heap bytes behind the state.
+    /// Heap bytes behind the state, but for what each key has of its own.
     pub(super) fn memory_bytes(&self) -> usize {
-        let secrets: usize =
-            self.roster.slots().map(|slot| self.roster.keys[slot as usize].secret.expose().len()).sum();
         self.roster.heap_bytes()
-            + secrets
             + self.lanes.iter().map(super::lane::Lane::heap_bytes).sum::<usize>()
             + self.seats.heap_bytes()
             + size_of::<Self>()

@@ -21,10 +21,10 @@ struct Second {
 
 pub(super) struct Tally {
     seconds: [Second; SECONDS],
-    /// The second counted last: its place, and when it begins and ends in nanoseconds.
+    /// The second counted last: its place, when it begins and how long it is, in nanoseconds.
     place: usize,
     from: u64,
-    to: u64,
+    length: u64,
     pub(super) started: u64,
     pub(super) spills: u64,
     pub(super) exhausted: u64,
@@ -38,7 +38,7 @@ impl Default for Tally {
             seconds: [Second::default(); SECONDS],
             place: 0,
             from: 0,
-            to: 0,
+            length: 0,
             started: 0,
             spills: 0,
             exhausted: 0,
@@ -49,7 +49,8 @@ impl Default for Tally {
 }
 
 impl Tally {
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
+    #[inline(always)]
     pub(super) fn start(&mut self, now: Now) {
         self.started += 1;
         self.second(now.tick).started += 1;
@@ -68,11 +69,16 @@ impl Tally {
     #[inline]
     pub(super) fn judged(&mut self, now: Now, kind: VerdictKind) {
         if kind == VerdictKind::Success {
-            self.succeeded += 1;
-            self.second(now.tick).succeeded += 1;
+            self.succeeded(now.tick);
         } else {
             self.other(now, kind);
         }
+    }
+
+    #[inline]
+    pub(super) fn succeeded(&mut self, now: Tick) {
+        self.succeeded += 1;
+        self.second(now).succeeded += 1;
     }
 
     fn other(&mut self, now: Now, kind: VerdictKind) {
@@ -104,9 +110,10 @@ impl Tally {
         kinds
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
+    #[inline(always)]
     fn second(&mut self, tick: Tick) -> &mut Second {
-        if !(self.from..self.to).contains(&tick.nanos()) {
+        if tick.nanos().wrapping_sub(self.from) >= self.length {
             self.turn_to(tick);
         }
         &mut self.seconds[self.place]
@@ -118,7 +125,7 @@ impl Tally {
         let second = tick.nanos() / NANOS + 1;
         self.place = (second % SECONDS as u64) as usize;
         self.from = (second - 1) * NANOS;
-        self.to = self.from.saturating_add(NANOS);
+        self.length = NANOS;
         let held = &mut self.seconds[self.place];
         if held.number != second {
             *held = Second { number: second, ..Second::default() };

@@ -19,11 +19,13 @@ pub(super) struct Timers {
     base_ms: u64,
     /// When the beginning is to move on, in nanoseconds.
     rebase_at: u64,
+    /// Before this moment, in nanoseconds, there is nothing to do.
+    due: u64,
 }
 
 impl Default for Timers {
     fn default() -> Self {
-        Self { heap: BinaryHeap::new(), base_ms: 0, rebase_at: rebase_at(0) }
+        Self { heap: BinaryHeap::new(), base_ms: 0, rebase_at: rebase_at(0), due: rebase_at(0) }
     }
 }
 
@@ -46,6 +48,7 @@ impl Timers {
         }
         cells[slot as usize].timer = unit;
         self.heap.push(Reverse((unit, slot)));
+        self.due = self.due.min(self.begins(unit));
         if self.heap.len() > 2 * cells.len() + 64 {
             self.heap.retain(|Reverse((unit, slot))| cells[*slot as usize].timer == *unit);
         }
@@ -62,7 +65,7 @@ impl Timers {
     /// Whether [`Timers::fired`] has anything to do.
     #[inline]
     pub(super) fn may_fire(&self, now: Tick) -> bool {
-        !self.heap.is_empty() || now.nanos() > self.rebase_at
+        now.nanos() >= self.due
     }
 
     /// The next key whose timer has fired by `now`; its timer is then disarmed.
@@ -71,7 +74,18 @@ impl Timers {
         if now.nanos() > self.rebase_at {
             self.rebase(now, cells);
         }
-        if self.heap.is_empty() { None } else { self.next_fired(now, cells) }
+        let fired = self.next_fired(now, cells);
+        if fired.is_none() {
+            let first = self.heap.peek().map(|Reverse((unit, _))| self.begins(*unit));
+            self.due = self.rebase_at.min(first.unwrap_or(u64::MAX));
+        }
+        fired
+    }
+
+    /// The first nanosecond of a time as cells keep it.
+    fn begins(&self, unit: u32) -> u64 {
+        // The first unit stands for all time before it as well.
+        if unit == 1 { 0 } else { (self.base_ms + u64::from(unit)).saturating_mul(1_000_000) }
     }
 
     fn next_fired(&mut self, now: Tick, cells: &mut [LaneCell]) -> Option<u32> {

@@ -23,8 +23,12 @@ impl Base {
     /// Reads `http(s)://host[:port][/path]`.
     ///
     /// # Errors
-    /// [`InvalidBase`] when there is another scheme, no host, credentials, or a query.
+    /// [`InvalidBase`] when there is another scheme, no host, no such port, credentials, a query or fragment, or a path
+    /// with `.` or `..`.
     pub fn parse(url: &str) -> Result<Self, InvalidBase> {
+        if url.contains('#') {
+            return Err(InvalidBase("it has a fragment"));
+        }
         let uri: Uri = url.parse().map_err(|_| InvalidBase("it is not a URL"))?;
         let parts = uri.into_parts();
         let scheme = parts.scheme.ok_or(InvalidBase("it names no scheme: use http:// or https://"))?;
@@ -35,9 +39,17 @@ impl Base {
         if authority.as_str().contains('@') {
             return Err(InvalidBase("it holds credentials"));
         }
+        // `http` takes any digits for a port, and none.
+        let behind = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+        if !behind.is_empty() && authority.port_u16().is_none_or(|port| port == 0) {
+            return Err(InvalidBase("its port is not 1 to 65535"));
+        }
         let path = parts.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
         if path.query().is_some() {
             return Err(InvalidBase("it has a query"));
+        }
+        if path.path().split('/').any(is_dots) {
+            return Err(InvalidBase("its path holds . or .. segments"));
         }
         Ok(Self { scheme, authority, path: path.path().trim_end_matches('/').to_owned() })
     }
@@ -58,6 +70,11 @@ impl Base {
     }
 }
 
+/// Whether a path's segment stands for another, also where its dots are percent-encoded.
+fn is_dots(segment: &str) -> bool {
+    matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
+}
+
 impl fmt::Display for Base {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}{}", self.scheme, self.authority, self.path)
@@ -71,3 +88,31 @@ impl fmt::Display for InvalidBase {
 }
 
 impl std::error::Error for InvalidBase {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_that_could_not_be_reached_is_refused_at_once() {
+        for url in [
+            "http://h:99999",
+            "http://h:0",
+            "http://h:",
+            "http://h/..",
+            "http://h/a/%2E%2e/b",
+            "http://h/./a",
+            "http://h#f",
+            "http://h/a?b",
+            "http://u:p@h",
+            "ftp://h",
+            "h",
+            "",
+        ] {
+            assert!(Base::parse(url).is_err(), "{url}");
+        }
+        for url in ["http://h", "http://h:80/v1/", "https://[::1]:8443/a..b/.c"] {
+            assert!(Base::parse(url).is_ok(), "{url}");
+        }
+    }
+}

@@ -11,7 +11,14 @@ const QUERY: [&str; 8] =
     ["key", "access_token", "oauth_token", "bearer_token", "api_key", "apikey", "api-key", "x-goog-api-key"];
 
 /// The credential, or the word for an account, that a header of this name (in lower case) carries.
+#[inline]
 fn credential(name: &str) -> Option<HeaderName> {
+    // As long as one of them; asked first, since most names are not.
+    const LENGTHS: u64 = 1 << 6 | 1 << 7 | 1 << 9 | 1 << 13 | 1 << 14 | 1 << 19 | 1 << 30;
+    if LENGTHS >> name.len().min(63) & 1 == 1 { credential_named(name) } else { None }
+}
+
+fn credential_named(name: &str) -> Option<HeaderName> {
     Some(match name {
         "cookie" => header::COOKIE,
         "cookie2" => COOKIE2,
@@ -26,6 +33,50 @@ fn credential(name: &str) -> Option<HeaderName> {
         "x-goog-iam-authorization-token" => X_GOOG_IAM,
         _ => return None,
     })
+}
+
+/// What a head holds of credentials.
+enum Holds {
+    /// None at all.
+    Nothing,
+    /// The header that the key travels in, once: it was overwritten.
+    Ours,
+    /// Another, or several.
+    Others,
+}
+
+/// Takes every credential of the caller out and puts the key into this header. Where the caller sent the same header,
+/// and no other credential, its value is overwritten where it stands.
+pub(super) fn rekey(head: &mut Parts, name: &HeaderName, value: &HeaderValue, extra: Option<&str>) {
+    match overwrite(head, name, value, extra) {
+        Holds::Ours => return,
+        Holds::Nothing => {}
+        Holds::Others => strip(head, extra),
+    }
+    head.headers.insert(name, value.clone());
+}
+
+#[inline]
+fn overwrite(head: &mut Parts, name: &HeaderName, value: &HeaderValue, extra: Option<&str>) -> Holds {
+    if head.uri.query().is_some_and(|query| query.split('&').any(|pair| carries(pair, extra))) {
+        return Holds::Others;
+    }
+    let mut found = Holds::Nothing;
+    for (other, old) in &mut head.headers {
+        if other == name {
+            if let Holds::Ours = found {
+                return Holds::Others;
+            }
+            *old = value.clone();
+            found = Holds::Ours;
+            continue;
+        }
+        let text = other.as_str();
+        if credential(text).is_some() || text == "sec-websocket-protocol" || extra == Some(text) {
+            return Holds::Others;
+        }
+    }
+    found
 }
 
 /// Removes every credential from headers and query, `extra` being one more name of either kind. A head without any is
@@ -107,6 +158,39 @@ mod tests {
 
     fn head(uri: &str) -> Parts {
         Request::get(uri).body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn one_pass_does_what_two_do() {
+        let names = [
+            "x-goog-api-key",
+            "authorization",
+            "cookie",
+            "x-mine",
+            "accept",
+            "x-goog-api-client",
+            "sec-websocket-protocol",
+        ];
+        let key = HeaderValue::from_static("of-the-pool");
+        // Every selection of the names, each of them once, or all of them twice.
+        for (chosen, times, query) in
+            (0..1_u32 << names.len()).flat_map(|n| [(n, 1, ""), (n, 2, ""), (n, 1, "?key=A&x=1")])
+        {
+            let mut before = head(&format!("/p{query}"));
+            for (_, name) in names.iter().enumerate().filter(|(at, _)| chosen & 1 << at != 0) {
+                for _ in 0..times {
+                    before.headers.append(*name, HeaderValue::from_static("openai-insecure-api-key.x, a"));
+                }
+            }
+            for (name, extra) in [(&X_GOOG_API_KEY, None), (&header::AUTHORIZATION, None), (&X_API_KEY, Some("x-mine"))]
+            {
+                let (mut one, mut two) = (before.clone(), before.clone());
+                rekey(&mut one, name, &key, extra);
+                strip(&mut two, extra);
+                two.headers.insert(name, key.clone());
+                assert_eq!((one.headers, one.uri), (two.headers, two.uri), "{:?} {name}", before.headers);
+            }
+        }
     }
 
     #[test]

@@ -114,17 +114,23 @@ fn span(name: &str) -> Option<Span> {
     }
 }
 
-/// `GenerateContentInputTokensPer…`, `…_input_token_count`, `…_requests`.
+/// `GenerateContentInputTokensPer…`, `…_input_token_count`, `…_requests`: of what stands before the first "per", the last
+/// word that counts something decides. `CountTokensRequestsPerDay…` are requests.
 fn unit(name: &str) -> Option<Unit> {
-    let name = name.to_ascii_lowercase().replace('_', "");
-    match () {
-        () if name.contains("inputtoken") => Some(Unit::InputTokens),
-        () if name.contains("outputtoken") => Some(Unit::OutputTokens),
-        () if name.contains("token") => Some(Unit::Tokens),
-        () if name.contains("image") => Some(Unit::Images),
-        () if name.contains("request") => Some(Unit::Requests),
-        () => None,
-    }
+    let is_per = |at: &usize| name[at + 3..].starts_with(|next: char| next.is_ascii_uppercase());
+    let camel = name.match_indices("Per").map(|(at, _)| at).find(is_per);
+    let end = camel.or_else(|| name.find("_per_")).unwrap_or(name.len());
+    let name = name[..end].to_ascii_lowercase().replace('_', "");
+    let last = |word: &str, unit| name.rfind(word).map(|at| (at, unit));
+    let tokens = if name.contains("inputtoken") {
+        Unit::InputTokens
+    } else if name.contains("outputtoken") {
+        Unit::OutputTokens
+    } else {
+        Unit::Tokens
+    };
+    let words = [last("token", tokens), last("image", Unit::Images), last("request", Unit::Requests)];
+    words.into_iter().flatten().max_by_key(|(at, _)| *at).map(|(_, unit)| unit)
 }
 
 /// An int64 as JSON of protobuf has it: a string; also a number.
@@ -151,4 +157,47 @@ fn lines(message: &str) -> Vec<Line<'_>> {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_before_per_says_what_is_counted() {
+        use Unit::{Images, InputTokens, OutputTokens, Requests, Tokens};
+        // Ids and metrics that were seen, and their like.
+        for (name, counted) in [
+            ("GenerateRequestsPerMinutePerProjectPerModel", Requests),
+            ("GenerateRequestsPerMinutePerProjectPerModel-FreeTier", Requests),
+            ("GenerateRequestsPerDayPerProjectPerModel", Requests),
+            ("GenerateRequestsPerDayPerProjectPerModel-FreeTier", Requests),
+            ("GenerateContentRequestsPerMinutePerProjectPerRegion", Requests),
+            ("GenerateContentInputTokensPerModelPerMinute-FreeTier", InputTokens),
+            ("GenerateContentInputTokensPerModelPerDay", InputTokens),
+            ("GenerateContentInputTokensPerModelPerDay-FreeTier", InputTokens),
+            ("GenerateContentPaidTierInputTokensPerModelPerMinute", InputTokens),
+            ("GenerateContentPaidTierInputTokensPerModelPerMinute-PaidTier2", InputTokens),
+            ("EmbedContentRequestsPerMinutePerProjectPerModel-FreeTier", Requests),
+            ("EmbedContentRequestsPerDayPerProjectPerModel-FreeTier", Requests),
+            ("EmbedContentRequestsPerDayPerUserPerProjectPerModel-FreeTier", Requests),
+            ("CountTokensRequestsPerDayPerProjectPerModel-FreeTier", Requests),
+            ("PredictImagesPerMinutePerProjectPerModel", Images),
+            ("GenerateImageRequestsPerDayPerProjectPerModel", Requests),
+            ("GenerateContentOutputTokensPerMinutePerRequest", OutputTokens),
+            ("generativelanguage.googleapis.com/generate_content_free_tier_requests", Requests),
+            ("generativelanguage.googleapis.com/generate_content_free_tier_input_token_count", InputTokens),
+            ("generativelanguage.googleapis.com/generate_content_paid_tier_input_token_count", InputTokens),
+            ("generativelanguage.googleapis.com/generate_content_paid_tier_2_input_token_count", InputTokens),
+            ("generativelanguage.googleapis.com/generate_requests_per_model", Requests),
+            ("generativelanguage.googleapis.com/generate_requests_per_model_per_day", Requests),
+            ("generativelanguage.googleapis.com/embed_content_free_tier_requests", Requests),
+            ("generativelanguage.googleapis.com/count_tokens_requests", Requests),
+            ("generate_tokens_per_request", Tokens),
+        ] {
+            assert_eq!(unit(name), Some(counted), "{name}");
+        }
+        assert_eq!(unit("PerProjectPerModel-FreeTier"), None);
+        assert_eq!(unit("generate_operations"), None);
+    }
 }

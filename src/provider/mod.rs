@@ -58,6 +58,16 @@ pub trait Provider: Send + Sync + 'static {
     /// A short reason when this head cannot carry a key.
     fn inject(&self, head: &mut request::Parts, key: &Secret) -> Result<(), Cow<'static, str>>;
 
+    /// [`strip`](Provider::strip) and [`inject`](Provider::inject) in one: what the layers call. Only worth writing where
+    /// one pass can do both.
+    ///
+    /// # Errors
+    /// A short reason when this head cannot carry a key.
+    fn rekey(&self, head: &mut request::Parts, key: &Secret) -> Result<(), Cow<'static, str>> {
+        self.strip(head);
+        self.inject(head, key)
+    }
+
     /// What a request asks for, as far as its head tells.
     fn asks<'a>(&self, head: &'a request::Parts) -> Asks<'a>;
 
@@ -72,6 +82,12 @@ pub trait Provider: Send + Sync + 'static {
 
     /// What an answer means.
     fn judge(&self, answer: &Answer<'_>) -> Verdict;
+
+    /// A word without which no good answer speaks against its key. A small answer that holds it is given to
+    /// [`judge`](Provider::judge) as a whole once it has passed; `None` where good answers are good.
+    fn alarm(&self) -> Option<&'static str> {
+        None
+    }
 
     /// What every answer's headers tell of quotas, good answers included. `None` unless the provider sends such headers.
     fn rate_headers(&self, _headers: &HeaderMap) -> Option<crate::verdict::QuotaNews> {

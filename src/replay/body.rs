@@ -111,6 +111,7 @@ where
             this.shared.stamp();
         }
         let next = ready!(this.poll_next(cx));
+        let unsent = !this.flowing;
         if again && !this.flowing {
             this.shared.stamp();
         }
@@ -120,6 +121,7 @@ where
             Ok(Next::Data(piece)) => Some(Ok(Frame::data(piece))),
             Ok(Next::Trailers(trailers)) => Some(Ok(Frame::trailers(*trailers))),
             Ok(Next::End) => None,
+            Err(error) if unsent => Some(Err(error.unsent().into())),
             Err(error) => Some(Err(error.into())),
         })
     }

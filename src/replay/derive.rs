@@ -9,6 +9,10 @@ use crate::{
     provider::{Asks, Cost, ModelIn, Provider},
 };
 
+/// Stands for models that have no name. They share a lane of their own: what the provider answers to them must not rest
+/// the requests that ask for no model at all.
+const NAMELESS: &str = "a model without a name";
+
 /// Completes a demand with what the head says; what the caller said holds.
 pub(super) fn complete(demand: &mut Demand, asks: &Asks<'_>, pool: Option<&KeyPool>, bytes: Option<u64>) {
     if let (None, ModelIn::Head(model), Some(pool)) = (&demand.model, &asks.model, pool) {
@@ -36,6 +40,8 @@ pub(super) fn complete_from(demand: &mut Demand, scan: &ModelScan, provider: &dy
     if let (None, Some(named)) = (&demand.model, scan.model()) {
         let model = provider.lane(named);
         demand.model = Some(if model.len() == named.len() { named.clone() } else { model.into() });
+    } else if demand.model.is_none() && scan.is_nameless() {
+        demand.model = Some(NAMELESS.into());
     }
     if demand.requests == 0 {
         demand.requests = scan.items();

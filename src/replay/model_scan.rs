@@ -121,6 +121,11 @@ impl ModelScan {
         self.model.name.as_ref()
     }
 
+    /// A model is given, and it is no name: not a string, or empty, too long, or with control characters.
+    pub(super) fn is_nameless(&self) -> bool {
+        self.wants_model && self.model.named > 0 && self.model.name.is_none()
+    }
+
     /// Where the text of the model's string stands in the body, between its quotes.
     pub(super) fn place(&self) -> Option<Range<u64>> {
         self.model.place.clone()

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::Request;
+use http::{Request, request::Parts};
 use http_body::Body;
 use tower_service::Service;
 
@@ -64,23 +64,56 @@ where
     #[inline]
     fn call(&mut self, request: Request<B>) -> ReplayFuture<S, B> {
         let (mut head, body) = request.into_parts();
+        let opened = self.open(&mut head, body);
+        self.send(head, opened)
+    }
+}
+
+/// The body of a request, as it can be sent again.
+pub(crate) struct Opened<B> {
+    pub(crate) body: ReplayBody<B>,
+    /// What the request demands, taken out of it; `None` where nobody knows.
+    pub(crate) demand: Option<Demand>,
+    /// The rest of the demand stands in the body, which is to be read first.
+    pub(crate) reads: bool,
+}
+
+impl<S> ReplayService<S> {
+    /// Makes the body one that can be sent again, and finds out what the head demands.
+    #[inline]
+    pub(crate) fn open<B>(&self, head: &mut Parts, body: B) -> Opened<B>
+    where
+        B: Body + Unpin + Send + 'static,
+    {
         let demand = head.extensions.remove::<Demand>();
-        let asks = self.pool.as_ref().map_or_else(Asks::default, |pool| pool.provider().asks(&head));
+        let asks = self.pool.as_ref().map_or_else(Asks::default, |pool| pool.provider().asks(head));
         let known = demand.is_some() || self.pool.is_some();
         let mut demand = demand.unwrap_or_default();
 
-        let upgrade = derive::is_upgrade(&head);
+        let upgrade = derive::is_upgrade(head);
         let scan = if upgrade { None } else { derive::scan(&demand, &asks) };
-        let reads = scan.is_some();
-        derive::complete(&mut demand, &asks, self.pool.as_ref(), derive::length(&head, &body));
+        let reads = scan.is_some() && self.pool.is_some();
+        derive::complete(&mut demand, &asks, self.pool.as_ref(), derive::length(head, &body));
 
         let limit = if upgrade { 0 } else { self.limit };
         let shared = Arc::new(Shared::new(body, limit, Arc::clone(&self.budget), scan));
         if known {
             demand.on_grant = Some(shared.clone());
+        }
+        Opened { body: ReplayBody::new(shared), demand: known.then_some(demand), reads }
+    }
+
+    /// Sends it on, once its demand is complete.
+    #[inline]
+    pub(crate) fn send<B>(&mut self, mut head: Parts, opened: Opened<B>) -> ReplayFuture<S, B>
+    where
+        S: Service<Request<ReplayBody<B>>> + Clone,
+    {
+        let Opened { body, demand, reads } = opened;
+        if let Some(demand) = demand {
             head.extensions.insert(demand);
         }
-        let request = Request::from_parts(head, ReplayBody::new(shared));
+        let request = Request::from_parts(head, body);
         match &self.pool {
             Some(pool) if reads => {
                 let next = self.inner.clone();

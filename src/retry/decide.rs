@@ -19,6 +19,8 @@ pub(crate) struct Course {
     pauses: u32,
     /// Until when it may stand waiting for a key.
     wait: Duration,
+    /// It was sent again at once because its connection had been closed.
+    reconnected: bool,
 }
 
 /// What to do next.
@@ -34,7 +36,7 @@ pub(crate) enum Step {
 
 impl Course {
     pub(crate) fn new(begun: Tick, wait: Duration) -> Self {
-        Self { begun, pauses: 0, wait }
+        Self { begun, pauses: 0, wait, reconnected: false }
     }
 
     /// Decides, and takes the next lease while the answer is still in hand: where none can be had in time, the caller
@@ -56,11 +58,18 @@ impl Course {
         }
         match verdict.elsewhere_of() {
             Elsewhere::No | Elsewhere::OtherModel => Step::Stop,
+            Elsewhere::OtherKey if pool.is_settled(demand.earlier.as_deref().unwrap_or_default()) => Step::Stop,
             Elsewhere::OtherKey | Elsewhere::OtherOwner => {
                 let patience = self.wait.saturating_sub(spent);
                 seek(pool, demand, Duration::ZERO, left.map_or(patience, |left| left.min(patience)))
             }
             Elsewhere::AfterPause => {
+                // A connection that the provider had just given up: the next one costs no pause and is not counted.
+                if verdict.is_closed() && rule.max_retries > 0 && !std::mem::replace(&mut self.reconnected, true) {
+                    let wait = self.wait.saturating_sub(spent);
+                    let patience = left.map_or(wait, |left| left.min(wait));
+                    return seek_again(pool, demand, Duration::ZERO, patience, seat);
+                }
                 // Longer than a pause may be, only where a deadline says that there is time.
                 let patience = left.unwrap_or_else(|| rule.backoff.longest());
                 let asked = verdict.retry_after().unwrap_or_default();
@@ -94,13 +103,20 @@ fn capped(verdict: &Verdict, attempts: &[Attempt]) -> bool {
 
 /// Takes a lease now, or finds out whether one comes within `patience`.
 fn seek(pool: &KeyPool, mut demand: Demand, pause: Duration, patience: Duration) -> Step {
-    match pool.try_lease(&demand) {
-        Ok(lease) => Step::Again(NextLease::held(lease, pause)),
-        Err(error) if error.may_end_within(patience) => {
-            demand.wait = Some(patience.saturating_sub(pause));
-            Step::Again(NextLease::awaited(pool, demand, pause))
+    loop {
+        match pool.try_lease(&demand) {
+            Ok(lease) => return Step::Again(NextLease::held(lease, pause)),
+            Err(error) if error.may_end_within(patience) => {
+                demand.wait = Some(patience.saturating_sub(pause));
+                return Step::Again(NextLease::awaited(pool, demand, pause));
+            }
+            Err(error) if demand.anew || patience.is_zero() => {
+                pool.count_exhausted();
+                return Step::OutOfKeys(error);
+            }
+            // Every key was asked that could come. Those that met a limit may be asked again when they are back in time.
+            Err(_) => demand.anew = true,
         }
-        Err(error) => Step::OutOfKeys(error),
     }
 }
 

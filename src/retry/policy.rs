@@ -192,6 +192,18 @@ impl RetryPolicy {
         self.session.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The policy of one request that was sent, whose demand is known.
+    #[inline]
+    pub(crate) fn of_request(&self, demand: Demand) -> Self {
+        Self {
+            pool: self.pool.clone(),
+            rule: Arc::clone(&self.rule),
+            wait: self.wait,
+            session: Mutex::new(Some(self.open(Some(demand)))),
+            underway: true,
+        }
+    }
+
     #[inline]
     fn clone_of<B: TryClone>(&mut self, request: &Request<B>) -> Option<Request<B>> {
         let mut clone = Request::new(request.body().try_clone()?);
@@ -260,6 +272,8 @@ impl RetryPolicy {
                 demand.prepared = Some(Arc::clone(&prepared));
                 // All the waiting there is was done when it goes down.
                 demand.wait = Some(Duration::ZERO);
+                // Should it have waited in vain, the error says when its keys are back.
+                demand.anew = true;
                 request.extensions_mut().insert(demand);
                 Ok(RetryFuture::new(next, prepared))
             }

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http_body::{Body, Frame, SizeHint};
@@ -45,15 +45,23 @@ impl<B: Body> Body for LeaseBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
+    #[inline]
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let mut this = self.project();
-        let frame = ready!(this.body.as_mut().poll_frame(cx));
-        if !matches!(frame, Some(Ok(_))) || this.body.is_end_stream() {
+        // Handed on where it is, not moved: a frame is as large as its trailers may be.
+        let frame = this.body.as_mut().poll_frame(cx);
+        let goes_on = match &frame {
+            Poll::Pending => true,
+            Poll::Ready(Some(Ok(_))) => !this.body.is_end_stream(),
+            Poll::Ready(_) => false,
+        };
+        if !goes_on {
             *this.slot = None;
         }
-        Poll::Ready(frame)
+        frame
     }
 
+    #[inline]
     fn is_end_stream(&self) -> bool {
         self.body.is_end_stream()
     }

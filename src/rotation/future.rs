@@ -11,11 +11,12 @@ use http::{Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
+use tracing::Span;
 
 use super::{body::LeaseBody, outgoing::Outgoing};
 use crate::{
     error::{BoxError, Error, Kind},
-    pool::{Acquire, Demand, Kept, KeyPool, Lease, ServedBy},
+    pool::{Acquire, Demand, Kept, KeyPool, Lease, ServedBy, trace},
     verdict::{Verdict, judge_error},
 };
 
@@ -47,6 +48,7 @@ pin_project! {
             #[pin]
             future: F,
             lease: Option<Lease>,
+            span: Option<Box<Span>>,
         },
         Failed {
             error: Option<Error>,
@@ -67,8 +69,8 @@ impl<S, B, F> KeyRotationFuture<S, B, F> {
     }
 
     #[inline]
-    pub(super) fn calling(future: F, lease: Lease) -> Self {
-        Self { state: State::Calling { future, lease: Some(lease) } }
+    pub(super) fn calling(future: F, lease: Lease, span: Option<Box<Span>>) -> Self {
+        Self { state: State::Calling { future, lease: Some(lease), span } }
     }
 
     pub(super) fn waiting(pool: &KeyPool, demand: Demand, service: S, outgoing: Outgoing<B>) -> Self {
@@ -105,12 +107,22 @@ where
                     ready!(service.poll_ready(cx)).map_err(|error| Error::from_box(error.into()))?;
                     let Held { mut service, outgoing, .. } = *held.take().expect(ONCE);
                     let lease = lease.take().expect(ONCE);
-                    let future = service.call(outgoing.with_key(&lease)?);
-                    State::Calling { future, lease: Some(lease) }
+                    let (request, span) = (outgoing.with_key(&lease)?, trace::attempt(lease.granted()));
+                    let future = match &span {
+                        None => service.call(request),
+                        Some(span) => span.in_scope(|| service.call(request)),
+                    };
+                    State::Calling { future, lease: Some(lease), span }
                 }
-                StateProj::Calling { future, lease } => {
-                    let result = ready!(future.poll(cx));
+                StateProj::Calling { future, lease, span } => {
+                    let result = ready!(match span {
+                        None => future.poll(cx),
+                        Some(span) => span.in_scope(|| future.poll(cx)),
+                    });
                     let lease = lease.take().expect(ONCE);
+                    if let Some(span) = span.take() {
+                        return Poll::Ready(traced(&span, result, lease));
+                    }
                     return Poll::Ready(match result {
                         Ok(response) => Ok(answered(response, lease)),
                         Err(error) => Err(failed(error.into(), &lease)),
@@ -121,6 +133,27 @@ where
             state.set(next);
         }
     }
+}
+
+/// The same, and the span is told what it came to. Apart, so that answers that nobody traces are not moved once more.
+#[cold]
+fn traced<R: Body, E: Into<BoxError>>(
+    span: &Span,
+    result: Result<Response<R>, E>,
+    lease: Lease,
+) -> Result<Response<LeaseBody<R>>, Error> {
+    let result = match result {
+        Ok(response) => Ok(answered(response, lease)),
+        Err(error) => Err(failed(error.into(), &lease)),
+    };
+    let served_by = match &result {
+        Ok(response) => response.extensions().get::<ServedBy>(),
+        Err(error) => error.served_by(),
+    };
+    if let Some(served_by) = served_by {
+        trace::end(span, served_by.verdict());
+    }
+    result
 }
 
 /// Makes the answer's body, or whoever runs the upgraded connection, hold the lease.
@@ -149,7 +182,7 @@ fn answered<R: Body>(response: Response<R>, lease: Lease) -> Response<LeaseBody<
 fn unlooked_at(status: StatusCode) -> Verdict {
     static WARNED: AtomicBool = AtomicBool::new(false);
     if !WARNED.swap(true, Ordering::Relaxed) {
-        tracing::warn!("no CooldownLayer stands below KeyRotationLayer: limits that keys reach go unnoticed");
+        tracing::warn!(name: "keypool.unjudged", "no CooldownLayer stands below KeyRotationLayer: limits that keys reach go unnoticed");
     }
     if status.as_u16() < 400 { Verdict::SUCCESS.status(status) } else { Verdict::UNJUDGED.status(status) }
 }

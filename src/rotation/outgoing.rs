@@ -11,31 +11,26 @@ use crate::{
     provider::Provider,
 };
 
-/// Aims a request at the provider and takes out the caller's credentials and what concerns the caller's connection
-/// only. It lacks only its key then.
+/// Aims a request at the provider and takes out what concerns the caller's connection only. It lacks only its key then.
 ///
 /// # Errors
 /// Refused, when it would go elsewhere.
 pub(super) fn prepare(head: &mut Parts, provider: &Arc<dyn Provider>, allowed: &[Authority]) -> Result<(), Error> {
     target::aim(head, provider.base(), allowed)
         .map_err(|reason| Error::new(Kind::Refused(reason.into())).with_provider(provider))?;
-    provider.strip(head);
     // Before the key comes in: a caller's `Connection: x-goog-api-key` must not take it out again.
     headers::clean(head);
     Ok(())
 }
 
-/// Puts the key in, and the handle for whoever judges below.
+/// Puts the key in the place of the caller's credentials.
 ///
 /// # Errors
 /// Refused, when this head cannot carry a key.
+#[inline]
 pub(super) fn equip(head: &mut Parts, granted: &Granted) -> Result<(), Error> {
     let provider = granted.pool.provider();
-    provider
-        .inject(head, &granted.secret)
-        .map_err(|reason| Error::new(Kind::Refused(reason)).with_provider(provider))?;
-    head.extensions.insert(granted.clone());
-    Ok(())
+    provider.rekey(head, &granted.secret).map_err(|reason| Error::new(Kind::Refused(reason)).with_provider(provider))
 }
 
 /// Says that the request starts now, or tells the body, which says it when the connection takes it.
@@ -54,9 +49,10 @@ pub(super) struct Outgoing<B> {
 }
 
 impl<B> Outgoing<B> {
-    /// The request with its key, on its way.
+    /// The request with its key, and the handle for whoever judges below, on its way.
     pub(super) fn with_key(mut self, lease: &Lease) -> Result<Request<B>, Error> {
         equip(&mut self.head, lease.granted())?;
+        self.head.extensions.insert(lease.granted().clone());
         start(lease.granted(), self.on_grant.as_ref());
         Ok(Request::from_parts(self.head, self.body))
     }

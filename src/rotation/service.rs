@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::{Request, Response, request::Parts};
 use tower_service::Service;
 
 use super::{body::LeaseBody, future::KeyRotationFuture, layer::Rules, outgoing, outgoing::Outgoing};
 use crate::{
     error::{BoxError, Error},
-    pool::{Demand, KeyPool},
+    pool::{Demand, Granted, KeyPool, trace},
 };
 
 /// Gives each request a key of a pool: the service of [`KeyRotationLayer`](crate::KeyRotationLayer).
@@ -78,25 +78,58 @@ where
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
+        let mut demand = Demand::of(head.extensions.remove::<Demand>(), &head, &self.pool);
+        self.carry(head, body, &mut demand, |inner, mut head, body, granted| {
+            head.extensions.insert(granted.clone());
+            inner.call(Request::from_parts(head, body))
+        })
+    }
+}
+
+impl<S> KeyRotation<S> {
+    /// Whose keys it gives.
+    pub(crate) fn pool(&self) -> &KeyPool {
+        &self.pool
+    }
+
+    /// Takes a lease for a complete demand and sends the request on with it, or lets both wait. `send` hands both down,
+    /// in whatever way. No lease that was taken before is left in the demand.
+    #[inline]
+    pub(crate) fn carry<B, R>(
+        &mut self,
+        mut head: Parts,
+        body: B,
+        demand: &mut Demand,
+        send: impl FnOnce(&mut S, Parts, B, &Granted) -> S::Future,
+    ) -> KeyRotationFuture<S, B, S::Future>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+    {
         let provider = self.pool.provider();
-        let said = head.extensions.remove::<Demand>();
-        let mut demand = Demand::of(said, &head, &self.pool);
         if let Err(error) = outgoing::prepare(&mut head, provider, &self.rules.allowed) {
             return self.fail(error);
         }
-        let prepared = demand.prepared.take().and_then(|prepared| prepared.take());
+        let waited = demand.prepared.take();
+        let again = waited.is_some();
+        let prepared = waited.and_then(|prepared| prepared.take());
         // One that is granted here and now counts from here and now.
         let counts = prepared.is_none() && !demand.starts_later();
-        let lease = match prepared.map_or_else(|| self.pool.try_lease(&demand), Ok) {
+        let lease = match prepared.map_or_else(|| self.pool.try_lease(demand), Ok) {
             Ok(lease) => lease,
             // It fails at once where no key can come in time: the caller, or another model, loses no time.
-            Err(error) if error.may_end_within(self.wait_of(&demand)) => {
-                demand.wait = Some(self.wait_of(&demand));
+            Err(error) if error.may_end_within(self.wait_of(demand)) => {
+                let demand = Demand { wait: Some(self.wait_of(demand)), ..demand.clone() };
                 self.give_back();
                 let outgoing = Outgoing { head, body, on_grant: demand.on_grant.clone() };
                 return KeyRotationFuture::waiting(&self.pool, demand, self.inner.clone(), outgoing);
             }
-            Err(error) => return self.fail(error.tried(&demand)),
+            Err(error) => {
+                // One that waited before, in vain, was counted then.
+                if !again && error.is_exhausted() {
+                    self.pool.count_exhausted();
+                }
+                return self.fail(error.tried(demand));
+            }
         };
         if let Err(error) = outgoing::equip(&mut head, lease.granted()) {
             return self.fail(error);
@@ -105,6 +138,12 @@ where
             outgoing::start(lease.granted(), demand.on_grant.as_ref());
         }
         // The fast path: the very instance that was polled ready is the one that is called.
-        KeyRotationFuture::calling(self.inner.call(Request::from_parts(head, body)), lease)
+        match trace::attempt(lease.granted()) {
+            None => KeyRotationFuture::calling(send(&mut self.inner, head, body, lease.granted()), lease, None),
+            Some(span) => {
+                let future = span.in_scope(|| send(&mut self.inner, head, body, lease.granted()));
+                KeyRotationFuture::calling(future, lease, Some(span))
+            }
+        }
     }
 }

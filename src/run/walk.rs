@@ -51,9 +51,8 @@ impl Walk {
         loop {
             lease.started();
             let result = call(LeasedKey::new(lease.granted().clone())).await;
-            let served_by = judged(&lease, judge(&result));
             // What comes next may want its slot.
-            drop(lease);
+            let served_by = settled(lease, judge(&result));
             match self.next(&served_by).await {
                 Onward::With(next) => lease = next,
                 Onward::Done => return result.map_err(|error| RunError::Call { error, served_by }),
@@ -73,6 +72,10 @@ impl Walk {
         }
         let granted = match self.pool.try_lease(&self.demand) {
             Err(error) if error.may_end_within(self.wait) => self.pool.acquire(self.demand.clone()).await,
+            Err(error) if error.is_exhausted() => {
+                self.pool.count_exhausted();
+                Err(error)
+            }
             granted => granted,
         };
         match granted {
@@ -117,7 +120,8 @@ impl Walk {
     }
 }
 
-fn judged(lease: &Lease, verdict: Verdict) -> ServedBy {
-    lease.judge(&verdict);
-    lease.granted().served_by(verdict)
+fn settled(lease: Lease, verdict: Verdict) -> ServedBy {
+    let served_by = lease.granted().served_by(verdict);
+    lease.settle(served_by.verdict());
+    served_by
 }

@@ -12,29 +12,61 @@ use pin_project_lite::pin_project;
 pin_project! {
     /// The walk of one request through a [`KeyPoolService`](crate::KeyPoolService). Dropping it frees what it holds.
     #[must_use = "futures do nothing unless polled"]
-    pub struct KeyPoolFuture<F> {
+    pub struct KeyPoolFuture<F, S> {
         #[pin]
-        walk: F,
+        walk: Walk<F, S>,
     }
 }
 
-impl<F> KeyPoolFuture<F> {
+pin_project! {
+    #[project = WalkProj]
+    enum Walk<F, S> {
+        // Through all layers.
+        Full {
+            #[pin]
+            future: F,
+        },
+        // Past those that have nothing to do with it.
+        Short {
+            #[pin]
+            future: S,
+        },
+        // The answer's head is here: no other attempt follows, and what could start one is dropped.
+        Done,
+    }
+}
+
+impl<F, S> KeyPoolFuture<F, S> {
     #[inline]
-    pub(super) fn new(walk: F) -> Self {
-        Self { walk }
+    pub(super) fn full(future: F) -> Self {
+        Self { walk: Walk::Full { future } }
+    }
+
+    #[inline]
+    pub(super) fn short(future: S) -> Self {
+        Self { walk: Walk::Short { future } }
     }
 }
 
-impl<F: Future> Future for KeyPoolFuture<F> {
+impl<F: Future, S: Future<Output = F::Output>> Future for KeyPoolFuture<F, S> {
     type Output = F::Output;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().walk.poll(cx)
+        let mut walk = self.project().walk;
+        let output = match walk.as_mut().project() {
+            WalkProj::Full { future } => future.poll(cx),
+            WalkProj::Short { future } => future.poll(cx),
+            WalkProj::Done => panic!("a future is not polled after it was ready"),
+        };
+        if output.is_ready() {
+            walk.set(Walk::Done);
+        }
+        output
     }
 }
 
-impl<F> fmt::Debug for KeyPoolFuture<F> {
+impl<F, S> fmt::Debug for KeyPoolFuture<F, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyPoolFuture").finish_non_exhaustive()
     }

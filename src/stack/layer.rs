@@ -2,10 +2,9 @@
 
 use std::{borrow::Borrow, time::Duration};
 
-use tower::retry::RetryLayer;
 use tower_layer::{Layer, Stack};
 
-use super::KeyPoolService;
+use super::{KeyPoolService, resend::Resend};
 use crate::{
     as_response::ExhaustedAsResponseLayer,
     cooldown::CooldownLayer,
@@ -134,7 +133,7 @@ impl<S> Layer<S> for KeyPoolLayer {
         // Gives each attempt a key, and holds its slot until the answer's body ends.
         let keyed = self.rotation.layer(judged);
         // Sends again what another key, or a pause, may cure.
-        let retried = RetryLayer::new(self.policy()).layer(keyed);
+        let retried = Resend::new(self.policy(), keyed);
         // Asks for another model where no key serves the one asked for.
         let stepped = ModelFallbackLayer::new(&self.pool).lists(self.models.clone()).layer(retried);
         // Keeps the body for all of them.

@@ -3,14 +3,17 @@
 //! ```text
 //! ReplayLayer            keeps the body for another attempt
 //! ModelFallbackLayer     another model, where a list says so
-//! RetryPolicy            tower's own Retry decides by our verdicts
+//! RetryPolicy            decides what is sent again
 //! KeyRotationLayer       gives each attempt a key
 //! CooldownLayer          judges what comes back
 //! ```
 
 mod future;
 mod layer;
+mod resend;
 mod service;
+#[cfg(test)]
+mod tests;
 
 pub use future::KeyPoolFuture;
 pub use layer::KeyPoolLayer;

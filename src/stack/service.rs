@@ -7,16 +7,17 @@ use std::{
 
 use http::{Request, Response};
 use http_body::Body;
-use tower::retry;
 use tower_service::Service;
 
-use super::KeyPoolFuture;
+use super::{
+    KeyPoolFuture,
+    resend::{Resend, ResendFuture},
+};
 use crate::{
     cooldown::{Cooldown, CooldownBody},
     error::{BoxError, Error},
     fallback::ModelFallback,
     replay::{ReplayBody, ReplayFuture, ReplayService},
-    retry::RetryPolicy,
     rotation::{KeyRotation, LeaseBody},
 };
 
@@ -24,7 +25,7 @@ use crate::{
 pub type KeyPoolBody<R> = LeaseBody<CooldownBody<R>>;
 
 /// Everything below the replay.
-type Below<S> = ModelFallback<retry::Retry<RetryPolicy, KeyRotation<Cooldown<S>>>>;
+type Below<S> = ModelFallback<Resend<S>>;
 
 /// The whole stack over a client `S`: the service of [`KeyPoolLayer`](crate::KeyPoolLayer).
 #[derive(Clone)]
@@ -57,7 +58,10 @@ where
 {
     type Response = Response<KeyPoolBody<R>>;
     type Error = Error;
-    type Future = KeyPoolFuture<ReplayFuture<Below<S>, B>>;
+    type Future = KeyPoolFuture<
+        ReplayFuture<Below<S>, B>,
+        ResendFuture<S, ReplayBody<B>, <KeyRotation<Cooldown<S>> as Service<Request<ReplayBody<B>>>>::Future>,
+    >;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.0.poll_ready(cx)
@@ -65,7 +69,14 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        KeyPoolFuture::new(self.0.call(request))
+        let (mut head, body) = request.into_parts();
+        let opened = self.0.open(&mut head, body);
+        let fallback = self.0.get_mut();
+        if opened.reads || !fallback.is_idle() {
+            return KeyPoolFuture::full(self.0.send(head, opened));
+        }
+        // Most requests have nothing to do with the layers between.
+        KeyPoolFuture::short(fallback.get_mut().send(head, opened.body, opened.demand))
     }
 }
 

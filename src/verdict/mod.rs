@@ -4,6 +4,7 @@
 mod quota;
 pub mod retry_after;
 mod transport;
+mod word;
 
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -308,6 +309,12 @@ impl Verdict {
         self.confirm_after
     }
 
+    /// Whether it is good, and tells of no quotas.
+    #[inline]
+    pub(crate) fn is_plain_success(&self) -> bool {
+        self.kind == VerdictKind::Success && self.news.is_none()
+    }
+
     /// What the answer tells of quotas.
     pub fn news_of(&self) -> Option<&QuotaNews> {
         self.news.as_deref()
@@ -321,10 +328,15 @@ impl Verdict {
         }
     }
 
-    /// Whether nothing was sent at all: no connection stood. The request then counts against no limit. A provider's
-    /// own word is never taken for it.
+    /// Whether nothing was sent at all: no connection stood, or the caller's body failed before its first byte. The
+    /// request then counts against no limit. A provider's own word is never taken for it.
     pub fn is_unsent(&self) -> bool {
-        self.code == transport::CONNECT && self.status.is_none()
+        self.status.is_none() && (self.code == transport::CONNECT || self.code == transport::UNSENT_BODY)
+    }
+
+    /// Whether its connection ended before any byte of an answer.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.code == transport::CLOSED && self.status.is_none()
     }
 
     /// Whether it is a good answer.

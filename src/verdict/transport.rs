@@ -7,17 +7,25 @@ use crate::body_error::BodyError;
 
 /// The code of an error before anything was sent.
 pub(super) const CONNECT: &str = "connect";
+/// The code of a connection that ended before any byte of the answer.
+pub(super) const CLOSED: &str = "closed";
+/// The code of a caller's body that failed.
+const BODY: &str = "body";
+/// The same before its first byte.
+pub(super) const UNSENT_BODY: &str = "unsent body";
 
 /// Judges an error of the transport by walking its sources.
 ///
-/// Codes: `connect` (nothing was sent), `timeout`, `broken` (the connection ended) and `transport`; `body` is the
-/// caller's own fault.
+/// Codes: `connect` (nothing was sent), `closed` (the connection ended before any answer, as one does that lay idle for
+/// too long), `timeout`, `broken` (it ended later) and `transport`; `body` and `unsent body` (none of it was sent) are
+/// the caller's own fault.
 pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
     let mut next = Some(error);
     let mut code = "transport";
+    let mut sending = false;
     while let Some(current) = next {
-        if current.is::<BodyError>() {
-            return of_body();
+        if let Some(body) = current.downcast_ref::<BodyError>() {
+            return of_body(body);
         }
         if let Some(io) = current.downcast_ref::<io::Error>() {
             code = of_io(io).unwrap_or(code);
@@ -34,16 +42,24 @@ pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
         if text == "request timed out" || text == "operation timed out" || text == "deadline has elapsed" {
             code = "timeout";
         }
+        // hyper-util's client wraps so what fails before an answer's head; hyper itself has a text for it.
+        sending |= text == "client error (SendRequest)";
+        if text == "connection closed before message completed" || (sending && code == "broken") {
+            code = CLOSED;
+        }
         next = current.source();
     }
     of_code(code)
 }
 
 /// The body came from the caller and did not end well.
-fn of_body() -> Verdict {
-    Verdict::new(VerdictKind::CallerFault)
-        .code("body")
-        .advice("The body of the request ended early or was ambiguous: see the error's source.")
+fn of_body(error: &BodyError) -> Verdict {
+    let advice = if error.is_two_models() {
+        "The body of the request names its model twice: name it once."
+    } else {
+        "The body of the request ended early: send it again, whole."
+    };
+    Verdict::new(VerdictKind::CallerFault).code(if error.is_unsent() { UNSENT_BODY } else { BODY }).advice(advice)
 }
 
 fn of_io(error: &io::Error) -> Option<&'static str> {
@@ -62,6 +78,7 @@ fn of_code(code: &'static str) -> Verdict {
     let advice = match code {
         CONNECT => "Nothing answers at the provider's address: check the network, the upstream URL and its name.",
         "timeout" => "No answer came in time: the model may need longer, or the provider is slow just now.",
+        CLOSED => "The provider closed the connection before it answered: it may have been idle for too long.",
         "broken" => "The connection broke off: the provider or the way to it is unsteady.",
         _ => "The request failed on its way: see the error's source.",
     };

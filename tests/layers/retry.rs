@@ -205,6 +205,17 @@ async fn by_switch_the_caller_receives_the_typed_error() {
     let error = stack(&pool, policy, &upstream).oneshot(ask()).await.unwrap_err();
     assert!(error.is_exhausted());
     assert_eq!(error.served_by().unwrap().attempts(), 2);
+    assert_eq!(pool.snapshot().exhausted, 1, "one request found none");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_a_key_in_vain_is_counted_once() {
+    let pool = pool(&["a", "b"]);
+    let upstream = Upstream::new(&["rate", "rate", "rate", "rate"]);
+    let policy = RetryPolicy::new(&pool).exhausted_instead(true).wait(Duration::from_secs(50));
+    let error = stack(&pool, policy, &upstream).oneshot(ask()).await.unwrap_err();
+    assert!(error.is_exhausted());
+    assert_eq!(pool.snapshot().exhausted, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -347,4 +358,53 @@ async fn a_retry_keeps_its_place_before_those_that_came_later() {
     let order: Vec<Bytes> = upstream.asked().into_iter().map(|asked| asked.body).collect();
     // The slot goes to the one that waits already, then to the one that was first.
     assert_eq!(order, ["first", "second", "first", "third", "fourth"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_met_a_limit_are_asked_again_when_they_are_back_in_time() {
+    let (pool, upstream) = (pool(&["one", "two"]), Upstream::new(&["rate", "rate briefly"]));
+    let client = KeyPoolLayer::new(&pool).wait(Duration::from_secs(5)).layer(upstream.clone());
+    assert_eq!(text(client.oneshot(ask()).await.unwrap()).await, "fine");
+    assert_eq!((upstream.keys(), upstream.seconds()), (vec!["one".into(), "two".into(), "two".into()], vec![0, 0, 2]));
+
+    // Again and again, for no longer than it may wait.
+    let (pool, upstream) = (support::pool(&["one"]), Upstream::new(&["rate briefly"; 20]));
+    let policy = steady(&pool).wait(Duration::from_secs(7)).exhausted_instead(true);
+    let error = stack(&pool, policy, &upstream).oneshot(ask()).await.unwrap_err();
+    assert_eq!(upstream.seconds(), [0, 2, 4, 6]);
+    assert!(error.is_exhausted() && error.retry_after() == Some(Duration::from_secs(2)), "{error}");
+}
+
+/// As hyper-util's pooled client tells it.
+#[derive(Debug)]
+struct SendRequest(std::io::Error);
+
+impl std::fmt::Display for SendRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("client error (SendRequest)")
+    }
+}
+
+impl std::error::Error for SendRequest {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+#[expect(clippy::disallowed_methods, reason = "tokio's paused clock")]
+async fn a_connection_that_was_closed_before_the_answer_costs_no_pause_once() {
+    let (log, pool) = (Log::default(), pool(&["one", "two"]));
+    let (seen, times) = (log.clone(), Arc::new(Mutex::new(Vec::new())));
+    let (begun, at) = (tokio::time::Instant::now(), Arc::clone(&times));
+    let client = ServiceBuilder::new().retry(steady(&pool).max_retries(1)).layer(KeyRotationLayer::new(&pool)).service(
+        service_fn(move |request: Request<Body>| {
+            seen.add(&request);
+            at.lock().unwrap().push(begun.elapsed().as_secs());
+            async { Err::<Response<Body>, _>(SendRequest(std::io::Error::from(std::io::ErrorKind::ConnectionReset))) }
+        }),
+    );
+    let error: Error = client.oneshot(ask()).await.unwrap_err();
+    assert_eq!(*times.lock().unwrap(), [0, 0, 1], "the second time it is a fault like any other");
+    assert_eq!(error.verdict().unwrap().code_of(), "closed");
 }

@@ -186,8 +186,10 @@ async fn behind_somebody_who_waits_others_wait_too() {
     for busy in [false, true] {
         let (pool, upstream) = (narrow_pool(), Upstream::new(&["rate briefly"]).taking(Duration::from_millis(300)));
         let client = layer(&pool).wait(Duration::from_secs(60)).layer(upstream.clone());
-        let limited = client.clone().oneshot(ask()).await.unwrap();
-        assert_eq!(limited.status(), 429, "the only key is out for this request");
+        let mut hasty = ask();
+        hasty.extensions_mut().insert(Demand::new("m").wait(Duration::ZERO));
+        let limited = client.clone().oneshot(hasty).await.unwrap();
+        assert_eq!(limited.status(), 429, "it does not wait for the only key");
         // Its slot is held for as long as the answer is read.
         let held = busy.then_some(limited);
         let calls: Vec<_> = (0..4).map(|_| tokio::spawn(client.clone().oneshot(ask()))).collect();
@@ -210,4 +212,47 @@ async fn who_may_not_wait_is_told_what_ends_it() {
     drop(held);
     let error = client.oneshot(ask()).await.unwrap_err();
     assert!(error.to_string().ends_with("; next in 2 s"), "{error}");
+}
+
+/// Counts how often it is cloned.
+struct Counted(Upstream, std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl Clone for Counted {
+    fn clone(&self) -> Self {
+        self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Self(self.0.clone(), self.1.clone())
+    }
+}
+
+impl<R> Service<R> for Counted
+where
+    Upstream: Service<R>,
+{
+    type Response = <Upstream as Service<R>>::Response;
+    type Error = <Upstream as Service<R>>::Error;
+    type Future = <Upstream as Service<R>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        self.0.call(request)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_client_is_cloned_for_another_attempt_only() {
+    let (pool, upstream) = (pool(&["a", "b"]), Upstream::new(&["fine", "fine", "rate", "fine"]));
+    let clones = std::sync::Arc::default();
+    let mut client = layer(&pool).layer(Counted(upstream.clone(), std::sync::Arc::clone(&clones)));
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let client = ServiceExt::<Request<support::Body>>::ready(&mut client).await.unwrap();
+        assert_eq!(text(client.call(ask()).await.unwrap()).await, "fine");
+        seen.push(clones.load(std::sync::atomic::Ordering::Relaxed));
+    }
+    // One stands by from the first request on.
+    assert_eq!(seen, [1, 1, 2]);
+    assert_eq!(upstream.asked().len(), 4);
 }

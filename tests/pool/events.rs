@@ -47,7 +47,7 @@ fn disabled_by_a_verdict_and_by_hand_and_recovered() {
     let mut events = pool.events();
     answer(&pool, FLASH, &invalid().advice("Make a new key."));
     let seen = all(&mut events);
-    let Event::Disabled { key, scope, kind, code, advice } = &seen[1] else { panic!("{seen:?}") };
+    let Event::Disabled { key, scope, kind, code, advice, .. } = &seen[1] else { panic!("{seen:?}") };
     assert_eq!((key, scope, kind), (&id(0), &Scope::Key, &VerdictKind::InvalidKey));
     assert_eq!((code.as_str(), advice.as_str()), ("API_KEY_INVALID", "Make a new key."));
     pool.disable(&id(1), "BY_HAND").unwrap();

@@ -2,7 +2,7 @@
 
 use tower_keypool::{Elsewhere, KeyPool, Limits, Scope, Strategy, Until, Verdict, VerdictKind};
 
-use crate::support::{FLASH, builder, invalid, key, on, unclear, view};
+use crate::support::{FLASH, answer, builder, invalid, key, on, unclear, view};
 
 /// One request, every attempt of which is answered like this.
 async fn run(pool: &KeyPool, verdict: Verdict) {
@@ -79,4 +79,101 @@ async fn what_somebody_switched_off_meanwhile_stays_off() {
         .await;
     assert!(!view(&pool, 0).rests.is_empty());
     assert_eq!(pool.snapshot().disabled_keys, 1);
+}
+
+/// One request, answered by each key as `good` says of it: what it came to, and the keys it went to.
+async fn ask(pool: &KeyPool, verdict: &Verdict, good: impl Fn(&str) -> bool) -> (bool, Vec<String>) {
+    let mut tried = Vec::new();
+    let judge = |result: &Result<(), ()>| if result.is_ok() { Verdict::SUCCESS } else { verdict.clone() };
+    let result = pool
+        .run(FLASH, judge, |leased| {
+            tried.push(leased.key_id().to_string());
+            let served = good(tried.last().unwrap());
+            async move { if served { Ok(()) } else { Err(()) } }
+        })
+        .await;
+    (result.is_ok(), tried)
+}
+
+fn plain_429() -> Verdict {
+    Verdict::new(VerdictKind::RateLimited).scope(Scope::KeyLane).unclear()
+}
+
+#[tokio::test]
+async fn a_plain_429_is_never_the_requests_own() {
+    let (pool, time) = on(builder().keys((0..20).map(key)));
+    let (served, tried) = ask(&pool, &plain_429(), |key| key == "k19").await;
+    assert!(served);
+    assert_eq!(tried.len(), 20);
+    assert_eq!(resting(&pool), 19);
+    assert_eq!(ask(&pool, &plain_429(), |key| key == "k19").await, (true, vec!["k19".to_owned()]));
+    time.advance(crate::support::secs(10));
+    let (_, tried) = ask(&pool, &plain_429(), |_| false).await;
+    assert_eq!(tried.len(), 20);
+    assert_eq!(crate::support::rest(&pool, 0), Some(crate::support::secs(20)), "doubled");
+}
+
+#[tokio::test]
+async fn two_owners_who_say_the_same_end_the_request() {
+    let (pool, _) = on(builder().keys((0..1_000).map(key)));
+    let (served, tried) = ask(&pool, &unclear(), |_| false).await;
+    assert!(!served && tried.len() == 3, "keys that never served are believed by three: {tried:?}");
+    assert_eq!(resting(&pool), 0);
+    for _ in 0..1_000 {
+        answer(&pool, FLASH, &Verdict::SUCCESS);
+    }
+    let (served, tried) = ask(&pool, &unclear(), |_| false).await;
+    assert!(!served && tried.len() == 2, "{tried:?}");
+    assert_eq!(resting(&pool), 0);
+    let (_, tried) = ask(&pool, &unclear().scope(Scope::KeyLane), |_| false).await;
+    assert_eq!(tried.len(), 2);
+}
+
+#[tokio::test]
+async fn a_later_success_of_the_same_request_refutes_it() {
+    let (pool, time) = on(builder().keys((0..20).map(key)).strategy(Strategy::Adaptive));
+    let mut events = pool.changes();
+    let good = |key: &str| !["k0", "k1"].contains(&key);
+    let (served, tried) = ask(&pool, &unclear(), good).await;
+    assert!(served, "{tried:?}");
+    assert_eq!(resting(&pool), 2, "the strikes stand");
+    assert!((view(&pool, 0).current_weight - 0.08).abs() < 1e-6 && (view(&pool, 1).current_weight - 0.08).abs() < 1e-6);
+    let mut lines = Vec::new();
+    while let Some(Ok(event)) = events.try_next() {
+        lines.push(serde_json::to_value(&event).unwrap()["event"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(lines, ["rested", "recovered", "rested", "rested"]);
+    for _ in 0..3 {
+        time.advance(crate::support::secs(3_600));
+        for _ in 0..400 {
+            assert!(ask(&pool, &unclear(), good).await.0);
+        }
+    }
+    assert_eq!(pool.snapshot().disabled_keys, 2, "three strikes");
+}
+
+#[tokio::test]
+async fn keys_that_fail_every_request_are_found_out_among_others() {
+    let (pool, _) = on(builder().keys((0..20).map(key)));
+    let mut calls = 0;
+    for _ in 0..60 {
+        calls += ask(&pool, &unclear(), |key| key == "k19").await.1.len();
+    }
+    assert_eq!(resting(&pool), 19);
+    assert!(calls < 110, "{calls}");
+    assert_eq!(ask(&pool, &unclear(), |key| key == "k19").await, (true, vec!["k19".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_rest_taken_back_is_told_and_counts_as_no_step() {
+    let (pool, _) = on(builder().keys((0..2).map(key)));
+    let mut events = pool.changes();
+    run(&pool, unclear()).await;
+    let mut kinds = Vec::new();
+    while let Some(Ok(event)) = events.try_next() {
+        kinds.push(serde_json::to_value(&event).unwrap()["event"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(kinds[..2], ["rested", "recovered"]);
+    answer(&pool, FLASH, &unclear());
+    assert_eq!(crate::support::rest(&pool, 0), Some(crate::support::secs(300)), "a first rest, not a second");
 }

@@ -2,7 +2,7 @@
 
 use tower_keypool::{Event, Verdict};
 
-use crate::support::{FLASH, answer, invalid, keys, rate_for, refused, secs, take};
+use crate::support::{FLASH, answer, invalid, keys, rate_for, refused, secs, suspended, take};
 
 #[test]
 fn five_keys_failing_for_good_within_thirty_seconds_are_held() {
@@ -93,4 +93,50 @@ fn one_key_failing_often_is_one_key() {
         lease.judge(&invalid());
     }
     assert_eq!(pool.snapshot().disabled_keys, 2);
+}
+
+/// Which keys were told to be disabled, and how often that disabling pauses.
+fn told(events: &mut tower_keypool::Events) -> (Vec<String>, usize) {
+    let (mut disabled, mut held) = (Vec::new(), 0);
+    while let Some(Ok(event)) = events.try_next() {
+        match event {
+            Event::Disabled { key, .. } => disabled.push(key.to_string()),
+            Event::Held { .. } => held += 1,
+            _ => {}
+        }
+    }
+    (disabled, held)
+}
+
+#[test]
+fn each_key_is_told_once_to_be_disabled_and_once_that_disabling_pauses() {
+    let (pool, _) = keys(10);
+    let mut events = pool.changes();
+    for _ in 0..9 {
+        answer(&pool, FLASH, &suspended(3_600));
+    }
+    answer(&pool, FLASH, &Verdict::SUCCESS);
+    let (mut disabled, held) = told(&mut events);
+    disabled.sort();
+    assert_eq!(disabled, ["k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8"]);
+    assert_eq!(held, 1);
+    assert_eq!(pool.snapshot().disabled_keys, 9);
+}
+
+#[test]
+fn held_keys_that_fail_again_stay_held_and_nothing_is_said_anew() {
+    let (pool, time) = keys(6);
+    let mut events = pool.changes();
+    for _ in 0..6 {
+        answer(&pool, FLASH, &invalid());
+    }
+    assert_eq!(told(&mut events), ((0..4).map(|n| format!("k{n}")).collect(), 1));
+    for _ in 0..3 {
+        time.advance(secs(60));
+        for _ in 0..6 {
+            answer(&pool, FLASH, &invalid());
+        }
+        assert_eq!(pool.snapshot().resting_keys, 6);
+        assert_eq!(told(&mut events), (vec![], 0));
+    }
 }

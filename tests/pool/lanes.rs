@@ -1,9 +1,9 @@
 //! Lanes are an attacker's allocator: they stay bounded.
 
 use http::StatusCode;
-use tower_keypool::{Limits, Verdict, VerdictKind};
+use tower_keypool::{Elsewhere, Event, Limits, QuotaNews, Scope, Span, Unit, Until, Verdict, VerdictKind, Violation};
 
-use crate::support::{FLASH, answer, builder, id, key, keys, limited, on, rate, take};
+use crate::support::{FLASH, answer, builder, daily, id, key, keys, limited, on, rate, secs, take, unclear};
 
 fn unknown_model() -> Verdict {
     Verdict::new(VerdictKind::ModelUnavailable).status(StatusCode::NOT_FOUND)
@@ -114,4 +114,98 @@ fn an_overlong_name_gets_no_lane() {
     let before = pool.snapshot().lanes.len();
     answer(&pool, &"x".repeat(5000), &Verdict::SUCCESS);
     assert_eq!(pool.snapshot().lanes.len(), before);
+}
+
+fn callers_fault() -> Verdict {
+    Verdict::new(VerdictKind::CallerFault).status(StatusCode::BAD_REQUEST)
+}
+
+#[test]
+fn callers_faults_do_not_merge_the_lanes_of_models_used_later() {
+    let (pool, _) = on(builder().key(key(0)).limits("*", Limits::new().per_minute(100)));
+    for n in 0..200 {
+        answer(&pool, &format!("odd-{n}"), &callers_fault());
+    }
+    for n in 0..20 {
+        drop(take(&pool, &format!("left-{n}")));
+    }
+    answer(&pool, "real", &daily());
+    assert!(pool.try_acquire("real").is_err());
+    assert!(pool.try_acquire("other").is_ok(), "its rest is not everybody's");
+}
+
+#[test]
+fn the_lane_used_longest_ago_that_holds_nothing_makes_room() {
+    let (pool, time) = on(builder().key(key(0)).limits("*", Limits::new().per_minute(1)));
+    for n in 0..400 {
+        if let Ok(lease) = pool.try_acquire(format!("odd-{n}")) {
+            lease.settle(&callers_fault());
+        }
+    }
+    // All windows count something: those for whom there was no room share one.
+    assert!(pool.try_acquire("odd-399").is_err());
+    assert!(pool.try_acquire("odd-0").is_err(), "its window still counts");
+    time.advance(secs(61));
+    answer(&pool, "real", &daily());
+    assert!(pool.try_acquire("real").is_err());
+    let held = pool.snapshot().lanes;
+    assert!(held.len() <= 256 && held.iter().any(|lane| lane.model.as_deref() == Some("real")));
+    assert!(!held.iter().any(|lane| lane.model.as_deref() == Some("odd-0")), "it was used longest ago");
+    assert!(pool.try_acquire("other").is_ok());
+    time.advance(secs(3_600));
+    for n in 0..1_000 {
+        answer(&pool, &format!("again-{n}"), &callers_fault());
+        time.advance(secs(1));
+    }
+    assert!(pool.try_acquire("real").is_err(), "an answer confirmed it: it stays, and rests");
+}
+
+#[test]
+fn what_is_said_of_one_model_of_the_shared_lane_hardly_rests_the_others() {
+    let (pool, time) = on(builder().keys((0..3).map(key)));
+    for n in 0..300 {
+        answer(&pool, &format!("model-{n}"), &Verdict::SUCCESS.status(StatusCode::OK));
+    }
+    let news = QuotaNews {
+        violations: vec![Violation { unit: Unit::Requests, span: Span::MINUTE, amount: Some(1) }],
+        ..QuotaNews::default()
+    };
+    let retired = || Verdict::new(VerdictKind::ModelUnavailable).scope(Scope::OwnerLane).until(Until::Lifted);
+    let overloaded = Verdict::new(VerdictKind::Overloaded).status(StatusCode::SERVICE_UNAVAILABLE);
+    for verdict in [daily().news(news), retired(), unclear().scope(Scope::KeyLane)] {
+        answer(&pool, "one", &verdict);
+    }
+    assert!(pool.try_acquire("two").is_err(), "no key is tried twice within a second");
+    time.advance(secs(1));
+    for _ in 0..20 {
+        answer(&pool, "one", &overloaded);
+    }
+    for _ in 0..9 {
+        answer(&pool, "two", &Verdict::SUCCESS);
+    }
+    assert_eq!(pool.snapshot().disabled_keys, 0);
+    assert!(pool.snapshot().keys.iter().all(|key| key.rests.is_empty()));
+}
+
+#[test]
+fn a_model_that_is_closed_to_every_owner_is_not_asked_for_again() {
+    let (pool, time) = keys(5);
+    let mut events = pool.changes();
+    let retired = Verdict::new(VerdictKind::ModelUnavailable)
+        .scope(Scope::OwnerLane)
+        .until(Until::Lifted)
+        .elsewhere(Elsewhere::OtherKey)
+        .code("MODEL_RETIRED")
+        .status(StatusCode::NOT_FOUND);
+    for _ in 0..5 {
+        answer(&pool, "old", &retired);
+    }
+    let Some(Ok(Event::Disabled { model, scope, .. })) = events.try_next() else { panic!("it is told") };
+    assert_eq!((model.as_deref(), scope), (Some("old"), Scope::OwnerLane));
+    time.advance(secs(100_000));
+    let error = pool.try_acquire("old").expect_err("permanent for owner and model");
+    assert_eq!((error.status(), error.retry_after()), (StatusCode::NOT_FOUND, None));
+    assert!(pool.try_acquire("new").is_ok());
+    pool.enable(&id(0)).unwrap();
+    assert!(pool.try_acquire("old").is_ok(), "lifted by hand");
 }

@@ -258,3 +258,42 @@ fn a_limit_of_zero_means_never() {
     answer(&pool, PRO, &telling(violated(0)));
     assert!(limits(&pool, 0, PRO).is_empty(), "no entitlement is a verdict's matter, not a window's");
 }
+
+#[test]
+fn of_limits_that_two_keys_give_their_owner_the_stricter_holds() {
+    let limits_of = |one: Limits, other: Limits| {
+        let own = |n: usize, limits: Limits| key(n).owner("p").limits("*", limits);
+        let (pool, _) = on(builder().keys([own(0, one), own(1, other)]));
+        fills_at(&pool, FLASH)
+    };
+    let of = |requests| Limits::new().per_minute(requests);
+    assert_eq!(limits_of(of(3), of(5)), 3);
+    assert_eq!(limits_of(of(5), of(3)), 3);
+    assert_eq!(limits_of(of(3), Limits::new().tokens_per_minute(100)), 3, "another unit takes nothing away");
+    assert_eq!(limits_of(Limits::new().per_day(2), of(3)), 2);
+    // Given anew once all its keys went.
+    let (pool, _) = on(builder().key(key(0).owner("p").limits("*", of(3))).key(key(1)));
+    pool.remove(&id(0)).unwrap();
+    pool.add(key(2).owner("p").limits("*", of(6))).unwrap();
+    pool.remove(&id(1)).unwrap();
+    assert_eq!(fills_at(&pool, FLASH), 6);
+}
+
+#[test]
+fn owners_that_turn_out_to_be_one_keep_the_stricter_limits_of_both() {
+    for (first, second, pools, holds) in [(9, Some(4), None, 4), (4, Some(9), None, 4), (9, None, Some(3), 3)] {
+        let of = |requests| Limits::new().per_minute(requests);
+        let mut one = builder().key(key(0).limits("*", of(first)));
+        let other = second.map_or_else(|| key(1), |second| key(1).limits("*", of(second)));
+        one = one.key(other);
+        if let Some(all) = pools {
+            one = one.limits("*", of(all));
+        }
+        let (pool, time) = on(one);
+        for _ in 0..2 {
+            answer(&pool, FLASH, &Verdict::SUCCESS.news(consumer("projects/1")));
+        }
+        time.advance(secs(61));
+        assert_eq!(fills_at(&pool, FLASH), holds);
+    }
+}

@@ -128,3 +128,26 @@ fn no_key_of_an_earlier_priority_no_spill() {
     served(&pool, FLASH);
     assert_eq!(pool.snapshot().spills, 0, "the same secret is one key");
 }
+
+#[test]
+fn among_the_keys_of_one_owner_a_later_priority_opens_by_the_same_rule() {
+    use tower_keypool::Affinity;
+    let must = || Demand::new(FLASH).affinity(Affinity::MustOwner("a".into()));
+    let rather = || Demand::new(FLASH).affinity(Affinity::RatherOwner("a".into()));
+    let keys = || [key(0).owner("a").max_concurrent(1), paid(1).owner("a")];
+    let (pool, _) = on(builder().keys(keys()));
+    let held = pool.try_acquire(must()).unwrap();
+    assert_eq!(held.key_id(), &id(0));
+    assert!(pool.try_acquire(must()).is_err(), "a busy key is waited for");
+    assert!(pool.try_acquire(rather()).is_err());
+    drop(held);
+    assert_eq!(pool.try_acquire(rather()).unwrap().key_id(), &id(0));
+    answer(&pool, FLASH, &rate_for(60));
+    assert_eq!(pool.snapshot().spills, 0);
+    pool.disable(&id(0), "x").unwrap();
+    pool.enable(&id(1)).unwrap();
+    assert_eq!(pool.try_acquire(must()).unwrap().key_id(), &id(1));
+    let (pool, _) = on(builder().keys(keys()).spill(Spill::Any));
+    let _held = pool.try_acquire(must()).unwrap();
+    assert_eq!(pool.try_acquire(must()).unwrap().key_id(), &id(1));
+}

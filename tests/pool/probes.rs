@@ -3,7 +3,8 @@
 use tower_keypool::{RestTable, Scope, Verdict};
 
 use crate::support::{
-    FLASH, answer, builder, invalid, key, keys, next_in, on, paused, rate, refused, secs, served, suspended, take, view,
+    FLASH, answer, builder, invalid, key, keys, next_in, on, paused, rate, refused, secs, served, suspended, take,
+    unclear, view,
 };
 
 #[test]
@@ -130,4 +131,23 @@ async fn a_waiter_goes_out_as_the_probe_when_it_is_due() {
     let lease = pool.acquire(tower_keypool::Demand::new(FLASH).wait(secs(3600))).await.unwrap();
     assert_eq!(pool.clock().tick().since(before).as_secs(), 600);
     lease.judge(&Verdict::SUCCESS);
+}
+
+#[test]
+fn a_key_disabled_without_a_named_cause_is_probed_and_one_that_was_named_is_not() {
+    let (pool, time) = keys(1);
+    for pause in [300, 600, 0] {
+        answer(&pool, FLASH, &unclear());
+        time.advance(secs(pause));
+    }
+    assert_eq!(pool.snapshot().disabled_keys, 1, "three strikes");
+    assert_eq!(next_in(&pool, FLASH), Some(secs(3_600)));
+    time.advance(secs(3_600));
+    answer(&pool, FLASH, &unclear());
+    assert_eq!(next_in(&pool, FLASH), Some(secs(7_200)));
+    time.advance(secs(7_200));
+    answer(&pool, FLASH, &Verdict::SUCCESS);
+    drop(take(&pool, FLASH));
+    answer(&pool, FLASH, &invalid());
+    assert_eq!(next_in(&pool, FLASH), None);
 }

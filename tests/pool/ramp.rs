@@ -81,3 +81,53 @@ fn an_enabled_key_comes_back_gently() {
     pool.enable(&id(0)).unwrap();
     assert!((view(&pool, 0).current_weight - 0.1).abs() < 1e-6);
 }
+
+/// One request after the other, each answered before the next: k0's by `bad`.
+fn light(pool: &tower_keypool::KeyPool, requests: usize, bad: &Verdict) -> usize {
+    (0..requests)
+        .filter(|_| {
+            let lease = take(pool, FLASH);
+            let first = lease.key_id() == &id(0);
+            let good = Verdict::SUCCESS;
+            lease.settle(if first { bad } else { &good });
+            first
+        })
+        .count()
+}
+
+#[test]
+fn a_suspect_is_confirmed_under_light_load_with_every_strategy() {
+    for (name, strategy) in Strategy::NAMES {
+        let (pool, time) = on(builder().keys((0..3).map(key)).strategy(strategy));
+        let invalid = invalid().confirm_after(secs(60));
+        assert_eq!(light(&pool, 3, &invalid), 1, "{name}");
+        assert_eq!(pool.snapshot().disabled_keys, 0, "{name}");
+        time.advance(secs(60));
+        assert_eq!(light(&pool, 6, &invalid), 1, "{name}");
+        assert_eq!(pool.snapshot().disabled_keys, 1, "{name}");
+    }
+}
+
+#[test]
+fn a_key_that_recovered_serves_under_light_load_with_every_strategy() {
+    for (name, strategy) in Strategy::NAMES {
+        let (pool, time) = on(builder().keys((0..3).map(key)).strategy(strategy));
+        light(&pool, 3, &unclear());
+        time.advance(secs(300));
+        let served = light(&pool, 300, &Verdict::SUCCESS);
+        assert!((60..=101).contains(&served), "{name}: {served} of 300");
+        assert!(view(&pool, 0).current_weight > 0.75, "{name}");
+    }
+}
+
+#[test]
+fn under_load_a_ramping_key_takes_its_reduced_share() {
+    for strategy in [Strategy::LeastLoaded, Strategy::RoundRobin, Strategy::Weighted, Strategy::Adaptive] {
+        let (pool, time) = on(builder().keys((0..3).map(key)).strategy(strategy));
+        light(&pool, 3, &unclear());
+        time.advance(secs(300));
+        let leases: Vec<_> = (0..210).map(|_| take(&pool, FLASH)).collect();
+        let mine = leases.iter().filter(|lease| lease.key_id() == &id(0)).count();
+        assert!((5..=12).contains(&mine), "{strategy}: {mine} of 210 at a tenth of the others' weight");
+    }
+}

@@ -185,3 +185,72 @@ fn a_refusal_says_when_time_alone_will_not_help() {
     let json = serde_json::to_value(error.exhausted().unwrap()).unwrap();
     assert_eq!(json["reasons"][0]["reason"], "out of quota");
 }
+
+#[test]
+fn in_pieces_it_is_the_same() {
+    let (pool, _) = on(builder()
+        .keys((0..700).map(|n| key(n).priority(Priority(n as u16 % 3)).owner(format!("owner-{}", n / 2))))
+        .limits(FLASH, Limits::new().per_minute(1).per_day(3)));
+    for n in 0..100 {
+        pool.disable(&id(n), "x").unwrap();
+    }
+    for _ in 0..5 {
+        answer(&pool, FLASH, &Verdict::SUCCESS);
+    }
+    let _held = take(&pool, FLASH);
+    answer(&pool, FLASH, &rate_for(60).scope(Scope::Key));
+    let as_json = |snapshot| serde_json::to_value::<&tower_keypool::Snapshot>(snapshot).unwrap();
+    let (whole, pieces) = (pool.snapshot(), pool.snapshot_in_pieces(700));
+    assert_eq!(as_json(&pieces), as_json(&whole));
+    let mut without_keys = pool.snapshot_in_pieces(699);
+    assert!(without_keys.keys.is_empty());
+    without_keys.keys.clone_from(&whole.keys);
+    assert_eq!(as_json(&without_keys), as_json(&whole), "all else is there");
+}
+
+#[test]
+fn sums_up_what_rests_without_end_and_what_owners_may_use() {
+    let (pool, _) = on(builder()
+        .keys([key(0).owner("a"), key(1).owner("a"), key(2), key(3).priority(Priority(9))])
+        .limits(FLASH, Limits::new().per_minute(10)));
+    pool.disable(&id(2), "x").unwrap();
+    let lease = take(&pool, FLASH);
+    lease.judge(&suspended(3600));
+    drop(lease);
+    let snapshot = pool.snapshot();
+    let disabled: Vec<_> = snapshot.disabled.iter().map(|held| (held.scope, held.kind, held.keys)).collect();
+    let (key, owner) = ((Scope::Key, VerdictKind::Unjudged, 1), (Scope::Owner, VerdictKind::Suspended, 2));
+    assert_eq!(disabled, [key, owner]);
+    let lane = snapshot.lanes.iter().find(|lane| lane.model.as_deref() == Some(FLASH)).unwrap();
+    assert!(lane.confirmed);
+    let limits: Vec<_> = lane.limits.iter().map(|limit| (limit.amount, limit.used)).collect();
+    assert_eq!(limits, [(30, 1)], "three owners, of whom one has two keys");
+    let first = snapshot.priorities[0].clone();
+    assert_eq!((first.keys, first.available, first.resting, first.disabled, first.in_flight), (3, 0, 0, 3, 0));
+    // 2027-01-15 00:00 in Los Angeles, and the guard.
+    let left = snapshot.day_ends.duration_since(snapshot.at).unwrap();
+    assert!(left <= secs(24 * 3600 + 30), "{left:?}");
+}
+
+#[test]
+fn finds_the_one_key_that_is_not_disabled() {
+    let (pool, _) = keys(2_000);
+    for n in 0..1_999 {
+        pool.disable(&id(n), "x").unwrap();
+    }
+    assert!(pool.has_enabled_key());
+    pool.disable(&id(1_999), "x").unwrap();
+    assert!(!pool.has_enabled_key());
+}
+
+#[test]
+fn counts_the_events_that_nobody_read_in_time() {
+    let (pool, _) = keys(1);
+    let mut events = pool.events();
+    for _ in 0..1_100 {
+        drop(take(&pool, FLASH));
+    }
+    assert_eq!(pool.snapshot().events_lost, 0, "nobody has missed them yet");
+    assert!(matches!(events.try_next(), Some(Err(_))));
+    assert!(pool.snapshot().events_lost >= 70);
+}

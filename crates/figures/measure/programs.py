@@ -79,7 +79,7 @@ def pinned(command: list[str], cores: list[int] | None) -> list[str]:
 @contextlib.contextmanager
 def running(command: list[str], cores: list[int] | None = None, **options):
     """A program that serves, for as long as the block lasts."""
-    process = subprocess.Popen(pinned(command, cores), text=True, stdin=subprocess.DEVNULL, **options)
+    process = subprocess.Popen(pinned(command, cores), text=True, **{"stdin": subprocess.DEVNULL, **options})
     try:
         yield process
     finally:

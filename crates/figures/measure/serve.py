@@ -1,7 +1,7 @@
 """`keypool serve`, against a bare hyper reverse proxy: over loopback, in turns, by the server's own CPU time."""
 
 import contextlib
-import os
+import json as text
 import pathlib
 import signal
 import socket
@@ -15,17 +15,16 @@ import programs
 from report import Line, rounds
 
 KEYS = 1_000
-TICKS = os.sysconf("SC_CLK_TCK")
 CONNECTIONS = 64
-# With two cores the server has one to itself, and caller and upstream share the other.
+# With two cores the server has one to itself, and caller and upstream are one program on the other.
 SERVER, OTHERS = programs.CORES[:1], programs.CORES[1:] or programs.CORES[:1]
 
 
 @contextlib.contextmanager
-def listening(*args: str, cores: list[int]):
+def listening(*args: str, cores: list[int], **options):
     """A program of the bench that prints its address first."""
     command = [str(programs.TARGET / "bench"), *args]
-    with programs.running(command, cores, stdout=subprocess.PIPE) as process:
+    with programs.running(command, cores, stdout=subprocess.PIPE, **options) as process:
         address = process.stdout.readline().strip()
         if not address:
             raise programs.Failed(f"{' '.join(command)} did not start")
@@ -84,55 +83,72 @@ def serving(upstream: str, cores: list[int]):
             yield process, port, time.monotonic() - began
 
 
-def cpu(process: subprocess.Popen) -> float:
-    """Seconds of CPU that it has used: fields 14 and 15 of its stat, behind the name."""
-    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+def spent(process: subprocess.Popen) -> tuple[float, float]:
+    """Seconds that its threads ran, and that they were kept from running by other programs."""
+    ran = kept = 0
+    for thread in pathlib.Path(f"/proc/{process.pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            nanoseconds = (thread / "schedstat").read_text().split()
+            ran, kept = ran + int(nanoseconds[0]), kept + int(nanoseconds[1])
+    return ran / 1e9, kept / 1e9
 
 
-def measured(process: subprocess.Popen, address: str, kind: str, millis: int) -> dict:
-    """One load on one server: its rate, and its CPU for each answer and chunk."""
-    before = cpu(process)
-    told = programs.values("bench", "load", address, kind, CONNECTIONS, millis, cores=OTHERS, limit=60)
-    used = cpu(process) - before
+def measured(process: subprocess.Popen, ends: subprocess.Popen, address: str, millis: int) -> dict:
+    """One burst on one server: its rate, and its CPU for each answer and chunk."""
+    before = spent(process)
+    ends.stdin.write(f"{address} {millis}\n")
+    ends.stdin.flush()
+    line = ends.stdout.readline()
+    after = spent(process)
+    told = text.loads(line) if line else {"failures": "only", "answers": 0}
     if told["failures"] or not told["answers"]:
-        raise programs.Failed(f"{kind}: {told['failures']} failures beside {told['answers']} answers at {address}")
+        raise programs.Failed(f"{told['failures']} failures beside {told['answers']} answers at {address}")
+    ran, kept = after[0] - before[0], after[1] - before[1]
     return {
-        "rate": told["answers"] / told["seconds"],
-        "answer": used / told["answers"],
-        "chunk": used / max(told["chunks"], 1),
-        "busy": used / told["seconds"],
+        # A second in which another program has its core is none of the server's.
+        "rate": told["answers"] / max(told["seconds"] - kept, ran),
+        "answer": ran / told["answers"],
+        "chunk": ran / max(told["chunks"], 1),
+        "busy": min((ran + kept) / told["seconds"], 1),
     }
 
 
 def against(kind: str, quick: bool) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Ratios of serve to the proxy, round by round (proxy, serve, serve, proxy), and serve's own medians."""
-    count, millis = (5, 700) if quick else (9, 1_500)
-    ratios: dict[str, list[float]] = {"rate": [], "answer": [], "chunk": [], "busy": []}
-    own: dict[str, list[float]] = {what: [] for what in ratios}
+    """Ratios of serve to the proxy, round by round, and serve's own medians.
+
+    A round is the median of seven short comparisons (proxy, serve, serve, proxy): what a neighbour does to one of them
+    does not count.
+    """
+    count, millis = (5, 60) if quick else (9, 100)
+    ratios: dict[str, list[float]] = {"rate": [], "answer": [], "chunk": []}
+    own: dict[str, list[float]] = {what: [] for what in (*ratios, "busy")}
     with (
-        listening("upstream", cores=OTHERS) as (_, upstream),
+        listening("ends", kind, str(CONNECTIONS), cores=OTHERS, stdin=subprocess.PIPE) as (ends, upstream),
         listening("proxy", upstream, cores=SERVER) as (proxy, proxy_at),
         serving(upstream, SERVER) as (gateway, port, _),
     ):
-        sides = {"proxy": (proxy, proxy_at), "serve": (gateway, f"127.0.0.1:{port}")}
+        sides = {"proxy": (proxy, ends, proxy_at), "serve": (gateway, ends, f"127.0.0.1:{port}")}
         for side in sides.values():
-            measured(*side, kind, 500)
+            measured(*side, 500)
         for _ in range(count):
-            seen = {"proxy": [], "serve": []}
-            for side in ("proxy", "serve", "serve", "proxy"):
-                seen[side].append(measured(*sides[side], kind, millis))
-            for what, each in ratios.items():
-                ours, theirs = (statistics.fmean(one[what] for one in seen[side]) for side in ("serve", "proxy"))
-                each.append(ours / theirs)
-                own[what].append(ours)
+            turns = {what: [] for what in ratios}
+            for _ in range(7):
+                seen = {"proxy": [], "serve": []}
+                for side in ("proxy", "serve", "serve", "proxy"):
+                    seen[side].append(measured(*sides[side], millis))
+                for what, each in own.items():
+                    each.append(statistics.fmean(one[what] for one in seen["serve"]))
+                for what, each in turns.items():
+                    each.append(own[what][-1] / statistics.fmean(one[what] for one in seen["proxy"]))
+            for what, each in turns.items():
+                ratios[what].append(statistics.median(each))
     return ratios, {what: statistics.median(each) for what, each in own.items()}
 
 
 def idling(own: dict[str, float]) -> str:
     """A server that waits for its callers could serve more: its rate is theirs."""
-    share = own["busy"] / len(SERVER)
-    return "" if share > 0.9 else f"serve used {share:.0%} of its core: the rate is the callers'"
+    share = own["busy"]
+    return "" if share > 0.9 else f"serve had work for {share:.0%} of the time: the rate is the callers'"
 
 
 def json(quick: bool) -> Iterator[Line]:

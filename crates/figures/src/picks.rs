@@ -61,7 +61,7 @@ impl Picks {
     pub fn pick(&mut self) {
         self.pass_time();
         match self.pool.try_acquire(self.demands[self.picked % self.demands.len()].clone()) {
-            Ok(lease) => lease.judge(&GOOD),
+            Ok(lease) => lease.settle(&GOOD),
             Err(_) => self.none += 1,
         }
     }
@@ -126,7 +126,7 @@ impl Tokens {
         self.picked += 1;
         self.time.advance(self.step);
         match self.pool.try_acquire(self.demands[self.picked % self.demands.len()].clone()) {
-            Ok(lease) => lease.judge(&GOOD),
+            Ok(lease) => lease.settle(&GOOD),
             Err(_) => self.none += 1,
         }
     }

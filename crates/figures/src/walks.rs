@@ -26,26 +26,65 @@ const ANSWER: &str = concat!(
     r#""totalTokenCount":17},"modelVersion":"gemini-2.5-flash","responseId":"0123456789abcdef"}"#
 );
 
-/// A request as an SDK sends it, again and again.
+/// What travels down and up.
+#[derive(Clone, Copy)]
+pub enum Traffic {
+    /// Method, URI and a small body; no header that somebody set, nothing in the answer to look at.
+    Plain,
+    /// As an SDK asks, and as Gemini answers: headers both ways, JSON that tells its usage.
+    Sdk,
+}
+
+impl Traffic {
+    /// `plain` or `sdk`.
+    ///
+    /// # Panics
+    /// When it is neither.
+    pub fn named(name: &str) -> Self {
+        match name {
+            "plain" => Self::Plain,
+            "sdk" => Self::Sdk,
+            other => panic!("no traffic is called {other}"),
+        }
+    }
+
+    fn question(self) -> &'static str {
+        match self {
+            Self::Plain => "{}",
+            Self::Sdk => QUESTION,
+        }
+    }
+
+    fn answer(self) -> &'static str {
+        match self {
+            Self::Plain => "ok",
+            Self::Sdk => ANSWER,
+        }
+    }
+}
+
+/// A request, again and again.
 pub struct Asker {
     head: request::Parts,
     body: Bytes,
+    answer: usize,
 }
 
 impl Asker {
-    #[expect(clippy::new_without_default, reason = "it is a fixed request, no default one")]
     /// It asks the pool's own base.
-    pub fn new() -> Self {
-        let request = Request::post("http://127.0.0.1:1/v1beta/models/gemini-2.5-flash:generateContent")
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::CONTENT_LENGTH, QUESTION.len())
-            .header(header::ACCEPT, "*/*")
-            .header(header::USER_AGENT, "google-genai-sdk/1.30.0 gl-python/3.11.7")
-            .header("x-goog-api-client", "google-genai-sdk/1.30.0 gl-python/3.11.7")
-            .header("x-goog-api-key", "PLACEHOLDER_GEMINI_TOKEN")
-            .body(())
-            .expect("a request");
-        Self { head: request.into_parts().0, body: Bytes::from_static(QUESTION.as_bytes()) }
+    pub fn new(traffic: Traffic) -> Self {
+        let mut request = Request::post("http://127.0.0.1:1/v1beta/models/gemini-2.5-flash:generateContent");
+        if let Traffic::Sdk = traffic {
+            request = request
+                .header(header::CONTENT_TYPE, "application/json")
+                .header(header::CONTENT_LENGTH, QUESTION.len())
+                .header(header::ACCEPT, "*/*")
+                .header(header::USER_AGENT, "google-genai-sdk/1.30.0 gl-python/3.11.7")
+                .header("x-goog-api-client", "google-genai-sdk/1.30.0 gl-python/3.11.7")
+                .header("x-goog-api-key", "PLACEHOLDER_GEMINI_TOKEN");
+        }
+        let (head, ()) = request.body(()).expect("a request").into_parts();
+        Self { head, body: Bytes::from_static(traffic.question().as_bytes()), answer: traffic.answer().len() }
     }
 
     fn ask(&self) -> Request<Full<Bytes>> {
@@ -61,16 +100,18 @@ pub struct NoOp {
 }
 
 impl NoOp {
-    fn new() -> Self {
-        let response = Response::builder()
-            .header(header::CONTENT_TYPE, "application/json; charset=UTF-8")
-            .header(header::CONTENT_LENGTH, ANSWER.len())
-            .header(header::DATE, "Fri, 20 Nov 2026 08:00:00 GMT")
-            .header(header::VARY, "Origin")
-            .header(header::SERVER, "scaffolding on HTTPServer2")
-            .body(())
-            .expect("a response");
-        Self { head: response.into_parts().0, body: Bytes::from_static(ANSWER.as_bytes()) }
+    fn new(traffic: Traffic) -> Self {
+        let mut response = Response::builder();
+        if let Traffic::Sdk = traffic {
+            response = response
+                .header(header::CONTENT_TYPE, "application/json; charset=UTF-8")
+                .header(header::CONTENT_LENGTH, ANSWER.len())
+                .header(header::DATE, "Fri, 20 Nov 2026 08:00:00 GMT")
+                .header(header::VARY, "Origin")
+                .header(header::SERVER, "scaffolding on HTTPServer2");
+        }
+        let (head, ()) = response.body(()).expect("a response").into_parts();
+        Self { head, body: Bytes::from_static(traffic.answer().as_bytes()) }
     }
 }
 
@@ -145,19 +186,20 @@ impl Walk {
     ///
     /// # Panics
     /// When it is none of these.
-    pub fn named(name: &str) -> Self {
+    pub fn named(name: &str, traffic: Traffic) -> Self {
+        let client = NoOp::new(traffic);
         match name {
-            "bare" => Self::Bare(NoOp::new()),
+            "bare" => Self::Bare(client),
             "rotated" => {
                 let under = Under::new();
-                let judged = CooldownLayer::new(&under.pool).layer(NoOp::new());
+                let judged = CooldownLayer::new(&under.pool).layer(client);
                 let rotated = KeyRotationLayer::new(&under.pool).layer(judged);
                 Self::Rotated(under, rotated)
             }
-            "retried" => Self::Retried(RetryLayer::new(Never).layer(NoOp::new())),
+            "retried" => Self::Retried(RetryLayer::new(Never).layer(client)),
             "pooled" => {
                 let under = Under::new();
-                let pooled = KeyPoolLayer::new(&under.pool).layer(NoOp::new());
+                let pooled = KeyPoolLayer::new(&under.pool).layer(client);
                 Self::Pooled(under, pooled)
             }
             other => panic!("no walk is called {other}"),
@@ -167,21 +209,21 @@ impl Walk {
     /// Sends one request and reads its answer to the end.
     pub fn send(&mut self, asker: &Asker) {
         match self {
-            Self::Bare(service) => send(service, asker.ask()),
+            Self::Bare(service) => send(service, asker),
             Self::Rotated(under, service) => {
                 under.time.advance(Duration::from_millis(6));
-                send(service, asker.ask());
+                send(service, asker);
             }
-            Self::Retried(service) => send(service, asker.ask()),
+            Self::Retried(service) => send(service, asker),
             Self::Pooled(under, service) => {
                 under.time.advance(Duration::from_millis(6));
-                send(service, asker.ask());
+                send(service, asker);
             }
         }
     }
 }
 
-fn send<S, R>(service: &mut S, request: Request<Full<Bytes>>)
+fn send<S, R>(service: &mut S, asker: &Asker)
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>>,
     S::Error: std::fmt::Debug,
@@ -189,11 +231,11 @@ where
 {
     let mut cx = Context::from_waker(Waker::noop());
     let Poll::Ready(Ok(())) = service.poll_ready(&mut cx) else { panic!("not ready") };
-    let mut future = pin!(service.call(request));
+    let mut future = pin!(service.call(asker.ask()));
     let Poll::Ready(answer) = future.as_mut().poll(&mut cx) else { panic!("nothing here waits") };
     let answer = answer.expect("an answer");
     assert_eq!(answer.status(), 200);
-    assert_eq!(drain(answer.into_body()), ANSWER.len());
+    assert_eq!(drain(answer.into_body()), asker.answer);
 }
 
 fn drain(body: impl Body) -> usize {

@@ -1,7 +1,7 @@
 //! The binary `keypool`, as a library for its own tests.
 //!
 //! [`cli`] reads the command line and starts a command; [`stack`] is the whole walk of a request in one function;
-//! [`gateway`] is what stands in front of it.
+//! [`gateway`] is what stands in front of it, and [`status`] what it tells of itself.
 
 pub mod cli;
 pub mod client;
@@ -9,4 +9,5 @@ pub mod demo;
 pub mod gateway;
 pub mod keyfile;
 pub mod stack;
+pub mod status;
 pub mod telemetry;

@@ -1,42 +1,27 @@
 //! THE stack: the walk of a request from the gateway to the provider, in one function.
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
-use tower::{Service, ServiceBuilder};
-use tower_keypool::{
-    BoxError, CooldownLayer, Error, KeyPool, KeyRotationLayer, ModelFallbackLayer, ReplayLayer, RetryPolicy,
-};
+use tower::Layer;
+use tower_keypool::{KeyPool, KeyPoolLayer, KeyPoolService, Models, Retry};
 
 use crate::client::Client;
 
 /// The stack over a pool, with models to step down to (best first; none: no stepping down).
-pub fn stack(
-    pool: &KeyPool,
-    fallback: &[String],
-) -> impl Service<
-    Request<Incoming>,
-    Response = Response<impl Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static>,
-    Error = Error,
-    Future: Send,
-> + Clone
-+ Send
-+ Sync
-+ 'static {
-    let steps = !fallback.is_empty();
-    ServiceBuilder::new()
-        // Keeps what is sent, by reference, so that it can be sent again; finds the model where the body names it.
-        .layer(ReplayLayer::default().pool(pool))
-        // No key for this model, now or within the wait: the next model of the list.
-        .option_layer(steps.then(|| ModelFallbackLayer::new(pool).models(fallback.iter().map(String::as_str))))
-        // A key's fault: another key at once; where there is none, a 503 that says until when. The provider's: again
-        // after a pause.
-        .retry(RetryPolicy::new(pool).exhausted_instead(true))
-        // Takes the key that may carry the request, waiting for one if need be, and holds it to the answer's end.
-        .layer(KeyRotationLayer::new(pool))
-        // Learns from the answer what it means for the key.
-        .layer(CooldownLayer::new(pool))
+pub fn stack(pool: &KeyPool, fallback: &[String]) -> KeyPoolService<Client> {
+    stack_over(pool, fallback, Client::new(pool.provider().base()))
+}
+
+/// The same over a client of one's own.
+///
+/// The library's whole stack, top down: what is sent is kept, by reference, so that it can be sent again. No key for
+/// this model, now or within the wait: the next model of the list. A key's fault: another key at once; the provider's:
+/// again after a pause. Each attempt takes the key that may carry it, waiting for one if need be, and holds it to the
+/// answer's end; what the answer means for the key is learned from it.
+pub fn stack_over(pool: &KeyPool, fallback: &[String], client: Client) -> KeyPoolService<Client> {
+    let models = if fallback.is_empty() { Models::new() } else { Models::new().for_all(fallback.iter().cloned()) };
+    KeyPoolLayer::new(pool)
+        .fallback(models)
+        // Where no key is left, a 503 that says until when instead of the last key's answer.
+        .retry(Retry::new().exhausted_instead(true))
         // Connections to the provider, pooled.
-        .service(Client::new())
+        .layer(client)
 }

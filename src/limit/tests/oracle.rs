@@ -251,3 +251,43 @@ pub(super) fn steps(requests: u32, tokens: u64) -> impl Strategy<Value = Vec<Ste
     ];
     prop::collection::vec(step, 1..250)
 }
+
+proptest! {
+    /// To book is to reserve and to stamp, where there is room; with the same log after it.
+    #[test]
+    fn a_booking_is_a_reservation_and_its_stamp(
+        kind in 0..4usize,
+        steps in prop::collection::vec((0u64..30_000, 0u32..4, 0u64..600, 0u64..20), 1..200),
+    ) {
+        let limits = Limits::new().per_minute(9).per_day(40);
+        let limits = match kind {
+            0 => limits,
+            1 => limits.tokens_per_minute(1_000),
+            2 => Limits::new().per_minute(9).per_day(100_000).tokens_per_minute(1_000),
+            _ => limits.tokens_per_minute(1_000).tokens_per_day(5_000),
+        };
+        let (plan, mut log) = empty(&limits);
+        let (mut twin, mut nanos) = (log.clone(), 0);
+        for (millis, requests, input_tokens, day) in steps {
+            nanos += millis * 1_000_000;
+            let need = Need { requests: requests.max(1), input_tokens, ..Need::default() };
+            let mut at = at(nanos);
+            // Now and then just after midnight, or on the day before.
+            match day {
+                0 => at.day.days.first -= 1,
+                1 => (at.day.days.first, at.day.days.last) = (19_999, 19_999),
+                _ => {}
+            }
+            if let Some(booked) = plan.book(&mut log, &need, at.tick, at.day.days) {
+                prop_assert!(plan.has_room(&mut twin, &need, at.day.days));
+                plan.reserve(&mut twin, &need);
+                prop_assert_eq!(plan.stamp(&mut twin, &need, &at), booked.stamp);
+                let room = plan.headroom(&mut twin, Unit::InputTokens, at.tick, at.day.days);
+                prop_assert_eq!(room, booked.room);
+            }
+            plan.advance(&mut log, &at);
+            plan.advance(&mut twin, &at);
+            prop_assert_eq!(&log, &twin);
+        }
+    }
+}

@@ -138,11 +138,12 @@ fn headroom_is_the_least_of_the_windows() {
         span: Span::MINUTE,
         amount: 900,
     }));
-    assert_eq!(plan.headroom(&mut log, Unit::InputTokens, &millis(0)), 900);
-    assert_eq!(plan.headroom(&mut log, Unit::Images, &millis(0)), u64::MAX);
+    let headroom = |log: &mut [u16], unit| plan.headroom(log, unit, millis(0).tick, millis(0).day.days);
+    assert_eq!(headroom(&mut log, Unit::InputTokens), 900);
+    assert_eq!(headroom(&mut log, Unit::Images), u64::MAX);
     plan.reserve(&mut log, &tokens(400));
     plan.stamp(&mut log, &tokens(400), &millis(0));
-    assert_eq!(plan.headroom(&mut log, Unit::InputTokens, &millis(0)), 500);
+    assert_eq!(headroom(&mut log, Unit::InputTokens), 500);
     assert_eq!(plan.next_headroom(&mut log, Unit::InputTokens, 500, &millis(0)), None);
     assert_eq!(plan.next_headroom(&mut log, Unit::InputTokens, 901, &millis(0)), Some(Opens::Never));
     let Some(Opens::Tick(tick)) = plan.next_headroom(&mut log, Unit::InputTokens, 501, &millis(0)) else { panic!() };

@@ -22,6 +22,7 @@ const KEYS: usize = 6;
 pub(super) enum Op {
     Acquire { model: usize, tokens: u64, must: Option<usize> },
     Judge { lease: usize, verdict: usize, seconds: u64 },
+    Settle { lease: usize, verdict: usize, seconds: u64 },
     Usage { lease: usize },
     Drop { lease: usize },
     Advance { millis: u64 },
@@ -38,6 +39,7 @@ pub(super) fn ops(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Op
         10 => (0..2usize, 0u64..12_000, prop::option::weighted(0.15, 0..KEYS))
             .prop_map(|(model, tokens, must)| Op::Acquire { model, tokens, must }),
         6 => (0..16usize, 0..12usize, 1u64..90).prop_map(|(lease, verdict, seconds)| Op::Judge { lease, verdict, seconds }),
+        6 => (0..16usize, 0..12usize, 1u64..90).prop_map(|(lease, verdict, seconds)| Op::Settle { lease, verdict, seconds }),
         2 => (0..16usize).prop_map(|lease| Op::Usage { lease }),
         6 => (0..16usize).prop_map(|lease| Op::Drop { lease }),
         5 => (1u64..30_000).prop_map(|millis| Op::Advance { millis }),
@@ -75,6 +77,8 @@ pub(super) struct Run {
     secrets: u32,
     /// The last demand was for one key only.
     must: bool,
+    /// Whoever judges now ends the lease as well.
+    settles: bool,
     pub(super) trace: Vec<String>,
 }
 
@@ -91,6 +95,13 @@ fn key_of(id: &KeyId) -> usize {
 }
 
 impl Run {
+    /// The same without the short ways.
+    pub(super) fn the_long_way(strategy: usize) -> Self {
+        let run = Self::new(strategy);
+        run.pool.lock().always_long = true;
+        run
+    }
+
     pub(super) fn new(strategy: usize) -> Self {
         let time = clock();
         let keys = (0..KEYS).map(|n| {
@@ -104,7 +115,7 @@ impl Run {
         let pool = KeyPool::builder(provider())
             .keys(keys)
             .limits("flash", limits)
-            .limits("pro", Limits::new().per_minute(PER_MINUTE))
+            .limits("pro", Limits::new().per_minute(PER_MINUTE).per_day(PER_DAY))
             .strategy(crate::Strategy::NAMES[strategy].1)
             .clock(time.clock())
             .build()
@@ -119,6 +130,7 @@ impl Run {
             lifts: HashMap::new(),
             secrets: 0,
             must: false,
+            settles: false,
             trace: Vec::new(),
         }
     }
@@ -135,7 +147,7 @@ impl Run {
                 if let Some(key) = must {
                     demand = demand.affinity(Affinity::MustKey(id(key)));
                 }
-                self.acquire(demand, MODELS[model], tokens)?;
+                self.acquire(&demand, MODELS[model], tokens)?;
             }
             Op::Many { model, sizes, all } => {
                 self.must = false;
@@ -153,6 +165,11 @@ impl Run {
                 }
             }
             Op::Judge { lease, verdict, seconds } => self.judge(lease, verdict, seconds)?,
+            Op::Settle { lease, verdict, seconds } => {
+                self.settles = true;
+                self.judge(lease, verdict, seconds)?;
+                self.settles = false;
+            }
             Op::Usage { lease } => {
                 // Only downward: what is used beyond the estimate is known too late to be held against the limit.
                 if let Some(held) = self.held.get(lease) {
@@ -199,10 +216,11 @@ impl Run {
         self.law_2()
     }
 
-    fn acquire(&mut self, demand: Demand, model: &str, tokens: u64) -> Result<(), TestCaseError> {
-        match self.pool.try_acquire(demand) {
+    fn acquire(&mut self, demand: &Demand, model: &str, tokens: u64) -> Result<(), TestCaseError> {
+        match self.pool.try_acquire(demand.clone()) {
             Ok(lease) => self.granted(lease, model, tokens)?,
             Err(error) => {
+                self.none_was_ready(demand)?;
                 let shown = format!("{error} {error:?}");
                 prop_assert!(!shown.contains("not-a-real-key"), "law 9: {}", shown);
                 self.trace.push(format!("none: {error}"));
@@ -236,6 +254,21 @@ impl Run {
         self.law_7(key, model, tokens)?;
         let lifts = self.lifts.get(&owner).copied().unwrap_or_default();
         self.held.push(Held { lease, started: now, number, lifts });
+        Ok(())
+    }
+
+    /// No key of the first priority is passed over that could have carried it.
+    fn none_was_ready(&self, demand: &Demand) -> Result<(), TestCaseError> {
+        let now = self.pool.clock().now();
+        let mut state = self.pool.lock();
+        let ask = state.ask(demand, now);
+        let wanted = state.wanted(&demand.affinity);
+        for key in 0..4 {
+            let slot = state.roster.slot_of(&id(key)).expect("a key of this test");
+            let asked_for = !self.must || wanted.contains(&slot);
+            let ready = asked_for && matches!(state.check(&ask, slot), Check::Ready(_));
+            prop_assert!(!ready, "key-{} was passed over", key);
+        }
         Ok(())
     }
 
@@ -284,27 +317,31 @@ impl Run {
             _ => Verdict::new(K::CallerFault),
         };
         let before = self.standing();
-        held.lease.judge(&verdict);
-        if verdict.is_caller_fault() {
+        let (started, lifted) = (held.started, held.lifts != self.lifts.get(&owner).copied().unwrap_or_default());
+        if self.settles {
+            self.held.swap_remove(at).lease.settle(&verdict);
+        } else {
+            held.lease.judge(&verdict);
+        }
+        if verdict.is_caller_fault() && !self.settles {
             prop_assert_eq!(before, self.standing(), "law 5: a caller's fault changes nothing about any key");
         }
         if let Until::For(pause) = verdict.until_of() {
             let until = self.now().plus(pause);
+            let shown = self.rest_end(verdict.scope_of(), key, &model);
             let (name, lane) = match verdict.scope_of() {
                 Scope::OwnerLane => (owner, model),
                 Scope::Owner => (owner, String::new()),
                 Scope::KeyLane => (name, model),
                 _ => (name, String::new()),
             };
-            let shown = self.rest_end(verdict.scope_of(), key, &self.held[at].lease);
             let place = (verdict.scope_of(), name, lane);
-            if self.held[at].lifts != self.lifts.get(&self::owner(key)).copied().unwrap_or_default() {
+            if lifted {
                 // Of an older generation: it may rest nothing, nor extend what rests since. The pool's word is taken.
                 self.rests.remove(&place);
-                self.rests.extend(shown.map(|end| (place, (end, self.held[at].started))));
+                self.rests.extend(shown.map(|end| (place, (end, started))));
                 return Ok(());
             }
-            let started = self.held[at].started;
             let rest = self.rests.entry(place).or_insert((until, started));
             rest.0 = rest.0.max(until);
             prop_assert!(shown.is_some_and(|end| end >= until), "law 1: {:?} of {} does not rest", verdict, id(key));
@@ -313,10 +350,10 @@ impl Run {
     }
 
     /// Until when the pool itself holds the scope to rest.
-    fn rest_end(&self, scope: Scope, key: usize, lease: &Lease) -> Option<Tick> {
+    fn rest_end(&self, scope: Scope, key: usize, lane: &str) -> Option<Tick> {
         let view = self.pool.snapshot();
         let found = view.keys.iter().find(|held| held.id == id(key)).expect("a key of this test");
-        let of_lane = |model: Option<&str>| model.is_none() || model == lease.model();
+        let of_lane = |model: Option<&str>| model.is_none_or(|model| model == lane);
         let rest = found.rests.iter().find(|rest| rest.scope == scope && of_lane(rest.model.as_deref()))?;
         Some(rest.ends_in.map_or(Tick::NEVER, |ends_in| self.now().plus(ends_in)))
     }

@@ -130,6 +130,15 @@ impl Provider for Gemini {
         Ok(())
     }
 
+    fn rekey(&self, head: &mut Parts, key: &Secret) -> Result<(), Cow<'static, str>> {
+        if path::is_compat(head.uri.path(), self.base.path()) {
+            self.strip(head);
+            return self.inject(head, key);
+        }
+        credentials::rekey(head, &X_GOOG_API_KEY, key.header_value(), None);
+        Ok(())
+    }
+
     fn asks<'a>(&self, head: &'a Parts) -> Asks<'a> {
         path::asks(&head.method, head.uri.path(), self.base.path())
     }
@@ -165,6 +174,10 @@ impl Provider for Gemini {
         decide(&[REDIRECTS, PAGES, rules::RULES, BY_STATUS], said, answer)
     }
 
+    fn alarm(&self) -> Option<&'static str> {
+        Some(LIMITED)
+    }
+
     fn usage(&self) -> UsageFormat {
         UsageFormat::Gemini
     }
@@ -193,16 +206,18 @@ impl Provider for Gemini {
     }
 }
 
+/// Why a good answer ended whose account is limited.
+const LIMITED: &str = "PUP_LIMITED_DISABLED";
+
 /// Whether a good answer ended because the account is limited (`finishReason`), however the text reads.
 fn is_limited(body: &[u8]) -> bool {
-    const REASON: &str = "PUP_LIMITED_DISABLED";
-    if memchr::memmem::find(body, REASON.as_bytes()).is_none() {
+    if memchr::memmem::find(body, LIMITED.as_bytes()).is_none() {
         return false;
     }
     let body = body.trim_ascii_start();
     let json = Envelope::open(body.strip_prefix(b"data:").unwrap_or(body)).json;
     let candidates = json.as_ref().and_then(|json| json.get("candidates")?.as_array());
-    candidates.into_iter().flatten().any(|candidate| candidate.get("finishReason").is_some_and(|why| why == REASON))
+    candidates.into_iter().flatten().any(|candidate| candidate.get("finishReason").is_some_and(|why| why == LIMITED))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::Method;
-use memchr::{memchr, memrchr};
+use memchr::{memchr, memchr3, memrchr};
 use percent_encoding::percent_decode_str;
 
 use crate::provider::{Asks, Cost, ModelIn, target::segment};
@@ -31,14 +31,32 @@ fn behind_version<'a>(path: &'a str, base: &str) -> &'a str {
     if version { rest } else { path }
 }
 
+/// The beginnings of nearly every path.
+const USUAL: [&str; 2] = ["/v1beta/models/", "/v1/models/"];
+
+/// What a path asks for that stands as nearly every one does: the usual collection, no escapes, a verb that is known to
+/// cost one request.
+#[inline]
+fn usual(path: &str) -> Option<&str> {
+    let rest = USUAL.into_iter().find_map(|usual| path.strip_prefix(usual))?;
+    let at = memchr3(b':', b'/', b'%', rest.as_bytes()).filter(|at| *at > 0)?;
+    matches!(&rest[at..], ":generateContent" | ":streamGenerateContent" | ":embedContent").then_some(&rest[..at])
+}
+
 /// Whether it is one of the OpenAI-compatible paths, `/v1beta/openai/…`.
 pub(super) fn is_compat(path: &str, base: &str) -> bool {
+    if base.is_empty() && USUAL.into_iter().any(|usual| path.starts_with(usual)) {
+        return false;
+    }
     let rest = behind_version(path, base);
     rest.strip_prefix("openai").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What a request asks for.
 pub(super) fn asks<'a>(method: &Method, path: &'a str, base: &str) -> Asks<'a> {
+    if let Some(model) = usual(path) {
+        return Asks::of(ModelIn::Head(Cow::Borrowed(model)));
+    }
     let nowhere = |free| Asks { model: ModelIn::Nowhere, cost: Cost::One, free };
     let in_body = |cost| Asks { model: ModelIn::Body, cost, free: false };
     if let Some(named) = named(path) {

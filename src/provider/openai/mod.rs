@@ -106,6 +106,12 @@ impl Provider for OpenAi {
         Ok(())
     }
 
+    fn rekey(&self, head: &mut Parts, key: &Secret) -> Result<(), Cow<'static, str>> {
+        let name = if self.azure { API_KEY } else { header::AUTHORIZATION };
+        credentials::rekey(head, &name, key.header_value(), None);
+        Ok(())
+    }
+
     fn asks<'a>(&self, head: &'a Parts) -> Asks<'a> {
         path::asks(head, self.base.path())
     }

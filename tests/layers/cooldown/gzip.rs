@@ -75,19 +75,19 @@ async fn an_error_as_the_first_event_and_as_a_later_one() {
 }
 
 /// 64 MiB of spaces in 64 KiB, and behind them what nobody may get to.
-fn bomb() -> Vec<u8> {
+fn bomb(end: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     let spaces = vec![b' '; 1 << 20];
     for _ in 0..64 {
         encoder.write_all(&spaces).unwrap();
     }
-    encoder.write_all(b"data: {\"error\":{\"code\":429},\"usageMetadata\":{\"promptTokenCount\":777}}\n\n").unwrap();
+    encoder.write_all(end.as_bytes()).unwrap();
     encoder.finish().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_bomb_is_not_followed_to_its_end() {
-    let whole = bomb();
+    let whole = bomb("data: {\"error\":{\"code\":429},\"usageMetadata\":{\"promptTokenCount\":777}}\n\n");
     for (response, expected) in [
         (json(200, ()), VerdictKind::Success),
         (json(429, ()), VerdictKind::RateLimited),
@@ -99,6 +99,19 @@ async fn a_bomb_is_not_followed_to_its_end() {
         assert_eq!(kind(&response), expected);
         assert!(collect(response).await.0 == whole);
         assert_eq!((bench.tokens(), bench.all_told()), (100, vec![(expected, 1)]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_key_behind_a_bomb_does_not_pass() {
+    let whole = bomb(&format!("{KEY} and so on"));
+    for response in [json(200, ()), json(429, ()), events(())] {
+        let bench = Bench::new();
+        let (head, ()) = response.into_parts();
+        let response = bench.get(gzipped(Response::from_parts(head, Steps::chunks(whole.chunks(1 << 10))))).await;
+        let (got, error) = collect(response).await;
+        assert!(error.unwrap().to_string().contains("key"));
+        assert!(!String::from_utf8_lossy(&inflated(&got)).contains("AIza"));
     }
 }
 

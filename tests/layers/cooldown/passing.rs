@@ -150,3 +150,34 @@ async fn what_headers_tell_of_quotas_is_told_with_every_verdict() {
     }
     assert!(served(&bench.get(json(200, full("{}"))).await).verdict().news_of().is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_good_answer_that_speaks_against_its_key_rests_it_however_it_comes() {
+    let against = format!("{{\"key\":\"{}\",\"why\": \"OUT_OF_NUMBERS\"}}", super::support::KEY);
+    let keyless = "{\"why\":\"OUT_OF_NUMBERS\"}".to_owned();
+    let spoken = "{\"text\":\"OUT_OF_NUMBERS\"}".to_owned();
+    let large = format!("{{\"text\":\"{}\",\"why\":\"OUT_OF_NUMBERS\"}}", "x".repeat(16 << 10));
+    for (whole, suspended) in [(&against, 1), (&keyless, 1), (&spoken, 0), (&large, 0)] {
+        let compressed = super::support::gzip([whole]).concat();
+        for size in [1, 20, 1 << 20] {
+            let chunks = |bytes: &[u8], sized| {
+                let steps = Steps::chunks(bytes.chunks(size));
+                if sized { steps.sized() } else { steps }
+            };
+            for sized in [true, false] {
+                let bench = Bench::new();
+                let response = bench.get(json(200, chunks(whole.as_bytes(), sized))).await;
+                assert_eq!(kind(&response), VerdictKind::Success);
+                assert_eq!(text(response).await.len(), whole.len());
+                assert_eq!(bench.told(VerdictKind::Suspended), suspended, "{size} {sized}");
+                assert_eq!(bench.pool.can_serve("m"), suspended == 0);
+            }
+            // The key in a gzip'd one would stop it.
+            if !whole.contains(super::support::KEY) {
+                let bench = Bench::new();
+                collect(bench.get(super::support::gzipped(json(200, chunks(&compressed, true)))).await).await;
+                assert_eq!(bench.told(VerdictKind::Suspended), suspended, "gzip {size}");
+            }
+        }
+    }
+}

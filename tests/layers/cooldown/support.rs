@@ -53,6 +53,9 @@ impl Provider for Numbers {
     fn retarget(&self, _head: &mut Parts, _model: &str) -> Retarget {
         Retarget::No
     }
+    fn alarm(&self) -> Option<&'static str> {
+        Some("OUT_OF_NUMBERS")
+    }
     fn usage(&self) -> UsageFormat {
         UsageFormat::Gemini
     }
@@ -60,6 +63,12 @@ impl Provider for Numbers {
         assert!(!String::from_utf8_lossy(answer.body).contains(KEY), "whoever judges must not see the key");
         assert!(answer.body.len() <= 64 << 10);
         let json: Option<serde_json::Value> = serde_json::from_slice(answer.body).ok();
+        if json.as_ref().is_some_and(|json| json["why"] == "OUT_OF_NUMBERS") {
+            return Verdict::new(VerdictKind::Suspended).scope(Scope::Key);
+        }
+        if !answer.event && answer.status == 200 {
+            return Verdict::SUCCESS;
+        }
         let code = json.as_ref().and_then(|json| json.get(0).unwrap_or(json)["error"]["code"].as_u64());
         match code.or_else(|| (!answer.event).then(|| u64::from(answer.status.as_u16()))) {
             Some(429) => Verdict::new(VerdictKind::RateLimited)

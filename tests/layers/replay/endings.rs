@@ -40,7 +40,17 @@ async fn a_failed_body_is_the_callers_fault_and_not_the_connections() {
     let mut body = body_below(&ReplayLayer::default(), Request::new(body)).await.into_body();
     let error = chunk(&mut body).await.unwrap().unwrap_err();
     let verdict = judge_error(&*error);
+    assert_eq!((verdict.kind(), verdict.code_of()), (VerdictKind::CallerFault, "unsent body"));
+    assert!(verdict.is_unsent());
+
+    let (feed, body) = Feed::new();
+    feed.send("a");
+    feed.fail(io::Error::from(io::ErrorKind::ConnectionReset));
+    let mut body = body_below(&ReplayLayer::default(), Request::new(body)).await.into_body();
+    chunk(&mut body).await.unwrap().unwrap();
+    let verdict = judge_error(&*chunk(&mut body).await.unwrap().unwrap_err());
     assert_eq!((verdict.kind(), verdict.code_of()), (VerdictKind::CallerFault, "body"));
+    assert!(!verdict.is_unsent(), "some of it went out: it counts");
 }
 
 #[tokio::test]

@@ -85,10 +85,21 @@ async fn nothing_behind_the_model_is_waited_for() {
 
 #[tokio::test]
 async fn what_is_no_json_or_names_no_model_goes_on_without_one() {
-    for text in ["", "hello", r#"{"messages":[]}"#, r#"{"model":5}"#, r#"{"messages":["#] {
+    for text in ["", "hello", r#"{"messages":[]}"#, r#"{"messages":["#] {
         let request = body_below(&layer(), post("/body", full(text))).await;
         assert_eq!(request.extensions().get::<Demand>().unwrap().model(), None, "{text}");
         assert_eq!(all(&mut request.into_body()).await.unwrap().concat(), text.as_bytes());
+    }
+}
+
+/// A limit that the provider names for it must not rest requests without a model.
+#[tokio::test]
+async fn a_model_that_is_no_name_is_told_apart_from_none() {
+    let long = format!(r#"{{"model":"{}"}}"#, "m".repeat(300));
+    for text in [r#"{"model":5}"#, r#"{"model":""}"#, r#"{"model":"a\nb"}"#, &long] {
+        let request = body_below(&layer(), post("/body", full(text.to_owned()))).await;
+        let model = request.extensions().get::<Demand>().unwrap().model().map(str::to_owned);
+        assert_eq!(model.as_deref(), Some("a model without a name"), "{text}");
     }
 }
 

@@ -5,7 +5,7 @@ use figures::{
     args::Args,
     bodies,
     picks::{self, Picks},
-    walks::{Asker, Walk},
+    walks::{Asker, Traffic, Walk},
 };
 use serde_json::{Value, json};
 
@@ -35,15 +35,18 @@ fn picks(lanes: usize) -> f64 {
     counted.count_total as f64 / f64::from(PICKS)
 }
 
-/// Allocations a request, by walk.
+/// Allocations a request, by walk and traffic.
 fn walks() -> Value {
     const REQUESTS: u32 = 1_000;
     let mut all = serde_json::Map::new();
-    for name in ["bare", "rotated", "retried", "pooled"] {
-        let (mut walk, asker) = (Walk::named(name), Asker::new());
-        (0..5_000).for_each(|_| walk.send(&asker));
-        let counted = measure(|| (0..REQUESTS).for_each(|_| walk.send(&asker)));
-        all.insert(name.to_owned(), json!(counted.count_total as f64 / f64::from(REQUESTS)));
+    for traffic in ["plain", "sdk"] {
+        for name in ["bare", "rotated", "retried", "pooled"] {
+            let sent = Traffic::named(traffic);
+            let (mut walk, asker) = (Walk::named(name, sent), Asker::new(sent));
+            (0..5_000).for_each(|_| walk.send(&asker));
+            let counted = measure(|| (0..REQUESTS).for_each(|_| walk.send(&asker)));
+            all.insert(format!("{name} {traffic}"), json!(counted.count_total as f64 / f64::from(REQUESTS)));
+        }
     }
     Value::Object(all)
 }

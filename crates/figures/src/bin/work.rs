@@ -5,7 +5,7 @@
 use figures::{
     args::Args,
     picks::{Picks, Tokens},
-    walks::{Asker, Walk},
+    walks::{Asker, Traffic, Walk},
 };
 
 fn main() {
@@ -25,7 +25,8 @@ fn main() {
             }
         }
         "walk" => {
-            let (mut walk, asker) = (Walk::named(args.text(2)), Asker::new());
+            let traffic = Traffic::named(args.text(3));
+            let (mut walk, asker) = (Walk::named(args.text(2), traffic), Asker::new(traffic));
             for _ in 0..iterations {
                 walk.send(&asker);
             }

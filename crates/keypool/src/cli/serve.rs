@@ -17,6 +17,7 @@ use tower_keypool::{Base, Clock, Gemini, KeyPool, Strategy};
 
 use super::Failure;
 use crate::{
+    client::{Client, Roots},
     gateway::{
         Gateway,
         guard::Guard,
@@ -25,6 +26,7 @@ use crate::{
     },
     keyfile::KeyFile,
     stack,
+    status::{Status, StoreHealth, Traffic},
     telemetry::{self, Banner, Verbosity},
 };
 
@@ -52,6 +54,11 @@ pub(super) struct Serve {
         env = "KEYPOOL_UPSTREAM"
     )]
     upstream: String,
+
+    /// Certificates to trust in the place of Mozilla's, in PEM: for a proxy that breaks TLS open, or an upstream of
+    /// one's own
+    #[arg(long, value_name = "FILE", env = "KEYPOOL_CACERT")]
+    cacert: Option<PathBuf>,
 
     /// Token that clients send in the place of an API key; needed beyond loopback
     #[arg(long, value_name = "TOKEN", help = TOKEN_HELP, env = "KEYPOOL_TOKEN", hide_env_values = true)]
@@ -90,6 +97,8 @@ Examples:
     http://localhost:5000/v1beta/models/gemini-2.5-flash:generateContent \\
     -d '{\"contents\":[{\"parts\":[{\"text\":\"Hello\"}]}]}'
 
+Under /-/ it tells of itself: /-/metrics (Prometheus), /-/health, /-/ready.
+
 Exit codes: 0 ended by Ctrl-C or SIGTERM, 1 the system failed, 2 command line, key file or configuration is wrong.";
 
 /// Streams in flight get this long to end after Ctrl-C.
@@ -104,6 +113,7 @@ impl Serve {
         let file = KeyFile::load(&self.keys, &[PLACEHOLDER, &token]).map_err(Failure::config)?;
         let pool = self.pool(&file, gemini)?;
         let guard = self.guard()?;
+        let roots = self.roots()?;
 
         super::runtime()?.block_on(async {
             let listener = TcpListener::bind(&*addresses)
@@ -116,9 +126,14 @@ impl Serve {
             if is_itself(base, address) {
                 return Err(Failure::config(anyhow!("--upstream {base}: that is where this gateway listens itself")));
             }
-            let stack = stack::stack(&pool, &self.fallback);
+            let traffic = Arc::new(Traffic::new(clock.clone()));
+            let status = Status::new(&pool, &traffic, StoreHealth::default());
+            let client = Client::trusting(base, roots).counting(&traffic);
+            let stack = stack::stack_over(&pool, &self.fallback, client);
             let gateway = Gateway::new(stack, base.clone(), guard, Token::new(token), clock.clone());
-            let banner = Banner { address, upstream: base, path: &self.keys, file: &file, own_token };
+            let gateway = gateway.telling(status, traffic);
+            let provider = &**pool.provider();
+            let banner = Banner { address, upstream: base, path: &self.keys, file: &file, provider, own_token };
             telemetry::say(&banner);
             drop(file);
             let changes = telemetry::report_changes(&pool, clock);
@@ -156,10 +171,17 @@ impl Serve {
         KeyPool::builder(gemini)
             .keys(file.entries.iter().map(|entry| entry.key.clone()))
             .strategy(self.strategy)
+            // For the keys that name a tier, until an answer says otherwise.
+            .known_limits(true)
             .wait(self.wait)
             .build()
             .with_context(|| format!("the key file {}", self.keys.display()))
             .map_err(Failure::config)
+    }
+
+    fn roots(&self) -> Result<Roots, Failure> {
+        let Some(path) = &self.cacert else { return Ok(Roots::mozilla()) };
+        Roots::from_file(path).map_err(|error| Failure::config(anyhow!("--cacert {}: {error}", path.display())))
     }
 
     fn guard(&self) -> Result<Guard, Failure> {

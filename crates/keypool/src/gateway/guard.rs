@@ -19,11 +19,29 @@ pub struct Local {
     ip: IpAddr,
     /// As most clients name it.
     authority: String,
+    /// How much of that comes before the port: those who leave it out name this.
+    host: usize,
+}
+
+impl Local {
+    /// Whether only this machine can reach it.
+    pub(super) fn is_loopback(&self) -> bool {
+        self.ip.to_canonical().is_loopback()
+    }
 }
 
 impl From<SocketAddr> for Local {
     fn from(address: SocketAddr) -> Self {
-        Self { ip: address.ip(), authority: address.to_string() }
+        let authority = address.to_string();
+        let host = authority.rfind(':').unwrap_or(authority.len());
+        Self { ip: address.ip(), authority, host }
+    }
+}
+
+impl Local {
+    /// Whether it is named just as the system writes it.
+    fn is(&self, host: &str) -> bool {
+        host == self.authority || host == &self.authority[..self.host]
     }
 }
 
@@ -47,7 +65,7 @@ impl Guard {
             return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "WebSocket connections are not carried yet"));
         }
         let host = host_of(head, seen).map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault))?;
-        if host != local.authority {
+        if !local.is(host) {
             let name =
                 name_of(host).ok_or(Refusal::new(StatusCode::BAD_REQUEST, "the Host header is not host[:port]"))?;
             if !self.is_ours(name, local.ip) {
@@ -114,6 +132,16 @@ fn name_of(host: &str) -> Option<&str> {
     };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
     (port_is_fine && !name.is_empty() && name.bytes().all(plain)).then_some(name)
+}
+
+/// Whether `host[:port]` names this machine alone.
+pub(super) fn is_loopback_name(host: &str) -> bool {
+    let name = name_of(host).unwrap_or_default();
+    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    match address.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => name.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
+    }
 }
 
 /// Whether a browser says that the request comes from a page that is not ours.

@@ -1,6 +1,6 @@
 //! Heads on their way: what concerns one hop or one host only does not go on.
 
-use std::fmt::Write as _;
+use std::{cell::RefCell, fmt::Write as _};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, Version, header, request::Parts, uri};
 use hyper::ext::ReasonPhrase;
@@ -104,6 +104,20 @@ fn remove_named(headers: &mut HeaderMap, names: &HeaderValue) {
     }
 }
 
+thread_local! {
+    /// Most answers name the model that the one before named; that value is there already, and is shared.
+    static LAST_MODEL: RefCell<HeaderValue> = const { RefCell::new(HeaderValue::from_static("")) };
+}
+
+fn name_of_model(model: &str) -> Option<HeaderValue> {
+    LAST_MODEL.with_borrow_mut(|last| {
+        if last.as_bytes() != model.as_bytes() {
+            *last = HeaderValue::from_str(model).ok()?;
+        }
+        Some(last.clone())
+    })
+}
+
 /// `x-keypool-key`, `x-keypool-attempts` and `x-keypool-model`.
 #[derive(Debug)]
 pub struct Names {
@@ -127,7 +141,7 @@ impl Names {
                 HeaderValue::try_from(text).ok()
             }),
             attempts,
-            model: served_by.used_model().and_then(|model| HeaderValue::from_str(model).ok()),
+            model: served_by.used_model().and_then(name_of_model),
         }
     }
 
@@ -154,6 +168,15 @@ mod tests {
         let (mut head, ()) = request.body(()).unwrap().into_parts();
         Tidy::after(&Seen::of(&head.headers)).apply(&mut head);
         head
+    }
+
+    #[test]
+    fn each_answer_names_its_own_model() {
+        for model in ["gemini-2.5-pro", "gemini-2.5-pro", "gemini-2.5-flash", "gemini-2.5-pro"] {
+            assert_eq!(name_of_model(model).unwrap(), model);
+        }
+        assert!(name_of_model("a\nb").is_none());
+        assert_eq!(name_of_model("gemini-2.5-pro").unwrap(), "gemini-2.5-pro");
     }
 
     #[test]

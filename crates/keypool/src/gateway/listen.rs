@@ -1,6 +1,12 @@
 //! The listening side: connections, their limits, and their end.
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Poll, Waker},
+    time::Duration,
+};
 
 use http::{Request, Response};
 use http_body::Body;
@@ -92,11 +98,30 @@ where
         _ = closes.changed() => serving.as_mut().graceful_shutdown(),
         () = tokio::time::sleep(HEAD_TIMEOUT) => return,
     }
-    tokio::select! {
-        _ = serving.as_mut() => return,
-        _ = closes.changed() => serving.as_mut().graceful_shutdown(),
+    if until_closing(serving.as_mut(), closes).await {
+        serving.as_mut().graceful_shutdown();
+        let _ = serving.await;
     }
-    let _ = serving.await;
+}
+
+/// Serves until the connection ends (false) or the gateway closes (true).
+async fn until_closing(mut serving: Pin<&mut impl Future>, mut closes: watch::Receiver<()>) -> bool {
+    let open = closes.clone();
+    let mut closed = pin!(closes.changed());
+    let mut told: Option<Waker> = None;
+    poll_fn(move |cx| {
+        if serving.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(false);
+        }
+        // Waiting for it takes a lock or two; a look does, once it knows whom to wake.
+        let is_open = open.has_changed().is_ok_and(|changed| !changed);
+        if is_open && told.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        told = Some(cx.waker().clone());
+        closed.as_mut().poll(cx).map(|_| true)
+    })
+    .await
 }
 
 fn server() -> auto::Builder<TokioExecutor> {

@@ -2,25 +2,29 @@
 //!
 //! A request passes [`guard`] (is it meant for this gateway?), then [`token`] (is the client known?), then [`head`]
 //! (what does not belong upstream goes), and then walks the stack. The answer passes [`head`] again and goes on as it
-//! comes. Chunks of a resumable upload take the way of [`upload`].
+//! comes. Chunks of a resumable upload take the way of [`upload`]; what is asked under `/-/` is answered here.
 
 pub mod dialect;
 pub mod guard;
 pub mod head;
 pub mod listen;
+mod own;
 mod path;
 mod seen;
 pub mod token;
 pub mod upload;
+mod walk;
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, future::poll_fn, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http_body::Body;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use tower::{Service, ServiceExt};
-use tower_keypool::{Base, Clock, Error, Exhausted, ServedBy, Tick};
+use tower::Service;
+use tower_keypool::{Base, BoxError, Clock, Error, Exhausted, ServedBy, Tick};
+use tracing::Instrument;
 
 use dialect::{Dialect, Refusal};
 use guard::{Guard, Local};
@@ -29,8 +33,10 @@ use seen::Seen;
 use token::Token;
 use upload::{Passage, Uploads};
 
+use crate::status::{Counted, Outcome, Status, Traffic, Visit, class_of};
+
 /// A refusal of ours, or the provider's answer as it comes.
-pub type AnswerBody<B> = Either<Full<Bytes>, B>;
+pub type AnswerBody<B> = Counted<Either<Full<Bytes>, B>>;
 /// What a client gets.
 pub type Answer<B> = Response<AnswerBody<B>>;
 
@@ -42,18 +48,30 @@ pub struct Gateway<S> {
     token: Token,
     uploads: Uploads,
     clock: Clock,
+    traffic: Arc<Traffic>,
+    status: Option<Arc<Status>>,
 }
 
 impl<S> Gateway<S> {
     /// Puts a gateway in front of `stack`. `base` is where the stack sends to: upload URLs are held to it.
     pub fn new(stack: S, base: Base, guard: Guard, token: Token, clock: Clock) -> Self {
-        Self { stack, guard, token, uploads: Uploads::new(base, clock.clone()), clock }
+        let traffic = Arc::new(Traffic::new(clock.clone()));
+        Self { stack, guard, token, uploads: Uploads::new(base, clock.clone()), clock, traffic, status: None }
+    }
+
+    /// Counts in `traffic` and answers what is asked under `/-/` by `status`; without, those paths are the provider's.
+    #[must_use]
+    pub fn telling(mut self, status: Status, traffic: Arc<Traffic>) -> Self {
+        (self.status, self.traffic) = (Some(Arc::new(status)), traffic);
+        self
     }
 }
 
 impl<S, B> Gateway<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Error> + Clone,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
 {
     /// Answers a request that came in at the address `local`. Every failure is an answer, too.
     ///
@@ -69,13 +87,17 @@ where
         let line = RequestLine::begin(&request, &self.clock);
         let (mut parts, body) = request.into_parts();
         let seen = Seen::of(&parts.headers);
+        if let Some(own) = self.own(&parts, &seen, &local) {
+            return Ok(own.answer().await.map(|body| Counted::uncounted(Either::Left(body))));
+        }
+        let visit = Visit::begin(&self.traffic, body.size_hint().exact(), walk::span(&parts));
         let (tidy, admitted) = (Tidy::after(&seen), self.admit(&parts, &seen, &local));
         let passage = match admitted {
             Ok(passage) => passage,
             Err(refusal) => {
                 let response = Dialect::of(&parts).answer(refusal).map(Either::Left);
                 line.end(&response, &self.clock);
-                return Ok(response);
+                return Ok(counted(visit, Outcome::Refused, response));
             }
         };
         let dialect = Dialect::of(&parts);
@@ -83,32 +105,52 @@ where
         if let Passage::Chunk(chunk) = &passage {
             chunk.direct(&mut parts);
         }
-        let answered = self.stack.clone().oneshot(Request::from_parts(parts, body)).await;
-        let response = self.finish(answered, &passage, dialect);
+        // As `oneshot` does, whose future would be moved once more.
+        let mut stack = self.stack.clone();
+        let answered = match poll_fn(|cx| stack.poll_ready(cx)).await {
+            Ok(()) => match visit.span().cloned() {
+                None => stack.call(Request::from_parts(parts, body)).await,
+                Some(span) => {
+                    let walk = span.in_scope(|| stack.call(Request::from_parts(parts, body)));
+                    Box::pin(walk.instrument(span)).await
+                }
+            },
+            Err(error) => Err(error),
+        };
+        let (outcome, response) = self.finish(answered, &passage, dialect);
         line.end(&response, &self.clock);
-        Ok(response)
+        self.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
+        Ok(counted(visit, outcome, response))
     }
 
     /// What the client gets of the stack's answer.
-    fn finish(&self, answered: Result<Response<B>, Error>, passage: &Passage, dialect: Dialect) -> Answer<B> {
+    fn finish(
+        &self,
+        answered: Result<Response<B>, Error>,
+        passage: &Passage,
+        dialect: Dialect,
+    ) -> (Outcome, Response<Either<Full<Bytes>, B>>) {
         let mut response = match answered {
             Ok(response) => response,
-            Err(error) => return failed(&error, dialect),
+            Err(error) => {
+                let outcome = if error.is_exhausted() { Outcome::Exhausted } else { Outcome::Failed };
+                return (outcome, failed(&error, dialect).map(Either::Left));
+            }
         };
         if response.status().is_informational() {
-            return dialect.answer(SWITCHED).map(Either::Left);
+            return (Outcome::Failed, dialect.answer(SWITCHED).map(Either::Left));
         }
         match passage {
             Passage::Other => {}
             Passage::Chunk(chunk) => self.uploads.settle(chunk, &response),
             Passage::Open(handout) => {
                 if let Err(refusal) = self.uploads.hand_out(handout, &mut response) {
-                    return dialect.answer(refusal).map(Either::Left);
+                    return (Outcome::Failed, dialect.answer(refusal).map(Either::Left));
                 }
             }
         }
         head::tidy_response(&mut response);
-        response.map(Either::Right)
+        (Outcome::Answered, response.map(Either::Right))
     }
 
     /// Whether the request may go on, and whether it belongs to an upload.
@@ -125,12 +167,29 @@ where
 
 /// The target of the lines that `-v` shows.
 pub const REQUESTS: &str = "keypool::requests";
+pub use walk::SPANS;
 
 const SWITCHED: Refusal =
     Refusal::new(StatusCode::BAD_GATEWAY, "the provider switched protocols, and nobody had asked it to");
 
+/// An answer whose way out is followed.
+fn counted<B: Body<Data = Bytes>>(
+    visit: Visit,
+    outcome: Outcome,
+    response: Response<Either<Full<Bytes>, B>>,
+) -> Answer<B>
+where
+    B::Error: Into<BoxError>,
+{
+    if let Some(span) = visit.span() {
+        walk::record(span, &response);
+    }
+    let class = class_of(response.status());
+    response.map(|body| visit.answer(outcome, class, body))
+}
+
 /// The answer that says why there is none.
-fn failed<B>(error: &Error, dialect: Dialect) -> Answer<B> {
+fn failed(error: &Error, dialect: Dialect) -> Response<Full<Bytes>> {
     let mut response = error.to_response();
     if error.exhausted().is_some_and(Exhausted::may_end_any_time) {
         // Nobody knows when a request under way will end: soon, mostly, and before the next window or day begins.
@@ -144,7 +203,7 @@ fn failed<B>(error: &Error, dialect: Dialect) -> Answer<B> {
         Names::of(served_by).add(response.headers_mut());
         response.extensions_mut().insert(served_by.clone());
     }
-    response.map(Either::Left)
+    response
 }
 
 /// What `-v` says of a request; nothing where nobody listens.

@@ -47,6 +47,11 @@ impl Token {
     }
 }
 
+/// Whether a request carries anything in any of the four places.
+pub(super) fn is_sent(head: &Parts, seen: &Seen<'_>) -> bool {
+    seen.credentials().next().is_some() || in_query(head.uri.query().unwrap_or_default()).next().is_some()
+}
+
 const WRONG: &str = "API key not valid. This gateway takes its own token, not a provider's key: pass the token that \
                      it was started with.";
 const NONE: &str = "The request has no API key. Pass this gateway's token in x-goog-api-key, ?key=, Authorization: \

@@ -1,6 +1,6 @@
 //! One line: the key, then its options.
 
-use tower_keypool::{Key, Tier};
+use tower_keypool::{Key, Limits, Tier};
 
 use super::{LineError, option};
 
@@ -11,7 +11,7 @@ pub(super) struct Parsed {
     pub(super) id: Option<String>,
     pub(super) owner: Option<String>,
     pub(super) tier: Option<Tier>,
-    pub(super) limited: bool,
+    pub(super) limits: Limits,
 }
 
 /// Reads a line; `None` for a blank one or a comment.
@@ -68,10 +68,9 @@ fn check(secret: &str, not_keys: &[&str]) -> Result<(), LineError> {
     if secret.starts_with("eyJ") {
         return Err(LineError::WebToken);
     }
-    if let Some((name, value)) = secret.split_once('=') {
-        // A base64 key may end in `=`; a shell's assignment has a value.
-        let is_name = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
-        if is_name && !value.trim_matches('=').is_empty() {
+    if let Some((name, value)) = secret.split_once(['=', ':']) {
+        // A base64 key may end in `=`; an assignment or a header has a value.
+        if is_name(name) && !value.trim_matches('=').is_empty() {
             return Err(LineError::Assignment);
         }
     }
@@ -83,4 +82,12 @@ fn check(secret: &str, not_keys: &[&str]) -> Result<(), LineError> {
         long @ 4097.. => Err(LineError::TooLong(long)),
         _ => Ok(()),
     }
+}
+
+/// Whether this is what people call a key, not a key's beginning: a variable of a shell, a field, or a header.
+fn is_name(name: &str) -> bool {
+    let variable = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    let plain = name.to_ascii_lowercase().replace(['-', '_'], "");
+    !name.is_empty() && name.bytes().all(variable)
+        || ["key", "token", "secret", "authorization", "bearer"].iter().any(|word| plain.ends_with(word))
 }

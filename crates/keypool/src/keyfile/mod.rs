@@ -17,7 +17,7 @@ use std::{
     path::Path,
 };
 
-use tower_keypool::{Key, KeyId, Tier};
+use tower_keypool::{Key, KeyId, Limits, Tier};
 
 pub use error::{FileError, LineError};
 use line::Parsed;
@@ -42,8 +42,8 @@ pub struct Entry {
     pub id: KeyId,
     /// Where named.
     pub tier: Option<Tier>,
-    /// Whether the line sets `rpm`, `tpm` or `rpd`.
-    pub limited: bool,
+    /// What the line sets by `rpm`, `tpm` and `rpd`.
+    pub limits: Limits,
     /// Who owns the quota, where named.
     pub owner: Option<String>,
     /// The key as the pool takes it.
@@ -162,7 +162,7 @@ fn entry(line: usize, parsed: Parsed, ids: &mut HashMap<String, usize>) -> Entry
             }
         }
     }
-    Entry { line, id: key.key_id(), tier: parsed.tier, limited: parsed.limited, owner: parsed.owner, key }
+    Entry { line, id: key.key_id(), tier: parsed.tier, limits: parsed.limits, owner: parsed.owner, key }
 }
 
 #[cfg(test)]

@@ -64,11 +64,10 @@ pub(super) fn parse(secret: &str, words: &[String]) -> Result<Parsed, LineError>
     }
     let by_tier = if matches!(tier, None | Some(Tier::Free)) { Priority::FREE } else { Priority::PAID };
     key = key.priority(priority.unwrap_or(by_tier));
-    let limited = !limits.is_empty();
-    if limited {
-        key = key.limits("*", limits);
+    if !limits.is_empty() {
+        key = key.limits("*", limits.clone());
     }
-    Ok(Parsed { secret: secret.to_owned(), key, id, owner, tier, limited })
+    Ok(Parsed { secret: secret.to_owned(), key, id, owner, tier, limits })
 }
 
 const NAME: &str = "1 to 64 visible characters that are not a key, since names are shown";

@@ -40,7 +40,7 @@ fn every_option_is_taken() {
     assert_eq!(entry.id, KeyId::from("work"));
     assert_eq!(entry.owner.as_deref(), Some("project-a"));
     assert_eq!(entry.key.priority_of(), Priority(3));
-    assert!(entry.limited);
+    assert!(!entry.limits.is_empty());
 }
 
 #[test]
@@ -51,6 +51,9 @@ fn what_is_no_key_is_named() {
     assert_eq!(error("https://example.com/a/long/enough/path"), LineError::Url);
     assert_eq!(error("PLACEHOLDER_GEMINI_TOKEN"), LineError::ClientToken);
     assert_eq!(error("GEMINI_API_KEY=AIzaxxxxxxxxxxxxxxxxxxxx"), LineError::Assignment);
+    for name in ["key=", "api_key=", "Key:", "x-goog-api-key:", "Authorization:", "apiKey="] {
+        assert_eq!(error(&format!("{name}{ONE}")), LineError::Assignment, "{name}");
+    }
     assert_eq!(error(&format!("\"{ONE}\",")), LineError::Punctuated);
     assert_eq!(error("AIza-test-key-0000\u{e9}0001"), LineError::Character(18));
     assert_eq!(KeyFile::parse(b"AIza-test-key-0000\xff0001", &[]).skipped[0].error, LineError::NotText);

@@ -2,8 +2,9 @@
 
 use std::{fmt, net::SocketAddr, path::Path};
 
-use tower_keypool::{Base, Tier};
+use tower_keypool::{Base, Provider, Tier};
 
+use super::assumed::{Amounts, Assumed};
 use crate::{
     gateway::token::PLACEHOLDER,
     keyfile::{Entry, KeyFile, Merged, Skipped},
@@ -13,7 +14,6 @@ use crate::{
 const SHOWN: usize = 20;
 
 /// The start of `serve`, as text.
-#[derive(Debug)]
 pub struct Banner<'a> {
     /// Where it listens.
     pub address: SocketAddr,
@@ -23,6 +23,8 @@ pub struct Banner<'a> {
     pub path: &'a Path,
     /// What was there.
     pub file: &'a KeyFile,
+    /// What is known of limits where the file gives none.
+    pub provider: &'a dyn Provider,
     /// Whether clients need a token that somebody chose (it is not shown).
     pub own_token: bool,
 }
@@ -69,7 +71,7 @@ impl Banner<'_> {
             writeln!(f, "  line {line} is the key of line {into} again")?;
         }
         more(f, merged.len(), "keys are there twice")?;
-        for Entry { line, id, tier, owner, .. } in entries.iter().take(SHOWN) {
+        for Entry { line, id, tier, owner, limits, .. } in entries.iter().take(SHOWN) {
             write!(f, "  line {line}: {id}")?;
             match tier {
                 Some(Tier::Free) => f.write_str(", free")?,
@@ -80,34 +82,17 @@ impl Banner<'_> {
             if let Some(owner) = owner {
                 write!(f, ", owner {owner}")?;
             }
+            if !limits.is_empty() {
+                write!(f, ", {}", Amounts(limits))?;
+            }
             writeln!(f)?;
         }
         more(f, entries.len(), "keys")
     }
 
     fn limits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mut given, mut table, mut none, mut owned) = (0, 0, 0, 0);
-        for entry in &self.file.entries {
-            owned += usize::from(entry.owner.is_some());
-            match (entry.limited, &entry.tier) {
-                (true, _) => given += 1,
-                (false, Some(_)) => table += 1,
-                (false, None) => none += 1,
-            }
-        }
-        f.write_str("limits:")?;
-        let mut comma = "";
-        for (keys, what) in [
-            (given, "as the file gives them"),
-            (table, "as their tier usually has them, until an answer says otherwise"),
-            (none, "not known, learned from the first answer that names one"),
-        ] {
-            if keys > 0 {
-                write!(f, "{comma} {} {what}", count(keys, "key"))?;
-                comma = ";";
-            }
-        }
-        writeln!(f)?;
+        let owned = self.file.entries.iter().filter(|entry| entry.owner.is_some()).count();
+        write!(f, "{}", Assumed { file: self.file, provider: self.provider })?;
         let alone = self.file.entries.len() - owned;
         if alone > 1 {
             writeln!(f, "keys of one project share one quota: give them the same owner= ({alone} keys name none)")?;

@@ -66,7 +66,12 @@ impl Change {
         match event {
             Event::Rested { key, scope, model, kind, code, limit, rest } => {
                 let who = who(*scope, &key.to_string(), model.as_deref());
-                let model = model.as_deref().map(|model| format!(" of {model}")).unwrap_or_default();
+                let of_a_lane = matches!(scope, Scope::Lane | Scope::KeyLane | Scope::OwnerLane);
+                let model = match model.as_deref() {
+                    Some(model) => format!(" of {model}"),
+                    None if of_a_lane => " of requests without a model".to_owned(),
+                    None => String::new(),
+                };
                 let why = match limit {
                     Some(limit) => format!("{limit}{model} (limit {}, learned)", limit.amount),
                     None if code.is_empty() => format!("{kind}{model}"),
@@ -75,10 +80,12 @@ impl Change {
                 let line = format!("{} rests {}: {why}{}", who.name, spoken(*rest), who.also);
                 change(format!("{} rests: {why}", who.name), line)
             }
-            Event::Disabled { key, scope, kind, code, advice } => {
-                let who = who(*scope, &key.to_string(), None);
+            Event::Disabled { key, scope, model, kind, code, advice } => {
+                let who = who(*scope, &key.to_string(), model.as_deref());
                 let why = if code.is_empty() { kind.to_string() } else { code.clone() };
-                let line = format!("{} disabled: {why}{}", who.name, who.also);
+                let whose = if *scope == Scope::OwnerLane { ", for all keys of its owner" } else { who.also };
+                let model = model.as_deref().map(|model| format!(" for {model}")).unwrap_or_default();
+                let line = format!("{} disabled{model}: {why}{whose}", who.name);
                 let told = if advice.is_empty() { line.clone() } else { format!("{line}. {advice}") };
                 change(line, told)
             }
@@ -93,7 +100,11 @@ impl Change {
             }
             Event::Learned { key, model, limit, given } => {
                 let model = model.as_deref().map(|model| format!(" of {model}")).unwrap_or_default();
-                let given = given.map(|given| format!(", not {given} as given")).unwrap_or_default();
+                let given = match given {
+                    Some(given) if *given < limit.amount => format!("; the {given} given is smaller and holds"),
+                    Some(given) => format!(", not {given} as given"),
+                    None => String::new(),
+                };
                 let line = format!("{key} learned: {limit}{model} is {}{given}", limit.amount);
                 change(line.clone(), line)
             }
@@ -179,14 +190,46 @@ mod tests {
             line(&rested(Scope::Owner, None)),
             "k-1f09ab12 rests 41 s: rate limited of gemini-2.5-flash (RATE_LIMIT_EXCEEDED), for all keys of its owner"
         );
+        let listed = Event::Rested {
+            key: key.clone(),
+            scope: Scope::KeyLane,
+            model: None,
+            kind: VerdictKind::RateLimited,
+            code: String::new(),
+            limit: None,
+            rest: Duration::from_secs(10),
+        };
+        assert_eq!(line(&listed), "k-1f09ab12 rests 10 s: rate limited of requests without a model");
         let disabled = Event::Disabled {
             key: KeyId::from("k-22abcdef"),
             scope: Scope::Key,
+            model: None,
             kind: VerdictKind::Suspended,
             code: "CONSUMER_SUSPENDED".to_owned(),
             advice: "Appeal.".to_owned(),
         };
         assert_eq!(line(&disabled), "k-22abcdef disabled: CONSUMER_SUSPENDED. Appeal.");
+        let retired = Event::Disabled {
+            key: KeyId::from("k-22abcdef"),
+            scope: Scope::OwnerLane,
+            model: Some("gemini-2.0-flash".into()),
+            kind: VerdictKind::ModelUnavailable,
+            code: "MODEL_RETIRED".to_owned(),
+            advice: String::new(),
+        };
+        let told = "k-22abcdef disabled for gemini-2.0-flash: MODEL_RETIRED, for all keys of its owner";
+        assert_eq!(line(&retired), told);
+    }
+
+    #[test]
+    fn a_learned_limit_says_which_one_holds() {
+        let learned = |amount, given| {
+            let limit = Limit { unit: Unit::Requests, span: Span::MINUTE, amount };
+            line(&Event::Learned { key: KeyId::from("k"), model: Some("m".into()), limit, given })
+        };
+        assert_eq!(learned(50, Some(4)), "k learned: requests/minute of m is 50; the 4 given is smaller and holds");
+        assert_eq!(learned(3, Some(4)), "k learned: requests/minute of m is 3, not 4 as given");
+        assert_eq!(learned(3, None), "k learned: requests/minute of m is 3");
     }
 
     #[test]

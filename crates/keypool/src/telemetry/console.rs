@@ -18,7 +18,7 @@ use tracing_subscriber::{
 };
 
 use super::plain::Plain;
-use crate::gateway::REQUESTS;
+use crate::gateway::{REQUESTS, SPANS};
 
 /// How much is told.
 #[derive(Args, Clone, Copy, Debug, Default)]
@@ -42,6 +42,9 @@ pub fn start(verbosity: Verbosity) {
             .with_default(LevelFilter::WARN)
             .with_target("keypool", LevelFilter::INFO)
             .with_target(REQUESTS, requests)
+            // What these tell is told in lines of our own.
+            .with_target("tower_keypool::events", LevelFilter::OFF)
+            .with_target(SPANS, LevelFilter::OFF)
     };
     let lines = tracing_subscriber::fmt::layer()
         .event_format(Lines { clock: Clock::system(), zone: TimeZone::system() })

@@ -1,5 +1,6 @@
 //! What the binary tells a person.
 
+mod assumed;
 mod banner;
 mod changes;
 mod console;

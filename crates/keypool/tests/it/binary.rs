@@ -86,7 +86,10 @@ fn a_wrong_option_ends_it_with_2_and_is_named() {
         (&["--listen", "nonsense"], "--listen"),
         (&["--upstream", "ftp://example.com"], "--upstream"),
         (&["--upstream", "https://user:word@example.com"], "--upstream"),
+        (&["--upstream", "http://example.com:99999"], "--upstream"),
+        (&["--upstream", "http://example.com/.."], "--upstream"),
         (&["--strategy", "clairvoyant"], "--strategy"),
+        (&["--cacert", "/nowhere/ca.pem"], "--cacert /nowhere/ca.pem"),
         (&["--wait=-1"], "--wait"),
         (&["--fallback", "a,,b"], "--fallback"),
         (&["--token", "two words"], "--token"),
@@ -183,6 +186,24 @@ async fn it_serves_says_what_happens_to_keys_and_ends_with_0() {
     for secret in [ONE, TWO, "ya29"] {
         assert!(!told.contains(secret), "{told}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tier_sets_the_limits_that_it_usually_has_and_says_them() {
+    let sim = GeminiSim::builder().project(Project::new("100000000001").key(ONE)).start().await.unwrap();
+    let file = key_file(&format!("{ONE} tier=free\n"));
+    let path = file.path().to_str().unwrap();
+    let upstream = sim.url();
+    let listen = ["serve", "--keys", path, "--listen", "127.0.0.1:0", "--upstream", &upstream, "--wait", "0"];
+    let running = Running::start(&listen);
+    assert!(running.told.contains("gemini-2.5-pro 5 requests/minute"), "{}", running.told);
+    let url = format!("{}/v1beta/models/gemini-2.5-pro:generateContent", running.url);
+    for n in 0..7 {
+        let request = Request::post(&url).header("x-goog-api-key", PLACEHOLDER);
+        let answer = ask(request, r#"{"contents":[{"parts":[{"text":"Hello"}]}]}"#).await;
+        assert_eq!(answer.status, if n < 5 { 200 } else { 503 }, "request {n}: {answer:?}");
+    }
+    assert_eq!(running.end().0, Some(0));
 }
 
 #[test]

@@ -1,10 +1,16 @@
 //! The gateway and the binary, from outside.
 
 mod binary;
+mod callers;
 mod ending;
+mod exposition;
 mod guarding;
 mod hostile;
+mod ops;
 mod serving;
+mod spans;
+mod status;
 mod streaming;
 mod support;
+mod tls;
 mod uploads;

@@ -88,13 +88,23 @@ async fn the_request_that_finds_out_gets_the_503_too() {
 
 #[tokio::test]
 async fn what_two_owners_say_alike_is_the_providers_own_answer() {
-    let unclear = |name: &str, secret| Project::new(name).key(gemini_sim::Key::new(secret).refused(Refusal::Exhausted));
-    let sim = GeminiSim::builder().project(unclear("1", ONE)).project(unclear("2", TWO)).start().await.unwrap();
-    let served = Served::keys([key(ONE, 0), key(TWO, 0)], &sim.url(), Duration::ZERO).await;
-    let answer = generate(&served, "gemini-2.5-flash").await;
-    // A 429 without a word of a quota, from both: it speaks of the request, and neither key rests for it.
-    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{answer:?}");
-    assert_eq!(answer.header("x-keypool-attempts"), "2");
+    let of = |name: &str, secret, refusal| Project::new(name).key(gemini_sim::Key::new(secret).refused(refusal));
+    for (refusal, status) in
+        [(Refusal::BadCredentials, StatusCode::UNAUTHORIZED), (Refusal::Exhausted, StatusCode::SERVICE_UNAVAILABLE)]
+    {
+        let (one, two) = (of("1", ONE, refusal.clone()), of("2", TWO, refusal));
+        let sim = GeminiSim::builder().project(one).project(two).start().await.unwrap();
+        let served = Served::keys([key(ONE, 0), key(TWO, 0)], &sim.url(), Duration::ZERO).await;
+        // A 401 without a clear reason, from both: it speaks of the request, and neither key rests for it. A 429 is the
+        // keys', however little is said of it.
+        for again in [true, false] {
+            let answer = generate(&served, "gemini-2.5-flash").await;
+            assert_eq!(answer.status, status, "{answer:?}");
+            if again || status == StatusCode::UNAUTHORIZED {
+                assert_eq!(answer.header("x-keypool-attempts"), "2");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use keypool::{
+    client::Client as Upstream,
     gateway::{
         Gateway,
         guard::Guard,
@@ -19,6 +20,7 @@ use keypool::{
         token::{PLACEHOLDER, Token},
     },
     stack,
+    status::{Status, StoreHealth, Traffic},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -40,7 +42,15 @@ impl Served {
     /// Serves THE stack over these keys, on any free port.
     pub(crate) async fn keys(keys: impl IntoIterator<Item = Key>, upstream: &str, wait: Duration) -> Self {
         let pool = KeyPool::builder(Gemini::at(upstream).unwrap()).keys(keys).wait(wait).build().unwrap();
-        Self::over(stack::stack(&pool, &[]), upstream).await
+        Self::pool(&pool, upstream, StoreHealth::default()).await
+    }
+
+    /// Serves THE stack over this pool, and tells of it under `/-/`.
+    pub(crate) async fn pool(pool: &KeyPool, upstream: &str, store: StoreHealth) -> Self {
+        let traffic = Arc::new(Traffic::new(Clock::system()));
+        let status = Status::new(pool, &traffic, store);
+        let stack = stack::stack_over(pool, &[], Upstream::new(&Base::parse(upstream).unwrap()).counting(&traffic));
+        Self::serving(gateway(stack, upstream).telling(status, traffic)).await
     }
 
     /// Serves a stack on any free port.
@@ -51,16 +61,23 @@ impl Served {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        Self::serving(gateway(stack, upstream)).await
+    }
+
+    async fn serving<S, B>(gateway: Gateway<S>) -> Self
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let guard = Guard::new(["pool.example".to_owned()]);
-        let base = Base::parse(upstream).unwrap();
-        let gateway = Arc::new(Gateway::new(stack, base, guard, Token::new(PLACEHOLDER), Clock::system()));
         let (stop, stopped) = oneshot::channel();
         let shutdown = async {
             let _ = stopped.await;
         };
-        let task = tokio::spawn(listen::serve(listener, gateway, Duration::from_secs(2), shutdown));
+        let task = tokio::spawn(listen::serve(listener, Arc::new(gateway), Duration::from_secs(2), shutdown));
         Self { address, stop: Some(stop), task }
     }
 
@@ -73,6 +90,11 @@ impl Served {
         drop(self.stop.take());
         self.task.await.unwrap();
     }
+}
+
+fn gateway<S>(stack: S, upstream: &str) -> Gateway<S> {
+    let guard = Guard::new(["pool.example".to_owned()]);
+    Gateway::new(stack, Base::parse(upstream).unwrap(), guard, Token::new(PLACEHOLDER), Clock::system())
 }
 
 /// An answer, read to its end.

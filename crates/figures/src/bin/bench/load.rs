@@ -1,6 +1,8 @@
 //! The callers: each on a connection of its own, asking again as soon as it has its answer.
 
 use std::{
+    collections::HashMap,
+    fmt::Write,
     str::FromStr,
     sync::{
         Arc,
@@ -9,13 +11,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, task::JoinSet};
+use tokio::{
+    net::TcpStream,
+    runtime::Runtime,
+    task::{JoinSet, yield_now},
+};
+
+use super::{upstream, wire::Wire};
 
 /// What is asked for.
 #[derive(Clone, Copy, PartialEq)]
@@ -45,7 +54,11 @@ impl FromStr for Kind {
 }
 
 impl Kind {
-    fn request(self) -> (Uri, HeaderMap, Bytes) {
+    fn streams(self) -> bool {
+        matches!(self, Self::Stream | Self::Gzip)
+    }
+
+    fn head(self) -> (&'static str, HeaderMap) {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("127.0.0.1"));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -53,15 +66,30 @@ impl Kind {
         if self == Self::Gzip {
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let path = match self {
-            Self::Json | Self::Post => "/v1beta/models/gemini-2.5-flash:generateContent",
-            Self::Stream | Self::Gzip => "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse",
+        let path = if self.streams() {
+            "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse"
+        } else {
+            "/v1beta/models/gemini-2.5-flash:generateContent"
         };
+        (path, headers)
+    }
+
+    fn body(self) -> Bytes {
         let length = if self == Self::Post { 1 << 20 } else { 1 << 10 };
         let frame = r#"{"contents":[{"role":"user","parts":[{"text":""}]}]}"#;
         let text = "x".repeat(length - frame.len());
-        let body = format!(r#"{{"contents":[{{"role":"user","parts":[{{"text":"{text}"}}]}}]}}"#);
-        (Uri::from_static(path), headers, body.into())
+        format!(r#"{{"contents":[{{"role":"user","parts":[{{"text":"{text}"}}]}}]}}"#).into()
+    }
+
+    /// All of it, as it is written to a connection.
+    fn written(self) -> anyhow::Result<Bytes> {
+        let (path, headers) = self.head();
+        let body = self.body();
+        let mut text = format!("POST {path} HTTP/1.1\r\ncontent-length: {}\r\n", body.len());
+        for (name, value) in &headers {
+            write!(text, "{name}: {}\r\n", value.to_str()?)?;
+        }
+        Ok([text.as_bytes(), b"\r\n", &body].concat().into())
     }
 }
 
@@ -73,29 +101,50 @@ struct Counts {
     stop: AtomicBool,
 }
 
-/// Asks for this long over so many connections.
-#[expect(clippy::disallowed_methods, reason = "the wall clock is what is measured")]
-pub(crate) async fn run(address: String, kind: Kind, connections: usize, millis: usize) -> anyhow::Result<Value> {
-    let counts = Arc::new(Counts::default());
-    let (path, headers, body) = kind.request();
-    let mut callers = JoinSet::new();
-    let began = Instant::now();
-    for _ in 0..connections {
-        let stream = TcpStream::connect(&address).await?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let mut request = Request::new(());
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = path.clone();
-        *request.headers_mut() = headers.clone();
-        let (counts, body) = (Arc::clone(&counts), body.clone());
-        callers.spawn(call(sender, request.into_parts().0, body, counts));
+/// The provider and its callers in one, on one thread: prints the provider's address, then asks a server as each line
+/// of standard input says (`ADDRESS MILLISECONDS`) and prints what it got. The connections stay.
+pub(crate) fn run(runtime: &Runtime, kind: Kind, connections: usize) -> anyhow::Result<()> {
+    runtime.spawn(upstream::serve());
+    let mut callers: HashMap<String, Vec<Caller>> = HashMap::new();
+    for line in std::io::stdin().lines() {
+        let line = line?;
+        let (address, millis) = line.split_once(' ').context("ADDRESS MILLISECONDS")?;
+        let mut own = callers.remove(address).unwrap_or_default();
+        let (to, millis) = (address.to_owned(), millis.parse()?);
+        let (told, own) = runtime.block_on(runtime.spawn(async move {
+            while own.len() < connections {
+                own.push(Caller::connect(&to, kind).await?);
+            }
+            anyhow::Ok((burst(&mut own, millis).await?, own))
+        }))??;
+        callers.insert(address.to_owned(), own);
+        println!("{told}");
     }
-    tokio::time::sleep(Duration::from_millis(millis as u64)).await;
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the wall clock is what is measured")]
+async fn burst(callers: &mut Vec<Caller>, millis: u64) -> anyhow::Result<Value> {
+    let counts = Arc::new(Counts::default());
+    // This thread never sleeps: over a network, no server would have to wake its callers.
+    let awake = Arc::clone(&counts);
+    let spinning = tokio::spawn(async move {
+        while !awake.stop.load(Ordering::Relaxed) {
+            yield_now().await;
+        }
+    });
+    let mut calls = JoinSet::new();
+    let began = Instant::now();
+    for caller in callers.drain(..) {
+        calls.spawn(caller.call(Arc::clone(&counts)));
+    }
+    tokio::time::sleep(Duration::from_millis(millis)).await;
     counts.stop.store(true, Ordering::Relaxed);
-    while callers.join_next().await.is_some() {}
+    while let Some(caller) = calls.join_next().await {
+        callers.extend(caller?);
+    }
     let seconds = began.elapsed().as_secs_f64();
+    spinning.await?;
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     Ok(json!({
         "answers": read(&counts.answers),
@@ -105,34 +154,71 @@ pub(crate) async fn run(address: String, kind: Kind, connections: usize, millis:
     }))
 }
 
-async fn call(
-    mut sender: http1::SendRequest<Full<Bytes>>,
-    head: http::request::Parts,
-    body: Bytes,
-    counts: Arc<Counts>,
-) {
-    while !counts.stop.load(Ordering::Relaxed) {
-        let request = Request::from_parts(head.clone(), Full::new(body.clone()));
-        let answer = match sender.send_request(request).await {
-            Ok(answer) if answer.status().is_success() => answer,
-            _ => {
-                counts.failures.fetch_add(1, Ordering::Relaxed);
-                if sender.ready().await.is_err() {
-                    return;
-                }
-                continue;
-            }
-        };
-        let mut body = answer.into_body();
-        while let Some(frame) = body.frame().await {
-            match frame {
-                Ok(_) => counts.chunks.fetch_add(1, Ordering::Relaxed),
-                Err(_) => counts.failures.fetch_add(1, Ordering::Relaxed),
-            };
+/// One connection.
+enum Caller {
+    /// Whole answers.
+    Whole(Wire, Bytes),
+    /// Answers whose chunks are counted.
+    Chunked(http1::SendRequest<Full<Bytes>>, Box<http::request::Parts>, Bytes),
+}
+
+impl Caller {
+    async fn connect(address: &str, kind: Kind) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        if !kind.streams() {
+            return Ok(Self::Whole(Wire::over(stream)?, kind.written()?));
         }
-        counts.answers.fetch_add(1, Ordering::Relaxed);
-        if sender.ready().await.is_err() {
-            return;
-        }
+        stream.set_nodelay(true)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        let (path, headers) = kind.head();
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = Uri::from_static(path);
+        *request.headers_mut() = headers;
+        Ok(Self::Chunked(sender, Box::new(request.into_parts().0), kind.body()))
     }
+
+    /// Asks until it is told to stop; gives the connection back if it still stands.
+    async fn call(mut self, counts: Arc<Counts>) -> Option<Self> {
+        while !counts.stop.load(Ordering::Relaxed) {
+            let answered = match &mut self {
+                Self::Whole(wire, request) => whole(wire, request).await,
+                Self::Chunked(sender, head, body) => chunked(sender, head, body).await,
+            };
+            let (counter, chunks) = match answered {
+                Ok(chunks) => (&counts.answers, chunks),
+                Err(_) => (&counts.failures, 0),
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+            counts.chunks.fetch_add(chunks, Ordering::Relaxed);
+            answered.ok()?;
+        }
+        Some(self)
+    }
+}
+
+async fn whole(wire: &mut Wire, request: &[u8]) -> anyhow::Result<u64> {
+    wire.write(request).await?;
+    let good = wire.read().await?.is_some_and(|head| head.starts_with(b"HTTP/1.1 200 "));
+    anyhow::ensure!(good, "another answer");
+    Ok(1)
+}
+
+async fn chunked(
+    sender: &mut http1::SendRequest<Full<Bytes>>,
+    head: &http::request::Parts,
+    body: &Bytes,
+) -> anyhow::Result<u64> {
+    sender.ready().await?;
+    let request = Request::from_parts(head.clone(), Full::new(body.clone()));
+    let answer = sender.send_request(request).await?;
+    anyhow::ensure!(answer.status().is_success(), "another answer");
+    let mut body = answer.into_body();
+    let mut chunks = 0;
+    while let Some(frame) = body.frame().await {
+        frame?;
+        chunks += 1;
+    }
+    Ok(chunks)
 }

@@ -2,7 +2,8 @@
 //!
 //! - `bench upstream`: canned answers; prints its address.
 //! - `bench proxy ADDRESS`: a bare hyper reverse proxy before it; prints its own address.
-//! - `bench load ADDRESS KIND CONNECTIONS MILLISECONDS`: asks; prints what it got as JSON.
+//! - `bench ends KIND CONNECTIONS`: upstream and callers in one; prints its address, then asks what each line of its input
+//!   names (`ADDRESS MILLISECONDS`) and prints what it got as JSON.
 //! - `bench threads ROUNDS`: two threads on one pool against one, as JSON.
 //! - `bench resident`: 64 bodies of 20 MiB in flight, as JSON.
 
@@ -11,6 +12,7 @@ mod proxy;
 mod resident;
 mod threads;
 mod upstream;
+mod wire;
 
 use figures::args::Args;
 
@@ -19,16 +21,7 @@ fn main() -> anyhow::Result<()> {
     match args.name() {
         "upstream" => runtime()?.block_on(upstream::serve()),
         "proxy" => runtime()?.block_on(proxy::serve(args.text(1).to_owned())),
-        "load" => {
-            let told = runtime()?.block_on(load::run(
-                args.text(1).to_owned(),
-                args.text(2).parse()?,
-                args.number(3, 64),
-                args.number(4, 1000),
-            ))?;
-            println!("{told}");
-            Ok(())
-        }
+        "ends" => load::run(&one_thread()?, args.text(1).parse()?, args.number(2, 64)),
         "threads" => {
             println!("{}", threads::run(args.number(1, 5)));
             Ok(())
@@ -37,11 +30,16 @@ fn main() -> anyhow::Result<()> {
             println!("{}", runtime()?.block_on(resident::run())?);
             Ok(())
         }
-        _ => anyhow::bail!("bench upstream | proxy | load | threads | resident"),
+        _ => anyhow::bail!("bench upstream | proxy | ends | threads | resident"),
     }
 }
 
 /// As many workers as the process may use cores, as `keypool serve` has.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// One worker beside the thread that reads the input.
+fn one_thread() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()
 }

@@ -1,22 +1,16 @@
 //! A provider that costs next to nothing: canned answers of the right shape and size.
 
-use std::{
-    collections::VecDeque,
-    convert::Infallible,
-    io::Write,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{io::Write, sync::Arc};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use http::{HeaderValue, Request, Response, header};
-use http_body::{Body, Frame};
-use http_body_util::{BodyExt, Either, Full};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use memchr::memmem;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::yield_now,
+};
+
+use super::wire::Wire;
 
 /// Chunks of a stream.
 pub(crate) const CHUNKS: usize = 50;
@@ -24,8 +18,9 @@ pub(crate) const CHUNKS: usize = 50;
 /// An answer of this many bytes.
 const ANSWER: usize = 1024;
 
+/// Answers as they are written: what is written at once is one item.
 struct Canned {
-    whole: Bytes,
+    whole: Vec<Bytes>,
     events: Vec<Bytes>,
     zipped: Vec<Bytes>,
 }
@@ -46,54 +41,42 @@ impl Canned {
         let events: Vec<Bytes> =
             (0..CHUNKS).map(|n| format!("data: {}\r\n\r\n", part(&format!("word {n}"))).into()).collect();
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        let mut zipped = Vec::new();
+        let mut zipped: Vec<Bytes> = Vec::new();
         for event in &events {
             encoder.write_all(event)?;
             encoder.flush()?;
             zipped.push(std::mem::take(encoder.get_mut()).into());
         }
         zipped.push(encoder.finish()?.into());
-        Ok(Self { whole: whole.into(), events, zipped })
+        let length = format!("content-length: {}\r\n", whole.len());
+        Ok(Self {
+            whole: vec![[&*head("application/json; charset=UTF-8", &length), whole.as_bytes()].concat().into()],
+            events: chunked("", &events),
+            zipped: chunked("content-encoding: gzip\r\n", &zipped),
+        })
     }
 
-    fn answer(&self, path: &str, takes_gzip: bool) -> Response<Either<Full<Bytes>, Breathing>> {
-        if !path.ends_with("streamGenerateContent") {
-            let mut response = Response::new(Either::Left(Full::new(self.whole.clone())));
-            let json = HeaderValue::from_static("application/json; charset=UTF-8");
-            response.headers_mut().insert(header::CONTENT_TYPE, json);
-            return response;
+    fn answer(&self, head: &[u8]) -> &[Bytes] {
+        if memmem::find(head, b":streamGenerateContent").is_none() {
+            &self.whole
+        } else if memmem::find(head, b"\r\naccept-encoding: ").is_none() {
+            &self.events
+        } else {
+            &self.zipped
         }
-        let chunks = if takes_gzip { &self.zipped } else { &self.events };
-        let body = Breathing { chunks: chunks.iter().cloned().collect(), breathed: true };
-        let mut response = Response::new(Either::Right(body));
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-        if takes_gzip {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        response
     }
 }
 
-/// Chunks that go out one by one.
-struct Breathing {
-    chunks: VecDeque<Bytes>,
-    breathed: bool,
+fn head(content_type: &str, more: &str) -> Vec<u8> {
+    let date = "date: Fri, 20 Nov 2026 10:00:00 GMT\r\n";
+    format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\n{more}{date}\r\n").into()
 }
 
-impl Body for Breathing {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if !std::mem::replace(&mut self.breathed, false) {
-            // The connection writes what it has before it asks again.
-            self.breathed = true;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Poll::Ready(self.chunks.pop_front().map(|chunk| Ok(Frame::data(chunk))))
-    }
+fn chunked(encoding: &str, chunks: &[Bytes]) -> Vec<Bytes> {
+    let head = head("text/event-stream", &format!("transfer-encoding: chunked\r\n{encoding}"));
+    let frame = |chunk: &Bytes| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat().into();
+    let frames = chunks.iter().map(frame);
+    [head.into()].into_iter().chain(frames).chain([Bytes::from_static(b"0\r\n\r\n")]).collect()
 }
 
 /// Serves until it is ended.
@@ -103,18 +86,24 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
     println!("{}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
         let canned = Arc::clone(&canned);
-        let service = service_fn(move |request: Request<Incoming>| {
-            let canned = Arc::clone(&canned);
-            async move {
-                let takes_gzip = request.headers().contains_key(header::ACCEPT_ENCODING);
-                let path = request.uri().path().to_owned();
-                let mut body = request.into_body();
-                while let Some(Ok(_)) = body.frame().await {}
-                Ok::<_, Infallible>(canned.answer(&path, takes_gzip))
-            }
+        tokio::spawn(async move {
+            // A broken connection is its client's to tell of.
+            let _ = connection(stream, &canned).await;
         });
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
+}
+
+async fn connection(stream: TcpStream, canned: &Canned) -> std::io::Result<()> {
+    let mut wire = Wire::over(stream)?;
+    while let Some(head) = wire.read().await? {
+        for (n, piece) in canned.answer(head).iter().enumerate() {
+            if n > 0 {
+                // Each in a packet of its own.
+                yield_now().await;
+            }
+            wire.write(piece).await?;
+        }
+    }
+    Ok(())
 }

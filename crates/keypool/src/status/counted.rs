@@ -1,0 +1,111 @@
+//! A request from its head to the last byte of its answer.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tower_keypool::Tick;
+use tracing::Span;
+
+use super::traffic::{Outcome, Traffic};
+
+/// A request on its way through the gateway: counted when this is dropped, as abandoned unless it is told otherwise.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    traffic: Arc<Traffic>,
+    began: Tick,
+    outcome: Outcome,
+    class: usize,
+    bytes: u64,
+    span: Option<Box<Span>>,
+}
+
+impl Visit {
+    /// A request has come, with a body of so many bytes where that is known; its span ends with it.
+    pub(crate) fn begin(traffic: &Arc<Traffic>, bytes: Option<u64>, span: Option<Box<Span>>) -> Self {
+        traffic.came(bytes);
+        let began = traffic.now();
+        Self { traffic: Arc::clone(traffic), began, outcome: Outcome::Abandoned, class: 0, bytes: 0, span }
+    }
+
+    /// Its span, where somebody wants one.
+    pub(crate) fn span(&self) -> Option<&Span> {
+        self.span.as_deref()
+    }
+
+    /// There is an answer, which ends so once it is out.
+    pub(crate) fn answer<B: Body>(mut self, outcome: Outcome, class: usize, body: B) -> Counted<B> {
+        self.class = class;
+        let length = body.size_hint().exact().unwrap_or(u64::MAX);
+        if body.is_end_stream() {
+            self.outcome = outcome;
+        }
+        Counted { inner: body, visit: Some(self), length, whole: outcome }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if let Some(span) = &self.span {
+            span.record("outcome", self.outcome.word());
+        }
+        self.traffic.went(self.outcome, self.class, self.bytes, self.began);
+    }
+}
+
+pin_project! {
+    /// An answer on its way to the client: its bytes are counted, and whether they were all of it.
+    #[derive(Debug)]
+    pub struct Counted<B> {
+        #[pin]
+        inner: B,
+        visit: Option<Visit>,
+        // So many bytes are all of it, where that is known.
+        length: u64,
+        // What the visit comes to once all is out.
+        whole: Outcome,
+    }
+}
+
+impl<B> Counted<B> {
+    /// An answer that is not counted.
+    pub(crate) fn uncounted(body: B) -> Self {
+        Self { inner: body, visit: None, length: u64::MAX, whole: Outcome::Answered }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Counted<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        let polled = ready!(this.inner.poll_frame(cx));
+        let Some(visit) = this.visit else { return Poll::Ready(polled) };
+        match &polled {
+            Some(Ok(frame)) => {
+                visit.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if visit.bytes >= *this.length {
+                    // Nobody asks a body of known length for its end.
+                    visit.outcome = *this.whole;
+                }
+            }
+            Some(Err(_)) => visit.outcome = Outcome::Broken,
+            None => visit.outcome = *this.whole,
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

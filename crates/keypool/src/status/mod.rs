@@ -1,0 +1,23 @@
+//! What the gateway tells of itself under `/-/`: metrics, whether it lives, whether it is ready.
+//!
+//! [`Traffic`] counts what the pool cannot know, in plain atomics that a request touches a dozen times; nothing is
+//! looked up by name but at a scrape.
+
+mod counted;
+mod exposed;
+mod histogram;
+mod page;
+mod ready;
+mod store;
+mod traffic;
+mod upstream;
+
+pub use counted::Counted;
+pub(crate) use counted::Visit;
+pub use page::Status;
+pub(crate) use page::{Page, is_ours, nowhere, to_index};
+pub use store::{Standing, StoreHealth};
+pub use traffic::Traffic;
+pub(crate) use traffic::{Outcome, class_of};
+pub use upstream::Received;
+pub(crate) use upstream::Sent;

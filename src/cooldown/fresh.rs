@@ -1,0 +1,101 @@
+//! An answer that was judged by its head, before anything of its body came. Most bodies come in one piece, which is
+//! looked at here and now; a [`Flow`] is made for the others.
+
+use bytes::Bytes;
+
+use super::{
+    flow::{Flow, Reader},
+    judging::{self, LARGEST_WHOLE},
+    mask::masked,
+    sight::Sight,
+    teller::Teller,
+    usage_scan::usage_of,
+};
+use crate::verdict::Verdict;
+
+/// A body of which nothing came yet, in an encoding that needs no state.
+pub(super) struct Fresh {
+    /// Whom to tell; nobody for an answer that went out without a lease, and once all is told.
+    teller: Option<Teller>,
+    look: Look,
+    /// A fault was told: what comes after it changes nothing.
+    settled: bool,
+    /// There is no body, or none that anybody waits for.
+    complete: bool,
+}
+
+/// What is looked for in a body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Nothing.
+    Blind,
+    /// The key.
+    Key,
+    /// The key, and what the answer cost.
+    KeyAndUsage,
+}
+
+impl Fresh {
+    /// Of an answer that is none of ours.
+    pub(super) fn untouched() -> Self {
+        Self { teller: None, look: Look::Blind, settled: false, complete: true }
+    }
+
+    #[inline]
+    pub(super) fn judged(teller: Teller, look: Look, settled: bool) -> Self {
+        Self { teller: Some(teller), look, settled, complete: false }
+    }
+
+    /// There is no body, or none that anybody waits for.
+    pub(super) fn complete(&mut self) {
+        self.complete = true;
+    }
+
+    /// All of the body, in one piece: as it goes on.
+    #[inline]
+    pub(super) fn whole(&mut self, chunk: Bytes) -> Bytes {
+        let Some(teller) = self.teller.take() else { return chunk };
+        if self.look == Look::Blind {
+            return chunk;
+        }
+        if self.look == Look::KeyAndUsage
+            && !self.complete
+            && let Some(usage) = usage_of(&chunk)
+        {
+            teller.usage(usage);
+        }
+        let chunk = masked(teller.secret(), chunk);
+        if self.look == Look::KeyAndUsage
+            && !self.complete
+            && chunk.len() <= LARGEST_WHOLE
+            && let Some(verdict) = judging::whole(&teller, &chunk)
+        {
+            teller.judge(&verdict);
+        }
+        chunk
+    }
+
+    /// It comes in several pieces, or with trailers, or not to its end.
+    #[cold]
+    pub(super) fn flow(&mut self) -> Box<Flow> {
+        let Some(teller) = self.teller.take() else { return Box::new(Flow::untouched()) };
+        let reader = match self.look {
+            Look::Blind => Reader::Blind,
+            Look::Key => Reader::Plain(Sight::default()),
+            Look::KeyAndUsage => Reader::Plain(Sight::of_good(&teller)),
+        };
+        let flow = Flow::judged(teller, reader, self.settled);
+        Box::new(if self.complete { flow.complete() } else { flow })
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if let Some(teller) = &self.teller
+            && !self.settled
+            && !self.complete
+        {
+            teller.judge(&Verdict::CANCELLED);
+        }
+    }
+}

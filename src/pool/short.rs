@@ -1,0 +1,163 @@
+//! The short way of most requests: a key is picked, and its lease settled, where nothing is special.
+//!
+//! Both ask of everything that could make a difference only whether it is there at all. Where it is they change nothing
+//! and leave the request to the long way ([`State::pick`], [`State::judge`] and [`State::end`]), which comes to the
+//! same wherever both could go.
+
+use super::{
+    Affinity, Demand, Seat,
+    group::{class_for, class_of},
+    lane::Origin,
+    pick::Picked,
+    rank::{Loads, Ranks, Strategy},
+    roster::NO_ACCOUNT,
+    seats::Probes,
+    state::{State, standing},
+};
+use crate::{limit::Stamp, time::Now};
+
+impl Demand {
+    /// It may be served by whichever key comes first.
+    #[inline]
+    fn takes_any(&self) -> bool {
+        self.earlier.is_none() && !self.free && matches!(self.affinity, Affinity::Any)
+    }
+}
+
+impl State {
+    /// Grants the first key of the first priority, where it rests in no scope and has room.
+    #[inline]
+    pub(super) fn pick_first(&mut self, demand: &Demand, now: Now) -> Option<Picked> {
+        #[cfg(test)]
+        if self.always_long {
+            return None;
+        }
+        if !demand.takes_any() || self.exit.is_some() {
+            return None;
+        }
+        let lane_at = self.lane(demand.model.as_ref());
+        let lane = &mut self.lanes[usize::from(lane_at)];
+        if lane.rest.is_some() || !lane.key_rests.is_empty() {
+            return None;
+        }
+        let slot = match lane.groups.first_mut()?.sole_order() {
+            Some(ready) if !lane.timers.may_fire(now.tick) => {
+                let keys = &self.roster.keys;
+                match self.settings.strategy {
+                    Strategy::LeastLoaded => ready.settled_top(&mut lane.cells, &Loads(keys)),
+                    strategy => ready.sort_top(&mut lane.cells, &Ranks { strategy, keys }),
+                }
+            }
+            _ => self.first_with_room(lane_at, demand, now),
+        }?;
+        let lane = &mut self.lanes[usize::from(lane_at)];
+        let key = &mut self.roster.keys[slot as usize];
+        let owner = &self.roster.owners[key.owner as usize];
+        let rests = key.rest.is_some() || owner.rest.is_some() || owner.account != NO_ACCOUNT;
+        let waits = key.is_busy() || key.interval_ms > 0;
+        let held = lane.owners[key.owner as usize];
+        if rests || waits || key.removed || held.has_extra() {
+            return None;
+        }
+        let plan = self.plans.plan(held.plan);
+        let days = self.zones[usize::from(owner.zone)].1.dates(now);
+        let words = plan.words();
+        let ask = Self::ask_in(lane_at, demand, now);
+        let stamp = if words == 0 {
+            (!ask.provisional).then_some(Stamp { tick: now.tick, days })
+        } else if ask.provisional {
+            if !plan.book_later(lane.log_at(held, words), ask.need, days) {
+                return None;
+            }
+            lane.owners[key.owner as usize].outgrow();
+            None
+        } else {
+            let booked = plan.book(lane.log_at(held, words), &ask.need, now.tick, days)?;
+            if booked.room != u64::MAX && class_of(booked.room) != lane.cells[slot as usize].class() {
+                lane.owners[key.owner as usize].outgrow();
+            }
+            Some(booked.stamp)
+        };
+        lane.count_start();
+        self.tally.start(now);
+        self.seq += 1;
+        let picked = self.seats.give(&ask, slot, key, self.seq, Probes::default(), stamp);
+        if self.settings.strategy != Strategy::LeastLoaded {
+            self.advance_rank(lane_at, slot, now);
+        }
+        if self.tells_leases {
+            self.tell_leased(lane_at, picked.key.clone());
+        }
+        Some(picked)
+    }
+
+    /// The first key of those in whose class there is room for so many tokens; where there is none, of the class below,
+    /// in which some have it.
+    #[inline(never)]
+    fn first_with_room(&mut self, lane: u16, demand: &Demand, now: Now) -> Option<u32> {
+        self.wake(lane, now);
+        if demand.estimated {
+            return None;
+        }
+        let min_class = class_for(demand.input_tokens);
+        loop {
+            let held = &self.lanes[usize::from(lane)];
+            let group = held.groups.first()?;
+            let slot = match group.best(min_class, &held.cells) {
+                Some(slot) => slot,
+                None => group.first_of(min_class.checked_sub(1)?)?,
+            };
+            if !self.restand(lane, slot, 0, now) {
+                return Some(slot);
+            }
+        }
+    }
+
+    /// Judges a lease good and ends it; whether it did. For a good answer without news.
+    #[inline]
+    pub(super) fn settle_plain(&mut self, seat: Seat, now: Now) -> bool {
+        #[cfg(test)]
+        if self.always_long {
+            return false;
+        }
+        let Some(cell) = self.seats.get_mut(seat).filter(|cell| cell.is_plain()) else { return false };
+        let (slot, lane_at, Some(stamp)) = (cell.slot, cell.lane, cell.stamp) else { return false };
+        let key = &mut self.roster.keys[slot as usize];
+        let owner = &self.roster.owners[cell.owner as usize];
+        let lane = &mut self.lanes[usize::from(lane_at)];
+        let rests = key.rest.is_some()
+            || owner.rest.is_some()
+            || owner.account != NO_ACCOUNT
+            || lane.rest.is_some()
+            || self.exit.is_some()
+            || !lane.key_rests.is_empty()
+            || lane.has_extra(cell.owner);
+        let special = key.removed || key.ramp > 0 || key.parked > 0;
+        let settled = matches!(lane.origin, Origin::Configured | Origin::Confirmed);
+        if rests || special || !settled || !self.waiters.is_empty() || self.guard.remembers() {
+            return false;
+        }
+        // A request that spans midnight counts on both days.
+        if self.zones[usize::from(owner.zone)].1.dates(now) != stamp.days {
+            return false;
+        }
+        cell.leave();
+        self.seats.free(seat.index);
+        self.guard.good(now.tick);
+        self.tally.succeeded(now.tick);
+        key.in_flight -= 1;
+        key.count_success();
+        lane.in_flight -= 1;
+        lane.overloads = 0;
+        // One request less in flight: where its rank gets better it is moved.
+        let standing = standing(key);
+        if lane
+            .cells
+            .get(slot as usize)
+            .is_some_and(|cell| self.settings.strategy.rank(standing, cell.rank) < cell.rank)
+        {
+            self.rise(lane_at, slot);
+        }
+        true
+    }
+}

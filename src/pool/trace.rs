@@ -1,0 +1,98 @@
+//! What happens to keys, for `tracing`: the events of the pool under stable names, told when its mutex is free.
+//! `docs/tracing.md` has the table.
+
+use tracing::{Level, Span, debug, enabled, field, info, span_enabled, warn};
+
+use super::{Event, Granted};
+use crate::verdict::Verdict;
+
+/// Whether anybody wants to hear of changes.
+pub(super) fn hears_changes() -> bool {
+    enabled!(target: "tower_keypool::events", Level::WARN)
+}
+
+/// Whether anybody wants to hear of single requests.
+pub(super) fn hears_requests() -> bool {
+    enabled!(target: "tower_keypool::events", Level::DEBUG)
+}
+
+/// Tells it to whoever subscribes.
+pub(super) fn tell(event: &Event) {
+    match event {
+        Event::Rested { key, scope, model, kind, code, limit, rest } => info!(
+            name: "keypool.rested", target: "tower_keypool::events",
+            %key, scope = scope.word(), model = model.as_deref(), verdict = kind.word(), code = code.as_str(),
+            limit = limit.map(|limit| limit.to_string()), limit_amount = limit.map(|limit| limit.amount),
+            rest_seconds = rest.as_secs_f64(),
+        ),
+        Event::Disabled { key, scope, model, kind, code, advice } => warn!(
+            name: "keypool.disabled", target: "tower_keypool::events",
+            %key, scope = scope.word(), model = model.as_deref(), verdict = kind.word(), code = code.as_str(), advice = advice.as_str(),
+        ),
+        Event::Held { keys } => warn!(name: "keypool.held", target: "tower_keypool::events", keys),
+        Event::Recovered { key, scope } => info!(
+            name: "keypool.recovered", target: "tower_keypool::events", %key, scope = scope.word(),
+        ),
+        Event::Learned { key, model, limit, given } => info!(
+            name: "keypool.learned", target: "tower_keypool::events",
+            %key, model = model.as_deref(), %limit, limit_amount = limit.amount, given,
+        ),
+        Event::Grouped { key, owner, keys } => warn!(
+            name: "keypool.grouped", target: "tower_keypool::events",
+            %key, owner = owner.as_str(), keys, "these keys belong to one owner: together they have one quota",
+        ),
+        Event::Spilled { key, priority, model } => debug!(
+            name: "keypool.spilled", target: "tower_keypool::events", %key, priority, model = model.as_deref(),
+        ),
+        Event::Exhausted { model, reason, next_in } => debug!(
+            name: "keypool.exhausted", target: "tower_keypool::events",
+            model = model.as_deref(), reason = reason.map(|reason| reason.to_string()),
+            next_seconds = next_in.map(|next| next.as_secs_f64()),
+        ),
+        Event::Roster { key, change } => info!(
+            name: "keypool.key_changed", target: "tower_keypool::events", %key, change,
+        ),
+        // A subscription of its own: each request has a span.
+        Event::Leased { .. } => {}
+    }
+}
+
+/// What an answer, or the lack of one, meant.
+#[inline]
+pub(super) fn judged(granted: &Granted, verdict: &Verdict) {
+    debug!(
+        name: "keypool.judged", target: "tower_keypool::events",
+        key = %granted.key, model = granted.model.as_deref(), verdict = verdict.kind().word(),
+        scope = verdict.scope_of().word(), code = verdict.code_of(),
+        http.response.status_code = verdict.status_of().map(|status| status.as_u16()),
+    );
+}
+
+/// The span of one attempt, if anybody wants it: from the grant to the answer's head. On the heap, so that requests that
+/// nobody traces stay small.
+#[inline]
+pub(crate) fn attempt(granted: &Granted) -> Option<Box<Span>> {
+    span_enabled!(target: "tower_keypool::attempt", Level::INFO).then(|| Box::new(begin(granted)))
+}
+
+#[cold]
+fn begin(granted: &Granted) -> Span {
+    tracing::info_span!(
+        target: "tower_keypool::attempt", "keypool.attempt",
+        otel.kind = "client",
+        key = %granted.key,
+        model = granted.model.as_deref(),
+        attempt = granted.earlier.as_ref().map_or(0, |earlier| earlier.len()) + 1,
+        verdict = field::Empty,
+        http.response.status_code = field::Empty,
+    )
+}
+
+/// What the attempt came to.
+#[cold]
+pub(crate) fn end(span: &Span, verdict: &Verdict) {
+    span.record("verdict", verdict.kind().word());
+    if let Some(status) = verdict.status_of() {
+        span.record("http.response.status_code", status.as_u16());
+    }
+}

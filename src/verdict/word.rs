@@ -1,0 +1,81 @@
+//! Verdicts and scopes as one word each, as serde has them: for metrics and traces.
+
+use super::{Scope, VerdictKind};
+
+impl VerdictKind {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::RateLimited => "rate_limited",
+            Self::QuotaExhausted => "quota_exhausted",
+            Self::InvalidKey => "invalid_key",
+            Self::Suspended => "suspended",
+            Self::Overloaded => "overloaded",
+            Self::Transient => "transient",
+            Self::ModelUnavailable => "model_unavailable",
+            Self::CallerFault => "caller_fault",
+            Self::WrongOwner => "wrong_owner",
+            Self::Misconfigured => "misconfigured",
+            Self::Blocked => "blocked",
+            Self::Broken => "broken",
+            Self::Cancelled => "cancelled",
+            Self::Unjudged => "unjudged",
+        }
+    }
+}
+
+impl Scope {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::KeyLane => "key_lane",
+            Self::Owner => "owner",
+            Self::BillingAccount => "billing_account",
+            Self::OwnerLane => "owner_lane",
+            Self::Lane => "lane",
+            Self::Exit => "exit",
+            Self::Caller => "caller",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serialized(value: impl serde::Serialize) -> String {
+        serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn they_are_the_words_of_the_snapshot() {
+        use VerdictKind::*;
+        let kinds = [
+            Success,
+            RateLimited,
+            QuotaExhausted,
+            InvalidKey,
+            Suspended,
+            Overloaded,
+            Transient,
+            ModelUnavailable,
+            CallerFault,
+            WrongOwner,
+            Misconfigured,
+            Blocked,
+            Broken,
+            Cancelled,
+            Unjudged,
+        ];
+        for kind in kinds {
+            assert_eq!(kind.word(), serialized(kind));
+        }
+        let (narrow, wide) = (
+            [Scope::Key, Scope::KeyLane, Scope::Owner, Scope::BillingAccount],
+            [Scope::OwnerLane, Scope::Lane, Scope::Exit, Scope::Caller],
+        );
+        for scope in narrow.into_iter().chain(wide) {
+            assert_eq!(scope.word(), serialized(scope));
+        }
+    }
+}

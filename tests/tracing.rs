@@ -1,0 +1,251 @@
+//! What is told to `tracing`: the names and fields of docs/tracing.md, and no secret.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    fmt::{Debug, Write as _},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use tower::Layer;
+use tower::{ServiceExt, service_fn};
+use tower_keypool::{
+    Demand, Gemini, Key, KeyChange, KeyId, KeyPool, KeyPoolBuilder, KeyPoolLayer, Limits, ManualClock, Priority,
+    ReplayBody, Scope, Until, Verdict, VerdictKind,
+};
+use tracing::{Event, Level, Metadata, Subscriber, field::Field, span};
+
+const SECRET: &str = "AIzaSyTEST-tracing-secret-";
+
+/// A span or event as it was told: kind, level, target, and its fields with their values.
+#[derive(Clone, Debug)]
+struct Told {
+    kind: &'static str,
+    level: Level,
+    target: String,
+    /// Every field that it may have.
+    fields: BTreeSet<String>,
+    values: BTreeMap<String, String>,
+    parent: Option<u64>,
+}
+
+/// Keeps all that is told from some level on.
+#[derive(Clone)]
+struct Ear {
+    level: Level,
+    told: Arc<Mutex<Vec<(String, Told)>>>,
+    spans: Arc<Mutex<Vec<u64>>>,
+    next: Arc<AtomicU64>,
+}
+
+struct Values<'a>(&'a mut BTreeMap<String, String>);
+
+impl tracing::field::Visit for Values<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let mut text = String::new();
+        write!(text, "{value:?}").expect("a String takes everything");
+        self.0.insert(field.name().to_owned(), text);
+    }
+}
+
+impl Ear {
+    fn new(level: Level) -> Self {
+        Self { level, told: Arc::default(), spans: Arc::default(), next: Arc::default() }
+    }
+
+    fn keep(&self, metadata: &Metadata<'_>, record: impl FnOnce(&mut Values<'_>)) {
+        let mut values = BTreeMap::new();
+        record(&mut Values(&mut values));
+        let told = Told {
+            kind: if metadata.is_span() { "span" } else { "event" },
+            level: *metadata.level(),
+            target: metadata.target().to_owned(),
+            fields: metadata.fields().iter().map(|field| field.name().to_owned()).collect(),
+            values,
+            parent: self.spans.lock().unwrap().last().copied(),
+        };
+        self.told.lock().unwrap().push((metadata.name().to_owned(), told));
+    }
+
+    fn told(&self) -> Vec<(String, Told)> {
+        self.told.lock().unwrap().clone()
+    }
+
+    fn first(&self, name: &str) -> Told {
+        let told = self.told();
+        told.into_iter().find(|(named, _)| named == name).unwrap_or_else(|| panic!("{name} was not told")).1
+    }
+}
+
+impl Subscriber for Ear {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("tower_keypool") && *metadata.level() <= self.level
+    }
+
+    fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
+        Some(self.level.into())
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        self.keep(event.metadata(), |values| event.record(values));
+    }
+
+    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
+        self.keep(span.metadata(), |values| span.record(values));
+        span::Id::from_u64(self.next.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
+        let mut told = self.told.lock().unwrap();
+        let (_, last) = told.iter_mut().rev().find(|(_, told)| told.kind == "span").unwrap();
+        values.record(&mut Values(&mut last.values));
+    }
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn enter(&self, span: &span::Id) {
+        self.spans.lock().unwrap().push(span.into_u64());
+    }
+
+    fn exit(&self, _: &span::Id) {
+        self.spans.lock().unwrap().pop();
+    }
+}
+
+fn key(n: usize) -> Key {
+    Key::new(format!("{SECRET}{n:08}")).id(format!("key-{n}"))
+}
+
+fn id(n: usize) -> KeyId {
+    KeyId::from(format!("key-{n}"))
+}
+
+fn on(builder: KeyPoolBuilder) -> (KeyPool, ManualClock) {
+    let time = ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    (builder.clock(time.clock()).build().unwrap(), time)
+}
+
+fn pool(keys: usize) -> KeyPoolBuilder {
+    KeyPool::builder(Gemini::new()).keys((0..keys).map(key))
+}
+
+/// Asks once, over all layers, a provider that answers with this status and body.
+fn ask(pool: &KeyPool, status: u16, body: &'static str) -> Option<u16> {
+    let client = service_fn(move |request: Request<ReplayBody<Full<Bytes>>>| async move {
+        assert!(request.headers().contains_key("x-goog-api-key"));
+        tracing::info!(target: "tower_keypool::test", name = "in the client");
+        let answer = Response::builder().status(status).header("content-type", "application/json");
+        Ok::<_, Infallible>(answer.body(Full::new(Bytes::from_static(body.as_bytes()))).unwrap())
+    });
+    let request = Request::post("/v1beta/models/gemini-2.5-flash:generateContent").body(Full::default()).unwrap();
+    let answered = tokio_test::block_on(KeyPoolLayer::new(pool).layer(client).oneshot(request));
+    answered.ok().map(|answer| answer.status().as_u16())
+}
+
+const SUSPENDED: &str = r#"{"error":{"code":403,"message":"Consumer 'api_key:AIza' has been suspended.","status":
+"PERMISSION_DENIED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"CONSUMER_SUSPENDED",
+"domain":"googleapis.com","metadata":{"consumer":"projects/1"}}]}}"#;
+const MINUTE: &str = r#"{"error":{"code":429,"message":"You exceeded your current quota.","status":"RESOURCE_EXHAUSTED",
+"details":[{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"quotaMetric":
+"generativelanguage.googleapis.com/generate_content_free_tier_requests","quotaId":
+"GenerateRequestsPerMinutePerProjectPerModel-FreeTier","quotaDimensions":{"model":"gemini-2.5-flash","location":"global"},
+"quotaValue":"7"}]},{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"40s"}]}}"#;
+
+/// Makes everything happen that can be made to happen here.
+fn live_through_everything() {
+    let (busy, time) =
+        on(pool(3).key(key(9).priority(Priority(10))).limits("gemini-2.5-flash", Limits::new().per_minute(10)));
+    assert_eq!(ask(&busy, 200, "{}"), Some(200));
+    ask(&busy, 429, MINUTE);
+    ask(&busy, 429, MINUTE);
+    time.advance(Duration::from_secs(120));
+    ask(&busy, 200, "{}");
+    ask(&busy, 403, SUSPENDED);
+    busy.disable(&id(0), "by hand").unwrap();
+    busy.enable(&id(0)).unwrap();
+    let again = Key::new(format!("{SECRET}{:08}", 1));
+    let _ = busy.add(again);
+    busy.set_weight(&id(1), 2.0).unwrap();
+    tokio_test::block_on(busy.follow(futures_util::stream::iter([KeyChange::Remove(id(77))])));
+
+    // A rest of a key's own that ends in a success.
+    let (one, time) = on(pool(1));
+    let lease = one.try_acquire("m").unwrap();
+    let rest = Until::For(Duration::from_secs(5));
+    lease.judge(&Verdict::new(VerdictKind::InvalidKey).scope(Scope::Key).until(rest));
+    drop(lease);
+    assert!(one.try_acquire("m").is_err());
+    time.advance(Duration::from_secs(60 * 60));
+    ask(&one, 200, "{}");
+
+    let (first_is_out, _) = on(KeyPool::builder(Gemini::new()).key(key(0)).key(key(1).priority(Priority(1))));
+    first_is_out.disable(&id(0), "x").unwrap();
+    drop(first_is_out.try_acquire(Demand::new("m")).unwrap());
+}
+
+/// The rows of the page.
+fn page() -> BTreeMap<String, (String, String, String, BTreeSet<String>)> {
+    let rows = include_str!("../docs/tracing.md").lines().filter(|line| line.starts_with("| `keypool."));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let plain = |cell: &str| cell.trim_matches('`').to_owned();
+        let fields = cells[5].split(", ").map(plain).collect();
+        (plain(cells[1]), (plain(cells[2]), plain(cells[3]), plain(cells[4]), fields))
+    })
+    .collect()
+}
+
+#[test]
+fn what_is_told_is_what_the_page_says_and_holds_no_secret() {
+    let ear = Ear::new(Level::DEBUG);
+    tracing::subscriber::with_default(ear.clone(), live_through_everything);
+    let page = page();
+    let mut seen = BTreeSet::new();
+    for (name, told) in ear.told() {
+        let shown = format!("{name} {told:?}");
+        assert!(!shown.contains("secret-"), "{shown}");
+        if told.target == "tower_keypool::test" {
+            continue;
+        }
+        let Some((kind, level, target, fields)) = page.get(&name) else { panic!("{shown} is not on the page") };
+        assert_eq!((told.kind, told.level.as_str()), (kind.as_str(), level.as_str()), "{shown}");
+        assert_eq!((&told.target, &told.fields), (target, fields), "{shown}");
+        seen.insert(name);
+    }
+    // These need more than can be had here.
+    let rare = ["keypool.held", "keypool.key_echoed", "keypool.unjudged", "keypool.request"];
+    let missing: Vec<_> = page.keys().filter(|name| !seen.contains(*name) && !rare.contains(&name.as_str())).collect();
+    assert!(missing.is_empty(), "never told: {missing:?}");
+}
+
+#[test]
+fn an_attempt_is_a_span_around_the_client() {
+    let ear = Ear::new(Level::INFO);
+    let (pool, _) = on(pool(1));
+    tracing::subscriber::with_default(ear.clone(), || ask(&pool, 200, "{}"));
+    let attempt = ear.first("keypool.attempt");
+    let value = |name: &str| attempt.values.get(name).map(|value| value.trim_matches('"').to_owned());
+    assert_eq!(value("key").as_deref(), Some("key-0"));
+    assert_eq!(value("model").as_deref(), Some("gemini-2.5-flash"));
+    assert_eq!((value("attempt").as_deref(), value("verdict").as_deref()), (Some("1"), Some("success")));
+    assert_eq!(value("http.response.status_code").as_deref(), Some("200"));
+    let inside = ear.told().into_iter().find(|(_, told)| told.target == "tower_keypool::test").unwrap().1;
+    assert_eq!(inside.parent, Some(1), "the client runs in the attempt");
+    assert!(ear.spans.lock().unwrap().is_empty(), "what was entered was left");
+}
+
+#[test]
+fn who_hears_warnings_alone_hears_of_no_request() {
+    let ear = Ear::new(Level::WARN);
+    tracing::subscriber::with_default(ear.clone(), live_through_everything);
+    let told = ear.told();
+    assert!(told.iter().any(|(name, _)| name == "keypool.disabled"));
+    assert!(told.iter().all(|(_, told)| told.level <= Level::WARN), "{told:?}");
+}
