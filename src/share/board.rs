@@ -40,7 +40,7 @@ impl MemoryBoard {
 
 impl Board for MemoryBoard {
     fn renew(&self, renewal: &Renewal) -> impl Future<Output = Result<Reply, BoxError>> + Send {
-        let server = Server { now: self.clock.now().wall_ms, identity: "" };
+        let server = Server { now: self.clock.now().wall_ms(), identity: "" };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         ready(Ok(apply(&mut state, renewal, server)))
     }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     limit::{At, Limit, Limits, MIDNIGHT_GUARD, Need, Plan, Span, Told, Unit, Unknown, Zone},
-    time::{Now, Tick},
+    time::Tick,
 };
 
 /// How far before the clock's beginning windows may reach.
@@ -48,7 +48,12 @@ impl Books {
         let at = self.at(now);
         let Some(book) = self.units.get_mut(unit) else { return false };
         let need = need(spent);
-        book.plan.room(&mut book.log, &need, &at).is_ok() && book.plan.book(&mut book.log, &need, &at).is_some()
+        let room = book.plan.room(&mut book.log, &need, &at).is_ok();
+        if room {
+            book.plan.reserve(&mut book.log, &need);
+            book.plan.stamp(&mut book.log, &need, &at);
+        }
+        room
     }
 
     /// Whether there is room for `spent` now.
@@ -66,8 +71,7 @@ impl Books {
     }
 
     fn at(&mut self, now: Moment) -> At {
-        let Now { tick, wall_ms } = now.now();
-        At { tick: tick.plus(BEFORE), day: self.zone.at(wall_ms) }
+        At { tick: now.tick.plus(BEFORE), day: self.zone.at(now.wall_ms) }
     }
 }
 
@@ -147,7 +151,7 @@ impl Ledger for Books {
         if book.plan.room(&mut log, &Need { requests: 1, ..Need::default() }, &at).is_err() {
             return 0;
         }
-        book.plan.headroom(&mut log, Unit::Requests, &at)
+        book.plan.headroom(&mut log, Unit::Requests, at.tick, at.day.days)
     }
 
     fn is_pending(&self, _: &UnitId) -> bool {

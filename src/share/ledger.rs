@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     limit::{Limits, Told, Unit},
-    time::{Clock, Now, Tick},
+    time::{Clock, Tick},
 };
 
 /// A reading of both clocks of a process. The monotonic one must count the time in which the machine sleeps, or the wall
@@ -24,12 +24,8 @@ pub struct Moment {
 impl Moment {
     /// The clock's now.
     pub fn of(clock: &Clock) -> Self {
-        let Now { tick, wall_ms } = clock.now();
-        Self { tick, wall_ms }
-    }
-
-    pub(super) fn now(self) -> Now {
-        Now { tick: self.tick, wall_ms: self.wall_ms }
+        let now = clock.now();
+        Self { tick: now.tick, wall_ms: now.wall_ms() }
     }
 }
 
