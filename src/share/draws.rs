@@ -136,12 +136,7 @@ impl UnitRecord {
     }
 
     fn count(&mut self, limit: Limit, moment: i64, amount: u64, dates: (u16, u16)) {
-        let same = |told: &Told| (told.limit.unit, told.limit.span) == (limit.unit, limit.span);
-        let at = self.counts.iter().position(same).unwrap_or_else(|| {
-            self.counts.push(Told { limit, moments: Vec::new(), dates: Vec::new() });
-            self.counts.len() - 1
-        });
-        let told = &mut self.counts[at];
+        let told = self.window(limit);
         if limit.span != Span::Day {
             return told.moments.push((moment, amount));
         }

@@ -225,22 +225,23 @@ impl UnitRecord {
     /// The day is used up to the mark, as far as anybody knows.
     pub(super) fn fold_marks(&mut self) {
         for mark in std::mem::take(&mut self.marks) {
-            let of_day = |told: &Told| (told.limit.unit, told.limit.span) == (mark.unit, Span::Day);
-            let told = match self.counts.iter().position(of_day) {
-                Some(at) => &mut self.counts[at],
-                // He never told of it.
-                None => {
-                    let limit = Limit { unit: mark.unit, span: Span::Day, amount: mark.upto };
-                    self.counts.push(Told { limit, moments: Vec::new(), dates: Vec::new() });
-                    let last = self.counts.len() - 1;
-                    &mut self.counts[last]
-                }
-            };
+            // He may never have told of it.
+            let told = self.window(Limit { unit: mark.unit, span: Span::Day, amount: mark.upto });
             match told.dates.iter_mut().find(|date| date.0 == mark.date) {
                 Some(date) => date.1 = date.1.max(mark.upto),
                 None => told.dates.push((mark.date, mark.upto)),
             }
         }
+    }
+
+    /// What is counted for a limit; nothing yet where nobody told.
+    pub(super) fn window(&mut self, limit: Limit) -> &mut Told {
+        let same = |told: &Told| (told.limit.unit, told.limit.span) == (limit.unit, limit.span);
+        let at = self.counts.iter().position(same).unwrap_or_else(|| {
+            self.counts.push(Told { limit, moments: Vec::new(), dates: Vec::new() });
+            self.counts.len() - 1
+        });
+        &mut self.counts[at]
     }
 
     /// Lets a new holder use a little of each day at once; how much is left up to each mark.

@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Draw {
     unit: UnitId,
-    draw: u64,
+    number: u64,
     requests: u64,
     tokens: u64,
     until: Tick,
@@ -67,7 +67,7 @@ impl Holder {
         let ago = |then: Tick| -(now.since(then).as_millis() as i64);
         let settled = |draw: &Draw| Settled {
             unit: draw.unit.clone(),
-            draw: draw.draw,
+            draw: draw.number,
             starts: draw.starts.iter().map(|start| (ago(start.0), start.1, start.2)).collect(),
         };
         self.draws.iter().filter(|draw| draw.is_over(now)).map(settled).collect()
@@ -75,7 +75,7 @@ impl Holder {
 
     /// The board heard of these, and gave out others.
     pub(super) fn draw_anew(&mut self, reply: &Reply, settled: &[u64], dates: (u16, u16), sent: Tick) {
-        for over in self.draws.extract_if(.., |draw| settled.contains(&draw.draw)) {
+        for over in self.draws.extract_if(.., |draw| settled.contains(&draw.number)) {
             self.counters.undrawn += over.requests;
         }
         for drawn in &reply.draws {
@@ -83,7 +83,7 @@ impl Holder {
             let life = std::time::Duration::from_millis(drawn.life);
             self.draws.push(Draw {
                 unit: drawn.unit.clone(),
-                draw: drawn.draw,
+                number: drawn.draw,
                 requests: drawn.requests,
                 tokens: drawn.tokens,
                 until: sent.plus(life).minus(self.settings.margin),

@@ -15,7 +15,7 @@ use crate::{
 
 /// How long the first pause is after a claim that was not met, and the longest.
 const PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_millis(1_000);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How much more than the demand is kept.
 const RESERVE: f64 = 1.1;
