@@ -175,9 +175,12 @@ fn enrol(state: &mut BoardState, renewal: &Renewal, reply: &mut Reply, now: i64)
         let generation = state.generation;
         // A board that lost everything does not know what was used of units that it has never seen.
         let lost = state.recovery.is_some_and(|recovery| recovery.empty);
+        let blank = state.blank;
         for info in &units {
             state.units.entry(info.unit.clone()).or_insert_with(|| UnitRecord {
                 generation: if lost { 0 } else { generation },
+                unknown: blank,
+                days_unknown: blank,
                 ..UnitRecord::default()
             });
         }

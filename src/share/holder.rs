@@ -65,8 +65,8 @@ pub struct Holder {
     trip: u64,
     outstanding: Option<Sent>,
     units: BTreeMap<UnitId, HeldUnit>,
-    /// Given back, as far as the board has not confirmed it: unit, fence.
-    returning: BTreeMap<UnitId, (u64, Mode)>,
+    /// Given back, as far as the board has not confirmed it.
+    returning: BTreeMap<UnitId, Returning>,
     draws: Vec<Draw>,
     demands: BTreeMap<Kind, Demand>,
     /// Units whose limits somebody knows to be stricter.
@@ -106,6 +106,15 @@ struct Sent {
     dates: (u16, u16),
     marks: BTreeMap<UnitId, Vec<(Mark, u64)>>,
     buried: usize,
+}
+
+/// A unit that is given back.
+#[derive(Clone, Copy, Debug)]
+struct Returning {
+    fence: u64,
+    mode: Mode,
+    /// The board may have heard of it, and lent it to another.
+    said: bool,
 }
 
 /// A unit that is held.
@@ -229,6 +238,7 @@ impl Holder {
         let ahead = |moment: Moment| moment.wall_ms - moment.tick.millis() as i64;
         if ahead(now).abs_diff(ahead(anchor)) > 1_000 {
             self.anchor = None;
+            self.void_draws();
             self.counters.clocks_parted += 1;
             self.hurry(now.tick);
             return false;
@@ -345,7 +355,7 @@ impl Holder {
 
     fn give_back(&mut self, unit: &UnitId, mode: Mode) {
         if let Some(held) = self.units.remove(unit) {
-            self.returning.insert(unit.clone(), (held.fence, mode));
+            self.returning.insert(unit.clone(), Returning { fence: held.fence, mode, said: false });
             self.counters.returned += 1;
         }
     }

@@ -54,6 +54,9 @@ pub(super) fn end(state: &mut BoardState, now: i64) {
     state.recovery = None;
     let generation = state.generation;
     let first_start = recovery.empty && !recovery.known;
+    if recovery.empty && recovery.known {
+        state.blank = Some(recovery.until);
+    }
     let untold = state.units.iter().filter(|unit| unit.1.generation != generation);
     for name in untold.map(|unit| unit.0.clone()).collect::<Vec<_>>() {
         let limits = state.limits(&name);

@@ -41,6 +41,10 @@ pub struct BoardState {
     pub(super) lease: i64,
     #[serde(default)]
     pub(super) recovery: Option<Recovery>,
+    /// When the last recovery ended before which nothing at all was left: of units that are told of only later it is not
+    /// known what had been used by then.
+    #[serde(default)]
+    pub(super) blank: Option<i64>,
     pub(super) units: BTreeMap<UnitId, UnitRecord>,
     pub(super) holders: BTreeMap<HolderId, HolderRecord>,
     /// Processes that others knew to be dead.

@@ -51,6 +51,11 @@ impl Holder {
         true
     }
 
+    /// Nobody knows how old they are.
+    pub(super) fn void_draws(&mut self) {
+        self.draws.iter_mut().for_each(|draw| draw.until = Tick::ZERO);
+    }
+
     /// Units of which places are at hand.
     pub fn drawn(&self, now: Moment) -> impl Iterator<Item = &UnitId> {
         self.draws.iter().filter(move |draw| !draw.is_over(now.tick)).map(|draw| &draw.unit)

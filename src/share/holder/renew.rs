@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Holder, Sent};
+use super::{Holder, Returning, Sent};
 use crate::{
     limit::{Span, Told},
     share::{
@@ -56,9 +56,11 @@ impl Holder {
         let mut marks = BTreeMap::new();
         let names: Vec<UnitId> = self.units.keys().cloned().collect();
         let held = names.iter().map(|unit| self.held_unit(unit, valid, &mut marks, ledger, now)).collect();
-        let returning: Vec<(UnitId, (u64, Mode))> =
-            self.returning.iter().map(|(unit, how)| (unit.clone(), *how)).collect();
-        let returned = returning.iter().map(|(unit, how)| returned(unit, *how, valid, ledger, now)).collect();
+        let mut returned = Vec::new();
+        for (unit, returning) in &mut self.returning {
+            returned.push(give(unit, *returning, valid, ledger, now));
+            returning.said = true;
+        }
         let settled = self.settled(now.tick);
         let settles = settled.iter().map(|settled| settled.draw).collect();
         let renewal = Renewal {
@@ -83,7 +85,7 @@ impl Holder {
             buried: self.buried.clone(),
             other: BTreeMap::new(),
         };
-        let returned = returning.into_iter().map(|unit| unit.0).collect();
+        let returned = self.returning.keys().cloned().collect();
         self.outstanding = Some(Sent {
             number: self.number,
             at: now,
@@ -166,11 +168,13 @@ fn marks_for(told: &[Told], since: &Spent) -> Vec<(Mark, u64)> {
     marks.collect()
 }
 
-fn returned(unit: &UnitId, (fence, mode): (u64, Mode), valid: bool, ledger: &mut dyn Ledger, now: Moment) -> Held {
+fn give(unit: &UnitId, returning: Returning, valid: bool, ledger: &mut dyn Ledger, now: Moment) -> Held {
+    let Returning { fence, mode, said } = returning;
     Held {
         unit: unit.clone(),
         fence,
-        valid,
+        // After a loss it proves nothing: another may hold it by now.
+        valid: valid && !said,
         counts: Some(ledger.tell(unit, now)),
         marks: Vec::new(),
         in_flight: ledger.in_flight(unit, now),

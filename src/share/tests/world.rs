@@ -416,8 +416,12 @@ impl World {
         match fault {
             Fault::Freeze(process, long) => self.processes[process].frozen = now + long,
             Fault::Sleep(process, long) => {
-                self.processes[process].frozen = now + long;
-                self.processes[process].slept += long;
+                let process = &mut self.processes[process];
+                // A machine that sleeps does not fall asleep.
+                if process.frozen <= now {
+                    process.frozen = now + long;
+                    process.slept += long;
+                }
             }
             Fault::Kill(process) => self.processes[process].alive = false,
             Fault::Restart(process) => {
