@@ -208,7 +208,10 @@ fn own<'a>(state: &'a mut BoardState, renewal: &Renewal, held: &Held) -> Option<
     record.holder = Some(renewal.holder.clone());
     record.fence = held.fence;
     record.generation = generation;
-    // Until it tells what it did not tell again, as that had been heard.
+    // What this board had counted is old. The holder tells all of it once it hears of the loss.
+    record.counts.iter_mut().for_each(|told| told.moments.clear());
+    record.bookings.clear();
+    record.mode = Mode::Whole;
     record.unknown = Some(recovery.until);
     record.days_unknown = Some(recovery.until);
     record.corrected = record.corrected.max(held.corrected);
