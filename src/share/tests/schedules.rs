@@ -8,7 +8,7 @@ use crate::{limit::Limits, share::Settings};
 
 fn cases() -> ProptestConfig {
     let asked = std::env::var("SHARE_CASES").ok().and_then(|cases| cases.parse().ok());
-    ProptestConfig { cases: asked.unwrap_or(60), max_shrink_iters: 400, ..ProptestConfig::default() }
+    ProptestConfig { cases: asked.unwrap_or(150), max_shrink_iters: 400, ..ProptestConfig::default() }
 }
 
 fn faults(processes: usize, clock: bool) -> BoxedStrategy<Fault> {
