@@ -93,7 +93,9 @@ pub(super) fn end(state: &mut BoardState, now: i64) {
         }
         record.fold_marks();
         for (limit, more) in days.iter().zip(more) {
-            for told in record.counts.iter_mut().filter(|told| told.limit == **limit) {
+            for told in
+                record.counts.iter_mut().filter(|told| (told.limit.unit, told.limit.span) == (limit.unit, Span::Day))
+            {
                 for date in &mut told.dates {
                     date.1 = date.1.saturating_add(more.unwrap_or(0));
                 }
