@@ -78,6 +78,8 @@ mod reqwest;
 mod retry;
 mod rotation;
 mod run;
+#[cfg(feature = "share")]
+pub mod share;
 mod stack;
 pub mod store;
 mod time;

@@ -11,6 +11,7 @@ use std::{
 const RANKS: &[&[&str]] = &[
     &["time", "body_error"],
     &["limit"],
+    &["share"],
     &["key"],
     &["verdict"],
     &["provider", "store"],

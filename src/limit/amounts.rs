@@ -195,8 +195,12 @@ impl<W: Width> Form for Amounts<W> {
         (0..words[LEN]).map(|n| entry(self.place(words, n))).collect()
     }
 
+    fn counts_at(&self, then: u64, now: u64) -> bool {
+        !self.slide.has_left(then, now)
+    }
+
     fn lay(&self, words: &mut [u16], moments: &[(u64, u64)], now: u64) {
-        for &(moment, amount) in moments.iter().filter(|then| !self.slide.has_left(then.0, now)) {
+        for &(moment, amount) in moments.iter().filter(|then| self.counts_at(then.0, now)) {
             self.add(words, amount, &Began { moment, places: 0 });
         }
     }

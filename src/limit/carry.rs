@@ -40,7 +40,7 @@ impl Plan {
                 .windows()
                 .iter()
                 .filter(|source| source.limit.unit == unit && source.limit.amount > 0)
-                .min_by_key(|source| source.fitness(window.limit.span));
+                .min_by_key(|source| distance(source.limit.span, window.limit.span));
             match source {
                 Some(source) => source.carry(&old_log, window, new_log, now, at),
                 None => window.hold(new_log, held.of(unit)),
@@ -97,18 +97,6 @@ impl Plan {
 }
 
 impl Window {
-    /// How little it tells about a window of `span`: zero is the same.
-    fn fitness(&self, span: Span) -> (u8, u128) {
-        match (self.limit.span, span) {
-            (Span::Day, Span::Day) => (0, 0),
-            (Span::Sliding(own), Span::Sliding(span)) if own >= span => (0, own.abs_diff(span).as_nanos()),
-            (Span::Sliding(own), Span::Sliding(span)) => (1, own.abs_diff(span).as_nanos()),
-            // The longest tells most of a day.
-            (Span::Sliding(own), Span::Day) => (2, u128::MAX - own.as_nanos()),
-            (Span::Day, Span::Sliding(_)) => (2, 0),
-        }
-    }
-
     /// Lays own counts into another plan's window of the same unit.
     fn carry(&self, old_log: &[u16], window: &Self, new_log: &mut [u16], now: u64, at: &At) {
         let days = at.day.days;
@@ -156,5 +144,17 @@ impl Window {
                 with_form!(&self.form, form => form.also_on(&mut log[self.range()], *count, 1 << place));
             }
         }
+    }
+}
+
+/// How little a window of `own` tells about one of `span`: zero is the same.
+pub(super) fn distance(own: Span, span: Span) -> (u8, u128) {
+    match (own, span) {
+        (Span::Day, Span::Day) => (0, 0),
+        (Span::Sliding(own), Span::Sliding(span)) if own >= span => (0, own.abs_diff(span).as_nanos()),
+        (Span::Sliding(own), Span::Sliding(span)) => (1, own.abs_diff(span).as_nanos()),
+        // The longest tells most of a day.
+        (Span::Sliding(own), Span::Day) => (2, u128::MAX - own.as_nanos()),
+        (Span::Day, Span::Sliding(_)) => (2, 0),
     }
 }

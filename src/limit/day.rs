@@ -124,6 +124,10 @@ impl<W: Width> Form for Day<W> {
         Vec::new()
     }
 
+    fn counts_at(&self, _: u64, _: u64) -> bool {
+        false
+    }
+
     fn lay(&self, _: &mut [u16], _: &[(u64, u64)], _: u64) {}
 
     fn on_date(&self, words: &[u16], place: usize) -> u64 {

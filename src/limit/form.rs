@@ -58,6 +58,9 @@ pub(super) trait Form {
     /// The last moment at which each entry may have begun, and how much, oldest first.
     fn moments(&self, words: &[u16], now: u64) -> Vec<(u64, u64)>;
 
+    /// Whether what began at `then` still counts at `now`.
+    fn counts_at(&self, then: u64, now: u64) -> bool;
+
     /// Counts of another window's moments, oldest first, what has not left this one.
     fn lay(&self, words: &mut [u16], moments: &[(u64, u64)], now: u64);
 

@@ -194,8 +194,12 @@ impl Form for Starts {
         (0..words[LEN]).map(|n| (moment(n), 1)).collect()
     }
 
+    fn counts_at(&self, then: u64, now: u64) -> bool {
+        !self.slide.has_left(then, now)
+    }
+
     fn lay(&self, words: &mut [u16], moments: &[(u64, u64)], now: u64) {
-        for &(moment, amount) in moments.iter().filter(|then| !self.slide.has_left(then.0, now)) {
+        for &(moment, amount) in moments.iter().filter(|then| self.counts_at(then.0, now)) {
             self.add(words, amount, &Began { moment, places: 0 });
         }
     }

@@ -174,3 +174,51 @@ fn a_finer_window_takes_a_coarse_start_for_the_latest_it_may_have_been() {
     assert_eq!(new.used(&mut log, &millis(62_349)).next().unwrap().1, 1);
     assert_eq!(new.used(&mut log, &millis(64_550)).next().unwrap().1, 0);
 }
+
+#[cfg(feature = "share")]
+mod told {
+    use super::*;
+    use crate::{limit::Unknown, time::Tick};
+
+    proptest! {
+        #[test]
+        fn what_is_told_and_heard_never_counts_less(limits in any_limits(), before in steps(1, 30_000), after in steps(1, 30_000)) {
+            let mut world = World::new(&limits);
+            world.play(&before, true);
+            let now = at(world.latest + 3_600_000_000_000);
+            let then = at(world.latest);
+            let told = world.plan.tell(&mut world.log, &then);
+            // The other's clock shows another time.
+            let (plan, mut log) = empty(&limits);
+            plan.hear(&told, Unknown::default(), &mut log, &now);
+            let used = |plan: &Plan, log: &mut [u16], now: &At| plan.used(log, now).map(|used| used.1).collect::<Vec<_>>();
+            for (own, heard) in used(&world.plan, &mut world.log, &then).iter().zip(used(&plan, &mut log, &now)) {
+                prop_assert!(heard >= *own || heard > 900_000, "{heard} of {own}");
+            }
+            plan.hear(&told, Unknown::default(), &mut world.log, &then);
+            for granted in &mut world.granted {
+                // What was provisional began when it was told.
+                granted.began(&then);
+            }
+            world.play(&after, false);
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_is_used_and_leaves_with_the_lease_that_ended() {
+        let (plan, mut log) = empty(&Limits::new().per_minute(5));
+        for ms in [1_000, 40_000] {
+            plan.reserve(&mut log, &requests(1));
+            plan.stamp(&mut log, &requests(1), &millis(ms));
+        }
+        let told = plan.tell(&mut log, &millis(45_000));
+        let unknown = Unknown { starts: Some(Tick::ZERO.plus(Duration::from_secs(50))), dates: None };
+        plan.hear(&told, unknown, &mut log, &millis(52_000));
+        let used = |log: &mut [u16], ms| plan.used(log, &millis(ms)).next().map(|used| used.1);
+        // Told 45 s, heard 52 s: it seems to have begun 7 s later.
+        assert_eq!(used(&mut log, 52_000), Some(5));
+        assert_eq!(used(&mut log, 68_500), Some(4));
+        assert_eq!(used(&mut log, 107_600), Some(3));
+        assert_eq!(used(&mut log, 110_400), Some(0));
+    }
+}

@@ -16,6 +16,14 @@ pub(super) struct Granted {
     pub(super) started: Option<(u64, Stamp)>,
 }
 
+#[cfg(feature = "share")]
+impl Granted {
+    /// What was provisional is told as if it began now.
+    pub(super) fn began(&mut self, now: &crate::limit::At) {
+        self.started.get_or_insert((now.tick.nanos(), Stamp { tick: now.tick, days: now.day.days }));
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) plan: Plan,

@@ -1,0 +1,279 @@
+//! What a renewal does to the board: the one meaning that a memory board, a transaction of `SQLite` and a script in Redis
+//! share.
+
+use super::{
+    claims,
+    counts::{all_heard, heard, moved},
+    draws,
+    names::{HolderId, UnitId},
+    news, recovery,
+    state::{BoardState, HolderRecord, UnitRecord},
+    wire::{Granted, Held, Mode, Renewal, Reply, VERSION},
+};
+
+/// The store's own view of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Server<'a> {
+    /// The time of the store's machine, in Unix milliseconds.
+    pub now: i64,
+    /// What changes when another copy takes the store's place: a server's run id. Empty where nothing tells.
+    pub identity: &'a str,
+}
+
+/// By how much the store's time may run ahead of a process's, beside the time of the way, before it is held back.
+const LEAP: i64 = 100;
+/// Of how many renewals whose answers were lost it is kept when they came.
+const UNHEARD: usize = 64;
+/// How many of the dead are remembered, whose last words may still be on their way.
+const DEAD: usize = 64;
+/// How long a process that is not heard of any more is remembered.
+const REMEMBERED: i64 = 24 * 3_600_000;
+/// How long a process's demand counts that is not heard of.
+pub(super) const LIVELY: i64 = 8_000;
+
+/// Does all that a renewal asks for, and answers it. Runs in one transaction; of `state` all or nothing is kept. Every
+/// renewal may be sent again, or come late: what was done once is not done twice.
+pub fn apply(state: &mut BoardState, renewal: &Renewal, server: Server<'_>) -> Reply {
+    let holder = &renewal.holder;
+    let known = state.holders.get(holder);
+    let dead = state.dead.contains(holder) || state.holders.keys().any(|other| other.succeeds(holder));
+    if dead || known.is_some_and(|record| renewal.number <= record.number) {
+        return Reply { version: VERSION, number: renewal.number, stale: true, ..Reply::default() };
+    }
+    let before = state.clock;
+    let now = state.advance(renewal, server.now);
+    state.lease = state.lease.max(renewal.lease as i64);
+    recovery::watch(state, renewal, server.identity, before, now);
+    recovery::end(state, now);
+    bury(state, renewal, now);
+
+    let mut reply = Reply {
+        version: VERSION,
+        number: renewal.number,
+        time: now,
+        generation: state.generation,
+        recovering: state.recovery.map(|recovery| (recovery.until - now) as u64),
+        ..Reply::default()
+    };
+    let record = state.holders.entry(holder.clone()).or_default();
+    record.number = renewal.number;
+    record.seen = now;
+    record.came.retain(|came| came.0 >= renewal.acknowledged);
+    if record.came.len() < UNHEARD {
+        record.came.push((renewal.number, now));
+    }
+    record.demand.clone_from(&renewal.demand);
+    record.other.extend(renewal.other.clone());
+    enrol(state, renewal, &mut reply, now);
+    for held in &renewal.held {
+        hear(state, renewal, held, now, &mut reply);
+    }
+    for held in &renewal.returned {
+        take_back(state, renewal, held, now);
+    }
+    draws::settle(state, renewal, now);
+    news::hear(state, renewal, now, &mut reply);
+    if state.recovery.is_none() {
+        regrant(state, renewal, now, &mut reply);
+        claims::serve(state, renewal, now, &mut reply);
+    }
+    news::tell(state, renewal, now, &mut reply);
+    forget(state, now);
+    reply
+}
+
+impl BoardState {
+    /// The board's time moves on: never back, and no further than the one who renews has seen pass.
+    fn advance(&mut self, renewal: &Renewal, server_now: i64) -> i64 {
+        let mut now = server_now - self.lag;
+        let came = self.holders.get(&renewal.holder).filter(|_| renewal.generation == self.generation);
+        let came = came.and_then(|record| record.came.iter().find(|came| came.0 == renewal.acknowledged));
+        if let (Some((_, came)), Some(elapsed)) = (came, renewal.elapsed) {
+            let (least, trip) = (came + elapsed as i64, renewal.trip as i64);
+            if now > least + elapsed as i64 / 1000 + 2 * trip + LEAP {
+                // It was set; or this renewal was long on its way, and no harm is done.
+                let then = least - trip;
+                self.lag += now - then;
+                now = then;
+                self.broke = now.max(self.clock);
+            }
+        }
+        if now < self.clock {
+            self.lag -= self.clock - now;
+            now = self.clock;
+            self.broke = now;
+        }
+        self.clock = now;
+        now
+    }
+
+    /// Lends a unit to a process.
+    pub(super) fn grant(
+        &mut self,
+        unit: &UnitId,
+        renewal: &Renewal,
+        dates: Option<(u16, u16)>,
+        now: i64,
+    ) -> Option<Granted> {
+        self.fence += 1;
+        let (fence, generation, broke) = (self.fence, self.generation, self.broke);
+        let limits = self.limits(unit);
+        let record = self.units.get_mut(unit)?;
+        // Who was lent it and has not heard of it has not used it.
+        let unheard = record.holder.as_ref() == Some(&renewal.holder) && record.until > now;
+        if !unheard {
+            record.abandon(now, broke);
+        }
+        record.prune(now);
+        record.holder = Some(renewal.holder.clone());
+        record.until = now + renewal.lease as i64;
+        record.fence = fence;
+        record.generation = generation;
+        record.mode = Mode::Whole;
+        record.opens = None;
+        let marks = record.mark(&limits, dates);
+        Some(Granted {
+            unit: unit.clone(),
+            fence,
+            counts: moved(&record.counts, -now),
+            unknown: record.unknown.map(|end| end - now),
+            days_unknown: record.days_unknown.map(|end| end - now),
+            marks,
+            in_flight: record.in_flight.iter().map(|deadline| deadline - now).collect(),
+            last_start: record.last_start.map(|start| start - now),
+            learned: limits,
+            other: record.other.clone(),
+        })
+    }
+}
+
+/// Earlier lives of the same process are over, and so are those that it knows to be dead.
+fn bury(state: &mut BoardState, renewal: &Renewal, now: i64) {
+    let dead: Vec<HolderId> = state
+        .holders
+        .keys()
+        .filter(|other| renewal.holder.succeeds(other) || renewal.buried.contains(other))
+        .filter(|other| **other != renewal.holder)
+        .cloned()
+        .collect();
+    let broke = state.broke;
+    for gone in dead {
+        state.holders.remove(&gone);
+        state.dead.retain(|dead| *dead != gone);
+        state.dead.push(gone.clone());
+        for unit in state.units.values_mut().filter(|unit| unit.holder.as_ref() == Some(&gone)) {
+            unit.abandon(now, broke);
+        }
+    }
+}
+
+/// What a process can serve.
+fn enrol(state: &mut BoardState, renewal: &Renewal, reply: &mut Reply, now: i64) {
+    if let Some(units) = &renewal.units {
+        let mut units = units.clone();
+        units.sort_unstable_by(|one, other| one.unit.cmp(&other.unit));
+        let generation = state.generation;
+        // A board that lost everything does not know what was used of units that it has never seen.
+        let lost = state.recovery.is_some_and(|recovery| recovery.empty);
+        let blank = state.blank;
+        for info in &units {
+            state.units.entry(info.unit.clone()).or_insert_with(|| UnitRecord {
+                generation: if lost { 0 } else { generation },
+                unknown: blank,
+                days_unknown: blank,
+                ..UnitRecord::default()
+            });
+        }
+        state.rosters.insert(renewal.roster, units);
+    }
+    let known = state.rosters.contains_key(&renewal.roster);
+    reply.unknown_roster = !known;
+    let record = state.holders.entry(renewal.holder.clone()).or_default();
+    record.roster = if known { renewal.roster } else { 0 };
+    record.seen = now;
+}
+
+/// The record of a unit that this process tells of: its own, or after a loss one that it holds still. Of two who do, it is
+/// lent to whom it was lent later.
+fn own<'a>(state: &'a mut BoardState, renewal: &Renewal, held: &Held) -> Option<&'a mut UnitRecord> {
+    let generation = state.generation;
+    if state.units.get(&held.unit).is_some_and(|record| record.is_of(&renewal.holder, held.fence, generation)) {
+        return state.units.get_mut(&held.unit);
+    }
+    let recovery = state.recovery.filter(|_| held.valid && renewal.generation != generation)?;
+    let record = state.units.entry(held.unit.clone()).or_default();
+    if record.generation == generation && record.fence >= held.fence {
+        return None;
+    }
+    record.holder = Some(renewal.holder.clone());
+    record.fence = held.fence;
+    record.generation = generation;
+    // What this board had counted is old. The holder tells all of it once it hears of the loss.
+    record.counts.iter_mut().for_each(|told| told.moments.clear());
+    record.bookings.clear();
+    record.mode = Mode::Whole;
+    record.unknown = Some(recovery.until);
+    record.days_unknown = Some(recovery.until);
+    record.corrected = record.corrected.max(held.corrected);
+    state.fence = state.fence.max(held.fence);
+    Some(record)
+}
+
+/// The holder tells of a unit and keeps it, unless it is not his any more.
+fn hear(state: &mut BoardState, renewal: &Renewal, held: &Held, now: i64, reply: &mut Reply) {
+    let Some(record) = own(state, renewal, held) else { return reply.refused.push(held.unit.clone()) };
+    record.until = now + renewal.lease as i64;
+    book(record, held, now);
+}
+
+/// The holder gives a unit back.
+fn take_back(state: &mut BoardState, renewal: &Renewal, held: &Held, now: i64) {
+    let Some(record) = own(state, renewal, held) else { return };
+    book(record, held, now);
+    // Nobody uses the day up to the mark any more.
+    record.marks.clear();
+    record.opens = held.opens.map(|opens| now + opens.max(0));
+    record.before = record.holder.take();
+    record.mode = held.mode;
+}
+
+/// What the holder told of its windows takes the place of what was known.
+fn book(record: &mut UnitRecord, held: &Held, now: i64) {
+    if let Some(told) = &held.counts {
+        record.counts = all_heard(told, now);
+        record.told = now;
+        // What was unknown is in them.
+        record.unknown = None;
+        record.days_unknown = None;
+        record.marks.clone_from(&held.marks);
+        record.in_flight = held.in_flight.iter().map(|deadline| now + deadline).collect();
+        record.last_start = held.last_start.map(|start| heard(start, now));
+    }
+    record.corrections.retain(|correction| correction.number > held.corrected);
+    record.other.extend(held.other.clone());
+}
+
+/// What the board lent and the process does not tell of, it never heard of: an answer was lost.
+fn regrant(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &mut Reply) {
+    let told = |unit: &UnitId| renewal.held.iter().chain(&renewal.returned).any(|held| held.unit == *unit);
+    let generation = state.generation;
+    let lost: Vec<_> = state
+        .units
+        .iter()
+        .filter(|(_, record)| record.generation == generation && record.holder.as_ref() == Some(&renewal.holder))
+        .filter(|(unit, record)| record.until > now && !told(unit))
+        .map(|(unit, _)| unit.clone())
+        .collect();
+    for unit in lost {
+        let granted = state.grant(&unit, renewal, None, now);
+        reply.granted.extend(granted);
+    }
+}
+
+fn forget(state: &mut BoardState, now: i64) {
+    let old = state.dead.len().saturating_sub(DEAD);
+    state.dead.drain(..old);
+    state.holders.retain(|_, holder| now - holder.seen < REMEMBERED);
+    let live: Vec<u64> = state.holders.values().map(|holder: &HolderRecord| holder.roster).collect();
+    state.rosters.retain(|roster, _| live.contains(roster));
+}

@@ -1,0 +1,47 @@
+//! Where the board is kept.
+
+use std::{
+    future::{Future, ready},
+    sync::{Mutex, PoisonError},
+};
+
+use tower::BoxError;
+
+use super::{
+    apply::{Server, apply},
+    state::BoardState,
+    wire::{Renewal, Reply},
+};
+use crate::time::Clock;
+
+/// The shared record of units. One operation, so that a database does it in one transaction and a server in one script:
+/// [`apply`] is what it means.
+pub trait Board: Send + Sync {
+    /// Does what the renewal asks for, and answers it.
+    ///
+    /// # Errors
+    /// When the board cannot be reached, or did not answer: the renewal may have been done or not.
+    fn renew(&self, renewal: &Renewal) -> impl Future<Output = Result<Reply, BoxError>> + Send;
+}
+
+/// A board in this process's memory: for pools of one process, and for tests.
+#[derive(Debug)]
+pub struct MemoryBoard {
+    state: Mutex<BoardState>,
+    clock: Clock,
+}
+
+impl MemoryBoard {
+    /// An empty board whose time is this clock's.
+    pub fn new(clock: Clock) -> Self {
+        Self { state: Mutex::new(BoardState::fresh()), clock }
+    }
+}
+
+impl Board for MemoryBoard {
+    fn renew(&self, renewal: &Renewal) -> impl Future<Output = Result<Reply, BoxError>> + Send {
+        let server = Server { now: self.clock.now().wall_ms(), identity: "" };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        ready(Ok(apply(&mut state, renewal, server)))
+    }
+}

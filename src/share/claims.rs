@@ -1,0 +1,160 @@
+//! Who gets what: claims on free units, and shares that follow demand.
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use super::{
+    apply::LIVELY,
+    counts, draws,
+    names::{HolderId, Kind, UnitId},
+    state::BoardState,
+    wire::{Claim, Mode, Renewal, Reply},
+};
+
+/// Room that opens within so many milliseconds is as good as room now.
+const SOON: i64 = 1_000;
+
+/// How much of a kind there is, who holds it, and who asks for it.
+struct Shares {
+    /// Requests a minute that all units allow together.
+    total: u64,
+    units: u64,
+    held: BTreeMap<HolderId, u64>,
+    demand: BTreeMap<HolderId, u64>,
+    /// Those who lack some.
+    lacking: BTreeMap<HolderId, u64>,
+}
+
+impl Shares {
+    fn of(state: &BoardState, kind: &Kind, units: &[(UnitId, u64)], now: i64) -> Self {
+        let mut held: BTreeMap<HolderId, u64> = BTreeMap::new();
+        for (unit, size) in units {
+            let record = &state.units[unit];
+            if let Some(holder) = record.holder.as_ref().filter(|_| !record.is_free(now)) {
+                *held.entry(holder.clone()).or_default() += size;
+            }
+        }
+        let lively = state.holders.iter().filter(|(_, record)| now - record.seen < LIVELY);
+        let of_kind = lively.clone().filter_map(|(id, record)| Some((id.clone(), *record.demand.get(kind)?)));
+        let lacking = lively.filter_map(|(id, record)| Some((id.clone(), *record.wanted.get(kind)?)));
+        Self {
+            total: units.iter().map(|unit| unit.1).sum(),
+            units: units.len() as u64,
+            held,
+            demand: of_kind.filter(|demand| demand.1 > 0).collect(),
+            lacking: lacking.collect(),
+        }
+    }
+
+    /// What a process has a right to while others lack some: its part of the demand.
+    fn share(&self, holder: &HolderId) -> u64 {
+        let all: u64 = self.demand.values().sum();
+        let own = self.demand.get(holder).copied().unwrap_or(0);
+        if all == 0 { self.total } else { (u128::from(self.total) * u128::from(own) / u128::from(all)) as u64 }
+    }
+
+    fn held(&self, holder: &HolderId) -> u64 {
+        self.held.get(holder).copied().unwrap_or(0)
+    }
+
+    /// For how many requests others lack room.
+    fn lack_of_others(&self, holder: &HolderId) -> u64 {
+        self.lacking.iter().filter(|(other, _)| *other != holder).map(|(_, requests)| requests).sum()
+    }
+
+    fn others_lack(&self, holder: &HolderId) -> bool {
+        self.lack_of_others(holder) > 0
+    }
+
+    /// How much a process holds beyond its share that others lack of theirs.
+    fn beyond(&self, holder: &HolderId) -> u64 {
+        let lack = |other: &HolderId| self.share(other).saturating_sub(self.held(other));
+        let lacked: u64 = self.lacking.keys().filter(|other| *other != holder).map(lack).sum();
+        self.held(holder).saturating_sub(self.share(holder)).min(lacked)
+    }
+}
+
+/// Grants what is claimed as far as it is free, and says what others lack.
+pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &mut Reply) {
+    let mut kinds: BTreeMap<Kind, Vec<(UnitId, u64)>> = BTreeMap::new();
+    let Some(roster) = state.rosters.get(&renewal.roster) else { return };
+    for info in roster {
+        let units = kinds.entry(info.kind.clone()).or_default();
+        units.push((info.unit.clone(), counts::size(&info.limits)));
+    }
+    if let Some(record) = state.holders.get_mut(&renewal.holder) {
+        record.wanted.clear();
+    }
+    for (kind, units) in &kinds {
+        let mut shares = Shares::of(state, kind, units, now);
+        for claim in renewal.claims.iter().filter(|claim| claim.kind == *kind) {
+            let left = grant(state, renewal, claim, units, &mut shares, now, reply);
+            let left = draws::draw(state, renewal, claim, units, left, now, reply);
+            if left > 0 {
+                reply.dry.push(kind.clone());
+                if let Some(record) = state.holders.get_mut(&renewal.holder) {
+                    record.wanted.insert(kind.clone(), left);
+                }
+            }
+        }
+        if shares.others_lack(&renewal.holder) {
+            reply.wanted.insert(kind.clone(), shares.lack_of_others(&renewal.holder));
+            let beyond = shares.beyond(&renewal.holder);
+            if beyond > 0 {
+                reply.give.insert(kind.clone(), beyond);
+            }
+        }
+        if shares.demand.len() > 1 {
+            reply.crowd.insert(kind.clone(), (shares.units, shares.demand.len() as u64));
+        }
+    }
+}
+
+/// Grants free units until there is room for what is claimed; how much is still lacking.
+fn grant(
+    state: &mut BoardState,
+    renewal: &Renewal,
+    claim: &Claim,
+    units: &[(UnitId, u64)],
+    shares: &mut Shares,
+    now: i64,
+    reply: &mut Reply,
+) -> u64 {
+    let holder = &renewal.holder;
+    let mut left = claim.requests;
+    // Alone, a process takes drawn units back as a whole.
+    let alone = shares.demand.keys().all(|other| other == holder) && shares.lacking.keys().all(|other| other == holder);
+    let mut free: Vec<_> = units
+        .iter()
+        .filter(|(unit, _)| {
+            let record = &state.units[unit];
+            let whole = record.mode == Mode::Whole || (alone && !record.is_drawn_from(now));
+            record.is_free(now) && whole && record.opens.is_none_or(|opens| opens <= now + SOON)
+        })
+        .map(|(unit, size)| {
+            let record = &state.units[unit];
+            let ended = record.holder.is_some().then_some(record.until);
+            let limits = state.limits(unit);
+            let room = counts::room(&record.counts, &limits, record.unknown.max(ended), now + SOON);
+            // What one had oneself one need not learn anew.
+            (room, record.before.as_ref() == Some(holder), unit, *size)
+        })
+        .filter(|found| found.0 > 0)
+        .collect();
+    free.sort_by_key(|(room, own, ..)| Reverse((*own, *room)));
+    for (room, _, unit, size) in free {
+        if left == 0 {
+            break;
+        }
+        let taken = shares.held(holder);
+        if shares.others_lack(holder) && taken > 0 && taken + size > shares.share(holder) {
+            break;
+        }
+        if reply.granted.iter().any(|granted| granted.unit == *unit) {
+            continue;
+        }
+        reply.granted.extend(state.grant(unit, renewal, Some(claim.dates), now));
+        *shares.held.entry(holder.clone()).or_default() += size;
+        left = left.saturating_sub(room);
+    }
+    left
+}

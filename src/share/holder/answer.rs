@@ -1,0 +1,131 @@
+//! What an answer of the board means for a process.
+
+use super::{HeldUnit, Holder, Sent};
+use crate::{
+    limit::Limits,
+    share::{
+        ledger::{Ledger, Moment, Spent},
+        wire::{Granted, Mark, Reply},
+    },
+    time::Tick,
+};
+
+impl Holder {
+    /// The board answered. An answer to a renewal that was given up is not heard.
+    pub fn answered(&mut self, reply: &Reply, ledger: &mut dyn Ledger, now: Moment) {
+        if reply.stale || self.outstanding.as_ref().is_none_or(|sent| sent.number != reply.number) {
+            return;
+        }
+        let Some(sent) = self.outstanding.take() else { return };
+        self.failures = 0;
+        self.lost = false;
+        self.acknowledged = reply.number;
+        self.enrolled = !reply.unknown_roster;
+        self.told(&sent);
+        if self.generation != 0 && self.generation != reply.generation {
+            self.counters.generations += 1;
+            // What the board had heard it may have forgotten.
+            self.units.values_mut().for_each(|held| held.changed = true);
+        }
+        self.generation = reply.generation;
+        self.anchor = Some(sent.at);
+        self.heard = Some(sent.at.tick);
+        // A process that was stopped meanwhile says nothing of the way.
+        let trip = now.tick.since(sent.at.tick).min(self.settings.timeout);
+        self.trip = (trip.as_millis() as u64).max(self.trip * 7 / 8);
+        for unit in &reply.refused {
+            self.counters.refused += u64::from(self.units.remove(unit).is_some());
+        }
+        for unit in &sent.returned {
+            self.returning.remove(unit);
+        }
+        self.buried.drain(..sent.buried.min(self.buried.len()));
+        self.draw_anew(reply, &sent.settled, sent.dates, sent.at.tick);
+        for granted in &reply.granted {
+            self.receive(granted, ledger, now);
+        }
+        for correction in &reply.corrections {
+            let Some(held) = self.units.get_mut(&correction.unit) else { continue };
+            if correction.number > held.corrected {
+                held.corrected = correction.number;
+                held.changed = true;
+                ledger.correct(correction, now);
+            }
+        }
+        for (unit, limits) in &reply.stricter {
+            self.counters.conflicts += u64::from(self.tightened.insert(unit.clone()));
+            ledger.tighten(unit, limits, now);
+        }
+        let eased = self.tightened.iter().filter(|unit| !reply.stricter.contains_key(*unit));
+        for unit in eased.cloned().collect::<Vec<_>>() {
+            self.tightened.remove(&unit);
+            ledger.tighten(&unit, &Limits::new(), now);
+        }
+        self.news.retain(|news| news.0 > reply.news);
+        self.facts.extend(reply.facts.clone());
+        self.revision = reply.revision;
+        self.weigh(reply, ledger, now);
+        if reply.unknown_roster {
+            self.hurry(now.tick);
+        }
+    }
+
+    /// The board has heard what was sent.
+    fn told(&mut self, sent: &Sent) {
+        for (unit, marks) in &sent.marks {
+            let Some(held) = self.units.get_mut(unit) else { continue };
+            let since = held.since_sent;
+            held.changed = since != Spent::default();
+            let left = |(mark, used): &(Mark, u64)| {
+                let left = mark.upto.saturating_sub(*used).saturating_sub(since.of(mark.unit));
+                Mark { upto: left, ..*mark }
+            };
+            held.marks = marks.iter().map(left).collect();
+        }
+    }
+
+    fn receive(&mut self, granted: &Granted, ledger: &mut dyn Ledger, now: Moment) {
+        self.counters.granted += 1;
+        self.counters.failed_over += u64::from(granted.unknown.is_some());
+        ledger.hear(granted, now);
+        let unit = HeldUnit {
+            fence: granted.fence,
+            touched: now.tick,
+            last_start: None,
+            // The board is told how the windows look with what was unknown in them.
+            changed: granted.unknown.is_some() || granted.days_unknown.is_some(),
+            marks: granted.marks.clone(),
+            since_sent: Spent::default(),
+            since_last: Spent::default(),
+            corrected: 0,
+        };
+        self.units.insert(granted.unit.clone(), unit);
+    }
+
+    /// What others lack, and whether the own claims were met.
+    fn weigh(&mut self, reply: &Reply, ledger: &mut dyn Ledger, now: Moment) {
+        let mut lacks: Option<Tick> = None;
+        for (kind, demand) in &mut self.demands {
+            demand.wanted = reply.wanted.get(kind).copied().unwrap_or(0);
+            demand.drawn = reply.crowd.get(kind).is_some_and(|(units, processes)| units < processes);
+            demand.give = reply.give.get(kind).copied().unwrap_or(0);
+            if reply.dry.contains(kind) {
+                self.counters.dry += 1;
+                demand.unmet(now.tick);
+                if demand.waiting() {
+                    lacks = Some(lacks.map_or(demand.retry(), |at| at.min(demand.retry())));
+                }
+            } else {
+                demand.met();
+            }
+        }
+        if let Some(at) = lacks {
+            self.hurry(at);
+        }
+        let helps = self.demands.values().any(|demand| demand.wanted > 0);
+        if helps && self.surplus(ledger, now).iter().any(|(_, wanted)| *wanted) {
+            let soon = now.tick.plus(self.settings.renew_every / 10);
+            self.hurry(soon);
+        }
+    }
+}

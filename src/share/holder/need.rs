@@ -1,0 +1,228 @@
+//! What a process needs: demand, smoothed, and what follows from it: claims and units given back.
+
+use std::time::Duration;
+
+use super::{HeldUnit, Holder};
+use crate::{
+    share::{
+        counts,
+        ledger::{Ledger, Moment},
+        names::{Kind, UnitId},
+        wire::{Claim, Mode},
+    },
+    time::Tick,
+};
+
+/// How long the first pause is after a claim that was not met, and the longest.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How much more than the demand is kept.
+const RESERVE: f64 = 1.1;
+/// So many renewals before their time may follow each other, and so many a second in the long run.
+pub(super) const HASTE: f64 = 10.0;
+const HASTE_A_SECOND: f64 = 1.0;
+
+/// The demand for units of one kind.
+#[derive(Debug, Default)]
+pub(super) struct Demand {
+    /// Requests a second, smoothed.
+    pub(super) rate: f64,
+    /// Requests asked for since the last renewal.
+    asked: u64,
+    /// Requests that wait.
+    waiting: u64,
+    /// Tokens of the prompt that they need together.
+    tokens: u64,
+    /// Tokens of the prompt that a request needed lately.
+    each: u64,
+    /// No claim for those that wait is sent before.
+    not_before: Tick,
+    pause: Duration,
+    /// For how many requests others lack units.
+    pub(super) wanted: u64,
+    /// There are fewer units than processes that ask for them: places are drawn.
+    pub(super) drawn: bool,
+    /// So much is held beyond the own share.
+    pub(super) give: u64,
+}
+
+impl Demand {
+    /// For how many requests there should be room within `span`: what is to be expected, and a little more.
+    fn expected(&self, span: Duration) -> f64 {
+        let mean = self.rate * span.as_secs_f64();
+        match mean {
+            // So few are drawn when they are asked for.
+            _ if mean < 0.05 || (self.drawn && mean < 3.0) => 0.0,
+            _ if self.drawn => mean,
+            _ => mean + 2.0 * mean.sqrt(),
+        }
+    }
+
+    pub(super) fn waiting(&self) -> bool {
+        self.waiting > 0
+    }
+
+    /// When to ask again.
+    pub(super) fn retry(&self) -> Tick {
+        self.not_before
+    }
+
+    pub(super) fn met(&mut self) {
+        self.pause = Duration::ZERO;
+        self.not_before = Tick::ZERO;
+    }
+
+    pub(super) fn unmet(&mut self, now: Tick) {
+        self.pause = if self.pause.is_zero() { PAUSE } else { (self.pause * 2).min(LONGEST_PAUSE) };
+        self.not_before = now.plus(self.pause);
+    }
+}
+
+impl Holder {
+    /// Requests are asked for, served or not.
+    pub fn asked(&mut self, kind: &Kind, requests: u64) {
+        self.demand(kind).asked += requests;
+    }
+
+    /// So many requests wait, or failed just now, since no unit that is held can serve them; zero when none do any more.
+    /// The board is asked for more at once, as often as is sensible.
+    pub fn lacking(&mut self, kind: &Kind, waiting: u64, tokens: u64, now: Moment) {
+        let demand = self.demand(kind);
+        (demand.waiting, demand.tokens) = (waiting, tokens);
+        if waiting > 0 {
+            demand.each = tokens.div_ceil(waiting);
+        }
+        let at = demand.not_before.max(now.tick);
+        if waiting > 0 {
+            self.hurry(at);
+        }
+    }
+
+    /// A renewal before its time takes of what there is; when the next may be sent.
+    pub(super) fn hasten(&mut self, now: Tick) {
+        let passed = now.since(self.hasty.0).as_secs_f64();
+        let left = (self.hasty.1 + passed * HASTE_A_SECOND).min(HASTE) - 1.0;
+        self.hasty = (now, left);
+        self.unhurried =
+            if left >= 1.0 { now } else { now.plus(Duration::from_secs_f64((1.0 - left) / HASTE_A_SECOND)) };
+    }
+
+    fn demand(&mut self, kind: &Kind) -> &mut Demand {
+        if !self.demands.contains_key(kind) {
+            self.demands.insert(kind.clone(), Demand::default());
+        }
+        self.demands.entry(kind.clone()).or_default()
+    }
+
+    /// Demand since the last renewal joins what was before.
+    pub(super) fn smooth(&mut self, now: Moment) {
+        let passed = now.tick.since(self.sent).as_secs_f64();
+        if passed < 1e-3 {
+            return;
+        }
+        let weight = 1.0 - (-passed / self.settings.smoothing.as_secs_f64()).exp();
+        for demand in self.demands.values_mut() {
+            let seen = std::mem::take(&mut demand.asked) as f64 / passed;
+            demand.rate += (seen - demand.rate) * weight;
+        }
+    }
+
+    /// How far ahead a process sees to it that it has room.
+    fn ahead(&self) -> Duration {
+        self.settings.renew_every + self.settings.renew_every / 5
+    }
+
+    /// What is lacking of each kind.
+    pub(super) fn claims(&self, ledger: &mut dyn Ledger, now: Moment) -> Vec<Claim> {
+        let ahead = self.ahead();
+        let mut claims = Vec::new();
+        for (kind, demand) in &self.demands {
+            let wanted = demand.expected(ahead).ceil() as u64 + demand.waiting;
+            if wanted == 0 {
+                continue;
+            }
+            let drawn = self.drawn_room(kind, now.tick);
+            let room: u64 = self.of_kind(kind).map(|(unit, _)| ledger.room(unit, ahead, now).min(1 << 32)).sum();
+            let room = room + drawn;
+            let now_room: u64 = match demand.waiting {
+                0 => u64::MAX,
+                _ => {
+                    drawn
+                        + self
+                            .of_kind(kind)
+                            .map(|(unit, _)| ledger.room(unit, Duration::ZERO, now).min(1 << 32))
+                            .sum::<u64>()
+                }
+            };
+            let lacking = wanted.saturating_sub(room).max(demand.waiting.saturating_sub(now_room));
+            if lacking > 0 {
+                // Of those that wait it is known how many tokens they need; the others are like them.
+                let waiting = demand.waiting;
+                let tokens =
+                    if waiting > 0 { demand.tokens.div_ceil(waiting) * lacking } else { demand.each * lacking };
+                claims.push(Claim { kind: kind.clone(), requests: lacking, tokens, waiting, dates: ledger.dates(now) });
+            }
+        }
+        claims
+    }
+
+    /// Units to give back: idle ones that are not needed; where others lack some, used ones as well, and those beyond the
+    /// own share.
+    pub(super) fn surplus(&self, ledger: &mut dyn Ledger, now: Moment) -> Vec<(UnitId, bool)> {
+        let ahead = self.ahead();
+        let since = self.anchor.map_or(Tick::ZERO, |anchor| anchor.tick);
+        let mut all = Vec::new();
+        for (kind, demand) in &self.demands {
+            let mut needed = demand.expected(ahead) + demand.waiting as f64;
+            // Another lacks some, and there is not one for each: the board keeps them.
+            let all_go = demand.drawn && demand.wanted > 0;
+            let mut held: Vec<_> = self
+                .of_kind(kind)
+                .filter(|(unit, _)| !ledger.is_pending(unit))
+                .map(|(unit, held)| (held.touched >= since, unit))
+                .collect();
+            let mut rooms: Vec<_> =
+                held.drain(..).map(|(used, unit)| (used, ledger.room(unit, ahead, now), unit)).collect();
+            // Idle ones first; of these the roomiest, which help others most.
+            rooms.sort_by_key(|(used, room, _)| (*used, std::cmp::Reverse(*room)));
+            let mut room: f64 = rooms.iter().map(|found| found.1 as f64).sum();
+            let size = |unit: &UnitId| self.infos.get(unit).map_or(1, |info| counts::size(&info.limits));
+            let mut capacity: u64 = rooms.iter().map(|found| size(found.2)).sum();
+            let mut give = demand.give;
+            let mut wanted = demand.wanted;
+            if wanted == 0 {
+                // A reserve as large as the need: what is given back too early costs a call.
+                needed *= 2.0;
+            }
+            for (used, own, unit) in rooms {
+                let idle = !used;
+                let size = size(unit);
+                // What serves the demand in the long run stays, unless others lack some.
+                let yields = wanted > 0 && room - own as f64 >= needed;
+                let lasts = capacity.saturating_sub(size) as f64 >= (demand.rate * 60.0 * RESERVE).floor();
+                let spare = idle && lasts && room - own as f64 >= needed;
+                let beyond = give >= size;
+                if spare || yields || beyond || all_go {
+                    all.push((unit.clone(), yields || beyond));
+                    wanted = wanted.saturating_sub(own);
+                    room -= own as f64;
+                    capacity = capacity.saturating_sub(size);
+                    give = give.saturating_sub(size);
+                }
+            }
+        }
+        all
+    }
+
+    /// How a unit that is given back is to be shared.
+    pub(super) fn mode_for(&self, unit: &UnitId) -> Mode {
+        let kind = self.infos.get(unit).map(|info| &info.kind);
+        let demand = kind.and_then(|kind| self.demands.get(kind));
+        if demand.is_some_and(|demand| demand.drawn && demand.wanted > 0) { Mode::Drawn } else { Mode::Whole }
+    }
+
+    fn of_kind<'a>(&'a self, kind: &'a Kind) -> impl Iterator<Item = (&'a UnitId, &'a HeldUnit)> {
+        self.units.iter().filter(move |(unit, _)| self.infos.get(*unit).is_some_and(|info| info.kind == *kind))
+    }
+}

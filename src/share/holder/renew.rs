@@ -1,0 +1,199 @@
+//! What a process says next.
+
+use std::collections::BTreeMap;
+
+use super::{Holder, Returning, Sent};
+use crate::{
+    limit::{Span, Told},
+    share::{
+        ledger::{Ledger, Moment, Spent},
+        names::UnitId,
+        wire::{Held, Mark, Mode, News, Renewal, VERSION},
+    },
+    time::Tick,
+};
+
+/// A holder may use so many times of a day what it used between two renewals before it has told of it.
+const MARK_AHEAD: u64 = 6;
+/// And this much more.
+const MARK_LEAST: u64 = 4;
+
+impl Holder {
+    /// When the next renewal is to be sent, or the one under way given up.
+    pub fn due(&self) -> Tick {
+        match &self.outstanding {
+            Some(sent) => sent.at.tick.plus(self.settings.timeout),
+            None => self.due,
+        }
+    }
+
+    /// The next renewal, once [`Holder::due`] has come; `None` before. One that is under way is given up then.
+    pub fn renewal(&mut self, ledger: &mut dyn Ledger, now: Moment) -> Option<Renewal> {
+        if now.tick < self.due() {
+            return None;
+        }
+        if self.outstanding.is_some() {
+            self.failed(now);
+            if now.tick < self.due {
+                return None;
+            }
+        }
+        let valid = self.is_valid(now);
+        self.smooth(now);
+        self.number += 1;
+        self.counters.renewals += 1;
+        if std::mem::take(&mut self.hurried) {
+            self.counters.urgent += 1;
+            self.hasten(now.tick);
+        }
+        if valid {
+            for (unit, wanted) in self.surplus(ledger, now) {
+                self.counters.yielded += u64::from(wanted);
+                let mode = self.mode_for(&unit);
+                self.give_back(&unit, mode);
+            }
+        }
+        let mut marks = BTreeMap::new();
+        let names: Vec<UnitId> = self.units.keys().cloned().collect();
+        let held = names.iter().map(|unit| self.held_unit(unit, valid, &mut marks, ledger, now)).collect();
+        let mut returned = Vec::new();
+        for (unit, returning) in &mut self.returning {
+            returned.push(give(unit, *returning, valid, ledger, now));
+            returning.said = true;
+        }
+        let settled = self.settled(now.tick);
+        let settles = settled.iter().map(|settled| settled.draw).collect();
+        let renewal = Renewal {
+            version: VERSION,
+            holder: self.id.clone(),
+            number: self.number,
+            generation: self.generation,
+            acknowledged: self.acknowledged,
+            elapsed: self.heard.map(|sent| now.tick.since(sent).as_millis() as u64),
+            trip: self.trip,
+            nonce: self.nonces.u64(1..),
+            lease: self.settings.lease.as_millis() as u64,
+            roster: self.roster,
+            units: (!self.enrolled).then(|| self.infos.values().cloned().collect()),
+            held,
+            returned,
+            demand: self.demands.iter().map(|(kind, demand)| (kind.clone(), (demand.rate * 1000.0) as u64)).collect(),
+            claims: self.claims(ledger, now),
+            settled,
+            news: self.news.iter().map(|(number, (when, news))| (*number, aged(news, *when, now.tick))).collect(),
+            revision: self.revision,
+            buried: self.buried.clone(),
+            other: BTreeMap::new(),
+        };
+        let returned = self.returning.keys().cloned().collect();
+        self.outstanding = Some(Sent {
+            number: self.number,
+            at: now,
+            returned,
+            settled: settles,
+            dates: ledger.dates(now),
+            marks,
+            buried: self.buried.len(),
+        });
+        self.sent = now.tick;
+        self.due = now.tick.plus(self.settings.renew_every);
+        Some(renewal)
+    }
+
+    /// The renewal under way was not answered, or with an error.
+    pub fn failed(&mut self, now: Moment) {
+        if self.outstanding.take().is_none() {
+            return;
+        }
+        self.counters.lost += 1;
+        self.failures += 1;
+        // Soon again: the leases run on. Then less often.
+        let pause = self.settings.timeout * self.failures.min(4) / 4;
+        self.due = now.tick.plus(pause);
+    }
+
+    fn held_unit(
+        &mut self,
+        unit: &UnitId,
+        valid: bool,
+        marks: &mut BTreeMap<UnitId, Vec<(Mark, u64)>>,
+        ledger: &mut dyn Ledger,
+        now: Moment,
+    ) -> Held {
+        let told = ledger.tell(unit, now);
+        let held = self.units.get_mut(unit).expect("it is one of those that are held");
+        let tells: Vec<(Mark, u64)> =
+            self.infos.get(unit).map_or_else(Vec::new, |_| marks_for(&told, &held.since_last));
+        held.since_sent = Spent::default();
+        held.since_last = Spent::default();
+        // What is lost with this renewal is told again by the next.
+        let counts = held.changed.then_some(told);
+        let result = Held {
+            unit: unit.clone(),
+            fence: held.fence,
+            valid,
+            marks: if counts.is_some() { tells.iter().map(|mark| mark.0).collect() } else { Vec::new() },
+            counts,
+            in_flight: ledger.in_flight(unit, now),
+            last_start: held.last_start.map(|start| -(now.tick.since(start).as_millis() as i64)),
+            opens: None,
+            mode: Mode::Whole,
+            corrected: held.corrected,
+            other: BTreeMap::new(),
+        };
+        if held.changed {
+            // Should the answer be lost, the board has these all the same: what it had before holds no longer.
+            for mark in &mut held.marks {
+                let told = tells.iter().find(|told| (told.0.unit, told.0.date) == (mark.unit, mark.date));
+                mark.upto = mark.upto.min(told.map_or(0, |(told, used)| told.upto.saturating_sub(*used)));
+            }
+            marks.insert(unit.clone(), tells);
+        }
+        result
+    }
+}
+
+/// Up to where the day may be used, and how much of it is.
+fn marks_for(told: &[Told], since: &Spent) -> Vec<(Mark, u64)> {
+    let daily = told.iter().filter(|told| told.limit.span == Span::Day);
+    let marks = daily.flat_map(|told| {
+        let unit = told.limit.unit;
+        let ahead = since.of(unit) * MARK_AHEAD + MARK_LEAST.max(told.limit.amount / 100);
+        let mark = move |(date, used): &(u16, u64)| {
+            let upto = used.saturating_add(ahead).min(told.limit.amount).max(*used);
+            (Mark { unit, date: *date, upto }, *used)
+        };
+        told.dates.iter().map(mark)
+    });
+    marks.collect()
+}
+
+fn give(unit: &UnitId, returning: Returning, valid: bool, ledger: &mut dyn Ledger, now: Moment) -> Held {
+    let Returning { fence, mode, said } = returning;
+    Held {
+        unit: unit.clone(),
+        fence,
+        // After a loss it proves nothing: another may hold it by now.
+        valid: valid && !said,
+        counts: Some(ledger.tell(unit, now)),
+        marks: Vec::new(),
+        in_flight: ledger.in_flight(unit, now),
+        last_start: None,
+        opens: ledger.opens(unit, now),
+        mode,
+        corrected: 0,
+        other: BTreeMap::new(),
+    }
+}
+
+/// Times in news, relative to now.
+fn aged(news: &News, when: Tick, now: Tick) -> News {
+    let age = now.since(when).as_millis() as i64;
+    let mut news = news.clone();
+    match &mut news {
+        News::Corrected { began, .. } => *began -= age,
+        News::Rest { until, .. } if *until != i64::MAX => *until -= age,
+        _ => {}
+    }
+    news
+}

@@ -1,0 +1,45 @@
+//! Several processes share keys: leases of windows, not tokens.
+//!
+//! The *board* is the shared record of *units* (an owner in a lane). A process *holds* a disjoint set of them, keeps their
+//! exact windows itself, and renews all at once every few seconds: one call in which it tells what its windows count and
+//! what it needs, gives back what it does not need, and receives what is free. What it holds is valid for a lease,
+//! counted from when it *sent* the last renewal that was answered; the board counts from when it *received* it, so that
+//! two never hold the same.
+//!
+//! - [`Holder`] is a process's side: a state machine that is told the time. [`apply`] is the board's: one pure function,
+//!   to be run in whatever transaction a store has. [`Board`] is the call between them.
+//! - [`Ledger`] is who keeps the windows; [`Books`] is one that needs no pool.
+
+mod apply;
+mod board;
+mod books;
+mod claims;
+mod counters;
+mod counts;
+mod draws;
+mod holder;
+mod ledger;
+mod names;
+mod news;
+mod recovery;
+mod settings;
+mod state;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use apply::{Server, apply};
+pub use board::{Board, MemoryBoard};
+pub use books::Books;
+pub use counters::Counters;
+pub use holder::{Holder, Leave, Refusal};
+pub use ledger::{Ledger, Moment, Spent};
+pub use names::{HolderId, Kind, UnitId};
+pub use settings::{OnStoreLoss, Settings};
+pub use state::BoardState;
+pub use wire::{
+    Claim, Correction, Drawn, Granted, Held, Mark, Mode, News, Other, Renewal, Reply, Rest, Settled, UnitInfo, VERSION,
+};
+
+pub use crate::limit::Told;

@@ -1,0 +1,69 @@
+//! What the parties call each other.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The name as it is written.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(name: &str) -> Self {
+                Self(name.into())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name! {
+    /// The smallest set of windows that share no limit with others: an owner in a lane where limits are by lane, else an
+    /// owner. Held as a whole, by one process at a time.
+    UnitId
+}
+
+name! {
+    /// What a unit can serve: a lane and a priority, as the pool names them. Units of one kind stand in for each other.
+    Kind
+}
+
+name! {
+    /// A process in one of its lives, written `process/incarnation`. A later incarnation says that the earlier is dead.
+    HolderId
+}
+
+impl HolderId {
+    /// `process` is the same after a restart, `incarnation` larger.
+    pub fn new(process: &str, incarnation: u64) -> Self {
+        Self(format!("{process}/{incarnation}").into())
+    }
+
+    /// Whether this is a later life of the same process.
+    pub(super) fn succeeds(&self, other: &Self) -> bool {
+        match (self.parts(), other.parts()) {
+            (Some((process, life)), Some((same, earlier))) => process == same && life > earlier,
+            _ => false,
+        }
+    }
+
+    fn parts(&self) -> Option<(&str, u64)> {
+        let (process, life) = self.0.rsplit_once('/')?;
+        Some((process, life.parse().ok()?))
+    }
+}

@@ -1,0 +1,105 @@
+//! A store that went back in time: flushed, restored, replaced by a stale copy.
+
+use super::{
+    state::{BoardState, Recovery},
+    wire::Renewal,
+};
+use crate::limit::Span;
+
+/// How many generations that were given up are remembered.
+const PAST: usize = 32;
+
+/// Notices that the store is not the one that this process spoke to last, or that it forgot something.
+pub(super) fn watch(state: &mut BoardState, renewal: &Renewal, identity: &str, before: i64, now: i64) {
+    let first = state.generation == 0;
+    let replaced = !identity.is_empty() && !state.server.is_empty() && identity != state.server;
+    identity.clone_into(&mut state.server);
+    let known = renewal.generation != 0;
+    let forgot = renewal.generation == state.generation
+        && renewal.acknowledged > 0
+        && state.holders.get(&renewal.holder).is_none_or(|record| record.number < renewal.acknowledged);
+    // A generation that was given up is that of a process that has not heard of it yet.
+    let given_up = state.past.contains(&renewal.generation);
+    let stranger = renewal.generation != state.generation && !given_up;
+    if first || replaced || (known && (forgot || stranger)) {
+        let wait = !(first && state.fresh && !known);
+        let earlier = std::mem::replace(&mut state.generation, renewal.nonce.max(1));
+        for generation in [earlier, renewal.generation] {
+            if generation != 0 && generation != state.generation && !state.past.contains(&generation) {
+                state.past.push(generation);
+            }
+        }
+        let old = state.past.len().saturating_sub(PAST);
+        state.past.drain(..old);
+        state.fresh = false;
+        let empty = first || state.recovery.is_some_and(|recovery| recovery.empty);
+        let since = if first { 0 } else { state.recovery.map_or(before, |recovery| recovery.since) };
+        let known = known || state.recovery.is_some_and(|recovery| recovery.known);
+        state.recovery = wait.then_some(Recovery { until: now + state.lease, since, empty, known });
+        for holder in state.holders.values_mut() {
+            holder.wanted.clear();
+        }
+        return;
+    }
+    if let Some(recovery) = &mut state.recovery
+        && given_up
+    {
+        recovery.known = true;
+    }
+}
+
+/// All leases of before have ended: what nobody told of may be used up.
+pub(super) fn end(state: &mut BoardState, now: i64) {
+    let Some(recovery) = state.recovery.filter(|recovery| recovery.until <= now) else { return };
+    state.recovery = None;
+    let generation = state.generation;
+    let first_start = recovery.empty && !recovery.known;
+    if recovery.empty && recovery.known {
+        state.blank = Some(recovery.until);
+    }
+    let untold = state.units.iter().filter(|unit| unit.1.generation != generation);
+    for name in untold.map(|unit| unit.0.clone()).collect::<Vec<_>>() {
+        let limits = state.limits(&name);
+        let Some(record) = state.units.get_mut(&name) else { continue };
+        record.generation = generation;
+        // None of what it had counted is believed to have still been there.
+        record.abandon(now, now);
+        record.bookings.clear();
+        if first_start {
+            continue;
+        }
+        record.counts.iter_mut().for_each(|told| told.moments.clear());
+        record.unknown = Some(recovery.until);
+        // The day: of a copy that is old only what the minutes since allowed may be missing.
+        let gap = recovery.until - recovery.since;
+        let missing = |unit| {
+            let sliding = limits.iter().filter_map(|limit| match limit.span {
+                Span::Sliding(span) if limit.unit == unit => {
+                    Some(limit.amount.saturating_mul(gap as u64 / (span.as_millis() as u64).max(1) + 2))
+                }
+                _ => None,
+            });
+            sliding.min()
+        };
+        let days: Vec<_> = limits.iter().filter(|limit| limit.span == Span::Day).collect();
+        if days.is_empty() {
+            continue;
+        }
+        let all = record.counts.iter().flat_map(|told| told.dates.iter().map(|date| date.0)).max();
+        let more: Vec<_> = days.iter().map(|limit| missing(limit.unit)).collect();
+        if recovery.empty || all.is_none() || gap > 12 * 3_600_000 || more.contains(&None) {
+            record.days_unknown = Some(recovery.until);
+            continue;
+        }
+        record.fold_marks();
+        for (limit, more) in days.iter().zip(more) {
+            for told in
+                record.counts.iter_mut().filter(|told| (told.limit.unit, told.limit.span) == (limit.unit, Span::Day))
+            {
+                for date in &mut told.dates {
+                    date.1 = date.1.saturating_add(more.unwrap_or(0));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! How a process takes part.
+
+use std::time::Duration;
+
+/// The times of the protocol, and what to do when the board is away. All processes that share a board use the same
+/// times; where they differ each unit's lease is as long as its holder says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// How long a unit is held after a renewal. 10 s.
+    pub lease: Duration,
+    /// How much earlier a process stops than the board lets another begin: clocks drift. 250 ms.
+    pub margin: Duration,
+    /// How long after one renewal the next is sent. 2.5 s.
+    pub renew_every: Duration,
+    /// The least time between two renewals that are sent because something is lacking. 20 ms.
+    pub coalesce: Duration,
+    /// How long an answer is waited for. 1 s.
+    pub timeout: Duration,
+    /// Over how long demand is smoothed. 8 s.
+    pub smoothing: Duration,
+    /// What to do when leases have ended because the board is away.
+    pub on_store_loss: OnStoreLoss,
+}
+
+/// What a process does when its leases have ended because the board is away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnStoreLoss {
+    /// Nothing is started.
+    #[default]
+    FailClosed,
+    /// What this process could serve goes on, each limit divided by this many processes. May exceed limits: what others
+    /// started before is not known. Counted.
+    FairShare {
+        /// How many processes share the limits.
+        processes: u32,
+    },
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(10),
+            margin: Duration::from_millis(250),
+            renew_every: Duration::from_millis(2_500),
+            coalesce: Duration::from_millis(20),
+            timeout: Duration::from_secs(1),
+            smoothing: Duration::from_secs(8),
+            on_store_loss: OnStoreLoss::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// All times in proportion to a lease of this length.
+    pub fn for_lease(lease: Duration) -> Self {
+        let usual = Self::default();
+        let scale = lease.as_secs_f64() / usual.lease.as_secs_f64();
+        Self {
+            lease,
+            margin: usual.margin.mul_f64(scale),
+            renew_every: usual.renew_every.mul_f64(scale),
+            timeout: usual.timeout.mul_f64(scale),
+            smoothing: usual.smoothing.mul_f64(scale),
+            ..usual
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The shared record of units: what the board knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    counts,
+    names::{HolderId, Kind, UnitId},
+    wire::{Correction, Mark, Mode, Other, Rest, UnitInfo},
+};
+use crate::limit::{Limit, Limits, Span, Told};
+
+/// All that the board knows; serialisable as a whole. A store keeps it and changes it only by [`apply`](super::apply),
+/// in one transaction.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BoardState {
+    /// Changes when the board may have lost what it knew; zero before the first renewal.
+    pub(super) generation: u64,
+    /// Generations that were given up.
+    #[serde(default)]
+    pub(super) past: Vec<u64>,
+    /// The store's own identity, such as a server's run id: when it changes, a copy may have taken the store's place.
+    #[serde(default)]
+    pub(super) server: String,
+    /// The store was made just now: there cannot be anybody who knows of an earlier one.
+    #[serde(default)]
+    pub(super) fresh: bool,
+    /// The board's time: it never runs back.
+    pub(super) clock: i64,
+    /// How far the board's time is behind the store's: that one ran ahead of those who hold something.
+    #[serde(default)]
+    pub(super) lag: i64,
+    /// When the board's time was last held back, or stood still while the store's was set back.
+    #[serde(default)]
+    pub(super) broke: i64,
+    /// The number of the last grant.
+    pub(super) fence: u64,
+    /// The longest lease that anybody asked for.
+    #[serde(default)]
+    pub(super) lease: i64,
+    #[serde(default)]
+    pub(super) recovery: Option<Recovery>,
+    /// When the last recovery ended before which nothing at all was left: of units that are told of only later it is not
+    /// known what had been used by then.
+    #[serde(default)]
+    pub(super) blank: Option<i64>,
+    pub(super) units: BTreeMap<UnitId, UnitRecord>,
+    pub(super) holders: BTreeMap<HolderId, HolderRecord>,
+    /// Processes that others knew to be dead.
+    #[serde(default)]
+    pub(super) dead: Vec<HolderId>,
+    /// What processes can serve, by hash.
+    #[serde(default)]
+    pub(super) rosters: BTreeMap<u64, Vec<UnitInfo>>,
+    #[serde(default)]
+    pub(super) facts: BTreeMap<String, Rest>,
+    #[serde(default)]
+    pub(super) revision: u64,
+    #[serde(default)]
+    pub(super) used: BTreeMap<String, u64>,
+    #[serde(flatten)]
+    pub(super) other: Other,
+}
+
+/// The store went back in time: only those who hold something are heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Recovery {
+    /// Until when; all leases of before have ended by then.
+    pub(super) until: i64,
+    /// The board's time as it was before: what happened since is lost.
+    pub(super) since: i64,
+    /// Nothing at all was left.
+    pub(super) empty: bool,
+    /// Somebody knew of an earlier board.
+    pub(super) known: bool,
+}
+
+/// A unit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct UnitRecord {
+    /// Of which generation of the board this is.
+    pub(super) generation: u64,
+    /// Who holds it, or did so until `until`.
+    #[serde(default)]
+    pub(super) holder: Option<HolderId>,
+    #[serde(default)]
+    pub(super) until: i64,
+    #[serde(default)]
+    pub(super) fence: u64,
+    #[serde(default)]
+    pub(super) mode: Mode,
+    #[serde(default)]
+    pub(super) counts: Vec<Told>,
+    /// When `counts` were told.
+    #[serde(default)]
+    pub(super) told: i64,
+    #[serde(default)]
+    pub(super) marks: Vec<Mark>,
+    /// Until then every place may have been used that `counts` does not know.
+    #[serde(default)]
+    pub(super) unknown: Option<i64>,
+    /// The dates up to the one at that moment may be used up.
+    #[serde(default)]
+    pub(super) days_unknown: Option<i64>,
+    #[serde(default)]
+    pub(super) in_flight: Vec<i64>,
+    #[serde(default)]
+    pub(super) last_start: Option<i64>,
+    #[serde(default)]
+    pub(super) opens: Option<i64>,
+    /// Who held it last.
+    #[serde(default)]
+    pub(super) before: Option<HolderId>,
+    #[serde(default)]
+    pub(super) learned: Limits,
+    #[serde(default)]
+    pub(super) corrections: Vec<Correction>,
+    #[serde(default)]
+    pub(super) corrected: u64,
+    #[serde(default)]
+    pub(super) bookings: Vec<Booking>,
+    #[serde(flatten)]
+    pub(super) other: Other,
+}
+
+/// Places of a drawn unit that somebody has and may use until `until`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Booking {
+    pub(super) draw: u64,
+    pub(super) holder: HolderId,
+    pub(super) until: i64,
+    pub(super) requests: u64,
+    pub(super) tokens: u64,
+    /// The dates that it counts on.
+    #[serde(default)]
+    pub(super) dates: (u16, u16),
+}
+
+/// A process.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct HolderRecord {
+    /// The number of its last renewal.
+    pub(super) number: u64,
+    /// When that came.
+    pub(super) seen: i64,
+    /// When those came of which it may not know yet that they did, and the one before: numbers and times.
+    #[serde(default)]
+    pub(super) came: Vec<(u64, i64)>,
+    pub(super) roster: u64,
+    #[serde(default)]
+    pub(super) demand: BTreeMap<Kind, u64>,
+    /// What it lacks still.
+    #[serde(default)]
+    pub(super) wanted: BTreeMap<Kind, u64>,
+    #[serde(default)]
+    pub(super) news: u64,
+    #[serde(flatten)]
+    pub(super) other: Other,
+}
+
+impl BoardState {
+    /// The board of a store that was made just now, so that nobody can know of an earlier one. Where that is not sure
+    /// (a server that has nothing may have been flushed) it is [`BoardState::default`], which hears for the time of a
+    /// lease whether anybody does.
+    pub fn fresh() -> Self {
+        Self { fresh: true, ..Self::default() }
+    }
+
+    /// The generation of the board; zero before the first renewal.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Units that somebody holds now.
+    pub fn held(&self) -> usize {
+        self.units.values().filter(|unit| !unit.is_free(self.clock)).count()
+    }
+
+    /// The sums of [`News::Used`](super::News::Used).
+    pub fn used(&self) -> &BTreeMap<String, u64> {
+        &self.used
+    }
+
+    /// Who holds a unit now, and under which number.
+    pub fn holder_of(&self, unit: &UnitId) -> Option<(&HolderId, u64)> {
+        let record = self.units.get(unit).filter(|record| !record.is_free(self.clock))?;
+        Some((record.holder.as_ref()?, record.fence))
+    }
+
+    /// The limits of a unit: of those that processes use it with, and that answers named, the strictest.
+    pub(super) fn limits(&self, unit: &UnitId) -> Limits {
+        let live: BTreeSet<u64> = self.holders.values().map(|holder| holder.roster).collect();
+        let configured = live.iter().filter_map(|roster| {
+            let roster = self.rosters.get(roster)?;
+            let at = roster.binary_search_by(|info| info.unit.cmp(unit)).ok()?;
+            Some(&roster[at].limits)
+        });
+        let learned = self.units.get(unit).map_or_else(Limits::new, |record| record.learned.clone());
+        configured.fold(learned, |limits, more| counts::stricter(&limits, more))
+    }
+}
+
+impl UnitRecord {
+    /// Whether nobody may use it now.
+    pub(super) fn is_free(&self, now: i64) -> bool {
+        self.holder.is_none() || self.until <= now
+    }
+
+    /// Whether this process may tell of it under this number.
+    pub(super) fn is_of(&self, holder: &HolderId, fence: u64, generation: u64) -> bool {
+        self.generation == generation && self.holder.as_ref() == Some(holder) && self.fence == fence
+    }
+
+    /// Its holder is gone: what he may have started since he told is not known.
+    /// `broke`: when the board's time last went on otherwise than time did. What was told before is not known to have still
+    /// been there when the lease ended, so that none of it is believed.
+    pub(super) fn abandon(&mut self, now: i64, broke: i64) {
+        if self.holder.is_some() {
+            if self.told <= broke {
+                self.counts.iter_mut().for_each(|told| told.moments.clear());
+            }
+            self.unknown = self.unknown.max(Some(self.until.min(now)));
+            self.before = self.holder.take();
+        }
+        self.fold_marks();
+    }
+
+    /// The day is used up to the mark, as far as anybody knows.
+    pub(super) fn fold_marks(&mut self) {
+        for mark in std::mem::take(&mut self.marks) {
+            // He may never have told of it.
+            let told = self.window(Limit { unit: mark.unit, span: Span::Day, amount: mark.upto });
+            match told.dates.iter_mut().find(|date| date.0 == mark.date) {
+                Some(date) => date.1 = date.1.max(mark.upto),
+                None => told.dates.push((mark.date, mark.upto)),
+            }
+        }
+    }
+
+    /// What is counted for a limit; nothing yet where nobody told.
+    pub(super) fn window(&mut self, limit: Limit) -> &mut Told {
+        let same = |told: &Told| (told.limit.unit, told.limit.span) == (limit.unit, limit.span);
+        let at = self.counts.iter().position(same).unwrap_or_else(|| {
+            self.counts.push(Told { limit, moments: Vec::new(), dates: Vec::new() });
+            self.counts.len() - 1
+        });
+        &mut self.counts[at]
+    }
+
+    /// Lets a new holder use a little of each day at once; how much is left up to each mark.
+    pub(super) fn mark(&mut self, limits: &Limits, dates: Option<(u16, u16)>) -> Vec<Mark> {
+        let used = |unit, date| -> u64 {
+            let of_day = self.counts.iter().filter(|told| (told.limit.unit, told.limit.span) == (unit, Span::Day));
+            of_day.flat_map(|told| &told.dates).filter(|used| used.0 == date).map(|used| used.1).max().unwrap_or(0)
+        };
+        if let Some((first, last)) =
+            dates.filter(|dates| dates.0 > 0 && self.days_unknown.is_none() && dates.1 - dates.0 < 3)
+        {
+            let mark = |limit: &Limit, date| {
+                let upto = used(limit.unit, date).saturating_add((limit.amount / 50).max(4)).min(limit.amount);
+                Mark { unit: limit.unit, date, upto }
+            };
+            let days = limits.iter().filter(|limit| limit.span == Span::Day);
+            self.marks = days.flat_map(|limit| (first..=last).map(move |date| mark(limit, date))).collect();
+        }
+        let left = |mark: &Mark| Mark { upto: mark.upto.saturating_sub(used(mark.unit, mark.date)), ..*mark };
+        self.marks.iter().map(left).collect()
+    }
+
+    /// Forgets moments that no window counts any more.
+    pub(super) fn prune(&mut self, now: i64) {
+        for told in &mut self.counts {
+            if let Span::Sliding(span) = told.limit.span {
+                let oldest = now - span.as_millis() as i64 - 2_000;
+                told.moments.retain(|then| then.0 > oldest);
+            }
+        }
+        self.in_flight.retain(|deadline| *deadline > now);
+    }
+}

@@ -1,0 +1,352 @@
+//! What a process and the board say to each other: one [`Renewal`] there, one [`Reply`] back.
+//!
+//! Times are milliseconds relative to the message's own moment: of a renewal when it was sent, of a reply when the board
+//! answered. Whoever reads it puts its own, later moment in their place, so that what began seems to have begun no
+//! earlier than it did.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::names::{HolderId, Kind, UnitId};
+use crate::limit::{Limits, Told, Unit};
+
+/// The wire form that this library speaks. Readers keep fields that they do not know.
+pub const VERSION: u16 = 1;
+
+/// Fields of a later version, kept and handed on.
+pub type Other = BTreeMap<String, Value>;
+
+/// How a unit is shared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// One process holds it and keeps its windows.
+    #[default]
+    Whole,
+    /// The board keeps its windows and gives out places: few large units, or fewer units than processes.
+    Drawn,
+}
+
+/// All that a process tells the board, in one call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Renewal {
+    /// [`VERSION`] of the sender.
+    pub version: u16,
+    /// Who sends it.
+    pub holder: HolderId,
+    /// One more than that of the last renewal that it sent, answered or not.
+    pub number: u64,
+    /// The board's generation as last heard; zero when the process never heard from one.
+    pub generation: u64,
+    /// The number of the last renewal that was answered.
+    pub acknowledged: u64,
+    /// How long ago that one was sent, at the least.
+    #[serde(default)]
+    pub elapsed: Option<u64>,
+    /// How long answers took lately.
+    #[serde(default)]
+    pub trip: u64,
+    /// A random number: the board's next generation, should it need one.
+    pub nonce: u64,
+    /// How long what is granted or renewed now is held, in milliseconds.
+    pub lease: u64,
+    /// The hash of what this process can serve.
+    pub roster: u64,
+    /// That itself, when the board does not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<Vec<UnitInfo>>,
+    /// What it holds.
+    #[serde(default)]
+    pub held: Vec<Held>,
+    /// What it gives back.
+    #[serde(default)]
+    pub returned: Vec<Held>,
+    /// How many requests a thousand seconds are asked for, smoothed.
+    #[serde(default)]
+    pub demand: BTreeMap<Kind, u64>,
+    /// What it lacks.
+    #[serde(default)]
+    pub claims: Vec<Claim>,
+    /// Draws of which it tells what became.
+    #[serde(default)]
+    pub settled: Vec<Settled>,
+    /// What adds up whoever tells it, numbered by the sender.
+    #[serde(default)]
+    pub news: Vec<(u64, News)>,
+    /// The last revision of [`Reply::facts`] that it heard.
+    #[serde(default)]
+    pub revision: u64,
+    /// Processes that it knows to be dead.
+    #[serde(default)]
+    pub buried: Vec<HolderId>,
+    /// Fields of a later version.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// A unit as a process is configured to use it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct UnitInfo {
+    /// Which.
+    pub unit: UnitId,
+    /// What it can serve.
+    pub kind: Kind,
+    /// Its limits; of processes that differ the stricter hold.
+    pub limits: Limits,
+}
+
+/// A unit that its holder holds, or gives back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    /// Which.
+    pub unit: UnitId,
+    /// The number under which it was granted.
+    pub fence: u64,
+    /// Whether the holder could still use it when it sent this.
+    pub valid: bool,
+    /// Its windows; none where they are as last told.
+    #[serde(default)]
+    pub counts: Option<Vec<Told>>,
+    /// Up to where the day may be used before the board hears of it.
+    #[serde(default)]
+    pub marks: Vec<Mark>,
+    /// When each request that is under way ends at the latest.
+    #[serde(default)]
+    pub in_flight: Vec<i64>,
+    /// When its last request started.
+    #[serde(default)]
+    pub last_start: Option<i64>,
+    /// Of a unit given back: it has no room before.
+    #[serde(default)]
+    pub opens: Option<i64>,
+    /// How it is to be shared from now on.
+    #[serde(default)]
+    pub mode: Mode,
+    /// The last correction that the holder heard.
+    #[serde(default)]
+    pub corrected: u64,
+    /// Fields of a later version, kept with the unit.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// Up to where a holder may use a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// What the day's limit counts.
+    pub unit: Unit,
+    /// The date, in days since 1970-01-01 plus one.
+    pub date: u16,
+    /// No more than this.
+    pub upto: u64,
+}
+
+/// What a process lacks of a kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Of which kind.
+    pub kind: Kind,
+    /// For how many requests.
+    pub requests: u64,
+    /// For how many tokens of the prompt, where requests are drawn one by one.
+    #[serde(default)]
+    pub tokens: u64,
+    /// How many of the requests wait already.
+    #[serde(default)]
+    pub waiting: u64,
+    /// The dates that days are counted on now, the first and the last: what is granted may be used a little before the
+    /// board hears of it.
+    #[serde(default)]
+    pub dates: (u16, u16),
+}
+
+/// What became of a draw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// Of which unit.
+    pub unit: UnitId,
+    /// Its number.
+    pub draw: u64,
+    /// When how many requests, with how many tokens of the prompt, started. The rest was not used.
+    pub starts: Vec<(i64, u64, u64)>,
+}
+
+/// What adds up: it is accepted from whoever tells it, also when he holds nothing any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum News {
+    /// Counters.
+    Used {
+        /// What is counted.
+        name: String,
+        /// How much more.
+        more: u64,
+    },
+    /// A request cost more than was reserved.
+    Corrected {
+        /// In which unit.
+        unit: UnitId,
+        /// What the limit counts.
+        of: Unit,
+        /// When it started.
+        began: i64,
+        /// How much more.
+        more: u64,
+    },
+    /// A rest of a scope, a disabled key: of one generation the latest end holds, of two the later generation.
+    Rest {
+        /// Key, owner, account or lane.
+        scope: String,
+        /// Until when; `i64::MAX` without end.
+        until: i64,
+        /// One more after each lift.
+        generation: u32,
+        /// Why, in words.
+        why: String,
+    },
+    /// An answer named a limit of a unit: the smaller holds.
+    Learned {
+        /// Of which unit.
+        unit: UnitId,
+        /// Which.
+        limits: Limits,
+    },
+}
+
+/// A rest that some process told of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rest {
+    /// Until when; `i64::MAX` without end.
+    pub until: i64,
+    /// One more after each lift.
+    pub generation: u32,
+    /// Why, in words.
+    pub why: String,
+    /// When the board heard of it, by its own count.
+    pub revision: u64,
+}
+
+/// What the board answers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// [`VERSION`] of the board.
+    pub version: u16,
+    /// The renewal that this answers.
+    pub number: u64,
+    /// The renewal is older than one that the board has seen: nothing was done.
+    #[serde(default)]
+    pub stale: bool,
+    /// The board's generation.
+    pub generation: u64,
+    /// The board's time.
+    pub time: i64,
+    /// What is held from now on, beside what was renewed.
+    #[serde(default)]
+    pub granted: Vec<Granted>,
+    /// What is not held any more.
+    #[serde(default)]
+    pub refused: Vec<UnitId>,
+    /// How long the board only hears what is held and grants nothing.
+    #[serde(default)]
+    pub recovering: Option<u64>,
+    /// Kinds of which somebody else lacks units: for how many requests.
+    #[serde(default)]
+    pub wanted: BTreeMap<Kind, u64>,
+    /// How much (requests a minute) of a kind is held beyond the own share while another lacks his.
+    #[serde(default)]
+    pub give: BTreeMap<Kind, u64>,
+    /// Kinds of which not all could be granted that was claimed.
+    #[serde(default)]
+    pub dry: Vec<Kind>,
+    /// Of a kind: how many units there are, and how many processes that ask for it.
+    #[serde(default)]
+    pub crowd: BTreeMap<Kind, (u64, u64)>,
+    /// The board does not know what the process can serve.
+    #[serde(default)]
+    pub unknown_roster: bool,
+    /// Places given out.
+    #[serde(default)]
+    pub draws: Vec<Drawn>,
+    /// What others told since.
+    #[serde(default)]
+    pub facts: BTreeMap<String, Rest>,
+    /// Up to where `facts` go.
+    #[serde(default)]
+    pub revision: u64,
+    /// Up to which number news are booked.
+    #[serde(default)]
+    pub news: u64,
+    /// Corrections of what earlier holders of held units started.
+    #[serde(default)]
+    pub corrections: Vec<Correction>,
+    /// Limits stricter than the process has them.
+    #[serde(default)]
+    pub stricter: BTreeMap<UnitId, Limits>,
+    /// Fields of a later version.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// A unit that is held from now on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Granted {
+    /// Which.
+    pub unit: UnitId,
+    /// Under which number.
+    pub fence: u64,
+    /// Its windows.
+    pub counts: Vec<Told>,
+    /// Until then every place may have been used that `counts` does not know.
+    #[serde(default)]
+    pub unknown: Option<i64>,
+    /// The dates up to the one at that moment may be used up.
+    #[serde(default)]
+    pub days_unknown: Option<i64>,
+    /// How much of each day may be used before the board has heard of it.
+    #[serde(default)]
+    pub marks: Vec<Mark>,
+    /// When each request of earlier holders ends at the latest.
+    #[serde(default)]
+    pub in_flight: Vec<i64>,
+    /// When its last request started.
+    #[serde(default)]
+    pub last_start: Option<i64>,
+    /// The strictest limits that anybody knows.
+    #[serde(default)]
+    pub learned: Limits,
+    /// Fields of a later version.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// Places of a unit that the board gives out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drawn {
+    /// Of which unit.
+    pub unit: UnitId,
+    /// Its number.
+    pub draw: u64,
+    /// How many requests.
+    pub requests: u64,
+    /// How many tokens of the prompt.
+    pub tokens: u64,
+    /// For how long, from when the renewal was sent, in milliseconds.
+    pub life: u64,
+}
+
+/// A request of an earlier holder cost more than was reserved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Correction {
+    /// In which unit.
+    pub unit: UnitId,
+    /// The board's number of it.
+    pub number: u64,
+    /// What the limit counts.
+    pub of: Unit,
+    /// When it started.
+    pub began: i64,
+    /// How much more.
+    pub more: u64,
+}
