@@ -22,40 +22,38 @@ pub struct Place {
     db: Option<PathBuf>,
 }
 
-const HELP: &str = "Database file: counts, rests and disabled keys outlive the process there; `none` keeps them in memory \
-[default: $XDG_STATE_HOME/keypool/keypool.db, else ~/.local/state/keypool/keypool.db]";
+const HELP: &str = "Database file: counts, rests and disabled keys outlive the process there; `auto` is \
+$XDG_STATE_HOME/keypool/keypool.db, else ~/.local/state/keypool/keypool.db; `none` is none";
 
 /// What stands for no file at all; a file of this name is `./none`.
 const NONE: &str = "none";
+/// What stands for the usual file.
+const AUTO: &str = "auto";
 
 impl Place {
     /// Whether somebody named a file.
     pub fn is_chosen(&self) -> bool {
-        self.db.is_some()
+        self.db.as_ref().is_some_and(|named| named != Path::new(NONE) && named != Path::new(AUTO))
     }
 
-    /// Whether counts are to be kept in memory.
-    fn is_none(&self) -> bool {
-        self.db.as_deref() == Some(Path::new(NONE))
-    }
-
-    /// The file; none where that was asked for, or nobody named one and there is no home to have it in.
+    /// The file, the usual one unless another is named; none where that was asked for, or there is no home to have it in.
     pub fn path(&self) -> Option<PathBuf> {
-        if self.is_none() {
+        if self.db.as_deref() == Some(Path::new(NONE)) {
             return None;
         }
         let set = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let state = || set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
-        self.db.clone().or_else(|| Some(state()?.join("keypool/keypool.db")))
+        let chosen = self.db.clone().filter(|_| self.is_chosen());
+        chosen.or_else(|| Some(state()?.join("keypool/keypool.db")))
     }
 
-    /// Opens it to work on it, making it where there is none. Where nobody named a file, and it cannot be made or another
-    /// process works on it, there is none.
+    /// Opens it to work on it, making it where there is none. Where none was asked for, or the usual one cannot be made or
+    /// another process works on it, there is none.
     ///
     /// # Errors
     /// When it cannot be made or is in use although somebody named it, cannot be read, or a newer version wrote it.
     pub fn claim(&self) -> Result<Option<Sqlite>, StoreError> {
-        if self.is_none() {
+        if self.db.as_ref().is_none_or(|named| named == Path::new(NONE)) {
             return Ok(None);
         }
         let Some(path) = self.path() else {

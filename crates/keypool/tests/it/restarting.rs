@@ -160,12 +160,14 @@ async fn a_key_of_the_database_serves_where_its_secret_can_be_opened() {
 fn without_a_database_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let file = key_file(ONE);
-    let mut serve =
-        keypool(&["serve", "--keys", file.path().to_str().unwrap(), "--listen", "127.0.0.1:0", "--db", "none"]);
-    let running = Running::spawn(serve.env("XDG_STATE_HOME", folder.path()).current_dir(folder.path()));
-    assert!(running.told.contains("counts are in memory"), "{}", running.told);
-    running.kill();
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let args = ["serve", "--keys", file.path().to_str().unwrap(), "--listen", "127.0.0.1:0"];
+    for args in [args.to_vec(), [&args[..], &["--db", "none"]].concat()] {
+        let mut serve = keypool(&args);
+        let running = Running::spawn(serve.env("XDG_STATE_HOME", folder.path()).current_dir(folder.path()));
+        assert!(running.told.contains("counts are in memory"), "{}", running.told);
+        running.kill();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 }
 
 #[cfg(unix)]
@@ -193,9 +195,10 @@ fn a_second_one_on_the_same_database_is_refused_or_counts_for_itself() {
     let file = key_file(ONE);
     let keys = file.path().to_str().unwrap();
     let args = ["serve", "--keys", keys, "--listen", "127.0.0.1:0"];
-    let first = Running::spawn(keypool(&args).env("XDG_STATE_HOME", folder.path()));
+    let auto = [&args[..], &["--db", "auto"]].concat();
+    let first = Running::spawn(keypool(&auto).env("XDG_STATE_HOME", folder.path()));
     assert!(first.told.contains("are kept in"), "{}", first.told);
-    let second = Running::spawn(keypool(&args).env("XDG_STATE_HOME", folder.path()));
+    let second = Running::spawn(keypool(&auto).env("XDG_STATE_HOME", folder.path()));
     assert!(second.told.contains("in memory"), "{}", second.told);
     let (_, told) = second.end();
     assert!(told.contains("another process works on"), "{told}");
@@ -204,7 +207,7 @@ fn a_second_one_on_the_same_database_is_refused_or_counts_for_itself() {
     let (code, text) = run(&[&args[..], &["--db", db.to_str().unwrap()]].concat());
     assert!(code == 1 && text.contains("another process works on"), "{text}");
     first.kill();
-    let third = Running::spawn(keypool(&args).env("XDG_STATE_HOME", folder.path()));
+    let third = Running::spawn(keypool(&auto).env("XDG_STATE_HOME", folder.path()));
     assert!(third.told.contains("are kept in"), "{}", third.told);
     third.kill();
 }
