@@ -10,7 +10,7 @@ use std::{
 use hashbrown::HashMap;
 
 use super::{
-    Seat, Usage,
+    Demand, Seat, Usage,
     exhausted::PATIENCE,
     mark::Mark,
     state::{NO_MODEL, SHARED, State},
@@ -149,6 +149,12 @@ impl Journal {
             || self.marks.get(&unit).map_or_else(|| Mark::first(plan).covers(need), |mark| mark.covers(need))
     }
 
+    /// The same of a demand. Out of line: a pool without a store pays for nothing.
+    #[inline(never)]
+    pub(super) fn allows_demand(&self, unit: Unit, plan: &Plan, demand: &Demand, now: Now) -> bool {
+        self.allows(unit, plan, &State::ask_in(unit.0, demand, now).need)
+    }
+
     pub(super) fn note_unit(&mut self, unit: Unit) {
         if let Some(mark) = self.marks.get_mut(&unit)
             && !std::mem::replace(&mut mark.noted, true)
@@ -210,6 +216,7 @@ impl State {
         }
     }
 
+    #[inline(never)]
     fn write_start(&mut self, slot: u32, owner: u32, lane: u16, need: &Need, free: bool) {
         let plan = self.plans.plan(self.lanes[usize::from(lane)].owners[owner as usize].plan);
         let Some(journal) = &mut self.journal else { return };
@@ -270,6 +277,7 @@ impl State {
         }
     }
 
+    #[inline(never)]
     fn write_verdict(&mut self, slot: u32, lane: u16, kind: VerdictKind, first: bool, now: Now) {
         use VerdictKind as K;
         let owner = self.roster.keys[slot as usize].owner;

@@ -61,10 +61,8 @@ impl State {
         }
         let owner_at = key.owner;
         let plan = self.plans.plan(held.plan);
-        if self
-            .journal
-            .as_ref()
-            .is_some_and(|journal| !journal.allows((lane_at, owner_at), plan, &Self::ask_in(lane_at, demand, now).need))
+        if let Some(journal) = &self.journal
+            && !journal.allows_demand((lane_at, owner_at), plan, demand, now)
         {
             return None;
         }
