@@ -59,6 +59,13 @@ pub(super) fn may_be_secret(name: &str) -> bool {
     begins || mixed
 }
 
+/// A file's path, as it is shown: where one puts a key by mistake, it is not.
+pub(crate) fn file(path: &std::path::Path) -> String {
+    let text = path.display().to_string();
+    let bare = !text.contains(['/', '\\']) && (text.starts_with("AQ.") || !text.contains('.'));
+    if bare && may_be_secret(&text) { "(a name that is not shown: it looks like a key)".to_owned() } else { text }
+}
+
 /// One step of a path, as it is shown.
 pub(super) fn step(name: &str) -> String {
     if may_be_secret(name) || name.len() > 64 {

@@ -2,18 +2,21 @@
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::PoisonError,
     task::Waker,
 };
 
-use super::{Event, KeyPool, Shared, locks::MutexGuard, state::State};
+use super::{
+    Event, KeyPool, Shared,
+    locks::{MutexGuard, lock},
+    state::State,
+};
 
 impl KeyPool {
     /// The state, locked as by [`KeyPool::lock`]; to be [left](KeyPool::leave). For the way of every request, since it
     /// takes fewer instructions.
     #[inline]
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.state)
     }
 
     /// Unlocks, and then tells whoever is to be told.
@@ -36,7 +39,7 @@ impl KeyPool {
 
     #[inline]
     pub(super) fn lock(&self) -> Locked<'_> {
-        let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = lock(&self.0.state);
         Locked { state, told: Told { shared: &self.0, news: None } }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Skipped;
+use super::{super::wording, Skipped};
 
 /// Why a line holds no key that can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,21 +154,21 @@ impl fmt::Display for FileError {
             Self::Missing { path } => write!(
                 f,
                 "there is no key file at {}: create it with one API key a line, or name another with --keys FILE",
-                path.display()
+                wording::file(path)
             ),
             Self::Unreadable { path, source } => write!(
                 f,
                 "the key file {} cannot be read ({source}): check that it is a file and that this user may read it",
-                path.display()
+                wording::file(path)
             ),
             Self::Utf16 { path } => {
-                write!(f, "the key file {} is UTF-16 text: save it as UTF-8", path.display())
+                write!(f, "the key file {} is UTF-16 text: save it as UTF-8", wording::file(path))
             }
             Self::Malformed { path, line, expected } => {
-                write!(f, "the key file {}, line {line}: expected {expected}", path.display())
+                write!(f, "the key file {}, line {line}: expected {expected}", wording::file(path))
             }
             Self::Empty { path, skipped } => {
-                write!(f, "the key file {} holds no usable key: put one API key a line into it", path.display())?;
+                write!(f, "the key file {} holds no usable key: put one API key a line into it", wording::file(path))?;
                 for Skipped { line, error } in skipped.iter().take(10) {
                     write!(f, "\n  line {line}: {error}")?;
                 }

@@ -112,7 +112,9 @@ where
         let setup = self.setup();
         let seen = Seen::of(&parts.headers);
         if let Some(own) = self.own(&parts, &seen, &local) {
-            return Ok(own.answer().await.map(|body| Counted::uncounted(Either::Left(body))));
+            let response = own.answer().await;
+            line.end(&response, &self.clock);
+            return Ok(response.map(|body| Counted::uncounted(Either::Left(body))));
         }
         let visit = Visit::begin(&self.traffic, body.size_hint().exact(), walk::span(&parts));
         let (tidy, admitted) = (Tidy::after(&seen), self.admit(&setup, &parts, &seen, &local));

@@ -82,6 +82,23 @@ fn a_key_file_that_gives_nothing_ends_it_with_2_and_names_path_and_fix() {
 }
 
 #[test]
+fn a_key_where_a_path_belongs_is_not_printed() {
+    let with = |name: &str, args: &[&str]| {
+        let out = keypool(args).env(name, ONE).output().unwrap();
+        let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        (out.status.code(), text)
+    };
+    for (code, text) in [
+        with("GEMINI_API_KEY_FILE", &["config", "check"]),
+        with("API_KEY_FILE", &["serve"]),
+        with("UNUSED", &["serve", "--keys", ONE]),
+    ] {
+        assert_eq!(code, Some(2), "{text}");
+        assert!(!text.contains(ONE) && text.contains("not shown"), "{text}");
+    }
+}
+
+#[test]
 fn a_wrong_option_ends_it_with_2_and_is_named() {
     let file = key_file(ONE);
     let path = file.path().to_str().unwrap();
@@ -205,6 +222,9 @@ async fn it_serves_says_what_happens_to_keys_and_ends_with_0() {
     assert_eq!(answer.header("x-keypool-attempts"), "2");
     assert_eq!(answer.header("x-keypool-model"), "gemini-pro");
 
+    // A page of the gateway's own is answered, too.
+    assert_eq!(ask(Request::get(format!("{}/-/health", running.url)), "").await.status, StatusCode::OK);
+
     // A model's name is what a client wrote.
     let forged = Request::post(format!("{}/v1beta/models/m%E2%80%AE%E2%80%A8k:generateContent", running.url));
     ask(forged.header("x-goog-api-key", PLACEHOLDER), "{}").await;
@@ -223,6 +243,7 @@ async fn it_serves_says_what_happens_to_keys_and_ends_with_0() {
     ] {
         assert!(told.contains(expected), "{expected} is missing: {told}");
     }
+    assert!(told.contains("GET /-/health 200") && !told.contains("the client left"), "{told}");
     assert!(!told.contains(['\u{202e}', '\u{2028}']) && told.contains(r"m\u{202e}\u{2028}k"), "{told}");
     for secret in [ONE, TWO, "ya29"] {
         assert!(!told.contains(secret), "{told}");
