@@ -21,7 +21,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn lock_again<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     for look in 0..LOOKS {
         // Each look takes the cache line from whoever holds it: seldom, and more and more so.
-        for _ in 0..8 << look {
+        for _ in 0..16 << look.min(4) {
             std::hint::spin_loop();
         }
         match mutex.try_lock() {
@@ -33,9 +33,10 @@ fn lock_again<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Some microseconds.
+/// Some ten microseconds in all. Measured with two threads that do nothing else: 0.72 times the rate of one; without, and
+/// with pauses half or twice as long, 0.35 to 0.6.
 #[cfg(not(shuttle))]
-const LOOKS: usize = 6;
+const LOOKS: usize = 24;
 
 /// Takes the mutex.
 #[cfg(shuttle)]

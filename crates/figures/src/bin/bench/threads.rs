@@ -50,7 +50,7 @@ fn rate(pool: &KeyPool, time: &ManualClock, threads: usize) -> f64 {
                 while !stop.load(Ordering::Relaxed) {
                     time.advance(STEP);
                     if let Ok(lease) = pool.try_acquire(demand.clone()) {
-                        lease.judge(&Verdict::SUCCESS);
+                        lease.settle(&Verdict::SUCCESS);
                         own += 1;
                     }
                 }
