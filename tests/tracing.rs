@@ -248,4 +248,6 @@ fn who_hears_warnings_alone_hears_of_no_request() {
     let told = ear.told();
     assert!(told.iter().any(|(name, _)| name == "keypool.disabled"));
     assert!(told.iter().all(|(_, told)| told.level <= Level::WARN), "{told:?}");
+    let of_requests = ["keypool.attempt", "keypool.judged", "keypool.spilled", "keypool.exhausted"];
+    assert!(told.iter().all(|(name, _)| !of_requests.contains(&&**name)), "{told:?}");
 }

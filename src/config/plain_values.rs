@@ -58,7 +58,7 @@ scalar! {
     /// What the account pays: `free`, `paid`, or a paid tier by name such as `tier-2`.
     TierName(Tier),
     schema: { "type": "string", "pattern": "^(free|paid|tier-[A-Za-z0-9]{1,16})$" },
-    show: |tier| json!(tier_name(tier))
+    show: |tier| json!(tier.name())
 }
 
 impl Scalar for TierName {
@@ -78,15 +78,6 @@ pub(super) fn tier(name: &str) -> Option<Tier> {
             .strip_prefix("tier-")
             .filter(|rest| (1..=16).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
             .map(|_| Tier::Named(name.to_owned())),
-    }
-}
-
-/// A tier's name.
-pub fn tier_name(tier: &Tier) -> &str {
-    match tier {
-        Tier::Free => "free",
-        Tier::Paid => "paid",
-        Tier::Named(name) => name,
     }
 }
 

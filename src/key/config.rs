@@ -32,6 +32,17 @@ pub enum Tier {
     Named(String),
 }
 
+impl Tier {
+    /// Its name as it is written: `free`, `paid`, or the provider's own.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Free => "free",
+            Self::Paid => "paid",
+            Self::Named(name) => name,
+        }
+    }
+}
+
 /// A credential and what it is worth: what a pool is made of.
 ///
 /// Keys that share an account share its quota: name the same [`owner`](Key::owner) for them. For Gemini the owner is

@@ -110,11 +110,7 @@ impl Plan {
     /// The request starts: what was provisional counts from now. The lease keeps the answer.
     #[inline]
     pub(crate) fn stamp(&self, log: &mut [u16], need: &Need, at: &At) -> Stamp {
-        self.start(log, need, at.tick, at.day.days)
-    }
-
-    #[inline]
-    fn start(&self, log: &mut [u16], need: &Need, tick: Tick, days: Days) -> Stamp {
+        let (tick, days) = (at.tick, at.day.days);
         self.turn_to(log, days);
         let seen = log::seen(log);
         let moment = slide::moment(tick).max(seen);

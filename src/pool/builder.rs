@@ -14,7 +14,7 @@ use super::{
     configured::GivenLimits,
     event,
     journal::Journal,
-    locks::{AtomicBool, Mutex},
+    locks::Mutex,
     rank::Strategy,
     recent_names::RecentNames,
     rest::RestTable,
@@ -268,7 +268,6 @@ impl KeyPoolBuilder {
             names: RecentNames::default(),
             state: Mutex::new(state),
             events,
-            shut: AtomicBool::new(false),
             idle: tokio::sync::Notify::new(),
             written,
         })))

@@ -21,11 +21,7 @@ const OF_A_KEY: [Scope; 5] = [Scope::Key, Scope::KeyLane, Scope::Owner, Scope::O
 
 /// Whether it could be said of the request. A limit is the key's, however little is said of it.
 fn may_be_the_requests(verdict: &Verdict) -> bool {
-    !verdict.is_named() && !is_a_limit(verdict.kind())
-}
-
-fn is_a_limit(kind: VerdictKind) -> bool {
-    matches!(kind, VerdictKind::RateLimited | VerdictKind::QuotaExhausted)
+    !verdict.is_named() && !verdict.kind().is_limit()
 }
 
 /// The attempts that came to the same unclear verdict.
@@ -36,7 +32,7 @@ fn alike(attempts: &[Attempt], kind: VerdictKind) -> impl Iterator<Item = &Attem
 impl Attempt {
     /// Whether it says nothing that is sure of its key: others may say the same.
     pub(crate) fn is_unclear(&self) -> bool {
-        !self.named && !is_a_limit(self.kind) && self.elsewhere == Elsewhere::OtherKey
+        !self.named && !self.kind.is_limit() && self.elsewhere == Elsewhere::OtherKey
     }
 }
 
@@ -174,7 +170,7 @@ impl State {
     }
 
     /// The way out is good: what was held takes effect.
-    pub(super) fn release_held(&mut self, slot: u32, now: Now) {
+    pub(super) fn release_held(&mut self, slot: u32) {
         let owner = self.roster.keys[slot as usize].owner;
         for scope in [Scope::Key, Scope::Owner] {
             let whom = Whom { scope, slot, owner, lane: NO_MODEL };
@@ -190,6 +186,5 @@ impl State {
             let key = self.roster.keys[slot as usize].id.clone();
             self.event(|| Event::Disabled { key, scope, model: None, kind, code, advice });
         }
-        let _ = now;
     }
 }

@@ -57,7 +57,7 @@ pub enum Event {
         model: Option<Arc<str>>,
         /// What the answer meant.
         kind: VerdictKind,
-        /// The provider's own short word for it, or `BY_HAND`.
+        /// The provider's own short word for it, or the reason that it was switched off for.
         code: String,
         /// One plain sentence: what a person can do about it.
         advice: String,
@@ -116,7 +116,7 @@ pub enum Event {
     Roster {
         /// Which key.
         key: KeyId,
-        /// `added`, `removed`, `replaced`, `merged`, `reweighted`.
+        /// `added`, `removed`, `replaced`, `merged`, `reweighted`, `changed`.
         change: &'static str,
     },
 }

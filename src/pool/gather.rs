@@ -16,10 +16,7 @@ use super::{
 use crate::{
     key::KeyId,
     limit::{At, Kept, Limits, Plan, date_text},
-    store::{
-        Batch, Credit, KeyRecord, KeyStanding, RestId, RestRecord, Run, UnitRecord, UsageRecord, WindowRecord,
-        tier_name,
-    },
+    store::{Batch, Credit, KeyRecord, KeyStanding, RestId, RestRecord, Run, UnitRecord, UsageRecord, WindowRecord},
     time::{Now, Tick},
     verdict::{Scope, VerdictKind},
 };
@@ -267,7 +264,7 @@ impl State {
         Some(KeyRecord {
             hash: health.hash.as_ref()?.to_string(),
             id: key.id.to_string(),
-            tier: extra.and_then(|extra| extra.tier.as_ref()).map(tier_name),
+            tier: extra.and_then(|extra| extra.tier.as_ref()).map(|tier| tier.name().to_owned()),
             priority: key.priority,
             weight: key.weight,
             weight_now: key.adaptive,

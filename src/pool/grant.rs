@@ -76,6 +76,7 @@ impl State {
         self.lanes[usize::from(ask.lane)].count_start();
         self.tally.start(ask.now);
         self.note_start(slot, owner, ask.lane, &ask.need, ask.demand.free);
+        // A spill wherever the pool has a key of an earlier priority.
         if self.priorities.first().is_some_and(|first| *first < priority) {
             self.spilled(ask, &id, priority);
         }
@@ -92,7 +93,6 @@ impl State {
     }
 
     pub(super) fn spilled(&mut self, ask: &Ask<'_>, id: &KeyId, priority: u16) {
-        // Only a spill where a key of an earlier priority exists for this demand at all.
         self.lanes[usize::from(ask.lane)].spilled += 1;
         self.tally.spills += 1;
         let (key, model) = (id.clone(), self.lane_name(ask.lane));

@@ -63,9 +63,9 @@ impl Guard {
             return false;
         }
         let recent = || self.failures.iter().filter(|(at, ..)| *at >= from);
-        let mut slots: Vec<(u32, bool)> = recent().map(|(_, slot, good)| (*slot, *good)).collect();
+        let mut slots: Vec<u32> = recent().map(|(_, slot, _)| *slot).collect();
         slots.sort_unstable();
-        slots.dedup_by_key(|(slot, _)| *slot);
+        slots.dedup();
         let permanent = recent().filter(|(.., permanent)| *permanent).map(|(_, slot, _)| *slot);
         let mut permanent: Vec<u32> = permanent.collect();
         permanent.sort_unstable();

@@ -90,7 +90,7 @@ impl KeyPool {
     pub(crate) fn lease_now(&self, demand: &Demand) -> Option<Lease> {
         let now = self.0.clock.now();
         let picked = self.look_at(now).try_pick(demand, now).ok()?;
-        self.lease(Ok(picked), demand).ok()
+        Some(self.leased(picked, demand))
     }
 
     /// Takes a key, waiting as long as the demand (else the pool) says, in the order of arrival.
@@ -189,7 +189,7 @@ impl KeyPool {
             }
         }
         drop(state);
-        (picks.into_iter().filter_map(|picked| self.lease(Ok(picked), demand).ok()).collect(), short)
+        (picks.into_iter().map(|picked| self.leased(picked, demand)).collect(), short)
     }
 
     // === for Acquire ===
@@ -242,8 +242,14 @@ impl KeyPool {
             state.give_up(picked.seat, now);
         }
         state.serve(now);
-        let idle = state.closed && state.seats.out() == 0;
+        let idle = state.is_drained();
         drop(state);
+        self.tell_idle(idle);
+    }
+
+    /// Whoever shuts the pool down waits for the last lease.
+    #[inline]
+    fn tell_idle(&self, idle: bool) {
         if idle {
             self.0.idle.notify_waiters();
         }
@@ -259,11 +265,9 @@ impl KeyPool {
             state.judge(seat, &Verdict::SUCCESS, now);
         }
         state.end(seat, now);
-        let idle = state.closed && state.seats.out() == 0;
+        let idle = state.is_drained();
         drop(state);
-        if idle {
-            self.0.idle.notify_waiters();
-        }
+        self.tell_idle(idle);
     }
 
     /// Judges a lease and ends it.
@@ -275,11 +279,9 @@ impl KeyPool {
             state.judge(seat, verdict, now);
             state.end(seat, now);
         }
-        let idle = state.closed && state.seats.out() == 0;
+        let idle = state.is_drained();
         self.leave(state);
-        if idle {
-            self.0.idle.notify_waiters();
-        }
+        self.tell_idle(idle);
     }
 
     pub(crate) fn judge(&self, seat: Seat, verdict: &Verdict) {
@@ -301,6 +303,12 @@ impl KeyPool {
 }
 
 impl State {
+    /// Shut down, and nothing is out any more.
+    #[inline]
+    fn is_drained(&self) -> bool {
+        self.closed && self.seats.out() == 0
+    }
+
     #[inline(never)]
     fn try_pick(&mut self, demand: &Demand, now: Now) -> Result<Picked, NotNow> {
         if !self.closed

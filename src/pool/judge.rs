@@ -9,7 +9,7 @@ use super::{
     room::of_a_shared_lane,
     roster::{KeyCell, NO_ACCOUNT, RAMP_STEPS},
     scope::Whom,
-    seats::{ProbeOf, Probes, SeatCell},
+    seats::{ProbeOf, SeatCell},
     state::{SHARED, State},
 };
 use crate::{
@@ -61,7 +61,7 @@ impl State {
         self.tally.judged(now, verdict.kind());
         self.note_verdict(slot, lane, verdict.kind(), first, now);
         let Some(cell) = self.seats.get_mut(seat) else { return };
-        if verdict.kind() == VerdictKind::Success && verdict.news_of().is_none() && cell.probes == Probes::default() {
+        if verdict.is_plain_success() && cell.probes.is_empty() {
             // By far the most. What else a success may end is looked for only where there is something.
             let (slot, owner, lane, started) = (cell.slot, cell.owner, cell.lane, cell.began.tick);
             let again = cell.earlier.is_some();
@@ -122,7 +122,7 @@ impl State {
     #[inline]
     pub(super) fn good_way_out(&mut self, now: Now) {
         for slot in self.guard.success(now.tick) {
-            self.release_held(slot, now);
+            self.release_held(slot);
         }
     }
 
@@ -219,10 +219,8 @@ impl State {
     pub(super) fn count(&mut self, cell: &SeatCell, verdict: &Verdict, now: Now) {
         let own_fault = matches!(verdict.kind(), VerdictKind::InvalidKey | VerdictKind::Suspended);
         let key = &mut self.roster.keys[cell.slot as usize];
-        match verdict.kind() {
-            VerdictKind::RateLimited | VerdictKind::QuotaExhausted => key.limited = key.limited.saturating_add(1),
-            _ => key.failed = key.failed.saturating_add(1),
-        }
+        let count = if verdict.kind().is_limit() { &mut key.limited } else { &mut key.failed };
+        *count = count.saturating_add(1);
         if !own_fault {
             self.guard.passing(now.tick, cell.slot);
         }

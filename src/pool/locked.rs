@@ -33,14 +33,14 @@ impl KeyPool {
     }
 
     /// The same lock, which tells whoever is to be told when it is let go.
+    #[inline]
     pub(super) fn holding<'a>(&'a self, state: MutexGuard<'a, State>) -> Locked<'a> {
         Locked { state, told: Told { shared: &self.0, news: None } }
     }
 
     #[inline]
     pub(super) fn lock(&self) -> Locked<'_> {
-        let state = lock(&self.0.state);
-        Locked { state, told: Told { shared: &self.0, news: None } }
+        self.holding(self.state())
     }
 }
 

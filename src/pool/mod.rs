@@ -88,7 +88,7 @@ pub use snapshot::{
 };
 
 use crate::{provider::Provider, time::Clock};
-use locks::{AtomicBool, Mutex};
+use locks::Mutex;
 use recent_names::RecentNames;
 use state::State;
 use write_behind::Written;
@@ -126,7 +126,6 @@ struct Shared {
     names: RecentNames,
     state: Mutex<State>,
     events: broadcast::Sender<Event>,
-    shut: AtomicBool,
     /// Told when the last lease of a pool that shuts down has ended.
     idle: Notify,
     /// What is said of the writes behind; none without a store.

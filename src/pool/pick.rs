@@ -56,18 +56,14 @@ impl State {
         }
     }
 
-    /// Whether the demand would be granted a key now.
+    /// Whether the demand, which takes any key, would be granted one now.
     pub(super) fn could_pick(&mut self, demand: &Demand, now: Now) -> bool {
         let ask = self.ask(demand, now);
         let rests = [self.exit.as_ref(), self.lanes[usize::from(ask.lane)].rest.as_ref()];
         if self.closed || rests.into_iter().flatten().any(|rest| rest.is_active(now)) {
             return false;
         }
-        let excluded = self.excluded(demand);
-        match demand.affinity {
-            Affinity::MustKey(_) | Affinity::MustOwner(_) => self.pick_of(&ask, &excluded).is_some(),
-            _ => self.pick_any(&ask, &excluded).is_some(),
-        }
+        self.pick_any(&ask, &Excluded::default()).is_some()
     }
 
     /// The best of all keys: by priority, then by rank.

@@ -124,7 +124,7 @@ impl State {
             let not_found = verdict.status_of().is_some_and(|status| status == http::StatusCode::NOT_FOUND);
             // It exists, but not for this owner, and that for good: as long as that is known it is not asked again.
             let retired = verdict.scope_of() == Scope::OwnerLane && verdict.until_of() == Until::Lifted;
-            let limited = matches!(verdict.kind(), K::RateLimited | K::QuotaExhausted);
+            let limited = verdict.kind().is_limit();
             if not_found && !retired {
                 held.origin = Origin::Unknown;
             } else if limited || verdict.status_of().is_some() && verdict.kind() != K::CallerFault {

@@ -56,8 +56,6 @@ pub(super) struct KeyCell {
 pub(super) struct KeyExtra {
     pub(super) labels: BTreeMap<String, String>,
     pub(super) tier: Option<Tier>,
-    /// Its secret was given more than once.
-    pub(super) merged: u32,
     /// The number of the last start with an older secret.
     pub(super) replaced_at: u64,
     /// Answers to starts before this number are of before a lift by hand.
@@ -207,7 +205,6 @@ impl Roster {
     ) -> Result<Added, KeyError> {
         let secret = provider.prepare(&key.secret).map_err(|source| KeyError::Secret { key: number, source })?;
         if let Some(slot) = self.slot_of_secret(&secret) {
-            self.keys[slot as usize].extra.get_or_insert_default().merged += 1;
             return Ok(Added::Merged { slot });
         }
         let mut id = key.key_id();

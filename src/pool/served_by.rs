@@ -71,7 +71,7 @@ impl Attempt {
 
     /// Whether its key met a limit, which time alone lifts.
     pub(crate) fn met_limit(&self) -> bool {
-        matches!(self.kind, VerdictKind::RateLimited | VerdictKind::QuotaExhausted)
+        self.kind.is_limit()
     }
 
     /// Whether no key of its owner may carry this request: what it names belongs to somebody else.

@@ -1,6 +1,6 @@
 //! The end of a pool.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use super::KeyPool;
 
@@ -11,7 +11,6 @@ impl KeyPool {
     /// Grants no more leases, lets waiters go, and waits up to 30 s for the leases that are out. Says how many were
     /// still out then. A pool with a store then writes what it still has to say there.
     pub async fn shutdown(&self) -> usize {
-        self.0.shut.store(true, Ordering::Relaxed);
         let now = self.0.clock.now();
         {
             let mut state = self.lock();

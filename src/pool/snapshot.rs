@@ -41,7 +41,7 @@ pub struct Snapshot {
     /// Keys that rest without end as a whole, by whom the fault concerns and what the answer meant. A key whose owner
     /// rests, too, counts with both.
     pub disabled: Vec<DisabledView>,
-    /// The same by priority.
+    /// The counts of keys, by priority.
     pub priorities: Vec<PriorityView>,
     /// Requests in flight.
     pub in_flight: usize,

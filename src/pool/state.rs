@@ -1,5 +1,5 @@
 //! The pool's state: everything that its one mutex guards. What each part does stands in a file of its own:
-//! `pick` grants, `settle` ends, `judge` rests, `learn` tightens, `wait` queues, `change` edits the roster.
+//! `pick` chooses, `grant` grants, `settle` ends, `judge` and `incident` rest, `learn` tightens, `wait` queues, `change` edits the roster.
 
 use std::{
     sync::{Arc, atomic::AtomicU64},

@@ -83,7 +83,7 @@ impl Tally {
 
     fn other(&mut self, now: Now, kind: VerdictKind) {
         *self.kinds.entry(kind).or_default() += 1;
-        if matches!(kind, VerdictKind::RateLimited | VerdictKind::QuotaExhausted) {
+        if kind.is_limit() {
             self.second(now.tick).limited += 1;
         }
     }

@@ -13,7 +13,7 @@ use super::{KeyPool, Shared, gather::Look};
 use crate::store::{AnyStore, Batch, StoreError};
 
 /// From the beginning of one write to that of the next, at least.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// After a write that failed, at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// So many writes in a row fail before marks are void: a store that is away stops no request.

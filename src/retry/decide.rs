@@ -56,19 +56,16 @@ impl Course {
         if left == Some(Duration::ZERO) || capped(verdict, demand.earlier.as_deref().unwrap_or_default()) {
             return Step::Stop;
         }
+        let wait = self.wait.saturating_sub(spent);
+        let for_a_key = left.map_or(wait, |left| left.min(wait));
         match verdict.elsewhere_of() {
             Elsewhere::No | Elsewhere::OtherModel => Step::Stop,
             Elsewhere::OtherKey if pool.is_settled(demand.earlier.as_deref().unwrap_or_default()) => Step::Stop,
-            Elsewhere::OtherKey | Elsewhere::OtherOwner => {
-                let patience = self.wait.saturating_sub(spent);
-                seek(pool, demand, Duration::ZERO, left.map_or(patience, |left| left.min(patience)))
-            }
+            Elsewhere::OtherKey | Elsewhere::OtherOwner => seek(pool, demand, Duration::ZERO, for_a_key),
             Elsewhere::AfterPause => {
                 // A connection that the provider had just given up: the next one costs no pause and is not counted.
                 if verdict.is_closed() && rule.max_retries > 0 && !std::mem::replace(&mut self.reconnected, true) {
-                    let wait = self.wait.saturating_sub(spent);
-                    let patience = left.map_or(wait, |left| left.min(wait));
-                    return seek_again(pool, demand, Duration::ZERO, patience, seat);
+                    return seek_again(pool, demand, Duration::ZERO, for_a_key, seat);
                 }
                 // Longer than a pause may be, only where a deadline says that there is time.
                 let patience = left.unwrap_or_else(|| rule.backoff.longest());
@@ -78,8 +75,7 @@ impl Course {
                 }
                 let pause = rule.pause(self.pauses).max(asked).min(patience);
                 // A key is waited for as long as the request may wait, however short its pauses are.
-                let wait = self.wait.saturating_sub(spent);
-                let patience = patience.max(left.map_or(wait, |left| left.min(wait)));
+                let patience = patience.max(for_a_key);
                 // Counted and paid for only where it happens.
                 let step = seek_again(pool, demand, pause, patience, seat);
                 if matches!(step, Step::Again(_)) {

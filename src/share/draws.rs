@@ -29,11 +29,16 @@ pub(super) fn draw(
     let life = renewal.lease as i64 * LIFE / OF_LEASE;
     let each = claim.tokens.div_ceil(claim.requests.max(1));
     for (unit, _) in units {
-        let limits = state.limits(unit);
-        let Some(record) = state.units.get_mut(unit) else { continue };
-        if left == 0 || record.mode != Mode::Drawn || !record.is_free(now) || record.days_unknown.is_some() {
+        if left == 0 {
+            break;
+        }
+        let open =
+            |record: &UnitRecord| record.mode == Mode::Drawn && record.is_free(now) && record.days_unknown.is_none();
+        if !state.units.get(unit).is_some_and(open) {
             continue;
         }
+        let limits = state.limits(unit);
+        let Some(record) = state.units.get_mut(unit) else { continue };
         let requests = left.min(record.places(&limits, each, claim.dates, now));
         if requests == 0 {
             continue;

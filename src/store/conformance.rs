@@ -15,7 +15,7 @@
 //! # });
 //! ```
 
-use std::{collections::BTreeMap, future::Future, sync::Arc};
+use std::{collections::BTreeMap, future::Future, sync::Arc, task::Poll};
 
 use super::{
     Batch, Crash, Credit, Image, ImportRecord, KeptSecret, KeyRecord, KeyStanding, RestId, RestRecord, Run, Store,
@@ -170,6 +170,12 @@ async fn use_adds_up_and_is_found_by_day<S: Store, F: Future<Output = S>>(open: 
     assert_eq!(summary, [("aa", "renamed", 1, 20), ("bb", "k-bb", 5, 10)]);
     assert_eq!(rows[0].errors, BTreeMap::from([(VerdictKind::RateLimited, 3), (VerdictKind::Transient, 1)]));
     assert_eq!(store.usage("2026-06-16", "2026-06-17").await.expect("use can be read").len(), 1);
+    let rows = store.usage("2026-06-15", "2026-06-17").await.expect("use can be read");
+    let told: Vec<_> =
+        rows.iter().map(|row| (&*row.day, &*row.key, &*row.lane, row.input_tokens, row.output_tokens)).collect();
+    let (first, third) = ("2026-06-15", "2026-06-17");
+    let expected = [(first, "aa", "flash", 20, 6), (first, "bb", "flash", 10, 3), (third, "aa", "flash", 10, 3)];
+    assert_eq!(told, expected, "by day, then by key");
 }
 
 async fn imports_come_in_their_order<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
@@ -212,10 +218,17 @@ async fn writes_at_once_are_all_kept<S: Store, F: Future<Output = S>>(open: impl
             UsageRecord { day: "2026-06-15".to_owned(), key: "aa".to_owned(), requests: n, ..Default::default() };
         store.write(Arc::new(Batch { usage: vec![usage], ..Batch::default() }))
     };
-    let (first, second, third) = (one(1), one(2), one(4));
-    for result in [third.await, first.await, second.await] {
-        result.expect("a store takes a batch");
-    }
+    let mut writes: Vec<_> = [4, 1, 2].into_iter().map(|n| Some(Box::pin(one(n)))).collect();
+    std::future::poll_fn(|cx| {
+        for write in &mut writes {
+            if let Some(Poll::Ready(result)) = write.as_mut().map(|write| write.as_mut().poll(cx)) {
+                result.expect("a store takes a batch");
+                *write = None;
+            }
+        }
+        if writes.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
     let rows = store.usage("2026-06-15", "2026-06-15").await.expect("use can be read");
     assert_eq!(rows.iter().map(|row| row.requests).sum::<i64>(), 7);
 }
@@ -232,7 +245,9 @@ fn key(hash: &str) -> KeyRecord {
         owner: Some("project".to_owned()),
         consumer: Some("projects/1".to_owned()),
         source: Some("vault".to_owned()),
+        reason: "by hand".to_owned(),
         last_success: Some(1_781_550_000_000),
+        last_failure: Some(1_781_550_000_001),
         consecutive_failures: 3,
         created: 12,
         ..KeyRecord::default()
@@ -269,7 +284,7 @@ fn rest(scope: Scope, whom: &str, lane: Option<&str>) -> RestRecord {
         strikes: 1,
         probe: None,
         confirming: true,
-        held: false,
+        held: true,
         raised: true,
     }
 }

@@ -50,13 +50,7 @@ impl Image {
         }
         self.rests.extend(batch.rests.iter().map(|rest| (rest.id.name(), rest.clone())));
         for usage in &batch.usage {
-            let fresh = || UsageRecord {
-                day: usage.day.clone(),
-                key: usage.key.clone(),
-                lane: usage.lane.clone(),
-                ..UsageRecord::default()
-            };
-            self.usage.entry(usage.name()).or_insert_with(fresh).add(usage);
+            self.usage.entry(usage.name()).and_modify(|sum| sum.add(usage)).or_insert_with(|| usage.clone());
         }
         self.imports.extend(batch.imports.iter().cloned());
         match &batch.run {

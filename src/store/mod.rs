@@ -27,10 +27,10 @@ pub use batch::{Batch, Crash, Run};
 pub use error::StoreError;
 pub use image::Image;
 pub use memory::MemoryStore;
+pub(crate) use record::secret_hash;
 pub use record::{
     Credit, ImportRecord, KeyRecord, KeyStanding, RestId, RestRecord, UnitRecord, UsageRecord, WindowRecord,
 };
-pub(crate) use record::{secret_hash, tier_name};
 pub use secret::KeptSecret;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;

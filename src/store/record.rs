@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::secret::KeptSecret;
 use crate::{
-    key::{Key, Tier},
+    key::Key,
     limit::{Limit, Limits, Unit},
     verdict::{Scope, VerdictKind},
 };
@@ -70,7 +70,7 @@ impl KeyRecord {
             hash: secret_hash(&key.secret),
             id: key.key_id().to_string(),
             secret,
-            tier: key.tier.as_ref().map(tier_name),
+            tier: key.tier.as_ref().map(|tier| tier.name().to_owned()),
             priority: key.priority.0,
             weight: key.weight,
             weight_now: key.weight,
@@ -90,15 +90,6 @@ pub(crate) fn secret_hash(secret: &str) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-/// A tier, as it is written.
-pub(crate) fn tier_name(tier: &Tier) -> String {
-    match tier {
-        Tier::Free => "free".to_owned(),
-        Tier::Paid => "paid".to_owned(),
-        Tier::Named(name) => name.clone(),
-    }
 }
 
 /// Whether a key may serve.

@@ -3,6 +3,11 @@
 use super::{Scope, VerdictKind};
 
 impl VerdictKind {
+    /// Whether a quota was met, which time alone gives back.
+    pub(crate) fn is_limit(self) -> bool {
+        matches!(self, Self::RateLimited | Self::QuotaExhausted)
+    }
+
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Success => "success",

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::Args;
+use clap::{
+    Args,
+    builder::{PathBufValueParser, TypedValueParser},
+};
 use tower_keypool::{
     KeyPool,
     config::{KeySpec, Origin, Problem, Rank, Source},
@@ -18,33 +21,38 @@ use crate::status::{Standing, StoreHealth};
 #[derive(Clone, Debug, Default, Args)]
 pub struct Place {
     /// Database file: counts, rests and disabled keys outlive the process there
-    #[arg(long, value_name = "FILE", env = "KEYPOOL_DB", help = HELP)]
-    db: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", env = "KEYPOOL_DB", help = HELP, value_parser = choice())]
+    db: Option<Choice>,
 }
 
 const HELP: &str = "Database file: counts, rests and disabled keys outlive the process there; `auto` is \
-$XDG_STATE_HOME/keypool/keypool.db, else ~/.local/state/keypool/keypool.db; `none` is none";
+$XDG_STATE_HOME/keypool/keypool.db, else ~/.local/state/keypool/keypool.db; `none` is none. Unless given, \
+`serve` has none and `db` takes `auto`";
 
-/// What stands for no file at all; a file of this name is `./none`.
-const NONE: &str = "none";
-/// What stands for the usual file.
-const AUTO: &str = "auto";
+/// What `--db` says; a file of the name `none` or `auto` is `./none` or `./auto`.
+#[derive(Clone, Debug)]
+enum Choice {
+    None,
+    Usual,
+    File(PathBuf),
+}
+
+fn choice() -> impl TypedValueParser<Value = Choice> {
+    PathBufValueParser::new().map(|path| match path.to_str() {
+        Some("none") => Choice::None,
+        Some("auto") => Choice::Usual,
+        _ => Choice::File(path),
+    })
+}
 
 impl Place {
-    /// Whether somebody named a file.
-    pub fn is_chosen(&self) -> bool {
-        self.db.as_ref().is_some_and(|named| named != Path::new(NONE) && named != Path::new(AUTO))
-    }
-
     /// The file, the usual one unless another is named; none where that was asked for, or there is no home to have it in.
     pub fn path(&self) -> Option<PathBuf> {
-        if self.db.as_deref() == Some(Path::new(NONE)) {
-            return None;
+        match &self.db {
+            Some(Choice::None) => None,
+            Some(Choice::File(path)) => Some(path.clone()),
+            Some(Choice::Usual) | None => usual(),
         }
-        let set = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let state = || set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
-        let chosen = self.db.clone().filter(|_| self.is_chosen());
-        chosen.or_else(|| Some(state()?.join("keypool/keypool.db")))
     }
 
     /// Opens it to work on it, making it where there is none. Where none was asked for, or the usual one cannot be made or
@@ -53,28 +61,34 @@ impl Place {
     /// # Errors
     /// When it cannot be made or is in use although somebody named it, cannot be read, or a newer version wrote it.
     pub fn claim(&self) -> Result<Option<Sqlite>, StoreError> {
-        if self.db.as_ref().is_none_or(|named| named == Path::new(NONE)) {
-            return Ok(None);
-        }
+        let named = match &self.db {
+            None | Some(Choice::None) => return Ok(None),
+            Some(choice) => matches!(choice, Choice::File(_)),
+        };
         let Some(path) = self.path() else {
             tracing::warn!("no home directory: counts are kept in memory (name a file with --db)");
             return Ok(None);
         };
-        match Sqlite::open(&path) {
-            Err(error) if !self.is_chosen() && !can_be_made(&path) => {
+        let claimed = Sqlite::open(&path).and_then(|store| store.claim().map(|()| store));
+        match claimed {
+            Err(error) if !named && error.is_in_use() => {
+                tracing::warn!("{error}; this one keeps its counts in memory (name another file with --db)");
+                Ok(None)
+            }
+            Err(error) if !named && !can_be_written(&path) => {
                 tracing::warn!("{error}; counts are kept in memory (name another file with --db)");
                 Ok(None)
             }
-            Ok(store) => match store.claim() {
-                Err(error) if error.is_in_use() && !self.is_chosen() => {
-                    tracing::warn!("{error}; this one keeps its counts in memory (name another file with --db)");
-                    Ok(None)
-                }
-                claimed => claimed.map(|()| Some(store)),
-            },
-            Err(error) => Err(error),
+            claimed => claimed.map(Some),
         }
     }
+}
+
+/// Where state lives: `$XDG_STATE_HOME/keypool/keypool.db`, else below the home directory.
+fn usual() -> Option<PathBuf> {
+    let set = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")))?;
+    Some(state.join("keypool/keypool.db"))
 }
 
 /// The keys whose secret the database has, or knows where to find. One that cannot be had is noted, and costs no other.
@@ -108,7 +122,7 @@ pub async fn watch(pool: KeyPool, health: StoreHealth) {
     }
 }
 
-/// Whether the file is there, or can be made where it should be.
-fn can_be_made(path: &Path) -> bool {
+/// Whether the file is there and may be written.
+fn can_be_written(path: &Path) -> bool {
     path.exists() && std::fs::OpenOptions::new().append(true).open(path).is_ok()
 }

@@ -146,24 +146,7 @@ impl Run {
 
     /// The same keys and limits once more.
     pub(super) fn another(&self, strategy: usize) -> KeyPoolBuilder {
-        Self::builder(strategy, &self.time)
-    }
-
-    fn builder(strategy: usize, time: &ManualClock) -> KeyPoolBuilder {
-        let keys = (0..KEYS).map(|n| {
-            Key::new(format!("AIza-not-a-real-key-{n:05}"))
-                .id(id(n))
-                .owner(owner(n))
-                .priority(Priority(if n >= 4 { 10 } else { 0 }))
-                .max_concurrent(CONCURRENT)
-        });
-        let limits = Limits::new().per_minute(PER_MINUTE).per_day(PER_DAY).tokens_per_minute(TOKENS);
-        KeyPool::builder(provider())
-            .keys(keys)
-            .limits("flash", limits)
-            .limits("pro", Limits::new().per_minute(PER_MINUTE).per_day(PER_DAY))
-            .strategy(crate::Strategy::NAMES[strategy].1)
-            .clock(time.clock())
+        described(&self.current, 0, 1.0, strategy).clock(self.time.clock())
     }
 
     fn now(&self) -> Tick {

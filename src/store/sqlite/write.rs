@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction, params};
-use serde::Serialize;
 
 use super::{
     failure::Failure,
@@ -116,10 +115,10 @@ fn rest(to: &Transaction<'_>, rest: &RestRecord) -> Result<(), Failure> {
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     )?
     .execute(params![
-        word(&rest.id.scope)?,
+        rest.id.scope.word(),
         rest.id.whom,
         rest.id.lane.as_deref().unwrap_or_default(),
-        word(&rest.kind)?,
+        rest.kind.word(),
         rest.code,
         rest.advice,
         rest.since,
@@ -138,7 +137,7 @@ fn rest(to: &Transaction<'_>, rest: &RestRecord) -> Result<(), Failure> {
 
 fn rest_gone(to: &Transaction<'_>, id: &RestId) -> Result<(), Failure> {
     to.prepare_cached("DELETE FROM rests WHERE scope = ?1 AND whom = ?2 AND lane = ?3")?.execute(params![
-        word(&id.scope)?,
+        id.scope.word(),
         id.whom,
         id.lane.as_deref().unwrap_or_default(),
     ])?;
@@ -165,7 +164,7 @@ pub(super) fn usage(to: &Transaction<'_>, usage: &UsageRecord) -> Result<(), Fai
             "INSERT INTO key_errors VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (day, key, lane, kind) DO UPDATE SET count = count + excluded.count",
         )?
-        .execute(params![usage.day, usage.key, usage.lane, word(kind)?, number(*count)])?;
+        .execute(params![usage.day, usage.key, usage.lane, kind.word(), number(*count)])?;
     }
     Ok(())
 }
@@ -190,9 +189,4 @@ fn import(to: &Transaction<'_>, import: &ImportRecord) -> Result<(), Failure> {
 /// As SQLite has numbers.
 fn number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// The name that an enum's value has in JSON.
-pub(super) fn word(value: &impl Serialize) -> Result<String, Failure> {
-    Ok(serde_json::to_string(value)?.trim_matches('"').to_owned())
 }

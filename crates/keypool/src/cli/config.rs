@@ -2,12 +2,12 @@
 
 #![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
 
-use std::{io::Write, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use tower_keypool::config::ConfigErrors;
 
-use super::Failure;
+use super::{Failure, say};
 use crate::config::{self, Effective, Inputs};
 
 /// Check the configuration, show what it comes to, or print its schema.
@@ -72,7 +72,7 @@ impl Config {
                     say(&format!("note: {note}"));
                 }
                 let keys = loaded.keys.keys.len();
-                say(&format!("all is well: {keys} key{}", if keys == 1 { "" } else { "s" }));
+                say(&format!("all is well: {}", config::count(keys, "key")));
             }
             Action::Show(Show { file, json }) => {
                 let effective = Effective::of(&file.inputs()).map_err(|errors| wrong(&errors))?;
@@ -91,9 +91,4 @@ pub(super) fn wrong(errors: &ConfigErrors) -> Failure {
     let what = if count == 1 { "the configuration is wrong" } else { "the configuration is wrong in several places" };
     let lines: Vec<String> = errors.iter().map(|problem| format!("\n  {problem}")).collect();
     Failure::config(anyhow::anyhow!("{what}:{}", lines.concat()))
-}
-
-/// A closed pipe is no error.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use tower_keypool::store::Sqlite;
 
-use super::Failure;
+use super::{Failure, say};
 use crate::database::Place;
 
 /// Copy the database, or look through it.
@@ -52,14 +52,14 @@ impl Db {
             match &self.task {
                 Task::Backup { file, .. } => {
                     store.backup(file).await.map_err(Failure::run)?;
-                    println!("{} is copied to {}", path.display(), file.display());
+                    say(&format!("{} is copied to {}", path.display(), file.display()));
                 }
                 Task::Check { .. } => {
                     let problems = store.check().await.map_err(Failure::run)?;
                     if !problems.is_empty() {
                         return Err(Failure::run(anyhow!("{} is not whole: {}", path.display(), problems.join("; "))));
                     }
-                    println!("{} is whole", path.display());
+                    say(&format!("{} is whole", path.display()));
                 }
             }
             Ok(())

@@ -5,7 +5,7 @@ mod db;
 mod demo;
 mod serve;
 
-use std::{fmt, process::ExitCode};
+use std::{fmt, io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -103,4 +103,9 @@ async fn stop_signal() {
 /// A runtime for a command.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::run)
+}
+
+/// A closed pipe is no error.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }

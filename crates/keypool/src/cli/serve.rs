@@ -123,7 +123,7 @@ impl Serve {
             if let Some(store) = &store {
                 let source = database::source(store).await.map_err(Failure::config)?;
                 if !(source.keys.is_empty() && source.notes.is_empty()) {
-                    inputs.more.push(Arc::new(move |_| Ok(source.clone())));
+                    inputs.more.push(source);
                     loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
                 }
             }
@@ -165,7 +165,7 @@ impl Serve {
                 let gateway = Arc::clone(&gateway);
                 Arc::new(move |loaded: &Loaded| gateway.change(setup(loaded)))
             };
-            let reload = Reload { inputs, loaded, pool: pool.clone(), apply, again: Arc::default() }.follow();
+            let reload = Reload { inputs, loaded, pool: pool.clone(), apply }.follow();
             let interrupted = async {
                 super::interrupted().await;
                 tracing::info!("ending: answers under way get {} s; Ctrl-C again ends at once", grace.as_secs_f64());

@@ -8,16 +8,13 @@ use std::{
 };
 
 use tower_keypool::{
-    Anthropic, Gemini, KeyError, KeyPool, KeyPoolBuilder, OpenAi, Provider,
+    Anthropic, Gemini, KeyPool, KeyPoolBuilder, OpenAi, Provider,
     config::{ConfigErrors, Document, Environment, Interval, KeySet, Origin, Problem, Setting, Source},
 };
 
 use super::{Config, ProviderName, address, find, variables};
 use crate::client::Roots;
 use crate::gateway::{guard::Guard, token::PLACEHOLDER};
-
-/// Keys from elsewhere, such as a database that the configuration names; asked each time it is read.
-pub type MoreKeys = Arc<dyn Fn(&Config) -> Result<Source, Problem> + Send + Sync>;
 
 /// What a configuration is read from. Read again it is the same, but for what files hold.
 #[derive(Clone)]
@@ -28,8 +25,8 @@ pub struct Inputs {
     pub environment: Environment,
     /// Options of the command line.
     pub flags: Vec<Setting>,
-    /// Keys from elsewhere.
-    pub more: Vec<MoreKeys>,
+    /// Keys from elsewhere, such as a database.
+    pub more: Vec<Source>,
 }
 
 impl Inputs {
@@ -67,16 +64,6 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// A pool that goes by it.
-    ///
-    /// # Errors
-    /// When a key cannot be taken.
-    pub fn pool(&self) -> Result<KeyPool, KeyError> {
-        let pool = self.builder().build()?;
-        self.switch_off(&pool, None);
-        Ok(pool)
-    }
-
     /// What makes the pool, where nothing is switched off.
     pub fn builder(&self) -> KeyPoolBuilder {
         self.config.pool().builder_for(Arc::clone(&self.provider)).keys(self.keys.keys())
@@ -182,12 +169,7 @@ impl Inputs {
         let pool = config.pool();
         sources.extend(pool.files(&mut document, &folder, &not_keys));
         files.extend(pool.key_paths(&document, &folder));
-        for more in &self.more {
-            match more(&config) {
-                Ok(source) => sources.push(source),
-                Err(problem) => problems.push(problem),
-            }
-        }
+        sources.extend(self.more.iter().cloned());
         let variables = config.gateway.provider.variables();
         sources.push(variables.source(&self.environment, &not_keys, &mut problems));
         files.extend(config.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));

@@ -7,7 +7,7 @@ mod sections;
 mod show;
 mod variables;
 
-pub use loaded::{Inputs, Loaded, MoreKeys};
+pub use loaded::{Inputs, Loaded};
 pub use sections::{BatchSection, Config, GatewaySection, Level, LogSection, ProviderName, StoreSection};
 pub use show::Effective;
 
@@ -18,4 +18,9 @@ pub fn schema() -> serde_json::Value {
         schema.insert("title".to_owned(), "keypool.toml".into());
     }
     schema
+}
+
+/// So many of something.
+pub(crate) fn count(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }

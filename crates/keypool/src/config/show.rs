@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, fmt};
 use serde_json::{Map, Value, json};
 use tower_keypool::{
     Gemini, Limits, Tier,
-    config::{ConfigErrors, Document, Origin, tier_name},
+    config::{ConfigErrors, Document, Origin},
 };
 
-use super::{Inputs, Loaded, ProviderName};
+use super::{Inputs, Loaded, ProviderName, count};
 
 /// Every setting there is.
 #[derive(Clone, Debug)]
@@ -36,8 +36,7 @@ struct Shown {
 }
 
 fn known_table() -> Vec<(String, String, Vec<String>)> {
-    let row =
-        |(model, tier, given): (&str, Tier, Limits)| (model.to_owned(), tier_name(&tier).to_owned(), limits(&given));
+    let row = |(model, tier, given): (&str, Tier, Limits)| (model.to_owned(), tier.name().to_owned(), limits(&given));
     Gemini::known_limits_table().map(row).collect()
 }
 
@@ -65,7 +64,7 @@ impl Effective {
         let shown = |spec: &tower_keypool::config::KeySpec| Shown {
             id: spec.key().key_id().to_string(),
             priority: spec.key().priority_of().0,
-            tier: spec.tier.as_ref().map(|tier| tier_name(tier).to_owned()),
+            tier: spec.tier.as_ref().map(|tier| tier.name().to_owned()),
             owner: spec.owner.clone(),
             limits: spec.limits.iter().map(|(model, given)| (model.clone(), limits(given))).collect(),
             assumed: limits(&spec.assumed),
@@ -182,8 +181,4 @@ impl fmt::Display for Effective {
         }
         Ok(())
     }
-}
-
-fn count(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tower_keypool::{
-    Events, KeyLaneView, KeyPool, KeyState, KeyView, LimitView, RestView, Scope, Snapshot, Span, Tick, Tier, Unit,
+    Events, KeyLaneView, KeyPool, KeyState, KeyView, LimitView, RestView, Scope, Snapshot, Span, Tick, Unit,
 };
 
 use super::{
@@ -117,12 +117,7 @@ fn row(key: &KeyView) -> Row {
     Row {
         id: key.id.to_string(),
         owner: key.owner.as_deref().unwrap_or("-").to_owned(),
-        tier: match &key.tier {
-            Some(Tier::Free) => "free".to_owned(),
-            Some(Tier::Paid) => "paid".to_owned(),
-            Some(Tier::Named(name)) => name.clone(),
-            _ => "-".to_owned(),
-        },
+        tier: key.tier.as_ref().map_or("-", |tier| tier.name()).to_owned(),
         state: match key.state {
             KeyState::Ready => "ready",
             KeyState::Partly => "partly",

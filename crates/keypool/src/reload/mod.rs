@@ -5,7 +5,7 @@ mod watch;
 
 use std::{fmt, sync::Arc};
 
-use tokio::{sync::Notify, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tower_keypool::{KeyError, KeyId, KeyPool, RosterChange, config::ConfigErrors};
 
 use crate::config::{Inputs, Loaded};
@@ -24,8 +24,6 @@ pub struct Reload {
     pub pool: KeyPool,
     /// What else goes by it.
     pub apply: Apply,
-    /// Asks for another reading, when keys changed elsewhere.
-    pub again: Arc<Notify>,
 }
 
 /// Why a new configuration was not taken.
@@ -48,7 +46,6 @@ impl Reload {
                     () = std::future::ready(()), if again => false,
                     () = watch.changed() => false,
                     () = hangups.next() => true,
-                    () = self.again.notified() => false,
                 };
                 again = false;
                 let inputs = self.inputs.clone();
@@ -71,9 +68,7 @@ impl Reload {
         if new.keys.is_empty() {
             return Err(Refused::NoKey);
         }
-        let config = new.config.pool();
-        let builder = config.builder_for(Arc::clone(&new.provider)).keys(new.keys.keys());
-        let keys = self.pool.reconfigure(builder).map_err(Refused::Key)?;
+        let keys = self.pool.reconfigure(new.builder()).map_err(Refused::Key)?;
         new.switch_off(&self.pool, Some(&self.loaded));
         (self.apply)(&new);
         let notes = new.keys.notes.iter().filter(|note| !self.loaded.keys.notes.contains(note));

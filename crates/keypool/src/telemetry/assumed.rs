@@ -2,12 +2,9 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use tower_keypool::{
-    Limits, Tier,
-    config::{KeySpec, tier_name},
-};
+use tower_keypool::{Limits, Tier, config::KeySpec};
 
-use crate::config::Loaded;
+use crate::config::{Loaded, count};
 
 /// The models that people mostly ask for: a tier's limits are shown for these.
 const SHOWN: [&str; 3] = ["gemini-2.5-pro", "gemini-2.5-flash", "gemini-2.5-flash-lite"];
@@ -37,7 +34,7 @@ impl fmt::Display for Assumed<'_> {
         }
         let (given, others): (Vec<&KeySpec>, Vec<&KeySpec>) = specs.iter().partition(|key| !key.limits.is_empty());
         if !given.is_empty() {
-            writeln!(f, "  {} as they are given for each", keys(given.len()))?;
+            writeln!(f, "  {} as they are given for each", count(given.len(), "key"))?;
         }
         let (usual, others): (Vec<&KeySpec>, Vec<&KeySpec>) = others.iter().partition(|key| !key.assumed.is_empty());
         let mut amounts: BTreeMap<String, usize> = BTreeMap::new();
@@ -45,13 +42,13 @@ impl fmt::Display for Assumed<'_> {
             *amounts.entry(Amounts(&key.assumed).to_string()).or_default() += 1;
         }
         for (amount, held) in amounts {
-            writeln!(f, "  {}: {amount}; until an answer says otherwise", keys(held))?;
+            writeln!(f, "  {}: {amount}; until an answer says otherwise", count(held, "key"))?;
         }
         let known = config.limits.assume_known == Some(true);
         let (tiered, unknown): (Vec<&KeySpec>, Vec<&KeySpec>) =
             others.iter().partition(|key| known && key.tier.is_some());
         for (tier, held) in by_tier(&tiered) {
-            write!(f, "  {} {tier}:", keys(held.len()))?;
+            write!(f, "  {} {tier}:", count(held.len(), "key"))?;
             let mut comma = "";
             for (model, limits) in SHOWN.iter().filter_map(|model| Some((model, self.known(model, &held[0])?))) {
                 write!(f, "{comma} {model} {}", Amounts(&limits))?;
@@ -61,7 +58,7 @@ impl fmt::Display for Assumed<'_> {
             writeln!(f, "{end}")?;
         }
         if !unknown.is_empty() && !by_model {
-            writeln!(f, "  {} not known, learned from the first answer that names one", keys(unknown.len()))?;
+            writeln!(f, "  {} not known, learned from the first answer that names one", count(unknown.len(), "key"))?;
         }
         Ok(())
     }
@@ -72,8 +69,8 @@ impl Assumed<'_> {
     fn known(&self, model: &str, tier: &Tier) -> Option<Limits> {
         let fits = |name: &str| model.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
         let rows =
-            self.0.config.limits.known.iter().filter(|(name, tiers)| fits(name) && tiers.contains_key(tier_name(tier)));
-        let own = rows.max_by_key(|(name, _)| name.len()).map(|(_, tiers)| tiers[tier_name(tier)].limits());
+            self.0.config.limits.known.iter().filter(|(name, tiers)| fits(name) && tiers.contains_key(tier.name()));
+        let own = rows.max_by_key(|(name, _)| name.len()).map(|(_, tiers)| tiers[tier.name()].limits());
         own.or_else(|| self.0.provider.known_limits(model, tier)).filter(|limits| !limits.is_empty())
     }
 }
@@ -81,13 +78,9 @@ impl Assumed<'_> {
 fn by_tier(specs: &[&KeySpec]) -> BTreeMap<String, Vec<Tier>> {
     let mut tiers: BTreeMap<String, Vec<Tier>> = BTreeMap::new();
     for tier in specs.iter().filter_map(|key| key.tier.clone()) {
-        tiers.entry(tier_name(&tier).to_owned()).or_default().push(tier);
+        tiers.entry(tier.name().to_owned()).or_default().push(tier);
     }
     tiers
-}
-
-fn keys(n: usize) -> String {
-    format!("{n} key{}", if n == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

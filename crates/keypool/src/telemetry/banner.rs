@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path};
 
-use tower_keypool::{
-    Base,
-    config::{Origin, tier_name},
-};
+use tower_keypool::{Base, config::Origin};
 
 use super::assumed::{Amounts, Assumed};
-use crate::{config::Loaded, gateway::token::PLACEHOLDER};
+use crate::{
+    config::{Loaded, count},
+    gateway::token::PLACEHOLDER,
+};
 
 /// More lines than this are counted, not shown.
 const SHOWN: usize = 20;
@@ -76,7 +76,7 @@ impl Banner<'_> {
             let origins: Vec<String> = key.origins.iter().map(ToString::to_string).collect();
             write!(f, "  {}: {}", origins.join(" and "), key.key().key_id())?;
             if let Some(tier) = &key.tier {
-                write!(f, ", {}", tier_name(tier))?;
+                write!(f, ", {}", tier.name())?;
             }
             if let Some(owner) = &key.owner {
                 write!(f, ", owner {owner}")?;
@@ -125,10 +125,6 @@ fn place(origin: &Origin) -> String {
         Origin::File { path, .. } => path.display().to_string(),
         other => other.to_string(),
     }
-}
-
-fn count(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 fn more(f: &mut fmt::Formatter<'_>, all: usize, what: &str) -> fmt::Result {

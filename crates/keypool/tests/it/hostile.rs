@@ -29,6 +29,17 @@ pub(crate) async fn answering(bytes: impl Into<Vec<u8>>) -> SocketAddr {
     address
 }
 
+/// The stack with a policy of its own for sending again.
+async fn served_with(pool: &tower_keypool::KeyPool, policy: tower_keypool::RetryPolicy, upstream: &str) -> Served {
+    let stack = tower::ServiceBuilder::new()
+        .layer(tower_keypool::ReplayLayer::default().pool(pool))
+        .retry(policy)
+        .layer(tower_keypool::KeyRotationLayer::new(pool))
+        .layer(tower_keypool::CooldownLayer::new(pool))
+        .service(keypool::client::Client::new(pool.provider().base()));
+    Served::over(stack, upstream).await
+}
+
 /// What a client gets of such an answer, byte for byte.
 async fn told(bytes: impl Into<Vec<u8>>) -> String {
     let upstream = format!("http://{}", answering(bytes).await);
@@ -90,13 +101,7 @@ async fn a_connection_that_the_provider_gives_up_as_a_request_goes_out_is_replac
     });
     let pool = pool_at(&upstream);
     let pauses = tower_keypool::RetryPolicy::new(&pool).backoff(tower_keypool::Backoff::fixed(Duration::from_hours(1)));
-    let stack = tower::ServiceBuilder::new()
-        .layer(tower_keypool::ReplayLayer::default().pool(&pool))
-        .retry(pauses)
-        .layer(tower_keypool::KeyRotationLayer::new(&pool))
-        .layer(tower_keypool::CooldownLayer::new(&pool))
-        .service(keypool::client::Client::new(pool.provider().base()));
-    let served = Served::over(stack, &upstream).await;
+    let served = served_with(&pool, pauses, &upstream).await;
     for attempts in ["1", "2"] {
         let head = format!(
             "POST /v1beta/models/m:generateContent HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
@@ -136,13 +141,7 @@ async fn answers_that_are_no_http_are_a_502() {
         let upstream = format!("http://{}", answering(bytes).await);
         let pool = pool_at(&upstream);
         let pauses = tower_keypool::RetryPolicy::new(&pool).max_retries(0);
-        let stack = tower::ServiceBuilder::new()
-            .layer(tower_keypool::ReplayLayer::default().pool(&pool))
-            .retry(pauses)
-            .layer(tower_keypool::KeyRotationLayer::new(&pool))
-            .layer(tower_keypool::CooldownLayer::new(&pool))
-            .service(keypool::client::Client::new(pool.provider().base()));
-        let served = Served::over(stack, &upstream).await;
+        let served = served_with(&pool, pauses, &upstream).await;
         let answer = raw(
             served.address,
             &format!(

@@ -17,7 +17,7 @@ fn key(secret: &str, priority: u16) -> Key {
     Key::new(secret).priority(Priority(priority))
 }
 
-async fn generate(served: &Served, model: &str) -> Answer {
+pub(crate) async fn generate(served: &Served, model: &str) -> Answer {
     let request = Request::post(served.url(&format!("/v1beta/models/{model}:generateContent")))
         .header("x-goog-api-key", PLACEHOLDER)
         .header("content-type", "application/json");

@@ -15,8 +15,9 @@ use tokio_rustls::TlsAcceptor;
 use tower_keypool::{Gemini, Key, KeyPool, Models, Retry};
 
 use crate::{
-    serving::{HELLO, ONE},
-    support::{self, Answer, Served, ask},
+    binary::{Running, key_file},
+    serving::{HELLO, ONE, generate},
+    support::{self, Served, ask},
 };
 
 /// A provider for `https://127.0.0.1`, which speaks the first of these protocols that the client knows; its address,
@@ -63,11 +64,16 @@ async fn served(upstream: &str, roots: Roots) -> Served {
     Served::over(keypool::stack::stack_over(&pool, Models::new(), Retry::new(), client), upstream).await
 }
 
-async fn generate(served: &Served) -> Answer {
-    let request = http::Request::post(served.url("/v1beta/models/gemini-2.5-flash:generateContent"))
-        .header("x-goog-api-key", keypool::gateway::token::PLACEHOLDER)
-        .header("content-type", "application/json");
-    ask(request, HELLO).await
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_trusts_whom_cacert_names() {
+    let (upstream, authority) = provider(&[]).await;
+    let keys = key_file(ONE);
+    let (keys, pem) = (keys.path().to_str().unwrap(), authority.path().to_str().unwrap());
+    let args = ["serve", "--keys", keys, "--listen", "127.0.0.1:0", "--upstream", &upstream, "--cacert", pem];
+    let running = Running::start(&args);
+    let url = format!("{}/v1beta/models/gemini-2.5-flash:generateContent", running.url);
+    let request = http::Request::post(url).header("x-goog-api-key", keypool::gateway::token::PLACEHOLDER);
+    assert_eq!(ask(request, HELLO).await.status, 200);
 }
 
 #[tokio::test]
@@ -77,7 +83,7 @@ async fn requests_go_out_over_tls_in_either_version_of_http() {
         let (upstream, authority) = provider(protocols).await;
         let served = served(&upstream, Roots::from_file(authority.path()).unwrap()).await;
         for _ in 0..2 {
-            let answer = generate(&served).await;
+            let answer = generate(&served, "gemini-2.5-flash").await;
             assert_eq!(answer.status, 200, "{answer:?}");
             let told = answer.json();
             assert_eq!((told["version"].as_str(), told["body"].as_str()), (Some(version), Some(HELLO)));
@@ -101,7 +107,7 @@ async fn a_provider_that_nobody_vouches_for_is_sent_nothing() {
             .layer(tower_keypool::KeyRotationLayer::new(&pool))
             .layer(tower_keypool::CooldownLayer::new(&pool))
             .service(client);
-        let answer = generate(&Served::over(stack, &upstream).await).await;
+        let answer = generate(&Served::over(stack, &upstream).await, "gemini-2.5-flash").await;
         assert_eq!(answer.status, 502, "{answer:?}");
     }
 }
