@@ -54,6 +54,22 @@ impl<W: Width> Amounts<W> {
         (0..words[LEN]).map(|n| self.place(words, n)).find(|place| self.slide.whole(words[*place], now) >= unit)
     }
 
+    /// Takes off what is counted in all. Where that is more than there are numbers for, it is counted anew.
+    #[inline]
+    fn take_off(&self, words: &mut [u16], amount: u64) {
+        let all = W::read(words, TOTAL);
+        W::write(words, TOTAL, all.saturating_sub(amount));
+        if all == W::MOST {
+            self.recount(words);
+        }
+    }
+
+    #[cold]
+    fn recount(&self, words: &mut [u16]) {
+        let total = (0..words[LEN]).map(|n| W::read(words, self.place(words, n) + 1)).fold(0, u64::saturating_add);
+        W::write(words, TOTAL, total);
+    }
+
     fn drop_oldest(&self, words: &mut [u16]) {
         words[HEAD] = if words[HEAD] + 1 == self.entries { 0 } else { words[HEAD] + 1 };
         words[LEN] -= 1;
@@ -95,8 +111,8 @@ impl<W: Width> Form for Amounts<W> {
                 break;
             }
             let amount = W::read(words, oldest + 1);
-            W::sub(words, TOTAL, amount);
             self.drop_oldest(words);
+            self.take_off(words, amount);
         }
     }
 
@@ -150,7 +166,7 @@ impl<W: Width> Form for Amounts<W> {
     fn remove(&self, words: &mut [u16], amount: u64, began: &Began, now: u64) {
         if let Some(place) = self.entry(words, began.moment, now) {
             let taken = W::sub(words, place + 1, amount);
-            W::sub(words, TOTAL, taken);
+            self.take_off(words, taken);
         }
     }
 
@@ -190,7 +206,9 @@ impl<W: Width> Form for Amounts<W> {
     fn moments(&self, words: &[u16], now: u64) -> Vec<(u64, u64)> {
         let entry = |place: usize| {
             let moment = self.slide.last_moment(self.slide.whole(words[place], now)).min(now);
-            (moment, W::read(words, place + 1))
+            let amount = W::read(words, place + 1);
+            // More than could be written: more than any limit allows.
+            (moment, if amount == W::MOST { amount.max(1 << 31) } else { amount })
         };
         (0..words[LEN]).map(|n| entry(self.place(words, n))).collect()
     }

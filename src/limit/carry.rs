@@ -39,7 +39,7 @@ impl Plan {
             let source = old
                 .windows()
                 .iter()
-                .filter(|source| source.limit.unit == unit && source.limit.amount > 0)
+                .filter(|source| source.limit.unit == unit)
                 .min_by_key(|source| distance(source.limit.span, window.limit.span));
             match source {
                 Some(source) => source.carry(&old_log, window, new_log, now, at),

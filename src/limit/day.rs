@@ -130,7 +130,9 @@ impl<W: Width> Form for Day<W> {
 
     fn lay(&self, _: &mut [u16], _: &[(u64, u64)], _: u64) {}
 
+    /// Where it was more than could be written (a limit was lowered far), more than any limit allows.
     fn on_date(&self, words: &[u16], place: usize) -> u64 {
-        W::read(words, Self::at(place))
+        let count = W::read(words, Self::at(place));
+        if count == W::MOST { count.max(1 << 40) } else { count }
     }
 }

@@ -16,12 +16,14 @@ const LEN: usize = 1;
 const HELD: usize = 2;
 const RING: usize = 3;
 
-/// In the first word: starts older than the oldest that is kept were pressed out, and still count.
-const PRESSED: u16 = 1 << 15;
+/// How many were pressed out where so many were that nobody counted them: more than any limit allows.
+const UNCOUNTED: u64 = 1 << 31;
 
 /// At most `limit` starts in any span. Each start is the low 16 bits of its unit, oldest first.
 ///
-/// More than the limit may be pressed in (a probe): the newest `limit` starts alone decide when there is room.
+/// More than the limit may be pressed in (a probe, a limit that was lowered): the newest `limit` starts alone decide when
+/// there is room. Those pressed out are counted beside them, since the limit may rise again: they leave no later than the
+/// oldest that is kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Starts {
     slide: Slide,
@@ -36,8 +38,15 @@ impl Starts {
 
     #[inline]
     fn place(&self, words: &[u16], n: u16) -> usize {
-        let place = (words[HEAD] & !PRESSED) + n;
+        let place = words[HEAD] + n;
         RING + usize::from(if place >= self.limit { place - self.limit } else { place })
+    }
+
+    /// How many stand in the ring, and how many were pressed out of it.
+    #[inline]
+    fn kept_and_pressed(&self, words: &[u16]) -> (u16, u16) {
+        let kept = words[LEN].min(self.limit);
+        (kept, words[LEN] - kept)
     }
 }
 
@@ -48,7 +57,7 @@ impl Starts {
     #[inline(always)]
     pub(super) fn book_one(&self, words: &mut [u16], seen: u64, now: u64) -> bool {
         let Some(([head, len, held], ring)) = words.split_first_chunk_mut() else { return false };
-        if u32::from(*len) + u32::from(*held) >= u32::from(self.limit) || *head & PRESSED != 0 {
+        if u32::from(*len) + u32::from(*held) >= u32::from(self.limit) {
             return false;
         }
         let to = self.slide.unit(now);
@@ -69,7 +78,8 @@ impl Starts {
             return;
         };
         let limit = usize::from(self.limit);
-        let (mut oldest, mut count) = (usize::from(*head & !PRESSED), usize::from(*len));
+        let kept = usize::from(*len).min(limit);
+        let (mut oldest, mut count) = (usize::from(*head), kept);
         while count > 0
             && let Some(start) = ring.get(oldest)
             && (from as u16).wrapping_sub(*start) >= age
@@ -77,7 +87,8 @@ impl Starts {
             count -= 1;
             oldest = if oldest + 1 < limit { oldest + 1 } else { 0 };
         }
-        if count < usize::from(*len) {
+        // Those pressed out were gone before the first of these.
+        if count < kept {
             (*head, *len) = (oldest as u16, count as u16);
         }
     }
@@ -125,18 +136,19 @@ impl Form for Starts {
     fn add(&self, words: &mut [u16], amount: u64, began: &Began) {
         let low = self.slide.unit(began.moment) as u16;
         let Some(([head, len, _], ring)) = words.split_first_chunk_mut() else { return };
+        let all = u64::from(*len).saturating_add(amount).min(u16::MAX.into()) as u16;
         let mut left = amount.min(self.limit.into());
         while left > 0 && *len < self.limit {
-            let place = (*head & !PRESSED) + *len;
+            let place = *head + *len;
             ring[usize::from(if place >= self.limit { place - self.limit } else { place })] = low;
             *len += 1;
             left -= 1;
         }
         for _ in 0..left {
-            let oldest = *head & !PRESSED;
-            ring[usize::from(oldest)] = low;
-            *head = PRESSED | if oldest + 1 == self.limit { 0 } else { oldest + 1 };
+            ring[usize::from(*head)] = low;
+            *head = if *head + 1 == self.limit { 0 } else { *head + 1 };
         }
+        *len = all;
     }
 
     fn also_on(&self, _: &mut [u16], _: u64, _: u8) {}
@@ -148,27 +160,26 @@ impl Form for Starts {
         }
         let low = self.slide.unit(began.moment) as u16;
         let oldest = words[self.place(words, 0)];
-        let (mut kept, mut left) = (words[LEN], amount);
-        for n in (0..words[LEN]).rev() {
+        let (kept, pressed) = self.kept_and_pressed(words);
+        let (mut gone, mut left) = (kept, amount);
+        for n in (0..kept).rev() {
             let start = words[self.place(words, n)];
             if start == low && left > 0 {
                 left -= 1;
             } else {
-                kept -= 1;
-                let to = self.place(words, kept);
+                gone -= 1;
+                let to = self.place(words, gone);
                 words[to] = start;
             }
         }
-        if words[HEAD] & PRESSED == 0 {
-            words[HEAD] = (self.place(words, kept) - RING) as u16;
-            words[LEN] -= kept;
-        } else {
-            // Those pressed out come back in their place, none later than the oldest.
-            for n in 0..kept {
-                let to = self.place(words, n);
-                words[to] = oldest;
-            }
+        // Those pressed out come back in their place, none later than the oldest.
+        let back = gone.min(pressed);
+        for n in gone - back..gone {
+            let to = self.place(words, n);
+            words[to] = oldest;
         }
+        words[HEAD] = (self.place(words, gone - back) - RING) as u16;
+        words[LEN] -= gone;
     }
 
     /// More requests than were asked for come from nowhere.
@@ -180,9 +191,10 @@ impl Form for Starts {
     }
 
     /// Provisional places leave no earlier than one that starts now.
-    fn opens(&self, words: &[u16], wanted: u64, now: u64, at: &At) -> Opens {
-        let over = self.used(words, at.day.days) + wanted - u64::from(self.limit);
-        if over > u64::from(words[LEN]) {
+    fn opens(&self, words: &[u16], wanted: u64, now: u64, _: &At) -> Opens {
+        let (kept, _) = self.kept_and_pressed(words);
+        let over = u64::from(kept) + self.held(words) + wanted - u64::from(self.limit);
+        if over > u64::from(kept) {
             return Opens::Tick(self.slide.leaves(self.slide.unit(now)));
         }
         let low = words[self.place(words, over as u16 - 1)];
@@ -190,8 +202,10 @@ impl Form for Starts {
     }
 
     fn moments(&self, words: &[u16], now: u64) -> Vec<(u64, u64)> {
+        let (kept, pressed) = self.kept_and_pressed(words);
+        let pressed = if words[LEN] == u16::MAX { UNCOUNTED } else { pressed.into() };
         let moment = |n| self.slide.last_moment(self.slide.whole(words[self.place(words, n)], now)).min(now);
-        (0..words[LEN]).map(|n| (moment(n), 1)).collect()
+        (0..kept).map(|n| (moment(n), if n == 0 { 1 + pressed } else { 1 })).collect()
     }
 
     fn counts_at(&self, then: u64, now: u64) -> bool {

@@ -3,6 +3,8 @@
 /// How many words a number takes: [`One`], [`Two`], [`Four`].
 pub(super) trait Width: Copy + std::fmt::Debug {
     const WORDS: usize;
+    /// The largest number; it may stand for any larger one.
+    const MOST: u64;
 
     fn read(words: &[u16], index: usize) -> u64;
 
@@ -33,6 +35,7 @@ pub(super) struct Four;
 
 impl Width for One {
     const WORDS: usize = 1;
+    const MOST: u64 = 0xffff;
 
     #[inline]
     fn read(words: &[u16], index: usize) -> u64 {
@@ -41,12 +44,13 @@ impl Width for One {
 
     #[inline]
     fn write(words: &mut [u16], index: usize, value: u64) {
-        words[index] = value.min(u16::MAX.into()) as u16;
+        words[index] = value.min(Self::MOST) as u16;
     }
 }
 
 impl Width for Two {
     const WORDS: usize = 2;
+    const MOST: u64 = 0xffff_ffff;
 
     #[inline]
     fn read(words: &[u16], index: usize) -> u64 {
@@ -56,13 +60,14 @@ impl Width for Two {
 
     #[inline]
     fn write(words: &mut [u16], index: usize, value: u64) {
-        let value = value.min(u32::MAX.into());
+        let value = value.min(Self::MOST);
         words[index..index + 2].copy_from_slice(&[value as u16, (value >> 16) as u16]);
     }
 }
 
 impl Width for Four {
     const WORDS: usize = 4;
+    const MOST: u64 = u64::MAX;
 
     #[inline]
     fn read(words: &[u16], index: usize) -> u64 {

@@ -77,6 +77,117 @@ proptest! {
     }
 }
 
+/// One step while limits change: requests and tokens a minute, requests a day.
+#[derive(Clone, Debug)]
+enum Turn {
+    Limits([u64; 3]),
+    Ask { need: Need, starts: bool },
+    Start { who: usize },
+    GiveBack { who: usize },
+    Correct { who: usize, actual: u64 },
+    Wait { millis: u64 },
+}
+
+fn turns() -> impl Strategy<Value = Vec<Turn>> {
+    // On both sides of where a window takes another form, and of what its numbers can say.
+    let amount = || prop_oneof![5 => 0..20_u64, 1 => 505..520_u64, 1 => 32_760..32_775_u64, 1 => 70_000..300_000_u64];
+    let requests = prop_oneof![6 => 1..4_u32, 1 => 1..40_000_u32];
+    let need = (requests, 0..5_000_u64).prop_map(|(requests, input_tokens)| Need {
+        requests,
+        input_tokens,
+        ..Need::default()
+    });
+    let turn = prop_oneof![
+        3 => (amount(), 0..20_000_u64, amount()).prop_map(|(rpm, tpm, rpd)| Turn::Limits([rpm, tpm, rpd + 1_000 * (rpd % 2)])),
+        12 => (need, prop::bool::weighted(0.8)).prop_map(|(need, starts)| Turn::Ask { need, starts }),
+        3 => any::<usize>().prop_map(|who| Turn::Start { who }),
+        2 => any::<usize>().prop_map(|who| Turn::GiveBack { who }),
+        1 => (any::<usize>(), 0..5_000_u64).prop_map(|(who, actual)| Turn::Correct { who, actual }),
+        6 => (0..9_000_u64).prop_map(|millis| Turn::Wait { millis }),
+        1 => (50_000..70_000_u64).prop_map(|millis| Turn::Wait { millis }),
+    ];
+    prop::collection::vec(turn, 1..120)
+}
+
+proptest! {
+    /// Lower, higher, lower again: whatever starts finds room in the limit that is in force then, beside all that began
+    /// before, under whichever limit that was.
+    #[test]
+    fn limits_that_fall_and_rise_forget_no_start(turns in turns()) {
+        let limits = |[rpm, tpm, rpd]: [u64; 3]| Limits::new().per_minute(rpm).tokens_per_minute(tpm).per_day(rpd);
+        let mut world = World::new(&limits([10, 10_000, 100]));
+        let mut now = 1_000_000_000;
+        for turn in turns {
+            match turn {
+                Turn::Limits(amounts) => {
+                    let (old, log) = (world.plan.clone(), world.log.clone());
+                    (world.plan, world.log) = migrate(&old, &log, &limits(amounts), &at(now));
+                    world.latest = world.latest.max(now);
+                }
+                Turn::Ask { need, starts } => {
+                    if world.ask(need, now).is_ok() {
+                        for limit in world.plan.limits().collect::<Vec<_>>() {
+                            let used = world.truly_used(limit.unit, super::oracle::window(&limit));
+                            prop_assert!(used <= limit.amount, "{used} in the window of {limit:?}");
+                        }
+                        if starts {
+                            world.start(world.granted.len() - 1, now);
+                        }
+                    }
+                }
+                Turn::Start { who } => {
+                    let waiting: Vec<usize> =
+                        (0..world.granted.len()).filter(|who| world.granted[*who].started.is_none()).collect();
+                    if let Some(who) = waiting.get(who % waiting.len().max(1)) {
+                        world.start(*who, now);
+                    }
+                }
+                Turn::GiveBack { who } if !world.granted.is_empty() => {
+                    let who = who % world.granted.len();
+                    if !world.is_leaving(who, now) {
+                        world.give_back(who, now);
+                    }
+                }
+                Turn::Correct { who, actual } if !world.granted.is_empty() => {
+                    let who = who % world.granted.len();
+                    if !world.is_leaving(who, now) {
+                        let actual = actual.min(world.granted[who].need.input_tokens);
+                        world.correct(who, actual, now);
+                    }
+                }
+                Turn::Wait { millis } => now += millis * 1_000_000,
+                Turn::GiveBack { .. } | Turn::Correct { .. } => {}
+            }
+        }
+        // Nothing stays counted for longer than a window after the last of it.
+        world.granted.retain(|granted| granted.started.is_some());
+        let held = world.plan.windows().iter().map(|window| window.held(&world.log)).collect::<Vec<_>>();
+        let later = at(now + 61_000_000_000);
+        let left = world.plan.used(&mut world.log, &later).zip(held);
+        for ((limit, used), held) in left.filter(|((limit, _), _)| limit.span != Span::Day) {
+            prop_assert_eq!(used, held, "{:?} is empty but for what is provisional", limit);
+        }
+    }
+}
+
+#[test]
+fn starts_pressed_out_by_a_lower_limit_count_when_it_rises_again() {
+    let per_minute = |amount| Limits::new().per_minute(amount);
+    let (old, mut log) = empty(&per_minute(20));
+    for second in 1..=11 {
+        old.reserve(&mut log, &requests(1));
+        old.stamp(&mut log, &requests(1), &millis(1_000 * second));
+    }
+    let (low, mut log) = migrate(&old, &log, &per_minute(5), &millis(12_000));
+    low.room(&mut log, &requests(1), &millis(66_000)).unwrap_err();
+    let (high, mut log) = migrate(&low, &log, &per_minute(12), &millis(13_000));
+    high.room(&mut log, &requests(1), &millis(14_000)).unwrap();
+    high.room(&mut log, &requests(2), &millis(14_000)).unwrap_err();
+    // Those pressed out leave with the oldest of the five that were kept, at 7 s.
+    high.room(&mut log, &requests(2), &millis(67_200)).unwrap_err();
+    high.room(&mut log, &requests(8), &millis(67_400)).unwrap();
+}
+
 #[test]
 fn a_new_limit_for_the_same_span_keeps_times_and_provisional_places() {
     let (old, mut log) = empty(&Limits::new().per_minute(5).per_day(100));

@@ -108,7 +108,7 @@ impl World {
 
     /// Whether it has just left a window itself, but what started with it in one slice has not: until that leaves too,
     /// it stays counted, given back or not.
-    fn is_leaving(&self, who: usize, now: u64) -> bool {
+    pub(super) fn is_leaving(&self, who: usize, now: u64) -> bool {
         let Some((nanos, _)) = self.granted[who].started else { return false };
         let leaves = |limit: &Limit| nanos + window(limit);
         self.limits().any(|limit| {
