@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::KeyError,
-    key::{Key, KeyId, Priority},
+    key::{Key, KeyId, Priority, Secret},
     limit::{MIDNIGHT_GUARD, Zone},
     time::Now,
 };
@@ -111,10 +111,7 @@ impl KeyPool {
             return Err(KeyError::Weight { id: id.clone(), weight });
         }
         self.change(id, |state, slot, _| {
-            let key = &mut state.roster.keys[slot as usize];
-            key.adaptive *= weight / key.weight;
-            key.weight = weight;
-            state.note_key(slot, NO_MODEL);
+            state.reweigh(slot, weight);
             state.reenter(slot);
             Ok(())
         })
@@ -126,11 +123,7 @@ impl KeyPool {
     /// [`KeyError::UnknownId`].
     pub fn set_priority(&self, id: &KeyId, priority: Priority) -> Result<(), KeyError> {
         self.change(id, |state, slot, _| {
-            state.leave_lanes(slot);
-            state.open_priority(priority.0);
-            let before = std::mem::replace(&mut state.roster.keys[slot as usize].priority, priority.0);
-            state.close_priority(before);
-            state.note_key(slot, NO_MODEL);
+            state.reorder(slot, priority.0);
             state.reenter(slot);
             Ok(())
         })
@@ -186,11 +179,15 @@ impl State {
         };
         let priority = key.priority.0;
         let provider = std::sync::Arc::clone(&self.provider);
-        let (slot, change) = match self.roster.add(number, key, zone, &*provider)? {
+        let (slot, change) = match self.roster.add(number, &key, zone, &*provider)? {
             Added::Merged { slot } => {
                 let key = &self.roster.keys[slot as usize].id;
                 tracing::warn!(name: "keypool.secret_twice", %key, "this secret was given more than once: it is one key");
                 (slot, "merged")
+            }
+            Added::Back { slot, id } => {
+                self.take_back(slot, id, &key, zone, now)?;
+                (slot, "added")
             }
             Added::New { slot, recycled } => {
                 self.open_priority(priority);
@@ -291,30 +288,32 @@ impl State {
         self.roster.keys[slot as usize].parked = 0;
     }
 
-    /// Looked at afresh everywhere, with its new weight or priority.
-    fn reenter(&mut self, slot: u32) {
-        self.leave_lanes(slot);
-        for lane in 0..self.lanes.len() as u16 {
-            self.revive_in(lane, slot);
-        }
-        let key = self.roster.keys[slot as usize].id.clone();
-        self.event(|| Event::Roster { key, change: "reweighted" });
+    /// Another share of the load. Where the key then stands is seen when it [joins](State::join_again) its lanes again.
+    pub(super) fn reweigh(&mut self, slot: u32, weight: f32) {
+        let key = &mut self.roster.keys[slot as usize];
+        key.adaptive *= weight / key.weight;
+        key.weight = weight;
     }
 
-    pub(super) fn remove(&mut self, slot: u32, now: Now) {
+    /// Another place in the order; the key is to [join](State::join_again) its lanes again.
+    pub(super) fn reorder(&mut self, slot: u32, priority: u16) {
         self.leave_lanes(slot);
-        self.guard.forget(slot);
-        for lane in &mut self.lanes {
-            lane.key_rests.remove(&slot);
-        }
-        let (key, priority) = (self.roster.keys[slot as usize].id.clone(), self.roster.keys[slot as usize].priority);
-        self.note_parted(slot, now);
-        self.roster.remove(slot);
-        self.close_priority(priority);
-        if self.roster.keys[slot as usize].in_flight == 0 {
-            self.roster.free(slot);
-        }
-        self.event(|| Event::Roster { key, change: "removed" });
+        self.open_priority(priority);
+        let before = std::mem::replace(&mut self.roster.keys[slot as usize].priority, priority);
+        self.close_priority(before);
+    }
+
+    /// Looked at afresh everywhere, as it is by now.
+    pub(super) fn join_again(&mut self, slot: u32) {
+        self.note_key(slot, NO_MODEL);
+        self.leave_lanes(slot);
+        self.revive_key(slot);
+    }
+
+    fn reenter(&mut self, slot: u32) {
+        self.join_again(slot);
+        let key = self.roster.keys[slot as usize].id.clone();
+        self.event(|| Event::Roster { key, change: "reweighted" });
     }
 
     pub(super) fn replace(&mut self, slot: u32, secret: &str, now: Now) -> Result<(), KeyError> {
@@ -326,6 +325,14 @@ impl State {
             return Err(KeyError::DuplicateId { id: self.roster.keys[other as usize].id.clone(), key: slot as usize });
         }
         self.note_parted(slot, now);
+        self.change_secret(slot, secret, now);
+        let key = self.roster.keys[slot as usize].id.clone();
+        self.event(|| Event::Roster { key, change: "replaced" });
+        Ok(())
+    }
+
+    /// What is known of the old secret is kept elsewhere.
+    pub(super) fn change_secret(&mut self, slot: u32, secret: Secret, now: Now) {
         self.roster.replace(slot, secret);
         self.note_replaced(slot);
         self.roster.keys[slot as usize].extra.get_or_insert_default().replaced_at = self.seq;
@@ -333,8 +340,5 @@ impl State {
         if self.roster.keys[slot as usize].rest.as_ref().is_some_and(|rest| invalid(rest)) {
             self.lift_key(slot, now);
         }
-        let key = self.roster.keys[slot as usize].id.clone();
-        self.event(|| Event::Roster { key, change: "replaced" });
-        Ok(())
     }
 }

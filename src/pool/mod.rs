@@ -37,6 +37,7 @@ mod parting;
 mod pick;
 mod place;
 mod plans;
+mod presence;
 mod rank;
 mod ready;
 mod recall;

@@ -1,12 +1,14 @@
 //! Keys that leave, keys with a new secret, and a wall clock that was set, as the journal sees it.
 
+use std::sync::Arc;
+
 use super::{
     lane::Origin,
     scope::Whom,
     state::{NO_MODEL, State},
 };
 use crate::{
-    store::{KeyRecord, KeyStanding},
+    store::{KeyRecord, KeyStanding, RestId},
     time::Now,
     verdict::Scope,
 };
@@ -51,20 +53,48 @@ impl State {
         }
         let Some(journal) = &mut self.journal else { return };
         let old = journal.health(slot).hash.replace(hash.clone());
-        journal.known.by_hash.insert(hash.clone(), slot);
+        journal.known.by_hash.insert(hash, slot);
         let named_after = old.map(|old| format!("key:{old}"));
         if journal.names.get(&owner).map(|name| &**name) == named_after.as_deref() {
-            let units: Vec<_> = journal.marks.keys().filter(|unit| unit.1 == owner).copied().collect();
-            for unit in &units {
-                let lane = self.lanes[usize::from(unit.0)].name.to_string();
-                journal.units_gone.extend(named_after.clone().map(|name| (name, lane)));
-                journal.note_unit(*unit);
-            }
-            journal.names.insert(owner, format!("key:{hash}").into());
+            self.note_called(slot);
         }
         for lane in resting {
             self.note_key(slot, lane);
         }
+    }
+
+    /// What the owner of this key is called in the store, where nobody has said so yet.
+    pub(super) fn name_owner(&mut self, slot: u32) {
+        let Some(name) = self.owner_in_store(slot) else { return };
+        if let Some(journal) = &mut self.journal {
+            journal.names.entry(self.roster.keys[slot as usize].owner).or_insert(name);
+        }
+    }
+
+    /// The owner of this key is called otherwise by now: its counts and rests move over.
+    pub(super) fn note_called(&mut self, slot: u32) {
+        let (Some(name), owner) = (self.owner_in_store(slot), self.roster.keys[slot as usize].owner) else { return };
+        let Some(journal) = &mut self.journal else { return };
+        let Some(old) = journal.names.insert(owner, Arc::clone(&name)).filter(|old| *old != name) else { return };
+        for unit in journal.marks.keys().filter(|unit| unit.1 == owner).copied().collect::<Vec<_>>() {
+            let lane = self.lanes[usize::from(unit.0)].name.to_string();
+            journal.units_gone.push((old.to_string(), lane));
+            journal.note_unit(unit);
+        }
+        let of_it = |id: &RestId| matches!(id.scope, Scope::Owner | Scope::OwnerLane) && id.whom == *old;
+        let rests: Vec<RestId> = journal.rests.extract_if(of_it).collect();
+        journal.rests_gone.extend(rests);
+        let resting = (0u16..).zip(&self.lanes).filter(|(_, lane)| lane.has_extra(owner));
+        for lane in resting.map(|(lane, _)| lane).chain([NO_MODEL]).collect::<Vec<_>>() {
+            self.note_key(slot, lane);
+        }
+    }
+
+    /// By its name, else by the secret of this key.
+    fn owner_in_store(&self, slot: u32) -> Option<Arc<str>> {
+        let extra = self.roster.owners[self.roster.keys[slot as usize].owner as usize].extra.as_ref();
+        let hash = || self.journal.as_ref()?.health.get(slot as usize)?.hash.as_ref();
+        extra.and_then(|extra| extra.name.clone()).or_else(|| hash().map(|hash| format!("key:{hash}").into()))
     }
 
     /// The wall clock was set: whatever was written by it says something else by now.

@@ -62,13 +62,12 @@ impl State {
             return;
         }
         self.part_with_use(slot, now);
-        let owner = self.roster.keys[slot as usize].owner;
         let hash = self.secret_hash(slot);
-        let named = self.roster.owners[owner as usize].extra.as_ref().and_then(|extra| extra.name.clone());
         let Some(journal) = &mut self.journal else { return };
         *journal.health(slot) = Health { hash: Some(Arc::clone(&hash)), created: now.wall_ms(), ..Health::default() };
         journal.known.by_hash.insert(Arc::clone(&hash), slot);
-        journal.names.entry(owner).or_insert_with(|| named.unwrap_or_else(|| format!("key:{hash}").into()));
+        self.name_owner(slot);
+        let Some(journal) = &mut self.journal else { return };
         let known = journal.known.image.keys.remove(&*hash);
         if let Some(known) = &known {
             let health = journal.health(slot);

@@ -12,7 +12,7 @@ use super::{
     given::{last_of_each, stricter},
     lane::Origin,
     roster::{self, UNBOUNDED},
-    state::State,
+    state::{NO_MODEL, State},
 };
 use crate::{
     error::KeyError,
@@ -179,6 +179,9 @@ impl State {
         };
         let names: Vec<(u32, KeyId)> = wanted.iter().filter_map(new_name).collect();
         changed.extend(names.iter().map(|(slot, _)| *slot));
+        for (slot, _) in &names {
+            self.note_key(*slot, NO_MODEL);
+        }
         self.roster.rename(names);
         let mut slots = Vec::with_capacity(wanted.len());
         for (number, Wanted { key, secret, id, zone, slot, replaced }) in wanted.into_iter().enumerate() {
@@ -210,36 +213,31 @@ impl State {
     }
 
     /// What a key that stays has of its own.
-    fn adjust(&mut self, slot: u32, wanted: &Key, zone: u8, now: Now) -> bool {
-        let moved = self.move_owner(slot, wanted.owner.as_deref(), zone, now);
+    pub(super) fn adjust(&mut self, slot: u32, wanted: &Key, zone: u8, now: Now) -> bool {
+        let mut changed = self.move_owner(slot, wanted.owner.as_deref(), zone, now);
         let cell = &mut self.roster.keys[slot as usize];
         let most = wanted.max_concurrent.unwrap_or(UNBOUNDED);
         let interval = u32::try_from(wanted.min_interval.as_millis()).unwrap_or(u32::MAX);
-        let mut changed = (cell.max_concurrent, cell.interval_ms) != (most, interval);
+        changed |= (cell.max_concurrent, cell.interval_ms) != (most, interval);
         (cell.max_concurrent, cell.interval_ms) = (most, interval);
-        if cell.weight.to_bits() != wanted.weight.to_bits() {
-            cell.adaptive *= wanted.weight / cell.weight;
-            cell.weight = wanted.weight;
-            changed = true;
-        }
         let held = cell.extra.as_ref().map(|extra| (extra.labels.clone(), extra.tier.clone())).unwrap_or_default();
         if held != (wanted.labels.clone(), wanted.tier.clone()) {
             let extra = cell.extra.get_or_insert_default();
             (extra.labels, extra.tier) = (wanted.labels.clone(), wanted.tier.clone());
             changed = true;
         }
-        if cell.priority != wanted.priority.0 {
-            self.leave_lanes(slot);
-            self.open_priority(wanted.priority.0);
-            let before = std::mem::replace(&mut self.roster.keys[slot as usize].priority, wanted.priority.0);
-            self.close_priority(before);
+        let reordered = cell.priority != wanted.priority.0;
+        if cell.weight.to_bits() != wanted.weight.to_bits() {
+            self.reweigh(slot, wanted.weight);
             changed = true;
         }
-        if changed {
-            self.leave_lanes(slot);
-            self.revive_key(slot);
+        if reordered {
+            self.reorder(slot, wanted.priority.0);
         }
-        changed || moved
+        if changed || reordered {
+            self.join_again(slot);
+        }
+        changed || reordered
     }
 
     /// A key goes over to the owner of this name. One that the provider named itself stays where it is.
@@ -253,6 +251,7 @@ impl State {
         let alone = self.roster.owners[from as usize].keys == 1;
         if alone && name.is_none_or(|name| self.roster.owner_named(name).is_none()) {
             self.roster.call(from, name);
+            self.note_called(slot);
             return true;
         }
         let into = self.roster.owner_called(name, zone);
@@ -269,7 +268,7 @@ impl State {
             self.roster.keys[slot as usize].owner = into;
             self.roster.owners[from as usize].keys -= 1;
             self.roster.owners[into as usize].keys += 1;
-            self.revive_key(slot);
+            self.name_owner(slot);
         }
         true
     }
@@ -293,7 +292,7 @@ impl State {
         changed
     }
 
-    fn allow_owner(&mut self, owner: u32, keys: &[&Key], zone: u8) -> bool {
+    pub(super) fn allow_owner(&mut self, owner: u32, keys: &[&Key], zone: u8) -> bool {
         let limits = self.said_of_limits(keys);
         let assumed =
             keys.iter().map(|key| &key.assumed).find(|assumed| !assumed.is_empty()).cloned().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! Who is in the pool: keys, their owners and billing accounts.
 
 mod owners;
+mod parted;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -129,21 +130,23 @@ pub(super) struct Roster {
     pub(super) owners: Vec<OwnerCell>,
     pub(super) accounts: Vec<AccountCell>,
     free: Vec<u32>,
-    /// Owners of one removed key each, by its secret's hash, oldest first: should it come back its windows are known.
-    parted: VecDeque<(u64, u32)>,
+    /// Removed keys, the one that left first in front: should one come back, its history is known.
+    parted: VecDeque<u32>,
+    /// Owners of forgotten keys: somebody else may take their places.
+    vacant: Vec<u32>,
+    /// Those that are in, and the removed ones.
     by_id: HashTable<u32>,
     by_secret: HashTable<u32>,
     owner_names: HashMap<Arc<str>, u32>,
     consumers: HashMap<Arc<str>, u32>,
 }
 
-/// Removed keys whose owner is remembered.
-const PARTED: usize = 256;
-
 /// What adding a key came to.
 pub(super) enum Added {
     /// It has a slot of its own. `recycled`: its owner's place was somebody else's before.
     New { slot: u32, recycled: bool },
+    /// It was here before, in this slot, and is to be taken back by this name. Nothing is changed yet.
+    Back { slot: u32, id: KeyId },
     /// Its secret is in the pool already, in this slot.
     Merged { slot: u32 },
 }
@@ -165,6 +168,7 @@ impl Roster {
             accounts: Vec::new(),
             free: Vec::new(),
             parted: VecDeque::new(),
+            vacant: Vec::new(),
             by_id: HashTable::with_capacity(keys),
             by_secret: HashTable::with_capacity(keys),
             owner_names: HashMap::new(),
@@ -173,11 +177,15 @@ impl Roster {
     }
 
     pub(super) fn slot_of(&self, id: &KeyId) -> Option<u32> {
-        self.by_id.find(hash_of(id), |slot| self.keys[*slot as usize].id == *id).copied()
+        let is_it = |slot: &u32| !self.keys[*slot as usize].removed && self.keys[*slot as usize].id == *id;
+        self.by_id.find(hash_of(id), is_it).copied()
     }
 
     pub(super) fn slot_of_secret(&self, secret: &Secret) -> Option<u32> {
-        let is_it = |slot: &u32| self.keys[*slot as usize].secret.expose() == secret.expose();
+        let is_it = |slot: &u32| {
+            let key = &self.keys[*slot as usize];
+            !key.removed && key.secret.expose() == secret.expose()
+        };
         self.by_secret.find(secret_hash(secret), is_it).copied()
     }
 
@@ -187,7 +195,7 @@ impl Roster {
 
     /// How many keys are in.
     pub(super) fn len(&self) -> usize {
-        self.by_id.len()
+        self.by_id.len() - self.parted.len()
     }
 
     /// Slots of the keys that are in.
@@ -199,7 +207,7 @@ impl Roster {
     pub(super) fn add(
         &mut self,
         number: usize,
-        key: Key,
+        key: &Key,
         zone: u8,
         provider: &dyn Provider,
     ) -> Result<Added, KeyError> {
@@ -213,11 +221,14 @@ impl Roster {
             let longer = key.longer_id().filter(|longer| self.slot_of(longer).is_none());
             id = longer.ok_or(KeyError::DuplicateId { id, key: number })?;
         }
-        check(&key, &id)?;
-        if self.keys.len() >= MAX_KEYS {
+        check(key, &id)?;
+        if let Some(slot) = self.parted(&secret, key.id.as_ref()) {
+            return Ok(Added::Back { slot, id });
+        }
+        if self.free.is_empty() && self.keys.len() >= MAX_KEYS {
             return Err(KeyError::TooMany("keys"));
         }
-        let (owner, recycled) = self.owner_for(&key, secret_hash(&secret), zone);
+        let (owner, recycled) = self.owner_for(key, zone);
         let slot = self.place(KeyCell {
             secret,
             id,
@@ -225,7 +236,7 @@ impl Roster {
             last_seq: 0,
             rest: None,
             extra: (!key.labels.is_empty() || key.tier.is_some())
-                .then(|| Box::new(KeyExtra { labels: key.labels, tier: key.tier, ..KeyExtra::default() })),
+                .then(|| Box::new(KeyExtra { labels: key.labels.clone(), tier: key.tier.clone(), ..KeyExtra::default() })),
             owner,
             weight: key.weight,
             adaptive: key.weight,
@@ -274,27 +285,13 @@ impl Roster {
     }
 
     /// The owner a key belongs to; made when it is the first of it. And whether its place was another's.
-    fn owner_for(&mut self, key: &Key, secret: u64, zone: u8) -> (u32, bool) {
-        let known = key.owner.as_deref().and_then(|name| self.owner_named(name));
-        let account = key.billing_account.as_deref().map_or(NO_ACCOUNT, |name| self.account(name));
-        if let Some(owner) = known {
-            let cell = &mut self.owners[owner as usize];
-            cell.keys += 1;
-            if cell.account == NO_ACCOUNT {
-                cell.account = account;
-            }
-            if cell.keys == 1 {
-                // The first of it since all others went: nobody else's word stands.
-                cell.extra.get_or_insert_default().limits.clear();
-            }
-            self.give_limits(owner, &key.limits);
-            let extra = self.owners[owner as usize].extra.get_or_insert_default();
-            extra.tier = extra.tier.take().or_else(|| key.tier.clone());
-            if extra.assumed.is_empty() {
-                extra.assumed = key.assumed.clone();
-            }
+    fn owner_for(&mut self, key: &Key, zone: u8) -> (u32, bool) {
+        if let Some(owner) = key.owner.as_deref().and_then(|name| self.owner_named(name)) {
+            self.owners[owner as usize].keys += 1;
+            self.give(owner, key);
             return (owner, false);
         }
+        let account = self.account_called(key.billing_account.as_deref());
         let name: Option<Arc<str>> = key.owner.as_deref().map(Into::into);
         let plain = name.is_none() && key.limits.is_empty() && key.assumed.is_empty() && key.tier.is_none();
         let extra = OwnerExtra {
@@ -304,29 +301,38 @@ impl Roster {
             tier: key.tier.clone(),
             ..OwnerExtra::default()
         };
-        let named = name.is_some();
         let cell = OwnerCell { rest: None, extra: (!plain).then(|| Box::new(extra)), account, keys: 1, zone };
-        let back = self.parted.iter().position(|(known, _)| *known == secret).filter(|_| !named);
-        if let Some((_, owner)) = back.and_then(|at| self.parted.remove(at)) {
-            let rest = self.owners[owner as usize].rest.take();
-            self.owners[owner as usize] = OwnerCell { rest, ..cell };
-            return (owner, false);
-        }
-        if self.parted.len() > PARTED
-            && let Some((_, owner)) = self.parted.pop_front()
-        {
+        let vacant = self.vacant.pop();
+        let owner = if let Some(owner) = vacant {
             self.owners[owner as usize] = cell;
-            if let Some(name) = name {
-                self.owner_names.insert(name, owner);
-            }
-            return (owner, true);
-        }
-        self.owners.push(cell);
-        let owner = self.owners.len() as u32 - 1;
+            owner
+        } else {
+            self.owners.push(cell);
+            self.owners.len() as u32 - 1
+        };
         if let Some(name) = name {
             self.owner_names.insert(name, owner);
         }
-        (owner, false)
+        (owner, vacant.is_some())
+    }
+
+    /// One more key says what its owner, who counts it already, is allowed.
+    pub(super) fn give(&mut self, owner: u32, key: &Key) {
+        let account = self.account_called(key.billing_account.as_deref());
+        let cell = &mut self.owners[owner as usize];
+        if cell.account == NO_ACCOUNT {
+            cell.account = account;
+        }
+        if cell.keys == 1 {
+            // The first of it since all others went: nobody else's word stands.
+            cell.extra.get_or_insert_default().limits.clear();
+        }
+        self.give_limits(owner, &key.limits);
+        let extra = self.owners[owner as usize].extra.get_or_insert_default();
+        extra.tier = extra.tier.take().or_else(|| key.tier.clone());
+        if extra.assumed.is_empty() {
+            extra.assumed = key.assumed.clone();
+        }
     }
 
     fn account(&mut self, name: &str) -> u32 {
@@ -335,27 +341,6 @@ impl Roster {
         }
         self.accounts.push(AccountCell { name: name.into(), rest: None });
         self.accounts.len() as u32 - 1
-    }
-
-    /// Takes a key out of the indexes. Its cell stays until [`Roster::free`], since leases may still name it.
-    pub(super) fn remove(&mut self, slot: u32) {
-        self.unindex(slot);
-        let cell = &mut self.keys[slot as usize];
-        cell.removed = true;
-        self.owners[cell.owner as usize].keys -= 1;
-    }
-
-    /// Gives the slot of a removed key back.
-    pub(super) fn free(&mut self, slot: u32) {
-        let key = &mut self.keys[slot as usize];
-        key.extra = None;
-        key.rest = None;
-        let owner = &self.owners[key.owner as usize];
-        let unnamed = owner.extra.as_ref().is_none_or(|extra| extra.name.is_none() && extra.consumer.is_none());
-        if owner.keys == 0 && unnamed {
-            self.parted.push_back((secret_hash(&key.secret), key.owner));
-        }
-        self.free.push(slot);
     }
 
     /// Same key, new secret; its state stays.

@@ -152,11 +152,7 @@ impl State {
         lane.last_used = self.seq;
         let key = &mut self.roster.keys[slot as usize];
         key.in_flight -= 1;
-        if key.removed {
-            if key.in_flight == 0 {
-                self.roster.free(slot);
-            }
-        } else {
+        if !key.removed {
             self.released(lane_at, slot);
         }
         if unknown {

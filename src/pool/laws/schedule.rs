@@ -32,7 +32,18 @@ pub(super) enum Op {
     Replace { key: usize },
     Weight { key: usize, weight: u8 },
     Many { model: usize, sizes: Vec<usize>, all: bool },
-    Reconfigure { strategy: usize, turn: usize, weight: u8 },
+    /// `other`: a key that is there goes with it, one that is not comes back.
+    Reconfigure { strategy: usize, turn: usize, weight: u8, other: Option<usize> },
+    Remove { key: usize },
+    /// It comes back, with another secret or its own.
+    Add { key: usize, secret: bool },
+}
+
+impl Op {
+    /// Whether the key's state is bound to another secret from then on.
+    pub(super) fn replaces(&self) -> bool {
+        matches!(self, Self::Replace { .. } | Self::Add { secret: true, .. })
+    }
 }
 
 pub(super) fn ops(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Op>> {
@@ -52,7 +63,10 @@ pub(super) fn ops(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Op
         1 => (0..KEYS, 1u8..20).prop_map(|(key, weight)| Op::Weight { key, weight }),
         1 => (0..2usize, prop::collection::vec(1usize..6, 1..3), any::<bool>())
             .prop_map(|(model, sizes, all)| Op::Many { model, sizes, all }),
-        1 => (0..5usize, 0..KEYS, 1u8..20).prop_map(|(strategy, turn, weight)| Op::Reconfigure { strategy, turn, weight }),
+        1 => (0..5usize, 0..KEYS, 1u8..20, prop::option::of(0..KEYS))
+            .prop_map(|(strategy, turn, weight, other)| Op::Reconfigure { strategy, turn, weight, other }),
+        1 => (0..KEYS).prop_map(|key| Op::Remove { key }),
+        2 => (0..KEYS, prop::bool::weighted(0.2)).prop_map(|(key, secret)| Op::Add { key, secret }),
     ];
     prop::collection::vec(op, count)
 }
@@ -70,6 +84,10 @@ pub(super) struct Run {
     pub(super) pool: KeyPool,
     /// The keys' secrets.
     current: Vec<String>,
+    /// Whether each key is in.
+    present: Vec<bool>,
+    /// When each key started last.
+    last: Vec<Option<Tick>>,
     time: ManualClock,
     held: Vec<Held>,
     starts: Starts,
@@ -86,8 +104,14 @@ pub(super) struct Run {
     pub(super) trace: Vec<String>,
 }
 
+/// The last two are each their own.
 fn owner(key: usize) -> String {
-    format!("owner-{}", key / 2)
+    if key < 4 { format!("owner-{}", key / 2) } else { format!("of key-{key}") }
+}
+
+/// The least time between two starts of every third key.
+fn interval(key: usize) -> Duration {
+    Duration::from_millis(if key % 3 == 1 { 700 } else { 0 })
 }
 
 fn id(key: usize) -> KeyId {
@@ -98,19 +122,23 @@ fn key_of(id: &KeyId) -> usize {
     id.to_string().trim_start_matches("key-").parse().expect("a key of this test")
 }
 
-/// The pool of these laws, its keys in another order, each of this weight.
-fn described(secrets: &[String], turn: usize, weight: f32, strategy: usize) -> KeyPoolBuilder {
-    let key = |n: usize| {
-        Key::new(secrets[n].as_str())
-            .id(id(n))
-            .owner(owner(n))
-            .weight(weight)
-            .priority(Priority(if n >= 4 { 10 } else { 0 }))
-            .max_concurrent(CONCURRENT)
-    };
+/// A key of these laws.
+fn key(n: usize, secret: &str, weight: f32) -> Key {
+    let key = Key::new(secret)
+        .id(id(n))
+        .weight(weight)
+        .priority(Priority(if n >= 4 { 10 } else { 0 }))
+        .max_concurrent(CONCURRENT)
+        .min_interval(interval(n));
+    if n < 4 { key.owner(owner(n)) } else { key }
+}
+
+/// The pool of these laws, those of its keys that are `present` in another order, each of this weight.
+fn described(secrets: &[String], present: &[bool], turn: usize, weight: f32, strategy: usize) -> KeyPoolBuilder {
     let limits = Limits::new().per_minute(PER_MINUTE).per_day(PER_DAY).tokens_per_minute(TOKENS);
+    let turned = (0..KEYS).map(|n| (n + turn) % KEYS).filter(|n| present[*n]);
     KeyPool::builder(provider())
-        .keys((0..KEYS).map(|n| key((n + turn) % KEYS)))
+        .keys(turned.map(|n| key(n, &secrets[n], weight)))
         .limits("flash", limits)
         .limits("pro", Limits::new().per_minute(PER_MINUTE).per_day(PER_DAY))
         .strategy(crate::Strategy::NAMES[strategy].1)
@@ -127,10 +155,13 @@ impl Run {
     pub(super) fn new(strategy: usize) -> Self {
         let time = clock();
         let current: Vec<String> = (0..KEYS).map(|n| format!("AIza-not-a-real-key-{n:05}")).collect();
-        let pool = described(&current, 0, 1.0, strategy).clock(time.clock()).build().expect("a pool");
+        let present = vec![true; KEYS];
+        let pool = described(&current, &present, 0, 1.0, strategy).clock(time.clock()).build().expect("a pool");
         Self {
             pool,
             current,
+            present,
+            last: vec![None; KEYS],
             time,
             held: Vec::new(),
             starts: Starts::default(),
@@ -146,7 +177,7 @@ impl Run {
 
     /// The same keys and limits once more.
     pub(super) fn another(&self, strategy: usize) -> KeyPoolBuilder {
-        described(&self.current, 0, 1.0, strategy).clock(self.time.clock())
+        described(&self.current, &self.present, 0, 1.0, strategy).clock(self.time.clock())
     }
 
     fn now(&self) -> Tick {
@@ -207,6 +238,9 @@ impl Run {
                 };
                 self.time.set_wall(wall);
             }
+            Op::Disable { key } | Op::Enable { key } | Op::Replace { key } | Op::Weight { key, .. } | Op::Remove { key }
+                if !self.present[key] => {}
+            Op::Add { key, .. } if self.present[key] => {}
             Op::Disable { key } => {
                 self.pool.disable(&id(key), "BY_HAND").expect("a key of this test");
                 self.disabled[key] = true;
@@ -224,10 +258,27 @@ impl Run {
                 self.pool.replace(&id(key), &secret).expect("a new secret");
                 self.current[key] = secret;
             }
-            Op::Reconfigure { strategy, turn, weight } => {
-                let wanted = described(&self.current, turn, f32::from(weight) / 4.0, strategy);
-                let change = self.pool.reconfigure(wanted).expect("the same keys");
-                prop_assert!(change.added.is_empty() && change.removed.is_empty(), "{:?}", change);
+            Op::Reconfigure { strategy, turn, weight, other } => {
+                let before = self.present.clone();
+                if let Some(key) = other {
+                    self.present[key] ^= true;
+                }
+                let wanted = described(&self.current, &self.present, turn, f32::from(weight) / 4.0, strategy);
+                let change = self.pool.reconfigure(wanted).expect("keys that can be taken");
+                let ids = |went: bool| other.filter(|key| before[*key] == went).map(id).into_iter().collect::<Vec<_>>();
+                prop_assert_eq!((change.added, change.removed), (ids(false), ids(true)));
+            }
+            Op::Remove { key } => {
+                self.pool.remove(&id(key)).expect("a key of this test");
+                self.present[key] = false;
+            }
+            Op::Add { key: n, secret } => {
+                if secret {
+                    self.secrets += 1;
+                    self.current[n] = format!("AIza-not-a-real-key-again-{:05}", self.secrets);
+                }
+                self.pool.add(key(n, &self.current[n], 1.0)).expect("a key that was there before");
+                self.present[n] = true;
             }
             Op::Weight { key, weight } => {
                 self.pool.set_weight(&id(key), f32::from(weight) / 4.0).expect("a good weight");
@@ -255,7 +306,9 @@ impl Run {
         let (name, owner) = (lease.key_id().to_string(), owner(key));
         self.trace.push(name.clone());
         // Law 1: no scope that covers it rests.
-        prop_assert!(!self.disabled[key], "law 1: {} is disabled", name);
+        prop_assert!(!self.disabled[key] && self.present[key], "law 1: {} is disabled, or gone", name);
+        let early = self.last[key].replace(now).is_some_and(|last| now.since(last) < interval(key));
+        prop_assert!(!early, "{} started twice within its interval", name);
         for (scope, held, lane) in [
             (Scope::Key, &name, ""),
             (Scope::Owner, &owner, ""),
@@ -283,7 +336,7 @@ impl Run {
         let mut state = self.pool.lock();
         let ask = state.ask(demand, now);
         let wanted = state.wanted(&demand.affinity);
-        for key in 0..4 {
+        for key in (0..4).filter(|key| self.present[*key]) {
             let slot = state.roster.slot_of(&id(key)).expect("a key of this test");
             let asked_for = !self.must || wanted.contains(&slot);
             let ready = asked_for && matches!(state.check(&ask, slot), Check::Ready(_));
@@ -301,7 +354,7 @@ impl Run {
         let demand = Demand::new(model).tokens(tokens);
         let mut state = self.pool.lock();
         let ask = state.ask(&demand, now);
-        for earlier in 0..4 {
+        for earlier in (0..4).filter(|earlier| self.present[*earlier]) {
             let slot = state.roster.slot_of(&id(earlier)).expect("a key of this test");
             prop_assert_eq!(state.roster.owners[state.roster.keys[slot as usize].owner as usize].account, NO_ACCOUNT);
             let check = state.check(&ask, slot);
@@ -364,7 +417,8 @@ impl Run {
             }
             let rest = self.rests.entry(place).or_insert((until, started));
             rest.0 = rest.0.max(until);
-            prop_assert!(shown.is_some_and(|end| end >= until), "law 1: {:?} of {} does not rest", verdict, id(key));
+            let rests = !self.present[key] || shown.is_some_and(|end| end >= until);
+            prop_assert!(rests, "law 1: {:?} of {} does not rest", verdict, id(key));
         }
         Ok(())
     }
@@ -372,7 +426,7 @@ impl Run {
     /// Until when the pool itself holds the scope to rest.
     fn rest_end(&self, scope: Scope, key: usize, lane: &str) -> Option<Tick> {
         let view = self.pool.snapshot();
-        let found = view.keys.iter().find(|held| held.id == id(key)).expect("a key of this test");
+        let found = view.keys.iter().find(|held| held.id == id(key))?;
         let of_lane = |model: Option<&str>| model.is_none_or(|model| model == lane);
         let rest = found.rests.iter().find(|rest| rest.scope == scope && of_lane(rest.model.as_deref()))?;
         Some(rest.ends_in.map_or(Tick::NEVER, |ends_in| self.now().plus(ends_in)))
@@ -418,7 +472,8 @@ impl Run {
         for key in 0..KEYS {
             let demand = Demand::new("pro").affinity(Affinity::MustKey(id(key)));
             let serves = self.pool.try_acquire(demand).is_ok();
-            prop_assert_eq!(serves, !self.disabled[key], "key-{} serves unless disabled", key);
+            let wanted = self.present[key] && !self.disabled[key];
+            prop_assert_eq!(serves, wanted, "key-{} serves unless disabled, or gone", key);
         }
         Ok(())
     }
