@@ -46,8 +46,8 @@ pub struct WindowEntry {
     /// What is counted.
     #[schemars(schema_with = "unit_schema")]
     pub unit: Unit,
-    /// In any span of this length: above 0, at most a day.
-    pub span: Interval<86_400>,
+    /// In any span of this length, from a second to a day.
+    pub span: Interval<1_000, 86_400>,
     /// How many at most.
     pub amount: Amount,
 }
@@ -76,7 +76,7 @@ impl Amounts {
                 limits = limits.with(Limit { unit, span, amount });
             }
         }
-        for window in self.windows.iter().filter(|window| !window.span.0.is_zero()) {
+        for window in &self.windows {
             let limit = Limit { unit: window.unit, span: Span::Sliding(window.span.0), amount: window.amount.0 };
             limits = limits.with(limit);
         }

@@ -1,6 +1,10 @@
 //! The environment as values, so that nobody reads it behind another's back.
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use super::{Origin, Problem, Setting};
 
@@ -68,7 +72,7 @@ impl Environment {
     /// # Errors
     /// When a file that is named cannot be read.
     pub fn secret(&self, name: &str) -> Result<Option<Variable>, Problem> {
-        self.first_secret([format!("{OURS}{name}"), name.to_owned()])
+        self.first_secret(both(name))
     }
 
     /// The first of these variables that is there, each also as `NAME_FILE`.
@@ -86,6 +90,19 @@ impl Environment {
             }
         }
         Ok(None)
+    }
+
+    /// The file that [`Environment::first_secret`] reads for these names, if it reads one.
+    pub fn secret_file(&self, names: impl IntoIterator<Item = String>) -> Option<PathBuf> {
+        for name in names {
+            if self.get(&name).is_some() {
+                return None;
+            }
+            if let Some(file) = self.get(&format!("{name}_FILE")) {
+                return Some(file.into());
+            }
+        }
+        None
     }
 
     /// Names that begin so, with `KEYPOOL_` in front or not, without it.
@@ -110,6 +127,11 @@ impl Environment {
         };
         self.0.iter().filter_map(setting).collect()
     }
+}
+
+/// A name with [`OURS`] in front, and without.
+pub(super) fn both(name: &str) -> [String; 2] {
+    [format!("{OURS}{name}"), name.to_owned()]
 }
 
 /// What a file of a secret holds, without white space around it.

@@ -6,14 +6,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::scalar::{self, Scalar};
 
-/// A length of time: `"500ms"`, `"41s"`, `"1.5m"`, `"2h"`, `"1d"`, or a number of seconds. At most `MOST` seconds.
+/// A length of time: `"500ms"`, `"41s"`, `"1.5m"`, `"2h"`, `"1d"`, or a number of seconds. From `LEAST` milliseconds to
+/// `MOST` seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Interval<const MOST: u64 = YEAR>(pub Duration);
+pub struct Interval<const LEAST: u64 = 0, const MOST: u64 = YEAR>(pub Duration);
 
 /// The longest unless said otherwise.
 pub(super) const YEAR: u64 = 366 * 86_400;
 
-impl<const MOST: u64> Interval<MOST> {
+impl<const LEAST: u64, const MOST: u64> Interval<LEAST, MOST> {
     /// This many seconds.
     pub const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
@@ -25,14 +26,15 @@ impl<const MOST: u64> Interval<MOST> {
     }
 }
 
-impl<const MOST: u64> Scalar for Interval<MOST> {
-    const EXPECTED: &'static str = match MOST {
-        3_600 => "a length of time such as \"500ms\", \"41s\", \"5m\", or a number of seconds; at most 1h",
-        86_400 => "a length of time such as \"500ms\", \"41s\", \"5m\", or a number of seconds; at most 1d",
-        _ => {
-            "a length of time such as \"500ms\", \"41s\", \"5m\", \"2h\", \"1d\", or a number of seconds; at most 366d"
-        }
-    };
+impl<const LEAST: u64, const MOST: u64> Scalar for Interval<LEAST, MOST> {
+    fn expected() -> Cow<'static, str> {
+        let most = shown(Duration::from_secs(MOST));
+        let range = match LEAST {
+            0 => format!("at most {most}"),
+            least => format!("from {} to {most}", shown(Duration::from_millis(least))),
+        };
+        format!("a length of time such as \"500ms\", \"41s\", \"5m\", or a number of seconds; {range}").into()
+    }
 
     fn of_text(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -52,7 +54,7 @@ impl<const MOST: u64> Scalar for Interval<MOST> {
     fn of_number(seconds: f64) -> Option<Self> {
         // To the microsecond: 0.3 has no exact form, and nobody means its 17th digit.
         let micros = (seconds * 1e6).round();
-        (0.0..=MOST as f64 * 1e6).contains(&micros).then(|| Self(Duration::from_micros(micros as u64)))
+        (LEAST as f64 * 1e3..=MOST as f64 * 1e6).contains(&micros).then(|| Self(Duration::from_micros(micros as u64)))
     }
 }
 
@@ -70,19 +72,19 @@ pub(super) fn shown(length: Duration) -> String {
     }
 }
 
-impl<'de, const MOST: u64> Deserialize<'de> for Interval<MOST> {
+impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Interval<LEAST, MOST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         scalar::read(deserializer)
     }
 }
 
-impl<const MOST: u64> Serialize for Interval<MOST> {
+impl<const LEAST: u64, const MOST: u64> Serialize for Interval<LEAST, MOST> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&shown(self.0))
     }
 }
 
-impl<const MOST: u64> schemars::JsonSchema for Interval<MOST> {
+impl<const LEAST: u64, const MOST: u64> schemars::JsonSchema for Interval<LEAST, MOST> {
     fn inline_schema() -> bool {
         true
     }
@@ -93,10 +95,10 @@ impl<const MOST: u64> schemars::JsonSchema for Interval<MOST> {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "description": format!("Expected: {}", Self::EXPECTED),
+            "description": format!("Expected: {}", Self::expected()),
             "anyOf": [
                 { "type": "string", "pattern": r"^\s*[0-9.]+\s*(ms|s|m|min|h|d)?\s*$" },
-                { "type": "number", "minimum": 0, "maximum": MOST },
+                { "type": "number", "minimum": LEAST as f64 / 1e3, "maximum": MOST },
             ],
         })
     }
@@ -108,7 +110,7 @@ mod tests {
 
     #[test]
     fn every_unit_and_plain_seconds() {
-        let of = |text| Interval::<3_600>::of_text(text).map(|interval| interval.0.as_millis());
+        let of = |text| Interval::<0, 3_600>::of_text(text).map(|interval| interval.0.as_millis());
         for (text, ms) in [
             ("500ms", 500),
             ("41s", 41_000),
@@ -124,13 +126,17 @@ mod tests {
         for text in ["", "s", "-1s", "1x", "nan", "inf", "2h", "1s2", "1e9"] {
             assert_eq!(of(text), None, "{text}");
         }
-        assert_eq!(Interval::<YEAR>::of_text("32d"), Some(Interval::seconds(32 * 86_400)));
+        for (text, fits) in [("100ms", true), ("0.099", false), ("2s", true), ("2.001", false)] {
+            assert_eq!(Interval::<100, 2>::of_text(text).is_some(), fits, "{text}");
+        }
+        assert!(Interval::<100, 2>::expected().ends_with("; from 100ms to 2s"));
+        assert_eq!(Interval::<0, YEAR>::of_text("32d"), Some(Interval::seconds(32 * 86_400)));
     }
 
     #[test]
     fn it_is_shown_as_it_is_read() {
         for text in ["0s", "250ms", "41s", "10m", "1h", "32d", "90s", "0.0005s"] {
-            let read = Interval::<YEAR>::of_text(text).unwrap();
+            let read = Interval::<0, YEAR>::of_text(text).unwrap();
             assert_eq!(shown(read.0), text);
         }
     }

@@ -1,6 +1,12 @@
 //! Keys from the environment, under the names that people use.
 
-use super::{Environment, KeySpec, Problem, Rank, Source, environment::Variable, key_file};
+use std::path::PathBuf;
+
+use super::{
+    Environment, KeySpec, Problem, Rank, Source,
+    environment::{self, Variable},
+    key_file,
+};
 use crate::{key::Tier, limit::Limits};
 
 /// Whose keys: what the names of its variables begin with.
@@ -75,6 +81,12 @@ impl KeyVariables {
             });
         }
         source
+    }
+
+    /// The files that hold keys of the environment: those of `…_FILE` variables.
+    pub fn files(&self, environment: &Environment) -> Vec<PathBuf> {
+        let names = self.names(environment).into_iter();
+        names.filter_map(|(name, _)| environment.secret_file(environment::both(&name))).collect()
     }
 
     /// Requests a minute of the keys of a tier's variable.

@@ -7,6 +7,7 @@
 //! Keys come from several [`Source`]s; a pool's are their union by secret, a [`KeySet`].
 
 mod amounts;
+mod checks;
 mod document;
 mod environment;
 mod import;
@@ -24,6 +25,7 @@ mod reading;
 mod scalar;
 mod sections;
 mod source;
+mod whole;
 mod wording;
 
 pub use amounts::{Amounts, WindowEntry};
@@ -41,6 +43,7 @@ pub use pool_config::PoolConfig;
 pub use problem::{ConfigErrors, Problem};
 pub use sections::{LimitsSection, PoolSection, RestRow, RestsSection, RetrySection};
 pub use source::{KeySet, Rank, Source};
+pub use whole::Whole;
 
 #[cfg(test)]
 mod tests;

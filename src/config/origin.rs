@@ -55,6 +55,27 @@ pub(super) fn line_at(text: &[u8], at: usize) -> usize {
     memchr::memchr_iter(b'\n', &text[..at.min(text.len())]).count() + 1
 }
 
+/// The lines of places that are asked for one after the other: each part of the text is counted once.
+pub(super) struct Lines<'t> {
+    text: &'t [u8],
+    seen: usize,
+    line: usize,
+}
+
+impl<'t> Lines<'t> {
+    pub(super) fn of(text: &'t [u8]) -> Self {
+        Self { text, seen: 0, line: 1 }
+    }
+
+    /// The line, counted from 1, of a place no further up than the last one.
+    pub(super) fn at(&mut self, at: usize) -> usize {
+        let at = at.clamp(self.seen, self.text.len());
+        self.line += line_at(&self.text[self.seen..], at - self.seen) - 1;
+        self.seen = at;
+        self.line
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

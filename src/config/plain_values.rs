@@ -1,6 +1,6 @@
 //! The values that settings are made of, each with the form it has in a file.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::json;
@@ -19,7 +19,9 @@ scalar! {
 }
 
 impl Scalar for Weight {
-    const EXPECTED: &'static str = "a number above 0, at most 1000000";
+    fn expected() -> Cow<'static, str> {
+        "a number above 0, at most 1000000".into()
+    }
 
     fn of_text(text: &str) -> Option<Self> {
         text.trim().parse().ok().and_then(Self::of_number)
@@ -39,7 +41,9 @@ scalar! {
 }
 
 impl Scalar for Place {
-    const EXPECTED: &'static str = "a whole number from 0 to 65535, lower first, or \"free\" (0) or \"paid\" (10)";
+    fn expected() -> Cow<'static, str> {
+        "a whole number from 0 to 65535, lower first, or \"free\" (0) or \"paid\" (10)".into()
+    }
 
     fn of_text(text: &str) -> Option<Self> {
         match text.trim() {
@@ -62,7 +66,9 @@ scalar! {
 }
 
 impl Scalar for TierName {
-    const EXPECTED: &'static str = "\"free\", \"paid\", or a paid tier by name such as \"tier-2\"";
+    fn expected() -> Cow<'static, str> {
+        "\"free\", \"paid\", or a paid tier by name such as \"tier-2\"".into()
+    }
 
     fn of_text(text: &str) -> Option<Self> {
         tier(text).map(Self)
@@ -89,7 +95,9 @@ scalar! {
 }
 
 impl Scalar for Concurrent {
-    const EXPECTED: &'static str = "a whole number from 1 to 65534";
+    fn expected() -> Cow<'static, str> {
+        "a whole number from 1 to 65534".into()
+    }
 
     fn of_text(text: &str) -> Option<Self> {
         text.trim().parse().ok().and_then(Self::of_whole)
@@ -108,7 +116,9 @@ scalar! {
 }
 
 impl Scalar for Amount {
-    const EXPECTED: &'static str = "a whole number from 0 to 1000000000000";
+    fn expected() -> Cow<'static, str> {
+        "a whole number from 0 to 1000000000000".into()
+    }
 
     fn of_text(text: &str) -> Option<Self> {
         text.trim().parse().ok().and_then(Self::of_whole)
@@ -127,7 +137,9 @@ scalar! {
 }
 
 impl Scalar for Name {
-    const EXPECTED: &'static str = "1 to 64 visible characters that are not a key, since names are shown";
+    fn expected() -> Cow<'static, str> {
+        "1 to 64 visible characters that are not a key, since names are shown".into()
+    }
 
     fn of_text(text: &str) -> Option<Self> {
         is_name(text).then(|| Self(text.to_owned()))
@@ -149,7 +161,9 @@ scalar! {
 }
 
 impl Scalar for ZoneName {
-    const EXPECTED: &'static str = "an IANA time zone such as \"America/Los_Angeles\"";
+    fn expected() -> Cow<'static, str> {
+        "an IANA time zone such as \"America/Los_Angeles\"".into()
+    }
 
     fn of_text(text: &str) -> Option<Self> {
         (!wording::may_be_secret(text) && jiff::tz::TimeZone::get(text).is_ok()).then(|| Self(text.to_owned()))
@@ -191,7 +205,9 @@ impl<'de> Deserialize<'de> for SecretText {
 }
 
 impl Scalar for SecretText {
-    const EXPECTED: &'static str = "a text (its value is not shown)";
+    fn expected() -> Cow<'static, str> {
+        "a text (its value is not shown)".into()
+    }
 
     fn of_text(text: &str) -> Option<Self> {
         Some(Self(text.to_owned()))
@@ -203,7 +219,7 @@ impl schemars::JsonSchema for SecretText {
         true
     }
 
-    fn schema_name() -> std::borrow::Cow<'static, str> {
+    fn schema_name() -> Cow<'static, str> {
         "SecretText".into()
     }
 

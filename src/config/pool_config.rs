@@ -1,7 +1,7 @@
 //! The part of a configuration that makes a pool.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -10,11 +10,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Amounts, ConfigErrors, Document, Environment, KeyEntry, KeySet, KeySpec, LimitsSection, ModelEntry, Origin,
-    PoolSection, Problem, Rank, RestsSection, RetrySection, Source,
+    ConfigErrors, Document, Environment, KeyEntry, KeySet, KeySpec, LimitsSection, ModelEntry, Origin, PoolSection,
+    Problem, Rank, RestsSection, RetrySection, Source,
     environment::read,
     key_file::{self, KeyFile},
-    plain_values, wording,
+    plain_values,
 };
 use crate::{
     fallback::Models,
@@ -89,65 +89,6 @@ impl PoolConfig {
         sources.extend(config.files(&mut document, folder, &[]));
         ConfigErrors::check(document.into_problems())?;
         Ok((config, KeySet::unite(sources)))
-    }
-
-    /// Looks at what no single value tells: names that are there twice, ranges that depend on one another.
-    pub fn check(&self, document: &mut Document<'_>) {
-        if !(1.0..=100.0).contains(&self.retry.factor) {
-            document.problem("retry.factor", "expected a number from 1 to 100");
-        }
-        let mut ids: HashMap<&str, usize> = HashMap::new();
-        for (n, key) in self.keys.iter().enumerate() {
-            let given = [key.secret.is_some(), key.secret_env.is_some(), key.secret_file.is_some()];
-            if given.iter().filter(|given| **given).count() != 1 {
-                let what = "expected exactly one of secret, secret_env and secret_file";
-                document.problem_unless_refused(&format!("keys[{n}]"), "secret", what);
-            }
-            let id = key.id.as_ref().map(|id| id.0.as_str());
-            if let Some(first) = id.and_then(|id| ids.insert(id, n)) {
-                document.problem(&format!("keys[{n}].id"), format!("keys[{first}] has this id already"));
-            }
-            for (name, value) in &key.labels {
-                if value.is_empty() || value.len() > 256 || value.chars().any(char::is_control) {
-                    document.problem(
-                        &format!("keys[{n}].labels.{}", wording::step(name)),
-                        "expected 1 to 256 bytes of text",
-                    );
-                }
-            }
-            for (model, amounts) in &key.limits {
-                windows(document, &format!("keys[{n}].limits.{}", wording::step(model)), amounts);
-            }
-        }
-        self.check_models(document);
-        let known = self
-            .limits
-            .known
-            .iter()
-            .map(|(model, tiers)| (format!("limits.known.{}", wording::step(model)), tiers, false));
-        for (path, tiers, every) in known.chain([("limits.default".to_owned(), &self.limits.default, true)]) {
-            tiered(document, &path, tiers, every);
-        }
-    }
-
-    fn check_models(&self, document: &mut Document<'_>) {
-        let mut names: HashMap<&str, usize> = HashMap::new();
-        for (n, model) in self.models.iter().enumerate() {
-            names.entry(&model.name).or_insert(n);
-        }
-        for (n, model) in self.models.iter().enumerate() {
-            if model.name.is_empty() {
-                document.problem_unless_refused(&format!("models[{n}]"), "name", "name is missing");
-            } else if names[model.name.as_str()] != n {
-                document.problem(&format!("models[{n}].name"), "this model is there twice");
-            }
-            for (at, alias) in model.aliases.iter().enumerate() {
-                if alias.is_empty() || names.contains_key(alias.as_str()) {
-                    document.problem(&format!("models[{n}].aliases[{at}]"), "expected a name that no model has");
-                }
-            }
-            tiered(document, &format!("models[{n}].limits"), &model.limits, true);
-        }
     }
 
     /// The keys of `[[keys]]`. `folder`: where files are looked for. `not_keys`: values that are no key.
@@ -270,26 +211,6 @@ pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
 
 fn named(environment: &Environment, name: &str) -> Result<String, String> {
     environment.get(name).map(str::to_owned).ok_or_else(|| "this variable is not set in the environment".to_owned())
-}
-
-fn windows(document: &mut Document<'_>, path: &str, amounts: &Amounts) {
-    for (n, window) in amounts.windows.iter().enumerate() {
-        if window.span.0.is_zero() {
-            document.problem(&format!("{path}.windows[{n}].span"), "expected more than nothing, at most 1d");
-        }
-    }
-}
-
-/// Limits by tier: the tiers' names, and their windows.
-fn tiered(document: &mut Document<'_>, path: &str, tiers: &BTreeMap<String, Amounts>, every: bool) {
-    for (tier, amounts) in tiers {
-        let path = format!("{path}.{}", wording::step(tier));
-        if plain_values::tier(tier).is_none() && !(every && tier == "*") {
-            let or_every = if every { ", or \"*\" for every other" } else { "" };
-            document.problem(&path, format!("expected a tier: free, paid, or one by name such as tier-2{or_every}"));
-        }
-        windows(document, &path, amounts);
-    }
 }
 
 fn spec(entry: &KeyEntry, secret: &str, origin: Origin) -> KeySpec {

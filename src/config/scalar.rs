@@ -1,13 +1,13 @@
 //! Values with a form of their own: read from text or a number, or refused with what is allowed.
 
-use std::{fmt, marker::PhantomData};
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use serde::{Deserializer, de::Visitor};
 
 /// A value that is written as text or as a number.
 pub(super) trait Scalar: Sized {
     /// What is allowed, behind "expected".
-    const EXPECTED: &'static str;
+    fn expected() -> Cow<'static, str>;
 
     fn of_text(_text: &str) -> Option<Self> {
         None
@@ -30,7 +30,7 @@ struct Reader<S>(PhantomData<S>);
 
 impl<S: Scalar> Reader<S> {
     fn check<E: serde::de::Error>(found: Option<S>) -> Result<S, E> {
-        found.ok_or_else(|| E::custom(format_args!("expected {}", S::EXPECTED)))
+        found.ok_or_else(|| E::custom(format_args!("expected {}", S::expected())))
     }
 }
 
@@ -38,7 +38,7 @@ impl<S: Scalar> Visitor<'_> for Reader<S> {
     type Value = S;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(S::EXPECTED)
+        f.write_str(&S::expected())
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<S, E> {

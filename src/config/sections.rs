@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Amounts, Interval};
+use super::{Amounts, Interval, Whole, interval::YEAR};
 use crate::{
     pool::{RestBackoff, RestTable, Spill, Strategy},
     retry::{Backoff, Retry},
@@ -25,9 +25,9 @@ pub struct PoolSection {
     #[schemars(schema_with = "spill_schema")]
     pub spill: Spill,
     /// How long a request waits for an earlier priority before a later one opens.
-    pub spill_after: Interval<3_600>,
+    pub spill_after: Interval<0, 3_600>,
     /// How long a request waits for a key; unless set not at all in the library, 5 s in the gateway.
-    pub wait: Option<Interval<3_600>>,
+    pub wait: Option<Interval<0, 3_600>>,
     /// Models to step down to, best first, instead of those of `[[models]]` that have a priority.
     pub fallback: Vec<String>,
     /// Whether a model that is overloaded still after all retries is a reason to step down.
@@ -47,18 +47,18 @@ fn spill_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 #[serde(default, deny_unknown_fields)]
 pub struct RetrySection {
     /// How often a request is sent again.
-    pub max_retries: u32,
+    pub max_retries: Whole<0, 100>,
     /// The first pause.
-    pub first: Interval<3_600>,
+    pub first: Interval<10, 600>,
     /// What each pause is multiplied by for the next: 1 to 100.
     #[schemars(range(min = 1.0, max = 100.0))]
     pub factor: f64,
-    /// The longest pause.
-    pub cap: Interval<3_600>,
+    /// The longest pause; no less than the first.
+    pub cap: Interval<10, 3_600>,
     /// Whether each pause is drawn evenly from zero to its length.
     pub jitter: bool,
     /// No retry begins later than this after the request came; no end unless set.
-    pub deadline: Option<Interval<86_400>>,
+    pub deadline: Option<Interval<1_000, 86_400>>,
     /// Whether retries are paid from a budget: a fifth of what succeeds, and 10 a second.
     pub budget: bool,
 }
@@ -66,7 +66,7 @@ pub struct RetrySection {
 impl Default for RetrySection {
     fn default() -> Self {
         Self {
-            max_retries: 3,
+            max_retries: Whole(3),
             first: Interval::seconds(1),
             factor: 2.0,
             cap: Interval::seconds(30),
@@ -82,7 +82,7 @@ impl RetrySection {
     pub fn rule(&self) -> Retry {
         let backoff =
             Backoff::exponential().first(self.first.0).factor(self.factor).cap(self.cap.0).jitter(self.jitter);
-        let mut rule = Retry::new().max_retries(self.max_retries).backoff(backoff);
+        let mut rule = Retry::new().max_retries(self.max_retries.0.into()).backoff(backoff);
         if let Some(deadline) = self.deadline {
             rule = rule.deadline(deadline.0);
         }
@@ -90,18 +90,24 @@ impl RetrySection {
     }
 }
 
+/// A day, in seconds.
+const DAY: u64 = 86_400;
+/// The longest rest, in seconds: longer than any month's quota.
+const LONGEST: u64 = 32 * DAY;
+
 /// A rest that doubles; what is not set stays as it is by default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RestRow {
     /// The first incident's rest.
-    pub first: Option<Interval>,
-    /// The longest.
-    pub cap: Option<Interval>,
+    pub first: Option<Interval<100, DAY>>,
+    /// The longest; no less than the first.
+    pub cap: Option<Interval<100, LONGEST>>,
 }
 
 impl RestRow {
-    fn or(&self, default: RestBackoff) -> RestBackoff {
+    /// With what is not set as it is by default.
+    pub(super) fn or(&self, default: RestBackoff) -> RestBackoff {
         RestBackoff {
             first: self.first.map_or(default.first, |first| first.0),
             cap: self.cap.map_or(default.cap, |cap| cap.0),
@@ -134,13 +140,13 @@ pub struct RestsSection {
     /// Any other verdict that rests its scope.
     pub other: RestRow,
     /// Unclear 401s and 403s until a key is disabled.
-    pub strikes: u8,
+    pub strikes: Whole<1, 100>,
     /// Overloaded answers in a row until the model rests.
-    pub overloads: u8,
+    pub overloads: Whole<1, 100>,
     /// The longest time between two probes of what rests without end.
-    pub probe_cap: Interval,
+    pub probe_cap: Interval<60_000, LONGEST>,
     /// The longest rest that a provider's own delay can ask for.
-    pub longest: Interval,
+    pub longest: Interval<60_000, YEAR>,
 }
 
 impl Default for RestsSection {
@@ -159,8 +165,8 @@ impl From<&RestTable> for RestsSection {
             model_unavailable: table.model_unavailable.into(),
             blocked: table.blocked.into(),
             other: table.other.into(),
-            strikes: table.strikes,
-            overloads: table.overloads,
+            strikes: Whole(table.strikes.into()),
+            overloads: Whole(table.overloads.into()),
             probe_cap: Interval(table.probe_cap),
             longest: Interval(table.longest),
         }
@@ -179,8 +185,9 @@ impl RestsSection {
             model_unavailable: self.model_unavailable.or(table.model_unavailable),
             blocked: self.blocked.or(table.blocked),
             other: self.other.or(table.other),
-            strikes: self.strikes,
-            overloads: self.overloads,
+            // At most 100.
+            strikes: self.strikes.0 as u8,
+            overloads: self.overloads.0 as u8,
             probe_cap: self.probe_cap.0,
             longest: self.longest.0,
         }
@@ -192,7 +199,7 @@ impl RestsSection {
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsSection {
     /// How much longer than its span a window holds, since requests do not travel equally fast.
-    pub guard: Interval<3_600>,
+    pub guard: Interval<0, 30>,
     /// Whether limits are learned from answers. Rests hold in any case.
     pub learn: bool,
     /// Whether the provider's known limits are assumed for keys that name a tier, where nothing is given or learned;

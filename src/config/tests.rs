@@ -29,10 +29,10 @@ fn every_error_has_its_place_and_says_what_is_allowed() {
         ("[pool]\nfallback = [1]", "k.toml:2: pool.fallback[0]: expected a string"),
         ("[pool]\nkey_files = [\"nowhere.txt\"]", "k.toml:2: pool.key_files: there is no key file at nowhere.txt"),
         ("pool = 3", "k.toml:1: pool: expected a table"),
-        ("[retry]\nmax_retries = -1", "k.toml:2: retry.max_retries: expected a whole number, 0 or more"),
+        ("[retry]\nmax_retries = -1", "k.toml:2: retry.max_retries: expected a whole number from 0 to 100"),
         ("[retry]\njitter = \"yes\"", "k.toml:2: retry.jitter: expected true or false"),
         ("[retry]\nfactor = 0.1", "k.toml:2: retry.factor: expected a number from 1 to 100"),
-        ("[rests]\nstrikes = 300", "k.toml:2: rests.strikes: expected a whole number from 0 to 255"),
+        ("[rests]\nstrikes = 300", "k.toml:2: rests.strikes: expected a whole number from 1 to 100"),
         (
             "[rests]\nother = { frist = 1 }",
             "k.toml:2: rests.other.frist: nothing reads this key; known here: first, cap",
@@ -65,7 +65,7 @@ fn every_error_has_its_place_and_says_what_is_allowed() {
         ),
         (
             "[[keys]]\nlimits.m = { windows = [{ unit = \"requests\", span = 0, amount = 1 }] }",
-            "windows[0].span: expected more than nothing",
+            "windows[0].span: expected a length of time such as \"500ms\", \"41s\", \"5m\", or a number of seconds; from 1s to 1d",
         ),
         (
             "[[keys]]\nlimits.m = { windows = [{ unit = \"miles\", span = 1, amount = 1 }] }",
@@ -120,14 +120,14 @@ fn variables_lie_over_the_file_in_every_form() {
     assert_eq!(config.pool.wait, Some(Interval::seconds(7)));
     assert_eq!(config.pool.fallback, ["a", "b"]);
     assert!(config.pool.fallback_on_overloaded);
-    assert_eq!((config.retry.factor.to_bits(), config.retry.max_retries), (1.5f64.to_bits(), 9));
+    assert_eq!((config.retry.factor.to_bits(), config.retry.max_retries), (1.5f64.to_bits(), Whole(9)));
     assert_eq!(config.rests.table().suspect.first, std::time::Duration::from_secs(180));
     assert_eq!(config.rests.table().suspect.cap, std::time::Duration::from_secs(3600), "the other half stays");
     assert_eq!(config.limits.known["m"]["free"].limits(), Limits::new().per_minute(3));
 
     let wrong = errors(text, &[("KEYPOOL__RETRY__MAX_RETRIES", "many"), ("KEYPOOL__POOL__WAIT__X", "1")]);
     assert!(wrong[0].starts_with("env KEYPOOL__POOL__WAIT__X: pool.wait: expected a length of time"), "{wrong:?}");
-    assert_eq!(wrong[1], "env KEYPOOL__RETRY__MAX_RETRIES: retry.max_retries: expected a whole number, 0 or more");
+    assert_eq!(wrong[1], "env KEYPOOL__RETRY__MAX_RETRIES: retry.max_retries: expected a whole number from 0 to 100");
 }
 
 #[test]

@@ -2,19 +2,11 @@
 
 use std::time::Duration;
 
-use super::{
-    OutReason,
-    ask::Ask,
-    journal::Journal,
-    rest::Rest,
-    roster::NO_ACCOUNT,
-    seats::{ProbeOf, Probes},
-    state::State,
-};
+use super::{OutReason, ask::Ask, journal::Journal, rest::Rest, roster::NO_ACCOUNT, seats::Probes, state::State};
 use crate::{
     limit::{At, Full, Need},
     time::{Now, Tick},
-    verdict::VerdictKind,
+    verdict::{Scope, VerdictKind},
 };
 
 /// Whether a key may carry a request.
@@ -181,7 +173,7 @@ impl State {
 
     /// The rests that cover a key in a lane.
     #[inline]
-    pub(super) fn rests(&self, lane: u16, slot: u32) -> [(Option<&Rest>, ProbeOf); 5] {
+    pub(super) fn rests(&self, lane: u16, slot: u32) -> [(Option<&Rest>, Scope); 5] {
         let key = &self.roster.keys[slot as usize];
         let owner = &self.roster.owners[key.owner as usize];
         let lane = &self.lanes[usize::from(lane)];
@@ -194,11 +186,11 @@ impl State {
             if lane.key_rests.is_empty() { None } else { lane.key_rests.get(&slot).and_then(Option::as_deref) };
         let owner_lane = lane.extra_of(key.owner).and_then(|extra| extra.rest.as_deref());
         [
-            (key.rest.as_deref(), ProbeOf::Key),
-            (owner.rest.as_deref(), ProbeOf::Owner),
-            (account, ProbeOf::Account),
-            (key_lane, ProbeOf::KeyLane),
-            (owner_lane, ProbeOf::OwnerLane),
+            (key.rest.as_deref(), Scope::Key),
+            (owner.rest.as_deref(), Scope::Owner),
+            (account, Scope::BillingAccount),
+            (key_lane, Scope::KeyLane),
+            (owner_lane, Scope::OwnerLane),
         ]
     }
 

@@ -193,11 +193,10 @@ impl State {
 
     /// The key's own record, and the rests that cover it in this lane.
     fn gather_key(&mut self, slot: u32, lane: u16, seen: &mut HashSet<RestId>, batch: &mut Batch, now: Now) {
-        if self.roster.keys.get(slot as usize).is_none_or(|key| key.removed) {
-            return;
-        }
-        if let Some(record) = self.key_record(slot, now) {
-            batch.keys.push(record);
+        let Some(key) = self.roster.keys.get(slot as usize) else { return };
+        // Of one that left the record says so already; what rests still does.
+        if !key.removed {
+            batch.keys.extend(self.key_record(slot, now));
         }
         let owner = self.roster.keys[slot as usize].owner;
         let lane = if self.lanes[usize::from(lane)].origin == Origin::Free { NO_MODEL } else { lane };

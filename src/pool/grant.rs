@@ -6,6 +6,7 @@ use super::{
     event::Event,
     pick::Picked,
     roster::KeyCell,
+    scope::Whom,
     seats::{Probes, Seats},
     state::{State, standing},
 };
@@ -60,7 +61,7 @@ impl State {
         let at = self.at(now, owner);
         let stamp = self.take_room(ask, owner, &at);
         for scope in probes.iter() {
-            self.probe_out(scope, slot, owner, ask.lane);
+            self.probe_out(Whom { scope, slot, owner, lane: ask.lane });
         }
         self.seat(ask, slot, probes, stamp)
     }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Acquire, AcquireMany, Attempt, Demand, Event, Events, KeyPool, KeyPoolBuilder, Lease, Seat, Snapshot, Unjudged,
-    Usage,
+    Acquire, AcquireMany, Attempt, Demand, Event, Events, KeyPool, KeyPoolBuilder, Lease, OutReason, Seat, Snapshot,
+    Unjudged, Usage,
     acquire::{Begun, Look},
     lease::Granted,
     locked::Locked,
@@ -75,7 +75,7 @@ impl KeyPool {
     /// The first key was not to be had at once: any other, or why there is none.
     #[inline(never)]
     fn lease_other(&self, mut state: Locked<'_>, demand: &Demand, now: Now) -> Result<Lease, Error> {
-        let outcome = state.try_others(demand, now).map_err(|reason| state.refuse(demand, reason, now));
+        let outcome = state.try_others(demand, now).map_err(|reason| state.refuse(demand, reason, now, false));
         drop(state);
         self.lease(outcome, demand)
     }
@@ -330,13 +330,13 @@ impl State {
 
     /// The same, counted.
     fn refuse_for_good(&mut self, demand: &Demand, reason: NotNow, now: Now) -> Error {
-        let error = self.refuse(demand, reason, now);
+        let error = self.refuse(demand, reason, now, true);
         self.tally.exhausted += u64::from(error.is_exhausted());
         error
     }
 
-    /// The error for a demand that got no key.
-    fn refuse(&mut self, demand: &Demand, reason: NotNow, now: Now) -> Error {
+    /// The error for a demand that got no key. `last`: nobody will wait for it.
+    fn refuse(&mut self, demand: &Demand, reason: NotNow, now: Now, last: bool) -> Error {
         if self.closed {
             return Error::new(Kind::ShutDown);
         }
@@ -347,7 +347,10 @@ impl State {
         let exhausted = self.diagnose(&ask);
         let (model, next_in) = (demand.model.clone(), exhausted.next_in);
         let most = exhausted.reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| *reason);
-        self.event_of_request(|| Event::Exhausted { model, reason: most, next_in });
+        // What only waits for the store is served within a moment: no key is out.
+        if last || !exhausted.reasons.contains_key(&OutReason::Unwritten) {
+            self.event_of_request(|| Event::Exhausted { model, reason: most, next_in });
+        }
         Error::new(Kind::Exhausted(exhausted))
     }
 }

@@ -9,7 +9,7 @@ use super::{
     room::of_a_shared_lane,
     roster::{KeyCell, NO_ACCOUNT, RAMP_STEPS},
     scope::Whom,
-    seats::{ProbeOf, SeatCell},
+    seats::SeatCell,
     state::{SHARED, State},
 };
 use crate::{
@@ -172,14 +172,7 @@ impl State {
     }
 
     /// A probe came back good: its scope serves again, as a new generation.
-    pub(super) fn probe_succeeded(&mut self, probe: ProbeOf, cell: &SeatCell, now: Now) {
-        let scope = match probe {
-            ProbeOf::Key => Scope::Key,
-            ProbeOf::KeyLane => Scope::KeyLane,
-            ProbeOf::Owner => Scope::Owner,
-            ProbeOf::Account => Scope::BillingAccount,
-            ProbeOf::OwnerLane => Scope::OwnerLane,
-        };
+    pub(super) fn probe_succeeded(&mut self, scope: Scope, cell: &SeatCell, now: Now) {
         self.lift(Whom { scope, slot: cell.slot, owner: cell.owner, lane: cell.lane }, now);
         self.recovered(cell.slot, scope);
     }

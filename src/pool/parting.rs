@@ -23,11 +23,28 @@ impl State {
         let record = self.key_record(slot, now);
         let Some(journal) = &mut self.journal else { return };
         journal.parted.extend(record.map(|record| KeyRecord { state: KeyStanding::Removed, ..record }));
-        journal.touched.retain(|(touched, _)| *touched != slot);
         if let Some(hash) = &journal.health(slot).hash.clone() {
             journal.known.by_hash.remove(hash);
         }
         self.news();
+    }
+
+    /// A key that left is forgotten: what its slot says of rests is nobody's.
+    pub(super) fn note_forgotten(&mut self, slot: u32) {
+        if let Some(journal) = &mut self.journal {
+            for lane in 0..self.lanes.len() as u16 {
+                journal.touched.remove(&(slot, lane));
+            }
+        }
+    }
+
+    /// What the store has of a key that is in again is true of it once more.
+    pub(super) fn note_back(&mut self, slot: u32) {
+        let Some(journal) = &mut self.journal else { return };
+        if let Some(hash) = journal.health(slot).hash.clone() {
+            journal.known.by_hash.insert(hash, slot);
+        }
+        self.note_key(slot, NO_MODEL);
     }
 
     /// A key has another secret: what is known of the key is known of that one from now on.

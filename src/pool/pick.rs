@@ -91,28 +91,10 @@ impl State {
         let lane_at = usize::from(ask.lane);
         let min_class = class_for(ask.need.input_tokens);
         let mut found = None;
-        while let Some(slot) = self.lanes[lane_at].groups[group].best(min_class, &self.lanes[lane_at].cells) {
-            let owner = self.roster.keys[slot as usize].owner;
-            if !excluded.is_empty() && excluded.holds(slot, owner) {
-                self.put_aside(ask.lane, slot, group);
-                continue;
-            }
-            if self.restand(ask.lane, slot, group, ask.now) {
-                continue;
-            }
-            match self.check(ask, slot) {
-                Check::Ready(probe) => {
-                    found = Some((slot, probe));
-                    break;
-                }
-                Check::NotThis(..) => {
-                    // Where the owner has less room than its class says, the class is mended; else it is passed over.
-                    if !self.reclass(ask.lane, slot, group, false, ask.now) {
-                        self.put_aside(ask.lane, slot, group);
-                    }
-                }
-                other => self.stow(ask.lane, slot, group, other),
-            }
+        while found.is_none()
+            && let Some(slot) = self.lanes[lane_at].groups[group].best(min_class, &self.lanes[lane_at].cells)
+        {
+            found = self.try_top(ask, excluded, group, slot);
         }
         if found.is_none() && min_class > 0 {
             found = self.pick_border(ask, excluded, group, min_class - 1);
@@ -123,24 +105,34 @@ impl State {
 
     /// The class below holds keys with and without room for so many tokens: those without are passed over.
     fn pick_border(&mut self, ask: &Ask<'_>, excluded: &Excluded, group: usize, class: usize) -> Option<(u32, Probes)> {
-        let lane_at = usize::from(ask.lane);
-        while let Some(slot) = self.lanes[lane_at].groups[group].first_of(class) {
-            if excluded.holds(slot, self.roster.keys[slot as usize].owner) {
-                self.put_aside(ask.lane, slot, group);
-                continue;
-            }
-            if self.restand(ask.lane, slot, group, ask.now) {
-                continue;
-            }
-            match self.check(ask, slot) {
-                Check::Ready(probe) => return Some((slot, probe)),
-                Check::NotThis(..) => {
-                    if !self.reclass(ask.lane, slot, group, false, ask.now) {
-                        self.put_aside(ask.lane, slot, group);
-                    }
+        let mut found = None;
+        while found.is_none()
+            && let Some(slot) = self.lanes[usize::from(ask.lane)].groups[group].first_of(class)
+        {
+            found = self.try_top(ask, excluded, group, slot);
+        }
+        found
+    }
+
+    /// The key that stands first, if it may carry this request; else it stands elsewhere from now on.
+    #[inline]
+    fn try_top(&mut self, ask: &Ask<'_>, excluded: &Excluded, group: usize, slot: u32) -> Option<(u32, Probes)> {
+        if !excluded.is_empty() && excluded.holds(slot, self.roster.keys[slot as usize].owner) {
+            self.put_aside(ask.lane, slot, group);
+            return None;
+        }
+        if self.restand(ask.lane, slot, group, ask.now) {
+            return None;
+        }
+        match self.check(ask, slot) {
+            Check::Ready(probes) => return Some((slot, probes)),
+            Check::NotThis(..) => {
+                // Where the owner has less room than its class says, the class is mended; else it is passed over.
+                if !self.reclass(ask.lane, slot, group, false, ask.now) {
+                    self.put_aside(ask.lane, slot, group);
                 }
-                other => self.stow(ask.lane, slot, group, other),
             }
+            other => self.stow(ask.lane, slot, group, other),
         }
         None
     }

@@ -3,7 +3,7 @@
 use super::{
     event::Event,
     roster::RAMP_STEPS,
-    state::{NO_MODEL, State},
+    state::State,
 };
 use crate::{
     error::KeyError,
@@ -20,6 +20,7 @@ impl State {
         self.roster.remove(slot);
         self.close_priority(priority);
         while let Some(forgotten) = self.roster.forget_one() {
+            self.note_forgotten(forgotten);
             for lane in &mut self.lanes {
                 lane.key_rests.remove(&forgotten);
             }
@@ -56,17 +57,5 @@ impl State {
         self.join_again(slot);
         self.serve(now);
         Ok(())
-    }
-
-    /// What the store has of a key that is in again is true of it once more.
-    fn note_back(&mut self, slot: u32) {
-        let Some(journal) = &mut self.journal else { return };
-        if let Some(hash) = journal.health(slot).hash.clone() {
-            journal.known.by_hash.insert(hash, slot);
-        }
-        let resting = (0u16..).zip(&self.lanes).filter(|(_, lane)| lane.key_rests.contains_key(&slot));
-        for lane in resting.map(|(lane, _)| lane).chain([NO_MODEL]).collect::<Vec<_>>() {
-            self.note_key(slot, lane);
-        }
     }
 }

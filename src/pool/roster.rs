@@ -235,8 +235,9 @@ impl Roster {
             last_started: Tick::ZERO,
             last_seq: 0,
             rest: None,
-            extra: (!key.labels.is_empty() || key.tier.is_some())
-                .then(|| Box::new(KeyExtra { labels: key.labels.clone(), tier: key.tier.clone(), ..KeyExtra::default() })),
+            extra: (!key.labels.is_empty() || key.tier.is_some()).then(|| {
+                Box::new(KeyExtra { labels: key.labels.clone(), tier: key.tier.clone(), ..KeyExtra::default() })
+            }),
             owner,
             weight: key.weight,
             adaptive: key.weight,

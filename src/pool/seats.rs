@@ -6,6 +6,7 @@ use super::{Attempt, Seat};
 use crate::{
     limit::{Need, Stamp},
     time::{Now, Tick},
+    verdict::Scope,
 };
 
 /// A lease that is out.
@@ -55,33 +56,23 @@ impl SeatCell {
     }
 }
 
-/// A scope that a probe lease tries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ProbeOf {
-    Key,
-    KeyLane,
-    Owner,
-    Account,
-    OwnerLane,
-}
-
 /// The scopes that one lease probes: a key whose owner is due as well is tried for both, else neither ever would be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Probes(u8);
 
 impl Probes {
-    const ALL: [ProbeOf; 5] = [ProbeOf::Key, ProbeOf::KeyLane, ProbeOf::Owner, ProbeOf::Account, ProbeOf::OwnerLane];
+    const ALL: [Scope; 5] = [Scope::Key, Scope::KeyLane, Scope::Owner, Scope::BillingAccount, Scope::OwnerLane];
 
     #[inline]
     pub(super) fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    pub(super) fn insert(&mut self, scope: ProbeOf) {
+    pub(super) fn insert(&mut self, scope: Scope) {
         self.0 |= 1 << scope as u8;
     }
 
-    pub(super) fn iter(self) -> impl Iterator<Item = ProbeOf> {
+    pub(super) fn iter(self) -> impl Iterator<Item = Scope> {
         Self::ALL.into_iter().filter(move |scope| self.0 & (1 << *scope as u8) != 0)
     }
 }

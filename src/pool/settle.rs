@@ -2,16 +2,11 @@
 
 use std::time::Duration;
 
-use super::{
-    Seat, Usage,
-    cell::Place,
-    lane::Origin,
-    seats::{ProbeOf, SeatCell},
-    state::State,
-};
+use super::{Seat, Usage, cell::Place, lane::Origin, scope::Whom, seats::SeatCell, state::State};
 use crate::{
     limit::{Correction, Stamp, Unit},
     time::Now,
+    verdict::Scope,
 };
 
 impl State {
@@ -257,36 +252,19 @@ impl State {
 
     // === probes ===
 
-    fn rest_of(&mut self, scope: ProbeOf, slot: u32, owner: u32, lane: u16) -> Option<&mut super::rest::Rest> {
-        use super::roster::NO_ACCOUNT;
-        let rest = match scope {
-            ProbeOf::Key => self.roster.keys[slot as usize].rest.as_mut(),
-            ProbeOf::Owner => self.roster.owners[owner as usize].rest.as_mut(),
-            ProbeOf::Account => match self.roster.owners[owner as usize].account {
-                NO_ACCOUNT => None,
-                account => self.roster.accounts[account as usize].rest.as_mut(),
-            },
-            ProbeOf::KeyLane => self.lanes[usize::from(lane)].key_rests.get_mut(&slot).and_then(Option::as_mut),
-            ProbeOf::OwnerLane => {
-                self.lanes[usize::from(lane)].extra_of_mut(owner).and_then(|extra| extra.rest.as_mut())
-            }
-        };
-        rest.map(|rest| &mut **rest)
-    }
-
     /// The one probe of a scope goes out.
-    pub(super) fn probe_out(&mut self, scope: ProbeOf, slot: u32, owner: u32, lane: u16) {
-        if let Some(probe) = self.rest_of(scope, slot, owner, lane).and_then(|rest| rest.probe.as_mut()) {
+    pub(super) fn probe_out(&mut self, whom: Whom) {
+        if let Some(probe) = self.rest_slot_of(whom).and_then(|rest| rest.probe.as_mut()) {
             probe.out = true;
         }
     }
 
     /// The probe ended and the scope still rests: the next one goes out later, twice as much later after a failure.
     /// One that never started, or that nobody judged, says nothing.
-    fn probe_back(&mut self, scope: ProbeOf, cell: &SeatCell, now: Now) {
+    fn probe_back(&mut self, scope: Scope, cell: &SeatCell, now: Now) {
         let cap = self.settings.rests.probe_cap;
-        let (slot, owner, lane) = (cell.slot, cell.owner, cell.lane);
-        let Some(rest) = self.rest_of(scope, slot, owner, lane) else { return };
+        let (slot, owner) = (cell.slot, cell.owner);
+        let Some(rest) = self.rest_slot_of(Whom { scope, slot, owner, lane: cell.lane }) else { return };
         let Some(probe) = rest.probe.as_mut().filter(|probe| probe.out) else { return };
         probe.out = false;
         if cell.failed {
@@ -296,9 +274,9 @@ impl State {
             probe.at = now.tick.plus(probe.interval.max(Duration::from_secs(1)));
         }
         match scope {
-            ProbeOf::Key | ProbeOf::KeyLane => self.revive_key(slot),
-            ProbeOf::Owner | ProbeOf::OwnerLane => self.revive_owner(owner),
-            ProbeOf::Account => self.revive_all(),
+            Scope::Key | Scope::KeyLane => self.revive_key(slot),
+            Scope::Owner | Scope::OwnerLane => self.revive_owner(owner),
+            _ => self.revive_all(),
         }
     }
 }

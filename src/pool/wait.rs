@@ -142,18 +142,22 @@ impl State {
             let Some(waiter) = self.waiters.get_mut(index) else { continue };
             let (demand, since) = (Arc::clone(&waiter.demand), waiter.since);
             let special = is_special(&demand);
-            let need = self.ask(&demand, now).need;
+            // Stamped when it is handed over. It waits where it stood in line, though its model may have a lane by now.
+            let waited = now.tick.since(since);
+            let ask = Ask { lane, ticket, waited, provisional: true, ..self.ask(&demand, now) };
+            let need = ask.need;
             if !special && along.blocked.is_some_and(|blocked| blocked.covers(&need, demand.free, since)) {
                 continue;
             }
-            match self.pick_for(&demand, lane, ticket, since, now) {
+            let picked = if self.closed { Err(NotNow::Later) } else { self.pick(&ask) };
+            match picked {
                 Err(NotNow::Later) if self.closed => self.settle_waiter(index, Err(NotNow::Later)),
                 Err(NotNow::Later) => {
                     if !special {
                         along.blocked = Some(Blocked { need, free: demand.free, since });
                         along.special = need == LEAST && !demand.free;
                     }
-                    self.book(&demand, lane, ticket, now);
+                    self.book(&ask);
                 }
                 settled => self.settle_waiter(index, settled),
             }
@@ -183,16 +187,6 @@ impl State {
         let rested = resting.filter(|rest| rest.is_active(now)).map(|rest| rest.wakes(now)).max();
         // While all rest nobody's timer matters.
         rested.or_else(|| held.timers.next(&held.cells))
-    }
-
-    fn pick_for(&mut self, demand: &Demand, lane: u16, ticket: u64, since: Tick, now: Now) -> Result<Picked, NotNow> {
-        if self.closed {
-            return Err(NotNow::Later);
-        }
-        let ask = self.ask(demand, now);
-        // Stamped when it is handed over. It waits where it stood in line, though its model may have a lane by now.
-        let ask = Ask { lane, ticket, waited: now.tick.since(since), provisional: true, ..ask };
-        self.pick(&ask)
     }
 
     fn settle_waiter(&mut self, index: u32, outcome: Result<Picked, NotNow>) {
@@ -258,12 +252,11 @@ impl State {
 
     /// Keeps the room of the first owner that will fit a large demand, so that small ones do not eat it for ever. Where
     /// the owner that it keeps is out for longer by now than another, it changes over.
-    fn book(&mut self, demand: &Demand, lane: u16, ticket: u64, now: Now) {
-        let ask = Ask { lane, ticket, ..self.ask(demand, now) };
+    fn book(&mut self, ask: &Ask<'_>) {
         if ask.need == LEAST {
             return;
         }
-        let lane = usize::from(ask.lane);
+        let (demand, lane, ticket, now) = (ask.demand, usize::from(ask.lane), ask.ticket, ask.now);
         let excluded = self.excluded(demand);
         let must = matches!(demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_));
         let slots = if must { self.wanted(&demand.affinity) } else { self.roster.slots().collect() };
@@ -278,7 +271,7 @@ impl State {
             if booked.is_some_and(|other| other.ticket != ticket) {
                 continue;
             }
-            let at = self.earliest(&ask, slot);
+            let at = self.earliest(ask, slot);
             if booked.is_some() && held.is_none_or(|(_, held)| at < held) {
                 held = Some((slot, at));
             }
@@ -301,7 +294,7 @@ impl State {
         if at.since(now.tick) < Duration::from_secs(3600) {
             let owner = self.roster.keys[slot as usize].owner;
             let need = Need { images: 0, ..ask.need };
-            let images_only = ask.need.images > 0 && self.earliest(&Ask { need, ..ask }, slot) == Some(now.tick);
+            let images_only = ask.need.images > 0 && self.earliest(&Ask { need, ..*ask }, slot) == Some(now.tick);
             self.lanes[lane].extra(owner).booked = Some(Booking { ticket, images_only });
         }
         // Looked at again when it will fit.

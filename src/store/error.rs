@@ -45,7 +45,8 @@ impl fmt::Display for StoreError {
 }
 
 impl Error for StoreError {
+    /// What stood in the way is said already: this is what is behind that.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+        self.source.as_deref()?.source()
     }
 }

@@ -81,25 +81,11 @@ fn a_removed_key_is_not_leased_and_its_leases_end_as_they_will() {
     drop((one, two));
     assert_eq!(pool.snapshot().in_flight, 0);
     assert!(matches!(pool.remove(&id(0)), Err(KeyError::UnknownId(_))));
-    // The same key comes back as a new one, and another in its slot is not mistaken for it.
+    // It comes back with its rest, and another key is not mistaken for it.
     pool.add(key(0)).unwrap();
     pool.add(key(5)).unwrap();
     assert!(view(&pool, 5).rests.is_empty());
     assert_eq!(pool.snapshot().total_keys, 3);
-}
-
-#[test]
-fn a_removed_key_added_again_while_its_lease_is_out_counts_for_itself() {
-    let (pool, _) = on(builder().key(key(0).max_concurrent(1)));
-    let old = take(&pool, FLASH);
-    pool.remove(&id(0)).unwrap();
-    pool.add(key(0).max_concurrent(1)).unwrap();
-    let new = take(&pool, FLASH);
-    drop(old);
-    assert_eq!(view(&pool, 0).in_flight, 1);
-    assert!(pool.try_acquire(FLASH).is_err());
-    drop(new);
-    drop(take(&pool, FLASH));
 }
 
 #[test]

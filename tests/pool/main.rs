@@ -14,6 +14,7 @@ mod probes;
 mod ramp;
 mod reconfigure;
 mod rests;
+mod returning;
 mod snapshot;
 mod strategies;
 mod stress;

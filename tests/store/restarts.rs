@@ -342,3 +342,66 @@ async fn a_removed_key_stays_known_and_comes_back_as_it_was() {
     let second = machine.start(ten_a_minute().key(key(1))).await;
     assert_eq!(view(&second, 0).state, KeyState::Disabled);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_moved_to_an_owner_that_was_new_does_not_wait_for_the_store_for_ever() {
+    let settings = || builder().limits(FLASH, Limits::new().per_minute(20));
+    let machine = Machine::new();
+    let first = machine.start(settings().keys([key(0).owner("a"), key(1).owner("a")])).await;
+    first.reconfigure(settings().keys([key(0).owner("a"), key(1).owner("b")])).unwrap();
+    assert_eq!(room(&first, FLASH).await, 40);
+    first.shutdown().await;
+    let second = machine.start(settings().keys([key(0).owner("a"), key(1).owner("b")])).await;
+    assert_eq!(room(&second, FLASH).await, 0, "and the store knows what it used");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_owner_used_is_known_by_its_new_name() {
+    let of = |owner: Option<&str>| {
+        let key = if let Some(owner) = owner { key(0).owner(owner) } else { key(0) };
+        builder().key(key).limits(FLASH, Limits::new().per_day(20))
+    };
+    for (before, after) in [(Some("a"), Some("b")), (Some("a"), None), (None, Some("b"))] {
+        let machine = Machine::new();
+        let first = machine.start(of(before)).await;
+        spend(&first, FLASH, 7).await;
+        answer(&first, PRO, &owner_limited(300));
+        first.reconfigure(of(after)).unwrap();
+        first.shutdown().await;
+        let second = machine.start(of(after)).await;
+        assert_eq!(rest(&second, 0), Some(secs(300)), "{before:?} {after:?}");
+        machine.time.advance(secs(301));
+        assert_eq!(room(&second, FLASH).await, 13, "{before:?} {after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_configuration_changes_of_a_key_is_written() {
+    let machine = Machine::new();
+    let pool = machine.start(builder().key(key(0))).await;
+    pool.flush().await.unwrap();
+    let wanted = tower_keypool::Key::new(secret(0)).id("new").weight(3.0).priority(tower_keypool::Priority(7));
+    pool.reconfigure(builder().key(wanted.tier(tower_keypool::Tier::Paid).owner("o"))).unwrap();
+    pool.flush().await.unwrap();
+    let image = machine.memory.load().await.unwrap();
+    let record = image.keys.values().next().expect("a key");
+    assert_eq!((record.id.as_str(), record.weight, record.priority), ("new", 3.0, 7));
+    assert_eq!((record.tier.as_deref(), record.owner.as_deref()), (Some("paid"), Some("o")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_left_and_came_back_is_in_the_store_as_before() {
+    let machine = Machine::new();
+    let first = machine.start(builder().key(key(0)).key(key(1))).await;
+    answer(&first, FLASH, &rate_for(300));
+    first.disable(&id(1), "off").unwrap();
+    for n in [0, 1] {
+        first.remove(&id(n)).unwrap();
+        first.flush().await.unwrap();
+        first.add(key(n)).unwrap();
+    }
+    first.shutdown().await;
+    let second = machine.start(builder().key(key(0)).key(key(1))).await;
+    assert_eq!(rest(&second, 0), Some(secs(300)));
+    assert_eq!(view(&second, 1).state, KeyState::Disabled);
+}

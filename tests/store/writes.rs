@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_keypool::{Clock, Demand, KeyPoolBuilder, Limits, Priority};
+use tower_keypool::{Clock, Demand, Event, KeyPoolBuilder, Limits, Priority};
 
 use crate::{
     machine::{Machine, Writes, room, waits_for_the_store},
@@ -189,4 +189,22 @@ async fn a_request_through_the_layers_waits_for_a_write_though_it_waits_for_noth
         let answer = client.clone().oneshot(request).await;
         assert!(answer.is_ok_and(|answer| answer.status() == StatusCode::OK), "request {n}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_that_no_key_may_serve_while_a_write_is_due() {
+    let machine = Machine::new();
+    let pool = machine.start(a_minute(10)).await;
+    let mut events = pool.changes();
+    while at_once(&pool) > 0 {}
+    assert!(waits_for_the_store(&pool.try_acquire(FLASH).unwrap_err()));
+    while let Some(event) = events.try_next() {
+        assert!(!matches!(event, Ok(Event::Exhausted { .. })), "{event:?}");
+    }
+    for _ in 0..9 {
+        drop(pool.acquire(FLASH).await);
+    }
+    drop(pool.acquire(FLASH).await.unwrap_err());
+    let told = std::iter::from_fn(|| events.try_next()).filter(|event| matches!(event, Ok(Event::Exhausted { .. })));
+    assert!(told.count() > 0, "who is refused for good is told of");
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{FileError, LineError, Read, line, option, table::KEY};
-use crate::config::{KeySpec, Origin, origin::line_at};
+use crate::config::{KeySpec, Origin, origin::Lines};
 
 #[derive(Deserialize)]
 struct Wrapped<'a> {
@@ -31,11 +31,12 @@ pub(super) fn parse(
         line: error.line(),
         expected: "a JSON array of keys, each a text or an object with a field named key",
     })?;
-    let line_of = |item: &RawValue| {
-        let at = item.get().as_ptr() as usize - bytes.as_ptr() as usize;
-        line_at(bytes, at)
+    let mut lines = Lines::of(bytes);
+    let read = |item: &RawValue| {
+        let line = lines.at(item.get().as_ptr() as usize - bytes.as_ptr() as usize);
+        (line, spec(item, not_keys, origin(line)))
     };
-    Ok(items.into_iter().map(|item| (line_of(item), spec(item, not_keys, origin(line_of(item))))).collect())
+    Ok(items.into_iter().map(read).collect())
 }
 
 fn spec(item: &RawValue, not_keys: &[&str], origin: Origin) -> Result<Option<KeySpec>, LineError> {
@@ -72,7 +73,7 @@ fn spec(item: &RawValue, not_keys: &[&str], origin: Origin) -> Result<Option<Key
 fn labels(spec: &mut KeySpec, value: &Value) -> Result<(), LineError> {
     let wrong = LineError::Value { option: "label", expected: "an object of texts" };
     for (name, value) in value.as_object().ok_or(wrong)? {
-        spec.labels.insert(name.clone(), value.as_str().ok_or(wrong)?.to_owned());
+        option::put_label(spec, name, value.as_str().ok_or(wrong)?)?;
     }
     Ok(())
 }

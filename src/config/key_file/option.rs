@@ -1,11 +1,13 @@
 //! What may stand behind a key: the same names in a line, in a CSV's header and in a JSON object.
 
-use std::time::Duration;
-
 use super::LineError;
 use crate::{
-    config::{Interval, KeySpec, plain_values, scalar::Scalar},
-    key::{Priority, Tier},
+    config::{
+        Interval, KeySpec,
+        plain_values::{self, Amount, Concurrent, Place, Weight, ZoneName},
+        scalar::Scalar,
+        wording,
+    },
     limit::{Limit, Span, Unit},
 };
 
@@ -65,23 +67,29 @@ pub(super) fn set(spec: &mut KeySpec, option: &'static str, value: &str) -> Resu
             let source = shown(value, &spec.secret).ok_or(wrong(NAME))?;
             spec.labels.insert("source".to_owned(), source);
         }
-        "tier" => spec.tier = Some(tier(value).ok_or(wrong("free, paid, or a paid tier by name such as tier-2"))?),
-        "priority" => spec.priority = Some(priority(value).ok_or(wrong("0 to 65535, lower first; or free, paid"))?),
-        "weight" => spec.weight = Some(weight(value).ok_or(wrong("a number above 0, at most 1000000"))?),
+        "tier" => {
+            spec.tier =
+                Some(plain_values::tier(value).ok_or(wrong("free, paid, or a paid tier by name such as tier-2"))?)
+        }
+        "priority" => {
+            let place = Place::of_text(value).ok_or(wrong("0 to 65535, lower first; or free, paid"))?;
+            spec.priority = Some(place.0);
+        }
+        "weight" => spec.weight = Some(Weight::of_text(value).ok_or(wrong("a number above 0, at most 1000000"))?.0),
         "rpm" => limit(spec, Unit::Requests, Span::MINUTE, value).ok_or(wrong(AMOUNT))?,
         "tpm" => limit(spec, Unit::InputTokens, Span::MINUTE, value).ok_or(wrong(AMOUNT))?,
         "rpd" => limit(spec, Unit::Requests, Span::Day, value).ok_or(wrong(AMOUNT))?,
         "concurrent" => {
-            let most = value.parse().ok().filter(|most| (1..=65_534).contains(most));
-            spec.max_concurrent = Some(most.ok_or(wrong("1 to 65534 requests in flight"))?);
+            let most = Concurrent::of_text(value).ok_or(wrong("1 to 65534 requests in flight"))?;
+            spec.max_concurrent = Some(most.0);
         }
         "interval" => {
-            let most = wrong("seconds, or 500ms, 2s, 1m; at most 1h");
-            spec.min_interval = Some(interval(value).ok_or(most)?);
+            let interval =
+                Interval::<0, 3_600>::of_text(value).ok_or(wrong("seconds, or 500ms, 2s, 1m; at most 1h"))?;
+            spec.min_interval = Some(interval.0);
         }
         "zone" => {
-            let zone =
-                plain_values::ZoneName::of_text(value).ok_or(wrong("an IANA zone such as America/Los_Angeles"))?;
+            let zone = ZoneName::of_text(value).ok_or(wrong("an IANA zone such as America/Los_Angeles"))?;
             spec.zone = Some(zone.0);
         }
         _ => label(spec, value)?,
@@ -100,36 +108,34 @@ fn shown(value: &str, secret: &str) -> Option<String> {
 
 /// `k:v`, or free text.
 fn label(spec: &mut KeySpec, value: &str) -> Result<(), LineError> {
-    if value.is_empty() || value.len() > 256 || value.chars().any(char::is_control) {
-        return Err(LineError::Value { option: "label", expected: "name:value or text, at most 256 bytes" });
-    }
     let (name, value) = match value.split_once(':') {
         Some((name, value)) if !name.is_empty() => (name, value),
         _ => ("label", value),
     };
+    put_label(spec, name, value)
+}
+
+/// A label by its name.
+pub(super) fn put_label(spec: &mut KeySpec, name: &str, value: &str) -> Result<(), LineError> {
+    if let Some(expected) = wrong_label(name, value) {
+        return Err(LineError::Value { option: "label", expected });
+    }
     spec.labels.insert(name.to_owned(), value.to_owned());
     Ok(())
 }
 
-fn tier(value: &str) -> Option<Tier> {
-    plain_values::tier(value)
-}
-
-fn priority(value: &str) -> Option<Priority> {
-    plain_values::Place::of_text(value).map(|place| place.0)
-}
-
-fn weight(value: &str) -> Option<f32> {
-    plain_values::Weight::of_text(value).map(|weight| weight.0)
+/// What a label must be, where this is none: it is shown, and is part of metrics.
+pub(in crate::config) fn wrong_label(name: &str, value: &str) -> Option<&'static str> {
+    let shows = |text: &str, most: usize| (1..=most).contains(&text.len()) && !text.chars().any(char::is_control);
+    if !shows(name, 64) || wording::may_be_secret(name) {
+        return Some("a label's name of 1 to 64 bytes that is not a key, since names are shown");
+    }
+    (!shows(value, 256)).then_some("1 to 256 bytes of text")
 }
 
 fn limit(spec: &mut KeySpec, unit: Unit, span: Span, value: &str) -> Option<()> {
-    let amount = plain_values::Amount::of_text(value)?.0;
+    let amount = Amount::of_text(value)?.0;
     let limits = spec.limits.entry("*".to_owned()).or_default();
     *limits = std::mem::take(limits).with(Limit { unit, span, amount });
     Some(())
-}
-
-fn interval(value: &str) -> Option<Duration> {
-    Interval::<3_600>::of_text(value).map(|interval| interval.0)
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::{FileError, LineError, Read, line, option};
-use crate::config::{KeySpec, Origin, origin::line_at, wording};
+use crate::config::{KeySpec, Origin, origin::Lines, wording};
 
 /// Names of the column that holds the key.
 pub(super) const KEY: [&str; 4] = ["key", "secret", "api_key", "apikey"];
@@ -48,24 +48,25 @@ pub(super) fn parse(
     if !columns.iter().any(|column| matches!(column, Column::Key)) {
         return Err(malformed(1));
     }
+    let mut lines = Lines::of(bytes);
     let mut read = Vec::new();
     for record in reader.byte_records() {
         let Ok(record) = record else { continue };
-        let line = record.position().map_or(0, |position| line_of(bytes, position.byte() as usize));
+        let line = record.position().map_or(0, |position| line_of(bytes, &mut lines, position.byte() as usize));
         read.push((line, spec(&columns, &record, not_keys, origin(line))));
     }
     Ok(read)
 }
 
 /// The line of a record that is read from here on: blank lines and comments before it are not its own.
-fn line_of(bytes: &[u8], from: usize) -> usize {
+fn line_of(bytes: &[u8], lines: &mut Lines<'_>, from: usize) -> usize {
     let mut at = from.min(bytes.len());
     loop {
         let rest = &bytes[at..];
         let line = rest.split(|&byte| byte == b'\n').next().unwrap_or_default();
         let own = !line.trim_ascii().is_empty() && !line.starts_with(b"#");
         if own || line.len() == rest.len() {
-            return line_at(bytes, at);
+            return lines.at(at);
         }
         at += line.len() + 1;
     }
@@ -107,12 +108,7 @@ fn spec(
         match column {
             Column::Key => {}
             Column::Option(option) => option::set(&mut spec, option, value)?,
-            Column::Label(name) if value.len() <= 256 && !value.chars().any(char::is_control) => {
-                spec.labels.insert(name.clone(), value.to_owned());
-            }
-            Column::Label(_) => {
-                return Err(LineError::Value { option: "label", expected: "at most 256 bytes of text" });
-            }
+            Column::Label(name) => option::put_label(&mut spec, name, value)?,
         }
     }
     Ok(Some(spec))

@@ -20,23 +20,66 @@ const KEYS: usize = 6;
 
 #[derive(Clone, Debug)]
 pub(super) enum Op {
-    Acquire { model: usize, tokens: u64, must: Option<usize> },
-    Judge { lease: usize, verdict: usize, seconds: u64 },
-    Settle { lease: usize, verdict: usize, seconds: u64 },
-    Usage { lease: usize },
-    Drop { lease: usize },
-    Advance { millis: u64 },
-    Wall { seconds: i64 },
-    Disable { key: usize },
-    Enable { key: usize },
-    Replace { key: usize },
-    Weight { key: usize, weight: u8 },
-    Many { model: usize, sizes: Vec<usize>, all: bool },
+    Acquire {
+        model: usize,
+        tokens: u64,
+        must: Option<usize>,
+    },
+    Judge {
+        lease: usize,
+        verdict: usize,
+        seconds: u64,
+    },
+    Settle {
+        lease: usize,
+        verdict: usize,
+        seconds: u64,
+    },
+    Usage {
+        lease: usize,
+    },
+    Drop {
+        lease: usize,
+    },
+    Advance {
+        millis: u64,
+    },
+    Wall {
+        seconds: i64,
+    },
+    Disable {
+        key: usize,
+    },
+    Enable {
+        key: usize,
+    },
+    Replace {
+        key: usize,
+    },
+    Weight {
+        key: usize,
+        weight: u8,
+    },
+    Many {
+        model: usize,
+        sizes: Vec<usize>,
+        all: bool,
+    },
     /// `other`: a key that is there goes with it, one that is not comes back.
-    Reconfigure { strategy: usize, turn: usize, weight: u8, other: Option<usize> },
-    Remove { key: usize },
+    Reconfigure {
+        strategy: usize,
+        turn: usize,
+        weight: u8,
+        other: Option<usize>,
+    },
+    Remove {
+        key: usize,
+    },
     /// It comes back, with another secret or its own.
-    Add { key: usize, secret: bool },
+    Add {
+        key: usize,
+        secret: bool,
+    },
 }
 
 impl Op {
@@ -238,7 +281,11 @@ impl Run {
                 };
                 self.time.set_wall(wall);
             }
-            Op::Disable { key } | Op::Enable { key } | Op::Replace { key } | Op::Weight { key, .. } | Op::Remove { key }
+            Op::Disable { key }
+            | Op::Enable { key }
+            | Op::Replace { key }
+            | Op::Weight { key, .. }
+            | Op::Remove { key }
                 if !self.present[key] => {}
             Op::Add { key, .. } if self.present[key] => {}
             Op::Disable { key } => {

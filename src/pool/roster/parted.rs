@@ -21,7 +21,8 @@ impl Roster {
         let removed = |slot: &u32| Some(&self.keys[*slot as usize]).filter(|key| key.removed);
         let of_secret = |slot: &u32| removed(slot).is_some_and(|key| key.secret.expose() == secret.expose());
         let held = self.by_secret.find(secret_hash(secret), of_secret);
-        let named = || id.and_then(|id| self.by_id.find(hash_of(id), |slot| removed(slot).is_some_and(|key| key.id == *id)));
+        let named =
+            || id.and_then(|id| self.by_id.find(hash_of(id), |slot| removed(slot).is_some_and(|key| key.id == *id)));
         held.or_else(named).copied()
     }
 

@@ -5,10 +5,16 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use tower_keypool::config::ConfigErrors;
+use tower_keypool::{
+    config::ConfigErrors,
+    store::{KeyRecord, KeyStanding, Sqlite},
+};
 
-use super::{Failure, say};
-use crate::config::{self, Effective, Inputs};
+use super::{Failure, say, serve::NoKey};
+use crate::{
+    config::{self, Effective, Inputs},
+    database::Place,
+};
 
 /// Check the configuration, show what it comes to, or print its schema.
 #[derive(Debug, Args)]
@@ -24,12 +30,12 @@ Examples:
   keypool config show                         every setting, and whether file, environment or nobody set it
   keypool config schema > keypool.schema.json for editors
 
-Exit codes: 0 all is well, 2 something is wrong.";
+Exit codes: 0 all is well, 2 something is wrong, or there is no key anywhere.";
 
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Say everything that is wrong with file and environment, or that nothing is
-    Check(File),
+    Check(Check),
     /// Print every setting with its value and where it came from; secrets are not shown
     Show(Show),
     /// Print the JSON schema of the file
@@ -45,6 +51,15 @@ struct File {
     /// The same
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    #[command(flatten)]
+    file: File,
+
+    #[command(flatten)]
+    database: Place,
 }
 
 #[derive(Debug, Args)]
@@ -66,10 +81,13 @@ impl File {
 impl Config {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self.action {
-            Action::Check(file) => {
+            Action::Check(Check { file, database }) => {
                 let loaded = file.inputs().load().map_err(|errors| wrong(&errors))?;
                 for note in &loaded.keys.notes {
                     say(&format!("note: {note}"));
+                }
+                if loaded.keys.is_empty() && !in_database(&database)? {
+                    return Err(Failure::config(NoKey::of(&loaded)));
                 }
                 let keys = loaded.keys.keys.len();
                 say(&format!("all is well: {}", config::count(keys, "key")));
@@ -83,6 +101,16 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Whether there is a database and a key in it, wherever its secret is.
+fn in_database(database: &Place) -> Result<bool, Failure> {
+    let Some(path) = database.path().filter(|path| path.exists()) else { return Ok(false) };
+    super::runtime()?.block_on(async {
+        let records = Sqlite::inspect(&path).map_err(Failure::run)?.keys().await.map_err(Failure::run)?;
+        let is_key = |record: &KeyRecord| !matches!(record.reveal(None), Ok(None));
+        Ok(records.iter().any(|record| record.state != KeyStanding::Removed && is_key(record)))
+    })
 }
 
 /// Every error, a line each.

@@ -5,7 +5,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use anyhow::{Context, anyhow};
@@ -22,7 +22,7 @@ use tower_keypool::{
 
 use super::Failure;
 use crate::{
-    client::Client,
+    client::{Client, Roots},
     config::{Inputs, Loaded},
     database::{self, Place},
     gateway::{Gateway, Setup, listen, token::Token},
@@ -148,10 +148,20 @@ impl Serve {
             let status = Status::new(&pool, &traffic, health.clone());
             let watching = tokio::spawn(database::watch(pool.clone(), health));
             let setup = {
-                let client = Client::trusting(base, loaded.roots.clone()).counting(&traffic);
+                let trusting = {
+                    let (base, traffic) = (base.clone(), Arc::clone(&traffic));
+                    move |roots: &Roots| Client::trusting(&base, roots.clone()).counting(&traffic)
+                };
+                // Connections outlive a reload, unless others are trusted from then on.
+                let held = Mutex::new((loaded.roots.clone(), trusting(&loaded.roots)));
                 let pool = pool.clone();
                 move |loaded: &Loaded| {
                     let settings = loaded.config.pool();
+                    let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+                    if held.0 != loaded.roots {
+                        *held = (loaded.roots.clone(), trusting(&loaded.roots));
+                    }
+                    let client = &held.1;
                     let stack = stack::stack_over(&pool, settings.fallback(), settings.retry(), client.clone());
                     Setup { stack, guard: loaded.guard(), token: Token::new(&*loaded.token) }
                 }
@@ -251,14 +261,14 @@ fn strategies() -> impl TypedValueParser<Value = Strategy> {
 
 /// No key anywhere: the ways to give one.
 #[derive(Debug)]
-struct NoKey {
+pub(super) struct NoKey {
     /// The variable that most people have.
     variable: String,
     notes: Vec<String>,
 }
 
 impl NoKey {
-    fn of(loaded: &Loaded) -> Self {
+    pub(super) fn of(loaded: &Loaded) -> Self {
         let notes = loaded.keys.notes.iter().map(ToString::to_string).collect();
         Self { variable: loaded.config.gateway.provider.variables().example(), notes }
     }

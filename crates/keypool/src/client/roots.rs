@@ -11,6 +11,12 @@ use rustls::{
 #[derive(Clone, Debug)]
 pub struct Roots(Arc<RootCertStore>);
 
+impl PartialEq for Roots {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.roots == other.0.roots
+    }
+}
+
 /// Why a file gives none.
 #[derive(Debug, thiserror::Error)]
 pub enum RootsError {

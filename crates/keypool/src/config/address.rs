@@ -1,10 +1,10 @@
-//! Where the gateway listens, and the token that this asks for.
+//! Where the gateway listens and the token that this asks for, and where it writes.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use tower_keypool::config::Document;
 
-use super::GatewaySection;
+use super::{GatewaySection, LogSection};
 use crate::gateway::token::PLACEHOLDER;
 
 /// The addresses that `HOST:PORT` stands for; none where it stands for nothing, which is noted.
@@ -44,6 +44,16 @@ pub(super) fn token(given: Option<&str>, listens: &[SocketAddr], document: &mut 
         }
     }
     (PLACEHOLDER.to_owned(), false)
+}
+
+/// Where log files go: a folder that is there, or can be made.
+pub(super) fn log(log: &LogSection, document: &mut Document<'_>) {
+    let Some(folder) = &log.directory else { return };
+    if folder.as_os_str().is_empty() {
+        document.problem("log.directory", "expected the path of a folder");
+    } else if folder.is_file() {
+        document.problem("log.directory", "expected a folder, and this is a file");
+    }
 }
 
 /// Names that clients may reach the gateway by.

@@ -151,12 +151,14 @@ impl Inputs {
 
         let addresses = address::resolve(&config.gateway, &mut document);
         address::hosts(&config.gateway, &mut document);
+        files.extend(variables::token_file(&self.environment));
         let given = token(&config, &folder, &mut document, &mut files);
         let (token, own_token) = address::token(given.as_deref(), &addresses, &mut document);
         let provider = provider(&config, &mut document);
         config.gateway.upstream = Some(provider.base().to_string());
 
-        let roots = roots(&config, &folder, &mut document);
+        let roots = roots(&config, &folder, &mut document, &mut files);
+        address::log(&config.log, &mut document);
 
         let not_keys = [PLACEHOLDER, token.as_str()];
         let pool = config.pool();
@@ -172,6 +174,7 @@ impl Inputs {
         sources.extend(self.more.iter().cloned());
         let variables = config.gateway.provider.variables();
         sources.push(variables.source(&self.environment, &not_keys, &mut problems));
+        files.extend(variables.files(&self.environment));
         files.extend(config.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));
 
         problems.extend(document.into_problems());
@@ -220,14 +223,16 @@ fn token(config: &Config, folder: &Path, document: &mut Document<'_>, files: &mu
 }
 
 /// The certificates to trust. What is wrong with their file is noted.
-fn roots(config: &Config, folder: &Path, document: &mut Document<'_>) -> Roots {
+fn roots(config: &Config, folder: &Path, document: &mut Document<'_>, files: &mut BTreeSet<PathBuf>) -> Roots {
     let Some(path) = &config.gateway.cacert else { return Roots::mozilla() };
     let in_file = matches!(document.origin("gateway.cacert"), Origin::File { .. });
     let path = if in_file { folder.join(path) } else { path.clone() };
-    Roots::from_file(&path).unwrap_or_else(|error| {
+    let roots = Roots::from_file(&path).unwrap_or_else(|error| {
         document.problem("gateway.cacert", format!("{}: {error}", path.display()));
         Roots::mozilla()
-    })
+    });
+    files.insert(path);
+    roots
 }
 
 fn provider(config: &Config, document: &mut Document<'_>) -> Arc<dyn Provider> {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tower_keypool::config::{Interval, KeyEntry, LimitsSection, ModelEntry, PoolConfig, PoolSection};
-use tower_keypool::config::{RestsSection, RetrySection, SecretText};
+use tower_keypool::config::{RestsSection, RetrySection, SecretText, Whole};
 
 /// All of `keypool.toml`. Every setting is optional.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -81,7 +81,7 @@ pub struct GatewaySection {
     /// Names that clients may reach it by, beside loopback and its addresses.
     pub hosts: Vec<String>,
     /// How long answers under way get to end.
-    pub grace: Interval<3_600>,
+    pub grace: Interval<0, 3_600>,
 }
 
 impl Default for GatewaySection {
@@ -139,7 +139,7 @@ pub struct LogSection {
     /// A folder for the same lines in files, one a day; none unless set.
     pub directory: Option<PathBuf>,
     /// How many of those files are kept; all unless set.
-    pub keep: Option<u16>,
+    pub keep: Option<Whole<1, 3_650>>,
 }
 
 /// `[store]`.

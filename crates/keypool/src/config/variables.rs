@@ -1,5 +1,7 @@
 //! Variables of the environment that stand for settings, beside `KEYPOOL__A__B`.
 
+use std::path::PathBuf;
+
 use tower_keypool::config::{Environment, KeyVariables, Origin, Problem, Setting};
 
 use super::ProviderName;
@@ -63,6 +65,11 @@ pub(super) fn settings(
     }
     settings.extend(environment.overlay());
     settings
+}
+
+/// The file that holds the token, where a variable names one.
+pub(super) fn token_file(environment: &Environment) -> Option<PathBuf> {
+    environment.secret_file(TOKEN.map(str::to_owned))
 }
 
 /// `LISTEN_HOST` and `LISTEN_PORT`, each a half of the address.

@@ -111,7 +111,7 @@ where
         let (mut parts, body) = request.into_parts();
         let setup = self.setup();
         let seen = Seen::of(&parts.headers);
-        if let Some(own) = self.own(&parts, &seen, &local) {
+        if let Some(own) = self.own(&setup, &parts, &seen, &local) {
             let response = own.answer().await;
             line.end(&response, &self.clock);
             return Ok(response.map(|body| Counted::uncounted(Either::Left(body))));

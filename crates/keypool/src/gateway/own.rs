@@ -7,7 +7,7 @@ use http::{Method, Response, StatusCode, request::Parts};
 use http_body_util::Full;
 
 use super::{
-    Gateway,
+    Gateway, Setup,
     dialect::{Dialect, Refusal},
     guard::{Local, is_loopback_name},
     seen::Seen,
@@ -38,7 +38,7 @@ impl Own {
 
 impl<S> Gateway<S> {
     /// What is asked of the gateway itself; `None`: it is for the provider.
-    pub(super) fn own(&self, parts: &Parts, seen: &Seen<'_>, local: &Local) -> Option<Own> {
+    pub(super) fn own(&self, setup: &Setup<S>, parts: &Parts, seen: &Seen<'_>, local: &Local) -> Option<Own> {
         let path = parts.uri.path();
         // Most paths are done here.
         if !path.starts_with("/-") && path != "/" {
@@ -46,14 +46,14 @@ impl<S> Gateway<S> {
         }
         let status = self.status.as_ref()?;
         if path == "/" {
-            return self.leads_on(parts, seen, local).then(|| Own::Answered(to_index()));
+            return setup.leads_on(parts, seen, local).then(|| Own::Answered(to_index()));
         }
         if !is_ours(path) {
             return None;
         }
         let page = Page::at(path);
         if !page.is_some_and(Page::is_probe)
-            && let Err(refusal) = self.may_read(page, parts, seen, local)
+            && let Err(refusal) = setup.may_read(page, parts, seen, local)
         {
             return Some(Own::Answered(Dialect::of(parts).answer(refusal)));
         }
@@ -62,22 +62,24 @@ impl<S> Gateway<S> {
             None => Own::Answered(nowhere()),
         })
     }
+}
 
+impl<S> Setup<S> {
     /// Whether `/` is asked for by somebody who would be refused upstream anyway: whatever lives there is not hidden
     /// from those who have the token.
     fn leads_on(&self, parts: &Parts, seen: &Seen<'_>, local: &Local) -> bool {
         matches!(parts.method, Method::GET | Method::HEAD)
             && !token::is_sent(parts, seen)
-            && self.setup().guard.check(parts, seen, local).is_ok()
+            && self.guard.check(parts, seen, local).is_ok()
     }
 
     /// Metrics tell who owns the keys and how many there are. On this machine anybody may read them; what came through
     /// a proxy did not come from this machine.
     fn may_read(&self, page: Option<Page>, parts: &Parts, seen: &Seen<'_>, local: &Local) -> Result<(), Refusal> {
-        let host = self.setup().guard.check(parts, seen, local)?;
+        let host = self.guard.check(parts, seen, local)?;
         let near = local.is_loopback() && is_loopback_name(host) && !is_forwarded(parts);
         if page == Some(Page::Metrics) && !near {
-            return self.setup().token.check(parts, seen);
+            return self.token.check(parts, seen);
         }
         Ok(())
     }
@@ -96,7 +98,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        gateway::{Setup, guard::Guard, token::Token},
+        gateway::{guard::Guard, token::Token},
         status::{StoreHealth, Traffic},
     };
 
@@ -113,7 +115,7 @@ mod tests {
         .telling(Status::new(&pool, &traffic, StoreHealth::default()), traffic);
         let (head, ()) = request.body(()).unwrap().into_parts();
         let local = Local::from(local.parse::<SocketAddr>().unwrap());
-        match gateway.own(&head, &Seen::of(&head.headers), &local) {
+        match gateway.own(&gateway.setup(), &head, &Seen::of(&head.headers), &local) {
             Some(Own::Answered(response)) => response.status().as_u16().to_string(),
             Some(Own::Page(..)) => "page".to_owned(),
             None => "upstream".to_owned(),

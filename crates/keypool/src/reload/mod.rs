@@ -115,7 +115,6 @@ impl News {
             ("gateway.listen", o.listen != n.listen),
             ("gateway.provider", o.provider != n.provider),
             ("gateway.upstream", o.upstream != n.upstream),
-            ("gateway.cacert", o.cacert != n.cacert),
             ("gateway.grace", o.grace != n.grace),
             ("limits.guard", old.limits.guard != new.limits.guard),
             ("log", old.log != new.log),
@@ -126,7 +125,7 @@ impl News {
             ("retry", old.retry != new.retry),
             ("rests", old.rests != new.rests),
             ("limits", old.limits != new.limits),
-            ("gateway", before.token != after.token || o.hosts != n.hosts),
+            ("gateway", before.token != after.token || o.hosts != n.hosts || before.roots != after.roots),
         ];
         let names = |list: &[(&'static str, bool)]| {
             list.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect()

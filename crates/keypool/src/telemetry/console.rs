@@ -62,7 +62,7 @@ pub fn start(log: &LogSection) -> Result<Option<WorkerGuard>, InitError> {
     let targets = targets.with_target("tower_keypool::events", LevelFilter::OFF).with_target(SPANS, LevelFilter::OFF);
     let (writer, guard) = match &log.directory {
         Some(folder) => {
-            let (writer, guard) = tracing_appender::non_blocking(daily(folder, log.keep)?);
+            let (writer, guard) = tracing_appender::non_blocking(daily(folder, log.keep.map(|keep| keep.0))?);
             (Some(writer), Some(guard))
         }
         None => (None, None),
