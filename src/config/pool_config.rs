@@ -136,7 +136,8 @@ impl PoolConfig {
     pub fn key_paths(&self, document: &Document<'_>, folder: &Path) -> Vec<PathBuf> {
         let in_file = matches!(document.origin("pool.key_files"), Origin::File { .. });
         let folder = if in_file { folder } else { Path::new("") };
-        self.pool.key_files.iter().map(|path| folder.join(path)).collect()
+        let named = self.pool.key_files.iter().filter(|path| !path.as_os_str().is_empty());
+        named.map(|path| folder.join(path)).collect()
     }
 
     /// A pool by all of this but its keys.

@@ -44,7 +44,19 @@ impl State {
         if let Some(hash) = journal.health(slot).hash.clone() {
             journal.known.by_hash.insert(hash, slot);
         }
+        // The wall clock may have been set meanwhile.
+        self.note_rests(slot);
         self.note_key(slot, NO_MODEL);
+    }
+
+    /// Whatever rests this key, in any lane.
+    fn note_rests(&mut self, slot: u32) {
+        let owner = self.roster.keys[slot as usize].owner;
+        for lane in 0..self.lanes.len() as u16 {
+            if self.lanes[usize::from(lane)].origin != Origin::Free && self.may_rest(slot, owner, lane) {
+                self.note_key(slot, lane);
+            }
+        }
     }
 
     /// A key has another secret: what is known of the key is known of that one from now on.
@@ -120,16 +132,8 @@ impl State {
         for unit in journal.marks.keys().copied().collect::<Vec<_>>() {
             journal.note_unit(unit);
         }
-        let slots: Vec<u32> = self.roster.slots().collect();
-        for lane in 0..self.lanes.len() as u16 {
-            if self.lanes[usize::from(lane)].origin == Origin::Free {
-                continue;
-            }
-            for slot in &slots {
-                if self.may_rest(*slot, self.roster.keys[*slot as usize].owner, lane) {
-                    self.note_key(*slot, lane);
-                }
-            }
+        for slot in self.roster.slots().collect::<Vec<_>>() {
+            self.note_rests(slot);
         }
         self.note_key(0, NO_MODEL);
     }

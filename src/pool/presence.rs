@@ -1,10 +1,6 @@
 //! Keys that leave, and those that come back: taken out of a file and put in again, a key has its history still.
 
-use super::{
-    event::Event,
-    roster::RAMP_STEPS,
-    state::State,
-};
+use super::{event::Event, roster::RAMP_STEPS, state::State};
 use crate::{
     error::KeyError,
     key::{Key, KeyId},

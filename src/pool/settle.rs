@@ -64,14 +64,15 @@ impl State {
         }
         self.note_unit(lane, owner);
         if actual.input_tokens < reserved.input_tokens || actual.output_tokens < reserved.output_tokens {
-            self.roomier(lane, slot, now);
+            self.roomier(lane, owner, slot, now);
         }
     }
 
-    /// Room came back to an owner in a lane: its keys that stood too low, or waited, are looked at again.
-    fn roomier(&mut self, lane: u16, slot: u32, now: Now) {
-        let owner = self.roster.keys[slot as usize].owner;
-        if self.roster.owners[owner as usize].keys == 1 {
+    /// Room came back to an owner in a lane: its keys that stood too low, or waited, are looked at again. `slot`: whose
+    /// request gave it back; by now that key may be gone, or another's.
+    fn roomier(&mut self, lane: u16, owner: u32, slot: u32, now: Now) {
+        let key = &self.roster.keys[slot as usize];
+        if self.roster.owners[owner as usize].keys == 1 && key.owner == owner && !key.removed {
             self.look_again(lane, slot, now);
         } else {
             let of_owner = |slot: &u32| self.roster.keys[*slot as usize].owner == owner;
@@ -115,7 +116,7 @@ impl State {
             }
         }
         self.note_unit(lane_at, owner);
-        self.roomier(lane_at, slot, now);
+        self.roomier(lane_at, owner, slot, now);
     }
 
     /// The lease ends before anybody had it.

@@ -440,3 +440,24 @@ fn quotas_of_the_tiers_variables_hold_and_their_defaults_are_assumed() {
     assert_eq!(free["keys"][0]["assumed"], serde_json::json!(["60 requests/minute"]));
     assert_eq!(free["keys"][0]["limits"], serde_json::json!({}));
 }
+
+#[test]
+fn no_key_anywhere_is_a_finding_with_the_ways_to_give_one() {
+    let folder = Folder::new().with("keypool.toml", "[pool]\nwait = 1\n");
+    let (code, text) = folder.run(&["config", "check"], &[]);
+    assert_eq!(code, 2, "{text}");
+    for way in ["there is no API key to serve", "GEMINI_API_KEY=", "key.txt", "[[keys]]"] {
+        assert!(text.contains(way), "{way}: {text}");
+    }
+    let (code, served) = folder.run(&["serve"], &[]);
+    assert_eq!((code, served), (2, text), "serve says the same");
+    assert_eq!(folder.run(&["config", "check"], &[("GEMINI_API_KEY", ONE)]).0, 0);
+}
+
+#[test]
+fn what_cannot_be_read_is_said_once() {
+    let folder = Folder::new().with("in-the-way", "");
+    // A file where a folder belongs, since root may read everything else.
+    let text = folder.run(&["serve", "--db", "in-the-way/x.db"], &[("GEMINI_API_KEY", ONE)]).1;
+    assert_eq!(text.matches("os error").count(), 1, "{text}");
+}

@@ -8,6 +8,7 @@ mod exposition;
 mod guarding;
 mod hostile;
 mod ops;
+mod ranges;
 mod reload;
 mod restarting;
 mod serving;

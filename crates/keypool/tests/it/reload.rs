@@ -222,6 +222,26 @@ async fn sighup_reads_again_token_and_models_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn files_that_variables_name_are_followed() {
+    let sim = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("api-key"), ONE).unwrap();
+    std::fs::write(folder.path().join("token"), "first-token\n").unwrap();
+    let running = serve(folder.path(), &sim, &[("GEMINI_API_KEY_FILE", "api-key"), ("KEYPOOL_TOKEN_FILE", "token")]);
+    let url = running.url.clone();
+    assert_eq!(generate(&url, "first-token").await.status, StatusCode::OK);
+
+    replace(folder.path(), "api-key", TWO);
+    let (running, told) = line(running, "configuration read again").await;
+    assert!(told.contains("added k-") && told.contains("; removed k-"), "{told}");
+    replace(folder.path(), "token", "second-token\n");
+    let (_running, told) = line(running, "configuration read again").await;
+    assert!(told.contains("no key changed; new settings in gateway"), "{told}");
+    assert_eq!(generate(&url, "second-token").await.status, StatusCode::OK);
+    assert_eq!(sim.report().projects[1].tally.accepted, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn serve_alone_with_a_key_in_the_environment_just_works() {
     let sim = simulator().await;
     let folder = tempfile::tempdir().unwrap();

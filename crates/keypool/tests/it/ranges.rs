@@ -1,0 +1,186 @@
+//! Every setting at the least and the greatest that it takes, and one step beyond either.
+
+use std::collections::BTreeSet;
+
+use keypool::config::{Effective, Inputs};
+use tower_keypool::config::Environment;
+
+const KEY: &str = "AIzaSyTEST-ranges-key-000000000000000001";
+
+/// A configuration of these lines, in a folder of its own.
+fn load(lines: &str) -> Result<(), Vec<String>> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keypool.toml");
+    std::fs::write(&path, lines).unwrap();
+    let inputs = Inputs { environment: Environment::of::<&str, &str>([]), ..Inputs::new(Some(path), Vec::new()) };
+    let place = format!("{}/", folder.path().display());
+    let read = inputs.load().map(drop);
+    read.map_err(|errors| errors.iter().map(|problem| problem.to_string().replace(&place, "")).collect())
+}
+
+/// What a setting takes, and what it does not, as TOML; and what else must stand there for that.
+struct Row(&'static str, &'static [&'static str], &'static [&'static str], &'static str);
+
+const RESTS: [&str; 7] =
+    ["rate_limited", "quota_exhausted", "suspect", "overloaded", "model_unavailable", "blocked", "other"];
+
+const ROWS: &[Row] = &[
+    Row("gateway.cacert", &[], &["''", "'nowhere.pem'", "1"], ""),
+    Row("gateway.grace", &["0", "'1h'"], &["-0.001", "3600.001", "'1x'", "true"], ""),
+    Row("gateway.hosts", &["[]", "['pool.example']"], &["['']", "['http://a']", "['a:1']", "'a'"], ""),
+    Row("gateway.listen", &["'127.0.0.1:0'"], &["''", "'127.0.0.1'", "'127.0.0.1:65536'", "5000"], ""),
+    Row("gateway.provider", &["'gemini'", "'openai'", "'anthropic'"], &["''", "'x'", "1"], ""),
+    Row("gateway.token", &["'x'"], &["''", "'two words'", "5"], ""),
+    Row("gateway.token_file", &[], &["''", "'nowhere'", "5"], ""),
+    Row("gateway.upstream", &["'https://a.example/b'"], &["''", "'a.example'", "'ftp://a.example'", "1"], ""),
+    Row("limits.assume_known", &["true", "false"], &["1", "'x'"], ""),
+    Row("limits.default", &["{ free = { rpm = 0 } }", "{ '*' = { tpm = 1000000000000 } }"], &["{ gold = {} }"], ""),
+    Row("limits.guard", &["0", "'30s'"], &["-0.001", "30.001"], ""),
+    Row("limits.known", &["{ m = { paid = { rpd = 1 } } }"], &["{ m = { '*' = {} } }", "{ m = 1 }"], ""),
+    Row("limits.learn", &["true", "false"], &["0"], ""),
+    Row("log.directory", &["'logs'"], &["''", "'Cargo.toml'", "1"], ""),
+    Row("log.keep", &["1", "3650"], &["0", "3651", "1.5", "-1"], ""),
+    Row("log.level", &["'error'", "'TRACE'"], &["''", "'loud'", "1"], ""),
+    Row("pool.fallback", &["[]", "['a', 'b']"], &["['']", "['a', 'a']", "['a b']", "'a'"], ""),
+    Row("pool.fallback_on_overloaded", &["true"], &["1"], ""),
+    Row("pool.key_files", &["[]"], &["['']", "['nowhere.txt']", "'a'"], ""),
+    Row("pool.spill", &["'limits'", "'any'"], &["''", "1"], ""),
+    Row("pool.spill_after", &["0", "3600"], &["-0.001", "3600.001"], ""),
+    Row("pool.strategy", &["'lru'", "'adaptive'"], &["''", "'fifo'"], ""),
+    Row("pool.wait", &["0", "'60m'"], &["-1", "3600.001"], ""),
+    Row("rests.longest", &["'1m'", "'366d'"], &["59.999", "31622400.001"], ""),
+    Row("rests.overloads", &["1", "100"], &["0", "101"], ""),
+    Row("rests.probe_cap", &["'1m'", "'32d'"], &["59.999", "2764800.001"], ""),
+    Row("rests.strikes", &["1", "100"], &["0", "101"], ""),
+    Row("retry.budget", &["false"], &["0"], ""),
+    Row("retry.cap", &["'10ms'", "'1h'"], &["'9.999ms'", "3600.001"], "retry.first = '10ms'"),
+    Row("retry.deadline", &["'1s'", "'1d'"], &["0.999", "86400.001"], ""),
+    Row("retry.factor", &["1.0", "100"], &["0.999", "100.001", "nan"], ""),
+    Row("retry.first", &["'10ms'", "'10m'"], &["'9.999ms'", "600.001"], "retry.cap = '1h'"),
+    Row("retry.jitter", &["false"], &["0"], ""),
+    Row("retry.max_retries", &["0", "100"], &["-1", "101", "1.5"], ""),
+];
+
+/// Settings that are lists of tables, and tables without a setting.
+const OTHERS: [&str; 4] = ["batch", "keys", "models", "store"];
+
+fn is_taken(path: &str, value: &str, besides: &str) {
+    let line = format!("{path} = {value}");
+    assert_eq!(load(&format!("{line}\n{besides}\n")), Ok(()), "{line}");
+}
+
+/// Refused by its line and name, with what is allowed.
+fn is_refused(path: &str, value: &str, besides: &str) {
+    let line = format!("{path} = {value}");
+    let errors = load(&format!("{line}\n{besides}\n")).expect_err(&line);
+    assert_eq!(errors.len(), 1, "{line}: {errors:?}");
+    let said = errors[0].strip_prefix("keypool.toml:1: ").and_then(|said| said.strip_prefix(path));
+    let (_, what) = said.and_then(|said| said.split_once(": ")).unwrap_or_else(|| panic!("{line}: {errors:?}"));
+    // Of files and addresses it is said what is wrong with them.
+    let named = ["cacert", "token_file", "upstream", "key_files"].iter().any(|name| path.ends_with(name));
+    let twice = what.contains("twice");
+    assert!(named || twice || what.starts_with("expected "), "{line}: {what}");
+}
+
+#[test]
+fn every_setting_takes_its_range_and_nothing_beyond() {
+    for Row(path, good, bad, besides) in ROWS {
+        good.iter().for_each(|value| is_taken(path, value, besides));
+        bad.iter().for_each(|value| is_refused(path, value, besides));
+    }
+    for name in RESTS {
+        let (first, cap) = (format!("rests.{name}.first"), format!("rests.{name}.cap"));
+        for (value, fits) in [("'99ms'", false), ("'100ms'", true), ("'1d'", true), ("86400.001", false)] {
+            let judge = if fits { is_taken } else { is_refused };
+            judge(&first, value, &format!("{cap} = '32d'"));
+        }
+        for (value, fits) in [("'99ms'", false), ("'100ms'", true), ("'32d'", true), ("2764800.001", false)] {
+            let judge = if fits { is_taken } else { is_refused };
+            judge(&cap, value, &format!("{first} = '100ms'"));
+        }
+    }
+}
+
+#[test]
+fn no_setting_is_without_a_range() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keypool.toml");
+    std::fs::write(&path, "").unwrap();
+    let inputs = Inputs { environment: Environment::of::<&str, &str>([]), ..Inputs::new(Some(path), Vec::new()) };
+    let shown = Effective::of(&inputs).unwrap().json();
+    let held: BTreeSet<String> = shown["settings"].as_object().unwrap().keys().cloned().collect();
+    let rests = RESTS.iter().flat_map(|name| ["first", "cap"].map(|row| format!("rests.{name}.{row}")));
+    let others = OTHERS.iter().map(ToString::to_string);
+    let tested: BTreeSet<String> = ROWS.iter().map(|row| row.0.to_owned()).chain(rests).chain(others).collect();
+    assert_eq!(held, tested);
+}
+
+#[test]
+fn a_pause_that_begins_above_its_cap_is_refused_where_it_is_set() {
+    for (lines, said) in [
+        ("rests.overloaded.first = '1m'", "rests.overloaded.first: expected at most cap, which is 30s"),
+        ("rests.suspect.cap = '1m'", "rests.suspect.cap: expected at least first, which is 5m"),
+        ("retry.first = '31s'", "retry.first: expected at most cap, which is 30s"),
+        ("retry.cap = '999ms'", "retry.cap: expected at least first, which is 1s"),
+    ] {
+        assert_eq!(load(lines), Err(vec![format!("keypool.toml:1: {said}")]));
+    }
+}
+
+/// Fields of keys and models, each in an entry that is otherwise right.
+#[test]
+fn every_field_of_a_key_and_a_model_takes_its_range_and_nothing_beyond() {
+    let long = "x".repeat(65);
+    let longest = "m".repeat(257);
+    let fields: &[(&str, &[&str], &[&str])] = &[
+        ("id", &["'a'"], &["''", &format!("'{long}'"), "'a b'", "'AIzaSy'"]),
+        ("tier", &["'free'", "'tier-2'"], &["''", "'tier-'"]),
+        ("priority", &["0", "65535", "'paid'"], &["-1", "65536"]),
+        ("weight", &["0.001", "1000000"], &["0", "1000001", "nan", "inf"]),
+        ("max_concurrent_requests", &["1", "65534"], &["0", "65535"]),
+        ("min_interval", &["0", "'1h'"], &["-0.001", "3600.001"]),
+        ("owner", &["'a'"], &["''"]),
+        ("billing_account", &["'a'"], &["''"]),
+        ("zone", &["'UTC'"], &["''", "'Mars/Olympus'"]),
+        ("source", &["'a'"], &["''"]),
+        ("labels.a", &["'b'"], &["''", "1"]),
+        ("limits.m.rpm", &["0", "1000000000000"], &["-1", "1000000000001", "1.5"]),
+    ];
+    for (name, good, bad) in fields {
+        let entry = |value: &str| load(&format!("[[keys]]\nsecret = '{KEY}'\n{name} = {value}\n"));
+        for value in *good {
+            assert_eq!(entry(value), Ok(()), "{name} = {value}");
+        }
+        for value in *bad {
+            let errors = entry(value).expect_err(&format!("{name} = {value}"));
+            assert!(
+                errors[0].starts_with(&format!("keypool.toml:3: keys[0].{name}: expected ")),
+                "{value}: {errors:?}"
+            );
+        }
+    }
+    let window = |span: &str| {
+        format!("[[{{ unit = 'requests', span = {span}, amount = 1 }}]]").replace("[[", "[").replace("]]", "]")
+    };
+    for (name, value, fits) in [
+        ("limits.free.windows", window("'1s'"), true),
+        ("limits.free.windows", window("'1d'"), true),
+        ("limits.free.windows", window("0.999"), false),
+        ("limits.free.windows", window("86400.001"), false),
+        ("aliases", "['b']".to_owned(), true),
+        ("aliases", "['']".to_owned(), false),
+        ("aliases", "['m']".to_owned(), false),
+        ("priority", "65536".to_owned(), false),
+    ] {
+        let read = load(&format!("[[models]]\nname = 'm'\n{name} = {value}\n"));
+        let expected = format!("keypool.toml:3: models[0].{name}");
+        match read {
+            Ok(()) => assert!(fits, "{name} = {value}"),
+            Err(errors) => assert!(!fits && errors[0].starts_with(&expected), "{name} = {value}: {errors:?}"),
+        }
+    }
+    for (name, fits) in [("m", true), ("", false), ("a b", false), (longest.as_str(), false), (&longest[1..], true)] {
+        let read = load(&format!("[[models]]\nname = '{name}'\n"));
+        assert_eq!(read.is_ok(), fits, "{name}: {read:?}");
+    }
+}
