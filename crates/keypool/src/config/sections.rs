@@ -138,7 +138,7 @@ pub struct LogSection {
     pub level: Level,
     /// A folder for the same lines in files, one a day; none unless set.
     pub directory: Option<PathBuf>,
-    /// How many of those files are kept; all unless set.
+    /// How many of those files are kept, 1 to 3650; all unless set.
     pub keep: Option<Whole<1, 3_650>>,
 }
 
