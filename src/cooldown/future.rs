@@ -12,6 +12,8 @@ use http::{Extensions, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
+#[cfg(feature = "hyper")]
+use super::reason::mask_reason;
 use super::{
     body::CooldownBody,
     flow::{Flow, Reader},
@@ -116,6 +118,8 @@ where
         return Ok(Response::from_parts(head, CooldownBody::fresh(body, Fresh::untouched())));
     };
     mask_headers(&granted.secret, &mut head.headers);
+    #[cfg(feature = "hyper")]
+    mask_reason(&granted.secret, &mut head.extensions);
     let body_head = BodyHead::from(&head.headers);
     let status = head.status;
     let BodyHead { encoding, .. } = body_head;

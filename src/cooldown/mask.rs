@@ -201,6 +201,13 @@ pub(super) fn mask_headers(secret: &Secret, headers: &mut HeaderMap) {
     }
 }
 
+/// Whether a key stands in a text.
+#[cfg(feature = "hyper")]
+pub(super) fn shows(secret: &Secret, text: &[u8]) -> bool {
+    Sought::key(secret).is_some_and(|key| key.find(text).is_some())
+        || Encoded::of(secret).is_some_and(|encoded| encoded.sought().find(text).is_some())
+}
+
 fn mask_values(key: Sought<'_>, headers: &mut HeaderMap) {
     for value in headers.values_mut() {
         if key.find(value.as_bytes()).is_none() {

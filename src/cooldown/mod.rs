@@ -30,6 +30,8 @@ mod mask;
 mod masks;
 mod needle;
 mod outbox;
+#[cfg(feature = "hyper")]
+mod reason;
 mod service;
 mod sight;
 mod stream_watch;

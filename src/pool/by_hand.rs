@@ -56,6 +56,7 @@ impl State {
                 }
             }
         }
+        self.unlearn(owner, now);
         for scope in [Scope::Key, Scope::Owner, Scope::BillingAccount] {
             let whom = Whom { scope, slot, owner, lane: NO_MODEL };
             if self.rest_slot_of(whom).is_some() {

@@ -1,5 +1,7 @@
 //! Changes of the keys while the pool runs.
 
+use std::fmt;
+
 use futures_core::Stream;
 
 use super::{
@@ -18,7 +20,7 @@ use crate::{
 };
 
 /// One change of a pool's keys, as a vault or a database would send it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 #[expect(clippy::large_enum_variant, reason = "there are few at a time")]
 pub enum KeyChange {
@@ -36,6 +38,20 @@ pub enum KeyChange {
     Weight(KeyId, f32),
     /// Another place in the order.
     Priority(KeyId, Priority),
+}
+
+impl fmt::Debug for KeyChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Add(key) => f.debug_tuple("Add").field(key).finish(),
+            Self::Remove(id) => f.debug_tuple("Remove").field(id).finish(),
+            Self::Replace(id, _) => f.debug_tuple("Replace").field(id).field(&format_args!("***")).finish(),
+            Self::Disable(id, reason) => f.debug_tuple("Disable").field(id).field(reason).finish(),
+            Self::Enable(id) => f.debug_tuple("Enable").field(id).finish(),
+            Self::Weight(id, weight) => f.debug_tuple("Weight").field(id).field(weight).finish(),
+            Self::Priority(id, priority) => f.debug_tuple("Priority").field(id).field(priority).finish(),
+        }
+    }
 }
 
 impl KeyPool {
@@ -90,8 +106,9 @@ impl KeyPool {
         })
     }
 
-    /// Lifts every rest of a key and its owner. Late answers to requests from before do not bring them back, but for
-    /// used-up days and faults without end.
+    /// Lifts every rest of a key and its owner, and forgets the limits that answers named for its owner: an upgraded
+    /// account is not held to its old ones. Late answers to requests from before do not bring rests back, but for used-up
+    /// days and faults without end.
     ///
     /// # Errors
     /// [`KeyError::UnknownId`].

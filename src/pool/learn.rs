@@ -21,6 +21,9 @@ use crate::{
 
 /// What remains is noted when it is this little: above, it tells nothing that the windows do not.
 const LITTLE: u64 = 10;
+/// These headers tell of minutes and days. A reset further off is a fault of whoever wrote it: should the quota be out
+/// in truth, the next answer says so.
+const LONGEST_RESET: Duration = Duration::from_secs(25 * 3600);
 
 impl State {
     /// Takes in what an answer tells of quotas: first whose quota it is, then what that allows. `delay`: after how long
@@ -48,7 +51,7 @@ impl State {
             }
         }
         for header in &news.remaining {
-            self.allow(&cell, *header, now);
+            self.allow(&cell, *header, delay, now);
         }
     }
 
@@ -113,6 +116,20 @@ impl State {
         self.revive_owner(owner);
     }
 
+    /// What answers said of an owner's limits, and of what remains, holds no more: its account may have been upgraded
+    /// since. What it used stays counted; the next answer that names a limit says it anew.
+    pub(super) fn unlearn(&mut self, owner: u32, now: Now) {
+        for lane in 0..self.lanes.len() as u16 {
+            if (owner as usize) >= self.lanes[usize::from(lane)].owners.len() {
+                continue;
+            }
+            self.replan(lane, owner, Limits::new(), now);
+            if let Some(extra) = self.lanes[usize::from(lane)].extra_of_mut(owner) {
+                extra.allowances.clear();
+            }
+        }
+    }
+
     /// The limits that are given to an owner may have changed; what was learned stays.
     pub(super) fn replan_kept(&mut self, lane: u16, owner: u32) {
         let number = self.lanes[usize::from(lane)].owners[owner as usize].plan;
@@ -149,11 +166,13 @@ impl State {
         }
     }
 
-    /// A rate header said how much remains.
-    fn allow(&mut self, cell: &SeatCell, header: RateHeader, now: Now) {
+    /// A rate header said how much remains, and when all of it is restored. Where the answer says itself when to come
+    /// again, that comes first: a bucket that refills has room long before it is full.
+    fn allow(&mut self, cell: &SeatCell, header: RateHeader, delay: Option<Duration>, now: Now) {
         let owner = self.roster.keys[cell.slot as usize].owner;
         let little = header.remaining < LITTLE || header.limit.is_some_and(|limit| header.remaining < limit / 10);
-        let until = now.tick.plus(header.reset.min(self.settings.rests.longest));
+        let little = little && header.reset <= LONGEST_RESET;
+        let until = now.tick.plus(delay.map_or(header.reset, |delay| delay.min(header.reset)));
         let later = |held: &&mut SeatCell| held.lane == cell.lane && held.owner == owner && held.seq > cell.seq;
         let under_way: u64 =
             if little { self.seats.iter_mut().filter(later).map(|held| held.need.of(header.unit)).sum() } else { 0 };

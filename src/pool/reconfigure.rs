@@ -226,6 +226,12 @@ impl State {
             (extra.labels, extra.tier) = (wanted.labels.clone(), wanted.tier.clone());
             changed = true;
         }
+        let cell = &self.roster.keys[slot as usize];
+        if held.1.as_ref().unwrap_or(&Tier::Free) != wanted.tier.as_ref().unwrap_or(&Tier::Free) {
+            // What was learned was another tier's.
+            self.unlearn(cell.owner, now);
+        }
+        let cell = &self.roster.keys[slot as usize];
         let reordered = cell.priority != wanted.priority.0;
         if cell.weight.to_bits() != wanted.weight.to_bits() {
             self.reweigh(slot, wanted.weight);

@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     pool::{Attempt, Demand, KeyPool, Seat},
     time::Tick,
-    verdict::{Elsewhere, Verdict},
+    verdict::{Elsewhere, Verdict, VerdictKind},
 };
 
 /// How far one request has come.
@@ -87,6 +87,22 @@ impl Course {
                 step
             }
         }
+    }
+}
+
+impl Retry {
+    /// The error that comes out in the place of the last answer, where that is wanted. Only where keys are the cause:
+    /// that a resource belongs to another owner, or that the provider failed, is an answer as good as any.
+    pub(crate) fn instead(&self, pool: &KeyPool, verdict: &Verdict, demand: Demand) -> Option<Error> {
+        if !self.wants_exhausted() || verdict.elsewhere_of() != Elsewhere::OtherKey {
+            return None;
+        }
+        // "Tried already" holds for this request only; the caller wants to know when a next one may be served. Where
+        // one may be now, two owners have said the same: the answer speaks of the request.
+        let error = pool.try_lease(&Demand { earlier: None, ahead: true, ..demand }).err()?;
+        // A retired model is nothing to wait for, and the provider's answer says so.
+        let retired = verdict.kind() == VerdictKind::ModelUnavailable && error.retry_after().is_none();
+        (!retired).then_some(error)
     }
 }
 

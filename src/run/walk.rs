@@ -8,7 +8,7 @@ use crate::{
     fallback::{Models, Plan, steps_down},
     pool::{Demand, KeyPool, Lease, ServedBy},
     retry::{Course, Retry, Step},
-    verdict::{Elsewhere, Verdict},
+    verdict::Verdict,
 };
 
 /// One call: what it demands, how far it has come, which models are left.
@@ -105,10 +105,10 @@ impl Walk {
             return Onward::With(lease);
         }
         match out {
-            Some(error) if self.rule.wants_exhausted() && verdict.elsewhere_of() == Elsewhere::OtherKey => {
-                Onward::Instead(error)
+            Some(_) => {
+                self.rule.instead(&self.pool, verdict, self.demand.clone()).map_or(Onward::Done, Onward::Instead)
             }
-            _ => Onward::Done,
+            None => Onward::Done,
         }
     }
 

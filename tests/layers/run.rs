@@ -101,6 +101,11 @@ async fn out_of_keys_the_last_true_answer_stands_unless_asked_otherwise() {
     let script = Script::bad(&["rate", "rate"]);
     let error = script.under(&pool(&["a", "b"]), Retry::new().exhausted_instead(true), "m").await.unwrap_err();
     assert!(error.pool().unwrap().is_exhausted());
+    assert_eq!(
+        error.pool().unwrap().retry_after(),
+        Some(Duration::from_secs(40)),
+        "{error}: a next request may be served"
+    );
     assert_eq!(error.attempts(), 2);
 }
 

@@ -238,3 +238,13 @@ impl futures_core::Stream for Changes {
         std::task::Poll::Ready(self.0.pop_front())
     }
 }
+
+#[test]
+fn a_change_shows_no_secret() {
+    let secret = "AIza-not-a-real-key-to-show";
+    for change in [KeyChange::Add(Key::new(secret)), KeyChange::Replace(id(0), secret.to_owned())] {
+        let shown = format!("{change:?} {change:#?}");
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    assert_eq!(format!("{:?}", KeyChange::Weight(id(0), 2.0)), format!("Weight({:?}, 2.0)", id(0)));
+}

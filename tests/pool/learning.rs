@@ -297,3 +297,46 @@ fn owners_that_turn_out_to_be_one_keep_the_stricter_limits_of_both() {
         assert_eq!(fills_at(&pool, FLASH), holds);
     }
 }
+
+#[test]
+fn what_was_learned_of_an_account_is_forgotten_by_hand_and_with_its_tier() {
+    let day = || Violation { unit: Unit::Requests, span: Span::Day, amount: Some(20) };
+    let told = || telling(QuotaNews { violations: vec![day()], ..QuotaNews::default() });
+    let (pool, time) = keys(1);
+    answer(&pool, FLASH, &told());
+    time.advance(secs(3 * 86_400));
+    assert_eq!(fills_at(&pool, FLASH), 20, "it holds as long as nobody says otherwise");
+    pool.enable(&id(0)).unwrap();
+    assert!(limits(&pool, 0, FLASH).is_empty());
+    assert_eq!(fills_at(&pool, FLASH), 1000);
+
+    let (pool, time) = keys(1);
+    answer(&pool, FLASH, &told());
+    time.advance(secs(61));
+    let paid = || builder().key(key(0).tier(Tier::Paid)).limits(FLASH, Limits::new().per_day(500));
+    pool.reconfigure(paid()).unwrap();
+    assert_eq!(limits(&pool, 0, FLASH)[0].limit.amount, 500);
+    answer(&pool, FLASH, &told());
+    time.advance(secs(61));
+    pool.reconfigure(paid()).unwrap();
+    assert_eq!(limits(&pool, 0, FLASH)[0].limit.amount, 20, "the same tier as before");
+}
+
+#[test]
+fn what_an_answer_says_of_its_end_comes_before_when_all_is_restored() {
+    let (pool, time) = keys(1);
+    let rest = rate_for(5).news(remains(0, 360));
+    answer(&pool, FLASH, &rest);
+    assert!(pool.try_acquire(FLASH).is_err());
+    time.advance(secs(6));
+    assert!(pool.try_acquire(FLASH).is_ok(), "the provider said 5 s");
+}
+
+#[test]
+fn a_reset_beyond_a_day_is_not_believed() {
+    for (reset, out) in [(60, true), (86_400, true), (10 * 365 * 86_400, false)] {
+        let (pool, _) = keys(1);
+        answer(&pool, FLASH, &Verdict::SUCCESS.news(remains(0, reset)));
+        assert_eq!(pool.try_acquire(FLASH).is_err(), out, "{reset}");
+    }
+}

@@ -110,3 +110,20 @@ async fn a_key_of_few_letters_maims_no_text() {
     let response = bench.get(json(200, full("{\"data\":1}"))).await;
     assert_eq!(text(response).await, "{\"data\":1}");
 }
+
+#[tokio::test(start_paused = true)]
+#[cfg(feature = "hyper")]
+async fn in_the_reason_phrase_that_hyper_hands_on() {
+    use hyper::ext::ReasonPhrase;
+
+    for (reason, stays) in [("Slow Down", true), (&*format!("API key {KEY} refused"), false)] {
+        for status in [200, 400] {
+            let bench = Bench::new();
+            let mut response = json(status, full("{}"));
+            response.extensions_mut().insert(ReasonPhrase::try_from(reason.to_owned()).unwrap());
+            let response = bench.get(response).await;
+            let sent = response.extensions().get::<ReasonPhrase>().map(|reason| reason.as_bytes().to_vec());
+            assert_eq!(sent, stays.then(|| reason.as_bytes().to_vec()), "{status}");
+        }
+    }
+}
