@@ -25,7 +25,7 @@ impl State {
     }
 
     /// A key that was removed is in again, as it is wanted now: its requests in flight, its starts and its rests are what
-    /// they were.
+    /// they were. By its name alone, with another secret, it is looked at afresh: what rested was the old one.
     pub(super) fn take_back(&mut self, slot: u32, id: KeyId, key: &Key, zone: u8, now: Now) -> Result<(), KeyError> {
         let secret =
             self.provider.prepare(&key.secret).map_err(|source| KeyError::Secret { key: slot as usize, source })?;
@@ -34,6 +34,10 @@ impl State {
         if self.roster.keys[slot as usize].secret.expose() == secret.expose() {
             self.note_back(slot);
         } else {
+            self.roster.keys[slot as usize].rest = None;
+            for lane in &mut self.lanes {
+                lane.key_rests.remove(&slot);
+            }
             self.change_secret(slot, secret, now);
         }
         self.adjust(slot, key, zone, now);
