@@ -196,13 +196,13 @@ impl State {
         };
         let priority = key.priority.0;
         let provider = std::sync::Arc::clone(&self.provider);
-        let (slot, change) = match self.roster.add(number, &key, zone, &*provider)? {
+        let (slot, change) = match self.roster.add(number, key, zone, &*provider)? {
             Added::Merged { slot } => {
                 let key = &self.roster.keys[slot as usize].id;
                 tracing::warn!(name: "keypool.secret_twice", %key, "this secret was given more than once: it is one key");
                 (slot, "merged")
             }
-            Added::Back { slot, id } => {
+            Added::Back { slot, id, key } => {
                 self.take_back(slot, id, &key, zone, now)?;
                 (slot, "added")
             }

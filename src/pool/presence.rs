@@ -1,6 +1,11 @@
 //! Keys that leave, and those that come back: taken out of a file and put in again, a key has its history still.
 
-use super::{event::Event, roster::RAMP_STEPS, state::State};
+use super::{
+    event::Event,
+    rest::{End, Rest},
+    roster::RAMP_STEPS,
+    state::State,
+};
 use crate::{
     error::KeyError,
     key::{Key, KeyId},
@@ -25,7 +30,7 @@ impl State {
     }
 
     /// A key that was removed is in again, as it is wanted now: its requests in flight, its starts and its rests are what
-    /// they were.
+    /// they were. By its name alone, with another secret, it is looked at afresh: what rested was the old one.
     pub(super) fn take_back(&mut self, slot: u32, id: KeyId, key: &Key, zone: u8, now: Now) -> Result<(), KeyError> {
         let secret =
             self.provider.prepare(&key.secret).map_err(|source| KeyError::Secret { key: slot as usize, source })?;
@@ -34,6 +39,7 @@ impl State {
         if self.roster.keys[slot as usize].secret.expose() == secret.expose() {
             self.note_back(slot);
         } else {
+            self.drop_rests(slot);
             self.change_secret(slot, secret, now);
         }
         self.adjust(slot, key, zone, now);
@@ -53,5 +59,23 @@ impl State {
         self.join_again(slot);
         self.serve(now);
         Ok(())
+    }
+
+    /// Another secret is not to answer for the old one: what rests the key itself is over, and what rests for good the
+    /// owner that nobody named, which was that secret's.
+    fn drop_rests(&mut self, slot: u32) {
+        let key = &mut self.roster.keys[slot as usize];
+        key.rest = None;
+        let owner = key.owner;
+        let held = &mut self.roster.owners[owner as usize];
+        let unnamed = held.extra.as_ref().is_none_or(|extra| extra.name.is_none() && extra.consumer.is_none());
+        let for_good = |rest: &mut Box<Rest>| unnamed && rest.end == End::Never;
+        held.rest.take_if(for_good);
+        for lane in &mut self.lanes {
+            lane.key_rests.remove(&slot);
+            if let Some(extra) = lane.extra_of_mut(owner) {
+                extra.rest.take_if(for_good);
+            }
+        }
     }
 }

@@ -195,8 +195,8 @@ impl State {
                 }
                 slot
             } else {
-                let key = key.clone().id(id.clone());
-                change.added.push(self.add(number, key, now, true)?);
+                let named = key.clone().id(id);
+                change.added.push(self.add(number, named, now, true)?);
                 let Some(slot) = self.roster.slot_of_secret(&secret) else { continue };
                 slot
             };

@@ -146,7 +146,7 @@ pub(super) enum Added {
     /// It has a slot of its own. `recycled`: its owner's place was somebody else's before.
     New { slot: u32, recycled: bool },
     /// It was here before, in this slot, and is to be taken back by this name. Nothing is changed yet.
-    Back { slot: u32, id: KeyId },
+    Back { slot: u32, id: KeyId, key: Box<Key> },
     /// Its secret is in the pool already, in this slot.
     Merged { slot: u32 },
 }
@@ -207,7 +207,7 @@ impl Roster {
     pub(super) fn add(
         &mut self,
         number: usize,
-        key: &Key,
+        key: Key,
         zone: u8,
         provider: &dyn Provider,
     ) -> Result<Added, KeyError> {
@@ -221,23 +221,22 @@ impl Roster {
             let longer = key.longer_id().filter(|longer| self.slot_of(longer).is_none());
             id = longer.ok_or(KeyError::DuplicateId { id, key: number })?;
         }
-        check(key, &id)?;
+        check(&key, &id)?;
         if let Some(slot) = self.parted(&secret, key.id.as_ref()) {
-            return Ok(Added::Back { slot, id });
+            return Ok(Added::Back { slot, id, key: Box::new(key) });
         }
         if self.free.is_empty() && self.keys.len() >= MAX_KEYS {
             return Err(KeyError::TooMany("keys"));
         }
-        let (owner, recycled) = self.owner_for(key, zone);
+        let (owner, recycled) = self.owner_for(&key, zone);
         let slot = self.place(KeyCell {
             secret,
             id,
             last_started: Tick::ZERO,
             last_seq: 0,
             rest: None,
-            extra: (!key.labels.is_empty() || key.tier.is_some()).then(|| {
-                Box::new(KeyExtra { labels: key.labels.clone(), tier: key.tier.clone(), ..KeyExtra::default() })
-            }),
+            extra: (!key.labels.is_empty() || key.tier.is_some())
+                .then(|| Box::new(KeyExtra { labels: key.labels, tier: key.tier, ..KeyExtra::default() })),
             owner,
             weight: key.weight,
             adaptive: key.weight,

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tower_keypool::{Key, KeyPool, KeyPoolBuilder, KeyState, Limits, Priority};
 
-use crate::support::{FLASH, answer, builder, id, key, on, rate_for, refused, secret, secs, served, take, view};
+use crate::support::{
+    FLASH, answer, builder, id, key, on, rate_for, refused, secret, secs, served, suspended, take, view,
+};
 
 fn one(n: usize) -> Key {
     key(n).max_concurrent(1)
@@ -83,6 +85,17 @@ fn rests_counts_and_a_hand_that_switched_it_off_stay() {
 }
 
 #[test]
+fn with_another_secret_it_serves_whatever_was_wrong_with_the_old_one() {
+    for by_hand in [true, false] {
+        let (pool, _) = on(builder().key(key(0)));
+        answer(&pool, FLASH, &suspended(3_600));
+        assert_eq!(view(&pool, 0).state, KeyState::Disabled);
+        away_and_back(&pool, by_hand, Key::new(secret(5)).id(id(0)), builder);
+        assert_eq!(take(&pool, FLASH).expose(), secret(5), "{by_hand}");
+    }
+}
+
+#[test]
 fn it_comes_back_as_it_is_wanted_now() {
     let (pool, _) = on(builder().keys([key(0).owner("a").label("old", "1"), key(1)]));
     pool.remove(&id(0)).unwrap();
@@ -105,7 +118,7 @@ fn a_key_of_an_owner_that_others_share_comes_back_to_what_they_used() {
     let held = take(&pool, FLASH);
     pool.remove(held.key_id()).unwrap();
     drop(take(&pool, FLASH));
-    pool.add(key(if *held.key_id() == id(0) { 0 } else { 1 }).owner("a")).unwrap();
+    pool.add(key(usize::from(*held.key_id() == id(1))).owner("a")).unwrap();
     refused(&pool, FLASH);
     drop(held);
     refused(&pool, FLASH);

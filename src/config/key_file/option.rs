@@ -68,8 +68,8 @@ pub(super) fn set(spec: &mut KeySpec, option: &'static str, value: &str) -> Resu
             spec.labels.insert("source".to_owned(), source);
         }
         "tier" => {
-            spec.tier =
-                Some(plain_values::tier(value).ok_or(wrong("free, paid, or a paid tier by name such as tier-2"))?)
+            let tier = plain_values::tier(value).ok_or(wrong("free, paid, or a paid tier by name such as tier-2"))?;
+            spec.tier = Some(tier);
         }
         "priority" => {
             let place = Place::of_text(value).ok_or(wrong("0 to 65535, lower first; or free, paid"))?;

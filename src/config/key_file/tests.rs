@@ -236,3 +236,40 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn labels_follow_one_rule_in_every_form() {
+    let long = "x".repeat(257);
+    let wide = "n".repeat(65);
+    for (name, value, fits) in [
+        ("team", "eu", true),
+        ("team", &long[1..], true),
+        ("team", long.as_str(), false),
+        ("team", "", false),
+        ("team", "a\u{7}b", false),
+        (&wide[1..], "eu", true),
+        (wide.as_str(), "eu", false),
+        (ONE, "eu", false),
+    ] {
+        let line = parse(&format!("{TWO} label={name}:{value}\n"));
+        let json = serde_json::json!([{ "key": TWO, "labels": { name: value } }]);
+        for file in [line, parse_as("keys.json", &json.to_string())] {
+            assert_eq!(file.entries.len(), usize::from(fits), "{name} {value}: {:?}", file.skipped);
+            if let Some(skipped) = file.skipped.first() {
+                assert!(matches!(skipped.error, LineError::Value { option: "label", .. }), "{skipped:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn lines_are_told_in_files_of_many_keys_too() {
+    let count = 20_000;
+    let keys: Vec<String> = (0..count).map(|n| format!("AIza-test-key-{n:09}")).collect();
+    let json: String = keys.iter().map(|key| format!("  \"{key}\"")).collect::<Vec<_>>().join(",\n");
+    let csv = format!("key,id\n# comment\n\n{}\n", keys.join(",\n"));
+    for (file, first) in [(parse_as("keys.json", &format!("[\n{json}\n]\n")), 2), (parse_as("keys.csv", &csv), 4)] {
+        let lines: Vec<usize> = file.entries.iter().map(|entry| entry.line).collect();
+        assert_eq!(lines, (first..first + count).collect::<Vec<_>>());
+    }
+}

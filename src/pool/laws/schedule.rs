@@ -323,6 +323,10 @@ impl Run {
                 if secret {
                     self.secrets += 1;
                     self.current[n] = format!("AIza-not-a-real-key-again-{:05}", self.secrets);
+                    // What rested, or was switched off, was the old one.
+                    let name = id(n).to_string();
+                    self.rests.retain(|(_, held, _), _| *held != name);
+                    self.disabled[n] = false;
                 }
                 self.pool.add(key(n, &self.current[n], 1.0)).expect("a key that was there before");
                 self.present[n] = true;
