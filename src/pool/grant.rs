@@ -70,6 +70,9 @@ impl State {
     pub(super) fn seat(&mut self, ask: &Ask<'_>, slot: u32, probes: Probes, stamp: Option<Stamp>) -> Picked {
         self.seq += 1;
         let key = &mut self.roster.keys[slot as usize];
+        if key.interval_ms > 0 && stamp.is_none() {
+            key.extra.get_or_insert_default().ahead += 1;
+        }
         let (id, priority) = (key.id.clone(), key.priority);
         let owner = key.owner;
         let picked = self.seats.give(ask, slot, key, self.seq, probes, stamp);

@@ -172,7 +172,8 @@ impl KeyPool {
     pub(super) fn take_many(&self, demand: &Demand, wanted: usize, all: bool) -> (Vec<Lease>, Option<Error>) {
         let now = self.0.clock.now();
         let mut state = self.look_at(now);
-        let mut picks = Vec::with_capacity(wanted);
+        // Whoever asks for more than there can be gets what there is.
+        let mut picks = Vec::with_capacity(wanted.min(1 << 12));
         let mut short = None;
         while picks.len() < wanted {
             match state.try_pick(demand, now) {

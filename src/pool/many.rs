@@ -52,7 +52,7 @@ impl AcquireMany {
     /// # Errors
     /// Why no key may serve: when not a single lease could be had, or, with `all_or_none`, not every one.
     pub fn now(self) -> Result<Vec<Vec<Lease>>, Error> {
-        let wanted: usize = self.sizes.iter().sum();
+        let wanted = self.sizes.iter().fold(0, |sum: usize, size| sum.saturating_add(*size));
         let (leases, short) = self.pool.take_many(&self.demand, wanted, self.all_or_none);
         match short {
             Some(error) if leases.is_empty() && wanted > 0 => return Err(error),

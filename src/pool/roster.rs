@@ -61,6 +61,9 @@ pub(super) struct KeyExtra {
     pub(super) replaced_at: u64,
     /// Answers to starts before this number are of before a lift by hand.
     pub(super) lifted_at: u64,
+    /// Of a key with a shortest interval: requests that are granted and not on the wire yet. The next one is granted once
+    /// it is known from when on the interval counts.
+    pub(super) ahead: u16,
 }
 
 /// Who owns a quota.

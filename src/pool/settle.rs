@@ -30,8 +30,14 @@ impl State {
         if let Some(cell) = self.seats.get_mut(seat) {
             cell.stamp = Some(stamp);
             cell.began = now;
-            let key = &mut self.roster.keys[cell.slot as usize];
+            let slot = cell.slot;
+            let key = &mut self.roster.keys[slot as usize];
             key.last_started = key.last_started.max(now.tick);
+            if earlier.is_none() && key.interval_ms > 0 {
+                self.not_ahead(slot);
+                self.unpark_all(slot);
+                self.serve(now);
+            }
         }
         if words > 0 {
             self.note_unit(lane_at, owner);
@@ -157,6 +163,13 @@ impl State {
         self.serve(now);
     }
 
+    /// A request of a key with a shortest interval is on the wire, or will never be.
+    fn not_ahead(&mut self, slot: u32) {
+        if let Some(extra) = &mut self.roster.keys[slot as usize].extra {
+            extra.ahead = extra.ahead.saturating_sub(1);
+        }
+    }
+
     /// A lease that was given up before its request went out (a waiter who left) takes nothing along.
     fn never_started(&mut self, cell: &SeatCell) {
         let key = &mut self.roster.keys[cell.slot as usize];
@@ -246,8 +259,11 @@ impl State {
             self.note_key(cell.slot, cell.lane);
         }
         // One that was tried in vain (a connection refused) had its turn: the next request goes to another key.
-        if cell.stamp.is_none() && !cell.judged {
-            self.never_started(&cell);
+        if cell.stamp.is_none() {
+            self.not_ahead(cell.slot);
+            if !cell.judged {
+                self.never_started(&cell);
+            }
         }
     }
 

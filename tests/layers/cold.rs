@@ -57,6 +57,40 @@ async fn a_cold_connect_of_2_s_breaks_no_window() {
     assert!(wire[wire.len() - 1] - wire[0] < 4 * (MINUTE + Duration::from_secs(3)), "{wire:?}");
 }
 
+/// The shortest time between two starts holds on the wire, too.
+#[tokio::test(start_paused = true)]
+#[expect(clippy::disallowed_methods, reason = "tokio's paused clock")]
+async fn a_cold_connect_of_2_s_breaks_no_interval() {
+    let pool = KeyPool::builder(Plain::new())
+        .key(Key::new("secret-one").min_interval(Duration::from_secs(1)))
+        .clock(Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH))
+        .build()
+        .unwrap();
+    let wire = Arc::new(Mutex::new(Vec::new()));
+    let (log, mut calls) = (Arc::clone(&wire), 0);
+    let client = service_fn(move |request: Request<ReplayBody<Body>>| {
+        calls += 1;
+        let (log, cold) = (Arc::clone(&log), Duration::from_millis(2000_u64.saturating_sub(900 * (calls - 1))));
+        async move {
+            tokio::time::sleep(cold).await;
+            let mut body = Box::pin(request.into_body());
+            log.lock().unwrap().push(Instant::now());
+            while body.frame().await.is_some() {}
+            Ok::<_, BoxError>(Response::new(Full::<Bytes>::from("fine")))
+        }
+    });
+    let stack = KeyPoolLayer::new(&pool).wait(10 * MINUTE).layer(Buffer::new(client, 16));
+    let calls: Vec<_> = (0..6).map(|_| tokio::spawn(stack.clone().oneshot(ask()))).collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap().status(), 200);
+    }
+    let wire = wire.lock().unwrap().clone();
+    for pair in wire.windows(2) {
+        assert!(pair[1] - pair[0] >= Duration::from_secs(1), "{wire:?}");
+    }
+    assert!(wire[5] - wire[0] < Duration::from_secs(9), "{wire:?}");
+}
+
 /// An answer that came without anybody asking for the body: the request reached the provider all the same.
 #[tokio::test(start_paused = true)]
 async fn a_request_whose_body_nobody_reads_counts_once_it_is_answered() {

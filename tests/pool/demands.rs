@@ -154,3 +154,10 @@ fn a_pool_without_keys_says_so() {
     let (pool, _) = keys(0);
     assert_eq!(pool.try_acquire(FLASH).unwrap_err().to_string(), "the pool holds no API key for flash");
 }
+
+#[test]
+fn more_leases_than_a_number_can_say_are_as_many_as_there_are() {
+    let (pool, _) = limited(1, Limits::new().per_minute(3));
+    let groups = pool.acquire_many(&[2, usize::MAX, usize::MAX]).of(FLASH).now().unwrap();
+    assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 0]);
+}
