@@ -7,7 +7,7 @@ use super::{
 use crate::time::Tick;
 
 /// How much a request takes of each unit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Need {
     pub(crate) requests: u32,
     pub(crate) input_tokens: u64,

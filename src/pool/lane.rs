@@ -8,6 +8,7 @@ use std::{
 use super::{
     cell::{LaneCell, Place},
     group::Group,
+    line::Lines,
     rest::Rest,
     timer::Timers,
 };
@@ -123,8 +124,8 @@ pub(super) struct Lane {
     pub(super) kept_until: Tick,
     /// Waiters by ticket.
     pub(super) queue: BTreeMap<u64, u32>,
-    /// Those of them that must, or must not, use certain keys.
-    pub(super) special: BTreeMap<u64, u32>,
+    /// The same by what they have in common.
+    pub(super) lines: Lines,
     /// Logs given up, by length.
     spare_logs: HashMap<usize, Vec<u32>>,
 }
@@ -150,7 +151,7 @@ impl Lane {
             last_used: 0,
             kept_until: Tick::ZERO,
             queue: BTreeMap::new(),
-            special: BTreeMap::new(),
+            lines: Lines::default(),
             spare_logs: HashMap::new(),
         }
     }

@@ -90,6 +90,15 @@ proptest! {
     ) {
         queue::queue(&cancels, per_minute, Duration::from_millis(pause))?;
     }
+
+    /// Some must have one of the keys, some want many tokens, some will take anything.
+    #[test]
+    fn law_6_whoever_waits_is_served_in_the_order_of_those_who_want_the_same(
+        wants in prop::collection::vec((0u8..5, any::<bool>()), 1..40),
+        pause in 1u64..20_000,
+    ) {
+        queue::lines(&wants, Duration::from_millis(pause))?;
+    }
 }
 
 #[test]

@@ -218,7 +218,7 @@ impl State {
         let old = &mut self.lanes[usize::from(from)];
         let (in_flight, started) = (std::mem::take(&mut old.in_flight), old.started);
         let (queue, extras) = (std::mem::take(&mut old.queue), std::mem::take(&mut old.extras));
-        let special = std::mem::take(&mut old.special);
+        let lines = std::mem::take(&mut old.lines);
         let key_rests = std::mem::take(&mut old.key_rests);
         for index in queue.values() {
             if let Some(waiter) = self.waiters.get_mut(*index) {
@@ -231,7 +231,7 @@ impl State {
         new.in_flight += in_flight;
         new.started += started;
         new.queue.extend(queue);
-        new.special.extend(special);
+        new.lines.join(lines);
         for (slot, rest) in key_rests {
             let held = new.key_rests.entry(slot).or_default();
             *held = held.take().or(rest);

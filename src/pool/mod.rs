@@ -27,6 +27,7 @@ mod lane;
 mod lane_names;
 mod learn;
 mod lease;
+mod line;
 mod locked;
 mod locks;
 mod many;

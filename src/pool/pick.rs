@@ -36,10 +36,7 @@ pub(super) enum NotNow {
 impl State {
     /// Grants the best key that may carry this demand now.
     pub(super) fn pick(&mut self, ask: &Ask<'_>) -> Result<Picked, NotNow> {
-        if self.exit.as_ref().is_some_and(|rest| rest.is_active(ask.now)) {
-            return Err(NotNow::Later);
-        }
-        if self.lanes[usize::from(ask.lane)].rest.as_ref().is_some_and(|rest| rest.is_active(ask.now)) {
+        if self.all_rest(ask.lane, ask.now) {
             return Err(NotNow::Later);
         }
         let excluded = self.excluded(ask.demand);
@@ -59,11 +56,14 @@ impl State {
     /// Whether the demand, which takes any key, would be granted one now.
     pub(super) fn could_pick(&mut self, demand: &Demand, now: Now) -> bool {
         let ask = self.ask(demand, now);
-        let rests = [self.exit.as_ref(), self.lanes[usize::from(ask.lane)].rest.as_ref()];
-        if self.closed || rests.into_iter().flatten().any(|rest| rest.is_active(now)) {
-            return false;
-        }
-        self.pick_any(&ask, &Excluded::default()).is_some()
+        !self.closed && !self.all_rest(ask.lane, now) && self.pick_any(&ask, &Excluded::default()).is_some()
+    }
+
+    /// Whether the exit rests, or all of a lane.
+    #[inline]
+    pub(super) fn all_rest(&self, lane: u16, now: Now) -> bool {
+        let rests = [self.exit.as_ref(), self.lanes[usize::from(lane)].rest.as_ref()];
+        rests.into_iter().flatten().any(|rest| rest.is_active(now))
     }
 
     /// The best of all keys: by priority, then by rank.

@@ -3,13 +3,14 @@
 //! Whoever changes the state serves the queue before the mutex is let go, so that a ready key and an eligible waiter
 //! never stand side by side. Time changes the state too: the first waiter of each lane keeps a timer for it.
 
-use std::{sync::Arc, task::Waker, time::Duration};
+use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc, task::Waker, time::Duration};
 
 use super::{
     Affinity, Demand,
-    ask::Ask,
+    ask::{Ask, Excluded},
     check::LEAST,
     lane::Booking,
+    line::LineName,
     pick::{NotNow, Picked},
     state::State,
 };
@@ -23,6 +24,7 @@ pub(super) struct Waiter {
     pub(super) demand: Arc<Demand>,
     pub(super) lane: u16,
     pub(super) ticket: u64,
+    need: Need,
     since: Tick,
     pub(super) waker: Option<Waker>,
     /// When it looks again by itself; later than every time while it has not said.
@@ -60,18 +62,16 @@ impl Waiters {
     }
 }
 
-/// A demand that failed its turn: whoever behind it needs no less fails as well, and is not looked at.
+/// A demand that failed its turn: whoever came later to its line, or one beside it, and needs no less fails as well.
 #[derive(Clone, Copy)]
 struct Blocked {
     need: Need,
-    free: bool,
     since: Tick,
 }
 
 impl Blocked {
-    fn covers(&self, need: &Need, free: bool, since: Tick) -> bool {
-        self.free == free
-            && self.since <= since
+    fn covers(&self, need: &Need, since: Tick) -> bool {
+        self.since <= since
             && need.requests >= self.need.requests
             && need.input_tokens >= self.need.input_tokens
             && need.output_tokens >= self.need.output_tokens
@@ -79,40 +79,50 @@ impl Blocked {
     }
 }
 
-/// How far the look along one lane's queue has come.
+/// How far the look along one line has come.
 struct Along {
     lane: u16,
-    from: u64,
-    blocked: Option<Blocked>,
-    /// Of those behind only the special ones are looked at.
-    special: bool,
+    line: LineName,
+    /// Lines beside each other may be served by the same keys.
+    beside: usize,
+}
+
+/// What a look along the lines has come to.
+struct Stuck {
+    /// Who failed, by lines beside each other.
+    blocked: Vec<Option<Blocked>>,
+    /// Lanes in which no key at all may serve, by whether room in windows is not asked for, and since when whoever found
+    /// that out had waited.
+    out: Vec<(u16, bool, Tick)>,
+}
+
+impl Stuck {
+    fn is_out(&self, lane: u16, free: bool, since: Tick) -> bool {
+        self.out.iter().any(|out| (out.0, out.1) == (lane, free) && out.2 <= since)
+    }
 }
 
 impl State {
     /// Joins the queue. Tickets are drawn from the numbers of starts, so that a retry keeps the place of its first one.
     pub(super) fn enqueue(&mut self, demand: Arc<Demand>, now: Now) -> u32 {
-        let lane = self.ask(&demand, now).lane;
+        let ask = self.ask(&demand, now);
+        let (lane, need) = (ask.lane, ask.need);
         let first = demand.first_ticket().filter(|ticket| !self.lanes[usize::from(lane)].queue.contains_key(ticket));
         let ticket = first.unwrap_or_else(|| {
             self.seq += 1;
             self.seq
         });
-        let special = is_special(&demand);
-        let waiter =
-            Waiter { demand, lane, ticket, since: now.tick, waker: None, looks_at: Tick::NEVER, outcome: None };
-        let index = if let Some(index) = self.waiters.free.pop() {
-            self.waiters.cells[index as usize] = Some(waiter);
-            index
-        } else {
-            self.waiters.cells.push(Some(waiter));
-            self.waiters.cells.len() as u32 - 1
-        };
-        self.waiters.queued += 1;
+        let index = self.waiters.free.pop().unwrap_or(self.waiters.cells.len() as u32);
         let held = &mut self.lanes[usize::from(lane)];
         held.queue.insert(ticket, index);
-        if special {
-            held.special.insert(ticket, index);
+        held.lines.insert(&demand, &need, ticket, index);
+        let waiter =
+            Waiter { demand, lane, ticket, need, since: now.tick, waker: None, looks_at: Tick::NEVER, outcome: None };
+        match self.waiters.cells.get_mut(index as usize) {
+            Some(cell) => *cell = Some(waiter),
+            None => self.waiters.cells.push(Some(waiter)),
         }
+        self.waiters.queued += 1;
         self.serve(now);
         index
     }
@@ -127,44 +137,78 @@ impl State {
 
     fn serve_queued(&mut self, now: Now) {
         let waiting = |lane: &u16| !self.lanes[usize::from(*lane)].queue.is_empty();
-        let along = |lane| Along { lane, from: 0, blocked: None, special: false };
-        let mut lanes: Vec<Along> = (0..self.lanes.len() as u16).filter(waiting).map(along).collect();
-        loop {
-            let next = lanes.iter().enumerate().filter_map(|(at, along)| {
-                let lane = &self.lanes[usize::from(along.lane)];
-                let queue = if along.special { &lane.special } else { &lane.queue };
-                queue.range(along.from..).next().map(|(ticket, index)| (*ticket, *index, at))
-            });
-            let Some((ticket, index, at)) = next.min() else { break };
-            let along = &mut lanes[at];
-            along.from = ticket + 1;
-            let lane = along.lane;
-            let Some(waiter) = self.waiters.get_mut(index) else { continue };
-            let (demand, since) = (Arc::clone(&waiter.demand), waiter.since);
-            let special = is_special(&demand);
-            // Stamped when it is handed over. It waits where it stood in line, though its model may have a lane by now.
-            let waited = now.tick.since(since);
-            let ask = Ask { lane, ticket, waited, provisional: true, ..self.ask(&demand, now) };
-            let need = ask.need;
-            if !special && along.blocked.is_some_and(|blocked| blocked.covers(&need, demand.free, since)) {
-                continue;
-            }
-            let picked = if self.closed { Err(NotNow::Later) } else { self.pick(&ask) };
-            match picked {
-                Err(NotNow::Later) if self.closed => self.settle_waiter(index, Err(NotNow::Later)),
-                Err(NotNow::Later) => {
-                    if !special {
-                        along.blocked = Some(Blocked { need, free: demand.free, since });
-                        along.special = need == LEAST && !demand.free;
-                    }
-                    self.book(&ask);
-                }
-                settled => self.settle_waiter(index, settled),
+        let lanes: Vec<u16> = (0..self.lanes.len() as u16).filter(waiting).collect();
+        let mut lines: Vec<Along> = Vec::new();
+        let mut groups = 0;
+        for &lane in &lanes {
+            for line in self.lanes[usize::from(lane)].lines.names() {
+                let beside = lines.last().is_some_and(|last| last.lane == lane && last.line.is_beside(line));
+                groups += usize::from(!beside);
+                lines.push(Along { lane, line: line.clone(), beside: groups - 1 });
             }
         }
-        for along in lanes {
-            self.nudge(along.lane, now);
+        let first = |(at, along): (usize, &Along)| self.next_along(along, 0).map(|(ticket, index)| (ticket, index, at));
+        let mut heads: BinaryHeap<Reverse<_>> = lines.iter().enumerate().filter_map(first).map(Reverse).collect();
+        let mut stuck = Stuck { blocked: vec![None; groups], out: Vec::new() };
+        while let Some(Reverse((ticket, index, at))) = heads.pop() {
+            let along = &lines[at];
+            if self.serve_one(along, ticket, index, &mut stuck, now)
+                && let Some((ticket, index)) = self.next_along(along, ticket + 1)
+            {
+                heads.push(Reverse((ticket, index, at)));
+            }
         }
+        for lane in lanes {
+            self.nudge(lane, now);
+        }
+    }
+
+    fn next_along(&self, along: &Along, from: u64) -> Option<(u64, u32)> {
+        self.lanes[usize::from(along.lane)].lines.next(&along.line, from)
+    }
+
+    /// Serves the next of a line, if it may be. Whether those behind are to be looked at.
+    fn serve_one(&mut self, along: &Along, ticket: u64, index: u32, stuck: &mut Stuck, now: Now) -> bool {
+        let Along { lane, line, beside } = along;
+        let Some(waiter) = self.waiters.get_mut(index) else { return true };
+        let (need, since) = (waiter.need, waiter.since);
+        // Who waits longer may spill; only those who came again stand in front of one of them.
+        let may_spill = self.priorities.len() > 1 && !self.settings.spill_after.is_zero();
+        if line.takes_any() && stuck.is_out(*lane, line.free, since) {
+            return may_spill;
+        }
+        if stuck.blocked[*beside].is_some_and(|blocked| blocked.covers(&need, since)) {
+            return false;
+        }
+        let demand = Arc::clone(&waiter.demand);
+        // Stamped when it is handed over. It waits where it stood in line, though its model may have a lane by now.
+        let waited = now.tick.since(since);
+        let ask = Ask { lane: *lane, ticket, waited, provisional: true, ..self.ask(&demand, now) };
+        let picked = if self.closed { Err(NotNow::Later) } else { self.pick(&ask) };
+        if self.closed || !matches!(picked, Err(NotNow::Later)) {
+            self.settle_waiter(index, picked);
+            return true;
+        }
+        self.book(&ask);
+        if demand.earlier.is_none() {
+            stuck.blocked[*beside] = Some(Blocked { need, since });
+        }
+        if line.takes_any() {
+            // It may be for what this one needs, or was at: who asks for least shows whether anybody may be served.
+            let least = need == LEAST && demand.earlier.is_none();
+            if least || !self.could_serve(&ask) {
+                stuck.out.push((*lane, line.free, since));
+                return may_spill && demand.earlier.is_some();
+            }
+        }
+        demand.earlier.is_some()
+    }
+
+    /// Whether a key may serve who asks for least, and was at no key before.
+    fn could_serve(&mut self, ask: &Ask<'_>) -> bool {
+        let demand = Demand { free: ask.demand.free, ..Demand::default() };
+        let least = Ask { demand: &demand, need: LEAST, ..*ask };
+        !self.all_rest(ask.lane, ask.now) && self.pick_any(&least, &Excluded::default()).is_some()
     }
 
     /// The first in a lane's line keeps its timer: it is woken where something comes sooner than it thinks.
@@ -192,20 +236,20 @@ impl State {
     fn settle_waiter(&mut self, index: u32, outcome: Result<Picked, NotNow>) {
         let Some(waiter) = self.waiters.get_mut(index) else { return };
         waiter.outcome = Some(outcome);
-        let (lane, ticket) = (waiter.lane, waiter.ticket);
+        let (lane, ticket, demand, need) = (waiter.lane, waiter.ticket, Arc::clone(&waiter.demand), waiter.need);
         if let Some(waker) = waiter.waker.take() {
             self.wakes.push(waker);
         }
-        self.unqueue(lane, ticket);
+        self.unqueue(lane, ticket, &demand, &need);
     }
 
-    fn unqueue(&mut self, lane: u16, ticket: u64) {
+    fn unqueue(&mut self, lane: u16, ticket: u64, demand: &Demand, need: &Need) {
         let queue = &mut self.lanes[usize::from(lane)].queue;
         let was_first = queue.first_key_value().is_some_and(|(first, _)| *first == ticket);
         if queue.remove(&ticket).is_some() {
             self.waiters.queued -= 1;
         }
-        self.lanes[usize::from(lane)].special.remove(&ticket);
+        self.lanes[usize::from(lane)].lines.remove(demand, need, ticket);
         if was_first {
             // The next in line keeps the lane's timer from now on.
             let next = self.lanes[usize::from(lane)].queue.first_key_value().map(|(_, index)| *index);
@@ -224,7 +268,7 @@ impl State {
     pub(super) fn leave(&mut self, index: u32) -> Option<Waiter> {
         let waiter = self.waiters.take(index)?;
         if waiter.outcome.is_none() {
-            self.unqueue(waiter.lane, waiter.ticket);
+            self.unqueue(waiter.lane, waiter.ticket, &waiter.demand, &waiter.need);
             self.drop_unknown(waiter.lane);
         }
         Some(waiter)
@@ -305,8 +349,3 @@ impl State {
 
 /// A booking changes over to an owner that will fit it sooner by this much.
 const CHANGE_OVER: Duration = Duration::from_secs(5);
-
-/// Whether what blocks others says nothing of this demand: it must, or must not, use certain keys.
-fn is_special(demand: &Demand) -> bool {
-    demand.earlier.is_some() || demand.affinity != Affinity::Any
-}
