@@ -99,7 +99,7 @@ const AMOUNT: &str = "a whole number from 0 to 1000000000000";
 
 /// A name that will be printed: short, and not the secret or a part or form of one.
 fn shown(value: &str, secret: &str) -> Option<String> {
-    let part = value.contains(secret) || (value.len() >= 8 && secret.contains(value));
+    let part = !secret.is_empty() && value.contains(secret) || (value.len() >= 8 && secret.contains(value));
     (plain_values::is_name(value) && !part).then(|| value.to_owned())
 }
 

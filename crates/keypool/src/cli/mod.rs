@@ -1,9 +1,20 @@
 //! The command line: one file a command.
 
+mod add_key;
+mod completions;
 mod config;
 mod db;
 mod demo;
+mod health;
+mod import;
+mod keys;
+mod man;
+mod options;
+mod secret;
 mod serve;
+mod stats;
+mod table;
+mod usage;
 
 use std::{fmt, io::Write, process::ExitCode};
 
@@ -21,23 +32,40 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
+    AddKey(add_key::AddKey),
+    Import(import::Import),
+    Keys(keys::Keys),
+    Usage(usage::Usage),
+    Stats(stats::Stats),
+    Health(health::Health),
     Db(db::Db),
     Config(config::Config),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 const EXAMPLES: &str = "\
 Examples:
   keypool demo                      watch a pool of ten keys at work, against a simulator
   GEMINI_API_KEY=… keypool serve    one key or many, on http://127.0.0.1:5000
+  keypool add-key                   ask for a key, and keep it in the database for serve
   keypool serve --help              all about serving
   keypool config show               every setting, and who set it";
 
 /// Reads the command line and runs the command. Exit codes: 0 when it ended as asked, 2 for a wrong command line or
-/// configuration, 1 for anything else.
+/// configuration, 1 for anything else, unless a command says otherwise.
 pub fn run() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),
+        Command::AddKey(add) => add.run(),
+        Command::Import(import) => import.run(),
+        Command::Keys(keys) => keys.run(),
+        Command::Usage(usage) => usage.run(),
+        Command::Stats(stats) => stats.run(),
+        Command::Health(health) => health.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
         Command::Db(db) => db.run(),
         Command::Config(config) => config.run(),
     };
@@ -61,6 +89,11 @@ impl Failure {
     /// The command line, or what it names, is wrong: a person can set it right.
     fn config(error: impl Into<anyhow::Error>) -> Self {
         Self { code: 2, error: error.into() }
+    }
+
+    /// What is asked for comes with an exit code of its own.
+    fn with(code: u8, error: impl Into<anyhow::Error>) -> Self {
+        Self { code, error: error.into() }
     }
 
     /// The system did not play along.
@@ -103,6 +136,11 @@ async fn stop_signal() {
 /// A runtime for a command.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::run)
+}
+
+/// An object or a list, as `--json` prints it.
+fn say_json(value: &impl serde::Serialize) {
+    say(&serde_json::to_string_pretty(value).unwrap_or_default());
 }
 
 /// A closed pipe is no error.

@@ -14,6 +14,7 @@ use tower_keypool::{
 
 use super::{Config, ProviderName, address, find, variables};
 use crate::client::Roots;
+use crate::database::Told;
 use crate::gateway::{guard::Guard, token::PLACEHOLDER};
 
 /// What a configuration is read from. Read again it is the same, but for what files hold.
@@ -27,12 +28,22 @@ pub struct Inputs {
     pub flags: Vec<Setting>,
     /// Keys from elsewhere, such as a database.
     pub more: Vec<Source>,
+    /// Files that those are read from.
+    pub more_files: BTreeSet<PathBuf>,
 }
 
 impl Inputs {
     /// A file, if one is named, this process's environment, and options.
     pub fn new(file: Option<PathBuf>, flags: Vec<Setting>) -> Self {
-        Self { file, environment: Environment::process(), flags, more: Vec::new() }
+        Self { file, environment: Environment::process(), flags, more: Vec::new(), more_files: BTreeSet::new() }
+    }
+}
+
+impl Inputs {
+    /// What the database tells of keys; nothing where there is none.
+    pub fn hear(&mut self, told: Option<Told>) {
+        let (source, files) = told.map(|told| (told.source, told.files)).unzip();
+        (self.more, self.more_files) = (source.into_iter().collect(), files.unwrap_or_default());
     }
 }
 
@@ -49,6 +60,8 @@ pub struct Loaded {
     pub config: Config,
     /// The union of all keys.
     pub keys: KeySet,
+    /// What it was made of, but for [`Inputs::more`].
+    sources: Vec<Source>,
     /// Where the gateway listens.
     pub addresses: Vec<SocketAddr>,
     /// What clients send.
@@ -67,6 +80,13 @@ impl Loaded {
     /// What makes the pool, where nothing is switched off.
     pub fn builder(&self) -> KeyPoolBuilder {
         self.config.pool().builder_for(Arc::clone(&self.provider)).keys(self.keys.keys())
+    }
+
+    /// The same with other keys from elsewhere.
+    #[must_use]
+    pub fn with(&self, more: &[Source]) -> Self {
+        let keys = KeySet::unite(self.sources.iter().chain(more).cloned().collect());
+        Self { keys, ..self.clone() }
     }
 
     /// Switches off the keys that a source wants off, and on those that were off by `before` alone.
@@ -169,15 +189,15 @@ impl Inputs {
         let pool = config.pool();
         sources.extend(pool.files(&mut document, &folder, &not_keys));
         files.extend(pool.key_paths(&document, &folder));
-        sources.extend(self.more.iter().cloned());
         let variables = config.gateway.provider.variables();
         sources.push(variables.source(&self.environment, &not_keys, &mut problems));
         files.extend(config.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));
 
         problems.extend(document.into_problems());
         ConfigErrors::check(problems)?;
-        let keys = KeySet::unite(sources);
-        Ok(Loaded { config, keys, addresses, token, own_token, provider, roots, files })
+        files.extend(self.more_files.iter().cloned());
+        let keys = KeySet::unite(sources.iter().chain(&self.more).cloned().collect());
+        Ok(Loaded { config, keys, sources, addresses, token, own_token, provider, roots, files })
     }
 }
 
