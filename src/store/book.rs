@@ -261,9 +261,15 @@ impl KeyBook {
     pub fn say(&mut self, id: &str, change: impl FnOnce(&mut KeySettings)) -> Result<(), BookError> {
         let hash = self.hash_of(id)?;
         if let Some(key) = self.keys.get_mut(&hash) {
-            let said = key.settings.get_or_insert_with(|| KeySettings { hash: hash.clone(), ..KeySettings::default() });
+            let said = key.settings.get_or_insert_with(|| KeySettings::recorded(&key.record));
             change(said);
-            let record = &mut key.record;
+            let (kept, record) = (!key.record.secret.is_elsewhere(), &mut key.record);
+            if kept {
+                // Unless a file says otherwise, which the next pool writes.
+                let paid = !matches!(said.tier.as_deref(), None | Some("free"));
+                (record.priority, record.weight) = (if paid { 10 } else { 0 }, 1.0);
+                (record.tier, record.owner, record.source) = (None, None, None);
+            }
             record.tier = said.tier.clone().or(record.tier.take());
             record.priority = said.priority.unwrap_or(record.priority);
             record.weight = said.weight.unwrap_or(record.weight);

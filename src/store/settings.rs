@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::KeyRecord;
 use crate::limit::Limits;
 
 /// What commands said of a key: only what somebody said. A pool reads it and never writes it, and a command never
@@ -59,6 +60,28 @@ pub struct KeySettings {
     /// Hashes of the secrets that this one came in the place of: what is known of them is known of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub replaces: Vec<String>,
+}
+
+impl KeySettings {
+    /// What a program said of a key that it wrote into the store itself; nothing of a key that is kept elsewhere, whose
+    /// record says what that place says.
+    pub(super) fn recorded(record: &KeyRecord) -> Self {
+        let hash = record.hash.clone();
+        if record.secret.is_elsewhere() {
+            return Self { hash, ..Self::default() };
+        }
+        let source = record.source.clone().map(|source| ("source".to_owned(), source));
+        Self {
+            hash,
+            id: Some(record.id.clone()),
+            tier: record.tier.clone(),
+            priority: Some(record.priority),
+            weight: Some(record.weight),
+            owner: record.owner.clone(),
+            labels: source.into_iter().collect(),
+            ..Self::default()
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

@@ -78,6 +78,15 @@ fn a_key_of_a_file_is_switched_off_and_on_and_said_of() {
 }
 
 #[test]
+fn what_a_program_wrote_of_a_key_holds_when_a_command_says_something_else() {
+    let written = KeyRecord { secret: plain(), owner: Some("me".to_owned()), ..filed("aa00", "stored") };
+    let mut book = KeyBook::new([written], Vec::new(), 1);
+    book.disable("stored", "by hand").unwrap();
+    let said = book.find("stored").unwrap().settings.clone().unwrap();
+    assert_eq!((said.id.as_deref(), said.weight, said.owner.as_deref()), (Some("stored"), Some(2.0), Some("me")));
+}
+
+#[test]
 fn two_keys_of_one_name_are_told_apart_or_refused() {
     let mut book = KeyBook::new([filed("f1", "same"), filed("f2", "same")], Vec::new(), 1);
     assert_eq!(book.disable("same", "x"), Err(BookError::Ambiguous("same".to_owned())));

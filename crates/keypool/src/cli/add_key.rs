@@ -1,5 +1,7 @@
 //! `keypool add-key`: a key into the database.
 
+#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};

@@ -3,7 +3,7 @@
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::{Cli, Failure};
+use super::Cli;
 
 /// Print the completions of a shell.
 #[derive(Debug, Args)]
@@ -20,10 +20,9 @@ Examples:
   keypool completions fish > ~/.config/fish/completions/keypool.fish";
 
 impl Completions {
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self) {
         let mut text = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "keypool", &mut text);
         super::say(String::from_utf8_lossy(&text).trim_end());
-        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use super::{Failure, say, say_json};
 use crate::{
     config::count,
     database::Place,
-    standing::{Calendar, Standings, State},
+    standing::{Configured, State},
     telemetry::plain,
 };
 
@@ -35,9 +35,7 @@ the database cannot be read).";
 impl Health {
     pub(super) fn run(self) -> Result<(), Failure> {
         let none = |error| Failure::with(2, error);
-        let store = self.database.existing().map_err(none)?;
-        let calendar = Calendar::configured();
-        let standings = super::runtime()?.block_on(Standings::of(&store, &calendar)).map_err(none)?;
+        let (standings, _) = super::runtime()?.block_on(Configured::here().look(&self.database)).map_err(none)?;
         let all = standings.present().count();
         let whole = standings.present().filter(|key| key.state == State::Usable).count();
         let some = standings.present().filter(|key| matches!(key.state, State::Usable | State::Partly)).count();

@@ -102,7 +102,9 @@ impl Import {
             told["secret_key_file"] = json!(made);
             say_json(&told);
         } else {
-            made.iter().for_each(|file| say(&secret::made(file)));
+            if let Some(file) = &made {
+                say(&secret::made(file));
+            }
             for (line, why) in &record.rejected {
                 say(&format!("line {line}: {why}"));
             }

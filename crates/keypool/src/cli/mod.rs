@@ -32,7 +32,7 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
-    AddKey(add_key::AddKey),
+    AddKey(Box<add_key::AddKey>),
     Import(import::Import),
     Keys(keys::Keys),
     Usage(usage::Usage),
@@ -64,7 +64,10 @@ pub fn run() -> ExitCode {
         Command::Usage(usage) => usage.run(),
         Command::Stats(stats) => stats.run(),
         Command::Health(health) => health.run(),
-        Command::Completions(completions) => completions.run(),
+        Command::Completions(completions) => {
+            completions.run();
+            Ok(())
+        }
         Command::Man(man) => man.run(),
         Command::Db(db) => db.run(),
         Command::Config(config) => config.run(),

@@ -121,6 +121,9 @@ impl Serve {
         let kept_in = store.as_ref().map(|store| store.path().to_owned());
 
         super::runtime()?.block_on(async {
+            if let Some(path) = database.path().filter(|path| path.exists()) {
+                database::SecretKey::of(&path).map_err(Failure::config)?;
+            }
             let mut keys = Keys::new(database.path(), store.clone());
             match keys.begin().await {
                 Ok(None) => {}

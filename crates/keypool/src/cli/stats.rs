@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
-use tower_keypool::store::Store;
+use tower_keypool::store::{Store, StoreError};
 
 use super::{Failure, say, say_json, table::Columns};
 use crate::{
     config::count,
     database::Place,
-    standing::{Calendar, Standings, State},
+    standing::{Configured, Standings, State},
 };
 
 /// What the database knows of all that was ever used: totals, and each key's.
@@ -44,11 +44,10 @@ struct Total {
 
 impl Stats {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let calendar = Calendar::configured();
-        let store = self.database.existing().map_err(Failure::run)?;
         let looked = super::runtime()?.block_on(async {
-            let standings = Standings::of(&store, &calendar).await?;
-            Ok::<_, tower_keypool::store::StoreError>((store.usage("0000-00-00", "9999-12-31").await?, standings))
+            let store = self.database.existing()?;
+            let standings = Standings::of(Some(&store), &Configured::here()).await?;
+            Ok::<_, StoreError>((store.usage("0000-00-00", "9999-12-31").await?, standings))
         });
         let (used, standings) = looked.map_err(Failure::run)?;
         let (mut total, mut keys) = (Total::default(), BTreeMap::<String, Total>::new());

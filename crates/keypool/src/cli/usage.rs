@@ -8,14 +8,14 @@ use serde::Serialize;
 use serde_json::json;
 use tower_keypool::{
     VerdictKind,
-    store::{Store, UsageRecord},
+    store::{Store, StoreError, UsageRecord},
 };
 
 use super::{Failure, say, say_json, table::Columns};
 use crate::{
     config::count,
     database::Place,
-    standing::{Calendar, Standings, State},
+    standing::{Configured, Standings, State},
     telemetry::plain,
 };
 
@@ -109,14 +109,15 @@ fn model(lane: &str) -> &str {
 
 impl Usage {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let calendar = Calendar::configured();
+        let configured = Configured::here();
+        let calendar = &configured.calendar;
         let day = calendar.day(&self.day).ok_or_else(|| {
             Failure::config(anyhow!("--day: expected a date such as {}, today or yesterday", calendar.today()))
         })?;
-        let store = self.database.existing().map_err(Failure::run)?;
         let looked = super::runtime()?.block_on(async {
-            let standings = Standings::of(&store, &calendar).await?;
-            Ok::<_, tower_keypool::store::StoreError>((store.usage(&day, &day).await?, standings))
+            let store = self.database.existing()?;
+            let standings = Standings::of(Some(&store), &configured).await?;
+            Ok::<_, StoreError>((store.usage(&day, &day).await?, standings))
         });
         let (used, standings) = looked.map_err(Failure::run)?;
         let (mut rows, mut total) = (BTreeMap::<String, Sum>::new(), Sum::default());

@@ -3,9 +3,7 @@
 use std::time::UNIX_EPOCH;
 
 use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
-use tower_keypool::{Clock, Gemini, Provider};
-
-use crate::config::Inputs;
+use tower_keypool::Clock;
 
 /// A calendar in the provider's zone.
 #[derive(Clone, Debug)]
@@ -15,13 +13,8 @@ pub struct Calendar {
 }
 
 impl Calendar {
-    /// That of the provider that is configured; of Gemini (Pacific time) where the configuration cannot be read.
-    pub fn configured() -> Self {
-        let configured = Inputs::new(None, Vec::new()).load().map(|loaded| loaded.provider.zone().to_owned());
-        Self::of(&configured.unwrap_or_else(|_| Gemini::new().zone().to_owned()))
-    }
-
-    fn of(zone: &str) -> Self {
+    /// That of this zone, or of UTC where nobody knows it.
+    pub(super) fn of(zone: &str) -> Self {
         let now = Timestamp::from_millisecond(now_ms());
         Self { zone: TimeZone::get(zone).unwrap_or(TimeZone::UTC), now: now.unwrap_or(Timestamp::UNIX_EPOCH) }
     }
@@ -46,14 +39,6 @@ impl Calendar {
             "today" => Some(self.today()),
             "yesterday" => self.date().checked_sub(1.day()).ok().map(|date| date.to_string()),
             date => date.parse::<Date>().ok().map(|date| date.to_string()),
-        }
-    }
-
-    /// When a rest ends, in UTC.
-    pub fn until(ms: Option<i64>) -> String {
-        match ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()) {
-            Some(moment) => format!("until {}", moment.strftime("%Y-%m-%dT%H:%M:%SZ")),
-            None => "without end".to_owned(),
         }
     }
 }

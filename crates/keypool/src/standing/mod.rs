@@ -1,16 +1,21 @@
 //! How keys stand, as a database tells it: what commands said, what rests, and what was used today.
 
 mod calendar;
+mod configured;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 use tower_keypool::{
     Limits, Scope, Span, VerdictKind,
-    store::{BookKey, Image, KeyBook, KeySettings, KeyStanding, RestRecord, Sqlite, Store, StoreError, UsageRecord},
+    store::{
+        BookKey, Image, KeptSecret, KeyBook, KeyRecord, KeySettings, KeyStanding, RestRecord, Sqlite, Store,
+        StoreError, UsageRecord,
+    },
 };
 
 pub use calendar::{Calendar, now_ms};
+pub use configured::Configured;
 
 /// How a key stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -54,6 +59,8 @@ pub struct Stand {
     pub source: Option<String>,
     /// Where its secret is: `encrypted`, `plain`, `env:NAME`, `file:PATH`, or `elsewhere` (a key file, a variable).
     pub secret: String,
+    /// Where it is from, as far as the configuration and the database tell now.
+    pub origins: Vec<String>,
     /// What commands said of its limits, by model.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, Vec<String>>,
@@ -115,16 +122,26 @@ pub struct Standings {
 }
 
 impl Standings {
-    /// As this database tells.
+    /// As this database tells, where there is one, and the configuration, of keys that no database knows yet.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn of(store: &Sqlite, calendar: &Calendar) -> Result<Self, StoreError> {
-        let (book, image) = (store.key_book().await?, store.look().await?);
+    pub async fn of(store: Option<&Sqlite>, configured: &Configured) -> Result<Self, StoreError> {
+        let calendar = &configured.calendar;
         let today = calendar.today();
-        let usage = store.usage(&today, &today).await?;
+        let (mut book, image, usage) = match store {
+            Some(store) => (store.key_book().await?, store.look().await?, store.usage(&today, &today).await?),
+            None => Default::default(),
+        };
+        for spec in &configured.keys {
+            book.know(KeyRecord::of(&spec.key(), KeptSecret::Elsewhere, calendar.now_ms()));
+        }
         let scene = Scene::new(&book, &image, &usage, &today, calendar.now_ms());
         let mut keys: Vec<Stand> = book.keys().map(|(hash, key)| scene.stand(hash, key)).collect();
+        let origins = configured.origins();
+        for key in &mut keys {
+            key.origins.extend(origins.get(&key.hash).into_iter().flatten().cloned());
+        }
         keys.retain(|key| !key.id.is_empty());
         let gone = |key: &Stand| key.state == State::Removed;
         keys.sort_by(|a, b| (gone(a), a.priority, &a.id).cmp(&(gone(b), b.priority, &b.id)));
@@ -177,6 +194,7 @@ impl<'a> Scene<'a> {
             owner: record.owner.clone(),
             source: record.source.clone(),
             secret: place(key),
+            origins: key.is_kept().then(|| "database".to_owned()).into_iter().collect(),
             limits,
             state,
             reason,
@@ -285,11 +303,10 @@ fn names(hash: &str, key: &BookKey) -> impl Iterator<Item = String> {
 }
 
 fn place(key: &BookKey) -> String {
-    use tower_keypool::store::KeptSecret as K;
     match &key.record.secret {
-        K::Reference(place) => place.clone(),
-        K::Sealed(_) => "encrypted".to_owned(),
-        K::Plain(_) => "plain".to_owned(),
+        KeptSecret::Reference(place) => place.clone(),
+        KeptSecret::Sealed(_) => "encrypted".to_owned(),
+        KeptSecret::Plain(_) => "plain".to_owned(),
         _ => "elsewhere".to_owned(),
     }
 }

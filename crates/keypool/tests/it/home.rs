@@ -4,7 +4,7 @@ use std::{
     io::Write,
     path::PathBuf,
     process::{Command, Output, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use gemini_sim::{GeminiSim, Project};
@@ -165,23 +165,36 @@ pub(crate) async fn servers(running: &Running, requests: usize) -> Vec<String> {
 
 /// Waits until these keys answer, and no other: at most the 2 s in which a change must act.
 #[track_caller]
-pub(crate) fn within_2s(
-    running: &Running,
-    expected: &'static [&'static str],
-) -> impl std::future::Future<Output = Duration> {
+pub(crate) fn within_2s(running: &Running, expected: &'static [&'static str]) -> impl Future<Output = ()> {
     let caller = std::panic::Location::caller();
     async move {
-        let start = Instant::now();
-        loop {
-            let names = servers(running, 2 * expected.len().max(1)).await;
-            if names == expected {
-                return start.elapsed();
+        let mut names = Vec::new();
+        let found = async {
+            while names != expected {
+                names = servers(running, 6 * expected.len().max(1)).await;
             }
-            assert!(start.elapsed() < Duration::from_secs(2), "{caller}: {names:?} serve, not {expected:?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        };
+        let found = tokio::time::timeout(ACTS, found).await.is_ok();
+        assert!(found, "{caller}: {names:?} serve, not {expected:?}");
     }
 }
+
+/// Requests until something is so: at most the same 2 s.
+#[track_caller]
+pub(crate) fn asked_until(running: &Running, is_so: impl Fn() -> bool) -> impl Future<Output = ()> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let asked = async {
+            while !is_so() {
+                hello(running).await;
+            }
+        };
+        assert!(tokio::time::timeout(ACTS, asked).await.is_ok(), "{caller}: it is not so after 2 s");
+    }
+}
+
+/// A change of keys acts everywhere within this time.
+const ACTS: Duration = Duration::from_secs(2);
 
 /// Its end, and what it said: no secret.
 pub(crate) async fn end(running: Running) -> String {

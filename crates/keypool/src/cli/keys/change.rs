@@ -1,16 +1,19 @@
 //! Changes of keys. Several keys are changed together or not at all.
 
+#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
+
 use anyhow::anyhow;
 use clap::Args;
 use serde_json::json;
 use tower_keypool::{
     config::{KeySpec, Origin},
-    store::{KeyBook, KeySettings},
+    store::{KeptSecret, KeyBook, KeyRecord, KeySettings},
 };
 
 use crate::{
     cli::{Failure, options::Options, runtime, say, say_json, secret},
     database::Place,
+    standing::{Configured, now_ms},
     telemetry::plain,
 };
 
@@ -36,12 +39,14 @@ struct Target {
 }
 
 impl Target {
-    /// Changes keys, all of them or none. `None`: nothing was written.
+    /// Changes keys, all of them or none. A database that is not there is made where keys are configured.
     fn edit<T: Send + 'static>(
         &self,
+        configured: &[KeySpec],
         edit: impl FnOnce(&mut KeyBook) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let store = self.database.existing().map_err(Failure::run)?;
+        let place = &self.database;
+        let store = if configured.is_empty() { place.existing() } else { place.open() }.map_err(Failure::run)?;
         let edited = store.edit_keys(move |book| {
             // A book that is left as it was writes nothing.
             let mut draft = book.clone();
@@ -56,22 +61,44 @@ impl Target {
         if self.json {
             say_json(&ids.iter().map(|id| json!({ "id": id, "change": what })).collect::<Vec<_>>());
         } else {
-            ids.iter().for_each(|id| say(&format!("{} is {what}", plain(id))));
+            for id in ids {
+                say(&format!("{} is {what}", plain(id)));
+            }
         }
     }
 }
 
 impl Which {
-    /// The same for each key.
+    /// The same for each key of the database.
     fn each(
         self,
         what: &str,
         change: impl Fn(&mut KeyBook, &str) -> Result<(), Failure> + Send + 'static,
     ) -> Result<(), Failure> {
+        self.each_with(what, Vec::new(), change)
+    }
+
+    /// The same for each key of the database, of files and of variables.
+    fn each_anywhere(
+        self,
+        what: &str,
+        change: impl Fn(&mut KeyBook, &str) -> Result<(), Failure> + Send + 'static,
+    ) -> Result<(), Failure> {
+        self.each_with(what, Configured::here().keys, change)
+    }
+
+    fn each_with(
+        self,
+        what: &str,
+        configured: Vec<KeySpec>,
+        change: impl Fn(&mut KeyBook, &str) -> Result<(), Failure> + Send + 'static,
+    ) -> Result<(), Failure> {
         let ids = self.ids;
-        let changed = self.place.edit(move |book| {
+        let known = configured.clone();
+        let changed = self.place.edit(&known, move |book| {
             let mut changed = Vec::with_capacity(ids.len());
             for typed in &ids {
+                know(book, &configured, typed);
                 let id = secret::named(book, typed)?;
                 change(book, &id)?;
                 changed.push(id);
@@ -101,7 +128,7 @@ pub(super) struct Disable {
     which: Which,
 
     /// Why; it is shown
-    #[arg(long, value_name = "TEXT", default_value = "switched off by hand")]
+    #[arg(long, value_name = "TEXT", default_value = "by hand")]
     reason: String,
 }
 
@@ -111,7 +138,7 @@ impl Disable {
         if KeySpec::read(&reason, &[], Origin::Default).is_ok() {
             return Err(Failure::config(anyhow!("--reason: it looks like a key, and reasons are shown")));
         }
-        self.which.each("disabled", move |book, id| book.disable(id, &reason).map_err(Failure::config))
+        self.which.each_anywhere("disabled", move |book, id| book.disable(id, &reason).map_err(Failure::config))
     }
 }
 
@@ -123,7 +150,7 @@ pub(super) struct Enable {
 
 impl Enable {
     pub(super) fn run(self) -> Result<(), Failure> {
-        self.which.each("enabled", |book, id| book.enable(id).map_err(Failure::config))
+        self.which.each_anywhere("enabled", |book, id| book.enable(id).map_err(Failure::config))
     }
 }
 
@@ -150,7 +177,7 @@ impl Replace {
         let spec = secret::ask(self.secret.as_deref())?;
         let (kept, made) = secret::keep(&spec, self.plain, &self.place.database)?;
         let (typed, hash) = (self.id, spec.hash());
-        let id = self.place.edit(move |book| {
+        let id = self.place.edit(&[], move |book| {
             let id = secret::named(book, &typed)?;
             book.replace(&id, &hash, kept).map_err(Failure::config)?;
             Ok(id)
@@ -189,7 +216,7 @@ impl Set {
         if options.is_empty() && unset.is_empty() {
             return Err(Failure::config(anyhow!("say what is to be set: --weight 1.5, --owner NAME, …")));
         }
-        which.each("set", move |book, id| {
+        which.each_anywhere("set", move |book, id| {
             let known = |name: &&String| book.by_hash(&KeySpec::new(name.as_str(), Origin::Default).hash()).is_some();
             let mut spec = KeySpec::new("", Origin::Default);
             options.apply(&mut spec)?;
@@ -201,6 +228,14 @@ impl Set {
             said.map_err(Failure::config)?;
             outcome
         })
+    }
+}
+
+/// A key of a file or a variable that no pool has had on this database.
+fn know(book: &mut KeyBook, configured: &[KeySpec], typed: &str) {
+    let key = configured.iter().find(|spec| spec.key().key_id().to_string() == typed || spec.secret() == typed);
+    if let Some(spec) = key {
+        book.know(KeyRecord::of(&spec.key(), KeptSecret::Elsewhere, now_ms()));
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
         table::{Columns, moment, moment_if},
     },
     database::Place,
-    standing::{Calendar, Stand, Standings, State},
+    standing::{Configured, Stand, State},
 };
 
 /// What is listed, and how.
@@ -29,9 +29,7 @@ pub(super) struct List {
 
 impl List {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let store = self.database.existing().map_err(Failure::run)?;
-        let calendar = Calendar::configured();
-        let standings = runtime()?.block_on(Standings::of(&store, &calendar)).map_err(Failure::run)?;
+        let (standings, _) = runtime()?.block_on(Configured::here().look(&self.database)).map_err(Failure::run)?;
         let keys = standings.keys.iter().filter(|key| self.all || key.state != State::Removed);
         if self.json {
             say_json(&keys.map(json).collect::<Vec<_>>());
@@ -45,6 +43,7 @@ impl List {
             "owner",
             "source",
             "secret",
+            "from",
             "state",
             "used today",
             "last success",
@@ -63,6 +62,7 @@ impl List {
                 or_none(&key.owner),
                 or_none(&key.source),
                 key.secret.clone(),
+                key.origins.join(" and "),
                 format!("{}{state}", key.state.name()),
                 key.used_today.to_string(),
                 moment_if(key.last_success),

@@ -31,7 +31,7 @@ enum Task {
     /// Switch keys on, and lift their rests and those of their owners
     Enable(change::Enable),
     /// Say something else of keys; what a key file or keypool.toml says comes first
-    Set(change::Set),
+    Set(Box<change::Set>),
 }
 
 const EXAMPLES: &str = "\
