@@ -70,7 +70,7 @@ impl KeySpec {
             labels: key.labels.clone(),
             limits: key.limits.iter().cloned().collect(),
             assumed: key.assumed.clone(),
-            disabled: None,
+            disabled: key.disabled.clone(),
             origins: vec![origin],
         }
     }
@@ -184,6 +184,9 @@ impl KeySpec {
         key = key.assumed_limits(self.assumed.clone());
         if let Some(id) = &self.id {
             key = key.id(id.as_str());
+        }
+        if let Some(reason) = &self.disabled {
+            key = key.disabled(reason.as_str());
         }
         if let Some(tier) = &self.tier {
             key = key.tier(tier.clone());

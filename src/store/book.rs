@@ -2,7 +2,7 @@
 //! transaction beside whatever process works on it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
 };
 
@@ -16,6 +16,10 @@ use super::{ImportRecord, KeptSecret, KeyRecord, KeySettings, KeyStanding};
 #[derive(Clone, Debug, Default)]
 pub struct KeyBook {
     keys: BTreeMap<String, BookKey>,
+    /// Hashes by every name that a key has or had.
+    names: HashMap<String, BTreeSet<String>>,
+    /// Secrets that others came in the place of.
+    replaced: BTreeSet<String>,
     imports: Vec<ImportRecord>,
     revision: u64,
     changed: BTreeSet<String>,
@@ -84,14 +88,35 @@ pub enum Added {
 impl KeyBook {
     /// What a store holds; changes get this revision.
     pub fn new(keys: impl IntoIterator<Item = KeyRecord>, settings: Vec<KeySettings>, revision: u64) -> Self {
-        let record = |record: KeyRecord| (record.hash.clone(), BookKey { record, settings: None });
-        let mut book = Self { keys: keys.into_iter().map(record).collect(), revision, ..Self::default() };
-        for said in settings {
-            let key = book.keys.entry(said.hash.clone()).or_default();
-            key.record.hash.clone_from(&said.hash);
-            key.settings = Some(said);
+        let mut said: HashMap<String, KeySettings> =
+            settings.into_iter().map(|said| (said.hash.clone(), said)).collect();
+        let mut book = Self { revision, ..Self::default() };
+        for record in keys {
+            let settings = said.remove(&record.hash);
+            book.put(BookKey { record, settings });
+        }
+        for (hash, settings) in said {
+            let record = KeyRecord { hash, ..KeyRecord::default() };
+            book.put(BookKey { record, settings: Some(settings) });
         }
         book
+    }
+
+    fn put(&mut self, key: BookKey) {
+        let hash = key.record.hash.clone();
+        let said = key.settings.as_ref();
+        for name in [Some(&key.record.id), said.and_then(|said| said.id.as_ref())].into_iter().flatten() {
+            self.names.entry(name.clone()).or_default().insert(hash.clone());
+        }
+        self.replaced.extend(said.into_iter().flat_map(|said| said.replaces.iter().cloned()));
+        self.keys.insert(hash, key);
+    }
+
+    /// Keys of this name.
+    fn called(&self, id: &str) -> impl Iterator<Item = (&str, &BookKey)> {
+        let hashes = self.names.get(id).into_iter().flatten();
+        let keys = hashes.filter_map(|hash| self.keys.get(hash).map(|key| (&**hash, key)));
+        keys.filter(move |(_, key)| key.is_called(id))
     }
 
     /// Every key that it knows, those that left included, by the hash of the secret.
@@ -113,8 +138,7 @@ impl KeyBook {
     }
 
     fn hash_of(&self, id: &str) -> Result<String, BookError> {
-        let mut called: Vec<(u8, &str)> =
-            self.keys().filter(|(_, key)| key.is_called(id)).map(|(hash, key)| (key.rank(), hash)).collect();
+        let mut called: Vec<(u8, &str)> = self.called(id).map(|(hash, key)| (key.rank(), hash)).collect();
         called.sort_unstable();
         match called.as_slice() {
             [] => Err(BookError::Unknown(id.to_owned())),
@@ -126,7 +150,7 @@ impl KeyBook {
 
     /// A key that is in some pool, or may be, has this name.
     fn is_taken(&self, id: &str, but: &str) -> bool {
-        self.keys().any(|(hash, key)| hash != but && key.rank() < 2 && key.is_called(id))
+        self.called(id).any(|(hash, key)| hash != but && key.rank() < 2)
     }
 
     /// Adds a key of which this is said. `created`: now, in Unix milliseconds.
@@ -170,7 +194,7 @@ impl KeyBook {
         };
         key.settings = Some(KeySettings { disabled: held.disabled, lifted: held.lifted, replaces: Vec::new(), ..said });
         self.stands_alone(&hash);
-        self.keys.insert(hash.clone(), key);
+        self.put(key);
         self.changed.insert(hash);
         Ok(Added::New(id))
     }
@@ -217,7 +241,7 @@ impl KeyBook {
         new.record.secret = secret;
         new.settings = Some(said);
         self.forget(&old);
-        self.keys.insert(hash.to_owned(), new);
+        self.put(new);
         self.stands_alone(hash);
         self.changed.insert(hash.to_owned());
         Ok(())
@@ -225,6 +249,9 @@ impl KeyBook {
 
     /// What is known of this secret is its own again.
     fn stands_alone(&mut self, hash: &str) {
+        if !self.replaced.remove(hash) {
+            return;
+        }
         for (other, key) in &mut self.keys {
             if let Some(said) = key.settings.as_mut().filter(|said| said.replaces.iter().any(|old| old == hash)) {
                 said.replaces.retain(|old| old != hash);
@@ -292,7 +319,9 @@ impl KeyBook {
 
     /// A key that no pool on this store has had yet, so that something can be said of it. One that is known stays.
     pub fn know(&mut self, record: KeyRecord) {
-        self.keys.entry(record.hash.clone()).or_insert_with(|| BookKey { record, settings: None });
+        if !self.keys.contains_key(&record.hash) {
+            self.put(BookKey { record, settings: None });
+        }
     }
 
     /// Remembers an import.

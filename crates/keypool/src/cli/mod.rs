@@ -55,7 +55,11 @@ Examples:
 /// Reads the command line and runs the command. Exit codes: 0 when it ended as asked, 2 for a wrong command line or
 /// configuration, 1 for anything else, unless a command says otherwise.
 pub fn run() -> ExitCode {
-    let ended = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refused(&error),
+    };
+    let ended = match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),
         Command::AddKey(add) => add.run(),
@@ -79,6 +83,22 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// A command line that is wrong, or one that asks for help. What may be a secret in it is not printed.
+fn refused(error: &clap::Error) -> ExitCode {
+    let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let secrets = words.iter().flat_map(|word| word.split('=')).filter(|word| secret::may_be(word));
+    let secrets: Vec<&str> = secrets.collect();
+    let code = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    if secrets.is_empty() {
+        // In colour, where that can be shown.
+        let _ = error.print();
+        return code;
+    }
+    let text = secrets.iter().fold(error.render().to_string(), |text, secret| text.replace(secret, "***"));
+    eprint!("{text}");
+    code
 }
 
 /// Why a command ended otherwise than asked.

@@ -50,6 +50,13 @@ pub(super) fn read(text: &str) -> Result<KeySpec, Failure> {
         .map_err(|error| Failure::config(anyhow!("that is no API key: {error}")))
 }
 
+/// Whether a word of the command line may be a key, so that it is not printed.
+pub(super) fn may_be(word: &str) -> bool {
+    let mixed = word.bytes().any(|byte| byte.is_ascii_digit()) && word.bytes().any(|byte| byte.is_ascii_alphabetic());
+    let begins = ["AIza", "AQ.", "sk-"].iter().any(|prefix| word.starts_with(prefix));
+    begins || (mixed && !word.contains(['/', '\\']) && KeySpec::read(word, &[], Origin::Default).is_ok())
+}
+
 /// How a secret is kept in this database, and what is to be said of that.
 pub(super) fn keep(spec: &KeySpec, plain: bool, database: &Place) -> Result<(KeptSecret, Option<String>), Failure> {
     if plain {

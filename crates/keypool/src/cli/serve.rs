@@ -234,12 +234,10 @@ async fn pool(loaded: &Loaded, store: Option<Sqlite>) -> Result<KeyPool, Failure
         Some(store) => loaded.builder().open(store).await,
         None => loaded.builder().build().map_err(OpenError::Key),
     };
-    let pool = pool.map_err(|error| match error {
+    pool.map_err(|error| match error {
         OpenError::Store(error) => Failure::run(error),
         error => Failure::config(anyhow!("the keys: {error}")),
-    })?;
-    loaded.switch_off(&pool, None);
-    Ok(pool)
+    })
 }
 
 /// Whether requests would come back here, and every key be refused as a wrong token.

@@ -1,15 +1,15 @@
 //! Reads it all, or says everything that is wrong.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use tower_keypool::{
-    Anthropic, Gemini, KeyPool, KeyPoolBuilder, OpenAi, Provider,
-    config::{ConfigErrors, Document, Environment, Interval, KeySet, Origin, Problem, Setting, Source},
+    Anthropic, Gemini, KeyId, KeyPool, KeyPoolBuilder, OpenAi, Provider,
+    config::{ConfigErrors, Document, Environment, Interval, KeySet, KeySpec, Origin, Problem, Setting, Source},
 };
 
 use super::{Config, ProviderName, address, find, variables};
@@ -77,7 +77,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// What makes the pool, where nothing is switched off.
+    /// What makes the pool.
     pub fn builder(&self) -> KeyPoolBuilder {
         self.config.pool().builder_for(Arc::clone(&self.provider)).keys(self.keys.keys())
     }
@@ -89,13 +89,18 @@ impl Loaded {
         Self { keys, ..self.clone() }
     }
 
-    /// Switches off the keys that a source wants off, and on those that were off by `before` alone.
-    pub fn switch_off(&self, pool: &KeyPool, before: Option<&Self>) {
-        for (spec, key) in self.keys.keys.iter().zip(self.keys.keys()) {
-            let was = before.and_then(|before| before.keys.keys.iter().find(|held| held.secret() == spec.secret()));
-            let changed = match (&spec.disabled, was.and_then(|was| was.disabled.as_ref())) {
-                (Some(reason), was) if was != Some(reason) => pool.disable(&key.key_id(), reason),
-                (None, Some(_)) => pool.enable(&key.key_id()),
+    /// Switches off the keys that a source wants off, and on those that were off by `before` alone. New ones joined as
+    /// they are to be.
+    pub fn switch_off(&self, pool: &KeyPool, before: &Self) {
+        let by_secret: HashMap<&str, &KeySpec> = before.keys.keys.iter().map(|spec| (spec.secret(), spec)).collect();
+        // Of another secret under the same name.
+        let by_id: HashMap<KeyId, &KeySpec> = before.keys.keys.iter().map(|spec| (spec.key().key_id(), spec)).collect();
+        for spec in &self.keys.keys {
+            let id = spec.key().key_id();
+            let Some(was) = by_secret.get(spec.secret()).or_else(|| by_id.get(&id)) else { continue };
+            let changed = match (&spec.disabled, &was.disabled) {
+                (Some(reason), was) if was.as_ref() != Some(reason) => pool.disable(&id, reason),
+                (None, Some(_)) => pool.enable(&id),
                 _ => Ok(()),
             };
             if let Err(error) = changed {

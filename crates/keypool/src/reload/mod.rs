@@ -115,7 +115,7 @@ impl Reload {
     /// Goes by a new configuration.
     fn take(&mut self, new: Loaded) -> Result<News, Refused> {
         let keys = self.pool.reconfigure(new.builder()).map_err(Refused::Key)?;
-        new.switch_off(&self.pool, Some(&self.loaded));
+        new.switch_off(&self.pool, &self.loaded);
         (self.apply)(&new);
         let notes = new.keys.notes.iter().filter(|note| !self.loaded.keys.notes.contains(note));
         notes.for_each(|note| tracing::warn!("{note}"));

@@ -85,8 +85,27 @@ fn what_is_no_key_or_cannot_be_is_refused_and_never_printed() {
     home.run(&["keys", "set", "one"]).bad(2, "--weight");
     home.run(&["keys", "set", "one", "--unset", "colour"]).bad(2, "--unset: expected");
     home.run(&["import", &secret(7)]).bad(2, "not shown");
+    home.run(&["add-key", &secret(7), &secret(8)]).bad(2, "unexpected argument '***'");
+    home.run(&["usage", &format!("--by={}", secret(8))]).bad(2, "invalid value '***'");
     let wrong = home.command(&["add-key", &secret(3)]).env("KEYPOOL_SECRET_KEY", "password").output().unwrap();
     assert_eq!(wrong.status.code(), Some(2));
+}
+
+#[test]
+fn commands_at_once_on_a_new_database_are_all_done() {
+    let home = Home::new();
+    let adding = (0..8).map(|n| {
+        let mut command = home.command(&["add-key", &secret(n)]);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+    });
+    for child in adding.collect::<Vec<_>>() {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(home.run(&["keys", "--json"]).json().as_array().unwrap().len(), 8);
+    // What opens them is one key.
+    let told = home.run(&["serve", "--listen", "192.0.2.1:1"]);
+    assert!(told.code != 0 && !told.err.contains("decrypted"), "{told:?}");
 }
 
 #[test]
