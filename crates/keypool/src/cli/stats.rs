@@ -75,7 +75,8 @@ impl Stats {
         }
         let states: Vec<String> = states.iter().map(|(state, n)| format!("{n} {}", state.name())).collect();
         let all = count(standings.present().count(), "key");
-        say(&format!("{all}: {}; since {}", states.join(", "), days.as_deref().unwrap_or("never used")));
+        let since = days.map_or_else(|| "never used".to_owned(), |day| format!("since {day}"));
+        say(&format!("{all}: {}; {since}", states.join(", ")));
         let mut table =
             Columns::new(["key", "requests", "today", "tokens in", "tokens out", "errors", "share of requests"]);
         for (name, sum) in keys.iter().chain([(&"all".to_owned(), &total)]) {

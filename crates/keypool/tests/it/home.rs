@@ -104,7 +104,10 @@ impl Home {
 
     /// With this on standard input.
     pub(crate) fn pipe(&self, args: &[&str], text: &str) -> Ended {
-        let mut command = self.command(args);
+        Self::ended(self.command(args), text)
+    }
+
+    pub(crate) fn ended(mut command: Command, text: &str) -> Ended {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // One that does not read is no reason to fail.

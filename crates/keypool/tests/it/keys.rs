@@ -254,6 +254,26 @@ fn completions_and_manual_pages_are_printed() {
 }
 
 #[test]
+fn the_readmes_commands_work_in_their_order() {
+    let readme = include_str!("../../../../README.md").split("### Manage keys").nth(1).unwrap();
+    let block = readme.split("```console\n").nth(1).unwrap().split("```").next().unwrap();
+    let (home, mut ran) = (Home::new(), 0);
+    home.write("keys.txt", &format!("{}\n{} id=two\n", secret(11), secret(12)));
+    let path = std::path::Path::new(&assert_cmd::cargo::cargo_bin("keypool")).parent().unwrap().to_owned();
+    for line in block.lines() {
+        let line = line.strip_prefix("$ ").unwrap();
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", line]).env_clear().current_dir(home.at(""));
+        shell.env("HOME", home.at("")).env("XDG_STATE_HOME", home.at("state"));
+        shell.env("PATH", format!("{}:/usr/bin:/bin", path.display()));
+        Home::ended(shell, &secret(ran)).good();
+        ran += 1;
+    }
+    assert!(ran >= 10);
+    assert_eq!(home.run(&["keys", "--json"]).json().as_array().unwrap().len(), 2, "those of the file are left");
+}
+
+#[test]
 fn every_command_shows_examples_and_exit_codes() {
     for command in ["add-key", "import", "keys", "usage", "stats", "health"] {
         let (code, text) = run(&[command, "--help"]);
