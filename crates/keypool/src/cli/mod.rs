@@ -132,28 +132,47 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Resolves at the first Ctrl-C or SIGTERM; a second one ends the process at once.
-async fn interrupted() {
-    stop_signal().await;
-    tokio::spawn(async {
-        stop_signal().await;
-        std::process::exit(130);
-    });
+/// Resolves at the first Ctrl-C or SIGTERM from now on; a second one ends the process at once.
+fn interrupted() -> impl Future<Output = ()> {
+    let mut signals = StopSignals::new();
+    async move {
+        signals.next().await;
+        tokio::spawn(async move {
+            signals.next().await;
+            std::process::exit(130);
+        });
+    }
 }
 
-async fn stop_signal() {
+/// They are heard from when this is made, not from when somebody waits.
+struct StopSignals {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+    unix: Option<[tokio::signal::unix::Signal; 2]>,
+}
+
+impl StopSignals {
+    fn new() -> Self {
+        Self {
+            #[cfg(unix)]
+            unix: {
+                use tokio::signal::unix::{SignalKind, signal};
+                let both = signal(SignalKind::interrupt()).and_then(|int| Ok([int, signal(SignalKind::terminate())?]));
+                both.ok()
+            },
+        }
+    }
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some([interrupt, terminate]) = &mut self.unix {
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
+                _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
             return;
         }
+        let _ = tokio::signal::ctrl_c().await;
     }
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// A runtime for a command.

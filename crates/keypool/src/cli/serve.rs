@@ -165,6 +165,8 @@ impl Serve {
             };
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
             let gateway = Arc::new(gateway.telling(status, traffic));
+            // Whoever reads that it serves may end it.
+            let stopped = super::interrupted();
             telemetry::say(&Banner { address, upstream: base, loaded: &loaded, kept_in: kept_in.as_deref() });
             let changes = telemetry::report_changes(&pool, clock);
             let grace = loaded.config.gateway.grace.0;
@@ -174,7 +176,7 @@ impl Serve {
             };
             let reload = Reload { inputs, loaded, keys, pool: pool.clone(), apply }.follow();
             let interrupted = async {
-                super::interrupted().await;
+                stopped.await;
                 tracing::info!("ending: answers under way get {} s; Ctrl-C again ends at once", grace.as_secs_f64());
             };
             listen::serve(listener, gateway, grace, interrupted).await;

@@ -10,7 +10,7 @@ use tower_keypool::{
     Limits, Scope, Span, VerdictKind,
     store::{
         BookKey, Image, KeptSecret, KeyBook, KeyRecord, KeySettings, KeyStanding, RestRecord, Sqlite, Store,
-        StoreError, UsageRecord,
+        StoreError, UnitRecord, UsageRecord,
     },
 };
 
@@ -156,8 +156,12 @@ impl Standings {
 
 /// What a key's standing is read from.
 struct Scene<'a> {
-    image: &'a Image,
-    usage: &'a [UsageRecord],
+    /// By whom they concern.
+    rests: HashMap<&'a str, Vec<&'a RestRecord>>,
+    /// By owner.
+    units: HashMap<&'a str, Vec<&'a UnitRecord>>,
+    /// By key.
+    usage: HashMap<&'a str, Vec<&'a UsageRecord>>,
     today: &'a str,
     now: i64,
     /// What owners are called that the provider calls the same.
@@ -172,7 +176,17 @@ impl<'a> Scene<'a> {
                 called.entry(consumer).or_default().extend(names(hash, key));
             }
         }
-        Self { image, usage, today, now, called }
+        let (mut rests, mut units, mut used) = (HashMap::new(), HashMap::new(), HashMap::new());
+        for rest in image.rests.values() {
+            rests.entry(&*rest.id.whom).or_insert_with(Vec::new).push(rest);
+        }
+        for unit in image.units.values() {
+            units.entry(&*unit.owner).or_insert_with(Vec::new).push(unit);
+        }
+        for record in usage {
+            used.entry(&*record.key).or_insert_with(Vec::new).push(record);
+        }
+        Self { rests, units, usage: used, today, now, called }
     }
 
     fn stand(&self, hash: &str, key: &BookKey) -> Stand {
@@ -202,10 +216,18 @@ impl<'a> Scene<'a> {
             last_failure: record.last_failure,
             consecutive_failures: record.consecutive_failures,
             created: record.created,
-            used_today: self.usage.iter().filter(|used| used.key == hash).map(|used| used.requests).sum(),
+            used_today: self.used(hash).map(|used| used.requests).sum(),
             rests,
             out_for_today: out,
         }
+    }
+
+    fn used(&self, hash: &str) -> impl Iterator<Item = &UsageRecord> {
+        self.usage.get(hash).into_iter().flatten().copied()
+    }
+
+    fn units(&self, owners: &BTreeSet<String>) -> impl Iterator<Item = &UnitRecord> {
+        owners.iter().filter_map(|owner| self.units.get(&**owner)).flatten().copied()
     }
 
     fn rests(&self, hash: &str, owners: &BTreeSet<String>, said: &KeySettings) -> Vec<Rest> {
@@ -216,7 +238,11 @@ impl<'a> Scene<'a> {
             _ => false,
         };
         let lasts = |rest: &&RestRecord| rest.ends.is_none_or(|ends| ends > self.now);
-        let rests = self.image.rests.values().filter(concerns).filter(lasts);
+        let whom = owners.iter().map(String::as_str).chain([hash]).chain(said.billing_account.as_deref());
+        let mut seen = BTreeSet::new();
+        let whom = whom.filter(|whom| seen.insert(*whom));
+        let rests = whom.filter_map(|whom| self.rests.get(whom)).flatten().copied();
+        let rests = rests.filter(concerns).filter(lasts);
         let shown = |rest: &RestRecord| Rest {
             scope: rest.id.scope,
             model: rest.id.lane.clone(),
@@ -233,7 +259,7 @@ impl<'a> Scene<'a> {
         let said = rests.iter().filter(|rest| rest.kind == VerdictKind::QuotaExhausted && rest.until.is_some());
         let mut out: BTreeMap<Option<String>, String> =
             said.map(|rest| (rest.model.clone(), rest.code.clone())).collect();
-        for unit in self.image.units.values().filter(|unit| owners.contains(&unit.owner)) {
+        for unit in self.units(owners) {
             for window in unit.windows.iter().filter(|window| window.limit.span == Span::Day) {
                 let used = window.days.iter().find(|(day, _)| day == self.today).map_or(0, |(_, used)| *used);
                 if used >= window.limit.amount {
@@ -276,14 +302,8 @@ impl<'a> Scene<'a> {
         if let Some(rest) = whole.iter().max_by_key(|rest| rest.until) {
             return (State::Resting, why(rest));
         }
-        let lanes: BTreeSet<&str> = self
-            .image
-            .units
-            .values()
-            .filter(|unit| owners.contains(&unit.owner))
-            .map(|unit| &*unit.lane)
-            .chain(self.usage.iter().filter(|used| used.key == hash).map(|used| &*used.lane))
-            .collect();
+        let lanes: BTreeSet<&str> =
+            self.units(owners).map(|unit| &*unit.lane).chain(self.used(hash).map(|used| &*used.lane)).collect();
         let closed = |lane: &&str| out.iter().any(|out| out.model.as_deref() == Some(*lane));
         if !out.is_empty() && lanes.iter().all(closed) {
             return (State::OutForToday, out[0].why.clone());
