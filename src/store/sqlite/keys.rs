@@ -24,6 +24,23 @@ impl Sqlite {
     /// Changes keys, in one transaction, whoever else works on the file. Nothing is written where `edit` changed
     /// nothing.
     ///
+    /// ```
+    /// use tower_keypool::store::{KeptSecret, KeySettings, Sqlite};
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("keypool.db");
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let store = Sqlite::open(&path)?;
+    /// // The hash of the secret: `KeySpec::hash`.
+    /// let said = KeySettings { hash: "5e88…".into(), id: Some("work".into()), weight: Some(1.5), ..Default::default() };
+    /// let secret = KeptSecret::Reference("env:WORK_KEY".into());
+    /// store.edit_keys(|book| book.add(said, secret, 1_781_550_000_000)).await?.unwrap();
+    /// store.edit_keys(|book| book.disable("work", "by hand")).await?.unwrap();
+    /// assert_eq!(store.key_book().await?.find("work").unwrap().disabled(), Some("by hand"));
+    /// # Ok::<(), tower_keypool::store::StoreError>(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// When they cannot be read or written.
     pub async fn edit_keys<T: Send + 'static>(
