@@ -41,6 +41,15 @@ impl Tier {
             Self::Named(name) => name,
         }
     }
+
+    /// The tier of this name.
+    pub fn of_name(name: &str) -> Self {
+        match name {
+            "free" => Self::Free,
+            "paid" => Self::Paid,
+            named => Self::Named(named.to_owned()),
+        }
+    }
 }
 
 /// A credential and what it is worth: what a pool is made of.
@@ -72,6 +81,7 @@ pub struct Key {
     pub(crate) limits: Vec<(String, Limits)>,
     /// Of every model, where nothing is given or learned.
     pub(crate) assumed: Limits,
+    pub(crate) disabled: Option<String>,
 }
 
 impl Key {
@@ -91,6 +101,7 @@ impl Key {
             labels: BTreeMap::new(),
             limits: Vec::new(),
             assumed: Limits::new(),
+            disabled: None,
         }
     }
 
@@ -186,6 +197,13 @@ impl Key {
     #[must_use]
     pub fn assumed_limits(mut self, limits: Limits) -> Self {
         self.assumed = limits;
+        self
+    }
+
+    /// It joins a pool switched off, until it is [enabled](crate::KeyPool::enable). `reason` is shown.
+    #[must_use]
+    pub fn disabled(mut self, reason: impl Into<String>) -> Self {
+        self.disabled = Some(reason.into());
         self
     }
 

@@ -194,7 +194,7 @@ impl State {
             Some(name) => self.zone(name).ok_or_else(|| KeyError::Zone { id: key.key_id(), zone: name.clone() })?,
             None => 0,
         };
-        let priority = key.priority.0;
+        let (priority, disabled) = (key.priority.0, key.disabled.clone());
         let provider = std::sync::Arc::clone(&self.provider);
         let (slot, change) = match self.roster.add(number, key, zone, &*provider)? {
             Added::Merged { slot } => {
@@ -212,6 +212,9 @@ impl State {
                     self.reset_owner(self.roster.keys[slot as usize].owner);
                 }
                 self.recall_key(slot, now);
+                if let Some(reason) = disabled {
+                    self.disable(slot, &reason, now);
+                }
                 if late {
                     let busy = self.seats.out() > 0;
                     self.roster.keys[slot as usize].ramp = if busy { RAMP_STEPS } else { 0 };

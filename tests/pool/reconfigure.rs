@@ -1,6 +1,8 @@
 //! The pool as a configuration wants it, while it runs.
 
-use tower_keypool::{Key, KeyError, KeyPoolBuilder, KeyState, Limits, Priority, QuotaNews, Strategy, Tier, Verdict};
+use tower_keypool::{
+    Demand, Key, KeyError, KeyPoolBuilder, KeyState, Limits, Priority, QuotaNews, Strategy, Tier, Verdict,
+};
 
 use crate::support::{
     FLASH, PRO, answer, builder, id, invalid, key, keys, on, rate_for, refused, secret, secs, served, take, view,
@@ -40,6 +42,21 @@ fn counts_and_rests_of_a_key_that_stays_are_kept() {
     assert_eq!(pool.snapshot().keys.iter().filter(|key| key.state == KeyState::Disabled).count(), 1);
     drop(take(&pool, FLASH));
     refused(&pool, FLASH);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_joins_switched_off_serves_nobody_who_waits() {
+    let one = || key(0).max_concurrent(1);
+    let (pool, _) = on(builder().key(one()));
+    let held = take(&pool, FLASH);
+    let mut waiting = tokio_test::task::spawn(pool.acquire(Demand::new(FLASH).wait(secs(60))));
+    assert!(waiting.poll().is_pending());
+    pool.reconfigure(builder().keys([one(), key(1).disabled("by hand")])).unwrap();
+    assert!(waiting.poll().is_pending(), "it would be the key that is off");
+    assert_eq!((view(&pool, 1).state, &*view(&pool, 1).rests[0].code), (KeyState::Disabled, "by hand"));
+    pool.enable(&id(1)).unwrap();
+    assert_eq!(waiting.await.unwrap().key_id(), &id(1));
+    drop(held);
 }
 
 #[test]

@@ -11,9 +11,14 @@ use clap::{
 };
 use tower_keypool::{
     KeyPool,
-    config::{KeySpec, Origin, Problem, Rank, Source},
-    store::{Sqlite, StoreError, Vault},
+    store::{Sqlite, StoreError},
 };
+
+mod keys;
+mod secret_key;
+
+pub use keys::{Keys, Told};
+pub use secret_key::SecretKey;
 
 use crate::status::{Standing, StoreHealth};
 
@@ -27,7 +32,7 @@ pub struct Place {
 
 const HELP: &str = "Database file: counts, rests and disabled keys outlive the process there; `auto` is \
 $XDG_STATE_HOME/keypool/keypool.db, else ~/.local/state/keypool/keypool.db; `none` is none. Unless given, \
-`serve` has none and `db` takes `auto`";
+`serve` takes keys from the usual one and keeps counts in memory, and commands take `auto`";
 
 /// What `--db` says; a file of the name `none` or `auto` is `./none` or `./auto`.
 #[derive(Clone, Debug)]
@@ -52,6 +57,29 @@ impl Place {
             Some(Choice::None) => None,
             Some(Choice::File(path)) => Some(path.clone()),
             Some(Choice::Usual) | None => usual(),
+        }
+    }
+
+    /// Opens it to change keys in it, making it where there is none. Another process may work on it.
+    ///
+    /// # Errors
+    /// When there is none to be had, or it cannot be made, read, or a newer version wrote it.
+    pub fn open(&self) -> Result<Sqlite, StoreError> {
+        let path = self.path().ok_or_else(|| StoreError::new("there is no database: name a file with --db"))?;
+        Sqlite::open(path)
+    }
+
+    /// The same where it is there, to look at it.
+    ///
+    /// # Errors
+    /// Those of [`Place::open`], and when there is none.
+    pub fn existing(&self) -> Result<Sqlite, StoreError> {
+        match self.path() {
+            Some(path) if !path.exists() => {
+                let what = format!("there is no database {} (`keypool add-key` makes one)", path.display());
+                Err(StoreError::new(what))
+            }
+            _ => self.open(),
         }
     }
 
@@ -89,27 +117,6 @@ fn usual() -> Option<PathBuf> {
     let set = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")))?;
     Some(state.join("keypool/keypool.db"))
-}
-
-/// The keys whose secret the database has, or knows where to find. One that cannot be had is noted, and costs no other.
-///
-/// # Errors
-/// When they cannot be read, or `KEYPOOL_SECRET_KEY` is no key.
-pub async fn source(store: &Sqlite) -> Result<Source, StoreError> {
-    let vault = match env::var("KEYPOOL_SECRET_KEY") {
-        Ok(key) => Some(Vault::new(&key).map_err(|error| StoreError::because("KEYPOOL_SECRET_KEY", error))?),
-        Err(_) => None,
-    };
-    let mut source = Source::new(Rank::Database);
-    for record in store.keys().await? {
-        let origin = Origin::Named("database".into());
-        match record.reveal(vault.as_ref()) {
-            Ok(Some(key)) => source.keys.push(KeySpec::of(&key, origin)),
-            Ok(None) => {}
-            Err(error) => source.notes.push(Problem::new(origin, "", format!("{error}; the key is left out"))),
-        }
-    }
-    Ok(source)
 }
 
 /// Says how the database stands, whenever that turns. While it takes no writes requests are served all the same.

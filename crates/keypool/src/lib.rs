@@ -12,5 +12,6 @@ pub mod demo;
 pub mod gateway;
 pub mod reload;
 pub mod stack;
+pub mod standing;
 pub mod status;
 pub mod telemetry;

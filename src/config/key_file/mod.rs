@@ -21,7 +21,7 @@ use std::{
 
 pub use error::{FileError, LineError};
 pub(super) use line::check;
-pub(super) use option::wrong_label;
+pub(super) use option::{named as set, wrong_label};
 
 use super::{KeySpec, Origin};
 
@@ -76,11 +76,6 @@ impl KeyFile {
     /// [`FileError`] when the file is missing, unreadable or holds no key at all.
     pub fn load(path: &Path, not_keys: &[&str]) -> Result<Self, FileError> {
         let bytes = std::fs::read(path).map_err(|source| FileError::read(path, source))?;
-        // With its mark or without: no line of text begins with a NUL in one of its first two bytes.
-        let marked = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
-        if marked || bytes.iter().take(2).any(|&byte| byte == 0) {
-            return Err(FileError::Utf16 { path: path.to_owned() });
-        }
         let file = Self::parse(path, &bytes, not_keys)?;
         if file.entries.is_empty() {
             return Err(FileError::Empty { path: path.to_owned(), skipped: file.skipped });
@@ -92,8 +87,13 @@ impl KeyFile {
     /// ends in `.csv`, else lines.
     ///
     /// # Errors
-    /// [`FileError::Malformed`] when JSON or CSV cannot be read as a whole.
+    /// [`FileError::Malformed`] when JSON or CSV cannot be read as a whole, [`FileError::Utf16`].
     pub fn parse(path: &Path, bytes: &[u8], not_keys: &[&str]) -> Result<Self, FileError> {
+        // With its mark or without: no line of text begins with a NUL in one of its first two bytes.
+        let marked = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+        if marked || bytes.iter().take(2).any(|&byte| byte == 0) {
+            return Err(FileError::Utf16 { path: path.to_owned() });
+        }
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let origin = |line| Origin::file(path, line);
         let ends_in = |end: &str| path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case(end));

@@ -56,6 +56,11 @@ pub(super) fn words(spec: &mut KeySpec, words: &[String]) -> Result<(), LineErro
     Ok(())
 }
 
+/// Takes one option by its name.
+pub(in crate::config) fn named(spec: &mut KeySpec, name: &str, value: &str) -> Result<(), LineError> {
+    set(spec, known(name).ok_or(LineError::UnknownOption(1))?, value)
+}
+
 /// Takes one option of those that [`known`] names.
 pub(super) fn set(spec: &mut KeySpec, option: &'static str, value: &str) -> Result<(), LineError> {
     let wrong = |expected| LineError::Value { option, expected };
@@ -102,7 +107,7 @@ const AMOUNT: &str = "a whole number from 0 to 1000000000000";
 
 /// A name that will be printed: short, and not the secret or a part or form of one.
 fn shown(value: &str, secret: &str) -> Option<String> {
-    let part = value.contains(secret) || (value.len() >= 8 && secret.contains(value));
+    let part = !secret.is_empty() && value.contains(secret) || (value.len() >= 8 && secret.contains(value));
     (plain_values::is_name(value) && !part).then(|| value.to_owned())
 }
 

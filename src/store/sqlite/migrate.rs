@@ -2,19 +2,21 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::{care, failure::Failure, file};
 use crate::store::StoreError;
 
 /// Every step, in order.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_keys_and_use.sql"), include_str!("migrations/0002_windows_and_rests.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_keys_and_use.sql"),
+    include_str!("migrations/0002_windows_and_rests.sql"),
+    include_str!("migrations/0003_key_settings.sql"),
+];
 
 /// Brings a file forward to the last of these steps: all of them or none. It is copied beside itself first.
 pub(super) fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), Failure> {
-    let stands_at: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let stands_at = stands_at as usize;
+    let stands_at = version(connection)?;
     if stands_at > steps.len() {
         let what = format!(
             "the database {} is of a newer version (schema {stands_at}, this one knows {}): use that version, or \
@@ -29,14 +31,27 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) 
     }
     if stands_at > 0 {
         let copy = file::dated(path, &format!("schema-{stands_at}"));
-        care::copy(connection, &copy)?;
+        match care::copy(connection, &copy) {
+            // Another process was faster.
+            Err(_) if version(connection)? == steps.len() => return Ok(()),
+            copied => copied?,
+        }
         tracing::info!("the database {} gets a new schema; as it was it lies in {}", path.display(), copy.display());
     }
-    let step = connection.transaction()?;
-    for sql in &steps[stands_at..] {
+    let step = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // The same.
+    let stands_at = version(&step)?;
+    for sql in steps.iter().skip(stands_at) {
         step.execute_batch(sql)?;
     }
-    step.pragma_update(None, "user_version", steps.len() as u32)?;
+    if stands_at < steps.len() {
+        step.pragma_update(None, "user_version", steps.len() as u32)?;
+    }
     step.commit()?;
     Ok(())
+}
+
+fn version(connection: &Connection) -> Result<usize, Failure> {
+    let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(version as usize)
 }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use tower_keypool::store::Sqlite;
 
 use super::{Failure, say};
-use crate::database::Place;
+use crate::database::{Place, SecretKey};
 
 /// Copy the database, or look through it.
 #[derive(Debug, Args)]
@@ -53,6 +53,9 @@ impl Db {
                 Task::Backup { file, .. } => {
                     store.backup(file).await.map_err(Failure::run)?;
                     say(&format!("{} is copied to {}", path.display(), file.display()));
+                    if let Some(key) = SecretKey::of(&path).map_err(Failure::config)?.file() {
+                        say(&format!("what opens its secrets is not in the copy: {}", key.display()));
+                    }
                 }
                 Task::Check { .. } => {
                     let problems = store.check().await.map_err(Failure::run)?;

@@ -1,9 +1,20 @@
 //! The command line: one file a command.
 
+mod add_key;
+mod completions;
 mod config;
 mod db;
 mod demo;
+mod health;
+mod import;
+mod keys;
+mod man;
+mod options;
+mod secret;
 mod serve;
+mod stats;
+mod table;
+mod usage;
 
 use std::{fmt, io::Write, process::ExitCode};
 
@@ -21,23 +32,47 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
+    AddKey(Box<add_key::AddKey>),
+    Import(import::Import),
+    Keys(keys::Keys),
+    Usage(usage::Usage),
+    Stats(stats::Stats),
+    Health(health::Health),
     Db(db::Db),
     Config(config::Config),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 const EXAMPLES: &str = "\
 Examples:
   keypool demo                      watch a pool of ten keys at work, against a simulator
   GEMINI_API_KEY=… keypool serve    one key or many, on http://127.0.0.1:5000
+  keypool add-key                   ask for a key, and keep it in the database for serve
   keypool serve --help              all about serving
   keypool config show               every setting, and who set it";
 
 /// Reads the command line and runs the command. Exit codes: 0 when it ended as asked, 2 for a wrong command line or
-/// configuration, 1 for anything else.
+/// configuration, 1 for anything else, unless a command says otherwise.
 pub fn run() -> ExitCode {
-    let ended = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refused(&error),
+    };
+    let ended = match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),
+        Command::AddKey(add) => add.run(),
+        Command::Import(import) => import.run(),
+        Command::Keys(keys) => keys.run(),
+        Command::Usage(usage) => usage.run(),
+        Command::Stats(stats) => stats.run(),
+        Command::Health(health) => health.run(),
+        Command::Completions(completions) => {
+            completions.run();
+            Ok(())
+        }
+        Command::Man(man) => man.run(),
         Command::Db(db) => db.run(),
         Command::Config(config) => config.run(),
     };
@@ -48,6 +83,22 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// A command line that is wrong, or one that asks for help. What may be a secret in it is not printed.
+fn refused(error: &clap::Error) -> ExitCode {
+    let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let secrets = words.iter().flat_map(|word| word.split('=')).filter(|word| secret::may_be(word));
+    let secrets: Vec<&str> = secrets.collect();
+    let code = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    if secrets.is_empty() {
+        // In colour, where that can be shown.
+        let _ = error.print();
+        return code;
+    }
+    let text = secrets.iter().fold(error.render().to_string(), |text, secret| text.replace(secret, "***"));
+    eprint!("{text}");
+    code
 }
 
 /// Why a command ended otherwise than asked.
@@ -63,6 +114,11 @@ impl Failure {
         Self { code: 2, error: error.into() }
     }
 
+    /// What is asked for comes with an exit code of its own.
+    fn with(code: u8, error: impl Into<anyhow::Error>) -> Self {
+        Self { code, error: error.into() }
+    }
+
     /// The system did not play along.
     fn run(error: impl Into<anyhow::Error>) -> Self {
         Self { code: 1, error: error.into() }
@@ -76,33 +132,57 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Resolves at the first Ctrl-C or SIGTERM; a second one ends the process at once.
-async fn interrupted() {
-    stop_signal().await;
-    tokio::spawn(async {
-        stop_signal().await;
-        std::process::exit(130);
-    });
+/// Resolves at the first Ctrl-C or SIGTERM from now on; a second one ends the process at once.
+fn interrupted() -> impl Future<Output = ()> {
+    let mut signals = StopSignals::new();
+    async move {
+        signals.next().await;
+        tokio::spawn(async move {
+            signals.next().await;
+            std::process::exit(130);
+        });
+    }
 }
 
-async fn stop_signal() {
+/// They are heard from when this is made, not from when somebody waits.
+struct StopSignals {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+    unix: Option<[tokio::signal::unix::Signal; 2]>,
+}
+
+impl StopSignals {
+    fn new() -> Self {
+        Self {
+            #[cfg(unix)]
+            unix: {
+                use tokio::signal::unix::{SignalKind, signal};
+                let both = signal(SignalKind::interrupt()).and_then(|int| Ok([int, signal(SignalKind::terminate())?]));
+                both.ok()
+            },
+        }
+    }
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some([interrupt, terminate]) = &mut self.unix {
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
+                _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
             return;
         }
+        let _ = tokio::signal::ctrl_c().await;
     }
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// A runtime for a command.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::run)
+}
+
+/// An object or a list, as `--json` prints it.
+fn say_json(value: &impl serde::Serialize) {
+    say(&serde_json::to_string_pretty(value).unwrap_or_default());
 }
 
 /// A closed pipe is no error.

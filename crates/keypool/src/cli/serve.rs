@@ -24,7 +24,7 @@ use super::Failure;
 use crate::{
     client::{Client, Roots},
     config::{Inputs, Loaded},
-    database::{self, Place},
+    database::{self, Keys, Place},
     gateway::{Gateway, Setup, listen, token::Token},
     reload::Reload,
     stack,
@@ -36,7 +36,8 @@ use crate::{
 ///
 /// Clients keep their code: they get this gateway's address as base URL and its token as API key. Every path of the
 /// Gemini API passes through, streams and uploads too. Keys come from key files, from the environment (GEMINI_API_KEY
-/// and others), and from keypool.toml; options win over the environment, and that over the file.
+/// and others), from keypool.toml, and from the database (keypool add-key); options win over the environment, and that
+/// over the file.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
@@ -120,12 +121,18 @@ impl Serve {
         let kept_in = store.as_ref().map(|store| store.path().to_owned());
 
         super::runtime()?.block_on(async {
-            if let Some(store) = &store {
-                let source = database::source(store).await.map_err(Failure::config)?;
-                if !(source.keys.is_empty() && source.notes.is_empty()) {
-                    inputs.more.push(source);
+            if let Some(path) = database.path().filter(|path| path.exists()) {
+                database::SecretKey::of(&path).map_err(Failure::config)?;
+            }
+            let mut keys = Keys::new(database.path(), store.clone());
+            match keys.begin().await {
+                Ok(None) => {}
+                Ok(told) => {
+                    inputs.hear(told);
                     loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
                 }
+                Err(error) if store.is_none() => tracing::warn!("{error}; keys in it are not used"),
+                Err(error) => return Err(Failure::config(error)),
             }
             if loaded.keys.is_empty() {
                 return Err(Failure::config(NoKey::of(&loaded)));
@@ -168,6 +175,8 @@ impl Serve {
             };
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
             let gateway = Arc::new(gateway.telling(status, traffic));
+            // Whoever reads that it serves may end it.
+            let stopped = super::interrupted();
             telemetry::say(&Banner { address, upstream: base, loaded: &loaded, kept_in: kept_in.as_deref() });
             let changes = telemetry::report_changes(&pool, clock);
             let grace = loaded.config.gateway.grace.0;
@@ -175,9 +184,9 @@ impl Serve {
                 let gateway = Arc::clone(&gateway);
                 Arc::new(move |loaded: &Loaded| gateway.change(setup(loaded)))
             };
-            let reload = Reload { inputs, loaded, pool: pool.clone(), apply }.follow();
+            let reload = Reload { inputs, loaded, keys, pool: pool.clone(), apply }.follow();
             let interrupted = async {
-                super::interrupted().await;
+                stopped.await;
                 tracing::info!("ending: answers under way get {} s; Ctrl-C again ends at once", grace.as_secs_f64());
             };
             listen::serve(listener, gateway, grace, interrupted).await;
@@ -237,12 +246,10 @@ async fn pool(loaded: &Loaded, store: Option<Sqlite>) -> Result<KeyPool, Failure
         Some(store) => loaded.builder().open(store).await,
         None => loaded.builder().build().map_err(OpenError::Key),
     };
-    let pool = pool.map_err(|error| match error {
+    pool.map_err(|error| match error {
         OpenError::Store(error) => Failure::run(error),
         error => Failure::config(anyhow!("the keys: {error}")),
-    })?;
-    loaded.switch_off(&pool, None);
-    Ok(pool)
+    })
 }
 
 /// Whether requests would come back here, and every key be refused as a wrong token.
@@ -281,6 +288,7 @@ impl std::fmt::Display for NoKey {
             "there is no API key to serve. Give one of:\n  \
              - a variable: {0}=… keypool serve (or {0}S=…,…)\n  \
              - a key file: one key a line in key.txt, or in another one with --keys FILE\n  \
+             - the database: keypool add-key asks for a key and keeps it, encrypted; keypool import FILE takes many\n  \
              - the configuration: [[keys]] in keypool.toml, or in another one with --config FILE",
             self.variable
         )?;

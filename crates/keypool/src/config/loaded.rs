@@ -1,19 +1,20 @@
 //! Reads it all, or says everything that is wrong.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use tower_keypool::{
-    Anthropic, Gemini, KeyPool, KeyPoolBuilder, OpenAi, Provider,
-    config::{ConfigErrors, Document, Environment, Interval, KeySet, Origin, Problem, Setting, Source},
+    Anthropic, Gemini, KeyId, KeyPool, KeyPoolBuilder, OpenAi, Provider,
+    config::{ConfigErrors, Document, Environment, Interval, KeySet, KeySpec, Origin, Problem, Setting, Source},
 };
 
 use super::{Config, ProviderName, address, find, variables};
 use crate::client::Roots;
+use crate::database::Told;
 use crate::gateway::{guard::Guard, token::PLACEHOLDER};
 
 /// What a configuration is read from. Read again it is the same, but for what files hold.
@@ -27,12 +28,22 @@ pub struct Inputs {
     pub flags: Vec<Setting>,
     /// Keys from elsewhere, such as a database.
     pub more: Vec<Source>,
+    /// Files that those are read from.
+    pub more_files: BTreeSet<PathBuf>,
 }
 
 impl Inputs {
     /// A file, if one is named, this process's environment, and options.
     pub fn new(file: Option<PathBuf>, flags: Vec<Setting>) -> Self {
-        Self { file, environment: Environment::process(), flags, more: Vec::new() }
+        Self { file, environment: Environment::process(), flags, more: Vec::new(), more_files: BTreeSet::new() }
+    }
+}
+
+impl Inputs {
+    /// What the database tells of keys; nothing where there is none.
+    pub fn hear(&mut self, told: Option<Told>) {
+        let (source, files) = told.map(|told| (told.source, told.files)).unzip();
+        (self.more, self.more_files) = (source.into_iter().collect(), files.unwrap_or_default());
     }
 }
 
@@ -49,6 +60,8 @@ pub struct Loaded {
     pub config: Config,
     /// The union of all keys.
     pub keys: KeySet,
+    /// What it was made of, but for [`Inputs::more`].
+    sources: Vec<Source>,
     /// Where the gateway listens.
     pub addresses: Vec<SocketAddr>,
     /// What clients send.
@@ -64,18 +77,30 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// What makes the pool, where nothing is switched off.
+    /// What makes the pool.
     pub fn builder(&self) -> KeyPoolBuilder {
         self.config.pool().builder_for(Arc::clone(&self.provider)).keys(self.keys.keys())
     }
 
-    /// Switches off the keys that a source wants off, and on those that were off by `before` alone.
-    pub fn switch_off(&self, pool: &KeyPool, before: Option<&Self>) {
-        for (spec, key) in self.keys.keys.iter().zip(self.keys.keys()) {
-            let was = before.and_then(|before| before.keys.keys.iter().find(|held| held.secret() == spec.secret()));
-            let changed = match (&spec.disabled, was.and_then(|was| was.disabled.as_ref())) {
-                (Some(reason), was) if was != Some(reason) => pool.disable(&key.key_id(), reason),
-                (None, Some(_)) => pool.enable(&key.key_id()),
+    /// The same with other keys from elsewhere.
+    #[must_use]
+    pub fn with(&self, more: &[Source]) -> Self {
+        let keys = KeySet::unite(self.sources.iter().chain(more).cloned().collect());
+        Self { keys, ..self.clone() }
+    }
+
+    /// Switches off the keys that a source wants off, and on those that were off by `before` alone. New ones joined as
+    /// they are to be.
+    pub fn switch_off(&self, pool: &KeyPool, before: &Self) {
+        let by_secret: HashMap<&str, &KeySpec> = before.keys.keys.iter().map(|spec| (spec.secret(), spec)).collect();
+        // Of another secret under the same name.
+        let by_id: HashMap<KeyId, &KeySpec> = before.keys.keys.iter().map(|spec| (spec.key().key_id(), spec)).collect();
+        for spec in &self.keys.keys {
+            let id = spec.key().key_id();
+            let Some(was) = by_secret.get(spec.secret()).or_else(|| by_id.get(&id)) else { continue };
+            let changed = match (&spec.disabled, &was.disabled) {
+                (Some(reason), was) if was.as_ref() != Some(reason) => pool.disable(&id, reason),
+                (None, Some(_)) => pool.enable(&id),
                 _ => Ok(()),
             };
             if let Err(error) = changed {
@@ -171,7 +196,6 @@ impl Inputs {
         let pool = config.pool();
         sources.extend(pool.files(&mut document, &folder, &not_keys));
         files.extend(pool.key_paths(&document, &folder));
-        sources.extend(self.more.iter().cloned());
         let variables = config.gateway.provider.variables();
         sources.push(variables.source(&self.environment, &not_keys, &mut problems));
         files.extend(variables.files(&self.environment));
@@ -179,8 +203,9 @@ impl Inputs {
 
         problems.extend(document.into_problems());
         ConfigErrors::check(problems)?;
-        let keys = KeySet::unite(sources);
-        Ok(Loaded { config, keys, addresses, token, own_token, provider, roots, files })
+        files.extend(self.more_files.iter().cloned());
+        let keys = KeySet::unite(sources.iter().chain(&self.more).cloned().collect());
+        Ok(Loaded { config, keys, sources, addresses, token, own_token, provider, roots, files })
     }
 }
 

@@ -1,14 +1,23 @@
-//! Reads the configuration again when a file of it changes, or on SIGHUP, and makes the running gateway go by it. No
-//! request is dropped: each ends as it began. What is wrong is refused as a whole, and the old goes on.
+//! Reads the configuration again when a file of it changes, or on SIGHUP, and the keys of the database when a command
+//! changes them; and makes the running gateway go by it. No request is dropped: each ends as it began. What is wrong is
+//! refused as a whole, and the old goes on.
 
 mod watch;
 
-use std::{fmt, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    fmt,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use tokio::task::JoinHandle;
 use tower_keypool::{KeyError, KeyId, KeyPool, RosterChange, config::ConfigErrors};
 
-use crate::config::{Inputs, Loaded};
+use crate::{
+    config::{Inputs, Loaded},
+    database::{Keys, Told},
+};
 use watch::Watch;
 
 /// Makes the gateway go by another configuration.
@@ -20,6 +29,8 @@ pub struct Reload {
     pub inputs: Inputs,
     /// As it is now.
     pub loaded: Loaded,
+    /// The keys of the database.
+    pub keys: Keys,
     /// The pool that goes by it.
     pub pool: KeyPool,
     /// What else goes by it.
@@ -46,11 +57,23 @@ impl Reload {
                     () = std::future::ready(()), if again => false,
                     () = watch.changed() => false,
                     () = hangups.next() => true,
+                    told = self.keys.changed() => {
+                        self.take_keys(told);
+                        again |= watch.follow(&self.loaded.files);
+                        continue;
+                    }
                 };
                 again = false;
+                match self.keys.read().await {
+                    Ok(told) => self.inputs.hear(told),
+                    Err(error) => tracing::warn!("the keys of the database stay as they were: {error}"),
+                }
                 let inputs = self.inputs.clone();
                 let Ok(read) = tokio::task::spawn_blocking(move || inputs.load()).await else { continue };
-                match read.map_err(Refused::Wrong).and_then(|new| self.take(new)) {
+                let taken = read
+                    .map_err(Refused::Wrong)
+                    .and_then(|new| if new.keys.is_empty() { Err(Refused::NoKey) } else { self.take(new) });
+                match taken {
                     Ok(news) => {
                         again = watch.follow(&self.loaded.files);
                         if asked || !news.is_empty() {
@@ -63,13 +86,36 @@ impl Reload {
         })
     }
 
+    /// Goes by other keys of the database, whatever the files hold by now.
+    fn take_keys(&mut self, told: Told) {
+        let lifted: HashSet<String> = told.lifted.iter().cloned().collect();
+        let files: BTreeSet<PathBuf> =
+            self.loaded.files.difference(&self.inputs.more_files).chain(&told.files).cloned().collect();
+        self.inputs.hear(Some(told));
+        let mut new = self.loaded.with(&self.inputs.more);
+        new.files = files;
+        match self.take(new) {
+            Ok(news) if news.is_empty() => {}
+            Ok(news) => tracing::info!("keys changed by command: {news}"),
+            Err(refused) => return refused.tell(),
+        }
+        if self.loaded.keys.is_empty() {
+            tracing::error!("no key is left: every request gets a 503 until one is added");
+        }
+        if lifted.is_empty() {
+            return;
+        }
+        for spec in self.loaded.keys.keys.iter().filter(|spec| lifted.contains(&spec.hash())) {
+            if let Err(error) = self.pool.enable(&spec.key().key_id()) {
+                tracing::warn!("{error}");
+            }
+        }
+    }
+
     /// Goes by a new configuration.
     fn take(&mut self, new: Loaded) -> Result<News, Refused> {
-        if new.keys.is_empty() {
-            return Err(Refused::NoKey);
-        }
         let keys = self.pool.reconfigure(new.builder()).map_err(Refused::Key)?;
-        new.switch_off(&self.pool, Some(&self.loaded));
+        new.switch_off(&self.pool, &self.loaded);
         (self.apply)(&new);
         let notes = new.keys.notes.iter().filter(|note| !self.loaded.keys.notes.contains(note));
         notes.for_each(|note| tracing::warn!("{note}"));

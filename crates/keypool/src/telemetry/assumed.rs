@@ -104,7 +104,7 @@ mod tests {
         let file = folder.path().join("keypool.toml");
         std::fs::write(&file, config).unwrap();
         let environment = Environment::of([("GEMINI_FREE_KEYS", "AIza-test-key-000000000000006")]);
-        let inputs = Inputs { file: Some(file), environment, flags: Vec::new(), more: Vec::new() };
+        let inputs = Inputs { environment, ..Inputs::new(Some(file), Vec::new()) };
         let loaded = inputs.load().unwrap();
         let told = Assumed(&loaded).to_string();
         assert_eq!(Amounts(&loaded.keys.keys[0].limits["*"]).to_string(), "3 requests/minute, 7 requests/day");

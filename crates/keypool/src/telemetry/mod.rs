@@ -11,3 +11,4 @@ pub use banner::Banner;
 pub use changes::report_changes;
 pub(crate) use changes::{Told, spoken};
 pub use console::{Verbosity, say, start};
+pub(crate) use plain::plain;

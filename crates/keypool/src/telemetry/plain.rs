@@ -4,7 +4,15 @@ use std::fmt::{self, Write};
 
 /// Writes on what is given to it, with characters that act on a terminal or on the order of text shown as `\u{…}`.
 #[derive(Debug)]
-pub(super) struct Plain<W>(pub(super) W);
+pub(crate) struct Plain<W>(pub(crate) W);
+
+/// A text as it may be shown.
+pub(crate) fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    // A text takes all that is written to it.
+    let _ = Plain(&mut out).write_str(text);
+    out
+}
 
 impl<W: Write> Write for Plain<W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -27,12 +35,6 @@ fn acts(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn plain(text: &str) -> String {
-        let mut out = String::new();
-        Plain(&mut out).write_str(text).unwrap();
-        out
-    }
 
     #[test]
     fn what_acts_is_shown_and_the_rest_stays() {

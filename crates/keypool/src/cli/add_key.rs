@@ -1,0 +1,149 @@
+//! `keypool add-key`: a key into the database.
+
+#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use serde_json::json;
+use tower_keypool::{
+    config::KeySpec,
+    store::{Added, BookError, KeptSecret},
+};
+
+use super::{
+    Failure,
+    options::{Options, wrong},
+    say, say_json, secret,
+};
+use crate::{database::Place, standing, telemetry::plain};
+
+/// Keep a key in the database, for every keypool command on this machine; a gateway that runs takes it within 2 s.
+///
+/// Its secret is encrypted with KEYPOOL_SECRET_KEY, else with a key that is made in a file beside the database when it
+/// is first needed.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct AddKey {
+    /// The key; `-` or nothing: from a prompt that does not show it, or from standard input, which are better places
+    #[arg(value_name = "KEY|-", allow_hyphen_values = true)]
+    key: Option<String>,
+
+    /// Keep only the name of the variable that holds the secret: it must be set wherever the key is to serve
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["key", "file", "plain"])]
+    env: Option<String>,
+
+    /// Keep only the path of the file that holds the secret, and nothing else
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["key", "plain"])]
+    file: Option<PathBuf>,
+
+    /// Keep the secret as it is: whoever reads the database has it
+    #[arg(long)]
+    plain: bool,
+
+    /// Names it in logs [default: k- and 8 hex digits of the secret's hash]
+    #[arg(long, value_name = "NAME")]
+    id: Option<String>,
+
+    #[command(flatten)]
+    options: Options,
+
+    #[command(flatten)]
+    database: Place,
+
+    /// Print what became of it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  keypool add-key                                 asks for the key and does not show it
+  pass show gemini | keypool add-key - --id work --tier free --owner project-a
+  keypool add-key --env WORK_KEY --id work        keeps the variable's name, not the secret
+  keypool add-key --file /run/secrets/gemini --weight 1.5 --source vault
+  keypool add-key && keypool serve
+
+Exit codes: 0 it is in the database, now or already, 1 the database cannot be read or written, 2 the command line is
+wrong, or that is no key.";
+
+impl AddKey {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let (mut spec, reference) = self.secret()?;
+        if let Some(id) = &self.id {
+            spec.set("id", id).map_err(|error| wrong("id", &error))?;
+        }
+        self.options.apply(&mut spec)?;
+        let store = self.database.open().map_err(Failure::run)?;
+        let (kept, made) = match reference {
+            Some(reference) => (reference, None),
+            None => secret::keep(&spec, self.plain, &self.database)?,
+        };
+        let how = match &kept {
+            KeptSecret::Reference(place) => format!("its secret is in {}", plain(place)),
+            KeptSecret::Plain(_) => "its secret is kept as it is".to_owned(),
+            _ => "its secret is encrypted".to_owned(),
+        };
+        let said = spec.settings();
+        let created = standing::now_ms();
+        let added = super::runtime()?.block_on(store.edit_keys(move |book| {
+            if names(&spec).any(|name| book.by_hash(&KeySpec::new(name, spec.origin()).hash()).is_some()) {
+                return Err(None);
+            }
+            let added = book.add(said.clone(), kept, created).map_err(Some)?;
+            let off = book.by_hash(&said.hash).and_then(|key| key.disabled().map(str::to_owned));
+            Ok((added, off))
+        }));
+        let (added, off) = added.map_err(Failure::run)?.map_err(|error: Option<BookError>| match error {
+            Some(error) => Failure::config(error),
+            None => Failure::config(anyhow!("a name of it is a key, and names are shown")),
+        })?;
+        let path = store.path().display().to_string();
+        if let (Some(file), false) = (&made, self.json) {
+            say(&secret::made(file));
+        }
+        let (id, new) = match added {
+            Added::New(id) => (id, true),
+            Added::Known(id) => (id, false),
+        };
+        if self.json {
+            say_json(&json!({ "id": id, "added": new, "database": path, "disabled": off, "secret_key_file": made }));
+        } else if new {
+            say(&format!("added {} to {}; {how}", plain(&id), plain(&path)));
+        } else {
+            let id = plain(&id);
+            say(&format!("it is there already: {id}; nothing was changed (`keypool keys set {id} …` does)"));
+        }
+        if let (Some(reason), false) = (&off, self.json) {
+            say(&format!("it is switched off: {} (`keypool keys enable {}`)", plain(reason), plain(&id)));
+        }
+        Ok(())
+    }
+
+    /// The key, and where its secret is where that alone is kept.
+    fn secret(&self) -> Result<(KeySpec, Option<KeptSecret>), Failure> {
+        if let Some(name) = &self.env {
+            let value = std::env::var(name).map_err(|_| {
+                let name = if secret::read(name).is_ok() { "(not shown: it may be a key)" } else { name };
+                Failure::config(anyhow!("--env: the variable {} is not set", plain(name)))
+            })?;
+            return Ok((secret::read(&value)?, Some(KeptSecret::Reference(format!("env:{name}")))));
+        }
+        if let Some(path) = &self.file {
+            let path = std::path::absolute(path).map_err(Failure::run)?;
+            let value = std::fs::read_to_string(&path).context("--file: it cannot be read").map_err(Failure::config)?;
+            let place = path.to_str().ok_or_else(|| Failure::config(anyhow!("--file: a path must be UTF-8")))?;
+            return Ok((secret::read(&value)?, Some(KeptSecret::Reference(format!("file:{place}")))));
+        }
+        if let Some(key) = self.key.as_deref().filter(|key| key.contains('/') && Path::new(key).is_file()) {
+            return Err(Failure::config(anyhow!("{} is a file: --file keeps its path", plain(key))));
+        }
+        Ok((secret::ask(self.key.as_deref())?, None))
+    }
+}
+
+/// What of it is shown.
+fn names(spec: &KeySpec) -> impl Iterator<Item = &str> {
+    [&spec.id, &spec.owner, &spec.billing_account].into_iter().flatten().map(String::as_str)
+}

@@ -1,0 +1,191 @@
+//! `keypool import`: many keys into the database, and what came of it for the record.
+
+use std::{io::Read, path::Path};
+
+use anyhow::anyhow;
+use clap::Args;
+use serde_json::json;
+use tower_keypool::{
+    config::{
+        KeySpec, Origin,
+        key_file::{FileError, KeyFile, LineError},
+    },
+    store::{Added, ImportRecord, KeptSecret, KeyBook, KeySettings, Store},
+};
+
+use super::{Failure, say, say_json, secret, table::Columns};
+use crate::{config::count, database::Place, gateway::token::PLACEHOLDER, standing, telemetry::plain};
+
+/// Keep the keys of a file in the database: a key a line with options behind it, CSV with a header, or a JSON array.
+///
+/// A key that is there already is counted and left as it is; a line that is wrong is named and costs no other. The file
+/// itself is not needed afterwards.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Import {
+    /// The file; `-`: standard input
+    #[arg(value_name = "FILE|-", required_unless_present = "history")]
+    file: Option<String>,
+
+    /// Where the keys are from: their label of that name, unless a line says another
+    #[arg(long, value_name = "TEXT", default_value = "import")]
+    source: String,
+
+    /// Keep the secrets as they are: whoever reads the database has them
+    #[arg(long)]
+    plain: bool,
+
+    /// Show the imports made so far instead
+    #[arg(long, conflicts_with_all = ["file", "plain"])]
+    history: bool,
+
+    #[command(flatten)]
+    database: Place,
+
+    /// Print what became of it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  keypool import keys.txt --source mail
+  vault kv get -field=keys gemini | keypool import - --source vault
+  keypool import --history
+
+Exit codes: 0 done (see what was rejected), 1 the database cannot be read or written, 2 the command line is wrong, or
+there is no usable key.";
+
+impl Import {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        if self.history {
+            return self.tell_history();
+        }
+        let from = self.file.as_deref().unwrap_or("-");
+        let path = Path::new(from);
+        let bytes = read(path).map_err(Failure::config)?;
+        let file = KeyFile::parse(path, &bytes, &[PLACEHOLDER]).map_err(Failure::config)?;
+        let mut source = KeySpec::new("", Origin::Default);
+        source.set("source", &self.source).map_err(|error| super::options::wrong("source", &error))?;
+
+        let store = self.database.open().map_err(Failure::run)?;
+        let mut made = None;
+        let mut keys = Vec::new();
+        for entry in file.entries {
+            let mut spec = entry.spec;
+            spec.labels.entry("source".to_owned()).or_insert_with(|| self.source.clone());
+            let (kept, file) = secret::keep(&spec, self.plain, &self.database)?;
+            made = made.or(file);
+            keys.push((entry.line, spec.settings(), kept));
+        }
+        let time = standing::now_ms();
+        let mut record = ImportRecord {
+            time,
+            from: if from == "-" { from.to_owned() } else { shown(path) },
+            source: self.source.clone(),
+            lines: bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count() as u64,
+            duplicate: file.merged.len() as u64,
+            rejected: file.skipped.iter().map(|line| (line.line as u64, line.error.to_string())).collect(),
+            ..ImportRecord::default()
+        };
+        let record = super::runtime()?.block_on(store.edit_keys(move |book| {
+            for (line, said, kept) in keys {
+                take(book, line, said, kept, &mut record);
+            }
+            record.rejected.sort();
+            book.note_import(record.clone());
+            record
+        }));
+        let record = record.map_err(Failure::run)?;
+        if self.json {
+            let mut told = json(&record);
+            told["secret_key_file"] = json!(made);
+            say_json(&told);
+        } else {
+            if let Some(file) = &made {
+                say(&secret::made(file));
+            }
+            for (line, why) in &record.rejected {
+                say(&format!("line {line}: {why}"));
+            }
+            let ImportRecord { added, duplicate, rejected, .. } = &record;
+            let keys = count(usize::try_from(*added).unwrap_or(usize::MAX), "key");
+            let rejected = rejected.len();
+            say(&format!("{keys} added from {}, {duplicate} there already, {rejected} rejected", plain(&record.from)));
+        }
+        if record.added + record.duplicate == 0 {
+            return Err(Failure::config(anyhow!("no usable key in {}", plain(&record.from))));
+        }
+        Ok(())
+    }
+
+    fn tell_history(&self) -> Result<(), Failure> {
+        let store = self.database.existing().map_err(Failure::run)?;
+        let imports = super::runtime()?.block_on(store.imports()).map_err(Failure::run)?;
+        if self.json {
+            say_json(&imports.iter().map(json).collect::<Vec<_>>());
+            return Ok(());
+        }
+        let mut table = Columns::new(["time", "from", "source", "lines", "added", "duplicate", "rejected"]);
+        for import in &imports {
+            let rejected: Vec<String> = import.rejected.iter().map(|(line, why)| format!("{line}: {why}")).collect();
+            table.row([
+                super::table::moment(import.time),
+                import.from.clone(),
+                import.source.clone(),
+                import.lines.to_string(),
+                import.added.to_string(),
+                import.duplicate.to_string(),
+                rejected.join("; "),
+            ]);
+        }
+        say(&table.to_string());
+        Ok(())
+    }
+}
+
+fn take(book: &mut KeyBook, line: usize, said: KeySettings, kept: KeptSecret, record: &mut ImportRecord) {
+    let hash = |name: &String| KeySpec::new(name.as_str(), Origin::Default).hash();
+    let names = [&said.id, &said.owner, &said.billing_account].into_iter().flatten();
+    let outcome = if names.map(hash).any(|hash| book.by_hash(&hash).is_some()) {
+        Err(LineError::NameIsSecret)
+    } else {
+        book.add(said, kept, record.time).map_err(|_| LineError::IdTaken { by: 0 })
+    };
+    match outcome {
+        Ok(Added::New(_)) => record.added += 1,
+        Ok(Added::Known(_)) => record.duplicate += 1,
+        Err(error) => record.rejected.push((line as u64, error.to_string())),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    let read = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    read.map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => FileError::Missing { path: path.to_owned() },
+        _ => FileError::Unreadable { path: path.to_owned(), source },
+    })
+}
+
+/// The file as it is called from anywhere.
+fn shown(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+fn json(import: &ImportRecord) -> serde_json::Value {
+    let rejected: Vec<_> = import.rejected.iter().map(|(line, why)| json!({ "line": line, "why": why })).collect();
+    json!({
+        "time": super::table::moment(import.time),
+        "from": import.from,
+        "source": import.source,
+        "lines": import.lines,
+        "added": import.added,
+        "duplicate": import.duplicate,
+        "rejected": rejected,
+    })
+}

@@ -1,0 +1,123 @@
+//! What can be said of a key on the command line: the options of a key file, by the same rules.
+
+use anyhow::anyhow;
+use clap::Args;
+use tower_keypool::config::{KeySpec, Origin, key_file::LineError};
+
+use super::Failure;
+
+/// What is known of a key.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct Options {
+    /// What the account pays: free, paid, or a paid tier by name such as tier-2
+    #[arg(long, value_name = "TIER")]
+    tier: Option<String>,
+
+    /// Place in the order: 0 to 65535, lower first [default: 0 for free and no tier, 10 for paid ones]
+    #[arg(long, value_name = "NUMBER")]
+    priority: Option<String>,
+
+    /// Share of the load inside its priority: above 0 [default: 1]
+    #[arg(long, value_name = "NUMBER")]
+    weight: Option<String>,
+
+    /// Who owns the quota (for Gemini the project): keys of one owner share its limits and rests
+    #[arg(long, value_name = "NAME")]
+    owner: Option<String>,
+
+    /// The account that pays; owners that share one run dry together
+    #[arg(long, value_name = "NAME")]
+    billing_account: Option<String>,
+
+    /// Where it is from, in your own words
+    #[arg(long, value_name = "TEXT")]
+    source: Option<String>,
+
+    /// A label shown beside it (repeatable)
+    #[arg(long = "label", value_name = "NAME:VALUE")]
+    labels: Vec<String>,
+
+    /// Requests a minute of its owner
+    #[arg(long, value_name = "NUMBER")]
+    rpm: Option<String>,
+
+    /// Prompt tokens a minute of its owner
+    #[arg(long, value_name = "NUMBER")]
+    tpm: Option<String>,
+
+    /// Requests a day of its owner
+    #[arg(long, value_name = "NUMBER")]
+    rpd: Option<String>,
+
+    /// The model that --rpm, --tpm and --rpd are for [default: every model without its own]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+
+    /// Requests in flight at once
+    #[arg(long, value_name = "NUMBER")]
+    concurrent: Option<String>,
+
+    /// Shortest time between two starts: seconds, or 500ms, 2s, 1m
+    #[arg(long, value_name = "TIME")]
+    interval: Option<String>,
+
+    /// Where its day ends: an IANA zone such as UTC [default: the provider's]
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<String>,
+}
+
+impl Options {
+    fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let once = [
+            ("tier", &self.tier),
+            ("priority", &self.priority),
+            ("weight", &self.weight),
+            ("owner", &self.owner),
+            ("billing_account", &self.billing_account),
+            ("source", &self.source),
+            ("rpm", &self.rpm),
+            ("tpm", &self.tpm),
+            ("rpd", &self.rpd),
+            ("concurrent", &self.concurrent),
+            ("interval", &self.interval),
+            ("zone", &self.zone),
+        ];
+        let once = once.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        once.chain(self.labels.iter().map(|label| ("label", &**label)))
+    }
+
+    /// Whether nothing is said.
+    pub(super) fn is_empty(&self) -> bool {
+        self.given().next().is_none()
+    }
+
+    /// Says it of this key.
+    ///
+    /// # Errors
+    /// The first that the option cannot take.
+    pub(super) fn apply(&self, spec: &mut KeySpec) -> Result<(), Failure> {
+        // Limits are read into a key of their own, since a key file knows no model.
+        let mut limits = KeySpec::new(spec.secret().to_owned(), Origin::Default);
+        for (name, value) in self.given() {
+            let to = if matches!(name, "rpm" | "tpm" | "rpd") { &mut limits } else { &mut *spec };
+            to.set(name, value).map_err(|error| wrong(name, &error))?;
+        }
+        let model = self.model.as_deref().unwrap_or("*");
+        if let Some(given) = limits.limits.remove("*") {
+            let held = spec.limits.entry(model.to_owned()).or_default();
+            *held = given.iter().fold(std::mem::take(held), |held, limit| held.with(*limit));
+        } else if self.model.is_some() {
+            return Err(Failure::config(anyhow!("--model goes with --rpm, --tpm or --rpd")));
+        }
+        Ok(())
+    }
+}
+
+/// An option that cannot be taken, by the name it has here.
+pub(super) fn wrong(name: &str, error: &LineError) -> Failure {
+    let flag = name.replace('_', "-");
+    Failure::config(match error {
+        LineError::Value { expected, .. } => anyhow!("--{flag}: expected {expected}"),
+        other => anyhow!("--{flag}: {other}"),
+    })
+}

@@ -1,0 +1,97 @@
+//! `keypool stats`: totals, and each key's.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+use tower_keypool::store::{Store, StoreError};
+
+use super::{Failure, say, say_json, table::Columns};
+use crate::{
+    config::count,
+    database::Place,
+    standing::{Configured, Standings, State},
+};
+
+/// What the database knows of all that was ever used: totals, and each key's.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Stats {
+    #[command(flatten)]
+    database: Place,
+
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  keypool stats
+  keypool stats --json | jq .total
+
+Exit codes: 0 done, 1 the database cannot be read, 2 the command line is wrong.";
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Total {
+    requests: i64,
+    input_tokens: u64,
+    output_tokens: u64,
+    errors: u64,
+    requests_today: i64,
+}
+
+impl Stats {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let looked = super::runtime()?.block_on(async {
+            let store = self.database.existing()?;
+            let standings = Standings::of(Some(&store), &Configured::here()).await?;
+            Ok::<_, StoreError>((store.usage("0000-00-00", "9999-12-31").await?, standings))
+        });
+        let (used, standings) = looked.map_err(Failure::run)?;
+        let (mut total, mut keys) = (Total::default(), BTreeMap::<String, Total>::new());
+        for key in standings.present() {
+            keys.entry(key.id.clone()).or_default();
+        }
+        for record in &used {
+            for sum in [&mut total, keys.entry(record.id.clone()).or_default()] {
+                sum.requests += record.requests;
+                sum.input_tokens = sum.input_tokens.saturating_add(record.input_tokens);
+                sum.output_tokens = sum.output_tokens.saturating_add(record.output_tokens);
+                sum.errors += record.errors.values().sum::<u64>();
+                if record.day == standings.today {
+                    sum.requests_today += record.requests;
+                }
+            }
+        }
+        let mut states: BTreeMap<State, usize> = BTreeMap::new();
+        standings.present().for_each(|key| *states.entry(key.state).or_default() += 1);
+        let days = used.iter().map(|record| &record.day).min().cloned();
+        if self.json {
+            let states: BTreeMap<&str, usize> = states.iter().map(|(state, n)| (state.name(), *n)).collect();
+            say_json(&json!({ "since": days, "states": states, "total": total, "keys": keys }));
+            return Ok(());
+        }
+        let states: Vec<String> = states.iter().map(|(state, n)| format!("{n} {}", state.name())).collect();
+        let all = count(standings.present().count(), "key");
+        let since = days.map_or_else(|| "never used".to_owned(), |day| format!("since {day}"));
+        say(&format!("{all}: {}; {since}", states.join(", ")));
+        let mut table =
+            Columns::new(["key", "requests", "today", "tokens in", "tokens out", "errors", "share of requests"]);
+        for (name, sum) in keys.iter().chain([(&"all".to_owned(), &total)]) {
+            let share = 100.0 * sum.requests as f64 / total.requests.max(1) as f64;
+            table.row([
+                name.clone(),
+                sum.requests.to_string(),
+                sum.requests_today.to_string(),
+                sum.input_tokens.to_string(),
+                sum.output_tokens.to_string(),
+                sum.errors.to_string(),
+                format!("{share:.1} %"),
+            ]);
+        }
+        say(&table.to_string());
+        Ok(())
+    }
+}

@@ -1,0 +1,214 @@
+//! `keypool usage`: what was used on a day, and which keys are out for today.
+
+use std::collections::BTreeMap;
+
+use anyhow::anyhow;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde_json::json;
+use tower_keypool::{
+    VerdictKind,
+    store::{Store, StoreError, UsageRecord},
+};
+
+use super::{Failure, say, say_json, table::Columns};
+use crate::{
+    config::count,
+    database::Place,
+    standing::{Configured, Standings, State},
+    telemetry::plain,
+};
+
+/// What was used on a day, by key or by model, and which keys are out for today.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Usage {
+    /// Which day, where the provider counts days: 2026-06-15, today or yesterday
+    #[arg(long, value_name = "DAY", default_value = "today")]
+    day: String,
+
+    /// A line for each key, or for each model
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = By::Key)]
+    by: By,
+
+    #[command(flatten)]
+    database: Place,
+
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+
+    /// As CSV, without the keys that are out
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum By {
+    Key,
+    Model,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  keypool usage
+  keypool usage --day yesterday --by model
+  keypool usage --day 2026-06-15 --csv > usage.csv
+
+Days are the provider's (for Gemini they end at the Pacific midnight).
+
+Exit codes: 0 done, 1 the database cannot be read, 2 the command line is wrong.";
+
+/// What was used together.
+#[derive(Debug, Default, Serialize)]
+struct Sum {
+    requests: i64,
+    input_tokens: u64,
+    output_tokens: u64,
+    errors: BTreeMap<VerdictKind, u64>,
+}
+
+impl Sum {
+    fn add(&mut self, used: &UsageRecord) {
+        self.requests += used.requests;
+        self.input_tokens = self.input_tokens.saturating_add(used.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(used.output_tokens);
+        for (kind, n) in &used.errors {
+            *self.errors.entry(*kind).or_default() += n;
+        }
+    }
+
+    fn faults(&self) -> u64 {
+        self.errors.values().sum()
+    }
+
+    /// `3 rate_limited, 1 suspended`
+    fn told(&self) -> String {
+        let told: Vec<String> = self.errors.iter().map(|(kind, n)| format!("{n} {}", word(*kind))).collect();
+        told.join(", ")
+    }
+
+    fn cells(&self) -> [String; 4] {
+        [self.requests.to_string(), self.input_tokens.to_string(), self.output_tokens.to_string(), self.told()]
+    }
+}
+
+fn word(kind: VerdictKind) -> String {
+    serde_json::to_value(kind).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// A lane, as it is shown.
+fn model(lane: &str) -> &str {
+    match lane {
+        "" => "(no model)",
+        "*" => "(other models)",
+        model => model,
+    }
+}
+
+impl Usage {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let configured = Configured::here();
+        let calendar = &configured.calendar;
+        let day = calendar.day(&self.day).ok_or_else(|| {
+            Failure::config(anyhow!("--day: expected a date such as {}, today or yesterday", calendar.today()))
+        })?;
+        let looked = super::runtime()?.block_on(async {
+            let store = self.database.existing()?;
+            let standings = Standings::of(Some(&store), &configured).await?;
+            Ok::<_, StoreError>((store.usage(&day, &day).await?, standings))
+        });
+        let (used, standings) = looked.map_err(Failure::run)?;
+        let (mut rows, mut total) = (BTreeMap::<String, Sum>::new(), Sum::default());
+        for record in &used {
+            let name = if self.by == By::Key { &record.id } else { model(&record.lane) };
+            rows.entry(name.to_owned()).or_default().add(record);
+            total.add(record);
+        }
+        rows.retain(|_, sum| sum.requests != 0 || sum.faults() > 0 || sum.input_tokens + sum.output_tokens > 0);
+        if self.csv {
+            return self.print_csv(&day, &rows);
+        }
+        let today = day == standings.today;
+        let out = out(&standings);
+        if self.json {
+            let named = |(name, sum): (&String, &Sum)| {
+                let mut row = serde_json::to_value(sum).unwrap_or_default();
+                row[if self.by == By::Key { "key" } else { "model" }] = json!(name);
+                row
+            };
+            say_json(&json!({
+                "day": day,
+                "by": self.by,
+                "rows": rows.iter().map(named).collect::<Vec<_>>(),
+                "total": total,
+                "out_for_today": today.then(|| {
+                    let row = |(key, model, why): &(String, String, String)| {
+                        json!({ "key": key, "model": model, "why": why })
+                    };
+                    out.iter().map(row).collect::<Vec<_>>()
+                }),
+            }));
+            return Ok(());
+        }
+        let first = if self.by == By::Key { "key" } else { "model" };
+        let mut table = Columns::new([first, "requests", "tokens in", "tokens out", "errors"]);
+        for (name, sum) in &rows {
+            let [requests, input, output, errors] = sum.cells();
+            table.row([name.clone(), requests, input, output, errors]);
+        }
+        if rows.is_empty() {
+            say(&format!("nothing was used on {day}"));
+        } else {
+            let [requests, input, output, errors] = total.cells();
+            table.row(["all".to_owned(), requests, input, output, errors]);
+            say(&format!("{day}\n{table}"));
+        }
+        if today {
+            say(&format!(
+                "out for today: {}",
+                if out.is_empty() { "none".to_owned() } else { count(out.len(), "time") }
+            ));
+            for (key, model, why) in &out {
+                say(&format!("  {} for {}: {}", plain(key), plain(model), plain(why)));
+            }
+        }
+        Ok(())
+    }
+
+    fn print_csv(&self, day: &str, rows: &BTreeMap<String, Sum>) -> Result<(), Failure> {
+        let mut csv = csv::Writer::from_writer(Vec::new());
+        let first = if self.by == By::Key { "key" } else { "model" };
+        let header = ["day", first, "requests", "input_tokens", "output_tokens", "errors"];
+        csv.write_record(header).map_err(Failure::run)?;
+        for (name, sum) in rows {
+            let [requests, input, output, _] = sum.cells();
+            let faults = sum.faults().to_string();
+            // A spreadsheet takes a cell that begins so for a formula.
+            let name = if name.starts_with(['=', '+', '-', '@']) { format!("'{name}") } else { name.clone() };
+            let cells = [day.to_owned(), plain(&name), requests, input, output, faults];
+            csv.write_record(cells).map_err(Failure::run)?;
+        }
+        let text = csv.into_inner().map_err(|error| Failure::run(anyhow!("{error}")))?;
+        say(String::from_utf8_lossy(&text).trim_end());
+        Ok(())
+    }
+}
+
+/// Key, model and why.
+fn out(standings: &Standings) -> Vec<(String, String, String)> {
+    let mut out = Vec::new();
+    for key in standings.present() {
+        if matches!(key.state, State::Faulty | State::Disabled) {
+            let why = format!("{}: {}", key.state.name(), key.reason);
+            out.push((key.id.clone(), "all models".to_owned(), why));
+            continue;
+        }
+        for of in &key.out_for_today {
+            let name = of.model.as_deref().map_or("all models", model);
+            out.push((key.id.clone(), name.to_owned(), of.why.clone()));
+        }
+    }
+    out
+}

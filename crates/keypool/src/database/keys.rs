@@ -1,0 +1,156 @@
+//! The keys of the database, followed while commands of other processes change them.
+
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+
+use tokio::time::{Interval, MissedTickBehavior};
+use tower_keypool::{
+    config::{KeySpec, Origin, Problem, Rank, Source},
+    store::{KeptSecret, KeyBook, KeyStanding, Sqlite, StoreError},
+};
+
+use super::SecretKey;
+
+/// How often it is asked for news: what a command changes acts within 2 s everywhere.
+const ROUND: Duration = Duration::from_millis(500);
+
+/// The keys of a database, whether a pool keeps its counts there or not, and whether it is there yet or not.
+#[derive(Debug)]
+pub struct Keys {
+    path: Option<PathBuf>,
+    store: Option<Sqlite>,
+    /// The last change that was seen.
+    seen: u64,
+    round: Interval,
+    failing: bool,
+}
+
+/// The keys of a database as they are.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The keys whose secret it has or knows where to find, and what it says of others.
+    pub source: Source,
+    /// Files in which secrets are.
+    pub files: BTreeSet<PathBuf>,
+    /// Hashes of keys that were switched on since the last look.
+    pub lifted: Vec<String>,
+    revision: u64,
+}
+
+impl Keys {
+    /// Those of the database at this path; `store` is that one where it is open already.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn new(path: Option<PathBuf>, store: Option<Sqlite>) -> Self {
+        let mut round = tokio::time::interval(ROUND);
+        round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { path, store, seen: 0, round, failing: false }
+    }
+
+    /// The keys as they are, where there is a database.
+    ///
+    /// # Errors
+    /// When it cannot be read, or what it is encrypted with is no key.
+    pub async fn begin(&mut self) -> Result<Option<Told>, StoreError> {
+        let told = self.read().await?;
+        self.seen = told.as_ref().map_or(0, |told| told.revision);
+        Ok(told)
+    }
+
+    /// The same; what is new by then is told by [`changed`](Self::changed) once more.
+    ///
+    /// # Errors
+    /// Those of [`begin`](Self::begin).
+    pub async fn read(&mut self) -> Result<Option<Told>, StoreError> {
+        if self.store.is_none() {
+            let Some(path) = self.path.clone().filter(|path| path.exists()) else { return Ok(None) };
+            let opened = tokio::task::spawn_blocking(move || Sqlite::open(path)).await;
+            self.store = Some(opened.map_err(|error| StoreError::because("the database", error))??);
+        }
+        let Some(store) = &self.store else { return Ok(None) };
+        let book = store.key_book().await?;
+        Ok(Some(told(&book, &SecretKey::of(store.path())?)))
+    }
+
+    /// Waits until a command has changed keys. A database that cannot be read is waited for.
+    pub async fn changed(&mut self) -> Told {
+        loop {
+            self.round.tick().await;
+            match self.news().await {
+                Ok(Some(told)) => {
+                    self.failing = false;
+                    self.seen = told.revision;
+                    return told;
+                }
+                Ok(None) => self.failing = false,
+                Err(error) if !std::mem::replace(&mut self.failing, true) => {
+                    tracing::warn!("changes of keys in the database are not seen: {error}");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn news(&mut self) -> Result<Option<Told>, StoreError> {
+        let Some(store) = &self.store else {
+            return Ok(self.read().await?.filter(|told| told.revision != self.seen));
+        };
+        let news = store.key_news(self.seen).await?;
+        // Lower than before: an older copy took its place.
+        if news.revision == self.seen {
+            return Ok(None);
+        }
+        let lifted = news.settings.into_iter().filter(|said| said.lifted > self.seen && said.disabled.is_none());
+        let lifted = lifted.map(|said| said.hash).collect();
+        Ok(self.read().await?.map(|told| Told { lifted, ..told }))
+    }
+}
+
+fn told(book: &KeyBook, secret_key: &SecretKey) -> Told {
+    let mut source = Source::new(Rank::Database);
+    let mut files = BTreeSet::new();
+    let origin = Origin::named("database");
+    let mut keys: Vec<_> = book.keys().collect();
+    // As they were added.
+    keys.sort_by(|(_, a), (_, b)| (a.record.created, &a.record.id).cmp(&(b.record.created, &b.record.id)));
+    for (hash, key) in keys {
+        if !key.is_kept() {
+            if let Some(said) = &key.settings {
+                source.said.insert(hash.to_owned(), KeySpec::of_settings("", said, Vec::new()));
+            }
+            continue;
+        }
+        if let KeptSecret::Reference(place) = &key.record.secret {
+            files.extend(place.strip_prefix("file:").map(PathBuf::from));
+        }
+        let secret = match secret_key.reveal(&key.record) {
+            Ok(Some(secret)) => secret,
+            Ok(None) => continue,
+            Err(error) => {
+                let message = format!("{error}; the key is left out");
+                source.notes.push(Problem::new(origin.clone(), "", message));
+                continue;
+            }
+        };
+        let mut spec = match &key.settings {
+            Some(said) => KeySpec::of_settings(secret, said, vec![origin.clone()]),
+            // Written by a program, which says what it means in the record.
+            None if key.record.state == KeyStanding::Removed => continue,
+            None => recorded(&key.record, secret, origin.clone()),
+        };
+        if matches!(key.record.secret, KeptSecret::Reference(_)) {
+            // Another secret in its place is the same key.
+            spec.id.get_or_insert_with(|| key.record.id.clone());
+        }
+        source.keys.push(spec);
+    }
+    Told { source, files, lifted: Vec::new(), revision: book.revision().saturating_sub(1) }
+}
+
+fn recorded(record: &tower_keypool::store::KeyRecord, secret: String, origin: Origin) -> KeySpec {
+    let plain = tower_keypool::store::KeyRecord { secret: KeptSecret::Plain(secret), ..record.clone() };
+    match plain.reveal(None) {
+        Ok(Some(key)) => KeySpec::of(&key, origin),
+        _ => KeySpec::new("", origin),
+    }
+}

@@ -1,0 +1,66 @@
+//! Which day it is where the provider counts days.
+
+use std::time::UNIX_EPOCH;
+
+use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
+use tower_keypool::Clock;
+
+/// A calendar in the provider's zone.
+#[derive(Clone, Debug)]
+pub struct Calendar {
+    zone: TimeZone,
+    now: Timestamp,
+}
+
+impl Calendar {
+    /// That of this zone, or of UTC where nobody knows it.
+    pub(super) fn of(zone: &str) -> Self {
+        let now = Timestamp::from_millisecond(now_ms());
+        Self { zone: TimeZone::get(zone).unwrap_or(TimeZone::UTC), now: now.unwrap_or(Timestamp::UNIX_EPOCH) }
+    }
+
+    /// In Unix milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        self.now.as_millisecond()
+    }
+
+    /// Today: `2026-06-15`.
+    pub fn today(&self) -> String {
+        self.date().to_string()
+    }
+
+    fn date(&self) -> Date {
+        self.now.to_zoned(self.zone.clone()).date()
+    }
+
+    /// A date, `today` or `yesterday`.
+    pub fn day(&self, text: &str) -> Option<String> {
+        match text {
+            "today" => Some(self.today()),
+            "yesterday" => self.date().checked_sub(1.day()).ok().map(|date| date.to_string()),
+            date => date.parse::<Date>().ok().map(|date| date.to_string()),
+        }
+    }
+}
+
+/// Now, in Unix milliseconds.
+pub fn now_ms() -> i64 {
+    let wall = Clock::system().wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(wall.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_the_providers() {
+        let now = "2026-06-16T05:00:00Z".parse().unwrap();
+        let calendar = Calendar { zone: TimeZone::get("America/Los_Angeles").unwrap(), now };
+        assert_eq!(calendar.today(), "2026-06-15");
+        assert_eq!(calendar.day("yesterday").as_deref(), Some("2026-06-14"));
+        assert_eq!(calendar.day("2026-02-28").as_deref(), Some("2026-02-28"));
+        assert_eq!(calendar.day("2026-02-30"), None);
+        assert_eq!(calendar.day("tomorrow"), None);
+    }
+}

@@ -1,0 +1,51 @@
+//! What the configuration tells a command that serves nothing: which keys there are, and where days end.
+
+use std::collections::HashMap;
+
+use tower_keypool::{
+    Gemini, Provider,
+    config::KeySpec,
+    store::{Sqlite, StoreError},
+};
+
+use super::{Calendar, Standings};
+use crate::{config::Inputs, database::Place};
+
+/// What the configuration tells, as `keypool serve` finds it here.
+#[derive(Clone, Debug)]
+pub struct Configured {
+    /// Where the provider's days end.
+    pub calendar: Calendar,
+    /// Keys of files and variables.
+    pub keys: Vec<KeySpec>,
+}
+
+impl Configured {
+    /// Reads it. One that is wrong tells nothing, which is said.
+    pub fn here() -> Self {
+        if let Ok(loaded) = Inputs::new(None, Vec::new()).load() {
+            return Self { calendar: Calendar::of(loaded.provider.zone()), keys: loaded.keys.keys };
+        }
+        eprintln!(
+            "keypool: note: the configuration is wrong (`keypool config check`); keys of files and variables are not \
+             looked at"
+        );
+        Self { calendar: Calendar::of(Gemini::new().zone()), keys: Vec::new() }
+    }
+
+    /// How keys stand, by this database and what is configured; and the database.
+    ///
+    /// # Errors
+    /// When it cannot be read, or there is neither a database nor a key.
+    pub async fn look(&self, database: &Place) -> Result<(Standings, Option<Sqlite>), StoreError> {
+        let is_there = database.path().is_some_and(|path| path.exists());
+        let store = if is_there || self.keys.is_empty() { Some(database.existing()?) } else { None };
+        Ok((Standings::of(store.as_ref(), self).await?, store))
+    }
+
+    /// Of keys by the hash of their secret.
+    pub(super) fn origins(&self) -> HashMap<String, Vec<String>> {
+        let origins = |spec: &KeySpec| spec.origins.iter().map(ToString::to_string).collect();
+        self.keys.iter().map(|spec| (spec.hash(), origins(spec))).collect()
+    }
+}

@@ -1,0 +1,309 @@
+//! Commands that manage keys: what they take, what they say, how they end.
+
+use serde_json::json;
+
+use crate::{
+    binary::run,
+    home::{Home, end, hello, secret, simulator, within_2s},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn add_key_then_serve_works_with_no_other_flag() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    let said = home.pipe(&["add-key", "--id", "work", "--tier", "free", "--weight", "1.5"], &secret(0)).good();
+    assert!(said.contains("added work") && said.contains("keypool.db.key"), "{said}");
+    let running = home.serve(&sim, &[]);
+    assert!(running.told.contains("1 key: 1 from database"), "{}", running.told);
+    assert_eq!(hello(&running).await.header("x-keypool-key"), "work");
+    end(running).await;
+
+    let files = std::fs::read_dir(home.at("state/keypool")).unwrap().map(|entry| entry.unwrap());
+    for file in files {
+        #[cfg(unix)]
+        {
+            let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
+            assert_eq!(mode & 0o777, 0o600, "{file:?}");
+        }
+        let bytes = std::fs::read(file.path()).unwrap();
+        assert!(!bytes.windows(20).any(|window| window == &secret(0).as_bytes()[10..30]), "{file:?} holds it");
+    }
+    // The copy of a database opens nowhere else.
+    let copy = Home::new();
+    let backup = copy.at("copy.db");
+    home.run(&["db", "backup", backup.to_str().unwrap()]).good();
+    copy.run(&["serve", "--db", backup.to_str().unwrap()]).bad(2, "there is no API key to serve");
+}
+
+#[test]
+fn a_key_comes_from_stdin_an_argument_a_variable_or_a_file() {
+    let home = Home::new();
+    let ended = home.run(&["add-key", &secret(0), "--id", "typed"]);
+    assert!(ended.err.contains("shell's history"), "{ended:?}");
+    ended.good();
+    let piped = home.pipe(&["add-key", "-", "--json"], &format!("  {}\r\n", secret(1))).json();
+    assert_eq!((&piped["added"], &piped["secret_key_file"]), (&json!(true), &json!(null)));
+    let ended = home.command(&["add-key", "--env", "WORK_KEY", "--id", "named"]).env("WORK_KEY", secret(2)).output();
+    assert!(ended.unwrap().status.success());
+    let path = home.write("secret.txt", &secret(3));
+    home.run(&["add-key", "--file", &path, "--id", "filed"]).good();
+    home.pipe(&["add-key", "--plain", "--id", "bare"], &secret(4)).good();
+
+    assert_eq!(home.key("typed")["secret"], "encrypted");
+    assert_eq!(home.key("named")["secret"], "env:WORK_KEY");
+    assert_eq!(home.key("filed")["secret"], format!("file:{path}"));
+    assert_eq!(home.key("bare")["secret"], "plain");
+    let again = home.pipe(&["add-key", "--json", "--id", "other"], &secret(0)).json();
+    assert_eq!((&again["added"], &again["id"]), (&json!(false), &json!("typed")));
+}
+
+#[test]
+fn what_is_no_key_or_cannot_be_is_refused_and_never_printed() {
+    let home = Home::new();
+    home.pipe(&["add-key"], "short").bad(2, "fewer than any provider's");
+    home.pipe(&["add-key"], "PLACEHOLDER_GEMINI_TOKEN").bad(2, "token that clients send");
+    home.pipe(&["add-key"], "").bad(2, "no key on standard input");
+    home.pipe(&["add-key"], &format!("{}\n{}\n", secret(0), secret(1))).bad(2, "keypool import -");
+    home.pipe(&["add-key", "--id", &secret(0)], &secret(0)).bad(2, "--id: expected 1 to 64 visible characters");
+    home.pipe(&["add-key", "--weight", "-1"], &secret(0)).bad(2, "--weight");
+    home.pipe(&["add-key", "--weight=-1"], &secret(0)).bad(2, "--weight: expected a number above 0");
+    home.pipe(&["add-key", "--model", "m"], &secret(0)).bad(2, "--model goes with");
+    home.pipe(&["add-key", "--db", "none"], &secret(0)).bad(1, "--db");
+    home.run(&["add-key", "--env", "NO_SUCH_VARIABLE"]).bad(2, "NO_SUCH_VARIABLE is not set");
+    home.run(&["add-key", "--env", &secret(0)]).bad(2, "not shown");
+    home.run(&["keys"]).bad(1, "keypool add-key");
+    home.add(0, "one", &[]);
+    home.pipe(&["add-key", "--id", "one"], &secret(1)).bad(2, "another key is called one");
+    // A name that is another key.
+    let name = secret(0).replace("AIza", "BIza");
+    home.pipe(&["add-key", "--id", "two"], &name).good();
+    home.pipe(&["add-key", "--owner", &name], &secret(2)).bad(2, "names are shown");
+    home.run(&["keys", "disable", "nobody"]).bad(2, "no key is called nobody");
+    home.run(&["keys", "disable", &secret(5)]).bad(2, "no such key");
+    home.run(&["keys", "disable", "one", "--reason", &secret(5)]).bad(2, "--reason");
+    home.run(&["keys", "disable", "one", "nobody"]).bad(2, "nobody");
+    assert_eq!(home.key("one")["state"], "usable", "all or none");
+    home.run(&["keys", "set", "one"]).bad(2, "--weight");
+    home.run(&["keys", "set", "one", "--unset", "colour"]).bad(2, "--unset: expected");
+    home.run(&["import", &secret(7)]).bad(2, "not shown");
+    home.run(&["add-key", &secret(7), &secret(8)]).bad(2, "unexpected argument '***'");
+    home.run(&["usage", &format!("--by={}", secret(8))]).bad(2, "invalid value '***'");
+    let wrong = home.command(&["add-key", &secret(3)]).env("KEYPOOL_SECRET_KEY", "password").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
+}
+
+#[test]
+fn commands_at_once_on_a_new_database_are_all_done() {
+    let home = Home::new();
+    let adding = (0..8).map(|n| {
+        let mut command = home.command(&["add-key", &secret(n)]);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+    });
+    for child in adding.collect::<Vec<_>>() {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(home.run(&["keys", "--json"]).json().as_array().unwrap().len(), 8);
+    // What opens them is one key.
+    let told = home.run(&["serve", "--listen", "192.0.2.1:1"]);
+    assert!(told.code != 0 && !told.err.contains("decrypted"), "{told:?}");
+}
+
+#[test]
+fn keys_are_listed_set_disabled_enabled_replaced_and_removed() {
+    let home = Home::new();
+    home.add(0, "one", &["--tier", "paid", "--owner", "project-a", "--source", "vault", "--label", "team:x"]);
+    home.add(1, "two", &["--rpm", "10", "--rpd", "250"]);
+    let one = home.key("one");
+    assert_eq!(one["priority"], 10, "as any paid key");
+    assert_eq!(
+        (&one["owner"], &one["source"], &one["state"]),
+        (&json!("project-a"), &json!("vault"), &json!("usable"))
+    );
+    assert_eq!(home.key("two")["limits"], json!({ "*": ["10 requests/minute", "250 requests/day"] }));
+
+    home.run(&["keys", "set", "one", "two", "--weight", "2.5", "--priority", "3"]).good();
+    home.run(&["keys", "set", "two", "--rpm", "20", "--model", "gemini-2.5-pro"]).good();
+    home.run(&["keys", "set", "two", "--tpm", "1000", "--owner", "me"]).good();
+    let two = home.key("two");
+    assert_eq!((&two["weight"], &two["priority"], &two["owner"]), (&json!(2.5), &json!(3), &json!("me")));
+    let expected = json!({ "*": ["10 requests/minute", "250 requests/day", "1000 input tokens/minute"],
+        "gemini-2.5-pro": ["20 requests/minute"] });
+    assert_eq!(two["limits"], expected);
+    home.run(&["keys", "set", "two", "--unset", "limits,weight", "--priority", "4"]).good();
+    assert_eq!((&home.key("two")["limits"], &home.key("two")["priority"]), (&json!(null), &json!(4)));
+
+    let told = home.run(&["keys", "disable", "two", "--reason", "\u{1b}[31mtoo dear\nreally"]).good();
+    assert_eq!(told, "two is disabled\n");
+    let table = home.run(&["keys"]).good();
+    assert!(table.contains("disabled: \\u{1b}[31mtoo dear\\u{a}really") && !table.contains('\u{1b}'), "{table}");
+    assert_eq!(home.key("two")["state"], "disabled");
+    home.run(&["keys", "enable", "two"]).good();
+    assert_eq!(home.key("two")["state"], "usable");
+
+    home.run(&["keys", "disable", "one"]).good();
+    let replaced = home.pipe(&["keys", "replace", "one", "--json"], &secret(2)).json();
+    assert_eq!(replaced, json!([{ "id": "one", "change": "replaced" }]));
+    let one = home.key("one");
+    assert_eq!((&one["state"], &one["weight"], &one["owner"]), (&json!("disabled"), &json!(2.5), &json!("project-a")));
+    home.pipe(&["keys", "replace", "one"], &secret(1)).bad(2, "is the key two already");
+
+    home.run(&["keys", "remove", "one", "two"]).good();
+    assert_eq!(home.run(&["keys", "--json"]).json(), json!([]));
+    assert_eq!(home.run(&["keys", "--json", "--all"]).json().as_array().unwrap().len(), 3, "they are remembered");
+    home.add(1, "one", &[]);
+    assert_eq!(home.key("one")["state"], "usable");
+    // By the secret itself, which is not printed.
+    assert_eq!(home.run(&["keys", "disable", &secret(1)]).good(), "one is disabled\n");
+}
+
+#[test]
+fn imports_are_counted_named_by_line_and_remembered() {
+    let home = Home::new();
+    home.add(0, "zero", &[]);
+    let lines = format!(
+        "# from mail\n{} id=one rpm=10 source=own\n{}\nshort\n\n{}\n{} id=zero\n",
+        secret(1),
+        secret(0),
+        secret(1),
+        secret(2)
+    );
+    let path = home.write("keys.txt", &lines);
+    let ended = home.run(&["import", &path, "--source", "mail"]);
+    let said = ended.good();
+    assert!(said.contains("1 key added") && said.contains("2 there already, 2 rejected"), "{said}");
+    assert!(said.contains("line 4: the key has 5 characters") && said.contains("line 7: its id"), "{said}");
+    assert_eq!(home.key("one")["source"], "own");
+
+    let table = format!("key;id\n{};three\n{};four\n", secret(3), secret(4));
+    let told = home.pipe(&["import", "-", "--source", "web", "--json"], &table).json();
+    assert_eq!((&told["added"], &told["from"], &told["rejected"]), (&json!(2), &json!("-"), &json!([])));
+    let list = json!([secret(5), { "key": secret(6), "id": "six", "weight": 2 }]).to_string();
+    assert_eq!(home.pipe(&["import", "-", "--source", "web", "--json"], &list).json()["added"], 2);
+    assert_eq!((&home.key("three")["source"], &home.key("six")["weight"]), (&json!("web"), &json!(2.0)));
+
+    home.pipe(&["import", "-"], "short\n").bad(2, "no usable key");
+    home.run(&["import", "/nowhere/keys.txt"]).bad(2, "/nowhere/keys.txt");
+    home.run(&["import"]).bad(2, "FILE");
+
+    let history = home.run(&["import", "--history", "--json"]).json();
+    let history = history.as_array().unwrap();
+    assert_eq!(history.len(), 4);
+    let first = &history[0];
+    assert_eq!((&first["from"], &first["source"]), (&json!(path), &json!("mail")));
+    assert_eq!((&first["lines"], &first["added"], &first["duplicate"]), (&json!(6), &json!(1), &json!(2)));
+    assert_eq!((&first["rejected"][0]["line"], &first["rejected"][1]["line"]), (&json!(4), &json!(7)));
+    let table = home.run(&["import", "--history"]).good();
+    assert!(table.contains("mail") && table.contains("7: its id is that of another"), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_stats_and_health_tell_what_was_used_and_who_is_out() {
+    let home = Home::new();
+    home.run(&["usage"]).bad(1, "there is no database");
+    home.run(&["health"]).bad(2, "there is no database");
+    let sim = simulator(3).await;
+    home.add(0, "one", &["--rpd", "2"]);
+    home.add(1, "two", &["--priority", "5"]);
+    home.add(2, "three", &["--priority", "9"]);
+    home.run(&["health"]).good();
+    let running = home.serve(&sim, &["--db", home.database().to_str().unwrap()]);
+    for n in 0..5 {
+        assert_eq!(hello(&running).await.header("x-keypool-key"), if n < 2 { "one" } else { "two" });
+    }
+    home.run(&["keys", "disable", "three", "--reason", "spare"]).good();
+    end(running).await;
+
+    let usage = home.run(&["usage", "--json"]).json();
+    assert_eq!((&usage["by"], &usage["total"]["requests"]), (&json!("key"), &json!(5)));
+    assert_eq!((&usage["rows"][0]["key"], &usage["rows"][0]["requests"]), (&json!("one"), &json!(2)));
+    assert!(usage["total"]["output_tokens"].as_u64().unwrap() > 0, "{usage}");
+    let out = usage["out_for_today"].as_array().unwrap();
+    assert_eq!((&out[0]["key"], &out[0]["model"]), (&json!("one"), &json!("gemini-2.5-flash")), "{out:?}");
+    assert_eq!((&out[1]["key"], &out[1]["why"]), (&json!("three"), &json!("disabled: spare")), "{out:?}");
+    let by_model = home.run(&["usage", "--by", "model", "--csv"]).good();
+    let lines: Vec<&str> = by_model.lines().collect();
+    assert_eq!(lines[0], "day,model,requests,input_tokens,output_tokens,errors");
+    assert!(lines[1].contains(",gemini-2.5-flash,5,") && lines.len() == 2, "{by_model}");
+    let table = home.run(&["usage"]).good();
+    assert!(table.contains("one for gemini-2.5-flash: 2 of 2 requests/day"), "{table}");
+    let day = usage["day"].as_str().unwrap();
+    assert_eq!(home.run(&["usage", "--day", day, "--json"]).json(), usage);
+    assert!(home.run(&["usage", "--day", "yesterday"]).good().contains("nothing was used"));
+    assert_eq!(home.run(&["usage", "--day", "2020-01-01", "--json"]).json()["out_for_today"], json!(null));
+    home.run(&["usage", "--day", "2020-02-30"]).bad(2, "yesterday");
+
+    let stats = home.run(&["stats", "--json"]).json();
+    assert_eq!((&stats["total"]["requests"], &stats["keys"]["two"]["requests"]), (&json!(5), &json!(3)));
+    assert_eq!(stats["states"], json!({ "usable": 1, "out for today": 1, "disabled": 1 }));
+    assert!(home.run(&["stats"]).good().contains("60.0 %"));
+    let health = home.run(&["health", "--json"]);
+    assert_eq!((health.code, health.out.contains("\"degraded\"")), (1, true), "{health:?}");
+    home.run(&["keys", "disable", "two"]).good();
+    home.run(&["health"]).bad(2, "no key is usable");
+}
+
+#[test]
+fn completions_and_manual_pages_are_printed() {
+    let (code, text) = run(&["completions", "bash"]);
+    assert!(code == 0 && text.contains("add-key"), "{text}");
+    let (code, text) = run(&["man"]);
+    assert!(code == 0 && text.contains(".TH keypool"), "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(run(&["man", "--dir", folder.path().to_str().unwrap()]).0, 0);
+    assert!(folder.path().join("keypool-add-key.1").exists());
+}
+
+#[test]
+fn the_readmes_commands_work_in_their_order() {
+    let readme = include_str!("../../../../README.md").split("### Manage keys").nth(1).unwrap();
+    let block = readme.split("```console\n").nth(1).unwrap().split("```").next().unwrap();
+    let (home, mut ran) = (Home::new(), 0);
+    home.write("keys.txt", &format!("{}\n{} id=two\n", secret(11), secret(12)));
+    let path = std::path::Path::new(&assert_cmd::cargo::cargo_bin("keypool")).parent().unwrap().to_owned();
+    for line in block.lines() {
+        let line = line.strip_prefix("$ ").unwrap();
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", line]).env_clear().current_dir(home.at(""));
+        shell.env("HOME", home.at("")).env("XDG_STATE_HOME", home.at("state"));
+        shell.env("PATH", format!("{}:/usr/bin:/bin", path.display()));
+        Home::ended(shell, &secret(ran)).good();
+        ran += 1;
+    }
+    assert!(ran >= 10);
+    assert_eq!(home.run(&["keys", "--json"]).json().as_array().unwrap().len(), 2, "those of the file are left");
+}
+
+#[test]
+fn every_command_shows_examples_and_exit_codes() {
+    for command in ["add-key", "import", "keys", "usage", "stats", "health"] {
+        let (code, text) = run(&[command, "--help"]);
+        assert!(code == 0 && text.contains("Examples:") && text.contains("Exit codes: 0"), "{command}: {text}");
+        assert!(text.contains("--json") || command == "keys", "{command}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotated_file_and_another_secret_key_are_followed() {
+    let (home, sim) = (Home::new(), simulator(3).await);
+    let path = home.write("secret.txt", &secret(0));
+    home.run(&["add-key", "--file", &path, "--id", "filed"]).good();
+    // Kept with the file beside it, and from here on with the key that is given.
+    home.add(1, "beside", &["--priority", "1"]);
+    let given = "5a".repeat(32);
+    let mut add = home.command(&["add-key", &secret(2), "--id", "given", "--priority", "2"]);
+    assert!(add.env("KEYPOOL_SECRET_KEY", &given).output().unwrap().status.success());
+    let url = sim.url();
+    let args = ["serve", "--listen", "127.0.0.1:0", "--upstream", &url, "--wait", "0"];
+    let running = crate::binary::Running::spawn(home.command(&args).env("KEYPOOL_SECRET_KEY", &given));
+    assert!(running.told.contains("3 keys: 3 from database"), "{}", running.told);
+    assert_eq!(hello(&running).await.header("x-keypool-key"), "filed");
+    let before = sim.report().projects[1].tally.accepted;
+    home.write("secret.txt", &secret(1));
+    home.run(&["keys", "remove", "beside"]).good();
+    within_2s(&running, &["filed"]).await;
+    while sim.report().projects[1].tally.accepted == before {
+        within_2s(&running, &["filed"]).await;
+    }
+    let told = end(running).await;
+    assert!(!told.contains(&given), "{told}");
+}
