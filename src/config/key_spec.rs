@@ -2,10 +2,14 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use super::Origin;
+use super::{
+    Origin,
+    key_file::{self, LineError},
+};
 use crate::{
     key::{Key, Priority, Tier},
     limit::Limits,
+    store::{KeySettings, secret_hash},
 };
 
 /// A key, with only what somebody said of it.
@@ -71,6 +75,29 @@ impl KeySpec {
         }
     }
 
+    /// A key whose secret somebody typed or pasted. `not_keys` are values that may not stand there: the clients' token.
+    ///
+    /// # Errors
+    /// Why it is none. Says nothing of what it holds.
+    pub fn read(secret: &str, not_keys: &[&str], origin: Origin) -> Result<Self, LineError> {
+        let secret = secret.trim();
+        key_file::check(secret, not_keys)?;
+        Ok(Self::new(secret, origin))
+    }
+
+    /// Takes an option as it stands in a key file: `rpm`, `10`.
+    ///
+    /// # Errors
+    /// What the option takes. Says nothing of what was given.
+    pub fn set(&mut self, option: &str, value: &str) -> Result<(), LineError> {
+        key_file::set(self, option, value)
+    }
+
+    /// What its state in a store is bound to: SHA-256 of the secret, in hex.
+    pub fn hash(&self) -> String {
+        secret_hash(self.secret.trim())
+    }
+
     /// The secret itself, for whoever keeps it.
     pub fn secret(&self) -> &str {
         &self.secret
@@ -82,7 +109,7 @@ impl KeySpec {
     }
 
     /// Takes from a source of less weight what was not said yet. Labels are united; limits are taken by model.
-    pub(super) fn complete(&mut self, later: Self) {
+    pub fn complete(&mut self, later: Self) {
         fn or<T>(held: &mut Option<T>, later: Option<T>) {
             *held = held.take().or(later);
         }
@@ -107,6 +134,47 @@ impl KeySpec {
             self.assumed = later.assumed;
         }
         self.origins.extend(later.origins);
+    }
+
+    /// What a store's commands said of a key.
+    pub fn of_settings(secret: impl Into<String>, said: &KeySettings, origins: Vec<Origin>) -> Self {
+        Self {
+            secret: secret.into(),
+            id: said.id.clone(),
+            tier: said.tier.as_deref().map(Tier::of_name),
+            priority: said.priority.map(Priority),
+            weight: said.weight,
+            owner: said.owner.clone(),
+            billing_account: said.billing_account.clone(),
+            max_concurrent: said.max_concurrent,
+            min_interval: said.min_interval,
+            zone: said.zone.clone(),
+            labels: said.labels.clone(),
+            limits: said.limits.clone(),
+            assumed: Limits::new(),
+            disabled: said.disabled.clone(),
+            origins,
+        }
+    }
+
+    /// The same the other way round, for whoever keeps it in a store.
+    pub fn settings(&self) -> KeySettings {
+        KeySettings {
+            hash: self.hash(),
+            id: self.id.clone(),
+            tier: self.tier.as_ref().map(|tier| tier.name().to_owned()),
+            priority: self.priority.map(|priority| priority.0),
+            weight: self.weight,
+            owner: self.owner.clone(),
+            billing_account: self.billing_account.clone(),
+            max_concurrent: self.max_concurrent,
+            min_interval: self.min_interval,
+            zone: self.zone.clone(),
+            labels: self.labels.clone(),
+            limits: self.limits.clone(),
+            disabled: self.disabled.clone(),
+            ..KeySettings::default()
+        }
     }
 
     /// As a pool takes it.

@@ -28,6 +28,9 @@ pub struct Source {
     pub rank: Rank,
     /// Its keys, each with its origin.
     pub keys: Vec<KeySpec>,
+    /// What it says of keys whose secret it does not have, by the secret's [hash](KeySpec::hash). They are keys only
+    /// where another source has them.
+    pub said: HashMap<String, KeySpec>,
     /// What was there and is no key, and why.
     pub notes: Vec<Problem>,
 }
@@ -35,7 +38,7 @@ pub struct Source {
 impl Source {
     /// A source without keys yet.
     pub fn new(rank: Rank) -> Self {
-        Self { rank, keys: Vec::new(), notes: Vec::new() }
+        Self { rank, keys: Vec::new(), said: HashMap::new(), notes: Vec::new() }
     }
 
     /// These keys of it.
@@ -62,8 +65,10 @@ impl KeySet {
         sources.sort_by_key(|source| source.rank);
         let mut set = Self::default();
         let mut place: HashMap<String, usize> = HashMap::new();
+        let mut said: Vec<HashMap<String, KeySpec>> = Vec::new();
         for source in sources {
             set.notes.extend(source.notes);
+            said.extend(Some(source.said).filter(|said| !said.is_empty()));
             for spec in source.keys {
                 if let Some(&at) = place.get(&spec.secret) {
                     set.keys[at].complete(spec);
@@ -71,6 +76,12 @@ impl KeySet {
                     place.insert(spec.secret.clone(), set.keys.len());
                     set.keys.push(spec);
                 }
+            }
+        }
+        if !said.is_empty() {
+            for spec in &mut set.keys {
+                let hash = spec.hash();
+                said.iter().filter_map(|said| said.get(&hash)).for_each(|said| spec.complete(said.clone()));
             }
         }
         set.drop_bad_names();
@@ -156,6 +167,23 @@ mod tests {
         assert_eq!(key.limits["n"], Limits::new().per_minute(9));
         assert_eq!(key.disabled.as_deref(), Some("by hand"), "disabled in the database wins");
         assert_eq!(set.keys.len(), 2);
+    }
+
+    #[test]
+    fn a_source_without_the_secret_says_what_others_leave_open() {
+        let hash = |secret: &str| spec(secret, "").hash();
+        let mut filed = spec("secret-1", "file");
+        filed.weight = Some(2.0);
+        let said = KeySpec { weight: Some(3.0), owner: Some("me".into()), ..KeySpec::default() };
+        let off = KeySpec { disabled: Some("by hand".into()), ..KeySpec::default() };
+        let mut database = Source::new(Rank::Database);
+        database.said = HashMap::from([(hash("secret-1"), said), (hash("secret-2"), off)]);
+        let file = Source::new(Rank::File).keys([filed, spec("secret-2", "file")]);
+        let set = KeySet::unite(vec![database.clone(), file]);
+        assert_eq!((set.keys[0].weight, set.keys[0].owner.as_deref()), (Some(2.0), Some("me")));
+        assert_eq!(set.keys[0].origins.len(), 1, "it is the file's key");
+        assert_eq!(set.keys[1].disabled.as_deref(), Some("by hand"));
+        assert!(KeySet::unite(vec![database]).is_empty(), "nobody has these keys");
     }
 
     #[test]

@@ -41,6 +41,15 @@ impl Tier {
             Self::Named(name) => name,
         }
     }
+
+    /// The tier of this name.
+    pub fn of_name(name: &str) -> Self {
+        match name {
+            "free" => Self::Free,
+            "paid" => Self::Paid,
+            named => Self::Named(named.to_owned()),
+        }
+    }
 }
 
 /// A credential and what it is worth: what a pool is made of.

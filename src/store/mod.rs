@@ -9,6 +9,7 @@
 //! [`Store`], and let [`conformance::check`] run against it (see `examples/own_store.rs`).
 
 mod batch;
+mod book;
 pub mod conformance;
 mod error;
 mod image;
@@ -16,6 +17,7 @@ mod memory;
 mod moments;
 mod record;
 mod secret;
+mod settings;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "sqlite")]
@@ -24,6 +26,7 @@ mod vault;
 use std::{future::Future, pin::Pin, sync::Arc};
 
 pub use batch::{Batch, Crash, Run};
+pub use book::{Added, BookError, BookKey, KeyBook};
 pub use error::StoreError;
 pub use image::Image;
 pub use memory::MemoryStore;
@@ -32,6 +35,7 @@ pub use record::{
     Credit, ImportRecord, KeyRecord, KeyStanding, RestId, RestRecord, UnitRecord, UsageRecord, WindowRecord,
 };
 pub use secret::KeptSecret;
+pub use settings::{KeyNews, KeySettings};
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 #[cfg(feature = "sqlite")]

@@ -8,13 +8,13 @@ use chacha20poly1305::{
     aead::{Aead, Payload},
 };
 
-use super::{KeptSecret, KeyRecord, KeyStanding, StoreError};
+use super::{KeptSecret, KeyRecord, KeyStanding, StoreError, record::secret_hash};
 use crate::key::{Key, Priority, Tier};
 
 const NONCE: usize = 24;
 
-/// Encrypts secrets: XChaCha20-Poly1305, a random nonce each, bound to the key's id, so that none can be put in the
-/// place of another.
+/// Encrypts secrets: XChaCha20-Poly1305, a random nonce each, bound to a name, so that none can be put in the place of
+/// another. The name of a key's secret in a store is its hash, which stays when the key is called otherwise.
 ///
 /// ```
 /// use tower_keypool::store::Vault;
@@ -44,7 +44,7 @@ impl Vault {
         Ok(Self(XChaCha20Poly1305::new(&bytes.into())))
     }
 
-    /// Encrypts the secret of the key with this id: the nonce, and then what it is in cipher.
+    /// Encrypts the secret of this name: the nonce, and then what it is in cipher.
     ///
     /// # Errors
     /// When the system gives no random bytes.
@@ -101,13 +101,13 @@ pub enum Keeping {
 }
 
 impl Keeping {
-    /// The form in which the secret of the key with this id is stored.
+    /// The form in which a secret is stored.
     ///
     /// # Errors
     /// Those of [`Vault::seal`].
-    pub fn keep(&self, id: &str, secret: &str) -> Result<KeptSecret, StoreError> {
+    pub fn keep(&self, secret: &str) -> Result<KeptSecret, StoreError> {
         match self {
-            Self::Sealed(vault) => vault.seal(id, secret).map(KeptSecret::Sealed),
+            Self::Sealed(vault) => vault.seal(&secret_hash(secret), secret).map(KeptSecret::Sealed),
             Self::Plain => Ok(KeptSecret::Plain(secret.to_owned())),
         }
     }
@@ -115,7 +115,7 @@ impl Keeping {
 
 impl KeyRecord {
     /// The key as a pool takes it, where its secret is had from here: see [`KeptSecret::reveal`]. None for a key that is
-    /// not, and for one that was removed.
+    /// not, and for one that was removed. What commands said of it is not in it.
     ///
     /// # Errors
     /// When the secret cannot be had.
@@ -123,14 +123,10 @@ impl KeyRecord {
         if self.state == KeyStanding::Removed {
             return Ok(None);
         }
-        let Some(secret) = self.secret.reveal(&self.id, vault)? else { return Ok(None) };
+        let Some(secret) = self.secret.reveal(&self.id, &self.hash, vault)? else { return Ok(None) };
         let mut key = Key::new(secret).id(&*self.id).priority(Priority(self.priority)).weight(self.weight);
         key.owner.clone_from(&self.owner);
-        key.tier = self.tier.as_deref().map(|tier| match tier {
-            "free" => Tier::Free,
-            "paid" => Tier::Paid,
-            named => Tier::Named(named.to_owned()),
-        });
+        key.tier = self.tier.as_deref().map(Tier::of_name);
         if let Some(source) = &self.source {
             key = key.label("source", source);
         }
@@ -139,17 +135,21 @@ impl KeyRecord {
 }
 
 impl KeptSecret {
-    /// The secret of the key with this id; `None` when it is not had from here. References are followed: `env:NAME`,
-    /// `file:PATH`.
+    /// The secret of the key with this id, and with this hash when it was stored; `None` when it is not had from here.
+    /// References are followed: `env:NAME`, `file:PATH`.
     ///
     /// # Errors
     /// When it cannot be had: no vault or another one, no such variable or file. Says which, never what is in it.
-    pub fn reveal(&self, id: &str, vault: Option<&Vault>) -> Result<Option<String>, StoreError> {
+    pub fn reveal(&self, id: &str, hash: &str, vault: Option<&Vault>) -> Result<Option<String>, StoreError> {
         let secret = match self {
             Self::Elsewhere => return Ok(None),
             Self::Plain(secret) => secret.clone(),
             Self::Sealed(sealed) => match vault {
-                Some(vault) => vault.unseal(id, sealed)?,
+                Some(vault) => vault.unseal(hash, sealed).map_err(|_| {
+                    StoreError::new(format!(
+                        "the stored secret of {id} cannot be decrypted: it needs the key it was encrypted with"
+                    ))
+                })?,
                 None => {
                     return Err(StoreError::new(format!(
                         "the stored secret of {id} is encrypted: set KEYPOOL_SECRET_KEY to the key it was encrypted with"
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_secret_that_cannot_be_had_says_where_it_should_be() {
-        let reference = |name: &str| KeptSecret::Reference(name.to_owned()).reveal("work", None);
+        let reference = |name: &str| KeptSecret::Reference(name.to_owned()).reveal("work", "hash", None);
         let error = reference("env:KEYPOOL_TEST_NO_SUCH_VARIABLE").unwrap_err().to_string();
         assert!(error.contains("work") && error.contains("KEYPOOL_TEST_NO_SUCH_VARIABLE"), "{error}");
         let error = reference("file:/nowhere/secret").unwrap_err().to_string();
@@ -227,8 +227,8 @@ mod tests {
         std::fs::write(file.path(), "a-secret\n").unwrap();
         let read = reference(&format!("file:{}", file.path().display())).unwrap();
         assert_eq!(read.as_deref(), Some("a-secret"));
-        let error = KeptSecret::Sealed(vec![1; 50]).reveal("work", None).unwrap_err().to_string();
+        let error = KeptSecret::Sealed(vec![1; 50]).reveal("work", "hash", None).unwrap_err().to_string();
         assert!(error.contains("KEYPOOL_SECRET_KEY"), "{error}");
-        assert_eq!(KeptSecret::Elsewhere.reveal("work", None).unwrap(), None);
+        assert_eq!(KeptSecret::Elsewhere.reveal("work", "hash", None).unwrap(), None);
     }
 }

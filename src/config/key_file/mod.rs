@@ -21,6 +21,7 @@ use std::{
 
 pub use error::{FileError, LineError};
 pub(super) use line::check;
+pub(super) use option::named as set;
 
 use super::{KeySpec, Origin};
 

@@ -54,6 +54,11 @@ pub(super) fn words(spec: &mut KeySpec, words: &[String]) -> Result<(), LineErro
     Ok(())
 }
 
+/// Takes one option by its name.
+pub(in crate::config) fn named(spec: &mut KeySpec, name: &str, value: &str) -> Result<(), LineError> {
+    set(spec, known(name).ok_or(LineError::UnknownOption(1))?, value)
+}
+
 /// Takes one option of those that [`known`] names.
 pub(super) fn set(spec: &mut KeySpec, option: &'static str, value: &str) -> Result<(), LineError> {
     let wrong = |expected| LineError::Value { option, expected };

@@ -4,6 +4,7 @@ mod care;
 mod failure;
 mod file;
 mod fold;
+mod keys;
 mod migrate;
 mod read;
 mod write;
@@ -195,6 +196,7 @@ impl Store for Sqlite {
             }
             desk.pending.clear();
             fold::fold_journal(&mut desk.connection)?;
+            keys::carry(&mut desk.connection)?;
             read::image(&desk.connection)
         })
         .await

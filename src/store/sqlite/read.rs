@@ -182,7 +182,7 @@ fn rest(row: &Row<'_>) -> rusqlite::Result<Option<RestRecord>> {
     }))
 }
 
-fn count(number: i64) -> u64 {
+pub(super) fn count(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 

@@ -9,7 +9,9 @@ use std::{
 use rusqlite::{Connection, params};
 
 use super::{Sqlite, migrate::MIGRATIONS};
-use crate::store::{Batch, Keeping, KeptSecret, KeyRecord, KeyStanding, Store, UnitRecord, UsageRecord, Vault};
+use crate::store::{
+    Batch, Keeping, KeptSecret, KeyRecord, KeyStanding, Store, UnitRecord, UsageRecord, Vault, secret_hash,
+};
 
 const SECRET: &str = "AIza-not-a-real-key-00001";
 
@@ -160,7 +162,7 @@ async fn a_secret_lies_in_no_file_unless_somebody_asked_for_that() {
         let bytes = named(folder.path(), "").into_iter().map(|file| fs::read(file).unwrap());
         bytes.into_iter().any(|bytes| bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()))
     };
-    let sealed = Keeping::Sealed(vault.clone()).keep("work", SECRET).unwrap();
+    let sealed = Keeping::Sealed(vault.clone()).keep(SECRET).unwrap();
     for secret in [KeptSecret::Elsewhere, KeptSecret::Reference("env:SOME_KEY".to_owned()), sealed] {
         Store::write(&store, Arc::new(key(secret))).await.unwrap();
         store.backup(folder.path().join("copy.db")).await.unwrap();
@@ -168,8 +170,8 @@ async fn a_secret_lies_in_no_file_unless_somebody_asked_for_that() {
         fs::remove_file(folder.path().join("copy.db")).unwrap();
     }
     let kept = store.load().await.unwrap().keys.remove("aa").unwrap();
-    assert_eq!(kept.secret.reveal("work", Some(&vault)).unwrap().as_deref(), Some(SECRET));
-    let plain = Keeping::Plain.keep("work", SECRET).unwrap();
+    assert_eq!(kept.secret.reveal("work", &secret_hash(SECRET), Some(&vault)).unwrap().as_deref(), Some(SECRET));
+    let plain = Keeping::Plain.keep(SECRET).unwrap();
     Store::write(&store, Arc::new(key(plain))).await.unwrap();
     assert!(holds(), "asked for");
 }

@@ -56,7 +56,7 @@ pub(super) fn unit_gone(to: &Transaction<'_>, owner: &str, lane: &str) -> Result
     Ok(())
 }
 
-fn key(to: &Transaction<'_>, key: &KeyRecord) -> Result<(), Failure> {
+pub(super) fn key(to: &Transaction<'_>, key: &KeyRecord) -> Result<(), Failure> {
     let (form, secret) = match &key.secret {
         KeptSecret::Elsewhere => ("elsewhere", None),
         KeptSecret::Reference(name) => ("reference", Some(name.as_bytes())),
@@ -169,7 +169,7 @@ pub(super) fn usage(to: &Transaction<'_>, usage: &UsageRecord) -> Result<(), Fai
     Ok(())
 }
 
-fn import(to: &Transaction<'_>, import: &ImportRecord) -> Result<(), Failure> {
+pub(super) fn import(to: &Transaction<'_>, import: &ImportRecord) -> Result<(), Failure> {
     to.prepare_cached(
         "INSERT INTO import_history (time, origin, source, lines, added, duplicate, rejected)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -187,6 +187,6 @@ fn import(to: &Transaction<'_>, import: &ImportRecord) -> Result<(), Failure> {
 }
 
 /// As SQLite has numbers.
-fn number(number: u64) -> i64 {
+pub(super) fn number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

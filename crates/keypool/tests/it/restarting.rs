@@ -134,7 +134,7 @@ async fn a_key_of_the_database_serves_where_its_secret_can_be_opened() {
     let db = folder.path().join("state.db");
     let (vault_key, vault) = ("5a".repeat(32), Vault::new(&"5a".repeat(32)).unwrap());
     let store = Sqlite::open(&db).unwrap();
-    let secret_of_one = Keeping::Sealed(vault).keep("stored", ONE).unwrap();
+    let secret_of_one = Keeping::Sealed(vault).keep(ONE).unwrap();
     let keys = vec![KeyRecord::of(&tower_keypool::Key::new(ONE).id("stored"), secret_of_one, 0)];
     store.write(Arc::new(Batch { keys, ..Batch::default() })).await.unwrap();
     drop(store);

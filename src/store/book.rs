@@ -1,0 +1,337 @@
+//! A store's keys, open for changes by hand: commands are methods here, and the store writes what they changed in one
+//! transaction beside whatever process works on it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use super::{ImportRecord, KeptSecret, KeyRecord, KeySettings, KeyStanding};
+
+/// A store's keys, open for changes.
+///
+/// Who wins: what is said here (secret, [`KeySettings`]) is the commands' alone, and no pool writes it. Of the
+/// [`KeyRecord`] both write the name, place, owner and state as they see them; pools go by what is said, and write the
+/// record again.
+#[derive(Clone, Debug, Default)]
+pub struct KeyBook {
+    keys: BTreeMap<String, BookKey>,
+    imports: Vec<ImportRecord>,
+    revision: u64,
+    changed: BTreeSet<String>,
+    lifted: BTreeSet<String>,
+}
+
+/// A key in a book.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BookKey {
+    /// As pools see it.
+    pub record: KeyRecord,
+    /// What commands said of it; nothing was said where there is none.
+    pub settings: Option<KeySettings>,
+}
+
+impl BookKey {
+    /// Whether its secret is had from the store: then it is a key of every pool on it.
+    pub fn is_kept(&self) -> bool {
+        !self.record.secret.is_elsewhere()
+    }
+
+    /// Whether it is switched off by a command, and why.
+    pub fn disabled(&self) -> Option<&str> {
+        self.settings.as_ref()?.disabled.as_deref()
+    }
+
+    /// Which of several of one name is meant: one that is kept here, else one that a pool has, else one that left.
+    fn rank(&self) -> u8 {
+        match (self.is_kept(), self.record.state) {
+            (true, _) => 0,
+            (false, KeyStanding::Removed) => 2,
+            _ => 1,
+        }
+    }
+
+    fn is_called(&self, id: &str) -> bool {
+        self.record.id == id || self.settings.as_ref().is_some_and(|settings| settings.id.as_deref() == Some(id))
+    }
+}
+
+/// Why a book was not changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BookError {
+    /// No key is called so.
+    Unknown(String),
+    /// Several are.
+    Ambiguous(String),
+    /// Another key is called so.
+    IdTaken(String),
+    /// The secret is that of this key.
+    SameSecret(String),
+    /// The key's secret is not kept here but in a file or a variable.
+    Elsewhere(String),
+}
+
+/// What became of a key that was to be added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It was not kept here before. Its name.
+    New(String),
+    /// It is kept here already, under this name; nothing was changed.
+    Known(String),
+}
+
+impl KeyBook {
+    /// What a store holds; changes get this revision.
+    pub fn new(keys: impl IntoIterator<Item = KeyRecord>, settings: Vec<KeySettings>, revision: u64) -> Self {
+        let record = |record: KeyRecord| (record.hash.clone(), BookKey { record, settings: None });
+        let mut book = Self { keys: keys.into_iter().map(record).collect(), revision, ..Self::default() };
+        for said in settings {
+            let key = book.keys.entry(said.hash.clone()).or_default();
+            key.record.hash.clone_from(&said.hash);
+            key.settings = Some(said);
+        }
+        book
+    }
+
+    /// Every key that it knows, those that left included, by the hash of the secret.
+    pub fn keys(&self) -> impl Iterator<Item = (&str, &BookKey)> {
+        self.keys.iter().map(|(hash, key)| (&**hash, key))
+    }
+
+    /// The key of this secret.
+    pub fn by_hash(&self, hash: &str) -> Option<&BookKey> {
+        self.keys.get(hash)
+    }
+
+    /// The key of this name.
+    ///
+    /// # Errors
+    /// [`BookError::Unknown`], [`BookError::Ambiguous`].
+    pub fn find(&self, id: &str) -> Result<&BookKey, BookError> {
+        self.hash_of(id).map(|hash| &self.keys[&hash])
+    }
+
+    fn hash_of(&self, id: &str) -> Result<String, BookError> {
+        let mut called: Vec<(u8, &str)> =
+            self.keys().filter(|(_, key)| key.is_called(id)).map(|(hash, key)| (key.rank(), hash)).collect();
+        called.sort_unstable();
+        match called.as_slice() {
+            [] => Err(BookError::Unknown(id.to_owned())),
+            // Of those that left it does not matter which: nothing is done to them.
+            [first, second, ..] if first.0 == second.0 && first.0 < 2 => Err(BookError::Ambiguous(id.to_owned())),
+            [first, ..] => Ok(first.1.to_owned()),
+        }
+    }
+
+    /// A key that is in some pool, or may be, has this name.
+    fn is_taken(&self, id: &str, but: &str) -> bool {
+        self.keys().any(|(hash, key)| hash != but && key.rank() < 2 && key.is_called(id))
+    }
+
+    /// Adds a key of which this is said. `created`: now, in Unix milliseconds.
+    ///
+    /// # Errors
+    /// [`BookError::IdTaken`].
+    pub fn add(&mut self, said: KeySettings, secret: KeptSecret, created: i64) -> Result<Added, BookError> {
+        let hash = said.hash.clone();
+        let before = self.keys.get(&hash);
+        if let Some(known) = before.filter(|key| key.is_kept()) {
+            return Ok(Added::Known(known.record.id.clone()));
+        }
+        let id = match &said.id {
+            Some(id) if self.is_taken(id, &hash) => return Err(BookError::IdTaken(id.clone())),
+            Some(id) => id.clone(),
+            None => {
+                let derived = |digits: usize| format!("k-{}", hash.get(..digits).unwrap_or(&hash));
+                let short = derived(8);
+                if self.is_taken(&short, &hash) { derived(16) } else { short }
+            }
+        };
+        let mut key = before.cloned().unwrap_or_default();
+        let held = key.settings.take().unwrap_or_default();
+        let state = if held.disabled.is_some() { KeyStanding::Disabled } else { KeyStanding::Active };
+        let usual = if matches!(said.tier.as_deref(), None | Some("free")) { 0 } else { 10 };
+        let new = before.is_none() || key.record.created == 0;
+        key.record = KeyRecord {
+            hash: hash.clone(),
+            id: id.clone(),
+            secret,
+            tier: said.tier.clone(),
+            priority: said.priority.unwrap_or(usual),
+            weight: said.weight.unwrap_or(1.0),
+            weight_now: said.weight.unwrap_or(1.0),
+            owner: said.owner.clone(),
+            source: said.labels.get("source").cloned(),
+            state,
+            reason: held.disabled.clone().unwrap_or_default(),
+            created: if new { created } else { key.record.created },
+            ..key.record
+        };
+        key.settings = Some(KeySettings { disabled: held.disabled, lifted: held.lifted, replaces: Vec::new(), ..said });
+        self.stands_alone(&hash);
+        self.keys.insert(hash.clone(), key);
+        self.changed.insert(hash);
+        Ok(Added::New(id))
+    }
+
+    /// Takes a key out: its secret is forgotten; what is known of it stays.
+    ///
+    /// # Errors
+    /// [`BookError::Elsewhere`] where its secret is not kept here; those of [`KeyBook::find`].
+    pub fn remove(&mut self, id: &str) -> Result<(), BookError> {
+        let hash = self.kept(id)?;
+        self.forget(&hash);
+        Ok(())
+    }
+
+    fn kept(&self, id: &str) -> Result<String, BookError> {
+        let hash = self.hash_of(id)?;
+        if self.keys[&hash].is_kept() { Ok(hash) } else { Err(BookError::Elsewhere(id.to_owned())) }
+    }
+
+    fn forget(&mut self, hash: &str) {
+        if let Some(key) = self.keys.get_mut(hash) {
+            key.record.secret = KeptSecret::Elsewhere;
+            key.record.state = KeyStanding::Removed;
+            key.settings = Some(KeySettings { hash: hash.to_owned(), ..KeySettings::default() });
+            self.changed.insert(hash.to_owned());
+        }
+    }
+
+    /// Gives a key the secret of this hash: name, settings and all that is known of it stay.
+    ///
+    /// # Errors
+    /// [`BookError::SameSecret`] where that secret is a key already; those of [`KeyBook::remove`].
+    pub fn replace(&mut self, id: &str, hash: &str, secret: KeptSecret) -> Result<(), BookError> {
+        let old = self.kept(id)?;
+        if let Some(other) = self.keys.get(hash).filter(|key| key.rank() < 2) {
+            return Err(BookError::SameSecret(other.record.id.clone()));
+        }
+        let mut new = self.keys[&old].clone();
+        let mut said = new.settings.take().unwrap_or_default();
+        said.replaces.push(old.clone());
+        said.id.get_or_insert_with(|| new.record.id.clone());
+        hash.clone_into(&mut said.hash);
+        hash.clone_into(&mut new.record.hash);
+        new.record.secret = secret;
+        new.settings = Some(said);
+        self.forget(&old);
+        self.keys.insert(hash.to_owned(), new);
+        self.stands_alone(hash);
+        self.changed.insert(hash.to_owned());
+        Ok(())
+    }
+
+    /// What is known of this secret is its own again.
+    fn stands_alone(&mut self, hash: &str) {
+        for (other, key) in &mut self.keys {
+            if let Some(said) = key.settings.as_mut().filter(|said| said.replaces.iter().any(|old| old == hash)) {
+                said.replaces.retain(|old| old != hash);
+                self.changed.insert(other.clone());
+            }
+        }
+    }
+
+    /// Switches a key off, whichever source it is from. `reason` is shown.
+    ///
+    /// # Errors
+    /// Those of [`KeyBook::find`].
+    pub fn disable(&mut self, id: &str, reason: &str) -> Result<(), BookError> {
+        self.say(id, |said| said.disabled = Some(reason.to_owned()))?;
+        self.stand(id, KeyStanding::Disabled, reason)
+    }
+
+    /// Switches a key on, and lifts every rest of it and of its owner.
+    ///
+    /// # Errors
+    /// Those of [`KeyBook::find`].
+    pub fn enable(&mut self, id: &str) -> Result<(), BookError> {
+        let revision = self.revision;
+        self.say(id, |said| (said.disabled, said.lifted) = (None, revision))?;
+        let hash = self.hash_of(id)?;
+        self.lifted.insert(hash);
+        self.stand(id, KeyStanding::Active, "")
+    }
+
+    /// Says something else of a key.
+    ///
+    /// # Errors
+    /// Those of [`KeyBook::find`].
+    pub fn say(&mut self, id: &str, change: impl FnOnce(&mut KeySettings)) -> Result<(), BookError> {
+        let hash = self.hash_of(id)?;
+        if let Some(key) = self.keys.get_mut(&hash) {
+            let said = key.settings.get_or_insert_with(|| KeySettings { hash: hash.clone(), ..KeySettings::default() });
+            change(said);
+            let record = &mut key.record;
+            record.tier = said.tier.clone().or(record.tier.take());
+            record.priority = said.priority.unwrap_or(record.priority);
+            record.weight = said.weight.unwrap_or(record.weight);
+            record.owner = said.owner.clone().or(record.owner.take());
+            record.source = said.labels.get("source").cloned().or(record.source.take());
+            self.changed.insert(hash);
+        }
+        Ok(())
+    }
+
+    /// One that left stays so.
+    fn stand(&mut self, id: &str, state: KeyStanding, reason: &str) -> Result<(), BookError> {
+        let hash = self.hash_of(id)?;
+        if let Some(key) = self.keys.get_mut(&hash).filter(|key| key.record.state != KeyStanding::Removed) {
+            key.record.state = state;
+            reason.clone_into(&mut key.record.reason);
+        }
+        Ok(())
+    }
+
+    /// A key that no pool on this store has had yet, so that something can be said of it. One that is known stays.
+    pub fn know(&mut self, record: KeyRecord) {
+        self.keys.entry(record.hash.clone()).or_insert_with(|| BookKey { record, settings: None });
+    }
+
+    /// Remembers an import.
+    pub fn note_import(&mut self, import: ImportRecord) {
+        self.imports.push(import);
+    }
+
+    /// Keys that were changed.
+    pub fn changed(&self) -> impl Iterator<Item = &BookKey> {
+        self.changed.iter().filter_map(|hash| self.keys.get(hash))
+    }
+
+    /// Hashes of keys whose rests, and whose owners' rests, are lifted.
+    pub fn lifted(&self) -> impl Iterator<Item = &BookKey> {
+        self.lifted.iter().filter_map(|hash| self.keys.get(hash))
+    }
+
+    /// Imports made.
+    pub fn imports(&self) -> &[ImportRecord] {
+        &self.imports
+    }
+
+    /// The number of what is changed now.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+}
+
+impl fmt::Display for BookError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(id) => write!(f, "no key is called {id} (`keypool keys` lists them)"),
+            Self::Ambiguous(id) => write!(f, "several keys are called {id}: give them names of their own"),
+            Self::IdTaken(id) => write!(f, "another key is called {id}: choose another name"),
+            Self::SameSecret(id) => write!(f, "that secret is the key {id} already"),
+            Self::Elsewhere(id) => write!(
+                f,
+                "the secret of {id} is not in the database but in a file or a variable: change it there, or switch \
+                 the key off here"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for BookError {}
+
+#[cfg(test)]
+mod tests;

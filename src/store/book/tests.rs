@@ -1,0 +1,85 @@
+use super::*;
+
+fn said(hash: &str, id: Option<&str>) -> KeySettings {
+    KeySettings { hash: hash.to_owned(), id: id.map(str::to_owned), ..KeySettings::default() }
+}
+
+fn plain() -> KeptSecret {
+    KeptSecret::Plain("secret".to_owned())
+}
+
+fn filed(hash: &str, id: &str) -> KeyRecord {
+    KeyRecord { hash: hash.to_owned(), id: id.to_owned(), weight: 2.0, created: 5, ..KeyRecord::default() }
+}
+
+fn book() -> KeyBook {
+    let mut book = KeyBook::new([filed("ff00", "filed")], Vec::new(), 7);
+    assert_eq!(book.add(said("aa00", Some("one")), plain(), 9), Ok(Added::New("one".to_owned())));
+    book
+}
+
+#[test]
+fn a_key_is_added_once_and_two_never_share_a_name() {
+    let mut book = book();
+    assert_eq!(book.add(said("aa00", Some("two")), plain(), 9), Ok(Added::Known("one".to_owned())));
+    assert_eq!(book.add(said("bb00", Some("one")), plain(), 9), Err(BookError::IdTaken("one".to_owned())));
+    assert_eq!(book.add(said("bb00", Some("filed")), plain(), 9), Err(BookError::IdTaken("filed".to_owned())));
+    assert_eq!(book.add(said("0123456789abcdef01", None), plain(), 9), Ok(Added::New("k-01234567".to_owned())));
+    let longer = book.add(said("01234567ffffffff01", None), plain(), 9);
+    assert_eq!(longer, Ok(Added::New("k-01234567ffffffff".to_owned())));
+    // A key of a file that is kept here, too, is what it was.
+    assert_eq!(book.add(said("ff00", None), plain(), 99), Ok(Added::New("k-ff00".to_owned())));
+    assert_eq!(book.by_hash("ff00").unwrap().record.created, 5);
+}
+
+#[test]
+fn what_is_removed_loses_its_secret_and_its_name_is_free() {
+    let mut book = book();
+    book.disable("one", "by hand").unwrap();
+    book.remove("one").unwrap();
+    let gone = book.by_hash("aa00").unwrap();
+    assert_eq!((gone.is_kept(), gone.record.state, gone.disabled()), (false, KeyStanding::Removed, None));
+    assert_eq!(book.remove("filed"), Err(BookError::Elsewhere("filed".to_owned())));
+    assert_eq!(book.remove("nobody"), Err(BookError::Unknown("nobody".to_owned())));
+    assert_eq!(book.add(said("bb00", Some("one")), plain(), 9), Ok(Added::New("one".to_owned())));
+    assert_eq!(book.find("one").unwrap().record.hash, "bb00", "not the one that left");
+}
+
+#[test]
+fn a_replaced_key_keeps_name_settings_and_state_and_knows_whose_place_it_took() {
+    let mut book = book();
+    book.say("one", |said| said.weight = Some(3.0)).unwrap();
+    book.disable("one", "costs").unwrap();
+    book.replace("one", "bb00", plain()).unwrap();
+    book.replace("one", "cc00", plain()).unwrap();
+    let key = book.find("one").unwrap();
+    let said = key.settings.as_ref().unwrap();
+    assert_eq!((&*key.record.hash, said.weight, key.disabled()), ("cc00", Some(3.0), Some("costs")));
+    assert_eq!(said.replaces, ["aa00", "bb00"]);
+    assert!(!book.by_hash("aa00").unwrap().is_kept() && !book.by_hash("bb00").unwrap().is_kept());
+    assert_eq!(book.replace("one", "cc00", plain()), Err(BookError::SameSecret("one".to_owned())));
+    assert_eq!(book.replace("one", "ff00", plain()), Err(BookError::SameSecret("filed".to_owned())));
+    // Back to the first: it takes nobody's place that is itself.
+    book.replace("one", "aa00", plain()).unwrap();
+    assert_eq!(book.find("one").unwrap().settings.as_ref().unwrap().replaces, ["bb00", "cc00"]);
+}
+
+#[test]
+fn a_key_of_a_file_is_switched_off_and_on_and_said_of() {
+    let mut book = book();
+    book.disable("filed", "by hand").unwrap();
+    assert_eq!(book.find("filed").unwrap().disabled(), Some("by hand"));
+    book.enable("filed").unwrap();
+    let key = book.find("filed").unwrap();
+    assert_eq!((key.disabled(), key.settings.as_ref().unwrap().lifted), (None, 7));
+    assert_eq!(book.lifted().map(|key| &*key.record.id).collect::<Vec<_>>(), ["filed"]);
+    book.say("filed", |said| said.priority = Some(3)).unwrap();
+    assert_eq!(book.find("filed").unwrap().record.priority, 3);
+}
+
+#[test]
+fn two_keys_of_one_name_are_told_apart_or_refused() {
+    let mut book = KeyBook::new([filed("f1", "same"), filed("f2", "same")], Vec::new(), 1);
+    assert_eq!(book.disable("same", "x"), Err(BookError::Ambiguous("same".to_owned())));
+    assert_eq!(book.changed().count(), 0);
+}
