@@ -16,7 +16,7 @@ use super::{
 use crate::{
     key::KeyId,
     limit::{At, Kept, Limits, Plan, date_text},
-    store::{Batch, Credit, KeyRecord, KeyStanding, RestId, RestRecord, Run, UnitRecord, UsageRecord, WindowRecord},
+    store::{Batch, Credit, KeyRecord, KeyStanding, RestId, RestRecord, Run, StartedRecord, UnitRecord, UsageRecord, WindowRecord},
     time::{Now, Tick},
     verdict::{Scope, VerdictKind},
 };
@@ -36,6 +36,7 @@ pub(super) struct Look {
     seen: Vec<Unit>,
     /// What was copied under the mutex, to be made records of outside of it.
     raw_units: Vec<RawUnit>,
+    started: Vec<StartedRecord>,
     raw_usage: Vec<RawUsage>,
     plans: HashMap<u16, Plan>,
     /// Two keys of one owner say the same of it.
@@ -54,9 +55,15 @@ struct RawUnit {
     epoch: u64,
 }
 
+/// What is to be written of an owner in a lane.
+enum Seen {
+    Whole(RawUnit),
+    Started(StartedRecord),
+}
+
 /// A key's use of a lane.
 pub(super) struct RawUsage {
-    day: u16,
+    day: Arc<str>,
     key: Arc<str>,
     id: KeyId,
     lane: Arc<str>,
@@ -86,20 +93,22 @@ impl Look {
                 learned: raw.learned,
             });
         }
+        batch.started.append(&mut self.started);
         batch.usage.extend(self.raw_usage.drain(..).map(usage_record));
     }
 }
 
 pub(super) fn usage_record(raw: RawUsage) -> UsageRecord {
     UsageRecord {
-        day: date_text(raw.day),
-        key: raw.key.to_string(),
+        day: raw.day,
+        key: raw.key,
         id: raw.id.to_string(),
-        lane: raw.lane.to_string(),
+        lane: raw.lane,
         requests: raw.used.requests,
         input_tokens: raw.used.input_tokens,
         output_tokens: raw.used.output_tokens,
         errors: raw.used.errors,
+        last_success: raw.used.last_success,
     }
 }
 
@@ -107,10 +116,11 @@ impl State {
     /// Takes what is noted; what is noted from here on is for the next look. Its number, too.
     pub(super) fn begin_gathering(&mut self, batch: &mut Batch) -> (Look, u64) {
         let Some(journal) = &mut self.journal else { return (Look::default(), 0) };
-        journal.flushing = false;
+        (journal.flushing, journal.urgent) = (false, false);
         journal.short = false;
         journal.looks += 1;
         batch.units_gone.append(&mut journal.units_gone);
+        batch.quota_models.append(&mut journal.followers);
         batch.rests_gone.append(&mut journal.rests_gone);
         batch.keys.append(&mut journal.parted);
         batch.usage.append(&mut journal.parted_use);
@@ -127,10 +137,12 @@ impl State {
     /// Looks at the next few; whether that was all.
     pub(super) fn gather_some(&mut self, look: &mut Look, batch: &mut Batch, now: Now) -> bool {
         for unit in look.units.drain(look.units.len().saturating_sub(PIECE)..) {
-            if let Some(raw) = self.raw_unit(unit, &mut look.plans, now) {
-                look.raw_units.push(raw);
-                look.seen.push(unit);
+            match self.look_at(unit, &mut look.plans, now) {
+                Some(Seen::Whole(raw)) => look.raw_units.push(raw),
+                Some(Seen::Started(record)) => look.started.push(record),
+                None => continue,
             }
+            look.seen.push(unit);
         }
         for (slot, lane) in look.touched.drain(look.touched.len().saturating_sub(PIECE)..) {
             self.gather_key(slot, lane, &mut look.rests, batch, now);
@@ -169,26 +181,37 @@ impl State {
         look.seen.is_empty()
     }
 
-    fn raw_unit(&mut self, unit: Unit, plans: &mut HashMap<u16, Plan>, now: Now) -> Option<RawUnit> {
+    fn look_at(&mut self, unit: Unit, plans: &mut HashMap<u16, Plan>, now: Now) -> Option<Seen> {
         let (lane, owner) = unit;
         let at = self.at(now, owner);
+        let granted = self.seq;
         let held = &mut self.lanes[usize::from(lane)];
         let number = held.owners.get(owner as usize)?.plan;
         let plan = self.plans.plan(number);
         let journal = self.journal.as_mut()?;
         let mark = journal.marks.get_mut(&unit)?;
-        let name = journal.names.get(&owner)?;
+        let name = Arc::clone(journal.names.get(&owner)?);
+        let epoch = journal.run.epoch;
+        // What has not begun yet counts for as long as it has not: only the log can say that.
+        let whole = !journal.takes_started || plan.holds_any(held.log_ref(owner, plan.words()));
+        let part = mark.part(granted, whole, now.tick);
+        let credit = mark.write(plan);
+        if let Some(amounts) = part {
+            let days = (journal.date(at.day.days.first), journal.date(at.day.days.last));
+            let (lane, at) = (Arc::clone(&held.name), wall(now.tick, now));
+            return Some(Seen::Started(StartedRecord { owner: name, lane, epoch, at, days, amounts, credit }));
+        }
         plans.entry(number).or_insert_with(|| plan.clone());
-        Some(RawUnit {
-            owner: Arc::clone(name),
+        Some(Seen::Whole(RawUnit {
+            owner: name,
             lane: Arc::clone(&held.name),
             plan: number,
             log: held.log_ref(owner, plan.words()).to_vec(),
             at,
-            credit: mark.write(plan),
+            credit,
             learned: self.plans.sources(number).learned.clone(),
-            epoch: journal.run.epoch,
-        })
+            epoch,
+        }))
     }
 
     /// The key's own record, and the rests that cover it in this lane.
@@ -286,7 +309,9 @@ impl State {
         let key = self.roster.keys.get(slot as usize)?;
         let (owner, id) = (key.owner, key.id.clone());
         let day = self.at(now, owner).day.days.last;
-        let key = Arc::clone(self.journal.as_ref()?.health.get(slot as usize)?.hash.as_ref()?);
+        let journal = self.journal.as_mut()?;
+        let day = journal.date(day);
+        let key = Arc::clone(journal.health.get(slot as usize)?.hash.as_ref()?);
         Some(RawUsage { day, key, id, lane: Arc::clone(&self.lanes[usize::from(lane)].name), used })
     }
 }

@@ -32,6 +32,7 @@ mod locks;
 mod many;
 mod mark;
 mod open;
+mod noting;
 mod overview;
 mod parting;
 mod pick;

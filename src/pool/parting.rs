@@ -58,7 +58,7 @@ impl State {
             for unit in &units {
                 let lane = self.lanes[usize::from(unit.0)].name.to_string();
                 journal.units_gone.extend(named_after.clone().map(|name| (name, lane)));
-                journal.note_unit(*unit);
+                journal.note_whole(*unit);
             }
             journal.names.insert(owner, format!("key:{hash}").into());
         }
@@ -71,7 +71,7 @@ impl State {
     pub(super) fn note_all(&mut self) {
         let Some(journal) = &mut self.journal else { return };
         for unit in journal.marks.keys().copied().collect::<Vec<_>>() {
-            journal.note_unit(unit);
+            journal.note_whole(unit);
         }
         let slots: Vec<u32> = self.roster.slots().collect();
         for lane in 0..self.lanes.len() as u16 {

@@ -1,19 +1,27 @@
 //! Writing behind: what the journal notes goes to the store in batches, and no request waits for it.
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
+    pin::pin,
     sync::{Arc, Weak},
     task::Poll,
     time::Duration,
 };
 
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Sleep, sleep},
+};
 
 use super::{KeyPool, Shared, gather::Look};
 use crate::store::{AnyStore, Batch, StoreError};
 
-/// From the beginning of one write to that of the next, at least.
-pub(super) const PAUSE: Duration = Duration::from_millis(100);
+/// From the beginning of one write to that of the next: less than 200 ms of counts are not written.
+const PAUSE: Duration = Duration::from_millis(150);
+/// The same while somebody waits for a mark.
+pub(super) const SHORT_PAUSE: Duration = Duration::from_millis(100);
+/// The same where something other than counts changed: a rest, a key that was disabled. What comes at once is one write.
+const SOON: Duration = Duration::from_millis(5);
 /// After a write that failed, at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// So many writes in a row fail before marks are void: a store that is away stops no request.
@@ -41,7 +49,7 @@ pub(super) type Written = watch::Receiver<Progress>;
 /// Writes until the pool is gone or has ended.
 pub(super) async fn write_behind(pool: Weak<Shared>, store: Arc<dyn AnyStore>, progress: watch::Sender<Progress>) {
     while news(&pool).await {
-        let pause = sleep(PAUSE);
+        let (pause, short, soon) = (sleep(PAUSE), sleep(SHORT_PAUSE), sleep(SOON));
         let Some((batch, mut look, number)) = gather(&pool) else { return };
         let ends = batch.run.is_some();
         if !batch.is_empty() && !keep(&pool, &*store, batch, &progress).await {
@@ -59,8 +67,32 @@ pub(super) async fn write_behind(pool: Weak<Shared>, store: Arc<dyn AnyStore>, p
         if ends {
             return;
         }
-        pause.await;
+        rest(&pool, pause, short, soon).await;
     }
+}
+
+/// Until it is time for the next write, or something presses.
+async fn rest(pool: &Weak<Shared>, pause: Sleep, short: Sleep, soon: Sleep) {
+    let (mut pause, mut short, mut soon) = (pin!(pause), pin!(short), pin!(soon));
+    poll_fn(|cx| {
+        if pause.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let Some(pool) = pool.upgrade().map(KeyPool) else { return Poll::Ready(()) };
+        let mut state = pool.lock();
+        let Some(journal) = &mut state.journal else { return Poll::Ready(()) };
+        let over = match () {
+            () if journal.urgent || journal.flushing => soon.as_mut().poll(cx).is_ready(),
+            () if journal.short => short.as_mut().poll(cx).is_ready(),
+            () => false,
+        };
+        if over {
+            return Poll::Ready(());
+        }
+        journal.press.0 = Some(cx.waker().clone());
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Waits for something to write; false: the pool is gone.
@@ -95,7 +127,7 @@ fn gather(pool: &Weak<Shared>) -> Option<(Batch, Look, u64)> {
 /// Hands the batch over until it is kept; false: the pool is gone.
 async fn keep(pool: &Weak<Shared>, store: &dyn AnyStore, batch: Batch, progress: &watch::Sender<Progress>) -> bool {
     let batch = Arc::new(batch);
-    let mut pause = PAUSE;
+    let mut pause = SHORT_PAUSE;
     let mut failures = 0;
     while let Err(error) = store.write(Arc::clone(&batch)).await {
         failures += 1;
@@ -153,6 +185,7 @@ impl KeyPool {
         let wanted = {
             let mut state = self.lock();
             state.news();
+            state.press();
             state.journal.as_mut().map_or(0, |journal| {
                 journal.flushing = true;
                 journal.looks + 1

@@ -38,6 +38,10 @@ impl Store for MemoryStore {
         ready(Ok(()))
     }
 
+    fn takes_started(&self) -> bool {
+        true
+    }
+
     fn usage(&self, from: &str, to: &str) -> impl Future<Output = Result<Vec<UsageRecord>, StoreError>> + Send {
         let within = |record: &&UsageRecord| *record.day >= *from && *record.day <= *to;
         ready(Ok(self.with(|image| image.usage.values().filter(within).cloned().collect())))

@@ -62,6 +62,10 @@ impl Store for Shaky {
         Ok(())
     }
 
+    fn takes_started(&self) -> bool {
+        true
+    }
+
     fn usage(&self, from: &str, to: &str) -> impl Future<Output = Result<Vec<UsageRecord>, StoreError>> + Send {
         self.memory.usage(from, to)
     }

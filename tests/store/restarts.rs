@@ -342,3 +342,22 @@ async fn a_removed_key_stays_known_and_comes_back_as_it_was() {
     let second = machine.start(ten_a_minute().key(key(1))).await;
     assert_eq!(view(&second, 0).state, KeyState::Disabled);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_counts_in_anothers_quota_does_so_after_a_restart() {
+    let machine = Machine::new();
+    let first = machine.process(builder().key(key(0))).await;
+    let news = QuotaNews { quota_model: Some(PRO.to_owned()), ..QuotaNews::default() };
+    answer(&first.pool, "pro-latest", &rate_for(50).news(news));
+    // What it learned does not wait for its turn.
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    first.crash();
+
+    machine.time.advance(secs(10));
+    let second = machine.start(builder().key(key(0))).await;
+    assert_eq!(next_in(&second, "pro-latest"), Some(secs(40)));
+    machine.time.advance(secs(40));
+    let third = machine.start(builder().key(key(0)).limits(PRO, Limits::new().per_minute(1))).await;
+    drop(take(&third, "pro-latest"));
+    assert!(third.try_acquire(PRO).is_err(), "one quota");
+}

@@ -190,3 +190,38 @@ async fn a_request_through_the_layers_waits_for_a_write_though_it_waits_for_noth
         assert!(answer.is_ok_and(|answer| answer.status() == StatusCode::OK), "request {n}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rest_and_a_disabled_key_wait_for_no_turn() {
+    let machine = Machine::new();
+    let process = machine.process(builder().keys((0..3).map(key))).await;
+    let pool = &process.pool;
+    // A write was just made: the next of counts is far.
+    drop(take(pool, FLASH));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let writes = machine.writes();
+    drop(take(pool, FLASH));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(machine.writes(), writes, "counts have time");
+    let rested = answer(pool, FLASH, &rate_for(90));
+    pool.disable_key(&id(2), "by hand").unwrap();
+    tokio::time::sleep(Duration::from_millis(6)).await;
+    assert_eq!(machine.writes(), writes + 1, "both in one");
+    let image = machine.memory.image();
+    assert_eq!(image.rests.len(), 1, "of {rested}");
+    assert!(image.keys.values().any(|key| key.state == KeyStanding::Disabled));
+    process.crash();
+}
+
+#[tokio::test(start_paused = true)]
+async fn steady_work_is_at_most_ten_writes_a_second() {
+    let machine = Machine::new();
+    let pool = machine.start(builder().keys((0..5).map(key)).limits(FLASH, Limits::new().per_minute(100_000))).await;
+    let before = machine.writes();
+    for _ in 0..500 {
+        drop(take(&pool, FLASH));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let writes = machine.writes() - before;
+    assert!((25..=50).contains(&writes), "{writes} in 5 s");
+}

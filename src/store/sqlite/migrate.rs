@@ -12,6 +12,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_keys_and_use.sql"),
     include_str!("migrations/0002_windows_and_rests.sql"),
     include_str!("migrations/0003_key_settings.sql"),
+    include_str!("migrations/0004_packed_journal.sql"),
 ];
 
 /// Brings a file forward to the last of these steps: all of them or none. It is copied beside itself first.

@@ -6,7 +6,10 @@ mod file;
 mod fold;
 mod keys;
 mod migrate;
+mod pack;
+mod pending;
 mod read;
+mod row;
 mod write;
 
 #[cfg(test)]
@@ -17,8 +20,12 @@ use std::{
     fs::File,
     future::Future,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
     thread,
+    time::Duration,
 };
 
 use rusqlite::{Connection, OpenFlags};
@@ -26,7 +33,7 @@ use tokio::sync::oneshot;
 
 use super::{Batch, Image, ImportRecord, KeyRecord, Store, StoreError, UsageRecord};
 use failure::Failure;
-use fold::Pending;
+use pending::Pending;
 
 type Job = Box<dyn FnOnce(&mut Desk) + Send>;
 
@@ -34,7 +41,59 @@ type Job = Box<dyn FnOnce(&mut Desk) + Send>;
 struct Desk {
     connection: Connection,
     pending: Pending,
+    /// What it is called in the journal.
+    writer: i64,
+    /// The last write may have failed half-way: what is pending is not known.
+    unsure: bool,
+    /// `synchronous` is FULL.
+    full: bool,
 }
+
+impl Desk {
+    fn new(connection: Connection) -> Self {
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        let writer = fastrand::i64(1..);
+        Self { connection, pending: Pending::default(), writer, unsure: false, full: true }
+    }
+
+    /// Whether what is written next outlives the machine, or only the process.
+    fn last_through_power_cuts(&mut self, full: bool) -> Result<(), Failure> {
+        if self.full != full {
+            self.connection.pragma_update(None, "synchronous", if full { "FULL" } else { "NORMAL" })?;
+            self.full = full;
+        }
+        Ok(())
+    }
+
+    fn work(&mut self, jobs: &mpsc::Receiver<Job>) {
+        loop {
+            let job = if self.pending.is_empty() {
+                jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                jobs.recv_timeout(QUIET)
+            };
+            match job {
+                Ok(job) => job(self),
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Err(failure) = write::rest_of(self) {
+                        tracing::debug!(?failure, "counts stay in the journal");
+                        // Not tried again before there is more of them.
+                        match jobs.recv() {
+                            Ok(job) => job(self),
+                            Err(_) => return,
+                        }
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+}
+
+/// Statements are compiled once.
+const STATEMENTS: usize = 64;
+/// When nothing was written for so long, the tables are made to say all of it.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// A store in one SQLite file (with `-wal` and `-shm` beside it while it is open). A cheap handle: clones share the
 /// file and its one thread, which ends with the last of them.
@@ -130,10 +189,7 @@ impl Sqlite {
         thread::Builder::new()
             .name("keypool-sqlite".to_owned())
             .spawn(move || {
-                let mut desk = Desk { connection, pending: Pending::default() };
-                for job in queue {
-                    job(&mut desk);
-                }
+                Desk::new(connection).work(&queue);
             })
             .map_err(|error| StoreError::because("no thread for the database", error))?;
         Ok(Self(Arc::new(Inner { path: path.to_owned(), jobs, claim: Mutex::new(None), set_aside })))
@@ -164,7 +220,7 @@ impl Sqlite {
     }
 }
 
-const BUSY: std::time::Duration = std::time::Duration::from_secs(5);
+const BUSY: Duration = Duration::from_secs(5);
 
 /// A connection to a file that is as it should be.
 fn begin(path: &Path) -> Result<Connection, Failure> {
@@ -194,8 +250,9 @@ impl Store for Sqlite {
             if let Some(inner) = inner.upgrade() {
                 inner.claim()?;
             }
-            desk.pending.clear();
-            fold::fold_journal(&mut desk.connection)?;
+            desk.unsure = true;
+            fold::fold_journal(&mut desk.connection, None)?;
+            (desk.pending, desk.unsure) = (Pending::default(), false);
             keys::carry(&mut desk.connection)?;
             read::image(&desk.connection)
         })
@@ -203,7 +260,11 @@ impl Store for Sqlite {
     }
 
     fn write(&self, batch: Arc<Batch>) -> impl Future<Output = Result<(), StoreError>> + Send {
-        self.run(move |desk| write::batch(&mut desk.connection, &mut desk.pending, &batch))
+        self.run(move |desk| write::batch(desk, &batch))
+    }
+
+    fn takes_started(&self) -> bool {
+        true
     }
 
     async fn usage(&self, from: &str, to: &str) -> Result<Vec<UsageRecord>, StoreError> {

@@ -199,7 +199,7 @@ async fn one_process_works_on_it_at_a_time_and_others_may_copy_it() {
 async fn a_copy_holds_what_was_written_last() {
     let folder = folder();
     let store = Sqlite::open(folder.path().join("keypool.db")).unwrap();
-    let usage = UsageRecord { day: "2026-06-15".to_owned(), key: "aa".to_owned(), requests: 3, ..Default::default() };
+    let usage = UsageRecord { day: "2026-06-15".into(), key: "aa".into(), requests: 3, ..Default::default() };
     Store::write(&store, Arc::new(Batch { usage: vec![usage.clone()], ..Batch::default() })).await.unwrap();
     let copy = folder.path().join("copy.db");
     store.backup(&copy).await.unwrap();
@@ -207,7 +207,7 @@ async fn a_copy_holds_what_was_written_last() {
 }
 
 fn counts(n: i64) -> Batch {
-    let usage = UsageRecord { day: "2026-06-15".to_owned(), key: "aa".to_owned(), requests: 1, ..Default::default() };
+    let usage = UsageRecord { day: "2026-06-15".into(), key: "aa".into(), requests: 1, ..Default::default() };
     let unit = |owner: &str| UnitRecord { owner: owner.to_owned(), epoch: n as u64, ..UnitRecord::default() };
     Batch { usage: vec![usage], units: vec![unit("project"), unit(&format!("once-{n}"))], ..Batch::default() }
 }

@@ -1,19 +1,20 @@
 //! Batches: each one transaction.
 
-use std::sync::Arc;
+use rusqlite::{Transaction, TransactionBehavior, params};
 
-use rusqlite::{Connection, Transaction, params};
-
-use super::{
-    failure::Failure,
-    fold::{self, Pending},
-};
+use super::{Desk, failure::Failure, fold, pending::Pending};
 use crate::store::{Batch, ImportRecord, KeptSecret, KeyRecord, RestId, RestRecord, Run, UnitRecord, UsageRecord};
 
-pub(super) fn batch(connection: &mut Connection, pending: &mut Pending, batch: &Arc<Batch>) -> Result<(), Failure> {
+pub(super) fn batch(desk: &mut Desk, batch: &Batch) -> Result<(), Failure> {
+    if std::mem::replace(&mut desk.unsure, true) {
+        // The last one failed: what it left in the journal is not what was summed up.
+        fold::fold_journal(&mut desk.connection, Some(desk.writer))?;
+        desk.pending = Pending::default();
+    }
     // Counts outlive the process as soon as they are with the system; anything else the machine, too.
-    connection.pragma_update(None, "synchronous", if batch.is_lasting() { "FULL" } else { "NORMAL" })?;
-    let to = connection.transaction()?;
+    desk.last_through_power_cuts(batch.is_lasting())?;
+    let Desk { connection, pending, writer, .. } = desk;
+    let to = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for record in &batch.keys {
         key(&to, record)?;
     }
@@ -22,6 +23,9 @@ pub(super) fn batch(connection: &mut Connection, pending: &mut Pending, batch: &
     }
     for record in &batch.rests {
         rest(&to, record)?;
+    }
+    for (model, other) in &batch.quota_models {
+        to.prepare_cached("INSERT OR REPLACE INTO quota_models VALUES (?1, ?2)")?.execute([model, other])?;
     }
     for record in &batch.imports {
         import(&to, record)?;
@@ -38,16 +42,31 @@ pub(super) fn batch(connection: &mut Connection, pending: &mut Pending, batch: &
     }
     let due = pending.is_due(batch);
     if due {
-        pending.fold(batch, &to)?;
+        pending.take(batch);
+        pending.fold_of(*writer, &to)?;
     } else {
-        fold::note(batch, &to)?;
+        fold::note(batch, *writer, pending, &to)?;
     }
     to.commit()?;
     if due {
-        pending.clear();
-    } else {
-        pending.push(batch);
+        *pending = Pending::default();
     }
+    desk.unsure = false;
+    Ok(())
+}
+
+/// Nobody writes for a while: the tables are to say all of it.
+pub(super) fn rest_of(desk: &mut Desk) -> Result<(), Failure> {
+    if desk.unsure || desk.pending.is_empty() {
+        return Ok(());
+    }
+    desk.unsure = true;
+    desk.last_through_power_cuts(false)?;
+    let to = desk.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    desk.pending.fold_of(desk.writer, &to)?;
+    to.commit()?;
+    desk.pending = Pending::default();
+    desk.unsure = false;
     Ok(())
 }
 
@@ -159,6 +178,12 @@ pub(super) fn usage(to: &Transaction<'_>, usage: &UsageRecord) -> Result<(), Fai
         number(usage.input_tokens),
         number(usage.output_tokens),
     ])?;
+    if let Some(at) = usage.last_success {
+        to.prepare_cached(
+            "UPDATE api_keys SET last_success = ?2 WHERE hash = ?1 AND coalesce(last_success, ?2 - 1) < ?2",
+        )?
+        .execute(params![usage.key, at])?;
+    }
     for (kind, count) in &usage.errors {
         to.prepare_cached(
             "INSERT INTO key_errors VALUES (?1, ?2, ?3, ?4, ?5)
