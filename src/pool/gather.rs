@@ -14,7 +14,6 @@ use super::{
     state::{NO_MODEL, State},
 };
 use crate::{
-    key::KeyId,
     limit::{At, Kept, Limits, Plan, date_text},
     store::{Batch, Credit, KeyRecord, KeyStanding, RestId, RestRecord, Run, StartedRecord, UnitRecord, UsageRecord, WindowRecord},
     time::{Now, Tick},
@@ -33,11 +32,11 @@ pub(super) struct Look {
     noted_use: hashbrown::HashMap<(u32, u16), Used>,
     touched: Vec<(u32, u16)>,
     used: Vec<((u32, u16), Used)>,
+    usage: Vec<UsageRecord>,
     seen: Vec<Unit>,
     /// What was copied under the mutex, to be made records of outside of it.
     raw_units: Vec<RawUnit>,
     started: Vec<StartedRecord>,
-    raw_usage: Vec<RawUsage>,
     plans: HashMap<u16, Plan>,
     /// Two keys of one owner say the same of it.
     rests: HashSet<RestId>,
@@ -59,15 +58,6 @@ struct RawUnit {
 enum Seen {
     Whole(RawUnit),
     Started(StartedRecord),
-}
-
-/// A key's use of a lane.
-pub(super) struct RawUsage {
-    day: Arc<str>,
-    key: Arc<str>,
-    id: KeyId,
-    lane: Arc<str>,
-    used: Used,
 }
 
 impl Look {
@@ -94,21 +84,7 @@ impl Look {
             });
         }
         batch.started.append(&mut self.started);
-        batch.usage.extend(self.raw_usage.drain(..).map(usage_record));
-    }
-}
-
-pub(super) fn usage_record(raw: RawUsage) -> UsageRecord {
-    UsageRecord {
-        day: raw.day,
-        key: raw.key,
-        id: raw.id.to_string(),
-        lane: raw.lane,
-        requests: raw.used.requests,
-        input_tokens: raw.used.input_tokens,
-        output_tokens: raw.used.output_tokens,
-        errors: raw.used.errors,
-        last_success: raw.used.last_success,
+        batch.usage.append(&mut self.usage);
     }
 }
 
@@ -148,7 +124,7 @@ impl State {
             self.gather_key(slot, lane, &mut look.rests, batch, now);
         }
         for ((slot, lane), used) in look.used.drain(look.used.len().saturating_sub(PIECE)..) {
-            look.raw_usage.extend(self.raw_usage(slot, lane, used, now));
+            look.usage.extend(self.usage_record(slot, lane, used, now));
         }
         look.units.is_empty() && look.touched.is_empty() && look.used.is_empty()
     }
@@ -305,14 +281,29 @@ impl State {
         })
     }
 
-    pub(super) fn raw_usage(&mut self, slot: u32, lane: u16, used: Used, now: Now) -> Option<RawUsage> {
+    /// A key's use of a lane, as it comes to today's.
+    pub(super) fn usage_record(&mut self, slot: u32, lane: u16, used: Used, now: Now) -> Option<UsageRecord> {
         let key = self.roster.keys.get(slot as usize)?;
         let (owner, id) = (key.owner, key.id.clone());
         let day = self.at(now, owner).day.days.last;
         let journal = self.journal.as_mut()?;
         let day = journal.date(day);
-        let key = Arc::clone(journal.health.get(slot as usize)?.hash.as_ref()?);
-        Some(RawUsage { day, key, id, lane: Arc::clone(&self.lanes[usize::from(lane)].name), used })
+        let health = journal.health.get_mut(slot as usize)?;
+        let shown = match &health.shown {
+            Some((known, shown)) if *known == id => Arc::clone(shown),
+            _ => Arc::clone(&health.shown.insert((id.clone(), id.to_string().into())).1),
+        };
+        Some(UsageRecord {
+            day,
+            key: Arc::clone(health.hash.as_ref()?),
+            id: shown,
+            lane: Arc::clone(&self.lanes[usize::from(lane)].name),
+            requests: used.requests,
+            input_tokens: used.input_tokens,
+            output_tokens: used.output_tokens,
+            errors: used.errors,
+            last_success: used.last_success,
+        })
     }
 }
 

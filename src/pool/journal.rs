@@ -16,6 +16,7 @@ use super::{
     state::{NO_MODEL, SHARED, State},
 };
 use crate::{
+    key::KeyId,
     limit::{Need, Plan},
     store::{Crash, Image, KeyRecord, RestId, UsageRecord},
     time::Now,
@@ -113,7 +114,7 @@ pub(super) struct Used {
 }
 
 impl Used {
-    fn add(&mut self, more: Self) {
+    pub(super) fn add(&mut self, more: Self) {
         self.requests += more.requests;
         self.input_tokens = self.input_tokens.saturating_add(more.input_tokens);
         self.output_tokens = self.output_tokens.saturating_add(more.output_tokens);
@@ -129,6 +130,8 @@ impl Used {
 pub(super) struct Health {
     /// Of its secret.
     pub(super) hash: Option<Arc<str>>,
+    /// Its id, and that as it is written.
+    pub(super) shown: Option<(KeyId, Arc<str>)>,
     pub(super) last_success: Option<i64>,
     pub(super) last_failure: Option<i64>,
     pub(super) consecutive: u32,

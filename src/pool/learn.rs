@@ -223,6 +223,7 @@ impl State {
             held.rest = held.rest.take().or(extra.rest);
             held.allowances.extend(extra.allowances);
         }
+        self.note_lane_moved(from, to);
         self.give_lane_up(from);
     }
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::{
-    limit::{Need, Plan, Unit},
+    limit::{Need, Plan, Span, Unit},
     store::Credit,
     time::Tick,
 };
@@ -153,11 +153,15 @@ impl Mark {
 }
 
 /// What is allowed of each unit while little goes out: an eighth of a limit of tokens, a sixteenth of one of requests,
-/// but two where that is not half of it.
+/// but two where that is not half of it. A day is longer: of its requests a 512th, or one, so that many crashes do not
+/// use it up.
 pub(super) fn least(plan: &Plan) -> Amounts {
+    let a_day = plan.limits().filter(|limit| (limit.unit, limit.span) == (Unit::Requests, Span::Day));
+    let of_a_day = a_day.map(|limit| (limit.amount / 512).max(1)).min().unwrap_or(UNBOUNDED);
     UNITS.map(|unit| match (plan.most(unit), unit) {
         (UNBOUNDED, _) => UNBOUNDED,
         (most, Unit::InputTokens | Unit::OutputTokens) => (most / 8).max(1),
+        (most, Unit::Requests) => (most / 16).max(if most < 5 { 1 } else { 2 }).min(of_a_day),
         (most, _) => (most / 16).max(if most < 5 { 1 } else { 2 }),
     })
 }
@@ -247,6 +251,10 @@ mod tests {
     fn half_of_the_smallest_limits_is_left_after_a_crash_but_of_one() {
         for (limit, allowed) in [(1, 1), (2, 1), (4, 1), (5, 2), (10, 2), (32, 2), (60, 3)] {
             assert_eq!(least(&plan(limit))[0], allowed);
+        }
+        for (a_day, allowed) in [(1, 1), (250, 1), (1_500, 2), (100_000, 3)] {
+            let plan = Plan::compile(&Limits::new().per_minute(60).per_day(a_day), Duration::ZERO);
+            assert_eq!(least(&plan)[0], allowed, "{a_day} a day");
         }
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::{
     journal::{Journal, Unit},
     lane::Origin,
-    state::{MAX_LANES, State},
+    state::{MAX_LANES, NO_MODEL, State},
 };
 use crate::{
     limit::{Unit as Counted, date_text},
+    store::Run,
     time::Now,
 };
 
@@ -53,6 +54,29 @@ impl State {
         journal.urgent = true;
         self.news();
         self.press();
+    }
+
+    /// All that is known is to be written again, to a store that holds nothing; what it is told first.
+    pub(super) fn note_everything(&mut self) -> Option<Run> {
+        self.note_all();
+        let journal = self.journal.as_mut()?;
+        let slots = self.roster.slots().map(|slot| (slot, NO_MODEL));
+        journal.touched.extend(slots);
+        journal.urgent = true;
+        Some(journal.opening())
+    }
+
+    /// What was noted of one lane is noted of another.
+    pub(super) fn note_lane_moved(&mut self, from: u16, to: u16) {
+        let Some(journal) = &mut self.journal else { return };
+        let touched: Vec<u32> = journal.touched.iter().filter(|(_, lane)| *lane == from).map(|(slot, _)| *slot).collect();
+        journal.touched.extend(touched.into_iter().map(|slot| (slot, to)));
+        let used: Vec<(u32, u16)> = journal.used.keys().filter(|used| used.1 == from).copied().collect();
+        for at in used {
+            if let Some(used) = journal.used.remove(&at) {
+                journal.used.entry((at.0, to)).or_default().add(used);
+            }
+        }
     }
 
     /// Models that were found to count in another's quota do so from the beginning.

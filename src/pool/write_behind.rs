@@ -130,6 +130,9 @@ async fn keep(pool: &Weak<Shared>, store: &dyn AnyStore, batch: Batch, progress:
     let mut pause = SHORT_PAUSE;
     let mut failures = 0;
     while let Err(error) = store.write(Arc::clone(&batch)).await {
+        if error.is_begun_anew() && begin_anew(pool, store).await {
+            continue;
+        }
         failures += 1;
         if failures == 1 {
             tracing::error!(%error, "the store takes no writes; they are tried again");
@@ -157,6 +160,13 @@ async fn keep(pool: &Weak<Shared>, store: &dyn AnyStore, batch: Batch, progress:
         void_marks(pool, false);
     }
     true
+}
+
+/// What the store held is gone: all that this process knows is written with the next look. Whether the store knows that
+/// it runs.
+async fn begin_anew(pool: &Weak<Shared>, store: &dyn AnyStore) -> bool {
+    let Some(run) = pool.upgrade().map(KeyPool).and_then(|pool| pool.lock().note_everything()) else { return false };
+    store.write(Arc::new(Batch { run: Some(run), ..Batch::default() })).await.is_ok()
 }
 
 fn void_marks(pool: &Weak<Shared>, void: bool) {

@@ -221,7 +221,7 @@ async fn use_adds_up_and_is_found_by_day<S: Store, F: Future<Output = S>>(open: 
     let used = |day: &str, key: &str, requests: i64| UsageRecord {
         day: day.into(),
         key: key.into(),
-        id: format!("k-{key}"),
+        id: format!("k-{key}").into(),
         lane: "flash".into(),
         requests,
         input_tokens: 10,
@@ -234,7 +234,7 @@ async fn use_adds_up_and_is_found_by_day<S: Store, F: Future<Output = S>>(open: 
     write(&store, batch(both)).await;
     let mut more = used("2026-06-15", "aa", -1);
     more.errors = BTreeMap::from([(VerdictKind::RateLimited, 2), (VerdictKind::Transient, 1)]);
-    "renamed".clone_into(&mut more.id);
+    more.id = "renamed".into();
     write(&store, batch(vec![more])).await;
     let rows = store.usage("2026-06-15", "2026-06-16").await.expect("use can be read");
     let summary: Vec<_> = rows.iter().map(|row| (&*row.key, &*row.id, row.requests, row.input_tokens)).collect();

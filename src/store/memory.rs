@@ -23,6 +23,11 @@ impl MemoryStore {
         self.with(|image| image.clone())
     }
 
+    /// Forgets all of it, as a store that somebody flushed.
+    pub fn clear(&self) {
+        self.with(|image| *image = Image::default());
+    }
+
     fn with<T>(&self, look: impl FnOnce(&mut Image) -> T) -> T {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

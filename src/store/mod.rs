@@ -38,7 +38,7 @@ pub use record::{
 pub use secret::KeptSecret;
 pub use settings::{KeyNews, KeySettings};
 #[cfg(feature = "sqlite")]
-pub use sqlite::Sqlite;
+pub use sqlite::{Contents, Sqlite};
 pub use started::StartedRecord;
 #[cfg(feature = "sqlite")]
 pub use vault::{InvalidVaultKey, Keeping, Vault};

@@ -250,7 +250,7 @@ pub struct UsageRecord {
     /// The key's hash.
     pub key: Arc<str>,
     /// The name that the key had last.
-    pub id: String,
+    pub id: Arc<str>,
     /// The model; empty: none was named.
     pub lane: Arc<str>,
     /// Requests sent, failed ones included. Negative in a batch where a request proved never to have left.
@@ -269,7 +269,7 @@ pub struct UsageRecord {
 impl UsageRecord {
     /// Adds what came to it.
     pub fn add(&mut self, more: &Self) {
-        if self.id != more.id {
+        if !Arc::ptr_eq(&self.id, &more.id) {
             self.id.clone_from(&more.id);
         }
         self.last_success = self.last_success.max(more.last_success);

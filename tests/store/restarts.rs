@@ -11,7 +11,7 @@ use tower_keypool::{
 use crate::{
     machine::{Machine, room, spend},
     support::{
-        FLASH, PRO, answer, builder, daily, id, invalid, key, owner_limited, rate, rate_for, rest, secret, secs,
+        FLASH, PRO, answer, builder, daily, id, invalid, key, next_in, owner_limited, rate, rate_for, rest, secret, secs,
         served, suspended, take, telling, view, wall,
     },
 };
@@ -356,7 +356,8 @@ async fn a_model_that_counts_in_anothers_quota_does_so_after_a_restart() {
     machine.time.advance(secs(10));
     let second = machine.start(builder().key(key(0))).await;
     assert_eq!(next_in(&second, "pro-latest"), Some(secs(40)));
-    machine.time.advance(secs(40));
+    second.shutdown().await;
+    machine.time.advance(secs(80));
     let third = machine.start(builder().key(key(0)).limits(PRO, Limits::new().per_minute(1))).await;
     drop(take(&third, "pro-latest"));
     assert!(third.try_acquire(PRO).is_err(), "one quota");

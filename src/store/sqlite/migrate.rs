@@ -15,19 +15,27 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_packed_journal.sql"),
 ];
 
-/// Brings a file forward to the last of these steps: all of them or none. It is copied beside itself first.
-pub(super) fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), Failure> {
+/// At which step a file stands.
+///
+/// # Errors
+/// When that is one that this version does not know.
+pub(super) fn known(connection: &Connection, path: &Path, steps: &[&str]) -> Result<usize, Failure> {
     let stands_at: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let stands_at = stands_at as usize;
-    if stands_at > steps.len() {
-        let what = format!(
-            "the database {} is of a newer version (schema {stands_at}, this one knows {}): use that version, or \
-             another file",
-            path.display(),
-            steps.len()
-        );
-        return Err(StoreError::new(what).into());
+    if stands_at <= steps.len() {
+        return Ok(stands_at);
     }
+    let what = format!(
+        "the database {} is of a newer version (schema {stands_at}, this one knows {}): use that version, or another file",
+        path.display(),
+        steps.len()
+    );
+    Err(StoreError::new(what).into())
+}
+
+/// Brings a file forward to the last of these steps: all of them or none. It is copied beside itself first.
+pub(super) fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), Failure> {
+    let stands_at = known(connection, path, steps)?;
     if stands_at == steps.len() {
         return Ok(());
     }

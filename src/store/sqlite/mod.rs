@@ -1,13 +1,16 @@
 //! One SQLite file: what a pool keeps, and a person can look at with any SQLite.
 
 mod care;
+mod desk;
 mod failure;
 mod file;
 mod fold;
 mod keys;
 mod migrate;
+mod numbers;
 mod pack;
 mod pending;
+mod presence;
 mod read;
 mod row;
 mod write;
@@ -20,10 +23,7 @@ use std::{
     fs::File,
     future::Future,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{self, RecvTimeoutError},
-    },
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
     time::Duration,
 };
@@ -32,68 +32,11 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
 use super::{Batch, Image, ImportRecord, KeyRecord, Store, StoreError, UsageRecord};
+use desk::{Desk, Job};
 use failure::Failure;
-use pending::Pending;
+use numbers::Numbers;
 
-type Job = Box<dyn FnOnce(&mut Desk) + Send>;
-
-/// What the database's thread works with.
-struct Desk {
-    connection: Connection,
-    pending: Pending,
-    /// What it is called in the journal.
-    writer: i64,
-    /// The last write may have failed half-way: what is pending is not known.
-    unsure: bool,
-    /// `synchronous` is FULL.
-    full: bool,
-}
-
-impl Desk {
-    fn new(connection: Connection) -> Self {
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        let writer = fastrand::i64(1..);
-        Self { connection, pending: Pending::default(), writer, unsure: false, full: true }
-    }
-
-    /// Whether what is written next outlives the machine, or only the process.
-    fn last_through_power_cuts(&mut self, full: bool) -> Result<(), Failure> {
-        if self.full != full {
-            self.connection.pragma_update(None, "synchronous", if full { "FULL" } else { "NORMAL" })?;
-            self.full = full;
-        }
-        Ok(())
-    }
-
-    fn work(&mut self, jobs: &mpsc::Receiver<Job>) {
-        loop {
-            let job = if self.pending.is_empty() {
-                jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                jobs.recv_timeout(QUIET)
-            };
-            match job {
-                Ok(job) => job(self),
-                Err(RecvTimeoutError::Timeout) => {
-                    if let Err(failure) = write::rest_of(self) {
-                        tracing::debug!(?failure, "counts stay in the journal");
-                        // Not tried again before there is more of them.
-                        match jobs.recv() {
-                            Ok(job) => job(self),
-                            Err(_) => return,
-                        }
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
-    }
-}
-
-/// Statements are compiled once.
-const STATEMENTS: usize = 64;
-/// When nothing was written for so long, the tables are made to say all of it.
-const QUIET: Duration = Duration::from_secs(1);
+pub use care::Contents;
 
 /// A store in one SQLite file (with `-wal` and `-shm` beside it while it is open). A cheap handle: clones share the
 /// file and its one thread, which ends with the last of them.
@@ -138,7 +81,7 @@ impl Sqlite {
         match begin(path) {
             Ok(connection) => Self::start(path, connection, None),
             Err(Failure::Broken(error)) => {
-                let aside = file::set_aside(path)?;
+                let aside = file::set_aside(path, file::CORRUPT)?;
                 tracing::warn!(
                     %error,
                     "the database {} is broken: it was set aside as {}, and a new one is begun",
@@ -155,15 +98,16 @@ impl Sqlite {
     /// Opens a file that is there, to copy or to check it. Nothing is brought forward or set aside.
     ///
     /// # Errors
-    /// When it is not there or cannot be read.
+    /// When it is not there, cannot be read, or a newer version wrote it.
     pub fn inspect(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref();
         let open = || {
             let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.busy_timeout(BUSY)?;
-            Ok::<_, rusqlite::Error>(connection)
+            migrate::known(&connection, path, migrate::MIGRATIONS)?;
+            Ok::<_, Failure>(connection)
         };
-        Self::start(path, open().map_err(|error| Failure::from(error).of(path))?, None)
+        Self::start(path, open().map_err(|failure| failure.of(path))?, None)
     }
 
     /// Every key that it knows, whoever works on it.
@@ -186,13 +130,15 @@ impl Sqlite {
 
     fn start(path: &Path, connection: Connection, set_aside: Option<PathBuf>) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel::<Job>();
+        let path = path.to_owned();
+        let held = path.clone();
         thread::Builder::new()
             .name("keypool-sqlite".to_owned())
             .spawn(move || {
-                Desk::new(connection).work(&queue);
+                Desk::new(connection, &path).work(&queue);
             })
             .map_err(|error| StoreError::because("no thread for the database", error))?;
-        Ok(Self(Arc::new(Inner { path: path.to_owned(), jobs, claim: Mutex::new(None), set_aside })))
+        Ok(Self(Arc::new(Inner { path: held, jobs, claim: Mutex::new(None), set_aside })))
     }
 
     /// Runs on the database's own thread.
@@ -233,10 +179,27 @@ fn begin(path: &Path) -> Result<Connection, Failure> {
     Ok(connection)
 }
 
+/// All that it holds, where its tables say it.
+fn load(desk: &mut Desk) -> Result<Image, Failure> {
+    fold::fold_journal(&mut desk.connection, None)?;
+    desk.numbers = Numbers::default();
+    keys::carry(&mut desk.connection)?;
+    read::image(&desk.connection)
+}
+
 impl Inner {
     fn claim(&self) -> Result<(), StoreError> {
         let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
         if claim.is_none() {
+            *claim = Some(file::claim(&self.path)?);
+        }
+        Ok(())
+    }
+
+    /// The lock may have gone with the file.
+    fn claim_again(&self) -> Result<(), StoreError> {
+        let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        if claim.take().is_some() {
             *claim = Some(file::claim(&self.path)?);
         }
         Ok(())
@@ -250,17 +213,31 @@ impl Store for Sqlite {
             if let Some(inner) = inner.upgrade() {
                 inner.claim()?;
             }
-            desk.unsure = true;
-            fold::fold_journal(&mut desk.connection, None)?;
-            (desk.pending, desk.unsure) = (Pending::default(), false);
-            keys::carry(&mut desk.connection)?;
-            read::image(&desk.connection)
+            match load(desk) {
+                Err(Failure::Broken(error)) => {
+                    // Said already; nothing is known.
+                    let _ = desk.begin_anew(&error);
+                    load(desk)
+                }
+                loaded => loaded,
+            }
         })
         .await
     }
 
     fn write(&self, batch: Arc<Batch>) -> impl Future<Output = Result<(), StoreError>> + Send {
-        self.run(move |desk| write::batch(desk, &batch))
+        let inner = Arc::downgrade(&self.0);
+        self.run(move |desk| {
+            if desk.keep_its_name()?
+                && let Some(inner) = inner.upgrade()
+            {
+                inner.claim_again()?;
+            }
+            match write::batch(desk, &batch) {
+                Err(Failure::Broken(error)) => Err(desk.begin_anew(&error)),
+                written => written,
+            }
+        })
     }
 
     fn takes_started(&self) -> bool {

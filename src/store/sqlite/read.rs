@@ -63,7 +63,7 @@ pub(super) fn usage(connection: &Connection, from: &str, to: &str) -> Result<Vec
             day: row.get::<_, Arc<str>>(0)?,
             key: row.get::<_, Arc<str>>(1)?,
             lane: row.get::<_, Arc<str>>(2)?,
-            id: row.get(3)?,
+            id: row.get::<_, Arc<str>>(3)?,
             requests: row.get(4)?,
             input_tokens: count(row.get(5)?),
             output_tokens: count(row.get(6)?),
@@ -147,6 +147,15 @@ fn key(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
         consecutive_failures: row.get(16)?,
         created: row.get(17)?,
     })
+}
+
+/// How many rows of each table this version cannot read.
+pub(super) fn left_out(connection: &Connection) -> Result<[(&'static str, usize); 3], Failure> {
+    let rows = |table: &str| connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).map(count);
+    let read = image(connection)?;
+    let (units, rests) = (rows("windows")? as usize, rows("rests")? as usize);
+    let journal = rows("journal")? as usize - fold::journal(connection)?.len();
+    Ok([("windows", units - read.units.len()), ("rests", rests - read.rests.len()), ("journal", journal)])
 }
 
 /// What the table holds of an owner in a lane.

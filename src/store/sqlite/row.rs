@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     failure::Failure,
+    numbers::Numbers,
     pack::{Packer, Unpacker},
-    pending::Pending,
 };
 use crate::{
     store::{Batch, Credit, StartedRecord, UsageRecord},
@@ -14,9 +14,10 @@ use crate::{
 
 /// The first byte says how it is packed; JSON, as it was before, begins with a brace.
 const PACKED: u8 = 1;
+/// The same, and numbers begin anew: what was told of this writer before is not meant any more.
+const ANEW: u8 = 2;
 
 /// What a usage record says beside its requests.
-const ID: u8 = 1;
 const TOKENS: u8 = 2;
 const ERRORS: u8 = 4;
 const SUCCESS: u8 = 8;
@@ -33,25 +34,23 @@ fn when(record: &StartedRecord) -> When<'_> {
     (record.at, &record.days.0, &record.days.1, record.epoch)
 }
 
-/// Packs a batch's counts, and takes them in: names that were told once in this journal go by their number.
-pub(super) fn pack(batch: &Batch, pending: &mut Pending) -> Result<Vec<u8>, Failure> {
+/// Packs a batch's counts: names that were told once go by their number.
+pub(super) fn pack(batch: &Batch, numbers: &mut Numbers) -> Result<Vec<u8>, Failure> {
     let mut to = Packer::default();
-    to.0.push(PACKED);
+    to.0.push(if numbers.is_empty() { ANEW } else { PACKED });
     to.number(batch.units_gone.len() as u64);
     for (owner, lane) in &batch.units_gone {
         to.text(owner);
         to.text(lane);
-        pending.gone(owner, lane);
     }
     to.number(batch.units.len() as u64);
     for unit in &batch.units {
         to.bytes(&serde_json::to_vec(unit)?);
-        pending.whole(unit);
     }
     to.number(batch.started.len() as u64);
     let mut last: When<'_> = (0, "", "", 0);
     for record in &batch.started {
-        let (place, fresh) = pending.started(record);
+        let (place, fresh) = numbers.unit(record);
         to.number(place.into());
         if fresh {
             to.text(&record.owner);
@@ -80,23 +79,19 @@ pub(super) fn pack(batch: &Batch, pending: &mut Pending) -> Result<Vec<u8>, Fail
     }
     to.number(batch.usage.len() as u64);
     for record in &batch.usage {
-        let (place, fresh, renamed) = pending.used(record);
+        let (place, fresh) = numbers.used(record);
         to.number(place.into());
         if fresh {
-            [&record.day, &record.key, &record.lane].iter().for_each(|name| to.text(name));
+            [&record.day, &record.key, &record.lane, &record.id].iter().for_each(|name| to.text(name));
         }
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         let tokens = record.input_tokens != 0 || record.output_tokens != 0;
         to.0.push(
-            flag(renamed, ID)
-                | flag(tokens, TOKENS)
+            flag(tokens, TOKENS)
                 | flag(!record.errors.is_empty(), ERRORS)
                 | flag(record.last_success.is_some(), SUCCESS),
         );
         to.signed(record.requests);
-        if renamed {
-            to.text(&record.id);
-        }
         if tokens {
             to.number(record.input_tokens);
             to.number(record.output_tokens);
@@ -119,19 +114,37 @@ pub(super) fn pack(batch: &Batch, pending: &mut Pending) -> Result<Vec<u8>, Fail
 #[derive(Default)]
 pub(super) struct Names {
     units: Vec<(Arc<str>, Arc<str>)>,
-    uses: Vec<([Arc<str>; 3], String)>,
+    uses: Vec<[Arc<str>; 4]>,
+}
+
+/// What a row says.
+pub(super) struct Told {
+    /// Numbers began anew with it.
+    pub(super) anew: bool,
+    pub(super) batch: Batch,
+    /// The numbers of `batch.started`.
+    pub(super) started: Vec<usize>,
+    /// The numbers of `batch.usage`, where it has any.
+    pub(super) used: Vec<usize>,
 }
 
 /// What a row says; `None` where another version wrote it.
-pub(super) fn unpack(row: &[u8], names: &mut Names) -> Option<Batch> {
+pub(super) fn unpack(row: &[u8], names: &mut Names) -> Option<Told> {
     if row.first() == Some(&b'{') {
-        return serde_json::from_slice(row).ok();
+        let batch = serde_json::from_slice(row).ok()?;
+        return Some(Told { anew: false, batch, started: Vec::new(), used: Vec::new() });
     }
     let mut from = Unpacker(row);
-    if from.byte()? != PACKED {
-        return None;
+    let anew = match from.byte()? {
+        PACKED => false,
+        ANEW => true,
+        _ => return None,
+    };
+    if anew {
+        *names = Names::default();
     }
     let mut batch = Batch::default();
+    let (mut started, mut used) = (Vec::new(), Vec::new());
     for _ in 0..from.number()? {
         batch.units_gone.push((from.text()?.to_string(), from.text()?.to_string()));
     }
@@ -145,6 +158,7 @@ pub(super) fn unpack(row: &[u8], names: &mut Names) -> Option<Batch> {
             names.units.push((from.text()?, from.text()?));
         }
         let (owner, lane) = names.units.get(place)?.clone();
+        started.push(place);
         let says = from.byte()?;
         if says & TIME != 0 {
             last = (from.signed()?, from.text()?, from.text()?, from.number()?);
@@ -161,14 +175,12 @@ pub(super) fn unpack(row: &[u8], names: &mut Names) -> Option<Batch> {
     for _ in 0..from.number()? {
         let place = usize::try_from(from.number()?).ok()?;
         if place == names.uses.len() {
-            names.uses.push(([from.text()?, from.text()?, from.text()?], String::new()));
+            names.uses.push([from.text()?, from.text()?, from.text()?, from.text()?]);
         }
-        let ([day, key, lane], id) = names.uses.get_mut(place)?;
+        let [day, key, lane, id] = names.uses.get(place)?.clone();
+        used.push(place);
         let says = from.byte()?;
         let requests = from.signed()?;
-        if says & ID != 0 {
-            *id = from.text()?.to_string();
-        }
         let mut tokens = || if says & TOKENS != 0 { from.number() } else { Some(0) };
         let (input_tokens, output_tokens) = (tokens()?, tokens()?);
         let mut errors = BTreeMap::new();
@@ -181,10 +193,10 @@ pub(super) fn unpack(row: &[u8], names: &mut Names) -> Option<Batch> {
         }
         let last_success = if says & SUCCESS != 0 { Some(from.signed()?) } else { None };
         batch.usage.push(UsageRecord {
-            day: Arc::clone(day),
-            key: Arc::clone(key),
-            lane: Arc::clone(lane),
-            id: id.clone(),
+            day,
+            key,
+            lane,
+            id,
             requests,
             input_tokens,
             output_tokens,
@@ -192,5 +204,5 @@ pub(super) fn unpack(row: &[u8], names: &mut Names) -> Option<Batch> {
             last_success,
         });
     }
-    Some(batch)
+    Some(Told { anew, batch, started, used })
 }

@@ -2,18 +2,15 @@
 
 use rusqlite::{Transaction, TransactionBehavior, params};
 
-use super::{Desk, failure::Failure, fold, pending::Pending};
+use super::{Desk, failure::Failure, fold, numbers::Numbers};
 use crate::store::{Batch, ImportRecord, KeptSecret, KeyRecord, RestId, RestRecord, Run, UnitRecord, UsageRecord};
 
 pub(super) fn batch(desk: &mut Desk, batch: &Batch) -> Result<(), Failure> {
-    if std::mem::replace(&mut desk.unsure, true) {
-        // The last one failed: what it left in the journal is not what was summed up.
-        fold::fold_journal(&mut desk.connection, Some(desk.writer))?;
-        desk.pending = Pending::default();
-    }
     // Counts outlive the process as soon as they are with the system; anything else the machine, too.
     desk.last_through_power_cuts(batch.is_lasting())?;
-    let Desk { connection, pending, writer, .. } = desk;
+    // Where this fails, what it told is not there.
+    let mut numbers = std::mem::take(&mut desk.numbers);
+    let Desk { connection, writer, .. } = desk;
     let to = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for record in &batch.keys {
         key(&to, record)?;
@@ -40,33 +37,21 @@ pub(super) fn batch(desk: &mut Desk, batch: &Batch) -> Result<(), Failure> {
         }
         None => {}
     }
-    let due = pending.is_due(batch);
-    if due {
-        pending.take(batch);
-        pending.fold_of(*writer, &to)?;
-    } else {
-        fold::note(batch, *writer, pending, &to)?;
+    fold::note(batch, *writer, &mut numbers, &to)?;
+    if fold::is_due(&numbers, batch) {
+        fold::fold(&to, Some(*writer))?;
+        numbers = Numbers::default();
     }
     to.commit()?;
-    if due {
-        *pending = Pending::default();
-    }
-    desk.unsure = false;
+    desk.numbers = numbers;
     Ok(())
 }
 
 /// Nobody writes for a while: the tables are to say all of it.
 pub(super) fn rest_of(desk: &mut Desk) -> Result<(), Failure> {
-    if desk.unsure || desk.pending.is_empty() {
-        return Ok(());
-    }
-    desk.unsure = true;
     desk.last_through_power_cuts(false)?;
-    let to = desk.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    desk.pending.fold_of(desk.writer, &to)?;
-    to.commit()?;
-    desk.pending = Pending::default();
-    desk.unsure = false;
+    fold::fold_journal(&mut desk.connection, Some(desk.writer))?;
+    desk.numbers = Numbers::default();
     Ok(())
 }
 
@@ -165,7 +150,8 @@ fn rest_gone(to: &Transaction<'_>, id: &RestId) -> Result<(), Failure> {
 
 pub(super) fn usage(to: &Transaction<'_>, usage: &UsageRecord) -> Result<(), Failure> {
     to.prepare_cached(
-        "INSERT INTO key_usage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (day, key, lane) DO UPDATE SET
+        "INSERT INTO key_usage (day, key, lane, id, requests, input_tokens, output_tokens)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (day, key, lane) DO UPDATE SET
            id = excluded.id, requests = requests + excluded.requests,
            input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens",
     )?
@@ -190,6 +176,14 @@ pub(super) fn usage(to: &Transaction<'_>, usage: &UsageRecord) -> Result<(), Fai
              ON CONFLICT (day, key, lane, kind) DO UPDATE SET count = count + excluded.count",
         )?
         .execute(params![usage.day, usage.key, usage.lane, kind.word(), number(*count)])?;
+    }
+    if !usage.errors.is_empty() {
+        to.prepare_cached(
+            "UPDATE key_usage SET errors = (
+               SELECT json_group_object(kind, count) FROM key_errors WHERE day = ?1 AND key = ?2 AND lane = ?3
+             ) WHERE day = ?1 AND key = ?2 AND lane = ?3",
+        )?
+        .execute(params![usage.day, usage.key, usage.lane])?;
     }
     Ok(())
 }

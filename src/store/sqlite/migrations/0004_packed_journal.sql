@@ -13,3 +13,10 @@ CREATE TABLE quota_models (
     model TEXT NOT NULL PRIMARY KEY,
     quota_model TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Errors beside the requests that they came to: JSON, {"rate_limited": 3}. `key_errors` has them one by one.
+ALTER TABLE key_usage ADD COLUMN errors TEXT NOT NULL DEFAULT '{}';
+UPDATE key_usage SET errors = (
+    SELECT json_group_object(kind, count) FROM key_errors
+    WHERE key_errors.day = key_usage.day AND key_errors.key = key_usage.key AND key_errors.lane = key_usage.lane
+);
