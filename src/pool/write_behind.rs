@@ -52,8 +52,12 @@ pub(super) async fn write_behind(pool: Weak<Shared>, store: Arc<dyn AnyStore>, p
         let (pause, short, soon) = (sleep(PAUSE), sleep(SHORT_PAUSE), sleep(SOON));
         let Some((batch, mut look, number)) = gather(&pool) else { return };
         let ends = batch.run.is_some();
-        if !batch.is_empty() && !keep(&pool, &*store, batch, &progress).await {
-            return;
+        let mut anew = false;
+        if !batch.is_empty() {
+            match keep(&pool, &*store, batch, &progress).await {
+                Some(began_anew) => anew = began_anew,
+                None => return,
+            }
         }
         if let Some(shared) = pool.upgrade() {
             let pool = KeyPool(shared);
@@ -61,10 +65,11 @@ pub(super) async fn write_behind(pool: Weak<Shared>, store: Arc<dyn AnyStore>, p
             while !pool.lock().kept(&mut look, now) {}
         }
         progress.send_modify(|progress| {
-            progress.kept = number;
-            progress.ended = ends;
+            // Where the store began anew, all that is known is there with the next look.
+            progress.kept = if anew { progress.kept } else { number };
+            progress.ended = ends && !anew;
         });
-        if ends {
+        if ends && !anew {
             return;
         }
         rest(&pool, pause, short, soon).await;
@@ -124,13 +129,19 @@ fn gather(pool: &Weak<Shared>) -> Option<(Batch, Look, u64)> {
     }
 }
 
-/// Hands the batch over until it is kept; false: the pool is gone.
-async fn keep(pool: &Weak<Shared>, store: &dyn AnyStore, batch: Batch, progress: &watch::Sender<Progress>) -> bool {
+/// Hands the batch over until it is kept; whether the store had begun anew. `None`: the pool is gone.
+async fn keep(
+    pool: &Weak<Shared>,
+    store: &dyn AnyStore,
+    batch: Batch,
+    progress: &watch::Sender<Progress>,
+) -> Option<bool> {
     let batch = Arc::new(batch);
     let mut pause = SHORT_PAUSE;
-    let mut failures = 0;
+    let (mut failures, mut anew) = (0, false);
     while let Err(error) = store.write(Arc::clone(&batch)).await {
         if error.is_begun_anew() && begin_anew(pool, store).await {
+            anew = true;
             continue;
         }
         failures += 1;
@@ -151,7 +162,7 @@ async fn keep(pool: &Weak<Shared>, store: &dyn AnyStore, batch: Batch, progress:
         sleep(pause).await;
         pause = (2 * pause).min(LONGEST_PAUSE);
         if pool.strong_count() == 0 {
-            return false;
+            return None;
         }
     }
     if failures > 0 {
@@ -159,7 +170,7 @@ async fn keep(pool: &Weak<Shared>, store: &dyn AnyStore, batch: Batch, progress:
         progress.send_modify(|progress| progress.away = false);
         void_marks(pool, false);
     }
-    true
+    Some(anew)
 }
 
 /// What the store held is gone: all that this process knows is written with the next look. Whether the store knows that

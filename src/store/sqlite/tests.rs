@@ -87,6 +87,9 @@ fn of_schema(step: usize, path: &Path) {
     if step == 1 {
         return;
     }
+    if step >= 4 {
+        connection.execute("UPDATE key_usage SET errors = '{\"rate_limited\":2}'", []).unwrap();
+    }
     connection.execute("UPDATE run SET epoch = 7, running = 1", []).unwrap();
     let counts = |requests| {
         format!(
