@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     limit::{At, Kept, Limits, Plan, date_text},
-    store::{Batch, Credit, KeyRecord, KeyStanding, RestId, RestRecord, Run, StartedRecord, UnitRecord, UsageRecord, WindowRecord},
+    store::{
+        Batch, Credit, KeyRecord, KeyStanding, RestId, RestRecord, Run, StartedRecord, UnitRecord, UsageRecord,
+        WindowRecord,
+    },
     time::{Now, Tick},
     verdict::{Scope, VerdictKind},
 };
@@ -65,6 +68,9 @@ impl Look {
     pub(super) fn line_up(&mut self) {
         self.touched.extend(std::mem::take(&mut self.noted_keys));
         self.used.extend(std::mem::take(&mut self.noted_use));
+        self.started.reserve(self.units.len());
+        self.seen.reserve(self.units.len());
+        self.usage.reserve(self.used.len());
     }
 
     /// Makes records of what was copied; the mutex is free.

@@ -240,8 +240,11 @@ impl State {
         let Some(journal) = &mut self.journal else { return };
         journal.used.entry((slot, lane)).or_default().requests += 1;
         if !free && plan.words() > 0 {
-            journal.marks.entry((lane, owner)).or_insert_with(|| Mark::first(plan)).spend(need, now);
-            journal.note_unit((lane, owner));
+            let mark = journal.marks.entry((lane, owner)).or_insert_with(|| Mark::first(plan));
+            mark.spend(need, now);
+            if !std::mem::replace(&mut mark.noted, true) {
+                journal.units.push((lane, owner));
+            }
         }
         self.news();
     }

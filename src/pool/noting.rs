@@ -69,7 +69,8 @@ impl State {
     /// What was noted of one lane is noted of another.
     pub(super) fn note_lane_moved(&mut self, from: u16, to: u16) {
         let Some(journal) = &mut self.journal else { return };
-        let touched: Vec<u32> = journal.touched.iter().filter(|(_, lane)| *lane == from).map(|(slot, _)| *slot).collect();
+        let touched: Vec<u32> =
+            journal.touched.iter().filter(|(_, lane)| *lane == from).map(|(slot, _)| *slot).collect();
         journal.touched.extend(touched.into_iter().map(|slot| (slot, to)));
         let used: Vec<(u32, u16)> = journal.used.keys().filter(|used| used.1 == from).copied().collect();
         for at in used {

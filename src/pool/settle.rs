@@ -73,7 +73,11 @@ impl State {
                 plan.correct(log, unit, stamp, amounts, &at);
             }
         }
-        self.note_correction(lane, owner, units.map(|unit| (unit, signed(actual.of(unit)) - signed(reserved.of(unit)))));
+        self.note_correction(
+            lane,
+            owner,
+            units.map(|unit| (unit, signed(actual.of(unit)) - signed(reserved.of(unit)))),
+        );
         if actual.input_tokens < reserved.input_tokens || actual.output_tokens < reserved.output_tokens {
             self.roomier(lane, slot, now);
         }

@@ -65,7 +65,10 @@ impl Batch {
     /// Whether it must not be lost even when the machine stops: anything but counts, and rests that are over by the time
     /// it is back.
     pub fn is_lasting(&self) -> bool {
-        !(self.keys.is_empty() && !self.rests.iter().any(is_long) && self.rests_gone.is_empty() && self.imports.is_empty())
+        !(self.keys.is_empty()
+            && !self.rests.iter().any(is_long)
+            && self.rests_gone.is_empty()
+            && self.imports.is_empty())
             || self.run.is_some()
     }
 

@@ -285,8 +285,7 @@ async fn a_run_ends_only_when_it_says_so<S: Store, F: Future<Output = S>>(open: 
 async fn writes_at_once_are_all_kept<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
     let store = open("at once").await;
     let one = |n: i64| {
-        let usage =
-            UsageRecord { day: "2026-06-15".into(), key: "aa".into(), requests: n, ..Default::default() };
+        let usage = UsageRecord { day: "2026-06-15".into(), key: "aa".into(), requests: n, ..Default::default() };
         store.write(Arc::new(Batch { usage: vec![usage], ..Batch::default() }))
     };
     let mut writes: Vec<_> = [4, 1, 2].into_iter().map(|n| Some(Box::pin(one(n)))).collect();

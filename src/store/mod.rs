@@ -18,9 +18,9 @@ mod moments;
 mod record;
 mod secret;
 mod settings;
-mod started;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod started;
 #[cfg(feature = "sqlite")]
 mod vault;
 

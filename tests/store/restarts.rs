@@ -11,8 +11,8 @@ use tower_keypool::{
 use crate::{
     machine::{Machine, room, spend},
     support::{
-        FLASH, PRO, answer, builder, daily, id, invalid, key, next_in, owner_limited, rate, rate_for, rest, secret, secs,
-        served, suspended, take, telling, view, wall,
+        FLASH, PRO, answer, builder, daily, id, invalid, key, next_in, owner_limited, rate, rate_for, rest, secret,
+        secs, served, suspended, take, telling, view, wall,
     },
 };
 

@@ -154,9 +154,12 @@ fn unread(connection: &Connection) -> Result<Vec<String>, Failure> {
         wrong.push(format!("run: {runs} rows, not one"));
     }
     let left_out = read::left_out(connection)?;
-    wrong.extend(left_out.into_iter().filter(|(_, rows)| *rows > 0).map(|(table, rows)| {
-        format!("{table}: {rows} rows that this version cannot read")
-    }));
+    wrong.extend(
+        left_out
+            .into_iter()
+            .filter(|(_, rows)| *rows > 0)
+            .map(|(table, rows)| format!("{table}: {rows} rows that this version cannot read")),
+    );
     Ok(wrong)
 }
 

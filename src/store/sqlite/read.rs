@@ -151,7 +151,8 @@ fn key(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
 
 /// How many rows of each table this version cannot read.
 pub(super) fn left_out(connection: &Connection) -> Result<[(&'static str, usize); 3], Failure> {
-    let rows = |table: &str| connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).map(count);
+    let rows =
+        |table: &str| connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).map(count);
     let read = image(connection)?;
     let (units, rests) = (rows("windows")? as usize, rows("rests")? as usize);
     let journal = rows("journal")? as usize - fold::journal(connection)?.len();

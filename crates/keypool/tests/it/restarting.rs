@@ -7,9 +7,7 @@ use gemini_sim::{GeminiSim, Key, Limits, Project, Refusal};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use keypool::gateway::token::PLACEHOLDER;
-use tower_keypool::store::{
-    Batch, ImportRecord, Keeping, KeptSecret, KeyRecord, KeyStanding, Sqlite, Store, Vault,
-};
+use tower_keypool::store::{Batch, ImportRecord, Keeping, KeptSecret, KeyRecord, KeyStanding, Sqlite, Store, Vault};
 
 use crate::{
     binary::{Running, key_file, keypool, run},
@@ -89,7 +87,9 @@ async fn killed_at_any_moment_under_load_it_exceeds_no_limit_and_loses_nothing_b
     let folder = tempfile::tempdir().unwrap();
     let db = folder.path().join("state.db");
     switched_off(&db, &secret(4)).await;
-    let lines: Vec<String> = (1..=4).map(|n| format!("{} rpm=40 priority={}{}\n", secret(n), 4 - n, if n == 4 { " id=off" } else { "" })).collect();
+    let lines: Vec<String> = (1..=4)
+        .map(|n| format!("{} rpm=40 priority={}{}\n", secret(n), 4 - n, if n == 4 { " id=off" } else { "" }))
+        .collect();
     let file = key_file(&lines.concat());
     let (keys, url) = (file.path().to_str().unwrap(), sim.url());
     let args = [
