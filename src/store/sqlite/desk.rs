@@ -114,12 +114,11 @@ impl Desk {
                 let _ = std::fs::remove_file(file::beside(path, end));
             }
         }
-        let what = match there {
-            None => "was deleted".to_owned(),
-            Some(_) => {
-                let aside = file::set_aside(path, "replaced")?;
-                format!("was replaced by another, which lies in {} now", aside.display())
-            }
+        let what = if there.is_some() {
+            let aside = file::set_aside(path, "replaced")?;
+            format!("was replaced by another, which lies in {} now", aside.display())
+        } else {
+            "was deleted".to_owned()
         };
         file::prepare(path)?;
         care::copy(&self.connection, path)?;

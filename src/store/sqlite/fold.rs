@@ -68,9 +68,11 @@ fn rows(connection: &Connection, of: Option<i64>, mut take: impl FnMut(i64, Told
     let mut names = HashMap::<i64, Names>::new();
     while let Some(row) = rows.next()? {
         let writer = row.get(0)?;
-        match row.get_ref(1)?.as_bytes().ok().and_then(|row| row::unpack(row, names.entry(writer).or_default())) {
-            Some(told) => take(writer, told),
-            None => tracing::warn!("counts in the database that this version cannot read are left out"),
+        let names = names.entry(writer).or_default();
+        if let Some(told) = row.get_ref(1)?.as_bytes().ok().and_then(|row| row::unpack(row, names)) {
+            take(writer, told);
+        } else {
+            tracing::warn!("counts in the database that this version cannot read are left out");
         }
     }
     Ok(())

@@ -12,7 +12,7 @@ pub(super) struct Pending {
     units: Vec<Unit>,
     unit_at: HashMap<(Arc<str>, Arc<str>), usize>,
     uses: Vec<UsageRecord>,
-    use_at: HashMap<(Arc<str>, Arc<str>, Arc<str>), usize>,
+    use_at: HashMap<[Arc<str>; 3], usize>,
     /// Of each writer, where what it numbers so stands.
     places: HashMap<i64, Places>,
 }
@@ -91,7 +91,7 @@ impl Pending {
     fn use_of(&mut self, record: &UsageRecord) -> usize {
         let [day, key, lane] = [&record.day, &record.key, &record.lane].map(Arc::clone);
         let next = self.uses.len();
-        let at = *self.use_at.entry((Arc::clone(&day), Arc::clone(&key), Arc::clone(&lane))).or_insert(next);
+        let at = *self.use_at.entry([&day, &key, &lane].map(Arc::clone)).or_insert(next);
         if at == next {
             self.uses.push(UsageRecord { day, key, lane, ..UsageRecord::default() });
         }

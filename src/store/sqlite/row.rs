@@ -73,7 +73,9 @@ pub(super) fn pack(batch: &Batch, numbers: &mut Numbers) -> Result<Vec<u8>, Fail
         for credit in [&record.amounts, &record.credit] {
             to.number(credit.requests);
             if !only_requests(credit) {
-                [credit.input_tokens, credit.output_tokens, credit.images].iter().for_each(|amount| to.number(*amount));
+                for amount in [credit.input_tokens, credit.output_tokens, credit.images] {
+                    to.number(amount);
+                }
             }
         }
     }
@@ -82,7 +84,9 @@ pub(super) fn pack(batch: &Batch, numbers: &mut Numbers) -> Result<Vec<u8>, Fail
         let (place, fresh) = numbers.used(record);
         to.number(place.into());
         if fresh {
-            [&record.day, &record.key, &record.lane, &record.id].iter().for_each(|name| to.text(name));
+            for name in [&record.day, &record.key, &record.lane, &record.id] {
+                to.text(name);
+            }
         }
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         let tokens = record.input_tokens != 0 || record.output_tokens != 0;
@@ -195,8 +199,8 @@ pub(super) fn unpack(row: &[u8], names: &mut Names) -> Option<Told> {
         batch.usage.push(UsageRecord {
             day,
             key,
-            lane,
             id,
+            lane,
             requests,
             input_tokens,
             output_tokens,
