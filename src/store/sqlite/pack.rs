@@ -80,8 +80,12 @@ mod tests {
         let mut packer = Packer::default();
         let numbers = [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX];
         let signed = [0, -1, 1, -64, 64, i64::MIN, i64::MAX];
-        numbers.iter().for_each(|number| packer.number(*number));
-        signed.iter().for_each(|number| packer.signed(*number));
+        for number in numbers {
+            packer.number(number);
+        }
+        for number in signed {
+            packer.signed(number);
+        }
         packer.text("gemini-2.5-flash");
         let read = |bytes: &[u8]| {
             let mut from = Unpacker(bytes);

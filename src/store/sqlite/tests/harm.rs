@@ -22,7 +22,8 @@ async fn filled(path: &Path) {
 
 #[tokio::test]
 async fn a_broken_file_is_set_aside_as_it_is_and_a_new_one_begun() {
-    let harms: [(&str, fn(&mut Vec<u8>)); 4] = [
+    type Harm = (&'static str, fn(&mut Vec<u8>));
+    let harms: [Harm; 4] = [
         ("cut off", |bytes| bytes.truncate(bytes.len() / 2)),
         ("cut off within a page", |bytes| bytes.truncate(bytes.len() / 2 + 1_234)),
         ("another header", |bytes| bytes[..100].fill(0x5a)),
