@@ -77,7 +77,7 @@ async fn run(program: &Path, rounds: usize) -> anyhow::Result<serde_json::Value>
 
 async fn kill_often(program: &Path, rounds: usize, folder: &Path) -> anyhow::Result<serde_json::Value> {
     let project = |n: usize| Project::new(format!("{}", 100_000_000_000 + n)).key(secret(n).as_str());
-    let mut sim = GeminiSim::builder().log_capacity(5_000_000).fast();
+    let mut sim = GeminiSim::builder().log_capacity(5_000_000);
     let mut keys = String::new();
     for n in 0..FIRST_VICTIM + rounds {
         let (limits, options) = match n {
