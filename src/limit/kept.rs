@@ -38,6 +38,11 @@ impl Plan {
         self.windows().iter().map(keep).collect()
     }
 
+    /// Whether something in `log` was granted, and nobody has said yet that it began.
+    pub(crate) fn holds_any(&self, log: &[u16]) -> bool {
+        self.windows().iter().any(|window| window.held(log) > 0)
+    }
+
     /// Adds what was kept to `log`, whatever limits held then. What was provisional counts from now, and so does what
     /// is said to have begun later than that.
     pub(crate) fn recall(&self, log: &mut [u16], kept: &[Kept], guard: Duration, at: &At) {

@@ -257,6 +257,7 @@ impl KeyPoolBuilder {
             journal.settled = true;
         }
         state.settle_in();
+        state.recall_followers(now);
         state.reopen_lanes(now);
         state.recall_exit(now);
         let (events, _) = broadcast::channel(event::CAPACITY);

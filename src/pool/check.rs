@@ -28,7 +28,7 @@ pub(super) enum Check {
 pub(super) const LEAST: Need = Need { requests: 1, input_tokens: 0, output_tokens: 0, images: 0 };
 
 /// When a write that is due is done, mostly.
-pub(super) const WRITE: Duration = super::write_behind::PAUSE;
+pub(super) const WRITE: Duration = super::write_behind::SHORT_PAUSE;
 
 /// Why a rest keeps its scope out.
 pub(super) fn reason_of(rest: &Rest) -> OutReason {

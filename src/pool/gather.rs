@@ -14,9 +14,11 @@ use super::{
     state::{NO_MODEL, State},
 };
 use crate::{
-    key::KeyId,
     limit::{At, Kept, Limits, Plan, date_text},
-    store::{Batch, Credit, KeyRecord, KeyStanding, RestId, RestRecord, Run, UnitRecord, UsageRecord, WindowRecord},
+    store::{
+        Batch, Credit, KeyRecord, KeyStanding, RestId, RestRecord, Run, StartedRecord, UnitRecord, UsageRecord,
+        WindowRecord,
+    },
     time::{Now, Tick},
     verdict::{Scope, VerdictKind},
 };
@@ -33,10 +35,11 @@ pub(super) struct Look {
     noted_use: hashbrown::HashMap<(u32, u16), Used>,
     touched: Vec<(u32, u16)>,
     used: Vec<((u32, u16), Used)>,
+    usage: Vec<UsageRecord>,
     seen: Vec<Unit>,
     /// What was copied under the mutex, to be made records of outside of it.
     raw_units: Vec<RawUnit>,
-    raw_usage: Vec<RawUsage>,
+    started: Vec<StartedRecord>,
     plans: HashMap<u16, Plan>,
     /// Two keys of one owner say the same of it.
     rests: HashSet<RestId>,
@@ -54,13 +57,10 @@ struct RawUnit {
     epoch: u64,
 }
 
-/// A key's use of a lane.
-pub(super) struct RawUsage {
-    day: u16,
-    key: Arc<str>,
-    id: KeyId,
-    lane: Arc<str>,
-    used: Used,
+/// What is to be written of an owner in a lane.
+enum Seen {
+    Whole(RawUnit),
+    Started(StartedRecord),
 }
 
 impl Look {
@@ -68,6 +68,9 @@ impl Look {
     pub(super) fn line_up(&mut self) {
         self.touched.extend(std::mem::take(&mut self.noted_keys));
         self.used.extend(std::mem::take(&mut self.noted_use));
+        self.started.reserve(self.units.len());
+        self.seen.reserve(self.units.len());
+        self.usage.reserve(self.used.len());
     }
 
     /// Makes records of what was copied; the mutex is free.
@@ -86,20 +89,8 @@ impl Look {
                 learned: raw.learned,
             });
         }
-        batch.usage.extend(self.raw_usage.drain(..).map(usage_record));
-    }
-}
-
-pub(super) fn usage_record(raw: RawUsage) -> UsageRecord {
-    UsageRecord {
-        day: date_text(raw.day),
-        key: raw.key.to_string(),
-        id: raw.id.to_string(),
-        lane: raw.lane.to_string(),
-        requests: raw.used.requests,
-        input_tokens: raw.used.input_tokens,
-        output_tokens: raw.used.output_tokens,
-        errors: raw.used.errors,
+        batch.started.append(&mut self.started);
+        batch.usage.append(&mut self.usage);
     }
 }
 
@@ -107,10 +98,11 @@ impl State {
     /// Takes what is noted; what is noted from here on is for the next look. Its number, too.
     pub(super) fn begin_gathering(&mut self, batch: &mut Batch) -> (Look, u64) {
         let Some(journal) = &mut self.journal else { return (Look::default(), 0) };
-        journal.flushing = false;
+        (journal.flushing, journal.urgent) = (false, false);
         journal.short = false;
         journal.looks += 1;
         batch.units_gone.append(&mut journal.units_gone);
+        batch.quota_models.append(&mut journal.followers);
         batch.rests_gone.append(&mut journal.rests_gone);
         batch.keys.append(&mut journal.parted);
         batch.usage.append(&mut journal.parted_use);
@@ -127,16 +119,18 @@ impl State {
     /// Looks at the next few; whether that was all.
     pub(super) fn gather_some(&mut self, look: &mut Look, batch: &mut Batch, now: Now) -> bool {
         for unit in look.units.drain(look.units.len().saturating_sub(PIECE)..) {
-            if let Some(raw) = self.raw_unit(unit, &mut look.plans, now) {
-                look.raw_units.push(raw);
-                look.seen.push(unit);
+            match self.look_at(unit, &mut look.plans, now) {
+                Some(Seen::Whole(raw)) => look.raw_units.push(raw),
+                Some(Seen::Started(record)) => look.started.push(record),
+                None => continue,
             }
+            look.seen.push(unit);
         }
         for (slot, lane) in look.touched.drain(look.touched.len().saturating_sub(PIECE)..) {
             self.gather_key(slot, lane, &mut look.rests, batch, now);
         }
         for ((slot, lane), used) in look.used.drain(look.used.len().saturating_sub(PIECE)..) {
-            look.raw_usage.extend(self.raw_usage(slot, lane, used, now));
+            look.usage.extend(self.usage_record(slot, lane, used, now));
         }
         look.units.is_empty() && look.touched.is_empty() && look.used.is_empty()
     }
@@ -169,26 +163,37 @@ impl State {
         look.seen.is_empty()
     }
 
-    fn raw_unit(&mut self, unit: Unit, plans: &mut HashMap<u16, Plan>, now: Now) -> Option<RawUnit> {
+    fn look_at(&mut self, unit: Unit, plans: &mut HashMap<u16, Plan>, now: Now) -> Option<Seen> {
         let (lane, owner) = unit;
         let at = self.at(now, owner);
+        let granted = self.seq;
         let held = &mut self.lanes[usize::from(lane)];
         let number = held.owners.get(owner as usize)?.plan;
         let plan = self.plans.plan(number);
         let journal = self.journal.as_mut()?;
         let mark = journal.marks.get_mut(&unit)?;
-        let name = journal.names.get(&owner)?;
+        let name = Arc::clone(journal.names.get(&owner)?);
+        let epoch = journal.run.epoch;
+        // What has not begun yet counts for as long as it has not: only the log can say that.
+        let whole = !journal.takes_started || plan.holds_any(held.log_ref(owner, plan.words()));
+        let part = mark.part(granted, whole, now.tick);
+        let credit = mark.write(plan);
+        if let Some(amounts) = part {
+            let days = (journal.date(at.day.days.first), journal.date(at.day.days.last));
+            let (lane, at) = (Arc::clone(&held.name), wall(now.tick, now));
+            return Some(Seen::Started(StartedRecord { owner: name, lane, epoch, at, days, amounts, credit }));
+        }
         plans.entry(number).or_insert_with(|| plan.clone());
-        Some(RawUnit {
-            owner: Arc::clone(name),
+        Some(Seen::Whole(RawUnit {
+            owner: name,
             lane: Arc::clone(&held.name),
             plan: number,
             log: held.log_ref(owner, plan.words()).to_vec(),
             at,
-            credit: mark.write(plan),
+            credit,
             learned: self.plans.sources(number).learned.clone(),
-            epoch: journal.run.epoch,
-        })
+            epoch,
+        }))
     }
 
     /// The key's own record, and the rests that cover it in this lane.
@@ -281,12 +286,29 @@ impl State {
         })
     }
 
-    pub(super) fn raw_usage(&mut self, slot: u32, lane: u16, used: Used, now: Now) -> Option<RawUsage> {
+    /// A key's use of a lane, as it comes to today's.
+    pub(super) fn usage_record(&mut self, slot: u32, lane: u16, used: Used, now: Now) -> Option<UsageRecord> {
         let key = self.roster.keys.get(slot as usize)?;
         let (owner, id) = (key.owner, key.id.clone());
         let day = self.at(now, owner).day.days.last;
-        let key = Arc::clone(self.journal.as_ref()?.health.get(slot as usize)?.hash.as_ref()?);
-        Some(RawUsage { day, key, id, lane: Arc::clone(&self.lanes[usize::from(lane)].name), used })
+        let journal = self.journal.as_mut()?;
+        let day = journal.date(day);
+        let health = journal.health.get_mut(slot as usize)?;
+        let shown = match &health.shown {
+            Some((known, shown)) if *known == id => Arc::clone(shown),
+            _ => Arc::clone(&health.shown.insert((id.clone(), id.to_string().into())).1),
+        };
+        Some(UsageRecord {
+            day,
+            key: Arc::clone(health.hash.as_ref()?),
+            id: shown,
+            lane: Arc::clone(&self.lanes[usize::from(lane)].name),
+            requests: used.requests,
+            input_tokens: used.input_tokens,
+            output_tokens: used.output_tokens,
+            errors: used.errors,
+            last_success: used.last_success,
+        })
     }
 }
 

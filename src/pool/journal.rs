@@ -16,6 +16,7 @@ use super::{
     state::{NO_MODEL, SHARED, State},
 };
 use crate::{
+    key::KeyId,
     limit::{Need, Plan},
     store::{Crash, Image, KeyRecord, RestId, UsageRecord},
     time::Now,
@@ -35,6 +36,8 @@ pub(super) struct Journal {
     /// What keys used of lanes since.
     pub(super) used: HashMap<(u32, u16), Used>,
     pub(super) units_gone: Vec<(String, String)>,
+    /// Models that were found to count in another's quota: (model, the other).
+    pub(super) followers: Vec<(String, String)>,
     /// Which rests the store holds.
     pub(super) rests: HashSet<RestId>,
     /// Rests of secrets that were replaced.
@@ -54,6 +57,10 @@ pub(super) struct Journal {
     pub(super) run: RunState,
     /// The write-behind task, while it waits for news.
     pub(super) bell: Bell,
+    /// The same while it rests between two writes.
+    pub(super) press: Bell,
+    /// Something else than counts changed: it is not to wait.
+    pub(super) urgent: bool,
     /// Somebody waits until all that is noted is written.
     pub(super) flushing: bool,
     /// Marks are not kept to: the store takes no writes. Nobody else counts on them unless the process crashes, too.
@@ -68,6 +75,10 @@ pub(super) struct Journal {
     pub(super) settled: bool,
     /// All is over: the next look is the last.
     pub(super) ending: bool,
+    /// The store takes what owners started, to be added to the records that it has.
+    pub(super) takes_started: bool,
+    /// Dates as they are written, the last few.
+    pub(super) dates: Vec<(u16, Arc<str>)>,
 }
 
 /// Wakes the write-behind task.
@@ -99,13 +110,15 @@ pub(super) struct Used {
     pub(super) input_tokens: u64,
     pub(super) output_tokens: u64,
     pub(super) errors: BTreeMap<VerdictKind, u64>,
+    pub(super) last_success: Option<i64>,
 }
 
 impl Used {
-    fn add(&mut self, more: Self) {
+    pub(super) fn add(&mut self, more: Self) {
         self.requests += more.requests;
         self.input_tokens = self.input_tokens.saturating_add(more.input_tokens);
         self.output_tokens = self.output_tokens.saturating_add(more.output_tokens);
+        self.last_success = self.last_success.max(more.last_success);
         for (kind, count) in more.errors {
             *self.errors.entry(kind).or_default() += count;
         }
@@ -117,6 +130,8 @@ impl Used {
 pub(super) struct Health {
     /// Of its secret.
     pub(super) hash: Option<Arc<str>>,
+    /// Its id, and that as it is written.
+    pub(super) shown: Option<(KeyId, Arc<str>)>,
     pub(super) last_success: Option<i64>,
     pub(super) last_failure: Option<i64>,
     pub(super) consecutive: u32,
@@ -136,6 +151,7 @@ impl Journal {
                 && self.touched.is_empty()
                 && self.used.is_empty()
                 && self.units_gone.is_empty()
+                && self.followers.is_empty()
                 && self.rests_gone.is_empty()
                 && self.parted.is_empty()
                 && self.parted_use.is_empty())
@@ -205,6 +221,7 @@ impl State {
         (journal.short, journal.met_short) = (true, true);
         journal.note_unit(unit);
         self.news();
+        self.press();
         false
     }
 
@@ -219,11 +236,15 @@ impl State {
     #[inline(never)]
     fn write_start(&mut self, slot: u32, owner: u32, lane: u16, need: &Need, free: bool) {
         let plan = self.plans.plan(self.lanes[usize::from(lane)].owners[owner as usize].plan);
+        let now = self.last_now.tick;
         let Some(journal) = &mut self.journal else { return };
         journal.used.entry((slot, lane)).or_default().requests += 1;
         if !free && plan.words() > 0 {
-            journal.marks.entry((lane, owner)).or_insert_with(|| Mark::first(plan)).spend(need);
-            journal.note_unit((lane, owner));
+            let mark = journal.marks.entry((lane, owner)).or_insert_with(|| Mark::first(plan));
+            mark.spend(need, now);
+            if !std::mem::replace(&mut mark.noted, true) {
+                journal.units.push((lane, owner));
+            }
         }
         self.news();
     }
@@ -244,12 +265,12 @@ impl State {
         }
     }
 
-    fn write_unit(&mut self, lane: u16, owner: u32) {
+    pub(super) fn write_unit(&mut self, lane: u16, owner: u32) {
         let plan = self.plans.plan(self.lanes[usize::from(lane)].owners[owner as usize].plan);
         if let Some(journal) = &mut self.journal
             && plan.words() > 0
         {
-            journal.marks.entry((lane, owner)).or_insert_with(|| Mark::first(plan));
+            journal.marks.entry((lane, owner)).or_insert_with(|| Mark::first(plan)).whole = true;
             journal.note_unit((lane, owner));
             self.news();
         }
@@ -285,6 +306,7 @@ impl State {
             self.exit.is_some() || self.lanes[usize::from(lane)].rest.is_some() || self.may_rest(slot, owner, lane);
         let ramps = self.roster.keys[slot as usize].ramp > 0;
         let Some(journal) = &mut self.journal else { return };
+        let takes_started = journal.takes_started;
         let nobodys = matches!(kind, K::CallerFault | K::Cancelled | K::Unjudged);
         let mut touch = rested || !(nobodys || kind == K::Success);
         if kind != K::Success && first {
@@ -294,13 +316,22 @@ impl State {
         if kind == K::Success {
             health.last_success = Some(now.wall_ms());
             touch |= std::mem::take(&mut health.consecutive) > 0 || ramps;
-            touch |= now.wall_ms().saturating_sub(health.told) >= TELL_AGAIN;
+            if takes_started {
+                journal.used.entry((slot, lane)).or_default().last_success = Some(now.wall_ms());
+            } else {
+                touch |= now.wall_ms().saturating_sub(health.told) >= TELL_AGAIN;
+            }
         } else if !nobodys {
             health.last_failure = Some(now.wall_ms());
             health.consecutive = health.consecutive.saturating_add(u32::from(first));
         }
         if touch {
             journal.touched.insert((slot, lane));
+        }
+        // A rest that is not known to be over is known to be.
+        if touch && kind != K::Success {
+            journal.urgent = true;
+            self.press();
         }
         self.news();
     }
@@ -309,7 +340,9 @@ impl State {
     pub(super) fn note_key(&mut self, slot: u32, lane: u16) {
         if let Some(journal) = &mut self.journal {
             journal.touched.insert((slot, lane));
+            journal.urgent = true;
             self.news();
+            self.press();
         }
     }
 

@@ -189,7 +189,7 @@ impl State {
     }
 
     /// Another model's quota is charged: this lane's requests count there from now on.
-    fn follow(&mut self, lane: u16, model: &str, now: Now) {
+    pub(super) fn follow(&mut self, lane: u16, model: &str, now: Now) {
         let held = &self.lanes[usize::from(lane)];
         if lane <= SHARED || &*held.name == model || self.lane_of.get(model) == Some(lane) {
             return;
@@ -207,7 +207,8 @@ impl State {
         }
         self.move_out(lane, target);
         self.lane_of.redirect(lane, target);
-        self.lane_of.insert(name, target);
+        self.lane_of.insert(Arc::clone(&name), target);
+        self.note_follower(&name, model);
     }
 
     /// Leases, waiters and rests of one lane go over to another, and the lane is given up.
@@ -241,6 +242,7 @@ impl State {
             held.rest = held.rest.take().or(extra.rest);
             held.allowances.extend(extra.allowances);
         }
+        self.note_lane_moved(from, to);
         self.give_lane_up(from);
     }
 

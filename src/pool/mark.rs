@@ -3,10 +3,19 @@
 //! A write says what is used, and how much more may be used without a word of it: whoever begins after a crash counts
 //! that as used, too. So no key is granted beyond it. It is a small part of the limit, and more while much goes out.
 
+use std::time::Duration;
+
 use crate::{
-    limit::{Need, Plan, Unit},
+    limit::{Need, Plan, Span, Unit},
     store::Credit,
+    time::Tick,
 };
+
+/// So many records in a row say what was started, before one says the whole log again.
+const PARTS: u8 = 100;
+
+/// What was started longer ago is told by the moment.
+const LATE: Duration = Duration::from_millis(500);
 
 /// Nothing bounds it.
 const UNBOUNDED: u64 = u64::MAX;
@@ -27,12 +36,22 @@ pub(super) struct Mark {
     left: Amounts,
     /// Started since the last look at the log.
     since: Amounts,
+    /// When the first of that was.
+    first: Tick,
     /// The most that was asked for in vain since then.
     asked: Amounts,
     /// What the write under way allows.
     writing: Option<Amounts>,
     /// Its log is to be looked at.
     pub(super) noted: bool,
+    /// Another thing than starts changed the log: the next record is the whole of it.
+    pub(super) whole: bool,
+    /// Records since the last whole one.
+    parts: u8,
+    /// The number of the last grant before the last look.
+    pub(super) looked: u64,
+    /// What corrections of tokens came to since then.
+    corrected: [i64; 4],
     /// Somebody was refused.
     pub(super) short: bool,
 }
@@ -40,7 +59,19 @@ pub(super) struct Mark {
 impl Mark {
     /// What is allowed where nothing was ever written.
     pub(super) fn first(plan: &Plan) -> Self {
-        Self { left: least(plan), since: [0; 4], asked: [0; 4], writing: None, noted: false, short: false }
+        Self {
+            left: least(plan),
+            since: [0; 4],
+            first: Tick::ZERO,
+            asked: [0; 4],
+            writing: None,
+            noted: false,
+            whole: true,
+            parts: 0,
+            looked: 0,
+            corrected: [0; 4],
+            short: false,
+        }
     }
 
     pub(super) fn covers(&self, need: &Need) -> bool {
@@ -55,11 +86,41 @@ impl Mark {
         }
     }
 
-    pub(super) fn spend(&mut self, need: &Need) {
+    pub(super) fn spend(&mut self, need: &Need, now: Tick) {
+        if self.since == [0; 4] {
+            self.first = now;
+        }
         for ((left, since), need) in self.left.iter_mut().zip(&mut self.since).zip(amounts(need)) {
             *left = if *left == UNBOUNDED { UNBOUNDED } else { left.saturating_sub(need) };
             *since = since.saturating_add(need);
         }
+    }
+
+    /// A request that was counted cost this much of `unit` more than what was reserved for it, or less.
+    pub(super) fn correct(&mut self, unit: Unit, more: i64) {
+        if let Some(n) = UNITS.iter().position(|it| *it == unit) {
+            self.corrected[n] = self.corrected[n].saturating_add(more);
+        }
+    }
+
+    /// The log is looked at now, and `granted` is the number of the last grant: what was started since the last look,
+    /// where no more than that is to be said. Before [`Mark::write`].
+    pub(super) fn part(&mut self, granted: u64, whole: bool, now: Tick) -> Option<Credit> {
+        self.looked = granted;
+        // Whoever counts it counts all of it now.
+        let late = self.since != [0; 4] && now.since(self.first) > LATE;
+        let corrected = std::mem::take(&mut self.corrected);
+        if std::mem::take(&mut self.whole) || whole || late || self.parts >= PARTS {
+            self.parts = 0;
+            return None;
+        }
+        self.parts += 1;
+        let mut amounts = self.since;
+        for (amount, more) in amounts.iter_mut().zip(corrected) {
+            // What an earlier start gave back is known with the next whole record.
+            *amount = amount.saturating_add_signed(more);
+        }
+        Some(credit(&amounts))
     }
 
     /// The log is looked at now: what the write says may be started from here on.
@@ -92,11 +153,15 @@ impl Mark {
 }
 
 /// What is allowed of each unit while little goes out: an eighth of a limit of tokens, a sixteenth of one of requests,
-/// but two where that is not half of it.
+/// but two where that is not half of it. A day is longer: of its requests a 512th, or one, so that many crashes do not
+/// use it up.
 pub(super) fn least(plan: &Plan) -> Amounts {
+    let a_day = plan.limits().filter(|limit| (limit.unit, limit.span) == (Unit::Requests, Span::Day));
+    let of_a_day = a_day.map(|limit| (limit.amount / 512).max(1)).min().unwrap_or(UNBOUNDED);
     UNITS.map(|unit| match (plan.most(unit), unit) {
         (UNBOUNDED, _) => UNBOUNDED,
         (most, Unit::InputTokens | Unit::OutputTokens) => (most / 8).max(1),
+        (most, Unit::Requests) => (most / 16).max(if most < 5 { 1 } else { 2 }).min(of_a_day),
         (most, _) => (most / 16).max(if most < 5 { 1 } else { 2 }),
     })
 }
@@ -129,7 +194,7 @@ mod tests {
         let mut mark = Mark::first(&plan);
         for _ in 0..10 {
             assert!(mark.covers(&one()));
-            mark.spend(&one());
+            mark.spend(&one(), Tick::ZERO);
         }
         assert!(!mark.covers(&one()), "a sixteenth");
         mark.ask(&one());
@@ -138,7 +203,7 @@ mod tests {
         assert_eq!(mark.written(&plan), (true, true));
         for _ in 0..40 {
             assert!(mark.covers(&one()));
-            mark.spend(&one());
+            mark.spend(&one(), Tick::ZERO);
         }
         assert!(!mark.covers(&one()));
     }
@@ -147,12 +212,12 @@ mod tests {
     fn what_goes_out_during_a_write_counts_against_the_old_one_and_the_new() {
         let plan = plan(160);
         let mut mark = Mark::first(&plan);
-        (0..8).for_each(|_| mark.spend(&one()));
+        (0..8).for_each(|_| mark.spend(&one(), Tick::ZERO));
         assert_eq!(mark.write(&plan).requests, 12);
-        (0..2).for_each(|_| mark.spend(&one()));
+        (0..2).for_each(|_| mark.spend(&one(), Tick::ZERO));
         assert!(!mark.covers(&one()), "the old one is used up");
         mark.written(&plan);
-        (0..10).for_each(|_| mark.spend(&one()));
+        (0..10).for_each(|_| mark.spend(&one(), Tick::ZERO));
         assert!(!mark.covers(&one()), "12 since the look");
         assert_eq!(mark.write(&plan).requests, 18);
         mark.written(&plan);
@@ -160,9 +225,36 @@ mod tests {
     }
 
     #[test]
+    fn a_record_says_what_was_started_until_something_else_changes_the_log() {
+        let plan = plan(160);
+        let mut mark = Mark::first(&plan);
+        mark.spend(&one(), Tick::ZERO);
+        assert_eq!(mark.part(1, false, Tick::ZERO), None, "the first is whole");
+        mark.write(&plan);
+        mark.spend(&Need { input_tokens: 30, ..one() }, Tick::ZERO);
+        mark.correct(Unit::InputTokens, 12);
+        mark.correct(Unit::OutputTokens, -7);
+        let part = Credit { requests: 1, input_tokens: 42, ..Credit::default() };
+        assert_eq!((mark.part(2, false, Tick::ZERO), mark.looked), (Some(part), 2));
+        mark.write(&plan);
+        assert_eq!(mark.part(2, false, Tick::ZERO), Some(Credit::default()), "nothing is said twice");
+        mark.whole = true;
+        assert_eq!((mark.part(2, false, Tick::ZERO), mark.part(2, true, Tick::ZERO)), (None, None));
+        mark.spend(&one(), Tick::ZERO);
+        assert_eq!(mark.part(3, false, Tick::ZERO.plus(Duration::from_secs(9))), None, "it is not all of now");
+        mark.write(&plan);
+        let parts = (0..1_000).filter(|_| mark.part(2, false, Tick::ZERO).is_some()).count();
+        assert!((985..1_000).contains(&parts), "the whole now and then: {parts}");
+    }
+
+    #[test]
     fn half_of_the_smallest_limits_is_left_after_a_crash_but_of_one() {
         for (limit, allowed) in [(1, 1), (2, 1), (4, 1), (5, 2), (10, 2), (32, 2), (60, 3)] {
             assert_eq!(least(&plan(limit))[0], allowed);
+        }
+        for (a_day, allowed) in [(1, 1), (250, 1), (1_500, 2), (100_000, 3)] {
+            let plan = Plan::compile(&Limits::new().per_minute(60).per_day(a_day), Duration::ZERO);
+            assert_eq!(least(&plan)[0], allowed, "{a_day} a day");
         }
     }
 }

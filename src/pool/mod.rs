@@ -32,6 +32,7 @@ mod locked;
 mod locks;
 mod many;
 mod mark;
+mod noting;
 mod open;
 mod overview;
 mod parting;

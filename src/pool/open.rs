@@ -90,7 +90,10 @@ impl KeyPoolBuilder {
         let image = Store::load(&store).await?;
         let (progress, written) = watch::channel(Progress::default());
         let pool = self.assemble(Some(image), Some(written))?;
-        let opening = pool.lock().journal.as_ref().map(|journal| journal.opening());
+        let opening = pool.lock().journal.as_mut().map(|journal| {
+            journal.takes_started = store.takes_started();
+            journal.opening()
+        });
         // Before anything is granted: what this run starts unseen, the next one must know of.
         let opening = Batch { run: opening, ..Batch::default() };
         Store::write(&store, Arc::new(opening)).await?;

@@ -108,7 +108,7 @@ impl State {
         for unit in journal.marks.keys().filter(|unit| unit.1 == owner).copied().collect::<Vec<_>>() {
             let lane = self.lanes[usize::from(unit.0)].name.to_string();
             journal.units_gone.push((old.to_string(), lane));
-            journal.note_unit(unit);
+            journal.note_whole(unit);
         }
         let of_it = |id: &RestId| matches!(id.scope, Scope::Owner | Scope::OwnerLane) && id.whom == *old;
         let rests: Vec<RestId> = journal.rests.extract_if(of_it).collect();
@@ -130,7 +130,7 @@ impl State {
     pub(super) fn note_all(&mut self) {
         let Some(journal) = &mut self.journal else { return };
         for unit in journal.marks.keys().copied().collect::<Vec<_>>() {
-            journal.note_unit(unit);
+            journal.note_whole(unit);
         }
         for slot in self.roster.slots().collect::<Vec<_>>() {
             self.note_rests(slot);

@@ -4,7 +4,6 @@
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use super::{
-    gather::usage_record,
     journal::{Health, Journal, Known, RunState},
     lane::Origin,
     mark::{Mark, credit, least},
@@ -238,9 +237,9 @@ impl State {
         let lanes: Vec<u16> = journal.used.keys().filter(|used| used.0 == slot).map(|used| used.1).collect();
         for lane in lanes {
             let used = self.journal.as_mut().and_then(|journal| journal.used.remove(&(slot, lane)));
-            let raw = used.and_then(|used| self.raw_usage(slot, lane, used, now));
+            let used = used.and_then(|used| self.usage_record(slot, lane, used, now));
             if let Some(journal) = &mut self.journal {
-                journal.parted_use.extend(raw.map(usage_record));
+                journal.parted_use.extend(used);
             }
         }
     }

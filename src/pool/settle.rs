@@ -9,6 +9,10 @@ use crate::{
     verdict::Scope,
 };
 
+fn signed(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX / 2).min(i64::MAX / 2)
+}
+
 impl State {
     /// The request goes out now: limits count from here.
     pub(super) fn started(&mut self, seat: Seat, now: Now) {
@@ -18,6 +22,7 @@ impl State {
             return;
         }
         let (owner, lane_at, need, earlier, free) = (cell.owner, cell.lane, cell.need, cell.stamp, cell.free);
+        let granted = cell.seq;
         let at = self.at(now, owner);
         let lane = &mut self.lanes[usize::from(lane_at)];
         let plan = self.plans.plan(lane.owners[owner as usize].plan);
@@ -40,7 +45,7 @@ impl State {
             }
         }
         if words > 0 {
-            self.note_unit(lane_at, owner);
+            self.note_moved_start(lane_at, owner, granted);
         }
     }
 
@@ -62,13 +67,18 @@ impl State {
         let at = self.at(now, owner);
         let plan = self.plans.plan(plan);
         let log = self.lanes[usize::from(lane)].log(owner, plan.words());
-        for unit in [Unit::InputTokens, Unit::OutputTokens] {
+        let units = [Unit::InputTokens, Unit::OutputTokens];
+        for unit in units {
             let amounts = Correction { reserved: reserved.of(unit), actual: actual.of(unit) };
             if amounts.reserved != amounts.actual {
                 plan.correct(log, unit, stamp, amounts, &at);
             }
         }
-        self.note_unit(lane, owner);
+        self.note_correction(
+            lane,
+            owner,
+            units.map(|unit| (unit, signed(actual.of(unit)) - signed(reserved.of(unit)))),
+        );
         if actual.input_tokens < reserved.input_tokens || actual.output_tokens < reserved.output_tokens {
             self.roomier(lane, owner, slot, now);
         }

@@ -1,19 +1,27 @@
 //! Writing behind: what the journal notes goes to the store in batches, and no request waits for it.
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
+    pin::pin,
     sync::{Arc, Weak},
     task::Poll,
     time::Duration,
 };
 
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Sleep, sleep},
+};
 
 use super::{KeyPool, Shared, gather::Look};
 use crate::store::{AnyStore, Batch, StoreError};
 
-/// From the beginning of one write to that of the next, at least.
-pub(super) const PAUSE: Duration = Duration::from_millis(100);
+/// From the beginning of one write to that of the next: less than 200 ms of counts are not written.
+const PAUSE: Duration = Duration::from_millis(150);
+/// The same while somebody waits for a mark.
+pub(super) const SHORT_PAUSE: Duration = Duration::from_millis(100);
+/// The same where something other than counts changed: a rest, a key that was disabled. What comes at once is one write.
+const SOON: Duration = Duration::from_millis(5);
 /// After a write that failed, at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// So many writes in a row fail before marks are void: a store that is away stops no request.
@@ -41,11 +49,15 @@ pub(super) type Written = watch::Receiver<Progress>;
 /// Writes until the pool is gone or has ended.
 pub(super) async fn write_behind(pool: Weak<Shared>, store: Arc<dyn AnyStore>, progress: watch::Sender<Progress>) {
     while news(&pool).await {
-        let pause = sleep(PAUSE);
+        let (pause, short, soon) = (sleep(PAUSE), sleep(SHORT_PAUSE), sleep(SOON));
         let Some((batch, mut look, number)) = gather(&pool) else { return };
         let ends = batch.run.is_some();
-        if !batch.is_empty() && !keep(&pool, &*store, batch, &progress).await {
-            return;
+        let mut anew = false;
+        if !batch.is_empty() {
+            match keep(&pool, &*store, batch, &progress).await {
+                Some(began_anew) => anew = began_anew,
+                None => return,
+            }
         }
         if let Some(shared) = pool.upgrade() {
             let pool = KeyPool(shared);
@@ -53,14 +65,39 @@ pub(super) async fn write_behind(pool: Weak<Shared>, store: Arc<dyn AnyStore>, p
             while !pool.lock().kept(&mut look, now) {}
         }
         progress.send_modify(|progress| {
-            progress.kept = number;
-            progress.ended = ends;
+            // Where the store began anew, all that is known is there with the next look.
+            progress.kept = if anew { progress.kept } else { number };
+            progress.ended = ends && !anew;
         });
-        if ends {
+        if ends && !anew {
             return;
         }
-        pause.await;
+        rest(&pool, pause, short, soon).await;
     }
+}
+
+/// Until it is time for the next write, or something presses.
+async fn rest(pool: &Weak<Shared>, pause: Sleep, short: Sleep, soon: Sleep) {
+    let (mut pause, mut short, mut soon) = (pin!(pause), pin!(short), pin!(soon));
+    poll_fn(|cx| {
+        if pause.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let Some(pool) = pool.upgrade().map(KeyPool) else { return Poll::Ready(()) };
+        let mut state = pool.lock();
+        let Some(journal) = &mut state.journal else { return Poll::Ready(()) };
+        let over = match () {
+            () if journal.urgent || journal.flushing => soon.as_mut().poll(cx).is_ready(),
+            () if journal.short => short.as_mut().poll(cx).is_ready(),
+            () => false,
+        };
+        if over {
+            return Poll::Ready(());
+        }
+        journal.press.0 = Some(cx.waker().clone());
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Waits for something to write; false: the pool is gone.
@@ -92,12 +129,21 @@ fn gather(pool: &Weak<Shared>) -> Option<(Batch, Look, u64)> {
     }
 }
 
-/// Hands the batch over until it is kept; false: the pool is gone.
-async fn keep(pool: &Weak<Shared>, store: &dyn AnyStore, batch: Batch, progress: &watch::Sender<Progress>) -> bool {
+/// Hands the batch over until it is kept; whether the store had begun anew. `None`: the pool is gone.
+async fn keep(
+    pool: &Weak<Shared>,
+    store: &dyn AnyStore,
+    batch: Batch,
+    progress: &watch::Sender<Progress>,
+) -> Option<bool> {
     let batch = Arc::new(batch);
-    let mut pause = PAUSE;
-    let mut failures = 0;
+    let mut pause = SHORT_PAUSE;
+    let (mut failures, mut anew) = (0, false);
     while let Err(error) = store.write(Arc::clone(&batch)).await {
+        if error.is_begun_anew() && begin_anew(pool, store).await {
+            anew = true;
+            continue;
+        }
         failures += 1;
         if failures == 1 {
             tracing::error!(%error, "the store takes no writes; they are tried again");
@@ -116,7 +162,7 @@ async fn keep(pool: &Weak<Shared>, store: &dyn AnyStore, batch: Batch, progress:
         sleep(pause).await;
         pause = (2 * pause).min(LONGEST_PAUSE);
         if pool.strong_count() == 0 {
-            return false;
+            return None;
         }
     }
     if failures > 0 {
@@ -124,7 +170,14 @@ async fn keep(pool: &Weak<Shared>, store: &dyn AnyStore, batch: Batch, progress:
         progress.send_modify(|progress| progress.away = false);
         void_marks(pool, false);
     }
-    true
+    Some(anew)
+}
+
+/// What the store held is gone: all that this process knows is written with the next look. Whether the store knows that
+/// it runs.
+async fn begin_anew(pool: &Weak<Shared>, store: &dyn AnyStore) -> bool {
+    let Some(run) = pool.upgrade().map(KeyPool).and_then(|pool| pool.lock().note_everything()) else { return false };
+    store.write(Arc::new(Batch { run: Some(run), ..Batch::default() })).await.is_ok()
 }
 
 fn void_marks(pool: &Weak<Shared>, void: bool) {
@@ -153,6 +206,7 @@ impl KeyPool {
         let wanted = {
             let mut state = self.lock();
             state.news();
+            state.press();
             state.journal.as_mut().map_or(0, |journal| {
                 journal.flushing = true;
                 journal.looks + 1

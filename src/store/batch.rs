@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{ImportRecord, KeyRecord, RestId, RestRecord, UnitRecord, UsageRecord};
+use super::{
+    record::{ImportRecord, KeyRecord, RestId, RestRecord, UnitRecord, UsageRecord},
+    started::StartedRecord,
+};
 
 /// What changed since the last write. A store takes all of it or nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -12,8 +15,13 @@ pub struct Batch {
     pub keys: Vec<KeyRecord>,
     /// Owners in lanes as they are now; others stay.
     pub units: Vec<UnitRecord>,
+    /// What owners in lanes started since their last record: it is [added](UnitRecord::add) to that, or to the one in
+    /// `units`. Only where the store [takes it](super::Store::takes_started).
+    pub started: Vec<StartedRecord>,
     /// Owners in lanes (owner, lane) that are no more: their counts are in another's.
     pub units_gone: Vec<(String, String)>,
+    /// Models whose requests were found to count in another model's quota: (model, the other). Later ones hold.
+    pub quota_models: Vec<(String, String)>,
     /// Rests as they are now; others stay.
     pub rests: Vec<RestRecord>,
     /// Rests that are over, and whose steps are forgotten.
@@ -41,6 +49,9 @@ pub enum Run {
     Ended,
 }
 
+/// A machine is not back sooner, in milliseconds.
+const LONG_MS: i64 = 120_000;
+
 /// A run that did not end as it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crash {
@@ -51,9 +62,13 @@ pub struct Crash {
 }
 
 impl Batch {
-    /// Whether it must not be lost even when the machine stops: anything but counts.
+    /// Whether it must not be lost even when the machine stops: anything but counts, and rests that are over by the time
+    /// it is back.
     pub fn is_lasting(&self) -> bool {
-        !(self.keys.is_empty() && self.rests.is_empty() && self.rests_gone.is_empty() && self.imports.is_empty())
+        !(self.keys.is_empty()
+            && !self.rests.iter().any(is_long)
+            && self.rests_gone.is_empty()
+            && self.imports.is_empty())
             || self.run.is_some()
     }
 
@@ -61,4 +76,8 @@ impl Batch {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+fn is_long(rest: &RestRecord) -> bool {
+    rest.ends.is_none_or(|ends| ends.saturating_sub(rest.since) > LONG_MS)
 }

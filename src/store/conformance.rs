@@ -18,8 +18,8 @@
 use std::{collections::BTreeMap, future::Future, sync::Arc, task::Poll};
 
 use super::{
-    Batch, Crash, Credit, Image, ImportRecord, KeptSecret, KeyRecord, KeyStanding, RestId, RestRecord, Run, Store,
-    UnitRecord, UsageRecord, WindowRecord,
+    Batch, Crash, Credit, Image, ImportRecord, KeptSecret, KeyRecord, KeyStanding, RestId, RestRecord, Run,
+    StartedRecord, Store, UnitRecord, UsageRecord, WindowRecord,
 };
 use crate::{
     limit::{Limit, Limits, Span, Unit},
@@ -37,7 +37,10 @@ pub async fn check<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
     a_later_record_takes_the_place_of_an_earlier(&open).await;
     a_stored_secret_outlives_writes_without_one(&open).await;
     what_is_gone_is_gone(&open).await;
+    what_was_started_comes_to_the_record(&open).await;
     use_adds_up_and_is_found_by_day(&open).await;
+    a_models_quota_is_known_by_its_last_name(&open).await;
+    a_last_success_comes_with_the_use(&open).await;
     imports_come_in_their_order(&open).await;
     a_run_ends_only_when_it_says_so(&open).await;
     writes_at_once_are_all_kept(&open).await;
@@ -146,24 +149,92 @@ async fn what_is_gone_is_gone<S: Store, F: Future<Output = S>>(open: impl Fn(&st
     assert_eq!(image.rests.into_values().collect::<Vec<_>>(), [kept]);
 }
 
+/// Of a store that takes it.
+async fn what_was_started_comes_to_the_record<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
+    let store = open("started").await;
+    if !store.takes_started() {
+        return;
+    }
+    let started = |n: i64| StartedRecord {
+        owner: "project".into(),
+        lane: "flash".into(),
+        epoch: 3,
+        at: 1_781_550_020_000 + n,
+        days: ("2026-06-15".into(), "2026-06-15".into()),
+        amounts: Credit { requests: 2, input_tokens: 300, ..Credit::default() },
+        credit: Credit { requests: n as u64, ..Credit::default() },
+    };
+    let mut expected = Image::default();
+    let batches = [
+        Batch { units: vec![unit("project", "flash"), unit("other", "flash")], ..Batch::default() },
+        Batch { started: vec![started(1)], ..Batch::default() },
+        Batch { started: vec![started(2)], ..Batch::default() },
+        // Of one batch, too; and a whole record takes the place of all that was before it.
+        Batch { units: vec![unit("project", "flash")], started: vec![started(3)], ..Batch::default() },
+        Batch { started: vec![started(4)], run: Some(Run::Ended), ..Batch::default() },
+        Batch { started: vec![started(5)], ..Batch::default() },
+        Batch { units_gone: vec![("other".to_owned(), "flash".to_owned())], ..Batch::default() },
+    ];
+    for batch in batches {
+        expected.apply(&batch);
+        write(&store, batch).await;
+    }
+    assert_eq!(load(&store).await.units, expected.units, "as long as it is open");
+    drop(store);
+    assert_eq!(load(&open("started").await).await.units, expected.units, "when it is opened again");
+}
+
+async fn a_models_quota_is_known_by_its_last_name<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
+    let store = open("models").await;
+    for other in ["gemini-2.5-pro", "gemini-2.5-flash"] {
+        let quota_models = [("latest", other), ("flash", "gemini-2.5-flash")];
+        let quota_models = quota_models.map(|(model, other)| (model.to_owned(), other.to_owned())).to_vec();
+        write(&store, Batch { quota_models, ..Batch::default() }).await;
+    }
+    drop(store);
+    let kept = load(&open("models").await).await.quota_models;
+    let kept: Vec<_> = kept.iter().map(|(model, other)| (&**model, &**other)).collect();
+    assert_eq!(kept, [("flash", "gemini-2.5-flash"), ("latest", "gemini-2.5-flash")]);
+}
+
+/// Of a store that takes what was started.
+async fn a_last_success_comes_with_the_use<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
+    let store = open("success").await;
+    if !store.takes_started() {
+        return;
+    }
+    write(&store, Batch { keys: vec![key("aa")], ..Batch::default() }).await;
+    let before = load(&store).await.keys["aa"].last_success;
+    for later in [7, 3] {
+        let last_success = before.map(|before| before + later);
+        let usage = UsageRecord { key: "aa".into(), day: "2026-06-15".into(), last_success, ..UsageRecord::default() };
+        write(&store, Batch { usage: vec![usage], ..Batch::default() }).await;
+    }
+    let used = store.usage("2026-06-15", "2026-06-15").await.expect("use can be read");
+    assert_eq!(used.iter().map(|row| row.last_success).collect::<Vec<_>>(), [None], "it is the key's");
+    drop(store);
+    assert_eq!(load(&open("success").await).await.keys["aa"].last_success, before.map(|before| before + 7));
+}
+
 async fn use_adds_up_and_is_found_by_day<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
     let store = open("use").await;
     let used = |day: &str, key: &str, requests: i64| UsageRecord {
-        day: day.to_owned(),
-        key: key.to_owned(),
-        id: format!("k-{key}"),
-        lane: "flash".to_owned(),
+        day: day.into(),
+        key: key.into(),
+        id: format!("k-{key}").into(),
+        lane: "flash".into(),
         requests,
         input_tokens: 10,
         output_tokens: 3,
         errors: BTreeMap::from([(VerdictKind::RateLimited, 1)]),
+        last_success: None,
     };
     let batch = |usage| Batch { usage, ..Batch::default() };
     let both = vec![used("2026-06-15", "bb", 5), used("2026-06-15", "aa", 2), used("2026-06-17", "aa", 1)];
     write(&store, batch(both)).await;
     let mut more = used("2026-06-15", "aa", -1);
     more.errors = BTreeMap::from([(VerdictKind::RateLimited, 2), (VerdictKind::Transient, 1)]);
-    "renamed".clone_into(&mut more.id);
+    more.id = "renamed".into();
     write(&store, batch(vec![more])).await;
     let rows = store.usage("2026-06-15", "2026-06-16").await.expect("use can be read");
     let summary: Vec<_> = rows.iter().map(|row| (&*row.key, &*row.id, row.requests, row.input_tokens)).collect();
@@ -214,8 +285,7 @@ async fn a_run_ends_only_when_it_says_so<S: Store, F: Future<Output = S>>(open: 
 async fn writes_at_once_are_all_kept<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
     let store = open("at once").await;
     let one = |n: i64| {
-        let usage =
-            UsageRecord { day: "2026-06-15".to_owned(), key: "aa".to_owned(), requests: n, ..Default::default() };
+        let usage = UsageRecord { day: "2026-06-15".into(), key: "aa".into(), requests: n, ..Default::default() };
         store.write(Arc::new(Batch { usage: vec![usage], ..Batch::default() }))
     };
     let mut writes: Vec<_> = [4, 1, 2].into_iter().map(|n| Some(Box::pin(one(n)))).collect();

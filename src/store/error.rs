@@ -10,22 +10,33 @@ pub struct StoreError {
     what: String,
     source: Option<BoxError>,
     in_use: bool,
+    anew: bool,
 }
 
 impl StoreError {
     /// What could not be done.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), source: None, in_use: false }
+        Self { what: what.into(), source: None, in_use: false, anew: false }
     }
 
     /// The same, and what stood in the way.
     pub fn because(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
-        Self { what: what.into(), source: Some(source.into()), in_use: false }
+        Self { what: what.into(), source: Some(source.into()), in_use: false, anew: false }
     }
 
     /// Another process works on it.
     pub fn in_use(what: impl Into<String>) -> Self {
         Self { in_use: true, ..Self::new(what) }
+    }
+
+    /// What it held is gone, and it has begun anew: whoever works on it is to say all that it knows.
+    pub fn begun_anew(what: impl Into<String>) -> Self {
+        Self { anew: true, ..Self::new(what) }
+    }
+
+    /// Whether what it held is gone, and it takes writes all the same.
+    pub fn is_begun_anew(&self) -> bool {
+        self.anew
     }
 
     /// Whether another process works on it.

@@ -24,6 +24,8 @@ pub struct Image {
     pub usage: BTreeMap<String, UsageRecord>,
     /// Oldest first. Nobody needs them to begin.
     pub imports: Vec<ImportRecord>,
+    /// Models whose requests count in another's quota.
+    pub quota_models: BTreeMap<String, String>,
     /// Whoever worked on it last has not ended as it should, or works on it still.
     pub running: bool,
     /// The number of the last run.
@@ -45,13 +47,26 @@ impl Image {
             self.units.remove(&unit_name(owner, lane));
         }
         self.units.extend(batch.units.iter().map(|unit| (unit.name(), unit.clone())));
+        for started in &batch.started {
+            let blank = || UnitRecord {
+                owner: started.owner.to_string(),
+                lane: started.lane.to_string(),
+                ..UnitRecord::default()
+            };
+            self.units.entry(unit_name(&started.owner, &started.lane)).or_insert_with(blank).add(started);
+        }
         for id in &batch.rests_gone {
             self.rests.remove(&id.name());
         }
         self.rests.extend(batch.rests.iter().map(|rest| (rest.id.name(), rest.clone())));
         for usage in &batch.usage {
-            self.usage.entry(usage.name()).and_modify(|sum| sum.add(usage)).or_insert_with(|| usage.clone());
+            if let Some(key) = self.keys.get_mut(&*usage.key) {
+                key.last_success = key.last_success.max(usage.last_success);
+            }
+            let usage = UsageRecord { last_success: None, ..usage.clone() };
+            self.usage.entry(usage.name()).and_modify(|sum| sum.add(&usage)).or_insert(usage);
         }
+        self.quota_models.extend(batch.quota_models.iter().cloned());
         self.imports.extend(batch.imports.iter().cloned());
         match &batch.run {
             Some(Run::Begun { epoch, crashes }) => {

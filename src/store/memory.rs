@@ -23,6 +23,11 @@ impl MemoryStore {
         self.with(|image| image.clone())
     }
 
+    /// Forgets all of it, as a store that somebody flushed.
+    pub fn clear(&self) {
+        self.with(|image| *image = Image::default());
+    }
+
     fn with<T>(&self, look: impl FnOnce(&mut Image) -> T) -> T {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -36,6 +41,10 @@ impl Store for MemoryStore {
     fn write(&self, batch: Arc<Batch>) -> impl Future<Output = Result<(), StoreError>> + Send {
         self.with(|image| image.apply(&batch));
         ready(Ok(()))
+    }
+
+    fn takes_started(&self) -> bool {
+        true
     }
 
     fn usage(&self, from: &str, to: &str) -> impl Future<Output = Result<Vec<UsageRecord>, StoreError>> + Send {

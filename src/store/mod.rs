@@ -20,6 +20,7 @@ mod secret;
 mod settings;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod started;
 #[cfg(feature = "sqlite")]
 mod vault;
 
@@ -37,7 +38,8 @@ pub use record::{
 pub use secret::KeptSecret;
 pub use settings::{KeyNews, KeySettings};
 #[cfg(feature = "sqlite")]
-pub use sqlite::Sqlite;
+pub use sqlite::{Contents, Sqlite};
+pub use started::StartedRecord;
 #[cfg(feature = "sqlite")]
 pub use vault::{InvalidVaultKey, Keeping, Vault};
 
@@ -55,6 +57,13 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When it could not be kept. It is handed over again.
     fn write(&self, batch: Arc<Batch>) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Whether it takes [`Batch::started`]: what an owner started, to be added to the record that is there. Whoever does
+    /// is told the whole log of an owner now and then only. Otherwise each batch has the whole log of each owner that
+    /// was used.
+    fn takes_started(&self) -> bool {
+        false
+    }
 
     /// Use by key and lane of the days `from` to `to` (dates such as `2026-06-15`, both included), in the order of day,
     /// key and lane.

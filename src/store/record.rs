@@ -3,7 +3,7 @@
 //! Every record serialises, so that a store can keep it as it is. Fields may be added: a record that an older version
 //! wrote is read with their defaults.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -246,13 +246,13 @@ pub struct RestRecord {
 #[serde(default)]
 pub struct UsageRecord {
     /// The date in the owner's zone: `2026-06-15`.
-    pub day: String,
+    pub day: Arc<str>,
     /// The key's hash.
-    pub key: String,
+    pub key: Arc<str>,
     /// The name that the key had last.
-    pub id: String,
+    pub id: Arc<str>,
     /// The model; empty: none was named.
-    pub lane: String,
+    pub lane: Arc<str>,
     /// Requests sent, failed ones included. Negative in a batch where a request proved never to have left.
     pub requests: i64,
     /// Tokens of prompts, as answers told.
@@ -261,12 +261,18 @@ pub struct UsageRecord {
     pub output_tokens: u64,
     /// Verdicts other than a success.
     pub errors: BTreeMap<VerdictKind, u64>,
+    /// In a batch: the key's last good answer, in Unix milliseconds, where that alone is new of the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_success: Option<i64>,
 }
 
 impl UsageRecord {
     /// Adds what came to it.
     pub fn add(&mut self, more: &Self) {
-        self.id.clone_from(&more.id);
+        if !Arc::ptr_eq(&self.id, &more.id) {
+            self.id.clone_from(&more.id);
+        }
+        self.last_success = self.last_success.max(more.last_success);
         self.requests += more.requests;
         self.input_tokens = self.input_tokens.saturating_add(more.input_tokens);
         self.output_tokens = self.output_tokens.saturating_add(more.output_tokens);

@@ -26,6 +26,8 @@ pub(crate) enum Writes {
     Lost = 2,
     /// Refused.
     Refused = 3,
+    /// All is gone, once, and said to be; then kept.
+    Gone = 4,
 }
 
 /// Memory whose writes can be held up.
@@ -53,6 +55,11 @@ impl Store for Shaky {
         if writes == Writes::Refused as u8 {
             return Err(StoreError::new("the disk is full"));
         }
+        if writes == Writes::Gone as u8 {
+            self.memory.clear();
+            self.set(Writes::Kept);
+            return Err(StoreError::begun_anew("the disk was another"));
+        }
         if writes != Writes::Lost as u8 {
             self.memory.write(batch).await?;
         }
@@ -60,6 +67,10 @@ impl Store for Shaky {
             std::future::pending::<()>().await;
         }
         Ok(())
+    }
+
+    fn takes_started(&self) -> bool {
+        true
     }
 
     fn usage(&self, from: &str, to: &str) -> impl Future<Output = Result<Vec<UsageRecord>, StoreError>> + Send {

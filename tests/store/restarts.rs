@@ -11,8 +11,8 @@ use tower_keypool::{
 use crate::{
     machine::{Machine, room, spend},
     support::{
-        FLASH, PRO, answer, builder, daily, id, invalid, key, owner_limited, rate, rate_for, rest, secret, secs,
-        served, suspended, take, telling, view, wall,
+        FLASH, PRO, answer, builder, daily, id, invalid, key, next_in, owner_limited, rate, rate_for, rest, secret,
+        secs, served, suspended, take, telling, view, wall,
     },
 };
 
@@ -404,4 +404,24 @@ async fn a_key_that_left_and_came_back_is_in_the_store_as_before() {
     let second = machine.start(builder().key(key(0)).key(key(1))).await;
     assert_eq!(rest(&second, 0), Some(secs(300)));
     assert_eq!(view(&second, 1).state, KeyState::Disabled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_counts_in_anothers_quota_does_so_after_a_restart() {
+    let machine = Machine::new();
+    let first = machine.process(builder().key(key(0))).await;
+    let news = QuotaNews { quota_model: Some(PRO.to_owned()), ..QuotaNews::default() };
+    answer(&first.pool, "pro-latest", &rate_for(50).news(news));
+    // What it learned does not wait for its turn.
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    first.crash();
+
+    machine.time.advance(secs(10));
+    let second = machine.start(builder().key(key(0))).await;
+    assert_eq!(next_in(&second, "pro-latest"), Some(secs(40)));
+    second.shutdown().await;
+    machine.time.advance(secs(80));
+    let third = machine.start(builder().key(key(0)).limits(PRO, Limits::new().per_minute(1))).await;
+    drop(take(&third, "pro-latest"));
+    assert!(third.try_acquire(PRO).is_err(), "one quota");
 }

@@ -3,6 +3,7 @@
 import layers
 import pool
 import serve
+import store
 import virtual
 from report import Figure
 
@@ -28,4 +29,7 @@ FIGURES = [
     Figure("serve-post", "serve against a bare proxy, 1 MiB POST", serve.post),
     Figure("serve-stream", "serve against a bare proxy, event streams", serve.stream),
     Figure("serve-idle", "serve with 1,000 keys: memory and start", serve.idle),
+    Figure("counting", "serve with its counts in SQLite against in memory", store.counting),
+    Figure("start", "serve with 5,000 keys in SQLite: start", store.start),
+    Figure("kills", "kill -9 × 50 under load on one SQLite file", store.kills),
 ]

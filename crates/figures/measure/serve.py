@@ -31,16 +31,10 @@ def listening(*args: str, cores: list[int], **options):
         yield process, address
 
 
-def keys_in(folder: str) -> str:
+def keys_in(folder: str, count: int, options: str) -> str:
     path = pathlib.Path(folder, "keys.txt")
-    path.write_text("".join(f"AIzaSy-not-a-real-key-{n:017}\n" for n in range(KEYS)))
+    path.write_text("".join(f"AIzaSy-not-a-real-key-{n:017} {options}\n" for n in range(count)))
     return str(path)
-
-
-def serve_command(folder: str, port: int, upstream: str) -> list[str]:
-    listen = f"127.0.0.1:{port}"
-    return [str(programs.TARGET / "keypool"), "serve", "--keys", keys_in(folder), "--listen", listen,
-            "--upstream", f"http://{upstream}", "--db", "none", "-q"]
 
 
 def free_port() -> int:
@@ -68,11 +62,12 @@ def answered(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def serving(upstream: str, cores: list[int]):
+def serving(upstream: str, cores: list[int], keys: int = KEYS, options: str = "", database: str = "none"):
     """keypool serve: the process, its port, and how long it took to its first answer."""
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
-        command = serve_command(folder, port, upstream)
+        command = [str(programs.TARGET / "keypool"), "serve", "--keys", keys_in(folder, keys, options),
+                   "--listen", f"127.0.0.1:{port}", "--upstream", f"http://{upstream}", "--db", database, "-q"]
         began = time.monotonic()
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         with programs.running(command, cores, **quiet) as process:

@@ -23,7 +23,7 @@ impl Kept {
         let journal = Journal::begin(Image::default(), now);
         let mut kept = Self::default();
         kept.0.apply(&Batch { run: Some(journal.opening()), ..Batch::default() });
-        state.journal = Some(Box::new(Journal { settled: true, ..journal }));
+        state.journal = Some(Box::new(Journal { settled: true, takes_started: true, ..journal }));
         for slot in state.roster.slots().collect::<Vec<_>>() {
             state.recall_key(slot, now);
         }

@@ -4,7 +4,13 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::{Sqlite, failure::Failure, file};
+use super::{
+    Sqlite,
+    failure::Failure,
+    file,
+    migrate::{self, MIGRATIONS},
+    read,
+};
 use crate::store::StoreError;
 
 /// Larger files are not looked through whenever they are opened: so much takes some 20 ms.
@@ -54,11 +60,120 @@ impl Sqlite {
         self.run(move |desk| copy(&desk.connection, &to)).await
     }
 
-    /// Looks through all of it: what is wrong, at most ten sentences; none when it is whole.
+    /// Looks through all of it: what is wrong, in sentences; none when it is whole, every row can be read, and nobody but
+    /// its owner may read the files.
     ///
     /// # Errors
     /// When it cannot be read at all.
     pub async fn check(&self) -> Result<Vec<String>, StoreError> {
-        self.run(|desk| problems(&desk.connection, "integrity_check")).await
+        let path = self.path().to_owned();
+        self.run(move |desk| {
+            let mut wrong = problems(&desk.connection, "integrity_check")?;
+            if wrong.is_empty() && migrate::known(&desk.connection, &path, MIGRATIONS)? == MIGRATIONS.len() {
+                wrong.extend(unread(&desk.connection)?);
+            }
+            wrong.extend(open_to_others(&path));
+            Ok(wrong)
+        })
+        .await
     }
+
+    /// How much is in it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn contents(&self) -> Result<Contents, StoreError> {
+        let path = self.path().to_owned();
+        self.run(move |desk| {
+            let schema = migrate::known(&desk.connection, &path, MIGRATIONS)?;
+            let bytes = |end| std::fs::metadata(file::beside(&path, end)).map_or(0, |file| file.len());
+            // Of an older schema some are not there yet.
+            let rows = |table: &str| -> u64 {
+                let count = format!("SELECT count(*) FROM {table}");
+                desk.connection.query_row(&count, [], |row| row.get(0)).map_or(0, read::count)
+            };
+            Ok(Contents {
+                schema,
+                bytes: bytes(""),
+                wal_bytes: bytes("-wal"),
+                keys: rows("api_keys"),
+                imports: rows("import_history"),
+                usage: rows("key_usage"),
+                windows: rows("windows"),
+                rests: rows("rests"),
+                journal: rows("journal"),
+            })
+        })
+        .await
+    }
+}
+
+/// How much is in a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Contents {
+    /// The number of its schema.
+    pub schema: usize,
+    /// The file's size.
+    pub bytes: u64,
+    /// The size of `-wal` beside it: what is not in the file itself yet.
+    pub wal_bytes: u64,
+    /// Keys, those that left included.
+    pub keys: u64,
+    /// Imports made.
+    pub imports: u64,
+    /// Days' use, by key and lane.
+    pub usage: u64,
+    /// Owners in lanes whose counts it has.
+    pub windows: u64,
+    /// Rests.
+    pub rests: u64,
+    /// Batches that are not in their tables yet.
+    pub journal: u64,
+}
+
+/// Rows that say nothing which this version understands.
+fn unread(connection: &Connection) -> Result<Vec<String>, Failure> {
+    const RULES: [(&str, &str); 5] = [
+        ("api_keys", "secret_form NOT IN ('elsewhere', 'reference', 'sealed', 'plain')"),
+        ("api_keys", "(secret_form = 'elsewhere') <> (secret IS NULL)"),
+        ("api_keys", "state NOT IN ('active', 'disabled', 'faulty', 'removed')"),
+        ("key_usage", "date(day) IS NOT day OR input_tokens < 0 OR output_tokens < 0"),
+        ("windows", "NOT (json_valid(counts) AND json_valid(credit) AND json_valid(learned))"),
+    ];
+    let mut wrong = Vec::new();
+    for (table, rule) in RULES {
+        let count = format!("SELECT count(*) FROM {table} WHERE {rule}");
+        let rows: i64 = connection.query_row(&count, [], |row| row.get(0))?;
+        if rows > 0 {
+            wrong.push(format!("{table}: {rows} rows where {rule}"));
+        }
+    }
+    let runs: i64 = connection.query_row("SELECT count(*) FROM run", [], |row| row.get(0))?;
+    if runs != 1 {
+        wrong.push(format!("run: {runs} rows, not one"));
+    }
+    let left_out = read::left_out(connection)?;
+    wrong.extend(
+        left_out
+            .into_iter()
+            .filter(|(_, rows)| *rows > 0)
+            .map(|(table, rows)| format!("{table}: {rows} rows that this version cannot read")),
+    );
+    Ok(wrong)
+}
+
+/// Files that others than their owner may read or write.
+#[cfg(unix)]
+fn open_to_others(path: &Path) -> Vec<String> {
+    use std::os::unix::fs::PermissionsExt;
+    let files = ["", "-wal", "-shm", ".lock"].map(|end| file::beside(path, end)).into_iter();
+    let modes = files.filter_map(|file| Some((std::fs::metadata(&file).ok()?.permissions().mode() & 0o777, file)));
+    let open = modes.filter(|(mode, _)| mode & 0o077 != 0);
+    open.map(|(mode, file)| format!("{} is open to others (mode {mode:03o}): chmod 600", file.display())).collect()
+}
+
+#[cfg(not(unix))]
+fn open_to_others(_: &Path) -> Vec<String> {
+    Vec::new()
 }

@@ -76,15 +76,18 @@ pub(super) fn dated(path: &Path, what: &str) -> PathBuf {
     std::iter::once(first.clone()).chain(again).find(|name| !name.exists()).unwrap_or(first)
 }
 
-/// Gives a broken database another name, with what SQLite keeps beside it.
-pub(super) fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
-    let aside = dated(path, "broken");
+/// What a broken database is called from then on: `keypool.db.corrupt-…`.
+pub(super) const CORRUPT: &str = "corrupt";
+
+/// Gives a database another name, with what SQLite keeps beside it.
+pub(super) fn set_aside(path: &Path, what: &str) -> Result<PathBuf, StoreError> {
+    let aside = dated(path, what);
     for end in ["-wal", "-shm", ""] {
         let (from, to) = (beside(path, end), beside(&aside, end));
         match fs::rename(&from, &to) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !end.is_empty() => {}
             Err(error) => {
-                let what = format!("the broken database {} cannot be set aside", path.display());
+                let what = format!("the database {} cannot be set aside", path.display());
                 return Err(StoreError::because(what, error));
             }
             Ok(()) => {}

@@ -48,7 +48,7 @@ impl Sqlite {
         edit: impl FnOnce(&mut KeyBook) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
         self.run(move |desk| {
-            desk.connection.pragma_update(None, "synchronous", "FULL")?;
+            desk.last_through_power_cuts(true)?;
             // From the first look on nobody else writes.
             let to = desk.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut book = book(&to)?;

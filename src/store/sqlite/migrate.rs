@@ -12,20 +12,29 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_keys_and_use.sql"),
     include_str!("migrations/0002_windows_and_rests.sql"),
     include_str!("migrations/0003_key_settings.sql"),
+    include_str!("migrations/0004_packed_journal.sql"),
 ];
+
+/// At which step a file stands.
+///
+/// # Errors
+/// When that is one that this version does not know.
+pub(super) fn known(connection: &Connection, path: &Path, steps: &[&str]) -> Result<usize, Failure> {
+    let stands_at = version(connection)?;
+    if stands_at <= steps.len() {
+        return Ok(stands_at);
+    }
+    let what = format!(
+        "the database {} is of a newer version (schema {stands_at}, this one knows {}): use that version, or another file",
+        path.display(),
+        steps.len()
+    );
+    Err(StoreError::new(what).into())
+}
 
 /// Brings a file forward to the last of these steps: all of them or none. It is copied beside itself first.
 pub(super) fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), Failure> {
-    let stands_at = version(connection)?;
-    if stands_at > steps.len() {
-        let what = format!(
-            "the database {} is of a newer version (schema {stands_at}, this one knows {}): use that version, or \
-             another file",
-            path.display(),
-            steps.len()
-        );
-        return Err(StoreError::new(what).into());
-    }
+    let stands_at = known(connection, path, steps)?;
     if stands_at == steps.len() {
         return Ok(());
     }

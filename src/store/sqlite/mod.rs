@@ -1,12 +1,18 @@
 //! One SQLite file: what a pool keeps, and a person can look at with any SQLite.
 
 mod care;
+mod desk;
 mod failure;
 mod file;
 mod fold;
 mod keys;
 mod migrate;
+mod numbers;
+mod pack;
+mod pending;
+mod presence;
 mod read;
+mod row;
 mod write;
 
 #[cfg(test)]
@@ -19,22 +25,18 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
+    time::Duration,
 };
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
 use super::{Batch, Image, ImportRecord, KeyRecord, Store, StoreError, UsageRecord};
+use desk::{Desk, Job};
 use failure::Failure;
-use fold::Pending;
+use numbers::Numbers;
 
-type Job = Box<dyn FnOnce(&mut Desk) + Send>;
-
-/// What the database's thread works with.
-struct Desk {
-    connection: Connection,
-    pending: Pending,
-}
+pub use care::Contents;
 
 /// A store in one SQLite file (with `-wal` and `-shm` beside it while it is open). A cheap handle: clones share the
 /// file and its one thread, which ends with the last of them.
@@ -79,7 +81,7 @@ impl Sqlite {
         match begin(path) {
             Ok(connection) => Self::start(path, connection, None),
             Err(Failure::Broken(error)) => {
-                let aside = file::set_aside(path)?;
+                let aside = file::set_aside(path, file::CORRUPT)?;
                 tracing::warn!(
                     %error,
                     "the database {} is broken: it was set aside as {}, and a new one is begun",
@@ -96,15 +98,16 @@ impl Sqlite {
     /// Opens a file that is there, to copy or to check it. Nothing is brought forward or set aside.
     ///
     /// # Errors
-    /// When it is not there or cannot be read.
+    /// When it is not there, cannot be read, or a newer version wrote it.
     pub fn inspect(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref();
         let open = || {
             let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.busy_timeout(BUSY)?;
-            Ok::<_, rusqlite::Error>(connection)
+            migrate::known(&connection, path, migrate::MIGRATIONS)?;
+            Ok::<_, Failure>(connection)
         };
-        Self::start(path, open().map_err(|error| Failure::from(error).of(path))?, None)
+        Self::start(path, open().map_err(|failure| failure.of(path))?, None)
     }
 
     /// Every key that it knows, whoever works on it.
@@ -127,16 +130,15 @@ impl Sqlite {
 
     fn start(path: &Path, connection: Connection, set_aside: Option<PathBuf>) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel::<Job>();
+        let path = path.to_owned();
+        let held = path.clone();
         thread::Builder::new()
             .name("keypool-sqlite".to_owned())
             .spawn(move || {
-                let mut desk = Desk { connection, pending: Pending::default() };
-                for job in queue {
-                    job(&mut desk);
-                }
+                Desk::new(connection, &path).work(&queue);
             })
             .map_err(|error| StoreError::because("no thread for the database", error))?;
-        Ok(Self(Arc::new(Inner { path: path.to_owned(), jobs, claim: Mutex::new(None), set_aside })))
+        Ok(Self(Arc::new(Inner { path: held, jobs, claim: Mutex::new(None), set_aside })))
     }
 
     /// Runs on the database's own thread.
@@ -164,7 +166,7 @@ impl Sqlite {
     }
 }
 
-const BUSY: std::time::Duration = std::time::Duration::from_secs(5);
+const BUSY: Duration = Duration::from_secs(5);
 
 /// A connection to a file that is as it should be.
 fn begin(path: &Path) -> Result<Connection, Failure> {
@@ -177,10 +179,27 @@ fn begin(path: &Path) -> Result<Connection, Failure> {
     Ok(connection)
 }
 
+/// All that it holds, where its tables say it.
+fn load(desk: &mut Desk) -> Result<Image, Failure> {
+    fold::fold_journal(&mut desk.connection, None)?;
+    desk.numbers = Numbers::default();
+    keys::carry(&mut desk.connection)?;
+    read::image(&desk.connection)
+}
+
 impl Inner {
     fn claim(&self) -> Result<(), StoreError> {
         let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
         if claim.is_none() {
+            *claim = Some(file::claim(&self.path)?);
+        }
+        Ok(())
+    }
+
+    /// The lock may have gone with the file.
+    fn claim_again(&self) -> Result<(), StoreError> {
+        let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        if claim.take().is_some() {
             *claim = Some(file::claim(&self.path)?);
         }
         Ok(())
@@ -194,16 +213,35 @@ impl Store for Sqlite {
             if let Some(inner) = inner.upgrade() {
                 inner.claim()?;
             }
-            desk.pending.clear();
-            fold::fold_journal(&mut desk.connection)?;
-            keys::carry(&mut desk.connection)?;
-            read::image(&desk.connection)
+            match load(desk) {
+                Err(Failure::Broken(error)) => {
+                    // Said already; nothing is known.
+                    let _ = desk.begin_anew(&error);
+                    load(desk)
+                }
+                loaded => loaded,
+            }
         })
         .await
     }
 
     fn write(&self, batch: Arc<Batch>) -> impl Future<Output = Result<(), StoreError>> + Send {
-        self.run(move |desk| write::batch(&mut desk.connection, &mut desk.pending, &batch))
+        let inner = Arc::downgrade(&self.0);
+        self.run(move |desk| {
+            if desk.keep_its_name()?
+                && let Some(inner) = inner.upgrade()
+            {
+                inner.claim_again()?;
+            }
+            match write::batch(desk, &batch) {
+                Err(Failure::Broken(error)) => Err(desk.begin_anew(&error)),
+                written => written,
+            }
+        })
+    }
+
+    fn takes_started(&self) -> bool {
+        true
     }
 
     async fn usage(&self, from: &str, to: &str) -> Result<Vec<UsageRecord>, StoreError> {

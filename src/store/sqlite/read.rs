@@ -1,6 +1,6 @@
 //! What a file holds, as records. A row that a later version wrote and this one cannot read is left out.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use rusqlite::{Connection, Row};
 use serde::de::DeserializeOwned;
@@ -15,6 +15,7 @@ use crate::{
 const KEYS: &str = "SELECT hash, id, secret_form, secret, tier, priority, weight, weight_now, ramp, owner, consumer, \
     source, state, reason, last_success, last_failure, consecutive_failures, created FROM api_keys ORDER BY id";
 const UNITS: &str = "SELECT lane, owner, epoch, counts, credit, learned FROM windows";
+const UNIT: &str = "SELECT lane, owner, epoch, counts, credit, learned FROM windows WHERE lane = ?1 AND owner = ?2";
 const RESTS: &str = "SELECT scope, whom, lane, kind, code, advice, since, ends, at_midnight, step, strikes, probe_at, \
     probe_interval, confirming, held, raised FROM rests";
 
@@ -35,6 +36,8 @@ pub(super) fn image(connection: &Connection) -> Result<Image, Failure> {
             image.rests.insert(record.id.name(), record);
         }
     }
+    let mut models = connection.prepare("SELECT model, quota_model FROM quota_models")?;
+    image.quota_models = models.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
     let run = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get::<_, String>(2)?));
     let (epoch, running, crashes) = connection.query_row("SELECT epoch, running, crashes FROM run", [], run)?;
     image.epoch = count(epoch);
@@ -57,10 +60,10 @@ pub(super) fn usage(connection: &Connection, from: &str, to: &str) -> Result<Vec
     )?;
     let record = |row: &Row<'_>| {
         Ok(UsageRecord {
-            day: row.get(0)?,
-            key: row.get(1)?,
-            lane: row.get(2)?,
-            id: row.get(3)?,
+            day: row.get::<_, Arc<str>>(0)?,
+            key: row.get::<_, Arc<str>>(1)?,
+            lane: row.get::<_, Arc<str>>(2)?,
+            id: row.get::<_, Arc<str>>(3)?,
             requests: row.get(4)?,
             input_tokens: count(row.get(5)?),
             output_tokens: count(row.get(6)?),
@@ -72,7 +75,7 @@ pub(super) fn usage(connection: &Connection, from: &str, to: &str) -> Result<Vec
         connection.prepare("SELECT day, key, lane, kind, count FROM key_errors WHERE day BETWEEN ?1 AND ?2")?;
     let mut rows = errors.query([from, to])?;
     while let Some(row) = rows.next()? {
-        let (day, key, lane): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (day, key, lane): (Arc<str>, Arc<str>, Arc<str>) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let at = records.binary_search_by(|record| (&record.day, &record.key, &record.lane).cmp(&(&day, &key, &lane)));
         if let (Ok(at), Some(kind)) = (at, of_word::<VerdictKind>(&row.get::<_, String>(3)?)) {
             records[at].errors.insert(kind, count(row.get(4)?));
@@ -80,20 +83,22 @@ pub(super) fn usage(connection: &Connection, from: &str, to: &str) -> Result<Vec
     }
     // What is in the journal is not in the tables yet.
     let mut sums: BTreeMap<_, _> = records.into_iter().map(|record| (place(&record), record)).collect();
-    for record in fold::journal(&connection)?.iter().flat_map(|batch| &batch.usage) {
+    for record in fold::journal(&connection)?.into_iter().flat_map(|batch| batch.usage) {
+        // That one is the key's.
+        let record = UsageRecord { last_success: None, ..record };
         if *record.day < *from || *record.day > *to {
             continue;
         }
-        match sums.get_mut(&place(record)) {
-            Some(sum) => sum.add(record),
-            None => drop(sums.insert(place(record), record.clone())),
+        match sums.get_mut(&place(&record)) {
+            Some(sum) => sum.add(&record),
+            None => drop(sums.insert(place(&record), record)),
         }
     }
     Ok(sums.into_values().collect())
 }
 
-fn place(record: &UsageRecord) -> (String, String, String) {
-    (record.day.clone(), record.key.clone(), record.lane.clone())
+fn place(record: &UsageRecord) -> (Arc<str>, Arc<str>, Arc<str>) {
+    (Arc::clone(&record.day), Arc::clone(&record.key), Arc::clone(&record.lane))
 }
 
 pub(super) fn imports(connection: &Connection) -> Result<Vec<ImportRecord>, Failure> {
@@ -141,6 +146,26 @@ fn key(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
         last_failure: row.get(15)?,
         consecutive_failures: row.get(16)?,
         created: row.get(17)?,
+    })
+}
+
+/// How many rows of each table this version cannot read.
+pub(super) fn left_out(connection: &Connection) -> Result<[(&'static str, usize); 3], Failure> {
+    let rows =
+        |table: &str| connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).map(count);
+    let read = image(connection)?;
+    let (units, rests) = (rows("windows")? as usize, rows("rests")? as usize);
+    let journal = rows("journal")? as usize - fold::journal(connection)?.len();
+    Ok([("windows", units - read.units.len()), ("rests", rests - read.rests.len()), ("journal", journal)])
+}
+
+/// What the table holds of an owner in a lane.
+pub(super) fn unit_of(connection: &Connection, owner: &str, lane: &str) -> Result<Option<UnitRecord>, Failure> {
+    let mut statement = connection.prepare_cached(UNIT)?;
+    let mut rows = statement.query([lane, owner])?;
+    Ok(match rows.next()? {
+        Some(row) => unit(row)?,
+        None => None,
     })
 }
 

@@ -1,5 +1,7 @@
 //! The file itself: its schema, its rights, and what becomes of a broken one.
 
+mod harm;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -73,6 +75,85 @@ async fn an_older_file_is_brought_forward_and_kept_as_it_was_beside() {
     assert_eq!(named(folder.path(), "schema-1").len(), 1, "it stands at the last schema by now");
 }
 
+/// A file as this step of the schema wrote it, after a crash.
+fn of_schema(step: usize, path: &Path) {
+    of_schema_1(path);
+    let connection = Connection::open(path).unwrap();
+    for sql in &MIGRATIONS[1..step] {
+        connection.execute_batch(sql).unwrap();
+    }
+    connection.pragma_update(None, "user_version", step as u32).unwrap();
+    connection.execute("INSERT INTO key_errors VALUES ('2026-06-15', 'aa', 'flash', 'rate_limited', 2)", []).unwrap();
+    if step == 1 {
+        return;
+    }
+    if step >= 4 {
+        connection.execute("UPDATE key_usage SET errors = '{\"rate_limited\":2}'", []).unwrap();
+    }
+    connection.execute("UPDATE run SET epoch = 7, running = 1", []).unwrap();
+    let counts = |requests| {
+        format!(
+            r#"[{{"limit":{{"unit":"requests","span":{{"sliding":{{"secs":60,"nanos":0}}}},"amount":10}},"moments":[1781550000000,{requests}]}}]"#
+        )
+    };
+    let unit = params!["flash", "project", 7, counts(3), r#"{"requests":2}"#, "[]"];
+    connection.execute("INSERT INTO windows VALUES (?1, ?2, ?3, ?4, ?5, ?6)", unit).unwrap();
+    if step < 4 {
+        let said = format!(
+            r#"{{"units":[{{"owner":"project","lane":"flash","epoch":7,"windows":{},"credit":{{"requests":2}},"learned":[]}}],
+               "units_gone":[],"usage":[{{"day":"2026-06-15","key":"aa","id":"old","lane":"flash","requests":5,
+               "input_tokens":1,"output_tokens":1,"errors":{{"rate_limited":1}}}}]}}"#,
+            counts(4)
+        );
+        connection.execute("INSERT INTO journal (counts) VALUES (?1)", [said]).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_every_earlier_version_is_opened_with_all_that_it_says() {
+    for step in 1..=MIGRATIONS.len() {
+        let folder = folder();
+        let path = folder.path().join("keypool.db");
+        of_schema(step, &path);
+        let store = Sqlite::open(&path).unwrap_or_else(|error| panic!("schema {step}: {error}"));
+        let image = store.load().await.unwrap();
+        assert_eq!(image.keys["aa"].state, KeyStanding::Disabled, "schema {step}");
+        let (requests, errors) = if (2..4).contains(&step) { (17, 3) } else { (12, 2) };
+        let used = store.usage("2026-06-15", "2026-06-15").await.unwrap();
+        assert_eq!((used[0].requests, used[0].errors.values().sum::<u64>()), (requests, errors), "schema {step}");
+        if step > 1 {
+            assert_eq!((image.epoch, image.running), (7, true), "schema {step}");
+            let counted = image.units.values().next().unwrap().windows[0].moments[0].1;
+            assert_eq!(counted, if step < 4 { 4 } else { 3 }, "schema {step}");
+        }
+        assert_eq!(store.check().await.unwrap(), [""; 0], "schema {step}");
+        let copies = named(folder.path(), &format!("schema-{step}"));
+        assert_eq!(copies.len(), usize::from(step < MIGRATIONS.len()), "schema {step}: {copies:?}");
+        close(store).await;
+        // Whoever asks with any SQLite finds the columns by their names.
+        let connection = Connection::open(&path).unwrap();
+        let asked = "SELECT requests, errors ->> 'rate_limited' FROM key_usage";
+        let told = connection.query_row(asked, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert_eq!(told, (requests, errors as i64), "schema {step}");
+    }
+}
+
+#[test]
+fn tables_have_the_columns_that_people_ask_for() {
+    let folder = folder();
+    let path = folder.path().join("keypool.db");
+    drop(Sqlite::open(&path).unwrap());
+    let connection = Connection::open(&path).unwrap();
+    for asked in [
+        "SELECT id, hash, secret, tier, priority, weight_now, weight, owner, source, state, reason, last_success,
+           last_failure, consecutive_failures, created FROM api_keys",
+        "SELECT time, origin, source, lines, added, duplicate, rejected FROM import_history",
+        "SELECT day, key, lane, requests, input_tokens, output_tokens, errors FROM key_usage",
+    ] {
+        connection.prepare(asked).unwrap_or_else(|error| panic!("{asked}: {error}"));
+    }
+}
+
 #[tokio::test]
 async fn a_newer_file_is_refused_and_left_as_it_is() {
     let folder = folder();
@@ -82,7 +163,7 @@ async fn a_newer_file_is_refused_and_left_as_it_is() {
     Connection::open(&path).unwrap().pragma_update(None, "user_version", newer as u32).unwrap();
     let error = Sqlite::open(&path).unwrap_err().to_string();
     assert!(error.contains("keypool.db") && error.contains("newer version"), "{error}");
-    assert!(named(folder.path(), "broken").is_empty());
+    assert!(named(folder.path(), "corrupt").is_empty());
 }
 
 #[tokio::test]
@@ -92,7 +173,7 @@ async fn a_file_that_is_no_database_is_set_aside_and_a_new_one_begun() {
     fs::write(&path, "keys = \"this is no database, but may be somebody's file\"".repeat(100)).unwrap();
     let store = Sqlite::open(&path).unwrap();
     let aside = store.set_aside().unwrap();
-    assert_eq!(named(folder.path(), "broken"), [aside]);
+    assert_eq!(named(folder.path(), "corrupt"), [aside]);
     assert!(fs::read_to_string(aside).unwrap().starts_with("keys ="));
     assert!(store.load().await.unwrap().keys.is_empty());
     Store::write(&store, Arc::new(key(KeptSecret::Elsewhere))).await.unwrap();
@@ -199,7 +280,7 @@ async fn one_process_works_on_it_at_a_time_and_others_may_copy_it() {
 async fn a_copy_holds_what_was_written_last() {
     let folder = folder();
     let store = Sqlite::open(folder.path().join("keypool.db")).unwrap();
-    let usage = UsageRecord { day: "2026-06-15".to_owned(), key: "aa".to_owned(), requests: 3, ..Default::default() };
+    let usage = UsageRecord { day: "2026-06-15".into(), key: "aa".into(), requests: 3, ..Default::default() };
     Store::write(&store, Arc::new(Batch { usage: vec![usage.clone()], ..Batch::default() })).await.unwrap();
     let copy = folder.path().join("copy.db");
     store.backup(&copy).await.unwrap();
@@ -207,7 +288,7 @@ async fn a_copy_holds_what_was_written_last() {
 }
 
 fn counts(n: i64) -> Batch {
-    let usage = UsageRecord { day: "2026-06-15".to_owned(), key: "aa".to_owned(), requests: 1, ..Default::default() };
+    let usage = UsageRecord { day: "2026-06-15".into(), key: "aa".into(), requests: 1, ..Default::default() };
     let unit = |owner: &str| UnitRecord { owner: owner.to_owned(), epoch: n as u64, ..UnitRecord::default() };
     Batch { usage: vec![usage], units: vec![unit("project"), unit(&format!("once-{n}"))], ..Batch::default() }
 }

@@ -1,19 +1,17 @@
 //! Batches: each one transaction.
 
-use std::sync::Arc;
+use rusqlite::{Transaction, TransactionBehavior, params};
 
-use rusqlite::{Connection, Transaction, params};
-
-use super::{
-    failure::Failure,
-    fold::{self, Pending},
-};
+use super::{Desk, failure::Failure, fold, numbers::Numbers};
 use crate::store::{Batch, ImportRecord, KeptSecret, KeyRecord, RestId, RestRecord, Run, UnitRecord, UsageRecord};
 
-pub(super) fn batch(connection: &mut Connection, pending: &mut Pending, batch: &Arc<Batch>) -> Result<(), Failure> {
+pub(super) fn batch(desk: &mut Desk, batch: &Batch) -> Result<(), Failure> {
     // Counts outlive the process as soon as they are with the system; anything else the machine, too.
-    connection.pragma_update(None, "synchronous", if batch.is_lasting() { "FULL" } else { "NORMAL" })?;
-    let to = connection.transaction()?;
+    desk.last_through_power_cuts(batch.is_lasting())?;
+    // Where this fails, what it told is not there.
+    let mut numbers = std::mem::take(&mut desk.numbers);
+    let Desk { connection, writer, .. } = desk;
+    let to = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for record in &batch.keys {
         key(&to, record)?;
     }
@@ -22,6 +20,9 @@ pub(super) fn batch(connection: &mut Connection, pending: &mut Pending, batch: &
     }
     for record in &batch.rests {
         rest(&to, record)?;
+    }
+    for (model, other) in &batch.quota_models {
+        to.prepare_cached("INSERT OR REPLACE INTO quota_models VALUES (?1, ?2)")?.execute([model, other])?;
     }
     for record in &batch.imports {
         import(&to, record)?;
@@ -36,18 +37,21 @@ pub(super) fn batch(connection: &mut Connection, pending: &mut Pending, batch: &
         }
         None => {}
     }
-    let due = pending.is_due(batch);
-    if due {
-        pending.fold(batch, &to)?;
-    } else {
-        fold::note(batch, &to)?;
+    fold::note(batch, *writer, &mut numbers, &to)?;
+    if fold::is_due(&numbers, batch) {
+        fold::fold(&to, Some(*writer))?;
+        numbers = Numbers::default();
     }
     to.commit()?;
-    if due {
-        pending.clear();
-    } else {
-        pending.push(batch);
-    }
+    desk.numbers = numbers;
+    Ok(())
+}
+
+/// Nobody writes for a while: the tables are to say all of it.
+pub(super) fn rest_of(desk: &mut Desk) -> Result<(), Failure> {
+    desk.last_through_power_cuts(false)?;
+    fold::fold_journal(&mut desk.connection, Some(desk.writer))?;
+    desk.numbers = Numbers::default();
     Ok(())
 }
 
@@ -146,7 +150,8 @@ fn rest_gone(to: &Transaction<'_>, id: &RestId) -> Result<(), Failure> {
 
 pub(super) fn usage(to: &Transaction<'_>, usage: &UsageRecord) -> Result<(), Failure> {
     to.prepare_cached(
-        "INSERT INTO key_usage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (day, key, lane) DO UPDATE SET
+        "INSERT INTO key_usage (day, key, lane, id, requests, input_tokens, output_tokens)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (day, key, lane) DO UPDATE SET
            id = excluded.id, requests = requests + excluded.requests,
            input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens",
     )?
@@ -159,12 +164,26 @@ pub(super) fn usage(to: &Transaction<'_>, usage: &UsageRecord) -> Result<(), Fai
         number(usage.input_tokens),
         number(usage.output_tokens),
     ])?;
+    if let Some(at) = usage.last_success {
+        to.prepare_cached(
+            "UPDATE api_keys SET last_success = ?2 WHERE hash = ?1 AND coalesce(last_success, ?2 - 1) < ?2",
+        )?
+        .execute(params![usage.key, at])?;
+    }
     for (kind, count) in &usage.errors {
         to.prepare_cached(
             "INSERT INTO key_errors VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (day, key, lane, kind) DO UPDATE SET count = count + excluded.count",
         )?
         .execute(params![usage.day, usage.key, usage.lane, kind.word(), number(*count)])?;
+    }
+    if !usage.errors.is_empty() {
+        to.prepare_cached(
+            "UPDATE key_usage SET errors = (
+               SELECT json_group_object(kind, count) FROM key_errors WHERE day = ?1 AND key = ?2 AND lane = ?3
+             ) WHERE day = ?1 AND key = ?2 AND lane = ?3",
+        )?
+        .execute(params![usage.day, usage.key, usage.lane])?;
     }
     Ok(())
 }

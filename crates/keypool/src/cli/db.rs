@@ -62,7 +62,21 @@ impl Db {
                     if !problems.is_empty() {
                         return Err(Failure::run(anyhow!("{} is not whole: {}", path.display(), problems.join("; "))));
                     }
-                    say(&format!("{} is whole", path.display()));
+                    let held = store.contents().await.map_err(Failure::run)?;
+                    say(&format!(
+                        "{} is whole: schema {}, {} KiB and {} KiB of -wal; {} keys, {} rests, counts of {} owners in \
+                         lanes, {} rows of use, {} imports, {} batches to be summed up",
+                        path.display(),
+                        held.schema,
+                        held.bytes.div_ceil(1024),
+                        held.wal_bytes.div_ceil(1024),
+                        held.keys,
+                        held.rests,
+                        held.windows,
+                        held.usage,
+                        held.imports,
+                        held.journal
+                    ));
                 }
             }
             Ok(())

@@ -55,12 +55,12 @@ impl Stats {
             keys.entry(key.id.clone()).or_default();
         }
         for record in &used {
-            for sum in [&mut total, keys.entry(record.id.clone()).or_default()] {
+            for sum in [&mut total, keys.entry(record.id.to_string()).or_default()] {
                 sum.requests += record.requests;
                 sum.input_tokens = sum.input_tokens.saturating_add(record.input_tokens);
                 sum.output_tokens = sum.output_tokens.saturating_add(record.output_tokens);
                 sum.errors += record.errors.values().sum::<u64>();
-                if record.day == standings.today {
+                if *record.day == *standings.today {
                     sum.requests_today += record.requests;
                 }
             }

@@ -10,9 +10,13 @@ use super::fold::Fold;
 /// Folded lines are told this often.
 const ROUND: Duration = Duration::from_secs(5);
 
-/// Tells what happens to the keys of a pool, from now on, until the task is aborted or the pool is gone.
+/// A line about a key that is out for good waits so long at most until that is in the database.
+const KEPT: Duration = Duration::from_millis(200);
+
+/// Tells what happens to the keys of a pool, from now on, until the task is aborted.
 pub fn report_changes(pool: &KeyPool, clock: Clock) -> JoinHandle<()> {
     let mut events = pool.changes();
+    let pool = pool.clone();
     tokio::spawn(async move {
         let mut told = Told::default();
         let mut rounds = tokio::time::interval(ROUND);
@@ -30,6 +34,10 @@ pub fn report_changes(pool: &KeyPool, clock: Clock) -> JoinHandle<()> {
                 None => return,
                 Some(Err(Lost(lost))) => tracing::info!("{lost} changes of keys went by untold"),
                 Some(Ok(event)) => {
+                    if matches!(event, Event::Disabled { .. }) {
+                        // What fails is said by whoever writes.
+                        let _ = tokio::time::timeout(KEPT, pool.flush()).await;
+                    }
                     if let Some(line) = told.line(&event, clock.tick()) {
                         tracing::info!("{line}");
                     }

@@ -102,20 +102,23 @@ struct Counts {
 }
 
 /// The provider and its callers in one, on one thread: prints the provider's address, then asks a server as each line
-/// of standard input says (`ADDRESS MILLISECONDS`) and prints what it got. The connections stay.
+/// of standard input says (`ADDRESS MILLISECONDS [REQUESTS_A_SECOND]`; without a rate as fast as it answers) and prints
+/// what it got. The connections stay.
 pub(crate) fn run(runtime: &Runtime, kind: Kind, connections: usize) -> anyhow::Result<()> {
     runtime.spawn(upstream::serve());
     let mut callers: HashMap<String, Vec<Caller>> = HashMap::new();
     for line in std::io::stdin().lines() {
         let line = line?;
-        let (address, millis) = line.split_once(' ').context("ADDRESS MILLISECONDS")?;
+        let (address, rest) = line.split_once(' ').context("ADDRESS MILLISECONDS [REQUESTS_A_SECOND]")?;
         let mut own = callers.remove(address).unwrap_or_default();
+        let (millis, rate) = rest.split_once(' ').map_or((rest, None), |(millis, rate)| (millis, Some(rate)));
         let (to, millis) = (address.to_owned(), millis.parse()?);
+        let rate: Option<f64> = rate.map(str::parse).transpose()?;
         let (told, own) = runtime.block_on(runtime.spawn(async move {
             while own.len() < connections {
                 own.push(Caller::connect(&to, kind).await?);
             }
-            anyhow::Ok((burst(&mut own, millis).await?, own))
+            anyhow::Ok((burst(&mut own, millis, rate).await?, own))
         }))??;
         callers.insert(address.to_owned(), own);
         println!("{told}");
@@ -124,7 +127,7 @@ pub(crate) fn run(runtime: &Runtime, kind: Kind, connections: usize) -> anyhow::
 }
 
 #[expect(clippy::disallowed_methods, reason = "the wall clock is what is measured")]
-async fn burst(callers: &mut Vec<Caller>, millis: u64) -> anyhow::Result<Value> {
+async fn burst(callers: &mut Vec<Caller>, millis: u64, rate: Option<f64>) -> anyhow::Result<Value> {
     let counts = Arc::new(Counts::default());
     // This thread never sleeps: over a network, no server would have to wake its callers.
     let awake = Arc::clone(&counts);
@@ -135,8 +138,12 @@ async fn burst(callers: &mut Vec<Caller>, millis: u64) -> anyhow::Result<Value> 
     });
     let mut calls = JoinSet::new();
     let began = Instant::now();
-    for caller in callers.drain(..) {
-        calls.spawn(caller.call(Arc::clone(&counts)));
+    // Each caller has its turn of them.
+    let every = rate.map(|rate| Duration::from_secs_f64(callers.len() as f64 / rate));
+    let count = callers.len() as u32;
+    for (n, caller) in callers.drain(..).enumerate() {
+        let turns = every.map(|every| (began + every * n as u32 / count, every));
+        calls.spawn(caller.call(Arc::clone(&counts), turns));
     }
     tokio::time::sleep(Duration::from_millis(millis)).await;
     counts.stop.store(true, Ordering::Relaxed);
@@ -179,9 +186,14 @@ impl Caller {
         Ok(Self::Chunked(sender, Box::new(request.into_parts().0), kind.body()))
     }
 
-    /// Asks until it is told to stop; gives the connection back if it still stands.
-    async fn call(mut self, counts: Arc<Counts>) -> Option<Self> {
+    /// Asks until it is told to stop, at once or when it has its turn (the first, and from one to the next); gives the
+    /// connection back if it still stands.
+    async fn call(mut self, counts: Arc<Counts>, mut turns: Option<(Instant, Duration)>) -> Option<Self> {
         while !counts.stop.load(Ordering::Relaxed) {
+            if let Some((next, every)) = &mut turns {
+                tokio::time::sleep_until((*next).into()).await;
+                *next += *every;
+            }
             let answered = match &mut self {
                 Self::Whole(wire, request) => whole(wire, request).await,
                 Self::Chunked(sender, head, body) => chunked(sender, head, body).await,

@@ -3,7 +3,7 @@
 //! - `bench upstream`: canned answers; prints its address.
 //! - `bench proxy ADDRESS`: a bare hyper reverse proxy before it; prints its own address.
 //! - `bench ends KIND CONNECTIONS`: upstream and callers in one; prints its address, then asks what each line of its input
-//!   names (`ADDRESS MILLISECONDS`) and prints what it got as JSON.
+//!   names (`ADDRESS MILLISECONDS [REQUESTS_A_SECOND]`) and prints what it got as JSON.
 //! - `bench threads ROUNDS`: two threads on one pool against one, as JSON.
 //! - `bench resident`: 64 bodies of 20 MiB in flight, as JSON.
 

@@ -1,0 +1,104 @@
+"""SQLite under `keypool serve`: what counting costs, what a start costs, and what kills lose."""
+
+import json as text
+import pathlib
+import sqlite3
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+
+import programs
+import serve
+from report import Line, rounds
+
+# Requests a second at which the bar holds, on keys with a minute's and a day's limit.
+RATE = 2_000
+KEYS = 1_000
+LIMITS = "rpm=500 rpd=100000"
+
+
+class Transactions:
+    """Counts the transactions that others commit, seen from a connection that stays."""
+
+    def __init__(self, database: pathlib.Path):
+        self.connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)
+        self.seen = self.version()
+
+    def version(self) -> int:
+        return self.connection.execute("PRAGMA data_version").fetchone()[0]
+
+    def during(self, seconds: float) -> float:
+        """A second. Two within 2 ms are seen as one."""
+        count, began = 0, time.monotonic()
+        while (passed := time.monotonic() - began) < seconds:
+            version = self.version()
+            count += version != self.seen
+            self.seen = version
+            time.sleep(0.002)
+        return count / passed
+
+
+def asked(side: tuple, millis: int) -> float:
+    """CPU of a server for each answer at the rate, in seconds."""
+    process, ends, address = side
+    before = serve.spent(process)
+    ends.stdin.write(f"{address} {millis} {RATE}\n")
+    ends.stdin.flush()
+    told = text.loads(ends.stdout.readline() or '{"failures": "only", "answers": 0}')
+    if told["failures"] or not told["answers"]:
+        raise programs.Failed(f"{told['failures']} failures beside {told['answers']} answers at {address}")
+    return (serve.spent(process)[0] - before[0]) / told["answers"]
+
+
+def counting(quick: bool) -> Iterator[Line]:
+    count, millis = (3, 600) if quick else (9, 1_000)
+    ratios, own = [], []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serve.listening("ends", "json", "64", cores=serve.OTHERS, stdin=subprocess.PIPE) as (ends, upstream),
+        serve.serving(upstream, serve.SERVER, keys=KEYS, options=LIMITS) as (off, off_port, _),
+        serve.serving(upstream, serve.SERVER, keys=KEYS, options=LIMITS, database=f"{folder}/keypool.db") as (on, on_port, _),
+    ):
+        sides = {"off": (off, ends, f"127.0.0.1:{off_port}"), "on": (on, ends, f"127.0.0.1:{on_port}")}
+        for side in sides.values():
+            asked(side, 1_500)
+        for _ in range(count):
+            seen = {"off": [], "on": []}
+            for side in ("off", "on", "on", "off"):
+                seen[side].append(asked(sides[side], millis))
+            ratios.append(statistics.fmean(seen["on"]) / statistics.fmean(seen["off"]))
+            own.append(statistics.fmean(seen["on"]) - statistics.fmean(seen["off"]))
+        transactions = Transactions(pathlib.Path(folder, "keypool.db"))
+        ends.stdin.write(f"127.0.0.1:{on_port} 5500 {RATE}\n")
+        ends.stdin.flush()
+        a_second = transactions.during(5)
+        ends.stdout.readline()
+    ratio, spread = rounds(ratios)
+    yield Line(f"CPU a request with SQLite counting on, against off ({RATE:,} a second, {KEYS:,} keys with {LIMITS})",
+               ratio, 1.03, unit="×", spread=spread, note=f"{statistics.median(own) * 1e6:+.1f} µs")
+    yield Line("SQLite counting at that rate: transactions a second", a_second, 10)
+
+
+def start(_: bool) -> Iterator[Line]:
+    """The first start makes the database, the others find 5,000 keys and what they used there."""
+    times = []
+    with tempfile.TemporaryDirectory() as folder, serve.listening("upstream", cores=programs.CORES) as (_, upstream):
+        for _ in range(6):
+            database = f"{folder}/keypool.db"
+            with serve.serving(upstream, programs.CORES, keys=5_000, options=LIMITS, database=database) as (_, _, took):
+                times.append(took)
+    yield Line("serve with 5,000 keys in SQLite: start to first answer, best of 5", min(times[1:]) * 1e3, 100, unit="ms")
+
+
+def kills(quick: bool) -> Iterator[Line]:
+    count = 5 if quick else 50
+    told = programs.values("kills", programs.TARGET / "keypool", count)
+    of_day = f"{told['of_a_day']} of a day's {told['a_day']} served; {told['served']:,} answers"
+    yield Line(f"kill -9 × {count} under load (SQLite): databases that did not open", told["unopened"], 0)
+    lost = told["rests"] + told["disabled"] + told["imports"]
+    yield Line("rests, disabled keys and imports lost", lost, 0,
+               note=f"{told['suspended']} keys suspended; {told['late_rests']} refused in the last 20 ms")
+    yield Line("counts lag by at most", told["lag_ms"], 200, unit="ms")
+    yield Line("requests over a limit", told["over_limit"], 0, note=of_day)

@@ -1,0 +1,120 @@
+//! What is noted of a log beyond starts, and dates as they are written.
+
+use std::sync::Arc;
+
+use super::{
+    journal::{Journal, Unit},
+    lane::Origin,
+    state::{MAX_LANES, NO_MODEL, State},
+};
+use crate::{
+    limit::{Unit as Counted, date_text},
+    store::Run,
+    time::Now,
+};
+
+/// Owners' zones have few dates at a time.
+const DATES: usize = 8;
+
+impl Journal {
+    /// The same where more changed than starts.
+    pub(super) fn note_whole(&mut self, unit: Unit) {
+        if let Some(mark) = self.marks.get_mut(&unit) {
+            mark.whole = true;
+        }
+        self.note_unit(unit);
+    }
+
+    /// A date as it is written.
+    pub(super) fn date(&mut self, date: u16) -> Arc<str> {
+        if let Some((_, text)) = self.dates.iter().find(|(held, _)| *held == date) {
+            return Arc::clone(text);
+        }
+        let text: Arc<str> = date_text(date).into();
+        if self.dates.len() >= DATES {
+            self.dates.remove(0);
+        }
+        self.dates.push((date, Arc::clone(&text)));
+        text
+    }
+}
+
+impl State {
+    /// Tells the write-behind task, where it rests between two writes, that something does not wait.
+    pub(super) fn press(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            self.wakes.extend(journal.press.0.take());
+        }
+    }
+
+    /// Requests for this model count in that one's quota.
+    pub(super) fn note_follower(&mut self, model: &str, quota_model: &str) {
+        let Some(journal) = self.journal.as_mut().filter(|journal| journal.settled) else { return };
+        journal.followers.push((model.to_owned(), quota_model.to_owned()));
+        journal.urgent = true;
+        self.news();
+        self.press();
+    }
+
+    /// All that is known is to be written again, to a store that holds nothing; what it is told first.
+    pub(super) fn note_everything(&mut self) -> Option<Run> {
+        self.note_all();
+        let journal = self.journal.as_mut()?;
+        let slots = self.roster.slots().map(|slot| (slot, NO_MODEL));
+        journal.touched.extend(slots);
+        journal.urgent = true;
+        Some(journal.opening())
+    }
+
+    /// What was noted of one lane is noted of another.
+    pub(super) fn note_lane_moved(&mut self, from: u16, to: u16) {
+        let Some(journal) = &mut self.journal else { return };
+        let touched: Vec<u32> =
+            journal.touched.iter().filter(|(_, lane)| *lane == from).map(|(slot, _)| *slot).collect();
+        journal.touched.extend(touched.into_iter().map(|slot| (slot, to)));
+        let used: Vec<(u32, u16)> = journal.used.keys().filter(|used| used.1 == from).copied().collect();
+        for at in used {
+            if let Some(used) = journal.used.remove(&at) {
+                journal.used.entry((at.0, to)).or_default().add(used);
+            }
+        }
+    }
+
+    /// Models that were found to count in another's quota do so from the beginning.
+    pub(super) fn recall_followers(&mut self, now: Now) {
+        let Some(journal) = &mut self.journal else { return };
+        for (model, quota_model) in std::mem::take(&mut journal.known.image.quota_models) {
+            if let Some(lane) = self.lane_of.get(&model) {
+                self.follow(lane, &quota_model, now);
+                continue;
+            }
+            let target = match self.lane_of.get(&quota_model) {
+                Some(target) => target,
+                None if self.lanes.len() >= MAX_LANES / 2 => continue,
+                None => self.push_lane(quota_model.as_str().into(), Origin::Confirmed),
+            };
+            self.lane_of.insert(model.as_str().into(), target);
+        }
+    }
+
+    /// A start that was counted already is counted from now on: the grant of this number.
+    #[inline]
+    pub(super) fn note_moved_start(&mut self, lane: u16, owner: u32, granted: u64) {
+        // What was granted since the last look is told as a start of now.
+        let seen = |journal: &Journal| journal.marks.get(&(lane, owner)).is_none_or(|mark| granted <= mark.looked);
+        if self.journal.as_deref().is_some_and(seen) {
+            self.write_unit(lane, owner);
+        }
+    }
+
+    /// An answer cost this much of each unit more than was reserved, or less.
+    pub(super) fn note_correction(&mut self, lane: u16, owner: u32, more: [(Counted, i64); 2]) {
+        let Some(journal) = &mut self.journal else { return };
+        let Some(mark) = journal.marks.get_mut(&(lane, owner)) else { return self.write_unit(lane, owner) };
+        for (unit, more) in more {
+            mark.correct(unit, more);
+        }
+        journal.note_unit((lane, owner));
+        self.news();
+    }
+}

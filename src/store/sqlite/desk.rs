@@ -1,0 +1,166 @@
+//! What the database's thread works with.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::mpsc::{self, RecvTimeoutError},
+    time::Duration,
+};
+
+use rusqlite::Connection;
+
+use super::{
+    begin, care,
+    failure::Failure,
+    file,
+    numbers::Numbers,
+    presence::{Identity, identity},
+    write,
+};
+use crate::store::StoreError;
+
+pub(super) type Job = Box<dyn FnOnce(&mut Desk) + Send>;
+
+/// Statements are compiled once.
+const STATEMENTS: usize = 64;
+/// When nothing was written for so long, the tables are made to say all of it.
+const QUIET: Duration = Duration::from_secs(1);
+
+pub(super) struct Desk {
+    pub(super) connection: Connection,
+    /// What stands in the journal under its name.
+    pub(super) numbers: Numbers,
+    /// What it is called in the journal.
+    pub(super) writer: i64,
+    /// `synchronous` is FULL.
+    full: bool,
+    path: PathBuf,
+    identity: Option<Identity>,
+    /// The same of what SQLite keeps beside it.
+    beside: [Option<Identity>; 2],
+}
+
+const BESIDE: [&str; 2] = ["-wal", "-shm"];
+
+fn beside(path: &Path) -> [Option<Identity>; 2] {
+    BESIDE.map(|end| identity(&file::beside(path, end)))
+}
+
+impl Desk {
+    pub(super) fn new(connection: Connection, path: &Path) -> Self {
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Self {
+            connection,
+            numbers: Numbers::default(),
+            writer: fastrand::i64(1..),
+            full: true,
+            path: path.to_owned(),
+            identity: identity(path),
+            beside: beside(path),
+        }
+    }
+
+    /// Whether what is written next outlives the machine, or only the process.
+    pub(super) fn last_through_power_cuts(&mut self, full: bool) -> Result<(), Failure> {
+        if self.full != full {
+            self.connection.pragma_update(None, "synchronous", if full { "FULL" } else { "NORMAL" })?;
+            self.full = full;
+        }
+        Ok(())
+    }
+
+    /// Does what is asked, until nobody can ask any more.
+    pub(super) fn work(&mut self, jobs: &mpsc::Receiver<Job>) {
+        loop {
+            let job = if self.numbers.is_empty() {
+                jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                jobs.recv_timeout(QUIET)
+            };
+            match job {
+                Ok(job) => job(self),
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Err(failure) = write::rest_of(self) {
+                        tracing::debug!(?failure, "counts stay in the journal");
+                        // Not tried again before there is more of them.
+                        match jobs.recv() {
+                            Ok(job) => job(self),
+                            Err(_) => return,
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Before a write: somebody may have deleted the file, or put another in its place. What it held goes on under its
+    /// name all the same: an open file is there until it is closed. Whether that was so.
+    ///
+    /// # Errors
+    /// When it cannot be made again.
+    pub(super) fn keep_its_name(&mut self) -> Result<bool, Failure> {
+        let there = identity(&self.path);
+        if there == self.identity {
+            // They are made with the first look.
+            if self.beside.contains(&None) {
+                self.beside = beside(&self.path);
+            }
+            return Ok(false);
+        }
+        let path = &self.path;
+        // Its own journal and index are no other's.
+        for ((end, own), there) in BESIDE.iter().zip(self.beside).zip(beside(path)) {
+            if own == there && own.is_some() {
+                let _ = std::fs::remove_file(file::beside(path, end));
+            }
+        }
+        let what = if there.is_some() {
+            let aside = file::set_aside(path, "replaced")?;
+            format!("was replaced by another, which lies in {} now", aside.display())
+        } else {
+            "was deleted".to_owned()
+        };
+        file::prepare(path)?;
+        care::copy(&self.connection, path)?;
+        self.reopen()?;
+        tracing::warn!(
+            "the database {} {what} while this process worked on it: it is made again, with all that was in it",
+            self.path.display()
+        );
+        Ok(true)
+    }
+
+    /// The file turned out to be broken: it is set aside, and a new one begun.
+    pub(super) fn begin_anew(&mut self, error: &rusqlite::Error) -> Failure {
+        match self.try_anew() {
+            Err(failure) => failure,
+            Ok(aside) => {
+                let what = format!(
+                    "the database {} broke: it was set aside as {}, and a new one is begun (keys that were only there \
+                     are to be added again)",
+                    self.path.display(),
+                    aside.display()
+                );
+                tracing::warn!(%error, "{what}");
+                StoreError::begun_anew(what).into()
+            }
+        }
+    }
+
+    fn try_anew(&mut self) -> Result<PathBuf, Failure> {
+        // It is closed first.
+        self.connection = Connection::open_in_memory()?;
+        let aside = file::set_aside(&self.path, file::CORRUPT)?;
+        file::prepare(&self.path)?;
+        self.reopen()?;
+        Ok(aside)
+    }
+
+    fn reopen(&mut self) -> Result<(), Failure> {
+        self.connection = begin(&self.path)?;
+        self.connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        (self.numbers, self.full) = (Numbers::default(), true);
+        (self.identity, self.beside) = (identity(&self.path), beside(&self.path));
+        Ok(())
+    }
+}
