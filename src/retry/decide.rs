@@ -100,7 +100,7 @@ fn capped(verdict: &Verdict, attempts: &[Attempt]) -> bool {
 /// Takes a lease now, or finds out whether one comes within `patience`.
 fn seek(pool: &KeyPool, mut demand: Demand, pause: Duration, patience: Duration) -> Step {
     loop {
-        match pool.try_lease(&demand) {
+        match pool.try_lease(&demand, pool.clock().now()) {
             Ok(lease) => return Step::Again(NextLease::held(lease, pause)),
             Err(error) if error.may_end_within(patience) => {
                 demand.wait = Some(patience.saturating_sub(pause));
