@@ -55,3 +55,54 @@ impl<S: Clone> Turn<S> {
         self.changes.has_changed().is_ok_and(|changed| !changed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::SocketAddr,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use tower_keypool::{Base, Clock};
+
+    use super::*;
+    use crate::gateway::{guard::Guard, token::Token};
+
+    /// A stack that counts how often it was cloned.
+    #[derive(Debug)]
+    struct Stack(&'static str, Arc<AtomicUsize>);
+
+    impl Clone for Stack {
+        fn clone(&self) -> Self {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Self(self.0, Arc::clone(&self.1))
+        }
+    }
+
+    #[test]
+    fn requests_take_turns_with_one_stack_until_the_setup_changes() {
+        let clones = Arc::new(AtomicUsize::new(0));
+        let setup = |name| Setup {
+            stack: Stack(name, Arc::clone(&clones)),
+            guard: Guard::new([]),
+            token: Token::new("the-token"),
+        };
+        let base = Base::parse("http://upstream.invalid").unwrap();
+        let gateway = Arc::new(Gateway::new(setup("old"), base, Clock::system()));
+        let local = Local::from("127.0.0.1:5000".parse::<SocketAddr>().unwrap());
+        let entrance = Entrance::new(Arc::clone(&gateway), local);
+        let cloned = || clones.load(Ordering::Relaxed);
+        for _ in 0..3 {
+            entrance.leave(entrance.turn());
+        }
+        assert_eq!(cloned(), 1);
+        // Two at once, of which one began before the change: it keeps what it has, and leaves it to nobody.
+        let (before, beside) = (entrance.turn(), entrance.turn());
+        assert_eq!(cloned(), 2);
+        gateway.change(setup("new"));
+        entrance.leave(beside);
+        entrance.leave(before);
+        let after = entrance.turn();
+        assert_eq!((after.stack.0, after.setup.stack.0, cloned()), ("new", "new", 3));
+    }
+}
