@@ -12,6 +12,7 @@ const BYTES_PER_TOKEN: u64 = 4;
 
 impl Demand {
     /// What a request demands: what somebody said of it before, completed by what its head tells.
+    #[inline]
     pub(crate) fn of(said: Option<Self>, head: &request::Parts, pool: &KeyPool) -> Self {
         match said {
             Some(said) if said.model.is_some() => said,
@@ -35,6 +36,7 @@ impl Demand {
 
     /// The model where it stands in the head, whether it is counted at all, and a guess at its tokens from the length
     /// of the body.
+    #[inline(never)]
     fn completed(mut self, head: &request::Parts, pool: &KeyPool) -> Self {
         let asks = pool.provider().asks(head);
         if let ModelIn::Head(model) = asks.model {

@@ -49,7 +49,7 @@ impl KeyPool {
     /// [`is_exhausted`](Error::is_exhausted), [`is_never_fits`](Error::is_never_fits) or
     /// [`is_shut_down`](Error::is_shut_down).
     pub fn try_acquire(&self, demand: impl Into<Demand>) -> Result<Lease, Error> {
-        let leased = self.try_lease(&demand.into());
+        let leased = self.try_lease(&demand.into(), self.0.clock.now());
         if leased.as_ref().is_err_and(Error::is_exhausted) {
             self.count_exhausted();
         }
@@ -58,8 +58,7 @@ impl KeyPool {
 
     /// [`try_acquire`](Self::try_acquire) for whoever still needs the demand when it is refused, to wait or to give up,
     /// and [counts](Self::count_exhausted) the latter.
-    pub(crate) fn try_lease(&self, demand: &Demand) -> Result<Lease, Error> {
-        let now = self.0.clock.now();
+    pub(crate) fn try_lease(&self, demand: &Demand, now: Now) -> Result<Lease, Error> {
         let mut state = self.state();
         state.watch_wall(now);
         state.serve(now);
@@ -293,8 +292,8 @@ impl KeyPool {
     }
 
     pub(crate) fn usage(&self, seat: Seat, usage: Usage) {
-        let now = self.0.clock.now();
-        self.lock().usage(seat, usage, now);
+        // Most owners count no tokens: then it does not matter when that is.
+        self.lock().usage(seat, usage, || self.0.clock.now());
     }
 
     pub(super) fn started(&self, seat: Seat) {

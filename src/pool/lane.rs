@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     cell::{LaneCell, Place},
-    group::Group,
+    group::{Group, UNLIMITED},
     line::Lines,
     rest::Rest,
     timer::Timers,
@@ -284,6 +284,10 @@ impl Lane {
         let cell = self.cells[slot as usize];
         debug_assert_eq!(cell.place(), Place::Ready);
         let group = &mut self.groups[group];
+        if class == UNLIMITED && cell.class() == class {
+            self.cells[slot as usize].rank = rank;
+            return group.unlimited.reorder(slot, cell.position(), &mut self.cells);
+        }
         group.remove(cell.class(), slot, &mut self.cells);
         let cell = &mut self.cells[slot as usize];
         cell.rank = rank;

@@ -167,8 +167,53 @@ impl Ready {
     /// Restores the order after the rank of the slot at this position changed.
     #[inline]
     pub(super) fn reorder(&mut self, slot: u32, at: u32, cells: &mut [LaneCell]) {
-        self.remove(at, cells);
-        self.push(slot, cells);
+        if !self.move_up(slot, at, cells) {
+            self.remove(at, cells);
+            self.push(slot, cells);
+        }
+    }
+
+    /// Moves a slot whose rank got better up in the run, where its place is near: most requests end about in the order
+    /// in which they began. Whether it was.
+    fn move_up(&mut self, slot: u32, at: u32, cells: &mut [LaneCell]) -> bool {
+        const NEAR: usize = 8;
+        if at & IN_RUN == 0 {
+            return false;
+        }
+        let place = (at % IN_RUN) as usize;
+        let from = if place < self.head { place + self.ring.len() - self.head } else { place - self.head };
+        let own = order(slot, cells);
+        if from + 1 < self.len {
+            let next = self.ring[self.place(from + 1)];
+            if next == GONE || order(next, cells) < own {
+                return false;
+            }
+        }
+        let stands_behind = |before: u32| before != GONE && order(before, cells) <= own;
+        let nearest = from.saturating_sub(NEAR);
+        let behind = (nearest..from).rev().find(|n| stands_behind(self.ring[self.place(*n)]));
+        let to = match behind {
+            Some(behind) => behind + 1,
+            None if nearest == 0 => 0,
+            None => return false,
+        };
+        for n in (to..from).rev() {
+            self.set(n + 1, self.ring[self.place(n)], cells);
+        }
+        self.set(to, slot, cells);
+        // A hole may have come to the end.
+        self.trim(cells);
+        true
+    }
+
+    /// Puts a slot, or a hole, at the run's `n`-th place.
+    #[inline]
+    fn set(&mut self, n: usize, slot: u32, cells: &mut [LaneCell]) {
+        let place = self.place(n);
+        self.ring[place] = slot;
+        if slot != GONE {
+            cells[slot as usize].set_position(IN_RUN | place as u32);
+        }
     }
 
     /// The run begins and ends with a key, and most of its places hold one.

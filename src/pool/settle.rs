@@ -50,7 +50,7 @@ impl State {
     }
 
     /// What the answer cost: corrects what was reserved.
-    pub(super) fn usage(&mut self, seat: Seat, usage: Usage, now: Now) {
+    pub(super) fn usage(&mut self, seat: Seat, usage: Usage, now: impl FnOnce() -> Now) {
         self.note_usage(seat, usage);
         let Some(cell) = self.seats.get_mut(seat) else { return };
         if cell.free || cell.refunded {
@@ -64,6 +64,7 @@ impl State {
         if actual == reserved || !self.plans.plan(plan).counts_tokens() {
             return;
         }
+        let now = now();
         let at = self.at(now, owner);
         let plan = self.plans.plan(plan);
         let log = self.lanes[usize::from(lane)].log(owner, plan.words());

@@ -78,6 +78,8 @@ where
         let earlier = Self::begin(&mut self.attempt, &mut source)?;
         let next = loop {
             if let Some(piece) = self.cutter.next() {
+                // Known here, it needs no second look at the source.
+                self.done = source.is_end() && self.cutter.rest_of(source.pulled()) == 0;
                 break Poll::Ready(Ok(Next::Data(piece)));
             }
             match source.poll_next(&mut self.next, cx) {
@@ -116,7 +118,7 @@ where
             this.shared.stamp();
         }
         this.flowing = true;
-        this.done = !matches!(next, Ok(Next::Data(_)));
+        this.done |= !matches!(next, Ok(Next::Data(_)));
         Poll::Ready(match next {
             Ok(Next::Data(piece)) => Some(Ok(Frame::data(piece))),
             Ok(Next::Trailers(trailers)) => Some(Ok(Frame::trailers(*trailers))),
@@ -189,6 +191,10 @@ impl<B> TryClone for ReplayBody<B> {
 
 impl<B> Drop for ReplayBody<B> {
     fn drop(&mut self) {
+        if Arc::strong_count(&self.shared) == 1 {
+            // Nobody else is left who could read.
+            return;
+        }
         // In two steps, so that the caller's body is dropped outside of the lock.
         let leftover = self.shared.lock().drop_handle(self.attempt);
         drop(leftover);

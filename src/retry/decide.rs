@@ -99,7 +99,7 @@ impl Retry {
         }
         // "Tried already" holds for this request only; the caller wants to know when a next one may be served. Where
         // one may be now, two owners have said the same: the answer speaks of the request.
-        let error = pool.try_lease(&Demand { earlier: None, ahead: true, ..demand }).err()?;
+        let error = pool.try_lease(&Demand { earlier: None, ahead: true, ..demand }, pool.clock().now()).err()?;
         // A retired model is nothing to wait for, and the provider's answer says so.
         let retired = verdict.kind() == VerdictKind::ModelUnavailable && error.retry_after().is_none();
         (!retired).then_some(error)
@@ -116,7 +116,7 @@ fn capped(verdict: &Verdict, attempts: &[Attempt]) -> bool {
 /// Takes a lease now, or finds out whether one comes within `patience`.
 fn seek(pool: &KeyPool, mut demand: Demand, pause: Duration, patience: Duration) -> Step {
     loop {
-        match pool.try_lease(&demand) {
+        match pool.try_lease(&demand, pool.clock().now()) {
             Ok(lease) => return Step::Again(NextLease::held(lease, pause)),
             Err(error) if error.may_end_within(patience) => {
                 demand.wait = Some(patience.saturating_sub(pause));

@@ -179,28 +179,43 @@ impl RetryPolicy {
 
     #[inline]
     fn open(&self, demand: Option<Demand>) -> Session {
-        let wait = demand.as_ref().and_then(|demand| demand.wait).or(self.wait);
-        let wait = wait.unwrap_or_else(|| self.pool.default_wait());
+        let wait = self.wait_of(demand.as_ref());
         // Nobody looks at the clock where no time is measured.
         let timed = self.rule.deadline.is_some() || !wait.is_zero();
         let begun = if timed { self.pool.clock().tick() } else { Tick::ZERO };
         Session { demand, course: Course::new(begun, wait) }
     }
 
+    /// How long after it came a request may wait for another key.
+    fn wait_of(&self, demand: Option<&Demand>) -> Duration {
+        demand.and_then(|demand| demand.wait).or(self.wait).unwrap_or_else(|| self.pool.default_wait())
+    }
+
     fn slot(&mut self) -> &mut Option<Session> {
         self.session.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The policy of one request that was sent, whose demand is known.
-    #[inline]
-    pub(crate) fn of_request(&self, demand: Demand) -> Self {
+    /// The policy of one request that came at `begun` and was sent, whose demand is known.
+    pub(crate) fn of_request(&self, demand: Demand, begun: Tick) -> Self {
+        let wait = self.wait_of(Some(&demand));
         Self {
             pool: self.pool.clone(),
             rule: Arc::clone(&self.rule),
             wait: self.wait,
-            session: Mutex::new(Some(self.open(Some(demand)))),
+            session: Mutex::new(Some(Session { demand: Some(demand), course: Course::new(begun, wait) })),
             underway: true,
         }
+    }
+
+    /// Whether the answer is good, which ends its request and is told to the rule.
+    #[inline]
+    pub(crate) fn is_content<R>(&self, result: &Result<Response<R>, Error>) -> bool {
+        let seen = result.as_ref().ok().and_then(Seen::of_response);
+        let good = seen.is_some_and(|seen| seen.verdict.is_success());
+        if good {
+            self.rule.succeeded();
+        }
+        good
     }
 
     #[inline]

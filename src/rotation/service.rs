@@ -13,6 +13,7 @@ use super::{body::LeaseBody, future::KeyRotationFuture, layer::Rules, outgoing, 
 use crate::{
     error::{BoxError, Error},
     pool::{Demand, Granted, KeyPool, trace},
+    time::Now,
 };
 
 /// Gives each request a key of a pool: the service of [`KeyRotationLayer`](crate::KeyRotationLayer).
@@ -79,7 +80,8 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let mut demand = Demand::of(head.extensions.remove::<Demand>(), &head, &self.pool);
-        self.carry(head, body, &mut demand, |inner, mut head, body, granted| {
+        let now = self.pool.clock().now();
+        self.carry(head, body, &mut demand, now, |inner, mut head, body, granted| {
             head.extensions.insert(granted.clone());
             inner.call(Request::from_parts(head, body))
         })
@@ -100,6 +102,7 @@ impl<S> KeyRotation<S> {
         mut head: Parts,
         body: B,
         demand: &mut Demand,
+        now: Now,
         send: impl FnOnce(&mut S, Parts, B, &Granted) -> S::Future,
     ) -> KeyRotationFuture<S, B, S::Future>
     where
@@ -114,7 +117,7 @@ impl<S> KeyRotation<S> {
         let prepared = waited.and_then(|prepared| prepared.take());
         // One that is granted here and now counts from here and now.
         let counts = prepared.is_none() && !demand.starts_later();
-        let lease = match prepared.map_or_else(|| self.pool.try_lease(demand), Ok) {
+        let lease = match prepared.map_or_else(|| self.pool.try_lease(demand, now), Ok) {
             Ok(lease) => lease,
             // It fails at once where no key can come in time: the caller, or another model, loses no time.
             Err(error) if error.may_end_within(self.wait_of(demand)) => {

@@ -70,7 +70,7 @@ impl Walk {
             }
             self.demand.model = plan.best();
         }
-        let granted = match self.pool.try_lease(&self.demand) {
+        let granted = match self.pool.try_lease(&self.demand, self.pool.clock().now()) {
             Err(error) if error.may_end_within(self.wait) => self.pool.acquire(self.demand.clone()).await,
             Err(error) if error.is_exhausted() => {
                 self.pool.count_exhausted();

@@ -22,6 +22,7 @@ use crate::{
     replay::TryClone,
     retry::{RetryFuture, RetryPolicy},
     rotation::{KeyRotation, LeaseBody},
+    time::Tick,
 };
 
 /// Gives each attempt a key.
@@ -30,17 +31,20 @@ type Keyed<S> = KeyRotation<Cooldown<S>>;
 /// Sends a request with a key, and again where the policy says so.
 #[derive(Clone)]
 pub struct Resend<S> {
-    policy: RetryPolicy,
     inner: Keyed<S>,
-    idle: Idle<S>,
+    again: Arc<Again<S>>,
 }
 
-/// Whoever sends again clones this one, which is never asked whether it is ready. Made with the first request.
-type Idle<S> = Arc<OnceLock<Mutex<Keyed<S>>>>;
+/// What only a request needs that is sent again: the others carry a pointer to it.
+struct Again<S> {
+    policy: RetryPolicy,
+    /// Whoever sends again clones this one, which is never asked whether it is ready. Made with the first request.
+    idle: OnceLock<Mutex<Keyed<S>>>,
+}
 
 impl<S> Resend<S> {
     pub(super) fn new(policy: RetryPolicy, inner: Keyed<S>) -> Self {
-        Self { policy, inner, idle: Arc::default() }
+        Self { inner, again: Arc::new(Again { policy, idle: OnceLock::new() }) }
     }
 
     pub(super) fn get_ref(&self) -> &Keyed<S> {
@@ -68,12 +72,19 @@ impl<S> Resend<S> {
     {
         let mut demand = Demand::of(said, &head, self.inner.pool());
         let spare = body.try_clone().map(|body| Request::from_parts(head.clone(), body));
-        let future = self.inner.carry(head, body, &mut demand, |inner, head, body, granted| {
+        // One reading of the clock: for when the request came, and for its lease.
+        let now = self.inner.pool().clock().now();
+        let future = self.inner.carry(head, body, &mut demand, now, |inner, head, body, granted| {
             inner.send(Request::from_parts(head, body), Some(granted.clone()))
         });
-        self.idle.get_or_init(|| Mutex::new(self.inner.clone()));
-        let idle = Arc::clone(&self.idle);
-        ResendFuture { state: State::Called { future }, spare, policy: self.policy.of_request(demand), idle }
+        self.again.idle.get_or_init(|| Mutex::new(self.inner.clone()));
+        let again = Arc::clone(&self.again);
+        ResendFuture {
+            state: State::Called { future },
+            attempts: Attempts::First { demand, came: now.tick },
+            spare,
+            again,
+        }
     }
 }
 
@@ -106,10 +117,32 @@ pin_project! {
     pub struct ResendFuture<S, B, F> {
         #[pin]
         state: State<S, F>,
+        // Dropped before the spare, whose body is then the last that holds the caller's.
+        attempts: Attempts,
         // What would be sent again; nothing where the body cannot be.
         spare: Option<Request<B>>,
-        policy: RetryPolicy,
-        idle: Idle<S>,
+        again: Arc<Again<S>>,
+    }
+}
+
+/// What is known of a request over its attempts.
+enum Attempts {
+    /// The first is under way.
+    First { demand: Demand, came: Tick },
+    /// An answer came that may not stand.
+    More(Box<RetryPolicy>),
+}
+
+impl Attempts {
+    /// What decides on that answer and those after it.
+    fn policy(&mut self, of_all: &RetryPolicy) -> &mut RetryPolicy {
+        if let Self::First { demand, came } = self {
+            *self = Self::More(Box::new(of_all.of_request(std::mem::take(demand), *came)));
+        }
+        match self {
+            Self::More(policy) => policy,
+            Self::First { .. } => unreachable!("it was made just now"),
+        }
     }
 }
 
@@ -148,20 +181,24 @@ where
                 StateProj::Called { future } => {
                     let mut result = ready!(future.poll(cx));
                     let Some(spare) = this.spare else { return Poll::Ready(result) };
-                    match this.policy.retry(spare, &mut result) {
+                    if this.again.policy.is_content(&result) {
+                        return Poll::Ready(result);
+                    }
+                    match this.attempts.policy(&this.again.policy).retry(spare, &mut result) {
                         Some(waiting) => State::Waiting { waiting },
                         None => return Poll::Ready(result),
                     }
                 }
                 StateProj::Waiting { waiting } => {
                     ready!(waiting.poll(cx));
-                    let idle = this.idle.get().expect("made with the first request");
+                    let idle = this.again.idle.get().expect("made with the first request");
                     State::Readying { service: idle.lock().unwrap_or_else(PoisonError::into_inner).clone() }
                 }
                 StateProj::Readying { service } => {
                     ready!(service.poll_ready(cx))?;
                     let request = this.spare.take().expect("only what can be sent again is");
-                    *this.spare = Policy::<_, Response<R>, Error>::clone_request(this.policy, &request);
+                    let policy = this.attempts.policy(&this.again.policy);
+                    *this.spare = Policy::<_, Response<R>, Error>::clone_request(policy, &request);
                     State::Called { future: service.call(request) }
                 }
             };

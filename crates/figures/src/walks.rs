@@ -169,7 +169,6 @@ impl Under {
 }
 
 /// A stack of layers, and how to send one request through it.
-#[expect(clippy::large_enum_variant, reason = "there is one, which is not moved")]
 pub enum Walk {
     /// Nothing at all.
     Bare(NoOp),

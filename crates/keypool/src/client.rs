@@ -1,5 +1,6 @@
 //! The client at the bottom of the stack: pooled connections to the provider, over TLS or not.
 
+mod connector;
 mod roots;
 
 use std::{
@@ -15,7 +16,7 @@ use http::{
     uri::{Authority, Scheme},
 };
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{
     client::legacy::{self, Error, ResponseFuture, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
@@ -25,6 +26,7 @@ use tower_keypool::{Base, Clock, ReplayBody};
 
 use crate::status::{Received, Sent, Traffic};
 
+use connector::Connector;
 pub use roots::{Roots, RootsError};
 
 /// A connection that is not there by then goes to another address, or another attempt.
@@ -40,7 +42,7 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Inner {
-    pooled: legacy::Client<HttpsConnector<HttpConnector>, Box<ReplayBody<Incoming>>>,
+    pooled: legacy::Client<Connector, Box<ReplayBody<Incoming>>>,
     host: Option<Host>,
 }
 
@@ -90,7 +92,7 @@ impl Client {
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).timer(TokioTimer::new());
         Self {
-            inner: Arc::new(Inner { pooled: builder.build(connector), host: Host::of(base) }),
+            inner: Arc::new(Inner { pooled: builder.build(Connector::from(connector)), host: Host::of(base) }),
             traffic: Arc::new(Traffic::new(Clock::system())),
         }
     }

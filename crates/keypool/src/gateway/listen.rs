@@ -23,7 +23,8 @@ use tokio::{
 use tower::Service;
 use tower_keypool::{BoxError, Error};
 
-use super::{Gateway, guard::Local};
+use super::{Entrance, Gateway, guard::Local};
+use crate::status::turn;
 
 /// A head must be there this long after its connection, or after the answer before it began to be waited for.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -77,7 +78,7 @@ where
     // Answers are written in whole frames; waiting for more would only delay a stream's chunks.
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
-    let local = Arc::new(Local::from(local));
+    let entrance = Arc::new(Entrance::new(gateway, Local::from(local)));
 
     let (first, mut came) = oneshot::channel::<()>();
     let first = std::sync::Mutex::new(Some(first));
@@ -86,7 +87,7 @@ where
             // Dropping it says that the connection has spoken.
             first.take();
         }
-        Arc::clone(&gateway).answer(request, Arc::clone(&local))
+        Arc::clone(&entrance).answer(request)
     });
     let server = server();
     let mut serving = pin!(server.serve_connection(TokioIo::new(stream), service));
@@ -110,7 +111,7 @@ async fn until_closing(mut serving: Pin<&mut impl Future>, mut closes: watch::Re
     let mut closed = pin!(closes.changed());
     let mut told: Option<Waker> = None;
     poll_fn(move |cx| {
-        if serving.as_mut().poll(cx).is_ready() {
+        if turn(|| serving.as_mut().poll(cx)).is_ready() {
             return Poll::Ready(false);
         }
         // Waiting for it takes a lock or two; a look does, once it knows whom to wake.

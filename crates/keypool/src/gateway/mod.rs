@@ -5,6 +5,7 @@
 //! comes. Chunks of a resumable upload take the way of [`upload`]; what is asked under `/-/` is answered here.
 
 pub mod dialect;
+mod entrance;
 pub mod guard;
 pub mod head;
 pub mod listen;
@@ -15,22 +16,20 @@ pub mod token;
 pub mod upload;
 mod walk;
 
-use std::{
-    convert::Infallible,
-    future::poll_fn,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
+use tokio::sync::watch;
 use tower::Service;
 use tower_keypool::{Base, BoxError, Clock, Error, Exhausted, ServedBy, Tick};
 use tracing::Instrument;
 
 use dialect::{Dialect, Refusal};
+pub use entrance::Entrance;
 use guard::{Guard, Local};
 use head::{Names, Tidy};
 use seen::Seen;
@@ -44,10 +43,10 @@ pub type AnswerBody<B> = Counted<Either<Full<Bytes>, B>>;
 /// What a client gets.
 pub type Answer<B> = Response<AnswerBody<B>>;
 
-/// The gateway over a stack `S`, which is cloned for each request.
+/// The gateway over a stack `S`, which is cloned for each connection.
 #[derive(Debug)]
 pub struct Gateway<S> {
-    setup: RwLock<Arc<Setup<S>>>,
+    setup: watch::Sender<Arc<Setup<S>>>,
     uploads: Uploads,
     clock: Clock,
     traffic: Arc<Traffic>,
@@ -68,18 +67,18 @@ pub struct Setup<S> {
 impl<S> Gateway<S> {
     /// Puts a gateway in front of a stack. `base` is where the stack sends to: upload URLs are held to it.
     pub fn new(setup: Setup<S>, base: Base, clock: Clock) -> Self {
-        let setup = RwLock::new(Arc::new(setup));
+        let setup = watch::Sender::new(Arc::new(setup));
         let traffic = Arc::new(Traffic::new(clock.clone()));
         Self { setup, uploads: Uploads::new(base, clock.clone()), clock, traffic, status: None }
     }
 
     /// Requests that come from now on find this.
     pub fn change(&self, setup: Setup<S>) {
-        *self.setup.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(setup);
+        self.setup.send_replace(Arc::new(setup));
     }
 
     fn setup(&self) -> Arc<Setup<S>> {
-        Arc::clone(&self.setup.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.setup.borrow())
     }
 
     /// Counts in `traffic` and answers what is asked under `/-/` by `status`; without, those paths are the provider's.
@@ -90,39 +89,37 @@ impl<S> Gateway<S> {
     }
 }
 
-impl<S, B> Gateway<S>
+impl<S, B> Entrance<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Error> + Clone,
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// Answers a request that came in at the address `local`. Every failure is an answer, too.
+    /// Answers a request. Every failure is an answer, too.
     ///
     /// # Errors
     /// None: hyper asks for the form.
     ///
     /// One future without others inside but the stack's: each more would be copied whole on its way to hyper.
-    pub async fn answer(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-        local: Arc<Local>,
-    ) -> Result<Answer<B>, Infallible> {
-        let line = RequestLine::begin(&request, &self.clock);
+    pub async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer<B>, Infallible> {
+        let gateway = &*self.gateway;
+        let line = RequestLine::begin(&request, &gateway.clock);
         let (mut parts, body) = request.into_parts();
-        let setup = self.setup();
         let seen = Seen::of(&parts.headers);
-        if let Some(own) = self.own(&setup, &parts, &seen, &local) {
+        if let Some(own) = gateway.own(&parts, &seen, &self.local) {
             let response = own.answer().await;
-            line.end(&response, &self.clock);
+            line.end(&response, &gateway.clock);
             return Ok(response.map(|body| Counted::uncounted(Either::Left(body))));
         }
-        let visit = Visit::begin(&self.traffic, body.size_hint().exact(), walk::span(&parts));
-        let (tidy, admitted) = (Tidy::after(&seen), self.admit(&setup, &parts, &seen, &local));
+        let visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), walk::span(&parts));
+        let mut turn = self.turn();
+        let (tidy, admitted) = (Tidy::after(&seen), gateway.admit(&turn.setup, &parts, &seen, &self.local));
         let passage = match admitted {
             Ok(passage) => passage,
             Err(refusal) => {
+                self.leave(turn);
                 let response = Dialect::of(&parts).answer(refusal).map(Either::Left);
-                line.end(&response, &self.clock);
+                line.end(&response, &gateway.clock);
                 return Ok(counted(visit, Outcome::Refused, response));
             }
         };
@@ -132,25 +129,31 @@ where
             chunk.direct(&mut parts);
         }
         // As `oneshot` does, whose future would be moved once more.
-        let mut stack = setup.stack.clone();
-        let answered = match poll_fn(|cx| stack.poll_ready(cx)).await {
+        let answered = match poll_fn(|cx| turn.stack.poll_ready(cx)).await {
             Ok(()) => match visit.span().cloned() {
-                None => stack.call(Request::from_parts(parts, body)).await,
+                None => {
+                    let walk = pin!(turn.stack.call(Request::from_parts(parts, body)));
+                    self.leave(turn);
+                    walk.await
+                }
                 Some(span) => {
-                    let walk = span.in_scope(|| stack.call(Request::from_parts(parts, body)));
+                    let walk = span.in_scope(|| turn.stack.call(Request::from_parts(parts, body)));
+                    self.leave(turn);
                     Box::pin(walk.instrument(span)).await
                 }
             },
             Err(error) => Err(error),
         };
-        let (outcome, response) = self.finish(answered, &passage, dialect);
-        line.end(&response, &self.clock);
-        self.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
+        let (outcome, response) = gateway.finish(answered, &passage, dialect);
+        line.end(&response, &gateway.clock);
+        gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
         Ok(counted(visit, outcome, response))
     }
+}
 
+impl<S> Gateway<S> {
     /// What the client gets of the stack's answer.
-    fn finish(
+    fn finish<B>(
         &self,
         answered: Result<Response<B>, Error>,
         passage: &Passage,

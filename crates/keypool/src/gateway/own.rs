@@ -38,13 +38,14 @@ impl Own {
 
 impl<S> Gateway<S> {
     /// What is asked of the gateway itself; `None`: it is for the provider.
-    pub(super) fn own(&self, setup: &Setup<S>, parts: &Parts, seen: &Seen<'_>, local: &Local) -> Option<Own> {
+    pub(super) fn own(&self, parts: &Parts, seen: &Seen<'_>, local: &Local) -> Option<Own> {
         let path = parts.uri.path();
         // Most paths are done here.
         if !path.starts_with("/-") && path != "/" {
             return None;
         }
         let status = self.status.as_ref()?;
+        let setup = self.setup();
         if path == "/" {
             return setup.leads_on(parts, seen, local).then(|| Own::Answered(to_index()));
         }
@@ -115,7 +116,7 @@ mod tests {
         .telling(Status::new(&pool, &traffic, StoreHealth::default()), traffic);
         let (head, ()) = request.body(()).unwrap().into_parts();
         let local = Local::from(local.parse::<SocketAddr>().unwrap());
-        match gateway.own(&gateway.setup(), &head, &Seen::of(&head.headers), &local) {
+        match gateway.own(&head, &Seen::of(&head.headers), &local) {
             Some(Own::Answered(response)) => response.status().as_u16().to_string(),
             Some(Own::Page(..)) => "page".to_owned(),
             None => "upstream".to_owned(),

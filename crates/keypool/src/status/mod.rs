@@ -10,6 +10,7 @@ mod page;
 mod ready;
 mod store;
 mod traffic;
+mod turn;
 mod upstream;
 
 pub use counted::Counted;
@@ -19,5 +20,6 @@ pub(crate) use page::{Page, is_ours, nowhere, to_index};
 pub use store::{Standing, StoreHealth};
 pub use traffic::Traffic;
 pub(crate) use traffic::{Outcome, class_of};
+pub(crate) use turn::turn;
 pub use upstream::Received;
 pub(crate) use upstream::Sent;

@@ -1,7 +1,7 @@
 //! What passes the gateway, counted.
 //!
 //! Each thread counts in a shard of its own: two that add to one number take turns at its cache line, which costs more
-//! than all else that is done here.
+//! than all else that is done here. Threads that are too many for that share one.
 
 use std::{
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -11,7 +11,10 @@ use std::{
 use http::StatusCode;
 use tower_keypool::{Clock, Tick};
 
-use super::histogram::{Histogram, Reading, Scale};
+use super::{
+    histogram::{Histogram, Reading, Scale, Writer},
+    turn,
+};
 
 const MS: u64 = 1_000_000;
 
@@ -42,8 +45,8 @@ type Times = Histogram<16>;
 const ATTEMPTS: Scale = Scale { bounds: &[0, 1, 2, 3, 5, 10, 20], one: 1.0 };
 type Attempts = Histogram<8>;
 
-/// More threads than this share shards.
-const SHARDS: usize = 16;
+/// The first shard is shared by all threads that have none of their own.
+const SHARDS: usize = 64;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +86,7 @@ pub(crate) fn class_of(status: StatusCode) -> usize {
 #[derive(Debug)]
 pub struct Traffic {
     clock: Clock,
-    shards: Box<[Shard; SHARDS]>,
+    shards: Box<[Shard]>,
 }
 
 /// What some threads counted.
@@ -119,58 +122,64 @@ pub(super) struct Counts {
 impl Traffic {
     /// Nothing yet; times are taken by `clock`.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, shards: Box::default() }
+        Self { clock, shards: (0..SHARDS).map(|_| Shard::default()).collect() }
     }
 
-    /// This thread's shard.
-    fn here(&self) -> &Shard {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local!(static PLACE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
+    /// The shard that this thread counts in, and who else does.
+    #[inline]
+    fn here(&self) -> (&Shard, Writer) {
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
+        thread_local!(static PLACE: usize = NEXT.fetch_add(1, Ordering::Relaxed));
         // A thread that is ending has no place any more.
-        &self.shards[PLACE.try_with(|place| *place).unwrap_or_default()]
+        match PLACE.try_with(|place| *place) {
+            Ok(place @ 1..SHARDS) => (&self.shards[place], Writer::Alone),
+            _ => (&self.shards[0], Writer::Any),
+        }
     }
 
     pub(super) fn now(&self) -> Tick {
-        self.clock.tick()
+        turn::tick(std::ptr::from_ref(self).addr(), || self.clock.tick())
     }
 
     /// A request has come, with a body of so many bytes, where that is known.
     pub(super) fn came(&self, bytes: Option<u64>) {
-        let here = self.here();
-        here.in_flight.fetch_add(1, Ordering::Relaxed);
+        let (here, writer) = self.here();
+        writer.add(&here.in_flight, 1);
         if let Some(bytes) = bytes.filter(|bytes| *bytes > 0) {
-            here.request_bytes.fetch_add(bytes, Ordering::Relaxed);
+            writer.add(&here.request_bytes, bytes);
         }
     }
 
     /// It has gone; `began` is when it came.
     pub(super) fn went(&self, outcome: Outcome, class: usize, bytes: u64, began: Tick) {
-        let here = self.here();
-        here.in_flight.fetch_sub(1, Ordering::Relaxed);
-        here.requests[outcome as usize][class].fetch_add(1, Ordering::Relaxed);
-        here.response_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let (here, writer) = self.here();
+        writer.add(&here.in_flight, 1u64.wrapping_neg());
+        writer.add(&here.requests[outcome as usize][class], 1);
+        writer.add(&here.response_bytes, bytes);
         if outcome != Outcome::Refused {
-            here.duration.observe(nanos(self.now().since(began)), TIMES);
+            here.duration.observe(nanos(self.now().since(began)), TIMES, writer);
         }
     }
 
     /// A request that was let in took so many attempts.
     pub(crate) fn took(&self, attempts: usize) {
-        self.here().attempts.observe(attempts as u64, ATTEMPTS);
+        let (here, writer) = self.here();
+        here.attempts.observe(attempts as u64, ATTEMPTS, writer);
     }
 
     /// An attempt that went out at `began` was answered, or failed.
     pub(super) fn upstream_answered(&self, status: Option<StatusCode>, began: Tick) {
-        let here = self.here();
-        here.upstream[status.map_or(0, class_of)].fetch_add(1, Ordering::Relaxed);
+        let (here, writer) = self.here();
+        writer.add(&here.upstream[status.map_or(0, class_of)], 1);
         if status.is_some() {
-            here.first_byte.observe(nanos(self.now().since(began)), TIMES);
+            here.first_byte.observe(nanos(self.now().since(began)), TIMES, writer);
         }
     }
 
     /// The answer to it is over.
     pub(super) fn upstream_ended(&self, began: Tick) {
-        self.here().upstream_duration.observe(nanos(self.now().since(began)), TIMES);
+        let (here, writer) = self.here();
+        here.upstream_duration.observe(nanos(self.now().since(began)), TIMES, writer);
     }
 
     /// What was counted so far.
@@ -214,7 +223,8 @@ mod tests {
     fn threads_count_together() {
         let traffic = Traffic::new(Clock::system());
         std::thread::scope(|scope| {
-            for _ in 0..20 {
+            // More than there are shards.
+            for _ in 0..100 {
                 scope.spawn(|| {
                     for _ in 0..100 {
                         traffic.came(Some(2));
@@ -227,7 +237,7 @@ mod tests {
             traffic.went(Outcome::Answered, class_of(StatusCode::OK), 3, traffic.now());
         }
         let counts = traffic.counts();
-        assert_eq!((counts.in_flight, counts.request_bytes, counts.response_bytes), (1, 4_000, 5_997));
-        assert_eq!((counts.requests[0][2], counts.attempts.count, counts.duration.count), (1_999, 2_000, 1_999));
+        assert_eq!((counts.in_flight, counts.request_bytes, counts.response_bytes), (8_001, 20_000, 5_997));
+        assert_eq!((counts.requests[0][2], counts.attempts.count, counts.duration.count), (1_999, 10_000, 1_999));
     }
 }
