@@ -20,6 +20,11 @@ pub trait Caller: Send + Sync {
     /// A fault, before anything of an answer went out.
     fn refused(&self, fault: &Fault) -> Refused;
 
+    /// So many tokens a conversation has.
+    fn counted(&self, tokens: u64) -> String {
+        format!(r#"{{"input_tokens":{tokens}}}"#)
+    }
+
     /// The models on offer.
     fn models(&self, models: &[Model]) -> String;
 

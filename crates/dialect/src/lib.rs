@@ -7,6 +7,7 @@
 //!
 //! [neutral]: Conversation
 
+pub mod anthropic;
 mod caller;
 mod data_url;
 mod events;

@@ -23,7 +23,10 @@ use hyper_util::{
 use tower::Service;
 use tower_keypool::{Base, Clock, ReplayBody};
 
-use crate::status::{Received, Sent, Traffic};
+use crate::{
+    outgoing::Outgoing,
+    status::{Received, Sent, Traffic},
+};
 
 pub use roots::{Roots, RootsError};
 
@@ -40,7 +43,7 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Inner {
-    pooled: legacy::Client<HttpsConnector<HttpConnector>, Box<ReplayBody<Incoming>>>,
+    pooled: legacy::Client<HttpsConnector<HttpConnector>, Box<ReplayBody<Outgoing>>>,
     host: Option<Host>,
 }
 
@@ -103,7 +106,7 @@ impl Client {
     }
 }
 
-impl Service<Request<ReplayBody<Incoming>>> for Client {
+impl Service<Request<ReplayBody<Outgoing>>> for Client {
     type Response = Response<Received<Incoming>>;
     type Error = Error;
     type Future = Answer;
@@ -113,7 +116,7 @@ impl Service<Request<ReplayBody<Incoming>>> for Client {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<ReplayBody<Incoming>>) -> Answer {
+    fn call(&mut self, mut request: Request<ReplayBody<Outgoing>>) -> Answer {
         let Inner { pooled, host } = &*self.inner;
         if let Some(host) = host.as_ref().filter(|host| host.is_of(request.uri())) {
             request.headers_mut().insert(header::HOST, host.value.clone());

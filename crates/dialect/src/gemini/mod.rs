@@ -16,7 +16,7 @@ pub use embed::{MOST_AT_ONCE, embedded, embedding};
 pub use fault::fault;
 pub use models::{Page, model, page};
 pub use path::{name, path_of};
-pub use request::{counted, generate};
+pub use request::{about_tokens, counted, generate};
 
 use crate::{Fault, Kind};
 

@@ -192,6 +192,23 @@ pub fn counted(conversation: &Conversation<'_>, source: Bytes) -> Result<Vec<Byt
     write(&Count { generate_content_request: request }, source)
 }
 
+/// About how many tokens a request that was written so will be counted as. Its images are not: their base64 would be a
+/// hundred times what they cost.
+pub fn about_tokens(conversation: &Conversation<'_>, pieces: &[Bytes]) -> u64 {
+    /// Of an image, or some seconds of sound.
+    const BLOB: u64 = 1_100;
+    let parts = conversation.turns.iter().flat_map(|turn| &turn.parts);
+    let (mut blobs, mut length) = (0, 0);
+    for part in parts {
+        if let Part::Blob { data, .. } = part {
+            blobs += 1;
+            length += data.len() as u64;
+        }
+    }
+    let written: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+    written.saturating_sub(length) / 4 + blobs * BLOB
+}
+
 fn write(request: &impl Serialize, source: Bytes) -> Result<Vec<Bytes>, Fault> {
     let mut segments = Segments::from(source);
     serde_json::to_writer(&mut segments, request).map_err(|_| nonsense())?;
