@@ -155,7 +155,7 @@ impl Listener {
                 state.calls += 1;
                 if state.calls == 1 || !self.one_call {
                     let args = match args {
-                        Some(args) => Cow::Borrowed(args),
+                        Some(args) => compact(args),
                         None => no_args(),
                     };
                     say(Event::Call { choice, id, name, args, signature });
@@ -239,6 +239,25 @@ fn no_args() -> Cow<'static, RawValue> {
     Cow::Owned(RawValue::from_string("{}".to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned()))
 }
 
+/// The same without the line breaks and indents of whole answers: clients show it, and send it back.
+fn compact(json: &RawValue) -> Cow<'_, RawValue> {
+    if !json.get().contains('\n') {
+        return Cow::Borrowed(json);
+    }
+    let (mut inside, mut escaped) = (false, false);
+    let kept = json.get().chars().filter(|letter| {
+        let keep = inside || !letter.is_ascii_whitespace();
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' => escaped = inside,
+            '"' => inside = !inside,
+            _ => {}
+        }
+        keep
+    });
+    RawValue::from_string(kept.collect()).map_or(Cow::Borrowed(json), Cow::Owned)
+}
+
 /// What a reason means; `None`: it is not over.
 fn finish(reason: &str) -> Option<Finish> {
     Some(match reason {
@@ -271,5 +290,17 @@ impl From<Metadata> for Usage {
 impl<'a> From<Token<'a>> for Likely<'a> {
     fn from(token: Token<'a>) -> Self {
         Self { text: token.token, logprob: token.log_probability }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_lose_their_indents_alone() {
+        let json = "{\n  \"a b\": [1.50,\n 18446744073709551616],\n  \"c\\\" d\": \"e\\\\\",  \"f\": \"g h\"\n}";
+        let raw: &RawValue = serde_json::from_str(json).unwrap();
+        assert_eq!(compact(raw).get(), r#"{"a b":[1.50,18446744073709551616],"c\" d":"e\\","f":"g h"}"#);
     }
 }

@@ -126,6 +126,51 @@ async fn a_tool_is_called_and_its_answer_understood() {
 }
 
 #[tokio::test]
+async fn signatures_survive_clients_that_rebuild_calls() {
+    let sim = GeminiSim::builder().key(ONE).answer(AnswerText::Echo).start().await.unwrap();
+    let served = served(&sim).await;
+    let tools = json!([{ "type": "function", "function": { "name": "weather", "parameters": {
+        "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"],
+    } } }]);
+    let mut asked = chat(json!({ "model": "gemini-3.8-flash", "tools": tools, "tool_choice": "required" }));
+    let first = post(&served, "/v1/chat/completions", &asked).await;
+    let call = first.json()["choices"][0]["message"]["tool_calls"][0].clone();
+    assert_eq!(call["function"]["arguments"], r#"{"city":"simulated"}"#, "{first:?}");
+    let id = call["id"].as_str().unwrap();
+    asked.as_object_mut().unwrap().remove("tool_choice");
+    // The simulator refuses a signature that is not its own, and a call without any.
+    for id in [id, &id[..id.len() - 3], "call_of_nobody"] {
+        let mut again = asked.clone();
+        let rebuilt = json!({ "id": id, "type": "function", "function": call["function"] });
+        again["messages"].as_array_mut().unwrap().extend([
+            json!({ "role": "assistant", "tool_calls": [rebuilt] }),
+            json!({ "role": "tool", "tool_call_id": id, "content": "20 degrees" }),
+        ]);
+        let answer = post(&served, "/v1/chat/completions", &again).await;
+        assert_eq!(answer.status, StatusCode::OK, "{id}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn thoughts_and_schemas() {
+    let sim = GeminiSim::builder().key(ONE).answer(AnswerText::Fixed("yes".into())).start().await.unwrap();
+    let served = served(&sim).await;
+    let google = json!({ "google": { "thinking_config": { "include_thoughts": true } } });
+    let thought = post(&served, "/v1/chat/completions", &chat(json!({ "extra_body": google }))).await.json();
+    assert_eq!(thought["choices"][0]["message"]["reasoning_content"], "Simulated thoughts.");
+    assert_eq!(thought["usage"]["completion_tokens_details"]["reasoning_tokens"], 5);
+    let thought =
+        post(&served, "/v1/messages", &message(json!({ "thinking": { "type": "enabled", "budget_tokens": 1024 } })))
+            .await;
+    assert_eq!(thought.json()["content"][0]["thinking"], "Simulated thoughts.", "{thought:?}");
+    let schema = json!({ "type": "object", "properties": { "kind": { "const": "a" }, "n": { "type": "integer" } } });
+    let format = json!({ "type": "json_schema", "json_schema": { "name": "x", "schema": schema } });
+    let answer = post(&served, "/v1/chat/completions", &chat(json!({ "response_format": format }))).await.json();
+    let content = answer["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
+    assert_eq!(serde_json::from_str::<Value>(&content).unwrap(), json!({ "kind": "a", "n": 1 }));
+}
+
+#[tokio::test]
 async fn faults_have_the_shape_that_clients_know() {
     let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
     let served = served(&sim).await;
