@@ -6,7 +6,7 @@ use crate::{Fault, Part, Text};
 ///
 /// # Errors
 /// 400 for one that would have to be fetched, and for what is no URL of ours.
-pub(crate) fn part<'a>(url: Text<'a>, place: impl Fn() -> String) -> Result<Part<'a>, Fault> {
+pub(crate) fn part(url: Text<'_>, place: impl Fn() -> String) -> Result<Part<'_>, Fault> {
     let lower: String = url.chars().take(60).collect::<String>().to_ascii_lowercase();
     if let Some(rest) = lower.strip_prefix("data:") {
         let (kind, _) = url

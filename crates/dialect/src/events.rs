@@ -60,7 +60,7 @@ impl Default for Events {
 }
 
 impl Events {
-    /// The next chunk. Ask for [`next`](Self::next) until there is none before another one comes.
+    /// The next chunk. Ask for [`pull`](Self::pull) until there is none before another one comes.
     pub fn feed(&mut self, chunk: Bytes) {
         self.held = self.held.saturating_add(chunk.len());
         let bytes = match self.behind_last_blank(&chunk) {
@@ -79,7 +79,7 @@ impl Events {
     ///
     /// # Errors
     /// When it is no text, or longer than [`MOST_OF_EVENT`].
-    pub fn next(&mut self) -> Result<Option<String>, Fault> {
+    pub fn pull(&mut self) -> Result<Option<String>, Fault> {
         let mut cx = Context::from_waker(Waker::noop());
         loop {
             match Pin::new(&mut self.parser).poll_next(&mut cx) {
@@ -133,7 +133,7 @@ mod tests {
         let mut read = Vec::new();
         for chunk in stream.chunks(size) {
             events.feed(Bytes::copy_from_slice(chunk));
-            while let Some(event) = events.next().unwrap() {
+            while let Some(event) = events.pull().unwrap() {
                 read.push(event);
             }
         }
@@ -166,7 +166,7 @@ mod tests {
         events.feed(Bytes::from_static(b"data: "));
         let refused = (0..40).any(|_| {
             events.feed(chunk.clone());
-            events.next().is_err()
+            events.pull().is_err()
         });
         assert!(refused && events.tail().len() <= MOST_OF_TAIL);
     }

@@ -64,7 +64,7 @@ impl Exchange {
     }
 
     fn try_hear(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
-        while let Some(event) = self.events.next()? {
+        while let Some(event) = self.events.pull()? {
             let voice = &mut self.voice;
             self.listener.hear(event.as_bytes(), &mut |event| voice.say(event, out))?;
         }

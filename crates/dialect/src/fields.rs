@@ -103,6 +103,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 mod tests {
     use super::*;
 
+    #[derive(Debug, Deserialize)]
+    struct B {
+        #[expect(dead_code, reason = "only read")]
+        b: u8,
+    }
+
     #[test]
     fn what_is_wrong_is_named() {
         let wrong = |body: &str| Fields::read(body.as_bytes()).err().unwrap();
@@ -112,11 +118,6 @@ mod tests {
         let body = br#"{"a":[{"b":1},{"b":"x"}],"c":null}"#;
         let fields: Vec<_> = Fields::read(body).unwrap().given().collect();
         assert_eq!(fields.len(), 1);
-        #[derive(Debug, Deserialize)]
-        struct B {
-            #[expect(dead_code, reason = "only read")]
-            b: u8,
-        }
         let fault = fields[0].read::<Vec<B>>().unwrap_err();
         assert_eq!(fault.param.as_deref(), Some("a[1].b"));
         assert!(!fault.message.contains("line"), "{}", fault.message);

@@ -43,7 +43,7 @@ impl From<String> for Text<'_> {
     }
 }
 
-impl<'a> Text<'a> {
+impl Text<'_> {
     /// The part behind `at` bytes, as borrowed as the whole.
     #[must_use]
     pub fn behind(self, at: usize) -> Self {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::Text;
 
-/// A JSON value, its objects in their order. Depth is bounded by serde_json's own limit of 128.
+/// A JSON value, its objects in their order. Depth is bounded by the limit of 128 that the parser has.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Tree<'a> {
     /// A number, `true`, `false` or `null`, as `serde_json` has it.

@@ -122,8 +122,9 @@ impl<'a> Reader<'_, 'a> {
         match &*block.kind {
             "text" => self.conversation.say(role, Part::Text(block.text.ok_or_else(|| missing("text"))?)),
             "image" | "document" => {
-                let parts = sourced(block.source.ok_or_else(|| missing("source"))?, place)?;
-                parts.into_iter().for_each(|part| self.conversation.say(role, part));
+                for part in sourced(block.source.ok_or_else(|| missing("source"))?, place)? {
+                    self.conversation.say(role, part);
+                }
             }
             // What was thought does not go back; what is needed of it rides in the ids of calls.
             "thinking" | "redacted_thinking" => {}

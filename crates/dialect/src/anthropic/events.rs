@@ -38,12 +38,16 @@ enum Piece<'s> {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum Delta<'s> {
-    TextDelta { text: &'s str },
-    ThinkingDelta { thinking: &'s str },
-    SignatureDelta { signature: &'s str },
-    InputJsonDelta { partial_json: &'s str },
+    #[serde(rename = "text_delta")]
+    Text { text: &'s str },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: &'s str },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: &'s str },
+    #[serde(rename = "input_json_delta")]
+    Input { partial_json: &'s str },
 }
 
 #[derive(Serialize)]
@@ -97,7 +101,7 @@ impl Events {
         let Some(open) = self.open.take() else { return };
         let index = self.next - 1;
         if open == Open::Thinking {
-            Piece::ContentBlockDelta { index, delta: Delta::SignatureDelta { signature: SIGNATURE } }.write(out);
+            Piece::ContentBlockDelta { index, delta: Delta::Signature { signature: SIGNATURE } }.write(out);
         }
         Piece::ContentBlockStop { index }.write(out);
     }
@@ -117,7 +121,7 @@ impl Events {
             self.start(Block::Text { text: String::new() }, out);
             self.open = Some(Open::Text);
         }
-        Piece::ContentBlockDelta { index: self.next - 1, delta: Delta::TextDelta { text } }.write(out);
+        Piece::ContentBlockDelta { index: self.next - 1, delta: Delta::Text { text } }.write(out);
     }
 
     fn call(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
@@ -129,7 +133,7 @@ impl Events {
         self.calls += 1;
         let Ok(input) = serde_json::value::to_raw_value(&json!({})) else { return };
         let index = self.start(Block::ToolUse { id, name, input }, out);
-        Piece::ContentBlockDelta { index, delta: Delta::InputJsonDelta { partial_json: args.get() } }.write(out);
+        Piece::ContentBlockDelta { index, delta: Delta::Input { partial_json: args.get() } }.write(out);
         Piece::ContentBlockStop { index }.write(out);
     }
 }
@@ -144,7 +148,7 @@ impl Voice for Events {
                     self.start(Block::Thinking { thinking: String::new(), signature: "" }, out);
                     self.open = Some(Open::Thinking);
                 }
-                let delta = Delta::ThinkingDelta { thinking: text };
+                let delta = Delta::Thinking { thinking: text };
                 Piece::ContentBlockDelta { index: self.next - 1, delta }.write(out);
             }
             Event::Call { choice: 0, .. } => self.call(&event, out),

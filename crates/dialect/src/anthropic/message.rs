@@ -22,6 +22,7 @@ pub(super) const SIGNATURE: &str = "keypool";
 
 /// `usage`.
 #[derive(Clone, Copy, Serialize)]
+#[expect(clippy::struct_field_names, reason = "as they stand on the wire")]
 pub(super) struct Tokens {
     input_tokens: u64,
     cache_creation_input_tokens: u64,

@@ -79,7 +79,9 @@ pub fn embedded(asked: &Embedding<'_>, texts: usize, body: &[u8]) -> Result<Embe
         return Err(nonsense());
     }
     if name(&asked.model) == UNEVEN.0 {
-        vectors.iter_mut().filter(|vector| vector.len() < UNEVEN.1).for_each(|vector| make_unit(vector));
+        for vector in vectors.iter_mut().filter(|vector| vector.len() < UNEVEN.1) {
+            make_unit(vector);
+        }
     }
     Ok(Embedded { vectors, tokens: answer.usage_metadata.prompt_token_count })
 }
@@ -87,6 +89,8 @@ pub fn embedded(asked: &Embedding<'_>, texts: usize, body: &[u8]) -> Result<Embe
 fn make_unit(vector: &mut [f32]) {
     let length = vector.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
     if length > 0.0 {
-        vector.iter_mut().for_each(|value| *value = (f64::from(*value) / length) as f32);
+        for value in vector {
+            *value = (f64::from(*value) / length) as f32;
+        }
     }
 }

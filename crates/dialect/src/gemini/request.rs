@@ -127,6 +127,7 @@ struct Calling<'r> {
 
 #[derive(Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "as they stand on the wire")]
 struct Config<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,

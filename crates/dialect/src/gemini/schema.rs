@@ -31,7 +31,11 @@ fn rewrite(schema: &mut Tree<'_>, depth: usize) {
         return;
     }
     match schema {
-        Tree::List(items) => items.iter_mut().for_each(|item| rewrite(item, depth + 1)),
+        Tree::List(items) => {
+            for item in items {
+                rewrite(item, depth + 1);
+            }
+        }
         Tree::Object(fields) => {
             fields.retain(|(name, _)| &**name != "$schema");
             if fields.iter().any(|(name, _)| &**name == "const") {
@@ -47,7 +51,9 @@ fn rewrite(schema: &mut Tree<'_>, depth: usize) {
                     }
                     name if NAMED.contains(&name) => {
                         if let Tree::Object(named) = value {
-                            named.iter_mut().for_each(|(_, schema)| rewrite(schema, depth + 1));
+                            for (_, schema) in named {
+                                rewrite(schema, depth + 1);
+                            }
                         }
                     }
                     name if VALUES.contains(&name) => {}

@@ -24,8 +24,12 @@ struct Chunk<'s> {
     model: &'s str,
     choices: &'s [Choice<'s>],
     #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Option<Tokens>>,
+    usage: Option<Cost>,
 }
+
+/// Told at the end; `null` until then.
+#[derive(Serialize)]
+struct Cost(Option<Tokens>);
 
 #[derive(Serialize)]
 struct Choice<'s> {
@@ -56,7 +60,7 @@ impl Chunks {
         Self { shape, id, begun: BTreeMap::new(), usage: Usage::default() }
     }
 
-    fn write(&self, choices: &[Choice<'_>], usage: Option<Option<Tokens>>, out: &mut Vec<u8>) {
+    fn write(&self, choices: &[Choice<'_>], usage: Option<Cost>, out: &mut Vec<u8>) {
         let chunk = Chunk {
             id: &self.id,
             object: "chat.completion.chunk",
@@ -69,7 +73,7 @@ impl Chunks {
     }
 
     fn piece(&self, choice: Choice<'_>, out: &mut Vec<u8>) {
-        self.write(&[choice], self.shape.usage.then_some(None), out);
+        self.write(&[choice], self.shape.usage.then_some(Cost(None)), out);
     }
 
     fn delta(&mut self, choice: u32, delta: Delta<'_>, out: &mut Vec<u8>) {
@@ -128,7 +132,7 @@ impl Voice for Chunks {
 
     fn end(&mut self, out: &mut Vec<u8>) {
         if self.shape.usage {
-            self.write(&[], Some(Some(self.usage.into())), out);
+            self.write(&[], Some(Cost(Some(self.usage.into()))), out);
         }
         out.extend_from_slice(b"data: [DONE]\n\n");
     }

@@ -92,6 +92,7 @@ impl Logprobs {
 
 /// `usage`.
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "as they stand on the wire")]
 pub(super) struct Tokens {
     prompt_tokens: u64,
     completion_tokens: u64,
@@ -107,6 +108,7 @@ struct Prompt {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "as they stand on the wire")]
 struct Completed {
     reasoning_tokens: u64,
     audio_tokens: u64,

@@ -68,6 +68,7 @@ struct Audio<'a> {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "as they stand on the wire")]
 struct File<'a> {
     #[serde(borrow)]
     file_data: Option<Text<'a>>,
@@ -145,7 +146,7 @@ impl<'a> Reader<'_, 'a> {
         }
         match &*message.role {
             "system" | "developer" => {
-                let said = self.texts(index, message.content)?;
+                let said = texts(index, message.content)?;
                 self.conversation.system.extend(said);
             }
             "user" => self.say(Role::User, index, message.content)?,
@@ -166,7 +167,7 @@ impl<'a> Reader<'_, 'a> {
                     let why = format!("{}: no call before it has this id", at("tool_call_id"));
                     return Err(Fault::invalid(why).at(at("tool_call_id")));
                 };
-                let said = self.texts(index, message.content)?;
+                let said = texts(index, message.content)?;
                 let content = match <[_; 1]>::try_from(said) {
                     Ok([one]) => one,
                     Err(several) => several.iter().map(|text| &**text).collect::<String>().into(),
@@ -198,21 +199,6 @@ impl<'a> Reader<'_, 'a> {
             }
         }
         Ok(())
-    }
-
-    fn texts(&mut self, index: usize, content: Content<'a>) -> Result<Vec<Text<'a>>, Fault> {
-        match content {
-            Content::None => Ok(Vec::new()),
-            Content::Text(text) => Ok(vec![text]),
-            Content::Parts(parts) => parts
-                .into_iter()
-                .enumerate()
-                .map(|(part, wire)| {
-                    let place = || format!("messages[{index}].content[{part}]");
-                    wire.text.ok_or_else(|| Fault::invalid(format!("{}: only text goes here", place())).at(place()))
-                })
-                .collect(),
-        }
     }
 
     fn part(&mut self, wire: WirePart<'a>, place: &dyn Fn() -> String) -> Result<Part<'a>, Fault> {
@@ -258,7 +244,7 @@ impl<'a> Reader<'_, 'a> {
         let call = Call {
             id: carried.id.map(Text::from),
             name,
-            args: object(arguments),
+            args: object(&arguments),
             signature: beside.or(carried.signature.map(Text::from)),
         };
         self.conversation.say(Role::Model, Part::Call(call));
@@ -266,8 +252,24 @@ impl<'a> Reader<'_, 'a> {
     }
 }
 
+/// What is text alone.
+fn texts(index: usize, content: Content<'_>) -> Result<Vec<Text<'_>>, Fault> {
+    match content {
+        Content::None => Ok(Vec::new()),
+        Content::Text(text) => Ok(vec![text]),
+        Content::Parts(parts) => parts
+            .into_iter()
+            .enumerate()
+            .map(|(part, wire)| {
+                let place = || format!("messages[{index}].content[{part}]");
+                wire.text.ok_or_else(|| Fault::invalid(format!("{}: only text goes here", place())).at(place()))
+            })
+            .collect(),
+    }
+}
+
 /// Arguments as an object; what a model wrote that is none stands inside of one.
-fn object(arguments: Text<'_>) -> Cow<'_, RawValue> {
+fn object<'a>(arguments: &Text<'a>) -> Cow<'a, RawValue> {
     let wrapped = |json: String| RawValue::from_string(json).map(Cow::Owned);
     let trimmed = arguments.trim();
     let read = match &arguments.0 {
@@ -291,16 +293,14 @@ fn file<'a>(file: File<'a>, at: &dyn Fn(&str) -> String) -> Result<Part<'a>, Fau
             })?;
             Ok(Part::Blob { mime: mime.into(), data })
         }
-        (None, Some(id)) => match id.strip_prefix("files/") {
-            Some(_) => {
-                let uri = format!("https://generativelanguage.googleapis.com/v1beta/{id}");
-                Ok(Part::File { uri: uri.into(), mime: None })
-            }
-            None => {
-                let at = at("file.file_id");
-                Err(Fault::invalid(format!("{at}: files of that API are not here; send file_data")).at(at))
-            }
-        },
+        (None, Some(id)) if id.starts_with("files/") => {
+            let uri = format!("https://generativelanguage.googleapis.com/v1beta/{id}");
+            Ok(Part::File { uri: uri.into(), mime: None })
+        }
+        (None, Some(_)) => {
+            let at = at("file.file_id");
+            Err(Fault::invalid(format!("{at}: files of that API are not here; send file_data")).at(at))
+        }
         (None, None) => Err(Fault::invalid(format!("{} is missing", at("file.file_data"))).at(at("file.file_data"))),
     }
 }

@@ -1,4 +1,4 @@
-//! OpenAI's dialect, on the caller's side: chat completions, embeddings, models.
+//! `OpenAI`'s dialect, on the caller's side: chat completions, embeddings, models.
 
 mod chunk;
 mod completion;

@@ -124,7 +124,7 @@ where
         let line = RequestLine::begin(&request, &self.clock);
         let (mut parts, body) = request.into_parts();
         let setup = self.setup();
-        let (dialect, way) = (Dialect::of(&parts), Way::of(&setup.dialects, &parts));
+        let (dialect, way) = (Dialect::of(&parts), Way::of(setup.dialects, &parts));
         if let Way::Moved(target) = &way {
             parts.uri = Uri::from(target.clone());
         }

@@ -9,7 +9,7 @@ use super::dialect::Dialect;
 pub struct Dialects {
     /// The provider's own.
     pub provider: Dialect,
-    /// OpenAI's is translated; else it goes to the provider's own compatible endpoint.
+    /// That of `OpenAI` is translated; else it goes to the provider's own compatible endpoint.
     pub translates_openai: bool,
     /// What would change an answer and cannot be had is refused; else it is ignored.
     pub strict: bool,
@@ -54,7 +54,7 @@ impl Task {
     }
 }
 
-/// First segments, behind the version, that only OpenAI's API has.
+/// First segments, behind the version, that only the API of `OpenAI` has.
 const OPENAI: [&str; 10] = [
     "chat",
     "completions",
@@ -114,7 +114,7 @@ fn unforced(rest: &str, head: &Parts) -> Dialect {
     }
 }
 
-/// The dialect whose clients send such a credential. `shared`: a bearer speaks for OpenAI's.
+/// The dialect whose clients send such a credential. `shared`: a bearer speaks for `OpenAI`'s.
 fn by_credential(head: &Parts, shared: bool) -> Dialect {
     let has = |name: &str| head.headers.contains_key(name);
     let query = head.uri.query().unwrap_or_default();
@@ -132,7 +132,7 @@ fn by_credential(head: &Parts, shared: bool) -> Dialect {
 
 impl Way {
     /// Of a request as it came.
-    pub(super) fn of(dialects: &Dialects, head: &Parts) -> Self {
+    pub(super) fn of(dialects: Dialects, head: &Parts) -> Self {
         let path = head.uri.path();
         // Nearly every path of the provider's own.
         if path.starts_with("/v1beta/models") {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     fn way(dialects: Dialects, path: &str, header: &str) -> String {
-        match Way::of(&dialects, &head(path, header)) {
+        match Way::of(dialects, &head(path, header)) {
             Way::Through => "through".to_owned(),
             Way::Moved(to) => to.to_string(),
             Way::Translated(dialect, task) => format!("{dialect:?} {task:?}"),

@@ -27,8 +27,7 @@ pin_project_lite::pin_project! {
         source: Source<B>,
         exchange: Exchange,
         out: Vec<u8>,
-        #[pin]
-        silence: tokio::time::Sleep,
+        silence: tokio::time::Interval,
     }
 }
 
@@ -65,7 +64,9 @@ where
     }
 
     fn new(source: Source<B>, exchange: Exchange) -> Self {
-        Self { source, exchange, out: Vec::new(), silence: tokio::time::sleep(SILENCE) }
+        let mut silence = tokio::time::interval(SILENCE);
+        silence.reset();
+        Self { source, exchange, out: Vec::new(), silence }
     }
 
     /// The next that the client gets.
@@ -99,17 +100,16 @@ where
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Ok(chunk) = frame.into_data() {
                         this.exchange.hear(chunk, this.out);
-                        this.silence.as_mut().reset(tokio::time::Instant::now() + SILENCE);
+                        this.silence.reset();
                     }
                 }
                 Poll::Ready(Some(Err(_))) => this.exchange.broke(this.out),
                 Poll::Ready(None) => this.exchange.end(this.out),
                 Poll::Pending => {
-                    if this.silence.as_mut().poll(cx).is_pending() {
+                    if this.silence.poll_tick(cx).is_pending() {
                         return Poll::Pending;
                     }
                     this.exchange.pause(this.out);
-                    this.silence.as_mut().reset(tokio::time::Instant::now() + SILENCE);
                 }
             }
         }

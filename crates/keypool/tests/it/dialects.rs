@@ -1,5 +1,7 @@
 //! Clients of other APIs than the provider's, over the whole way: gateway, stack, simulator.
 
+#![allow(clippy::needless_pass_by_value, reason = "tables read better without the signs")]
+
 use std::time::Duration;
 
 use gemini_sim::{AnswerText, Fault, GeminiSim, Limits, Project, Refusal, Rule};
@@ -277,7 +279,7 @@ async fn canned(events: String) -> Served {
             let (mut stream, _) = listener.accept().await.unwrap();
             let events = events.clone();
             tokio::spawn(async move {
-                let _ = stream.read(&mut [0; 65_536]).await;
+                let _ = stream.read(&mut vec![0; 65_536]).await;
                 let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
                 let _ = stream.write_all(format!("{head}{events}").as_bytes()).await;
             });
