@@ -1,8 +1,11 @@
 //! An object's fields, each as it stands.
 
-use std::{collections::HashSet, fmt};
+use std::{collections::HashSet, fmt, marker::PhantomData};
 
-use serde::{Deserialize, de};
+use serde::{
+    Deserialize,
+    de::{self, DeserializeSeed as _},
+};
 use serde_json::value::RawValue;
 
 use crate::{Fault, Text};
@@ -16,13 +19,44 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// A fault that says what is no JSON, no object, or there twice.
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, Fault> {
-        let fields: Self =
-            serde_json::from_slice(body).map_err(|error| Fault::invalid(format!("the body is not right: {error}")))?;
+        let split = Split::<()> { name: None, main: PhantomData };
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let (fields, _) = split
+            .deserialize(&mut json)
+            .and_then(|read| json.end().map(|()| read))
+            .map_err(|error| Fault::invalid(format!("the body is not right: {error}")))?;
         let mut names = HashSet::new();
         match fields.0.iter().find(|(name, _)| !names.insert(&**name)) {
             None => Ok(fields),
             Some((twice, _)) => Err(Fault::invalid(format!("{twice} stands there twice")).at(&**twice)),
         }
+    }
+
+    /// The same, the field `name` as what it is: nearly all of a request stands there, and is looked at once only.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), or one that names what is wrong with that field.
+    pub(crate) fn read_with<M: Deserialize<'a>>(
+        body: &'a [u8],
+        name: &'static str,
+    ) -> Result<(Self, Option<M>), Fault> {
+        let split = Split { name: Some(name), main: PhantomData };
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let read = split.deserialize(&mut json).and_then(|read| json.end().map(|()| read));
+        match read {
+            Ok((fields, main)) if fields.is_plain(name) => Ok((fields, main)),
+            // What is wrong with it is said by the slower way.
+            _ => match Self::read(body)?.given().find(|field| *field.name == *name) {
+                Some(field) => Err(field.wrong::<M>()),
+                None => Err(Fault::invalid(format!("{name} is missing")).at(name)),
+            },
+        }
+    }
+
+    /// Whether each name is there once; `main` stands elsewhere.
+    fn is_plain(&self, main: &str) -> bool {
+        let mut names = HashSet::from([main]);
+        self.0.iter().all(|(name, _)| names.insert(name))
     }
 
     /// Those that are not `null`, in their order.
@@ -77,25 +111,38 @@ impl<'a> Field<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> de::Visitor<'de> for Reader {
-            type Value = Fields<'de>;
+/// Reads an object, one field of it as what it is and the others as they stand.
+struct Split<M> {
+    name: Option<&'static str>,
+    main: PhantomData<M>,
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
+impl<'de, M: Deserialize<'de>> de::DeserializeSeed<'de> for Split<M> {
+    type Value = (Fields<'de>, Option<M>);
 
-            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                let mut fields = Vec::with_capacity(map.size_hint().unwrap_or(12));
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Fields(fields))
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, M: Deserialize<'de>> de::Visitor<'de> for Split<M> {
+    type Value = (Fields<'de>, Option<M>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::with_capacity(map.size_hint().unwrap_or(12));
+        let mut main = None;
+        while let Some(name) = map.next_key::<Text<'de>>()? {
+            if self.name == Some(&*name) && main.is_none() {
+                main = Some(map.next_value()?);
+            } else {
+                fields.push((name, map.next_value()?));
             }
         }
-        deserializer.deserialize_map(Reader)
+        Ok((Fields(fields), main))
     }
 }
 

@@ -7,8 +7,9 @@ use serde_json::value::RawValue;
 
 use crate::{Call, CallId, Conversation, Fault, Part, Returned, Role, Text, fields::Field};
 
+/// What somebody said.
 #[derive(Deserialize)]
-struct Message<'a> {
+pub(super) struct Message<'a> {
     #[serde(borrow)]
     role: Text<'a>,
     #[serde(borrow)]
@@ -64,9 +65,8 @@ pub(super) fn system<'a>(field: &Field<'a>) -> Result<Vec<Text<'a>>, Fault> {
     }
 }
 
-/// Reads `messages` into a conversation, whose model is known by then.
-pub(super) fn read<'a>(field: &Field<'a>, conversation: &mut Conversation<'a>) -> Result<(), Fault> {
-    let messages: Vec<Message<'a>> = field.read()?;
+/// Reads `messages` into a conversation, whose model is known by then: ids of calls are read for it.
+pub(super) fn read<'a>(messages: Vec<Message<'a>>, conversation: &mut Conversation<'a>) -> Result<(), Fault> {
     if messages.is_empty() {
         return Err(Fault::invalid("messages: at least one message is required").at("messages"));
     }

@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{block, tool};
+use super::{
+    block::{self, Message},
+    tool,
+};
 use crate::{
     Asked, Effort, Fault, Format, Text,
     fields::{Field, Fields},
@@ -39,12 +42,10 @@ struct WireFormat<'a> {
 
 pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
     let mut asked = Asked { usage_wanted: true, ..Asked::default() };
-    let mut messages = None;
-    for field in Fields::read(body)?.given() {
+    let (fields, messages) = Fields::read_with::<Vec<Message<'_>>>(body, "messages")?;
+    for field in fields.given() {
         match &*field.name {
-            // Ids of calls are read for this model: it must be known before.
             "model" => asked.conversation.model = field.read()?,
-            "messages" => messages = Some(field),
             _ if known(&field, &mut asked, strict)? => {}
             _ => asked.ignored.unless(strict, field.refused())?,
         }
@@ -53,7 +54,7 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
         return Err(Fault::invalid("model: Field required").at("model"));
     }
     let Some(messages) = messages else { return Err(Fault::invalid("messages: Field required").at("messages")) };
-    block::read(&messages, &mut asked.conversation)?;
+    block::read(messages, &mut asked.conversation)?;
     Ok(asked)
 }
 

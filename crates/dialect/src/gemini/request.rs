@@ -7,7 +7,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{name, nonsense, schema, thinking};
-use crate::{Call, Conversation, Fault, Format, Part, Returned, Role, Sampling, Segments, Tool, ToolChoice, Turn};
+use crate::{
+    Call, Conversation, Fault, Format, Part, Returned, Role, Sampling, Segments, Text, Tool, ToolChoice, Turn,
+    segments::Whole,
+};
 
 /// What stands in for a signature that is lost: the model then goes on without its earlier thoughts.
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
@@ -42,7 +45,7 @@ struct Content<'r> {
 #[serde(rename_all = "camelCase")]
 struct Wire<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'r str>,
+    text: Option<Said<'r>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     inline_data: Option<Blob<'r>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,7 +62,21 @@ struct Wire<'r> {
 #[serde(rename_all = "camelCase")]
 struct Blob<'r> {
     mime_type: &'r str,
-    data: &'r str,
+    data: Said<'r>,
+}
+
+/// A text, or its beginning that stands for it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Said<'r> {
+    Plain(&'r str),
+    Whole(Whole<'r>),
+}
+
+impl<'r> From<&'r Text<'_>> for Said<'r> {
+    fn from(text: &'r Text<'_>) -> Self {
+        Whole::of(text).map_or(Self::Plain(text), Self::Whole)
+    }
 }
 
 #[derive(Serialize)]
@@ -122,7 +139,7 @@ struct ToolConfig<'r> {
 struct Calling<'r> {
     mode: &'static str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    allowed_function_names: &'r [crate::Text<'r>],
+    allowed_function_names: &'r [Text<'r>],
 }
 
 #[derive(Default, PartialEq, Serialize)]
@@ -140,7 +157,7 @@ struct Config<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_output_tokens: Option<u64>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    stop_sequences: &'r [crate::Text<'r>],
+    stop_sequences: &'r [Text<'r>],
     #[serde(skip_serializing_if = "Option::is_none")]
     candidate_count: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -175,7 +192,7 @@ impl PartialEq for Schema<'_> {
 /// # Errors
 /// When the model cannot do what is asked.
 pub fn generate(conversation: &Conversation<'_>, source: Bytes) -> Result<Vec<Bytes>, Fault> {
-    write(&request(conversation)?, source)
+    write(conversation, &request(conversation)?, source)
 }
 
 /// The body of `countTokens` for the same.
@@ -190,7 +207,7 @@ pub fn counted(conversation: &Conversation<'_>, source: Bytes) -> Result<Vec<Byt
     }
     let mut request = request(conversation)?;
     request.model = Some(format!("models/{}", name(&conversation.model)));
-    write(&Count { generate_content_request: request }, source)
+    write(conversation, &Count { generate_content_request: request }, source)
 }
 
 /// About how many tokens a request that was written so will be counted as. Its images are not: their base64 would be a
@@ -210,8 +227,16 @@ pub fn about_tokens(conversation: &Conversation<'_>, pieces: &[Bytes]) -> u64 {
     written.saturating_sub(length) / 4 + blobs * BLOB
 }
 
-fn write(request: &impl Serialize, source: Bytes) -> Result<Vec<Bytes>, Fault> {
+fn write(conversation: &Conversation<'_>, request: &impl Serialize, source: Bytes) -> Result<Vec<Bytes>, Fault> {
     let mut segments = Segments::from(source);
+    let said = conversation.turns.iter().flat_map(|turn| &turn.parts).filter_map(|part| match part {
+        Part::Text(text) | Part::Blob { data: text, .. } => Some(text),
+        _ => None,
+    });
+    for whole in conversation.system.iter().chain(said).filter_map(Whole::of) {
+        // Else it would be cut.
+        segments.will_hold(whole).ok_or_else(nonsense)?;
+    }
     serde_json::to_writer(&mut segments, request).map_err(|_| nonsense())?;
     Ok(segments.into_pieces())
 }
@@ -224,7 +249,7 @@ fn request<'r>(conversation: &'r Conversation<'_>) -> Result<Request<'r>, Fault>
     let calls_first = turns.first().is_some_and(|turn| turn.role == Role::Model && turn.parts.iter().any(is_call));
     if contents.is_empty() || calls_first {
         // A call must follow somebody's words, and nothing at all cannot be answered.
-        contents.insert(0, Content { role: Some("user"), parts: vec![text(" ")] });
+        contents.insert(0, Content { role: Some("user"), parts: vec![blank()] });
     }
     let system: Vec<Wire<'r>> = system.iter().filter(|said| !said.is_empty()).map(|said| text(said)).collect();
     let config = config(sampling, format, thinking::config(model, *thinking)?);
@@ -266,8 +291,13 @@ fn config<'r>(sampling: &'r Sampling<'_>, format: &'r Format<'_>, thinking: Opti
     }
 }
 
-fn text(said: &str) -> Wire<'_> {
-    Wire { text: Some(said), ..Wire::default() }
+fn text<'r>(said: &'r Text<'_>) -> Wire<'r> {
+    Wire { text: Some(said.into()), ..Wire::default() }
+}
+
+/// An empty text is refused.
+fn blank() -> Wire<'static> {
+    Wire { text: Some(Said::Plain(" ")), ..Wire::default() }
 }
 
 fn is_call(part: &Part<'_>) -> bool {
@@ -284,8 +314,7 @@ fn content<'r>(turn: &'r Turn<'_>, signs: bool) -> Option<Content<'r>> {
     }
     match (parts.is_empty(), turn.role) {
         (true, Role::Model) => return None,
-        // An empty text is refused.
-        (true, Role::User) => parts.push(text(" ")),
+        (true, Role::User) => parts.push(blank()),
         (false, _) => {}
     }
     let role = match turn.role {
@@ -298,7 +327,9 @@ fn content<'r>(turn: &'r Turn<'_>, signs: bool) -> Option<Content<'r>> {
 fn part<'r>(part: &'r Part<'_>) -> Wire<'r> {
     match part {
         Part::Text(said) => text(said),
-        Part::Blob { mime, data } => Wire { inline_data: Some(Blob { mime_type: mime, data }), ..Wire::default() },
+        Part::Blob { mime, data } => {
+            Wire { inline_data: Some(Blob { mime_type: mime, data: data.into() }), ..Wire::default() }
+        }
         Part::File { uri, mime } => {
             Wire { file_data: Some(File { file_uri: uri, mime_type: mime.as_deref() }), ..Wire::default() }
         }

@@ -5,10 +5,11 @@ use std::{borrow::Cow, collections::HashMap, fmt};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
 
-use crate::{Call, CallId, Conversation, Fault, Ignored, Part, Returned, Role, Text, data_url, fields::Field};
+use crate::{Call, CallId, Conversation, Fault, Ignored, Part, Returned, Role, Text, data_url};
 
+/// What somebody said.
 #[derive(Deserialize)]
-struct Message<'a> {
+pub(super) struct Message<'a> {
     #[serde(borrow)]
     role: Text<'a>,
     #[serde(borrow, default)]
@@ -109,13 +110,12 @@ struct Google<'a> {
     thought_signature: Option<Text<'a>>,
 }
 
-/// Reads `messages` into a conversation, whose model is known by then.
+/// Reads `messages` into a conversation, whose model is known by then: ids of calls are read for it.
 pub(super) fn read<'a>(
-    field: &Field<'a>,
+    messages: Vec<Message<'a>>,
     conversation: &mut Conversation<'a>,
     ignored: &mut Ignored,
 ) -> Result<(), Fault> {
-    let messages: Vec<Message<'a>> = field.read()?;
     if messages.is_empty() {
         return Err(Fault::invalid("messages must not be empty").at("messages"));
     }

@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 
-use super::{message, tool};
+use super::{
+    message::{self, Message},
+    tool,
+};
 use crate::{
     Asked, Effort, Fault, Ignored, Text,
     fields::{Field, Fields},
@@ -40,13 +43,11 @@ struct StreamOptions {
 
 pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
     let mut asked = Asked::default();
-    let mut messages = None;
     let mut top = None;
-    for field in Fields::read(body)?.given() {
+    let (fields, messages) = Fields::read_with::<Vec<Message<'_>>>(body, "messages")?;
+    for field in fields.given() {
         match &*field.name {
-            // Ids of calls are read for this model: it must be known before.
             "model" => asked.conversation.model = field.read()?,
-            "messages" => messages = Some(field),
             "top_logprobs" => top = Some(field),
             _ => {
                 let read = known(&field, &mut asked);
@@ -70,7 +71,7 @@ pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
             None => return Err(Fault::invalid("top_logprobs needs logprobs: true").at("top_logprobs")),
         }
     }
-    message::read(&messages, conversation, ignored)?;
+    message::read(messages, conversation, ignored)?;
     Ok(asked)
 }
 

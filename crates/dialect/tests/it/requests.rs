@@ -269,3 +269,26 @@ fn what_makes_no_sense_is_named() {
     let cannot = with(user(json!("x")), json!({ "model": "gemini-2.0-flash", "reasoning_effort": "high" }));
     assert_eq!(kind(&asked(&OpenAi, &cannot).unwrap_err()), (Kind::Invalid, "reasoning_effort"));
 }
+
+#[test]
+fn what_is_large_arrives_whole() {
+    let (plain, escaped, image) = ("plain é ".repeat(9_000), "a \"line\"\n".repeat(9_000), "QUJD".repeat(50_000));
+    let body = with(
+        json!([
+            { "role": "system", "content": plain },
+            { "role": "user", "content": [
+                { "type": "text", "text": plain },
+                { "type": "text", "text": escaped },
+                { "type": "image_url", "image_url": { "url": format!("data:image/png;base64,{image}") } },
+                { "type": "image_url", "image_url": { "url": format!("data:image/png;base64,{image}") } },
+            ] },
+            { "role": "assistant", "content": &plain[..20_000] },
+        ]),
+        json!({}),
+    );
+    let got = asked(&OpenAi, &body).unwrap();
+    let blob = json!({ "inlineData": { "mimeType": "image/png", "data": image } });
+    let parts = json!([{ "text": plain }, { "text": escaped }, blob, blob]);
+    assert_eq!(got["systemInstruction"]["parts"][0]["text"], plain);
+    assert_eq!(got["contents"], json!([turn("user", parts), turn("model", json!([{ "text": &plain[..20_000] }]))]));
+}
