@@ -83,6 +83,21 @@ class Verdict(BaseModel):
 parsed = client.chat.completions.parse(model="gemini-2.5-flash", messages=HELLO, response_format=Verdict)
 assert parsed.choices[0].message.parsed.answer, parsed
 
+# Responses, whole, in pieces, with a tool.
+response = client.responses.create(model="gemini-2.5-flash", instructions="Be brief.", input="Hello", store=False)
+assert response.output_text == answer.choices[0].message.content and response.status == "completed", response
+with client.responses.stream(model="gemini-2.5-flash", input="Hello") as stream:
+    assert "".join(event.delta for event in stream if event.type == "response.output_text.delta") == response.output_text
+    assert stream.get_final_response().usage.total_tokens > 0
+flat = [{"type": "function", **TOOLS[0]["function"]}]
+called = client.responses.create(model="gemini-3.8-flash", input="Hello", tools=flat, tool_choice="required")
+(call,) = [item for item in called.output if item.type == "function_call"]
+items = [{"role": "user", "content": "Hello"}, call, {"type": "function_call_output", "call_id": call.call_id, "output": "20"}]
+assert client.responses.create(model="gemini-3.8-flash", input=items, tools=flat).output_text
+assert client.responses.parse(model="gemini-2.5-flash", input="Hello", text_format=Verdict).output_parsed.answer
+error = raises(openai.BadRequestError, lambda: client.responses.create(model="m", input="x", previous_response_id="resp_1"))
+assert error.param == "previous_response_id"
+
 # Embeddings: the client asks for base64 by itself.
 vectors = client.embeddings.create(model="gemini-embedding-001", input=["a", "b"], dimensions=64)
 assert [len(item.embedding) for item in vectors.data] == [64, 64]

@@ -72,6 +72,11 @@ impl Ignored {
         }
     }
 
+    /// Each.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
     /// As a header has them; `None` where there are none.
     pub fn listed(&self) -> Option<String> {
         (!self.0.is_empty()).then(|| self.0.join(", "))

@@ -16,6 +16,7 @@ mod fields;
 pub mod gemini;
 mod neutral;
 pub mod openai;
+pub mod responses;
 mod segments;
 mod text;
 mod tree;

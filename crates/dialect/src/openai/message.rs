@@ -223,7 +223,10 @@ impl<'a> Reader<'_, 'a> {
                 }
                 Ok(Part::Blob { mime: format!("audio/{format}").into(), data })
             }
-            "file" => file(wire.file.ok_or_else(|| missing("file"))?, &at),
+            "file" => {
+                let File { file_data, file_id, filename } = wire.file.ok_or_else(|| missing("file"))?;
+                file(file_data, file_id, filename, &|what| at(&format!("file.{what}")))
+            }
             other => {
                 let short: String = other.chars().take(40).collect();
                 Err(Fault::invalid(format!("{}: {short:?} is not known", at("type"))).at(at("type")))
@@ -269,7 +272,7 @@ fn texts(index: usize, content: Content<'_>) -> Result<Vec<Text<'_>>, Fault> {
 }
 
 /// Arguments as an object; what a model wrote that is none stands inside of one.
-fn object<'a>(arguments: &Text<'a>) -> Cow<'a, RawValue> {
+pub(crate) fn object<'a>(arguments: &Text<'a>) -> Cow<'a, RawValue> {
     let wrapped = |json: String| RawValue::from_string(json).map(Cow::Owned);
     let trimmed = arguments.trim();
     let read = match &arguments.0 {
@@ -282,13 +285,19 @@ fn object<'a>(arguments: &Text<'a>) -> Cow<'a, RawValue> {
         .unwrap_or(Cow::Borrowed(RawValue::NULL))
 }
 
-fn file<'a>(file: File<'a>, at: &dyn Fn(&str) -> String) -> Result<Part<'a>, Fault> {
-    match (file.file_data, file.file_id) {
-        (Some(data), _) if data.starts_with("data:") => data_url::part(data, || at("file.file_data")),
+/// A file that came with a request; `at` names its fields.
+pub(crate) fn file<'a>(
+    data: Option<Text<'a>>,
+    id: Option<Text<'a>>,
+    name: Option<Text<'a>>,
+    at: &dyn Fn(&str) -> String,
+) -> Result<Part<'a>, Fault> {
+    match (data, id) {
+        (Some(data), _) if data.starts_with("data:") => data_url::part(data, || at("file_data")),
         (Some(data), _) => {
-            let name = file.filename.unwrap_or_default();
+            let name = name.unwrap_or_default();
             let mime = mime_of(&name).ok_or_else(|| {
-                let at = at("file.filename");
+                let at = at("filename");
                 Fault::invalid(format!("{at}: its type is not known; send a data URL as file_data")).at(at)
             })?;
             Ok(Part::Blob { mime: mime.into(), data })
@@ -298,10 +307,10 @@ fn file<'a>(file: File<'a>, at: &dyn Fn(&str) -> String) -> Result<Part<'a>, Fau
             Ok(Part::File { uri: uri.into(), mime: None })
         }
         (None, Some(_)) => {
-            let at = at("file.file_id");
+            let at = at("file_id");
             Err(Fault::invalid(format!("{at}: files of that API are not here; send file_data")).at(at))
         }
-        (None, None) => Err(Fault::invalid(format!("{} is missing", at("file.file_data"))).at(at("file.file_data"))),
+        (None, None) => Err(Fault::invalid(format!("{} is missing", at("file_data"))).at(at("file_data"))),
     }
 }
 

@@ -10,6 +10,9 @@ mod request;
 mod tool;
 
 pub use embedding::{embedding, vectors};
+pub(crate) use message::{file, object};
+pub(crate) use request::effort;
+pub(crate) use tool::choice;
 
 use crate::{Asked, Caller, Fault, Model, Refused, Shape, Voice};
 
@@ -37,6 +40,11 @@ impl Caller for OpenAi {
     fn model(&self, model: &Model) -> String {
         models::one(model)
     }
+}
+
+/// A fault as an answer's body.
+pub(crate) fn body(fault: &Fault) -> Vec<u8> {
+    fault::body(fault).to_string().into_bytes()
 }
 
 /// What ids of calls begin with.

@@ -122,7 +122,9 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
         "tool_choice" => conversation.tool_choice = tool::choice(field)?,
         "parallel_tool_calls" => conversation.one_call = !field.read::<bool>()?,
         "response_format" => conversation.format = tool::format(field)?,
-        "reasoning_effort" => conversation.thinking.effort = Some(effort(field)?),
+        "reasoning_effort" => {
+            conversation.thinking.effort = Some(effort(&field.read::<Text<'_>>()?, "reasoning_effort")?);
+        }
         "extra_body" => extra(field, asked)?,
         name if NEVER_MATTER.contains(&name) => ignored.add(name),
         name => match ONLY_AS.iter().find(|(known, _)| *known == name) {
@@ -133,16 +135,17 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
     Ok(())
 }
 
-fn effort(field: &Field<'_>) -> Result<Effort, Fault> {
-    Ok(match &*field.read::<Text<'_>>()? {
+/// The word for an effort, which stands at `place`.
+pub(crate) fn effort(word: &str, place: &str) -> Result<Effort, Fault> {
+    Ok(match word {
         "none" => Effort::Off,
         "minimal" => Effort::Minimal,
         "low" => Effort::Low,
         "medium" => Effort::Medium,
         "high" | "xhigh" | "max" => Effort::High,
         _ => {
-            let why = "reasoning_effort: expected one of none, minimal, low, medium, high, xhigh";
-            return Err(Fault::invalid(why).at("reasoning_effort"));
+            let why = format!("{place}: expected one of none, minimal, low, medium, high, xhigh");
+            return Err(Fault::invalid(why).at(place));
         }
     })
 }

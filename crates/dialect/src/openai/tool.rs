@@ -77,7 +77,7 @@ struct Allowed<'a> {
 }
 
 /// Reads `tool_choice`.
-pub(super) fn choice<'a>(field: &Field<'a>) -> Result<ToolChoice<'a>, Fault> {
+pub(crate) fn choice<'a>(field: &Field<'a>) -> Result<ToolChoice<'a>, Fault> {
     if field.value.get().starts_with('"') {
         return match &*field.read::<Text<'a>>()? {
             "none" => Ok(ToolChoice::Never),

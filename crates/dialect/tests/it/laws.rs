@@ -6,6 +6,7 @@ use keypool_dialect::{
     anthropic::Anthropic,
     gemini,
     openai::{self, OpenAi},
+    responses::Responses,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -150,16 +151,21 @@ fn any_request() -> impl Strategy<Value = Value> {
     })
 }
 
-fn callers() -> [&'static dyn Caller; 2] {
-    [&OpenAi, &Anthropic]
+fn callers() -> [&'static dyn Caller; 3] {
+    [&OpenAi, &Anthropic, &Responses]
 }
 
 proptest! {
     #[test]
     fn any_request_is_refused_or_written_as_json(request in any_request(), strict: bool) {
-        let bytes = Bytes::from(request.to_string());
-        for caller in callers() {
-            match caller.conversation(&bytes, strict) {
+        let chat = Bytes::from(request.to_string());
+        let mut items = request;
+        let messages = items["messages"].take();
+        items.as_object_mut().unwrap().remove("messages");
+        items["input"] = messages;
+        let respond = Bytes::from(items.to_string());
+        for (caller, bytes) in callers().into_iter().zip([&chat, &chat, &respond]) {
+            match caller.conversation(bytes, strict) {
                 Ok(asked) => {
                     if let Ok(pieces) = gemini::generate(&asked.conversation, bytes.clone()) {
                         let written: Value = serde_json::from_slice(&pieces.concat()).unwrap();
@@ -176,7 +182,7 @@ proptest! {
                 }
             }
         }
-        let _ = openai::embedding(&bytes, strict);
+        let _ = openai::embedding(&chat, strict);
     }
 
     #[test]

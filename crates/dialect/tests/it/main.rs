@@ -6,5 +6,6 @@ mod answers;
 mod anthropic;
 mod laws;
 mod requests;
+mod responses;
 mod signatures;
 mod support;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
-use keypool_dialect::{Caller, Fault, anthropic::Anthropic, openai::OpenAi};
+use keypool_dialect::{Caller, Fault, Kind, anthropic::Anthropic, openai::OpenAi};
 use serde_json::json;
 
 /// Which API's clients send such a request.
@@ -50,6 +50,17 @@ impl Dialect {
 }
 
 impl Dialect {
+    /// The answer for a path of this dialect that cannot be had here.
+    pub(super) fn nowhere(self) -> Response<Full<Bytes>> {
+        const WHY: &str =
+            "this path is not translated: chat completions, responses, embeddings, messages and models are";
+        let mut response = self.answer(Refusal::new(StatusCode::NOT_FOUND, WHY));
+        if let Some(caller) = self.caller() {
+            *response.body_mut() = Full::from(caller.refused(&Fault::new(Kind::NotSupported, WHY)).body);
+        }
+        response
+    }
+
     /// A body that says it.
     pub(super) fn body(self, status: StatusCode, message: &str) -> Bytes {
         match self.caller() {

@@ -8,6 +8,7 @@
 pub mod dialect;
 pub mod guard;
 pub mod head;
+mod ignored;
 pub mod listen;
 mod own;
 mod path;
@@ -137,19 +138,20 @@ where
         let visit = Visit::begin(&self.traffic, body.size_hint().exact(), walk::span(&parts));
         let (tidy, admitted) = (Tidy::after(&seen), self.admit(&setup, &parts, &seen, &local));
         let passage = match (admitted, &way) {
-            (Ok(_), Way::Nowhere(_)) => Err(NOWHERE),
-            (admitted, _) => admitted,
+            (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),
+            (Ok(passage), _) => Ok(passage),
+            (Err(refusal), _) => Err(dialect.answer(refusal)),
         };
         let passage = match passage {
             Ok(passage) => passage,
-            Err(refusal) => {
-                let response = dialect.answer(refusal).map(Said::from);
+            Err(response) => {
+                let response = response.map(Said::from);
                 line.end(&response, &self.clock);
                 return Ok(counted(visit, Outcome::Refused, response));
             }
         };
-        if let Way::Translated(caller, task) = way
-            && let Some(caller) = caller.caller()
+        if let Way::Translated(dialect, task) = way
+            && let Some(caller) = task.caller().or(dialect.caller())
         {
             let translator = Translator {
                 stack: setup.stack.clone(),
@@ -236,10 +238,6 @@ where
 pub const REQUESTS: &str = "keypool::requests";
 pub use walk::SPANS;
 
-const NOWHERE: Refusal = Refusal::new(
-    StatusCode::NOT_FOUND,
-    "this path is not translated: chat completions, embeddings, messages, count_tokens and models are",
-);
 const SWITCHED: Refusal =
     Refusal::new(StatusCode::BAD_GATEWAY, "the provider switched protocols, and nobody had asked it to");
 

@@ -1,6 +1,7 @@
 //! Which dialect a path is of, and what becomes of the request.
 
 use http::{Method, Uri, header, request::Parts, uri::PathAndQuery};
+use keypool_dialect::{Caller, responses::Responses};
 
 use super::dialect::Dialect;
 
@@ -38,6 +39,8 @@ pub(super) enum Way {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Task {
     Chat,
+    /// A chat in `OpenAI`'s newer dialect.
+    Respond,
     Count,
     Embeddings,
     Models,
@@ -45,10 +48,15 @@ pub(super) enum Task {
 }
 
 impl Task {
+    /// Who speaks for it where its dialect has several.
+    pub(super) fn caller(&self) -> Option<&'static dyn Caller> {
+        (*self == Self::Respond).then_some(&Responses as &dyn Caller)
+    }
+
     /// The one method that it has.
     pub(super) fn method(&self) -> Method {
         match self {
-            Self::Chat | Self::Count | Self::Embeddings => Method::POST,
+            Self::Chat | Self::Respond | Self::Count | Self::Embeddings => Method::POST,
             Self::Models | Self::Model(_) => Method::GET,
         }
     }
@@ -166,6 +174,7 @@ impl Way {
 fn task(dialect: Dialect, rest: &str) -> Option<Task> {
     Some(match (dialect, rest.trim_end_matches('/')) {
         (Dialect::OpenAi, "/chat/completions") | (Dialect::Anthropic, "/messages") => Task::Chat,
+        (Dialect::OpenAi, "/responses") => Task::Respond,
         (Dialect::OpenAi, "/embeddings") => Task::Embeddings,
         (Dialect::Anthropic, "/messages/count_tokens") => Task::Count,
         (_, "/models") => Task::Models,
@@ -220,7 +229,9 @@ mod tests {
             ("/v1/chat/completions", "authorization", "OpenAi Chat"),
             ("/v1/chat/completions", "x-goog-api-key", "OpenAi Chat"),
             ("/v1/embeddings", "", "OpenAi Embeddings"),
-            ("/v1/responses", "", "OpenAi nowhere"),
+            ("/v1/responses", "", "OpenAi Respond"),
+            ("/v1/responses/resp_1", "", "OpenAi nowhere"),
+            ("/v1/images/generations", "", "OpenAi nowhere"),
             ("/v1/messages", "x-api-key", "Anthropic Chat"),
             ("/v1/messages/count_tokens", "", "Anthropic Count"),
             ("/v1/models", "authorization", "OpenAi Models"),

@@ -13,6 +13,7 @@ use tower_keypool::{BoxError, Clock, Demand, Error, ServedBy};
 
 use super::{
     head::Names,
+    ignored,
     route::Task,
     said::Said,
     telling::{Awaited, Telling},
@@ -74,7 +75,7 @@ where
         let (caller, traffic) = (self.caller, Arc::clone(&self.traffic));
         let answered = if parts.method == task.method() {
             match task {
-                Task::Chat => self.chat(parts, body).await,
+                Task::Chat | Task::Respond => self.chat(parts, body).await,
                 Task::Count => self.count(parts, body).await,
                 Task::Embeddings => self.embed(parts, body).await,
                 Task::Models => self.models(&parts).await,
@@ -324,6 +325,7 @@ fn answer<B>(body: Vec<u8>, served_by: Option<ServedBy>, ignored: &Ignored) -> A
 
 /// Names who served, and what was not needed.
 fn name<B>(response: &mut Response<B>, served_by: Option<ServedBy>, ignored: &Ignored) {
+    ignored::tell(ignored);
     if let Some(listed) = ignored.listed().and_then(|listed| HeaderValue::try_from(listed).ok()) {
         response.headers_mut().insert(IGNORED, listed);
     }

@@ -212,8 +212,8 @@ async fn faults_have_the_shape_that_clients_know() {
         (unknown.status, &unknown.json()["error"]["code"]),
         (StatusCode::UNAUTHORIZED, &json!("invalid_api_key"))
     );
-    let nowhere = post(&served, "/v1/responses", &json!({})).await;
-    assert_eq!((nowhere.status, &nowhere.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("model_not_found")));
+    let nowhere = post(&served, "/v1/images/generations", &json!({})).await;
+    assert_eq!((nowhere.status, &nowhere.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("unknown_url")));
     let method = get(&served, path, "authorization").await;
     assert_eq!((method.status, &method.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("unknown_url")));
 }
