@@ -35,8 +35,9 @@ def node_with(*packages):
     CLIENTS.mkdir(parents=True, exist_ok=True)
     missing = [package for package in packages if not (CLIENTS / "node_modules" / package).exists()]
     if missing:
-        (CLIENTS / "package.json").write_text('{"private": true, "type": "module"}')
-        run("npm", "install", "--silent", "--no-audit", "--no-fund", *packages, cwd=CLIENTS)
+        if not (CLIENTS / "package.json").exists():
+            (CLIENTS / "package.json").write_text('{"private": true, "type": "module"}')
+        run("npm", "install", "--silent", "--no-audit", "--no-fund", *missing, cwd=CLIENTS)
     return CLIENTS
 
 

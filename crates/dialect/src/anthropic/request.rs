@@ -14,8 +14,9 @@ use crate::{
     fields::{Field, Fields},
 };
 
-/// Fields that change nothing about an answer here.
-const NEVER_MATTER: [&str; 6] = ["metadata", "service_tier", "cache_control", "inference_geo", "speed", "betas"];
+/// Fields that change nothing about an answer here; `context_management` shortens what is too long anyway.
+const NEVER_MATTER: [&str; 7] =
+    ["metadata", "service_tier", "cache_control", "inference_geo", "speed", "betas", "context_management"];
 
 #[derive(Deserialize)]
 struct Thinking<'a> {

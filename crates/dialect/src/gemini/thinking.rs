@@ -37,6 +37,9 @@ fn of(model: &str) -> Understands {
         Understands::Nothing
     } else if begins(&["gemini-2.5"]) {
         Understands::Budget(if pro { 128 } else { 0 })
+    } else if !begins(&["gemini-"]) {
+        // Somebody's own name for one: a budget is understood by every generation that thinks.
+        Understands::Budget(128)
     } else if pro {
         // The first of its generation knows low and high only.
         Understands::Levels { least: "low", medium: if begins(&["gemini-3-"]) { "high" } else { "medium" } }
@@ -47,7 +50,12 @@ fn of(model: &str) -> Understands {
 
 /// Whether calls must come back with what was signed.
 pub(super) fn wants_signatures(model: &str) -> bool {
-    matches!(of(model), Understands::Levels { .. })
+    match of(model) {
+        Understands::Levels { .. } => true,
+        // A name that says nothing may be of one that wants them; the others read over them.
+        Understands::Budget(_) => !name(model).starts_with("gemini-"),
+        Understands::Nothing => false,
+    }
 }
 
 /// The setting for this model; `None`: there is nothing to set.
@@ -115,6 +123,7 @@ mod tests {
             ("gemini-3-pro-preview", Medium, r#"{"thinkingLevel":"high"}"#),
             ("gemini-3.1-pro", Medium, r#"{"thinkingLevel":"medium"}"#),
             ("gemini-flash-latest", Low, r#"{"thinkingLevel":"low"}"#),
+            ("my-own-name", Low, r#"{"thinkingBudget":1024}"#),
             ("gemini-2.0-flash", Off, "null"),
             ("gemini-2.0-flash", High, "reasoning_effort"),
         ] {
