@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn complaint(contents: Value, model: &str) -> String {
+    fn complaint(contents: &Value, model: &str) -> String {
         match check_calls(&json!({ "contents": contents }), model) {
             Ok(()) => String::new(),
             Err(error) => error.line(),
@@ -125,15 +125,15 @@ mod tests {
         let answer =
             |n: usize| json!({ "role": "user", "parts": vec![json!({ "functionResponse": { "name": "f" } }); n] });
         let (old, new) = ("gemini-2.5-flash", "gemini-3.8-flash");
-        assert_eq!(complaint(json!([user, bare, answer(1)]), old), "");
-        assert!(complaint(json!([user, bare, answer(2)]), old).contains("number of function response parts"));
-        assert!(complaint(json!([user, bare, user]), old).contains("number of function response parts"));
-        assert!(complaint(json!([bare, answer(1)]), old).contains("immediately after a user turn"));
-        assert!(complaint(json!([user, bare, answer(1)]), new).contains("missing a thought_signature"));
-        assert_eq!(complaint(json!([user, bare, answer(1), user]), new), "", "an earlier turn is not looked at");
-        assert!(complaint(json!([user, call("AAAA"), answer(2)]), new).contains("Corrupted"));
-        assert_eq!(complaint(json!([user, call(SKIP), answer(2)]), new), "");
-        assert_eq!(complaint(json!([user, call(&signature(new, "f")), answer(2)]), new), "");
-        assert!(complaint(json!([user, call(&signature(old, "f")), answer(2)]), new).contains("Corrupted"));
+        assert_eq!(complaint(&json!([user, bare, answer(1)]), old), "");
+        assert!(complaint(&json!([user, bare, answer(2)]), old).contains("number of function response parts"));
+        assert!(complaint(&json!([user, bare, user]), old).contains("number of function response parts"));
+        assert!(complaint(&json!([bare, answer(1)]), old).contains("immediately after a user turn"));
+        assert!(complaint(&json!([user, bare, answer(1)]), new).contains("missing a thought_signature"));
+        assert_eq!(complaint(&json!([user, bare, answer(1), user]), new), "", "an earlier turn is not looked at");
+        assert!(complaint(&json!([user, call("AAAA"), answer(2)]), new).contains("Corrupted"));
+        assert_eq!(complaint(&json!([user, call(SKIP), answer(2)]), new), "");
+        assert_eq!(complaint(&json!([user, call(&signature(new, "f")), answer(2)]), new), "");
+        assert!(complaint(&json!([user, call(&signature(old, "f")), answer(2)]), new).contains("Corrupted"));
     }
 }

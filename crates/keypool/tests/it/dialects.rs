@@ -289,6 +289,37 @@ async fn canned(events: String) -> Served {
 }
 
 #[tokio::test]
+async fn by_a_switch_it_is_the_providers_own_endpoint() {
+    use keypool::gateway::route::Dialects;
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let dialects = Dialects { translates_openai: false, strict: false, ..Dialects::default() };
+    let served = Served::meeting(dialects, Key::new(ONE), &sim.url()).await;
+    for path in ["/v1/chat/completions", "/openai/v1/chat/completions"] {
+        let answer = post(&served, path, &chat(json!({}))).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        // Its own words: that endpoint refuses what is translated else.
+        let refused = post(&served, path, &chat(json!({ "frequency_penalty": 0.5 }))).await;
+        assert_eq!((refused.status.as_u16(), refused.header("x-keypool-attempts")), (400, "1"), "{refused:?}");
+    }
+    // The other dialect is translated all the same, and nobody is strict.
+    let answer = post(&served, "/v1/messages", &message(json!({ "container": "c" }))).await;
+    assert_eq!((answer.status, answer.header("x-keypool-ignored")), (StatusCode::OK, "container"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn responses_over_the_whole_way() {
+    let sim = GeminiSim::builder().key(ONE).chunks(2).answer(AnswerText::Fixed("Good day.".into())).start().await;
+    let sim = sim.unwrap();
+    let served = served(&sim).await;
+    let wish = |stream: bool| json!({ "model": "gemini-2.5-flash", "input": "Hello", "stream": stream });
+    let whole = post(&served, "/v1/responses", &wish(false)).await.json();
+    assert_eq!(whole["output"][0]["content"][0]["text"], "Good day.", "{whole}");
+    let pieces = events(&post(&served, "/openai/v1/responses", &wish(true)).await);
+    let last: Value = serde_json::from_str(pieces.last().unwrap()).unwrap();
+    assert_eq!((&last["type"], &last["response"]["status"]), (&json!("response.completed"), &json!("completed")));
+}
+
+#[tokio::test]
 async fn embeddings_in_both_forms() {
     let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
     let served = served(&sim).await;

@@ -55,6 +55,15 @@ impl Served {
         Self::serving(gateway(stack, upstream).telling(status, traffic)).await
     }
 
+    /// Serves THE stack over one key, with dialects met so.
+    pub(crate) async fn meeting(dialects: Dialects, key: Key, upstream: &str) -> Self {
+        let pool = KeyPool::builder(Gemini::at(upstream).unwrap()).key(key).wait(Duration::ZERO).build().unwrap();
+        let stack = stack::stack(&pool, Models::new(), Retry::new());
+        let gateway = gateway(stack.clone(), upstream);
+        gateway.change(Setup { stack, guard: Guard::new([]), token: Token::new(PLACEHOLDER), dialects });
+        Self::serving(gateway).await
+    }
+
     /// Serves a stack on any free port.
     pub(crate) async fn over<S, B>(stack: S, upstream: &str) -> Self
     where
