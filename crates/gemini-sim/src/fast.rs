@@ -28,6 +28,7 @@ impl FastAnswers {
             let generated = Generated {
                 content: Content::Text(settings.answer.text(&serde_json::Value::Null)),
                 finish: None,
+                thoughts: false,
                 cut: false,
                 prompt_tokens: 1,
                 cached_tokens: 0,

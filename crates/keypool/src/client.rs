@@ -24,7 +24,10 @@ use hyper_util::{
 use tower::Service;
 use tower_keypool::{Base, Clock, ReplayBody};
 
-use crate::status::{Received, Sent, Traffic};
+use crate::{
+    outgoing::Outgoing,
+    status::{Received, Sent, Traffic},
+};
 
 use connector::Connector;
 pub use roots::{Roots, RootsError};
@@ -42,7 +45,7 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Inner {
-    pooled: legacy::Client<Connector, Box<ReplayBody<Incoming>>>,
+    pooled: legacy::Client<Connector, Box<ReplayBody<Outgoing>>>,
     host: Option<Host>,
 }
 
@@ -105,7 +108,7 @@ impl Client {
     }
 }
 
-impl Service<Request<ReplayBody<Incoming>>> for Client {
+impl Service<Request<ReplayBody<Outgoing>>> for Client {
     type Response = Response<Received<Incoming>>;
     type Error = Error;
     type Future = Answer;
@@ -115,7 +118,7 @@ impl Service<Request<ReplayBody<Incoming>>> for Client {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<ReplayBody<Incoming>>) -> Answer {
+    fn call(&mut self, mut request: Request<ReplayBody<Outgoing>>) -> Answer {
         let Inner { pooled, host } = &*self.inner;
         if let Some(host) = host.as_ref().filter(|host| host.is_of(request.uri())) {
             request.headers_mut().insert(header::HOST, host.value.clone());

@@ -10,6 +10,7 @@ pub mod config;
 pub mod database;
 pub mod demo;
 pub mod gateway;
+pub mod outgoing;
 pub mod reload;
 pub mod stack;
 pub mod standing;

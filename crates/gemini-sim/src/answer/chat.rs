@@ -133,7 +133,7 @@ fn outcome(answer: &Generated) -> (Content, &'static str) {
         Some(Finish::Empty) => (nothing, "stop"),
         None => {
             let reason = match answer.content {
-                Content::Call(_) => "tool_calls",
+                Content::Call { .. } => "tool_calls",
                 Content::Text(_) if answer.cut => "length",
                 Content::Text(_) => "stop",
             };
@@ -145,11 +145,11 @@ fn outcome(answer: &Generated) -> (Content, &'static str) {
 fn delta(content: &Content, whole: bool) -> Value {
     match content {
         Content::Text(text) => json!({ "content": text }),
-        Content::Call(name) => {
+        Content::Call { name, args, .. } => {
             let mut call = json!({
                 "id": "call_simulated",
                 "type": "function",
-                "function": { "name": name, "arguments": "{}" },
+                "function": { "name": name, "arguments": args.to_string() },
             });
             if !whole {
                 call["index"] = 0.into();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::field;
+use super::{example, field};
 use crate::tokens::tokens_of_text;
 
 /// The text of generated answers.
@@ -22,8 +22,20 @@ pub enum AnswerText {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     Text(String),
-    /// A function call with empty arguments.
-    Call(String),
+    /// A function call, and what must come back with it.
+    Call {
+        name: String,
+        args: Value,
+        signature: Option<String>,
+    },
+}
+
+/// What this model signs a call of this function with: always the same, so that the simulator knows its own again.
+pub(crate) fn signature(model: &str, name: &str) -> String {
+    // Base64 as it stands, of a length that needs no padding.
+    let plain: String = format!("{model}/{name}").chars().filter(char::is_ascii_alphanumeric).collect();
+    let length = plain.len().div_ceil(4) * 4;
+    format!("{plain:A<length$}")
 }
 
 const WORDS: [&str; 8] = ["simulated ", "answers ", "are ", "plain ", "words ", "in ", "one ", "order "];
@@ -44,17 +56,23 @@ impl AnswerText {
 impl Content {
     /// What this request makes the model say: a call where it must call, JSON
     /// where it asks for JSON, else the answer's text, cut at
-    /// `maxOutputTokens`. The flag says whether it was cut.
-    pub(crate) fn of(request: &Value, answer: &AnswerText) -> (Self, bool) {
-        if let Some(function) = forced_function(request) {
-            return (Self::Call(function), false);
+    /// `maxOutputTokens`. The flag says whether it was cut. Calls are signed
+    /// for `signer`, a model that signs.
+    pub(crate) fn of(request: &Value, answer: &AnswerText, signer: Option<&str>) -> (Self, bool) {
+        if let Some(name) = forced_function(request) {
+            let args = schema_of(request, &name).map_or_else(|| json!({}), |schema| example::of(schema, "simulated"));
+            let signature = signer.map(|model| signature(model, &name));
+            return (Self::Call { name, args, signature }, false);
         }
         let config = field(request, "generationConfig", "generation_config");
         let config = config.unwrap_or(&Value::Null);
         let text = answer.text(request);
         let mime = field(config, "responseMimeType", "response_mime_type");
         if mime.and_then(Value::as_str) == Some("application/json") {
-            return (Self::Text(json!({ "answer": text }).to_string()), false);
+            let schema = field(config, "responseJsonSchema", "response_json_schema");
+            let schema = schema.or_else(|| field(config, "responseSchema", "response_schema"));
+            let value = schema.map_or_else(|| json!({ "answer": text }), |schema| example::of(schema, &text));
+            return (Self::Text(value.to_string()), false);
         }
         let most = field(config, "maxOutputTokens", "max_output_tokens").and_then(Value::as_u64);
         match most {
@@ -69,14 +87,20 @@ impl Content {
     pub(crate) fn tokens(&self) -> u64 {
         match self {
             Self::Text(text) => tokens_of_text(text),
-            Self::Call(name) => tokens_of_text(name).max(1),
+            Self::Call { name, .. } => tokens_of_text(name).max(1),
         }
     }
 
     pub(crate) fn part(&self) -> Value {
         match self {
             Self::Text(text) => json!({ "text": text }),
-            Self::Call(name) => json!({ "functionCall": { "name": name, "args": {} } }),
+            Self::Call { name, args, signature } => {
+                let mut part = json!({ "functionCall": { "name": name, "args": args } });
+                if let Some(signature) = signature {
+                    part["thoughtSignature"] = signature.clone().into();
+                }
+                part
+            }
         }
     }
 
@@ -120,9 +144,18 @@ fn forced_function(request: &Value) -> Option<String> {
     if let Some(name) = allowed.and_then(|names| names.get(0)?.as_str()) {
         return Some(name.to_owned());
     }
+    Some(declared(request)?.first()?.get("name")?.as_str()?.to_owned())
+}
+
+fn declared(request: &Value) -> Option<&Vec<Value>> {
     let tools = request.get("tools")?.as_array()?;
-    let declared = tools.iter().find_map(|tool| field(tool, "functionDeclarations", "function_declarations"))?;
-    Some(declared.get(0)?.get("name")?.as_str()?.to_owned())
+    tools.iter().find_map(|tool| field(tool, "functionDeclarations", "function_declarations"))?.as_array()
+}
+
+/// What a function's arguments are to look like.
+fn schema_of<'a>(request: &'a Value, name: &str) -> Option<&'a Value> {
+    let function = declared(request)?.iter().find(|function| function["name"] == name)?;
+    field(function, "parametersJsonSchema", "parameters_json_schema").or_else(|| function.get("parameters"))
 }
 
 #[cfg(test)]
@@ -139,7 +172,7 @@ mod tests {
                 .iter()
                 .map(|piece| match piece {
                     Content::Text(text) => text.as_str(),
-                    Content::Call(_) => "",
+                    Content::Call { .. } => "",
                 })
                 .collect();
             assert_eq!(Content::Text(joined), content);
@@ -149,7 +182,7 @@ mod tests {
     #[test]
     fn a_small_budget_cuts_the_text() {
         let request = json!({ "generationConfig": { "maxOutputTokens": 2 } });
-        let (content, cut) = Content::of(&request, &AnswerText::Words(24));
+        let (content, cut) = Content::of(&request, &AnswerText::Words(24), None);
         assert_eq!(content.tokens(), 2);
         assert!(cut);
     }
@@ -160,9 +193,12 @@ mod tests {
             "tools": [{ "functionDeclarations": [{ "name": "first" }, { "name": "second" }] }],
             "toolConfig": { "functionCallingConfig": { "mode": "ANY" } },
         });
-        let call = |request: &Value| Content::of(request, &AnswerText::Echo).0;
-        assert_eq!(call(&request), Content::Call("first".into()));
+        let call = |request: &Value| match Content::of(request, &AnswerText::Echo, None).0 {
+            Content::Call { name, .. } => name,
+            Content::Text(text) => panic!("{text}"),
+        };
+        assert_eq!(call(&request), "first");
         request["toolConfig"]["functionCallingConfig"]["allowedFunctionNames"] = json!(["second"]);
-        assert_eq!(call(&request), Content::Call("second".into()));
+        assert_eq!(call(&request), "second");
     }
 }

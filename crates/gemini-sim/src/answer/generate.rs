@@ -8,11 +8,16 @@ use super::{Content, Reply};
 use crate::Finish;
 use crate::route::Form;
 
+/// Tokens of thoughts that are told.
+const THOUGHTS: u64 = 5;
+
 /// A generated answer, before it is written in a form.
 #[derive(Clone, Debug)]
 pub(crate) struct Generated {
     pub(crate) content: Content,
     pub(crate) finish: Option<Finish>,
+    /// It is told what was thought.
+    pub(crate) thoughts: bool,
     pub(crate) cut: bool,
     pub(crate) prompt_tokens: u64,
     pub(crate) cached_tokens: u64,
@@ -114,12 +119,15 @@ impl Generated {
             .zip(&pieces)
             .map(|(index, piece)| {
                 let so_far = (total * (index + 1)).div_ceil(count);
+                let thought = json!({ "text": "Simulated thoughts.", "thought": true });
+                let first = (index == 0 && self.thoughts).then_some(thought);
+                let parts: Vec<Value> = first.into_iter().chain([piece.part()]).collect();
                 let candidate = Candidate {
-                    content: Some(json!({ "parts": [piece.part()], "role": "model" })),
+                    content: Some(json!({ "parts": parts, "role": "model" })),
                     finish_reason: (index == last as u64).then_some(end),
                     index: 0,
                 };
-                self.chunk(Some(candidate), self.usage(so_far, 0))
+                self.chunk(Some(candidate), self.usage(so_far, u64::from(self.thoughts) * THOUGHTS))
             })
             .collect()
     }

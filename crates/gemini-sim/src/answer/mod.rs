@@ -4,6 +4,7 @@ mod caches;
 mod chat;
 mod content;
 mod embed;
+mod example;
 mod files;
 mod generate;
 mod models;
@@ -18,7 +19,7 @@ use crate::route::Form;
 
 pub(crate) use chat::native_prompt;
 pub use content::AnswerText;
-pub(crate) use content::Content;
+pub(crate) use content::{Content, signature};
 pub(crate) use generate::{Generated, generate, template};
 
 const JSON: &str = "application/json; charset=UTF-8";

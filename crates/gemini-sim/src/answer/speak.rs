@@ -2,10 +2,11 @@
 
 use serde_json::json;
 
-use super::{AnswerText, Content, Generated, Reply, caches, chat, embed, files, generate, models};
+use super::{AnswerText, Content, Generated, Reply, caches, chat, embed, field, files, generate, models};
 use crate::Finish;
 use crate::engine::{Admission, Admitted, Engine, State, Visit};
 use crate::route::Call;
+use crate::strict::signs;
 
 impl Engine {
     pub(crate) fn answer(
@@ -62,10 +63,15 @@ impl Engine {
             || self.settings.answer.clone(),
             |text| AnswerText::Fixed(text.replace("{key}", visit.secret())),
         );
-        let (content, cut) = Content::of(&admitted.prompt, &text);
+        let signer = signs(&visit.model).then_some(&*visit.model);
+        let (content, cut) = Content::of(&admitted.prompt, &text, signer);
+        let config = field(&admitted.prompt, "generationConfig", "generation_config");
+        let thinking = config.and_then(|config| field(config, "thinkingConfig", "thinking_config"));
+        let thoughts = thinking.and_then(|thinking| field(thinking, "includeThoughts", "include_thoughts"));
         Generated {
             content,
             finish,
+            thoughts: thoughts.is_some_and(|wished| wished == true),
             cut,
             prompt_tokens: admitted.charge.tokens,
             cached_tokens: admitted.cached_tokens,

@@ -7,7 +7,7 @@ use crate::answer::{field, native_prompt};
 use crate::quota::Charge;
 use crate::refusal::ApiError;
 use crate::route::Call;
-use crate::strict::{check_prompt, check_uncached_prompt, file_ids, missing};
+use crate::strict::{check_calls, check_model, check_prompt, check_uncached_prompt, file_ids, missing};
 use crate::tokens;
 
 /// The most items of one batch.
@@ -37,6 +37,8 @@ impl Engine {
         match call {
             Some(Call::Generate(_)) => {
                 check_prompt(request)?;
+                check_calls(request, &visit.model)?;
+                check_model(request, &visit.model)?;
                 let weight = weigh_prompt(state, visit, project, request)?;
                 Ok((request.clone(), weight))
             }

@@ -1,10 +1,12 @@
 //! Requests that the real thing would not have taken.
 
+mod calls;
 mod message;
 mod payload;
 mod prompt;
 mod schema;
 
+pub(crate) use calls::{check_calls, check_model, signs};
 pub(crate) use message::{
     BATCH_EMBED, CACHE_UPDATE, CACHED_CONTENT, CHAT, CHAT_EMBEDDINGS, COUNT_TOKENS, EMBED, GENERATE, UPLOAD,
 };

@@ -170,7 +170,12 @@ impl Serve {
                     }
                     let client = &held.1;
                     let stack = stack::stack_over(&pool, settings.fallback(), settings.retry(), client.clone());
-                    Setup { stack, guard: loaded.guard(), token: Token::new(&*loaded.token) }
+                    Setup {
+                        stack,
+                        guard: loaded.guard(),
+                        token: Token::new(&*loaded.token),
+                        dialects: loaded.dialects(),
+                    }
                 }
             };
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());

@@ -12,10 +12,10 @@ use tower_keypool::{
     config::{ConfigErrors, Document, Environment, Interval, KeySet, KeySpec, Origin, Problem, Setting, Source},
 };
 
-use super::{Config, ProviderName, address, find, variables};
+use super::{CompatMode, Config, ProviderName, address, find, variables};
 use crate::client::Roots;
 use crate::database::Told;
-use crate::gateway::{guard::Guard, token::PLACEHOLDER};
+use crate::gateway::{dialect::Dialect, guard::Guard, route::Dialects, token::PLACEHOLDER};
 
 /// What a configuration is read from. Read again it is the same, but for what files hold.
 #[derive(Clone)]
@@ -107,6 +107,17 @@ impl Loaded {
                 tracing::warn!("{error}");
             }
         }
+    }
+
+    /// How callers' dialects are met.
+    pub fn dialects(&self) -> Dialects {
+        let gateway = &self.config.gateway;
+        let provider = match gateway.provider {
+            ProviderName::Gemini => Dialect::Gemini,
+            ProviderName::OpenAi => Dialect::OpenAi,
+            ProviderName::Anthropic => Dialect::Anthropic,
+        };
+        Dialects { provider, translates_openai: gateway.openai == CompatMode::Translate, strict: gateway.strict }
     }
 
     /// The names that clients may reach the gateway by.

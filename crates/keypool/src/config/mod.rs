@@ -8,7 +8,7 @@ mod show;
 mod variables;
 
 pub use loaded::{Inputs, Loaded};
-pub use sections::{BatchSection, Config, GatewaySection, Level, LogSection, ProviderName, StoreSection};
+pub use sections::{BatchSection, CompatMode, Config, GatewaySection, Level, LogSection, ProviderName, StoreSection};
 pub use show::Effective;
 
 /// The JSON schema of the file, for editors.

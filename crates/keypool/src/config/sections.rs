@@ -62,6 +62,17 @@ pub enum ProviderName {
     Anthropic,
 }
 
+/// What becomes of requests in OpenAI's dialect, where the keys are for Gemini.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CompatMode {
+    /// They are translated to Gemini's own API.
+    #[default]
+    Translate,
+    /// They go to Google's own compatible endpoint as they are.
+    Passthrough,
+}
+
 /// `[gateway]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -80,6 +91,10 @@ pub struct GatewaySection {
     pub token_file: Option<PathBuf>,
     /// Names that clients may reach it by, beside loopback and its addresses.
     pub hosts: Vec<String>,
+    /// What becomes of requests in OpenAI's dialect, where the keys are for Gemini.
+    pub openai: CompatMode,
+    /// A field that would change an answer and cannot be had is an error; else it is ignored.
+    pub strict: bool,
     /// How long answers under way get to end.
     pub grace: Interval<0, 3_600>,
 }
@@ -94,6 +109,8 @@ impl Default for GatewaySection {
             token: None,
             token_file: None,
             hosts: Vec::new(),
+            openai: CompatMode::default(),
+            strict: true,
             grace: Interval::seconds(10),
         }
     }

@@ -25,6 +25,7 @@ use crate::{
         Gateway, Setup,
         guard::Guard,
         listen,
+        route::Dialects,
         token::{PLACEHOLDER, Token},
     },
     stack,
@@ -97,7 +98,7 @@ async fn serve(pool: &KeyPool) -> anyhow::Result<Running> {
     let url = format!("http://{}", listener.local_addr()?);
     let base = pool.provider().base().clone();
     let stack = stack::stack(pool, Models::new(), Retry::new());
-    let setup = Setup { stack, guard: Guard::new([]), token: Token::new(PLACEHOLDER) };
+    let setup = Setup { stack, guard: Guard::new([]), token: Token::new(PLACEHOLDER), dialects: Dialects::default() };
     let gateway = Gateway::new(setup, base, Clock::system());
     let (stop, stopped) = oneshot::channel();
     let shutdown = async {

@@ -1,8 +1,9 @@
 //! Refusals of ours, in the shape that the asking client understands.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header, request::Parts};
+use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
+use keypool_dialect::{Caller, Fault, Kind, anthropic::Anthropic, openai::OpenAi};
 use serde_json::json;
 
 /// Which API's clients send such a request.
@@ -36,20 +37,6 @@ impl Refusal {
 }
 
 impl Dialect {
-    /// Reads it from the path and the headers that only one API's clients send.
-    pub fn of(head: &Parts) -> Self {
-        let path = head.uri.path();
-        let under =
-            |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        if under("/v1beta/openai") || under("/openai") {
-            Self::OpenAi
-        } else if head.headers.contains_key("x-api-key") && head.headers.contains_key("anthropic-version") {
-            Self::Anthropic
-        } else {
-            Self::Gemini
-        }
-    }
-
     /// The answer that says it.
     pub fn answer(self, refusal: Refusal) -> Response<Full<Bytes>> {
         let Refusal { status, message } = refusal;
@@ -63,20 +50,36 @@ impl Dialect {
 }
 
 impl Dialect {
-    /// A body that says it.
-    pub(super) fn body(self, status: StatusCode, message: &str) -> String {
-        match self {
-            Self::Gemini => json!({ "error": {
-                "code": status.as_u16(), "message": message, "status": google_status(status),
-            } }),
-            Self::OpenAi => json!({ "error": {
-                "message": message, "type": openai_type(status), "param": null, "code": openai_code(status),
-            } }),
-            Self::Anthropic => json!({
-                "type": "error", "error": { "type": anthropic_type(status), "message": message },
-            }),
+    /// The answer for a path of this dialect that cannot be had here.
+    pub(super) fn nowhere(self) -> Response<Full<Bytes>> {
+        const WHY: &str =
+            "this path is not translated: chat completions, responses, embeddings, messages and models are";
+        let mut response = self.answer(Refusal::new(StatusCode::NOT_FOUND, WHY));
+        if let Some(caller) = self.caller() {
+            *response.body_mut() = Full::from(caller.refused(&Fault::new(Kind::NotSupported, WHY)).body);
         }
-        .to_string()
+        response
+    }
+
+    /// A body that says it.
+    pub(super) fn body(self, status: StatusCode, message: &str) -> Bytes {
+        match self.caller() {
+            Some(caller) => caller.refused(&Fault::of_status(status, message)).body,
+            None => json!({ "error": {
+                "code": status.as_u16(), "message": message, "status": google_status(status),
+            } })
+            .to_string()
+            .into(),
+        }
+    }
+
+    /// What is known of it; the provider's own needs no translation.
+    pub(super) fn caller(self) -> Option<&'static dyn Caller> {
+        match self {
+            Self::Gemini => None,
+            Self::OpenAi => Some(&OpenAi),
+            Self::Anthropic => Some(&Anthropic),
+        }
     }
 }
 
@@ -89,27 +92,5 @@ fn google_status(status: StatusCode) -> &'static str {
         StatusCode::BAD_GATEWAY | StatusCode::INTERNAL_SERVER_ERROR => "INTERNAL",
         StatusCode::SERVICE_UNAVAILABLE => "UNAVAILABLE",
         _ => "INVALID_ARGUMENT",
-    }
-}
-
-fn openai_type(status: StatusCode) -> &'static str {
-    if status.is_server_error() { "server_error" } else { "invalid_request_error" }
-}
-
-fn openai_code(status: StatusCode) -> Option<&'static str> {
-    match status {
-        StatusCode::UNAUTHORIZED => Some("invalid_api_key"),
-        StatusCode::SERVICE_UNAVAILABLE => Some("no_available_keys"),
-        _ => None,
-    }
-}
-
-fn anthropic_type(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::UNAUTHORIZED => "authentication_error",
-        StatusCode::FORBIDDEN => "permission_error",
-        StatusCode::NOT_FOUND => "not_found_error",
-        status if status.is_server_error() => "api_error",
-        _ => "invalid_request_error",
     }
 }

@@ -66,7 +66,7 @@ mod tests {
     use tower_keypool::{Base, Clock};
 
     use super::*;
-    use crate::gateway::{guard::Guard, token::Token};
+    use crate::gateway::{guard::Guard, route::Dialects, token::Token};
 
     /// A stack that counts how often it was cloned.
     #[derive(Debug)]
@@ -86,6 +86,7 @@ mod tests {
             stack: Stack(name, Arc::clone(&clones)),
             guard: Guard::new([]),
             token: Token::new("the-token"),
+            dialects: Dialects::default(),
         };
         let base = Base::parse("http://upstream.invalid").unwrap();
         let gateway = Arc::new(Gateway::new(setup("old"), base, Clock::system()));

@@ -24,7 +24,7 @@ use tower::Service;
 use tower_keypool::{BoxError, Error};
 
 use super::{Entrance, Gateway, guard::Local};
-use crate::status::turn;
+use crate::{outgoing::Outgoing, status::turn};
 
 /// A head must be there this long after its connection, or after the answer before it began to be waited for.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,7 +38,7 @@ pub async fn serve<S, B>(
     grace: Duration,
     shutdown: impl Future<Output = ()>,
 ) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
     S::Future: Send,
     B: Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -70,7 +70,7 @@ pub async fn serve<S, B>(
 
 async fn connection<S, B>(stream: TcpStream, gateway: Arc<Gateway<S>>, mut closes: watch::Receiver<()>)
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
     S::Future: Send,
     B: Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<BoxError>,

@@ -2,26 +2,32 @@
 //!
 //! A request passes [`guard`] (is it meant for this gateway?), then [`token`] (is the client known?), then [`head`]
 //! (what does not belong upstream goes), and then walks the stack. The answer passes [`head`] again and goes on as it
-//! comes. Chunks of a resumable upload take the way of [`upload`]; what is asked under `/-/` is answered here.
+//! comes. Chunks of a resumable upload take the way of [`upload`]; what is asked under `/-/` is answered here. [`route`]
+//! tells dialects apart: a request in another one than the provider's is translated, both ways.
 
 pub mod dialect;
 mod entrance;
 pub mod guard;
 pub mod head;
+mod ignored;
 pub mod listen;
 mod own;
 mod path;
+pub mod route;
+pub mod said;
 mod seen;
+mod telling;
 pub mod token;
+mod translate;
 pub mod upload;
 mod walk;
 
 use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header, request::Parts};
 use http_body::Body;
-use http_body_util::{Either, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tower::Service;
@@ -32,14 +38,20 @@ use dialect::{Dialect, Refusal};
 pub use entrance::Entrance;
 use guard::{Guard, Local};
 use head::{Names, Tidy};
+use route::{Dialects, Way};
+use said::Said;
 use seen::Seen;
 use token::Token;
+use translate::{Translation, Translator};
 use upload::{Passage, Uploads};
 
-use crate::status::{Counted, Outcome, Status, Traffic, Visit, class_of};
+use crate::{
+    outgoing::Outgoing,
+    status::{Counted, Outcome, Status, Traffic, Visit, class_of},
+};
 
 /// A refusal of ours, or the provider's answer as it comes.
-pub type AnswerBody<B> = Counted<Either<Full<Bytes>, B>>;
+pub type AnswerBody<B> = Counted<Said<B>>;
 /// What a client gets.
 pub type Answer<B> = Response<AnswerBody<B>>;
 
@@ -62,6 +74,8 @@ pub struct Setup<S> {
     pub guard: Guard,
     /// What clients send.
     pub token: Token,
+    /// How their dialects are met.
+    pub dialects: Dialects,
 }
 
 impl<S> Gateway<S> {
@@ -91,8 +105,9 @@ impl<S> Gateway<S> {
 
 impl<S, B> Entrance<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Error> + Clone,
-    B: Body<Data = Bytes>,
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     /// Answers a request. Every failure is an answer, too.
@@ -105,30 +120,60 @@ where
         let gateway = &*self.gateway;
         let line = RequestLine::begin(&request, &gateway.clock);
         let (mut parts, body) = request.into_parts();
+        let mut turn = self.turn();
+        let (dialect, way) = (Dialect::of(&parts), Way::of(turn.setup.dialects, &parts));
+        if let Way::Moved(target) = &way {
+            parts.uri = Uri::from(target.clone());
+        }
         let seen = Seen::of(&parts.headers);
         if let Some(own) = gateway.own(&parts, &seen, &self.local) {
             let response = own.answer().await;
+            self.leave(turn);
             line.end(&response, &gateway.clock);
-            return Ok(response.map(|body| Counted::uncounted(Either::Left(body))));
+            return Ok(response.map(|body| Counted::uncounted(Said::from(body))));
         }
         let visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), walk::span(&parts));
-        let mut turn = self.turn();
         let (tidy, admitted) = (Tidy::after(&seen), gateway.admit(&turn.setup, &parts, &seen, &self.local));
-        let passage = match admitted {
+        let passage = match (admitted, &way) {
+            (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),
+            (Ok(passage), _) => Ok(passage),
+            (Err(refusal), _) => Err(dialect.answer(refusal)),
+        };
+        let passage = match passage {
             Ok(passage) => passage,
-            Err(refusal) => {
+            Err(response) => {
                 self.leave(turn);
-                let response = Dialect::of(&parts).answer(refusal).map(Either::Left);
+                let response = response.map(Said::from);
                 line.end(&response, &gateway.clock);
                 return Ok(counted(visit, Outcome::Refused, response));
             }
         };
-        let dialect = Dialect::of(&parts);
+        if let Way::Translated(dialect, task) = way
+            && let Some(caller) = task.caller().or(dialect.caller())
+        {
+            let translator = Translator {
+                stack: turn.stack.clone(),
+                caller,
+                strict: turn.setup.dialects.strict,
+                clock: gateway.clock.clone(),
+                traffic: Arc::clone(&gateway.traffic),
+            };
+            self.leave(turn);
+            // Behind a pointer: the other requests need not carry room for it.
+            let translation: Translation<B> = Box::pin(translator.answer(task, parts, body));
+            let (outcome, response) = match visit.span().cloned() {
+                None => translation.await,
+                Some(span) => translation.instrument(span).await,
+            };
+            line.end(&response, &gateway.clock);
+            return Ok(counted(visit, outcome, response));
+        }
         tidy.apply(&mut parts);
         if let Passage::Chunk(chunk) = &passage {
             chunk.direct(&mut parts);
         }
         // As `oneshot` does, whose future would be moved once more.
+        let body = Outgoing::Came(body);
         let answered = match poll_fn(|cx| turn.stack.poll_ready(cx)).await {
             Ok(()) => match visit.span().cloned() {
                 None => {
@@ -158,28 +203,28 @@ impl<S> Gateway<S> {
         answered: Result<Response<B>, Error>,
         passage: &Passage,
         dialect: Dialect,
-    ) -> (Outcome, Response<Either<Full<Bytes>, B>>) {
+    ) -> (Outcome, Response<Said<B>>) {
         let mut response = match answered {
             Ok(response) => response,
             Err(error) => {
                 let outcome = if error.is_exhausted() { Outcome::Exhausted } else { Outcome::Failed };
-                return (outcome, failed(&error, dialect).map(Either::Left));
+                return (outcome, failed(&error, dialect).map(Said::from));
             }
         };
         if response.status().is_informational() {
-            return (Outcome::Failed, dialect.answer(SWITCHED).map(Either::Left));
+            return (Outcome::Failed, dialect.answer(SWITCHED).map(Said::from));
         }
         match passage {
             Passage::Other => {}
             Passage::Chunk(chunk) => self.uploads.settle(chunk, &response),
             Passage::Open(handout) => {
                 if let Err(refusal) = self.uploads.hand_out(handout, &mut response) {
-                    return (Outcome::Failed, dialect.answer(refusal).map(Either::Left));
+                    return (Outcome::Failed, dialect.answer(refusal).map(Said::from));
                 }
             }
         }
         head::tidy_response(&mut response);
-        (Outcome::Answered, response.map(Either::Right))
+        (Outcome::Answered, response.map(Said::theirs))
     }
 
     /// Whether the request may go on, and whether it belongs to an upload.
@@ -205,11 +250,7 @@ const SWITCHED: Refusal =
 ///
 /// An error whose text may have broken off keeps its status, and as much of the text as came: a connection that is cut
 /// before its head went out would tell nothing.
-fn counted<B: Body<Data = Bytes>>(
-    visit: Visit,
-    outcome: Outcome,
-    mut response: Response<Either<Full<Bytes>, B>>,
-) -> Answer<B>
+fn counted<B: Body<Data = Bytes>>(visit: Visit, outcome: Outcome, mut response: Response<Said<B>>) -> Answer<B>
 where
     B::Error: Into<BoxError>,
 {
@@ -227,19 +268,26 @@ where
 /// The answer that says why there is none.
 fn failed(error: &Error, dialect: Dialect) -> Response<Full<Bytes>> {
     let mut response = error.to_response();
-    if error.exhausted().is_some_and(Exhausted::may_end_any_time) {
-        // Nobody knows when a request under way will end: soon, mostly, and before the next window or day begins.
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    if dialect != Dialect::Gemini {
+    *response.headers_mut() = failed_head(error);
+    if let Some(caller) = dialect.caller() {
         // The stack speaks the provider's own; this client expects another shape.
-        *response.body_mut() = Full::from(dialect.body(response.status(), &error.to_string()));
+        *response.body_mut() = Full::from(caller.refused(&translate::fault_of(error)).body);
     }
     if let Some(served_by) = error.served_by() {
         Names::of(served_by).add(response.headers_mut());
         response.extensions_mut().insert(served_by.clone());
     }
     response
+}
+
+/// Its headers: until when, above all.
+fn failed_head(error: &Error) -> HeaderMap {
+    let mut headers = std::mem::take(error.to_response().headers_mut());
+    if error.exhausted().is_some_and(Exhausted::may_end_any_time) {
+        // Nobody knows when a request under way will end: soon, mostly, and before the next window or day begins.
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    headers
 }
 
 /// What `-v` says of a request; nothing where nobody listens.

@@ -99,7 +99,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        gateway::{guard::Guard, token::Token},
+        gateway::{Setup, guard::Guard, route::Dialects, token::Token},
         status::{StoreHealth, Traffic},
     };
 
@@ -109,7 +109,7 @@ mod tests {
         let traffic = Arc::new(Traffic::new(Clock::system()));
         let base = Base::parse("http://upstream.invalid").unwrap();
         let gateway = Gateway::new(
-            Setup { stack: (), guard: Guard::new([]), token: Token::new("the-token") },
+            Setup { stack: (), guard: Guard::new([]), token: Token::new("the-token"), dialects: Dialects::default() },
             base,
             Clock::system(),
         )

@@ -3,6 +3,7 @@
 mod binary;
 mod callers;
 mod config;
+mod dialects;
 mod ending;
 mod exposition;
 mod following;

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -17,8 +16,10 @@ use keypool::{
         Gateway, Setup,
         guard::Guard,
         listen,
+        route::Dialects,
         token::{PLACEHOLDER, Token},
     },
+    outgoing::Outgoing,
     stack,
     status::{Status, StoreHealth, Traffic},
 };
@@ -54,10 +55,19 @@ impl Served {
         Self::serving(gateway(stack, upstream).telling(status, traffic)).await
     }
 
+    /// Serves THE stack over one key, with dialects met so.
+    pub(crate) async fn meeting(dialects: Dialects, key: Key, upstream: &str) -> Self {
+        let pool = KeyPool::builder(Gemini::at(upstream).unwrap()).key(key).wait(Duration::ZERO).build().unwrap();
+        let stack = stack::stack(&pool, Models::new(), Retry::new());
+        let gateway = gateway(stack.clone(), upstream);
+        gateway.change(Setup { stack, guard: Guard::new([]), token: Token::new(PLACEHOLDER), dialects });
+        Self::serving(gateway).await
+    }
+
     /// Serves a stack on any free port.
     pub(crate) async fn over<S, B>(stack: S, upstream: &str) -> Self
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
+        S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
         S::Future: Send,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -67,7 +77,7 @@ impl Served {
 
     async fn serving<S, B>(gateway: Gateway<S>) -> Self
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
+        S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
         S::Future: Send,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -95,7 +105,7 @@ impl Served {
 
 fn gateway<S>(stack: S, upstream: &str) -> Gateway<S> {
     let guard = Guard::new(["pool.example".to_owned()]);
-    let setup = Setup { stack, guard, token: Token::new(PLACEHOLDER) };
+    let setup = Setup { stack, guard, token: Token::new(PLACEHOLDER), dialects: Dialects::default() };
     Gateway::new(setup, Base::parse(upstream).unwrap(), Clock::system())
 }
 
@@ -137,7 +147,7 @@ pub(crate) async fn raw(address: SocketAddr, bytes: &str) -> String {
 }
 
 /// Answers every request with what arrived: `{"method", "uri", "headers", "body"}`.
-pub(crate) async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Error> {
+pub(crate) async fn echo<B: Body<Data = Bytes>>(request: Request<B>) -> Result<Response<Full<Bytes>>, Error> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let headers: serde_json::Map<String, serde_json::Value> = head

@@ -1,0 +1,239 @@
+//! `messages`: who said what, block by block.
+
+use std::{borrow::Cow, collections::HashMap, fmt};
+
+use serde::{Deserialize, Deserializer, de};
+use serde_json::value::RawValue;
+
+use crate::{Call, CallId, Conversation, Fault, Part, Returned, Role, Text, fields::Field};
+
+/// What somebody said.
+#[derive(Deserialize)]
+pub(super) struct Message<'a> {
+    #[serde(borrow)]
+    role: Text<'a>,
+    #[serde(borrow)]
+    content: Content<'a>,
+}
+
+/// A text, or blocks.
+pub(super) enum Content<'a> {
+    Text(Text<'a>),
+    Blocks(Vec<Block<'a>>),
+}
+
+#[derive(Deserialize)]
+pub(super) struct Block<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    text: Option<Text<'a>>,
+    #[serde(borrow)]
+    source: Option<Source<'a>>,
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_use_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    content: Option<Content<'a>>,
+    is_error: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Source<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    media_type: Option<Text<'a>>,
+    #[serde(borrow)]
+    data: Option<Text<'a>>,
+    #[serde(borrow)]
+    url: Option<Text<'a>>,
+    #[serde(borrow)]
+    content: Option<Content<'a>>,
+}
+
+/// Reads `system`.
+pub(super) fn system<'a>(field: &Field<'a>) -> Result<Vec<Text<'a>>, Fault> {
+    match field.read()? {
+        Content::Text(text) => Ok(vec![text]),
+        Content::Blocks(blocks) => texts(blocks, &|| "system".to_owned()),
+    }
+}
+
+/// Reads `messages` into a conversation, whose model is known by then: ids of calls are read for it.
+pub(super) fn read<'a>(messages: Vec<Message<'a>>, conversation: &mut Conversation<'a>) -> Result<(), Fault> {
+    if messages.is_empty() {
+        return Err(Fault::invalid("messages: at least one message is required").at("messages"));
+    }
+    let mut reader = Reader { conversation, called: HashMap::new(), late: Vec::new() };
+    for (index, message) in messages.into_iter().enumerate() {
+        let place = format!("messages.{index}");
+        let role = match &*message.role {
+            "user" => Role::User,
+            "assistant" => Role::Model,
+            "system" => {
+                let said = match message.content {
+                    Content::Text(text) => vec![text],
+                    Content::Blocks(blocks) => texts(blocks, &|| place.clone())?,
+                };
+                reader.conversation.system.extend(said);
+                continue;
+            }
+            _ => return Err(Fault::invalid(format!("{place}.role: expected user or assistant")).at(place)),
+        };
+        match message.content {
+            Content::Text(text) => reader.conversation.say(role, Part::Text(text)),
+            Content::Blocks(blocks) => {
+                for (number, block) in blocks.into_iter().enumerate() {
+                    reader.block(role, block, &|| format!("{place}.content.{number}"))?;
+                }
+                for part in std::mem::take(&mut reader.late) {
+                    reader.conversation.say(role, part);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn texts<'a>(blocks: Vec<Block<'a>>, place: &dyn Fn() -> String) -> Result<Vec<Text<'a>>, Fault> {
+    blocks
+        .into_iter()
+        .map(|block| block.text.ok_or_else(|| Fault::invalid(format!("{}: only text goes here", place())).at(place())))
+        .collect()
+}
+
+struct Reader<'r, 'a> {
+    conversation: &'r mut Conversation<'a>,
+    /// Names of tools by the ids of calls.
+    called: HashMap<Text<'a>, Text<'a>>,
+    /// What tools answered beside text: it follows their answers.
+    late: Vec<Part<'a>>,
+}
+
+impl<'a> Reader<'_, 'a> {
+    fn block(&mut self, role: Role, block: Block<'a>, place: &dyn Fn() -> String) -> Result<(), Fault> {
+        let missing = |what: &str| Fault::invalid(format!("{}.{what}: Field required", place())).at(place());
+        match &*block.kind {
+            "text" => self.conversation.say(role, Part::Text(block.text.ok_or_else(|| missing("text"))?)),
+            "image" | "document" => {
+                for part in sourced(block.source.ok_or_else(|| missing("source"))?, place)? {
+                    self.conversation.say(role, part);
+                }
+            }
+            // What was thought does not go back; what is needed of it rides in the ids of calls.
+            "thinking" | "redacted_thinking" => {}
+            "tool_use" => {
+                let (id, name) = (block.id.ok_or_else(|| missing("id"))?, block.name.ok_or_else(|| missing("name"))?);
+                let carried = CallId::read(&id, &self.conversation.model);
+                let args = block.input.filter(|input| input.get().starts_with('{')).ok_or_else(|| missing("input"))?;
+                self.called.insert(id, name.clone());
+                let call = Call {
+                    id: carried.id.map(Text::from),
+                    name,
+                    args: Cow::Borrowed(args),
+                    signature: carried.signature.map(Text::from),
+                };
+                self.conversation.say(role, Part::Call(call));
+            }
+            "tool_result" => self.returned(block, place)?,
+            other => {
+                let short: String = other.chars().take(40).collect();
+                return Err(Fault::invalid(format!("{}.type: {short} cannot be had", place())).at(place()));
+            }
+        }
+        Ok(())
+    }
+
+    fn returned(&mut self, block: Block<'a>, place: &dyn Fn() -> String) -> Result<(), Fault> {
+        let id = block.tool_use_id.unwrap_or_default();
+        let Some(name) = self.called.get(&id).cloned() else {
+            return Err(
+                Fault::invalid(format!("{}.tool_use_id: no tool_use before it has this id", place())).at(place())
+            );
+        };
+        let content = match block.content {
+            None => Text::default(),
+            Some(Content::Text(text)) => text,
+            Some(Content::Blocks(blocks)) => {
+                let mut said = Vec::new();
+                for block in blocks {
+                    match (&*block.kind, block.text, block.source) {
+                        ("text", Some(text), _) => said.push(text),
+                        ("image" | "document", _, Some(source)) => self.late.extend(sourced(source, place)?),
+                        _ => {
+                            let why = format!("{}.content: only text, images and documents can be had", place());
+                            return Err(Fault::invalid(why).at(place()));
+                        }
+                    }
+                }
+                match <[_; 1]>::try_from(said) {
+                    Ok([one]) => one,
+                    Err(several) => several.iter().map(|text| &**text).collect::<String>().into(),
+                }
+            }
+        };
+        let id = CallId::read(&id, &self.conversation.model).id.map(Text::from);
+        let returned = Returned { id, name, content, failed: block.is_error == Some(true) };
+        self.conversation.say(Role::User, Part::Returned(returned));
+        Ok(())
+    }
+}
+
+fn sourced<'a>(source: Source<'a>, place: &dyn Fn() -> String) -> Result<Vec<Part<'a>>, Fault> {
+    let place = || format!("{}.source", place());
+    let missing = |what: &str| Fault::invalid(format!("{}.{what}: Field required", place())).at(place());
+    match &*source.kind {
+        "base64" => {
+            let mime = source.media_type.ok_or_else(|| missing("media_type"))?;
+            let data = source.data.filter(|data| !data.is_empty()).ok_or_else(|| missing("data"))?;
+            Ok(vec![Part::Blob { mime, data }])
+        }
+        "text" => Ok(vec![Part::Text(source.data.ok_or_else(|| missing("data"))?)]),
+        "url" => {
+            let url = source.url.ok_or_else(|| missing("url"))?;
+            let place = || format!("{}.url", place());
+            crate::data_url::part(url, place).map(|part| vec![part])
+        }
+        "content" => match source.content.ok_or_else(|| missing("content"))? {
+            Content::Text(text) => Ok(vec![Part::Text(text)]),
+            Content::Blocks(blocks) => Ok(texts(blocks, &place)?.into_iter().map(Part::Text).collect()),
+        },
+        _ => Err(Fault::invalid(format!("{}.type: expected base64, text or url", place())).at(place())),
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> de::Visitor<'de> for Reader {
+            type Value = Content<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list of blocks")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Content<'de>, E> {
+                Ok(Content::Text(text.into()))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Content<'de>, E> {
+                Ok(Content::Text(text.to_owned().into()))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Content<'de>, A::Error> {
+                let mut blocks = Vec::new();
+                while let Some(block) = seq.next_element()? {
+                    blocks.push(block);
+                }
+                Ok(Content::Blocks(blocks))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}

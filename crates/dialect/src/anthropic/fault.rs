@@ -1,0 +1,37 @@
+//! Faults, as the dialect's clients know them.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{Fault, Kind, Refused};
+
+pub(super) fn refused(fault: &Fault) -> Refused {
+    let status = match fault.kind {
+        // Their own status for it.
+        Kind::Overloaded => StatusCode::from_u16(529).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+        kind => kind.status(),
+    };
+    Refused { status, body: body(fault).to_string().into() }
+}
+
+/// `{"type": "error", …}`
+pub(super) fn body(fault: &Fault) -> Value {
+    let kind = match fault.kind {
+        Kind::Invalid | Kind::TooLong => "invalid_request_error",
+        Kind::Unauthenticated => "authentication_error",
+        Kind::Billing => "billing_error",
+        Kind::Denied => "permission_error",
+        Kind::NotFound | Kind::NotSupported => "not_found_error",
+        Kind::TooLarge => "request_too_large",
+        Kind::RateLimited => "rate_limit_error",
+        Kind::NoKeys | Kind::Overloaded => "overloaded_error",
+        Kind::TimedOut => "timeout_error",
+        Kind::Internal | Kind::BadGateway => "api_error",
+    };
+    let message = match fault.kind {
+        // Clients know it by these words, and shorten what they send.
+        Kind::TooLong => format!("prompt is too long: {}", fault.message),
+        _ => fault.message.clone(),
+    };
+    json!({ "type": "error", "error": { "type": kind, "message": message } })
+}

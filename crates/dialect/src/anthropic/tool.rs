@@ -1,0 +1,72 @@
+//! Tools and the choice among them.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::{Conversation, Fault, Ignored, Text, Tool, ToolChoice, fields::Field};
+
+#[derive(Deserialize)]
+struct WireTool<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    description: Option<Text<'a>>,
+    #[serde(borrow)]
+    input_schema: Option<&'a RawValue>,
+    strict: Option<bool>,
+}
+
+/// Reads `tools`.
+pub(super) fn tools<'a>(field: &Field<'a>, strict: bool, ignored: &mut Ignored) -> Result<Vec<Tool<'a>>, Fault> {
+    let mut tools = Vec::new();
+    for (index, tool) in field.read::<Vec<WireTool<'a>>>()?.into_iter().enumerate() {
+        if tool.kind.as_deref().is_some_and(|kind| kind != "custom") {
+            // A tool of that provider's own.
+            let kind = tool.kind.unwrap_or_default();
+            let place = format!("tools[{index}].type");
+            ignored.unless(strict, Fault::invalid(format!("{place}: {kind} cannot be had")).at(place))?;
+            continue;
+        }
+        if tool.name.is_empty() {
+            let place = format!("tools[{index}].name");
+            return Err(Fault::invalid(format!("{place} is missing")).at(place));
+        }
+        if tool.strict == Some(true) {
+            ignored.add("tools.strict");
+        }
+        let Some(schema) = tool.input_schema else {
+            let place = format!("tools[{index}].input_schema");
+            return Err(Fault::invalid(format!("{place} is missing")).at(place));
+        };
+        tools.push(Tool { name: tool.name, description: tool.description, parameters: Some(Cow::Borrowed(schema)) });
+    }
+    Ok(tools)
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    disable_parallel_tool_use: Option<bool>,
+}
+
+/// Reads `tool_choice`.
+pub(super) fn choice<'a>(field: &Field<'a>, conversation: &mut Conversation<'a>) -> Result<(), Fault> {
+    let Choice { kind, name, disable_parallel_tool_use } = field.read()?;
+    conversation.one_call = disable_parallel_tool_use == Some(true);
+    conversation.tool_choice = match (&*kind, name) {
+        ("auto", _) => ToolChoice::May(Vec::new()),
+        ("any", _) => ToolChoice::Must(Vec::new()),
+        ("none", _) => ToolChoice::Never,
+        ("tool", Some(name)) => ToolChoice::Must(vec![name]),
+        ("tool", None) => return Err(Fault::invalid("tool_choice.name is missing").at("tool_choice.name")),
+        _ => return Err(Fault::invalid("tool_choice.type: expected auto, any, tool or none").at("tool_choice.type")),
+    };
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! The caller's side: what a dialect has to know.
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use crate::{Conversation, Event, Fault, Model};
+
+/// A dialect of callers.
+pub trait Caller: Send + Sync {
+    /// Reads a request for the next turn of a conversation. Not `strict`: what would change the answer and cannot be
+    /// had is ignored, too.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn conversation<'a>(&self, body: &'a [u8], strict: bool) -> Result<Asked<'a>, Fault>;
+
+    /// Whoever writes the answer.
+    fn voice(&self, shape: Shape) -> Box<dyn Voice>;
+
+    /// A fault, before anything of an answer went out.
+    fn refused(&self, fault: &Fault) -> Refused;
+
+    /// So many tokens a conversation has.
+    fn counted(&self, tokens: u64) -> String {
+        format!(r#"{{"input_tokens":{tokens}}}"#)
+    }
+
+    /// The models on offer.
+    fn models(&self, models: &[Model]) -> String;
+
+    /// One of them.
+    fn model(&self, model: &Model) -> String;
+}
+
+/// A request that was understood.
+#[derive(Clone, Debug, Default)]
+pub struct Asked<'a> {
+    /// What for.
+    pub conversation: Conversation<'a>,
+    /// What of it was not needed.
+    pub ignored: Ignored,
+    /// A stream tells at its end what it cost.
+    pub usage_wanted: bool,
+}
+
+/// Fields that were read over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ignored(Vec<String>);
+
+impl Ignored {
+    /// One more; the same one is named once, and thirty are enough.
+    pub fn add(&mut self, field: impl Into<String>) {
+        let field = field.into();
+        // A header will carry it.
+        let plain = |byte: u8| byte.is_ascii_graphic() && byte != b',';
+        if self.0.len() < 30 && field.len() <= 64 && field.bytes().all(plain) && !self.0.contains(&field) {
+            self.0.push(field);
+        }
+    }
+
+    /// Takes a fault for a field that is only ignored where nobody is strict.
+    ///
+    /// # Errors
+    /// The fault, where somebody is.
+    pub fn unless(&mut self, strict: bool, fault: Fault) -> Result<(), Fault> {
+        match &fault.param {
+            Some(param) if !strict => {
+                self.add(param.clone());
+                Ok(())
+            }
+            _ => Err(fault),
+        }
+    }
+
+    /// Each.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// As a header has them; `None` where there are none.
+    pub fn listed(&self) -> Option<String> {
+        (!self.0.is_empty()).then(|| self.0.join(", "))
+    }
+}
+
+/// A refusal in a dialect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its status.
+    pub status: StatusCode,
+    /// JSON.
+    pub body: Bytes,
+}
+
+/// What an answer is to look like.
+#[derive(Clone, Debug, Default)]
+pub struct Shape {
+    /// The model's name as the caller has it.
+    pub model: String,
+    /// It comes in pieces.
+    pub stream: bool,
+    /// Those end with what it cost.
+    pub usage: bool,
+    /// Letters and digits that no other answer has.
+    pub unique: String,
+    /// Seconds since 1970.
+    pub created: i64,
+}
+
+/// Writes an answer in the caller's dialect: a whole one at its end, a stream's pieces as they come.
+pub trait Voice: Send {
+    /// A piece of it.
+    fn say(&mut self, event: Event<'_>, out: &mut Vec<u8>);
+
+    /// It is whole.
+    fn end(&mut self, out: &mut Vec<u8>);
+
+    /// It will not be, and its beginning is out already.
+    fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>);
+
+    /// Nothing came for a while; clients and what stands between should not give up.
+    fn pause(&mut self, out: &mut Vec<u8>);
+}

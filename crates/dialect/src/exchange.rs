@@ -1,0 +1,120 @@
+//! An answer on its way: heard in the upstream's dialect, said in the caller's.
+
+use bytes::Bytes;
+
+use crate::{Event, Events, Fault, Kind, Voice};
+
+/// Understands an upstream's answer.
+pub trait Listener: Send {
+    /// Hears a whole answer, or one event of a stream.
+    ///
+    /// # Errors
+    /// A fault that stands in it, or that it makes no sense.
+    fn hear(&mut self, json: &[u8], say: &mut dyn FnMut(Event<'_>)) -> Result<(), Fault>;
+
+    /// No more comes.
+    ///
+    /// # Errors
+    /// Where more should have come.
+    fn end(&mut self, say: &mut dyn FnMut(Event<'_>)) -> Result<(), Fault>;
+}
+
+/// Hears an answer and says it.
+pub struct Exchange {
+    listener: Box<dyn Listener>,
+    voice: Box<dyn Voice>,
+    events: Events,
+    over: bool,
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange").field("events", &self.events).field("over", &self.over).finish_non_exhaustive()
+    }
+}
+
+impl Exchange {
+    /// Between these two.
+    pub fn new(listener: Box<dyn Listener>, voice: Box<dyn Voice>) -> Self {
+        Self { listener, voice, events: Events::default(), over: false }
+    }
+
+    /// A whole answer, whole.
+    ///
+    /// # Errors
+    /// A fault that stands in it, or that it makes no sense.
+    pub fn whole(mut self, body: &[u8]) -> Result<Vec<u8>, Fault> {
+        let mut out = Vec::with_capacity(body.len() + 512);
+        let Self { listener, voice, .. } = &mut self;
+        listener.hear(body, &mut |event| voice.say(event, &mut out))?;
+        listener.end(&mut |event| voice.say(event, &mut out))?;
+        voice.end(&mut out);
+        Ok(out)
+    }
+
+    /// The next chunk of a stream. A fault in it is said, too.
+    pub fn hear(&mut self, chunk: Bytes, out: &mut Vec<u8>) {
+        if self.over {
+            return;
+        }
+        self.events.feed(chunk);
+        if let Err(fault) = self.try_hear(out) {
+            self.fail(&fault, out);
+        }
+    }
+
+    fn try_hear(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        while let Some(event) = self.events.pull()? {
+            let voice = &mut self.voice;
+            self.listener.hear(event.as_bytes(), &mut |event| voice.say(event, out))?;
+        }
+        Ok(())
+    }
+
+    /// The stream has ended.
+    pub fn end(&mut self, out: &mut Vec<u8>) {
+        if self.over {
+            return;
+        }
+        if let Err(fault) = self.try_end(out) {
+            return self.fail(&fault, out);
+        }
+        self.voice.end(out);
+        self.over = true;
+    }
+
+    fn try_end(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let voice = &mut self.voice;
+        let tail = self.events.tail().trim_ascii();
+        if tail.starts_with(b"{") || tail.starts_with(b"[") {
+            // Instead of an event: the upstream's errors come so, too.
+            self.listener.hear(tail, &mut |event| voice.say(event, out))?;
+        }
+        self.listener.end(&mut |event| voice.say(event, out))
+    }
+
+    /// The stream broke off.
+    pub fn broke(&mut self, out: &mut Vec<u8>) {
+        self.fail(&Fault::new(Kind::BadGateway, "the upstream's answer broke off"), out);
+    }
+
+    /// It ends with this.
+    pub fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
+        if !self.over {
+            self.over = true;
+            self.voice.fail(fault, out);
+        }
+    }
+
+    /// Nothing came for a while.
+    pub fn pause(&mut self, out: &mut Vec<u8>) {
+        if !self.over {
+            self.voice.pause(out);
+        }
+    }
+
+    /// Whether all is said.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+}

@@ -1,0 +1,172 @@
+//! An object's fields, each as it stands.
+
+use std::{collections::HashSet, fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize,
+    de::{self, DeserializeSeed as _},
+};
+use serde_json::value::RawValue;
+
+use crate::{Fault, Text};
+
+/// The top level of a request: names, and values not looked at yet.
+pub(crate) struct Fields<'a>(Vec<(Text<'a>, &'a RawValue)>);
+
+impl<'a> Fields<'a> {
+    /// Reads a body that must be one object.
+    ///
+    /// # Errors
+    /// A fault that says what is no JSON, no object, or there twice.
+    pub(crate) fn read(body: &'a [u8]) -> Result<Self, Fault> {
+        let split = Split::<()> { name: None, main: PhantomData };
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let (fields, _) = split
+            .deserialize(&mut json)
+            .and_then(|read| json.end().map(|()| read))
+            .map_err(|error| Fault::invalid(format!("the body is not right: {error}")))?;
+        let mut names = HashSet::new();
+        match fields.0.iter().find(|(name, _)| !names.insert(&**name)) {
+            None => Ok(fields),
+            Some((twice, _)) => Err(Fault::invalid(format!("{twice} stands there twice")).at(&**twice)),
+        }
+    }
+
+    /// The same, the field `name` as what it is: nearly all of a request stands there, and is looked at once only.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), or one that names what is wrong with that field.
+    pub(crate) fn read_with<M: Deserialize<'a>>(
+        body: &'a [u8],
+        name: &'static str,
+    ) -> Result<(Self, Option<M>), Fault> {
+        let split = Split { name: Some(name), main: PhantomData };
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let read = split.deserialize(&mut json).and_then(|read| json.end().map(|()| read));
+        match read {
+            Ok((fields, main)) if fields.is_plain(name) => Ok((fields, main)),
+            // What is wrong with it is said by the slower way.
+            _ => match Self::read(body)?.given().find(|field| *field.name == *name) {
+                Some(field) => Err(field.wrong::<M>()),
+                None => Err(Fault::invalid(format!("{name} is missing")).at(name)),
+            },
+        }
+    }
+
+    /// Whether each name is there once; `main` stands elsewhere.
+    fn is_plain(&self, main: &str) -> bool {
+        let mut names = HashSet::from([main]);
+        self.0.iter().all(|(name, _)| names.insert(name))
+    }
+
+    /// Those that are not `null`, in their order.
+    pub(crate) fn given(self) -> impl Iterator<Item = Field<'a>> {
+        let given = self.0.into_iter().filter(|(_, value)| value.get() != "null");
+        given.map(|(name, value)| Field { name, value })
+    }
+}
+
+/// One of them.
+pub(crate) struct Field<'a> {
+    pub(crate) name: Text<'a>,
+    pub(crate) value: &'a RawValue,
+}
+
+impl<'a> Field<'a> {
+    /// Its value.
+    ///
+    /// # Errors
+    /// A fault that names what inside of it is wrong.
+    pub(crate) fn read<T: Deserialize<'a>>(&self) -> Result<T, Fault> {
+        serde_json::from_str(self.value.get()).map_err(|_| self.wrong::<T>())
+    }
+
+    /// Whether it says this.
+    pub(crate) fn is(&self, json: &str) -> bool {
+        self.value.get() == json
+    }
+
+    /// The answer for one that cannot be had.
+    pub(crate) fn refused(&self) -> Fault {
+        Fault::invalid(format!("{} cannot be had from this upstream", self.name)).at(&*self.name)
+    }
+
+    /// Read once more, slower, to name the place.
+    #[cold]
+    fn wrong<T: Deserialize<'a>>(&self) -> Fault {
+        let mut json = serde_json::Deserializer::from_str(self.value.get());
+        let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut json) else {
+            return Fault::invalid(format!("{} is not right", self.name)).at(&*self.name);
+        };
+        let inside = error.path().to_string();
+        let place = match inside.as_str() {
+            "." => self.name.to_string(),
+            inside if inside.starts_with('[') => format!("{}{inside}", self.name),
+            inside => format!("{}.{inside}", self.name),
+        };
+        // serde counts columns within the field alone.
+        let said = error.inner().to_string();
+        let said = said.split(" at line ").next().unwrap_or_default();
+        Fault::invalid(format!("{place}: {said}")).at(place)
+    }
+}
+
+/// Reads an object, one field of it as what it is and the others as they stand.
+struct Split<M> {
+    name: Option<&'static str>,
+    main: PhantomData<M>,
+}
+
+impl<'de, M: Deserialize<'de>> de::DeserializeSeed<'de> for Split<M> {
+    type Value = (Fields<'de>, Option<M>);
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, M: Deserialize<'de>> de::Visitor<'de> for Split<M> {
+    type Value = (Fields<'de>, Option<M>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::with_capacity(map.size_hint().unwrap_or(12));
+        let mut main = None;
+        while let Some(name) = map.next_key::<Text<'de>>()? {
+            if self.name == Some(&*name) && main.is_none() {
+                main = Some(map.next_value()?);
+            } else {
+                fields.push((name, map.next_value()?));
+            }
+        }
+        Ok((Fields(fields), main))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct B {
+        #[expect(dead_code, reason = "only read")]
+        b: u8,
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let wrong = |body: &str| Fields::read(body.as_bytes()).err().unwrap();
+        assert!(wrong("{").message.contains("EOF"));
+        assert!(wrong("[]").message.contains("an object"));
+        assert_eq!(wrong(r#"{"a":1,"a":2}"#).param.as_deref(), Some("a"));
+        let body = br#"{"a":[{"b":1},{"b":"x"}],"c":null}"#;
+        let fields: Vec<_> = Fields::read(body).unwrap().given().collect();
+        assert_eq!(fields.len(), 1);
+        let fault = fields[0].read::<Vec<B>>().unwrap_err();
+        assert_eq!(fault.param.as_deref(), Some("a[1].b"));
+        assert!(!fault.message.contains("line"), "{}", fault.message);
+    }
+}

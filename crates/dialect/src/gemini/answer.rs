@@ -1,0 +1,306 @@
+//! What `generateContent` answers, and each event of its stream.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{fault::fault_in, nonsense};
+use crate::{Chosen, Event, Fault, Finish, Kind, Likely, Text, Usage, exchange};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    #[serde(borrow, default)]
+    candidates: Vec<Candidate<'a>>,
+    #[serde(borrow)]
+    prompt_feedback: Option<Feedback<'a>>,
+    usage_metadata: Option<Metadata>,
+    #[serde(borrow)]
+    response_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Candidate<'a> {
+    #[serde(borrow)]
+    content: Option<Content<'a>>,
+    #[serde(borrow)]
+    finish_reason: Option<Text<'a>>,
+    #[serde(default)]
+    index: u32,
+    #[serde(borrow)]
+    logprobs_result: Option<Logprobs<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Content<'a> {
+    #[serde(borrow, default)]
+    parts: Vec<Part<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Part<'a> {
+    #[serde(borrow)]
+    text: Option<Text<'a>>,
+    #[serde(default)]
+    thought: bool,
+    #[serde(borrow)]
+    thought_signature: Option<Text<'a>>,
+    #[serde(borrow)]
+    function_call: Option<FunctionCall<'a>>,
+    #[serde(borrow)]
+    inline_data: Option<Blob<'a>>,
+}
+
+#[derive(Deserialize)]
+struct FunctionCall<'a> {
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    args: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Blob<'a> {
+    #[serde(borrow)]
+    mime_type: Text<'a>,
+    #[serde(borrow)]
+    data: Text<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Feedback<'a> {
+    #[serde(borrow)]
+    block_reason: Option<Text<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Metadata {
+    prompt_token_count: u64,
+    tool_use_prompt_token_count: u64,
+    cached_content_token_count: u64,
+    candidates_token_count: u64,
+    thoughts_token_count: u64,
+    prompt_tokens_details: Vec<Modality>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Modality {
+    modality: String,
+    token_count: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Logprobs<'a> {
+    #[serde(borrow, default)]
+    top_candidates: Vec<Top<'a>>,
+    #[serde(borrow, default)]
+    chosen_candidates: Vec<Token<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Top<'a> {
+    #[serde(borrow, default)]
+    candidates: Vec<Token<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Token<'a> {
+    #[serde(borrow, default)]
+    token: Text<'a>,
+    #[serde(default)]
+    log_probability: f64,
+}
+
+/// Understands the answers.
+#[derive(Debug, Default)]
+pub struct Listener {
+    one_call: bool,
+    begun: bool,
+    /// Each answer, and how it stands.
+    choices: BTreeMap<u32, Choice>,
+    blocked: bool,
+}
+
+#[derive(Debug, Default)]
+struct Choice {
+    calls: u32,
+    finish: Option<Finish>,
+}
+
+impl Listener {
+    /// Of one conversation. `one_call`: of calls at once only the first is heard.
+    pub fn new(one_call: bool) -> Self {
+        Self { one_call, ..Self::default() }
+    }
+
+    fn candidate(&mut self, candidate: Candidate<'_>, say: &mut dyn FnMut(Event<'_>)) {
+        let choice = candidate.index;
+        let state = self.choices.entry(choice).or_default();
+        for part in candidate.content.map(|content| content.parts).unwrap_or_default() {
+            let Part { text, thought, thought_signature: signature, function_call, inline_data } = part;
+            if let Some(FunctionCall { id, name, args }) = function_call {
+                state.calls += 1;
+                if state.calls == 1 || !self.one_call {
+                    let args = match args {
+                        Some(args) => compact(args),
+                        None => no_args(),
+                    };
+                    say(Event::Call { choice, id, name, args, signature });
+                }
+            } else if let Some(Blob { mime_type: mime, data }) = inline_data {
+                say(Event::Blob { choice, mime, data });
+            } else if let Some(text) = text.filter(|text| !text.is_empty()) {
+                say(if thought { Event::Thought { choice, text } } else { Event::Text { choice, text } });
+            }
+        }
+        if let Some(Logprobs { top_candidates, chosen_candidates }) = candidate.logprobs_result {
+            let mut tops = top_candidates.into_iter();
+            let tokens = chosen_candidates
+                .into_iter()
+                .map(|token| Chosen {
+                    token: token.into(),
+                    top: tops
+                        .next()
+                        .map(|top| top.candidates)
+                        .unwrap_or_default()
+                        .into_iter()
+                        .map(Into::into)
+                        .collect(),
+                })
+                .collect();
+            say(Event::Logprobs { choice, tokens });
+        }
+        if let Some(why) = candidate.finish_reason.as_deref().and_then(finish) {
+            state.finish = Some(why);
+        }
+    }
+}
+
+impl exchange::Listener for Listener {
+    fn hear(&mut self, json: &[u8], say: &mut dyn FnMut(Event<'_>)) -> Result<(), Fault> {
+        let answer: Answer<'_> = if json.trim_ascii_start().starts_with(b"[") {
+            // Errors come inside of a list of one.
+            let [answer]: [Answer<'_>; 1] = serde_json::from_slice(json).map_err(|_| nonsense())?;
+            answer
+        } else {
+            serde_json::from_slice(json).map_err(|_| nonsense())?
+        };
+        if let Some(error) = answer.error {
+            return Err(fault_in(error));
+        }
+        if !self.begun {
+            self.begun = true;
+            say(Event::Begin { id: answer.response_id.unwrap_or_default() });
+        }
+        if let Some(metadata) = answer.usage_metadata {
+            say(Event::Usage(metadata.into()));
+        }
+        for candidate in answer.candidates {
+            self.candidate(candidate, say);
+        }
+        self.blocked |= answer.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some());
+        Ok(())
+    }
+
+    fn end(&mut self, say: &mut dyn FnMut(Event<'_>)) -> Result<(), Fault> {
+        if self.blocked && self.choices.is_empty() {
+            say(Event::Finish { choice: 0, why: Finish::Filtered });
+            return Ok(());
+        }
+        if self.choices.values().all(|choice| choice.finish.is_none()) {
+            return Err(Fault::new(Kind::BadGateway, "the upstream's answer has no end"));
+        }
+        for (choice, state) in &self.choices {
+            let why = match state.finish {
+                None | Some(Finish::Stop) if state.calls > 0 => Finish::Calls,
+                None => Finish::Stop,
+                Some(why) => why,
+            };
+            say(Event::Finish { choice: *choice, why });
+        }
+        Ok(())
+    }
+}
+
+fn no_args() -> Cow<'static, RawValue> {
+    Cow::Owned(RawValue::from_string("{}".to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned()))
+}
+
+/// The same without the line breaks and indents of whole answers: clients show it, and send it back.
+fn compact(json: &RawValue) -> Cow<'_, RawValue> {
+    if !json.get().contains('\n') {
+        return Cow::Borrowed(json);
+    }
+    let (mut inside, mut escaped) = (false, false);
+    let kept = json.get().chars().filter(|letter| {
+        let keep = inside || !letter.is_ascii_whitespace();
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' => escaped = inside,
+            '"' => inside = !inside,
+            _ => {}
+        }
+        keep
+    });
+    RawValue::from_string(kept.collect()).map_or(Cow::Borrowed(json), Cow::Owned)
+}
+
+/// What a reason means; `None`: it is not over.
+fn finish(reason: &str) -> Option<Finish> {
+    Some(match reason {
+        "" | "FINISH_REASON_UNSPECIFIED" => return None,
+        "MAX_TOKENS" | "CONTINUATION" => Finish::Length,
+        "STOP"
+        | "MALFORMED_FUNCTION_CALL"
+        | "UNEXPECTED_TOOL_CALL"
+        | "TOO_MANY_TOOL_CALLS"
+        | "MISSING_THOUGHT_SIGNATURE"
+        | "MALFORMED_RESPONSE" => Finish::Stop,
+        // SAFETY, RECITATION, LANGUAGE, BLOCKLIST, PROHIBITED_CONTENT, SPII, IMAGE_…, OTHER, and what comes to be.
+        _ => Finish::Filtered,
+    })
+}
+
+impl From<Metadata> for Usage {
+    fn from(metadata: Metadata) -> Self {
+        let audio = metadata.prompt_tokens_details.iter().filter(|detail| detail.modality == "AUDIO");
+        Self {
+            input: metadata.prompt_token_count.saturating_add(metadata.tool_use_prompt_token_count),
+            cached: metadata.cached_content_token_count,
+            input_audio: audio.map(|detail| detail.token_count).sum(),
+            output: metadata.candidates_token_count.saturating_add(metadata.thoughts_token_count),
+            thoughts: metadata.thoughts_token_count,
+        }
+    }
+}
+
+impl<'a> From<Token<'a>> for Likely<'a> {
+    fn from(token: Token<'a>) -> Self {
+        Self { text: token.token, logprob: token.log_probability }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_lose_their_indents_alone() {
+        let json = "{\n  \"a b\": [1.50,\n 18446744073709551616],\n  \"c\\\" d\": \"e\\\\\",  \"f\": \"g h\"\n}";
+        let raw: &RawValue = serde_json::from_str(json).unwrap();
+        assert_eq!(compact(raw).get(), r#"{"a b":[1.50,18446744073709551616],"c\" d":"e\\","f":"g h"}"#);
+    }
+}

@@ -1,0 +1,40 @@
+//! Gemini's own API, as the upstream.
+//!
+//! [`Listener`] understands its answers; the functions here write requests and read what is no conversation.
+
+mod answer;
+mod embed;
+mod fault;
+mod models;
+mod path;
+mod request;
+mod schema;
+mod thinking;
+
+pub use answer::Listener;
+pub use embed::{MOST_AT_ONCE, embedded, embedding};
+pub use fault::fault;
+pub use models::{Page, model, page};
+pub use path::{name, path_of};
+pub use request::{about_tokens, counted, generate};
+
+use crate::{Fault, Kind};
+
+/// The tokens that `:countTokens` counted.
+///
+/// # Errors
+/// When the answer makes no sense.
+pub fn tokens(body: &[u8]) -> Result<u64, Fault> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Counted {
+        #[serde(default)]
+        total_tokens: u64,
+    }
+    let counted: Counted = serde_json::from_slice(body).map_err(|_| nonsense())?;
+    Ok(counted.total_tokens)
+}
+
+fn nonsense() -> Fault {
+    Fault::new(Kind::BadGateway, "the upstream's answer is not what it should be")
+}

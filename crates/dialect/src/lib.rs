@@ -1,0 +1,32 @@
+//! One neutral form of a conversation with a model, and a dialect at each side of it.
+//!
+//! A caller's request is read into the [neutral] form by its dialect ([`openai`], [`anthropic`]: a [`Caller`]) and
+//! written from it in the upstream's ([`gemini`]). What the upstream answers is read into neutral [`Event`]s, one path
+//! for whole answers and for streams, and each is written by the caller's [`Voice`]. [`Exchange`] ties the two. No I/O
+//! happens here, and nothing here knows of keys or sockets: bytes in, bytes out.
+//!
+//! [neutral]: Conversation
+
+pub mod anthropic;
+mod caller;
+mod data_url;
+mod events;
+mod exchange;
+mod fields;
+pub mod gemini;
+mod neutral;
+pub mod openai;
+pub mod responses;
+mod segments;
+mod text;
+mod tree;
+
+pub use caller::{Asked, Caller, Ignored, Refused, Shape, Voice};
+pub use events::{Events, MOST_OF_EVENT};
+pub use exchange::{Exchange, Listener};
+pub use neutral::{
+    Call, CallId, Carried, Chosen, Conversation, Effort, Embedded, Embedding, Event, Fault, Finish, Format, Kind,
+    Likely, Model, Part, Returned, Role, Sampling, Thinking, Tool, ToolChoice, Turn, Usage,
+};
+pub use segments::Segments;
+pub use text::Text;

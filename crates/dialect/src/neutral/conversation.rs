@@ -1,0 +1,122 @@
+//! A conversation, and what is wished of its next turn.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::{Format, Sampling, Thinking, Tool, ToolChoice};
+use crate::Text;
+
+/// What a model is asked to go on with.
+#[derive(Clone, Debug, Default)]
+pub struct Conversation<'a> {
+    /// The model's name, as the caller has it.
+    pub model: Text<'a>,
+    /// What stands over all turns.
+    pub system: Vec<Text<'a>>,
+    /// What was said.
+    pub turns: Vec<Turn<'a>>,
+    /// What the model may call.
+    pub tools: Vec<Tool<'a>>,
+    /// Whether it may, or must.
+    pub tool_choice: ToolChoice<'a>,
+    /// At most one call at once.
+    pub one_call: bool,
+    /// How words are drawn.
+    pub sampling: Sampling<'a>,
+    /// What form the answer has.
+    pub format: Format<'a>,
+    /// How much is thought.
+    pub thinking: Thinking,
+    /// A cached beginning, by its name at the upstream.
+    pub cached: Option<Text<'a>>,
+    /// The answer comes in pieces.
+    pub stream: bool,
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The one who asks; what tools answered comes from here, too.
+    User,
+    /// The model.
+    Model,
+}
+
+/// What one of them said.
+#[derive(Clone, Debug)]
+pub struct Turn<'a> {
+    /// Who.
+    pub role: Role,
+    /// What.
+    pub parts: Vec<Part<'a>>,
+}
+
+/// A part of a turn.
+#[derive(Clone, Debug)]
+pub enum Part<'a> {
+    /// Text.
+    Text(Text<'a>),
+    /// An image, sound or document: its type and its bytes in base64.
+    Blob {
+        /// Such as `image/png`.
+        mime: Text<'a>,
+        /// In base64.
+        data: Text<'a>,
+    },
+    /// The same, by where the upstream finds it.
+    File {
+        /// A URI that the upstream reads itself.
+        uri: Text<'a>,
+        /// Its type, where it is known.
+        mime: Option<Text<'a>>,
+    },
+    /// The model called a tool.
+    Call(Call<'a>),
+    /// A tool answered.
+    Returned(Returned<'a>),
+}
+
+/// A call of a tool.
+#[derive(Clone, Debug)]
+pub struct Call<'a> {
+    /// The upstream's own id, where it gave one.
+    pub id: Option<Text<'a>>,
+    /// The tool's name.
+    pub name: Text<'a>,
+    /// An object.
+    pub args: Cow<'a, RawValue>,
+    /// What the upstream wants back with it, unread.
+    pub signature: Option<Text<'a>>,
+}
+
+/// What a tool answered.
+#[derive(Clone, Debug)]
+pub struct Returned<'a> {
+    /// The upstream's own id of the call, where it gave one.
+    pub id: Option<Text<'a>>,
+    /// The tool's name.
+    pub name: Text<'a>,
+    /// What it said.
+    pub content: Text<'a>,
+    /// It says that it failed.
+    pub failed: bool,
+}
+
+impl<'a> Conversation<'a> {
+    /// Adds what somebody said; the same one's turns become one. What tools answered is a turn of its own: the upstream
+    /// counts those answers against the calls before them.
+    pub fn say(&mut self, role: Role, part: Part<'a>) {
+        let returned = matches!(part, Part::Returned(_));
+        match self.turns.last_mut() {
+            Some(last) if last.role == role && last.is_of_tools() == returned => last.parts.push(part),
+            _ => self.turns.push(Turn { role, parts: vec![part] }),
+        }
+    }
+}
+
+impl Turn<'_> {
+    fn is_of_tools(&self) -> bool {
+        matches!(self.parts.last(), Some(Part::Returned(_)))
+    }
+}

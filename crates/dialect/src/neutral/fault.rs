@@ -1,0 +1,108 @@
+//! What went wrong, in no dialect.
+
+use http::StatusCode;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Of what kind.
+    pub kind: Kind,
+    /// A sentence for a person.
+    pub message: String,
+    /// Which field of the request is to blame, as `messages[0].content`.
+    pub param: Option<String>,
+}
+
+/// The kinds that dialects tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The request is wrong.
+    Invalid,
+    /// It is too long for the model.
+    TooLong,
+    /// The caller is not known.
+    Unauthenticated,
+    /// Something is to be paid.
+    Billing,
+    /// The caller may not.
+    Denied,
+    /// There is no such path, model or file.
+    NotFound,
+    /// There is such a thing, but not in this way: another method, or not built.
+    NotSupported,
+    /// The body is too large.
+    TooLarge,
+    /// A limit was met.
+    RateLimited,
+    /// No key may serve, now.
+    NoKeys,
+    /// The upstream is busy.
+    Overloaded,
+    /// It took too long.
+    TimedOut,
+    /// Something failed, there or here.
+    Internal,
+    /// The upstream could not be reached, or made no sense.
+    BadGateway,
+}
+
+impl Fault {
+    /// Of this kind, with this sentence.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), param: None }
+    }
+
+    /// The request is wrong.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Kind::Invalid, message)
+    }
+
+    /// To blame is this field.
+    #[must_use]
+    pub fn at(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    /// One that a status speaks of.
+    pub fn of_status(status: StatusCode, message: impl Into<String>) -> Self {
+        Self::new(Kind::of(status), message)
+    }
+}
+
+impl Kind {
+    /// What a status says.
+    pub fn of(status: StatusCode) -> Self {
+        match status.as_u16() {
+            401 => Self::Unauthenticated,
+            402 => Self::Billing,
+            403 => Self::Denied,
+            404 | 410 => Self::NotFound,
+            405 | 501 => Self::NotSupported,
+            408 | 504 => Self::TimedOut,
+            413 => Self::TooLarge,
+            429 => Self::RateLimited,
+            400..=499 => Self::Invalid,
+            502 => Self::BadGateway,
+            503 | 529 => Self::Overloaded,
+            _ => Self::Internal,
+        }
+    }
+
+    /// The status that most dialects give it.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Invalid | Self::TooLong => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Billing => StatusCode::PAYMENT_REQUIRED,
+            Self::Denied => StatusCode::FORBIDDEN,
+            Self::NotFound | Self::NotSupported => StatusCode::NOT_FOUND,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::NoKeys | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::BadGateway => StatusCode::BAD_GATEWAY,
+        }
+    }
+}

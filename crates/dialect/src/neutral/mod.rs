@@ -1,0 +1,20 @@
+//! What is asked and answered, in no dialect: what every caller's dialect is read into, and every upstream's is written
+//! from; and back.
+
+mod call_id;
+mod catalogue;
+mod conversation;
+mod embedding;
+mod event;
+mod fault;
+mod sampling;
+mod tool;
+
+pub use call_id::{CallId, Carried};
+pub use catalogue::Model;
+pub use conversation::{Call, Conversation, Part, Returned, Role, Turn};
+pub use embedding::{Embedded, Embedding};
+pub use event::{Chosen, Event, Finish, Likely, Usage};
+pub use fault::{Fault, Kind};
+pub use sampling::{Effort, Format, Sampling, Thinking};
+pub use tool::{Tool, ToolChoice};

@@ -1,0 +1,35 @@
+//! Faults, as the dialect's clients know them.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{Fault, Kind, Refused};
+
+pub(super) fn refused(fault: &Fault) -> Refused {
+    Refused { status: status(fault.kind), body: body(fault).to_string().into() }
+}
+
+fn status(kind: Kind) -> StatusCode {
+    match kind {
+        // Clients send it again only where it may help.
+        Kind::Billing => StatusCode::TOO_MANY_REQUESTS,
+        kind => kind.status(),
+    }
+}
+
+/// `{"error": …}`
+pub(super) fn body(fault: &Fault) -> Value {
+    let (kind, code) = match fault.kind {
+        Kind::Invalid | Kind::TooLarge => ("invalid_request_error", None),
+        Kind::TooLong => ("invalid_request_error", Some("context_length_exceeded")),
+        Kind::Unauthenticated => ("invalid_request_error", Some("invalid_api_key")),
+        Kind::Billing => ("insufficient_quota", Some("insufficient_quota")),
+        Kind::Denied => ("permission_error", None),
+        Kind::NotFound => ("invalid_request_error", Some("model_not_found")),
+        Kind::NotSupported => ("invalid_request_error", Some("unknown_url")),
+        Kind::RateLimited => ("requests", Some("rate_limit_exceeded")),
+        Kind::NoKeys => ("server_error", Some("no_available_keys")),
+        Kind::Overloaded | Kind::TimedOut | Kind::Internal | Kind::BadGateway => ("server_error", None),
+    };
+    json!({ "error": { "message": fault.message, "type": kind, "param": fault.param, "code": code } })
+}

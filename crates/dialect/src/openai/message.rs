@@ -1,0 +1,369 @@
+//! `messages`: who said what.
+
+use std::{borrow::Cow, collections::HashMap, fmt};
+
+use serde::{Deserialize, Deserializer, de};
+use serde_json::value::RawValue;
+
+use crate::{Call, CallId, Conversation, Fault, Ignored, Part, Returned, Role, Text, data_url};
+
+/// What somebody said.
+#[derive(Deserialize)]
+pub(super) struct Message<'a> {
+    #[serde(borrow)]
+    role: Text<'a>,
+    #[serde(borrow, default)]
+    content: Content<'a>,
+    #[serde(borrow)]
+    refusal: Option<Text<'a>>,
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    tool_calls: Option<Vec<ToolCall<'a>>>,
+    #[serde(borrow)]
+    tool_call_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    function_call: Option<&'a RawValue>,
+    #[serde(borrow)]
+    audio: Option<&'a RawValue>,
+}
+
+#[derive(Default)]
+enum Content<'a> {
+    #[default]
+    None,
+    Text(Text<'a>),
+    Parts(Vec<WirePart<'a>>),
+}
+
+#[derive(Deserialize)]
+struct WirePart<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    text: Option<Text<'a>>,
+    #[serde(borrow)]
+    refusal: Option<Text<'a>>,
+    #[serde(borrow)]
+    image_url: Option<ImageUrl<'a>>,
+    #[serde(borrow)]
+    input_audio: Option<Audio<'a>>,
+    #[serde(borrow)]
+    file: Option<File<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ImageUrl<'a> {
+    #[serde(borrow)]
+    url: Text<'a>,
+    #[serde(borrow)]
+    detail: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Audio<'a> {
+    #[serde(borrow)]
+    data: Text<'a>,
+    #[serde(borrow)]
+    format: Text<'a>,
+}
+
+#[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "as they stand on the wire")]
+struct File<'a> {
+    #[serde(borrow)]
+    file_data: Option<Text<'a>>,
+    #[serde(borrow)]
+    file_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    filename: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ToolCall<'a> {
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
+    function: Option<Function<'a>>,
+    #[serde(borrow)]
+    extra_content: Option<Extra<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Function<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow, default)]
+    arguments: Text<'a>,
+}
+
+/// What Google's own compatible endpoint hands out, and wants back.
+#[derive(Deserialize)]
+struct Extra<'a> {
+    #[serde(borrow)]
+    google: Option<Google<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Google<'a> {
+    #[serde(borrow)]
+    thought_signature: Option<Text<'a>>,
+}
+
+/// Reads `messages` into a conversation, whose model is known by then: ids of calls are read for it.
+pub(super) fn read<'a>(
+    messages: Vec<Message<'a>>,
+    conversation: &mut Conversation<'a>,
+    ignored: &mut Ignored,
+) -> Result<(), Fault> {
+    if messages.is_empty() {
+        return Err(Fault::invalid("messages must not be empty").at("messages"));
+    }
+    let mut reader = Reader { conversation, ignored, called: HashMap::new() };
+    for (index, message) in messages.into_iter().enumerate() {
+        reader.message(index, message)?;
+    }
+    Ok(())
+}
+
+struct Reader<'r, 'a> {
+    conversation: &'r mut Conversation<'a>,
+    ignored: &'r mut Ignored,
+    /// Names of tools by the ids of calls.
+    called: HashMap<Text<'a>, Text<'a>>,
+}
+
+impl<'a> Reader<'_, 'a> {
+    fn message(&mut self, index: usize, message: Message<'a>) -> Result<(), Fault> {
+        let at = |what: &str| format!("messages[{index}].{what}");
+        if message.name.is_some() {
+            self.ignored.add("messages.name");
+        }
+        for (given, what) in [(message.function_call, "function_call"), (message.audio, "audio")] {
+            if given.is_some_and(|value| value.get() != "null") {
+                return Err(Fault::invalid(format!("{} cannot be had", at(what))).at(at(what)));
+            }
+        }
+        match &*message.role {
+            "system" | "developer" => {
+                let said = texts(index, message.content)?;
+                self.conversation.system.extend(said);
+            }
+            "user" => self.say(Role::User, index, message.content)?,
+            "assistant" => {
+                self.say(Role::Model, index, message.content)?;
+                if let Some(refusal) = message.refusal {
+                    self.conversation.say(Role::Model, Part::Text(refusal));
+                }
+                for call in message.tool_calls.unwrap_or_default() {
+                    self.call(call, &at("tool_calls"))?;
+                }
+            }
+            "tool" => {
+                let Some(id) = message.tool_call_id else {
+                    return Err(Fault::invalid(format!("{} is missing", at("tool_call_id"))).at(at("tool_call_id")));
+                };
+                let Some(name) = self.called.get(&id).cloned() else {
+                    let why = format!("{}: no call before it has this id", at("tool_call_id"));
+                    return Err(Fault::invalid(why).at(at("tool_call_id")));
+                };
+                let said = texts(index, message.content)?;
+                let content = match <[_; 1]>::try_from(said) {
+                    Ok([one]) => one,
+                    Err(several) => several.iter().map(|text| &**text).collect::<String>().into(),
+                };
+                let id = CallId::read(&id, &self.conversation.model).id.map(Text::from);
+                let returned = Returned { id, name, content, failed: false };
+                self.conversation.say(Role::User, Part::Returned(returned));
+            }
+            other => {
+                let short: String = other.chars().take(40).collect();
+                return Err(Fault::invalid(format!("{}: {short:?} is not known", at("role"))).at(at("role")));
+            }
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, role: Role, index: usize, content: Content<'a>) -> Result<(), Fault> {
+        match content {
+            // An answer that was only calls has no text; what a person leaves empty still is a turn.
+            Content::None if role == Role::Model => {}
+            Content::None => self.conversation.say(role, Part::Text(Text::default())),
+            Content::Text(text) => self.conversation.say(role, Part::Text(text)),
+            Content::Parts(parts) => {
+                for (part, wire) in parts.into_iter().enumerate() {
+                    let place = || format!("messages[{index}].content[{part}]");
+                    let part = self.part(wire, &place)?;
+                    self.conversation.say(role, part);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, wire: WirePart<'a>, place: &dyn Fn() -> String) -> Result<Part<'a>, Fault> {
+        let at = |what: &str| format!("{}.{what}", place());
+        let missing = |what: &str| Fault::invalid(format!("{} is missing", at(what))).at(at(what));
+        match &*wire.kind {
+            "text" => Ok(Part::Text(wire.text.ok_or_else(|| missing("text"))?)),
+            "refusal" => Ok(Part::Text(wire.refusal.ok_or_else(|| missing("refusal"))?)),
+            "image_url" => {
+                let ImageUrl { url, detail } = wire.image_url.ok_or_else(|| missing("image_url"))?;
+                if detail.is_some_and(|detail| &*detail != "auto") {
+                    self.ignored.add("image_url.detail");
+                }
+                data_url::part(url, || at("image_url.url"))
+            }
+            "input_audio" => {
+                let Audio { data, format } = wire.input_audio.ok_or_else(|| missing("input_audio"))?;
+                let plain = !format.is_empty() && format.bytes().all(|byte| byte.is_ascii_alphanumeric());
+                if !plain {
+                    let at = at("input_audio.format");
+                    return Err(Fault::invalid(format!("{at}: expected wav, mp3, flac, ogg or the like")).at(at));
+                }
+                Ok(Part::Blob { mime: format!("audio/{format}").into(), data })
+            }
+            "file" => {
+                let File { file_data, file_id, filename } = wire.file.ok_or_else(|| missing("file"))?;
+                file(file_data, file_id, filename, &|what| at(&format!("file.{what}")))
+            }
+            other => {
+                let short: String = other.chars().take(40).collect();
+                Err(Fault::invalid(format!("{}: {short:?} is not known", at("type"))).at(at("type")))
+            }
+        }
+    }
+
+    fn call(&mut self, call: ToolCall<'a>, place: &str) -> Result<(), Fault> {
+        let ToolCall { id, function, extra_content } = call;
+        let Some(Function { name, arguments }) = function else {
+            return Err(Fault::invalid(format!("{place}: only functions can be called")).at(place));
+        };
+        let carried = id.as_deref().map(|id| CallId::read(id, &self.conversation.model)).unwrap_or_default();
+        if let Some(id) = id {
+            self.called.insert(id, name.clone());
+        }
+        let beside = extra_content.and_then(|extra| extra.google).and_then(|google| google.thought_signature);
+        let call = Call {
+            id: carried.id.map(Text::from),
+            name,
+            args: object(&arguments),
+            signature: beside.or(carried.signature.map(Text::from)),
+        };
+        self.conversation.say(Role::Model, Part::Call(call));
+        Ok(())
+    }
+}
+
+/// What is text alone.
+fn texts(index: usize, content: Content<'_>) -> Result<Vec<Text<'_>>, Fault> {
+    match content {
+        Content::None => Ok(Vec::new()),
+        Content::Text(text) => Ok(vec![text]),
+        Content::Parts(parts) => parts
+            .into_iter()
+            .enumerate()
+            .map(|(part, wire)| {
+                let place = || format!("messages[{index}].content[{part}]");
+                wire.text.ok_or_else(|| Fault::invalid(format!("{}: only text goes here", place())).at(place()))
+            })
+            .collect(),
+    }
+}
+
+/// Arguments as an object; what a model wrote that is none stands inside of one.
+pub(crate) fn object<'a>(arguments: &Text<'a>) -> Cow<'a, RawValue> {
+    let wrapped = |json: String| RawValue::from_string(json).map(Cow::Owned);
+    let trimmed = arguments.trim();
+    let read = match &arguments.0 {
+        _ if trimmed.is_empty() => wrapped("{}".to_owned()),
+        Cow::Borrowed(text) if trimmed.starts_with('{') => serde_json::from_str(text.trim()).map(Cow::Borrowed),
+        Cow::Owned(_) if trimmed.starts_with('{') => wrapped(trimmed.to_owned()),
+        _ => wrapped(String::new()),
+    };
+    read.or_else(|_| wrapped(serde_json::json!({ "arguments": &*arguments }).to_string()))
+        .unwrap_or(Cow::Borrowed(RawValue::NULL))
+}
+
+/// A file that came with a request; `at` names its fields.
+pub(crate) fn file<'a>(
+    data: Option<Text<'a>>,
+    id: Option<Text<'a>>,
+    name: Option<Text<'a>>,
+    at: &dyn Fn(&str) -> String,
+) -> Result<Part<'a>, Fault> {
+    match (data, id) {
+        (Some(data), _) if data.starts_with("data:") => data_url::part(data, || at("file_data")),
+        (Some(data), _) => {
+            let name = name.unwrap_or_default();
+            let mime = mime_of(&name).ok_or_else(|| {
+                let at = at("filename");
+                Fault::invalid(format!("{at}: its type is not known; send a data URL as file_data")).at(at)
+            })?;
+            Ok(Part::Blob { mime: mime.into(), data })
+        }
+        (None, Some(id)) if id.starts_with("files/") => {
+            let uri = format!("https://generativelanguage.googleapis.com/v1beta/{id}");
+            Ok(Part::File { uri: uri.into(), mime: None })
+        }
+        (None, Some(_)) => {
+            let at = at("file_id");
+            Err(Fault::invalid(format!("{at}: files of that API are not here; send file_data")).at(at))
+        }
+        (None, None) => Err(Fault::invalid(format!("{} is missing", at("file_data"))).at(at("file_data"))),
+    }
+}
+
+fn mime_of(name: &str) -> Option<&'static str> {
+    let (_, end) = name.rsplit_once('.')?;
+    Some(match end.to_ascii_lowercase().as_str() {
+        "pdf" => "application/pdf",
+        "txt" => "text/plain",
+        "md" => "text/markdown",
+        "csv" => "text/csv",
+        "html" | "htm" => "text/html",
+        "xml" => "text/xml",
+        "json" => "application/json",
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "webp" => "image/webp",
+        "mp3" => "audio/mp3",
+        "wav" => "audio/wav",
+        "mp4" => "video/mp4",
+        _ => return None,
+    })
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> de::Visitor<'de> for Reader {
+            type Value = Content<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list of parts")
+            }
+
+            fn visit_unit<E>(self) -> Result<Content<'de>, E> {
+                Ok(Content::None)
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Content<'de>, E> {
+                Ok(Content::Text(text.into()))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Content<'de>, E> {
+                Ok(Content::Text(text.to_owned().into()))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Content<'de>, A::Error> {
+                let mut parts = Vec::new();
+                while let Some(part) = seq.next_element()? {
+                    parts.push(part);
+                }
+                Ok(Content::Parts(parts))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}

@@ -1,0 +1,51 @@
+//! `OpenAI`'s dialect, on the caller's side: chat completions, embeddings, models.
+
+mod chunk;
+mod completion;
+mod embedding;
+mod fault;
+mod message;
+mod models;
+mod request;
+mod tool;
+
+pub use embedding::{embedding, vectors};
+pub(crate) use message::{file, object};
+pub(crate) use request::effort;
+pub(crate) use tool::choice;
+
+use crate::{Asked, Caller, Fault, Model, Refused, Shape, Voice};
+
+/// The dialect.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenAi;
+
+impl Caller for OpenAi {
+    fn conversation<'a>(&self, body: &'a [u8], strict: bool) -> Result<Asked<'a>, Fault> {
+        request::read(body, strict)
+    }
+
+    fn voice(&self, shape: Shape) -> Box<dyn Voice> {
+        if shape.stream { Box::new(chunk::Chunks::new(shape)) } else { Box::new(completion::Completion::new(shape)) }
+    }
+
+    fn refused(&self, fault: &Fault) -> Refused {
+        fault::refused(fault)
+    }
+
+    fn models(&self, models: &[Model]) -> String {
+        models::list(models)
+    }
+
+    fn model(&self, model: &Model) -> String {
+        models::one(model)
+    }
+}
+
+/// A fault as an answer's body.
+pub(crate) fn body(fault: &Fault) -> Vec<u8> {
+    fault::body(fault).to_string().into_bytes()
+}
+
+/// What ids of calls begin with.
+const CALL: &str = "call_";

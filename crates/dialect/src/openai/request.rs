@@ -1,0 +1,273 @@
+//! A request for a chat completion, field by field.
+
+use serde::Deserialize;
+
+use super::{
+    message::{self, Message},
+    tool,
+};
+use crate::{
+    Asked, Effort, Fault, Ignored, Text,
+    fields::{Field, Fields},
+};
+
+/// Fields that change nothing about an answer here.
+const NEVER_MATTER: [&str; 9] = [
+    "user",
+    "store",
+    "metadata",
+    "service_tier",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "prompt_cache_options",
+    "prediction",
+];
+
+/// Fields that would change the answer and cannot be had, but for these values.
+const ONLY_AS: [(&str, &[&str]); 7] = [
+    ("logit_bias", &["{}"]),
+    ("modalities", &[r#"["text"]"#]),
+    ("verbosity", &[r#""medium""#]),
+    ("audio", &[]),
+    ("web_search_options", &[]),
+    ("functions", &["[]"]),
+    ("function_call", &[]),
+];
+
+#[derive(Deserialize)]
+struct StreamOptions {
+    include_usage: Option<bool>,
+    include_obfuscation: Option<bool>,
+}
+
+pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
+    let mut asked = Asked::default();
+    let mut top = None;
+    let (fields, messages) = Fields::read_with::<Vec<Message<'_>>>(body, "messages")?;
+    for field in fields.given() {
+        match &*field.name {
+            "model" => asked.conversation.model = field.read()?,
+            "top_logprobs" => top = Some(field),
+            _ => {
+                let read = known(&field, &mut asked);
+                read.or_else(|fault| match fault {
+                    Unread::Wrong(fault) => Err(fault),
+                    Unread::CannotBeHad => asked.ignored.unless(strict, field.refused()),
+                })?;
+            }
+        }
+    }
+    if asked.conversation.model.trim().is_empty() {
+        return Err(Fault::invalid("you must provide a model").at("model"));
+    }
+    let Some(messages) = messages else { return Err(Fault::invalid("messages is missing").at("messages")) };
+    let Asked { conversation, ignored, .. } = &mut asked;
+    if let Some(top) = top {
+        let top: u32 = top.read()?;
+        match &mut conversation.sampling.logprobs {
+            Some(logprobs) => *logprobs = top,
+            None if top == 0 => {}
+            None => return Err(Fault::invalid("top_logprobs needs logprobs: true").at("top_logprobs")),
+        }
+    }
+    message::read(messages, conversation, ignored)?;
+    Ok(asked)
+}
+
+/// Why a field was not read.
+enum Unread {
+    Wrong(Fault),
+    CannotBeHad,
+}
+
+impl From<Fault> for Unread {
+    fn from(fault: Fault) -> Self {
+        Self::Wrong(fault)
+    }
+}
+
+fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
+    let Asked { conversation, ignored, usage_wanted } = asked;
+    let sampling = &mut conversation.sampling;
+    match &*field.name {
+        "stream" => conversation.stream = field.read()?,
+        "stream_options" => {
+            let StreamOptions { include_usage, include_obfuscation } = field.read()?;
+            *usage_wanted = include_usage == Some(true);
+            if include_obfuscation == Some(true) {
+                ignored.add("stream_options.include_obfuscation");
+            }
+        }
+        // The newer name wins, whichever comes last.
+        "max_completion_tokens" => sampling.most = Some(field.read()?),
+        "max_tokens" => {
+            let most = field.read()?;
+            sampling.most.get_or_insert(most);
+        }
+        "temperature" => sampling.temperature = Some(field.read()?),
+        "top_p" => sampling.top_p = Some(field.read()?),
+        // No field of theirs, but of everyone who serves other models in this dialect.
+        "top_k" => sampling.top_k = Some(field.read()?),
+        "seed" => sampling.seed = Some(field.read()?),
+        "n" => sampling.answers = Some(field.read()?),
+        "presence_penalty" => sampling.presence_penalty = Some(field.read()?),
+        "frequency_penalty" => sampling.frequency_penalty = Some(field.read()?),
+        "logprobs" => sampling.logprobs = field.read::<bool>()?.then_some(0),
+        "stop" => {
+            sampling.stop =
+                if field.value.get().starts_with('[') { field.read()? } else { vec![field.read::<Text<'a>>()?] };
+        }
+        "tools" => conversation.tools = tool::tools(field, ignored)?,
+        "tool_choice" => conversation.tool_choice = tool::choice(field)?,
+        "parallel_tool_calls" => conversation.one_call = !field.read::<bool>()?,
+        "response_format" => conversation.format = tool::format(field)?,
+        "reasoning_effort" => {
+            conversation.thinking.effort = Some(effort(&field.read::<Text<'_>>()?, "reasoning_effort")?);
+        }
+        "extra_body" => extra(field, asked)?,
+        name if NEVER_MATTER.contains(&name) => ignored.add(name),
+        name => match ONLY_AS.iter().find(|(known, _)| *known == name) {
+            Some((_, same)) if same.iter().any(|json| field.is(json)) => ignored.add(name),
+            _ => return Err(Unread::CannotBeHad),
+        },
+    }
+    Ok(())
+}
+
+/// The word for an effort, which stands at `place`.
+pub(crate) fn effort(word: &str, place: &str) -> Result<Effort, Fault> {
+    Ok(match word {
+        "none" => Effort::Off,
+        "minimal" => Effort::Minimal,
+        "low" => Effort::Low,
+        "medium" => Effort::Medium,
+        "high" | "xhigh" | "max" => Effort::High,
+        _ => {
+            let why = format!("{place}: expected one of none, minimal, low, medium, high, xhigh");
+            return Err(Fault::invalid(why).at(place));
+        }
+    })
+}
+
+/// What Google's own compatible endpoint takes beside.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Extra<'a> {
+    #[serde(borrow)]
+    google: Option<Google<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Google<'a> {
+    #[serde(borrow)]
+    cached_content: Option<Text<'a>>,
+    #[serde(borrow)]
+    thinking_config: Option<ThinkingConfig<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ThinkingConfig<'a> {
+    #[serde(alias = "includeThoughts")]
+    include_thoughts: Option<bool>,
+    #[serde(alias = "thinkingBudget")]
+    thinking_budget: Option<i64>,
+    #[serde(borrow, alias = "thinkingLevel")]
+    thinking_level: Option<Text<'a>>,
+}
+
+fn extra<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Fault> {
+    let Some(google) = field.read::<Extra<'a>>()?.google else { return Ok(()) };
+    asked.conversation.cached = google.cached_content;
+    let Some(config) = google.thinking_config else { return Ok(()) };
+    let thinking = &mut asked.conversation.thinking;
+    thinking.shown = config.include_thoughts;
+    let level = config.thinking_level.as_deref().map(str::to_ascii_lowercase);
+    thinking.effort = match (config.thinking_budget, level.as_deref()) {
+        (Some(0), _) => Some(Effort::Off),
+        // -1 lets the model choose.
+        (Some(budget), _) => u32::try_from(budget).ok().map(Effort::Tokens),
+        (None, Some("minimal")) => Some(Effort::Minimal),
+        (None, Some("low")) => Some(Effort::Low),
+        (None, Some("medium")) => Some(Effort::Medium),
+        (None, Some("high")) => Some(Effort::High),
+        (None, None) => thinking.effort,
+        (None, Some(_)) => {
+            let place = "extra_body.google.thinking_config.thinking_level";
+            return Err(Fault::invalid(format!("{place}: expected minimal, low, medium or high")).at(place));
+        }
+    };
+    Ok(())
+}
+
+impl Ignored {
+    /// Whether this one was.
+    #[cfg(test)]
+    pub(crate) fn has(&self, field: &str) -> bool {
+        self.listed().is_some_and(|listed| listed.split(", ").any(|known| known == field))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(fields: &str) -> Result<Asked<'static>, Fault> {
+        let body = format!(r#"{{"messages":[{{"role":"user","content":"x"}}],{fields},"model":"m"}}"#);
+        read(body.leak().as_bytes(), true)
+    }
+
+    #[test]
+    fn what_cannot_matter_is_listed() {
+        let asked = with(r#""user":"u","store":true,"metadata":{},"logit_bias":{},"seed":null"#).unwrap();
+        for name in ["user", "store", "metadata", "logit_bias"] {
+            assert!(asked.ignored.has(name), "{name}");
+        }
+        assert_eq!(asked.ignored.listed().unwrap(), "user, store, metadata, logit_bias");
+    }
+
+    #[test]
+    fn what_would_matter_is_refused_by_name() {
+        for (field, value) in [
+            ("logit_bias", r#"{"1":2}"#),
+            ("modalities", r#"["text","audio"]"#),
+            ("verbosity", r#""low""#),
+            ("web_search_options", "{}"),
+            ("functions", r#"[{"name":"f"}]"#),
+            ("no_such_field", "1"),
+            ("audio", "{}"),
+        ] {
+            let body = format!(r#""{field}":{value}"#);
+            assert_eq!(with(&body).unwrap_err().param.as_deref(), Some(field));
+            let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"{field}":{value}}}"#);
+            assert!(read(body.as_bytes(), false).unwrap().ignored.has(field), "not strict");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_place() {
+        for (fields, place) in [
+            (r#""temperature":"hot""#, "temperature"),
+            (r#""tools":[{"type":"function","function":{}}]"#, "tools[0].function"),
+            (r#""tools":[{"type":"custom"}]"#, "tools[0].type"),
+            (r#""tool_choice":"perhaps""#, "tool_choice"),
+            (r#""response_format":{"type":"json_schema"}"#, "response_format.json_schema"),
+            (r#""reasoning_effort":"huge""#, "reasoning_effort"),
+            (r#""top_logprobs":2"#, "top_logprobs"),
+            (r#""max_tokens":-1"#, "max_tokens"),
+            (r#""stream":"yes""#, "stream"),
+        ] {
+            assert_eq!(with(fields).unwrap_err().param.as_deref(), Some(place), "{fields}");
+        }
+    }
+
+    #[test]
+    fn both_names_of_the_same_are_one() {
+        for fields in [r#""max_tokens":1,"max_completion_tokens":2"#, r#""max_completion_tokens":2,"max_tokens":1"#] {
+            assert_eq!(with(fields).unwrap().conversation.sampling.most, Some(2));
+        }
+        assert_eq!(with(r#""max_tokens":1"#).unwrap().conversation.sampling.most, Some(1));
+    }
+}

@@ -1,0 +1,139 @@
+//! Tools and the choice among them.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::{Fault, Format, Ignored, Text, Tool, ToolChoice, fields::Field};
+
+#[derive(Deserialize)]
+pub(super) struct WireTool<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    function: Option<Function<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Function<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    description: Option<Text<'a>>,
+    #[serde(borrow)]
+    parameters: Option<&'a RawValue>,
+    strict: Option<bool>,
+}
+
+/// Reads `tools`.
+pub(super) fn tools<'a>(field: &Field<'a>, ignored: &mut Ignored) -> Result<Vec<Tool<'a>>, Fault> {
+    let mut tools = Vec::new();
+    for (index, tool) in field.read::<Vec<WireTool<'a>>>()?.into_iter().enumerate() {
+        let Some(function) = tool.function.filter(|_| &*tool.kind == "function") else {
+            let place = format!("tools[{index}].type");
+            return Err(Fault::invalid(format!("{place}: only functions can be had, not {}", tool.kind)).at(place));
+        };
+        if function.strict == Some(true) {
+            // Arguments follow the schema as well as the model can.
+            ignored.add("tools.function.strict");
+        }
+        tools.push(Tool {
+            name: function.name,
+            description: function.description,
+            parameters: function.parameters.filter(|schema| takes_something(schema)).map(Cow::Borrowed),
+        });
+    }
+    Ok(tools)
+}
+
+fn takes_something(schema: &RawValue) -> bool {
+    let mut plain = schema.get().chars().filter(|letter| !letter.is_ascii_whitespace());
+    !(plain.next() == Some('{') && plain.next() == Some('}'))
+}
+
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    function: Option<Name<'a>>,
+    #[serde(borrow)]
+    allowed_tools: Option<Allowed<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Name<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+}
+
+#[derive(Deserialize)]
+struct Allowed<'a> {
+    #[serde(borrow)]
+    mode: Text<'a>,
+    #[serde(borrow)]
+    tools: Vec<Named<'a>>,
+}
+
+/// Reads `tool_choice`.
+pub(crate) fn choice<'a>(field: &Field<'a>) -> Result<ToolChoice<'a>, Fault> {
+    if field.value.get().starts_with('"') {
+        return match &*field.read::<Text<'a>>()? {
+            "none" => Ok(ToolChoice::Never),
+            "auto" => Ok(ToolChoice::May(Vec::new())),
+            "required" => Ok(ToolChoice::Must(Vec::new())),
+            other => Err(unknown(other)),
+        };
+    }
+    let Named { kind, function, allowed_tools } = field.read()?;
+    match (&*kind, function, allowed_tools) {
+        ("function", Some(function), _) => Ok(ToolChoice::Must(vec![function.name])),
+        ("allowed_tools", _, Some(Allowed { mode, tools })) => {
+            let names = tools.into_iter().filter_map(|tool| tool.function).map(|function| function.name).collect();
+            match &*mode {
+                "auto" => Ok(ToolChoice::May(names)),
+                "required" => Ok(ToolChoice::Must(names)),
+                other => Err(unknown(other)),
+            }
+        }
+        (other, ..) => Err(unknown(other)),
+    }
+}
+
+fn unknown(word: &str) -> Fault {
+    let short: String = word.chars().take(40).collect();
+    Fault::invalid(format!("tool_choice: {short:?} is not known")).at("tool_choice")
+}
+
+#[derive(Deserialize)]
+struct WireFormat<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    json_schema: Option<JsonSchema<'a>>,
+}
+
+#[derive(Deserialize)]
+struct JsonSchema<'a> {
+    #[serde(borrow)]
+    schema: Option<&'a RawValue>,
+}
+
+/// Reads `response_format`.
+pub(super) fn format<'a>(field: &Field<'a>) -> Result<Format<'a>, Fault> {
+    let WireFormat { kind, json_schema } = field.read()?;
+    match (&*kind, json_schema) {
+        ("text", _) => Ok(Format::Text),
+        ("json_schema", Some(JsonSchema { schema: Some(schema) })) => Ok(Format::Schema(Cow::Borrowed(schema))),
+        ("json_object", _) | ("json_schema", Some(_)) => Ok(Format::Json),
+        ("json_schema", None) => {
+            Err(Fault::invalid("response_format.json_schema is missing").at("response_format.json_schema"))
+        }
+        (other, _) => {
+            let short: String = other.chars().take(40).collect();
+            let place = "response_format.type";
+            Err(Fault::invalid(format!("{place}: {short:?} cannot be had")).at(place))
+        }
+    }
+}

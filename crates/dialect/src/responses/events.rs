@@ -1,0 +1,152 @@
+//! A response in pieces.
+
+use serde_json::{Value, json};
+
+use super::response::{Draft, Kind, output_text};
+use crate::{Event, Fault, Shape, Voice, openai};
+
+/// Writes the pieces.
+pub(super) struct Events {
+    draft: Draft,
+    begun: bool,
+    /// The number of the next event.
+    next: u64,
+}
+
+impl Events {
+    pub(super) fn new(shape: Shape) -> Self {
+        Self { draft: Draft::new(shape), begun: false, next: 0 }
+    }
+
+    fn write(&mut self, name: &str, mut value: Value, out: &mut Vec<u8>) {
+        value["type"] = name.into();
+        value["sequence_number"] = self.next.into();
+        self.next += 1;
+        out.extend_from_slice(format!("event: {name}\ndata: {value}\n\n").as_bytes());
+    }
+
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.begun, true) {
+            return;
+        }
+        for name in ["response.created", "response.in_progress"] {
+            self.write(name, json!({ "response": self.draft.value(false) }), out);
+        }
+    }
+
+    fn open(&mut self, kind: Kind, out: &mut Vec<u8>) {
+        if self.draft.open == Some(kind) {
+            return;
+        }
+        self.close(out);
+        self.draft.open = Some(kind);
+        self.draft.text.clear();
+        let index = self.draft.output.len();
+        let item = self.draft.item(kind, index, "", "in_progress");
+        self.write("response.output_item.added", json!({ "output_index": index, "item": item }), out);
+        let id = self.draft.item_id(kind, index);
+        match kind {
+            Kind::Message => {
+                let part = output_text("");
+                let value = json!({ "item_id": id, "output_index": index, "content_index": 0, "part": part });
+                self.write("response.content_part.added", value, out);
+            }
+            Kind::Reasoning => {
+                let part = json!({ "type": "summary_text", "text": "" });
+                let value = json!({ "item_id": id, "output_index": index, "summary_index": 0, "part": part });
+                self.write("response.reasoning_summary_part.added", value, out);
+            }
+            Kind::Call => {}
+        }
+    }
+
+    fn close(&mut self, out: &mut Vec<u8>) {
+        let Some((kind, index)) = self.draft.close() else { return };
+        let (id, text) = (self.draft.item_id(kind, index), self.draft.text.clone());
+        let at = |place: &str| json!({ "item_id": id, "output_index": index, place: 0 });
+        match kind {
+            Kind::Message => {
+                let mut done = at("content_index");
+                done["text"] = text.clone().into();
+                done["logprobs"] = json!([]);
+                self.write("response.output_text.done", done, out);
+                let mut done = at("content_index");
+                done["part"] = output_text(&text);
+                self.write("response.content_part.done", done, out);
+            }
+            Kind::Reasoning => {
+                let mut done = at("summary_index");
+                done["text"] = text.clone().into();
+                self.write("response.reasoning_summary_text.done", done, out);
+                let mut done = at("summary_index");
+                done["part"] = json!({ "type": "summary_text", "text": text });
+                self.write("response.reasoning_summary_part.done", done, out);
+            }
+            Kind::Call => {}
+        }
+        let item = self.draft.output[index].clone();
+        self.write("response.output_item.done", json!({ "output_index": index, "item": item }), out);
+    }
+
+    fn call(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+        self.close(out);
+        let index = self.draft.output.len();
+        let Some((item, arguments)) = self.draft.call(event, index) else { return };
+        let mut added = item.clone();
+        added["arguments"] = "".into();
+        added["status"] = "in_progress".into();
+        self.write("response.output_item.added", json!({ "output_index": index, "item": added }), out);
+        let id = self.draft.item_id(Kind::Call, index);
+        let delta = json!({ "item_id": id, "output_index": index, "delta": arguments });
+        self.write("response.function_call_arguments.delta", delta, out);
+        let done = json!({ "item_id": id, "output_index": index, "name": item["name"], "arguments": arguments });
+        self.write("response.function_call_arguments.done", done, out);
+        self.draft.output.push(item.clone());
+        self.write("response.output_item.done", json!({ "output_index": index, "item": item }), out);
+    }
+}
+
+impl Voice for Events {
+    fn say(&mut self, event: Event<'_>, out: &mut Vec<u8>) {
+        self.begin(out);
+        self.draft.note(&event);
+        if let Some((kind, text)) = Draft::piece(&event) {
+            self.open(kind, out);
+            self.draft.text.push_str(text);
+            let index = self.draft.output.len();
+            let id = self.draft.item_id(kind, index);
+            let (name, place) = match kind {
+                Kind::Reasoning => ("response.reasoning_summary_text.delta", "summary_index"),
+                Kind::Message | Kind::Call => ("response.output_text.delta", "content_index"),
+            };
+            let mut delta = json!({ "item_id": id, "output_index": index, place: 0, "delta": text });
+            if kind == Kind::Message {
+                delta["logprobs"] = json!([]);
+            }
+            self.write(name, delta, out);
+        }
+        if matches!(event, Event::Call { choice: 0, .. }) {
+            self.call(&event, out);
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        self.begin(out);
+        self.close(out);
+        let response = self.draft.value(true);
+        let name = if response["status"] == "incomplete" { "response.incomplete" } else { "response.completed" };
+        self.write(name, json!({ "response": response }), out);
+    }
+
+    fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
+        let error = openai::body(fault);
+        let error: Value = serde_json::from_slice(&error).unwrap_or_default();
+        let error = &error["error"];
+        let told = json!({ "code": error["code"], "message": error["message"], "param": error["param"] });
+        self.write("error", told, out);
+    }
+
+    fn pause(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b": keep-alive\n\n");
+    }
+}

@@ -1,0 +1,207 @@
+//! `input`: messages, calls and what they came to.
+
+use std::{borrow::Cow, collections::HashMap, fmt};
+
+use serde::{Deserialize, Deserializer, de};
+
+use crate::{Call, CallId, Conversation, Fault, Ignored, Part, Returned, Role, Text, data_url, openai};
+
+/// A text, or a list of some kind.
+pub(super) enum OneOr<'a, T> {
+    Text(Text<'a>),
+    List(Vec<T>),
+}
+
+/// One item. Without a type it is a message.
+#[derive(Deserialize)]
+pub(super) struct Item<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    role: Option<Text<'a>>,
+    #[serde(borrow)]
+    content: Option<OneOr<'a, Piece<'a>>>,
+    #[serde(borrow)]
+    call_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    arguments: Option<Text<'a>>,
+    #[serde(borrow)]
+    output: Option<OneOr<'a, Piece<'a>>>,
+}
+
+/// A part of a message.
+#[derive(Deserialize)]
+pub(super) struct Piece<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    text: Option<Text<'a>>,
+    #[serde(borrow)]
+    refusal: Option<Text<'a>>,
+    #[serde(borrow)]
+    image_url: Option<Text<'a>>,
+    #[serde(borrow)]
+    detail: Option<Text<'a>>,
+    #[serde(borrow)]
+    file_data: Option<Text<'a>>,
+    #[serde(borrow)]
+    file_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    filename: Option<Text<'a>>,
+}
+
+/// Reads `input` into a conversation, whose model is known by then: ids of calls are read for it.
+pub(super) fn read<'a>(
+    input: OneOr<'a, Item<'a>>,
+    conversation: &mut Conversation<'a>,
+    ignored: &mut Ignored,
+) -> Result<(), Fault> {
+    let items = match input {
+        OneOr::Text(text) => {
+            conversation.say(Role::User, Part::Text(text));
+            return Ok(());
+        }
+        OneOr::List(items) if items.is_empty() => return Err(Fault::invalid("input must not be empty").at("input")),
+        OneOr::List(items) => items,
+    };
+    let mut called: HashMap<Text<'a>, Text<'a>> = HashMap::new();
+    for (index, item) in items.into_iter().enumerate() {
+        let place = || format!("input[{index}]");
+        let missing = |what: &str| Fault::invalid(format!("{}.{what} is missing", place())).at(place());
+        match item.kind.as_deref().unwrap_or("message") {
+            "message" => {
+                let content = item.content.ok_or_else(|| missing("content"))?;
+                message(&item.role.unwrap_or_default(), content, (conversation, ignored), &place)?;
+            }
+            "function_call" => {
+                let id = item.call_id.ok_or_else(|| missing("call_id"))?;
+                let name = item.name.ok_or_else(|| missing("name"))?;
+                let carried = CallId::read(&id, &conversation.model);
+                called.insert(id, name.clone());
+                let call = Call {
+                    id: carried.id.map(Text::from),
+                    name,
+                    args: openai::object(&item.arguments.unwrap_or_default()),
+                    signature: carried.signature.map(Text::from),
+                };
+                conversation.say(Role::Model, Part::Call(call));
+            }
+            "function_call_output" => {
+                let id = item.call_id.ok_or_else(|| missing("call_id"))?;
+                let Some(name) = called.get(&id).cloned() else {
+                    let why = format!("{}.call_id: no call before it has this id", place());
+                    return Err(Fault::invalid(why).at(format!("{}.call_id", place())));
+                };
+                let content = match item.output.ok_or_else(|| missing("output"))? {
+                    OneOr::Text(text) => text,
+                    OneOr::List(pieces) => {
+                        let texts = pieces.into_iter().map(|piece| piece.text.ok_or_else(|| missing("output[].text")));
+                        let texts: Result<Vec<_>, _> = texts.collect();
+                        texts?.iter().map(|text| &**text).collect::<String>().into()
+                    }
+                };
+                let id = CallId::read(&id, &conversation.model).id.map(Text::from);
+                let returned = Returned { id, name, content, failed: false };
+                conversation.say(Role::User, Part::Returned(returned));
+            }
+            // What was thought does not go back; what is needed of it rides in the ids of calls.
+            "reasoning" => {}
+            other => {
+                let short: String = other.chars().take(40).collect();
+                return Err(Fault::invalid(format!("{}.type: {short:?} cannot be had", place())).at(place()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn message<'a>(
+    role: &str,
+    content: OneOr<'a, Piece<'a>>,
+    (conversation, ignored): (&mut Conversation<'a>, &mut Ignored),
+    place: &dyn Fn() -> String,
+) -> Result<(), Fault> {
+    let role = match role {
+        "user" => Role::User,
+        "assistant" => Role::Model,
+        "system" | "developer" => {
+            match content {
+                OneOr::Text(text) => conversation.system.push(text),
+                OneOr::List(pieces) => {
+                    for piece in pieces {
+                        let text = piece
+                            .text
+                            .ok_or_else(|| Fault::invalid(format!("{}: only text goes here", place())).at(place()))?;
+                        conversation.system.push(text);
+                    }
+                }
+            }
+            return Ok(());
+        }
+        _ => {
+            let at = format!("{}.role", place());
+            return Err(Fault::invalid(format!("{at}: expected user, assistant, system or developer")).at(at));
+        }
+    };
+    match content {
+        OneOr::Text(text) => conversation.say(role, Part::Text(text)),
+        OneOr::List(pieces) => {
+            for (number, piece) in pieces.into_iter().enumerate() {
+                let part = part(piece, ignored, &|what| format!("{}.content[{number}].{what}", place()))?;
+                conversation.say(role, part);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn part<'a>(piece: Piece<'a>, ignored: &mut Ignored, at: &dyn Fn(&str) -> String) -> Result<Part<'a>, Fault> {
+    let missing = |what: &str| Fault::invalid(format!("{} is missing", at(what))).at(at(what));
+    match &*piece.kind {
+        "input_text" | "output_text" | "text" => Ok(Part::Text(piece.text.ok_or_else(|| missing("text"))?)),
+        "refusal" => Ok(Part::Text(piece.refusal.ok_or_else(|| missing("refusal"))?)),
+        "input_image" => {
+            if piece.detail.is_some_and(|detail| &*detail != "auto") {
+                ignored.add("input_image.detail");
+            }
+            data_url::part(piece.image_url.ok_or_else(|| missing("image_url"))?, || at("image_url"))
+        }
+        "input_file" => openai::file(piece.file_data, piece.file_id, piece.filename, at),
+        other => {
+            let short: String = other.chars().take(40).collect();
+            Err(Fault::invalid(format!("{}: {short:?} is not known", at("type"))).at(at("type")))
+        }
+    }
+}
+
+impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for OneOr<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Reader<T> {
+            type Value = OneOr<'de, T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<OneOr<'de, T>, E> {
+                Ok(OneOr::Text(Text(Cow::Borrowed(text))))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<OneOr<'de, T>, E> {
+                Ok(OneOr::Text(text.to_owned().into()))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<OneOr<'de, T>, A::Error> {
+                let mut list = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    list.push(item);
+                }
+                Ok(OneOr::List(list))
+            }
+        }
+        deserializer.deserialize_any(Reader(std::marker::PhantomData))
+    }
+}

@@ -1,0 +1,162 @@
+//! A request for a response, field by field.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::item::{self, Item, OneOr};
+use crate::{
+    Asked, Fault, Format, Text, Tool, ToolChoice,
+    fields::{Field, Fields},
+    openai,
+};
+
+/// Fields that change nothing about an answer here.
+const NEVER_MATTER: [&str; 10] = [
+    "user",
+    "store",
+    "metadata",
+    "service_tier",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "include",
+    "stream_options",
+    "max_tool_calls",
+];
+
+/// Fields that would change the answer and cannot be had, but for these values.
+const ONLY_AS: [(&str, &[&str]); 5] = [
+    ("truncation", &[r#""disabled""#]),
+    ("background", &["false"]),
+    ("previous_response_id", &[]),
+    ("conversation", &[]),
+    ("prompt", &[]),
+];
+
+#[derive(Deserialize)]
+struct WireTool<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    description: Option<Text<'a>>,
+    #[serde(borrow)]
+    parameters: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Output<'a> {
+    #[serde(borrow)]
+    format: Option<WireFormat<'a>>,
+    #[serde(borrow)]
+    verbosity: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireFormat<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    schema: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Reasoning<'a> {
+    #[serde(borrow)]
+    effort: Option<Text<'a>>,
+    #[serde(borrow)]
+    summary: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+}
+
+pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
+    let mut asked = Asked { usage_wanted: true, ..Asked::default() };
+    let (fields, input) = Fields::read_with::<OneOr<'_, Item<'_>>>(body, "input")?;
+    for field in fields.given() {
+        if !known(&field, &mut asked, strict)? {
+            asked.ignored.unless(strict, field.refused())?;
+        }
+    }
+    if asked.conversation.model.trim().is_empty() {
+        return Err(Fault::invalid("you must provide a model").at("model"));
+    }
+    let Some(input) = input else { return Err(Fault::invalid("input is missing").at("input")) };
+    item::read(input, &mut asked.conversation, &mut asked.ignored)?;
+    Ok(asked)
+}
+
+/// Whether a field can be had.
+fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<bool, Fault> {
+    let Asked { conversation, ignored, .. } = asked;
+    let sampling = &mut conversation.sampling;
+    match &*field.name {
+        "model" => conversation.model = field.read()?,
+        "instructions" => conversation.system.insert(0, field.read()?),
+        "stream" => conversation.stream = field.read()?,
+        "max_output_tokens" => sampling.most = Some(field.read()?),
+        "temperature" => sampling.temperature = Some(field.read()?),
+        "top_p" => sampling.top_p = Some(field.read()?),
+        "parallel_tool_calls" => conversation.one_call = !field.read::<bool>()?,
+        "top_logprobs" => return Ok(field.is("0")),
+        "reasoning" => {
+            let Reasoning { effort, summary } = field.read()?;
+            conversation.thinking.effort =
+                effort.map(|effort| openai::effort(&effort, "reasoning.effort")).transpose()?;
+            conversation.thinking.shown = summary.map(|_| true);
+        }
+        "text" => {
+            let Output { format, verbosity } = field.read()?;
+            if verbosity.is_some_and(|verbosity| &*verbosity != "medium") {
+                let place = "text.verbosity";
+                ignored.unless(strict, Fault::invalid(format!("{place} cannot be had")).at(place))?;
+            }
+            if let Some(WireFormat { kind, schema }) = format {
+                conversation.format = match (&*kind, schema) {
+                    ("text", _) => Format::Text,
+                    ("json_object", _) => Format::Json,
+                    ("json_schema", Some(schema)) => Format::Schema(Cow::Borrowed(schema)),
+                    _ => return Err(Fault::invalid("text.format is not known").at("text.format")),
+                };
+            }
+        }
+        "tools" => {
+            for (index, tool) in field.read::<Vec<WireTool<'a>>>()?.into_iter().enumerate() {
+                let Some(name) = tool.name.filter(|_| &*tool.kind == "function") else {
+                    let place = format!("tools[{index}].type");
+                    let why = format!("{place}: only functions can be had, not {}", tool.kind);
+                    ignored.unless(strict, Fault::invalid(why).at(place))?;
+                    continue;
+                };
+                let parameters = tool.parameters.filter(|schema| schema.get() != "null").map(Cow::Borrowed);
+                conversation.tools.push(Tool { name, description: tool.description, parameters });
+            }
+        }
+        "tool_choice" => conversation.tool_choice = choice(field)?,
+        name if NEVER_MATTER.contains(&name) => ignored.add(name),
+        name => match ONLY_AS.iter().find(|(known, _)| *known == name) {
+            Some((_, same)) if same.iter().any(|json| field.is(json)) => ignored.add(name),
+            _ => return Ok(false),
+        },
+    }
+    Ok(true)
+}
+
+fn choice<'a>(field: &Field<'a>) -> Result<ToolChoice<'a>, Fault> {
+    if field.value.get().starts_with('"') {
+        return openai::choice(field);
+    }
+    match field.read::<Named<'a>>()? {
+        Named { kind, name: Some(name) } if &*kind == "function" => Ok(ToolChoice::Must(vec![name])),
+        _ => Err(Fault::invalid("tool_choice is not known").at("tool_choice")),
+    }
+}

@@ -1,0 +1,173 @@
+//! A whole response, and what its items have in common with a stream's.
+
+use serde_json::{Value, json};
+
+use crate::{CallId, Event, Fault, Finish, Shape, Usage, Voice, openai};
+
+/// What an item is that was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Reasoning,
+    Message,
+    Call,
+}
+
+/// A response as far as it has come.
+pub(super) struct Draft {
+    pub(super) shape: Shape,
+    pub(super) id: String,
+    pub(super) output: Vec<Value>,
+    /// Of the last item, while more may come.
+    pub(super) open: Option<Kind>,
+    pub(super) text: String,
+    pub(super) finish: Option<Finish>,
+    pub(super) usage: Usage,
+}
+
+impl Draft {
+    pub(super) fn new(shape: Shape) -> Self {
+        let id = format!("resp_{}", shape.unique);
+        let (output, text) = (Vec::new(), String::new());
+        Self { shape, id, output, open: None, text, finish: None, usage: Usage::default() }
+    }
+
+    /// The id of the item at this place.
+    pub(super) fn item_id(&self, kind: Kind, index: usize) -> String {
+        let prefix = match kind {
+            Kind::Reasoning => "rs",
+            Kind::Message => "msg",
+            Kind::Call => "fc",
+        };
+        format!("{prefix}_{}x{index}", self.shape.unique)
+    }
+
+    /// An item, whole or about to be.
+    pub(super) fn item(&self, kind: Kind, index: usize, text: &str, status: &str) -> Value {
+        let id = self.item_id(kind, index);
+        match kind {
+            Kind::Reasoning => {
+                let summary =
+                    if text.is_empty() { json!([]) } else { json!([{ "type": "summary_text", "text": text }]) };
+                json!({ "type": "reasoning", "id": id, "summary": summary })
+            }
+            Kind::Message | Kind::Call => {
+                let content = if status == "in_progress" { json!([]) } else { json!([output_text(text)]) };
+                json!({ "type": "message", "id": id, "status": status, "role": "assistant", "content": content })
+            }
+        }
+    }
+
+    /// The item that a call is.
+    pub(super) fn call(&self, event: &Event<'_>, index: usize) -> Option<(Value, String)> {
+        let Event::Call { id, name, args, signature, .. } = event else { return None };
+        let unique = format!("{}x{index}", self.shape.unique);
+        let CallId(call_id) = CallId::new("call_", &unique, &self.shape.model, id.as_deref(), signature.as_deref());
+        let id = self.item_id(Kind::Call, index);
+        let arguments = args.get().to_owned();
+        let item = json!({
+            "type": "function_call", "id": id, "call_id": call_id, "name": &**name, "arguments": arguments,
+            "status": "completed",
+        });
+        Some((item, arguments))
+    }
+
+    /// Ends the item that is open.
+    pub(super) fn close(&mut self) -> Option<(Kind, usize)> {
+        let kind = self.open.take()?;
+        let index = self.output.len();
+        let item = self.item(kind, index, &self.text, "completed");
+        self.output.push(item);
+        Some((kind, index))
+    }
+
+    /// Which answer and what kind of item a piece of text belongs to.
+    pub(super) fn piece<'e>(event: &'e Event<'_>) -> Option<(Kind, &'e str)> {
+        match event {
+            Event::Text { choice: 0, text } => Some((Kind::Message, text)),
+            Event::Thought { choice: 0, text } => Some((Kind::Reasoning, text)),
+            _ => None,
+        }
+    }
+
+    /// What changes no item.
+    pub(super) fn note(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Finish { choice: 0, why } => self.finish = Some(*why),
+            Event::Usage(usage) => self.usage = *usage,
+            _ => {}
+        }
+    }
+
+    /// The response itself. `over`: it is whole.
+    pub(super) fn value(&self, over: bool) -> Value {
+        let cut = match self.finish {
+            Some(Finish::Length) => Some("max_output_tokens"),
+            Some(Finish::Filtered) => Some("content_filter"),
+            _ => None,
+        };
+        let status = match (over, cut) {
+            (false, _) => "in_progress",
+            (true, None) => "completed",
+            (true, Some(_)) => "incomplete",
+        };
+        let usage = over.then(|| {
+            json!({
+                "input_tokens": self.usage.input,
+                "input_tokens_details": { "cached_tokens": self.usage.cached },
+                "output_tokens": self.usage.output,
+                "output_tokens_details": { "reasoning_tokens": self.usage.thoughts },
+                "total_tokens": self.usage.input.saturating_add(self.usage.output),
+            })
+        });
+        json!({
+            "id": self.id, "object": "response", "created_at": self.shape.created, "status": status, "error": null,
+            "incomplete_details": cut.filter(|_| over).map(|reason| json!({ "reason": reason })),
+            "instructions": null, "metadata": {}, "model": self.shape.model, "output": self.output,
+            "parallel_tool_calls": true, "temperature": null, "top_p": null, "tool_choice": "auto", "tools": [],
+            "usage": usage,
+        })
+    }
+}
+
+pub(super) fn output_text(text: &str) -> Value {
+    json!({ "type": "output_text", "text": text, "annotations": [] })
+}
+
+/// Gathers a response.
+pub(super) struct Whole(Draft);
+
+impl Whole {
+    pub(super) fn new(shape: Shape) -> Self {
+        Self(Draft::new(shape))
+    }
+}
+
+impl Voice for Whole {
+    fn say(&mut self, event: Event<'_>, _: &mut Vec<u8>) {
+        let draft = &mut self.0;
+        draft.note(&event);
+        if let Some((kind, text)) = Draft::piece(&event) {
+            if draft.open != Some(kind) {
+                draft.close();
+                draft.open = Some(kind);
+                draft.text.clear();
+            }
+            draft.text.push_str(text);
+        }
+        if let Some((item, _)) = draft.call(&event, draft.output.len() + usize::from(draft.open.is_some())) {
+            draft.close();
+            draft.output.push(item);
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        self.0.close();
+        out.extend_from_slice(self.0.value(true).to_string().as_bytes());
+    }
+
+    fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
+        out.extend_from_slice(&openai::body(fault));
+    }
+
+    fn pause(&mut self, _: &mut Vec<u8>) {}
+}

@@ -1,0 +1,236 @@
+//! Answers of the upstream, as clients of chat completions get them: every one must be what their types can read.
+
+use async_openai::types::{
+    chat::{CreateChatCompletionResponse, CreateChatCompletionStreamResponse, FinishReason},
+    embeddings::{CreateBase64EmbeddingResponse, CreateEmbeddingResponse},
+    models::ListModelResponse,
+};
+use keypool_dialect::{
+    Caller, Embedded, Fault, Kind, Model,
+    openai::{self, OpenAi},
+};
+use serde_json::{Value, json};
+
+use crate::support::{data, events, streamed, whole};
+
+fn candidate(parts: Value, reason: &str) -> Value {
+    let mut candidate = json!({ "content": { "parts": parts, "role": "model" }, "index": 0 });
+    if !reason.is_empty() {
+        candidate["finishReason"] = reason.into();
+    }
+    json!({ "candidates": [candidate], "responseId": "r1", "usageMetadata": usage() })
+}
+
+fn usage() -> Value {
+    json!({
+        "promptTokenCount": 10, "toolUsePromptTokenCount": 1, "cachedContentTokenCount": 4,
+        "candidatesTokenCount": 5, "thoughtsTokenCount": 3, "totalTokenCount": 19,
+        "promptTokensDetails": [{ "modality": "TEXT", "tokenCount": 8 }, { "modality": "AUDIO", "tokenCount": 2 }],
+    })
+}
+
+fn read(answer: &Value) -> (Value, CreateChatCompletionResponse) {
+    let value = whole(&OpenAi, answer).unwrap();
+    let typed = serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{error}: {value}"));
+    (value, typed)
+}
+
+fn chunks(stream: &str) -> Vec<CreateChatCompletionStreamResponse> {
+    let mut events = data(stream);
+    assert_eq!(events.pop().as_deref(), Some("[DONE]"), "{stream}");
+    events.iter().map(|event| serde_json::from_str(event).unwrap_or_else(|error| panic!("{error}: {event}"))).collect()
+}
+
+#[test]
+fn text_and_what_it_cost() {
+    let (value, typed) = read(&candidate(json!([{ "text": "Hel" }, { "text": "lo" }]), "STOP"));
+    assert_eq!(value["id"], "chatcmpl-r1");
+    assert_eq!(typed.choices[0].message.content.as_deref(), Some("Hello"));
+    assert_eq!(typed.choices[0].finish_reason, Some(FinishReason::Stop));
+    let usage = typed.usage.unwrap();
+    assert_eq!((usage.prompt_tokens, usage.completion_tokens, usage.total_tokens), (11, 8, 19));
+    assert_eq!(value["usage"]["prompt_tokens_details"], json!({ "cached_tokens": 4, "audio_tokens": 2 }));
+    assert_eq!(value["usage"]["completion_tokens_details"]["reasoning_tokens"], 3);
+}
+
+#[test]
+fn thoughts_stand_beside() {
+    let (value, _) = read(&candidate(json!([{ "text": "hm", "thought": true }, { "text": "yes" }]), "STOP"));
+    let message = &value["choices"][0]["message"];
+    assert_eq!((&message["content"], &message["reasoning_content"]), (&json!("yes"), &json!("hm")));
+}
+
+#[test]
+fn why_it_ended() {
+    for (reason, expected) in [
+        ("STOP", "stop"),
+        ("MAX_TOKENS", "length"),
+        ("SAFETY", "content_filter"),
+        ("RECITATION", "content_filter"),
+        ("PROHIBITED_CONTENT", "content_filter"),
+        ("IMAGE_SAFETY", "content_filter"),
+        ("SOMETHING_NEW", "content_filter"),
+        ("MALFORMED_FUNCTION_CALL", "stop"),
+    ] {
+        let (value, _) = read(&candidate(json!([{ "text": "x" }]), reason));
+        assert_eq!(value["choices"][0]["finish_reason"], expected, "{reason}");
+        // Thoughts alone came within the budget.
+        let (value, _) = read(&json!({ "candidates": [{ "content": {}, "finishReason": reason }] }));
+        assert_eq!(value["choices"][0]["message"]["content"], "", "{reason}");
+    }
+    let (value, _) = read(&json!({ "promptFeedback": { "blockReason": "SAFETY" }, "usageMetadata": usage() }));
+    assert_eq!(value["choices"][0]["finish_reason"], "content_filter");
+}
+
+#[test]
+fn calls() {
+    let parts = json!([
+        { "functionCall": { "name": "f", "args": { "b": 1, "a": [2] } }, "thoughtSignature": "c2ln" },
+        { "functionCall": { "name": "g" } },
+    ]);
+    let (value, typed) = read(&candidate(parts.clone(), "STOP"));
+    assert_eq!(typed.choices[0].finish_reason, Some(FinishReason::ToolCalls));
+    let calls = value["choices"][0]["message"]["tool_calls"].as_array().unwrap();
+    assert_eq!(calls[0]["function"], json!({ "name": "f", "arguments": "{\"a\":[2],\"b\":1}" }));
+    assert_eq!(calls[1]["function"], json!({ "name": "g", "arguments": "{}" }));
+    assert_ne!(calls[0]["id"], calls[1]["id"]);
+    assert_eq!(value["choices"][0]["message"]["content"], Value::Null);
+
+    let stream = streamed(&OpenAi, &events(&[candidate(parts, "STOP")]), 7);
+    let indexes: Vec<u32> = chunks(&stream)
+        .iter()
+        .flat_map(|chunk| chunk.choices.iter().flat_map(|choice| choice.delta.tool_calls.clone().unwrap_or_default()))
+        .map(|call| call.index)
+        .collect();
+    assert_eq!(indexes, [0, 1]);
+}
+
+#[test]
+fn several_answers_and_images() {
+    let answer = json!({ "candidates": [
+        { "index": 1, "content": { "parts": [{ "text": "b" }] }, "finishReason": "MAX_TOKENS" },
+        { "index": 0, "content": { "parts": [{ "inlineData": { "mimeType": "image/png", "data": "AAAA" } }] }, "finishReason": "STOP" },
+    ] });
+    let (value, _) = read(&answer);
+    assert_eq!(value["choices"][0]["message"]["images"][0]["image_url"]["url"], "data:image/png;base64,AAAA");
+    assert_eq!(
+        (&value["choices"][1]["message"]["content"], &value["choices"][1]["finish_reason"]),
+        (&json!("b"), &json!("length"))
+    );
+}
+
+#[test]
+fn how_likely_it_was() {
+    let mut answer = candidate(json!([{ "text": "Hi" }]), "STOP");
+    answer["candidates"][0]["logprobsResult"] = json!({
+        "chosenCandidates": [{ "token": "Hi", "tokenId": 1, "logProbability": -0.5 }],
+        "topCandidates": [{ "candidates": [{ "token": "Hi", "logProbability": -0.5 }, { "token": "é", "logProbability": -1.5 }] }],
+    });
+    let (value, typed) = read(&answer);
+    assert_eq!(typed.choices[0].logprobs.as_ref().unwrap().content.as_ref().unwrap()[0].top_logprobs.len(), 2);
+    assert_eq!(value["choices"][0]["logprobs"]["content"][0]["top_logprobs"][1]["bytes"], json!([195, 169]));
+    let stream = streamed(&OpenAi, &events(&[answer]), 1_000);
+    assert!(chunks(&stream).iter().any(|chunk| chunk.choices.iter().any(|choice| choice.logprobs.is_some())));
+}
+
+#[test]
+fn a_stream_is_the_same_in_pieces() {
+    let stream = events(&[
+        candidate(json!([{ "text": "hm", "thought": true }]), ""),
+        candidate(json!([{ "text": "Hé" }]), ""),
+        candidate(json!([{ "text": "llo" }]), ""),
+        candidate(json!([{ "text": "", "thoughtSignature": "c2ln" }]), "STOP"),
+    ]);
+    let said = streamed(&OpenAi, &stream, stream.len());
+    for size in 1..40 {
+        assert_eq!(streamed(&OpenAi, &stream, size), said, "{size}");
+    }
+    let chunks = chunks(&said);
+    let text: String =
+        chunks.iter().flat_map(|chunk| &chunk.choices).filter_map(|choice| choice.delta.content.clone()).collect();
+    assert_eq!(text, "Héllo");
+    let last = chunks.last().unwrap();
+    assert!(last.choices.is_empty() && last.usage.as_ref().unwrap().total_tokens == 19);
+    assert_eq!(chunks[chunks.len() - 2].choices[0].finish_reason, Some(FinishReason::Stop));
+    assert!(chunks.iter().all(|chunk| chunk.id == "chatcmpl-r1"));
+}
+
+#[test]
+fn a_stream_that_fails_says_so_and_is_not_done() {
+    let good = events(&[candidate(json!([{ "text": "x" }]), "")]);
+    let error = json!({ "error": { "code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED" } });
+    for (end, code) in [
+        (events(std::slice::from_ref(&error)), json!("rate_limit_exceeded")),
+        (error.to_string(), json!("rate_limit_exceeded")),
+        (format!("[{error}]\n"), json!("rate_limit_exceeded")),
+        // Broken off without an end.
+        (String::new(), Value::Null),
+        ("data: {\"cand".to_owned(), Value::Null),
+        ("data: nonsense\n\n".to_owned(), Value::Null),
+    ] {
+        for size in [1, 11, 10_000] {
+            let said = streamed(&OpenAi, &format!("{good}{end}"), size);
+            assert!(!said.contains("[DONE]"), "{said}");
+            let last: Value = serde_json::from_str(data(&said).last().unwrap()).unwrap();
+            assert_eq!(last["error"]["code"], code, "{said}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_answer_is_a_fault() {
+    for answer in [json!({}), json!([]), json!("x"), json!({ "candidates": 1 }), json!({ "candidates": [{}] })] {
+        assert_eq!(whole(&OpenAi, &answer).unwrap_err().kind, Kind::BadGateway, "{answer}");
+    }
+}
+
+#[test]
+fn only_the_first_of_several_calls_where_one_was_asked_for() {
+    use keypool_dialect::{Exchange, gemini};
+    let answer = candidate(json!([{ "functionCall": { "name": "f" } }, { "functionCall": { "name": "g" } }]), "STOP");
+    let voice = OpenAi.voice(crate::support::shape(false));
+    let said =
+        Exchange::new(Box::new(gemini::Listener::new(true)), voice).whole(answer.to_string().as_bytes()).unwrap();
+    let value: Value = serde_json::from_slice(&said).unwrap();
+    assert_eq!(value["choices"][0]["message"]["tool_calls"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn vectors_and_models() {
+    let body = br#"{"model":"gemini-embedding-001","input":["a","b"],"encoding_format":"base64"}"#;
+    let (mut asked, _) = openai::embedding(body, true).unwrap();
+    let embedded = Embedded { vectors: vec![vec![0.5, -1.0], vec![0.25, 2.0]], tokens: 3 };
+    let packed: CreateBase64EmbeddingResponse = serde_json::from_slice(&openai::vectors(&asked, &embedded)).unwrap();
+    assert_eq!((packed.data.len(), packed.usage.prompt_tokens), (2, 3));
+    asked.packed = false;
+    let floats: CreateEmbeddingResponse = serde_json::from_slice(&openai::vectors(&asked, &embedded)).unwrap();
+    assert_eq!(floats.data[1].embedding, [0.25, 2.0]);
+    let model = Model { id: "m".into(), title: "M".into() };
+    let models: ListModelResponse = serde_json::from_str(&OpenAi.models(&[model])).unwrap();
+    assert_eq!(models.data[0].id, "m");
+}
+
+#[test]
+fn faults_have_the_status_that_clients_know() {
+    for (kind, status, code) in [
+        (Kind::Invalid, 400, Value::Null),
+        (Kind::TooLong, 400, json!("context_length_exceeded")),
+        (Kind::Unauthenticated, 401, json!("invalid_api_key")),
+        (Kind::Billing, 429, json!("insufficient_quota")),
+        (Kind::Denied, 403, Value::Null),
+        (Kind::NotFound, 404, json!("model_not_found")),
+        (Kind::TooLarge, 413, Value::Null),
+        (Kind::RateLimited, 429, json!("rate_limit_exceeded")),
+        (Kind::NoKeys, 503, json!("no_available_keys")),
+        (Kind::Overloaded, 503, Value::Null),
+        (Kind::Internal, 500, Value::Null),
+        (Kind::TimedOut, 504, Value::Null),
+    ] {
+        let refused = OpenAi.refused(&Fault::new(kind, "why").at("p"));
+        let body: Value = serde_json::from_slice(&refused.body).unwrap();
+        assert_eq!(
+            (refused.status.as_u16(), &body["error"]["code"], &body["error"]["param"]),
+            (status, &code, &json!("p"))
+        );
+    }
+}

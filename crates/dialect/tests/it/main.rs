@@ -1,0 +1,11 @@
+//! Tables: a request in one dialect, and what the upstream gets; what it answers, and what the caller gets.
+
+#![allow(clippy::needless_pass_by_value, clippy::format_collect, reason = "tables read better without the signs")]
+
+mod answers;
+mod anthropic;
+mod laws;
+mod requests;
+mod responses;
+mod signatures;
+mod support;

@@ -1,0 +1,185 @@
+//! Responses, as the upstream gets them and as their clients get its answers.
+
+use async_openai::types::responses::{CreateResponse, Response, ResponseStreamEvent};
+use keypool_dialect::responses::Responses;
+use serde_json::{Value, json};
+
+use crate::support::{asked, data, events, kind, streamed, whole};
+
+fn with(input: Value, more: Value) -> Value {
+    let mut body = json!({ "model": "gemini-2.5-flash", "input": input });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
+#[track_caller]
+fn becomes(input: Value, more: Value, expected: Value) {
+    let body = with(input, more);
+    serde_json::from_value::<CreateResponse>(body.clone()).unwrap();
+    assert_eq!(asked(&Responses, &body).unwrap(), expected);
+}
+
+#[test]
+fn inputs() {
+    let hello = json!({ "contents": [{ "role": "user", "parts": [{ "text": "hello" }] }] });
+    becomes(json!("hello"), json!({ "store": false, "truncation": "disabled" }), hello.clone());
+    becomes(json!([{ "role": "user", "content": "hello" }]), json!({}), hello);
+    becomes(
+        json!([
+            { "type": "message", "role": "developer", "content": "second" },
+            { "role": "user", "content": [
+                { "type": "input_text", "text": "look" },
+                { "type": "input_image", "detail": "auto", "image_url": "data:image/png;base64,AAAA" },
+                { "type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,BBBB" },
+            ] },
+            { "type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [
+                { "type": "output_text", "text": "I call", "annotations": [] },
+            ] },
+            { "type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "f", "arguments": "{\"x\":1}" },
+            { "type": "function_call_output", "call_id": "call_1", "output": "20" },
+        ]),
+        json!({ "instructions": "first" }),
+        json!({
+            "systemInstruction": { "parts": [{ "text": "first" }, { "text": "second" }] },
+            "contents": [
+                { "role": "user", "parts": [
+                    { "text": "look" },
+                    { "inlineData": { "mimeType": "image/png", "data": "AAAA" } },
+                    { "inlineData": { "mimeType": "application/pdf", "data": "BBBB" } },
+                ] },
+                { "role": "model", "parts": [
+                    { "text": "I call" }, { "functionCall": { "name": "f", "args": { "x": 1 } } },
+                ] },
+                { "role": "user", "parts": [{ "functionResponse": { "name": "f", "response": { "result": "20" } } }] },
+            ],
+        }),
+    );
+}
+
+#[test]
+fn fields() {
+    let hello = json!([{ "role": "user", "parts": [{ "text": "x" }] }]);
+    let config = |more: Value, expected: Value| {
+        becomes(json!("x"), more, json!({ "contents": hello, "generationConfig": expected }));
+    };
+    config(
+        json!({ "max_output_tokens": 9, "temperature": 0.5, "top_p": 0.75 }),
+        json!({ "maxOutputTokens": 9, "temperature": 0.5, "topP": 0.75 }),
+    );
+    config(
+        json!({ "reasoning": { "effort": "low", "summary": "auto" } }),
+        json!({ "thinkingConfig": { "includeThoughts": true, "thinkingBudget": 1024 } }),
+    );
+    config(
+        json!({ "text": { "format": { "type": "json_schema", "name": "n", "schema": { "type": "object" } } } }),
+        json!({ "responseMimeType": "application/json", "responseJsonSchema": { "type": "object" } }),
+    );
+    becomes(
+        json!("x"),
+        json!({
+            "tools": [{ "type": "function", "name": "f", "parameters": { "type": "object" }, "strict": true }],
+            "tool_choice": { "type": "function", "name": "f" },
+        }),
+        json!({
+            "contents": hello,
+            "tools": [{ "functionDeclarations": [{ "name": "f", "parametersJsonSchema": { "type": "object" } }] }],
+            "toolConfig": { "functionCallingConfig": { "mode": "ANY", "allowedFunctionNames": ["f"] } },
+        }),
+    );
+}
+
+#[test]
+fn what_cannot_be_had_is_named() {
+    for (input, more, place) in [
+        (json!("x"), json!({ "previous_response_id": "resp_1" }), "previous_response_id"),
+        (json!("x"), json!({ "background": true }), "background"),
+        (json!("x"), json!({ "tools": [{ "type": "web_search" }] }), "tools[0].type"),
+        (json!("x"), json!({ "reasoning": { "effort": "huge" } }), "reasoning.effort"),
+        (json!([]), json!({}), "input"),
+        (json!([{ "type": "item_reference", "id": "x" }]), json!({}), "input[0]"),
+        (json!([{ "type": "function_call_output", "call_id": "9", "output": "x" }]), json!({}), "input[0].call_id"),
+        (
+            json!([{ "role": "user", "content": [{ "type": "input_image", "image_url": "https://example.com/x" }] }]),
+            json!({}),
+            "input[0].content[0].image_url",
+        ),
+    ] {
+        let fault = asked(&Responses, &with(input, more)).unwrap_err();
+        assert_eq!(kind(&fault).1, place, "{}", fault.message);
+    }
+}
+
+fn answer(reason: &str) -> Value {
+    json!({
+        "candidates": [{ "content": { "parts": [
+            { "text": "hm", "thought": true },
+            { "text": "I " }, { "text": "call" },
+            { "functionCall": { "name": "f", "args": { "x": 1 } }, "thoughtSignature": "c2ln" },
+        ] }, "finishReason": reason }],
+        "usageMetadata": { "promptTokenCount": 10, "cachedContentTokenCount": 4, "candidatesTokenCount": 5 },
+    })
+}
+
+#[test]
+fn a_whole_response() {
+    let value = whole(&Responses, &answer("STOP")).unwrap();
+    let typed: Response = serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{error}: {value}"));
+    assert_eq!(typed.output.len(), 3);
+    let kinds: Vec<&str> =
+        value["output"].as_array().unwrap().iter().map(|item| item["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["reasoning", "message", "function_call"]);
+    assert_eq!(value["output"][1]["content"][0]["text"], "I call");
+    assert_eq!((&value["status"], &value["usage"]["total_tokens"]), (&json!("completed"), &json!(15)));
+    // The id carries what was signed.
+    let call = &value["output"][2];
+    let input = json!([
+        { "role": "user", "content": "x" }, call,
+        { "type": "function_call_output", "call_id": call["call_id"], "output": "r" },
+    ]);
+    let again = asked(&Responses, &with(input, json!({ "model": "gemini-3.8-flash" }))).unwrap();
+    assert_eq!(again["contents"][1]["parts"][0]["thoughtSignature"], "c2ln");
+    let cut = whole(&Responses, &answer("MAX_TOKENS")).unwrap();
+    assert_eq!(
+        (&cut["status"], &cut["incomplete_details"]["reason"]),
+        (&json!("incomplete"), &json!("max_output_tokens"))
+    );
+}
+
+#[test]
+fn the_same_in_pieces() {
+    let said = streamed(&Responses, &events(&[answer("STOP")]), 17);
+    let mut names = Vec::new();
+    for (number, event) in data(&said).iter().enumerate() {
+        let value: Value = serde_json::from_str(event).unwrap();
+        serde_json::from_value::<ResponseStreamEvent>(value.clone()).unwrap_or_else(|error| panic!("{error}: {event}"));
+        assert_eq!(value["sequence_number"], number);
+        names.push(value["type"].as_str().unwrap().trim_start_matches("response.").to_owned());
+    }
+    assert_eq!(
+        names,
+        [
+            "created",
+            "in_progress",
+            "output_item.added",
+            "reasoning_summary_part.added",
+            "reasoning_summary_text.delta",
+            "reasoning_summary_text.done",
+            "reasoning_summary_part.done",
+            "output_item.done",
+            "output_item.added",
+            "content_part.added",
+            "output_text.delta",
+            "output_text.delta",
+            "output_text.done",
+            "content_part.done",
+            "output_item.done",
+            "output_item.added",
+            "function_call_arguments.delta",
+            "function_call_arguments.done",
+            "output_item.done",
+            "completed",
+        ]
+    );
+    let broken = streamed(&Responses, "data: {\"error\":{\"code\":503,\"message\":\"busy\"}}\n\n", 9);
+    assert!(broken.contains("event: error\n") && broken.contains("busy"), "{broken}");
+}

@@ -1,0 +1,300 @@
+//! Which dialect a path is of, and what becomes of the request.
+
+use http::{Method, Uri, header, request::Parts, uri::PathAndQuery};
+use keypool_dialect::{Caller, responses::Responses};
+
+use super::dialect::Dialect;
+
+/// How callers' dialects are met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialects {
+    /// The provider's own.
+    pub provider: Dialect,
+    /// That of `OpenAI` is translated; else it goes to the provider's own compatible endpoint.
+    pub translates_openai: bool,
+    /// What would change an answer and cannot be had is refused; else it is ignored.
+    pub strict: bool,
+}
+
+impl Default for Dialects {
+    fn default() -> Self {
+        Self { provider: Dialect::Gemini, translates_openai: true, strict: true }
+    }
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// It goes on as it is.
+    Through,
+    /// It goes on under another path.
+    Moved(PathAndQuery),
+    /// It is translated.
+    Translated(Dialect, Task),
+    /// The dialect has the path, and it cannot be had here.
+    Nowhere(Dialect),
+}
+
+/// What a translated request is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    Chat,
+    /// A chat in `OpenAI`'s newer dialect.
+    Respond,
+    Count,
+    Embeddings,
+    Models,
+    Model(String),
+}
+
+impl Task {
+    /// Who speaks for it where its dialect has several.
+    pub(super) fn caller(&self) -> Option<&'static dyn Caller> {
+        (*self == Self::Respond).then_some(&Responses as &dyn Caller)
+    }
+
+    /// The one method that it has.
+    pub(super) fn method(&self) -> Method {
+        match self {
+            Self::Chat | Self::Respond | Self::Count | Self::Embeddings => Method::POST,
+            Self::Models | Self::Model(_) => Method::GET,
+        }
+    }
+}
+
+/// First segments, behind the version, that only the API of `OpenAI` has.
+const OPENAI: [&str; 10] = [
+    "chat",
+    "completions",
+    "embeddings",
+    "responses",
+    "images",
+    "audio",
+    "moderations",
+    "assistants",
+    "threads",
+    "vector_stores",
+];
+/// Those that several APIs have.
+const SHARED: [&str; 3] = ["models", "files", "batches"];
+
+impl Dialect {
+    /// Reads it from the path, and from the headers that only one API's clients send.
+    pub fn of(head: &Parts) -> Self {
+        let path = head.uri.path();
+        if path.starts_with("/v1beta/models") {
+            return Self::Gemini;
+        }
+        match forced(path) {
+            Some((dialect, _)) => dialect,
+            None if behind(path, "/v1beta/openai").is_some() => Self::OpenAi,
+            None => behind(path, "/v1").map_or_else(|| by_credential(head, false), |rest| unforced(rest, head)),
+        }
+    }
+}
+
+/// What stands behind a prefix that is whole segments.
+fn behind<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+    path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The dialect that a prefix names, and the path behind it.
+fn forced(path: &str) -> Option<(Dialect, &str)> {
+    [("/openai", Dialect::OpenAi), ("/anthropic", Dialect::Anthropic), ("/gemini", Dialect::Gemini)]
+        .into_iter()
+        .find_map(|(prefix, dialect)| Some((dialect, behind(path, prefix)?)))
+}
+
+/// The dialect of a path behind `/v1` that names none.
+fn unforced(rest: &str, head: &Parts) -> Dialect {
+    let mut segments = rest.trim_start_matches('/').split('/');
+    let (first, second) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
+    if OPENAI.contains(&first) {
+        return Dialect::OpenAi;
+    }
+    match first {
+        "messages" => Dialect::Anthropic,
+        // A verb behind a model is native.
+        first if SHARED.contains(&first) && !second.contains(':') && !second.contains("%3") => {
+            by_credential(head, true)
+        }
+        _ => by_credential(head, false),
+    }
+}
+
+/// The dialect whose clients send such a credential. `shared`: a bearer speaks for `OpenAI`'s.
+fn by_credential(head: &Parts, shared: bool) -> Dialect {
+    let has = |name: &str| head.headers.contains_key(name);
+    let query = head.uri.query().unwrap_or_default();
+    let native = has("x-goog-api-key") || query.split('&').any(|pair| pair.starts_with("key="));
+    if native {
+        Dialect::Gemini
+    } else if has("anthropic-version") && (shared || has("x-api-key")) {
+        Dialect::Anthropic
+    } else if shared && head.headers.contains_key(header::AUTHORIZATION) {
+        Dialect::OpenAi
+    } else {
+        Dialect::Gemini
+    }
+}
+
+impl Way {
+    /// Of a request as it came.
+    pub(super) fn of(dialects: Dialects, head: &Parts) -> Self {
+        let path = head.uri.path();
+        // Nearly every path of the provider's own.
+        if path.starts_with("/v1beta/models") {
+            return Self::Through;
+        }
+        let named = forced(path);
+        if let Some((dialect, rest)) = named
+            && dialect == dialects.provider
+        {
+            return moved(&head.uri, rest);
+        }
+        if dialects.provider != Dialect::Gemini {
+            return named.map_or(Self::Through, |(dialect, _)| Self::Nowhere(dialect));
+        }
+        let (dialect, rest) = match named {
+            // The base URL of these clients ends with the version, or does not.
+            Some((dialect, rest)) => (dialect, behind(rest, "/v1").unwrap_or(rest)),
+            None => match behind(path, "/v1") {
+                Some(rest) => (unforced(rest, head), rest),
+                None => return Self::Through,
+            },
+        };
+        match dialect {
+            Dialect::Gemini => Self::Through,
+            Dialect::OpenAi if !dialects.translates_openai => moved(&head.uri, &format!("/v1beta/openai{rest}")),
+            dialect => task(dialect, rest).map_or(Self::Nowhere(dialect), |task| Self::Translated(dialect, task)),
+        }
+    }
+}
+
+fn task(dialect: Dialect, rest: &str) -> Option<Task> {
+    Some(match (dialect, rest.trim_end_matches('/')) {
+        (Dialect::OpenAi, "/chat/completions") | (Dialect::Anthropic, "/messages") => Task::Chat,
+        (Dialect::OpenAi, "/responses") => Task::Respond,
+        (Dialect::OpenAi, "/embeddings") => Task::Embeddings,
+        (Dialect::Anthropic, "/messages/count_tokens") => Task::Count,
+        (_, "/models") => Task::Models,
+        (_, rest) => {
+            let name = rest.strip_prefix("/models/").filter(|name| !name.is_empty())?;
+            Task::Model(percent_encoding::percent_decode_str(name).decode_utf8().ok()?.into_owned())
+        }
+    })
+}
+
+fn moved(uri: &Uri, path: &str) -> Way {
+    let path = if path.is_empty() { "/" } else { path };
+    let target = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    target.parse().map_or(Way::Through, Way::Moved)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn head(path: &str, header: &str) -> Parts {
+        let request = Request::post(path);
+        let request = match header {
+            "" => request,
+            header => request.header(header, "Bearer x"),
+        };
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn way(dialects: Dialects, path: &str, header: &str) -> String {
+        match Way::of(dialects, &head(path, header)) {
+            Way::Through => "through".to_owned(),
+            Way::Moved(to) => to.to_string(),
+            Way::Translated(dialect, task) => format!("{dialect:?} {task:?}"),
+            Way::Nowhere(dialect) => format!("{dialect:?} nowhere"),
+        }
+    }
+
+    #[test]
+    fn paths_of_gemini_pools() {
+        for (path, header, expected) in [
+            ("/v1beta/models/m:generateContent", "authorization", "through"),
+            ("/v1/models/m:generateContent", "authorization", "through"),
+            ("/v1/models/m%3AgenerateContent", "authorization", "through"),
+            ("/v1beta/openai/chat/completions", "authorization", "through"),
+            ("/upload/v1beta/files", "", "through"),
+            ("/v1/chat/completions", "authorization", "OpenAi Chat"),
+            ("/v1/chat/completions", "x-goog-api-key", "OpenAi Chat"),
+            ("/v1/embeddings", "", "OpenAi Embeddings"),
+            ("/v1/responses", "", "OpenAi Respond"),
+            ("/v1/responses/resp_1", "", "OpenAi nowhere"),
+            ("/v1/images/generations", "", "OpenAi nowhere"),
+            ("/v1/messages", "x-api-key", "Anthropic Chat"),
+            ("/v1/messages/count_tokens", "", "Anthropic Count"),
+            ("/v1/models", "authorization", "OpenAi Models"),
+            ("/v1/models", "x-goog-api-key", "through"),
+            ("/v1/models?key=x", "authorization", "through"),
+            ("/v1/models", "", "through"),
+            ("/v1/models", "anthropic-version", "Anthropic Models"),
+            ("/v1/models/m", "authorization", "OpenAi Model(\"m\")"),
+            ("/v1/models/models%2Fm", "authorization", "OpenAi Model(\"models/m\")"),
+            ("/v1/files", "authorization", "OpenAi nowhere"),
+            ("/openai/v1/models", "x-goog-api-key", "OpenAi Models"),
+            ("/openai/models/m", "", "OpenAi Model(\"m\")"),
+            ("/openai/v1/chat/completions", "", "OpenAi Chat"),
+            ("/anthropic/v1/messages", "", "Anthropic Chat"),
+            ("/anthropic/v1/models", "authorization", "Anthropic Models"),
+            ("/gemini/v1beta/models?pageSize=2", "", "/v1beta/models?pageSize=2"),
+            ("/gemini", "", "/"),
+            ("/geminis/v1", "", "through"),
+            ("/v10/chat/completions", "", "through"),
+        ] {
+            let expected = expected.replace("\\\"", "\"");
+            assert_eq!(way(Dialects::default(), path, header), expected, "{path} {header}");
+        }
+    }
+
+    #[test]
+    fn the_providers_own_endpoint_by_a_switch() {
+        let dialects = Dialects { translates_openai: false, ..Dialects::default() };
+        for (path, expected) in [
+            ("/v1/chat/completions", "/v1beta/openai/chat/completions"),
+            ("/openai/v1/images/generations?a=b", "/v1beta/openai/images/generations?a=b"),
+            ("/v1/messages", "Anthropic Chat"),
+        ] {
+            assert_eq!(way(dialects, path, "authorization"), expected);
+        }
+    }
+
+    #[test]
+    fn pools_of_other_providers_are_not_translated() {
+        let dialects = Dialects { provider: Dialect::OpenAi, ..Dialects::default() };
+        for (path, expected) in [
+            ("/v1/chat/completions", "through"),
+            ("/openai/v1/chat/completions", "/v1/chat/completions"),
+            ("/anthropic/v1/messages", "Anthropic nowhere"),
+            ("/v1/messages", "through"),
+        ] {
+            assert_eq!(way(dialects, path, "authorization"), expected);
+        }
+    }
+
+    #[test]
+    fn refusals_are_in_the_callers_shape() {
+        for (path, header, expected) in [
+            ("/v1/chat/completions", "", Dialect::OpenAi),
+            ("/v1beta/openai/models", "", Dialect::OpenAi),
+            ("/openai/v1/x", "", Dialect::OpenAi),
+            ("/v1/messages", "", Dialect::Anthropic),
+            ("/anthropic", "", Dialect::Anthropic),
+            ("/gemini/v1/models", "authorization", Dialect::Gemini),
+            ("/v1/models", "authorization", Dialect::OpenAi),
+            ("/v1beta/files", "authorization", Dialect::Gemini),
+        ] {
+            assert_eq!(Dialect::of(&head(path, header)), expected, "{path}");
+        }
+    }
+}

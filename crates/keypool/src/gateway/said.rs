@@ -1,0 +1,86 @@
+//! Bodies on their way to the client.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use tower_keypool::BoxError;
+
+use super::telling::Telling;
+
+pin_project_lite::pin_project! {
+    /// What the client gets.
+    #[derive(Debug)]
+    pub struct Said<B> {
+        #[pin]
+        inner: Inner<B>,
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[project = Projected]
+    #[derive(Debug)]
+    enum Inner<B> {
+        // Of this gateway's own making.
+        Ours { body: Full<Bytes> },
+        // The provider's, as it comes.
+        Theirs { #[pin] body: B },
+        // The provider's, in the client's dialect; behind a pointer, since most answers are not.
+        Told { body: Pin<Box<Telling<B>>> },
+    }
+}
+
+impl<B> Said<B> {
+    /// The provider's, as it comes.
+    pub(super) fn theirs(body: B) -> Self {
+        Self { inner: Inner::Theirs { body } }
+    }
+
+    /// The provider's, in the client's dialect.
+    pub(super) fn told(body: Telling<B>) -> Self {
+        Self { inner: Inner::Told { body: Box::pin(body) } }
+    }
+}
+
+impl<B> From<Full<Bytes>> for Said<B> {
+    fn from(body: Full<Bytes>) -> Self {
+        Self { inner: Inner::Ours { body } }
+    }
+}
+
+impl<B> Body for Said<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.project().inner.project() {
+            Projected::Ours { body } => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Projected::Theirs { body } => body.poll_frame(cx).map_err(Into::into),
+            Projected::Told { body } => Poll::Ready(ready!(body.as_mut().poll_frame(cx)).map(Ok)),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.inner {
+            Inner::Ours { body } => body.is_end_stream(),
+            Inner::Theirs { body } => body.is_end_stream(),
+            Inner::Told { .. } => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Ours { body } => body.size_hint(),
+            Inner::Theirs { body } => body.size_hint(),
+            Inner::Told { .. } => SizeHint::default(),
+        }
+    }
+}

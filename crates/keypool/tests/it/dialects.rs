@@ -1,0 +1,465 @@
+//! Clients of other APIs than the provider's, over the whole way: gateway, stack, simulator.
+
+#![allow(clippy::needless_pass_by_value, reason = "tables read better without the signs")]
+
+use std::time::Duration;
+
+use gemini_sim::{AnswerText, Fault, GeminiSim, Limits, Project, Refusal, Rule};
+use http::{Request, StatusCode};
+use keypool::gateway::token::PLACEHOLDER;
+use serde_json::{Value, json};
+use tower_keypool::Key;
+
+use crate::{
+    serving::{ONE, TWO},
+    support::{Answer, Served, ask},
+};
+
+async fn served(sim: &GeminiSim) -> Served {
+    Served::keys([Key::new(ONE).id("one")], &sim.url(), Duration::ZERO).await
+}
+
+async fn post(served: &Served, path: &str, body: &Value) -> Answer {
+    let request = Request::post(served.url(path))
+        .header("authorization", format!("Bearer {PLACEHOLDER}"))
+        .header("content-type", "application/json")
+        // What official clients send, and what must not go on.
+        .header("accept-encoding", "gzip, deflate, br")
+        .header("openai-organization", "org-x")
+        .header("x-stainless-lang", "python");
+    ask(request, body.to_string()).await
+}
+
+async fn get(served: &Served, path: &str, header: &str) -> Answer {
+    ask(Request::get(served.url(path)).header(header, bearer(header)), "").await
+}
+
+fn bearer(header: &str) -> String {
+    if header == "authorization" { format!("Bearer {PLACEHOLDER}") } else { PLACEHOLDER.to_owned() }
+}
+
+fn chat(more: Value) -> Value {
+    let mut body = json!({
+        "model": "gemini-2.5-flash",
+        "messages": [{ "role": "system", "content": "Be brief." }, { "role": "user", "content": "Hello" }],
+    });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
+/// The data of each event, comments left out.
+fn events(answer: &Answer) -> Vec<String> {
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    text.lines().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_chat_is_answered_whole() {
+    let sim = GeminiSim::builder().key(ONE).answer(AnswerText::Fixed("Good day.".into())).start().await.unwrap();
+    let served = served(&sim).await;
+    for path in ["/v1/chat/completions", "/openai/v1/chat/completions", "/openai/chat/completions"] {
+        let answer = post(&served, path, &chat(json!({ "user": "u", "temperature": 0.5, "max_tokens": 100 }))).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        assert_eq!((answer.header("x-keypool-key"), answer.header("x-keypool-model")), ("one", "gemini-2.5-flash"));
+        assert_eq!(answer.header("x-keypool-ignored"), "user");
+        let body = answer.json();
+        assert_eq!(body["choices"][0]["message"]["content"], "Good day.");
+        assert_eq!(
+            (&body["choices"][0]["finish_reason"], &body["object"]),
+            (&json!("stop"), &json!("chat.completion"))
+        );
+        assert!(body["usage"]["prompt_tokens"].as_u64() > Some(0) && body["created"].as_u64() > Some(1_700_000_000));
+    }
+}
+
+#[tokio::test]
+async fn a_chat_is_answered_in_pieces() {
+    let sim = GeminiSim::builder().key(ONE).chunks(4).answer(AnswerText::Fixed("one two three".into())).start().await;
+    let sim = sim.unwrap();
+    let served = served(&sim).await;
+    let answer = post(
+        &served,
+        "/v1/chat/completions",
+        &chat(json!({ "stream": true, "stream_options": { "include_usage": true } })),
+    )
+    .await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    assert_eq!(answer.header("content-type"), "text/event-stream; charset=utf-8");
+    let mut events = events(&answer);
+    assert_eq!(events.pop().unwrap(), "[DONE]");
+    let events: Vec<Value> = events.iter().map(|event| serde_json::from_str(event).unwrap()).collect();
+    let text: String = events.iter().filter_map(|event| event["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!(text, "one two three");
+    assert_eq!(events[0]["choices"][0]["delta"]["role"], "assistant");
+    let last = events.last().unwrap();
+    assert_eq!(last["choices"], json!([]));
+    assert!(last["usage"]["total_tokens"].as_u64() > Some(0));
+    assert_eq!(events[events.len() - 2]["choices"][0]["finish_reason"], "stop");
+}
+
+#[tokio::test]
+async fn a_tool_is_called_and_its_answer_understood() {
+    let sim = GeminiSim::builder().key(ONE).answer(AnswerText::Echo).start().await.unwrap();
+    let served = served(&sim).await;
+    let tools = json!([{ "type": "function", "function": {
+        "name": "weather", "description": "d", "parameters": {
+            "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"],
+            "additionalProperties": false, "$schema": "https://json-schema.org/draft/2020-12/schema",
+        },
+    } }]);
+    let first = post(
+        &served,
+        "/v1/chat/completions",
+        &chat(json!({ "tools": tools, "tool_choice": { "type": "function", "function": { "name": "weather" } } })),
+    )
+    .await;
+    assert_eq!(first.status, StatusCode::OK, "{first:?}");
+    let message = first.json()["choices"][0]["message"].clone();
+    assert_eq!(first.json()["choices"][0]["finish_reason"], "tool_calls");
+    let id = message["tool_calls"][0]["id"].as_str().unwrap();
+    let mut again = chat(json!({ "tools": tools }));
+    let messages = again["messages"].as_array_mut().unwrap();
+    messages.push(message.clone());
+    messages.push(json!({ "role": "tool", "tool_call_id": id, "content": "{\"celsius\": 20}" }));
+    messages.push(json!({ "role": "user", "content": "thank you" }));
+    let second = post(&served, "/v1/chat/completions", &again).await;
+    assert_eq!(second.status, StatusCode::OK, "{second:?}");
+    assert_eq!(second.json()["choices"][0]["message"]["content"], "thank you");
+}
+
+#[tokio::test]
+async fn signatures_survive_clients_that_rebuild_calls() {
+    let sim = GeminiSim::builder().key(ONE).answer(AnswerText::Echo).start().await.unwrap();
+    let served = served(&sim).await;
+    let tools = json!([{ "type": "function", "function": { "name": "weather", "parameters": {
+        "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"],
+    } } }]);
+    let mut asked = chat(json!({ "model": "gemini-3.8-flash", "tools": tools, "tool_choice": "required" }));
+    let first = post(&served, "/v1/chat/completions", &asked).await;
+    let call = first.json()["choices"][0]["message"]["tool_calls"][0].clone();
+    assert_eq!(call["function"]["arguments"], r#"{"city":"simulated"}"#, "{first:?}");
+    let id = call["id"].as_str().unwrap();
+    asked.as_object_mut().unwrap().remove("tool_choice");
+    // The simulator refuses a signature that is not its own, and a call without any.
+    for id in [id, &id[..id.len() - 3], "call_of_nobody"] {
+        let mut again = asked.clone();
+        let rebuilt = json!({ "id": id, "type": "function", "function": call["function"] });
+        again["messages"].as_array_mut().unwrap().extend([
+            json!({ "role": "assistant", "tool_calls": [rebuilt] }),
+            json!({ "role": "tool", "tool_call_id": id, "content": "20 degrees" }),
+        ]);
+        let answer = post(&served, "/v1/chat/completions", &again).await;
+        assert_eq!(answer.status, StatusCode::OK, "{id}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn thoughts_and_schemas() {
+    let sim = GeminiSim::builder().key(ONE).answer(AnswerText::Fixed("yes".into())).start().await.unwrap();
+    let served = served(&sim).await;
+    let google = json!({ "google": { "thinking_config": { "include_thoughts": true } } });
+    let thought = post(&served, "/v1/chat/completions", &chat(json!({ "extra_body": google }))).await.json();
+    assert_eq!(thought["choices"][0]["message"]["reasoning_content"], "Simulated thoughts.");
+    assert_eq!(thought["usage"]["completion_tokens_details"]["reasoning_tokens"], 5);
+    let thought =
+        post(&served, "/v1/messages", &message(json!({ "thinking": { "type": "enabled", "budget_tokens": 1024 } })))
+            .await;
+    assert_eq!(thought.json()["content"][0]["thinking"], "Simulated thoughts.", "{thought:?}");
+    let schema = json!({ "type": "object", "properties": { "kind": { "const": "a" }, "n": { "type": "integer" } } });
+    let format = json!({ "type": "json_schema", "json_schema": { "name": "x", "schema": schema } });
+    let answer = post(&served, "/v1/chat/completions", &chat(json!({ "response_format": format }))).await.json();
+    let content = answer["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
+    assert_eq!(serde_json::from_str::<Value>(&content).unwrap(), json!({ "kind": "a", "n": 1 }));
+}
+
+#[tokio::test]
+async fn faults_have_the_shape_that_clients_know() {
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let served = served(&sim).await;
+    let mut wrong_model = chat(json!({}));
+    wrong_model["model"] = "gemini-of-nowhere".into();
+    for (body, status, param, code) in [
+        (chat(json!({ "logit_bias": { "1": 2 } })), 400, json!("logit_bias"), Value::Null),
+        (chat(json!({ "temperature": "hot" })), 400, json!("temperature"), Value::Null),
+        (wrong_model, 404, Value::Null, json!("model_not_found")),
+        (
+            chat(json!({ "messages": [{ "role": "user", "content": [
+                { "type": "image_url", "image_url": { "url": "https://example.com/a.png" } },
+            ] }] })),
+            400,
+            json!("messages[0].content[0].image_url.url"),
+            Value::Null,
+        ),
+        // The upstream's own 400.
+        (chat(json!({ "n": 9 })), 400, Value::Null, Value::Null),
+    ] {
+        for stream in [false, true] {
+            let mut body = body.clone();
+            body["stream"] = stream.into();
+            let answer = post(&served, "/v1/chat/completions", &body).await;
+            let error = &answer.json()["error"];
+            assert_eq!(
+                (answer.status.as_u16(), &error["param"], &error["code"]),
+                (status, &param, &code),
+                "{answer:?}"
+            );
+            assert_eq!(error["type"], "invalid_request_error");
+        }
+    }
+    let path = "/v1/chat/completions";
+    let unknown = ask(Request::post(served.url(path)).header("authorization", "Bearer wrong"), "{}").await;
+    assert_eq!(
+        (unknown.status, &unknown.json()["error"]["code"]),
+        (StatusCode::UNAUTHORIZED, &json!("invalid_api_key"))
+    );
+    let nowhere = post(&served, "/v1/images/generations", &json!({})).await;
+    assert_eq!((nowhere.status, &nowhere.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("unknown_url")));
+    let method = get(&served, path, "authorization").await;
+    assert_eq!((method.status, &method.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("unknown_url")));
+}
+
+#[tokio::test]
+async fn a_bad_key_is_not_seen_by_these_clients_either() {
+    let sim = GeminiSim::builder()
+        .project(Project::new("1").key(gemini_sim::Key::new(ONE).refused(Refusal::ConsumerSuspended)))
+        .project(Project::new("2").key(TWO))
+        .start()
+        .await
+        .unwrap();
+    let keys = [Key::new(ONE).priority(tower_keypool::Priority(0)), Key::new(TWO).priority(tower_keypool::Priority(1))];
+    let served = Served::keys(keys, &sim.url(), Duration::ZERO).await;
+    for stream in [true, false] {
+        let answer = post(&served, "/v1/chat/completions", &chat(json!({ "stream": stream }))).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn when_every_key_is_out_each_dialect_says_until_when() {
+    let sim =
+        GeminiSim::builder().project(Project::new("1").limits(Limits::none().rpm(1)).key(ONE)).start().await.unwrap();
+    let limits = tower_keypool::Limits::new().per_minute(1);
+    let served = Served::keys([Key::new(ONE).limits("*", limits)], &sim.url(), Duration::ZERO).await;
+    assert_eq!(post(&served, "/v1/chat/completions", &chat(json!({}))).await.status, StatusCode::OK);
+    for stream in [false, true] {
+        let openai = post(&served, "/v1/chat/completions", &chat(json!({ "stream": stream }))).await;
+        let anthropic = post(&served, "/v1/messages", &message(json!({ "stream": stream }))).await;
+        for (answer, path) in [(openai, "code"), (anthropic, "type")] {
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert!((55..=61).contains(&answer.header("retry-after").parse::<u64>().unwrap()));
+            let expected = if path == "code" { "no_available_keys" } else { "overloaded_error" };
+            assert_eq!(answer.json()["error"][path], expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_inside_of_a_stream_is_told_there() {
+    let error = r#"{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}"#;
+    let event = r#"{"candidates":[{"content":{"parts":[{"text":"so far"}],"role":"model"},"index":0}]}"#;
+    for end in [format!("data: {error}\r\n\r\n"), format!("{error}\n"), String::new()] {
+        let served = canned(format!("data: {event}\r\n\r\n{end}")).await;
+        let openai = post(&served, "/v1/chat/completions", &chat(json!({ "stream": true }))).await;
+        let told = events(&openai);
+        let last: Value = serde_json::from_str(told.last().unwrap()).unwrap();
+        assert_eq!(last["error"]["type"], "server_error", "{told:?}");
+        let anthropic = post(&served, "/v1/messages", &message(json!({ "stream": true }))).await;
+        let text = String::from_utf8(anthropic.body.to_vec()).unwrap();
+        assert!(text.contains("so far") && text.contains("event: error\n"), "{text}");
+    }
+}
+
+/// A gateway over an upstream that answers every request with these events.
+async fn canned(events: String) -> Served {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let events = events.clone();
+            tokio::spawn(async move {
+                let _ = stream.read(&mut vec![0; 65_536]).await;
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+                let _ = stream.write_all(format!("{head}{events}").as_bytes()).await;
+            });
+        }
+    });
+    Served::keys([Key::new(ONE)], &upstream, Duration::ZERO).await
+}
+
+#[tokio::test]
+async fn by_a_switch_it_is_the_providers_own_endpoint() {
+    use keypool::gateway::route::Dialects;
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let dialects = Dialects { translates_openai: false, strict: false, ..Dialects::default() };
+    let served = Served::meeting(dialects, Key::new(ONE), &sim.url()).await;
+    for path in ["/v1/chat/completions", "/openai/v1/chat/completions"] {
+        let answer = post(&served, path, &chat(json!({}))).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        // Its own words: that endpoint refuses what is translated else.
+        let refused = post(&served, path, &chat(json!({ "frequency_penalty": 0.5 }))).await;
+        assert_eq!((refused.status.as_u16(), refused.header("x-keypool-attempts")), (400, "1"), "{refused:?}");
+    }
+    // The other dialect is translated all the same, and nobody is strict.
+    let answer = post(&served, "/v1/messages", &message(json!({ "container": "c" }))).await;
+    assert_eq!((answer.status, answer.header("x-keypool-ignored")), (StatusCode::OK, "container"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn responses_over_the_whole_way() {
+    let sim = GeminiSim::builder().key(ONE).chunks(2).answer(AnswerText::Fixed("Good day.".into())).start().await;
+    let sim = sim.unwrap();
+    let served = served(&sim).await;
+    let wish = |stream: bool| json!({ "model": "gemini-2.5-flash", "input": "Hello", "stream": stream });
+    let whole = post(&served, "/v1/responses", &wish(false)).await.json();
+    assert_eq!(whole["output"][0]["content"][0]["text"], "Good day.", "{whole}");
+    let pieces = events(&post(&served, "/openai/v1/responses", &wish(true)).await);
+    let last: Value = serde_json::from_str(pieces.last().unwrap()).unwrap();
+    assert_eq!((&last["type"], &last["response"]["status"]), (&json!("response.completed"), &json!("completed")));
+}
+
+#[tokio::test]
+async fn embeddings_in_both_forms() {
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let served = served(&sim).await;
+    let body = |more: Value| {
+        let mut body = json!({ "model": "gemini-embedding-001", "input": ["a", "b"], "dimensions": 256 });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let floats = post(&served, "/v1/embeddings", &body(json!({}))).await;
+    assert_eq!(floats.status, StatusCode::OK, "{floats:?}");
+    let floats = floats.json();
+    let vector: Vec<f64> =
+        floats["data"][1]["embedding"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
+    assert_eq!((vector.len(), &floats["data"][1]["index"]), (256, &json!(1)));
+    assert!((vector.iter().map(|value| value * value).sum::<f64>() - 1.0).abs() < 1e-3);
+    let packed = post(&served, "/v1/embeddings", &body(json!({ "encoding_format": "base64" }))).await.json();
+    // 256 floats of four bytes.
+    assert_eq!(packed["data"][0]["embedding"].as_str().unwrap().len(), (256 * 4_usize).div_ceil(3) * 4);
+    // More than one request of the upstream holds.
+    let many: Vec<String> = (0..150).map(|n| format!("text {n}")).collect();
+    let many = post(&served, "/v1/embeddings", &body(json!({ "input": many, "dimensions": 8 }))).await;
+    assert_eq!(many.json()["data"].as_array().map(Vec::len), Some(150), "{many:?}");
+    let tokens = post(&served, "/v1/embeddings", &body(json!({ "input": [1, 2] }))).await;
+    assert_eq!((tokens.status, &tokens.json()["error"]["param"]), (StatusCode::BAD_REQUEST, &json!("input[0]")));
+}
+
+#[tokio::test]
+async fn models_are_told_apart_by_credential() {
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let served = served(&sim).await;
+    let openai = get(&served, "/v1/models", "authorization").await.json();
+    assert_eq!((&openai["object"], &openai["data"][0]["object"]), (&json!("list"), &json!("model")));
+    assert!(openai["data"].as_array().unwrap().iter().any(|model| model["id"] == "gemini-2.5-flash"));
+    let native = get(&served, "/v1/models", "x-goog-api-key").await.json();
+    assert!(native["models"][0]["name"].as_str().unwrap().starts_with("models/"));
+    let native = get(&served, "/gemini/v1beta/models/gemini-2.5-flash", "authorization").await.json();
+    assert_eq!(native["name"], "models/gemini-2.5-flash");
+    let one = get(&served, "/v1/models/gemini-2.5-flash", "authorization").await.json();
+    assert_eq!(one["id"], "gemini-2.5-flash");
+    let anthropic = get(&served, "/anthropic/v1/models", "x-api-key").await.json();
+    assert_eq!((&anthropic["data"][0]["type"], &anthropic["has_more"]), (&json!("model"), &json!(false)));
+    let none = get(&served, "/v1/models/nothing", "authorization").await;
+    assert_eq!((none.status, &none.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("model_not_found")));
+}
+
+fn message(more: Value) -> Value {
+    let mut body = json!({
+        "model": "gemini-2.5-flash", "max_tokens": 100, "system": "Be brief.",
+        "messages": [{ "role": "user", "content": [{ "type": "text", "text": "Hello" }] }],
+    });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
+#[tokio::test]
+async fn a_message_is_answered_whole_and_in_pieces() {
+    let sim = GeminiSim::builder().key(ONE).chunks(3).answer(AnswerText::Fixed("Good day.".into())).start().await;
+    let sim = sim.unwrap();
+    let served = served(&sim).await;
+    let whole = post(&served, "/v1/messages", &message(json!({ "metadata": { "user_id": "u" } }))).await;
+    assert_eq!((whole.status, whole.header("x-keypool-ignored")), (StatusCode::OK, "metadata"), "{whole:?}");
+    let body = whole.json();
+    assert_eq!(body["content"], json!([{ "type": "text", "text": "Good day." }]));
+    assert_eq!((&body["stop_reason"], &body["type"]), (&json!("end_turn"), &json!("message")));
+    let pieces = post(&served, "/anthropic/v1/messages", &message(json!({ "stream": true }))).await;
+    let kinds: Vec<String> = events(&pieces)
+        .iter()
+        .map(|event| serde_json::from_str::<Value>(event).unwrap()["type"].as_str().unwrap().to_owned())
+        .collect();
+    let delta = "content_block_delta";
+    assert_eq!(
+        kinds,
+        [
+            "message_start",
+            "content_block_start",
+            delta,
+            delta,
+            delta,
+            "content_block_stop",
+            "message_delta",
+            "message_stop"
+        ]
+    );
+    let counted = post(&served, "/v1/messages/count_tokens", &message(json!({}))).await;
+    assert!(counted.json()["input_tokens"].as_u64() > Some(0), "{counted:?}");
+    let wrong = post(&served, "/v1/messages", &message(json!({ "messages": [] }))).await;
+    assert_eq!(
+        (wrong.status, &wrong.json()["error"]["type"]),
+        (StatusCode::BAD_REQUEST, &json!("invalid_request_error"))
+    );
+}
+
+#[tokio::test]
+async fn a_large_image_arrives_as_it_was() {
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let served = served(&sim).await;
+    let image = "iVBORw0KGgo".repeat(100_000);
+    let body = chat(json!({ "messages": [{ "role": "user", "content": [
+        { "type": "text", "text": "What is it?" },
+        { "type": "image_url", "image_url": { "url": format!("data:image/png;base64,{image}") } },
+    ] }] }));
+    let answer = post(&served, "/v1/chat/completions", &body).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let huge = "A".repeat(33 << 20);
+    let body = chat(json!({ "messages": [{ "role": "user", "content": huge }] }));
+    let refused = post(&served, "/v1/chat/completions", &body).await;
+    assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_the_upstreams_answer() {
+    use http_body_util::{BodyExt, Full};
+    let sim = GeminiSim::builder().key(ONE).chunks(50).chunk_latency(Duration::from_millis(100)).start().await.unwrap();
+    let served = Served::keys([Key::new(ONE).max_concurrent(1)], &sim.url(), Duration::from_secs(10)).await;
+    let open = || {
+        let request = Request::post(served.url("/v1/chat/completions"))
+            .header("authorization", format!("Bearer {PLACEHOLDER}"))
+            .body(Full::from(chat(json!({ "stream": true })).to_string()))
+            .unwrap();
+        crate::support::client().request(request)
+    };
+    let mut first = open().await.unwrap();
+    assert!(first.body_mut().frame().await.is_some());
+    drop(first);
+    let second = tokio::time::timeout(Duration::from_secs(3), open()).await.expect("the slot came back").unwrap();
+    assert_eq!(second.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn keys_are_in_no_refusal() {
+    let text = "sorry, {key} may not".to_owned();
+    let sim = GeminiSim::builder()
+        .key(ONE)
+        .script([Rule::new(Fault::Refuse(Refusal::NoPermission)), Rule::new(Fault::AnswerText(text))])
+        .start()
+        .await;
+    let sim = sim.unwrap();
+    let served = served(&sim).await;
+    for _ in 0..2 {
+        let answer = post(&served, "/v1/chat/completions", &chat(json!({}))).await;
+        assert!(!String::from_utf8_lossy(&answer.body).contains(ONE), "{answer:?}");
+    }
+}

@@ -1,0 +1,85 @@
+"""`keypool serve` over the simulator, for scripts that try clients; clients are installed below target/clients."""
+
+import contextlib
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CLIENTS = ROOT / "target" / "clients"
+KEYS = ["AIzaSy-not-a-real-key-0000000000000001", "AIzaSy-not-a-real-key-0000000000000002"]
+
+
+def run(*command, **options):
+    return subprocess.run(command, check=True, text=True, **options)
+
+
+def python_with(**packages):
+    """A Python that can import these modules, each given with the name of its package."""
+    CLIENTS.mkdir(parents=True, exist_ok=True)
+    python = CLIENTS / "venv" / "bin" / "python"
+    if not python.exists():
+        run(sys.executable, "-m", "venv", str(CLIENTS / "venv"))
+    for module, package in packages.items():
+        if subprocess.run([python, "-c", f"import {module.replace('__', '.')}"], capture_output=True).returncode:
+            run(str(python), "-m", "pip", "install", "-q", package)
+    return str(python)
+
+
+def node_with(*packages):
+    """A folder in which Node finds these packages."""
+    CLIENTS.mkdir(parents=True, exist_ok=True)
+    missing = [package for package in packages if not (CLIENTS / "node_modules" / package).exists()]
+    if missing:
+        if not (CLIENTS / "package.json").exists():
+            (CLIENTS / "package.json").write_text('{"private": true, "type": "module"}')
+        run("npm", "install", "--silent", "--no-audit", "--no-fund", *missing, cwd=CLIENTS)
+    return CLIENTS
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_for(port):
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    sys.exit(f"nothing listens on port {port}")
+
+
+@contextlib.contextmanager
+def gateway():
+    """The port of a gateway that is up."""
+    run("cargo", "build", "-q", "-p", "keypool", "--bin", "keypool", cwd=ROOT)
+    run("cargo", "build", "-q", "-p", "gemini-sim", "--example", "standalone", cwd=ROOT)
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
+    upstream, port = free_port(), free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        keys = pathlib.Path(folder) / "key.txt"
+        keys.write_text("".join(f"{key} owner=project-{n}\n" for n, key in enumerate(KEYS)))
+        simulator = subprocess.Popen(
+            [target / "examples" / "standalone", "--port", str(upstream), "--chunks", "5"]
+            + [argument for key in KEYS for argument in ("--project", f"free:0:{key}")],
+            stdout=subprocess.DEVNULL,
+        )
+        served = subprocess.Popen(
+            [target / "keypool", "serve", "-q", "--keys", keys, "--listen", f"127.0.0.1:{port}"]
+            + ["--upstream", f"http://127.0.0.1:{upstream}", "--db", pathlib.Path(folder) / "keypool.db"],
+        )
+        try:
+            wait_for(upstream)
+            wait_for(port)
+            yield port
+        finally:
+            for process in (served, simulator):
+                process.terminate()
+                process.wait(10)
