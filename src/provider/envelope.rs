@@ -44,6 +44,27 @@ impl<'a> Envelope<'a> {
         (told(json).is_some() && (event || bare())).then_some(envelope)
     }
 
+    /// The body's text, for where its message could not be read: what is left of the message where it was cut short.
+    pub(super) fn message(&self) -> &str {
+        let text: &str = &self.text;
+        if !text.trim_start().starts_with(['{', '[']) {
+            return text;
+        }
+        // In a string its quotes would be escaped.
+        let names = text.match_indices("\"message\"").filter(|(at, _)| !text[..*at].ends_with('\\'));
+        let value = |(at, name): (usize, &str)| {
+            text[at + name.len()..].trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')
+        };
+        let Some(begun) = names.filter_map(value).next() else { return text };
+        let mut escaped = false;
+        let is_end = |c: char| {
+            let ends = c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends
+        };
+        begun.split(is_end).next().unwrap_or(begun)
+    }
+
     /// The error object, wherever the provider keeps it; the value itself where it has none.
     pub(super) fn error(&self) -> Option<&Value> {
         self.json.as_ref().map(|json| told(json).unwrap_or(json))

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::{Retry, future::NextLease};
 use crate::{
     error::Error,
-    pool::{Attempt, Demand, KeyPool, Seat},
+    pool::{Attempt, Demand, Exhausted, KeyPool, Seat},
     time::Tick,
-    verdict::{Elsewhere, Verdict},
+    verdict::{Elsewhere, Verdict, VerdictKind},
 };
 
 /// How far one request has come.
@@ -95,6 +95,32 @@ fn capped(verdict: &Verdict, attempts: &[Attempt]) -> bool {
     let alike = |attempt: &&Attempt| attempt.kind == verdict.kind() && attempt.code == verdict.code_of();
     // The attempt in hand is one of them.
     verdict.retry_cap_of().is_some_and(|cap| attempts.iter().filter(alike).count() > usize::from(cap))
+}
+
+/// The error that the caller receives in the place of the answer in hand, where no key is left and it wants that, or where
+/// the answer would only tell it that some key is no good. Only where keys are the cause: that a resource belongs to
+/// another owner, or that the provider failed, is an answer as good as any.
+pub(crate) fn instead(rule: &Retry, pool: &KeyPool, verdict: &Verdict, demand: Demand) -> Option<Error> {
+    if verdict.elsewhere_of() != Elsewhere::OtherKey || !(rule.wants_exhausted() || blames_who_asked(verdict)) {
+        return None;
+    }
+    // "Tried already" holds for this request only; the caller wants to know when a next one may be served. Where one may
+    // be now, several owners have said the same: the answer speaks of the request.
+    let error = pool.try_lease(&Demand { earlier: None, ahead: true, ..demand }).err()?;
+    if verdict.kind() == VerdictKind::ModelUnavailable && error.retry_after().is_none() {
+        // A retired model is nothing to wait for, and the provider's answer says so.
+        return None;
+    }
+    let waits = error.exhausted().is_some_and(Exhausted::waits_for_a_limit);
+    (rule.wants_exhausted() || waits).then_some(error)
+}
+
+/// Whether it says of a key that it is no good, with a status that the caller takes for its own mistake.
+fn blames_who_asked(verdict: &Verdict) -> bool {
+    let status = verdict.status_of().map_or(0, |status| status.as_u16());
+    let of_a_key =
+        matches!(verdict.kind(), VerdictKind::InvalidKey | VerdictKind::Suspended | VerdictKind::QuotaExhausted);
+    of_a_key && (400..500).contains(&status) && status != 429
 }
 
 /// Takes a lease now, or finds out whether one comes within `patience`.

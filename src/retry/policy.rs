@@ -12,7 +12,7 @@ use tower::retry::Policy;
 
 use super::{
     Retry, RetryFuture,
-    decide::{Course, Step},
+    decide::{Course, Step, instead},
     seen::Seen,
 };
 use crate::{
@@ -20,7 +20,6 @@ use crate::{
     pool::{Demand, KeyPool, Prepared},
     replay::TryClone,
     time::Tick,
-    verdict::{Elsewhere, VerdictKind},
 };
 
 /// Says to tower's own `RetryLayer` when to send a request again, and takes the key for it.
@@ -227,16 +226,7 @@ impl RetryPolicy {
     /// The error that the caller receives in the place of the answer in hand, if it wants one. Only where keys are the
     /// cause: that a resource belongs to another owner, or that the provider failed, is an answer as good as any.
     fn instead(&self, seen: &Seen<'_>, demand: Demand) -> Option<Error> {
-        if !self.rule.wants_exhausted() || seen.verdict.elsewhere_of() != Elsewhere::OtherKey {
-            return None;
-        }
-        // "Tried already" holds for this request only; the caller wants to know when a next one may be served. Where
-        // one may be now, two owners have said the same: the answer speaks of the request.
-        let error = self.pool.try_lease(&Demand { earlier: None, ahead: true, ..demand }).err()?;
-        if seen.verdict.kind() == VerdictKind::ModelUnavailable && error.retry_after().is_none() {
-            // A retired model is nothing to wait for, and the provider's answer says so.
-            return None;
-        }
+        let error = instead(&self.rule, &self.pool, seen.verdict, demand)?;
         Some(match seen.served_by {
             Some(served_by) => error.with_served_by(served_by.clone()),
             None => error,

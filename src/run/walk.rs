@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     fallback::{Models, Plan, steps_down},
     pool::{Demand, KeyPool, Lease, ServedBy},
-    retry::{Course, Retry, Step},
+    retry::{Course, Retry, Step, instead},
     verdict::{Elsewhere, Verdict},
 };
 
@@ -108,7 +108,12 @@ impl Walk {
             Some(error) if self.rule.wants_exhausted() && verdict.elsewhere_of() == Elsewhere::OtherKey => {
                 Onward::Instead(error)
             }
-            _ => Onward::Done,
+            // Without a wait no other error says that keys are out.
+            Some(_) => match instead(&self.rule, &self.pool, verdict, self.demand.clone()) {
+                Some(error) => Onward::Instead(error),
+                None => Onward::Done,
+            },
+            None => Onward::Done,
         }
     }
 

@@ -6,7 +6,7 @@ pub mod retry_after;
 mod transport;
 mod word;
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -130,6 +130,9 @@ pub struct Verdict {
     elsewhere: Elsewhere,
     /// A cause that the provider named; without one, evidence and strikes apply.
     named: bool,
+    /// Recognised by a sentence alone.
+    #[serde(skip)]
+    worded: bool,
     /// The provider's own short word for it, such as `CONSUMER_SUSPENDED`. Never holds a secret.
     code: Cow<'static, str>,
     #[serde(serialize_with = "status_number")]
@@ -158,6 +161,7 @@ impl Verdict {
             until: Until::Now,
             elsewhere: Elsewhere::No,
             named: true,
+            worded: false,
             code: Cow::Borrowed(""),
             status: None,
             advice: Cow::Borrowed(""),
@@ -214,6 +218,14 @@ impl Verdict {
     #[must_use]
     pub fn unclear(mut self) -> Self {
         self.named = false;
+        self
+    }
+
+    /// Recognised by a sentence alone, at a status that may as well be the request's. Where keys of two owners are blamed
+    /// so within one request it speaks of the request, and is held against none of them.
+    #[must_use]
+    pub fn worded(mut self) -> Self {
+        self.worded = true;
         self
     }
 
@@ -284,6 +296,11 @@ impl Verdict {
         self.named
     }
 
+    /// Whether nothing but a sentence told the cause; see [`Verdict::worded`].
+    pub fn is_worded(&self) -> bool {
+        self.worded
+    }
+
     /// The provider's own short word for it; empty where it had none.
     pub fn code_of(&self) -> &str {
         &self.code
@@ -344,9 +361,11 @@ impl Verdict {
         self.kind == VerdictKind::Success
     }
 
-    /// Whether the key, its owner or its account is the cause: another key may serve at once.
+    /// Whether the key, its owner or its account is the cause: another key may serve at once. That a resource belongs to
+    /// another owner, or that the request is too large for this one, is no fault of the key.
     pub fn is_key_fault(&self) -> bool {
         matches!(self.elsewhere, Elsewhere::OtherKey | Elsewhere::OtherOwner)
+            && !matches!(self.kind, VerdictKind::WrongOwner | VerdictKind::CallerFault)
     }
 
     /// Whether the provider, or the way there, is the cause: it is retried after a pause.
@@ -357,34 +376,6 @@ impl Verdict {
     /// Whether the caller is the cause: never retried, never held against a key.
     pub fn is_caller_fault(&self) -> bool {
         matches!(self.kind, VerdictKind::CallerFault | VerdictKind::Cancelled)
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.code.is_empty() { write!(f, "{}", self.kind) } else { write!(f, "{} ({})", self.kind, self.code) }
-    }
-}
-
-impl fmt::Display for VerdictKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Success => "success",
-            Self::RateLimited => "rate limited",
-            Self::QuotaExhausted => "quota exhausted",
-            Self::InvalidKey => "invalid key",
-            Self::Suspended => "suspended",
-            Self::Overloaded => "overloaded",
-            Self::Transient => "transient fault",
-            Self::ModelUnavailable => "model unavailable",
-            Self::CallerFault => "caller's fault",
-            Self::WrongOwner => "another owner's resource",
-            Self::Misconfigured => "sent wrongly",
-            Self::Blocked => "address blocked",
-            Self::Broken => "broken off",
-            Self::Cancelled => "cancelled",
-            Self::Unjudged => "unjudged",
-        })
     }
 }
 
