@@ -74,8 +74,10 @@ pub(super) fn read(details: &[&Value], message: &str) -> Quota {
 /// What the sentence of an answer tells that names no quota.
 pub(super) fn hit_of(said: &Complaint) -> Option<Hit> {
     let message = said.message().replace('_', " ");
+    // In front of anything that is quoted it is the provider who speaks of a quota.
+    let told = said.own().split("''").next().is_some_and(|own| own.contains("quota"));
     match () {
-        () if said.status != 429 || !said.own().contains("quota") => None,
+        () if said.status != 429 || !told => None,
         () if message.contains("per day") || message.contains("daily") => Some(Hit::Day),
         () if message.contains("per month") || message.contains("monthly") => Some(Hit::Month),
         () if message.contains("per hour") => Some(Hit::Hour),
