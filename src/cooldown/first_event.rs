@@ -93,10 +93,11 @@ impl FirstEvent {
     }
 
     fn object(&mut self, bytes: &[u8]) {
-        if self.done || self.raw {
-            return if self.raw && !self.done {
-                self.append(bytes)
-            };
+        if self.done {
+            return;
+        }
+        if self.raw {
+            return self.append(bytes);
         }
         // As a rule one look at the first chunk, of which nothing is kept.
         let joined;
@@ -199,7 +200,7 @@ impl FirstEvent {
 fn begins_with_error(text: &[u8]) -> Option<bool> {
     const WORD: &[u8] = b"\"error\"";
     let text = text.strip_prefix(BOM).unwrap_or(text).trim_ascii_start();
-    let Some((first, rest)) = text.split_first() else { return None };
+    let (first, rest) = text.split_first()?;
     let rest = rest.trim_ascii_start();
     if *first != b'{' {
         return Some(false);

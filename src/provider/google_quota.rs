@@ -159,6 +159,10 @@ fn amount(value: Option<&Value>) -> Option<u64> {
 
 /// Each `Quota exceeded for metric: …, limit: …, model: …` of a message, as a line of its own: none that is quoted.
 fn lines(message: &str) -> Vec<Line<'_>> {
+    // A message that quotes something before it speaks of a quota speaks of something else.
+    if !message.split(['\'', '"', '`']).next().is_some_and(|own| own.contains("uota") || own.contains("metric: ")) {
+        return Vec::new();
+    }
     let told = |line: &'_ str| {
         let at = line.find("metric: ")?;
         let before = line[..at].trim_start_matches(['*', ' ']);

@@ -6,8 +6,6 @@ mod base;
 mod by_status;
 mod complaint;
 mod credentials;
-#[cfg(test)]
-mod echoes;
 mod envelope;
 mod error_words;
 mod gemini;
@@ -248,3 +246,6 @@ impl<'a> Answer<'a> {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

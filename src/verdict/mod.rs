@@ -110,6 +110,16 @@ pub enum Elsewhere {
     OtherModel,
 }
 
+/// How the provider told the cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// By name, or by what nobody but the provider decides.
+    Named,
+    /// By a sentence alone.
+    Worded,
+    Unclear,
+}
+
 /// What an answer means: the kind, whom it concerns, for how long, and what a person can do about it.
 ///
 /// ```
@@ -129,10 +139,8 @@ pub struct Verdict {
     until: Until,
     elsewhere: Elsewhere,
     /// A cause that the provider named; without one, evidence and strikes apply.
-    named: bool,
-    /// Recognised by a sentence alone.
-    #[serde(skip)]
-    worded: bool,
+    #[serde(rename = "named", serialize_with = "is_named")]
+    cause: Cause,
     /// The provider's own short word for it, such as `CONSUMER_SUSPENDED`. Never holds a secret.
     code: Cow<'static, str>,
     #[serde(serialize_with = "status_number")]
@@ -160,8 +168,7 @@ impl Verdict {
             scope: Scope::Caller,
             until: Until::Now,
             elsewhere: Elsewhere::No,
-            named: true,
-            worded: false,
+            cause: Cause::Named,
             code: Cow::Borrowed(""),
             status: None,
             advice: Cow::Borrowed(""),
@@ -217,7 +224,7 @@ impl Verdict {
     /// Marks the cause as not named by the provider: strikes and evidence apply before anything is held for good.
     #[must_use]
     pub fn unclear(mut self) -> Self {
-        self.named = false;
+        self.cause = Cause::Unclear;
         self
     }
 
@@ -225,7 +232,9 @@ impl Verdict {
     /// so within one request it speaks of the request, and is held against none of them.
     #[must_use]
     pub fn worded(mut self) -> Self {
-        self.worded = true;
+        if self.cause == Cause::Named {
+            self.cause = Cause::Worded;
+        }
         self
     }
 
@@ -293,12 +302,12 @@ impl Verdict {
 
     /// Whether the provider named the cause.
     pub fn is_named(&self) -> bool {
-        self.named
+        self.cause != Cause::Unclear
     }
 
     /// Whether nothing but a sentence told the cause; see [`Verdict::worded`].
     pub fn is_worded(&self) -> bool {
-        self.worded
+        self.cause == Cause::Worded
     }
 
     /// The provider's own short word for it; empty where it had none.
@@ -377,6 +386,11 @@ impl Verdict {
     pub fn is_caller_fault(&self) -> bool {
         matches!(self.kind, VerdictKind::CallerFault | VerdictKind::Cancelled)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_named<S: serde::Serializer>(cause: &Cause, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(*cause != Cause::Unclear)
 }
 
 #[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

@@ -297,6 +297,7 @@ fn any_other_api_is_judged_by_its_statuses() {
 /// Sentences as other versions of an API may write them: another case, prefix or end, never another middle.
 #[test]
 fn sentences_may_begin_and_end_in_other_ways() {
+    type Say<'a> = &'a dyn Fn(u16, &str) -> Verdict;
     let gemini_says = |status: u16, text: &str| {
         gemini(status, &serde_json::json!({"error": {"code": status, "message": text}}).to_string())
     };
@@ -306,7 +307,6 @@ fn sentences_may_begin_and_end_in_other_ways() {
         let error = serde_json::json!({"type": "invalid_request_error", "message": text});
         anthropic(status, &serde_json::json!({"type": "error", "error": error}).to_string())
     };
-    type Say<'a> = &'a dyn Fn(u16, &str) -> Verdict;
     let rows: [(Say<'_>, u16, &str, K, S); 23] = [
         (&gemini_says, 400, "API key not valid. Please pass a valid API key", K::InvalidKey, S::Key),
         (&gemini_says, 400, "API key expired. Please renew the API key", K::InvalidKey, S::Key),
