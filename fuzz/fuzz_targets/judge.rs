@@ -1,7 +1,7 @@
 //! Any answer, to any provider: no panic, no delay beyond the longest, and a sentence for whoever must act.
 //!
-//! Input: provider and kind in one byte, the status in the next two, a `Retry-After` up to the first line's end, and
-//! the body.
+//! Input: provider and kind in one byte, the status in the next two, a `Retry-After` (and perhaps
+//! the model that was asked for) up to the first line's end, and the body.
 #![no_main]
 
 use std::time::{Duration, SystemTime};
@@ -30,7 +30,8 @@ fuzz_target!(|data: &[u8]| {
     }
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_000_000);
     let status = StatusCode::from_u16(status).expect("100 to 999");
-    let answer = Answer::new(status, &headers, body, now);
+    let asked = std::str::from_utf8(after).ok().filter(|_| choice & 16 != 0);
+    let answer = Answer::new(status, &headers, body, now).asked(asked);
     let verdict = provider.judge(&if choice & 8 == 0 { answer } else { answer.event() });
     if let Until::For(wait) | Until::Probed(wait) = verdict.until_of() {
         assert!(wait <= retry_after::LONGEST);

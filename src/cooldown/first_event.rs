@@ -12,6 +12,8 @@ pub(super) enum Framing {
     Events,
     /// One JSON array whose items come one by one: Gemini's `streamGenerateContent` without `alt=sse`.
     Array,
+    /// No stream: one object, looked into only where it begins with an error.
+    Object,
 }
 
 /// Collects the first data object of a stream.
@@ -68,20 +70,51 @@ impl FirstEvent {
         self.name == Name::Error
     }
 
+    /// Whether it is no event, but the beginning of an answer that is no stream.
+    pub(super) fn is_of_a_whole(&self) -> bool {
+        self.framing == Framing::Object
+    }
+
     /// Looks at the next bytes of the stream.
     pub(super) fn see(&mut self, bytes: &[u8]) {
         match self.framing {
             Framing::Events => self.events(bytes),
             Framing::Array => self.array(bytes),
+            Framing::Object => self.object(bytes),
         }
     }
 
     /// Nothing more comes, or nobody waits for it: a line without an end counts too.
     pub(super) fn finish(&mut self) {
-        if !self.done && !self.line.is_empty() {
+        if !self.done && !self.line.is_empty() && self.framing != Framing::Object {
             self.end_of_line();
         }
         self.done = true;
+    }
+
+    fn object(&mut self, bytes: &[u8]) {
+        if self.done {
+            return;
+        }
+        if self.raw {
+            return self.append(bytes);
+        }
+        // As a rule one look at the first chunk, of which nothing is kept.
+        let joined;
+        let begun = if self.line.is_empty() {
+            bytes
+        } else {
+            joined = [&std::mem::take(&mut self.line)[..], bytes].concat();
+            &joined
+        };
+        match begins_with_error(begun) {
+            Some(true) => {
+                self.raw = true;
+                self.append(begun.strip_prefix(BOM).unwrap_or(begun).trim_ascii_start());
+            }
+            Some(false) => self.done = true,
+            None => self.line = begun.trim_ascii_start().to_vec(),
+        }
     }
 
     fn array(&mut self, bytes: &[u8]) {
@@ -163,6 +196,18 @@ impl FirstEvent {
     }
 }
 
+/// Whether the first member of an object is an error; `None` where it takes more bytes to tell.
+fn begins_with_error(text: &[u8]) -> Option<bool> {
+    const WORD: &[u8] = b"\"error\"";
+    let text = text.strip_prefix(BOM).unwrap_or(text).trim_ascii_start();
+    let (first, rest) = text.split_first()?;
+    let rest = rest.trim_ascii_start();
+    if *first != b'{' {
+        return Some(false);
+    }
+    if rest.len() < WORD.len() && WORD.starts_with(rest) { None } else { Some(rest.starts_with(WORD)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,6 +264,24 @@ mod tests {
         assert!(!unfinished.is_done());
         unfinished.finish();
         assert_eq!(unfinished.data(), b"{\"error\":{\"code\":503}}");
+    }
+
+    #[test]
+    fn of_a_whole_answer_only_an_error_is_kept() {
+        let object = |text: &str| first(Framing::Object, text).0;
+        for error in ["{\"error\":{\"code\":429}}", "{ \"error\" : \"{\" , \"user_id\":1}"] {
+            assert_eq!(object(error).as_deref(), Some(error));
+            let padded = format!(" \n{error}\n");
+            assert_eq!(object(&padded).as_deref(), Some(error));
+        }
+        for good in
+            ["{\"id\":\"x\",\"error\":{}}", "{\"errors\":[]}", "[{\"error\":{}}]", "{}", "x", "{\"err\\u006fr\":1}"]
+        {
+            assert_eq!(object(good).as_deref(), Some(""), "{good}");
+        }
+        for undecided in ["", " \n ", "{ ", "{\"erro", "{\"error\":{"] {
+            assert_eq!(object(undecided), None, "{undecided}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::{
     masks::Masks,
     outbox::Outbox,
     sight::Sight,
+    stream_watch::StreamWatch,
     teller::Teller,
 };
 use crate::{error::BoxError, verdict::Verdict};
@@ -301,8 +302,8 @@ impl Flow {
             return;
         }
         self.flush(false);
-        if let Some(stream) = self.sight().and_then(|sight| sight.stream.as_mut()) {
-            stream.watch.finish();
+        if let Some(watch) = self.sight().and_then(|sight| sight.stream.as_mut()?.watch.as_mut()) {
+            watch.finish();
         }
         self.look_for_errors();
         self.judge_whole();
@@ -360,7 +361,7 @@ impl Flow {
         let Some(stream) = &mut sight.stream else { return };
         if settled {
             sight.stream = None;
-        } else if let Some(mut found) = stream.watch.take()
+        } else if let Some(mut found) = stream.watch.as_mut().and_then(StreamWatch::take)
             && let Some(teller) = &self.teller
         {
             mask_secret(teller.secret(), &mut found.data);

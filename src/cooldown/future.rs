@@ -16,10 +16,11 @@ use pin_project_lite::pin_project;
 use super::reason::mask_reason;
 use super::{
     body::CooldownBody,
+    first_event::Framing,
     flow::{Flow, Reader},
     fresh::{Fresh, Look},
-    head::{Asked, BodyHead, Encoding},
-    hold::Hold,
+    head::{Asked, BodyHead, Encoding, Kind},
+    hold::{Hold, LARGEST_BEGINNING},
     inflate::Inflate,
     judging,
     mask::mask_headers,
@@ -127,13 +128,23 @@ where
     let readable = !empty && encoding != Encoding::Unreadable;
     let failed = status.as_u16() >= 400;
     let framing = if readable && !failed { body_head.framing(asked) } else { None };
+    // An error is small: what is known to be large is not looked into.
+    let may_err = || {
+        readable
+            && status == StatusCode::OK
+            && body_head.kind == Kind::Json
+            && body.size_hint().lower() <= LARGEST_BEGINNING as u64
+            && granted.pool.provider().errs_with_success()
+    };
+    let framing = framing.or_else(|| may_err().then_some(Framing::Object));
     let usage = asked.usage != UsageFormat::None;
     if readable && (failed || (status.is_success() && framing.is_some())) {
+        let in_events = framing != Some(Framing::Object);
         let sight = Sight {
             error: failed.then(Box::default),
             stream: framing.map(Stream::new),
-            usage: (usage && !failed).then(|| UsageScan::new(asked.usage != UsageFormat::Anthropic)),
-            whole: None,
+            usage: (usage && !failed).then(|| UsageScan::new(in_events && asked.usage != UsageFormat::Anthropic)),
+            whole: (!failed && !in_events).then(|| granted.pool.provider().alarm().map(|_| Vec::new())).flatten(),
         };
         let reader = reader(encoding, sight, &granted);
         return Err(Box::new(Hold::new(head, body, reader, granted)));

@@ -24,8 +24,8 @@ use crate::{error::BoxError, pool::Granted, verdict::Verdict};
 
 /// The longest that a beginning is held.
 const LONGEST: Duration = Duration::from_secs(5);
-/// The most of a good stream that is held.
-const LARGEST_BEGINNING: usize = 16 << 10;
+/// The most of a good answer that is held.
+pub(super) const LARGEST_BEGINNING: usize = 16 << 10;
 
 /// An answer whose beginning is held.
 pub(super) struct Hold<B> {
@@ -79,7 +79,11 @@ where
                     first.finish();
                     mask_secret(&self.granted.secret, first.data());
                     let named_error = first.is_named_error();
-                    judging::first_event(&self.granted, &self.head, first.data(), named_error)
+                    if first.is_of_a_whole() {
+                        judging::beginning(&self.granted, &self.head, first.data())
+                    } else {
+                        judging::first_event(&self.granted, &self.head, first.data(), named_error)
+                    }
                 }
             },
             None => self.judge_error_text(),

@@ -23,16 +23,26 @@ pub(super) fn good(granted: &Granted, head: &Parts) -> Verdict {
 /// An answer whose status is no success, by its head and as much of its body as could be read.
 pub(super) fn answer(granted: &Granted, head: &Parts, body: &[u8]) -> Verdict {
     let wall = granted.pool.clock().wall();
-    let verdict = granted.pool.provider().judge(&Answer::new(head.status, &head.headers, body, wall));
+    let verdict = granted.pool.provider().judge(&asked(granted, &Answer::new(head.status, &head.headers, body, wall)));
     completed(granted, head, verdict)
 }
 
 /// The first object of a stream whose status is good.
 pub(super) fn first_event(granted: &Granted, head: &Parts, data: &[u8], named_error: bool) -> Verdict {
     let wall = granted.pool.clock().wall();
-    let verdict = granted.pool.provider().judge(&Answer::new(head.status, &head.headers, data, wall).event());
+    let answer = Answer::new(head.status, &head.headers, data, wall).event();
+    let verdict = granted.pool.provider().judge(&asked(granted, &answer));
     let verdict = if verdict.is_success() && named_error { unknown_error() } else { verdict };
     completed(granted, head, verdict)
+}
+
+/// The beginning of an answer whose status is good and that is no stream: empty unless it is an error's.
+pub(super) fn beginning(granted: &Granted, head: &Parts, data: &[u8]) -> Verdict {
+    if data.is_empty() {
+        return good(granted, head);
+    }
+    let verdict = answer(granted, head, data);
+    if verdict.is_success() { good(granted, head) } else { verdict }
 }
 
 /// The most of a good answer that is judged as a whole.
@@ -105,6 +115,11 @@ fn completed(granted: &Granted, head: &Parts, verdict: Verdict) -> Verdict {
         None => headers,
     };
     verdict.news(news)
+}
+
+/// With the model that was asked for, whose name the provider may echo.
+fn asked<'a>(granted: &'a Granted, answer: &Answer<'a>) -> Answer<'a> {
+    answer.asked(granted.model.as_deref())
 }
 
 fn unknown_error() -> Verdict {

@@ -41,27 +41,50 @@ impl<'a> Sought<'a> {
     }
 }
 
-/// The key as it reads in a query, where that differs.
+/// The key as it reads in a query or, escaped, in a JSON string, where that differs.
 pub(super) struct Encoded {
     text: Box<str>,
     rare_at: usize,
 }
 
 impl Encoded {
+    /// All its other forms; of most keys there are none.
     #[inline]
-    pub(super) fn of(secret: &Secret) -> Option<Self> {
-        if secret.is_encodable() && secret.bytes().len() >= SHORTEST { Some(Self::encode(secret)) } else { None }
+    pub(super) fn forms(secret: &Secret) -> Vec<Self> {
+        if secret.is_encodable() && secret.bytes().len() >= SHORTEST { Self::encode(secret) } else { Vec::new() }
     }
 
     #[cold]
-    fn encode(secret: &Secret) -> Self {
-        let text: Box<str> = utf8_percent_encode(secret.expose(), UNRESERVED).to_string().into();
-        let rare_at = usize::from(rarest(text.as_bytes()));
-        Self { text, rare_at }
+    fn encode(secret: &Secret) -> Vec<Self> {
+        let key = secret.expose();
+        let mut texts = vec![utf8_percent_encode(key, UNRESERVED).to_string()];
+        for (marks, slash) in ESCAPES {
+            let text: String = key.chars().map(|c| escaped(c, marks, slash)).collect();
+            if text != key && !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        let form = |text: String| Self { rare_at: usize::from(rarest(text.as_bytes())), text: text.into() };
+        texts.into_iter().map(form).collect()
     }
 
     pub(super) fn sought(&self) -> Sought<'_> {
         Sought { text: self.text.as_bytes(), rare_at: self.rare_at }
+    }
+}
+
+/// What writers of JSON escape though they need not: slashes; what might be read as HTML, as different ones do.
+const ESCAPES: [(&str, bool); 5] = [("", true), ("=&<>'", false), ("=&<>'", true), ("+&<>'`", false), ("&<>", false)];
+
+/// A character of a JSON string, where `marks` are escaped by number, and a slash if so.
+fn escaped(c: char, marks: &str, slash: bool) -> String {
+    match c {
+        '/' if slash => "\\/".to_owned(),
+        '"' | '\\' => format!("\\{c}"),
+        // Whoever escapes this one writes numbers with capitals.
+        '+' if marks.contains(c) => "\\u002B".to_owned(),
+        c if marks.contains(c) => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
     }
 }
 
@@ -150,17 +173,14 @@ fn overwritten(chunk: Bytes, at: usize, len: usize) -> Bytes {
     chunk.freeze()
 }
 
-/// All of a body in one piece, both forms of the key masked.
+/// All of a body in one piece, every form of the key masked.
 #[inline]
 pub(super) fn masked(secret: &Secret, chunk: Bytes) -> Bytes {
     let chunk = match Sought::key(secret) {
         Some(key) => masked_in(key, chunk),
         None => chunk,
     };
-    match Encoded::of(secret) {
-        Some(encoded) => masked_in(encoded.sought(), chunk),
-        None => chunk,
-    }
+    Encoded::forms(secret).iter().fold(chunk, |chunk, form| masked_in(form.sought(), chunk))
 }
 
 #[inline]
@@ -173,13 +193,13 @@ fn masked_in(key: Sought<'_>, mut chunk: Bytes) -> Bytes {
     chunk
 }
 
-/// Masks a key in a text that is held whole, in both its forms.
+/// Masks a key in a text that is held whole, in all its forms.
 pub(super) fn mask_secret(secret: &Secret, text: &mut [u8]) {
     if let Some(key) = Sought::key(secret) {
         mask_text(key, text);
     }
-    if let Some(encoded) = Encoded::of(secret) {
-        mask_text(encoded.sought(), text);
+    for form in Encoded::forms(secret) {
+        mask_text(form.sought(), text);
     }
 }
 
@@ -196,8 +216,8 @@ pub(super) fn mask_headers(secret: &Secret, headers: &mut HeaderMap) {
     if let Some(key) = Sought::key(secret) {
         mask_values(key, headers);
     }
-    if let Some(encoded) = Encoded::of(secret) {
-        mask_values(encoded.sought(), headers);
+    for form in Encoded::forms(secret) {
+        mask_values(form.sought(), headers);
     }
 }
 
@@ -205,7 +225,7 @@ pub(super) fn mask_headers(secret: &Secret, headers: &mut HeaderMap) {
 #[cfg(feature = "hyper")]
 pub(super) fn shows(secret: &Secret, text: &[u8]) -> bool {
     Sought::key(secret).is_some_and(|key| key.find(text).is_some())
-        || Encoded::of(secret).is_some_and(|encoded| encoded.sought().find(text).is_some())
+        || Encoded::forms(secret).iter().any(|form| form.sought().find(text).is_some())
 }
 
 fn mask_values(key: Sought<'_>, headers: &mut HeaderMap) {
@@ -282,10 +302,20 @@ mod tests {
     #[test]
     fn a_query_shows_the_key_percent_encoded() {
         let secret = Secret::new("abc+def/ghi==").unwrap();
-        let encoded = Encoded::of(&secret).unwrap();
         let mut text = *b"?key=abc%2Bdef%2Fghi%3D%3D&x";
-        mask_text(encoded.sought(), &mut text);
+        mask_secret(&secret, &mut text);
         assert_eq!(&text, b"?key=*********************&x");
-        assert!(Encoded::of(&Secret::new(KEY).unwrap()).is_none());
+        assert!(Encoded::forms(&Secret::new(KEY).unwrap()).is_empty());
+    }
+
+    #[test]
+    fn a_json_string_shows_the_key_escaped() {
+        let secret = Secret::new("abc+def/ghi==").unwrap();
+        for shown in [r"abc+def\/ghi==", r"abc+def/ghi\u003d\u003d", r"abc+def\/ghi\u003d\u003d", r"abc\u002Bdef/ghi=="]
+        {
+            let mut text = format!("\"{shown}\"").into_bytes();
+            mask_secret(&secret, &mut text);
+            assert_eq!(String::from_utf8(text).unwrap(), format!("\"{}\"", "*".repeat(shown.len())));
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The key in both its forms: as it is, and as it reads in a query. Most keys read the same there.
+//! The key in all its forms: as it is, as it reads in a query, and as it reads escaped in JSON. Most keys read the same
+//! there.
 
 use bytes::Bytes;
 
@@ -8,22 +9,26 @@ use crate::key::Secret;
 /// Masks a stream of chunks, or only looks at them.
 pub(super) struct Masks {
     plain: Mask,
-    encoded: Option<Box<(Encoded, Mask)>>,
+    others: Option<Box<Others>>,
 }
+
+/// The forms that read differently.
+struct Others(Vec<(Encoded, Mask)>);
 
 impl Masks {
     #[inline]
     pub(super) fn of(secret: Option<&Secret>) -> Self {
-        let encoded = secret.and_then(Encoded::of);
-        Self { plain: Mask::default(), encoded: encoded.map(|text| Box::new((text, Mask::default()))) }
+        let forms = secret.map(Encoded::forms).filter(|forms| !forms.is_empty());
+        let others = |forms: Vec<Encoded>| forms.into_iter().map(|form| (form, Mask::default())).collect();
+        Self { plain: Mask::default(), others: forms.map(|forms| Box::new(Others(others(forms)))) }
     }
 
     /// Takes a chunk and gives on what may pass.
     pub(super) fn pass(&mut self, secret: &Secret, chunk: Bytes, mut give: impl FnMut(Bytes)) {
         let Some(key) = Sought::key(secret) else { return give(chunk) };
-        match self.encoded.as_deref_mut() {
+        match self.others.as_deref_mut() {
             None => self.plain.pass(key, chunk, give),
-            Some((text, mask)) => self.plain.pass(key, chunk, |chunk| mask.pass(text.sought(), chunk, &mut give)),
+            Some(others) => self.plain.pass(key, chunk, |chunk| pass_on(&mut others.0, chunk, &mut give)),
         }
     }
 
@@ -31,28 +36,52 @@ impl Masks {
     pub(super) fn finish(&mut self, secret: &Secret, broken: bool, mut give: impl FnMut(Bytes)) {
         let Some(key) = Sought::key(secret) else { return };
         let last = self.plain.finish(key, broken).unwrap_or_default();
-        match self.encoded.as_deref_mut() {
+        match self.others.as_deref_mut() {
             None => give(last),
-            Some((text, mask)) => {
-                mask.pass(text.sought(), last, &mut give);
-                give(mask.finish(text.sought(), broken).unwrap_or_default());
-            }
+            Some(others) => finish_all(&mut others.0, last, broken, &mut give),
         }
     }
 
     /// Only looks: whether the key ends in this chunk.
     pub(super) fn spots(&mut self, secret: &Secret, chunk: &[u8]) -> bool {
         Sought::key(secret).is_some_and(|key| self.plain.spots(key, chunk))
-            || self.encoded.as_deref_mut().is_some_and(|(text, mask)| mask.spots(text.sought(), chunk))
+            || self.others_mut().any(|(form, mask)| mask.spots(form.sought(), chunk))
     }
 
     /// How many bytes are held back.
     pub(super) fn held(&self) -> usize {
-        self.plain.held() + self.encoded.as_ref().map_or(0, |encoded| encoded.1.held())
+        self.plain.held() + self.others().map(|(_, mask)| mask.held()).sum::<usize>()
     }
 
     /// Whether what has begun is long enough to be hardly anything but the key.
     pub(super) fn is_likely(&self) -> bool {
-        self.plain.held().max(self.encoded.as_ref().map_or(0, |encoded| encoded.1.held())) >= SHORTEST
+        self.plain.held() >= SHORTEST || self.others().any(|(_, mask)| mask.held() >= SHORTEST)
+    }
+
+    fn others(&self) -> impl Iterator<Item = &(Encoded, Mask)> {
+        self.others.iter().flat_map(|others| &others.0)
+    }
+
+    fn others_mut(&mut self) -> impl Iterator<Item = &mut (Encoded, Mask)> {
+        self.others.iter_mut().flat_map(|others| &mut others.0)
+    }
+}
+
+/// Through one form after the other.
+fn pass_on(forms: &mut [(Encoded, Mask)], chunk: Bytes, give: &mut dyn FnMut(Bytes)) {
+    match forms.split_first_mut() {
+        None => give(chunk),
+        Some(((form, mask), rest)) => mask.pass(form.sought(), chunk, |chunk| pass_on(rest, chunk, give)),
+    }
+}
+
+fn finish_all(forms: &mut [(Encoded, Mask)], last: Bytes, broken: bool, give: &mut dyn FnMut(Bytes)) {
+    match forms.split_first_mut() {
+        None => give(last),
+        Some(((form, mask), rest)) => {
+            mask.pass(form.sought(), last, |chunk| pass_on(rest, chunk, give));
+            let held = mask.finish(form.sought(), broken).unwrap_or_default();
+            finish_all(rest, held, broken, give);
+        }
     }
 }

@@ -36,12 +36,14 @@ pub(super) struct ErrorText {
 pub(super) struct Stream {
     /// Until the beginning was judged.
     pub(super) first: Option<FirstEvent>,
-    pub(super) watch: StreamWatch,
+    /// Of streams; what is none ends with its beginning.
+    pub(super) watch: Option<StreamWatch>,
 }
 
 impl Stream {
     pub(super) fn new(framing: Framing) -> Box<Self> {
-        Box::new(Self { first: Some(FirstEvent::new(framing)), watch: StreamWatch::new(framing) })
+        let watch = (framing != Framing::Object).then(|| StreamWatch::new(framing));
+        Box::new(Self { first: Some(FirstEvent::new(framing)), watch })
     }
 }
 
@@ -67,7 +69,9 @@ impl Sight {
             if let Some(first) = &mut stream.first {
                 first.see(bytes);
             }
-            stream.watch.see(bytes);
+            if let Some(watch) = &mut stream.watch {
+                watch.see(bytes);
+            }
         }
         if let Some(error) = &mut self.error {
             let room = LARGEST_ERROR - error.text.len();

@@ -56,7 +56,7 @@ pub(super) fn write(families: &mut Families<'_>, snapshot: &Snapshot, lanes: &Sh
     families.counters("keypool_key_successes", "Good answers.", rows(&keys, |key| key.succeeded))?;
     families.counters(
         "keypool_key_failures",
-        "Answers that were faults, those that named a limit apart.",
+        "Answers that were faults of the key, its owner or its account, those that named a limit apart.",
         rows(&keys, |key| key.failed),
     )?;
     families.counters(

@@ -1,5 +1,6 @@
-//! Doubt: answers that are not held against a key. The same unclear one from two owners within one request speaks of the
-//! request, unless another key serves it after all; many keys failing for good at once speak of us (the guard).
+//! Doubt: answers that are not held against a key. The same unclear one, or the same known by a sentence alone, from two
+//! owners within one request speaks of the request, unless another key serves it after all; many keys failing for good
+//! at once speak of us (the guard).
 
 use super::{
     Attempt, Seat,
@@ -19,20 +20,29 @@ use crate::{
 /// The scopes whose rests a key's answer may begin, and evidence give back.
 const OF_A_KEY: [Scope; 5] = [Scope::Key, Scope::KeyLane, Scope::Owner, Scope::OwnerLane, Scope::BillingAccount];
 
-/// Whether it could be said of the request. A limit is the key's, however little is said of it.
+/// Sentences that blame a key are mostly true: only so many owners of whom the same is said let the request be believed
+/// to be at fault, and no further key be asked.
+const BLAMED_BY_WORDS: usize = 5;
+
+/// Whether it could be said of the request. A limit is the key's, however little is said of it; a sentence may hold the
+/// caller's own words.
 fn may_be_the_requests(verdict: &Verdict) -> bool {
-    !verdict.is_named() && !verdict.kind().is_limit()
+    verdict.is_worded() || !verdict.is_named() && !verdict.kind().is_limit()
 }
 
 /// The attempts that came to the same unclear verdict.
 fn alike(attempts: &[Attempt], kind: VerdictKind) -> impl Iterator<Item = &Attempt> + Clone {
-    attempts.iter().filter(move |attempt| !attempt.named && attempt.kind == kind)
+    attempts.iter().filter(move |attempt| attempt.is_open_to_doubt() && attempt.kind == kind)
 }
 
 impl Attempt {
     /// Whether it says nothing that is sure of its key: others may say the same.
     pub(crate) fn is_unclear(&self) -> bool {
-        !self.named && !self.kind.is_limit() && self.elsewhere == Elsewhere::OtherKey
+        (self.worded || !self.named && !self.kind.is_limit()) && self.elsewhere == Elsewhere::OtherKey
+    }
+
+    fn is_open_to_doubt(&self) -> bool {
+        self.worded || !self.named
     }
 }
 
@@ -54,6 +64,9 @@ impl State {
         let mut owners: Vec<u32> = said.clone().filter_map(|attempt| self.owner_of(attempt)).collect();
         owners.sort_unstable();
         owners.dedup();
+        if last.worded {
+            return owners.len() >= BLAMED_BY_WORDS;
+        }
         let mut slots = said.filter_map(|attempt| self.roster.slot_of(&attempt.key));
         owners.len() > 2 || (owners.len() == 2 && slots.any(|slot| self.has_proved_good(slot)))
     }
@@ -80,6 +93,7 @@ impl State {
         for attempt in alike(&earlier, verdict.kind()) {
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
             let owner = self.roster.keys[slot as usize].owner;
+            self.guard.forget(slot);
             for scope in self.give_back(slot, owner, cell.lane, attempt.seq, now) {
                 self.recovered(slot, scope);
             }
@@ -123,7 +137,7 @@ impl State {
     /// The request was served after all: what its evidence gave back stands.
     pub(super) fn refute(&mut self, seat: Seat, now: Now) {
         let Some(cell) = self.seats.get(seat).cloned() else { return };
-        for attempt in cell.earlier.as_deref().unwrap_or_default().iter().filter(|attempt| !attempt.named) {
+        for attempt in cell.earlier.as_deref().unwrap_or_default().iter().filter(|attempt| attempt.is_open_to_doubt()) {
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
             let owner = self.roster.keys[slot as usize].owner;
             for scope in OF_A_KEY {

@@ -1,6 +1,6 @@
 //! Why no key may carry a request, counted by reason.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
@@ -102,6 +102,13 @@ impl Exhausted {
         self.reasons.keys().any(any_time)
     }
 
+    /// Whether some key is well and only at a limit, whose end is known.
+    pub(crate) fn waits_for_a_limit(&self) -> bool {
+        use OutReason::{Full, Interval, QuotaExhausted, RateLimited};
+        let at_limit = |reason: &OutReason| matches!(reason, Full(..) | RateLimited | QuotaExhausted | Interval);
+        self.next_in.is_some() && self.reasons.keys().any(at_limit)
+    }
+
     /// Whether every key that is not disabled is out of this model for good: nothing to wait for.
     pub(crate) fn is_without_the_model(&self) -> bool {
         use OutReason::{DisabledByHand, DisabledInvalid, DisabledSuspended, ModelUnavailable};
@@ -123,7 +130,9 @@ impl Exhausted {
 
 impl fmt::Display for Exhausted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let model = self.model.as_deref().unwrap_or("requests without a model");
+        // Whatever the caller wrote, it stays on one line.
+        let model = self.model.as_deref().map(plain);
+        let model = model.as_deref().unwrap_or("requests without a model");
         if self.keys == 0 {
             return write!(f, "the pool holds no API key for {model}");
         }
@@ -152,6 +161,11 @@ impl fmt::Display for Exhausted {
             None => f.write_str("; none comes back by itself"),
         }
     }
+}
+
+/// A name without control characters.
+fn plain(name: &str) -> Cow<'_, str> {
+    if name.contains(char::is_control) { name.escape_debug().to_string().into() } else { name.into() }
 }
 
 impl OutReason {

@@ -93,6 +93,7 @@ impl Guard {
 
     pub(super) fn forget(&mut self, slot: u32) {
         self.held.retain(|held| *held != slot);
+        self.told &= !self.held.is_empty();
         self.failures.retain(|(_, held, _)| *held != slot);
     }
 

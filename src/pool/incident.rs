@@ -58,7 +58,9 @@ impl State {
             return;
         }
         let own_fault = matches!(verdict.kind(), VerdictKind::InvalidKey | VerdictKind::Suspended);
-        let held = permanent && own_fault && self.guard.permanent(now.tick, whom.slot);
+        // What speaks of the request says nothing of the way out.
+        let counts = permanent && own_fault && !self.is_the_requests_own(cell, verdict);
+        let held = counts && self.guard.permanent(now.tick, whom.slot);
         let end = if held { End::At(now.tick.plus(HOLD)) } else { end };
         let ramp = self.roster.keys[whom.slot as usize].ramp;
         let rest = self.rest_slot(whom).expect("every scope but the caller's has a place for a rest");

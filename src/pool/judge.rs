@@ -212,8 +212,13 @@ impl State {
     pub(super) fn count(&mut self, cell: &SeatCell, verdict: &Verdict, now: Now) {
         let own_fault = matches!(verdict.kind(), VerdictKind::InvalidKey | VerdictKind::Suspended);
         let key = &mut self.roster.keys[cell.slot as usize];
-        let count = if verdict.kind().is_limit() { &mut key.limited } else { &mut key.failed };
-        *count = count.saturating_add(1);
+        let of_the_key = !matches!(verdict.scope_of(), Scope::Caller | Scope::Lane | Scope::Exit);
+        if verdict.kind().is_limit() {
+            key.limited = key.limited.saturating_add(1);
+        } else if of_the_key {
+            // What the caller, the model, the provider or the way out did is no fault of the key's.
+            key.failed = key.failed.saturating_add(1);
+        }
         if !own_fault {
             self.guard.passing(now.tick, cell.slot);
         }

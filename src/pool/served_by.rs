@@ -57,6 +57,9 @@ pub struct Attempt {
     /// Whether the provider named the cause.
     #[serde(skip)]
     pub(crate) named: bool,
+    /// Whether nothing but a sentence named it.
+    #[serde(skip)]
+    pub(crate) worded: bool,
     /// Where else the answer said that the request may succeed.
     #[serde(skip)]
     pub(crate) elsewhere: Elsewhere,
@@ -141,6 +144,7 @@ impl ServedBy {
             code: self.verdict.code_of().to_owned(),
             seq: self.seq,
             named: self.verdict.is_named(),
+            worded: self.verdict.is_worded(),
             elsewhere: self.verdict.elsewhere_of(),
         });
         self.earlier().iter().cloned().chain(last).collect()

@@ -134,11 +134,12 @@ pub struct KeyView {
     pub started: u32,
     /// Good answers.
     pub succeeded: u32,
-    /// Answers that were faults, 429s apart.
+    /// Answers that were faults of the key, its owner or its account, 429s apart. What the caller, the provider or the way
+    /// there did is not counted.
     pub failed: u32,
     /// 429s.
     pub limit_hits: u32,
-    /// Faults among judged answers, 0 to 1.
+    /// Faults of the key among its good answers, its faults and its 429s, 0 to 1.
     pub error_rate: f64,
     /// Rests of the key, its owner and its account, in any lane.
     pub rests: Vec<RestView>,

@@ -7,7 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 
 use super::{
     Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat,
-    by_status::{BY_STATUS, REDIRECTS},
+    by_status::{BY_STATUS, EDGE, REDIRECTS},
     complaint::{Complaint, Mark::Waits},
     credentials,
     envelope::Envelope,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     key::{InvalidSecret, Secret},
-    verdict::{Elsewhere as E, Scope as S, Until as U, Verdict, VerdictKind as K, retry_after},
+    verdict::{Elsewhere as E, Scope as S, Until as U, Verdict, VerdictKind as K},
 };
 
 /// Any API that takes a key in a header or in the query, judged by its status codes and `Retry-After`.
@@ -259,8 +259,8 @@ impl Provider for ApiKeyHeader {
         let envelope = Envelope::open(answer.body);
         let mut said = Complaint::of(answer, Some(&envelope));
         said.tell(&envelope.text);
-        said.wait = said.wait.or_else(|| retry_after::in_text(said.message()));
-        decide(&[REDIRECTS, RULES, BY_STATUS], said, answer)
+        said.wait = said.wait.or_else(|| said.wait_in_text());
+        decide(&[REDIRECTS, EDGE, RULES, BY_STATUS], said, answer)
     }
 
     fn usage(&self) -> UsageFormat {

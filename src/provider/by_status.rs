@@ -1,7 +1,7 @@
 //! What statuses mean where nothing else does: the table that stands behind every provider's own.
 
 use super::{
-    complaint::Mark::{All, LeadsTo, Page, Says, Waits},
+    complaint::Mark::{All, Bare, Begins, LeadsTo, Page, Says, Waits},
     rule::{HOUR, Rule, rule, ruling, seconds},
 };
 use crate::verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K};
@@ -28,11 +28,31 @@ pub(super) const REDIRECTS: &[Rule] = &[
     ),
 ];
 
+/// The network in front of an API, which refuses an address before the API sees anything.
+pub(super) const EDGE: &[Rule] = &[rule(
+    &[403, 429, 503],
+    &[
+        // Cloudflare's, without its page: by address, by signature of the client, by rate.
+        All(&[Bare, Begins("error code: 1003")]),
+        All(&[Bare, Begins("error code: 1005")]),
+        All(&[Bare, Begins("error code: 1006")]),
+        All(&[Bare, Begins("error code: 1007")]),
+        All(&[Bare, Begins("error code: 1008")]),
+        All(&[Bare, Begins("error code: 1009")]),
+        All(&[Bare, Begins("error code: 1010")]),
+        All(&[Bare, Begins("error code: 1012")]),
+        All(&[Bare, Begins("error code: 1015")]),
+        All(&[Bare, Begins("error code: 1020")]),
+    ],
+    ruling(K::Blocked, S::Exit, seconds(600), E::No).code("NETWORK_EDGE").heeding(HOUR),
+    "The network in front of the provider refuses this machine's address: use another exit address, or wait.",
+)];
+
 /// Web pages where an API would answer in JSON: a network in front of it speaks.
 pub(super) const PAGES: &[Rule] = &[
     rule(
         &[403, 429, 503],
-        &[Says("may be sending automated queries"), All(&[Page, Says("unusual traffic")])],
+        &[All(&[Page, Says("may be sending automated queries")]), All(&[Page, Says("unusual traffic")])],
         ruling(K::Blocked, S::Exit, seconds(600), E::No).code("AUTOMATED_QUERIES"),
         "The provider takes this address for a robot's: slow down, or use another exit address.",
     ),
@@ -43,6 +63,23 @@ pub(super) const PAGES: &[Rule] = &[
         "The provider's network refuses this address with a web page: slow down, or use another exit address.",
     ),
 ];
+
+/// What those say who check a request's form: sentences that begin with the caller's own words, so that no word in front
+/// may be believed.
+pub(super) const FORMS: &[Rule] = &[rule(
+    &[400, 422],
+    &[
+        Says("extra inputs are not permitted"),
+        Says("input should be "),
+        Says("field required"),
+        Says("unexpected keyword"),
+        Says("is not one of "),
+        Says("string should "),
+        Says("cannot find field"),
+    ],
+    ruling(K::CallerFault, S::Caller, U::Now, E::No),
+    "The request itself is at fault: the answer's body says what to change.",
+)];
 
 /// Every status, judged by itself.
 pub(super) const BY_STATUS: &[Rule] = &[
@@ -140,6 +177,8 @@ mod tests {
     #[test]
     fn rows_are_complete() {
         check(REDIRECTS);
+        check(EDGE);
+        check(FORMS);
         check(PAGES);
         check(BY_STATUS);
     }

@@ -7,6 +7,7 @@ use http::{HeaderMap, header};
 use super::{
     Answer,
     envelope::{Envelope, is_page},
+    wording,
 };
 use crate::verdict::QuotaNews;
 
@@ -23,8 +24,16 @@ pub(super) struct Complaint {
     /// The provider's own words for the cause (`CONSUMER_SUSPENDED`, `invalid_api_key`), the most telling first.
     /// Only words that pass [`word`], so that none can hold a secret.
     words: Vec<String>,
+    /// The body is no JSON.
+    bare: bool,
     /// The message in lower case: of the error where it could be read, else the whole body.
     message: String,
+    /// What of it are the provider's own words.
+    own: String,
+    /// What the request named as its model.
+    asked: Option<String>,
+    /// The provider's own words without that, where it makes a difference.
+    unasked: Option<String>,
     /// How long the answer asks to wait, whichever way it says so.
     pub(super) wait: Option<Duration>,
     /// The limit that was hit, where it is named.
@@ -40,10 +49,16 @@ pub(super) struct Complaint {
 pub(super) enum Hit {
     /// One over all models of the account.
     Account,
+    /// What may be open at once.
+    Sessions,
     /// A window of a minute or the like.
     Short,
+    /// An hour's.
+    Hour,
     /// A day's.
     Day,
+    /// A month's.
+    Month,
     /// One of zero: there is no entitlement at all.
     Zero,
 }
@@ -55,14 +70,20 @@ pub(super) enum Mark {
     Is(&'static str),
     /// It uses a word with this in it. Given in lower case.
     IsLike(&'static str),
-    /// The message begins so. Given in lower case.
+    /// The provider's own words begin with this sentence: all of it, unless it ends in a blank. Given in lower case, and
+    /// without an article.
     Begins(&'static str),
-    /// The message holds this. Given in lower case. For what no caller can make a provider say.
+    /// They begin with the first, any one word, and the second: `account x is suspended`.
+    Frames(&'static str, &'static str),
+    /// They hold this, wherever. Given in lower case. Never enough to blame a key or the way out: a caller may have had a
+    /// hand in it.
     Says(&'static str),
     /// A limit of this kind was hit.
     Hits(Hit),
     /// The body is a web page.
     Page,
+    /// The body is no JSON.
+    Bare,
     /// A redirect leads to an address with this in it.
     LeadsTo(&'static str),
     /// It asks to wait for a known time.
@@ -82,6 +103,8 @@ impl Complaint {
         Self {
             status: answer.status.as_u16(),
             page: !answer.event && !json && is_page(answer.headers, answer.body),
+            bare: !json,
+            asked: answer.asked.map(str::to_owned),
             wait: crate::verdict::retry_after::header(answer.headers, answer.now),
             location: location.to_ascii_lowercase(),
             ..Self::default()
@@ -103,7 +126,47 @@ impl Complaint {
         while !message.is_char_boundary(end) {
             end -= 1;
         }
-        self.message = message[..end].trim_start().to_ascii_lowercase();
+        self.message = message[..end].trim_start().to_lowercase();
+        self.own = wording::own(&self.message);
+        self.unasked = self
+            .asked
+            .as_deref()
+            .and_then(|asked| wording::without(&self.message, asked))
+            .map(|message| wording::own(&message));
+    }
+
+    /// The same without the model's name that the request chose; `None` where that changes nothing.
+    pub(super) fn unasked(&mut self) -> Option<Self> {
+        let own = self.unasked.take()?;
+        Some(Self {
+            own,
+            status: self.status,
+            page: self.page,
+            bare: self.bare,
+            words: self.words.clone(),
+            message: self.message.clone(),
+            wait: self.wait,
+            hit: self.hit,
+            location: self.location.clone(),
+            ..Self::default()
+        })
+    }
+
+    /// How long the message asks to wait, where answers of this status ask for that.
+    pub(super) fn wait_in_text(&self) -> Option<Duration> {
+        matches!(self.status, 429 | 498 | 503 | 529).then(|| crate::verdict::retry_after::in_text(&self.own)).flatten()
+    }
+
+    /// Whether a limit was met. Only then does the message tell of limits: in any other it may be the caller who does.
+    pub(super) fn is_of_limits(&self) -> bool {
+        matches!(self.status, 413 | 429)
+    }
+
+    /// Where a sentence may stand: at the beginning. Where the status says already that it is about the key or its
+    /// money, also behind another sentence, since nothing of the request was looked at.
+    fn sentences(&self) -> impl Iterator<Item = &str> {
+        let later = matches!(self.status, 401 | 402 | 429).then(|| wording::later_sentences(&self.own));
+        std::iter::once(self.own.as_str()).chain(later.into_iter().flatten())
     }
 
     /// Takes the longer of two waits.
@@ -114,6 +177,11 @@ impl Complaint {
     /// The message in lower case.
     pub(super) fn message(&self) -> &str {
         &self.message
+    }
+
+    /// What of the message are the provider's own words.
+    pub(super) fn own(&self) -> &str {
+        &self.own
     }
 
     /// The provider's most telling word; empty where it has none.
@@ -136,14 +204,28 @@ impl Complaint {
     pub(super) fn bears(&self, mark: &Mark) -> bool {
         match mark {
             Mark::Is(_) | Mark::IsLike(_) => self.word_for(mark).is_some(),
-            Mark::Begins(beginning) => self.message.starts_with(beginning),
-            Mark::Says(part) => self.message.contains(part),
+            Mark::Begins(sentence) => self.sentences().any(|text| wording::begins(text, sentence)),
+            Mark::Frames(before, after) => self.sentences().any(|text| wording::frames(text, before, after)),
+            Mark::Says(part) if self.page => self.message.contains(part),
+            Mark::Says(part) => self.own.contains(part),
             Mark::Hits(hit) => self.hit == Some(*hit),
             Mark::Page => self.page,
+            Mark::Bare => self.bare,
             Mark::LeadsTo(part) => self.location.contains(part),
             Mark::Waits => self.wait.is_some(),
             Mark::WaitsNot => self.wait.is_none(),
             Mark::All(marks) => marks.iter().all(|mark| self.bears(mark)),
+        }
+    }
+}
+
+impl Mark {
+    /// Whether it is a sentence and nothing else.
+    pub(super) fn is_worded(&self) -> bool {
+        match self {
+            Self::Begins(_) | Self::Frames(..) | Self::Says(_) => true,
+            Self::All(marks) => marks.iter().any(Self::is_worded),
+            _ => false,
         }
     }
 }
@@ -161,10 +243,15 @@ impl Complaint {
         for mark in marks {
             match mark {
                 Mark::Is(word) | Mark::IsLike(word) => self.words.push((*word).to_owned()),
-                Mark::Begins(text) => self.message.insert_str(0, text),
-                Mark::Says(text) => self.message.push_str(text),
+                Mark::Begins(text) => self.own.insert_str(0, text),
+                Mark::Frames(before, after) => self.own.insert_str(0, &format!("{before}x{after}")),
+                Mark::Says(text) => {
+                    self.own.push_str(text);
+                    self.message.push_str(text);
+                }
                 Mark::Hits(hit) => self.hit = Some(*hit),
                 Mark::Page => self.page = true,
+                Mark::Bare => self.bare = true,
                 Mark::LeadsTo(part) => self.location = (*part).to_owned(),
                 Mark::Waits => self.wait = Some(Duration::from_secs(1)),
                 Mark::WaitsNot => self.wait = None,
@@ -239,6 +326,7 @@ mod tests {
         assert!(said.bears(&Mark::Is("invalid_argument")));
         assert!(said.bears(&Mark::IsLike("invalid_")));
         assert!(said.bears(&Mark::All(&[Mark::Begins("api key not valid"), Mark::WaitsNot])));
+        assert!(said.bears(&Mark::Frames("api key ", " valid")));
         assert!(!said.bears(&Mark::All(&[Mark::Says("not valid"), Mark::Waits])));
         assert!(!said.bears(&Mark::Begins("not valid")));
         assert_eq!(

@@ -20,14 +20,18 @@ pub(super) struct Envelope<'a> {
     pub(super) text: Cow<'a, str>,
     /// The value that tells of the error: taken out of an array or an event, mended where it was cut short.
     pub(super) json: Option<Value>,
+    /// It was cut short.
+    cut: bool,
 }
 
 impl<'a> Envelope<'a> {
     /// Opens the body of an answer whose status is that of an error.
     pub(super) fn open(body: &'a [u8]) -> Self {
         let text = String::from_utf8_lossy(&body[..body.len().min(ENOUGH)]);
-        let json = value(&text).or_else(|| in_events(&text)).or_else(|| mended(&text));
-        Self { text, json: json.map(unwrapped) }
+        let whole = value(&text).or_else(|| in_events(&text));
+        let cut = whole.is_none();
+        let json = whole.or_else(|| mended(&text));
+        Self { text, json: json.map(unwrapped), cut }
     }
 
     /// Opens a body whose status was good; `None` unless it is an error all the same.
@@ -42,6 +46,32 @@ impl<'a> Envelope<'a> {
         let wrapping = |name: &String| matches!(name.as_str(), "error" | "type" | "request_id" | "user_id");
         let bare = || json.as_object().is_some_and(|members| members.keys().all(wrapping));
         (told(json).is_some() && (event || bare())).then_some(envelope)
+    }
+
+    /// The body's text, for where its message could not be read: what is left of the message where it was cut short.
+    pub(super) fn message(&self) -> &str {
+        let text: &str = &self.text;
+        if !self.cut || !text.trim_start().starts_with(['{', '[']) {
+            return text;
+        }
+        // In a string its quotes would be escaped; deeper inside it is not the error's own.
+        let depth = |at: usize| {
+            let count = |brackets: [char; 2]| text[..at].matches(brackets).count();
+            count(['{', '[']).saturating_sub(count(['}', ']']))
+        };
+        let mut names =
+            text.match_indices("\"message\"").filter(|(at, _)| !text[..*at].ends_with('\\') && depth(*at) <= 3);
+        let value = |(at, name): (usize, &str)| {
+            text[at + name.len()..].trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')
+        };
+        let Some(begun) = names.find_map(value) else { return text };
+        let mut escaped = false;
+        let is_end = |c: char| {
+            let ends = c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends
+        };
+        begun.split(is_end).next().unwrap_or(begun)
     }
 
     /// The error object, wherever the provider keeps it; the value itself where it has none.
@@ -184,6 +214,22 @@ mod tests {
         }
         let cut = Envelope::open(&whole.as_bytes()[..whole.len() - 3]);
         assert_eq!(cut.error().unwrap()["details"][0]["reason"], "A");
+    }
+
+    #[test]
+    fn a_message_is_read_as_far_as_it_came() {
+        let said = |body: &str| Envelope::open(body.as_bytes()).message().to_owned();
+        assert_eq!(said(r#"{"error": {"code": 429, "message": "Out of \"it"#), r#"Out of \"it"#);
+        assert_eq!(said(r#"[{"error": {"message" : "Out.", "details": [{"a"#), "Out.");
+        assert_eq!(said("Out."), "Out.");
+        // What a caller sent is not the error's own message, and a body that is whole has its members.
+        for body in [
+            r#"{"detail":[{"loc":[1],"input":{"message":"Out."}}]}"#,
+            r#"{"detail":[{"loc":[1],"input":{"message":"Out."}}"#,
+            r#"{"error":{"status":"say \"message\": \"Out.\"","#,
+        ] {
+            assert_eq!(said(body), body);
+        }
     }
 
     #[test]

@@ -74,9 +74,13 @@ pub(super) fn read(details: &[&Value], message: &str) -> Quota {
 /// What the sentence of an answer tells that names no quota.
 pub(super) fn hit_of(said: &Complaint) -> Option<Hit> {
     let message = said.message().replace('_', " ");
+    // In front of anything that is quoted it is the provider who speaks of a quota.
+    let told = said.own().split("''").next().is_some_and(|own| own.contains("quota"));
     match () {
-        () if said.status != 429 || !message.contains("quota") => None,
+        () if said.status != 429 || !told => None,
         () if message.contains("per day") || message.contains("daily") => Some(Hit::Day),
+        () if message.contains("per month") || message.contains("monthly") => Some(Hit::Month),
+        () if message.contains("per hour") => Some(Hit::Hour),
         () if message.contains("per minute") => Some(Hit::Short),
         () => None,
     }
@@ -88,7 +92,9 @@ impl Quota {
         let hit = match (amount, span) {
             (Some(0), _) => Hit::Zero,
             (_, Some(Span::Day)) => Hit::Day,
-            _ => Hit::Short,
+            (_, Some(Span::Sliding(HOUR))) => Hit::Hour,
+            (_, Some(_)) => Hit::Short,
+            (_, None) => by_name(id).or_else(|| by_name(metric)).unwrap_or(Hit::Short),
         };
         // Zero is worse than a day, a day worse than a minute.
         self.hit = self.hit.max(Some(hit));
@@ -98,6 +104,18 @@ impl Quota {
                 self.violations.push(violation);
             }
         }
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// What no window stands for: `…PerMonth…`, `…ConcurrentSessions…`.
+fn by_name(name: &str) -> Option<Hit> {
+    let name = name.to_ascii_lowercase().replace('_', "");
+    match () {
+        () if name.contains("permonth") || name.contains("monthly") => Some(Hit::Month),
+        () if name.contains("concurrent") => Some(Hit::Sessions),
+        () => None,
     }
 }
 
@@ -139,12 +157,21 @@ fn amount(value: Option<&Value>) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
 }
 
-/// Each `metric: …, limit: …, model: …` of a message.
+/// Each `Quota exceeded for metric: …, limit: …, model: …` of a message, as a line of its own: none that is quoted.
 fn lines(message: &str) -> Vec<Line<'_>> {
-    let parts = message.split("metric: ").skip(1).take(MOST);
+    // A message that quotes something before it speaks of a quota speaks of something else.
+    if !message.split(['\'', '"', '`']).next().is_some_and(|own| own.contains("uota") || own.contains("metric: ")) {
+        return Vec::new();
+    }
+    let told = |line: &'_ str| {
+        let at = line.find("metric: ")?;
+        let before = line[..at].trim_start_matches(['*', ' ']);
+        let own = before.is_empty() || (before.ends_with("uota exceeded for ") && !before.contains(['\'', '"', '`']));
+        own.then_some(at + "metric: ".len())
+    };
+    let parts = message.lines().filter_map(|line| Some(&line[told(line)?..])).take(MOST);
     parts
         .map(|part| {
-            let part = part.split('\n').next().unwrap_or("");
             let field = |name: &str| {
                 let rest = &part[part.find(name)? + name.len()..];
                 rest.split([',', ' ']).next()

@@ -22,7 +22,8 @@ const MOST_DETAILS: usize = 32;
 pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let mut said = Complaint::of(answer, Some(envelope));
     let Some(error) = envelope.error() else {
-        said.tell(&envelope.text);
+        said.tell(envelope.message());
+        said.wait_at_least(said.wait_in_text());
         return said;
     };
     let details: Vec<&Value> =
@@ -38,17 +39,19 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
             said.say(word);
         }
     }
-    let message = error.as_str().or_else(|| error.get("message")?.as_str()).unwrap_or(&envelope.text);
-    said.tell(message);
     if answer.status.is_success() {
         said.status = inner_status(error).unwrap_or(500);
     }
-    said.wait_at_least(retry_after::in_text(said.message()));
+    let message = error.as_str().or_else(|| error.get("message")?.as_str()).unwrap_or_else(|| envelope.message());
+    said.tell(message);
+    said.wait_at_least(said.wait_in_text());
     said.wait_at_least(details.iter().filter_map(|detail| delay(detail.get("retryDelay")?)).max());
-    let quota = google_quota::read(&details, message);
-    said.hit = quota.hit.or_else(|| google_quota::hit_of(&said));
-    said.news.violations = quota.violations;
-    said.news.quota_model = quota.model.as_deref().and_then(model_name);
+    if said.is_of_limits() {
+        let quota = google_quota::read(&details, message);
+        said.hit = quota.hit.or_else(|| google_quota::hit_of(&said));
+        said.news.violations = quota.violations;
+        said.news.quota_model = quota.model.as_deref().and_then(model_name);
+    }
     said.news.consumer = details.iter().find_map(|detail| consumer(detail.get("metadata")?.get("consumer")?.as_str()?));
     said
 }

@@ -15,6 +15,7 @@ mod openai;
 mod rate_headers;
 mod rule;
 mod target;
+mod wording;
 
 use std::borrow::Cow;
 
@@ -87,6 +88,12 @@ pub trait Provider: Send + Sync + 'static {
     /// [`judge`](Provider::judge) as a whole once it has passed; `None` where good answers are good.
     fn alarm(&self) -> Option<&'static str> {
         None
+    }
+
+    /// Whether an answer of a good status that is no stream may be nothing but an error: `{"error": …}`. Its first bytes are
+    /// then looked at before it is handed up.
+    fn errs_with_success(&self) -> bool {
+        false
     }
 
     /// What every answer's headers tell of quotas, good answers included. `None` unless the provider sends such headers.
@@ -213,6 +220,8 @@ pub struct Answer<'a> {
     pub body: &'a [u8],
     /// The body is one event of a stream whose status was good.
     pub event: bool,
+    /// What the request named as its model, where that is known: a name that the provider echoes is not its own word.
+    pub asked: Option<&'a str>,
     /// The clock's wall time, for dates in headers.
     pub now: std::time::SystemTime,
 }
@@ -220,7 +229,7 @@ pub struct Answer<'a> {
 impl<'a> Answer<'a> {
     /// An answer with this head and body.
     pub fn new(status: StatusCode, headers: &'a HeaderMap, body: &'a [u8], now: std::time::SystemTime) -> Self {
-        Self { status, headers, body, event: false, now }
+        Self { status, headers, body, event: false, asked: None, now }
     }
 
     /// One event of a stream whose status was good: an error object is looked for inside it.
@@ -229,4 +238,14 @@ impl<'a> Answer<'a> {
         self.event = true;
         self
     }
+
+    /// An answer to a request for this model.
+    #[must_use]
+    pub fn asked(mut self, model: Option<&'a str>) -> Self {
+        self.asked = model;
+        self
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,6 +105,11 @@ impl Ruling {
         self
     }
 
+    /// Whether it is held against more than this request: a key, its owner, or the way out.
+    fn blames(&self) -> bool {
+        !matches!(self.scope, Scope::Caller | Scope::Lane)
+    }
+
     fn until(&self, wait: Option<Duration>) -> Until {
         match (self.heeds, wait) {
             (Some(heeds), Some(wait)) if heeds.clamped => Until::For(wait.clamp(heeds.least, heeds.most)),
@@ -121,11 +126,24 @@ impl Rule {
         (self.statuses.is_empty() || self.statuses.iter().any(of_status))
             && (self.marks.is_empty() || self.marks.iter().any(|mark| said.bears(mark)))
     }
+
+    /// Whether it blames a key for a sentence alone: nothing else in the answer says that it is about the key. These
+    /// statuses do.
+    fn is_worded_by(&self, said: &Complaint) -> bool {
+        self.then.elsewhere == Elsewhere::OtherKey
+            && !self.marks.is_empty()
+            && !matches!(said.status, 401 | 402 | 407 | 429)
+            && self.marks.iter().filter(|mark| said.bears(mark)).all(Mark::is_worded)
+    }
 }
 
 /// The verdict of the first rule that fits, table after table. The last row of the last table fits everything.
-pub(super) fn decide(tables: &[&'static [Rule]], said: Complaint, answer: &Answer<'_>) -> Verdict {
-    let Some(rule) = tables.iter().flat_map(|table| table.iter()).find(|rule| rule.fits(&said)) else {
+pub(super) fn decide(tables: &[&'static [Rule]], mut said: Complaint, answer: &Answer<'_>) -> Verdict {
+    // Without the caller's words there is no blame that rests on them, and nothing else is lost.
+    let unasked = said.unasked();
+    let fits =
+        |rule: &&Rule| rule.fits(&said) && (!rule.then.blames() || unasked.as_ref().is_none_or(|said| rule.fits(said)));
+    let Some(rule) = tables.iter().flat_map(|table| table.iter()).find(fits) else {
         return Verdict::new(VerdictKind::Transient).unclear().status(answer.status);
     };
     let then = &rule.then;
@@ -144,6 +162,9 @@ pub(super) fn decide(tables: &[&'static [Rule]], said: Complaint, answer: &Answe
         .advice(rule.advice);
     if !then.named {
         verdict = verdict.unclear();
+    }
+    if rule.is_worded_by(&said) {
+        verdict = verdict.worded();
     }
     if let Some(cap) = then.retry_cap {
         verdict = verdict.retry_cap(cap);
@@ -166,11 +187,27 @@ pub(super) fn check(table: &'static [Rule]) {
             Mark::Begins(text) | Mark::Says(text) | Mark::LeadsTo(text) | Mark::IsLike(text) => {
                 *text == text.to_ascii_lowercase()
             }
+            Mark::Frames(before, after) => {
+                [before, after].iter().all(|text| **text == text.to_ascii_lowercase())
+                    && before.ends_with(' ')
+                    && after.starts_with(' ')
+            }
             Mark::All(marks) => marks.iter().all(lower),
             _ => true,
         }
     }
+    // A text that a caller may have had a hand in blames neither a key nor the way out.
+    fn blames_by_hearsay(mark: &Mark) -> bool {
+        match mark {
+            Mark::Says(_) => true,
+            Mark::All(marks) => {
+                !marks.iter().any(|mark| matches!(mark, Mark::Page)) && marks.iter().any(blames_by_hearsay)
+            }
+            _ => false,
+        }
+    }
     for rule in table {
+        assert!(!rule.then.blames() || !rule.marks.iter().any(blames_by_hearsay), "{rule:?}");
         let advice = rule.advice;
         let plain = advice.ends_with('.') && advice.starts_with(|c: char| c.is_ascii_uppercase());
         assert!(plain && (20..=220).contains(&advice.len()), "{advice:?}");

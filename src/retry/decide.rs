@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Retry, future::NextLease};
 use crate::{
     error::Error,
-    pool::{Attempt, Demand, KeyPool, Seat},
+    pool::{Attempt, Demand, Exhausted, KeyPool, Seat},
     time::Tick,
     verdict::{Elsewhere, Verdict, VerdictKind},
 };
@@ -90,27 +90,37 @@ impl Course {
     }
 }
 
-impl Retry {
-    /// The error that comes out in the place of the last answer, where that is wanted. Only where keys are the cause:
-    /// that a resource belongs to another owner, or that the provider failed, is an answer as good as any.
-    pub(crate) fn instead(&self, pool: &KeyPool, verdict: &Verdict, demand: Demand) -> Option<Error> {
-        if !self.wants_exhausted() || verdict.elsewhere_of() != Elsewhere::OtherKey {
-            return None;
-        }
-        // "Tried already" holds for this request only; the caller wants to know when a next one may be served. Where
-        // one may be now, two owners have said the same: the answer speaks of the request.
-        let error = pool.try_lease(&Demand { earlier: None, ahead: true, ..demand }, pool.clock().now()).err()?;
-        // A retired model is nothing to wait for, and the provider's answer says so.
-        let retired = verdict.kind() == VerdictKind::ModelUnavailable && error.retry_after().is_none();
-        (!retired).then_some(error)
-    }
-}
-
 /// Whether such an answer came as often as it is worth retrying.
 fn capped(verdict: &Verdict, attempts: &[Attempt]) -> bool {
     let alike = |attempt: &&Attempt| attempt.kind == verdict.kind() && attempt.code == verdict.code_of();
     // The attempt in hand is one of them.
     verdict.retry_cap_of().is_some_and(|cap| attempts.iter().filter(alike).count() > usize::from(cap))
+}
+
+/// The error that the caller receives in the place of the answer in hand, where no key is left and it wants that, or where
+/// the answer would only tell it that some key is no good. Only where keys are the cause: that a resource belongs to
+/// another owner, or that the provider failed, is an answer as good as any.
+pub(crate) fn instead(rule: &Retry, pool: &KeyPool, verdict: &Verdict, demand: Demand) -> Option<Error> {
+    if verdict.elsewhere_of() != Elsewhere::OtherKey || !(rule.wants_exhausted() || blames_who_asked(verdict)) {
+        return None;
+    }
+    // "Tried already" holds for this request only; the caller wants to know when a next one may be served. Where one may
+    // be now, several owners have said the same: the answer speaks of the request.
+    let error = pool.try_lease(&Demand { earlier: None, ahead: true, ..demand }, pool.clock().now()).err()?;
+    if verdict.kind() == VerdictKind::ModelUnavailable && error.retry_after().is_none() {
+        // A retired model is nothing to wait for, and the provider's answer says so.
+        return None;
+    }
+    let waits = error.exhausted().is_some_and(Exhausted::waits_for_a_limit);
+    (rule.wants_exhausted() || waits).then_some(error)
+}
+
+/// Whether it says of a key that it is no good, with a status that the caller takes for its own mistake.
+fn blames_who_asked(verdict: &Verdict) -> bool {
+    let status = verdict.status_of().map_or(0, |status| status.as_u16());
+    let of_a_key =
+        matches!(verdict.kind(), VerdictKind::InvalidKey | VerdictKind::Suspended | VerdictKind::QuotaExhausted);
+    of_a_key && (400..500).contains(&status) && status != 429
 }
 
 /// Takes a lease now, or finds out whether one comes within `patience`.

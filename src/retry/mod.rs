@@ -18,7 +18,7 @@ mod rule;
 mod seen;
 
 pub use backoff::Backoff;
-pub(crate) use decide::{Course, Step};
+pub(crate) use decide::{Course, Step, instead};
 pub use future::RetryFuture;
 pub use policy::RetryPolicy;
 pub use rule::Retry;

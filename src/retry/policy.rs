@@ -12,7 +12,7 @@ use tower::retry::Policy;
 
 use super::{
     Retry, RetryFuture,
-    decide::{Course, Step},
+    decide::{Course, Step, instead},
     seen::Seen,
 };
 use crate::{
@@ -240,7 +240,7 @@ impl RetryPolicy {
 
     /// The error that the caller receives in the place of the answer in hand, if it wants one.
     fn instead(&self, seen: &Seen<'_>, demand: Demand) -> Option<Error> {
-        let error = self.rule.instead(&self.pool, seen.verdict, demand)?;
+        let error = instead(&self.rule, &self.pool, seen.verdict, demand)?;
         Some(match seen.served_by {
             Some(served_by) => error.with_served_by(served_by.clone()),
             None => error,

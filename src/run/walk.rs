@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     fallback::{Models, Plan, steps_down},
     pool::{Demand, KeyPool, Lease, ServedBy},
-    retry::{Course, Retry, Step},
+    retry::{Course, Retry, Step, instead},
     verdict::Verdict,
 };
 
@@ -105,8 +105,9 @@ impl Walk {
             return Onward::With(lease);
         }
         match out {
+            // Without a wait no other error says that keys are out.
             Some(_) => {
-                self.rule.instead(&self.pool, verdict, self.demand.clone()).map_or(Onward::Done, Onward::Instead)
+                instead(&self.rule, &self.pool, verdict, self.demand.clone()).map_or(Onward::Done, Onward::Instead)
             }
             None => Onward::Done,
         }

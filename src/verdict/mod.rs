@@ -6,7 +6,7 @@ pub mod retry_after;
 mod transport;
 mod word;
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -110,6 +110,16 @@ pub enum Elsewhere {
     OtherModel,
 }
 
+/// How the provider told the cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// By name, or by what nobody but the provider decides.
+    Named,
+    /// By a sentence alone.
+    Worded,
+    Unclear,
+}
+
 /// What an answer means: the kind, whom it concerns, for how long, and what a person can do about it.
 ///
 /// ```
@@ -129,7 +139,8 @@ pub struct Verdict {
     until: Until,
     elsewhere: Elsewhere,
     /// A cause that the provider named; without one, evidence and strikes apply.
-    named: bool,
+    #[serde(rename = "named", serialize_with = "is_named")]
+    cause: Cause,
     /// The provider's own short word for it, such as `CONSUMER_SUSPENDED`. Never holds a secret.
     code: Cow<'static, str>,
     #[serde(serialize_with = "status_number")]
@@ -157,7 +168,7 @@ impl Verdict {
             scope: Scope::Caller,
             until: Until::Now,
             elsewhere: Elsewhere::No,
-            named: true,
+            cause: Cause::Named,
             code: Cow::Borrowed(""),
             status: None,
             advice: Cow::Borrowed(""),
@@ -213,7 +224,17 @@ impl Verdict {
     /// Marks the cause as not named by the provider: strikes and evidence apply before anything is held for good.
     #[must_use]
     pub fn unclear(mut self) -> Self {
-        self.named = false;
+        self.cause = Cause::Unclear;
+        self
+    }
+
+    /// Recognised by a sentence alone, at a status that may as well be the request's. Where keys of two owners are blamed
+    /// so within one request it speaks of the request, and is held against none of them.
+    #[must_use]
+    pub fn worded(mut self) -> Self {
+        if self.cause == Cause::Named {
+            self.cause = Cause::Worded;
+        }
         self
     }
 
@@ -281,7 +302,12 @@ impl Verdict {
 
     /// Whether the provider named the cause.
     pub fn is_named(&self) -> bool {
-        self.named
+        self.cause != Cause::Unclear
+    }
+
+    /// Whether nothing but a sentence told the cause; see [`Verdict::worded`].
+    pub fn is_worded(&self) -> bool {
+        self.cause == Cause::Worded
     }
 
     /// The provider's own short word for it; empty where it had none.
@@ -344,9 +370,11 @@ impl Verdict {
         self.kind == VerdictKind::Success
     }
 
-    /// Whether the key, its owner or its account is the cause: another key may serve at once.
+    /// Whether the key, its owner or its account is the cause: another key may serve at once. That a resource belongs to
+    /// another owner, or that the request is too large for this one, is no fault of the key.
     pub fn is_key_fault(&self) -> bool {
         matches!(self.elsewhere, Elsewhere::OtherKey | Elsewhere::OtherOwner)
+            && !matches!(self.kind, VerdictKind::WrongOwner | VerdictKind::CallerFault)
     }
 
     /// Whether the provider, or the way there, is the cause: it is retried after a pause.
@@ -360,32 +388,9 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.code.is_empty() { write!(f, "{}", self.kind) } else { write!(f, "{} ({})", self.kind, self.code) }
-    }
-}
-
-impl fmt::Display for VerdictKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Success => "success",
-            Self::RateLimited => "rate limited",
-            Self::QuotaExhausted => "quota exhausted",
-            Self::InvalidKey => "invalid key",
-            Self::Suspended => "suspended",
-            Self::Overloaded => "overloaded",
-            Self::Transient => "transient fault",
-            Self::ModelUnavailable => "model unavailable",
-            Self::CallerFault => "caller's fault",
-            Self::WrongOwner => "another owner's resource",
-            Self::Misconfigured => "sent wrongly",
-            Self::Blocked => "address blocked",
-            Self::Broken => "broken off",
-            Self::Cancelled => "cancelled",
-            Self::Unjudged => "unjudged",
-        })
-    }
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_named<S: serde::Serializer>(cause: &Cause, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(*cause != Cause::Unclear)
 }
 
 #[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

@@ -1,6 +1,8 @@
-//! Verdicts and scopes as one word each, as serde has them: for metrics and traces.
+//! Verdicts and scopes as one word each, as serde has them: for metrics and traces; and verdicts as people read them.
 
-use super::{Scope, VerdictKind};
+use std::fmt;
+
+use super::{Scope, Verdict, VerdictKind};
 
 impl VerdictKind {
     /// Whether a quota was met, which time alone gives back.
@@ -41,6 +43,34 @@ impl Scope {
             Self::Exit => "exit",
             Self::Caller => "caller",
         }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.code.is_empty() { write!(f, "{}", self.kind) } else { write!(f, "{} ({})", self.kind, self.code) }
+    }
+}
+
+impl fmt::Display for VerdictKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Success => "success",
+            Self::RateLimited => "rate limited",
+            Self::QuotaExhausted => "quota exhausted",
+            Self::InvalidKey => "invalid key",
+            Self::Suspended => "suspended",
+            Self::Overloaded => "overloaded",
+            Self::Transient => "transient fault",
+            Self::ModelUnavailable => "model unavailable",
+            Self::CallerFault => "caller's fault",
+            Self::WrongOwner => "another owner's resource",
+            Self::Misconfigured => "sent wrongly",
+            Self::Blocked => "address blocked",
+            Self::Broken => "broken off",
+            Self::Cancelled => "cancelled",
+            Self::Unjudged => "unjudged",
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The layers, each alone and together, over mocks and over the layers of tower that may stand between them.
 
 mod as_response;
+mod blame;
 mod bounds;
 mod cold;
 mod cooldown;

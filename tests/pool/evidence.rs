@@ -2,7 +2,7 @@
 
 use tower_keypool::{Elsewhere, KeyPool, Limits, Scope, Strategy, Until, Verdict, VerdictKind};
 
-use crate::support::{FLASH, answer, builder, invalid, key, on, unclear, view};
+use crate::support::{FLASH, answer, builder, invalid, key, on, secs, unclear, view};
 
 /// One request, every attempt of which is answered like this.
 async fn run(pool: &KeyPool, verdict: Verdict) {
@@ -176,4 +176,59 @@ async fn a_rest_taken_back_is_told_and_counts_as_no_step() {
     assert_eq!(kinds[..2], ["rested", "recovered"]);
     answer(&pool, FLASH, &unclear());
     assert_eq!(crate::support::rest(&pool, 0), Some(crate::support::secs(300)), "a first rest, not a second");
+}
+
+/// Known by a sentence alone, which may hold the caller's own words.
+fn worded() -> Verdict {
+    invalid().worded()
+}
+
+#[tokio::test]
+async fn a_key_s_fault_known_by_words_alone_is_held_against_nobody_where_owners_agree() {
+    for n in [2, 5, 10] {
+        let (pool, time) = on(builder().keys((0..n).map(key)));
+        for _ in 0..4 {
+            run(&pool, worded()).await;
+            assert_eq!((resting(&pool), pool.snapshot().disabled_keys), (0, 0), "{n} keys");
+        }
+        // Nothing was held either that a success could let take effect.
+        time.advance(secs(61));
+        answer(&pool, FLASH, &Verdict::SUCCESS);
+        assert_eq!((resting(&pool), pool.snapshot().available_keys), (0, n));
+    }
+}
+
+#[tokio::test]
+async fn five_owners_of_whom_words_say_the_same_are_asked_and_no_more() {
+    let (pool, _) = on(builder().keys((0..50).map(key)));
+    run(&pool, worded()).await;
+    assert_eq!(pool.snapshot().started, 5);
+}
+
+#[tokio::test]
+async fn words_are_believed_where_another_key_serves_or_no_other_owner_is_asked() {
+    let (pool, _) = on(builder().keys((0..3).map(key)));
+    let judge = |result: &Result<u32, u32>| if result.is_ok() { Verdict::SUCCESS } else { worded() };
+    let calls = std::cell::Cell::new(0);
+    let served = pool
+        .run(FLASH, judge, |_| {
+            calls.set(calls.get() + 1);
+            let result = if calls.get() < 3 { Err(0) } else { Ok(1) };
+            async move { result }
+        })
+        .await;
+    assert!(served.is_ok());
+    assert_eq!(pool.snapshot().disabled_keys, 2, "the third shows that the request was good");
+    let (pool, _) = on(builder().keys((0..1).map(key)));
+    run(&pool, worded()).await;
+    assert_eq!(pool.snapshot().disabled_keys, 1);
+}
+
+#[tokio::test]
+async fn words_of_money_are_doubted_like_any() {
+    let (pool, _) = on(builder().keys((0..3).map(key)));
+    let broke =
+        Verdict::new(VerdictKind::QuotaExhausted).scope(Scope::Owner).until(Until::Probed(secs(3_600))).worded();
+    run(&pool, broke).await;
+    assert_eq!(resting(&pool), 0);
 }

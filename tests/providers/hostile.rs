@@ -254,6 +254,26 @@ proptest! {
         }
     }
 
+    /// Quotes that open and do not close, names of resources without a name, prefaces without an end: in a message, in a
+    /// bare text, whatever the request named.
+    #[test]
+    fn any_message(
+        message in "(['\"`:/. \\[\\]\n*-]|\u{201c}|\u{2018}|\u{2019}|\u{130}|error|models/|files/|API key|not valid|[a-z]{0,4}){0,30}",
+        asked in "\\PC{0,8} ?\\PC{0,8}",
+        at in 0..STATUSES.len(),
+    ) {
+        let json = serde_json::json!({"error": {"message": message}}).to_string();
+        let headers = HeaderMap::new();
+        let status = StatusCode::from_u16(STATUSES[at]).unwrap();
+        for provider in providers() {
+            for body in [json.as_bytes(), &json.as_bytes()[..json.len() / 2], message.as_bytes()] {
+                for asked in [&asked, &message] {
+                    is_sane(&provider.judge(&Answer::new(status, &headers, body, now()).asked(Some(asked))));
+                }
+            }
+        }
+    }
+
     /// A head may be anything that HTTP allows: no panic, and no credential of the caller is left.
     #[test]
     fn any_head(path in "(/[a-zA-Z0-9:%._~-]{0,12}){0,6}", query in "[a-zA-Z0-9=&%._-]{0,30}", model in "\\PC{0,20}") {

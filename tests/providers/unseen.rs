@@ -293,3 +293,187 @@ fn any_other_api_is_judged_by_its_statuses() {
     assert_eq!(status(408, &[]).elsewhere_of(), E::AfterPause);
     assert_eq!(status(500, &[]).kind(), K::Transient);
 }
+
+/// Sentences as other versions of an API may write them: another case, prefix or end, never another middle.
+#[test]
+fn sentences_may_begin_and_end_in_other_ways() {
+    type Say<'a> = &'a dyn Fn(u16, &str) -> Verdict;
+    let gemini_says = |status: u16, text: &str| {
+        gemini(status, &serde_json::json!({"error": {"code": status, "message": text}}).to_string())
+    };
+    let openai_says =
+        |status: u16, text: &str| openai(status, &serde_json::json!({"error": {"message": text}}).to_string());
+    let anthropic_says = |status: u16, text: &str| {
+        let error = serde_json::json!({"type": "invalid_request_error", "message": text});
+        anthropic(status, &serde_json::json!({"type": "error", "error": error}).to_string())
+    };
+    let rows: [(Say<'_>, u16, &str, K, S); 23] = [
+        (&gemini_says, 400, "API key not valid. Please pass a valid API key", K::InvalidKey, S::Key),
+        (&gemini_says, 400, "API key expired. Please renew the API key", K::InvalidKey, S::Key),
+        (&gemini_says, 403, "Your API key was reported as leaked. Please use another API key", K::InvalidKey, S::Key),
+        (&gemini_says, 403, "Permission denied: Consumer 'api_key:x' has been suspended", K::Suspended, S::Owner),
+        (&gemini_says, 403, "Your project has been denied access. Please contact support", K::Suspended, S::Owner),
+        (
+            &gemini_says,
+            403,
+            "Gemini API has not been used in project 42 before or it is disabled",
+            K::Suspended,
+            S::Owner,
+        ),
+        (&gemini_says, 400, "This API method requires billing to be enabled", K::Suspended, S::Owner),
+        (&gemini_says, 429, "Your prepayment credits are depleted", K::QuotaExhausted, S::BillingAccount),
+        (&gemini_says, 403, "Your prepayment credits are depleted", K::QuotaExhausted, S::BillingAccount),
+        (
+            &gemini_says,
+            429,
+            "Quota exceeded. Your project has exceeded its monthly spending cap",
+            K::QuotaExhausted,
+            S::Owner,
+        ),
+        (&gemini_says, 429, "You exceeded your spend-based rate limit", K::RateLimited, S::Owner),
+        (&gemini_says, 400, "User location is not supported for the API use", K::Blocked, S::Exit),
+        (&gemini_says, 404, "models/gemini-x is no longer available to new users", K::ModelUnavailable, S::OwnerLane),
+        (&gemini_says, 404, "Model gemini-x is no longer available to new users", K::ModelUnavailable, S::OwnerLane),
+        (&openai_says, 400, "Incorrect API key provided: xai-***", K::InvalidKey, S::Key),
+        (&openai_says, 400, "Invalid API key", K::InvalidKey, S::Key),
+        (&openai_says, 403, "Key limit exceeded (monthly limit)", K::QuotaExhausted, S::Key),
+        (
+            &openai_says,
+            403,
+            "Your team x-1 has either used all available credits or reached its limit",
+            K::QuotaExhausted,
+            S::Owner,
+        ),
+        (&openai_says, 403, "Your newly created team doesn't have any credits yet", K::QuotaExhausted, S::Owner),
+        (
+            &openai_says,
+            403,
+            "You have insufficient permissions for this operation. Missing scopes: a.b",
+            K::InvalidKey,
+            S::KeyLane,
+        ),
+        (
+            &anthropic_says,
+            400,
+            "Your credit balance is too low to access the Anthropic API",
+            K::QuotaExhausted,
+            S::Owner,
+        ),
+        (&anthropic_says, 400, "This organization has been disabled", K::Suspended, S::Owner),
+        (&anthropic_says, 400, "You have reached your specified API usage limits", K::QuotaExhausted, S::Owner),
+    ];
+    for (says, status, text, kind, scope) in rows {
+        for text in [
+            text.to_owned(),
+            format!("{text}."),
+            format!("{text}!"),
+            format!(" {text} (request id: req_x)"),
+            format!("{text}. [trace: 0a1b]"),
+            format!("Error: {text}"),
+            format!("[{status} Forbidden] {text}."),
+            format!("API error: {status} - {text}"),
+            text.to_uppercase(),
+            text.to_lowercase(),
+            text.replace('\'', "\u{2019}"),
+        ] {
+            let verdict = says(status, &text);
+            assert_eq!((verdict.kind(), verdict.scope_of()), (kind, scope), "{status} {text}: {verdict:?}");
+        }
+    }
+}
+
+#[test]
+fn other_vendors() {
+    for (who, status, body, kind, scope, elsewhere) in [
+        (
+            "Fireworks",
+            412,
+            r#"{"error":{"message":"Account foo is suspended, possibly due to reaching the monthly spending limit or failure to pay past invoices.","code":"PRECONDITION_FAILED"}}"#,
+            K::Suspended,
+            S::Owner,
+            E::OtherKey,
+        ),
+        (
+            "DashScope",
+            400,
+            r#"{"error":{"message":"Access denied, please make sure your account is in good standing.","type":"Arrearage","param":null,"code":"Arrearage"},"request_id":"x"}"#,
+            K::QuotaExhausted,
+            S::Owner,
+            E::OtherKey,
+        ),
+        (
+            "Moonshot",
+            429,
+            r#"{"error":{"message":"Your account org-x<ak-y> is suspended, please check your plan and billing details","type":"exceeded_current_quota_error"}}"#,
+            K::QuotaExhausted,
+            S::Owner,
+            E::OtherKey,
+        ),
+        ("Ollama", 404, r#"{"error":"model 'x' not found"}"#, K::ModelUnavailable, S::Lane, E::OtherModel),
+        (
+            "Ollama, older",
+            404,
+            r#"{"error":"model \"x\" not found, try pulling it first"}"#,
+            K::ModelUnavailable,
+            S::Lane,
+            E::OtherModel,
+        ),
+        (
+            "Azure",
+            403,
+            r#"{"error":{"code":"403","message":"Access denied due to Virtual Network/Firewall rules."}}"#,
+            K::Blocked,
+            S::Exit,
+            E::No,
+        ),
+        ("Cloudflare", 403, "error code: 1010", K::Blocked, S::Exit, E::No),
+        ("Cloudflare, late", 524, "error code: 524", K::Transient, S::Caller, E::AfterPause),
+    ] {
+        let verdict = openai(status, body);
+        assert_eq!((verdict.kind(), verdict.scope_of(), verdict.elsewhere_of()), (kind, scope, elsewhere), "{who}");
+    }
+    let body =
+        r#"{ "statusCode": 403, "message": "Out of call volume quota. Quota will be replenished in 12.06:32:10." }"#;
+    let out = judge(&OpenAi::azure("https://a.example").unwrap(), 403, &[("retry-after", "100000")], body, false);
+    assert_eq!(is(&out), (K::QuotaExhausted, S::Key, U::For(Duration::from_secs(100_000)), E::OtherKey));
+}
+
+#[test]
+fn quotas_of_other_spans_are_called_so() {
+    let quota = |id: &str| {
+        let body = format!(
+            r#"{{"error":{{"message":"Quota exceeded","details":[{{"violations":[{{"quotaId":"{id}","quotaValue":"5"}}]}}]}}}}"#
+        );
+        gemini(429, &body)
+    };
+    for (id, kind, word) in [
+        ("GroundingRequestsPerMonthPerProject", K::QuotaExhausted, "month"),
+        ("GenerateRequestsPerHourPerProject", K::RateLimited, "per hour"),
+        ("BidiGenerateContentConcurrentSessionsPerProject-FreeTier", K::RateLimited, "sessions"),
+        ("GenerateRequestsPerMinutePerProject", K::RateLimited, "per minute"),
+    ] {
+        let verdict = quota(id);
+        assert_eq!((verdict.kind(), verdict.scope_of()), (kind, S::OwnerLane), "{id}");
+        assert!(verdict.advice_of().contains(word), "{id}: {}", verdict.advice_of());
+    }
+    assert!(matches!(quota("GroundingRequestsPerMonthPerProject").until_of(), U::Probed(_)));
+}
+
+#[test]
+fn whose_fault_it_is() {
+    use tower_keypool::VerdictKind;
+    for kind in [VerdictKind::WrongOwner, VerdictKind::CallerFault, VerdictKind::Transient, VerdictKind::Misconfigured]
+    {
+        assert!(!Verdict::new(kind).is_key_fault(), "{kind}");
+    }
+    for kind in [VerdictKind::RateLimited, VerdictKind::QuotaExhausted, VerdictKind::InvalidKey, VerdictKind::Suspended]
+    {
+        assert!(Verdict::new(kind).is_key_fault(), "{kind}");
+    }
+    let body = r#"{"error":{"message":"Request too large for x on tokens per min (TPM): Limit 3, Requested 9"}}"#;
+    assert!(!openai(429, body).is_key_fault());
+    // A sentence alone is said to be one; a status or a code beside it tells more.
+    let text = r#"{"error":{"message":"Invalid API key"}}"#;
+    assert!(openai(400, text).is_worded() && !openai(401, text).is_worded());
+    assert!(!openai(400, r#"{"error":{"message":"Invalid API key","code":"invalid_api_key"}}"#).is_worded());
+}

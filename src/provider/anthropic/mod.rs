@@ -1,6 +1,6 @@
 //! Anthropic's API.
 
-mod rules;
+pub(super) mod rules;
 mod said;
 
 use std::{borrow::Cow, time::Duration};
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat,
-    by_status::{BY_STATUS, PAGES, REDIRECTS},
+    by_status::{BY_STATUS, EDGE, FORMS, PAGES, REDIRECTS},
     credentials::{self, X_API_KEY},
     envelope::Envelope,
     rule::decide,
@@ -117,12 +117,12 @@ impl Provider for Anthropic {
     fn judge(&self, answer: &Answer<'_>) -> Verdict {
         if answer.status.is_success() || answer.status.is_informational() {
             return match Envelope::open_good(answer.body, answer.event) {
-                Some(envelope) => decide(&[rules::RULES, BY_STATUS], said::read(&envelope, answer), answer),
+                Some(envelope) => decide(&[FORMS, rules::RULES, BY_STATUS], said::read(&envelope, answer), answer),
                 None => Verdict::SUCCESS.status(answer.status),
             };
         }
         let said = said::read(&Envelope::open(answer.body), answer);
-        decide(&[REDIRECTS, PAGES, rules::RULES, BY_STATUS], said, answer)
+        decide(&[REDIRECTS, EDGE, PAGES, FORMS, rules::RULES, BY_STATUS], said, answer)
     }
 
     fn rate_headers(&self, headers: &HeaderMap) -> Option<QuotaNews> {

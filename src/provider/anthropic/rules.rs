@@ -10,11 +10,11 @@ use crate::{
 };
 
 /// The table.
-pub(super) const RULES: &[Rule] = &[
+pub(in crate::provider) const RULES: &[Rule] = &[
     // How we sent it.
     rule(
         &[401],
-        &[Says("header is required"), Begins("oauth authentication is")],
+        &[Says("header is required"), Begins("oauth authentication is ")],
         ruling(K::Misconfigured, S::Caller, U::Now, E::No).code("MISSING_API_KEY"),
         "The key did not reach the provider in the header it wants: check that nothing below the key pool removes it.",
     ),
@@ -33,7 +33,11 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         &[400, 403],
-        &[Begins("your credit balance is too low"), Begins("you have reached your specified api usage limits")],
+        &[
+            Begins("credit balance is too low to access "),
+            Begins("credit balance is too low"),
+            Begins("you have reached your specified api usage limits"),
+        ],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("CREDIT_BALANCE_TOO_LOW"),
         "The organization's credit is used up: buy credits in the Anthropic console.",
     ),
@@ -46,7 +50,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         &[400, 401, 403],
-        &[Begins("this organization has been disabled"), Is("organization_disabled")],
+        &[Begins("organization has been disabled"), Is("organization_disabled")],
         ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey).code("ORGANIZATION_DISABLED"),
         "The organization behind this key was switched off: write to Anthropic's support.",
     ),
@@ -59,7 +63,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         &[400],
-        &[Begins("this credential is only authorized for")],
+        &[Begins("credential is only authorized for ")],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).code("CREDENTIAL_NOT_FOR_API"),
         "This is a subscription's token and no API key: make a key in the Anthropic console.",
     ),
@@ -101,7 +105,7 @@ pub(super) const RULES: &[Rule] = &[
     // Whose resource it is.
     rule(
         &[404],
-        &[All(&[Is("not_found_error"), Begins("file not found")])],
+        &[All(&[Is("not_found_error"), Begins("file not found ")])],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("WRONG_OWNER"),
         "The file belongs to another workspace, or does not exist: only keys of its workspace see it.",
     ),

@@ -20,7 +20,7 @@ use crate::{
 /// Reads an error.
 pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let mut said = Complaint::of(answer, Some(envelope));
-    let mut message: &str = &envelope.text;
+    let mut message: &str = envelope.message();
     if let Some(error) = envelope.error() {
         let detail = error.get("details").and_then(|details| details.get("error_code"));
         for word in [detail, error.get("type")].into_iter().flatten().filter_map(Value::as_str) {

@@ -2,7 +2,7 @@
 
 mod limits;
 mod path;
-mod rules;
+pub(super) mod rules;
 
 use std::{borrow::Cow, time::Duration};
 
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     Answer, Asks, Base, InvalidBase, Provider, Retarget, UsageFormat,
-    by_status::{BY_STATUS, PAGES, REDIRECTS},
+    by_status::{BY_STATUS, EDGE, PAGES, REDIRECTS},
     complaint::Complaint,
     credentials::{self, X_GOOG_API_KEY, bearer},
     envelope::Envelope,
@@ -180,7 +180,7 @@ impl Provider for Gemini {
             };
         }
         let said = google_rpc::read(&Envelope::open(answer.body), answer);
-        decide(&[REDIRECTS, PAGES, rules::RULES, BY_STATUS], said, answer)
+        decide(&[REDIRECTS, EDGE, PAGES, rules::RULES, BY_STATUS], said, answer)
     }
 
     fn alarm(&self) -> Option<&'static str> {

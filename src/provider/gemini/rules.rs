@@ -5,7 +5,7 @@ use crate::{
     provider::{
         complaint::{
             Hit,
-            Mark::{All, Begins, Hits, Is, Says, Waits},
+            Mark::{All, Begins, Frames, Hits, Is, Says, Waits},
         },
         rule::{HOUR, Rule, probed, rule, ruling, seconds},
     },
@@ -13,23 +13,27 @@ use crate::{
 };
 
 /// The table.
-pub(super) const RULES: &[Rule] = &[
+pub(in crate::provider) const RULES: &[Rule] = &[
     // How we sent it.
     rule(
         &[4],
-        &[Begins("multiple authentication credentials"), Is("OVERLOADED_CREDENTIALS")],
+        &[Begins("multiple authentication credentials "), Is("OVERLOADED_CREDENTIALS")],
         ruling(K::Misconfigured, S::Caller, U::Now, E::No).code("MULTIPLE_CREDENTIALS"),
         "The request left with more than one credential: let nothing below the key pool add another, and send AQ. keys to native paths only.",
     ),
     rule(
         &[401, 403],
-        &[Is("CREDENTIALS_MISSING"), Begins("api keys are not supported by this api")],
+        &[Is("CREDENTIALS_MISSING"), Begins("api keys are not supported ")],
         ruling(K::Misconfigured, S::Caller, U::Now, E::No),
         "This endpoint takes no API keys: use the Gemini API's own host and paths.",
     ),
     rule(
         &[401, 403],
-        &[Says("unregistered callers")],
+        &[
+            Begins("method doesn't allow unregistered callers "),
+            Begins("request is missing a valid api key"),
+            Begins("request is missing required authentication "),
+        ],
         ruling(K::Misconfigured, S::Caller, U::Now, E::No).code("UNREGISTERED_CALLERS"),
         "The key did not reach the provider: let nothing below the key pool remove headers.",
     ),
@@ -44,8 +48,14 @@ pub(super) const RULES: &[Rule] = &[
         &[400, 401, 403],
         &[
             Begins("api key not valid"),
+            Begins("api key is not valid"),
             Begins("api key not found"),
             Begins("api key expired"),
+            Begins("api key has expired"),
+            Begins("api key is invalid"),
+            Begins("invalid api key"),
+            Begins("please pass a valid api key"),
+            Begins("please renew the api key"),
             Is("authentication"),
             Is("authentication_error"),
         ],
@@ -53,8 +63,14 @@ pub(super) const RULES: &[Rule] = &[
         "The key does not exist, was deleted or has expired: replace it.",
     ),
     rule(
-        &[401, 403],
-        &[Says("reported as leaked")],
+        &[400, 401, 403],
+        &[
+            Begins("api key was reported as leaked"),
+            Begins("api key has been reported as leaked"),
+            Begins("api key is reported as leaked"),
+            Frames("api key ", " was reported as leaked"),
+            Frames("api key ", " has been reported as leaked"),
+        ],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).code("KEY_LEAKED"),
         "The key was found in public and is switched off for good: make a new one, and find where it leaked.",
     ),
@@ -92,9 +108,12 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         &[403],
         &[
-            All(&[Begins("permission denied: consumer"), Says("suspended")]),
-            Says("project has been denied access"),
-            Says("project has been suspended"),
+            Frames("permission denied: consumer ", " has been suspended"),
+            Frames("consumer ", " has been suspended"),
+            Begins("project has been denied access"),
+            Begins("project has been suspended"),
+            Frames("project ", " has been denied access"),
+            Frames("project ", " has been suspended"),
         ],
         ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey).code("CONSUMER_SUSPENDED"),
         "The key's project is suspended: see the project in the Google Cloud console, or use another project's key.",
@@ -107,32 +126,63 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         &[403],
-        &[Says("has not been used in project")],
+        &[
+            Begins("generative language api has not been used in project "),
+            Begins("gemini api has not been used in project "),
+            Begins("vertex ai api has not been used in project "),
+        ],
         ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey).code("SERVICE_DISABLED"),
         "The Gemini API is not enabled in the key's project: enable the Generative Language API there.",
     ),
     // Money.
     rule(
         &[4],
-        &[Is("BILLING_DISABLED"), All(&[Is("PERMISSION_DENIED"), Says("dunning")])],
+        &[
+            Is("BILLING_DISABLED"),
+            All(&[Is("PERMISSION_DENIED"), Begins("lightning dunning decision ")]),
+            All(&[Is("PERMISSION_DENIED"), Begins("dunning decision ")]),
+        ],
         ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey).code("BILLING_DISABLED"),
         "Billing is off for the key's project: turn it on in the Google Cloud console.",
     ),
     rule(
         &[400],
-        &[All(&[Is("FAILED_PRECONDITION"), Says("billing")])],
+        &[
+            Begins("gemini api free tier is not available "),
+            Begins("free tier is not available "),
+            Begins("api method requires billing "),
+            Begins("please enable billing "),
+            Begins("enable billing "),
+            Begins("billing must be enabled "),
+            Begins("billing is disabled "),
+            Begins("billing is not enabled "),
+            Begins("billing has not been enabled "),
+            Begins("billing account for project "),
+            Begins("project requires billing "),
+            Frames("project ", " requires billing "),
+            Frames("project ", " does not have billing enabled"),
+        ],
         ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey).code("BILLING_DISABLED"),
         "The key's project needs billing here: turn it on in Google AI Studio.",
     ),
     rule(
         &[402, 403, 429],
-        &[Says("prepayment credits are depleted")],
+        &[Begins("prepayment credits are depleted"), Begins("prepayment credits have been depleted")],
         ruling(K::QuotaExhausted, S::BillingAccount, probed(HOUR), E::OtherKey).code("PREPAY_DEPLETED"),
         "The billing account's prepaid credits are used up: add credits in Google AI Studio.",
     ),
     rule(
         &[402, 403, 429],
-        &[Says("monthly spending cap")],
+        &[
+            Begins("project has exceeded its monthly spending cap"),
+            Begins("project has reached its monthly spending cap"),
+            Begins("project exceeded its monthly spending cap"),
+            Frames("project ", " has exceeded its monthly spending cap"),
+            Frames("project ", " has reached its monthly spending cap"),
+            Begins("you exceeded your monthly spending cap"),
+            Begins("you have exceeded your monthly spending cap"),
+            Begins("monthly spending cap "),
+        ],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("SPENDING_CAP"),
         "The project reached the monthly spending cap that its owner set: raise it in Google AI Studio, or wait for the next month.",
     ),
@@ -144,24 +194,27 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         &[429],
-        &[Says("spend-based rate limit")],
+        &[
+            Begins("you exceeded your spend-based rate limit"),
+            Begins("you have exceeded your spend-based rate limit"),
+            Begins("you've exceeded your spend-based rate limit"),
+            Begins("project has exceeded its spend-based rate limit"),
+            Begins("spend-based rate limit "),
+        ],
         ruling(K::RateLimited, S::Owner, seconds(600), E::OtherKey).code("SPEND_RATE").heeding_between(600, 24 * HOUR),
         "The project spends faster than its tier allows in ten minutes: wait, spread the load, or move to a higher tier.",
     ),
     // Our address.
     rule(
         &[400, 403],
-        &[
-            All(&[Is("FAILED_PRECONDITION"), Says("location is not supported")]),
-            Begins("user location is not supported"),
-        ],
+        &[Begins("user location is not supported "), Begins("location is not supported ")],
         ruling(K::Blocked, S::Exit, seconds(600), E::No).code("LOCATION"),
         "The provider does not serve the country that this machine's address is in: use an exit address elsewhere.",
     ),
     // Capacity is nobody's quota.
     rule(
         &[429, 503],
-        &[Is("MODEL_CAPACITY_EXHAUSTED"), Begins("no capacity available"), Says("error-code-429")],
+        &[Is("MODEL_CAPACITY_EXHAUSTED"), Begins("no capacity available "), Says("error-code-429")],
         ruling(K::Overloaded, S::Lane, U::Backoff, E::AfterPause).heeding(600),
         "The provider has no capacity for this model now: wait, or fall back to another model.",
     ),
@@ -178,6 +231,24 @@ pub(super) const RULES: &[Rule] = &[
         // The stated wait is often the minute's (51 s on a day's quota), so only a long one is believed.
         ruling(K::QuotaExhausted, S::OwnerLane, U::DayEnd, E::OtherKey).heeding_between(600, 26 * HOUR),
         "The project's quota for the day is used up for this model: it returns at midnight Pacific time; add a key of another project.",
+    ),
+    rule(
+        &[429],
+        &[Hits(Hit::Month)],
+        ruling(K::QuotaExhausted, S::OwnerLane, probed(6 * HOUR), E::OtherKey).heeding_between(600, 31 * 24 * HOUR),
+        "The project's quota for the month is used up: raise it in the Google Cloud console, or add a key of another project.",
+    ),
+    rule(
+        &[429],
+        &[Hits(Hit::Hour)],
+        ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(2 * HOUR),
+        "The project is at its limit per hour for this model: give its keys these limits, or add a key of another project.",
+    ),
+    rule(
+        &[429],
+        &[Hits(Hit::Sessions)],
+        ruling(K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey).heeding(HOUR),
+        "The project has as many sessions open at once as it may: end some, or add a key of another project.",
     ),
     rule(
         &[429],
@@ -207,23 +278,27 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         &[403, 404],
         &[
-            Begins("you do not have permission to access the "),
-            Begins("cachedcontent not found"),
-            Begins("permission denied on resource"),
-            All(&[Begins("the file "), Says("does not exist")]),
+            Begins("you do not have permission to access "),
+            Begins("cachedcontent not found "),
+            Begins("permission denied on resource "),
+            All(&[Begins("file "), Says("does not exist")]),
         ],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("WRONG_OWNER"),
         "The file or cache belongs to another project, or does not exist: it is only seen by keys of the project that made it.",
     ),
     rule(
         &[403],
-        &[Begins("the caller does not have permission")],
+        &[Begins("caller does not have permission ")],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).unclear(),
         "What was asked for belongs to another project, or this key's account lacks a permission.",
     ),
     rule(
         &[404],
-        &[Says("no longer available to new users")],
+        &[
+            Begins("model is no longer available to new users"),
+            Frames("model ", " is no longer available to new users"),
+            Begins("models/ is no longer available to new users"),
+        ],
         ruling(K::ModelUnavailable, S::OwnerLane, U::Lifted, E::OtherKey).code("MODEL_RETIRED"),
         "This model is closed to projects that did not use it before: use an older project's key, or another model.",
     ),
@@ -234,7 +309,6 @@ pub(super) const RULES: &[Rule] = &[
             Is("model_not_found"),
             Begins("models/"),
             Begins("model "),
-            Begins("this model "),
             Begins("publisher model "),
         ],
         ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
@@ -242,7 +316,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         &[404],
-        &[Begins("requested entity was not found")],
+        &[Begins("requested entity was not found ")],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).unclear(),
         "What was asked for does not exist, or belongs to another project whose keys alone can see it.",
     ),
@@ -274,7 +348,7 @@ pub(super) const RULES: &[Rule] = &[
     // The provider.
     rule(
         &[500, 503, 504],
-        &[Is("DEADLINE_EXCEEDED"), Begins("deadline expired")],
+        &[Is("DEADLINE_EXCEEDED"), Begins("deadline expired ")],
         ruling(K::Transient, S::Caller, U::Now, E::AfterPause).code("DEADLINE_EXCEEDED").retries(1),
         "The answer took longer than the provider allows: ask for less at once, or stream it.",
     ),

@@ -2,7 +2,7 @@
 
 mod path;
 mod rates;
-mod rules;
+pub(super) mod rules;
 mod said;
 
 use std::{borrow::Cow, time::Duration};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     Answer, Asks, Base, InvalidBase, Provider, Retarget, UsageFormat,
-    by_status::{BY_STATUS, PAGES, REDIRECTS},
+    by_status::{BY_STATUS, EDGE, FORMS, PAGES, REDIRECTS},
     credentials::{self, API_KEY},
     envelope::Envelope,
     rule::decide,
@@ -128,12 +128,17 @@ impl Provider for OpenAi {
     fn judge(&self, answer: &Answer<'_>) -> Verdict {
         if answer.status.is_success() || answer.status.is_informational() {
             return match Envelope::open_good(answer.body, answer.event) {
-                Some(envelope) => decide(&[rules::RULES, BY_STATUS], said::read(&envelope, answer), answer),
+                Some(envelope) => decide(&[FORMS, rules::RULES, BY_STATUS], said::read(&envelope, answer), answer),
                 None => Verdict::SUCCESS.status(answer.status),
             };
         }
         let said = said::read(&Envelope::open(answer.body), answer);
-        decide(&[REDIRECTS, PAGES, rules::RULES, BY_STATUS], said, answer)
+        decide(&[REDIRECTS, EDGE, PAGES, FORMS, rules::RULES, BY_STATUS], said, answer)
+    }
+
+    /// `OpenRouter` does, where the model's own provider failed after the head was sent; so do gateways.
+    fn errs_with_success(&self) -> bool {
+        true
     }
 
     fn rate_headers(&self, headers: &HeaderMap) -> Option<QuotaNews> {

@@ -5,7 +5,7 @@ use crate::{
     provider::{
         complaint::{
             Hit,
-            Mark::{Begins, Hits, Is, IsLike, Says, Waits},
+            Mark::{All, Begins, Frames, Hits, Is, IsLike, Says, Waits},
         },
         rule::{HOUR, Rule, probed, rule, ruling, seconds},
     },
@@ -13,15 +13,22 @@ use crate::{
 };
 
 /// The table.
-pub(super) const RULES: &[Rule] = &[
+pub(in crate::provider) const RULES: &[Rule] = &[
+    // What begins with the caller's own words.
+    rule(
+        &[400, 404],
+        &[Says("is not a valid model id"), Begins("no endpoints found ")],
+        ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
+        "Nobody offers this model here: check the model's name.",
+    ),
     // How we sent it.
     rule(
         &[401],
         &[
-            Begins("you didn't provide an api key"),
-            Begins("missing bearer"),
-            Begins("no auth credentials found"),
-            Begins("no api key provided"),
+            Begins("you didn't provide an api key "),
+            Begins("missing bearer "),
+            Begins("no auth credentials found "),
+            Begins("no api key provided "),
         ],
         ruling(K::Misconfigured, S::Caller, U::Now, E::No).code("MISSING_API_KEY"),
         "The key did not reach the provider: let nothing below the key pool remove headers.",
@@ -44,10 +51,28 @@ pub(super) const RULES: &[Rule] = &[
         ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey),
         "The account behind this key was switched off: see the provider's mails to its owner.",
     ),
+    rule(
+        &[403, 412],
+        &[
+            Frames("account ", " is suspended"),
+            Frames("account ", " has been suspended"),
+            Begins("account is suspended"),
+        ],
+        ruling(K::Suspended, S::Owner, probed(HOUR), E::OtherKey).code("ACCOUNT_SUSPENDED"),
+        "The account behind this key is suspended, perhaps for an unpaid bill: see the provider's console.",
+    ),
     // The key.
     rule(
         &[400, 401, 403],
-        &[Is("invalid_api_key"), Begins("incorrect api key provided"), Begins("invalid api key")],
+        &[
+            Is("invalid_api_key"),
+            Begins("incorrect api key provided"),
+            Begins("incorrect api key"),
+            Begins("invalid api key"),
+            Begins("invalid api key provided"),
+            Begins("api key is invalid"),
+            Begins("api key provided is invalid"),
+        ],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
         "The key does not exist or was revoked: replace it.",
     ),
@@ -59,7 +84,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         &[401, 403],
-        &[Says("missing scopes"), Says("insufficient permissions")],
+        &[Begins("you have insufficient permissions "), Begins("missing scopes"), Begins("insufficient permissions")],
         ruling(K::InvalidKey, S::KeyLane, probed(HOUR), E::OtherKey),
         "The key lacks a permission that this call needs: widen its scopes or use a key that has them.",
     ),
@@ -69,6 +94,12 @@ pub(super) const RULES: &[Rule] = &[
         &[Is("unsupported_country_region_territory")],
         ruling(K::Blocked, S::Exit, seconds(600), E::No),
         "The provider does not serve the country that this machine's address is in: use an exit address elsewhere.",
+    ),
+    rule(
+        &[403],
+        &[Begins("access denied due to virtual network"), Begins("public access is disabled")],
+        ruling(K::Blocked, S::Exit, seconds(600), E::No).code("NETWORK_RULES"),
+        "The resource's network rules shut this machine's address out: allow it there, or use another exit address.",
     ),
     // Money.
     rule(
@@ -84,14 +115,33 @@ pub(super) const RULES: &[Rule] = &[
         "This key reached the credit limit that its owner set: raise it in the provider's console.",
     ),
     rule(
+        &[403],
+        &[Begins("out of call volume quota")],
+        ruling(K::QuotaExhausted, S::Key, probed(HOUR), E::OtherKey).code("CALL_VOLUME_QUOTA").heeding(31 * 24 * HOUR),
+        "The subscription's calls are used up: wait until they are replenished, or raise its quota.",
+    ),
+    rule(
         &[403, 429],
-        &[Says("used all available credits"), Says("have any credits yet")],
+        &[
+            Frames("team ", " has either used all available credits "),
+            Frames("team ", " has used all available credits "),
+            Begins("team has used all available credits "),
+            Begins("newly created team doesn't have any credits yet"),
+            Begins("team doesn't have any credits yet"),
+            Frames("team ", " doesn't have any credits yet"),
+        ],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("OUT_OF_CREDITS"),
         "The account's credits are used up: add credits, or raise its budget in the provider's console.",
     ),
     rule(
         &[4],
-        &[Is("insufficient_quota"), Is("insufficient_balance"), IsLike("billing_")],
+        &[
+            Is("insufficient_quota"),
+            Is("insufficient_balance"),
+            Is("Arrearage"),
+            Is("exceeded_current_quota_error"),
+            IsLike("billing_"),
+        ],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey),
         "The account's credit or budget is used up: add credits, or raise its budget in the provider's console.",
     ),
@@ -118,7 +168,7 @@ pub(super) const RULES: &[Rule] = &[
     // try, since its tier may be higher; the limit in the message is learned, so that later ones go there first.
     rule(
         &[413, 429],
-        &[Begins("request too large")],
+        &[Begins("request too large ")],
         ruling(K::CallerFault, S::Caller, U::Now, E::OtherOwner).code("REQUEST_TOO_LARGE").retries(1),
         "The request is larger than the account's tokens per minute: make it smaller, or use a higher tier's key.",
     ),
@@ -145,8 +195,18 @@ pub(super) const RULES: &[Rule] = &[
     ),
     // The model.
     rule(
+        &[404],
+        &[
+            Frames("model ", " not found"),
+            Frames("model ", " is not found"),
+            All(&[Begins("model ''"), Says("'' not found")]),
+        ],
+        ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
+        "This server does not have the model: pull it there, or check its name.",
+    ),
+    rule(
         &[403, 404],
-        &[Is("model_not_found"), Begins("the model ")],
+        &[Is("model_not_found"), Begins("model ")],
         ruling(K::ModelUnavailable, S::KeyLane, U::Backoff, E::OtherKey).unclear(),
         "This model does not exist, or this key's account has no access to it: check the model's name.",
     ),
@@ -156,20 +216,14 @@ pub(super) const RULES: &[Rule] = &[
         ruling(K::ModelUnavailable, S::OwnerLane, U::Backoff, E::OtherKey).unclear(),
         "This resource has no such deployment (a new one takes five minutes): check the deployment's name.",
     ),
-    rule(
-        &[400, 404],
-        &[Says("is not a valid model id"), Begins("no endpoints found")],
-        ruling(K::ModelUnavailable, S::Lane, U::Now, E::OtherModel).code("MODEL_NOT_FOUND"),
-        "Nobody offers this model here: check the model's name.",
-    ),
     // Whose resource it is.
     rule(
         &[400, 404],
         &[
             Is("previous_response_not_found"),
-            Begins("no such file object"),
-            Begins("no file found with id"),
-            Begins("no thread found with id"),
+            Begins("no such file object "),
+            Begins("no file found with id "),
+            Begins("no thread found with id "),
         ],
         ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("WRONG_OWNER"),
         "The file or earlier response belongs to another project, or does not exist: only keys of its project see it.",

@@ -21,7 +21,7 @@ use crate::{
 pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     let mut said = Complaint::of(answer, Some(envelope));
     let remaining = rates::read(answer.headers, Some(answer.now));
-    let mut message: &str = &envelope.text;
+    let mut message: &str = envelope.message();
     let mut account_reset = None;
     if let Some(error) = envelope.error() {
         let outer = envelope.json.as_ref();
@@ -50,12 +50,11 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     said.tell(message);
     said.hit = account_reset.map(|_| Hit::Account);
     // In this order: the headers that are made for it, the error's own words, what the rate headers leave to infer.
-    said.wait = said
-        .wait
-        .or(account_reset)
-        .or_else(|| retry_after::in_text(said.message()))
-        .or_else(|| rate_headers::restored(&remaining));
-    said.news.violations.extend(violation(said.message()));
+    said.wait =
+        said.wait.or(account_reset).or_else(|| said.wait_in_text()).or_else(|| rate_headers::restored(&remaining));
+    if said.is_of_limits() {
+        said.news.violations.extend(violation(said.message()));
+    }
     said.news.remaining = remaining;
     said
 }

@@ -79,6 +79,20 @@ async fn percent_encoded_in_a_query() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn escaped_in_json() {
+    let whole = r#"{"a":"abc+def\/ghi==&jkl","b":"abc+def/ghi\u003d\u003d\u0026jkl","c":"abc+def\/gh"}"#;
+    for status in [200, 404] {
+        for size in [1, 3, 1000] {
+            let bench = Bench::with("abc+def/ghi==&jkl");
+            let response = bench.get(json(status, Steps::chunks(whole.as_bytes().chunks(size)))).await;
+            let masked = format!(r#"{{"a":"{}","b":"{}","c":"abc+def\/gh"}}"#, "*".repeat(18), "*".repeat(32));
+            assert_eq!(masked.len(), whole.len());
+            assert_eq!(text(response).await, masked);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_begins_like_the_key_is_not_kept_from_whoever_counts_bytes() {
     let bench = Bench::new();
     let response = bench.get(json(200, full(&KEY[..20]))).await;

@@ -1,0 +1,182 @@
+//! Whose fault an answer is, over the whole stack: a caller's words disable no key, an error under a good status is seen
+//! as one, and a key's fault stays with the key.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_keypool::{
+    Clock, Error, Gemini, Key, KeyPool, KeyPoolLayer, OpenAi, Provider, ReplayBody, ServedBy, VerdictKind,
+};
+
+type Body = Full<Bytes>;
+
+fn pool(provider: impl Provider, keys: usize) -> KeyPool {
+    let keys = (0..keys).map(|n| Key::new(format!("sk-or-not-a-real-key-{n:04}")).id(format!("k{n}").as_str()));
+    let clock = Clock::tokio_from(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    KeyPool::builder(provider).keys(keys).clock(clock).build().unwrap()
+}
+
+fn json(status: u16, body: String) -> Response<Body> {
+    Response::builder().status(status).header("content-type", "application/json").body(Full::from(body)).unwrap()
+}
+
+/// Sends one request; each attempt is answered by its number, from 1. The answer, and how many attempts there were.
+async fn send(
+    pool: &KeyPool,
+    path: &str,
+    body: &str,
+    answer: impl Fn(usize) -> Response<Body> + Clone + Send + 'static,
+) -> (Result<(u16, String, VerdictKind), Error>, usize) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    let client = KeyPoolLayer::new(pool).layer(service_fn(move |request: Request<ReplayBody<Body>>| {
+        let (counted, answer) = (Arc::clone(&counted), answer.clone());
+        async move {
+            request.into_body().collect().await.unwrap();
+            Ok::<_, std::io::Error>(answer(counted.fetch_add(1, Ordering::Relaxed) + 1))
+        }
+    }));
+    let request = Request::post(path).header("content-type", "application/json").body(Full::from(body.to_owned()));
+    let answer = match client.oneshot(request.unwrap()).await {
+        Ok(response) => {
+            let kind = response.extensions().get::<ServedBy>().unwrap().verdict().kind();
+            let status = response.status().as_u16();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            Ok((status, String::from_utf8(body.to_vec()).unwrap(), kind))
+        }
+        Err(error) => Err(error),
+    };
+    (answer, count.load(Ordering::Relaxed))
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_request_disables_a_key_by_what_it_names() {
+    let google = |status: u16, name: &str, message: &str| {
+        serde_json::json!({"error": {"code": status, "message": message, "status": name}}).to_string()
+    };
+    for keys in [1, 3, 10] {
+        for model in ["Invalid API key", "Incorrect API key provided", "Invalid API key."] {
+            let pool = pool(OpenAi::at("https://r.example/api/v1").unwrap(), keys);
+            let said =
+                format!(r#"{{"error":{{"message":"{model} is not a valid model ID","code":400}},"user_id":"u"}}"#);
+            let asked = format!(r#"{{"model":"{model}","messages":[]}}"#);
+            let (answer, attempts) = send(&pool, "/chat/completions", &asked, move |_| json(400, said.clone())).await;
+            assert_eq!((answer.unwrap().0, attempts), (400, 1));
+            assert_eq!(pool.snapshot().available_keys, keys);
+        }
+        for (status, name, message) in [
+            (
+                400,
+                "FAILED_PRECONDITION",
+                "The File billing-report-q3 is not in an ACTIVE state and usage is not allowed.",
+            ),
+            (
+                403,
+                "PERMISSION_DENIED",
+                "You do not have permission to access the File reported as leaked or it may not exist.",
+            ),
+            (
+                403,
+                "PERMISSION_DENIED",
+                "You do not have permission to access tunedModels/monthly spending cap or it may not exist",
+            ),
+            (
+                404,
+                "NOT_FOUND",
+                "models/no longer available to new users is not found for API version v1beta, or is not supported.",
+            ),
+        ] {
+            let pool = pool(Gemini::new(), keys);
+            let said = google(status, name, message);
+            let path = "/v1beta/models/no%20longer%20available%20to%20new%20users:generateContent";
+            let (answer, _) = send(&pool, path, "{}", move |_| json(status, said.clone())).await;
+            assert_eq!(answer.unwrap().0, status);
+            let snapshot = pool.snapshot();
+            assert_eq!(snapshot.available_keys, keys, "{message}");
+            assert!(snapshot.keys.iter().all(|key| key.rests.is_empty() && key.failed == 0), "{message}");
+        }
+    }
+}
+
+const LIMITED: &str = r#"{"error":{"message":"Rate limit reached","code":429},"user_id":"x"}"#;
+
+#[tokio::test(start_paused = true)]
+async fn an_error_under_a_good_status_is_retried_like_an_error() {
+    let good = r#"{"id":"x","choices":[{"message":{"content":"say {\"error\":1}"}}],"error":null}"#;
+    for error in [LIMITED.to_owned(), format!(" \n{LIMITED}"), LIMITED.replace("{\"error\"", "{ \"error\"")] {
+        let pool = pool(OpenAi::new(), 2);
+        let said = move |n| json(200, if n == 1 { error.clone() } else { good.to_owned() });
+        let (answer, attempts) = send(&pool, "/v1/chat/completions", r#"{"model":"m"}"#, said).await;
+        assert_eq!(answer.unwrap(), (200, good.to_owned(), VerdictKind::Success));
+        assert_eq!((attempts, pool.snapshot().verdicts[&VerdictKind::RateLimited]), (2, 1));
+    }
+    // Nobody is left: the answer as it came, judged for what it is.
+    let pool = pool(OpenAi::new(), 1);
+    let (answer, _) = send(&pool, "/v1/chat/completions", r#"{"model":"m"}"#, |_| json(200, LIMITED.to_owned())).await;
+    assert_eq!(answer.unwrap(), (200, LIMITED.to_owned(), VerdictKind::RateLimited));
+}
+
+#[tokio::test(start_paused = true)]
+async fn good_answers_pass_as_they_came() {
+    let large = format!(r#"{{"error":{{"message":"{}"}}}}"#, "x".repeat(100_000));
+    for body in [
+        "",
+        "   ",
+        "[]",
+        "{}",
+        r#"{"id":"x","error":{"code":429}}"#,
+        r#"{"errors":[1],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#,
+        r#"{"error":null,"choices":[]}"#,
+        r#"{"error":{"code":429},"choices":[{"message":{}}]}"#,
+        &large,
+    ] {
+        let pool = pool(OpenAi::new(), 2);
+        let said = body.to_owned();
+        let asked = r#"{"model":"m"}"#;
+        let (answer, attempts) = send(&pool, "/v1/chat/completions", asked, move |_| json(200, said.clone())).await;
+        assert_eq!(answer.unwrap(), (200, body.to_owned(), VerdictKind::Success));
+        assert_eq!((attempts, pool.snapshot().available_keys), (1, 2));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_s_fault_does_not_reach_the_caller_while_another_key_comes_back() {
+    const INVALID: &str = r#"{"error":{"message":"Incorrect API key provided","code":"invalid_api_key"}}"#;
+    let pool = pool(OpenAi::new(), 3);
+    let said = |n| match n {
+        1 => Response::builder()
+            .status(429)
+            .header("retry-after", "30")
+            .body(Full::from(r#"{"error":{"code":"rate_limit_exceeded"}}"#))
+            .unwrap(),
+        _ => json(400, INVALID.to_owned()),
+    };
+    let (answer, attempts) = send(&pool, "/v1/chat/completions", r#"{"model":"m"}"#, said).await;
+    let error = answer.unwrap_err();
+    assert!(error.is_exhausted());
+    assert_eq!((attempts, error.status().as_u16(), error.retry_after()), (3, 503, Some(Duration::from_secs(30))));
+    assert_eq!(error.served_by().unwrap().attempts(), 3);
+    // Nothing comes back by itself: the provider's answer says more.
+    let pool = self::pool(OpenAi::new(), 2);
+    let (answer, _) = send(&pool, "/v1/chat/completions", r#"{"model":"m"}"#, |_| json(401, INVALID.to_owned())).await;
+    assert_eq!(answer.unwrap().0, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_s_name_stays_on_its_line() {
+    let pool = pool(Gemini::new(), 1);
+    pool.disable(&"k0".into(), "off").unwrap();
+    let path = "/v1beta/models/a%0A%1B%5B31mb:generateContent";
+    let (answer, _) = send(&pool, path, "{}", |_| json(200, "{}".to_owned())).await;
+    let shown = answer.unwrap_err().to_string();
+    assert!(!shown.contains(char::is_control) && shown.contains("a\\n"), "{shown:?}");
+}
