@@ -131,6 +131,7 @@ where
     // An error is small: what is known to be large is not looked into.
     let may_err = || {
         readable
+            && asked.makes
             && status == StatusCode::OK
             && body_head.kind == Kind::Json
             && body.size_hint().lower() <= LARGEST_BEGINNING as u64

@@ -11,6 +11,8 @@ use crate::provider::UsageFormat;
 pub(super) struct Asked {
     /// Only a head: no answer to it has a body.
     pub(super) head: bool,
+    /// Something is to be made: what comes is no file that somebody stored, whatever stands in it.
+    pub(super) makes: bool,
     /// A stream that may come as a JSON array.
     pub(super) array: bool,
     /// How the provider's answers tell their usage.
@@ -21,6 +23,7 @@ impl Asked {
     pub(super) fn by<B>(request: &Request<B>, usage: UsageFormat) -> Self {
         Self {
             head: request.method() == Method::HEAD,
+            makes: request.method() == Method::POST,
             array: usage == UsageFormat::Gemini && request.uri().path().ends_with("streamGenerateContent"),
             usage,
         }
@@ -145,7 +148,7 @@ mod tests {
 
     #[test]
     fn streams_by_type_and_by_what_was_asked() {
-        let asked = |array| Asked { head: false, array, usage: UsageFormat::Gemini };
+        let asked = |array| Asked { head: false, makes: true, array, usage: UsageFormat::Gemini };
         let events = of(&header::CONTENT_TYPE, &["Text/Event-Stream; charset=utf-8"]);
         let json = of(&header::CONTENT_TYPE, &["application/json; charset=UTF-8"]);
         assert_eq!(events.framing(asked(false)), Some(Framing::Events));

@@ -162,10 +162,15 @@ impl Complaint {
         matches!(self.status, 413 | 429)
     }
 
-    /// Where a sentence may stand: at the beginning. Where the status says already that it is about the key or its
-    /// money, also behind another sentence, since nothing of the request was looked at.
+    /// Whether the status alone says that it is about the key, its money or its limits: nothing of the request was looked
+    /// at, so that nothing of it is echoed.
+    fn is_of_the_key(&self) -> bool {
+        matches!(self.status, 401 | 402 | 429)
+    }
+
+    /// Where a sentence may stand: at the beginning; where nothing is echoed, also behind another one.
     fn sentences(&self) -> impl Iterator<Item = &str> {
-        let later = matches!(self.status, 401 | 402 | 429).then(|| wording::later_sentences(&self.own));
+        let later = self.is_of_the_key().then(|| wording::later_sentences(&self.own));
         std::iter::once(self.own.as_str()).chain(later.into_iter().flatten())
     }
 
@@ -204,7 +209,10 @@ impl Complaint {
     pub(super) fn bears(&self, mark: &Mark) -> bool {
         match mark {
             Mark::Is(_) | Mark::IsLike(_) => self.word_for(mark).is_some(),
-            Mark::Begins(sentence) => self.sentences().any(|text| wording::begins(text, sentence)),
+            Mark::Begins(sentence) => self.sentences().any(|text| {
+                wording::begins(text, sentence)
+                    || self.is_of_the_key() && wording::begins(text, &format!("{} ", sentence.trim_end()))
+            }),
             Mark::Frames(before, after) => self.sentences().any(|text| wording::frames(text, before, after)),
             Mark::Says(part) if self.page => self.message.contains(part),
             Mark::Says(part) => self.own.contains(part),

@@ -157,7 +157,7 @@ fn unprefaced(text: &str) -> &str {
             text = &rest[end + 1..];
             continue;
         }
-        let end = [":", " - "].iter().filter_map(|end| text.find(end).map(|at| (at, at + end.len()))).min();
+        let end = [":", " - ", ". "].iter().filter_map(|end| text.find(end).map(|at| (at, at + end.len()))).min();
         let Some((at, behind)) = end.filter(|(at, _)| (1..=60).contains(at)) else { break };
         if !text[..at].split_whitespace().all(is_preface) {
             break;
@@ -215,6 +215,7 @@ mod tests {
             ("file files/billing-x.", "file files/."),
             ("error: [400 bad request] 403 forbidden - no", "no"),
             ("apierror: openai error: no", "no"),
+            ("403 permission_denied. no", "no"),
             ("permission denied: consumer 'x'", "permission denied: consumer ''"),
             ("your key\u{2019}s project", "your key's project"),
         ] {

@@ -29,7 +29,7 @@ fn json(status: u16, body: String) -> Response<Body> {
     Response::builder().status(status).header("content-type", "application/json").body(Full::from(body)).unwrap()
 }
 
-/// Sends one request; each attempt is answered by its number, from 1. The answer, and how many attempts there were.
+/// Sends one request, a POST unless the path says another method; each attempt is answered by its number, from 1. The answer, and how many attempts there were.
 async fn send(
     pool: &KeyPool,
     path: &str,
@@ -45,7 +45,12 @@ async fn send(
             Ok::<_, std::io::Error>(answer(counted.fetch_add(1, Ordering::Relaxed) + 1))
         }
     }));
-    let request = Request::post(path).header("content-type", "application/json").body(Full::from(body.to_owned()));
+    let (method, path) = path.split_once(' ').unwrap_or(("POST", path));
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", "application/json")
+        .body(Full::from(body.to_owned()));
     let answer = match client.oneshot(request.unwrap()).await {
         Ok(response) => {
             let kind = response.extensions().get::<ServedBy>().unwrap().verdict().kind();
@@ -119,8 +124,13 @@ async fn an_error_under_a_good_status_is_retried_like_an_error() {
         assert_eq!(answer.unwrap(), (200, good.to_owned(), VerdictKind::Success));
         assert_eq!((attempts, pool.snapshot().verdicts[&VerdictKind::RateLimited]), (2, 1));
     }
+    // What somebody stored says nothing of a key.
+    let pool = pool(OpenAi::new(), 2);
+    let file = r#"{"error":{"message":"x","code":"invalid_api_key"}}"#;
+    let (answer, _) = send(&pool, "GET /v1/files/f/content", "", |_| json(200, file.to_owned())).await;
+    assert_eq!(answer.unwrap(), (200, file.to_owned(), VerdictKind::Success));
     // Nobody is left: the answer as it came, judged for what it is.
-    let pool = pool(OpenAi::new(), 1);
+    let pool = self::pool(OpenAi::new(), 1);
     let (answer, _) = send(&pool, "/v1/chat/completions", r#"{"model":"m"}"#, |_| json(200, LIMITED.to_owned())).await;
     assert_eq!(answer.unwrap(), (200, LIMITED.to_owned(), VerdictKind::RateLimited));
 }

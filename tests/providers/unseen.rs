@@ -307,7 +307,7 @@ fn sentences_may_begin_and_end_in_other_ways() {
         let error = serde_json::json!({"type": "invalid_request_error", "message": text});
         anthropic(status, &serde_json::json!({"type": "error", "error": error}).to_string())
     };
-    let rows: [(Say<'_>, u16, &str, K, S); 23] = [
+    let rows: [(Say<'_>, u16, &str, K, S); 26] = [
         (&gemini_says, 400, "API key not valid. Please pass a valid API key", K::InvalidKey, S::Key),
         (&gemini_says, 400, "API key expired. Please renew the API key", K::InvalidKey, S::Key),
         (&gemini_says, 403, "Your API key was reported as leaked. Please use another API key", K::InvalidKey, S::Key),
@@ -359,6 +359,21 @@ fn sentences_may_begin_and_end_in_other_ways() {
             K::QuotaExhausted,
             S::Owner,
         ),
+        (
+            &gemini_says,
+            429,
+            "Your prepayment credits are depleted for this project",
+            K::QuotaExhausted,
+            S::BillingAccount,
+        ),
+        (&gemini_says, 400, "The billing account for the owning project is disabled", K::Suspended, S::Owner),
+        (
+            &anthropic_says,
+            400,
+            "You have reached your specified workspace API usage limits",
+            K::QuotaExhausted,
+            S::Owner,
+        ),
         (&anthropic_says, 400, "This organization has been disabled", K::Suspended, S::Owner),
         (&anthropic_says, 400, "You have reached your specified API usage limits", K::QuotaExhausted, S::Owner),
     ];
@@ -371,6 +386,7 @@ fn sentences_may_begin_and_end_in_other_ways() {
             format!("{text}. [trace: 0a1b]"),
             format!("Error: {text}"),
             format!("[{status} Forbidden] {text}."),
+            format!("{status} PERMISSION_DENIED. {text}"),
             format!("API error: {status} - {text}"),
             text.to_uppercase(),
             text.to_lowercase(),

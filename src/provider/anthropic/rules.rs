@@ -3,7 +3,7 @@
 
 use crate::{
     provider::{
-        complaint::Mark::{All, Begins, Is, IsLike, Says, WaitsNot},
+        complaint::Mark::{All, Begins, Frames, Is, IsLike, Says, WaitsNot},
         rule::{HOUR, Rule, probed, rule, ruling, seconds},
     },
     verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
@@ -37,6 +37,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("credit balance is too low to access "),
             Begins("credit balance is too low"),
             Begins("you have reached your specified api usage limits"),
+            Begins("you have reached your specified workspace api usage limits"),
         ],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("CREDIT_BALANCE_TOO_LOW"),
         "The organization's credit is used up: buy credits in the Anthropic console.",
@@ -50,7 +51,11 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     ),
     rule(
         &[400, 401, 403],
-        &[Begins("organization has been disabled"), Is("organization_disabled")],
+        &[
+            Begins("organization has been disabled"),
+            Frames("organization ", " has been disabled"),
+            Is("organization_disabled"),
+        ],
         ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey).code("ORGANIZATION_DISABLED"),
         "The organization behind this key was switched off: write to Anthropic's support.",
     ),

@@ -71,6 +71,8 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("invalid api key"),
             Begins("invalid api key provided"),
             Begins("api key is invalid"),
+            Begins("api key is not valid"),
+            Begins("api key not valid"),
             Begins("api key provided is invalid"),
         ],
         ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
@@ -84,7 +86,12 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     ),
     rule(
         &[401, 403],
-        &[Begins("you have insufficient permissions "), Begins("missing scopes"), Begins("insufficient permissions")],
+        &[
+            Begins("you have insufficient permissions "),
+            Begins("api key has insufficient permissions "),
+            Begins("missing scopes"),
+            Begins("insufficient permissions"),
+        ],
         ruling(K::InvalidKey, S::KeyLane, probed(HOUR), E::OtherKey),
         "The key lacks a permission that this call needs: widen its scopes or use a key that has them.",
     ),
