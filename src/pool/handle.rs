@@ -48,17 +48,20 @@ impl KeyPool {
     /// # Errors
     /// [`is_exhausted`](Error::is_exhausted), [`is_never_fits`](Error::is_never_fits) or
     /// [`is_shut_down`](Error::is_shut_down).
+    #[expect(clippy::inline_always, reason = "a demand that is handed on is copied whole, otherwise")]
+    #[inline(always)]
     pub fn try_acquire(&self, demand: impl Into<Demand>) -> Result<Lease, Error> {
-        let leased = self.try_lease(&demand.into(), self.0.clock.now());
-        if leased.as_ref().is_err_and(Error::is_exhausted) {
-            self.count_exhausted();
-        }
-        leased
+        self.lease_at_once(&demand.into(), self.0.clock.now(), true)
     }
 
     /// [`try_acquire`](Self::try_acquire) for whoever still needs the demand when it is refused, to wait or to give up,
     /// and [counts](Self::count_exhausted) the latter.
     pub(crate) fn try_lease(&self, demand: &Demand, now: Now) -> Result<Lease, Error> {
+        self.lease_at_once(demand, now, false)
+    }
+
+    /// Handed on as it is: a lease is copied whole wherever somebody looks at it on its way.
+    fn lease_at_once(&self, demand: &Demand, now: Now, counted: bool) -> Result<Lease, Error> {
         let mut state = self.state();
         state.watch_wall(now);
         state.serve(now);
@@ -68,13 +71,17 @@ impl KeyPool {
             self.leave(state);
             return Ok(self.leased(picked, demand));
         }
-        self.lease_other(self.holding(state), demand, now)
+        self.lease_other(self.holding(state), demand, now, counted)
     }
 
-    /// The first key was not to be had at once: any other, or why there is none.
+    /// The first key was not to be had at once: any other, or why there is none, which may be counted.
     #[inline(never)]
-    fn lease_other(&self, mut state: Locked<'_>, demand: &Demand, now: Now) -> Result<Lease, Error> {
-        let outcome = state.try_others(demand, now).map_err(|reason| state.refuse(demand, reason, now, false));
+    fn lease_other(&self, mut state: Locked<'_>, demand: &Demand, now: Now, counted: bool) -> Result<Lease, Error> {
+        let outcome = state.try_others(demand, now).map_err(|reason| {
+            let error = state.refuse(demand, reason, now, false);
+            state.tally.exhausted += u64::from(counted && error.is_exhausted());
+            error
+        });
         drop(state);
         self.lease(outcome, demand)
     }
