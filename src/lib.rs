@@ -72,6 +72,8 @@ mod limit;
 pub mod metrics;
 mod pool;
 mod provider;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod replay;
 #[cfg(feature = "reqwest")]
 mod reqwest;

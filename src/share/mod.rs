@@ -22,6 +22,8 @@ mod ledger;
 mod names;
 mod news;
 mod recovery;
+#[cfg(feature = "redis")]
+mod redis;
 mod settings;
 mod state;
 mod wire;
@@ -36,6 +38,8 @@ pub use counters::Counters;
 pub use holder::{Holder, Leave, Refusal};
 pub use ledger::{Ledger, Moment, Spent};
 pub use names::{HolderId, Kind, UnitId};
+#[cfg(feature = "redis")]
+pub use self::redis::RedisBoard;
 pub use settings::{OnStoreLoss, Settings};
 pub use state::BoardState;
 pub use wire::{
