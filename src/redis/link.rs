@@ -208,6 +208,15 @@ impl Link {
             .await
     }
 
+    /// Sends several commands at once.
+    pub(crate) async fn pipe<T: redis::FromRedisValue>(
+        &self,
+        pipe: &redis::Pipeline,
+        patience: Duration,
+    ) -> Result<T, RedisError> {
+        self.0.with(patience, async |mut connection| pipe.query_async(&mut connection).await).await
+    }
+
     /// Asks the server one thing.
     pub(super) async fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> Result<T, RedisError> {
         let mut command = redis::Cmd::new();

@@ -5,7 +5,7 @@
 //! lets more through than a limit allows, each batch also says how much may be started before the next one (the
 //! *mark*): no key goes beyond it, and whoever begins after a crash counts it as used.
 //!
-//! [`MemoryStore`] ends with the process; `Sqlite` (feature `sqlite`) is one file. To write another: implement
+//! [`MemoryStore`] ends with the process; `Sqlite` (feature `sqlite`) is one file; `Redis` (feature `redis`) is a server. To write another: implement
 //! [`Store`], and let [`conformance::check`] run against it (see `examples/own_store.rs`).
 
 mod batch;
@@ -15,10 +15,12 @@ mod image;
 mod memory;
 mod moments;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 mod secret;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "redis", feature = "sqlite"))]
 mod vault;
 
 use std::{future::Future, pin::Pin, sync::Arc};
@@ -31,10 +33,12 @@ pub(crate) use record::secret_hash;
 pub use record::{
     Credit, ImportRecord, KeyRecord, KeyStanding, RestId, RestRecord, UnitRecord, UsageRecord, WindowRecord,
 };
+#[cfg(feature = "redis")]
+pub use self::redis::Redis;
 pub use secret::KeptSecret;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "redis", feature = "sqlite"))]
 pub use vault::{InvalidVaultKey, Keeping, Vault};
 
 /// Keeps what a pool knows. One process works on it at a time.

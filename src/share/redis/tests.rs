@@ -9,3 +9,4 @@ mod oracle;
 #[expect(dead_code, reason = "what the simulation needs of it")]
 mod process;
 mod same;
+mod speed;
