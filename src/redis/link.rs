@@ -111,6 +111,9 @@ impl Shared {
             Err(_) => return Err(RedisError::unreachable(format!("{address} did not answer in time"))),
         };
         *attempts = Attempts::default();
+        if self.start.lock().unwrap_or_else(PoisonError::into_inner).missing.take().is_some() {
+            tracing::info!("{address} is reached");
+        }
         let made = Arc::new(made);
         *self.current() = Some(Arc::clone(&made));
         Ok(made)
@@ -167,8 +170,9 @@ impl Link {
         self.0.start.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many processes share the limits while the server has not been reached: it was missing at start, and
-    /// [`OnMissing::Local`](super::OnMissing::Local) was asked for.
+    /// How many processes share the limits as long as the server has not been reached: it was missing at start, and
+    /// [`OnMissing::Local`](super::OnMissing::Local) was asked for. None once it is reached. Until
+    /// then a process is to take [`OnStoreLoss::FairShare`](crate::share::OnStoreLoss::FairShare).
     pub fn missing_at_start(&self) -> Option<u32> {
         self.start().missing
     }

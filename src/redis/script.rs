@@ -25,7 +25,6 @@ impl Script {
     pub(super) fn by_text(&self, name: &str, arguments: &[&[u8]]) -> Cmd {
         call("EVAL", &self.text, name, arguments)
     }
-
 }
 
 fn call(command: &str, script: &str, name: &str, arguments: &[&[u8]]) -> Cmd {

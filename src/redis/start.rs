@@ -47,6 +47,7 @@ impl Link {
     }
 
     async fn look(&self) -> Result<(), RedisError> {
+        self.start().warnings.clear();
         let _: String = self.ask(&["PING"]).await?;
         let policy = match self.policy_of_info().await? {
             None => self.policy_of_config().await?,
@@ -66,15 +67,26 @@ impl Link {
             }
             None => format!("{at} does not tell its maxmemory-policy: see to it that it is noeviction"),
         };
+        self.warn(warning);
+        Ok(())
+    }
+
+    fn warn(&self, warning: String) {
         tracing::warn!("{warning}");
         self.start().warnings.push(warning);
-        Ok(())
     }
 
     /// The policy, and how much memory there is at most (0: as much as there is); none where one may not ask.
     async fn policy_of_info(&self) -> Result<Option<(String, u64)>, RedisError> {
         let info: String = match self.ask(&["INFO", "memory"]).await {
-            Err(error) if error.is_refused() => return Ok(None),
+            Err(error) if error.is_refused() => {
+                self.warn(format!(
+                    "{} lets this user not ask with INFO which server it is: should a copy that is behind take its place, \
+                     limits may be exceeded before that is noticed; allow INFO (ACL SETUSER … +info)",
+                    self.options().address
+                ));
+                return Ok(None);
+            }
             info => info?,
         };
         let value = |name: &str| {

@@ -35,12 +35,7 @@ pub(super) async fn connect(address: &Address, trust: &Trust) -> Result<Box<dyn 
 }
 
 #[cfg(feature = "redis-tls")]
-async fn secure(
-    address: &Address,
-    host: &str,
-    stream: TcpStream,
-    trust: &Trust,
-) -> Result<Box<dyn Way>, RedisError> {
+async fn secure(address: &Address, host: &str, stream: TcpStream, trust: &Trust) -> Result<Box<dyn Way>, RedisError> {
     let Some(trust) = trust else { return Ok(Box::new(stream)) };
     super::tls::secure(address, host, stream, Arc::clone(trust)).await
 }

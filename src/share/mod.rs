@@ -31,6 +31,8 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "redis")]
+pub use self::redis::RedisBoard;
 pub use apply::{Server, apply};
 pub use board::{Board, MemoryBoard};
 pub use books::Books;
@@ -38,8 +40,6 @@ pub use counters::Counters;
 pub use holder::{Holder, Leave, Refusal};
 pub use ledger::{Ledger, Moment, Spent};
 pub use names::{HolderId, Kind, UnitId};
-#[cfg(feature = "redis")]
-pub use self::redis::RedisBoard;
 pub use settings::{OnStoreLoss, Settings};
 pub use state::BoardState;
 pub use wire::{

@@ -25,6 +25,8 @@ mod vault;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
+#[cfg(feature = "redis")]
+pub use self::redis::Redis;
 pub use batch::{Batch, Crash, Run};
 pub use error::StoreError;
 pub use image::Image;
@@ -33,8 +35,6 @@ pub(crate) use record::secret_hash;
 pub use record::{
     Credit, ImportRecord, KeyRecord, KeyStanding, RestId, RestRecord, UnitRecord, UsageRecord, WindowRecord,
 };
-#[cfg(feature = "redis")]
-pub use self::redis::Redis;
 pub use secret::KeptSecret;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;

@@ -240,13 +240,7 @@ impl Limited {
 
 impl Place {
     fn drawn(self) -> Drawn {
-        Drawn {
-            unit: self.unit,
-            draw: self.draw.0,
-            requests: self.requests.0,
-            tokens: self.tokens.0,
-            life: self.life,
-        }
+        Drawn { unit: self.unit, draw: self.draw.0, requests: self.requests.0, tokens: self.tokens.0, life: self.life }
     }
 }
 

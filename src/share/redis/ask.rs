@@ -227,8 +227,10 @@ fn claimed(claim: &Claim) -> Claimed<'_> {
 }
 
 fn became(settled: &Settled) -> Became<'_> {
-    let starts =
-        settled.starts.iter().flat_map(|(at, requests, tokens)| [*at, amount(*requests) as i64, amount(*tokens) as i64]);
+    let starts = settled
+        .starts
+        .iter()
+        .flat_map(|(at, requests, tokens)| [*at, amount(*requests) as i64, amount(*tokens) as i64]);
     Became { unit: &settled.unit, draw: settled.draw.to_string(), starts: starts.collect() }
 }
 
@@ -263,8 +265,7 @@ fn amount(amount: u64) -> u64 {
 }
 
 /// Every unit, by its number on the board.
-pub(super) const UNITS: [Unit; 5] =
-    [Unit::Requests, Unit::InputTokens, Unit::OutputTokens, Unit::Tokens, Unit::Images];
+pub(super) const UNITS: [Unit; 5] = [Unit::Requests, Unit::InputTokens, Unit::OutputTokens, Unit::Tokens, Unit::Images];
 
 fn code(unit: Unit) -> u8 {
     match unit {

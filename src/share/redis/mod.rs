@@ -18,7 +18,7 @@ use tower::BoxError;
 use self::{answer::Answer, ask::Ask};
 use super::{
     board::Board,
-    settings::{OnStoreLoss, Settings},
+    settings::Settings,
     wire::{Renewal, Reply},
 };
 use crate::redis::{Link, Script};
@@ -47,15 +47,6 @@ impl RedisBoard {
     /// The board of this server and namespace. An answer is waited for as long as `settings` say.
     pub fn new(link: &Link, settings: &Settings) -> Self {
         Self { link: link.clone(), timeout: settings.timeout }
-    }
-
-    /// The same settings, but that limits are divided while the board has never answered, where it was missing at start
-    /// and [`OnMissing::Local`](crate::redis::OnMissing::Local) was asked for.
-    pub fn settings(link: &Link, settings: Settings) -> Settings {
-        match link.missing_at_start() {
-            Some(processes) => Settings { on_store_loss: OnStoreLoss::FairShare { processes }, ..settings },
-            None => settings,
-        }
     }
 
     async fn call(&self, renewal: &Renewal, now: &str, identity: &str) -> Result<Reply, BoxError> {

@@ -5,6 +5,7 @@ mod dump;
 mod faults;
 #[path = "../tests/oracle.rs"]
 mod oracle;
+mod parties;
 #[path = "../tests/process.rs"]
 #[expect(dead_code, reason = "what the simulation needs of it")]
 mod process;

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     Demand, Gemini, Key, KeyPool, Limits,
     redis::Options,
-    store::{KeptSecret, Keeping, Vault, conformance},
+    store::{Keeping, KeptSecret, Vault, conformance},
 };
 
 const SECRET: &str = "AIza-not-a-real-key-redis-001";
@@ -113,7 +113,7 @@ async fn a_pool_finds_its_counts_again() {
     let demand = || Demand::new("gemini-2.5-flash").wait(Duration::from_millis(300));
     let pool = open().await.unwrap();
     for _ in 0..2 {
-        pool.acquire(demand()).await.unwrap();
+        drop(pool.acquire(demand()).await.unwrap());
     }
     pool.acquire(demand()).await.unwrap_err();
     pool.shutdown().await;

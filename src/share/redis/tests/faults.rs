@@ -149,8 +149,7 @@ impl Cluster {
             let (frozen, eager) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
             let counters = Arc::<Mutex<Counters>>::default();
             let switches = [Arc::clone(&frozen), Arc::clone(&eager)];
-            let work =
-                work(Arc::clone(&arena), board, name, settings.clone(), pause, switches, Arc::clone(&counters));
+            let work = work(Arc::clone(&arena), board, name, settings.clone(), pause, switches, Arc::clone(&counters));
             members.push(Member { frozen, eager, counters, task: tokio::spawn(work) });
         }
         Self { arena, members, begun }

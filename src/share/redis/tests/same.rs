@@ -177,7 +177,10 @@ impl Twins {
             fence: self.pure.fence.saturating_sub(u64::from(one % 5)),
             valid: other % 3 != 0,
             counts: (one % 3 != 0).then(|| {
-                vec![Told { limit, moments, dates: vec![] }, Told { limit: day, moments: vec![], dates: vec![(date, 3)] }]
+                vec![
+                    Told { limit, moments, dates: vec![] },
+                    Told { limit: day, moments: vec![], dates: vec![(date, 3)] },
+                ]
             }),
             marks: vec![Mark { unit: Unit::Requests, date, upto: u64::from(other % 50) }],
             in_flight: vec![i64::from(one), -5],
@@ -187,8 +190,13 @@ impl Twins {
             corrected: u64::from(other % 3),
             other: BTreeMap::from([("colour".to_owned(), json!({"red": [], "deep": {}, "n": 1.5, "null": null}))]),
         };
-        if other % 2 == 0 { renewal.held.push(held) } else { renewal.returned.push(held) }
-        for booking in self.pure.units.iter().flat_map(|(unit, record)| record.bookings.iter().map(move |b| (unit, b))) {
+        if other % 2 == 0 {
+            renewal.held.push(held)
+        } else {
+            renewal.returned.push(held)
+        }
+        for booking in self.pure.units.iter().flat_map(|(unit, record)| record.bookings.iter().map(move |b| (unit, b)))
+        {
             let (unit, booking) = booking;
             let starts = vec![(-i64::from(one % 3_000), 1, 10), (-1, u64::from(other % 2), 0)];
             renewal.settled.push(Settled { unit: unit.clone(), draw: booking.draw, starts });
@@ -197,7 +205,8 @@ impl Twins {
             renewal.buried.push(HolderId::new("p/0", 1));
         }
         if other % 7 == 0 {
-            renewal.holder = HolderId::from(["nobody", "p/1/", "p/0/007", "p/0/99999999999999999999"][one as usize % 4]);
+            renewal.holder =
+                HolderId::from(["nobody", "p/1/", "p/0/007", "p/0/99999999999999999999"][one as usize % 4]);
         }
         renewal.other.insert("mood".into(), json!(["fine", one]));
         let reply = self.apply(&renewal).await;

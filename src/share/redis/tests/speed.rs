@@ -80,8 +80,11 @@ async fn a_renewal_among_a_thousand_units_is_quick() {
     let reply = board.call(&renewal, &(NOON + now).to_string(), "1").await.unwrap();
     let all_at_once = spent(&server);
     let steady = figures[20..].iter().sum::<f64>() / 10.0;
-    println!("{held} held; a renewal {steady:.1} ms of the server's time, at most {:.1}; with {} granted at once {all_at_once:.1}",
-        figures.iter().fold(0.0_f64, |most, each| most.max(*each)), reply.granted.len());
+    println!(
+        "{held} held; a renewal {steady:.1} ms of the server's time, at most {:.1}; with {} granted at once {all_at_once:.1}",
+        figures.iter().fold(0.0_f64, |most, each| most.max(*each)),
+        reply.granted.len()
+    );
     assert!(held > UNITS / 3 && reply.granted.len() > UNITS / 2, "{held}, {}", reply.granted.len());
     // Far more than it takes, also on a machine that is busy.
     assert!(steady < 100.0 && all_at_once < 500.0, "{steady} and {all_at_once} ms");
