@@ -109,10 +109,7 @@ impl Link {
 
 #[cfg(feature = "redis-tls")]
 fn trust(options: &Options) -> Result<Trust, RedisError> {
-    match options.address.tls {
-        true => super::tls::trust(options.ca_file.as_deref()).map(Some),
-        false => without_tls(options),
-    }
+    if options.address.tls { super::tls::trust(options.ca_file.as_deref()).map(Some) } else { without_tls(options) }
 }
 
 #[cfg(not(feature = "redis-tls"))]

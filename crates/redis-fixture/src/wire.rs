@@ -47,10 +47,8 @@ pub fn send(port: u16, words: &[&str]) -> io::Result<Reply> {
     let patience = Duration::from_secs(2);
     let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), patience)?;
     stream.set_read_timeout(Some(patience))?;
-    let mut message = format!("*{}\r\n", words.len());
-    for word in words {
-        message.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-    }
+    let parts = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+    let message: String = std::iter::once(format!("*{}\r\n", words.len())).chain(parts).collect();
     stream.write_all(message.as_bytes())?;
     read(&mut BufReader::new(stream))
 }

@@ -32,7 +32,7 @@ pub(super) struct Answer {
     facts: BTreeMap<String, Fact>,
     revision: u64,
     news: u64,
-    corrections: Vec<More>,
+    corrections: Vec<Correct>,
     stricter: BTreeMap<UnitId, Vec<Limited>>,
 }
 
@@ -114,7 +114,7 @@ struct Fact {
 }
 
 #[derive(Deserialize)]
-struct More {
+struct Correct {
     unit: UnitId,
     number: u64,
     of: u8,
@@ -169,8 +169,8 @@ impl fmt::Display for Unreadable {
 impl std::error::Error for Unreadable {}
 
 impl Answer {
-    /// The answer to the renewal with this number.
-    pub(super) fn to_renewal(self, number: u64) -> Result<Reply, Unreadable> {
+    /// As the answer to the renewal with this number.
+    pub(super) fn into_reply(self, number: u64) -> Result<Reply, Unreadable> {
         let wholes = |map: BTreeMap<Kind, Whole>| map.into_iter().map(|(kind, whole)| (kind, whole.0)).collect();
         Ok(Reply {
             version: VERSION,
@@ -190,7 +190,7 @@ impl Answer {
             facts: self.facts.into_iter().map(|(scope, fact)| (scope, fact.rest())).collect(),
             revision: self.revision,
             news: self.news,
-            corrections: self.corrections.into_iter().map(More::correction).collect::<Result<_, _>>()?,
+            corrections: self.corrections.into_iter().map(Correct::correction).collect::<Result<_, _>>()?,
             stricter: self
                 .stricter
                 .into_iter()
@@ -251,7 +251,7 @@ impl Fact {
     }
 }
 
-impl More {
+impl Correct {
     fn correction(self) -> Result<Correction, Unreadable> {
         let of = unit(self.of)?;
         Ok(Correction { unit: self.unit, number: self.number, of, began: self.began, more: self.more.0 })

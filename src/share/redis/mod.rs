@@ -54,7 +54,7 @@ impl RedisBoard {
         let arguments = [&ask[..], now.as_bytes(), identity.as_bytes()];
         let answer = self.link.run(&RENEW, &arguments, self.timeout).await?;
         let answer: Answer = serde_json::from_slice(&Vec::<u8>::from_redis_value(answer)?)?;
-        Ok(answer.to_renewal(renewal.number)?)
+        Ok(answer.into_reply(renewal.number)?)
     }
 }
 

@@ -3,11 +3,6 @@
 
 mod dump;
 mod faults;
-#[path = "../tests/oracle.rs"]
-mod oracle;
 mod parties;
-#[path = "../tests/process.rs"]
-#[expect(dead_code, reason = "what the simulation needs of it")]
-mod process;
 mod same;
 mod speed;

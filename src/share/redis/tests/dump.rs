@@ -26,7 +26,7 @@ fn state(all: &Value) -> BoardState {
     let recovery = &board["recovery"];
     BoardState {
         generation: big(&board["generation"]),
-        past: list(&board["past"]).iter().map(|one| big(one)).collect(),
+        past: list(&board["past"]).iter().map(big).collect(),
         server: text(&board["server"]),
         fresh: false,
         clock: number(&board["clock"]),

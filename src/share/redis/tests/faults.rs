@@ -12,14 +12,16 @@ use std::{
 use redis_fixture::RedisServer;
 use tokio::{task::JoinHandle, time::sleep};
 
-use super::{
-    oracle::{Provider, Rule},
-    process::{Make, Process, Waiter},
-};
 use crate::{
     limit::{Limit, Limits, Span, Unit},
     redis::{Link, Options},
-    share::{Board, Counters, Kind, Moment, RedisBoard, Reply, Settings, UnitId, UnitInfo},
+    share::{
+        Board, Counters, Kind, Moment, RedisBoard, Reply, Settings, UnitId, UnitInfo,
+        tests::{
+            oracle::{Provider, Rule},
+            process::{Make, Process, Waiter},
+        },
+    },
     time::Clock,
 };
 
@@ -28,7 +30,7 @@ const SPAN: Duration = Duration::from_secs(2);
 /// How long a request waits.
 const WAIT: Duration = Duration::from_millis(500);
 const UNITS: usize = 8;
-const LEASE: Duration = Duration::from_millis(1_000);
+const LEASE: Duration = Duration::from_secs(1);
 
 /// What the processes of a test have in common.
 struct Arena {

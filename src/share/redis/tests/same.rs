@@ -92,7 +92,7 @@ impl Twins {
         let now = self.at();
         let party = &mut self.parties[who];
         let Some(renewal) = party.holder.renewal(&mut party.books, now) else { return };
-        if fate % 8 == 0 {
+        if fate.is_multiple_of(8) {
             return;
         }
         let reply = self.apply(&renewal).await;
@@ -143,7 +143,7 @@ impl Twins {
             1 => News::Corrected { unit, of: Unit::InputTokens, began: -i64::from(one) * 3, more },
             2 => News::Rest {
                 scope: format!("key {}", one % 7),
-                until: if one % 3 == 0 { i64::MAX } else { i64::from(one) * 40 - 3_700_000 },
+                until: if one.is_multiple_of(3) { i64::MAX } else { i64::from(one) * 40 - 3_700_000 },
                 generation: u32::from(one % 4),
                 why: "429 \"x\"".into(),
             },
@@ -158,7 +158,7 @@ impl Twins {
         let Some(mut renewal) = self.last.clone() else { return };
         renewal.number += u64::from(one % 4);
         renewal.acknowledged = renewal.number.saturating_sub(u64::from(other % 9).max(1));
-        renewal.elapsed = (other % 4 == 0).then_some(u64::from(one) * 3);
+        renewal.elapsed = (other.is_multiple_of(4)).then_some(u64::from(one) * 3);
         renewal.trip = u64::from(other % 700);
         match one % 24 {
             0 => renewal.generation = u64::MAX - u64::from(other % 2),
@@ -175,8 +175,8 @@ impl Twins {
         let held = Held {
             unit: self.infos[usize::from(other) % self.infos.len()].unit.clone(),
             fence: self.pure.fence.saturating_sub(u64::from(one % 5)),
-            valid: other % 3 != 0,
-            counts: (one % 3 != 0).then(|| {
+            valid: !other.is_multiple_of(3),
+            counts: (!one.is_multiple_of(3)).then(|| {
                 vec![
                     Told { limit, moments, dates: vec![] },
                     Told { limit: day, moments: vec![], dates: vec![(date, 3)] },
@@ -184,16 +184,16 @@ impl Twins {
             }),
             marks: vec![Mark { unit: Unit::Requests, date, upto: u64::from(other % 50) }],
             in_flight: vec![i64::from(one), -5],
-            last_start: (one % 2 == 0).then_some(-i64::from(other)),
-            opens: (other % 2 == 0).then_some(i64::from(one) - 300),
-            mode: if one % 2 == 0 { Mode::Drawn } else { Mode::Whole },
+            last_start: (one.is_multiple_of(2)).then_some(-i64::from(other)),
+            opens: (other.is_multiple_of(2)).then_some(i64::from(one) - 300),
+            mode: if one.is_multiple_of(2) { Mode::Drawn } else { Mode::Whole },
             corrected: u64::from(other % 3),
             other: BTreeMap::from([("colour".to_owned(), json!({"red": [], "deep": {}, "n": 1.5, "null": null}))]),
         };
-        if other % 2 == 0 {
-            renewal.held.push(held)
+        if other.is_multiple_of(2) {
+            renewal.held.push(held);
         } else {
-            renewal.returned.push(held)
+            renewal.returned.push(held);
         }
         for booking in self.pure.units.iter().flat_map(|(unit, record)| record.bookings.iter().map(move |b| (unit, b)))
         {
@@ -201,16 +201,16 @@ impl Twins {
             let starts = vec![(-i64::from(one % 3_000), 1, 10), (-1, u64::from(other % 2), 0)];
             renewal.settled.push(Settled { unit: unit.clone(), draw: booking.draw, starts });
         }
-        if other % 5 == 0 {
+        if other.is_multiple_of(5) {
             renewal.buried.push(HolderId::new("p/0", 1));
         }
-        if other % 7 == 0 {
+        if other.is_multiple_of(7) {
             renewal.holder =
                 HolderId::from(["nobody", "p/1/", "p/0/007", "p/0/99999999999999999999"][one as usize % 4]);
         }
         renewal.other.insert("mood".into(), json!(["fine", one]));
         let reply = self.apply(&renewal).await;
-        if !reply.stale && one % 2 == 0 {
+        if !reply.stale && one.is_multiple_of(2) {
             self.last = Some(renewal);
         }
     }
