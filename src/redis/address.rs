@@ -14,6 +14,7 @@ pub(super) struct Address {
     pub(super) place: ConnectionAddr,
     pub(super) login: RedisConnectionInfo,
     /// Over TLS, which we lay ourselves.
+    #[cfg(feature = "redis-tls")]
     pub(super) tls: bool,
 }
 
@@ -36,7 +37,12 @@ impl Address {
         let parsed = format!("{scheme}://{rest}").into_connection_info();
         let parsed = parsed.map_err(|error| invalid("makes no sense").because(error.category().to_owned()))?;
         let login = parsed.redis_settings().clone().set_lib_name("tower-keypool", env!("CARGO_PKG_VERSION"));
-        Ok(Self { place: parsed.addr().clone(), login, tls })
+        Ok(Self {
+            place: parsed.addr().clone(),
+            login,
+            #[cfg(feature = "redis-tls")]
+            tls,
+        })
     }
 }
 

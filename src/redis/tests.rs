@@ -1,6 +1,6 @@
 //! Connections to real servers.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use redis_fixture::RedisServer;
 
@@ -189,10 +189,10 @@ async fn tls_with_an_authority_of_ones_own() {
         rcgen::generate_simple_self_signed(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap()
     };
     let (own, other) = (certified(&["localhost"]), certified(&["localhost"]));
-    fs::write(path("own.pem"), own.cert.pem()).unwrap();
-    fs::write(path("own.key"), own.signing_key.serialize_pem()).unwrap();
-    fs::write(path("other.pem"), other.cert.pem()).unwrap();
-    fs::write(path("empty.pem"), "").unwrap();
+    std::fs::write(path("own.pem"), own.cert.pem()).unwrap();
+    std::fs::write(path("own.key"), own.signing_key.serialize_pem()).unwrap();
+    std::fs::write(path("other.pem"), other.cert.pem()).unwrap();
+    std::fs::write(path("empty.pem"), "").unwrap();
     let tls_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
     let with_tls = [
         "--save",

@@ -8,9 +8,12 @@ use redis_fixture::RedisServer;
 use super::dump::dump;
 use crate::{
     limit::Limits,
-    redis::{Link, Options, Script},
-    share::{Books, Holder, HolderId, Kind, Moment, RedisBoard, Reply, Settings, UnitId, UnitInfo},
-    time::Tick,
+    redis::{Link, OnMissing, Options, Script},
+    share::{
+        Board, Books, Holder, HolderId, Kind, Leave, Ledger, Moment, OnStoreLoss, RedisBoard, Reply, Settings, Spent,
+        UnitId, UnitInfo,
+    },
+    time::{Clock, Tick},
 };
 
 const NOON: i64 = 20_000 * 86_400_000 + 43_200_000;
@@ -115,4 +118,47 @@ async fn what_a_later_version_keeps_stays() {
     let answer = link.run(&kept, &[], Duration::from_secs(1)).await.unwrap();
     assert_eq!(answer, redis::Value::BulkString(b"finered7".to_vec()));
     assert!(dump(&link).await.generation() > 0, "and this version reads it");
+}
+
+/// The server is missing at start and that was provided for: limits are divided until it answers.
+#[tokio::test]
+async fn a_process_that_began_alone_takes_its_share_and_joins() {
+    let Some(mut server) = RedisServer::start() else { return };
+    server.kill();
+    let options = Options::new(&server.url()).unwrap().on_missing(OnMissing::Local { expected_processes: 4 });
+    let link = Link::open(options).await.unwrap();
+    let processes = link.missing_at_start().unwrap();
+    let settings = Settings {
+        timeout: Duration::from_millis(300),
+        on_store_loss: OnStoreLoss::FairShare { processes },
+        ..Settings::for_lease(Duration::from_millis(500))
+    };
+    let (board, clock, infos) = (RedisBoard::new(&link, &settings), Clock::system(), units(&["a"]));
+    let mut books = Books::new(&infos, Duration::from_millis(250), TimeZone::UTC);
+    let mut holder = Holder::new(HolderId::new("one", 1), settings, infos, 7);
+    let one = Spent { requests: 1, ..Spent::default() };
+    let mut leave = None;
+    for round in 0..300 {
+        let now = Moment::of(&clock);
+        holder.lacking(&Kind::from("lane"), 1, 0, now);
+        if let Some(renewal) = holder.renewal(&mut books, now) {
+            match board.renew(&renewal).await {
+                Ok(reply) => holder.answered(&reply, &mut books, Moment::of(&clock)),
+                Err(_) => holder.failed(Moment::of(&clock)),
+            }
+        }
+        let now = Moment::of(&clock);
+        let dates = books.dates(now);
+        leave = holder.may_start(&UnitId::from("a"), &one, dates, now).ok();
+        if round == 5 {
+            assert_eq!(leave, Some(Leave::FairShare(4)));
+            server.start_again();
+        }
+        if leave == Some(Leave::Held) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(leave, Some(Leave::Held), "{:?}", holder.counters());
+    assert_eq!(link.missing_at_start(), None);
 }
