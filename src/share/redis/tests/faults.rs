@@ -26,11 +26,14 @@ use crate::{
 };
 
 const AMOUNT: u64 = 10;
-const SPAN: Duration = Duration::from_secs(2);
+pub(super) const SPAN: Duration = Duration::from_secs(2);
 /// How long a request waits.
 const WAIT: Duration = Duration::from_millis(500);
 const UNITS: usize = 8;
-const LEASE: Duration = Duration::from_secs(1);
+pub(super) const LEASE: Duration = Duration::from_secs(1);
+
+/// The limit as the provider means it.
+pub(super) const RULE: Rule = Rule { span: SPAN.as_micros() as i64, requests: AMOUNT, tokens: u64::MAX };
 
 /// What the processes of a test have in common.
 struct Arena {
@@ -38,6 +41,8 @@ struct Arena {
     provider: Mutex<Provider>,
     /// What came of each request: when, in microseconds, whose, and whether it was started.
     seen: Mutex<Vec<(i64, usize, bool)>>,
+    /// Says what was started and when, by the wall clock: of a process of its own.
+    tells: bool,
 }
 
 impl Arena {
@@ -56,7 +61,7 @@ struct Member {
     task: JoinHandle<()>,
 }
 
-struct Cluster {
+pub(super) struct Cluster {
     arena: Arc<Arena>,
     members: Vec<Member>,
     begun: i64,
@@ -110,6 +115,9 @@ async fn work(
         while let Some(waiter) = process.waiters.pop_front() {
             let unit = process.start(&waiter, now);
             if let Some(unit) = &unit {
+                if arena.tells {
+                    println!("started {unit} {}", now.wall_ms);
+                }
                 arena.provider.lock().unwrap().arrives(unit.as_str(), at + rng.i64(0..200_000), 0);
             } else if waiter.until > at {
                 process.waiters.push_front(waiter);
@@ -137,16 +145,21 @@ async fn work(
 
 impl Cluster {
     async fn new(server: &RedisServer, processes: usize) -> Self {
+        Self::of(&server.url(), 0..processes, processes, false).await
+    }
+
+    /// Some of `all` processes.
+    pub(super) async fn of(url: &str, names: std::ops::Range<usize>, all: usize, tells: bool) -> Self {
         let clock = Clock::system();
-        let arena = Arena { clock, provider: Mutex::default(), seen: Mutex::default() };
+        let arena = Arena { clock, provider: Mutex::default(), seen: Mutex::default(), tells };
         let (arena, settings) = (Arc::new(arena), settings());
         let begun = arena.micros();
         let mut members = Vec::new();
-        let all = (UNITS as u64 * AMOUNT) as f64 / (SPAN + Duration::from_millis(250)).as_secs_f64();
-        let pause = Duration::from_secs_f64(processes as f64 / (all * 0.9));
-        for name in 0..processes {
+        let possible = (UNITS as u64 * AMOUNT) as f64 / (SPAN + Duration::from_millis(250)).as_secs_f64();
+        let pause = Duration::from_secs_f64(all as f64 / (possible * 0.9));
+        for name in names {
             // A connection each: they are processes.
-            let link = Link::open(Options::new(&server.url()).unwrap().timeout(settings.timeout)).await.unwrap();
+            let link = Link::open(Options::new(url).unwrap().timeout(settings.timeout)).await.unwrap();
             let board = RedisBoard::new(&link, &settings);
             let (frozen, eager) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
             let counters = Arc::<Mutex<Counters>>::default();
@@ -184,8 +197,7 @@ impl Cluster {
         let (served, asked) = self.served(2 * SPAN);
         let counters = self.counters();
         self.members.iter().for_each(|member| member.task.abort());
-        let rule = Rule { span: SPAN.as_micros() as i64, requests: AMOUNT, tokens: u64::MAX };
-        let over = self.arena.provider.lock().unwrap().over(&[rule]);
+        let over = self.arena.provider.lock().unwrap().over(&[RULE]);
         let seconds = (self.arena.micros() - self.begun) as f64 / 1e6;
         println!("{served} of {asked} served at last, {seconds:.1} s in all");
         assert!(over.is_empty(), "{over:#?}\n{counters:#?}");
@@ -278,6 +290,20 @@ async fn processes_stopped_past_their_lease_and_woken() {
     assert!(cluster.served_by(SPAN, |name| name == 0).0 > 0, "it takes part again");
     let counters = cluster.counters();
     assert!(counters[..2].iter().map(|counters| counters.refused).sum::<u64>() > 0, "{counters:#?}");
+    cluster.judge(0.6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_started_again_with_an_old_copy() {
+    let Some(mut server) = RedisServer::start() else { return };
+    let cluster = Cluster::new(&server, 4).await;
+    cluster.warm().await;
+    server.command(&["SAVE"]);
+    sleep(SPAN).await;
+    server.start_again();
+    sleep(LEASE * 3 / 2 + 3 * SPAN).await;
+    let counters = cluster.counters();
+    assert!(counters.iter().all(|counters| counters.generations == 1), "{counters:#?}");
     cluster.judge(0.6);
 }
 
