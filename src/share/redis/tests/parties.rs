@@ -1,6 +1,6 @@
 //! Processes that differ: in what they can serve, and in their version.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 use redis_fixture::RedisServer;
@@ -13,6 +13,7 @@ use crate::{
         Board, Books, Holder, HolderId, Kind, Leave, Ledger, Moment, OnStoreLoss, RedisBoard, Reply, Settings, Spent,
         UnitId, UnitInfo,
     },
+    store::{Batch, Redis, Run, Store},
     time::{Clock, Tick},
 };
 
@@ -86,6 +87,31 @@ async fn a_unit_is_lent_to_nobody_who_cannot_serve_it() {
         whole.renews(&board, 12_700 + round * 2_500, 100).await;
     }
     assert_eq!(whole.held(), ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn the_rights_that_the_documents_name_are_enough() {
+    let Some(server) = RedisServer::start() else { return };
+    let rights = "~{keypool} ~{keypool}:* +@read +@write +@scripting +@transaction +@connection +time +info";
+    let mut words = vec!["ACL", "SETUSER", "somebody", "on", ">not-a-real-password"];
+    words.extend(rights.split(' '));
+    server.command(&words);
+    let options = Options::new(&server.url()).unwrap().user("somebody").password("not-a-real-password");
+    let link = Link::open(options).await.unwrap();
+    assert_eq!(link.warnings(), [""; 0]);
+    let board = RedisBoard::new(&link, &Settings { timeout: Duration::from_secs(5), ..Settings::default() });
+    let mut one = Party::new("one", &["a"]);
+    let renewal = one.holder.renewal(&mut one.books, at(0)).unwrap();
+    let reply = board.renew(&renewal).await.unwrap();
+    assert!(reply.time > NOON, "the server's own time");
+    let run_id = server.command(&["HGET", "{keypool}:board", "server"]);
+    assert_eq!(run_id.text().len(), 40, "and who it is: {run_id:?}");
+    let store = Redis::new(&link);
+    let run = Some(Run::Begun { epoch: 3, crashes: Vec::new() });
+    store.write(Arc::new(Batch { run, ..Batch::default() })).await.unwrap();
+    assert_eq!(store.load().await.unwrap().epoch, 3);
+    assert!(store.usage("2026-01-01", "2026-12-31").await.unwrap().is_empty());
+    assert!(store.imports().await.unwrap().is_empty());
 }
 
 /// Another version's script, and what it keeps beside, share the board.
