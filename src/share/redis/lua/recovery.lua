@@ -31,7 +31,7 @@ local function watch(renewal, identity, before, now)
       empty = first or (recovery ~= nil and recovery.empty),
       known = known or (recovery ~= nil and recovery.known),
     }
-    
+    for _, holder in pairs(state.holders) do holder.wanted = {} end
     return
   end
   if recovery and given_up then recovery.known = true end
