@@ -78,7 +78,6 @@ mod reqwest;
 mod retry;
 mod rotation;
 mod run;
-#[cfg(feature = "share")]
 pub mod share;
 mod stack;
 pub mod store;

@@ -21,9 +21,11 @@ mod holder;
 mod ledger;
 mod names;
 mod news;
+mod notes;
 mod recovery;
 mod settings;
 mod state;
+mod units;
 mod wire;
 
 #[cfg(test)]
@@ -39,7 +41,7 @@ pub use names::{HolderId, Kind, UnitId};
 pub use settings::{OnStoreLoss, Settings};
 pub use state::BoardState;
 pub use wire::{
-    Claim, Correction, Drawn, Granted, Held, Mark, Mode, News, Other, Renewal, Reply, Rest, Settled, UnitInfo, VERSION,
+    Claim, Correction, Drawn, Granted, Held, Mark, Mode, News, Noted, Other, Renewal, Reply, Rest, Settled, UnitInfo, VERSION,
 };
 
 pub use crate::limit::Told;

@@ -21,6 +21,10 @@ pub struct Settings {
     pub smoothing: Duration,
     /// What to do when leases have ended because the board is away.
     pub on_store_loss: OnStoreLoss,
+    /// What is started between two renewals is [noted](super::Noted) in the store before more may be. Off.
+    pub noting: bool,
+    /// How many renewals before their time may follow each other, and how many a second in the long run. 10 and 1.
+    pub haste: (u32, u32),
 }
 
 /// What a process does when its leases have ended because the board is away.
@@ -48,6 +52,8 @@ impl Default for Settings {
             timeout: Duration::from_secs(1),
             smoothing: Duration::from_secs(8),
             on_store_loss: OnStoreLoss::default(),
+            noting: false,
+            haste: (10, 1),
         }
     }
 }

@@ -34,7 +34,10 @@ impl Holder {
         let trip = now.tick.since(sent.at.tick).min(self.settings.timeout);
         self.trip = (trip.as_millis() as u64).max(self.trip * 7 / 8);
         for unit in &reply.refused {
-            self.counters.refused += u64::from(self.units.remove(unit).is_some());
+            if self.units.remove(unit).is_some() {
+                self.counters.refused += 1;
+                ledger.lose(unit, now);
+            }
         }
         for unit in &sent.returned {
             self.returning.remove(unit);
@@ -49,6 +52,7 @@ impl Holder {
             if correction.number > held.corrected {
                 held.corrected = correction.number;
                 held.changed = true;
+                held.changed_since = true;
                 ledger.correct(correction, now);
             }
         }
@@ -75,7 +79,7 @@ impl Holder {
         for (unit, marks) in &sent.marks {
             let Some(held) = self.units.get_mut(unit) else { continue };
             let since = held.since_sent;
-            held.changed = since != Spent::default();
+            held.changed = held.changed_since;
             let left = |(mark, used): &(Mark, u64)| {
                 let left = mark.upto.saturating_sub(*used).saturating_sub(since.of(mark.unit));
                 Mark { upto: left, ..*mark }
@@ -94,6 +98,7 @@ impl Holder {
             last_start: None,
             // The board is told how the windows look with what was unknown in them.
             changed: granted.unknown.is_some() || granted.days_unknown.is_some(),
+            changed_since: false,
             marks: granted.marks.clone(),
             since_sent: Spent::default(),
             since_last: Spent::default(),
