@@ -24,6 +24,7 @@ mod zone;
 mod tests;
 
 pub(crate) use booking::Correction;
+pub(crate) use headroom::counts;
 pub(crate) use kept::{Kept, add};
 pub use limits::{Limit, Limits, Span, Unit};
 pub(crate) use need::{At, Full, Need, Stamp};

@@ -350,6 +350,22 @@ impl Holder {
         &self.facts
     }
 
+    /// How much is left up to the marks of each unit that is held.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = (&UnitId, &[Mark])> {
+        self.units.iter().map(|(unit, held)| (unit, &*held.marks))
+    }
+
+    /// The next renewal is due now: it is the last.
+    pub(crate) fn renew_now(&mut self, now: Moment) {
+        self.due = now.tick;
+    }
+
+    /// The day's mark of some unit is reached: the board is to hear of it at once.
+    pub(crate) fn at_mark(&mut self, now: Moment) {
+        self.counters.at_mark += 1;
+        self.hurry(now.tick);
+    }
+
     fn hurry(&mut self, now: Tick) {
         let at = now.max(self.sent.plus(self.settings.coalesce)).max(self.unhurried);
         if at < self.due {

@@ -46,7 +46,7 @@ pub struct Spent {
 }
 
 impl Spent {
-    pub(super) fn of(&self, unit: Unit) -> u64 {
+    pub(crate) fn of(&self, unit: Unit) -> u64 {
         match unit {
             Unit::Requests => self.requests,
             Unit::InputTokens => self.input_tokens,

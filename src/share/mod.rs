@@ -35,9 +35,11 @@ pub use apply::{Server, apply};
 pub use board::{Board, MemoryBoard};
 pub use books::Books;
 pub use counters::Counters;
+pub(crate) use counts::stricter;
 pub use holder::{Holder, Leave, Refusal};
 pub use ledger::{Ledger, Moment, Spent};
 pub use names::{HolderId, Kind, UnitId};
+
 pub use settings::{OnStoreLoss, Settings};
 pub use state::BoardState;
 pub use wire::{

@@ -23,7 +23,7 @@ mod vault;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-pub use batch::{Batch, Crash, Run};
+pub use batch::{Batch, Crash, Notes, Run};
 pub use error::StoreError;
 pub use image::Image;
 pub use memory::MemoryStore;
