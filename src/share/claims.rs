@@ -123,6 +123,14 @@ fn grant(
     let mut left = claim.requests;
     // Alone, a process takes drawn units back as a whole.
     let alone = shares.demand.keys().all(|other| other == holder) && shares.lacking.keys().all(|other| other == holder);
+    // Of one who noted what he started it is known what is left.
+    let ended = |unit: &&UnitId| {
+        let record = &state.units[*unit];
+        record.holder.is_some() && record.is_free(now) && record.ahead.is_some()
+    };
+    for unit in units.iter().map(|unit| &unit.0).filter(ended).cloned().collect::<Vec<_>>() {
+        state.abandon(&unit, now);
+    }
     let mut free: Vec<_> = units
         .iter()
         .filter(|(unit, _)| {

@@ -112,7 +112,9 @@ impl Holder {
         let mut lacks: Option<Tick> = None;
         for (kind, demand) in &mut self.demands {
             demand.wanted = reply.wanted.get(kind).copied().unwrap_or(0);
-            demand.drawn = reply.crowd.get(kind).is_some_and(|(units, processes)| units < processes);
+            let crowded = reply.crowd.get(kind).is_some_and(|(units, processes)| units < processes);
+            demand.drawn = crowded && self.settings.draws;
+            demand.rotates = crowded && !self.settings.draws;
             demand.give = reply.give.get(kind).copied().unwrap_or(0);
             if reply.dry.contains(kind) {
                 self.counters.dry += 1;

@@ -40,6 +40,8 @@ pub(super) struct Demand {
     pub(super) wanted: u64,
     /// There are fewer units than processes that ask for them: places are drawn.
     pub(super) drawn: bool,
+    /// The same, and full units go round.
+    pub(super) rotates: bool,
     /// So much is held beyond the own share.
     pub(super) give: u64,
 }
@@ -199,7 +201,7 @@ impl Holder {
                 let yields = wanted > 0 && room - own as f64 >= needed;
                 let lasts = capacity.saturating_sub(size) as f64 >= (demand.rate * 60.0 * RESERVE).floor();
                 let spare = idle && lasts && room - own as f64 >= needed;
-                let beyond = give >= size;
+                let beyond = give >= size || (wanted > 0 && demand.rotates && own == 0);
                 if spare || yields || beyond || all_go {
                     all.push((unit.clone(), yields || beyond));
                     wanted = wanted.saturating_sub(own);
