@@ -60,7 +60,6 @@ pub fn apply(state: &mut BoardState, renewal: &Renewal, server: Server<'_>) -> R
     let record = state.holders.entry(holder.clone()).or_default();
     record.number = renewal.number;
     record.seen = now;
-    record.until = now + renewal.lease as i64;
     record.came.retain(|came| came.0 >= renewal.acknowledged);
     if record.came.len() < UNHEARD {
         record.came.push((renewal.number, now));
@@ -138,7 +137,9 @@ impl BoardState {
         record.opens = None;
         let marks = if renewal.noting { Vec::new() } else { record.mark(&limits, dates) };
         record.ahead = renewal.noting.then(|| least_ahead(&limits));
-        record.dates = dates.unwrap_or(record.dates);
+        if let Some(dates) = dates.filter(|_| renewal.noting) {
+            record.dates = dates;
+        }
         let ahead = record.ahead;
         Some(Granted {
             unit: unit.clone(),

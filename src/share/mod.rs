@@ -24,6 +24,8 @@ mod news;
 mod notes;
 mod recovery;
 mod settings;
+#[cfg(feature = "sqlite")]
+mod shelf;
 mod state;
 mod units;
 mod wire;
@@ -41,6 +43,8 @@ pub use ledger::{Ledger, Moment, Spent};
 pub use names::{HolderId, Kind, UnitId};
 
 pub use settings::{OnStoreLoss, Settings};
+#[cfg(feature = "sqlite")]
+pub(crate) use shelf::{Changes, Shelf};
 pub use state::BoardState;
 pub use wire::{
     Claim, Correction, Drawn, Granted, Held, Mark, Mode, News, Noted, Other, Renewal, Reply, Rest, Settled, UnitInfo, VERSION,

@@ -106,8 +106,8 @@ pub(super) struct UnitRecord {
     /// How much may have been started since `counts` were told, of a holder who notes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) ahead: Option<Spent>,
-    /// The dates when it was lent.
-    #[serde(default)]
+    /// The dates when it was lent to one who notes.
+    #[serde(default, skip_serializing_if = "is_unset")]
     pub(super) dates: (u16, u16),
     /// Until then every place may have been used that `counts` does not know.
     #[serde(default)]
@@ -156,9 +156,6 @@ pub(super) struct HolderRecord {
     pub(super) number: u64,
     /// When that came.
     pub(super) seen: i64,
-    /// Until when it holds what it holds.
-    #[serde(default)]
-    pub(super) until: i64,
     /// When those came of which it may not know yet that they did, and the one before: numbers and times.
     #[serde(default)]
     pub(super) came: Vec<(u64, i64)>,
@@ -172,6 +169,11 @@ pub(super) struct HolderRecord {
     pub(super) news: u64,
     #[serde(flatten)]
     pub(super) other: Other,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_unset(dates: &(u16, u16)) -> bool {
+    *dates == (0, 0)
 }
 
 impl BoardState {

@@ -7,6 +7,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "sqlite")]
+use super::names::HolderId;
 use super::{names::UnitId, state::UnitRecord};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -37,7 +39,7 @@ impl Units {
     /// Its holder holds it for longer: that is so of all that he holds, and said with him.
     pub(super) fn prolong(&mut self, unit: &UnitId, until: i64) {
         if let Some(record) = self.by_name.get_mut(unit) {
-            record.until = record.until.max(until);
+            record.until = until;
         }
     }
 
@@ -50,6 +52,14 @@ impl Units {
     #[cfg(feature = "sqlite")]
     pub(super) fn put(&mut self, unit: UnitId, record: UnitRecord) {
         self.by_name.insert(unit, record);
+    }
+
+    /// What a holder holds, he holds until then.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn prolong_all(&mut self, holder: &HolderId, until: i64) {
+        for record in self.by_name.values_mut().filter(|record| record.holder.as_ref() == Some(holder)) {
+            record.until = record.until.max(until);
+        }
     }
 
     /// Those that changed since this was asked last.

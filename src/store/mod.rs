@@ -33,7 +33,7 @@ pub use record::{
 };
 pub use secret::KeptSecret;
 #[cfg(feature = "sqlite")]
-pub use sqlite::Sqlite;
+pub use sqlite::{SharedSqlite, Sqlite};
 #[cfg(feature = "sqlite")]
 pub use vault::{InvalidVaultKey, Keeping, Vault};
 

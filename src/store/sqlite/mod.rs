@@ -6,6 +6,7 @@ mod file;
 mod fold;
 mod migrate;
 mod read;
+mod sharing;
 mod write;
 
 #[cfg(test)]
@@ -25,6 +26,7 @@ use tokio::sync::oneshot;
 
 use super::{Batch, Image, ImportRecord, KeyRecord, Store, StoreError, UsageRecord};
 use failure::Failure;
+pub use sharing::SharedSqlite;
 use fold::Pending;
 
 type Job = Box<dyn FnOnce(&mut Desk) + Send>;
