@@ -101,7 +101,8 @@ pub struct KeyPoolBuilder {
 /// What a pool on a store begins with.
 pub(super) struct Opened {
     pub(super) image: Image,
-    pub(super) written: Written,
+    /// None where nobody writes.
+    pub(super) written: Option<Written>,
     /// Where owners are shared with other processes.
     pub(super) share: Option<Box<Share>>,
     pub(super) sharing: Option<watch::Receiver<Standing>>,
@@ -255,7 +256,7 @@ impl KeyPoolBuilder {
         let (mut written, mut sharing) = (None, None);
         if let Some(opened) = opened {
             state.journal = Some(Box::new(Journal { share: opened.share, ..Journal::begin(opened.image, now) }));
-            (written, sharing) = (Some(opened.written), opened.sharing);
+            (written, sharing) = (opened.written, opened.sharing);
         }
         for (number, key) in self.keys.into_iter().enumerate() {
             let own: Vec<String> = key.limits.iter().map(|(model, _)| model.clone()).filter(|m| m != "*").collect();

@@ -92,7 +92,7 @@ impl KeyPoolBuilder {
     pub async fn open(self, store: impl Store) -> Result<KeyPool, OpenError> {
         let image = Store::load(&store).await?;
         let (progress, written) = watch::channel(Progress::default());
-        let pool = self.assemble(Some(Opened { image, written, share: None, sharing: None }))?;
+        let pool = self.assemble(Some(Opened { image, written: Some(written), share: None, sharing: None }))?;
         let opening = pool.lock().journal.as_ref().map(|journal| journal.opening());
         // Before anything is granted: what this run starts unseen, the next one must know of.
         let opening = Batch { run: opening, ..Batch::default() };
@@ -128,7 +128,7 @@ impl KeyPoolBuilder {
         let (progress, written) = watch::channel(Progress::default());
         let (standing, stands) = watch::channel(Standing::default());
         let share = Some(Box::new(Share::new(settings.noting)));
-        let pool = self.assemble(Some(Opened { image, written, share, sharing: Some(stands) }))?;
+        let pool = self.assemble(Some(Opened { image, written: Some(written), share, sharing: Some(stands) }))?;
         let mut renewing = Renewing {
             holder: Holder::new(holder, settings.clone(), Vec::new(), seed),
             settings: settings.clone(),
