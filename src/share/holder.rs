@@ -88,6 +88,8 @@ pub struct Holder {
     /// Tries without an answer.
     failures: u32,
     nonces: fastrand::Rng,
+    /// There is nobody to give anything back to.
+    alone: bool,
     /// All leases ended since the last answer; said once.
     lost: bool,
     counters: Counters,
@@ -172,6 +174,7 @@ impl Holder {
             unhurried: Tick::ZERO,
             failures: 0,
             nonces: fastrand::Rng::with_seed(seed),
+            alone: false,
             lost: false,
             counters: Counters::default(),
         };

@@ -289,6 +289,10 @@ pub struct Reply {
     /// Of a kind: how many units there are, and how many processes that ask for it.
     #[serde(default)]
     pub crowd: BTreeMap<Kind, (u64, u64)>,
+    /// Nobody else was heard of lately: all that is free was granted, and nothing need be given back. Said to one who
+    /// [notes](Renewal::noting) what he starts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alone: bool,
     /// The board does not know what the process can serve.
     #[serde(default)]
     pub unknown_roster: bool,

@@ -68,6 +68,7 @@ impl Holder {
         self.news.retain(|news| news.0 > reply.news);
         self.facts.extend(reply.facts.clone());
         self.revision = reply.revision;
+        self.alone = reply.alone;
         self.weigh(reply, ledger, now);
         if reply.unknown_roster {
             self.hurry(now.tick);

@@ -47,7 +47,7 @@ impl Holder {
             self.counters.urgent += 1;
             self.hasten(now.tick);
         }
-        if valid {
+        if valid && !self.alone {
             for (unit, wanted) in self.surplus(ledger, now) {
                 if !ledger.give_up(&unit, now) {
                     continue;
