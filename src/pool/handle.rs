@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Acquire, AcquireMany, Attempt, Demand, Event, Events, KeyPool, KeyPoolBuilder, Lease, Seat, Snapshot, Unjudged,
-    Usage,
+    Acquire, AcquireMany, Attempt, Demand, Event, Events, Exhausted, KeyPool, KeyPoolBuilder, Lease, OutReason, Seat,
+    Snapshot, Unjudged, Usage,
     acquire::{Begun, Look},
     lease::Granted,
     locked::Locked,
@@ -296,6 +296,15 @@ impl KeyPool {
     pub(crate) fn usage(&self, seat: Seat, usage: Usage) {
         let now = self.0.clock.now();
         self.lock().usage(seat, usage, now);
+    }
+
+    /// What is said of a request whose key is another process's before it went out.
+    #[cold]
+    pub(super) fn void(&self, model: Option<Arc<str>>) -> Error {
+        let keys = self.lock().roster.len();
+        let reasons = [(OutReason::StoreUnreachable, keys)].into();
+        Error::new(Kind::Exhausted(Exhausted { model, keys, reasons, ..Exhausted::default() }))
+            .with_provider(&self.0.provider)
     }
 
     pub(super) fn started(&self, seat: Seat) -> bool {

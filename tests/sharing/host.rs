@@ -4,7 +4,7 @@ use std::{
     future::Future,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicU8, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -37,12 +37,16 @@ pub(crate) struct Line {
     store: MemoryStore,
     holder: HolderId,
     way: Arc<AtomicU8>,
-    pub(crate) calls: Arc<AtomicU64>,
 }
 
 impl Line {
     pub(crate) fn set(&self, way: Way) {
         self.way.store(way as u8, Ordering::Relaxed);
+    }
+
+    /// It is as it was, unless something else became of it since.
+    pub(crate) fn mend(&self, way: Way) {
+        let _ = self.way.compare_exchange(way as u8, Way::Open as u8, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     fn is(&self, way: Way) -> bool {
@@ -52,7 +56,6 @@ impl Line {
 
 impl Board for Line {
     async fn renew(&self, renewal: &Renewal) -> Result<Reply, tower::BoxError> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
         if self.is(Way::Cut) {
             std::future::pending::<()>().await;
         }
@@ -66,7 +69,6 @@ impl Board for Line {
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
         let reply = self.board.renew(renewal).await;
-        if std::env::var_os("SHOW").is_some() { let r = reply.as_ref().unwrap(); eprintln!("{:?} {} #{} held {:?} ret {:?} claims {:?}\n    -> granted {:?} refused {:?} dry {:?} wanted {:?} give {:?}", self.holder, r.time, renewal.number, renewal.held.iter().map(|h| (h.fence, h.counts.clone(), h.ahead)).collect::<Vec<_>>(), renewal.returned.iter().map(|h| (h.fence, &h.counts, h.opens)).collect::<Vec<_>>(), renewal.claims.iter().map(|c| (c.requests, c.waiting)).collect::<Vec<_>>(), r.granted.iter().map(|g| (g.fence, &g.counts, g.unknown, g.ahead)).collect::<Vec<_>>(), r.refused, r.dry, r.wanted, r.give); }
         if self.is(Way::Deaf) {
             std::future::pending::<()>().await;
         }
@@ -81,14 +83,14 @@ impl Store for Line {
 
     async fn write(&self, batch: Arc<Batch>) -> Result<(), StoreError> {
         if self.is(Way::Cut) || self.is(Way::Slow) {
-            std::future::pending::<()>().await;
+            return Err(StoreError::new("the disk is gone"));
         }
         if let Some(notes) = &batch.notes {
             self.board.note(&self.holder, notes.number, notes.units.clone());
         }
         self.store.write(batch).await?;
         if self.is(Way::Deaf) {
-            std::future::pending::<()>().await;
+            return Err(StoreError::new("nobody answers"));
         }
         Ok(())
     }
@@ -105,9 +107,9 @@ impl Store for Line {
 /// One host, and the clock of all its processes.
 pub(crate) struct Host {
     pub(crate) clock: Clock,
-    pub(crate) board: Arc<MemoryBoard>,
-    pub(crate) store: MemoryStore,
-    pub(crate) settings: Settings,
+    board: Arc<MemoryBoard>,
+    store: MemoryStore,
+    settings: Settings,
 }
 
 /// A process: its pool, and its way to the others.
@@ -135,7 +137,6 @@ impl Host {
             store: self.store.clone(),
             holder: holder.clone(),
             way: Arc::default(),
-            calls: Arc::default(),
         };
         let sharing = Sharing::new(holder).settings(self.settings.clone()).seed(life);
         let pool = builder.clock(self.clock.clone()).open_shared(line.clone(), line.clone(), sharing);
