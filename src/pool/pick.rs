@@ -66,7 +66,10 @@ impl State {
         if self.closed || rests.into_iter().flatten().any(|rest| rest.is_active(now)) {
             return false;
         }
-        self.pick_any(&ask, &Excluded::default()).is_some()
+        if self.pick_any(&ask, &Excluded::default()).is_some() {
+            return true;
+        }
+        self.journal.is_some() && (0..self.priorities.len()).any(|group| self.may_be_lent(ask.lane, group, now))
     }
 
     /// The best of all keys: by priority, then by rank.

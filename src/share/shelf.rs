@@ -5,11 +5,13 @@ use std::{collections::HashMap, mem};
 
 use super::{
     apply::{Server, apply},
+    ledger::Spent,
     names::{HolderId, UnitId},
     notes::Note,
-    state::BoardState,
+    state::{BoardState, UnitRecord},
     wire::{Noted, Renewal, Reply},
 };
+use crate::limit::{Limits, Span, Told};
 
 /// A board as far as it was read.
 #[derive(Debug, Default)]
@@ -128,7 +130,7 @@ impl Shelf {
     }
 
     /// What is to be written.
-    pub(crate) fn changes(&mut self, renewal: &Renewal) -> serde_json::Result<Changes> {
+    pub(crate) fn changes(&mut self, renewal: Option<&Renewal>) -> serde_json::Result<Changes> {
         let Some(state) = &mut self.state else { return Ok(Changes::default()) };
         let mut changes = Changes::default();
         for unit in state.units.take_changed() {
@@ -140,8 +142,10 @@ impl Shelf {
             let text = serde_json::to_string(record)?;
             let before = self.holders.get(holder);
             let until = match before {
-                _ if *holder == renewal.holder => state.clock + renewal.lease as i64,
-                before => before.map_or(0, |before| before.1),
+                before => match renewal.filter(|renewal| renewal.holder == *holder) {
+                    Some(renewal) => state.clock + renewal.lease as i64,
+                    None => before.map_or(0, |before| before.1),
+                },
             };
             if before.is_none_or(|before| (&before.0, before.1) != (&text, until)) {
                 changes.holders.push((holder.clone(), text, until));
@@ -173,10 +177,44 @@ impl Shelf {
         self.rosters.extend(changes.rosters.into_iter().map(|(roster, _)| (roster, ())));
     }
 
-    /// The board as a whole, for tests.
-    #[cfg(test)]
-    pub(crate) fn state(&self) -> Option<&BoardState> {
-        self.state.as_ref()
+    /// A unit that somebody kept for himself until now, as it stands at `now` by the store's time: what it counts, and what
+    /// may have been started unseen.
+    pub(crate) fn adopt(&mut self, unit: &str, mut counts: Vec<Told>, unseen: Option<Spent>, now: i64) {
+        let state = self.state.get_or_insert_with(BoardState::fresh);
+        let now = now - state.lag;
+        for (moment, _) in counts.iter_mut().flat_map(|told| &mut told.moments) {
+            *moment = (*moment - state.lag).min(now);
+        }
+        let record = state.units.or_insert_with(&unit.into(), UnitRecord::default);
+        record.counts = counts;
+        if let Some(unseen) = unseen {
+            record.count_ahead(unseen, now, &Limits::new());
+        }
+    }
+
+    /// All holders are gone: what each unit counts, by the store's time. What is not known is taken as used.
+    pub(crate) fn abandon_all(&mut self, now: i64) -> Vec<(String, Vec<Told>)> {
+        let Some(state) = &mut self.state else { return Vec::new() };
+        let lag = state.lag;
+        let now = now - lag;
+        let units: Vec<UnitId> = state.units.keys().cloned().collect();
+        let mut all = Vec::new();
+        for unit in units {
+            state.abandon(&unit, now);
+            let limits = state.limits(&unit);
+            let Some(record) = state.units.get_mut(&unit) else { continue };
+            if let Some(end) = record.unknown {
+                for limit in limits.iter().filter(|limit| limit.span != Span::Day) {
+                    record.window(*limit).moments.push((end, limit.amount));
+                }
+            }
+            let wall = |told: &Told| Told {
+                moments: told.moments.iter().map(|(at, amount)| (at + lag, *amount)).collect(),
+                ..told.clone()
+            };
+            all.push((unit.to_string(), record.counts.iter().map(wall).collect()));
+        }
+        all
     }
 }
 

@@ -126,6 +126,12 @@ impl State {
         share.kinds.get(&kind).map_or(!share.lanes.contains(&lane), Demanded::may_come)
     }
 
+    /// Whether units of a lane that are not held were not refused when they were asked for last.
+    pub(in crate::pool) fn may_be_asked(&self, lane: u16) -> bool {
+        let Some(share) = self.share() else { return false };
+        !share.kinds.range((lane, 0)..=(lane, u16::MAX)).any(|(_, kind)| kind.dry)
+    }
+
     /// Whether the board is being asked, so that whoever has no time waits a moment.
     pub(in crate::pool) fn is_asking(&self, lane: u16) -> bool {
         let Some(share) = self.share() else { return false };

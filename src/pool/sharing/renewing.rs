@@ -57,7 +57,12 @@ impl Renewing {
     /// Renews until the pool is gone or has ended.
     pub(in crate::pool) async fn run(mut self, pool: Weak<Shared>) {
         while let Some(ends) = self.due(&pool).await {
-            let Some(renewal) = self.next(&pool, ends) else { continue };
+            let Some(renewal) = self.next(&pool, ends) else {
+                if ends {
+                    return self.standing.send_modify(|standing| standing.ended = true);
+                }
+                continue;
+            };
             let answer = self.call(&renewal).await;
             let Some(shared) = pool.upgrade() else { return };
             self.heard(&KeyPool(shared), answer);
@@ -203,6 +208,8 @@ impl Renewing {
         let mut windows = Windows::new(pool.clone());
         let away = answer.is_err();
         match answer {
+            // Somebody took this process for dead.
+            Ok(reply) if reply.stale => self.holder.failed(moment),
             Ok(reply) => {
                 self.holder.answered(&reply, &mut windows, moment);
                 self.settle(pool, &reply, windows.granted, now);

@@ -19,11 +19,6 @@ pub(super) fn next_run(connection: &mut Connection) -> Result<u64, Failure> {
     Ok(u64::try_from(number).unwrap_or(0))
 }
 
-/// What a process that worked on the file alone knew of windows becomes the board's.
-pub(super) fn take_over(_connection: &mut Connection, _desk: &mut SharedDesk) -> Result<(), Failure> {
-    Ok(())
-}
-
 pub(super) fn renew(
     connection: &mut Connection,
     desk: &mut SharedDesk,
@@ -50,7 +45,7 @@ pub(super) fn renew(
     }
     renewal.buried.extend(buried.iter().cloned());
     let reply = desk.shelf.apply(renewal, Server { now, identity: "" });
-    let changes = desk.shelf.changes(renewal)?;
+    let changes = desk.shelf.changes(Some(renewal))?;
     write(&to, &changes, desk.version + 1)?;
     notes::fold(&to, &desk.unfolded, &renewal.holder, renewal.noted)?;
     to.commit()?;
@@ -64,7 +59,7 @@ pub(super) fn renew(
 }
 
 /// Reads what changed since it was read last.
-fn read(from: &Transaction<'_>, desk: &mut SharedDesk) -> Result<(), Failure> {
+pub(super) fn read(from: &Transaction<'_>, desk: &mut SharedDesk) -> Result<(), Failure> {
     let head = from.query_row("SELECT version, head, facts FROM board", [], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
     });
@@ -109,7 +104,7 @@ fn bad(error: rusqlite::types::FromSqlError) -> Failure {
     Failure::Said(StoreError::because("a record of the board cannot be read", error))
 }
 
-fn write(to: &Transaction<'_>, changes: &Changes, version: i64) -> Result<(), Failure> {
+pub(super) fn write(to: &Transaction<'_>, changes: &Changes, version: i64) -> Result<(), Failure> {
     let facts = changes.facts.as_deref();
     to.prepare_cached(
         "INSERT INTO board VALUES (1, ?1, ?2, coalesce(?3, '{}'))

@@ -4,6 +4,7 @@
 mod board;
 mod life;
 mod notes;
+mod turn;
 
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,8 @@ use std::{
 };
 
 use life::Life;
+pub(super) use notes::unfolded;
+pub(super) use turn::give_over;
 use notes::Unfolded;
 
 use super::{Sqlite, failure::Failure, fold, read};
@@ -113,16 +116,16 @@ fn taken(desk: &Mutex<SharedDesk>) -> MutexGuard<'_, SharedDesk> {
 
 impl Store for SharedSqlite {
     async fn load(&self) -> Result<Image, StoreError> {
-        let shared = Arc::clone(&self.desk);
+        let now = self.clock.now().wall_ms();
         self.sqlite
             .run(move |desk| {
                 // What somebody left who worked on it alone.
                 fold::fold_journal(&mut desk.connection)?;
-                board::take_over(&mut desk.connection, &mut taken(&shared))?;
-                let image = read::image(&desk.connection)?;
+                turn::take_over(&mut desk.connection, now)?;
+                let mut image = read::image(&desk.connection)?;
                 // Counts are the board's.
-                let units = std::collections::BTreeMap::new();
-                Ok(Image { units, running: false, crashes: Vec::new(), ..image })
+                image.units.values_mut().for_each(|unit| unit.windows.clear());
+                Ok(Image { running: false, crashes: Vec::new(), ..image })
             })
             .await
     }

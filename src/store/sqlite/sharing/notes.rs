@@ -47,6 +47,18 @@ pub(super) fn write(
     Ok(())
 }
 
+/// Use that is in no table yet.
+pub(in crate::store::sqlite) fn unfolded(connection: &Connection) -> Result<Vec<UsageRecord>, Failure> {
+    let mut rows = connection.prepare_cached("SELECT usage FROM board_notes")?;
+    let mut rows = rows.query([])?;
+    let mut usage: Vec<UsageRecord> = Vec::new();
+    while let Some(row) = rows.next()? {
+        // What a later version says in another way is left out.
+        usage.extend(serde_json::from_str::<Vec<UsageRecord>>(&row.get::<_, String>(0)?).unwrap_or_default());
+    }
+    Ok(usage)
+}
+
 /// What a holder noted, oldest first: numbers, times, units.
 pub(super) fn of(to: &Transaction<'_>, holder: &HolderId) -> Result<Vec<(u64, i64, Vec<Noted>)>, Failure> {
     let mut rows = to.prepare_cached("SELECT number, at, units FROM board_notes WHERE holder = ?1 ORDER BY number")?;
