@@ -80,7 +80,6 @@ mod reqwest;
 mod retry;
 mod rotation;
 mod run;
-#[cfg(feature = "share")]
 pub mod share;
 mod stack;
 pub mod store;
@@ -97,7 +96,7 @@ pub use limit::{Limit, Limits, Span, Unit};
 pub use pool::{
     Acquire, AcquireMany, Affinity, Attempt, Demand, DisabledView, Event, Events, Exhausted, Granted, KeyChange,
     KeyLaneView, KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneLimitView, LaneView, Lease, LimitSource, LimitView,
-    Lost, OpenError, OutReason, PriorityView, RestBackoff, RestTable, RestView, RosterChange, ServedBy, Snapshot,
+    Lost, OpenError, Sharing, OutReason, PriorityView, RestBackoff, RestTable, RestView, RosterChange, ServedBy, Snapshot,
     Spill, Strategy, Unjudged, UnknownStrategy, Usage,
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};

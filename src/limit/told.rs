@@ -88,6 +88,11 @@ impl Plan {
         }
     }
 
+    /// Whether some place is provisional.
+    pub(crate) fn is_pending(&self, log: &[u16]) -> bool {
+        self.windows().iter().any(|window| window.held(log) > 0)
+    }
+
     /// How much of a unit begins at the latest at `began` is one more than was told: a correction from elsewhere.
     pub(crate) fn hear_more(&self, limit: Limit, amount: u64, began: Tick, log: &mut [u16], at: &At) {
         let now = self.advance(log, at);

@@ -52,7 +52,10 @@ impl State {
         };
         match found {
             Some((slot, probe)) => Ok(self.grant(ask, slot, probe)),
-            None => Err(self.never(ask).unwrap_or(NotNow::Later)),
+            None => {
+                self.note_lack(ask);
+                Err(self.never(ask).unwrap_or(NotNow::Later))
+            }
         }
     }
 
@@ -63,7 +66,10 @@ impl State {
         if self.closed || rests.into_iter().flatten().any(|rest| rest.is_active(now)) {
             return false;
         }
-        self.pick_any(&ask, &Excluded::default()).is_some()
+        if self.pick_any(&ask, &Excluded::default()).is_some() {
+            return true;
+        }
+        self.journal.is_some() && (0..self.priorities.len()).any(|group| self.may_be_lent(ask.lane, group, now))
     }
 
     /// The best of all keys: by priority, then by rank.
@@ -211,6 +217,9 @@ impl State {
             return ask.waited >= self.settings.spill_after;
         }
         if self.journal.as_ref().is_some_and(|journal| journal.met_short) {
+            return false;
+        }
+        if self.journal.is_some() && self.may_be_lent(ask.lane, group, ask.now) {
             return false;
         }
         let mut at = 0;

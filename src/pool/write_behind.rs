@@ -14,6 +14,10 @@ use crate::store::{AnyStore, Batch, StoreError};
 
 /// From the beginning of one write to that of the next, at least.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
+/// The same where processes share owners: with what they renew there are no more than ten transactions a second.
+pub(super) const NOTE_PAUSE: Duration = Duration::from_millis(110);
+/// The same where the board alone knows the counts: what is left to write is nobody's to wait for.
+pub(super) const IDLE_PAUSE: Duration = Duration::from_millis(500);
 /// After a write that failed, at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// So many writes in a row fail before marks are void: a store that is away stops no request.
@@ -39,9 +43,14 @@ pub(super) struct Progress {
 pub(super) type Written = watch::Receiver<Progress>;
 
 /// Writes until the pool is gone or has ended.
-pub(super) async fn write_behind(pool: Weak<Shared>, store: Arc<dyn AnyStore>, progress: watch::Sender<Progress>) {
+pub(super) async fn write_behind(
+    pool: Weak<Shared>,
+    store: Arc<dyn AnyStore>,
+    progress: watch::Sender<Progress>,
+    every: Duration,
+) {
     while news(&pool).await {
-        let pause = sleep(PAUSE);
+        let pause = sleep(every);
         let Some((batch, mut look, number)) = gather(&pool) else { return };
         let ends = batch.run.is_some();
         if !batch.is_empty() && !keep(&pool, &*store, batch, &progress).await {
@@ -85,8 +94,17 @@ fn gather(pool: &Weak<Shared>) -> Option<(Batch, Look, u64)> {
     look.line_up();
     loop {
         let now = pool.0.clock.now();
-        if pool.lock().gather_some(&mut look, &mut batch, now) {
+        let mut state = pool.lock();
+        if state.gather_some(&mut look, &mut batch, now) {
+            if let Some(journal) = &mut state.journal {
+                journal.gathered = number;
+            }
+            state.tell_facts(&batch, now);
+            drop(state);
             look.spell_out(&mut batch);
+            if let Some(notes) = &mut batch.notes {
+                notes.number = number;
+            }
             return Some((batch, look, number));
         }
     }
@@ -102,7 +120,7 @@ async fn keep(pool: &Weak<Shared>, store: &dyn AnyStore, batch: Batch, progress:
         if failures == 1 {
             tracing::error!(%error, "the store takes no writes; they are tried again");
         }
-        if failures == FAILURES {
+        if failures == FAILURES && !is_shared(pool) {
             tracing::warn!(
                 "requests go on without the store: what they count is lost if the process crashes meanwhile"
             );
@@ -125,6 +143,11 @@ async fn keep(pool: &Weak<Shared>, store: &dyn AnyStore, batch: Batch, progress:
         void_marks(pool, false);
     }
     true
+}
+
+/// Who shares owners keeps to his marks: others count on them.
+fn is_shared(pool: &Weak<Shared>) -> bool {
+    pool.upgrade().is_some_and(|shared| KeyPool(shared).lock().share().is_some())
 }
 
 fn void_marks(pool: &Weak<Shared>, void: bool) {

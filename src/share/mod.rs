@@ -21,11 +21,15 @@ mod holder;
 mod ledger;
 mod names;
 mod news;
+mod notes;
 mod recovery;
 #[cfg(feature = "redis")]
 mod redis;
 mod settings;
+#[cfg(feature = "sqlite")]
+mod shelf;
 mod state;
+mod units;
 mod wire;
 
 #[cfg(test)]
@@ -37,13 +41,17 @@ pub use apply::{Server, apply};
 pub use board::{Board, MemoryBoard};
 pub use books::Books;
 pub use counters::Counters;
+pub(crate) use counts::stricter;
 pub use holder::{Holder, Leave, Refusal};
 pub use ledger::{Ledger, Moment, Spent};
 pub use names::{HolderId, Kind, UnitId};
+
 pub use settings::{OnStoreLoss, Settings};
+#[cfg(feature = "sqlite")]
+pub(crate) use shelf::{Changes, Shelf};
 pub use state::BoardState;
 pub use wire::{
-    Claim, Correction, Drawn, Granted, Held, Mark, Mode, News, Other, Renewal, Reply, Rest, Settled, UnitInfo, VERSION,
+    Claim, Correction, Drawn, Granted, Held, Mark, Mode, News, Noted, Other, Renewal, Reply, Rest, Settled, UnitInfo, VERSION,
 };
 
 pub use crate::limit::Told;

@@ -27,7 +27,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 #[cfg(feature = "redis")]
 pub use self::redis::Redis;
-pub use batch::{Batch, Crash, Run};
+pub use batch::{Batch, Crash, Notes, Run};
 pub use error::StoreError;
 pub use image::Image;
 pub use memory::MemoryStore;
@@ -37,7 +37,7 @@ pub use record::{
 };
 pub use secret::KeptSecret;
 #[cfg(feature = "sqlite")]
-pub use sqlite::Sqlite;
+pub use sqlite::{SharedSqlite, Sqlite};
 #[cfg(any(feature = "redis", feature = "sqlite"))]
 pub use vault::{InvalidVaultKey, Keeping, Vault};
 

@@ -3,6 +3,7 @@
 use std::{
     env,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::{
@@ -10,9 +11,10 @@ use clap::{
     builder::{PathBufValueParser, TypedValueParser},
 };
 use tower_keypool::{
-    KeyPool,
+    KeyPool, Sharing,
     config::{KeySpec, Origin, Problem, Rank, Source},
-    store::{Sqlite, StoreError, Vault},
+    share::Settings,
+    store::{SharedSqlite, Sqlite, StoreError, Vault},
 };
 
 use crate::status::{Standing, StoreHealth};
@@ -23,6 +25,10 @@ pub struct Place {
     /// Database file: counts, rests and disabled keys outlive the process there
     #[arg(long, value_name = "FILE", env = "KEYPOOL_DB", help = HELP, value_parser = choice())]
     db: Option<Choice>,
+
+    /// How long what is held of the keys stays so without a word: of those who share a database all the same
+    #[arg(long, value_name = "SECONDS", env = "KEYPOOL_LEASE", hide = true)]
+    lease: Option<f64>,
 }
 
 const HELP: &str = "Database file: counts, rests and disabled keys outlive the process there; `auto` is \
@@ -55,12 +61,23 @@ impl Place {
         }
     }
 
-    /// Opens it to work on it, making it where there is none. Where none was asked for, or the usual one cannot be made or
-    /// another process works on it, there is none.
+    /// How processes that work on it share their keys.
+    pub fn sharing(&self, store: &SharedSqlite) -> Sharing {
+        let usual = store.settings();
+        let lease = self.lease.map(Duration::try_from_secs_f64).and_then(Result::ok).filter(|lease| !lease.is_zero());
+        let times = lease.map_or_else(Settings::default, Settings::for_lease);
+        let mut settings = usual.clone();
+        (settings.lease, settings.margin, settings.renew_every) = (times.lease, times.margin, times.renew_every);
+        (settings.timeout, settings.smoothing) = (times.timeout.max(Duration::from_millis(500)), times.smoothing);
+        Sharing::new(store.holder().clone()).settings(settings)
+    }
+
+    /// Opens it to work on it together with others, making it where there is none. Where none was asked for, or the usual
+    /// one cannot be made or a process works on it alone, there is none.
     ///
     /// # Errors
     /// When it cannot be made or is in use although somebody named it, cannot be read, or a newer version wrote it.
-    pub fn claim(&self) -> Result<Option<Sqlite>, StoreError> {
+    pub fn claim(&self) -> Result<Option<SharedSqlite>, StoreError> {
         let named = match &self.db {
             None | Some(Choice::None) => return Ok(None),
             Some(choice) => matches!(choice, Choice::File(_)),
@@ -69,7 +86,7 @@ impl Place {
             tracing::warn!("no home directory: counts are kept in memory (name a file with --db)");
             return Ok(None);
         };
-        let claimed = Sqlite::open(&path).and_then(|store| store.claim().map(|()| store));
+        let claimed = Sqlite::open(&path).and_then(Sqlite::share);
         match claimed {
             Err(error) if !named && error.is_in_use() => {
                 tracing::warn!("{error}; this one keeps its counts in memory (name another file with --db)");

@@ -50,6 +50,10 @@ impl RedisBoard {
     }
 
     async fn call(&self, renewal: &Renewal, now: &str, identity: &str) -> Result<Reply, BoxError> {
+        if renewal.noting {
+            // Its days would have no mark here.
+            return Err("a board in Redis hears renewals alone: a process that shares over it does not note".into());
+        }
         let ask = serde_json::to_vec(&Ask::of(renewal))?;
         let arguments = [&ask[..], now.as_bytes(), identity.as_bytes()];
         let answer = self.link.run(&RENEW, &arguments, self.timeout).await?;

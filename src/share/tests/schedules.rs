@@ -94,6 +94,44 @@ proptest! {
     }
 }
 
+/// The board in SQLite says what the pure function says, whatever happens to those who ask.
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::{share::Board, store::Sqlite, time::ManualClock};
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: cases().cases / 10 + 1, ..cases() })]
+
+        #[test]
+        fn the_board_in_sqlite_says_what_the_pure_function_says(schedule in schedules(true)) {
+            let folder = tempfile::tempdir().expect("a folder");
+            let clock = ManualClock::at(SystemTime::UNIX_EPOCH);
+            let open = || {
+                let database = Sqlite::open(folder.path().join("keypool.db")).expect("a database");
+                database.share_by(clock.clock()).expect("shared")
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            let (boards, mut calls) = ([open(), open()], 0);
+            let time = clock.clone();
+            let mut world = World::new(schedule.setup);
+            world.identified = false;
+            world.mirror = Some(Box::new(move |renewal, now| {
+                time.set_wall(SystemTime::UNIX_EPOCH + Duration::from_millis(now.max(0).unsigned_abs()));
+                // Two connections, each with its own view of what it read before.
+                calls += 1;
+                runtime.block_on(boards[calls % 3 % 2].renew(renewal)).expect("an answer")
+            }));
+            for (at, fault) in schedule.faults {
+                world.fault_at(at, fault);
+            }
+            world.run(60 * SECOND);
+        }
+    }
+}
+
 fn judge(schedule: Schedule) -> Result<(), TestCaseError> {
     {
         let mut world = World::new(schedule.setup);

@@ -6,6 +6,7 @@ mod file;
 mod fold;
 mod migrate;
 mod read;
+mod sharing;
 mod write;
 
 #[cfg(test)]
@@ -25,6 +26,9 @@ use tokio::sync::oneshot;
 
 use super::{Batch, Image, ImportRecord, KeyRecord, Store, StoreError, UsageRecord};
 use failure::Failure;
+pub use sharing::SharedSqlite;
+
+use crate::time::Clock;
 use fold::Pending;
 
 type Job = Box<dyn FnOnce(&mut Desk) + Send>;
@@ -195,6 +199,7 @@ impl Store for Sqlite {
             }
             desk.pending.clear();
             fold::fold_journal(&mut desk.connection)?;
+            sharing::give_over(&mut desk.connection, Clock::system().now().wall_ms())?;
             read::image(&desk.connection)
         })
         .await

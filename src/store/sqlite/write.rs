@@ -11,21 +11,9 @@ use super::{
 use crate::store::{Batch, ImportRecord, KeptSecret, KeyRecord, RestId, RestRecord, Run, UnitRecord, UsageRecord};
 
 pub(super) fn batch(connection: &mut Connection, pending: &mut Pending, batch: &Arc<Batch>) -> Result<(), Failure> {
-    // Counts outlive the process as soon as they are with the system; anything else the machine, too.
-    connection.pragma_update(None, "synchronous", if batch.is_lasting() { "FULL" } else { "NORMAL" })?;
+    lasting(connection, batch)?;
     let to = connection.transaction()?;
-    for record in &batch.keys {
-        key(&to, record)?;
-    }
-    for id in &batch.rests_gone {
-        rest_gone(&to, id)?;
-    }
-    for record in &batch.rests {
-        rest(&to, record)?;
-    }
-    for record in &batch.imports {
-        import(&to, record)?;
-    }
+    but_counts(&to, batch)?;
     match &batch.run {
         Some(Run::Begun { epoch, crashes }) => {
             let crashes = serde_json::to_string(crashes)?;
@@ -47,6 +35,29 @@ pub(super) fn batch(connection: &mut Connection, pending: &mut Pending, batch: &
         pending.clear();
     } else {
         pending.push(batch);
+    }
+    Ok(())
+}
+
+/// Counts outlive the process as soon as they are with the system; anything else the machine, too.
+pub(super) fn lasting(connection: &Connection, batch: &Batch) -> Result<(), Failure> {
+    connection.pragma_update(None, "synchronous", if batch.is_lasting() { "FULL" } else { "NORMAL" })?;
+    Ok(())
+}
+
+/// Keys, rests and imports.
+pub(super) fn but_counts(to: &Transaction<'_>, batch: &Batch) -> Result<(), Failure> {
+    for record in &batch.keys {
+        key(to, record)?;
+    }
+    for id in &batch.rests_gone {
+        rest_gone(to, id)?;
+    }
+    for record in &batch.rests {
+        rest(to, record)?;
+    }
+    for record in &batch.imports {
+        import(to, record)?;
     }
     Ok(())
 }
@@ -187,6 +198,6 @@ fn import(to: &Transaction<'_>, import: &ImportRecord) -> Result<(), Failure> {
 }
 
 /// As SQLite has numbers.
-fn number(number: u64) -> i64 {
+pub(super) fn number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

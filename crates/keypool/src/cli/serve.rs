@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tower_keypool::{
     Base, Clock, KeyPool, OpenError, Strategy,
     config::{Origin, Setting},
-    store::Sqlite,
+    store::SharedSqlite,
 };
 
 use super::Failure;
@@ -121,7 +121,7 @@ impl Serve {
 
         super::runtime()?.block_on(async {
             if let Some(store) = &store {
-                let source = database::source(store).await.map_err(Failure::config)?;
+                let source = database::source(store.database()).await.map_err(Failure::config)?;
                 if !(source.keys.is_empty() && source.notes.is_empty()) {
                     inputs.more.push(source);
                     loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
@@ -130,7 +130,7 @@ impl Serve {
             if loaded.keys.is_empty() {
                 return Err(Failure::config(NoKey::of(&loaded)));
             }
-            let pool = pool(&loaded, store).await?;
+            let pool = pool(&loaded, store, &database).await?;
             let listener = TcpListener::bind(&*loaded.addresses)
                 .await
                 .with_context(|| {
@@ -222,9 +222,12 @@ impl Serve {
 }
 
 /// The pool, with what the database knows of it.
-async fn pool(loaded: &Loaded, store: Option<Sqlite>) -> Result<KeyPool, Failure> {
+async fn pool(loaded: &Loaded, store: Option<SharedSqlite>, place: &Place) -> Result<KeyPool, Failure> {
     let pool = match store {
-        Some(store) => loaded.builder().open(store).await,
+        Some(store) => {
+            let sharing = place.sharing(&store);
+            loaded.builder().open_shared(store.clone(), store, sharing).await
+        }
         None => loaded.builder().build().map_err(OpenError::Key),
     };
     let pool = pool.map_err(|error| match error {

@@ -11,6 +11,7 @@ mod ops;
 mod reload;
 mod restarting;
 mod serving;
+mod sharing;
 mod spans;
 mod status;
 mod streaming;

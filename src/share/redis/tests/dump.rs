@@ -11,6 +11,7 @@ use crate::{
         BoardState, Correction, HolderId, Kind, Mark, Mode, Rest, UnitId, UnitInfo,
         redis::ask::UNITS,
         state::{Booking, HolderRecord, Recovery, UnitRecord},
+        units::Units,
         wire::Other,
     },
 };
@@ -41,7 +42,8 @@ fn state(all: &Value) -> BoardState {
             known: recovery["known"].as_bool().unwrap(),
         }),
         blank: maybe(&board["blank"]),
-        units: entries(&all["units"]).map(|(name, unit)| (UnitId::from(&**name), unit_of(unit))).collect(),
+        units: units(&all["units"]),
+        notes: BTreeMap::new(),
         holders: entries(&all["holders"]).map(|(name, holder)| (HolderId::from(&**name), holder_of(holder))).collect(),
         dead: list(&board["dead"]).iter().map(|id| HolderId::from(id.as_str().unwrap())).collect(),
         rosters: entries(&all["rosters"]).map(|(hash, roster)| (hash.parse().unwrap(), roster_of(roster))).collect(),
@@ -50,6 +52,14 @@ fn state(all: &Value) -> BoardState {
         used: entries(&all["used"]).map(|(name, sum)| (name.clone(), big(sum))).collect(),
         other: other(&board["other"]),
     }
+}
+
+fn units(all: &Value) -> Units {
+    let mut units = Units::default();
+    for (name, unit) in entries(all) {
+        units.or_insert_with(&UnitId::from(&**name), || unit_of(unit));
+    }
+    units
 }
 
 fn unit_of(unit: &Value) -> UnitRecord {
@@ -63,6 +73,8 @@ fn unit_of(unit: &Value) -> UnitRecord {
         counts: list(&unit["counts"]).iter().map(told).collect(),
         told: number(&unit["told"]),
         marks: list(&unit["marks"]).iter().map(mark).collect(),
+        ahead: None,
+        dates: (0, 0),
         unknown: maybe(&unit["unknown"]),
         days_unknown: maybe(&unit["days_unknown"]),
         in_flight: list(&unit["in_flight"]).iter().map(number).collect(),
@@ -139,8 +151,9 @@ fn correction(correction: &Value) -> Correction {
 /// The pure function's state in the same form.
 pub(super) fn normal(state: &BoardState) -> BoardState {
     let mut state = state.clone();
-    for unit in state.units.values_mut() {
-        unit.corrections.iter_mut().for_each(|correction| correction.unit = UnitId::from(""));
+    for unit in state.units.named(|unit| !unit.corrections.is_empty()) {
+        let record = state.units.get_mut(&unit).unwrap();
+        record.corrections.iter_mut().for_each(|correction| correction.unit = UnitId::from(""));
     }
     state.fresh = false;
     state

@@ -188,6 +188,7 @@ impl Twins {
             opens: (other.is_multiple_of(2)).then_some(i64::from(one) - 300),
             mode: if one.is_multiple_of(2) { Mode::Drawn } else { Mode::Whole },
             corrected: u64::from(other % 3),
+            ahead: None,
             other: BTreeMap::from([("colour".to_owned(), json!({"red": [], "deep": {}, "n": 1.5, "null": null}))]),
         };
         if other.is_multiple_of(2) {

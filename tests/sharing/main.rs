@@ -1,0 +1,5 @@
+//! Several pools share owners: together they exceed no limit, and what one does not need another has.
+
+mod host;
+mod passing;
+mod schedules;
