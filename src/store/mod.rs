@@ -26,7 +26,7 @@ mod vault;
 use std::{future::Future, pin::Pin, sync::Arc};
 
 #[cfg(feature = "redis")]
-pub use self::redis::Redis;
+pub use self::redis::{Redis, SharedRedis};
 pub use batch::{Batch, Crash, Run};
 pub use error::StoreError;
 pub use image::Image;
