@@ -26,7 +26,8 @@ mod vault;
 use std::{future::Future, pin::Pin, sync::Arc};
 
 #[cfg(feature = "redis")]
-pub use self::redis::Redis;
+#[cfg(feature = "redis")]
+pub use self::redis::{Redis, SharedRedis};
 pub use batch::{Batch, Crash, Notes, Run};
 pub use error::StoreError;
 pub use image::Image;

@@ -1,6 +1,7 @@
 //! What a pool keeps, in Redis or Valkey.
 
 mod read;
+mod shared;
 mod write;
 
 #[cfg(test)]
@@ -13,6 +14,8 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
+
+pub use shared::SharedRedis;
 
 use super::{Batch, Image, ImportRecord, KeyRecord, Store, StoreError, UsageRecord};
 use crate::{redis::Link, time::Clock};
@@ -64,6 +67,14 @@ impl Redis {
     pub async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
         Ok(read::image(&self.link).await?.keys.into_values().collect())
     }
+
+    async fn keep(&self, batch: &Arc<Batch>, part: write::Part) -> Result<(), StoreError> {
+        let number = self.batches.number_of(batch);
+        let id = format!("{:x}-{number}", self.batches.writer);
+        write::batch(&self.link, &id, self.clock.now().wall_ms(), batch, part).await?;
+        self.batches.done(number);
+        Ok(())
+    }
 }
 
 impl Batches {
@@ -93,11 +104,7 @@ impl Store for Redis {
     }
 
     async fn write(&self, batch: Arc<Batch>) -> Result<(), StoreError> {
-        let number = self.batches.number_of(&batch);
-        let id = format!("{:x}-{number}", self.batches.writer);
-        write::batch(&self.link, &id, self.clock.now().wall_ms(), &batch).await?;
-        self.batches.done(number);
-        Ok(())
+        self.keep(&batch, write::Part::Whole).await
     }
 
     async fn usage(&self, from: &str, to: &str) -> Result<Vec<UsageRecord>, StoreError> {

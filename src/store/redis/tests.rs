@@ -122,3 +122,19 @@ async fn a_pool_finds_its_counts_again() {
     pool.acquire(demand()).await.unwrap_err();
     pool.shutdown().await;
 }
+
+#[tokio::test]
+async fn of_those_who_share_a_server_each_keeps_all_but_counts() {
+    let Some(server) = RedisServer::start() else { return };
+    let link = link(&server, "keypool").await;
+    let (one, other) = (Redis::new(&link).share(), Redis::new(&link).share());
+    assert_ne!(one.holder(), other.holder());
+    let unit = crate::store::UnitRecord { owner: "project".to_owned(), ..Default::default() };
+    let run = Some(crate::store::Run::Begun { epoch: 1, crashes: Vec::new() });
+    one.write(Arc::new(Batch { units: vec![unit], run, ..(*key(KeptSecret::Elsewhere)).clone() })).await.unwrap();
+    one.write(used(2)).await.unwrap();
+    other.write(used(3)).await.unwrap();
+    let image = other.load().await.unwrap();
+    assert_eq!((image.keys.len(), image.units.len(), image.running), (1, 0, false));
+    assert_eq!(sum(one.store()).await, 5);
+}

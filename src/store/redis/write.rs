@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use crate::{
     redis::{Link, Script},
-    store::{Batch, KeptSecret, KeyRecord, Run, StoreError, UsageRecord},
+    store::{Batch, KeptSecret, KeyRecord, Run, StoreError, UnitRecord, UsageRecord},
 };
 
 static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
@@ -12,17 +12,22 @@ static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("writ
 /// A batch is given more time than a question: it may be large.
 const PATIENCE: u32 = 5;
 
-pub(super) async fn batch(link: &Link, id: &str, now: i64, batch: &Batch) -> Result<(), StoreError> {
+/// What of a batch is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All of it.
+    Whole,
+    /// Counts of windows are the board's, and there is more than one run.
+    ButCounts,
+}
+
+pub(super) async fn batch(link: &Link, id: &str, now: i64, batch: &Batch, part: Part) -> Result<(), StoreError> {
     let mut words = vec![id.to_owned(), now.to_string()];
     for record in &batch.keys {
         key(&mut words, record)?;
     }
-    for (owner, lane) in &batch.units_gone {
-        let unit = crate::store::UnitRecord { owner: owner.clone(), lane: lane.clone(), ..Default::default() };
-        words.extend(["U".to_owned(), unit.name()]);
-    }
-    for unit in &batch.units {
-        words.extend(["u".to_owned(), unit.name(), text(unit)?]);
+    if part == Part::Whole {
+        counts(&mut words, batch)?;
     }
     for id in &batch.rests_gone {
         words.extend(["R".to_owned(), id.name()]);
@@ -34,14 +39,26 @@ pub(super) async fn batch(link: &Link, id: &str, now: i64, batch: &Batch) -> Res
     for import in &batch.imports {
         words.extend(["i".to_owned(), text(import)?]);
     }
+    let arguments: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+    let written = link.run(&WRITE, &arguments, link.patience() * PATIENCE).await;
+    written.map(drop).map_err(|error| StoreError::because("the batch was not written", error))
+}
+
+/// What one process's windows count, and its run.
+fn counts(words: &mut Vec<String>, batch: &Batch) -> Result<(), StoreError> {
+    for (owner, lane) in &batch.units_gone {
+        let unit = UnitRecord { owner: owner.clone(), lane: lane.clone(), ..Default::default() };
+        words.extend(["U".to_owned(), unit.name()]);
+    }
+    for unit in &batch.units {
+        words.extend(["u".to_owned(), unit.name(), text(unit)?]);
+    }
     match &batch.run {
         Some(Run::Begun { epoch, crashes }) => words.extend(["b".to_owned(), epoch.to_string(), text(crashes)?]),
         Some(Run::Ended) => words.push("e".to_owned()),
         None => {}
     }
-    let arguments: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
-    let written = link.run(&WRITE, &arguments, link.patience() * PATIENCE).await;
-    written.map(drop).map_err(|error| StoreError::because("the batch was not written", error))
+    Ok(())
 }
 
 fn key(words: &mut Vec<String>, key: &KeyRecord) -> Result<(), StoreError> {
