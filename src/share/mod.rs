@@ -14,6 +14,7 @@ mod apply;
 mod board;
 mod books;
 mod claims;
+pub mod conformance;
 mod counters;
 mod counts;
 mod draws;

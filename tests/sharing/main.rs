@@ -1,5 +1,6 @@
 //! Several pools share owners: together they exceed no limit, and what one does not need another has.
 
+mod facts;
 mod host;
 mod passing;
 mod schedules;

@@ -198,7 +198,7 @@ impl Holder {
                 let idle = !used;
                 let size = size(unit);
                 // What serves the demand in the long run stays, unless others lack some.
-                let yields = wanted > 0 && room - own as f64 >= needed;
+                let yields = wanted > 0 && (idle || room - own as f64 >= needed);
                 let lasts = capacity.saturating_sub(size) as f64 >= (demand.rate * 60.0 * RESERVE).floor();
                 let spare = idle && lasts && room - own as f64 >= needed;
                 let beyond = give >= size || (wanted > 0 && demand.rotates && own == 0);
