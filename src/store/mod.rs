@@ -26,7 +26,6 @@ mod vault;
 use std::{future::Future, pin::Pin, sync::Arc};
 
 #[cfg(feature = "redis")]
-#[cfg(feature = "redis")]
 pub use self::redis::{Redis, SharedRedis};
 pub use batch::{Batch, Crash, Notes, Run};
 pub use error::StoreError;

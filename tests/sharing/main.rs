@@ -3,4 +3,6 @@
 mod facts;
 mod host;
 mod passing;
+#[cfg(feature = "redis")]
+mod redis;
 mod schedules;
