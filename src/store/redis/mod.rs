@@ -1,7 +1,7 @@
 //! What a pool keeps, in Redis or Valkey.
 
 mod read;
-mod shared;
+mod sharing;
 mod write;
 
 #[cfg(test)]
@@ -15,7 +15,7 @@ use std::{
     },
 };
 
-pub use shared::SharedRedis;
+pub use sharing::SharedRedis;
 
 use super::{Batch, Image, ImportRecord, KeyRecord, Store, StoreError, UsageRecord};
 use crate::{redis::Link, time::Clock};
