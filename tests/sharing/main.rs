@@ -4,3 +4,5 @@ mod facts;
 mod host;
 mod passing;
 mod schedules;
+#[cfg(feature = "sqlite")]
+mod starting;
