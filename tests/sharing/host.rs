@@ -69,7 +69,6 @@ impl Board for Line {
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
         let reply = self.board.renew(renewal).await;
-        if std::env::var_os("SHOW").is_some() { let r = reply.as_ref().unwrap(); eprintln!("{:?} {} #{} held {:?} ret {:?} claims {:?}\n    -> granted {:?} refused {:?} dry {:?} wanted {:?} give {:?}", self.holder, r.time, renewal.number, renewal.held.iter().map(|h| (h.fence, h.counts.clone(), h.ahead)).collect::<Vec<_>>(), renewal.returned.iter().map(|h| (h.fence, &h.counts, h.opens)).collect::<Vec<_>>(), renewal.claims.iter().map(|c| (c.requests, c.waiting)).collect::<Vec<_>>(), r.granted.iter().map(|g| (g.fence, &g.counts, g.unknown, g.ahead)).collect::<Vec<_>>(), r.refused, r.dry, r.wanted, r.give); }
         if self.is(Way::Deaf) {
             std::future::pending::<()>().await;
         }

@@ -63,12 +63,14 @@ impl Place {
 
     /// How processes that work on it share their keys.
     pub fn sharing(&self, store: &SharedSqlite) -> Sharing {
-        let usual = store.settings();
         let lease = self.lease.map(Duration::try_from_secs_f64).and_then(Result::ok).filter(|lease| !lease.is_zero());
-        let times = lease.map_or_else(Settings::default, Settings::for_lease);
-        let mut settings = usual.clone();
-        (settings.lease, settings.margin, settings.renew_every) = (times.lease, times.margin, times.renew_every);
-        (settings.timeout, settings.smoothing) = (times.timeout.max(Duration::from_millis(500)), times.smoothing);
+        let mut settings = store.settings();
+        if let Some(lease) = lease {
+            let times = Settings::for_lease(lease);
+            (settings.lease, settings.margin, settings.smoothing) = (times.lease, times.margin, times.smoothing);
+            settings.renew_every = times.renew_every.min(settings.renew_every);
+            settings.timeout = times.timeout.max(Duration::from_millis(500));
+        }
         Sharing::new(store.holder().clone()).settings(settings)
     }
 

@@ -225,6 +225,9 @@ impl Renewing {
                 self.holder.failed(moment);
             }
         }
+        if let Some(share) = pool.lock().share_mut() {
+            share.away = away;
+        }
         let counters = self.holder.counters();
         self.standing.send_modify(|standing| (standing.counters, standing.away) = (counters, away));
     }
