@@ -11,6 +11,8 @@ use crate::{
 
 /// How long a request waits for the store that would wait for nothing else: two writes and what they take.
 pub(super) const PATIENCE: Duration = Duration::from_millis(300);
+/// And for the board that lends owners, while it answers.
+pub(super) const LENDING: Duration = Duration::from_secs(1);
 
 /// No key may carry the request: how many are out for which reason, and when the earliest may.
 ///
@@ -127,8 +129,8 @@ impl Exhausted {
     pub(crate) fn may_end_within(&self, wait: Duration) -> bool {
         // For the store whoever has no time waits as well.
         let asks = |reason| self.reasons.contains_key(&reason);
-        let patient = asks(OutReason::Unwritten) || (asks(OutReason::HeldElsewhere) && !self.dry);
-        let wait = if patient { wait.max(PATIENCE) } else { wait };
+        let wait = if asks(OutReason::Unwritten) { wait.max(PATIENCE) } else { wait };
+        let wait = if asks(OutReason::HeldElsewhere) && !self.dry { wait.max(LENDING) } else { wait };
         let in_time = |at: Option<Duration>| at.is_some_and(|at| at <= wait);
         let between = self.reasons.contains_key(&OutReason::Interval);
         !wait.is_zero() && (in_time(self.next_in) || in_time(self.may_in) || between || self.may_end_any_time())

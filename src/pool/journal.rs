@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 
 use super::{
     Demand, Seat, Usage,
-    exhausted::PATIENCE,
+    exhausted::{LENDING, PATIENCE},
     mark::Mark,
     sharing::Share,
     state::{NO_MODEL, SHARED, State},
@@ -378,6 +378,9 @@ impl State {
     pub(super) fn patience(&self, wait: std::time::Duration, model: Option<&str>) -> std::time::Duration {
         let short = self.journal.as_ref().is_some_and(|journal| journal.short);
         let lane = model.map_or(Some(NO_MODEL), |model| self.lane_of.get(model));
-        if short || lane.is_some_and(|lane| self.is_asking(lane)) { wait.max(PATIENCE) } else { wait }
+        if lane.is_some_and(|lane| self.is_asking(lane)) {
+            return wait.max(LENDING);
+        }
+        if short { wait.max(PATIENCE) } else { wait }
     }
 }

@@ -134,6 +134,7 @@ impl KeyPoolBuilder {
             settings: settings.clone(),
             board: Arc::new(board),
             standing,
+            noted: 0,
         };
         renewing.begin(&pool).await.map_err(|error| StoreError::because("the board does not answer", error))?;
         let pause = if settings.noting { NOTE_PAUSE } else { IDLE_PAUSE };

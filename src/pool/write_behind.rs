@@ -15,7 +15,7 @@ use crate::store::{AnyStore, Batch, StoreError};
 /// From the beginning of one write to that of the next, at least.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// The same where processes share owners: with what they renew there are no more than ten transactions a second.
-pub(super) const NOTE_PAUSE: Duration = Duration::from_millis(110);
+pub(super) const NOTE_PAUSE: Duration = Duration::from_millis(120);
 /// The same where the board alone knows the counts: what is left to write is nobody's to wait for.
 pub(super) const IDLE_PAUSE: Duration = Duration::from_millis(500);
 /// After a write that failed, at most.

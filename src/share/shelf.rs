@@ -1,7 +1,10 @@
 //! A board whose records lie apart in a database: what was read of it stays at hand, and only what changed is read and
 //! written again.
 
-use std::{collections::HashMap, mem};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+};
 
 use super::{
     apply::{Server, apply},
@@ -9,7 +12,7 @@ use super::{
     names::{HolderId, UnitId},
     notes::Note,
     state::{BoardState, UnitRecord},
-    wire::{Noted, Renewal, Reply},
+    wire::{Noted, Renewal, Reply, UnitInfo},
 };
 use crate::limit::{Limits, Span, Told};
 
@@ -21,6 +24,8 @@ pub(crate) struct Shelf {
     /// As they were written last.
     holders: HashMap<HolderId, (String, i64)>,
     rosters: HashMap<u64, ()>,
+    /// Units that have a row: one that nobody ever held needs none.
+    units: HashSet<UnitId>,
     revision: u64,
 }
 
@@ -69,6 +74,7 @@ impl Shelf {
         let record = serde_json::from_str(record)?;
         if let Some(state) = &mut self.state {
             state.units.put(unit.into(), record);
+            self.units.insert(unit.into());
         }
         Ok(())
     }
@@ -92,7 +98,12 @@ impl Shelf {
 
     pub(crate) fn read_roster(&mut self, roster: u64, units: &str) -> serde_json::Result<()> {
         if let Some(state) = &mut self.state {
-            state.rosters.insert(roster, serde_json::from_str(units)?);
+            let infos: Vec<UnitInfo> = serde_json::from_str(units)?;
+            for info in infos.iter().filter(|info| !state.units.contains_key(&info.unit)).collect::<Vec<_>>() {
+                let blank = UnitRecord { generation: state.generation, ..UnitRecord::default() };
+                state.units.put(info.unit.clone(), blank);
+            }
+            state.rosters.insert(roster, infos);
             self.rosters.insert(roster, ());
         }
         Ok(())
@@ -134,7 +145,8 @@ impl Shelf {
         let Some(state) = &mut self.state else { return Ok(Changes::default()) };
         let mut changes = Changes::default();
         for unit in state.units.take_changed() {
-            if let Some(record) = state.units.get(&unit) {
+            let blank = UnitRecord { generation: state.generation, ..UnitRecord::default() };
+            if let Some(record) = state.units.get(&unit).filter(|record| **record != blank || self.units.contains(&unit)) {
                 changes.units.push((unit, serde_json::to_string(record)?));
             }
         }
@@ -167,6 +179,7 @@ impl Shelf {
     pub(crate) fn written(&mut self, changes: Changes) {
         let Some(state) = &self.state else { return };
         self.revision = state.revision;
+        self.units.extend(changes.units.into_iter().map(|(unit, _)| unit));
         for holder in &changes.holders_gone {
             self.holders.remove(holder);
         }

@@ -7,7 +7,7 @@ use tower_keypool::{Demand, KeyId, Limits, QuotaNews, Scope, Until, Verdict, Ver
 use crate::host::{FLASH, Host, builder, pass, paused};
 
 fn wait() -> Demand {
-    Demand::new(FLASH).wait(Duration::from_secs(3))
+    Demand::new(FLASH).wait(Duration::from_secs(5))
 }
 
 #[test]

@@ -6,3 +6,5 @@ mod passing;
 #[cfg(feature = "redis")]
 mod redis;
 mod schedules;
+#[cfg(feature = "sqlite")]
+mod starting;

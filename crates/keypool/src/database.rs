@@ -31,9 +31,9 @@ pub struct Place {
     lease: Option<f64>,
 }
 
-const HELP: &str = "Database file: counts, rests and disabled keys outlive the process there; `auto` is \
-$XDG_STATE_HOME/keypool/keypool.db, else ~/.local/state/keypool/keypool.db; `none` is none. Unless given, \
-`serve` has none and `db` takes `auto`";
+const HELP: &str = "Database file: counts, rests and disabled keys outlive the process there, and several processes share \
+their keys; `auto` is $XDG_STATE_HOME/keypool/keypool.db, else ~/.local/state/keypool/keypool.db, and what is taken \
+unless another is given; `none` is none";
 
 /// What `--db` says; a file of the name `none` or `auto` is `./none` or `./auto`.
 #[derive(Clone, Debug)]
@@ -63,12 +63,14 @@ impl Place {
 
     /// How processes that work on it share their keys.
     pub fn sharing(&self, store: &SharedSqlite) -> Sharing {
-        let usual = store.settings();
         let lease = self.lease.map(Duration::try_from_secs_f64).and_then(Result::ok).filter(|lease| !lease.is_zero());
-        let times = lease.map_or_else(Settings::default, Settings::for_lease);
-        let mut settings = usual.clone();
-        (settings.lease, settings.margin, settings.renew_every) = (times.lease, times.margin, times.renew_every);
-        (settings.timeout, settings.smoothing) = (times.timeout.max(Duration::from_millis(500)), times.smoothing);
+        let mut settings = store.settings();
+        if let Some(lease) = lease {
+            let times = Settings::for_lease(lease);
+            (settings.lease, settings.margin, settings.smoothing) = (times.lease, times.margin, times.smoothing);
+            settings.renew_every = times.renew_every.min(settings.renew_every);
+            settings.timeout = times.timeout.max(Duration::from_millis(500));
+        }
         Sharing::new(store.holder().clone()).settings(settings)
     }
 
@@ -79,8 +81,8 @@ impl Place {
     /// When it cannot be made or is in use although somebody named it, cannot be read, or a newer version wrote it.
     pub fn claim(&self) -> Result<Option<SharedSqlite>, StoreError> {
         let named = match &self.db {
-            None | Some(Choice::None) => return Ok(None),
-            Some(choice) => matches!(choice, Choice::File(_)),
+            Some(Choice::None) => return Ok(None),
+            choice => matches!(choice, Some(Choice::File(_))),
         };
         let Some(path) = self.path() else {
             tracing::warn!("no home directory: counts are kept in memory (name a file with --db)");

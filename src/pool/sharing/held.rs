@@ -134,7 +134,7 @@ impl State {
 
     /// Whether the board is being asked, so that whoever has no time waits a moment.
     pub(in crate::pool) fn is_asking(&self, lane: u16) -> bool {
-        let Some(share) = self.share() else { return false };
+        let Some(share) = self.share().filter(|share| !share.away) else { return false };
         let kinds = share.kinds.range((lane, 0)..=(lane, u16::MAX));
         share.stale || kinds.into_iter().any(|(_, kind)| kind.lacks && kind.may_come())
     }

@@ -61,6 +61,8 @@ pub(super) struct Share {
     news: Vec<News>,
     facts: facts::Facts,
     bell: Bell,
+    /// The board did not answer last.
+    away: bool,
     /// All is to be given back.
     pub(super) ending: bool,
 }

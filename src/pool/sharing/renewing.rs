@@ -51,6 +51,8 @@ pub(in crate::pool) struct Renewing {
     pub(in crate::pool) settings: Settings,
     pub(in crate::pool) board: Arc<dyn AnyBoard>,
     pub(in crate::pool) standing: watch::Sender<Standing>,
+    /// The number of the last note that was gathered before the holder was told what changed.
+    pub(in crate::pool) noted: u64,
 }
 
 impl Renewing {
@@ -122,6 +124,8 @@ impl Renewing {
         let moment = Moment { tick: now.tick, wall_ms: now.wall_ms() };
         let (infos, ending) = {
             let mut state = pool.lock();
+            // First: what a later note has, the holder need not have heard of.
+            self.noted = state.journal.as_ref().map_or(0, |journal| journal.gathered);
             let Some(share) = state.share_mut() else { return true };
             share.lacking = false;
             if std::mem::take(&mut share.at_mark) {
@@ -182,7 +186,7 @@ impl Renewing {
     fn next(&mut self, pool: &Weak<Shared>, ends: bool) -> Option<Renewal> {
         let pool = KeyPool(pool.upgrade()?);
         let moment = Moment::of(&pool.0.clock);
-        let mut windows = Windows::new(pool.clone());
+        let mut windows = Windows::new(pool.clone()).newer_than(self.noted);
         if ends {
             for unit in self.holder.held().cloned().collect::<Vec<_>>() {
                 windows.lose(&unit, moment);
@@ -220,6 +224,9 @@ impl Renewing {
                 }
                 self.holder.failed(moment);
             }
+        }
+        if let Some(share) = pool.lock().share_mut() {
+            share.away = away;
         }
         let counters = self.holder.counters();
         self.standing.send_modify(|standing| (standing.counters, standing.away) = (counters, away));

@@ -16,6 +16,8 @@ const OFFERED_AGAIN: Duration = Duration::from_secs(30);
 
 pub(super) struct Windows {
     pub(super) pool: KeyPool,
+    /// The number of the last note of which the holder knows every change.
+    noted: u64,
     /// How much may be started of units that were just told.
     ahead: HashMap<UnitId, Spent>,
     /// Units granted or with more room: their keys are to be looked at again.
@@ -24,7 +26,11 @@ pub(super) struct Windows {
 
 impl Windows {
     pub(super) fn new(pool: KeyPool) -> Self {
-        Self { pool, ahead: HashMap::new(), granted: Vec::new() }
+        Self { pool, noted: 0, ahead: HashMap::new(), granted: Vec::new() }
+    }
+
+    pub(super) fn newer_than(self, noted: u64) -> Self {
+        Self { noted, ..self }
     }
 
     fn now(moment: Moment) -> Now {
@@ -168,7 +174,9 @@ impl Ledger for Windows {
         if plan.words() == 0 {
             return Vec::new();
         }
-        let told = plan.tell(held.log(owner, plan.words()), &at);
+        let noting = state.journal.as_ref().and_then(|journal| journal.share.as_ref()).is_some_and(|share| share.noting);
+        let log = held.log(owner, plan.words());
+        let told = if noting { plan.tell(log, &at) } else { plan.tell_begun(log, &at) };
         let Some(journal) = &mut state.journal else { return told };
         let ahead = journal.marks.get(&(lane, owner)).map(Mark::ahead);
         let Some(share) = &mut journal.share else { return told };
@@ -186,7 +194,7 @@ impl Ledger for Windows {
     }
 
     fn noted(&self) -> u64 {
-        self.pool.lock().journal.as_ref().map_or(0, |journal| journal.gathered)
+        self.noted
     }
 
     fn hear(&mut self, granted: &Granted, now: Moment) {

@@ -138,7 +138,8 @@ impl Holder {
         let mut claims = Vec::new();
         for (kind, demand) in &self.demands {
             let wanted = demand.expected(ahead).ceil() as u64 + demand.waiting;
-            if wanted == 0 {
+            // What is to be expected comes after those who wait elsewhere.
+            if wanted == 0 || (demand.waiting == 0 && demand.wanted > 0) {
                 continue;
             }
             let drawn = self.drawn_room(kind, now.tick);

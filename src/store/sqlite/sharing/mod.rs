@@ -14,6 +14,7 @@ use std::{
     future::Future,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use life::Life;
@@ -31,7 +32,7 @@ use crate::{
 /// A database that other processes of this machine work on as well: the store of a pool, and its board. A cheap handle.
 ///
 /// That a process is dead the others know at once, by a lock that it holds as long as it lives
-/// (`keypool.db.run-NUMBER`). What it had started is known up to its last batch, 110 ms, and how much it may have started
+/// (`keypool.db.run-NUMBER`). What it had started is known up to its last batch, 120 ms, and how much it may have started
 /// since: see [`Renewal::noting`].
 ///
 /// ```
@@ -96,7 +97,8 @@ impl SharedSqlite {
 
     /// How it takes part: what it starts it notes with each batch, and asking is cheap.
     pub fn settings(&self) -> Settings {
-        Settings { noting: true, draws: false, haste: (50, 10), ..Settings::default() }
+        let renew_every = Duration::from_secs(1);
+        Settings { noting: true, draws: false, haste: (50, 10), renew_every, ..Settings::default() }
     }
 
     /// The database, whoever works on it.
