@@ -146,7 +146,9 @@ impl Shelf {
         let mut changes = Changes::default();
         for unit in state.units.take_changed() {
             let blank = UnitRecord { generation: state.generation, ..UnitRecord::default() };
-            if let Some(record) = state.units.get(&unit).filter(|record| **record != blank || self.units.contains(&unit)) {
+            if let Some(record) =
+                state.units.get(&unit).filter(|record| **record != blank || self.units.contains(&unit))
+            {
                 changes.units.push((unit, serde_json::to_string(record)?));
             }
         }

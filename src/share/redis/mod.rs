@@ -49,7 +49,8 @@ impl RedisBoard {
         Self { link: link.clone(), timeout: settings.timeout }
     }
 
-    async fn call(&self, renewal: &Renewal, now: &str, identity: &str) -> Result<Reply, BoxError> {
+    /// A test says what time it is, and who the server is; else the server does.
+    pub(super) async fn call(&self, renewal: &Renewal, now: &str, identity: &str) -> Result<Reply, BoxError> {
         if renewal.noting {
             // Its days would have no mark here.
             return Err("a board in Redis hears renewals alone: a process that shares over it does not note".into());

@@ -145,6 +145,43 @@ fn judge(schedule: Schedule) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// The board in Redis says what the pure function says, whatever happens to those who ask.
+#[cfg(feature = "redis")]
+mod redis {
+    use redis_fixture::RedisServer;
+
+    use super::*;
+    use crate::{
+        redis::{Link, Options},
+        share::{RedisBoard, Renewal},
+    };
+
+    #[test]
+    fn the_board_in_redis_says_what_the_pure_function_says() {
+        let Some(server) = RedisServer::start() else { return };
+        let config = ProptestConfig { cases: cases().cases / 10 + 1, ..cases() };
+        proptest!(config, |(mut schedule in schedules(true))| {
+            server.command(&["FLUSHALL"]);
+            schedule.setup.fresh = false;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let settings = Settings { timeout: std::time::Duration::from_secs(10), ..Settings::default() };
+            let link = runtime.block_on(Link::open(Options::new(&server.url()).expect("an address"))).expect("a server");
+            let board = RedisBoard::new(&link, &settings);
+            let mut world = World::new(schedule.setup);
+            world.identified = false;
+            world.mirror = Some(Box::new(move |renewal: &Renewal, now: i64| {
+                runtime.block_on(board.call(renewal, &now.to_string(), "")).expect("an answer")
+            }));
+            for (at, fault) in schedule.faults {
+                world.fault_at(at, fault);
+            }
+            world.run(120 * SECOND);
+            let over = world.over();
+            prop_assert!(over.is_empty(), "{over:#?}");
+        });
+    }
+}
+
 /// Found by a long search, over by one then.
 #[test]
 fn a_leap_of_the_stores_clock_while_a_process_sleeps() {
