@@ -147,3 +147,65 @@ async fn pools_refuse_while_the_server_is_gone_and_go_on_when_it_is_back() {
     assert_eq!(cluster.pools.len(), 3);
     cluster.judge(0.5);
 }
+
+/// Four processes, 20 owners of 100 a minute, nine tenths asked for, at the usual times. Takes two minutes:
+/// `cargo test --release --features redis --test sharing -- --ignored --nocapture two_minutes`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes two minutes"]
+async fn two_minutes_at_full_size() {
+    const PROCESSES: usize = 4;
+    let Some(server) = RedisServer::start() else { return };
+    let (clock, starts) = (Clock::system(), Arc::<Mutex<Vec<(String, Tick)>>>::default());
+    let failed = Arc::<std::sync::atomic::AtomicUsize>::default();
+    let mut callers = Vec::new();
+    for name in 0..PROCESSES {
+        let link = Link::open(Options::new(&server.url()).unwrap()).await.unwrap();
+        let shared = Redis::new(&link).share();
+        let sharing = Sharing::new(shared.holder().clone()).settings(shared.settings());
+        let pool = builder(20).limits(FLASH, Limits::new().per_minute(100)).clock(clock.clone());
+        let pool = pool.open_shared(shared.clone(), shared, sharing).await.unwrap();
+        let (clock, starts, failed) = (clock.clone(), Arc::clone(&starts), Arc::clone(&failed));
+        callers.push(tokio::spawn(async move {
+            let mut rng = fastrand::Rng::with_seed(name as u64);
+            loop {
+                // 30 a second together, at random.
+                let pause = -(1.0 - rng.f64()).ln() * PROCESSES as f64 / 30.0;
+                pass(Duration::from_secs_f64(pause)).await;
+                let (pool, clock, starts, failed) =
+                    (pool.clone(), clock.clone(), Arc::clone(&starts), Arc::clone(&failed));
+                tokio::spawn(async move {
+                    match pool.acquire(Demand::new(FLASH).wait(Duration::from_secs(1))).await {
+                        Ok(lease) => {
+                            starts.lock().unwrap().push((lease.key_id().to_string(), clock.tick()));
+                            lease.settle(&Verdict::SUCCESS);
+                        }
+                        Err(_) => {
+                            failed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        }));
+    }
+    pass(Duration::from_secs(50)).await;
+    server.command(&["CONFIG", "RESETSTAT"]);
+    let (served, refused) = (starts.lock().unwrap().len(), failed.load(std::sync::atomic::Ordering::Relaxed));
+    pass(Duration::from_secs(70)).await;
+    let stats = server.command(&["INFO", "commandstats"]);
+    let line = stats.text().lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap_or_default().to_owned();
+    callers.iter().for_each(JoinHandle::abort);
+    let served = starts.lock().unwrap().len() - served;
+    let refused = failed.load(std::sync::atomic::Ordering::Relaxed) - refused;
+    let mut by_key = BTreeMap::<String, Vec<Tick>>::new();
+    for (key, at) in starts.lock().unwrap().drain(..) {
+        by_key.entry(key).or_default().push(at);
+    }
+    let mut over = 0;
+    for starts in by_key.values_mut() {
+        starts.sort();
+        over += starts.windows(101).filter(|pair| pair[100].since(pair[0]) <= Duration::from_secs(60)).count();
+    }
+    println!("{served} served, {refused} refused in 70 s, {over} over; {line}");
+    assert_eq!(over, 0);
+    assert!(served * 100 >= (served + refused) * 95);
+}
