@@ -94,8 +94,8 @@ pub use limit::{Limit, Limits, Span, Unit};
 pub use pool::{
     Acquire, AcquireMany, Affinity, Attempt, Demand, DisabledView, Event, Events, Exhausted, Granted, KeyChange,
     KeyLaneView, KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneLimitView, LaneView, Lease, LimitSource, LimitView,
-    Lost, OpenError, Sharing, OutReason, PriorityView, RestBackoff, RestTable, RestView, RosterChange, ServedBy, Snapshot,
-    Spill, Strategy, Unjudged, UnknownStrategy, Usage,
+    Lost, OpenError, OutReason, PriorityView, RestBackoff, RestTable, RestView, RosterChange, ServedBy, Sharing,
+    Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
 pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidApiKeyHeader, OpenAi};

@@ -158,7 +158,8 @@ impl Journal {
     /// The same of a demand. Out of line: a pool without a store pays for nothing.
     #[inline(never)]
     pub(super) fn allows_demand(&self, unit: Unit, held: bool, plan: &Plan, demand: &Demand, now: Now) -> bool {
-        (plan.words() == 0 || self.holds(held, now)) && self.allows(unit, plan, &State::ask_in(unit.0, demand, now).need)
+        (plan.words() == 0 || self.holds(held, now))
+            && self.allows(unit, plan, &State::ask_in(unit.0, demand, now).need)
     }
 
     pub(super) fn note_unit(&mut self, unit: Unit) {

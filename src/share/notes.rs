@@ -27,7 +27,8 @@ pub(super) struct Note {
 /// of requests, but two where that is not half of it. Zero where nothing bounds it.
 pub(crate) fn least_ahead(limits: &Limits) -> Spent {
     let most = |part: Unit| {
-        let counts = |unit| unit == part || (unit == Unit::Tokens && matches!(part, Unit::InputTokens | Unit::OutputTokens));
+        let counts =
+            |unit| unit == part || (unit == Unit::Tokens && matches!(part, Unit::InputTokens | Unit::OutputTokens));
         limits.iter().filter(|limit| counts(limit.unit)).map(|limit| limit.amount).min()
     };
     let least = |part: Unit| match (most(part), part) {

@@ -61,11 +61,8 @@ fn a_limit_that_an_answer_named_holds_in_all() {
         let (one, other) = (host.process("one", 1, builder(1)).await, host.process("other", 1, builder(1)).await);
         // Nothing is known of limits: both use the key.
         other.pool.acquire(wait()).await.unwrap().settle(&Verdict::SUCCESS);
-        let violation = Violation {
-            unit: tower_keypool::Unit::Requests,
-            span: tower_keypool::Span::MINUTE,
-            amount: Some(7),
-        };
+        let violation =
+            Violation { unit: tower_keypool::Unit::Requests, span: tower_keypool::Span::MINUTE, amount: Some(7) };
         let news = QuotaNews { violations: vec![violation], ..QuotaNews::default() };
         let limited = Verdict::new(VerdictKind::RateLimited).until(Until::For(Duration::from_secs(60))).news(news);
         one.pool.acquire(wait()).await.unwrap().settle(&limited);
@@ -73,7 +70,7 @@ fn a_limit_that_an_answer_named_holds_in_all() {
         let mut served = 0;
         for process in [&one, &other] {
             for _ in 0..10 {
-                if let Ok(lease) = process.pool.acquire(wait()).await {
+                if let Ok(lease) = process.pool.acquire(wait().wait(Duration::from_secs(1))).await {
                     lease.settle(&Verdict::SUCCESS);
                     served += 1;
                 }

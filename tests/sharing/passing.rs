@@ -14,7 +14,9 @@ fn wait(seconds: u64) -> Demand {
 async fn burst(pool: &KeyPool, count: usize, seconds: u64) -> usize {
     let asked = (0..count).map(|_| {
         let pool = pool.clone();
-        tokio::spawn(async move { pool.acquire(wait(seconds)).await.map(|lease| lease.settle(&Verdict::SUCCESS)).is_ok() })
+        tokio::spawn(
+            async move { pool.acquire(wait(seconds)).await.map(|lease| lease.settle(&Verdict::SUCCESS)).is_ok() },
+        )
     });
     let mut served = 0;
     for asked in asked.collect::<Vec<_>>() {
@@ -89,7 +91,11 @@ fn who_is_refused_is_told_why() {
         assert_eq!(reasons, [(OutReason::StoreUnreachable, 1)]);
         drop(lease);
         let until = if noting { 10 } else { 80 };
-        let _ = other.pool.acquire(wait(until)).await.unwrap_or_else(|error| panic!("the lease of the other has ended ({noting}): {error}"));
+        let _ = other
+            .pool
+            .acquire(wait(until))
+            .await
+            .unwrap_or_else(|error| panic!("the lease of the other has ended ({noting}): {error}"));
     });
 }
 

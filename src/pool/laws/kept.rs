@@ -7,7 +7,10 @@ use proptest::{prelude::*, test_runner::TestCaseError};
 use super::schedule::Run;
 use crate::{
     KeyPool, KeyState, Snapshot,
-    pool::{builder::{KeyPoolBuilder, Opened}, journal::Journal},
+    pool::{
+        builder::{KeyPoolBuilder, Opened},
+        journal::Journal,
+    },
     store::{Batch, Image},
 };
 

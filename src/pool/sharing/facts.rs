@@ -117,9 +117,10 @@ impl State {
         for (scope, fact) in &reply.facts {
             let until = if fact.until == i64::MAX { i64::MAX } else { now.wall_ms().saturating_add(fact.until) };
             let Some(share) = self.share_mut() else { return };
-            let news = share.facts.get(scope).is_none_or(|known| {
-                (fact.generation, until.saturating_sub(SAME)) > (known.generation, known.until)
-            });
+            let news = share
+                .facts
+                .get(scope)
+                .is_none_or(|known| (fact.generation, until.saturating_sub(SAME)) > (known.generation, known.until));
             if !news {
                 continue;
             }

@@ -177,9 +177,7 @@ impl State {
         let Some(share) = self.share() else { return true };
         let held = share.held.get(&(cell.lane, cell.owner));
         self.plan_words(cell.lane, cell.owner) == 0
-            || held.is_some_and(|held| {
-                held.since <= cell.began.tick && (share.noting || held.told < cell.began.tick)
-            })
+            || held.is_some_and(|held| held.since <= cell.began.tick && (share.noting || held.told < cell.began.tick))
     }
 
     fn plan_words(&self, lane: u16, owner: u32) -> usize {
@@ -216,7 +214,9 @@ impl State {
 
     /// A request that an earlier holding counts went out later than that knows.
     pub(in crate::pool) fn went_elsewhere(&mut self, seat: Seat, now: Now) {
-        let Some(cell) = self.seats.get(seat).filter(|cell| !(cell.free || cell.refunded || cell.judged)) else { return };
+        let Some(cell) = self.seats.get(seat).filter(|cell| !(cell.free || cell.refunded || cell.judged)) else {
+            return;
+        };
         let (unit, need, late) = ((cell.lane, cell.owner), cell.need, now.tick.since(cell.began.tick) > MOVED);
         let unstamped = cell.stamp.is_none();
         let days = self.at(now, unit.1).day.days;

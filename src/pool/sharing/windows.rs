@@ -174,7 +174,8 @@ impl Ledger for Windows {
         if plan.words() == 0 {
             return Vec::new();
         }
-        let noting = state.journal.as_ref().and_then(|journal| journal.share.as_ref()).is_some_and(|share| share.noting);
+        let noting =
+            state.journal.as_ref().and_then(|journal| journal.share.as_ref()).is_some_and(|share| share.noting);
         let log = held.log(owner, plan.words());
         let told = if noting { plan.tell(log, &at) } else { plan.tell_begun(log, &at) };
         let Some(journal) = &mut state.journal else { return told };

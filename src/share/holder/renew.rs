@@ -130,8 +130,7 @@ impl Holder {
         let ahead = ledger.ahead(unit);
         let noting = self.settings.noting;
         let held = self.units.get_mut(unit).expect("it is one of those that are held");
-        let tells: Vec<(Mark, u64)> =
-            if noting { Vec::new() } else { marks_for(&told, &held.since_last) };
+        let tells: Vec<(Mark, u64)> = if noting { Vec::new() } else { marks_for(&told, &held.since_last) };
         held.changed_since = false;
         held.since_sent = Spent::default();
         held.since_last = Spent::default();

@@ -8,8 +8,11 @@ use super::{care, failure::Failure, file};
 use crate::store::StoreError;
 
 /// Every step, in order.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_keys_and_use.sql"), include_str!("migrations/0002_windows_and_rests.sql"), include_str!("migrations/0004_sharing.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_keys_and_use.sql"),
+    include_str!("migrations/0002_windows_and_rests.sql"),
+    include_str!("migrations/0004_sharing.sql"),
+];
 
 /// Brings a file forward to the last of these steps: all of them or none. It is copied beside itself first.
 pub(super) fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), Failure> {

@@ -2,10 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
-use super::{
-    super::failure::Failure,
-    SharedDesk, life::Life, notes,
-};
+use super::{super::failure::Failure, SharedDesk, life::Life, notes};
 use crate::{
     share::{Changes, HolderId, Renewal, Reply, Server, Shelf},
     store::StoreError,
@@ -116,8 +113,11 @@ pub(super) fn write(to: &Transaction<'_>, changes: &Changes, version: i64) -> Re
         unit.execute((name.as_str(), version, record))?;
     }
     for (holder, record, until) in &changes.holders {
-        to.prepare_cached("INSERT OR REPLACE INTO board_holders VALUES (?1, ?2, ?3)")?
-            .execute((holder.as_str(), until, record))?;
+        to.prepare_cached("INSERT OR REPLACE INTO board_holders VALUES (?1, ?2, ?3)")?.execute((
+            holder.as_str(),
+            until,
+            record,
+        ))?;
     }
     for holder in &changes.holders_gone {
         to.prepare_cached("DELETE FROM board_holders WHERE holder = ?1")?.execute([holder.as_str()])?;

@@ -18,9 +18,9 @@ use std::{
 };
 
 use life::Life;
+use notes::Unfolded;
 pub(super) use notes::unfolded;
 pub(super) use turn::give_over;
-use notes::Unfolded;
 
 use super::{Sqlite, failure::Failure, fold, read};
 use crate::{

@@ -85,8 +85,7 @@ pub(super) fn bury(to: &Transaction<'_>, holder: &HolderId) -> Result<(), Failur
         let mut rows = to.prepare_cached("SELECT usage FROM board_notes WHERE holder = ?1")?;
         rows.query_map([holder.as_str()], |row| row.get(0))?.collect::<Result<_, _>>()?
     };
-    let usage: Vec<Vec<UsageRecord>> =
-        usage.iter().map(|text| serde_json::from_str(text)).collect::<Result<_, _>>()?;
+    let usage: Vec<Vec<UsageRecord>> = usage.iter().map(|text| serde_json::from_str(text)).collect::<Result<_, _>>()?;
     add(to, usage.iter().flatten())?;
     to.prepare_cached("DELETE FROM board_notes WHERE holder = ?1")?.execute([holder.as_str()])?;
     Ok(())

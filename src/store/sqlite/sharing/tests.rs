@@ -1,7 +1,5 @@
 //! A database that several work on.
 
-
-
 use crate::{
     limit::{Limit, Span, Unit},
     share::conformance,
@@ -80,7 +78,12 @@ fn use_is_counted_once_whoever_folds_it() {
             Store::write(&one, Batch { usage: vec![usage(n)], ..Batch::default() }.into()).await.expect("written");
         }
         let seen = async |store: &Sqlite| {
-            Store::usage(store, "2026-06-15", "2026-06-15").await.expect("read").iter().map(|day| day.requests).sum::<i64>()
+            Store::usage(store, "2026-06-15", "2026-06-15")
+                .await
+                .expect("read")
+                .iter()
+                .map(|day| day.requests)
+                .sum::<i64>()
         };
         assert_eq!(seen(one.database()).await, 6, "before it is folded");
         drop(one);
