@@ -50,13 +50,11 @@ impl State {
                 self.pick_of(ask, &excluded).or_else(|| self.pick_any(ask, &excluded))
             }
         };
-        match found {
-            Some((slot, probe)) => Ok(self.grant(ask, slot, probe)),
-            None => {
-                self.note_lack(ask);
-                Err(self.never(ask).unwrap_or(NotNow::Later))
-            }
-        }
+        let Some((slot, probe)) = found else {
+            self.note_lack(ask);
+            return Err(self.never(ask).unwrap_or(NotNow::Later));
+        };
+        Ok(self.grant(ask, slot, probe))
     }
 
     /// Whether the demand, which takes any key, would be granted one now.

@@ -54,13 +54,12 @@ impl State {
             match check {
                 Check::Ready(_) => available[usize::from(*lane)] += 1,
                 _ if silent => {}
-                Check::Busy(..) => busy += 1,
+                // It may be had as soon as it is wanted, as far as anybody knows.
+                Check::Out(OutReason::HeldElsewhere) if self.may_be_asked(*lane) => available[usize::from(*lane)] += 1,
+                Check::Busy(..) | Check::Out(OutReason::HeldElsewhere | OutReason::StoreUnreachable) => busy += 1,
                 // It may be probed some time, but comes back by that alone.
                 Check::Until(_, reason) if reason.is_disabled() => out += 1,
                 Check::Until(..) | Check::NotThis(..) => resting += 1,
-                // It may be had as soon as it is wanted, as far as anybody knows.
-                Check::Out(OutReason::HeldElsewhere) if self.may_be_asked(*lane) => available[usize::from(*lane)] += 1,
-                Check::Out(OutReason::HeldElsewhere | OutReason::StoreUnreachable) => busy += 1,
                 Check::Out(_) => out += 1,
             }
             if silent {

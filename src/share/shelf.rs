@@ -23,7 +23,7 @@ pub(crate) struct Shelf {
     state: Option<BoardState>,
     /// As they were written last.
     holders: HashMap<HolderId, (String, i64)>,
-    rosters: HashMap<u64, ()>,
+    rosters: HashSet<u64>,
     /// Units that have a row: one that nobody ever held needs none.
     units: HashSet<UnitId>,
     revision: u64,
@@ -93,7 +93,7 @@ impl Shelf {
 
     /// Whether a roster was read.
     pub(crate) fn knows_roster(&self, roster: u64) -> bool {
-        self.rosters.contains_key(&roster)
+        self.rosters.contains(&roster)
     }
 
     pub(crate) fn read_roster(&mut self, roster: u64, units: &str) -> serde_json::Result<()> {
@@ -104,14 +104,14 @@ impl Shelf {
                 state.units.put(info.unit.clone(), blank);
             }
             state.rosters.insert(roster, infos);
-            self.rosters.insert(roster, ());
+            self.rosters.insert(roster);
         }
         Ok(())
     }
 
     /// Others were given up.
     pub(crate) fn keep_rosters(&mut self, kept: impl Fn(u64) -> bool) {
-        self.rosters.retain(|roster, ()| kept(*roster));
+        self.rosters.retain(|roster| kept(*roster));
         if let Some(state) = &mut self.state {
             state.rosters.retain(|roster, _| kept(*roster));
         }
@@ -155,21 +155,19 @@ impl Shelf {
         for (holder, record) in &state.holders {
             let text = serde_json::to_string(record)?;
             let before = self.holders.get(holder);
-            let until = match before {
-                before => match renewal.filter(|renewal| renewal.holder == *holder) {
-                    Some(renewal) => state.clock + renewal.lease as i64,
-                    None => before.map_or(0, |before| before.1),
-                },
+            let until = match renewal.filter(|renewal| renewal.holder == *holder) {
+                Some(renewal) => state.clock + renewal.lease as i64,
+                None => before.map_or(0, |before| before.1),
             };
             if before.is_none_or(|before| (&before.0, before.1) != (&text, until)) {
                 changes.holders.push((holder.clone(), text, until));
             }
         }
         changes.holders_gone = self.holders.keys().filter(|held| !state.holders.contains_key(held)).cloned().collect();
-        for (roster, units) in state.rosters.iter().filter(|roster| !self.rosters.contains_key(roster.0)) {
+        for (roster, units) in state.rosters.iter().filter(|roster| !self.rosters.contains(roster.0)) {
             changes.rosters.push((*roster, serde_json::to_string(units)?));
         }
-        changes.rosters_gone = self.rosters.keys().filter(|held| !state.rosters.contains_key(held)).copied().collect();
+        changes.rosters_gone = self.rosters.iter().filter(|held| !state.rosters.contains_key(held)).copied().collect();
         if state.revision != self.revision {
             changes.facts = Some(serde_json::to_string(&state.facts)?);
         }
@@ -189,7 +187,7 @@ impl Shelf {
         for roster in &changes.rosters_gone {
             self.rosters.remove(roster);
         }
-        self.rosters.extend(changes.rosters.into_iter().map(|(roster, _)| (roster, ())));
+        self.rosters.extend(changes.rosters.into_iter().map(|(roster, _)| roster));
     }
 
     /// A unit that somebody kept for himself until now, as it stands at `now` by the store's time: what it counts, and what

@@ -70,7 +70,7 @@ fn a_limit_that_an_answer_named_holds_in_all() {
         let mut served = 0;
         for process in [&one, &other] {
             for _ in 0..10 {
-                if let Ok(lease) = process.pool.acquire(wait()).await {
+                if let Ok(lease) = process.pool.acquire(wait().wait(Duration::from_secs(1))).await {
                     lease.settle(&Verdict::SUCCESS);
                     served += 1;
                 }

@@ -216,7 +216,7 @@ impl Renewing {
             Ok(reply) if reply.stale => self.holder.failed(moment),
             Ok(reply) => {
                 self.holder.answered(&reply, &mut windows, moment);
-                self.settle(pool, &reply, windows.granted, now);
+                self.settle(pool, &reply, &windows.granted, now);
             }
             Err(error) => {
                 if !self.standing.borrow().away {
@@ -233,7 +233,7 @@ impl Renewing {
     }
 
     /// The pool goes by the answer from now on.
-    fn settle(&mut self, pool: &KeyPool, reply: &Reply, granted: Vec<Unit>, now: Now) {
+    fn settle(&mut self, pool: &KeyPool, reply: &Reply, granted: &[Unit], now: Now) {
         let moment = Moment { tick: now.tick, wall_ms: now.wall_ms() };
         let valid = self.holder.is_valid(moment);
         let until = self.holder.valid_until().filter(|_| valid).unwrap_or(Tick::ZERO);
@@ -262,7 +262,7 @@ impl Renewing {
         if came_back {
             state.revive_all();
         } else {
-            state.revive_units(&granted);
+            state.revive_units(granted);
         }
         state.serve(now);
     }
