@@ -74,6 +74,11 @@ impl State {
         if ask.demand.free {
             return self.check_slots(slot, now, probes);
         }
+        if self.journal.is_some()
+            && let Some(elsewhere) = self.check_held(ask.lane, owner_at, now)
+        {
+            return elsewhere;
+        }
         let at = self.at(now, owner_at);
         let lane = &mut self.lanes[lane_at];
         let owner = lane.owners[owner_at as usize];

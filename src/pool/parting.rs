@@ -23,6 +23,9 @@ impl State {
         let record = self.key_record(slot, now);
         let Some(journal) = &mut self.journal else { return };
         journal.parted.extend(record.map(|record| KeyRecord { state: KeyStanding::Removed, ..record }));
+        if let Some(share) = &mut journal.share {
+            share.stale = true;
+        }
         if let Some(hash) = &journal.health(slot).hash.clone() {
             journal.known.by_hash.remove(hash);
         }
@@ -141,6 +144,9 @@ impl State {
     /// The place of an owner is somebody else's from now on.
     pub(super) fn forget_owner(&mut self, owner: u32) {
         if let Some(journal) = &mut self.journal {
+            if let Some(share) = &mut journal.share {
+                share.forget_owner(owner);
+            }
             journal.names.remove(&owner);
             journal.marks.retain(|unit, _| unit.1 != owner);
             journal.units.retain(|unit| unit.1 != owner);

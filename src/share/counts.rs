@@ -70,7 +70,7 @@ pub(super) fn size(limits: &Limits) -> u64 {
 }
 
 /// Of both limits the smaller.
-pub(super) fn stricter(one: &Limits, other: &Limits) -> Limits {
+pub(crate) fn stricter(one: &Limits, other: &Limits) -> Limits {
     other.iter().fold(one.clone(), |limits, limit| {
         let held = limits.iter().find(|held| (held.unit, held.span) == (limit.unit, limit.span));
         if held.is_some_and(|held| held.amount <= limit.amount) { limits } else { limits.with(*limit) }
