@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    Seat, Usage, cell::Place, lane::Origin, scope::Whom, seats::SeatCell, sharing::Wire, state::State,
-};
+use super::{Seat, Usage, cell::Place, lane::Origin, scope::Whom, seats::SeatCell, sharing::Wire, state::State};
 use crate::{
     limit::{Correction, Stamp, Unit},
     share::Spent,

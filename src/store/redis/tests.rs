@@ -51,10 +51,13 @@ async fn a_secret_is_encrypted_or_not_written() {
     assert!(store.load().await.unwrap().keys.is_empty(), "nothing of the batch");
 
     let vault = Vault::new(&"5a".repeat(32)).unwrap();
-    let sealed = Keeping::Sealed(vault.clone()).keep("work", SECRET).unwrap();
+    let sealed = Keeping::Sealed(vault.clone()).keep(SECRET).unwrap();
     store.write(key(sealed)).await.unwrap();
     let kept = store.keys().await.unwrap().remove(0);
-    assert_eq!(kept.secret.reveal("work", Some(&vault)).unwrap().as_deref(), Some(SECRET));
+    assert_eq!(
+        kept.secret.reveal("work", &crate::store::record::secret_hash(SECRET), Some(&vault)).unwrap().as_deref(),
+        Some(SECRET)
+    );
     let error = kept.reveal(None).unwrap_err().to_string();
     assert!(error.contains("work") && error.contains("KEYPOOL_SECRET_KEY"), "a machine without it says so: {error}");
     let mut files = vec![server.folder().to_owned()];
