@@ -12,7 +12,6 @@ use hashbrown::HashMap;
 use super::{
     Demand, Seat, Usage,
     exhausted::{LENDING, PATIENCE},
-    lane::LaneOwner,
     mark::Mark,
     sharing::Share,
     state::{NO_MODEL, SHARED, State},
@@ -158,8 +157,8 @@ impl Journal {
 
     /// The same of a demand. Out of line: a pool without a store pays for nothing.
     #[inline(never)]
-    pub(super) fn allows_demand(&self, unit: Unit, held: LaneOwner, plan: &Plan, demand: &Demand, now: Now) -> bool {
-        (plan.words() == 0 || self.holds(held.is_held(), now))
+    pub(super) fn allows_demand(&self, unit: Unit, plan: &Plan, demand: &Demand, now: Now) -> bool {
+        (plan.words() == 0 || self.holds(unit, now))
             && self.allows(unit, plan, &State::ask_in(unit.0, demand, now).need)
     }
 

@@ -29,9 +29,8 @@ const LOOKED_AT: usize = 4_096;
 
 impl Journal {
     /// Whether this process may start anything of a unit now.
-    #[inline]
-    pub(in crate::pool) fn holds(&self, held: bool, now: Now) -> bool {
-        self.share.as_ref().is_none_or(|share| held && share.is_valid(now))
+    pub(in crate::pool) fn holds(&self, unit: Unit, now: Now) -> bool {
+        self.share.as_ref().is_none_or(|share| share.is_valid(now) && share.held.contains_key(&unit))
     }
 }
 
