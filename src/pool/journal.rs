@@ -173,8 +173,8 @@ impl Journal {
 
     /// The same of a demand. Out of line: a pool without a store pays for nothing.
     #[inline(never)]
-    pub(super) fn allows_demand(&self, unit: Unit, held: bool, plan: &Plan, demand: &Demand, now: Now) -> bool {
-        (plan.words() == 0 || self.holds(held, now))
+    pub(super) fn allows_demand(&self, unit: Unit, plan: &Plan, demand: &Demand, now: Now) -> bool {
+        (plan.words() == 0 || self.holds(unit, now))
             && self.allows(unit, plan, &State::ask_in(unit.0, demand, now).need)
     }
 

@@ -62,7 +62,7 @@ impl State {
         let owner_at = key.owner;
         let plan = self.plans.plan(held.plan);
         if let Some(journal) = &self.journal
-            && !journal.allows_demand((lane_at, owner_at), held.is_held(), plan, demand, now)
+            && !journal.allows_demand((lane_at, owner_at), plan, demand, now)
         {
             return None;
         }

@@ -79,6 +79,7 @@ type Arrivals = Arc<Mutex<Vec<(Tick, String, u64)>>>;
 
 /// A process in one of its lives.
 struct Living {
+    name: String,
     process: Process,
     alive: Arc<AtomicBool>,
 }
@@ -115,10 +116,21 @@ impl World {
         builder(owners).limits(FLASH, limits)
     }
 
+    /// The next life of the process that was the last of this number.
     async fn life(&mut self, who: usize) -> Living {
         self.lives += 1;
-        let process = self.host.process(&format!("process-{who}"), self.lives, self.pool()).await;
-        Living { process, alive: Arc::new(AtomicBool::new(true)) }
+        self.living(self.processes.get(who).map_or_else(|| format!("process-{who}"), |last| last.name.clone())).await
+    }
+
+    /// One of another name.
+    async fn another(&mut self, who: usize) -> Living {
+        self.lives += 1;
+        self.living(format!("process-{who}-{}", self.lives)).await
+    }
+
+    async fn living(&self, name: String) -> Living {
+        let process = self.host.process(&name, self.lives, self.pool()).await;
+        Living { name, process, alive: Arc::new(AtomicBool::new(true)) }
     }
 
     fn ask(&self, who: usize, tokens: u64, wait: u64, wire: u64) {
@@ -150,21 +162,18 @@ impl World {
                 });
             }
             Step::Crash(who) => {
-                let next = self.life(who).await;
-                let gone = std::mem::replace(&mut self.processes[who], next);
-                gone.alive.store(false, Ordering::Relaxed);
-                gone.process.crash();
+                // It is dead before its next life says so.
+                self.processes[who].alive.store(false, Ordering::Relaxed);
+                self.processes[who].process.line.set(Way::Cut);
+                self.processes[who] = self.life(who).await;
             }
             Step::Restart(who) => {
-                let next = self.life(who).await;
+                let next = self.another(who).await;
                 let gone = std::mem::replace(&mut self.processes[who], next);
                 tokio::spawn(async move { gone.process.pool.shutdown().await });
             }
             Step::Replace(who) => {
-                self.lives += 1;
-                let name = format!("process-{who}-{}", self.lives);
-                let process = self.host.process(&name, self.lives, self.pool()).await;
-                let next = Living { process, alive: Arc::new(AtomicBool::new(true)) };
+                let next = self.another(who).await;
                 let gone = std::mem::replace(&mut self.processes[who], next);
                 // It lives on for itself, with what it holds.
                 gone.process.line.set(Way::Cut);

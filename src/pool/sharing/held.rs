@@ -1,5 +1,7 @@
 //! What sharing means for a request: may its key's owner be used by this process, and what if it was another's meanwhile.
 
+use std::time::Duration;
+
 use crate::{
     limit::{Stamp, Unit as Counted},
     pool::{
@@ -17,17 +19,18 @@ use crate::{
 
 use super::{Demanded, Share};
 
-/// A start that moves by less is where it was: the guard of the windows covers it.
-const MOVED: std::time::Duration = std::time::Duration::from_millis(100);
+/// A start that moves by less is where it was.
+const MOVED: Duration = Duration::from_millis(100);
+/// What moves by less the guard of the windows covers.
+const COVERED: Duration = Duration::from_millis(200);
 
 /// Waiters of one lane that are looked at.
 const LOOKED_AT: usize = 4_096;
 
 impl Journal {
     /// Whether this process may start anything of a unit now.
-    #[inline]
-    pub(in crate::pool) fn holds(&self, held: bool, now: Now) -> bool {
-        self.share.as_ref().is_none_or(|share| held && share.is_valid(now))
+    pub(in crate::pool) fn holds(&self, unit: Unit, now: Now) -> bool {
+        self.share.as_ref().is_none_or(|share| share.is_valid(now) && share.held.contains_key(&unit))
     }
 }
 
@@ -184,32 +187,42 @@ impl State {
         self.plans.plan(self.lanes[usize::from(lane)].owners[owner as usize].plan).words()
     }
 
-    /// Whether a request may go to the wire now. One whose unit was given back after it started goes out, which is told;
-    /// one whose lease has ended does not.
+    /// Whether a request may go to the wire now: not once its lease has ended. One that goes later than it was granted is
+    /// for the board another start than the one it heard of: should this process be cut off now, nobody would know of it
+    /// but by the mark.
     #[inline(never)]
     pub(in crate::pool) fn may_go(&mut self, seat: Seat, now: Now) -> Wire {
         let Some(cell) = self.seats.get(seat) else { return Wire::Counted };
-        let (lane, owner, need) = (cell.lane, cell.owner, cell.need);
-        if cell.free || cell.refunded || cell.judged || self.plan_words(lane, owner) == 0 {
+        let (unit, need) = ((cell.lane, cell.owner), cell.need);
+        if cell.free || cell.refunded || cell.judged || self.plan_words(unit.0, unit.1) == 0 {
             return Wire::Counted;
         }
         let (began, stamped) = (cell.began.tick, cell.stamp.is_some());
+        let late = now.tick.since(began);
         let here = self.is_of_this_holding(cell);
-        let Some(share) = self.share_mut() else { return Wire::Counted };
+        let Some(journal) = &mut self.journal else { return Wire::Counted };
+        let Some(share) = &journal.share else { return Wire::Counted };
         if !share.is_valid(now) {
             return Wire::Void;
         }
-        if here {
+        if !here {
+            let returned = share.gone.get(&unit).is_some_and(|gone| *gone >= began);
+            return if stamped && returned && late <= COVERED { Wire::Elsewhere } else { Wire::Void };
+        }
+        if late <= MOVED {
             return Wire::Counted;
         }
-        let returned = share.gone.get(&(lane, owner)).is_some_and(|gone| *gone >= began);
-        if !(stamped && returned) {
-            return Wire::Void;
+        if !share.noting {
+            // What is provisional the board has not heard of.
+            let heard = share.held.get(&unit).is_some_and(|held| held.told >= began);
+            return if stamped && heard && late > COVERED { Wire::Void } else { Wire::Counted };
         }
-        if now.tick.since(began) > MOVED {
-            self.tell_more((lane, owner), &Spent::from(need), now);
+        match journal.marks.get_mut(&unit) {
+            Some(mark) if mark.covers(&need) => mark.spend(&need, now.tick),
+            _ if late <= COVERED => {}
+            _ => return Wire::Void,
         }
-        Wire::Elsewhere
+        Wire::Counted
     }
 
     /// A request that an earlier holding counts went out later than that knows.

@@ -14,6 +14,8 @@ use std::{
     time::Duration,
 };
 
+use hashbrown::HashMap as FastMap;
+
 pub(super) use held::Wire;
 pub(super) use renewing::{Renewing, Standing};
 
@@ -43,7 +45,7 @@ pub(super) struct Share {
     lanes: HashSet<u16>,
     by_name: HashMap<UnitId, Unit>,
     kind_at: HashMap<Unit, KindAt>,
-    held: HashMap<Unit, Holding>,
+    held: FastMap<Unit, Holding>,
     /// When units were given back, as long as requests may still go out that began before.
     gone: HashMap<Unit, Tick>,
     kinds: BTreeMap<KindAt, Demanded>,

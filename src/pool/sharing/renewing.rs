@@ -229,6 +229,8 @@ impl Renewing {
             share.away = away;
         }
         let counters = self.holder.counters();
+        let before = self.standing.borrow().counters;
+        tell(&before, &counters);
         self.standing.send_modify(|standing| (standing.counters, standing.away) = (counters, away));
     }
 
@@ -265,5 +267,32 @@ impl Renewing {
             state.revive_units(granted);
         }
         state.serve(now);
+    }
+}
+
+/// What a person should hear of.
+fn tell(before: &Counters, now: &Counters) {
+    let more = |before: u64, now: u64| (now > before).then(|| now - before);
+    if let Some(units) = more(before.failed_over, now.failed_over) {
+        tracing::warn!(name: "keypool.failed_over", units, "taken over from a process that did not give them back");
+    }
+    if let Some(units) = more(before.refused, now.refused) {
+        tracing::warn!(name: "keypool.lost", units, "another process has what this one held: it was away for too long");
+    }
+    if more(before.generations, now.generations).is_some() {
+        tracing::error!(name: "keypool.board_lost", "the board lost what it knew: for a lease it only hears who holds what");
+    }
+    if more(before.clocks_parted, now.clocks_parted).is_some() {
+        tracing::warn!(name: "keypool.clocks_parted", "the wall clock was set, or the machine slept: leases are renewed");
+    }
+    if let Some(units) = more(before.conflicts, now.conflicts) {
+        tracing::warn!(name: "keypool.conflict", units, "another process has stricter limits for these owners: they hold");
+    }
+}
+
+impl KeyPool {
+    /// What sharing owners with other processes came to so far; none where nothing is shared.
+    pub fn sharing(&self) -> Option<Counters> {
+        self.0.sharing.as_ref().map(|stands| stands.borrow().counters)
     }
 }
