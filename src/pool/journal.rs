@@ -14,7 +14,7 @@ use super::{
     exhausted::{LENDING, PATIENCE},
     mark::Mark,
     sharing::Share,
-    state::{NO_MODEL, SHARED, State},
+    state::{NO_MODEL, State},
 };
 use crate::{
     key::KeyId,
@@ -22,7 +22,7 @@ use crate::{
     share::Spent,
     store::{Crash, Image, KeyRecord, RestId, UsageRecord},
     time::Now,
-    verdict::{Scope, VerdictKind},
+    verdict::VerdictKind,
 };
 
 /// An owner in a lane: (lane, owner).
@@ -366,36 +366,6 @@ impl State {
             journal.urgent = true;
             self.news();
             self.press();
-        }
-    }
-
-    /// A lane is given up; its number may mean another from now on. What was used there counts among lanes without a
-    /// name of their own: anybody can name one that does not exist.
-    pub(super) fn forget_lane(&mut self, lane: u16) {
-        let Some(journal) = &mut self.journal else { return };
-        let name = &self.lanes[usize::from(lane)].name;
-        for unit in journal.marks.keys().filter(|unit| unit.0 == lane) {
-            journal.units_gone.extend(journal.names.get(&unit.1).map(|owner| (owner.to_string(), name.to_string())));
-        }
-        let bound = |scope, whom: &Arc<str>| RestId { scope, whom: whom.to_string(), lane: Some(name.to_string()) };
-        let owners = self.lanes[usize::from(lane)].extras.iter().filter(|(_, extra)| extra.rest.is_some());
-        let owners = owners.filter_map(|(owner, _)| journal.names.get(owner));
-        journal.rests_gone.extend(owners.map(|owner| bound(Scope::OwnerLane, owner)));
-        let keys = self.lanes[usize::from(lane)].key_rests.keys();
-        let keys = keys.filter_map(|slot| journal.health.get(*slot as usize)?.hash.as_ref());
-        journal.rests_gone.extend(keys.map(|key| bound(Scope::KeyLane, key)));
-        if let Some(share) = &mut journal.share {
-            share.forget_lane(lane);
-        }
-        journal.marks.retain(|unit, _| unit.0 != lane);
-        journal.units.retain(|unit| unit.0 != lane);
-        journal.touched =
-            journal.touched.drain().map(|(slot, at)| (slot, if at == lane { NO_MODEL } else { at })).collect();
-        let gone: Vec<(u32, u16)> = journal.used.keys().filter(|used| used.1 == lane).copied().collect();
-        for at in gone {
-            if let Some(used) = journal.used.remove(&at) {
-                journal.used.entry((at.0, SHARED)).or_default().add(used);
-            }
         }
     }
 

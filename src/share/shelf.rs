@@ -192,7 +192,7 @@ impl Shelf {
 
     /// A unit that somebody kept for himself until now, as it stands at `now` by the store's time: what it counts, and what
     /// may have been started unseen.
-    pub(crate) fn adopt(&mut self, unit: &str, mut counts: Vec<Told>, unseen: Option<Spent>, now: i64) {
+    pub(crate) fn adopt(&mut self, unit: &str, mut counts: Vec<Told>, unseen: impl Iterator<Item = Spent>, now: i64) {
         let state = self.state.get_or_insert_with(BoardState::fresh);
         let now = now - state.lag;
         for (moment, _) in counts.iter_mut().flat_map(|told| &mut told.moments) {
@@ -200,7 +200,7 @@ impl Shelf {
         }
         let record = state.units.or_insert_with(&unit.into(), UnitRecord::default);
         record.counts = counts;
-        if let Some(unseen) = unseen {
+        for unseen in unseen {
             record.count_ahead(unseen, now, &Limits::new());
         }
     }

@@ -139,7 +139,7 @@ async fn killed_at_any_moment_under_load_it_exceeds_no_limit_and_loses_nothing_b
         let told = usize::try_from(total - std::mem::replace(&mut counted, total)).unwrap();
         let first_lost = sim.log().iter().skip(seen).nth(told).map(|arrival| killed.saturating_sub(arrival.at));
         // A busy machine may be slow to write; the figure `kills` says how much it is.
-        assert!(first_lost.is_none_or(|lag| lag < std::time::Duration::from_millis(1_000)), "{first_lost:?}");
+        assert!(first_lost.is_none_or(|lag| lag < std::time::Duration::from_secs(1)), "{first_lost:?}");
     }
     assert!(sim.log().iter().all(|arrival| arrival.key != Some(3)), "it is switched off");
     let report = sim.report();

@@ -3,7 +3,7 @@
 use crate::{
     limit::{Limit, Span, Unit},
     share::conformance,
-    store::{Batch, Credit, Run, Sqlite, Store, UnitRecord, UsageRecord, WindowRecord},
+    store::{Batch, Crash, Credit, Run, Sqlite, Store, UnitRecord, UsageRecord, WindowRecord},
     time::{Clock, unix_ms},
 };
 
@@ -58,6 +58,29 @@ fn counts_go_from_one_who_works_alone_to_several_and_back() {
         let counts: u64 = windows[0].moments.iter().map(|moment| moment.1).sum();
         assert_eq!(counts, 3 + 2, "what was written, and what may have been started since");
         assert!(windows[0].moments.iter().all(|(at, _)| (now() - at).abs() < 7_000));
+    });
+}
+
+#[test]
+fn what_an_earlier_crash_left_unseen_goes_along() {
+    runtime().block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keypool.db");
+        let alone = Sqlite::open(&path).expect("a database");
+        alone.load().await.expect("nothing yet");
+        let units = vec![used(vec![(now() - 5_000, 3)])];
+        // The run that used it crashed; the next did not use it, and ended as it should.
+        let crashes = vec![Crash { epoch: 1, noticed: now() - 2_000 }];
+        let begun = Some(Run::Begun { epoch: 2, crashes });
+        Store::write(&alone, Batch { units, run: begun, ..Batch::default() }.into()).await.expect("written");
+        Store::write(&alone, Batch { run: Some(Run::Ended), ..Batch::default() }.into()).await.expect("written");
+        drop(alone);
+        let shared = Sqlite::open(&path).and_then(Sqlite::share).expect("shared");
+        Store::load(&shared).await.expect("loaded");
+        drop(shared);
+        let image = Sqlite::open(&path).expect("a database").load().await.expect("loaded");
+        let windows = &image.units.values().next().expect("the unit").windows;
+        assert_eq!(windows[0].moments.iter().map(|moment| moment.1).sum::<u64>(), 3 + 2);
     });
 }
 

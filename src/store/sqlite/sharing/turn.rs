@@ -9,13 +9,16 @@ use super::{
 use crate::{
     limit::{Limits, Span, Told, date_number, date_text},
     share::HolderId,
-    store::{UnitRecord, WindowRecord},
+    store::{Crash, UnitRecord, WindowRecord},
 };
 
 /// What a process that worked on the file alone knew of windows becomes the board's. `now`: by the wall clock.
 pub(super) fn take_over(connection: &mut Connection, now: i64) -> Result<(), Failure> {
     let to = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let crashed: bool = to.query_row("SELECT running FROM run", [], |row| row.get(0))?;
+    let (crashed, crashes): (bool, String) =
+        to.query_row("SELECT running, crashes FROM run", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    // Of runs before the last an owner that nobody used since still has what they started unseen.
+    let crashes: Vec<Crash> = serde_json::from_str(&crashes).unwrap_or_default();
     let units: Vec<UnitRecord> = rows::units(&to)?.into_iter().filter(|unit| !unit.windows.is_empty()).collect();
     if units.is_empty() && !crashed {
         return Ok(());
@@ -24,7 +27,8 @@ pub(super) fn take_over(connection: &mut Connection, now: i64) -> Result<(), Fai
     board::read(&to, &mut desk)?;
     for unit in &units {
         let counts = unit.windows.iter().map(|window| told(window, now)).collect();
-        let unseen = crashed.then(|| unit.credit.as_spent());
+        let unseen = crashes.iter().filter(|crash| crash.epoch >= unit.epoch).count() + usize::from(crashed);
+        let unseen = std::iter::repeat_n(unit.credit.as_spent(), unseen);
         desk.shelf.adopt(&unit.name(), counts, unseen, now);
     }
     let changes = desk.shelf.changes(None)?;
