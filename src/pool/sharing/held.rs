@@ -125,8 +125,22 @@ impl State {
         if self.is_uncounted(lane) {
             return false;
         }
-        let kind = (lane, self.priorities[group]);
-        share.kinds.get(&kind).map_or(!share.lanes.contains(&lane), Demanded::may_come)
+        let priority = self.priorities[group];
+        match share.kinds.get(&(lane, priority)) {
+            Some(kind) => kind.may_come(),
+            // The board has yet to hear of the lane.
+            None => (share.stale || !share.lanes.contains(&lane)) && self.lacks_units(lane, priority),
+        }
+    }
+
+    /// Whether owners of this priority have limits in this lane, and are not held.
+    fn lacks_units(&self, lane: u16, priority: u16) -> bool {
+        self.roster.slots().any(|slot| {
+            let key = &self.roster.keys[slot as usize];
+            key.priority == priority
+                && self.plan_words(lane, key.owner) > 0
+                && !self.lanes[usize::from(lane)].owners[key.owner as usize].is_held()
+        })
     }
 
     /// Whether units of a lane that are not held were not refused when they were asked for last.
