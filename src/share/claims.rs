@@ -141,7 +141,9 @@ fn grant(
         .filter(|(unit, _)| {
             let record = &state.units[unit];
             let whole = record.mode == Mode::Whole || (alone && !record.is_drawn_from(now));
-            record.is_free(now) && whole && (reply.alone || record.opens.is_none_or(|opens| opens <= now + SOON))
+            let opens = record.opens.is_none_or(|opens| opens <= now + SOON);
+            let opens = opens || reply.alone || counts::grew(&record.counts, &state.limits(unit));
+            record.is_free(now) && whole && opens
         })
         .map(|(unit, size)| {
             let record = &state.units[unit];

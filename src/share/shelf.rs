@@ -205,6 +205,24 @@ impl Shelf {
         }
     }
 
+    /// What each unit counts as far as it was told, by the store's time; to be looked at.
+    pub(crate) fn seen(&self) -> Vec<(String, Vec<Told>)> {
+        let Some(state) = &self.state else { return Vec::new() };
+        let mut all = Vec::new();
+        for (unit, record) in state.units.keys().filter_map(|unit| Some((unit, state.units.get(unit)?))) {
+            let notes = record.holder.as_ref().and_then(|holder| state.notes.get(holder)).into_iter().flatten();
+            let ours = |noted: &&Noted| noted.unit == *unit && noted.fence == record.fence;
+            let last = notes.rev().find_map(|note| Some((note.at, &note.units.iter().find(ours)?.counts)));
+            let (then, counts) = last.unwrap_or((0, &record.counts));
+            let wall = |told: &Told| Told {
+                moments: told.moments.iter().map(|(at, amount)| (at + then + state.lag, *amount)).collect(),
+                ..told.clone()
+            };
+            all.push((unit.to_string(), counts.iter().map(wall).collect()));
+        }
+        all
+    }
+
     /// All holders are gone: what each unit counts, by the store's time. What is not known is taken as used.
     pub(crate) fn abandon_all(&mut self, now: i64) -> Vec<(String, Vec<Told>)> {
         let Some(state) = &mut self.state else { return Vec::new() };

@@ -17,7 +17,7 @@ use crate::{
     time::Now,
 };
 
-use super::{Demanded, Share};
+use super::Share;
 
 /// A start that moves by less is where it was.
 const MOVED: Duration = Duration::from_millis(100);

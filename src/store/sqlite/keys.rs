@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 
-use super::{Sqlite, failure::Failure, fold, read, write};
-use crate::store::{BookKey, Image, KeyBook, KeyNews, KeySettings, StoreError};
+use super::{Sqlite, failure::Failure, fold, read, sharing, write};
+use crate::store::{BookKey, Image, KeyBook, KeyNews, KeySettings, StoreError, UnitRecord};
 
 const SETTINGS: &str = "SELECT hash, revision, said FROM key_settings WHERE revision > ?1";
 const REVISION: &str = "SELECT revision FROM key_settings ORDER BY revision DESC LIMIT 1";
@@ -84,6 +84,11 @@ impl Sqlite {
             let mut image = read::image(&connection)?;
             for batch in fold::journal(&connection)? {
                 image.apply(&batch);
+            }
+            for (name, windows) in sharing::seen(&connection)? {
+                let Some((lane, owner)) = name.split_once('\n') else { continue };
+                let blank = || UnitRecord { owner: owner.to_owned(), lane: lane.to_owned(), ..UnitRecord::default() };
+                image.units.entry(name.clone()).or_insert_with(blank).windows = windows;
             }
             // What is used of the days before is in the tables, and asked for by day.
             image.usage.clear();

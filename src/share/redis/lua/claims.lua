@@ -99,7 +99,8 @@ local function grant(renewal, claim, shares, now, reply)
   local free = {}
   for at, name in ipairs(kind.units) do
     local record = unit(name)
-    if record and is_free(record, now) and (not record.opens or record.opens <= now + SOON)
+    if record and is_free(record, now)
+      and (not record.opens or record.opens <= now + SOON or grew(record.counts, limits_of(name)))
       and (record.mode == 'whole' or (alone and not is_drawn_from(record, now))) then
       local unknown = record.unknown
       if record.holder then unknown = max(unknown or -HUGE, record.ends) end

@@ -51,6 +51,15 @@ local function all_heard(counts, now)
   return all
 end
 
+-- Whether limits allow more than they did when this was told.
+local function grew(counts, limits)
+  for _, told in ipairs(counts) do
+    local limit = find(limits, told)
+    if not limit or limit.a > told.a then return true end
+  end
+  return false
+end
+
 -- How much of one sliding limit is left at `when`. `unknown`: until when all else may have been used.
 local function left_of(counts, limit, unknown, when)
   local span = millis(limit.s) + GUARD

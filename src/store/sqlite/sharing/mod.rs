@@ -20,7 +20,7 @@ use std::{
 use life::Life;
 use notes::Unfolded;
 pub(super) use notes::unfolded;
-pub(super) use turn::give_over;
+pub(super) use turn::{give_over, seen};
 
 use super::{Sqlite, failure::Failure, read};
 use crate::{

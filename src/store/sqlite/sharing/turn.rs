@@ -69,6 +69,20 @@ pub(in crate::store::sqlite) fn give_over(connection: &mut Connection, now: i64)
     Ok(())
 }
 
+/// What units count that several processes share, by lane and owner on a line each; to be looked at.
+pub(in crate::store::sqlite) fn seen(from: &Transaction<'_>) -> Result<Vec<(String, Vec<WindowRecord>)>, Failure> {
+    let mut desk = SharedDesk::default();
+    if !from.query_row("SELECT EXISTS (SELECT 1 FROM board)", [], |row| row.get(0))? {
+        return Ok(Vec::new());
+    }
+    board::read(from, &mut desk)?;
+    for (holder, _) in desk.shelf.holders(0) {
+        desk.shelf.read_notes(&holder, notes::of(from, &holder)?);
+    }
+    let seen = desk.shelf.seen().into_iter();
+    Ok(seen.map(|(name, counts)| (name, counts.into_iter().map(kept).collect())).collect())
+}
+
 fn fold_all(to: &Transaction<'_>) -> Result<(), Failure> {
     let holders: Vec<String> = {
         let mut rows = to.prepare("SELECT DISTINCT holder FROM board_notes")?;
