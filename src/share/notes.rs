@@ -107,7 +107,10 @@ impl UnitRecord {
                 self.days_unknown = self.days_unknown.max(Some(end));
                 continue;
             }
-            for date in [newest, newest + 1] {
+            // What an earlier holder left unseen may stand on the date after this one already.
+            let first = if granted.0 > 0 { granted.0.max(newest.saturating_sub(2)) } else { newest };
+            let last = if newest == granted.1 + 1 { newest } else { newest + 1 };
+            for date in first..=last {
                 match told.dates.iter_mut().find(|used| used.0 == date) {
                     Some(used) => used.1 += amount,
                     None => told.dates.push((date, amount)),

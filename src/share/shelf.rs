@@ -192,7 +192,7 @@ impl Shelf {
 
     /// A unit that somebody kept for himself until now, as it stands at `now` by the store's time: what it counts, and what
     /// may have been started unseen.
-    pub(crate) fn adopt(&mut self, unit: &str, mut counts: Vec<Told>, unseen: impl Iterator<Item = Spent>, now: i64) {
+    pub(crate) fn adopt(&mut self, unit: &str, mut counts: Vec<Told>, unseen: Option<Spent>, now: i64) {
         let state = self.state.get_or_insert_with(BoardState::fresh);
         let now = now - state.lag;
         for (moment, _) in counts.iter_mut().flat_map(|told| &mut told.moments) {
@@ -200,8 +200,52 @@ impl Shelf {
         }
         let record = state.units.or_insert_with(&unit.into(), UnitRecord::default);
         record.counts = counts;
-        for unseen in unseen {
+        if let Some(unseen) = unseen {
             record.count_ahead(unseen, now, &Limits::new());
+        }
+    }
+
+    /// Units of this owner that nobody holds, or one of those who are gone, are this other's from now on, as they stand at
+    /// `now` by the store's time. One that the other has already gets what they count, unless somebody holds it.
+    pub(crate) fn rename(&mut self, (from, to): (&str, &str), gone: &HashSet<HolderId>, now: i64) {
+        let Some(state) = &mut self.state else { return };
+        let now = now - state.lag;
+        let of_owner = |unit: &&UnitId| unit.as_str().split_once('\n').is_some_and(|(_, owner)| owner == from);
+        let units: Vec<UnitId> = state.units.keys().filter(of_owner).cloned().collect();
+        for unit in units {
+            let lane = unit.as_str().split_once('\n').map_or("", |(lane, _)| lane);
+            let other = UnitId::from(&*format!("{lane}\n{to}"));
+            let is_held = |unit: &UnitId| {
+                let holder = state.units.get(unit).and_then(|record| record.holder.as_ref());
+                holder.is_some_and(|holder| !gone.contains(holder))
+            };
+            if is_held(&unit) || is_held(&other) {
+                continue;
+            }
+            let nothing = UnitRecord { generation: state.generation, ..UnitRecord::default() };
+            if state.units.get(&unit).is_none_or(|record| *record == nothing) {
+                continue;
+            }
+            state.abandon(&other, now);
+            state.abandon(&unit, now);
+            let Some(record) = state.units.get_mut(&unit) else { continue };
+            let left = mem::replace(record, nothing.clone());
+            let record = state.units.or_insert_with(&other, || nothing);
+            for told in left.counts {
+                let sum = record.window(told.limit);
+                sum.moments.extend(told.moments);
+                sum.moments.sort_unstable();
+                for (date, count) in told.dates {
+                    match sum.dates.iter_mut().find(|held| held.0 == date) {
+                        Some(held) => held.1 = held.1.saturating_add(count),
+                        None => sum.dates.push((date, count)),
+                    }
+                }
+            }
+            record.unknown = record.unknown.max(left.unknown);
+            record.days_unknown = record.days_unknown.max(left.days_unknown);
+            record.last_start = record.last_start.max(left.last_start);
+            record.opens = None;
         }
     }
 

@@ -172,6 +172,20 @@ fn save(book: &KeyBook, to: &Transaction<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Secrets that were replaced, by their hashes, with those that took their place.
+pub(super) fn replaced(connection: &Connection) -> Result<Vec<(String, String)>, Failure> {
+    let mut all = Vec::new();
+    for said in settings(connection, 0)? {
+        for old in &said.replaces {
+            let left = "SELECT count(*) FROM api_keys WHERE hash = ?1 AND state = 'removed'";
+            if connection.query_row(left, [old], |row| row.get::<_, u32>(0))? > 0 {
+                all.push((old.clone(), said.hash.clone()));
+            }
+        }
+    }
+    Ok(all)
+}
+
 fn carry_over(said: &KeySettings, to: &Transaction<'_>) -> Result<(), Failure> {
     for old in &said.replaces {
         let left = "SELECT count(*) FROM api_keys WHERE hash = ?1 AND state = 'removed'";

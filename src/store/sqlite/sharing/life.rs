@@ -43,6 +43,12 @@ impl Life {
         file.try_lock().is_ok()
     }
 
+    /// Whether it does not work on this file any more: dead, or ended as it should.
+    pub(super) fn is_gone(&self, other: &HolderId) -> bool {
+        let run = other.as_str().strip_suffix("/1").filter(|run| is_run(run));
+        self.is_dead(other) || run.is_some_and(|run| !path(&self.database, run).exists())
+    }
+
     /// The file of a dead process is nobody's any more.
     pub(super) fn forget(&self, dead: &HolderId) {
         if let Some(run) = dead.as_str().strip_suffix("/1").filter(|run| is_run(run)) {

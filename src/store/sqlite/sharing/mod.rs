@@ -118,12 +118,13 @@ fn taken(desk: &Mutex<SharedDesk>) -> MutexGuard<'_, SharedDesk> {
 
 impl Store for SharedSqlite {
     async fn load(&self) -> Result<Image, StoreError> {
-        let now = self.clock.now().wall_ms();
+        let (now, life) = (self.clock.now().wall_ms(), Arc::clone(&self.life));
         self.sqlite
             .run(move |desk| {
                 // What somebody left who worked on it alone.
                 super::fold_all(desk)?;
                 turn::take_over(&mut desk.connection, now)?;
+                turn::carry(&mut desk.connection, &life, now)?;
                 let mut image = read::image(&desk.connection)?;
                 // Counts are the board's.
                 image.units.values_mut().for_each(|unit| unit.windows.clear());

@@ -1,15 +1,19 @@
 //! A file changes over: from a process that worked on it alone to several, and back. Counts go with it.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::{
-    super::{failure::Failure, read as rows},
-    SharedDesk, board, notes,
+    super::{failure::Failure, keys, read as rows},
+    SharedDesk, board,
+    life::Life,
+    notes,
 };
 use crate::{
     limit::{Limits, Span, Told, date_number, date_text},
     share::HolderId,
-    store::{Crash, UnitRecord, WindowRecord},
+    store::{Crash, Credit, UnitRecord, WindowRecord},
 };
 
 /// What a process that worked on the file alone knew of windows becomes the board's. `now`: by the wall clock.
@@ -28,7 +32,7 @@ pub(super) fn take_over(connection: &mut Connection, now: i64) -> Result<(), Fai
     for unit in &units {
         let counts = unit.windows.iter().map(|window| told(window, now)).collect();
         let unseen = crashes.iter().filter(|crash| crash.epoch >= unit.epoch).count() + usize::from(crashed);
-        let unseen = std::iter::repeat_n(unit.credit.as_spent(), unseen);
+        let unseen = (unseen > 0).then(|| times(unit.credit, unseen as u64).as_spent());
         desk.shelf.adopt(&unit.name(), counts, unseen, now);
     }
     let changes = desk.shelf.changes(None)?;
@@ -36,6 +40,35 @@ pub(super) fn take_over(connection: &mut Connection, now: i64) -> Result<(), Fai
     // Of limits that answers told each process learns from here.
     to.execute("UPDATE windows SET counts = '[]', credit = '{}'", [])?;
     to.execute("UPDATE run SET running = 0", [])?;
+    to.commit()?;
+    Ok(())
+}
+
+/// What commands said while no process was there to hear it. What counts for a secret that was replaced counts for the
+/// new one, where no process that lives holds it; and of rests and keys that are off the tables are right.
+pub(super) fn carry(connection: &mut Connection, life: &Life, now: i64) -> Result<(), Failure> {
+    let to = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if !to.query_row("SELECT EXISTS (SELECT 1 FROM board)", [], |row| row.get(0))? {
+        return Ok(());
+    }
+    let mut desk = SharedDesk::default();
+    board::read(&to, &mut desk)?;
+    let (mut gone, mut alone) = (HashSet::new(), true);
+    for (holder, ended) in desk.shelf.holders(now) {
+        alone &= ended || life.is_gone(&holder);
+        if ended || life.is_dead(&holder) {
+            desk.shelf.read_notes(&holder, notes::of(&to, &holder)?);
+            gone.insert(holder);
+        }
+    }
+    for (old, new) in keys::replaced(&to)? {
+        desk.shelf.rename((&format!("key:{old}"), &format!("key:{new}")), &gone, now);
+    }
+    let changes = desk.shelf.changes(None)?;
+    board::write(&to, &changes, desk.version + 1)?;
+    if alone {
+        to.execute("UPDATE board SET facts = '{}'", [])?;
+    }
     to.commit()?;
     Ok(())
 }
@@ -81,6 +114,16 @@ pub(in crate::store::sqlite) fn seen(from: &Transaction<'_>) -> Result<Vec<(Stri
     }
     let seen = desk.shelf.seen().into_iter();
     Ok(seen.map(|(name, counts)| (name, counts.into_iter().map(kept).collect())).collect())
+}
+
+fn times(credit: Credit, n: u64) -> Credit {
+    let times = |amount: u64| amount.saturating_mul(n);
+    Credit {
+        requests: times(credit.requests),
+        input_tokens: times(credit.input_tokens),
+        output_tokens: times(credit.output_tokens),
+        images: times(credit.images),
+    }
 }
 
 fn fold_all(to: &Transaction<'_>) -> Result<(), Failure> {
