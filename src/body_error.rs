@@ -23,6 +23,8 @@ enum Kind {
     Superseded,
     /// It names its model twice.
     TwoModels,
+    /// The key's lease ended before the request could go out.
+    Void,
 }
 
 impl BodyError {
@@ -56,6 +58,10 @@ impl BodyError {
         Self::of(Kind::Superseded)
     }
 
+    pub(crate) fn void() -> Self {
+        Self::of(Kind::Void).unsent()
+    }
+
     pub(crate) fn two_models() -> Self {
         Self::of(Kind::TwoModels)
     }
@@ -75,6 +81,12 @@ impl BodyError {
         matches!(self.kind, Kind::Superseded)
     }
 
+    /// The right to use the key ended before the connection took the request: another process may have it. Nothing was
+    /// sent.
+    pub fn is_void(&self) -> bool {
+        matches!(self.kind, Kind::Void)
+    }
+
     /// The body's top level names `"model"` twice: whoever reads it next may take another than the one that was counted.
     pub fn is_two_models(&self) -> bool {
         matches!(self.kind, Kind::TwoModels)
@@ -88,6 +100,7 @@ impl fmt::Display for BodyError {
             Kind::NotKept => "the body of the request was too large to be kept for another attempt",
             Kind::Superseded => "this attempt was given up for another",
             Kind::TwoModels => "the body of the request names its model twice",
+            Kind::Void => "the lease of the key ended before the request could go out",
         })
     }
 }

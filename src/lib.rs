@@ -72,13 +72,14 @@ mod limit;
 pub mod metrics;
 mod pool;
 mod provider;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod replay;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 mod retry;
 mod rotation;
 mod run;
-#[cfg(feature = "share")]
 pub mod share;
 mod stack;
 pub mod store;
@@ -95,8 +96,8 @@ pub use limit::{Limit, Limits, Span, Unit};
 pub use pool::{
     Acquire, AcquireMany, Affinity, Attempt, Demand, DisabledView, Event, Events, Exhausted, Granted, KeyChange,
     KeyLaneView, KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneLimitView, LaneView, Lease, LimitSource, LimitView,
-    Lost, OpenError, OutReason, PriorityView, RestBackoff, RestTable, RestView, RosterChange, ServedBy, Snapshot,
-    Spill, Strategy, Unjudged, UnknownStrategy, Usage,
+    Lost, OpenError, OutReason, PriorityView, RestBackoff, RestTable, RestView, RosterChange, ServedBy, Sharing,
+    Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
 pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidApiKeyHeader, OpenAi};

@@ -10,7 +10,7 @@ use std::{
 /// The library's modules, each importing only from earlier lines.
 const RANKS: &[&[&str]] = &[
     &["time", "body_error"],
-    &["limit"],
+    &["limit", "redis"],
     &["share"],
     &["key"],
     &["verdict"],

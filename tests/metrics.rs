@@ -202,7 +202,7 @@ fn no_counter_ever_falls() {
     for _ in 0..400 {
         match dice.u8(..8) {
             0..3 => held.extend(pool.try_acquire([FLASH, "gemini-2.5-pro"][dice.usize(..2)])),
-            3 if !held.is_empty() => held[dice.usize(..held.len())].started(),
+            3 if !held.is_empty() => drop(held[dice.usize(..held.len())].started()),
             4 if !held.is_empty() => held[dice.usize(..held.len())].judge(&Verdict::SUCCESS),
             5 if !held.is_empty() => {
                 let kind = [VerdictKind::RateLimited, VerdictKind::Transient][dice.usize(..2)];

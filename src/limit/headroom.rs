@@ -52,6 +52,6 @@ impl Plan {
 }
 
 /// Whether a window of `unit` counts `part`.
-pub(super) fn counts(unit: Unit, part: Unit) -> bool {
+pub(crate) fn counts(unit: Unit, part: Unit) -> bool {
     unit == part || (unit == Unit::Tokens && matches!(part, Unit::InputTokens | Unit::OutputTokens))
 }

@@ -15,7 +15,6 @@ mod quick;
 mod quick_tokens;
 mod slide;
 mod starts;
-#[cfg(feature = "share")]
 mod told;
 mod window;
 mod words;
@@ -25,12 +24,11 @@ mod zone;
 mod tests;
 
 pub(crate) use booking::Correction;
+pub(crate) use headroom::counts;
 pub(crate) use kept::{Kept, add};
 pub use limits::{Limit, Limits, Span, Unit};
 pub(crate) use need::{At, Full, Need, Stamp};
 pub(crate) use plan::Plan;
-#[cfg(feature = "share")]
 pub use told::Told;
-#[cfg(feature = "share")]
 pub(crate) use told::Unknown;
 pub(crate) use zone::{MIDNIGHT_GUARD, Zone, date_number, date_text};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Limit, Span,
+    Limit, Span, Unit,
     carry::distance,
     form::{Began, Form},
     need::At,
@@ -88,17 +88,53 @@ impl Plan {
         }
     }
 
+    /// The same, but of sliding windows only what has begun. What is provisional may begin later than it would be told to,
+    /// should whoever tells it be gone by then.
+    pub(crate) fn tell_begun(&self, log: &[u16], at: &At) -> Vec<Told> {
+        let mut log = log.to_vec();
+        for window in self.windows().iter().filter(|window| !window.is_day()) {
+            window.unhold(&mut log, u64::MAX);
+        }
+        self.tell(&mut log, at)
+    }
+
+    /// Whether some place is provisional.
+    pub(crate) fn is_pending(&self, log: &[u16]) -> bool {
+        self.windows().iter().any(|window| window.held(log) > 0)
+    }
+
     /// How much of a unit begins at the latest at `began` is one more than was told: a correction from elsewhere.
     pub(crate) fn hear_more(&self, limit: Limit, amount: u64, began: Tick, log: &mut [u16], at: &At) {
         let now = self.advance(log, at);
         let began = Began { moment: slide::moment(began).min(now), places: at.day.days.places() };
         for window in self.windows().iter().filter(|window| window.limit.unit == limit.unit) {
+            if limit.unit == Unit::Requests && !window.is_day() {
+                window.insert(log, amount, began.moment, now);
+                continue;
+            }
             with_form!(&window.form, form => form.raise(&mut log[window.range()], amount, &began, now));
         }
     }
 }
 
 impl Window {
+    /// More requests began at `began`. Of more than there may be those that leave last are kept.
+    fn insert(&self, log: &mut [u16], amount: u64, began: u64, now: u64) {
+        let mut moments = self.moments(log, now);
+        moments.push((began, amount));
+        moments.sort_unstable();
+        let mut room = self.most();
+        for then in moments.iter_mut().rev() {
+            then.1 = then.1.min(room);
+            room -= then.1;
+        }
+        moments.retain(|then| then.1 > 0);
+        let held = self.held(log);
+        log[self.range()].fill(0);
+        self.lay(&moments, log, now);
+        self.hold(log, held);
+    }
+
     fn hear_dates(&self, source: Option<&Told>, unknown: Option<Days>, log: &mut [u16], at: &At) {
         let days = at.day.days;
         let mut dates = source.map_or_else(Vec::new, |source| source.dates.clone());

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use super::{
     KeyPool, Shared,
@@ -18,6 +18,7 @@ use super::{
     rank::Strategy,
     recent_names::RecentNames,
     rest::RestTable,
+    sharing::{Share, Standing},
     state::{MAX_LANES, State},
     write_behind::Written,
 };
@@ -95,6 +96,16 @@ pub struct KeyPoolBuilder {
     clock: Option<Clock>,
     wait: Duration,
     settings: Settings,
+}
+
+/// What a pool on a store begins with.
+pub(super) struct Opened {
+    pub(super) image: Image,
+    /// None where nobody writes.
+    pub(super) written: Option<Written>,
+    /// Where owners are shared with other processes.
+    pub(super) share: Option<Box<Share>>,
+    pub(super) sharing: Option<watch::Receiver<Standing>>,
 }
 
 impl KeyPool {
@@ -229,10 +240,10 @@ impl KeyPoolBuilder {
     /// # Errors
     /// The first key that cannot be taken, by its place among those given.
     pub fn build(self) -> Result<KeyPool, KeyError> {
-        self.assemble(None, None)
+        self.assemble(None)
     }
 
-    pub(super) fn assemble(self, known: Option<Image>, written: Option<Written>) -> Result<KeyPool, KeyError> {
+    pub(super) fn assemble(self, opened: Option<Opened>) -> Result<KeyPool, KeyError> {
         let clock = self.clock.unwrap_or_default();
         // A zone that the tz database lacks cannot be had for a shipped provider; for others the day is UTC's.
         let zone = jiff::tz::TimeZone::get(self.provider.zone()).unwrap_or(jiff::tz::TimeZone::UTC);
@@ -242,7 +253,11 @@ impl KeyPoolBuilder {
         let mut state = State::new(self.settings, Arc::clone(&self.provider), zone, self.limits, self.keys.len());
         let now = clock.now();
         state.watch_wall(now);
-        state.journal = known.map(|image| Box::new(Journal::begin(image, now)));
+        let (mut written, mut sharing) = (None, None);
+        if let Some(opened) = opened {
+            state.journal = Some(Box::new(Journal { share: opened.share, ..Journal::begin(opened.image, now) }));
+            (written, sharing) = (opened.written, opened.sharing);
+        }
         for (number, key) in self.keys.into_iter().enumerate() {
             let own: Vec<String> = key.limits.iter().map(|(model, _)| model.clone()).filter(|m| m != "*").collect();
             state.add(number, key, now, false)?;
@@ -271,6 +286,7 @@ impl KeyPoolBuilder {
             events,
             idle: tokio::sync::Notify::new(),
             written,
+            sharing,
         })))
     }
 }

@@ -84,8 +84,10 @@ impl State {
         {
             return self.check_full(ask, owner_at, full, &at);
         }
-        if !self.marked((ask.lane, owner_at), &ask.need) {
-            return self.check_unwritten(ask, owner_at);
+        if self.journal.is_some()
+            && let Some(check) = self.check_kept(ask, owner_at)
+        {
+            return check;
         }
         self.check_slots(slot, now, probes)
     }
@@ -104,6 +106,15 @@ impl State {
             (Err(_), Some(tick)) => Check::Until(tick, reason),
             (Err(_), None) => Check::Out(reason),
         }
+    }
+
+    /// Where something is kept: whether another process has the owner, or the store has yet to hear of what would be used.
+    #[inline(never)]
+    fn check_kept(&mut self, ask: &Ask<'_>, owner: u32) -> Option<Check> {
+        if let Some(elsewhere) = self.check_held(ask.lane, owner, ask.now) {
+            return Some(elsewhere);
+        }
+        (!self.marked((ask.lane, owner), &ask.need)).then(|| self.check_unwritten(ask, owner))
     }
 
     /// The store has yet to hear of what would be used.

@@ -11,6 +11,8 @@ use crate::{
 
 /// How long a request waits for the store that would wait for nothing else: two writes and what they take.
 pub(super) const PATIENCE: Duration = Duration::from_millis(300);
+/// And for the board that lends owners, while it answers.
+pub(super) const LENDING: Duration = Duration::from_secs(1);
 
 /// No key may carry the request: how many are out for which reason, and when the earliest may.
 ///
@@ -29,6 +31,9 @@ pub struct Exhausted {
     /// over by then.
     #[serde(skip)]
     pub(crate) may_in: Option<Duration>,
+    /// Other processes gave nothing when they were asked last.
+    #[serde(skip)]
+    pub(crate) dry: bool,
 }
 
 /// Why a key may not carry a request now.
@@ -72,6 +77,10 @@ pub enum OutReason {
     Queued,
     /// Its owner's counts are not in the store yet; they are within a moment.
     Unwritten,
+    /// Another process holds its owner, or nobody does and it is not granted yet.
+    HeldElsewhere,
+    /// What this process held of it has ended, since the store that processes share does not answer.
+    StoreUnreachable,
 }
 
 impl Exhausted {
@@ -99,7 +108,12 @@ impl Exhausted {
     pub fn may_end_any_time(&self) -> bool {
         let any_time =
             |reason: &OutReason| matches!(reason, OutReason::Busy | OutReason::LaterPriority | OutReason::Queued);
-        self.reasons.keys().any(any_time)
+        self.may_be_granted() || self.reasons.keys().any(any_time)
+    }
+
+    /// Whether a key may come from another process at any time, or with the store.
+    fn may_be_granted(&self) -> bool {
+        self.reasons.contains_key(&OutReason::HeldElsewhere) || self.reasons.contains_key(&OutReason::StoreUnreachable)
     }
 
     /// Whether some key is well and only at a limit, whose end is known.
@@ -121,7 +135,9 @@ impl Exhausted {
     /// Whether a key may come free within `wait`: at a known time, or at any time.
     pub(crate) fn may_end_within(&self, wait: Duration) -> bool {
         // For the store whoever has no time waits as well.
-        let wait = if self.reasons.contains_key(&OutReason::Unwritten) { wait.max(PATIENCE) } else { wait };
+        let asks = |reason| self.reasons.contains_key(&reason);
+        let wait = if asks(OutReason::Unwritten) { wait.max(PATIENCE) } else { wait };
+        let wait = if asks(OutReason::HeldElsewhere) && !self.dry { wait.max(LENDING) } else { wait };
         let in_time = |at: Option<Duration>| at.is_some_and(|at| at <= wait);
         let between = self.reasons.contains_key(&OutReason::Interval);
         !wait.is_zero() && (in_time(self.next_in) || in_time(self.may_in) || between || self.may_end_any_time())
@@ -203,6 +219,8 @@ impl fmt::Display for OutReason {
             Self::LaterPriority => f.write_str("of a later priority"),
             Self::Queued => f.write_str("behind earlier requests"),
             Self::Unwritten => f.write_str("waiting for the store"),
+            Self::HeldElsewhere => f.write_str("held by another process"),
+            Self::StoreUnreachable => f.write_str("not to be used (store unreachable)"),
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     limit::{At, Kept, Limits, Plan, date_text},
+    share::{Noted, UnitId},
     store::{
         Batch, Credit, KeyRecord, KeyStanding, RestId, RestRecord, Run, StartedRecord, UnitRecord, UsageRecord,
         WindowRecord,
@@ -55,6 +56,8 @@ struct RawUnit {
     credit: Credit,
     learned: Limits,
     epoch: u64,
+    /// Under which name and number it is held, where several processes share owners.
+    held: Option<(UnitId, u64)>,
 }
 
 /// What is to be written of an owner in a lane.
@@ -77,6 +80,12 @@ impl Look {
     pub(super) fn spell_out(&mut self, batch: &mut Batch) {
         for mut raw in self.raw_units.drain(..) {
             let Some(plan) = self.plans.get(&raw.plan) else { continue };
+            if let Some((unit, fence)) = raw.held {
+                let counts = plan.tell(&mut raw.log, &raw.at);
+                let ahead = raw.credit.as_spent();
+                batch.notes.get_or_insert_default().units.push(Noted { unit, fence, counts, ahead });
+                continue;
+            }
             let ahead_ms = raw.at.day.wall_ms - raw.at.tick.millis() as i64;
             let now = Now { tick: raw.at.tick, ahead_ms };
             let kept = plan.keep(&mut raw.log, &raw.at);
@@ -103,6 +112,9 @@ impl State {
         journal.looks += 1;
         batch.units_gone.append(&mut journal.units_gone);
         batch.quota_models.append(&mut journal.followers);
+        if journal.share.is_some() {
+            batch.units_gone.clear();
+        }
         batch.rests_gone.append(&mut journal.rests_gone);
         batch.keys.append(&mut journal.parted);
         batch.usage.append(&mut journal.parted_use);
@@ -171,6 +183,10 @@ impl State {
         let number = held.owners.get(owner as usize)?.plan;
         let plan = self.plans.plan(number);
         let journal = self.journal.as_mut()?;
+        let lent = match &journal.share {
+            Some(share) => Some(share.fence(unit)?),
+            None => None,
+        };
         let mark = journal.marks.get_mut(&unit)?;
         let name = Arc::clone(journal.names.get(&owner)?);
         let epoch = journal.run.epoch;
@@ -193,6 +209,7 @@ impl State {
             credit,
             learned: self.plans.sources(number).learned.clone(),
             epoch,
+            held: lent,
         }))
     }
 

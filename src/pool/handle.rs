@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Acquire, AcquireMany, Attempt, Demand, Event, Events, KeyPool, KeyPoolBuilder, Lease, OutReason, Seat, Snapshot,
-    Unjudged, Usage,
+    Acquire, AcquireMany, Attempt, Demand, Event, Events, Exhausted, KeyPool, KeyPoolBuilder, Lease, OutReason, Seat,
+    Snapshot, Unjudged, Usage,
     acquire::{Begun, Look},
     lease::Granted,
     locked::Locked,
@@ -206,7 +206,7 @@ impl KeyPool {
         let wait = demand.wait.unwrap_or_else(|| self.default_wait());
         let mut state = self.look_at(now);
         let picked = state.try_pick(demand, now);
-        let wait = state.patience(wait);
+        let wait = state.patience(wait, demand.model());
         let outcome = match picked {
             Ok(picked) => Ok(picked),
             Err(NotNow::Later) if !wait.is_zero() && !state.closed => {
@@ -229,11 +229,13 @@ impl KeyPool {
         }
         let outcome = match state.leave(index).and_then(|waiter| waiter.outcome) {
             Some(Ok(picked)) => {
-                if !demand.starts_later() {
-                    // It was granted in between; it counts from when it is handed over.
-                    state.started(picked.seat, now);
+                // It was granted in between; it counts from when it is handed over.
+                if demand.starts_later() || state.started(picked.seat, now) {
+                    Ok(picked)
+                } else {
+                    state.give_up(picked.seat, now);
+                    Err(state.refuse_for_good(demand, NotNow::Later, now))
                 }
-                Ok(picked)
             }
             Some(Err(reason)) => Err(state.refuse_for_good(demand, reason, now)),
             None => Err(state.refuse_for_good(demand, NotNow::Later, now)),
@@ -303,9 +305,20 @@ impl KeyPool {
         self.lock().usage(seat, usage, || self.0.clock.now());
     }
 
-    pub(super) fn started(&self, seat: Seat) {
+    /// What is said of a request whose key is another process's before it went out.
+    #[cold]
+    pub(super) fn void(&self, model: Option<Arc<str>>) -> Error {
+        let keys = self.lock().roster.len();
+        let reasons = [(OutReason::StoreUnreachable, keys)].into();
+        Error::new(Kind::Exhausted(Exhausted { model, keys, reasons, ..Exhausted::default() }))
+            .with_provider(&self.0.provider)
+    }
+
+    pub(super) fn started(&self, seat: Seat) -> bool {
         let now = self.0.clock.now();
-        self.lock().started(seat, now);
+        let mut state = self.lock();
+        state.watch_wall(now);
+        state.started(seat, now)
     }
 }
 
@@ -351,7 +364,8 @@ impl State {
             return Error::new(Kind::NeverFits { model: demand.model.clone(), wanted, limit });
         }
         let ask = self.ask(demand, now);
-        let exhausted = self.diagnose(&ask);
+        let mut exhausted = self.diagnose(&ask);
+        self.note_refused(&ask, &mut exhausted);
         let (model, next_in) = (demand.model.clone(), exhausted.next_in);
         let most = exhausted.reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| *reason);
         // What only waits for the store is served within a moment: no key is out.

@@ -11,16 +11,18 @@ use hashbrown::HashMap;
 
 use super::{
     Demand, Seat, Usage,
-    exhausted::PATIENCE,
+    exhausted::{LENDING, PATIENCE},
     mark::Mark,
-    state::{NO_MODEL, SHARED, State},
+    sharing::Share,
+    state::{NO_MODEL, State},
 };
 use crate::{
     key::KeyId,
     limit::{Need, Plan},
+    share::Spent,
     store::{Crash, Image, KeyRecord, RestId, UsageRecord},
     time::Now,
-    verdict::{Scope, VerdictKind},
+    verdict::VerdictKind,
 };
 
 /// An owner in a lane: (lane, owner).
@@ -79,6 +81,10 @@ pub(super) struct Journal {
     pub(super) takes_started: bool,
     /// Dates as they are written, the last few.
     pub(super) dates: Vec<(u16, Arc<str>)>,
+    /// The number of the last look that is over.
+    pub(super) gathered: u64,
+    /// Owners are shared with other processes.
+    pub(super) share: Option<Box<Share>>,
 }
 
 /// Wakes the write-behind task.
@@ -161,17 +167,24 @@ impl Journal {
     #[inline]
     pub(super) fn allows(&self, unit: Unit, plan: &Plan, need: &Need) -> bool {
         plan.words() == 0
-            || self.void
+            || (self.void && self.share.is_none())
             || self.marks.get(&unit).map_or_else(|| Mark::first(plan).covers(need), |mark| mark.covers(need))
     }
 
     /// The same of a demand. Out of line: a pool without a store pays for nothing.
     #[inline(never)]
     pub(super) fn allows_demand(&self, unit: Unit, plan: &Plan, demand: &Demand, now: Now) -> bool {
-        self.allows(unit, plan, &State::ask_in(unit.0, demand, now).need)
+        (plan.words() == 0 || self.holds(unit, now))
+            && self.allows(unit, plan, &State::ask_in(unit.0, demand, now).need)
     }
 
     pub(super) fn note_unit(&mut self, unit: Unit) {
+        if let Some(share) = &mut self.share {
+            share.changed(unit);
+            if !share.noting {
+                return;
+            }
+        }
         if let Some(mark) = self.marks.get_mut(&unit)
             && !std::mem::replace(&mut mark.noted, true)
         {
@@ -220,8 +233,12 @@ impl State {
         journal.marks.entry(unit).or_insert_with(|| Mark::first(plan)).ask(need);
         (journal.short, journal.met_short) = (true, true);
         journal.note_unit(unit);
-        self.news();
-        self.press();
+        if journal.share.as_ref().is_some_and(|share| !share.noting) {
+            self.ring_at_mark();
+        } else {
+            self.news();
+            self.press();
+        }
         false
     }
 
@@ -240,10 +257,16 @@ impl State {
         let Some(journal) = &mut self.journal else { return };
         journal.used.entry((slot, lane)).or_default().requests += 1;
         if !free && plan.words() > 0 {
-            let mark = journal.marks.entry((lane, owner)).or_insert_with(|| Mark::first(plan));
+            let unit = (lane, owner);
+            let mark = journal.marks.entry(unit).or_insert_with(|| Mark::first(plan));
             mark.spend(need, now);
-            if !std::mem::replace(&mut mark.noted, true) {
-                journal.units.push((lane, owner));
+            let noting = journal.share.as_mut().is_none_or(|share| {
+                share.started(unit, &Spent::from(*need));
+                share.changed(unit);
+                share.noting
+            });
+            if noting && !std::mem::replace(&mut mark.noted, true) {
+                journal.units.push(unit);
             }
         }
         self.news();
@@ -346,33 +369,6 @@ impl State {
         }
     }
 
-    /// A lane is given up; its number may mean another from now on. What was used there counts among lanes without a
-    /// name of their own: anybody can name one that does not exist.
-    pub(super) fn forget_lane(&mut self, lane: u16) {
-        let Some(journal) = &mut self.journal else { return };
-        let name = &self.lanes[usize::from(lane)].name;
-        for unit in journal.marks.keys().filter(|unit| unit.0 == lane) {
-            journal.units_gone.extend(journal.names.get(&unit.1).map(|owner| (owner.to_string(), name.to_string())));
-        }
-        let bound = |scope, whom: &Arc<str>| RestId { scope, whom: whom.to_string(), lane: Some(name.to_string()) };
-        let owners = self.lanes[usize::from(lane)].extras.iter().filter(|(_, extra)| extra.rest.is_some());
-        let owners = owners.filter_map(|(owner, _)| journal.names.get(owner));
-        journal.rests_gone.extend(owners.map(|owner| bound(Scope::OwnerLane, owner)));
-        let keys = self.lanes[usize::from(lane)].key_rests.keys();
-        let keys = keys.filter_map(|slot| journal.health.get(*slot as usize)?.hash.as_ref());
-        journal.rests_gone.extend(keys.map(|key| bound(Scope::KeyLane, key)));
-        journal.marks.retain(|unit, _| unit.0 != lane);
-        journal.units.retain(|unit| unit.0 != lane);
-        journal.touched =
-            journal.touched.drain().map(|(slot, at)| (slot, if at == lane { NO_MODEL } else { at })).collect();
-        let gone: Vec<(u32, u16)> = journal.used.keys().filter(|used| used.1 == lane).copied().collect();
-        for at in gone {
-            if let Some(used) = journal.used.remove(&at) {
-                journal.used.entry((at.0, SHARED)).or_default().add(used);
-            }
-        }
-    }
-
     /// What this owner used in this lane counts as another's from now on.
     pub(super) fn note_moved(&mut self, lane: u16, owner: u32, into: Unit) {
         let Some(journal) = &mut self.journal else { return };
@@ -385,8 +381,12 @@ impl State {
     }
 
     /// How long a demand waits that would not: until the next write, where only that is in the way.
-    pub(super) fn patience(&self, wait: std::time::Duration) -> std::time::Duration {
+    pub(super) fn patience(&self, wait: std::time::Duration, model: Option<&str>) -> std::time::Duration {
         let short = self.journal.as_ref().is_some_and(|journal| journal.short);
+        let lane = model.map_or(Some(NO_MODEL), |model| self.lane_of.get(model));
+        if lane.is_some_and(|lane| self.is_asking(lane)) {
+            return wait.max(LENDING);
+        }
         if short { wait.max(PATIENCE) } else { wait }
     }
 }

@@ -51,7 +51,7 @@ impl State {
         let Some(mut cell) = self.seats.get_mut(seat) else { return };
         if cell.stamp.is_none() && verdict.kind() != VerdictKind::Cancelled && !verdict.is_unsent() {
             // It was answered, so that it reached the provider, whoever forgot to say that it went out.
-            self.started(seat, now);
+            self.went_out(seat, now);
             let Some(started) = self.seats.get_mut(seat) else { return };
             cell = started;
         }

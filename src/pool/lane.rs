@@ -29,12 +29,24 @@ pub(super) struct LaneOwner {
 pub(super) const HAS_EXTRA: u16 = 1;
 /// A start took so much of its room that a key of it belongs to another class.
 const OUTGROWN: u16 = 2;
+/// Where several processes share owners: this one holds it, and nobody else.
+const HELD: u16 = 4;
 
 impl LaneOwner {
     /// Whether it has an entry in `extras`.
     #[inline]
     pub(super) fn has_extra(self) -> bool {
         self.flags & HAS_EXTRA != 0
+    }
+
+    /// Whether this process holds it, where several share owners.
+    #[inline]
+    pub(super) fn is_held(self) -> bool {
+        self.flags & HELD != 0
+    }
+
+    pub(super) fn hold(&mut self, held: bool) {
+        self.flags = if held { self.flags | HELD } else { self.flags & !HELD };
     }
 
     /// A start took so much of its room that its key belongs to another class than this.

@@ -68,6 +68,7 @@ impl State {
         let learned = sources.learned.clone().with(limit);
         self.replan(cell.lane, owner, learned, now);
         self.fill_up(cell.lane, owner, limit, delay, now);
+        self.tell_learned((cell.lane, owner), now);
         let (key, model) = (self.roster.keys[cell.slot as usize].id.clone(), self.lane_name(cell.lane));
         self.event(|| Event::Learned { key, model, limit, given });
     }
@@ -91,6 +92,11 @@ impl State {
     /// Gives an owner other limits in a lane; what it used so far stays counted.
     pub(super) fn replan(&mut self, lane: u16, owner: u32, learned: Limits, now: Now) {
         let number = self.plan_for(lane, owner, learned);
+        self.replan_as(lane, owner, number, now);
+    }
+
+    /// The same for limits that are compiled already.
+    pub(super) fn replan_as(&mut self, lane: u16, owner: u32, number: u16, now: Now) {
         let old_number = self.lanes[usize::from(lane)].owners[owner as usize].plan;
         if number == old_number {
             return;
@@ -113,6 +119,7 @@ impl State {
             self.count_out(lane, owner, now);
         }
         self.note_unit(lane, owner);
+        self.units_changed();
         self.revive_owner(owner);
     }
 

@@ -7,6 +7,7 @@ use std::{
 
 use super::{Attempt, KeyPool, ServedBy, trace};
 use crate::{
+    error::Error,
     key::{KeyId, Secret},
     verdict::Verdict,
 };
@@ -104,9 +105,11 @@ impl Lease {
         self.granted.model.as_deref()
     }
 
-    /// Says that the request goes out now: limits count from here.
-    pub fn started(&self) {
-        self.granted.started();
+    /// Says that the request goes out now: limits count from here. Of a pool that
+    /// [shares](crate::KeyPoolBuilder::open_shared) its keys, false: it must not, since its key is another process's by
+    /// now.
+    pub fn started(&self) -> bool {
+        self.granted.started()
     }
 
     /// Says what the answer meant. Rests begin at once; judging again is allowed and the worst holds.
@@ -190,9 +193,15 @@ impl Granted {
         self.pool.usage(self.seat, usage);
     }
 
-    /// Says that the request goes out now: limits count from here. The last call before the answer holds.
-    pub fn started(&self) {
-        self.pool.started(self.seat);
+    /// Says that the request goes out now: limits count from here. The last call before the answer holds. False: it must
+    /// not, see [`Lease::started`].
+    pub fn started(&self) -> bool {
+        self.pool.started(self.seat)
+    }
+
+    /// What is said of a request that must not go out.
+    pub(crate) fn void(&self) -> Error {
+        self.pool.void(self.model.clone())
     }
 
     /// For whoever only says when the request goes out.
@@ -229,8 +238,8 @@ pub(crate) struct Start {
 
 impl Start {
     /// It goes out now.
-    pub(crate) fn started(&self) {
-        self.pool.started(self.seat);
+    pub(crate) fn started(&self) -> bool {
+        self.pool.started(self.seat)
     }
 }
 

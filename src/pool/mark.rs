@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use crate::{
-    limit::{Need, Plan, Span, Unit},
+    limit::{At, Need, Plan, Span, Unit, counts},
+    share::{self, Spent},
     store::Credit,
     time::Tick,
 };
@@ -72,6 +73,44 @@ impl Mark {
             corrected: [0; 4],
             short: false,
         }
+    }
+
+    /// What is allowed of a unit that was granted, before anything is noted of it.
+    pub(super) fn granted(plan: &Plan, ahead: Option<&Spent>) -> Self {
+        let mut mark = Self::first(plan);
+        if let Some(ahead) = ahead {
+            mark.left = UNITS.map(|unit| if plan.most(unit) == UNBOUNDED { UNBOUNDED } else { ahead.of(unit) });
+        }
+        mark
+    }
+
+    /// What is allowed of a unit of which the board keeps the marks: they bound the day alone.
+    pub(super) fn told(plan: &Plan, marks: &[share::Mark], at: &At) -> Self {
+        let mut mark = Self { left: [UNBOUNDED; 4], ..Self::first(plan) };
+        mark.allow(plan, marks, at);
+        mark
+    }
+
+    /// The board has heard so far, and allows so much more. Of a date that it said nothing of nothing may be used.
+    pub(super) fn allow(&mut self, plan: &Plan, marks: &[share::Mark], at: &At) {
+        for (n, unit) in UNITS.into_iter().enumerate() {
+            let daily = plan.limits().filter(|limit| limit.span == Span::Day && counts(limit.unit, unit));
+            let left = daily.map(|limit| {
+                let of = |date| marks.iter().find(|mark| mark.unit == limit.unit && mark.date == date);
+                let days = at.day.days;
+                (days.first..=days.last).map(|date| of(date).map_or(0, |mark| mark.upto)).min().unwrap_or(0)
+            });
+            self.left[n] = left.min().unwrap_or(UNBOUNDED);
+        }
+    }
+
+    /// How much may be started by what was kept and what is being written.
+    pub(super) fn ahead(&self) -> Spent {
+        let bound = |n: usize| {
+            let writing = self.writing.map_or(0, |allowed| allowed[n].saturating_sub(self.since[n]));
+            if self.left[n] == UNBOUNDED { 0 } else { self.left[n].max(writing) }
+        };
+        Spent { requests: bound(0), input_tokens: bound(1), output_tokens: bound(2), images: bound(3) }
     }
 
     pub(super) fn covers(&self, need: &Need) -> bool {

@@ -52,6 +52,7 @@ mod scope;
 mod seats;
 mod served_by;
 mod settle;
+mod sharing;
 mod short;
 mod shutdown;
 mod snapshot;
@@ -68,7 +69,7 @@ mod laws;
 
 use std::sync::{Arc, atomic::AtomicU64};
 
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 
 pub use acquire::Acquire;
 pub use builder::{KeyPoolBuilder, Spill, Unjudged};
@@ -80,7 +81,7 @@ pub use exhausted::{Exhausted, OutReason};
 pub use lease::{Granted, Lease, Usage};
 pub(crate) use lease::{Kept, Prepared, Seat, Slot, Start};
 pub use many::AcquireMany;
-pub use open::OpenError;
+pub use open::{OpenError, Sharing};
 pub use plans::LimitSource;
 pub use rank::{Strategy, UnknownStrategy};
 pub use reconfigure::RosterChange;
@@ -93,6 +94,7 @@ pub use snapshot::{
 use crate::{provider::Provider, time::Clock};
 use locks::Mutex;
 use recent_names::RecentNames;
+use sharing::Standing;
 use state::State;
 use write_behind::Written;
 
@@ -133,4 +135,6 @@ struct Shared {
     idle: Notify,
     /// What is said of the writes behind; none without a store.
     written: Option<Written>,
+    /// How sharing with other processes stands; none where nothing is shared.
+    sharing: Option<watch::Receiver<Standing>>,
 }

@@ -1,11 +1,11 @@
-//! Keys that leave, keys with a new secret, and a wall clock that was set, as the journal sees it.
+//! Keys and lanes that leave, keys with a new secret, and a wall clock that was set, as the journal sees it.
 
 use std::sync::Arc;
 
 use super::{
     lane::Origin,
     scope::Whom,
-    state::{NO_MODEL, State},
+    state::{NO_MODEL, SHARED, State},
 };
 use crate::{
     store::{KeyRecord, KeyStanding, RestId},
@@ -14,6 +14,36 @@ use crate::{
 };
 
 impl State {
+    /// A lane is given up; its number may mean another from now on. What was used there counts among lanes without a
+    /// name of their own: anybody can name one that does not exist.
+    pub(super) fn forget_lane(&mut self, lane: u16) {
+        let Some(journal) = &mut self.journal else { return };
+        let name = &self.lanes[usize::from(lane)].name;
+        for unit in journal.marks.keys().filter(|unit| unit.0 == lane) {
+            journal.units_gone.extend(journal.names.get(&unit.1).map(|owner| (owner.to_string(), name.to_string())));
+        }
+        let bound = |scope, whom: &Arc<str>| RestId { scope, whom: whom.to_string(), lane: Some(name.to_string()) };
+        let owners = self.lanes[usize::from(lane)].extras.iter().filter(|(_, extra)| extra.rest.is_some());
+        let owners = owners.filter_map(|(owner, _)| journal.names.get(owner));
+        journal.rests_gone.extend(owners.map(|owner| bound(Scope::OwnerLane, owner)));
+        let keys = self.lanes[usize::from(lane)].key_rests.keys();
+        let keys = keys.filter_map(|slot| journal.health.get(*slot as usize)?.hash.as_ref());
+        journal.rests_gone.extend(keys.map(|key| bound(Scope::KeyLane, key)));
+        if let Some(share) = &mut journal.share {
+            share.forget_lane(lane);
+        }
+        journal.marks.retain(|unit, _| unit.0 != lane);
+        journal.units.retain(|unit| unit.0 != lane);
+        journal.touched =
+            journal.touched.drain().map(|(slot, at)| (slot, if at == lane { NO_MODEL } else { at })).collect();
+        let gone: Vec<(u32, u16)> = journal.used.keys().filter(|used| used.1 == lane).copied().collect();
+        for at in gone {
+            if let Some(used) = journal.used.remove(&at) {
+                journal.used.entry((at.0, SHARED)).or_default().add(used);
+            }
+        }
+    }
+
     /// A key leaves the pool, or gives its secret up: what is known of that secret stays in the store.
     pub(super) fn note_parted(&mut self, slot: u32, now: Now) {
         if self.journal.is_none() {
@@ -23,6 +53,9 @@ impl State {
         let record = self.key_record(slot, now);
         let Some(journal) = &mut self.journal else { return };
         journal.parted.extend(record.map(|record| KeyRecord { state: KeyStanding::Removed, ..record }));
+        if let Some(share) = &mut journal.share {
+            share.stale = true;
+        }
         if let Some(hash) = &journal.health(slot).hash.clone() {
             journal.known.by_hash.remove(hash);
         }
@@ -141,6 +174,9 @@ impl State {
     /// The place of an owner is somebody else's from now on.
     pub(super) fn forget_owner(&mut self, owner: u32) {
         if let Some(journal) = &mut self.journal {
+            if let Some(share) = &mut journal.share {
+                share.forget_owner(owner);
+            }
             journal.names.remove(&owner);
             journal.marks.retain(|unit, _| unit.1 != owner);
             journal.units.retain(|unit| unit.1 != owner);

@@ -47,16 +47,23 @@ impl State {
                 self.pick_of(ask, &excluded).or_else(|| self.pick_any(ask, &excluded))
             }
         };
-        match found {
-            Some((slot, probe)) => Ok(self.grant(ask, slot, probe)),
-            None => Err(self.never(ask).unwrap_or(NotNow::Later)),
-        }
+        let Some((slot, probe)) = found else {
+            self.note_lack(ask);
+            return Err(self.never(ask).unwrap_or(NotNow::Later));
+        };
+        Ok(self.grant(ask, slot, probe))
     }
 
     /// Whether the demand, which takes any key, would be granted one now.
     pub(super) fn could_pick(&mut self, demand: &Demand, now: Now) -> bool {
         let ask = self.ask(demand, now);
-        !self.closed && !self.all_rest(ask.lane, now) && self.pick_any(&ask, &Excluded::default()).is_some()
+        if self.closed || self.all_rest(ask.lane, now) {
+            return false;
+        }
+        if self.pick_any(&ask, &Excluded::default()).is_some() {
+            return true;
+        }
+        self.journal.is_some() && (0..self.priorities.len()).any(|group| self.may_be_lent(ask.lane, group, now))
     }
 
     /// Whether the exit rests, or all of a lane.
@@ -203,6 +210,9 @@ impl State {
             return ask.waited >= self.settings.spill_after;
         }
         if self.journal.as_ref().is_some_and(|journal| journal.met_short) {
+            return false;
+        }
+        if self.journal.is_some() && self.may_be_lent(ask.lane, group, ask.now) {
             return false;
         }
         let mut at = 0;

@@ -4,7 +4,10 @@ use std::{collections::HashMap, time::Duration};
 
 use serde::Serialize;
 
-use crate::limit::{Limit, Limits, Plan};
+use crate::{
+    limit::{Limit, Limits, Plan},
+    share::stricter,
+};
 
 /// Where a limit came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -19,18 +22,25 @@ pub enum LimitSource {
     Table,
 }
 
-/// The three sources of an owner's limits in a lane.
+/// The sources of an owner's limits in a lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Sources {
     pub(super) given: Limits,
     pub(super) learned: Limits,
     pub(super) table: Limits,
+    /// As other processes have them that share the owner: where these are stricter they hold.
+    pub(super) elsewhere: Limits,
 }
 
 impl Sources {
     /// The limits that hold: a learned one only tightens a given one; where nothing is given the learned holds, else
     /// the table.
     fn effective(&self) -> Limits {
+        if self.elsewhere.is_empty() { self.own() } else { stricter(&self.own(), &self.elsewhere) }
+    }
+
+    /// The same without what other processes say.
+    pub(super) fn own(&self) -> Limits {
         let mut limits = Limits::new();
         for limit in self.table.iter().chain(self.learned.iter()) {
             limits = limits.with(*limit);
@@ -115,7 +125,7 @@ mod tests {
     fn the_smaller_of_given_and_learned_holds_and_the_table_comes_last() {
         let limits = |n| Limits::new().per_minute(n);
         let none = Limits::new;
-        let sources = |given, learned, table| Sources { given, learned, table };
+        let sources = |given, learned, table| Sources { given, learned, table, ..Sources::default() };
         assert_eq!(amount(&sources(limits(10), limits(5), limits(99))), (5, LimitSource::Learned));
         assert_eq!(amount(&sources(limits(10), limits(15), limits(3))), (10, LimitSource::Given));
         assert_eq!(amount(&sources(none(), limits(15), limits(3))), (15, LimitSource::Learned));

@@ -175,7 +175,7 @@ impl State {
         secret_hash(self.roster.keys[slot as usize].secret.expose()).into()
     }
 
-    fn owner_by_name(&self, name: &str) -> Option<u32> {
+    pub(super) fn owner_by_name(&self, name: &str) -> Option<u32> {
         let journal = self.journal.as_ref()?;
         match name.strip_prefix("key:").and_then(|hash| journal.known.by_hash.get(hash)) {
             Some(slot) => Some(self.roster.keys[*slot as usize].owner),
@@ -274,7 +274,7 @@ fn as_kept(record: &WindowRecord, now: Now) -> Kept {
     }
 }
 
-fn as_rest(record: RestRecord, longest: Duration, now: Now) -> Rest {
+pub(super) fn as_rest(record: RestRecord, longest: Duration, now: Now) -> Rest {
     let end = match record.ends {
         None => End::Never,
         Some(ends) if record.at_midnight => End::Wall(ends),

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Seat, Usage, cell::Place, lane::Origin, scope::Whom, seats::SeatCell, state::State};
+use super::{Seat, Usage, cell::Place, lane::Origin, scope::Whom, seats::SeatCell, sharing::Wire, state::State};
 use crate::{
     limit::{Correction, Stamp, Unit},
+    share::Spent,
     time::Now,
     verdict::Scope,
 };
@@ -14,8 +15,29 @@ fn signed(amount: u64) -> i64 {
 }
 
 impl State {
-    /// The request goes out now: limits count from here.
-    pub(super) fn started(&mut self, seat: Seat, now: Now) {
+    /// The request goes out now: limits count from here. Where owners are shared, false: it must not go any more.
+    pub(super) fn started(&mut self, seat: Seat, now: Now) -> bool {
+        if self.journal.is_some() {
+            match self.may_go(seat, now) {
+                Wire::Counted => {}
+                Wire::Elsewhere => return true,
+                Wire::Void => return false,
+            }
+        }
+        self.count_from(seat, now);
+        true
+    }
+
+    /// It went out, whether it might or not.
+    pub(super) fn went_out(&mut self, seat: Seat, now: Now) {
+        if self.journal.is_some() && !self.is_here(seat) {
+            self.went_elsewhere(seat, now);
+        } else {
+            self.count_from(seat, now);
+        }
+    }
+
+    fn count_from(&mut self, seat: Seat, now: Now) {
         let Some(cell) = self.seats.get(seat) else { return };
         let known = cell.stamp.is_some() && cell.began.tick >= now.tick;
         if cell.refunded || cell.judged || known {
@@ -65,6 +87,14 @@ impl State {
             return;
         }
         let now = now();
+        if self.journal.is_some() && !self.is_here(seat) {
+            let more = Spent {
+                input_tokens: actual.input_tokens.saturating_sub(reserved.input_tokens),
+                output_tokens: actual.output_tokens.saturating_sub(reserved.output_tokens),
+                ..Spent::default()
+            };
+            return self.tell_more((lane, owner), &more, now);
+        }
         let at = self.at(now, owner);
         let plan = self.plans.plan(plan);
         let log = self.lanes[usize::from(lane)].log(owner, plan.words());
@@ -112,6 +142,11 @@ impl State {
         }
     }
 
+    /// Whether the lease counts in a log that is kept here.
+    fn is_here(&self, seat: Seat) -> bool {
+        self.seats.get(seat).is_none_or(|cell| self.is_of_this_holding(cell))
+    }
+
     /// The request never left: its place is given back.
     pub(super) fn refund(&mut self, seat: Seat, now: Now) {
         let Some(cell) = self.seats.get_mut(seat) else { return };
@@ -120,6 +155,9 @@ impl State {
         }
         let (owner, lane_at, slot) = (cell.owner, cell.lane, cell.slot);
         let (need, stamp) = (cell.need, cell.stamp);
+        if self.journal.is_some() && self.seats.get(seat).is_some_and(|cell| !self.may_refund(cell)) {
+            return self.keep_place(seat, now);
+        }
         let at = self.at(now, owner);
         let lane = &mut self.lanes[usize::from(lane_at)];
         let plan = self.plans.plan(lane.owners[owner as usize].plan);
@@ -241,6 +279,9 @@ impl State {
     fn count_midnight(&mut self, seat: Seat, stamp: Stamp, now: Now) {
         let Some(cell) = self.seats.get(seat) else { return };
         let (owner, lane_at, need) = (cell.owner, cell.lane, cell.need);
+        if self.journal.is_some() && !self.is_here(seat) {
+            return self.tell_more((lane_at, owner), &Spent::from(need), now);
+        }
         let at = self.at(now, owner);
         let lane = &mut self.lanes[usize::from(lane_at)];
         let plan = self.plans.plan(lane.owners[owner as usize].plan);

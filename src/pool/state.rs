@@ -216,6 +216,7 @@ impl State {
         }
         if self.journal.is_some() {
             self.recall_lane(lane, owners, first..keys as u32);
+            self.units_changed();
         }
     }
 
@@ -250,6 +251,13 @@ impl State {
 
     /// The limits that hold for an owner in a lane, with what was learned.
     pub(super) fn plan_for(&mut self, lane: u16, owner: u32, learned: Limits) -> u16 {
+        let held = self.lanes[usize::from(lane)].owners.get(owner as usize);
+        let elsewhere = held.map(|held| self.plans.sources(held.plan).elsewhere.clone()).unwrap_or_default();
+        self.plan_among(lane, owner, learned, elsewhere)
+    }
+
+    /// The same where other processes have limits of their own.
+    pub(super) fn plan_among(&mut self, lane: u16, owner: u32, learned: Limits, elsewhere: Limits) -> u16 {
         if self.is_uncounted(lane) {
             return 0;
         }
@@ -263,7 +271,7 @@ impl State {
             },
             _ => Limits::new(),
         };
-        self.plans.intern(Sources { given, learned, table })
+        self.plans.intern(Sources { given, learned, table, elsewhere })
     }
 
     // === time ===
@@ -285,6 +293,9 @@ impl State {
 
     #[cold]
     fn wall_moved(&mut self, now: Now) {
+        if self.journal.is_some() {
+            self.ring_if_void(now);
+        }
         let jumped = self.wall_offset.is_some_and(|last| last.abs_diff(now.ahead_ms) > 1000);
         if jumped || self.wall_offset.is_none() {
             self.wall_offset = Some(now.ahead_ms);

@@ -54,7 +54,9 @@ impl State {
             match check {
                 Check::Ready(_) => available[usize::from(*lane)] += 1,
                 _ if silent => {}
-                Check::Busy(..) => busy += 1,
+                // It may be had as soon as it is wanted, as far as anybody knows.
+                Check::Out(OutReason::HeldElsewhere) if self.may_be_asked(*lane) => available[usize::from(*lane)] += 1,
+                Check::Busy(..) | Check::Out(OutReason::HeldElsewhere | OutReason::StoreUnreachable) => busy += 1,
                 // It may be probed some time, but comes back by that alone.
                 Check::Until(_, reason) if reason.is_disabled() => out += 1,
                 Check::Until(..) | Check::NotThis(..) => resting += 1,
@@ -63,7 +65,8 @@ impl State {
             if silent {
                 continue;
             }
-            ready += usize::from(matches!(check, Check::Ready(_)));
+            let asked = check == Check::Out(OutReason::HeldElsewhere) && self.may_be_asked(*lane);
+            ready += usize::from(asked || matches!(check, Check::Ready(_)));
             if let Some(views) = views.as_deref_mut() {
                 views.extend(self.key_lane_view(*lane, slot, check, now));
             }

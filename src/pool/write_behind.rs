@@ -16,11 +16,30 @@ use tokio::{
 use super::{KeyPool, Shared, gather::Look};
 use crate::store::{AnyStore, Batch, StoreError};
 
-/// From the beginning of one write to that of the next: less than 200 ms of counts are not written.
-const PAUSE: Duration = Duration::from_millis(150);
-/// The same while somebody waits for a mark.
+/// From the beginning of one write to that of the next.
+#[derive(Clone, Copy)]
+pub(super) struct Cadence {
+    every: Duration,
+    /// While somebody waits for a mark.
+    short: Duration,
+}
+
+impl Cadence {
+    /// Of who works on a store alone: less than 200 ms of counts are not written.
+    pub(super) const ALONE: Self = Self { every: Duration::from_millis(150), short: SHORT_PAUSE };
+    /// Where processes share owners: with what they renew there are no more than ten transactions a second.
+    pub(super) const NOTING: Self = Self::of(Duration::from_millis(120));
+    /// Where the board alone knows the counts: what is left to write is nobody's to wait for.
+    pub(super) const IDLE: Self = Self::of(Duration::from_millis(500));
+
+    const fn of(every: Duration) -> Self {
+        Self { every, short: every }
+    }
+}
+
+/// While somebody waits for a mark, and after a write that failed, at first.
 pub(super) const SHORT_PAUSE: Duration = Duration::from_millis(100);
-/// The same where something other than counts changed: a rest, a key that was disabled. What comes at once is one write.
+/// Where something other than counts changed: a rest, a key that was disabled. What comes at once is one write.
 const SOON: Duration = Duration::from_millis(5);
 /// After a write that failed, at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -47,9 +66,14 @@ pub(super) struct Progress {
 pub(super) type Written = watch::Receiver<Progress>;
 
 /// Writes until the pool is gone or has ended.
-pub(super) async fn write_behind(pool: Weak<Shared>, store: Arc<dyn AnyStore>, progress: watch::Sender<Progress>) {
+pub(super) async fn write_behind(
+    pool: Weak<Shared>,
+    store: Arc<dyn AnyStore>,
+    progress: watch::Sender<Progress>,
+    cadence: Cadence,
+) {
     while news(&pool).await {
-        let (pause, short, soon) = (sleep(PAUSE), sleep(SHORT_PAUSE), sleep(SOON));
+        let (pause, short, soon) = (sleep(cadence.every), sleep(cadence.short), sleep(SOON));
         let Some((batch, mut look, number)) = gather(&pool) else { return };
         let ends = batch.run.is_some();
         let mut anew = false;
@@ -122,8 +146,17 @@ fn gather(pool: &Weak<Shared>) -> Option<(Batch, Look, u64)> {
     look.line_up();
     loop {
         let now = pool.0.clock.now();
-        if pool.lock().gather_some(&mut look, &mut batch, now) {
+        let mut state = pool.lock();
+        if state.gather_some(&mut look, &mut batch, now) {
+            if let Some(journal) = &mut state.journal {
+                journal.gathered = number;
+            }
+            state.tell_facts(&batch, now);
+            drop(state);
             look.spell_out(&mut batch);
+            if let Some(notes) = &mut batch.notes {
+                notes.number = number;
+            }
             return Some((batch, look, number));
         }
     }
@@ -148,7 +181,7 @@ async fn keep(
         if failures == 1 {
             tracing::error!(%error, "the store takes no writes; they are tried again");
         }
-        if failures == FAILURES {
+        if failures == FAILURES && !is_shared(pool) {
             tracing::warn!(
                 "requests go on without the store: what they count is lost if the process crashes meanwhile"
             );
@@ -178,6 +211,11 @@ async fn keep(
 async fn begin_anew(pool: &Weak<Shared>, store: &dyn AnyStore) -> bool {
     let Some(run) = pool.upgrade().map(KeyPool).and_then(|pool| pool.lock().note_everything()) else { return false };
     store.write(Arc::new(Batch { run: Some(run), ..Batch::default() })).await.is_ok()
+}
+
+/// Who shares owners keeps to his marks: others count on them.
+fn is_shared(pool: &Weak<Shared>) -> bool {
+    pool.upgrade().is_some_and(|shared| KeyPool(shared).lock().share().is_some())
 }
 
 fn void_marks(pool: &Weak<Shared>, void: bool) {

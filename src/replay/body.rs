@@ -95,6 +95,15 @@ where
     }
 }
 
+impl<B> ReplayBody<B> {
+    /// Its key is another process's by now.
+    #[cold]
+    fn refuse(&mut self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.done = true;
+        Poll::Ready(Some(Err(BodyError::void().into())))
+    }
+}
+
 impl<B> Body for ReplayBody<B>
 where
     B: Body + Unpin,
@@ -109,13 +118,13 @@ where
             return Poll::Ready(None);
         }
         let again = std::mem::replace(&mut this.polled, true);
-        if !again {
-            this.shared.stamp();
+        if !again && !this.shared.stamp() {
+            return this.refuse();
         }
         let next = ready!(this.poll_next(cx));
         let unsent = !this.flowing;
-        if again && !this.flowing {
-            this.shared.stamp();
+        if again && !this.flowing && !this.shared.stamp() {
+            return this.refuse();
         }
         this.flowing = true;
         this.done |= !matches!(next, Ok(Next::Data(_)));
@@ -134,7 +143,9 @@ where
         }
         if !self.flowing {
             // A connection asks this when it writes the head: the request goes out now, and perhaps no frame follows.
-            self.shared.stamp();
+            if !self.shared.stamp() {
+                return false;
+            }
         }
         let source = self.shared.lock();
         source.is_end() && self.cutter.rest_of(source.pulled()) == 0

@@ -103,13 +103,13 @@ impl<B> Shared<B> {
         self.source.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection takes the request now.
-    pub(super) fn stamp(&self) {
-        if let Some(start) = &*self.start.lock().unwrap_or_else(PoisonError::into_inner) {
-            start.started();
-            #[cfg(test)]
-            self.stamps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        }
+    /// The connection takes the request now. False: it must not go, since the key is another process's by now.
+    pub(super) fn stamp(&self) -> bool {
+        let start = self.start.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(start) = &*start else { return true };
+        #[cfg(test)]
+        self.stamps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        start.started()
     }
 }
 

@@ -34,11 +34,16 @@ pub(super) fn equip(head: &mut Parts, granted: &Granted) -> Result<(), Error> {
 }
 
 /// Says that the request starts now, or tells the body, which says it when the connection takes it.
-pub(super) fn start(granted: &Granted, on_grant: Option<&Arc<dyn OnGrant>>) {
+///
+/// # Errors
+/// Exhausted: its key is another process's by now.
+pub(super) fn start(granted: &Granted, on_grant: Option<&Arc<dyn OnGrant>>) -> Result<(), Error> {
     match on_grant {
         Some(body) => body.granted(granted),
-        None => granted.started(),
+        None if granted.started() => {}
+        None => return Err(granted.void()),
     }
+    Ok(())
 }
 
 /// A request that waits for its key.
@@ -53,7 +58,7 @@ impl<B> Outgoing<B> {
     pub(super) fn with_key(mut self, lease: &Lease) -> Result<Request<B>, Error> {
         equip(&mut self.head, lease.granted())?;
         self.head.extensions.insert(lease.granted().clone());
-        start(lease.granted(), self.on_grant.as_ref());
+        start(lease.granted(), self.on_grant.as_ref())?;
         Ok(Request::from_parts(self.head, self.body))
     }
 }

@@ -137,8 +137,8 @@ impl<S> KeyRotation<S> {
         if let Err(error) = outgoing::equip(&mut head, lease.granted()) {
             return self.fail(error);
         }
-        if !counts {
-            outgoing::start(lease.granted(), demand.on_grant.as_ref());
+        if !counts && let Err(error) = outgoing::start(lease.granted(), demand.on_grant.as_ref()) {
+            return self.fail(error);
         }
         // The fast path: the very instance that was polled ready is the one that is called.
         match trace::attempt(lease.granted()) {

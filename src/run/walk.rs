@@ -49,7 +49,9 @@ impl Walk {
     {
         let mut lease = self.first().await.map_err(RunError::Pool)?;
         loop {
-            lease.started();
+            if !lease.started() {
+                return Err(RunError::Pool(lease.granted().void()));
+            }
             let result = call(LeasedKey::new(lease.granted().clone())).await;
             // What comes next may want its slot.
             let served_by = settled(lease, judge(&result));

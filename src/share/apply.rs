@@ -6,7 +6,9 @@ use super::{
     counts::{all_heard, heard, moved},
     draws,
     names::{HolderId, UnitId},
-    news, recovery,
+    news,
+    notes::least_ahead,
+    recovery,
     state::{BoardState, HolderRecord, UnitRecord},
     wire::{Granted, Held, Mode, Renewal, Reply, VERSION},
 };
@@ -64,6 +66,7 @@ pub fn apply(state: &mut BoardState, renewal: &Renewal, server: Server<'_>) -> R
     }
     record.demand.clone_from(&renewal.demand);
     record.other.extend(renewal.other.clone());
+    state.outdate_notes(renewal);
     enrol(state, renewal, &mut reply, now);
     for held in &renewal.held {
         hear(state, renewal, held, now, &mut reply);
@@ -116,14 +119,15 @@ impl BoardState {
         now: i64,
     ) -> Option<Granted> {
         self.fence += 1;
-        let (fence, generation, broke) = (self.fence, self.generation, self.broke);
+        let (fence, generation) = (self.fence, self.generation);
         let limits = self.limits(unit);
-        let record = self.units.get_mut(unit)?;
+        let record = self.units.get(unit)?;
         // Who was lent it and has not heard of it has not used it.
         let unheard = record.holder.as_ref() == Some(&renewal.holder) && record.until > now;
         if !unheard {
-            record.abandon(now, broke);
+            self.abandon(unit, now);
         }
+        let record = self.units.get_mut(unit)?;
         record.prune(now);
         record.holder = Some(renewal.holder.clone());
         record.until = now + renewal.lease as i64;
@@ -131,7 +135,12 @@ impl BoardState {
         record.generation = generation;
         record.mode = Mode::Whole;
         record.opens = None;
-        let marks = record.mark(&limits, dates);
+        let marks = if renewal.noting { Vec::new() } else { record.mark(&limits, dates) };
+        record.ahead = renewal.noting.then(|| least_ahead(&limits));
+        if let Some(dates) = dates.filter(|_| renewal.noting) {
+            record.dates = dates;
+        }
+        let ahead = record.ahead;
         Some(Granted {
             unit: unit.clone(),
             fence,
@@ -139,6 +148,7 @@ impl BoardState {
             unknown: record.unknown.map(|end| end - now),
             days_unknown: record.days_unknown.map(|end| end - now),
             marks,
+            ahead,
             in_flight: record.in_flight.iter().map(|deadline| deadline - now).collect(),
             last_start: record.last_start.map(|start| start - now),
             learned: limits,
@@ -156,14 +166,14 @@ fn bury(state: &mut BoardState, renewal: &Renewal, now: i64) {
         .filter(|other| **other != renewal.holder)
         .cloned()
         .collect();
-    let broke = state.broke;
     for gone in dead {
         state.holders.remove(&gone);
         state.dead.retain(|dead| *dead != gone);
-        state.dead.push(gone.clone());
-        for unit in state.units.values_mut().filter(|unit| unit.holder.as_ref() == Some(&gone)) {
-            unit.abandon(now, broke);
+        for unit in state.units.named(|unit| unit.holder.as_ref() == Some(&gone)) {
+            state.abandon(&unit, now);
         }
+        state.notes.remove(&gone);
+        state.dead.push(gone);
     }
 }
 
@@ -177,7 +187,7 @@ fn enrol(state: &mut BoardState, renewal: &Renewal, reply: &mut Reply, now: i64)
         let lost = state.recovery.is_some_and(|recovery| recovery.empty);
         let blank = state.blank;
         for info in &units {
-            state.units.entry(info.unit.clone()).or_insert_with(|| UnitRecord {
+            state.units.or_insert_with(&info.unit, || UnitRecord {
                 generation: if lost { 0 } else { generation },
                 unknown: blank,
                 days_unknown: blank,
@@ -201,7 +211,8 @@ fn own<'a>(state: &'a mut BoardState, renewal: &Renewal, held: &Held) -> Option<
         return state.units.get_mut(&held.unit);
     }
     let recovery = state.recovery.filter(|_| held.valid && renewal.generation != generation)?;
-    let record = state.units.entry(held.unit.clone()).or_default();
+    state.units.or_insert_with(&held.unit, UnitRecord::default);
+    let record = state.units.get_mut(&held.unit)?;
     if record.generation == generation && record.fence >= held.fence {
         return None;
     }
@@ -221,8 +232,18 @@ fn own<'a>(state: &'a mut BoardState, renewal: &Renewal, held: &Held) -> Option<
 
 /// The holder tells of a unit and keeps it, unless it is not his any more.
 fn hear(state: &mut BoardState, renewal: &Renewal, held: &Held, now: i64, reply: &mut Reply) {
+    let until = now + renewal.lease as i64;
+    let generation = state.generation;
+    let as_it_was = |record: &UnitRecord| {
+        let corrected = record.corrections.iter().all(|correction| correction.number > held.corrected);
+        held.counts.is_none() && held.other.is_empty() && corrected
+    };
+    let record = state.units.get(&held.unit);
+    if record.is_some_and(|record| record.is_of(&renewal.holder, held.fence, generation) && as_it_was(record)) {
+        return state.units.prolong(&held.unit, until);
+    }
     let Some(record) = own(state, renewal, held) else { return reply.refused.push(held.unit.clone()) };
-    record.until = now + renewal.lease as i64;
+    record.until = until;
     book(record, held, now);
 }
 
@@ -232,6 +253,7 @@ fn take_back(state: &mut BoardState, renewal: &Renewal, held: &Held, now: i64) {
     book(record, held, now);
     // Nobody uses the day up to the mark any more.
     record.marks.clear();
+    record.ahead = None;
     record.opens = held.opens.map(|opens| now + opens.max(0));
     record.before = record.holder.take();
     record.mode = held.mode;
@@ -246,6 +268,7 @@ fn book(record: &mut UnitRecord, held: &Held, now: i64) {
         record.unknown = None;
         record.days_unknown = None;
         record.marks.clone_from(&held.marks);
+        record.ahead = held.ahead;
         record.in_flight = held.in_flight.iter().map(|deadline| now + deadline).collect();
         record.last_start = held.last_start.map(|start| heard(start, now));
     }

@@ -9,8 +9,9 @@ use tower::BoxError;
 
 use super::{
     apply::{Server, apply},
+    names::HolderId,
     state::BoardState,
-    wire::{Renewal, Reply},
+    wire::{Noted, Renewal, Reply},
 };
 use crate::time::Clock;
 
@@ -35,6 +36,14 @@ impl MemoryBoard {
     /// An empty board whose time is this clock's.
     pub fn new(clock: Clock) -> Self {
         Self { state: Mutex::new(BoardState::fresh()), clock }
+    }
+}
+
+impl MemoryBoard {
+    /// Takes a note, as a store does with a batch: see [`Renewal::noting`].
+    pub fn note(&self, holder: &HolderId, number: u64, units: Vec<Noted>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.note(holder, number, units, self.clock.now().wall_ms());
     }
 }
 

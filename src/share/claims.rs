@@ -13,6 +13,9 @@ use super::{
 /// Room that opens within so many milliseconds is as good as room now.
 const SOON: i64 = 1_000;
 
+/// So many units are granted to one who is alone before he needs them.
+const AT_ONCE: usize = 1_000;
+
 /// How much of a kind there is, who holds it, and who asks for it.
 struct Shares {
     /// Requests a minute that all units allow together.
@@ -84,6 +87,8 @@ pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: 
     if let Some(record) = state.holders.get_mut(&renewal.holder) {
         record.wanted.clear();
     }
+    let lively = |other: &HolderId| state.holders.get(other).is_some_and(|record| now - record.seen < LIVELY);
+    reply.alone = renewal.noting && !state.holders.keys().any(|other| *other != renewal.holder && lively(other));
     for (kind, units) in &kinds {
         let mut shares = Shares::of(state, kind, units, now);
         for claim in renewal.claims.iter().filter(|claim| claim.kind == *kind) {
@@ -123,12 +128,22 @@ fn grant(
     let mut left = claim.requests;
     // Alone, a process takes drawn units back as a whole.
     let alone = shares.demand.keys().all(|other| other == holder) && shares.lacking.keys().all(|other| other == holder);
+    // Of one who noted what he started it is known what is left.
+    let ended = |unit: &&UnitId| {
+        let record = &state.units[*unit];
+        record.holder.is_some() && record.is_free(now) && record.ahead.is_some()
+    };
+    for unit in units.iter().map(|unit| &unit.0).filter(ended).cloned().collect::<Vec<_>>() {
+        state.abandon(&unit, now);
+    }
     let mut free: Vec<_> = units
         .iter()
         .filter(|(unit, _)| {
             let record = &state.units[unit];
             let whole = record.mode == Mode::Whole || (alone && !record.is_drawn_from(now));
-            record.is_free(now) && whole && record.opens.is_none_or(|opens| opens <= now + SOON)
+            let opens = record.opens.is_none_or(|opens| opens <= now + SOON);
+            let opens = opens || reply.alone || counts::grew(&record.counts, &state.limits(unit));
+            record.is_free(now) && whole && opens
         })
         .map(|(unit, size)| {
             let record = &state.units[unit];
@@ -138,11 +153,13 @@ fn grant(
             // What one had oneself one need not learn anew.
             (room, record.before.as_ref() == Some(holder), unit, *size)
         })
-        .filter(|found| found.0 > 0)
+        .filter(|found| found.0 > 0 || reply.alone)
         .collect();
     free.sort_by_key(|(room, own, ..)| Reverse((*own, *room)));
+    // Whoever is alone keeps all windows himself, and knows when each opens.
+    let all = reply.alone && free.len() <= AT_ONCE;
     for (room, _, unit, size) in free {
-        if left == 0 {
+        if left == 0 && !all {
             break;
         }
         let taken = shares.held(holder);

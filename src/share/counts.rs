@@ -1,6 +1,6 @@
 //! Windows as the board keeps them: moments on its own clock.
 
-use crate::limit::{Limits, Span, Told, Unit};
+use crate::limit::{Limit, Limits, Span, Told, Unit};
 
 /// The same, with all moments later by so many milliseconds.
 pub(super) fn moved(counts: &[Told], by: i64) -> Vec<Told> {
@@ -57,6 +57,13 @@ pub(super) fn room(counts: &[Told], limits: &Limits, unknown: Option<i64>, then:
     room
 }
 
+/// Whether limits allow more than they did when this was told: when a window opens is not known any more.
+pub(super) fn grew(counts: &[Told], limits: &Limits) -> bool {
+    let same = |one: &Limit, other: &Limit| (one.unit, one.span) == (other.unit, other.span);
+    let now = |told: &Told| limits.iter().find(|limit| same(limit, &told.limit)).map(|limit| limit.amount);
+    counts.iter().any(|told| now(told).is_none_or(|amount| amount > told.limit.amount))
+}
+
 /// How many requests a minute it allows: what a share is measured in.
 pub(super) fn size(limits: &Limits) -> u64 {
     let a_minute = |limit: &crate::limit::Limit| match limit.span {
@@ -70,7 +77,7 @@ pub(super) fn size(limits: &Limits) -> u64 {
 }
 
 /// Of both limits the smaller.
-pub(super) fn stricter(one: &Limits, other: &Limits) -> Limits {
+pub(crate) fn stricter(one: &Limits, other: &Limits) -> Limits {
     other.iter().fold(one.clone(), |limits, limit| {
         let held = limits.iter().find(|held| (held.unit, held.span) == (limit.unit, limit.span));
         if held.is_some_and(|held| held.amount <= limit.amount) { limits } else { limits.with(*limit) }

@@ -97,8 +97,11 @@ pub(super) fn settle(state: &mut BoardState, renewal: &Renewal, now: i64) {
             }
         }
     }
-    for record in state.units.values_mut().filter(|record| !record.bookings.is_empty()) {
-        record.bookings.retain(|booking| booking.until + SETTLED_LATE > now);
+    let over = |booking: &Booking| booking.until + SETTLED_LATE <= now;
+    for unit in state.units.named(|record| record.bookings.iter().any(over)) {
+        if let Some(record) = state.units.get_mut(&unit) {
+            record.bookings.retain(|booking| !over(booking));
+        }
     }
 }
 

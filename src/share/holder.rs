@@ -88,6 +88,8 @@ pub struct Holder {
     /// Tries without an answer.
     failures: u32,
     nonces: fastrand::Rng,
+    /// There is nobody to give anything back to.
+    alone: bool,
     /// All leases ended since the last answer; said once.
     lost: bool,
     counters: Counters,
@@ -126,6 +128,8 @@ struct HeldUnit {
     last_start: Option<Tick>,
     /// It was used, or changed otherwise, since the board heard of it.
     changed: bool,
+    /// The same since the renewal under way was made.
+    changed_since: bool,
     /// How much is left up to each mark.
     marks: Vec<Mark>,
     /// What was started since the renewal under way was made.
@@ -139,6 +143,7 @@ impl Holder {
     /// A process that can serve these units. `seed` is for the generations of boards that went back in time: random, and
     /// another in each process.
     pub fn new(id: HolderId, settings: Settings, units: Vec<UnitInfo>, seed: u64) -> Self {
+        let hasty = (Tick::ZERO, f64::from(settings.haste.0.max(1)));
         let mut holder = Self {
             id,
             settings,
@@ -165,10 +170,11 @@ impl Holder {
             due: Tick::ZERO,
             hurried: false,
             sent: Tick::ZERO,
-            hasty: (Tick::ZERO, need::HASTE),
+            hasty,
             unhurried: Tick::ZERO,
             failures: 0,
             nonces: fastrand::Rng::with_seed(seed),
+            alone: false,
             lost: false,
             counters: Counters::default(),
         };
@@ -277,7 +283,7 @@ impl Holder {
             let mark = held.marks.iter().find(|mark| mark.unit == of && mark.date == date);
             mark.is_some_and(|mark| mark.upto >= spent.of(of).max(1))
         };
-        let all_marked = {
+        let all_marked = self.settings.noting || {
             let mut daily = info.limits.iter().filter(|limit| limit.span == Span::Day);
             daily.all(|limit| (dates.0..=dates.1).all(|date| marked(limit.unit, date)))
         };
@@ -311,6 +317,7 @@ impl Holder {
         held.touched = now.tick;
         held.last_start = Some(now.tick);
         held.changed = true;
+        held.changed_since = true;
         for since in [&mut held.since_sent, &mut held.since_last] {
             since.requests += spent.requests;
             since.input_tokens += spent.input_tokens;
@@ -326,6 +333,7 @@ impl Holder {
     pub fn changed(&mut self, unit: &UnitId) {
         if let Some(held) = self.units.get_mut(unit) {
             held.changed = true;
+            held.changed_since = true;
         }
     }
 
@@ -343,6 +351,22 @@ impl Holder {
     /// Rests and disabled keys that others told of, by scope. Ends are relative to when they were heard.
     pub fn facts(&self) -> &BTreeMap<String, Rest> {
         &self.facts
+    }
+
+    /// How much is left up to the marks of each unit that is held.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = (&UnitId, &[Mark])> {
+        self.units.iter().map(|(unit, held)| (unit, &*held.marks))
+    }
+
+    /// The next renewal is due now: it is the last.
+    pub(crate) fn renew_now(&mut self, now: Moment) {
+        self.due = now.tick;
+    }
+
+    /// The day's mark of some unit is reached: the board is to hear of it at once.
+    pub(crate) fn at_mark(&mut self, now: Moment) {
+        self.counters.at_mark += 1;
+        self.hurry(now.tick);
     }
 
     fn hurry(&mut self, now: Tick) {

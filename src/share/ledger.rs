@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     names::UnitId,
     wire::{Correction, Granted},
@@ -30,7 +32,8 @@ impl Moment {
 }
 
 /// How much a request takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Spent {
     /// Requests.
     pub requests: u64,
@@ -43,7 +46,7 @@ pub struct Spent {
 }
 
 impl Spent {
-    pub(super) fn of(&self, unit: Unit) -> u64 {
+    pub(crate) fn of(&self, unit: Unit) -> u64 {
         match unit {
             Unit::Requests => self.requests,
             Unit::InputTokens => self.input_tokens,
@@ -68,6 +71,24 @@ pub trait Ledger {
     fn room(&mut self, unit: &UnitId, within: Duration, now: Moment) -> u64;
     /// Whether something was granted that has not started: such a unit is not given back.
     fn is_pending(&self, unit: &UnitId) -> bool;
+    /// The unit is about to be given back: nothing is started in it any more. False where it is pending by now, and stays.
+    fn give_up(&mut self, unit: &UnitId, now: Moment) -> bool {
+        let _ = now;
+        !self.is_pending(unit)
+    }
+    /// The unit is another's by now.
+    fn lose(&mut self, unit: &UnitId, now: Moment) {
+        let _ = (unit, now);
+    }
+    /// How much may be started in a unit before a later [note](super::Noted) of it; none where nothing is noted.
+    fn ahead(&self, unit: &UnitId) -> Option<Spent> {
+        let _ = unit;
+        None
+    }
+    /// The number of the last note that was made.
+    fn noted(&self) -> u64 {
+        0
+    }
     /// When each request that is under way ends at the latest, in milliseconds from now.
     fn in_flight(&self, unit: &UnitId, now: Moment) -> Vec<i64>;
     /// When a unit that is out has room again, in milliseconds from now; `None` where it has room now.

@@ -14,6 +14,7 @@ mod apply;
 mod board;
 mod books;
 mod claims;
+pub mod conformance;
 mod counters;
 mod counts;
 mod draws;
@@ -21,25 +22,38 @@ mod holder;
 mod ledger;
 mod names;
 mod news;
+mod notes;
 mod recovery;
+#[cfg(feature = "redis")]
+mod redis;
 mod settings;
+#[cfg(feature = "sqlite")]
+mod shelf;
 mod state;
+mod units;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "redis")]
+pub use self::redis::RedisBoard;
 pub use apply::{Server, apply};
 pub use board::{Board, MemoryBoard};
 pub use books::Books;
 pub use counters::Counters;
+pub(crate) use counts::stricter;
 pub use holder::{Holder, Leave, Refusal};
 pub use ledger::{Ledger, Moment, Spent};
 pub use names::{HolderId, Kind, UnitId};
+
 pub use settings::{OnStoreLoss, Settings};
+#[cfg(feature = "sqlite")]
+pub(crate) use shelf::{Changes, Shelf};
 pub use state::BoardState;
 pub use wire::{
-    Claim, Correction, Drawn, Granted, Held, Mark, Mode, News, Other, Renewal, Reply, Rest, Settled, UnitInfo, VERSION,
+    Claim, Correction, Drawn, Granted, Held, Mark, Mode, News, Noted, Other, Renewal, Reply, Rest, Settled, UnitInfo,
+    VERSION,
 };
 
 pub use crate::limit::Told;

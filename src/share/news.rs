@@ -68,6 +68,10 @@ pub(super) fn tell(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &
         if own.is_some_and(|own| stricter(own, &limits) != *own) {
             reply.stricter.insert(unit.clone(), limits);
         }
+        let corrected = state.units.get(&unit).is_some_and(|record| !record.corrections.is_empty());
+        if !corrected {
+            continue;
+        }
         if let Some(record) = state.units.get_mut(&unit) {
             let since = now - 25 * 3_600_000;
             record.corrections.retain(|correction| correction.began > since);

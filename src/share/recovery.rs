@@ -63,7 +63,7 @@ pub(super) fn end(state: &mut BoardState, now: i64) {
         let Some(record) = state.units.get_mut(&name) else { continue };
         record.generation = generation;
         // None of what it had counted is believed to have still been there.
-        record.abandon(now, now);
+        record.abandon(now, now, &limits);
         record.bookings.clear();
         if first_start {
             continue;

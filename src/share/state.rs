@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     counts,
+    ledger::Spent,
     names::{HolderId, Kind, UnitId},
+    notes::Note,
+    units::Units,
     wire::{Correction, Mark, Mode, Other, Rest, UnitInfo},
 };
 use crate::limit::{Limit, Limits, Span, Told};
@@ -45,8 +48,11 @@ pub struct BoardState {
     /// known what had been used by then.
     #[serde(default)]
     pub(super) blank: Option<i64>,
-    pub(super) units: BTreeMap<UnitId, UnitRecord>,
+    pub(super) units: Units,
     pub(super) holders: BTreeMap<HolderId, HolderRecord>,
+    /// What holders noted since they renewed last, oldest first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) notes: BTreeMap<HolderId, Vec<Note>>,
     /// Processes that others knew to be dead.
     #[serde(default)]
     pub(super) dead: Vec<HolderId>,
@@ -97,6 +103,12 @@ pub(super) struct UnitRecord {
     pub(super) told: i64,
     #[serde(default)]
     pub(super) marks: Vec<Mark>,
+    /// How much may have been started since `counts` were told, of a holder who notes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ahead: Option<Spent>,
+    /// The dates when it was lent to one who notes.
+    #[serde(default, skip_serializing_if = "is_unset")]
+    pub(super) dates: (u16, u16),
     /// Until then every place may have been used that `counts` does not know.
     #[serde(default)]
     pub(super) unknown: Option<i64>,
@@ -159,6 +171,11 @@ pub(super) struct HolderRecord {
     pub(super) other: Other,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_unset(dates: &(u16, u16)) -> bool {
+    *dates == (0, 0)
+}
+
 impl BoardState {
     /// The board of a store that was made just now, so that nobody can know of an earlier one. Where that is not sure
     /// (a server that has nothing may have been flushed) it is [`BoardState::default`], which hears for the time of a
@@ -212,15 +229,26 @@ impl UnitRecord {
         self.generation == generation && self.holder.as_ref() == Some(holder) && self.fence == fence
     }
 
-    /// Its holder is gone: what he may have started since he told is not known.
+    /// Its holder is gone: what he may have started since he told is not known, but for one who notes.
     /// `broke`: when the board's time last went on otherwise than time did. What was told before is not known to have still
     /// been there when the lease ended, so that none of it is believed.
-    pub(super) fn abandon(&mut self, now: i64, broke: i64) {
+    pub(super) fn abandon(&mut self, now: i64, broke: i64, limits: &Limits) {
         if self.holder.is_some() {
-            if self.told <= broke {
+            let end = self.until.min(now);
+            let believed = self.told > broke;
+            if !believed {
                 self.counts.iter_mut().for_each(|told| told.moments.clear());
             }
-            self.unknown = self.unknown.max(Some(self.until.min(now)));
+            match self.ahead.take() {
+                Some(ahead) if believed => self.count_ahead(ahead, end, limits),
+                noted => {
+                    self.unknown = self.unknown.max(Some(end));
+                    // Who notes keeps no marks.
+                    if noted.is_some() {
+                        self.days_unknown = self.days_unknown.max(Some(end));
+                    }
+                }
+            }
             self.before = self.holder.take();
         }
         self.fold_marks();

@@ -1,8 +1,8 @@
 //! The protocol under virtual time, judged by what arrives at the provider.
 
 mod figures;
-mod oracle;
-mod process;
+pub(super) mod oracle;
+pub(super) mod process;
 mod schedules;
 mod wire;
 mod world;

@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::names::{HolderId, Kind, UnitId};
+use super::{
+    ledger::Spent,
+    names::{HolderId, Kind, UnitId},
+};
 use crate::limit::{Limits, Told, Unit};
 
 /// The wire form that this library speaks. Readers keep fields that they do not know.
@@ -81,6 +84,13 @@ pub struct Renewal {
     /// Processes that it knows to be dead.
     #[serde(default)]
     pub buried: Vec<HolderId>,
+    /// What it starts between two renewals it notes in the store before it goes beyond [`Held::ahead`]: should it die,
+    /// no more than that is unknown.
+    #[serde(default)]
+    pub noting: bool,
+    /// The number of the last note that this renewal is newer than.
+    #[serde(default)]
+    pub noted: u64,
     /// Fields of a later version.
     #[serde(flatten)]
     pub other: Other,
@@ -112,6 +122,9 @@ pub struct Held {
     /// Up to where the day may be used before the board hears of it.
     #[serde(default)]
     pub marks: Vec<Mark>,
+    /// How much may be started before a later word of it: of one who [notes](Renewal::noting) what he starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<Spent>,
     /// When each request that is under way ends at the latest.
     #[serde(default)]
     pub in_flight: Vec<i64>,
@@ -130,6 +143,19 @@ pub struct Held {
     /// Fields of a later version, kept with the unit.
     #[serde(flatten)]
     pub other: Other,
+}
+
+/// What a holder notes of a unit between two renewals. Times are relative to the note's own moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noted {
+    /// Which.
+    pub unit: UnitId,
+    /// The number under which it is held.
+    pub fence: u64,
+    /// What its windows count.
+    pub counts: Vec<Told>,
+    /// How much may be started before the next note.
+    pub ahead: Spent,
 }
 
 /// Up to where a holder may use a day.
@@ -263,6 +289,10 @@ pub struct Reply {
     /// Of a kind: how many units there are, and how many processes that ask for it.
     #[serde(default)]
     pub crowd: BTreeMap<Kind, (u64, u64)>,
+    /// Nobody else was heard of lately: all that is free was granted, and nothing need be given back. Said to one who
+    /// [notes](Renewal::noting) what he starts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alone: bool,
     /// The board does not know what the process can serve.
     #[serde(default)]
     pub unknown_roster: bool,
@@ -307,6 +337,9 @@ pub struct Granted {
     /// How much of each day may be used before the board has heard of it.
     #[serde(default)]
     pub marks: Vec<Mark>,
+    /// How much may be started before it is noted, of one who notes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<Spent>,
     /// When each request of earlier holders ends at the latest.
     #[serde(default)]
     pub in_flight: Vec<i64>,

@@ -6,6 +6,7 @@ use super::{
     record::{ImportRecord, KeyRecord, RestId, RestRecord, UnitRecord, UsageRecord},
     started::StartedRecord,
 };
+use crate::share::Noted;
 
 /// What changed since the last write. A store takes all of it or nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,19 @@ pub struct Batch {
     pub imports: Vec<ImportRecord>,
     /// A process begins to work on the store, or ends.
     pub run: Option<Run>,
+    /// What a process that shares owners with others notes of those that it holds; [`units`](Self::units) are empty then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notes: Option<Notes>,
+}
+
+/// What a process notes of the units that it holds: see [`Renewal::noting`](crate::share::Renewal::noting).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Notes {
+    /// One more than that of the note before, at least.
+    pub number: u64,
+    /// What they count.
+    pub units: Vec<Noted>,
 }
 
 /// A process begins to work on a store, or ends as it should.

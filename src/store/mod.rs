@@ -5,7 +5,7 @@
 //! lets more through than a limit allows, each batch also says how much may be started before the next one (the
 //! *mark*): no key goes beyond it, and whoever begins after a crash counts it as used.
 //!
-//! [`MemoryStore`] ends with the process; `Sqlite` (feature `sqlite`) is one file. To write another: implement
+//! [`MemoryStore`] ends with the process; `Sqlite` (feature `sqlite`) is one file; `Redis` (feature `redis`) is a server. To write another: implement
 //! [`Store`], and let [`conformance::check`] run against it (see `examples/own_store.rs`).
 
 mod batch;
@@ -16,17 +16,21 @@ mod image;
 mod memory;
 mod moments;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 mod secret;
 mod settings;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod started;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "redis", feature = "sqlite"))]
 mod vault;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-pub use batch::{Batch, Crash, Run};
+#[cfg(feature = "redis")]
+pub use self::redis::{Redis, SharedRedis};
+pub use batch::{Batch, Crash, Notes, Run};
 pub use book::{Added, BookError, BookKey, KeyBook};
 pub use error::StoreError;
 pub use image::Image;
@@ -38,9 +42,9 @@ pub use record::{
 pub use secret::KeptSecret;
 pub use settings::{KeyNews, KeySettings};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Contents, Sqlite};
+pub use sqlite::{Contents, SharedSqlite, Sqlite};
 pub use started::StartedRecord;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "redis", feature = "sqlite"))]
 pub use vault::{InvalidVaultKey, Keeping, Vault};
 
 /// Keeps what a pool knows. One process works on it at a time.

@@ -179,6 +179,12 @@ pub struct Credit {
 }
 
 impl Credit {
+    /// The same, as processes tell it each other.
+    pub(crate) fn as_spent(self) -> crate::share::Spent {
+        let Self { requests, input_tokens, output_tokens, images } = self;
+        crate::share::Spent { requests, input_tokens, output_tokens, images }
+    }
+
     /// How much of `unit`; [`Unit::Tokens`] is prompt and answer together.
     pub fn of(&self, unit: Unit) -> u64 {
         match unit {

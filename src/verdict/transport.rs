@@ -54,6 +54,10 @@ pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
 
 /// The body came from the caller and did not end well.
 fn of_body(error: &BodyError) -> Verdict {
+    if error.is_void() {
+        // As if there had been no connection: nobody is to blame, and another key may carry it.
+        return of_code(CONNECT);
+    }
     let advice = if error.is_two_models() {
         "The body of the request names its model twice: name it once."
     } else {

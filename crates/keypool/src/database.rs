@@ -3,6 +3,7 @@
 use std::{
     env,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::{
@@ -10,8 +11,9 @@ use clap::{
     builder::{PathBufValueParser, TypedValueParser},
 };
 use tower_keypool::{
-    KeyPool,
-    store::{Sqlite, StoreError},
+    KeyPool, Sharing,
+    share::Settings,
+    store::{SharedSqlite, Sqlite, StoreError},
 };
 
 mod keys;
@@ -28,11 +30,15 @@ pub struct Place {
     /// Database file: counts, rests and disabled keys outlive the process there
     #[arg(long, value_name = "FILE", env = "KEYPOOL_DB", help = HELP, value_parser = choice())]
     db: Option<Choice>,
+
+    /// How long what is held of the keys stays so without a word: of those who share a database all the same
+    #[arg(long, value_name = "SECONDS", env = "KEYPOOL_LEASE", hide = true)]
+    lease: Option<f64>,
 }
 
-const HELP: &str = "Database file: counts, rests and disabled keys outlive the process there; `auto` is \
-$XDG_STATE_HOME/keypool/keypool.db, else ~/.local/state/keypool/keypool.db; `none` is none. Unless given, \
-`serve` takes keys from the usual one and keeps counts in memory, and commands take `auto`";
+const HELP: &str = "Database file: counts, rests and disabled keys outlive the process there, and several processes share \
+their keys; `auto` is $XDG_STATE_HOME/keypool/keypool.db, else ~/.local/state/keypool/keypool.db, and what is taken \
+unless another is given; `none` is none";
 
 /// What `--db` says; a file of the name `none` or `auto` is `./none` or `./auto`.
 #[derive(Clone, Debug)]
@@ -83,21 +89,34 @@ impl Place {
         }
     }
 
-    /// Opens it to work on it, making it where there is none. Where none was asked for, or the usual one cannot be made or
-    /// another process works on it, there is none.
+    /// How processes that work on it share their keys.
+    pub fn sharing(&self, store: &SharedSqlite) -> Sharing {
+        let lease = self.lease.map(Duration::try_from_secs_f64).and_then(Result::ok).filter(|lease| !lease.is_zero());
+        let mut settings = store.settings();
+        if let Some(lease) = lease {
+            let times = Settings::for_lease(lease);
+            (settings.lease, settings.margin, settings.smoothing) = (times.lease, times.margin, times.smoothing);
+            settings.renew_every = times.renew_every.min(settings.renew_every);
+            settings.timeout = times.timeout.max(Duration::from_millis(500));
+        }
+        Sharing::new(store.holder().clone()).settings(settings)
+    }
+
+    /// Opens it to work on it together with others, making it where there is none. Where none was asked for, or the usual
+    /// one cannot be made or a process works on it alone, there is none.
     ///
     /// # Errors
     /// When it cannot be made or is in use although somebody named it, cannot be read, or a newer version wrote it.
-    pub fn claim(&self) -> Result<Option<Sqlite>, StoreError> {
+    pub fn claim(&self) -> Result<Option<SharedSqlite>, StoreError> {
         let named = match &self.db {
-            None | Some(Choice::None) => return Ok(None),
-            Some(choice) => matches!(choice, Choice::File(_)),
+            Some(Choice::None) => return Ok(None),
+            choice => matches!(choice, Some(Choice::File(_))),
         };
         let Some(path) = self.path() else {
             tracing::warn!("no home directory: counts are kept in memory (name a file with --db)");
             return Ok(None);
         };
-        let claimed = Sqlite::open(&path).and_then(|store| store.claim().map(|()| store));
+        let claimed = Sqlite::open(&path).and_then(Sqlite::share);
         match claimed {
             Err(error) if !named && error.is_in_use() => {
                 tracing::warn!("{error}; this one keeps its counts in memory (name another file with --db)");

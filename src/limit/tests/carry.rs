@@ -286,7 +286,6 @@ fn a_finer_window_takes_a_coarse_start_for_the_latest_it_may_have_been() {
     assert_eq!(new.used(&mut log, &millis(64_550)).next().unwrap().1, 0);
 }
 
-#[cfg(feature = "share")]
 mod told {
     use super::*;
     use crate::{limit::Unknown, time::Tick};

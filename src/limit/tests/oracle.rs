@@ -16,7 +16,6 @@ pub(super) struct Granted {
     pub(super) started: Option<(u64, Stamp)>,
 }
 
-#[cfg(feature = "share")]
 impl Granted {
     /// What was provisional is told as if it began now.
     pub(super) fn began(&mut self, now: &crate::limit::At) {

@@ -7,7 +7,10 @@ use proptest::{prelude::*, test_runner::TestCaseError};
 use super::schedule::Run;
 use crate::{
     KeyPool, KeyState, Snapshot,
-    pool::{builder::KeyPoolBuilder, journal::Journal},
+    pool::{
+        builder::{KeyPoolBuilder, Opened},
+        journal::Journal,
+    },
     store::{Batch, Image},
 };
 
@@ -48,7 +51,8 @@ impl Kept {
     pub(super) fn pass_on(mut self, pool: &KeyPool, next: KeyPoolBuilder) -> Result<(), TestCaseError> {
         self.write(pool);
         self.0.apply(&Batch { run: Some(crate::store::Run::Ended), ..Batch::default() });
-        let next = next.assemble(Some(self.0), None).expect("a pool");
+        let opened = Opened { image: self.0, written: None, share: None, sharing: None };
+        let next = next.assemble(Some(opened)).expect("a pool");
         let (was, is) = (pool.snapshot(), next.snapshot());
         let (were, are) = (rests(&was), rests(&is));
         prop_assert_eq!(were.len(), are.len(), "{:?} before, {:?} after", were, are);

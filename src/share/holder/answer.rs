@@ -34,7 +34,10 @@ impl Holder {
         let trip = now.tick.since(sent.at.tick).min(self.settings.timeout);
         self.trip = (trip.as_millis() as u64).max(self.trip * 7 / 8);
         for unit in &reply.refused {
-            self.counters.refused += u64::from(self.units.remove(unit).is_some());
+            if self.units.remove(unit).is_some() {
+                self.counters.refused += 1;
+                ledger.lose(unit, now);
+            }
         }
         for unit in &sent.returned {
             self.returning.remove(unit);
@@ -49,6 +52,7 @@ impl Holder {
             if correction.number > held.corrected {
                 held.corrected = correction.number;
                 held.changed = true;
+                held.changed_since = true;
                 ledger.correct(correction, now);
             }
         }
@@ -64,6 +68,7 @@ impl Holder {
         self.news.retain(|news| news.0 > reply.news);
         self.facts.extend(reply.facts.clone());
         self.revision = reply.revision;
+        self.alone = reply.alone;
         self.weigh(reply, ledger, now);
         if reply.unknown_roster {
             self.hurry(now.tick);
@@ -75,7 +80,7 @@ impl Holder {
         for (unit, marks) in &sent.marks {
             let Some(held) = self.units.get_mut(unit) else { continue };
             let since = held.since_sent;
-            held.changed = since != Spent::default();
+            held.changed = held.changed_since;
             let left = |(mark, used): &(Mark, u64)| {
                 let left = mark.upto.saturating_sub(*used).saturating_sub(since.of(mark.unit));
                 Mark { upto: left, ..*mark }
@@ -94,6 +99,7 @@ impl Holder {
             last_start: None,
             // The board is told how the windows look with what was unknown in them.
             changed: granted.unknown.is_some() || granted.days_unknown.is_some(),
+            changed_since: false,
             marks: granted.marks.clone(),
             since_sent: Spent::default(),
             since_last: Spent::default(),
@@ -107,7 +113,9 @@ impl Holder {
         let mut lacks: Option<Tick> = None;
         for (kind, demand) in &mut self.demands {
             demand.wanted = reply.wanted.get(kind).copied().unwrap_or(0);
-            demand.drawn = reply.crowd.get(kind).is_some_and(|(units, processes)| units < processes);
+            let crowded = reply.crowd.get(kind).is_some_and(|(units, processes)| units < processes);
+            demand.drawn = crowded && self.settings.draws;
+            demand.rotates = crowded && !self.settings.draws;
             demand.give = reply.give.get(kind).copied().unwrap_or(0);
             if reply.dry.contains(kind) {
                 self.counters.dry += 1;

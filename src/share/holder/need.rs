@@ -19,9 +19,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How much more than the demand is kept.
 const RESERVE: f64 = 1.1;
-/// So many renewals before their time may follow each other, and so many a second in the long run.
-pub(super) const HASTE: f64 = 10.0;
-const HASTE_A_SECOND: f64 = 1.0;
 
 /// The demand for units of one kind.
 #[derive(Debug, Default)]
@@ -43,6 +40,8 @@ pub(super) struct Demand {
     pub(super) wanted: u64,
     /// There are fewer units than processes that ask for them: places are drawn.
     pub(super) drawn: bool,
+    /// The same, and full units go round.
+    pub(super) rotates: bool,
     /// So much is held beyond the own share.
     pub(super) give: u64,
 }
@@ -102,10 +101,10 @@ impl Holder {
     /// A renewal before its time takes of what there is; when the next may be sent.
     pub(super) fn hasten(&mut self, now: Tick) {
         let passed = now.since(self.hasty.0).as_secs_f64();
-        let left = (self.hasty.1 + passed * HASTE_A_SECOND).min(HASTE) - 1.0;
+        let (most, a_second) = (f64::from(self.settings.haste.0.max(1)), f64::from(self.settings.haste.1.max(1)));
+        let left = (self.hasty.1 + passed * a_second).min(most) - 1.0;
         self.hasty = (now, left);
-        self.unhurried =
-            if left >= 1.0 { now } else { now.plus(Duration::from_secs_f64((1.0 - left) / HASTE_A_SECOND)) };
+        self.unhurried = if left >= 1.0 { now } else { now.plus(Duration::from_secs_f64((1.0 - left) / a_second)) };
     }
 
     fn demand(&mut self, kind: &Kind) -> &mut Demand {
@@ -139,7 +138,8 @@ impl Holder {
         let mut claims = Vec::new();
         for (kind, demand) in &self.demands {
             let wanted = demand.expected(ahead).ceil() as u64 + demand.waiting;
-            if wanted == 0 {
+            // What is to be expected comes after those who wait elsewhere.
+            if wanted == 0 || (demand.waiting == 0 && demand.wanted > 0) {
                 continue;
             }
             let drawn = self.drawn_room(kind, now.tick);
@@ -199,10 +199,10 @@ impl Holder {
                 let idle = !used;
                 let size = size(unit);
                 // What serves the demand in the long run stays, unless others lack some.
-                let yields = wanted > 0 && room - own as f64 >= needed;
+                let yields = wanted > 0 && (idle || room - own as f64 >= needed);
                 let lasts = capacity.saturating_sub(size) as f64 >= (demand.rate * 60.0 * RESERVE).floor();
                 let spare = idle && lasts && room - own as f64 >= needed;
-                let beyond = give >= size;
+                let beyond = give >= size || (wanted > 0 && demand.rotates && own == 0);
                 if spare || yields || beyond || all_go {
                     all.push((unit.clone(), yields || beyond));
                     wanted = wanted.saturating_sub(own);

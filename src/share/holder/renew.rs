@@ -39,6 +39,7 @@ impl Holder {
             }
         }
         let valid = self.is_valid(now);
+        let noted = ledger.noted();
         self.smooth(now);
         self.number += 1;
         self.counters.renewals += 1;
@@ -46,8 +47,11 @@ impl Holder {
             self.counters.urgent += 1;
             self.hasten(now.tick);
         }
-        if valid {
+        if valid && !self.alone {
             for (unit, wanted) in self.surplus(ledger, now) {
+                if !ledger.give_up(&unit, now) {
+                    continue;
+                }
                 self.counters.yielded += u64::from(wanted);
                 let mode = self.mode_for(&unit);
                 self.give_back(&unit, mode);
@@ -83,6 +87,8 @@ impl Holder {
             news: self.news.iter().map(|(number, (when, news))| (*number, aged(news, *when, now.tick))).collect(),
             revision: self.revision,
             buried: self.buried.clone(),
+            noting: self.settings.noting,
+            noted,
             other: BTreeMap::new(),
         };
         let returned = self.returning.keys().cloned().collect();
@@ -121,9 +127,11 @@ impl Holder {
         now: Moment,
     ) -> Held {
         let told = ledger.tell(unit, now);
+        let ahead = ledger.ahead(unit);
+        let noting = self.settings.noting;
         let held = self.units.get_mut(unit).expect("it is one of those that are held");
-        let tells: Vec<(Mark, u64)> =
-            self.infos.get(unit).map_or_else(Vec::new, |_| marks_for(&told, &held.since_last));
+        let tells: Vec<(Mark, u64)> = if noting { Vec::new() } else { marks_for(&told, &held.since_last) };
+        held.changed_since = false;
         held.since_sent = Spent::default();
         held.since_last = Spent::default();
         // What is lost with this renewal is told again by the next.
@@ -133,6 +141,7 @@ impl Holder {
             fence: held.fence,
             valid,
             marks: if counts.is_some() { tells.iter().map(|mark| mark.0).collect() } else { Vec::new() },
+            ahead: ahead.filter(|_| counts.is_some()),
             counts,
             in_flight: ledger.in_flight(unit, now),
             last_start: held.last_start.map(|start| -(now.tick.since(start).as_millis() as i64)),
@@ -177,6 +186,7 @@ fn give(unit: &UnitId, returning: Returning, valid: bool, ledger: &mut dyn Ledge
         valid: valid && !said,
         counts: Some(ledger.tell(unit, now)),
         marks: Vec::new(),
+        ahead: None,
         in_flight: ledger.in_flight(unit, now),
         last_start: None,
         opens: ledger.opens(unit, now),

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 /// A limit as the provider means it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rule {
+pub(in crate::share) struct Rule {
     /// Any closed span of so many microseconds; zero: a day (UTC).
-    pub(super) span: i64,
-    pub(super) requests: u64,
-    pub(super) tokens: u64,
+    pub(in crate::share) span: i64,
+    pub(in crate::share) requests: u64,
+    pub(in crate::share) tokens: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -18,10 +18,10 @@ struct Arrival {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Provider {
+pub(in crate::share) struct Provider {
     arrivals: BTreeMap<String, Vec<Arrival>>,
     /// Written before its process froze, and arrived when it woke.
-    pub(super) residue: u64,
+    pub(in crate::share) residue: u64,
 }
 
 const DAY: i64 = 86_400_000_000;
@@ -29,12 +29,12 @@ const DAY: i64 = 86_400_000_000;
 const LATE: i64 = 6_000_000;
 
 impl Provider {
-    pub(super) fn arrives(&mut self, unit: &str, at: i64, tokens: u64) {
+    pub(in crate::share) fn arrives(&mut self, unit: &str, at: i64, tokens: u64) {
         self.arrivals.entry(unit.to_owned()).or_default().push(Arrival { at, tokens });
     }
 
     /// Every span that is over a rule: unit, when, how many.
-    pub(super) fn over(&mut self, rules: &[Rule]) -> Vec<String> {
+    pub(in crate::share) fn over(&mut self, rules: &[Rule]) -> Vec<String> {
         let mut over = Vec::new();
         for (unit, arrivals) in &mut self.arrivals {
             arrivals.sort_by_key(|arrival| arrival.at);

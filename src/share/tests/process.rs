@@ -11,43 +11,43 @@ use crate::{
 
 /// A request that waits for a unit.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Waiter {
-    pub(super) until: i64,
-    pub(super) tokens: u64,
-    pub(super) kind: usize,
+pub(in crate::share) struct Waiter {
+    pub(in crate::share) until: i64,
+    pub(in crate::share) tokens: u64,
+    pub(in crate::share) kind: usize,
 }
 
-pub(super) struct Process {
-    pub(super) name: usize,
-    pub(super) life: u64,
-    pub(super) holder: Holder,
-    pub(super) books: Books,
-    pub(super) alive: bool,
+pub(in crate::share) struct Process {
+    pub(in crate::share) name: usize,
+    pub(in crate::share) life: u64,
+    pub(in crate::share) holder: Holder,
+    pub(in crate::share) books: Books,
+    pub(in crate::share) alive: bool,
     /// Frozen until then.
-    pub(super) frozen: i64,
+    pub(in crate::share) frozen: i64,
     /// Cut off from the board until then.
-    pub(super) cut: i64,
+    pub(in crate::share) cut: i64,
     born: i64,
     /// How many millionths its monotonic clock is fast.
     drift: i64,
     /// How far its wall clock is ahead, in microseconds.
-    pub(super) skew: i64,
+    pub(in crate::share) skew: i64,
     /// How long its monotonic clock stood still while the machine slept.
-    pub(super) slept: i64,
-    pub(super) waiters: VecDeque<Waiter>,
+    pub(in crate::share) slept: i64,
+    pub(in crate::share) waiters: VecDeque<Waiter>,
     /// Units by when they were used last.
-    pub(super) order: VecDeque<UnitId>,
-    pub(super) kinds: Vec<Kind>,
-    pub(super) infos: Vec<UnitInfo>,
-    pub(super) calls: u64,
+    pub(in crate::share) order: VecDeque<UnitId>,
+    pub(in crate::share) kinds: Vec<Kind>,
+    pub(in crate::share) infos: Vec<UnitInfo>,
+    pub(in crate::share) calls: u64,
     /// When it looks at what is due next.
-    pub(super) polls: i64,
+    pub(in crate::share) polls: i64,
     /// It looks at its waiters again.
-    pub(super) serving: bool,
+    pub(in crate::share) serving: bool,
 }
 
 impl Process {
-    pub(super) fn new(name: usize, life: u64, born: i64, drift: i64, skew: i64, make: &Make<'_>) -> Self {
+    pub(in crate::share) fn new(name: usize, life: u64, born: i64, drift: i64, skew: i64, make: &Make<'_>) -> Self {
         let id = HolderId::new(&format!("p{name}"), life);
         let seed = (name as u64) << 32 | life;
         Self {
@@ -73,20 +73,20 @@ impl Process {
     }
 
     /// What its clocks show at a true time, in microseconds.
-    pub(super) fn moment(&self, epoch_ms: i64, now: i64) -> Moment {
+    pub(in crate::share) fn moment(&self, epoch_ms: i64, now: i64) -> Moment {
         let lived = now - self.born - self.slept;
         let local = lived + lived / 1000 * self.drift / 1000;
         Moment { tick: Tick::from_nanos(local.max(0) as u64 * 1000), wall_ms: epoch_ms + (now + self.skew) / 1000 }
     }
 
     /// The true time at which its monotonic clock shows `tick`, or a little later.
-    pub(super) fn when(&self, tick: Tick) -> i64 {
+    pub(in crate::share) fn when(&self, tick: Tick) -> i64 {
         let local = (tick.nanos() / 1000).min(1 << 52) as i64;
         self.born + self.slept + local - local / 1000 * self.drift / 1000 + 2 + local.abs() / 1_000_000
     }
 
     /// Starts a request in one of the units held, the one used longest ago; which.
-    pub(super) fn start(&mut self, waiter: &Waiter, now: Moment) -> Option<UnitId> {
+    pub(in crate::share) fn start(&mut self, waiter: &Waiter, now: Moment) -> Option<UnitId> {
         let kind = &self.kinds[waiter.kind];
         let spent = Spent { requests: 1, input_tokens: waiter.tokens, ..Spent::default() };
         let drawn: Vec<UnitId> = self.holder.drawn(now).cloned().collect();
@@ -119,8 +119,8 @@ impl Process {
 }
 
 /// What all processes have in common.
-pub(super) struct Make<'a> {
-    pub(super) settings: &'a Settings,
-    pub(super) infos: &'a [UnitInfo],
-    pub(super) kinds: &'a [Kind],
+pub(in crate::share) struct Make<'a> {
+    pub(in crate::share) settings: &'a Settings,
+    pub(in crate::share) infos: &'a [UnitInfo],
+    pub(in crate::share) kinds: &'a [Kind],
 }

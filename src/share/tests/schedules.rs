@@ -94,6 +94,44 @@ proptest! {
     }
 }
 
+/// The board in SQLite says what the pure function says, whatever happens to those who ask.
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::{share::Board, store::Sqlite, time::ManualClock};
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: cases().cases / 10 + 1, ..cases() })]
+
+        #[test]
+        fn the_board_in_sqlite_says_what_the_pure_function_says(schedule in schedules(true)) {
+            let folder = tempfile::tempdir().expect("a folder");
+            let clock = ManualClock::at(SystemTime::UNIX_EPOCH);
+            let open = || {
+                let database = Sqlite::open(folder.path().join("keypool.db")).expect("a database");
+                database.share_by(clock.clock()).expect("shared")
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            let (boards, mut calls) = ([open(), open()], 0);
+            let time = clock.clone();
+            let mut world = World::new(schedule.setup);
+            world.identified = false;
+            world.mirror = Some(Box::new(move |renewal, now| {
+                time.set_wall(SystemTime::UNIX_EPOCH + Duration::from_millis(now.max(0).unsigned_abs()));
+                // Two connections, each with its own view of what it read before.
+                calls += 1;
+                runtime.block_on(boards[calls % 3 % 2].renew(renewal)).expect("an answer")
+            }));
+            for (at, fault) in schedule.faults {
+                world.fault_at(at, fault);
+            }
+            world.run(60 * SECOND);
+        }
+    }
+}
+
 fn judge(schedule: Schedule) -> Result<(), TestCaseError> {
     {
         let mut world = World::new(schedule.setup);
@@ -105,6 +143,43 @@ fn judge(schedule: Schedule) -> Result<(), TestCaseError> {
         prop_assert!(over.is_empty(), "{over:#?}");
     }
     Ok(())
+}
+
+/// The board in Redis says what the pure function says, whatever happens to those who ask.
+#[cfg(feature = "redis")]
+mod redis {
+    use redis_fixture::RedisServer;
+
+    use super::*;
+    use crate::{
+        redis::{Link, Options},
+        share::{RedisBoard, Renewal},
+    };
+
+    #[test]
+    fn the_board_in_redis_says_what_the_pure_function_says() {
+        let Some(server) = RedisServer::start() else { return };
+        let config = ProptestConfig { cases: cases().cases / 10 + 1, ..cases() };
+        proptest!(config, |(mut schedule in schedules(true))| {
+            server.command(&["FLUSHALL"]);
+            schedule.setup.fresh = false;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let settings = Settings { timeout: std::time::Duration::from_secs(10), ..Settings::default() };
+            let link = runtime.block_on(Link::open(Options::new(&server.url()).expect("an address"))).expect("a server");
+            let board = RedisBoard::new(&link, &settings);
+            let mut world = World::new(schedule.setup);
+            world.identified = false;
+            world.mirror = Some(Box::new(move |renewal: &Renewal, now: i64| {
+                runtime.block_on(board.call(renewal, &now.to_string(), "")).expect("an answer")
+            }));
+            for (at, fault) in schedule.faults {
+                world.fault_at(at, fault);
+            }
+            world.run(120 * SECOND);
+            let over = world.over();
+            prop_assert!(over.is_empty(), "{over:#?}");
+        });
+    }
 }
 
 /// Found by a long search, over by one then.

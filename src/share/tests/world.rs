@@ -150,7 +150,11 @@ pub(super) struct World {
     /// Whether the server's identity tells when it was replaced.
     pub(super) identified: bool,
     pub(super) calls: Vec<(i64, usize)>,
+    /// Another board that hears the same at the same times, and must say the same.
+    pub(super) mirror: Option<Mirror>,
 }
+
+pub(super) type Mirror = Box<dyn FnMut(&Renewal, i64) -> Reply>;
 
 impl World {
     pub(super) fn new(setup: Setup) -> Self {
@@ -180,6 +184,7 @@ impl World {
             kinds,
             identified: true,
             calls: Vec::new(),
+            mirror: None,
             setup,
         };
         for process in 0..world.setup.demand.len() {
@@ -325,6 +330,9 @@ impl World {
         let identity = if self.identified { self.identity.to_string() } else { String::new() };
         let now = self.setup.epoch_ms + (self.now + self.board_clock) / MILLI;
         let reply = apply(&mut self.board, renewal, Server { now, identity: &identity });
+        if let Some(mirror) = &mut self.mirror {
+            assert_eq!(mirror(renewal, now), reply, "another board says otherwise");
+        }
         if !self.is_lost(process) {
             let arrives = self.now + self.rng.i64(100..=self.setup.latency);
             self.at(arrives, Event::Answer(process, life, Box::new(reply)));

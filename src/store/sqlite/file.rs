@@ -96,22 +96,29 @@ pub(super) fn set_aside(path: &Path, what: &str) -> Result<PathBuf, StoreError> 
     Ok(aside)
 }
 
+/// Says that this process works on the database together with others, until the file that is returned is closed or the
+/// process is gone.
+pub(super) fn claim_shared(path: &Path) -> Result<File, StoreError> {
+    take(path, File::try_lock_shared, "a process works on {} alone: end it, or choose another file")
+}
+
 /// Says that this process works on the database, until the file that is returned is closed or the process is gone.
 pub(super) fn claim(path: &Path) -> Result<File, StoreError> {
+    let what = "another process works on {}: two would each count for itself (end that one, or choose another file)";
+    take(path, File::try_lock, what)
+}
+
+fn take(path: &Path, take: impl Fn(&File) -> Result<(), TryLockError>, refused: &str) -> Result<File, StoreError> {
     let lock = beside(path, ".lock");
     let failed = |error| StoreError::because(format!("cannot lock {}", lock.display()), error);
     let file = private(&lock).map_err(failed)?;
     let step = Duration::from_millis(20);
     for _ in 0..ENDING.as_millis() / step.as_millis() {
-        match file.try_lock() {
+        match take(&file) {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) => thread::sleep(step),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
     }
-    let what = format!(
-        "another process works on {}: two would each count for itself (end that one, or choose another file)",
-        path.display()
-    );
-    Err(StoreError::in_use(what))
+    Err(StoreError::in_use(refused.replace("{}", &path.display().to_string())))
 }

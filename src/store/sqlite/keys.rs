@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 
-use super::{Sqlite, failure::Failure, fold, read, write};
-use crate::store::{BookKey, Image, KeyBook, KeyNews, KeySettings, StoreError};
+use super::{Sqlite, failure::Failure, fold, read, sharing, write};
+use crate::store::{BookKey, Image, KeyBook, KeyNews, KeySettings, StoreError, UnitRecord};
 
 const SETTINGS: &str = "SELECT hash, revision, said FROM key_settings WHERE revision > ?1";
 const REVISION: &str = "SELECT revision FROM key_settings ORDER BY revision DESC LIMIT 1";
@@ -85,6 +85,11 @@ impl Sqlite {
             for batch in fold::journal(&connection)? {
                 image.apply(&batch);
             }
+            for (name, windows) in sharing::seen(&connection)? {
+                let Some((lane, owner)) = name.split_once('\n') else { continue };
+                let blank = || UnitRecord { owner: owner.to_owned(), lane: lane.to_owned(), ..UnitRecord::default() };
+                image.units.entry(name.clone()).or_insert_with(blank).windows = windows;
+            }
             // What is used of the days before is in the tables, and asked for by day.
             image.usage.clear();
             Ok(image)
@@ -165,6 +170,20 @@ fn save(book: &KeyBook, to: &Transaction<'_>) -> Result<(), Failure> {
         write::import(to, import)?;
     }
     Ok(())
+}
+
+/// Secrets that were replaced, by their hashes, with those that took their place.
+pub(super) fn replaced(connection: &Connection) -> Result<Vec<(String, String)>, Failure> {
+    let mut all = Vec::new();
+    for said in settings(connection, 0)? {
+        for old in &said.replaces {
+            let left = "SELECT count(*) FROM api_keys WHERE hash = ?1 AND state = 'removed'";
+            if connection.query_row(left, [old], |row| row.get::<_, u32>(0))? > 0 {
+                all.push((old.clone(), said.hash.clone()));
+            }
+        }
+    }
+    Ok(all)
 }
 
 fn carry_over(said: &KeySettings, to: &Transaction<'_>) -> Result<(), Failure> {

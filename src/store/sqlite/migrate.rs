@@ -13,6 +13,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_windows_and_rests.sql"),
     include_str!("migrations/0003_key_settings.sql"),
     include_str!("migrations/0004_packed_journal.sql"),
+    include_str!("migrations/0005_sharing.sql"),
 ];
 
 /// At which step a file stands.

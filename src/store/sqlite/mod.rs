@@ -13,6 +13,7 @@ mod pending;
 mod presence;
 mod read;
 mod row;
+mod sharing;
 mod write;
 
 #[cfg(test)]
@@ -35,6 +36,9 @@ use super::{Batch, Image, ImportRecord, KeyRecord, Store, StoreError, UsageRecor
 use desk::{Desk, Job};
 use failure::Failure;
 use numbers::Numbers;
+pub use sharing::SharedSqlite;
+
+use crate::time::Clock;
 
 pub use care::Contents;
 
@@ -181,10 +185,16 @@ fn begin(path: &Path) -> Result<Connection, Failure> {
 
 /// All that it holds, where its tables say it.
 fn load(desk: &mut Desk) -> Result<Image, Failure> {
+    fold_all(desk)?;
+    sharing::give_over(&mut desk.connection, Clock::system().now().wall_ms())?;
+    read::image(&desk.connection)
+}
+
+/// What the journal holds goes into the tables, whoever wrote it: nobody works on the file alone meanwhile.
+fn fold_all(desk: &mut Desk) -> Result<(), Failure> {
     fold::fold_journal(&mut desk.connection, None)?;
     desk.numbers = Numbers::default();
-    keys::carry(&mut desk.connection)?;
-    read::image(&desk.connection)
+    keys::carry(&mut desk.connection)
 }
 
 impl Inner {

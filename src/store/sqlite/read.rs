@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use rusqlite::{Connection, Row};
 use serde::de::DeserializeOwned;
 
-use super::{failure::Failure, fold};
+use super::{failure::Failure, fold, sharing};
 use crate::{
     store::{Image, ImportRecord, KeptSecret, KeyRecord, KeyStanding, RestId, RestRecord, UnitRecord, UsageRecord},
     verdict::{Scope, VerdictKind},
@@ -22,13 +22,7 @@ const RESTS: &str = "SELECT scope, whom, lane, kind, code, advice, since, ends, 
 pub(super) fn image(connection: &Connection) -> Result<Image, Failure> {
     let keys = keys(connection)?.into_iter().map(|record| (record.hash.clone(), record)).collect();
     let mut image = Image { keys, ..Image::default() };
-    let mut units = connection.prepare(UNITS)?;
-    let mut rows = units.query([])?;
-    while let Some(row) = rows.next()? {
-        if let Some(record) = unit(row)? {
-            image.units.insert(record.name(), record);
-        }
-    }
+    image.units = units(connection)?.into_iter().map(|record| (record.name(), record)).collect();
     let mut rests = connection.prepare(RESTS)?;
     let mut rows = rests.query([])?;
     while let Some(row) = rows.next()? {
@@ -44,6 +38,16 @@ pub(super) fn image(connection: &Connection) -> Result<Image, Failure> {
     image.running = running;
     image.crashes = serde_json::from_str(&crashes).unwrap_or_default();
     Ok(image)
+}
+
+pub(super) fn units(connection: &Connection) -> Result<Vec<UnitRecord>, Failure> {
+    let mut units = connection.prepare(UNITS)?;
+    let mut rows = units.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.extend(unit(row)?);
+    }
+    Ok(found)
 }
 
 pub(super) fn keys(connection: &Connection) -> Result<Vec<KeyRecord>, Failure> {
@@ -83,7 +87,8 @@ pub(super) fn usage(connection: &Connection, from: &str, to: &str) -> Result<Vec
     }
     // What is in the journal is not in the tables yet.
     let mut sums: BTreeMap<_, _> = records.into_iter().map(|record| (place(&record), record)).collect();
-    for record in fold::journal(&connection)?.into_iter().flat_map(|batch| batch.usage) {
+    let noted = sharing::unfolded(&connection)?;
+    for record in fold::journal(&connection)?.into_iter().flat_map(|batch| batch.usage).chain(noted) {
         // That one is the key's.
         let record = UsageRecord { last_success: None, ..record };
         if *record.day < *from || *record.day > *to {

@@ -6,27 +6,12 @@ use super::{Desk, failure::Failure, fold, numbers::Numbers};
 use crate::store::{Batch, ImportRecord, KeptSecret, KeyRecord, RestId, RestRecord, Run, UnitRecord, UsageRecord};
 
 pub(super) fn batch(desk: &mut Desk, batch: &Batch) -> Result<(), Failure> {
-    // Counts outlive the process as soon as they are with the system; anything else the machine, too.
     desk.last_through_power_cuts(batch.is_lasting())?;
     // Where this fails, what it told is not there.
     let mut numbers = std::mem::take(&mut desk.numbers);
     let Desk { connection, writer, .. } = desk;
     let to = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for record in &batch.keys {
-        key(&to, record)?;
-    }
-    for id in &batch.rests_gone {
-        rest_gone(&to, id)?;
-    }
-    for record in &batch.rests {
-        rest(&to, record)?;
-    }
-    for (model, other) in &batch.quota_models {
-        to.prepare_cached("INSERT OR REPLACE INTO quota_models VALUES (?1, ?2)")?.execute([model, other])?;
-    }
-    for record in &batch.imports {
-        import(&to, record)?;
-    }
+    but_counts(&to, batch)?;
     match &batch.run {
         Some(Run::Begun { epoch, crashes }) => {
             let crashes = serde_json::to_string(crashes)?;
@@ -52,6 +37,26 @@ pub(super) fn rest_of(desk: &mut Desk) -> Result<(), Failure> {
     desk.last_through_power_cuts(false)?;
     fold::fold_journal(&mut desk.connection, Some(desk.writer))?;
     desk.numbers = Numbers::default();
+    Ok(())
+}
+
+/// Keys, rests, quotas and imports.
+pub(super) fn but_counts(to: &Transaction<'_>, batch: &Batch) -> Result<(), Failure> {
+    for record in &batch.keys {
+        key(to, record)?;
+    }
+    for id in &batch.rests_gone {
+        rest_gone(to, id)?;
+    }
+    for record in &batch.rests {
+        rest(to, record)?;
+    }
+    for (model, other) in &batch.quota_models {
+        to.prepare_cached("INSERT OR REPLACE INTO quota_models VALUES (?1, ?2)")?.execute([model, other])?;
+    }
+    for record in &batch.imports {
+        import(to, record)?;
+    }
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tower_keypool::{
     Base, Clock, KeyPool, OpenError, Strategy,
     config::{Origin, Setting},
-    store::Sqlite,
+    store::SharedSqlite,
 };
 
 use super::Failure;
@@ -124,7 +124,7 @@ impl Serve {
             if let Some(path) = database.path().filter(|path| path.exists()) {
                 database::SecretKey::of(&path).map_err(Failure::config)?;
             }
-            let mut keys = Keys::new(database.path(), store.clone());
+            let mut keys = Keys::new(database.path(), store.as_ref().map(|store| store.database().clone()));
             match keys.begin().await {
                 Ok(None) => {}
                 Ok(told) => {
@@ -137,7 +137,7 @@ impl Serve {
             if loaded.keys.is_empty() {
                 return Err(Failure::config(NoKey::of(&loaded)));
             }
-            let pool = pool(&loaded, store).await?;
+            let pool = pool(&loaded, store, &database).await?;
             let listener = TcpListener::bind(&*loaded.addresses)
                 .await
                 .with_context(|| {
@@ -246,9 +246,12 @@ impl Serve {
 }
 
 /// The pool, with what the database knows of it.
-async fn pool(loaded: &Loaded, store: Option<Sqlite>) -> Result<KeyPool, Failure> {
+async fn pool(loaded: &Loaded, store: Option<SharedSqlite>, place: &Place) -> Result<KeyPool, Failure> {
     let pool = match store {
-        Some(store) => loaded.builder().open(store).await,
+        Some(store) => {
+            let sharing = place.sharing(&store);
+            loaded.builder().open_shared(store.clone(), store, sharing).await
+        }
         None => loaded.builder().build().map_err(OpenError::Key),
     };
     pool.map_err(|error| match error {

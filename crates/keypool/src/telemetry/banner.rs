@@ -34,10 +34,7 @@ impl fmt::Display for Banner<'_> {
         self.limits(f)?;
         match self.kept_in {
             Some(path) => writeln!(f, "counts, rests and disabled keys are kept in {}", path.display())?,
-            None => writeln!(
-                f,
-                "counts are in memory: after a restart, what was used today is not known (--db FILE keeps them)"
-            )?,
+            None => writeln!(f, "counts are in memory: after a restart, what was used today is not known")?,
         }
         self.snippet(f)
     }

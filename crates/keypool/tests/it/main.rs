@@ -16,6 +16,7 @@ mod ranges;
 mod reload;
 mod restarting;
 mod serving;
+mod sharing;
 mod sources;
 mod spans;
 mod status;

@@ -1,0 +1,77 @@
+//! One command over a connection of its own.
+
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+/// What a server answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Nothing.
+    Nil,
+    /// A number.
+    Number(i64),
+    /// A text.
+    Text(String),
+    /// A list.
+    List(Vec<Reply>),
+    /// An error, as the server says it.
+    Error(String),
+}
+
+impl Reply {
+    /// Its text; empty where it is none.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Text(text) | Self::Error(text) => text,
+            _ => "",
+        }
+    }
+
+    /// The texts of a list.
+    pub fn texts(&self) -> Vec<&str> {
+        match self {
+            Self::List(list) => list.iter().map(Self::text).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Sends a command to the server on this port of 127.0.0.1.
+///
+/// # Errors
+/// When nobody answers within 2 s.
+pub fn send(port: u16, words: &[&str]) -> io::Result<Reply> {
+    let patience = Duration::from_secs(2);
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    let parts = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+    let message: String = std::iter::once(format!("*{}\r\n", words.len())).chain(parts).collect();
+    stream.write_all(message.as_bytes())?;
+    read(&mut BufReader::new(stream))
+}
+
+fn read(from: &mut impl BufRead) -> io::Result<Reply> {
+    let mut line = String::new();
+    from.read_line(&mut line)?;
+    let line = line.trim_end();
+    let nonsense = || io::Error::new(io::ErrorKind::InvalidData, format!("no answer: {line:?}"));
+    let (kind, rest) = line.split_at_checked(1).ok_or_else(nonsense)?;
+    let number = || rest.parse::<i64>().map_err(|_| nonsense());
+    Ok(match kind {
+        "+" => Reply::Text(rest.to_owned()),
+        "-" => Reply::Error(rest.to_owned()),
+        ":" => Reply::Number(number()?),
+        "$" | "*" if number()? < 0 => Reply::Nil,
+        "$" => {
+            let mut bytes = vec![0; number()?.unsigned_abs() as usize + 2];
+            from.read_exact(&mut bytes)?;
+            bytes.truncate(bytes.len() - 2);
+            Reply::Text(String::from_utf8_lossy(&bytes).into_owned())
+        }
+        "*" => Reply::List((0..number()?).map(|_| read(from)).collect::<Result<_, _>>()?),
+        _ => return Err(nonsense()),
+    })
+}

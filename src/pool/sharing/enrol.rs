@@ -1,0 +1,78 @@
+//! Which units there are: owners with limits, in the lanes that somebody asked for.
+
+use std::collections::HashMap;
+
+use super::{Demanded, KindAt};
+use crate::{
+    pool::{lane::Origin, state::State},
+    share::{Kind, UnitId, UnitInfo},
+};
+
+impl State {
+    /// What a unit is called among processes: the same in each.
+    pub(super) fn unit_name(&self, lane: u16, owner: u32) -> Option<UnitId> {
+        let journal = self.journal.as_ref()?;
+        let owner = journal.names.get(&owner)?;
+        Some(UnitId::from(&*format!("{}\n{owner}", self.lanes[usize::from(lane)].name)))
+    }
+
+    /// All units of lanes that somebody asked for. Who holds what is not changed by it.
+    pub(super) fn enrol(&mut self) -> Vec<UnitInfo> {
+        let mut priorities: HashMap<u32, u16> = HashMap::new();
+        let mut slots: HashMap<u32, Vec<u32>> = HashMap::new();
+        for slot in self.roster.slots() {
+            let key = &self.roster.keys[slot as usize];
+            let priority = priorities.entry(key.owner).or_insert(key.priority);
+            *priority = key.priority.min(*priority);
+            slots.entry(key.owner).or_default().push(slot);
+        }
+        let Some(share) = self.share_mut() else { return Vec::new() };
+        share.stale = false;
+        share.slots = slots;
+        let mut lanes: Vec<u16> = share.lanes.iter().copied().collect();
+        lanes.sort_unstable();
+        let mut infos = Vec::new();
+        let mut kinds: HashMap<KindAt, u32> = HashMap::new();
+        let mut named = Vec::new();
+        for lane in lanes {
+            let held = &self.lanes[usize::from(lane)];
+            if held.asleep || held.origin == Origin::Free {
+                continue;
+            }
+            for (owner, cell) in (0..).zip(&held.owners) {
+                let (Some(priority), true) = (priorities.get(&owner), self.plans.plan(cell.plan).words() > 0) else {
+                    continue;
+                };
+                let Some(unit) = self.unit_name(lane, owner) else { continue };
+                *kinds.entry((lane, *priority)).or_default() += 1;
+                named.push((unit.clone(), (lane, owner), (lane, *priority)));
+                let kind = Kind::from(&*format!("{}\n{priority}", held.name));
+                infos.push(UnitInfo { unit, kind, limits: self.plans.sources(cell.plan).own() });
+            }
+        }
+        let names: Vec<(KindAt, Kind)> = kinds
+            .keys()
+            .map(|at| (*at, Kind::from(&*format!("{}\n{}", self.lanes[usize::from(at.0)].name, at.1))))
+            .collect();
+        let Some(share) = self.share_mut() else { return infos };
+        share.kinds.retain(|at, _| kinds.contains_key(at));
+        for (at, name) in names {
+            let units = kinds[&at];
+            let fresh = || Demanded { name, units, held: 0, asked: 0, lacks: true, dry: false };
+            let kind = share.kinds.entry(at).or_insert_with(fresh);
+            kind.dry &= kind.units >= units;
+            kind.units = units;
+            kind.held = 0;
+        }
+        share.kind_at.clear();
+        for (unit, at, kind) in named {
+            if let Some(held) = share.held.get_mut(&at) {
+                held.kind = kind;
+                share.kinds.entry(kind).and_modify(|kind| kind.held += 1);
+            }
+            share.by_name.insert(unit, at);
+            share.kind_at.insert(at, kind);
+        }
+        infos
+    }
+}

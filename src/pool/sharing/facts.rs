@@ -1,0 +1,244 @@
+//! Facts: rests, keys switched off, limits that answers told. Whoever learns one tells it, and it acts in every process.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    limit::Limits,
+    pool::{
+        journal::Unit,
+        recall::as_rest,
+        roster::NO_ACCOUNT,
+        scope::Whom,
+        state::{NO_MODEL, State},
+    },
+    share::{News, Reply, Rest, UnitId},
+    store::{Batch, KeyRecord, KeyStanding, RestId, RestRecord},
+    time::Now,
+    verdict::Scope,
+};
+
+/// What ends this much later is no news, in milliseconds: messages take a while.
+const SAME: i64 = 1_000;
+
+/// What this process told or heard, by scope.
+pub(super) type Facts = HashMap<String, Known>;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known {
+    generation: u32,
+    /// Until when, by the wall clock; `i64::MAX` without end.
+    until: i64,
+}
+
+/// What is said of a fact.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Said {
+    Rest(Box<RestRecord>),
+    Disabled { hash: String, reason: String },
+    Learned { unit: UnitId, limits: Limits },
+}
+
+fn of_rest(id: &RestId) -> String {
+    format!("rest\n{}", id.name())
+}
+
+fn of_key(hash: &str) -> String {
+    format!("disabled\n{hash}")
+}
+
+impl State {
+    /// Tells other processes what a batch says of rests and keys.
+    pub(in crate::pool) fn tell_facts(&mut self, batch: &Batch, now: Now) {
+        if self.share().is_none() {
+            return;
+        }
+        let wall = now.wall_ms();
+        for rest in &batch.rests {
+            let until = rest.ends.unwrap_or(i64::MAX);
+            self.tell_fact(of_rest(&rest.id), until, &Said::Rest(Box::new(rest.clone())), wall);
+        }
+        for id in &batch.rests_gone {
+            let over = RestRecord { id: id.clone(), ends: Some(wall), ..RestRecord::nothing(id.clone(), wall) };
+            self.tell_fact(of_rest(id), wall, &Said::Rest(Box::new(over)), wall);
+        }
+        for key in &batch.keys {
+            self.tell_key(key, wall);
+        }
+    }
+
+    fn tell_key(&mut self, key: &KeyRecord, wall: i64) {
+        let disabled = key.state == KeyStanding::Disabled;
+        let (hash, reason) = (key.hash.clone(), key.reason.clone());
+        let until = if disabled { i64::MAX } else { wall };
+        self.tell_fact(of_key(&key.hash), until, &Said::Disabled { hash, reason }, wall);
+    }
+
+    /// An answer told a limit.
+    pub(in crate::pool) fn tell_learned(&mut self, (lane, owner): Unit, now: Now) {
+        if self.share().is_none() {
+            return;
+        }
+        let Some(unit) = self.unit_name(lane, owner) else { return };
+        let number = self.lanes[usize::from(lane)].owners[owner as usize].plan;
+        let limits = self.plans.sources(number).learned.clone();
+        let scope = format!("learned\n{unit}");
+        // What was told last holds.
+        if let Some(share) = self.share_mut()
+            && let Some(known) = share.facts.get_mut(&scope)
+        {
+            known.generation += 1;
+            known.until = 0;
+        }
+        self.tell_fact(scope, i64::MAX, &Said::Learned { unit, limits }, now.wall_ms());
+    }
+
+    /// Of one generation the latest end holds; what ends earlier than was told is a lift, and begins another.
+    fn tell_fact(&mut self, scope: String, until: i64, said: &Said, wall: i64) {
+        let Some(share) = self.share_mut() else { return };
+        let known = share.facts.get(&scope).copied();
+        let lifted = known.is_some_and(|known| known.until > wall + SAME && until <= wall);
+        let longer = until > wall && known.is_none_or(|known| until > known.until.saturating_add(SAME));
+        if !(lifted || longer) {
+            return;
+        }
+        let generation = known.map_or(0, |known| known.generation) + u32::from(lifted);
+        share.facts.insert(scope.clone(), Known { generation, until });
+        let until = if until == i64::MAX { i64::MAX } else { until - wall };
+        let why = serde_json::to_string(said).unwrap_or_default();
+        share.news.push(News::Rest { scope, until, generation, why });
+        self.ring();
+    }
+
+    /// Goes by what others told.
+    pub(super) fn apply_facts(&mut self, reply: &Reply, now: Now) {
+        for (scope, fact) in &reply.facts {
+            let until = if fact.until == i64::MAX { i64::MAX } else { now.wall_ms().saturating_add(fact.until) };
+            let Some(share) = self.share_mut() else { return };
+            let news = share
+                .facts
+                .get(scope)
+                .is_none_or(|known| (fact.generation, until.saturating_sub(SAME)) > (known.generation, known.until));
+            if !news {
+                continue;
+            }
+            share.facts.insert(scope.clone(), Known { generation: fact.generation, until });
+            self.apply_fact(fact, until, now);
+        }
+    }
+
+    fn apply_fact(&mut self, fact: &Rest, until: i64, now: Now) {
+        // What a later version says in another way is its own affair.
+        let Ok(said) = serde_json::from_str::<Said>(&fact.why) else { return };
+        match said {
+            Said::Rest(record) => self.apply_rest(*record, until, now),
+            Said::Disabled { hash, reason } => {
+                let Some(slot) = self.slot_by_hash(&hash) else { return };
+                let by_hand = self.roster.keys[slot as usize].rest.as_ref().is_some_and(|rest| rest.by_hand);
+                match (until == i64::MAX, by_hand) {
+                    (true, false) => self.disable(slot, &reason, now),
+                    (false, true) => self.lift_key(slot, now),
+                    _ => {}
+                }
+            }
+            Said::Learned { unit, limits } => self.apply_learned(&unit, limits, now),
+        }
+    }
+
+    fn apply_rest(&mut self, mut record: RestRecord, until: i64, now: Now) {
+        let over = until <= now.wall_ms();
+        record.ends = (until != i64::MAX).then_some(until);
+        record.since = now.wall_ms();
+        let Some(whom) = self.whom(&record.id) else {
+            // Its lane or key is not here yet.
+            if let Some(journal) = self.journal.as_mut().filter(|_| !over) {
+                journal.known.image.rests.insert(record.id.name(), record);
+            }
+            return;
+        };
+        let held = self.rest_slot_of(whom).map(|rest| (rest.by_hand, rest.is_active(now), rest.end.tick(now)));
+        let (by_hand, active, end) = held.unwrap_or((false, false, now.tick));
+        if by_hand {
+            return;
+        }
+        if over {
+            if active {
+                self.lift(whom, now);
+            }
+            return;
+        }
+        let longest = self.settings.rests.longest;
+        let rest = as_rest(record, longest, now);
+        if active && rest.end.tick(now) <= end {
+            return;
+        }
+        if let Some(place) = self.rest_slot(whom) {
+            let lifted_at = place.lifted_at;
+            **place = rest;
+            place.lifted_at = lifted_at;
+        }
+    }
+
+    fn apply_learned(&mut self, unit: &UnitId, limits: Limits, now: Now) {
+        if self.settings.fixed_limits {
+            return;
+        }
+        let Some((lane, owner)) = unit.as_str().split_once('\n') else { return };
+        let (Some(lane), Some(owner)) = (self.lane_of.get(lane), self.owner_by_name(owner)) else { return };
+        if (owner as usize) < self.lanes[usize::from(lane)].owners.len() {
+            self.replan(lane, owner, limits, now);
+        }
+    }
+
+    fn slot_by_hash(&self, hash: &str) -> Option<u32> {
+        self.journal.as_ref()?.known.by_hash.get(hash).copied()
+    }
+
+    /// Whom a rest of another process concerns here.
+    fn whom(&self, id: &RestId) -> Option<Whom> {
+        let lane = match &id.lane {
+            None => NO_MODEL,
+            Some(name) if name.is_empty() => NO_MODEL,
+            Some(name) if name == "*" => crate::pool::state::SHARED,
+            Some(name) => self.lane_of.get(name)?,
+        };
+        let slot = match id.scope {
+            Scope::Key | Scope::KeyLane => self.slot_by_hash(&id.whom)?,
+            Scope::Owner | Scope::OwnerLane => {
+                let owner = self.owner_by_name(&id.whom)?;
+                self.roster.slots().find(|slot| self.roster.keys[*slot as usize].owner == owner)?
+            }
+            Scope::BillingAccount => self.roster.slots().find(|slot| {
+                let owner = self.roster.keys[*slot as usize].owner;
+                let account = self.roster.owners[owner as usize].account;
+                account != NO_ACCOUNT && *self.roster.accounts[account as usize].name == *id.whom
+            })?,
+            Scope::Lane | Scope::Exit => self.roster.slots().next()?,
+            Scope::Caller => return None,
+        };
+        Some(Whom { scope: id.scope, slot, owner: self.roster.keys[slot as usize].owner, lane })
+    }
+}
+
+impl RestRecord {
+    /// No rest, of this scope.
+    fn nothing(id: RestId, wall: i64) -> Self {
+        Self {
+            id,
+            kind: crate::verdict::VerdictKind::Unjudged,
+            code: String::new(),
+            advice: String::new(),
+            since: wall,
+            ends: None,
+            at_midnight: false,
+            step: 0,
+            strikes: 0,
+            probe: None,
+            confirming: false,
+            held: false,
+            raised: false,
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! What sharing means for a request: may its key's owner be used by this process, and what if it was another's meanwhile.
+
+use std::time::Duration;
+
+use crate::{
+    limit::{Stamp, Unit as Counted},
+    pool::{
+        OutReason, Seat,
+        ask::Ask,
+        check::Check,
+        exhausted::Exhausted,
+        journal::{Journal, Unit},
+        seats::SeatCell,
+        state::State,
+    },
+    share::{News, Spent},
+    time::Now,
+};
+
+use super::Share;
+
+/// A start that moves by less is where it was.
+const MOVED: Duration = Duration::from_millis(100);
+/// What moves by less the guard of the windows covers.
+const COVERED: Duration = Duration::from_millis(200);
+
+/// Waiters of one lane that are looked at.
+const LOOKED_AT: usize = 4_096;
+
+impl Journal {
+    /// Whether this process may start anything of a unit now.
+    pub(in crate::pool) fn holds(&self, unit: Unit, now: Now) -> bool {
+        self.share.as_ref().is_none_or(|share| share.is_valid(now) && share.held.contains_key(&unit))
+    }
+}
+
+impl State {
+    pub(in crate::pool) fn share(&self) -> Option<&Share> {
+        self.journal.as_ref()?.share.as_deref()
+    }
+
+    pub(in crate::pool) fn share_mut(&mut self) -> Option<&mut Share> {
+        self.journal.as_mut()?.share.as_deref_mut()
+    }
+
+    /// Why this process may not use an owner with limits now.
+    #[inline(never)]
+    pub(in crate::pool) fn check_held(&self, lane: u16, owner: u32, now: Now) -> Option<Check> {
+        let share = self.share().filter(|_| self.plan_words(lane, owner) > 0)?;
+        let held = self.lanes[usize::from(lane)].owners[owner as usize].is_held();
+        match (share.is_valid(now), held) {
+            (true, true) => None,
+            (true, false) => Some(Check::Out(OutReason::HeldElsewhere)),
+            (false, _) => Some(Check::Out(OutReason::StoreUnreachable)),
+        }
+    }
+
+    /// The units are not what they were.
+    #[inline]
+    pub(in crate::pool) fn units_changed(&mut self) {
+        if let Some(share) = self.share_mut() {
+            share.stale = true;
+        }
+    }
+
+    /// Tells the renewing task, once the mutex is free.
+    pub(in crate::pool) fn ring(&mut self) {
+        let waker = self.share_mut().and_then(|share| {
+            share.lacking = true;
+            share.bell.0.take()
+        });
+        self.wakes.extend(waker);
+    }
+
+    /// The wall clock was set, or the machine slept: leases that are void are renewed at once.
+    pub(in crate::pool) fn ring_if_void(&mut self, now: Now) {
+        if self.share().is_some_and(|share| !share.is_valid(now)) {
+            self.ring();
+        }
+    }
+
+    /// A day may not be used further before the board has heard of it.
+    pub(in crate::pool) fn ring_at_mark(&mut self) {
+        if let Some(share) = self.share_mut()
+            && !std::mem::replace(&mut share.at_mark, true)
+        {
+            self.ring();
+        }
+    }
+
+    /// No key was found in this lane: what is not held is asked for, the first priority that may have some first.
+    #[inline(never)]
+    pub(in crate::pool) fn note_lack(&mut self, ask: &Ask<'_>) {
+        let short = self.journal.as_ref().is_some_and(|journal| journal.met_short);
+        let waiting = self.lanes[usize::from(ask.lane)].queue.len();
+        let lane = ask.lane;
+        let (now, counted) = (ask.now, !ask.demand.free && !self.is_uncounted(lane));
+        let Some(share) = self.share_mut().filter(|_| counted) else { return };
+        // The next write is there sooner than a unit.
+        if !share.is_valid(now) || (short && waiting < 8) {
+            return;
+        }
+        let mut rings = false;
+        if share.lanes.insert(lane) {
+            share.stale = true;
+            rings = true;
+        }
+        for (_, kind) in share.kinds_of(lane) {
+            if kind.held < kind.units {
+                rings |= !std::mem::replace(&mut kind.lacks, true);
+            }
+            if kind.may_come() {
+                break;
+            }
+        }
+        if rings {
+            self.ring();
+        }
+    }
+
+    /// Whether a later priority stays closed since the board may have keys of this one.
+    #[inline(never)]
+    pub(in crate::pool) fn may_be_lent(&self, lane: u16, group: usize, now: Now) -> bool {
+        let Some(share) = self.share().filter(|share| share.is_valid(now)) else { return false };
+        if self.is_uncounted(lane) {
+            return false;
+        }
+        let priority = self.priorities[group];
+        match share.kinds.get(&(lane, priority)) {
+            Some(kind) => kind.may_come(),
+            // The board has yet to hear of the lane.
+            None => (share.stale || !share.lanes.contains(&lane)) && self.lacks_units(lane, priority),
+        }
+    }
+
+    /// Whether owners of this priority have limits in this lane, and are not held.
+    fn lacks_units(&self, lane: u16, priority: u16) -> bool {
+        self.roster.slots().any(|slot| {
+            let key = &self.roster.keys[slot as usize];
+            key.priority == priority
+                && self.plan_words(lane, key.owner) > 0
+                && !self.lanes[usize::from(lane)].owners[key.owner as usize].is_held()
+        })
+    }
+
+    /// Whether units of a lane that are not held were not refused when they were asked for last.
+    pub(in crate::pool) fn may_be_asked(&self, lane: u16) -> bool {
+        let Some(share) = self.share() else { return false };
+        !share.kinds.range((lane, 0)..=(lane, u16::MAX)).any(|(_, kind)| kind.dry)
+    }
+
+    /// Whether the board is being asked, so that whoever has no time waits a moment.
+    pub(in crate::pool) fn is_asking(&self, lane: u16) -> bool {
+        let Some(share) = self.share().filter(|share| !share.away) else { return false };
+        let kinds = share.kinds.range((lane, 0)..=(lane, u16::MAX));
+        share.stale || kinds.into_iter().any(|(_, kind)| kind.lacks && kind.may_come())
+    }
+
+    /// A demand was refused: it counts as asked for, and it is said whether others gave nothing.
+    pub(in crate::pool) fn note_refused(&mut self, ask: &Ask<'_>, exhausted: &mut Exhausted) {
+        let (lane, requests) = (ask.lane, u64::from(ask.need.requests.max(1)));
+        exhausted.dry = !self.is_asking(lane);
+        if let Some(share) = self.share_mut()
+            && let Some((_, kind)) = share.kinds_of(lane).next()
+        {
+            kind.asked += requests;
+        }
+    }
+
+    /// What waits in a lane: requests, and tokens of their prompts.
+    pub(super) fn waiting_in(&mut self, lane: u16) -> (u64, u64) {
+        let queue: Vec<u32> = self.lanes[usize::from(lane)].queue.values().take(LOOKED_AT).copied().collect();
+        let (mut requests, mut tokens) = (0, 0_u64);
+        for index in queue {
+            if let Some(waiter) = self.waiters.get_mut(index) {
+                requests += u64::from(waiter.demand.cost().max(1));
+                tokens = tokens.saturating_add(waiter.demand.input_tokens);
+            }
+        }
+        (requests, tokens)
+    }
+
+    // === leases that outlive a holding ===
+
+    /// Whether the unit has been held since the lease was granted: its place is in the log that is kept here.
+    pub(in crate::pool) fn is_of_this_holding(&self, cell: &SeatCell) -> bool {
+        let Some(share) = self.share() else { return true };
+        self.plan_words(cell.lane, cell.owner) == 0
+            || share.held.get(&(cell.lane, cell.owner)).is_some_and(|held| held.since <= cell.began.tick)
+    }
+
+    /// Whether a place may be used anew: the board has not heard of its start, or hears of every other.
+    pub(in crate::pool) fn may_refund(&self, cell: &SeatCell) -> bool {
+        let Some(share) = self.share() else { return true };
+        let held = share.held.get(&(cell.lane, cell.owner));
+        self.plan_words(cell.lane, cell.owner) == 0
+            || held.is_some_and(|held| held.since <= cell.began.tick && (share.noting || held.told < cell.began.tick))
+    }
+
+    fn plan_words(&self, lane: u16, owner: u32) -> usize {
+        self.plans.plan(self.lanes[usize::from(lane)].owners[owner as usize].plan).words()
+    }
+
+    /// Whether a request may go to the wire now: not once its lease has ended. One that goes later than it was granted is
+    /// for the board another start than the one it heard of: should this process be cut off now, nobody would know of it
+    /// but by the mark.
+    #[inline(never)]
+    pub(in crate::pool) fn may_go(&mut self, seat: Seat, now: Now) -> Wire {
+        let Some(cell) = self.seats.get(seat) else { return Wire::Counted };
+        let (unit, need) = ((cell.lane, cell.owner), cell.need);
+        if cell.free || cell.refunded || cell.judged || self.plan_words(unit.0, unit.1) == 0 {
+            return Wire::Counted;
+        }
+        let (began, stamped) = (cell.began.tick, cell.stamp.is_some());
+        let late = now.tick.since(began);
+        let here = self.is_of_this_holding(cell);
+        let Some(journal) = &mut self.journal else { return Wire::Counted };
+        let Some(share) = &journal.share else { return Wire::Counted };
+        if !share.is_valid(now) {
+            return Wire::Void;
+        }
+        if !here {
+            let returned = share.gone.get(&unit).is_some_and(|gone| *gone >= began);
+            return if stamped && returned && late <= COVERED { Wire::Elsewhere } else { Wire::Void };
+        }
+        if late <= MOVED {
+            return Wire::Counted;
+        }
+        if !share.noting {
+            // What is provisional the board has not heard of.
+            let heard = share.held.get(&unit).is_some_and(|held| held.told >= began);
+            return if stamped && heard && late > COVERED { Wire::Void } else { Wire::Counted };
+        }
+        match journal.marks.get_mut(&unit) {
+            Some(mark) if mark.covers(&need) => mark.spend(&need, now.tick),
+            _ if late <= COVERED => {}
+            _ => return Wire::Void,
+        }
+        Wire::Counted
+    }
+
+    /// A request that an earlier holding counts went out later than that knows.
+    pub(in crate::pool) fn went_elsewhere(&mut self, seat: Seat, now: Now) {
+        let Some(cell) = self.seats.get(seat).filter(|cell| !(cell.free || cell.refunded || cell.judged)) else {
+            return;
+        };
+        let (unit, need, late) = ((cell.lane, cell.owner), cell.need, now.tick.since(cell.began.tick) > MOVED);
+        let unstamped = cell.stamp.is_none();
+        let days = self.at(now, unit.1).day.days;
+        if late && unstamped {
+            self.tell_more(unit, &Spent::from(need), now);
+        }
+        if let Some(cell) = self.seats.get_mut(seat) {
+            cell.stamp.get_or_insert(Stamp { tick: now.tick, days });
+        }
+    }
+
+    /// A place that is given back is still taken: the board has heard of it, or another process counts it.
+    pub(in crate::pool) fn keep_place(&mut self, seat: Seat, now: Now) {
+        let Some(cell) = self.seats.get(seat) else { return };
+        if cell.stamp.is_some() || !self.is_of_this_holding(cell) {
+            return;
+        }
+        let (lane, owner, need) = (cell.lane, cell.owner, cell.need);
+        let at = self.at(now, owner);
+        let held = &mut self.lanes[usize::from(lane)];
+        let plan = self.plans.plan(held.owners[owner as usize].plan);
+        if plan.words() > 0 {
+            plan.stamp(held.log(owner, plan.words()), &need, &at);
+        }
+    }
+
+    /// A request of a unit that another process may hold by now cost more.
+    pub(in crate::pool) fn tell_more(&mut self, unit: Unit, more: &Spent, _now: Now) {
+        let name = self.unit_name(unit.0, unit.1);
+        let (Some(share), Some(name)) = (self.share_mut(), name) else { return };
+        let amounts = [
+            (Counted::Requests, more.requests),
+            (Counted::InputTokens, more.input_tokens),
+            (Counted::OutputTokens, more.output_tokens),
+            (Counted::Tokens, more.input_tokens.saturating_add(more.output_tokens)),
+            (Counted::Images, more.images),
+        ];
+        for (of, more) in amounts.into_iter().filter(|(_, more)| *more > 0) {
+            share.news.push(News::Corrected { unit: name.clone(), of, began: 0, more });
+        }
+        self.ring();
+    }
+}
+
+/// What becomes of a request at the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::pool) enum Wire {
+    /// It goes, and counts here.
+    Counted,
+    /// It goes, and counts with whoever holds its unit by now.
+    Elsewhere,
+    /// It must not go: nobody knows who else uses its place.
+    Void,
+}
+
+impl From<crate::limit::Need> for Spent {
+    fn from(need: crate::limit::Need) -> Self {
+        Self {
+            requests: u64::from(need.requests),
+            input_tokens: need.input_tokens,
+            output_tokens: need.output_tokens,
+            images: u64::from(need.images),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Owners that several processes share: what the pool knows of it, under its mutex.
+//!
+//! An owner in a lane (a *unit*) that this process does not hold is as if it had no room. What is lacking is noted here,
+//! and a task of its own ([`renewing`]) asks the board for it. The board's side and the holder's are in `crate::share`.
+
+mod enrol;
+mod facts;
+mod held;
+pub(super) mod renewing;
+mod windows;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
+
+use hashbrown::HashMap as FastMap;
+
+pub(super) use held::Wire;
+pub(super) use renewing::{Renewing, Standing};
+
+use super::journal::{Bell, Unit};
+use crate::{
+    share::{Kind, News, Spent, UnitId},
+    time::{Now, Tick},
+};
+
+/// What is lent to one process at a time: a lane and a priority.
+type KindAt = (u16, u16);
+
+/// A request whose unit was given back after it was granted reaches the wire within this time, or never.
+const LONG_ON_THE_WAY: Duration = Duration::from_secs(60);
+
+/// So far may wall clock and ticks part before no lease can be relied on, in milliseconds.
+const APART: u64 = 1_000;
+
+#[derive(Default)]
+pub(super) struct Share {
+    /// What is started is noted in the store with each batch, and nothing beyond what was noted.
+    pub(super) noting: bool,
+    /// Until when what is held may be used, and how far the wall clock was ahead when that was said.
+    valid_until: Tick,
+    ahead_ms: i64,
+    /// Lanes that somebody asked for: their units are told to the board.
+    lanes: HashSet<u16>,
+    by_name: HashMap<UnitId, Unit>,
+    kind_at: HashMap<Unit, KindAt>,
+    held: FastMap<Unit, Holding>,
+    /// When units were given back, as long as requests may still go out that began before.
+    gone: HashMap<Unit, Tick>,
+    kinds: BTreeMap<KindAt, Demanded>,
+    /// Slots of each owner, as of the last look at the roster.
+    slots: HashMap<u32, Vec<u32>>,
+    /// The units are not what the board was told.
+    pub(super) stale: bool,
+    /// Somebody lacks a unit.
+    lacking: bool,
+    /// Somebody was refused at a day's mark.
+    at_mark: bool,
+    /// What was started of units since the holder was told.
+    touched: HashMap<Unit, Spent>,
+    changed: HashSet<Unit>,
+    news: Vec<News>,
+    facts: facts::Facts,
+    bell: Bell,
+    /// The board did not answer last.
+    away: bool,
+    /// All is to be given back.
+    pub(super) ending: bool,
+}
+
+/// A unit that is held.
+struct Holding {
+    fence: u64,
+    since: Tick,
+    /// When the board was told last.
+    told: Tick,
+    kind: KindAt,
+    name: UnitId,
+}
+
+/// Units of one kind, and who wants them.
+struct Demanded {
+    name: Kind,
+    /// How many there are, and how many of them are held.
+    units: u32,
+    held: u32,
+    asked: u64,
+    /// Somebody found none, and the board has not been asked since.
+    lacks: bool,
+    /// The board had none when it was asked last.
+    dry: bool,
+}
+
+impl Share {
+    pub(super) fn new(noting: bool) -> Self {
+        Self { noting, ..Self::default() }
+    }
+
+    /// Whether leases hold now.
+    #[inline]
+    pub(super) fn is_valid(&self, now: Now) -> bool {
+        now.tick < self.valid_until && now.ahead_ms.abs_diff(self.ahead_ms) <= APART
+    }
+
+    /// Under which number a unit is held, and its name.
+    pub(super) fn fence(&self, unit: Unit) -> Option<(UnitId, u64)> {
+        let held = self.held.get(&unit)?;
+        Some((held.name.clone(), held.fence))
+    }
+
+    /// A request was granted in a unit.
+    pub(super) fn started(&mut self, unit: Unit, spent: &Spent) {
+        let sum = self.touched.entry(unit).or_default();
+        sum.requests += spent.requests;
+        sum.input_tokens = sum.input_tokens.saturating_add(spent.input_tokens);
+        sum.output_tokens = sum.output_tokens.saturating_add(spent.output_tokens);
+        sum.images += spent.images;
+        let kind = self.held.get(&unit).map(|held| held.kind);
+        if let Some(kind) = kind.and_then(|kind| self.kinds.get_mut(&kind)) {
+            kind.asked += spent.requests.max(1);
+        }
+    }
+
+    /// What a unit's windows count changed otherwise.
+    pub(super) fn changed(&mut self, unit: Unit) {
+        self.changed.insert(unit);
+    }
+
+    /// A unit is not this process's any more.
+    fn drop_unit(&mut self, unit: Unit) {
+        if let Some(held) = self.held.remove(&unit)
+            && let Some(kind) = self.kinds.get_mut(&held.kind)
+        {
+            kind.held = kind.held.saturating_sub(1);
+        }
+    }
+
+    /// The kinds of a lane, the first priority first.
+    fn kinds_of(&mut self, lane: u16) -> impl Iterator<Item = (&KindAt, &mut Demanded)> {
+        self.kinds.range_mut((lane, 0)..=(lane, u16::MAX))
+    }
+
+    /// A lane is given up: its number may mean another from now on.
+    pub(super) fn forget_lane(&mut self, lane: u16) {
+        self.lanes.remove(&lane);
+        self.by_name.retain(|_, unit| unit.0 != lane);
+        self.held.retain(|unit, _| unit.0 != lane);
+        self.gone.retain(|unit, _| unit.0 != lane);
+        self.touched.retain(|unit, _| unit.0 != lane);
+        self.kinds.retain(|kind, _| kind.0 != lane);
+        self.stale = true;
+    }
+
+    /// The place of an owner is somebody else's from now on.
+    pub(super) fn forget_owner(&mut self, owner: u32) {
+        self.by_name.retain(|_, unit| unit.1 != owner);
+        self.held.retain(|unit, _| unit.1 != owner);
+        self.gone.retain(|unit, _| unit.1 != owner);
+        self.touched.retain(|unit, _| unit.1 != owner);
+        self.stale = true;
+    }
+}
+
+impl Demanded {
+    /// Whether the board may have more of these.
+    fn may_come(&self) -> bool {
+        self.held < self.units && !self.dry
+    }
+}

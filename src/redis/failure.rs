@@ -1,0 +1,93 @@
+//! What can go wrong with a server.
+
+use std::{error::Error, fmt};
+
+use tower::BoxError;
+
+/// A call to the server came to nothing. Never shows a password.
+#[derive(Debug)]
+pub struct RedisError {
+    kind: Kind,
+    what: String,
+    source: Option<BoxError>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// What was configured makes no sense.
+    Invalid,
+    /// The server cannot be reached, or did not answer in time.
+    Unreachable,
+    /// The server evicts what it holds.
+    Evicting,
+    /// The server answered with an error.
+    Refused,
+}
+
+impl RedisError {
+    pub(super) fn invalid(what: impl Into<String>) -> Self {
+        Self { kind: Kind::Invalid, what: what.into(), source: None }
+    }
+
+    pub(super) fn unreachable(what: impl Into<String>) -> Self {
+        Self { kind: Kind::Unreachable, what: what.into(), source: None }
+    }
+
+    pub(super) fn evicting(what: impl Into<String>) -> Self {
+        Self { kind: Kind::Evicting, what: what.into(), source: None }
+    }
+
+    /// What the server, or the way to it, said.
+    pub(super) fn of(what: impl Into<String>, source: redis::RedisError) -> Self {
+        let kind = if passes(&source) { Kind::Unreachable } else { Kind::Refused };
+        Self { kind, what: what.into(), source: Some(Box::new(source)) }
+    }
+
+    pub(super) fn because(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Whether the options make no sense: trying again is of no use.
+    pub fn is_invalid(&self) -> bool {
+        self.kind == Kind::Invalid
+    }
+
+    /// Whether the server could not be reached, did not answer in time, or cannot serve yet.
+    pub fn is_unreachable(&self) -> bool {
+        self.kind == Kind::Unreachable
+    }
+
+    /// Whether the server would throw away what it holds when it is full.
+    pub fn is_evicting(&self) -> bool {
+        self.kind == Kind::Evicting
+    }
+
+    /// Whether the server answered, and refused: a wrong password, no right to a command, no memory.
+    pub fn is_refused(&self) -> bool {
+        self.kind == Kind::Refused
+    }
+}
+
+/// Whether it may be otherwise a little later, or over another connection: nobody answers, or one who loads its data, was
+/// made a replica, or is part of a cluster that has no majority.
+pub(super) fn passes(error: &redis::RedisError) -> bool {
+    let code = matches!(error.code(), Some("LOADING" | "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN"));
+    code || error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
+}
+
+impl fmt::Display for RedisError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        match &self.source {
+            Some(source) => write!(f, ": {source}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for RedisError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}

@@ -1,0 +1,160 @@
+-- Who gets what: claims on free units, and shares that follow demand. The same as src/share/claims.rs.
+
+local SOON, LIVELY = 1000, 8000
+
+-- How much of a kind there is, who holds it, and who asks for it.
+local function shares_of(kind, now)
+  local shares = {kind = kind, demand = {}, lacking = {}, all = 0, asking = 0}
+  for id, record in pairs(state.holders) do
+    if now - record.seen < LIVELY then
+      local demand = record.demand[kind.kind]
+      if demand and demand > 0 then
+        shares.demand[id] = demand
+        shares.all = shares.all + demand
+        shares.asking = shares.asking + 1
+      end
+      shares.lacking[id] = record.wanted[kind.kind]
+    end
+  end
+  -- Who holds how much is looked up only where somebody lacks some.
+  setmetatable(shares, {__index = function(_, field)
+    if field ~= 'held' then return nil end
+    local held = {}
+    for at, name in ipairs(kind.units) do
+      local record = unit(name)
+      if record and not is_free(record, now) then
+        held[record.holder] = (held[record.holder] or 0) + kind.sizes[at]
+      end
+    end
+    rawset(shares, 'held', held)
+    return held
+  end})
+  return shares
+end
+
+-- What a process has a right to while others lack some: its part of the demand.
+local function share(shares, holder)
+  local all, own, total = shares.all, shares.demand[holder] or 0, shares.kind.total
+  if all == 0 then return total end
+  -- In two parts: a product as large as all of it is no whole number any more.
+  return floor(total / all) * own + floor(total % all * own / all)
+end
+
+local function lack_of_others(shares, holder)
+  local sum = 0
+  for other, requests in pairs(shares.lacking) do
+    if other ~= holder then sum = sum + requests end
+  end
+  return sum
+end
+
+-- How much a process holds beyond its share that others lack of theirs.
+local function beyond(shares, holder)
+  local lacked = 0
+  for other in pairs(shares.lacking) do
+    if other ~= holder then
+      lacked = lacked + max(share(shares, other) - (shares.held[other] or 0), 0)
+    end
+  end
+  return min(max((shares.held[holder] or 0) - share(shares, holder), 0), lacked)
+end
+
+-- Lends a unit to a process.
+local function lend(record, renewal, from, to, now)
+  state.fence = state.fence + 1
+  local limits = limits_of(record.name)
+  -- Who was lent it and has not heard of it has not used it.
+  if not (record.holder == renewal.holder and record.ends > now) then abandon(record, now, state.broke) end
+  prune(record, now)
+  record.holder = renewal.holder
+  record.ends = now + renewal.lease
+  record.fence = state.fence
+  record.generation = state.generation
+  record.mode = 'whole'
+  record.opens = nil
+  local marks = mark(record, limits, from, to)
+  local in_flight = {}
+  for at, deadline in ipairs(record.in_flight) do in_flight[at] = deadline - now end
+  return {
+    unit = record.name,
+    fence = record.fence,
+    counts = moved(record.counts, -now),
+    unknown = record.unknown and record.unknown - now,
+    days_unknown = record.days_unknown and record.days_unknown - now,
+    marks = marks,
+    in_flight = in_flight,
+    last_start = record.last_start and record.last_start - now,
+    learned = limits,
+    other = record.other,
+  }
+end
+
+-- Grants free units until there is room for what is claimed; how much is still lacking.
+local function grant(renewal, claim, shares, now, reply)
+  local holder, kind, left = renewal.holder, shares.kind, claim.requests
+  -- Alone, a process takes drawn units back as a whole.
+  local alone = true
+  for other in pairs(shares.demand) do alone = alone and other == holder end
+  for other in pairs(shares.lacking) do alone = alone and other == holder end
+  local free = {}
+  for at, name in ipairs(kind.units) do
+    local record = unit(name)
+    if record and is_free(record, now)
+      and (not record.opens or record.opens <= now + SOON or grew(record.counts, limits_of(name)))
+      and (record.mode == 'whole' or (alone and not is_drawn_from(record, now))) then
+      local unknown = record.unknown
+      if record.holder then unknown = max(unknown or -HUGE, record.ends) end
+      local room_now = room(record.counts, limits_of(name), unknown, now + SOON)
+      if room_now > 0 then
+        -- What one had oneself one need not learn anew.
+        free[#free + 1] = {record = record, room = room_now, own = record.before == holder, size = kind.sizes[at],
+          at = at}
+      end
+    end
+  end
+  table.sort(free, function(one, other)
+    if one.own ~= other.own then return one.own end
+    if one.room ~= other.room then return one.room > other.room end
+    return one.at < other.at
+  end)
+  for _, found in ipairs(free) do
+    if left == 0 then break end
+    local taken = shares.held[holder] or 0
+    if lack_of_others(shares, holder) > 0 and taken > 0 and taken + found.size > share(shares, holder) then break end
+    if not reply.lent[found.record.name] then
+      table.insert(reply.granted, lend(found.record, renewal, claim.from, claim.to, now))
+      reply.lent[found.record.name] = true
+      shares.held[holder] = taken + found.size
+      left = max(left - found.room, 0)
+    end
+  end
+  return left
+end
+
+-- Grants what is claimed as far as it is free, and says what others lack.
+local function serve(renewal, now, reply)
+  local raw = call('GET', base .. ':roster:' .. renewal.roster)
+  if not raw then return end
+  local own = state.holders[renewal.holder]
+  own.wanted = {}
+  for _, kind in ipairs(unpack_one(raw)) do
+    local shares = shares_of(kind, now)
+    for _, claim in ipairs(renewal.claims) do
+      if claim.kind == kind.kind then
+        local left = grant(renewal, claim, shares, now, reply)
+        left = draw(renewal, claim, kind.units, left, now, reply)
+        if left > 0 then
+          table.insert(reply.dry, kind.kind)
+          own.wanted[kind.kind] = left
+        end
+      end
+    end
+    local lack = lack_of_others(shares, renewal.holder)
+    if lack > 0 then
+      reply.wanted[kind.kind] = text(lack)
+      local more = beyond(shares, renewal.holder)
+      if more > 0 then reply.give[kind.kind] = text(more) end
+    end
+    if shares.asking > 1 then reply.crowd[kind.kind] = {#kind.units, shares.asking} end
+  end
+end

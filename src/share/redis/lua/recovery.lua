@@ -1,0 +1,96 @@
+-- A store that went back in time: flushed, restored, replaced by a stale copy. The same as src/share/recovery.rs.
+
+local PAST = 32
+
+-- Notices that the store is not the one that this process spoke to last, or that it forgot something.
+local function watch(renewal, identity, before, now)
+  local first = state.generation == '0'
+  local replaced = identity ~= '' and state.server ~= '' and identity ~= state.server
+  state.server = identity
+  local known = renewal.generation ~= '0'
+  local record = state.holders[renewal.holder]
+  local forgot = renewal.generation == state.generation and renewal.acknowledged > 0
+    and (not record or record.number < renewal.acknowledged)
+  -- A generation that was given up is that of a process that has not heard of it yet.
+  local given_up = contains(state.past, renewal.generation)
+  local stranger = renewal.generation ~= state.generation and not given_up
+  local recovery = state.recovery
+  if first or replaced or (known and (forgot or stranger)) then
+    local earlier = state.generation
+    state.generation = renewal.nonce == '0' and '1' or renewal.nonce
+    for _, generation in ipairs({earlier, renewal.generation}) do
+      if generation ~= '0' and generation ~= state.generation and not contains(state.past, generation) then
+        table.insert(state.past, generation)
+      end
+    end
+    while #state.past > PAST do table.remove(state.past, 1) end
+    local since = recovery and recovery.since or before
+    state.recovery = {
+      ends = now + state.lease,
+      since = first and 0 or since,
+      empty = first or (recovery ~= nil and recovery.empty),
+      known = known or (recovery ~= nil and recovery.known),
+    }
+    for _, holder in pairs(state.holders) do holder.wanted = {} end
+    return
+  end
+  if recovery and given_up then recovery.known = true end
+end
+
+-- What a day of a copy that is old may be missing: as much as the minutes since allowed; nil where nothing bounds it.
+local function missing(limits, of, gap)
+  local least
+  for _, limit in ipairs(limits) do
+    if limit.s ~= DAY and limit.u == of then
+      local more = floor(limit.a * (floor(gap / max(millis(limit.s), 1)) + 2))
+      least = least and min(least, more) or more
+    end
+  end
+  return least
+end
+
+-- All leases of before have ended: what nobody told of may be used up.
+local function finish(now)
+  local recovery = state.recovery
+  if not recovery or recovery.ends > now then return end
+  state.recovery = nil
+  local first_start = recovery.empty and not recovery.known
+  if recovery.empty and recovery.known then state.blank = recovery.ends end
+  local gap = recovery.ends - recovery.since
+  for _, name in ipairs(call('SMEMBERS', base .. ':units')) do
+    local record = unit(name)
+    if record and record.generation ~= state.generation then
+      local limits = limits_of(name)
+      record.generation = state.generation
+      -- None of what it had counted is believed to have still been there.
+      abandon(record, now, now)
+      record.bookings = {}
+      if not first_start then
+        clear_moments(record)
+        record.unknown = recovery.ends
+        local days, unbound, dated = {}, false, false
+        for _, limit in ipairs(limits) do
+          if limit.s == DAY then
+            local more = missing(limits, limit.u, gap)
+            unbound = unbound or not more
+            days[#days + 1] = {limit, more}
+          end
+        end
+        for _, told in ipairs(record.counts) do dated = dated or #told.d > 0 end
+        if #days > 0 and (recovery.empty or not dated or gap > 12 * 3600000 or unbound) then
+          record.days_unknown = recovery.ends
+        elseif #days > 0 then
+          fold_marks(record)
+          for _, day in ipairs(days) do
+            for _, told in ipairs(record.counts) do
+              if same(told, day[1]) then
+                for i = 2, #told.d, 2 do told.d[i] = told.d[i] + day[2] end
+                record.counted = true
+              end
+            end
+          end
+        end
+      end
+    end
+  end
+end

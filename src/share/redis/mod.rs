@@ -1,0 +1,70 @@
+//! The board in Redis: the same as [`apply`](super::apply), as a script, over a hash a unit.
+//!
+//! A renewal is one call. It reads what it holds, who else there is, and, where something is lacking, who holds what of
+//! that kind; it writes what changed. `lua/` has a file for each of [`apply`](super::apply)'s; a test holds both equal,
+//! renewal by renewal, in what they answer and what they keep.
+
+mod answer;
+mod ask;
+
+#[cfg(test)]
+mod tests;
+
+use std::{sync::LazyLock, time::Duration};
+
+use redis::FromRedisValue;
+use tower::BoxError;
+
+use self::{answer::Answer, ask::Ask};
+use super::{
+    board::Board,
+    settings::Settings,
+    wire::{Renewal, Reply},
+};
+use crate::redis::{Link, Script};
+
+static RENEW: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("lua/counts.lua"),
+        include_str!("lua/state.lua"),
+        include_str!("lua/recovery.lua"),
+        include_str!("lua/draws.lua"),
+        include_str!("lua/claims.lua"),
+        include_str!("lua/news.lua"),
+        include_str!("lua/apply.lua"),
+    ))
+});
+
+/// A board in Redis or Valkey, for processes on many machines. Its time is the server's, which never runs back; a server
+/// that was started again, or replaced by another, is noticed by its run id.
+#[derive(Clone, Debug)]
+pub struct RedisBoard {
+    link: Link,
+    timeout: Duration,
+}
+
+impl RedisBoard {
+    /// The board of this server and namespace. An answer is waited for as long as `settings` say.
+    pub fn new(link: &Link, settings: &Settings) -> Self {
+        Self { link: link.clone(), timeout: settings.timeout }
+    }
+
+    /// A test says what time it is, and who the server is; else the server does.
+    pub(super) async fn call(&self, renewal: &Renewal, now: &str, identity: &str) -> Result<Reply, BoxError> {
+        if renewal.noting {
+            // Its days would have no mark here.
+            return Err("a board in Redis hears renewals alone: a process that shares over it does not note".into());
+        }
+        let ask = serde_json::to_vec(&Ask::of(renewal))?;
+        let arguments = [&ask[..], now.as_bytes(), identity.as_bytes()];
+        let answer = self.link.run(&RENEW, &arguments, self.timeout).await?;
+        let answer: Answer = serde_json::from_slice(&Vec::<u8>::from_redis_value(answer)?)?;
+        Ok(answer.into_reply(renewal.number)?)
+    }
+}
+
+impl Board for RedisBoard {
+    async fn renew(&self, renewal: &Renewal) -> Result<Reply, BoxError> {
+        self.call(renewal, "", "").await
+    }
+}

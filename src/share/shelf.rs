@@ -1,0 +1,305 @@
+//! A board whose records lie apart in a database: what was read of it stays at hand, and only what changed is read and
+//! written again.
+
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+};
+
+use super::{
+    apply::{Server, apply},
+    ledger::Spent,
+    names::{HolderId, UnitId},
+    notes::Note,
+    state::{BoardState, UnitRecord},
+    wire::{Noted, Renewal, Reply, UnitInfo},
+};
+use crate::limit::{Limits, Span, Told};
+
+/// A board as far as it was read.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    /// None where nothing was read yet.
+    state: Option<BoardState>,
+    /// As they were written last.
+    holders: HashMap<HolderId, (String, i64)>,
+    rosters: HashSet<u64>,
+    /// Units that have a row: one that nobody ever held needs none.
+    units: HashSet<UnitId>,
+    revision: u64,
+}
+
+/// What a renewal changed.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// All but what follows.
+    pub(crate) head: String,
+    /// What processes told each other, where it is another.
+    pub(crate) facts: Option<String>,
+    /// Units by name.
+    pub(crate) units: Vec<(UnitId, String)>,
+    /// Holders, with until when each holds what it holds.
+    pub(crate) holders: Vec<(HolderId, String, i64)>,
+    pub(crate) holders_gone: Vec<HolderId>,
+    pub(crate) rosters: Vec<(u64, String)>,
+    pub(crate) rosters_gone: Vec<u64>,
+}
+
+impl Shelf {
+    /// Whether anything was read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state.is_none()
+    }
+
+    /// A board that was made just now.
+    pub(crate) fn begin(&mut self) {
+        *self = Self { state: Some(BoardState::fresh()), ..Self::default() };
+    }
+
+    /// Reads what does not lie apart.
+    pub(crate) fn read_head(&mut self, head: &str, facts: &str) -> serde_json::Result<()> {
+        let mut state: BoardState = serde_json::from_str(head)?;
+        state.facts = serde_json::from_str(facts)?;
+        self.revision = state.revision;
+        if let Some(before) = self.state.take() {
+            state.units = before.units;
+            state.holders = before.holders;
+            state.rosters = before.rosters;
+        }
+        self.state = Some(state);
+        Ok(())
+    }
+
+    pub(crate) fn read_unit(&mut self, unit: &str, record: &str) -> serde_json::Result<()> {
+        let record = serde_json::from_str(record)?;
+        if let Some(state) = &mut self.state {
+            state.units.put(unit.into(), record);
+            self.units.insert(unit.into());
+        }
+        Ok(())
+    }
+
+    /// Reads all holders; units before them.
+    pub(crate) fn read_holders(&mut self, holders: Vec<(HolderId, String, i64)>) -> serde_json::Result<()> {
+        let Some(state) = &mut self.state else { return Ok(()) };
+        state.holders.clear();
+        for (holder, record, until) in &holders {
+            state.holders.insert(holder.clone(), serde_json::from_str(record)?);
+            state.units.prolong_all(holder, *until);
+        }
+        self.holders = holders.into_iter().map(|(holder, record, until)| (holder, (record, until))).collect();
+        Ok(())
+    }
+
+    /// Whether a roster was read.
+    pub(crate) fn knows_roster(&self, roster: u64) -> bool {
+        self.rosters.contains(&roster)
+    }
+
+    pub(crate) fn read_roster(&mut self, roster: u64, units: &str) -> serde_json::Result<()> {
+        if let Some(state) = &mut self.state {
+            let infos: Vec<UnitInfo> = serde_json::from_str(units)?;
+            for info in infos.iter().filter(|info| !state.units.contains_key(&info.unit)).collect::<Vec<_>>() {
+                let blank = UnitRecord { generation: state.generation, ..UnitRecord::default() };
+                state.units.put(info.unit.clone(), blank);
+            }
+            state.rosters.insert(roster, infos);
+            self.rosters.insert(roster);
+        }
+        Ok(())
+    }
+
+    /// Others were given up.
+    pub(crate) fn keep_rosters(&mut self, kept: impl Fn(u64) -> bool) {
+        self.rosters.retain(|roster| kept(*roster));
+        if let Some(state) = &mut self.state {
+            state.rosters.retain(|roster, _| kept(*roster));
+        }
+    }
+
+    /// Holders, and whether the lease of each has ended by the store's time.
+    pub(crate) fn holders(&self, server_now: i64) -> Vec<(HolderId, bool)> {
+        let lag = self.state.as_ref().map_or(0, |state| state.lag);
+        self.holders.iter().map(|(holder, (_, until))| (holder.clone(), *until <= server_now - lag)).collect()
+    }
+
+    /// What a holder noted, oldest first: numbers, the store's time, units.
+    pub(crate) fn read_notes(&mut self, holder: &HolderId, notes: Vec<(u64, i64, Vec<Noted>)>) {
+        if let Some(state) = &mut self.state {
+            let lag = state.lag;
+            let notes = notes.into_iter().map(|(number, at, units)| Note { number, at: at - lag, units }).collect();
+            state.notes.insert(holder.clone(), notes);
+        }
+    }
+
+    /// Does what the renewal asks for.
+    pub(crate) fn apply(&mut self, renewal: &Renewal, server: Server<'_>) -> Reply {
+        let state = self.state.get_or_insert_with(BoardState::fresh);
+        let reply = apply(state, renewal, server);
+        state.notes.clear();
+        reply
+    }
+
+    /// What is to be written.
+    pub(crate) fn changes(&mut self, renewal: Option<&Renewal>) -> serde_json::Result<Changes> {
+        let Some(state) = &mut self.state else { return Ok(Changes::default()) };
+        let mut changes = Changes::default();
+        for unit in state.units.take_changed() {
+            let blank = UnitRecord { generation: state.generation, ..UnitRecord::default() };
+            if let Some(record) =
+                state.units.get(&unit).filter(|record| **record != blank || self.units.contains(&unit))
+            {
+                changes.units.push((unit, serde_json::to_string(record)?));
+            }
+        }
+        for (holder, record) in &state.holders {
+            let text = serde_json::to_string(record)?;
+            let before = self.holders.get(holder);
+            let until = match renewal.filter(|renewal| renewal.holder == *holder) {
+                Some(renewal) => state.clock + renewal.lease as i64,
+                None => before.map_or(0, |before| before.1),
+            };
+            if before.is_none_or(|before| (&before.0, before.1) != (&text, until)) {
+                changes.holders.push((holder.clone(), text, until));
+            }
+        }
+        changes.holders_gone = self.holders.keys().filter(|held| !state.holders.contains_key(held)).cloned().collect();
+        for (roster, units) in state.rosters.iter().filter(|roster| !self.rosters.contains(roster.0)) {
+            changes.rosters.push((*roster, serde_json::to_string(units)?));
+        }
+        changes.rosters_gone = self.rosters.iter().filter(|held| !state.rosters.contains_key(held)).copied().collect();
+        if state.revision != self.revision {
+            changes.facts = Some(serde_json::to_string(&state.facts)?);
+        }
+        changes.head = head(state)?;
+        Ok(changes)
+    }
+
+    /// The changes were written.
+    pub(crate) fn written(&mut self, changes: Changes) {
+        let Some(state) = &self.state else { return };
+        self.revision = state.revision;
+        self.units.extend(changes.units.into_iter().map(|(unit, _)| unit));
+        for holder in &changes.holders_gone {
+            self.holders.remove(holder);
+        }
+        self.holders.extend(changes.holders.into_iter().map(|(holder, text, until)| (holder, (text, until))));
+        for roster in &changes.rosters_gone {
+            self.rosters.remove(roster);
+        }
+        self.rosters.extend(changes.rosters.into_iter().map(|(roster, _)| roster));
+    }
+
+    /// A unit that somebody kept for himself until now, as it stands at `now` by the store's time: what it counts, and what
+    /// may have been started unseen.
+    pub(crate) fn adopt(&mut self, unit: &str, mut counts: Vec<Told>, unseen: Option<Spent>, now: i64) {
+        let state = self.state.get_or_insert_with(BoardState::fresh);
+        let now = now - state.lag;
+        for (moment, _) in counts.iter_mut().flat_map(|told| &mut told.moments) {
+            *moment = (*moment - state.lag).min(now);
+        }
+        let record = state.units.or_insert_with(&unit.into(), UnitRecord::default);
+        record.counts = counts;
+        if let Some(unseen) = unseen {
+            record.count_ahead(unseen, now, &Limits::new());
+        }
+    }
+
+    /// Units of this owner that nobody holds, or one of those who are gone, are this other's from now on, as they stand at
+    /// `now` by the store's time. One that the other has already gets what they count, unless somebody holds it.
+    pub(crate) fn rename(&mut self, (from, to): (&str, &str), gone: &HashSet<HolderId>, now: i64) {
+        let Some(state) = &mut self.state else { return };
+        let now = now - state.lag;
+        let of_owner = |unit: &&UnitId| unit.as_str().split_once('\n').is_some_and(|(_, owner)| owner == from);
+        let units: Vec<UnitId> = state.units.keys().filter(of_owner).cloned().collect();
+        for unit in units {
+            let lane = unit.as_str().split_once('\n').map_or("", |(lane, _)| lane);
+            let other = UnitId::from(&*format!("{lane}\n{to}"));
+            let is_held = |unit: &UnitId| {
+                let holder = state.units.get(unit).and_then(|record| record.holder.as_ref());
+                holder.is_some_and(|holder| !gone.contains(holder))
+            };
+            if is_held(&unit) || is_held(&other) {
+                continue;
+            }
+            let nothing = UnitRecord { generation: state.generation, ..UnitRecord::default() };
+            if state.units.get(&unit).is_none_or(|record| *record == nothing) {
+                continue;
+            }
+            state.abandon(&other, now);
+            state.abandon(&unit, now);
+            let Some(record) = state.units.get_mut(&unit) else { continue };
+            let left = mem::replace(record, nothing.clone());
+            let record = state.units.or_insert_with(&other, || nothing);
+            for told in left.counts {
+                let sum = record.window(told.limit);
+                sum.moments.extend(told.moments);
+                sum.moments.sort_unstable();
+                for (date, count) in told.dates {
+                    match sum.dates.iter_mut().find(|held| held.0 == date) {
+                        Some(held) => held.1 = held.1.saturating_add(count),
+                        None => sum.dates.push((date, count)),
+                    }
+                }
+            }
+            record.unknown = record.unknown.max(left.unknown);
+            record.days_unknown = record.days_unknown.max(left.days_unknown);
+            record.last_start = record.last_start.max(left.last_start);
+            record.opens = None;
+        }
+    }
+
+    /// What each unit counts as far as it was told, by the store's time; to be looked at.
+    pub(crate) fn seen(&self) -> Vec<(String, Vec<Told>)> {
+        let Some(state) = &self.state else { return Vec::new() };
+        let mut all = Vec::new();
+        for (unit, record) in state.units.keys().filter_map(|unit| Some((unit, state.units.get(unit)?))) {
+            let notes = record.holder.as_ref().and_then(|holder| state.notes.get(holder)).into_iter().flatten();
+            let ours = |noted: &&Noted| noted.unit == *unit && noted.fence == record.fence;
+            let last = notes.rev().find_map(|note| Some((note.at, &note.units.iter().find(ours)?.counts)));
+            let (then, counts) = last.unwrap_or((0, &record.counts));
+            let wall = |told: &Told| Told {
+                moments: told.moments.iter().map(|(at, amount)| (at + then + state.lag, *amount)).collect(),
+                ..told.clone()
+            };
+            all.push((unit.to_string(), counts.iter().map(wall).collect()));
+        }
+        all
+    }
+
+    /// All holders are gone: what each unit counts, by the store's time. What is not known is taken as used.
+    pub(crate) fn abandon_all(&mut self, now: i64) -> Vec<(String, Vec<Told>)> {
+        let Some(state) = &mut self.state else { return Vec::new() };
+        let lag = state.lag;
+        let now = now - lag;
+        let units: Vec<UnitId> = state.units.keys().cloned().collect();
+        let mut all = Vec::new();
+        for unit in units {
+            state.abandon(&unit, now);
+            let limits = state.limits(&unit);
+            let Some(record) = state.units.get_mut(&unit) else { continue };
+            if let Some(end) = record.unknown {
+                for limit in limits.iter().filter(|limit| limit.span != Span::Day) {
+                    record.window(*limit).moments.push((end, limit.amount));
+                }
+            }
+            let wall = |told: &Told| Told {
+                moments: told.moments.iter().map(|(at, amount)| (at + lag, *amount)).collect(),
+                ..told.clone()
+            };
+            all.push((unit.to_string(), record.counts.iter().map(wall).collect()));
+        }
+        all
+    }
+}
+
+/// What does not lie apart.
+fn head(state: &mut BoardState) -> serde_json::Result<String> {
+    let units = mem::take(&mut state.units);
+    let holders = mem::take(&mut state.holders);
+    let rosters = mem::take(&mut state.rosters);
+    let facts = mem::take(&mut state.facts);
+    let text = serde_json::to_string(state);
+    (state.units, state.holders, state.rosters, state.facts) = (units, holders, rosters, facts);
+    text
+}

@@ -1,0 +1,84 @@
+//! The board's units by name. It is known which of them changed, so that a store writes those alone.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Deref,
+};
+
+use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "sqlite")]
+use super::names::HolderId;
+use super::{names::UnitId, state::UnitRecord};
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Units {
+    by_name: BTreeMap<UnitId, UnitRecord>,
+    #[serde(skip)]
+    changed: BTreeSet<UnitId>,
+}
+
+impl Units {
+    pub(super) fn get_mut(&mut self, unit: &UnitId) -> Option<&mut UnitRecord> {
+        let record = self.by_name.get_mut(unit)?;
+        if !self.changed.contains(unit) {
+            self.changed.insert(unit.clone());
+        }
+        Some(record)
+    }
+
+    /// The record of a unit; made where there is none.
+    pub(super) fn or_insert_with(&mut self, unit: &UnitId, make: impl FnOnce() -> UnitRecord) -> &mut UnitRecord {
+        if !self.by_name.contains_key(unit) {
+            self.changed.insert(unit.clone());
+        }
+        self.by_name.entry(unit.clone()).or_insert_with(make)
+    }
+
+    /// Its holder holds it for longer: that is so of all that he holds, and said with him.
+    pub(super) fn prolong(&mut self, unit: &UnitId, until: i64) {
+        if let Some(record) = self.by_name.get_mut(unit) {
+            record.until = until;
+        }
+    }
+
+    /// The names of those of which this is so.
+    pub(super) fn named(&self, which: impl Fn(&UnitRecord) -> bool) -> Vec<UnitId> {
+        self.by_name.iter().filter(|(_, record)| which(record)).map(|(unit, _)| unit.clone()).collect()
+    }
+
+    /// Takes a record as it is kept.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn put(&mut self, unit: UnitId, record: UnitRecord) {
+        self.by_name.insert(unit, record);
+    }
+
+    /// What a holder holds, he holds until then.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn prolong_all(&mut self, holder: &HolderId, until: i64) {
+        for record in self.by_name.values_mut().filter(|record| record.holder.as_ref() == Some(holder)) {
+            record.until = record.until.max(until);
+        }
+    }
+
+    /// Those that changed since this was asked last.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn take_changed(&mut self) -> BTreeSet<UnitId> {
+        std::mem::take(&mut self.changed)
+    }
+}
+
+impl Deref for Units {
+    type Target = BTreeMap<UnitId, UnitRecord>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.by_name
+    }
+}
+
+impl PartialEq for Units {
+    fn eq(&self, other: &Self) -> bool {
+        self.by_name == other.by_name
+    }
+}

@@ -1,0 +1,117 @@
+//! What a pool keeps, in Redis or Valkey.
+
+mod read;
+mod sharing;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+pub use sharing::SharedRedis;
+
+use super::{Batch, Image, ImportRecord, KeyRecord, Store, StoreError, UsageRecord};
+use crate::{redis::Link, time::Clock};
+
+/// So many batches whose fate is not known are remembered.
+const UNSURE: usize = 16;
+
+/// A store in Redis or Valkey. A cheap handle: clones share the connection.
+///
+/// Keys that come from a file or a variable leave no secret here. Those that are added to it are encrypted always: a
+/// batch with a plain secret is refused. A batch whose answer was lost and that is handed over again is done once.
+///
+/// ```no_run
+/// use tower_keypool::{Gemini, Key, KeyPool, redis::{Link, Options}, store::Redis};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let link = Link::open(Options::new("redis://127.0.0.1:6379")?).await?;
+/// let pool = KeyPool::builder(Gemini::new()).key(Key::free("AIza-not-a-real-key-001")).open(Redis::new(&link)).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Redis {
+    link: Link,
+    clock: Clock,
+    batches: Arc<Batches>,
+}
+
+/// What names batches, so that none is done twice.
+#[derive(Debug)]
+struct Batches {
+    writer: u64,
+    next: AtomicU64,
+    /// Those that may have been done, or not.
+    unsure: Mutex<VecDeque<(Arc<Batch>, u64)>>,
+}
+
+impl Redis {
+    /// The store of this server and namespace.
+    pub fn new(link: &Link) -> Self {
+        let batches = Batches { writer: fastrand::u64(..), next: AtomicU64::new(0), unsure: Mutex::default() };
+        Self { link: link.clone(), clock: Clock::system(), batches: Arc::new(batches) }
+    }
+
+    /// Every key that it knows, whoever works on it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        Ok(read::image(&self.link).await?.keys.into_values().collect())
+    }
+
+    async fn keep(&self, batch: &Arc<Batch>, part: write::Part) -> Result<(), StoreError> {
+        let number = self.batches.number_of(batch);
+        let id = format!("{:x}-{number}", self.batches.writer);
+        write::batch(&self.link, &id, self.clock.now().wall_ms(), batch, part).await?;
+        self.batches.done(number);
+        Ok(())
+    }
+}
+
+impl Batches {
+    fn number_of(&self, batch: &Arc<Batch>) -> u64 {
+        let mut unsure = self.unsure.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = unsure.iter().position(|(held, _)| Arc::ptr_eq(held, batch));
+        let number = known.map_or_else(|| self.next.fetch_add(1, Ordering::Relaxed), |at| unsure[at].1);
+        // Until it is known to be done: also where the caller does not wait for that.
+        if known.is_none() {
+            if unsure.len() >= UNSURE {
+                unsure.pop_front();
+            }
+            unsure.push_back((Arc::clone(batch), number));
+        }
+        number
+    }
+
+    fn done(&self, number: u64) {
+        let mut unsure = self.unsure.lock().unwrap_or_else(PoisonError::into_inner);
+        unsure.retain(|(_, held)| *held != number);
+    }
+}
+
+impl Store for Redis {
+    async fn load(&self) -> Result<Image, StoreError> {
+        read::image(&self.link).await
+    }
+
+    async fn write(&self, batch: Arc<Batch>) -> Result<(), StoreError> {
+        self.keep(&batch, write::Part::Whole).await
+    }
+
+    async fn usage(&self, from: &str, to: &str) -> Result<Vec<UsageRecord>, StoreError> {
+        read::usage(&self.link, from, to).await
+    }
+
+    async fn imports(&self) -> Result<Vec<ImportRecord>, StoreError> {
+        read::imports(&self.link).await
+    }
+}

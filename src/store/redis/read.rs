@@ -1,0 +1,117 @@
+//! What a server holds, as records. One that a later version wrote and this one cannot read is left out.
+
+use std::collections::BTreeMap;
+
+use redis::{FromRedisValue, Pipeline};
+use serde::{
+    Deserialize,
+    de::{
+        DeserializeOwned, IntoDeserializer,
+        value::{Error as ValueError, StrDeserializer},
+    },
+};
+
+use crate::{
+    redis::Link,
+    store::{Image, ImportRecord, KeyRecord, RestRecord, StoreError, UnitRecord, UsageRecord},
+    verdict::VerdictKind,
+};
+
+type Map = BTreeMap<String, String>;
+
+/// Reading all takes longer than a question.
+const PATIENCE: u32 = 30;
+
+pub(super) async fn image(link: &Link) -> Result<Image, StoreError> {
+    let base = link.base();
+    let mut pipe = redis::pipe();
+    for name in ["keys", "created", "secrets", "windows", "rests", "quota_models", "run"] {
+        pipe.cmd("HGETALL").arg(format!("{base}:{name}"));
+    }
+    let [keys, created, secrets, windows, rests, quota_models, run] = ask::<[Map; 7]>(link, pipe).await?;
+    let with_secret = |(hash, mut record): (String, KeyRecord)| {
+        record.secret = secrets.get(&hash).and_then(|text| read(text)).unwrap_or_default();
+        record.created = created.get(&hash).and_then(|text| text.parse().ok()).unwrap_or(record.created);
+        (hash, record)
+    };
+    let texts = |name: &str| run.get(name).map_or("", String::as_str);
+    Ok(Image {
+        keys: records::<KeyRecord>(&keys).map(with_secret).collect(),
+        units: records::<UnitRecord>(&windows).collect(),
+        rests: records::<RestRecord>(&rests).collect(),
+        usage: BTreeMap::new(),
+        imports: Vec::new(),
+        quota_models,
+        running: texts("running") == "1",
+        epoch: texts("epoch").parse().unwrap_or(0),
+        crashes: read(texts("crashes")).unwrap_or_default(),
+    })
+}
+
+pub(super) async fn usage(link: &Link, from: &str, to: &str) -> Result<Vec<UsageRecord>, StoreError> {
+    let base = link.base();
+    let mut pipe = redis::pipe();
+    pipe.cmd("ZRANGEBYLEX").arg(format!("{base}:days")).arg(format!("[{from}")).arg(format!("[{to}"));
+    let [days] = ask::<[Vec<String>; 1]>(link, pipe).await?;
+    let mut pipe = redis::pipe();
+    for day in &days {
+        pipe.cmd("HGETALL").arg(format!("{base}:usage:{day}"));
+    }
+    let sums: Vec<Map> = if days.is_empty() { Vec::new() } else { ask(link, pipe).await? };
+    let mut records = BTreeMap::<(&str, &str, &str), UsageRecord>::new();
+    for (day, sums) in days.iter().zip(&sums) {
+        for (name, sum) in sums {
+            // Key, lane, and what; a lane may have any name.
+            let parts = name.split_once('\n').and_then(|(key, rest)| Some((key, rest.rsplit_once('\n')?)));
+            let Some((key, (lane, what))) = parts else { continue };
+            let record = records.entry((day, key, lane)).or_insert_with(|| UsageRecord {
+                day: day.as_str().into(),
+                key: key.into(),
+                lane: lane.into(),
+                ..UsageRecord::default()
+            });
+            let number = sum.parse::<i64>().unwrap_or(0);
+            match what {
+                "id" => record.id = sum.as_str().into(),
+                "requests" => record.requests = number,
+                "input_tokens" => record.input_tokens = number.unsigned_abs(),
+                "output_tokens" => record.output_tokens = number.unsigned_abs(),
+                kind => {
+                    // A kind that a later version knows is left out.
+                    let word: StrDeserializer<'_, ValueError> = kind.into_deserializer();
+                    if let Ok(kind) = VerdictKind::deserialize(word) {
+                        record.errors.insert(kind, number.unsigned_abs());
+                    }
+                }
+            }
+        }
+    }
+    Ok(records.into_values().collect())
+}
+
+pub(super) async fn imports(link: &Link) -> Result<Vec<ImportRecord>, StoreError> {
+    let mut pipe = redis::pipe();
+    pipe.cmd("LRANGE").arg(format!("{}:imports", link.base())).arg(0).arg(-1);
+    let [imports] = ask::<[Vec<String>; 1]>(link, pipe).await?;
+    Ok(imports.iter().filter_map(|text| read(text)).collect())
+}
+
+async fn ask<T: FromRedisValue>(link: &Link, mut pipe: Pipeline) -> Result<T, StoreError> {
+    // All of one moment.
+    pipe.atomic();
+    let answer = link.pipe(&pipe, link.patience() * PATIENCE).await;
+    answer.map_err(|error| StoreError::because("the store cannot be read", error))
+}
+
+fn records<T: DeserializeOwned>(map: &Map) -> impl Iterator<Item = (String, T)> {
+    map.iter().filter_map(|(name, text)| Some((name.clone(), read(text)?)))
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Option<T> {
+    if text.is_empty() {
+        return None;
+    }
+    serde_json::from_str(text)
+        .inspect_err(|error| tracing::warn!(%error, "a record in Redis that this version cannot read is left out"))
+        .ok()
+}

@@ -1,0 +1,143 @@
+//! The store in Redis against real servers.
+
+use std::{sync::Arc, time::Duration};
+
+use redis_fixture::RedisServer;
+
+use super::*;
+use crate::{
+    Demand, Gemini, Key, KeyPool, Limits,
+    redis::Options,
+    store::{Keeping, KeptSecret, Vault, conformance},
+};
+
+const SECRET: &str = "AIza-not-a-real-key-redis-001";
+
+async fn link(server: &RedisServer, namespace: &str) -> Link {
+    let options = Options::new(&server.url()).unwrap().namespace(namespace).unwrap();
+    Link::open(options.timeout(Duration::from_millis(500))).await.unwrap()
+}
+
+fn key(secret: KeptSecret) -> Arc<Batch> {
+    let record = KeyRecord { hash: "aa".to_owned(), id: "work".to_owned(), secret, ..KeyRecord::default() };
+    Arc::new(Batch { keys: vec![record], ..Batch::default() })
+}
+
+fn used(requests: i64) -> Arc<Batch> {
+    let usage = UsageRecord { day: "2026-06-15".into(), key: "aa".into(), requests, ..UsageRecord::default() };
+    Arc::new(Batch { usage: vec![usage], ..Batch::default() })
+}
+
+async fn sum(store: &Redis) -> i64 {
+    store.usage("2026-06-15", "2026-06-15").await.unwrap().iter().map(|row| row.requests).sum()
+}
+
+#[tokio::test]
+async fn redis_conforms() {
+    let Some(server) = RedisServer::start() else { return };
+    conformance::check(|name| {
+        let (server, name) = (&server, name.replace(' ', "-"));
+        async move { Redis::new(&link(server, &name).await) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_secret_is_encrypted_or_not_written() {
+    let Some(server) = RedisServer::lasting() else { return };
+    let store = Redis::new(&link(&server, "keypool").await);
+    let error = store.write(key(KeptSecret::Plain(SECRET.to_owned()))).await.unwrap_err().to_string();
+    assert!(error.contains("work") && error.contains("KEYPOOL_SECRET_KEY") && !error.contains(SECRET), "{error}");
+    assert!(store.load().await.unwrap().keys.is_empty(), "nothing of the batch");
+
+    let vault = Vault::new(&"5a".repeat(32)).unwrap();
+    let sealed = Keeping::Sealed(vault.clone()).keep(SECRET).unwrap();
+    store.write(key(sealed)).await.unwrap();
+    let kept = store.keys().await.unwrap().remove(0);
+    assert_eq!(
+        kept.secret.reveal("work", &crate::store::record::secret_hash(SECRET), Some(&vault)).unwrap().as_deref(),
+        Some(SECRET)
+    );
+    let error = kept.reveal(None).unwrap_err().to_string();
+    assert!(error.contains("work") && error.contains("KEYPOOL_SECRET_KEY"), "a machine without it says so: {error}");
+    let mut files = vec![server.folder().to_owned()];
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            assert!(!bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()), "{}", path.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_batch_whose_answer_was_lost_is_done_once() {
+    let Some(mut server) = RedisServer::lasting() else { return };
+    let store = Redis::new(&link(&server, "keypool").await);
+    store.write(used(1)).await.unwrap();
+    let batch = used(2);
+    server.freeze();
+    store.write(Arc::clone(&batch)).await.unwrap_err();
+    server.thaw();
+    // It was on its way: now it is done, or it will be by the next write.
+    while store.write(Arc::clone(&batch)).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(sum(&store).await, 3);
+    store.write(used(4)).await.unwrap();
+    assert_eq!(sum(&store).await, 7);
+    server.start_again();
+    while store.load().await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(sum(&store).await, 7);
+}
+
+#[tokio::test]
+async fn namespaces_share_nothing_and_all_names_are_in_one_slot() {
+    let Some(server) = RedisServer::start() else { return };
+    let (one, other) = (Redis::new(&link(&server, "one").await), Redis::new(&link(&server, "other").await));
+    one.write(used(3)).await.unwrap();
+    assert_eq!((sum(&one).await, sum(&other).await), (3, 0));
+    let names = server.command(&["KEYS", "*"]);
+    assert!(names.texts().iter().all(|name| name.starts_with("{one}:")), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_pool_finds_its_counts_again() {
+    let Some(server) = RedisServer::start() else { return };
+    let link = link(&server, "keypool").await;
+    let open = || {
+        let key = Key::free(SECRET).id("work");
+        let builder = KeyPool::builder(Gemini::new()).key(key).limits("gemini-2.5-flash", Limits::new().per_minute(2));
+        builder.open(Redis::new(&link))
+    };
+    let demand = || Demand::new("gemini-2.5-flash").wait(Duration::from_millis(300));
+    let pool = open().await.unwrap();
+    for _ in 0..2 {
+        drop(pool.acquire(demand()).await.unwrap());
+    }
+    pool.acquire(demand()).await.unwrap_err();
+    pool.shutdown().await;
+    drop(pool);
+    let pool = open().await.unwrap();
+    pool.acquire(demand()).await.unwrap_err();
+    pool.shutdown().await;
+}
+
+#[tokio::test]
+async fn of_those_who_share_a_server_each_keeps_all_but_counts() {
+    let Some(server) = RedisServer::start() else { return };
+    let link = link(&server, "keypool").await;
+    let (one, other) = (Redis::new(&link).share(), Redis::new(&link).share());
+    assert_ne!(one.holder(), other.holder());
+    let unit = crate::store::UnitRecord { owner: "project".to_owned(), ..Default::default() };
+    let run = Some(crate::store::Run::Begun { epoch: 1, crashes: Vec::new() });
+    one.write(Arc::new(Batch { units: vec![unit], run, ..(*key(KeptSecret::Elsewhere)).clone() })).await.unwrap();
+    one.write(used(2)).await.unwrap();
+    other.write(used(3)).await.unwrap();
+    let image = other.load().await.unwrap();
+    assert_eq!((image.keys.len(), image.units.len(), image.running), (1, 0, false));
+    assert_eq!(sum(one.store()).await, 5);
+}

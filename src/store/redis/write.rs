@@ -1,0 +1,96 @@
+//! Batches: each one call.
+
+use std::sync::LazyLock;
+
+use crate::{
+    redis::{Link, Script},
+    store::{Batch, KeptSecret, KeyRecord, Run, StoreError, UnitRecord, UsageRecord},
+};
+
+static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
+
+/// A batch is given more time than a question: it may be large.
+const PATIENCE: u32 = 5;
+
+/// What of a batch is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All of it.
+    Whole,
+    /// Counts of windows are the board's, and there is more than one run.
+    ButCounts,
+}
+
+pub(super) async fn batch(link: &Link, id: &str, now: i64, batch: &Batch, part: Part) -> Result<(), StoreError> {
+    let mut words = vec![id.to_owned(), now.to_string()];
+    for record in &batch.keys {
+        key(&mut words, record)?;
+    }
+    if part == Part::Whole {
+        counts(&mut words, batch)?;
+    }
+    for id in &batch.rests_gone {
+        words.extend(["R".to_owned(), id.name()]);
+    }
+    for rest in &batch.rests {
+        words.extend(["r".to_owned(), rest.id.name(), text(rest)?]);
+    }
+    for (model, other) in &batch.quota_models {
+        words.extend(["q".to_owned(), model.clone(), other.clone()]);
+    }
+    batch.usage.iter().for_each(|record| usage(&mut words, record));
+    for import in &batch.imports {
+        words.extend(["i".to_owned(), text(import)?]);
+    }
+    let arguments: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+    let written = link.run(&WRITE, &arguments, link.patience() * PATIENCE).await;
+    written.map(drop).map_err(|error| StoreError::because("the batch was not written", error))
+}
+
+/// What one process's windows count, and its run.
+fn counts(words: &mut Vec<String>, batch: &Batch) -> Result<(), StoreError> {
+    for (owner, lane) in &batch.units_gone {
+        let unit = UnitRecord { owner: owner.clone(), lane: lane.clone(), ..Default::default() };
+        words.extend(["U".to_owned(), unit.name()]);
+    }
+    for unit in &batch.units {
+        words.extend(["u".to_owned(), unit.name(), text(unit)?]);
+    }
+    match &batch.run {
+        Some(Run::Begun { epoch, crashes }) => words.extend(["b".to_owned(), epoch.to_string(), text(crashes)?]),
+        Some(Run::Ended) => words.push("e".to_owned()),
+        None => {}
+    }
+    Ok(())
+}
+
+fn key(words: &mut Vec<String>, key: &KeyRecord) -> Result<(), StoreError> {
+    if matches!(key.secret, KeptSecret::Plain(_)) {
+        return Err(StoreError::new(format!(
+            "the secret of {} is not written: in Redis secrets are always encrypted (set KEYPOOL_SECRET_KEY)",
+            key.id
+        )));
+    }
+    let secret = if key.secret.is_elsewhere() { String::new() } else { text(&key.secret)? };
+    let record = KeyRecord { secret: KeptSecret::Elsewhere, ..key.clone() };
+    words.extend(["k".to_owned(), key.hash.clone(), text(&record)?, key.created.to_string(), secret]);
+    Ok(())
+}
+
+fn usage(words: &mut Vec<String>, record: &UsageRecord) {
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let sums = [
+        ("requests", record.requests),
+        ("input_tokens", number(record.input_tokens)),
+        ("output_tokens", number(record.output_tokens)),
+    ];
+    let errors = record.errors.iter().map(|(kind, count)| (kind.word(), number(*count)));
+    let sums: Vec<(&str, i64)> = sums.into_iter().chain(errors).filter(|sum| sum.1 != 0).collect();
+    let whose = format!("{}\n{}", record.key, record.lane);
+    words.extend(["d".to_owned(), record.day.to_string(), whose, record.id.to_string(), sums.len().to_string()]);
+    words.extend(sums.into_iter().flat_map(|(name, more)| [name.to_owned(), more.to_string()]));
+}
+
+fn text(record: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(record).map_err(|error| StoreError::because("a record cannot be written", error))
+}

@@ -1,0 +1,133 @@
+//! A renewal is one transaction: it reads what others changed, does what is asked, and writes what that changed.
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+
+use super::{super::failure::Failure, SharedDesk, life::Life, notes};
+use crate::{
+    share::{Changes, HolderId, Renewal, Reply, Server, Shelf},
+    store::StoreError,
+};
+
+/// One more run of a process; its number.
+pub(super) fn next_run(connection: &mut Connection) -> Result<u64, Failure> {
+    let to = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let number: i64 = to.query_row("UPDATE run SET epoch = epoch + 1 RETURNING epoch", [], |row| row.get(0))?;
+    to.commit()?;
+    Ok(u64::try_from(number).unwrap_or(0))
+}
+
+pub(super) fn renew(
+    connection: &mut Connection,
+    desk: &mut SharedDesk,
+    renewal: &mut Renewal,
+    life: &Life,
+    now: impl FnOnce() -> i64,
+) -> Result<Reply, Failure> {
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    let to = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    read(&to, desk)?;
+    // Now that no other works on it: time must not run back from one renewal to the next.
+    let now = now();
+    let others = desk.shelf.holders(now).into_iter().filter(|(holder, _)| *holder != renewal.holder);
+    let mut buried = Vec::new();
+    for (holder, ended) in others.collect::<Vec<_>>() {
+        let dead = life.is_dead(&holder);
+        if dead || ended {
+            desk.shelf.read_notes(&holder, notes::of(&to, &holder)?);
+        }
+        if dead {
+            notes::bury(&to, &holder)?;
+            buried.push(holder);
+        }
+    }
+    renewal.buried.extend(buried.iter().cloned());
+    let reply = desk.shelf.apply(renewal, Server { now, identity: "" });
+    let changes = desk.shelf.changes(Some(renewal))?;
+    write(&to, &changes, desk.version + 1)?;
+    notes::fold(&to, &desk.unfolded, &renewal.holder, renewal.noted)?;
+    to.commit()?;
+    desk.version += 1;
+    desk.shelf.written(changes);
+    desk.unfolded.retain(|number, _| *number > renewal.noted);
+    for dead in &buried {
+        life.forget(dead);
+    }
+    Ok(reply)
+}
+
+/// Reads what changed since it was read last.
+pub(super) fn read(from: &Transaction<'_>, desk: &mut SharedDesk) -> Result<(), Failure> {
+    let head = from.query_row("SELECT version, head, facts FROM board", [], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+    });
+    let Some((version, head, facts)) = head.optional()? else {
+        desk.shelf.begin();
+        desk.version = 0;
+        return Ok(());
+    };
+    if version == desk.version && !desk.shelf.is_empty() {
+        return Ok(());
+    }
+    if version < desk.version || desk.shelf.is_empty() {
+        // Another file in this one's place, or nothing read yet.
+        (desk.shelf, desk.version) = (Shelf::default(), 0);
+    }
+    desk.shelf.read_head(&head, &facts)?;
+    let mut units = from.prepare_cached("SELECT unit, record FROM board_units WHERE version > ?1")?;
+    let mut rows = units.query([desk.version])?;
+    while let Some(row) = rows.next()? {
+        desk.shelf.read_unit(row.get_ref(0)?.as_str().map_err(bad)?, row.get_ref(1)?.as_str().map_err(bad)?)?;
+    }
+    let mut holders = from.prepare_cached("SELECT holder, record, until FROM board_holders")?;
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?));
+    let holders = holders.query_map([], row)?.collect::<Result<Vec<_>, _>>()?;
+    let holders = holders.into_iter().map(|(holder, record, until)| (HolderId::from(&*holder), record, until));
+    desk.shelf.read_holders(holders.collect())?;
+    let mut rosters = from.prepare_cached("SELECT roster FROM board_rosters")?;
+    let known = rosters.query_map([], |row| row.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?;
+    for roster in &known {
+        if !desk.shelf.knows_roster(roster.cast_unsigned()) {
+            let mut one = from.prepare_cached("SELECT units FROM board_rosters WHERE roster = ?1")?;
+            let units: String = one.query_row([roster], |row| row.get(0))?;
+            desk.shelf.read_roster(roster.cast_unsigned(), &units)?;
+        }
+    }
+    desk.shelf.keep_rosters(|roster| known.contains(&roster.cast_signed()));
+    desk.version = version;
+    Ok(())
+}
+
+fn bad(error: rusqlite::types::FromSqlError) -> Failure {
+    Failure::Said(StoreError::because("a record of the board cannot be read", error))
+}
+
+pub(super) fn write(to: &Transaction<'_>, changes: &Changes, version: i64) -> Result<(), Failure> {
+    let facts = changes.facts.as_deref();
+    to.prepare_cached(
+        "INSERT INTO board VALUES (1, ?1, ?2, coalesce(?3, '{}'))
+         ON CONFLICT (one) DO UPDATE SET version = ?1, head = ?2, facts = coalesce(?3, facts)",
+    )?
+    .execute((version, &changes.head, facts))?;
+    let mut unit = to.prepare_cached("INSERT OR REPLACE INTO board_units VALUES (?1, ?2, ?3)")?;
+    for (name, record) in &changes.units {
+        unit.execute((name.as_str(), version, record))?;
+    }
+    for (holder, record, until) in &changes.holders {
+        to.prepare_cached("INSERT OR REPLACE INTO board_holders VALUES (?1, ?2, ?3)")?.execute((
+            holder.as_str(),
+            until,
+            record,
+        ))?;
+    }
+    for holder in &changes.holders_gone {
+        to.prepare_cached("DELETE FROM board_holders WHERE holder = ?1")?.execute([holder.as_str()])?;
+    }
+    for (roster, units) in &changes.rosters {
+        to.prepare_cached("INSERT OR REPLACE INTO board_rosters VALUES (?1, ?2)")?
+            .execute((roster.cast_signed(), units))?;
+    }
+    for roster in &changes.rosters_gone {
+        to.prepare_cached("DELETE FROM board_rosters WHERE roster = ?1")?.execute([roster.cast_signed()])?;
+    }
+    Ok(())
+}

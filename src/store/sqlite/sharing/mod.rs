@@ -1,0 +1,197 @@
+//! One file, several processes: the board of who holds what lies beside the rest, and each change of it is one
+//! transaction.
+
+mod board;
+mod life;
+mod notes;
+mod turn;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    future::Future,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use life::Life;
+use notes::Unfolded;
+pub(super) use notes::unfolded;
+pub(super) use turn::{give_over, seen};
+
+use super::{Sqlite, failure::Failure, read};
+use crate::{
+    share::{Board, HolderId, Renewal, Reply, Settings, Shelf},
+    store::{Batch, Image, ImportRecord, Store, StoreError, UsageRecord},
+    time::Clock,
+};
+
+/// A database that other processes of this machine work on as well: the store of a pool, and its board. A cheap handle.
+///
+/// That a process is dead the others know at once, by a lock that it holds as long as it lives
+/// (`keypool.db.run-NUMBER`). What it had started is known up to its last batch, 120 ms, and how much it may have started
+/// since: see [`Renewal::noting`].
+///
+/// ```
+/// use tower_keypool::{Gemini, Key, KeyPool, Sharing, store::Sqlite};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("keypool.db");
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let store = Sqlite::open(&path)?.share()?;
+/// let sharing = Sharing::new(store.holder().clone()).settings(store.settings());
+/// let pool = KeyPool::builder(Gemini::new())
+///     .key(Key::free("AIza-not-a-real-key-001"))
+///     .open_shared(store.clone(), store, sharing)
+///     .await?;
+/// // …
+/// pool.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct SharedSqlite {
+    sqlite: Sqlite,
+    life: Arc<Life>,
+    clock: Clock,
+    /// Taken on the database's thread alone.
+    desk: Arc<Mutex<SharedDesk>>,
+}
+
+/// What is at hand of the board.
+#[derive(Default)]
+struct SharedDesk {
+    shelf: Shelf,
+    version: i64,
+    /// Use that is in `board_notes` alone.
+    unfolded: Unfolded,
+}
+
+impl Sqlite {
+    /// Takes part in what other processes do on this file, as one more of them.
+    ///
+    /// # Errors
+    /// [`StoreError::is_in_use`]: a process works on it alone. Or it cannot be read or written.
+    pub fn share(self) -> Result<SharedSqlite, StoreError> {
+        self.share_by(Clock::system())
+    }
+
+    /// The same by another clock: all processes' must show the same wall time.
+    ///
+    /// # Errors
+    /// As of [`Sqlite::share`].
+    pub fn share_by(self, clock: Clock) -> Result<SharedSqlite, StoreError> {
+        let life = Arc::new(Life::begin(self.path(), || self.next_run())?);
+        Ok(SharedSqlite { sqlite: self, life, clock, desk: Arc::default() })
+    }
+}
+
+impl SharedSqlite {
+    /// Who this process is among them.
+    pub fn holder(&self) -> &HolderId {
+        &self.life.holder
+    }
+
+    /// How it takes part: what it starts it notes with each batch, and asking is cheap.
+    pub fn settings(&self) -> Settings {
+        let renew_every = Duration::from_secs(1);
+        Settings { noting: true, draws: false, haste: (50, 10), renew_every, ..Settings::default() }
+    }
+
+    /// The database, whoever works on it.
+    pub fn database(&self) -> &Sqlite {
+        &self.sqlite
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        self.sqlite.path()
+    }
+}
+
+fn taken(desk: &Mutex<SharedDesk>) -> MutexGuard<'_, SharedDesk> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Store for SharedSqlite {
+    async fn load(&self) -> Result<Image, StoreError> {
+        let (now, life) = (self.clock.now().wall_ms(), Arc::clone(&self.life));
+        self.sqlite
+            .run(move |desk| {
+                // What somebody left who worked on it alone.
+                super::fold_all(desk)?;
+                turn::take_over(&mut desk.connection, now)?;
+                turn::carry(&mut desk.connection, &life, now)?;
+                let mut image = read::image(&desk.connection)?;
+                // Counts are the board's.
+                image.units.values_mut().for_each(|unit| unit.windows.clear());
+                Ok(Image { running: false, crashes: Vec::new(), ..image })
+            })
+            .await
+    }
+
+    fn write(&self, batch: Arc<Batch>) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let (shared, holder, clock) = (Arc::clone(&self.desk), self.holder().clone(), self.clock.clone());
+        self.sqlite
+            .run(move |desk| notes::write(desk, &mut taken(&shared).unfolded, &holder, &batch, clock.now().wall_ms()))
+    }
+
+    fn usage(&self, from: &str, to: &str) -> impl Future<Output = Result<Vec<UsageRecord>, StoreError>> + Send {
+        Store::usage(&self.sqlite, from, to)
+    }
+
+    fn imports(&self) -> impl Future<Output = Result<Vec<ImportRecord>, StoreError>> + Send {
+        Store::imports(&self.sqlite)
+    }
+}
+
+impl Board for SharedSqlite {
+    async fn renew(&self, renewal: &Renewal) -> Result<Reply, tower::BoxError> {
+        let (shared, life, clock) = (Arc::clone(&self.desk), Arc::clone(&self.life), self.clock.clone());
+        let mut renewal = renewal.clone();
+        let reply = self.sqlite.run(move |desk| {
+            let mut shared = taken(&shared);
+            let renewed =
+                board::renew(&mut desk.connection, &mut shared, &mut renewal, &life, || clock.now().wall_ms());
+            if renewed.is_err() {
+                // What was read and not written says nothing.
+                (shared.shelf, shared.version) = (Shelf::default(), 0);
+            }
+            renewed
+        });
+        Ok(reply.await?)
+    }
+}
+
+impl fmt::Debug for SharedSqlite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedSqlite")
+            .field("path", &self.sqlite.path())
+            .field("holder", self.holder())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sqlite {
+    /// One more run of a process on this file; its number.
+    fn next_run(&self) -> Result<u64, StoreError> {
+        self.run_here(|desk| board::next_run(&mut desk.connection))
+    }
+
+    /// Runs on the database's own thread, and waits for it.
+    fn run_here<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut super::Desk) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = std::sync::mpsc::channel();
+        let job: super::Job = Box::new(move |desk| {
+            let _ = answer.send(job(desk));
+        });
+        let gone = || StoreError::new(format!("the thread of {} has ended", self.path().display()));
+        self.0.jobs.send(job).map_err(|_| gone())?;
+        answered.recv().map_err(|_| gone())?.map_err(|failure| failure.of(self.path()))
+    }
+}

@@ -1,0 +1,108 @@
+//! What a process says with each batch: one row of what it started and what its keys used. The use goes to its table
+//! with the next renewal, of a dead process with whoever buries it.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::super::{
+    Desk,
+    failure::Failure,
+    write::{self, number},
+};
+use crate::{
+    share::{HolderId, Noted},
+    store::{Batch, UsageRecord},
+};
+
+/// Use that is in notes alone, by their number.
+pub(super) type Unfolded = BTreeMap<u64, Vec<UsageRecord>>;
+
+pub(super) fn write(
+    desk: &mut Desk,
+    unfolded: &mut Unfolded,
+    holder: &HolderId,
+    batch: &Batch,
+    now: i64,
+) -> Result<(), Failure> {
+    desk.last_through_power_cuts(batch.is_lasting())?;
+    let to = desk.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    write::but_counts(&to, batch)?;
+    let notes = batch.notes.clone().unwrap_or_default();
+    let counts = !(notes.units.is_empty() && batch.usage.is_empty());
+    if counts {
+        // A batch that only says what was used has no number of its own.
+        let number_of = notes.number.max(unfolded.last_key_value().map_or(0, |last| last.0 + 1));
+        to.prepare_cached("INSERT OR REPLACE INTO board_notes VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
+            holder.as_str(),
+            number(number_of),
+            now,
+            serde_json::to_string(&notes.units)?,
+            serde_json::to_string(&batch.usage)?,
+        ))?;
+        to.commit()?;
+        unfolded.insert(number_of, batch.usage.clone());
+    } else {
+        to.commit()?;
+    }
+    Ok(())
+}
+
+/// Use that is in no table yet.
+pub(in crate::store::sqlite) fn unfolded(connection: &Connection) -> Result<Vec<UsageRecord>, Failure> {
+    let mut rows = connection.prepare_cached("SELECT usage FROM board_notes")?;
+    let mut rows = rows.query([])?;
+    let mut usage: Vec<UsageRecord> = Vec::new();
+    while let Some(row) = rows.next()? {
+        // What a later version says in another way is left out.
+        usage.extend(serde_json::from_str::<Vec<UsageRecord>>(&row.get::<_, String>(0)?).unwrap_or_default());
+    }
+    Ok(usage)
+}
+
+/// What a holder noted, oldest first: numbers, times, units.
+pub(super) fn of(to: &Transaction<'_>, holder: &HolderId) -> Result<Vec<(u64, i64, Vec<Noted>)>, Failure> {
+    let mut rows = to.prepare_cached("SELECT number, at, units FROM board_notes WHERE holder = ?1 ORDER BY number")?;
+    let mut rows = rows.query([holder.as_str()])?;
+    let mut notes = Vec::new();
+    while let Some(row) = rows.next()? {
+        let units: String = row.get(2)?;
+        notes.push((u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0), row.get(1)?, serde_json::from_str(&units)?));
+    }
+    Ok(notes)
+}
+
+/// Notes up to this number are older than what the holder says now: their use goes to its table.
+pub(super) fn fold(to: &Transaction<'_>, unfolded: &Unfolded, holder: &HolderId, upto: u64) -> Result<(), Failure> {
+    add(to, unfolded.range(..=upto).flat_map(|note| note.1))?;
+    to.prepare_cached("DELETE FROM board_notes WHERE holder = ?1 AND number <= ?2")?
+        .execute((holder.as_str(), number(upto)))?;
+    Ok(())
+}
+
+/// A holder is dead: what its keys used is known from its notes alone.
+pub(super) fn bury(to: &Transaction<'_>, holder: &HolderId) -> Result<(), Failure> {
+    let usage: Vec<String> = {
+        let mut rows = to.prepare_cached("SELECT usage FROM board_notes WHERE holder = ?1")?;
+        rows.query_map([holder.as_str()], |row| row.get(0))?.collect::<Result<_, _>>()?
+    };
+    let usage: Vec<Vec<UsageRecord>> = usage.iter().map(|text| serde_json::from_str(text)).collect::<Result<_, _>>()?;
+    add(to, usage.iter().flatten())?;
+    to.prepare_cached("DELETE FROM board_notes WHERE holder = ?1")?.execute([holder.as_str()])?;
+    Ok(())
+}
+
+/// Adds what was used.
+fn add<'a>(to: &Transaction<'_>, usage: impl Iterator<Item = &'a UsageRecord>) -> Result<(), Failure> {
+    let mut sums = BTreeMap::<(&str, &str, &str), UsageRecord>::new();
+    for record in usage {
+        match sums.get_mut(&(&*record.day, &*record.key, &*record.lane)) {
+            Some(sum) => sum.add(record),
+            None => drop(sums.insert((&record.day, &record.key, &record.lane), record.clone())),
+        }
+    }
+    for record in sums.values() {
+        write::usage(to, record)?;
+    }
+    Ok(())
+}

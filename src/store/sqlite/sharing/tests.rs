@@ -1,0 +1,117 @@
+//! A database that several work on.
+
+use crate::{
+    limit::{Limit, Span, Unit},
+    share::conformance,
+    store::{Batch, Crash, Credit, Run, Sqlite, Store, UnitRecord, UsageRecord, WindowRecord},
+    time::{Clock, unix_ms},
+};
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
+}
+
+#[test]
+fn the_board_is_as_a_board_must_be() {
+    runtime().block_on(async {
+        conformance::check(async || {
+            let folder = tempfile::tempdir().expect("a folder");
+            let shared = Sqlite::open(folder.path().join("keypool.db")).and_then(Sqlite::share).expect("a database");
+            // The files are gone with the folder; those that are open stay.
+            drop(folder);
+            shared
+        })
+        .await;
+    });
+}
+
+fn now() -> i64 {
+    unix_ms(Clock::system().wall())
+}
+
+fn used(moments: Vec<(i64, u64)>) -> UnitRecord {
+    let limit = Limit { unit: Unit::Requests, span: Span::MINUTE, amount: 10 };
+    let windows = vec![WindowRecord { limit, moments, held: 0, days: Vec::new() }];
+    let credit = Credit { requests: 2, ..Credit::default() };
+    UnitRecord { owner: "project".into(), lane: "flash".into(), epoch: 1, windows, credit, ..UnitRecord::default() }
+}
+
+#[test]
+fn counts_go_from_one_who_works_alone_to_several_and_back() {
+    runtime().block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keypool.db");
+        let alone = Sqlite::open(&path).expect("a database");
+        alone.load().await.expect("nothing yet");
+        let units = vec![used(vec![(now() - 5_000, 3)])];
+        let begun = Some(Run::Begun { epoch: 1, crashes: Vec::new() });
+        Store::write(&alone, Batch { units, run: begun, ..Batch::default() }.into()).await.expect("written");
+        // It is killed.
+        drop(alone);
+        let shared = Sqlite::open(&path).and_then(Sqlite::share).expect("shared");
+        let image = Store::load(&shared).await.expect("loaded");
+        assert!(image.units.values().all(|unit| unit.windows.is_empty()) && !image.running);
+        drop(shared);
+        let alone = Sqlite::open(&path).expect("a database");
+        let image = alone.load().await.expect("loaded");
+        let windows = &image.units.values().next().expect("the unit").windows;
+        let counts: u64 = windows[0].moments.iter().map(|moment| moment.1).sum();
+        assert_eq!(counts, 3 + 2, "what was written, and what may have been started since");
+        assert!(windows[0].moments.iter().all(|(at, _)| (now() - at).abs() < 7_000));
+    });
+}
+
+#[test]
+fn what_an_earlier_crash_left_unseen_goes_along() {
+    runtime().block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keypool.db");
+        let alone = Sqlite::open(&path).expect("a database");
+        alone.load().await.expect("nothing yet");
+        let units = vec![used(vec![(now() - 5_000, 3)])];
+        // The run that used it crashed; the next did not use it, and ended as it should.
+        let crashes = vec![Crash { epoch: 1, noticed: now() - 2_000 }];
+        let begun = Some(Run::Begun { epoch: 2, crashes });
+        Store::write(&alone, Batch { units, run: begun, ..Batch::default() }.into()).await.expect("written");
+        Store::write(&alone, Batch { run: Some(Run::Ended), ..Batch::default() }.into()).await.expect("written");
+        drop(alone);
+        let shared = Sqlite::open(&path).and_then(Sqlite::share).expect("shared");
+        Store::load(&shared).await.expect("loaded");
+        drop(shared);
+        let image = Sqlite::open(&path).expect("a database").load().await.expect("loaded");
+        let windows = &image.units.values().next().expect("the unit").windows;
+        assert_eq!(windows[0].moments.iter().map(|moment| moment.1).sum::<u64>(), 3 + 2);
+    });
+}
+
+#[test]
+fn use_is_counted_once_whoever_folds_it() {
+    runtime().block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keypool.db");
+        let one = Sqlite::open(&path).and_then(Sqlite::share).expect("shared");
+        let usage = |requests| UsageRecord {
+            day: "2026-06-15".into(),
+            key: "hash".into(),
+            lane: "flash".into(),
+            requests,
+            ..UsageRecord::default()
+        };
+        for n in 1..4 {
+            Store::write(&one, Batch { usage: vec![usage(n)], ..Batch::default() }.into()).await.expect("written");
+        }
+        let seen = async |store: &Sqlite| {
+            Store::usage(store, "2026-06-15", "2026-06-15")
+                .await
+                .expect("read")
+                .iter()
+                .map(|day| day.requests)
+                .sum::<i64>()
+        };
+        assert_eq!(seen(one.database()).await, 6, "before it is folded");
+        drop(one);
+        let alone = Sqlite::open(&path).expect("a database");
+        alone.load().await.expect("loaded");
+        assert_eq!(seen(&alone).await, 6, "and after");
+    });
+}

@@ -1,0 +1,10 @@
+//! Several pools share owners: together they exceed no limit, and what one does not need another has.
+
+mod facts;
+mod host;
+mod passing;
+#[cfg(feature = "redis")]
+mod redis;
+mod schedules;
+#[cfg(feature = "sqlite")]
+mod starting;

@@ -1,0 +1,146 @@
+//! Units go from one process to another.
+
+use std::time::Duration;
+
+use tower_keypool::{Demand, KeyPool, Limits, OutReason, Verdict};
+
+use crate::host::{FLASH, Host, builder, pass, paused};
+
+fn wait(seconds: u64) -> Demand {
+    Demand::new(FLASH).wait(Duration::from_secs(seconds))
+}
+
+/// How many requests start within so long.
+async fn burst(pool: &KeyPool, count: usize, seconds: u64) -> usize {
+    let asked = (0..count).map(|_| {
+        let pool = pool.clone();
+        tokio::spawn(
+            async move { pool.acquire(wait(seconds)).await.map(|lease| lease.settle(&Verdict::SUCCESS)).is_ok() },
+        )
+    });
+    let mut served = 0;
+    for asked in asked.collect::<Vec<_>>() {
+        served += usize::from(asked.await.expect("no panic"));
+    }
+    served
+}
+
+fn both(check: impl AsyncFn(bool)) {
+    for noting in [false, true] {
+        paused().block_on(check(noting));
+    }
+}
+
+#[test]
+fn the_first_request_waits_for_one_claim_and_no_renewal() {
+    both(async |noting| {
+        let host = Host::new(noting);
+        let one = host.process("one", 1, builder(3).limits(FLASH, Limits::new().per_minute(10))).await;
+        let before = host.clock.tick();
+        let lease = one.pool.acquire(FLASH).await.expect("waits for nothing, but for the claim");
+        assert!(host.clock.tick().since(before) < Duration::from_millis(50));
+        lease.settle(&Verdict::SUCCESS);
+    });
+}
+
+#[test]
+fn a_unit_goes_back_and_forth_and_its_minute_with_it() {
+    both(async |noting| {
+        let host = Host::new(noting);
+        let make = || builder(1).limits(FLASH, Limits::new().per_minute(10));
+        let (one, other) = (host.process("one", 1, make()).await, host.process("other", 1, make()).await);
+        assert_eq!(burst(&one.pool, 4, 1).await, 4);
+        // It is idle after a renewal, and goes back.
+        pass(30.0).await;
+        assert_eq!(burst(&other.pool, 4, 1).await, 4);
+        other.pool.shutdown().await;
+        assert_eq!(burst(&one.pool, 4, 1).await, 2, "ten a minute, whoever started them");
+        pass(62.0).await;
+        assert_eq!(burst(&one.pool, 20, 1).await, 10);
+    });
+}
+
+#[test]
+fn a_hundred_calls_on_one_of_four_with_a_second_to_wait() {
+    both(async |noting| {
+        let host = Host::new(noting);
+        let make = || builder(10).limits(FLASH, Limits::new().per_minute(10));
+        let mut processes = Vec::new();
+        for name in ["a", "b", "c", "d"] {
+            processes.push(host.process(name, 1, make()).await);
+        }
+        assert_eq!(burst(&processes[2].pool, 100, 1).await, 100);
+        assert_eq!(burst(&processes[1].pool, 10, 1).await, 0);
+    });
+}
+
+#[test]
+fn who_is_refused_is_told_why() {
+    both(async |noting| {
+        let host = Host::new(noting);
+        let make = || builder(1).limits(FLASH, Limits::new().per_minute(10));
+        let (one, other) = (host.process("one", 1, make()).await, host.process("other", 1, make()).await);
+        let lease = one.pool.acquire(FLASH).await.unwrap();
+        let error = other.pool.acquire(FLASH).await.unwrap_err();
+        let reasons: Vec<_> = error.exhausted().unwrap().reasons().collect();
+        assert_eq!(reasons, [(OutReason::HeldElsewhere, 1)]);
+        one.line.set(crate::host::Way::Cut);
+        pass(11.0).await;
+        let error = one.pool.acquire(FLASH).await.unwrap_err();
+        let reasons: Vec<_> = error.exhausted().unwrap().reasons().collect();
+        assert_eq!(reasons, [(OutReason::StoreUnreachable, 1)]);
+        drop(lease);
+        let until = if noting { 10 } else { 80 };
+        let _ = other
+            .pool
+            .acquire(wait(until))
+            .await
+            .unwrap_or_else(|error| panic!("the lease of the other has ended ({noting}): {error}"));
+    });
+}
+
+#[test]
+fn whoever_ends_gives_all_back_at_once() {
+    both(async |noting| {
+        let host = Host::new(noting);
+        let make = || builder(1).limits(FLASH, Limits::new().per_minute(10));
+        let (one, other) = (host.process("one", 1, make()).await, host.process("other", 1, make()).await);
+        assert_eq!(burst(&one.pool, 3, 1).await, 3);
+        one.pool.shutdown().await;
+        let before = host.clock.tick();
+        assert_eq!(burst(&other.pool, 10, 1).await, 7);
+        assert!(host.clock.tick().since(before) < Duration::from_millis(1_100));
+    });
+}
+
+#[test]
+fn of_a_dead_process_that_notes_little_is_unknown() {
+    paused().block_on(async {
+        let host = Host::new(true);
+        let make = || builder(1).limits(FLASH, Limits::new().per_minute(160));
+        let one = host.process("one", 1, make()).await;
+        assert_eq!(burst(&one.pool, 40, 1).await, 40);
+        pass(0.5).await;
+        one.crash();
+        let again = host.process("one", 2, make()).await;
+        let served = burst(&again.pool, 160, 1).await;
+        assert!((90..=120).contains(&served), "{served} of 120 within the minute");
+        pass(61.0).await;
+        assert_eq!(burst(&again.pool, 200, 2).await, 160);
+    });
+}
+
+#[test]
+fn of_a_dead_process_that_notes_nothing_all_is_unknown() {
+    paused().block_on(async {
+        let host = Host::new(false);
+        let make = || builder(1).limits(FLASH, Limits::new().per_minute(160));
+        let one = host.process("one", 1, make()).await;
+        assert_eq!(burst(&one.pool, 40, 1).await, 40);
+        one.crash();
+        let again = host.process("one", 2, make()).await;
+        assert_eq!(burst(&again.pool, 10, 1).await, 0);
+        pass(61.0).await;
+        assert_eq!(burst(&again.pool, 200, 2).await, 160);
+    });
+}

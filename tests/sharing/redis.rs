@@ -1,0 +1,211 @@
+//! Pools share owners over a real server, which is killed, flushed and replaced under them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use jiff::tz::TimeZone;
+use redis_fixture::RedisServer;
+use tokio::task::JoinHandle;
+use tower_keypool::{
+    Clock, Demand, KeyPool, Limit, Limits, Sharing, Span, Tick, Unit, Verdict,
+    redis::{Link, Options},
+    share::{Board, Books, Holder, HolderId, Moment, RedisBoard, Settings, conformance},
+    store::Redis,
+};
+
+use crate::host::{FLASH, builder};
+
+const AMOUNT: u64 = 10;
+const SPAN: Duration = Duration::from_secs(2);
+const LEASE: Duration = Duration::from_secs(1);
+const OWNERS: usize = 8;
+
+struct Cluster {
+    clock: Clock,
+    pools: Vec<KeyPool>,
+    /// Which key, and when.
+    starts: Arc<Mutex<Vec<(String, Tick)>>>,
+    /// What was refused, and how.
+    refused: Arc<Mutex<Vec<String>>>,
+    callers: Vec<JoinHandle<()>>,
+}
+
+impl Cluster {
+    async fn new(server: &RedisServer, processes: usize) -> Self {
+        let (clock, starts, refused) = (Clock::system(), Arc::default(), Arc::<Mutex<Vec<String>>>::default());
+        let starts: Arc<Mutex<Vec<(String, Tick)>>> = starts;
+        let (mut pools, mut callers) = (Vec::new(), Vec::new());
+        for _ in 0..processes {
+            let link = Link::open(Options::new(&server.url()).unwrap()).await.unwrap();
+            let shared = Redis::new(&link).share();
+            let usual = shared.settings();
+            let mut settings = Settings::for_lease(LEASE);
+            settings.timeout = Duration::from_millis(250);
+            (settings.draws, settings.noting) = (usual.draws, usual.noting);
+            let shared = shared.with(&settings);
+            let limit = Limit { unit: Unit::Requests, span: Span::Sliding(SPAN), amount: AMOUNT };
+            let sharing = Sharing::new(shared.holder().clone()).settings(settings);
+            let pool = builder(OWNERS).limits(FLASH, Limits::new().with(limit)).clock(clock.clone());
+            let pool = pool.open_shared(shared.clone(), shared, sharing).await.unwrap();
+            for _ in 0..4 {
+                let (pool, clock) = (pool.clone(), clock.clone());
+                let (starts, refused) = (Arc::clone(&starts), Arc::clone(&refused));
+                callers.push(tokio::spawn(async move {
+                    loop {
+                        let demand = Demand::new(FLASH).wait(Duration::from_millis(400));
+                        match pool.acquire(demand).await {
+                            Ok(lease) => {
+                                starts.lock().unwrap().push((lease.key_id().to_string(), clock.tick()));
+                                lease.settle(&Verdict::SUCCESS);
+                            }
+                            Err(error) => refused.lock().unwrap().push(error.to_string()),
+                        }
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                }));
+            }
+            pools.push(pool);
+        }
+        Self { clock, pools, starts, refused, callers }
+    }
+
+    fn since(&self, lately: Duration) -> usize {
+        let now = self.clock.tick();
+        self.starts.lock().unwrap().iter().filter(|start| now.since(start.1) <= lately).count()
+    }
+
+    fn judge(self, share: f64) {
+        self.callers.iter().for_each(JoinHandle::abort);
+        let possible = (OWNERS as u64 * AMOUNT) as f64 * 2.0;
+        let served = self.since(2 * (SPAN + Duration::from_millis(250))) as f64;
+        let mut by_key = BTreeMap::<String, Vec<Tick>>::new();
+        for (key, at) in self.starts.lock().unwrap().drain(..) {
+            by_key.entry(key).or_default().push(at);
+        }
+        for (key, mut starts) in by_key {
+            starts.sort();
+            for pair in starts.windows(AMOUNT as usize + 1) {
+                let within = pair[AMOUNT as usize].since(pair[0]);
+                assert!(within > SPAN, "{key}: {} within {within:?}", AMOUNT + 1);
+            }
+        }
+        let refused = self.refused.lock().unwrap();
+        println!("{served} of {possible} at last; {} refused, such as {:?}", refused.len(), refused.last());
+        assert!(served >= share * possible, "{served} of {possible}");
+    }
+}
+
+async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_board_in_redis_conforms() {
+    let Some(server) = RedisServer::start() else { return };
+    let made = std::cell::Cell::new(0);
+    conformance::check(async || {
+        made.set(made.get() + 1);
+        let options = Options::new(&server.url()).unwrap().namespace(format!("board-{}", made.get())).unwrap();
+        let board = RedisBoard::new(&Link::open(options).await.unwrap(), &Settings::default());
+        // A board that knows nothing hears for the time of a lease whether anybody knows of an earlier one.
+        let short = Settings::for_lease(Duration::from_millis(1));
+        let mut first = Holder::new(HolderId::new("first", 1), short, Vec::new(), 1);
+        let (mut books, now) = (Books::new(&[], SPAN, TimeZone::UTC), Moment::of(&Clock::system()));
+        board.renew(&first.renewal(&mut books, now).unwrap()).await.unwrap();
+        pass(Duration::from_millis(2)).await;
+        board
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pools_share_and_go_on_after_a_flush() {
+    let Some(server) = RedisServer::start() else { return };
+    let cluster = Cluster::new(&server, 3).await;
+    pass(LEASE * 2 + SPAN).await;
+    assert!(cluster.since(SPAN) > 0);
+    server.command(&["FLUSHALL"]);
+    pass(LEASE * 2 + SPAN * 3).await;
+    cluster.judge(0.5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pools_refuse_while_the_server_is_gone_and_go_on_when_it_is_back() {
+    let Some(mut server) = RedisServer::start() else { return };
+    let cluster = Cluster::new(&server, 3).await;
+    pass(LEASE * 2 + SPAN).await;
+    server.kill();
+    pass(LEASE * 2).await;
+    assert_eq!(cluster.since(LEASE / 2), 0);
+    let refused = cluster.refused.lock().unwrap().last().cloned().unwrap();
+    println!("{refused}");
+    server.start_empty();
+    pass(LEASE * 2 + SPAN * 3).await;
+    assert_eq!(cluster.pools.len(), 3);
+    cluster.judge(0.5);
+}
+
+/// Four processes, 20 owners of 100 a minute, nine tenths asked for, at the usual times. Takes two minutes:
+/// `cargo test --release --features redis --test sharing -- --ignored --nocapture two_minutes`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes two minutes"]
+async fn two_minutes_at_full_size() {
+    const PROCESSES: usize = 4;
+    let Some(server) = RedisServer::start() else { return };
+    let (clock, starts) = (Clock::system(), Arc::<Mutex<Vec<(String, Tick)>>>::default());
+    let failed = Arc::<std::sync::atomic::AtomicUsize>::default();
+    let mut callers = Vec::new();
+    for name in 0..PROCESSES {
+        let link = Link::open(Options::new(&server.url()).unwrap()).await.unwrap();
+        let shared = Redis::new(&link).share();
+        let sharing = Sharing::new(shared.holder().clone()).settings(shared.settings());
+        let pool = builder(20).limits(FLASH, Limits::new().per_minute(100)).clock(clock.clone());
+        let pool = pool.open_shared(shared.clone(), shared, sharing).await.unwrap();
+        let (clock, starts, failed) = (clock.clone(), Arc::clone(&starts), Arc::clone(&failed));
+        callers.push(tokio::spawn(async move {
+            let mut rng = fastrand::Rng::with_seed(name as u64);
+            loop {
+                // 30 a second together, at random.
+                let pause = -(1.0 - rng.f64()).ln() * PROCESSES as f64 / 30.0;
+                pass(Duration::from_secs_f64(pause)).await;
+                let (pool, clock, starts, failed) =
+                    (pool.clone(), clock.clone(), Arc::clone(&starts), Arc::clone(&failed));
+                tokio::spawn(async move {
+                    match pool.acquire(Demand::new(FLASH).wait(Duration::from_secs(1))).await {
+                        Ok(lease) => {
+                            starts.lock().unwrap().push((lease.key_id().to_string(), clock.tick()));
+                            lease.settle(&Verdict::SUCCESS);
+                        }
+                        Err(_) => {
+                            failed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        }));
+    }
+    pass(Duration::from_secs(50)).await;
+    server.command(&["CONFIG", "RESETSTAT"]);
+    let (served, refused) = (starts.lock().unwrap().len(), failed.load(std::sync::atomic::Ordering::Relaxed));
+    pass(Duration::from_secs(70)).await;
+    let stats = server.command(&["INFO", "commandstats"]);
+    let line = stats.text().lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap_or_default().to_owned();
+    callers.iter().for_each(JoinHandle::abort);
+    let served = starts.lock().unwrap().len() - served;
+    let refused = failed.load(std::sync::atomic::Ordering::Relaxed) - refused;
+    let mut by_key = BTreeMap::<String, Vec<Tick>>::new();
+    for (key, at) in starts.lock().unwrap().drain(..) {
+        by_key.entry(key).or_default().push(at);
+    }
+    let mut over = 0;
+    for starts in by_key.values_mut() {
+        starts.sort();
+        over += starts.windows(101).filter(|pair| pair[100].since(pair[0]) <= Duration::from_secs(60)).count();
+    }
+    println!("{served} served, {refused} refused in 70 s, {over} over; {line}");
+    assert_eq!(over, 0);
+    assert!(served * 100 >= (served + refused) * 95);
+}
