@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -86,7 +87,7 @@ async fn kill_often(program: &Path, rounds: usize, folder: &Path) -> anyhow::Res
             _ => (Limits::none(), String::new()),
         };
         sim = sim.project(project(n).limits(limits));
-        keys.push_str(&format!("{} id=n{n} {options}\n", secret(n)));
+        let _ = writeln!(keys, "{} id=n{n} {options}", secret(n));
     }
     let sim = sim.start().await?;
     let file = folder.join("keys.txt");
