@@ -59,7 +59,7 @@ impl From<StoreError> for OpenError {
 impl KeyPoolBuilder {
     /// Builds it on a store: counts, rests and disabled keys are as the last process left them, and what changes is
     /// written behind. [`KeyPool::shutdown`] writes the rest; a process that ends without it loses what the last
-    /// 100 ms changed, and never lets more through for it.
+    /// 200 ms changed, and never lets more through for it.
     ///
     /// Spawns one task, which ends with the pool.
     ///

@@ -37,8 +37,8 @@ pub struct Place {
 }
 
 const HELP: &str = "Database file: counts, rests and disabled keys outlive the process there, and several processes share \
-their keys; `auto` is $XDG_STATE_HOME/keypool/keypool.db, else ~/.local/state/keypool/keypool.db, and what is taken \
-unless another is given; `none` is none";
+their keys; `auto` is $XDG_STATE_HOME/keypool/keypool.db, else ~/.local/state/keypool/keypool.db; `none` is none. Unless \
+given, `serve` takes keys from the usual one and keeps counts in memory, and commands take `auto`";
 
 /// What `--db` says; a file of the name `none` or `auto` is `./none` or `./auto`.
 #[derive(Clone, Debug)]
@@ -109,8 +109,8 @@ impl Place {
     /// When it cannot be made or is in use although somebody named it, cannot be read, or a newer version wrote it.
     pub fn claim(&self) -> Result<Option<SharedSqlite>, StoreError> {
         let named = match &self.db {
-            Some(Choice::None) => return Ok(None),
-            choice => matches!(choice, Some(Choice::File(_))),
+            None | Some(Choice::None) => return Ok(None),
+            Some(choice) => matches!(choice, Choice::File(_)),
         };
         let Some(path) = self.path() else {
             tracing::warn!("no home directory: counts are kept in memory (name a file with --db)");

@@ -34,7 +34,10 @@ impl fmt::Display for Banner<'_> {
         self.limits(f)?;
         match self.kept_in {
             Some(path) => writeln!(f, "counts, rests and disabled keys are kept in {}", path.display())?,
-            None => writeln!(f, "counts are in memory: after a restart, what was used today is not known")?,
+            None => writeln!(
+                f,
+                "counts are in memory: after a restart, what was used today is not known (--db FILE keeps them)"
+            )?,
         }
         self.snippet(f)
     }

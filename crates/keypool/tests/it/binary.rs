@@ -236,7 +236,7 @@ async fn it_serves_says_what_happens_to_keys_and_ends_with_0() {
         ":2: the line is skipped",
         ":4: this is the key of line 3 again",
         ":1: first",
-        "counts, rests and disabled keys are kept in ",
+        "counts are in memory",
         "ending: answers under way get 10 s",
         "first disabled: CONSUMER_SUSPENDED",
         "POST /v1beta/models/gemini-pro:generateContent 200 by second (gemini-pro), 2 attempts",
