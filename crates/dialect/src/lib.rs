@@ -15,6 +15,7 @@ mod exchange;
 mod fields;
 pub mod gemini;
 mod neutral;
+mod one_or;
 pub mod openai;
 pub mod responses;
 mod segments;
@@ -28,5 +29,6 @@ pub use neutral::{
     Call, CallId, Carried, Chosen, Conversation, Effort, Embedded, Embedding, Event, Fault, Finish, Format, Kind,
     Likely, Model, Part, Returned, Role, Sampling, Thinking, Tool, ToolChoice, Turn, Usage,
 };
+use one_or::OneOr;
 pub use segments::Segments;
 pub use text::Text;

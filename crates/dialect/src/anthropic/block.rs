@@ -1,11 +1,11 @@
 //! `messages`: who said what, block by block.
 
-use std::{borrow::Cow, collections::HashMap, fmt};
+use std::{borrow::Cow, collections::HashMap};
 
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{Call, CallId, Conversation, Fault, Part, Returned, Role, Text, fields::Field};
+use crate::{Call, CallId, Conversation, Fault, OneOr, Part, Returned, Role, Text, fields::Field};
 
 /// What somebody said.
 #[derive(Deserialize)]
@@ -17,13 +17,10 @@ pub(super) struct Message<'a> {
 }
 
 /// A text, or blocks.
-pub(super) enum Content<'a> {
-    Text(Text<'a>),
-    Blocks(Vec<Block<'a>>),
-}
+type Content<'a> = OneOr<'a, Block<'a>>;
 
 #[derive(Deserialize)]
-pub(super) struct Block<'a> {
+struct Block<'a> {
     #[serde(rename = "type", borrow)]
     kind: Text<'a>,
     #[serde(borrow)]
@@ -61,7 +58,7 @@ struct Source<'a> {
 pub(super) fn system<'a>(field: &Field<'a>) -> Result<Vec<Text<'a>>, Fault> {
     match field.read()? {
         Content::Text(text) => Ok(vec![text]),
-        Content::Blocks(blocks) => texts(blocks, &|| "system".to_owned()),
+        Content::List(blocks) => texts(blocks, &|| "system".to_owned()),
     }
 }
 
@@ -79,7 +76,7 @@ pub(super) fn read<'a>(messages: Vec<Message<'a>>, conversation: &mut Conversati
             "system" => {
                 let said = match message.content {
                     Content::Text(text) => vec![text],
-                    Content::Blocks(blocks) => texts(blocks, &|| place.clone())?,
+                    Content::List(blocks) => texts(blocks, &|| place.clone())?,
                 };
                 reader.conversation.system.extend(said);
                 continue;
@@ -88,7 +85,7 @@ pub(super) fn read<'a>(messages: Vec<Message<'a>>, conversation: &mut Conversati
         };
         match message.content {
             Content::Text(text) => reader.conversation.say(role, Part::Text(text)),
-            Content::Blocks(blocks) => {
+            Content::List(blocks) => {
                 for (number, block) in blocks.into_iter().enumerate() {
                     reader.block(role, block, &|| format!("{place}.content.{number}"))?;
                 }
@@ -160,7 +157,7 @@ impl<'a> Reader<'_, 'a> {
         let content = match block.content {
             None => Text::default(),
             Some(Content::Text(text)) => text,
-            Some(Content::Blocks(blocks)) => {
+            Some(Content::List(blocks)) => {
                 let mut said = Vec::new();
                 for block in blocks {
                     match (&*block.kind, block.text, block.source) {
@@ -202,38 +199,8 @@ fn sourced<'a>(source: Source<'a>, place: &dyn Fn() -> String) -> Result<Vec<Par
         }
         "content" => match source.content.ok_or_else(|| missing("content"))? {
             Content::Text(text) => Ok(vec![Part::Text(text)]),
-            Content::Blocks(blocks) => Ok(texts(blocks, &place)?.into_iter().map(Part::Text).collect()),
+            Content::List(blocks) => Ok(texts(blocks, &place)?.into_iter().map(Part::Text).collect()),
         },
         _ => Err(Fault::invalid(format!("{}.type: expected base64, text or url", place())).at(place())),
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> de::Visitor<'de> for Reader {
-            type Value = Content<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or a list of blocks")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Content<'de>, E> {
-                Ok(Content::Text(text.into()))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Content<'de>, E> {
-                Ok(Content::Text(text.to_owned().into()))
-            }
-
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Content<'de>, A::Error> {
-                let mut blocks = Vec::new();
-                while let Some(block) = seq.next_element()? {
-                    blocks.push(block);
-                }
-                Ok(Content::Blocks(blocks))
-            }
-        }
-        deserializer.deserialize_any(Reader)
     }
 }

@@ -1,19 +1,19 @@
 //! `messages`: who said what.
 
-use std::{borrow::Cow, collections::HashMap, fmt};
+use std::{borrow::Cow, collections::HashMap};
 
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{Call, CallId, Conversation, Fault, Ignored, Part, Returned, Role, Text, data_url};
+use crate::{Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url};
 
 /// What somebody said.
 #[derive(Deserialize)]
 pub(super) struct Message<'a> {
     #[serde(borrow)]
     role: Text<'a>,
-    #[serde(borrow, default)]
-    content: Content<'a>,
+    #[serde(borrow)]
+    content: Option<Content<'a>>,
     #[serde(borrow)]
     refusal: Option<Text<'a>>,
     #[serde(borrow)]
@@ -28,13 +28,8 @@ pub(super) struct Message<'a> {
     audio: Option<&'a RawValue>,
 }
 
-#[derive(Default)]
-enum Content<'a> {
-    #[default]
-    None,
-    Text(Text<'a>),
-    Parts(Vec<WirePart<'a>>),
-}
+/// A text, or parts.
+type Content<'a> = OneOr<'a, WirePart<'a>>;
 
 #[derive(Deserialize)]
 struct WirePart<'a> {
@@ -184,13 +179,13 @@ impl<'a> Reader<'_, 'a> {
         Ok(())
     }
 
-    fn say(&mut self, role: Role, index: usize, content: Content<'a>) -> Result<(), Fault> {
+    fn say(&mut self, role: Role, index: usize, content: Option<Content<'a>>) -> Result<(), Fault> {
         match content {
             // An answer that was only calls has no text; what a person leaves empty still is a turn.
-            Content::None if role == Role::Model => {}
-            Content::None => self.conversation.say(role, Part::Text(Text::default())),
-            Content::Text(text) => self.conversation.say(role, Part::Text(text)),
-            Content::Parts(parts) => {
+            None if role == Role::Model => {}
+            None => self.conversation.say(role, Part::Text(Text::default())),
+            Some(Content::Text(text)) => self.conversation.say(role, Part::Text(text)),
+            Some(Content::List(parts)) => {
                 for (part, wire) in parts.into_iter().enumerate() {
                     let place = || format!("messages[{index}].content[{part}]");
                     let part = self.part(wire, &place)?;
@@ -256,11 +251,11 @@ impl<'a> Reader<'_, 'a> {
 }
 
 /// What is text alone.
-fn texts(index: usize, content: Content<'_>) -> Result<Vec<Text<'_>>, Fault> {
+fn texts(index: usize, content: Option<Content<'_>>) -> Result<Vec<Text<'_>>, Fault> {
     match content {
-        Content::None => Ok(Vec::new()),
-        Content::Text(text) => Ok(vec![text]),
-        Content::Parts(parts) => parts
+        None => Ok(Vec::new()),
+        Some(Content::Text(text)) => Ok(vec![text]),
+        Some(Content::List(parts)) => parts
             .into_iter()
             .enumerate()
             .map(|(part, wire)| {
@@ -332,38 +327,4 @@ fn mime_of(name: &str) -> Option<&'static str> {
         "mp4" => "video/mp4",
         _ => return None,
     })
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> de::Visitor<'de> for Reader {
-            type Value = Content<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or a list of parts")
-            }
-
-            fn visit_unit<E>(self) -> Result<Content<'de>, E> {
-                Ok(Content::None)
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Content<'de>, E> {
-                Ok(Content::Text(text.into()))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Content<'de>, E> {
-                Ok(Content::Text(text.to_owned().into()))
-            }
-
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Content<'de>, A::Error> {
-                let mut parts = Vec::new();
-                while let Some(part) = seq.next_element()? {
-                    parts.push(part);
-                }
-                Ok(Content::Parts(parts))
-            }
-        }
-        deserializer.deserialize_any(Reader)
-    }
 }

@@ -1,16 +1,10 @@
 //! `input`: messages, calls and what they came to.
 
-use std::{borrow::Cow, collections::HashMap, fmt};
+use std::collections::HashMap;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 
-use crate::{Call, CallId, Conversation, Fault, Ignored, Part, Returned, Role, Text, data_url, openai};
-
-/// A text, or a list of some kind.
-pub(super) enum OneOr<'a, T> {
-    Text(Text<'a>),
-    List(Vec<T>),
-}
+use crate::{Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url, openai};
 
 /// One item. Without a type it is a message.
 #[derive(Deserialize)]
@@ -173,35 +167,5 @@ fn part<'a>(piece: Piece<'a>, ignored: &mut Ignored, at: &dyn Fn(&str) -> String
             let short: String = other.chars().take(40).collect();
             Err(Fault::invalid(format!("{}: {short:?} is not known", at("type"))).at(at("type")))
         }
-    }
-}
-
-impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for OneOr<'a, T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader<T>(std::marker::PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Reader<T> {
-            type Value = OneOr<'de, T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or a list")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<OneOr<'de, T>, E> {
-                Ok(OneOr::Text(Text(Cow::Borrowed(text))))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<OneOr<'de, T>, E> {
-                Ok(OneOr::Text(text.to_owned().into()))
-            }
-
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<OneOr<'de, T>, A::Error> {
-                let mut list = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    list.push(item);
-                }
-                Ok(OneOr::List(list))
-            }
-        }
-        deserializer.deserialize_any(Reader(std::marker::PhantomData))
     }
 }

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::item::{self, Item, OneOr};
+use super::item::{self, Item};
 use crate::{
-    Asked, Fault, Format, Text, Tool, ToolChoice,
+    Asked, Fault, Format, OneOr, Text, Tool, ToolChoice,
     fields::{Field, Fields},
     openai,
 };
