@@ -339,6 +339,10 @@ impl Holder {
 
     /// To be told to the board, whether anything is held or not.
     pub fn tell(&mut self, news: News, now: Moment) {
+        if matches!(news, News::Rest { .. }) {
+            // Others go by it: it does not wait for the whole interval.
+            self.due = self.due.min(now.tick.max(self.sent.plus(self.settings.renew_every / 3)));
+        }
         self.next_news += 1;
         self.news.push_back((self.next_news, (now.tick, news)));
     }

@@ -8,16 +8,18 @@ use tower_keypool::{
     store::{KeptSecret, KeyBook, KeyStanding, Sqlite, StoreError},
 };
 
-use super::SecretKey;
+use super::{Database, SecretKey, Site};
 
 /// How often it is asked for news: what a command changes acts within 2 s everywhere.
 const ROUND: Duration = Duration::from_millis(500);
+/// The same of a server, where each time is a call.
+const ROUND_OF_SERVER: Duration = Duration::from_millis(1_000);
 
 /// The keys of a database, whether a pool keeps its counts there or not, and whether it is there yet or not.
 #[derive(Debug)]
 pub struct Keys {
     path: Option<PathBuf>,
-    store: Option<Sqlite>,
+    store: Option<Database>,
     /// The last change that was seen.
     seen: u64,
     round: Interval,
@@ -37,14 +39,15 @@ pub struct Told {
 }
 
 impl Keys {
-    /// Those of the database at this path; `store` is that one where it is open already.
+    /// Those of the database at this place; `store` is that one where it is open already.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn new(path: Option<PathBuf>, store: Option<Sqlite>) -> Self {
-        let mut round = tokio::time::interval(ROUND);
+    pub fn new(site: &Site, store: Option<Database>) -> Self {
+        let every = if matches!(site, Site::Server(_)) { ROUND_OF_SERVER } else { ROUND };
+        let mut round = tokio::time::interval(every);
         round.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { path, store, seen: 0, round, failing: false }
+        Self { path: site.path().map(Into::into), store, seen: 0, round, failing: false }
     }
 
     /// The keys as they are, where there is a database.
@@ -65,7 +68,8 @@ impl Keys {
         if self.store.is_none() {
             let Some(path) = self.path.clone().filter(|path| path.exists()) else { return Ok(None) };
             let opened = tokio::task::spawn_blocking(move || Sqlite::open(path)).await;
-            self.store = Some(opened.map_err(|error| StoreError::because("the database", error))??);
+            let opened = opened.map_err(|error| StoreError::because("the database", error))??;
+            self.store = Some(Database::File(opened));
         }
         let Some(store) = &self.store else { return Ok(None) };
         let book = store.key_book().await?;

@@ -13,6 +13,7 @@ mod hostile;
 mod keys;
 mod ops;
 mod ranges;
+mod redis;
 mod reload;
 mod restarting;
 mod serving;

@@ -52,14 +52,14 @@ impl Field {
 
 /// What clients of one process saw.
 #[derive(Default)]
-struct Seen {
-    served: AtomicUsize,
-    exhausted: AtomicUsize,
-    other: AtomicUsize,
+pub(crate) struct Seen {
+    pub(crate) served: AtomicUsize,
+    pub(crate) exhausted: AtomicUsize,
+    pub(crate) other: AtomicUsize,
 }
 
 /// Calls until `stop`; whoever is refused tries again soon.
-fn load(url: &str, clients: usize, stop: &Arc<AtomicBool>) -> Arc<Seen> {
+pub(crate) fn load(url: &str, clients: usize, stop: &Arc<AtomicBool>) -> Arc<Seen> {
     let seen = Arc::new(Seen::default());
     for _ in 0..clients {
         let (url, seen, stop) = (url.to_owned(), Arc::clone(&seen), Arc::clone(stop));
@@ -89,7 +89,7 @@ async fn call(url: &str) -> Option<StatusCode> {
     Some(status)
 }
 
-async fn pass(ms: u64) {
+pub(crate) async fn pass(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }
 
