@@ -172,7 +172,7 @@ async fn keep(
     let batch = Arc::new(batch);
     let mut pause = SHORT_PAUSE;
     let (mut failures, mut anew) = (0, false);
-    while let Err(error) = store.write(Arc::clone(&batch)).await {
+    while let Err(error) = hand_over(pool, store, &batch).await {
         if error.is_begun_anew() && begin_anew(pool, store).await {
             anew = true;
             continue;
@@ -204,6 +204,15 @@ async fn keep(
         void_marks(pool, false);
     }
     Some(anew)
+}
+
+async fn hand_over(pool: &Weak<Shared>, store: &dyn AnyStore, batch: &Arc<Batch>) -> Result<(), StoreError> {
+    if let Some(pool) = pool.upgrade().map(KeyPool)
+        && let Some(share) = pool.lock().share_mut()
+    {
+        share.wrote();
+    }
+    store.write(Arc::clone(batch)).await
 }
 
 /// What the store held is gone: all that this process knows is written with the next look. Whether the store knows that
