@@ -216,7 +216,7 @@ impl Patience {
                     tracing::warn!(%error, "the store that processes share is missing; it is tried for {} s", patience.as_secs());
                 }
                 self.said = Some(error.to_string());
-                let pause = Self::AGAIN.min(patience - waited);
+                let pause = Self::AGAIN.min(patience.saturating_sub(waited));
                 tokio::time::sleep(pause).await;
                 self.slept += pause;
                 Ok(true)
