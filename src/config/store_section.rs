@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Document, Interval, SecretText, StoreUrl, Whole, interval::shown};
-use crate::share::{OnStoreLoss, Settings};
+use crate::share::{OnMissing, OnStoreLoss, Settings};
 
 /// What to do when a server is not there at the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -132,6 +132,14 @@ impl StoreSection {
         self.expected_processes.map_or(1, |processes| processes.0.into())
     }
 
+    /// What to do when the store is not there at the start.
+    pub fn missing(&self) -> OnMissing {
+        match self.on_missing {
+            WhenMissing::Wait => OnMissing::Wait(self.wait.0),
+            WhenMissing::Local => OnMissing::Local { expected_processes: self.processes() },
+        }
+    }
+
     fn on_loss(&self) -> OnStoreLoss {
         match self.on_store_loss {
             WhenLost::FailClosed => OnStoreLoss::FailClosed,
@@ -146,12 +154,9 @@ impl StoreSection {
     /// When the address makes no sense.
     #[cfg(feature = "redis")]
     pub fn redis(&self) -> Result<Option<crate::redis::Options>, crate::redis::RedisError> {
-        use crate::redis::{OnMissing, Options};
+        use crate::redis::Options;
         let Some(url) = self.url.as_ref().and_then(StoreUrl::expose_server) else { return Ok(None) };
-        let mut options = Options::new(url)?.namespace(&*self.namespace)?.on_missing(match self.on_missing {
-            WhenMissing::Wait => OnMissing::Wait(self.wait.0),
-            WhenMissing::Local => OnMissing::Local { expected_processes: self.processes() },
-        });
+        let mut options = Options::new(url)?.namespace(&*self.namespace)?.on_missing(self.missing());
         if let Some(password) = &self.password {
             options = options.password(password.expose());
         }

@@ -167,7 +167,7 @@ impl Journal {
     #[inline]
     pub(super) fn allows(&self, unit: Unit, plan: &Plan, need: &Need) -> bool {
         plan.words() == 0
-            || (self.void && self.share.is_none())
+            || self.share.as_ref().map_or(self.void, |share| share.is_divided())
             || self.marks.get(&unit).map_or_else(|| Mark::first(plan).covers(need), |mark| mark.covers(need))
     }
 
@@ -261,7 +261,7 @@ impl State {
             let mark = journal.marks.entry(unit).or_insert_with(|| Mark::first(plan));
             mark.spend(need, now);
             let noting = journal.share.as_mut().is_none_or(|share| {
-                share.started(unit, &Spent::from(*need));
+                share.started(unit, &Spent::from(*need), now);
                 share.changed(unit);
                 share.noting
             });

@@ -37,10 +37,12 @@ pub enum OnStoreLoss {
     /// Nothing is started.
     #[default]
     FailClosed,
-    /// What this process could serve goes on, each limit divided by this many processes. May exceed limits: what others
-    /// started before is not known. Counted.
+    /// What this process could serve goes on, each limit divided by this many processes and rounded down: one that is
+    /// smaller than their number leaves nothing. May exceed limits: what others started before the loss is not known,
+    /// nor whether there are more of them. Each start in it is counted, and told to the board when that is back, which
+    /// ends it.
     FairShare {
-        /// How many processes share the limits.
+        /// How many processes share the limits, this one included.
         processes: u32,
     },
 }

@@ -16,7 +16,7 @@ pub use site::Site;
 
 use std::fmt;
 
-use tower_keypool::{KeyPool, config::ConfigErrors, store::StoreError};
+use tower_keypool::{KeyPool, SharingState, config::ConfigErrors, store::StoreError};
 
 use crate::status::{Standing, StoreHealth};
 
@@ -59,8 +59,18 @@ impl From<StoreError> for DatabaseError {
     }
 }
 
-/// Says how the database stands, whenever that turns. While it takes no writes requests are served all the same.
+/// Says how the store stands, whenever that turns. One that processes share says so itself; while another takes no writes
+/// requests are served all the same.
 pub async fn watch(pool: KeyPool, health: StoreHealth) {
+    while let Some(view) = pool.sharing() {
+        health.set(match view.state {
+            SharingState::Connected | SharingState::Recovering => Standing::Reachable,
+            SharingState::FailClosed => Standing::Lost,
+            // Requests are served.
+            _ => Standing::Grace,
+        });
+        pool.sharing_turns(view.state).await;
+    }
     loop {
         pool.store_turns(false).await;
         health.set(Standing::Grace);

@@ -210,17 +210,10 @@ impl Ledger for Windows {
     fn correct(&mut self, correction: &Correction, now: Moment) {
         let now = Self::now(now);
         let mut state = self.pool.lock();
-        let Some((lane, owner)) = state.unit_at(&correction.unit) else { return };
-        let at = state.at(now, owner);
-        let began = at.tick.minus(Duration::from_millis(correction.began.min(0).unsigned_abs()));
+        let Some(at) = state.unit_at(&correction.unit) else { return };
+        let began = now.tick.minus(Duration::from_millis(correction.began.min(0).unsigned_abs()));
         let limit = Limit { unit: correction.of, span: Span::MINUTE, amount: 0 };
-        let state = &mut *state;
-        let held = &mut state.lanes[usize::from(lane)];
-        let plan = state.plans.plan(held.owners[owner as usize].plan);
-        if plan.words() > 0 {
-            plan.hear_more(limit, correction.more, began, held.log(owner, plan.words()), &at);
-            held.owners[owner as usize].outgrow();
-        }
+        state.count_more(at, limit, correction.more, began, now);
     }
 
     fn tighten(&mut self, unit: &UnitId, limits: &Limits, now: Moment) {

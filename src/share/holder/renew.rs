@@ -65,6 +65,8 @@ impl Holder {
             returned.push(give(unit, *returning, valid, ledger, now));
             returning.said = true;
         }
+        let claims = self.claims(ledger, now);
+        self.counters.claims += claims.len() as u64;
         let settled = self.settled(now.tick);
         let settles = settled.iter().map(|settled| settled.draw).collect();
         let renewal = Renewal {
@@ -82,7 +84,7 @@ impl Holder {
             held,
             returned,
             demand: self.demands.iter().map(|(kind, demand)| (kind.clone(), (demand.rate * 1000.0) as u64)).collect(),
-            claims: self.claims(ledger, now),
+            claims,
             settled,
             news: self.news.iter().map(|(number, (when, news))| (*number, aged(news, *when, now.tick))).collect(),
             revision: self.revision,

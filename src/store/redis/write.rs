@@ -50,7 +50,7 @@ pub(super) async fn batch(link: &Link, id: &str, now: i64, batch: &Batch, part: 
 pub(super) async fn run(link: &Link, words: &[String]) -> Result<Value, StoreError> {
     let arguments: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
     let written = link.run(&WRITE, &arguments, link.patience() * PATIENCE).await;
-    written.map_err(|error| StoreError::because("the batch was not written", error))
+    written.map_err(|error| StoreError::of_server("the batch was not written", error))
 }
 
 /// What a book changed, but for what commands said of keys.

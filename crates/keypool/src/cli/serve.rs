@@ -127,6 +127,8 @@ impl Serve {
                     loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
                 }
                 Err(error) if store.is_none() => tracing::warn!("{error}; keys in it are not used"),
+                // Its keys come with it.
+                Err(error) if error.is_unreachable() => tracing::warn!("{error}; keys in it are not known yet"),
                 Err(error) => return Err(Failure::config(error)),
             }
             if loaded.keys.is_empty() {
@@ -228,11 +230,8 @@ impl Serve {
 
 /// The database that processes share, where one was asked for.
 async fn join(site: &Site, loaded: &Loaded) -> Result<Joined, Failure> {
-    if loaded.store.url.is_none() {
-        return Ok(Joined::Memory);
-    }
-    if matches!((site, &loaded.store.url), (Site::Memory, Some(StoreUrl::Auto))) {
-        tracing::warn!("no home directory: counts are kept in memory (name a file with --db)");
+    if matches!((site, &loaded.store.url), (Site::Memory, None | Some(StoreUrl::Auto))) {
+        tracing::error!("there is no home directory: counts are kept in memory (name a file with --db)");
     }
     Joined::of(site).await.map_err(|error| match error {
         Unjoined::Wrong(error) => Failure::config(error),
@@ -244,6 +243,7 @@ async fn join(site: &Site, loaded: &Loaded) -> Result<Joined, Failure> {
 async fn pool(loaded: &Loaded, joined: Joined) -> Result<KeyPool, Failure> {
     joined.open(loaded.builder(), &loaded.store).await.map_err(|error| match error {
         OpenError::Store(error) => Failure::run(error),
+        error @ OpenError::Missing { .. } => Failure::run(error),
         error => Failure::config(anyhow!("the keys: {error}")),
     })
 }

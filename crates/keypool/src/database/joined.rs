@@ -25,37 +25,37 @@ pub enum Joined {
 /// Why it cannot.
 #[derive(Debug)]
 pub enum Unjoined {
-    /// A person can set it right: an address that makes no sense, a password, what the server is set to.
+    /// A person can set it right: a file that is not to be had, an address that makes no sense, a password, what the server
+    /// is set to.
     Wrong(StoreError),
-    /// It cannot be made, reached, read or written.
+    /// It cannot be reached.
     Failed(StoreError),
 }
 
 impl Joined {
-    /// Joins those who work on it, making the file where there is none. Where the file is the usual one and cannot be made,
-    /// or a process works on it alone, there is none.
+    /// Joins those who work on it, making the file where there is none. Where the file is the usual one, for which nobody
+    /// asked, and it is not to be had, there is none, which is said.
     ///
     /// # Errors
-    /// When it cannot be made or is in use although somebody named it, cannot be reached or read, or a newer version wrote
-    /// it.
+    /// When it cannot be made, reached or read, a process works on it alone, or a newer version wrote it.
     pub async fn of(site: &Site) -> Result<Self, Unjoined> {
         match site {
             Site::Memory => Ok(Self::Memory),
-            Site::File { path, named } => Self::file(path, *named).map_err(Unjoined::Failed),
+            Site::File { path, named } => Self::file(path, *named).map_err(Unjoined::Wrong),
             Site::Server(store) => Self::server(store, site.to_string()).await,
         }
     }
 
     fn file(path: &Path, named: bool) -> Result<Self, StoreError> {
         match Sqlite::open(path).and_then(Sqlite::share) {
-            Err(error) if !named && error.is_in_use() => {
-                tracing::warn!("{error}; this one keeps its counts in memory (name another file with --db)");
+            Err(error) if !named => {
+                tracing::error!(
+                    "{error}; this one keeps its counts in memory, and knows nothing of them after its end (name another \
+                     file with --db)"
+                );
                 Ok(Self::Memory)
             }
-            Err(error) if !named && !can_be_written(path) => {
-                tracing::warn!("{error}; counts are kept in memory (name another file with --db)");
-                Ok(Self::Memory)
-            }
+            Err(error) => Err(StoreError::because("name another file with --db, or none with --db none", error)),
             claimed => claimed.map(Self::File),
         }
     }
@@ -108,6 +108,7 @@ impl Joined {
             }
             Self::Server(store, _) => {
                 let sharing = Sharing::new(store.holder().clone()).settings(settings.sharing(&store.settings()));
+                let sharing = sharing.on_missing(settings.missing());
                 builder.open_shared(store.clone(), store, sharing).await
             }
         }
@@ -123,8 +124,3 @@ impl fmt::Display for Unjoined {
 }
 
 impl std::error::Error for Unjoined {}
-
-/// Whether the file is there and may be written.
-fn can_be_written(path: &Path) -> bool {
-    path.exists() && std::fs::OpenOptions::new().append(true).open(path).is_ok()
-}

@@ -20,8 +20,9 @@ const ROUND_OF_SERVER: Duration = Duration::from_millis(1_000);
 pub struct Keys {
     path: Option<PathBuf>,
     store: Option<Database>,
-    /// The last change that was seen.
+    /// The last change that was seen, and what was known by then.
     seen: u64,
+    known: KeyBook,
     round: Interval,
     failing: bool,
 }
@@ -47,7 +48,7 @@ impl Keys {
         let every = if matches!(site, Site::Server(_)) { ROUND_OF_SERVER } else { ROUND };
         let mut round = tokio::time::interval(every);
         round.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { path: site.path().map(Into::into), store, seen: 0, round, failing: false }
+        Self { path: site.path().map(Into::into), store, seen: 0, known: KeyBook::default(), round, failing: false }
     }
 
     /// The keys as they are, where there is a database.
@@ -73,7 +74,9 @@ impl Keys {
         }
         let Some(store) = &self.store else { return Ok(None) };
         let book = store.key_book().await?;
-        Ok(Some(told(&book, &SecretKey::of(store.path())?)))
+        let told = told(&book, &SecretKey::of(store.path())?);
+        self.known = book;
+        Ok(Some(told))
     }
 
     /// Waits until a command has changed keys. A database that cannot be read is waited for.
@@ -100,9 +103,14 @@ impl Keys {
             return Ok(self.read().await?.filter(|told| told.revision != self.seen));
         };
         let news = store.key_news(self.seen).await?;
-        // Lower than before: an older copy took its place.
         if news.revision == self.seen {
             return Ok(None);
+        }
+        if news.revision < self.seen {
+            // An older copy took its place, or it lost all. What commands did since is known here.
+            let known = self.known.clone();
+            let again = store.edit_keys(move |book| book.restore(&known)).await?;
+            tracing::error!("the database lost what commands did of late: {again} keys were put into it again");
         }
         let lifted = news.settings.into_iter().filter(|said| said.lifted > self.seen && said.disabled.is_none());
         let lifted = lifted.map(|said| said.hash).collect();

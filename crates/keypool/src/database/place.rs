@@ -32,9 +32,9 @@ pub struct Place {
     lease: Option<String>,
 }
 
-const HELP: &str = "Database file: counts, rests and disabled keys outlive the process there, and several processes share \
-their keys; `auto` is $XDG_STATE_HOME/keypool/keypool.db, else ~/.local/state/keypool/keypool.db; `none` is none. Unless \
-given, `serve` takes keys from the usual one and keeps counts in memory, and commands take `auto` [env: KEYPOOL_DB]";
+const HELP: &str = "Database file of all commands: keys, counts, rests and disabled keys outlive the process there, and \
+several processes share their keys; `none`: in memory [default: $XDG_STATE_HOME/keypool/keypool.db, else \
+~/.local/state/keypool/keypool.db] [env: KEYPOOL_DB]";
 
 impl Place {
     /// The configuration that goes with it.

@@ -16,7 +16,7 @@ pub enum Site {
     File {
         /// Where.
         path: PathBuf,
-        /// Somebody chose it.
+        /// Somebody asked for it.
         named: bool,
     },
     /// On a server, by this section.
@@ -30,7 +30,7 @@ impl Site {
             Some(StoreUrl::None) => Self::Memory,
             Some(StoreUrl::File(path)) => Self::File { path: path.into(), named: true },
             Some(StoreUrl::Redis(_)) => Self::Server(Box::new(store.clone())),
-            Some(StoreUrl::Auto) | None => usual().map_or(Self::Memory, |path| Self::File { path, named: false }),
+            url => usual().map_or(Self::Memory, |path| Self::File { path, named: url.is_some() }),
         }
     }
 

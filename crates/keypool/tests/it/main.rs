@@ -11,6 +11,7 @@ mod guarding;
 mod home;
 mod hostile;
 mod keys;
+mod mending;
 mod ops;
 mod ranges;
 mod redis;

@@ -18,6 +18,7 @@ use crate::{
     binary::{Running, key_file},
     home::{Home, end, hello, secret, servers, simulator, within_2s},
     sharing::{load, pass},
+    support::ask,
 };
 
 const SECRET_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -150,7 +151,7 @@ fn in_redis_secrets_are_encrypted_or_not_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_on_one_redis_that_is_killed_and_started_again_exceed_no_limit() {
     let Some(mut server) = RedisServer::lasting() else { return };
-    let (sim, keys) = field(20, 60).await;
+    let (sim, keys) = field(4, 600).await;
     let (home, redis) = (Home::new(), server.url());
     let more = ["--keys", keys.path().to_str().unwrap(), "--lease", "2"];
     let all = [serve(&home, &sim, &redis, &more), serve(&home, &sim, &redis, &more)];
@@ -217,6 +218,92 @@ async fn a_redis_that_comes_in_time_is_joined() {
     assert_eq!(hello(&running).await.status, 200);
     let _server = coming.await.unwrap();
     end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_redis_it_begins_with_limits_divided_where_that_was_asked_for_and_joins_it_when_it_comes() {
+    let Some(mut server) = RedisServer::start() else { return };
+    let (home, (sim, keys), redis) = (Home::new(), field(1, 6).await, server.url());
+    run(&home, &redis, &["add-key", "-", "--id", "added"], &secret(0)).good();
+    server.kill();
+    home.write("keypool.toml", "[store]\non_missing = 'local'\nexpected_processes = 3\nlease = '1s'\n");
+    let running = serve(&home, &sim, &redis, &["--keys", keys.path().to_str().unwrap()]);
+    let statuses = async |n: usize| {
+        let mut seen = Vec::new();
+        for _ in 0..n {
+            seen.push(hello(&running).await.status.as_u16());
+        }
+        seen
+    };
+    assert_eq!(statuses(4).await, [200, 200, 503, 503], "a third of six");
+    let page = async |name: &str| {
+        let answer = ask(http::Request::get(format!("{}/-/{name}", running.url)), "").await;
+        (answer.status.as_u16(), String::from_utf8_lossy(&answer.body).into_owned())
+    };
+    let (_, metrics) = page("metrics").await;
+    assert!(metrics.contains("keypool_sharing_state{state=\"local\"} 1"), "{metrics}");
+    assert!(metrics.contains("keypool_store_up 0") && page("ready").await.0 == 200, "{metrics}");
+
+    server.start_empty();
+    for _ in 0..100 {
+        if page("metrics").await.1.contains("keypool_store_up 1") {
+            break;
+        }
+        pass(100).await;
+    }
+    let (_, metrics) = page("metrics").await;
+    assert!(metrics.contains("keypool_store_up 1"), "{metrics}");
+    pass(1_500).await;
+    // What was started without it counts: six a minute in all.
+    let after = statuses(8).await;
+    assert!(after.iter().filter(|status| **status == 200).count() <= 4, "{after:?}");
+    assert_eq!(sim.report().total.over_limit, 0);
+    assert!(running.told.contains("limits are divided until it answers, and may be exceeded"), "{}", running.told);
+    let told = end(running).await;
+    assert!(told.contains("the store that processes share answers"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_away_for_longer_than_a_lease_is_told_by_ready_and_metrics() {
+    let Some(mut server) = RedisServer::lasting() else { return };
+    let (home, (sim, keys), redis) = (Home::new(), field(1, 600).await, server.url());
+    let running = serve(&home, &sim, &redis, &["--keys", keys.path().to_str().unwrap(), "--lease", "2"]);
+    let page = async |name: &str| {
+        let answer = ask(http::Request::get(format!("{}/-/{name}", running.url)), "").await;
+        (answer.status.as_u16(), String::from_utf8_lossy(&answer.body).into_owned())
+    };
+    // Until this is so, so many seconds at most.
+    let until = async |what: &str, seconds: u64, holds: &dyn Fn(u16, &str) -> bool| {
+        for _ in 0..seconds * 20 {
+            let (ready, metrics) = (page("ready").await.0, page("metrics").await.1);
+            if holds(ready, &metrics) {
+                return;
+            }
+            pass(50).await;
+        }
+        panic!("{what}: {}", page("metrics").await.1);
+    };
+    for _ in 0..100 {
+        if hello(&running).await.status == 200 {
+            break;
+        }
+        pass(50).await;
+    }
+    let stands = |state: &str| format!("keypool_sharing_state{{state=\"{state}\"}} 1");
+    until("connected", 3, &|ready, told| ready == 200 && told.contains(&stands("connected"))).await;
+    server.kill();
+    until("grace", 2, &|ready, told| {
+        ready == 200 && told.contains(&stands("grace")) && told.contains("keypool_store_up 0")
+    })
+    .await;
+    assert_eq!(hello(&running).await.status, 200, "leases hold");
+    until("closed", 4, &|ready, told| ready == 503 && told.contains(&stands("fail_closed"))).await;
+    assert_eq!(hello(&running).await.status, 503);
+    until("counted", 2, &|_, told| !told.contains("keypool_sharing_fail_closed_demands_total 0")).await;
+    server.start_again();
+    until("back", 5, &|ready, told| ready == 200 && told.contains("keypool_store_up 1")).await;
+    let told = end(running).await;
+    assert!(told.contains("nothing with limits is sent") && told.contains("processes share answers"), "{told}");
 }
 
 #[test]
