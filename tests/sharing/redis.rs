@@ -176,7 +176,8 @@ async fn steady_work_costs_two_calls_a_second_at_most() {
     let stats = server.command(&["INFO", "commandstats"]);
     callers.iter().for_each(JoinHandle::abort);
     let scripts = ["cmdstat_evalsha:calls=", "cmdstat_eval:calls="];
-    let count = |line: &str| scripts.iter().find_map(|name| line.strip_prefix(name)?.split(',').next()?.parse::<u64>().ok());
+    let count =
+        |line: &str| scripts.iter().find_map(|name| line.strip_prefix(name)?.split(',').next()?.parse::<u64>().ok());
     let calls: u64 = stats.text().lines().filter_map(count).sum();
     let a_second = calls as f64 / (MEASURED * PROCESSES as u64) as f64;
     println!("{a_second:.2} calls a second and process");
