@@ -6,7 +6,7 @@ use super::{
     apply::LIVELY,
     counts, draws,
     names::{HolderId, Kind, UnitId},
-    state::{BoardState, UnitRecord},
+    state::{BoardState, HolderRecord, UnitRecord},
     wire::{Claim, Mode, Renewal, Reply},
 };
 
@@ -76,6 +76,23 @@ impl Shares {
         let lack = |other: &HolderId| self.share(other).saturating_sub(self.held(other));
         let lacked: u64 = self.lacking.keys().filter(|other| *other != holder).map(lack).sum();
         self.held(holder).saturating_sub(self.share(holder)).min(lacked)
+    }
+}
+
+impl BoardState {
+    /// Whether a process may be lent what this guards: nobody else has the guard, and who has it, or had it last, leaves it
+    /// to others who want it.
+    fn may_guard(&self, guard: &UnitId, holder: &HolderId, now: i64) -> bool {
+        let Some(record) = self.units.get(guard) else { return false };
+        let own = record.holder.as_ref() == Some(holder);
+        if !own && !record.is_free(now) {
+            return false;
+        }
+        let kind = Kind::from(guard.as_str());
+        let wants = |(other, record): (&HolderId, &HolderRecord)| {
+            other != holder && now - record.seen < LIVELY && record.wanted.contains_key(&kind)
+        };
+        !((own || record.before.as_ref() == Some(holder)) && self.holders.iter().any(wants))
     }
 }
 
@@ -164,8 +181,7 @@ fn grant(
     let mut kept = Vec::new();
     free.retain(|(_, _, unit, _)| {
         let Some(guard) = guards.get(*unit) else { return true };
-        let may =
-            state.units.get(guard).is_some_and(|record| record.is_free(now) || record.holder.as_ref() == Some(holder));
+        let may = state.may_guard(guard, holder, now);
         if !may && kept.len() < ASKED_BACK && !kept.contains(guard) {
             kept.push(guard.clone());
         }

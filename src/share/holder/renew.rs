@@ -57,10 +57,13 @@ impl Holder {
                 self.give_back(&unit, mode);
             }
         }
+        let mut awaited = false;
         for guard in self.idle_guards() {
             // Not while requests are under way that it counts.
             if ledger.give_up(&guard, now) {
                 self.give_back(&guard, Mode::Whole);
+            } else {
+                awaited |= self.wanted_guards.contains(&guard);
             }
         }
         let mut marks = BTreeMap::new();
@@ -110,7 +113,9 @@ impl Holder {
             buried: self.buried.len(),
         });
         self.sent = now.tick;
-        self.due = now.tick.plus(self.settings.renew_every);
+        // Others wait until what is under way has ended.
+        let pause = if awaited { self.settings.renew_every / 4 } else { self.settings.renew_every };
+        self.due = now.tick.plus(pause);
         Some(renewal)
     }
 
