@@ -173,8 +173,9 @@ impl Journal {
 
     /// The same of a demand. Out of line: a pool without a store pays for nothing.
     #[inline(never)]
-    pub(super) fn allows_demand(&self, unit: Unit, plan: &Plan, demand: &Demand, now: Now) -> bool {
-        (plan.words() == 0 || self.holds(unit, now))
+    /// `alone`: its key has limits of its own.
+    pub(super) fn allows_demand(&self, unit: Unit, plan: &Plan, alone: bool, demand: &Demand, now: Now) -> bool {
+        ((plan.words() == 0 && !alone) || self.holds(unit, now))
             && self.allows(unit, plan, &State::ask_in(unit.0, demand, now).need)
     }
 

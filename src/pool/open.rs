@@ -157,7 +157,7 @@ impl KeyPoolBuilder {
         let image = image.unwrap_or_default();
         let (progress, written) = watch::channel(Progress::default());
         let (standing, stands) = watch::channel(Standing::default());
-        let share = Some(Box::new(Share::new(settings.noting)));
+        let share = Some(Box::new(Share::new(&settings)));
         let pool = self.assemble(Some(Opened { image, written: Some(written), share, sharing: Some(stands) }))?;
         let mut renewing = Renewing {
             holder: Holder::new(holder, settings.clone(), Vec::new(), seed),

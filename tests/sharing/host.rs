@@ -16,6 +16,7 @@ use tower_keypool::{
 };
 
 pub(crate) const FLASH: &str = "gemini-2.5-flash";
+pub(crate) const PRO: &str = "gemini-2.5-pro";
 
 /// What becomes of what a process says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

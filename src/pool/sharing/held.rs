@@ -30,9 +30,12 @@ const LOOKED_AT: usize = 4_096;
 impl Journal {
     /// Whether this process may start anything of a unit now.
     pub(in crate::pool) fn holds(&self, unit: Unit, now: Now) -> bool {
-        self.share
-            .as_ref()
-            .is_none_or(|share| share.is_divided() || (share.is_valid(now) && share.held.contains_key(&unit)))
+        self.share.as_ref().is_none_or(|share| {
+            share.is_divided()
+                || (share.is_valid(now)
+                    && share.held.contains_key(&unit)
+                    && share.barred_until(unit.1, now.tick).is_none())
+        })
     }
 }
 
@@ -47,11 +50,12 @@ impl State {
 
     /// Why this process may not use an owner with limits now.
     #[inline(never)]
-    pub(in crate::pool) fn check_held(&self, lane: u16, owner: u32, now: Now) -> Option<Check> {
-        let share = self.share().filter(|share| self.plan_words(lane, owner) > 0 && !share.is_divided())?;
+    pub(in crate::pool) fn check_held(&self, lane: u16, slot: u32, now: Now) -> Option<Check> {
+        let share = self.share().filter(|share| self.is_lent(lane, slot) && !share.is_divided())?;
+        let owner = self.roster.keys[slot as usize].owner;
         let held = self.lanes[usize::from(lane)].owners[owner as usize].is_held();
         match (share.is_valid(now), held) {
-            (true, true) => None,
+            (true, true) => self.check_barred(owner, now),
             (true, false) => Some(Check::Out(OutReason::HeldElsewhere)),
             (false, _) => Some(Check::Out(OutReason::StoreUnreachable)),
         }
@@ -140,7 +144,7 @@ impl State {
         self.roster.slots().any(|slot| {
             let key = &self.roster.keys[slot as usize];
             key.priority == priority
-                && self.plan_words(lane, key.owner) > 0
+                && self.is_lent(lane, slot)
                 && !self.lanes[usize::from(lane)].owners[key.owner as usize].is_held()
         })
     }
@@ -203,7 +207,7 @@ impl State {
             || held.is_some_and(|held| held.since <= cell.began.tick && (share.noting || held.told < cell.began.tick))
     }
 
-    fn plan_words(&self, lane: u16, owner: u32) -> usize {
+    pub(super) fn plan_words(&self, lane: u16, owner: u32) -> usize {
         self.plans.plan(self.lanes[usize::from(lane)].owners[owner as usize].plan).words()
     }
 
@@ -214,7 +218,7 @@ impl State {
     pub(in crate::pool) fn may_go(&mut self, seat: Seat, now: Now) -> Wire {
         let Some(cell) = self.seats.get(seat) else { return Wire::Counted };
         let (unit, need) = ((cell.lane, cell.owner), cell.need);
-        if cell.free || cell.refunded || cell.judged || self.plan_words(unit.0, unit.1) == 0 {
+        if cell.free || cell.refunded || cell.judged || !self.is_lent(cell.lane, cell.slot) {
             return Wire::Counted;
         }
         let (began, stamped) = (cell.began.tick, cell.stamp.is_some());

@@ -7,6 +7,7 @@ mod divided;
 mod enrol;
 mod events;
 mod facts;
+mod guards;
 mod held;
 mod joining;
 pub(super) mod renewing;
@@ -27,7 +28,7 @@ pub use view::{SharingState, SharingView};
 use self::divided::Divided;
 use super::journal::{Bell, Unit};
 use crate::{
-    share::{Counters, Kind, News, Spent, UnitId},
+    share::{Counters, Kind, News, Settings, Spent, UnitId},
     time::{Now, Tick},
 };
 
@@ -55,6 +56,12 @@ pub(super) struct Share {
     /// When units were given back, as long as requests may still go out that began before.
     gone: HashMap<Unit, Tick>,
     kinds: BTreeMap<KindAt, Demanded>,
+    /// Whose guard a unit is.
+    guards: HashMap<UnitId, u32>,
+    /// Owners whose keys an earlier holder may still use, and until when.
+    barred: HashMap<u32, Tick>,
+    /// How long a request may last.
+    longest_request: Duration,
     /// Slots of each owner, as of the last look at the roster.
     slots: HashMap<u32, Vec<u32>>,
     /// The units are not what the board was told.
@@ -116,8 +123,8 @@ struct Demanded {
 }
 
 impl Share {
-    pub(super) fn new(noting: bool) -> Self {
-        Self { noting, ..Self::default() }
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self { noting: settings.noting, longest_request: settings.longest_request, ..Self::default() }
     }
 
     /// Whether leases hold now.
@@ -198,6 +205,8 @@ impl Share {
         self.held.retain(|unit, _| unit.1 != owner);
         self.gone.retain(|unit, _| unit.1 != owner);
         self.touched.retain(|unit, _| unit.1 != owner);
+        self.guards.retain(|_, guarded| *guarded != owner);
+        self.barred.remove(&owner);
         if let Some(divided) = &mut self.divided {
             divided.retain(|unit| unit.1 != owner);
         }

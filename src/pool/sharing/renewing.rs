@@ -235,6 +235,7 @@ impl Renewing {
                 windows.lose(unit, moment);
             }
             self.holder.serve(infos);
+            self.holder.leave_unguarded(&mut windows, moment);
         }
         self.hear_starts(pool, now);
         let mut state = pool.lock();
@@ -294,6 +295,7 @@ impl Renewing {
         }
         // Requests that began before so long have reached the wire or never will.
         share.gone.retain(|_, gone| moment.tick.since(*gone) < super::LONG_ON_THE_WAY);
+        share.barred.retain(|_, until| *until > moment.tick);
         Some(renewal)
     }
 

@@ -201,6 +201,9 @@ impl Ledger for Windows {
     fn hear(&mut self, granted: &Granted, now: Moment) {
         let now = Self::now(now);
         let mut state = self.pool.lock();
+        if let Some(owner) = state.guarded_by(&granted.unit) {
+            return state.hear_guard(owner, granted, now);
+        }
         let Some(at) = state.unit_at(&granted.unit) else { return };
         state.hear_unit(at, granted, now);
         drop(state);
@@ -249,6 +252,9 @@ impl Ledger for Windows {
 
     fn give_up(&mut self, unit: &UnitId, now: Moment) -> bool {
         let mut state = self.pool.lock();
+        if let Some(owner) = state.guarded_by(unit) {
+            return state.under_way(owner) == 0;
+        }
         let Some(at) = state.unit_at(unit) else { return true };
         if state.is_pending(at) {
             return false;
@@ -267,8 +273,11 @@ impl Ledger for Windows {
         }
     }
 
-    fn in_flight(&self, _: &UnitId, _: Moment) -> Vec<i64> {
-        Vec::new()
+    fn in_flight(&self, unit: &UnitId, _: Moment) -> Vec<i64> {
+        let state = self.pool.lock();
+        let Some(owner) = state.guarded_by(unit) else { return Vec::new() };
+        let longest = state.share().map_or(0, |share| share.longest_request.as_millis() as i64);
+        vec![longest; state.under_way(owner)]
     }
 
     fn opens(&mut self, unit: &UnitId, now: Moment) -> Option<i64> {

@@ -57,6 +57,15 @@ impl Holder {
                 self.give_back(&unit, mode);
             }
         }
+        let mut awaited = false;
+        for guard in self.idle_guards() {
+            // Not while requests are under way that it counts.
+            if ledger.give_up(&guard, now) {
+                self.give_back(&guard, Mode::Whole);
+            } else {
+                awaited |= self.wanted_guards.contains(&guard);
+            }
+        }
         let mut marks = BTreeMap::new();
         let names: Vec<UnitId> = self.units.keys().cloned().collect();
         let held = names.iter().map(|unit| self.held_unit(unit, valid, &mut marks, ledger, now)).collect();
@@ -104,7 +113,9 @@ impl Holder {
             buried: self.buried.len(),
         });
         self.sent = now.tick;
-        self.due = now.tick.plus(self.settings.renew_every);
+        // Others wait until what is under way has ended.
+        let pause = if awaited { self.settings.renew_every / 4 } else { self.settings.renew_every };
+        self.due = now.tick.plus(pause);
         Some(renewal)
     }
 
@@ -131,13 +142,14 @@ impl Holder {
         let told = ledger.tell(unit, now);
         let ahead = ledger.ahead(unit);
         let noting = self.settings.noting;
+        let guards = self.is_guard(unit);
         let held = self.units.get_mut(unit).expect("it is one of those that are held");
         let tells: Vec<(Mark, u64)> = if noting { Vec::new() } else { marks_for(&told, &held.since_last) };
         held.changed_since = false;
         held.since_sent = Spent::default();
         held.since_last = Spent::default();
         // What is lost with this renewal is told again by the next.
-        let counts = held.changed.then_some(told);
+        let counts = (held.changed || guards).then_some(told);
         let result = Held {
             unit: unit.clone(),
             fence: held.fence,
@@ -180,7 +192,7 @@ fn marks_for(told: &[Told], since: &Spent) -> Vec<(Mark, u64)> {
 }
 
 fn give(unit: &UnitId, returning: Returning, valid: bool, ledger: &mut dyn Ledger, now: Moment) -> Held {
-    let Returning { fence, mode, said } = returning;
+    let Returning { fence, mode, last_start, said } = returning;
     Held {
         unit: unit.clone(),
         fence,
@@ -190,7 +202,7 @@ fn give(unit: &UnitId, returning: Returning, valid: bool, ledger: &mut dyn Ledge
         marks: Vec::new(),
         ahead: None,
         in_flight: ledger.in_flight(unit, now),
-        last_start: None,
+        last_start: last_start.map(|start| -(now.tick.since(start).as_millis() as i64)),
         opens: ledger.opens(unit, now),
         mode,
         corrected: 0,
