@@ -27,7 +27,7 @@ async fn metrics(running: &Running) -> String {
 
 /// Two processes under load, harmed after a while, joined by a third one then. What they said.
 async fn harmed(harm: impl FnOnce(&Path)) -> Vec<String> {
-    let field = Field::of(6, 300).await;
+    let field = Field::of(6, 3_000).await;
     let db = field.folder.path().join("shared.db");
     let mut all = vec![field.start("0"), field.start("0")];
     let stop = Arc::new(AtomicBool::new(false));
