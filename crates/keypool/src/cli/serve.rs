@@ -4,6 +4,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -114,7 +115,7 @@ impl Serve {
 
         super::runtime()?.block_on(async {
             let joined = join(&site, &loaded).await?;
-            if site.path().is_none_or(|path| path.exists()) {
+            if site.path().is_none_or(Path::exists) {
                 database::SecretKey::of(site.path()).map_err(Failure::config)?;
             }
             let store = joined.database();

@@ -13,7 +13,7 @@ use super::{Database, SecretKey, Site};
 /// How often it is asked for news: what a command changes acts within 2 s everywhere.
 const ROUND: Duration = Duration::from_millis(500);
 /// The same of a server, where each time is a call.
-const ROUND_OF_SERVER: Duration = Duration::from_millis(1_000);
+const ROUND_OF_SERVER: Duration = Duration::from_secs(1);
 
 /// The keys of a database, whether a pool keeps its counts there or not, and whether it is there yet or not.
 #[derive(Debug)]

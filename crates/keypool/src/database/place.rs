@@ -1,5 +1,7 @@
 //! Which database it is, as the command line says.
 
+#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
+
 use std::path::PathBuf;
 
 use clap::Args;
@@ -49,10 +51,8 @@ impl Place {
 
     /// Its options as settings.
     pub fn flags(&self) -> Vec<Setting> {
-        let server = self.redis.as_ref().map(|url| match url.contains("://") {
-            true => url.clone(),
-            false => format!("redis://{url}"),
-        });
+        let whole = |url: &String| if url.contains("://") { url.clone() } else { format!("redis://{url}") };
+        let server = self.redis.as_ref().map(whole);
         let given = [
             ("--db", "store.url", self.db.clone()),
             ("--redis", "store.url", server),
