@@ -214,6 +214,8 @@ impl Renewing {
     fn learn(&mut self, pool: &KeyPool) -> bool {
         let now = pool.0.clock.now();
         let moment = Moment { tick: now.tick, wall_ms: now.wall_ms() };
+        // Clocks that parted are noticed here, and leases renewed at once.
+        self.holder.is_valid(moment);
         let (infos, ending) = {
             let mut state = pool.lock();
             // First: what a later note has, the holder need not have heard of.
