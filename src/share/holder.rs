@@ -373,6 +373,11 @@ impl Holder {
         self.due = now.tick;
     }
 
+    /// Something is to be heard soon.
+    pub(crate) fn hasten_now(&mut self, now: Moment) {
+        self.hurry(now.tick);
+    }
+
     /// The day's mark of some unit is reached: the board is to hear of it at once.
     pub(crate) fn at_mark(&mut self, now: Moment) {
         self.counters.at_mark += 1;
