@@ -109,6 +109,11 @@ impl Store for Line {
     }
 }
 
+/// It is noon in Los Angeles.
+pub(crate) fn noon() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000)
+}
+
 /// One host, and the clock of all its processes.
 pub(crate) struct Host {
     pub(crate) clock: Clock,
@@ -126,7 +131,11 @@ pub(crate) struct Process {
 impl Host {
     /// It is noon in Los Angeles.
     pub(crate) fn new(noting: bool) -> Self {
-        let clock = Clock::tokio_from(SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000));
+        Self::by(noting, Clock::tokio_from(noon()))
+    }
+
+    /// By this clock.
+    pub(crate) fn by(noting: bool, clock: Clock) -> Self {
         let board = Arc::new(MemoryBoard::new(clock.clone()));
         let mut settings = Settings::default();
         settings.noting = noting;

@@ -32,9 +32,8 @@ impl Redis {
 
 impl SharedRedis {
     fn usual() -> Settings {
-        // What one learns acts in all within 2 s.
-        let renew_every = Duration::from_millis(1_250);
-        Settings { draws: false, renew_every, ..Settings::default() }
+        // What one switches off is off in all within 2 s. With what is written that is 1.7 calls a second.
+        Settings { draws: false, renew_every: Duration::from_millis(1_500), ..Settings::default() }
     }
 
     /// Who this process is among them.
