@@ -142,11 +142,13 @@ pub(super) struct Health {
     pub(super) last_failure: Option<i64>,
     pub(super) consecutive: u32,
     pub(super) created: i64,
-    /// When its last success was written last.
+    /// When its record was written last.
     pub(super) told: i64,
+    /// What its weight was then.
+    pub(super) told_weight: Option<f32>,
 }
 
-/// A last success is written this often at most, in milliseconds.
+/// What every success changes in a key's record is written this often at most, in milliseconds.
 pub(super) const TELL_AGAIN: i64 = 10_000;
 
 impl Journal {
@@ -327,7 +329,7 @@ impl State {
         let owner = self.roster.keys[slot as usize].owner;
         let rested =
             self.exit.is_some() || self.lanes[usize::from(lane)].rest.is_some() || self.may_rest(slot, owner, lane);
-        let ramps = self.roster.keys[slot as usize].ramp > 0;
+        let (ramps, weight) = (self.roster.keys[slot as usize].ramp > 0, self.roster.keys[slot as usize].adaptive);
         let Some(journal) = &mut self.journal else { return };
         let takes_started = journal.takes_started;
         let nobodys = matches!(kind, K::CallerFault | K::Cancelled | K::Unjudged);
@@ -339,10 +341,10 @@ impl State {
         if kind == K::Success {
             health.last_success = Some(now.wall_ms());
             touch |= std::mem::take(&mut health.consecutive) > 0 || ramps;
+            let worth_telling = !takes_started || health.told_weight.is_none_or(|told| told.to_bits() != weight.to_bits());
+            touch |= worth_telling && now.wall_ms().saturating_sub(health.told) >= TELL_AGAIN;
             if takes_started {
                 journal.used.entry((slot, lane)).or_default().last_success = Some(now.wall_ms());
-            } else {
-                touch |= now.wall_ms().saturating_sub(health.told) >= TELL_AGAIN;
             }
         } else if !nobodys {
             health.last_failure = Some(now.wall_ms());
@@ -357,6 +359,18 @@ impl State {
             self.press();
         }
         self.news();
+    }
+
+    /// Keys whose weight moved since it was told, for a look after which none may follow.
+    pub(super) fn note_weights(&mut self) {
+        let State { journal: Some(journal), roster, .. } = self else { return };
+        for slot in roster.slots() {
+            let weight = roster.keys[slot as usize].adaptive.to_bits();
+            let told = journal.health.get(slot as usize).and_then(|health| health.told_weight);
+            if told.is_some_and(|told| told.to_bits() != weight) {
+                journal.touched.insert((slot, NO_MODEL));
+            }
+        }
     }
 
     /// A key or a rest that covers it in this lane may have changed.
