@@ -341,7 +341,8 @@ impl State {
         if kind == K::Success {
             health.last_success = Some(now.wall_ms());
             touch |= std::mem::take(&mut health.consecutive) > 0 || ramps;
-            let worth_telling = !takes_started || health.told_weight.is_none_or(|told| told.to_bits() != weight.to_bits());
+            let worth_telling =
+                !takes_started || health.told_weight.is_none_or(|told| told.to_bits() != weight.to_bits());
             touch |= worth_telling && now.wall_ms().saturating_sub(health.told) >= TELL_AGAIN;
             if takes_started {
                 journal.used.entry((slot, lane)).or_default().last_success = Some(now.wall_ms());
