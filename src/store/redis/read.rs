@@ -117,6 +117,6 @@ fn read<T: DeserializeOwned>(text: &str) -> Option<T> {
         return None;
     }
     serde_json::from_str(text)
-        .inspect_err(|error| tracing::warn!(%error, "a record in Redis that this version cannot read is left out"))
+        .inspect_err(|error| tracing::warn!(name: "keypool.record_skipped", %error, "a record in Redis that this version cannot read is left out"))
         .ok()
 }
