@@ -33,12 +33,12 @@ pub(super) struct Visits {
     /// What the clock shows, and the dates that this counts on.
     shown: Days,
     counted: Days,
-    visits: Vec<Visit>,
+    dates: Vec<Visit>,
 }
 
 impl Default for Visits {
     fn default() -> Self {
-        Self { kept: Dates::Few, shown: Days::default(), counted: Days::default(), visits: Vec::new() }
+        Self { kept: Dates::Few, shown: Days::default(), counted: Days::default(), dates: Vec::new() }
     }
 }
 
@@ -54,25 +54,25 @@ impl Visits {
 
     /// Whether some date shares another's count.
     pub(super) fn are_crowded(&self) -> bool {
-        self.visits.iter().any(|visit| !visit.is_own())
+        self.dates.iter().any(|visit| !visit.is_own())
     }
 
     /// Logs keep so many dates from now on, no fewer than before.
     pub(super) fn keep(&mut self, kept: Dates) {
         self.kept = kept;
-        self.visits.retain(Visit::is_own);
+        self.dates.retain(Visit::is_own);
         self.shown = Days::default();
     }
 
     #[cold]
     fn go(&mut self, days: Days, tick: Tick) {
         let (shown, counted) = (self.shown, self.counted);
-        for visit in &mut self.visits {
+        for visit in &mut self.dates {
             if shown.contains(visit.date) || counted.contains(visit.date) {
                 visit.left = tick;
             }
         }
-        self.visits.retain(|visit| tick.since(visit.left) < OVER);
+        self.dates.retain(|visit| tick.since(visit.left) < OVER);
         self.shown = days;
         let last = self.enter(days.last, tick);
         let first = self.enter(days.first, tick);
@@ -82,12 +82,12 @@ impl Visits {
 
     /// Which date counts on this one.
     fn enter(&mut self, date: u16, tick: Tick) -> u16 {
-        if let Some(known) = self.visits.iter().find(|visit| visit.date == date) {
+        if let Some(known) = self.dates.iter().find(|visit| visit.date == date) {
             return known.counts_on;
         }
-        let own = self.visits.iter().filter(|visit| visit.is_own()).count();
+        let own = self.dates.iter().filter(|visit| visit.is_own()).count();
         let counts_on = if own < self.kept.places() { date } else { self.counted.last };
-        self.visits.push(Visit { date, counts_on, left: tick });
+        self.dates.push(Visit { date, counts_on, left: tick });
         counts_on
     }
 }
