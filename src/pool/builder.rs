@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, watch};
 use super::{
     KeyPool, Shared,
     configured::GivenLimits,
+    dates::keeps_many_dates,
     event,
     journal::Journal,
     locks::Mutex,
@@ -255,6 +256,9 @@ impl KeyPoolBuilder {
         state.watch_wall(now);
         let (mut written, mut sharing) = (None, None);
         if let Some(opened) = opened {
+            if keeps_many_dates(&opened.image) {
+                state.keep_many_dates();
+            }
             state.journal = Some(Box::new(Journal { share: opened.share, ..Journal::begin(opened.image, now) }));
             (written, sharing) = (opened.written, opened.sharing);
         }

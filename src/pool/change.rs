@@ -237,7 +237,9 @@ impl State {
         }
         let zone = jiff::tz::TimeZone::get(name).ok()?;
         let number = u8::try_from(self.zones.len()).ok()?;
-        self.zones.push((name.to_owned(), Zone::new(zone, MIDNIGHT_GUARD)));
+        let mut zone = Zone::new(zone, MIDNIGHT_GUARD);
+        zone.keep(self.plans.kept());
+        self.zones.push((name.to_owned(), zone));
         Some(number)
     }
 

@@ -1,7 +1,10 @@
 //! The ten invariants of DESIGN.md section 4, over random schedules on a manual clock. Each test is named by its number.
 
+mod checks;
+mod described;
 mod kept;
 mod model;
+mod ops;
 mod queue;
 mod schedule;
 
@@ -12,7 +15,8 @@ use proptest::prelude::*;
 use self::{
     kept::Kept,
     model::{bench, pool_of},
-    schedule::{Run, ops},
+    ops::ops,
+    schedule::Run,
 };
 use crate::{Demand, Key, Limits, Verdict};
 
@@ -38,7 +42,7 @@ proptest! {
     /// The same over a pool with a store, written behind now and then; the next process knows what this one knew.
     #[test]
     fn laws_1_2_3_4_5_7_9_hold_with_a_store(ops in ops(1..160), strategy in 0usize..5, pause in 1usize..8) {
-        let replaces = ops.iter().any(schedule::Op::replaces);
+        let replaces = ops.iter().any(ops::Op::replaces);
         let mut run = Run::new(strategy);
         let mut kept = Kept::begin(&run);
         for (n, op) in ops.into_iter().enumerate() {
@@ -55,7 +59,7 @@ proptest! {
 
     #[test]
     fn law_8_the_same_run_replays_the_same(ops in ops(1..120), strategy in 0usize..5) {
-        let trace = |ops: &[schedule::Op]| -> Result<Vec<String>, TestCaseError> {
+        let trace = |ops: &[ops::Op]| -> Result<Vec<String>, TestCaseError> {
             let mut run = Run::new(strategy);
             for op in ops {
                 run.step(op.clone())?;

@@ -9,6 +9,7 @@ mod cell;
 mod change;
 mod check;
 mod configured;
+mod dates;
 mod demand;
 mod diagnose;
 mod doubt;

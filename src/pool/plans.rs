@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use serde::Serialize;
 
 use crate::{
-    limit::{Limit, Limits, Plan},
+    limit::{Dates, Limit, Limits, Plan},
     share::stricter,
 };
 
@@ -79,11 +79,13 @@ pub(super) struct Plans {
     entries: Vec<Entry>,
     index: HashMap<Sources, u16>,
     guard: Duration,
+    /// For how many dates logs keep counts.
+    kept: Dates,
 }
 
 impl Plans {
     pub(super) fn new(guard: Duration) -> Self {
-        let mut plans = Self { entries: Vec::new(), index: HashMap::new(), guard };
+        let mut plans = Self { entries: Vec::new(), index: HashMap::new(), guard, kept: Dates::Few };
         plans.intern(Sources::default());
         plans
     }
@@ -95,9 +97,25 @@ impl Plans {
             return *known;
         }
         let Ok(number) = u16::try_from(self.entries.len()) else { return 0 };
-        self.entries.push(Entry { plan: Plan::compile(&sources.effective(), self.guard), sources: sources.clone() });
+        let plan = Plan::compile_for(&sources.effective(), self.guard, self.kept);
+        self.entries.push(Entry { plan, sources: sources.clone() });
         self.index.insert(sources, number);
         number
+    }
+
+    pub(super) fn kept(&self) -> Dates {
+        self.kept
+    }
+
+    /// Logs keep so many dates from now on. Says how they were laid out before, by number.
+    pub(super) fn keep(&mut self, kept: Dates) -> Vec<Plan> {
+        self.kept = kept;
+        let guard = self.guard;
+        let compile = |entry: &mut Entry| {
+            let plan = Plan::compile_for(&entry.sources.effective(), guard, kept);
+            std::mem::replace(&mut entry.plan, plan)
+        };
+        self.entries.iter_mut().map(compile).collect()
     }
 
     pub(super) fn plan(&self, number: u16) -> &Plan {

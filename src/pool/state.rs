@@ -279,7 +279,7 @@ impl State {
     #[inline]
     pub(super) fn at(&mut self, now: Now, owner: u32) -> At {
         let zone = usize::from(self.roster.owners[owner as usize].zone);
-        At { tick: now.tick, day: self.zones[zone].1.at(now.wall_ms()) }
+        At { tick: now.tick, day: self.zones[zone].1.at(now.tick, now.wall_ms()) }
     }
 
     /// Notices a wall clock that was set: everything that waits for a midnight is looked at again.
@@ -301,6 +301,7 @@ impl State {
             self.wall_offset = Some(now.ahead_ms);
         }
         if jumped {
+            self.watch_dates(now);
             self.note_all();
             self.revive_all();
         }

@@ -49,6 +49,24 @@ async fn a_minute_goes_on_where_a_process_ended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_day_is_found_again_by_the_next_process_after_a_clock_was_on_many_others() {
+    let machine = Machine::new();
+    let two_a_day = || builder().key(key(0)).limits(FLASH, Limits::new().per_day(2));
+    let first = machine.start(two_a_day()).await;
+    spend(&first, FLASH, 2).await;
+    for day in 16..29 {
+        machine.time.set_wall(wall(&format!("2026-06-{day}T12:00:00-07:00")));
+        spend(&first, FLASH, 1).await;
+    }
+    first.shutdown().await;
+    let second = machine.start(two_a_day()).await;
+    machine.time.set_wall(wall("2026-06-15T12:00:00-07:00"));
+    assert_eq!(room(&second, FLASH).await, 0);
+    machine.time.set_wall(wall("2026-06-20T12:00:00-07:00"));
+    assert_eq!(room(&second, FLASH).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_crash_what_may_have_been_started_unseen_counts_and_no_more() {
     let machine = Machine::new();
     let first = machine.start(ten_a_minute()).await;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tower_keypool::Key;
 
 use crate::{
-    serving::{ONE, TWO},
+    serving::{ONE, TWO, one_suspended},
     support::{Answer, Served, ask},
 };
 
@@ -220,12 +220,7 @@ async fn faults_have_the_shape_that_clients_know() {
 
 #[tokio::test]
 async fn a_bad_key_is_not_seen_by_these_clients_either() {
-    let sim = GeminiSim::builder()
-        .project(Project::new("1").key(gemini_sim::Key::new(ONE).refused(Refusal::ConsumerSuspended)))
-        .project(Project::new("2").key(TWO))
-        .start()
-        .await
-        .unwrap();
+    let sim = one_suspended().await;
     let keys = [Key::new(ONE).priority(tower_keypool::Priority(0)), Key::new(TWO).priority(tower_keypool::Priority(1))];
     let served = Served::keys(keys, &sim.url(), Duration::ZERO).await;
     for stream in [true, false] {

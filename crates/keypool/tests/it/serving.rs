@@ -24,18 +24,23 @@ pub(crate) async fn generate(served: &Served, model: &str) -> Answer {
     ask(request, HELLO).await
 }
 
+/// `ONE` is suspended there, `TWO` serves.
+pub(crate) async fn one_suspended() -> GeminiSim {
+    GeminiSim::builder()
+        .project(Project::new("1").key(gemini_sim::Key::new(ONE).refused(Refusal::ConsumerSuspended)))
+        .project(Project::new("2").key(TWO))
+        .start()
+        .await
+        .unwrap()
+}
+
 fn shows(answer: &Answer, secret: &str) -> bool {
     String::from_utf8_lossy(&answer.body).contains(secret) || format!("{:?}", answer.headers).contains(secret)
 }
 
 #[tokio::test]
 async fn a_bad_key_is_not_seen_by_the_client() {
-    let sim = GeminiSim::builder()
-        .project(Project::new("1").key(gemini_sim::Key::new(ONE).refused(Refusal::ConsumerSuspended)))
-        .project(Project::new("2").key(TWO))
-        .start()
-        .await
-        .unwrap();
+    let sim = one_suspended().await;
     let served = Served::keys([key(ONE, 0).id("one"), key(TWO, 1).id("two")], &sim.url(), Duration::ZERO).await;
 
     let first = generate(&served, "gemini-2.5-flash").await;
