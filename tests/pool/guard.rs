@@ -159,7 +159,9 @@ fn faults_in_the_middle_of_an_answer_are_held_like_others() {
 
 #[test]
 fn a_key_disabled_in_the_middle_of_an_answer_is_said_to_be() {
-    for (kind, said) in [(VerdictKind::Suspended, "1 disabled (suspended)"), (VerdictKind::InvalidKey, "1 disabled (invalid)")] {
+    for (kind, said) in
+        [(VerdictKind::Suspended, "1 disabled (suspended)"), (VerdictKind::InvalidKey, "1 disabled (invalid)")]
+    {
         let (pool, _) = keys(1);
         let mut events = pool.changes();
         answer(&pool, FLASH, &broken_by(kind));
