@@ -20,7 +20,7 @@ use super::{
     recent_names::RecentNames,
     rest::RestTable,
     sharing::{Share, Standing},
-    state::{MAX_LANES, State},
+    state::{MAX_CONFIGURED, State},
     write_behind::Written,
 };
 use crate::{
@@ -249,7 +249,6 @@ impl KeyPoolBuilder {
         // A zone that the tz database lacks cannot be had for a shipped provider; for others the day is UTC's.
         let zone = jiff::tz::TimeZone::get(self.provider.zone()).unwrap_or(jiff::tz::TimeZone::UTC);
         let zone = Zone::new(zone, MIDNIGHT_GUARD);
-        let models = self.limits.models();
         let unjudged = self.settings.unjudged;
         let mut state = State::new(self.settings, Arc::clone(&self.provider), zone, self.limits, self.keys.len());
         let now = clock.now();
@@ -269,9 +268,8 @@ impl KeyPoolBuilder {
                 state.configure_lane(&model);
             }
         }
-        for model in models.iter().take(MAX_LANES / 2) {
-            state.configure_lane(model);
-        }
+        state.configure_lanes();
+        warn_of_a_crowd(&state.models_without_a_lane());
         if let Some(journal) = &mut state.journal {
             journal.settled = true;
         }
@@ -280,7 +278,7 @@ impl KeyPoolBuilder {
         state.reopen_lanes(now);
         state.recall_exit(now);
         let (events, _) = broadcast::channel(event::CAPACITY);
-        Ok(KeyPool(Arc::new(Shared {
+        let pool = KeyPool(Arc::new(Shared {
             provider: self.provider,
             clock,
             wait: AtomicU64::new(millis(self.wait)),
@@ -291,8 +289,21 @@ impl KeyPoolBuilder {
             idle: tokio::sync::Notify::new(),
             written,
             sharing,
-        })))
+        }));
+        // What was found out about the keys is told.
+        drop(pool.lock());
+        Ok(pool)
     }
+}
+
+/// Models whose limits may not hold, since there is no room for them.
+pub(super) fn warn_of_a_crowd(models: &[String]) {
+    let Some((first, others)) = models.split_first() else { return };
+    tracing::warn!(
+        name: "keypool.models_crowded", model = first.as_str(), others = others.len(),
+        "too many models have limits of their own ({MAX_CONFIGURED} at most have a place that is kept): these get one \
+         when they are asked for, as long as there is room; then their limits do not hold",
+    );
 }
 
 /// For an atomic number; half a billion years at most.

@@ -65,7 +65,7 @@ impl State {
         }
         self.roster.keys[slot as usize].extra.get_or_insert_default().lifted_at = self.seq + 1;
         self.guard.forget(slot);
-        self.recovered(slot, Scope::Key);
+        self.recovered(Whom { scope: Scope::Key, slot, owner, lane: NO_MODEL });
         self.serve(now);
     }
 }

@@ -27,7 +27,7 @@ const BLAMED_BY_WORDS: usize = 5;
 /// Whether it could be said of the request. A limit is the key's, however little is said of it; a sentence may hold the
 /// caller's own words.
 fn may_be_the_requests(verdict: &Verdict) -> bool {
-    verdict.is_worded() || !verdict.is_named() && !verdict.kind().is_limit()
+    verdict.is_worded() || !verdict.is_named() && !verdict.fault().is_limit()
 }
 
 /// The attempts that came to the same unclear verdict.
@@ -52,7 +52,7 @@ impl State {
     pub(super) fn is_the_requests_own(&self, cell: &SeatCell, verdict: &Verdict) -> bool {
         let earlier = cell.earlier.as_deref().unwrap_or_default();
         let is_other = |attempt: &&Attempt| self.owner_of(attempt).is_some_and(|owner| owner != cell.owner);
-        may_be_the_requests(verdict) && alike(earlier, verdict.kind()).any(|attempt| is_other(&attempt))
+        may_be_the_requests(verdict) && alike(earlier, verdict.fault()).any(|attempt| is_other(&attempt))
     }
 
     /// Whether the answer in hand, the last of these attempts, is the caller's: no further key is tried. Two owners are
@@ -90,12 +90,12 @@ impl State {
     /// Gives back what this verdict and those before it of the same request did.
     pub(super) fn give_all_back(&mut self, cell: &SeatCell, verdict: &Verdict, now: Now) {
         let earlier = cell.earlier.clone().unwrap_or_default();
-        for attempt in alike(&earlier, verdict.kind()) {
+        for attempt in alike(&earlier, verdict.fault()) {
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
             let owner = self.roster.keys[slot as usize].owner;
             self.guard.forget(slot);
             for scope in self.give_back(slot, owner, cell.lane, attempt.seq, now) {
-                self.recovered(slot, scope);
+                self.recovered(Whom { scope, slot, owner, lane: cell.lane });
             }
         }
         self.give_back(cell.slot, cell.owner, cell.lane, cell.ticket, now);

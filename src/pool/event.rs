@@ -67,12 +67,15 @@ pub enum Event {
         /// How many keys are held.
         keys: usize,
     },
-    /// A key, or its owner, serves again: after a fault of its own, or since the fault turned out to be the request's.
+    /// A scope that rested serves again: its first good answer since then, a lift by hand, or a fault that turned out
+    /// to be the request's. When a rest ends by itself is no event: [`Event::Rested`] says how long it lasts.
     Recovered {
-        /// Which key.
+        /// The key that showed it.
         key: KeyId,
         /// What came back.
         scope: Scope,
+        /// In which lane, where the scope is one.
+        model: Option<Arc<str>>,
     },
     /// A limit was learned.
     Learned {
@@ -84,6 +87,17 @@ pub enum Event {
         limit: Limit,
         /// What was configured, where that differs.
         given: Option<u64>,
+    },
+    /// Keys of one owner were given different limits: the smaller holds.
+    Contested {
+        /// The owner.
+        owner: String,
+        /// For which model; `*`: every model without limits of its own.
+        model: Arc<str>,
+        /// The limit that holds.
+        limit: Limit,
+        /// The other amount.
+        other: u64,
     },
     /// Keys turned out to share one owner: together they have one quota.
     Grouped {

@@ -38,7 +38,7 @@ pub(super) struct Incident {
 }
 
 pub(super) fn describe(rest: &mut Rest, verdict: &Verdict) {
-    rest.kind = verdict.kind();
+    rest.kind = verdict.fault();
     rest.code = Cow::Owned(verdict.code_of().to_owned());
     rest.advice = Cow::Owned(verdict.advice_of().to_owned());
 }
@@ -57,7 +57,7 @@ impl State {
         if incident.of_older_generation && !permanent && verdict.until_of() != Until::DayEnd {
             return;
         }
-        let own_fault = matches!(verdict.kind(), VerdictKind::InvalidKey | VerdictKind::Suspended);
+        let own_fault = matches!(verdict.fault(), VerdictKind::InvalidKey | VerdictKind::Suspended);
         // What speaks of the request says nothing of the way out.
         let counts = permanent && own_fault && !self.is_the_requests_own(cell, verdict);
         let held = counts && self.guard.permanent(now.tick, whom.slot);
@@ -72,7 +72,7 @@ impl State {
             rest.incident = cell.ticket;
         }
         let confirms = verdict.confirm_after_of().is_some();
-        let told = !incident.active || rest.kind != verdict.kind() || (end == End::Never) != (rest.end == End::Never);
+        let told = !incident.active || rest.kind != verdict.fault() || (end == End::Never) != (rest.end == End::Never);
         if incident.active {
             rest.confirming |= confirms;
             // Its time and interval are kept: what else comes in does not bring a probe forward.
@@ -127,7 +127,7 @@ impl State {
     pub(super) fn of_an_old_secret(&self, whom: Whom, cell: &SeatCell, verdict: &Verdict) -> bool {
         let replaced_at = self.roster.keys[whom.slot as usize].extra.as_ref().map_or(0, |extra| extra.replaced_at);
         let of_the_secret = matches!(whom.scope, Scope::Key | Scope::KeyLane);
-        of_the_secret && verdict.kind() == VerdictKind::InvalidKey && cell.seq <= replaced_at
+        of_the_secret && verdict.fault() == VerdictKind::InvalidKey && cell.seq <= replaced_at
     }
 
     /// How long, by the verdict and the table; a probe; and whether it is without end.
@@ -139,7 +139,7 @@ impl State {
         now: Now,
     ) -> (End, Option<Probe>, bool) {
         let table = &self.settings.rests;
-        let backoff = End::At(now.tick.plus(table.backoff(verdict.kind(), incident.step)));
+        let backoff = End::At(now.tick.plus(table.backoff(verdict.fault(), incident.step)));
         let suspect = !verdict.is_named() && incident.strikes < table.strikes.max(1);
         match (verdict.until_of(), verdict.confirm_after_of()) {
             (Until::Now, _) => (End::At(now.tick), None, false),
@@ -177,7 +177,7 @@ impl State {
             return;
         }
         let key = self.roster.keys[whom.slot as usize].id.clone();
-        let (scope, kind, code) = (whom.scope, verdict.kind(), verdict.code_of().to_owned());
+        let (scope, kind, code) = (whom.scope, verdict.fault(), verdict.code_of().to_owned());
         if end == End::Never {
             let advice = verdict.advice_of().to_owned();
             let model = self.model_of(whom);

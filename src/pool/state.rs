@@ -32,6 +32,8 @@ use crate::{
 
 /// At most this many lanes a pool: a lane is an attacker's allocator.
 pub(super) const MAX_LANES: usize = 256;
+/// At most this many of them are kept for models that the pool was given limits for.
+pub(super) const MAX_CONFIGURED: usize = MAX_LANES / 2;
 /// The lane of requests that name no model.
 pub(super) const NO_MODEL: u16 = 0;
 /// The lane that models share for which there is no room.
@@ -153,6 +155,24 @@ impl State {
         if self.lane_of.get(model).is_none() && self.lanes.len() < MAX_LANES {
             self.push_lane(model.into(), Origin::Configured);
         }
+    }
+
+    /// Lanes for the models that the pool was given limits for, as far as there is room.
+    pub(super) fn configure_lanes(&mut self) {
+        for model in self.limits.models().iter().take(MAX_CONFIGURED) {
+            self.configure_lane(model);
+        }
+    }
+
+    /// Models that somebody gave limits for and that have no lane yet, sorted.
+    pub(super) fn models_without_a_lane(&self) -> Vec<String> {
+        let own = self.roster.owners.iter().filter_map(|owner| owner.extra.as_ref()).flat_map(|extra| &extra.limits);
+        let own = own.map(|(model, _)| model).filter(|model| *model != "*").cloned();
+        let mut models: Vec<String> = own.chain(self.limits.models()).collect();
+        models.sort_unstable();
+        models.dedup();
+        models.retain(|model| self.lane_of.get(model).is_none());
+        models
     }
 
     /// Puts all keys into all lanes, once they are all known.

@@ -135,6 +135,9 @@ enum Cause {
 #[derive(Clone, Debug, Serialize)]
 pub struct Verdict {
     kind: VerdictKind,
+    /// Of an answer that broke off: what the provider ended it with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broken_by: Option<VerdictKind>,
     scope: Scope,
     until: Until,
     elsewhere: Elsewhere,
@@ -165,6 +168,7 @@ impl Verdict {
     const fn plain(kind: VerdictKind) -> Self {
         Self {
             kind,
+            broken_by: None,
             scope: Scope::Caller,
             until: Until::Now,
             elsewhere: Elsewhere::No,
@@ -238,6 +242,14 @@ impl Verdict {
         self
     }
 
+    /// Of an answer that [broke off](VerdictKind::Broken): what the provider said when it ended it. Whom that concerns
+    /// rests as if it had been said at once.
+    #[must_use]
+    pub fn broken_by(mut self, kind: VerdictKind) -> Self {
+        self.broken_by = Some(kind);
+        self
+    }
+
     /// The provider's own short word for it.
     #[must_use]
     pub fn code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
@@ -283,6 +295,11 @@ impl Verdict {
     /// What it means.
     pub fn kind(&self) -> VerdictKind {
         self.kind
+    }
+
+    /// What is held against whomever it concerns: the kind, or what an answer that broke off was ended with.
+    pub fn fault(&self) -> VerdictKind {
+        self.broken_by.unwrap_or(self.kind)
     }
 
     /// Whom it concerns.

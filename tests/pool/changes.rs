@@ -9,11 +9,29 @@ use crate::support::{
 #[test]
 fn one_secret_given_twice_is_one_key_and_it_is_said() {
     let (pool, _) = on(builder().keys([key(0), Key::new(secret(0)).id("other")]));
-    assert_eq!(pool.snapshot().total_keys, 1);
+    let snapshot = pool.snapshot();
+    assert_eq!((snapshot.total_keys, snapshot.merged), (1, vec![id(0)]), "the program can read what was merged");
     let mut events = pool.events();
     assert_eq!(pool.add(Key::new(secret(0))).unwrap(), id(0));
     assert_eq!(pool.snapshot().total_keys, 1);
     assert!(matches!(events.try_next(), Some(Ok(Event::Roster { change: "merged", .. }))));
+    assert_eq!(pool.snapshot().merged, [id(0)]);
+    pool.reconfigure(builder().keys([key(0), key(1), Key::new(secret(1)).id("other")])).unwrap();
+    assert_eq!(pool.snapshot().merged, [id(1)], "what the last configuration gave twice");
+    pool.remove(&id(1)).unwrap();
+    assert!(pool.snapshot().merged.is_empty());
+}
+
+#[test]
+fn what_keys_of_one_owner_do_not_agree_on_is_told() {
+    let (pool, _) = on(builder().key(key(0).owner("p").limits(FLASH, Limits::new().per_minute(10))));
+    let mut events = pool.changes();
+    pool.add(key(1).owner("p").limits(FLASH, Limits::new().per_minute(20))).unwrap();
+    let contested = std::iter::from_fn(|| events.try_next()).find_map(|event| match event.unwrap() {
+        Event::Contested { owner, model, limit, other } => Some((owner, model.to_string(), limit.amount, other)),
+        _ => None,
+    });
+    assert_eq!(contested, Some(("p".to_owned(), FLASH.to_owned(), 10, 20)));
 }
 
 #[test]

@@ -30,6 +30,57 @@ fn leased_rested_and_recovered() {
     assert_eq!(names(&mut events), ["leased"], "it recovers once");
 }
 
+/// What the next events say of a scope: its name, whom it concerns and in which lane.
+fn told(events: &mut Events) -> Vec<String> {
+    let said = |event: Event| {
+        let json = serde_json::to_value(event).unwrap();
+        format!("{} {} {}", json["event"], json["scope"], json["model"]).replace('"', "")
+    };
+    all(events).into_iter().map(said).collect()
+}
+
+#[test]
+fn whatever_rested_is_told_to_serve_again_with_its_first_good_answer() {
+    for (scope, shown) in [
+        (Scope::Key, "key null"),
+        (Scope::KeyLane, "key_lane flash"),
+        (Scope::Owner, "owner null"),
+        (Scope::OwnerLane, "owner_lane flash"),
+        (Scope::BillingAccount, "billing_account null"),
+        (Scope::Lane, "lane flash"),
+        (Scope::Exit, "exit null"),
+    ] {
+        let (pool, time) = on(builder().key(key(0).billing_account("a")));
+        let mut events = pool.changes();
+        answer(&pool, FLASH, &rate_for(30).scope(scope));
+        assert_eq!(told(&mut events), [format!("rested {shown}")]);
+        time.advance(secs(30));
+        answer(&pool, FLASH, &Verdict::SUCCESS);
+        assert_eq!(told(&mut events), [format!("recovered {shown}")]);
+        answer(&pool, FLASH, &Verdict::SUCCESS);
+        assert!(told(&mut events).is_empty(), "it recovers once");
+    }
+}
+
+#[test]
+fn a_model_without_capacity_is_told_to_rest_once() {
+    let (pool, time) = keys(2);
+    let mut events = pool.changes();
+    let burst: Vec<_> = (0..8).map(|_| take(&pool, FLASH)).collect();
+    for lease in burst {
+        lease.settle(&Verdict::new(VerdictKind::Overloaded).code("UNAVAILABLE"));
+    }
+    let seen = all(&mut events);
+    let [Event::Rested { scope: Scope::Lane, model, kind: VerdictKind::Overloaded, code, rest, .. }] = &seen[..] else {
+        panic!("{seen:?}")
+    };
+    assert_eq!((model.as_deref(), code.as_str(), *rest), (Some(FLASH), "UNAVAILABLE", secs(1)));
+    time.advance(secs(1));
+    answer(&pool, FLASH, &Verdict::new(VerdictKind::Overloaded));
+    let Some(Ok(Event::Rested { rest, .. })) = events.try_next() else { panic!("it rests again") };
+    assert_eq!(rest, secs(2));
+}
+
 #[test]
 fn a_burst_is_told_once() {
     let (pool, _) = keys(1);

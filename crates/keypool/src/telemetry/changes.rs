@@ -74,8 +74,10 @@ impl Change {
         match event {
             Event::Rested { key, scope, model, kind, code, limit, rest } => {
                 let who = who(*scope, &key.to_string(), model.as_deref());
-                let of_a_lane = matches!(scope, Scope::Lane | Scope::KeyLane | Scope::OwnerLane);
+                let of_a_lane = matches!(scope, Scope::KeyLane | Scope::OwnerLane);
                 let model = match model.as_deref() {
+                    // It is said who rests.
+                    _ if *scope == Scope::Lane => String::new(),
                     Some(model) => format!(" of {model}"),
                     None if of_a_lane => " of requests without a model".to_owned(),
                     None => String::new(),
@@ -101,9 +103,11 @@ impl Change {
                 "held".to_owned(),
                 format!("disabling pauses: {keys} keys failed for good at once, so the fault may be ours"),
             ),
-            Event::Recovered { key, scope } => {
-                let who = who(*scope, &key.to_string(), None);
-                let line = format!("{} serves again{}", who.name, who.also);
+            Event::Recovered { key, scope, model } => {
+                let who = who(*scope, &key.to_string(), model.as_deref());
+                let model = model.as_deref().filter(|_| *scope != Scope::Lane);
+                let model = model.map(|model| format!(" {model}")).unwrap_or_default();
+                let line = format!("{} serves{model} again{}", who.name, who.also);
                 change(line.clone(), line)
             }
             Event::Learned { key, model, limit, given } => {
@@ -208,6 +212,20 @@ mod tests {
             rest: Duration::from_secs(10),
         };
         assert_eq!(line(&listed), "k-1f09ab12 rests 10 s: rate limited of requests without a model");
+        let overloaded = Event::Rested {
+            key: key.clone(),
+            scope: Scope::Lane,
+            model: model.clone(),
+            kind: VerdictKind::Overloaded,
+            code: "UNAVAILABLE".to_owned(),
+            limit: None,
+            rest: Duration::from_secs(2),
+        };
+        assert_eq!(line(&overloaded), "gemini-2.5-flash on every key rests 2 s: overloaded (UNAVAILABLE)");
+        let recovered = |scope, model| line(&Event::Recovered { key: key.clone(), scope, model });
+        assert_eq!(recovered(Scope::OwnerLane, model.clone()), "k-1f09ab12 serves gemini-2.5-flash again");
+        assert_eq!(recovered(Scope::Lane, model.clone()), "gemini-2.5-flash on every key serves again");
+        assert_eq!(recovered(Scope::Exit, None), "every key serves again");
         let disabled = Event::Disabled {
             key: KeyId::from("k-22abcdef"),
             scope: Scope::Key,
