@@ -232,14 +232,17 @@ fn what_is_told_is_what_the_page_says_and_holds_no_secret() {
         // Of stores; that their names are these is held by the next test.
         "keypool.store_failing",
         "keypool.store_void",
-        "keypool.store_back",
+        "keypool.store_recovered",
         "keypool.store_unwritten",
         "keypool.not_given_back",
         "keypool.record_skipped",
         "keypool.database_migrated",
         "keypool.database_anew",
     ];
+    // These have a test of their own.
+    let shared = |name: &&String| page[*name].2 == "tower_keypool::sharing";
     let missing: Vec<_> = page.keys().filter(|name| !seen.contains(*name) && !rare.contains(&name.as_str())).collect();
+    let missing: Vec<_> = missing.into_iter().filter(|name| !shared(name)).collect();
     assert!(missing.is_empty(), "never told: {missing:?}");
 }
 

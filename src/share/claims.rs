@@ -6,7 +6,7 @@ use super::{
     apply::LIVELY,
     counts, draws,
     names::{HolderId, Kind, UnitId},
-    state::BoardState,
+    state::{BoardState, UnitRecord},
     wire::{Claim, Mode, Renewal, Reply},
 };
 
@@ -15,6 +15,9 @@ const SOON: i64 = 1_000;
 
 /// So many units are granted to one who is alone before he needs them.
 const AT_ONCE: usize = 1_000;
+
+/// So many guards that others hold are asked back for one claim.
+const ASKED_BACK: usize = 16;
 
 /// How much of a kind there is, who holds it, and who asks for it.
 struct Shares {
@@ -80,6 +83,8 @@ impl Shares {
 pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &mut Reply) {
     let mut kinds: BTreeMap<Kind, Vec<(UnitId, u64)>> = BTreeMap::new();
     let Some(roster) = state.rosters.get(&renewal.roster) else { return };
+    let guards = roster.iter().filter_map(|info| Some((info.unit.clone(), info.guard.clone()?)));
+    let guards: BTreeMap<UnitId, UnitId> = guards.collect();
     for info in roster {
         let units = kinds.entry(info.kind.clone()).or_default();
         units.push((info.unit.clone(), counts::size(&info.limits)));
@@ -92,7 +97,7 @@ pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: 
     for (kind, units) in &kinds {
         let mut shares = Shares::of(state, kind, units, now);
         for claim in renewal.claims.iter().filter(|claim| claim.kind == *kind) {
-            let left = grant(state, renewal, claim, units, &mut shares, now, reply);
+            let left = grant(state, renewal, claim, (units, &guards), &mut shares, now, reply);
             let left = draws::draw(state, renewal, claim, units, left, now, reply);
             if left > 0 {
                 reply.dry.push(kind.clone());
@@ -119,7 +124,7 @@ fn grant(
     state: &mut BoardState,
     renewal: &Renewal,
     claim: &Claim,
-    units: &[(UnitId, u64)],
+    (units, guards): (&[(UnitId, u64)], &BTreeMap<UnitId, UnitId>),
     shares: &mut Shares,
     now: i64,
     reply: &mut Reply,
@@ -155,6 +160,17 @@ fn grant(
         })
         .filter(|found| found.0 > 0 || reply.alone)
         .collect();
+    // What its keys may do at a time only one process can know.
+    let mut kept = Vec::new();
+    free.retain(|(_, _, unit, _)| {
+        let Some(guard) = guards.get(*unit) else { return true };
+        let may =
+            state.units.get(guard).is_some_and(|record| record.is_free(now) || record.holder.as_ref() == Some(holder));
+        if !may && kept.len() < ASKED_BACK && !kept.contains(guard) {
+            kept.push(guard.clone());
+        }
+        may
+    });
     free.sort_by_key(|(room, own, ..)| Reverse((*own, *room)));
     // Whoever is alone keeps all windows himself, and knows when each opens.
     let all = reply.alone && free.len() <= AT_ONCE;
@@ -169,9 +185,20 @@ fn grant(
         if reply.granted.iter().any(|granted| granted.unit == *unit) {
             continue;
         }
+        if let Some(guard) = guards.get(unit) {
+            let held = |record: &UnitRecord| record.holder.as_ref() == Some(holder) && record.until > now;
+            if !state.units.get(guard).is_some_and(held) {
+                reply.granted.extend(state.grant(guard, renewal, None, now));
+            }
+        }
         reply.granted.extend(state.grant(unit, renewal, Some(claim.dates), now));
         *shares.held.entry(holder.clone()).or_default() += size;
         left = left.saturating_sub(room);
+    }
+    if left > 0
+        && let Some(record) = state.holders.get_mut(holder)
+    {
+        record.wanted.extend(kept.into_iter().map(|guard| (Kind::from(guard.as_str()), 1)));
     }
     left
 }

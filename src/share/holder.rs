@@ -69,6 +69,8 @@ pub struct Holder {
     returning: BTreeMap<UnitId, Returning>,
     draws: Vec<Draw>,
     demands: BTreeMap<Kind, Demand>,
+    /// Guards that are held and that others want.
+    wanted_guards: BTreeSet<UnitId>,
     /// Units whose limits somebody knows to be stricter.
     tightened: BTreeSet<UnitId>,
     news: VecDeque<(u64, Told)>,
@@ -115,6 +117,7 @@ struct Sent {
 struct Returning {
     fence: u64,
     mode: Mode,
+    last_start: Option<Tick>,
     /// The board may have heard of it, and lent it to another.
     said: bool,
 }
@@ -161,6 +164,7 @@ impl Holder {
             returning: BTreeMap::new(),
             draws: Vec::new(),
             demands: BTreeMap::new(),
+            wanted_guards: BTreeSet::new(),
             tightened: BTreeSet::new(),
             news: VecDeque::new(),
             next_news: 0,
@@ -318,6 +322,12 @@ impl Holder {
         held.last_start = Some(now.tick);
         held.changed = true;
         held.changed_since = true;
+        if let Some(guard) = self.infos.get(unit).and_then(|info| info.guard.as_ref())
+            && let Some(guard) = self.units.get_mut(guard)
+        {
+            guard.last_start = Some(now.tick);
+        }
+        let Some(held) = self.units.get_mut(unit) else { return };
         for since in [&mut held.since_sent, &mut held.since_last] {
             since.requests += spent.requests;
             since.input_tokens += spent.input_tokens;
@@ -377,9 +387,22 @@ impl Holder {
         }
     }
 
+    /// Whether a unit stands for what keys allow by themselves.
+    fn is_guard(&self, unit: &UnitId) -> bool {
+        self.infos.get(unit).is_some_and(|info| info.kind.as_str() == unit.as_str())
+    }
+
+    /// Units that are held and guarded by one that is not: they are not to be used.
+    pub(crate) fn unguarded(&self) -> Vec<UnitId> {
+        let guard = |unit: &UnitId| self.infos.get(unit)?.guard.as_ref();
+        let unguarded = |unit: &&UnitId| guard(unit).is_some_and(|guard| !self.units.contains_key(guard));
+        self.units.keys().filter(unguarded).cloned().collect()
+    }
+
     fn give_back(&mut self, unit: &UnitId, mode: Mode) {
         if let Some(held) = self.units.remove(unit) {
-            self.returning.insert(unit.clone(), Returning { fence: held.fence, mode, said: false });
+            let last_start = held.last_start;
+            self.returning.insert(unit.clone(), Returning { fence: held.fence, mode, last_start, said: false });
             self.counters.returned += 1;
         }
     }

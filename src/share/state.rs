@@ -240,7 +240,8 @@ impl UnitRecord {
                 self.counts.iter_mut().for_each(|told| told.moments.clear());
             }
             match self.ahead.take() {
-                Some(ahead) if believed => self.count_ahead(ahead, end, limits),
+                // Of one without limits there is nothing to count: it is said that somebody died.
+                Some(ahead) if believed && !limits.is_empty() => self.count_ahead(ahead, end, limits),
                 noted => {
                     self.unknown = self.unknown.max(Some(end));
                     // Who notes keeps no marks.

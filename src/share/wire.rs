@@ -105,6 +105,10 @@ pub struct UnitInfo {
     pub kind: Kind,
     /// Its limits; of processes that differ the stricter hold.
     pub limits: Limits,
+    /// The unit of what its keys allow by themselves (requests at a time, time between two), in all lanes together: only
+    /// who holds that may hold this, and is lent it along. Its kind has the same name as itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<UnitId>,
 }
 
 /// A unit that its holder holds, or gives back.

@@ -1,5 +1,6 @@
 //! Several pools share owners: together they exceed no limit, and what one does not need another has.
 
+mod away;
 mod facts;
 mod host;
 mod passing;
@@ -8,3 +9,4 @@ mod redis;
 mod schedules;
 #[cfg(feature = "sqlite")]
 mod starting;
+mod told;

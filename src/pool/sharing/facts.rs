@@ -147,7 +147,7 @@ impl State {
         }
     }
 
-    fn apply_rest(&mut self, mut record: RestRecord, until: i64, now: Now) {
+    pub(super) fn apply_rest(&mut self, mut record: RestRecord, until: i64, now: Now) {
         let over = until <= now.wall_ms();
         record.ends = (until != i64::MAX).then_some(until);
         record.since = now.wall_ms();

@@ -1,6 +1,6 @@
 //! What a process needs: demand, smoothed, and what follows from it: claims and units given back.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{HeldUnit, Holder};
 use crate::{
@@ -202,7 +202,9 @@ impl Holder {
                 let yields = wanted > 0 && (idle || room - own as f64 >= needed);
                 let lasts = capacity.saturating_sub(size) as f64 >= (demand.rate * 60.0 * RESERVE).floor();
                 let spare = idle && lasts && room - own as f64 >= needed;
-                let beyond = give >= size || (wanted > 0 && demand.rotates && own == 0);
+                let guard = self.infos.get(unit).and_then(|info| info.guard.as_ref());
+                let beyond = guard.is_some_and(|guard| self.wanted_guards.contains(guard));
+                let beyond = beyond || give >= size || (wanted > 0 && demand.rotates && own == 0);
                 if spare || yields || beyond || all_go {
                     all.push((unit.clone(), yields || beyond));
                     wanted = wanted.saturating_sub(own);
@@ -217,9 +219,20 @@ impl Holder {
 
     /// How a unit that is given back is to be shared.
     pub(super) fn mode_for(&self, unit: &UnitId) -> Mode {
+        // What is guarded has places that nobody can give out one by one.
+        if self.infos.get(unit).is_some_and(|info| info.guard.is_some()) {
+            return Mode::Whole;
+        }
         let kind = self.infos.get(unit).map(|info| &info.kind);
         let demand = kind.and_then(|kind| self.demands.get(kind));
         if demand.is_some_and(|demand| demand.drawn && demand.wanted > 0) { Mode::Drawn } else { Mode::Whole }
+    }
+
+    /// Guards of which nothing that they guard is held any more.
+    pub(super) fn idle_guards(&self) -> Vec<UnitId> {
+        let guards = |unit: &UnitId| self.infos.get(unit)?.guard.clone();
+        let needed: BTreeSet<UnitId> = self.units.keys().filter_map(guards).collect();
+        self.units.keys().filter(|unit| self.is_guard(unit) && !needed.contains(*unit)).cloned().collect()
     }
 
     fn of_kind<'a>(&'a self, kind: &'a Kind) -> impl Iterator<Item = (&'a UnitId, &'a HeldUnit)> {

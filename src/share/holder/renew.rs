@@ -57,6 +57,12 @@ impl Holder {
                 self.give_back(&unit, mode);
             }
         }
+        for guard in self.idle_guards() {
+            // Not while requests are under way that it counts.
+            if ledger.give_up(&guard, now) {
+                self.give_back(&guard, Mode::Whole);
+            }
+        }
         let mut marks = BTreeMap::new();
         let names: Vec<UnitId> = self.units.keys().cloned().collect();
         let held = names.iter().map(|unit| self.held_unit(unit, valid, &mut marks, ledger, now)).collect();
@@ -65,6 +71,8 @@ impl Holder {
             returned.push(give(unit, *returning, valid, ledger, now));
             returning.said = true;
         }
+        let claims = self.claims(ledger, now);
+        self.counters.claims += claims.len() as u64;
         let settled = self.settled(now.tick);
         let settles = settled.iter().map(|settled| settled.draw).collect();
         let renewal = Renewal {
@@ -82,7 +90,7 @@ impl Holder {
             held,
             returned,
             demand: self.demands.iter().map(|(kind, demand)| (kind.clone(), (demand.rate * 1000.0) as u64)).collect(),
-            claims: self.claims(ledger, now),
+            claims,
             settled,
             news: self.news.iter().map(|(number, (when, news))| (*number, aged(news, *when, now.tick))).collect(),
             revision: self.revision,
@@ -129,13 +137,14 @@ impl Holder {
         let told = ledger.tell(unit, now);
         let ahead = ledger.ahead(unit);
         let noting = self.settings.noting;
+        let guards = self.is_guard(unit);
         let held = self.units.get_mut(unit).expect("it is one of those that are held");
         let tells: Vec<(Mark, u64)> = if noting { Vec::new() } else { marks_for(&told, &held.since_last) };
         held.changed_since = false;
         held.since_sent = Spent::default();
         held.since_last = Spent::default();
         // What is lost with this renewal is told again by the next.
-        let counts = held.changed.then_some(told);
+        let counts = (held.changed || guards).then_some(told);
         let result = Held {
             unit: unit.clone(),
             fence: held.fence,
@@ -178,7 +187,7 @@ fn marks_for(told: &[Told], since: &Spent) -> Vec<(Mark, u64)> {
 }
 
 fn give(unit: &UnitId, returning: Returning, valid: bool, ledger: &mut dyn Ledger, now: Moment) -> Held {
-    let Returning { fence, mode, said } = returning;
+    let Returning { fence, mode, last_start, said } = returning;
     Held {
         unit: unit.clone(),
         fence,
@@ -188,7 +197,7 @@ fn give(unit: &UnitId, returning: Returning, valid: bool, ledger: &mut dyn Ledge
         marks: Vec::new(),
         ahead: None,
         in_flight: ledger.in_flight(unit, now),
-        last_start: None,
+        last_start: last_start.map(|start| -(now.tick.since(start).as_millis() as i64)),
         opens: ledger.opens(unit, now),
         mode,
         corrected: 0,

@@ -18,7 +18,10 @@ use std::{
 pub use sharing::SharedRedis;
 
 use super::{Batch, Image, ImportRecord, KeyRecord, Store, StoreError, UsageRecord};
-use crate::{redis::Link, time::Clock};
+use crate::{
+    redis::{Link, RedisError},
+    time::Clock,
+};
 
 /// So many batches whose fate is not known are remembered.
 const UNSURE: usize = 16;
@@ -74,6 +77,12 @@ impl Redis {
         write::batch(&self.link, &id, self.clock.now().wall_ms(), batch, part).await?;
         self.batches.done(number);
         Ok(())
+    }
+}
+
+impl StoreError {
+    fn of_server(what: &str, error: RedisError) -> Self {
+        if error.is_unreachable() { Self::unreachable(what, error) } else { Self::because(what, error) }
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) async fn batch(link: &Link, id: &str, now: i64, batch: &Batch, part: 
     }
     let arguments: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
     let written = link.run(&WRITE, &arguments, link.patience() * PATIENCE).await;
-    written.map(drop).map_err(|error| StoreError::because("the batch was not written", error))
+    written.map(drop).map_err(|error| StoreError::of_server("the batch was not written", error))
 }
 
 /// What one process's windows count, and its run.

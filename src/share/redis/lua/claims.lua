@@ -1,6 +1,6 @@
 -- Who gets what: claims on free units, and shares that follow demand. The same as src/share/claims.rs.
 
-local SOON, LIVELY = 1000, 8000
+local SOON, LIVELY, ASKED_BACK = 1000, 8000, 16
 
 -- How much of a kind there is, who holds it, and who asks for it.
 local function shares_of(kind, now)
@@ -96,7 +96,7 @@ local function grant(renewal, claim, shares, now, reply)
   local alone = true
   for other in pairs(shares.demand) do alone = alone and other == holder end
   for other in pairs(shares.lacking) do alone = alone and other == holder end
-  local free = {}
+  local free, kept = {}, {}
   for at, name in ipairs(kind.units) do
     local record = unit(name)
     if record and is_free(record, now)
@@ -105,10 +105,15 @@ local function grant(renewal, claim, shares, now, reply)
       local unknown = record.unknown
       if record.holder then unknown = max(unknown or -HUGE, record.ends) end
       local room_now = room(record.counts, limits_of(name), unknown, now + SOON)
-      if room_now > 0 then
+      local guard = room_now > 0 and kind.guards and kind.guards[at] ~= '' and kind.guards[at]
+      -- What its keys may do at a time only one process can know.
+      local guarding = guard and unit(guard)
+      local may = not guard or (guarding and (is_free(guarding, now) or guarding.holder == holder))
+      if not may and #kept < ASKED_BACK and not contains(kept, guard) then kept[#kept + 1] = guard end
+      if room_now > 0 and may then
         -- What one had oneself one need not learn anew.
         free[#free + 1] = {record = record, room = room_now, own = record.before == holder, size = kind.sizes[at],
-          at = at}
+          at = at, guarding = guarding}
       end
     end
   end
@@ -122,11 +127,19 @@ local function grant(renewal, claim, shares, now, reply)
     local taken = shares.held[holder] or 0
     if lack_of_others(shares, holder) > 0 and taken > 0 and taken + found.size > share(shares, holder) then break end
     if not reply.lent[found.record.name] then
+      local guarding = found.guarding
+      if guarding and not (guarding.holder == holder and guarding.ends > now) then
+        table.insert(reply.granted, lend(guarding, renewal, nil, nil, now))
+        reply.lent[guarding.name] = true
+      end
       table.insert(reply.granted, lend(found.record, renewal, claim.from, claim.to, now))
       reply.lent[found.record.name] = true
       shares.held[holder] = taken + found.size
       left = max(left - found.room, 0)
     end
+  end
+  if left > 0 then
+    for _, guard in ipairs(kept) do state.holders[holder].wanted[guard] = 1 end
   end
   return left
 end
