@@ -76,7 +76,7 @@ pub use builder::{KeyPoolBuilder, Spill, Unjudged};
 pub use change::KeyChange;
 pub(crate) use demand::OnGrant;
 pub use demand::{Affinity, Demand};
-pub use event::{Event, Events, Lost};
+pub use event::{Event, Events, LimitHit, Lost};
 pub use exhausted::{Exhausted, OutReason};
 pub use lease::{Granted, Lease, Usage};
 pub(crate) use lease::{Kept, Prepared, Seat, Slot, Start};

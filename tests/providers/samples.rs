@@ -275,6 +275,13 @@ fn quotas_are_told() {
     assert!(limits("gemini_429_multi_violation_2_0_flash").iter().all(|(.., amount)| amount.is_none()));
     assert_eq!(limits("openai_429_rate_limit_rpm"), [(Unit::Requests, minute, Some(3))]);
     assert_eq!(limits("openai_429_request_too_large_tpm"), [(Unit::Tokens, minute, Some(30_000))]);
+    // The one that the verdict follows, wherever it stands; none where it follows from something else.
+    let decisive = |name: &str| news(name).decisive.map(|hit| (hit.unit, hit.span, hit.amount));
+    assert_eq!(decisive("gemini_429_rpm_free"), Some((Unit::Requests, minute, Some(15))));
+    assert_eq!(decisive("gemini_429_multi_violation_2_0_flash"), Some((Unit::Requests, Span::Day, None)));
+    assert_eq!(decisive("gemini_429_free_tier_limit_zero").map(|hit| hit.2), Some(Some(0)));
+    assert_eq!(decisive("openai_429_rate_limit_rpm"), Some((Unit::Requests, minute, Some(3))));
+    assert_eq!(decisive("openai_429_request_too_large_tpm"), None);
     // A leaky bucket of a day is no calendar's day.
     assert_eq!(limits("openai_429_rate_limit_rpd"), []);
     assert_eq!(news("gemini_429_tpm_free").quota_model.as_deref(), Some("gemini-2.5-flash"));
