@@ -79,6 +79,7 @@ mod replay;
 mod reqwest;
 mod retry;
 mod rotation;
+mod rule;
 mod run;
 pub mod share;
 mod stack;
@@ -104,8 +105,9 @@ pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidApiKeyHeader, OpenAi}
 pub use replay::{ReplayBody, ReplayFuture, ReplayLayer, ReplayService, TryClone};
 #[cfg(feature = "reqwest")]
 pub use reqwest::{ReqwestFuture, ReqwestService};
-pub use retry::{Backoff, Retry, RetryFuture, RetryPolicy};
+pub use retry::{RetryFuture, RetryPolicy};
 pub use rotation::{KeyRotation, KeyRotationFuture, KeyRotationLayer, LeaseBody};
+pub use rule::{Backoff, Retry};
 pub use run::{LeasedKey, RunError, Runner};
 pub use stack::{KeyPoolBody, KeyPoolFuture, KeyPoolLayer, KeyPoolService};
 pub use time::{Clock, ManualClock, Tick};

@@ -91,7 +91,7 @@ pub use snapshot::{
     DisabledView, KeyLaneView, KeyState, KeyView, LaneLimitView, LaneView, LimitView, PriorityView, RestView, Snapshot,
 };
 
-use crate::{provider::Provider, time::Clock};
+use crate::{provider::Provider, rule::Retry, time::Clock};
 use locks::Mutex;
 use recent_names::RecentNames;
 use sharing::Standing;
@@ -127,6 +127,8 @@ struct Shared {
     clock: Clock,
     /// In milliseconds.
     wait: AtomicU64,
+    /// For calls that bring no rule. Whoever takes it clones it: never held for longer.
+    retry: std::sync::Mutex<Retry>,
     unjudged: Unjudged,
     names: RecentNames,
     state: Mutex<State>,

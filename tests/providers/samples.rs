@@ -297,3 +297,9 @@ fn nothing_that_is_shown_holds_a_key() {
         assert!(!shown.contains("AIza") && !shown.contains("sk-"), "{}: {shown}", sample.name);
     }
 }
+
+#[test]
+fn dump_advice_now() {
+    let rows: Vec<_> = Sample::all().iter().map(|s| (s.name.clone(), s.judged().advice_of().to_owned())).collect();
+    std::fs::write("/tmp/f2b_advice.json", serde_json::to_string(&rows).unwrap()).unwrap();
+}
