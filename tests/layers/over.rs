@@ -99,11 +99,17 @@ async fn the_fallback_alone_over_a_buffer_and_a_limit() {
         lease.judge(&Verdict::new(VerdictKind::RateLimited).until(Until::For(Duration::from_secs(600))));
     }
     let layer = ModelFallbackLayer::new(&pool).models(["pro", "flash"]);
-    // Keyless: what is below may be anything.
+    // In the place of all that may stand below: it has no key for the one and answers for the other.
     let below = || {
-        service_fn(async |request: Request<Body>| {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            Ok::<_, BoxError>(Response::new(Body::from(request.uri().path().to_owned())))
+        let pool = pool.clone();
+        service_fn(move |request: Request<Body>| {
+            let pool = pool.clone();
+            async move {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                let path = request.uri().path().to_owned();
+                drop(pool.try_acquire(path.trim_start_matches("/models/"))?);
+                Ok::<_, BoxError>(Response::new(Body::from(path)))
+            }
         })
     };
     let buffered = layer.layer(Buffer::new(below(), 1));
