@@ -70,9 +70,9 @@ async fn main() -> Result<(), BoxError> {
     // What an answer of this SDK means: the one place that knows it.
     let judge = |answer: &Result<String, Failure>| match answer {
         Ok(_) => Verdict::SUCCESS,
-        Err(Failure::TooMany) => Verdict::new(VerdictKind::RateLimited)
-            .scope(Scope::OwnerLane)
-            .until(Until::For(Duration::from_secs(60))),
+        Err(Failure::TooMany) => {
+            Verdict::new(VerdictKind::RateLimited).scope(Scope::OwnerLane).until(Until::For(Duration::from_secs(60)))
+        }
         Err(Failure::Other(_)) => Verdict::new(VerdictKind::Transient),
     };
 

@@ -113,13 +113,7 @@ impl RetryPolicy {
     /// The pool's own rule ([`KeyPool::default_retry`]), as it is now.
     pub fn new(pool: impl Borrow<KeyPool>) -> Self {
         let pool = pool.borrow().clone();
-        Self {
-            rule: Arc::new(pool.default_retry()),
-            pool,
-            wait: None,
-            session: Mutex::new(None),
-            underway: false,
-        }
+        Self { rule: Arc::new(pool.default_retry()), pool, wait: None, session: Mutex::new(None), underway: false }
     }
 
     /// This rule instead of the pool's.

@@ -10,8 +10,7 @@ use http::{Request, Response};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, buffer::Buffer, limit::ConcurrencyLimit, service_fn};
 use tower_keypool::{
     Backoff, CooldownLayer, Error, ExhaustedAsResponseLayer, KeyPool, KeyPoolLayer, KeyRotationLayer,
-    ModelFallbackLayer, Models, ReplayLayer, Retry, RetryPolicy, ServedBy, Until, Verdict,
-    VerdictKind,
+    ModelFallbackLayer, Models, ReplayLayer, Retry, RetryPolicy, ServedBy, Until, Verdict, VerdictKind,
 };
 
 use crate::{
@@ -142,8 +141,11 @@ async fn the_retry_directly_over_a_buffer_and_a_limit() {
         })
     };
     many(ServiceBuilder::new().retry(policy.clone()).service(Buffer::new(below(), 1)), "/models/pro").await;
-    many(ServiceBuilder::new().retry(policy.clone()).concurrency_limit(1).service(Buffer::new(below(), 1)), "/models/pro")
-        .await;
+    many(
+        ServiceBuilder::new().retry(policy.clone()).concurrency_limit(1).service(Buffer::new(below(), 1)),
+        "/models/pro",
+    )
+    .await;
     assert_eq!(pool.snapshot().in_flight, 0);
 }
 

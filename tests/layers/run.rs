@@ -143,7 +143,8 @@ async fn who_brings_no_rule_goes_by_the_pools() {
     assert_eq!(upstream.seconds(), [0, 1, 2, 3, 4, 5]);
     let upstream = Upstream::new(&["fault"; 12]);
     let policy = RetryPolicy::new(&pool).max_retries(2).without_budget();
-    let stack = ServiceBuilder::new().retry(policy).layer(KeyRotationLayer::new(&pool)).layer(CooldownLayer::new(&pool));
+    let stack =
+        ServiceBuilder::new().retry(policy).layer(KeyRotationLayer::new(&pool)).layer(CooldownLayer::new(&pool));
     stack.service(upstream.clone()).oneshot(ask()).await.unwrap();
     assert_eq!(upstream.seconds(), [0, 1, 2]);
 

@@ -1,8 +1,8 @@
 //! Events: each occurs; they are bounded and lossy with a count.
 
 use tower_keypool::{
-    Event, Events, KeyPool, KeyPoolBuilder, LimitHit, LimitSource, Limits, Lost, Priority, QuotaNews, Scope, Span, Unit,
-    Verdict, VerdictKind, Violation,
+    Event, Events, KeyPool, KeyPoolBuilder, LimitHit, LimitSource, Limits, Lost, Priority, QuotaNews, Scope, Span,
+    Unit, Verdict, VerdictKind, Violation,
 };
 
 use crate::support::{FLASH, answer, builder, id, invalid, key, keys, noon, on, rate_for, secs, suspended, take};

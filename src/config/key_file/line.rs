@@ -81,7 +81,9 @@ fn is_assignment(secret: &str) -> bool {
     let Some(at) = secret.find(['=', ':']) else { return false };
     let (name, value) = (&secret[..at], &secret[at + 1..]);
     // A base64 key may end in `=`.
-    if value.trim_matches('=').is_empty() || !name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
+    if value.trim_matches('=').is_empty()
+        || !name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+    {
         return false;
     }
     let plain = name.to_ascii_lowercase().replace(['-', '_'], "");

@@ -172,7 +172,11 @@ async fn a_script_may_skew_the_clock_for_some_time_and_some_keys() {
     assert_eq!((skewed.status, skewed.headers["date"].to_str().unwrap()), (FULL, "Thu, 15 Jan 2026 07:00:30 GMT"));
     advance(30.0).await;
     let after = ask(&sim, "a").await;
-    assert_eq!((after.status, after.headers["date"].to_str().unwrap()), (OK, "Thu, 15 Jan 2026 08:01:00 GMT"), "a new day by then");
+    assert_eq!(
+        (after.status, after.headers["date"].to_str().unwrap()),
+        (OK, "Thu, 15 Jan 2026 08:01:00 GMT"),
+        "a new day by then"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -31,7 +31,8 @@ pub(super) struct Screen {
 impl Row {
     /// The same as a line: `k-1f09 (free, project-1): resting, 2 in flight; flash 9/10; out: 41 s: …`.
     pub(super) fn line(&self) -> String {
-        let mut line = format!("{} ({}, {}): {}, {} in flight", self.id, self.tier, self.owner, self.state, self.in_flight);
+        let mut line =
+            format!("{} ({}, {}): {}, {} in flight", self.id, self.tier, self.owner, self.state, self.in_flight);
         for (name, what) in [("used", &self.used), ("out", &self.rests)] {
             if !what.is_empty() {
                 let _ = write!(line, "; {name} {what}");
@@ -140,7 +141,11 @@ mod tests {
         let below = ["  7 s  k-2 disabled: CONSUMER_SUSPENDED".to_owned()];
         let drawn = picture("7 s of 20 s", &table(&rows), &below);
         let words = |line: &str| -> Vec<String> {
-            line.split("  ").map(|word| word.trim_matches(['│', ' ', '┆'])).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+            line.split("  ")
+                .map(|word| word.trim_matches(['│', ' ', '┆']))
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned)
+                .collect()
         };
         let lines: Vec<Vec<String>> = drawn.lines().map(words).collect();
         assert_eq!(lines[0], ["7 s of 20 s"]);

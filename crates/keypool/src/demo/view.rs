@@ -218,7 +218,10 @@ mod tests {
         let rows: Vec<Row> = pool.snapshot().keys.iter().map(row).collect();
         let of = |n: usize| {
             let row = &rows[n];
-            assert_eq!((row.id.as_str(), row.tier.as_str(), row.owner.as_str()), (ids[n], "free", &*format!("project-{n}")));
+            assert_eq!(
+                (row.id.as_str(), row.tier.as_str(), row.owner.as_str()),
+                (ids[n], "free", &*format!("project-{n}"))
+            );
             (row.state.as_str(), row.in_flight, row.used.as_str(), row.rests.as_str())
         };
         assert_eq!(of(0), ("ready", 0, "", ""));
