@@ -31,7 +31,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tower::Service;
-use tower_keypool::{Base, BoxError, Clock, Error, Exhausted, ServedBy, Tick};
+use tower_keypool::{Base, BoxError, Clock, Error, ServedBy, Tick};
 use tracing::Instrument;
 
 use dialect::{Dialect, Refusal};
