@@ -130,7 +130,7 @@ async fn the_retry_directly_over_a_buffer_and_a_limit() {
         service_fn(move |request: Request<Body>| {
             let mut failed = failed.lock().unwrap();
             *failed += 1;
-            let fails = *failed % 3 != 0;
+            let fails = !failed.is_multiple_of(3);
             async move {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 if fails {
