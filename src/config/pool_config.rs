@@ -21,7 +21,7 @@ use crate::{
     key::{Priority, Tier},
     pool::{KeyPool, KeyPoolBuilder},
     provider::Provider,
-    retry::Retry,
+    rule::Retry,
 };
 
 /// What makes a pool: `[[keys]]`, `[[models]]`, `[pool]`, `[retry]`, `[rests]` and `[limits]` of a file.
@@ -159,6 +159,7 @@ impl PoolConfig {
             .spill(self.pool.spill)
             .spill_after(self.pool.spill_after.0)
             .wait(self.pool.wait.map_or(std::time::Duration::ZERO, |wait| wait.0))
+            .retry(self.retry.rule())
             .rests(self.rests.table())
             .guard(self.limits.guard.0)
             .fixed_limits(!self.limits.learn)

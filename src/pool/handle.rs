@@ -1,7 +1,7 @@
 //! The pool's handle: each call takes the mutex once, and wakes and tells whoever waits after it is free again.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     task::Waker,
     time::Duration,
 };
@@ -18,6 +18,7 @@ use super::{
 use crate::{
     error::{Error, Kind},
     provider::Provider,
+    rule::Retry,
     time::{Clock, Now, Tick},
     verdict::Verdict,
 };
@@ -41,6 +42,11 @@ impl KeyPool {
     /// How long a demand waits that does not say so itself.
     pub fn default_wait(&self) -> Duration {
         Duration::from_millis(self.0.wait.load(Ordering::Relaxed))
+    }
+
+    /// When a call is sent again that brings no rule of its own.
+    pub fn default_retry(&self) -> Retry {
+        self.0.retry.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes a key now, or says why there is none. Never waits, whatever the demand says.

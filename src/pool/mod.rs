@@ -77,7 +77,7 @@ pub use builder::{KeyPoolBuilder, Spill, Unjudged};
 pub use change::KeyChange;
 pub(crate) use demand::OnGrant;
 pub use demand::{Affinity, Demand};
-pub use event::{Event, Events, Lost};
+pub use event::{Event, Events, LimitHit, Lost};
 pub use exhausted::{Exhausted, OutReason};
 pub use lease::{Granted, Lease, Usage};
 pub(crate) use lease::{Kept, Prepared, Seat, Slot, Start};
@@ -93,7 +93,7 @@ pub use snapshot::{
     DisabledView, KeyLaneView, KeyState, KeyView, LaneLimitView, LaneView, LimitView, PriorityView, RestView, Snapshot,
 };
 
-use crate::{provider::Provider, time::Clock};
+use crate::{provider::Provider, rule::Retry, time::Clock};
 use locks::Mutex;
 use recent_names::RecentNames;
 use sharing::Standing;
@@ -129,6 +129,8 @@ struct Shared {
     clock: Clock,
     /// In milliseconds.
     wait: AtomicU64,
+    /// For calls that bring no rule. Whoever takes it clones it: never held for longer.
+    retry: std::sync::Mutex<Retry>,
     unjudged: Unjudged,
     names: RecentNames,
     state: Mutex<State>,
