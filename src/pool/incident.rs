@@ -72,6 +72,7 @@ impl State {
             rest.strikes = incident.strikes;
             rest.incident = cell.ticket;
         }
+        let probed_at_last = incident.active && rest.probe.is_none() && probe.is_some();
         let confirms = verdict.confirm_after_of().is_some();
         let told = !incident.active || rest.kind != verdict.fault() || (end == End::Never) != (rest.end == End::Never);
         if incident.active {
@@ -93,6 +94,10 @@ impl State {
         rest.held |= held;
         if incident.fresh {
             self.weigh_down(whom, verdict);
+        }
+        if probed_at_last {
+            // Its keys stand where nothing ever calls them.
+            self.revive(whom);
         }
         if held {
             self.hold_suspects(now);
