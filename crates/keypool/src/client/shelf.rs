@@ -160,9 +160,8 @@ where
             Carrier::Line(mut line) => {
                 while let Some(waiting) = self.waiting.pop_front() {
                     match waiting.send(Carrier::Line(line)) {
-                        Ok(()) => return None,
                         Err(Carrier::Line(back)) => line = back,
-                        Err(Carrier::Shared(_)) => return None,
+                        Ok(()) | Err(Carrier::Shared(_)) => return None,
                     }
                 }
                 line.idle_since = self.count;

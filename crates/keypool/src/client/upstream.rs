@@ -77,8 +77,7 @@ where
                 Some(_) => return Err(Error::canceled(failed.into_error())),
                 None => return Err(Error::sent(failed.into_error())),
             };
-            // As it was.
-            self.strip(&mut request);
+            strip(&mut request);
         }
     }
 
@@ -119,10 +118,11 @@ where
         parts.path_and_query = request.uri().path_and_query().cloned();
         *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
     }
+}
 
-    fn strip(&self, request: &mut Request<B>) {
-        let path = request.uri().path_and_query().cloned();
-        *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
-        request.headers_mut().remove(header::HOST);
-    }
+/// A request as it came: its target is a path alone, and names no host.
+fn strip<B>(request: &mut Request<B>) {
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+    request.headers_mut().remove(header::HOST);
 }
