@@ -89,7 +89,7 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// One for `http` and `https`, HTTP/1.1 and HTTP/2. Most requests will go to `base`.
+    /// One for the provider at `base`, by `http` or `https`, HTTP/1.1 or HTTP/2; requests for other places fail.
     pub fn new(base: &Base) -> Self {
         Self::trusting(base, Roots::mozilla())
     }
