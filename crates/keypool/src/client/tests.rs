@@ -7,18 +7,20 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, StatusCode, uri};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{Notify, mpsc},
     task::yield_now,
 };
 
 use super::{
     dial::Carrier,
+    line::Line,
     shelf::{Shelf, Waiting},
     *,
 };
@@ -26,6 +28,7 @@ use super::{
 const FINE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 
 /// A body that is told what to say.
+#[derive(Debug)]
 struct Told(mpsc::UnboundedReceiver<Bytes>);
 
 impl Body for Told {
@@ -67,6 +70,15 @@ impl Provider {
         let host = HeaderValue::from_str(&authority).unwrap();
         let upstream = Upstream::new(dial(&authority), uri::Scheme::HTTP, authority.parse().unwrap(), host);
         Self { listener, upstream: Arc::new(upstream) }
+    }
+
+    /// One connection, for nobody yet.
+    async fn line(&self, keeper: &Arc<Notify>) -> Box<Line<Told>> {
+        let dial = dial(&self.listener.local_addr().unwrap().to_string());
+        let Ok(Carrier::Line(mut line)) = dial.connect(keeper).await else { panic!("no connection") };
+        line.look();
+        assert!(line.is_free());
+        line
     }
 
     async fn accept(&self) -> TcpStream {
@@ -157,16 +169,27 @@ async fn a_connection_that_is_closed_while_idle_is_gone_at_once() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_read_wakes_nobody() {
+    let provider = Provider::new().await;
+    let keeper = Arc::default();
+    let mut line = provider.line(&keeper).await;
+    let mut stream = provider.accept().await;
+    let answering = async {
+        read_request(&mut stream).await;
+        stream.write_all(FINE).await.unwrap();
+    };
+    let (answered, ()) = tokio::join!(line.carry(plain()), answering);
+    let response = line.take_in(answered.unwrap());
+    line.lay_aside();
+    assert_eq!(whole(response).await, "{}");
+    assert!(line.is_free() && !line.has_rung());
+    assert!(keeper.notified().now_or_never().is_none());
+}
+
+#[tokio::test]
 async fn what_a_closed_connection_could_not_take_comes_back() {
     let provider = Provider::new().await;
-    let Ok(Carrier::Line(mut line)) = dial(&provider.listener.local_addr().unwrap().to_string())
-        .connect::<Told>(&Arc::new(tokio::sync::Notify::new()))
-        .await
-    else {
-        panic!("no connection")
-    };
-    line.look();
-    assert!(line.is_free());
+    let mut line = provider.line(&Arc::default()).await;
     drop(provider.accept().await);
     while !line.has_rung() {
         yield_now().await;
