@@ -13,6 +13,7 @@ mod ignored;
 pub mod listen;
 mod own;
 mod path;
+mod patience;
 pub mod route;
 pub mod said;
 mod seen;
