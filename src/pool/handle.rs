@@ -315,7 +315,10 @@ impl KeyPool {
     }
 
     pub(super) fn started(&self, seat: Seat) -> bool {
-        let now = self.0.clock.now();
+        self.started_at(seat, self.0.clock.now())
+    }
+
+    pub(super) fn started_at(&self, seat: Seat, now: Now) -> bool {
         let mut state = self.lock();
         state.watch_wall(now);
         state.started(seat, now)
