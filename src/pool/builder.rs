@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -275,6 +278,10 @@ impl KeyPoolBuilder {
         state.recall_followers(now);
         state.reopen_lanes(now);
         state.recall_exit(now);
+        let counts_usage = state.plans.tokens();
+        if state.journal.is_some() {
+            counts_usage.store(true, Ordering::Relaxed);
+        }
         let (events, _) = broadcast::channel(event::CAPACITY);
         Ok(KeyPool(Arc::new(Shared {
             provider: self.provider,
@@ -282,6 +289,7 @@ impl KeyPoolBuilder {
             wait: AtomicU64::new(millis(self.wait)),
             unjudged,
             names: RecentNames::default(),
+            counts_usage,
             state: Mutex::new(state),
             events,
             idle: tokio::sync::Notify::new(),

@@ -300,6 +300,12 @@ impl KeyPool {
         state.judge(seat, verdict, now);
     }
 
+    /// Whether anything is done with what answers cost: whoever would have to read it out of them asks first.
+    #[inline]
+    pub(crate) fn counts_usage(&self) -> bool {
+        self.0.counts_usage.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn usage(&self, seat: Seat, usage: Usage) {
         // Most owners count no tokens: then it does not matter when that is.
         self.lock().usage(seat, usage, || self.0.clock.now());

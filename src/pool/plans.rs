@@ -1,6 +1,13 @@
 //! Limits as they hold, compiled once for all owners that have the same.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use serde::Serialize;
 
@@ -79,11 +86,13 @@ pub(super) struct Plans {
     entries: Vec<Entry>,
     index: HashMap<Sources, u16>,
     guard: Duration,
+    /// Some plan counts tokens.
+    tokens: Arc<AtomicBool>,
 }
 
 impl Plans {
     pub(super) fn new(guard: Duration) -> Self {
-        let mut plans = Self { entries: Vec::new(), index: HashMap::new(), guard };
+        let mut plans = Self { entries: Vec::new(), index: HashMap::new(), guard, tokens: Arc::default() };
         plans.intern(Sources::default());
         plans
     }
@@ -95,9 +104,18 @@ impl Plans {
             return *known;
         }
         let Ok(number) = u16::try_from(self.entries.len()) else { return 0 };
-        self.entries.push(Entry { plan: Plan::compile(&sources.effective(), self.guard), sources: sources.clone() });
+        let plan = Plan::compile(&sources.effective(), self.guard);
+        if plan.counts_tokens() {
+            self.tokens.store(true, Ordering::Relaxed);
+        }
+        self.entries.push(Entry { plan, sources: sources.clone() });
         self.index.insert(sources, number);
         number
+    }
+
+    /// Whether some plan counts tokens: for whoever does not hold the pool's mutex.
+    pub(super) fn tokens(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.tokens)
     }
 
     pub(super) fn plan(&self, number: u16) -> &Plan {
@@ -130,5 +148,15 @@ mod tests {
         assert_eq!(amount(&sources(limits(10), limits(15), limits(3))), (10, LimitSource::Given));
         assert_eq!(amount(&sources(none(), limits(15), limits(3))), (15, LimitSource::Learned));
         assert_eq!(amount(&sources(none(), none(), limits(3))), (3, LimitSource::Table));
+    }
+
+    #[test]
+    fn tokens_count_from_the_first_plan_on_that_counts_them() {
+        let mut plans = Plans::new(Duration::ZERO);
+        let tokens = plans.tokens();
+        plans.intern(Sources { given: Limits::new().per_minute(10).per_day(250), ..Sources::default() });
+        assert!(!tokens.load(Ordering::Relaxed));
+        plans.intern(Sources { learned: Limits::new().tokens_per_minute(1000), ..Sources::default() });
+        assert!(tokens.load(Ordering::Relaxed));
     }
 }
