@@ -269,13 +269,13 @@ impl KeyPool {
     /// Ends a lease; one that has ended already stays as it is.
     pub(crate) fn end(&self, seat: Seat) {
         let now = self.0.clock.now();
-        let mut state = self.lock();
+        let mut state = self.state();
         if self.0.unjudged == Unjudged::Success && state.seats.get(seat).is_some_and(|cell| !cell.judged) {
             state.judge(seat, &Verdict::SUCCESS, now);
         }
         state.end(seat, now);
         let idle = state.is_drained();
-        drop(state);
+        self.leave(state);
         self.tell_idle(idle);
     }
 
@@ -295,9 +295,12 @@ impl KeyPool {
 
     pub(crate) fn judge(&self, seat: Seat, verdict: &Verdict) {
         let now = self.0.clock.now();
-        let mut state = self.lock();
+        let mut state = self.state();
         state.watch_wall(now);
-        state.judge(seat, verdict, now);
+        if !(verdict.is_plain_success() && state.judge_plain(seat, now)) {
+            state.judge(seat, verdict, now);
+        }
+        self.leave(state);
     }
 
     /// Whether anything is done with what answers cost: whoever would have to read it out of them asks first.
@@ -325,9 +328,11 @@ impl KeyPool {
     }
 
     pub(super) fn started_at(&self, seat: Seat, now: Now) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state();
         state.watch_wall(now);
-        state.started(seat, now)
+        let may_go = state.started(seat, now);
+        self.leave(state);
+        may_go
     }
 }
 
