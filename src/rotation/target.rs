@@ -83,6 +83,7 @@ fn climbs(path: &str) -> bool {
 
 /// Whether the path holds an escape, a backslash or a segment that begins with a dot: most do not. Looked at sixteen bytes
 /// at a time, which compiles to a few vector instructions; the last sixteen may have been looked at before.
+#[expect(clippy::needless_bitwise_bool, reason = "a branch a byte is what it is to do without")]
 fn is_suspect(path: &[u8]) -> bool {
     const STEP: usize = 16;
     let any = |before: &[u8], bytes: &[u8]| {
