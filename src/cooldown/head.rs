@@ -118,7 +118,9 @@ mod tests {
 
     fn of(name: &HeaderName, values: &[&'static str]) -> BodyHead {
         let mut head = BodyHead::default();
-        values.iter().for_each(|value| head.see(name, &HeaderValue::from_static(value)));
+        for value in values {
+            head.see(name, &HeaderValue::from_static(value));
+        }
         head
     }
 
