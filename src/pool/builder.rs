@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -301,6 +304,10 @@ impl KeyPoolBuilder {
         state.recall_followers(now);
         state.reopen_lanes(now);
         state.recall_exit(now);
+        let counts_usage = state.plans.tokens();
+        if state.journal.is_some() {
+            counts_usage.store(true, Ordering::Relaxed);
+        }
         let (events, _) = broadcast::channel(event::CAPACITY);
         let pool = KeyPool(Arc::new(Shared {
             provider: self.provider,
@@ -309,6 +316,7 @@ impl KeyPoolBuilder {
             retry: std::sync::Mutex::new(self.retry.unwrap_or_default()),
             unjudged,
             names: RecentNames::default(),
+            counts_usage,
             state: Mutex::new(state),
             events,
             idle: tokio::sync::Notify::new(),

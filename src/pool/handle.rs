@@ -275,13 +275,13 @@ impl KeyPool {
     /// Ends a lease; one that has ended already stays as it is.
     pub(crate) fn end(&self, seat: Seat) {
         let now = self.0.clock.now();
-        let mut state = self.lock();
+        let mut state = self.state();
         if self.0.unjudged == Unjudged::Success && state.seats.get(seat).is_some_and(|cell| !cell.judged) {
             state.judge(seat, &Verdict::SUCCESS, now);
         }
         state.end(seat, now);
         let idle = state.is_drained();
-        drop(state);
+        self.leave(state);
         self.tell_idle(idle);
     }
 
@@ -301,9 +301,18 @@ impl KeyPool {
 
     pub(crate) fn judge(&self, seat: Seat, verdict: &Verdict) {
         let now = self.0.clock.now();
-        let mut state = self.lock();
+        let mut state = self.state();
         state.watch_wall(now);
-        state.judge(seat, verdict, now);
+        if !(verdict.is_plain_success() && state.judge_plain(seat, now)) {
+            state.judge(seat, verdict, now);
+        }
+        self.leave(state);
+    }
+
+    /// Whether anything is done with what answers cost: whoever would have to read it out of them asks first.
+    #[inline]
+    pub(crate) fn counts_usage(&self) -> bool {
+        self.0.counts_usage.load(Ordering::Relaxed)
     }
 
     pub(crate) fn usage(&self, seat: Seat, usage: Usage) {
@@ -321,10 +330,15 @@ impl KeyPool {
     }
 
     pub(super) fn started(&self, seat: Seat) -> bool {
-        let now = self.0.clock.now();
-        let mut state = self.lock();
+        self.started_at(seat, self.0.clock.now())
+    }
+
+    pub(super) fn started_at(&self, seat: Seat, now: Now) -> bool {
+        let mut state = self.state();
         state.watch_wall(now);
-        state.started(seat, now)
+        let may_go = state.started(seat, now);
+        self.leave(state);
+        may_go
     }
 }
 

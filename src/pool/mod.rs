@@ -68,7 +68,10 @@ mod write_behind;
 #[cfg(test)]
 mod laws;
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64},
+};
 
 use tokio::sync::{Notify, broadcast, watch};
 
@@ -133,6 +136,8 @@ struct Shared {
     retry: std::sync::Mutex<Retry>,
     unjudged: Unjudged,
     names: RecentNames,
+    /// Somebody asks what answers cost: limits that count tokens, or a store.
+    counts_usage: Arc<AtomicBool>,
     state: Mutex<State>,
     events: broadcast::Sender<Event>,
     /// Told when the last lease of a pool that shuts down has ended.
