@@ -21,6 +21,7 @@ mod grant;
 mod group;
 mod guard;
 mod handle;
+mod health;
 mod incident;
 mod journal;
 mod judge;
