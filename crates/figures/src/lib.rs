@@ -4,4 +4,6 @@ pub mod args;
 pub mod bodies;
 pub mod picks;
 pub mod plain;
+#[cfg(feature = "virtual-time")]
+pub mod scenes;
 pub mod walks;

@@ -15,8 +15,8 @@ use crate::store::{BookKey, Image, KeyBook, KeyNews, KeySettings, StoreError};
 /// So often a change is begun again since somebody else changed keys meanwhile.
 const TRIES: u32 = 20;
 
-/// The last revision, keys, secrets, what commands said, names of rests and of facts.
-type Answer = (Option<u64>, Map, Map, Map, BTreeSet<String>, BTreeSet<String>);
+/// The last revision, keys, secrets, how keys fared, what commands said, names of rests and of facts.
+type Answer = (Option<u64>, Map, Map, Map, Map, BTreeSet<String>, BTreeSet<String>);
 
 /// What commands said of a key, as it is stored.
 #[derive(Serialize, Deserialize)]
@@ -86,14 +86,14 @@ impl Redis {
         let base = self.link.base();
         let mut pipe = redis::pipe();
         pipe.cmd("GET").arg(format!("{base}:revision"));
-        for name in ["keys", "secrets", "said"] {
+        for name in ["keys", "secrets", "health", "said"] {
             pipe.cmd("HGETALL").arg(format!("{base}:{name}"));
         }
         for name in ["rests", "facts"] {
             pipe.cmd("HKEYS").arg(format!("{base}:{name}"));
         }
-        let (revision, keys, secrets, said, rests, facts) = read::ask::<Answer>(&self.link, pipe).await?;
-        let keys = read::keys(&keys, &secrets).map(|(_, record)| record);
+        let (revision, keys, secrets, health, said, rests, facts) = read::ask::<Answer>(&self.link, pipe).await?;
+        let keys = read::keys(&keys, &secrets, &health).map(|(_, record)| record);
         let said = read::records::<Said>(&said).map(|(hash, said)| settings(hash, said)).collect();
         Ok(Opened { book: KeyBook::new(keys, said, revision.unwrap_or(0) + 1), rests, facts })
     }

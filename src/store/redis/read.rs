@@ -25,17 +25,17 @@ const PATIENCE: u32 = 30;
 pub(super) async fn image(link: &Link) -> Result<Image, StoreError> {
     let base = link.base();
     let mut pipe = redis::pipe();
-    for name in ["keys", "created", "secrets", "windows", "rests", "quota_models", "run"] {
+    for name in ["keys", "created", "secrets", "health", "windows", "rests", "quota_models", "run"] {
         pipe.cmd("HGETALL").arg(format!("{base}:{name}"));
     }
-    let [keys, created, secrets, windows, rests, quota_models, run] = ask::<[Map; 7]>(link, pipe).await?;
+    let [keys, created, secrets, health, windows, rests, quota_models, run] = ask::<[Map; 8]>(link, pipe).await?;
     let with_age = |(hash, mut record): (String, KeyRecord)| {
         record.created = created.get(&hash).and_then(|text| text.parse().ok()).unwrap_or(record.created);
         (hash, record)
     };
     let texts = |name: &str| run.get(name).map_or("", String::as_str);
     Ok(Image {
-        keys: self::keys(&keys, &secrets).map(with_age).collect(),
+        keys: self::keys(&keys, &secrets, &health).map(with_age).collect(),
         units: records::<UnitRecord>(&windows).collect(),
         rests: records::<RestRecord>(&rests).collect(),
         usage: BTreeMap::new(),
@@ -47,10 +47,15 @@ pub(super) async fn image(link: &Link) -> Result<Image, StoreError> {
     })
 }
 
-/// Keys by the hash of their secret, with it where it is stored.
-pub(super) fn keys(keys: &Map, secrets: &Map) -> impl Iterator<Item = (String, KeyRecord)> {
+/// Keys by the hash of their secret, with it where it is stored, and with how they fared.
+pub(super) fn keys(keys: &Map, secrets: &Map, health: &Map) -> impl Iterator<Item = (String, KeyRecord)> {
     records::<KeyRecord>(keys).map(|(hash, mut record)| {
         record.secret = secrets.get(&hash).and_then(|text| self::record(text)).unwrap_or_default();
+        let fared = |what: &str| health.get(&format!("{hash}\n{what}")).and_then(|text| text.parse().ok());
+        record.last_success = fared("s").or(record.last_success);
+        record.last_failure = fared("f").or(record.last_failure);
+        record.consecutive_failures =
+            fared("c").and_then(|count| u32::try_from(count).ok()).unwrap_or(record.consecutive_failures);
         (hash, record)
     })
 }
@@ -119,6 +124,6 @@ pub(super) fn record<T: DeserializeOwned>(text: &str) -> Option<T> {
         return None;
     }
     serde_json::from_str(text)
-        .inspect_err(|error| tracing::warn!(%error, "a record in Redis that this version cannot read is left out"))
+        .inspect_err(|error| tracing::warn!(name: "keypool.record_skipped", %error, "a record in Redis that this version cannot read is left out"))
         .ok()
 }

@@ -19,6 +19,18 @@ local function take()
   return ARGV[at - 1]
 end
 
+-- How a key fared, of processes of which each saw a part: the latest of both times, and the faults by who was last.
+local function fared(hash, success, failure, faults)
+  local name = base .. ':health'
+  local held = call('HMGET', name, hash .. '\ns', hash .. '\nf')
+  local function number(text) return tonumber(text or '') or 0 end
+  if math.max(number(success), number(failure)) >= math.max(number(held[1]), number(held[2])) then
+    call('HSET', name, hash .. '\nc', faults)
+  end
+  if number(success) > number(held[1]) then call('HSET', name, hash .. '\ns', success) end
+  if number(failure) > number(held[2]) then call('HSET', name, hash .. '\nf', failure) end
+end
+
 local doing = {
   -- A key: its record, and its secret where one is stored.
   k = function()
@@ -26,6 +38,7 @@ local doing = {
     call('HSET', base .. ':keys', hash, record)
     call('HSETNX', base .. ':created', hash, created)
     if secret ~= '' then call('HSET', base .. ':secrets', hash, secret) end
+    fared(hash, take(), take(), take())
   end,
   -- Its secret is forgotten.
   K = function() call('HDEL', base .. ':secrets', take()) end,
