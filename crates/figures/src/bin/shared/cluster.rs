@@ -3,7 +3,10 @@
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -18,12 +21,22 @@ use crate::{
     worker::{Job, secret},
 };
 
+/// How it went, in all.
+pub(crate) struct End {
+    pub(crate) over: Vec<Over>,
+    pub(crate) arrivals: usize,
+    /// For how long the machine let a thread wait at the most.
+    pub(crate) stall: Duration,
+}
+
 pub(crate) struct Cluster {
     pub(crate) sim: Arc<GeminiSim>,
     pub(crate) server: Server,
     workers: Vec<Child>,
     a_minute: u64,
     seen: Arc<Mutex<Seen>>,
+    /// In microseconds.
+    stall: Arc<AtomicU64>,
     /// When the first call was due, since the simulator began.
     began: Duration,
 }
@@ -113,8 +126,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Ends all; what was seen, in seconds since the beginning, and what came over a limit.
-    pub(crate) async fn end(mut self) -> anyhow::Result<(Seen, Vec<Over>)> {
+    /// Ends all; what was seen, in seconds since the beginning, and what the simulator says.
+    pub(crate) async fn end(mut self) -> anyhow::Result<(Seen, End)> {
         // Calls under way have their time.
         for worker in 0..self.workers.len() {
             for lane in 0..2 {
@@ -133,8 +146,26 @@ impl Cluster {
         }
         let log = self.sim.log();
         ensure!(log.dropped() == 0, "the simulator's log was too short");
-        Ok((seen, over::of(&log, usize::try_from(self.a_minute)?)))
+        let over = over::of(&log, usize::try_from(self.a_minute)?);
+        let stall = Duration::from_micros(self.stall.load(Ordering::Relaxed));
+        Ok((seen, End { over, arrivals: log.len(), stall }))
     }
+}
+
+/// A thread that sleeps for a moment again and again: how much later than it wanted it woke, at the most.
+fn watch_for_stalls(sim: Arc<GeminiSim>) -> Arc<AtomicU64> {
+    const NAP: Duration = Duration::from_millis(5);
+    let most = Arc::<AtomicU64>::default();
+    let stall = Arc::clone(&most);
+    thread::spawn(move || {
+        loop {
+            let began = sim.elapsed();
+            thread::sleep(NAP);
+            let late = sim.elapsed().saturating_sub(began + NAP);
+            stall.fetch_max(late.as_micros() as u64, Ordering::Relaxed);
+        }
+    });
+    most
 }
 
 impl Drop for Cluster {

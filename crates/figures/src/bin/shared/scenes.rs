@@ -4,8 +4,7 @@ use redis_fixture::RedisServer;
 use serde_json::{Value, json};
 
 use crate::{
-    cluster::Cluster,
-    over::Over,
+    cluster::{Cluster, End},
     seen::{Seen, Within},
 };
 
@@ -31,23 +30,43 @@ pub(crate) async fn run(scene: &str, store: &str) -> anyhow::Result<Value> {
     }
 }
 
-fn told(seen: &Seen, over: &[Over], within: Within) -> Value {
+fn told(seen: &Seen, end: &End, within: Within) -> Value {
     let (served, asked) = seen.served(within, |_| true);
     let seconds = (within.1 - within.0).as_secs_f64();
     let workers = seen.ready.len() as f64;
     let (renewals, writes) = seen.asked(within);
+    let calls = renewals as f64 / seconds / workers;
     let (failed, failure) = seen.failed(within);
     json!({
-        "over": over.len(),
-        "overs": over.iter().take(10).collect::<Vec<_>>(),
+        "over": end.over.len(),
+        "overs": end.over.iter().take(10).collect::<Vec<_>>(),
+        "arrivals": end.arrivals,
+        "stall_ms": end.stall.as_millis() as u64,
         "asked": asked,
         "share": served as f64 / asked.max(1) as f64,
-        "renewals": renewals as f64 / seconds / workers,
-        "writes": writes as f64 / seconds / workers,
-        "trips": (renewals + writes) as f64 / served.max(1) as f64,
+        "calls": calls,
+        "trips": renewals as f64 / served.max(1) as f64,
+        "batches": writes as f64 / seconds / workers,
         "failed": failed,
         "failure": failure,
     })
+}
+
+/// All as it always is, for two minutes. What is asked of Redis it counts itself: see `Server::reads`.
+async fn measured(cluster: Cluster) -> anyhow::Result<(Seen, Value)> {
+    let within = Within::seconds(STEADY, STEADY + 120);
+    cluster.until(STEADY).await;
+    let before = cluster.server.reads();
+    cluster.until(STEADY + 120).await;
+    let reads = cluster.server.reads().zip(before).map(|(now, before)| now - before);
+    let (seen, end) = cluster.end().await?;
+    let mut told = told(&seen, &end, within);
+    if let Some(reads) = reads {
+        let reads = reads as f64;
+        told["calls"] = json!(reads / 120.0 / seen.ready.len() as f64);
+        told["trips"] = json!(reads / seen.served(within, |_| true).0.max(1) as f64);
+    }
+    Ok((seen, told))
 }
 
 async fn steady(store: &str, owners: usize, a_minute: u64, rates: &[f64]) -> anyhow::Result<Value> {
@@ -55,9 +74,7 @@ async fn steady(store: &str, owners: usize, a_minute: u64, rates: &[f64]) -> any
     for (worker, rate) in rates.iter().enumerate() {
         cluster.rate(worker, 0, *rate);
     }
-    cluster.until(STEADY + 120).await;
-    let (seen, over) = cluster.end().await?;
-    Ok(told(&seen, &over, Within::seconds(STEADY, STEADY + 120)))
+    Ok(measured(cluster).await?.1)
 }
 
 async fn lanes(store: &str) -> anyhow::Result<Value> {
@@ -65,10 +82,8 @@ async fn lanes(store: &str) -> anyhow::Result<Value> {
     for lane in 0..2 {
         cluster.rate(lane, lane, 30.0);
     }
-    cluster.until(STEADY + 120).await;
-    let (seen, over) = cluster.end().await?;
+    let (seen, mut told) = measured(cluster).await?;
     let within = Within::seconds(STEADY, STEADY + 120);
-    let mut told = told(&seen, &over, within);
     let shares = [0, 1].map(|lane| seen.share(within, |call| call.lane == lane));
     told["share"] = json!(shares[0].min(shares[1]));
     Ok(told)
@@ -84,9 +99,9 @@ async fn burst(store: &str) -> anyhow::Result<Value> {
     cluster.until(EVENT).await;
     cluster.burst(2, 100);
     cluster.until(EVENT + 3).await;
-    let (seen, over) = cluster.end().await?;
+    let (seen, end) = cluster.end().await?;
     let within = Within::seconds(EVENT - 1, EVENT + 3);
-    let mut told = told(&seen, &over, within);
+    let mut told = told(&seen, &end, within);
     told["served"] = json!(seen.served(within, |_| true).0);
     Ok(told)
 }
@@ -99,8 +114,8 @@ async fn killed(store: &str) -> anyhow::Result<Value> {
     cluster.kill(1)?;
     [0, 2, 3].into_iter().for_each(|worker| cluster.rate(worker, 0, 10.0));
     cluster.until(EVENT + 60).await;
-    let (seen, over) = cluster.end().await?;
-    Ok(told(&seen, &over, Within::seconds(EVENT, EVENT + 60)))
+    let (seen, end) = cluster.end().await?;
+    Ok(told(&seen, &end, Within::seconds(EVENT, EVENT + 60)))
 }
 
 /// Redis loses its connections, itself, or what it knew.
@@ -138,8 +153,8 @@ async fn lost(scene: &str) -> anyhow::Result<Value> {
         }
     }
     cluster.until(back + 90).await;
-    let (seen, over) = cluster.end().await?;
-    let mut told = told(&seen, &over, Within::seconds(back + 60, back + 90));
+    let (seen, end) = cluster.end().await?;
+    let mut told = told(&seen, &end, Within::seconds(back + 60, back + 90));
     let (failed, failure) = seen.failed(Within::seconds(0, back + 90));
     (told["failed"], told["failure"]) = (json!(failed), json!(failure));
     told["meanwhile"] = json!(seen.share(Within::seconds(EVENT, back + 60), |_| true));
