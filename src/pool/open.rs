@@ -139,6 +139,9 @@ impl KeyPoolBuilder {
             standing,
             noted: 0,
         };
+        if let Some(journal) = &mut pool.lock().journal {
+            journal.takes_started = store.takes_started();
+        }
         renewing.begin(&pool).await.map_err(|error| StoreError::because("the board does not answer", error))?;
         let cadence = if settings.noting { Cadence::NOTING } else { Cadence::IDLE };
         tokio::spawn(write_behind(Arc::downgrade(&pool.0), Arc::new(store), progress, cadence));

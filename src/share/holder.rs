@@ -93,6 +93,11 @@ pub struct Holder {
     /// All leases ended since the last answer; said once.
     lost: bool,
     counters: Counters,
+    /// Of one who notes: the number of the last note before the board was told of all units, when that was, and whether
+    /// there is something that no note says.
+    noted: u64,
+    told_all: Option<Tick>,
+    pressing: bool,
 }
 
 /// News, and when it happened.
@@ -108,6 +113,8 @@ struct Sent {
     dates: (u16, u16),
     marks: BTreeMap<UnitId, Vec<(Mark, u64)>>,
     buried: usize,
+    /// It tells of all units that changed; the last note that is older than it.
+    tells: Option<u64>,
 }
 
 /// A unit that is given back.
@@ -177,6 +184,9 @@ impl Holder {
             alone: false,
             lost: false,
             counters: Counters::default(),
+            noted: 0,
+            told_all: None,
+            pressing: true,
         };
         holder.serve(units);
         holder

@@ -10,9 +10,9 @@ use super::{
     ledger::Spent,
     names::{HolderId, UnitId},
     state::{BoardState, UnitRecord},
-    wire::{Noted, Renewal},
+    wire::{Noted, Renewal, Started},
 };
-use crate::limit::{Limits, Span, Unit};
+use crate::limit::{Limit, Limits, Span, Told, Unit};
 
 /// What a holder noted at once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,20 @@ pub(super) struct Note {
     /// When, by the board's time.
     pub(super) at: i64,
     pub(super) units: Vec<Noted>,
+}
+
+impl Note {
+    /// Units in order: that of each is looked for.
+    pub(super) fn new(number: u64, at: i64, mut units: Vec<Noted>) -> Self {
+        units.sort_unstable_by(|one, other| one.unit.cmp(&other.unit));
+        Self { number, at, units }
+    }
+
+    /// What it says of a unit that is held under this number.
+    fn of(&self, unit: &UnitId, fence: u64) -> Option<(i64, &Noted)> {
+        let at = self.units.binary_search_by(|noted| noted.unit.cmp(unit)).ok()?;
+        Some((self.at, &self.units[at])).filter(|(_, noted)| noted.fence == fence)
+    }
 }
 
 /// How much may be started of a unit before anything is noted of it: an eighth of a limit of tokens, a sixteenth of one
@@ -48,8 +62,8 @@ impl BoardState {
     /// A holder notes what units count, `server_now` by the store's time. Heard when he is gone, or older than what he
     /// tells next.
     pub fn note(&mut self, holder: &HolderId, number: u64, units: Vec<Noted>, server_now: i64) {
-        let at = server_now - self.lag;
-        self.notes.entry(holder.clone()).or_default().push(Note { number, at, units });
+        let note = Note::new(number, server_now - self.lag, units);
+        self.notes.entry(holder.clone()).or_default().push(note);
     }
 
     /// Notes that are older than what is told now.
@@ -65,36 +79,82 @@ impl BoardState {
     pub(super) fn abandon(&mut self, unit: &UnitId, now: i64) {
         let Some(record) = self.units.get(unit) else { return };
         let held = record.holder.as_ref().filter(|_| record.generation == self.generation);
-        let of_unit = |note: &Note| {
-            let noted = note.units.iter().find(|noted| noted.unit == *unit && noted.fence == record.fence)?;
-            Some((note.at, noted.clone()))
-        };
-        let notes = held.and_then(|holder| self.notes.get(holder));
-        let noted = notes.and_then(|notes| notes.iter().rev().find_map(of_unit));
-        let limits = if record.ahead.is_some() || noted.is_some() { self.limits(unit) } else { Limits::new() };
-        let broke = self.broke;
-        let Some(record) = self.units.get_mut(unit) else { return };
-        if let Some((at, noted)) = noted {
-            record.counts = all_heard(&noted.counts, at);
-            record.told = at;
-            record.unknown = None;
-            record.days_unknown = None;
-            record.ahead = Some(noted.ahead);
+        let notes = held.and_then(|holder| self.notes.get(holder)).into_iter().flatten();
+        let notes: Vec<_> = notes.filter_map(|note| note.of(unit, record.fence)).collect();
+        let limits = if record.ahead.is_some() || !notes.is_empty() { self.limits(unit) } else { Limits::new() };
+        let mut noted = record.clone();
+        noted.hear_notes(&notes, &limits);
+        noted.abandon(now, self.broke, &limits);
+        if let Some(record) = self.units.get_mut(unit) {
+            *record = noted;
         }
-        record.abandon(now, broke, &limits);
+    }
+
+    /// What a unit counts as far as it was told and noted.
+    pub(super) fn counted(&self, unit: &UnitId, record: &UnitRecord) -> Vec<Told> {
+        let notes = record.holder.as_ref().and_then(|holder| self.notes.get(holder)).into_iter().flatten();
+        let notes: Vec<_> = notes.filter_map(|note| note.of(unit, record.fence)).collect();
+        let mut noted = UnitRecord { counts: record.counts.clone(), ..UnitRecord::default() };
+        noted.hear_notes(&notes, &Limits::new());
+        noted.counts
     }
 }
 
 impl UnitRecord {
-    /// So much more may have been started by `end`.
-    pub(super) fn count_ahead(&mut self, ahead: Spent, end: i64, limits: &Limits) {
+    /// Hears what was noted since its holder told of it, oldest first.
+    fn hear_notes(&mut self, notes: &[(i64, &Noted)], limits: &Limits) {
+        let whole = notes.iter().rposition(|(_, noted)| noted.started.is_none());
+        if let Some((at, noted)) = whole.map(|whole| notes[whole]) {
+            self.counts = all_heard(&noted.counts, at);
+            self.told = at;
+            self.unknown = None;
+            self.days_unknown = None;
+        }
+        for (at, noted) in &notes[whole.map_or(0, |whole| whole + 1)..] {
+            if let Some(started) = &noted.started {
+                self.count_started(started, *at, limits);
+            }
+        }
+        if let Some((_, noted)) = notes.last() {
+            self.ahead = Some(noted.ahead);
+        }
+    }
+
+    /// So much was started by `at`.
+    fn count_started(&mut self, started: &Started, at: i64, limits: &Limits) {
+        for limit in self.windows(limits) {
+            let amount = started.spent.of(limit.unit);
+            if amount == 0 {
+                continue;
+            }
+            let told = self.window(limit);
+            if limit.span != Span::Day {
+                told.moments.push((at, amount));
+                continue;
+            }
+            for date in started.dates.0..=started.dates.1 {
+                match told.dates.iter_mut().find(|used| used.0 == date) {
+                    Some(used) => used.1 += amount,
+                    None => told.dates.push((date, amount)),
+                }
+            }
+        }
+    }
+
+    /// The windows that were told of, and those of these limits.
+    fn windows(&self, limits: &Limits) -> Vec<Limit> {
         let mut windows: Vec<_> = self.counts.iter().map(|told| told.limit).collect();
-        let is_told = |limit: &crate::limit::Limit| {
+        let is_told = |limit: &Limit| {
             self.counts.iter().any(|told| (told.limit.unit, told.limit.span) == (limit.unit, limit.span))
         };
         windows.extend(limits.iter().filter(|limit| !is_told(limit)).copied());
+        windows
+    }
+
+    /// So much more may have been started by `end`.
+    pub(super) fn count_ahead(&mut self, ahead: Spent, end: i64, limits: &Limits) {
         let granted = self.dates;
-        for limit in windows {
+        for limit in self.windows(limits) {
             let amount = ahead.of(limit.unit);
             let told = self.window(limit);
             if limit.span != Span::Day {

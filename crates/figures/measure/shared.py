@@ -82,7 +82,7 @@ def many(_: bool) -> Iterator[Line]:
         yield over(name, seen)
         yield served(name, seen)
         if store == "redis":
-            yield Line(f"{name}: round trips a request", seen["trips"], 0.05, note="as the server counts them")
+            yield Line(f"{name}: round trips a request", seen["trips"], 0.05)
 
 
 def lopsided(_: bool) -> Iterator[Line]:

@@ -220,6 +220,10 @@ impl Ledger for Windows {
         if plan.words() > 0 {
             plan.hear_more(limit, correction.more, began, held.log(owner, plan.words()), &at);
             held.owners[owner as usize].outgrow();
+            if let Some(mark) = state.journal.as_mut().and_then(|journal| journal.marks.get_mut(&(lane, owner))) {
+                // The next note says it, too.
+                mark.whole = true;
+            }
         }
     }
 

@@ -141,6 +141,11 @@ impl Store for SharedRedis {
         self.redis.keep(&batch, write::Part::ButCounts).await
     }
 
+    fn takes_started(&self) -> bool {
+        // What was started the board hears of; when a key served last comes with its use.
+        true
+    }
+
     async fn usage(&self, from: &str, to: &str) -> Result<Vec<UsageRecord>, StoreError> {
         self.redis.usage(from, to).await
     }

@@ -97,7 +97,8 @@ fn usage(words: &mut Vec<String>, record: &UsageRecord) {
     let errors = record.errors.iter().map(|(kind, count)| (kind.word(), number(*count)));
     let sums: Vec<(&str, i64)> = sums.into_iter().chain(errors).filter(|sum| sum.1 != 0).collect();
     let whose = format!("{}\n{}", record.key, record.lane);
-    words.extend(["d".to_owned(), record.day.to_string(), whose, record.id.to_string(), sums.len().to_string()]);
+    let last = record.last_success.map_or_else(String::new, |at| at.to_string());
+    words.extend(["d".to_owned(), record.day.to_string(), whose, record.id.to_string(), last, sums.len().to_string()]);
     words.extend(sums.into_iter().flat_map(|(name, more)| [name.to_owned(), more.to_string()]));
 }
 

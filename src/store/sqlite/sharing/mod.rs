@@ -136,7 +136,11 @@ impl Store for SharedSqlite {
     fn write(&self, batch: Arc<Batch>) -> impl Future<Output = Result<(), StoreError>> + Send {
         let (shared, holder, clock) = (Arc::clone(&self.desk), self.holder().clone(), self.clock.clone());
         self.sqlite
-            .run(move |desk| notes::write(desk, &mut taken(&shared).unfolded, &holder, &batch, clock.now().wall_ms()))
+            .run(move |desk| notes::write(desk, &mut taken(&shared).unfolded, &holder, batch, clock.now().wall_ms()))
+    }
+
+    fn takes_started(&self) -> bool {
+        true
     }
 
     fn usage(&self, from: &str, to: &str) -> impl Future<Output = Result<Vec<UsageRecord>, StoreError>> + Send {

@@ -1,7 +1,7 @@
 //! What a process says with each batch: one row of what it started and what its keys used. The use goes to its table
 //! with the next renewal, of a dead process with whoever buries it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -16,32 +16,32 @@ use crate::{
 };
 
 /// Use that is in notes alone, by their number.
-pub(super) type Unfolded = BTreeMap<u64, Vec<UsageRecord>>;
+pub(super) type Unfolded = BTreeMap<u64, Arc<Batch>>;
 
 pub(super) fn write(
     desk: &mut Desk,
     unfolded: &mut Unfolded,
     holder: &HolderId,
-    batch: &Batch,
+    batch: Arc<Batch>,
     now: i64,
 ) -> Result<(), Failure> {
     desk.last_through_power_cuts(batch.is_lasting())?;
     let to = desk.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    write::but_counts(&to, batch)?;
-    let notes = batch.notes.clone().unwrap_or_default();
-    let counts = !(notes.units.is_empty() && batch.usage.is_empty());
+    write::but_counts(&to, &batch)?;
+    let (number_of, units) = batch.notes.as_ref().map_or((0, &[][..]), |notes| (notes.number, &notes.units[..]));
+    let counts = !(units.is_empty() && batch.usage.is_empty());
     if counts {
         // A batch that only says what was used has no number of its own.
-        let number_of = notes.number.max(unfolded.last_key_value().map_or(0, |last| last.0 + 1));
+        let number_of = number_of.max(unfolded.last_key_value().map_or(0, |last| last.0 + 1));
         to.prepare_cached("INSERT OR REPLACE INTO board_notes VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
             holder.as_str(),
             number(number_of),
             now,
-            serde_json::to_string(&notes.units)?,
+            serde_json::to_string(units)?,
             serde_json::to_string(&batch.usage)?,
         ))?;
         to.commit()?;
-        unfolded.insert(number_of, batch.usage.clone());
+        unfolded.insert(number_of, batch);
     } else {
         to.commit()?;
     }
@@ -74,7 +74,7 @@ pub(super) fn of(to: &Transaction<'_>, holder: &HolderId) -> Result<Vec<(u64, i6
 
 /// Notes up to this number are older than what the holder says now: their use goes to its table.
 pub(super) fn fold(to: &Transaction<'_>, unfolded: &Unfolded, holder: &HolderId, upto: u64) -> Result<(), Failure> {
-    add(to, unfolded.range(..=upto).flat_map(|note| note.1))?;
+    add(to, unfolded.range(..=upto).flat_map(|note| &note.1.usage))?;
     to.prepare_cached("DELETE FROM board_notes WHERE holder = ?1 AND number <= ?2")?
         .execute((holder.as_str(), number(upto)))?;
     Ok(())

@@ -27,6 +27,8 @@ pub(crate) struct End {
     pub(crate) arrivals: usize,
     /// For how long the machine let a thread wait at the most.
     pub(crate) stall: Duration,
+    /// What was shared was a file.
+    pub(crate) file: bool,
 }
 
 pub(crate) struct Cluster {
@@ -52,8 +54,9 @@ impl Cluster {
         let sim = Arc::new(sim.start().await?);
         let server = Server::start(kind)?;
         let (store, upstream) = (server.address(), sim.url());
-        let mut cluster =
-            Self { sim, server, workers: Vec::new(), a_minute, seen: Arc::default(), began: Duration::ZERO };
+        let stall = watch_for_stalls(Arc::clone(&sim));
+        let (seen, began) = (Arc::default(), Duration::ZERO);
+        let mut cluster = Self { sim, server, workers: Vec::new(), a_minute, seen, stall, began };
         for worker in 0..processes {
             cluster.add(&Job { worker, store: store.clone(), upstream: upstream.clone(), owners, a_minute })?;
         }
@@ -148,7 +151,8 @@ impl Cluster {
         ensure!(log.dropped() == 0, "the simulator's log was too short");
         let over = over::of(&log, usize::try_from(self.a_minute)?);
         let stall = Duration::from_micros(self.stall.load(Ordering::Relaxed));
-        Ok((seen, End { over, arrivals: log.len(), stall }))
+        let file = matches!(self.server, Server::Sqlite(_));
+        Ok((seen, End { over, arrivals: log.len(), stall, file }))
     }
 }
 

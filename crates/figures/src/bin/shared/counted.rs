@@ -18,6 +18,8 @@ pub(crate) struct Calls {
     pub(crate) renewals: AtomicU64,
     /// Batches written behind.
     pub(crate) writes: AtomicU64,
+    /// Of these, such as did not go along with a renewal.
+    pub(crate) alone: AtomicU64,
 }
 
 /// A store and board that is counted.
@@ -30,8 +32,13 @@ impl<S: Store> Store for Counted<S> {
     }
 
     async fn write(&self, batch: Arc<Batch>) -> Result<(), StoreError> {
-        self.1.writes.fetch_add(1, Relaxed);
-        self.0.write(batch).await
+        let Calls { renewals, writes, alone } = &*self.1;
+        writes.fetch_add(1, Relaxed);
+        let before = renewals.load(Relaxed);
+        let written = self.0.write(batch).await;
+        // One that is written with a renewal was waiting when that began.
+        alone.fetch_add(u64::from(renewals.load(Relaxed) == before), Relaxed);
+        written
     }
 
     fn takes_started(&self) -> bool {

@@ -17,8 +17,8 @@ pub(crate) struct Call {
 pub(crate) struct Asked {
     pub(crate) at: Duration,
     pub(crate) worker: usize,
-    pub(crate) renewals: u64,
-    pub(crate) writes: u64,
+    /// Renewals, batches, and batches that did not go along with a renewal.
+    pub(crate) counts: [u64; 3],
 }
 
 #[derive(Clone, Debug, Default)]
@@ -50,8 +50,8 @@ impl Seen {
         match words.next()? {
             "ready" => self.ready.push(worker),
             "calls" => {
-                let (renewals, writes) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-                self.asked.push(Asked { at, worker, renewals, writes });
+                let mut count = || words.next()?.parse().ok();
+                self.asked.push(Asked { at, worker, counts: [count()?, count()?, count()?] });
             }
             _ => {
                 let (lane, took) = (words.next()?.parse().ok()?, Duration::from_millis(words.next()?.parse().ok()?));
@@ -94,16 +94,17 @@ impl Seen {
         }
     }
 
-    /// Renewals and writes of all processes within a span.
-    pub(crate) fn asked(&self, within: Within) -> (u64, u64) {
-        let workers = self.asked.iter().map(|asked| asked.worker).max().map_or(0, |most| most + 1);
-        let of = |worker| {
+    /// What all processes asked of their store within a span.
+    pub(crate) fn asked(&self, within: Within) -> [u64; 3] {
+        let mut sum = [0; 3];
+        for worker in 0..self.ready.len() {
             let said = || self.asked.iter().filter(move |asked| asked.worker == worker && within.has(asked.at));
-            match (said().next(), said().last()) {
-                (Some(first), Some(last)) => (last.renewals - first.renewals, last.writes - first.writes),
-                _ => (0, 0),
+            if let (Some(first), Some(last)) = (said().next(), said().last()) {
+                for (sum, (last, first)) in sum.iter_mut().zip(last.counts.iter().zip(first.counts)) {
+                    *sum += last - first;
+                }
             }
-        };
-        (0..workers).map(of).fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1))
+        }
+        sum
     }
 }

@@ -29,15 +29,6 @@ impl Server {
         }
     }
 
-    /// How often it has read something that a client sent, where it is a server: commands that are sent together it
-    /// reads at once.
-    pub(crate) fn reads(&self) -> Option<u64> {
-        let Self::Redis(server) = self else { return None };
-        let stats = server.command(&["INFO", "stats"]);
-        let line = stats.text().lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
-        line.and_then(|count| count.trim().parse().ok())
-    }
-
     /// The Redis that it is.
     pub(crate) fn redis(&mut self) -> anyhow::Result<&mut RedisServer> {
         match self {

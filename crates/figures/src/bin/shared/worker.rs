@@ -1,6 +1,6 @@
 //! One of the processes: a pool that it shares, and callers at random times. It is told on its input how many a second
 //! (`rate LANE RATE`), or how many at once (`burst LANE CALLS`), and says on its output what became of each call
-//! (`call LANE MILLISECONDS OUTCOME`) and, each second, what it asked of its store (`calls RENEWALS WRITES`).
+//! (`call LANE MILLISECONDS OUTCOME`) and, each second, what it asked of its store (`calls RENEWALS WRITES ALONE`).
 
 use std::{
     future::pending,
@@ -119,7 +119,9 @@ impl Callers {
                     continue;
                 }
                 _ = every_second.tick() => {
-                    println!("calls {} {}", calls.renewals.load(Relaxed), calls.writes.load(Relaxed));
+                    let [renewals, writes, alone] =
+                        [&calls.renewals, &calls.writes, &calls.alone].map(|count| count.load(Relaxed));
+                    println!("calls {renewals} {writes} {alone}");
                     continue;
                 }
                 () = first[0].due(&self.clock) => 0,
