@@ -179,3 +179,78 @@ impl UnitRecord {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::share::{HolderId, Settings};
+
+    const MINUTE: Limit = Limit { unit: Unit::Requests, span: Span::MINUTE, amount: 100 };
+    const DAY: Limit = Limit { unit: Unit::Requests, span: Span::Day, amount: 500 };
+
+    fn requests(requests: u64) -> Spent {
+        Spent { requests, ..Spent::default() }
+    }
+
+    fn noted(fence: u64, counts: &[i64], started: Option<u64>, ahead: u64) -> Noted {
+        let told = Told { limit: MINUTE, moments: counts.iter().map(|ago| (*ago, 1)).collect(), dates: Vec::new() };
+        let started = started.map(|amount| Started { spent: requests(amount), dates: (700, 701) });
+        let counts = if started.is_some() { Vec::new() } else { vec![told] };
+        Noted { unit: "unit".into(), fence, counts, started, ahead: requests(ahead) }
+    }
+
+    /// A unit that its holder told of at 1,000, with two requests at 900.
+    fn board() -> (BoardState, HolderId) {
+        let (mut state, holder) = (BoardState::fresh(), HolderId::new("one", 1));
+        let lease = Settings::default().lease.as_millis() as i64;
+        state.units.put(
+            "unit".into(),
+            UnitRecord {
+                holder: Some(holder.clone()),
+                until: 1_000 + lease,
+                fence: 7,
+                told: 1_000,
+                counts: vec![
+                    Told { limit: MINUTE, moments: vec![(900, 2)], dates: Vec::new() },
+                    Told { limit: DAY, moments: Vec::new(), dates: vec![(700, 40)] },
+                ],
+                ahead: Some(requests(6)),
+                dates: (700, 700),
+                ..UnitRecord::default()
+            },
+        );
+        (state, holder)
+    }
+
+    fn after(mut state: BoardState) -> UnitRecord {
+        state.abandon(&"unit".into(), 2_000);
+        state.units.get(&"unit".into()).unwrap().clone()
+    }
+
+    #[test]
+    fn what_was_started_comes_on_top_of_what_was_told_and_then_what_may_have_been() {
+        let (mut state, holder) = board();
+        state.note(&holder, 4, vec![noted(7, &[], Some(3), 5)], 1_100);
+        state.note(&holder, 5, vec![noted(6, &[], Some(50), 50)], 1_150);
+        state.note(&holder, 6, vec![noted(7, &[], Some(1), 4)], 1_200);
+        let looked_at = state.counted(&"unit".into(), state.units.get(&"unit".into()).unwrap());
+        assert_eq!(looked_at[0].moments, [(900, 2), (1_100, 3), (1_200, 1)]);
+        let record = after(state);
+        assert_eq!(record.counts[0].moments, [(900, 2), (1_100, 3), (1_200, 1), (2_000, 4)]);
+        // Midnight may have come at each of them.
+        assert_eq!(record.counts[1].dates, [(700, 48), (701, 8)]);
+        assert_eq!(record.unknown, None);
+    }
+
+    #[test]
+    fn a_note_of_all_that_a_unit_counts_takes_the_place_of_what_came_before() {
+        let (mut state, holder) = board();
+        state.note(&holder, 4, vec![noted(7, &[], Some(9), 5)], 1_100);
+        state.note(&holder, 5, vec![noted(7, &[-350, -10], None, 5)], 1_200);
+        state.note(&holder, 6, vec![noted(7, &[], Some(1), 4)], 1_300);
+        let record = after(state);
+        let minute = record.counts.iter().find(|told| told.limit == MINUTE).unwrap();
+        assert_eq!(minute.moments.iter().map(|then| then.1).collect::<Vec<_>>(), [1, 1, 1, 4]);
+        assert_eq!(minute.moments[2..], [(1_300, 1), (2_000, 4)]);
+    }
+}

@@ -33,6 +33,12 @@ pub(super) fn known(connection: &Connection, path: &Path, steps: &[&str]) -> Res
     Err(StoreError::new(what).into())
 }
 
+/// Whether nobody has ever written anything to the file.
+pub(super) fn is_fresh(connection: &Connection) -> Result<bool, Failure> {
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    Ok(pages == 0)
+}
+
 /// Brings a file forward to the last of these steps: all of them or none. It is copied beside itself first.
 pub(super) fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), Failure> {
     let stands_at = known(connection, path, steps)?;

@@ -158,6 +158,7 @@ impl Board for SharedSqlite {
         let mut renewal = renewal.clone();
         let reply = self.sqlite.run(move |desk| {
             let mut shared = taken(&shared);
+            desk.last_through_power_cuts(false)?;
             let renewed =
                 board::renew(&mut desk.connection, &mut shared, &mut renewal, &life, || clock.now().wall_ms());
             if renewed.is_err() {
