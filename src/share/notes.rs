@@ -203,22 +203,19 @@ mod tests {
     fn board() -> (BoardState, HolderId) {
         let (mut state, holder) = (BoardState::fresh(), HolderId::new("one", 1));
         let lease = Settings::default().lease.as_millis() as i64;
-        state.units.put(
-            "unit".into(),
-            UnitRecord {
-                holder: Some(holder.clone()),
-                until: 1_000 + lease,
-                fence: 7,
-                told: 1_000,
-                counts: vec![
-                    Told { limit: MINUTE, moments: vec![(900, 2)], dates: Vec::new() },
-                    Told { limit: DAY, moments: Vec::new(), dates: vec![(700, 40)] },
-                ],
-                ahead: Some(requests(6)),
-                dates: (700, 700),
-                ..UnitRecord::default()
-            },
-        );
+        state.units.or_insert_with(&"unit".into(), || UnitRecord {
+            holder: Some(holder.clone()),
+            until: 1_000 + lease,
+            fence: 7,
+            told: 1_000,
+            counts: vec![
+                Told { limit: MINUTE, moments: vec![(900, 2)], dates: Vec::new() },
+                Told { limit: DAY, moments: Vec::new(), dates: vec![(700, 40)] },
+            ],
+            ahead: Some(requests(6)),
+            dates: (700, 700),
+            ..UnitRecord::default()
+        });
         (state, holder)
     }
 
