@@ -175,7 +175,8 @@ async fn what_keys_used_goes_with_the_next_renewal_in_one_call() {
         tokio::task::yield_now().await;
         shared.renew(&renewal()).await
     });
-    (written.unwrap(), renewed.unwrap());
+    written.unwrap();
+    renewed.unwrap();
     assert_eq!(reads(&server) - before, asking + 1);
     assert_eq!(sum(shared.store()).await, 3);
 
@@ -191,6 +192,7 @@ async fn what_keys_used_goes_with_the_next_renewal_in_one_call() {
         tokio::task::yield_now().await;
         shared.renew(&renewal()).await
     });
-    (written.unwrap(), renewed.unwrap());
+    written.unwrap();
+    renewed.unwrap();
     assert_eq!(sum(shared.store()).await, 15);
 }

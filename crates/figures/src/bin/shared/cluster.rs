@@ -3,15 +3,13 @@
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, Command, Stdio},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
 
 use anyhow::{Context, ensure};
+use figures::stall::Stalls;
 use gemini_sim::{GeminiSim, Limits, Project};
 
 use crate::{
@@ -37,8 +35,7 @@ pub(crate) struct Cluster {
     workers: Vec<Child>,
     a_minute: u64,
     seen: Arc<Mutex<Seen>>,
-    /// In microseconds.
-    stall: Arc<AtomicU64>,
+    stalls: Stalls,
     /// When the first call was due, since the simulator began.
     began: Duration,
 }
@@ -54,9 +51,9 @@ impl Cluster {
         let sim = Arc::new(sim.start().await?);
         let server = Server::start(kind)?;
         let (store, upstream) = (server.address(), sim.url());
-        let stall = watch_for_stalls(Arc::clone(&sim));
+        let stalls = Stalls::new();
         let (seen, began) = (Arc::default(), Duration::ZERO);
-        let mut cluster = Self { sim, server, workers: Vec::new(), a_minute, seen, stall, began };
+        let mut cluster = Self { sim, server, workers: Vec::new(), a_minute, seen, stalls, began };
         for worker in 0..processes {
             cluster.add(&Job { worker, store: store.clone(), upstream: upstream.clone(), owners, a_minute })?;
         }
@@ -150,26 +147,10 @@ impl Cluster {
         let log = self.sim.log();
         ensure!(log.dropped() == 0, "the simulator's log was too short");
         let over = over::of(&log, usize::try_from(self.a_minute)?);
-        let stall = Duration::from_micros(self.stall.load(Ordering::Relaxed));
+        let stall = self.stalls.most();
         let file = matches!(self.server, Server::Sqlite(_));
         Ok((seen, End { over, arrivals: log.len(), stall, file }))
     }
-}
-
-/// A thread that sleeps for a moment again and again: how much later than it wanted it woke, at the most.
-fn watch_for_stalls(sim: Arc<GeminiSim>) -> Arc<AtomicU64> {
-    const NAP: Duration = Duration::from_millis(5);
-    let most = Arc::<AtomicU64>::default();
-    let stall = Arc::clone(&most);
-    thread::spawn(move || {
-        loop {
-            let began = sim.elapsed();
-            thread::sleep(NAP);
-            let late = sim.elapsed().saturating_sub(began + NAP);
-            stall.fetch_max(late.as_micros() as u64, Ordering::Relaxed);
-        }
-    });
-    most
 }
 
 impl Drop for Cluster {
