@@ -14,6 +14,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_key_settings.sql"),
     include_str!("migrations/0004_packed_journal.sql"),
     include_str!("migrations/0005_sharing.sql"),
+    include_str!("migrations/0006_packed_notes.sql"),
 ];
 
 /// At which step a file stands.

@@ -3,6 +3,7 @@
 
 mod board;
 mod life;
+mod noted;
 mod notes;
 mod turn;
 

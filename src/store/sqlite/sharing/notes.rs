@@ -3,12 +3,15 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 
-use super::super::{
-    Desk,
-    failure::Failure,
-    write::{self, number},
+use super::{
+    super::{
+        Desk,
+        failure::Failure,
+        write::{self, number},
+    },
+    noted,
 };
 use crate::{
     share::{HolderId, Noted},
@@ -37,8 +40,8 @@ pub(super) fn write(
             holder.as_str(),
             number(number_of),
             now,
-            serde_json::to_string(units)?,
-            serde_json::to_string(&batch.usage)?,
+            noted::pack_units(units)?,
+            noted::pack_usage(&batch)?,
         ))?;
         to.commit()?;
         unfolded.insert(number_of, batch);
@@ -55,7 +58,7 @@ pub(in crate::store::sqlite) fn unfolded(connection: &Connection) -> Result<Vec<
     let mut usage: Vec<UsageRecord> = Vec::new();
     while let Some(row) = rows.next()? {
         // What a later version says in another way is left out.
-        usage.extend(serde_json::from_str::<Vec<UsageRecord>>(&row.get::<_, String>(0)?).unwrap_or_default());
+        usage.extend(noted::unpack_usage(bytes(row, 0)?).unwrap_or_default());
     }
     Ok(usage)
 }
@@ -66,8 +69,8 @@ pub(super) fn of(to: &Transaction<'_>, holder: &HolderId) -> Result<Vec<(u64, i6
     let mut rows = rows.query([holder.as_str()])?;
     let mut notes = Vec::new();
     while let Some(row) = rows.next()? {
-        let units: String = row.get(2)?;
-        notes.push((u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0), row.get(1)?, serde_json::from_str(&units)?));
+        let units = noted::unpack_units(bytes(row, 2)?)?;
+        notes.push((u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0), row.get(1)?, units));
     }
     Ok(notes)
 }
@@ -82,14 +85,21 @@ pub(super) fn fold(to: &Transaction<'_>, unfolded: &Unfolded, holder: &HolderId,
 
 /// A holder is dead: what its keys used is known from its notes alone.
 pub(super) fn bury(to: &Transaction<'_>, holder: &HolderId) -> Result<(), Failure> {
-    let usage: Vec<String> = {
+    let mut usage = Vec::new();
+    {
         let mut rows = to.prepare_cached("SELECT usage FROM board_notes WHERE holder = ?1")?;
-        rows.query_map([holder.as_str()], |row| row.get(0))?.collect::<Result<_, _>>()?
-    };
-    let usage: Vec<Vec<UsageRecord>> = usage.iter().map(|text| serde_json::from_str(text)).collect::<Result<_, _>>()?;
-    add(to, usage.iter().flatten())?;
+        let mut rows = rows.query([holder.as_str()])?;
+        while let Some(row) = rows.next()? {
+            usage.extend(noted::unpack_usage(bytes(row, 0)?)?);
+        }
+    }
+    add(to, usage.iter())?;
     to.prepare_cached("DELETE FROM board_notes WHERE holder = ?1")?.execute([holder.as_str()])?;
     Ok(())
+}
+
+fn bytes<'a>(row: &'a Row<'_>, column: usize) -> Result<&'a [u8], Failure> {
+    Ok(row.get_ref(column)?.as_blob().map_err(rusqlite::Error::from)?)
 }
 
 /// Adds what was used.
