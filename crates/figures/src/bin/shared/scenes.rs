@@ -32,7 +32,7 @@ pub(crate) async fn run(scene: &str, store: &str) -> anyhow::Result<Value> {
 
 fn told(seen: &Seen, end: &End, within: Within) -> Value {
     let (served, asked) = seen.served(within, |_| true);
-    let seconds = (within.1 - within.0).as_secs_f64();
+    let seconds = within.1.saturating_sub(within.0).as_secs_f64();
     let workers = seen.ready.len() as f64;
     let [renewals, writes, alone] = seen.asked(within);
     // Batches that go to a file of this machine are no calls.
@@ -104,7 +104,9 @@ async fn killed(store: &str) -> anyhow::Result<Value> {
     (0..4).for_each(|worker| cluster.rate(worker, 0, 7.5));
     cluster.until(EVENT).await;
     cluster.kill(1)?;
-    [0, 2, 3].into_iter().for_each(|worker| cluster.rate(worker, 0, 10.0));
+    for worker in [0, 2, 3] {
+        cluster.rate(worker, 0, 10.0);
+    }
     cluster.until(EVENT + 60).await;
     let (seen, end) = cluster.end().await?;
     Ok(told(&seen, &end, Within::seconds(EVENT, EVENT + 60)))
@@ -128,14 +130,16 @@ async fn lost(scene: &str) -> anyhow::Result<Value> {
         "cut" | "restarted" => {
             back += GONE;
             let server = cluster.server.redis()?;
-            if scene == "cut" {
-                server.freeze()
-            } else {
-                server.kill()
+            match scene {
+                "cut" => server.freeze(),
+                _ => server.kill(),
             }
             cluster.until(back).await;
             let server = cluster.server.redis()?;
-            if scene == "cut" { server.thaw() } else { server.start_again() }
+            match scene {
+                "cut" => server.thaw(),
+                _ => server.start_again(),
+            }
         }
         "flushed" => drop(cluster.server.redis()?.command(&["FLUSHALL"])),
         _ => {

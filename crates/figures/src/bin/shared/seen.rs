@@ -80,7 +80,7 @@ impl Seen {
             let calls = self.calls.iter().filter(|call| within.has(call.at));
             calls.filter(|call| !matches!(&*call.outcome, "ok" | "exhausted"))
         };
-        (failed().count(), failed().last().map(|call| call.outcome.clone()).unwrap_or_default())
+        (failed().count(), failed().next_back().map(|call| call.outcome.clone()).unwrap_or_default())
     }
 
     /// From when on the calls of each later 10 s were served so well, in seconds after `since`.
@@ -99,7 +99,7 @@ impl Seen {
         let mut sum = [0; 3];
         for worker in 0..self.ready.len() {
             let said = || self.asked.iter().filter(move |asked| asked.worker == worker && within.has(asked.at));
-            if let (Some(first), Some(last)) = (said().next(), said().last()) {
+            if let (Some(first), Some(last)) = (said().next(), said().next_back()) {
                 for (sum, (last, first)) in sum.iter_mut().zip(last.counts.iter().zip(first.counts)) {
                     *sum += last - first;
                 }
