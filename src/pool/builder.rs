@@ -280,6 +280,10 @@ impl KeyPoolBuilder {
         state.recall_followers(now);
         state.reopen_lanes(now);
         state.recall_exit(now);
+        if let Some(journal) = &mut state.journal {
+            // What was configured is there the next time, too: it waits for the first requests.
+            journal.urgent = false;
+        }
         let (events, _) = broadcast::channel(event::CAPACITY);
         Ok(KeyPool(Arc::new(Shared {
             provider: self.provider,

@@ -4,4 +4,5 @@ pub mod args;
 pub mod bodies;
 pub mod picks;
 pub mod plain;
+pub mod stall;
 pub mod walks;

@@ -25,13 +25,14 @@ const PATIENCE: u32 = 30;
 pub(super) async fn image(link: &Link) -> Result<Image, StoreError> {
     let base = link.base();
     let mut pipe = redis::pipe();
-    for name in ["keys", "created", "secrets", "windows", "rests", "quota_models", "run"] {
+    for name in ["keys", "created", "secrets", "windows", "rests", "quota_models", "run", "last_success"] {
         pipe.cmd("HGETALL").arg(format!("{base}:{name}"));
     }
-    let [keys, created, secrets, windows, rests, quota_models, run] = ask::<[Map; 7]>(link, pipe).await?;
+    let [keys, created, secrets, windows, rests, quota_models, run, successes] = ask::<[Map; 8]>(link, pipe).await?;
     let with_secret = |(hash, mut record): (String, KeyRecord)| {
         record.secret = secrets.get(&hash).and_then(|text| read(text)).unwrap_or_default();
         record.created = created.get(&hash).and_then(|text| text.parse().ok()).unwrap_or(record.created);
+        record.last_success = record.last_success.max(successes.get(&hash).and_then(|text| text.parse().ok()));
         (hash, record)
     };
     let texts = |name: &str| run.get(name).map_or("", String::as_str);

@@ -28,12 +28,17 @@ local doing = {
   q = function() call('HSET', base .. ':quota_models', take(), take()) end,
   -- A day's use: whose, and what comes to it.
   d = function()
-    local day, whose, id, count = take(), take(), take(), tonumber(take())
+    local day, whose, id, last, count = take(), take(), take(), take(), tonumber(take())
     local name = base .. ':usage:' .. day
     call('ZADD', base .. ':days', 0, day)
     call('HSET', name, whose .. '\nid', id)
     for _ = 1, count do
       call('HINCRBY', name, whose .. '\n' .. take(), take())
+    end
+    if last ~= '' then
+      local key = string.match(whose, '^[^\n]*')
+      local before = call('HGET', base .. ':last_success', key)
+      if not before or tonumber(before) < tonumber(last) then call('HSET', base .. ':last_success', key, last) end
     end
   end,
   i = function() call('RPUSH', base .. ':imports', take()) end,

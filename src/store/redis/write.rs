@@ -3,11 +3,11 @@
 use std::sync::LazyLock;
 
 use crate::{
-    redis::{Link, Script},
+    redis::{Link, RedisError, Script},
     store::{Batch, KeptSecret, KeyRecord, Run, StoreError, UnitRecord, UsageRecord},
 };
 
-static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
+pub(super) static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
 
 /// A batch is given more time than a question: it may be large.
 const PATIENCE: u32 = 5;
@@ -22,6 +22,18 @@ pub(super) enum Part {
 }
 
 pub(super) async fn batch(link: &Link, id: &str, now: i64, batch: &Batch, part: Part) -> Result<(), StoreError> {
+    let words = words(id, now, batch, part)?;
+    let arguments: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+    let written = link.run(&WRITE, &arguments, link.patience() * PATIENCE).await;
+    written.map(drop).map_err(failed)
+}
+
+pub(super) fn failed(error: RedisError) -> StoreError {
+    StoreError::of_server("the batch was not written", error)
+}
+
+/// What the script is told.
+pub(super) fn words(id: &str, now: i64, batch: &Batch, part: Part) -> Result<Vec<String>, StoreError> {
     let mut words = vec![id.to_owned(), now.to_string()];
     for record in &batch.keys {
         key(&mut words, record)?;
@@ -42,9 +54,7 @@ pub(super) async fn batch(link: &Link, id: &str, now: i64, batch: &Batch, part: 
     for import in &batch.imports {
         words.extend(["i".to_owned(), text(import)?]);
     }
-    let arguments: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
-    let written = link.run(&WRITE, &arguments, link.patience() * PATIENCE).await;
-    written.map(drop).map_err(|error| StoreError::of_server("the batch was not written", error))
+    Ok(words)
 }
 
 /// What one process's windows count, and its run.
@@ -87,7 +97,8 @@ fn usage(words: &mut Vec<String>, record: &UsageRecord) {
     let errors = record.errors.iter().map(|(kind, count)| (kind.word(), number(*count)));
     let sums: Vec<(&str, i64)> = sums.into_iter().chain(errors).filter(|sum| sum.1 != 0).collect();
     let whose = format!("{}\n{}", record.key, record.lane);
-    words.extend(["d".to_owned(), record.day.to_string(), whose, record.id.to_string(), sums.len().to_string()]);
+    let last = record.last_success.map_or_else(String::new, |at| at.to_string());
+    words.extend(["d".to_owned(), record.day.to_string(), whose, record.id.to_string(), last, sums.len().to_string()]);
     words.extend(sums.into_iter().flat_map(|(name, more)| [name.to_owned(), more.to_string()]));
 }
 

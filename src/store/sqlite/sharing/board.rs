@@ -23,7 +23,6 @@ pub(super) fn renew(
     life: &Life,
     now: impl FnOnce() -> i64,
 ) -> Result<Reply, Failure> {
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
     let to = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     read(&to, desk)?;
     // Now that no other works on it: time must not run back from one renewal to the next.

@@ -3,6 +3,7 @@
 
 mod board;
 mod life;
+mod noted;
 mod notes;
 mod turn;
 
@@ -136,7 +137,11 @@ impl Store for SharedSqlite {
     fn write(&self, batch: Arc<Batch>) -> impl Future<Output = Result<(), StoreError>> + Send {
         let (shared, holder, clock) = (Arc::clone(&self.desk), self.holder().clone(), self.clock.clone());
         self.sqlite
-            .run(move |desk| notes::write(desk, &mut taken(&shared).unfolded, &holder, &batch, clock.now().wall_ms()))
+            .run(move |desk| notes::write(desk, &mut taken(&shared).unfolded, &holder, batch, clock.now().wall_ms()))
+    }
+
+    fn takes_started(&self) -> bool {
+        true
     }
 
     fn usage(&self, from: &str, to: &str) -> impl Future<Output = Result<Vec<UsageRecord>, StoreError>> + Send {
@@ -154,6 +159,7 @@ impl Board for SharedSqlite {
         let mut renewal = renewal.clone();
         let reply = self.sqlite.run(move |desk| {
             let mut shared = taken(&shared);
+            desk.last_through_power_cuts(false)?;
             let renewed =
                 board::renew(&mut desk.connection, &mut shared, &mut renewal, &life, || clock.now().wall_ms());
             if renewed.is_err() {
