@@ -305,8 +305,10 @@ impl KeyPoolBuilder {
         state.reopen_lanes(now);
         state.recall_exit(now);
         let counts_usage = state.plans.tokens();
-        if state.journal.is_some() {
+        if let Some(journal) = &mut state.journal {
             counts_usage.store(true, Ordering::Relaxed);
+            // What was configured is there the next time, too: it waits for the first requests.
+            journal.urgent = false;
         }
         let (events, _) = broadcast::channel(event::CAPACITY);
         let pool = KeyPool(Arc::new(Shared {

@@ -73,6 +73,8 @@ pub(super) async fn write_behind(
     progress: watch::Sender<Progress>,
     cadence: Cadence,
 ) {
+    // Thousands of keys that are new to the store, or as they were, are not to stand in the way of the first request.
+    rest(&pool, sleep(cadence.every), sleep(cadence.short), sleep(SOON)).await;
     while news(&pool).await {
         let (pause, short, soon) = (sleep(cadence.every), sleep(cadence.short), sleep(SOON));
         let Some((batch, mut look, number)) = gather(&pool) else { return };

@@ -102,15 +102,19 @@ pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: 
     let Some(roster) = state.rosters.get(&renewal.roster) else { return };
     let guards = roster.iter().filter_map(|info| Some((info.unit.clone(), info.guard.clone()?)));
     let guards: BTreeMap<UnitId, UnitId> = guards.collect();
-    for info in roster {
-        let units = kinds.entry(info.kind.clone()).or_default();
-        units.push((info.unit.clone(), counts::size(&info.limits)));
-    }
     if let Some(record) = state.holders.get_mut(&renewal.holder) {
         record.wanted.clear();
     }
     let lively = |other: &HolderId| state.holders.get(other).is_some_and(|record| now - record.seen < LIVELY);
     reply.alone = renewal.noting && !state.holders.keys().any(|other| *other != renewal.holder && lively(other));
+    if reply.alone && renewal.claims.is_empty() {
+        // There is nobody to lack anything.
+        return;
+    }
+    for info in roster {
+        let units = kinds.entry(info.kind.clone()).or_default();
+        units.push((info.unit.clone(), counts::size(&info.limits)));
+    }
     for (kind, units) in &kinds {
         let mut shares = Shares::of(state, kind, units, now);
         for claim in renewal.claims.iter().filter(|claim| claim.kind == *kind) {

@@ -3,6 +3,7 @@
 
 mod answer;
 mod draw;
+mod guards;
 mod need;
 mod renew;
 mod told;
@@ -96,6 +97,11 @@ pub struct Holder {
     /// All leases ended since the last answer; said once.
     lost: bool,
     counters: Counters,
+    /// Of one who notes: the number of the last note before the board was told of all units, when that was, and whether
+    /// there is something that no note says.
+    noted: u64,
+    told_all: Option<Tick>,
+    pressing: bool,
 }
 
 /// News, and when it happened.
@@ -111,6 +117,8 @@ struct Sent {
     dates: (u16, u16),
     marks: BTreeMap<UnitId, Vec<(Mark, u64)>>,
     buried: usize,
+    /// It tells of all units that changed; the last note that is older than it.
+    tells: Option<u64>,
 }
 
 /// A unit that is given back.
@@ -182,6 +190,9 @@ impl Holder {
             alone: false,
             lost: false,
             counters: Counters::default(),
+            noted: 0,
+            told_all: None,
+            pressing: true,
         };
         holder.serve(units);
         holder
@@ -315,6 +326,7 @@ impl Holder {
 
     /// A request started.
     pub fn started(&mut self, unit: &UnitId, spent: &Spent, dates: (u16, u16), now: Moment) {
+        self.started_guarded(unit, now);
         let Some(held) = self.units.get_mut(unit) else {
             self.take_drawn(unit, spent, dates, now.tick);
             return;
@@ -323,12 +335,6 @@ impl Holder {
         held.last_start = Some(now.tick);
         held.changed = true;
         held.changed_since = true;
-        if let Some(guard) = self.infos.get(unit).and_then(|info| info.guard.as_ref())
-            && let Some(guard) = self.units.get_mut(guard)
-        {
-            guard.last_start = Some(now.tick);
-        }
-        let Some(held) = self.units.get_mut(unit) else { return };
         for since in [&mut held.since_sent, &mut held.since_last] {
             since.requests += spent.requests;
             since.input_tokens += spent.input_tokens;
@@ -354,18 +360,6 @@ impl Holder {
             self.due = at;
             self.hurried = true;
         }
-    }
-
-    /// Whether a unit stands for what keys allow by themselves.
-    fn is_guard(&self, unit: &UnitId) -> bool {
-        self.infos.get(unit).is_some_and(|info| info.kind.as_str() == unit.as_str())
-    }
-
-    /// Units that are held and guarded by one that is not: they are not to be used.
-    pub(crate) fn unguarded(&self) -> Vec<UnitId> {
-        let guard = |unit: &UnitId| self.infos.get(unit)?.guard.as_ref();
-        let unguarded = |unit: &&UnitId| guard(unit).is_some_and(|guard| !self.units.contains_key(guard));
-        self.units.keys().filter(unguarded).cloned().collect()
     }
 
     fn give_back(&mut self, unit: &UnitId, mode: Mode) {

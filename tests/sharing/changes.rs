@@ -15,9 +15,9 @@ async fn follows(one: &KeyPool, other: &KeyPool) {
         // Whenever it is: not only just before a renewal.
         pass(0.7).await;
         if off {
-            one.disable(&id, "by hand").unwrap()
+            one.disable(&id, "by hand").unwrap();
         } else {
-            one.enable(&id).unwrap()
+            one.enable(&id).unwrap();
         }
         let begun = other.clock().tick();
         while (other.snapshot().disabled_keys == 1) != off {

@@ -100,6 +100,10 @@ impl Store for Line {
         Ok(())
     }
 
+    fn takes_started(&self) -> bool {
+        true
+    }
+
     fn usage(&self, from: &str, to: &str) -> impl Future<Output = Result<Vec<UsageRecord>, StoreError>> + Send {
         self.store.usage(from, to)
     }

@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     Demand, Gemini, Key, KeyPool, Limits,
     redis::Options,
+    share::{Board, Books, Holder, Moment, Renewal, Settings},
     store::{Keeping, KeptSecret, Vault, conformance},
     verdict::{Scope, VerdictKind},
 };
@@ -206,4 +207,58 @@ async fn enable_lifts_rests_and_replace_takes_them_along() {
     assert_eq!(whom().await, ["bb", "key:bb", "other"], "but not that the old secret was refused");
     store.edit_keys(|book| book.enable("work")).await.unwrap().unwrap();
     assert_eq!(whom().await, ["other"]);
+}
+
+/// How often the server read something from a client.
+fn reads(server: &RedisServer) -> u64 {
+    let stats = server.command(&["INFO", "stats"]);
+    let line = stats.text().lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+#[tokio::test]
+async fn what_keys_used_goes_with_the_next_renewal_in_one_call() {
+    let Some(server) = RedisServer::start() else { return };
+    let link = link(&server, "keypool").await;
+    let settings = Settings::for_lease(Duration::from_millis(400));
+    let shared = Redis::new(&link).share().with(&settings);
+    let mut holder = Holder::new(shared.holder().clone(), shared.settings(), Vec::new(), 1);
+    let mut books = Books::new(&[], Duration::from_secs(60), jiff::tz::TimeZone::UTC);
+    let first = holder.renewal(&mut books, Moment::of(&Clock::system())).unwrap();
+    let mut number = first.number;
+    let mut renewal = || {
+        number += 1;
+        Renewal { number, ..first.clone() }
+    };
+    // Now the server knows both scripts.
+    shared.store().write(used(1)).await.unwrap();
+    shared.renew(&renewal()).await.unwrap();
+
+    // To ask is to send something, too.
+    let (first, before) = (reads(&server), reads(&server));
+    let asking = before - first;
+    let (written, renewed) = tokio::join!(shared.write(used(2)), async {
+        tokio::task::yield_now().await;
+        shared.renew(&renewal()).await
+    });
+    written.unwrap();
+    renewed.unwrap();
+    assert_eq!(reads(&server) - before, asking + 1);
+    assert_eq!(sum(shared.store()).await, 3);
+
+    // Nobody renews: it goes alone. What does not count does not wait.
+    shared.write(used(4)).await.unwrap();
+    assert_eq!(sum(shared.store()).await, 7);
+    shared.write(key(KeptSecret::Elsewhere)).await.unwrap();
+    assert_eq!(shared.store().keys().await.unwrap().len(), 1);
+
+    // Where the server has forgotten the scripts, both are done all the same.
+    server.command(&["SCRIPT", "FLUSH"]);
+    let (written, renewed) = tokio::join!(shared.write(used(8)), async {
+        tokio::task::yield_now().await;
+        shared.renew(&renewal()).await
+    });
+    written.unwrap();
+    renewed.unwrap();
+    assert_eq!(sum(shared.store()).await, 15);
 }

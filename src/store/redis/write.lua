@@ -19,16 +19,19 @@ local function take()
   return ARGV[at - 1]
 end
 
--- How a key fared, of processes of which each saw a part: the latest of both times, and the faults by who was last.
+-- How keys fared, of processes of which each saw a part: the latest of both times, and the faults by who was last.
+local HEALTH = base .. ':health'
+local function number(text) return tonumber(text or '') or 0 end
+local function later(field, at)
+  if number(at) > number(call('HGET', HEALTH, field)) then call('HSET', HEALTH, field, at) end
+end
 local function fared(hash, success, failure, faults)
-  local name = base .. ':health'
-  local held = call('HMGET', name, hash .. '\ns', hash .. '\nf')
-  local function number(text) return tonumber(text or '') or 0 end
+  local held = call('HMGET', HEALTH, hash .. '\ns', hash .. '\nf')
   if math.max(number(success), number(failure)) >= math.max(number(held[1]), number(held[2])) then
-    call('HSET', name, hash .. '\nc', faults)
+    call('HSET', HEALTH, hash .. '\nc', faults)
   end
-  if number(success) > number(held[1]) then call('HSET', name, hash .. '\ns', success) end
-  if number(failure) > number(held[2]) then call('HSET', name, hash .. '\nf', failure) end
+  later(hash .. '\ns', success)
+  later(hash .. '\nf', failure)
 end
 
 local doing = {
@@ -78,13 +81,14 @@ local doing = {
   q = function() call('HSET', base .. ':quota_models', take(), take()) end,
   -- A day's use: whose, and what comes to it.
   d = function()
-    local day, whose, id, count = take(), take(), take(), tonumber(take())
+    local day, whose, id, last, count = take(), take(), take(), take(), tonumber(take())
     local name = base .. ':usage:' .. day
     call('ZADD', base .. ':days', 0, day)
     call('HSET', name, whose .. '\nid', id)
     for _ = 1, count do
       call('HINCRBY', name, whose .. '\n' .. take(), take())
     end
+    later(string.match(whose, '^[^\n]*') .. '\ns', last)
   end,
   i = function() call('RPUSH', base .. ':imports', take()) end,
   b = function() call('HSET', base .. ':run', 'running', '1', 'epoch', take(), 'crashes', take()) end,

@@ -5,11 +5,11 @@ use std::sync::LazyLock;
 use redis::Value;
 
 use crate::{
-    redis::{Link, Script},
+    redis::{Link, RedisError, Script},
     store::{Batch, KeptSecret, KeyBook, KeyRecord, Run, StoreError, UnitRecord, UsageRecord},
 };
 
-static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
+pub(super) static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
 
 /// A batch is given more time than a question: it may be large.
 const PATIENCE: u32 = 5;
@@ -24,6 +24,15 @@ pub(super) enum Part {
 }
 
 pub(super) async fn batch(link: &Link, id: &str, now: i64, batch: &Batch, part: Part) -> Result<(), StoreError> {
+    run(link, &words(id, now, batch, part)?).await.map(drop)
+}
+
+pub(super) fn failed(error: RedisError) -> StoreError {
+    StoreError::of_server("the batch was not written", error)
+}
+
+/// What the script is told.
+pub(super) fn words(id: &str, now: i64, batch: &Batch, part: Part) -> Result<Vec<String>, StoreError> {
     let mut words = vec![id.to_owned(), now.to_string()];
     for record in &batch.keys {
         key(&mut words, record)?;
@@ -44,13 +53,13 @@ pub(super) async fn batch(link: &Link, id: &str, now: i64, batch: &Batch, part: 
     for import in &batch.imports {
         words.extend(["i".to_owned(), text(import)?]);
     }
-    run(link, &words).await.map(drop)
+    Ok(words)
 }
 
 pub(super) async fn run(link: &Link, words: &[String]) -> Result<Value, StoreError> {
     let arguments: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
     let written = link.run(&WRITE, &arguments, link.patience() * PATIENCE).await;
-    written.map_err(|error| StoreError::of_server("the batch was not written", error))
+    written.map_err(failed)
 }
 
 /// What a book changed, but for what commands said of keys.
@@ -109,7 +118,8 @@ fn usage(words: &mut Vec<String>, record: &UsageRecord) {
     let errors = record.errors.iter().map(|(kind, count)| (kind.word(), number(*count)));
     let sums: Vec<(&str, i64)> = sums.into_iter().chain(errors).filter(|sum| sum.1 != 0).collect();
     let whose = format!("{}\n{}", record.key, record.lane);
-    words.extend(["d".to_owned(), record.day.to_string(), whose, record.id.to_string(), sums.len().to_string()]);
+    let last = record.last_success.map_or_else(String::new, |at| at.to_string());
+    words.extend(["d".to_owned(), record.day.to_string(), whose, record.id.to_string(), last, sums.len().to_string()]);
     words.extend(sums.into_iter().flat_map(|(name, more)| [name.to_owned(), more.to_string()]));
 }
 

@@ -52,7 +52,7 @@ impl Desk {
             connection,
             numbers: Numbers::default(),
             writer: fastrand::i64(1..),
-            full: true,
+            full: false,
             path: path.to_owned(),
             identity: identity(path),
             beside: beside(path),
@@ -170,7 +170,7 @@ impl Desk {
     /// What is open is another file than before.
     pub(super) fn begin_file(&mut self) {
         self.connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        (self.numbers, self.full) = (Numbers::default(), true);
+        (self.numbers, self.full) = (Numbers::default(), false);
         (self.identity, self.beside) = (identity(&self.path), beside(&self.path));
     }
 }

@@ -185,8 +185,20 @@ fn begin(path: &Path) -> Result<Connection, Failure> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "trusted_schema", "OFF")?;
     care::glance(&connection, path)?;
+    let fresh = migrate::is_fresh(&connection)?;
+    if fresh {
+        // There is nothing to lose yet, and each step would wait for the disk several times.
+        connection.pragma_update(None, "synchronous", "OFF")?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+    }
     migrate::migrate(&mut connection, path, migrate::MIGRATIONS)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
+    if fresh {
+        // Whatever is written from now on belongs to a file that is there.
+        let synced = File::open(path).and_then(|file| file.sync_all());
+        synced.map_err(|error| StoreError::because(format!("cannot make the database {}", path.display()), error))?;
+    }
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
     Ok(connection)
 }
 

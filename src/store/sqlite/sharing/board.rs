@@ -24,7 +24,6 @@ pub(super) fn renew(
     file: &str,
     now: impl FnOnce() -> i64,
 ) -> Result<Reply, Failure> {
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
     let to = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     read(&to, desk)?;
     if desk.version == 0 && life.among_strangers {

@@ -3,6 +3,7 @@
 
 mod board;
 mod life;
+mod noted;
 mod notes;
 mod turn;
 
@@ -158,7 +159,7 @@ impl Store for SharedSqlite {
             }
             let mut written = Ok(());
             if !shared.moved {
-                written = notes::write(desk, &mut shared.unfolded, &life.holder, &batch, clock.now().wall_ms());
+                written = notes::write(desk, &mut shared.unfolded, &life.holder, batch, clock.now().wall_ms());
             }
             if let Err(Failure::Broken(error)) = &written
                 && desk.look_after(Some(error))?
@@ -170,6 +171,10 @@ impl Store for SharedSqlite {
             }
             written
         })
+    }
+
+    fn takes_started(&self) -> bool {
+        true
     }
 
     fn usage(&self, from: &str, to: &str) -> impl Future<Output = Result<Vec<UsageRecord>, StoreError>> + Send {
@@ -191,6 +196,7 @@ impl Board for SharedSqlite {
                 shared.move_to(&life)?;
             }
             let mut renew = |desk: &mut super::Desk, shared: &mut SharedDesk| {
+                desk.last_through_power_cuts(false)?;
                 let name = desk.file_name();
                 board::renew(&mut desk.connection, shared, &mut renewal, &life, &name, || clock.now().wall_ms())
             };
