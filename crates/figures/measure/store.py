@@ -85,14 +85,17 @@ def counting(quick: bool) -> Iterator[Line]:
 
 
 def start(_: bool) -> Iterator[Line]:
-    """The first start makes the database, the others find 5,000 keys and what they used there."""
-    times = []
+    """The first start makes the database, the second finds 5,000 keys and what they used there."""
+    times = {"a new file": [], "again": []}
     with tempfile.TemporaryDirectory() as folder, serve.listening("upstream", cores=programs.CORES) as (_, upstream):
-        for _ in range(6):
-            database = f"{folder}/keypool.db"
-            with serve.serving(upstream, programs.CORES, keys=5_000, options=LIMITS, database=database) as (_, _, took):
-                times.append(took)
-    yield Line("serve with 5,000 keys in SQLite: start to first answer, best of 5", min(times[1:]) * 1e3, 100, unit="ms")
+        for n in range(5):
+            for each in times.values():
+                at = {"keys": 5_000, "options": LIMITS, "database": f"{folder}/{n}.db"}
+                with serve.serving(upstream, programs.CORES, **at) as (_, _, took):
+                    each.append(took)
+    for what, each in times.items():
+        name = f"serve with 5,000 keys in SQLite, {what}: start to first answer, best of 5"
+        yield Line(name, min(each) * 1e3, 100, unit="ms")
 
 
 def kills(quick: bool) -> Iterator[Line]:
