@@ -70,6 +70,7 @@ mod key;
 mod limit;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+mod missing;
 mod pool;
 mod provider;
 #[cfg(feature = "redis")]
@@ -97,7 +98,7 @@ pub use pool::{
     Acquire, AcquireMany, Affinity, Attempt, Demand, DisabledView, Event, Events, Exhausted, Granted, KeyChange,
     KeyLaneView, KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneLimitView, LaneView, Lease, LimitSource, LimitView,
     Lost, OpenError, OutReason, PriorityView, RestBackoff, RestTable, RestView, RosterChange, ServedBy, Sharing,
-    Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
+    SharingState, SharingView, Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
 pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidApiKeyHeader, OpenAi};

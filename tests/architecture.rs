@@ -9,7 +9,7 @@ use std::{
 
 /// The library's modules, each importing only from earlier lines.
 const RANKS: &[&[&str]] = &[
-    &["time", "body_error"],
+    &["time", "missing", "body_error"],
     &["limit", "redis"],
     &["share"],
     &["key"],

@@ -221,7 +221,10 @@ fn what_is_told_is_what_the_page_says_and_holds_no_secret() {
     }
     // These need more than can be had here.
     let rare = ["keypool.held", "keypool.key_echoed", "keypool.unjudged", "keypool.request"];
+    // These have a test of their own.
+    let shared = |name: &&String| page[*name].2 == "tower_keypool::sharing";
     let missing: Vec<_> = page.keys().filter(|name| !seen.contains(*name) && !rare.contains(&name.as_str())).collect();
+    let missing: Vec<_> = missing.into_iter().filter(|name| !shared(name)).collect();
     assert!(missing.is_empty(), "never told: {missing:?}");
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
-use super::{family::Families, key, lane, total};
+use super::{family::Families, key, lane, sharing, total};
 use crate::pool::KeyPool;
 
 /// A pool for a Prometheus registry: what [`KeyPool::snapshot_in_pieces`] says at each scrape. See the
@@ -45,6 +45,9 @@ impl Collector for PoolCollector {
         let omitted_lanes = if snapshot.keys.len() * lanes.len() > self.max_key_lanes { lanes.len() } else { 0 };
         let mut families = Families(encoder);
         total::write(&mut families, &snapshot, omitted_lanes)?;
+        if let Some(view) = &snapshot.sharing {
+            sharing::write(&mut families, view)?;
+        }
         lanes.write(&mut families, &snapshot)?;
         key::write(&mut families, &snapshot, &lanes)?;
         if omitted_lanes == 0 {

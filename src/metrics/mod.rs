@@ -35,6 +35,7 @@ mod family;
 mod key;
 mod lane;
 mod name;
+mod sharing;
 mod total;
 
 pub use collector::PoolCollector;

@@ -230,6 +230,11 @@ impl KeyPoolBuilder {
         self
     }
 
+    /// The clock that the pool will live by.
+    pub(super) fn clock_in_use(&mut self) -> Clock {
+        self.clock.get_or_insert_default().clone()
+    }
+
     /// What it describes, but for provider and clock.
     pub(super) fn into_parts(self) -> (Vec<Key>, GivenLimits, Settings, Duration) {
         (self.keys, self.limits, self.settings, self.wait)

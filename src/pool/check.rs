@@ -85,7 +85,7 @@ impl State {
             return self.check_full(ask, owner_at, full, &at);
         }
         if self.journal.is_some()
-            && let Some(check) = self.check_kept(ask, owner_at)
+            && let Some(check) = self.check_kept(ask, slot, owner_at)
         {
             return check;
         }
@@ -110,8 +110,8 @@ impl State {
 
     /// Where something is kept: whether another process has the owner, or the store has yet to hear of what would be used.
     #[inline(never)]
-    fn check_kept(&mut self, ask: &Ask<'_>, owner: u32) -> Option<Check> {
-        if let Some(elsewhere) = self.check_held(ask.lane, owner, ask.now) {
+    fn check_kept(&mut self, ask: &Ask<'_>, slot: u32, owner: u32) -> Option<Check> {
+        if let Some(elsewhere) = self.check_held(ask.lane, slot, ask.now) {
             return Some(elsewhere);
         }
         (!self.marked((ask.lane, owner), &ask.need)).then(|| self.check_unwritten(ask, owner))

@@ -167,14 +167,15 @@ impl Journal {
     #[inline]
     pub(super) fn allows(&self, unit: Unit, plan: &Plan, need: &Need) -> bool {
         plan.words() == 0
-            || (self.void && self.share.is_none())
+            || self.share.as_ref().map_or(self.void, |share| share.is_divided())
             || self.marks.get(&unit).map_or_else(|| Mark::first(plan).covers(need), |mark| mark.covers(need))
     }
 
     /// The same of a demand. Out of line: a pool without a store pays for nothing.
     #[inline(never)]
-    pub(super) fn allows_demand(&self, unit: Unit, plan: &Plan, demand: &Demand, now: Now) -> bool {
-        (plan.words() == 0 || self.holds(unit, now))
+    /// `alone`: its key has limits of its own.
+    pub(super) fn allows_demand(&self, unit: Unit, plan: &Plan, alone: bool, demand: &Demand, now: Now) -> bool {
+        ((plan.words() == 0 && !alone) || self.holds(unit, now))
             && self.allows(unit, plan, &State::ask_in(unit.0, demand, now).need)
     }
 
@@ -261,7 +262,7 @@ impl State {
             let mark = journal.marks.entry(unit).or_insert_with(|| Mark::first(plan));
             mark.spend(need, now);
             let noting = journal.share.as_mut().is_none_or(|share| {
-                share.started(unit, &Spent::from(*need));
+                share.started(unit, &Spent::from(*need), now);
                 share.changed(unit);
                 share.noting
             });

@@ -87,6 +87,7 @@ pub use rank::{Strategy, UnknownStrategy};
 pub use reconfigure::RosterChange;
 pub use rest::{RestBackoff, RestTable};
 pub use served_by::{Attempt, ServedBy};
+pub use sharing::{SharingState, SharingView};
 pub use snapshot::{
     DisabledView, KeyLaneView, KeyState, KeyView, LaneLimitView, LaneView, LimitView, PriorityView, RestView, Snapshot,
 };

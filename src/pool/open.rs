@@ -1,6 +1,6 @@
 //! A pool on a store: load, say so, then serve.
 
-use std::{error::Error as StdError, fmt, sync::Arc};
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{
     error::KeyError,
-    share::{Board, Holder, HolderId, Settings},
+    share::{Board, Counters, Holder, HolderId, OnMissing, OnStoreLoss, Settings},
     store::{AnyStore, Batch, Store, StoreError},
+    time::{Clock, Tick},
 };
 
 /// Why a pool could not be opened on its store.
@@ -24,6 +25,13 @@ pub enum OpenError {
     Key(KeyError),
     /// The store cannot be read or written.
     Store(StoreError),
+    /// The store that processes share was not reached in time.
+    Missing {
+        /// How long it was tried.
+        waited: Duration,
+        /// What the last try said.
+        source: StoreError,
+    },
 }
 
 impl fmt::Display for OpenError {
@@ -31,6 +39,7 @@ impl fmt::Display for OpenError {
         match self {
             Self::Key(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
+            Self::Missing { waited, source } => write!(f, "nothing was reached for {} s: {source}", waited.as_secs()),
         }
     }
 }
@@ -39,7 +48,7 @@ impl StdError for OpenError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Key(error) => error.source(),
-            Self::Store(error) => error.source(),
+            Self::Store(error) | Self::Missing { source: error, .. } => error.source(),
         }
     }
 }
@@ -113,40 +122,115 @@ impl KeyPoolBuilder {
     /// wait for nothing else. [`KeyPool::shutdown`] gives all back at once; of a process that dies without it the board
     /// hears by its lock, or when its lease ends.
     ///
+    /// Where store or board cannot be reached [`Sharing::on_missing`] says what happens: it is tried for 30 s, unless
+    /// set.
+    ///
     /// Spawns two tasks, which end with the pool.
     ///
     /// # Errors
-    /// When a key cannot be taken, or store or board cannot be read or written.
+    /// When a key cannot be taken, or store or board cannot be read or written; [`OpenError::Missing`] when they were not
+    /// reached in time.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn open_shared(
-        self,
+        mut self,
         store: impl Store,
         board: impl Board + 'static,
         sharing: Sharing,
     ) -> Result<KeyPool, OpenError> {
-        let Sharing { holder, settings, seed } = sharing;
-        let image = Store::load(&store).await?;
+        let Sharing { holder, settings, seed, on_missing } = sharing;
+        let mut patience = Patience::begin(on_missing, self.clock_in_use());
+        let takes_started = store.takes_started();
+        let store: Arc<dyn AnyStore> = Arc::new(store);
+        let image = loop {
+            match store.load().await {
+                Ok(image) => break Some(image),
+                Err(error) if !error.is_unreachable() => return Err(error.into()),
+                Err(error) => {
+                    if !patience.may_try_again(error).await? {
+                        break None;
+                    }
+                }
+            }
+        };
+        let missing = image.is_none();
+        let image = image.unwrap_or_default();
         let (progress, written) = watch::channel(Progress::default());
         let (standing, stands) = watch::channel(Standing::default());
-        let share = Some(Box::new(Share::new(settings.noting)));
+        let share = Some(Box::new(Share::new(&settings)));
         let pool = self.assemble(Some(Opened { image, written: Some(written), share, sharing: Some(stands) }))?;
         let mut renewing = Renewing {
             holder: Holder::new(holder, settings.clone(), Vec::new(), seed),
             settings: settings.clone(),
             board: Arc::new(board),
+            store: Arc::clone(&store),
             standing,
             noted: 0,
+            counters: Counters::default(),
+            error: None,
         };
         if let Some(journal) = &mut pool.lock().journal {
-            journal.takes_started = store.takes_started();
+            journal.takes_started = takes_started;
         }
-        renewing.begin(&pool).await.map_err(|error| StoreError::because("the board does not answer", error))?;
+        let mut local = missing;
+        while !local {
+            let Err(error) = renewing.begin(&pool).await else { break };
+            local = match error.downcast::<StoreError>() {
+                Ok(error) if error.is_unreachable() => !patience.may_try_again(*error).await?,
+                Ok(error) => return Err((*error).into()),
+                Err(error) => return Err(StoreError::because("the board does not answer", error).into()),
+            };
+        }
+        if let (true, OnMissing::Local { expected_processes }) = (local, on_missing) {
+            renewing.begin_locally(&pool, expected_processes, patience.said);
+        }
         let cadence = if settings.noting { Cadence::NOTING } else { Cadence::IDLE };
-        tokio::spawn(write_behind(Arc::downgrade(&pool.0), Arc::new(store), progress, cadence));
+        tokio::spawn(write_behind(Arc::downgrade(&pool.0), store, progress, cadence));
         tokio::spawn(renewing.run(Arc::downgrade(&pool.0)));
         Ok(pool)
+    }
+}
+
+/// How long it is tried to reach what is missing.
+struct Patience {
+    on_missing: OnMissing,
+    clock: Clock,
+    begun: Tick,
+    /// In pauses, by the runtime's time.
+    slept: Duration,
+    said: Option<String>,
+}
+
+impl Patience {
+    /// How long after a try in vain the next follows.
+    const AGAIN: Duration = Duration::from_millis(500);
+
+    fn begin(on_missing: OnMissing, clock: Clock) -> Self {
+        let begun = clock.tick();
+        Self { on_missing, clock, begun, slept: Duration::ZERO, said: None }
+    }
+
+    /// Waits a moment, and whether there is another try; not where one does without.
+    async fn may_try_again(&mut self, error: StoreError) -> Result<bool, OpenError> {
+        let waited = self.clock.tick().since(self.begun).max(self.slept);
+        match self.on_missing {
+            OnMissing::Wait(patience) if waited < patience => {
+                if self.said.is_none() {
+                    tracing::warn!(%error, "the store that processes share is missing; it is tried for {} s", patience.as_secs());
+                }
+                self.said = Some(error.to_string());
+                let pause = Self::AGAIN.min(patience.saturating_sub(waited));
+                tokio::time::sleep(pause).await;
+                self.slept += pause;
+                Ok(true)
+            }
+            OnMissing::Wait(_) => Err(OpenError::Missing { waited, source: error }),
+            OnMissing::Local { .. } => {
+                self.said = Some(error.to_string());
+                Ok(false)
+            }
+        }
     }
 }
 
@@ -156,18 +240,34 @@ pub struct Sharing {
     holder: HolderId,
     settings: Settings,
     seed: u64,
+    on_missing: OnMissing,
 }
 
 impl Sharing {
     /// As `holder`, which no other process may be.
     pub fn new(holder: HolderId) -> Self {
-        Self { holder, settings: Settings::default(), seed: fastrand::u64(..) }
+        Self { holder, settings: Settings::default(), seed: fastrand::u64(..), on_missing: OnMissing::default() }
     }
 
     /// With these times.
     #[must_use]
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
+        self
+    }
+
+    /// What to do where store or board cannot be reached when the pool is opened; tried for 30 s unless set.
+    #[must_use]
+    pub fn on_missing(mut self, on_missing: OnMissing) -> Self {
+        self.on_missing = on_missing;
+        self
+    }
+
+    /// What to do once leases have ended since the board is away: fail closed, unless set. The same as
+    /// [`Settings::on_store_loss`].
+    #[must_use]
+    pub fn on_store_loss(mut self, on_store_loss: OnStoreLoss) -> Self {
+        self.settings.on_store_loss = on_store_loss;
         self
     }
 

@@ -216,6 +216,7 @@ impl State {
             spills: self.tally.spills,
             exhausted: self.tally.exhausted,
             events_lost: self.events_lost.load(std::sync::atomic::Ordering::Relaxed),
+            sharing: self.sharing_view(now),
             exit_rest: self.exit.as_ref().and_then(|rest| view(rest, Scope::Exit, None, now)),
             lanes: lanes_seen,
             total_memory_bytes: memory,

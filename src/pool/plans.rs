@@ -30,13 +30,22 @@ pub(super) struct Sources {
     pub(super) table: Limits,
     /// As other processes have them that share the owner: where these are stricter they hold.
     pub(super) elsewhere: Limits,
+    /// Among how many processes they are divided; zero or one: they hold as they are.
+    pub(super) among: u32,
 }
 
 impl Sources {
     /// The limits that hold: a learned one only tightens a given one; where nothing is given the learned holds, else
     /// the table.
     fn effective(&self) -> Limits {
-        if self.elsewhere.is_empty() { self.own() } else { stricter(&self.own(), &self.elsewhere) }
+        let own = self.own();
+        let whole = if self.elsewhere.is_empty() { own } else { stricter(&own, &self.elsewhere) };
+        if self.among < 2 {
+            return whole;
+        }
+        // Rounded down, so that all of them together stay within it: what is less than their number leaves nothing.
+        let part = |limit: &Limit| Limit { amount: limit.amount / u64::from(self.among), ..*limit };
+        whole.iter().fold(Limits::new(), |limits, limit| limits.with(part(limit)))
     }
 
     /// The same without what other processes say.
@@ -79,11 +88,13 @@ pub(super) struct Plans {
     entries: Vec<Entry>,
     index: HashMap<Sources, u16>,
     guard: Duration,
+    /// Among how many processes all limits are divided from now on.
+    among: u32,
 }
 
 impl Plans {
     pub(super) fn new(guard: Duration) -> Self {
-        let mut plans = Self { entries: Vec::new(), index: HashMap::new(), guard };
+        let mut plans = Self { entries: Vec::new(), index: HashMap::new(), guard, among: 0 };
         plans.intern(Sources::default());
         plans
     }
@@ -91,6 +102,9 @@ impl Plans {
     /// The number of these limits. Number 0 is "no limits"; beyond 65,535 different ones that is what is returned,
     /// which only costs knowing before sending.
     pub(super) fn intern(&mut self, sources: Sources) -> u16 {
+        let limited = [&sources.given, &sources.learned, &sources.table, &sources.elsewhere];
+        let among = if limited.iter().all(|limits| limits.is_empty()) { 0 } else { self.among };
+        let sources = Sources { among, ..sources };
         if let Some(known) = self.index.get(&sources) {
             return *known;
         }
@@ -98,6 +112,11 @@ impl Plans {
         self.entries.push(Entry { plan: Plan::compile(&sources.effective(), self.guard), sources: sources.clone() });
         self.index.insert(sources, number);
         number
+    }
+
+    /// Limits that are interned from now on are divided among so many processes; zero: among none.
+    pub(super) fn divide(&mut self, among: u32) {
+        self.among = among;
     }
 
     pub(super) fn plan(&self, number: u16) -> &Plan {
@@ -130,5 +149,23 @@ mod tests {
         assert_eq!(amount(&sources(limits(10), limits(15), limits(3))), (10, LimitSource::Given));
         assert_eq!(amount(&sources(none(), limits(15), limits(3))), (15, LimitSource::Learned));
         assert_eq!(amount(&sources(none(), none(), limits(3))), (3, LimitSource::Table));
+    }
+
+    #[test]
+    fn divided_limits_are_rounded_down_to_nothing() {
+        let parts = [(10, 4, 2), (3, 4, 0), (7, 1, 7), (7, 0, 7)];
+        for (given, among, part) in parts {
+            let sources = Sources { given: Limits::new().per_minute(given), among, ..Sources::default() };
+            assert_eq!(amount(&sources), (part, LimitSource::Given));
+        }
+        let mut plans = Plans::new(Duration::ZERO);
+        let sources = Sources { given: Limits::new().per_minute(8), ..Sources::default() };
+        let whole = plans.intern(sources.clone());
+        plans.divide(2);
+        let half = plans.intern(sources.clone());
+        assert_eq!(plans.plan(half).limits().map(|limit| limit.amount).collect::<Vec<_>>(), [4]);
+        assert_eq!(plans.intern(Sources::default()), 0, "no limit has no part");
+        plans.divide(0);
+        assert_eq!(plans.intern(plans.sources(half).clone()), whole);
     }
 }

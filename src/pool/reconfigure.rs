@@ -218,8 +218,13 @@ impl State {
         let cell = &mut self.roster.keys[slot as usize];
         let most = wanted.max_concurrent.unwrap_or(UNBOUNDED);
         let interval = u32::try_from(wanted.min_interval.as_millis()).unwrap_or(u32::MAX);
-        changed |= (cell.max_concurrent, cell.interval_ms) != (most, interval);
+        let itself = (cell.max_concurrent, cell.interval_ms) != (most, interval);
         (cell.max_concurrent, cell.interval_ms) = (most, interval);
+        if itself {
+            changed = true;
+            self.units_changed();
+        }
+        let cell = &mut self.roster.keys[slot as usize];
         let held = cell.extra.as_ref().map(|extra| (extra.labels.clone(), extra.tier.clone())).unwrap_or_default();
         if held != (wanted.labels.clone(), wanted.tier.clone()) {
             let extra = cell.extra.get_or_insert_default();

@@ -10,7 +10,7 @@ use super::{
     lane::Origin,
     pick::Picked,
     rank::{Loads, Ranks, Strategy},
-    roster::NO_ACCOUNT,
+    roster::{NO_ACCOUNT, UNBOUNDED},
     seats::Probes,
     state::{State, standing},
 };
@@ -62,7 +62,7 @@ impl State {
         let owner_at = key.owner;
         let plan = self.plans.plan(held.plan);
         if let Some(journal) = &self.journal
-            && !journal.allows_demand((lane_at, owner_at), plan, demand, now)
+            && !journal.allows_demand((lane_at, owner_at), plan, key.max_concurrent != UNBOUNDED, demand, now)
         {
             return None;
         }

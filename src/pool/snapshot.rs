@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{plans::LimitSource, rank::Strategy};
+use super::{SharingView, plans::LimitSource, rank::Strategy};
 use crate::{
     key::{KeyId, Tier},
     limit::{Limit, Span, Unit},
@@ -63,6 +63,9 @@ pub struct Snapshot {
     pub exhausted: u64,
     /// Events that subscribers did not read in time.
     pub events_lost: u64,
+    /// How sharing owners with other processes stands; none where nothing is shared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sharing: Option<SharingView>,
     /// A rest of our address or the endpoint.
     pub exit_rest: Option<RestView>,
     /// Each key.

@@ -271,7 +271,7 @@ impl State {
             },
             _ => Limits::new(),
         };
-        self.plans.intern(Sources { given, learned, table, elsewhere })
+        self.plans.intern(Sources { given, learned, table, elsewhere, among: 0 })
     }
 
     // === time ===

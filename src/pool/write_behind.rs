@@ -29,8 +29,9 @@ impl Cadence {
     pub(super) const ALONE: Self = Self { every: Duration::from_millis(150), short: SHORT_PAUSE };
     /// Where processes share owners: with what they renew there are no more than ten transactions a second.
     pub(super) const NOTING: Self = Self::of(Duration::from_millis(120));
-    /// Where the board alone knows the counts: what is left to write is nobody's to wait for.
-    pub(super) const IDLE: Self = Self::of(Duration::from_millis(500));
+    /// Where the board alone knows the counts: what is left to write is nobody's to wait for. With what they renew that is
+    /// 1.7 calls a second.
+    pub(super) const IDLE: Self = Self::of(Duration::from_secs(1));
 
     const fn of(every: Duration) -> Self {
         Self { every, short: every }
@@ -174,7 +175,7 @@ async fn keep(
     let batch = Arc::new(batch);
     let mut pause = SHORT_PAUSE;
     let (mut failures, mut anew) = (0, false);
-    while let Err(error) = store.write(Arc::clone(&batch)).await {
+    while let Err(error) = hand_over(pool, store, &batch).await {
         if error.is_begun_anew() && begin_anew(pool, store).await {
             anew = true;
             continue;
@@ -206,6 +207,15 @@ async fn keep(
         void_marks(pool, false);
     }
     Some(anew)
+}
+
+async fn hand_over(pool: &Weak<Shared>, store: &dyn AnyStore, batch: &Arc<Batch>) -> Result<(), StoreError> {
+    if let Some(pool) = pool.upgrade().map(KeyPool)
+        && let Some(share) = pool.lock().share_mut()
+    {
+        share.wrote();
+    }
+    store.write(Arc::clone(batch)).await
 }
 
 /// What the store held is gone: all that this process knows is written with the next look. Whether the store knows that

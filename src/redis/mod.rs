@@ -28,7 +28,8 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
+pub use crate::missing::OnMissing;
 pub use failure::RedisError;
 pub use link::Link;
-pub use options::{OnMissing, Options};
+pub use options::Options;
 pub(crate) use script::Script;

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{address::Address, failure::RedisError};
+use crate::missing::OnMissing;
 
 /// How a server is reached. `Debug` shows neither user nor password.
 ///
@@ -23,26 +24,6 @@ pub struct Options {
     pub(super) timeout: Duration,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) on_missing: OnMissing,
-}
-
-/// What to do when the server cannot be reached at start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OnMissing {
-    /// Try again for so long, then fail. 30 s by default.
-    Wait(Duration),
-    /// Begin without it, each limit divided by so many processes, until it answers. May exceed limits: what others
-    /// started before is not known.
-    Local {
-        /// How many processes share the limits, this one included.
-        expected_processes: u32,
-    },
-}
-
-impl Default for OnMissing {
-    fn default() -> Self {
-        Self::Wait(Duration::from_secs(30))
-    }
 }
 
 impl Options {

@@ -2,13 +2,8 @@
 
 use std::time::Duration;
 
-use super::{
-    failure::RedisError,
-    link::Link,
-    options::{OnMissing, Options},
-    stream::Trust,
-};
-use crate::time::Clock;
+use super::{failure::RedisError, link::Link, options::Options, stream::Trust};
+use crate::{missing::OnMissing, time::Clock};
 
 /// How long after a look in vain the next follows.
 const AGAIN: Duration = Duration::from_millis(500);

@@ -270,7 +270,7 @@ fn book(record: &mut UnitRecord, held: &Held, now: i64) {
         record.marks.clone_from(&held.marks);
         record.ahead = held.ahead;
         record.in_flight = held.in_flight.iter().map(|deadline| now + deadline).collect();
-        record.last_start = held.last_start.map(|start| heard(start, now));
+        record.last_start = record.last_start.max(held.last_start.map(|start| heard(start, now)));
     }
     record.corrections.retain(|correction| correction.number > held.corrected);
     record.other.extend(held.other.clone());

@@ -40,6 +40,11 @@ impl MemoryBoard {
 }
 
 impl MemoryBoard {
+    /// Loses all that it knows, as a server does that is flushed.
+    pub fn forget(&self) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = BoardState::default();
+    }
+
     /// Takes a note, as a store does with a batch: see [`Renewal::noting`].
     pub fn note(&self, holder: &HolderId, number: u64, units: Vec<Noted>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,7 +6,7 @@ use super::{
     apply::LIVELY,
     counts, draws,
     names::{HolderId, Kind, UnitId},
-    state::BoardState,
+    state::{BoardState, HolderRecord, UnitRecord},
     wire::{Claim, Mode, Renewal, Reply},
 };
 
@@ -15,6 +15,9 @@ const SOON: i64 = 1_000;
 
 /// So many units are granted to one who is alone before he needs them.
 const AT_ONCE: usize = 1_000;
+
+/// So many guards that others hold are asked back for one claim.
+const ASKED_BACK: usize = 16;
 
 /// How much of a kind there is, who holds it, and who asks for it.
 struct Shares {
@@ -76,10 +79,29 @@ impl Shares {
     }
 }
 
+impl BoardState {
+    /// Whether a process may be lent what this guards: nobody else has the guard, and who has it, or had it last, leaves it
+    /// to others who want it.
+    fn may_guard(&self, guard: &UnitId, holder: &HolderId, now: i64) -> bool {
+        let Some(record) = self.units.get(guard) else { return false };
+        let own = record.holder.as_ref() == Some(holder);
+        if !own && !record.is_free(now) {
+            return false;
+        }
+        let kind = Kind::from(guard.as_str());
+        let wants = |(other, record): (&HolderId, &HolderRecord)| {
+            other != holder && now - record.seen < LIVELY && record.wanted.contains_key(&kind)
+        };
+        !((own || record.before.as_ref() == Some(holder)) && self.holders.iter().any(wants))
+    }
+}
+
 /// Grants what is claimed as far as it is free, and says what others lack.
 pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &mut Reply) {
     let mut kinds: BTreeMap<Kind, Vec<(UnitId, u64)>> = BTreeMap::new();
     let Some(roster) = state.rosters.get(&renewal.roster) else { return };
+    let guards = roster.iter().filter_map(|info| Some((info.unit.clone(), info.guard.clone()?)));
+    let guards: BTreeMap<UnitId, UnitId> = guards.collect();
     if let Some(record) = state.holders.get_mut(&renewal.holder) {
         record.wanted.clear();
     }
@@ -96,7 +118,7 @@ pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: 
     for (kind, units) in &kinds {
         let mut shares = Shares::of(state, kind, units, now);
         for claim in renewal.claims.iter().filter(|claim| claim.kind == *kind) {
-            let left = grant(state, renewal, claim, units, &mut shares, now, reply);
+            let left = grant(state, renewal, claim, (units, &guards), &mut shares, now, reply);
             let left = draws::draw(state, renewal, claim, units, left, now, reply);
             if left > 0 {
                 reply.dry.push(kind.clone());
@@ -123,7 +145,7 @@ fn grant(
     state: &mut BoardState,
     renewal: &Renewal,
     claim: &Claim,
-    units: &[(UnitId, u64)],
+    (units, guards): (&[(UnitId, u64)], &BTreeMap<UnitId, UnitId>),
     shares: &mut Shares,
     now: i64,
     reply: &mut Reply,
@@ -159,6 +181,16 @@ fn grant(
         })
         .filter(|found| found.0 > 0 || reply.alone)
         .collect();
+    // What its keys may do at a time only one process can know.
+    let mut kept = Vec::new();
+    free.retain(|(_, _, unit, _)| {
+        let Some(guard) = guards.get(*unit) else { return true };
+        let may = state.may_guard(guard, holder, now);
+        if !may && kept.len() < ASKED_BACK && !kept.contains(guard) {
+            kept.push(guard.clone());
+        }
+        may
+    });
     free.sort_by_key(|(room, own, ..)| Reverse((*own, *room)));
     // Whoever is alone keeps all windows himself, and knows when each opens.
     let all = reply.alone && free.len() <= AT_ONCE;
@@ -173,9 +205,20 @@ fn grant(
         if reply.granted.iter().any(|granted| granted.unit == *unit) {
             continue;
         }
+        if let Some(guard) = guards.get(unit) {
+            let held = |record: &UnitRecord| record.holder.as_ref() == Some(holder) && record.until > now;
+            if !state.units.get(guard).is_some_and(held) {
+                reply.granted.extend(state.grant(guard, renewal, None, now));
+            }
+        }
         reply.granted.extend(state.grant(unit, renewal, Some(claim.dates), now));
         *shares.held.entry(holder.clone()).or_default() += size;
         left = left.saturating_sub(room);
+    }
+    if left > 0
+        && let Some(record) = state.holders.get_mut(holder)
+    {
+        record.wanted.extend(kept.into_iter().map(|guard| (Kind::from(guard.as_str()), 1)));
     }
     left
 }

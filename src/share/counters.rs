@@ -1,13 +1,20 @@
 //! What happened, in numbers.
 
+use serde::Serialize;
+
 /// What a process counts of the protocol; each only ever grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Renewals sent.
+    /// Renewals sent: each is one call to the board, and one way there and back.
     pub renewals: u64,
     /// Of these, before their time because something was lacking.
     pub urgent: u64,
+    /// Kinds that were asked for since they were lacking.
+    pub claims: u64,
+    /// Batches handed to the store, those that were not kept included. With [`renewals`](Self::renewals) all calls that
+    /// sharing costs.
+    pub writes: u64,
     /// Renewals without an answer.
     pub lost: u64,
     /// Units received.
@@ -26,7 +33,7 @@ pub struct Counters {
     pub store_lost: u64,
     /// Times when the clocks parted and all leases were void.
     pub clocks_parted: u64,
-    /// Starts refused since leases had ended (fail closed).
+    /// Demands refused since leases had ended (fail closed).
     pub failed_closed: u64,
     /// Starts that a fair share was taken for, the board being away.
     pub fair_share: u64,

@@ -3,6 +3,7 @@
 
 mod answer;
 mod draw;
+mod guards;
 mod need;
 mod renew;
 
@@ -69,6 +70,8 @@ pub struct Holder {
     returning: BTreeMap<UnitId, Returning>,
     draws: Vec<Draw>,
     demands: BTreeMap<Kind, Demand>,
+    /// Guards that are held and that others want.
+    wanted_guards: BTreeSet<UnitId>,
     /// Units whose limits somebody knows to be stricter.
     tightened: BTreeSet<UnitId>,
     news: VecDeque<(u64, Told)>,
@@ -122,6 +125,7 @@ struct Sent {
 struct Returning {
     fence: u64,
     mode: Mode,
+    last_start: Option<Tick>,
     /// The board may have heard of it, and lent it to another.
     said: bool,
 }
@@ -168,6 +172,7 @@ impl Holder {
             returning: BTreeMap::new(),
             draws: Vec::new(),
             demands: BTreeMap::new(),
+            wanted_guards: BTreeSet::new(),
             tightened: BTreeSet::new(),
             news: VecDeque::new(),
             next_news: 0,
@@ -320,6 +325,7 @@ impl Holder {
 
     /// A request started.
     pub fn started(&mut self, unit: &UnitId, spent: &Spent, dates: (u16, u16), now: Moment) {
+        self.started_guarded(unit, now);
         let Some(held) = self.units.get_mut(unit) else {
             self.take_drawn(unit, spent, dates, now.tick);
             return;
@@ -368,17 +374,6 @@ impl Holder {
         self.units.iter().map(|(unit, held)| (unit, &*held.marks))
     }
 
-    /// The next renewal is due now: it is the last.
-    pub(crate) fn renew_now(&mut self, now: Moment) {
-        self.due = now.tick;
-    }
-
-    /// The day's mark of some unit is reached: the board is to hear of it at once.
-    pub(crate) fn at_mark(&mut self, now: Moment) {
-        self.counters.at_mark += 1;
-        self.hurry(now.tick);
-    }
-
     fn hurry(&mut self, now: Tick) {
         let at = now.max(self.sent.plus(self.settings.coalesce)).max(self.unhurried);
         if at < self.due {
@@ -389,7 +384,8 @@ impl Holder {
 
     fn give_back(&mut self, unit: &UnitId, mode: Mode) {
         if let Some(held) = self.units.remove(unit) {
-            self.returning.insert(unit.clone(), Returning { fence: held.fence, mode, said: false });
+            let last_start = held.last_start;
+            self.returning.insert(unit.clone(), Returning { fence: held.fence, mode, last_start, said: false });
             self.counters.returned += 1;
         }
     }

@@ -46,6 +46,13 @@ pub struct Spent {
 }
 
 impl Spent {
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.requests += more.requests;
+        self.input_tokens = self.input_tokens.saturating_add(more.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(more.output_tokens);
+        self.images += more.images;
+    }
+
     pub(crate) fn of(&self, unit: Unit) -> u64 {
         match unit {
             Unit::Requests => self.requests,

@@ -47,6 +47,7 @@ pub use holder::{Holder, Leave, Refusal};
 pub use ledger::{Ledger, Moment, Spent};
 pub use names::{HolderId, Kind, UnitId};
 
+pub use crate::missing::OnMissing;
 pub use settings::{OnStoreLoss, Settings};
 #[cfg(feature = "sqlite")]
 pub(crate) use shelf::{Changes, Shelf};

@@ -19,6 +19,9 @@ pub struct Settings {
     pub timeout: Duration,
     /// Over how long demand is smoothed. 8 s.
     pub smoothing: Duration,
+    /// How long a request may last: so long what a dead process sent counts as under way, where keys have limits of their
+    /// own. 60 s.
+    pub longest_request: Duration,
     /// What to do when leases have ended because the board is away.
     pub on_store_loss: OnStoreLoss,
     /// What is started between two renewals is [noted](super::Noted) in the store before more may be. Off.
@@ -37,10 +40,12 @@ pub enum OnStoreLoss {
     /// Nothing is started.
     #[default]
     FailClosed,
-    /// What this process could serve goes on, each limit divided by this many processes. May exceed limits: what others
-    /// started before is not known. Counted.
+    /// What this process could serve goes on, each limit divided by this many processes and rounded down: one that is
+    /// smaller than their number leaves nothing. May exceed limits: what others started before the loss is not known,
+    /// nor whether there are more of them. Each start in it is counted, and told to the board when that is back, which
+    /// ends it.
     FairShare {
-        /// How many processes share the limits.
+        /// How many processes share the limits, this one included.
         processes: u32,
     },
 }
@@ -54,6 +59,7 @@ impl Default for Settings {
             coalesce: Duration::from_millis(20),
             timeout: Duration::from_secs(1),
             smoothing: Duration::from_secs(8),
+            longest_request: Duration::from_secs(60),
             on_store_loss: OnStoreLoss::default(),
             noting: false,
             draws: true,

@@ -105,6 +105,9 @@ pub struct UnitInfo {
     pub kind: Kind,
     /// Its limits; of processes that differ the stricter hold.
     pub limits: Limits,
+    /// The unit of what its keys allow by themselves: only who holds that may hold this. Its kind has its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<UnitId>,
 }
 
 /// A unit that its holder holds, or gives back.

@@ -11,17 +11,23 @@ pub struct StoreError {
     source: Option<BoxError>,
     in_use: bool,
     anew: bool,
+    unreachable: bool,
 }
 
 impl StoreError {
     /// What could not be done.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), source: None, in_use: false, anew: false }
+        Self { what: what.into(), source: None, in_use: false, anew: false, unreachable: false }
     }
 
     /// The same, and what stood in the way.
     pub fn because(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
-        Self { what: what.into(), source: Some(source.into()), in_use: false, anew: false }
+        Self { what: what.into(), source: Some(source.into()), in_use: false, anew: false, unreachable: false }
+    }
+
+    /// Nobody answers where it is kept; a little later somebody may.
+    pub fn unreachable(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
+        Self { unreachable: true, ..Self::because(what, source) }
     }
 
     /// Another process works on it.
@@ -37,6 +43,11 @@ impl StoreError {
     /// Whether what it held is gone, and it takes writes all the same.
     pub fn is_begun_anew(&self) -> bool {
         self.anew
+    }
+
+    /// Whether nobody answered, so that trying again may help.
+    pub fn is_unreachable(&self) -> bool {
+        self.unreachable
     }
 
     /// Whether another process works on it.

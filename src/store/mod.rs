@@ -87,10 +87,15 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 
 
 /// A store whose kind is not known: the pool's, off every request's path.
 pub(crate) trait AnyStore: Send + Sync {
+    fn load(&self) -> Boxed<'_, Image>;
     fn write(&self, batch: Arc<Batch>) -> Boxed<'_, ()>;
 }
 
 impl<S: Store> AnyStore for S {
+    fn load(&self) -> Boxed<'_, Image> {
+        Box::pin(Store::load(self))
+    }
+
     fn write(&self, batch: Arc<Batch>) -> Boxed<'_, ()> {
         Box::pin(Store::write(self, batch))
     }

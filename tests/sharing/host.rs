@@ -10,12 +10,13 @@ use std::{
 };
 
 use tower_keypool::{
-    Clock, Gemini, Key, KeyPool, KeyPoolBuilder, Sharing,
+    Clock, Gemini, Key, KeyPool, KeyPoolBuilder, OpenError, Sharing,
     share::{Board, HolderId, MemoryBoard, Renewal, Reply, Settings},
     store::{Batch, Image, ImportRecord, MemoryStore, Store, StoreError, UsageRecord},
 };
 
 pub(crate) const FLASH: &str = "gemini-2.5-flash";
+pub(crate) const PRO: &str = "gemini-2.5-pro";
 
 /// What becomes of what a process says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,7 @@ pub(crate) struct Line {
     board: Arc<MemoryBoard>,
     store: MemoryStore,
     holder: HolderId,
+    life: u64,
     way: Arc<AtomicU8>,
 }
 
@@ -77,8 +79,11 @@ impl Board for Line {
 }
 
 impl Store for Line {
-    fn load(&self) -> impl Future<Output = Result<Image, StoreError>> + Send {
-        self.store.load()
+    async fn load(&self) -> Result<Image, StoreError> {
+        if self.is(Way::Cut) {
+            return Err(StoreError::unreachable("the store cannot be read", "nobody answers"));
+        }
+        self.store.load().await
     }
 
     async fn write(&self, batch: Arc<Batch>) -> Result<(), StoreError> {
@@ -108,6 +113,11 @@ impl Store for Line {
     }
 }
 
+/// It is noon in Los Angeles.
+pub(crate) fn noon() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000)
+}
+
 /// One host, and the clock of all its processes.
 pub(crate) struct Host {
     pub(crate) clock: Clock,
@@ -125,7 +135,11 @@ pub(crate) struct Process {
 impl Host {
     /// It is noon in Los Angeles.
     pub(crate) fn new(noting: bool) -> Self {
-        let clock = Clock::tokio_from(SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000));
+        Self::by(noting, Clock::tokio_from(noon()))
+    }
+
+    /// By this clock.
+    pub(crate) fn by(noting: bool, clock: Clock) -> Self {
         let board = Arc::new(MemoryBoard::new(clock.clone()));
         let mut settings = Settings::default();
         settings.noting = noting;
@@ -135,16 +149,46 @@ impl Host {
 
     /// A life of the process `name`.
     pub(crate) async fn process(&self, name: &str, life: u64, builder: KeyPoolBuilder) -> Process {
-        let holder = HolderId::new(name, life);
-        let line = Line {
+        self.process_as(name, life, builder, |sharing| sharing).await
+    }
+
+    /// The same where something is otherwise.
+    pub(crate) async fn process_as(
+        &self,
+        name: &str,
+        life: u64,
+        builder: KeyPoolBuilder,
+        otherwise: impl FnOnce(Sharing) -> Sharing,
+    ) -> Process {
+        let line = self.line(name, life);
+        let pool = self.open(&line, builder, otherwise).await;
+        Process { pool: pool.expect("a pool on this board"), line }
+    }
+
+    /// A way to board and store.
+    pub(crate) fn line(&self, name: &str, life: u64) -> Line {
+        Line {
             board: Arc::clone(&self.board),
             store: self.store.clone(),
-            holder: holder.clone(),
+            holder: HolderId::new(name, life),
+            life,
             way: Arc::default(),
-        };
-        let sharing = Sharing::new(holder).settings(self.settings.clone()).seed(life);
-        let pool = builder.clock(self.clock.clone()).open_shared(line.clone(), line.clone(), sharing);
-        Process { pool: pool.await.expect("a pool on this board"), line }
+        }
+    }
+
+    /// The board loses all that it knows.
+    pub(crate) fn forget(&self) {
+        self.board.forget();
+    }
+
+    pub(crate) async fn open(
+        &self,
+        line: &Line,
+        builder: KeyPoolBuilder,
+        otherwise: impl FnOnce(Sharing) -> Sharing,
+    ) -> Result<KeyPool, OpenError> {
+        let sharing = Sharing::new(line.holder.clone()).settings(self.settings.clone()).seed(line.life);
+        builder.clock(self.clock.clone()).open_shared(line.clone(), line.clone(), otherwise(sharing)).await
     }
 }
 

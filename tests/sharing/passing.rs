@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_keypool::{Demand, KeyPool, Limits, OutReason, Verdict};
 
-use crate::host::{FLASH, Host, builder, pass, paused};
+use crate::host::{FLASH, Host, PRO, builder, pass, paused};
 
 fn wait(seconds: u64) -> Demand {
     Demand::new(FLASH).wait(Duration::from_secs(seconds))
@@ -142,5 +142,49 @@ fn of_a_dead_process_that_notes_nothing_all_is_unknown() {
         assert_eq!(burst(&again.pool, 10, 1).await, 0);
         pass(61.0).await;
         assert_eq!(burst(&again.pool, 200, 2).await, 160);
+    });
+}
+
+#[test]
+fn a_key_with_limits_of_its_own_serves_two_lanes_of_two_processes_in_turn() {
+    both(async |noting| {
+        let host = Host::new(noting);
+        let make = || {
+            let key = crate::host::key(1).max_concurrent(1);
+            builder(0).keys([key]).limits("*", Limits::new().per_minute(600))
+        };
+        let (one, other) = (host.process("one", 1, make()).await, host.process("other", 1, make()).await);
+        let served = [(one.pool.clone(), FLASH), (other.pool.clone(), PRO)].map(|(pool, lane)| {
+            tokio::spawn(async move {
+                let mut served = 0;
+                let begun = pool.clock().tick();
+                while pool.clock().tick().since(begun) < Duration::from_secs(60) {
+                    let Ok(lease) = pool.acquire(Demand::new(lane).wait(Duration::from_secs(20))).await else {
+                        continue;
+                    };
+                    if lease.started() {
+                        pass(0.2).await;
+                        lease.settle(&Verdict::SUCCESS);
+                        served += 1;
+                    }
+                }
+                served
+            })
+        });
+        let [one_served, other_served] = served;
+        let (one_served, other_served) = (one_served.await.unwrap(), other_served.await.unwrap());
+        println!("{noting}: {one_served} and {other_served} of 300 together");
+        assert!(one_served > 50 && other_served > 50, "{one_served} and {other_served}");
+        assert!(one_served + other_served > 150, "{one_served} and {other_served}");
+        // Without a word of him nobody knows what the dead one had under way.
+        let lease = one.pool.acquire(wait(20)).await.unwrap();
+        assert!(lease.started());
+        one.crash();
+        pass(15.0).await;
+        let begun = host.clock.tick();
+        let next = other.pool.acquire(wait(100)).await.unwrap();
+        let waited = host.clock.tick().since(begun).as_secs();
+        assert!((30..70).contains(&waited), "{noting}: {waited}");
+        drop((lease, next));
     });
 }

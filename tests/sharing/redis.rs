@@ -148,6 +148,42 @@ async fn pools_refuse_while_the_server_is_gone_and_go_on_when_it_is_back() {
     cluster.judge(0.5);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn steady_work_costs_two_calls_a_second_at_most() {
+    const PROCESSES: usize = 2;
+    const MEASURED: u64 = 6;
+    let Some(server) = RedisServer::start() else { return };
+    let mut callers = Vec::new();
+    for _ in 0..PROCESSES {
+        let link = Link::open(Options::new(&server.url()).unwrap()).await.unwrap();
+        let shared = Redis::new(&link).share();
+        // As it is, but for the first wait: nobody knows of an earlier board.
+        let sharing = Sharing::new(shared.holder().clone()).settings(shared.settings());
+        let pool = builder(20).limits(FLASH, Limits::new().per_minute(600));
+        let pool = pool.open_shared(shared.clone(), shared, sharing).await.unwrap();
+        callers.push(tokio::spawn(async move {
+            loop {
+                if let Ok(lease) = pool.acquire(Demand::new(FLASH).wait(Duration::from_secs(30))).await {
+                    lease.settle(&Verdict::SUCCESS);
+                }
+                pass(Duration::from_millis(50)).await;
+            }
+        }));
+    }
+    pass(Duration::from_secs(20)).await;
+    server.command(&["CONFIG", "RESETSTAT"]);
+    pass(Duration::from_secs(MEASURED)).await;
+    let stats = server.command(&["INFO", "commandstats"]);
+    callers.iter().for_each(JoinHandle::abort);
+    let scripts = ["cmdstat_evalsha:calls=", "cmdstat_eval:calls="];
+    let count =
+        |line: &str| scripts.iter().find_map(|name| line.strip_prefix(name)?.split(',').next()?.parse::<u64>().ok());
+    let calls: u64 = stats.text().lines().filter_map(count).sum();
+    let a_second = calls as f64 / (MEASURED * PROCESSES as u64) as f64;
+    println!("{a_second:.2} calls a second and process");
+    assert!(calls > 0 && a_second <= 2.0, "{}", stats.text());
+}
+
 /// Four processes, 20 owners of 100 a minute, nine tenths asked for, at the usual times. Takes two minutes:
 /// `cargo test --release --features redis --test sharing -- --ignored --nocapture two_minutes`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,14 +11,14 @@ use std::{
 };
 
 use proptest::{prelude::*, test_runner::RngSeed};
-use tower_keypool::{Clock, Demand, KeyPool, KeyPoolBuilder, Limits, Tick, Verdict};
+use tower_keypool::{Clock, Demand, Key, KeyPool, KeyPoolBuilder, Limits, Tick, Verdict};
 
-use crate::host::{FLASH, Host, Process, Way, builder, pass, paused};
+use crate::host::{FLASH, Host, PRO, Process, Way, builder, key, pass, paused};
 
 #[derive(Clone, Debug)]
 enum Step {
     /// So many requests at once, of so many tokens each, that wait so long for a key (ms) and so long for the wire (ms).
-    Ask { who: usize, count: usize, tokens: u64, wait: u64, wire: u64 },
+    Ask { who: usize, lane: &'static str, count: usize, tokens: u64, wait: u64, wire: u64 },
     /// Time passes, in ms.
     Pass(u64),
     /// From now on this becomes of what a process says, for so long (ms).
@@ -36,8 +36,12 @@ fn step(processes: usize) -> impl Strategy<Value = Step> {
     let ways = prop_oneof![Just(Way::Deaf), Just(Way::Cut), Just(Way::Slow)];
     let wire = prop_oneof![6 => 0..50_u64, 2 => 0..3_000_u64, 1 => 0..30_000_u64];
     prop_oneof![
-        12 => (who.clone(), 1..20_usize, 0..2_000_u64, 0..3_000_u64, wire)
-            .prop_map(|(who, count, tokens, wait, wire)| Step::Ask { who, count, tokens, wait, wire }),
+        12 => (who.clone(), any::<bool>(), 1..20_usize, 0..2_000_u64, 0..3_000_u64, wire).prop_map(
+            |(who, other, count, tokens, wait, wire)| {
+                let lane = if other { PRO } else { FLASH };
+                Step::Ask { who, lane, count, tokens, wait, wire }
+            }
+        ),
         10 => (1..12_000_u64).prop_map(Step::Pass),
         3 => (who.clone(), ways, 1..30_000_u64).prop_map(|(who, way, ms)| Step::Way(who, way, ms)),
         2 => who.clone().prop_map(Step::Crash),
@@ -54,13 +58,16 @@ struct Schedule {
     a_minute: u64,
     a_day: Option<u64>,
     tokens: Option<u64>,
+    /// What a key allows by itself, in both lanes: requests at a time, and ms between two.
+    own: Option<(u16, u64)>,
     steps: Vec<Step>,
 }
 
 fn schedules() -> impl Strategy<Value = Schedule> {
-    let limits = (1..40_u64, prop::option::of(20..120_u64), prop::option::of(2_000..20_000_u64));
+    let own = prop::option::of((1..4_u16, prop_oneof![Just(0), 50..400_u64]));
+    let limits = (1..40_u64, prop::option::of(20..120_u64), prop::option::of(2_000..20_000_u64), own);
     (any::<bool>(), 1..5_usize, 1..5_usize, limits).prop_flat_map(
-        |(noting, owners, processes, (a_minute, a_day, tokens))| {
+        |(noting, owners, processes, (a_minute, a_day, tokens, own))| {
             prop::collection::vec(step(processes), 1..70).prop_map(move |steps| Schedule {
                 noting,
                 owners,
@@ -68,14 +75,21 @@ fn schedules() -> impl Strategy<Value = Schedule> {
                 a_minute,
                 a_day,
                 tokens,
+                own,
                 steps,
             })
         },
     )
 }
 
-/// What arrived: when, with which key, and how many tokens.
-type Arrivals = Arc<Mutex<Vec<(Tick, String, u64)>>>;
+/// How long the provider takes.
+const SERVED: Duration = Duration::from_millis(300);
+
+/// Who reaches the wire later than this after the grant is not held to the time between two, which counts from the grant.
+const SOON: Duration = Duration::from_millis(50);
+
+/// What arrived: when, in which lane, with which key, how many tokens, and how long after the grant.
+type Arrivals = Arc<Mutex<Vec<(Tick, &'static str, String, u64, Duration)>>>;
 
 /// A process in one of its lives.
 struct Living {
@@ -109,11 +123,16 @@ impl World {
     }
 
     fn pool(&self) -> KeyPoolBuilder {
-        let Schedule { owners, a_minute, a_day, tokens, .. } = self.schedule;
+        let Schedule { owners, a_minute, a_day, tokens, own, .. } = self.schedule;
         let limits = Limits::new().per_minute(a_minute);
         let limits = a_day.map_or(limits.clone(), |a_day| limits.per_day(a_day));
         let limits = tokens.map_or(limits.clone(), |tokens| limits.tokens_per_minute(tokens));
-        builder(owners).limits(FLASH, limits)
+        let own_limits = |key: Key| match own {
+            Some((most, between)) => key.max_concurrent(most).min_interval(Duration::from_millis(between)),
+            None => key,
+        };
+        let keys = (0..owners).map(|number| own_limits(key(number)));
+        builder(0).keys(keys).limits(FLASH, limits.clone()).limits(PRO, limits)
     }
 
     /// The next life of the process that was the last of this number.
@@ -133,14 +152,15 @@ impl World {
         Living { name, process, alive: Arc::new(AtomicBool::new(true)) }
     }
 
-    fn ask(&self, who: usize, tokens: u64, wait: u64, wire: u64) {
+    fn ask(&self, who: usize, lane: &'static str, tokens: u64, wait: u64, wire: u64) {
         let living = &self.processes[who];
-        let demand = Demand::new(FLASH).tokens(tokens).wait(Duration::from_millis(wait));
+        let demand = Demand::new(lane).tokens(tokens).wait(Duration::from_millis(wait));
         let request = Request {
             pool: living.process.pool.clone(),
             alive: Arc::clone(&living.alive),
             clock: self.host.clock.clone(),
             arrivals: Arc::clone(&self.arrivals),
+            lane,
             tokens,
             wire: Duration::from_millis(wire),
         };
@@ -149,8 +169,8 @@ impl World {
 
     async fn step(&mut self, step: Step) {
         match step {
-            Step::Ask { who, count, tokens, wait, wire } => {
-                (0..count).for_each(|_| self.ask(who, tokens, wait, wire));
+            Step::Ask { who, lane, count, tokens, wait, wire } => {
+                (0..count).for_each(|_| self.ask(who, lane, tokens, wait, wire));
             }
             Step::Pass(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
             Step::Way(who, way, ms) => {
@@ -187,9 +207,29 @@ impl World {
 
     fn judge(&self) -> Result<(), TestCaseError> {
         let arrivals = self.arrivals.lock().expect("no panic");
-        let mut by_key: BTreeMap<&str, Vec<(Tick, u64)>> = BTreeMap::new();
-        for (at, key, tokens) in &*arrivals {
-            by_key.entry(key).or_default().push((*at, *tokens));
+        let mut by_key: BTreeMap<(&str, &str), Vec<(Tick, u64)>> = BTreeMap::new();
+        let mut of_key: BTreeMap<&str, Vec<(Tick, Duration)>> = BTreeMap::new();
+        for (at, lane, key, tokens, wire) in &*arrivals {
+            by_key.entry((lane, key)).or_default().push((*at, *tokens));
+            of_key.entry(key).or_default().push((*at, *wire));
+        }
+        if let Some((most, between)) = self.schedule.own {
+            for (key, mut starts) in of_key {
+                starts.sort_unstable();
+                for pair in starts.windows(usize::from(most) + 1) {
+                    let apart = pair[usize::from(most)].0.since(pair[0].0);
+                    prop_assert!(apart >= SERVED, "{} of {key} at a time, at {:?}", most + 1, pair[0]);
+                }
+                starts.retain(|start| start.1 < SOON);
+                for pair in starts.windows(2) {
+                    let apart = pair[1].0.since(pair[0].0);
+                    prop_assert!(
+                        (apart + SOON).as_millis() as u64 >= between,
+                        "{apart:?} between two of {key}, at {:?}",
+                        pair[0]
+                    );
+                }
+            }
         }
         for (key, mut arrivals) in by_key {
             arrivals.sort_unstable();
@@ -198,16 +238,16 @@ impl World {
                     arrivals[n..].iter().take_while(|at| at.0.since(*first) < Duration::from_secs(60)).collect();
                 prop_assert!(
                     of_minute.len() as u64 <= self.schedule.a_minute,
-                    "{} of {key} in a minute from {first:?}",
+                    "{} of {key:?} in a minute from {first:?}",
                     of_minute.len()
                 );
                 if let Some(most) = self.schedule.tokens {
                     let tokens: u64 = of_minute.iter().map(|at| at.1).sum();
-                    prop_assert!(tokens <= most, "{tokens} tokens of {key} in a minute");
+                    prop_assert!(tokens <= most, "{tokens} tokens of {key:?} in a minute");
                 }
             }
             if let Some(a_day) = self.schedule.a_day {
-                prop_assert!(arrivals.len() as u64 <= a_day, "{} of {key} on a day", arrivals.len());
+                prop_assert!(arrivals.len() as u64 <= a_day, "{} of {key:?} on a day", arrivals.len());
             }
         }
         Ok(())
@@ -219,6 +259,7 @@ struct Request {
     alive: Arc<AtomicBool>,
     clock: Clock,
     arrivals: Arrivals,
+    lane: &'static str,
     tokens: u64,
     wire: Duration,
 }
@@ -231,8 +272,8 @@ impl Request {
             return;
         }
         let key = lease.key_id().to_string();
-        self.arrivals.lock().expect("no panic").push((self.clock.tick(), key, self.tokens));
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        self.arrivals.lock().expect("no panic").push((self.clock.tick(), self.lane, key, self.tokens, self.wire));
+        tokio::time::sleep(SERVED).await;
         lease.settle(&Verdict::SUCCESS);
     }
 }
@@ -248,11 +289,11 @@ async fn play(schedule: Schedule) -> Result<(), TestCaseError> {
     world.judge()?;
     // When all is well again, all is there again.
     pass(200.0).await;
-    if world.schedule.a_day.is_none() {
+    if world.schedule.a_day.is_none() && world.schedule.own.is_none() {
         let before = world.arrivals.lock().expect("no panic").len();
         let all = world.schedule.owners * world.schedule.a_minute as usize;
         for _ in 0..all {
-            world.ask(0, 0, 20_000, 0);
+            world.ask(0, FLASH, 0, 20_000, 0);
         }
         pass(25.0).await;
         let served = world.arrivals.lock().expect("no panic").len() - before;

@@ -11,7 +11,7 @@ use clap::{
     builder::{PathBufValueParser, TypedValueParser},
 };
 use tower_keypool::{
-    KeyPool, Sharing,
+    KeyPool, Sharing, SharingState,
     share::Settings,
     store::{SharedSqlite, Sqlite, StoreError},
 };
@@ -138,8 +138,18 @@ fn usual() -> Option<PathBuf> {
     Some(state.join("keypool/keypool.db"))
 }
 
-/// Says how the database stands, whenever that turns. While it takes no writes requests are served all the same.
+/// Says how the store stands, whenever that turns. One that processes share says so itself; while another takes no writes
+/// requests are served all the same.
 pub async fn watch(pool: KeyPool, health: StoreHealth) {
+    while let Some(view) = pool.sharing() {
+        health.set(match view.state {
+            SharingState::Connected | SharingState::Recovering => Standing::Reachable,
+            SharingState::FailClosed => Standing::Lost,
+            // Requests are served.
+            _ => Standing::Grace,
+        });
+        pool.sharing_turns(view.state).await;
+    }
     loop {
         pool.store_turns(false).await;
         health.set(Standing::Grace);

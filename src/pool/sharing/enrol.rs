@@ -1,9 +1,10 @@
 //! Which units there are: owners with limits, in the lanes that somebody asked for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{Demanded, KindAt};
 use crate::{
+    limit::Limits,
     pool::{lane::Origin, state::State},
     share::{Kind, UnitId, UnitInfo},
 };
@@ -20,11 +21,15 @@ impl State {
     pub(super) fn enrol(&mut self) -> Vec<UnitInfo> {
         let mut priorities: HashMap<u32, u16> = HashMap::new();
         let mut slots: HashMap<u32, Vec<u32>> = HashMap::new();
+        let mut guarded: BTreeSet<u32> = BTreeSet::new();
         for slot in self.roster.slots() {
             let key = &self.roster.keys[slot as usize];
             let priority = priorities.entry(key.owner).or_insert(key.priority);
             *priority = key.priority.min(*priority);
             slots.entry(key.owner).or_default().push(slot);
+            if self.limits_itself(slot) {
+                guarded.insert(key.owner);
+            }
         }
         let Some(share) = self.share_mut() else { return Vec::new() };
         share.stale = false;
@@ -34,27 +39,35 @@ impl State {
         let mut infos = Vec::new();
         let mut kinds: HashMap<KindAt, u32> = HashMap::new();
         let mut named = Vec::new();
+        let guards: HashMap<u32, UnitId> =
+            guarded.into_iter().filter_map(|owner| Some((owner, self.guard_name(owner)?))).collect();
         for lane in lanes {
             let held = &self.lanes[usize::from(lane)];
+            let uncounted = self.is_uncounted(lane);
             if held.asleep || held.origin == Origin::Free {
                 continue;
             }
             for (owner, cell) in (0..).zip(&held.owners) {
-                let (Some(priority), true) = (priorities.get(&owner), self.plans.plan(cell.plan).words() > 0) else {
-                    continue;
-                };
+                let guard = guards.get(&owner).filter(|_| !uncounted).cloned();
+                let limited = guard.is_some() || self.plans.plan(cell.plan).words() > 0;
+                let (Some(priority), true) = (priorities.get(&owner), limited) else { continue };
                 let Some(unit) = self.unit_name(lane, owner) else { continue };
                 *kinds.entry((lane, *priority)).or_default() += 1;
                 named.push((unit.clone(), (lane, owner), (lane, *priority)));
                 let kind = Kind::from(&*format!("{}\n{priority}", held.name));
-                infos.push(UnitInfo { unit, kind, limits: self.plans.sources(cell.plan).own() });
+                infos.push(UnitInfo { unit, kind, limits: self.plans.sources(cell.plan).own(), guard });
             }
         }
         let names: Vec<(KindAt, Kind)> = kinds
             .keys()
             .map(|at| (*at, Kind::from(&*format!("{}\n{}", self.lanes[usize::from(at.0)].name, at.1))))
             .collect();
+        for guard in guards.values() {
+            let kind = Kind::from(guard.as_str());
+            infos.push(UnitInfo { unit: guard.clone(), kind, limits: Limits::new(), guard: None });
+        }
         let Some(share) = self.share_mut() else { return infos };
+        share.guards = guards.into_iter().map(|(owner, guard)| (guard, owner)).collect();
         share.kinds.retain(|at, _| kinds.contains_key(at));
         for (at, name) in names {
             let units = kinds[&at];

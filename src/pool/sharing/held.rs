@@ -30,7 +30,12 @@ const LOOKED_AT: usize = 4_096;
 impl Journal {
     /// Whether this process may start anything of a unit now.
     pub(in crate::pool) fn holds(&self, unit: Unit, now: Now) -> bool {
-        self.share.as_ref().is_none_or(|share| share.is_valid(now) && share.held.contains_key(&unit))
+        self.share.as_ref().is_none_or(|share| {
+            share.is_divided()
+                || (share.is_valid(now)
+                    && share.held.contains_key(&unit)
+                    && share.barred_until(unit.1, now.tick).is_none())
+        })
     }
 }
 
@@ -45,11 +50,12 @@ impl State {
 
     /// Why this process may not use an owner with limits now.
     #[inline(never)]
-    pub(in crate::pool) fn check_held(&self, lane: u16, owner: u32, now: Now) -> Option<Check> {
-        let share = self.share().filter(|_| self.plan_words(lane, owner) > 0)?;
+    pub(in crate::pool) fn check_held(&self, lane: u16, slot: u32, now: Now) -> Option<Check> {
+        let share = self.share().filter(|share| self.is_lent(lane, slot) && !share.is_divided())?;
+        let owner = self.roster.keys[slot as usize].owner;
         let held = self.lanes[usize::from(lane)].owners[owner as usize].is_held();
         match (share.is_valid(now), held) {
-            (true, true) => None,
+            (true, true) => self.check_barred(owner, now),
             (true, false) => Some(Check::Out(OutReason::HeldElsewhere)),
             (false, _) => Some(Check::Out(OutReason::StoreUnreachable)),
         }
@@ -74,7 +80,7 @@ impl State {
 
     /// The wall clock was set, or the machine slept: leases that are void are renewed at once.
     pub(in crate::pool) fn ring_if_void(&mut self, now: Now) {
-        if self.share().is_some_and(|share| !share.is_valid(now)) {
+        if self.share().is_some_and(|share| !share.is_valid(now) && !share.is_divided()) {
             self.ring();
         }
     }
@@ -138,7 +144,7 @@ impl State {
         self.roster.slots().any(|slot| {
             let key = &self.roster.keys[slot as usize];
             key.priority == priority
-                && self.plan_words(lane, key.owner) > 0
+                && self.is_lent(lane, slot)
                 && !self.lanes[usize::from(lane)].owners[key.owner as usize].is_held()
         })
     }
@@ -160,6 +166,10 @@ impl State {
     pub(in crate::pool) fn note_refused(&mut self, ask: &Ask<'_>, exhausted: &mut Exhausted) {
         let (lane, requests) = (ask.lane, u64::from(ask.need.requests.max(1)));
         exhausted.dry = !self.is_asking(lane);
+        let closed = self.share().is_some_and(|share| !share.is_valid(ask.now) && !share.is_divided());
+        if let Some(share) = self.share_mut().filter(|_| closed) {
+            share.tally.failed_closed += 1;
+        }
         if let Some(share) = self.share_mut()
             && let Some((_, kind)) = share.kinds_of(lane).next()
         {
@@ -184,20 +194,20 @@ impl State {
 
     /// Whether the unit has been held since the lease was granted: its place is in the log that is kept here.
     pub(in crate::pool) fn is_of_this_holding(&self, cell: &SeatCell) -> bool {
-        let Some(share) = self.share() else { return true };
+        let Some(share) = self.share().filter(|share| !share.is_divided()) else { return true };
         self.plan_words(cell.lane, cell.owner) == 0
             || share.held.get(&(cell.lane, cell.owner)).is_some_and(|held| held.since <= cell.began.tick)
     }
 
     /// Whether a place may be used anew: the board has not heard of its start, or hears of every other.
     pub(in crate::pool) fn may_refund(&self, cell: &SeatCell) -> bool {
-        let Some(share) = self.share() else { return true };
+        let Some(share) = self.share().filter(|share| !share.is_divided()) else { return true };
         let held = share.held.get(&(cell.lane, cell.owner));
         self.plan_words(cell.lane, cell.owner) == 0
             || held.is_some_and(|held| held.since <= cell.began.tick && (share.noting || held.told < cell.began.tick))
     }
 
-    fn plan_words(&self, lane: u16, owner: u32) -> usize {
+    pub(super) fn plan_words(&self, lane: u16, owner: u32) -> usize {
         self.plans.plan(self.lanes[usize::from(lane)].owners[owner as usize].plan).words()
     }
 
@@ -208,14 +218,14 @@ impl State {
     pub(in crate::pool) fn may_go(&mut self, seat: Seat, now: Now) -> Wire {
         let Some(cell) = self.seats.get(seat) else { return Wire::Counted };
         let (unit, need) = ((cell.lane, cell.owner), cell.need);
-        if cell.free || cell.refunded || cell.judged || self.plan_words(unit.0, unit.1) == 0 {
+        if cell.free || cell.refunded || cell.judged || !self.is_lent(cell.lane, cell.slot) {
             return Wire::Counted;
         }
         let (began, stamped) = (cell.began.tick, cell.stamp.is_some());
         let late = now.tick.since(began);
         let here = self.is_of_this_holding(cell);
         let Some(journal) = &mut self.journal else { return Wire::Counted };
-        let Some(share) = &journal.share else { return Wire::Counted };
+        let Some(share) = journal.share.as_ref().filter(|share| !share.is_divided()) else { return Wire::Counted };
         if !share.is_valid(now) {
             return Wire::Void;
         }
@@ -274,14 +284,7 @@ impl State {
     pub(in crate::pool) fn tell_more(&mut self, unit: Unit, more: &Spent, _now: Now) {
         let name = self.unit_name(unit.0, unit.1);
         let (Some(share), Some(name)) = (self.share_mut(), name) else { return };
-        let amounts = [
-            (Counted::Requests, more.requests),
-            (Counted::InputTokens, more.input_tokens),
-            (Counted::OutputTokens, more.output_tokens),
-            (Counted::Tokens, more.input_tokens.saturating_add(more.output_tokens)),
-            (Counted::Images, more.images),
-        ];
-        for (of, more) in amounts.into_iter().filter(|(_, more)| *more > 0) {
+        for (of, more) in amounts(more) {
             share.news.push(News::Corrected { unit: name.clone(), of, began: 0, more });
         }
         self.ring();
@@ -297,6 +300,18 @@ pub(in crate::pool) enum Wire {
     Elsewhere,
     /// It must not go: nobody knows who else uses its place.
     Void,
+}
+
+/// What is to be said of each limit.
+pub(super) fn amounts(spent: &Spent) -> impl Iterator<Item = (Counted, u64)> {
+    let amounts = [
+        (Counted::Requests, spent.requests),
+        (Counted::InputTokens, spent.input_tokens),
+        (Counted::OutputTokens, spent.output_tokens),
+        (Counted::Tokens, spent.input_tokens.saturating_add(spent.output_tokens)),
+        (Counted::Images, spent.images),
+    ];
+    amounts.into_iter().filter(|(_, amount)| *amount > 0)
 }
 
 impl From<crate::limit::Need> for Spent {

@@ -3,10 +3,15 @@
 //! An owner in a lane (a *unit*) that this process does not hold is as if it had no room. What is lacking is noted here,
 //! and a task of its own ([`renewing`]) asks the board for it. The board's side and the holder's are in `crate::share`.
 
+mod divided;
 mod enrol;
+mod events;
 mod facts;
+mod guards;
 mod held;
+mod joining;
 pub(super) mod renewing;
+mod view;
 mod windows;
 
 use std::{
@@ -18,10 +23,12 @@ use hashbrown::HashMap as FastMap;
 
 pub(super) use held::Wire;
 pub(super) use renewing::{Renewing, Standing};
+pub use view::{SharingState, SharingView};
 
+use self::divided::Divided;
 use super::journal::{Bell, Unit};
 use crate::{
-    share::{Kind, News, Spent, UnitId},
+    share::{Counters, Kind, News, Settings, Spent, UnitId},
     time::{Now, Tick},
 };
 
@@ -49,6 +56,12 @@ pub(super) struct Share {
     /// When units were given back, as long as requests may still go out that began before.
     gone: HashMap<Unit, Tick>,
     kinds: BTreeMap<KindAt, Demanded>,
+    /// Whose guard a unit is.
+    guards: HashMap<UnitId, u32>,
+    /// Owners whose keys an earlier holder may still use, and until when.
+    barred: HashMap<u32, Tick>,
+    /// How long a request may last.
+    longest_request: Duration,
     /// Slots of each owner, as of the last look at the roster.
     slots: HashMap<u32, Vec<u32>>,
     /// The units are not what the board was told.
@@ -65,8 +78,25 @@ pub(super) struct Share {
     bell: Bell,
     /// The board did not answer last.
     away: bool,
+    /// Limits are divided: the board is away, and somebody asked for that.
+    divided: Option<Divided>,
+    /// The board only hears until then.
+    recovering_until: Tick,
+    /// How it stood when somebody looked last, and since when by the wall clock.
+    stood: (SharingState, i64),
+    /// As the holder last said.
+    counters: Counters,
+    tally: Tally,
     /// All is to be given back.
     pub(super) ending: bool,
+}
+
+/// What the holder does not see.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    failed_closed: u64,
+    fair_share: u64,
+    writes: u64,
 }
 
 /// A unit that is held.
@@ -93,8 +123,8 @@ struct Demanded {
 }
 
 impl Share {
-    pub(super) fn new(noting: bool) -> Self {
-        Self { noting, ..Self::default() }
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self { noting: settings.noting, longest_request: settings.longest_request, ..Self::default() }
     }
 
     /// Whether leases hold now.
@@ -109,13 +139,27 @@ impl Share {
         Some((held.name.clone(), held.fence))
     }
 
+    /// Whether limits are divided, and no lease is asked for.
+    #[inline]
+    pub(super) fn is_divided(&self) -> bool {
+        self.divided.is_some()
+    }
+
+    /// A batch went to the store.
+    pub(super) fn wrote(&mut self) {
+        self.tally.writes += 1;
+    }
+
     /// A request was granted in a unit.
-    pub(super) fn started(&mut self, unit: Unit, spent: &Spent) {
+    pub(super) fn started(&mut self, unit: Unit, spent: &Spent, now: Tick) {
+        if let Some(divided) = &mut self.divided {
+            divided.started(unit, spent, now);
+            self.tally.fair_share += 1;
+            // Its units are told to the board once that is back.
+            self.stale |= self.lanes.insert(unit.0);
+        }
         let sum = self.touched.entry(unit).or_default();
-        sum.requests += spent.requests;
-        sum.input_tokens = sum.input_tokens.saturating_add(spent.input_tokens);
-        sum.output_tokens = sum.output_tokens.saturating_add(spent.output_tokens);
-        sum.images += spent.images;
+        sum.add(spent);
         let kind = self.held.get(&unit).map(|held| held.kind);
         if let Some(kind) = kind.and_then(|kind| self.kinds.get_mut(&kind)) {
             kind.asked += spent.requests.max(1);
@@ -149,6 +193,9 @@ impl Share {
         self.gone.retain(|unit, _| unit.0 != lane);
         self.touched.retain(|unit, _| unit.0 != lane);
         self.kinds.retain(|kind, _| kind.0 != lane);
+        if let Some(divided) = &mut self.divided {
+            divided.retain(|unit| unit.0 != lane);
+        }
         self.stale = true;
     }
 
@@ -158,6 +205,11 @@ impl Share {
         self.held.retain(|unit, _| unit.1 != owner);
         self.gone.retain(|unit, _| unit.1 != owner);
         self.touched.retain(|unit, _| unit.1 != owner);
+        self.guards.retain(|_, guarded| *guarded != owner);
+        self.barred.remove(&owner);
+        if let Some(divided) = &mut self.divided {
+            divided.retain(|unit| unit.1 != owner);
+        }
         self.stale = true;
     }
 }

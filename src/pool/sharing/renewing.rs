@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Weak},
     task::Poll,
+    time::Duration,
 };
 
 use tokio::{
@@ -15,12 +16,21 @@ use tokio::{
 };
 use tower::BoxError;
 
-use super::windows::Windows;
+use super::{
+    events::{tell, tell_turn},
+    facts,
+    view::SharingState,
+    windows::Windows,
+};
 use crate::{
     pool::{KeyPool, Shared, journal::Unit},
-    share::{Board, Counters, Holder, Ledger, Moment, Renewal, Reply, Settings, Spent, UnitId},
+    share::{Board, Counters, Holder, Ledger, Moment, OnStoreLoss, Renewal, Reply, Settings, Spent, UnitId},
+    store::{AnyStore, StoreError},
     time::{Now, Tick},
 };
+
+/// How long a store that is back may take to say what it keeps.
+const LOADED: Duration = Duration::from_secs(30);
 
 type Boxed<'a> = Pin<Box<dyn Future<Output = Result<Reply, BoxError>> + Send + 'a>>;
 
@@ -35,12 +45,19 @@ impl<B: Board> AnyBoard for B {
     }
 }
 
+/// Whether a call that failed so may do better a little later.
+fn passes(error: &BoxError) -> bool {
+    #[cfg(feature = "redis")]
+    if let Some(error) = error.downcast_ref::<crate::redis::RedisError>() {
+        return error.is_unreachable();
+    }
+    error.downcast_ref::<StoreError>().is_none_or(StoreError::is_unreachable)
+}
+
 /// How sharing stands.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::pool) struct Standing {
-    pub(in crate::pool) counters: Counters,
-    /// The board did not answer last.
-    pub(in crate::pool) away: bool,
+    pub(in crate::pool) state: SharingState,
     /// All was given back.
     pub(in crate::pool) ended: bool,
 }
@@ -50,9 +67,14 @@ pub(in crate::pool) struct Renewing {
     pub(in crate::pool) holder: Holder,
     pub(in crate::pool) settings: Settings,
     pub(in crate::pool) board: Arc<dyn AnyBoard>,
+    pub(in crate::pool) store: Arc<dyn AnyStore>,
     pub(in crate::pool) standing: watch::Sender<Standing>,
     /// The number of the last note that was gathered before the holder was told what changed.
     pub(in crate::pool) noted: u64,
+    /// As last told.
+    pub(in crate::pool) counters: Counters,
+    /// Why the board did not answer last.
+    pub(in crate::pool) error: Option<String>,
 }
 
 impl Renewing {
@@ -65,7 +87,9 @@ impl Renewing {
                 }
                 continue;
             };
-            let answer = self.call(&renewal).await;
+            let answer = self.call(&renewal, &pool).await;
+            let Some(shared) = pool.upgrade() else { return };
+            let answer = self.joined(&KeyPool(shared), answer).await;
             let Some(shared) = pool.upgrade() else { return };
             self.heard(&KeyPool(shared), answer);
             if ends {
@@ -74,20 +98,85 @@ impl Renewing {
         }
     }
 
-    /// The first renewal: from then on leases hold.
+    /// The first renewal: from then on leases hold. It may be tried again.
     pub(in crate::pool) async fn begin(&mut self, pool: &KeyPool) -> Result<(), BoxError> {
-        let Some(renewal) = self.next(&Arc::downgrade(&pool.0), false) else { return Ok(()) };
-        let answer = self.call(&renewal).await;
+        let weak = Arc::downgrade(&pool.0);
+        self.holder.renew_now(Moment::of(&pool.0.clock));
+        let Some(renewal) = self.next(&weak, false) else { return Ok(()) };
+        let answer = self.call(&renewal, &weak).await;
         let failed = answer.as_ref().err().map(ToString::to_string);
+        let passing = answer.as_ref().err().is_none_or(passes);
         self.heard(pool, answer);
-        failed.map_or(Ok(()), |failed| Err(failed.into()))
+        match failed {
+            None => Ok(()),
+            Some(failed) if passing => Err(StoreError::unreachable("the board does not answer", failed).into()),
+            Some(failed) => Err(failed.into()),
+        }
     }
 
-    async fn call(&self, renewal: &Renewal) -> Result<Reply, BoxError> {
-        match timeout(self.settings.timeout, self.board.renew(renewal)).await {
-            Ok(answer) => answer,
-            Err(late) => Err(late.into()),
+    async fn call(&mut self, renewal: &Renewal, pool: &Weak<Shared>) -> Result<Reply, BoxError> {
+        let board = Arc::clone(&self.board);
+        let mut answer = std::pin::pin!(timeout(self.settings.timeout, board.renew(renewal)));
+        if let Some(ends) = pool.upgrade().and_then(|pool| self.lease_left(&KeyPool(pool))) {
+            if let Ok(answer) = timeout(ends, &mut answer).await {
+                return answer.unwrap_or_else(|late| Err(late.into()));
+            }
+            if let Some(shared) = pool.upgrade() {
+                self.look(&KeyPool(shared));
+            }
         }
+        answer.await.unwrap_or_else(|late| Err(late.into()))
+    }
+
+    /// For how long leases hold on, where they hold.
+    fn lease_left(&self, pool: &KeyPool) -> Option<Duration> {
+        let now = pool.0.clock.tick();
+        self.holder.valid_until().filter(|end| *end > now).map(|end| end.since(now))
+    }
+
+    /// A store that was missing is read before it is joined; where it cannot be, it is missing still.
+    async fn joined(&mut self, pool: &KeyPool, answer: Result<Reply, BoxError>) -> Result<Reply, BoxError> {
+        let local = pool.lock().share().and_then(|share| share.divided.as_ref()).is_some_and(|divided| divided.local);
+        if !local || answer.is_err() {
+            return answer;
+        }
+        let image = match timeout(LOADED, self.store.load()).await {
+            Ok(image) => image?,
+            Err(late) => return Err(late.into()),
+        };
+        let now = pool.0.clock.now();
+        pool.lock().join_store(image, now);
+        answer
+    }
+
+    /// Goes on as it was asked for where leases have ended, and tells how sharing stands.
+    pub(in crate::pool) fn look(&mut self, pool: &KeyPool) {
+        let now = pool.0.clock.now();
+        let mut state = pool.lock();
+        let Some(share) = state.share_mut() else { return };
+        if let OnStoreLoss::FairShare { processes } = self.settings.on_store_loss
+            && share.away
+            && !share.is_valid(now)
+            && !share.ending
+        {
+            state.divide(processes.max(1), false, now);
+        }
+        let Some(share) = state.share_mut() else { return };
+        let among = share.divided.as_ref().map_or(0, |divided| divided.among);
+        let (stands, before) = share.observe(now);
+        drop(state);
+        if let Some(before) = before {
+            tell_turn(stands, before, self.error.as_deref(), among);
+            self.standing.send_modify(|standing| standing.state = stands);
+        }
+    }
+
+    /// Begins without the store, limits divided among so many.
+    pub(in crate::pool) fn begin_locally(&mut self, pool: &KeyPool, among: u32, error: Option<String>) {
+        self.error = error;
+        let now = pool.0.clock.now();
+        pool.lock().divide(among.max(1), true, now);
+        self.look(pool);
     }
 
     /// Waits until a renewal is due, which may be at any time: somebody lacks a unit. Whether it is the last; `None`:
@@ -100,7 +189,11 @@ impl Renewing {
             if ending || self.holder.due() <= now {
                 return Some(ending);
             }
-            let mut pause = Box::pin(sleep(self.holder.due().since(now)));
+            self.look(&shared);
+            // When leases end somebody is to notice.
+            let until =
+                self.lease_left(&shared).map_or(self.holder.due(), |left| self.holder.due().min(now.plus(left)));
+            let mut pause = Box::pin(sleep(until.since(now)));
             drop(shared);
             // The bell rings for the lack that was noted since.
             poll_fn(|cx| {
@@ -122,6 +215,8 @@ impl Renewing {
     fn learn(&mut self, pool: &KeyPool) -> bool {
         let now = pool.0.clock.now();
         let moment = Moment { tick: now.tick, wall_ms: now.wall_ms() };
+        // Clocks that parted are noticed here, and leases renewed at once.
+        self.holder.is_valid(moment);
         let (infos, ending) = {
             let mut state = pool.lock();
             // First: what a later note has, the holder need not have heard of.
@@ -143,12 +238,17 @@ impl Renewing {
                 windows.lose(unit, moment);
             }
             self.holder.serve(infos);
+            self.holder.leave_unguarded(&mut windows, moment);
         }
         self.hear_starts(pool, now);
         let mut state = pool.lock();
         let news = state.share_mut().map(|share| std::mem::take(&mut share.news)).unwrap_or_default();
         for news in news {
+            let presses = facts::presses(&news);
             self.holder.tell(news, moment);
+            if presses {
+                self.holder.hasten_now(moment);
+            }
         }
         let kinds: Vec<_> = state.share().map(|share| share.kinds.keys().copied().collect()).unwrap_or_default();
         for at in kinds {
@@ -202,6 +302,7 @@ impl Renewing {
         }
         // Requests that began before so long have reached the wire or never will.
         share.gone.retain(|_, gone| moment.tick.since(*gone) < super::LONG_ON_THE_WAY);
+        share.barred.retain(|_, until| *until > moment.tick);
         Some(renewal)
     }
 
@@ -211,27 +312,35 @@ impl Renewing {
         self.hear_starts(pool, now);
         let mut windows = Windows::new(pool.clone());
         let away = answer.is_err();
+        if let Some(share) = pool.lock().share_mut() {
+            share.away = away;
+        }
         match answer {
             // Somebody took this process for dead.
             Ok(reply) if reply.stale => self.holder.failed(moment),
             Ok(reply) => {
+                self.error = None;
+                // Before anything is granted: it is by whole limits.
+                let divided = pool.lock().unite(now);
                 self.holder.answered(&reply, &mut windows, moment);
                 self.settle(pool, &reply, &windows.granted, now);
+                if let Some(divided) = divided {
+                    pool.lock().tell_divided(&divided, &windows.granted, now);
+                    self.holder.renew_now(moment);
+                }
             }
             Err(error) => {
-                if !self.standing.borrow().away {
-                    tracing::warn!(%error, "the store that processes share does not answer; what is held goes on to its end");
-                }
+                self.error = Some(error.to_string());
                 self.holder.failed(moment);
             }
         }
-        if let Some(share) = pool.lock().share_mut() {
-            share.away = away;
-        }
         let counters = self.holder.counters();
-        let before = self.standing.borrow().counters;
-        tell(&before, &counters);
-        self.standing.send_modify(|standing| (standing.counters, standing.away) = (counters, away));
+        tell(&self.counters, &counters);
+        self.counters = counters;
+        if let Some(share) = pool.lock().share_mut() {
+            share.counters = counters;
+        }
+        self.look(pool);
     }
 
     /// The pool goes by the answer from now on.
@@ -244,6 +353,7 @@ impl Renewing {
             let Some(share) = state.share_mut() else { return };
             let came_back = !share.is_valid(now);
             share.valid_until = until;
+            share.recovering_until = reply.recovering.map_or(Tick::ZERO, |ms| now.tick.plus(Duration::from_millis(ms)));
             share.ahead_ms = now.ahead_ms;
             for kind in share.kinds.values_mut() {
                 kind.dry = reply.dry.contains(&kind.name);
@@ -267,32 +377,5 @@ impl Renewing {
             state.revive_units(granted);
         }
         state.serve(now);
-    }
-}
-
-/// What a person should hear of.
-fn tell(before: &Counters, now: &Counters) {
-    let more = |before: u64, now: u64| (now > before).then(|| now - before);
-    if let Some(units) = more(before.failed_over, now.failed_over) {
-        tracing::warn!(name: "keypool.failed_over", units, "taken over from a process that did not give them back");
-    }
-    if let Some(units) = more(before.refused, now.refused) {
-        tracing::warn!(name: "keypool.lost", units, "another process has what this one held: it was away for too long");
-    }
-    if more(before.generations, now.generations).is_some() {
-        tracing::error!(name: "keypool.board_lost", "the board lost what it knew: for a lease it only hears who holds what");
-    }
-    if more(before.clocks_parted, now.clocks_parted).is_some() {
-        tracing::warn!(name: "keypool.clocks_parted", "the wall clock was set, or the machine slept: leases are renewed");
-    }
-    if let Some(units) = more(before.conflicts, now.conflicts) {
-        tracing::warn!(name: "keypool.conflict", units, "another process has stricter limits for these owners: they hold");
-    }
-}
-
-impl KeyPool {
-    /// What sharing owners with other processes came to so far; none where nothing is shared.
-    pub fn sharing(&self) -> Option<Counters> {
-        self.0.sharing.as_ref().map(|stands| stands.borrow().counters)
     }
 }

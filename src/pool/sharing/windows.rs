@@ -201,6 +201,9 @@ impl Ledger for Windows {
     fn hear(&mut self, granted: &Granted, now: Moment) {
         let now = Self::now(now);
         let mut state = self.pool.lock();
+        if let Some(owner) = state.guarded_by(&granted.unit) {
+            return state.hear_guard(owner, granted, now);
+        }
         let Some(at) = state.unit_at(&granted.unit) else { return };
         state.hear_unit(at, granted, now);
         drop(state);
@@ -210,21 +213,10 @@ impl Ledger for Windows {
     fn correct(&mut self, correction: &Correction, now: Moment) {
         let now = Self::now(now);
         let mut state = self.pool.lock();
-        let Some((lane, owner)) = state.unit_at(&correction.unit) else { return };
-        let at = state.at(now, owner);
-        let began = at.tick.minus(Duration::from_millis(correction.began.min(0).unsigned_abs()));
+        let Some(at) = state.unit_at(&correction.unit) else { return };
+        let began = now.tick.minus(Duration::from_millis(correction.began.min(0).unsigned_abs()));
         let limit = Limit { unit: correction.of, span: Span::MINUTE, amount: 0 };
-        let state = &mut *state;
-        let held = &mut state.lanes[usize::from(lane)];
-        let plan = state.plans.plan(held.owners[owner as usize].plan);
-        if plan.words() > 0 {
-            plan.hear_more(limit, correction.more, began, held.log(owner, plan.words()), &at);
-            held.owners[owner as usize].outgrow();
-            if let Some(mark) = state.journal.as_mut().and_then(|journal| journal.marks.get_mut(&(lane, owner))) {
-                // The next note says it, too.
-                mark.whole = true;
-            }
-        }
+        state.count_more(at, limit, correction.more, began, now);
     }
 
     fn tighten(&mut self, unit: &UnitId, limits: &Limits, now: Moment) {
@@ -260,6 +252,9 @@ impl Ledger for Windows {
 
     fn give_up(&mut self, unit: &UnitId, now: Moment) -> bool {
         let mut state = self.pool.lock();
+        if let Some(owner) = state.guarded_by(unit) {
+            return state.under_way(owner) == 0;
+        }
         let Some(at) = state.unit_at(unit) else { return true };
         if state.is_pending(at) {
             return false;
@@ -278,8 +273,11 @@ impl Ledger for Windows {
         }
     }
 
-    fn in_flight(&self, _: &UnitId, _: Moment) -> Vec<i64> {
-        Vec::new()
+    fn in_flight(&self, unit: &UnitId, _: Moment) -> Vec<i64> {
+        let state = self.pool.lock();
+        let Some(owner) = state.guarded_by(unit) else { return Vec::new() };
+        let longest = state.share().map_or(0, |share| share.longest_request.as_millis() as i64);
+        vec![longest; state.under_way(owner)]
     }
 
     fn opens(&mut self, unit: &UnitId, now: Moment) -> Option<i64> {

@@ -1,10 +1,13 @@
 //! What an answer of the board means for a process.
 
+use std::time::Duration;
+
 use super::{HeldUnit, Holder, Sent};
 use crate::{
     limit::Limits,
     share::{
         ledger::{Ledger, Moment, Spent},
+        names::UnitId,
         wire::{Granted, Mark, Reply},
     },
     time::Tick,
@@ -43,6 +46,7 @@ impl Holder {
         for unit in &sent.returned {
             self.returning.remove(unit);
         }
+        self.leave_unguarded(ledger, now);
         self.buried.drain(..sent.buried.min(self.buried.len()));
         self.draw_anew(reply, &sent.settled, sent.dates, sent.at.tick);
         for granted in &reply.granted {
@@ -102,7 +106,11 @@ impl Holder {
         let unit = HeldUnit {
             fence: granted.fence,
             touched: now.tick,
-            last_start: None,
+            // Of one who died it is not known when he started last.
+            last_start: granted
+                .last_start
+                .max(granted.unknown)
+                .map(|ago| now.tick.minus(Duration::from_millis(ago.min(0).unsigned_abs()))),
             // The board is told how the windows look with what was unknown in them.
             changed: granted.unknown.is_some() || granted.days_unknown.is_some(),
             changed_since: false,
@@ -117,6 +125,8 @@ impl Holder {
     /// What others lack, and whether the own claims were met.
     fn weigh(&mut self, reply: &Reply, ledger: &mut dyn Ledger, now: Moment) {
         let mut lacks: Option<Tick> = None;
+        let wanted = reply.wanted.keys().map(|kind| UnitId::from(kind.as_str()));
+        self.wanted_guards = wanted.filter(|unit| self.units.contains_key(unit) && self.is_guard(unit)).collect();
         for (kind, demand) in &mut self.demands {
             demand.wanted = reply.wanted.get(kind).copied().unwrap_or(0);
             let crowded = reply.crowd.get(kind).is_some_and(|(units, processes)| units < processes);
@@ -136,7 +146,7 @@ impl Holder {
         if let Some(at) = lacks {
             self.hurry(at);
         }
-        let helps = self.demands.values().any(|demand| demand.wanted > 0);
+        let helps = self.demands.values().any(|demand| demand.wanted > 0) || !self.wanted_guards.is_empty();
         if helps && self.surplus(ledger, now).iter().any(|(_, wanted)| *wanted) {
             let soon = now.tick.plus(self.settings.renew_every / 10);
             self.hurry(soon);

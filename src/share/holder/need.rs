@@ -202,7 +202,9 @@ impl Holder {
                 let yields = wanted > 0 && (idle || room - own as f64 >= needed);
                 let lasts = capacity.saturating_sub(size) as f64 >= (demand.rate * 60.0 * RESERVE).floor();
                 let spare = idle && lasts && room - own as f64 >= needed;
-                let beyond = give >= size || (wanted > 0 && demand.rotates && own == 0);
+                let guard = self.infos.get(unit).and_then(|info| info.guard.as_ref());
+                let beyond = guard.is_some_and(|guard| self.wanted_guards.contains(guard));
+                let beyond = beyond || give >= size || (wanted > 0 && demand.rotates && own == 0);
                 if spare || yields || beyond || all_go {
                     all.push((unit.clone(), yields || beyond));
                     wanted = wanted.saturating_sub(own);
@@ -217,6 +219,10 @@ impl Holder {
 
     /// How a unit that is given back is to be shared.
     pub(super) fn mode_for(&self, unit: &UnitId) -> Mode {
+        // What is guarded has places that nobody can give out one by one.
+        if self.infos.get(unit).is_some_and(|info| info.guard.is_some()) {
+            return Mode::Whole;
+        }
         let kind = self.infos.get(unit).map(|info| &info.kind);
         let demand = kind.and_then(|kind| self.demands.get(kind));
         if demand.is_some_and(|demand| demand.drawn && demand.wanted > 0) { Mode::Drawn } else { Mode::Whole }

@@ -60,6 +60,15 @@ impl Holder {
                 self.give_back(&unit, mode);
             }
         }
+        let mut awaited = false;
+        for guard in self.idle_guards() {
+            // Not while requests are under way that it counts.
+            if ledger.give_up(&guard, now) {
+                self.give_back(&guard, Mode::Whole);
+            } else {
+                awaited |= self.wanted_guards.contains(&guard);
+            }
+        }
         let mut marks = BTreeMap::new();
         let names: Vec<UnitId> = self.units.keys().cloned().collect();
         let held = names.iter().map(|unit| self.held_unit(unit, (valid, all), &mut marks, ledger, now)).collect();
@@ -68,6 +77,8 @@ impl Holder {
             returned.push(give(unit, *returning, valid, ledger, now));
             returning.said = true;
         }
+        let claims = self.claims(ledger, now);
+        self.counters.claims += claims.len() as u64;
         let settled = self.settled(now.tick);
         let settles = settled.iter().map(|settled| settled.draw).collect();
         let renewal = Renewal {
@@ -85,7 +96,7 @@ impl Holder {
             held,
             returned,
             demand: self.demands.iter().map(|(kind, demand)| (kind.clone(), (demand.rate * 1000.0) as u64)).collect(),
-            claims: self.claims(ledger, now),
+            claims,
             settled,
             news: self.news.iter().map(|(number, (when, news))| (*number, aged(news, *when, now.tick))).collect(),
             revision: self.revision,
@@ -106,8 +117,26 @@ impl Holder {
             tells: all.then_some(noted),
         });
         self.sent = now.tick;
-        self.due = now.tick.plus(self.settings.renew_every);
+        // Others wait until what is under way has ended.
+        let pause = if awaited { self.settings.renew_every / 4 } else { self.settings.renew_every };
+        self.due = now.tick.plus(pause);
         Some(renewal)
+    }
+
+    /// The next renewal is due now: it is the last.
+    pub(crate) fn renew_now(&mut self, now: Moment) {
+        self.due = now.tick;
+    }
+
+    /// Something is to be heard soon.
+    pub(crate) fn hasten_now(&mut self, now: Moment) {
+        self.hurry(now.tick);
+    }
+
+    /// The day's mark of some unit is reached: the board is to hear of it at once.
+    pub(crate) fn at_mark(&mut self, now: Moment) {
+        self.counters.at_mark += 1;
+        self.hurry(now.tick);
     }
 
     /// The renewal under way was not answered, or with an error.
@@ -133,6 +162,7 @@ impl Holder {
         let told = if all { ledger.tell(unit, now) } else { Vec::new() };
         let ahead = ledger.ahead(unit);
         let noting = self.settings.noting;
+        let guards = self.is_guard(unit);
         let held = self.units.get_mut(unit).expect("it is one of those that are held");
         let tells: Vec<(Mark, u64)> = if noting { Vec::new() } else { marks_for(&told, &held.since_last) };
         let changed = held.changed && all;
@@ -140,7 +170,7 @@ impl Holder {
         held.since_sent = Spent::default();
         held.since_last = Spent::default();
         // What is lost with this renewal is told again by the next.
-        let counts = changed.then_some(told);
+        let counts = (changed || guards).then_some(told);
         let result = Held {
             unit: unit.clone(),
             fence: held.fence,
@@ -183,7 +213,7 @@ fn marks_for(told: &[Told], since: &Spent) -> Vec<(Mark, u64)> {
 }
 
 fn give(unit: &UnitId, returning: Returning, valid: bool, ledger: &mut dyn Ledger, now: Moment) -> Held {
-    let Returning { fence, mode, said } = returning;
+    let Returning { fence, mode, last_start, said } = returning;
     Held {
         unit: unit.clone(),
         fence,
@@ -193,7 +223,7 @@ fn give(unit: &UnitId, returning: Returning, valid: bool, ledger: &mut dyn Ledge
         marks: Vec::new(),
         ahead: None,
         in_flight: ledger.in_flight(unit, now),
-        last_start: None,
+        last_start: last_start.map(|start| -(now.tick.since(start).as_millis() as i64)),
         opens: ledger.opens(unit, now),
         mode,
         corrected: 0,

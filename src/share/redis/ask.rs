@@ -49,6 +49,8 @@ struct OfKind<'a> {
     units: Vec<&'a UnitId>,
     /// How many requests a minute each allows.
     sizes: Vec<u64>,
+    /// Their guards; empty where there is none.
+    guards: Vec<&'a str>,
     limits: Vec<Vec<Limited>>,
 }
 
@@ -184,10 +186,11 @@ fn kinds(units: &[UnitInfo]) -> Vec<OfKind<'_>> {
     let mut kinds: BTreeMap<&Kind, OfKind<'_>> = BTreeMap::new();
     for info in sorted {
         let kind = &info.kind;
-        let of_kind = || OfKind { kind, units: Vec::new(), sizes: Vec::new(), limits: Vec::new() };
+        let of_kind = || OfKind { kind, units: Vec::new(), sizes: Vec::new(), guards: Vec::new(), limits: Vec::new() };
         let kind = kinds.entry(kind).or_insert_with(of_kind);
         kind.units.push(&info.unit);
         kind.sizes.push(amount(counts::size(&info.limits)));
+        kind.guards.push(info.guard.as_ref().map_or("", UnitId::as_str));
         kind.limits.push(limits(&info.limits));
     }
     kinds.into_values().collect()

@@ -23,7 +23,7 @@ struct Party {
 }
 
 fn units(limits: &Limits) -> Vec<UnitInfo> {
-    let info = |name: &str| UnitInfo { unit: name.into(), kind: "lane".into(), limits: limits.clone() };
+    let info = |name: &str| UnitInfo { unit: name.into(), kind: "lane".into(), limits: limits.clone(), guard: None };
     ["a", "b"].map(info).to_vec()
 }
 

@@ -163,6 +163,7 @@ impl World {
             unit: UnitId::from(format!("o{owner:03}/{lane}").as_str()),
             kind: kinds[lane].clone(),
             limits: setup.limits.clone(),
+            guard: None,
         };
         let infos = (0..setup.owners).flat_map(|owner| (0..setup.lanes).map(move |lane| (owner, lane)));
         let infos: Vec<UnitInfo> = infos.map(|(owner, lane)| info(owner, lane)).collect();

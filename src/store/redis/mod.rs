@@ -18,7 +18,10 @@ use std::{
 pub use sharing::SharedRedis;
 
 use super::{Batch, Image, ImportRecord, KeyRecord, Store, StoreError, UsageRecord};
-use crate::{redis::Link, time::Clock};
+use crate::{
+    redis::{Link, RedisError},
+    time::Clock,
+};
 
 /// So many batches whose fate is not known are remembered.
 const UNSURE: usize = 16;
@@ -79,6 +82,12 @@ impl Redis {
     fn named(&self, batch: &Arc<Batch>) -> (u64, String) {
         let number = self.batches.number_of(batch);
         (number, format!("{:x}-{number}", self.batches.writer))
+    }
+}
+
+impl StoreError {
+    fn of_server(what: &str, error: RedisError) -> Self {
+        if error.is_unreachable() { Self::unreachable(what, error) } else { Self::because(what, error) }
     }
 }
 

@@ -101,7 +101,7 @@ async fn ask<T: FromRedisValue>(link: &Link, mut pipe: Pipeline) -> Result<T, St
     // All of one moment.
     pipe.atomic();
     let answer = link.pipe(&pipe, link.patience() * PATIENCE).await;
-    answer.map_err(|error| StoreError::because("the store cannot be read", error))
+    answer.map_err(|error| StoreError::of_server("the store cannot be read", error))
 }
 
 fn records<T: DeserializeOwned>(map: &Map) -> impl Iterator<Item = (String, T)> {

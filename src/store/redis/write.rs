@@ -29,7 +29,7 @@ pub(super) async fn batch(link: &Link, id: &str, now: i64, batch: &Batch, part: 
 }
 
 pub(super) fn failed(error: RedisError) -> StoreError {
-    StoreError::because("the batch was not written", error)
+    StoreError::of_server("the batch was not written", error)
 }
 
 /// What the script is told.

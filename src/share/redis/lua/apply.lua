@@ -115,7 +115,8 @@ local function book(record, held, now)
     record.marks = held.marks
     record.in_flight = {}
     for at, deadline in ipairs(held.in_flight) do record.in_flight[at] = now + deadline end
-    record.last_start = held.last_start and heard(held.last_start, now)
+    local last = held.last_start and heard(held.last_start, now)
+    if last then record.last_start = max(record.last_start or last, last) end
   end
   record.corrections = retain(record.corrections, function(correction) return correction.n > held.corrected end)
   if held.other then extend(record.other, held.other) end

@@ -1,6 +1,6 @@
 -- Who gets what: claims on free units, and shares that follow demand. The same as src/share/claims.rs.
 
-local SOON, LIVELY = 1000, 8000
+local SOON, LIVELY, ASKED_BACK = 1000, 8000, 16
 
 -- How much of a kind there is, who holds it, and who asks for it.
 local function shares_of(kind, now)
@@ -89,6 +89,19 @@ local function lend(record, renewal, from, to, now)
   }
 end
 
+-- Whether a process may be lent what this guards: nobody else has the guard, and who has it, or had it last, leaves it to
+-- others who want it.
+local function may_guard(record, holder, now)
+  if not record then return false end
+  local own = record.holder == holder
+  if not own and not is_free(record, now) then return false end
+  if not (own or record.before == holder) then return true end
+  for id, other in pairs(state.holders) do
+    if id ~= holder and now - other.seen < LIVELY and other.wanted[record.name] then return false end
+  end
+  return true
+end
+
 -- Grants free units until there is room for what is claimed; how much is still lacking.
 local function grant(renewal, claim, shares, now, reply)
   local holder, kind, left = renewal.holder, shares.kind, claim.requests
@@ -96,7 +109,7 @@ local function grant(renewal, claim, shares, now, reply)
   local alone = true
   for other in pairs(shares.demand) do alone = alone and other == holder end
   for other in pairs(shares.lacking) do alone = alone and other == holder end
-  local free = {}
+  local free, kept = {}, {}
   for at, name in ipairs(kind.units) do
     local record = unit(name)
     if record and is_free(record, now)
@@ -105,10 +118,15 @@ local function grant(renewal, claim, shares, now, reply)
       local unknown = record.unknown
       if record.holder then unknown = max(unknown or -HUGE, record.ends) end
       local room_now = room(record.counts, limits_of(name), unknown, now + SOON)
-      if room_now > 0 then
+      local guard = room_now > 0 and kind.guards and kind.guards[at] ~= '' and kind.guards[at]
+      -- What its keys may do at a time only one process can know.
+      local guarding = guard and unit(guard)
+      local may = not guard or may_guard(guarding, holder, now)
+      if not may and #kept < ASKED_BACK and not contains(kept, guard) then kept[#kept + 1] = guard end
+      if room_now > 0 and may then
         -- What one had oneself one need not learn anew.
         free[#free + 1] = {record = record, room = room_now, own = record.before == holder, size = kind.sizes[at],
-          at = at}
+          at = at, guarding = guarding}
       end
     end
   end
@@ -122,11 +140,19 @@ local function grant(renewal, claim, shares, now, reply)
     local taken = shares.held[holder] or 0
     if lack_of_others(shares, holder) > 0 and taken > 0 and taken + found.size > share(shares, holder) then break end
     if not reply.lent[found.record.name] then
+      local guarding = found.guarding
+      if guarding and not (guarding.holder == holder and guarding.ends > now) then
+        table.insert(reply.granted, lend(guarding, renewal, nil, nil, now))
+        reply.lent[guarding.name] = true
+      end
       table.insert(reply.granted, lend(found.record, renewal, claim.from, claim.to, now))
       reply.lent[found.record.name] = true
       shares.held[holder] = taken + found.size
       left = max(left - found.room, 0)
     end
+  end
+  if left > 0 then
+    for _, guard in ipairs(kept) do state.holders[holder].wanted[guard] = 1 end
   end
   return left
 end

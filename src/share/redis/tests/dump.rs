@@ -107,10 +107,11 @@ fn holder_of(holder: &Value) -> HolderRecord {
 fn roster_of(roster: &Value) -> Vec<UnitInfo> {
     let mut units = Vec::new();
     for kind in list(&roster["kinds"]) {
-        for unit in list(&kind["units"]) {
+        for (at, unit) in list(&kind["units"]).iter().enumerate() {
             let name = unit.as_str().unwrap();
+            let guard = kind["guards"][at].as_str().filter(|guard| !guard.is_empty()).map(UnitId::from);
             let kind = Kind::from(kind["kind"].as_str().unwrap());
-            units.push(UnitInfo { unit: UnitId::from(name), kind, limits: limits(&roster["limits"][name]) });
+            units.push(UnitInfo { unit: UnitId::from(name), kind, limits: limits(&roster["limits"][name]), guard });
         }
     }
     units.sort_by(|one, other| one.unit.cmp(&other.unit));

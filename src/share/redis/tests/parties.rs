@@ -33,6 +33,7 @@ fn units(names: &[&str]) -> Vec<UnitInfo> {
         unit: UnitId::from(*name),
         kind: Kind::from("lane"),
         limits: Limits::new().per_minute(10),
+        guard: None,
     };
     names.iter().map(info).collect()
 }

@@ -53,8 +53,11 @@ fn infos(units: usize, limits: &Limits) -> Vec<UnitInfo> {
         unit: UnitId::from(["b", "B", "a/x", "ä:{}", "Z \"q\"", "aa"][n % 6]),
         kind: Kind::from(if n.is_multiple_of(3) { "lane|0" } else { "Lane|10" }),
         limits: if n.is_multiple_of(2) { limits.clone() } else { limits.clone().per_minute(3) },
+        // Owners of two lanes, whose keys have limits of their own.
+        guard: (n % 6 >= 2).then(|| UnitId::from(["keys one", "keys two"][n % 2])),
     };
-    (0..units).map(info).collect()
+    let guard = |name: &str| UnitInfo { unit: name.into(), kind: name.into(), limits: Limits::new(), guard: None };
+    (0..units).map(info).chain(["keys one", "keys two"].map(guard)).collect()
 }
 
 impl Party {

@@ -1,0 +1,77 @@
+//! What a person should hear of: the events of docs/tracing.md.
+
+use crate::{pool::SharingState, share::Counters};
+
+/// Where these are told.
+macro_rules! told {
+    ($level:ident, $name:literal, $($rest:tt)+) => {
+        tracing::event!(name: $name, target: "tower_keypool::sharing", tracing::Level::$level, $($rest)+)
+    };
+}
+
+/// What happened since.
+pub(super) fn tell(before: &Counters, now: &Counters) {
+    let more = |before: u64, now: u64| (now > before).then(|| now - before);
+    if let Some(units) = more(before.failed_over, now.failed_over) {
+        told!(WARN, "keypool.failed_over", units, "taken over from a process that did not give them back");
+    }
+    if let Some(units) = more(before.refused, now.refused) {
+        told!(WARN, "keypool.lost", units, "another process has what this one held: it was away for too long");
+    }
+    if more(before.generations, now.generations).is_some() {
+        told!(ERROR, "keypool.board_lost", "the board lost what it knew: for a lease it only hears who holds what");
+    }
+    if more(before.clocks_parted, now.clocks_parted).is_some() {
+        told!(WARN, "keypool.clocks_parted", "the wall clock was set, or the machine slept: leases are renewed");
+    }
+    if let Some(units) = more(before.conflicts, now.conflicts) {
+        told!(WARN, "keypool.conflict", units, "another process has stricter limits for these owners: they hold");
+    }
+}
+
+/// It stands otherwise than before. `among`: how many processes limits are divided among.
+pub(super) fn tell_turn(state: SharingState, before: SharingState, error: Option<&str>, among: u32) {
+    match state {
+        SharingState::Connected | SharingState::Recovering if before == SharingState::Connected => {}
+        SharingState::Connected => {
+            let was = before.word();
+            told!(INFO, "keypool.store_back", was, "the store that processes share answers");
+        }
+        // The loss itself was told.
+        SharingState::Recovering => {}
+        SharingState::Grace => {
+            told!(
+                WARN,
+                "keypool.store_away",
+                error,
+                "the store that processes share does not answer; what is held goes on to its end"
+            );
+        }
+        SharingState::FailClosed => {
+            told!(
+                ERROR,
+                "keypool.failed_closed",
+                error,
+                "leases have ended: nothing with limits is sent until the store that processes share answers"
+            );
+        }
+        SharingState::FairShare => {
+            told!(
+                ERROR,
+                "keypool.fair_share",
+                error,
+                processes = among,
+                "leases have ended: limits are divided until the store that processes share answers, and may be exceeded"
+            );
+        }
+        SharingState::Local => {
+            told!(
+                ERROR,
+                "keypool.local",
+                error,
+                processes = among,
+                "the store that processes share is missing: limits are divided until it answers, and may be exceeded"
+            );
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What keys allow by themselves, in all lanes together: requests at a time, and time between two. Lanes of one owner may
+//! be held by different processes, none of which knows what the others send with its keys. So an owner with such a key
+//! has one more unit, its *guard*: only who holds that is lent any other unit of the owner. It goes back when nothing that
+//! it guards is held and no request of the owner's is under way; of one who died it says how long what he sent may last.
+
+use std::time::Duration;
+
+use crate::{
+    pool::{check::Check, exhausted::OutReason, roster::UNBOUNDED, state::State},
+    share::{Granted, UnitId},
+    time::{Now, Tick},
+};
+
+impl State {
+    pub(super) fn guard_name(&self, owner: u32) -> Option<UnitId> {
+        let owner = self.journal.as_ref()?.names.get(&owner)?;
+        Some(UnitId::from(&*format!("keys\n\n{owner}")))
+    }
+
+    /// Whether this key has limits of its own.
+    #[inline]
+    pub(super) fn limits_itself(&self, slot: u32) -> bool {
+        let key = &self.roster.keys[slot as usize];
+        key.max_concurrent != UNBOUNDED || key.interval_ms > 0
+    }
+
+    /// Whether only one process may use this key in this lane at a time.
+    pub(super) fn is_lent(&self, lane: u16, slot: u32) -> bool {
+        let owner = self.roster.keys[slot as usize].owner;
+        self.plan_words(lane, owner) > 0 || (self.limits_itself(slot) && !self.is_uncounted(lane))
+    }
+
+    /// Whose guard it is.
+    pub(super) fn guarded_by(&self, unit: &UnitId) -> Option<u32> {
+        self.share()?.guards.get(unit).copied()
+    }
+
+    /// Requests of an owner's keys that are under way.
+    pub(super) fn under_way(&self, owner: u32) -> usize {
+        let slots = self.share().and_then(|share| share.slots.get(&owner));
+        slots.into_iter().flatten().map(|slot| usize::from(self.roster.keys[*slot as usize].in_flight)).sum()
+    }
+
+    /// The guard of an owner is held from now on. What an earlier holder left under way nobody sees the end of: until then
+    /// none of the owner's keys is used.
+    pub(super) fn hear_guard(&mut self, owner: u32, granted: &Granted, now: Now) {
+        let ago = |ms: i64| now.tick.minus(Duration::from_millis(ms.min(0).unsigned_abs()));
+        let ahead = |ms: i64| now.tick.plus(Duration::from_millis(ms.max(0).unsigned_abs()));
+        let Some(share) = self.share() else { return };
+        let unseen = granted.unknown.map(|end| ago(end).plus(share.longest_request));
+        let until = granted.in_flight.iter().map(|end| ahead(*end)).chain(unseen).max();
+        let last = granted.last_start.max(granted.unknown).map(ago);
+        let slots = share.slots.get(&owner).cloned().unwrap_or_default();
+        for slot in slots {
+            let key = &mut self.roster.keys[slot as usize];
+            if let Some(last) = last.filter(|_| key.interval_ms > 0) {
+                key.last_started = key.last_started.max(last);
+                key.last_seq = key.last_seq.max(1);
+            }
+        }
+        if let (Some(share), Some(until)) = (self.share_mut(), until.filter(|until| *until > now.tick)) {
+            share.barred.insert(owner, until);
+        }
+    }
+
+    /// Until when what an earlier holder sent keeps the owner's keys.
+    pub(super) fn check_barred(&self, owner: u32, now: Now) -> Option<Check> {
+        let until = self.share()?.barred_until(owner, now.tick)?;
+        Some(Check::Until(until, OutReason::Busy))
+    }
+}
+
+impl super::Share {
+    pub(super) fn barred_until(&self, owner: u32, now: Tick) -> Option<Tick> {
+        if self.barred.is_empty() {
+            return None;
+        }
+        self.barred.get(&owner).copied().filter(|until| *until > now)
+    }
+}
