@@ -172,6 +172,10 @@ fn live_through_everything() {
     busy.enable(&id(0)).unwrap();
     let again = Key::new(format!("{SECRET}{:08}", 1));
     let _ = busy.add(again);
+    for (n, per_minute) in [(7, 10), (8, 20)] {
+        busy.add(key(n).owner("o").limits("m", Limits::new().per_minute(per_minute))).unwrap();
+    }
+    drop(on((0..130).fold(pool(1), |pool, n| pool.limits(format!("m{n}"), Limits::new().per_minute(1)))));
     busy.set_weight(&id(1), 2.0).unwrap();
     tokio_test::block_on(busy.follow(futures_util::stream::iter([KeyChange::Remove(id(77))])));
 
@@ -220,12 +224,58 @@ fn what_is_told_is_what_the_page_says_and_holds_no_secret() {
         seen.insert(name);
     }
     // These need more than can be had here.
-    let rare = ["keypool.held", "keypool.key_echoed", "keypool.unjudged", "keypool.request"];
+    let rare = [
+        "keypool.held",
+        "keypool.key_echoed",
+        "keypool.unjudged",
+        "keypool.request",
+        // Of stores; that their names are these is held by the next test.
+        "keypool.store_failing",
+        "keypool.store_void",
+        "keypool.store_recovered",
+        "keypool.store_unwritten",
+        "keypool.not_given_back",
+        "keypool.store_missing",
+        "keypool.store_warning",
+        "keypool.store_reached",
+        "keypool.record_skipped",
+        "keypool.database_migrated",
+        "keypool.database_anew",
+    ];
     // These have a test of their own.
     let shared = |name: &&String| page[*name].2 == "tower_keypool::sharing";
     let missing: Vec<_> = page.keys().filter(|name| !seen.contains(*name) && !rare.contains(&name.as_str())).collect();
     let missing: Vec<_> = missing.into_iter().filter(|name| !shared(name)).collect();
     assert!(missing.is_empty(), "never told: {missing:?}");
+}
+
+/// Every event from INFO on has a name of its own, and the page has it.
+#[test]
+fn whatever_the_library_tells_has_a_name_that_the_page_knows() {
+    let page = page();
+    let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+    let mut wrong = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+                continue;
+            }
+            let text = std::fs::read_to_string(&entry).unwrap();
+            for level in ["info!(", "warn!(", "error!("] {
+                for told in text.split(&format!("tracing::{level}")).skip(1) {
+                    let name =
+                        told.split_once("name: \"").and_then(|(_, rest)| rest.split_once('"')).map_or("", |it| it.0);
+                    // The name is the first that is said, or comes behind the target.
+                    let near = told.find("name: \"").is_some_and(|at| at < 80);
+                    if !near || !page.contains_key(name) {
+                        wrong.push(format!("{}: {level}{}", entry.display(), told.lines().take(2).collect::<String>()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
@@ -253,4 +303,75 @@ fn who_hears_warnings_alone_hears_of_no_request() {
     assert!(told.iter().all(|(_, told)| told.level <= Level::WARN), "{told:?}");
     let of_requests = ["keypool.attempt", "keypool.judged", "keypool.spilled", "keypool.exhausted"];
     assert!(told.iter().all(|(name, _)| !of_requests.contains(&&**name)), "{told:?}");
+}
+
+/// A subscriber that looks at the pool whenever it is told something.
+struct Looks(Arc<std::sync::OnceLock<KeyPool>>, Arc<AtomicU64>);
+
+impl Subscriber for Looks {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("tower_keypool")
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        if let Some(pool) = self.0.get() {
+            pool.snapshot();
+            let warned = *event.metadata().level() == Level::WARN;
+            self.1.fetch_add(u64::from(warned), Ordering::Relaxed);
+        }
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// Nothing is told while the pool is held: whoever hears it may look at the pool.
+#[test]
+fn who_hears_something_may_look_at_the_pool() {
+    let (done, over) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (held, warned) = (Arc::new(std::sync::OnceLock::new()), Arc::new(AtomicU64::new(0)));
+        let _guard = tracing::subscriber::set_default(Looks(Arc::clone(&held), Arc::clone(&warned)));
+        let of_owner = |n, per_minute| key(n).owner("o").limits("m", Limits::new().per_minute(per_minute));
+        let (pool, _) = on(KeyPool::builder(Gemini::new()).key(of_owner(0, 10)));
+        held.set(pool.clone()).unwrap();
+        pool.add(Key::new(format!("{SECRET}{:08}", 0))).unwrap();
+        pool.add(of_owner(1, 20)).unwrap();
+        assert_eq!(warned.load(Ordering::Relaxed), 2, "merged, and contested");
+        let twice = [of_owner(0, 10), of_owner(0, 10).id("again")];
+        let many = (0..400).fold(KeyPool::builder(Gemini::new()).keys(twice), |builder, n| {
+            builder.limits(format!("model-{n}"), Limits::new().per_minute(1))
+        });
+        pool.reconfigure(many).unwrap();
+        assert_eq!(warned.load(Ordering::Relaxed), 4, "merged, and crowded");
+        done.send(()).unwrap();
+    });
+    over.recv_timeout(Duration::from_secs(60)).expect("nobody waits for the pool while it is held");
+}
+
+/// What configured models cannot have a lane of their own is said by name.
+#[test]
+fn models_for_which_there_is_no_room_are_named() {
+    let ear = Ear::new(Level::WARN);
+    let build = |models: u32| {
+        let limits = (0..models).map(|n| format!("model-{n:03}"));
+        let build = || on(limits.fold(pool(1), |pool, model| pool.limits(model, Limits::new().per_minute(1))));
+        tracing::subscriber::with_default(ear.clone(), build).0
+    };
+    drop(build(128));
+    assert!(ear.told().is_empty(), "{:?}", ear.told());
+    let pool = build(131);
+    let crowded = ear.first("keypool.models_crowded").values;
+    assert_eq!((crowded["model"].as_str(), crowded["others"].as_str()), ("\"model-128\"", "2"));
+    drop(pool.try_acquire("model-130").unwrap());
+    assert!(pool.try_acquire("model-130").is_err(), "while there is room its limits hold all the same");
 }

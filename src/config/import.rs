@@ -72,7 +72,7 @@ mod tests {
         let path = folder.path().join("keys.csv");
         let secret = |n: usize| format!("AIza-not-a-real-key-{n:05}");
         let text = format!(
-            "key,id,rpm,source\n{},a,10,\n{},b,,mail\n{},,,\nshort,,,\n{},taken,,\n",
+            "key,id,rpm,source\n{},a,10,\n{},b,,mail\n{},,,\nshort,,,\n{},taken,,\nPLACEHOLDER_GEMINI_TOKEN,,,\n",
             secret(1),
             secret(0),
             secret(1),
@@ -88,7 +88,8 @@ mod tests {
         assert_eq!(imported.known, [(3, KeyId::from("zero"))]);
         assert_eq!(imported.merged, [Merged { line: 4, into: 2 }]);
         let lines: Vec<(usize, LineError)> = imported.rejected.iter().map(|line| (line.line, line.error)).collect();
-        assert_eq!(lines, [(5, LineError::TooShort(5)), (6, LineError::IdTaken { by: 0 })]);
+        let wrong = [LineError::TooShort(5), LineError::IdTaken { by: 0 }, LineError::ClientToken];
+        assert_eq!(lines, [(5, wrong[0]), (6, wrong[1]), (7, wrong[2])]);
         let snapshot = pool.snapshot();
         let added = snapshot.keys.iter().find(|key| key.id == KeyId::from("a")).unwrap();
         assert_eq!(added.labels["source"], "web");

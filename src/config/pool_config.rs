@@ -13,7 +13,7 @@ use super::{
     ConfigErrors, Document, Environment, KeyEntry, KeySet, KeySpec, LimitsSection, ModelEntry, Origin, PoolSection,
     Problem, Rank, RestsSection, RetrySection, Source,
     environment::read,
-    key_file::{self, KeyFile},
+    key_file::{self, FileError, KeyFile},
     plain_values,
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     key::{Priority, Tier},
     pool::{KeyPool, KeyPoolBuilder},
     provider::Provider,
-    retry::Retry,
+    rule::Retry,
 };
 
 /// What makes a pool: `[[keys]]`, `[[models]]`, `[pool]`, `[retry]`, `[rests]` and `[limits]` of a file.
@@ -126,6 +126,13 @@ impl PoolConfig {
         for path in self.key_paths(document, folder) {
             match KeyFile::load(&path, not_keys) {
                 Ok(file) => sources.push(Source::from(file)),
+                // Whoever takes out the last key means it. A file that never had one is said, and keys may stand
+                // elsewhere.
+                Err(ref error @ FileError::Empty { ref skipped, .. }) if skipped.is_empty() => {
+                    let mut source = Source::new(Rank::File);
+                    source.notes.push(Problem::new(Origin::file(path.as_path(), 0), "", error.to_string()));
+                    sources.push(source);
+                }
                 Err(error) => document.problem("pool.key_files", error.to_string()),
             }
         }
@@ -152,6 +159,7 @@ impl PoolConfig {
             .spill(self.pool.spill)
             .spill_after(self.pool.spill_after.0)
             .wait(self.pool.wait.map_or(std::time::Duration::ZERO, |wait| wait.0))
+            .retry(self.retry.rule())
             .rests(self.rests.table())
             .guard(self.limits.guard.0)
             .fixed_limits(!self.limits.learn)
@@ -246,6 +254,7 @@ impl From<KeyFile> for Source {
         let again =
             |merged: &key_file::Merged| note(merged.line, format!("this is the key of line {} again", merged.into));
         source.notes.extend(file.merged.iter().map(again));
+        source.rejected = file.skipped.len();
         source.keys.extend(file.entries.into_iter().map(|entry| entry.spec));
         source
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{KeySpec, Problem};
+use super::{KeySpec, Problem, key_file::LineError};
 use crate::key::{Key, KeyId};
 
 /// What kind of source it is. Where several say something of a key, the first in this order holds; a key that any of
@@ -33,12 +33,30 @@ pub struct Source {
     pub said: HashMap<String, KeySpec>,
     /// What was there and is no key, and why.
     pub notes: Vec<Problem>,
+    /// How many of its lines hold no key that can be used: whoever checks it says so, and whoever reads it again keeps
+    /// to what was read before.
+    pub rejected: usize,
 }
 
 impl Source {
     /// A source without keys yet.
     pub fn new(rank: Rank) -> Self {
-        Self { rank, keys: Vec::new(), said: HashMap::new(), notes: Vec::new() }
+        Self { rank, keys: Vec::new(), said: HashMap::new(), notes: Vec::new(), rejected: 0 }
+    }
+
+    /// Leaves out what is no key though it stands there as one: the clients' token. Each is noted.
+    #[must_use]
+    pub fn without(mut self, not_keys: &[&str]) -> Self {
+        let Self { keys, notes, .. } = &mut self;
+        keys.retain(|spec| {
+            let is_key = !not_keys.contains(&spec.secret.as_str());
+            if !is_key {
+                let message = format!("{}: the key is not used", LineError::ClientToken);
+                notes.push(Problem::new(spec.origin(), "", message));
+            }
+            is_key
+        });
+        self
     }
 
     /// These keys of it.

@@ -130,15 +130,17 @@ fn unknown_error() -> Verdict {
 }
 
 /// The same facts about an answer that had begun: nothing of it can be sent again. One stream that broke off rests
-/// nothing but what the provider blamed by name: the key, its owner or its account.
+/// nothing but what the provider blamed by name: the key, its owner or its account. What a sentence alone blamed is
+/// unclear here: no other key can be asked whether it hears the same.
 fn broken(verdict: &Verdict) -> Verdict {
     let anyone = matches!(verdict.scope_of(), Scope::Lane | Scope::Exit | Scope::Caller);
     let mut broken = Verdict::new(VerdictKind::Broken)
+        .broken_by(verdict.fault())
         .scope(verdict.scope_of())
         .until(if anyone { Until::Now } else { verdict.until_of() })
         .code(verdict.code_of().to_owned())
         .advice(verdict.advice_of().to_owned());
-    if !verdict.is_named() {
+    if !verdict.is_named() || verdict.is_worded() {
         broken = broken.unclear();
     }
     if let Some(status) = verdict.status_of() {

@@ -161,7 +161,7 @@ impl<W: Width> Form for Amounts<W> {
         W::write(words, newest + 1, amount);
     }
 
-    fn also_on(&self, _: &mut [u16], _: u64, _: u8) {}
+    fn also_on(&self, _: &mut [u16], _: u64, _: u16) {}
 
     fn remove(&self, words: &mut [u16], amount: u64, began: &Began, now: u64) {
         if let Some(place) = self.entry(words, began.moment, now) {

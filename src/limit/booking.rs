@@ -152,7 +152,7 @@ impl Plan {
     /// The request never left: what it took, provisionally (no stamp) or not, is given back.
     pub(crate) fn refund(&self, log: &mut [u16], need: &Need, stamp: Option<Stamp>, at: &At) {
         let now = self.advance(log, at);
-        let began = stamp.map(|stamp| began(log, stamp));
+        let began = stamp.map(|stamp| self.began(log, stamp));
         for window in self.windows() {
             let (words, amount) = (&mut log[window.range()], need.of(window.limit.unit));
             with_form!(&window.form, form => match &began {
@@ -170,7 +170,7 @@ impl Plan {
             return;
         }
         let now = self.advance(log, at);
-        let began = stamp.map(|stamp| began(log, stamp));
+        let began = stamp.map(|stamp| self.began(log, stamp));
         let (more, less) = (actual.saturating_sub(reserved), reserved.saturating_sub(actual));
         for window in self.windows().iter().filter(|window| counts(window.limit.unit, unit)) {
             let words = &mut log[window.range()];
@@ -192,9 +192,13 @@ impl Plan {
         opens.reduce(|last, full| if full.opens.is_after(last.opens, at) { full } else { last }).map_or(Ok(()), Err)
     }
 
+    fn began(&self, log: &[u16], stamp: Stamp) -> Began {
+        Began { moment: slide::moment(stamp.tick), places: log::places(log, self.kept, stamp.days) }
+    }
+
     /// Counts `need` on those dates of `at`, which the log stands at, on which it was not counted yet.
     fn count_days(&self, log: &mut [u16], need: &Need, counted: Days, at: &At) -> Days {
-        let places = log::places(log, at.day.days) & !log::places(log, counted);
+        let places = log::places(log, self.kept, at.day.days) & !log::places(log, self.kept, counted);
         if places != 0 {
             for window in self.windows() {
                 let (words, amount) = (&mut log[window.range()], need.of(window.limit.unit));
@@ -229,8 +233,4 @@ fn start_in_each(windows: &[Window], log: &mut [u16], need: &Need, seen: u64, be
             form.add(words, amount, began);
         });
     }
-}
-
-fn began(log: &[u16], stamp: Stamp) -> Began {
-    Began { moment: slide::moment(stamp.tick), places: log::places(log, stamp.days) }
 }

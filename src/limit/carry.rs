@@ -10,6 +10,7 @@ use super::{
     plan::Plan,
     slide,
     window::{Window, with_form},
+    zone::Days,
 };
 use crate::time::Tick;
 
@@ -32,6 +33,9 @@ impl Plan {
         log::see(new_log, now);
         if old.words() > 0 {
             new_log[..HEAD].copy_from_slice(&old_log[..HEAD]);
+            for date in log::dates(&old_log, old.kept).filter(|date| *date != 0) {
+                log::place_for(new_log, new.kept, date);
+            }
         }
         new.advance(new_log, at);
         for window in new.windows() {
@@ -96,6 +100,20 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Begins a log with what one of the same limits counts whose plan keeps fewer dates.
+    pub(crate) fn widen(&self, old: &Self, old_log: &[u16], log: &mut [u16]) {
+        if self.words() == 0 {
+            return;
+        }
+        log[..HEAD].copy_from_slice(&old_log[..HEAD]);
+        // What a day's window has more stands behind what it had.
+        for (window, old) in self.windows().iter().zip(old.windows()) {
+            log[window.range()][..old.range().len()].copy_from_slice(&old_log[old.range()]);
+        }
+    }
+}
+
 impl Window {
     /// Lays own counts into another plan's window of the same unit.
     fn carry(&self, old_log: &[u16], window: &Self, new_log: &mut [u16], now: u64, at: &At) {
@@ -134,17 +152,22 @@ impl Window {
     /// The counts of a day's window.
     pub(super) fn dates(&self, log: &[u16]) -> Vec<(u16, u64)> {
         let count = |place| with_form!(&self.form, form => form.on_date(&log[self.range()], place));
-        let dates = log::dates(log).into_iter().enumerate();
+        let dates = log::dates(log, self.kept).enumerate();
         dates.filter(|(_, date)| *date != 0).map(|(place, date)| (date, count(place))).collect()
     }
 
     pub(super) fn add_dates(&self, dates: &[(u16, u64)], log: &mut [u16]) {
         for (date, count) in dates {
-            if let Some(place) = log::place_for(log, *date) {
+            if let Some(place) = log::place_for(log, self.kept, *date) {
                 with_form!(&self.form, form => form.also_on(&mut log[self.range()], *count, 1 << place));
             }
         }
     }
+}
+
+/// Puts those of `days` first, then the latest: there is room for few.
+pub(super) fn sort_dates(dates: &mut [(u16, u64)], days: Days) {
+    dates.sort_unstable_by_key(|(date, _)| std::cmp::Reverse((days.contains(*date), *date)));
 }
 
 /// How little a window of `own` tells about one of `span`: zero is the same.

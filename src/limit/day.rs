@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::{
     form::{Began, Form},
-    log::DATES,
+    log::Dates,
     need::{At, Opens},
     words::{One, Width},
     zone::Days,
@@ -15,19 +15,20 @@ use super::{
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Day<W> {
     limit: u64,
+    kept: Dates,
     width: PhantomData<W>,
 }
 
 impl<W: Width> Day<W> {
-    pub(super) fn new(limit: u64) -> Self {
-        Self { limit, width: PhantomData }
+    pub(super) fn new(limit: u64, kept: Dates) -> Self {
+        Self { limit, kept, width: PhantomData }
     }
 
     /// Follows the log's dates to a new order: for each place the old one, or none.
-    pub(super) fn reorder(words: &mut [u16], moved: [Option<usize>; DATES]) {
-        let old: [u64; DATES] = std::array::from_fn(|place| W::read(words, Self::at(place)));
-        for (place, from) in moved.iter().enumerate() {
-            W::write(words, Self::at(place), from.map_or(0, |from| old[from]));
+    pub(super) fn reorder(&self, words: &mut [u16], moved: &[Option<usize>]) {
+        let old = words.to_vec();
+        for (place, from) in moved.iter().enumerate().take(self.kept.places()) {
+            W::write(words, Self::at(place), from.map_or(0, |from| W::read(&old, Self::at(from))));
         }
     }
 
@@ -38,8 +39,12 @@ impl<W: Width> Day<W> {
 
     /// Each place that `places` names.
     #[inline]
-    fn each(places: u8) -> impl Iterator<Item = usize> {
-        (0..DATES).filter(move |place| places & (1 << place) != 0)
+    fn each(mut places: u16) -> impl Iterator<Item = usize> {
+        std::iter::from_fn(move || {
+            let place = places.trailing_zeros() as usize;
+            places &= places.checked_sub(1)?;
+            Some(place)
+        })
     }
 }
 
@@ -54,7 +59,7 @@ impl Day<One> {
 
 impl<W: Width> Form for Day<W> {
     fn words(&self) -> usize {
-        Self::at(DATES)
+        Self::at(self.kept.places())
     }
 
     #[inline]
@@ -96,7 +101,7 @@ impl<W: Width> Form for Day<W> {
         }
     }
 
-    fn also_on(&self, words: &mut [u16], amount: u64, places: u8) {
+    fn also_on(&self, words: &mut [u16], amount: u64, places: u16) {
         for place in Self::each(places) {
             W::add(words, Self::at(place), amount);
         }

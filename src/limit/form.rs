@@ -10,7 +10,7 @@ use super::{
 pub(super) struct Began {
     pub(super) moment: u64,
     /// In which places of the log's dates it counts: bit `n` for place `n`.
-    pub(super) places: u8,
+    pub(super) places: u16,
 }
 
 /// A form of window: [`Starts`](super::starts::Starts), [`Amounts`](super::amounts::Amounts),
@@ -41,7 +41,7 @@ pub(super) trait Form {
     fn add(&self, words: &mut [u16], amount: u64, began: &Began);
 
     /// Counts `amount` on more dates.
-    fn also_on(&self, words: &mut [u16], amount: u64, places: u8);
+    fn also_on(&self, words: &mut [u16], amount: u64, places: u16);
 
     /// Takes `amount` off what began at `began`.
     fn remove(&self, words: &mut [u16], amount: u64, began: &Began, now: u64);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     Limit, Limits, Span,
+    carry::sort_dates,
     need::{At, Need},
     plan::Plan,
     slide,
@@ -53,7 +54,7 @@ impl Plan {
             return self.lay_kept(log, kept, at);
         }
         let limits = kept.iter().fold(Limits::new(), |limits, kept| limits.with(kept.limit));
-        let old = Self::compile(&limits, guard);
+        let old = Self::compile_for(&limits, guard, self.kept);
         let mut old_log = vec![0; old.words()];
         old.lay_kept(&mut old_log, kept, at);
         let mut carried = vec![0; self.words()];
@@ -70,6 +71,7 @@ impl Plan {
             if window.limit.span == Span::Day {
                 let mut dates = kept.dates.clone();
                 add(&mut dates, at.day.days.last, kept.held);
+                sort_dates(&mut dates, at.day.days);
                 window.add_dates(&dates, log);
             } else {
                 let moment = |(then, amount): &(Tick, u64)| (slide::moment(*then).min(now), *amount);

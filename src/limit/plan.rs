@@ -6,11 +6,10 @@
 use std::time::Duration;
 
 use super::{
-    Limit, Limits, Unit,
-    day::Day,
+    Limit, Limits, Span, Unit,
     form::Form,
     headroom::counts,
-    log,
+    log::{self, Dates},
     need::At,
     quick::Quick,
     quick_tokens::QuickTokens,
@@ -27,6 +26,8 @@ pub(crate) struct Plan {
     windows: Box<[Window]>,
     words: usize,
     daily: bool,
+    /// For how many dates its logs keep counts.
+    pub(super) kept: Dates,
     quick: Option<Quick>,
     /// The short way, where it is all there is.
     pub(super) short: Short,
@@ -57,22 +58,28 @@ impl Short {
 impl Plan {
     /// Sliding windows hold for `guard` longer than their span: requests do not travel equally fast.
     pub(crate) fn compile(limits: &Limits, guard: Duration) -> Self {
+        Self::compile_for(limits, guard, Dates::Few)
+    }
+
+    /// The same with logs that keep so many dates.
+    pub(crate) fn compile_for(limits: &Limits, guard: Duration, kept: Dates) -> Self {
+        let kept = if limits.iter().any(|limit| limit.span == Span::Day) { kept } else { Dates::Few };
         let mut words = log::HEAD;
         let place = |limit| {
-            let window = Window::new(limit, limits, guard, words);
+            let window = Window::new(limit, limits, guard, kept, words);
             words = window.range().end;
             window
         };
         let windows: Box<[Window]> = limits.iter().copied().map(place).collect();
         let daily = windows.iter().any(Window::is_day);
-        let words = if windows.is_empty() { 0 } else { words };
+        let words = if windows.is_empty() { 0 } else { words + kept.further() };
         let input = windows.iter().filter(|window| counts(window.limit.unit, Unit::InputTokens));
         let most_input = input.map(Window::most).min().unwrap_or(u64::MAX);
         let of_tokens = |unit| matches!(unit, Unit::InputTokens | Unit::OutputTokens | Unit::Tokens);
         let tokens = windows.iter().any(|window| of_tokens(window.limit.unit));
         let quick = Quick::of(&windows);
         let short = Short::of(quick.as_ref(), &windows);
-        Self { windows, words, daily, quick, short, most_input, tokens }
+        Self { windows, words, daily, kept, quick, short, most_input, tokens }
     }
 
     /// How long the log is, in words; none where nothing is limited.
@@ -142,13 +149,13 @@ impl Plan {
 
     #[cold]
     fn reorder(&self, log: &mut [u16], days: Days) {
-        let moved = log::turn_to(log, days);
+        let moved = log::turn_to(log, self.kept, days);
         for window in &self.windows {
             let words = &mut log[window.range()];
             match &window.form {
-                AnyForm::ShortDay(_) => Day::<super::words::One>::reorder(words, moved),
-                AnyForm::Day(_) => Day::<super::words::Two>::reorder(words, moved),
-                AnyForm::LongDay(_) => Day::<super::words::Four>::reorder(words, moved),
+                AnyForm::ShortDay(day) => day.reorder(words, &moved),
+                AnyForm::Day(day) => day.reorder(words, &moved),
+                AnyForm::LongDay(day) => day.reorder(words, &moved),
                 AnyForm::Starts(_) | AnyForm::FewAmounts(_) | AnyForm::Amounts(_) => {}
             }
         }

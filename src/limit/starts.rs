@@ -151,7 +151,7 @@ impl Form for Starts {
         *len = all;
     }
 
-    fn also_on(&self, _: &mut [u16], _: u64, _: u8) {}
+    fn also_on(&self, _: &mut [u16], _: u64, _: u16) {}
 
     /// Those only that stand there.
     fn remove(&self, words: &mut [u16], amount: u64, began: &Began, now: u64) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Limit, Span, Unit,
-    carry::distance,
+    carry::{distance, sort_dates},
     form::{Began, Form},
     need::At,
     plan::Plan,
@@ -142,8 +142,7 @@ impl Window {
             let used = source.moments.iter().map(|moment| moment.1).sum();
             dates = (days.first..=days.last).map(|date| (date, used)).collect();
         }
-        // Those of today first: there is room for few.
-        dates.sort_unstable_by_key(|(date, _)| std::cmp::Reverse((days.contains(*date), *date)));
+        sort_dates(&mut dates, days);
         if let Some(unknown) = unknown {
             for date in (unknown.first..=unknown.last).filter(|date| days.contains(*date)) {
                 let known: u64 = dates.iter().filter(|held| held.0 == date).map(|held| held.1).sum();

@@ -7,6 +7,7 @@ use super::{
     amounts::Amounts,
     day::Day,
     form::Form,
+    log::Dates,
     need::{At, Need, Opens},
     slide::Slide,
     starts::{self, Starts},
@@ -20,6 +21,7 @@ pub(super) struct Window {
     pub(super) form: AnyForm,
     from: u32,
     to: u32,
+    pub(super) kept: Dates,
     pub(super) limit: Limit,
 }
 
@@ -52,10 +54,10 @@ pub(super) use with_form;
 
 impl Window {
     /// The window of `limit`, one of `limits`, that begins at word `from`.
-    pub(super) fn new(limit: Limit, limits: &Limits, guard: Duration, from: usize) -> Self {
-        let form = AnyForm::of(limit, limits, guard);
+    pub(super) fn new(limit: Limit, limits: &Limits, guard: Duration, kept: Dates, from: usize) -> Self {
+        let form = AnyForm::of(limit, limits, guard, kept);
         let to = from + with_form!(&form, form => form.words());
-        Self { form, from: from as u32, to: to as u32, limit }
+        Self { form, from: from as u32, to: to as u32, kept, limit }
     }
 
     #[inline]
@@ -112,13 +114,13 @@ impl Window {
 }
 
 impl AnyForm {
-    fn of(limit: Limit, limits: &Limits, guard: Duration) -> Self {
+    fn of(limit: Limit, limits: &Limits, guard: Duration, kept: Dates) -> Self {
         let Limit { unit, span, amount } = limit;
         let few = amount <= 0x7fff && matches!(unit, Unit::Requests | Unit::Images);
         match span {
-            Span::Day if few => Self::ShortDay(Day::new(amount)),
-            Span::Day if amount <= 0x7fff_ffff => Self::Day(Day::new(amount)),
-            Span::Day => Self::LongDay(Day::new(amount)),
+            Span::Day if few => Self::ShortDay(Day::new(amount, kept)),
+            Span::Day if amount <= 0x7fff_ffff => Self::Day(Day::new(amount, kept)),
+            Span::Day => Self::LongDay(Day::new(amount, kept)),
             Span::Sliding(span) => {
                 let slide = Slide::new(span.saturating_add(guard));
                 if unit == Unit::Requests && (1..=starts::MOST).contains(&amount) {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-use crate::time::Now;
+use super::{log::Dates, visits::Visits};
+use crate::time::{Now, Tick};
 
 /// After midnight, how long a moment belongs to both days: the provider's clock need not agree with ours.
 pub(crate) const MIDNIGHT_GUARD: Duration = Duration::from_secs(30);
@@ -27,7 +28,7 @@ impl Days {
 
     /// The places of a log's dates that these have when the log stands at them: bit `n` for place `n`.
     #[inline]
-    pub(super) fn places(self) -> u8 {
+    pub(super) fn places(self) -> u16 {
         if self.first == self.last { 0b1 } else { 0b11 }
     }
 
@@ -60,6 +61,7 @@ pub(crate) struct Zone {
     start_ms: i64,
     end_ms: i64,
     seen: Seen,
+    visits: Visits,
 }
 
 /// The dates seen last, and for which ticks they hold as long as the wall clock is so far ahead.
@@ -75,7 +77,15 @@ impl Zone {
     /// `guard`: how long after midnight both days count, [`MIDNIGHT_GUARD`] unless set.
     pub(crate) fn new(zone: TimeZone, guard: Duration) -> Self {
         let guard_ms = i64::try_from(guard.as_millis()).unwrap_or(i64::MAX).min(3_600_000);
-        Self { rules: zone, guard_ms, date: 0, start_ms: 0, end_ms: 0, seen: Seen::default() }
+        Self {
+            rules: zone,
+            guard_ms,
+            date: 0,
+            start_ms: 0,
+            end_ms: 0,
+            seen: Seen::default(),
+            visits: Visits::default(),
+        }
     }
 
     /// The dates that a moment belongs to.
@@ -92,16 +102,29 @@ impl Zone {
     #[cold]
     fn see(&mut self, now: Now) {
         let days = self.days(now.wall_ms());
+        let counted = self.visits.see(days, now.tick);
         let opens_ms = self.start_ms + self.guard_ms;
         let (from, to) =
             if days.first == days.last { (opens_ms, self.end_ms) } else { (self.start_ms, opens_ms.min(self.end_ms)) };
         let nanos =
             |wall_ms: i64| u64::try_from(wall_ms.saturating_sub(now.ahead_ms)).unwrap_or(0).saturating_mul(1_000_000);
         let from = nanos(from);
-        self.seen = Seen { days, ahead_ms: now.ahead_ms, from, length: nanos(to).saturating_sub(from) };
+        self.seen = Seen { days: counted, ahead_ms: now.ahead_ms, from, length: nanos(to).saturating_sub(from) };
     }
 
-    /// The dates that `wall_ms` (milliseconds since the Unix epoch) belongs to.
+    /// Whether the clock was on more dates of late than logs have places for, or will have been tomorrow.
+    pub(crate) fn is_crowded(&self, now: Now) -> bool {
+        let until = u64::try_from(self.end_ms.saturating_sub(now.wall_ms())).unwrap_or(0);
+        self.visits.are_crowded(now.tick, Duration::from_millis(until))
+    }
+
+    /// Logs keep so many dates from now on.
+    pub(crate) fn keep(&mut self, kept: Dates) {
+        self.visits.keep(kept);
+        self.seen = Seen::default();
+    }
+
+    /// The dates that `wall_ms` (milliseconds since the Unix epoch) belongs to by the calendar.
     #[inline]
     pub(crate) fn days(&mut self, wall_ms: i64) -> Days {
         if wall_ms < self.start_ms || wall_ms >= self.end_ms {
@@ -111,12 +134,13 @@ impl Zone {
         Days { first: if guarded { self.date.saturating_sub(1).max(1) } else { self.date }, last: self.date }
     }
 
-    /// The calendar's view of `wall_ms`.
+    /// The calendar's view of `wall_ms`, which the wall clock shows at `tick`.
     #[inline]
-    pub(crate) fn at(&mut self, wall_ms: i64) -> DayAt {
+    pub(crate) fn at(&mut self, tick: Tick, wall_ms: i64) -> DayAt {
+        let days = self.days(wall_ms);
         DayAt {
             wall_ms,
-            days: self.days(wall_ms),
+            days: self.visits.see(days, tick),
             opens_ms: self.start_ms + self.guard_ms,
             next_ms: self.end_ms.saturating_add(self.guard_ms),
         }

@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,6 +15,7 @@ use tokio::sync::{broadcast, watch};
 use super::{
     KeyPool, Shared,
     configured::GivenLimits,
+    dates::keeps_many_dates,
     event,
     journal::Journal,
     locks::Mutex,
@@ -19,7 +23,7 @@ use super::{
     recent_names::RecentNames,
     rest::RestTable,
     sharing::{Share, Standing},
-    state::{MAX_LANES, State},
+    state::{MAX_CONFIGURED, State},
     write_behind::Written,
 };
 use crate::{
@@ -27,6 +31,7 @@ use crate::{
     key::{Key, Tier},
     limit::{Limits, MIDNIGHT_GUARD, Zone},
     provider::Provider,
+    rule::Retry,
     store::Image,
     time::Clock,
 };
@@ -95,6 +100,7 @@ pub struct KeyPoolBuilder {
     limits: GivenLimits,
     clock: Option<Clock>,
     wait: Duration,
+    retry: Option<Retry>,
     settings: Settings,
 }
 
@@ -123,6 +129,7 @@ impl KeyPoolBuilder {
             limits: GivenLimits::default(),
             clock: None,
             wait: Duration::ZERO,
+            retry: None,
             settings: Settings {
                 strategy: Strategy::default(),
                 spill: Spill::default(),
@@ -235,9 +242,25 @@ impl KeyPoolBuilder {
         self.clock.get_or_insert_default().clone()
     }
 
+    /// When a call or request is sent again that brings no rule of its own: those of [`KeyPool::run`],
+    /// [`RetryPolicy`](crate::RetryPolicy) and [`KeyPoolLayer`](crate::KeyPoolLayer). [`Retry::new`] unless set.
+    ///
+    /// ```
+    /// use tower_keypool::{Backoff, Gemini, KeyPool, Retry};
+    ///
+    /// let pool = KeyPool::builder(Gemini::new())
+    ///     .retry(Retry::new().max_retries(5).backoff(Backoff::every_second()))
+    ///     .build()?;
+    /// # Ok::<(), tower_keypool::KeyError>(())
+    /// ```
+    pub fn retry(mut self, rule: Retry) -> Self {
+        self.retry = Some(rule);
+        self
+    }
+
     /// What it describes, but for provider and clock.
-    pub(super) fn into_parts(self) -> (Vec<Key>, GivenLimits, Settings, Duration) {
-        (self.keys, self.limits, self.settings, self.wait)
+    pub(super) fn into_parts(self) -> (Vec<Key>, GivenLimits, Settings, Duration, Retry) {
+        (self.keys, self.limits, self.settings, self.wait, self.retry.unwrap_or_default())
     }
 
     /// Builds it. Needs no runtime and spawns nothing.
@@ -253,13 +276,15 @@ impl KeyPoolBuilder {
         // A zone that the tz database lacks cannot be had for a shipped provider; for others the day is UTC's.
         let zone = jiff::tz::TimeZone::get(self.provider.zone()).unwrap_or(jiff::tz::TimeZone::UTC);
         let zone = Zone::new(zone, MIDNIGHT_GUARD);
-        let models = self.limits.models();
         let unjudged = self.settings.unjudged;
         let mut state = State::new(self.settings, Arc::clone(&self.provider), zone, self.limits, self.keys.len());
         let now = clock.now();
         state.watch_wall(now);
         let (mut written, mut sharing) = (None, None);
         if let Some(opened) = opened {
+            if keeps_many_dates(&opened.image) {
+                state.keep_many_dates();
+            }
             state.journal = Some(Box::new(Journal { share: opened.share, ..Journal::begin(opened.image, now) }));
             (written, sharing) = (opened.written, opened.sharing);
         }
@@ -270,9 +295,8 @@ impl KeyPoolBuilder {
                 state.configure_lane(&model);
             }
         }
-        for model in models.iter().take(MAX_LANES / 2) {
-            state.configure_lane(model);
-        }
+        state.configure_lanes();
+        warn_of_a_crowd(&state.models_without_a_lane());
         if let Some(journal) = &mut state.journal {
             journal.settled = true;
         }
@@ -284,20 +308,39 @@ impl KeyPoolBuilder {
             // What was configured is there the next time, too: it waits for the first requests.
             journal.urgent = false;
         }
+        let counts_usage = state.plans.tokens();
+        if state.journal.is_some() {
+            counts_usage.store(true, Ordering::Relaxed);
+        }
         let (events, _) = broadcast::channel(event::CAPACITY);
-        Ok(KeyPool(Arc::new(Shared {
+        let pool = KeyPool(Arc::new(Shared {
             provider: self.provider,
             clock,
             wait: AtomicU64::new(millis(self.wait)),
+            retry: std::sync::Mutex::new(self.retry.unwrap_or_default()),
             unjudged,
             names: RecentNames::default(),
+            counts_usage,
             state: Mutex::new(state),
             events,
             idle: tokio::sync::Notify::new(),
             written,
             sharing,
-        })))
+        }));
+        // What was found out about the keys is told.
+        drop(pool.lock());
+        Ok(pool)
     }
+}
+
+/// Models whose limits may not hold, since there is no room for them.
+pub(super) fn warn_of_a_crowd(models: &[String]) {
+    let Some((first, others)) = models.split_first() else { return };
+    tracing::warn!(
+        name: "keypool.models_crowded", model = first.as_str(), others = others.len(),
+        "too many models have limits of their own ({MAX_CONFIGURED} at most have a place that is kept): these get one \
+         when they are asked for, as long as there is room; then their limits do not hold",
+    );
 }
 
 /// For an atomic number; half a billion years at most.

@@ -11,6 +11,7 @@ use super::{
     lane::Origin,
     roster::{Added, RAMP_STEPS},
     state::{NO_MODEL, State},
+    trace::MERGED,
 };
 use crate::{
     error::KeyError,
@@ -198,9 +199,8 @@ impl State {
         let provider = std::sync::Arc::clone(&self.provider);
         let (slot, change) = match self.roster.add(number, key, zone, &*provider)? {
             Added::Merged { slot } => {
-                let key = &self.roster.keys[slot as usize].id;
-                tracing::warn!(name: "keypool.secret_twice", %key, "this secret was given more than once: it is one key");
-                (slot, "merged")
+                self.merged(slot);
+                (slot, MERGED)
             }
             Added::Back { slot, id, key } => {
                 self.take_back(slot, id, &key, zone, now)?;
@@ -226,8 +226,21 @@ impl State {
         };
         let id = self.roster.keys[slot as usize].id.clone();
         let key = id.clone();
-        self.event(|| Event::Roster { key, change });
+        if change != MERGED {
+            self.event(|| Event::Roster { key, change });
+        }
+        // Told whoever listens.
+        self.events.append(&mut self.roster.news);
         Ok(id)
+    }
+
+    /// A secret that was given more than once is one key.
+    pub(super) fn merged(&mut self, slot: u32) {
+        if !self.roster.merged.contains(&slot) {
+            self.roster.merged.push(slot);
+        }
+        let key = self.roster.keys[slot as usize].id.clone();
+        self.events.push(Event::Roster { key, change: MERGED });
     }
 
     /// The number of a zone; `None` when the tz database does not know it.
@@ -237,7 +250,9 @@ impl State {
         }
         let zone = jiff::tz::TimeZone::get(name).ok()?;
         let number = u8::try_from(self.zones.len()).ok()?;
-        self.zones.push((name.to_owned(), Zone::new(zone, MIDNIGHT_GUARD)));
+        let mut zone = Zone::new(zone, MIDNIGHT_GUARD);
+        zone.keep(self.plans.kept());
+        self.zones.push((name.to_owned(), zone));
         Some(number)
     }
 

@@ -20,6 +20,9 @@ use crate::{
 /// The scopes whose rests a key's answer may begin, and evidence give back.
 const OF_A_KEY: [Scope; 5] = [Scope::Key, Scope::KeyLane, Scope::Owner, Scope::OwnerLane, Scope::BillingAccount];
 
+/// The scopes whose rests without end the guard holds.
+const HELD: [Scope; 3] = [Scope::Key, Scope::Owner, Scope::BillingAccount];
+
 /// Sentences that blame a key are mostly true: only so many owners of whom the same is said let the request be believed
 /// to be at fault, and no further key be asked.
 const BLAMED_BY_WORDS: usize = 5;
@@ -27,7 +30,7 @@ const BLAMED_BY_WORDS: usize = 5;
 /// Whether it could be said of the request. A limit is the key's, however little is said of it; a sentence may hold the
 /// caller's own words.
 fn may_be_the_requests(verdict: &Verdict) -> bool {
-    verdict.is_worded() || !verdict.is_named() && !verdict.kind().is_limit()
+    verdict.is_worded() || !verdict.is_named() && !verdict.fault().is_limit()
 }
 
 /// The attempts that came to the same unclear verdict.
@@ -52,7 +55,7 @@ impl State {
     pub(super) fn is_the_requests_own(&self, cell: &SeatCell, verdict: &Verdict) -> bool {
         let earlier = cell.earlier.as_deref().unwrap_or_default();
         let is_other = |attempt: &&Attempt| self.owner_of(attempt).is_some_and(|owner| owner != cell.owner);
-        may_be_the_requests(verdict) && alike(earlier, verdict.kind()).any(|attempt| is_other(&attempt))
+        may_be_the_requests(verdict) && alike(earlier, verdict.fault()).any(|attempt| is_other(&attempt))
     }
 
     /// Whether the answer in hand, the last of these attempts, is the caller's: no further key is tried. Two owners are
@@ -90,12 +93,12 @@ impl State {
     /// Gives back what this verdict and those before it of the same request did.
     pub(super) fn give_all_back(&mut self, cell: &SeatCell, verdict: &Verdict, now: Now) {
         let earlier = cell.earlier.clone().unwrap_or_default();
-        for attempt in alike(&earlier, verdict.kind()) {
+        for attempt in alike(&earlier, verdict.fault()) {
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
             let owner = self.roster.keys[slot as usize].owner;
             self.guard.forget(slot);
             for scope in self.give_back(slot, owner, cell.lane, attempt.seq, now) {
-                self.recovered(slot, scope);
+                self.recovered(Whom { scope, slot, owner, lane: cell.lane });
             }
         }
         self.give_back(cell.slot, cell.owner, cell.lane, cell.ticket, now);
@@ -167,13 +170,16 @@ impl State {
     pub(super) fn hold_suspects(&mut self, now: Now) {
         let suspects = self.guard.suspects().to_vec();
         for slot in &suspects {
-            let key = &mut self.roster.keys[*slot as usize];
-            let owner = key.owner;
-            for rest in [&mut key.rest, &mut self.roster.owners[owner as usize].rest] {
-                if let Some(rest) = rest.as_mut().filter(|rest| rest.end == End::Never && !rest.by_hand) {
+            let owner = self.roster.keys[*slot as usize].owner;
+            for scope in HELD {
+                let whom = Whom { scope, slot: *slot, owner, lane: NO_MODEL };
+                let rest = self.rest_slot_of(whom).filter(|rest| rest.end == End::Never && !rest.by_hand);
+                if let Some(rest) = rest {
                     rest.held = true;
                     rest.told = true;
                     rest.end = End::At(now.tick.plus(HOLD));
+                    // Where it stood it would have stood for good.
+                    self.revive(whom);
                 }
             }
             self.note_key(*slot, NO_MODEL);
@@ -186,7 +192,7 @@ impl State {
     /// The way out is good: what was held takes effect.
     pub(super) fn release_held(&mut self, slot: u32) {
         let owner = self.roster.keys[slot as usize].owner;
-        for scope in [Scope::Key, Scope::Owner] {
+        for scope in HELD {
             let whom = Whom { scope, slot, owner, lane: NO_MODEL };
             let Some(rest) = self.rest_slot_of(whom).filter(|rest| rest.held) else { continue };
             rest.held = false;

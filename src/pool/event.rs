@@ -1,6 +1,7 @@
 //! Events: what happens to keys, for dashboards and stores. Bounded, lossy with a count, never slowing a pick.
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,10 +12,10 @@ use std::{
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use super::OutReason;
+use super::{LimitSource, OutReason};
 use crate::{
     key::KeyId,
-    limit::Limit,
+    limit::{Limit, Span, Unit},
     verdict::{Scope, VerdictKind},
 };
 
@@ -42,8 +43,8 @@ pub enum Event {
         kind: VerdictKind,
         /// The provider's own short word for it.
         code: String,
-        /// The limit that was hit, where the answer named one.
-        limit: Option<Limit>,
+        /// The limit that was hit, where the answer named it.
+        limit: Option<LimitHit>,
         /// How long.
         rest: Duration,
     },
@@ -67,12 +68,15 @@ pub enum Event {
         /// How many keys are held.
         keys: usize,
     },
-    /// A key, or its owner, serves again: after a fault of its own, or since the fault turned out to be the request's.
+    /// A scope that rested serves again: its first good answer since then, a lift by hand, or a fault that turned out
+    /// to be the request's. When a rest ends by itself is no event: [`Event::Rested`] says how long it lasts.
     Recovered {
-        /// Which key.
+        /// The key that showed it.
         key: KeyId,
         /// What came back.
         scope: Scope,
+        /// In which lane, where the scope is one.
+        model: Option<Arc<str>>,
     },
     /// A limit was learned.
     Learned {
@@ -84,6 +88,17 @@ pub enum Event {
         limit: Limit,
         /// What was configured, where that differs.
         given: Option<u64>,
+    },
+    /// Keys of one owner were given different limits: the smaller holds.
+    Contested {
+        /// The owner.
+        owner: String,
+        /// For which model; `*`: every model without limits of its own.
+        model: Arc<str>,
+        /// The limit that holds.
+        limit: Limit,
+        /// The other amount.
+        other: u64,
     },
     /// Keys turned out to share one owner: together they have one quota.
     Grouped {
@@ -119,6 +134,35 @@ pub enum Event {
         /// `added`, `removed`, `replaced`, `merged`, `reweighted`, `changed`.
         change: &'static str,
     },
+}
+
+/// A limit that an answer said was hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LimitHit {
+    /// What it counts.
+    pub unit: Unit,
+    /// Over which time.
+    pub span: Span,
+    /// How many it allows, where the answer said so. Zero: the owner has none of it.
+    pub named: Option<u64>,
+    /// How many the pool allows, where it limits this.
+    pub held: Option<u64>,
+    /// Where that came from; `None` where nothing is held.
+    pub source: Option<LimitSource>,
+}
+
+impl LimitHit {
+    /// How many it allows as far as is known: as the answer said, else as the pool has it.
+    pub fn amount(&self) -> Option<u64> {
+        self.named.or(self.held)
+    }
+}
+
+/// What is counted over which time: `requests/minute`.
+impl fmt::Display for LimitHit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&Limit { unit: self.unit, span: self.span, amount: 0 }, f)
+    }
 }
 
 /// A subscription: what happens from now on. Slow readers lose the oldest events and are told how many.

@@ -112,6 +112,9 @@ impl Look {
 impl State {
     /// Takes what is noted; what is noted from here on is for the next look. Its number, too.
     pub(super) fn begin_gathering(&mut self, batch: &mut Batch) -> (Look, u64) {
+        if self.journal.as_ref().is_some_and(|journal| journal.flushing || journal.ending) {
+            self.note_weights();
+        }
         let Some(journal) = &mut self.journal else { return (Look::default(), 0) };
         (journal.flushing, journal.urgent) = (false, false);
         journal.short = false;
@@ -288,6 +291,7 @@ impl State {
         let owner = self.roster.owners[key.owner as usize].extra.as_deref();
         let health = self.journal.as_mut()?.health(slot);
         health.told = now.wall_ms();
+        health.told_weight = Some(key.adaptive);
         let rest = key.rest.as_deref().filter(|rest| rest.is_active(now));
         let (state, reason) = match rest {
             Some(rest) if rest.by_hand => (KeyStanding::Disabled, rest.code.to_string()),

@@ -1,7 +1,7 @@
 //! The limits given to an owner: by several keys, each may say its own. Of two for the same unit and window the stricter
 //! holds.
 
-use super::{plans::find, roster::Roster, state::State};
+use super::{event::Event, plans::find, roster::Roster, state::State};
 use crate::{
     key::Tier,
     limit::{Limit, Limits},
@@ -35,7 +35,7 @@ impl Roster {
         self.owners[owner as usize].extra.as_ref()?.tier.as_ref()
     }
 
-    /// One more key says what its owner's limits are.
+    /// One more key says what its owner's limits are. What they do not agree on is [news](Roster::news).
     pub(super) fn give_limits(&mut self, owner: u32, given: &[(String, Limits)]) {
         let extra = self.owners[owner as usize].extra.get_or_insert_default();
         for (model, limits) in last_of_each(given) {
@@ -49,11 +49,9 @@ impl Roster {
                 let (Some(before), Some(kept)) = (find(&held, *limit), find(&both, *limit)) else { continue };
                 let told = extra.contested.iter().any(|(known, like)| *known == model && *like == kept);
                 if before.amount != limit.amount && !told {
-                    let owner = extra.name.as_deref().or(extra.consumer.as_deref()).unwrap_or("");
-                    let (one, other, holds) = (before.amount, limit.amount, kept.amount);
-                    tracing::warn!(
-                        "owner {owner}: its keys say {one} and {other} {limit} for {model}: the smaller, {holds}, holds"
-                    );
+                    let owner = extra.name.as_deref().or(extra.consumer.as_deref()).unwrap_or("").to_owned();
+                    let other = before.amount.max(limit.amount);
+                    self.news.push(Event::Contested { owner, model: model.as_str().into(), limit: kept, other });
                     extra.contested.push((model.clone(), kept));
                 }
             }

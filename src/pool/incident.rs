@@ -3,8 +3,9 @@
 use std::{borrow::Cow, time::Duration};
 
 use super::{
-    event::Event,
+    event::{Event, LimitHit},
     guard::HOLD,
+    plans::find,
     rest::{Before, End, Probe, Rest},
     scope::Whom,
     seats::SeatCell,
@@ -13,7 +14,7 @@ use super::{
 use crate::{
     limit::Limit,
     time::Now,
-    verdict::{Scope, Until, Verdict, VerdictKind},
+    verdict::{Scope, Until, Verdict, VerdictKind, Violation},
 };
 
 /// A daily 429 this near to midnight does not tell which day it speaks of.
@@ -38,7 +39,7 @@ pub(super) struct Incident {
 }
 
 pub(super) fn describe(rest: &mut Rest, verdict: &Verdict) {
-    rest.kind = verdict.kind();
+    rest.kind = verdict.fault();
     rest.code = Cow::Owned(verdict.code_of().to_owned());
     rest.advice = Cow::Owned(verdict.advice_of().to_owned());
 }
@@ -57,7 +58,7 @@ impl State {
         if incident.of_older_generation && !permanent && verdict.until_of() != Until::DayEnd {
             return;
         }
-        let own_fault = matches!(verdict.kind(), VerdictKind::InvalidKey | VerdictKind::Suspended);
+        let own_fault = matches!(verdict.fault(), VerdictKind::InvalidKey | VerdictKind::Suspended);
         // What speaks of the request says nothing of the way out.
         let counts = permanent && own_fault && !self.is_the_requests_own(cell, verdict);
         let held = counts && self.guard.permanent(now.tick, whom.slot);
@@ -71,8 +72,9 @@ impl State {
             rest.strikes = incident.strikes;
             rest.incident = cell.ticket;
         }
+        let probed_at_last = incident.active && rest.probe.is_none() && probe.is_some();
         let confirms = verdict.confirm_after_of().is_some();
-        let told = !incident.active || rest.kind != verdict.kind() || (end == End::Never) != (rest.end == End::Never);
+        let told = !incident.active || rest.kind != verdict.fault() || (end == End::Never) != (rest.end == End::Never);
         if incident.active {
             rest.confirming |= confirms;
             // Its time and interval are kept: what else comes in does not bring a probe forward.
@@ -92,6 +94,10 @@ impl State {
         rest.held |= held;
         if incident.fresh {
             self.weigh_down(whom, verdict);
+        }
+        if probed_at_last {
+            // Its keys stand where nothing ever calls them.
+            self.revive(whom);
         }
         if held {
             self.hold_suspects(now);
@@ -127,7 +133,7 @@ impl State {
     pub(super) fn of_an_old_secret(&self, whom: Whom, cell: &SeatCell, verdict: &Verdict) -> bool {
         let replaced_at = self.roster.keys[whom.slot as usize].extra.as_ref().map_or(0, |extra| extra.replaced_at);
         let of_the_secret = matches!(whom.scope, Scope::Key | Scope::KeyLane);
-        of_the_secret && verdict.kind() == VerdictKind::InvalidKey && cell.seq <= replaced_at
+        of_the_secret && verdict.fault() == VerdictKind::InvalidKey && cell.seq <= replaced_at
     }
 
     /// How long, by the verdict and the table; a probe; and whether it is without end.
@@ -139,7 +145,7 @@ impl State {
         now: Now,
     ) -> (End, Option<Probe>, bool) {
         let table = &self.settings.rests;
-        let backoff = End::At(now.tick.plus(table.backoff(verdict.kind(), incident.step)));
+        let backoff = End::At(now.tick.plus(table.backoff(verdict.fault(), incident.step)));
         let suspect = !verdict.is_named() && incident.strikes < table.strikes.max(1);
         match (verdict.until_of(), verdict.confirm_after_of()) {
             (Until::Now, _) => (End::At(now.tick), None, false),
@@ -177,21 +183,30 @@ impl State {
             return;
         }
         let key = self.roster.keys[whom.slot as usize].id.clone();
-        let (scope, kind, code) = (whom.scope, verdict.kind(), verdict.code_of().to_owned());
+        let (scope, kind, code) = (whom.scope, verdict.fault(), verdict.code_of().to_owned());
         if end == End::Never {
             let advice = verdict.advice_of().to_owned();
             let model = self.model_of(whom);
             self.events.push(Event::Disabled { key, scope, model, kind, code, advice });
             return;
         }
-        let limit = verdict.news_of().and_then(|news| news.violations.first()).map(|violation| Limit {
-            unit: violation.unit,
-            span: violation.span,
-            amount: violation.amount.unwrap_or(0),
-        });
+        let limit = verdict.news_of().and_then(|news| news.decisive).map(|violation| self.limit_hit(whom, violation));
         let model = self.model_of(whom);
         let rest = end.tick(now).since(now.tick);
         self.events.push(Event::Rested { key, scope, model, kind, code, limit, rest });
+    }
+
+    /// A limit that was hit, beside what the pool has for it. Learning comes before: a limit that was taken from this very
+    /// answer is held by now.
+    fn limit_hit(&self, whom: Whom, violation: Violation) -> LimitHit {
+        let Violation { unit, span, amount: named } = violation;
+        let lane = &self.lanes[usize::from(whom.lane)];
+        let of_a_lane = matches!(whom.scope, Scope::KeyLane | Scope::OwnerLane) && !lane.asleep;
+        let sources = of_a_lane.then(|| self.plans.sources(lane.owners[whom.owner as usize].plan));
+        let like = Limit { unit, span, amount: 0 };
+        let held = sources.and_then(|sources| find(&sources.own(), like));
+        let source = sources.filter(|_| held.is_some()).map(|sources| sources.source(like));
+        LimitHit { unit, span, named, held: held.map(|held| held.amount), source }
     }
 
     /// The model of a scope that is bound to a lane.

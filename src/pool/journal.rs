@@ -12,12 +12,12 @@ use hashbrown::HashMap;
 use super::{
     Demand, Seat, Usage,
     exhausted::{LENDING, PATIENCE},
+    health::{Health, TELL_AGAIN},
     mark::Mark,
     sharing::Share,
     state::{NO_MODEL, State},
 };
 use crate::{
-    key::KeyId,
     limit::{Need, Plan},
     share::Spent,
     store::{Crash, Image, KeyRecord, RestId, UsageRecord},
@@ -130,24 +130,6 @@ impl Used {
         }
     }
 }
-
-/// How a key fared. Wall-clock times in Unix milliseconds.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Health {
-    /// Of its secret.
-    pub(super) hash: Option<Arc<str>>,
-    /// Its id, and that as it is written.
-    pub(super) shown: Option<(KeyId, Arc<str>)>,
-    pub(super) last_success: Option<i64>,
-    pub(super) last_failure: Option<i64>,
-    pub(super) consecutive: u32,
-    pub(super) created: i64,
-    /// When its last success was written last.
-    pub(super) told: i64,
-}
-
-/// A last success is written this often at most, in milliseconds.
-pub(super) const TELL_AGAIN: i64 = 10_000;
 
 impl Journal {
     /// Whether there is anything to write.
@@ -328,7 +310,7 @@ impl State {
         let owner = self.roster.keys[slot as usize].owner;
         let rested =
             self.exit.is_some() || self.lanes[usize::from(lane)].rest.is_some() || self.may_rest(slot, owner, lane);
-        let ramps = self.roster.keys[slot as usize].ramp > 0;
+        let (ramps, weight) = (self.roster.keys[slot as usize].ramp > 0, self.roster.keys[slot as usize].adaptive);
         let Some(journal) = &mut self.journal else { return };
         let takes_started = journal.takes_started;
         let nobodys = matches!(kind, K::CallerFault | K::Cancelled | K::Unjudged);
@@ -340,10 +322,11 @@ impl State {
         if kind == K::Success {
             health.last_success = Some(now.wall_ms());
             touch |= std::mem::take(&mut health.consecutive) > 0 || ramps;
+            let worth_telling =
+                !takes_started || health.told_weight.is_none_or(|told| told.to_bits() != weight.to_bits());
+            touch |= worth_telling && now.wall_ms().saturating_sub(health.told) >= TELL_AGAIN;
             if takes_started {
                 journal.used.entry((slot, lane)).or_default().last_success = Some(now.wall_ms());
-            } else {
-                touch |= now.wall_ms().saturating_sub(health.told) >= TELL_AGAIN;
             }
         } else if !nobodys {
             health.last_failure = Some(now.wall_ms());

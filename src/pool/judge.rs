@@ -102,20 +102,33 @@ impl State {
     }
 
     #[inline]
-    pub(super) fn count_success(&mut self, slot: u32, lane: u16, started: Tick, first: bool) {
-        let lane = &mut self.lanes[usize::from(lane)];
+    pub(super) fn count_success(&mut self, slot: u32, at: u16, started: Tick, first: bool) {
+        let lane = &mut self.lanes[usize::from(at)];
         if lane.origin == Origin::Tentative || lane.origin == Origin::Unknown {
             lane.origin = Origin::Confirmed;
         }
         lane.overloads = 0;
         // An answer to a request from before the rest says nothing of what came after it.
         let speaks = |rest: &mut Box<Rest>| started >= rest.since;
-        lane.rest.take_if(speaks);
-        self.exit.take_if(speaks);
+        let back = [lane.rest.take_if(speaks).is_some(), self.exit.take_if(speaks).is_some()];
+        if back != [false; 2] {
+            self.back_for_all(slot, at, back);
+        }
         let key = &mut self.roster.keys[slot as usize];
         if first {
             key.count_success();
             key.ramp = key.ramp.saturating_sub(1);
+        }
+    }
+
+    /// The lane, the way out, or both serve again.
+    #[cold]
+    fn back_for_all(&mut self, slot: u32, lane: u16, [of_lane, of_exit]: [bool; 2]) {
+        let owner = self.roster.keys[slot as usize].owner;
+        for (back, scope) in [(of_lane, Scope::Lane), (of_exit, Scope::Exit)] {
+            if back {
+                self.recovered(Whom { scope, slot, owner, lane });
+            }
         }
     }
 
@@ -150,31 +163,38 @@ impl State {
         let owner = &mut self.roster.owners[cell.owner as usize];
         let account = owner.account;
         let owner_over = owner.rest.as_mut().is_some_and(clear);
-        if account != NO_ACCOUNT {
-            self.roster.accounts[account as usize].rest.as_mut().map(clear);
-        }
+        let account_over =
+            account != NO_ACCOUNT && self.roster.accounts[account as usize].rest.as_mut().is_some_and(clear);
         let lane = &mut self.lanes[usize::from(cell.lane)];
-        if !lane.key_rests.is_empty() {
-            lane.key_rests.get_mut(&cell.slot).and_then(Option::as_mut).map(clear);
-        }
-        lane.extra_of_mut(cell.owner).and_then(|extra| extra.rest.as_mut()).map(clear);
-        if key_over {
-            self.recovered(cell.slot, Scope::Key);
-        }
-        if owner_over {
-            self.recovered(cell.slot, Scope::Owner);
+        let of_key = lane.key_rests.get_mut(&cell.slot).and_then(Option::as_mut);
+        let key_lane_over = of_key.is_some_and(clear);
+        let of_owner = lane.extra_of_mut(cell.owner).and_then(|extra| extra.rest.as_mut());
+        let owner_lane_over = of_owner.is_some_and(clear);
+        for (over, scope) in [
+            (key_over, Scope::Key),
+            (owner_over, Scope::Owner),
+            (account_over, Scope::BillingAccount),
+            (key_lane_over, Scope::KeyLane),
+            (owner_lane_over, Scope::OwnerLane),
+        ] {
+            if over {
+                self.recovered(Whom { scope, slot: cell.slot, owner: cell.owner, lane: cell.lane });
+            }
         }
     }
 
-    pub(super) fn recovered(&mut self, slot: u32, scope: Scope) {
-        let key = self.roster.keys[slot as usize].id.clone();
-        self.event(|| Event::Recovered { key, scope });
+    pub(super) fn recovered(&mut self, whom: Whom) {
+        if self.is_heard() {
+            let (key, model) = (self.roster.keys[whom.slot as usize].id.clone(), self.model_of(whom));
+            self.events.push(Event::Recovered { key, scope: whom.scope, model });
+        }
     }
 
     /// A probe came back good: its scope serves again, as a new generation.
     pub(super) fn probe_succeeded(&mut self, scope: Scope, cell: &SeatCell, now: Now) {
-        self.lift(Whom { scope, slot: cell.slot, owner: cell.owner, lane: cell.lane }, now);
-        self.recovered(cell.slot, scope);
+        let whom = Whom { scope, slot: cell.slot, owner: cell.owner, lane: cell.lane };
+        self.lift(whom, now);
+        self.recovered(whom);
     }
 
     pub(super) fn failed(&mut self, seat: Seat, cell: &SeatCell, verdict: &Verdict, now: Now) {
@@ -210,10 +230,10 @@ impl State {
     }
 
     pub(super) fn count(&mut self, cell: &SeatCell, verdict: &Verdict, now: Now) {
-        let own_fault = matches!(verdict.kind(), VerdictKind::InvalidKey | VerdictKind::Suspended);
+        let own_fault = matches!(verdict.fault(), VerdictKind::InvalidKey | VerdictKind::Suspended);
         let key = &mut self.roster.keys[cell.slot as usize];
         let of_the_key = !matches!(verdict.scope_of(), Scope::Caller | Scope::Lane | Scope::Exit);
-        if verdict.kind().is_limit() {
+        if verdict.fault().is_limit() {
             key.limited = key.limited.saturating_add(1);
         } else if of_the_key {
             // What the caller, the model, the provider or the way out did is no fault of the key's.
@@ -236,6 +256,7 @@ impl State {
             return;
         }
         let rest = lane.rest.get_or_insert_with(|| Box::new(Rest::new(now)));
+        let known = rest.is_active(now) && rest.kind == VerdictKind::Overloaded;
         if cell.began.tick < rest.end.tick(now) && rest.kind == VerdictKind::Overloaded {
             return;
         }
@@ -248,6 +269,10 @@ impl State {
         if end.tick(now) > rest.end.tick(now) {
             rest.end = end;
             describe(rest, verdict);
+            if !known {
+                let whom = Whom { scope: Scope::Lane, slot: cell.slot, owner: cell.owner, lane: cell.lane };
+                self.tell(whom, verdict, end, now);
+            }
         }
     }
 
@@ -257,7 +282,7 @@ impl State {
             return;
         }
         let ramps =
-            matches!(verdict.kind(), VerdictKind::InvalidKey | VerdictKind::Suspended | VerdictKind::ModelUnavailable);
+            matches!(verdict.fault(), VerdictKind::InvalidKey | VerdictKind::Suspended | VerdictKind::ModelUnavailable);
         let key = &mut self.roster.keys[whom.slot as usize];
         key.adaptive = (key.adaptive * ADAPT_DOWN).max(key.weight * ADAPT_FLOOR);
         if ramps {

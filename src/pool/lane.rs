@@ -229,6 +229,12 @@ impl Lane {
         }
     }
 
+    /// All logs as they were; there are none any more, but room for so many words.
+    pub(super) fn take_logs(&mut self, words: usize) -> Vec<u16> {
+        self.spare_logs.clear();
+        std::mem::replace(&mut self.logs, Vec::with_capacity(words))
+    }
+
     pub(super) fn extra(&mut self, owner: u32) -> &mut LaneExtra {
         self.owners[owner as usize].flags |= HAS_EXTRA;
         self.extras.entry(owner).or_default()

@@ -217,7 +217,7 @@ impl Patience {
         match self.on_missing {
             OnMissing::Wait(patience) if waited < patience => {
                 if self.said.is_none() {
-                    tracing::warn!(%error, "the store that processes share is missing; it is tried for {} s", patience.as_secs());
+                    tracing::warn!(name: "keypool.store_missing", %error, "the store that processes share is missing; it is tried for {} s", patience.as_secs());
                 }
                 self.said = Some(error.to_string());
                 let pause = Self::AGAIN.min(patience.saturating_sub(waited));

@@ -206,6 +206,7 @@ impl State {
             disabled: disabled
                 .map(|((scope, kind), keys)| DisabledView { scope: *scope, kind: *kind, keys: *keys })
                 .collect(),
+            merged: self.roster.merged.iter().map(|slot| self.roster.keys[*slot as usize].id.clone()).collect(),
             in_flight: self.seats.out(),
             waiters: self.waiters.len(),
             started: self.tally.started,

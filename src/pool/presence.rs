@@ -16,6 +16,7 @@ impl State {
     pub(super) fn remove(&mut self, slot: u32, now: Now) {
         self.leave_lanes(slot);
         self.guard.forget(slot);
+        self.roster.merged.retain(|merged| *merged != slot);
         let (key, priority) = (self.roster.keys[slot as usize].id.clone(), self.roster.keys[slot as usize].priority);
         self.note_parted(slot, now);
         self.roster.remove(slot);

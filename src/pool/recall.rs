@@ -4,7 +4,8 @@
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use super::{
-    journal::{Health, Journal, Known, RunState},
+    health::Health,
+    journal::{Journal, Known, RunState},
     lane::Origin,
     mark::{Mark, credit, least},
     rest::{End, Probe, Rest},
@@ -143,7 +144,7 @@ impl State {
     pub(super) fn reopen_lanes(&mut self, now: Now) {
         let Some(journal) = &self.journal else { return };
         let lately = |ms: i64| now.wall_ms().saturating_sub(ms) < FORGOTTEN_MS;
-        let today = crate::limit::date_text(self.zones[0].1.days(now.wall_ms()).last);
+        let today = crate::limit::date_text(self.zones[0].1.at(now.tick, now.wall_ms()).days.last);
         let used = |window: &WindowRecord| {
             window.moments.last().is_some_and(|(at, _)| lately(*at)) || window.days.iter().any(|(day, _)| *day == today)
         };
@@ -206,7 +207,7 @@ impl State {
             count_unseen(&mut kept, &unseen, tick_at(crash.noticed, now), [days.first, days.last]);
         }
         if plan.words() > 0 {
-            let at = crate::limit::At { tick: now.tick, day: self.zones[zone].1.at(now.wall_ms()) };
+            let at = crate::limit::At { tick: now.tick, day: self.zones[zone].1.at(now.tick, now.wall_ms()) };
             let held = &mut self.lanes[usize::from(lane)];
             plan.recall(held.log(owner, plan.words()), &kept, guard, &at);
             journal.marks.insert((lane, owner), Mark::first(plan));

@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    sync::atomic::Ordering,
+    sync::{PoisonError, atomic::Ordering},
 };
 
 use super::{
     KeyPool, KeyPoolBuilder,
-    builder::{Settings, millis},
+    builder::{Settings, millis, warn_of_a_crowd},
     event::Event,
     given::{last_of_each, stricter},
     lane::Origin,
@@ -41,15 +41,15 @@ impl RosterChange {
 }
 
 impl KeyPool {
-    /// Makes the running pool the one that this builder describes: exactly its keys, limits, strategy, spill, rests and
-    /// wait. A key that stays, by its secret, else by its id, keeps its counts and rests. Provider, clock, guard and
+    /// Makes the running pool the one that this builder describes: exactly its keys, limits, strategy, spill, rests,
+    /// wait and retry rule. A key that stays, by its secret, else by its id, keeps its counts and rests. Provider, clock, guard and
     /// what an unjudged lease says stay as they are.
     ///
     /// # Errors
     /// What [`KeyPoolBuilder::build`] says; nothing is changed then.
     pub fn reconfigure(&self, wanted: KeyPoolBuilder) -> Result<RosterChange, KeyError> {
         let now = self.0.clock.now();
-        let (keys, limits, settings, wait) = wanted.into_parts();
+        let (keys, limits, settings, wait, retry) = wanted.into_parts();
         let mut state = self.lock();
         state.watch_wall(now);
         let wanted = state.check_keys(keys)?;
@@ -57,7 +57,10 @@ impl KeyPool {
         state.set_limits(limits, settings);
         state.set_keys(wanted, &mut change, now)?;
         state.serve(now);
+        let crowded = state.models_without_a_lane();
         drop(state);
+        warn_of_a_crowd(&crowded);
+        *self.0.retry.lock().unwrap_or_else(PoisonError::into_inner) = retry;
         self.0.wait.store(millis(wait), Ordering::Relaxed);
         Ok(change)
     }
@@ -72,6 +75,8 @@ pub(super) struct Wanted {
     slot: Option<u32>,
     /// Its slot has another secret.
     replaced: bool,
+    /// Its secret was given more than once.
+    twice: bool,
 }
 
 /// Keys that name the same owner, or one that names none: its name, its tier, and what they say of limits.
@@ -92,12 +97,12 @@ impl State {
                 None => 0,
             };
             if let Some(first) = places.insert(secret.expose().to_owned(), wanted.len()) {
-                tracing::warn!(key = %wanted[first].id, "this secret was given more than once: it is one key");
+                wanted[first].twice = true;
                 places.insert(secret.expose().to_owned(), first);
                 continue;
             }
             let slot = self.roster.slot_of_secret(&secret);
-            wanted.push(Wanted { key, secret, id, zone, slot, replaced: false });
+            wanted.push(Wanted { key, secret, id, zone, slot, replaced: false, twice: false });
         }
         self.name(&mut wanted)?;
         let staying: HashSet<u32> = wanted.iter().filter_map(|wanted| wanted.slot).collect();
@@ -139,9 +144,7 @@ impl State {
         }
         if known || self.limits != limits {
             self.limits = limits;
-            for model in self.limits.models().iter().take(super::state::MAX_LANES / 2) {
-                self.configure_lane(model);
-            }
+            self.configure_lanes();
             for lane in 0..self.lanes.len() as u16 {
                 for owner in 0..self.lanes[usize::from(lane)].owners.len() as u32 {
                     self.replan_kept(lane, owner);
@@ -183,8 +186,9 @@ impl State {
             self.note_key(*slot, NO_MODEL);
         }
         self.roster.rename(names);
+        self.roster.merged.clear();
         let mut slots = Vec::with_capacity(wanted.len());
-        for (number, Wanted { key, secret, id, zone, slot, replaced }) in wanted.into_iter().enumerate() {
+        for (number, Wanted { key, secret, id, zone, slot, replaced, twice }) in wanted.into_iter().enumerate() {
             let slot = if let Some(slot) = slot {
                 if replaced {
                     self.replace(slot, &key.secret, now)?;
@@ -200,6 +204,9 @@ impl State {
                 let Some(slot) = self.roster.slot_of_secret(&secret) else { continue };
                 slot
             };
+            if twice {
+                self.merged(slot);
+            }
             slots.push((slot, key, zone));
         }
         changed.extend(self.allow_owners(&slots));

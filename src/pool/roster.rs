@@ -11,7 +11,7 @@ use std::{
 
 use hashbrown::HashTable;
 
-use super::{cell::MAX_KEYS, given::last_of_each, rest::Rest};
+use super::{cell::MAX_KEYS, event::Event, given::last_of_each, rest::Rest};
 use crate::{
     error::KeyError,
     key::{Key, KeyId, Secret, Tier},
@@ -142,6 +142,10 @@ pub(super) struct Roster {
     by_secret: HashTable<u32>,
     owner_names: HashMap<Arc<str>, u32>,
     consumers: HashMap<Arc<str>, u32>,
+    /// Keys whose secret was given more than once: they were made one.
+    pub(super) merged: Vec<u32>,
+    /// What is to be told once nobody holds the pool.
+    pub(super) news: Vec<Event>,
 }
 
 /// What adding a key came to.
@@ -176,6 +180,8 @@ impl Roster {
             by_secret: HashTable::with_capacity(keys),
             owner_names: HashMap::new(),
             consumers: HashMap::new(),
+            merged: Vec::new(),
+            news: Vec::new(),
         }
     }
 

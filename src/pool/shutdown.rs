@@ -47,7 +47,7 @@ impl KeyPool {
             state.ring();
         }
         if tokio::time::timeout(GIVEN_BACK, stands.wait_for(|standing| standing.ended)).await.is_err() {
-            tracing::warn!("what was held could not be given back: others have it when the lease ends");
+            tracing::warn!(name: "keypool.not_given_back", "what was held could not be given back: others have it when the lease ends");
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub resting_keys: usize,
     /// Keys that rest without end.
     pub disabled_keys: usize,
+    /// Keys whose secret was given more than once, when the pool was built or since: they were made one.
+    pub merged: Vec<KeyId>,
     /// Keys that rest without end as a whole, by whom the fault concerns and what the answer meant. A key whose owner
     /// rests, too, counts with both.
     pub disabled: Vec<DisabledView>,

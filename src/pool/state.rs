@@ -32,6 +32,8 @@ use crate::{
 
 /// At most this many lanes a pool: a lane is an attacker's allocator.
 pub(super) const MAX_LANES: usize = 256;
+/// At most this many of them are kept for models that the pool was given limits for.
+pub(super) const MAX_CONFIGURED: usize = MAX_LANES / 2;
 /// The lane of requests that name no model.
 pub(super) const NO_MODEL: u16 = 0;
 /// The lane that models share for which there is no room.
@@ -146,13 +148,6 @@ impl State {
             self.fill_lane(lane);
         }
         lane
-    }
-
-    /// A lane that somebody configured limits for.
-    pub(super) fn configure_lane(&mut self, model: &str) {
-        if self.lane_of.get(model).is_none() && self.lanes.len() < MAX_LANES {
-            self.push_lane(model.into(), Origin::Configured);
-        }
     }
 
     /// Puts all keys into all lanes, once they are all known.
@@ -279,7 +274,7 @@ impl State {
     #[inline]
     pub(super) fn at(&mut self, now: Now, owner: u32) -> At {
         let zone = usize::from(self.roster.owners[owner as usize].zone);
-        At { tick: now.tick, day: self.zones[zone].1.at(now.wall_ms()) }
+        At { tick: now.tick, day: self.zones[zone].1.at(now.tick, now.wall_ms()) }
     }
 
     /// Notices a wall clock that was set: everything that waits for a midnight is looked at again.
@@ -301,6 +296,7 @@ impl State {
             self.wall_offset = Some(now.ahead_ms);
         }
         if jumped {
+            self.watch_dates(now);
             self.note_all();
             self.revive_all();
         }

@@ -6,6 +6,9 @@ use tracing::{Level, Span, debug, enabled, field, info, span_enabled, warn};
 use super::{Event, Granted};
 use crate::verdict::Verdict;
 
+/// A change of the roster that is told in any case.
+pub(super) const MERGED: &str = "merged";
+
 /// Whether anybody wants to hear of changes.
 pub(super) fn hears_changes() -> bool {
     enabled!(target: "tower_keypool::events", Level::WARN)
@@ -22,7 +25,7 @@ pub(super) fn tell(event: &Event) {
         Event::Rested { key, scope, model, kind, code, limit, rest } => info!(
             name: "keypool.rested", target: "tower_keypool::events",
             %key, scope = scope.word(), model = model.as_deref(), verdict = kind.word(), code = code.as_str(),
-            limit = limit.map(|limit| limit.to_string()), limit_amount = limit.map(|limit| limit.amount),
+            limit = limit.map(|limit| limit.to_string()), limit_amount = limit.and_then(|limit| limit.amount()),
             rest_seconds = rest.as_secs_f64(),
         ),
         Event::Disabled { key, scope, model, kind, code, advice } => warn!(
@@ -30,12 +33,19 @@ pub(super) fn tell(event: &Event) {
             %key, scope = scope.word(), model = model.as_deref(), verdict = kind.word(), code = code.as_str(), advice = advice.as_str(),
         ),
         Event::Held { keys } => warn!(name: "keypool.held", target: "tower_keypool::events", keys),
-        Event::Recovered { key, scope } => info!(
-            name: "keypool.recovered", target: "tower_keypool::events", %key, scope = scope.word(),
+        Event::Recovered { key, scope, model } => info!(
+            name: "keypool.recovered", target: "tower_keypool::events",
+            %key, scope = scope.word(), model = model.as_deref(),
         ),
         Event::Learned { key, model, limit, given } => info!(
             name: "keypool.learned", target: "tower_keypool::events",
             %key, model = model.as_deref(), %limit, limit_amount = limit.amount, given,
+        ),
+        // Where nobody asks for events this is heard all the same: it says that a configuration is not what it seems.
+        Event::Contested { owner, model, limit, other } => warn!(
+            name: "keypool.contested", target: "tower_keypool::pool::given",
+            owner = owner.as_str(), model = &**model, %limit, limit_amount = limit.amount, other,
+            "the keys of one owner were given different limits: the smaller holds",
         ),
         Event::Grouped { key, owner, keys } => warn!(
             name: "keypool.grouped", target: "tower_keypool::events",
@@ -49,9 +59,15 @@ pub(super) fn tell(event: &Event) {
             model = model.as_deref(), reason = reason.map(|reason| reason.to_string()),
             next_seconds = next_in.map(|next| next.as_secs_f64()),
         ),
-        Event::Roster { key, change } => info!(
-            name: "keypool.key_changed", target: "tower_keypool::events", %key, change,
-        ),
+        Event::Roster { key, change } => {
+            info!(name: "keypool.key_changed", target: "tower_keypool::events", %key, change);
+            if *change == MERGED {
+                warn!(
+                    name: "keypool.secret_twice", target: "tower_keypool::pool::change",
+                    %key, "this secret was given more than once: it is one key",
+                );
+            }
+        }
         // A subscription of its own: each request has a span.
         Event::Leased { .. } => {}
     }

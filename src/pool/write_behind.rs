@@ -182,10 +182,11 @@ async fn keep(
         }
         failures += 1;
         if failures == 1 {
-            tracing::error!(%error, "the store takes no writes; they are tried again");
+            tracing::error!(name: "keypool.store_failing", %error, "the store takes no writes; they are tried again");
         }
         if failures == FAILURES && !is_shared(pool) {
             tracing::warn!(
+                name: "keypool.store_void",
                 "requests go on without the store: what they count is lost if the process crashes meanwhile"
             );
             void_marks(pool, true);
@@ -202,7 +203,7 @@ async fn keep(
         }
     }
     if failures > 0 {
-        tracing::info!("the store takes writes again");
+        tracing::info!(name: "keypool.store_recovered", "the store takes writes again");
         progress.send_modify(|progress| progress.away = false);
         void_marks(pool, false);
     }
@@ -296,8 +297,8 @@ impl KeyPool {
         }
         match tokio::time::timeout(LAST_WRITE, self.flush()).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the last write failed"),
-            Err(_) => tracing::error!("the store did not take the last write in time"),
+            Ok(Err(error)) => tracing::error!(name: "keypool.store_unwritten", %error, "the last write failed"),
+            Err(_) => tracing::error!(name: "keypool.store_unwritten", "the store did not take the last write in time"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     complaint::Mark::{All, Bare, Begins, LeadsTo, Page, Says, Waits},
-    rule::{HOUR, Rule, rule, ruling, seconds},
+    rule::{HOUR, Rule, rule, ruling},
 };
 use crate::verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K};
 
@@ -11,7 +11,7 @@ pub(super) const REDIRECTS: &[Rule] = &[
     rule(
         &[3],
         &[LeadsTo("/sorry/"), LeadsTo("//consent."), LeadsTo("//accounts.")],
-        ruling(K::Blocked, S::Exit, seconds(600), E::No).code("CONSENT_PAGE"),
+        ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("CONSENT_PAGE"),
         "The provider sends this address to a web page instead of answering: use another exit address, or wait.",
     ),
     rule(
@@ -44,7 +44,7 @@ pub(super) const EDGE: &[Rule] = &[rule(
         All(&[Bare, Begins("error code: 1015")]),
         All(&[Bare, Begins("error code: 1020")]),
     ],
-    ruling(K::Blocked, S::Exit, seconds(600), E::No).code("NETWORK_EDGE").heeding(HOUR),
+    ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("NETWORK_EDGE").heeding(HOUR),
     "The network in front of the provider refuses this machine's address: use another exit address, or wait.",
 )];
 
@@ -53,13 +53,13 @@ pub(super) const PAGES: &[Rule] = &[
     rule(
         &[403, 429, 503],
         &[All(&[Page, Says("may be sending automated queries")]), All(&[Page, Says("unusual traffic")])],
-        ruling(K::Blocked, S::Exit, seconds(600), E::No).code("AUTOMATED_QUERIES"),
+        ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("AUTOMATED_QUERIES"),
         "The provider takes this address for a robot's: slow down, or use another exit address.",
     ),
     rule(
         &[403, 429],
         &[Page],
-        ruling(K::Blocked, S::Exit, seconds(600), E::No).code("HTML_PAGE"),
+        ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("HTML_PAGE"),
         "The provider's network refuses this address with a web page: slow down, or use another exit address.",
     ),
 ];

@@ -112,7 +112,7 @@ impl Shared {
         };
         *attempts = Attempts::default();
         if self.start.lock().unwrap_or_else(PoisonError::into_inner).missing.take().is_some() {
-            tracing::info!("{address} is reached");
+            tracing::info!(name: "keypool.store_reached", "{address} is reached");
         }
         let made = Arc::new(made);
         *self.current() = Some(Arc::clone(&made));

@@ -71,7 +71,7 @@ impl Books {
     }
 
     fn at(&mut self, now: Moment) -> At {
-        At { tick: now.tick.plus(BEFORE), day: self.zone.at(now.wall_ms) }
+        At { tick: now.tick.plus(BEFORE), day: self.zone.at(now.tick, now.wall_ms) }
     }
 }
 
@@ -174,7 +174,7 @@ impl Ledger for Books {
     }
 
     fn dates(&mut self, now: Moment) -> (u16, u16) {
-        let days = self.zone.days(now.wall_ms);
+        let days = self.zone.at(now.tick, now.wall_ms).days;
         (days.first, days.last)
     }
 }

@@ -36,6 +36,7 @@ pub async fn check<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
     what_is_written_is_found_again(&open).await;
     a_later_record_takes_the_place_of_an_earlier(&open).await;
     a_stored_secret_outlives_writes_without_one(&open).await;
+    of_two_who_saw_a_key_the_later_is_right(&open).await;
     what_is_gone_is_gone(&open).await;
     what_was_started_comes_to_the_record(&open).await;
     use_adds_up_and_is_found_by_day(&open).await;
@@ -124,6 +125,27 @@ async fn a_stored_secret_outlives_writes_without_one<S: Store, F: Future<Output 
     assert_eq!(load(&store).await.keys["aa"].secret, reference);
     write(&store, with(&KeptSecret::Sealed(vec![1, 2]))).await;
     assert_eq!(load(&store).await.keys["aa"].secret, KeptSecret::Sealed(vec![1, 2]));
+}
+
+/// Several processes write of one key.
+async fn of_two_who_saw_a_key_the_later_is_right<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
+    let store = open("seen").await;
+    let seen = |last_success, last_failure, consecutive_failures| Batch {
+        keys: vec![KeyRecord { last_success, last_failure, consecutive_failures, ..key("aa") }],
+        ..Batch::default()
+    };
+    for (batch, expected) in [
+        (seen(None, None, 0), (None, None, 0)),
+        (seen(None, Some(50), 1), (None, Some(50), 1)),
+        (seen(Some(100), None, 0), (Some(100), Some(50), 0)),
+        (seen(Some(40), Some(90), 3), (Some(100), Some(90), 0)),
+        (seen(None, Some(110), 4), (Some(100), Some(110), 4)),
+        (seen(Some(110), Some(20), 0), (Some(110), Some(110), 0)),
+    ] {
+        write(&store, batch).await;
+        let key = &load(&store).await.keys["aa"];
+        assert_eq!((key.last_success, key.last_failure, key.consecutive_failures), expected);
+    }
 }
 
 async fn what_is_gone_is_gone<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {

@@ -38,10 +38,11 @@ impl Image {
     /// Takes a batch in.
     pub fn apply(&mut self, batch: &Batch) {
         for key in &batch.keys {
-            let created = self.keys.get(&key.hash).map_or(key.created, |held| held.created);
-            let secret = self.keys.remove(&key.hash).map(|held| held.secret);
-            let secret = secret.filter(|_| key.secret.is_elsewhere()).unwrap_or_else(|| key.secret.clone());
-            self.keys.insert(key.hash.clone(), KeyRecord { secret, created, ..key.clone() });
+            let mut record = key.clone();
+            if let Some(held) = self.keys.remove(&key.hash) {
+                record.follow(held);
+            }
+            self.keys.insert(key.hash.clone(), record);
         }
         for (owner, lane) in &batch.units_gone {
             self.units.remove(&unit_name(owner, lane));

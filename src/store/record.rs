@@ -45,7 +45,7 @@ pub struct KeyRecord {
     pub state: KeyStanding,
     /// Why not, or an empty text.
     pub reason: String,
-    /// Its last good answer.
+    /// Its last good answer. Of several processes' records the latest holds; so it does of the last fault.
     pub last_success: Option<i64>,
     /// Its last fault, a 429 included.
     pub last_failure: Option<i64>,
@@ -56,6 +56,19 @@ pub struct KeyRecord {
 }
 
 impl KeyRecord {
+    /// Takes the place of what was written before, maybe by another process that saw the key later.
+    pub(super) fn follow(&mut self, held: Self) {
+        if self.secret.is_elsewhere() {
+            self.secret = held.secret;
+        }
+        self.created = held.created;
+        if self.last_success.max(self.last_failure) < held.last_success.max(held.last_failure) {
+            self.consecutive_failures = held.consecutive_failures;
+        }
+        self.last_success = self.last_success.max(held.last_success);
+        self.last_failure = self.last_failure.max(held.last_failure);
+    }
+
     /// A key that is added to a store, before any pool has seen it. `created`: now, in Unix milliseconds.
     ///
     /// ```

@@ -1,6 +1,7 @@
 //! What an answer means, and whom it concerns. Everyone who needs to know — the pool, the retry policy, a log, a
 //! dashboard — reads the same [`Verdict`].
 
+mod broken;
 mod quota;
 pub mod retry_after;
 mod transport;
@@ -135,6 +136,9 @@ enum Cause {
 #[derive(Clone, Debug, Serialize)]
 pub struct Verdict {
     kind: VerdictKind,
+    /// Of an answer that broke off: what the provider ended it with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broken_by: Option<VerdictKind>,
     scope: Scope,
     until: Until,
     elsewhere: Elsewhere,
@@ -165,6 +169,7 @@ impl Verdict {
     const fn plain(kind: VerdictKind) -> Self {
         Self {
             kind,
+            broken_by: None,
             scope: Scope::Caller,
             until: Until::Now,
             elsewhere: Elsewhere::No,
@@ -352,17 +357,6 @@ impl Verdict {
             Until::For(delay) => Some(delay),
             _ => None,
         }
-    }
-
-    /// Whether nothing was sent at all: no connection stood, or the caller's body failed before its first byte. The
-    /// request then counts against no limit. A provider's own word is never taken for it.
-    pub fn is_unsent(&self) -> bool {
-        self.status.is_none() && (self.code == transport::CONNECT || self.code == transport::UNSENT_BODY)
-    }
-
-    /// Whether its connection ended before any byte of an answer.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.code == transport::CLOSED && self.status.is_none()
     }
 
     /// Whether it is a good answer.

@@ -1,19 +1,40 @@
 //! The roster changes while the pool runs.
 
-use tower_keypool::{Event, Key, KeyChange, KeyError, KeyState, Limits, Priority};
+use tower_keypool::{
+    Event, Key, KeyChange, KeyError, KeyState, Limits, Priority, QuotaNews, RateHeader, Unit, Verdict,
+};
 
 use crate::support::{
-    FLASH, answer, builder, id, invalid, key, keys, limited, on, rate_for, refused, secret, served, take, unclear, view,
+    FLASH, answer, builder, id, invalid, key, keys, limited, on, rate_for, refused, secret, secs, served, take,
+    unclear, view,
 };
 
 #[test]
 fn one_secret_given_twice_is_one_key_and_it_is_said() {
     let (pool, _) = on(builder().keys([key(0), Key::new(secret(0)).id("other")]));
-    assert_eq!(pool.snapshot().total_keys, 1);
+    let snapshot = pool.snapshot();
+    assert_eq!((snapshot.total_keys, snapshot.merged), (1, vec![id(0)]), "the program can read what was merged");
     let mut events = pool.events();
     assert_eq!(pool.add(Key::new(secret(0))).unwrap(), id(0));
     assert_eq!(pool.snapshot().total_keys, 1);
     assert!(matches!(events.try_next(), Some(Ok(Event::Roster { change: "merged", .. }))));
+    assert_eq!(pool.snapshot().merged, [id(0)]);
+    pool.reconfigure(builder().keys([key(0), key(1), Key::new(secret(1)).id("other")])).unwrap();
+    assert_eq!(pool.snapshot().merged, [id(1)], "what the last configuration gave twice");
+    pool.remove(&id(1)).unwrap();
+    assert!(pool.snapshot().merged.is_empty());
+}
+
+#[test]
+fn what_keys_of_one_owner_do_not_agree_on_is_told() {
+    let (pool, _) = on(builder().key(key(0).owner("p").limits(FLASH, Limits::new().per_minute(10))));
+    let mut events = pool.changes();
+    pool.add(key(1).owner("p").limits(FLASH, Limits::new().per_minute(20))).unwrap();
+    let contested = std::iter::from_fn(|| events.try_next()).find_map(|event| match event.unwrap() {
+        Event::Contested { owner, model, limit, other } => Some((owner, model.to_string(), limit.amount, other)),
+        _ => None,
+    });
+    assert_eq!(contested, Some(("p".to_owned(), FLASH.to_owned(), 10, 20)));
 }
 
 #[test]
@@ -247,4 +268,15 @@ fn a_change_shows_no_secret() {
         assert!(!shown.contains(secret), "{shown}");
     }
     assert_eq!(format!("{:?}", KeyChange::Weight(id(0), 2.0)), format!("Weight({:?}, 2.0)", id(0)));
+}
+
+#[test]
+fn what_one_key_is_enabled_for_its_owners_other_keys_have_too() {
+    let (pool, _) = on(builder().keys([key(0).owner("o"), key(1).owner("o")]));
+    let out = RateHeader { unit: Unit::Requests, remaining: 0, limit: None, reset: secs(60) };
+    answer(&pool, FLASH, &Verdict::SUCCESS.news(QuotaNews { remaining: vec![out], ..QuotaNews::default() }));
+    assert!(pool.try_acquire(FLASH).is_err());
+    pool.enable(&id(0)).unwrap();
+    let both = [take(&pool, FLASH), take(&pool, FLASH)];
+    assert_ne!(both[0].key_id(), both[1].key_id());
 }

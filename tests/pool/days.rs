@@ -93,6 +93,87 @@ fn counts_are_found_again_when_the_wall_clock_jumps_forth_and_back() {
     assert!(pool.try_acquire(FLASH).is_err());
 }
 
+/// Noon, so many days before or after that of a pool.
+fn on_day(offset: i64) -> std::time::SystemTime {
+    let noon = wall("2026-06-15T12:00:00-07:00");
+    let away = secs(offset.unsigned_abs() * 86_400);
+    if offset < 0 { noon - away } else { noon + away }
+}
+
+#[test]
+fn a_day_is_found_again_after_a_clock_was_on_many_others() {
+    let (pool, time) = at("2026-06-15T12:00:00-07:00", Limits::new().per_day(2));
+    drop((take(&pool, FLASH), take(&pool, FLASH)));
+    let others = [1, -1, 30, 2, 3, -40, -400, 5, 4, -2, 365, -3, 7];
+    for (visited, other) in others.iter().enumerate() {
+        time.set_wall(on_day(*other));
+        drop(take(&pool, FLASH));
+        if visited == 2 {
+            time.set_wall(on_day(0));
+            assert!(pool.try_acquire(FLASH).is_err(), "three other dates");
+        }
+    }
+    time.set_wall(on_day(0));
+    assert!(pool.try_acquire(FLASH).is_err(), "all of them");
+    for other in others {
+        time.set_wall(on_day(other));
+        drop(take(&pool, FLASH));
+        assert!(pool.try_acquire(FLASH).is_err(), "day {other} has its own count");
+    }
+}
+
+#[test]
+fn a_day_that_the_clock_walks_into_again_is_found_too() {
+    let (pool, time) = at("2026-06-15T12:00:00-07:00", Limits::new().per_day(2));
+    drop((take(&pool, FLASH), take(&pool, FLASH)));
+    for other in [-4, -3, -2, -1] {
+        time.set_wall(on_day(other));
+        drop(take(&pool, FLASH));
+    }
+    time.advance(secs(12 * 3600 + 31));
+    assert!(pool.try_acquire(FLASH).is_err());
+}
+
+#[test]
+fn a_clock_that_looks_at_many_dates_lets_no_more_start_on_any() {
+    let (pool, time) = at("2026-06-15T12:00:00-07:00", Limits::new().per_day(2));
+    drop((take(&pool, FLASH), take(&pool, FLASH)));
+    let mut started = std::collections::HashMap::new();
+    let mut bytes = Vec::new();
+    for round in 0..6 {
+        for other in 1..=40 {
+            time.set_wall(on_day(other * 3));
+            let starts = started.entry(other).or_insert(0);
+            *starts += std::iter::from_fn(|| pool.try_acquire(FLASH).ok().map(drop)).count();
+            assert!(*starts <= 2, "day {other}, round {round}: {starts}");
+            assert_eq!(view(&pool, 0).lanes[0].limits[0].used, 2);
+        }
+        time.set_wall(on_day(0));
+        assert!(pool.try_acquire(FLASH).is_err(), "round {round}");
+        bytes.push(pool.snapshot().total_memory_bytes);
+    }
+    // Timers that were set on other dates are swept once they are the most.
+    assert!(bytes[5] <= bytes[0] + 2_048, "{bytes:?}");
+    // Whatever day it was, it is over: dates count anew.
+    time.advance(secs(27 * 3600));
+    time.set_wall(on_day(500));
+    drop((take(&pool, FLASH), take(&pool, FLASH)));
+    assert!(pool.try_acquire(FLASH).is_err());
+}
+
+#[test]
+fn a_clock_that_walks_needs_no_more_memory() {
+    let (pool, time) = at("2026-06-15T12:00:00-07:00", Limits::new().per_day(2));
+    let mut bytes = Vec::new();
+    for day in 0..30 {
+        drop((take(&pool, FLASH), take(&pool, FLASH)));
+        assert!(pool.try_acquire(FLASH).is_err(), "day {day}");
+        bytes.push(pool.snapshot().total_memory_bytes);
+        time.advance(secs(86_400));
+    }
+    assert!(bytes.iter().all(|held| *held == bytes[0]), "{bytes:?}");
+}
+
 #[test]
 fn a_days_rest_follows_the_wall_clock_and_a_minutes_does_not() {
     let (pool, time) = at("2026-06-15T12:00:00-07:00", Limits::new().per_minute(1));

@@ -1,6 +1,6 @@
 //! The guard: when many keys fail for good at once, the fault is more likely ours.
 
-use tower_keypool::{Event, Verdict};
+use tower_keypool::{Event, Scope, Until, Verdict, VerdictKind};
 
 use crate::support::{FLASH, answer, invalid, keys, rate_for, refused, secs, suspended, take};
 
@@ -139,4 +139,51 @@ fn held_keys_that_fail_again_stay_held_and_nothing_is_said_anew() {
         assert_eq!(pool.snapshot().resting_keys, 6);
         assert_eq!(told(&mut events), (vec![], 0));
     }
+}
+
+/// What a provider ends a stream with, after its head.
+fn broken_by(kind: VerdictKind) -> Verdict {
+    Verdict::new(VerdictKind::Broken).broken_by(kind).scope(Scope::Key).until(Until::Lifted)
+}
+
+#[test]
+fn faults_in_the_middle_of_an_answer_are_held_like_others() {
+    let (pool, _) = keys(6);
+    for _ in 0..5 {
+        answer(&pool, FLASH, &broken_by(VerdictKind::Suspended));
+    }
+    assert_eq!(pool.snapshot().disabled_keys, 0);
+    answer(&pool, FLASH, &Verdict::SUCCESS);
+    assert_eq!(pool.snapshot().disabled_keys, 5);
+}
+
+#[test]
+fn a_key_disabled_in_the_middle_of_an_answer_is_said_to_be() {
+    for (kind, said) in
+        [(VerdictKind::Suspended, "1 disabled (suspended)"), (VerdictKind::InvalidKey, "1 disabled (invalid)")]
+    {
+        let (pool, _) = keys(1);
+        let mut events = pool.changes();
+        answer(&pool, FLASH, &broken_by(kind));
+        let Some(Ok(Event::Disabled { kind: told, .. })) = events.try_next() else { panic!("it is told") };
+        assert_eq!(told, kind);
+        let refused = refused(&pool, FLASH);
+        assert!(refused.contains(said), "{refused}");
+    }
+}
+
+#[test]
+fn keys_that_were_passed_over_already_are_tried_again_when_they_are_held() {
+    let (pool, time) = keys(5);
+    for _ in 0..4 {
+        answer(&pool, FLASH, &invalid());
+    }
+    // The second one looks at those that are disabled, and passes them over.
+    let (fifth, again) = (take(&pool, FLASH), take(&pool, FLASH));
+    fifth.settle(&invalid());
+    drop(again);
+    time.advance(secs(60));
+    let mut tried: Vec<String> = (0..5).map(|_| answer(&pool, FLASH, &invalid())).collect();
+    tried.sort();
+    assert_eq!(tried, ["k0", "k1", "k2", "k3", "k4"]);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_keypool::{Anthropic, Demand, Gemini, Key, KeyPool, ManualClock, Provider, Verdict};
+use tower_keypool::{Anthropic, Demand, Gemini, Key, KeyPool, ManualClock, Provider, RestTable, Verdict};
 
 use crate::sample::{Sample, now};
 
@@ -59,6 +59,30 @@ fn an_invalid_key_is_out_at_the_second_time() {
     assert!(answered(&pool, &invalid));
     time.advance(Duration::from_secs(24 * 3_600));
     assert!(!answered(&pool, &invalid));
+}
+
+/// The second of two incidents lasts twice as long, and the table says how long the first is.
+#[test]
+fn a_blocked_address_rests_ever_longer() {
+    let mut table = RestTable::default();
+    for (first, lasts) in [(600, [600, 1_200, 2_400, 3_600, 3_600]), (40, [40, 80, 160, 320, 640])] {
+        table.blocked.first = Duration::from_secs(first);
+        for name in ["gemini_400_location_not_supported", "gemini_403_ip_banned_html", "openai_403_region"] {
+            let time = ManualClock::at(now());
+            let key = Key::new("not-a-real-key-000000000000");
+            let pool = KeyPool::builder(Gemini::new()).key(key).rests(table.clone()).clock(time.clock());
+            let pool = pool.build().unwrap();
+            for rest in lasts {
+                assert!(answered(&pool, &sample(name)), "{name}");
+                time.advance(Duration::from_secs(rest - 1));
+                assert!(!answered(&pool, &Verdict::SUCCESS), "{name} rests {rest} s");
+                time.advance(Duration::from_secs(1));
+            }
+            assert!(answered(&pool, &Verdict::SUCCESS));
+            assert!(answered(&pool, &sample(name)));
+            assert_eq!(pool.snapshot().exit_rest.unwrap().ends_in, Some(Duration::from_secs(first)), "it begins anew");
+        }
+    }
 }
 
 #[test]

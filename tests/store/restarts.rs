@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tower_keypool::{
-    Affinity, Demand, KeyPool, KeyPoolBuilder, KeyState, Limit, LimitSource, Limits, QuotaNews, Scope, Span, Unit,
-    Until, Usage, Verdict, VerdictKind, Violation,
+    Affinity, Demand, KeyPool, KeyPoolBuilder, KeyState, Limit, LimitSource, Limits, QuotaNews, Scope, Span, Strategy,
+    Unit, Until, Usage, Verdict, VerdictKind, Violation,
     store::{KeyStanding, Store},
 };
 
@@ -46,6 +46,24 @@ async fn a_minute_goes_on_where_a_process_ended() {
     assert_eq!(room(&second, FLASH).await, 3);
     machine.time.advance(secs(30) + Duration::from_millis(300));
     assert_eq!(room(&second, FLASH).await, 4, "those of the first minute's beginning have left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_is_found_again_by_the_next_process_after_a_clock_was_on_many_others() {
+    let machine = Machine::new();
+    let two_a_day = || builder().key(key(0)).limits(FLASH, Limits::new().per_day(2));
+    let first = machine.start(two_a_day()).await;
+    spend(&first, FLASH, 2).await;
+    for day in 16..29 {
+        machine.time.set_wall(wall(&format!("2026-06-{day}T12:00:00-07:00")));
+        spend(&first, FLASH, 1).await;
+    }
+    first.shutdown().await;
+    let second = machine.start(two_a_day()).await;
+    machine.time.set_wall(wall("2026-06-15T12:00:00-07:00"));
+    assert_eq!(room(&second, FLASH).await, 0);
+    machine.time.set_wall(wall("2026-06-20T12:00:00-07:00"));
+    assert_eq!(room(&second, FLASH).await, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -387,6 +405,22 @@ async fn what_a_configuration_changes_of_a_key_is_written() {
     let record = image.keys.values().next().expect("a key");
     assert_eq!((record.id.as_str(), record.weight, record.priority), ("new", 3.0, 7));
     assert_eq!((record.tier.as_deref(), record.owner.as_deref()), (Some("paid"), Some("o")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_weight_that_grew_by_success_alone_is_known_to_the_next_process() {
+    let machine = Machine::new();
+    let written = async || machine.memory.load().await.unwrap().keys.values().next().expect("a key").weight_now;
+    let adaptive = || builder().strategy(Strategy::Adaptive).key(key(0).weight(2.0));
+    let first = machine.start(adaptive()).await;
+    first.flush().await.unwrap();
+    assert_eq!(written().await, 2.0);
+    answer(&first, FLASH, &Verdict::new(VerdictKind::Success));
+    first.flush().await.unwrap();
+    assert!((written().await - 2.2).abs() < 1e-4, "{}", written().await);
+    answer(&first, FLASH, &Verdict::new(VerdictKind::Success));
+    first.shutdown().await;
+    assert!((written().await - 2.42).abs() < 1e-4, "{}", written().await);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::{Conversation, Event, Fault, Model};
+use crate::{Conversation, Event, Fault, Model, fields::Field};
 
 /// A dialect of callers.
 pub trait Caller: Send + Sync {
@@ -56,6 +56,18 @@ impl Ignored {
         if self.0.len() < 30 && field.len() <= 64 && field.bytes().all(plain) && !self.0.contains(&field) {
             self.0.push(field);
         }
+    }
+
+    /// Notes a field that changes nothing about an answer: one that never does, or one whose value is the only one to be
+    /// had. Says whether it is such a one.
+    pub(crate) fn takes(&mut self, field: &Field<'_>, never_matter: &[&str], only_as: &[(&str, &[&str])]) -> bool {
+        let name = &*field.name;
+        let mut values = only_as.iter().filter(|(known, _)| *known == name).flat_map(|(_, values)| values.iter());
+        let takes = never_matter.contains(&name) || values.any(|json| field.is(json));
+        if takes {
+            self.add(name);
+        }
+        takes
     }
 
     /// Takes a fault for a field that is only ignored where nobody is strict.

@@ -4,5 +4,7 @@ pub mod args;
 pub mod bodies;
 pub mod picks;
 pub mod plain;
+#[cfg(feature = "virtual-time")]
+pub mod scenes;
 pub mod stall;
 pub mod walks;

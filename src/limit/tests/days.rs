@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{empty, requests};
 use crate::{
-    limit::{At, Limits, MIDNIGHT_GUARD, Need, Plan, Stamp, Zone, need::Opens, zone::Days},
+    limit::{At, Dates, Limits, MIDNIGHT_GUARD, Need, Plan, Stamp, Zone, need::Opens, zone::Days},
     time::Tick,
 };
 
@@ -40,7 +40,7 @@ impl Owner {
     }
 
     fn at(&mut self, wall_ms: i64) -> At {
-        At { tick: Tick::from_nanos(1), day: self.zone.at(wall_ms) }
+        At { tick: Tick::from_nanos(1), day: self.zone.at(Tick::from_nanos(1), wall_ms) }
     }
 
     fn has_room(&mut self, wall_ms: i64) -> bool {
@@ -80,7 +80,7 @@ fn the_zone_agrees_with_the_calendar_at_every_minute_of_both_edges() {
             let wall_ms = wall(edge) + minute * MINUTE + 1;
             let local = Timestamp::from_millisecond(wall_ms).unwrap().to_zoned(rules.clone());
             let date = days_since_1970(local.date());
-            let day = zone.at(wall_ms);
+            let day = zone.at(Tick::ZERO.plus(Duration::from_millis(wall_ms.unsigned_abs())), wall_ms);
             let first = if local.time() < civil::time(0, 0, 30, 0) { date - 1 } else { date };
             assert_eq!(day.days, Days { first, last: date }, "{local}");
             assert_eq!(day.next_ms, zone.next_midnight(wall_ms));
@@ -103,8 +103,8 @@ fn near_midnight_is_on_both_sides() {
 #[test]
 fn clocks_far_off_have_dates_too() {
     let mut zone = los_angeles();
-    for wall_ms in [i64::MIN, -1, 0, 1, wall("2149-12-31T00:00:00Z"), i64::MAX] {
-        let day = zone.at(wall_ms);
+    for (n, wall_ms) in [i64::MIN, -1, 0, 1, wall("2149-12-31T00:00:00Z"), i64::MAX].into_iter().enumerate() {
+        let day = zone.at(Tick::ZERO.plus(Duration::from_secs(86_400 * n as u64)), wall_ms);
         assert!(day.days.first > 0 && day.days.first <= day.days.last, "{day:?}");
         assert!(zone.next_midnight(wall_ms) > wall_ms || wall_ms == i64::MAX);
     }
@@ -242,7 +242,7 @@ proptest! {
                 Step::Start if provisional > 0 => {
                     provisional -= 1;
                     started.push(owner.plan.stamp(&mut owner.log, &requests(1), &at));
-                    prop_assert!(started.last().unwrap().days == owner.zone.at(now).days);
+                    prop_assert!(started.last().unwrap().days == owner.at(now).day.days);
                 }
                 Step::GiveBack(who) if !started.is_empty() => {
                     let stamp = started.swap_remove(who % started.len());
@@ -259,9 +259,38 @@ proptest! {
             for (date, count) in &dates {
                 prop_assert!(*count <= limit, "{count} of {limit} on {date}");
             }
-            let days = owner.zone.at(now).days;
+            let days = owner.at(now).day.days;
             let today = [days.first, days.last].map(|date| dates.get(&date).copied().unwrap_or(0));
             prop_assert_eq!(owner.used(now), provisional + today[0].max(today[1]));
+        }
+    }
+}
+
+proptest! {
+    /// Within a day by the monotonic clock the wall clock jumps where it likes.
+    #[test]
+    fn law_3_no_date_of_a_jumping_clock_holds_more_than_its_limit(
+        limit in 1..6_u64,
+        many in any::<bool>(),
+        steps in prop::collection::vec((0..40_i64, prop::sample::select(vec![-10_000, 0, 10_000, 40_000, 43_200_000]), 0..4_usize), 1..120),
+    ) {
+        let kept = if many { Dates::Many } else { Dates::Few };
+        let plan = Plan::compile_for(&Limits::new().per_day(limit), super::GUARD, kept);
+        let mut zone = los_angeles();
+        zone.keep(kept);
+        let (mut owner, midnight) = (Owner { zone, log: vec![0; plan.words()], plan }, wall("2026-06-01T07:00:00Z"));
+        let mut dates: BTreeMap<u16, u64> = BTreeMap::new();
+        for (day, ms, starts) in steps {
+            let now = midnight + day * 24 * HOUR + ms;
+            let date = owner.zone.days(now).last;
+            for _ in 0..starts {
+                if owner.has_room(now) {
+                    owner.start(now);
+                    *dates.entry(date).or_default() += 1;
+                }
+            }
+            prop_assert!(owner.used(now) >= dates.get(&date).copied().unwrap_or(0), "{dates:?} on {date}");
+            prop_assert!(dates.values().all(|count| *count <= limit), "{dates:?}");
         }
     }
 }
@@ -272,8 +301,8 @@ fn tokens_of_a_day_are_corrected_on_its_date() {
     let mut zone = los_angeles();
     let midnight = wall("2026-06-02T07:00:00Z");
     let need = Need { input_tokens: 400_000, ..requests(1) };
-    let before = At { tick: Tick::from_nanos(1), day: zone.at(midnight - MINUTE) };
-    let after = At { tick: Tick::from_nanos(2), day: zone.at(midnight + HOUR) };
+    let before = At { tick: Tick::from_nanos(1), day: zone.at(Tick::from_nanos(1), midnight - MINUTE) };
+    let after = At { tick: Tick::from_nanos(2), day: zone.at(Tick::from_nanos(2), midnight + HOUR) };
     plan.reserve(&mut log, &need);
     let stamp = plan.stamp(&mut log, &need, &before);
     let actual = crate::limit::Correction { reserved: 400_000, actual: 900_000 };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{GUARD, empty};
-use crate::limit::{Limit, Limits, Plan, Span, Unit};
+use crate::limit::{Dates, Limit, Limits, Plan, Span, Unit};
 
 fn words(limits: &Limits) -> usize {
     Plan::compile(limits, GUARD).words()
@@ -12,6 +12,14 @@ fn words(limits: &Limits) -> usize {
 #[test]
 fn the_common_limits_take_thirty_words_at_most() {
     assert!(words(&Limits::new().per_minute(15).per_day(250)) <= 30);
+}
+
+#[test]
+fn many_dates_take_26_words_more() {
+    let limits = Limits::new().per_minute(15).per_day(250);
+    assert_eq!(Plan::compile_for(&limits, GUARD, Dates::Many).words(), words(&limits) + 26);
+    let minute = Limits::new().per_minute(15);
+    assert_eq!(Plan::compile_for(&minute, GUARD, Dates::Many).words(), words(&minute), "no days, no dates");
 }
 
 #[test]

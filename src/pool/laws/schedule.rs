@@ -1,121 +1,21 @@
-//! Random schedules of operations, and what must hold after each of them.
+//! A random schedule as it runs, and what must hold of each operation.
 
 use std::{collections::HashMap, time::Duration};
 
 use proptest::{prelude::*, test_runner::TestCaseError};
 
-use super::model::{NOON, Starts, clock, provider};
+use super::{
+    described::{KEYS, MODELS, PER_MINUTE, TOKENS, described, id, interval, key, key_of, owner},
+    model::{NOON, Starts, clock},
+    ops::Op,
+};
 use crate::{
-    Affinity, Demand, Elsewhere, Key, KeyId, KeyPool, KeyPoolBuilder, Lease, Limits, ManualClock, Priority, Scope,
-    Tick, Until, Usage, Verdict, VerdictKind,
-    pool::{check::Check, roster::NO_ACCOUNT},
+    Affinity, Demand, Elsewhere, KeyPool, KeyPoolBuilder, Lease, ManualClock, Scope, Tick, Until, Usage, Verdict,
+    VerdictKind,
 };
 
-const MODELS: [&str; 2] = ["flash", "pro"];
-const PER_MINUTE: u64 = 4;
-const PER_DAY: u64 = 30;
-const TOKENS: u64 = 10_000;
-const CONCURRENT: u16 = 2;
-const KEYS: usize = 6;
-
-#[derive(Clone, Debug)]
-pub(super) enum Op {
-    Acquire {
-        model: usize,
-        tokens: u64,
-        must: Option<usize>,
-    },
-    Judge {
-        lease: usize,
-        verdict: usize,
-        seconds: u64,
-    },
-    Settle {
-        lease: usize,
-        verdict: usize,
-        seconds: u64,
-    },
-    Usage {
-        lease: usize,
-    },
-    Drop {
-        lease: usize,
-    },
-    Advance {
-        millis: u64,
-    },
-    Wall {
-        seconds: i64,
-    },
-    Disable {
-        key: usize,
-    },
-    Enable {
-        key: usize,
-    },
-    Replace {
-        key: usize,
-    },
-    Weight {
-        key: usize,
-        weight: u8,
-    },
-    Many {
-        model: usize,
-        sizes: Vec<usize>,
-        all: bool,
-    },
-    /// `other`: a key that is there goes with it, one that is not comes back.
-    Reconfigure {
-        strategy: usize,
-        turn: usize,
-        weight: u8,
-        other: Option<usize>,
-    },
-    Remove {
-        key: usize,
-    },
-    /// It comes back, with another secret or its own.
-    Add {
-        key: usize,
-        secret: bool,
-    },
-}
-
-impl Op {
-    /// Whether the key's state is bound to another secret from then on.
-    pub(super) fn replaces(&self) -> bool {
-        matches!(self, Self::Replace { .. } | Self::Add { secret: true, .. })
-    }
-}
-
-pub(super) fn ops(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Op>> {
-    let op = prop_oneof![
-        10 => (0..2usize, 0u64..12_000, prop::option::weighted(0.15, 0..KEYS))
-            .prop_map(|(model, tokens, must)| Op::Acquire { model, tokens, must }),
-        6 => (0..16usize, 0..12usize, 1u64..90).prop_map(|(lease, verdict, seconds)| Op::Judge { lease, verdict, seconds }),
-        6 => (0..16usize, 0..12usize, 1u64..90).prop_map(|(lease, verdict, seconds)| Op::Settle { lease, verdict, seconds }),
-        2 => (0..16usize).prop_map(|lease| Op::Usage { lease }),
-        6 => (0..16usize).prop_map(|lease| Op::Drop { lease }),
-        5 => (1u64..30_000).prop_map(|millis| Op::Advance { millis }),
-        1 => (1u64..40_000_000).prop_map(|millis| Op::Advance { millis }),
-        1 => (-200_000i64..200_000).prop_map(|seconds| Op::Wall { seconds }),
-        1 => (0..KEYS).prop_map(|key| Op::Disable { key }),
-        1 => (0..KEYS).prop_map(|key| Op::Enable { key }),
-        1 => (0..KEYS).prop_map(|key| Op::Replace { key }),
-        1 => (0..KEYS, 1u8..20).prop_map(|(key, weight)| Op::Weight { key, weight }),
-        1 => (0..2usize, prop::collection::vec(1usize..6, 1..3), any::<bool>())
-            .prop_map(|(model, sizes, all)| Op::Many { model, sizes, all }),
-        1 => (0..5usize, 0..KEYS, 1u8..20, prop::option::of(0..KEYS))
-            .prop_map(|(strategy, turn, weight, other)| Op::Reconfigure { strategy, turn, weight, other }),
-        1 => (0..KEYS).prop_map(|key| Op::Remove { key }),
-        2 => (0..KEYS, prop::bool::weighted(0.2)).prop_map(|(key, secret)| Op::Add { key, secret }),
-    ];
-    prop::collection::vec(op, count)
-}
-
-struct Held {
-    lease: Lease,
+pub(super) struct Held {
+    pub(super) lease: Lease,
     started: Tick,
     number: usize,
     /// Lifts by hand of its owner's keys before it started.
@@ -128,11 +28,11 @@ pub(super) struct Run {
     /// The keys' secrets.
     current: Vec<String>,
     /// Whether each key is in.
-    present: Vec<bool>,
+    pub(super) present: Vec<bool>,
     /// When each key started last.
     last: Vec<Option<Tick>>,
     time: ManualClock,
-    held: Vec<Held>,
+    pub(super) held: Vec<Held>,
     starts: Starts,
     /// Rests that the model knows: (scope, name, model), until when, since which start.
     rests: HashMap<(Scope, String, String), (Tick, Tick)>,
@@ -141,50 +41,10 @@ pub(super) struct Run {
     lifts: HashMap<String, u32>,
     secrets: u32,
     /// The last demand was for one key only.
-    must: bool,
+    pub(super) must: bool,
     /// Whoever judges now ends the lease as well.
     settles: bool,
     pub(super) trace: Vec<String>,
-}
-
-/// The last two are each their own.
-fn owner(key: usize) -> String {
-    if key < 4 { format!("owner-{}", key / 2) } else { format!("of key-{key}") }
-}
-
-/// The least time between two starts of every third key.
-fn interval(key: usize) -> Duration {
-    Duration::from_millis(if key % 3 == 1 { 700 } else { 0 })
-}
-
-fn id(key: usize) -> KeyId {
-    KeyId::from(format!("key-{key}"))
-}
-
-fn key_of(id: &KeyId) -> usize {
-    id.to_string().trim_start_matches("key-").parse().expect("a key of this test")
-}
-
-/// A key of these laws.
-fn key(n: usize, secret: &str, weight: f32) -> Key {
-    let key = Key::new(secret)
-        .id(id(n))
-        .weight(weight)
-        .priority(Priority(if n >= 4 { 10 } else { 0 }))
-        .max_concurrent(CONCURRENT)
-        .min_interval(interval(n));
-    if n < 4 { key.owner(owner(n)) } else { key }
-}
-
-/// The pool of these laws, those of its keys that are `present` in another order, each of this weight.
-fn described(secrets: &[String], present: &[bool], turn: usize, weight: f32, strategy: usize) -> KeyPoolBuilder {
-    let limits = Limits::new().per_minute(PER_MINUTE).per_day(PER_DAY).tokens_per_minute(TOKENS);
-    let turned = (0..KEYS).map(|n| (n + turn) % KEYS).filter(|n| present[*n]);
-    KeyPool::builder(provider())
-        .keys(turned.map(|n| key(n, &secrets[n], weight)))
-        .limits("flash", limits)
-        .limits("pro", Limits::new().per_minute(PER_MINUTE).per_day(PER_DAY))
-        .strategy(crate::Strategy::NAMES[strategy].1)
 }
 
 impl Run {
@@ -223,7 +83,7 @@ impl Run {
         described(&self.current, &self.present, 0, 1.0, strategy).clock(self.time.clock())
     }
 
-    fn now(&self) -> Tick {
+    pub(super) fn now(&self) -> Tick {
         self.pool.clock().tick()
     }
 
@@ -381,47 +241,6 @@ impl Run {
         Ok(())
     }
 
-    /// No key of the first priority is passed over that could have carried it.
-    fn none_was_ready(&self, demand: &Demand) -> Result<(), TestCaseError> {
-        let now = self.pool.clock().now();
-        let mut state = self.pool.lock();
-        let ask = state.ask(demand, now);
-        let wanted = state.wanted(&demand.affinity);
-        for key in (0..4).filter(|key| self.present[*key]) {
-            let slot = state.roster.slot_of(&id(key)).expect("a key of this test");
-            let asked_for = !self.must || wanted.contains(&slot);
-            let ready = asked_for && matches!(state.check(&ask, slot), Check::Ready(_));
-            prop_assert!(!ready, "key-{} was passed over", key);
-        }
-        Ok(())
-    }
-
-    /// Law 7: no key of an earlier priority could have carried it, or is waited for.
-    fn law_7(&self, key: usize, model: &str, tokens: u64) -> Result<(), TestCaseError> {
-        if key < 4 {
-            return Ok(());
-        }
-        let now = self.pool.clock().now();
-        let demand = Demand::new(model).tokens(tokens);
-        let mut state = self.pool.lock();
-        let ask = state.ask(&demand, now);
-        for earlier in (0..4).filter(|earlier| self.present[*earlier]) {
-            let slot = state.roster.slot_of(&id(earlier)).expect("a key of this test");
-            prop_assert_eq!(state.roster.owners[state.roster.keys[slot as usize].owner as usize].account, NO_ACCOUNT);
-            let check = state.check(&ask, slot);
-            let waited_for = matches!(check, Check::Ready(_) | Check::Busy(..));
-            // A demand for this very key (MustKey) has no other to wait for.
-            prop_assert!(
-                !waited_for || self.must,
-                "law 7: key-{} is {:?}, yet key-{} of a later priority serves",
-                earlier,
-                check,
-                key
-            );
-        }
-        Ok(())
-    }
-
     fn judge(&mut self, at: usize, verdict: usize, seconds: u64) -> Result<(), TestCaseError> {
         use VerdictKind as K;
         let Some(held) = self.held.get(at) else { return Ok(()) };
@@ -471,37 +290,6 @@ impl Run {
             let rests = !self.present[key] || shown.is_some_and(|end| end >= until);
             prop_assert!(rests, "law 1: {:?} of {} does not rest", verdict, id(key));
         }
-        Ok(())
-    }
-
-    /// Until when the pool itself holds the scope to rest.
-    fn rest_end(&self, scope: Scope, key: usize, lane: &str) -> Option<Tick> {
-        let view = self.pool.snapshot();
-        let found = view.keys.iter().find(|held| held.id == id(key))?;
-        let of_lane = |model: Option<&str>| model.is_none_or(|model| model == lane);
-        let rest = found.rests.iter().find(|rest| rest.scope == scope && of_lane(rest.model.as_deref()))?;
-        Some(rest.ends_in.map_or(Tick::NEVER, |ends_in| self.now().plus(ends_in)))
-    }
-
-    /// What a fault may not change: everything about every key but its counts.
-    fn standing(&self) -> Vec<String> {
-        let snapshot = self.pool.snapshot();
-        snapshot
-            .keys
-            .iter()
-            .map(|key| format!("{} {:?} {:?} {} {:?}", key.id, key.state, key.rests, key.current_weight, key.lanes))
-            .collect()
-    }
-
-    fn law_2(&self) -> Result<(), TestCaseError> {
-        let mut counts = [0u16; KEYS];
-        for held in &self.held {
-            counts[key_of(held.lease.key_id())] += 1;
-        }
-        for (key, count) in counts.iter().enumerate() {
-            prop_assert!(*count <= CONCURRENT, "law 2: {} requests in flight on key-{}", count, key);
-        }
-        prop_assert_eq!(self.pool.snapshot().in_flight, self.held.len(), "law 4");
         Ok(())
     }
 

@@ -265,7 +265,7 @@ impl Renewing {
     fn hear_starts(&mut self, pool: &KeyPool, now: Now) {
         let moment = Moment { tick: now.tick, wall_ms: now.wall_ms() };
         let mut state = pool.lock();
-        let days = state.zones[0].1.days(now.wall_ms());
+        let days = state.zones[0].1.at(now.tick, now.wall_ms()).days;
         let dates = (days.first, days.last);
         let Some(share) = state.share_mut() else { return };
         let touched = std::mem::take(&mut share.touched);

@@ -296,7 +296,7 @@ impl Ledger for Windows {
 
     fn dates(&mut self, now: Moment) -> (u16, u16) {
         let mut state = self.pool.lock();
-        let days = state.zones[0].1.days(now.wall_ms);
+        let days = state.zones[0].1.at(now.tick, now.wall_ms).days;
         (days.first, days.last)
     }
 }

@@ -4,7 +4,7 @@
 use crate::{
     provider::{
         complaint::Mark::{All, Begins, Frames, Is, IsLike, Says, WaitsNot},
-        rule::{HOUR, Rule, probed, rule, ruling, seconds},
+        rule::{HOUR, Rule, probed, rule, ruling},
     },
     verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
 };
@@ -76,7 +76,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     rule(
         &[403],
         &[All(&[Is("forbidden"), Begins("request not allowed")])],
-        ruling(K::Blocked, S::Exit, seconds(600), E::No).code("LOCATION"),
+        ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("LOCATION"),
         "The provider does not serve this machine's address: use an exit address in a country that it serves.",
     ),
     // A key may lack a model, and a caller may ask for what nobody may have; a second owner tells which.

@@ -210,7 +210,7 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     rule(
         &[400, 403],
         &[Begins("user location is not supported "), Begins("location is not supported ")],
-        ruling(K::Blocked, S::Exit, seconds(600), E::No).code("LOCATION"),
+        ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("LOCATION"),
         "The provider does not serve the country that this machine's address is in: use an exit address elsewhere.",
     ),
     // Capacity is nobody's quota.

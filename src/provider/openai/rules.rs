@@ -7,7 +7,7 @@ use crate::{
             Hit,
             Mark::{All, Begins, Frames, Hits, Is, IsLike, Says, Waits},
         },
-        rule::{HOUR, Rule, probed, rule, ruling, seconds},
+        rule::{HOUR, Rule, probed, rule, ruling},
     },
     verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
 };
@@ -99,13 +99,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     rule(
         &[4],
         &[Is("unsupported_country_region_territory")],
-        ruling(K::Blocked, S::Exit, seconds(600), E::No),
+        ruling(K::Blocked, S::Exit, U::Backoff, E::No),
         "The provider does not serve the country that this machine's address is in: use an exit address elsewhere.",
     ),
     rule(
         &[403],
         &[Begins("access denied due to virtual network"), Begins("public access is disabled")],
-        ruling(K::Blocked, S::Exit, seconds(600), E::No).code("NETWORK_RULES"),
+        ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("NETWORK_RULES"),
         "The resource's network rules shut this machine's address out: allow it there, or use another exit address.",
     ),
     // Money.

@@ -31,6 +31,7 @@ static RENEW: LazyLock<Script> = LazyLock::new(|| {
         include_str!("lua/draws.lua"),
         include_str!("lua/claims.lua"),
         include_str!("lua/news.lua"),
+        include_str!("lua/without_empty.lua"),
         include_str!("lua/apply.lua"),
     ))
 });

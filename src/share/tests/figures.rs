@@ -1,4 +1,4 @@
-//! The figures of issue 3 that are the protocol's own. `cargo test --release --features share --lib share -- --nocapture`
+//! The figures of issue 3 that are the protocol's own. `cargo test --release --lib share -- --nocapture`
 //! prints them.
 
 use super::world::{Fault, SECOND, Setup, World};

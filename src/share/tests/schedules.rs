@@ -1,5 +1,5 @@
 //! Random schedules of everything that goes wrong: nothing is ever over a limit.
-//! `SHARE_CASES=20000 cargo test --release --features share --lib share::tests::schedules` runs more of them.
+//! `SHARE_CASES=20000 cargo test --release --lib share::tests::schedules` runs more of them.
 
 use proptest::{prelude::*, test_runner::RngSeed};
 

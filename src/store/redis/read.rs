@@ -25,14 +25,18 @@ const PATIENCE: u32 = 30;
 pub(super) async fn image(link: &Link) -> Result<Image, StoreError> {
     let base = link.base();
     let mut pipe = redis::pipe();
-    for name in ["keys", "created", "secrets", "windows", "rests", "quota_models", "run", "last_success"] {
+    for name in ["keys", "created", "secrets", "health", "windows", "rests", "quota_models", "run"] {
         pipe.cmd("HGETALL").arg(format!("{base}:{name}"));
     }
-    let [keys, created, secrets, windows, rests, quota_models, run, successes] = ask::<[Map; 8]>(link, pipe).await?;
+    let [keys, created, secrets, health, windows, rests, quota_models, run] = ask::<[Map; 8]>(link, pipe).await?;
     let with_secret = |(hash, mut record): (String, KeyRecord)| {
         record.secret = secrets.get(&hash).and_then(|text| read(text)).unwrap_or_default();
         record.created = created.get(&hash).and_then(|text| text.parse().ok()).unwrap_or(record.created);
-        record.last_success = record.last_success.max(successes.get(&hash).and_then(|text| text.parse().ok()));
+        let fared = |what: &str| health.get(&format!("{hash}\n{what}")).and_then(|text| text.parse().ok());
+        record.last_success = fared("s").or(record.last_success);
+        record.last_failure = fared("f").or(record.last_failure);
+        record.consecutive_failures =
+            fared("c").and_then(|count| u32::try_from(count).ok()).unwrap_or(record.consecutive_failures);
         (hash, record)
     };
     let texts = |name: &str| run.get(name).map_or("", String::as_str);
@@ -113,6 +117,6 @@ fn read<T: DeserializeOwned>(text: &str) -> Option<T> {
         return None;
     }
     serde_json::from_str(text)
-        .inspect_err(|error| tracing::warn!(%error, "a record in Redis that this version cannot read is left out"))
+        .inspect_err(|error| tracing::warn!(name: "keypool.record_skipped", %error, "a record in Redis that this version cannot read is left out"))
         .ok()
 }

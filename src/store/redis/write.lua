@@ -11,6 +11,18 @@ local function take()
   return ARGV[at - 1]
 end
 
+-- How a key fared, of processes of which each saw a part: the latest of both times, and the faults by who was last.
+local function fared(hash, success, failure, faults)
+  local name = base .. ':health'
+  local held = call('HMGET', name, hash .. '\ns', hash .. '\nf')
+  local function number(text) return tonumber(text or '') or 0 end
+  if math.max(number(success), number(failure)) >= math.max(number(held[1]), number(held[2])) then
+    call('HSET', name, hash .. '\nc', faults)
+  end
+  if number(success) > number(held[1]) then call('HSET', name, hash .. '\ns', success) end
+  if number(failure) > number(held[2]) then call('HSET', name, hash .. '\nf', failure) end
+end
+
 local doing = {
   -- A key: its record, and its secret where one is stored.
   k = function()
@@ -18,6 +30,7 @@ local doing = {
     call('HSET', base .. ':keys', hash, record)
     call('HSETNX', base .. ':created', hash, created)
     if secret ~= '' then call('HSET', base .. ':secrets', hash, secret) end
+    fared(hash, take(), take(), take())
   end,
   -- Records by name, as they are now, or gone.
   u = function() call('HSET', base .. ':windows', take(), take()) end,
@@ -35,11 +48,7 @@ local doing = {
     for _ = 1, count do
       call('HINCRBY', name, whose .. '\n' .. take(), take())
     end
-    if last ~= '' then
-      local key = string.match(whose, '^[^\n]*')
-      local before = call('HGET', base .. ':last_success', key)
-      if not before or tonumber(before) < tonumber(last) then call('HSET', base .. ':last_success', key, last) end
-    end
+    if last ~= '' then fared(string.match(whose, '^[^\n]*'), last, '', '0') end
   end,
   i = function() call('RPUSH', base .. ':imports', take()) end,
   b = function() call('HSET', base .. ':run', 'running', '1', 'epoch', take(), 'crashes', take()) end,

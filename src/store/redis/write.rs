@@ -84,6 +84,8 @@ fn key(words: &mut Vec<String>, key: &KeyRecord) -> Result<(), StoreError> {
     let secret = if key.secret.is_elsewhere() { String::new() } else { text(&key.secret)? };
     let record = KeyRecord { secret: KeptSecret::Elsewhere, ..key.clone() };
     words.extend(["k".to_owned(), key.hash.clone(), text(&record)?, key.created.to_string(), secret]);
+    let time = |at: Option<i64>| at.map_or_else(String::new, |at| at.to_string());
+    words.extend([time(key.last_success), time(key.last_failure), key.consecutive_failures.to_string()]);
     Ok(())
 }
 

@@ -81,7 +81,7 @@ impl Desk {
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
                     if let Err(failure) = write::rest_of(self) {
-                        tracing::debug!(?failure, "counts stay in the journal");
+                        tracing::debug!(name: "keypool.counts_not_folded", ?failure, "counts stay in the journal");
                         // Not tried again before there is more of them.
                         match jobs.recv() {
                             Ok(job) => job(self),
@@ -124,6 +124,7 @@ impl Desk {
         care::copy(&self.connection, path)?;
         self.reopen()?;
         tracing::warn!(
+            name: "keypool.database_anew",
             "the database {} {what} while this process worked on it: it is made again, with all that was in it",
             self.path.display()
         );
@@ -141,7 +142,7 @@ impl Desk {
                     self.path.display(),
                     aside.display()
                 );
-                tracing::warn!(%error, "{what}");
+                tracing::warn!(name: "keypool.database_anew", %error, "{what}");
                 StoreError::begun_anew(what).into()
             }
         }

@@ -72,7 +72,7 @@ fn rows(connection: &Connection, of: Option<i64>, mut take: impl FnMut(i64, Told
         if let Some(told) = row.get_ref(1)?.as_bytes().ok().and_then(|row| row::unpack(row, names)) {
             take(writer, told);
         } else {
-            tracing::warn!("counts in the database that this version cannot read are left out");
+            tracing::warn!(name: "keypool.record_skipped", "counts in the database that this version cannot read are left out");
         }
     }
     Ok(())

@@ -139,7 +139,7 @@ fn settings(connection: &Connection, after: u64) -> Result<Vec<KeySettings>, Fai
 
 fn one(row: &Row<'_>) -> Result<Option<KeySettings>, Failure> {
     let Ok(said) = serde_json::from_str::<KeySettings>(&row.get::<_, String>(2)?) else {
-        tracing::warn!("what the database says of a key cannot be read by this version, and is left out");
+        tracing::warn!(name: "keypool.record_skipped", "what the database says of a key cannot be read by this version, and is left out");
         return Ok(None);
     };
     Ok(Some(KeySettings { hash: row.get(0)?, revision: read::count(row.get(1)?), ..said }))

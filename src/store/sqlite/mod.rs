@@ -87,6 +87,7 @@ impl Sqlite {
             Err(Failure::Broken(error)) => {
                 let aside = file::set_aside(path, file::CORRUPT)?;
                 tracing::warn!(
+                    name: "keypool.database_anew",
                     %error,
                     "the database {} is broken: it was set aside as {}, and a new one is begun",
                     path.display(),

@@ -180,7 +180,7 @@ fn unit(row: &Row<'_>) -> rusqlite::Result<Option<UnitRecord>> {
     let (Ok(windows), Ok(credit), Ok(learned)) =
         (serde_json::from_str(&counts), serde_json::from_str(&credit), serde_json::from_str(&learned))
     else {
-        tracing::warn!("counts in the database that this version cannot read are left out");
+        tracing::warn!(name: "keypool.record_skipped", "counts in the database that this version cannot read are left out");
         return Ok(None);
     };
     Ok(Some(UnitRecord { owner: row.get(1)?, lane: row.get(0)?, epoch: count(row.get(2)?), windows, credit, learned }))
@@ -189,7 +189,7 @@ fn unit(row: &Row<'_>) -> rusqlite::Result<Option<UnitRecord>> {
 fn rest(row: &Row<'_>) -> rusqlite::Result<Option<RestRecord>> {
     let (scope, kind): (String, String) = (row.get(0)?, row.get(3)?);
     let (Some(scope), Some(kind)) = (of_word::<Scope>(&scope), of_word::<VerdictKind>(&kind)) else {
-        tracing::warn!(scope, kind, "a rest in the database that this version does not know is left out");
+        tracing::warn!(name: "keypool.record_skipped", scope, kind, "a rest in the database that this version does not know is left out");
         return Ok(None);
     };
     let bound = matches!(scope, Scope::KeyLane | Scope::OwnerLane | Scope::Lane);

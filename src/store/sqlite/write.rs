@@ -80,8 +80,12 @@ pub(super) fn key(to: &Transaction<'_>, key: &KeyRecord) -> Result<(), Failure> 
            tier = excluded.tier, priority = excluded.priority, weight = excluded.weight,
            weight_now = excluded.weight_now, ramp = excluded.ramp, owner = excluded.owner, consumer = excluded.consumer,
            source = excluded.source, state = excluded.state, reason = excluded.reason,
-           last_success = excluded.last_success, last_failure = excluded.last_failure,
-           consecutive_failures = excluded.consecutive_failures",
+           consecutive_failures = CASE
+             WHEN max(coalesce(excluded.last_success, 0), coalesce(excluded.last_failure, 0))
+               < max(coalesce(last_success, 0), coalesce(last_failure, 0)) THEN consecutive_failures
+             ELSE excluded.consecutive_failures END,
+           last_success = max(coalesce(last_success, excluded.last_success), coalesce(excluded.last_success, last_success)),
+           last_failure = max(coalesce(last_failure, excluded.last_failure), coalesce(excluded.last_failure, last_failure))",
     )?
     .execute(params![
         key.hash,

@@ -182,6 +182,21 @@ async fn one_overloaded_stream_rests_nobody() {
     assert!(bench.pool.try_acquire("m").is_ok());
 }
 
+/// What a stream ends with is held against the key as if it had been said at once; but a sentence alone, about which no
+/// other key can be asked any more, switches no key off.
+#[tokio::test(start_paused = true)]
+async fn a_fault_in_the_middle_is_what_it_would_have_been_at_once() {
+    for (code, said, rest) in [(403, "disabled (suspended)", None), (418, "resting", Some(300))] {
+        let bench = Bench::new();
+        let error = format!("data: {{\"error\":{{\"code\":{code}}}}}\n\n");
+        collect(bench.get(events(Steps::chunks([event("a", 1), error]))).await).await;
+        assert_eq!(bench.told(VerdictKind::Broken), 1);
+        let out = bench.pool.try_acquire("m").unwrap_err();
+        assert!(out.to_string().contains(said), "{out}");
+        assert_eq!(out.retry_after(), rest.map(Duration::from_secs));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_broken_transport_in_the_middle() {
     let bench = Bench::new();

@@ -74,6 +74,7 @@ impl Provider for Numbers {
             Some(429) => Verdict::new(VerdictKind::RateLimited)
                 .until(Until::For(Duration::from_secs(30)))
                 .code(if code.is_some() { "read" } else { "status" }),
+            Some(418) => Verdict::new(VerdictKind::InvalidKey).worded(),
             Some(403) => Verdict::new(VerdictKind::Suspended).scope(Scope::Key),
             Some(300..=399) => Verdict::new(VerdictKind::Blocked),
             Some(400..=499) => Verdict::new(VerdictKind::CallerFault),

@@ -126,11 +126,8 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
             conversation.thinking.effort = Some(effort(&field.read::<Text<'_>>()?, "reasoning_effort")?);
         }
         "extra_body" => extra(field, asked)?,
-        name if NEVER_MATTER.contains(&name) => ignored.add(name),
-        name => match ONLY_AS.iter().find(|(known, _)| *known == name) {
-            Some((_, same)) if same.iter().any(|json| field.is(json)) => ignored.add(name),
-            _ => return Err(Unread::CannotBeHad),
-        },
+        _ if ignored.takes(field, &NEVER_MATTER, &ONLY_AS) => {}
+        _ => return Err(Unread::CannotBeHad),
     }
     Ok(())
 }

@@ -142,11 +142,7 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>, strict: bool) -> Result<b
             }
         }
         "tool_choice" => conversation.tool_choice = choice(field)?,
-        name if NEVER_MATTER.contains(&name) => ignored.add(name),
-        name => match ONLY_AS.iter().find(|(known, _)| *known == name) {
-            Some((_, same)) if same.iter().any(|json| field.is(json)) => ignored.add(name),
-            _ => return Ok(false),
-        },
+        _ => return Ok(ignored.takes(field, &NEVER_MATTER, &ONLY_AS)),
     }
     Ok(true)
 }

@@ -86,6 +86,10 @@ impl Config {
                 for note in &loaded.keys.notes {
                     say(&format!("note: {note}"));
                 }
+                if loaded.rejected() > 0 {
+                    let lines = config::count(loaded.rejected(), "line");
+                    return Err(Failure::config(anyhow::anyhow!("{lines} of key files cannot be used")));
+                }
                 if loaded.keys.is_empty() && !in_database(&database)? {
                     return Err(Failure::config(NoKey::of(&loaded)));
                 }

@@ -85,8 +85,12 @@ impl Loaded {
     /// The same with other keys from elsewhere.
     #[must_use]
     pub fn with(&self, more: &[Source]) -> Self {
-        let keys = KeySet::unite(self.sources.iter().chain(more).cloned().collect());
-        Self { keys, ..self.clone() }
+        Self { keys: unite(&self.sources, more, &self.token), ..self.clone() }
+    }
+
+    /// How many lines of key files hold no key that can be used.
+    pub fn rejected(&self) -> usize {
+        self.sources.iter().map(|source| source.rejected).sum()
     }
 
     /// Switches off the keys that a source wants off, and on those that were off by `before` alone. New ones joined as
@@ -215,9 +219,15 @@ impl Inputs {
         problems.extend(document.into_problems());
         ConfigErrors::check(problems)?;
         files.extend(self.more_files.iter().cloned());
-        let keys = KeySet::unite(sources.iter().chain(&self.more).cloned().collect());
+        let keys = unite(&sources, &self.more, &token);
         Ok(Loaded { config, keys, sources, addresses, token, own_token, provider, roots, files })
     }
+}
+
+/// All keys; `more` was read by whoever did not know what clients send.
+fn unite(sources: &[Source], more: &[Source], token: &str) -> KeySet {
+    let more = more.iter().cloned().map(|source| source.without(&[PLACEHOLDER, token]));
+    KeySet::unite(sources.iter().cloned().chain(more).collect())
 }
 
 /// The key file of those who name none.

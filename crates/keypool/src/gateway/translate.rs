@@ -1,9 +1,13 @@
 //! A request in another dialect than the provider's: understood, asked anew, and answered in its own.
 
-use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration, time::UNIX_EPOCH};
+mod asked;
+mod refusal;
+mod upstream;
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header, request::Parts};
+use std::{pin::Pin, sync::Arc, time::Duration, time::UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, header, request::Parts};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -11,6 +15,12 @@ use keypool_dialect::{Asked, Caller, Exchange, Fault, Ignored, Kind, Shape, gemi
 use tower::Service;
 use tower_keypool::{BoxError, Clock, Demand, Error, ServedBy};
 
+pub(super) use self::refusal::fault_of;
+use self::{
+    asked::{read, request},
+    refusal::{Failed, bad_model, refused, upstream_fault},
+    upstream::{check, send},
+};
 use super::{
     head::Names,
     ignored,
@@ -23,12 +33,8 @@ use crate::{
     status::{Outcome, Traffic},
 };
 
-/// A larger request is refused: it is held while it is understood.
-const MOST_ASKED: usize = 32 << 20;
-/// Of a whole answer, which is held, too: images come in it.
+/// A longer answer that comes whole is refused: it is held until it is translated, and images come in it.
 const MOST_ANSWERED: usize = 64 << 20;
-/// Of an error.
-const MOST_OF_ERROR: usize = 64 << 10;
 /// After so long without an answer's head a stream begins without it, so that nobody between gives up. What goes wrong
 /// from then on is an event of the stream.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,7 +42,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MOST_PAGES: usize = 10;
 
 const IGNORED: HeaderName = HeaderName::from_static("x-keypool-ignored");
-const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Translates for one request.
 pub(super) struct Translator<S> {
@@ -45,20 +50,6 @@ pub(super) struct Translator<S> {
     pub(super) strict: bool,
     pub(super) clock: Clock,
     pub(super) traffic: Arc<Traffic>,
-}
-
-/// Why there is no answer.
-struct Failed {
-    outcome: Outcome,
-    fault: Fault,
-    retry_after: Option<HeaderValue>,
-    served_by: Option<ServedBy>,
-}
-
-impl From<Fault> for Failed {
-    fn from(fault: Fault) -> Self {
-        Self { outcome: Outcome::Refused, fault, retry_after: None, served_by: None }
-    }
 }
 
 type Answered<B> = (Outcome, Response<Said<B>>);
@@ -231,91 +222,6 @@ where
     }
 }
 
-/// Through the stack.
-async fn send<S, B>(mut stack: S, traffic: &Traffic, request: Request<Outgoing>) -> Result<Response<B>, Failed>
-where
-    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error>,
-{
-    let answered = match poll_fn(|cx| stack.poll_ready(cx)).await {
-        Ok(()) => stack.call(request).await,
-        Err(error) => Err(error),
-    };
-    let response = answered.map_err(|error| without_answer(&error))?;
-    traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
-    Ok(response)
-}
-
-/// Takes an answer that is none for what it is.
-async fn check<B>(response: Response<B>) -> Result<Response<B>, Failed>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    if response.status().is_success() {
-        return Ok(response);
-    }
-    let (head, body) = response.into_parts();
-    let mut body = std::pin::pin!(body);
-    let mut said = BytesMut::new();
-    // What was cut, or broke off, still says most of it.
-    while let Some(Ok(frame)) = body.frame().await {
-        said.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
-        if said.len() >= MOST_OF_ERROR {
-            break;
-        }
-    }
-    Err(Failed {
-        outcome: Outcome::Answered,
-        fault: gemini::fault(head.status, &said),
-        retry_after: head.headers.get(header::RETRY_AFTER).cloned(),
-        served_by: head.extensions.get::<ServedBy>().cloned(),
-    })
-}
-
-fn upstream_fault(fault: Fault, served_by: Option<ServedBy>) -> Failed {
-    Failed { outcome: Outcome::Failed, fault, retry_after: None, served_by }
-}
-
-/// What the stack's own error says.
-fn without_answer(error: &Error) -> Failed {
-    let outcome = if error.is_exhausted() { Outcome::Exhausted } else { Outcome::Failed };
-    let head = super::failed_head(error);
-    Failed {
-        outcome,
-        fault: fault_of(error),
-        retry_after: head.get(header::RETRY_AFTER).cloned(),
-        served_by: error.served_by().cloned(),
-    }
-}
-
-/// The same, in no dialect.
-pub(super) fn fault_of(error: &Error) -> Fault {
-    let kind = match Kind::of(error.status()) {
-        Kind::Overloaded if error.is_exhausted() => Kind::NoKeys,
-        kind => kind,
-    };
-    Fault::new(kind, error.to_string())
-}
-
-/// The refusal in the caller's dialect.
-fn refused<B>(caller: &dyn Caller, failed: Failed) -> Response<Said<B>> {
-    let Failed { fault, retry_after, served_by, .. } = failed;
-    let refused = caller.refused(&fault);
-    let mut response = Response::new(Said::from(Full::from(refused.body)));
-    *response.status_mut() = refused.status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if fault.kind == Kind::NoKeys && retry_after.is_none() {
-        // None comes back by itself, and official clients ask again at once.
-        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
-    }
-    if let Some(after) = retry_after {
-        headers.insert(header::RETRY_AFTER, after);
-    }
-    name(&mut response, served_by, &Ignored::default());
-    response
-}
-
 fn answer<B>(body: Vec<u8>, served_by: Option<ServedBy>, ignored: &Ignored) -> Answered<B> {
     let mut response = Response::new(Said::from(Full::from(body)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -335,62 +241,6 @@ fn name<B>(response: &mut Response<B>, served_by: Option<ServedBy>, ignored: &Ig
     }
 }
 
-/// The caller's body, whole.
-async fn read(headers: &HeaderMap, mut body: Incoming) -> Result<Bytes, Fault> {
-    let too_large = || {
-        let message = format!("the body is larger than {} MiB, which is all that is translated", MOST_ASKED >> 20);
-        Fault::new(Kind::TooLarge, message)
-    };
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Fault::invalid("compressed requests are not read: send it as it is"));
-    }
-    let expected = usize::try_from(body.size_hint().exact().unwrap_or_default()).unwrap_or(usize::MAX);
-    if expected > MOST_ASKED {
-        return Err(too_large());
-    }
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Fault::invalid("the request's body broke off"))?;
-        let Ok(chunk) = frame.into_data() else { continue };
-        if whole.is_empty() && chunk.len() == expected {
-            return Ok(chunk);
-        }
-        if whole.len() + chunk.len() > MOST_ASKED {
-            return Err(too_large());
-        }
-        if whole.is_empty() {
-            whole.reserve(expected);
-        }
-        whole.extend_from_slice(&chunk);
-    }
-    Ok(whole.freeze())
-}
-
-/// A request of this gateway's own.
-fn request(method: Method, target: &str, parts: &Parts, body: Vec<Bytes>, demand: Option<Demand>) -> Request<Outgoing> {
-    let body = Outgoing::written(body);
-    let mut request = Request::new(body);
-    *request.uri_mut() = target.parse().unwrap_or_default();
-    let headers = request.headers_mut();
-    if method == Method::POST {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
-    for name in ["user-agent", "traceparent", "tracestate"] {
-        if let Some(value) = parts.headers.get(name) {
-            headers.insert(HeaderName::from_static(name), value.clone());
-        }
-    }
-    *request.method_mut() = method;
-    if let Some(demand) = demand {
-        request.extensions_mut().insert(demand);
-    }
-    request
-}
-
-fn bad_model() -> Fault {
-    Fault::invalid("model: this is no model's name").at("model")
-}
-
 /// What no other answer is called.
 fn unique() -> Result<String, Fault> {
     let mut bytes = [0; 8];
@@ -402,84 +252,4 @@ fn unique() -> Result<String, Fault> {
 pub(super) type Translation<B> = Pin<Box<dyn Future<Output = Answered<B>> + Send>>;
 
 #[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-
-    use keypool_dialect::openai::OpenAi;
-    use tokio::time::{Instant, sleep};
-    use tower::service_fn;
-
-    use super::*;
-
-    const EVENT: &str = r#"{"candidates":[{"content":{"parts":[{"text":"at last"}]},"finishReason":"STOP"}]}"#;
-
-    /// What a stream tells whose upstream answers after so long, and when its first and last pieces come.
-    async fn told(after: Duration, upstream: Result<u16, ()>) -> (u16, String, [u64; 2]) {
-        let stack = service_fn(move |_: Request<Outgoing>| async move {
-            sleep(after).await;
-            let status = upstream.unwrap_or(200);
-            let body = match upstream {
-                Ok(200) => format!("data: {EVENT}\r\n\r\n"),
-                Ok(_) => r#"{"error":{"code":429,"message":"slow down"}}"#.to_owned(),
-                Err(()) => String::new(),
-            };
-            Ok::<_, Error>(Response::builder().status(status).body(Full::<Bytes>::from(body)).unwrap())
-        });
-        let clock = Clock::system();
-        let traffic = Arc::new(Traffic::new(clock.clone()));
-        let translator = Translator { stack, caller: &OpenAi, strict: true, clock, traffic };
-        let shape = Shape { stream: true, ..Shape::default() };
-        let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(shape));
-        #[expect(clippy::disallowed_methods, reason = "paused")]
-        let now = Instant::now();
-        let request = Request::new(Outgoing::written(Vec::new()));
-        let response = match translator.tell(request, exchange, &Ignored::default()).await {
-            Ok((_, response)) => response,
-            Err(failed) => refused(&OpenAi, failed),
-        };
-        let status = response.status().as_u16();
-        let first = now.elapsed().as_secs();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        (status, String::from_utf8(body.to_vec()).unwrap(), [first, now.elapsed().as_secs()])
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_quick_answer_needs_no_comments() {
-        let (status, text, times) = told(Duration::from_secs(2), Ok(200)).await;
-        assert_eq!((status, times), (200, [2, 2]));
-        assert!(text.contains("at last") && text.ends_with("[DONE]\n\n") && !text.contains(": keep-alive"), "{text}");
-        let (status, text, _) = told(Duration::from_secs(2), Ok(429)).await;
-        assert_eq!(status, 429);
-        assert!(text.contains("rate_limit_exceeded"), "{text}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn while_a_model_thinks_the_client_hears_of_it() {
-        let (status, text, times) = told(Duration::from_secs(35), Ok(200)).await;
-        assert_eq!((status, times), (200, [10, 35]));
-        assert_eq!(text.matches(": keep-alive\n\n").count(), 3, "{text}");
-        assert!(text.ends_with("[DONE]\n\n"));
-        // Its head is out: what goes wrong then is told in the stream.
-        let (status, text, _) = told(Duration::from_secs(35), Ok(429)).await;
-        assert_eq!(status, 200);
-        assert!(text.contains("rate_limit_exceeded") && !text.contains("[DONE]"), "{text}");
-        let (_, text, _) = told(Duration::from_secs(35), Err(())).await;
-        assert!(text.contains("has no end"), "{text}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn silence_inside_of_a_stream_is_filled_too() {
-        let pieces = futures_util::stream::unfold(0, |n| async move {
-            (n < 2).then_some(())?;
-            sleep(Duration::from_secs(25)).await;
-            let frame = http_body::Frame::data(Bytes::from(format!("data: {EVENT}\r\n\r\n")));
-            Some((Ok::<_, Infallible>(frame), n + 1))
-        });
-        let body = Box::pin(http_body_util::StreamBody::new(pieces));
-        let shape = Shape { stream: true, ..Shape::default() };
-        let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(shape));
-        let said = Said::told(Telling::of(body, exchange)).collect().await.unwrap().to_bytes();
-        let text = String::from_utf8(said.to_vec()).unwrap();
-        assert_eq!((text.matches(": keep-alive").count(), text.matches("at last").count()), (4, 2), "{text}");
-    }
-}
+mod tests;

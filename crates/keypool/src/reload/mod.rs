@@ -13,7 +13,10 @@ use std::{
 };
 
 use tokio::task::JoinHandle;
-use tower_keypool::{KeyError, KeyId, KeyPool, RosterChange, config::ConfigErrors};
+use tower_keypool::{
+    KeyError, KeyId, KeyPool, RosterChange,
+    config::{ConfigErrors, Problem},
+};
 
 use crate::{
     config::{Inputs, Loaded},
@@ -44,6 +47,8 @@ pub struct Reload {
 /// Why a new configuration was not taken.
 enum Refused {
     Wrong(ConfigErrors),
+    /// More lines of key files than before are no key.
+    Lines(Vec<Problem>),
     NoKey,
     Key(KeyError),
 }
@@ -74,9 +79,12 @@ impl Reload {
                 }
                 let inputs = self.inputs.clone();
                 let Ok(read) = tokio::task::spawn_blocking(move || inputs.load()).await else { continue };
-                let taken = read
-                    .map_err(Refused::Wrong)
-                    .and_then(|new| if new.keys.is_empty() { Err(Refused::NoKey) } else { self.take(new) });
+                let taken = read.map_err(Refused::Wrong).and_then(|new| match () {
+                    () if new.keys.is_empty() => Err(Refused::NoKey),
+                    // A slip of the pen is no wish to take a key out.
+                    () if new.rejected() > self.loaded.rejected() => Err(Refused::Lines(self.new_notes(&new))),
+                    () => self.take(new),
+                });
                 match taken {
                     Ok(news) => {
                         again = watch.follow(&self.loaded.files);
@@ -121,11 +129,17 @@ impl Reload {
         let keys = self.pool.reconfigure(new.builder()).map_err(Refused::Key)?;
         new.switch_off(&self.pool, &self.loaded);
         (self.apply)(&new);
-        let notes = new.keys.notes.iter().filter(|note| !self.loaded.keys.notes.contains(note));
-        notes.for_each(|note| tracing::warn!("{note}"));
+        self.new_notes(&new).iter().for_each(|note| tracing::warn!("{note}"));
         let news = News::between(&self.loaded, &new, keys);
         self.loaded = new;
         Ok(news)
+    }
+}
+
+impl Reload {
+    /// What was not said yet.
+    fn new_notes(&self, new: &Loaded) -> Vec<Problem> {
+        new.keys.notes.iter().filter(|note| !self.loaded.keys.notes.contains(note)).cloned().collect()
     }
 }
 
@@ -138,6 +152,10 @@ impl Refused {
                 for problem in errors.iter().take(20) {
                     tracing::error!("  {problem}");
                 }
+            }
+            Self::Lines(notes) => {
+                tracing::error!("the new key file is refused, the old one goes on; wrong in it:");
+                notes.iter().take(20).for_each(|note| tracing::error!("  {note}"));
             }
             Self::NoKey => {
                 tracing::error!("the new configuration is refused, the old one goes on: no key is left in it");

@@ -295,6 +295,10 @@ fn the_demo_ends_by_itself_and_its_client_sees_only_200s() {
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("through keypool") && text.contains("succeeded (100 %)\n"), "{text}");
     assert!(text.contains("with a random key"), "{text}");
+    // Without a table each key's state is told in a line, at the end in any case.
+    let keys = text.lines().filter(|line| line.starts_with("        ") && line.contains(" in flight")).count();
+    assert!(keys >= 10 && keys % 10 == 0, "{text}");
+    assert!(text.contains(": disabled, 0 in flight; ") && text.contains("used "), "{text}");
     assert!(!text.contains("AIza"), "{text}");
 }
 

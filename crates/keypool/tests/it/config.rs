@@ -342,6 +342,14 @@ fn a_client_token_is_never_taken_for_a_key() {
 }
 
 #[test]
+fn a_check_finds_lines_of_key_files_that_are_no_key() {
+    let folder = Folder::new().with("key.txt", &format!("{ONE} rpm=ten\n{TWO}\n"));
+    let (code, text) = folder.run(&["config", "check"], &[]);
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("key.txt:1: the line is skipped") && text.contains("1 line of key files"), "{text}");
+}
+
+#[test]
 fn one_key_of_several_sources_is_one_and_remembers_them_all() {
     let text =
         "[[keys]]\nid = \"work\"\nsecret_file = \"secrets/work\"\nweight = 2\n\n[pool]\nkey_files = [\"keys.json\"]\n";

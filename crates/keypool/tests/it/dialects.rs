@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tower_keypool::Key;
 
 use crate::{
-    serving::{ONE, TWO},
+    serving::{ONE, TWO, one_suspended},
     support::{Answer, Served, ask},
 };
 
@@ -212,6 +212,16 @@ async fn faults_have_the_shape_that_clients_know() {
         (unknown.status, &unknown.json()["error"]["code"]),
         (StatusCode::UNAUTHORIZED, &json!("invalid_api_key"))
     );
+    for path in ["/v1/files", "/v1/batches"] {
+        let shared = get(&served, path, "authorization").await;
+        assert_eq!((shared.status, &shared.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("unknown_url")));
+        let message = shared.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("x-goog-api-key") && message.contains("/gemini/v1/files"), "{message}");
+    }
+    // As it says: no longer ours to refuse. (The simulator has files under /v1beta alone.)
+    for (path, header) in [("/v1beta/files", "x-goog-api-key"), ("/gemini/v1beta/files", "authorization")] {
+        assert_eq!(get(&served, path, header).await.status, StatusCode::OK, "{path}");
+    }
     let nowhere = post(&served, "/v1/images/generations", &json!({})).await;
     assert_eq!((nowhere.status, &nowhere.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("unknown_url")));
     let method = get(&served, path, "authorization").await;
@@ -220,12 +230,7 @@ async fn faults_have_the_shape_that_clients_know() {
 
 #[tokio::test]
 async fn a_bad_key_is_not_seen_by_these_clients_either() {
-    let sim = GeminiSim::builder()
-        .project(Project::new("1").key(gemini_sim::Key::new(ONE).refused(Refusal::ConsumerSuspended)))
-        .project(Project::new("2").key(TWO))
-        .start()
-        .await
-        .unwrap();
+    let sim = one_suspended().await;
     let keys = [Key::new(ONE).priority(tower_keypool::Priority(0)), Key::new(TWO).priority(tower_keypool::Priority(1))];
     let served = Served::keys(keys, &sim.url(), Duration::ZERO).await;
     for stream in [true, false] {

@@ -170,6 +170,30 @@ async fn a_bad_file_is_refused_and_the_old_one_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slip_of_the_pen_in_a_key_file_takes_no_key_out() {
+    let sim = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key.txt"), format!("{ONE} id=one\nunusable\n{TWO} id=two rpm=10\n")).unwrap();
+    let running = serve(folder.path(), &sim, &[("GEMINI_API_KEY", THREE)]);
+    let url = running.url.clone();
+
+    replace(folder.path(), "key.txt", &format!("{ONE} id=one\nunusable\n{TWO} id=two rpm=ten\n"));
+    let (running, _) = line(running, "the new key file is refused, the old one goes on").await;
+    let (running, _) = line(running, "key.txt:3: the line is skipped: the value of rpm").await;
+    assert_eq!(crate::home::servers(&running, 9).await.len(), 3);
+
+    // The line that was bad before hinders nobody, and an emptied file is meant.
+    replace(folder.path(), "key.txt", &format!("unusable\n{TWO} id=two rpm=11\n"));
+    let (running, told) = line(running, "configuration read again").await;
+    assert!(told.contains("removed one; changed two") || told.contains("removed one"), "{told}");
+    replace(folder.path(), "key.txt", "# none for now\n");
+    let (running, told) = line(running, "configuration read again").await;
+    assert!(told.contains("removed two"), "{told}");
+    assert_eq!(generate(&url, PLACEHOLDER).await.status, StatusCode::OK);
+    drop(running);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mounted_secret_is_followed_when_its_link_is_swapped() {
     let sim = simulator().await;
     let folder = tempfile::tempdir().unwrap();

@@ -24,18 +24,23 @@ pub(crate) async fn generate(served: &Served, model: &str) -> Answer {
     ask(request, HELLO).await
 }
 
+/// `ONE` is suspended there, `TWO` serves.
+pub(crate) async fn one_suspended() -> GeminiSim {
+    GeminiSim::builder()
+        .project(Project::new("1").key(gemini_sim::Key::new(ONE).refused(Refusal::ConsumerSuspended)))
+        .project(Project::new("2").key(TWO))
+        .start()
+        .await
+        .unwrap()
+}
+
 fn shows(answer: &Answer, secret: &str) -> bool {
     String::from_utf8_lossy(&answer.body).contains(secret) || format!("{:?}", answer.headers).contains(secret)
 }
 
 #[tokio::test]
 async fn a_bad_key_is_not_seen_by_the_client() {
-    let sim = GeminiSim::builder()
-        .project(Project::new("1").key(gemini_sim::Key::new(ONE).refused(Refusal::ConsumerSuspended)))
-        .project(Project::new("2").key(TWO))
-        .start()
-        .await
-        .unwrap();
+    let sim = one_suspended().await;
     let served = Served::keys([key(ONE, 0).id("one"), key(TWO, 1).id("two")], &sim.url(), Duration::ZERO).await;
 
     let first = generate(&served, "gemini-2.5-flash").await;
@@ -130,6 +135,33 @@ async fn busy_keys_come_back_and_the_503_says_so() {
     assert_eq!(answer.header("retry-after"), "1");
     let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
     assert!(message.ends_with("1 busy; next when a request under way ends"), "{message}");
+}
+
+#[tokio::test]
+async fn a_known_time_is_said_also_while_a_key_is_busy() {
+    let sim = GeminiSim::builder()
+        .project(Project::new("1").key(ONE))
+        .project(Project::new("2").key(TWO))
+        .latency(Duration::from_millis(600))
+        .start()
+        .await
+        .unwrap();
+    let minute = tower_keypool::Limits::new().per_minute(1);
+    let day = tower_keypool::Limits::new().per_day(1);
+    // Of a minute the rest of it; of a day no more than a request may take.
+    for (limits, expected) in [(minute, 50..=61), (day, 60..=60)] {
+        let keys = [key(ONE, 1).max_concurrent(1), key(TWO, 0).limits("*", limits)];
+        let served = Served::keys(keys, &sim.url(), Duration::ZERO).await;
+        assert_eq!(generate(&served, "gemini-2.5-flash").await.status, StatusCode::OK);
+        let late = async {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            generate(&served, "gemini-2.5-flash").await
+        };
+        let (first, answer) = tokio::join!(generate(&served, "gemini-2.5-flash"), late);
+        assert_eq!((first.status, answer.status), (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE));
+        let after: u64 = answer.header("retry-after").parse().unwrap();
+        assert!(expected.contains(&after), "{after}: {answer:?}");
+    }
 }
 
 #[tokio::test]

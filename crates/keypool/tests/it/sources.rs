@@ -138,3 +138,28 @@ async fn keys_by_owner(running: &Running) -> String {
     let request = http::Request::get(format!("{}/-/metrics", running.url));
     String::from_utf8_lossy(&crate::support::ask(request, "").await.body).into_owned()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clients_token_in_the_database_is_no_key() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    home.add(0, "token", &[]);
+    home.add(1, "key", &[]);
+    let mut command = home.command(&["serve", "--listen", "127.0.0.1:0", "--upstream", &sim.url()]);
+    let running = Running::spawn(command.env("KEYPOOL_DB", home.database()).env("KEYPOOL_TOKEN", secret(0)));
+    let told = running.told.clone();
+    assert!(told.contains("1 key: 1 from database") && told.contains("it is the token that clients send"), "{told}");
+    assert!(!told.contains(&secret(0)), "{told}");
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_key_file_is_no_hindrance_where_keys_stand_elsewhere() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.write("key.txt", "# later\n");
+    home.run(&["serve"]).bad(2, "key.txt holds no usable key");
+    home.add(0, "added", &[]);
+    let running = home.serve(&sim, &["--db", home.database().to_str().unwrap()]);
+    assert!(running.told.contains("key.txt holds no usable key"), "{}", running.told);
+    assert_eq!(servers(&running, 2).await, ["added"]);
+    end(running).await;
+}

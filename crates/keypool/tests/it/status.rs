@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use gemini_sim::{Fault, GeminiSim, Project, Refusal, Rule};
+use gemini_sim::{Fault, GeminiSim, Project, Rule};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use keypool::{
@@ -15,7 +15,7 @@ use tower_keypool::{Gemini, Key, KeyId, KeyPool, ManualClock, Priority, Scope, U
 
 use crate::{
     exposition::Exposition,
-    serving::{HELLO, ONE, TWO},
+    serving::{HELLO, ONE, TWO, one_suspended},
     support::{Answer, Served, ask, client, echo, raw},
 };
 
@@ -35,12 +35,7 @@ async fn get(served: &Served, path: &str) -> Answer {
 
 #[tokio::test]
 async fn a_scrape_tells_of_pool_and_gateway() {
-    let sim = GeminiSim::builder()
-        .project(Project::new("1").key(gemini_sim::Key::new(ONE).refused(Refusal::ConsumerSuspended)))
-        .project(Project::new("2").key(TWO))
-        .start()
-        .await
-        .unwrap();
+    let sim = one_suspended().await;
     let keys = [key(ONE, "one", 0).owner("a"), key(TWO, "two", 10)];
     let served = Served::keys(keys, &sim.url(), Duration::ZERO).await;
     for _ in 0..3 {

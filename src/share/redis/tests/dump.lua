@@ -25,12 +25,4 @@ for _, roster in ipairs(redis.call('SMEMBERS', base .. ':rosters')) do
   all.rosters[roster] = {kinds = unpack_one(redis.call('GET', base .. ':roster:' .. roster)), limits = limits}
 end
 for scope, raw in pairs(map(base .. ':facts')) do all.facts[scope] = unpack_one(raw) end
-local function without_empty(value)
-  for name, part in pairs(value) do
-    if type(part) == 'table' then
-      if next(part) == nil then value[name] = nil else without_empty(part) end
-    end
-  end
-  return value
-end
 return cjson.encode(without_empty(all))

@@ -17,7 +17,8 @@ use crate::{
 };
 
 pub(super) async fn dump(link: &Link) -> BoardState {
-    let answer = link.run(&Script::new(include_str!("dump.lua")), &[], Duration::from_secs(5)).await.unwrap();
+    let script = Script::new(concat!(include_str!("../lua/without_empty.lua"), include_str!("dump.lua")));
+    let answer = link.run(&script, &[], Duration::from_secs(5)).await.unwrap();
     let redis::Value::BulkString(text) = answer else { panic!("{answer:?}") };
     state(&serde_json::from_slice(&text).unwrap())
 }

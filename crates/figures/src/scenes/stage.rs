@@ -18,7 +18,8 @@ use tokio::task::JoinSet;
 use tower::{Layer, Service, ServiceExt};
 use tower_keypool::{BoxError, Clock, Error, Gemini, KeyPool, KeyPoolBuilder, KeyPoolLayer};
 
-pub(crate) const MODEL: &str = "gemini-2.5-flash";
+/// The model that everybody asks for.
+pub const MODEL: &str = "gemini-2.5-flash";
 /// A morning in Los Angeles, far from midnight.
 const WALL: u64 = 1_781_550_000;
 const BODY: &str = r#"{"contents":[{"role":"user","parts":[{"text":"How many keys does a pool need?"}]}]}"#;
@@ -26,7 +27,7 @@ const BODY: &str = r#"{"contents":[{"role":"user","parts":[{"text":"How many key
 const JITTER: Duration = Duration::from_millis(200);
 
 /// Runs a scene on a paused clock.
-pub(crate) fn run(scene: impl Future<Output = Value>) -> Value {
+pub fn run(scene: impl Future<Output = Value>) -> Value {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -35,51 +36,49 @@ pub(crate) fn run(scene: impl Future<Output = Value>) -> Value {
         .block_on(scene)
 }
 
-/// The simulator of a scene.
-pub(crate) fn simulator(builder: Builder) -> GeminiSim {
+/// The simulator of a scene, whose choices follow from the seed.
+pub fn simulator(builder: Builder, seed: u64) -> GeminiSim {
     let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(WALL);
     builder
         .wall(wall.try_into().expect("a date"))
         .path_jitter(JITTER)
         .latency(Duration::from_millis(300))
         .log_capacity(2_000_000)
-        .seed(7)
+        .seed(seed)
         .build()
 }
 
 /// A pool for that simulator, on the same clock.
-pub(crate) fn pool() -> KeyPoolBuilder {
+pub fn pool() -> KeyPoolBuilder {
     let gemini = Gemini::at("http://gemini-sim.invalid").expect("a base");
     KeyPool::builder(gemini).clock(Clock::tokio_from(SystemTime::UNIX_EPOCH + Duration::from_secs(WALL)))
 }
 
 /// The n-th key's secret.
-pub(crate) fn secret(n: usize) -> String {
+pub fn secret(n: usize) -> String {
     format!("AIzaSy-not-a-real-key-{n:017}")
 }
 
 /// What became of the callers.
 #[derive(Default)]
-pub(crate) struct Served {
-    pub(crate) good: AtomicUsize,
-    pub(crate) bad: AtomicUsize,
-    pub(crate) refused: AtomicUsize,
+pub struct Served {
+    /// A good answer, to its end.
+    pub good: AtomicUsize,
+    /// A bad one, or none.
+    pub bad: AtomicUsize,
+    /// No key was to be had.
+    pub refused: AtomicUsize,
 }
 
 impl Served {
-    pub(crate) fn read(counter: &AtomicUsize) -> usize {
+    /// How many they are.
+    pub fn read(counter: &AtomicUsize) -> usize {
         counter.load(Ordering::Relaxed)
     }
 }
 
 /// Callers come `apart` from each other, `count` of them; each waits at most `wait` for a key.
-pub(crate) async fn offer(
-    sim: &GeminiSim,
-    pool: &KeyPool,
-    count: usize,
-    apart: Duration,
-    wait: Duration,
-) -> Arc<Served> {
+pub async fn offer(sim: &GeminiSim, pool: &KeyPool, count: usize, apart: Duration, wait: Duration) -> Arc<Served> {
     let stack = KeyPoolLayer::new(pool).wait(wait).layer(sim.service());
     let served = Arc::new(Served::default());
     let mut calls = JoinSet::new();

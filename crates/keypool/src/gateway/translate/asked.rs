@@ -1,0 +1,72 @@
+//! What a caller sent, and what is asked of the provider for it.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header, request::Parts};
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use keypool_dialect::{Fault, Kind};
+use tower_keypool::Demand;
+
+use crate::outgoing::Outgoing;
+
+/// A larger request is refused: it is held while it is understood.
+const MOST_ASKED: usize = 32 << 20;
+
+/// The caller's body, whole.
+pub(super) async fn read(headers: &HeaderMap, mut body: Incoming) -> Result<Bytes, Fault> {
+    let too_large = || {
+        let message = format!("the body is larger than {} MiB, which is all that is translated", MOST_ASKED >> 20);
+        Fault::new(Kind::TooLarge, message)
+    };
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(Fault::invalid("compressed requests are not read: send it as it is"));
+    }
+    let expected = usize::try_from(body.size_hint().exact().unwrap_or_default()).unwrap_or(usize::MAX);
+    if expected > MOST_ASKED {
+        return Err(too_large());
+    }
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Fault::invalid("the request's body broke off"))?;
+        let Ok(chunk) = frame.into_data() else { continue };
+        if whole.is_empty() && chunk.len() == expected {
+            return Ok(chunk);
+        }
+        if whole.len() + chunk.len() > MOST_ASKED {
+            return Err(too_large());
+        }
+        if whole.is_empty() {
+            whole.reserve(expected);
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole.freeze())
+}
+
+/// A request of this gateway's own.
+pub(super) fn request(
+    method: Method,
+    target: &str,
+    parts: &Parts,
+    body: Vec<Bytes>,
+    demand: Option<Demand>,
+) -> Request<Outgoing> {
+    let body = Outgoing::written(body);
+    let mut request = Request::new(body);
+    *request.uri_mut() = target.parse().unwrap_or_default();
+    let headers = request.headers_mut();
+    if method == Method::POST {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    for name in ["user-agent", "traceparent", "tracestate"] {
+        if let Some(value) = parts.headers.get(name) {
+            headers.insert(HeaderName::from_static(name), value.clone());
+        }
+    }
+    *request.method_mut() = method;
+    if let Some(demand) = demand {
+        request.extensions_mut().insert(demand);
+    }
+    request
+}

@@ -1,0 +1,73 @@
+//! Why there is no answer, in the caller's dialect.
+
+use http::{HeaderName, HeaderValue, Response, header};
+use http_body_util::Full;
+use keypool_dialect::{Caller, Fault, Ignored, Kind};
+use tower_keypool::{Error, ServedBy};
+
+use super::{Said, name};
+use crate::{gateway::failed_head, status::Outcome};
+
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Why there is no answer.
+pub(super) struct Failed {
+    pub(super) outcome: Outcome,
+    pub(super) fault: Fault,
+    pub(super) retry_after: Option<HeaderValue>,
+    pub(super) served_by: Option<ServedBy>,
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self { outcome: Outcome::Refused, fault, retry_after: None, served_by: None }
+    }
+}
+
+pub(super) fn upstream_fault(fault: Fault, served_by: Option<ServedBy>) -> Failed {
+    Failed { outcome: Outcome::Failed, fault, retry_after: None, served_by }
+}
+
+/// What the stack's own error says.
+pub(super) fn without_answer(error: &Error) -> Failed {
+    let outcome = if error.is_exhausted() { Outcome::Exhausted } else { Outcome::Failed };
+    let head = failed_head(error);
+    Failed {
+        outcome,
+        fault: fault_of(error),
+        retry_after: head.get(header::RETRY_AFTER).cloned(),
+        served_by: error.served_by().cloned(),
+    }
+}
+
+/// The same, in no dialect.
+pub(in crate::gateway) fn fault_of(error: &Error) -> Fault {
+    let kind = match Kind::of(error.status()) {
+        Kind::Overloaded if error.is_exhausted() => Kind::NoKeys,
+        kind => kind,
+    };
+    Fault::new(kind, error.to_string())
+}
+
+/// The refusal in the caller's dialect.
+pub(super) fn refused<B>(caller: &dyn Caller, failed: Failed) -> Response<Said<B>> {
+    let Failed { fault, retry_after, served_by, .. } = failed;
+    let refused = caller.refused(&fault);
+    let mut response = Response::new(Said::from(Full::from(refused.body)));
+    *response.status_mut() = refused.status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if fault.kind == Kind::NoKeys && retry_after.is_none() {
+        // None comes back by itself, and official clients ask again at once.
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
+    if let Some(after) = retry_after {
+        headers.insert(header::RETRY_AFTER, after);
+    }
+    name(&mut response, served_by, &Ignored::default());
+    response
+}
+
+pub(super) fn bad_model() -> Fault {
+    Fault::invalid("model: this is no model's name").at("model")
+}

@@ -1,0 +1,65 @@
+//! The stack's answer to a request of this gateway's own.
+
+use std::future::poll_fn;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response, header};
+use http_body::Body;
+use http_body_util::BodyExt;
+use keypool_dialect::gemini;
+use tower::Service;
+use tower_keypool::{BoxError, Error, ServedBy};
+
+use super::refusal::{Failed, without_answer};
+use crate::{
+    outgoing::Outgoing,
+    status::{Outcome, Traffic},
+};
+
+/// An error is read to here.
+const MOST_OF_ERROR: usize = 64 << 10;
+
+/// Through the stack.
+pub(super) async fn send<S, B>(
+    mut stack: S,
+    traffic: &Traffic,
+    request: Request<Outgoing>,
+) -> Result<Response<B>, Failed>
+where
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error>,
+{
+    let answered = match poll_fn(|cx| stack.poll_ready(cx)).await {
+        Ok(()) => stack.call(request).await,
+        Err(error) => Err(error),
+    };
+    let response = answered.map_err(|error| without_answer(&error))?;
+    traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
+    Ok(response)
+}
+
+/// Takes an answer that is none for what it is.
+pub(super) async fn check<B>(response: Response<B>) -> Result<Response<B>, Failed>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let (head, body) = response.into_parts();
+    let mut body = std::pin::pin!(body);
+    let mut said = BytesMut::new();
+    // What was cut, or broke off, still says most of it.
+    while let Some(Ok(frame)) = body.frame().await {
+        said.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+        if said.len() >= MOST_OF_ERROR {
+            break;
+        }
+    }
+    Err(Failed {
+        outcome: Outcome::Answered,
+        fault: gemini::fault(head.status, &said),
+        retry_after: head.headers.get(header::RETRY_AFTER).cloned(),
+        served_by: head.extensions.get::<ServedBy>().cloned(),
+    })
+}
