@@ -231,7 +231,11 @@ impl Link {
                     *answer = script.by_text(&base, arguments).query_async(&mut connection).await;
                 }
             }
-            Ok(answers)
+            // A server that cannot serve now is left, as in a call alone.
+            match answers.iter().position(|answer| answer.as_ref().is_err_and(passes)) {
+                Some(at) => answers.swap_remove(at).map(|_| Vec::new()),
+                None => Ok(answers),
+            }
         });
         let said = |error| RedisError::of(format!("{address} did not do it"), error);
         Ok(answers.await?.into_iter().map(|answer| answer.map_err(said)).collect())
