@@ -304,13 +304,11 @@ impl KeyPoolBuilder {
         state.recall_followers(now);
         state.reopen_lanes(now);
         state.recall_exit(now);
+        let counts_usage = state.plans.tokens();
         if let Some(journal) = &mut state.journal {
+            counts_usage.store(true, Ordering::Relaxed);
             // What was configured is there the next time, too: it waits for the first requests.
             journal.urgent = false;
-        }
-        let counts_usage = state.plans.tokens();
-        if state.journal.is_some() {
-            counts_usage.store(true, Ordering::Relaxed);
         }
         let (events, _) = broadcast::channel(event::CAPACITY);
         let pool = KeyPool(Arc::new(Shared {

@@ -6,6 +6,7 @@ mod draw;
 mod guards;
 mod need;
 mod renew;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -351,27 +352,6 @@ impl Holder {
             held.changed = true;
             held.changed_since = true;
         }
-    }
-
-    /// To be told to the board, whether anything is held or not.
-    pub fn tell(&mut self, news: News, now: Moment) {
-        self.next_news += 1;
-        self.news.push_back((self.next_news, (now.tick, news)));
-    }
-
-    /// Another process is known to be dead: its lock is free, or a newer one has its place.
-    pub fn bury(&mut self, dead: HolderId) {
-        self.buried.push(dead);
-    }
-
-    /// Rests and disabled keys that others told of, by scope. Ends are relative to when they were heard.
-    pub fn facts(&self) -> &BTreeMap<String, Rest> {
-        &self.facts
-    }
-
-    /// How much is left up to the marks of each unit that is held.
-    pub(crate) fn marks(&self) -> impl Iterator<Item = (&UnitId, &[Mark])> {
-        self.units.iter().map(|(unit, held)| (unit, &*held.marks))
     }
 
     fn hurry(&mut self, now: Tick) {

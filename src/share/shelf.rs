@@ -56,6 +56,11 @@ impl Shelf {
         *self = Self { state: Some(BoardState::fresh()), ..Self::default() };
     }
 
+    /// A board that was made just now in the place of one that others still work on.
+    pub(crate) fn begin_again(&mut self) {
+        *self = Self { state: Some(BoardState::default()), ..Self::default() };
+    }
+
     /// Reads what does not lie apart.
     pub(crate) fn read_head(&mut self, head: &str, facts: &str) -> serde_json::Result<()> {
         let mut state: BoardState = serde_json::from_str(head)?;

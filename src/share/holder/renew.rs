@@ -123,22 +123,6 @@ impl Holder {
         Some(renewal)
     }
 
-    /// The next renewal is due now: it is the last.
-    pub(crate) fn renew_now(&mut self, now: Moment) {
-        self.due = now.tick;
-    }
-
-    /// Something is to be heard soon.
-    pub(crate) fn hasten_now(&mut self, now: Moment) {
-        self.hurry(now.tick);
-    }
-
-    /// The day's mark of some unit is reached: the board is to hear of it at once.
-    pub(crate) fn at_mark(&mut self, now: Moment) {
-        self.counters.at_mark += 1;
-        self.hurry(now.tick);
-    }
-
     /// The renewal under way was not answered, or with an error.
     pub fn failed(&mut self, now: Moment) {
         if self.outstanding.take().is_none() {

@@ -1,5 +1,6 @@
 //! What a pool keeps, in Redis or Valkey.
 
+mod keys;
 mod read;
 mod sharing;
 mod write;

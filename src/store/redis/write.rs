@@ -2,9 +2,11 @@
 
 use std::sync::LazyLock;
 
+use redis::Value;
+
 use crate::{
     redis::{Link, RedisError, Script},
-    store::{Batch, KeptSecret, KeyRecord, Run, StoreError, UnitRecord, UsageRecord},
+    store::{Batch, KeptSecret, KeyBook, KeyRecord, Run, StoreError, UnitRecord, UsageRecord},
 };
 
 pub(super) static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
@@ -22,10 +24,7 @@ pub(super) enum Part {
 }
 
 pub(super) async fn batch(link: &Link, id: &str, now: i64, batch: &Batch, part: Part) -> Result<(), StoreError> {
-    let words = words(id, now, batch, part)?;
-    let arguments: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
-    let written = link.run(&WRITE, &arguments, link.patience() * PATIENCE).await;
-    written.map(drop).map_err(failed)
+    run(link, &words(id, now, batch, part)?).await.map(drop)
 }
 
 pub(super) fn failed(error: RedisError) -> StoreError {
@@ -55,6 +54,26 @@ pub(super) fn words(id: &str, now: i64, batch: &Batch, part: Part) -> Result<Vec
         words.extend(["i".to_owned(), text(import)?]);
     }
     Ok(words)
+}
+
+pub(super) async fn run(link: &Link, words: &[String]) -> Result<Value, StoreError> {
+    let arguments: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+    let written = link.run(&WRITE, &arguments, link.patience() * PATIENCE).await;
+    written.map_err(failed)
+}
+
+/// What a book changed, but for what commands said of keys.
+pub(super) fn book(words: &mut Vec<String>, book: &KeyBook) -> Result<(), StoreError> {
+    for changed in book.changed() {
+        key(words, &changed.record)?;
+        if !changed.is_kept() {
+            words.extend(["K".to_owned(), changed.record.hash.clone()]);
+        }
+    }
+    for import in book.imports() {
+        words.extend(["i".to_owned(), text(import)?]);
+    }
+    Ok(())
 }
 
 /// What one process's windows count, and its run.
@@ -104,6 +123,6 @@ fn usage(words: &mut Vec<String>, record: &UsageRecord) {
     words.extend(sums.into_iter().flat_map(|(name, more)| [name.to_owned(), more.to_string()]));
 }
 
-fn text(record: &impl serde::Serialize) -> Result<String, StoreError> {
+pub(super) fn text(record: &impl serde::Serialize) -> Result<String, StoreError> {
     serde_json::to_string(record).map_err(|error| StoreError::because("a record cannot be written", error))
 }

@@ -6,6 +6,7 @@ mod failure;
 mod file;
 mod fold;
 mod keys;
+mod mending;
 mod migrate;
 mod numbers;
 mod pack;
@@ -85,6 +86,11 @@ impl Sqlite {
         match begin(path) {
             Ok(connection) => Self::start(path, connection, None),
             Err(Failure::Broken(error)) => {
+                // Another process may have found it broken, too.
+                let _turn = file::mending(path)?;
+                if let Ok(connection) = begin(path) {
+                    return Self::start(path, connection, None);
+                }
                 let aside = file::set_aside(path, file::CORRUPT)?;
                 tracing::warn!(
                     name: "keypool.database_anew",
@@ -93,7 +99,7 @@ impl Sqlite {
                     path.display(),
                     aside.display()
                 );
-                file::prepare(path)?;
+                file::prepare_in_turn(path)?;
                 Self::start(path, begin(path).map_err(|failure| failure.of(path))?, Some(aside))
             }
             Err(failure) => Err(failure.of(path)),

@@ -186,6 +186,7 @@ impl News {
             ("gateway.grace", o.grace != n.grace),
             ("limits.guard", old.limits.guard != new.limits.guard),
             ("log", old.log != new.log),
+            ("store", before.store != after.store),
         ];
         let tables = [
             ("models", old.models != new.models),
