@@ -10,13 +10,14 @@ use super::{
     plans::find,
     rest::Rest,
     roster::NO_ACCOUNT,
+    scope::Whom,
     seats::SeatCell,
     state::{MAX_LANES, NO_MODEL, SHARED, State},
 };
 use crate::{
     limit::{Limit, Limits, Need, Plan, Span, Unit},
     time::Now,
-    verdict::{QuotaNews, RateHeader},
+    verdict::{QuotaNews, RateHeader, Scope},
 };
 
 /// What remains is noted when it is this little: above, it tells nothing that the windows do not.
@@ -189,9 +190,15 @@ impl State {
             return;
         }
         let allowances = &mut lane.extra(owner).allowances;
+        let before = allowances.iter().find(|held| held.until > now.tick && held.unit == header.unit);
+        let opens = before.is_some_and(|held| !little || remaining > held.remaining || until < held.until);
         allowances.retain(|held| held.until > now.tick && held.unit != header.unit);
         if little {
             allowances.push(Allowance { unit: header.unit, remaining, until });
+        }
+        if opens {
+            // Those that were passed over meanwhile are looked at again.
+            self.revive(Whom { scope: Scope::OwnerLane, slot: cell.slot, owner, lane: cell.lane });
         }
     }
 

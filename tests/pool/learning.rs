@@ -155,6 +155,21 @@ fn what_started_after_the_answered_request_is_still_to_be_taken_off() {
 }
 
 #[test]
+fn a_header_that_says_more_than_the_one_before_opens_at_once() {
+    for more in [remains(2, 30), remains(0, 0)] {
+        let (pool, _) = keys(2);
+        let under_way = [take(&pool, FLASH), take(&pool, FLASH)];
+        let others = [take(&pool, FLASH), take(&pool, FLASH)];
+        others.each_ref().map(|lease| lease.judge(&Verdict::SUCCESS.news(remains(0, 30))));
+        drop(others);
+        assert!(pool.try_acquire(FLASH).is_err());
+        under_way.each_ref().map(|lease| lease.judge(&Verdict::SUCCESS.news(more.clone())));
+        drop(under_way);
+        assert!(pool.try_acquire(FLASH).is_ok(), "{more:?}");
+    }
+}
+
+#[test]
 fn a_demand_larger_than_what_remains_waits_and_smaller_ones_do_not() {
     let (pool, _) = keys(1);
     answer(&pool, FLASH, &Verdict::SUCCESS.news(remains(3, 30)));
