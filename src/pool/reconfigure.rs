@@ -259,6 +259,9 @@ impl State {
 
     /// A key goes over to the owner of this name. One that the provider named itself stays where it is.
     fn move_owner(&mut self, slot: u32, name: Option<&str>, zone: u8, now: Now) -> bool {
+        if self.is_configured(slot, name) {
+            return false;
+        }
         let from = self.roster.keys[slot as usize].owner;
         let extra = self.roster.owners[from as usize].extra.as_ref();
         let held = extra.and_then(|extra| extra.name.as_deref());
@@ -269,24 +272,17 @@ impl State {
         if alone && name.is_none_or(|name| self.roster.owner_named(name).is_none()) {
             self.roster.call(from, name);
             self.note_called(slot);
+            self.configured(slot, false, now);
             return true;
         }
         let into = self.roster.owner_called(name, zone);
-        for lane in 0..self.lanes.len() as u16 {
-            if self.lanes[usize::from(lane)].origin != Origin::Free && !self.lanes[usize::from(lane)].asleep {
-                self.fill_lane(lane);
-            }
-        }
+        self.fill_lanes();
         if alone {
             self.merge_owners(from, into, now);
         } else {
-            // What the others used is theirs; requests under way end where they were booked.
-            self.leave_lanes(slot);
-            self.roster.keys[slot as usize].owner = into;
-            self.roster.owners[from as usize].keys -= 1;
-            self.roster.owners[into as usize].keys += 1;
-            self.name_owner(slot);
+            self.move_key(slot, into);
         }
+        self.configured(slot, !alone, now);
         true
     }
 

@@ -1,6 +1,9 @@
 //! Who gets what: claims on free units, and shares that follow demand.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{
     apply::LIVELY,
@@ -141,6 +144,8 @@ fn grant(
     for unit in units.iter().map(|unit| &unit.0).filter(ended).cloned().collect::<Vec<_>>() {
         state.abandon(&unit, now);
     }
+    let joining: BTreeSet<UnitId> =
+        units.iter().map(|unit| &unit.0).filter(|unit| state.is_joining(unit)).cloned().collect();
     let mut free: Vec<_> = units
         .iter()
         .filter(|(unit, _)| {
@@ -148,7 +153,7 @@ fn grant(
             let whole = record.mode == Mode::Whole || (alone && !record.is_drawn_from(now));
             let opens = record.opens.is_none_or(|opens| opens <= now + SOON);
             let opens = opens || reply.alone || counts::grew(&record.counts, &state.limits(unit));
-            record.is_free(now) && whole && opens
+            record.is_free(now) && whole && opens && !joining.contains(unit)
         })
         .map(|(unit, size)| {
             let record = &state.units[unit];
@@ -166,6 +171,7 @@ fn grant(
         let Some(guard) = guards.get(*unit) else { return true };
         let may =
             state.units.get(guard).is_some_and(|record| record.is_free(now) || record.holder.as_ref() == Some(holder));
+        let may = may && !state.is_joining(guard);
         if !may && kept.len() < ASKED_BACK && !kept.contains(guard) {
             kept.push(guard.clone());
         }

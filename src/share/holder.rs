@@ -399,6 +399,11 @@ impl Holder {
         self.units.keys().filter(unguarded).cloned().collect()
     }
 
+    /// A unit goes back with the next renewal: its windows are another's as well.
+    pub(crate) fn leave(&mut self, unit: &UnitId) {
+        self.give_back(unit, Mode::Whole);
+    }
+
     fn give_back(&mut self, unit: &UnitId, mode: Mode) {
         if let Some(held) = self.units.remove(unit) {
             let last_start = held.last_start;

@@ -109,6 +109,10 @@ pub struct UnitInfo {
     /// who holds that may hold this, and is lent it along. Its kind has the same name as itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<UnitId>,
+    /// Other names of the same quota: what is counted there is counted here from now on, and those units are lent to
+    /// nobody any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub joins: Vec<UnitId>,
 }
 
 /// A unit that its holder holds, or gives back.

@@ -3,6 +3,7 @@
 mod away;
 mod facts;
 mod host;
+mod identity;
 mod passing;
 #[cfg(feature = "redis")]
 mod redis;

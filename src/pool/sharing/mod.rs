@@ -3,6 +3,7 @@
 //! An owner in a lane (a *unit*) that this process does not hold is as if it had no room. What is lacking is noted here,
 //! and a task of its own ([`renewing`]) asks the board for it. The board's side and the holder's are in `crate::share`.
 
+mod agree;
 mod divided;
 mod enrol;
 mod events;
@@ -10,6 +11,7 @@ mod facts;
 mod guards;
 mod held;
 mod joining;
+mod names;
 pub(super) mod renewing;
 mod view;
 mod windows;
@@ -58,6 +60,10 @@ pub(super) struct Share {
     kinds: BTreeMap<KindAt, Demanded>,
     /// Whose guard a unit is.
     guards: HashMap<UnitId, u32>,
+    /// What the board calls owners.
+    names: names::Names,
+    /// To be given back with the next renewal, whatever is wanted.
+    returns: Vec<UnitId>,
     /// Owners whose keys an earlier holder may still use, and until when.
     barred: HashMap<u32, Tick>,
     /// How long a request may last.
@@ -97,6 +103,7 @@ struct Tally {
     failed_closed: u64,
     fair_share: u64,
     writes: u64,
+    conflicts: u64,
 }
 
 /// A unit that is held.
@@ -199,6 +206,23 @@ impl Share {
         self.stale = true;
     }
 
+    /// A place is another key's, or that key has another secret: whose quota that counts in is to be agreed on.
+    pub(super) fn forget_key(&mut self, slot: u32) {
+        *self.names.key(slot) = names::KeyName::default();
+        self.stale = true;
+    }
+
+    /// What is said of one owner is said of another from now on.
+    pub(super) fn owner_joined(&mut self, owner: u32, into: u32) {
+        let named = self.names.owners.values_mut().chain(self.guards.values_mut());
+        named.filter(|named| **named == owner).for_each(|named| *named = into);
+    }
+
+    /// The owner that the board calls by this name.
+    pub(super) fn owner_called(&self, name: &str) -> Option<u32> {
+        self.names.owners.get(name).copied()
+    }
+
     /// The place of an owner is somebody else's from now on.
     pub(super) fn forget_owner(&mut self, owner: u32) {
         self.by_name.retain(|_, unit| unit.1 != owner);
@@ -206,6 +230,7 @@ impl Share {
         self.gone.retain(|unit, _| unit.1 != owner);
         self.touched.retain(|unit, _| unit.1 != owner);
         self.guards.retain(|_, guarded| *guarded != owner);
+        self.names.owners.retain(|_, named| *named != owner);
         self.barred.remove(&owner);
         if let Some(divided) = &mut self.divided {
             divided.retain(|unit| unit.1 != owner);

@@ -107,7 +107,11 @@ impl State {
         }
         let Some(journal) = &mut self.journal else { return };
         journal.marks.insert(at, mark);
-        let Some(share) = &mut journal.share else { return };
+        // Its owner is called otherwise by now: it goes back, with what it counts.
+        if self.unit_name(lane, owner).is_none_or(|name| name != granted.unit) {
+            return;
+        }
+        let Some(share) = self.share_mut() else { return };
         // Where the lane was given up meanwhile it is given back with the next renewal.
         let Some(kind) = share.kind_at.get(&at).copied() else { return };
         if !share.held.contains_key(&at) {
@@ -152,7 +156,7 @@ impl State {
     }
 
     /// A unit is not this process's to use from now on.
-    fn let_go(&mut self, at: Unit) {
+    pub(super) fn let_go(&mut self, at: Unit) {
         if let Some(owner) = self.lanes[usize::from(at.0)].owners.get_mut(at.1 as usize) {
             owner.hold(false);
         }
