@@ -46,6 +46,9 @@ pub use counters::Counters;
 pub(crate) use counts::stricter;
 pub use holder::{Holder, Leave, Refusal};
 pub use ledger::{Ledger, Moment, Spent};
+#[cfg(feature = "sqlite")]
+pub(crate) use names::is_name;
+pub(crate) use names::{ALIAS, OWNER};
 pub use names::{HolderId, Kind, UnitId};
 
 pub use crate::missing::OnMissing;

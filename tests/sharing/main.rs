@@ -4,6 +4,8 @@ mod away;
 mod facts;
 mod host;
 mod identity;
+#[cfg(all(feature = "sqlite", feature = "redis"))]
+mod named;
 mod passing;
 #[cfg(feature = "redis")]
 mod redis;

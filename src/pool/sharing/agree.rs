@@ -12,7 +12,6 @@ use super::{
 use crate::{
     pool::{lane::Origin, state::State},
     share::{Reply, UnitId},
-    time::Now,
 };
 
 impl State {
@@ -48,7 +47,7 @@ impl State {
     }
 
     /// What the board says of names, before anything that it grants is used.
-    pub(super) fn hear_names(&mut self, reply: &Reply, now: Now) {
+    pub(super) fn hear_names(&mut self, reply: &Reply) {
         let Some(share) = self.share_mut() else { return };
         let lost = share.names.board != 0 && share.names.board != reply.generation;
         share.names.board = reply.generation;
@@ -75,13 +74,17 @@ impl State {
         let mut conflicts = 0;
         for hash in heard {
             if let Some(slot) = self.slot_by_hash(&hash) {
-                conflicts += u64::from(self.hear_name(slot, &hash, reply.alone, now));
+                conflicts += u64::from(self.hear_name(slot, &hash, reply.alone));
             }
         }
         if lost {
             self.tell_names_again();
         }
-        self.agree();
+        let merged = self.agree();
+        // Nobody else said so by now: it was configured as one once.
+        if reply.alone {
+            conflicts += merged;
+        }
         if conflicts > 0
             && let Some(share) = self.share_mut()
         {
@@ -91,7 +94,7 @@ impl State {
     }
 
     /// The board says what a key's owner is called. Whether it was configured otherwise elsewhere.
-    fn hear_name(&mut self, slot: u32, hash: &Arc<str>, alone: bool, now: Now) -> bool {
+    fn hear_name(&mut self, slot: u32, hash: &Arc<str>, alone: bool) -> bool {
         let Some(share) = self.share_mut() else { return false };
         let Some(named) = share.names.of_key(hash).cloned() else { return false };
         let key = share.names.key(slot);
@@ -116,14 +119,14 @@ impl State {
         let Some(called) = called.filter(|called| *called != named.called) else { return false };
         if alone {
             // Nobody else says otherwise: it was configured anew since.
-            self.rename_key(slot, hash, called, now);
+            self.rename_key(slot, hash, called);
             return false;
         }
         true
     }
 
     /// An owner is called otherwise here, as somebody configured it while this process runs: its quota is the same.
-    fn rename_key(&mut self, slot: u32, hash: &Arc<str>, called: Arc<str>, _: Now) {
+    fn rename_key(&mut self, slot: u32, hash: &Arc<str>, called: Arc<str>) {
         let Some(share) = self.share_mut() else { return };
         share.names.key(slot).called = Some(Arc::clone(&called));
         let Some(named) = share.names.of_key(hash).cloned() else { return };
@@ -142,15 +145,28 @@ impl State {
         }
     }
 
+    /// Whether it is of one quota with others though this process's configuration never said so of it.
+    pub(in crate::pool) fn is_joined(&self, slot: u32) -> bool {
+        let Some(share) = self.share() else { return false };
+        let owner = self.roster.keys[slot as usize].owner;
+        let called = share.names.called(slot);
+        let mut others = self.roster.slots().filter(|other| *other != slot);
+        let is_with =
+            |other: u32| self.roster.keys[other as usize].owner == owner && share.names.called(other) == called;
+        !others.any(is_with)
+    }
+
     /// A key's owner is another from now on by this process's configuration; `parted`: it left others there.
-    pub(in crate::pool) fn configured(&mut self, slot: u32, parted: bool, now: Now) {
-        let (Some(called), Some(hash)) = (self.owner_in_store(slot), self.hash_of(slot)) else { return };
+    pub(in crate::pool) fn configured(&mut self, slot: u32, name: Option<&str>, parted: bool) {
         if self.share().is_none() {
             return;
         }
+        let Some(hash) = self.hash_of(slot) else { return };
+        let called: Arc<str> = name.map_or_else(|| format!("key:{hash}").into(), Into::into);
         if !parted {
-            self.rename_key(slot, &hash, called, now);
-            return self.agree();
+            self.rename_key(slot, &hash, called);
+            self.agree();
+            return;
         }
         let owner = self.roster.keys[slot as usize].owner;
         let is_known = self.roster.owners[owner as usize].keys > 1;
@@ -187,22 +203,26 @@ impl State {
     }
 
     /// Owners with several names join them, those of one name are one, and each is called as the board calls it.
-    pub(in crate::pool) fn agree(&mut self) {
+    /// How many owners were merged.
+    pub(in crate::pool) fn agree(&mut self) -> u64 {
         let now = self.last_now;
+        let mut merged = 0;
         loop {
             let mut names: BTreeMap<u32, BTreeSet<Arc<str>>> = BTreeMap::new();
             for slot in self.roster.slots().collect::<Vec<_>>() {
                 let Some(hash) = self.hash_of(slot) else { continue };
-                let Some(share) = self.share().filter(|share| share.names.is_agreed(slot)) else { continue };
-                let Some(named) = share.names.of_key(&hash) else { continue };
+                let Some(share) = self.share() else { return merged };
+                // What is said by this process alone holds, but not what it only begins with.
+                let holds = |named: &&Named| share.names.is_agreed(slot) || named.generation > 0;
+                let Some(named) = share.names.of_key(&hash).filter(holds) else { continue };
                 let owner = self.roster.keys[slot as usize].owner;
                 names.entry(owner).or_default().insert(share.names.root(&named.name));
             }
             if let Some(several) = names.values().find(|names| names.len() > 1) {
                 let mut several = several.iter();
-                let Some(into) = several.next() else { return };
+                let Some(into) = several.next() else { return merged };
                 for old in several {
-                    let Some(share) = self.share_mut() else { return };
+                    let Some(share) = self.share_mut() else { return merged };
                     let news = share.names.join(old, into);
                     share.news.push(news);
                     self.leave_units(&[Arc::clone(old), Arc::clone(into)]);
@@ -217,6 +237,7 @@ impl State {
             });
             if let Some((owner, first)) = same {
                 self.merge_owners(owner, first, now);
+                merged += 1;
                 continue;
             }
             for (owner, names) in &names {
@@ -224,7 +245,7 @@ impl State {
                     self.call_owner(*owner, name);
                 }
             }
-            return;
+            return merged;
         }
     }
 
@@ -238,6 +259,7 @@ impl State {
             share.stale = true;
             let of_owner = |unit: &&(u16, u32)| unit.1 == owner;
             let held: Vec<_> = share.held.keys().filter(of_owner).copied().collect();
+            held.iter().for_each(|at| share.leave(*at));
             for unit in held {
                 self.let_go(unit);
             }
@@ -253,7 +275,7 @@ impl State {
             unit.as_str().rsplit_once('\n').is_some_and(|(_, owner)| names.iter().any(|name| **name == *owner))
         };
         let held: Vec<_> = share.held.iter().filter(|held| is_one(&held.1.name)).map(|held| *held.0).collect();
-        share.returns.extend(held.iter().map(|at| share.held[at].name.clone()));
+        held.iter().for_each(|at| share.leave(*at));
         share.returns.extend(share.guards.keys().filter(|guard| is_one(guard)).cloned());
         for at in held {
             self.let_go(at);

@@ -64,6 +64,8 @@ pub(super) struct Share {
     names: names::Names,
     /// To be given back with the next renewal, whatever is wanted.
     returns: Vec<UnitId>,
+    /// Whose windows go back by a name that may be another's here by now.
+    leaving: HashMap<UnitId, Unit>,
     /// Owners whose keys an earlier holder may still use, and until when.
     barred: HashMap<u32, Tick>,
     /// How long a request may last.
@@ -187,6 +189,14 @@ impl Share {
         }
     }
 
+    /// A unit goes back by its name, whosever that is by the time when it is told what it counts.
+    fn leave(&mut self, unit: Unit) {
+        if let Some(held) = self.held.get(&unit) {
+            self.leaving.insert(held.name.clone(), unit);
+            self.returns.push(held.name.clone());
+        }
+    }
+
     /// The kinds of a lane, the first priority first.
     fn kinds_of(&mut self, lane: u16) -> impl Iterator<Item = (&KindAt, &mut Demanded)> {
         self.kinds.range_mut((lane, 0)..=(lane, u16::MAX))
@@ -198,6 +208,7 @@ impl Share {
         self.by_name.retain(|_, unit| unit.0 != lane);
         self.held.retain(|unit, _| unit.0 != lane);
         self.gone.retain(|unit, _| unit.0 != lane);
+        self.leaving.retain(|_, unit| unit.0 != lane);
         self.touched.retain(|unit, _| unit.0 != lane);
         self.kinds.retain(|kind, _| kind.0 != lane);
         if let Some(divided) = &mut self.divided {
@@ -228,6 +239,7 @@ impl Share {
         self.by_name.retain(|_, unit| unit.1 != owner);
         self.held.retain(|unit, _| unit.1 != owner);
         self.gone.retain(|unit, _| unit.1 != owner);
+        self.leaving.retain(|_, unit| unit.1 != owner);
         self.touched.retain(|unit, _| unit.1 != owner);
         self.guards.retain(|_, guarded| *guarded != owner);
         self.names.owners.retain(|_, named| *named != owner);

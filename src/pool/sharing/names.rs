@@ -7,11 +7,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use crate::share::News;
-
-/// How the facts of this page begin.
-const OWNER: &str = "owner\n";
-const ALIAS: &str = "alias\n";
+use crate::share::{ALIAS, News, OWNER};
 
 /// What is known of the board's names.
 #[derive(Default)]

@@ -332,7 +332,7 @@ impl Renewing {
                 self.error = None;
                 // Before anything is granted: it is by whole limits.
                 let divided = pool.lock().unite(now);
-                pool.lock().hear_names(&reply, now);
+                pool.lock().hear_names(&reply);
                 self.holder.answered(&reply, &mut windows, moment);
                 self.settle(pool, &reply, &windows.granted, now);
                 if let Some(divided) = divided {

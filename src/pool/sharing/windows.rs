@@ -40,7 +40,8 @@ impl Windows {
 
 impl State {
     fn unit_at(&self, unit: &UnitId) -> Option<Unit> {
-        let at = *self.share()?.by_name.get(unit)?;
+        let share = self.share()?;
+        let at = *share.leaving.get(unit).or_else(|| share.by_name.get(unit))?;
         let owners = self.lanes[usize::from(at.0)].owners.len();
         ((at.1 as usize) < owners).then_some(at)
     }
@@ -207,6 +208,9 @@ impl Ledger for Windows {
         let mut state = self.pool.lock();
         if let Some(owner) = state.guarded_by(&granted.unit) {
             return state.hear_guard(owner, granted, now);
+        }
+        if let Some(share) = state.share_mut() {
+            share.leaving.remove(&granted.unit);
         }
         let Some(at) = state.unit_at(&granted.unit) else { return };
         state.hear_unit(at, granted, now);

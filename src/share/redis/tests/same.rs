@@ -55,6 +55,7 @@ fn infos(units: usize, limits: &Limits) -> Vec<UnitInfo> {
         limits: if n.is_multiple_of(2) { limits.clone() } else { limits.clone().per_minute(3) },
         // Owners of two lanes, whose keys have limits of their own.
         guard: (n % 6 >= 2).then(|| UnitId::from(["keys one", "keys two"][n % 2])),
+        joins: Vec::new(),
     };
     let guard = |name: &str| UnitInfo {
         unit: name.into(),

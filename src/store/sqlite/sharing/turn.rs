@@ -1,6 +1,6 @@
 //! A file changes over: from a process that worked on it alone to several, and back. Counts go with it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     limit::{Limits, Span, Told, date_number, date_text},
-    share::HolderId,
+    share::{HolderId, is_name},
     store::{Crash, Credit, UnitRecord, WindowRecord},
 };
 
@@ -67,10 +67,18 @@ pub(super) fn carry(connection: &mut Connection, life: &Life, now: i64) -> Resul
     let changes = desk.shelf.changes(None)?;
     board::write(&to, &changes, desk.version + 1)?;
     if alone {
-        to.execute("UPDATE board SET facts = '{}'", [])?;
+        let facts: String = to.query_row("SELECT facts FROM board", [], |row| row.get(0))?;
+        to.execute("UPDATE board SET facts = ?1", [still_true(&facts)?])?;
     }
     to.commit()?;
     Ok(())
+}
+
+/// Of what processes told each other what the tables do not say: whose quota a key counts in.
+fn still_true(facts: &str) -> serde_json::Result<String> {
+    let mut facts: BTreeMap<String, serde_json::Value> = serde_json::from_str(facts)?;
+    facts.retain(|scope, _| is_name(scope));
+    serde_json::to_string(&facts)
 }
 
 /// What several processes knew of windows becomes that of one who works on the file alone. None of them lives any more.
