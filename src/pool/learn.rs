@@ -348,7 +348,7 @@ impl State {
         let mut carried = vec![0; plan.words()];
         Plan::migrate(old, &from, plan, &mut carried, &held, &at);
         // Where it is shared the board adds it up.
-        let adds = self.share().is_none_or(|share| share.is_divided());
+        let adds = self.share().is_none_or(super::sharing::Share::is_divided);
         let place = &mut self.lanes[usize::from(lane)];
         if adds {
             plan.merge(&carried, place.log(into, plan.words()), &at);

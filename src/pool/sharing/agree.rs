@@ -65,7 +65,7 @@ impl State {
                     heard.push(hash);
                 }
                 Said::Alias(old, into) => {
-                    if share.names.hear_alias(Arc::clone(&old), Arc::clone(&into)) {
+                    if share.names.hear_alias(Arc::clone(&old), &into) {
                         self.leave_units(&[old, into]);
                     }
                 }
@@ -259,7 +259,9 @@ impl State {
             share.stale = true;
             let of_owner = |unit: &&(u16, u32)| unit.1 == owner;
             let held: Vec<_> = share.held.keys().filter(of_owner).copied().collect();
-            held.iter().for_each(|at| share.leave(*at));
+            for at in &held {
+                share.leave(*at);
+            }
             for unit in held {
                 self.let_go(unit);
             }
@@ -275,7 +277,9 @@ impl State {
             unit.as_str().rsplit_once('\n').is_some_and(|(_, owner)| names.iter().any(|name| **name == *owner))
         };
         let held: Vec<_> = share.held.iter().filter(|held| is_one(&held.1.name)).map(|held| *held.0).collect();
-        held.iter().for_each(|at| share.leave(*at));
+        for at in &held {
+            share.leave(*at);
+        }
         share.returns.extend(share.guards.keys().filter(|guard| is_one(guard)).cloned());
         for at in held {
             self.let_go(at);

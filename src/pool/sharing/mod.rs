@@ -229,6 +229,12 @@ impl Share {
         named.filter(|named| **named == owner).for_each(|named| *named = into);
     }
 
+    /// Whether a unit is this owner's by what the board calls it now.
+    fn is_named(&self, owner: u32, unit: &UnitId) -> bool {
+        let name = unit.as_str().rsplit_once('\n').map_or("", |(_, name)| name);
+        self.names.owners.get(name).is_none_or(|named| *named == owner)
+    }
+
     /// The owner that the board calls by this name.
     pub(super) fn owner_called(&self, name: &str) -> Option<u32> {
         self.names.owners.get(name).copied()

@@ -124,9 +124,9 @@ impl Names {
     }
 
     /// Whether this is news.
-    pub(super) fn hear_alias(&mut self, old: Arc<str>, into: Arc<str>) -> bool {
-        let before = self.aliases.insert(old, Arc::clone(&into));
-        before.as_ref() != Some(&into)
+    pub(super) fn hear_alias(&mut self, old: Arc<str>, into: &Arc<str>) -> bool {
+        let before = self.aliases.insert(old, Arc::clone(into));
+        before.as_ref() != Some(into)
     }
 
     /// All aliases once more, for a board that may have lost them.

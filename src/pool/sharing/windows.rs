@@ -109,10 +109,14 @@ impl State {
         let Some(journal) = &mut self.journal else { return };
         journal.marks.insert(at, mark);
         // Its owner is called otherwise by now: it goes back, with what it counts.
-        if self.unit_name(lane, owner).is_none_or(|name| name != granted.unit) {
+        let called = self.unit_name(lane, owner).is_some_and(|name| name == granted.unit);
+        let Some(share) = self.share_mut() else { return };
+        if !called || !share.is_named(owner, &granted.unit) {
+            share.leaving.insert(granted.unit.clone(), at);
+            share.returns.push(granted.unit.clone());
+            share.stale = true;
             return;
         }
-        let Some(share) = self.share_mut() else { return };
         // Where the lane was given up meanwhile it is given back with the next renewal.
         let Some(kind) = share.kind_at.get(&at).copied() else { return };
         if !share.held.contains_key(&at) {

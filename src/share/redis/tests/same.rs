@@ -281,7 +281,7 @@ impl Twins {
                 // Two names of one quota.
                 if other.is_multiple_of(5) {
                     let old = [self.infos[usize::from(other / 5) % self.infos.len()].unit.clone(), "yet unseen".into()];
-                    infos[fewer - 1].joins = old[..1 + usize::from(other.is_multiple_of(3))].to_vec();
+                    infos[fewer - 1].joins = old[..=usize::from(other.is_multiple_of(3))].to_vec();
                 }
                 self.parties[who].holder.serve(infos);
             }
