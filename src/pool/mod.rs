@@ -36,6 +36,7 @@ mod mark;
 mod noting;
 mod open;
 mod overview;
+mod ownership;
 mod parting;
 mod pick;
 mod place;

@@ -285,40 +285,6 @@ impl State {
         renamed
     }
 
-    /// A key goes over to the owner of this name. One that the provider named itself stays where it is.
-    fn move_owner(&mut self, slot: u32, name: Option<&str>, zone: u8, now: Now) -> bool {
-        if self.is_configured(slot, name) {
-            return false;
-        }
-        let from = self.roster.keys[slot as usize].owner;
-        let extra = self.roster.owners[from as usize].extra.as_ref();
-        let held = extra.and_then(|extra| extra.name.as_deref());
-        if held == name || extra.is_some_and(|extra| extra.consumer.is_some()) {
-            self.configured(slot, name, false);
-            return false;
-        }
-        let alone = self.roster.owners[from as usize].keys == 1;
-        // Where others say that it is of one quota with keys that this configuration never put it with, it stays.
-        let stays = alone || self.is_joined(slot);
-        if stays && name.is_none_or(|name| self.roster.owner_named(name).is_none()) {
-            if alone {
-                self.roster.call(from, name);
-            }
-            self.note_called(slot);
-            self.configured(slot, name, false);
-            return true;
-        }
-        let into = self.roster.owner_called(name, zone);
-        self.fill_lanes();
-        if stays {
-            self.merge_owners(from, into, now);
-        } else {
-            self.move_key(slot, into);
-        }
-        self.configured(slot, name, !stays);
-        true
-    }
-
     /// What owners are allowed follows from their keys. Says whose keys are allowed something else than before.
     fn allow_owners(&mut self, keys: &[(u32, Key, u8)]) -> Vec<u32> {
         // In a fixed order: the same run replays the same.

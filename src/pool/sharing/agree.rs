@@ -10,7 +10,7 @@ use super::{
     names::{Named, Said},
 };
 use crate::{
-    pool::{lane::Origin, state::State},
+    pool::state::State,
     share::{Reply, UnitId},
 };
 
@@ -285,25 +285,5 @@ impl State {
             self.let_go(at);
         }
         self.ring();
-    }
-
-    /// Every owner has its place in every lane.
-    pub(in crate::pool) fn fill_lanes(&mut self) {
-        for lane in 0..self.lanes.len() as u16 {
-            if self.lanes[usize::from(lane)].origin != Origin::Free && !self.lanes[usize::from(lane)].asleep {
-                self.fill_lane(lane);
-            }
-        }
-    }
-
-    /// A key goes over to another owner: what the others used is theirs; requests under way end where they were booked.
-    pub(in crate::pool) fn move_key(&mut self, slot: u32, into: u32) {
-        self.fill_lanes();
-        let from = self.roster.keys[slot as usize].owner;
-        self.leave_lanes(slot);
-        self.roster.keys[slot as usize].owner = into;
-        self.roster.owners[from as usize].keys -= 1;
-        self.roster.owners[into as usize].keys += 1;
-        self.name_owner(slot);
     }
 }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     pool::{KeyPool, Shared, journal::Unit},
-    share::{Board, Counters, Holder, Ledger, Moment, OnStoreLoss, Renewal, Reply, Settings, Spent, UnitId},
+    share::{Board, Counters, Holder, Ledger, Mode, Moment, OnStoreLoss, Renewal, Reply, Settings, Spent, UnitId},
     store::{AnyStore, StoreError},
     time::{Now, Tick},
 };
@@ -242,7 +242,7 @@ impl Renewing {
             (infos, returns, ending)
         };
         for unit in returns {
-            self.holder.leave(&unit);
+            self.holder.give_back(&unit, Mode::Whole);
         }
         if let Some(infos) = infos {
             let known: HashSet<&UnitId> = infos.iter().map(|info| &info.unit).collect();
