@@ -2,23 +2,32 @@
 
 mod shared;
 
-use tower_keypool::{BoxError, Gemini, Key, KeyPool, Limits, Verdict};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tower::{Service, ServiceBuilder, ServiceExt};
+use tower_keypool::{BoxError, Gemini, Key, KeyPool, KeyPoolLayer, Limits, ServedBy};
 
-fn main() -> Result<(), BoxError> {
-    let pool = KeyPool::builder(Gemini::new())
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let projects = [("projects/1", "key-one", 2), ("projects/2", "key-two", 2), ("projects/3", "key-three", 1000)];
+    let upstream = shared::limited(&projects).await?;
+    let pool = KeyPool::builder(Gemini::at(&upstream.url())?)
         .key(Key::free(shared::secret("key-one")).id("free-1"))
         .key(Key::free(shared::secret("key-two")).id("free-2"))
         .key(Key::paid(shared::secret("key-three")).id("paid").limits("*", Limits::new().per_minute(1000)))
         .limits("gemini-2.5-flash", Limits::new().per_minute(2))
         .build()?;
+    let http = Client::builder(TokioExecutor::new()).build_http();
+    let mut client = ServiceBuilder::new().layer(KeyPoolLayer::new(&pool)).service(http);
 
     let mut order = Vec::new();
     for _ in 0..6 {
-        let lease = pool.try_acquire("gemini-2.5-flash")?;
-        lease.judge(&Verdict::SUCCESS);
-        order.push(lease.key_id().to_string());
+        let answer = client.ready().await?.call(shared::hello("gemini-2.5-flash")).await?;
+        assert!(answer.status().is_success());
+        let served = answer.extensions().get::<ServedBy>().and_then(ServedBy::key).ok_or("nobody served")?;
+        order.push(served.to_string());
     }
     println!("{order:?}, {} of them over a later priority", pool.snapshot().spills);
     assert_eq!(order, ["free-1", "free-2", "free-1", "free-2", "paid", "paid"]);
+    assert_eq!(upstream.report().total.over_limit, 0, "the free keys' limits were known before they were sent");
     Ok(())
 }

@@ -5,6 +5,9 @@
 //! cargo run --example own_provider
 //! ```
 //!
+//! The simulator speaks Gemini, so this one brings an upstream of its own, in process: `api`, below. Everything between
+//! is what stands in front of a real one.
+//!
 //! What it does not care to know, it asks of [`ApiKeyHeader`], which judges any API by its statuses.
 
 use std::{borrow::Cow, time::Duration};

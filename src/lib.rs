@@ -80,6 +80,7 @@ mod replay;
 mod reqwest;
 mod retry;
 mod rotation;
+mod rule;
 mod run;
 pub mod share;
 mod stack;
@@ -96,17 +97,18 @@ pub use key::{InvalidSecret, Key, KeyId, Priority, Secret, Tier};
 pub use limit::{Limit, Limits, Span, Unit};
 pub use pool::{
     Acquire, AcquireMany, Affinity, Attempt, Demand, DisabledView, Event, Events, Exhausted, Granted, KeyChange,
-    KeyLaneView, KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneLimitView, LaneView, Lease, LimitSource, LimitView,
-    Lost, OpenError, OutReason, PriorityView, RestBackoff, RestTable, RestView, RosterChange, ServedBy, Sharing,
-    SharingState, SharingView, Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
+    KeyLaneView, KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneLimitView, LaneView, Lease, LimitHit, LimitSource,
+    LimitView, Lost, OpenError, OutReason, PriorityView, RestBackoff, RestTable, RestView, RosterChange, ServedBy,
+    Sharing, SharingState, SharingView, Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
 pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidApiKeyHeader, OpenAi};
 pub use replay::{ReplayBody, ReplayFuture, ReplayLayer, ReplayService, TryClone};
 #[cfg(feature = "reqwest")]
 pub use reqwest::{ReqwestFuture, ReqwestService};
-pub use retry::{Backoff, Retry, RetryFuture, RetryPolicy};
+pub use retry::{RetryFuture, RetryPolicy};
 pub use rotation::{KeyRotation, KeyRotationFuture, KeyRotationLayer, LeaseBody};
+pub use rule::{Backoff, Retry};
 pub use run::{LeasedKey, RunError, Runner};
 pub use stack::{KeyPoolBody, KeyPoolFuture, KeyPoolLayer, KeyPoolService};
 pub use time::{Clock, ManualClock, Tick};

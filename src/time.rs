@@ -99,40 +99,73 @@ pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    System { origin: tokio::time::Instant, ahead: Arc<Ahead> },
+    System { origin: tokio::time::Instant, beside: Arc<Beside> },
     Tokio { origin: tokio::time::Instant, wall_ms: i64 },
     Manual(Arc<ManualState>),
 }
 
-/// How far the wall clock is ahead of the ticks. Asked for again after a few milliseconds: a request reads the clock some
-/// six times, and days do not end by the millisecond.
+/// What stands beside the ticks, and is asked for again after a few milliseconds: a request reads the clock some six
+/// times, days do not end by the millisecond, and machines do not fall asleep that often.
 #[derive(Debug, Default)]
-struct Ahead {
-    millis: AtomicI64,
-    /// The tick, in nanoseconds, from which on it is asked for again.
+struct Beside {
+    /// How far the wall clock is ahead, in milliseconds.
+    ahead_ms: AtomicI64,
+    /// How long the machine slept since the clock was made, in nanoseconds: tokio's clock stands still meanwhile, and
+    /// leases, windows and rests go on.
+    slept: AtomicU64,
+    /// How long it had slept by then.
+    slept_before: u64,
+    /// The nanosecond of the waking time from which on they are asked for again.
     stale: AtomicU64,
 }
 
-impl Ahead {
+impl Beside {
     const FRESH: Duration = Duration::from_millis(5);
 
+    fn begin() -> Self {
+        Self { slept_before: slept(), ..Self::default() }
+    }
+
+    /// Both, when so much waking time has passed.
     #[inline]
-    fn ms(&self, tick: Tick) -> i64 {
-        // Relaxed: the worst that a torn pair gives is an offset of a few milliseconds ago.
-        if tick.0 < self.stale.load(Ordering::Relaxed) {
-            return self.millis.load(Ordering::Relaxed);
+    fn now(&self, awake: Tick) -> Now {
+        // Relaxed: the worst that a torn pair gives is what was so a few milliseconds ago.
+        if awake.0 >= self.stale.load(Ordering::Relaxed) {
+            self.ask(awake);
         }
-        self.ask(tick)
+        let tick = Tick(awake.0.saturating_add(self.slept.load(Ordering::Relaxed)));
+        Now { tick, ahead_ms: self.ahead_ms.load(Ordering::Relaxed) }
     }
 
     #[cold]
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
-    fn ask(&self, tick: Tick) -> i64 {
-        let ahead_ms = unix_ms(SystemTime::now()) - tick.millis() as i64;
-        self.millis.store(ahead_ms, Ordering::Relaxed);
-        self.stale.store(tick.plus(Self::FRESH).0, Ordering::Relaxed);
-        ahead_ms
+    fn ask(&self, awake: Tick) {
+        // It never runs back.
+        let slept = slept().saturating_sub(self.slept_before);
+        let slept = self.slept.fetch_max(slept, Ordering::Relaxed).max(slept);
+        let tick = Tick(awake.0.saturating_add(slept));
+        self.ahead_ms.store(unix_ms(SystemTime::now()) - tick.millis() as i64, Ordering::Relaxed);
+        self.stale.store(awake.plus(Self::FRESH).0, Ordering::Relaxed);
     }
+}
+
+/// How long the machine has slept since it was started, in nanoseconds; rounded down, since two clocks cannot be read at
+/// once.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn slept() -> u64 {
+    use rustix::time::{ClockId, Timespec, clock_gettime};
+    const WHOLE: u64 = 10_000_000;
+    let nanos = |time: Timespec| (time.tv_sec as u64).saturating_mul(1_000_000_000) + time.tv_nsec as u64;
+    // In this order: what passes between the two readings is no sleep.
+    let with_sleep = nanos(clock_gettime(ClockId::Boottime));
+    let awake = nanos(clock_gettime(ClockId::Monotonic));
+    with_sleep.saturating_sub(awake) / WHOLE * WHOLE
+}
+
+/// Elsewhere it shows by the wall clock alone, which parts from the ticks.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn slept() -> u64 {
+    0
 }
 
 #[derive(Debug)]
@@ -142,10 +175,11 @@ struct ManualState {
 }
 
 impl Clock {
-    /// The system's clocks. Monotonic time is tokio's, so that it stands still with a paused runtime.
+    /// The system's clocks. Monotonic time is tokio's, so that it stands still with a paused runtime; on Linux the time
+    /// for which the machine slept is added.
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn system() -> Self {
-        Self(Source::System { origin: tokio::time::Instant::now(), ahead: Arc::default() })
+        Self(Source::System { origin: tokio::time::Instant::now(), beside: Arc::new(Beside::begin()) })
     }
 
     /// Both clocks follow tokio's, the wall beginning at `wall`: for tests under a paused runtime.
@@ -169,10 +203,7 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub(crate) fn now(&self) -> Now {
         match &self.0 {
-            Source::System { origin, ahead } => {
-                let tick = elapsed(*origin, tokio::time::Instant::now());
-                Now { tick, ahead_ms: ahead.ms(tick) }
-            }
+            Source::System { origin, beside } => beside.now(elapsed(*origin, tokio::time::Instant::now())),
             Source::Tokio { origin, wall_ms } => {
                 let tick = elapsed(*origin, tokio::time::Instant::now());
                 Now { tick, ahead_ms: wall_ms - Tick::BEGINNING.millis() as i64 }
@@ -239,4 +270,24 @@ pub(crate) fn system_time(unix_ms: i64) -> SystemTime {
 /// Whole seconds, rounded up, at least one: what `Retry-After` and people are told.
 pub(crate) fn whole_seconds(delay: Duration) -> u64 {
     (delay.as_secs() + u64::from(delay.subsec_nanos() > 0)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_machine_slept_counts_once_and_is_never_taken_back() {
+        let beside = Beside::begin();
+        let awake = |ms: u64| Tick::BEGINNING.plus(Duration::from_millis(ms));
+        assert_eq!(beside.now(awake(0)).tick, awake(0), "it was awake since");
+        // As if it had slept for an hour, and the system said less later.
+        beside.slept.store(3_600_000_000_000, Ordering::Relaxed);
+        let slept = beside.now(awake(1_000));
+        assert_eq!(slept.tick, awake(3_601_000));
+        // Both clocks count the sleep, so that they do not part.
+        let wall = slept.wall_ms() - unix_ms(Clock::system().wall());
+        assert!(wall.abs() < 1_000, "{wall}");
+        assert_eq!(beside.now(awake(2_000)).tick, awake(3_602_000));
+    }
 }

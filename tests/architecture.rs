@@ -10,7 +10,7 @@ use std::{
 /// The library's modules, each importing only from earlier lines.
 const RANKS: &[&[&str]] = &[
     &["time", "missing", "body_error"],
-    &["limit", "redis"],
+    &["limit", "redis", "rule"],
     &["share"],
     &["key"],
     &["verdict"],
@@ -36,7 +36,6 @@ const BESIDE: &[(&str, &str, &str)] = &[
     ("error", "pool", "an error says why the pool refused, and who served"),
     ("pool", "error", "a refusal of the pool is that error"),
     ("retry", "replay", "sends a body again: `TryClone`"),
-    ("config", "retry", "a file says when a request is sent again"),
     ("config", "fallback", "a file says which model takes another's place"),
     ("fallback", "replay", "sends a body again, for another model: `TryClone`"),
     ("run", "retry", "the closure form follows the same retry rule"),

@@ -23,6 +23,15 @@ pub(crate) async fn simulator(projects: &[(&str, &[&str])]) -> std::io::Result<G
     sim.start().await
 }
 
+/// A simulator with these projects: name, key, requests a minute.
+pub(crate) async fn limited(projects: &[(&str, &str, u64)]) -> std::io::Result<GeminiSim> {
+    let mut sim = GeminiSim::builder();
+    for (name, key, rpm) in projects {
+        sim = sim.project(Project::new(*name).limits(Limits::none().rpm(*rpm)).key(secret(key).as_str()));
+    }
+    sim.start().await
+}
+
 /// "Hello", to this model.
 pub(crate) fn hello(model: &str) -> Request<Full<Bytes>> {
     Request::post(format!("/v1beta/models/{model}:generateContent"))

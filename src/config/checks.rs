@@ -13,6 +13,7 @@ impl PoolConfig {
     pub fn check(&self, document: &mut Document<'_>) {
         self.check_pool(document);
         self.check_pauses(document);
+        self.store.check(document);
         let mut ids: HashMap<&str, usize> = HashMap::new();
         for (n, key) in self.keys.iter().enumerate() {
             let given = [key.secret.is_some(), key.secret_env.is_some(), key.secret_file.is_some()];

@@ -25,6 +25,8 @@ mod reading;
 mod scalar;
 mod sections;
 mod source;
+mod store_section;
+mod store_url;
 mod whole;
 mod wording;
 
@@ -43,6 +45,8 @@ pub use pool_config::PoolConfig;
 pub use problem::{ConfigErrors, Problem};
 pub use sections::{LimitsSection, PoolSection, RestRow, RestsSection, RetrySection};
 pub use source::{KeySet, Rank, Source};
+pub use store_section::{StoreSection, WhenLost, WhenMissing};
+pub use store_url::StoreUrl;
 pub use whole::Whole;
 
 #[cfg(test)]

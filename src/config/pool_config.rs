@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ConfigErrors, Document, Environment, KeyEntry, KeySet, KeySpec, LimitsSection, ModelEntry, Origin, PoolSection,
-    Problem, Rank, RestsSection, RetrySection, Source,
+    Problem, Rank, RestsSection, RetrySection, Source, StoreSection,
     environment::read,
     key_file::{self, FileError, KeyFile},
     plain_values,
@@ -21,10 +21,11 @@ use crate::{
     key::{Priority, Tier},
     pool::{KeyPool, KeyPoolBuilder},
     provider::Provider,
-    retry::Retry,
+    rule::Retry,
 };
 
-/// What makes a pool: `[[keys]]`, `[[models]]`, `[pool]`, `[retry]`, `[rests]` and `[limits]` of a file.
+/// What makes a pool: `[[keys]]`, `[[models]]`, `[pool]`, `[retry]`, `[rests]`, `[limits]` and `[store]` of a file. Which store
+/// a pool is opened on its program says; [`StoreSection`] has what is set of it.
 ///
 /// ```
 /// use tower_keypool::{Gemini, config::{Environment, PoolConfig}};
@@ -59,6 +60,8 @@ pub struct PoolConfig {
     pub rests: RestsSection,
     /// How limits are kept, and what is assumed of them.
     pub limits: LimitsSection,
+    /// Where it outlives the process.
+    pub store: StoreSection,
 }
 
 impl PoolConfig {
@@ -78,7 +81,7 @@ impl PoolConfig {
     /// Everything that is wrong with it, each by its place.
     pub fn parse(path: &Path, text: &str, environment: &Environment) -> Result<(Self, KeySet), ConfigErrors> {
         // A program's own tables may be set there, too.
-        let own = ["keys", "models", "pool", "retry", "rests", "limits"];
+        let own = ["keys", "models", "pool", "retry", "rests", "limits", "store"];
         let mut settings = environment.overlay();
         settings.retain(|setting| setting.path.first().is_some_and(|table| own.contains(&table.as_str())));
         let mut document = Document::new(path, text, &settings);
@@ -159,6 +162,7 @@ impl PoolConfig {
             .spill(self.pool.spill)
             .spill_after(self.pool.spill_after.0)
             .wait(self.pool.wait.map_or(std::time::Duration::ZERO, |wait| wait.0))
+            .retry(self.retry.rule())
             .rests(self.rests.table())
             .guard(self.limits.guard.0)
             .fixed_limits(!self.limits.learn)

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Amounts, Interval, Whole, interval::YEAR};
 use crate::{
     pool::{RestBackoff, RestTable, Spill, Strategy},
-    retry::{Backoff, Retry},
+    rule::{Backoff, Retry},
 };
 
 /// `[pool]`: how keys are chosen.

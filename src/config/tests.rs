@@ -194,6 +194,14 @@ fn models_step_down_by_priority_and_aliases_stand_for_them() {
 }
 
 #[test]
+fn the_pools_own_rule_is_that_of_the_file() {
+    let (config, _) = parse("[retry]\nmax_retries = 7\nfactor = 1.0\njitter = false\ndeadline = \"60s\"", &[]).unwrap();
+    let pool = config.builder(crate::Gemini::new()).build().unwrap();
+    assert_eq!(format!("{:?}", pool.default_retry()), format!("{:?}", config.retry()));
+    assert!(format!("{:?}", pool.default_retry()).contains("max_retries: 7"));
+}
+
+#[test]
 fn defaults_are_the_pools_own() {
     let (config, keys) = parse("", &[]).unwrap();
     assert_eq!(config, PoolConfig::default());

@@ -209,7 +209,7 @@ impl Flow {
                 if let Ok(mut trailers) = frame.into_trailers() {
                     self.finish();
                     if let Some(teller) = &self.teller {
-                        mask_headers(teller.secret(), &mut trailers);
+                        mask_headers(teller.secret(), &mut trailers, |_, _| {});
                     }
                     self.trailers = Some(Box::new(trailers));
                     self.end = End::Ended;

@@ -118,10 +118,10 @@ where
     let Some(granted) = granted else {
         return Ok(Response::from_parts(head, CooldownBody::fresh(body, Fresh::untouched())));
     };
-    mask_headers(&granted.secret, &mut head.headers);
+    let mut body_head = BodyHead::default();
+    mask_headers(&granted.secret, &mut head.headers, |name, value| body_head.see(name, value));
     #[cfg(feature = "hyper")]
     mask_reason(&granted.secret, &mut head.extensions);
-    let body_head = BodyHead::from(&head.headers);
     let status = head.status;
     let BodyHead { encoding, .. } = body_head;
     let empty = asked.head || matches!(status.as_u16(), 204 | 304) || body.is_end_stream();
@@ -144,7 +144,8 @@ where
         let sight = Sight {
             error: failed.then(Box::default),
             stream: framing.map(Stream::new),
-            usage: (usage && !failed).then(|| UsageScan::new(in_events && asked.usage != UsageFormat::Anthropic)),
+            usage: (usage && !failed && granted.pool.counts_usage())
+                .then(|| UsageScan::new(in_events && asked.usage != UsageFormat::Anthropic)),
             whole: (!failed && !in_events).then(|| granted.pool.provider().alarm().map(|_| Vec::new())).flatten(),
         };
         let reader = reader(encoding, sight, &granted);

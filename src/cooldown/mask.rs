@@ -5,7 +5,7 @@
 //! A chunk is changed in place where nobody else holds it, else copied; chunks without the key pass as they came.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memchr_iter;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -211,13 +211,18 @@ fn mask_text(key: Sought<'_>, text: &mut [u8]) {
     }
 }
 
-/// Masks a key in every header.
-pub(super) fn mask_headers(secret: &Secret, headers: &mut HeaderMap) {
-    if let Some(key) = Sought::key(secret) {
-        mask_values(key, headers);
+/// Masks a key in every header. Shows them to `see` on the way: another pass costs as much as looking at them.
+#[inline]
+pub(super) fn mask_headers(secret: &Secret, headers: &mut HeaderMap, mut see: impl FnMut(&HeaderName, &HeaderValue)) {
+    let key = Sought::key(secret);
+    for (name, value) in headers.iter_mut() {
+        see(name, value);
+        if let Some(key) = key {
+            mask_value(key, value);
+        }
     }
     for form in Encoded::forms(secret) {
-        mask_values(form.sought(), headers);
+        headers.values_mut().for_each(|value| mask_value(form.sought(), value));
     }
 }
 
@@ -228,17 +233,20 @@ pub(super) fn shows(secret: &Secret, text: &[u8]) -> bool {
         || Encoded::forms(secret).iter().any(|form| form.sought().find(text).is_some())
 }
 
-fn mask_values(key: Sought<'_>, headers: &mut HeaderMap) {
-    for value in headers.values_mut() {
-        if key.find(value.as_bytes()).is_none() {
-            continue;
-        }
-        let mut text = value.as_bytes().to_vec();
-        mask_text(key, &mut text);
-        let mut masked = HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("***"));
-        masked.set_sensitive(value.is_sensitive());
-        *value = masked;
+#[inline]
+fn mask_value(key: Sought<'_>, value: &mut HeaderValue) {
+    if key.find(value.as_bytes()).is_some() {
+        overwrite(key, value);
     }
+}
+
+#[cold]
+fn overwrite(key: Sought<'_>, value: &mut HeaderValue) {
+    let mut text = value.as_bytes().to_vec();
+    mask_text(key, &mut text);
+    let mut masked = HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("***"));
+    masked.set_sensitive(value.is_sensitive());
+    *value = masked;
 }
 
 #[cfg(test)]

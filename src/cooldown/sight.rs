@@ -51,7 +51,8 @@ impl Sight {
     /// Of a good answer that may tell its usage.
     pub(super) fn of_good(teller: &Teller) -> Self {
         let whole = teller.pool().provider().alarm().map(|_| Vec::new());
-        Self { usage: Some(UsageScan::new(false)), whole, ..Self::default() }
+        let usage = teller.pool().counts_usage().then(|| UsageScan::new(false));
+        Self { usage, whole, ..Self::default() }
     }
 
     pub(super) fn see(&mut self, bytes: &[u8]) {

@@ -56,6 +56,16 @@ impl ModelFallbackLayer {
         self.with(|lists| lists.for_model(model, models))
     }
 
+    /// The same by number: lower first; see [`Models::for_model_by_priority`].
+    #[must_use]
+    pub fn for_model_by_priority(
+        self,
+        model: impl Into<String>,
+        models: impl IntoIterator<Item = (impl Into<Arc<str>>, u16)>,
+    ) -> Self {
+        self.with(|lists| lists.for_model_by_priority(model, models))
+    }
+
     /// The list for requests that name `alias`, which is no model itself; see [`Models::alias`].
     #[must_use]
     pub fn alias(self, alias: impl Into<String>, models: impl IntoIterator<Item = impl Into<Arc<str>>>) -> Self {

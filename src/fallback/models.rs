@@ -47,9 +47,18 @@ impl Models {
     /// The list for all, by number: lower first, equal ones in the order given.
     #[must_use]
     pub fn by_priority(self, models: impl IntoIterator<Item = (impl Into<Arc<str>>, u16)>) -> Self {
-        let mut models: Vec<(Arc<str>, u16)> = models.into_iter().map(|(model, n)| (model.into(), n)).collect();
-        models.sort_by_key(|(_, priority)| *priority);
-        self.for_all(models.into_iter().map(|(model, _)| model))
+        self.for_all(ordered(models))
+    }
+
+    /// The list for requests that name `model`, by number: lower first, equal ones in the order given. The model itself
+    /// comes before all, unless the list says where.
+    #[must_use]
+    pub fn for_model_by_priority(
+        self,
+        model: impl Into<String>,
+        models: impl IntoIterator<Item = (impl Into<Arc<str>>, u16)>,
+    ) -> Self {
+        self.for_model(model, ordered(models))
     }
 
     /// The list for requests that name `model`, which comes first itself unless the list says where.
@@ -104,6 +113,12 @@ impl Models {
     }
 }
 
+fn ordered(models: impl IntoIterator<Item = (impl Into<Arc<str>>, u16)>) -> impl Iterator<Item = Arc<str>> {
+    let mut models: Vec<(Arc<str>, u16)> = models.into_iter().map(|(model, n)| (model.into(), n)).collect();
+    models.sort_by_key(|(_, priority)| *priority);
+    models.into_iter().map(|(model, _)| model)
+}
+
 fn list(models: impl IntoIterator<Item = impl Into<Arc<str>>>) -> Arc<[Arc<str>]> {
     models.into_iter().map(Into::into).collect()
 }
@@ -140,5 +155,15 @@ mod tests {
     fn priorities_make_the_order() {
         let models = Models::new().by_priority([("slow", 10), ("best", 0), ("also", 0)]);
         assert_eq!(walk(&models, None).as_deref(), Some("best, also, slow"));
+    }
+    #[test]
+    fn one_models_own_list_may_be_given_by_priority() {
+        let models = Models::new()
+            .by_priority([("x", 1)])
+            .for_model_by_priority("a", [("c", 5), ("b", 0), ("d", 5)])
+            .for_model_by_priority("b", [("slow", 10), ("b", 0), ("c", 5)]);
+        assert_eq!(walk(&models, Some("a")).as_deref(), Some("itself, b, c, d"));
+        assert_eq!(walk(&models, Some("b")).as_deref(), Some("itself, c, slow"));
+        assert_eq!(walk(&models, Some("other")).as_deref(), Some("itself, x"));
     }
 }

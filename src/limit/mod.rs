@@ -31,6 +31,7 @@ pub use limits::{Limit, Limits, Span, Unit};
 pub(crate) use log::Dates;
 pub(crate) use need::{At, Full, Need, Stamp};
 pub(crate) use plan::Plan;
+pub(crate) use slide::same_moment;
 pub use told::Told;
 pub(crate) use told::Unknown;
 pub(crate) use zone::{MIDNIGHT_GUARD, Zone, date_number, date_text};

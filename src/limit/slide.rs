@@ -19,6 +19,12 @@ pub(super) fn moment(tick: Tick) -> u64 {
     tick.nanos() >> MOMENT_BITS
 }
 
+/// Whether no window can tell two ticks apart.
+#[inline]
+pub(crate) fn same_moment(a: Tick, b: Tick) -> bool {
+    moment(a) == moment(b)
+}
+
 #[inline]
 pub(super) fn tick(moment: u64) -> Tick {
     Tick::from_nanos(moment << MOMENT_BITS)

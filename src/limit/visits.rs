@@ -52,9 +52,13 @@ impl Visits {
         self.counted
     }
 
-    /// Whether some date shares another's count.
-    pub(super) fn are_crowded(&self) -> bool {
+    /// Whether some date shares another's count, or the next would when the clock walks on to it in `until`.
+    pub(super) fn are_crowded(&self, tick: Tick, until: Duration) -> bool {
+        let next = self.shown.last.saturating_add(1);
+        let counts = |visit: &&Visit| self.shown.contains(visit.date) || tick.since(visit.left) + until < OVER;
         self.dates.iter().any(|visit| !visit.is_own())
+            || self.dates.iter().all(|visit| visit.date != next)
+                && self.dates.iter().filter(counts).count() >= self.kept.places()
     }
 
     /// Logs keep so many dates from now on, no fewer than before.

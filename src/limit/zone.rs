@@ -112,9 +112,10 @@ impl Zone {
         self.seen = Seen { days: counted, ahead_ms: now.ahead_ms, from, length: nanos(to).saturating_sub(from) };
     }
 
-    /// Whether the clock was on more dates of late than logs have places for, so that some share a count.
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.visits.are_crowded()
+    /// Whether the clock was on more dates of late than logs have places for, or will have been tomorrow.
+    pub(crate) fn is_crowded(&self, now: Now) -> bool {
+        let until = u64::try_from(self.end_ms.saturating_sub(now.wall_ms())).unwrap_or(0);
+        self.visits.are_crowded(now.tick, Duration::from_millis(until))
     }
 
     /// Logs keep so many dates from now on.

@@ -14,9 +14,16 @@ impl Demand {
     /// What a request demands: what somebody said of it before, completed by what its head tells.
     #[inline]
     pub(crate) fn of(said: Option<Self>, head: &request::Parts, pool: &KeyPool) -> Self {
-        match said {
-            Some(said) if said.model.is_some() => said,
-            said => said.unwrap_or_default().completed(head, pool),
+        let mut demand = said.unwrap_or_default();
+        demand.complete_by(head, pool);
+        demand
+    }
+
+    /// The same in place.
+    #[inline]
+    pub(crate) fn complete_by(&mut self, head: &request::Parts, pool: &KeyPool) {
+        if self.model.is_none() {
+            self.complete(head, pool);
         }
     }
 
@@ -37,7 +44,7 @@ impl Demand {
     /// The model where it stands in the head, whether it is counted at all, and a guess at its tokens from the length
     /// of the body.
     #[inline(never)]
-    fn completed(mut self, head: &request::Parts, pool: &KeyPool) -> Self {
+    fn complete(&mut self, head: &request::Parts, pool: &KeyPool) {
         let asks = pool.provider().asks(head);
         if let ModelIn::Head(model) = asks.model {
             self.model = Some(pool.share_name(&model));
@@ -48,7 +55,6 @@ impl Demand {
             self.input_tokens = length.unwrap_or(0_u64) / BYTES_PER_TOKEN;
             self.estimated = true;
         }
-        self
     }
 }
 

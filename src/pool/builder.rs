@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,6 +31,7 @@ use crate::{
     key::{Key, Tier},
     limit::{Limits, MIDNIGHT_GUARD, Zone},
     provider::Provider,
+    rule::Retry,
     store::Image,
     time::Clock,
 };
@@ -96,6 +100,7 @@ pub struct KeyPoolBuilder {
     limits: GivenLimits,
     clock: Option<Clock>,
     wait: Duration,
+    retry: Option<Retry>,
     settings: Settings,
 }
 
@@ -124,6 +129,7 @@ impl KeyPoolBuilder {
             limits: GivenLimits::default(),
             clock: None,
             wait: Duration::ZERO,
+            retry: None,
             settings: Settings {
                 strategy: Strategy::default(),
                 spill: Spill::default(),
@@ -236,9 +242,25 @@ impl KeyPoolBuilder {
         self.clock.get_or_insert_default().clone()
     }
 
+    /// When a call or request is sent again that brings no rule of its own: those of [`KeyPool::run`],
+    /// [`RetryPolicy`](crate::RetryPolicy) and [`KeyPoolLayer`](crate::KeyPoolLayer). [`Retry::new`] unless set.
+    ///
+    /// ```
+    /// use tower_keypool::{Backoff, Gemini, KeyPool, Retry};
+    ///
+    /// let pool = KeyPool::builder(Gemini::new())
+    ///     .retry(Retry::new().max_retries(5).backoff(Backoff::every_second()))
+    ///     .build()?;
+    /// # Ok::<(), tower_keypool::KeyError>(())
+    /// ```
+    pub fn retry(mut self, rule: Retry) -> Self {
+        self.retry = Some(rule);
+        self
+    }
+
     /// What it describes, but for provider and clock.
-    pub(super) fn into_parts(self) -> (Vec<Key>, GivenLimits, Settings, Duration) {
-        (self.keys, self.limits, self.settings, self.wait)
+    pub(super) fn into_parts(self) -> (Vec<Key>, GivenLimits, Settings, Duration, Retry) {
+        (self.keys, self.limits, self.settings, self.wait, self.retry.unwrap_or_default())
     }
 
     /// Builds it. Needs no runtime and spawns nothing.
@@ -282,13 +304,21 @@ impl KeyPoolBuilder {
         state.recall_followers(now);
         state.reopen_lanes(now);
         state.recall_exit(now);
+        let counts_usage = state.plans.tokens();
+        if let Some(journal) = &mut state.journal {
+            counts_usage.store(true, Ordering::Relaxed);
+            // What was configured is there the next time, too: it waits for the first requests.
+            journal.urgent = false;
+        }
         let (events, _) = broadcast::channel(event::CAPACITY);
         let pool = KeyPool(Arc::new(Shared {
             provider: self.provider,
             clock,
             wait: AtomicU64::new(millis(self.wait)),
+            retry: std::sync::Mutex::new(self.retry.unwrap_or_default()),
             unjudged,
             names: RecentNames::default(),
+            counts_usage,
             state: Mutex::new(state),
             events,
             idle: tokio::sync::Notify::new(),

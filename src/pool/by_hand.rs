@@ -64,6 +64,8 @@ impl State {
             }
         }
         self.roster.keys[slot as usize].extra.get_or_insert_default().lifted_at = self.seq + 1;
+        // What its owner may do again its other keys may do, too.
+        self.revive_owner(owner);
         self.guard.forget(slot);
         self.recovered(Whom { scope: Scope::Key, slot, owner, lane: NO_MODEL });
         self.serve(now);

@@ -21,7 +21,7 @@ impl State {
         for (_, zone) in &mut self.zones {
             zone.at(now.tick, now.wall_ms());
         }
-        if self.plans.kept() == Dates::Few && self.zones.iter().any(|(_, zone)| zone.is_crowded()) {
+        if self.plans.kept() == Dates::Few && self.zones.iter().any(|(_, zone)| zone.is_crowded(now)) {
             self.keep_many_dates();
         }
     }

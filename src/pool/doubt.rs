@@ -20,6 +20,9 @@ use crate::{
 /// The scopes whose rests a key's answer may begin, and evidence give back.
 const OF_A_KEY: [Scope; 5] = [Scope::Key, Scope::KeyLane, Scope::Owner, Scope::OwnerLane, Scope::BillingAccount];
 
+/// The scopes whose rests without end the guard holds.
+const HELD: [Scope; 3] = [Scope::Key, Scope::Owner, Scope::BillingAccount];
+
 /// Sentences that blame a key are mostly true: only so many owners of whom the same is said let the request be believed
 /// to be at fault, and no further key be asked.
 const BLAMED_BY_WORDS: usize = 5;
@@ -167,13 +170,16 @@ impl State {
     pub(super) fn hold_suspects(&mut self, now: Now) {
         let suspects = self.guard.suspects().to_vec();
         for slot in &suspects {
-            let key = &mut self.roster.keys[*slot as usize];
-            let owner = key.owner;
-            for rest in [&mut key.rest, &mut self.roster.owners[owner as usize].rest] {
-                if let Some(rest) = rest.as_mut().filter(|rest| rest.end == End::Never && !rest.by_hand) {
+            let owner = self.roster.keys[*slot as usize].owner;
+            for scope in HELD {
+                let whom = Whom { scope, slot: *slot, owner, lane: NO_MODEL };
+                let rest = self.rest_slot_of(whom).filter(|rest| rest.end == End::Never && !rest.by_hand);
+                if let Some(rest) = rest {
                     rest.held = true;
                     rest.told = true;
                     rest.end = End::At(now.tick.plus(HOLD));
+                    // Where it stood it would have stood for good.
+                    self.revive(whom);
                 }
             }
             self.note_key(*slot, NO_MODEL);
@@ -186,7 +192,7 @@ impl State {
     /// The way out is good: what was held takes effect.
     pub(super) fn release_held(&mut self, slot: u32) {
         let owner = self.roster.keys[slot as usize].owner;
-        for scope in [Scope::Key, Scope::Owner] {
+        for scope in HELD {
             let whom = Whom { scope, slot, owner, lane: NO_MODEL };
             let Some(rest) = self.rest_slot_of(whom).filter(|rest| rest.held) else { continue };
             rest.held = false;

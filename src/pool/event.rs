@@ -1,6 +1,7 @@
 //! Events: what happens to keys, for dashboards and stores. Bounded, lossy with a count, never slowing a pick.
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,10 +12,10 @@ use std::{
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use super::OutReason;
+use super::{LimitSource, OutReason};
 use crate::{
     key::KeyId,
-    limit::Limit,
+    limit::{Limit, Span, Unit},
     verdict::{Scope, VerdictKind},
 };
 
@@ -42,8 +43,8 @@ pub enum Event {
         kind: VerdictKind,
         /// The provider's own short word for it.
         code: String,
-        /// The limit that was hit, where the answer named one.
-        limit: Option<Limit>,
+        /// The limit that was hit, where the answer named it.
+        limit: Option<LimitHit>,
         /// How long.
         rest: Duration,
     },
@@ -133,6 +134,35 @@ pub enum Event {
         /// `added`, `removed`, `replaced`, `merged`, `reweighted`, `changed`.
         change: &'static str,
     },
+}
+
+/// A limit that an answer said was hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LimitHit {
+    /// What it counts.
+    pub unit: Unit,
+    /// Over which time.
+    pub span: Span,
+    /// How many it allows, where the answer said so. Zero: the owner has none of it.
+    pub named: Option<u64>,
+    /// How many the pool allows, where it limits this.
+    pub held: Option<u64>,
+    /// Where that came from; `None` where nothing is held.
+    pub source: Option<LimitSource>,
+}
+
+impl LimitHit {
+    /// How many it allows as far as is known: as the answer said, else as the pool has it.
+    pub fn amount(&self) -> Option<u64> {
+        self.named.or(self.held)
+    }
+}
+
+/// What is counted over which time: `requests/minute`.
+impl fmt::Display for LimitHit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&Limit { unit: self.unit, span: self.span, amount: 0 }, f)
+    }
 }
 
 /// A subscription: what happens from now on. Slow readers lose the oldest events and are told how many.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     limit::{At, Kept, Limits, Plan, date_text},
-    share::{Noted, UnitId},
+    share::{Noted, Started, UnitId},
     store::{
         Batch, Credit, KeyRecord, KeyStanding, RestId, RestRecord, Run, StartedRecord, UnitRecord, UsageRecord,
         WindowRecord,
@@ -41,6 +41,7 @@ pub(super) struct Look {
     /// What was copied under the mutex, to be made records of outside of it.
     raw_units: Vec<RawUnit>,
     started: Vec<StartedRecord>,
+    noted: Vec<Noted>,
     plans: HashMap<u16, Plan>,
     /// Two keys of one owner say the same of it.
     rests: HashSet<RestId>,
@@ -64,6 +65,8 @@ struct RawUnit {
 enum Seen {
     Whole(RawUnit),
     Started(StartedRecord),
+    /// The same where several processes share owners.
+    Noted(Noted),
 }
 
 impl Look {
@@ -83,7 +86,7 @@ impl Look {
             if let Some((unit, fence)) = raw.held {
                 let counts = plan.tell(&mut raw.log, &raw.at);
                 let ahead = raw.credit.as_spent();
-                batch.notes.get_or_insert_default().units.push(Noted { unit, fence, counts, ahead });
+                batch.notes.get_or_insert_default().units.push(Noted { unit, fence, counts, started: None, ahead });
                 continue;
             }
             let ahead_ms = raw.at.day.wall_ms - raw.at.tick.millis() as i64;
@@ -99,6 +102,9 @@ impl Look {
             });
         }
         batch.started.append(&mut self.started);
+        if !self.noted.is_empty() {
+            batch.notes.get_or_insert_default().units.append(&mut self.noted);
+        }
         batch.usage.append(&mut self.usage);
     }
 }
@@ -137,6 +143,7 @@ impl State {
             match self.look_at(unit, &mut look.plans, now) {
                 Some(Seen::Whole(raw)) => look.raw_units.push(raw),
                 Some(Seen::Started(record)) => look.started.push(record),
+                Some(Seen::Noted(noted)) => look.noted.push(noted),
                 None => continue,
             }
             look.seen.push(unit);
@@ -197,6 +204,12 @@ impl State {
         let whole = !journal.takes_started || plan.holds_any(held.log_ref(owner, plan.words()));
         let part = mark.part(granted, whole, now.tick);
         let credit = mark.write(plan);
+        if let (Some(amounts), Some((unit, fence))) = (part, &lent) {
+            let dates = (at.day.days.first, at.day.days.last);
+            let started = Some(Started { spent: amounts.as_spent(), dates });
+            let (unit, fence) = (unit.clone(), *fence);
+            return Some(Seen::Noted(Noted { unit, fence, counts: Vec::new(), started, ahead: credit.as_spent() }));
+        }
         if let Some(amounts) = part {
             let days = (journal.date(at.day.days.first), journal.date(at.day.days.last));
             let (lane, at) = (Arc::clone(&held.name), wall(now.tick, now));

@@ -1,7 +1,7 @@
 //! The pool's handle: each call takes the mutex once, and wakes and tells whoever waits after it is free again.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     task::Waker,
     time::Duration,
 };
@@ -18,6 +18,7 @@ use super::{
 use crate::{
     error::{Error, Kind},
     provider::Provider,
+    rule::Retry,
     time::{Clock, Now, Tick},
     verdict::Verdict,
 };
@@ -41,6 +42,11 @@ impl KeyPool {
     /// How long a demand waits that does not say so itself.
     pub fn default_wait(&self) -> Duration {
         Duration::from_millis(self.0.wait.load(Ordering::Relaxed))
+    }
+
+    /// When a call is sent again that brings no rule of its own.
+    pub fn default_retry(&self) -> Retry {
+        self.0.retry.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes a key now, or says why there is none. Never waits, whatever the demand says.
@@ -269,13 +275,13 @@ impl KeyPool {
     /// Ends a lease; one that has ended already stays as it is.
     pub(crate) fn end(&self, seat: Seat) {
         let now = self.0.clock.now();
-        let mut state = self.lock();
+        let mut state = self.state();
         if self.0.unjudged == Unjudged::Success && state.seats.get(seat).is_some_and(|cell| !cell.judged) {
             state.judge(seat, &Verdict::SUCCESS, now);
         }
         state.end(seat, now);
         let idle = state.is_drained();
-        drop(state);
+        self.leave(state);
         self.tell_idle(idle);
     }
 
@@ -295,9 +301,18 @@ impl KeyPool {
 
     pub(crate) fn judge(&self, seat: Seat, verdict: &Verdict) {
         let now = self.0.clock.now();
-        let mut state = self.lock();
+        let mut state = self.state();
         state.watch_wall(now);
-        state.judge(seat, verdict, now);
+        if !(verdict.is_plain_success() && state.judge_plain(seat, now)) {
+            state.judge(seat, verdict, now);
+        }
+        self.leave(state);
+    }
+
+    /// Whether anything is done with what answers cost: whoever would have to read it out of them asks first.
+    #[inline]
+    pub(crate) fn counts_usage(&self) -> bool {
+        self.0.counts_usage.load(Ordering::Relaxed)
     }
 
     pub(crate) fn usage(&self, seat: Seat, usage: Usage) {
@@ -315,10 +330,15 @@ impl KeyPool {
     }
 
     pub(super) fn started(&self, seat: Seat) -> bool {
-        let now = self.0.clock.now();
-        let mut state = self.lock();
+        self.started_at(seat, self.0.clock.now())
+    }
+
+    pub(super) fn started_at(&self, seat: Seat, now: Now) -> bool {
+        let mut state = self.state();
         state.watch_wall(now);
-        state.started(seat, now)
+        let may_go = state.started(seat, now);
+        self.leave(state);
+        may_go
     }
 }
 

@@ -3,8 +3,9 @@
 use std::{borrow::Cow, time::Duration};
 
 use super::{
-    event::Event,
+    event::{Event, LimitHit},
     guard::HOLD,
+    plans::find,
     rest::{Before, End, Probe, Rest},
     scope::Whom,
     seats::SeatCell,
@@ -13,7 +14,7 @@ use super::{
 use crate::{
     limit::Limit,
     time::Now,
-    verdict::{Scope, Until, Verdict, VerdictKind},
+    verdict::{Scope, Until, Verdict, VerdictKind, Violation},
 };
 
 /// A daily 429 this near to midnight does not tell which day it speaks of.
@@ -71,6 +72,7 @@ impl State {
             rest.strikes = incident.strikes;
             rest.incident = cell.ticket;
         }
+        let probed_at_last = incident.active && rest.probe.is_none() && probe.is_some();
         let confirms = verdict.confirm_after_of().is_some();
         let told = !incident.active || rest.kind != verdict.fault() || (end == End::Never) != (rest.end == End::Never);
         if incident.active {
@@ -92,6 +94,10 @@ impl State {
         rest.held |= held;
         if incident.fresh {
             self.weigh_down(whom, verdict);
+        }
+        if probed_at_last {
+            // Its keys stand where nothing ever calls them.
+            self.revive(whom);
         }
         if held {
             self.hold_suspects(now);
@@ -184,14 +190,23 @@ impl State {
             self.events.push(Event::Disabled { key, scope, model, kind, code, advice });
             return;
         }
-        let limit = verdict.news_of().and_then(|news| news.violations.first()).map(|violation| Limit {
-            unit: violation.unit,
-            span: violation.span,
-            amount: violation.amount.unwrap_or(0),
-        });
+        let limit = verdict.news_of().and_then(|news| news.decisive).map(|violation| self.limit_hit(whom, violation));
         let model = self.model_of(whom);
         let rest = end.tick(now).since(now.tick);
         self.events.push(Event::Rested { key, scope, model, kind, code, limit, rest });
+    }
+
+    /// A limit that was hit, beside what the pool has for it. Learning comes before: a limit that was taken from this very
+    /// answer is held by now.
+    fn limit_hit(&self, whom: Whom, violation: Violation) -> LimitHit {
+        let Violation { unit, span, amount: named } = violation;
+        let lane = &self.lanes[usize::from(whom.lane)];
+        let of_a_lane = matches!(whom.scope, Scope::KeyLane | Scope::OwnerLane) && !lane.asleep;
+        let sources = of_a_lane.then(|| self.plans.sources(lane.owners[whom.owner as usize].plan));
+        let like = Limit { unit, span, amount: 0 };
+        let held = sources.and_then(|sources| find(&sources.own(), like));
+        let source = sources.filter(|_| held.is_some()).map(|sources| sources.source(like));
+        LimitHit { unit, span, named, held: held.map(|held| held.amount), source }
     }
 
     /// The model of a scope that is bound to a lane.

@@ -2,11 +2,13 @@
 
 mod checks;
 mod described;
+mod faults;
 mod kept;
 mod model;
 mod ops;
 mod queue;
 mod schedule;
+mod waiting;
 
 use std::time::Duration;
 
@@ -57,6 +59,28 @@ proptest! {
         }
     }
 
+    /// Under faults of every kind.
+    #[test]
+    fn laws_1_2_3_4_5_7_9_hold_under_faults(ops in faults::ops(1..160), strategy in 0usize..5, spill in 0usize..4) {
+        let mut run = faults::Run::new(strategy, spill);
+        for op in ops {
+            run.step(op)?;
+        }
+        run.finish()?;
+    }
+
+    #[test]
+    fn law_8_faults_replay_the_same(ops in faults::ops(1..100), strategy in 0usize..5, spill in 0usize..4) {
+        let trace = |ops: &[faults::Op]| -> Result<Vec<String>, TestCaseError> {
+            let mut run = faults::Run::new(strategy, spill);
+            for op in ops {
+                run.step(op.clone())?;
+            }
+            Ok(run.trace)
+        };
+        prop_assert_eq!(trace(&ops)?, trace(&ops)?);
+    }
+
     #[test]
     fn law_8_the_same_run_replays_the_same(ops in ops(1..120), strategy in 0usize..5) {
         let trace = |ops: &[ops::Op]| -> Result<Vec<String>, TestCaseError> {
@@ -93,6 +117,12 @@ proptest! {
         pause in 1u64..20_000,
     ) {
         queue::queue(&cancels, per_minute, Duration::from_millis(pause))?;
+    }
+
+    /// Several lanes, priorities, and answers while they wait.
+    #[test]
+    fn law_6_whoever_waits_is_woken_by_whatever_makes_room(steps in waiting::steps()) {
+        waiting::waiting(steps)?;
     }
 
     /// Some must have one of the keys, some want many tokens, some will take anything.

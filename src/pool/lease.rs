@@ -9,6 +9,8 @@ use super::{Attempt, KeyPool, ServedBy, trace};
 use crate::{
     error::Error,
     key::{KeyId, Secret},
+    limit::same_moment,
+    time::Tick,
     verdict::Verdict,
 };
 
@@ -206,7 +208,7 @@ impl Granted {
 
     /// For whoever only says when the request goes out.
     pub(crate) fn start(&self) -> Start {
-        Start { pool: self.pool.clone(), seat: self.seat }
+        Start { pool: self.pool.clone(), seat: self.seat, said: None }
     }
 
     /// Who served, for the answer or the error.
@@ -234,12 +236,20 @@ impl fmt::Debug for Granted {
 pub(crate) struct Start {
     pool: KeyPool,
     seat: Seat,
+    /// When the pool was told last, and had nothing against it.
+    said: Option<Tick>,
 }
 
 impl Start {
-    /// It goes out now.
-    pub(crate) fn started(&self) -> bool {
-        self.pool.started(self.seat)
+    /// It goes out now. Connections say so several times within microseconds, which are one moment to every limit: the
+    /// pool is told once.
+    pub(crate) fn started(&mut self) -> bool {
+        let now = self.pool.clock().now();
+        let told = self.said.is_some_and(|said| same_moment(said, now.tick));
+        if !told {
+            self.said = self.pool.started_at(self.seat, now).then_some(now.tick);
+        }
+        self.said.is_some()
     }
 }
 

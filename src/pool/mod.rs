@@ -21,6 +21,7 @@ mod grant;
 mod group;
 mod guard;
 mod handle;
+mod health;
 mod incident;
 mod journal;
 mod judge;
@@ -69,7 +70,10 @@ mod write_behind;
 #[cfg(test)]
 mod laws;
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64},
+};
 
 use tokio::sync::{Notify, broadcast, watch};
 
@@ -78,7 +82,7 @@ pub use builder::{KeyPoolBuilder, Spill, Unjudged};
 pub use change::KeyChange;
 pub(crate) use demand::OnGrant;
 pub use demand::{Affinity, Demand};
-pub use event::{Event, Events, Lost};
+pub use event::{Event, Events, LimitHit, Lost};
 pub use exhausted::{Exhausted, OutReason};
 pub use lease::{Granted, Lease, Usage};
 pub(crate) use lease::{Kept, Prepared, Seat, Slot, Start};
@@ -94,7 +98,7 @@ pub use snapshot::{
     DisabledView, KeyLaneView, KeyState, KeyView, LaneLimitView, LaneView, LimitView, PriorityView, RestView, Snapshot,
 };
 
-use crate::{provider::Provider, time::Clock};
+use crate::{provider::Provider, rule::Retry, time::Clock};
 use locks::Mutex;
 use recent_names::RecentNames;
 use sharing::Standing;
@@ -130,8 +134,12 @@ struct Shared {
     clock: Clock,
     /// In milliseconds.
     wait: AtomicU64,
+    /// For calls that bring no rule. Whoever takes it clones it: never held for longer.
+    retry: std::sync::Mutex<Retry>,
     unjudged: Unjudged,
     names: RecentNames,
+    /// Somebody asks what answers cost: limits that count tokens, or a store.
+    counts_usage: Arc<AtomicBool>,
     state: Mutex<State>,
     events: broadcast::Sender<Event>,
     /// Told when the last lease of a pool that shuts down has ended.

@@ -141,6 +141,7 @@ impl KeyPoolBuilder {
     ) -> Result<KeyPool, OpenError> {
         let Sharing { holder, settings, seed, on_missing } = sharing;
         let mut patience = Patience::begin(on_missing, self.clock_in_use());
+        let takes_started = store.takes_started();
         let store: Arc<dyn AnyStore> = Arc::new(store);
         let image = loop {
             match store.load().await {
@@ -169,6 +170,9 @@ impl KeyPoolBuilder {
             counters: Counters::default(),
             error: None,
         };
+        if let Some(journal) = &mut pool.lock().journal {
+            journal.takes_started = takes_started;
+        }
         let mut local = missing;
         while !local {
             let Err(error) = renewing.begin(&pool).await else { break };
@@ -213,7 +217,7 @@ impl Patience {
         match self.on_missing {
             OnMissing::Wait(patience) if waited < patience => {
                 if self.said.is_none() {
-                    tracing::warn!(%error, "the store that processes share is missing; it is tried for {} s", patience.as_secs());
+                    tracing::warn!(name: "keypool.store_missing", %error, "the store that processes share is missing; it is tried for {} s", patience.as_secs());
                 }
                 self.said = Some(error.to_string());
                 let pause = Self::AGAIN.min(patience.saturating_sub(waited));

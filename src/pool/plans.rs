@@ -1,6 +1,13 @@
 //! Limits as they hold, compiled once for all owners that have the same.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use serde::Serialize;
 
@@ -92,11 +99,20 @@ pub(super) struct Plans {
     kept: Dates,
     /// Among how many processes all limits are divided from now on.
     among: u32,
+    /// Some plan counts tokens.
+    tokens: Arc<AtomicBool>,
 }
 
 impl Plans {
     pub(super) fn new(guard: Duration) -> Self {
-        let mut plans = Self { entries: Vec::new(), index: HashMap::new(), guard, kept: Dates::Few, among: 0 };
+        let mut plans = Self {
+            entries: Vec::new(),
+            index: HashMap::new(),
+            guard,
+            kept: Dates::Few,
+            among: 0,
+            tokens: Arc::default(),
+        };
         plans.intern(Sources::default());
         plans
     }
@@ -112,6 +128,9 @@ impl Plans {
         }
         let Ok(number) = u16::try_from(self.entries.len()) else { return 0 };
         let plan = Plan::compile_for(&sources.effective(), self.guard, self.kept);
+        if plan.counts_tokens() {
+            self.tokens.store(true, Ordering::Relaxed);
+        }
         self.entries.push(Entry { plan, sources: sources.clone() });
         self.index.insert(sources, number);
         number
@@ -135,6 +154,11 @@ impl Plans {
     /// Limits that are interned from now on are divided among so many processes; zero: among none.
     pub(super) fn divide(&mut self, among: u32) {
         self.among = among;
+    }
+
+    /// Whether some plan counts tokens: for whoever does not hold the pool's mutex.
+    pub(super) fn tokens(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.tokens)
     }
 
     pub(super) fn plan(&self, number: u16) -> &Plan {
@@ -185,5 +209,15 @@ mod tests {
         assert_eq!(plans.intern(Sources::default()), 0, "no limit has no part");
         plans.divide(0);
         assert_eq!(plans.intern(plans.sources(half).clone()), whole);
+    }
+
+    #[test]
+    fn tokens_count_from_the_first_plan_on_that_counts_them() {
+        let mut plans = Plans::new(Duration::ZERO);
+        let tokens = plans.tokens();
+        plans.intern(Sources { given: Limits::new().per_minute(10).per_day(250), ..Sources::default() });
+        assert!(!tokens.load(Ordering::Relaxed));
+        plans.intern(Sources { learned: Limits::new().tokens_per_minute(1000), ..Sources::default() });
+        assert!(tokens.load(Ordering::Relaxed));
     }
 }

@@ -4,7 +4,8 @@
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use super::{
-    journal::{Health, Journal, Known, RunState},
+    health::Health,
+    journal::{Journal, Known, RunState},
     lane::Origin,
     mark::{Mark, credit, least},
     rest::{End, Probe, Rest},

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    sync::atomic::Ordering,
+    sync::{PoisonError, atomic::Ordering},
 };
 
 use super::{
@@ -41,15 +41,15 @@ impl RosterChange {
 }
 
 impl KeyPool {
-    /// Makes the running pool the one that this builder describes: exactly its keys, limits, strategy, spill, rests and
-    /// wait. A key that stays, by its secret, else by its id, keeps its counts and rests. Provider, clock, guard and
+    /// Makes the running pool the one that this builder describes: exactly its keys, limits, strategy, spill, rests,
+    /// wait and retry rule. A key that stays, by its secret, else by its id, keeps its counts and rests. Provider, clock, guard and
     /// what an unjudged lease says stay as they are.
     ///
     /// # Errors
     /// What [`KeyPoolBuilder::build`] says; nothing is changed then.
     pub fn reconfigure(&self, wanted: KeyPoolBuilder) -> Result<RosterChange, KeyError> {
         let now = self.0.clock.now();
-        let (keys, limits, settings, wait) = wanted.into_parts();
+        let (keys, limits, settings, wait, retry) = wanted.into_parts();
         let mut state = self.lock();
         state.watch_wall(now);
         let wanted = state.check_keys(keys)?;
@@ -60,6 +60,7 @@ impl KeyPool {
         let crowded = state.models_without_a_lane();
         drop(state);
         warn_of_a_crowd(&crowded);
+        *self.0.retry.lock().unwrap_or_else(PoisonError::into_inner) = retry;
         self.0.wait.store(millis(wait), Ordering::Relaxed);
         Ok(change)
     }

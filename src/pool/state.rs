@@ -150,31 +150,6 @@ impl State {
         lane
     }
 
-    /// A lane that somebody configured limits for.
-    pub(super) fn configure_lane(&mut self, model: &str) {
-        if self.lane_of.get(model).is_none() && self.lanes.len() < MAX_LANES {
-            self.push_lane(model.into(), Origin::Configured);
-        }
-    }
-
-    /// Lanes for the models that the pool was given limits for, as far as there is room.
-    pub(super) fn configure_lanes(&mut self) {
-        for model in self.limits.models().iter().take(MAX_CONFIGURED) {
-            self.configure_lane(model);
-        }
-    }
-
-    /// Models that somebody gave limits for and that have no lane yet, sorted.
-    pub(super) fn models_without_a_lane(&self) -> Vec<String> {
-        let own = self.roster.owners.iter().filter_map(|owner| owner.extra.as_ref()).flat_map(|extra| &extra.limits);
-        let own = own.map(|(model, _)| model).filter(|model| *model != "*").cloned();
-        let mut models: Vec<String> = own.chain(self.limits.models()).collect();
-        models.sort_unstable();
-        models.dedup();
-        models.retain(|model| self.lane_of.get(model).is_none());
-        models
-    }
-
     /// Puts all keys into all lanes, once they are all known.
     pub(super) fn settle_in(&mut self) {
         for lane in 0..self.lanes.len() as u16 {

@@ -25,7 +25,7 @@ pub(super) fn tell(event: &Event) {
         Event::Rested { key, scope, model, kind, code, limit, rest } => info!(
             name: "keypool.rested", target: "tower_keypool::events",
             %key, scope = scope.word(), model = model.as_deref(), verdict = kind.word(), code = code.as_str(),
-            limit = limit.map(|limit| limit.to_string()), limit_amount = limit.map(|limit| limit.amount),
+            limit = limit.map(|limit| limit.to_string()), limit_amount = limit.and_then(|limit| limit.amount()),
             rest_seconds = rest.as_secs_f64(),
         ),
         Event::Disabled { key, scope, model, kind, code, advice } => warn!(

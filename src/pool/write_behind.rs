@@ -30,7 +30,7 @@ impl Cadence {
     /// Where processes share owners: with what they renew there are no more than ten transactions a second.
     pub(super) const NOTING: Self = Self::of(Duration::from_millis(120));
     /// Where the board alone knows the counts: what is left to write is nobody's to wait for. With what they renew that is
-    /// 1.4 calls a second.
+    /// 1.7 calls a second.
     pub(super) const IDLE: Self = Self::of(Duration::from_secs(1));
 
     const fn of(every: Duration) -> Self {
@@ -73,6 +73,8 @@ pub(super) async fn write_behind(
     progress: watch::Sender<Progress>,
     cadence: Cadence,
 ) {
+    // Thousands of keys that are new to the store, or as they were, are not to stand in the way of the first request.
+    rest(&pool, sleep(cadence.every), sleep(cadence.short), sleep(SOON)).await;
     while news(&pool).await {
         let (pause, short, soon) = (sleep(cadence.every), sleep(cadence.short), sleep(SOON));
         let Some((batch, mut look, number)) = gather(&pool) else { return };

@@ -23,6 +23,8 @@ const MOST: usize = 16;
 pub(super) struct Quota {
     pub(super) hit: Option<Hit>,
     pub(super) violations: Vec<Violation>,
+    /// The one that made the hit what it is.
+    pub(super) decisive: Option<Violation>,
     pub(super) model: Option<String>,
 }
 
@@ -96,13 +98,15 @@ impl Quota {
             (_, Some(_)) => Hit::Short,
             (_, None) => by_name(id).or_else(|| by_name(metric)).unwrap_or(Hit::Short),
         };
+        let unit = unit(id).or_else(|| unit(metric));
+        let violation = unit.zip(span).map(|(unit, span)| Violation { unit, span, amount });
         // Zero is worse than a day, a day worse than a minute.
-        self.hit = self.hit.max(Some(hit));
-        if let (Some(unit), Some(span)) = (unit(id).or_else(|| unit(metric)), span) {
-            let violation = Violation { unit, span, amount };
-            if !self.violations.contains(&violation) {
-                self.violations.push(violation);
-            }
+        if self.hit < Some(hit) {
+            self.hit = Some(hit);
+            self.decisive = violation;
+        }
+        if let Some(violation) = violation.filter(|violation| !self.violations.contains(violation)) {
+            self.violations.push(violation);
         }
     }
 }

@@ -50,6 +50,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         let quota = google_quota::read(&details, message);
         said.hit = quota.hit.or_else(|| google_quota::hit_of(&said));
         said.news.violations = quota.violations;
+        said.news.decisive = quota.decisive;
         said.news.quota_model = quota.model.as_deref().and_then(model_name);
     }
     said.news.consumer = details.iter().find_map(|detail| consumer(detail.get("metadata")?.get("consumer")?.as_str()?));

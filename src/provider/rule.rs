@@ -127,6 +127,12 @@ impl Rule {
             && (self.marks.is_empty() || self.marks.iter().any(|mark| said.bears(mark)))
     }
 
+    /// Whether what it rules follows from the limit that was hit.
+    fn follows_a_limit(&self, said: &Complaint) -> bool {
+        let by_kind = self.marks.iter().any(|mark| matches!(mark, Mark::Hits(_)));
+        by_kind || (said.hit.is_none() && self.then.kind == VerdictKind::RateLimited)
+    }
+
     /// Whether it blames a key for a sentence alone: nothing else in the answer says that it is about the key. These
     /// statuses do.
     fn is_worded_by(&self, said: &Complaint) -> bool {
@@ -171,6 +177,9 @@ pub(super) fn decide(tables: &[&'static [Rule]], mut said: Complaint, answer: &A
     }
     if let Some(pause) = then.confirm_after {
         verdict = verdict.confirm_after(pause);
+    }
+    if !rule.follows_a_limit(&said) {
+        said.news.decisive = None;
     }
     if said.news != crate::verdict::QuotaNews::default() {
         verdict = verdict.news(said.news);

@@ -112,7 +112,7 @@ impl Shared {
         };
         *attempts = Attempts::default();
         if self.start.lock().unwrap_or_else(PoisonError::into_inner).missing.take().is_some() {
-            tracing::info!("{address} is reached");
+            tracing::info!(name: "keypool.store_reached", "{address} is reached");
         }
         let made = Arc::new(made);
         *self.current() = Some(Arc::clone(&made));
@@ -210,6 +210,35 @@ impl Link {
                 }
             })
             .await
+    }
+
+    /// Runs several scripts in one call: what each came to.
+    pub(crate) async fn run_all(
+        &self,
+        calls: &[(&Script, Vec<&[u8]>)],
+        patience: Duration,
+    ) -> Result<Vec<Result<Value, RedisError>>, RedisError> {
+        let (base, address) = (self.base(), &self.0.options.address);
+        let answers = self.0.with(patience, async |mut connection| {
+            let mut pipe = redis::pipe();
+            pipe.ignore_errors();
+            for (script, arguments) in calls {
+                pipe.add_command(script.by_hash(&base, arguments));
+            }
+            let mut answers: Vec<redis::RedisResult<Value>> = pipe.query_async(&mut connection).await?;
+            for ((script, arguments), answer) in calls.iter().zip(&mut answers) {
+                if answer.as_ref().is_err_and(|error| error.code() == Some("NOSCRIPT")) {
+                    *answer = script.by_text(&base, arguments).query_async(&mut connection).await;
+                }
+            }
+            // A server that cannot serve now is left, as in a call alone.
+            match answers.iter().position(|answer| answer.as_ref().is_err_and(passes)) {
+                Some(at) => answers.swap_remove(at).map(|_| Vec::new()),
+                None => Ok(answers),
+            }
+        });
+        let said = |error| RedisError::of(format!("{address} did not do it"), error);
+        Ok(answers.await?.into_iter().map(|answer| answer.map_err(said)).collect())
     }
 
     /// Sends several commands at once.

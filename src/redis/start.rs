@@ -33,7 +33,7 @@ impl Link {
                 }
                 OnMissing::Wait(_) => return Err(error),
                 OnMissing::Local { expected_processes } => {
-                    tracing::warn!(%error, expected_processes, "the shared store is missing: limits are divided until it answers");
+                    tracing::warn!(name: "keypool.store_missing", %error, expected_processes, "the shared store is missing: limits are divided until it answers");
                     link.start().missing = Some(expected_processes.max(1));
                     return Ok(link);
                 }
@@ -67,7 +67,7 @@ impl Link {
     }
 
     fn warn(&self, warning: String) {
-        tracing::warn!("{warning}");
+        tracing::warn!(name: "keypool.store_warning", "{warning}");
         self.start().warnings.push(warning);
     }
 

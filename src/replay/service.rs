@@ -72,8 +72,10 @@ where
 /// The body of a request, as it can be sent again.
 pub(crate) struct Opened<B> {
     pub(crate) body: ReplayBody<B>,
-    /// What the request demands, taken out of it; `None` where nobody knows.
-    pub(crate) demand: Option<Demand>,
+    /// What the request demands, taken out of it.
+    pub(crate) demand: Demand,
+    /// Whether anybody knows.
+    known: bool,
     /// The rest of the demand stands in the body, which is to be read first.
     pub(crate) reads: bool,
 }
@@ -100,7 +102,7 @@ impl<S> ReplayService<S> {
         if known {
             demand.on_grant = Some(shared.clone());
         }
-        Opened { body: ReplayBody::new(shared), demand: known.then_some(demand), reads }
+        Opened { body: ReplayBody::new(shared), demand, known, reads }
     }
 
     /// Sends it on, once its demand is complete.
@@ -109,8 +111,8 @@ impl<S> ReplayService<S> {
     where
         S: Service<Request<ReplayBody<B>>> + Clone,
     {
-        let Opened { body, demand, reads } = opened;
-        if let Some(demand) = demand {
+        let Opened { body, demand, known, reads } = opened;
+        if known {
             head.extensions.insert(demand);
         }
         let request = Request::from_parts(head, body);

@@ -105,8 +105,8 @@ impl<B> Shared<B> {
 
     /// The connection takes the request now. False: it must not go, since the key is another process's by now.
     pub(super) fn stamp(&self) -> bool {
-        let start = self.start.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(start) = &*start else { return true };
+        let mut start = self.start.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(start) = &mut *start else { return true };
         #[cfg(test)]
         self.stamps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         start.started()

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Retry, future::NextLease};
+use super::future::NextLease;
 use crate::{
     error::Error,
     pool::{Attempt, Demand, Exhausted, KeyPool, Seat},
+    rule::Retry,
     time::Tick,
     verdict::{Elsewhere, Verdict, VerdictKind},
 };

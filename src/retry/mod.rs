@@ -10,15 +10,11 @@
 //! A time-out goes below the policy when it is meant for one attempt, and above it when it is meant for the whole
 //! request. An attempt that timed out is no fault of its key.
 
-mod backoff;
 mod decide;
 mod future;
 mod policy;
-mod rule;
 mod seen;
 
-pub use backoff::Backoff;
 pub(crate) use decide::{Course, Step, instead};
 pub use future::RetryFuture;
 pub use policy::RetryPolicy;
-pub use rule::Retry;

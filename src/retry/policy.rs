@@ -11,7 +11,7 @@ use http::{Request, Response};
 use tower::retry::Policy;
 
 use super::{
-    Retry, RetryFuture,
+    RetryFuture,
     decide::{Course, Step, instead},
     seen::Seen,
 };
@@ -19,6 +19,7 @@ use crate::{
     error::{BoxError, Error},
     pool::{Demand, KeyPool, Prepared},
     replay::TryClone,
+    rule::{Backoff, Retry},
     time::Tick,
 };
 
@@ -109,18 +110,13 @@ struct Session {
 }
 
 impl RetryPolicy {
-    /// The default [`Retry`] over this pool.
+    /// The pool's own rule ([`KeyPool::default_retry`]), as it is now.
     pub fn new(pool: impl Borrow<KeyPool>) -> Self {
-        Self {
-            pool: pool.borrow().clone(),
-            rule: Arc::new(Retry::new()),
-            wait: None,
-            session: Mutex::new(None),
-            underway: false,
-        }
+        let pool = pool.borrow().clone();
+        Self { rule: Arc::new(pool.default_retry()), pool, wait: None, session: Mutex::new(None), underway: false }
     }
 
-    /// This rule instead of the default one.
+    /// This rule instead of the pool's.
     #[must_use]
     pub fn rule(mut self, rule: Retry) -> Self {
         self.rule = Arc::new(rule);
@@ -135,7 +131,7 @@ impl RetryPolicy {
 
     /// How long to pause before each of them; see [`Retry::backoff`].
     #[must_use]
-    pub fn backoff(self, backoff: super::Backoff) -> Self {
+    pub fn backoff(self, backoff: Backoff) -> Self {
         self.with(|rule| rule.backoff(backoff))
     }
 
@@ -149,6 +145,12 @@ impl RetryPolicy {
     #[must_use]
     pub fn budget(self, budget: impl tower::retry::budget::Budget + Send + Sync + 'static) -> Self {
         self.with(|rule| rule.budget(budget))
+    }
+
+    /// Retries of provider faults are bounded by their count alone; see [`Retry::without_budget`].
+    #[must_use]
+    pub fn without_budget(self) -> Self {
+        self.with(Retry::without_budget)
     }
 
     /// Whether the caller receives [`Error::is_exhausted`] instead of the last true answer; see

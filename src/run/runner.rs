@@ -6,7 +6,7 @@ use super::{LeasedKey, RunError, walk::Walk};
 use crate::{
     fallback::Models,
     pool::{Demand, KeyPool},
-    retry::Retry,
+    rule::Retry,
     verdict::Verdict,
 };
 
@@ -20,7 +20,8 @@ pub struct Runner {
 
 impl KeyPool {
     /// Calls the closure with a key, again with another one after a fault of the key, and after a pause after a fault
-    /// of the provider, as the default [`Retry`] says.
+    /// of the provider, as the pool's rule says
+    /// ([`KeyPool::default_retry`]; [`KeyPool::with_retry`] is for calls with another).
     ///
     /// `judge` says what each result means. The last true result is what comes out, good or bad; the typed error only
     /// where no key could be had at all. The future needs no lifetime and spawns when its parts do.
@@ -52,7 +53,7 @@ impl KeyPool {
         C: FnMut(LeasedKey) -> F,
         F: Future<Output = Result<T, E>>,
     {
-        self.with_retry(Retry::new()).run(demand, judge, call)
+        self.with_retry(self.default_retry()).run(demand, judge, call)
     }
 
     /// The closure form with another rule: made once, called many times with different demands.

@@ -7,7 +7,8 @@ use crate::{
     error::Error,
     fallback::{Models, Plan, steps_down},
     pool::{Demand, KeyPool, Lease, ServedBy},
-    retry::{Course, Retry, Step, instead},
+    retry::{Course, Step, instead},
+    rule::Retry,
     verdict::Verdict,
 };
 

@@ -9,7 +9,7 @@ use super::{
     apply::LIVELY,
     counts, draws,
     names::{HolderId, Kind, UnitId},
-    state::{BoardState, UnitRecord},
+    state::{BoardState, HolderRecord, UnitRecord},
     wire::{Claim, Mode, Renewal, Reply},
 };
 
@@ -82,21 +82,42 @@ impl Shares {
     }
 }
 
+impl BoardState {
+    /// Whether a process may be lent what this guards: nobody else has the guard, and who has it, or had it last, leaves it
+    /// to others who want it.
+    fn may_guard(&self, guard: &UnitId, holder: &HolderId, now: i64) -> bool {
+        let Some(record) = self.units.get(guard) else { return false };
+        let own = record.holder.as_ref() == Some(holder);
+        if !own && !record.is_free(now) {
+            return false;
+        }
+        let kind = Kind::from(guard.as_str());
+        let wants = |(other, record): (&HolderId, &HolderRecord)| {
+            other != holder && now - record.seen < LIVELY && record.wanted.contains_key(&kind)
+        };
+        !((own || record.before.as_ref() == Some(holder)) && self.holders.iter().any(wants))
+    }
+}
+
 /// Grants what is claimed as far as it is free, and says what others lack.
 pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &mut Reply) {
     let mut kinds: BTreeMap<Kind, Vec<(UnitId, u64)>> = BTreeMap::new();
     let Some(roster) = state.rosters.get(&renewal.roster) else { return };
     let guards = roster.iter().filter_map(|info| Some((info.unit.clone(), info.guard.clone()?)));
     let guards: BTreeMap<UnitId, UnitId> = guards.collect();
-    for info in roster {
-        let units = kinds.entry(info.kind.clone()).or_default();
-        units.push((info.unit.clone(), counts::size(&info.limits)));
-    }
     if let Some(record) = state.holders.get_mut(&renewal.holder) {
         record.wanted.clear();
     }
     let lively = |other: &HolderId| state.holders.get(other).is_some_and(|record| now - record.seen < LIVELY);
     reply.alone = renewal.noting && !state.holders.keys().any(|other| *other != renewal.holder && lively(other));
+    if reply.alone && renewal.claims.is_empty() {
+        // There is nobody to lack anything.
+        return;
+    }
+    for info in roster {
+        let units = kinds.entry(info.kind.clone()).or_default();
+        units.push((info.unit.clone(), counts::size(&info.limits)));
+    }
     for (kind, units) in &kinds {
         let mut shares = Shares::of(state, kind, units, now);
         for claim in renewal.claims.iter().filter(|claim| claim.kind == *kind) {
@@ -169,9 +190,7 @@ fn grant(
     let mut kept = Vec::new();
     free.retain(|(_, _, unit, _)| {
         let Some(guard) = guards.get(*unit) else { return true };
-        let may =
-            state.units.get(guard).is_some_and(|record| record.is_free(now) || record.holder.as_ref() == Some(holder));
-        let may = may && !state.is_joining(guard);
+        let may = state.may_guard(guard, holder, now) && !state.is_joining(guard);
         if !may && kept.len() < ASKED_BACK && !kept.contains(guard) {
             kept.push(guard.clone());
         }

@@ -3,8 +3,10 @@
 
 mod answer;
 mod draw;
+mod guards;
 mod need;
 mod renew;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -95,6 +97,11 @@ pub struct Holder {
     /// All leases ended since the last answer; said once.
     lost: bool,
     counters: Counters,
+    /// Of one who notes: the number of the last note before the board was told of all units, when that was, and whether
+    /// there is something that no note says.
+    noted: u64,
+    told_all: Option<Tick>,
+    pressing: bool,
 }
 
 /// News, and when it happened.
@@ -110,6 +117,8 @@ struct Sent {
     dates: (u16, u16),
     marks: BTreeMap<UnitId, Vec<(Mark, u64)>>,
     buried: usize,
+    /// It tells of all units that changed; the last note that is older than it.
+    tells: Option<u64>,
 }
 
 /// A unit that is given back.
@@ -181,6 +190,9 @@ impl Holder {
             alone: false,
             lost: false,
             counters: Counters::default(),
+            noted: 0,
+            told_all: None,
+            pressing: true,
         };
         holder.serve(units);
         holder
@@ -314,6 +326,7 @@ impl Holder {
 
     /// A request started.
     pub fn started(&mut self, unit: &UnitId, spent: &Spent, dates: (u16, u16), now: Moment) {
+        self.started_guarded(unit, now);
         let Some(held) = self.units.get_mut(unit) else {
             self.take_drawn(unit, spent, dates, now.tick);
             return;
@@ -322,12 +335,6 @@ impl Holder {
         held.last_start = Some(now.tick);
         held.changed = true;
         held.changed_since = true;
-        if let Some(guard) = self.infos.get(unit).and_then(|info| info.guard.as_ref())
-            && let Some(guard) = self.units.get_mut(guard)
-        {
-            guard.last_start = Some(now.tick);
-        }
-        let Some(held) = self.units.get_mut(unit) else { return };
         for since in [&mut held.since_sent, &mut held.since_last] {
             since.requests += spent.requests;
             since.input_tokens += spent.input_tokens;
@@ -347,56 +354,12 @@ impl Holder {
         }
     }
 
-    /// To be told to the board, whether anything is held or not.
-    pub fn tell(&mut self, news: News, now: Moment) {
-        self.next_news += 1;
-        self.news.push_back((self.next_news, (now.tick, news)));
-    }
-
-    /// Another process is known to be dead: its lock is free, or a newer one has its place.
-    pub fn bury(&mut self, dead: HolderId) {
-        self.buried.push(dead);
-    }
-
-    /// Rests and disabled keys that others told of, by scope. Ends are relative to when they were heard.
-    pub fn facts(&self) -> &BTreeMap<String, Rest> {
-        &self.facts
-    }
-
-    /// How much is left up to the marks of each unit that is held.
-    pub(crate) fn marks(&self) -> impl Iterator<Item = (&UnitId, &[Mark])> {
-        self.units.iter().map(|(unit, held)| (unit, &*held.marks))
-    }
-
-    /// The next renewal is due now: it is the last.
-    pub(crate) fn renew_now(&mut self, now: Moment) {
-        self.due = now.tick;
-    }
-
-    /// The day's mark of some unit is reached: the board is to hear of it at once.
-    pub(crate) fn at_mark(&mut self, now: Moment) {
-        self.counters.at_mark += 1;
-        self.hurry(now.tick);
-    }
-
     fn hurry(&mut self, now: Tick) {
         let at = now.max(self.sent.plus(self.settings.coalesce)).max(self.unhurried);
         if at < self.due {
             self.due = at;
             self.hurried = true;
         }
-    }
-
-    /// Whether a unit stands for what keys allow by themselves.
-    fn is_guard(&self, unit: &UnitId) -> bool {
-        self.infos.get(unit).is_some_and(|info| info.kind.as_str() == unit.as_str())
-    }
-
-    /// Units that are held and guarded by one that is not: they are not to be used.
-    pub(crate) fn unguarded(&self) -> Vec<UnitId> {
-        let guard = |unit: &UnitId| self.infos.get(unit)?.guard.as_ref();
-        let unguarded = |unit: &&UnitId| guard(unit).is_some_and(|guard| !self.units.contains_key(guard));
-        self.units.keys().filter(unguarded).cloned().collect()
     }
 
     /// A unit goes back with the next renewal.

@@ -57,8 +57,8 @@ pub use settings::{OnStoreLoss, Settings};
 pub(crate) use shelf::{Changes, Shelf};
 pub use state::BoardState;
 pub use wire::{
-    Claim, Correction, Drawn, Granted, Held, Mark, Mode, News, Noted, Other, Renewal, Reply, Rest, Settled, UnitInfo,
-    VERSION,
+    Claim, Correction, Drawn, Granted, Held, Mark, Mode, News, Noted, Other, Renewal, Reply, Rest, Settled, Started,
+    UnitInfo, VERSION,
 };
 
 pub use crate::limit::Told;

@@ -10,9 +10,9 @@ use super::{
     ledger::Spent,
     names::{HolderId, UnitId},
     state::{BoardState, UnitRecord},
-    wire::{Noted, Renewal},
+    wire::{Noted, Renewal, Started},
 };
-use crate::limit::{Limits, Span, Unit};
+use crate::limit::{Limit, Limits, Span, Told, Unit};
 
 /// What a holder noted at once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,20 @@ pub(super) struct Note {
     /// When, by the board's time.
     pub(super) at: i64,
     pub(super) units: Vec<Noted>,
+}
+
+impl Note {
+    /// Units in order: that of each is looked for.
+    pub(super) fn new(number: u64, at: i64, mut units: Vec<Noted>) -> Self {
+        units.sort_unstable_by(|one, other| one.unit.cmp(&other.unit));
+        Self { number, at, units }
+    }
+
+    /// What it says of a unit that is held under this number.
+    fn of(&self, unit: &UnitId, fence: u64) -> Option<(i64, &Noted)> {
+        let at = self.units.binary_search_by(|noted| noted.unit.cmp(unit)).ok()?;
+        Some((self.at, &self.units[at])).filter(|(_, noted)| noted.fence == fence)
+    }
 }
 
 /// How much may be started of a unit before anything is noted of it: an eighth of a limit of tokens, a sixteenth of one
@@ -48,8 +62,8 @@ impl BoardState {
     /// A holder notes what units count, `server_now` by the store's time. Heard when he is gone, or older than what he
     /// tells next.
     pub fn note(&mut self, holder: &HolderId, number: u64, units: Vec<Noted>, server_now: i64) {
-        let at = server_now - self.lag;
-        self.notes.entry(holder.clone()).or_default().push(Note { number, at, units });
+        let note = Note::new(number, server_now - self.lag, units);
+        self.notes.entry(holder.clone()).or_default().push(note);
     }
 
     /// Notes that are older than what is told now.
@@ -65,36 +79,82 @@ impl BoardState {
     pub(super) fn abandon(&mut self, unit: &UnitId, now: i64) {
         let Some(record) = self.units.get(unit) else { return };
         let held = record.holder.as_ref().filter(|_| record.generation == self.generation);
-        let of_unit = |note: &Note| {
-            let noted = note.units.iter().find(|noted| noted.unit == *unit && noted.fence == record.fence)?;
-            Some((note.at, noted.clone()))
-        };
-        let notes = held.and_then(|holder| self.notes.get(holder));
-        let noted = notes.and_then(|notes| notes.iter().rev().find_map(of_unit));
-        let limits = if record.ahead.is_some() || noted.is_some() { self.limits(unit) } else { Limits::new() };
-        let broke = self.broke;
-        let Some(record) = self.units.get_mut(unit) else { return };
-        if let Some((at, noted)) = noted {
-            record.counts = all_heard(&noted.counts, at);
-            record.told = at;
-            record.unknown = None;
-            record.days_unknown = None;
-            record.ahead = Some(noted.ahead);
+        let notes = held.and_then(|holder| self.notes.get(holder)).into_iter().flatten();
+        let notes: Vec<_> = notes.filter_map(|note| note.of(unit, record.fence)).collect();
+        let limits = if record.ahead.is_some() || !notes.is_empty() { self.limits(unit) } else { Limits::new() };
+        let mut noted = record.clone();
+        noted.hear_notes(&notes, &limits);
+        noted.abandon(now, self.broke, &limits);
+        if let Some(record) = self.units.get_mut(unit) {
+            *record = noted;
         }
-        record.abandon(now, broke, &limits);
+    }
+
+    /// What a unit counts as far as it was told and noted.
+    pub(super) fn counted(&self, unit: &UnitId, record: &UnitRecord) -> Vec<Told> {
+        let notes = record.holder.as_ref().and_then(|holder| self.notes.get(holder)).into_iter().flatten();
+        let notes: Vec<_> = notes.filter_map(|note| note.of(unit, record.fence)).collect();
+        let mut noted = UnitRecord { counts: record.counts.clone(), ..UnitRecord::default() };
+        noted.hear_notes(&notes, &Limits::new());
+        noted.counts
     }
 }
 
 impl UnitRecord {
-    /// So much more may have been started by `end`.
-    pub(super) fn count_ahead(&mut self, ahead: Spent, end: i64, limits: &Limits) {
+    /// Hears what was noted since its holder told of it, oldest first.
+    fn hear_notes(&mut self, notes: &[(i64, &Noted)], limits: &Limits) {
+        let whole = notes.iter().rposition(|(_, noted)| noted.started.is_none());
+        if let Some((at, noted)) = whole.map(|whole| notes[whole]) {
+            self.counts = all_heard(&noted.counts, at);
+            self.told = at;
+            self.unknown = None;
+            self.days_unknown = None;
+        }
+        for (at, noted) in &notes[whole.map_or(0, |whole| whole + 1)..] {
+            if let Some(started) = &noted.started {
+                self.count_started(started, *at, limits);
+            }
+        }
+        if let Some((_, noted)) = notes.last() {
+            self.ahead = Some(noted.ahead);
+        }
+    }
+
+    /// So much was started by `at`.
+    fn count_started(&mut self, started: &Started, at: i64, limits: &Limits) {
+        for limit in self.windows(limits) {
+            let amount = started.spent.of(limit.unit);
+            if amount == 0 {
+                continue;
+            }
+            let told = self.window(limit);
+            if limit.span != Span::Day {
+                told.moments.push((at, amount));
+                continue;
+            }
+            for date in started.dates.0..=started.dates.1 {
+                match told.dates.iter_mut().find(|used| used.0 == date) {
+                    Some(used) => used.1 += amount,
+                    None => told.dates.push((date, amount)),
+                }
+            }
+        }
+    }
+
+    /// The windows that were told of, and those of these limits.
+    fn windows(&self, limits: &Limits) -> Vec<Limit> {
         let mut windows: Vec<_> = self.counts.iter().map(|told| told.limit).collect();
-        let is_told = |limit: &crate::limit::Limit| {
+        let is_told = |limit: &Limit| {
             self.counts.iter().any(|told| (told.limit.unit, told.limit.span) == (limit.unit, limit.span))
         };
         windows.extend(limits.iter().filter(|limit| !is_told(limit)).copied());
+        windows
+    }
+
+    /// So much more may have been started by `end`.
+    pub(super) fn count_ahead(&mut self, ahead: Spent, end: i64, limits: &Limits) {
         let granted = self.dates;
-        for limit in windows {
+        for limit in self.windows(limits) {
             let amount = ahead.of(limit.unit);
             let told = self.window(limit);
             if limit.span != Span::Day {
@@ -117,5 +177,77 @@ impl UnitRecord {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::share::{HolderId, Settings};
+
+    const MINUTE: Limit = Limit { unit: Unit::Requests, span: Span::MINUTE, amount: 100 };
+    const DAY: Limit = Limit { unit: Unit::Requests, span: Span::Day, amount: 500 };
+
+    fn requests(requests: u64) -> Spent {
+        Spent { requests, ..Spent::default() }
+    }
+
+    fn noted(fence: u64, counts: &[i64], started: Option<u64>, ahead: u64) -> Noted {
+        let told = Told { limit: MINUTE, moments: counts.iter().map(|ago| (*ago, 1)).collect(), dates: Vec::new() };
+        let started = started.map(|amount| Started { spent: requests(amount), dates: (700, 701) });
+        let counts = if started.is_some() { Vec::new() } else { vec![told] };
+        Noted { unit: "unit".into(), fence, counts, started, ahead: requests(ahead) }
+    }
+
+    /// A unit that its holder told of at 1,000, with two requests at 900.
+    fn board() -> (BoardState, HolderId) {
+        let (mut state, holder) = (BoardState::fresh(), HolderId::new("one", 1));
+        let lease = Settings::default().lease.as_millis() as i64;
+        state.units.or_insert_with(&"unit".into(), || UnitRecord {
+            holder: Some(holder.clone()),
+            until: 1_000 + lease,
+            fence: 7,
+            told: 1_000,
+            counts: vec![
+                Told { limit: MINUTE, moments: vec![(900, 2)], dates: Vec::new() },
+                Told { limit: DAY, moments: Vec::new(), dates: vec![(700, 40)] },
+            ],
+            ahead: Some(requests(6)),
+            dates: (700, 700),
+            ..UnitRecord::default()
+        });
+        (state, holder)
+    }
+
+    fn after(mut state: BoardState) -> UnitRecord {
+        state.abandon(&"unit".into(), 2_000);
+        state.units.get(&"unit".into()).unwrap().clone()
+    }
+
+    #[test]
+    fn what_was_started_comes_on_top_of_what_was_told_and_then_what_may_have_been() {
+        let (mut state, holder) = board();
+        state.note(&holder, 4, vec![noted(7, &[], Some(3), 5)], 1_100);
+        state.note(&holder, 5, vec![noted(6, &[], Some(50), 50)], 1_150);
+        state.note(&holder, 6, vec![noted(7, &[], Some(1), 4)], 1_200);
+        let looked_at = state.counted(&"unit".into(), state.units.get(&"unit".into()).unwrap());
+        assert_eq!(looked_at[0].moments, [(900, 2), (1_100, 3), (1_200, 1)]);
+        let record = after(state);
+        assert_eq!(record.counts[0].moments, [(900, 2), (1_100, 3), (1_200, 1), (2_000, 4)]);
+        // Midnight may have come at each of them.
+        assert_eq!(record.counts[1].dates, [(700, 48), (701, 8)]);
+        assert_eq!(record.unknown, None);
+    }
+
+    #[test]
+    fn a_note_of_all_that_a_unit_counts_takes_the_place_of_what_came_before() {
+        let (mut state, holder) = board();
+        state.note(&holder, 4, vec![noted(7, &[], Some(9), 5)], 1_100);
+        state.note(&holder, 5, vec![noted(7, &[-350, -10], None, 5)], 1_200);
+        state.note(&holder, 6, vec![noted(7, &[], Some(1), 4)], 1_300);
+        let record = after(state);
+        let minute = record.counts.iter().find(|told| told.limit == MINUTE).unwrap();
+        assert_eq!(minute.moments.iter().map(|then| then.1).collect::<Vec<_>>(), [1, 1, 1, 4]);
+        assert_eq!(minute.moments[2..], [(1_300, 1), (2_000, 4)]);
     }
 }

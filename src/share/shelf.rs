@@ -56,6 +56,11 @@ impl Shelf {
         *self = Self { state: Some(BoardState::fresh()), ..Self::default() };
     }
 
+    /// A board that was made just now in the place of one that others still work on.
+    pub(crate) fn begin_again(&mut self) {
+        *self = Self { state: Some(BoardState::default()), ..Self::default() };
+    }
+
     /// Reads what does not lie apart.
     pub(crate) fn read_head(&mut self, head: &str, facts: &str) -> serde_json::Result<()> {
         let mut state: BoardState = serde_json::from_str(head)?;
@@ -127,7 +132,7 @@ impl Shelf {
     pub(crate) fn read_notes(&mut self, holder: &HolderId, notes: Vec<(u64, i64, Vec<Noted>)>) {
         if let Some(state) = &mut self.state {
             let lag = state.lag;
-            let notes = notes.into_iter().map(|(number, at, units)| Note { number, at: at - lag, units }).collect();
+            let notes = notes.into_iter().map(|(number, at, units)| Note::new(number, at - lag, units)).collect();
             state.notes.insert(holder.clone(), notes);
         }
     }
@@ -258,15 +263,11 @@ impl Shelf {
         let Some(state) = &self.state else { return Vec::new() };
         let mut all = Vec::new();
         for (unit, record) in state.units.keys().filter_map(|unit| Some((unit, state.units.get(unit)?))) {
-            let notes = record.holder.as_ref().and_then(|holder| state.notes.get(holder)).into_iter().flatten();
-            let ours = |noted: &&Noted| noted.unit == *unit && noted.fence == record.fence;
-            let last = notes.rev().find_map(|note| Some((note.at, &note.units.iter().find(ours)?.counts)));
-            let (then, counts) = last.unwrap_or((0, &record.counts));
-            let wall = |told: &Told| Told {
-                moments: told.moments.iter().map(|(at, amount)| (at + then + state.lag, *amount)).collect(),
-                ..told.clone()
-            };
-            all.push((unit.to_string(), counts.iter().map(wall).collect()));
+            let mut counts = state.counted(unit, record);
+            for (at, _) in counts.iter_mut().flat_map(|told| &mut told.moments) {
+                *at += state.lag;
+            }
+            all.push((unit.to_string(), counts));
         }
         all
     }

@@ -245,9 +245,10 @@ impl UnitRecord {
             if !believed {
                 self.counts.iter_mut().for_each(|told| told.moments.clear());
             }
+            // Of one without limits there is nothing to count: it is said that somebody died.
+            let bare = self.counts.is_empty() && self.ahead == Some(Spent::default());
             match self.ahead.take() {
-                // Of one without limits there is nothing to count: it is said that somebody died.
-                Some(ahead) if believed && !limits.is_empty() => self.count_ahead(ahead, end, limits),
+                Some(ahead) if believed && !bare => self.count_ahead(ahead, end, limits),
                 noted => {
                     self.unknown = self.unknown.max(Some(end));
                     // Who notes keeps no marks.

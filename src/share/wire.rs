@@ -105,8 +105,7 @@ pub struct UnitInfo {
     pub kind: Kind,
     /// Its limits; of processes that differ the stricter hold.
     pub limits: Limits,
-    /// The unit of what its keys allow by themselves (requests at a time, time between two), in all lanes together: only
-    /// who holds that may hold this, and is lent it along. Its kind has the same name as itself.
+    /// The unit of what its keys allow by themselves: only who holds that may hold this. Its kind has its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<UnitId>,
     /// Other names of the same quota: what is counted there is counted here from now on, and those units are lent to
@@ -160,10 +159,22 @@ pub struct Noted {
     pub unit: UnitId,
     /// The number under which it is held.
     pub fence: u64,
-    /// What its windows count.
+    /// What its windows count; nothing where `started` says what is new.
     pub counts: Vec<Told>,
+    /// All that is new since the note before, or since its holder told of the unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Started>,
     /// How much may be started before the next note.
     pub ahead: Spent,
+}
+
+/// What was started of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// So much, no later than the note.
+    pub spent: Spent,
+    /// On one of these dates, and what is between them, in days since 1970-01-01 plus one.
+    pub dates: (u16, u16),
 }
 
 /// Up to where a holder may use a day.

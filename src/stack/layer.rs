@@ -11,8 +11,9 @@ use crate::{
     fallback::{ModelFallbackLayer, Models},
     pool::KeyPool,
     replay::ReplayLayer,
-    retry::{Retry, RetryPolicy},
+    retry::RetryPolicy,
     rotation::KeyRotationLayer,
+    rule::Retry,
 };
 
 /// Everything: replay, model fallback, retry, key rotation and cooldown, over any HTTP client that is generic in its
@@ -57,7 +58,7 @@ impl KeyPoolLayer {
         Self {
             replay: ReplayLayer::default(),
             models: Models::new(),
-            rule: Retry::new(),
+            rule: pool.default_retry(),
             wait: None,
             rotation: KeyRotationLayer::new(&pool),
             pool,
@@ -72,7 +73,7 @@ impl KeyPoolLayer {
         self
     }
 
-    /// When a request is sent again.
+    /// When a request is sent again; unless set, as the pool says.
     #[must_use]
     pub fn retry(mut self, rule: Retry) -> Self {
         self.rule = rule;

@@ -12,6 +12,7 @@ mod future;
 mod layer;
 mod resend;
 mod service;
+mod spare;
 #[cfg(test)]
 mod tests;
 

@@ -15,6 +15,7 @@ use pin_project_lite::pin_project;
 use tower::retry::Policy;
 use tower_service::Service;
 
+use super::spare::Spare;
 use crate::{
     cooldown::{Cooldown, CooldownBody},
     error::{BoxError, Error},
@@ -61,7 +62,7 @@ impl<S> Resend<S> {
         &mut self,
         head: Parts,
         body: B,
-        said: Option<Demand>,
+        mut demand: Demand,
     ) -> ResendFuture<S, B, <Keyed<S> as Service<Request<B>>>::Future>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
@@ -70,8 +71,8 @@ impl<S> Resend<S> {
         R: Body,
         R::Error: Into<BoxError>,
     {
-        let mut demand = Demand::of(said, &head, self.inner.pool());
-        let spare = body.try_clone().map(|body| Request::from_parts(head.clone(), body));
+        demand.complete_by(&head, self.inner.pool());
+        let spare = body.try_clone().map(|body| Spare::of(&head, body));
         // One reading of the clock: for when the request came, and for its lease.
         let now = self.inner.pool().clock().now();
         let future = self.inner.carry(head, body, &mut demand, now, |inner, head, body, granted| {
@@ -106,7 +107,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let said = head.extensions.remove::<Demand>();
+        let said = head.extensions.remove::<Demand>().unwrap_or_default();
         self.send(head, body, said)
     }
 }
@@ -120,7 +121,7 @@ pin_project! {
         // Dropped before the spare, whose body is then the last that holds the caller's.
         attempts: Attempts,
         // What would be sent again; nothing where the body cannot be.
-        spare: Option<Request<B>>,
+        spare: Option<Spare<B>>,
         again: Arc<Again<S>>,
     }
 }
@@ -180,12 +181,17 @@ where
             let next = match this.state.as_mut().project() {
                 StateProj::Called { future } => {
                     let mut result = ready!(future.poll(cx));
-                    let Some(spare) = this.spare else { return Poll::Ready(result) };
-                    if this.again.policy.is_content(&result) {
+                    if this.spare.is_none() || this.again.policy.is_content(&result) {
                         return Poll::Ready(result);
                     }
-                    match this.attempts.policy(&this.again.policy).retry(spare, &mut result) {
-                        Some(waiting) => State::Waiting { waiting },
+                    let Some(mut request) = this.spare.take().map(Spare::into_request) else {
+                        return Poll::Ready(result);
+                    };
+                    match this.attempts.policy(&this.again.policy).retry(&mut request, &mut result) {
+                        Some(waiting) => {
+                            *this.spare = Some(request.into());
+                            State::Waiting { waiting }
+                        }
                         None => return Poll::Ready(result),
                     }
                 }
@@ -196,9 +202,9 @@ where
                 }
                 StateProj::Readying { service } => {
                     ready!(service.poll_ready(cx))?;
-                    let request = this.spare.take().expect("only what can be sent again is");
+                    let request = this.spare.take().expect("only what can be sent again is").into_request();
                     let policy = this.attempts.policy(&this.again.policy);
-                    *this.spare = Policy::<_, Response<R>, Error>::clone_request(policy, &request);
+                    *this.spare = Policy::<_, Response<R>, Error>::clone_request(policy, &request).map(Spare::from);
                     State::Called { future: service.call(request) }
                 }
             };

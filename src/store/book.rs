@@ -329,6 +329,22 @@ impl KeyBook {
         self.imports.push(import);
     }
 
+    /// What commands did by an earlier look, and a store that lost something no longer knows: keys that were added, what was
+    /// said of keys. How many keys.
+    pub fn restore(&mut self, earlier: &Self) -> usize {
+        let revision = |key: &BookKey| key.settings.as_ref().map_or(0, |said| said.revision);
+        let lost = |(hash, key): &(&str, &BookKey)| match self.keys.get(*hash) {
+            None => key.is_kept() || key.settings.is_some(),
+            Some(now) => revision(key) > revision(now) || (key.is_kept() && !now.is_kept() && now.settings.is_none()),
+        };
+        let lost: Vec<BookKey> = earlier.keys().filter(lost).map(|(_, key)| key.clone()).collect();
+        for key in &lost {
+            self.changed.insert(key.record.hash.clone());
+            self.put(key.clone());
+        }
+        lost.len()
+    }
+
     /// Keys that were changed.
     pub fn changed(&self) -> impl Iterator<Item = &BookKey> {
         self.changed.iter().filter_map(|hash| self.keys.get(hash))

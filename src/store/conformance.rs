@@ -363,7 +363,7 @@ fn unit(owner: &str, lane: &str) -> UnitRecord {
     }
 }
 
-fn rest(scope: Scope, whom: &str, lane: Option<&str>) -> RestRecord {
+pub(super) fn rest(scope: Scope, whom: &str, lane: Option<&str>) -> RestRecord {
     RestRecord {
         id: RestId { scope, whom: whom.to_owned(), lane: lane.map(str::to_owned) },
         kind: VerdictKind::RateLimited,

@@ -63,8 +63,8 @@ pub trait Store: Send + Sync + 'static {
     fn write(&self, batch: Arc<Batch>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Whether it takes [`Batch::started`]: what an owner started, to be added to the record that is there. Whoever does
-    /// is told the whole log of an owner now and then only. Otherwise each batch has the whole log of each owner that
-    /// was used.
+    /// is told the whole log of an owner now and then only, and when a key served last with its use
+    /// ([`UsageRecord::last_success`]). Otherwise each batch has the whole log of each owner that was used.
     fn takes_started(&self) -> bool {
         false
     }

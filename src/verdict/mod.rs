@@ -1,6 +1,7 @@
 //! What an answer means, and whom it concerns. Everyone who needs to know — the pool, the retry policy, a log, a
 //! dashboard — reads the same [`Verdict`].
 
+mod broken;
 mod quota;
 pub mod retry_after;
 mod transport;
@@ -242,14 +243,6 @@ impl Verdict {
         self
     }
 
-    /// Of an answer that [broke off](VerdictKind::Broken): what the provider said when it ended it. Whom that concerns
-    /// rests as if it had been said at once.
-    #[must_use]
-    pub fn broken_by(mut self, kind: VerdictKind) -> Self {
-        self.broken_by = Some(kind);
-        self
-    }
-
     /// The provider's own short word for it.
     #[must_use]
     pub fn code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
@@ -295,11 +288,6 @@ impl Verdict {
     /// What it means.
     pub fn kind(&self) -> VerdictKind {
         self.kind
-    }
-
-    /// What is held against whomever it concerns: the kind, or what an answer that broke off was ended with.
-    pub fn fault(&self) -> VerdictKind {
-        self.broken_by.unwrap_or(self.kind)
     }
 
     /// Whom it concerns.
@@ -369,17 +357,6 @@ impl Verdict {
             Until::For(delay) => Some(delay),
             _ => None,
         }
-    }
-
-    /// Whether nothing was sent at all: no connection stood, or the caller's body failed before its first byte. The
-    /// request then counts against no limit. A provider's own word is never taken for it.
-    pub fn is_unsent(&self) -> bool {
-        self.status.is_none() && (self.code == transport::CONNECT || self.code == transport::UNSENT_BODY)
-    }
-
-    /// Whether its connection ended before any byte of an answer.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.code == transport::CLOSED && self.status.is_none()
     }
 
     /// Whether it is a good answer.

@@ -9,6 +9,8 @@ use crate::limit::{Span, Unit};
 pub struct QuotaNews {
     /// Limits that the answer says were hit.
     pub violations: Vec<Violation>,
+    /// The one of them that the verdict follows; `None` where it follows from something else.
+    pub decisive: Option<Violation>,
     /// What rate headers say remains.
     pub remaining: Vec<RateHeader>,
     /// The owner as the provider names it, such as `projects/123456789012`.

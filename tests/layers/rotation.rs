@@ -7,7 +7,9 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
 use tower::{Service, ServiceBuilder, ServiceExt, buffer::BufferLayer, limit::ConcurrencyLimitLayer};
-use tower_keypool::{Demand, Granted, KeyPool, KeyRotation, KeyRotationLayer, ServedBy, Until, Verdict, VerdictKind};
+use tower_keypool::{
+    Demand, Granted, KeyPool, KeyRotation, KeyRotationLayer, Limits, ServedBy, Until, Verdict, VerdictKind,
+};
 use tower_test::mock;
 
 use crate::support::{self, Body, Handle, Mock, ask, key_of, narrow_pool, ok, pool, refused, request};
@@ -192,6 +194,38 @@ async fn a_waiting_request_blocks_no_other_below() {
     assert_pending!(first.poll());
     let (sent, _send) = handle.next_request().await.unwrap();
     assert_eq!(key_of(&sent), "one");
+}
+
+/// Two lanes of one pool under one stack, with one place below: the lane that waits does not hold it.
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_waits_lets_another_pass() {
+    let window = Limits::new().per_minute(1);
+    let pool = support::builder(&["one"]).limits("full", window).build().unwrap();
+    drop(pool.try_acquire("full").unwrap());
+    let (inner, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
+    let client = ServiceBuilder::new()
+        .layer(KeyRotationLayer::new(&pool).wait(Duration::from_secs(90)))
+        .layer(ConcurrencyLimitLayer::new(1))
+        .service(inner);
+
+    let mut waiting = task::spawn(client.clone().oneshot(request("/models/full")));
+    assert_pending!(waiting.poll());
+    for _ in 0..3 {
+        let mut passing = task::spawn(client.clone().oneshot(request("/models/free")));
+        assert_pending!(passing.poll());
+        let (sent, send) = handle.next_request().await.unwrap();
+        assert_eq!(sent.uri().path(), "/models/free");
+        send.send_response(ok());
+        drop(assert_ready_ok!(passing.poll()));
+        assert_pending!(waiting.poll());
+    }
+
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_pending!(waiting.poll());
+    let (sent, send) = handle.next_request().await.unwrap();
+    assert_eq!(sent.uri().path(), "/models/full");
+    send.send_response(ok());
+    drop(assert_ready_ok!(waiting.poll()));
 }
 
 fn pool_with_room() -> KeyPool {

@@ -5,9 +5,16 @@ use std::{
     time::Duration,
 };
 
-use tower_keypool::{Backoff, Demand, KeyPool, LeasedKey, Models, Retry, RunError, Scope, Until, Verdict, VerdictKind};
+use tower::{Layer, ServiceBuilder, ServiceExt};
+use tower_keypool::{
+    Backoff, CooldownLayer, Demand, KeyPool, KeyPoolLayer, KeyRotationLayer, LeasedKey, Models, Retry, RetryPolicy,
+    RunError, Scope, Until, Verdict, VerdictKind,
+};
 
-use crate::support::{free_slots, narrow_pool, pool};
+use crate::{
+    support::{ask, builder, free_slots, narrow_pool, pool},
+    upstream::Upstream,
+};
 
 type Answer = Result<&'static str, String>;
 
@@ -116,6 +123,36 @@ async fn faults_of_the_provider_are_retried_after_a_pause_and_counted() {
     assert_eq!(error.attempts(), 4);
     assert_eq!(script.seconds(), [0, 1, 2, 3]);
     assert_eq!(script.keys(), ["a", "b", "a", "b"]);
+}
+
+/// `run`, `RetryPolicy` and `KeyPoolLayer` bring no rule here.
+#[tokio::test(start_paused = true)]
+async fn who_brings_no_rule_goes_by_the_pools() {
+    let two = || builder(&["a", "b"]);
+    let run = async |pool: &KeyPool| {
+        let script = Script::bad(&["fault"; 9]);
+        pool.run("m", judge, |key| script.clone().call(key)).await.unwrap_err();
+        script.seconds()
+    };
+    let every_second = Retry::new().max_retries(5).backoff(Backoff::every_second());
+    let pool = two().retry(every_second).build().unwrap();
+    assert_eq!(run(&pool).await, [0, 1, 2, 3, 4, 5]);
+    let upstream = Upstream::new(&["fault"; 12]);
+    let stack = KeyPoolLayer::new(&pool).layer(upstream.clone());
+    stack.oneshot(ask()).await.unwrap();
+    assert_eq!(upstream.seconds(), [0, 1, 2, 3, 4, 5]);
+    let upstream = Upstream::new(&["fault"; 12]);
+    let policy = RetryPolicy::new(&pool).max_retries(2).without_budget();
+    let stack =
+        ServiceBuilder::new().retry(policy).layer(KeyRotationLayer::new(&pool)).layer(CooldownLayer::new(&pool));
+    stack.service(upstream.clone()).oneshot(ask()).await.unwrap();
+    assert_eq!(upstream.seconds(), [0, 1, 2]);
+
+    // Another configuration, another rule; without one the defaults.
+    pool.reconfigure(two().retry(Retry::new().max_retries(0))).unwrap();
+    assert_eq!(run(&pool).await, [0]);
+    pool.reconfigure(two()).unwrap();
+    assert_eq!(run(&pool).await.len(), 4);
 }
 
 #[tokio::test(start_paused = true)]

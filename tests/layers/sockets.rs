@@ -98,15 +98,34 @@ async fn the_whole_stack_speaks_to_a_server_as_its_own_host() {
     assert_eq!(text(response).await, format!("{host} /models/m?alt=sse"));
 }
 
+/// The app stands behind a socket of its own, as a client of it sees it.
 #[tokio::test]
 async fn an_axum_app_answers_through_it() {
-    let pool = pool(&somewhere().await);
+    let base = somewhere().await;
+    let pool = pool(&base);
     let stack = KeyPoolLayer::new(&pool).exhausted_as_response().layer(client::<ReplayBody<axum::body::Body>>());
     let app: axum::Router = axum::Router::new().fallback_service(
         ServiceBuilder::new().map_response(|answer: Response<_>| answer.map(axum::body::Body::new)).service(stack),
     );
-    let request = Request::post("/models/m").body(axum::body::Body::from("hello")).unwrap();
-    assert_eq!(app.oneshot(request).await.unwrap().status(), 200);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move { axum::serve(listener, app).await });
+    let caller = client::<Full<Bytes>>();
+    let ask = |said: &'static str| {
+        let request = Request::post(format!("http://{address}/models/m?alt=sse")).header("x-key", "of-the-caller");
+        caller.request(request.body(Full::from(said)).unwrap())
+    };
+    let answer = ask("hello").await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(text(answer).await, format!("{} /models/m?alt=sse", base.trim_start_matches("http://")));
+    // No key is left: what axum's `Infallible` cannot say comes as an answer.
+    for id in ["one", "two"] {
+        pool.disable(&id.into(), "BY_HAND").unwrap();
+    }
+    let refused = ask("again").await.unwrap();
+    assert_eq!(refused.status(), 503);
+    assert!(text(refused).await.contains("disabled (by hand)"));
+    server.abort();
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
 //! The roster changes while the pool runs.
 
-use tower_keypool::{Event, Key, KeyChange, KeyError, KeyState, Limits, Priority};
+use tower_keypool::{
+    Event, Key, KeyChange, KeyError, KeyState, Limits, Priority, QuotaNews, RateHeader, Unit, Verdict,
+};
 
 use crate::support::{
-    FLASH, answer, builder, id, invalid, key, keys, limited, on, rate_for, refused, secret, served, take, unclear, view,
+    FLASH, answer, builder, id, invalid, key, keys, limited, on, rate_for, refused, secret, secs, served, take,
+    unclear, view,
 };
 
 #[test]
@@ -265,4 +268,15 @@ fn a_change_shows_no_secret() {
         assert!(!shown.contains(secret), "{shown}");
     }
     assert_eq!(format!("{:?}", KeyChange::Weight(id(0), 2.0)), format!("Weight({:?}, 2.0)", id(0)));
+}
+
+#[test]
+fn what_one_key_is_enabled_for_its_owners_other_keys_have_too() {
+    let (pool, _) = on(builder().keys([key(0).owner("o"), key(1).owner("o")]));
+    let out = RateHeader { unit: Unit::Requests, remaining: 0, limit: None, reset: secs(60) };
+    answer(&pool, FLASH, &Verdict::SUCCESS.news(QuotaNews { remaining: vec![out], ..QuotaNews::default() }));
+    assert!(pool.try_acquire(FLASH).is_err());
+    pool.enable(&id(0)).unwrap();
+    let both = [take(&pool, FLASH), take(&pool, FLASH)];
+    assert_ne!(both[0].key_id(), both[1].key_id());
 }

@@ -1,8 +1,11 @@
 //! Events: each occurs; they are bounded and lossy with a count.
 
-use tower_keypool::{Event, Events, KeyPool, Limits, Lost, Priority, Scope, Verdict, VerdictKind};
+use tower_keypool::{
+    Event, Events, KeyPool, KeyPoolBuilder, LimitHit, LimitSource, Limits, Lost, Priority, QuotaNews, Scope, Span,
+    Unit, Verdict, VerdictKind, Violation,
+};
 
-use crate::support::{FLASH, answer, builder, id, invalid, key, keys, on, rate_for, secs, suspended, take};
+use crate::support::{FLASH, answer, builder, id, invalid, key, keys, noon, on, rate_for, secs, suspended, take};
 
 fn all(events: &mut Events) -> Vec<Event> {
     std::iter::from_fn(|| events.try_next()).map(|event| event.expect("none was lost")).collect()
@@ -181,4 +184,46 @@ async fn end_with_the_pool() {
     assert!(matches!(events.next().await, Some(Ok(Event::Leased { .. }))));
     drop(pool);
     assert!(events.next().await.is_none());
+}
+
+/// The limit that the last rest was told with.
+fn hit(events: &mut Events) -> Option<LimitHit> {
+    let rests = all(events).into_iter().filter_map(|event| match event {
+        Event::Rested { limit, .. } => Some(limit),
+        _ => None,
+    });
+    rests.last().expect("a rest is told")
+}
+
+#[test]
+fn a_rest_tells_the_limit_that_decided_and_whose_word_it_is() {
+    let minute = |amount| Violation { unit: Unit::Requests, span: Span::MINUTE, amount };
+    let day = |amount| Violation { unit: Unit::Requests, span: Span::Day, amount };
+    let told = |builder: KeyPoolBuilder, decisive: Violation| {
+        let pool = builder.key(key(0)).clock(noon().clock()).build().unwrap();
+        let mut events = pool.events();
+        let violations = vec![minute(Some(7)), decisive];
+        let news = QuotaNews { violations, decisive: Some(decisive), ..QuotaNews::default() };
+        answer(&pool, FLASH, &rate_for(30).news(news));
+        let hit = hit(&mut events).expect("it names a limit");
+        assert_eq!((hit.unit, hit.span, hit.named), (decisive.unit, decisive.span, decisive.amount));
+        (hit.held, hit.source)
+    };
+    let limited = |requests| builder().limits("*", Limits::new().per_day(requests));
+    let (given, learned) = (Some(LimitSource::Given), Some(LimitSource::Learned));
+    assert_eq!(told(builder(), day(Some(20))), (Some(20), learned));
+    assert_eq!(told(limited(20), day(Some(20))), (Some(20), given));
+    assert_eq!(told(limited(25), day(Some(20))), (Some(20), learned));
+    assert_eq!(told(limited(10), day(Some(20))), (Some(10), given));
+    assert_eq!(told(limited(25).fixed_limits(true), day(Some(20))), (Some(25), given));
+    assert_eq!(told(limited(25), day(None)), (Some(25), given));
+    // Neither was named or learned, nor is a limit of zero ever learned.
+    assert_eq!(told(builder(), day(None)), (None, None));
+    assert_eq!(told(builder(), day(Some(0))), (None, None));
+    // What decided is not always named: the others are not told in its place.
+    let pool = builder().key(key(0)).clock(noon().clock()).build().unwrap();
+    let mut events = pool.events();
+    let news = QuotaNews { violations: vec![minute(Some(7))], ..QuotaNews::default() };
+    answer(&pool, FLASH, &rate_for(30).news(news));
+    assert_eq!(hit(&mut events), None);
 }

@@ -171,3 +171,19 @@ fn a_key_disabled_in_the_middle_of_an_answer_is_said_to_be() {
         assert!(refused.contains(said), "{refused}");
     }
 }
+
+#[test]
+fn keys_that_were_passed_over_already_are_tried_again_when_they_are_held() {
+    let (pool, time) = keys(5);
+    for _ in 0..4 {
+        answer(&pool, FLASH, &invalid());
+    }
+    // The second one looks at those that are disabled, and passes them over.
+    let (fifth, again) = (take(&pool, FLASH), take(&pool, FLASH));
+    fifth.settle(&invalid());
+    drop(again);
+    time.advance(secs(60));
+    let mut tried: Vec<String> = (0..5).map(|_| answer(&pool, FLASH, &invalid())).collect();
+    tried.sort();
+    assert_eq!(tried, ["k0", "k1", "k2", "k3", "k4"]);
+}

@@ -1,6 +1,6 @@
 //! Probes: a scope that rests without end is tried by one real request at growing intervals.
 
-use tower_keypool::{RestTable, Scope, Verdict};
+use tower_keypool::{RestTable, Scope, Verdict, VerdictKind};
 
 use crate::support::{
     FLASH, answer, builder, invalid, key, keys, next_in, on, paused, rate, refused, secs, served, suspended, take,
@@ -150,4 +150,18 @@ fn a_key_disabled_without_a_named_cause_is_probed_and_one_that_was_named_is_not(
     drop(take(&pool, FLASH));
     answer(&pool, FLASH, &invalid());
     assert_eq!(next_in(&pool, FLASH), None);
+}
+
+/// Disabled for good by one answer, and by a later one with a probe: it goes out, though the key was passed over already.
+#[test]
+fn a_probe_that_is_granted_late_goes_out() {
+    let (pool, time) = keys(1);
+    let (first, late) = (take(&pool, FLASH), take(&pool, FLASH));
+    first.settle(&Verdict::new(VerdictKind::Suspended));
+    assert!(pool.try_acquire(FLASH).is_err());
+    late.settle(&suspended(60));
+    assert!(pool.try_acquire(FLASH).is_err());
+    time.advance(secs(60));
+    answer(&pool, FLASH, &Verdict::SUCCESS);
+    assert_eq!(pool.snapshot().disabled_keys, 0);
 }

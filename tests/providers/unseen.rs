@@ -96,6 +96,17 @@ fn quotas_in_any_order_and_form() {
     // By the metric's name alone.
     let body = r#"{"error":{"details":[{"violations":[{"quotaMetric":"x/generate_requests_per_model_per_day"}]}]}}"#;
     assert_eq!(gemini(429, body).until_of(), U::DayEnd);
+    // The day's decides, wherever it stands; a month's is none of those that are told.
+    let both = |other: &str| {
+        let body = format!(
+            r#"{{"error":{{"details":[{{"violations":[{{"quotaId":"GenerateRequestsPerMinutePerProject","quotaValue":"5"}},
+            {{"quotaId":"{other}","quotaValue":"9"}}]}}]}}}}"#
+        );
+        gemini(429, &body).news_of().unwrap().decisive
+    };
+    let hit = both("GenerateRequestsPerDayPerProject").unwrap();
+    assert_eq!((hit.span, hit.amount), (tower_keypool::Span::Day, Some(9)));
+    assert_eq!(both("GenerateRequestsPerMonthPerProject"), None);
     // The older form.
     let body = r#"{"error":{"message":"Quota exceeded","details":[{"reason":"RATE_LIMIT_EXCEEDED","metadata":{
         "quota_limit":"GenerateContentRequestsPerMinutePerProjectPerRegion","quota_limit_value":"60",

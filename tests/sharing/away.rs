@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use tower_keypool::{
-    Demand, KeyPool, Limits, OpenError, OutReason, SharingState, Verdict,
+    Demand, KeyPool, Limits, ManualClock, OpenError, OutReason, SharingState, Verdict,
     share::{OnMissing, OnStoreLoss},
 };
 
-use crate::host::{FLASH, Host, Way, builder, pass, paused};
+use crate::host::{FLASH, Host, Way, builder, noon, pass, paused};
 
 fn limits() -> Limits {
     Limits::new().per_minute(10)
@@ -199,5 +199,34 @@ fn who_waits_is_served_when_the_store_is_back() {
         pass(5.0).await;
         one.line.mend(Way::Cut);
         assert!(waits.await.unwrap().is_ok());
+    });
+}
+
+#[test]
+fn a_wall_clock_that_is_set_voids_all_leases_until_they_are_renewed() {
+    both(async |noting| {
+        let time = ManualClock::at(noon());
+        let goes_on = time.clone();
+        tokio::spawn(async move {
+            loop {
+                pass(0.01).await;
+                goes_on.advance(Duration::from_millis(10));
+            }
+        });
+        let host = Host::by(noting, time.clock());
+        let one = host.process("one", 1, builder(1).limits(FLASH, limits())).await;
+        let lease = one.pool.acquire(FLASH).await.unwrap();
+        // Less than a second is what clocks do.
+        time.set_wall(one.pool.clock().wall() + Duration::from_millis(900));
+        drop(one.pool.try_acquire(FLASH).unwrap());
+        time.set_wall(one.pool.clock().wall() + Duration::from_millis(200));
+        assert!(one.pool.try_acquire(FLASH).is_err());
+        assert!(!lease.started(), "what was granted before may not go either");
+        assert_eq!(stands(&one.pool), SharingState::FailClosed);
+        pass(0.5).await;
+        assert_eq!(stands(&one.pool), SharingState::Connected, "it renews at once");
+        drop(one.pool.try_acquire(FLASH).unwrap());
+        let counters = one.pool.sharing().unwrap().counters;
+        assert_eq!((counters.clocks_parted, counters.store_lost), (1, 0));
     });
 }

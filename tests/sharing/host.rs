@@ -100,6 +100,10 @@ impl Store for Line {
         Ok(())
     }
 
+    fn takes_started(&self) -> bool {
+        true
+    }
+
     fn usage(&self, from: &str, to: &str) -> impl Future<Output = Result<Vec<UsageRecord>, StoreError>> + Send {
         self.store.usage(from, to)
     }
@@ -107,6 +111,11 @@ impl Store for Line {
     fn imports(&self) -> impl Future<Output = Result<Vec<ImportRecord>, StoreError>> + Send {
         self.store.imports()
     }
+}
+
+/// It is noon in Los Angeles.
+pub(crate) fn noon() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000)
 }
 
 /// One host, and the clock of all its processes.
@@ -126,7 +135,11 @@ pub(crate) struct Process {
 impl Host {
     /// It is noon in Los Angeles.
     pub(crate) fn new(noting: bool) -> Self {
-        let clock = Clock::tokio_from(SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000));
+        Self::by(noting, Clock::tokio_from(noon()))
+    }
+
+    /// By this clock.
+    pub(crate) fn by(noting: bool, clock: Clock) -> Self {
         let board = Arc::new(MemoryBoard::new(clock.clone()));
         let mut settings = Settings::default();
         settings.noting = noting;

@@ -1,6 +1,8 @@
 //! Several pools share owners: together they exceed no limit, and what one does not need another has.
 
 mod away;
+#[cfg(any(feature = "redis", feature = "sqlite"))]
+mod changes;
 mod facts;
 mod host;
 mod identity;

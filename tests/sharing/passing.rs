@@ -175,7 +175,7 @@ fn a_key_with_limits_of_its_own_serves_two_lanes_of_two_processes_in_turn() {
         let (one_served, other_served) = (one_served.await.unwrap(), other_served.await.unwrap());
         println!("{noting}: {one_served} and {other_served} of 300 together");
         assert!(one_served > 50 && other_served > 50, "{one_served} and {other_served}");
-        assert!(one_served + other_served > 180, "{one_served} and {other_served}");
+        assert!(one_served + other_served > 150, "{one_served} and {other_served}");
         // Without a word of him nobody knows what the dead one had under way.
         let lease = one.pool.acquire(wait(20)).await.unwrap();
         assert!(lease.started());

@@ -98,6 +98,8 @@ fn every_event_of_the_page_is_told_as_it_says() {
     let mut page = page();
     // The clock of this host cannot be set.
     assert!(page.remove("keypool.clocks_parted").is_some());
+    // The database's own thread tells it: crates/keypool/tests/it/mending.rs.
+    assert!(page.remove("keypool.file_changed").is_some());
     assert_eq!(told, page);
 }
 

@@ -3,6 +3,7 @@
 import layers
 import pool
 import serve
+import shared
 import store
 import virtual
 from report import Figure
@@ -32,4 +33,12 @@ FIGURES = [
     Figure("counting", "serve with its counts in SQLite against in memory", store.counting),
     Figure("start", "serve with 5,000 keys in SQLite: start", store.start),
     Figure("kills", "kill -9 × 50 under load on one SQLite file", store.kills),
+    Figure("shared-steady", "four processes on one store, 20 owners", shared.steady, ahead=shared.both("steady")),
+    Figure("shared-many", "the same with 300 small owners", shared.many, ahead=shared.both("many")),
+    Figure("shared-lopsided", "nine tenths of the traffic on one of four", shared.lopsided, ahead=shared.both("lopsided")),
+    Figure("shared-lanes", "two processes, a lane each", shared.lanes, ahead=shared.both("lanes")),
+    Figure("shared-burst", "100 calls at once on one of four", shared.burst, ahead=shared.both("burst")),
+    Figure("shared-killed", "one of four killed", shared.killed, ahead=shared.both("killed")),
+    Figure("shared-lost", "Redis gone, flushed, replaced", shared.lost,
+           ahead=shared.ahead(*((scene, "redis") for scene in shared.LOST))),
 ]

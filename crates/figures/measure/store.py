@@ -17,6 +17,9 @@ from report import Line, rounds
 RATE = 2_000
 KEYS = 1_000
 LIMITS = "rpm=500 rpd=100000"
+LAG_MS = 200
+# A machine that lets a thread wait for so long has the writer wait, too.
+STALL_MS = 50
 
 
 class Transactions:
@@ -82,14 +85,17 @@ def counting(quick: bool) -> Iterator[Line]:
 
 
 def start(_: bool) -> Iterator[Line]:
-    """The first start makes the database, the others find 5,000 keys and what they used there."""
-    times = []
+    """The first start makes the database, the second finds 5,000 keys and what they used there."""
+    times = {"a new file": [], "again": []}
     with tempfile.TemporaryDirectory() as folder, serve.listening("upstream", cores=programs.CORES) as (_, upstream):
-        for _ in range(6):
-            database = f"{folder}/keypool.db"
-            with serve.serving(upstream, programs.CORES, keys=5_000, options=LIMITS, database=database) as (_, _, took):
-                times.append(took)
-    yield Line("serve with 5,000 keys in SQLite: start to first answer, best of 5", min(times[1:]) * 1e3, 100, unit="ms")
+        for n in range(5):
+            for each in times.values():
+                at = {"keys": 5_000, "options": LIMITS, "database": f"{folder}/{n}.db"}
+                with serve.serving(upstream, programs.CORES, **at) as (_, _, took):
+                    each.append(took)
+    for what, each in times.items():
+        name = f"serve with 5,000 keys in SQLite, {what}: start to first answer, best of 5"
+        yield Line(name, min(each) * 1e3, 100, unit="ms")
 
 
 def kills(quick: bool) -> Iterator[Line]:
@@ -98,7 +104,11 @@ def kills(quick: bool) -> Iterator[Line]:
     of_day = f"{told['of_a_day']} of a day's {told['a_day']} served; {told['served']:,} answers"
     yield Line(f"kill -9 × {count} under load (SQLite): databases that did not open", told["unopened"], 0)
     lost = told["rests"] + told["disabled"] + told["imports"]
-    yield Line("rests, disabled keys and imports lost", lost, 0,
+    held_up = told["rests"] and told["stall_ms"] >= STALL_MS
+    late = f"the machine let a thread wait for {told['stall_ms']} ms" if held_up else ""
+    yield Line("rests, disabled keys and imports lost", lost, 0, doubt=late,
                note=f"{told['suspended']} keys suspended; {told['late_rests']} refused in the last 20 ms")
-    yield Line("counts lag by at most", told["lag_ms"], 200, unit="ms")
+    held_up = told["lag_ms"] > LAG_MS and told["stall_ms"] >= STALL_MS
+    late = f"the machine let a thread wait for {told['stall_ms']} ms" if held_up else ""
+    yield Line("counts lag by at most", told["lag_ms"], LAG_MS, unit="ms", doubt=late)
     yield Line("requests over a limit", told["over_limit"], 0, note=of_day)

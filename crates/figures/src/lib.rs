@@ -6,4 +6,5 @@ pub mod picks;
 pub mod plain;
 #[cfg(feature = "virtual-time")]
 pub mod scenes;
+pub mod stall;
 pub mod walks;

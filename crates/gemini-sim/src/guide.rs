@@ -125,4 +125,5 @@
 //! minute apart: a limiter without a margin is convicted by
 //! [`Tally::over_limit`](crate::Tally::over_limit). Days are tested by starting
 //! the wall clock shortly before midnight in Los Angeles, and clocks that
-//! disagree by [`Builder::skew`](crate::Builder::skew).
+//! disagree by [`Builder::skew`](crate::Builder::skew), or for some requests or
+//! some time by [`Fault::Skew`](crate::Fault::Skew) in a script.

@@ -1,25 +1,27 @@
-//! The client at the bottom of the stack: pooled connections to the provider, over TLS or not.
+//! The client at the bottom of the stack: connections to the provider, kept, over TLS or not.
 
-mod connector;
+mod arrived;
+mod bell;
+mod dial;
+mod error;
+mod line;
 mod roots;
+mod shelf;
+#[cfg(test)]
+mod tests;
+mod upstream;
 
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use http::{
-    HeaderValue, Request, Response, Uri, header,
-    uri::{Authority, Scheme},
-};
-use hyper::body::Incoming;
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::{
-    client::legacy::{self, Error, ResponseFuture, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
+    HeaderValue, Request, Response, Uri, Version,
+    uri::{Authority, PathAndQuery, Scheme},
 };
 use tower::Service;
 use tower_keypool::{Base, Clock, ReplayBody};
@@ -29,75 +31,79 @@ use crate::{
     status::{Received, Sent, Traffic},
 };
 
-use connector::Connector;
+pub use arrived::Arrived;
+use dial::Dial;
+pub use error::Error;
 pub use roots::{Roots, RootsError};
+use upstream::Upstream;
 
-/// A connection that is not there by then goes to another address, or another attempt.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Behind a pointer, since hyper moves each request some ten times.
+type Sending = Box<ReplayBody<Outgoing>>;
 
-/// hyper-util's client behind one pointer: every layer clones what is below it, and that client is half a KiB. Its
-/// bodies stand behind one, too: it moves each request some twenty times.
-#[derive(Clone, Debug)]
+/// Requests to one provider, behind one pointer: every layer clones what is below it.
+#[derive(Clone)]
 pub struct Client {
-    inner: Arc<Inner>,
+    upstream: Arc<Upstream<Sending>>,
+    place: Arc<Place>,
     traffic: Arc<Traffic>,
 }
 
+/// Where requests may go.
 #[derive(Debug)]
-struct Inner {
-    pooled: legacy::Client<Connector, Box<ReplayBody<Outgoing>>>,
-    host: Option<Host>,
-}
-
-/// The `Host` of a provider that is reached without TLS, ready to be sent: hyper-util writes it anew for each request.
-/// With TLS, the two sides may agree on HTTP/2, which has none.
-#[derive(Debug)]
-struct Host {
+struct Place {
+    scheme: Scheme,
     authority: Authority,
-    value: HeaderValue,
 }
 
-impl Host {
-    fn of(base: &Base) -> Option<Self> {
-        let authority = base.authority().clone();
-        let usual = authority.port_u16().is_none_or(|port| port == 80);
-        let name = if usual { authority.host() } else { authority.as_str() };
-        let value = HeaderValue::from_str(name).ok()?;
-        (*base.scheme() == Scheme::HTTP).then_some(Self { authority, value })
+impl Place {
+    /// Whether a target stands there. The layers above have seen to it; a mistake would send a key elsewhere.
+    fn has(&self, uri: &Uri) -> bool {
+        let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else { return false };
+        *scheme == self.scheme
+            && (authority.as_str() == self.authority.as_str()
+                || (authority.host().eq_ignore_ascii_case(self.authority.host())
+                    && !authority.as_str().contains('@')
+                    && self.port(authority) == self.port(&self.authority)))
     }
 
-    /// Whether a request goes there.
-    fn is_of(&self, uri: &Uri) -> bool {
-        uri.scheme() == Some(&Scheme::HTTP)
-            && uri.authority().is_some_and(|authority| authority.as_str() == self.authority.as_str())
+    fn port(&self, authority: &Authority) -> u16 {
+        authority.port_u16().unwrap_or_else(|| usual_port(&self.scheme))
+    }
+
+    /// As `Host` names it.
+    fn host(&self) -> HeaderValue {
+        let usual = self.port(&self.authority) == usual_port(&self.scheme);
+        let name = if usual { self.authority.host() } else { self.authority.as_str() };
+        HeaderValue::from_str(name).expect("an authority is text")
+    }
+}
+
+fn usual_port(scheme: &Scheme) -> u16 {
+    if *scheme == Scheme::HTTPS { 443 } else { 80 }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("place", &self.place).finish_non_exhaustive()
     }
 }
 
 impl Client {
-    /// One for `http` and `https`, HTTP/1.1 and HTTP/2. Most requests will go to `base`.
+    /// One for the provider at `base`, by `http` or `https`, HTTP/1.1 or HTTP/2; requests for other places fail.
     pub fn new(base: &Base) -> Self {
         Self::trusting(base, Roots::mozilla())
     }
 
     /// The same, with these roots of trust.
     pub fn trusting(base: &Base, roots: Roots) -> Self {
-        let mut http = HttpConnector::new();
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        http.set_keepalive(Some(Duration::from_secs(60)));
-        // The TLS connector above it decides on the scheme.
-        http.enforce_http(false);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(roots.into_config())
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(http);
-        let mut builder = legacy::Client::builder(TokioExecutor::new());
-        builder.pool_timer(TokioTimer::new()).timer(TokioTimer::new());
-        Self {
-            inner: Arc::new(Inner { pooled: builder.build(Connector::from(connector)), host: Host::of(base) }),
-            traffic: Arc::new(Traffic::new(Clock::system())),
-        }
+        let place = Place { scheme: base.scheme().clone(), authority: base.authority().clone() };
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(place.scheme.clone());
+        parts.authority = Some(place.authority.clone());
+        parts.path_and_query = Some(PathAndQuery::from_static("/"));
+        let dial = Dial::new(Uri::from_parts(parts).expect("it is whole"), roots);
+        let upstream = Upstream::new(dial, place.scheme.clone(), place.authority.clone(), place.host());
+        Self { upstream: Arc::new(upstream), place: Arc::new(place), traffic: Arc::new(Traffic::new(Clock::system())) }
     }
 
     /// Counts its attempts, and how long they take, in `traffic`.
@@ -109,36 +115,45 @@ impl Client {
 }
 
 impl Service<Request<ReplayBody<Outgoing>>> for Client {
-    type Response = Response<Received<Incoming>>;
+    type Response = Response<Received<Arrived>>;
     type Error = Error;
     type Future = Answer;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        // It is always ready, as hyper-util's is.
+        // It is always ready: what is not there is waited for behind it.
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: Request<ReplayBody<Outgoing>>) -> Answer {
-        let Inner { pooled, host } = &*self.inner;
-        if let Some(host) = host.as_ref().filter(|host| host.is_of(request.uri())) {
-            request.headers_mut().insert(header::HOST, host.value.clone());
+        let sent = Some(Sent::now(&self.traffic));
+        if !self.place.has(request.uri()) {
+            return Answer { response: Box::pin(std::future::ready(Err(Error::address()))), sent };
         }
-        Answer { sent: Some(Sent::now(&self.traffic)), response: pooled.request(request.map(Box::new)) }
+        let target = std::mem::take(request.uri_mut()).into_parts().path_and_query;
+        *request.uri_mut() = target.map_or_else(Uri::default, Uri::from);
+        *request.version_mut() = Version::HTTP_11;
+        let upstream = Arc::clone(&self.upstream);
+        Answer { response: Box::pin(upstream.answer(request.map(Box::new))), sent }
     }
 }
 
 /// The provider's answer to come.
-#[derive(Debug)]
 pub struct Answer {
-    response: ResponseFuture,
+    response: Pin<Box<dyn Future<Output = Result<Response<Arrived>, Error>> + Send>>,
     sent: Option<Sent>,
 }
 
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("sent", &self.sent).finish_non_exhaustive()
+    }
+}
+
 impl Future for Answer {
-    type Output = Result<Response<Received<Incoming>>, Error>;
+    type Output = Result<Response<Received<Arrived>>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let answered = ready!(Pin::new(&mut self.response).poll(cx));
+        let answered = ready!(self.response.as_mut().poll(cx));
         let sent = self.sent.take().expect("polled after it was done");
         sent.answered(answered.as_ref().ok().map(Response::status));
         Poll::Ready(answered.map(|response| response.map(|body| sent.receive(body))))

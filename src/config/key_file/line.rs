@@ -8,6 +8,9 @@ pub(super) fn parse(bytes: &[u8], not_keys: &[&str], origin: Origin) -> Result<O
     let text = std::str::from_utf8(bytes).map_err(|_| LineError::NotText)?;
     let words = words(text)?;
     let Some((secret, options)) = words.split_first() else { return Ok(None) };
+    if secret == "export" && options.first().is_some_and(|word| word.contains('=')) {
+        return Err(LineError::Assignment);
+    }
     check(secret, not_keys)?;
     let mut spec = KeySpec::new(secret.as_str(), origin);
     option::words(&mut spec, options)?;
@@ -62,11 +65,8 @@ pub(in crate::config) fn check(secret: &str, not_keys: &[&str]) -> Result<(), Li
     if secret.starts_with("eyJ") {
         return Err(LineError::WebToken);
     }
-    if let Some((name, value)) = secret.split_once(['=', ':']) {
-        // A base64 key may end in `=`; an assignment or a header has a value.
-        if is_name(name) && !value.trim_matches('=').is_empty() {
-            return Err(LineError::Assignment);
-        }
+    if is_assignment(secret) {
+        return Err(LineError::Assignment);
     }
     if let Some(at) = secret.bytes().position(|byte| !byte.is_ascii_graphic()) {
         return Err(LineError::Character(at));
@@ -78,10 +78,27 @@ pub(in crate::config) fn check(secret: &str, not_keys: &[&str]) -> Result<(), Li
     }
 }
 
-/// Whether this is what people call a key, not a key's beginning: a variable of a shell, a field, or a header.
-fn is_name(name: &str) -> bool {
-    let variable = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+/// Whether it is a key's name with the key behind it: a variable of a shell (`GEMINI_API_KEY=…`), a field (`apiKey=…`)
+/// or a header (`x-goog-api-key:…`). What stands before `=` or `:` in a key may be anything else.
+fn is_assignment(secret: &str) -> bool {
+    let Some(at) = secret.find(['=', ':']) else { return false };
+    let (name, value) = (&secret[..at], &secret[at + 1..]);
+    // A base64 key may end in `=`.
+    if value.trim_matches('=').is_empty()
+        || !name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+    {
+        return false;
+    }
     let plain = name.to_ascii_lowercase().replace(['-', '_'], "");
-    !name.is_empty() && name.bytes().all(variable)
-        || ["key", "token", "secret", "authorization", "bearer"].iter().any(|word| plain.ends_with(word))
+    if secret.as_bytes()[at] == b':' {
+        return HEADERS.contains(&plain.as_str());
+    }
+    // `KEY_2`: one of several.
+    let plain = plain.trim_end_matches(|last: char| last.is_ascii_digit());
+    let words = ["key", "keys", "token", "tokens", "secret", "secrets", "authorization", "bearer", "credential"];
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+        && words.iter().any(|word| plain.ends_with(word))
 }
+
+/// Headers and fields that carry a key, without `-` and `_`.
+const HEADERS: [&str; 8] = ["xgoogapikey", "xapikey", "apikey", "key", "token", "secret", "authorization", "bearer"];

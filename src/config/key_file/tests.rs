@@ -61,6 +61,12 @@ fn what_is_no_key_is_named() {
     assert_eq!(error("https://example.com/a/long/enough/path"), LineError::Url);
     assert_eq!(error("PLACEHOLDER_GEMINI_TOKEN"), LineError::ClientToken);
     assert_eq!(error("GEMINI_API_KEY=AIzaxxxxxxxxxxxxxxxxxxxx"), LineError::Assignment);
+    for line in ["export GEMINI_API_KEY=AIzaxxxxxxxxxxxxxxxxxxxx", "export MINE=AIzaxxxxxxxxxxxxxxxxxxxxxxxxxxx"] {
+        assert_eq!(error(line), LineError::Assignment, "{line}");
+    }
+    for name in ["GEMINI_KEYS=", "OPENAI_API_KEY_2=", "HF_TOKEN=", "MY_SECRET="] {
+        assert_eq!(error(&format!("{name}{ONE}")), LineError::Assignment, "{name}");
+    }
     for name in ["key=", "api_key=", "Key:", "x-goog-api-key:", "Authorization:", "apiKey="] {
         assert_eq!(error(&format!("{name}{ONE}")), LineError::Assignment, "{name}");
     }
@@ -71,6 +77,24 @@ fn what_is_no_key_is_named() {
         LineError::NotText
     );
     assert!(parse("c2VjcmV0LWtleS1vZi1hLXByb3ZpZGVy==").skipped.is_empty(), "base64 may end in =");
+}
+
+#[test]
+fn keys_are_opaque_whatever_stands_in_them() {
+    for key in [
+        "123456789:AAxyz-not-a-real-key-01",
+        "PROJECT_A:not-a-real-key-0000001",
+        "AB12=not-a-real-key-00000000001",
+        "MY-ACCOUNT=not-a-real-key-000001",
+        "2_KEY=not-a-real-key-00000000001",
+        "a/b+key=not-a-real-key-000000001",
+        "6f1d0c1e-2b3a-4c5d-8e9f-0a1b2c3d4e5f:0123456789abcdef",
+        "monkey:not-a-real-key-0000000001",
+    ] {
+        let file = parse(key);
+        assert_eq!((file.skipped.len(), file.entries.len()), (0, 1), "{key}: {:?}", file.skipped);
+        assert_eq!(file.entries[0].spec.secret, key);
+    }
 }
 
 #[test]

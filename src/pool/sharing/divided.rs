@@ -110,6 +110,10 @@ impl State {
         if plan.words() > 0 {
             plan.hear_more(limit, more, began, held.log(owner, plan.words()), &at);
             held.owners[owner as usize].outgrow();
+            if let Some(mark) = self.journal.as_mut().and_then(|journal| journal.marks.get_mut(&(lane, owner))) {
+                // The next note says it, too.
+                mark.whole = true;
+            }
         }
     }
 }

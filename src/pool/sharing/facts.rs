@@ -50,6 +50,11 @@ fn of_key(hash: &str) -> String {
     format!("disabled\n{hash}")
 }
 
+/// Whether it does not wait for the next renewal: somebody switched a key off or on.
+pub(super) fn presses(news: &News) -> bool {
+    matches!(news, News::Rest { scope, .. } if scope.starts_with("disabled\n"))
+}
+
 impl State {
     /// Tells other processes what a batch says of rests and keys.
     pub(in crate::pool) fn tell_facts(&mut self, batch: &Batch, now: Now) {

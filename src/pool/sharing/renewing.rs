@@ -18,6 +18,7 @@ use tower::BoxError;
 
 use super::{
     events::{tell, tell_turn},
+    facts,
     view::SharingState,
     windows::Windows,
 };
@@ -223,6 +224,8 @@ impl Renewing {
     fn learn(&mut self, pool: &KeyPool) -> bool {
         let now = pool.0.clock.now();
         let moment = Moment { tick: now.tick, wall_ms: now.wall_ms() };
+        // Clocks that parted are noticed here, and leases renewed at once.
+        self.holder.is_valid(moment);
         let (infos, returns, ending) = {
             let mut state = pool.lock();
             // First: what a later note has, the holder need not have heard of.
@@ -258,7 +261,11 @@ impl Renewing {
         let mut state = pool.lock();
         let news = state.share_mut().map(|share| std::mem::take(&mut share.news)).unwrap_or_default();
         for news in news {
+            let presses = facts::presses(&news);
             self.holder.tell(news, moment);
+            if presses {
+                self.holder.hasten_now(moment);
+            }
         }
         let kinds: Vec<_> = state.share().map(|share| share.kinds.keys().copied().collect()).unwrap_or_default();
         for at in kinds {

@@ -53,7 +53,10 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     said.wait =
         said.wait.or(account_reset).or_else(|| said.wait_in_text()).or_else(|| rate_headers::restored(&remaining));
     if said.is_of_limits() {
-        said.news.violations.extend(violation(said.message()));
+        let violation = violation(said.message());
+        said.news.violations.extend(violation);
+        // The account's own limit is another one than the model's.
+        said.news.decisive = violation.filter(|_| said.hit.is_none());
     }
     said.news.remaining = remaining;
     said

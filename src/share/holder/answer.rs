@@ -8,7 +8,7 @@ use crate::{
     share::{
         ledger::{Ledger, Moment, Spent},
         names::UnitId,
-        wire::{Granted, Mark, Mode, Reply},
+        wire::{Granted, Mark, Reply},
     },
     time::Tick,
 };
@@ -29,6 +29,7 @@ impl Holder {
             self.counters.generations += 1;
             // What the board had heard it may have forgotten.
             self.units.values_mut().for_each(|held| held.changed = true);
+            self.pressing = true;
         }
         self.generation = reply.generation;
         self.anchor = Some(sent.at);
@@ -57,6 +58,7 @@ impl Holder {
                 held.corrected = correction.number;
                 held.changed = true;
                 held.changed_since = true;
+                self.pressing = true;
                 ledger.correct(correction, now);
             }
         }
@@ -79,16 +81,11 @@ impl Holder {
         }
     }
 
-    /// What is guarded by a unit that another has is given back.
-    pub(crate) fn leave_unguarded(&mut self, ledger: &mut dyn Ledger, now: Moment) {
-        for unit in self.unguarded() {
-            ledger.lose(&unit, now);
-            self.give_back(&unit, Mode::Whole);
-        }
-    }
-
     /// The board has heard what was sent.
     fn told(&mut self, sent: &Sent) {
+        if let Some(noted) = sent.tells {
+            (self.noted, self.told_all, self.pressing) = (noted, Some(sent.at.tick), false);
+        }
         for (unit, marks) in &sent.marks {
             let Some(held) = self.units.get_mut(unit) else { continue };
             let since = held.since_sent;
@@ -105,6 +102,7 @@ impl Holder {
         self.counters.granted += 1;
         self.counters.failed_over += u64::from(granted.unknown.is_some());
         ledger.hear(granted, now);
+        self.pressing |= granted.unknown.is_some() || granted.days_unknown.is_some();
         let unit = HeldUnit {
             fence: granted.fence,
             touched: now.tick,

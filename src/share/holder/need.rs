@@ -1,6 +1,6 @@
 //! What a process needs: demand, smoothed, and what follows from it: claims and units given back.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use super::{HeldUnit, Holder};
 use crate::{
@@ -226,13 +226,6 @@ impl Holder {
         let kind = self.infos.get(unit).map(|info| &info.kind);
         let demand = kind.and_then(|kind| self.demands.get(kind));
         if demand.is_some_and(|demand| demand.drawn && demand.wanted > 0) { Mode::Drawn } else { Mode::Whole }
-    }
-
-    /// Guards of which nothing that they guard is held any more.
-    pub(super) fn idle_guards(&self) -> Vec<UnitId> {
-        let guards = |unit: &UnitId| self.infos.get(unit)?.guard.clone();
-        let needed: BTreeSet<UnitId> = self.units.keys().filter_map(guards).collect();
-        self.units.keys().filter(|unit| self.is_guard(unit) && !needed.contains(*unit)).cloned().collect()
     }
 
     fn of_kind<'a>(&'a self, kind: &'a Kind) -> impl Iterator<Item = (&'a UnitId, &'a HeldUnit)> {

@@ -39,7 +39,10 @@ impl Holder {
             }
         }
         let valid = self.is_valid(now);
-        let noted = ledger.noted();
+        // What is noted need not be told each time.
+        let last = self.told_all.filter(|_| self.settings.noting && !self.pressing);
+        let all = last.is_none_or(|last| now.tick.since(last) >= self.settings.lease);
+        let noted = if all { ledger.noted() } else { self.noted };
         self.smooth(now);
         self.number += 1;
         self.counters.renewals += 1;
@@ -57,15 +60,18 @@ impl Holder {
                 self.give_back(&unit, mode);
             }
         }
+        let mut awaited = false;
         for guard in self.idle_guards() {
             // Not while requests are under way that it counts.
             if ledger.give_up(&guard, now) {
                 self.give_back(&guard, Mode::Whole);
+            } else {
+                awaited |= self.wanted_guards.contains(&guard);
             }
         }
         let mut marks = BTreeMap::new();
         let names: Vec<UnitId> = self.units.keys().cloned().collect();
-        let held = names.iter().map(|unit| self.held_unit(unit, valid, &mut marks, ledger, now)).collect();
+        let held = names.iter().map(|unit| self.held_unit(unit, (valid, all), &mut marks, ledger, now)).collect();
         let mut returned = Vec::new();
         for (unit, returning) in &mut self.returning {
             returned.push(give(unit, *returning, valid, ledger, now));
@@ -108,9 +114,12 @@ impl Holder {
             dates: ledger.dates(now),
             marks,
             buried: self.buried.len(),
+            tells: all.then_some(noted),
         });
         self.sent = now.tick;
-        self.due = now.tick.plus(self.settings.renew_every);
+        // Others wait until what is under way has ended.
+        let pause = if awaited { self.settings.renew_every / 4 } else { self.settings.renew_every };
+        self.due = now.tick.plus(pause);
         Some(renewal)
     }
 
@@ -129,22 +138,23 @@ impl Holder {
     fn held_unit(
         &mut self,
         unit: &UnitId,
-        valid: bool,
+        (valid, all): (bool, bool),
         marks: &mut BTreeMap<UnitId, Vec<(Mark, u64)>>,
         ledger: &mut dyn Ledger,
         now: Moment,
     ) -> Held {
-        let told = ledger.tell(unit, now);
+        let told = if all { ledger.tell(unit, now) } else { Vec::new() };
         let ahead = ledger.ahead(unit);
         let noting = self.settings.noting;
         let guards = self.is_guard(unit);
         let held = self.units.get_mut(unit).expect("it is one of those that are held");
         let tells: Vec<(Mark, u64)> = if noting { Vec::new() } else { marks_for(&told, &held.since_last) };
-        held.changed_since = false;
+        let changed = held.changed && all;
+        held.changed_since &= !all;
         held.since_sent = Spent::default();
         held.since_last = Spent::default();
         // What is lost with this renewal is told again by the next.
-        let counts = (held.changed || guards).then_some(told);
+        let counts = (changed || guards).then_some(told);
         let result = Held {
             unit: unit.clone(),
             fence: held.fence,
@@ -159,7 +169,7 @@ impl Holder {
             corrected: held.corrected,
             other: BTreeMap::new(),
         };
-        if held.changed {
+        if changed {
             // Should the answer be lost, the board has these all the same: what it had before holds no longer.
             for mark in &mut held.marks {
                 let told = tells.iter().find(|told| (told.0.unit, told.0.date) == (mark.unit, mark.date));

@@ -21,7 +21,7 @@ use super::{
     settings::Settings,
     wire::{Renewal, Reply},
 };
-use crate::redis::{Link, Script};
+use crate::redis::{Link, RedisError, Script};
 
 static RENEW: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
@@ -53,16 +53,45 @@ impl RedisBoard {
 
     /// A test says what time it is, and who the server is; else the server does.
     pub(super) async fn call(&self, renewal: &Renewal, now: &str, identity: &str) -> Result<Reply, BoxError> {
-        if renewal.noting {
-            // Its days would have no mark here.
-            return Err("a board in Redis hears renewals alone: a process that shares over it does not note".into());
-        }
-        let ask = serde_json::to_vec(&Ask::of(renewal))?;
-        let arguments = [&ask[..], now.as_bytes(), identity.as_bytes()];
+        let arguments = [&asking(renewal)?[..], now.as_bytes(), identity.as_bytes()];
         let answer = self.link.run(&RENEW, &arguments, self.timeout).await?;
-        let answer: Answer = serde_json::from_slice(&Vec::<u8>::from_redis_value(answer)?)?;
-        Ok(answer.into_reply(renewal.number)?)
+        heard(answer, renewal)
     }
+
+    /// Renews and runs another script in the same call; what became of that, where it was done.
+    pub(crate) async fn renew_with(
+        &self,
+        renewal: &Renewal,
+        script: &Script,
+        arguments: &[&[u8]],
+    ) -> (Result<Reply, BoxError>, Option<Result<(), RedisError>>) {
+        let asked = match asking(renewal) {
+            Ok(asked) => asked,
+            Err(error) => return (Err(error), None),
+        };
+        let calls = [(&*RENEW, vec![&asked[..], b"", b""]), (script, arguments.to_vec())];
+        let answers = match self.link.run_all(&calls, self.timeout).await {
+            Ok(answers) => answers,
+            Err(error) => return (Err(error.into()), None),
+        };
+        let mut answers = answers.into_iter();
+        let renewed = answers.next().ok_or_else(|| "the board did not answer".into());
+        let renewed = renewed.and_then(|answer| heard(answer?, renewal));
+        (renewed, answers.next().map(|answer| answer.map(drop)))
+    }
+}
+
+fn asking(renewal: &Renewal) -> Result<Vec<u8>, BoxError> {
+    if renewal.noting {
+        // Its days would have no mark here.
+        return Err("a board in Redis hears renewals alone: a process that shares over it does not note".into());
+    }
+    Ok(serde_json::to_vec(&Ask::of(renewal))?)
+}
+
+fn heard(answer: redis::Value, renewal: &Renewal) -> Result<Reply, BoxError> {
+    let answer: Answer = serde_json::from_slice(&Vec::<u8>::from_redis_value(answer)?)?;
+    Ok(answer.into_reply(renewal.number)?)
 }
 
 impl Board for RedisBoard {

@@ -1,5 +1,6 @@
 //! What a pool keeps, in Redis or Valkey.
 
+mod keys;
 mod read;
 mod sharing;
 mod write;
@@ -72,11 +73,16 @@ impl Redis {
     }
 
     async fn keep(&self, batch: &Arc<Batch>, part: write::Part) -> Result<(), StoreError> {
-        let number = self.batches.number_of(batch);
-        let id = format!("{:x}-{number}", self.batches.writer);
+        let (number, id) = self.named(batch);
         write::batch(&self.link, &id, self.clock.now().wall_ms(), batch, part).await?;
         self.batches.done(number);
         Ok(())
+    }
+
+    /// A batch's number, and what it is called.
+    fn named(&self, batch: &Arc<Batch>) -> (u64, String) {
+        let number = self.batches.number_of(batch);
+        (number, format!("{:x}-{number}", self.batches.writer))
     }
 }
 

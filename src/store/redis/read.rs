@@ -17,7 +17,7 @@ use crate::{
     verdict::VerdictKind,
 };
 
-type Map = BTreeMap<String, String>;
+pub(super) type Map = BTreeMap<String, String>;
 
 /// Reading all takes longer than a question.
 const PATIENCE: u32 = 30;
@@ -29,19 +29,13 @@ pub(super) async fn image(link: &Link) -> Result<Image, StoreError> {
         pipe.cmd("HGETALL").arg(format!("{base}:{name}"));
     }
     let [keys, created, secrets, health, windows, rests, quota_models, run] = ask::<[Map; 8]>(link, pipe).await?;
-    let with_secret = |(hash, mut record): (String, KeyRecord)| {
-        record.secret = secrets.get(&hash).and_then(|text| read(text)).unwrap_or_default();
+    let with_age = |(hash, mut record): (String, KeyRecord)| {
         record.created = created.get(&hash).and_then(|text| text.parse().ok()).unwrap_or(record.created);
-        let fared = |what: &str| health.get(&format!("{hash}\n{what}")).and_then(|text| text.parse().ok());
-        record.last_success = fared("s").or(record.last_success);
-        record.last_failure = fared("f").or(record.last_failure);
-        record.consecutive_failures =
-            fared("c").and_then(|count| u32::try_from(count).ok()).unwrap_or(record.consecutive_failures);
         (hash, record)
     };
     let texts = |name: &str| run.get(name).map_or("", String::as_str);
     Ok(Image {
-        keys: records::<KeyRecord>(&keys).map(with_secret).collect(),
+        keys: self::keys(&keys, &secrets, &health).map(with_age).collect(),
         units: records::<UnitRecord>(&windows).collect(),
         rests: records::<RestRecord>(&rests).collect(),
         usage: BTreeMap::new(),
@@ -49,7 +43,20 @@ pub(super) async fn image(link: &Link) -> Result<Image, StoreError> {
         quota_models,
         running: texts("running") == "1",
         epoch: texts("epoch").parse().unwrap_or(0),
-        crashes: read(texts("crashes")).unwrap_or_default(),
+        crashes: record(texts("crashes")).unwrap_or_default(),
+    })
+}
+
+/// Keys by the hash of their secret, with it where it is stored, and with how they fared.
+pub(super) fn keys(keys: &Map, secrets: &Map, health: &Map) -> impl Iterator<Item = (String, KeyRecord)> {
+    records::<KeyRecord>(keys).map(|(hash, mut record)| {
+        record.secret = secrets.get(&hash).and_then(|text| self::record(text)).unwrap_or_default();
+        let fared = |what: &str| health.get(&format!("{hash}\n{what}")).and_then(|text| text.parse().ok());
+        record.last_success = fared("s").or(record.last_success);
+        record.last_failure = fared("f").or(record.last_failure);
+        record.consecutive_failures =
+            fared("c").and_then(|count| u32::try_from(count).ok()).unwrap_or(record.consecutive_failures);
+        (hash, record)
     })
 }
 
@@ -98,21 +105,21 @@ pub(super) async fn imports(link: &Link) -> Result<Vec<ImportRecord>, StoreError
     let mut pipe = redis::pipe();
     pipe.cmd("LRANGE").arg(format!("{}:imports", link.base())).arg(0).arg(-1);
     let [imports] = ask::<[Vec<String>; 1]>(link, pipe).await?;
-    Ok(imports.iter().filter_map(|text| read(text)).collect())
+    Ok(imports.iter().filter_map(|text| record(text)).collect())
 }
 
-async fn ask<T: FromRedisValue>(link: &Link, mut pipe: Pipeline) -> Result<T, StoreError> {
+pub(super) async fn ask<T: FromRedisValue>(link: &Link, mut pipe: Pipeline) -> Result<T, StoreError> {
     // All of one moment.
     pipe.atomic();
     let answer = link.pipe(&pipe, link.patience() * PATIENCE).await;
     answer.map_err(|error| StoreError::of_server("the store cannot be read", error))
 }
 
-fn records<T: DeserializeOwned>(map: &Map) -> impl Iterator<Item = (String, T)> {
-    map.iter().filter_map(|(name, text)| Some((name.clone(), read(text)?)))
+pub(super) fn records<T: DeserializeOwned>(map: &Map) -> impl Iterator<Item = (String, T)> {
+    map.iter().filter_map(|(name, text)| Some((name.clone(), record(text)?)))
 }
 
-fn read<T: DeserializeOwned>(text: &str) -> Option<T> {
+pub(super) fn record<T: DeserializeOwned>(text: &str) -> Option<T> {
     if text.is_empty() {
         return None;
     }

@@ -1,6 +1,11 @@
 //! One server, many machines: the store of a pool, and the board by which it shares.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{Redis, write};
 use crate::{
@@ -11,28 +16,42 @@ use crate::{
 /// A server that other processes work on as well: the store of a pool, and its board. A cheap handle.
 ///
 /// What a process holds and what its windows count stands on the board, which hears of it with each renewal; the store
-/// keeps keys, rests, use and imports. That a process is dead the others know when its lease has ended.
+/// keeps keys, rests, use and imports. What keys used goes to the store in one call with the next renewal, all else at
+/// once. That a process is dead the others know when its lease has ended.
 #[derive(Clone, Debug)]
 pub struct SharedRedis {
     redis: Redis,
     board: RedisBoard,
     holder: HolderId,
+    /// Until it goes out on its own.
+    patience: Duration,
+    waiting: Arc<Mutex<Option<Waiting>>>,
+}
+
+/// A batch that goes out with the next renewal.
+#[derive(Debug)]
+struct Waiting {
+    batch: Arc<Batch>,
+    answer: oneshot::Sender<Result<(), StoreError>>,
 }
 
 impl Redis {
     /// Takes part in what other processes do on this server and under this namespace, as one more of them.
     /// [`SharedRedis::settings`] are those of the sharing.
     pub fn share(self) -> SharedRedis {
-        let board = RedisBoard::new(&self.link, &SharedRedis::usual());
+        let settings = SharedRedis::usual();
+        let board = RedisBoard::new(&self.link, &settings);
         // At random: a server that forgot its processes must not call two by one name.
         let holder = HolderId::new(&format!("{:016x}", fastrand::u64(..)), 1);
-        SharedRedis { redis: self, board, holder }
+        SharedRedis { redis: self, board, holder, patience: patience(&settings), waiting: Arc::default() }
     }
 }
 
 impl SharedRedis {
     fn usual() -> Settings {
-        Settings { draws: false, ..Settings::default() }
+        // What one switches off is off in all within 2 s. That is 0.7 calls a second: what is
+        // written goes along.
+        Settings { draws: false, renew_every: Duration::from_millis(1_500), ..Settings::default() }
     }
 
     /// Who this process is among them.
@@ -49,6 +68,7 @@ impl SharedRedis {
     #[must_use]
     pub fn with(mut self, settings: &Settings) -> Self {
         self.board = RedisBoard::new(&self.redis.link, settings);
+        self.patience = patience(settings);
         self
     }
 
@@ -56,6 +76,48 @@ impl SharedRedis {
     pub fn store(&self) -> &Redis {
         &self.redis
     }
+
+    fn swap(&self, waiting: Option<Waiting>) -> Option<Waiting> {
+        std::mem::replace(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner), waiting)
+    }
+
+    /// Renews, and writes what waited for that.
+    async fn renew_and_write(
+        &self,
+        renewal: &Renewal,
+        Waiting { batch, answer }: Waiting,
+    ) -> Result<Reply, tower::BoxError> {
+        let (number, id) = self.redis.named(&batch);
+        let words = match write::words(&id, self.redis.clock.now().wall_ms(), &batch, write::Part::ButCounts) {
+            Ok(words) => words,
+            Err(error) => {
+                let _ = answer.send(Err(error));
+                return self.board.renew(renewal).await;
+            }
+        };
+        let words: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+        let (renewed, written) = self.board.renew_with(renewal, &write::WRITE, &words).await;
+        let written = match written {
+            Some(Ok(())) => {
+                self.redis.batches.done(number);
+                Ok(())
+            }
+            Some(Err(error)) => Err(write::failed(error)),
+            None => Err(StoreError::new("the renewal that the batch went with came to nothing")),
+        };
+        let _ = answer.send(written);
+        renewed
+    }
+}
+
+/// A renewal that is late by so much is waited for no longer.
+fn patience(settings: &Settings) -> Duration {
+    settings.renew_every + settings.timeout
+}
+
+/// Whether only what keys used is in it, as far as it is written.
+fn is_use(batch: &Batch) -> bool {
+    !batch.is_lasting() && batch.rests.is_empty() && batch.quota_models.is_empty()
 }
 
 impl Store for SharedRedis {
@@ -67,7 +129,23 @@ impl Store for SharedRedis {
     }
 
     async fn write(&self, batch: Arc<Batch>) -> Result<(), StoreError> {
+        if is_use(&batch) {
+            let (answer, mut answered) = oneshot::channel();
+            self.swap(Some(Waiting { batch: Arc::clone(&batch), answer }));
+            if let Ok(told) = timeout(self.patience, &mut answered).await {
+                return told.unwrap_or_else(|_| Err(StoreError::new("the renewal that the batch went with was late")));
+            }
+            if self.swap(None).is_none() {
+                // It is on its way.
+                return answered.await.unwrap_or_else(|_| Err(StoreError::new("nobody says what became of the batch")));
+            }
+        }
         self.redis.keep(&batch, write::Part::ButCounts).await
+    }
+
+    fn takes_started(&self) -> bool {
+        // What was started the board hears of; when a key served last comes with its use.
+        true
     }
 
     async fn usage(&self, from: &str, to: &str) -> Result<Vec<UsageRecord>, StoreError> {
@@ -81,6 +159,9 @@ impl Store for SharedRedis {
 
 impl Board for SharedRedis {
     async fn renew(&self, renewal: &Renewal) -> Result<Reply, tower::BoxError> {
-        self.board.renew(renewal).await
+        match self.swap(None) {
+            Some(waiting) => self.renew_and_write(renewal, waiting).await,
+            None => self.board.renew(renewal).await,
+        }
     }
 }

@@ -8,7 +8,9 @@ use super::*;
 use crate::{
     Demand, Gemini, Key, KeyPool, Limits,
     redis::Options,
+    share::{Board, Books, Holder, Moment, Renewal, Settings},
     store::{Keeping, KeptSecret, Vault, conformance},
+    verdict::{Scope, VerdictKind},
 };
 
 const SECRET: &str = "AIza-not-a-real-key-redis-001";
@@ -140,4 +142,123 @@ async fn of_those_who_share_a_server_each_keeps_all_but_counts() {
     let image = other.load().await.unwrap();
     assert_eq!((image.keys.len(), image.units.len(), image.running), (1, 0, false));
     assert_eq!(sum(one.store()).await, 5);
+}
+
+#[tokio::test]
+async fn keys_are_changed_by_hand_beside_each_other() {
+    let Some(server) = RedisServer::start() else { return };
+    let link = link(&server, "keypool").await;
+    let (one, other) = (Redis::new(&link), Redis::new(&link));
+    let vault = Vault::new(&"5a".repeat(32)).unwrap();
+    let said = |n: usize| crate::store::KeySettings {
+        hash: format!("{n:064}"),
+        id: Some(format!("key-{n}")),
+        ..Default::default()
+    };
+    let sealed = || Keeping::Sealed(vault.clone()).keep(SECRET).unwrap();
+    // Both at once, again and again: none overwrites the other's.
+    let add = async |store: &Redis, from: usize| {
+        for n in from..from + 10 {
+            store.edit_keys(|book| book.add(said(n), sealed(), 1)).await.unwrap().unwrap();
+        }
+    };
+    tokio::join!(add(&one, 0), add(&other, 10));
+    let book = one.key_book().await.unwrap();
+    assert_eq!((book.keys().count(), book.revision()), (20, 21));
+    let error = one.edit_keys(|book| book.add(said(99), KeptSecret::Plain(SECRET.to_owned()), 1)).await.unwrap_err();
+    assert!(error.to_string().contains("encrypted") && !error.to_string().contains(SECRET), "{error}");
+
+    let before = other.key_news(0).await.unwrap().revision;
+    one.edit_keys(|book| book.disable("key-3", "by hand")).await.unwrap().unwrap();
+    one.edit_keys(|book| book.remove("key-4")).await.unwrap().unwrap();
+    let news = other.key_news(before).await.unwrap();
+    assert_eq!((news.revision, news.settings.len()), (before + 2, 2));
+    assert_eq!(news.settings.iter().filter_map(|said| said.disabled.as_deref()).collect::<Vec<_>>(), ["by hand"]);
+    let secrets = server.command(&["HEXISTS", "{keypool}:secrets", &said(4).hash]);
+    assert_eq!(secrets, redis_fixture::Reply::Number(0), "forgotten");
+    // Nothing changed: nothing is written.
+    one.edit_keys(|book| book.find("key-3").map(drop)).await.unwrap().unwrap();
+    assert_eq!(other.key_news(0).await.unwrap().revision, before + 2);
+}
+
+#[tokio::test]
+async fn enable_lifts_rests_and_replace_takes_them_along() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = Redis::new(&link(&server, "keypool").await);
+    let said = crate::store::KeySettings { hash: "aa".to_owned(), id: Some("work".to_owned()), ..Default::default() };
+    let secret = || KeptSecret::Reference("env:WORK".to_owned());
+    store.edit_keys(|book| book.add(said.clone(), secret(), 1)).await.unwrap().unwrap();
+    let rest =
+        |scope, whom: &str, lane, kind| crate::store::RestRecord { kind, ..conformance::rest(scope, whom, lane) };
+    let rests = || {
+        vec![
+            rest(Scope::Key, "aa", None, VerdictKind::InvalidKey),
+            rest(Scope::KeyLane, "aa", Some("m"), VerdictKind::RateLimited),
+            rest(Scope::Owner, "key:aa", None, VerdictKind::RateLimited),
+            rest(Scope::Owner, "other", None, VerdictKind::RateLimited),
+        ]
+    };
+    store.write(Arc::new(Batch { rests: rests(), ..Batch::default() })).await.unwrap();
+    store.edit_keys(|book| book.replace("work", "bb", secret())).await.unwrap().unwrap();
+    let whom = async || {
+        let image = store.look().await.unwrap();
+        image.rests.into_values().map(|rest| rest.id.whom).collect::<Vec<_>>()
+    };
+    assert_eq!(whom().await, ["bb", "key:bb", "other"], "but not that the old secret was refused");
+    store.edit_keys(|book| book.enable("work")).await.unwrap().unwrap();
+    assert_eq!(whom().await, ["other"]);
+}
+
+/// How often the server read something from a client.
+fn reads(server: &RedisServer) -> u64 {
+    let stats = server.command(&["INFO", "stats"]);
+    let line = stats.text().lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+#[tokio::test]
+async fn what_keys_used_goes_with_the_next_renewal_in_one_call() {
+    let Some(server) = RedisServer::start() else { return };
+    let link = link(&server, "keypool").await;
+    let settings = Settings::for_lease(Duration::from_millis(400));
+    let shared = Redis::new(&link).share().with(&settings);
+    let mut holder = Holder::new(shared.holder().clone(), shared.settings(), Vec::new(), 1);
+    let mut books = Books::new(&[], Duration::from_secs(60), jiff::tz::TimeZone::UTC);
+    let first = holder.renewal(&mut books, Moment::of(&Clock::system())).unwrap();
+    let mut number = first.number;
+    let mut renewal = || {
+        number += 1;
+        Renewal { number, ..first.clone() }
+    };
+    // Now the server knows both scripts.
+    shared.store().write(used(1)).await.unwrap();
+    shared.renew(&renewal()).await.unwrap();
+
+    // To ask is to send something, too.
+    let (first, before) = (reads(&server), reads(&server));
+    let asking = before - first;
+    let (written, renewed) = tokio::join!(shared.write(used(2)), async {
+        tokio::task::yield_now().await;
+        shared.renew(&renewal()).await
+    });
+    written.unwrap();
+    renewed.unwrap();
+    assert_eq!(reads(&server) - before, asking + 1);
+    assert_eq!(sum(shared.store()).await, 3);
+
+    // Nobody renews: it goes alone. What does not count does not wait.
+    shared.write(used(4)).await.unwrap();
+    assert_eq!(sum(shared.store()).await, 7);
+    shared.write(key(KeptSecret::Elsewhere)).await.unwrap();
+    assert_eq!(shared.store().keys().await.unwrap().len(), 1);
+
+    // Where the server has forgotten the scripts, both are done all the same.
+    server.command(&["SCRIPT", "FLUSH"]);
+    let (written, renewed) = tokio::join!(shared.write(used(8)), async {
+        tokio::task::yield_now().await;
+        shared.renew(&renewal()).await
+    });
+    written.unwrap();
+    renewed.unwrap();
+    assert_eq!(sum(shared.store()).await, 15);
 }

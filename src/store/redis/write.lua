@@ -6,21 +6,32 @@ local DONE = base .. ':done'
 if call('ZSCORE', DONE, ARGV[1]) then return 0 end
 
 local at = 3
+-- A change of keys is one only if nobody else changed them since they were looked at: then it has this number.
+if ARGV[3] == 'g' then
+  local last = tonumber(call('GET', base .. ':revision') or '0')
+  if last + 1 ~= tonumber(ARGV[4]) then return 2 end
+  call('SET', base .. ':revision', ARGV[4])
+  at = 5
+end
+
 local function take()
   at = at + 1
   return ARGV[at - 1]
 end
 
--- How a key fared, of processes of which each saw a part: the latest of both times, and the faults by who was last.
+-- How keys fared, of processes of which each saw a part: the latest of both times, and the faults by who was last.
+local HEALTH = base .. ':health'
+local function number(text) return tonumber(text or '') or 0 end
+local function later(field, at)
+  if number(at) > number(call('HGET', HEALTH, field)) then call('HSET', HEALTH, field, at) end
+end
 local function fared(hash, success, failure, faults)
-  local name = base .. ':health'
-  local held = call('HMGET', name, hash .. '\ns', hash .. '\nf')
-  local function number(text) return tonumber(text or '') or 0 end
+  local held = call('HMGET', HEALTH, hash .. '\ns', hash .. '\nf')
   if math.max(number(success), number(failure)) >= math.max(number(held[1]), number(held[2])) then
-    call('HSET', name, hash .. '\nc', faults)
+    call('HSET', HEALTH, hash .. '\nc', faults)
   end
-  if number(success) > number(held[1]) then call('HSET', name, hash .. '\ns', success) end
-  if number(failure) > number(held[2]) then call('HSET', name, hash .. '\nf', failure) end
+  later(hash .. '\ns', success)
+  later(hash .. '\nf', failure)
 end
 
 local doing = {
@@ -32,6 +43,35 @@ local doing = {
     if secret ~= '' then call('HSET', base .. ':secrets', hash, secret) end
     fared(hash, take(), take(), take())
   end,
+  -- Its secret is forgotten.
+  K = function() call('HDEL', base .. ':secrets', take()) end,
+  -- What commands said of it, and the number of that change.
+  s = function()
+    local hash, said, revision = take(), take(), take()
+    call('HSET', base .. ':said', hash, said)
+    call('ZADD', base .. ':said:at', revision, hash)
+  end,
+  -- What processes told each other is so no more.
+  f = function()
+    local scope = take()
+    call('HDEL', base .. ':facts', scope)
+    call('ZREM', base .. ':facts:heard', scope)
+    call('ZREM', base .. ':facts:ends', scope)
+  end,
+  -- A rest of one is another's; but not that a secret was refused which is gone.
+  m = function()
+    local name, from, to = take(), take(), take()
+    local raw = call('HGET', base .. ':rests', name)
+    call('HDEL', base .. ':rests', name)
+    local rest = raw and cjson.decode(raw)
+    if not rest or rest.kind == 'invalid_key' then return end
+    local first, last = name:find('\n' .. from .. '\n', 1, true)
+    local other = first and name:sub(1, first) .. to .. name:sub(last)
+    if not other then return end
+    local whom = '"' .. from .. '"'
+    first, last = raw:find(whom, 1, true)
+    if first then call('HSETNX', base .. ':rests', other, raw:sub(1, first) .. to .. raw:sub(last)) end
+  end,
   -- Records by name, as they are now, or gone.
   u = function() call('HSET', base .. ':windows', take(), take()) end,
   U = function() call('HDEL', base .. ':windows', take()) end,
@@ -41,13 +81,14 @@ local doing = {
   q = function() call('HSET', base .. ':quota_models', take(), take()) end,
   -- A day's use: whose, and what comes to it.
   d = function()
-    local day, whose, id, count = take(), take(), take(), tonumber(take())
+    local day, whose, id, last, count = take(), take(), take(), take(), tonumber(take())
     local name = base .. ':usage:' .. day
     call('ZADD', base .. ':days', 0, day)
     call('HSET', name, whose .. '\nid', id)
     for _ = 1, count do
       call('HINCRBY', name, whose .. '\n' .. take(), take())
     end
+    later(string.match(whose, '^[^\n]*') .. '\ns', last)
   end,
   i = function() call('RPUSH', base .. ':imports', take()) end,
   b = function() call('HSET', base .. ':run', 'running', '1', 'epoch', take(), 'crashes', take()) end,

@@ -2,12 +2,14 @@
 
 use std::sync::LazyLock;
 
+use redis::Value;
+
 use crate::{
-    redis::{Link, Script},
-    store::{Batch, KeptSecret, KeyRecord, Run, StoreError, UnitRecord, UsageRecord},
+    redis::{Link, RedisError, Script},
+    store::{Batch, KeptSecret, KeyBook, KeyRecord, Run, StoreError, UnitRecord, UsageRecord},
 };
 
-static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
+pub(super) static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
 
 /// A batch is given more time than a question: it may be large.
 const PATIENCE: u32 = 5;
@@ -22,6 +24,15 @@ pub(super) enum Part {
 }
 
 pub(super) async fn batch(link: &Link, id: &str, now: i64, batch: &Batch, part: Part) -> Result<(), StoreError> {
+    run(link, &words(id, now, batch, part)?).await.map(drop)
+}
+
+pub(super) fn failed(error: RedisError) -> StoreError {
+    StoreError::of_server("the batch was not written", error)
+}
+
+/// What the script is told.
+pub(super) fn words(id: &str, now: i64, batch: &Batch, part: Part) -> Result<Vec<String>, StoreError> {
     let mut words = vec![id.to_owned(), now.to_string()];
     for record in &batch.keys {
         key(&mut words, record)?;
@@ -42,9 +53,27 @@ pub(super) async fn batch(link: &Link, id: &str, now: i64, batch: &Batch, part: 
     for import in &batch.imports {
         words.extend(["i".to_owned(), text(import)?]);
     }
+    Ok(words)
+}
+
+pub(super) async fn run(link: &Link, words: &[String]) -> Result<Value, StoreError> {
     let arguments: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
     let written = link.run(&WRITE, &arguments, link.patience() * PATIENCE).await;
-    written.map(drop).map_err(|error| StoreError::of_server("the batch was not written", error))
+    written.map_err(failed)
+}
+
+/// What a book changed, but for what commands said of keys.
+pub(super) fn book(words: &mut Vec<String>, book: &KeyBook) -> Result<(), StoreError> {
+    for changed in book.changed() {
+        key(words, &changed.record)?;
+        if !changed.is_kept() {
+            words.extend(["K".to_owned(), changed.record.hash.clone()]);
+        }
+    }
+    for import in book.imports() {
+        words.extend(["i".to_owned(), text(import)?]);
+    }
+    Ok(())
 }
 
 /// What one process's windows count, and its run.
@@ -89,10 +118,11 @@ fn usage(words: &mut Vec<String>, record: &UsageRecord) {
     let errors = record.errors.iter().map(|(kind, count)| (kind.word(), number(*count)));
     let sums: Vec<(&str, i64)> = sums.into_iter().chain(errors).filter(|sum| sum.1 != 0).collect();
     let whose = format!("{}\n{}", record.key, record.lane);
-    words.extend(["d".to_owned(), record.day.to_string(), whose, record.id.to_string(), sums.len().to_string()]);
+    let last = record.last_success.map_or_else(String::new, |at| at.to_string());
+    words.extend(["d".to_owned(), record.day.to_string(), whose, record.id.to_string(), last, sums.len().to_string()]);
     words.extend(sums.into_iter().flat_map(|(name, more)| [name.to_owned(), more.to_string()]));
 }
 
-fn text(record: &impl serde::Serialize) -> Result<String, StoreError> {
+pub(super) fn text(record: &impl serde::Serialize) -> Result<String, StoreError> {
     serde_json::to_string(record).map_err(|error| StoreError::because("a record cannot be written", error))
 }

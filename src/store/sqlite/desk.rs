@@ -33,8 +33,8 @@ pub(super) struct Desk {
     pub(super) writer: i64,
     /// `synchronous` is FULL.
     full: bool,
-    path: PathBuf,
-    identity: Option<Identity>,
+    pub(super) path: PathBuf,
+    pub(super) identity: Option<Identity>,
     /// The same of what SQLite keeps beside it.
     beside: [Option<Identity>; 2],
 }
@@ -52,7 +52,7 @@ impl Desk {
             connection,
             numbers: Numbers::default(),
             writer: fastrand::i64(1..),
-            full: true,
+            full: false,
             path: path.to_owned(),
             identity: identity(path),
             beside: beside(path),
@@ -108,11 +108,8 @@ impl Desk {
             return Ok(false);
         }
         let path = &self.path;
-        // Its own journal and index are no other's.
-        for ((end, own), there) in BESIDE.iter().zip(self.beside).zip(beside(path)) {
-            if own == there && own.is_some() {
-                let _ = std::fs::remove_file(file::beside(path, end));
-            }
+        for side in self.own_sides() {
+            let _ = std::fs::remove_file(side);
         }
         let what = if there.is_some() {
             let aside = file::set_aside(path, "replaced")?;
@@ -129,6 +126,13 @@ impl Desk {
             self.path.display()
         );
         Ok(true)
+    }
+
+    /// Its own journal and index, which are no other file's, where they are there still.
+    pub(super) fn own_sides(&self) -> Vec<PathBuf> {
+        let sides = BESIDE.iter().zip(self.beside).zip(beside(&self.path));
+        let own = sides.filter(|((_, own), there)| own == there && own.is_some());
+        own.map(|((end, _), _)| file::beside(&self.path, end)).collect()
     }
 
     /// The file turned out to be broken: it is set aside, and a new one begun.
@@ -159,9 +163,14 @@ impl Desk {
 
     fn reopen(&mut self) -> Result<(), Failure> {
         self.connection = begin(&self.path)?;
-        self.connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        (self.numbers, self.full) = (Numbers::default(), true);
-        (self.identity, self.beside) = (identity(&self.path), beside(&self.path));
+        self.begin_file();
         Ok(())
+    }
+
+    /// What is open is another file than before.
+    pub(super) fn begin_file(&mut self) {
+        self.connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        (self.numbers, self.full) = (Numbers::default(), false);
+        (self.identity, self.beside) = (identity(&self.path), beside(&self.path));
     }
 }

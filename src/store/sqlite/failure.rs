@@ -6,6 +6,9 @@ use rusqlite::ErrorCode;
 
 use crate::store::StoreError;
 
+/// `SQLITE_IOERR_SHORT_READ`.
+const SHORT_READ: i32 = 522;
+
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The file is no database, or its pages contradict each other.
@@ -31,6 +34,9 @@ impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Broken(error),
+            // Cut off, or another database was written over it.
+            _ if error.sqlite_error().is_some_and(|error| error.extended_code == SHORT_READ) => Self::Broken(error),
+            Some(ErrorCode::Unknown) if error.to_string().contains("no such table") => Self::Broken(error),
             _ => Self::Sqlite(error),
         }
     }

@@ -15,9 +15,21 @@ const ENDING: Duration = Duration::from_secs(2);
 
 /// Makes the folder and an empty file where there is none. Nobody but its owner may read either.
 pub(super) fn prepare(path: &Path) -> Result<(), StoreError> {
+    if path.exists() {
+        return prepare_in_turn(path);
+    }
+    let _turn = mending(path)?;
+    prepare_in_turn(path)
+}
+
+/// The same of whoever has the [turn](mending).
+pub(super) fn prepare_in_turn(path: &Path) -> Result<(), StoreError> {
     let failed = |error| StoreError::because(format!("cannot make the database {}", path.display()), error);
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
-        make_folder(folder).map_err(failed)?;
+    if !path.exists() {
+        // They are of one that was deleted.
+        for end in ["-wal", "-shm"] {
+            let _ = fs::remove_file(beside(path, end));
+        }
     }
     private(path).map(drop).map_err(failed)?;
     // A file that is there already, and what SQLite keeps beside it, may be open to others.
@@ -94,6 +106,24 @@ pub(super) fn set_aside(path: &Path, what: &str) -> Result<PathBuf, StoreError> 
         }
     }
     Ok(aside)
+}
+
+/// Whoever makes or mends a database, others may be about to do the same, holds this; waits for whoever does.
+pub(super) fn mending(path: &Path) -> Result<File, StoreError> {
+    let lock = beside(path, ".mend");
+    let failed = |error| StoreError::because(format!("cannot make the database {}", path.display()), error);
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+        make_folder(folder).map_err(failed)?;
+    }
+    let file = private(&lock).map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
+}
+
+/// Whether a process works on the database, as far as its lock tells.
+pub(super) fn is_worked_on(path: &Path) -> bool {
+    let Ok(file) = File::open(beside(path, ".lock")) else { return false };
+    matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }
 
 /// Says that this process works on the database together with others, until the file that is returned is closed or the

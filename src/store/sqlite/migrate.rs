@@ -14,6 +14,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_key_settings.sql"),
     include_str!("migrations/0004_packed_journal.sql"),
     include_str!("migrations/0005_sharing.sql"),
+    include_str!("migrations/0006_packed_notes.sql"),
 ];
 
 /// At which step a file stands.
@@ -31,6 +32,12 @@ pub(super) fn known(connection: &Connection, path: &Path, steps: &[&str]) -> Res
         steps.len()
     );
     Err(StoreError::new(what).into())
+}
+
+/// Whether nobody has ever written anything to the file.
+pub(super) fn is_fresh(connection: &Connection) -> Result<bool, Failure> {
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    Ok(pages == 0)
 }
 
 /// Brings a file forward to the last of these steps: all of them or none. It is copied beside itself first.

@@ -6,6 +6,7 @@ mod failure;
 mod file;
 mod fold;
 mod keys;
+mod mending;
 mod migrate;
 mod numbers;
 mod pack;
@@ -85,6 +86,11 @@ impl Sqlite {
         match begin(path) {
             Ok(connection) => Self::start(path, connection, None),
             Err(Failure::Broken(error)) => {
+                // Another process may have found it broken, too.
+                let _turn = file::mending(path)?;
+                if let Ok(connection) = begin(path) {
+                    return Self::start(path, connection, None);
+                }
                 let aside = file::set_aside(path, file::CORRUPT)?;
                 tracing::warn!(
                     name: "keypool.database_anew",
@@ -93,7 +99,7 @@ impl Sqlite {
                     path.display(),
                     aside.display()
                 );
-                file::prepare(path)?;
+                file::prepare_in_turn(path)?;
                 Self::start(path, begin(path).map_err(|failure| failure.of(path))?, Some(aside))
             }
             Err(failure) => Err(failure.of(path)),
@@ -179,8 +185,20 @@ fn begin(path: &Path) -> Result<Connection, Failure> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "trusted_schema", "OFF")?;
     care::glance(&connection, path)?;
+    let fresh = migrate::is_fresh(&connection)?;
+    if fresh {
+        // There is nothing to lose yet, and each step would wait for the disk several times.
+        connection.pragma_update(None, "synchronous", "OFF")?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+    }
     migrate::migrate(&mut connection, path, migrate::MIGRATIONS)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
+    if fresh {
+        // Whatever is written from now on belongs to a file that is there.
+        let synced = File::open(path).and_then(|file| file.sync_all());
+        synced.map_err(|error| StoreError::because(format!("cannot make the database {}", path.display()), error))?;
+    }
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
     Ok(connection)
 }
 

@@ -6,6 +6,14 @@ use std::{fs, path::Path};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity(u64, u64);
 
+impl Identity {
+    /// Its name: the same as long as it is the same file. Where the system does not tell there is none.
+    pub(super) fn name(self) -> String {
+        // The number of the device may be another after each start of the machine.
+        if self.1 == 0 { String::new() } else { format!("file-{:x}", self.1) }
+    }
+}
+
 /// Of the file that has this name by now; `None`: there is none.
 #[cfg(unix)]
 pub(super) fn identity(path: &Path) -> Option<Identity> {

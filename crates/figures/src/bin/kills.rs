@@ -18,7 +18,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
-use figures::args::Args;
+use figures::{args::Args, stall::Stalls};
 use gemini_sim::{GeminiSim, Limits, Project, Refusal};
 use http::Request;
 use http_body_util::{BodyExt, Full};
@@ -96,6 +96,7 @@ async fn kill_often(program: &Path, rounds: usize, folder: &Path) -> anyhow::Res
     prepare(&db).await?;
 
     let mut lost = Lost::default();
+    let stalls = Stalls::new();
     let (mut refused, mut counted) = (BTreeMap::<usize, usize>::new(), 0);
     for round in 0..rounds {
         let seen = sim.log().len();
@@ -147,6 +148,7 @@ async fn kill_often(program: &Path, rounds: usize, folder: &Path) -> anyhow::Res
         "disabled": lost.disabled,
         "imports": lost.imports,
         "lag_ms": lost.lag.as_secs_f64() * 1e3,
+        "stall_ms": stalls.most().as_millis() as u64,
         "over_limit": report.total.over_limit,
         "served": lost.served,
         "of_a_day": daily,

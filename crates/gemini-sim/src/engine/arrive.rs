@@ -35,8 +35,9 @@ impl Engine {
     /// The request has arrived whole.
     pub(crate) fn arrive(&self, parts: &Parts, body: &[u8]) -> Ending {
         let mut state = self.lock();
-        let visit = self.visit(parts, body);
+        let mut visit = self.visit(parts, body);
         let mut effects = state.rules.meet(&self.subject(&visit));
+        visit.wall = visit.wall.checked_add(effects.skew).unwrap_or(visit.wall);
         let manner = Manner { head: effects.head, chunk: effects.chunk, shape: std::mem::take(&mut effects.shape) };
         let mut booking = Booking::of(&visit);
         let outcome = self.decide(&mut state, &visit, effects, &mut booking);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use jiff::SignedDuration;
 
 use super::{Canned, Fault, Finish};
 use crate::{Latency, Refusal};
@@ -19,6 +20,8 @@ pub(crate) struct Effects {
     pub(crate) text: Option<String>,
     pub(crate) finish: Option<Finish>,
     pub(crate) shape: Shape,
+    /// How far the wall clock is off, beside the simulator's own.
+    pub(crate) skew: SignedDuration,
 }
 
 /// What comes instead of an answer.
@@ -103,6 +106,7 @@ impl Effects {
             Fault::Header(name, value) => shape.headers.push((name.clone(), value.clone())),
             Fault::SmallFrames(bytes) => shape.frame = Some(*bytes),
             Fault::Gzip => shape.gzip = true,
+            Fault::Skew(skew) => self.skew = self.skew.saturating_add(*skew),
             Fault::Trailers(trailers) => shape.trailers.extend(trailers.iter().cloned()),
         }
     }

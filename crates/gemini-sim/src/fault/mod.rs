@@ -4,6 +4,7 @@ mod effects;
 mod rule;
 
 use bytes::Bytes;
+use jiff::SignedDuration;
 
 use crate::{Latency, Refusal};
 
@@ -66,6 +67,10 @@ pub enum Fault {
     /// Trailers behind the body. HTTP/1.1 clients see them when they send
     /// `te: trailers`.
     Trailers(Vec<(String, String)>),
+    /// The simulator's wall clock is off by this for the request, in addition
+    /// to [`Builder::skew`](crate::Builder::skew): its `date` header and the
+    /// day that it counts on.
+    Skew(SignedDuration),
     /// A storm: 429 without details to everyone matched, nothing charged.
     Storm,
 }

@@ -75,10 +75,11 @@ impl AddKey {
             spec.set("id", id).map_err(|error| wrong("id", &error))?;
         }
         self.options.apply(&mut spec)?;
-        let store = self.database.open().map_err(Failure::run)?;
+        let runtime = super::runtime()?;
+        let store = runtime.block_on(self.database.open())?;
         let (kept, made) = match reference {
             Some(reference) => (reference, None),
-            None => secret::keep(&spec, self.plain, &self.database)?,
+            None => secret::keep(&spec, self.plain, &store)?,
         };
         let how = match &kept {
             KeptSecret::Reference(place) => format!("its secret is in {}", plain(place)),
@@ -87,11 +88,11 @@ impl AddKey {
         };
         let said = spec.settings();
         let created = standing::now_ms();
-        let added = super::runtime()?.block_on(store.edit_keys(move |book| {
+        let added = runtime.block_on(store.edit_keys(move |book| {
             if names(&spec).any(|name| book.by_hash(&KeySpec::new(name, spec.origin()).hash()).is_some()) {
                 return Err(None);
             }
-            let added = book.add(said.clone(), kept, created).map_err(Some)?;
+            let added = book.add(said.clone(), kept.clone(), created).map_err(Some)?;
             let off = book.by_hash(&said.hash).and_then(|key| key.disabled().map(str::to_owned));
             Ok((added, off))
         }));
@@ -99,7 +100,7 @@ impl AddKey {
             Some(error) => Failure::config(error),
             None => Failure::config(anyhow!("a name of it is a key, and names are shown")),
         })?;
-        let path = store.path().display().to_string();
+        let path = store.to_string();
         if let (Some(file), false) = (&made, self.json) {
             say(&secret::made(file));
         }

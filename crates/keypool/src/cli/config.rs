@@ -13,7 +13,7 @@ use tower_keypool::{
 use super::{Failure, say, serve::NoKey};
 use crate::{
     config::{self, Effective, Inputs},
-    database::Place,
+    database::{Database, Place, Site},
 };
 
 /// Check the configuration, show what it comes to, or print its schema.
@@ -48,18 +48,14 @@ struct File {
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// The same
-    #[arg(long, value_name = "FILE", conflicts_with = "file")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    database: Place,
 }
 
 #[derive(Debug, Args)]
 struct Check {
     #[command(flatten)]
     file: File,
-
-    #[command(flatten)]
-    database: Place,
 }
 
 #[derive(Debug, Args)]
@@ -73,15 +69,15 @@ struct Show {
 }
 
 impl File {
-    fn inputs(self) -> Inputs {
-        Inputs::new(self.file.or(self.config), Vec::new())
+    fn inputs(&self) -> Inputs {
+        Inputs { file: self.file.clone().or_else(|| self.database.config().cloned()), ..self.database.inputs() }
     }
 }
 
 impl Config {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self.action {
-            Action::Check(Check { file, database }) => {
+            Action::Check(Check { file }) => {
                 let loaded = file.inputs().load().map_err(|errors| wrong(&errors))?;
                 for note in &loaded.keys.notes {
                     say(&format!("note: {note}"));
@@ -90,7 +86,7 @@ impl Config {
                     let lines = config::count(loaded.rejected(), "line");
                     return Err(Failure::config(anyhow::anyhow!("{lines} of key files cannot be used")));
                 }
-                if loaded.keys.is_empty() && !in_database(&database)? {
+                if loaded.keys.is_empty() && !in_database(&Site::of(&loaded.store))? {
                     return Err(Failure::config(NoKey::of(&loaded)));
                 }
                 let keys = loaded.keys.keys.len();
@@ -108,10 +104,17 @@ impl Config {
 }
 
 /// Whether there is a database and a key in it, wherever its secret is.
-fn in_database(database: &Place) -> Result<bool, Failure> {
-    let Some(path) = database.path().filter(|path| path.exists()) else { return Ok(false) };
+fn in_database(site: &Site) -> Result<bool, Failure> {
     super::runtime()?.block_on(async {
-        let records = Sqlite::inspect(&path).map_err(Failure::run)?.keys().await.map_err(Failure::run)?;
+        let records = match site {
+            Site::File { path, .. } if path.exists() => Sqlite::inspect(path).map_err(Failure::run)?.keys().await,
+            Site::Server(_) => match Database::open(site.clone()).await.map_err(Failure::run)? {
+                Database::Server(server, _) => server.keys().await,
+                Database::File(file) => file.keys().await,
+            },
+            _ => return Ok(false),
+        };
+        let records = records.map_err(Failure::run)?;
         let is_key = |record: &KeyRecord| !matches!(record.reveal(None), Ok(None));
         Ok(records.iter().any(|record| record.state != KeyStanding::Removed && is_key(record)))
     })

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use tower_keypool::store::Sqlite;
 
 use super::{Failure, say};
-use crate::database::{Place, SecretKey};
+use crate::database::{Place, SecretKey, Site};
 
 /// Copy the database, or look through it.
 #[derive(Debug, Args)]
@@ -43,7 +43,16 @@ Exit codes: 0 done, 1 the database is not there, not whole or cannot be copied, 
 impl Db {
     pub(super) fn run(self) -> Result<(), Failure> {
         let (Task::Backup { database, .. } | Task::Check { database }) = &self.task;
-        let path = database.path().ok_or_else(|| Failure::config(anyhow!("name the database with --db")))?;
+        let site = database.site().map_err(|errors| super::config::wrong(&errors))?;
+        let path = match &site {
+            Site::File { path, .. } => path.clone(),
+            Site::Memory => return Err(Failure::config(anyhow!("name the database with --db"))),
+            Site::Server(_) => {
+                return Err(Failure::config(anyhow!(
+                    "{site} is looked after with Redis' own tools (redis-cli BGSAVE, INFO persistence); this is for files"
+                )));
+            }
+        };
         if !path.exists() {
             return Err(Failure::run(anyhow!("there is no database {}", path.display())));
         }
@@ -53,7 +62,7 @@ impl Db {
                 Task::Backup { file, .. } => {
                     store.backup(file).await.map_err(Failure::run)?;
                     say(&format!("{} is copied to {}", path.display(), file.display()));
-                    if let Some(key) = SecretKey::of(&path).map_err(Failure::config)?.file() {
+                    if let Some(key) = SecretKey::of(Some(&path)).map_err(Failure::config)?.file() {
                         say(&format!("what opens its secrets is not in the copy: {}", key.display()));
                     }
                 }

@@ -35,7 +35,8 @@ the database cannot be read).";
 impl Health {
     pub(super) fn run(self) -> Result<(), Failure> {
         let none = |error| Failure::with(2, error);
-        let (standings, _) = super::runtime()?.block_on(Configured::here().look(&self.database)).map_err(none)?;
+        let (standings, _) =
+            super::runtime()?.block_on(Configured::of(&self.database).look(&self.database)).map_err(none)?;
         let all = standings.present().count();
         let whole = standings.present().filter(|key| key.state == State::Usable).count();
         let some = standings.present().filter(|key| matches!(key.state, State::Usable | State::Partly)).count();

@@ -10,7 +10,7 @@ use tower_keypool::{
         KeySpec, Origin,
         key_file::{FileError, KeyFile, LineError},
     },
-    store::{Added, ImportRecord, KeptSecret, KeyBook, KeySettings, Store},
+    store::{Added, ImportRecord, KeptSecret, KeyBook, KeySettings},
 };
 
 use super::{Failure, say, say_json, secret, table::Columns};
@@ -68,18 +68,19 @@ impl Import {
         let mut source = KeySpec::new("", Origin::Default);
         source.set("source", &self.source).map_err(|error| super::options::wrong("source", &error))?;
 
-        let store = self.database.open().map_err(Failure::run)?;
+        let runtime = super::runtime()?;
+        let store = runtime.block_on(self.database.open())?;
         let mut made = None;
         let mut keys = Vec::new();
         for entry in file.entries {
             let mut spec = entry.spec;
             spec.labels.entry("source".to_owned()).or_insert_with(|| self.source.clone());
-            let (kept, file) = secret::keep(&spec, self.plain, &self.database)?;
+            let (kept, file) = secret::keep(&spec, self.plain, &store)?;
             made = made.or(file);
             keys.push((entry.line, spec.settings(), kept));
         }
         let time = standing::now_ms();
-        let mut record = ImportRecord {
+        let blank = ImportRecord {
             time,
             from: if from == "-" { from.to_owned() } else { shown(path) },
             source: self.source.clone(),
@@ -88,9 +89,10 @@ impl Import {
             rejected: file.skipped.iter().map(|line| (line.line as u64, line.error.to_string())).collect(),
             ..ImportRecord::default()
         };
-        let record = super::runtime()?.block_on(store.edit_keys(move |book| {
-            for (line, said, kept) in keys {
-                take(book, line, said, kept, &mut record);
+        let record = runtime.block_on(store.edit_keys(move |book| {
+            let mut record = blank.clone();
+            for (line, said, kept) in &keys {
+                take(book, *line, said.clone(), kept.clone(), &mut record);
             }
             record.rejected.sort();
             book.note_import(record.clone());
@@ -120,8 +122,9 @@ impl Import {
     }
 
     fn tell_history(&self) -> Result<(), Failure> {
-        let store = self.database.existing().map_err(Failure::run)?;
-        let imports = super::runtime()?.block_on(store.imports()).map_err(Failure::run)?;
+        let runtime = super::runtime()?;
+        let store = runtime.block_on(self.database.existing())?;
+        let imports = runtime.block_on(store.imports()).map_err(Failure::run)?;
         if self.json {
             say_json(&imports.iter().map(json).collect::<Vec<_>>());
             return Ok(());

@@ -20,6 +20,8 @@ use std::{fmt, io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+use crate::database::DatabaseError;
+
 /// Many LLM API keys, used as if they were one key that never runs dry.
 #[derive(Debug, Parser)]
 #[command(name = "keypool", version, max_term_width = 100, arg_required_else_help = true, after_help = EXAMPLES)]
@@ -122,6 +124,15 @@ impl Failure {
     /// The system did not play along.
     fn run(error: impl Into<anyhow::Error>) -> Self {
         Self { code: 1, error: error.into() }
+    }
+}
+
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Config(errors) => config::wrong(&errors),
+            DatabaseError::Store(error) => Self::run(error),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use tower_keypool::{
 
 use super::Failure;
 use crate::{
-    database::{Place, SecretKey},
+    database::{Database, SecretKey},
     gateway::token::PLACEHOLDER,
 };
 
@@ -58,13 +58,18 @@ pub(super) fn may_be(word: &str) -> bool {
 }
 
 /// How a secret is kept in this database, and what is to be said of that.
-pub(super) fn keep(spec: &KeySpec, plain: bool, database: &Place) -> Result<(KeptSecret, Option<String>), Failure> {
+pub(super) fn keep(spec: &KeySpec, plain: bool, database: &Database) -> Result<(KeptSecret, Option<String>), Failure> {
+    let is_server = database.path().is_none();
+    if plain && is_server {
+        return Err(Failure::config(anyhow!(
+            "--plain: in Redis secrets are always encrypted (with KEYPOOL_SECRET_KEY)"
+        )));
+    }
     if plain {
         return Ok((KeptSecret::Plain(spec.secret().to_owned()), None));
     }
-    let path = database.path().ok_or_else(|| Failure::config(anyhow!("name the database with --db")))?;
-    let mut key = SecretKey::of(&path).map_err(Failure::config)?;
-    let (keeping, made) = key.keeping().map_err(Failure::run)?;
+    let mut key = SecretKey::of(database.path()).map_err(Failure::config)?;
+    let (keeping, made) = key.keeping().map_err(if is_server { Failure::config } else { Failure::run })?;
     let kept = keeping.keep(spec.secret()).map_err(Failure::run)?;
     let made = made.then(|| key.file().map(|file| file.display().to_string())).flatten();
     Ok((kept, made))

@@ -4,7 +4,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -16,15 +16,14 @@ use clap::{
 use tokio::net::TcpListener;
 use tower_keypool::{
     Base, Clock, KeyPool, OpenError, Strategy,
-    config::{Origin, Setting},
-    store::SharedSqlite,
+    config::{Origin, Setting, StoreUrl},
 };
 
 use super::Failure;
 use crate::{
     client::{Client, Roots},
     config::{Inputs, Loaded},
-    database::{self, Keys, Place},
+    database::{self, Joined, Keys, Place, Site, Unjoined},
     gateway::{Gateway, Setup, listen, token::Token},
     reload::Reload,
     stack,
@@ -41,10 +40,6 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
-    /// Configuration file [default: keypool.toml here, or in the user's configuration folder] [env: KEYPOOL_CONFIG]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-
     /// Key file (repeatable): a key a line, options behind it (id= tier= priority= weight= owner= rpm= tpm= rpd=
     /// concurrent= interval= zone= label=), # comments; or CSV with a header; or a JSON array [default: key.txt, if
     /// there is one] [env: KEYPOOL_KEYS, API_KEY_FILE]
@@ -111,20 +106,21 @@ Exit codes: 0 ended by Ctrl-C or SIGTERM, 1 the system failed, 2 command line, k
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let database = self.database.clone();
         let mut inputs = self.inputs();
         let mut loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
         let _written = telemetry::start(&loaded.config.log)
             .with_context(|| format!("log.directory {:?}", loaded.config.log.directory))
             .map_err(Failure::config)?;
-        let store = database.claim().map_err(Failure::run)?;
-        let kept_in = store.as_ref().map(|store| store.path().to_owned());
+        let site = Site::of(&loaded.store);
 
         super::runtime()?.block_on(async {
-            if let Some(path) = database.path().filter(|path| path.exists()) {
-                database::SecretKey::of(&path).map_err(Failure::config)?;
+            let joined = join(&site, &loaded).await?;
+            if site.path().is_none_or(Path::exists) {
+                database::SecretKey::of(site.path()).map_err(Failure::config)?;
             }
-            let mut keys = Keys::new(database.path(), store.as_ref().map(|store| store.database().clone()));
+            let store = joined.database();
+            let kept_in = store.as_ref().map(ToString::to_string);
+            let mut keys = Keys::new(&site, store.clone());
             match keys.begin().await {
                 Ok(None) => {}
                 Ok(told) => {
@@ -132,12 +128,14 @@ impl Serve {
                     loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
                 }
                 Err(error) if store.is_none() => tracing::warn!("{error}; keys in it are not used"),
+                // Its keys come with it.
+                Err(error) if error.is_unreachable() => tracing::warn!("{error}; keys in it are not known yet"),
                 Err(error) => return Err(Failure::config(error)),
             }
             if loaded.keys.is_empty() {
                 return Err(Failure::config(NoKey::of(&loaded)));
             }
-            let pool = pool(&loaded, store, &database).await?;
+            let pool = pool(&loaded, joined).await?;
             let listener = TcpListener::bind(&*loaded.addresses)
                 .await
                 .with_context(|| {
@@ -205,20 +203,7 @@ impl Serve {
 
     /// Options are settings like others, and win.
     fn inputs(self) -> Inputs {
-        let Self {
-            config,
-            keys,
-            listen,
-            upstream,
-            cacert,
-            token,
-            hosts,
-            strategy,
-            fallback,
-            wait,
-            database: _,
-            verbosity,
-        } = self;
+        let Self { keys, listen, upstream, cacert, token, hosts, strategy, fallback, wait, database, verbosity } = self;
         let list = |items: Vec<String>| (!items.is_empty()).then(|| items.join(","));
         let level = match verbosity {
             Verbosity { verbose: true, .. } => Some(("-v", "debug")),
@@ -237,25 +222,29 @@ impl Serve {
             ("--wait", "pool.wait", wait),
             (level.unwrap_or_default().0, "log.level", level.map(|(_, level)| level.to_owned())),
         ];
-        let flags = given
-            .into_iter()
-            .filter_map(|(flag, path, value)| Some(Setting::new(path, value?, Origin::flag(flag))))
-            .collect();
-        Inputs::new(config, flags)
+        let flags =
+            given.into_iter().filter_map(|(flag, path, value)| Some(Setting::new(path, value?, Origin::flag(flag))));
+        let flags = flags.chain(database.flags()).collect();
+        Inputs::new(database.config().cloned(), flags)
     }
 }
 
+/// The database that processes share, where one was asked for.
+async fn join(site: &Site, loaded: &Loaded) -> Result<Joined, Failure> {
+    if matches!((site, &loaded.store.url), (Site::Memory, None | Some(StoreUrl::Auto))) {
+        tracing::error!("there is no home directory: counts are kept in memory (name a file with --db)");
+    }
+    Joined::of(site).await.map_err(|error| match error {
+        Unjoined::Wrong(error) => Failure::config(error),
+        Unjoined::Failed(error) => Failure::run(error),
+    })
+}
+
 /// The pool, with what the database knows of it.
-async fn pool(loaded: &Loaded, store: Option<SharedSqlite>, place: &Place) -> Result<KeyPool, Failure> {
-    let pool = match store {
-        Some(store) => {
-            let sharing = place.sharing(&store);
-            loaded.builder().open_shared(store.clone(), store, sharing).await
-        }
-        None => loaded.builder().build().map_err(OpenError::Key),
-    };
-    pool.map_err(|error| match error {
+async fn pool(loaded: &Loaded, joined: Joined) -> Result<KeyPool, Failure> {
+    joined.open(loaded.builder(), &loaded.store).await.map_err(|error| match error {
         OpenError::Store(error) => Failure::run(error),
+        error @ OpenError::Missing { .. } => Failure::run(error),
         error => Failure::config(anyhow!("the keys: {error}")),
     })
 }

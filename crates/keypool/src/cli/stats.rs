@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use clap::Args;
-use serde::Serialize;
-use serde_json::json;
-use tower_keypool::store::{Store, StoreError};
-
 use super::{Failure, say, say_json, table::Columns};
 use crate::{
     config::count,
-    database::Place,
+    database::{DatabaseError, Place},
     standing::{Configured, Standings, State},
 };
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
 
 /// What the database knows of all that was ever used: totals, and each key's.
 #[derive(Debug, Args)]
@@ -45,11 +43,11 @@ struct Total {
 impl Stats {
     pub(super) fn run(self) -> Result<(), Failure> {
         let looked = super::runtime()?.block_on(async {
-            let store = self.database.existing()?;
-            let standings = Standings::of(Some(&store), &Configured::here()).await?;
-            Ok::<_, StoreError>((store.usage("0000-00-00", "9999-12-31").await?, standings))
+            let store = self.database.existing().await?;
+            let standings = Standings::of(Some(&store), &Configured::of(&self.database)).await?;
+            Ok::<_, DatabaseError>((store.usage("0000-00-00", "9999-12-31").await?, standings))
         });
-        let (used, standings) = looked.map_err(Failure::run)?;
+        let (used, standings) = looked?;
         let (mut total, mut keys) = (Total::default(), BTreeMap::<String, Total>::new());
         for key in standings.present() {
             keys.entry(key.id.clone()).or_default();

@@ -6,15 +6,12 @@ use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::json;
-use tower_keypool::{
-    VerdictKind,
-    store::{Store, StoreError, UsageRecord},
-};
+use tower_keypool::{VerdictKind, store::UsageRecord};
 
 use super::{Failure, say, say_json, table::Columns};
 use crate::{
     config::count,
-    database::Place,
+    database::{DatabaseError, Place},
     standing::{Configured, Standings, State},
     telemetry::plain,
 };
@@ -109,17 +106,17 @@ fn model(lane: &str) -> &str {
 
 impl Usage {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let configured = Configured::here();
+        let configured = Configured::of(&self.database);
         let calendar = &configured.calendar;
         let day = calendar.day(&self.day).ok_or_else(|| {
             Failure::config(anyhow!("--day: expected a date such as {}, today or yesterday", calendar.today()))
         })?;
         let looked = super::runtime()?.block_on(async {
-            let store = self.database.existing()?;
+            let store = self.database.existing().await?;
             let standings = Standings::of(Some(&store), &configured).await?;
-            Ok::<_, StoreError>((store.usage(&day, &day).await?, standings))
+            Ok::<_, DatabaseError>((store.usage(&day, &day).await?, standings))
         });
-        let (used, standings) = looked.map_err(Failure::run)?;
+        let (used, standings) = looked?;
         let (mut rows, mut total) = (BTreeMap::<String, Sum>::new(), Sum::default());
         for record in &used {
             let name = if self.by == By::Key { &record.id } else { model(&record.lane) };

@@ -9,10 +9,13 @@ use std::{
 
 use tower_keypool::{
     Anthropic, Gemini, KeyId, KeyPool, KeyPoolBuilder, OpenAi, Provider,
-    config::{ConfigErrors, Document, Environment, Interval, KeySet, KeySpec, Origin, Problem, Setting, Source},
+    config::{
+        ConfigErrors, Document, Environment, Interval, KeySet, KeySpec, Origin, Problem, SecretText, Setting, Source,
+        StoreSection,
+    },
 };
 
-use super::{CompatMode, Config, ProviderName, address, find, variables};
+use super::{CompatMode, Config, ProviderName, address, find, store, variables};
 use crate::client::Roots;
 use crate::database::Told;
 use crate::gateway::{dialect::Dialect, guard::Guard, route::Dialects, token::PLACEHOLDER};
@@ -70,6 +73,8 @@ pub struct Loaded {
     pub own_token: bool,
     /// Whose API it is, and where.
     pub provider: Arc<dyn Provider>,
+    /// `[store]`, with its paths resolved and its password read.
+    pub store: StoreSection,
     /// Whom it must be certified by.
     pub roots: Roots,
     /// Every file that was read.
@@ -148,6 +153,15 @@ pub(super) struct Texts {
 }
 
 impl Texts {
+    pub(super) fn folder(&self) -> PathBuf {
+        self.path.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned()
+    }
+
+    /// What is wrong with variables.
+    pub(super) fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
     pub(super) fn document(&self) -> Document<'_> {
         Document::new(self.path.as_deref().unwrap_or(Path::new("")), &self.text, &self.settings)
     }
@@ -186,13 +200,18 @@ impl Inputs {
         let mut document = texts.document();
         let mut config: Config = document.read();
         fill(&mut config);
-        let folder = texts.path.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+        let folder = texts.folder();
         let mut files: BTreeSet<PathBuf> = texts.path.iter().cloned().collect();
 
         let addresses = address::resolve(&config.gateway, &mut document);
         address::hosts(&config.gateway, &mut document);
         files.extend(variables::token_file(&self.environment));
-        let given = token(&config, &folder, &mut document, &mut files);
+        let gateway = &config.gateway;
+        let names = ("gateway.token", "gateway.token_file");
+        let given = gateway.token.as_ref().map(SecretText::expose);
+        let given = secret_of(names, given, gateway.token_file.as_deref(), &folder, &mut document, &mut files);
+        let store = store::resolve(&config.store, &folder, &mut document, &mut files);
+        files.extend(store::files(&self.environment));
         let (token, own_token) = address::token(given.as_deref(), &addresses, &mut document);
         let provider = provider(&config, &mut document);
         config.gateway.upstream = Some(provider.base().to_string());
@@ -220,7 +239,7 @@ impl Inputs {
         ConfigErrors::check(problems)?;
         files.extend(self.more_files.iter().cloned());
         let keys = unite(&sources, &self.more, &token);
-        Ok(Loaded { config, keys, sources, addresses, token, own_token, provider, roots, files })
+        Ok(Loaded { config, keys, sources, addresses, token, own_token, provider, store, roots, files })
     }
 }
 
@@ -239,30 +258,39 @@ fn fill(config: &mut Config) {
     config.limits.assume_known.get_or_insert(true);
 }
 
-/// The token that somebody chose. Of `token` and `token_file` the one that is set nearer to the command line holds.
-fn token(config: &Config, folder: &Path, document: &mut Document<'_>, files: &mut BTreeSet<PathBuf>) -> Option<String> {
+/// A secret that a setting holds, or a file that another one names; of both the one that is set nearer to the command line
+/// holds.
+pub(super) fn secret_of(
+    (text_at, file_at): (&str, &str),
+    text: Option<&str>,
+    file: Option<&Path>,
+    folder: &Path,
+    document: &mut Document<'_>,
+    files: &mut BTreeSet<PathBuf>,
+) -> Option<String> {
     let near = |origin: &Origin| match origin {
         Origin::Flag(_) => 2,
         Origin::Env(_) => 1,
         _ => 0,
     };
-    let text = config.gateway.token.as_ref().map(|token| token.expose().to_owned());
-    let Some(path) = &config.gateway.token_file else { return text };
-    let (token_at, file_at) = (document.origin("gateway.token"), document.origin("gateway.token_file"));
-    if text.is_some() && near(&token_at) > near(&file_at) {
+    let text = text.map(str::to_owned);
+    let Some(path) = file else { return text };
+    let (text_from, file_from) = (near(&document.origin(text_at)), near(&document.origin(file_at)));
+    if text.is_some() && text_from > file_from {
         return text;
     }
-    if text.is_some() && near(&token_at) == near(&file_at) {
-        document.problem("gateway.token_file", "expected only one of token and token_file");
+    if text.is_some() && text_from == file_from {
+        let name = text_at.rsplit('.').next().unwrap_or_default();
+        document.problem(file_at, format!("expected only one of {name} and {name}_file"));
     }
-    let path = if near(&file_at) == 0 { folder.join(path) } else { path.clone() };
+    let path = if file_from == 0 { folder.join(path) } else { path.to_owned() };
     match std::fs::read_to_string(&path) {
         Ok(text) => {
             files.insert(path);
             Some(text.trim().to_owned())
         }
         Err(error) => {
-            document.problem("gateway.token_file", format!("{} cannot be read: {error}", path.display()));
+            document.problem(file_at, format!("{} cannot be read: {error}", path.display()));
             Some("unread".to_owned())
         }
     }

@@ -5,10 +5,12 @@ mod find;
 mod loaded;
 mod sections;
 mod show;
+mod store;
 mod variables;
 
+use loaded::secret_of;
 pub use loaded::{Inputs, Loaded};
-pub use sections::{BatchSection, CompatMode, Config, GatewaySection, Level, LogSection, ProviderName, StoreSection};
+pub use sections::{BatchSection, CompatMode, Config, GatewaySection, Level, LogSection, ProviderName};
 pub use show::Effective;
 
 /// The JSON schema of the file, for editors.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tower_keypool::config::{Interval, KeyEntry, LimitsSection, ModelEntry, PoolConfig, PoolSection};
-use tower_keypool::config::{RestsSection, RetrySection, SecretText, Whole};
+use tower_keypool::config::{RestsSection, RetrySection, SecretText, StoreSection, Whole};
 
 /// All of `keypool.toml`. Every setting is optional.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,7 +29,7 @@ pub struct Config {
     pub gateway: GatewaySection,
     /// What is told of all that.
     pub log: LogSection,
-    /// Where counts and rests outlive the process. Nothing can be set yet.
+    /// Where counts, rests and keys added by command outlive the process, and how processes share keys there.
     pub store: StoreSection,
     /// How `keypool batch` works. Nothing can be set yet.
     pub batch: BatchSection,
@@ -45,6 +45,7 @@ impl Config {
             retry: self.retry.clone(),
             rests: self.rests.clone(),
             limits: self.limits.clone(),
+            store: self.store.clone(),
         }
     }
 }
@@ -158,11 +159,6 @@ pub struct LogSection {
     /// How many of those files are kept, 1 to 3650; all unless set.
     pub keep: Option<Whole<1, 3_650>>,
 }
-
-/// `[store]`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct StoreSection {}
 
 /// `[batch]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tower_keypool::config::{Environment, KeyVariables, Origin, Problem, Setting};
 
-use super::ProviderName;
+use super::{ProviderName, store};
 
 /// A setting's names, the first that is there wins.
 const NAMES: [(&str, &[&str]); 7] = [
@@ -63,6 +63,7 @@ pub(super) fn settings(
         Ok(None) => {}
         Err(problem) => problems.push(Problem { path: "gateway.token".to_owned(), ..problem }),
     }
+    settings.extend(store::variables(environment, problems));
     settings.extend(environment.overlay());
     settings
 }

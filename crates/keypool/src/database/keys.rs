@@ -8,18 +8,21 @@ use tower_keypool::{
     store::{KeptSecret, KeyBook, KeyStanding, Sqlite, StoreError},
 };
 
-use super::SecretKey;
+use super::{Database, SecretKey, Site};
 
 /// How often it is asked for news: what a command changes acts within 2 s everywhere.
 const ROUND: Duration = Duration::from_millis(500);
+/// The same of a server, where each time is a call.
+const ROUND_OF_SERVER: Duration = Duration::from_secs(1);
 
 /// The keys of a database, whether a pool keeps its counts there or not, and whether it is there yet or not.
 #[derive(Debug)]
 pub struct Keys {
     path: Option<PathBuf>,
-    store: Option<Sqlite>,
-    /// The last change that was seen.
+    store: Option<Database>,
+    /// The last change that was seen, and what was known by then.
     seen: u64,
+    known: KeyBook,
     round: Interval,
     failing: bool,
 }
@@ -37,14 +40,15 @@ pub struct Told {
 }
 
 impl Keys {
-    /// Those of the database at this path; `store` is that one where it is open already.
+    /// Those of the database at this place; `store` is that one where it is open already.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn new(path: Option<PathBuf>, store: Option<Sqlite>) -> Self {
-        let mut round = tokio::time::interval(ROUND);
+    pub fn new(site: &Site, store: Option<Database>) -> Self {
+        let every = if matches!(site, Site::Server(_)) { ROUND_OF_SERVER } else { ROUND };
+        let mut round = tokio::time::interval(every);
         round.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { path, store, seen: 0, round, failing: false }
+        Self { path: site.path().map(Into::into), store, seen: 0, known: KeyBook::default(), round, failing: false }
     }
 
     /// The keys as they are, where there is a database.
@@ -65,11 +69,14 @@ impl Keys {
         if self.store.is_none() {
             let Some(path) = self.path.clone().filter(|path| path.exists()) else { return Ok(None) };
             let opened = tokio::task::spawn_blocking(move || Sqlite::open(path)).await;
-            self.store = Some(opened.map_err(|error| StoreError::because("the database", error))??);
+            let opened = opened.map_err(|error| StoreError::because("the database", error))??;
+            self.store = Some(Database::File(opened));
         }
         let Some(store) = &self.store else { return Ok(None) };
         let book = store.key_book().await?;
-        Ok(Some(told(&book, &SecretKey::of(store.path())?)))
+        let told = told(&book, &SecretKey::of(store.path())?);
+        self.known = book;
+        Ok(Some(told))
     }
 
     /// Waits until a command has changed keys. A database that cannot be read is waited for.
@@ -96,9 +103,14 @@ impl Keys {
             return Ok(self.read().await?.filter(|told| told.revision != self.seen));
         };
         let news = store.key_news(self.seen).await?;
-        // Lower than before: an older copy took its place.
         if news.revision == self.seen {
             return Ok(None);
+        }
+        if news.revision < self.seen {
+            // An older copy took its place, or it lost all. What commands did since is known here.
+            let known = self.known.clone();
+            let again = store.edit_keys(move |book| book.restore(&known)).await?;
+            tracing::error!("the database lost what commands did of late: {again} keys were put into it again");
         }
         let lifted = news.settings.into_iter().filter(|said| said.lifted > self.seen && said.disabled.is_none());
         let lifted = lifted.map(|said| said.hash).collect();

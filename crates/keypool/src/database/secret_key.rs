@@ -20,35 +20,39 @@ const VARIABLE: &str = "KEYPOOL_SECRET_KEY";
 pub struct SecretKey {
     given: Option<Vault>,
     beside: Option<Vault>,
-    file: PathBuf,
+    /// None: there is no place for one beside a server.
+    file: Option<PathBuf>,
 }
 
 impl SecretKey {
-    /// That of the database at this path, as far as there is one.
+    /// That of the database at this path, of a server without one, as far as there is one.
     ///
     /// # Errors
     /// When what is given, or what lies beside it, is no key or cannot be read.
-    pub fn of(database: &Path) -> Result<Self, StoreError> {
+    pub fn of(database: Option<&Path>) -> Result<Self, StoreError> {
         let environment = Environment::process();
         let given = environment.first_secret([VARIABLE.to_owned()]);
         let given = given.map_err(|problem| StoreError::new(problem.to_string()))?;
         let vault = |key: &str, from: &str| Vault::new(key).map_err(|error| StoreError::because(from, error));
         let given = given.map(|variable| vault(&variable.value, &variable.name)).transpose()?;
-        let mut file = database.as_os_str().to_owned();
-        file.push(".key");
-        let file = PathBuf::from(file);
-        let shown = file.display().to_string();
-        let beside = match fs::read_to_string(&file) {
-            Ok(text) => Some(vault(&text, &shown)?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(StoreError::because(shown, error)),
+        let file = database.map(|database| {
+            let mut file = database.as_os_str().to_owned();
+            file.push(".key");
+            PathBuf::from(file)
+        });
+        let beside = match file.as_ref().map(|file| (fs::read_to_string(file), file.display().to_string())) {
+            Some((Ok(text), shown)) => Some(vault(&text, &shown)?),
+            Some((Err(error), shown)) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreError::because(shown, error));
+            }
+            _ => None,
         };
         Ok(Self { given, beside, file })
     }
 
     /// The file beside the database, where it is there.
     pub fn file(&self) -> Option<&Path> {
-        self.beside.is_some().then_some(&*self.file)
+        self.file.as_deref().filter(|_| self.beside.is_some())
     }
 
     /// The secret of a key that the database keeps.
@@ -72,13 +76,19 @@ impl SecretKey {
         if let Some(vault) = self.given.as_ref().or(self.beside.as_ref()) {
             return Ok((Keeping::Sealed(vault.clone()), false));
         }
+        let Some(file) = &self.file else {
+            return Err(StoreError::new(format!(
+                "in Redis secrets are always encrypted: set {VARIABLE}, the same on every machine (`openssl rand -hex 32` \
+                 makes one)"
+            )));
+        };
         let failed = |error: io::Error| {
-            let what = format!("cannot make {} (or set {VARIABLE})", self.file.display());
+            let what = format!("cannot make {} (or set {VARIABLE})", file.display());
             StoreError::because(what, error)
         };
-        let made = make(&self.file).map_err(failed)?;
-        let text = fs::read_to_string(&self.file).map_err(failed)?;
-        let vault = Vault::new(&text).map_err(|error| StoreError::because(self.file.display().to_string(), error))?;
+        let made = make(file).map_err(failed)?;
+        let text = fs::read_to_string(file).map_err(failed)?;
+        let vault = Vault::new(&text).map_err(|error| StoreError::because(file.display().to_string(), error))?;
         self.beside = Some(vault.clone());
         Ok((Keeping::Sealed(vault), made))
     }

@@ -28,6 +28,20 @@ pub(super) struct Screen {
     drawn: usize,
 }
 
+impl Row {
+    /// The same as a line: `k-1f09 (free, project-1): resting, 2 in flight; flash 9/10; out: 41 s: …`.
+    pub(super) fn line(&self) -> String {
+        let mut line =
+            format!("{} ({}, {}): {}, {} in flight", self.id, self.tier, self.owner, self.state, self.in_flight);
+        for (name, what) in [("used", &self.used), ("out", &self.rests)] {
+            if !what.is_empty() {
+                let _ = write!(line, "; {name} {what}");
+            }
+        }
+        line
+    }
+}
+
 impl Screen {
     /// A table on a terminal, lines elsewhere.
     pub(super) fn new(plain: bool) -> Self {
@@ -49,13 +63,8 @@ impl Screen {
         }
         let table = table(rows);
         let width = table.width().map_or(160, usize::from);
-        let mut body = format!("{headline}\n{table}\n");
-        for line in below {
-            body.push_str(line);
-            body.push('\n');
-        }
         // A line that wraps would take two.
-        let body: Vec<String> = fitting(&body, width, screen_height());
+        let body: Vec<String> = fitting(&picture(headline, &table, below), width, screen_height());
         self.drawn = body.len();
         text.push_str(&body.join("\n"));
         text.push('\n');
@@ -67,6 +76,16 @@ impl Screen {
         self.drawn = 0;
         say(&format!("{line}\n"));
     }
+}
+
+/// All that is drawn at once.
+fn picture(headline: &str, table: &Table, below: &[String]) -> String {
+    let mut body = format!("{headline}\n{table}\n");
+    for line in below {
+        body.push_str(line);
+        body.push('\n');
+    }
+    body
 }
 
 /// Lines of the screen; plenty where it does not say.
@@ -105,7 +124,48 @@ pub(super) fn say(text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::fitting;
+    use super::{Row, fitting, picture, table};
+
+    fn row(id: &str, state: &str, in_flight: u64, used: &str, rests: &str) -> Row {
+        let [id, owner, tier, state, used, rests] =
+            [id, "project-1", "free", state, used, rests].map(ToOwned::to_owned);
+        Row { id, owner, tier, state, in_flight, used, rests }
+    }
+
+    #[test]
+    fn a_line_of_the_table_is_a_key() {
+        let rows = [
+            row("k-1", "partly", 2, "flash 9/10", "requests/minute: flash 41 s"),
+            row("k-2", "disabled", 0, "", "CONSUMER_SUSPENDED"),
+        ];
+        let below = ["  7 s  k-2 disabled: CONSUMER_SUSPENDED".to_owned()];
+        let drawn = picture("7 s of 20 s", &table(&rows), &below);
+        let words = |line: &str| -> Vec<String> {
+            line.split("  ")
+                .map(|word| word.trim_matches(['│', ' ', '┆']))
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned)
+                .collect()
+        };
+        let lines: Vec<Vec<String>> = drawn.lines().map(words).collect();
+        assert_eq!(lines[0], ["7 s of 20 s"]);
+        assert_eq!(lines[2], ["key", "owner", "tier", "state", "in flight", "used/limit", "rests"]);
+        let of = |id: &str| lines.iter().find(|line| line.first().is_some_and(|first| first == id)).expect("its line");
+        let partly = ["k-1", "project-1", "free", "partly", "2", "flash 9/10", "requests/minute: flash 41 s"];
+        assert_eq!(of("k-1"), &partly);
+        assert_eq!(of("k-2"), &["k-2", "project-1", "free", "disabled", "0", "CONSUMER_SUSPENDED"]);
+        assert_eq!(drawn.lines().last(), Some(below[0].as_str()));
+    }
+
+    #[test]
+    fn a_key_is_told_in_a_line_where_there_is_no_table() {
+        let full = row("k-1", "partly", 2, "flash 9/10", "requests/minute: flash 41 s");
+        assert_eq!(
+            full.line(),
+            "k-1 (free, project-1): partly, 2 in flight; used flash 9/10; out requests/minute: flash 41 s"
+        );
+        assert_eq!(row("k-2", "ready", 0, "", "").line(), "k-2 (free, project-1): ready, 0 in flight");
+    }
 
     #[test]
     fn no_more_is_drawn_than_the_screen_holds() {

@@ -19,6 +19,8 @@ use crate::telemetry::{Told, spoken};
 const FRAME: Duration = Duration::from_millis(250);
 /// Between two lines where there is no table.
 const LINE: Duration = Duration::from_secs(2);
+/// Every so many of these lines each key's state is told, too.
+const LINES: u32 = 3;
 /// Changes of keys shown below the table.
 const CHANGES: usize = 6;
 
@@ -32,6 +34,8 @@ pub(super) struct View<'a> {
     length: Duration,
     began: Tick,
     changes: VecDeque<String>,
+    /// Lines told where there is no table.
+    lines: u32,
 }
 
 impl<'a> View<'a> {
@@ -46,6 +50,7 @@ impl<'a> View<'a> {
             length,
             began: pool.clock().tick(),
             changes: VecDeque::new(),
+            lines: 0,
         }
     }
 
@@ -54,7 +59,7 @@ impl<'a> View<'a> {
         let mut frames = tokio::time::interval(if self.screen.is_live() { FRAME } else { LINE });
         loop {
             tokio::select! {
-                _ = frames.tick() => self.show(&ours.counts()),
+                _ = frames.tick() => self.show(&ours.counts(), false),
                 Some(Ok(event)) = self.events.next() => {
                     if let Some(line) = self.told.line(&event, self.pool.clock().tick()) {
                         self.changed(&line);
@@ -66,7 +71,7 @@ impl<'a> View<'a> {
 
     /// Shows how things ended.
     pub(super) fn last(&mut self, ours: &Tally) {
-        self.show(&ours.counts());
+        self.show(&ours.counts(), true);
     }
 
     fn changed(&mut self, line: &str) {
@@ -81,14 +86,19 @@ impl<'a> View<'a> {
         }
     }
 
-    fn show(&mut self, counts: &Counts) {
+    /// `whole`: each key's state, too, where there is no table that shows it at any time.
+    fn show(&mut self, counts: &Counts, whole: bool) {
         let snapshot = self.pool.snapshot();
         let headline = headline(&self.seconds(), self.length, counts, &snapshot);
+        let mut rows = snapshot.keys.iter().map(row);
         if self.screen.is_live() {
-            let rows: Vec<Row> = snapshot.keys.iter().map(row).collect();
-            self.screen.draw(&headline, &rows, self.changes.make_contiguous());
-        } else {
-            self.screen.line(&headline);
+            self.screen.draw(&headline, &rows.collect::<Vec<_>>(), self.changes.make_contiguous());
+            return;
+        }
+        self.screen.line(&headline);
+        self.lines += 1;
+        if whole || self.lines.is_multiple_of(LINES) {
+            rows.by_ref().for_each(|row| self.screen.line(&format!("        {}", row.line())));
         }
     }
 
@@ -173,5 +183,62 @@ fn short(model: &str) -> &str {
     match model.trim_start_matches("gemini-") {
         "embedding-001" => "embed",
         other => other.trim_start_matches("2.5-"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tower_keypool::{Affinity, Demand, Gemini, Key, Limits, ManualClock, Until, Verdict, VerdictKind};
+
+    use super::*;
+
+    /// What stands in a key's line: state, in flight, used and limit, until when it is out and why.
+    #[test]
+    fn what_is_drawn_of_each_key_is_what_the_pool_knows() {
+        // Noon in Los Angeles.
+        let time = ManualClock::at(std::time::UNIX_EPOCH + Duration::from_secs(1_781_550_000));
+        let ids = ["idle", "serving", "full", "resting", "suspended"];
+        let keys = ids.iter().enumerate().map(|(n, id)| {
+            let key = Key::free(format!("AIza-not-a-real-key-000{n}")).id(*id).owner(format!("project-{n}"));
+            key.limits("gemini-2.5-flash", Limits::new().per_minute(2).per_day(20))
+        });
+        let pool = KeyPool::builder(Gemini::new()).keys(keys).clock(time.clock()).build().unwrap();
+        let take = |n: usize| {
+            let demand = Demand::new("gemini-2.5-flash").affinity(Affinity::MustKey(ids[n].into()));
+            pool.try_acquire(demand).expect("it is free")
+        };
+        let held = take(1);
+        for _ in 0..2 {
+            take(2).judge(&Verdict::SUCCESS);
+        }
+        let minute = Verdict::new(VerdictKind::RateLimited).scope(Scope::Owner).code("SLOW");
+        take(3).judge(&minute.until(Until::For(Duration::from_secs(41))));
+        take(4).judge(&Verdict::new(VerdictKind::Suspended).code("CONSUMER_SUSPENDED"));
+
+        let rows: Vec<Row> = pool.snapshot().keys.iter().map(row).collect();
+        let of = |n: usize| {
+            let row = &rows[n];
+            assert_eq!(
+                (row.id.as_str(), row.tier.as_str(), row.owner.as_str()),
+                (ids[n], "free", &*format!("project-{n}"))
+            );
+            (row.state.as_str(), row.in_flight, row.used.as_str(), row.rests.as_str())
+        };
+        assert_eq!(of(0), ("ready", 0, "", ""));
+        assert_eq!(of(1), ("ready", 1, "flash 1/2", ""));
+        assert_eq!(of(2), ("resting", 0, "flash 2/2", "requests/minute: flash 61 s"));
+        assert_eq!(of(3), ("resting", 0, "flash 1/2", "41 s: SLOW"));
+        assert_eq!(of(4), ("disabled", 0, "flash 1/2", "CONSUMER_SUSPENDED"));
+
+        // Time passes: the countdown goes on, and what is over is no longer shown.
+        time.advance(Duration::from_secs(30));
+        let rows: Vec<Row> = pool.snapshot().keys.iter().map(row).collect();
+        assert_eq!(rows[3].rests, "11 s: SLOW");
+        time.advance(Duration::from_secs(60));
+        let rows: Vec<Row> = pool.snapshot().keys.iter().map(row).collect();
+        assert_eq!((rows[2].state.as_str(), rows[2].rests.as_str()), ("ready", ""));
+        assert_eq!(rows[2].used, "flash 2/20/day");
+        assert_eq!(rows[4].state, "disabled");
+        drop(held);
     }
 }

@@ -52,11 +52,21 @@ impl Dialect {
 impl Dialect {
     /// The answer for a path of this dialect that cannot be had here.
     pub(super) fn nowhere(self) -> Response<Full<Bytes>> {
-        const WHY: &str =
-            "this path is not translated: chat completions, responses, embeddings, messages and models are";
-        let mut response = self.answer(Refusal::new(StatusCode::NOT_FOUND, WHY));
+        self.not_found("this path is not translated: chat completions, responses, embeddings, messages and models are")
+    }
+
+    /// The same for a path that the provider has, too, where only the credential made it another's.
+    pub(super) fn mistaken(self) -> Response<Full<Bytes>> {
+        self.not_found(
+            "this path is not translated, and such a credential makes it a call of another API than the provider's: for \
+             the provider's own send the token in x-goog-api-key, or put /gemini in front of the path (/gemini/v1/files)",
+        )
+    }
+
+    fn not_found(self, why: &'static str) -> Response<Full<Bytes>> {
+        let mut response = self.answer(Refusal::new(StatusCode::NOT_FOUND, why));
         if let Some(caller) = self.caller() {
-            *response.body_mut() = Full::from(caller.refused(&Fault::new(Kind::NotSupported, WHY)).body);
+            *response.body_mut() = Full::from(caller.refused(&Fault::new(Kind::NotSupported, why)).body);
         }
         response
     }

@@ -23,10 +23,14 @@ use tokio::{
 use tower::Service;
 use tower_keypool::{BoxError, Error};
 
-use super::{Entrance, Gateway, guard::Local};
+use super::{
+    Entrance, Gateway,
+    guard::Local,
+    patience::{TICK, Ticks},
+};
 use crate::{outgoing::Outgoing, status::turn};
 
-/// A head must be there this long after its connection, or after the answer before it began to be waited for.
+/// A head must be there this long after its connection, or (and up to [`TICK`] more) after the answer before it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// After a failure to accept (too many open files), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -89,7 +93,8 @@ where
         }
         Arc::clone(&entrance).answer(request)
     });
-    let server = server();
+    let ticks = Ticks::default();
+    let server = server(&ticks);
     let mut serving = pin!(server.serve_connection(TokioIo::new(stream), service));
 
     // A connection that says nothing, or half a preface, is not waited for: hyper's own timer starts with a head.
@@ -99,35 +104,47 @@ where
         _ = closes.changed() => serving.as_mut().graceful_shutdown(),
         () = tokio::time::sleep(HEAD_TIMEOUT) => return,
     }
-    if until_closing(serving.as_mut(), closes).await {
+    if until_closing(serving.as_mut(), &ticks, closes).await {
         serving.as_mut().graceful_shutdown();
         let _ = serving.await;
     }
 }
 
 /// Serves until the connection ends (false) or the gateway closes (true).
-async fn until_closing(mut serving: Pin<&mut impl Future>, mut closes: watch::Receiver<()>) -> bool {
+async fn until_closing(mut serving: Pin<&mut impl Future>, ticks: &Ticks, mut closes: watch::Receiver<()>) -> bool {
     let open = closes.clone();
     let mut closed = pin!(closes.changed());
+    let mut tick = pin!(tokio::time::sleep(TICK));
     let mut told: Option<Waker> = None;
     poll_fn(move |cx| {
-        if turn(|| serving.as_mut().poll(cx)).is_ready() {
-            return Poll::Ready(false);
+        loop {
+            if turn(|| serving.as_mut().poll(cx)).is_ready() {
+                return Poll::Ready(false);
+            }
+            // Waiting for them takes a lock or two; a look does, once they know whom to wake.
+            let is_open = open.has_changed().is_ok_and(|changed| !changed);
+            let knows = told.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+            if is_open && knows && !tick.is_elapsed() {
+                return Poll::Pending;
+            }
+            told = Some(cx.waker().clone());
+            if closed.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            if tick.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            ticks.pass();
+            let next = tick.deadline() + TICK;
+            tick.as_mut().reset(next);
         }
-        // Waiting for it takes a lock or two; a look does, once it knows whom to wake.
-        let is_open = open.has_changed().is_ok_and(|changed| !changed);
-        if is_open && told.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            return Poll::Pending;
-        }
-        told = Some(cx.waker().clone());
-        closed.as_mut().poll(cx).map(|_| true)
     })
     .await
 }
 
-fn server() -> auto::Builder<TokioExecutor> {
+fn server(ticks: &Ticks) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.http1().timer(ticks.timer(HEAD_TIMEOUT)).header_read_timeout(HEAD_TIMEOUT);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -13,6 +13,7 @@ mod ignored;
 pub mod listen;
 mod own;
 mod path;
+mod patience;
 pub mod route;
 pub mod said;
 mod seen;
@@ -31,7 +32,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tower::Service;
-use tower_keypool::{Base, BoxError, Clock, Error, Exhausted, ServedBy, Tick};
+use tower_keypool::{Base, BoxError, Clock, Error, ServedBy, Tick};
 use tracing::Instrument;
 
 use dialect::{Dialect, Refusal};
@@ -136,6 +137,7 @@ where
         let (tidy, admitted) = (Tidy::after(&seen), gateway.admit(&turn.setup, &parts, &seen, &self.local));
         let passage = match (admitted, &way) {
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),
+            (Ok(_), Way::Mistaken(dialect)) => Err(dialect.mistaken()),
             (Ok(passage), _) => Ok(passage),
             (Err(refusal), _) => Err(dialect.answer(refusal)),
         };
@@ -283,11 +285,20 @@ fn failed(error: &Error, dialect: Dialect) -> Response<Full<Bytes>> {
 /// Its headers: until when, above all.
 fn failed_head(error: &Error) -> HeaderMap {
     let mut headers = std::mem::take(error.to_response().headers_mut());
-    if error.exhausted().is_some_and(Exhausted::may_end_any_time) {
-        // Nobody knows when a request under way will end: soon, mostly, and before the next window or day begins.
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    if let Some(out) = error.exhausted().filter(|out| out.may_end_any_time()) {
+        // A request under way ends nobody knows when, mostly soon. What is known is said, but no day is waited for while
+        // the next key may come any moment.
+        let known = out.next_in().map_or(1, |_| seconds(&headers).clamp(1, LONGEST_REQUEST));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(known));
     }
     headers
+}
+
+/// Seconds after which a key that is busy now is free by all likelihood.
+const LONGEST_REQUEST: u64 = 60;
+
+fn seconds(headers: &HeaderMap) -> u64 {
+    headers.get(header::RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok()).unwrap_or(1)
 }
 
 /// What `-v` says of a request; nothing where nobody listens.

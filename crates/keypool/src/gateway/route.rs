@@ -33,6 +33,8 @@ pub(super) enum Way {
     Translated(Dialect, Task),
     /// The dialect has the path, and it cannot be had here.
     Nowhere(Dialect),
+    /// The same of a path that the provider has, too: the credential made it the other dialect's.
+    Mistaken(Dialect),
 }
 
 /// What a translated request is for.
@@ -77,6 +79,11 @@ const OPENAI: [&str; 10] = [
 ];
 /// Those that several APIs have.
 const SHARED: [&str; 3] = ["models", "files", "batches"];
+
+/// Whether several APIs have the path behind the version.
+fn is_shared(rest: &str) -> bool {
+    SHARED.contains(&rest.trim_start_matches('/').split('/').next().unwrap_or_default())
+}
 
 impl Dialect {
     /// Reads it from the path, and from the headers that only one API's clients send.
@@ -166,7 +173,11 @@ impl Way {
         match dialect {
             Dialect::Gemini => Self::Through,
             Dialect::OpenAi if !dialects.translates_openai => moved(&head.uri, &format!("/v1beta/openai{rest}")),
-            dialect => task(dialect, rest).map_or(Self::Nowhere(dialect), |task| Self::Translated(dialect, task)),
+            dialect => match task(dialect, rest) {
+                Some(task) => Self::Translated(dialect, task),
+                None if named.is_none() && is_shared(rest) => Self::Mistaken(dialect),
+                None => Self::Nowhere(dialect),
+            },
         }
     }
 }
@@ -215,6 +226,7 @@ mod tests {
             Way::Moved(to) => to.to_string(),
             Way::Translated(dialect, task) => format!("{dialect:?} {task:?}"),
             Way::Nowhere(dialect) => format!("{dialect:?} nowhere"),
+            Way::Mistaken(dialect) => format!("{dialect:?} by mistake"),
         }
     }
 
@@ -241,7 +253,12 @@ mod tests {
             ("/v1/models", "anthropic-version", "Anthropic Models"),
             ("/v1/models/m", "authorization", "OpenAi Model(\"m\")"),
             ("/v1/models/models%2Fm", "authorization", "OpenAi Model(\"models/m\")"),
-            ("/v1/files", "authorization", "OpenAi nowhere"),
+            ("/v1/files", "authorization", "OpenAi by mistake"),
+            ("/v1/batches/b", "authorization", "OpenAi by mistake"),
+            ("/v1/files", "anthropic-version", "Anthropic by mistake"),
+            ("/v1/files", "x-goog-api-key", "through"),
+            ("/v1beta/files", "authorization", "through"),
+            ("/openai/v1/files", "authorization", "OpenAi nowhere"),
             ("/openai/v1/models", "x-goog-api-key", "OpenAi Models"),
             ("/openai/models/m", "", "OpenAi Model(\"m\")"),
             ("/openai/v1/chat/completions", "", "OpenAi Chat"),

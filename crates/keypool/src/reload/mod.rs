@@ -9,6 +9,7 @@ use std::{
     fmt,
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::task::JoinHandle;
@@ -25,6 +26,9 @@ use watch::Watch;
 
 /// Makes the gateway go by another configuration.
 pub type Apply = Arc<dyn Fn(&Loaded) + Send + Sync>;
+
+/// What may have changed before it was watched is looked at this much later: the first requests go first.
+const AFTERWARDS: Duration = Duration::from_millis(300);
 
 /// The running configuration.
 pub struct Reload {
@@ -59,7 +63,7 @@ impl Reload {
             let mut again = true;
             loop {
                 let asked = tokio::select! {
-                    () = std::future::ready(()), if again => false,
+                    () = tokio::time::sleep(AFTERWARDS), if again => false,
                     () = watch.changed() => false,
                     () = hangups.next() => true,
                     told = self.keys.changed() => {
@@ -182,6 +186,7 @@ impl News {
             ("gateway.grace", o.grace != n.grace),
             ("limits.guard", old.limits.guard != new.limits.guard),
             ("log", old.log != new.log),
+            ("store", before.store != after.store),
         ];
         let tables = [
             ("models", old.models != new.models),

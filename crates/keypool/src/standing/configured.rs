@@ -2,14 +2,10 @@
 
 use std::collections::HashMap;
 
-use tower_keypool::{
-    Gemini, Provider,
-    config::KeySpec,
-    store::{Sqlite, StoreError},
-};
+use tower_keypool::{Gemini, Provider, config::KeySpec};
 
 use super::{Calendar, Standings};
-use crate::{config::Inputs, database::Place};
+use crate::database::{Database, DatabaseError, Place, Site};
 
 /// What the configuration tells, as `keypool serve` finds it here.
 #[derive(Clone, Debug)]
@@ -22,8 +18,8 @@ pub struct Configured {
 
 impl Configured {
     /// Reads it. One that is wrong tells nothing, which is said.
-    pub fn here() -> Self {
-        if let Ok(loaded) = Inputs::new(None, Vec::new()).load() {
+    pub fn of(place: &Place) -> Self {
+        if let Ok(loaded) = place.inputs().load() {
             return Self { calendar: Calendar::of(loaded.provider.zone()), keys: loaded.keys.keys };
         }
         eprintln!(
@@ -37,9 +33,13 @@ impl Configured {
     ///
     /// # Errors
     /// When it cannot be read, or there is neither a database nor a key.
-    pub async fn look(&self, database: &Place) -> Result<(Standings, Option<Sqlite>), StoreError> {
-        let is_there = database.path().is_some_and(|path| path.exists());
-        let store = if is_there || self.keys.is_empty() { Some(database.existing()?) } else { None };
+    pub async fn look(&self, database: &Place) -> Result<(Standings, Option<Database>), DatabaseError> {
+        let site = database.site()?;
+        let is_there = match site.path() {
+            Some(path) => path.exists(),
+            None => matches!(site, Site::Server(_)),
+        };
+        let store = if is_there || self.keys.is_empty() { Some(database.existing().await?) } else { None };
         Ok((Standings::of(store.as_ref(), self).await?, store))
     }
 

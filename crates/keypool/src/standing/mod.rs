@@ -9,10 +9,12 @@ use serde::Serialize;
 use tower_keypool::{
     Limits, Scope, Span, VerdictKind,
     store::{
-        BookKey, Image, KeptSecret, KeyBook, KeyRecord, KeySettings, KeyStanding, RestRecord, Sqlite, Store,
-        StoreError, UnitRecord, UsageRecord,
+        BookKey, Image, KeptSecret, KeyBook, KeyRecord, KeySettings, KeyStanding, RestRecord, StoreError, UnitRecord,
+        UsageRecord,
     },
 };
+
+use crate::database::Database;
 
 pub use calendar::{Calendar, now_ms};
 pub use configured::Configured;
@@ -126,7 +128,7 @@ impl Standings {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn of(store: Option<&Sqlite>, configured: &Configured) -> Result<Self, StoreError> {
+    pub async fn of(store: Option<&Database>, configured: &Configured) -> Result<Self, StoreError> {
         let calendar = &configured.calendar;
         let today = calendar.today();
         let (mut book, image, usage) = match store {

@@ -1,6 +1,6 @@
 //! What is said at the start: the address, the keys, what is assumed, and how to try it.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path};
+use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
 use tower_keypool::{Base, config::Origin};
 
@@ -22,8 +22,8 @@ pub struct Banner<'a> {
     pub upstream: &'a Base,
     /// What it goes by.
     pub loaded: &'a Loaded,
-    /// The file in which counts outlive the process, where there is one.
-    pub kept_in: Option<&'a Path>,
+    /// Where counts outlive the process, if they do.
+    pub kept_in: Option<&'a str>,
 }
 
 impl fmt::Display for Banner<'_> {
@@ -33,7 +33,7 @@ impl fmt::Display for Banner<'_> {
         self.keys(f)?;
         self.limits(f)?;
         match self.kept_in {
-            Some(path) => writeln!(f, "counts, rests and disabled keys are kept in {}", path.display())?,
+            Some(place) => writeln!(f, "counts, rests and disabled keys are kept in {place}")?,
             None => writeln!(
                 f,
                 "counts are in memory: after a restart, what was used today is not known (--db FILE keeps them)"

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tower_keypool::{Clock, Event, KeyPool, Lost, OutReason, Scope, Tick};
+use tower_keypool::{Clock, Event, KeyPool, LimitHit, LimitSource, Lost, OutReason, Scope, Tick};
 
 use super::fold::Fold;
 
@@ -83,7 +83,7 @@ impl Change {
                     None => String::new(),
                 };
                 let why = match limit {
-                    Some(limit) => format!("{limit}{model} (limit {}, learned)", limit.amount),
+                    Some(limit) => format!("{limit}{model}{}", amount(limit)),
                     None if code.is_empty() => format!("{kind}{model}"),
                     None => format!("{kind}{model} ({code})"),
                 };
@@ -143,6 +143,25 @@ impl Change {
     }
 }
 
+/// How many a limit allows and who says so, as far as is known: ` (limit 10, learned)`.
+fn amount(limit: &LimitHit) -> String {
+    let source = limit.source.map_or("", |source| match source {
+        LimitSource::Given => "given",
+        LimitSource::Learned => "learned",
+        LimitSource::Table => "of the provider's table",
+        _ => "known",
+    });
+    match (limit.named, limit.held) {
+        (Some(0), _) => " (limit 0: none of it is included)".to_owned(),
+        (Some(named), Some(held)) if named != held => {
+            format!(" (limit {named} as the answer says; {held} holds, {source})")
+        }
+        (_, Some(held)) => format!(" (limit {held}, {source})"),
+        (Some(named), None) => format!(" (limit {named} as the answer says)"),
+        (None, None) => String::new(),
+    }
+}
+
 struct Who {
     name: String,
     also: &'static str,
@@ -183,7 +202,7 @@ mod tests {
     #[test]
     fn changes_are_said_in_one_line() {
         let key = KeyId::from("k-1f09ab12");
-        let limit = Limit { unit: Unit::Requests, span: Span::MINUTE, amount: 10 };
+        let limit = |named, held, source| LimitHit { unit: Unit::Requests, span: Span::MINUTE, named, held, source };
         let model: Option<std::sync::Arc<str>> = Some("gemini-2.5-flash".into());
         let rested = |scope, limit| Event::Rested {
             key: key.clone(),
@@ -194,10 +213,21 @@ mod tests {
             limit,
             rest: Duration::from_millis(40_200),
         };
-        assert_eq!(
-            line(&rested(Scope::OwnerLane, Some(limit))),
-            "k-1f09ab12 rests 41 s: requests/minute of gemini-2.5-flash (limit 10, learned)"
-        );
+        let full = |limit| line(&rested(Scope::OwnerLane, Some(limit)));
+        let of = "k-1f09ab12 rests 41 s: requests/minute of gemini-2.5-flash";
+        let (given, learned, table) = (LimitSource::Given, LimitSource::Learned, LimitSource::Table);
+        for (limit, told) in [
+            (limit(Some(10), Some(10), Some(learned)), " (limit 10, learned)"),
+            (limit(Some(10), Some(10), Some(given)), " (limit 10, given)"),
+            (limit(None, Some(10), Some(given)), " (limit 10, given)"),
+            (limit(None, Some(5), Some(table)), " (limit 5, of the provider's table)"),
+            (limit(Some(5), Some(10), Some(given)), " (limit 5 as the answer says; 10 holds, given)"),
+            (limit(Some(5), None, None), " (limit 5 as the answer says)"),
+            (limit(Some(0), None, None), " (limit 0: none of it is included)"),
+            (limit(None, None, None), ""),
+        ] {
+            assert_eq!(full(limit), format!("{of}{told}"));
+        }
         assert_eq!(
             line(&rested(Scope::Owner, None)),
             "k-1f09ab12 rests 41 s: rate limited of gemini-2.5-flash (RATE_LIMIT_EXCEEDED), for all keys of its owner"

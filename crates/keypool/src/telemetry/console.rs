@@ -27,6 +27,9 @@ use crate::{
     gateway::{REQUESTS, SPANS},
 };
 
+/// What the library tells of a store that processes share: how it stands, a line each time that turns.
+const SHARING: &str = "tower_keypool::sharing";
+
 /// How much is told.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct Verbosity {
@@ -51,10 +54,12 @@ pub fn start(log: &LogSection) -> Result<Option<WorkerGuard>, InitError> {
         config::Level::Info => Targets::new()
             .with_default(LevelFilter::WARN)
             .with_target("keypool", LevelFilter::INFO)
+            .with_target(SHARING, LevelFilter::INFO)
             .with_target(REQUESTS, LevelFilter::OFF),
         config::Level::Debug => Targets::new()
             .with_default(LevelFilter::WARN)
             .with_target("keypool", LevelFilter::INFO)
+            .with_target(SHARING, LevelFilter::INFO)
             .with_target(REQUESTS, LevelFilter::DEBUG),
         config::Level::Trace => Targets::new().with_default(LevelFilter::TRACE),
     };

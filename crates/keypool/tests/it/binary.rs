@@ -147,7 +147,10 @@ impl Running {
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut told = String::new();
         while !told.contains("http_options") {
-            assert_ne!(out.read_line(&mut told).unwrap(), 0, "it ended: {told}");
+            if out.read_line(&mut told).unwrap() == 0 {
+                child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+                panic!("it ended: {told}");
+            }
         }
         let url = told.split("listens on ").nth(1).unwrap().lines().next().unwrap().to_owned();
         Self { child, out, told, url }
@@ -236,7 +239,8 @@ async fn it_serves_says_what_happens_to_keys_and_ends_with_0() {
         ":2: the line is skipped",
         ":4: this is the key of line 3 again",
         ":1: first",
-        "counts are in memory",
+        "counts, rests and disabled keys are kept in ",
+        "keypool/keypool.db",
         "ending: answers under way get 10 s",
         "first disabled: CONSUMER_SUSPENDED",
         "POST /v1beta/models/gemini-pro:generateContent 200 by second (gemini-pro), 2 attempts",
@@ -295,6 +299,10 @@ fn the_demo_ends_by_itself_and_its_client_sees_only_200s() {
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("through keypool") && text.contains("succeeded (100 %)\n"), "{text}");
     assert!(text.contains("with a random key"), "{text}");
+    // Without a table each key's state is told in a line, at the end in any case.
+    let keys = text.lines().filter(|line| line.starts_with("        ") && line.contains(" in flight")).count();
+    assert!(keys >= 10 && keys % 10 == 0, "{text}");
+    assert!(text.contains(": disabled, 0 in flight; ") && text.contains("used "), "{text}");
     assert!(!text.contains("AIza"), "{text}");
 }
 

@@ -420,6 +420,49 @@ fn the_shipped_example_loads_and_keeps_to_the_schema() {
 }
 
 #[test]
+fn where_the_store_is_comes_from_file_variable_or_option_and_no_password_is_shown() {
+    const URL: &str = "rediss://me:a-secret-token@redis.example:6380/1";
+    let folder = Folder::new().with("keypool.toml", "[store]\nurl = 'state/here.db'\nlease = 4\n");
+    let of = |variables: &[(&str, &str)]| setting(&folder.show(variables), "store.url");
+    assert_eq!(of(&[]), ("state/here.db".to_owned(), "keypool.toml:2".to_owned()));
+    assert_eq!(of(&[("KEYPOOL_DB", "none")]), ("none".to_owned(), "env KEYPOOL_DB".to_owned()));
+    let shown = ("rediss://***@redis.example:6380/1".to_owned(), "env KEYPOOL_REDIS_URL".to_owned());
+    assert_eq!(of(&[("KEYPOOL_REDIS_URL", URL)]), shown);
+    std::fs::write(folder.path().join("url"), URL).unwrap();
+    assert_eq!(of(&[("KEYPOOL_REDIS_URL_FILE", "url")]).1, "env KEYPOOL_REDIS_URL_FILE");
+    let (_, text) = folder.run(&["config", "show", "--redis", URL], &[]);
+    assert!(
+        text.contains("store.url = \"rediss://***@redis.example:6380/1\"") && text.contains("flag --redis"),
+        "{text}"
+    );
+    assert!(text.contains("store.lease = \"4s\"") && text.contains("store.namespace = \"keypool\""), "{text}");
+
+    let wrong = |variables: &[(&str, &str)], expected: &str| {
+        let (code, text) = folder.run(&["config", "check"], variables);
+        assert!(code == 2 && text.contains(expected), "{variables:?}: {text}");
+    };
+    wrong(&[("KEYPOOL_REDIS_URL", URL), ("KEYPOOL_DB", "x")], "expected only one of KEYPOOL_DB and KEYPOOL_REDIS_URL");
+    wrong(&[("KEYPOOL_REDIS_URL", "a-secret-token")], "env KEYPOOL_REDIS_URL: store.url: expected redis://HOST:PORT");
+    wrong(&[("KEYPOOL_REDIS_URL", "http://a-secret-token")], "env KEYPOOL_REDIS_URL: store.url: expected the path of");
+    wrong(&[("KEYPOOL__STORE__RENEW", "3")], "store.renew: expected at most half of the lease, 2s, and not 3s");
+    wrong(&[("KEYPOOL__STORE__ON_MISSING", "local")], "store.on_missing: expected store.expected_processes beside it");
+    wrong(&[("KEYPOOL__STORE__ON_STORE_LOSS", "fair_share")], "expected store.expected_processes beside it");
+    let plain = [("KEYPOOL_REDIS_URL", "redis://h"), ("KEYPOOL__STORE__CA_FILE", "url")];
+    wrong(&plain, "store.ca_file: expected an address that begins with rediss://");
+    let both = [
+        ("KEYPOOL_REDIS_URL", URL),
+        ("KEYPOOL_REDIS_PASSWORD", "a-secret-token"),
+        ("KEYPOOL__STORE__PASSWORD_FILE", "url"),
+    ];
+    wrong(&both, "store.password_file: expected only one of password and password_file");
+    let (code, text) = folder.run(&["keys", "--redis", URL, "--db", "x"], &[]);
+    assert_eq!(code, 2, "{text}");
+    // What is wrong with the rest does not matter to those who look into the store.
+    let (_, text) = folder.run(&["keys"], &[("KEYPOOL__POOL__STRATEGY", "nonsense")]);
+    assert!(text.contains("there is no database") && text.contains("state/here.db"), "{text}");
+}
+
+#[test]
 fn the_readmes_block_loads() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
     let readme = std::fs::read_to_string(readme).unwrap();

@@ -212,6 +212,16 @@ async fn faults_have_the_shape_that_clients_know() {
         (unknown.status, &unknown.json()["error"]["code"]),
         (StatusCode::UNAUTHORIZED, &json!("invalid_api_key"))
     );
+    for path in ["/v1/files", "/v1/batches"] {
+        let shared = get(&served, path, "authorization").await;
+        assert_eq!((shared.status, &shared.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("unknown_url")));
+        let message = shared.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("x-goog-api-key") && message.contains("/gemini/v1/files"), "{message}");
+    }
+    // As it says: no longer ours to refuse. (The simulator has files under /v1beta alone.)
+    for (path, header) in [("/v1beta/files", "x-goog-api-key"), ("/gemini/v1beta/files", "authorization")] {
+        assert_eq!(get(&served, path, header).await.status, StatusCode::OK, "{path}");
+    }
     let nowhere = post(&served, "/v1/images/generations", &json!({})).await;
     assert_eq!((nowhere.status, &nowhere.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("unknown_url")));
     let method = get(&served, path, "authorization").await;

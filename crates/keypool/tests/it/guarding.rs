@@ -3,6 +3,7 @@
 use http::{Request, StatusCode};
 use keypool::gateway::token::PLACEHOLDER;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::service_fn;
 
 use crate::support::{Served, ask, echo, raw};
@@ -123,4 +124,23 @@ async fn it_stops_when_told_to_and_refuses_connections_then() {
     tokio::time::timeout(std::time::Duration::from_secs(5), served.stop()).await.expect("it stops within its grace");
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
     drop(kept);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_does_not_come_to_its_end_is_waited_for_half_a_minute() {
+    let served = served().await;
+    let clock = tower_keypool::Clock::system();
+    for is_first in [true, false] {
+        let mut stream = tokio::net::TcpStream::connect(served.address).await.unwrap();
+        if !is_first {
+            // Without a token, it is answered here.
+            stream.write_all(b"GET /v1beta/models HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+            assert_ne!(stream.read(&mut [0; 4096]).await.unwrap(), 0);
+        }
+        let began = clock.tick();
+        stream.write_all(b"GET /v1beta/models HTTP/1.1\r\nho").await.unwrap();
+        assert_eq!(stream.read(&mut [0; 4096]).await.unwrap_or(0), 0);
+        let waited = clock.tick().since(began).as_secs();
+        assert!((30..=36).contains(&waited), "{waited} s");
+    }
 }

@@ -5,7 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use gemini_sim::{GeminiSim, Project, Refusal};
 use http::Request;
 use keypool::{gateway::token::PLACEHOLDER, status::StoreHealth};
-use tower_keypool::{Gemini, Key, KeyId, KeyPool, Limits, Priority};
+use tower_keypool::{
+    Clock, Gemini, Key, KeyId, KeyPool, Limits, Priority, Sharing,
+    share::{HolderId, MemoryBoard},
+    store::MemoryStore,
+};
 
 use crate::{
     exposition::Exposition,
@@ -38,7 +42,9 @@ async fn busy() -> Exposition {
         .keys([ONE, TWO, THREE].map(Key::new))
         .key(Key::new(FOUR).id("four").priority(Priority(10)))
         .limits("gemini-2.5-flash", limits)
-        .build()
+        // As one of those that share.
+        .open_shared(MemoryStore::new(), MemoryBoard::new(Clock::system()), Sharing::new(HolderId::new("one", 1)))
+        .await
         .unwrap();
     pool.disable(&KeyId::from("four"), "by hand").unwrap();
     let served = Served::pool(&pool, &sim.url(), StoreHealth::default()).await;

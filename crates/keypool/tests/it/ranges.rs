@@ -61,10 +61,26 @@ const ROWS: &[Row] = &[
     Row("retry.first", &["'10ms'", "'10m'"], &["'9.999ms'", "600.001"], "retry.cap = '1h'"),
     Row("retry.jitter", &["false"], &["0"], ""),
     Row("retry.max_retries", &["0", "100"], &["-1", "101", "1.5"], ""),
+    Row("store.ca_file", &[], &["''", "'nowhere.pem'", "1"], "store.url = 'rediss://h'"),
+    Row("store.expected_processes", &["1", "10000"], &["0", "10001", "1.5"], ""),
+    Row("store.lease", &["'500ms'", "'5m'"], &["'499ms'", "300.001"], ""),
+    Row("store.namespace", &["'a'", "'a-b_c.d:e'"], &["''", "'a b'", "'{a}'", "1"], ""),
+    Row("store.on_missing", &["'wait'", "'local'"], &["''", "'go'", "1"], "store.expected_processes = 2"),
+    Row("store.on_store_loss", &["'fail_closed'", "'fair_share'"], &["''", "1"], "store.expected_processes = 2"),
+    Row("store.password", &["'x'"], &["5"], "store.url = 'redis://h'"),
+    Row("store.password_file", &[], &["''", "'nowhere'", "5"], "store.url = 'redis://h'"),
+    Row("store.renew", &["'50ms'", "'5s'", "'60s'"], &["'49ms'", "60.001"], "store.lease = '5m'"),
+    Row(
+        "store.url",
+        &["'auto'", "'none'", "'a.db'", "'redis://h:1/2'", "'rediss://h'"],
+        &["''", "'http://h'", "'redis://'", "1"],
+        "",
+    ),
+    Row("store.wait", &["0", "'1h'"], &["-0.001", "3600.001"], ""),
 ];
 
 /// Settings that are lists of tables, and tables without a setting.
-const OTHERS: [&str; 4] = ["batch", "keys", "models", "store"];
+const OTHERS: [&str; 3] = ["batch", "keys", "models"];
 
 fn is_taken(path: &str, value: &str, besides: &str) {
     let line = format!("{path} = {value}");
@@ -79,7 +95,9 @@ fn is_refused(path: &str, value: &str, besides: &str) {
     let said = errors[0].strip_prefix("keypool.toml:1: ").and_then(|said| said.strip_prefix(path));
     let (_, what) = said.and_then(|said| said.split_once(": ")).unwrap_or_else(|| panic!("{line}: {errors:?}"));
     // Of files and addresses it is said what is wrong with them.
-    let named = ["cacert", "token_file", "upstream", "key_files"].iter().any(|name| path.ends_with(name));
+    let named = ["cacert", "ca_file", "token_file", "password_file", "upstream", "key_files"]
+        .iter()
+        .any(|name| path.ends_with(name));
     let twice = what.contains("twice");
     assert!(named || twice || what.starts_with("expected "), "{line}: {what}");
 }

@@ -188,16 +188,45 @@ async fn a_key_of_the_database_serves_where_its_secret_can_be_opened() {
 }
 
 #[test]
-fn without_a_database_nothing_is_written() {
+fn where_none_is_wanted_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let file = key_file(ONE);
-    let args = ["serve", "--keys", file.path().to_str().unwrap(), "--listen", "127.0.0.1:0"];
-    for args in [args.to_vec(), [&args[..], &["--db", "none"]].concat()] {
-        let mut serve = keypool(&args);
-        let running = Running::spawn(serve.env("XDG_STATE_HOME", folder.path()).current_dir(folder.path()));
-        assert!(running.told.contains("counts are in memory"), "{}", running.told);
-        running.kill();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let mut serve =
+        keypool(&["serve", "--keys", file.path().to_str().unwrap(), "--listen", "127.0.0.1:0", "--db", "none"]);
+    let running = Running::spawn(serve.env("XDG_STATE_HOME", folder.path()).current_dir(folder.path()));
+    assert!(running.told.contains("counts are in memory"), "{}", running.told);
+    running.kill();
+    let mut demo = keypool(&["demo", "--seconds", "3", "--plain"]);
+    demo.env("XDG_STATE_HOME", folder.path()).env("HOME", folder.path()).current_dir(folder.path());
+    assert!(demo.output().unwrap().status.success());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn one_that_is_not_to_be_had_is_done_without_unless_it_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = key_file(ONE);
+    let serve = ["serve", "--keys", file.path().to_str().unwrap(), "--listen", "127.0.0.1:0"];
+    // Nothing can be made below a file.
+    let state = file.path().join("state");
+    let beside = |args: &[&str]| {
+        let mut command = keypool(&[&serve[..], args].concat());
+        command.env("XDG_STATE_HOME", &state).current_dir(folder.path());
+        command
+    };
+    for command in [&mut beside(&[]), beside(&[]).env("XDG_STATE_HOME", "").env_remove("HOME")] {
+        let running = Running::spawn(command);
+        let (code, told) = running.end();
+        assert_eq!(code, Some(0), "{told}");
+        assert!(told.contains("counts are in memory") && told.contains("error: "), "{told}");
+        assert!(told.contains("keypool.db") || told.contains("no home directory"), "{told}");
+    }
+    let named = state.join("mine.db");
+    for args in [["--db", named.to_str().unwrap()], ["--db", "auto"]] {
+        let out = beside(&args).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{text}");
+        assert!(text.contains("--db") && text.contains(".db"), "{text}");
     }
 }
 
@@ -235,12 +264,12 @@ fn several_work_on_one_database_but_not_beside_one_that_works_alone() {
 
     let alone = Sqlite::open(&db).unwrap();
     alone.claim().unwrap();
-    let second = Running::spawn(keypool(&auto).env("XDG_STATE_HOME", folder.path()));
+    let second = Running::spawn(keypool(&args).env("XDG_STATE_HOME", folder.path()));
     assert!(second.told.contains("in memory"), "{}", second.told);
     let (_, told) = second.end();
     assert!(told.contains("works on"), "{told}");
     let (code, text) = run(&[&args[..], &["--db", db.to_str().unwrap()]].concat());
-    assert!(code == 1 && text.contains("works on"), "{text}");
+    assert!(code == 2 && text.contains("works on") && text.contains("--db"), "{text}");
 }
 
 fn secret(n: u32) -> String {

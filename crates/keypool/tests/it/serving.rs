@@ -138,6 +138,33 @@ async fn busy_keys_come_back_and_the_503_says_so() {
 }
 
 #[tokio::test]
+async fn a_known_time_is_said_also_while_a_key_is_busy() {
+    let sim = GeminiSim::builder()
+        .project(Project::new("1").key(ONE))
+        .project(Project::new("2").key(TWO))
+        .latency(Duration::from_millis(600))
+        .start()
+        .await
+        .unwrap();
+    let minute = tower_keypool::Limits::new().per_minute(1);
+    let day = tower_keypool::Limits::new().per_day(1);
+    // Of a minute the rest of it; of a day no more than a request may take.
+    for (limits, expected) in [(minute, 50..=61), (day, 60..=60)] {
+        let keys = [key(ONE, 1).max_concurrent(1), key(TWO, 0).limits("*", limits)];
+        let served = Served::keys(keys, &sim.url(), Duration::ZERO).await;
+        assert_eq!(generate(&served, "gemini-2.5-flash").await.status, StatusCode::OK);
+        let late = async {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            generate(&served, "gemini-2.5-flash").await
+        };
+        let (first, answer) = tokio::join!(generate(&served, "gemini-2.5-flash"), late);
+        assert_eq!((first.status, answer.status), (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE));
+        let after: u64 = answer.header("retry-after").parse().unwrap();
+        assert!(expected.contains(&after), "{after}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn keys_that_are_all_disabled_are_not_called_rate_limited() {
     let bad = gemini_sim::Key::new(ONE).refused(Refusal::ConsumerSuspended);
     let sim = GeminiSim::builder().project(Project::new("1").key(bad)).start().await.unwrap();

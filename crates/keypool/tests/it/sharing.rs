@@ -21,14 +21,14 @@ use crate::{
 };
 
 /// A provider with so many projects, and what `serve` needs to use them.
-struct Field {
-    sim: GeminiSim,
+pub(crate) struct Field {
+    pub(crate) sim: GeminiSim,
     keys: tempfile::NamedTempFile,
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Field {
-    async fn of(owners: u32, a_minute: u64) -> Self {
+    pub(crate) async fn of(owners: u32, a_minute: u64) -> Self {
         let secret = |n: u32| format!("AIzaSyTEST-sharing-key-number-{n:08}");
         let project = |n| Project::new(format!("2000000{n:05}")).limits(Limits::none().rpm(a_minute)).key(secret(n));
         let sim = (0..owners).fold(GeminiSim::builder(), |sim, n| sim.project(project(n)));
@@ -41,7 +41,7 @@ impl Field {
     }
 
     /// One more process on the one database.
-    fn start(&self, wait: &str) -> Running {
+    pub(crate) fn start(&self, wait: &str) -> Running {
         let db = self.folder.path().join("shared.db");
         let (keys, url) = (self.keys.path().to_str().expect("UTF-8"), self.sim.url());
         let db = db.to_str().expect("UTF-8");
@@ -52,14 +52,14 @@ impl Field {
 
 /// What clients of one process saw.
 #[derive(Default)]
-struct Seen {
-    served: AtomicUsize,
-    exhausted: AtomicUsize,
-    other: AtomicUsize,
+pub(crate) struct Seen {
+    pub(crate) served: AtomicUsize,
+    pub(crate) exhausted: AtomicUsize,
+    pub(crate) other: AtomicUsize,
 }
 
 /// Calls until `stop`; whoever is refused tries again soon.
-fn load(url: &str, clients: usize, stop: &Arc<AtomicBool>) -> Arc<Seen> {
+pub(crate) fn load(url: &str, clients: usize, stop: &Arc<AtomicBool>) -> Arc<Seen> {
     let seen = Arc::new(Seen::default());
     for _ in 0..clients {
         let (url, seen, stop) = (url.to_owned(), Arc::clone(&seen), Arc::clone(stop));
@@ -89,7 +89,7 @@ async fn call(url: &str) -> Option<StatusCode> {
     Some(status)
 }
 
-async fn pass(ms: u64) {
+pub(crate) async fn pass(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }
 

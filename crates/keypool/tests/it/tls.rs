@@ -1,6 +1,14 @@
 //! A provider behind TLS, as the real ones are, whose certificate comes from an authority of the test's own.
 
-use std::{io::Write, sync::Arc, time::Duration};
+use std::{
+    io::Write,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use hyper::service::service_fn;
 use hyper_util::{
@@ -23,6 +31,15 @@ use crate::{
 /// A provider for `https://127.0.0.1`, which speaks the first of these protocols that the client knows; its address,
 /// and its authority's certificate as a file.
 async fn provider(protocols: &[&str]) -> (String, tempfile::NamedTempFile) {
+    provider_of(protocols, &Arc::default(), false).await
+}
+
+/// The same: its connections are counted, and where it `tires`, each takes one request and says that it is the last.
+async fn provider_of(
+    protocols: &[&str],
+    connections: &Arc<AtomicUsize>,
+    tires: bool,
+) -> (String, tempfile::NamedTempFile) {
     let authority_key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -44,13 +61,25 @@ async fn provider(protocols: &[&str]) -> (String, tempfile::NamedTempFile) {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
+    let connections = Arc::clone(connections);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
+            connections.fetch_add(1, Ordering::Relaxed);
             tokio::spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else { return };
-                let service = service_fn(support::echo);
-                let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+                let asked = tokio::sync::Notify::new();
+                let service = service_fn(|request| {
+                    asked.notify_one();
+                    support::echo(request)
+                });
+                let server = auto::Builder::new(TokioExecutor::new());
+                let mut serving = pin!(server.serve_connection(TokioIo::new(stream), service));
+                tokio::select! {
+                    _ = serving.as_mut() => return,
+                    () = asked.notified(), if tires => serving.as_mut().graceful_shutdown(),
+                }
+                let _ = serving.await;
             });
         }
     });
@@ -91,6 +120,31 @@ async fn requests_go_out_over_tls_in_either_version_of_http() {
             let key = told["headers"]["x-goog-api-key"].as_str().unwrap();
             assert_eq!(key, "*".repeat(ONE.len()));
         }
+    }
+}
+
+#[tokio::test]
+async fn over_http_2_one_connection_carries_all() {
+    let connections = Arc::default();
+    let (upstream, authority) = provider_of(&["h2"], &connections, false).await;
+    let served = served(&upstream, Roots::from_file(authority.path()).unwrap()).await;
+    assert_eq!(generate(&served, "m").await.status, 200);
+    let answers = futures_util::future::join_all((0..16).map(|_| generate(&served, "m"))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+    assert_eq!(connections.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_takes_no_more_requests_is_replaced() {
+    for protocol in ["h2", "http/1.1"] {
+        let connections = Arc::default();
+        let (upstream, authority) = provider_of(&[protocol], &connections, true).await;
+        let served = served(&upstream, Roots::from_file(authority.path()).unwrap()).await;
+        for _ in 0..4 {
+            let answer = generate(&served, "m").await;
+            assert_eq!((answer.status.as_u16(), answer.header("x-keypool-attempts")), (200, "1"), "{answer:?}");
+        }
+        assert!(connections.load(Ordering::Relaxed) > 1, "{protocol}");
     }
 }
 

@@ -89,6 +89,19 @@ local function lend(record, renewal, from, to, now)
   }
 end
 
+-- Whether a process may be lent what this guards: nobody else has the guard, and who has it, or had it last, leaves it to
+-- others who want it.
+local function may_guard(record, holder, now)
+  if not record then return false end
+  local own = record.holder == holder
+  if not own and not is_free(record, now) then return false end
+  if not (own or record.before == holder) then return true end
+  for id, other in pairs(state.holders) do
+    if id ~= holder and now - other.seen < LIVELY and other.wanted[record.name] then return false end
+  end
+  return true
+end
+
 -- Grants free units until there is room for what is claimed; how much is still lacking.
 local function grant(renewal, claim, shares, now, reply)
   local holder, kind, left = renewal.holder, shares.kind, claim.requests
@@ -108,8 +121,7 @@ local function grant(renewal, claim, shares, now, reply)
       local guard = room_now > 0 and kind.guards and kind.guards[at] ~= '' and kind.guards[at]
       -- What its keys may do at a time only one process can know.
       local guarding = guard and unit(guard)
-      local may = not guard or (guarding and (is_free(guarding, now) or guarding.holder == holder)
-        and not is_joining(guarding))
+      local may = not guard or (may_guard(guarding, holder, now) and not is_joining(guarding))
       if not may and #kept < ASKED_BACK and not contains(kept, guard) then kept[#kept + 1] = guard end
       if room_now > 0 and may then
         -- What one had oneself one need not learn anew.

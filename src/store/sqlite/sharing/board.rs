@@ -21,11 +21,15 @@ pub(super) fn renew(
     desk: &mut SharedDesk,
     renewal: &mut Renewal,
     life: &Life,
+    file: &str,
     now: impl FnOnce() -> i64,
 ) -> Result<Reply, Failure> {
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
     let to = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     read(&to, desk)?;
+    if desk.version == 0 && life.among_strangers {
+        // Made just now, since somebody deleted the one on which they work.
+        desk.shelf.begin_again();
+    }
     // Now that no other works on it: time must not run back from one renewal to the next.
     let now = now();
     let others = desk.shelf.holders(now).into_iter().filter(|(holder, _)| *holder != renewal.holder);
@@ -41,7 +45,7 @@ pub(super) fn renew(
         }
     }
     renewal.buried.extend(buried.iter().cloned());
-    let reply = desk.shelf.apply(renewal, Server { now, identity: "" });
+    let reply = desk.shelf.apply(renewal, Server { now, identity: file });
     let changes = desk.shelf.changes(Some(renewal))?;
     write(&to, &changes, desk.version + 1)?;
     notes::fold(&to, &desk.unfolded, &renewal.holder, renewal.noted)?;

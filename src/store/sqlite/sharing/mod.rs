@@ -3,6 +3,7 @@
 
 mod board;
 mod life;
+mod noted;
 mod notes;
 mod turn;
 
@@ -32,7 +33,7 @@ use crate::{
 /// A database that other processes of this machine work on as well: the store of a pool, and its board. A cheap handle.
 ///
 /// That a process is dead the others know at once, by a lock that it holds as long as it lives
-/// (`keypool.db.run-NUMBER`). What it had started is known up to its last batch, 120 ms, and how much it may have started
+/// (`keypool.db.run-…`). What it had started is known up to its last batch, 120 ms, and how much it may have started
 /// since: see [`Renewal::noting`].
 ///
 /// ```
@@ -68,6 +69,22 @@ struct SharedDesk {
     version: i64,
     /// Use that is in `board_notes` alone.
     unfolded: Unfolded,
+    /// It is another file than before, and the pool has not been told to say all that it knows.
+    moved: bool,
+}
+
+impl SharedDesk {
+    /// What was read and not written says nothing.
+    fn forget(&mut self) {
+        (self.shelf, self.version) = (Shelf::default(), 0);
+    }
+
+    /// The file is another one.
+    fn move_to(&mut self, life: &Life) -> Result<(), Failure> {
+        self.forget();
+        self.moved = true;
+        Ok(life.lock_again()?)
+    }
 }
 
 impl Sqlite {
@@ -134,9 +151,30 @@ impl Store for SharedSqlite {
     }
 
     fn write(&self, batch: Arc<Batch>) -> impl Future<Output = Result<(), StoreError>> + Send {
-        let (shared, holder, clock) = (Arc::clone(&self.desk), self.holder().clone(), self.clock.clone());
-        self.sqlite
-            .run(move |desk| notes::write(desk, &mut taken(&shared).unfolded, &holder, &batch, clock.now().wall_ms()))
+        let (shared, life, clock) = (Arc::clone(&self.desk), Arc::clone(&self.life), self.clock.clone());
+        self.sqlite.run(move |desk| {
+            let mut shared = taken(&shared);
+            if desk.look_after(None)? {
+                shared.move_to(&life)?;
+            }
+            let mut written = Ok(());
+            if !shared.moved {
+                written = notes::write(desk, &mut shared.unfolded, &life.holder, batch, clock.now().wall_ms());
+            }
+            if let Err(Failure::Broken(error)) = &written
+                && desk.look_after(Some(error))?
+            {
+                shared.move_to(&life)?;
+            }
+            if std::mem::take(&mut shared.moved) {
+                return Err(StoreError::begun_anew("the database is another file than before").into());
+            }
+            written
+        })
+    }
+
+    fn takes_started(&self) -> bool {
+        true
     }
 
     fn usage(&self, from: &str, to: &str) -> impl Future<Output = Result<Vec<UsageRecord>, StoreError>> + Send {
@@ -154,11 +192,23 @@ impl Board for SharedSqlite {
         let mut renewal = renewal.clone();
         let reply = self.sqlite.run(move |desk| {
             let mut shared = taken(&shared);
-            let renewed =
-                board::renew(&mut desk.connection, &mut shared, &mut renewal, &life, || clock.now().wall_ms());
+            if desk.look_after(None)? {
+                shared.move_to(&life)?;
+            }
+            let mut renew = |desk: &mut super::Desk, shared: &mut SharedDesk| {
+                desk.last_through_power_cuts(false)?;
+                let name = desk.file_name();
+                board::renew(&mut desk.connection, shared, &mut renewal, &life, &name, || clock.now().wall_ms())
+            };
+            let mut renewed = renew(desk, &mut shared);
+            if let Err(Failure::Broken(error)) = &renewed
+                && desk.look_after(Some(error))?
+            {
+                shared.move_to(&life)?;
+                renewed = renew(desk, &mut shared);
+            }
             if renewed.is_err() {
-                // What was read and not written says nothing.
-                (shared.shelf, shared.version) = (Shelf::default(), 0);
+                shared.forget();
             }
             renewed
         });

@@ -1,14 +1,17 @@
 //! What a process says with each batch: one row of what it started and what its keys used. The use goes to its table
 //! with the next renewal, of a dead process with whoever buries it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 
-use super::super::{
-    Desk,
-    failure::Failure,
-    write::{self, number},
+use super::{
+    super::{
+        Desk,
+        failure::Failure,
+        write::{self, number},
+    },
+    noted,
 };
 use crate::{
     share::{HolderId, Noted},
@@ -16,32 +19,32 @@ use crate::{
 };
 
 /// Use that is in notes alone, by their number.
-pub(super) type Unfolded = BTreeMap<u64, Vec<UsageRecord>>;
+pub(super) type Unfolded = BTreeMap<u64, Arc<Batch>>;
 
 pub(super) fn write(
     desk: &mut Desk,
     unfolded: &mut Unfolded,
     holder: &HolderId,
-    batch: &Batch,
+    batch: Arc<Batch>,
     now: i64,
 ) -> Result<(), Failure> {
     desk.last_through_power_cuts(batch.is_lasting())?;
     let to = desk.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    write::but_counts(&to, batch)?;
-    let notes = batch.notes.clone().unwrap_or_default();
-    let counts = !(notes.units.is_empty() && batch.usage.is_empty());
+    write::but_counts(&to, &batch)?;
+    let (number_of, units) = batch.notes.as_ref().map_or((0, &[][..]), |notes| (notes.number, &notes.units[..]));
+    let counts = !(units.is_empty() && batch.usage.is_empty());
     if counts {
         // A batch that only says what was used has no number of its own.
-        let number_of = notes.number.max(unfolded.last_key_value().map_or(0, |last| last.0 + 1));
+        let number_of = number_of.max(unfolded.last_key_value().map_or(0, |last| last.0 + 1));
         to.prepare_cached("INSERT OR REPLACE INTO board_notes VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
             holder.as_str(),
             number(number_of),
             now,
-            serde_json::to_string(&notes.units)?,
-            serde_json::to_string(&batch.usage)?,
+            noted::pack_units(units)?,
+            noted::pack_usage(&batch)?,
         ))?;
         to.commit()?;
-        unfolded.insert(number_of, batch.usage.clone());
+        unfolded.insert(number_of, batch);
     } else {
         to.commit()?;
     }
@@ -55,7 +58,7 @@ pub(in crate::store::sqlite) fn unfolded(connection: &Connection) -> Result<Vec<
     let mut usage: Vec<UsageRecord> = Vec::new();
     while let Some(row) = rows.next()? {
         // What a later version says in another way is left out.
-        usage.extend(serde_json::from_str::<Vec<UsageRecord>>(&row.get::<_, String>(0)?).unwrap_or_default());
+        usage.extend(noted::unpack_usage(bytes(row, 0)?).unwrap_or_default());
     }
     Ok(usage)
 }
@@ -66,15 +69,15 @@ pub(super) fn of(to: &Transaction<'_>, holder: &HolderId) -> Result<Vec<(u64, i6
     let mut rows = rows.query([holder.as_str()])?;
     let mut notes = Vec::new();
     while let Some(row) = rows.next()? {
-        let units: String = row.get(2)?;
-        notes.push((u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0), row.get(1)?, serde_json::from_str(&units)?));
+        let units = noted::unpack_units(bytes(row, 2)?)?;
+        notes.push((u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0), row.get(1)?, units));
     }
     Ok(notes)
 }
 
 /// Notes up to this number are older than what the holder says now: their use goes to its table.
 pub(super) fn fold(to: &Transaction<'_>, unfolded: &Unfolded, holder: &HolderId, upto: u64) -> Result<(), Failure> {
-    add(to, unfolded.range(..=upto).flat_map(|note| note.1))?;
+    add(to, unfolded.range(..=upto).flat_map(|note| &note.1.usage))?;
     to.prepare_cached("DELETE FROM board_notes WHERE holder = ?1 AND number <= ?2")?
         .execute((holder.as_str(), number(upto)))?;
     Ok(())
@@ -82,14 +85,21 @@ pub(super) fn fold(to: &Transaction<'_>, unfolded: &Unfolded, holder: &HolderId,
 
 /// A holder is dead: what its keys used is known from its notes alone.
 pub(super) fn bury(to: &Transaction<'_>, holder: &HolderId) -> Result<(), Failure> {
-    let usage: Vec<String> = {
+    let mut usage = Vec::new();
+    {
         let mut rows = to.prepare_cached("SELECT usage FROM board_notes WHERE holder = ?1")?;
-        rows.query_map([holder.as_str()], |row| row.get(0))?.collect::<Result<_, _>>()?
-    };
-    let usage: Vec<Vec<UsageRecord>> = usage.iter().map(|text| serde_json::from_str(text)).collect::<Result<_, _>>()?;
-    add(to, usage.iter().flatten())?;
+        let mut rows = rows.query([holder.as_str()])?;
+        while let Some(row) = rows.next()? {
+            usage.extend(noted::unpack_usage(bytes(row, 0)?)?);
+        }
+    }
+    add(to, usage.iter())?;
     to.prepare_cached("DELETE FROM board_notes WHERE holder = ?1")?.execute([holder.as_str()])?;
     Ok(())
+}
+
+fn bytes<'a>(row: &'a Row<'_>, column: usize) -> Result<&'a [u8], Failure> {
+    Ok(row.get_ref(column)?.as_blob().map_err(rusqlite::Error::from)?)
 }
 
 /// Adds what was used.

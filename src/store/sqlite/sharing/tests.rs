@@ -14,12 +14,11 @@ fn runtime() -> tokio::runtime::Runtime {
 #[test]
 fn the_board_is_as_a_board_must_be() {
     runtime().block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let next = std::cell::Cell::new(0);
         conformance::check(async || {
-            let folder = tempfile::tempdir().expect("a folder");
-            let shared = Sqlite::open(folder.path().join("keypool.db")).and_then(Sqlite::share).expect("a database");
-            // The files are gone with the folder; those that are open stay.
-            drop(folder);
-            shared
+            let path = folder.path().join(format!("{}/keypool.db", next.replace(next.get() + 1)));
+            Sqlite::open(path).and_then(Sqlite::share).expect("a database")
         })
         .await;
     });

@@ -43,10 +43,11 @@ impl Target {
     fn edit<T: Send + 'static>(
         &self,
         configured: &[KeySpec],
-        edit: impl FnOnce(&mut KeyBook) -> Result<T, Failure> + Send + 'static,
+        edit: impl Fn(&mut KeyBook) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let place = &self.database;
-        let store = if configured.is_empty() { place.existing() } else { place.open() }.map_err(Failure::run)?;
+        let (place, runtime) = (&self.database, runtime()?);
+        let store = runtime
+            .block_on(async { if configured.is_empty() { place.existing().await } else { place.open().await } })?;
         let edited = store.edit_keys(move |book| {
             // A book that is left as it was writes nothing.
             let mut draft = book.clone();
@@ -54,7 +55,7 @@ impl Target {
             *book = draft;
             Ok(outcome)
         });
-        runtime()?.block_on(edited).map_err(Failure::run)?
+        runtime.block_on(edited).map_err(Failure::run)?
     }
 
     fn tell(&self, ids: &[String], what: &str) {
@@ -84,7 +85,8 @@ impl Which {
         what: &str,
         change: impl Fn(&mut KeyBook, &str) -> Result<(), Failure> + Send + 'static,
     ) -> Result<(), Failure> {
-        self.each_with(what, Configured::here().keys, change)
+        let configured = Configured::of(&self.place.database).keys;
+        self.each_with(what, configured, change)
     }
 
     fn each_with(
@@ -175,11 +177,13 @@ pub(super) struct Replace {
 impl Replace {
     pub(super) fn run(self) -> Result<(), Failure> {
         let spec = secret::ask(self.secret.as_deref())?;
-        let (kept, made) = secret::keep(&spec, self.plain, &self.place.database)?;
+        let database = runtime()?.block_on(self.place.database.existing())?;
+        let (kept, made) = secret::keep(&spec, self.plain, &database)?;
+        drop(database);
         let (typed, hash) = (self.id, spec.hash());
         let id = self.place.edit(&[], move |book| {
             let id = secret::named(book, &typed)?;
-            book.replace(&id, &hash, kept).map_err(Failure::config)?;
+            book.replace(&id, &hash, kept.clone()).map_err(Failure::config)?;
             Ok(id)
         })?;
         if let (Some(file), false) = (&made, self.place.json) {

@@ -29,7 +29,7 @@ pub(super) struct List {
 
 impl List {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let (standings, _) = runtime()?.block_on(Configured::here().look(&self.database)).map_err(Failure::run)?;
+        let (standings, _) = runtime()?.block_on(Configured::of(&self.database).look(&self.database))?;
         let keys = standings.keys.iter().filter(|key| self.all || key.state != State::Removed);
         if self.json {
             say_json(&keys.map(json).collect::<Vec<_>>());

@@ -10,7 +10,8 @@ use tower::retry::budget::{Budget, TpsBudget};
 
 use super::Backoff;
 
-/// When a request is sent again: the options of [`RetryPolicy`](crate::RetryPolicy), `run` and `with_retry`.
+/// When a request is sent again: the options of [`RetryPolicy`](crate::RetryPolicy), `KeyPoolLayer`, `run` and
+/// `with_retry`. Those that bring none go by the pool's own ([`KeyPoolBuilder::retry`](crate::KeyPoolBuilder::retry)).
 ///
 /// Clones share the budget and the source of jitter.
 ///
@@ -26,9 +27,9 @@ use super::Backoff;
 /// ```
 #[derive(Clone)]
 pub struct Retry {
-    pub(super) max_retries: u32,
-    pub(super) backoff: Backoff,
-    pub(super) deadline: Option<Duration>,
+    pub(crate) max_retries: u32,
+    pub(crate) backoff: Backoff,
+    pub(crate) deadline: Option<Duration>,
     exhausted_instead: bool,
     budget: Option<Arc<dyn Budget + Send + Sync>>,
     random: Arc<Mutex<fastrand::Rng>>,
@@ -109,11 +110,11 @@ impl Retry {
         self.exhausted_instead
     }
 
-    pub(super) fn withdraw(&self) -> bool {
+    pub(crate) fn withdraw(&self) -> bool {
         self.budget.as_ref().is_none_or(|budget| budget.withdraw())
     }
 
-    pub(super) fn pause(&self, n: u32) -> Duration {
+    pub(crate) fn pause(&self, n: u32) -> Duration {
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
         self.backoff.pause(n, &mut random)
     }

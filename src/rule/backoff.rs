@@ -26,7 +26,12 @@ impl Backoff {
         Self { first: Duration::from_secs(1), factor: 2.0, cap: Duration::from_secs(30), jitter: true }
     }
 
-    /// The same pause each time, without jitter.
+    /// 1.0 s each time, without jitter: [`Backoff::fixed`] for those who have no figure of their own.
+    pub fn every_second() -> Self {
+        Self::fixed(Duration::from_secs(1))
+    }
+
+    /// The same pause each time, without jitter; [`Backoff::every_second`] where nothing speaks for another.
     pub fn fixed(pause: Duration) -> Self {
         Self { first: pause, factor: 1.0, cap: pause, jitter: false }
     }
@@ -60,7 +65,7 @@ impl Backoff {
     }
 
     /// The longest pause there is.
-    pub(super) fn longest(&self) -> Duration {
+    pub(crate) fn longest(&self) -> Duration {
         self.cap
     }
 
@@ -89,6 +94,14 @@ mod tests {
         let pauses: Vec<u64> = (0..7).map(|n| backoff.pause(n, &mut random).as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
         assert_eq!(backoff.pause(u32::MAX, &mut random).as_secs(), 30);
+    }
+
+    #[test]
+    fn a_fixed_pause_stays_and_is_a_second_by_default() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for (backoff, millis) in [(Backoff::every_second(), 1_000), (Backoff::fixed(Duration::from_millis(40)), 40)] {
+            assert!((0..7).all(|n| backoff.pause(n, &mut random) == Duration::from_millis(millis)));
+        }
     }
 
     #[test]

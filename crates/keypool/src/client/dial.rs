@@ -1,0 +1,87 @@
+//! Making connections.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use http::Uri;
+use http_body::Body;
+use hyper::client::conn::{http1, http2};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::connect::{Connection, HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use tokio::sync::Notify;
+use tower::Service;
+use tower_keypool::BoxError;
+
+use super::{Error, Roots, line::Line};
+
+/// A connection that is not there by then goes to another address, or another attempt.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes to the provider and back, over TLS or not.
+pub(super) type Stream = <HttpsConnector<HttpConnector> as Service<Uri>>::Response;
+
+/// What carries a request.
+pub(super) enum Carrier<B: Body + 'static> {
+    /// HTTP/1.1: one request at a time.
+    Line(Box<Line<B>>),
+    /// HTTP/2: all of them.
+    Shared(http2::SendRequest<B>),
+}
+
+/// Connects to one place.
+#[derive(Debug)]
+pub(super) struct Dial {
+    connector: HttpsConnector<HttpConnector>,
+    place: Uri,
+}
+
+impl Dial {
+    /// To `place`, which has a scheme and an authority.
+    pub(super) fn new(place: Uri, roots: Roots) -> Self {
+        let mut http = HttpConnector::new();
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        http.set_keepalive(Some(Duration::from_secs(60)));
+        // The TLS connector above it decides on the scheme.
+        http.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(roots.into_config())
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(http);
+        Self { connector, place }
+    }
+
+    /// One more connection, in the version that both sides prefer.
+    pub(super) fn connect<B>(
+        &self,
+        keeper: &Arc<Notify>,
+    ) -> impl Future<Output = Result<Carrier<B>, Error>> + Send + use<B>
+    where
+        B: Body + Send + Unpin + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let connecting = self.connector.clone().call(self.place.clone());
+        let keeper = Arc::clone(keeper);
+        async move {
+            let stream = connecting.await.map_err(Error::connect)?;
+            if stream.connected().is_negotiated_h2() {
+                let mut builder = http2::Builder::new(TokioExecutor::new());
+                let (mut sender, connection) =
+                    builder.timer(TokioTimer::new()).handshake(stream).await.map_err(Error::sent)?;
+                tokio::spawn(async move {
+                    if let Err(error) = connection.await {
+                        tracing::debug!("a connection to the provider ended: {error}");
+                    }
+                });
+                sender.ready().await.map_err(Error::sent)?;
+                return Ok(Carrier::Shared(sender));
+            }
+            let (sender, connection) = http1::handshake(stream).await.map_err(Error::sent)?;
+            Ok(Carrier::Line(Line::new(sender, connection, &keeper)))
+        }
+    }
+}

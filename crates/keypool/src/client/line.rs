@@ -1,0 +1,143 @@
+//! One HTTP/1.1 connection to the provider, which runs in the task of the request that it carries.
+//!
+//! A task of its own would be woken for each request and each answer, and wake the request's task in turn. So whoever
+//! waits for an answer polls the connection. An answer that is not here whole with its head is the exception: its
+//! connection then goes on in a task of its own, whatever the client does meanwhile.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1},
+};
+use tokio::sync::Notify;
+use tower_keypool::BoxError;
+
+use super::{Arrived, bell::Bell, dial::Stream};
+
+/// A connection that carries one request at a time.
+pub(super) struct Line<B: Body + 'static> {
+    sender: http1::SendRequest<B>,
+    /// `None`: it has ended.
+    connection: Option<http1::Connection<Stream, B>>,
+    bell: Arc<Bell>,
+    waker: Waker,
+    /// When it was laid aside, by the keeper's count.
+    pub(super) idle_since: u64,
+}
+
+impl<B> Line<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn new(
+        sender: http1::SendRequest<B>,
+        connection: http1::Connection<Stream, B>,
+        keeper: &Arc<Notify>,
+    ) -> Box<Self> {
+        let bell = Bell::new(keeper);
+        let waker = Waker::from(Arc::clone(&bell));
+        Box::new(Self { sender, connection: Some(connection), bell, waker, idle_since: 0 })
+    }
+
+    /// Whether it has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.connection.is_none()
+    }
+
+    /// Whether it can carry a request now.
+    pub(super) fn is_free(&self) -> bool {
+        self.connection.is_some() && self.sender.is_ready()
+    }
+
+    /// Whether something happened that nobody has looked at.
+    pub(super) fn has_rung(&self) -> bool {
+        self.bell.has_rung()
+    }
+
+    /// It is laid aside: what happens now is the keeper's to look at.
+    pub(super) fn lay_aside(&self) {
+        self.bell.wakes_keeper();
+    }
+
+    /// Somebody has it again.
+    pub(super) fn take_up(&self) {
+        self.bell.taken();
+    }
+
+    /// Looks at what happened, if anything did.
+    pub(super) fn look(&mut self) {
+        look(&self.bell, &mut self.connection, &self.waker);
+    }
+
+    /// Sends a request, and waits for the head of its answer.
+    pub(super) async fn carry(&mut self, request: Request<B>) -> Result<Response<Incoming>, TrySendError<Request<B>>> {
+        let mut answer = pin!(self.sender.try_send_request(request));
+        poll_fn(|cx| {
+            // Twice: what it does may ring its own bell.
+            for _ in 0..2 {
+                look(&self.bell, &mut self.connection, &self.waker);
+                // It comes from the connection, which was just looked at: no other waker need be told.
+                if let Poll::Ready(answered) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    return Poll::Ready(answered);
+                }
+                if self.bell.wakes(cx.waker()) {
+                    return Poll::Pending;
+                }
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Takes in the body of an answer that it has read to its end.
+    pub(super) fn take_in(&self, response: Response<Incoming>) -> Response<Arrived> {
+        let rang = self.bell.has_rung();
+        let response = response.map(Arrived::taken);
+        if !rang && response.body().is_whole() {
+            // That was the body's end. Should the connection have been closed just then, whoever takes it next sees it.
+            self.bell.heard();
+        }
+        response
+    }
+
+    /// Runs it until it can carry another request; false where it ended.
+    pub(super) async fn run_on(&mut self) -> bool {
+        poll_fn(|cx| {
+            let Some(connection) = &mut self.connection else { return Poll::Ready(false) };
+            if Pin::new(connection).poll(cx).is_ready() {
+                self.connection = None;
+                return Poll::Ready(false);
+            }
+            if self.sender.is_ready() { Poll::Ready(true) } else { Poll::Pending }
+        })
+        .await
+            && {
+                // From here on it rings its bell.
+                self.bell.taken();
+                self.look();
+                self.is_free()
+            }
+    }
+}
+
+/// Runs a connection as far as it goes, if something happened on it.
+fn look<F: Future + Unpin>(bell: &Bell, connection: &mut Option<F>, waker: &Waker) {
+    if bell.heard()
+        && let Some(running) = connection
+        && Pin::new(running).poll(&mut Context::from_waker(waker)).is_ready()
+    {
+        // What it still held comes back to whoever sent it.
+        *connection = None;
+    }
+}

@@ -1,0 +1,128 @@
+//! The provider as a request sees it: a connection that is there or is made, and an answer over it.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Request, Response, Uri, header, uri};
+use http_body::Body;
+use tower_keypool::BoxError;
+
+use super::{
+    Arrived, Error,
+    dial::{Carrier, Dial},
+    shelf::{Shelf, Waiting},
+};
+
+/// One place, and the connections to it.
+pub(super) struct Upstream<B: Body + 'static> {
+    dial: Dial,
+    shelf: Arc<Shelf<B>>,
+    scheme: uri::Scheme,
+    authority: uri::Authority,
+    /// What HTTP/1.1 calls it; HTTP/2 says so by the target.
+    host: HeaderValue,
+}
+
+impl<B> Upstream<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn new(dial: Dial, scheme: uri::Scheme, authority: uri::Authority, host: HeaderValue) -> Self {
+        Self { dial, shelf: Shelf::new(), scheme, authority, host }
+    }
+
+    /// Sends a request, whose target is a path alone, and waits for the head of its answer.
+    ///
+    /// A connection that lay idle may have been closed just now: if nothing was sent over it, another one is taken.
+    pub(super) async fn answer(self: Arc<Self>, mut request: Request<B>) -> Result<Response<Arrived>, Error> {
+        loop {
+            let (carrier, is_new) = match self.shelf.take() {
+                Ok(carrier) => (carrier, false),
+                Err(waiting) => Box::pin(self.made(waiting)).await?,
+            };
+            let mut failed = match carrier {
+                Carrier::Line(mut line) => {
+                    request.headers_mut().insert(header::HOST, self.host.clone());
+                    match line.carry(request).await {
+                        Ok(response) if line.is_free() => {
+                            let response = line.take_in(response);
+                            self.shelf.put(Carrier::Line(line));
+                            return Ok(response);
+                        }
+                        Ok(response) => {
+                            if !line.is_over() {
+                                let shelf = Arc::clone(&self.shelf);
+                                tokio::spawn(async move {
+                                    if line.run_on().await {
+                                        shelf.put(Carrier::Line(line));
+                                    }
+                                });
+                            }
+                            return Ok(response.map(|body| Arrived::Flowing(None, body)));
+                        }
+                        Err(failed) => failed,
+                    }
+                }
+                Carrier::Shared(mut sender) => {
+                    self.name(&mut request);
+                    match sender.try_send_request(request).await {
+                        Ok(response) => return Ok(response.map(|body| Arrived::Flowing(None, body))),
+                        Err(failed) => failed,
+                    }
+                }
+            };
+            request = match failed.take_message() {
+                Some(request) if !is_new => request,
+                Some(_) => return Err(Error::canceled(failed.into_error())),
+                None => return Err(Error::sent(failed.into_error())),
+            };
+            strip(&mut request);
+        }
+    }
+
+    /// A connection that is made, or one that comes free meanwhile. The other one is kept for later.
+    async fn made(&self, waiting: Waiting<B>) -> Result<(Carrier<B>, bool), Error> {
+        let mut connecting = Box::pin(self.dial.connect(&self.shelf.keeper));
+        tokio::select! {
+            biased;
+            carrier = waiting => {
+                let shelf = Arc::clone(&self.shelf);
+                tokio::spawn(async move {
+                    if let Ok(carrier) = connecting.await {
+                        shelf.put(carrier);
+                    }
+                });
+                Ok((carrier, false))
+            }
+            made = &mut connecting => {
+                let carrier = made?;
+                if let Carrier::Shared(sender) = &carrier {
+                    self.shelf.put(Carrier::Shared(sender.clone()));
+                }
+                Ok((carrier, true))
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn idle(&self) -> usize {
+        self.shelf.idle()
+    }
+
+    /// HTTP/2 names the place in the target.
+    fn name(&self, request: &mut Request<B>) {
+        let mut parts = uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = request.uri().path_and_query().cloned();
+        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+    }
+}
+
+/// A request as it came: its target is a path alone, and names no host.
+fn strip<B>(request: &mut Request<B>) {
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+    request.headers_mut().remove(header::HOST);
+}

@@ -1,0 +1,103 @@
+//! `[store]` with its paths resolved and its password read.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+use tower_keypool::config::{ConfigErrors, Document, Environment, Origin, Problem, SecretText, StoreSection, StoreUrl};
+
+use super::{Config, Inputs, secret_of};
+
+/// The section as it is meant, wherever this process runs.
+pub(super) fn resolve(
+    store: &StoreSection,
+    folder: &Path,
+    document: &mut Document<'_>,
+    files: &mut BTreeSet<PathBuf>,
+) -> StoreSection {
+    let mut meant = store.clone();
+    let from = |document: &Document<'_>, setting: &str, path: &Path| {
+        let in_file = matches!(document.origin(setting), Origin::File { .. });
+        if in_file { folder.join(path) } else { path.to_owned() }
+    };
+    match &store.url {
+        Some(StoreUrl::File(path)) => {
+            let path = from(document, "store.url", Path::new(path));
+            meant.url = path.to_str().map(|path| StoreUrl::File(path.to_owned()));
+        }
+        Some(StoreUrl::Redis(_)) => {
+            meant.ca_file = store.ca_file.as_ref().map(|path| from(document, "store.ca_file", path));
+            if let Some(path) = meant.ca_file.as_ref().filter(|path| !path.as_os_str().is_empty())
+                && let Err(error) = std::fs::File::open(path)
+            {
+                document.problem("store.ca_file", format!("{} cannot be read: {error}", path.display()));
+            }
+            let names = ("store.password", "store.password_file");
+            let given = store.password.as_ref().map(SecretText::expose);
+            let file = store.password_file.as_deref().filter(|path| !path.as_os_str().is_empty());
+            let password = secret_of(names, given, file, folder, document, files);
+            meant.password = password.map(SecretText::new);
+        }
+        _ => {}
+    }
+    meant
+}
+
+/// The variable that names the database file, those that hold the address of a Redis server, and those of its password;
+/// of the last two also `…_FILE`.
+const FILE: &str = "KEYPOOL_DB";
+const SERVER: &str = "KEYPOOL_REDIS_URL";
+const PASSWORD: &str = "KEYPOOL_REDIS_PASSWORD";
+
+/// What variables say of it.
+pub(super) fn variables(environment: &Environment, problems: &mut Vec<Problem>) -> Vec<tower_keypool::config::Setting> {
+    use tower_keypool::config::Setting;
+    let mut settings = Vec::new();
+    if let Some(path) = environment.get(FILE) {
+        settings.push(Setting::new("store.url", path, Origin::env(FILE)));
+    }
+    if let Some(lease) = environment.get("KEYPOOL_LEASE") {
+        settings.push(Setting::new("store.lease", lease, Origin::env("KEYPOOL_LEASE")));
+    }
+    for (setting, name) in [("store.url", SERVER), ("store.password", PASSWORD)] {
+        match environment.first_secret([name.to_owned()]) {
+            Ok(Some(found)) => {
+                if name == SERVER && environment.get(FILE).is_some() {
+                    let what = format!("expected only one of {FILE} and {}", found.name);
+                    problems.push(Problem::new(found.origin(), setting, what));
+                } else if name == SERVER && !found.value.contains("://") {
+                    let what = "expected redis://HOST:PORT or rediss://HOST:PORT";
+                    problems.push(Problem::new(found.origin(), setting, what));
+                } else {
+                    settings.push(Setting::new(setting, found.value.as_str(), found.origin()));
+                }
+            }
+            Ok(None) => {}
+            Err(problem) => problems.push(Problem { path: setting.to_owned(), ..problem }),
+        }
+    }
+    settings
+}
+
+/// Files that those variables name.
+pub(super) fn files(environment: &Environment) -> impl Iterator<Item = PathBuf> {
+    [SERVER, PASSWORD].into_iter().filter_map(|name| environment.secret_file([name.to_owned()]))
+}
+
+impl Inputs {
+    /// `[store]` alone: what else is wrong with the configuration does not matter to those who look into the store.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn store(&self) -> Result<StoreSection, ConfigErrors> {
+        let texts = self.texts()?;
+        let mut document = texts.document();
+        let config: Config = document.read();
+        config.store.check(&mut document);
+        let store = resolve(&config.store, &texts.folder(), &mut document, &mut BTreeSet::new());
+        let problems = texts.problems().iter().cloned().chain(document.into_problems());
+        ConfigErrors::check(problems.filter(|problem| problem.path.starts_with("store")).collect())?;
+        Ok(store)
+    }
+}

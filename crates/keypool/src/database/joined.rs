@@ -1,0 +1,126 @@
+//! The database as `serve` works on it, together with others.
+
+use std::{fmt, path::Path, time::Duration};
+
+use tower_keypool::{
+    KeyPool, KeyPoolBuilder, OpenError, Sharing,
+    config::{StoreSection, WhenMissing},
+    redis::{Link, OnMissing, RedisError},
+    store::{Redis, SharedRedis, SharedSqlite, Sqlite, StoreError},
+};
+
+use super::{Database, Site, kept::as_store_error};
+
+/// What a process works on.
+#[derive(Debug)]
+pub enum Joined {
+    /// Nothing that outlives it.
+    Memory,
+    /// A file.
+    File(SharedSqlite),
+    /// A server, and what it is called.
+    Server(SharedRedis, String),
+}
+
+/// Why it cannot.
+#[derive(Debug)]
+pub enum Unjoined {
+    /// A person can set it right: a file that is not to be had, an address that makes no sense, a password, what the server
+    /// is set to.
+    Wrong(StoreError),
+    /// It cannot be reached.
+    Failed(StoreError),
+}
+
+impl Joined {
+    /// Joins those who work on it, making the file where there is none. Where the file is the usual one, for which nobody
+    /// asked, and it is not to be had, there is none, which is said.
+    ///
+    /// # Errors
+    /// When it cannot be made, reached or read, a process works on it alone, or a newer version wrote it.
+    pub async fn of(site: &Site) -> Result<Self, Unjoined> {
+        match site {
+            Site::Memory => Ok(Self::Memory),
+            Site::File { path, named } => Self::file(path, *named).map_err(Unjoined::Wrong),
+            Site::Server(store) => Self::server(store, site.to_string()).await,
+        }
+    }
+
+    fn file(path: &Path, named: bool) -> Result<Self, StoreError> {
+        match Sqlite::open(path).and_then(Sqlite::share) {
+            Err(error) if !named => {
+                tracing::error!(
+                    "{error}; this one keeps its counts in memory, and knows nothing of them after its end (name another \
+                     file with --db)"
+                );
+                Ok(Self::Memory)
+            }
+            Err(error) => Err(StoreError::because("name another file with --db, or none with --db none", error)),
+            claimed => claimed.map(Self::File),
+        }
+    }
+
+    async fn server(store: &StoreSection, shown: String) -> Result<Self, Unjoined> {
+        let wrong = |error: RedisError| {
+            let passes = error.is_unreachable();
+            let error = as_store_error(error);
+            if passes { Unjoined::Failed(error) } else { Unjoined::Wrong(error) }
+        };
+        let Some(options) = store.redis().map_err(wrong)? else { return Ok(Self::Memory) };
+        let at_once = Link::open(options.clone().on_missing(OnMissing::Wait(Duration::ZERO))).await;
+        let link = match (at_once, store.on_missing) {
+            (Err(error), WhenMissing::Wait) if error.is_unreachable() && !store.wait.0.is_zero() => {
+                tracing::warn!("{error}; waiting for it, up to {:?} (store.wait)", store.wait.0);
+                let waited = |error: RedisError| {
+                    let what = format!("waited {:?} for the shared store (store.wait)", store.wait.0);
+                    let passes = error.is_unreachable();
+                    if passes { Unjoined::Failed(StoreError::because(what, error)) } else { wrong(error) }
+                };
+                Link::open(options).await.map_err(waited)?
+            }
+            (Err(error), WhenMissing::Local) if error.is_unreachable() => Link::open(options).await.map_err(wrong)?,
+            (at_once, _) => at_once.map_err(wrong)?,
+        };
+        let shared = Redis::new(&link).share();
+        let settings = store.sharing(&shared.settings());
+        Ok(Self::Server(shared.with(&settings), shown))
+    }
+
+    /// The same, to look at keys and to change them.
+    pub fn database(&self) -> Option<Database> {
+        match self {
+            Self::Memory => None,
+            Self::File(store) => Some(Database::File(store.database().clone())),
+            Self::Server(store, shown) => Some(Database::Server(store.store().clone(), shown.clone())),
+        }
+    }
+
+    /// The pool on it.
+    ///
+    /// # Errors
+    /// When a key cannot be taken, or it cannot be read or written.
+    pub async fn open(self, builder: KeyPoolBuilder, settings: &StoreSection) -> Result<KeyPool, OpenError> {
+        match self {
+            Self::Memory => builder.build().map_err(OpenError::Key),
+            Self::File(store) => {
+                let sharing = Sharing::new(store.holder().clone()).settings(settings.sharing(&store.settings()));
+                builder.open_shared(store.clone(), store, sharing).await
+            }
+            Self::Server(store, _) => {
+                let sharing = Sharing::new(store.holder().clone()).settings(settings.sharing(&store.settings()));
+                let sharing = sharing.on_missing(settings.missing());
+                builder.open_shared(store.clone(), store, sharing).await
+            }
+        }
+    }
+}
+
+impl fmt::Display for Unjoined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wrong(error) | Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Unjoined {}

@@ -1,0 +1,133 @@
+//! The database as commands have it, whichever kind it is.
+
+use std::{fmt, path::Path, time::Duration};
+
+use tower_keypool::{
+    redis::{Link, OnMissing, RedisError},
+    store::{Image, ImportRecord, KeyBook, KeyNews, Redis, Sqlite, Store, StoreError, UsageRecord},
+};
+
+use super::Site;
+
+/// A database that is open, to look at keys and to change them. A cheap handle.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// A file.
+    File(Sqlite),
+    /// A server, and what it is called.
+    Server(Redis, String),
+}
+
+/// What a server says, as of any store.
+pub(super) fn as_store_error(error: RedisError) -> StoreError {
+    StoreError::because("the shared store", error)
+}
+
+impl Database {
+    /// Opens it. A server is not waited for.
+    ///
+    /// # Errors
+    /// When there is none to be had, or it cannot be made, reached, read, or a newer version wrote it.
+    pub async fn open(site: Site) -> Result<Self, StoreError> {
+        let shown = site.to_string();
+        match site {
+            Site::Memory => {
+                Err(StoreError::new("there is no database: name a file with --db, or a server with --redis"))
+            }
+            Site::File { path, .. } => Sqlite::open(path).map(Self::File),
+            Site::Server(store) => {
+                let options = store.redis().map_err(as_store_error)?;
+                let options = options.ok_or_else(|| StoreError::new("there is no server"))?;
+                let options = options.on_missing(OnMissing::Wait(Duration::ZERO));
+                let link = Link::open(options).await.map_err(as_store_error)?;
+                Ok(Self::Server(Redis::new(&link), shown))
+            }
+        }
+    }
+
+    /// The file, where it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(store) => Some(store.path()),
+            Self::Server(..) => None,
+        }
+    }
+
+    /// The keys, to be looked at.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn key_book(&self) -> Result<KeyBook, StoreError> {
+        match self {
+            Self::File(store) => store.key_book().await,
+            Self::Server(store, _) => store.key_book().await,
+        }
+    }
+
+    /// Changes keys, all of it or nothing. `edit` may be called more than once, each time with the book as it is then.
+    ///
+    /// # Errors
+    /// When they cannot be read or written.
+    pub async fn edit_keys<T: Send + 'static>(
+        &self,
+        mut edit: impl FnMut(&mut KeyBook) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self {
+            Self::File(store) => store.edit_keys(edit).await,
+            Self::Server(store, _) => store.edit_keys(&mut edit).await,
+        }
+    }
+
+    /// What commands said of keys after this revision.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn key_news(&self, after: u64) -> Result<KeyNews, StoreError> {
+        match self {
+            Self::File(store) => store.key_news(after).await,
+            Self::Server(store, _) => store.key_news(after).await,
+        }
+    }
+
+    /// All that it holds.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn look(&self) -> Result<Image, StoreError> {
+        match self {
+            Self::File(store) => store.look().await,
+            Self::Server(store, _) => store.look().await,
+        }
+    }
+
+    /// What was used on these days.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn usage(&self, from: &str, to: &str) -> Result<Vec<UsageRecord>, StoreError> {
+        match self {
+            Self::File(store) => store.usage(from, to).await,
+            Self::Server(store, _) => store.usage(from, to).await,
+        }
+    }
+
+    /// Imports made.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn imports(&self) -> Result<Vec<ImportRecord>, StoreError> {
+        match self {
+            Self::File(store) => store.imports().await,
+            Self::Server(store, _) => store.imports().await,
+        }
+    }
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(store) => store.path().display().fmt(f),
+            Self::Server(_, shown) => f.write_str(shown),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! A file that several processes work on, when somebody deletes it, puts another in its place or it breaks: all of them end
+//! up on one file again. One mends it, under a lock of its own; the others find it mended.
+//!
+//! What the new file says of who holds what is old, or nothing. It is another file, which the board takes for another
+//! server: for one lease it only hears who holds what, and what nobody tells of counts as used.
+
+use std::path::PathBuf;
+
+use super::{
+    Connection, begin, care,
+    desk::Desk,
+    failure::Failure,
+    file,
+    presence::{Identity, identity},
+};
+use crate::store::StoreError;
+
+impl Desk {
+    /// The board's name for the file.
+    pub(super) fn file_name(&self) -> String {
+        self.identity.map(Identity::name).unwrap_or_default()
+    }
+
+    /// Before each look: is it still the file that others work on? `broken`: it turned out not to be whole. Whether this is
+    /// another file from now on.
+    ///
+    /// # Errors
+    /// When it cannot be mended: it is tried again with the next look.
+    pub(super) fn look_after(&mut self, broken: Option<&rusqlite::Error>) -> Result<bool, Failure> {
+        if broken.is_none() && identity(&self.path) == self.identity {
+            return Ok(false);
+        }
+        let _turn = file::mending(&self.path)?;
+        let there = identity(&self.path);
+        let shown = self.path.display().to_string();
+        let what = match (there, broken) {
+            (Some(other), _) if Some(other) != self.identity => match self.take_other() {
+                Ok(()) => "is another file by now, which is worked on from here on".to_owned(),
+                Err(Failure::Broken(_)) => {
+                    let aside = self.anew()?;
+                    format!("was replaced by what is none: that was set aside as {}", aside.display())
+                }
+                Err(failure) => return Err(failure),
+            },
+            (None, None) => {
+                self.make_again()?;
+                "was deleted: it is made again, with all that was in it".to_owned()
+            }
+            _ => {
+                let aside = self.anew()?;
+                format!("broke: it was set aside as {}, and a new one is begun", aside.display())
+            }
+        };
+        let error = broken.map(ToString::to_string);
+        tracing::error!(
+            name: "keypool.file_changed",
+            target: "tower_keypool::sharing",
+            error,
+            "the database {shown} {what}; what processes hold they say again, and the rest counts as used"
+        );
+        Ok(true)
+    }
+
+    /// Another process made it again, or somebody put another there.
+    fn take_other(&mut self) -> Result<(), Failure> {
+        file::prepare_in_turn(&self.path)?;
+        let connection = begin(&self.path)?;
+        self.go_on_with(connection);
+        Ok(())
+    }
+
+    /// What is open is whole: all of it under the name that is free, at once.
+    fn make_again(&mut self) -> Result<(), Failure> {
+        let copy = file::beside(&self.path, &format!(".copy-{}", std::process::id()));
+        let _ = std::fs::remove_file(&copy);
+        let copied = care::copy(&self.connection, &copy);
+        self.remove_own_sides();
+        if copied.is_ok() {
+            let failed = |error| StoreError::because(format!("cannot make {} again", self.path.display()), error);
+            std::fs::rename(&copy, &self.path).map_err(failed)?;
+        } else {
+            // Nothing is to be had from it.
+            let _ = std::fs::remove_file(&copy);
+        }
+        file::prepare_in_turn(&self.path)?;
+        let connection = begin(&self.path)?;
+        self.go_on_with(connection);
+        Ok(())
+    }
+
+    /// A new file; where the old one is now.
+    fn anew(&mut self) -> Result<PathBuf, Failure> {
+        let aside = if identity(&self.path).is_some() {
+            file::set_aside(&self.path, file::CORRUPT)?
+        } else {
+            self.remove_own_sides();
+            self.path.clone()
+        };
+        file::prepare_in_turn(&self.path)?;
+        let connection = begin(&self.path)?;
+        self.go_on_with(connection);
+        Ok(aside)
+    }
+
+    fn remove_own_sides(&self) {
+        for path in self.own_sides() {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    fn go_on_with(&mut self, connection: Connection) {
+        self.connection = connection;
+        self.begin_file();
+    }
+}
