@@ -19,6 +19,7 @@ mod counters;
 mod counts;
 mod draws;
 mod holder;
+mod info;
 mod joins;
 mod ledger;
 mod names;
