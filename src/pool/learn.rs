@@ -304,6 +304,7 @@ impl State {
     /// All keys of one owner go over to another, by the provider's word.
     fn join(&mut self, slot: u32, owner: u32, into: u32, consumer: &str, now: Now) {
         self.merge_owners(owner, into, now);
+        self.agree();
         let (key, keys) = (self.roster.keys[slot as usize].id.clone(), self.roster.owners[into as usize].keys);
         self.event(|| Event::Grouped { key, owner: consumer.to_owned(), keys });
     }
@@ -313,6 +314,9 @@ impl State {
         let movers: Vec<u32> =
             self.roster.slots().filter(|slot| self.roster.keys[*slot as usize].owner == owner).collect();
         self.join_given(owner, into);
+        if let Some(share) = self.share_mut() {
+            share.owner_joined(owner, into);
+        }
         for lane in 0..self.lanes.len() as u16 {
             if (owner as usize) < self.lanes[usize::from(lane)].owners.len() {
                 self.join_logs(lane, owner, into, now);
@@ -350,8 +354,12 @@ impl State {
         let from = place.log_ref(owner, old.words()).to_vec();
         let mut carried = vec![0; plan.words()];
         Plan::migrate(old, &from, plan, &mut carried, &held, &at);
+        // Where it is shared the board adds it up.
+        let adds = self.share().is_none_or(super::sharing::Share::is_divided);
         let place = &mut self.lanes[usize::from(lane)];
-        plan.merge(&carried, place.log(into, plan.words()), &at);
+        if adds {
+            plan.merge(&carried, place.log(into, plan.words()), &at);
+        }
         if let Some(extra) = place.extras.remove(&owner) {
             place.owners[owner as usize].flags = 0;
             let kept = place.extra(into);

@@ -37,6 +37,7 @@ mod mark;
 mod noting;
 mod open;
 mod overview;
+mod ownership;
 mod parting;
 mod pick;
 mod place;

@@ -116,6 +116,9 @@ impl State {
         let Some(journal) = &mut self.journal else { return };
         let old = journal.health(slot).hash.replace(hash.clone());
         journal.known.by_hash.insert(hash, slot);
+        if let Some(share) = &mut journal.share {
+            share.forget_key(slot);
+        }
         let named_after = old.map(|old| format!("key:{old}"));
         if journal.names.get(&owner).map(|name| &**name) == named_after.as_deref() {
             self.note_called(slot);
@@ -135,6 +138,10 @@ impl State {
 
     /// The owner of this key is called otherwise by now: its counts and rests move over.
     pub(super) fn note_called(&mut self, slot: u32) {
+        // Where owners are shared the board's name stays.
+        if self.share().is_some() {
+            return;
+        }
         let (Some(name), owner) = (self.owner_in_store(slot), self.roster.keys[slot as usize].owner) else { return };
         let Some(journal) = &mut self.journal else { return };
         let Some(old) = journal.names.insert(owner, Arc::clone(&name)).filter(|old| *old != name) else { return };
@@ -153,7 +160,7 @@ impl State {
     }
 
     /// By its name, else by the secret of this key.
-    fn owner_in_store(&self, slot: u32) -> Option<Arc<str>> {
+    pub(super) fn owner_in_store(&self, slot: u32) -> Option<Arc<str>> {
         let extra = self.roster.owners[self.roster.keys[slot as usize].owner as usize].extra.as_ref();
         let hash = || self.journal.as_ref()?.health.get(slot as usize)?.hash.as_ref();
         extra.and_then(|extra| extra.name.clone()).or_else(|| hash().map(|hash| format!("key:{hash}").into()))

@@ -66,6 +66,9 @@ impl State {
         let Some(journal) = &mut self.journal else { return };
         *journal.health(slot) = Health { hash: Some(Arc::clone(&hash)), created: now.wall_ms(), ..Health::default() };
         journal.known.by_hash.insert(Arc::clone(&hash), slot);
+        if let Some(share) = &mut journal.share {
+            share.forget_key(slot);
+        }
         self.name_owner(slot);
         let Some(journal) = &mut self.journal else { return };
         let known = journal.known.image.keys.remove(&*hash);
@@ -178,6 +181,9 @@ impl State {
 
     pub(super) fn owner_by_name(&self, name: &str) -> Option<u32> {
         let journal = self.journal.as_ref()?;
+        if let Some(owner) = journal.share.as_ref().and_then(|share| share.owner_called(name)) {
+            return Some(owner);
+        }
         match name.strip_prefix("key:").and_then(|hash| journal.known.by_hash.get(hash)) {
             Some(slot) => Some(self.roster.keys[*slot as usize].owner),
             None => self.roster.owner_named(name),

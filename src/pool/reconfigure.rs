@@ -187,6 +187,7 @@ impl State {
         }
         self.roster.rename(names);
         self.roster.merged.clear();
+        changed.extend(self.rename_owners(&wanted));
         let mut slots = Vec::with_capacity(wanted.len());
         for (number, Wanted { key, secret, id, zone, slot, replaced, twice }) in wanted.into_iter().enumerate() {
             let slot = if let Some(slot) = slot {
@@ -258,37 +259,31 @@ impl State {
         changed || reordered
     }
 
-    /// A key goes over to the owner of this name. One that the provider named itself stays where it is.
-    fn move_owner(&mut self, slot: u32, name: Option<&str>, zone: u8, now: Now) -> bool {
-        let from = self.roster.keys[slot as usize].owner;
-        let extra = self.roster.owners[from as usize].extra.as_ref();
-        let held = extra.and_then(|extra| extra.name.as_deref());
-        if held == name || extra.is_some_and(|extra| extra.consumer.is_some()) {
-            return false;
+    /// Owners all of whose keys are to be of another, new name are called so. Says whose keys they are.
+    fn rename_owners(&mut self, wanted: &[Wanted]) -> Vec<u32> {
+        let mut names: BTreeMap<u32, Vec<(u32, Option<&str>)>> = BTreeMap::new();
+        for one in wanted.iter().filter(|one| !one.replaced) {
+            let Some(slot) = one.slot else { continue };
+            names.entry(self.roster.keys[slot as usize].owner).or_default().push((slot, one.key.owner.as_deref()));
         }
-        let alone = self.roster.owners[from as usize].keys == 1;
-        if alone && name.is_none_or(|name| self.roster.owner_named(name).is_none()) {
-            self.roster.call(from, name);
-            self.note_called(slot);
-            return true;
-        }
-        let into = self.roster.owner_called(name, zone);
-        for lane in 0..self.lanes.len() as u16 {
-            if self.lanes[usize::from(lane)].origin != Origin::Free && !self.lanes[usize::from(lane)].asleep {
-                self.fill_lane(lane);
+        let mut renamed = Vec::new();
+        for (owner, keys) in names {
+            let Some((_, Some(name))) = keys.first().copied() else { continue };
+            let is_one = keys.iter().all(|(_, other)| *other == Some(name));
+            let extra = self.roster.owners[owner as usize].extra.as_ref();
+            let named = extra.is_some_and(|extra| extra.name.is_some() && extra.consumer.is_none());
+            let all = keys.len() > 1 && keys.len() == self.roster.owners[owner as usize].keys as usize;
+            if !(is_one && named && all) || self.roster.owner_named(name).is_some() {
+                continue;
+            }
+            self.roster.call(owner, Some(name));
+            self.note_called(keys[0].0);
+            for (slot, _) in keys {
+                self.configured(slot, Some(name), false);
+                renamed.push(slot);
             }
         }
-        if alone {
-            self.merge_owners(from, into, now);
-        } else {
-            // What the others used is theirs; requests under way end where they were booked.
-            self.leave_lanes(slot);
-            self.roster.keys[slot as usize].owner = into;
-            self.roster.owners[from as usize].keys -= 1;
-            self.roster.owners[into as usize].keys += 1;
-            self.name_owner(slot);
-        }
-        true
+        renamed
     }
 
     /// What owners are allowed follows from their keys. Says whose keys are allowed something else than before.

@@ -4,7 +4,7 @@
 use super::{
     claims,
     counts::{all_heard, heard, moved},
-    draws,
+    draws, joins,
     names::{HolderId, UnitId},
     news,
     notes::least_ahead,
@@ -77,6 +77,7 @@ pub fn apply(state: &mut BoardState, renewal: &Renewal, server: Server<'_>) -> R
     draws::settle(state, renewal, now);
     news::hear(state, renewal, now, &mut reply);
     if state.recovery.is_none() {
+        joins::settle(state, now);
         regrant(state, renewal, now, &mut reply);
         claims::serve(state, renewal, now, &mut reply);
     }
@@ -177,23 +178,27 @@ fn bury(state: &mut BoardState, renewal: &Renewal, now: i64) {
     }
 }
 
+/// The record of a unit that was never told of. A board that lost everything does not know what was used of it.
+pub(super) fn fresh(state: &BoardState) -> UnitRecord {
+    let lost = state.recovery.is_some_and(|recovery| recovery.empty);
+    UnitRecord {
+        generation: if lost { 0 } else { state.generation },
+        unknown: state.blank,
+        days_unknown: state.blank,
+        ..UnitRecord::default()
+    }
+}
+
 /// What a process can serve.
 fn enrol(state: &mut BoardState, renewal: &Renewal, reply: &mut Reply, now: i64) {
     if let Some(units) = &renewal.units {
         let mut units = units.clone();
         units.sort_unstable_by(|one, other| one.unit.cmp(&other.unit));
-        let generation = state.generation;
-        // A board that lost everything does not know what was used of units that it has never seen.
-        let lost = state.recovery.is_some_and(|recovery| recovery.empty);
-        let blank = state.blank;
         for info in &units {
-            state.units.or_insert_with(&info.unit, || UnitRecord {
-                generation: if lost { 0 } else { generation },
-                unknown: blank,
-                days_unknown: blank,
-                ..UnitRecord::default()
-            });
+            let made = fresh(state);
+            state.units.or_insert_with(&info.unit, || made);
         }
+        joins::declare(state, &units);
         state.rosters.insert(renewal.roster, units);
     }
     let known = state.rosters.contains_key(&renewal.roster);
@@ -227,6 +232,9 @@ fn own<'a>(state: &'a mut BoardState, renewal: &Renewal, held: &Held) -> Option<
     record.days_unknown = Some(recovery.until);
     record.corrected = record.corrected.max(held.corrected);
     state.fence = state.fence.max(held.fence);
+    if record.into.is_some() {
+        state.joining.insert(held.unit.clone());
+    }
     Some(record)
 }
 

@@ -1,6 +1,9 @@
 //! Who gets what: claims on free units, and shares that follow demand.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{
     apply::LIVELY,
@@ -162,6 +165,8 @@ fn grant(
     for unit in units.iter().map(|unit| &unit.0).filter(ended).cloned().collect::<Vec<_>>() {
         state.abandon(&unit, now);
     }
+    let joining: BTreeSet<UnitId> =
+        units.iter().map(|unit| &unit.0).filter(|unit| state.is_joining(unit)).cloned().collect();
     let mut free: Vec<_> = units
         .iter()
         .filter(|(unit, _)| {
@@ -169,7 +174,7 @@ fn grant(
             let whole = record.mode == Mode::Whole || (alone && !record.is_drawn_from(now));
             let opens = record.opens.is_none_or(|opens| opens <= now + SOON);
             let opens = opens || reply.alone || counts::grew(&record.counts, &state.limits(unit));
-            record.is_free(now) && whole && opens
+            record.is_free(now) && whole && opens && !joining.contains(unit)
         })
         .map(|(unit, size)| {
             let record = &state.units[unit];
@@ -185,7 +190,7 @@ fn grant(
     let mut kept = Vec::new();
     free.retain(|(_, _, unit, _)| {
         let Some(guard) = guards.get(*unit) else { return true };
-        let may = state.may_guard(guard, holder, now);
+        let may = state.may_guard(guard, holder, now) && !state.is_joining(guard);
         if !may && kept.len() < ASKED_BACK && !kept.contains(guard) {
             kept.push(guard.clone());
         }

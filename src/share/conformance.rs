@@ -58,7 +58,13 @@ struct Talker {
 
 impl Talker {
     fn new(name: &str, life: u64, units: usize, clock: &Clock) -> Self {
-        let info = |n| UnitInfo { unit: unit(n), kind: kind(), limits: Limits::new().per_minute(10), guard: None };
+        let info = |n| UnitInfo {
+            unit: unit(n),
+            kind: kind(),
+            limits: Limits::new().per_minute(10),
+            guard: None,
+            joins: Vec::new(),
+        };
         let infos: Vec<UnitInfo> = (0..units).map(info).collect();
         let books = Books::new(&infos, Duration::from_millis(250), TimeZone::UTC);
         let settings = Settings::for_lease(Duration::from_millis(400));

@@ -34,7 +34,7 @@ pub(super) fn draw(
         }
         let open =
             |record: &UnitRecord| record.mode == Mode::Drawn && record.is_free(now) && record.days_unknown.is_none();
-        if !state.units.get(unit).is_some_and(open) {
+        if !state.units.get(unit).is_some_and(open) || state.is_joining(unit) {
             continue;
         }
         let limits = state.limits(unit);

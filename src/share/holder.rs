@@ -362,7 +362,8 @@ impl Holder {
         }
     }
 
-    fn give_back(&mut self, unit: &UnitId, mode: Mode) {
+    /// A unit goes back with the next renewal.
+    pub(crate) fn give_back(&mut self, unit: &UnitId, mode: Mode) {
         if let Some(held) = self.units.remove(unit) {
             let last_start = held.last_start;
             self.returning.insert(unit.clone(), Returning { fence: held.fence, mode, last_start, said: false });

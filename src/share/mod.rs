@@ -19,6 +19,8 @@ mod counters;
 mod counts;
 mod draws;
 mod holder;
+mod info;
+mod joins;
 mod ledger;
 mod names;
 mod news;
@@ -45,6 +47,9 @@ pub use counters::Counters;
 pub(crate) use counts::stricter;
 pub use holder::{Holder, Leave, Refusal};
 pub use ledger::{Ledger, Moment, Spent};
+#[cfg(feature = "sqlite")]
+pub(crate) use names::is_name;
+pub(crate) use names::{ALIAS, OWNER};
 pub use names::{HolderId, Kind, UnitId};
 
 pub use crate::missing::OnMissing;

@@ -4,6 +4,17 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+/// How a fact begins that says what the board calls the owner of a key: its secret's hash follows.
+pub(crate) const OWNER: &str = "owner\n";
+/// How one begins that says what such a name is by now.
+pub(crate) const ALIAS: &str = "alias\n";
+
+/// Whether a fact says whose quota a key counts in.
+#[cfg(feature = "sqlite")]
+pub(crate) fn is_name(scope: &str) -> bool {
+    scope.starts_with(OWNER) || scope.starts_with(ALIAS)
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

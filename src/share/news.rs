@@ -15,7 +15,8 @@ pub(super) fn hear(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &
         match news {
             News::Used { name, more } => *state.used.entry(name.clone()).or_default() += more,
             News::Corrected { unit, of, began, more } => {
-                if let Some(record) = state.units.get_mut(unit) {
+                let unit = state.counted_in(unit);
+                if let Some(record) = state.units.get_mut(&unit) {
                     record.corrected += 1;
                     let began = heard(*began, now);
                     let correction =
@@ -29,7 +30,8 @@ pub(super) fn hear(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &
                 rest_of(state, scope, rest);
             }
             News::Learned { unit, limits } => {
-                if let Some(record) = state.units.get_mut(unit) {
+                let unit = state.counted_in(unit);
+                if let Some(record) = state.units.get_mut(&unit) {
                     record.learned = stricter(&record.learned, limits);
                 }
             }

@@ -220,6 +220,10 @@ impl Shelf {
         for unit in units {
             let lane = unit.as_str().split_once('\n').map_or("", |(lane, _)| lane);
             let other = UnitId::from(&*format!("{lane}\n{to}"));
+            let other = state.root(&other);
+            if state.units.get(&unit).is_some_and(|record| record.into.is_some()) || other == unit {
+                continue;
+            }
             let is_held = |unit: &UnitId| {
                 let holder = state.units.get(unit).and_then(|record| record.holder.as_ref());
                 holder.is_some_and(|holder| !gone.contains(holder))

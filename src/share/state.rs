@@ -49,6 +49,9 @@ pub struct BoardState {
     #[serde(default)]
     pub(super) blank: Option<i64>,
     pub(super) units: Units,
+    /// Units that are others by now, and whose windows are not added up yet.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) joining: BTreeSet<UnitId>,
     pub(super) holders: BTreeMap<HolderId, HolderRecord>,
     /// What holders noted since they renewed last, oldest first.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -87,6 +90,9 @@ pub(super) struct Recovery {
 pub(super) struct UnitRecord {
     /// Of which generation of the board this is.
     pub(super) generation: u64,
+    /// The unit that it is by now: one quota had two names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) into: Option<UnitId>,
     /// Who holds it, or did so until `until`.
     #[serde(default)]
     pub(super) holder: Option<HolderId>,

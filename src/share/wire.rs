@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use super::info::UnitInfo;
 use super::{
     ledger::Spent,
     names::{HolderId, Kind, UnitId},
@@ -94,20 +95,6 @@ pub struct Renewal {
     /// Fields of a later version.
     #[serde(flatten)]
     pub other: Other,
-}
-
-/// A unit as a process is configured to use it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct UnitInfo {
-    /// Which.
-    pub unit: UnitId,
-    /// What it can serve.
-    pub kind: Kind,
-    /// Its limits; of processes that differ the stricter hold.
-    pub limits: Limits,
-    /// The unit of what its keys allow by themselves: only who holds that may hold this. Its kind has its name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub guard: Option<UnitId>,
 }
 
 /// A unit that its holder holds, or gives back.

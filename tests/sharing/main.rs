@@ -5,6 +5,9 @@ mod away;
 mod changes;
 mod facts;
 mod host;
+mod identity;
+#[cfg(all(feature = "sqlite", feature = "redis"))]
+mod named;
 mod passing;
 #[cfg(feature = "redis")]
 mod redis;

@@ -17,6 +17,13 @@ impl State {
         Some(UnitId::from(&*format!("{}\n{owner}", self.lanes[usize::from(lane)].name)))
     }
 
+    /// Units of the other names that an owner had.
+    fn other_names(&self, owner: u32, lane: &str) -> Vec<UnitId> {
+        let Some(journal) = &self.journal else { return Vec::new() };
+        let (Some(share), Some(name)) = (&journal.share, journal.names.get(&owner)) else { return Vec::new() };
+        share.names.others(name).iter().map(|other| UnitId::from(&*format!("{lane}\n{other}"))).collect()
+    }
+
     /// All units of lanes that somebody asked for. Who holds what is not changed by it.
     pub(super) fn enrol(&mut self) -> Vec<UnitInfo> {
         let mut priorities: HashMap<u32, u16> = HashMap::new();
@@ -55,19 +62,20 @@ impl State {
                 *kinds.entry((lane, *priority)).or_default() += 1;
                 named.push((unit.clone(), (lane, owner), (lane, *priority)));
                 let kind = Kind::from(&*format!("{}\n{priority}", held.name));
-                infos.push(UnitInfo { unit, kind, limits: self.plans.sources(cell.plan).own(), guard });
+                let joins = self.other_names(owner, &held.name);
+                infos.push(UnitInfo { unit, kind, limits: self.plans.sources(cell.plan).own(), guard, joins });
             }
         }
         let names: Vec<(KindAt, Kind)> = kinds
             .keys()
             .map(|at| (*at, Kind::from(&*format!("{}\n{}", self.lanes[usize::from(at.0)].name, at.1))))
             .collect();
-        for guard in guards.values() {
-            let kind = Kind::from(guard.as_str());
-            infos.push(UnitInfo { unit: guard.clone(), kind, limits: Limits::new(), guard: None });
+        for (owner, guard) in &guards {
+            let (kind, joins) = (Kind::from(guard.as_str()), self.other_names(*owner, "keys\n"));
+            infos.push(UnitInfo { unit: guard.clone(), kind, limits: Limits::new(), guard: None, joins });
         }
         let Some(share) = self.share_mut() else { return infos };
-        share.guards = guards.into_iter().map(|(owner, guard)| (guard, owner)).collect();
+        share.guards.extend(guards.into_iter().map(|(owner, guard)| (guard, owner)));
         share.kinds.retain(|at, _| kinds.contains_key(at));
         for (at, name) in names {
             let units = kinds[&at];

@@ -29,6 +29,11 @@ pub(super) fn tell(before: &Counters, now: &Counters) {
     }
 }
 
+/// Keys have other owners elsewhere.
+pub(super) fn tell_conflict(units: u64) {
+    told!(WARN, "keypool.conflict", units, "another process was told of other owners of these keys: the quota is one");
+}
+
 /// It stands otherwise than before. `among`: how many processes limits are divided among.
 pub(super) fn tell_turn(state: SharingState, before: SharingState, error: Option<&str>, among: u32) {
     match state {

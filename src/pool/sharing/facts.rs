@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::names;
 use crate::{
     limit::Limits,
     pool::{
@@ -120,6 +121,9 @@ impl State {
     /// Goes by what others told.
     pub(super) fn apply_facts(&mut self, reply: &Reply, now: Now) {
         for (scope, fact) in &reply.facts {
+            if names::Said::read(scope, 0, "").is_some() {
+                continue;
+            }
             let until = if fact.until == i64::MAX { i64::MAX } else { now.wall_ms().saturating_add(fact.until) };
             let Some(share) = self.share_mut() else { return };
             let news = share
@@ -197,7 +201,7 @@ impl State {
         }
     }
 
-    fn slot_by_hash(&self, hash: &str) -> Option<u32> {
+    pub(super) fn slot_by_hash(&self, hash: &str) -> Option<u32> {
         self.journal.as_ref()?.known.by_hash.get(hash).copied()
     }
 

@@ -55,6 +55,7 @@ impl State {
         let owner = self.roster.keys[slot as usize].owner;
         let held = self.lanes[usize::from(lane)].owners[owner as usize].is_held();
         match (share.is_valid(now), held) {
+            (true, true) if !share.names.is_agreed(slot) => Some(Check::Out(OutReason::HeldElsewhere)),
             (true, true) => self.check_barred(owner, now),
             (true, false) => Some(Check::Out(OutReason::HeldElsewhere)),
             (false, _) => Some(Check::Out(OutReason::StoreUnreachable)),

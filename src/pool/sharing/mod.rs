@@ -3,6 +3,7 @@
 //! An owner in a lane (a *unit*) that this process does not hold is as if it had no room. What is lacking is noted here,
 //! and a task of its own ([`renewing`]) asks the board for it. The board's side and the holder's are in `crate::share`.
 
+mod agree;
 mod divided;
 mod enrol;
 mod events;
@@ -10,6 +11,7 @@ mod facts;
 mod guards;
 mod held;
 mod joining;
+mod names;
 pub(super) mod renewing;
 mod view;
 mod windows;
@@ -58,6 +60,12 @@ pub(super) struct Share {
     kinds: BTreeMap<KindAt, Demanded>,
     /// Whose guard a unit is.
     guards: HashMap<UnitId, u32>,
+    /// What the board calls owners.
+    names: names::Names,
+    /// To be given back with the next renewal, whatever is wanted.
+    returns: Vec<UnitId>,
+    /// Whose windows go back by a name that may be another's here by now.
+    leaving: HashMap<UnitId, Unit>,
     /// Owners whose keys an earlier holder may still use, and until when.
     barred: HashMap<u32, Tick>,
     /// How long a request may last.
@@ -97,6 +105,7 @@ struct Tally {
     failed_closed: u64,
     fair_share: u64,
     writes: u64,
+    conflicts: u64,
 }
 
 /// A unit that is held.
@@ -180,6 +189,14 @@ impl Share {
         }
     }
 
+    /// A unit goes back by its name, whosever that is by the time when it is told what it counts.
+    fn leave(&mut self, unit: Unit) {
+        if let Some(held) = self.held.get(&unit) {
+            self.leaving.insert(held.name.clone(), unit);
+            self.returns.push(held.name.clone());
+        }
+    }
+
     /// The kinds of a lane, the first priority first.
     fn kinds_of(&mut self, lane: u16) -> impl Iterator<Item = (&KindAt, &mut Demanded)> {
         self.kinds.range_mut((lane, 0)..=(lane, u16::MAX))
@@ -191,6 +208,7 @@ impl Share {
         self.by_name.retain(|_, unit| unit.0 != lane);
         self.held.retain(|unit, _| unit.0 != lane);
         self.gone.retain(|unit, _| unit.0 != lane);
+        self.leaving.retain(|_, unit| unit.0 != lane);
         self.touched.retain(|unit, _| unit.0 != lane);
         self.kinds.retain(|kind, _| kind.0 != lane);
         if let Some(divided) = &mut self.divided {
@@ -199,13 +217,38 @@ impl Share {
         self.stale = true;
     }
 
+    /// A place is another key's, or that key has another secret: whose quota that counts in is to be agreed on.
+    pub(super) fn forget_key(&mut self, slot: u32) {
+        *self.names.key(slot) = names::KeyName::default();
+        self.stale = true;
+    }
+
+    /// What is said of one owner is said of another from now on.
+    pub(super) fn owner_joined(&mut self, owner: u32, into: u32) {
+        let named = self.names.owners.values_mut().chain(self.guards.values_mut());
+        named.filter(|named| **named == owner).for_each(|named| *named = into);
+    }
+
+    /// Whether a unit is this owner's by what the board calls it now.
+    fn is_named(&self, owner: u32, unit: &UnitId) -> bool {
+        let name = unit.as_str().rsplit_once('\n').map_or("", |(_, name)| name);
+        self.names.owners.get(name).is_none_or(|named| *named == owner)
+    }
+
+    /// The owner that the board calls by this name.
+    pub(super) fn owner_called(&self, name: &str) -> Option<u32> {
+        self.names.owners.get(name).copied()
+    }
+
     /// The place of an owner is somebody else's from now on.
     pub(super) fn forget_owner(&mut self, owner: u32) {
         self.by_name.retain(|_, unit| unit.1 != owner);
         self.held.retain(|unit, _| unit.1 != owner);
         self.gone.retain(|unit, _| unit.1 != owner);
+        self.leaving.retain(|_, unit| unit.1 != owner);
         self.touched.retain(|unit, _| unit.1 != owner);
         self.guards.retain(|_, guarded| *guarded != owner);
+        self.names.owners.retain(|_, named| *named != owner);
         self.barred.remove(&owner);
         if let Some(divided) = &mut self.divided {
             divided.retain(|unit| unit.1 != owner);

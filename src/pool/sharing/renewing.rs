@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     pool::{KeyPool, Shared, journal::Unit},
-    share::{Board, Counters, Holder, Ledger, Moment, OnStoreLoss, Renewal, Reply, Settings, Spent, UnitId},
+    share::{Board, Counters, Holder, Ledger, Mode, Moment, OnStoreLoss, Renewal, Reply, Settings, Spent, UnitId},
     store::{AnyStore, StoreError},
     time::{Now, Tick},
 };
@@ -101,7 +101,16 @@ impl Renewing {
     /// The first renewal: from then on leases hold. It may be tried again.
     pub(in crate::pool) async fn begin(&mut self, pool: &KeyPool) -> Result<(), BoxError> {
         let weak = Arc::downgrade(&pool.0);
-        self.holder.renew_now(Moment::of(&pool.0.clock));
+        let moment = Moment::of(&pool.0.clock);
+        self.holder.renew_now(moment);
+        let news = {
+            let mut state = pool.lock();
+            state.tell_names();
+            state.share_mut().map(|share| std::mem::take(&mut share.news)).unwrap_or_default()
+        };
+        for news in news {
+            self.holder.tell(news, moment);
+        }
         let Some(renewal) = self.next(&weak, false) else { return Ok(()) };
         let answer = self.call(&renewal, &weak).await;
         let failed = answer.as_ref().err().map(ToString::to_string);
@@ -217,7 +226,7 @@ impl Renewing {
         let moment = Moment { tick: now.tick, wall_ms: now.wall_ms() };
         // Clocks that parted are noticed here, and leases renewed at once.
         self.holder.is_valid(moment);
-        let (infos, ending) = {
+        let (infos, returns, ending) = {
             let mut state = pool.lock();
             // First: what a later note has, the holder need not have heard of.
             self.noted = state.journal.as_ref().map_or(0, |journal| journal.gathered);
@@ -228,8 +237,16 @@ impl Renewing {
             }
             let ending = share.ending;
             let stale = std::mem::take(&mut share.stale);
-            (stale.then(|| state.enrol()), ending)
+            let returns = std::mem::take(&mut share.returns);
+            let infos = stale.then(|| {
+                state.tell_names();
+                state.enrol()
+            });
+            (infos, returns, ending)
         };
+        for unit in returns {
+            self.holder.give_back(&unit, Mode::Whole);
+        }
         if let Some(infos) = infos {
             let known: HashSet<&UnitId> = infos.iter().map(|info| &info.unit).collect();
             let gone: Vec<UnitId> = self.holder.held().filter(|unit| !known.contains(unit)).cloned().collect();
@@ -322,6 +339,7 @@ impl Renewing {
                 self.error = None;
                 // Before anything is granted: it is by whole limits.
                 let divided = pool.lock().unite(now);
+                pool.lock().hear_names(&reply);
                 self.holder.answered(&reply, &mut windows, moment);
                 self.settle(pool, &reply, &windows.granted, now);
                 if let Some(divided) = divided {

@@ -40,7 +40,8 @@ impl Windows {
 
 impl State {
     fn unit_at(&self, unit: &UnitId) -> Option<Unit> {
-        let at = *self.share()?.by_name.get(unit)?;
+        let share = self.share()?;
+        let at = *share.leaving.get(unit).or_else(|| share.by_name.get(unit))?;
         let owners = self.lanes[usize::from(at.0)].owners.len();
         ((at.1 as usize) < owners).then_some(at)
     }
@@ -107,7 +108,15 @@ impl State {
         }
         let Some(journal) = &mut self.journal else { return };
         journal.marks.insert(at, mark);
-        let Some(share) = &mut journal.share else { return };
+        // Its owner is called otherwise by now: it goes back, with what it counts.
+        let called = self.unit_name(lane, owner).is_some_and(|name| name == granted.unit);
+        let Some(share) = self.share_mut() else { return };
+        if !called || !share.is_named(owner, &granted.unit) {
+            share.leaving.insert(granted.unit.clone(), at);
+            share.returns.push(granted.unit.clone());
+            share.stale = true;
+            return;
+        }
         // Where the lane was given up meanwhile it is given back with the next renewal.
         let Some(kind) = share.kind_at.get(&at).copied() else { return };
         if !share.held.contains_key(&at) {
@@ -152,7 +161,7 @@ impl State {
     }
 
     /// A unit is not this process's to use from now on.
-    fn let_go(&mut self, at: Unit) {
+    pub(super) fn let_go(&mut self, at: Unit) {
         if let Some(owner) = self.lanes[usize::from(at.0)].owners.get_mut(at.1 as usize) {
             owner.hold(false);
         }
@@ -203,6 +212,9 @@ impl Ledger for Windows {
         let mut state = self.pool.lock();
         if let Some(owner) = state.guarded_by(&granted.unit) {
             return state.hear_guard(owner, granted, now);
+        }
+        if let Some(share) = state.share_mut() {
+            share.leaving.remove(&granted.unit);
         }
         let Some(at) = state.unit_at(&granted.unit) else { return };
         state.hear_unit(at, granted, now);

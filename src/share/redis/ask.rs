@@ -51,6 +51,9 @@ struct OfKind<'a> {
     sizes: Vec<u64>,
     /// Their guards; empty where there is none.
     guards: Vec<&'a str>,
+    /// Other names of those that have some.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    joins: BTreeMap<&'a UnitId, &'a [UnitId]>,
     limits: Vec<Vec<Limited>>,
 }
 
@@ -186,11 +189,21 @@ fn kinds(units: &[UnitInfo]) -> Vec<OfKind<'_>> {
     let mut kinds: BTreeMap<&Kind, OfKind<'_>> = BTreeMap::new();
     for info in sorted {
         let kind = &info.kind;
-        let of_kind = || OfKind { kind, units: Vec::new(), sizes: Vec::new(), guards: Vec::new(), limits: Vec::new() };
+        let of_kind = || OfKind {
+            kind,
+            units: Vec::new(),
+            sizes: Vec::new(),
+            guards: Vec::new(),
+            joins: BTreeMap::new(),
+            limits: Vec::new(),
+        };
         let kind = kinds.entry(kind).or_insert_with(of_kind);
         kind.units.push(&info.unit);
         kind.sizes.push(amount(counts::size(&info.limits)));
         kind.guards.push(info.guard.as_ref().map_or("", UnitId::as_str));
+        if !info.joins.is_empty() {
+            kind.joins.insert(&info.unit, &info.joins);
+        }
         kind.limits.push(limits(&info.limits));
     }
     kinds.into_values().collect()

@@ -28,6 +28,7 @@ static RENEW: LazyLock<Script> = LazyLock::new(|| {
         include_str!("lua/counts.lua"),
         include_str!("lua/state.lua"),
         include_str!("lua/recovery.lua"),
+        include_str!("lua/joins.lua"),
         include_str!("lua/draws.lua"),
         include_str!("lua/claims.lua"),
         include_str!("lua/news.lua"),

@@ -23,7 +23,13 @@ struct Party {
 }
 
 fn units(limits: &Limits) -> Vec<UnitInfo> {
-    let info = |name: &str| UnitInfo { unit: name.into(), kind: "lane".into(), limits: limits.clone(), guard: None };
+    let info = |name: &str| UnitInfo {
+        unit: name.into(),
+        kind: "lane".into(),
+        limits: limits.clone(),
+        guard: None,
+        joins: Vec::new(),
+    };
     ["a", "b"].map(info).to_vec()
 }
 
@@ -303,4 +309,66 @@ fn a_board_that_knows_nothing_hears_for_a_lease_whether_anybody_does() {
     assert!(one.renews(&mut board, 12_600).refused.is_empty());
     assert!(one.starts("a", 12_700), "what is held goes on");
     assert_eq!(one.holder.counters().generations, 1);
+}
+
+/// Units of a process that has a second name for one.
+fn joined(party: &mut Party, limits: &Limits) {
+    let mut infos = units(limits);
+    infos.retain(|info| info.unit.as_str() == "a");
+    infos[0].joins = vec!["b".into()];
+    party.holder.serve(infos);
+}
+
+#[test]
+fn what_two_names_counted_one_counts_once_both_are_given_back() {
+    let limits = Limits::new().per_minute(6).per_day(9);
+    let mut board = BoardState::fresh();
+    let (mut one, mut two) = (Party::new("one", &limits), Party::new("two", &limits));
+    one.wants(3, 0);
+    one.renews(&mut board, 0);
+    two.wants(3, 0);
+    two.renews(&mut board, 0);
+    let held = |party: &Party| party.holder.held().map(UnitId::to_string).collect::<Vec<_>>();
+    assert_eq!((held(&one), held(&two)), (vec!["a".to_owned()], vec!["b".to_owned()]));
+    for n in 0..2 {
+        assert!(one.starts("a", 100 + n) && two.starts("b", 100 + n));
+    }
+    // The first hears that both are one, and leaves its own to be added up.
+    one.holder.serve(Vec::new());
+    joined(&mut one, &limits);
+    one.wants(3, 1_000);
+    assert!(one.renews(&mut board, 2_500).granted.is_empty(), "the other has its part still");
+    assert!(two.starts("b", 2_600));
+    let reply = two.renews(&mut board, 2_700);
+    assert!(reply.refused.is_empty(), "what is held is held");
+    joined(&mut two, &limits);
+    // Whoever asks first has it, with what both counted.
+    let reply = two.renews(&mut board, 5_200);
+    assert_eq!(reply.granted.iter().map(|granted| granted.unit.as_str()).collect::<Vec<_>>(), ["a"]);
+    let used = |told: &crate::limit::Told| told.moments.iter().map(|moment| moment.1).sum::<u64>();
+    assert_eq!(reply.granted[0].counts.iter().map(used).max(), Some(5));
+    assert!(two.starts("a", 5_300) && !two.starts("a", 5_301), "five of six were used");
+    // What is told of the old name counts as well, and nobody is lent it, not by who does not know.
+    one.holder.tell(News::Corrected { unit: "b".into(), of: crate::Unit::Requests, began: 0, more: 2 }, at(5_400));
+    one.holder.serve(units(&limits));
+    one.wants(9, 5_400);
+    assert!(one.renews(&mut board, 5_500).granted.is_empty());
+    let more =
+        |unit: &str| board.units.get(&unit.into()).map(|record| record.corrections.iter().map(|more| more.more).sum());
+    assert_eq!((more("a"), more("b")), (Some(2_u64), Some(0)));
+}
+
+#[test]
+fn of_names_whose_holder_died_all_that_he_may_have_used_is_added() {
+    let limits = Limits::new().per_minute(5);
+    let (mut board, one) = held();
+    drop(one);
+    let mut two = Party::new("two", &limits);
+    joined(&mut two, &limits);
+    two.wants(3, 1_000);
+    assert!(two.renews(&mut board, 1_000).granted.is_empty());
+    two.wants(3, 12_000);
+    assert!(two.renews(&mut board, 12_000).granted.is_empty(), "five may have started when the lease ended");
+    two.wants(3, 71_000);
+    assert_eq!(two.renews(&mut board, 71_000).granted.len(), 1);
 }

@@ -164,6 +164,7 @@ impl World {
             kind: kinds[lane].clone(),
             limits: setup.limits.clone(),
             guard: None,
+            joins: Vec::new(),
         };
         let infos = (0..setup.owners).flat_map(|owner| (0..setup.lanes).map(move |lane| (owner, lane)));
         let infos: Vec<UnitInfo> = infos.map(|(owner, lane)| info(owner, lane)).collect();

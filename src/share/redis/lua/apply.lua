@@ -56,13 +56,15 @@ local function enrol(renewal, reply, now)
   if renewal.units then
     -- A board that lost everything does not know what was used of units that it has never seen.
     local lost = state.recovery and state.recovery.empty
+    local function made(unit_name) return enter(unit_name, lost and '0' or state.generation, state.blank) end
     for _, kind in ipairs(renewal.units) do
       kind.total = 0
       for at, unit_name in ipairs(kind.units) do
         kind.total = kind.total + kind.sizes[at]
-        if not unit(unit_name) then enter(unit_name, lost and '0' or state.generation, state.blank) end
+        if not unit(unit_name) then made(unit_name) end
       end
     end
+    declare(renewal.units, made)
     call('DEL', name .. ':limits')
     for _, kind in ipairs(renewal.units) do
       for at, unit_name in ipairs(kind.units) do
@@ -101,6 +103,7 @@ local function own(renewal, held)
   record.unknown, record.days_unknown = recovery.ends, recovery.ends
   record.corrected = max(record.corrected, held.corrected)
   state.fence = max(state.fence, held.fence)
+  if record.into then join(record.name) end
   return record
 end
 
@@ -213,6 +216,7 @@ local function apply(renewal, server_now, identity)
   settle(renewal, now)
   hear_news(renewal, now, reply)
   if not state.recovery then
+    add_joined(now)
     regrant(renewal, now, reply)
     serve(renewal, now, reply)
   end

@@ -112,7 +112,7 @@ local function grant(renewal, claim, shares, now, reply)
   local free, kept = {}, {}
   for at, name in ipairs(kind.units) do
     local record = unit(name)
-    if record and is_free(record, now)
+    if record and is_free(record, now) and not is_joining(record)
       and (not record.opens or record.opens <= now + SOON or grew(record.counts, limits_of(name)))
       and (record.mode == 'whole' or (alone and not is_drawn_from(record, now))) then
       local unknown = record.unknown
@@ -121,7 +121,7 @@ local function grant(renewal, claim, shares, now, reply)
       local guard = room_now > 0 and kind.guards and kind.guards[at] ~= '' and kind.guards[at]
       -- What its keys may do at a time only one process can know.
       local guarding = guard and unit(guard)
-      local may = not guard or may_guard(guarding, holder, now)
+      local may = not guard or (may_guard(guarding, holder, now) and not is_joining(guarding))
       if not may and #kept < ASKED_BACK and not contains(kept, guard) then kept[#kept + 1] = guard end
       if room_now > 0 and may then
         -- What one had oneself one need not learn anew.

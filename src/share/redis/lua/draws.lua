@@ -62,7 +62,8 @@ local function draw(renewal, claim, names, left, now, reply)
   for _, name in ipairs(names) do
     if left == 0 then break end
     local record = unit(name)
-    if record and record.mode == 'drawn' and is_free(record, now) and not record.days_unknown then
+    if record and record.mode == 'drawn' and is_free(record, now) and not record.days_unknown
+      and not is_joining(record) then
       local limits = limits_of(name)
       local requests = min(left, places(record, limits, each, claim, now))
       if requests > 0 then

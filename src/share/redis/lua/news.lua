@@ -33,7 +33,7 @@ local function hear_news(renewal, now, reply)
       if news.is == 'used' then
         state.used[news.name] = (state.used[news.name] or 0) + news.more
       elseif news.is == 'corrected' then
-        local record = unit(news.unit)
+        local record = unit(counted_in(news.unit))
         if record then
           record.corrected = record.corrected + 1
           table.insert(record.corrections,
@@ -42,7 +42,7 @@ local function hear_news(renewal, now, reply)
       elseif news.is == 'rest' then
         rest_of(news.scope, {ends = news.ends and now + news.ends, generation = news.generation, why = news.why})
       elseif news.is == 'learned' then
-        local record = unit(news.unit)
+        local record = unit(counted_in(news.unit))
         if record then record.learned = stricter(record.learned, news.limits) end
       end
     end

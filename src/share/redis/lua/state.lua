@@ -17,13 +17,13 @@ local call = redis.call
 local pack, unpack_one = cmsgpack.pack, cmsgpack.unpack
 
 local SCALARS = {'generation', 'holder', 'ends', 'fence', 'mode', 'told', 'unknown', 'days_unknown', 'last_start',
-  'opens', 'before', 'corrected'}
-local TEXTS = {generation = true, holder = true, mode = true, before = true}
+  'opens', 'before', 'corrected', 'into'}
+local TEXTS = {generation = true, holder = true, mode = true, before = true, into = true}
 local LISTS = {counts = true, marks = true, in_flight = true, learned = true, corrections = true, bookings = true,
   other = true}
 -- What is read at once: every renewal looks at the last three of all that it holds.
 local READ = {'generation', 'holder', 'ends', 'fence', 'mode', 'told', 'unknown', 'days_unknown', 'last_start', 'opens',
-  'before', 'corrected', 'learned', 'corrections', 'marks'}
+  'before', 'corrected', 'into', 'learned', 'corrections', 'marks'}
 
 local function text(value)
   if type(value) == 'number' then return string.format('%.0f', value) end
@@ -83,7 +83,7 @@ do
   state.fence, state.lease, state.revision = number('fence'), number('lease'), number('revision')
   state.recovery = found.recovery and unpack_one(found.recovery) or nil
   state.blank = tonumber(found.blank)
-  state.dead = list('dead')
+  state.dead, state.joining = list('dead'), list('joining')
   state.other = list('other')
   state.used = {}
   state.holders, state.holders_raw = {}, {}
@@ -365,7 +365,7 @@ local function write_state()
   for _, field in ipairs({'generation', 'server', 'clock', 'lag', 'broke', 'fence', 'lease', 'revision', 'blank'}) do
     put(field, text(state[field]))
   end
-  for _, field in ipairs({'past', 'dead', 'other'}) do
+  for _, field in ipairs({'past', 'dead', 'joining', 'other'}) do
     put(field, not is_empty(state[field]) and pack(state[field]) or nil)
   end
   put('recovery', state.recovery and pack(state.recovery) or nil)

@@ -12,7 +12,7 @@ local function each(found, lists)
   end
   return found
 end
-local all = {board = each(map(base .. ':board'), {'past', 'dead', 'other', 'recovery'}), units = {}, holders = {},
+local all = {board = each(map(base .. ':board'), {'past', 'dead', 'joining', 'other', 'recovery'}), units = {}, holders = {},
   rosters = {}, facts = {}, used = map(base .. ':used'), of = {}, drawn = redis.call('SMEMBERS', base .. ':drawn')}
 for _, name in ipairs(redis.call('SMEMBERS', base .. ':units')) do
   all.units[name] = each(map(base .. ':unit:' .. name),

@@ -44,6 +44,7 @@ fn state(all: &Value) -> BoardState {
         }),
         blank: maybe(&board["blank"]),
         units: units(&all["units"]),
+        joining: list(&board["joining"]).iter().map(|unit| UnitId::from(unit.as_str().unwrap())).collect(),
         notes: BTreeMap::new(),
         holders: entries(&all["holders"]).map(|(name, holder)| (HolderId::from(&**name), holder_of(holder))).collect(),
         dead: list(&board["dead"]).iter().map(|id| HolderId::from(id.as_str().unwrap())).collect(),
@@ -67,6 +68,7 @@ fn unit_of(unit: &Value) -> UnitRecord {
     let holder = |name: &str| unit[name].as_str().map(HolderId::from);
     UnitRecord {
         generation: big(&unit["generation"]),
+        into: unit["into"].as_str().map(UnitId::from),
         holder: holder("holder"),
         until: number(&unit["ends"]),
         fence: big(&unit["fence"]),
@@ -111,8 +113,10 @@ fn roster_of(roster: &Value) -> Vec<UnitInfo> {
         for (at, unit) in list(&kind["units"]).iter().enumerate() {
             let name = unit.as_str().unwrap();
             let guard = kind["guards"][at].as_str().filter(|guard| !guard.is_empty()).map(UnitId::from);
+            let joins = list(&kind["joins"][name]).iter().map(|old| UnitId::from(old.as_str().unwrap())).collect();
             let kind = Kind::from(kind["kind"].as_str().unwrap());
-            units.push(UnitInfo { unit: UnitId::from(name), kind, limits: limits(&roster["limits"][name]), guard });
+            let limits = limits(&roster["limits"][name]);
+            units.push(UnitInfo { unit: UnitId::from(name), kind, limits, guard, joins });
         }
     }
     units.sort_by(|one, other| one.unit.cmp(&other.unit));

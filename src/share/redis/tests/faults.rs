@@ -75,7 +75,13 @@ fn infos() -> Vec<UnitInfo> {
     let limit = Limit { unit: Unit::Requests, span: Span::Sliding(SPAN), amount: AMOUNT };
     let unit = |n: usize| UnitId::from(format!("owner-{n}").as_str());
     (0..UNITS)
-        .map(|n| UnitInfo { unit: unit(n), kind: Kind::from("lane"), limits: Limits::new().with(limit), guard: None })
+        .map(|n| UnitInfo {
+            unit: unit(n),
+            kind: Kind::from("lane"),
+            limits: Limits::new().with(limit),
+            guard: None,
+            joins: Vec::new(),
+        })
         .collect()
 }
 

@@ -34,6 +34,7 @@ fn units(names: &[&str]) -> Vec<UnitInfo> {
         kind: Kind::from("lane"),
         limits: Limits::new().per_minute(10),
         guard: None,
+        joins: Vec::new(),
     };
     names.iter().map(info).collect()
 }

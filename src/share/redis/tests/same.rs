@@ -55,8 +55,15 @@ fn infos(units: usize, limits: &Limits) -> Vec<UnitInfo> {
         limits: if n.is_multiple_of(2) { limits.clone() } else { limits.clone().per_minute(3) },
         // Owners of two lanes, whose keys have limits of their own.
         guard: (n % 6 >= 2).then(|| UnitId::from(["keys one", "keys two"][n % 2])),
+        joins: Vec::new(),
     };
-    let guard = |name: &str| UnitInfo { unit: name.into(), kind: name.into(), limits: Limits::new(), guard: None };
+    let guard = |name: &str| UnitInfo {
+        unit: name.into(),
+        kind: name.into(),
+        limits: Limits::new(),
+        guard: None,
+        joins: Vec::new(),
+    };
     (0..units).map(info).chain(["keys one", "keys two"].map(guard)).collect()
 }
 
@@ -270,7 +277,13 @@ impl Twins {
             167 => self.now += 13 * 3_600_000 + i64::from(one) * 700,
             168..174 => {
                 let fewer = usize::from(one) % self.infos.len() + 1;
-                self.parties[who].holder.serve(self.infos[..fewer].to_vec());
+                let mut infos = self.infos[..fewer].to_vec();
+                // Two names of one quota.
+                if other.is_multiple_of(5) {
+                    let old = [self.infos[usize::from(other / 5) % self.infos.len()].unit.clone(), "yet unseen".into()];
+                    infos[fewer - 1].joins = old[..=usize::from(other.is_multiple_of(3))].to_vec();
+                }
+                self.parties[who].holder.serve(infos);
             }
             // Another server, and the first that it hears of is one who never heard of it.
             174 => {

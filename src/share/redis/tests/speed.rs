@@ -49,6 +49,7 @@ async fn a_renewal_among_a_thousand_units_is_quick() {
             kind: kind.clone(),
             limits: Limits::new().per_minute(100).per_day(10_000),
             guard: None,
+            joins: Vec::new(),
         })
         .collect();
     let holder = |name: usize| Holder::new(HolderId::new(&format!("p{name}"), 1), settings.clone(), infos.clone(), 7);
