@@ -64,7 +64,7 @@ proptest! {
     fn laws_1_2_3_4_5_7_9_hold_under_faults(ops in faults::ops(1..160), strategy in 0usize..5, spill in 0usize..4) {
         let mut run = faults::Run::new(strategy, spill);
         for op in ops {
-            run.step(op)?;
+            run.step(&op)?;
         }
         run.finish()?;
     }
@@ -74,7 +74,7 @@ proptest! {
         let trace = |ops: &[faults::Op]| -> Result<Vec<String>, TestCaseError> {
             let mut run = faults::Run::new(strategy, spill);
             for op in ops {
-                run.step(op.clone())?;
+                run.step(op)?;
             }
             Ok(run.trace)
         };

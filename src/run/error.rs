@@ -7,6 +7,7 @@ use crate::{error::Error, pool::ServedBy};
 /// Why a closure did not succeed: it failed, or it got no key.
 #[derive(Debug)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "an error is rare, and one that is looked into is not to be unboxed")]
 pub enum RunError<E> {
     /// No key could be had for it.
     Pool(Error),

@@ -116,12 +116,12 @@ impl Run {
         self.trace.extend(heard);
     }
 
-    pub(in super::super) fn step(&mut self, op: Op) -> Result<(), TestCaseError> {
+    pub(in super::super) fn step(&mut self, op: &Op) -> Result<(), TestCaseError> {
         self.trace.push(format!("{op:?}"));
-        match op {
+        match *op {
             Op::Acquire { model, tokens, must, ahead } => {
                 let affinity = must.map_or(Affinity::Any, |key| Affinity::MustKey(id(key)));
-                self.acquire(model, tokens, affinity, ahead, Vec::new())?;
+                self.acquire(model, tokens, &affinity, ahead, Vec::new())?;
             }
             Op::Start { lease } => {
                 if let Some(held) = self.held.get(lease) {
@@ -160,7 +160,7 @@ impl Run {
                         elsewhere: verdict.elsewhere_of(),
                     });
                     self.end(lease);
-                    self.acquire(model, tokens, Affinity::Any, false, earlier)?;
+                    self.acquire(model, tokens, &Affinity::Any, false, earlier)?;
                 }
             }
             Op::Usage { lease } => {
@@ -213,7 +213,7 @@ impl Run {
         &mut self,
         model: usize,
         tokens: u64,
-        affinity: Affinity,
+        affinity: &Affinity,
         ahead: bool,
         earlier: Vec<Attempt>,
     ) -> Result<(), TestCaseError> {
@@ -249,7 +249,7 @@ impl Run {
             }
             Err(error) => {
                 self.trace.push(format!("none: {error}"));
-                self.none_was_ready(&demand, &checks, &affinity)?;
+                self.none_was_ready(&demand, &checks, affinity)?;
             }
         }
         Ok(())
@@ -347,13 +347,12 @@ impl Run {
         }
         drop(state);
         let ready = |key: &usize| matches!(checks[*key], (Check::Ready(_), false));
-        let passed_over = match affinity {
-            Affinity::MustKey(wanted) => (0..KEYS).find(|key| id(*key) == *wanted && ready(key)),
-            _ => {
-                let busy = checks[..4].iter().any(|(check, barred)| !barred && matches!(check, Check::Busy(..)));
-                let opens = !self.patient && (self.spill == Spill::Any || !busy);
-                (0..if opens { KEYS } else { 4 }).find(ready)
-            }
+        let passed_over = if let Affinity::MustKey(wanted) = affinity {
+            (0..KEYS).find(|key| id(*key) == *wanted && ready(key))
+        } else {
+            let busy = checks[..4].iter().any(|(check, barred)| !barred && matches!(check, Check::Busy(..)));
+            let opens = !self.patient && (self.spill == Spill::Any || !busy);
+            (0..if opens { KEYS } else { 4 }).find(ready)
         };
         prop_assert!(passed_over.is_none(), "{:?} was passed over", passed_over);
         Ok(())

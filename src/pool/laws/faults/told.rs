@@ -60,7 +60,7 @@ impl Told {
                 Event::Disabled { key, scope, model, .. } => rests(key, *scope, model, Some(Tick::NEVER)),
                 Event::Recovered { key, scope, model } => rests(key, *scope, model, None),
                 Event::Grouped { .. } => {
-                    self.rests.retain(|(scope, ..), _| matches!(scope, Scope::Key | Scope::KeyLane))
+                    self.rests.retain(|(scope, ..), _| matches!(scope, Scope::Key | Scope::KeyLane));
                 }
                 _ => {}
             }
