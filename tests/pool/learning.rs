@@ -160,11 +160,13 @@ fn a_header_that_says_more_than_the_one_before_opens_at_once() {
         let (pool, _) = keys(2);
         let under_way = [take(&pool, FLASH), take(&pool, FLASH)];
         let others = [take(&pool, FLASH), take(&pool, FLASH)];
-        others.iter().for_each(|lease| lease.judge(&Verdict::SUCCESS.news(remains(0, 30))));
-        drop(others);
+        for lease in others {
+            lease.judge(&Verdict::SUCCESS.news(remains(0, 30)));
+        }
         assert!(pool.try_acquire(FLASH).is_err());
-        under_way.iter().for_each(|lease| lease.judge(&Verdict::SUCCESS.news(more.clone())));
-        drop(under_way);
+        for lease in under_way {
+            lease.judge(&Verdict::SUCCESS.news(more.clone()));
+        }
         assert!(pool.try_acquire(FLASH).is_ok(), "{more:?}");
     }
 }
