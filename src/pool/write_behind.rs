@@ -66,6 +66,9 @@ pub(super) struct Progress {
 /// Where to hear it.
 pub(super) type Written = watch::Receiver<Progress>;
 
+/// More keys than this take longer to write than a request should wait.
+const MANY: usize = 500;
+
 /// Writes until the pool is gone or has ended.
 pub(super) async fn write_behind(
     pool: Weak<Shared>,
@@ -73,8 +76,10 @@ pub(super) async fn write_behind(
     progress: watch::Sender<Progress>,
     cadence: Cadence,
 ) {
-    // Thousands of keys that are new to the store, or as they were, are not to stand in the way of the first request.
-    rest(&pool, sleep(cadence.every), sleep(cadence.short), sleep(SOON)).await;
+    if touches_many(&pool) {
+        // Thousands of keys that are new to the store, or as they were, are not to stand in the way of the first request.
+        rest(&pool, sleep(cadence.every), sleep(cadence.short), sleep(SOON)).await;
+    }
     while news(&pool).await {
         let (pause, short, soon) = (sleep(cadence.every), sleep(cadence.short), sleep(SOON));
         let Some((batch, mut look, number)) = gather(&pool) else { return };
@@ -101,6 +106,13 @@ pub(super) async fn write_behind(
         }
         rest(&pool, pause, short, soon).await;
     }
+}
+
+/// Whether so many keys are to be looked at that requests would notice.
+fn touches_many(pool: &Weak<Shared>) -> bool {
+    let Some(pool) = pool.upgrade().map(KeyPool) else { return false };
+    let state = pool.lock();
+    state.journal.as_ref().is_some_and(|journal| journal.touched.len() > MANY)
 }
 
 /// Until it is time for the next write, or something presses.

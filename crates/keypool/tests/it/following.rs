@@ -79,7 +79,7 @@ async fn every_change_by_command_acts_within_2_s_and_drops_no_request() {
         within_2s(&running, &["four"]).await;
         traffic.end().await;
         let told = end(running).await;
-        assert!(told.contains("keys changed by command: added two"), "{told}");
+        assert!(told.contains(": added two") && told.contains("keys changed by command"), "{told}");
 
         home.run(&["keys", "remove", "four"]).good();
         home.run(&["keys", "remove", "one"]).good();

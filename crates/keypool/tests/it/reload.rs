@@ -174,7 +174,7 @@ async fn a_slip_of_the_pen_in_a_key_file_takes_no_key_out() {
     let sim = simulator().await;
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("key.txt"), format!("{ONE} id=one\nunusable\n{TWO} id=two rpm=10\n")).unwrap();
-    let running = serve(folder.path(), &sim, &[("GEMINI_API_KEY", THREE)]);
+    let running = serve(folder.path(), &sim, &[("GEMINI_API_KEY", THREE), ("KEYPOOL_DB", "none")]);
     let url = running.url.clone();
 
     replace(folder.path(), "key.txt", &format!("{ONE} id=one\nunusable\n{TWO} id=two rpm=ten\n"));
