@@ -9,6 +9,7 @@ use super::{
     state::{BoardState, UnitRecord},
     wire::{Correction, UnitInfo},
 };
+use crate::limit::Told;
 
 /// A process says which units are others by now. What was said first holds: it hears of it, and says the rest.
 pub(super) fn declare(state: &mut BoardState, units: &[UnitInfo]) {
@@ -71,14 +72,9 @@ impl BoardState {
 }
 
 impl UnitRecord {
-    /// Counts what another one counted as well.
-    fn add(&mut self, left: Self, name: &UnitId) {
-        self.told = match (self.counts.is_empty(), left.counts.is_empty()) {
-            (true, _) => left.told,
-            (_, true) => self.told,
-            _ => self.told.min(left.told),
-        };
-        for told in left.counts {
+    /// What its windows count, and these.
+    pub(super) fn sum_up(&mut self, counts: Vec<Told>) {
+        for told in counts {
             let sum = self.window(told.limit);
             sum.moments.extend(told.moments);
             sum.moments.sort_unstable();
@@ -89,6 +85,16 @@ impl UnitRecord {
                 }
             }
         }
+    }
+
+    /// Counts what another one counted as well.
+    fn add(&mut self, left: Self, name: &UnitId) {
+        self.told = match (self.counts.is_empty(), left.counts.is_empty()) {
+            (true, _) => left.told,
+            (_, true) => self.told,
+            _ => self.told.min(left.told),
+        };
+        self.sum_up(left.counts);
         self.unknown = self.unknown.max(left.unknown);
         self.days_unknown = self.days_unknown.max(left.days_unknown);
         self.in_flight.extend(left.in_flight);

@@ -240,17 +240,7 @@ impl Shelf {
             let Some(record) = state.units.get_mut(&unit) else { continue };
             let left = mem::replace(record, nothing.clone());
             let record = state.units.or_insert_with(&other, || nothing);
-            for told in left.counts {
-                let sum = record.window(told.limit);
-                sum.moments.extend(told.moments);
-                sum.moments.sort_unstable();
-                for (date, count) in told.dates {
-                    match sum.dates.iter_mut().find(|held| held.0 == date) {
-                        Some(held) => held.1 = held.1.saturating_add(count),
-                        None => sum.dates.push((date, count)),
-                    }
-                }
-            }
+            record.sum_up(left.counts);
             record.unknown = record.unknown.max(left.unknown);
             record.days_unknown = record.days_unknown.max(left.days_unknown);
             record.last_start = record.last_start.max(left.last_start);
