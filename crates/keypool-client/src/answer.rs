@@ -29,7 +29,8 @@ impl Answer {
     /// # Errors
     /// When there is none, or it is of another form.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_value(self.json_value()?).map_err(|error| self.no_json(format!("JSON of another form: {error}")))
+        serde_json::from_value(self.json_value()?)
+            .map_err(|error| self.no_json(format!("JSON of another form: {error}")))
     }
 
     /// The same as any value.

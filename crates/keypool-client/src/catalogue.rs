@@ -50,7 +50,8 @@ impl Client {
     /// # Errors
     /// As any request.
     pub async fn embed(&self, model: &str, text: impl Into<String>) -> Result<ContentEmbedding, Error> {
-        let request = EmbedContentRequest { content: crate::api::Content::text(text), ..EmbedContentRequest::default() };
+        let request =
+            EmbedContentRequest { content: crate::api::Content::text(text), ..EmbedContentRequest::default() };
         self.embed_content(model, request).await
     }
 

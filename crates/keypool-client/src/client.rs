@@ -135,7 +135,8 @@ impl Client {
         if let Some(demand) = demand {
             request = request.extension(demand);
         }
-        let request = request.body(Full::new(body)).map_err(|error| Error::new(ErrorKind::Unmade(error.to_string())))?;
+        let request =
+            request.body(Full::new(body)).map_err(|error| Error::new(ErrorKind::Unmade(error.to_string())))?;
         self.call(request).await.map_err(Error::of_pool)
     }
 

@@ -83,7 +83,8 @@ impl Generate {
 
     /// From which probability on a category is blocked: `HARM_CATEGORY_…`, `BLOCK_…`.
     pub fn safety(mut self, category: impl Into<String>, threshold: impl Into<String>) -> Self {
-        let setting = SafetySetting { category: category.into(), threshold: threshold.into(), ..SafetySetting::default() };
+        let setting =
+            SafetySetting { category: category.into(), threshold: threshold.into(), ..SafetySetting::default() };
         self.request.safety_settings.push(setting);
         self
     }

@@ -39,7 +39,12 @@ impl AnswerStream {
     pub(crate) fn new(answer: RawAnswer, request_id: Option<String>) -> Self {
         let (mut head, body) = answer.into_parts();
         let served_by = head.extensions.remove::<ServedBy>();
-        Self { events: Box::pin(SseStream::new(body.map_err(Broke as fn(BoxError) -> Broke))), served_by, request_id, ended: false }
+        Self {
+            events: Box::pin(SseStream::new(body.map_err(Broke as fn(BoxError) -> Broke))),
+            served_by,
+            request_id,
+            ended: false,
+        }
     }
 
     /// The next piece; `None` at the end.

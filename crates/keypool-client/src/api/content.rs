@@ -76,11 +76,8 @@ impl Part {
 
     /// Data of this type, such as `image/png`.
     pub fn data(mime_type: impl Into<String>, bytes: impl AsRef<[u8]>) -> Self {
-        let inline_data = Some(Blob {
-            mime_type: mime_type.into(),
-            data: BASE64_STANDARD.encode(bytes),
-            ..Blob::default()
-        });
+        let inline_data =
+            Some(Blob { mime_type: mime_type.into(), data: BASE64_STANDARD.encode(bytes), ..Blob::default() });
         Self { inline_data, ..Self::default() }
     }
 

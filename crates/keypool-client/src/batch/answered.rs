@@ -159,7 +159,8 @@ impl From<Gemini> for Answered {
                     ("inlineData", part.inline_data),
                     ("executableCode", part.executable_code),
                 ];
-                read.parts.extend(named.into_iter().filter_map(|(name, value)| Some(serde_json::json!({ name: value? }))));
+                read.parts
+                    .extend(named.into_iter().filter_map(|(name, value)| Some(serde_json::json!({ name: value? }))));
             }
         }
         read

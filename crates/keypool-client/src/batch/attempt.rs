@@ -101,8 +101,13 @@ fn in_place(body: &Bytes, model: &str) -> Bytes {
 fn judge(shared: &Shared, whole: Whole) -> Tried {
     let verdict = whole.served_by.as_ref().map(ServedBy::verdict);
     let key_fault = verdict.is_some_and(tower_keypool::Verdict::is_key_fault);
-    let mut tried =
-        Tried { outcome: Ok(Good { text: None, json: None, parts: Vec::new() }), served_by: None, usage: None, finish_reason: None, took: Duration::ZERO };
+    let mut tried = Tried {
+        outcome: Ok(Good { text: None, json: None, parts: Vec::new() }),
+        served_by: None,
+        usage: None,
+        finish_reason: None,
+        took: Duration::ZERO,
+    };
     tried.outcome = if !whole.status.is_success() {
         Err(of_error(&Error::refused(whole.status, &whole.body).with(None, whole.served_by.clone())))
     } else if key_fault {
@@ -134,7 +139,10 @@ fn check(shared: &Shared, answered: Answered) -> Result<Good, Bad> {
     }
     if empty {
         let why = finish_reason.as_deref().unwrap_or("no reason given");
-        return Err(Bad { code: finish_reason.clone(), ..Bad::of_task("empty", format!("an empty answer ({why})"), None) });
+        return Err(Bad {
+            code: finish_reason.clone(),
+            ..Bad::of_task("empty", format!("an empty answer ({why})"), None)
+        });
     }
     match &shared.options.json {
         Some(check) => match check.read(&text) {
@@ -154,7 +162,10 @@ fn of_error(error: &Error) -> Bad {
             let key_fault = verdict.is_some_and(tower_keypool::Verdict::is_key_fault) || kind == VerdictKind::Blocked;
             let invalid = matches!(
                 kind,
-                VerdictKind::CallerFault | VerdictKind::Misconfigured | VerdictKind::ModelUnavailable | VerdictKind::WrongOwner
+                VerdictKind::CallerFault
+                    | VerdictKind::Misconfigured
+                    | VerdictKind::ModelUnavailable
+                    | VerdictKind::WrongOwner
             );
             let (whose, name) = match () {
                 () if key_fault => (FaultKind::Key, "key"),
@@ -170,7 +181,9 @@ fn of_error(error: &Error) -> Bad {
             let said = pool.to_string();
             let bad = match code.as_deref() {
                 _ if pool.is_exhausted() => Bad::new(FaultKind::Key, "key", said),
-                _ if pool.is_never_fits() || pool.is_refused() => Bad { invalid: true, ..Bad::of_task("invalid", said, None) },
+                _ if pool.is_never_fits() || pool.is_refused() => {
+                    Bad { invalid: true, ..Bad::of_task("invalid", said, None) }
+                }
                 _ if pool.is_shut_down() => Bad { fatal: true, ..Bad::new(FaultKind::Network, "shut_down", said) },
                 Some("connect" | "closed") => Bad::new(FaultKind::Network, "network", said),
                 Some("timeout") => Bad::new(FaultKind::Model, "timeout", said),

@@ -239,7 +239,8 @@ impl Desk {
         let until = now + pause.unwrap_or(LOOK_AGAIN).clamp(Duration::from_millis(10), LOOK_AGAIN);
         let model = Arc::clone(&work.model);
         state.parked_tasks += 1;
-        let parked = state.parked.entry(model).or_insert_with(|| Parked { until, why: why.clone(), tasks: VecDeque::new() });
+        let parked =
+            state.parked.entry(model).or_insert_with(|| Parked { until, why: why.clone(), tasks: VecDeque::new() });
         (parked.until, parked.why) = (until, why);
         parked.tasks.push_back(work);
         state.park_ready();
@@ -331,7 +332,8 @@ impl State {
         if !self.parked.values().all(|parked| too_long(&parked.why)) {
             return None;
         }
-        let soonest = self.parked.values().map(|parked| &parked.why).min_by_key(|why| why.next_in().unwrap_or(Duration::MAX))?;
+        let soonest =
+            self.parked.values().map(|parked| &parked.why).min_by_key(|why| why.next_in().unwrap_or(Duration::MAX))?;
         let why = soonest.clone();
         Some(if why.next_in().is_none() { Stop::NoKey(why) } else { Stop::OutOfQuota(why) })
     }

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Done, Output, Task,
-    desk::{Desk, Stop, Work},
+    desk::Work,
     dialect::{Defaults, Dialect},
     input::{self, Format, InputError, Read1},
     run::Shared,
@@ -123,9 +123,4 @@ impl Making {
             tried: Vec::new(),
         })
     }
-}
-
-/// What a run cannot go on without.
-pub(crate) fn failed(desk: &Desk, what: impl std::fmt::Display) {
-    desk.stop(Stop::Failed(what.to_string().into()));
 }

@@ -427,6 +427,8 @@ impl std::fmt::Debug for Watch {
 }
 
 /// Runs until all of these have ended.
-pub(crate) fn spawn(futures: impl IntoIterator<Item = impl Future<Output = ()> + Send + 'static>) -> Vec<tokio::task::JoinHandle<()>> {
+pub(crate) fn spawn(
+    futures: impl IntoIterator<Item = impl Future<Output = ()> + Send + 'static>,
+) -> Vec<tokio::task::JoinHandle<()>> {
     futures.into_iter().map(tokio::spawn).collect()
 }

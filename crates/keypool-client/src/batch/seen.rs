@@ -20,9 +20,8 @@ impl Seen {
             Id::Text(text) => text.parse().ok().filter(|number: &u64| number.to_string() == **text),
         };
         let (word, bit) = ((index / 64) as usize, 1 << (index % 64));
-        let is_place = |number: u64| {
-            self.places.get((number / 64) as usize).is_some_and(|word| word >> (number % 64) & 1 == 1)
-        };
+        let is_place =
+            |number: u64| self.places.get((number / 64) as usize).is_some_and(|word| word >> (number % 64) & 1 == 1);
         let twice = match given {
             Some(_) => !self.given.insert(id.hash()) || number.is_some_and(is_place),
             None => !self.given.is_empty() && self.given.contains(&id.hash()),

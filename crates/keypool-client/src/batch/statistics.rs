@@ -83,7 +83,11 @@ impl Tally {
     /// A result is in the output.
     pub(crate) fn count(&mut self, result: &TaskResult, given: Option<Prices>, is_free: impl Fn(&KeyId) -> bool) {
         let all = &mut self.statistics;
-        if result.success { all.ok += 1 } else { all.failed += 1 }
+        if result.success {
+            all.ok += 1
+        } else {
+            all.failed += 1
+        }
         if let Some(error) = &result.error {
             *entry(&mut all.errors, error.kind) += 1;
         }
@@ -95,7 +99,8 @@ impl Tally {
             let (input, output) = (usage.input_tokens.unwrap_or(0), usage.output_tokens.unwrap_or(0));
             all.input_tokens += input;
             all.output_tokens += output;
-            let known = self.prices.entry(Arc::clone(&result.model)).or_insert_with(|| given.or(Prices::known(&result.model)));
+            let known =
+                self.prices.entry(Arc::clone(&result.model)).or_insert_with(|| given.or(Prices::known(&result.model)));
             if let Some(prices) = known {
                 let free = result.key_id.as_ref().is_some_and(is_free);
                 *all.cost.get_or_insert(0.0) += if free { 0.0 } else { prices.of(input, output) };
@@ -128,13 +133,25 @@ impl Statistics {
 impl fmt::Display for Statistics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let took = Duration::from_secs_f64(self.seconds.max(0.0));
-        writeln!(f, "{} ok, {} failed, {} done before, {} left, in {}", self.ok, self.failed, self.skipped, self.left(), time(took))?;
+        writeln!(
+            f,
+            "{} ok, {} failed, {} done before, {} left, in {}",
+            self.ok,
+            self.failed,
+            self.skipped,
+            self.left(),
+            time(took)
+        )?;
         write!(f, "rate: {:.2} a second", self.per_second)?;
         if let Some(possible) = self.possible_per_second {
             write!(f, " of {possible:.2} possible ({:.0} %)", 100.0 * self.per_second / possible)?;
         }
         writeln!(f)?;
-        writeln!(f, "requests: {}, key faults {} (not counted), tried again {}", self.requests, self.key_faults, self.retries)?;
+        writeln!(
+            f,
+            "requests: {}, key faults {} (not counted), tried again {}",
+            self.requests, self.key_faults, self.retries
+        )?;
         write!(f, "tokens: {} in, {} out", self.input_tokens, self.output_tokens)?;
         if let Some(cost) = self.cost {
             write!(f, ", about ${cost:.2} by list price")?;

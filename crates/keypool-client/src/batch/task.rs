@@ -173,7 +173,9 @@ impl Task {
                 Value::String(prompt) => Ask::Prompt(prompt),
                 _ => return Err(wrong("its prompt is no text")),
             }
-        } else if let Some(name) = ["request", "body"].into_iter().find(|name| fields.get(*name).is_some_and(Value::is_object)) {
+        } else if let Some(name) =
+            ["request", "body"].into_iter().find(|name| fields.get(*name).is_some_and(Value::is_object))
+        {
             Ask::Request(object(fields.remove(name)))
         } else if fields.contains_key("contents") || fields.contains_key("messages") {
             let (kept, request) = fields.into_iter().partition(|(name, _)| matches!(&**name, "id" | "task"));

@@ -230,7 +230,8 @@ impl Worker {
     /// A task has its result.
     async fn done(&self, work: Work, model: &Arc<str>, tried: Tried) {
         let Tried { outcome, served_by, usage, finish_reason, took } = tried;
-        let used = served_by.as_ref().and_then(|served| served.used_model()).map_or_else(|| Arc::clone(model), Into::into);
+        let used =
+            served_by.as_ref().and_then(|served| served.used_model()).map_or_else(|| Arc::clone(model), Into::into);
         let mut result = TaskResult {
             id: work.id,
             index: work.index,

@@ -65,11 +65,7 @@ pub(crate) async fn write(
 }
 
 /// Does something slow to the output. Whether it worked; else the run ends.
-async fn keep(
-    output: Option<&Arc<Output>>,
-    shared: &Arc<Shared>,
-    what: fn(&Output) -> std::io::Result<()>,
-) -> bool {
+async fn keep(output: Option<&Arc<Output>>, shared: &Arc<Shared>, what: fn(&Output) -> std::io::Result<()>) -> bool {
     let Some(output) = output.map(Arc::clone) else { return true };
     let path = output.path().display().to_string();
     let outcome = tokio::task::spawn_blocking(move || what(&output)).await;

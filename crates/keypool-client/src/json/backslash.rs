@@ -4,9 +4,35 @@ use std::borrow::Cow;
 
 /// Commands of LaTeX that begin as an escape does.
 const COMMANDS: &[&str] = &[
-    "bar", "begin", "beta", "big", "binom", "boldsymbol", "bot", "forall", "frac", "nabla", "ne", "neq", "nu", "not",
-    "rangle", "rfloor", "rho", "right", "rightarrow", "tan", "tau", "text", "textbf", "theta", "tilde", "times", "to",
-    "top", "triangle",
+    "bar",
+    "begin",
+    "beta",
+    "big",
+    "binom",
+    "boldsymbol",
+    "bot",
+    "forall",
+    "frac",
+    "nabla",
+    "ne",
+    "neq",
+    "nu",
+    "not",
+    "rangle",
+    "rfloor",
+    "rho",
+    "right",
+    "rightarrow",
+    "tan",
+    "tau",
+    "text",
+    "textbf",
+    "theta",
+    "tilde",
+    "times",
+    "to",
+    "top",
+    "triangle",
 ];
 
 /// Doubles every backslash that begins no escape of JSON. Where such are commands of LaTeX, those that look like an escape
@@ -15,7 +41,8 @@ pub(super) fn doubled(text: &str) -> Cow<'_, str> {
     if !text.contains('\\') {
         return text.into();
     }
-    let latex = spots(text).any(|(_, rest)| rest.starts_with(|letter: char| letter.is_ascii_alphabetic()) && !is_escape(rest));
+    let latex =
+        spots(text).any(|(_, rest)| rest.starts_with(|letter: char| letter.is_ascii_alphabetic()) && !is_escape(rest));
     let mut whole = String::with_capacity(text.len() + 16);
     let mut from = 0;
     for (at, rest) in spots(text) {

@@ -12,7 +12,8 @@ pub(super) fn fenced(text: &str) -> Option<&str> {
             return None;
         }
         let inside = &text[at + 3..];
-        let inside = inside.trim_start_matches(|letter: char| letter.is_ascii_alphanumeric() || "-_+.".contains(letter));
+        let inside =
+            inside.trim_start_matches(|letter: char| letter.is_ascii_alphanumeric() || "-_+.".contains(letter));
         let begin = text.len() - inside.len();
         let trimmed = inside.trim_start();
         if trimmed.starts_with(['{', '[', '"']) {
@@ -87,16 +88,19 @@ fn is_citation(value: &Value) -> bool {
 
 /// Where an object or a list may begin, by what follows its bracket.
 fn openers(text: &str) -> impl Iterator<Item = usize> {
-    text.match_indices(['{', '[']).filter(|(at, bracket)| {
-        let rest = text[at + 1..].trim_start();
-        let next = rest.chars().next();
-        match (*bracket, next) {
-            (_, None | Some('"' | '\'' | '}' | ']' | '\u{201c}' | '/')) => true,
-            ("[", Some(next)) => next == '{' || next == '[' || next == '-' || next.is_ascii_digit() || is_word(rest),
-            (_, Some(next)) => (next.is_alphabetic() || next == '_' || next == '#') && is_field(rest),
-        }
-    })
-    .map(|(at, _)| at)
+    text.match_indices(['{', '['])
+        .filter(|(at, bracket)| {
+            let rest = text[at + 1..].trim_start();
+            let next = rest.chars().next();
+            match (*bracket, next) {
+                (_, None | Some('"' | '\'' | '}' | ']' | '\u{201c}' | '/')) => true,
+                ("[", Some(next)) => {
+                    next == '{' || next == '[' || next == '-' || next.is_ascii_digit() || is_word(rest)
+                }
+                (_, Some(next)) => (next.is_alphabetic() || next == '_' || next == '#') && is_field(rest),
+            }
+        })
+        .map(|(at, _)| at)
 }
 
 /// `true`, `None`, … as the first of a list.

@@ -1,7 +1,7 @@
 //! JSON out of what a model wrote: as it stands, else out of fences and prose, else repaired. What parses is never touched.
 
-mod balanced;
 mod backslash;
+mod balanced;
 mod repair;
 
 use std::borrow::Cow;
@@ -73,7 +73,9 @@ pub fn find(text: &str) -> Result<Found, NoJson> {
         return Ok(Found { value, how: How::Extracted });
     }
     if region.len() > MOST_BYTES {
-        return Err(NoJson { reason: format!("{as_it_is}; longer than {MOST_BYTES} bytes, it is not repaired").into() });
+        return Err(NoJson {
+            reason: format!("{as_it_is}; longer than {MOST_BYTES} bytes, it is not repaired").into(),
+        });
     }
     let broken = broken.or_else(|| balanced::bare(region));
     let value = broken.and_then(repair::repair).ok_or_else(|| NoJson { reason: as_it_is.to_string().into() })?;

@@ -116,9 +116,8 @@ async fn what_is_invalid_is_not_sent_again() {
 
 #[tokio::test(start_paused = true)]
 async fn json_is_found_repaired_checked_or_a_fault_with_its_text() {
-    let say = |text: &str| {
-        stage::paused(GeminiSim::builder().answer(AnswerText::Fixed(text.to_owned())), 2, |pool| pool).1
-    };
+    let say =
+        |text: &str| stage::paused(GeminiSim::builder().answer(AnswerText::Fixed(text.to_owned())), 2, |pool| pool).1;
     // A whole request, which does not ask the simulator for JSON: that would get it.
     let asked = || vec![Task::from_json(r#"{"contents": [{"parts": [{"text": "hello"}]}]}"#).unwrap()];
     let (results, _) = all(Batch::new(say("Sure:\n```json\n{\"a\": [1, 2,],}\n```")).parse_json(), asked()).await;
@@ -198,11 +197,13 @@ async fn another_model_takes_its_place() {
 async fn a_limit_that_only_the_provider_knew_costs_no_task_anything() {
     let sim = (0..3).fold(GeminiSim::builder(), |builder, n| {
         let limits = SimLimits::none().rpm(5);
-        builder.project(gemini_sim::Project::new(format!("projects/{}", 1000 + n)).limits(limits).key(&*stage::secret(n)))
+        builder
+            .project(gemini_sim::Project::new(format!("projects/{}", 1000 + n)).limits(limits).key(&*stage::secret(n)))
     });
     let wall = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000);
     let sim = sim.wall(wall.try_into().unwrap()).build();
-    let pool = stage::pool("http://gemini-sim.invalid", 3).clock(tower_keypool::Clock::tokio_from(wall)).build().unwrap();
+    let pool =
+        stage::pool("http://gemini-sim.invalid", 3).clock(tower_keypool::Clock::tokio_from(wall)).build().unwrap();
     let client = keypool_client::Client::builder(&pool).transport(sim.service()).build();
     let (results, ended) = all(Batch::new(client).max_retries(0), prompts(60)).await;
     assert!(matches!(ended, Ended::Done) && results.iter().all(|result| result.success));

@@ -12,7 +12,8 @@ pub(crate) fn secret(n: usize) -> String {
 
 /// A simulator with so many keys, each of a project of its own.
 pub(crate) fn keyed(builder: Builder, keys: usize) -> Builder {
-    (0..keys).fold(builder, |builder, n| builder.project(Project::new(format!("projects/{}", 1000 + n)).key(&*secret(n))))
+    (0..keys)
+        .fold(builder, |builder, n| builder.project(Project::new(format!("projects/{}", 1000 + n)).key(&*secret(n))))
 }
 
 /// A pool of the same keys, `k0` and so on.
@@ -28,7 +29,11 @@ pub(crate) async fn served(builder: Builder, keys: usize) -> (GeminiSim, Client)
 }
 
 /// A client over a simulator in process, on tokio's clock.
-pub(crate) fn paused(builder: Builder, keys: usize, pool_of: impl FnOnce(KeyPoolBuilder) -> KeyPoolBuilder) -> (GeminiSim, Client) {
+pub(crate) fn paused(
+    builder: Builder,
+    keys: usize,
+    pool_of: impl FnOnce(KeyPoolBuilder) -> KeyPoolBuilder,
+) -> (GeminiSim, Client) {
     let wall = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_781_550_000);
     let sim = keyed(builder.wall(wall.try_into().unwrap()), keys).build();
     let pool = pool_of(pool("http://gemini-sim.invalid", keys).clock(Clock::tokio_from(wall))).build().unwrap();

@@ -25,7 +25,9 @@ pub(super) fn read(source: impl Read, prompt: &str, take: Take<'_>) {
     };
     for (index, row) in (0..).zip(reader.records()) {
         let task = match row {
-            Ok(row) => of_row(&head, column, &row).map(|task| (index, task)).map_err(|what| (row.position().map_or(index + 2, csv::Position::line), what)),
+            Ok(row) => of_row(&head, column, &row)
+                .map(|task| (index, task))
+                .map_err(|what| (row.position().map_or(index + 2, csv::Position::line), what)),
             Err(error) => Err((error.position().map_or(index + 2, csv::Position::line), error.to_string())),
         };
         if !take(task.map_err(|(line, what)| InputError::at(line, what))) {
@@ -43,7 +45,11 @@ fn of_row(head: &[String], column: usize, row: &csv::StringRecord) -> Result<Tas
                 continue;
             }
             "id" | "model" | "system" | "temperature" if value.trim().is_empty() => continue,
-            "temperature" => value.trim().parse::<f64>().map(Value::from).map_err(|_| format!("temperature {value:?} is no number"))?,
+            "temperature" => value
+                .trim()
+                .parse::<f64>()
+                .map(Value::from)
+                .map_err(|_| format!("temperature {value:?} is no number"))?,
             _ => value.into(),
         };
         fields.insert(name.clone(), value);

@@ -10,9 +10,7 @@ const LONGEST: u64 = 64 << 20;
 
 /// A prompt a line.
 pub(super) fn text(source: impl BufRead, take: Take<'_>) {
-    each(source, |line, text| {
-        (!text.trim().is_empty()).then(|| Ok((line, Task::prompt(text)))).is_none_or(&mut *take)
-    });
+    each(source, |line, text| (!text.trim().is_empty()).then(|| Ok((line, Task::prompt(text)))).is_none_or(&mut *take));
 }
 
 /// A JSON text or object a line.

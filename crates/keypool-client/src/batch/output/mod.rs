@@ -100,9 +100,9 @@ impl Output {
     pub fn open(path: impl Into<PathBuf>, options: &OutputOptions) -> Result<Self, OutputError> {
         let path = path.into();
         let io = |source| OutputError::Io { path: path.clone(), source };
-        let lock = Lock::take(&path).map_err(io)?.ok_or_else(|| {
-            OutputError::Locked { path: path.clone(), lock: lock::beside(&path) }
-        })?;
+        let lock = Lock::take(&path)
+            .map_err(io)?
+            .ok_or_else(|| OutputError::Locked { path: path.clone(), lock: lock::beside(&path) })?;
         let lines = if is_list(&path) { with_end(&path, ".journal") } else { path.clone() };
         if is_list(&path) && !lines.exists() && path.exists() {
             journal::of_list(&path, &lines)?;
@@ -135,11 +135,6 @@ impl Output {
         }
         self.replaced.fetch_add(1, Ordering::Relaxed);
         None
-    }
-
-    /// Whether that one failed in an earlier run.
-    pub(crate) fn failed_before(&self, id: &Id) -> bool {
-        self.before.get(&id.hash()).is_some_and(|before| !before.success)
     }
 
     /// Appends whole lines. What is written outlives the process, not yet the machine.
