@@ -113,7 +113,7 @@ impl Answered {
     pub(crate) fn read(dialect: Dialect, body: &[u8]) -> Result<Self, serde_json::Error> {
         let mut read = match dialect {
             Dialect::Gemini => serde_json::from_slice::<Gemini>(body)?.into(),
-            Dialect::OpenAi => serde_json::from_slice::<OpenAi>(body)?.into(),
+            Dialect::OpenAi { .. } => serde_json::from_slice::<OpenAi>(body)?.into(),
             Dialect::Anthropic => serde_json::from_slice::<Anthropic>(body)?.into(),
         };
         let Self { blocked, finish_reason, .. } = &mut read;

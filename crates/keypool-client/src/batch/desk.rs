@@ -131,8 +131,9 @@ impl Desk {
         let mut state = self.lock();
         state.ended = true;
         state.park_ready();
-        self.end_if_out(state);
-        self.changed.notify_waiters();
+        if !self.end_if_out(state) && !self.tell_if_done(self.lock()) {
+            self.changed.notify_waiters();
+        }
     }
 
     /// Nothing more is taken; what is under way ends.
@@ -151,7 +152,7 @@ impl Desk {
         self.lock().stop.clone()
     }
 
-    /// Resolves when nothing more is to be taken.
+    /// Resolves when nothing more is to be taken: it was stopped, or all is done.
     pub(crate) async fn until_stopped(&self) {
         // The sender lives here.
         let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
@@ -183,8 +184,6 @@ impl Desk {
                     return Some(work);
                 }
                 if state.is_done() {
-                    drop(state);
-                    self.changed.notify_waiters();
                     return None;
                 }
                 if self.end_if_out(state) {
@@ -208,10 +207,17 @@ impl Desk {
     pub(crate) fn done(&self) {
         let mut state = self.lock();
         state.out -= 1;
-        if state.is_done() {
-            drop(state);
-            self.changed.notify_waiters();
+        self.tell_if_done(state);
+    }
+
+    /// Where all is done, nobody need wait any more.
+    fn tell_if_done(&self, state: MutexGuard<'_, State>) -> bool {
+        let done = state.is_done();
+        drop(state);
+        if done {
+            self.tell_stop();
         }
+        done
     }
 
     /// A task that was taken is to be taken again, after a pause where there is one.

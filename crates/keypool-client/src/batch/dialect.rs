@@ -14,7 +14,10 @@ use crate::{error::Error, path};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     Gemini,
-    OpenAi,
+    OpenAi {
+        /// Its base has no path: the version stands in the request's.
+        at_root: bool,
+    },
     Anthropic,
 }
 
@@ -72,7 +75,7 @@ impl Dialect {
         match pool.provider().name() {
             "gemini" => Self::Gemini,
             "anthropic" => Self::Anthropic,
-            _ => Self::OpenAi,
+            _ => Self::OpenAi { at_root: pool.provider().base().path().trim_matches('/').is_empty() },
         }
     }
 
@@ -80,7 +83,8 @@ impl Dialect {
     pub(crate) fn path(self, model: &str) -> Result<Cow<'static, str>, Error> {
         Ok(match self {
             Self::Gemini => path::of_model(model, ":generateContent")?.into(),
-            Self::OpenAi => "/v1/chat/completions".into(),
+            Self::OpenAi { at_root: true } => "/v1/chat/completions".into(),
+            Self::OpenAi { at_root: false } => "/chat/completions".into(),
             Self::Anthropic => "/v1/messages".into(),
         })
     }
@@ -103,7 +107,7 @@ impl Dialect {
                 };
                 written(&body)
             }
-            Self::OpenAi => {
+            Self::OpenAi { .. } => {
                 let system = system.map(|text| json!({ "role": "system", "content": text }));
                 let user = json!({ "role": "user", "content": prompt });
                 let messages: Vec<Value> = system.into_iter().chain([user]).collect();

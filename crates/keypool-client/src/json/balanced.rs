@@ -66,6 +66,8 @@ pub(super) fn first(text: &str) -> (Option<Value>, Option<&str>) {
                 }
                 from = start + length;
             }
+            // A list of numbers without an end, between words, is none: `[0, 1)`.
+            None if start > 0 && text[start..].starts_with('[') && is_interval(&text[start + 1..]) => from = start + 1,
             // It has no end: whatever is inside of it is only a part.
             None => {
                 broken.get_or_insert(&text[start..]);
@@ -101,6 +103,12 @@ fn openers(text: &str) -> impl Iterator<Item = usize> {
             }
         })
         .map(|(at, _)| at)
+}
+
+/// Numbers up to a round bracket.
+fn is_interval(rest: &str) -> bool {
+    let behind = rest.trim_start_matches(|letter: char| letter.is_ascii_digit() || " ,.;-+".contains(letter));
+    behind.starts_with(')')
 }
 
 /// `true`, `None`, … as the first of a list.
