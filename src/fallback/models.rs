@@ -93,6 +93,19 @@ impl Models {
         self.all.is_none() && self.named.is_empty()
     }
 
+    /// The models that a request for this one may have, in their order: at least that one, unless it is an alias.
+    ///
+    /// ```
+    /// use tower_keypool::Models;
+    ///
+    /// let models = Models::new().for_all(["gemini-2.5-pro", "gemini-2.5-flash"]);
+    /// assert_eq!(models.chain("gemini-2.5-pro").len(), 2);
+    /// assert_eq!(models.chain("gemini-2.5-flash").len(), 1);
+    /// ```
+    pub fn chain(&self, model: &str) -> Vec<Arc<str>> {
+        self.plan(Some(model)).map_or_else(|| vec![model.into()], |plan| plan.rest(model))
+    }
+
     /// What a request that names this model, or none, may use; `None` where it keeps what it has.
     pub(crate) fn plan(&self, requested: Option<&str>) -> Option<Plan> {
         let overloaded = self.on_overloaded;

@@ -31,6 +31,13 @@ impl Plan {
         self.itself
     }
 
+    /// All that it may still use, `model` first where it begins with that.
+    pub(super) fn rest(&self, model: &str) -> Vec<Arc<str>> {
+        let itself = self.itself.then(|| Arc::from(model));
+        let below = self.list.iter().skip(self.next).filter(|listed| !self.itself || ***listed != *model);
+        itself.into_iter().chain(below.cloned()).collect()
+    }
+
     /// Whether nothing is left to step down to.
     pub(crate) fn is_done(&self) -> bool {
         self.next >= self.list.len()

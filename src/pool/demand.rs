@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Attempt, Granted, lease::Prepared};
+use super::{Attempt, Granted, Lease, lease::Prepared};
 use crate::key::KeyId;
 
 /// What a request needs: which lane, how much of its limits, for how long it may wait.
@@ -124,6 +124,24 @@ impl Demand {
     #[must_use]
     pub fn affinity(mut self, affinity: Affinity) -> Self {
         self.affinity = affinity;
+        self
+    }
+
+    /// The key is taken ahead of the request: it counts from when the request [starts](crate::Lease::started), and not
+    /// at all where the lease is dropped before. Until then its place in the limits is provisional.
+    #[must_use]
+    pub fn ahead(mut self) -> Self {
+        self.ahead = true;
+        self
+    }
+
+    /// The request goes out with this lease, which was taken before (best [`ahead`](Self::ahead)): for whoever must know
+    /// when the waiting ends and the request begins.
+    #[must_use]
+    pub fn leased(mut self, lease: Lease) -> Self {
+        let prepared = Prepared::default();
+        prepared.put(lease);
+        self.prepared = Some(Arc::new(prepared));
         self
     }
 

@@ -36,6 +36,7 @@ mod many;
 mod mark;
 mod noting;
 mod open;
+mod outlook;
 mod overview;
 mod ownership;
 mod parting;

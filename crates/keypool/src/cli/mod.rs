@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod add_key;
+mod batch;
 mod completions;
 mod config;
 mod db;
@@ -33,6 +34,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Batch(Box<batch::Batch>),
     Demo(demo::Demo),
     AddKey(Box<add_key::AddKey>),
     Import(import::Import),
@@ -50,6 +52,7 @@ const EXAMPLES: &str = "\
 Examples:
   keypool demo                      watch a pool of ten keys at work, against a simulator
   GEMINI_API_KEY=… keypool serve    one key or many, on http://127.0.0.1:5000
+  keypool batch prompts.txt -o answers.jsonl    every prompt answered once, as fast as the keys allow
   keypool add-key                   ask for a key, and keep it in the database for serve
   keypool serve --help              all about serving
   keypool config show               every setting, and who set it";
@@ -63,6 +66,7 @@ pub fn run() -> ExitCode {
     };
     let ended = match cli.command {
         Command::Serve(serve) => serve.run(),
+        Command::Batch(batch) => batch.run(),
         Command::Demo(demo) => demo.run(),
         Command::AddKey(add) => add.run(),
         Command::Import(import) => import.run(),
@@ -102,6 +106,9 @@ fn refused(error: &clap::Error) -> ExitCode {
     eprint!("{text}");
     code
 }
+
+/// The exit code of what somebody stopped.
+const STOPPED: u8 = 130;
 
 /// Why a command ended otherwise than asked.
 #[derive(Debug)]

@@ -230,7 +230,7 @@ impl Serve {
 }
 
 /// The database that processes share, where one was asked for.
-async fn join(site: &Site, loaded: &Loaded) -> Result<Joined, Failure> {
+pub(super) async fn join(site: &Site, loaded: &Loaded) -> Result<Joined, Failure> {
     if matches!((site, &loaded.store.url), (Site::Memory, None | Some(StoreUrl::Auto))) {
         tracing::error!("there is no home directory: counts are kept in memory (name a file with --db)");
     }
@@ -241,7 +241,7 @@ async fn join(site: &Site, loaded: &Loaded) -> Result<Joined, Failure> {
 }
 
 /// The pool, with what the database knows of it.
-async fn pool(loaded: &Loaded, joined: Joined) -> Result<KeyPool, Failure> {
+pub(super) async fn pool(loaded: &Loaded, joined: Joined) -> Result<KeyPool, Failure> {
     joined.open(loaded.builder(), &loaded.store).await.map_err(|error| match error {
         OpenError::Store(error) => Failure::run(error),
         error @ OpenError::Missing { .. } => Failure::run(error),
@@ -259,7 +259,7 @@ fn is_itself(base: &Base, address: SocketAddr) -> bool {
     here && base.authority().port_u16() == Some(address.port())
 }
 
-fn strategies() -> impl TypedValueParser<Value = Strategy> {
+pub(super) fn strategies() -> impl TypedValueParser<Value = Strategy> {
     PossibleValuesParser::new(Strategy::NAMES.map(|(name, _)| name)).try_map(|name| name.parse::<Strategy>())
 }
 

@@ -49,6 +49,11 @@ impl Roots {
         if store.is_empty() { Err(RootsError::Empty) } else { Ok(Self(Arc::new(store))) }
     }
 
+    /// The same, for a client of another crate.
+    pub fn store(&self) -> Arc<RootCertStore> {
+        Arc::clone(&self.0)
+    }
+
     /// A client's side of TLS that trusts them.
     pub(super) fn into_config(self) -> ClientConfig {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -1,6 +1,7 @@
 //! What the binary goes by: a file, then the environment, then options.
 
 mod address;
+mod batch;
 mod find;
 mod loaded;
 mod sections;
@@ -8,9 +9,10 @@ mod show;
 mod store;
 mod variables;
 
+pub use batch::BatchSection;
 use loaded::secret_of;
 pub use loaded::{Inputs, Loaded};
-pub use sections::{BatchSection, CompatMode, Config, GatewaySection, Level, LogSection, ProviderName};
+pub use sections::{CompatMode, Config, GatewaySection, Level, LogSection, ProviderName};
 pub use show::Effective;
 
 /// The JSON schema of the file, for editors.

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use tower_keypool::config::{Interval, KeyEntry, LimitsSection, ModelEntry, PoolConfig, PoolSection};
 use tower_keypool::config::{RestsSection, RetrySection, SecretText, StoreSection, Whole};
 
+use super::BatchSection;
+
 /// All of `keypool.toml`. Every setting is optional.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -31,7 +33,7 @@ pub struct Config {
     pub log: LogSection,
     /// Where counts, rests and keys added by command outlive the process, and how processes share keys there.
     pub store: StoreSection,
-    /// How `keypool batch` works. Nothing can be set yet.
+    /// How `keypool batch` works.
     pub batch: BatchSection,
 }
 
@@ -159,8 +161,3 @@ pub struct LogSection {
     /// How many of those files are kept, 1 to 3650; all unless set.
     pub keep: Option<Whole<1, 3_650>>,
 }
-
-/// `[batch]`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct BatchSection {}

@@ -1,5 +1,6 @@
 //! The gateway and the binary, from outside.
 
+mod batch;
 mod binary;
 mod callers;
 mod config;

@@ -1,0 +1,23 @@
+//! The Gemini API's own types, by its names. What they do not know they carry along: fields that a newer API sends, or a
+//! caller wants to send, are in `other` and survive a round trip.
+
+mod config;
+mod content;
+mod embed;
+mod model;
+mod request;
+mod response;
+mod tool;
+mod usage;
+
+pub use config::{GenerationConfig, SafetySetting, ThinkingConfig};
+pub use content::{Blob, Content, FileData, Part};
+pub use embed::{ContentEmbedding, EmbedContentRequest};
+pub use model::Model;
+pub use request::GenerateContentRequest;
+pub use response::{Candidate, CountTokensResponse, GenerateContentResponse, PromptFeedback};
+pub use tool::{FunctionCall, FunctionDeclaration, FunctionResponse, Tool};
+pub use usage::UsageMetadata;
+
+/// Fields beside those that a type names.
+pub type Other = serde_json::Map<String, serde_json::Value>;

@@ -1,0 +1,98 @@
+//! An answer.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Content, FunctionCall, Other, Part, UsageMetadata};
+
+/// An answer: what `generateContent` gives, and each piece of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GenerateContentResponse {
+    /// What the model says; none where the prompt was blocked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<Candidate>,
+    /// Whether the prompt was blocked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_feedback: Option<PromptFeedback>,
+    /// What it cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage_metadata: Option<UsageMetadata>,
+    /// The model that answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_version: Option<String>,
+    /// The provider's own name for the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_id: Option<String>,
+    /// What else there is.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+impl GenerateContentResponse {
+    /// The parts of the first candidate.
+    pub fn parts(&self) -> &[Part] {
+        self.candidates.first().and_then(|first| first.content.as_ref()).map_or(&[], |content| &content.parts)
+    }
+
+    /// The text of the first candidate, without thoughts.
+    pub fn text(&self) -> String {
+        self.parts().iter().filter_map(Part::spoken).collect()
+    }
+
+    /// The calls that it wants made.
+    pub fn function_calls(&self) -> impl Iterator<Item = &FunctionCall> {
+        self.parts().iter().filter_map(|part| part.function_call.as_ref())
+    }
+
+    /// Why the first candidate ended: `STOP`, `MAX_TOKENS`, …
+    pub fn finish_reason(&self) -> Option<&str> {
+        self.candidates.first()?.finish_reason.as_deref()
+    }
+
+    /// Why the prompt was blocked, where it was.
+    pub fn block_reason(&self) -> Option<&str> {
+        self.prompt_feedback.as_ref()?.block_reason.as_deref()
+    }
+}
+
+/// One of the answers that were asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Candidate {
+    /// What is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Content>,
+    /// Why it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    /// Which one it is, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u32>,
+    /// What else there is: `safetyRatings`, `groundingMetadata`, …
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// What became of the prompt.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PromptFeedback {
+    /// Why it was blocked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_reason: Option<String>,
+    /// What else there is.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// How many tokens a request has.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CountTokensResponse {
+    /// All of them.
+    #[serde(default)]
+    pub total_tokens: u64,
+    /// What else there is.
+    #[serde(flatten)]
+    pub other: Other,
+}

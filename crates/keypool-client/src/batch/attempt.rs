@@ -1,0 +1,198 @@
+//! One task sent once: what came of it, and whose fault it is.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::Value;
+use tower_keypool::{KeyId, Lease, ServedBy, Usage, VerdictKind};
+
+use super::{answered::Answered, desk::Work, events::FaultKind, run::Shared};
+use crate::{
+    error::{Error, ErrorKind},
+    reading::Whole,
+};
+
+/// What came of one attempt, or of several over other keys.
+#[derive(Debug)]
+pub(crate) struct Tried {
+    pub(crate) outcome: Result<Good, Bad>,
+    pub(crate) served_by: Option<ServedBy>,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) finish_reason: Option<String>,
+    pub(crate) took: Duration,
+}
+
+/// An answer that can be used.
+#[derive(Debug)]
+pub(crate) struct Good {
+    pub(crate) text: Option<String>,
+    pub(crate) json: Option<Value>,
+    pub(crate) parts: Vec<Value>,
+}
+
+/// One that cannot.
+#[derive(Debug)]
+pub(crate) struct Bad {
+    pub(crate) whose: FaultKind,
+    /// Sent again, it fails again.
+    pub(crate) invalid: bool,
+    pub(crate) kind: &'static str,
+    pub(crate) message: String,
+    pub(crate) code: Option<String>,
+    /// What was said all the same.
+    pub(crate) text: Option<String>,
+    /// Nothing can be sent any more.
+    pub(crate) fatal: bool,
+}
+
+impl Bad {
+    fn new(whose: FaultKind, kind: &'static str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { whose, invalid: false, kind, message, code: None, text: None, fatal: false }
+    }
+
+    fn of_task(kind: &'static str, message: impl Into<String>, text: Option<String>) -> Self {
+        Self { text, ..Self::new(FaultKind::Task, kind, message) }
+    }
+}
+
+/// Sends a task with this lease. `key`: no other key may carry it.
+pub(crate) async fn send(shared: &Shared, work: &Work, model: &Arc<str>, lease: Lease, key: Option<&KeyId>) -> Tried {
+    let clock = shared.client.pool().clock();
+    let begun = clock.tick();
+    let demand = super::worker::demand(work, model, key).wait(Duration::ZERO).leased(lease);
+    let call = async {
+        let (path, body) = if *model == work.model {
+            (work.path.clone(), work.body.clone())
+        } else {
+            (shared.dialect.path(model)?, in_place(&work.body, model))
+        };
+        let answer = shared.client.send(Method::POST, &path, body, Some(demand)).await?;
+        Whole::read(answer).await
+    };
+    let answered = tokio::time::timeout(shared.options.timeout, call).await;
+    let mut tried = match answered {
+        Ok(Ok(whole)) => judge(shared, whole),
+        Ok(Err(error)) => {
+            let served_by = error.served_by().cloned();
+            Tried { outcome: Err(of_error(&error)), served_by, usage: None, finish_reason: None, took: Duration::ZERO }
+        }
+        Err(_) => {
+            let bad = Bad::new(FaultKind::Task, "timeout", "no whole answer came in time");
+            Tried { outcome: Err(bad), served_by: None, usage: None, finish_reason: None, took: Duration::ZERO }
+        }
+    };
+    tried.took = clock.tick().since(begun);
+    tried
+}
+
+/// The same body for another model, where it names one.
+fn in_place(body: &Bytes, model: &str) -> Bytes {
+    let Ok(Value::Object(mut request)) = serde_json::from_slice(body) else { return body.clone() };
+    match request.get_mut("model") {
+        Some(named) => *named = model.into(),
+        None => return body.clone(),
+    }
+    serde_json::to_vec(&request).map_or_else(|_| body.clone(), Bytes::from)
+}
+
+/// What an answer is worth.
+fn judge(shared: &Shared, whole: Whole) -> Tried {
+    let verdict = whole.served_by.as_ref().map(ServedBy::verdict);
+    let key_fault = verdict.is_some_and(tower_keypool::Verdict::is_key_fault);
+    let mut tried = Tried {
+        outcome: Ok(Good { text: None, json: None, parts: Vec::new() }),
+        served_by: None,
+        usage: None,
+        finish_reason: None,
+        took: Duration::ZERO,
+    };
+    tried.outcome = if !whole.status.is_success() {
+        Err(of_error(&Error::refused(whole.status, &whole.body).with(None, whole.served_by.clone())))
+    } else if key_fault {
+        let advice = verdict.map(|verdict| verdict.advice_of().to_owned()).unwrap_or_default();
+        Err(Bad::new(FaultKind::Key, "key", advice))
+    } else {
+        match Answered::read(shared.dialect, &whole.body) {
+            Ok(answered) => {
+                (tried.usage, tried.finish_reason) = (answered.usage, answered.finish_reason.clone());
+                check(shared, answered)
+            }
+            Err(error) => {
+                let text = String::from_utf8_lossy(&whole.body[..whole.body.len().min(2_000)]).into_owned();
+                Err(Bad::of_task("unreadable", format!("the answer cannot be read: {error}"), Some(text)))
+            }
+        }
+    };
+    tried.served_by = whole.served_by;
+    tried
+}
+
+fn check(shared: &Shared, answered: Answered) -> Result<Good, Bad> {
+    let empty = answered.is_empty();
+    let Answered { text, parts, finish_reason, blocked, .. } = answered;
+    let said = |text: String| (!text.is_empty()).then_some(text);
+    if let Some(reason) = blocked {
+        let bad = Bad::of_task("blocked", format!("the provider blocked it: {reason}"), said(text));
+        return Err(Bad { code: Some(reason), ..bad });
+    }
+    if empty {
+        let why = finish_reason.as_deref().unwrap_or("no reason given");
+        return Err(Bad {
+            code: finish_reason.clone(),
+            ..Bad::of_task("empty", format!("an empty answer ({why})"), None)
+        });
+    }
+    match &shared.options.json {
+        Some(check) => match check.read(&text) {
+            Ok(json) => Ok(Good { text: None, json: Some(json), parts }),
+            Err((kind, message)) => Err(Bad::of_task(kind, message, Some(text))),
+        },
+        None => Ok(Good { text: Some(text), json: None, parts }),
+    }
+}
+
+/// Whose fault an error is.
+fn of_error(error: &Error) -> Bad {
+    let verdict = error.served_by().map(ServedBy::verdict);
+    match error.kind() {
+        ErrorKind::Refused { status, code, message, .. } => {
+            let kind = verdict.map_or(VerdictKind::Unjudged, tower_keypool::Verdict::kind);
+            let key_fault = verdict.is_some_and(tower_keypool::Verdict::is_key_fault) || kind == VerdictKind::Blocked;
+            let invalid = matches!(
+                kind,
+                VerdictKind::CallerFault
+                    | VerdictKind::Misconfigured
+                    | VerdictKind::ModelUnavailable
+                    | VerdictKind::WrongOwner
+            );
+            let (whose, name) = match () {
+                () if key_fault => (FaultKind::Key, "key"),
+                () if invalid => (FaultKind::Task, "invalid"),
+                () if status.is_server_error() => (FaultKind::Model, "model_error"),
+                () => (FaultKind::Task, "refused"),
+            };
+            let code = code.clone().unwrap_or_else(|| status.as_u16().to_string());
+            Bad { invalid: invalid && !key_fault, code: Some(code), ..Bad::new(whose, name, message.clone()) }
+        }
+        ErrorKind::Pool(pool) => {
+            let code = pool.verdict().map(|verdict| verdict.code_of().to_owned());
+            let said = pool.to_string();
+            let bad = match code.as_deref() {
+                _ if pool.is_exhausted() => Bad::new(FaultKind::Key, "key", said),
+                _ if pool.is_never_fits() || pool.is_refused() => {
+                    Bad { invalid: true, ..Bad::of_task("invalid", said, None) }
+                }
+                _ if pool.is_shut_down() => Bad { fatal: true, ..Bad::new(FaultKind::Network, "shut_down", said) },
+                Some("connect" | "closed") => Bad::new(FaultKind::Network, "network", said),
+                Some("timeout") => Bad::new(FaultKind::Model, "timeout", said),
+                _ => Bad::new(FaultKind::Model, "broken", said),
+            };
+            Bad { code, ..bad }
+        }
+        ErrorKind::Broken(said) => Bad::new(FaultKind::Model, "broken", said.clone()),
+        ErrorKind::Unmade(said) => Bad { invalid: true, ..Bad::of_task("invalid", said.clone(), None) },
+        other => Bad::of_task("unreadable", other.to_string(), None),
+    }
+}

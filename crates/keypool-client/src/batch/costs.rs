@@ -1,0 +1,32 @@
+//! What answers cost, about.
+
+use serde::Serialize;
+
+/// What a million tokens cost, in US dollars.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Prices {
+    /// Of the prompt.
+    pub input: f64,
+    /// Of the answer, thoughts included.
+    pub output: f64,
+}
+
+/// List prices that were known when this was written; a name stands for all that begin with it and a `-`.
+const KNOWN: &[(&str, Prices)] = &[
+    ("gemini-2.5-flash-lite", Prices { input: 0.10, output: 0.40 }),
+    ("gemini-2.5-flash", Prices { input: 0.30, output: 2.50 }),
+    ("gemini-2.5-pro", Prices { input: 1.25, output: 10.0 }),
+];
+
+impl Prices {
+    /// What is known of a model; `None` where nothing is.
+    pub fn known(model: &str) -> Option<Self> {
+        let fits = |name: &str| model.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+        KNOWN.iter().find(|(name, _)| fits(name)).map(|(_, prices)| *prices)
+    }
+
+    /// What so many tokens cost.
+    pub fn of(&self, input: u64, output: u64) -> f64 {
+        (input as f64 * self.input + output as f64 * self.output) / 1e6
+    }
+}

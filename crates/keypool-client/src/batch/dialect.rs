@@ -1,0 +1,152 @@
+//! The provider's own form of a task, and of its answer.
+
+use std::{borrow::Cow, sync::Arc};
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use tower_keypool::KeyPool;
+
+use super::task::{Ask, Task};
+use crate::{error::Error, path};
+
+/// In whose form tasks are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Gemini,
+    OpenAi {
+        /// Its base has no path: the version stands in the request's.
+        at_root: bool,
+    },
+    Anthropic,
+}
+
+/// What all tasks of a batch have that do not say so themselves.
+#[derive(Clone, Debug)]
+pub(crate) struct Defaults {
+    pub(crate) model: Arc<str>,
+    pub(crate) system: Option<String>,
+    pub(crate) temperature: Option<f64>,
+    /// The answer is to be JSON.
+    pub(crate) json: bool,
+}
+
+/// Anthropic's API wants a limit.
+const MAX_TOKENS: u32 = 8_192;
+
+#[derive(Serialize)]
+struct GeminiBody<'a> {
+    contents: [GeminiContent<'a>; 1],
+    #[serde(rename = "systemInstruction", skip_serializing_if = "Option::is_none")]
+    system: Option<GeminiContent<'a>>,
+    #[serde(rename = "generationConfig", skip_serializing_if = "GeminiConfig::is_empty")]
+    config: GeminiConfig,
+}
+
+#[derive(Serialize)]
+struct GeminiContent<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    parts: [GeminiText<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct GeminiText<'a> {
+    text: &'a str,
+}
+
+#[derive(Serialize)]
+struct GeminiConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(rename = "responseMimeType", skip_serializing_if = "Option::is_none")]
+    mime: Option<&'static str>,
+}
+
+impl GeminiConfig {
+    fn is_empty(&self) -> bool {
+        self.temperature.is_none() && self.mime.is_none()
+    }
+}
+
+impl Dialect {
+    /// That of the pool's provider; others than these speak as `OpenAI` does.
+    pub(crate) fn of(pool: &KeyPool) -> Self {
+        match pool.provider().name() {
+            "gemini" => Self::Gemini,
+            "anthropic" => Self::Anthropic,
+            _ => Self::OpenAi { at_root: pool.provider().base().path().trim_matches('/').is_empty() },
+        }
+    }
+
+    /// Where a request for a model goes.
+    pub(crate) fn path(self, model: &str) -> Result<Cow<'static, str>, Error> {
+        Ok(match self {
+            Self::Gemini => path::of_model(model, ":generateContent")?.into(),
+            Self::OpenAi { at_root: true } => "/v1/chat/completions".into(),
+            Self::OpenAi { at_root: false } => "/chat/completions".into(),
+            Self::Anthropic => "/v1/messages".into(),
+        })
+    }
+
+    /// What is sent.
+    pub(crate) fn body(self, task: &Task, model: &str, defaults: &Defaults) -> Bytes {
+        let system = task.system.as_deref().or(defaults.system.as_deref());
+        let temperature = task.temperature.or(defaults.temperature);
+        let prompt = match &task.ask {
+            Ask::Request(request) => return self.whole(request, model),
+            Ask::Prompt(prompt) => prompt,
+        };
+        match self {
+            Self::Gemini => {
+                let content = |role, text| GeminiContent { role, parts: [GeminiText { text }] };
+                let body = GeminiBody {
+                    contents: [content(Some("user"), prompt)],
+                    system: system.map(|text| content(None, text)),
+                    config: GeminiConfig { temperature, mime: defaults.json.then_some("application/json") },
+                };
+                written(&body)
+            }
+            Self::OpenAi { .. } => {
+                let system = system.map(|text| json!({ "role": "system", "content": text }));
+                let user = json!({ "role": "user", "content": prompt });
+                let messages: Vec<Value> = system.into_iter().chain([user]).collect();
+                let mut body = json!({ "model": model, "messages": messages });
+                if let Some(temperature) = temperature {
+                    body["temperature"] = temperature.into();
+                }
+                // `response_format` would have to be taken back where the prompt does not say "JSON": an error there.
+                written(&body)
+            }
+            Self::Anthropic => {
+                let messages = [json!({ "role": "user", "content": prompt })];
+                let mut body = json!({ "model": model, "max_tokens": MAX_TOKENS, "messages": messages });
+                if let Some(system) = system {
+                    body["system"] = system.into();
+                }
+                if let Some(temperature) = temperature {
+                    body["temperature"] = temperature.min(1.0).into();
+                }
+                written(&body)
+            }
+        }
+    }
+
+    /// A whole request; its model stands where the provider looks for it.
+    fn whole(self, request: &Map<String, Value>, model: &str) -> Bytes {
+        let mut body = request.clone();
+        if self == Self::Gemini {
+            body.remove("model");
+        } else {
+            body.insert("model".to_owned(), model.into());
+            // A batch has no use for pieces.
+            body.remove("stream");
+            body.remove("stream_options");
+        }
+        written(&body)
+    }
+}
+
+fn written(body: &impl Serialize) -> Bytes {
+    serde_json::to_vec(body).map(Bytes::from).unwrap_or_default()
+}

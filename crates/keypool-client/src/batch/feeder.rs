@@ -1,0 +1,126 @@
+//! Brings tasks to the desk, one by one, leaving out what an earlier run did.
+
+use std::{path::PathBuf, sync::Arc, thread};
+
+use tokio::sync::mpsc;
+
+use super::{
+    Done, Output, Task,
+    desk::Work,
+    dialect::{Defaults, Dialect},
+    input::{self, Format, InputError, Read1},
+    run::Shared,
+    seen::Seen,
+};
+use crate::error::Error;
+
+/// Where tasks come from.
+pub(crate) enum Source {
+    Given(Box<dyn Iterator<Item = Task> + Send>),
+    Read(mpsc::Receiver<Read1>),
+}
+
+/// A file, or standard input where there is none, read by a thread of its own.
+pub(crate) fn reading(path: Option<PathBuf>, format: Option<Format>, prompt: String) -> Source {
+    let (sender, receiver) = mpsc::channel(256);
+    thread::spawn(move || {
+        let mut take = |task: Read1| sender.blocking_send(task).is_ok();
+        let opened = match &path {
+            Some(path) => input::read_file(path, format.unwrap_or_else(|| Format::of(path)), &prompt, &mut take),
+            None => {
+                input::read(std::io::stdin(), format, &prompt, &mut take);
+                Ok(())
+            }
+        };
+        if let Err(error) = opened {
+            take(Err(InputError { line: 0, what: error.to_string(), fatal: true }));
+        }
+    });
+    Source::Read(receiver)
+}
+
+impl Source {
+    async fn next(&mut self, index: u64) -> Option<Read1> {
+        match self {
+            Self::Given(tasks) => Some(Ok((index, tasks.next()?))),
+            Self::Read(receiver) => receiver.recv().await,
+        }
+    }
+}
+
+/// What has to be known to make work of a task.
+pub(crate) struct Making {
+    pub(crate) dialect: Dialect,
+    pub(crate) defaults: Defaults,
+}
+
+/// Brings all of them, then says that it was all.
+pub(crate) async fn feed(mut source: Source, making: Making, output: Option<Arc<Output>>, shared: Arc<Shared>) {
+    let (mut seen, mut next) = (Seen::default(), 0);
+    let counted = shared.counted_before();
+    while let Some(read) = source.next(next).await {
+        let (index, task) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                shared.refuse(error);
+                continue;
+            }
+        };
+        next = index + 1;
+        let id = match seen.id(task.id.clone(), index) {
+            Ok(id) => id,
+            Err(id) => {
+                let what = format!("another task has the id {id}");
+                shared.refuse(InputError { line: index + 1, what, fatal: false });
+                continue;
+            }
+        };
+        let hash = task.content();
+        let done = output.as_ref().and_then(|output| output.done(&id, hash));
+        shared.tally(|tally| {
+            tally.statistics.tasks += u64::from(!counted);
+            match done {
+                Some(Done::Same) => tally.statistics.skipped += 1,
+                Some(Done::Changed) => tally.statistics.changed += 1,
+                None => {}
+            }
+        });
+        if done == Some(Done::Same) {
+            continue;
+        }
+        let work = match making.work(task, id.clone(), index, hash) {
+            Ok(work) => work,
+            Err(error) => {
+                shared.refuse(InputError { line: index + 1, what: format!("task {id}: {error}"), fatal: false });
+                continue;
+            }
+        };
+        if !shared.desk.add(work).await {
+            return;
+        }
+    }
+    shared.desk.end();
+}
+
+impl Making {
+    fn work(&self, task: Task, id: super::Id, index: u64, hash: u64) -> Result<Work, Error> {
+        let model = task.model.as_ref().unwrap_or(&self.defaults.model);
+        let model: Arc<str> = match model.strip_prefix("models/") {
+            Some(bare) => bare.into(),
+            None => Arc::clone(model),
+        };
+        Ok(Work {
+            path: self.dialect.path(&model)?,
+            body: self.dialect.body(&task, &model, &self.defaults),
+            id,
+            index,
+            hash,
+            model,
+            fields: task.fields,
+            attempts: 0,
+            key_faults: 0,
+            faults: 0,
+            tried: Vec::new(),
+        })
+    }
+}

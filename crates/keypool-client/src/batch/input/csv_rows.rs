@@ -1,0 +1,58 @@
+//! A task a row of CSV.
+
+use std::io::Read;
+
+use serde_json::{Map, Value};
+
+use super::{InputError, Take};
+use crate::batch::task::Task;
+
+/// Reads rows under a head. Where no column is called `prompt` and there is only one, that is it.
+pub(super) fn read(source: impl Read, prompt: &str, take: Take<'_>) {
+    let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(source);
+    let head: Vec<String> = match reader.headers() {
+        Ok(head) => head.iter().map(|name| name.trim_start_matches('\u{feff}').trim().to_owned()).collect(),
+        Err(error) => {
+            take(Err(InputError::fatal(1, error)));
+            return;
+        }
+    };
+    let named = head.iter().position(|name| name.eq_ignore_ascii_case(prompt));
+    let Some(column) = named.or((head.len() == 1).then_some(0)) else {
+        let what = format!("no column is called {prompt:?}; there are {}", head.join(", "));
+        take(Err(InputError::fatal(1, what)));
+        return;
+    };
+    for (index, row) in (0..).zip(reader.records()) {
+        let task = match row {
+            Ok(row) => of_row(&head, column, &row)
+                .map(|task| (index, task))
+                .map_err(|what| (row.position().map_or(index + 2, csv::Position::line), what)),
+            Err(error) => Err((error.position().map_or(index + 2, csv::Position::line), error.to_string())),
+        };
+        if !take(task.map_err(|(line, what)| InputError::at(line, what))) {
+            return;
+        }
+    }
+}
+
+fn of_row(head: &[String], column: usize, row: &csv::StringRecord) -> Result<Task, String> {
+    let mut fields = Map::new();
+    for (n, (name, value)) in head.iter().zip(row).enumerate() {
+        let value = match &**name {
+            _ if n == column => {
+                fields.insert("prompt".to_owned(), value.into());
+                continue;
+            }
+            "id" | "model" | "system" | "temperature" if value.trim().is_empty() => continue,
+            "temperature" => value
+                .trim()
+                .parse::<f64>()
+                .map(Value::from)
+                .map_err(|_| format!("temperature {value:?} is no number"))?,
+            _ => value.into(),
+        };
+        fields.insert(name.clone(), value);
+    }
+    Task::from_value(Value::Object(fields)).map_err(|error| error.to_string())
+}

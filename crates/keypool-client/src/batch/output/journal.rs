@@ -1,0 +1,146 @@
+//! The file of lines: what an earlier run left in it.
+
+use std::{
+    collections::HashMap,
+    fs::{File, OpenOptions},
+    io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write},
+    path::Path,
+};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Before, OutputError, replace, with_end};
+use crate::batch::{Id, input, task::id_of};
+
+/// What is looked at of a result.
+#[derive(Deserialize)]
+struct Line {
+    id: Value,
+    index: u64,
+    success: bool,
+    #[serde(default)]
+    hash: String,
+}
+
+/// A result's name, place and outcome.
+pub(super) struct Head {
+    pub(super) id: Id,
+    pub(super) index: u64,
+    success: bool,
+    hash: u64,
+}
+
+impl Head {
+    pub(super) fn of(line: &[u8]) -> Result<Self, String> {
+        let Line { id, index, success, hash } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        let id = id_of(&id).ok_or("its id is neither a text nor a number")?;
+        Ok(Self { id, index, success, hash: u64::from_str_radix(&hash, 16).unwrap_or_default() })
+    }
+}
+
+/// What a file of lines holds.
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) before: HashMap<u64, Before>,
+    /// Lines that a later one replaces.
+    pub(super) replaced: u64,
+}
+
+/// Opens it to append to it, and cuts off what was torn at its end.
+pub(super) fn open(path: &Path) -> Result<(File, Read), OutputError> {
+    let io = |source| OutputError::Io { path: path.to_owned(), source };
+    let mut file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(io)?;
+    let mut read = Read::default();
+    let (mut whole, mut torn) = (0, false);
+    let foreign = each(&mut file, |number, line, length| {
+        let ended = line.last() == Some(&b'\n');
+        match Head::of(line) {
+            Ok(head) => {
+                read.add(&head);
+                whole += length;
+                torn = !ended;
+                Ok(())
+            }
+            // Only the last line can lack its end.
+            Err(_) if !ended || line.iter().all(u8::is_ascii_whitespace) => {
+                if ended {
+                    whole += length;
+                }
+                Ok(())
+            }
+            Err(what) => Err((number, what)),
+        }
+    })
+    .map_err(io)?;
+    if let Some((line, what)) = foreign {
+        return Err(OutputError::Foreign { path: path.to_owned(), line, what });
+    }
+    if file.metadata().map_err(io)?.len() > whole {
+        file.set_len(whole).map_err(io)?;
+    }
+    if torn {
+        // It is all there but for its end.
+        file.write_all(b"\n").map_err(io)?;
+    }
+    Ok((file, read))
+}
+
+impl Read {
+    fn add(&mut self, head: &Head) {
+        let before = Before { hash: head.hash, success: head.success };
+        self.replaced += u64::from(self.before.insert(head.id.hash(), before).is_some());
+    }
+}
+
+/// Every line with its number from 1 and its length, until one is refused.
+pub(super) fn each<E>(
+    file: &mut File,
+    mut take: impl FnMut(u64, &[u8], u64) -> Result<(), E>,
+) -> io::Result<Option<E>> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut reader = BufReader::with_capacity(1 << 18, file);
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let length = reader.read_until(b'\n', &mut line)?;
+        if length == 0 {
+            break;
+        }
+        if let Err(refused) = take(number, &line, length as u64) {
+            return Ok(Some(refused));
+        }
+    }
+    Ok(None)
+}
+
+/// Makes a journal of an array of results.
+pub(super) fn of_list(list: &Path, journal: &Path) -> Result<(), OutputError> {
+    let io = |source| OutputError::Io { path: list.to_owned(), source };
+    let new = with_end(journal, ".new");
+    let mut to = BufWriter::new(File::create(&new).map_err(io)?);
+    let (mut number, mut wrong, mut failed) = (0, None, None);
+    let from = BufReader::new(File::open(list).map_err(io)?);
+    let read = input::each_of_list(from, &mut |value| {
+        number += 1;
+        let line = serde_json::to_vec(&value).unwrap_or_default();
+        if let Err(what) = Head::of(&line) {
+            wrong = Some(what);
+            return false;
+        }
+        failed = to.write_all(&line).and_then(|()| to.write_all(b"\n")).err();
+        failed.is_none()
+    });
+    if let Err(error) = read {
+        (number, wrong) = (error.line() as u64, Some(error.to_string()));
+    }
+    if let Some(error) = failed {
+        return Err(io(error));
+    }
+    if let Some(what) = wrong {
+        let _ = std::fs::remove_file(&new);
+        return Err(OutputError::Foreign { path: list.to_owned(), line: number, what });
+    }
+    let made = to.into_inner().map_err(|error| error.into_error()).and_then(|file| file.sync_all());
+    made.and_then(|()| replace(&new, journal)).map_err(io)
+}

@@ -1,0 +1,188 @@
+//! How a run stands.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use serde::Serialize;
+use tower_keypool::KeyId;
+
+use super::{Prices, TaskResult};
+
+/// How a run stands, or stood at its end.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// How long it has run, in seconds.
+    pub seconds: f64,
+    /// Tasks of the input so far; all of them, where they were counted before.
+    pub tasks: u64,
+    /// Tasks that an earlier run had done.
+    pub skipped: u64,
+    /// Tasks whose prompt is another one than an earlier run's under the same id.
+    pub changed: u64,
+    /// Tasks answered, and in the output.
+    pub ok: u64,
+    /// Tasks failed, and in the output.
+    pub failed: u64,
+    /// Requests under way.
+    pub active: usize,
+    /// Workers.
+    pub slots: usize,
+    /// Tasks read and not taken.
+    pub queued: usize,
+    /// Workers whose key rests.
+    pub paused: usize,
+    /// Requests sent.
+    pub requests: u64,
+    /// Faults of keys: not counted against tasks.
+    pub key_faults: u64,
+    /// Answers that were no good, tried again.
+    pub retries: u64,
+    /// Tokens of prompts.
+    pub input_tokens: u64,
+    /// Tokens of answers.
+    pub output_tokens: u64,
+    /// What that costs by list prices, in US dollars, keys of the free tier apart; `None` where no price is known.
+    pub cost: Option<f64>,
+    /// Good answers a second.
+    pub per_second: f64,
+    /// What the limits of all keys, or the slots, allow a second; `None` where nothing limits.
+    pub possible_per_second: Option<f64>,
+    /// When it will be done, from now, in seconds.
+    pub eta: Option<f64>,
+    /// Whom it waits for.
+    pub resting: Vec<Resting>,
+    /// Tasks failed, by kind.
+    pub errors: BTreeMap<String, u64>,
+    /// Tasks done, by key.
+    pub keys: BTreeMap<KeyId, u64>,
+    /// Tasks done, by model.
+    pub models: BTreeMap<String, u64>,
+    /// Requests sent, by worker; of slots only.
+    pub by_slot: Vec<u64>,
+}
+
+/// A model that no key may carry for a while.
+#[derive(Clone, Debug, Serialize)]
+pub struct Resting {
+    /// Which.
+    pub model: Arc<str>,
+    /// Why.
+    pub why: String,
+    /// Until when, from now, in seconds; `None`: not by itself.
+    pub seconds: Option<f64>,
+}
+
+/// What is counted as results are written.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) statistics: Statistics,
+    prices: BTreeMap<Arc<str>, Option<Prices>>,
+}
+
+impl Tally {
+    /// A result is in the output.
+    pub(crate) fn count(&mut self, result: &TaskResult, given: Option<Prices>, is_free: impl Fn(&KeyId) -> bool) {
+        let all = &mut self.statistics;
+        if result.success {
+            all.ok += 1
+        } else {
+            all.failed += 1
+        }
+        if let Some(error) = &result.error {
+            *entry(&mut all.errors, error.kind) += 1;
+        }
+        if let Some(key) = &result.key_id {
+            *all.keys.entry(key.clone()).or_default() += 1;
+        }
+        *entry(&mut all.models, &result.model) += 1;
+        if let Some(usage) = result.usage {
+            let (input, output) = (usage.input_tokens.unwrap_or(0), usage.output_tokens.unwrap_or(0));
+            all.input_tokens += input;
+            all.output_tokens += output;
+            let known =
+                self.prices.entry(Arc::clone(&result.model)).or_insert_with(|| given.or(Prices::known(&result.model)));
+            if let Some(prices) = known {
+                let free = result.key_id.as_ref().is_some_and(is_free);
+                *all.cost.get_or_insert(0.0) += if free { 0.0 } else { prices.of(input, output) };
+            }
+        }
+    }
+}
+
+/// Without a new text where there is one.
+fn entry<'a>(map: &'a mut BTreeMap<String, u64>, name: &str) -> &'a mut u64 {
+    if !map.contains_key(name) {
+        map.insert(name.to_owned(), 0);
+    }
+    map.get_mut(name).expect("it was put there")
+}
+
+impl Statistics {
+    /// Tasks that are neither done nor were done before.
+    pub fn left(&self) -> u64 {
+        self.tasks.saturating_sub(self.skipped + self.ok + self.failed)
+    }
+
+    /// On one line, for those who watch no terminal.
+    pub fn line(&self) -> String {
+        let Self { active, slots, queued, ok, failed, paused, .. } = self;
+        format!("active {active}/{slots} | queued {queued} | ok {ok} | failed {failed} | paused {paused}")
+    }
+}
+
+impl fmt::Display for Statistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let took = Duration::from_secs_f64(self.seconds.max(0.0));
+        writeln!(
+            f,
+            "{} ok, {} failed, {} done before, {} left, in {}",
+            self.ok,
+            self.failed,
+            self.skipped,
+            self.left(),
+            time(took)
+        )?;
+        write!(f, "rate: {:.2} a second", self.per_second)?;
+        if let Some(possible) = self.possible_per_second {
+            write!(f, " of {possible:.2} possible ({:.0} %)", 100.0 * self.per_second / possible)?;
+        }
+        writeln!(f)?;
+        writeln!(
+            f,
+            "requests: {}, key faults {} (not counted), tried again {}",
+            self.requests, self.key_faults, self.retries
+        )?;
+        write!(f, "tokens: {} in, {} out", self.input_tokens, self.output_tokens)?;
+        if let Some(cost) = self.cost {
+            write!(f, ", about ${cost:.2} by list price")?;
+        }
+        let keys = self.keys.iter().map(|(key, n)| (key.to_string(), *n)).collect();
+        for (what, map) in [("errors", &self.errors), ("keys", &keys), ("models", &self.models)] {
+            if !map.is_empty() {
+                let parts: Vec<String> = map.iter().take(40).map(|(name, n)| format!("{name} {n}")).collect();
+                let more = map.len().saturating_sub(40);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                write!(f, "\n{what}: {}{more}", parts.join(", "))?;
+            }
+        }
+        if !self.by_slot.is_empty() {
+            let parts: Vec<String> = self.by_slot.iter().take(96).map(u64::to_string).collect();
+            write!(f, "\nrequests by slot: {}", parts.join(" "))?;
+        }
+        for Resting { model, why, .. } in &self.resting {
+            write!(f, "\n{model}: {why}")?;
+        }
+        Ok(())
+    }
+}
+
+/// As a person says it.
+pub(crate) fn time(length: Duration) -> String {
+    let seconds = length.as_secs();
+    match seconds {
+        0..60 => format!("{:.1} s", length.as_secs_f64()),
+        60..3_600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{} h {:02} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d {:02} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}

@@ -1,0 +1,269 @@
+//! A worker: takes a task and a key, sends the one with the other, and looks at what comes back.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+use tower_keypool::{Affinity, Demand, Exhausted, KeyId, Lease};
+
+use super::{
+    TaskError, TaskResult,
+    attempt::{self, Bad, Good, Tried},
+    desk::{Stop, Work},
+    events::FaultKind,
+    pace::Pace,
+    run::Shared,
+};
+
+/// How long a task stands in the pool's own line: a minute's window, and what belongs to it.
+const IN_LINE: Duration = Duration::from_secs(65);
+/// The same where another model may take the place of this one.
+const BEFORE_ANOTHER: Duration = Duration::from_secs(5);
+/// A slot whose key is out looks again this often: it may be lifted by hand.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// A key that is out only while others wait, or between two starts.
+const A_MOMENT: Duration = Duration::from_millis(100);
+
+/// A worker; one with a key is a slot of that key.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) number: usize,
+    pub(crate) key: Option<KeyId>,
+    pub(crate) pace: Option<Pace>,
+    pub(crate) results: mpsc::Sender<TaskResult>,
+}
+
+/// What a task's line came to.
+enum Line {
+    Lease(Arc<str>, Lease),
+    Stopped,
+    /// No key for a while.
+    Out(Exhausted),
+    /// Never, or not at all.
+    Failed(tower_keypool::Error),
+}
+
+/// What a task needs of a key.
+pub(crate) fn demand(work: &Work, model: &Arc<str>, key: Option<&KeyId>) -> Demand {
+    let demand = Demand::new(Arc::clone(model)).about_tokens(work.body.len() as u64 / 4);
+    match key {
+        Some(key) => demand.affinity(Affinity::MustKey(key.clone())),
+        None => demand,
+    }
+}
+
+impl Worker {
+    /// Works until nothing is left.
+    pub(crate) async fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            if let Some(pace) = &self.pace {
+                let left = pace.left(shared.desk.elapsed());
+                if !left.is_zero() {
+                    tokio::select! {
+                        () = tokio::time::sleep(left) => {}
+                        () = shared.desk.until_stopped() => return,
+                    }
+                }
+            }
+            let Some(work) = shared.desk.take(self.key.as_ref()).await else { return };
+            match self.stand_in_line(&work).await {
+                Line::Lease(model, lease) => {
+                    if let Some(pace) = &mut self.pace {
+                        pace.started(shared.desk.elapsed());
+                    }
+                    let under_way = shared.under_way(self.number);
+                    let tried = attempt::send(&shared, &work, &model, lease, self.key.as_ref()).await;
+                    drop(under_way);
+                    self.settle(work, &model, tried).await;
+                }
+                Line::Stopped => {
+                    shared.desk.put_back(work, Duration::ZERO);
+                    return;
+                }
+                Line::Out(why) => self.out(work, why).await,
+                Line::Failed(error) => self.refused(work, &error).await,
+            }
+        }
+    }
+
+    /// Waits for a key, for the task's model or one that may take its place.
+    async fn stand_in_line(&self, work: &Work) -> Line {
+        let pool = self.shared.client.pool();
+        let chain = self.shared.client.models_in_place().chain(&work.model);
+        let mut out: Option<Exhausted> = None;
+        for (n, model) in chain.iter().enumerate() {
+            let wait = if n + 1 < chain.len() { BEFORE_ANOTHER } else { IN_LINE };
+            let wait = self.shared.options.max_wait.map_or(wait, |most| most.clamp(A_MOMENT, wait));
+            let demand = demand(work, model, self.key.as_ref()).wait(wait).ahead();
+            let refused = match pool.try_acquire(demand.clone()) {
+                Ok(lease) => return Line::Lease(Arc::clone(model), lease),
+                Err(error) => error,
+            };
+            let in_time = refused
+                .exhausted()
+                .is_some_and(|out| out.next_in().is_some_and(|next| next <= wait) || out.may_end_any_time());
+            let refused = if in_time {
+                tokio::select! {
+                    lease = pool.acquire(demand) => match lease {
+                        Ok(lease) => return Line::Lease(Arc::clone(model), lease),
+                        Err(error) => error,
+                    },
+                    () = self.shared.desk.until_stopped() => return Line::Stopped,
+                }
+            } else {
+                refused
+            };
+            let sooner = |held: &Exhausted, new: &Exhausted| match (held.next_in(), new.next_in()) {
+                (Some(held), Some(new)) => new < held,
+                (held, _) => held.is_none(),
+            };
+            match refused.exhausted() {
+                // No key has this model, and none will: that is the task's.
+                Some(_) if refused.status() == http::StatusCode::NOT_FOUND && n + 1 == chain.len() && out.is_none() => {
+                    return Line::Failed(refused);
+                }
+                Some(now) if out.as_ref().is_none_or(|held| sooner(held, now)) => out = Some(now.clone()),
+                Some(_) => {}
+                None if n + 1 == chain.len() && out.is_none() => return Line::Failed(refused),
+                None => {}
+            }
+        }
+        out.map_or(Line::Stopped, Line::Out)
+    }
+
+    /// No key for this task, for now.
+    async fn out(&self, work: Work, why: Exhausted) {
+        let shared = &self.shared;
+        let Some(key) = &self.key else {
+            if why.may_end_any_time() {
+                // It stood in line for long, and others stand there still.
+                return shared.desk.put_back(work, Duration::ZERO);
+            }
+            return shared.desk.park(work, why);
+        };
+        let pause = match why.next_in() {
+            Some(next) => next.clamp(A_MOMENT, LOOK_AGAIN),
+            None if why.may_end_any_time() => A_MOMENT,
+            None => LOOK_AGAIN,
+        };
+        // Another key's slot may carry it; where there is none, it waits with its model.
+        match shared.client.pool().outlook(demand(&work, &work.model, None)) {
+            Some(all) if !all.may_end_any_time() && all.next_in().is_none_or(|next| next > IN_LINE) => {
+                shared.desk.park(work, all);
+            }
+            _ => shared.desk.put_back(work, Duration::ZERO),
+        }
+        let resting = shared.resting(key);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = shared.desk.until_stopped() => {}
+        }
+        drop(resting);
+    }
+
+    /// A task that no key will ever carry.
+    async fn refused(&self, work: Work, error: &tower_keypool::Error) {
+        if error.is_shut_down() {
+            self.shared.desk.stop(Stop::Failed(error.to_string().into()));
+            return self.shared.desk.put_back(work, Duration::ZERO);
+        }
+        let bad = Bad {
+            whose: FaultKind::Task,
+            invalid: true,
+            kind: "invalid",
+            message: error.to_string(),
+            code: None,
+            text: None,
+            fatal: false,
+        };
+        let tried = Tried {
+            outcome: Err(bad),
+            served_by: error.served_by().cloned(),
+            usage: None,
+            finish_reason: None,
+            took: Duration::ZERO,
+        };
+        let model = Arc::clone(&work.model);
+        self.settle(work, &model, tried).await;
+    }
+
+    /// Says what came of an attempt: done, or again.
+    async fn settle(&self, mut work: Work, model: &Arc<str>, tried: Tried) {
+        let shared = &self.shared;
+        shared.book(&mut work, &tried, self.number);
+        let bad = match &tried.outcome {
+            Ok(_) => {
+                shared.network_works();
+                return self.done(work, model, tried).await;
+            }
+            Err(bad) => bad,
+        };
+        if bad.fatal {
+            shared.desk.stop(Stop::Failed(bad.message.clone().into()));
+            return shared.desk.put_back(work, Duration::ZERO);
+        }
+        match bad.whose {
+            FaultKind::Key => return shared.desk.put_back(work, Duration::ZERO),
+            FaultKind::Network => {
+                if let Some(pause) = shared.network_pause() {
+                    return shared.desk.put_back(work, pause);
+                }
+                shared.desk.stop(Stop::Failed(bad.message.clone().into()));
+                return shared.desk.put_back(work, Duration::ZERO);
+            }
+            FaultKind::Model | FaultKind::Task => {}
+        }
+        work.faults += 1;
+        if work.faults > shared.options.max_retries || (bad.invalid && !shared.options.retry_invalid) {
+            return self.done(work, model, tried).await;
+        }
+        shared.tally(|tally| tally.statistics.retries += 1);
+        let pause = if bad.whose == FaultKind::Model { shared.backoff(work.faults) } else { Duration::ZERO };
+        if let Some(key) = tried.served_by.as_ref().and_then(tower_keypool::ServedBy::key)
+            && !work.tried.contains(key)
+        {
+            work.tried.push(key.clone());
+        }
+        shared.desk.put_back(work, pause);
+    }
+
+    /// A task has its result.
+    async fn done(&self, work: Work, model: &Arc<str>, tried: Tried) {
+        let Tried { outcome, served_by, usage, finish_reason, took } = tried;
+        let used =
+            served_by.as_ref().and_then(|served| served.used_model()).map_or_else(|| Arc::clone(model), Into::into);
+        let mut result = TaskResult {
+            id: work.id,
+            index: work.index,
+            success: outcome.is_ok(),
+            text: None,
+            json: None,
+            parts: None,
+            error: None,
+            key_id: served_by.as_ref().and_then(|served| served.key()).cloned(),
+            model: used,
+            attempts: work.attempts,
+            key_faults: work.key_faults,
+            usage,
+            finish_reason,
+            seconds: (took.as_secs_f64() * 1e3).round() / 1e3,
+            hash: work.hash,
+            task: work.fields,
+        };
+        match outcome {
+            Ok(Good { text, json, parts }) => {
+                (result.text, result.json) = (text, json);
+                result.parts = (!parts.is_empty()).then(|| parts.into());
+            }
+            Err(Bad { kind, message, code, text, .. }) => {
+                result.text = text;
+                result.error = Some(TaskError { kind, message, code });
+            }
+        }
+        if self.results.send(result).await.is_err() {
+            // The writer is gone: nothing can be kept any more.
+            self.shared.desk.stop(Stop::Failed("the output is gone".into()));
+            self.shared.desk.done();
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Paths of the Gemini API.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::error::{Error, ErrorKind};
+
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Where a model is asked: `verb` is such as `:generateContent`.
+pub(crate) fn of_model(model: &str, verb: &str) -> Result<String, Error> {
+    let name = model.strip_prefix("models/").unwrap_or(model);
+    let (collection, name) = name.strip_prefix("tunedModels/").map_or(("models", name), |name| ("tunedModels", name));
+    if name.is_empty() || name.len() > 256 || name.bytes().all(|byte| byte == b'.') {
+        return Err(Error::new(ErrorKind::Unmade(format!("{model:?} is no name of a model"))));
+    }
+    Ok(format!("/v1beta/{collection}/{}{verb}", utf8_percent_encode(name, SEGMENT)))
+}

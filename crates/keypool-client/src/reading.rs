@@ -1,0 +1,87 @@
+//! Answers, read to their end.
+
+use std::io::Read;
+
+use bytes::{Bytes, BytesMut};
+use flate2::read::MultiGzDecoder;
+use http::{HeaderMap, StatusCode, header};
+use http_body::Body;
+use http_body_util::BodyExt;
+use tower_keypool::{BoxError, ServedBy};
+
+use crate::{
+    client::RawAnswer,
+    error::{Error, ErrorKind},
+};
+
+/// Answers are no longer than this, inflated.
+const MOST_BYTES: usize = 256 << 20;
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) status: StatusCode,
+    pub(crate) served_by: Option<ServedBy>,
+    pub(crate) body: Bytes,
+}
+
+impl Whole {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When it breaks off, or cannot be inflated. The error knows who served.
+    pub(crate) async fn read(answer: RawAnswer) -> Result<Self, Error> {
+        let (mut head, body) = answer.into_parts();
+        let served_by = head.extensions.remove::<ServedBy>();
+        let broken = |error: &dyn std::fmt::Display| Error::new(ErrorKind::Broken(error.to_string()));
+        let body = match collect(body).await {
+            Ok(body) => inflated(&head.headers, body).map_err(|error| broken(&error)),
+            Err(error) => Err(broken(&error)),
+        };
+        match body {
+            Ok(body) => Ok(Self { status: head.status, served_by, body }),
+            Err(error) => Err(error.with(None, served_by)),
+        }
+    }
+
+    /// Reads it as what a good answer is.
+    pub(crate) fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
+        let made = if self.status.is_success() {
+            serde_json::from_slice(&self.body).map_err(|error| Error::new(ErrorKind::Unreadable(error.to_string())))
+        } else {
+            Err(Error::refused(self.status, &self.body))
+        };
+        made.map_err(|error| error.with(None, self.served_by.clone()))
+    }
+}
+
+/// Most answers come in one piece, which is not copied.
+async fn collect<B: Body<Data = Bytes, Error = BoxError>>(body: B) -> Result<Bytes, BoxError> {
+    let mut body = std::pin::pin!(body);
+    let (mut first, mut rest) = (None, BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        match &first {
+            None => first = Some(data),
+            Some(begin) => {
+                if rest.is_empty() {
+                    rest.extend_from_slice(begin);
+                }
+                rest.extend_from_slice(&data);
+                if rest.len() > MOST_BYTES {
+                    return Err("it is too long".into());
+                }
+            }
+        }
+    }
+    Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.freeze() })
+}
+
+fn inflated(headers: &HeaderMap, body: Bytes) -> std::io::Result<Bytes> {
+    if headers.get(header::CONTENT_ENCODING).is_none_or(|encoding| encoding.as_bytes() != b"gzip") {
+        return Ok(body);
+    }
+    let mut whole = Vec::with_capacity(body.len() * 4);
+    MultiGzDecoder::new(&*body).take(MOST_BYTES as u64).read_to_end(&mut whole)?;
+    Ok(whole.into())
+}

@@ -1,0 +1,228 @@
+//! What a run does with tasks, keys and faults.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use gemini_sim::{AnswerText, Fault, Finish, GeminiSim, Limits as SimLimits, Refusal, Rule};
+use keypool_client::batch::{Batch, Ended, FaultKind, JsonCheck, Task, TaskResult};
+use serde_json::json;
+use tower_keypool::Limits;
+
+use crate::stage::{self, MODEL};
+
+async fn all(batch: Batch, tasks: Vec<Task>) -> (Vec<TaskResult>, Ended) {
+    let mut run = batch.run(tasks);
+    let mut results = Vec::new();
+    while let Some(result) = run.next().await {
+        results.push(result);
+    }
+    results.sort_by_key(|result| result.index);
+    (results, run.ended())
+}
+
+fn prompts(count: usize) -> Vec<Task> {
+    (0..count).map(|n| Task::prompt(format!("task {n}"))).collect()
+}
+
+#[tokio::test]
+async fn every_task_is_answered_once_over_sockets() {
+    let (sim, client) = stage::served(GeminiSim::builder(), 3).await;
+    let pool = client.pool().clone();
+    let (results, ended) = all(Batch::new(client), prompts(60)).await;
+    assert!(matches!(ended, Ended::Done), "{ended:?}");
+    assert_eq!(results.len(), 60);
+    assert!(results.iter().all(|result| result.success && result.attempts == 1 && result.text.is_some()));
+    assert_eq!(sim.report().total.arrivals, 60);
+    assert_eq!((pool.snapshot().started, pool.snapshot().in_flight), (60, 0), "a lease a request");
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_are_kept_and_used() {
+    let builder = GeminiSim::builder().latency(Duration::from_millis(300));
+    let (sim, client) = stage::paused(builder, 4, |pool| pool.limits(MODEL, Limits::new().per_minute(10)));
+    let clock = client.pool().clock().clone();
+    let begun = clock.tick();
+    let (results, _) = all(Batch::new(client), prompts(120)).await;
+    assert!(results.iter().all(|result| result.success));
+    let took = clock.tick().since(begun).as_secs_f64();
+    // 40 at once, 40 more after a minute, and 40 after two.
+    assert!((120.0..123.0).contains(&took), "{took}");
+    assert_eq!(sim.report().total.arrivals, 120);
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_of_keys_are_never_counted() {
+    let (sim, client) = stage::paused(GeminiSim::builder(), 3, |pool| pool);
+    sim.refuse_key(0, Some(Refusal::ConsumerSuspended));
+    sim.refuse_key(1, Some(Refusal::ApiKeyInvalid));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let told_to = Arc::clone(&told);
+    let batch = Batch::new(client).max_retries(0).on_fault(move |fault| told_to.lock().unwrap().push(fault.clone()));
+    let (results, ended) = all(batch, prompts(40)).await;
+    assert!(matches!(ended, Ended::Done));
+    assert!(results.iter().all(|result| result.success), "no retry was allowed, and none was needed");
+    assert!(results.iter().any(|result| result.key_faults > 0 && result.attempts == result.key_faults + 1));
+    let told = told.lock().unwrap();
+    assert!(told.iter().all(|fault| fault.fault == FaultKind::Key), "{told:?}");
+    assert!(told.iter().any(|fault| fault.code == "CONSUMER_SUSPENDED" && fault.permanent), "{told:?}");
+    assert!(told.iter().any(|fault| fault.retry_in.is_some()), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_of_tasks_are_counted_and_told() {
+    let faults = |fault: Fault, times: u64| {
+        let (sim, client) = stage::paused(GeminiSim::builder(), 2, |pool| pool);
+        sim.script(Rule::new(fault).times(times));
+        (sim, client)
+    };
+    for (fault, kind, code) in [
+        (Fault::Finish(Finish::PromptBlocked("PROHIBITED_CONTENT".into())), "blocked", "PROHIBITED_CONTENT"),
+        (Fault::Finish(Finish::Reason("SAFETY".into())), "blocked", "SAFETY"),
+        (Fault::Finish(Finish::Empty), "empty", "STOP"),
+        (Fault::Finish(Finish::OnlyThoughts), "empty", "MAX_TOKENS"),
+        (Fault::Refuse(Refusal::Internal), "model_error", "INTERNAL"),
+    ] {
+        let (_sim, client) = faults(fault.clone(), 3);
+        let (results, _) = all(Batch::new(client), prompts(1)).await;
+        assert!(results[0].success && results[0].attempts == 4, "three retries mend it: {:?}", results[0]);
+
+        let (sim, client) = faults(fault, 4);
+        let (results, ended) = all(Batch::new(client), prompts(1)).await;
+        let error = results[0].error.as_ref().unwrap();
+        assert_eq!((error.kind, error.code.as_deref()), (kind, Some(code)));
+        assert_eq!(sim.report().total.arrivals, 4);
+        assert!(matches!(ended, Ended::Done));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_invalid_is_not_sent_again() {
+    let refused = || {
+        let (sim, client) = stage::paused(GeminiSim::builder(), 2, |pool| pool);
+        sim.script(Rule::new(Fault::Refuse(Refusal::InvalidArgument)));
+        (sim, client)
+    };
+    let (sim, client) = refused();
+    let (results, _) = all(Batch::new(client), prompts(1)).await;
+    assert_eq!(results[0].error.as_ref().unwrap().kind, "invalid");
+    assert_eq!(sim.report().total.arrivals, 1);
+    let (sim, client) = refused();
+    let (results, _) = all(Batch::new(client).retry_invalid(true), prompts(1)).await;
+    assert!(!results[0].success && sim.report().total.arrivals == 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn json_is_found_repaired_checked_or_a_fault_with_its_text() {
+    let say =
+        |text: &str| stage::paused(GeminiSim::builder().answer(AnswerText::Fixed(text.to_owned())), 2, |pool| pool).1;
+    // A whole request, which does not ask the simulator for JSON: that would get it.
+    let asked = || vec![Task::from_json(r#"{"contents": [{"parts": [{"text": "hello"}]}]}"#).unwrap()];
+    let (results, _) = all(Batch::new(say("Sure:\n```json\n{\"a\": [1, 2,],}\n```")).parse_json(), asked()).await;
+    assert_eq!((results[0].json.clone(), results[0].text.clone()), (Some(json!({ "a": [1, 2] })), None));
+
+    let (results, _) = all(Batch::new(say("I would rather not.")).parse_json().max_retries(1), asked()).await;
+    assert_eq!(results[0].error.as_ref().unwrap().kind, "invalid_json");
+    assert_eq!((results[0].text.as_deref(), results[0].attempts), (Some("I would rather not."), 2));
+
+    let schema = json!({ "type": "object", "required": ["b"] });
+    let check = JsonCheck::schema(&schema).unwrap();
+    let (results, _) = all(Batch::new(say("{\"a\": 1}")).json(check).max_retries(0), asked()).await;
+    assert_eq!(results[0].error.as_ref().unwrap().kind, "schema");
+    assert!(JsonCheck::schema(&json!({ "type": 7 })).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_may_not_wait_says_until_when() {
+    let builder = || GeminiSim::builder().latency(Duration::from_millis(10));
+    let daily = |pool: tower_keypool::KeyPoolBuilder| pool.limits(MODEL, Limits::new().per_day(5));
+    let (sim, client) = stage::paused(builder(), 2, daily);
+    let (results, ended) = all(Batch::new(client).until_exhausted(), prompts(30)).await;
+    let Ended::OutOfQuota(why) = ended else { panic!("{ended:?}") };
+    assert_eq!((results.len(), sim.report().total.arrivals), (10, 10));
+    assert!(why.next_in().unwrap() > Duration::from_secs(3_600), "{why}");
+
+    // One that may waits for the days that it takes.
+    let (sim, client) = stage::paused(builder(), 2, daily);
+    let (results, ended) = all(Batch::new(client), prompts(30)).await;
+    assert!(matches!(ended, Ended::Done) && results.len() == 30);
+    assert!(sim.elapsed() > Duration::from_secs(24 * 3_600));
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_every_key_is_off_it_ends() {
+    for slots in [false, true] {
+        let (sim, client) = stage::paused(GeminiSim::builder(), 3, |pool| pool);
+        (0..3).for_each(|n| assert!(sim.refuse_key(n, Some(Refusal::ConsumerSuspended))));
+        let batch = Batch::new(client);
+        let batch = if slots { batch.workers_per_key(2) } else { batch };
+        let (results, ended) = all(batch, prompts(30)).await;
+        assert!(matches!(ended, Ended::NoKey(_)), "{ended:?}");
+        assert!(results.is_empty(), "they are no task's fault");
+        assert_eq!(sim.report().total.arrivals, 3, "each was asked once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_is_out_does_not_hold_others_up() {
+    let (_sim, client) = stage::paused(GeminiSim::builder(), 2, |pool| pool.limits(MODEL, Limits::new().per_day(1)));
+    let tasks = (0..60).map(|n| {
+        let task = Task::prompt(format!("task {n}"));
+        if n % 2 == 0 { task } else { task.model("gemini-2.5-pro") }
+    });
+    let (results, ended) = all(Batch::new(client).until_exhausted(), tasks.collect()).await;
+    assert!(matches!(ended, Ended::OutOfQuota(_)), "{ended:?}");
+    let of = |model: &str| results.iter().filter(|result| &*result.model == model).count();
+    assert_eq!((of(MODEL), of("gemini-2.5-pro")), (2, 30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_model_takes_its_place() {
+    let wall = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000);
+    let sim = stage::keyed(GeminiSim::builder().wall(wall.try_into().unwrap()), 1).build();
+    let pool = stage::pool("http://gemini-sim.invalid", 1)
+        .clock(tower_keypool::Clock::tokio_from(wall))
+        .limits("gemini-2.5-pro", Limits::new().per_day(3));
+    let models = tower_keypool::Models::new().for_all(["gemini-2.5-pro", "gemini-2.5-flash"]);
+    let client = keypool_client::Client::builder(pool.build().unwrap()).transport(sim.service()).fallback(models);
+    let client = client.model("gemini-2.5-pro").build();
+    let (results, _) = all(Batch::new(client), prompts(10)).await;
+    let of = |model: &str| results.iter().filter(|result| &*result.model == model).count();
+    assert_eq!((of("gemini-2.5-pro"), of("gemini-2.5-flash")), (3, 7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_only_the_provider_knew_costs_no_task_anything() {
+    let sim = (0..3).fold(GeminiSim::builder(), |builder, n| {
+        let limits = SimLimits::none().rpm(5);
+        builder
+            .project(gemini_sim::Project::new(format!("projects/{}", 1000 + n)).limits(limits).key(&*stage::secret(n)))
+    });
+    let wall = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000);
+    let sim = sim.wall(wall.try_into().unwrap()).build();
+    let pool =
+        stage::pool("http://gemini-sim.invalid", 3).clock(tower_keypool::Clock::tokio_from(wall)).build().unwrap();
+    let client = keypool_client::Client::builder(&pool).transport(sim.service()).build();
+    let (results, ended) = all(Batch::new(client).max_retries(0), prompts(60)).await;
+    assert!(matches!(ended, Ended::Done) && results.iter().all(|result| result.success));
+    let ids: BTreeSet<u64> = results.iter().map(|result| result.index).collect();
+    assert_eq!((ids.len(), sim.report().total.accepted), (60, 60), "each once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ids_are_unique_and_fields_carried_through() {
+    let (_sim, client) = stage::paused(GeminiSim::builder(), 1, |pool| pool);
+    let tasks = ["{\"id\": \"a\", \"prompt\": \"x\", \"course\": 7}", "{\"id\": \"a\", \"prompt\": \"y\"}", "\"z\""];
+    let mut run = Batch::new(client).run(tasks.map(|task| Task::from_json(task).unwrap()));
+    let mut results = Vec::new();
+    while let Some(result) = run.next().await {
+        results.push(result);
+    }
+    assert_eq!(results.len(), 2);
+    let carried = results.iter().find(|result| result.id == "a".into()).unwrap();
+    assert_eq!(serde_json::to_value(&carried.task).unwrap(), json!({ "course": 7 }));
+    assert!(run.watch().refused()[0].to_string().contains("line 2: another task has the id a"));
+    assert_eq!(run.statistics().failed, 1);
+}

@@ -1,0 +1,52 @@
+//! JSON as models make it: 40 broken texts with what was meant, and 40 that nothing may touch.
+
+use keypool_client::json::{How, find};
+use serde_json::{Value, json};
+
+fn corpus(text: &str) -> Vec<Value> {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn what_models_break_is_repaired_to_what_they_meant() {
+    let cases = corpus(include_str!("../corpus/broken.json"));
+    assert_eq!(cases.len(), 40);
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter_map(|case| {
+            let found = find(case["text"].as_str().unwrap()).map(|found| found.value);
+            (found.as_ref().ok() != Some(&case["value"])).then(|| format!("{}: {found:?}", case["what"]))
+        })
+        .collect();
+    // 95 % of them.
+    assert!(wrong.len() <= 2, "{wrong:#?}");
+}
+
+#[test]
+fn what_parses_is_never_touched() {
+    let cases = corpus(include_str!("../corpus/valid.json"));
+    assert_eq!(cases.len(), 40);
+    for case in &cases {
+        let text = case.as_str().unwrap();
+        let found = find(text).unwrap();
+        assert_eq!((found.value, found.how), (serde_json::from_str(text).unwrap(), How::AsItIs), "{text}");
+    }
+}
+
+#[test]
+fn nothing_is_made_of_nothing() {
+    for text in ["", "   ", "I cannot help with that.", "{", "see {name} and [0, 1)", "```\nlet x = 1;\n```"] {
+        let found = find(text);
+        assert!(found.as_ref().is_err() || found.as_ref().is_ok_and(|found| found.value == json!({})), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn what_is_hostile_ends_soon() {
+    assert!(find(&"[".repeat(100_000)).is_err());
+    assert!(find(&"{\"a\":".repeat(100_000)).is_err());
+    let long = format!("{{\"a\": [{}]", "1, ".repeat(200_000));
+    assert_eq!(find(&long).unwrap().value["a"].as_array().unwrap().len(), 200_000);
+    let quotes = "{\"".repeat(20_000);
+    let _ = find(&quotes);
+}

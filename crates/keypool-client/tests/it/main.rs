@@ -1,0 +1,8 @@
+//! The client and the batch engine, by what they offer, against the simulator.
+
+mod batch;
+mod client;
+mod json;
+mod output;
+mod paced;
+mod stage;

@@ -1,0 +1,116 @@
+//! How a run ended: a summary, and the exit code that says it.
+
+use std::{fmt::Write, path::Path, time::Duration};
+
+use anyhow::{Context, anyhow};
+use jiff::{Timestamp, tz::TimeZone};
+use keypool_client::batch::{Ended, Statistics, Watch};
+use serde_json::json;
+use tower_keypool::{Exhausted, KeyPool};
+
+use super::{
+    super::{Failure, STOPPED},
+    progress::{self, time},
+    shown,
+};
+use crate::telemetry::plain;
+
+/// Where and how much is told.
+pub(super) struct Told<'a> {
+    pub(super) summary: Option<&'a Path>,
+    pub(super) output: Option<&'a Path>,
+    /// Nothing but what is wrong.
+    pub(super) silent: bool,
+}
+
+impl Told<'_> {
+    /// Says how it ended. `failed_before`: tasks that failed in earlier runs and were not tried again.
+    pub(super) fn tell(
+        &self,
+        ended: &Ended,
+        watch: &Watch,
+        pool: &KeyPool,
+        failed_before: usize,
+    ) -> Result<(), Failure> {
+        let statistics = watch.statistics();
+        if !self.silent {
+            progress::line(&plain_lines(&statistics.to_string()));
+        }
+        for refused in watch.refused().iter().take(20) {
+            progress::line(&format!("keypool: {}", plain(&refused.to_string())));
+        }
+        if let Some(path) = self.summary {
+            let written = write_summary(path, ended, &statistics);
+            written.with_context(|| format!("--summary {}", shown(path))).map_err(Failure::run)?;
+        }
+        match ended {
+            Ended::Done if statistics.failed == 0 && failed_before == 0 => Ok(()),
+            Ended::Done => Err(Failure::with(1, failures(&statistics, failed_before, self.output))),
+            Ended::Stopped => {
+                let text = format!("stopped with {} tasks left; the same command goes on", statistics.left());
+                Err(Failure::with(STOPPED, anyhow!(text)))
+            }
+            Ended::OutOfQuota(why) => Err(Failure::with(3, anyhow!(out_of_quota(why, &statistics, pool)))),
+            Ended::NoKey(why) => Err(Failure::with(4, anyhow!(no_key(why, pool)))),
+            Ended::Failed(what) => Err(Failure::run(anyhow!(plain(what)))),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn failures(statistics: &Statistics, before: usize, output: Option<&Path>) -> anyhow::Error {
+    let kinds: Vec<String> = statistics.errors.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+    let kinds = if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
+    let earlier = if before > 0 { format!(", {before} in earlier runs") } else { String::new() };
+    let again = output.map(|path| format!("; why stands in {}, and --retry-failed tries them again", shown(path)));
+    anyhow!("{} tasks failed{kinds}{earlier}{}", statistics.failed, again.unwrap_or_default())
+}
+
+/// With the time to come back.
+fn out_of_quota(why: &Exhausted, statistics: &Statistics, pool: &KeyPool) -> String {
+    let mut text = format!("out of quota with {} tasks left: {}", statistics.left(), plain(&why.to_string()));
+    if let Some(next) = why.next_in() {
+        let _ = write!(text, "; come back at {} (in {})", at(pool, next), time(next.as_secs_f64()));
+    }
+    text
+}
+
+/// A moment on the clock of whoever reads it.
+fn at(pool: &KeyPool, from_now: Duration) -> String {
+    let at = Timestamp::try_from(pool.clock().wall() + from_now).unwrap_or_default();
+    at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+}
+
+/// With the list of keys.
+fn no_key(why: &Exhausted, pool: &KeyPool) -> String {
+    let mut text = format!("no usable key: {}", plain(&why.to_string()));
+    for key in pool.snapshot().keys.iter().take(100) {
+        let rest = key.rests.iter().find(|rest| rest.ends_in.is_none()).or(key.rests.first());
+        let reason = rest
+            .map_or_else(|| "it does not have the model".to_owned(), |rest| format!("{} {}", rest.code, rest.advice));
+        let _ = write!(text, "\n  {}: {}", key.id, plain(reason.trim()));
+    }
+    text
+}
+
+fn write_summary(path: &Path, ended: &Ended, statistics: &Statistics) -> anyhow::Result<()> {
+    let how = match ended {
+        Ended::Done => "done",
+        Ended::Stopped => "stopped",
+        Ended::OutOfQuota(_) => "out_of_quota",
+        Ended::NoKey(_) => "no_key",
+        _ => "failed",
+    };
+    let mut summary = json!(statistics);
+    summary["ended"] = how.into();
+    if let Ended::OutOfQuota(why) | Ended::NoKey(why) = ended {
+        summary["why"] = why.to_string().into();
+        summary["back_in"] = why.next_in().map(|next| next.as_secs_f64()).into();
+    }
+    Ok(std::fs::write(path, format!("{}\n", serde_json::to_string_pretty(&summary)?))?)
+}
+
+/// Each line by itself.
+fn plain_lines(text: &str) -> String {
+    text.lines().map(plain).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,105 @@
+//! A line for everything that goes wrong.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use jiff::{Timestamp, tz::TimeZone};
+use keypool_client::batch::{Fault, FaultKind};
+use serde_json::json;
+
+use crate::telemetry::plain;
+
+/// A file that lines are added to.
+pub(super) struct ErrorLog {
+    file: Mutex<File>,
+    json: bool,
+    zone: TimeZone,
+}
+
+impl ErrorLog {
+    pub(super) fn open(path: &Path, json: bool) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        let file =
+            file.map_err(|error| io::Error::new(error.kind(), format!("--error-log {}: {error}", path.display())))?;
+        Ok(Self { file: Mutex::new(file), json, zone: TimeZone::system() })
+    }
+
+    /// Adds a line. A log that cannot be written is no reason to end.
+    pub(super) fn write(&self, fault: &Fault, now: SystemTime) {
+        let now = Timestamp::try_from(now).unwrap_or_default().to_zoned(self.zone.clone());
+        let mut line = if self.json {
+            let mut line = json!(fault);
+            line["time"] = now.timestamp().to_string().into();
+            line["level"] = "ERROR".into();
+            line.to_string()
+        } else {
+            format!("{} ERROR {}", now.strftime("%Y-%m-%d %H:%M:%S"), plain(&text(fault)))
+        };
+        line.push('\n');
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = file.write_all(line.as_bytes());
+    }
+}
+
+/// `Slot 5 key k-1f09 task 17: 429 RESOURCE_EXHAUSTED (retry in 60s)`.
+fn text(fault: &Fault) -> String {
+    let mut text = format!("Slot {}", fault.slot);
+    if let Some(key) = &fault.key {
+        text.push_str(&format!(" key {key}"));
+    }
+    text.push_str(&format!(" task {}: ", fault.task));
+    if let Some(status) = fault.status.filter(|status| *status != 200) {
+        text.push_str(&format!("{status} "));
+    }
+    text.push_str(&fault.code);
+    let behind = match (fault.retry_in, fault.fault) {
+        _ if fault.permanent => "permanent".to_owned(),
+        (Some(rest), _) => format!("retry in {}", seconds(rest)),
+        (None, FaultKind::Key) => "another key".to_owned(),
+        _ if fault.last => format!("failed: {}", fault.message),
+        _ => format!("again: {}", fault.message),
+    };
+    text.push_str(&format!(" ({behind})"));
+    text
+}
+
+fn seconds(rest: Duration) -> String {
+    if rest < Duration::from_secs(1) {
+        format!("{}ms", rest.as_millis())
+    } else {
+        format!("{}s", rest.as_secs_f64().ceil())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keypool_client::batch::Id;
+
+    use super::*;
+
+    #[test]
+    fn lines_are_as_people_expect_them() {
+        let fault = Fault {
+            slot: 5,
+            key: Some("k-1f09".into()),
+            task: Id::Number(17),
+            model: "gemini-2.5-flash".into(),
+            fault: FaultKind::Key,
+            verdict: None,
+            status: Some(429),
+            code: "RESOURCE_EXHAUSTED".to_owned(),
+            message: String::new(),
+            retry_in: Some(Duration::from_secs(60)),
+            permanent: false,
+            last: false,
+        };
+        assert_eq!(text(&fault), "Slot 5 key k-1f09 task 17: 429 RESOURCE_EXHAUSTED (retry in 60s)");
+        let gone = Fault { status: Some(403), code: "CONSUMER_SUSPENDED".to_owned(), permanent: true, ..fault };
+        assert_eq!(text(&gone), "Slot 5 key k-1f09 task 17: 403 CONSUMER_SUSPENDED (permanent)");
+    }
+}

@@ -1,0 +1,398 @@
+//! `keypool batch`: a file of tasks, each answered once.
+
+#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
+
+mod ending;
+mod error_log;
+mod progress;
+mod sheet;
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, anyhow};
+use clap::{
+    Args, ValueEnum,
+    builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser},
+};
+use keypool_client::{
+    Client,
+    batch::{self, JsonCheck, Output, OutputOptions, Prices, Run, input::Format},
+};
+use tower_keypool::{
+    KeyPool, Strategy,
+    config::{Origin, Setting},
+};
+
+use super::{Failure, serve};
+use crate::{
+    config::{Inputs, Loaded, ProviderName},
+    database::{Keys, Place, Site},
+};
+use error_log::ErrorLog;
+use sheet::Sheet;
+
+/// Answer every task of a file exactly once, as fast as the keys allow.
+///
+/// Stopped or killed and started again with the same output, it goes on where it was. Tasks are lines of text, JSON lines
+/// (a text, or an object with prompt or a whole request, and id, model, system, temperature; what else it has is carried
+/// through), one JSON array of them, or CSV with a column prompt.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Batch {
+    /// File of tasks, or `-` for standard input
+    #[arg(value_name = "FILE")]
+    input: PathBuf,
+
+    /// Where results go: a line of JSON each, or one array where it ends in .json; a run goes on from what is there
+    /// [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// How the tasks are written down [default: by the file's name: .jsonl, .json, .csv, else text]
+    #[arg(long, value_name = "NAME", value_parser = formats())]
+    format: Option<Format>,
+
+    /// The column of CSV that holds the prompt
+    #[arg(long, value_name = "NAME", default_value = "prompt")]
+    column: String,
+
+    /// Model of tasks that name none [default: gemini-2.5-flash]
+    #[arg(long, value_name = "MODEL", value_parser = NonEmptyStringValueParser::new())]
+    model: Option<String>,
+
+    /// What the model goes by, in tasks that say nothing of it; @FILE reads it from a file
+    #[arg(long, value_name = "TEXT|@FILE")]
+    system: Option<String>,
+
+    /// How free answers are: 0 to 2 [default: 1.0]
+    #[arg(long, value_name = "NUMBER")]
+    temperature: Option<String>,
+
+    /// Slots a key, each with one task at a time; turns slots on [default: 4]
+    #[arg(long, value_name = "NUMBER")]
+    workers_per_key: Option<String>,
+
+    /// Seconds from a slot's start to its next; turns slots on. The keys' limits hold as well [default: 12.0]
+    #[arg(long, value_name = "SECONDS")]
+    rate_limit_per_slot: Option<String>,
+
+    /// Requests at a time, without slots [default: what the limits can keep busy]
+    #[arg(long, value_name = "NUMBER")]
+    concurrency: Option<String>,
+
+    /// How often a task is tried again after a fault of its own or the model's; faults of keys are not counted [default: 3]
+    #[arg(long, value_name = "NUMBER")]
+    max_retries: Option<String>,
+
+    /// Send again what the provider calls invalid
+    #[arg(long)]
+    retry_invalid: bool,
+
+    /// Try again what failed in an earlier run
+    #[arg(long, requires = "output")]
+    retry_failed: bool,
+
+    /// Models to step down to, best first, when no key may serve the one asked for
+    #[arg(long, value_name = "MODEL,…", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    fallback: Vec<String>,
+
+    /// How long to wait for a key before it ends with 3, in seconds or as 10m, 2h [default: as long as it takes]
+    #[arg(long, value_name = "SECONDS")]
+    max_wait: Option<String>,
+
+    /// End with 3 once the keys' quotas are used up, for a daily cron
+    #[arg(long, conflicts_with = "max_wait")]
+    until_exhausted: bool,
+
+    /// How long one answer may take, in seconds or as 10m [default: 10m]
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<String>,
+
+    /// Put results in the order of the input, once it ends
+    #[arg(long, requires = "output")]
+    ordered: bool,
+
+    /// Answers are JSON: what stands in fences or between words is found, what is broken repaired
+    #[arg(long)]
+    parse_json: bool,
+
+    /// The same, checked against a JSON schema
+    #[arg(long, value_name = "FILE")]
+    json_schema: Option<PathBuf>,
+
+    /// A line for everything that goes wrong, to this file
+    #[arg(long, value_name = "FILE")]
+    error_log: Option<PathBuf>,
+
+    /// How those lines are written
+    #[arg(long, value_name = "NAME", default_value = "text")]
+    error_log_format: LogFormat,
+
+    /// Seconds from line to line of the progress, where there is no terminal [default: 2.0]
+    #[arg(long, value_name = "SECONDS")]
+    monitor_interval: Option<String>,
+
+    /// Show no progress
+    #[arg(long)]
+    no_progress: bool,
+
+    /// The summary at the end as JSON, to this file
+    #[arg(long, value_name = "FILE")]
+    summary: Option<PathBuf>,
+
+    /// Key file (repeatable) [default: key.txt, if there is one] [env: KEYPOOL_KEYS, API_KEY_FILE]
+    #[arg(long, value_name = "FILE")]
+    keys: Vec<String>,
+
+    /// Whose API the keys are for: gemini, openai or anthropic [default: gemini] [env: KEYPOOL_PROVIDER]
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+
+    /// Where requests go: http(s)://host[:port][/path] [default: the provider's address] [env: KEYPOOL_UPSTREAM]
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+
+    /// Certificates to trust in the place of Mozilla's, in PEM [env: KEYPOOL_CACERT]
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<String>,
+
+    /// Order among the ready keys of one priority [default: least-loaded]
+    #[arg(long, value_name = "NAME", value_parser = serve::strategies())]
+    strategy: Option<Strategy>,
+
+    #[command(flatten)]
+    database: Place,
+}
+
+/// How the error log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// A line of JSON each.
+    Json,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  keypool batch prompts.txt -o answers.jsonl
+  keypool batch prompts.jsonl -o answers.json --ordered --model gemini-2.5-pro --system @system.txt
+  keypool batch prompts.csv -o answers.jsonl --parse-json --json-schema answer.schema.json
+  keypool batch prompts.txt -o answers.jsonl --workers-per-key 4 --rate-limit-per-slot 12 --error-log errors.log
+  0 9 * * *  keypool batch prompts.txt -o answers.jsonl --until-exhausted
+  cat prompts.txt | keypool batch - > answers.jsonl
+
+Ctrl-C once: what is under way comes to its end; twice: it stops at once. Either way nothing done is lost.
+
+Exit codes: 0 all answered, 1 some tasks failed (or the system did), 2 command line, configuration or input is wrong,
+3 out of quota (it says until when), 4 no usable key (it lists them), 130 stopped.";
+
+fn formats() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(Format::NAMES.map(|(name, _)| name)).try_map(|name| name.parse::<Format>())
+}
+
+impl Batch {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let mut inputs = self.inputs()?;
+        let mut loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
+        warn_on_stderr();
+        let sheet = Sheet::of(&self.input, self.format, &self.column)?;
+        let check = self.check()?;
+        let log = self.error_log.as_ref().map(|path| ErrorLog::open(path, self.error_log_format == LogFormat::Json));
+        let log = log.transpose().map_err(Failure::config)?;
+        let options = OutputOptions { retry_failed: self.retry_failed, ordered: self.ordered };
+        let output =
+            self.output.as_ref().map(|path| Output::open(path, &options)).transpose().map_err(Failure::config)?;
+        let site = Site::of(&loaded.store);
+
+        super::runtime()?.block_on(async {
+            let joined = serve::join(&site, &loaded).await?;
+            let mut keys = Keys::new(&site, joined.database());
+            match keys.begin().await {
+                Ok(None) => {}
+                Ok(told) => {
+                    inputs.hear(told);
+                    loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
+                }
+                Err(error) => tracing::warn!("{error}; keys in the database are not used"),
+            }
+            if loaded.keys.is_empty() {
+                return Err(Failure::config(serve::NoKey::of(&loaded)));
+            }
+            let pool = serve::pool(&loaded, joined).await?;
+            let ended = self.work(&loaded, &pool, &sheet, check, log, output).await;
+            pool.shutdown().await;
+            ended
+        })
+    }
+
+    /// Runs it, and says how it ended.
+    async fn work(
+        &self,
+        loaded: &Loaded,
+        pool: &KeyPool,
+        sheet: &Sheet,
+        check: Option<JsonCheck>,
+        log: Option<ErrorLog>,
+        output: Option<Output>,
+    ) -> Result<(), Failure> {
+        let mut batch = self.batch(loaded, pool)?;
+        if let Some(check) = check {
+            batch = batch.json(check);
+        }
+        if let Some(log) = log {
+            let clock = pool.clock().clone();
+            batch = batch.on_fault(move |fault| log.write(fault, clock.wall()));
+        }
+        if let Some(tasks) = sheet.tasks {
+            batch = batch.expecting(tasks);
+        }
+        let before = output.as_ref().map(Output::before).unwrap_or_default();
+        if !self.no_progress {
+            progress::begin(&batch.plan(), sheet.tasks, before);
+        }
+        let to_stdout = output.is_none();
+        if let Some(output) = output {
+            batch = batch.output(output);
+        }
+        let run = match &sheet.path {
+            Some(path) => batch.run_file(path, Some(sheet.format), &self.column),
+            None => batch.run_stdin(self.format, &self.column),
+        };
+        let watch = run.watch();
+        let stopped = super::interrupted();
+        let stop = tokio::spawn({
+            let watch = watch.clone();
+            async move {
+                stopped.await;
+                eprintln!("keypool: ending: what is under way comes to its end; Ctrl-C again stops at once");
+                watch.stop();
+            }
+        });
+        let interval = loaded.config.batch.monitor_interval.0;
+        let shown = (!self.no_progress).then(|| tokio::spawn(progress::show(watch.clone(), sheet.tasks, interval)));
+        let ended = drain(run, to_stdout).await;
+        if let Some(shown) = shown {
+            shown.abort();
+            let _ = shown.await;
+        }
+        stop.abort();
+        let failed_before = if self.retry_failed { 0 } else { before.1 };
+        let told =
+            ending::Told { summary: self.summary.as_deref(), output: self.output.as_deref(), silent: self.no_progress };
+        told.tell(&ended, &watch, pool, failed_before)
+    }
+
+    /// Options are settings like others, and win.
+    fn inputs(&self) -> Result<Inputs, Failure> {
+        let list = |items: &[String]| (!items.is_empty()).then(|| items.join(","));
+        let system = self.system.as_ref().map(|text| match text.strip_prefix('@') {
+            Some(path) => std::fs::read_to_string(path).with_context(|| format!("--system {text}")),
+            None => Ok(text.clone()),
+        });
+        // A minute's windows are waited for.
+        let max_wait = if self.until_exhausted { Some("65s".to_owned()) } else { self.max_wait.clone() };
+        let given = [
+            ("--keys", "pool.key_files", list(&self.keys)),
+            ("--provider", "gateway.provider", self.provider.clone()),
+            ("--upstream", "gateway.upstream", self.upstream.clone()),
+            ("--cacert", "gateway.cacert", self.cacert.clone()),
+            ("--strategy", "pool.strategy", self.strategy.map(|strategy| strategy.to_string())),
+            ("--fallback", "pool.fallback", list(&self.fallback)),
+            ("--model", "batch.model", self.model.clone()),
+            ("--system", "batch.system", system.transpose().map_err(Failure::config)?),
+            ("--temperature", "batch.temperature", self.temperature.clone()),
+            ("--workers-per-key", "batch.workers_per_key", self.workers_per_key.clone()),
+            ("--rate-limit-per-slot", "batch.rate_limit_per_slot", self.rate_limit_per_slot.clone()),
+            ("--concurrency", "batch.concurrency", self.concurrency.clone()),
+            ("--max-retries", "batch.max_retries", self.max_retries.clone()),
+            ("--retry-invalid", "batch.retry_invalid", self.retry_invalid.then(|| "true".to_owned())),
+            ("--max-wait", "batch.max_wait", max_wait),
+            ("--timeout", "batch.timeout", self.timeout.clone()),
+            ("--monitor-interval", "batch.monitor_interval", self.monitor_interval.clone()),
+        ];
+        let flags =
+            given.into_iter().filter_map(|(flag, path, value)| Some(Setting::new(path, value?, Origin::flag(flag))));
+        Ok(Inputs::new(self.database.config().cloned(), flags.chain(self.database.flags()).collect()))
+    }
+
+    fn check(&self) -> Result<Option<JsonCheck>, Failure> {
+        let Some(path) = &self.json_schema else { return Ok(self.parse_json.then(JsonCheck::any)) };
+        let wrong = || format!("--json-schema {}", path.display());
+        let text = std::fs::read_to_string(path).with_context(wrong).map_err(Failure::config)?;
+        let schema = serde_json::from_str(&text).with_context(wrong).map_err(Failure::config)?;
+        JsonCheck::schema(&schema).with_context(wrong).map_err(Failure::config).map(Some)
+    }
+
+    /// What the configuration says.
+    fn batch(&self, loaded: &Loaded, pool: &KeyPool) -> Result<batch::Batch, Failure> {
+        let settings = &loaded.config.batch;
+        let model = match (&settings.model, loaded.config.gateway.provider) {
+            (Some(model), _) => model.as_str(),
+            (None, ProviderName::Gemini) => keypool_client::DEFAULT_MODEL,
+            (None, _) => {
+                return Err(Failure::config(anyhow!("which model? Say --model, or batch.model in keypool.toml")));
+            }
+        };
+        let client = Client::builder(pool)
+            .model(model)
+            .timeout(settings.timeout.0)
+            .roots(loaded.roots.store())
+            .fallback(loaded.config.pool().fallback())
+            .build();
+        let mut batch = batch::Batch::new(client)
+            .temperature(settings.temperature)
+            .max_retries(settings.max_retries.0.into())
+            .retry_invalid(settings.retry_invalid)
+            .timeout(settings.timeout.0);
+        if let Some(system) = &settings.system {
+            batch = batch.system(system);
+        }
+        if let Some(slots) = settings.workers_per_key {
+            batch = batch.workers_per_key(slots.0.into());
+        }
+        if let Some(interval) = settings.rate_limit_per_slot {
+            batch = batch.rate_limit_per_slot(interval.0.as_secs_f64());
+        }
+        if let Some(requests) = settings.concurrency {
+            batch = batch.concurrency(requests.0.into());
+        }
+        if let Some(wait) = settings.max_wait {
+            batch = batch.max_wait(wait.0);
+        }
+        if let (Some(input), Some(output)) = (settings.price_input, settings.price_output) {
+            batch = batch.prices(Prices { input, output });
+        }
+        Ok(batch)
+    }
+}
+
+/// Lets it run to its end. Without a file, results are lines on standard output.
+async fn drain(mut run: Run, to_stdout: bool) -> batch::Ended {
+    while let Some(result) = run.next().await {
+        if to_stdout {
+            let mut line = serde_json::to_vec(&result).unwrap_or_default();
+            line.push(b'\n');
+            if std::io::stdout().write_all(&line).is_err() {
+                // Nobody reads any more.
+                run.watch().stop();
+            }
+        }
+    }
+    run.ended()
+}
+
+/// Standard output may carry results: what goes wrong is said beside it.
+fn warn_on_stderr() {
+    let lines =
+        tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_target(false).without_time();
+    let _ = lines.with_max_level(tracing::Level::WARN).try_init();
+}
+
+/// A path, as a message names it.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

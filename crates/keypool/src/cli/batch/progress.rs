@@ -1,0 +1,104 @@
+//! How a run goes: a bar on a terminal, lines elsewhere. On standard error, since results may go to the other one.
+
+use std::{
+    io::{IsTerminal, Write},
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use keypool_client::batch::{Plan, Statistics, Watch};
+
+/// How often a bar is drawn.
+const FRAME: Duration = Duration::from_millis(250);
+
+/// What will be done, and how long that takes.
+pub(super) fn begin(plan: &Plan, tasks: Option<u64>, (done, failed): (usize, usize)) {
+    let left = tasks.map(|tasks| tasks.saturating_sub(done as u64));
+    let mut text = left.map_or_else(|| plan.to_string(), |left| plan.tell(left));
+    if done > 0 {
+        text.push_str(&format!("\n{done} done before"));
+        if failed > 0 {
+            text.push_str(&format!(", {failed} of them failed (--retry-failed tries them again)"));
+        }
+    }
+    line(&text);
+}
+
+/// Shows how it goes until it is aborted.
+pub(super) async fn show(watch: Watch, tasks: Option<u64>, interval: Duration) {
+    let on_terminal = std::io::stderr().is_terminal();
+    let bar = on_terminal.then(|| bar(tasks));
+    let mut waits = false;
+    loop {
+        tokio::time::sleep(if on_terminal { FRAME } else { interval }).await;
+        let now = watch.statistics();
+        let waiting = waiting(&now);
+        let Some(bar) = &bar else {
+            line(&now.line());
+            if let Some(waiting) = waiting.filter(|_| !std::mem::replace(&mut waits, true)) {
+                line(&waiting);
+            } else if now.resting.is_empty() {
+                waits = false;
+            }
+            continue;
+        };
+        bar.set_position(now.skipped + now.ok + now.failed);
+        if tasks.is_none() {
+            bar.set_length(now.tasks);
+        }
+        bar.set_message(waiting.unwrap_or_else(|| message(&now)));
+    }
+}
+
+fn bar(tasks: Option<u64>) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(tasks, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} {percent}% {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Whom the run waits for, where nothing is under way.
+fn waiting(now: &Statistics) -> Option<String> {
+    let first = now.resting.first().filter(|_| now.active == 0)?;
+    let until = first.seconds.map(|seconds| format!("waits {}: ", time(seconds))).unwrap_or_default();
+    Some(format!("{until}{}", crate::telemetry::plain(&first.why)))
+}
+
+fn message(now: &Statistics) -> String {
+    let mut parts = vec![format!("{:.1}/s", now.per_second)];
+    parts.extend(now.eta.map(|eta| format!("{} left", time(eta))));
+    parts.push(format!("ok {} failed {}", now.ok, now.failed));
+    parts.push(format!("active {}/{} queued {}", now.active, now.slots, now.queued));
+    if now.paused > 0 || !now.resting.is_empty() {
+        parts.push(format!("resting {}", now.paused.max(now.resting.len())));
+    }
+    parts.push(format!("{} tokens", short(now.input_tokens + now.output_tokens)));
+    parts.extend(now.cost.filter(|cost| *cost > 0.0).map(|cost| format!("~${cost:.2}")));
+    parts.join(" | ")
+}
+
+/// `12.3k`.
+fn short(number: u64) -> String {
+    match number {
+        0..10_000 => number.to_string(),
+        10_000..10_000_000 => format!("{:.1}k", number as f64 / 1e3),
+        _ => format!("{:.1}M", number as f64 / 1e6),
+    }
+}
+
+/// `2 h 05 min`.
+pub(super) fn time(seconds: f64) -> String {
+    let whole = seconds.ceil().max(0.0) as u64;
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3_600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        3_600..86_400 => format!("{} h {:02} min", whole / 3_600, whole / 60 % 60),
+        _ => format!("{} d {:02} h", whole / 86_400, whole / 3_600 % 24),
+    }
+}
+
+/// A closed pipe is no error.
+pub(super) fn line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

@@ -1,0 +1,265 @@
+//! `keypool batch` as a person meets it: results, exit codes, kills.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    time::Duration,
+};
+
+use gemini_sim::{Builder, Fault, GeminiSim, Limits, Project, Refusal, Rule};
+use serde_json::Value;
+
+use crate::binary::keypool;
+
+fn secret(n: usize) -> String {
+    format!("AIzaSyTEST-batch-key-with-number-{n:07}")
+}
+
+/// A folder with keys and tasks, and a simulator.
+struct Stage {
+    folder: tempfile::TempDir,
+    sim: GeminiSim,
+}
+
+/// How it ended.
+#[derive(Debug)]
+struct Ended {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Stage {
+    async fn new(builder: Builder, keys: usize, limits: Limits) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let sim = (0..keys).fold(builder, |builder, n| {
+            let project = Project::new(format!("projects/{}", 1000 + n)).limits(limits.clone());
+            builder.project(project.key(&*secret(n)))
+        });
+        let file: String = (0..keys).map(|n| format!("{} id=k{n}\n", secret(n))).collect();
+        std::fs::write(folder.path().join("keys.txt"), file).unwrap();
+        Self { folder, sim: sim.start().await.unwrap() }
+    }
+
+    fn tasks(self, count: usize) -> Self {
+        let lines: String = (0..count).map(|n| format!("task {n}\n")).collect();
+        std::fs::write(self.path("tasks.txt"), lines).unwrap();
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn start(&self, args: &[&str]) -> Child {
+        let mut command = keypool(&["batch", "--keys", "keys.txt", "--upstream", &self.sim.url(), "--db", "counts.db"]);
+        command.args(args).current_dir(self.folder.path());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    async fn run(&self, args: &[&str]) -> Ended {
+        let child = self.start(args);
+        let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let ended =
+            Ended { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) };
+        assert!(!ended.err.contains("AIzaSy") && !ended.out.contains("AIzaSy"), "a secret: {ended:?}");
+        ended
+    }
+
+    fn results(&self, name: &str) -> Vec<Value> {
+        lines(&self.path(name))
+    }
+}
+
+/// The whole lines of a file, and what may be torn behind them left out.
+fn lines(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn by_index(results: &[Value]) -> BTreeMap<u64, usize> {
+    results.iter().fold(BTreeMap::new(), |mut counts, result| {
+        *counts.entry(result["index"].as_u64().unwrap()).or_default() += 1;
+        counts
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_answered_and_run_again_costs_nothing() {
+    let stage = Stage::new(GeminiSim::builder(), 3, Limits::none()).await.tasks(40);
+    let ended = stage.run(&["tasks.txt", "-o", "answers.jsonl", "--monitor-interval", "0.1"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.err.contains("40 ok, 0 failed"), "{ended:?}");
+    let results = stage.results("answers.jsonl");
+    assert_eq!((results.len(), by_index(&results).len()), (40, 40));
+    let first = &results[0];
+    for field in [
+        "id",
+        "index",
+        "success",
+        "text",
+        "key_id",
+        "model",
+        "attempts",
+        "key_faults",
+        "usage",
+        "finish_reason",
+        "seconds",
+    ] {
+        assert!(first.get(field).is_some(), "{field} is missing: {first}");
+    }
+    assert_eq!(stage.sim.report().total.arrivals, 40);
+    let again = stage.run(&["tasks.txt", "-o", "answers.jsonl"]).await;
+    assert_eq!((again.code, stage.sim.report().total.arrivals), (0, 40), "{again:?}");
+
+    // Another prompt under an id is another task; the file holds each once.
+    let text = std::fs::read_to_string(stage.path("tasks.txt")).unwrap().replace("task 7\n", "another\n");
+    std::fs::write(stage.path("tasks.txt"), text).unwrap();
+    let ended = stage.run(&["tasks.txt", "-o", "answers.jsonl"]).await;
+    assert_eq!((ended.code, stage.sim.report().total.arrivals), (0, 41));
+    let results = stage.results("answers.jsonl");
+    assert_eq!((results.len(), by_index(&results).len()), (40, 40));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_array_is_written_at_once_and_goes_on() {
+    let stage = Stage::new(GeminiSim::builder(), 2, Limits::none().rpd(10)).await.tasks(30);
+    std::fs::write(stage.path("keys.txt"), format!("{} rpd=10\n{} rpd=10\n", secret(0), secret(1))).unwrap();
+    let list =
+        || -> Vec<Value> { serde_json::from_str(&std::fs::read_to_string(stage.path("all.json")).unwrap()).unwrap() };
+    let ended =
+        stage.run(&["tasks.txt", "-o", "all.json", "--ordered", "--until-exhausted", "--summary", "sum.json"]).await;
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(ended.err.contains("come back at") && ended.err.contains("10 tasks left"), "{ended:?}");
+    assert!(ended.err.contains("20 of 20 left today"), "before the start: {ended:?}");
+    assert_eq!(list().len(), 20);
+    let summary: Value = serde_json::from_str(&std::fs::read_to_string(stage.path("sum.json")).unwrap()).unwrap();
+    assert_eq!((&summary["ended"], &summary["ok"]), (&"out_of_quota".into(), &20.into()));
+
+    // More keys, and the same command.
+    std::fs::write(stage.path("keys.txt"), secret(0)).unwrap();
+    let stage = Stage { sim: GeminiSim::builder().key(&*secret(0)).start().await.unwrap(), ..stage };
+    let ended = stage.run(&["tasks.txt", "-o", "all.json", "--ordered", "--db", "other.db"]).await;
+    assert_eq!(ended.code, 2, "twice --db: {ended:?}");
+    let mut command = keypool(&["batch", "--keys", "keys.txt", "--upstream", &stage.sim.url(), "--db", "other.db"]);
+    command.args(["tasks.txt", "-o", "all.json", "--ordered"]).current_dir(stage.folder.path());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(stage.path("all.json")).unwrap();
+    let all: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let order: Vec<u64> = all.iter().map(|result| result["index"].as_u64().unwrap()).collect();
+    assert_eq!(order, (0..30).collect::<Vec<u64>>());
+    assert_eq!(stage.sim.report().total.arrivals, 10);
+    assert!(!stage.path("all.json.journal").exists() && !stage.path("all.json.lock").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_exit_code_says_what_it_is() {
+    let stage = Stage::new(GeminiSim::builder(), 2, Limits::none()).await.tasks(5);
+    stage.sim.script(Rule::new(Fault::Refuse(Refusal::InvalidArgument)).nth(1));
+    let ended = stage.run(&["tasks.txt", "-o", "a.jsonl", "--error-log", "errors.log"]).await;
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.err.contains("1 invalid") && ended.err.contains("--retry-failed"), "{ended:?}");
+    let log = std::fs::read_to_string(stage.path("errors.log")).unwrap();
+    assert!(log.contains(" ERROR Slot ") && log.contains(": 400 INVALID_ARGUMENT (failed: "), "{log}");
+    assert_eq!(stage.run(&["tasks.txt", "-o", "a.jsonl"]).await.code, 1, "it failed before");
+    let ended = stage.run(&["tasks.txt", "-o", "a.jsonl", "--retry-failed"]).await;
+    assert_eq!((ended.code, stage.results("a.jsonl").len()), (0, 5), "{ended:?}");
+
+    std::fs::write(stage.path("bad.jsonl"), "{\"prompt\": \"x\"}\n{nonsense\n{\"id\": 0, \"prompt\": \"y\"}\n")
+        .unwrap();
+    let ended = stage.run(&["bad.jsonl", "-o", "b.jsonl"]).await;
+    assert!(ended.code == 2 && ended.err.contains("line 2") && ended.err.contains("line 3: another task"), "{ended:?}");
+    for wrong in [["tasks.txt", "--temperature", "warm"], ["tasks.txt", "--max-retries", "-1"], ["none.txt", "-o", "x"]]
+    {
+        assert_eq!(stage.run(&wrong).await.code, 2, "{wrong:?}");
+    }
+    std::fs::write(stage.path("other.jsonl"), "{\"a\": 1}\n").unwrap();
+    let ended = stage.run(&["tasks.txt", "-o", "other.jsonl"]).await;
+    assert!(ended.code == 2 && ended.err.contains("no result of a batch"), "{ended:?}");
+
+    (0..2).for_each(|n| assert!(stage.sim.refuse_key(n, Some(Refusal::ConsumerSuspended))));
+    let ended = stage.run(&["tasks.txt", "-o", "c.jsonl", "--error-log", "gone.log"]).await;
+    assert!(ended.code == 4 && ended.err.contains("k0: CONSUMER_SUSPENDED"), "{ended:?}");
+    let log = std::fs::read_to_string(stage.path("gone.log")).unwrap();
+    assert!(log.contains("403 CONSUMER_SUSPENDED (permanent)"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn standard_input_and_output_will_do() {
+    let stage = Stage::new(GeminiSim::builder(), 1, Limits::none()).await;
+    let mut command = keypool(&["batch", "-", "--keys", "keys.txt", "--upstream", &stage.sim.url(), "--db", "none"]);
+    command.current_dir(stage.folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, b"{\"id\": \"q\", \"prompt\": \"hello\", \"n\": 1}\n\"and this\"\n").unwrap();
+    drop(input);
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut results: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    results.sort_by_key(|result| result["index"].as_u64());
+    assert_eq!((&results[0]["id"], &results[0]["task"]["n"], &results[1]["id"]), (&"q".into(), &1.into(), &1.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_moment_nothing_is_lost_and_nothing_twice() {
+    const TASKS: usize = 300;
+    let builder = GeminiSim::builder().latency(Duration::from_millis(40));
+    let stage = Stage::new(builder, 4, Limits::none()).await.tasks(TASKS);
+    let args =
+        ["tasks.txt", "-o", "answers.jsonl", "--workers-per-key", "2", "--rate-limit-per-slot", "0", "--no-progress"];
+    let (mut reported, mut kills) = (0, 0);
+    for pause in [250, 330, 420] {
+        let mut child = stage.start(&args);
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        if child.try_wait().unwrap().is_none() {
+            child.kill().unwrap();
+            kills += 1;
+        }
+        child.wait().unwrap();
+        let whole = by_index(&stage.results("answers.jsonl"));
+        assert!(whole.values().all(|count| *count == 1), "twice");
+        assert!(whole.len() >= reported, "something that was there is gone");
+        reported = whole.len();
+    }
+    let second = {
+        let mut first = stage.start(&args);
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let second = stage.run(&args).await;
+        assert!(first.try_wait().unwrap().is_none() || second.code == 0, "the first one runs on");
+        first.kill().unwrap();
+        first.wait().unwrap();
+        second
+    };
+    assert!(second.code == 2 && second.err.contains("another run writes to"), "{second:?}");
+    let ended = stage.run(&args).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let results = by_index(&stage.results("answers.jsonl"));
+    assert_eq!((results.len(), results.values().sum::<usize>()), (TASKS, TASKS));
+    let wasted = stage.sim.report().total.arrivals - TASKS as u64;
+    assert!(wasted <= 8 * (kills + 1), "{wasted} calls for nothing; 8 are under way at a time, and {kills} kills");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_drains_and_the_same_command_goes_on() {
+    let builder = GeminiSim::builder().latency(Duration::from_millis(200));
+    let stage = Stage::new(builder, 2, Limits::none()).await.tasks(60);
+    let args = ["tasks.txt", "-o", "answers.jsonl", "--concurrency", "4"];
+    let child = stage.start(&args);
+    while stage.sim.report().total.arrivals < 8 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let signal = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(signal.success());
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    let done = stage.results("answers.jsonl").len();
+    assert_eq!(done as u64, stage.sim.report().total.arrivals, "what was under way came to its end");
+    assert!(done < 60);
+    assert_eq!(stage.run(&args).await.code, 0);
+    assert_eq!((stage.results("answers.jsonl").len(), stage.sim.report().total.arrivals), (60, 60));
+}
