@@ -7,6 +7,8 @@ mod conversation;
 mod embedding;
 mod event;
 mod fault;
+mod medium;
+mod picture;
 mod sampling;
 mod tool;
 
@@ -16,5 +18,7 @@ pub use conversation::{Call, Conversation, Part, Returned, Role, Turn};
 pub use embedding::{Embedded, Embedding};
 pub use event::{Chosen, Event, Finish, Likely, Usage};
 pub use fault::{Fault, Kind};
+pub use medium::{Canvas, Medium, Speech};
+pub use picture::{Drawing, Drawn, Picture};
 pub use sampling::{Effort, Format, Sampling, Thinking};
 pub use tool::{Tool, ToolChoice};

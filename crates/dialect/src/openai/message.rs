@@ -309,7 +309,7 @@ pub(crate) fn file<'a>(
     }
 }
 
-fn mime_of(name: &str) -> Option<&'static str> {
+pub(super) fn mime_of(name: &str) -> Option<&'static str> {
     let (_, end) = name.rsplit_once('.')?;
     Some(match end.to_ascii_lowercase().as_str() {
         "pdf" => "application/pdf",
@@ -324,6 +324,12 @@ fn mime_of(name: &str) -> Option<&'static str> {
         "webp" => "image/webp",
         "mp3" => "audio/mp3",
         "wav" => "audio/wav",
+        "ogg" | "oga" => "audio/ogg",
+        "flac" => "audio/flac",
+        "aac" => "audio/aac",
+        "m4a" => "audio/m4a",
+        "mpga" | "mpeg" => "audio/mpeg",
+        "webm" => "audio/webm",
         "mp4" => "video/mp4",
         _ => return None,
     })

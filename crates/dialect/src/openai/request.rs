@@ -88,7 +88,7 @@ impl From<Fault> for Unread {
 }
 
 fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
-    let Asked { conversation, ignored, usage_wanted } = asked;
+    let Asked { conversation, ignored, usage_wanted, .. } = asked;
     let sampling = &mut conversation.sampling;
     match &*field.name {
         "stream" => conversation.stream = field.read()?,
