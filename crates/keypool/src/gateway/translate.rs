@@ -1,6 +1,7 @@
 //! A request in another dialect than the provider's: understood, asked anew, and answered in its own.
 
 mod asked;
+mod drawing;
 mod refusal;
 mod upstream;
 
@@ -66,9 +67,10 @@ where
         let (caller, traffic) = (self.caller, Arc::clone(&self.traffic));
         let answered = if parts.method == task.method() {
             match task {
-                Task::Chat | Task::Respond => self.chat(parts, body).await,
+                Task::Chat | Task::Respond | Task::Sound(_) => self.chat(parts, body).await,
                 Task::Count => self.count(parts, body).await,
                 Task::Embeddings => self.embed(parts, body).await,
+                Task::Draw => self.draw(parts, body).await,
                 Task::Models => self.models(&parts).await,
                 Task::Model(name) => self.model(&name, &parts).await,
             }
@@ -85,7 +87,7 @@ where
 
     async fn chat(mut self, parts: Parts, body: Incoming) -> Result<Answered<B>, Failed> {
         let bytes = read(&parts.headers, body).await?;
-        let Asked { conversation, ignored, usage_wanted } = self.caller.conversation(&bytes, self.strict)?;
+        let Asked { conversation, ignored, usage_wanted, form } = self.caller.conversation(&bytes, self.strict)?;
         let stream = conversation.stream;
         let verb = if stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" };
         let path = gemini::path_of(&conversation.model, verb).ok_or_else(bad_model)?;
@@ -97,6 +99,7 @@ where
             usage: usage_wanted,
             unique: unique()?,
             created: self.created(),
+            form,
         };
         let listener = gemini::Listener::new(conversation.one_call);
         let exchange = Exchange::new(Box::new(listener), self.caller.voice(shape));
@@ -116,8 +119,11 @@ where
         ignored: &Ignored,
     ) -> Result<Answered<B>, Failed> {
         let (served_by, body) = self.fetch(request).await?;
+        let media_type = exchange.media_type();
         let said = exchange.whole(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
-        Ok(answer(said, served_by, ignored))
+        let (outcome, mut response) = answer(said, served_by, ignored);
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        Ok((outcome, response))
     }
 
     /// A stream: its head goes out with the provider's, or when that takes long.
