@@ -27,9 +27,9 @@ pub use caller::{Asked, Caller, Form, Ignored, Refused, Shape, Voice};
 pub use events::{Events, MOST_OF_EVENT};
 pub use exchange::{Exchange, Listener};
 pub use neutral::{
-    Call, CallId, Canvas, Carried, Chosen, Conversation, Drawing, Drawn, Effort, Embedded, Embedding, Event, Fault,
-    Finish, Format, Kind, Likely, Medium, Model, Part, Picture, Returned, Role, Sampling, Speech, Thinking, Tool,
-    ToolChoice, Turn, Usage,
+    Call, CallId, Canvas, Carried, Chosen, Conversation, Drawing, Drawn, Effort, Embedded, Embedding, Event, Far,
+    Fault, Finish, Format, Kind, Likely, Medium, Model, Part, Picture, Returned, Role, Sampling, Speech, Thinking,
+    Tool, ToolChoice, Turn, Usage,
 };
 use one_or::OneOr;
 pub use segments::Segments;

@@ -246,6 +246,9 @@ fn write(conversation: &Conversation<'_>, request: &impl Serialize, source: Byte
 }
 
 fn request<'r>(conversation: &'r Conversation<'_>) -> Result<Request<'r>, Fault> {
+    if let Some(far) = conversation.far().next() {
+        return Err(far.refused());
+    }
     let Conversation { model, system, turns, tools, tool_choice, sampling, format, medium, thinking, cached, .. } =
         conversation;
     let signs = thinking::wants_signatures(model);
@@ -353,6 +356,8 @@ fn part<'r>(part: &'r Part<'_>) -> Wire<'r> {
             thought_signature: signature.as_deref(),
             ..Wire::default()
         },
+        // Refused before.
+        Part::Far(_) => blank(),
         Part::Returned(returned) => Wire { function_response: Some(response(returned)), ..Wire::default() },
     }
 }
