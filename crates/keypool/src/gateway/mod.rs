@@ -47,6 +47,7 @@ use translate::{Translation, Translator};
 use upload::{Passage, Uploads};
 
 use crate::{
+    fetch::Fetcher,
     outgoing::Outgoing,
     status::{Counted, Outcome, Status, Traffic, Visit, class_of},
 };
@@ -64,6 +65,7 @@ pub struct Gateway<S> {
     clock: Clock,
     traffic: Arc<Traffic>,
     status: Option<Arc<Status>>,
+    fetcher: Fetcher,
 }
 
 /// What may change while it runs. A request keeps what it began with.
@@ -84,7 +86,21 @@ impl<S> Gateway<S> {
     pub fn new(setup: Setup<S>, base: Base, clock: Clock) -> Self {
         let setup = watch::Sender::new(Arc::new(setup));
         let traffic = Arc::new(Traffic::new(clock.clone()));
-        Self { setup, uploads: Uploads::new(base, clock.clone()), clock, traffic, status: None }
+        Self {
+            setup,
+            uploads: Uploads::new(base, clock.clone()),
+            clock,
+            traffic,
+            status: None,
+            fetcher: Fetcher::default(),
+        }
+    }
+
+    /// Fetches images by this, where its dialects allow any.
+    #[must_use]
+    pub fn fetching(mut self, fetcher: Fetcher) -> Self {
+        self.fetcher = fetcher;
+        self
     }
 
     /// Requests that come from now on find this.
@@ -157,6 +173,7 @@ where
                 stack: turn.stack.clone(),
                 caller,
                 strict: turn.setup.dialects.strict,
+                fetcher: turn.setup.dialects.fetches.then(|| gateway.fetcher.clone()),
                 clock: gateway.clock.clone(),
                 traffic: Arc::clone(&gateway.traffic),
             };

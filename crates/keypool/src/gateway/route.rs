@@ -14,11 +14,13 @@ pub struct Dialects {
     pub translates_openai: bool,
     /// What would change an answer and cannot be had is refused; else it is ignored.
     pub strict: bool,
+    /// Images that stand elsewhere are fetched for a request that names them.
+    pub fetches: bool,
 }
 
 impl Default for Dialects {
     fn default() -> Self {
-        Self { provider: Dialect::Gemini, translates_openai: true, strict: true }
+        Self { provider: Dialect::Gemini, translates_openai: true, strict: true, fetches: false }
     }
 }
 

@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, header, request::
 use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use keypool_dialect::{Asked, Caller, Exchange, Fault, Ignored, Kind, Shape, gemini, openai};
+use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kind, Shape, gemini, openai};
 use tower::Service;
 use tower_keypool::{BoxError, Clock, Demand, Error, ServedBy};
 
@@ -30,6 +30,7 @@ use super::{
     telling::{Awaited, Telling},
 };
 use crate::{
+    fetch::Fetcher,
     outgoing::Outgoing,
     status::{Outcome, Traffic},
 };
@@ -49,6 +50,8 @@ pub(super) struct Translator<S> {
     pub(super) stack: S,
     pub(super) caller: &'static dyn Caller,
     pub(super) strict: bool,
+    /// `None`: nothing is fetched.
+    pub(super) fetcher: Option<Fetcher>,
     pub(super) clock: Clock,
     pub(super) traffic: Arc<Traffic>,
 }
@@ -87,7 +90,9 @@ where
 
     async fn chat(mut self, parts: Parts, body: Incoming) -> Result<Answered<B>, Failed> {
         let bytes = read(&parts.headers, body).await?;
-        let Asked { conversation, ignored, usage_wanted, form } = self.caller.conversation(&bytes, self.strict)?;
+        let asked = self.caller.conversation(&bytes, self.strict)?;
+        let Asked { mut conversation, ignored, usage_wanted, form } = asked;
+        self.bring(&mut conversation).await?;
         let stream = conversation.stream;
         let verb = if stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" };
         let path = gemini::path_of(&conversation.model, verb).ok_or_else(bad_model)?;
@@ -109,6 +114,14 @@ where
             self.tell(request, exchange, &ignored).await
         } else {
             self.whole(request, exchange, &ignored).await
+        }
+    }
+
+    /// Fetches what stands elsewhere; where that is off, whoever writes the request refuses it.
+    async fn bring(&mut self, conversation: &mut Conversation<'_>) -> Result<(), Fault> {
+        match &self.fetcher {
+            Some(fetcher) if conversation.far().next().is_some() => fetcher.bring(conversation).await,
+            _ => Ok(()),
         }
     }
 
@@ -159,7 +172,8 @@ where
 
     async fn count(&mut self, parts: Parts, body: Incoming) -> Result<Answered<B>, Failed> {
         let bytes = read(&parts.headers, body).await?;
-        let asked = self.caller.conversation(&bytes, self.strict)?;
+        let mut asked = self.caller.conversation(&bytes, self.strict)?;
+        self.bring(&mut asked.conversation).await?;
         let path = gemini::path_of(&asked.conversation.model, ":countTokens").ok_or_else(bad_model)?;
         let pieces = gemini::counted(&asked.conversation, bytes.clone())?;
         let (served_by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, None)).await?;
