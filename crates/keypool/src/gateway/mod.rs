@@ -166,9 +166,10 @@ where
                 return Ok(counted(visit, Outcome::Refused, response));
             }
         };
-        if let Way::Translated(dialect, task) = way
+        if let Way::Translated(dialect, task) = &way
             && let Some(caller) = task.caller().or(dialect.caller())
         {
+            let task = task.clone();
             let translator = Translator {
                 stack: turn.stack.clone(),
                 caller,
@@ -187,6 +188,9 @@ where
             line.end(&response, &gateway.clock);
             return Ok(counted(visit, outcome, response));
         }
+        // Google's compatible endpoint has a shape of its own for what is wrong.
+        let compatible = matches!(way, Way::Moved(_)) && dialect == Dialect::OpenAi;
+        let compatible = compatible && turn.setup.dialects.provider == Dialect::Gemini;
         tidy.apply(&mut parts);
         if let Passage::Chunk(chunk) = &passage {
             chunk.direct(&mut parts);
@@ -208,7 +212,10 @@ where
             },
             Err(error) => Err(error),
         };
-        let (outcome, response) = gateway.finish(answered, &passage, dialect);
+        let (outcome, mut response) = gateway.finish(answered, &passage, dialect);
+        if compatible && response.status().as_u16() >= 400 {
+            response = Box::pin(translate::reshaped(response)).await;
+        }
         line.end(&response, &gateway.clock);
         gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
         Ok(counted(visit, outcome, response))

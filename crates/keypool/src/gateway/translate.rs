@@ -16,7 +16,7 @@ use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kin
 use tower::Service;
 use tower_keypool::{BoxError, Clock, Demand, Error, ServedBy};
 
-pub(super) use self::refusal::fault_of;
+pub(super) use self::{refusal::fault_of, upstream::reshaped};
 use self::{
     asked::{read, request},
     refusal::{Failed, bad_model, refused, upstream_fault},

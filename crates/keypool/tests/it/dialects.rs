@@ -302,9 +302,14 @@ async fn by_a_switch_it_is_the_providers_own_endpoint() {
     for path in ["/v1/chat/completions", "/openai/v1/chat/completions"] {
         let answer = post(&served, path, &chat(json!({}))).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-        // Its own words: that endpoint refuses what is translated else.
+        // Its own words, in the shape that clients know: that endpoint refuses what is translated else.
         let refused = post(&served, path, &chat(json!({ "frequency_penalty": 0.5 }))).await;
         assert_eq!((refused.status.as_u16(), refused.header("x-keypool-attempts")), (400, "1"), "{refused:?}");
+        let error = &refused.json()["error"];
+        assert_eq!(error["type"], "invalid_request_error", "{error}");
+        assert!(error["message"].as_str().unwrap().contains("frequency_penalty"), "{error}");
+        let missing = post(&served, path, &chat(json!({ "model": "gemini-of-nowhere" }))).await;
+        assert_eq!((missing.status.as_u16(), &missing.json()["error"]["code"]), (404, &json!("model_not_found")));
     }
     // The other dialect is translated all the same, and nobody is strict.
     let answer = post(&served, "/v1/messages", &message(json!({ "container": "c" }))).await;
