@@ -57,8 +57,8 @@ def wait_for(port):
 
 
 @contextlib.contextmanager
-def gateway():
-    """The port of a gateway that is up."""
+def gateway(**settings):
+    """The port of a gateway that is up; settings are such as KEYPOOL__GATEWAY__STRICT="false"."""
     run("cargo", "build", "-q", "-p", "keypool", "--bin", "keypool", cwd=ROOT)
     run("cargo", "build", "-q", "-p", "gemini-sim", "--example", "standalone", cwd=ROOT)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
@@ -74,6 +74,7 @@ def gateway():
         served = subprocess.Popen(
             [target / "keypool", "serve", "-q", "--keys", keys, "--listen", f"127.0.0.1:{port}"]
             + ["--upstream", f"http://127.0.0.1:{upstream}", "--db", pathlib.Path(folder) / "keypool.db"],
+            env={**os.environ, **settings},
         )
         try:
             wait_for(upstream)

@@ -24,6 +24,24 @@ assert message.content[0].text and message.stop_reason == "end_turn" and message
 with client.messages.stream(**WISH) as stream:
     assert "".join(stream.text_stream) == message.content[0].text
     assert stream.get_final_message().stop_reason == "end_turn"
+# Images, documents, blocks of a system prompt.
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}}
+paper = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a paper"}}
+blocks = [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]
+look = [{"role": "user", "content": [image, paper, {"type": "text", "text": "What is it?"}]}]
+assert client.messages.create(**{**WISH, "system": blocks, "messages": look}).content[0].text
+far = [{"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}]}]
+assert raises(anthropic.BadRequestError, lambda: client.messages.create(**{**WISH, "messages": far}))
+
+# Thoughts, whole and in pieces, in the order of events.
+thinking = {"type": "enabled", "budget_tokens": 1024}
+kinds = [block.type for block in client.messages.create(**{**WISH, "max_tokens": 2000}, thinking=thinking).content]
+assert kinds == ["thinking", "text"], kinds
+kinds = [event.type for event in client.messages.create(**{**WISH, "max_tokens": 2000}, thinking=thinking, stream=True)]
+assert kinds[0] == "message_start" and kinds[-2:] == ["message_delta", "message_stop"], kinds
+assert kinds.count("content_block_start") == kinds.count("content_block_stop") == 2, kinds
+
 assert client.messages.count_tokens(model=WISH["model"], messages=WISH["messages"]).input_tokens > 0
 
 for model in ("gemini-2.5-flash", "gemini-3.8-flash"):
@@ -36,6 +54,9 @@ for model in ("gemini-2.5-flash", "gemini-3.8-flash"):
         {"role": "assistant", "content": [{"type": "tool_use", "id": use.id, "name": use.name, "input": use.input}]},
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": use.id, "content": "20 degrees"}]},
     ]
+    assert client.messages.create(**{**wish, "messages": follow}, tools=TOOLS).content[0].text
+    result = {"type": "tool_result", "tool_use_id": use.id, "is_error": True, "content": [image, {"type": "text", "text": "no"}]}
+    follow[-1] = {"role": "user", "content": [result, {"type": "text", "text": "Go on."}]}
     assert client.messages.create(**{**wish, "messages": follow}, tools=TOOLS).content[0].text
 
 assert "gemini-2.5-flash" in [model.id for model in client.models.list()]

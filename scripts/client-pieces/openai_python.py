@@ -1,10 +1,11 @@
 """openai in Python: chat whole and streamed, tools there and back, structured output, embeddings, models, exceptions."""
 
+import enum
 import json
 import os
 
 import openai
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 BASE, TOKEN = os.environ["KEYPOOL_URL"] + "/v1", os.environ["TOKEN"]
 client = openai.OpenAI(base_url=BASE, api_key=TOKEN, max_retries=0)
@@ -56,6 +57,13 @@ with client.chat.completions.stream(model="gemini-2.5-flash", messages=HELLO) as
 look = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}]
 assert chat(messages=[{"role": "user", "content": look}]).choices[0].message.content
 
+# Sound and files, as data; a file of that API is not here.
+sound = {"type": "input_audio", "input_audio": {"data": PIXEL, "format": "wav"}}
+paper = {"type": "file", "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{PIXEL}"}}
+assert chat(messages=[{"role": "user", "content": [sound, paper]}]).choices[0].message.content
+kept = [{"type": "file", "file": {"file_id": "file-abc"}}]
+assert raises(openai.BadRequestError, lambda: chat(messages=[{"role": "user", "content": kept}])).param.endswith("file_id")
+
 # A tool, called and answered; a client that rebuilds what it was told keeps ids, names and arguments alone.
 for model in ("gemini-2.5-flash", "gemini-3.8-flash"):
     for stream in (False, True):
@@ -75,10 +83,50 @@ for model in ("gemini-2.5-flash", "gemini-3.8-flash"):
         assert chat(model=model, tools=TOOLS, messages=follow).choices[0].message.content
 
 
+# Two calls at once, answered in another order, one in parts with an image.
+both = [
+    {"id": f"call_{n}", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}} for n in (1, 2)
+]
+seen = [{"type": "text", "text": "a photo"}, look[1]]
+follow = HELLO + [
+    {"role": "assistant", "tool_calls": both},
+    {"role": "tool", "tool_call_id": "call_2", "content": seen},
+    {"role": "tool", "tool_call_id": "call_1", "content": [{"type": "text", "text": "20"}, {"type": "text", "text": " degrees"}]},
+]
+for choice in ("auto", "none", {"type": "function", "function": {"name": "weather"}}):
+    assert chat(model="gemini-3.8-flash", tools=TOOLS, tool_choice=choice, messages=follow, parallel_tool_calls=True).choices
+
+
 # Structured output.
 class Verdict(BaseModel):
     answer: str
 
+
+class Mood(str, enum.Enum):
+    good = "good"
+    bad = "bad"
+
+
+class Node(BaseModel):
+    """Definitions that refer to each other, alternatives, what may be nothing, words of a list."""
+
+    name: str
+    mood: Mood
+    other: Verdict | None = Field(description="another one")
+    either: int | str
+    many: list[Verdict]
+
+
+for model in ("gemini-2.5-flash", "gemini-3.8-flash"):
+    node = client.chat.completions.parse(model=model, messages=HELLO, response_format=Node).choices[0].message.parsed
+    assert node.mood in Mood and node.many, node
+tool = openai.pydantic_function_tool(Node)
+made = client.chat.completions.parse(model="gemini-3.8-flash", messages=HELLO, tools=[tool], tool_choice="required")
+assert isinstance(made.choices[0].message.tool_calls[0].function.parsed_arguments, Node)
+
+# An image, drawn in a conversation.
+drawn = chat(model="gemini-2.5-flash-image", modalities=["text", "image"]).choices[0].message
+assert drawn.images[0]["image_url"]["url"].startswith("data:image/png;base64,"), drawn
 
 parsed = client.chat.completions.parse(model="gemini-2.5-flash", messages=HELLO, response_format=Verdict)
 assert parsed.choices[0].message.parsed.answer, parsed
@@ -98,11 +146,23 @@ assert client.responses.parse(model="gemini-2.5-flash", input="Hello", text_form
 error = raises(openai.BadRequestError, lambda: client.responses.create(model="m", input="x", previous_response_id="resp_1"))
 assert error.param == "previous_response_id"
 
+photo = {"type": "input_image", "image_url": f"data:image/png;base64,{PIXEL}", "detail": "auto"}
+looked = [{"role": "user", "content": [{"type": "input_text", "text": "What is it?"}, photo]}]
+numbers, kinds = [], []
+for event in client.responses.create(model="gemini-2.5-flash", input=looked, stream=True):
+    numbers.append(event.sequence_number)
+    kinds.append(event.type)
+assert numbers == list(range(len(numbers))), numbers
+assert kinds[:2] == ["response.created", "response.in_progress"] and kinds[-1] == "response.completed", kinds
+
 # Embeddings: the client asks for base64 by itself.
 vectors = client.embeddings.create(model="gemini-embedding-001", input=["a", "b"], dimensions=64)
 assert [len(item.embedding) for item in vectors.data] == [64, 64]
 floats = client.embeddings.create(model="gemini-embedding-001", input="a", dimensions=64, encoding_format="float")
 assert all(abs(a - b) < 1e-6 for a, b in zip(floats.data[0].embedding, vectors.data[0].embedding))
+
+error = raises(openai.BadRequestError, lambda: client.embeddings.create(model="gemini-embedding-001", input=[1, 2]))
+assert error.param == "input[0]", error.body
 
 # Models.
 assert "gemini-2.5-flash" in [model.id for model in client.models.list()]

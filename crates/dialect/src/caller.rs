@@ -41,6 +41,22 @@ pub struct Asked<'a> {
     pub ignored: Ignored,
     /// A stream tells at its end what it cost.
     pub usage_wanted: bool,
+    /// How the answer is written.
+    pub form: Form,
+}
+
+/// How an answer is written, where its dialect leaves a choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// As an object of the dialect's.
+    #[default]
+    Object,
+    /// Its text and nothing else.
+    Bare,
+    /// Sound, with the head that says what sound it is.
+    Wav,
+    /// Sound without.
+    Pcm,
 }
 
 /// Fields that were read over.
@@ -117,6 +133,8 @@ pub struct Shape {
     pub unique: String,
     /// Seconds since 1970.
     pub created: i64,
+    /// How it is written.
+    pub form: Form,
 }
 
 /// Writes an answer in the caller's dialect: a whole one at its end, a stream's pieces as they come.
@@ -129,6 +147,11 @@ pub trait Voice: Send {
 
     /// It will not be, and its beginning is out already.
     fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>);
+
+    /// What a whole answer is, as a header says it.
+    fn media_type(&self) -> &'static str {
+        "application/json"
+    }
 
     /// Nothing came for a while; clients and what stands between should not give up.
     fn pause(&mut self, out: &mut Vec<u8>);

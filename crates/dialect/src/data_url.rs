@@ -1,11 +1,11 @@
 //! `data:` URLs, and what else stands where one is expected.
 
-use crate::{Fault, Part, Text};
+use crate::{Far, Fault, Part, Text};
 
 /// What a URL of an image or document stands for. `place` names the field.
 ///
 /// # Errors
-/// 400 for one that would have to be fetched, and for what is no URL of ours.
+/// 400 for what is no URL of an image.
 pub(crate) fn part(url: Text<'_>, place: impl Fn() -> String) -> Result<Part<'_>, Fault> {
     let lower: String = url.chars().take(60).collect::<String>().to_ascii_lowercase();
     if let Some(rest) = lower.strip_prefix("data:") {
@@ -29,11 +29,10 @@ pub(crate) fn part(url: Text<'_>, place: impl Fn() -> String) -> Result<Part<'_>
     if is_the_upstreams(&lower) {
         return Ok(Part::File { uri: url, mime: None });
     }
-    let why = if lower.starts_with("http://") || lower.starts_with("https://") {
-        "images are not fetched from elsewhere: send the image itself, as a data URL"
-    } else {
-        "expected a data URL (data:image/png;base64,…)"
-    };
+    if lower.starts_with("http://") || lower.starts_with("https://") {
+        return Ok(Part::Far(Far { url, place: place() }));
+    }
+    let why = "expected a data URL (data:image/png;base64,…)";
     Err(Fault::invalid(format!("{}: {why}", place())).at(place()))
 }
 
@@ -67,8 +66,6 @@ mod tests {
     #[test]
     fn nothing_is_fetched() {
         for url in [
-            "https://example.com/a.png",
-            "HTTP://127.0.0.1/",
             "",
             "data:",
             "data:,",
@@ -80,6 +77,8 @@ mod tests {
         ] {
             assert_eq!(read(url).unwrap_err().param.as_deref(), Some("here"), "{url}");
         }
+        let Ok(Part::Far(far)) = read("HTTP://127.0.0.1/") else { panic!() };
+        assert_eq!((&*far.place, far.refused().param.as_deref()), ("here", Some("here")));
         let own = "https://generativelanguage.googleapis.com/v1beta/files/abc";
         assert!(matches!(read(own), Ok(Part::File { .. })));
     }

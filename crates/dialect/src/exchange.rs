@@ -49,7 +49,15 @@ impl Exchange {
         listener.hear(body, &mut |event| voice.say(event, &mut out))?;
         listener.end(&mut |event| voice.say(event, &mut out))?;
         voice.end(&mut out);
+        if out.is_empty() {
+            return Err(Fault::new(Kind::BadGateway, "the model gave nothing of what was asked for"));
+        }
         Ok(out)
+    }
+
+    /// What a whole answer will be, as a header says it.
+    pub fn media_type(&self) -> &'static str {
+        self.voice.media_type()
     }
 
     /// The next chunk of a stream. A fault in it is said, too.

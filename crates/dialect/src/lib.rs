@@ -14,6 +14,7 @@ mod events;
 mod exchange;
 mod fields;
 pub mod gemini;
+mod multipart;
 mod neutral;
 mod one_or;
 pub mod openai;
@@ -22,12 +23,13 @@ mod segments;
 mod text;
 mod tree;
 
-pub use caller::{Asked, Caller, Ignored, Refused, Shape, Voice};
+pub use caller::{Asked, Caller, Form, Ignored, Refused, Shape, Voice};
 pub use events::{Events, MOST_OF_EVENT};
 pub use exchange::{Exchange, Listener};
 pub use neutral::{
-    Call, CallId, Carried, Chosen, Conversation, Effort, Embedded, Embedding, Event, Fault, Finish, Format, Kind,
-    Likely, Model, Part, Returned, Role, Sampling, Thinking, Tool, ToolChoice, Turn, Usage,
+    Call, CallId, Canvas, Carried, Chosen, Conversation, Drawing, Drawn, Effort, Embedded, Embedding, Event, Far,
+    Fault, Finish, Format, Kind, Likely, Medium, Model, Part, Picture, Returned, Role, Sampling, Speech, Thinking,
+    Tool, ToolChoice, Turn, Usage,
 };
 use one_or::OneOr;
 pub use segments::Segments;

@@ -29,6 +29,7 @@ FIGURES = [
     Figure("serve-json", "serve against a bare proxy, 1 KiB JSON", serve.json),
     Figure("serve-post", "serve against a bare proxy, 1 MiB POST", serve.post),
     Figure("serve-stream", "serve against a bare proxy, event streams", serve.stream),
+    Figure("translated", "chats of OpenAI's clients, translated, against the same bytes passed through", serve.translated),
     Figure("serve-idle", "serve with 1,000 keys: memory and start", serve.idle),
     Figure("counting", "serve with its counts in SQLite against in memory", store.counting),
     Figure("start", "serve with 5,000 keys in SQLite: start", store.start),

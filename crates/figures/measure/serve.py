@@ -177,6 +177,35 @@ def stream(quick: bool) -> Iterator[Line]:
                note=f"{own['chunk'] * 1e6:.1f} µs")
 
 
+def translated(quick: bool) -> Iterator[Line]:
+    """The same server, asked in the other dialect and with the same bytes in its own."""
+    sizes = {"small": ("1 KiB", 2.5, CONNECTIONS), "long": ("100 KiB", 2.5, 16), "image": ("5 MiB with an image", 2.0, 4)}
+    for size, (what, bar, connections) in sizes.items():
+        # Long requests are few in a burst.
+        count, millis = (5, 60) if quick else (9, 300 if size == "image" else 100)
+        ratios, costs = [], []
+        with (
+            listening("ends", f"chat-{size}", str(connections), cores=OTHERS, stdin=subprocess.PIPE) as (chats, upstream),
+            listening("ends", f"same-{size}", str(connections), cores=OTHERS, stdin=subprocess.PIPE) as (same, _),
+            serving(upstream, SERVER) as (gateway, port, _),
+        ):
+            sides = {"chat": (gateway, chats, f"127.0.0.1:{port}"), "same": (gateway, same, f"127.0.0.1:{port}")}
+            for side in sides.values():
+                measured(*side, 500)
+            for _ in range(count):
+                turns = []
+                for _ in range(5):
+                    seen = {"chat": [], "same": []}
+                    for side in ("same", "chat", "chat", "same"):
+                        seen[side].append(measured(*sides[side], millis)["answer"])
+                    costs.append(statistics.fmean(seen["chat"]))
+                    turns.append(costs[-1] / statistics.fmean(seen["same"]))
+                ratios.append(statistics.median(turns))
+        cost, spread = rounds(ratios)
+        yield Line(f"serve, a chat of {what} translated: CPU a request over the same bytes passed through", cost, bar,
+                   unit="×", spread=spread, note=f"{statistics.median(costs) * 1e6:.0f} µs")
+
+
 def idle(_: bool) -> Iterator[Line]:
     times, resident = [], []
     with listening("upstream", cores=programs.CORES) as (_, upstream):

@@ -48,6 +48,8 @@ impl Model {
     pub(crate) fn methods(&self) -> &'static [&'static str] {
         if self.dimensions.is_some() {
             &["embedContent", "countTokens", "batchEmbedContents"]
+        } else if self.name.starts_with("imagen") {
+            &["predict"]
         } else {
             &["generateContent", "streamGenerateContent", "countTokens", "createCachedContent"]
         }
@@ -89,6 +91,10 @@ pub(crate) fn catalogue() -> Vec<Model> {
             Model::generative("gemini-3.1-pro-preview-customtools").quota_model("gemini-3.1-pro"),
             Model::embedding("gemini-embedding-001", 3_072),
             Model::embedding("text-embedding-004", 768),
+            Model::generative("gemini-2.5-flash-image"),
+            Model::generative("gemini-2.5-flash-preview-tts"),
+            Model::generative("gemini-3.8-flash-tts"),
+            Model::generative("imagen-4.0-generate-001"),
         ])
         .collect()
 }

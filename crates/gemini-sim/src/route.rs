@@ -23,6 +23,7 @@ pub(crate) enum Call {
     CountTokens,
     Embed,
     BatchEmbed,
+    Predict,
     ListModels,
     GetModel,
     StartUpload,
@@ -84,6 +85,7 @@ impl Route {
             Call::CountTokens => "countTokens",
             Call::Embed | Call::ChatEmbeddings => "embedContent",
             Call::BatchEmbed => "batchEmbedContents",
+            Call::Predict => "predict",
             Call::ListModels | Call::ChatModels => "listModels",
             Call::GetModel | Call::ChatModel => "getModel",
             Call::StartUpload | Call::Upload => "createFile",
@@ -165,6 +167,7 @@ fn verb(name: &str, events: bool) -> Option<(Call, Option<String>)> {
         "countTokens" => Call::CountTokens,
         "embedContent" => Call::Embed,
         "batchEmbedContents" => Call::BatchEmbed,
+        "predict" => Call::Predict,
         _ => return None,
     };
     Some((call, Some(model.to_owned())))

@@ -9,6 +9,7 @@ pub mod client;
 pub mod config;
 pub mod database;
 pub mod demo;
+pub mod fetch;
 pub mod gateway;
 pub mod outgoing;
 pub mod reload;

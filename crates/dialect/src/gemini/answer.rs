@@ -161,7 +161,10 @@ impl Listener {
                     say(Event::Call { choice, id, name, args, signature });
                 }
             } else if let Some(Blob { mime_type: mime, data }) = inline_data {
-                say(Event::Blob { choice, mime, data });
+                // What was drawn while thinking is no answer.
+                if !thought {
+                    say(Event::Blob { choice, mime, data });
+                }
             } else if let Some(text) = text.filter(|text| !text.is_empty()) {
                 say(if thought { Event::Thought { choice, text } } else { Event::Text { choice, text } });
             }

@@ -5,8 +5,10 @@
 mod answer;
 mod embed;
 mod fault;
+mod medium;
 mod models;
 mod path;
+mod picture;
 mod request;
 mod schema;
 mod thinking;
@@ -16,6 +18,7 @@ pub use embed::{MOST_AT_ONCE, embedded, embedding};
 pub use fault::fault;
 pub use models::{Page, model, page};
 pub use path::{name, path_of};
+pub use picture::{drawing, drawn, has_aspect, verb_of_drawing};
 pub use request::{about_tokens, counted, generate};
 
 use crate::{Fault, Kind};

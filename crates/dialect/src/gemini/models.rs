@@ -18,7 +18,7 @@ struct Entry {
 /// A page of it.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// The models that can be talked to, or that embed.
+    /// The models that can be talked to, that embed, or that draw.
     pub models: Vec<Model>,
     /// What asks for the next page.
     pub next: Option<String>,
@@ -38,7 +38,10 @@ pub fn page(body: &[u8]) -> Result<Page, Fault> {
     }
     let list: List = serde_json::from_slice(body).map_err(|_| nonsense())?;
     let useful = |entry: &Entry| {
-        entry.supported_generation_methods.iter().any(|method| matches!(&**method, "generateContent" | "embedContent"))
+        entry
+            .supported_generation_methods
+            .iter()
+            .any(|method| matches!(&**method, "generateContent" | "embedContent" | "predict"))
     };
     let models = list.models.into_iter().filter(useful).map(Entry::into).collect();
     Ok(Page { models, next: list.next_page_token.filter(|next| !next.is_empty()) })

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{name, nonsense, schema, thinking};
+use super::{medium, name, nonsense, schema, thinking};
 use crate::{
-    Call, Conversation, Fault, Format, Part, Returned, Role, Sampling, Segments, Text, Tool, ToolChoice, Turn,
-    segments::Whole,
+    Call, Conversation, Fault, Format, Medium, Part, Returned, Role, Sampling, Segments, Speech, Text, Tool,
+    ToolChoice, Turn, segments::Whole,
 };
 
 /// What stands in for a signature that is lost: the model then goes on without its earlier thoughts.
@@ -56,6 +56,8 @@ struct Wire<'r> {
     function_response: Option<FunctionResponse<'r>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thought_signature: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speech_metadata: Option<medium::Manner<'r>>,
 }
 
 #[derive(Serialize)]
@@ -174,6 +176,8 @@ struct Config<'r> {
     response_json_schema: Option<Schema<'r>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thinking_config: Option<thinking::Config>,
+    #[serde(flatten)]
+    medium: medium::Config<'r>,
 }
 
 #[derive(Serialize)]
@@ -242,7 +246,10 @@ fn write(conversation: &Conversation<'_>, request: &impl Serialize, source: Byte
 }
 
 fn request<'r>(conversation: &'r Conversation<'_>) -> Result<Request<'r>, Fault> {
-    let Conversation { model, system, turns, tools, tool_choice, sampling, format, thinking, cached, .. } =
+    if let Some(far) = conversation.far().next() {
+        return Err(far.refused());
+    }
+    let Conversation { model, system, turns, tools, tool_choice, sampling, format, medium, thinking, cached, .. } =
         conversation;
     let signs = thinking::wants_signatures(model);
     let mut contents: Vec<Content<'r>> = turns.iter().filter_map(|turn| content(turn, signs)).collect();
@@ -251,8 +258,18 @@ fn request<'r>(conversation: &'r Conversation<'_>) -> Result<Request<'r>, Fault>
         // A call must follow somebody's words, and nothing at all cannot be answered.
         contents.insert(0, Content { role: Some("user"), parts: vec![blank()] });
     }
+    if let Medium::Speech(Speech { style: Some(style), .. }) = medium
+        && let Some(parts) = contents.first_mut().map(|content| &mut content.parts)
+    {
+        if medium::style_stands_apart(model) {
+            parts.iter_mut().for_each(|part| part.speech_metadata = Some(medium::Manner { style }));
+        } else {
+            parts.insert(0, text(style));
+        }
+    }
     let system: Vec<Wire<'r>> = system.iter().filter(|said| !said.is_empty()).map(|said| text(said)).collect();
-    let config = config(sampling, format, thinking::config(model, *thinking)?);
+    let config =
+        Config { medium: medium::config(medium), ..config(sampling, format, thinking::config(model, *thinking)?) };
     Ok(Request {
         model: None,
         system_instruction: (!system.is_empty()).then_some(Content { role: None, parts: system }),
@@ -288,6 +305,7 @@ fn config<'r>(sampling: &'r Sampling<'_>, format: &'r Format<'_>, thinking: Opti
         response_mime_type,
         response_json_schema,
         thinking_config: thinking,
+        medium: medium::Config::default(),
     }
 }
 
@@ -338,6 +356,8 @@ fn part<'r>(part: &'r Part<'_>) -> Wire<'r> {
             thought_signature: signature.as_deref(),
             ..Wire::default()
         },
+        // Refused before.
+        Part::Far(_) => blank(),
         Part::Returned(returned) => Wire { function_response: Some(response(returned)), ..Wire::default() },
     }
 }

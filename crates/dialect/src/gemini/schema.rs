@@ -4,22 +4,29 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use crate::tree::Tree;
+use crate::{Text, tree::Tree};
 
 /// Deep enough for every schema; what is deeper stays as it is.
 const DEEPEST: usize = 100;
 
-/// A schema as `responseJsonSchema` and `parametersJsonSchema` take it. They take JSON Schema itself; but `$schema` is
-/// refused there by some models, and `const` is not looked at by any: an `enum` of one says the same.
+/// A schema as `responseJsonSchema` and `parametersJsonSchema` take it. They take JSON Schema itself, but for
+/// - `$schema`, which some models refuse, and `const`, which none looks at: an `enum` of one says the same;
+/// - a `$ref` with anything beside it: it stands in an `anyOf` of one then;
+/// - `allOf` of one, as generators write it for the same reason;
+/// - `null` in an `enum`, which holds strings and numbers: it is a type of its own.
 pub(super) fn taken(schema: &RawValue) -> Cow<'_, RawValue> {
     let text = schema.get();
-    if !text.contains("\"const\"") && !text.contains("\"$schema\"") {
+    let has_odd_null = text.contains("\"enum\"") && text.contains("null");
+    if !has_odd_null && !ODD.iter().any(|odd| text.contains(odd)) {
         return Cow::Borrowed(schema);
     }
     let Some(mut tree) = Tree::of(schema) else { return Cow::Borrowed(schema) };
     rewrite(&mut tree, 0);
     tree.raw().map_or(Cow::Borrowed(schema), Cow::Owned)
 }
+
+/// What makes a second look worth it.
+const ODD: [&str; 4] = ["\"const\"", "\"$schema\"", "\"$ref\"", "\"allOf\""];
 
 /// Fields whose own fields are names that somebody chose.
 const NAMED: [&str; 4] = ["properties", "$defs", "definitions", "patternProperties"];
@@ -42,6 +49,8 @@ fn rewrite(schema: &mut Tree<'_>, depth: usize) {
                 // The narrower of the two.
                 fields.retain(|(name, _)| &**name != "enum");
             }
+            part_reference(fields);
+            part_null(fields);
             for (name, value) in fields {
                 match &**name {
                     "const" => {
@@ -65,6 +74,49 @@ fn rewrite(schema: &mut Tree<'_>, depth: usize) {
     }
 }
 
+/// Puts a reference, or an `allOf` of one, that something stands beside into an `anyOf` of one.
+fn part_reference<'a>(fields: &mut Vec<(Text<'a>, Tree<'a>)>) {
+    let stands_beside = |name: &str| !name.starts_with('$') && name != "allOf";
+    let Some(at) = fields.iter().position(|(name, value)| match value {
+        Tree::String(_) => &**name == "$ref",
+        Tree::List(all) => &**name == "allOf" && all.len() == 1,
+        _ => false,
+    }) else {
+        return;
+    };
+    let is_reference = &*fields[at].0 == "$ref";
+    let has = |wanted: &str| fields.iter().any(|(name, _)| &**name == wanted);
+    if has("anyOf") || (is_reference && !fields.iter().any(|(name, _)| stands_beside(name))) {
+        return;
+    }
+    let (name, value) = std::mem::replace(&mut fields[at], ("anyOf".into(), Tree::List(Vec::new())));
+    fields[at].1 = if is_reference { Tree::List(vec![Tree::Object(vec![(name, value)])]) } else { value };
+}
+
+/// Takes `null` out of an `enum`.
+fn part_null<'a>(fields: &mut Vec<(Text<'a>, Tree<'a>)>) {
+    let null = Tree::Plain(serde_json::Value::Null);
+    let Some(at) = fields.iter().position(|(name, _)| &**name == "enum") else { return };
+    let Tree::List(values) = &mut fields[at].1 else { return };
+    let before = values.len();
+    values.retain(|value| *value != null);
+    if values.len() == before || values.is_empty() || fields.iter().any(|(name, _)| &**name == "anyOf") {
+        return;
+    }
+    // What describes stays where it was.
+    let describes = |name: &str| matches!(name, "description" | "title" | "default") || name.starts_with('$');
+    let (mut outside, mut inside): (Vec<_>, Vec<_>) =
+        std::mem::take(fields).into_iter().partition(|(name, _)| describes(name));
+    for (name, value) in &mut inside {
+        if let (true, Tree::List(kinds)) = (&**name == "type", value) {
+            kinds.retain(|kind| *kind != Tree::String("null".into()));
+        }
+    }
+    let nothing = Tree::Object(vec![("type".into(), Tree::String("null".into()))]);
+    outside.push(("anyOf".into(), Tree::List(vec![Tree::Object(inside), nothing])));
+    *fields = outside;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,8 +138,40 @@ mod tests {
     }
 
     #[test]
+    fn a_reference_stands_alone() {
+        for (schema, expected) in [
+            (r##"{"$ref":"#/$defs/a","description":"d"}"##, r##"{"anyOf":[{"$ref":"#/$defs/a"}],"description":"d"}"##),
+            (r##"{"title":"t","allOf":[{"$ref":"#/$defs/a"}]}"##, r##"{"title":"t","anyOf":[{"$ref":"#/$defs/a"}]}"##),
+            (r##"{"$ref":"#/$defs/a","$defs":{"a":{}}}"##, r##"{"$ref":"#/$defs/a","$defs":{"a":{}}}"##),
+            // Somebody's own property of that name.
+            (r#"{"properties":{"$ref":{"type":"string"}}}"#, r#"{"properties":{"$ref":{"type":"string"}}}"#),
+            (
+                r##"{"properties":{"x":{"$ref":"#","default":1}}}"##,
+                r##"{"properties":{"x":{"anyOf":[{"$ref":"#"}],"default":1}}}"##,
+            ),
+            (r#"{"allOf":[{"type":"object"},{"type":"null"}]}"#, r#"{"allOf":[{"type":"object"},{"type":"null"}]}"#),
+        ] {
+            assert_eq!(of(schema), expected);
+        }
+    }
+
+    #[test]
+    fn null_is_a_type_and_no_word() {
+        for (schema, expected) in [
+            (
+                r#"{"type":["string","null"],"enum":["a",null],"description":"d"}"#,
+                r#"{"description":"d","anyOf":[{"type":["string"],"enum":["a"]},{"type":"null"}]}"#,
+            ),
+            (r#"{"enum":["a","b"]}"#, r#"{"enum":["a","b"]}"#),
+            (r#"{"properties":{"enum":{"type":"null"}}}"#, r#"{"properties":{"enum":{"type":"null"}}}"#),
+        ] {
+            assert_eq!(of(schema), expected);
+        }
+    }
+
+    #[test]
     fn any_other_stays_as_it_is() {
-        let schema = r##"{ "type":"object", "additionalProperties": false, "$defs": {"a": {"$ref": "#/$defs/a"}} }"##;
+        let schema = r##"{ "type":"object", "additionalProperties": false, "anyOf": [{"enum": ["a"]}, {}] }"##;
         assert_eq!(of(schema), schema);
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::{Format, Sampling, Thinking, Tool, ToolChoice};
+use super::{Far, Format, Medium, Sampling, Thinking, Tool, ToolChoice};
 use crate::Text;
 
 /// What a model is asked to go on with.
@@ -26,6 +26,8 @@ pub struct Conversation<'a> {
     pub sampling: Sampling<'a>,
     /// What form the answer has.
     pub format: Format<'a>,
+    /// What it is made of.
+    pub medium: Medium<'a>,
     /// How much is thought.
     pub thinking: Thinking,
     /// A cached beginning, by its name at the upstream.
@@ -71,6 +73,8 @@ pub enum Part<'a> {
         /// Its type, where it is known.
         mime: Option<Text<'a>>,
     },
+    /// The same, elsewhere.
+    Far(Far<'a>),
     /// The model called a tool.
     Call(Call<'a>),
     /// A tool answered.

@@ -113,3 +113,17 @@ pub struct Usage {
     /// Of those, thoughts.
     pub thoughts: u64,
 }
+
+impl Usage {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            input: self.input.saturating_add(other.input),
+            cached: self.cached.saturating_add(other.cached),
+            input_audio: self.input_audio.saturating_add(other.input_audio),
+            output: self.output.saturating_add(other.output),
+            thoughts: self.thoughts.saturating_add(other.thoughts),
+        }
+    }
+}

@@ -20,6 +20,8 @@ pub enum Kind {
     Invalid,
     /// It is too long for the model.
     TooLong,
+    /// It is against the upstream's rules for contents.
+    Filtered,
     /// The caller is not known.
     Unauthenticated,
     /// Something is to be paid.
@@ -92,7 +94,7 @@ impl Kind {
     /// The status that most dialects give it.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::Invalid | Self::TooLong => StatusCode::BAD_REQUEST,
+            Self::Invalid | Self::TooLong | Self::Filtered => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Billing => StatusCode::PAYMENT_REQUIRED,
             Self::Denied => StatusCode::FORBIDDEN,

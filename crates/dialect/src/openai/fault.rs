@@ -22,6 +22,7 @@ pub(super) fn body(fault: &Fault) -> Value {
     let (kind, code) = match fault.kind {
         Kind::Invalid | Kind::TooLarge => ("invalid_request_error", None),
         Kind::TooLong => ("invalid_request_error", Some("context_length_exceeded")),
+        Kind::Filtered => ("invalid_request_error", Some("content_policy_violation")),
         Kind::Unauthenticated => ("invalid_request_error", Some("invalid_api_key")),
         Kind::Billing => ("insufficient_quota", Some("insufficient_quota")),
         Kind::Denied => ("permission_error", None),

@@ -114,10 +114,14 @@ pub(super) fn read<'a>(
     if messages.is_empty() {
         return Err(Fault::invalid("messages must not be empty").at("messages"));
     }
-    let mut reader = Reader { conversation, ignored, called: HashMap::new() };
+    let mut reader = Reader { conversation, ignored, called: HashMap::new(), late: Vec::new() };
     for (index, message) in messages.into_iter().enumerate() {
+        if &*message.role != "tool" {
+            reader.say_late();
+        }
         reader.message(index, message)?;
     }
+    reader.say_late();
     Ok(())
 }
 
@@ -126,6 +130,8 @@ struct Reader<'r, 'a> {
     ignored: &'r mut Ignored,
     /// Names of tools by the ids of calls.
     called: HashMap<Text<'a>, Text<'a>>,
+    /// What tools answered beside text: it follows their answers.
+    late: Vec<Part<'a>>,
 }
 
 impl<'a> Reader<'_, 'a> {
@@ -162,7 +168,7 @@ impl<'a> Reader<'_, 'a> {
                     let why = format!("{}: no call before it has this id", at("tool_call_id"));
                     return Err(Fault::invalid(why).at(at("tool_call_id")));
                 };
-                let said = texts(index, message.content)?;
+                let (said, beside) = self.returned(index, message.content)?;
                 let content = match <[_; 1]>::try_from(said) {
                     Ok([one]) => one,
                     Err(several) => several.iter().map(|text| &**text).collect::<String>().into(),
@@ -170,6 +176,7 @@ impl<'a> Reader<'_, 'a> {
                 let id = CallId::read(&id, &self.conversation.model).id.map(Text::from);
                 let returned = Returned { id, name, content, failed: false };
                 self.conversation.say(Role::User, Part::Returned(returned));
+                self.late.extend(beside);
             }
             other => {
                 let short: String = other.chars().take(40).collect();
@@ -177,6 +184,29 @@ impl<'a> Reader<'_, 'a> {
             }
         }
         Ok(())
+    }
+
+    fn say_late(&mut self) {
+        for part in std::mem::take(&mut self.late) {
+            self.conversation.say(Role::User, part);
+        }
+    }
+
+    /// What a tool answered: text, and what else there is.
+    fn returned(
+        &mut self,
+        index: usize,
+        content: Option<Content<'a>>,
+    ) -> Result<(Vec<Text<'a>>, Vec<Part<'a>>), Fault> {
+        let Some(Content::List(wires)) = content else { return Ok((texts(index, content)?, Vec::new())) };
+        let (mut said, mut beside) = (Vec::new(), Vec::new());
+        for (number, wire) in wires.into_iter().enumerate() {
+            match self.part(wire, &|| format!("messages[{index}].content[{number}]"))? {
+                Part::Text(text) => said.push(text),
+                part => beside.push(part),
+            }
+        }
+        Ok((said, beside))
     }
 
     fn say(&mut self, role: Role, index: usize, content: Option<Content<'a>>) -> Result<(), Fault> {
@@ -309,7 +339,7 @@ pub(crate) fn file<'a>(
     }
 }
 
-fn mime_of(name: &str) -> Option<&'static str> {
+pub(super) fn mime_of(name: &str) -> Option<&'static str> {
     let (_, end) = name.rsplit_once('.')?;
     Some(match end.to_ascii_lowercase().as_str() {
         "pdf" => "application/pdf",
@@ -324,6 +354,12 @@ fn mime_of(name: &str) -> Option<&'static str> {
         "webp" => "image/webp",
         "mp3" => "audio/mp3",
         "wav" => "audio/wav",
+        "ogg" | "oga" => "audio/ogg",
+        "flac" => "audio/flac",
+        "aac" => "audio/aac",
+        "m4a" => "audio/m4a",
+        "mpga" | "mpeg" => "audio/mpeg",
+        "webm" => "audio/webm",
         "mp4" => "video/mp4",
         _ => return None,
     })

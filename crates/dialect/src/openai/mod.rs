@@ -1,15 +1,19 @@
-//! `OpenAI`'s dialect, on the caller's side: chat completions, embeddings, models.
+//! `OpenAI`'s dialect, on the caller's side: chat completions, embeddings, models, images, sound.
 
+mod audio;
 mod chunk;
 mod completion;
 mod embedding;
 mod fault;
+mod image;
 mod message;
 mod models;
 mod request;
 mod tool;
 
+pub use audio::Audio;
 pub use embedding::{embedding, vectors};
+pub use image::{drawing, pictures};
 pub(crate) use message::{file, object};
 pub(crate) use request::effort;
 pub(crate) use tool::choice;

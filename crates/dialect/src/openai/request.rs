@@ -7,7 +7,7 @@ use super::{
     tool,
 };
 use crate::{
-    Asked, Effort, Fault, Ignored, Text,
+    Asked, Canvas, Effort, Fault, Ignored, Medium, Text,
     fields::{Field, Fields},
 };
 
@@ -25,9 +25,8 @@ const NEVER_MATTER: [&str; 9] = [
 ];
 
 /// Fields that would change the answer and cannot be had, but for these values.
-const ONLY_AS: [(&str, &[&str]); 7] = [
+const ONLY_AS: [(&str, &[&str]); 6] = [
     ("logit_bias", &["{}"]),
-    ("modalities", &[r#"["text"]"#]),
     ("verbosity", &[r#""medium""#]),
     ("audio", &[]),
     ("web_search_options", &[]),
@@ -88,7 +87,7 @@ impl From<Fault> for Unread {
 }
 
 fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
-    let Asked { conversation, ignored, usage_wanted } = asked;
+    let Asked { conversation, ignored, usage_wanted, .. } = asked;
     let sampling = &mut conversation.sampling;
     match &*field.name {
         "stream" => conversation.stream = field.read()?,
@@ -124,6 +123,15 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
         "response_format" => conversation.format = tool::format(field)?,
         "reasoning_effort" => {
             conversation.thinking.effort = Some(effort(&field.read::<Text<'_>>()?, "reasoning_effort")?);
+        }
+        "modalities" => {
+            let wished: Vec<Text<'_>> = field.read()?;
+            if !wished.iter().all(|word| matches!(&**word, "text" | "image")) {
+                return Err(Unread::CannotBeHad);
+            }
+            if wished.iter().any(|word| &**word == "image") {
+                conversation.medium = Medium::Images(Canvas::default());
+            }
         }
         "extra_body" => extra(field, asked)?,
         _ if ignored.takes(field, &NEVER_MATTER, &ONLY_AS) => {}

@@ -106,6 +106,25 @@ impl Events {
     }
 }
 
+impl Events {
+    fn image(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+        self.close(out);
+        let index = self.draft.output.len();
+        let Some(item) = self.draft.image(event, index) else { return };
+        let mut added = item.clone();
+        added["result"] = Value::Null;
+        added["status"] = "in_progress".into();
+        let id = item["id"].clone();
+        self.write("response.output_item.added", json!({ "output_index": index, "item": added }), out);
+        for name in ["in_progress", "generating", "completed"] {
+            let name = format!("response.image_generation_call.{name}");
+            self.write(&name, json!({ "item_id": id, "output_index": index }), out);
+        }
+        self.draft.output.push(item.clone());
+        self.write("response.output_item.done", json!({ "output_index": index, "item": item }), out);
+    }
+}
+
 impl Voice for Events {
     fn say(&mut self, event: Event<'_>, out: &mut Vec<u8>) {
         self.begin(out);
@@ -124,6 +143,9 @@ impl Voice for Events {
                 delta["logprobs"] = json!([]);
             }
             self.write(name, delta, out);
+        }
+        if matches!(event, Event::Blob { choice: 0, .. }) {
+            self.image(&event, out);
         }
         if matches!(event, Event::Call { choice: 0, .. }) {
             self.call(&event, out);

@@ -61,7 +61,12 @@ pub(super) fn read<'a>(
         OneOr::List(items) => items,
     };
     let mut called: HashMap<Text<'a>, Text<'a>> = HashMap::new();
+    // What tools answered beside text follows their answers.
+    let mut late = Vec::new();
     for (index, item) in items.into_iter().enumerate() {
+        if item.kind.as_deref() != Some("function_call_output") {
+            std::mem::take(&mut late).into_iter().for_each(|part| conversation.say(Role::User, part));
+        }
         let place = || format!("input[{index}]");
         let missing = |what: &str| Fault::invalid(format!("{}.{what} is missing", place())).at(place());
         match item.kind.as_deref().unwrap_or("message") {
@@ -91,9 +96,14 @@ pub(super) fn read<'a>(
                 let content = match item.output.ok_or_else(|| missing("output"))? {
                     OneOr::Text(text) => text,
                     OneOr::List(pieces) => {
-                        let texts = pieces.into_iter().map(|piece| piece.text.ok_or_else(|| missing("output[].text")));
-                        let texts: Result<Vec<_>, _> = texts.collect();
-                        texts?.iter().map(|text| &**text).collect::<String>().into()
+                        let mut said = String::new();
+                        for (number, piece) in pieces.into_iter().enumerate() {
+                            match part(piece, ignored, &|what| format!("{}.output[{number}].{what}", place()))? {
+                                Part::Text(text) => said.push_str(&text),
+                                part => late.push(part),
+                            }
+                        }
+                        said.into()
                     }
                 };
                 let id = CallId::read(&id, &conversation.model).id.map(Text::from);
@@ -108,6 +118,7 @@ pub(super) fn read<'a>(
             }
         }
     }
+    late.into_iter().for_each(|part| conversation.say(Role::User, part));
     Ok(())
 }
 

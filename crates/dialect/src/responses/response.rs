@@ -71,6 +71,17 @@ impl Draft {
         Some((item, arguments))
     }
 
+    /// The item that an image is.
+    pub(super) fn image(&self, event: &Event<'_>, index: usize) -> Option<Value> {
+        let Event::Blob { choice: 0, mime, data } = event else { return None };
+        let format = mime.strip_prefix("image/")?;
+        let id = format!("ig_{}x{index}", self.shape.unique);
+        Some(json!({
+            "type": "image_generation_call", "id": id, "status": "completed", "result": &**data,
+            "output_format": format,
+        }))
+    }
+
     /// Ends the item that is open.
     pub(super) fn close(&mut self) -> Option<(Kind, usize)> {
         let kind = self.open.take()?;
@@ -154,7 +165,8 @@ impl Voice for Whole {
             }
             draft.text.push_str(text);
         }
-        if let Some((item, _)) = draft.call(&event, draft.output.len() + usize::from(draft.open.is_some())) {
+        let index = draft.output.len() + usize::from(draft.open.is_some());
+        if let Some(item) = draft.call(&event, index).map(|(item, _)| item).or_else(|| draft.image(&event, index)) {
             draft.close();
             draft.output.push(item);
         }

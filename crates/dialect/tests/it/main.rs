@@ -4,6 +4,8 @@
 
 mod answers;
 mod anthropic;
+mod audio;
+mod images;
 mod laws;
 mod requests;
 mod responses;

@@ -1,7 +1,7 @@
 //! Chat completions, as the upstream gets them.
 
 use async_openai::types::chat::CreateChatCompletionRequest;
-use keypool_dialect::{Kind, openai::OpenAi};
+use keypool_dialect::{Caller, Kind, gemini, openai::OpenAi};
 use serde_json::{Value, json};
 
 use crate::support::{asked, kind};
@@ -96,6 +96,56 @@ fn images_sound_and_files() {
             { "fileData": { "fileUri": "gs://bucket/a.png" } },
         ]))] }),
     );
+}
+
+#[test]
+fn what_stands_elsewhere_is_refused_or_brought() {
+    let body = with(
+        json!([{ "role": "user", "content": [
+            { "type": "text", "text": "look" },
+            { "type": "image_url", "image_url": { "url": "https://example.com/a.png" } },
+        ] }]),
+        json!({}),
+    );
+    let place = "messages[0].content[1].image_url.url";
+    assert_eq!(asked(&OpenAi, &body).unwrap_err().param.as_deref(), Some(place));
+    let body = body.to_string();
+    let mut conversation = OpenAi.conversation(body.as_bytes(), true).unwrap().conversation;
+    let far: Vec<_> = conversation.far().map(|far| (far.url.to_string(), far.place.clone())).collect();
+    assert_eq!(far, [("https://example.com/a.png".to_owned(), place.to_owned())]);
+    conversation.bring([("image/png", bytes::Bytes::from_static(b"\0"))]);
+    let wire = gemini::generate(&conversation, bytes::Bytes::new()).unwrap().concat();
+    let wire: Value = serde_json::from_slice(&wire).unwrap();
+    assert_eq!(wire["contents"][0]["parts"][1], json!({ "inlineData": { "mimeType": "image/png", "data": "AA==" } }));
+}
+
+#[test]
+fn images_may_be_asked_for() {
+    let config = |wished: Value, expected: Value| {
+        field(json!({ "modalities": wished }), json!({ "generationConfig": { "responseModalities": expected } }));
+    };
+    config(json!(["text", "image"]), json!(["TEXT", "IMAGE"]));
+    config(json!(["image"]), json!(["TEXT", "IMAGE"]));
+    field(json!({ "modalities": ["text"] }), json!({}));
+}
+
+#[test]
+fn a_tool_may_answer_with_an_image() {
+    let call = |id: &str| json!({ "id": id, "type": "function", "function": { "name": "look", "arguments": "{}" } });
+    let image = json!({ "type": "image_url", "image_url": { "url": "data:image/png;base64,AAAA" } });
+    let body = with(
+        json!([
+            { "role": "user", "content": "x" },
+            { "role": "assistant", "tool_calls": [call("1"), call("2")] },
+            { "role": "tool", "tool_call_id": "1", "content": [{ "type": "text", "text": "a" }, image] },
+            { "role": "tool", "tool_call_id": "2", "content": [{ "type": "text", "text": "b" }, { "type": "text", "text": "c" }] },
+        ]),
+        json!({}),
+    );
+    let answered = |text: &str| json!({ "functionResponse": { "name": "look", "response": { "result": text } } });
+    let contents = &asked(&OpenAi, &body).unwrap()["contents"];
+    assert_eq!(contents[2], turn("user", json!([answered("a"), answered("bc")])));
+    assert_eq!(contents[3], turn("user", json!([{ "inlineData": { "mimeType": "image/png", "data": "AAAA" } }])));
 }
 
 #[test]

@@ -146,6 +146,38 @@ fn a_whole_response() {
 }
 
 #[test]
+fn an_image_is_an_item() {
+    let image = json!({ "candidates": [{ "content": { "parts": [
+        { "text": "Here." }, { "inlineData": { "mimeType": "image/png", "data": "AAAA" } },
+    ] }, "finishReason": "STOP" }] });
+    let value = whole(&Responses, &image).unwrap();
+    serde_json::from_value::<Response>(value.clone()).unwrap_or_else(|error| panic!("{error}: {value}"));
+    let item = &value["output"][1];
+    assert_eq!((&item["type"], &item["result"]), (&json!("image_generation_call"), &json!("AAAA")));
+    let said = streamed(&Responses, &events(&[image]), 33);
+    let pieces: Vec<Value> = data(&said).iter().map(|event| serde_json::from_str(event).unwrap()).collect();
+    for piece in &pieces {
+        serde_json::from_value::<ResponseStreamEvent>(piece.clone()).unwrap_or_else(|error| panic!("{error}: {piece}"));
+    }
+    assert!(pieces.iter().any(|piece| piece["type"] == "response.image_generation_call.completed"));
+    assert_eq!(pieces.last().unwrap()["response"]["output"], value["output"]);
+}
+
+#[test]
+fn a_tool_may_answer_with_an_image() {
+    let call = json!({ "type": "function_call", "call_id": "1", "name": "look", "arguments": "{}" });
+    let answer = json!({ "type": "function_call_output", "call_id": "1", "output": [
+        { "type": "input_text", "text": "a" },
+        { "type": "input_image", "image_url": "data:image/png;base64,AAAA" },
+    ] });
+    let body = with(json!([{ "role": "user", "content": "x" }, call, answer]), json!({}));
+    let contents = &asked(&Responses, &body).unwrap()["contents"];
+    let returned = json!({ "functionResponse": { "name": "look", "response": { "result": "a" } } });
+    assert_eq!(contents[2]["parts"], json!([returned]));
+    assert_eq!(contents[3]["parts"], json!([{ "inlineData": { "mimeType": "image/png", "data": "AAAA" } }]));
+}
+
+#[test]
 fn the_same_in_pieces() {
     let said = streamed(&Responses, &events(&[answer("STOP")]), 17);
     let mut names = Vec::new();

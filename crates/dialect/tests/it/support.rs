@@ -1,7 +1,7 @@
 //! Requests and answers as values.
 
 use bytes::Bytes;
-use keypool_dialect::{Caller, Exchange, Fault, Kind, Shape, gemini};
+use keypool_dialect::{Caller, Exchange, Fault, Form, Kind, Shape, gemini};
 use serde_json::Value;
 
 /// What the upstream gets for a request.
@@ -13,7 +13,14 @@ pub(crate) fn asked(caller: &dyn Caller, body: &Value) -> Result<Value, Fault> {
 }
 
 pub(crate) fn shape(stream: bool) -> Shape {
-    Shape { model: "gemini-3.8-flash".into(), stream, usage: true, unique: "0abc".into(), created: 1_800_000_000 }
+    Shape {
+        model: "gemini-3.8-flash".into(),
+        stream,
+        usage: true,
+        unique: "0abc".into(),
+        created: 1_800_000_000,
+        form: Form::Object,
+    }
 }
 
 /// What the caller gets for a whole answer.

@@ -135,7 +135,7 @@ fn outcome(answer: &Generated) -> (Content, &'static str) {
             let reason = match answer.content {
                 Content::Call { .. } => "tool_calls",
                 Content::Text(_) if answer.cut => "length",
-                Content::Text(_) => "stop",
+                Content::Text(_) | Content::Blob { .. } => "stop",
             };
             (answer.content.clone(), reason)
         }
@@ -145,6 +145,7 @@ fn outcome(answer: &Generated) -> (Content, &'static str) {
 fn delta(content: &Content, whole: bool) -> Value {
     match content {
         Content::Text(text) => json!({ "content": text }),
+        Content::Blob { .. } => json!({ "content": "" }),
         Content::Call { name, args, .. } => {
             let mut call = json!({
                 "id": "call_simulated",

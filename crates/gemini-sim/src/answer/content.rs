@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{example, field};
+use super::{PIXEL, example, field};
+use crate::strict::modalities;
 use crate::tokens::tokens_of_text;
 
 /// The text of generated answers.
@@ -18,6 +19,9 @@ pub enum AnswerText {
     Echo,
 }
 
+/// Three samples, in base64.
+const SOUND: &str = "AAABAAIA";
+
 /// The content of one candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
@@ -27,6 +31,12 @@ pub(crate) enum Content {
         name: String,
         args: Value,
         signature: Option<String>,
+    },
+    /// Something else than text.
+    Blob {
+        mime: &'static str,
+        /// In base64.
+        data: &'static str,
     },
 }
 
@@ -59,6 +69,14 @@ impl Content {
     /// `maxOutputTokens`. The flag says whether it was cut. Calls are signed
     /// for `signer`, a model that signs.
     pub(crate) fn of(request: &Value, answer: &AnswerText, signer: Option<&str>) -> (Self, bool) {
+        for wished in modalities(request) {
+            let (mime, data) = match wished.as_str() {
+                "IMAGE" => ("image/png", PIXEL),
+                "AUDIO" => ("audio/L16;codec=pcm;rate=24000", SOUND),
+                _ => continue,
+            };
+            return (Self::Blob { mime, data }, false);
+        }
         if let Some(name) = forced_function(request) {
             let args = schema_of(request, &name).map_or_else(|| json!({}), |schema| example::of(schema, "simulated"));
             let signature = signer.map(|model| signature(model, &name));
@@ -88,12 +106,14 @@ impl Content {
         match self {
             Self::Text(text) => tokens_of_text(text),
             Self::Call { name, .. } => tokens_of_text(name).max(1),
+            Self::Blob { .. } => 1_290,
         }
     }
 
     pub(crate) fn part(&self) -> Value {
         match self {
             Self::Text(text) => json!({ "text": text }),
+            Self::Blob { mime, data } => json!({ "inlineData": { "mimeType": mime, "data": data } }),
             Self::Call { name, args, signature } => {
                 let mut part = json!({ "functionCall": { "name": name, "args": args } });
                 if let Some(signature) = signature {
@@ -172,7 +192,7 @@ mod tests {
                 .iter()
                 .map(|piece| match piece {
                     Content::Text(text) => text.as_str(),
-                    Content::Call { .. } => "",
+                    _ => "",
                 })
                 .collect();
             assert_eq!(Content::Text(joined), content);
@@ -195,7 +215,7 @@ mod tests {
         });
         let call = |request: &Value| match Content::of(request, &AnswerText::Echo, None).0 {
             Content::Call { name, .. } => name,
-            Content::Text(text) => panic!("{text}"),
+            other => panic!("{other:?}"),
         };
         assert_eq!(call(&request), "first");
         request["toolConfig"]["functionCallingConfig"]["allowedFunctionNames"] = json!(["second"]);

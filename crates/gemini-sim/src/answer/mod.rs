@@ -8,6 +8,7 @@ mod example;
 mod files;
 mod generate;
 mod models;
+mod predict;
 mod speak;
 
 use bytes::Bytes;
@@ -21,6 +22,10 @@ pub(crate) use chat::native_prompt;
 pub use content::AnswerText;
 pub(crate) use content::{Content, signature};
 pub(crate) use generate::{Generated, generate, template};
+
+/// A PNG of one pixel.
+pub(crate) const PIXEL: &str =
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
 const JSON: &str = "application/json; charset=UTF-8";
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{AnswerText, Content, Generated, Reply, caches, chat, embed, field, files, generate, models};
+use super::{AnswerText, Content, Generated, Reply, caches, chat, embed, field, files, generate, models, predict};
 use crate::Finish;
 use crate::engine::{Admission, Admitted, Engine, State, Visit};
 use crate::route::Call;
@@ -34,6 +34,7 @@ impl Engine {
             }))),
             Call::Embed => embed::one(admitted),
             Call::BatchEmbed => embed::batch(admitted),
+            Call::Predict => predict::images(admitted),
             Call::ChatEmbeddings => embed::compatible(admitted),
             Call::ListModels => models::list(&self.world, &visit.query),
             Call::GetModel => models::get(&self.world, &visit.model, &admitted.version),

@@ -46,6 +46,7 @@ impl Engine {
             | Call::CountTokens
             | Call::Embed
             | Call::BatchEmbed
+            | Call::Predict
             | Call::CreateCache
             | Call::Chat
             | Call::ChatEmbeddings => Some(self.model(visit, project)?),
@@ -115,6 +116,7 @@ impl Engine {
             Call::CountTokens => &strict::COUNT_TOKENS,
             Call::Embed => &strict::EMBED,
             Call::BatchEmbed => &strict::BATCH_EMBED,
+            Call::Predict => &strict::PREDICT,
             Call::Chat => &strict::CHAT,
             Call::ChatEmbeddings => &strict::CHAT_EMBEDDINGS,
             Call::CreateCache => &strict::CACHED_CONTENT,

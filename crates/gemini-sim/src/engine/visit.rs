@@ -90,7 +90,12 @@ impl<'a> Visit<'a> {
     /// Whether this call is charged against requests and tokens.
     pub(crate) fn is_charged(&self) -> bool {
         let call = self.route.as_ref().map(|route| &route.call);
-        matches!(call, Some(Call::Generate(_) | Call::Embed | Call::BatchEmbed | Call::Chat | Call::ChatEmbeddings))
+        matches!(
+            call,
+            Some(
+                Call::Generate(_) | Call::Embed | Call::BatchEmbed | Call::Predict | Call::Chat | Call::ChatEmbeddings
+            )
+        )
     }
 
     /// Where the caller thinks this is: the base of URLs in answers.

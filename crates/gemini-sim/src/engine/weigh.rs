@@ -7,7 +7,7 @@ use crate::answer::{field, native_prompt};
 use crate::quota::Charge;
 use crate::refusal::ApiError;
 use crate::route::Call;
-use crate::strict::{check_calls, check_model, check_prompt, check_uncached_prompt, file_ids, missing};
+use crate::strict::{check_calls, check_modality, check_model, check_prompt, check_uncached_prompt, file_ids, missing};
 use crate::tokens;
 
 /// The most items of one batch.
@@ -39,6 +39,7 @@ impl Engine {
                 check_prompt(request)?;
                 check_calls(request, &visit.model)?;
                 check_model(request, &visit.model)?;
+                check_modality(request, &visit.model)?;
                 let weight = weigh_prompt(state, visit, project, request)?;
                 Ok((request.clone(), weight))
             }
@@ -71,6 +72,7 @@ mutually exclusive\n",
                 let tokens = items.iter().map(tokens::of_content).sum();
                 Ok((Value::Null, Weight::of(items.len() as u64, tokens)))
             }
+            Some(Call::Predict) => Ok((Value::Null, Weight::of(1, 0))),
             Some(Call::ChatEmbeddings) => {
                 let inputs = inputs(request)?;
                 let tokens = inputs.iter().map(|text| tokens::tokens_of_text(text).max(1));

@@ -20,6 +20,9 @@ pub(crate) static GENERATE: Message = Message {
     ],
 };
 
+pub(crate) static PREDICT: Message =
+    Message { name: "PredictRequest", fields: &[("instances", List(&Struct)), ("parameters", Struct)] };
+
 pub(crate) static COUNT_TOKENS: Message = Message {
     name: "CountTokensRequest",
     fields: &[
@@ -142,6 +145,7 @@ static PART: Message = Message {
         ("part_metadata", Struct),
         ("thought", Flag),
         ("thought_signature", Text),
+        ("speech_metadata", Struct),
     ],
 };
 

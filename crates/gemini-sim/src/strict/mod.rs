@@ -2,14 +2,16 @@
 
 mod calls;
 mod message;
+mod modality;
 mod payload;
 mod prompt;
 mod schema;
 
 pub(crate) use calls::{check_calls, check_model, signs};
 pub(crate) use message::{
-    BATCH_EMBED, CACHE_UPDATE, CACHED_CONTENT, CHAT, CHAT_EMBEDDINGS, COUNT_TOKENS, EMBED, GENERATE, UPLOAD,
+    BATCH_EMBED, CACHE_UPDATE, CACHED_CONTENT, CHAT, CHAT_EMBEDDINGS, COUNT_TOKENS, EMBED, GENERATE, PREDICT, UPLOAD,
 };
+pub(crate) use modality::{check_modality, modalities};
 pub(crate) use payload::read_json;
 pub(crate) use prompt::{check_prompt, check_uncached_prompt, file_ids, missing};
 pub(crate) use schema::Message;

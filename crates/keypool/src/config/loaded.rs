@@ -126,7 +126,12 @@ impl Loaded {
             ProviderName::OpenAi => Dialect::OpenAi,
             ProviderName::Anthropic => Dialect::Anthropic,
         };
-        Dialects { provider, translates_openai: gateway.openai == CompatMode::Translate, strict: gateway.strict }
+        Dialects {
+            provider,
+            translates_openai: gateway.openai == CompatMode::Translate,
+            strict: gateway.strict,
+            fetches: gateway.fetch_images,
+        }
     }
 
     /// The names that clients may reach the gateway by.

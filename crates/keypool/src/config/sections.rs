@@ -98,6 +98,9 @@ pub struct GatewaySection {
     pub openai: CompatMode,
     /// A field that would change an answer and cannot be had is an error; else it is ignored.
     pub strict: bool,
+    /// Images that a translated request names by URL are fetched for it, from the open network alone; else they are an
+    /// error.
+    pub fetch_images: bool,
     /// How long answers under way get to end.
     pub grace: Interval<0, 3_600>,
 }
@@ -114,6 +117,7 @@ impl Default for GatewaySection {
             hosts: Vec::new(),
             openai: CompatMode::default(),
             strict: true,
+            fetch_images: false,
             grace: Interval::seconds(10),
         }
     }

@@ -52,7 +52,7 @@ impl Dialect {
 impl Dialect {
     /// The answer for a path of this dialect that cannot be had here.
     pub(super) fn nowhere(self) -> Response<Full<Bytes>> {
-        self.not_found("this path is not translated: chat completions, responses, embeddings, messages and models are")
+        self.not_found("this path is not translated: chat completions, responses, embeddings, images/generations, audio, messages and models are")
     }
 
     /// The same for a path that the provider has, too, where only the credential made it another's.

@@ -47,6 +47,7 @@ use translate::{Translation, Translator};
 use upload::{Passage, Uploads};
 
 use crate::{
+    fetch::Fetcher,
     outgoing::Outgoing,
     status::{Counted, Outcome, Status, Traffic, Visit, class_of},
 };
@@ -64,6 +65,7 @@ pub struct Gateway<S> {
     clock: Clock,
     traffic: Arc<Traffic>,
     status: Option<Arc<Status>>,
+    fetcher: Fetcher,
 }
 
 /// What may change while it runs. A request keeps what it began with.
@@ -84,7 +86,21 @@ impl<S> Gateway<S> {
     pub fn new(setup: Setup<S>, base: Base, clock: Clock) -> Self {
         let setup = watch::Sender::new(Arc::new(setup));
         let traffic = Arc::new(Traffic::new(clock.clone()));
-        Self { setup, uploads: Uploads::new(base, clock.clone()), clock, traffic, status: None }
+        Self {
+            setup,
+            uploads: Uploads::new(base, clock.clone()),
+            clock,
+            traffic,
+            status: None,
+            fetcher: Fetcher::default(),
+        }
+    }
+
+    /// Fetches images by this, where its dialects allow any.
+    #[must_use]
+    pub fn fetching(mut self, fetcher: Fetcher) -> Self {
+        self.fetcher = fetcher;
+        self
     }
 
     /// Requests that come from now on find this.
@@ -150,13 +166,15 @@ where
                 return Ok(counted(visit, Outcome::Refused, response));
             }
         };
-        if let Way::Translated(dialect, task) = way
+        if let Way::Translated(dialect, task) = &way
             && let Some(caller) = task.caller().or(dialect.caller())
         {
+            let task = task.clone();
             let translator = Translator {
                 stack: turn.stack.clone(),
                 caller,
                 strict: turn.setup.dialects.strict,
+                fetcher: turn.setup.dialects.fetches.then(|| gateway.fetcher.clone()),
                 clock: gateway.clock.clone(),
                 traffic: Arc::clone(&gateway.traffic),
             };
@@ -170,6 +188,9 @@ where
             line.end(&response, &gateway.clock);
             return Ok(counted(visit, outcome, response));
         }
+        // Google's compatible endpoint has a shape of its own for what is wrong.
+        let compatible = matches!(way, Way::Moved(_)) && dialect == Dialect::OpenAi;
+        let compatible = compatible && turn.setup.dialects.provider == Dialect::Gemini;
         tidy.apply(&mut parts);
         if let Passage::Chunk(chunk) = &passage {
             chunk.direct(&mut parts);
@@ -191,7 +212,10 @@ where
             },
             Err(error) => Err(error),
         };
-        let (outcome, response) = gateway.finish(answered, &passage, dialect);
+        let (outcome, mut response) = gateway.finish(answered, &passage, dialect);
+        if compatible && response.status().as_u16() >= 400 {
+            response = Box::pin(translate::reshaped(response)).await;
+        }
         line.end(&response, &gateway.clock);
         gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
         Ok(counted(visit, outcome, response))

@@ -1,7 +1,7 @@
 //! Which dialect a path is of, and what becomes of the request.
 
 use http::{Method, Uri, header, request::Parts, uri::PathAndQuery};
-use keypool_dialect::{Caller, responses::Responses};
+use keypool_dialect::{Caller, openai::Audio, responses::Responses};
 
 use super::dialect::Dialect;
 
@@ -14,11 +14,13 @@ pub struct Dialects {
     pub translates_openai: bool,
     /// What would change an answer and cannot be had is refused; else it is ignored.
     pub strict: bool,
+    /// Images that stand elsewhere are fetched for a request that names them.
+    pub fetches: bool,
 }
 
 impl Default for Dialects {
     fn default() -> Self {
-        Self { provider: Dialect::Gemini, translates_openai: true, strict: true }
+        Self { provider: Dialect::Gemini, translates_openai: true, strict: true, fetches: false }
     }
 }
 
@@ -45,6 +47,9 @@ pub(super) enum Task {
     Respond,
     Count,
     Embeddings,
+    Draw,
+    /// Words spoken, or spoken words written down.
+    Sound(Audio),
     Models,
     Model(String),
 }
@@ -52,14 +57,20 @@ pub(super) enum Task {
 impl Task {
     /// Who speaks for it where its dialect has several.
     pub(super) fn caller(&self) -> Option<&'static dyn Caller> {
-        (*self == Self::Respond).then_some(&Responses as &dyn Caller)
+        match self {
+            Self::Respond => Some(&Responses),
+            Self::Sound(Audio::Speech) => Some(&Audio::Speech),
+            Self::Sound(Audio::Transcription) => Some(&Audio::Transcription),
+            Self::Sound(Audio::Translation) => Some(&Audio::Translation),
+            _ => None,
+        }
     }
 
     /// The one method that it has.
     pub(super) fn method(&self) -> Method {
         match self {
-            Self::Chat | Self::Respond | Self::Count | Self::Embeddings => Method::POST,
             Self::Models | Self::Model(_) => Method::GET,
+            _ => Method::POST,
         }
     }
 }
@@ -187,6 +198,10 @@ fn task(dialect: Dialect, rest: &str) -> Option<Task> {
         (Dialect::OpenAi, "/chat/completions") | (Dialect::Anthropic, "/messages") => Task::Chat,
         (Dialect::OpenAi, "/responses") => Task::Respond,
         (Dialect::OpenAi, "/embeddings") => Task::Embeddings,
+        (Dialect::OpenAi, "/images/generations") => Task::Draw,
+        (Dialect::OpenAi, "/audio/speech") => Task::Sound(Audio::Speech),
+        (Dialect::OpenAi, "/audio/transcriptions") => Task::Sound(Audio::Transcription),
+        (Dialect::OpenAi, "/audio/translations") => Task::Sound(Audio::Translation),
         (Dialect::Anthropic, "/messages/count_tokens") => Task::Count,
         (_, "/models") => Task::Models,
         (_, rest) => {
@@ -243,7 +258,11 @@ mod tests {
             ("/v1/embeddings", "", "OpenAi Embeddings"),
             ("/v1/responses", "", "OpenAi Respond"),
             ("/v1/responses/resp_1", "", "OpenAi nowhere"),
-            ("/v1/images/generations", "", "OpenAi nowhere"),
+            ("/v1/images/generations", "", "OpenAi Draw"),
+            ("/v1/images/edits", "", "OpenAi nowhere"),
+            ("/v1/audio/speech", "", "OpenAi Sound(Speech)"),
+            ("/openai/v1/audio/transcriptions", "", "OpenAi Sound(Transcription)"),
+            ("/v1/audio/translations", "", "OpenAi Sound(Translation)"),
             ("/v1/messages", "x-api-key", "Anthropic Chat"),
             ("/v1/messages/count_tokens", "", "Anthropic Count"),
             ("/v1/models", "authorization", "OpenAi Models"),

@@ -1,6 +1,7 @@
 //! A request in another dialect than the provider's: understood, asked anew, and answered in its own.
 
 mod asked;
+mod drawing;
 mod refusal;
 mod upstream;
 
@@ -11,11 +12,11 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, header, request::
 use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use keypool_dialect::{Asked, Caller, Exchange, Fault, Ignored, Kind, Shape, gemini, openai};
+use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kind, Shape, gemini, openai};
 use tower::Service;
 use tower_keypool::{BoxError, Clock, Demand, Error, ServedBy};
 
-pub(super) use self::refusal::fault_of;
+pub(super) use self::{refusal::fault_of, upstream::reshaped};
 use self::{
     asked::{read, request},
     refusal::{Failed, bad_model, refused, upstream_fault},
@@ -29,6 +30,7 @@ use super::{
     telling::{Awaited, Telling},
 };
 use crate::{
+    fetch::Fetcher,
     outgoing::Outgoing,
     status::{Outcome, Traffic},
 };
@@ -48,6 +50,8 @@ pub(super) struct Translator<S> {
     pub(super) stack: S,
     pub(super) caller: &'static dyn Caller,
     pub(super) strict: bool,
+    /// `None`: nothing is fetched.
+    pub(super) fetcher: Option<Fetcher>,
     pub(super) clock: Clock,
     pub(super) traffic: Arc<Traffic>,
 }
@@ -66,9 +70,10 @@ where
         let (caller, traffic) = (self.caller, Arc::clone(&self.traffic));
         let answered = if parts.method == task.method() {
             match task {
-                Task::Chat | Task::Respond => self.chat(parts, body).await,
+                Task::Chat | Task::Respond | Task::Sound(_) => self.chat(parts, body).await,
                 Task::Count => self.count(parts, body).await,
                 Task::Embeddings => self.embed(parts, body).await,
+                Task::Draw => self.draw(parts, body).await,
                 Task::Models => self.models(&parts).await,
                 Task::Model(name) => self.model(&name, &parts).await,
             }
@@ -85,7 +90,9 @@ where
 
     async fn chat(mut self, parts: Parts, body: Incoming) -> Result<Answered<B>, Failed> {
         let bytes = read(&parts.headers, body).await?;
-        let Asked { conversation, ignored, usage_wanted } = self.caller.conversation(&bytes, self.strict)?;
+        let asked = self.caller.conversation(&bytes, self.strict)?;
+        let Asked { mut conversation, ignored, usage_wanted, form } = asked;
+        self.bring(&mut conversation).await?;
         let stream = conversation.stream;
         let verb = if stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" };
         let path = gemini::path_of(&conversation.model, verb).ok_or_else(bad_model)?;
@@ -97,6 +104,7 @@ where
             usage: usage_wanted,
             unique: unique()?,
             created: self.created(),
+            form,
         };
         let listener = gemini::Listener::new(conversation.one_call);
         let exchange = Exchange::new(Box::new(listener), self.caller.voice(shape));
@@ -109,6 +117,14 @@ where
         }
     }
 
+    /// Fetches what stands elsewhere; where that is off, whoever writes the request refuses it.
+    async fn bring(&mut self, conversation: &mut Conversation<'_>) -> Result<(), Fault> {
+        match &self.fetcher {
+            Some(fetcher) if conversation.far().next().is_some() => fetcher.bring(conversation).await,
+            _ => Ok(()),
+        }
+    }
+
     async fn whole(
         &mut self,
         request: Request<Outgoing>,
@@ -116,8 +132,11 @@ where
         ignored: &Ignored,
     ) -> Result<Answered<B>, Failed> {
         let (served_by, body) = self.fetch(request).await?;
+        let media_type = exchange.media_type();
         let said = exchange.whole(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
-        Ok(answer(said, served_by, ignored))
+        let (outcome, mut response) = answer(said, served_by, ignored);
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        Ok((outcome, response))
     }
 
     /// A stream: its head goes out with the provider's, or when that takes long.
@@ -153,7 +172,8 @@ where
 
     async fn count(&mut self, parts: Parts, body: Incoming) -> Result<Answered<B>, Failed> {
         let bytes = read(&parts.headers, body).await?;
-        let asked = self.caller.conversation(&bytes, self.strict)?;
+        let mut asked = self.caller.conversation(&bytes, self.strict)?;
+        self.bring(&mut asked.conversation).await?;
         let path = gemini::path_of(&asked.conversation.model, ":countTokens").ok_or_else(bad_model)?;
         let pieces = gemini::counted(&asked.conversation, bytes.clone())?;
         let (served_by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, None)).await?;

@@ -15,11 +15,11 @@ use crate::{
     support::{Answer, Served, ask},
 };
 
-async fn served(sim: &GeminiSim) -> Served {
+pub(crate) async fn served(sim: &GeminiSim) -> Served {
     Served::keys([Key::new(ONE).id("one")], &sim.url(), Duration::ZERO).await
 }
 
-async fn post(served: &Served, path: &str, body: &Value) -> Answer {
+pub(crate) async fn post(served: &Served, path: &str, body: &Value) -> Answer {
     let request = Request::post(served.url(path))
         .header("authorization", format!("Bearer {PLACEHOLDER}"))
         .header("content-type", "application/json")
@@ -48,7 +48,7 @@ fn chat(more: Value) -> Value {
 }
 
 /// The data of each event, comments left out.
-fn events(answer: &Answer) -> Vec<String> {
+pub(crate) fn events(answer: &Answer) -> Vec<String> {
     let text = String::from_utf8(answer.body.to_vec()).unwrap();
     text.lines().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect()
 }
@@ -222,7 +222,7 @@ async fn faults_have_the_shape_that_clients_know() {
     for (path, header) in [("/v1beta/files", "x-goog-api-key"), ("/gemini/v1beta/files", "authorization")] {
         assert_eq!(get(&served, path, header).await.status, StatusCode::OK, "{path}");
     }
-    let nowhere = post(&served, "/v1/images/generations", &json!({})).await;
+    let nowhere = post(&served, "/v1/images/edits", &json!({})).await;
     assert_eq!((nowhere.status, &nowhere.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("unknown_url")));
     let method = get(&served, path, "authorization").await;
     assert_eq!((method.status, &method.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("unknown_url")));
@@ -302,9 +302,14 @@ async fn by_a_switch_it_is_the_providers_own_endpoint() {
     for path in ["/v1/chat/completions", "/openai/v1/chat/completions"] {
         let answer = post(&served, path, &chat(json!({}))).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-        // Its own words: that endpoint refuses what is translated else.
+        // Its own words, in the shape that clients know: that endpoint refuses what is translated else.
         let refused = post(&served, path, &chat(json!({ "frequency_penalty": 0.5 }))).await;
         assert_eq!((refused.status.as_u16(), refused.header("x-keypool-attempts")), (400, "1"), "{refused:?}");
+        let error = &refused.json()["error"];
+        assert_eq!(error["type"], "invalid_request_error", "{error}");
+        assert!(error["message"].as_str().unwrap().contains("frequency_penalty"), "{error}");
+        let missing = post(&served, path, &chat(json!({ "model": "gemini-of-nowhere" }))).await;
+        assert_eq!((missing.status.as_u16(), &missing.json()["error"]["code"]), (404, &json!("model_not_found")));
     }
     // The other dialect is translated all the same, and nobody is strict.
     let answer = post(&served, "/v1/messages", &message(json!({ "container": "c" }))).await;

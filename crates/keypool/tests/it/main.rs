@@ -12,6 +12,7 @@ mod guarding;
 mod home;
 mod hostile;
 mod keys;
+mod media;
 mod mending;
 mod ops;
 mod ranges;

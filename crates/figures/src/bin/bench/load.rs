@@ -37,6 +37,21 @@ pub(crate) enum Kind {
     Stream,
     /// The same, compressed.
     Gzip,
+    /// A chat in the other dialect, which is translated.
+    Chat(Size),
+    /// The same body, passed through.
+    Same(Size),
+}
+
+/// How much is asked.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Size {
+    /// 1 KiB of text.
+    Small,
+    /// 100 KiB of it.
+    Long,
+    /// 5 MiB, nearly all of it an image.
+    Image,
 }
 
 impl FromStr for Kind {
@@ -48,6 +63,12 @@ impl FromStr for Kind {
             "post" => Self::Post,
             "stream" => Self::Stream,
             "gzip" => Self::Gzip,
+            "chat-small" => Self::Chat(Size::Small),
+            "chat-long" => Self::Chat(Size::Long),
+            "chat-image" => Self::Chat(Size::Image),
+            "same-small" => Self::Same(Size::Small),
+            "same-long" => Self::Same(Size::Long),
+            "same-image" => Self::Same(Size::Image),
             other => anyhow::bail!("no kind of load is called {other}"),
         })
     }
@@ -62,11 +83,17 @@ impl Kind {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("127.0.0.1"));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert("x-goog-api-key", HeaderValue::from_static("PLACEHOLDER_GEMINI_TOKEN"));
+        if matches!(self, Self::Chat(_)) {
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer PLACEHOLDER_GEMINI_TOKEN"));
+        } else {
+            headers.insert("x-goog-api-key", HeaderValue::from_static("PLACEHOLDER_GEMINI_TOKEN"));
+        }
         if self == Self::Gzip {
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let path = if self.streams() {
+        let path = if matches!(self, Self::Chat(_)) {
+            "/v1/chat/completions"
+        } else if self.streams() {
             "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse"
         } else {
             "/v1beta/models/gemini-2.5-flash:generateContent"
@@ -75,6 +102,9 @@ impl Kind {
     }
 
     fn body(self) -> Bytes {
+        if let Self::Chat(size) | Self::Same(size) = self {
+            return size.body();
+        }
         let length = if self == Self::Post { 1 << 20 } else { 1 << 10 };
         let frame = r#"{"contents":[{"role":"user","parts":[{"text":""}]}]}"#;
         let text = "x".repeat(length - frame.len());
@@ -90,6 +120,39 @@ impl Kind {
             write!(text, "{name}: {}\r\n", value.to_str()?)?;
         }
         Ok([text.as_bytes(), b"\r\n", &body].concat().into())
+    }
+}
+
+impl Size {
+    /// A chat as `OpenAI`'s clients send it: a system prompt, some turns, the question.
+    fn body(self) -> Bytes {
+        let chat = |turns: &str, asked: &str| {
+            format!(
+                r#"{{"model":"gemini-2.5-flash","messages":[{{"role":"system","content":"Be brief."}},{turns}{asked}],"temperature":0.5,"max_tokens":100}}"#
+            )
+        };
+        let asked = |content: &str| format!(r#"{{"role":"user","content":{content}}}"#);
+        let turn = |n: usize| {
+            let role = if n.is_multiple_of(2) { "user" } else { "assistant" };
+            // Lines, as people write them.
+            format!(r#"{{"role":"{role}","content":"{}"}},"#, r"some words of a line that is not short
+".repeat(25))
+        };
+        let text = |turns: String, most: usize| {
+            let frame = chat(&turns, &asked(r#""""#)).len();
+            chat(&turns, &asked(&format!(r#""{}""#, "x".repeat(most.saturating_sub(frame)))))
+        };
+        let body = match self {
+            Self::Small => text(String::new(), 1 << 10),
+            Self::Long => text((0..96).map(turn).collect(), 100 << 10),
+            Self::Image => {
+                let image = "iVBORw0KGgoAAAAN".repeat((5 << 20) / 16);
+                let image =
+                    format!(r#"{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{image}"}}}}"#);
+                chat("", &asked(&format!(r#"[{{"type":"text","text":"What is it?"}},{image}]"#)))
+            }
+        };
+        body.into()
     }
 }
 

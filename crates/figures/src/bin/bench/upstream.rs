@@ -27,19 +27,21 @@ struct Canned {
 
 impl Canned {
     fn new() -> std::io::Result<Self> {
-        let part = |text: &str| {
+        // Only a last one says why it ended.
+        let part = |text: &str, finish: &str| {
             format!(
                 concat!(
-                    r#"{{"candidates":[{{"content":{{"parts":[{{"text":"{}"}}],"role":"model"}},"index":0}}],"#,
+                    r#"{{"candidates":[{{"content":{{"parts":[{{"text":"{}"}}],"role":"model"}},{}"index":0}}],"#,
                     r#""usageMetadata":{{"promptTokenCount":9,"candidatesTokenCount":8,"totalTokenCount":17}},"#,
                     r#""modelVersion":"gemini-2.5-flash","responseId":"0123456789abcdef"}}"#
                 ),
-                text
+                text, finish
             )
         };
-        let whole = part(&"x".repeat(ANSWER - part("").len()));
+        let stop = r#""finishReason":"STOP","#;
+        let whole = part(&"x".repeat(ANSWER - part("", stop).len()), stop);
         let events: Vec<Bytes> =
-            (0..CHUNKS).map(|n| format!("data: {}\r\n\r\n", part(&format!("word {n}"))).into()).collect();
+            (0..CHUNKS).map(|n| format!("data: {}\r\n\r\n", part(&format!("word {n}"), "")).into()).collect();
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         let mut zipped: Vec<Bytes> = Vec::new();
         for event in &events {

@@ -3,14 +3,17 @@
 use std::future::poll_fn;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::Body;
-use http_body_util::BodyExt;
-use keypool_dialect::gemini;
+use http_body_util::{BodyExt, Full};
+use keypool_dialect::{Caller as _, gemini, openai::OpenAi};
 use tower::Service;
 use tower_keypool::{BoxError, Error, ServedBy};
 
-use super::refusal::{Failed, without_answer};
+use super::{
+    Said,
+    refusal::{Failed, without_answer},
+};
 use crate::{
     outgoing::Outgoing,
     status::{Outcome, Traffic},
@@ -47,6 +50,17 @@ where
         return Ok(response);
     }
     let (head, body) = response.into_parts();
+    let said = begun(body).await;
+    Err(Failed {
+        outcome: Outcome::Answered,
+        fault: gemini::fault(head.status, &said),
+        retry_after: head.headers.get(header::RETRY_AFTER).cloned(),
+        served_by: head.extensions.get::<ServedBy>().cloned(),
+    })
+}
+
+/// As much of an error as says what it is.
+async fn begun<B: Body<Data = Bytes>>(body: B) -> BytesMut {
     let mut body = std::pin::pin!(body);
     let mut said = BytesMut::new();
     // What was cut, or broke off, still says most of it.
@@ -56,10 +70,35 @@ where
             break;
         }
     }
-    Err(Failed {
-        outcome: Outcome::Answered,
-        fault: gemini::fault(head.status, &said),
-        retry_after: head.headers.get(header::RETRY_AFTER).cloned(),
-        served_by: head.extensions.get::<ServedBy>().cloned(),
-    })
+    said
+}
+
+/// An error of Google's compatible endpoint in the shape that its clients know: there it is one of Google's own, in a
+/// list.
+pub(in crate::gateway) async fn reshaped<B>(response: Response<Said<B>>) -> Response<Said<B>>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let is_plain = |encoding: &HeaderValue| encoding == "identity";
+    if !response.headers().get(header::CONTENT_ENCODING).is_none_or(is_plain) {
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    let said = begun(body).await;
+    let said = if said.trim_ascii_start().starts_with(b"[") {
+        let refused = OpenAi.refused(&gemini::fault(head.status, &said));
+        (head.status, head.headers) = (refused.status, without_length(head.headers));
+        refused.body
+    } else {
+        // One of ours, or one that is in shape.
+        head.headers = without_length(head.headers);
+        said.freeze()
+    };
+    Response::from_parts(head, Said::from(Full::from(said)))
+}
+
+fn without_length(mut headers: HeaderMap) -> HeaderMap {
+    headers.remove(header::CONTENT_LENGTH);
+    headers
 }

@@ -1,0 +1,111 @@
+//! Images by a description: `:predict` of the models that do nothing else, `:generateContent` of the others.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{generate, name, nonsense};
+use crate::{
+    Canvas, Conversation, Drawing, Drawn, Event, Fault, Kind, Medium, Part, Picture, Role, exchange::Listener as _,
+};
+
+/// Images that one `:predict` gives at most.
+const MOST_PREDICTED: u32 = 4;
+
+fn predicts(model: &str) -> bool {
+    name(model).starts_with("imagen")
+}
+
+/// The verb for a model, and how many images of so many one request gives.
+pub fn verb_of_drawing(model: &str, count: u32) -> (&'static str, u32) {
+    if predicts(model) { (":predict", count.min(MOST_PREDICTED)) } else { (":generateContent", count.min(1)) }
+}
+
+/// Whether a model has this form of images.
+pub fn has_aspect(model: &str, aspect: &str) -> bool {
+    matches!(aspect, "1:1" | "3:4" | "4:3" | "9:16" | "16:9")
+        || !predicts(model) && matches!(aspect, "2:3" | "3:2" | "4:5" | "5:4" | "21:9")
+}
+
+/// The body for `count` of the images.
+///
+/// # Errors
+/// None that is known of.
+pub fn drawing(asked: &Drawing<'_>, count: u32) -> Result<Vec<Bytes>, Fault> {
+    #[derive(Serialize)]
+    struct Predict<'r> {
+        instances: [Instance<'r>; 1],
+        parameters: Parameters,
+    }
+    #[derive(Serialize)]
+    struct Instance<'r> {
+        prompt: &'r str,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Parameters {
+        sample_count: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        aspect_ratio: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sample_image_size: Option<&'static str>,
+    }
+    let Drawing { model, prompt, canvas, .. } = asked;
+    if predicts(model) {
+        let Canvas { aspect: aspect_ratio, size: sample_image_size } = *canvas;
+        let parameters = Parameters { sample_count: count, aspect_ratio, sample_image_size };
+        let predict = Predict { instances: [Instance { prompt }], parameters };
+        return serde_json::to_vec(&predict).map(|body| vec![body.into()]).map_err(|_| nonsense());
+    }
+    let mut conversation =
+        Conversation { model: model.clone(), medium: Medium::Images(*canvas), ..Conversation::default() };
+    conversation.say(Role::User, Part::Text(prompt.clone()));
+    generate(&conversation, Bytes::new())
+}
+
+/// The images of an answer.
+///
+/// # Errors
+/// When there is none, or the answer makes no sense.
+pub fn drawn(model: &str, body: &[u8]) -> Result<Drawn, Fault> {
+    let drawn = if predicts(model) { predicted(body)? } else { said(body)? };
+    if drawn.pictures.is_empty() {
+        let why = "the model drew nothing: the description may be against its rules";
+        return Err(Fault::new(Kind::Filtered, why).at("prompt"));
+    }
+    Ok(drawn)
+}
+
+fn predicted(body: &[u8]) -> Result<Drawn, Fault> {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(default)]
+        predictions: Vec<Prediction>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Prediction {
+        mime_type: Option<String>,
+        bytes_base64_encoded: Option<String>,
+    }
+    let answer: Answer = serde_json::from_slice(body).map_err(|_| nonsense())?;
+    let pictures = answer.predictions.into_iter().filter_map(|prediction| {
+        let mime = prediction.mime_type.unwrap_or_else(|| "image/png".to_owned());
+        Some(Picture { mime, data: prediction.bytes_base64_encoded? })
+    });
+    Ok(Drawn { pictures: pictures.collect(), ..Drawn::default() })
+}
+
+fn said(body: &[u8]) -> Result<Drawn, Fault> {
+    let mut drawn = Drawn::default();
+    let mut listener = super::Listener::new(false);
+    let mut say = |event: Event<'_>| match event {
+        Event::Blob { mime, data, .. } if mime.starts_with("image/") => {
+            drawn.pictures.push(Picture { mime: mime.to_string(), data: data.0.into_owned() });
+        }
+        Event::Usage(usage) => drawn.usage = usage,
+        _ => {}
+    };
+    listener.hear(body, &mut say)?;
+    listener.end(&mut say)?;
+    Ok(drawn)
+}

@@ -1,0 +1,99 @@
+//! What was spoken, as text.
+
+use serde_json::{Value, json};
+
+use crate::{Event, Fault, Form, Shape, Usage, Voice, openai};
+
+/// Gathers a transcript.
+pub(super) struct Transcript {
+    form: Form,
+    text: String,
+    usage: Usage,
+}
+
+impl Transcript {
+    pub(super) fn new(shape: &Shape) -> Self {
+        Self { form: shape.form, text: String::new(), usage: Usage::default() }
+    }
+}
+
+fn told(usage: Usage) -> Value {
+    json!({
+        "type": "tokens",
+        "input_tokens": usage.input,
+        "input_token_details": {
+            "audio_tokens": usage.input_audio, "text_tokens": usage.input.saturating_sub(usage.input_audio),
+        },
+        "output_tokens": usage.output,
+        "total_tokens": usage.input.saturating_add(usage.output),
+    })
+}
+
+impl Voice for Transcript {
+    fn say(&mut self, event: Event<'_>, _: &mut Vec<u8>) {
+        match event {
+            Event::Text { choice: 0, text } => self.text.push_str(&text),
+            Event::Usage(usage) => self.usage = usage,
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        let text = self.text.trim();
+        if self.form == Form::Bare {
+            out.extend_from_slice(text.as_bytes());
+            out.push(b'\n');
+        } else {
+            out.extend_from_slice(json!({ "text": text, "usage": told(self.usage) }).to_string().as_bytes());
+        }
+    }
+
+    fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
+        out.extend_from_slice(&openai::body(fault));
+    }
+
+    fn media_type(&self) -> &'static str {
+        if self.form == Form::Bare { "text/plain; charset=utf-8" } else { "application/json" }
+    }
+
+    fn pause(&mut self, _: &mut Vec<u8>) {}
+}
+
+/// Tells a transcript in pieces.
+#[derive(Default)]
+pub(super) struct Events {
+    text: String,
+    usage: Usage,
+}
+
+fn write(value: &Value, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("data: {value}\n\n").as_bytes());
+}
+
+impl Voice for Events {
+    fn say(&mut self, event: Event<'_>, out: &mut Vec<u8>) {
+        match event {
+            Event::Text { choice: 0, text } => {
+                self.text.push_str(&text);
+                write(&json!({ "type": "transcript.text.delta", "delta": &*text }), out);
+            }
+            Event::Usage(usage) => self.usage = usage,
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        write(&json!({ "type": "transcript.text.done", "text": self.text, "usage": told(self.usage) }), out);
+        out.extend_from_slice(b"data: [DONE]\n\n");
+    }
+
+    fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(&openai::body(fault));
+        out.extend_from_slice(b"\n\n");
+    }
+
+    fn pause(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b": keep-alive\n\n");
+    }
+}

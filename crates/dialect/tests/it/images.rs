@@ -1,0 +1,58 @@
+//! Images by a description.
+
+use keypool_dialect::{Kind, gemini, openai};
+use serde_json::{Value, json};
+
+fn wire(body: &Value, count: u32) -> Value {
+    let body = body.to_string();
+    let (asked, _) = openai::drawing(body.as_bytes(), true).unwrap();
+    serde_json::from_slice(&gemini::drawing(&asked, count).unwrap().concat()).unwrap()
+}
+
+#[test]
+fn each_kind_of_model_in_its_way() {
+    let body = |model: &str| json!({ "model": model, "prompt": "a dot", "n": 6, "size": "1792x1024" });
+    assert_eq!(gemini::verb_of_drawing("models/imagen-4.0-generate-001", 6), (":predict", 4));
+    assert_eq!(
+        wire(&body("models/imagen-4.0-generate-001"), 4),
+        json!({ "instances": [{ "prompt": "a dot" }], "parameters": { "sampleCount": 4, "aspectRatio": "16:9" } })
+    );
+    assert_eq!(gemini::verb_of_drawing("gemini-2.5-flash-image", 6), (":generateContent", 1));
+    let expected = json!({
+        "contents": [{ "role": "user", "parts": [{ "text": "a dot" }] }],
+        "generationConfig": { "responseModalities": ["TEXT", "IMAGE"], "imageConfig": { "aspectRatio": "16:9" } },
+    });
+    assert_eq!(wire(&body("gemini-2.5-flash-image"), 1), expected);
+}
+
+#[test]
+fn images_are_handed_on() {
+    let predicted = json!({ "predictions": [
+        { "mimeType": "image/png", "bytesBase64Encoded": "QQ==" }, { "bytesBase64Encoded": "Qg==" },
+        { "raiFilteredReason": "no" },
+    ] });
+    let drawn = gemini::drawn("imagen-4", predicted.to_string().as_bytes()).unwrap();
+    let said: Value = serde_json::from_slice(&openai::pictures(&drawn, 5)).unwrap();
+    let data = json!([{ "b64_json": "QQ==" }, { "b64_json": "Qg==" }]);
+    assert_eq!(said, json!({ "created": 5, "data": data, "output_format": "png" }));
+    let image = json!({ "inlineData": { "mimeType": "image/jpeg", "data": "QQ==" } });
+    let sketch = json!({ "inlineData": { "mimeType": "image/png", "data": "Qg==" }, "thought": true });
+    let generated = json!({
+        "candidates": [{ "content": { "parts": [sketch, { "text": "Here." }, image] }, "finishReason": "STOP" }],
+        "usageMetadata": { "promptTokenCount": 3, "candidatesTokenCount": 1290 },
+    });
+    let drawn = gemini::drawn("gemini-2.5-flash-image", generated.to_string().as_bytes()).unwrap();
+    let said: Value = serde_json::from_slice(&openai::pictures(&drawn, 5)).unwrap();
+    assert_eq!((&said["data"], &said["output_format"]), (&json!([{ "b64_json": "QQ==" }]), &json!("jpeg")));
+    assert_eq!(said["usage"]["total_tokens"], 1293);
+}
+
+#[test]
+fn what_was_not_drawn_is_a_fault_of_the_description() {
+    let blocked = json!({ "promptFeedback": { "blockReason": "SAFETY" } });
+    let unsafe_image = json!({ "candidates": [{ "finishReason": "IMAGE_SAFETY" }] });
+    for (model, answer) in [("imagen-4", json!({})), ("gemini-2.5-flash-image", blocked), ("g", unsafe_image)] {
+        let fault = gemini::drawn(model, answer.to_string().as_bytes()).unwrap_err();
+        assert_eq!((fault.kind, fault.param.as_deref()), (Kind::Filtered, Some("prompt")), "{model}");
+    }
+}

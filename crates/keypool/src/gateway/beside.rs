@@ -1,0 +1,125 @@
+//! Other providers beside the gateway's own, each with a pool: named by a path, or by the model that a request asks for.
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use http::Uri;
+use serde::Deserialize;
+
+use super::dialect::Dialect;
+
+/// What stands in front of a provider's name in a path: `/to/NAME/v1/models`.
+const FRONT: &str = "/to/";
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub struct Beside<S> {
+    /// What paths call it.
+    pub name: String,
+    /// What it speaks.
+    pub dialect: Dialect,
+    /// Models that requests go to it for: names, or their beginnings with a `*` behind.
+    pub models: Vec<String>,
+    /// Its own stack.
+    pub stack: S,
+}
+
+impl<S> Beside<S> {
+    /// Whether requests for a model go to it.
+    pub(super) fn has(&self, model: &str) -> bool {
+        self.models.iter().any(|named| match named.strip_suffix('*') {
+            Some(front) => model.starts_with(front),
+            None => model == named,
+        })
+    }
+}
+
+/// All of them, as they are now.
+#[derive(Debug)]
+pub(super) struct Others<S>(RwLock<Arc<[Beside<S>]>>);
+
+impl<S> Default for Others<S> {
+    fn default() -> Self {
+        Self(RwLock::new(Arc::new([])))
+    }
+}
+
+impl<S: Clone> Others<S> {
+    /// Requests that come from now on find these.
+    pub(super) fn change(&self, others: Vec<Beside<S>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = others.into();
+    }
+
+    pub(super) fn all(&self) -> Arc<[Beside<S>]> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The one that a path names, which then goes on without it; `None`: the path names none that is there.
+    pub(super) fn take(&self, uri: &mut Uri) -> Option<Beside<S>> {
+        // Most paths are done here.
+        let rest = uri.path().strip_prefix(FRONT)?;
+        let (name, path) = rest.split_once('/')?;
+        let other = self.all().iter().find(|other| other.name == name)?.clone();
+        let target = match uri.query() {
+            Some(query) => format!("/{path}?{query}"),
+            None => format!("/{path}"),
+        };
+        *uri = target.parse().ok()?;
+        Some(other)
+    }
+}
+
+/// The model that a body of JSON asks for, without what is put in front of names.
+pub(super) fn model_of(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Asked<'a> {
+        #[serde(borrow)]
+        model: Cow<'a, str>,
+    }
+    serde_json::from_slice::<Asked<'_>>(body).ok().map(|asked| asked.model.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn other(name: &str, models: &[&str]) -> Beside<()> {
+        let models = models.iter().map(|&model| model.to_owned()).collect();
+        Beside { name: name.to_owned(), dialect: Dialect::OpenAi, models, stack: () }
+    }
+
+    #[test]
+    fn by_the_beginning_of_a_models_name() {
+        let other = other("o", &["gpt-*", "o3"]);
+        for (model, has) in [("gpt-5", true), ("gpt-", true), ("o3", true), ("o3-mini", false), ("my-gpt-5", false)] {
+            assert_eq!(other.has(model), has, "{model}");
+        }
+    }
+
+    #[test]
+    fn by_a_path_that_goes_on_without_its_name() {
+        let others = Others::default();
+        others.change(vec![other("one", &[]), other("two", &[])]);
+        for (path, expected) in [
+            ("/to/two/v1/models?a=b", Some(("two", "/v1/models?a=b"))),
+            ("/to/one/", Some(("one", "/"))),
+            ("/to/one", None),
+            ("/to/three/v1/models", None),
+            ("/tone/v1", None),
+            ("/v1/to/one/x", None),
+        ] {
+            let mut uri: Uri = path.parse().unwrap();
+            let found = others.take(&mut uri).map(|other| other.name);
+            assert_eq!(found.as_deref(), expected.map(|(name, _)| name), "{path}");
+            assert_eq!(uri.to_string(), expected.map_or(path, |(_, rest)| rest));
+        }
+    }
+
+    #[test]
+    fn a_model_is_found_wherever_it_stands() {
+        assert_eq!(model_of(br#"{"x":[{"model":"no"}],"model":"a\u002db"}"#).as_deref(), Some("a-b"));
+        assert_eq!(model_of(b"--form"), None);
+    }
+}

@@ -1,0 +1,39 @@
+//! Images by a description, as many requests as the model needs for them.
+
+use bytes::Bytes;
+use http::{Method, Request, Response, request::Parts};
+use http_body::Body;
+use hyper::body::Incoming;
+use keypool_dialect::{Drawn, gemini, openai};
+use tower::Service;
+use tower_keypool::{BoxError, Error};
+
+use super::{Answered, Failed, Translator, answer, bad_model, read, request, upstream_fault};
+use crate::outgoing::Outgoing;
+
+impl<S, B> Translator<S>
+where
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// All images that were asked for, one request after the other: who wants ten waits, and has no ten keys at work.
+    pub(super) async fn draw(&mut self, parts: Parts, body: Incoming) -> Result<Answered<B>, Failed> {
+        let bytes = read(&parts.headers, body).await?;
+        let (asked, ignored) = openai::drawing(&bytes, self.strict)?;
+        let (mut all, mut served_by) = (Drawn::default(), None);
+        let mut left = asked.count;
+        while left > 0 {
+            let (verb, count) = gemini::verb_of_drawing(&asked.model, left);
+            let path = gemini::path_of(&asked.model, verb).ok_or_else(bad_model)?;
+            let pieces = gemini::drawing(&asked, count)?;
+            let (by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, None)).await?;
+            let some = gemini::drawn(&asked.model, &body).map_err(|fault| upstream_fault(fault, by.clone()))?;
+            all.pictures.extend(some.pictures);
+            all.usage = all.usage.and(some.usage);
+            (left, served_by) = (left - count, by);
+        }
+        Ok(answer(openai::pictures(&all, self.created()), served_by, &ignored))
+    }
+}

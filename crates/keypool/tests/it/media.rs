@@ -1,0 +1,92 @@
+//! Images and sound in `OpenAI`'s dialect, over the whole way: gateway, stack, simulator.
+
+use gemini_sim::{AnswerText, GeminiSim};
+use http::{Request, StatusCode};
+use keypool::gateway::token::PLACEHOLDER;
+use serde_json::{Value, json};
+
+use crate::{
+    dialects::{events, post, served},
+    serving::ONE,
+    support::{Answer, Served, ask},
+};
+
+#[tokio::test]
+async fn images_by_both_kinds_of_model() {
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let served = served(&sim).await;
+    for (model, requests) in [("imagen-4.0-generate-001", 2), ("gemini-2.5-flash-image", 5)] {
+        let before = sim.report().total.arrivals;
+        let body = json!({ "model": model, "prompt": "a dot", "n": 5, "size": "1792x1024", "user": "u" });
+        let answer = post(&served, "/v1/images/generations", &body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        assert_eq!(answer.header("x-keypool-ignored"), "user");
+        let images = answer.json()["data"].as_array().unwrap().clone();
+        assert_eq!(images.len(), 5);
+        assert!(images.iter().all(|image| image["b64_json"].as_str().unwrap().starts_with("iVBOR")));
+        assert_eq!(sim.report().total.arrivals - before, requests, "{model}");
+    }
+    for (body, status, param) in [
+        (json!({ "model": "gemini-2.5-flash-image", "prompt": "p", "response_format": "url" }), 400, "response_format"),
+        (json!({ "model": "imagen-of-nowhere", "prompt": "p" }), 404, ""),
+        // It only writes.
+        (json!({ "model": "gemini-2.5-flash", "prompt": "p" }), 400, ""),
+    ] {
+        let answer = post(&served, "/v1/images/generations", &body).await;
+        let named = answer.json()["error"]["param"].as_str().unwrap_or_default().to_owned();
+        assert_eq!((answer.status.as_u16(), named.as_str()), (status, param), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn words_are_spoken() {
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let served = served(&sim).await;
+    for model in ["gemini-2.5-flash-preview-tts", "gemini-3.8-flash-tts"] {
+        for (format, kind, length) in [("wav", "audio/wav", 50), ("pcm", "audio/pcm", 6)] {
+            let body = json!({
+                "model": model, "input": "Hi.", "voice": "alloy", "instructions": "Whisper", "response_format": format,
+            });
+            let answer = post(&served, "/v1/audio/speech", &body).await;
+            assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+            assert_eq!((answer.header("content-type"), answer.body.len()), (kind, length));
+        }
+    }
+    let body = json!({ "model": "gemini-3.8-flash-tts", "input": "Hi.", "voice": "alloy" });
+    let refused = post(&served, "/v1/audio/speech", &body).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["error"]["param"]), (400, &json!("response_format")));
+}
+
+async fn upload(served: &Served, path: &str, fields: &[(&str, &str)]) -> Answer {
+    let mut body = String::new();
+    for (name, value) in fields {
+        body += &format!("--xx\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+    }
+    body += "--xx\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nsound\r\n--xx--\r\n";
+    let request = Request::post(served.url(path))
+        .header("authorization", format!("Bearer {PLACEHOLDER}"))
+        .header("content-type", "multipart/form-data; boundary=xx");
+    ask(request, body).await
+}
+
+#[tokio::test]
+async fn recordings_are_written_down() {
+    let sim = GeminiSim::builder().key(ONE).chunks(3).answer(AnswerText::Fixed("Good day.".into())).start().await;
+    let sim = sim.unwrap();
+    let served = served(&sim).await;
+    for path in ["/v1/audio/transcriptions", "/openai/v1/audio/translations"] {
+        let answer = upload(&served, path, &[("model", "gemini-2.5-flash")]).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        assert_eq!(answer.json()["text"], "Good day.");
+        let bare = upload(&served, path, &[("model", "gemini-2.5-flash"), ("response_format", "text")]).await;
+        assert_eq!(bare.header("content-type"), "text/plain; charset=utf-8");
+        assert_eq!(&bare.body[..], b"Good day.\n");
+    }
+    let path = "/v1/audio/transcriptions";
+    let pieces = upload(&served, path, &[("model", "gemini-2.5-flash"), ("stream", "true")]).await;
+    let pieces = events(&pieces);
+    let done: Value = serde_json::from_str(&pieces[pieces.len() - 2]).unwrap();
+    assert_eq!((&done["type"], &done["text"]), (&json!("transcript.text.done"), &json!("Good day.")));
+    let refused = upload(&served, path, &[("model", "gemini-2.5-flash"), ("response_format", "srt")]).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["error"]["param"]), (400, &json!("response_format")));
+}
