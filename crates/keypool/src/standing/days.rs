@@ -28,7 +28,9 @@ impl Days {
         let (mut owners, mut zones) = (BTreeMap::new(), BTreeMap::new());
         for (hash, owner, zone) in &all {
             if let Some(zone) = zone {
-                owner.iter().for_each(|owner| _ = owners.entry(owner).or_insert(zone));
+                if let Some(owner) = owner {
+                    owners.entry(owner).or_insert(zone);
+                }
                 zones.entry(hash).or_insert(zone);
             }
         }

@@ -279,6 +279,38 @@ async fn a_keys_day_ends_in_its_own_zone() {
 }
 
 #[test]
+fn the_databases_keys_are_among_the_configurations() {
+    let home = Home::new();
+    home.run(&["config", "check"]).bad(2, "there is no API key");
+    let shown = home.run(&["config", "show", "--json"]).json();
+    assert_eq!(shown["database"]["why"], "it is not there yet");
+    home.add(0, "kept", &["--tier", "paid", "--rpm", "7", "--weight", "2"]);
+    home.add(1, "off", &[]);
+    home.run(&["keys", "disable", "off", "--reason", "spare"]).good();
+    home.write("key.txt", &format!("{} owner=project-a\n", secret(0)));
+    assert_eq!(home.run(&["config", "check"]).good(), "all is well: 2 keys: 2 from database, 1 from key.txt\n");
+    let shown = home.run(&["config", "show", "--json"]).json();
+    assert_eq!((&shown["database"]["keys"], shown["keys"].as_array().unwrap().len()), (&json!(2), 2));
+    let (kept, off) = (&shown["keys"][0], &shown["keys"][1]);
+    assert_eq!(kept["origins"], json!(["key.txt:1", "database"]));
+    assert_eq!(
+        (&kept["id"], &kept["owner"]),
+        (&json!("kept"), &json!("project-a")),
+        "what the file leaves open is kept's"
+    );
+    assert_eq!((&kept["weight"], &kept["limits"]), (&json!(2.0), &json!({ "*": ["7 requests/minute"] })));
+    assert_eq!((&off["disabled"], &off["origins"]), (&json!("spare"), &json!(["database"])));
+    let text = home.run(&["config", "show"]).good();
+    assert!(text.contains("kept: paid, priority 10, weight 2, owner project-a, *: 7 requests/minute, from key.txt:1"));
+    std::fs::remove_file(home.at("key.txt")).unwrap();
+    std::fs::rename(home.at("state/keypool/keypool.db.key"), home.at("elsewhere")).unwrap();
+    home.run(&["config", "check"]).bad(2, "kept is encrypted");
+    let found = std::fs::read_dir(home.at("state/keypool")).unwrap().count();
+    home.run(&["config", "show"]).good();
+    assert_eq!(std::fs::read_dir(home.at("state/keypool")).unwrap().count(), found, "nothing is made");
+}
+
+#[test]
 fn completions_and_manual_pages_are_printed() {
     let (code, text) = run(&["completions", "bash"]);
     assert!(code == 0 && text.contains("add-key"), "{text}");
