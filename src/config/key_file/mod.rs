@@ -11,6 +11,7 @@
 mod error;
 mod json;
 mod line;
+mod near;
 mod option;
 mod table;
 
