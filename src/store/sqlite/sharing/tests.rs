@@ -1,5 +1,7 @@
 //! A database that several work on.
 
+mod full_disk;
+
 use crate::{
     limit::{Limit, Span, Unit},
     share::conformance,
