@@ -1,6 +1,7 @@
 //! A database that several work on.
 
 mod full_disk;
+mod versions;
 
 use crate::{
     limit::{Limit, Span, Unit},
