@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::key_file::{FileError, KeyFile, LineError, Merged, Skipped};
-use crate::{error::KeyError, key::KeyId, pool::KeyPool};
+use crate::{error::KeyError, key::KeyId, pool::KeyPool, store::ImportRecord};
 
 /// What became of the lines of a key file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,7 +21,9 @@ pub struct Imported {
 
 impl KeyPool {
     /// Adds the keys of a file: a key a line with options behind it, CSV with a header, or a JSON array. `source` is
-    /// their label of that name, unless a line says another. What is there twice is one key, and is reported.
+    /// their label of that name, unless a line says another. What is there twice is one key, and is reported. Where the
+    /// pool was opened on a [store](crate::store), the store's history has it; the secrets stay in the file, as with
+    /// [`add`](KeyPool::add).
     ///
     /// ```
     /// use tower_keypool::{Gemini, Key, KeyPool};
@@ -42,7 +44,7 @@ impl KeyPool {
     /// # Errors
     /// [`FileError`] when the file is missing, unreadable, or holds no key at all. A line that is wrong costs no other.
     pub fn import_keys_from_file(&self, path: impl AsRef<Path>, source: &str) -> Result<Imported, FileError> {
-        let KeyFile { entries, skipped, merged, .. } = KeyFile::load(path.as_ref(), &[])?;
+        let KeyFile { path, entries, skipped, merged, lines } = KeyFile::load(path.as_ref(), &[])?;
         let mut imported = Imported { merged, rejected: skipped, ..Imported::default() };
         for entry in entries {
             let mut spec = entry.spec;
@@ -57,6 +59,15 @@ impl KeyPool {
             }
         }
         imported.rejected.sort_unstable_by_key(|rejected| rejected.line);
+        self.note_import(|time| ImportRecord {
+            time,
+            from: std::path::absolute(&path).unwrap_or(path).display().to_string(),
+            source: source.to_owned(),
+            lines: lines as u64,
+            added: imported.added.len() as u64,
+            duplicate: (imported.known.len() + imported.merged.len()) as u64,
+            rejected: imported.rejected.iter().map(|line| (line.line as u64, line.error.to_string())).collect(),
+        });
         Ok(imported)
     }
 }
@@ -64,7 +75,11 @@ impl KeyPool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{key::Key, provider::Gemini};
+    use crate::{
+        key::Key,
+        provider::Gemini,
+        store::{MemoryStore, Store},
+    };
 
     #[test]
     fn duplicates_are_merged_and_reported_and_bad_lines_named() {
@@ -96,5 +111,26 @@ mod tests {
         assert!(!format!("{imported:?}").contains("not-a-real"));
         let again = pool.import_keys_from_file(&path, "web").unwrap();
         assert_eq!((again.added.len(), again.known.len()), (0, 2));
+    }
+
+    #[tokio::test]
+    async fn the_stores_history_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.txt");
+        let secret = |n: usize| format!("AIza-not-a-real-key-{n:05}");
+        std::fs::write(&path, format!("# mine\n\n{}\n{}\n{}\nshort\n", secret(0), secret(1), secret(1))).unwrap();
+        let store = MemoryStore::new();
+        let builder = KeyPool::builder(Gemini::new()).key(Key::new(secret(0)));
+        let pool = builder.open(store.clone()).await.unwrap();
+        pool.import_keys_from_file(&path, "web").unwrap();
+        pool.flush().await.unwrap();
+        let imports = store.imports().await.unwrap();
+        assert_eq!(imports.len(), 1, "{imports:?}");
+        let ImportRecord { time, from, source, lines, added, duplicate, rejected } = &imports[0];
+        assert!(*time > 1_700_000_000_000 && *from == path.display().to_string(), "{imports:?}");
+        assert_eq!((source.as_str(), *lines, *added, *duplicate), ("web", 5, 1, 2));
+        assert_eq!(rejected, &[(6, LineError::TooShort(5).to_string())]);
+        let image = store.load().await.unwrap();
+        assert!(image.keys.len() == 2 && image.keys.values().all(|key| key.secret.is_elsewhere()));
     }
 }

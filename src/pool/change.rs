@@ -58,6 +58,11 @@ impl fmt::Debug for KeyChange {
 impl KeyPool {
     /// Adds a key. A secret that the pool holds already is merged with it; the id says which key it is.
     ///
+    /// It is a key of this pool, for as long as the pool lives. A [store](crate::store) keeps what the key did and how it
+    /// stands, and finds that again by the secret, but not the secret itself: a program brings its keys along at each
+    /// start, and whether and how a secret lies on a disk is nothing that a pool decides. What is to be a key of every
+    /// process on a store, and of the next start, is put into its book: `edit_keys` of `Sqlite` or of the Redis store.
+    ///
     /// # Errors
     /// When the key cannot be taken: see [`KeyError`].
     pub fn add(&self, key: Key) -> Result<KeyId, KeyError> {
@@ -74,6 +79,17 @@ impl KeyPool {
         match state.roster.slot_of_secret(&secret) {
             Some(slot) => Ok((state.roster.keys[slot as usize].id.clone(), false)),
             None => state.add(0, key, now, true).map(|id| (id, true)),
+        }
+    }
+
+    /// What became of a key file, for the store's history. `import` is asked only where there is a store; it is told the
+    /// time, in Unix milliseconds.
+    #[cfg(feature = "config")]
+    pub(crate) fn note_import(&self, import: impl FnOnce(i64) -> crate::store::ImportRecord) {
+        let time = self.0.clock.now().wall_ms();
+        let mut state = self.lock();
+        if state.journal.is_some() {
+            state.note_import(import(time));
         }
     }
 

@@ -106,14 +106,19 @@ impl Exhausted {
 
     /// Whether a key may come free at any time: when a request under way ends.
     pub fn may_end_any_time(&self) -> bool {
-        let any_time =
-            |reason: &OutReason| matches!(reason, OutReason::Busy | OutReason::LaterPriority | OutReason::Queued);
-        self.may_be_granted() || self.reasons.keys().any(any_time)
+        self.comes_when().is_some()
     }
 
-    /// Whether a key may come from another process at any time, or with the store.
-    fn may_be_granted(&self) -> bool {
-        self.reasons.contains_key(&OutReason::HeldElsewhere) || self.reasons.contains_key(&OutReason::StoreUnreachable)
+    /// What brings a key at a time that nobody knows.
+    fn comes_when(&self) -> Option<&'static str> {
+        let any = |reason| self.reasons.contains_key(&reason);
+        if any(OutReason::Busy) || any(OutReason::LaterPriority) || any(OutReason::Queued) {
+            Some("a request under way ends")
+        } else if any(OutReason::HeldElsewhere) {
+            Some("one is lent to this process")
+        } else {
+            any(OutReason::StoreUnreachable).then_some("the store answers")
+        }
     }
 
     /// Whether some key is well and only at a limit, whose end is known.
@@ -164,10 +169,11 @@ impl fmt::Display for Exhausted {
         for (n, (reason, count)) in self.reasons.iter().enumerate() {
             write!(f, "{}{count} {reason}", if n == 0 { "" } else { ", " })?;
         }
-        let any_time = self.may_end_any_time();
-        if any_time {
-            f.write_str("; next when a request under way ends")?;
+        let any_time = self.comes_when();
+        if let Some(when) = any_time {
+            write!(f, "; next when {when}")?;
         }
+        let any_time = any_time.is_some();
         match self.next_in {
             Some(next) if any_time => write!(f, ", or in {} s", whole_seconds(next)),
             None if any_time => Ok(()),
@@ -219,7 +225,7 @@ impl fmt::Display for OutReason {
             Self::LaterPriority => f.write_str("of a later priority"),
             Self::Queued => f.write_str("behind earlier requests"),
             Self::Unwritten => f.write_str("waiting for the store"),
-            Self::HeldElsewhere => f.write_str("held by another process"),
+            Self::HeldElsewhere => f.write_str("not lent to this process"),
             Self::StoreUnreachable => f.write_str("not to be used (store unreachable)"),
         }
     }
@@ -233,4 +239,23 @@ fn as_list<S: serde::Serializer>(reasons: &BTreeMap<OutReason, usize>, serialize
         keys: usize,
     }
     serializer.collect_seq(reasons.iter().map(|(reason, keys)| Row { reason: reason.to_string(), keys: *keys }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_brings_a_key_back_is_said_as_it_is() {
+        let said = |reasons: &[OutReason]| {
+            let reasons = reasons.iter().map(|reason| (*reason, 2)).collect();
+            Exhausted { keys: 4, reasons, ..Exhausted::default() }.to_string()
+        };
+        let (held, store) = (OutReason::HeldElsewhere, OutReason::StoreUnreachable);
+        let none = "no API key may serve requests without a model: 2 ";
+        // It may be that no other process has it: the store did not say so yet.
+        assert_eq!(said(&[held]), format!("{none}not lent to this process; next when one is lent to this process"));
+        assert_eq!(said(&[store]), format!("{none}not to be used (store unreachable); next when the store answers"));
+        assert!(said(&[OutReason::Busy, held]).ends_with("; next when a request under way ends"));
+    }
 }

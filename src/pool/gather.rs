@@ -121,6 +121,7 @@ impl State {
         journal.looks += 1;
         batch.units_gone.append(&mut journal.units_gone);
         batch.quota_models.append(&mut journal.followers);
+        batch.imports.append(&mut journal.imports);
         if journal.share.is_some() {
             batch.units_gone.clear();
         }

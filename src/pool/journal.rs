@@ -20,7 +20,7 @@ use super::{
 use crate::{
     limit::{Need, Plan},
     share::Spent,
-    store::{Crash, Image, KeyRecord, RestId, UsageRecord},
+    store::{Crash, Image, ImportRecord, KeyRecord, RestId, UsageRecord},
     time::Now,
     verdict::VerdictKind,
 };
@@ -40,6 +40,8 @@ pub(super) struct Journal {
     pub(super) units_gone: Vec<(String, String)>,
     /// Models that were found to count in another's quota: (model, the other).
     pub(super) followers: Vec<(String, String)>,
+    /// Key files that were taken in.
+    pub(super) imports: Vec<ImportRecord>,
     /// Which rests the store holds.
     pub(super) rests: HashSet<RestId>,
     /// Rests of secrets that were replaced.
@@ -140,6 +142,7 @@ impl Journal {
                 && self.used.is_empty()
                 && self.units_gone.is_empty()
                 && self.followers.is_empty()
+                && self.imports.is_empty()
                 && self.rests_gone.is_empty()
                 && self.parted.is_empty()
                 && self.parted_use.is_empty())

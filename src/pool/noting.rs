@@ -7,6 +7,8 @@ use super::{
     lane::Origin,
     state::{MAX_LANES, NO_MODEL, State},
 };
+#[cfg(feature = "config")]
+use crate::store::ImportRecord;
 use crate::{
     limit::{Unit as Counted, date_text},
     store::Run,
@@ -51,6 +53,16 @@ impl State {
     pub(super) fn note_follower(&mut self, model: &str, quota_model: &str) {
         let Some(journal) = self.journal.as_mut().filter(|journal| journal.settled) else { return };
         journal.followers.push((model.to_owned(), quota_model.to_owned()));
+        journal.urgent = true;
+        self.news();
+        self.press();
+    }
+
+    /// A key file was taken in.
+    #[cfg(feature = "config")]
+    pub(super) fn note_import(&mut self, import: ImportRecord) {
+        let Some(journal) = &mut self.journal else { return };
+        journal.imports.push(import);
         journal.urgent = true;
         self.news();
         self.press();

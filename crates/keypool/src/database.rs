@@ -9,7 +9,7 @@ mod site;
 
 pub use joined::{Joined, Unjoined};
 pub use kept::Database;
-pub use keys::{Keys, Told};
+pub use keys::{Keys, Stored, Told};
 pub use place::Place;
 pub use secret_key::SecretKey;
 pub use site::Site;

@@ -31,8 +31,10 @@ pub enum LineError {
     WebToken,
     /// What clients send to the gateway.
     ClientToken,
-    /// Neither `name=value` nor a known name: this word of the line, or this field of the record, from 1.
+    /// Neither `name=value` nor a known name: this word of the line, from 1.
     UnknownOption(usize),
+    /// A member of a JSON object that nothing reads, from 1, and the known name that it nearly is.
+    UnknownMember(usize, Option<&'static str>),
     /// A quote that is not closed.
     OpenQuote,
     /// An option that is there twice.
@@ -77,8 +79,18 @@ impl fmt::Display for LineError {
             Self::UnknownOption(n) => {
                 return write!(
                     f,
-                    "word {n} is no option; known are id tier priority weight owner rpm tpm rpd concurrent interval \
-                     zone label, each as name=value"
+                    "word {n} is no option; known are id tier priority weight owner billing_account rpm tpm rpd \
+                     concurrent interval zone source label, each as name=value"
+                );
+            }
+            Self::UnknownMember(n, Some(known)) => {
+                return write!(f, "nothing reads field {n} of the object: \"{known}\" may be meant");
+            }
+            Self::UnknownMember(n, None) => {
+                return write!(
+                    f,
+                    "nothing reads field {n} of the object; known are key, id, tier, priority, weight, owner, \
+                     billing_account, rpm, tpm, rpd, concurrent, interval, zone, source, label, labels"
                 );
             }
             Self::OpenQuote => "a quote is opened and not closed",
@@ -128,6 +140,17 @@ pub enum FileError {
         /// What it should be.
         expected: &'static str,
     },
+    /// A column of a CSV whose name is nearly one that is known: as a label it would say nothing of the key.
+    Column {
+        /// Where.
+        path: PathBuf,
+        /// Of the header.
+        line: usize,
+        /// Which column, from 1.
+        column: usize,
+        /// What it nearly is.
+        known: &'static str,
+    },
     /// No key in it.
     Empty {
         /// Where.
@@ -167,6 +190,12 @@ impl fmt::Display for FileError {
             Self::Malformed { path, line, expected } => {
                 write!(f, "the key file {}, line {line}: expected {expected}", wording::file(path))
             }
+            Self::Column { path, line, column, known } => write!(
+                f,
+                "the key file {}, line {line}: expected column {column} to be called {known}, as it nearly is, or \
+                 something else (which makes it a label)",
+                wording::file(path)
+            ),
             Self::Empty { path, skipped } => {
                 write!(f, "the key file {} holds no usable key: put one API key a line into it", wording::file(path))?;
                 for Skipped { line, error } in skipped.iter().take(10) {

@@ -1,18 +1,48 @@
 //! JSON: an array of keys, each a text or an object with the key and a line's options; or an object that holds the
 //! array as `keys`.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{fmt, path::Path};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
 use serde_json::{Value, value::RawValue};
 
-use super::{FileError, LineError, Read, line, option, table::KEY};
+use super::{FileError, LineError, Read, line, near, option, table::KEY};
 use crate::config::{KeySpec, Origin, origin::Lines};
 
 #[derive(Deserialize)]
 struct Wrapped<'a> {
     #[serde(borrow)]
     keys: Vec<&'a RawValue>,
+}
+
+/// An object's fields as they stand there.
+struct Fields(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(InOrder)
+    }
 }
 
 pub(super) fn parse(
@@ -45,20 +75,26 @@ fn spec(item: &RawValue, not_keys: &[&str], origin: Origin) -> Result<Option<Key
             line::check(&secret, not_keys)?;
             return Ok(Some(KeySpec::new(secret, origin)));
         }
-        Ok(Value::Object(_)) => {
-            serde_json::from_str::<BTreeMap<String, Value>>(item.get()).map_err(|_| LineError::NotAKey)?
-        }
+        Ok(Value::Object(_)) => serde_json::from_str::<Fields>(item.get()).map_err(|_| LineError::NotAKey)?.0,
         _ => return Err(LineError::NotAKey),
     };
-    let secret = KEY.iter().find_map(|name| fields.get(*name)).and_then(Value::as_str).ok_or(LineError::NoKey)?;
+    let secret = KEY.iter().find_map(|key| fields.iter().find(|(name, _)| name == key));
+    let secret = secret.and_then(|(_, value)| value.as_str()).ok_or(LineError::NoKey)?;
     line::check(secret, not_keys)?;
     let mut spec = KeySpec::new(secret, origin);
+    let mut seen = Vec::with_capacity(fields.len());
     for (n, (name, value)) in fields.iter().enumerate().filter(|(_, (name, _))| !KEY.contains(&name.as_str())) {
         if name == "labels" {
             labels(&mut spec, value)?;
             continue;
         }
-        let option = option::known(name).ok_or(LineError::UnknownOption(n + 1))?;
+        let unknown =
+            || LineError::UnknownMember(n + 1, near::near(name, option::names().chain(KEY).chain(["labels"])));
+        let option = option::known(name).ok_or_else(unknown)?;
+        if seen.contains(&option) {
+            return Err(LineError::Twice(option));
+        }
+        seen.push(option);
         let text = match value {
             Value::Null => continue,
             Value::String(text) => text.clone(),

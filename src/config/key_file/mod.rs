@@ -11,6 +11,7 @@
 mod error;
 mod json;
 mod line;
+mod near;
 mod option;
 mod table;
 
@@ -37,6 +38,8 @@ pub struct KeyFile {
     pub skipped: Vec<Skipped>,
     /// Lines whose key stands further up already.
     pub merged: Vec<Merged>,
+    /// How many lines it has, but for blank ones.
+    pub lines: usize,
 }
 
 /// A key and the line it stands in.
@@ -105,7 +108,8 @@ impl KeyFile {
             let read = |(n, bytes)| (n + 1, line::parse(bytes, not_keys, origin(n + 1)));
             bytes.split(|&byte| byte == b'\n').enumerate().map(read).collect()
         };
-        let mut file = Self { path: path.to_owned(), ..Self::default() };
+        let said = bytes.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
+        let mut file = Self { path: path.to_owned(), lines: said, ..Self::default() };
         file.take(lines);
         Ok(file)
     }

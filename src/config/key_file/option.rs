@@ -30,13 +30,22 @@ const ONCE: [&str; 14] = [
 ];
 
 /// Other names of the same.
-const ALSO: [(&str, &str); 3] =
-    [("max_concurrent_requests", "concurrent"), ("min_interval", "interval"), ("name", "id")];
+const ALSO: [(&str, &str); 4] = [
+    ("max_concurrent_requests", "concurrent"),
+    ("max_concurrent", "concurrent"),
+    ("min_interval", "interval"),
+    ("name", "id"),
+];
 
 /// The option that a name stands for.
 pub(super) fn known(name: &str) -> Option<&'static str> {
     let name = ALSO.iter().find(|(also, _)| *also == name).map_or(name, |(_, option)| option);
     ONCE.into_iter().find(|option| *option == name)
+}
+
+/// Every name of an option, but `label`: what is nearly that is a label as well.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    ONCE.into_iter().filter(|name| *name != "label").chain(ALSO.iter().map(|(also, _)| *also))
 }
 
 /// Reads `name=value` words behind a key.

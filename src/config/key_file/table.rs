@@ -1,18 +1,23 @@
 //! CSV: a header row, then a key a record. Columns are named like a line's options; `key` (or `secret`, `api_key`) holds
-//! the key. Columns that nobody knows become labels.
+//! the key. Columns that nobody knows become labels, unless their name is nearly a known one.
 
 use std::path::Path;
 
-use super::{FileError, LineError, Read, line, option};
+use super::{FileError, LineError, Read, line, near, option};
 use crate::config::{KeySpec, Origin, origin::Lines, wording};
 
 /// Names of the column that holds the key.
 pub(super) const KEY: [&str; 4] = ["key", "secret", "api_key", "apikey"];
 
-/// Whether the first line names a column for keys.
+/// The first line that is neither blank nor a comment.
+fn first_line(bytes: &[u8]) -> &[u8] {
+    let says = |line: &&[u8]| !line.trim_ascii().is_empty() && !line.starts_with(b"#");
+    bytes.split(|&byte| byte == b'\n').find(says).unwrap_or_default()
+}
+
+/// Whether the first line that says something names a column for keys.
 pub(super) fn has_header(bytes: &[u8]) -> bool {
-    let first = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let Ok(first) = std::str::from_utf8(first) else { return false };
+    let Ok(first) = std::str::from_utf8(first_line(bytes)) else { return false };
     let mut columns = first.trim().split([',', ';']).map(|name| name.trim().trim_matches('"').to_ascii_lowercase());
     columns.any(|name| KEY.contains(&name.as_str()))
 }
@@ -30,7 +35,7 @@ pub(super) fn parse(
     not_keys: &[&str],
     origin: impl Fn(usize) -> Origin,
 ) -> Result<Vec<Read>, FileError> {
-    let first = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let first = first_line(bytes);
     let delimiter = if first.contains(&b';') && !first.contains(&b',') { b';' } else { b',' };
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
@@ -44,11 +49,21 @@ pub(super) fn parse(
         expected: "a header row that names the columns, one of them key (or secret, api_key)",
     };
     let header = reader.headers().map_err(|_| malformed(1))?.clone();
+    let at = header.position().map_or(0, |position| position.byte() as usize);
+    let mut lines = Lines::of(bytes);
+    let line = line_of(bytes, &mut lines, at);
+    for (n, name) in header.iter().enumerate() {
+        let name = name.to_ascii_lowercase();
+        let is_label = matches!(column(&name), Column::Label(_));
+        let meant = is_label.then(|| near::near(&name, option::names().chain(KEY))).flatten();
+        if let Some(known) = meant {
+            return Err(FileError::Column { path: path.to_owned(), line, column: n + 1, known });
+        }
+    }
     let columns: Vec<Column> = header.iter().map(column).collect();
     if !columns.iter().any(|column| matches!(column, Column::Key)) {
         return Err(malformed(1));
     }
-    let mut lines = Lines::of(bytes);
     let mut read = Vec::new();
     for record in reader.byte_records() {
         let Ok(record) = record else { continue };

@@ -186,6 +186,8 @@ fn a_table_is_known_by_its_header_and_may_have_semicolons() {
     let file = parse(&format!("api_key;owner\n{ONE};project-a\n{TWO};project-b;more\n"));
     assert_eq!(file.entries[0].spec.owner.as_deref(), Some("project-a"));
     assert_eq!(file.skipped, [Skipped { line: 3, error: LineError::Fields }]);
+    let file = parse(&format!("# mine\n\napi_key;owner\n{ONE};project-a\n"));
+    assert_eq!((file.entries[0].line, file.entries[0].spec.owner.as_deref()), (4, Some("project-a")));
     let wrong = KeyFile::parse(Path::new("keys.csv"), format!("{ONE}\n{TWO}\n").as_bytes(), &[]).unwrap_err();
     let text = wrong.to_string();
     assert!(text.contains("keys.csv") && text.contains("header") && !text.contains(ONE), "{text}");
@@ -212,7 +214,12 @@ fn json_holds_texts_and_objects_each_by_its_line() {
     let errors: Vec<(usize, LineError)> = file.skipped.iter().map(|skipped| (skipped.line, skipped.error)).collect();
     assert_eq!(
         errors,
-        [(5, LineError::NoKey), (5, LineError::NotAKey), (6, LineError::ClientToken), (7, LineError::UnknownOption(1)),]
+        [
+            (5, LineError::NoKey),
+            (5, LineError::NotAKey),
+            (6, LineError::ClientToken),
+            (7, LineError::UnknownMember(2, None)),
+        ]
     );
     assert_eq!(parse_as("k.json", &format!(r#"{{"keys": ["{ONE}"]}}"#)).entries.len(), 1);
     let wrong = KeyFile::parse(Path::new("k.json"), format!("[\n\"{ONE}\",\n{TWO}]").as_bytes(), &[]).unwrap_err();
@@ -259,6 +266,27 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_is_nearly_an_option_is_no_label() {
+    let parse = |name: &str, text: &str| KeyFile::parse(Path::new(name), text.as_bytes(), &[]);
+    for (header, column, known) in
+        [("key,wieght", 2, "weight"), ("Owners;key", 1, "owner"), ("key,team,max_concurent", 3, "max_concurrent")]
+    {
+        let text = format!("# keys\n\n{header}\n{ONE}\n");
+        let error = parse("keys.csv", &text).unwrap_err();
+        assert!(matches!(error, FileError::Column { line: 3, .. }), "{error:?}");
+        let said = error.to_string();
+        assert!(said.contains(&format!("column {column}")) && said.contains(known), "{said}");
+        assert!(said.contains("keys.csv, line 3"), "{said}");
+    }
+    assert!(parse("keys.csv", &format!("key,team,labels,{ONE}x\n{ONE},a,b,c\n")).is_ok());
+    let json = format!(r#"[{{"key": "{ONE}", "rpm": 1, "wieght": 2}}, {{"key": "{TWO}", "rpm": 1, "rpm": 2}}]"#);
+    let file = parse("keys.json", &json).unwrap();
+    let errors: Vec<LineError> = file.skipped.iter().map(|skipped| skipped.error).collect();
+    assert_eq!(errors, [LineError::UnknownMember(3, Some("weight")), LineError::Twice("rpm")]);
+    assert_eq!(errors[0].to_string(), "nothing reads field 3 of the object: \"weight\" may be meant");
 }
 
 #[test]

@@ -92,3 +92,71 @@ fn two_keys_of_one_name_are_told_apart_or_refused() {
     assert_eq!(book.disable("same", "x"), Err(BookError::Ambiguous("same".to_owned())));
     assert_eq!(book.changed().count(), 0);
 }
+
+/// The book of a store that took these changes in.
+fn stored(keys: &KeyBook) -> KeyBook {
+    let changed: BTreeSet<&str> = keys.changed().map(|key| &*key.record.hash).collect();
+    let numbered = |(hash, key): (&str, &BookKey)| {
+        let mut said = key.settings.clone()?;
+        hash.clone_into(&mut said.hash);
+        if changed.contains(hash) {
+            said.revision = keys.revision();
+        }
+        Some(said)
+    };
+    let said = keys.keys().filter_map(numbered).collect();
+    KeyBook::new(keys.keys().map(|(_, key)| key.record.clone()), said, keys.revision() + 1)
+}
+
+#[test]
+fn what_a_store_lost_is_put_into_it_again() {
+    let before = KeyBook::new([filed("ff00", "filed"), filed("ee00", "other")], Vec::new(), 7);
+    let mut changed = stored(&before);
+    changed.add(said("aa00", Some("one")), plain(), 9).unwrap();
+    changed.disable("filed", "by hand").unwrap();
+    let known = stored(&changed);
+
+    let mut older = stored(&before);
+    assert_eq!(older.restore(&known), 2);
+    assert_eq!(older.changed().map(|key| &*key.record.id).collect::<Vec<_>>(), ["one", "filed"]);
+    let one = older.find("one").unwrap();
+    assert_eq!((one.is_kept(), one.record.secret.clone()), (true, plain()));
+    assert_eq!(older.find("filed").unwrap().disabled(), Some("by hand"));
+    assert_eq!(older.restore(&known), 0, "once is enough");
+
+    // One that lost all has the keys again that commands put there; of others a pool tells it.
+    let mut empty = KeyBook::new([], Vec::new(), 1);
+    assert_eq!(empty.restore(&known), 2);
+    assert!(empty.by_hash("ee00").is_none() && empty.find("one").is_ok());
+
+    let mut whole = stored(&known);
+    assert_eq!((whole.restore(&known), whole.changed().count()), (0, 0));
+}
+
+#[test]
+fn what_was_said_later_or_taken_out_stays_so() {
+    let mut first = book();
+    first.say("one", |said| said.weight = Some(2.0)).unwrap();
+    let known = stored(&first);
+    // Said since, by a command that the earlier look had not seen.
+    let mut later = stored(&known);
+    later.disable("one", "later").unwrap();
+    let mut now = stored(&later);
+    assert_eq!(now.restore(&known), 0);
+    assert_eq!(now.find("one").unwrap().disabled(), Some("later"));
+
+    // An older copy has a key that was taken out, or has another secret by now.
+    let mut removed = stored(&known);
+    removed.remove("one").unwrap();
+    let mut older = stored(&known);
+    assert_eq!(older.restore(&stored(&removed)), 1);
+    let gone = older.by_hash("aa00").unwrap();
+    assert_eq!((gone.is_kept(), gone.record.state), (false, KeyStanding::Removed));
+
+    let mut replaced = stored(&known);
+    replaced.replace("one", "bb00", plain()).unwrap();
+    let mut older = stored(&known);
+    assert_eq!(older.restore(&stored(&replaced)), 2);
+    assert_eq!(older.find("one").unwrap().record.hash, "bb00");
+    assert!(!older.by_hash("aa00").unwrap().is_kept());
+}

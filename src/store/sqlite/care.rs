@@ -102,6 +102,8 @@ impl Sqlite {
                 windows: rows("windows"),
                 rests: rows("rests"),
                 journal: rows("journal"),
+                processes: rows("board_holders"),
+                lent: rows("board_units"),
             })
         })
         .await
@@ -130,37 +132,100 @@ pub struct Contents {
     pub rests: u64,
     /// Batches that are not in their tables yet.
     pub journal: u64,
+    /// Processes that share it, those included that are about to be forgotten.
+    pub processes: u64,
+    /// Owners in lanes that they lend each other.
+    pub lent: u64,
 }
 
-/// Rows that say nothing which this version understands.
+/// A table, its rows that say nothing which this version understands, what is wrong with them, and what they are called.
+struct Rule {
+    table: &'static str,
+    wrong: &'static str,
+    words: &'static str,
+    name: &'static str,
+}
+
+const fn rule(table: &'static str, wrong: &'static str, words: &'static str, name: &'static str) -> Rule {
+    Rule { table, wrong, words, name }
+}
+
+const RULES: [Rule; 7] = [
+    rule(
+        "api_keys",
+        "secret_form NOT IN ('elsewhere', 'reference', 'sealed', 'plain')",
+        "their secret is kept in a form that this version does not know",
+        "id",
+    ),
+    rule(
+        "api_keys",
+        "(secret_form = 'elsewhere') <> (secret IS NULL)",
+        "a secret is missing, or there where none belongs",
+        "id",
+    ),
+    rule(
+        "api_keys",
+        "state NOT IN ('active', 'disabled', 'faulty', 'removed')",
+        "this version does not know their state",
+        "id",
+    ),
+    rule(
+        "key_usage",
+        "date(day) IS NOT day OR input_tokens < 0 OR output_tokens < 0",
+        "the day is none, or tokens are below 0",
+        "id || ' on ' || day",
+    ),
+    rule(
+        "windows",
+        "NOT (json_valid(counts) AND json_valid(credit) AND json_valid(learned))",
+        "the counts are no JSON",
+        "owner || iif(lane = '', '', ' in ' || lane)",
+    ),
+    rule("board_units", "NOT json_valid(record)", "what is lent of it is no JSON", "replace(unit, char(10), ' of ')"),
+    rule("board_holders", "NOT json_valid(record)", "what the process holds is no JSON", "holder"),
+];
+
+/// So many rows are named.
+const NAMED: usize = 3;
+
+/// What is wrong with rows, by their names.
 fn unread(connection: &Connection) -> Result<Vec<String>, Failure> {
-    const RULES: [(&str, &str); 5] = [
-        ("api_keys", "secret_form NOT IN ('elsewhere', 'reference', 'sealed', 'plain')"),
-        ("api_keys", "(secret_form = 'elsewhere') <> (secret IS NULL)"),
-        ("api_keys", "state NOT IN ('active', 'disabled', 'faulty', 'removed')"),
-        ("key_usage", "date(day) IS NOT day OR input_tokens < 0 OR output_tokens < 0"),
-        ("windows", "NOT (json_valid(counts) AND json_valid(credit) AND json_valid(learned))"),
-    ];
     let mut wrong = Vec::new();
-    for (table, rule) in RULES {
-        let count = format!("SELECT count(*) FROM {table} WHERE {rule}");
-        let rows: i64 = connection.query_row(&count, [], |row| row.get(0))?;
+    for Rule { table, wrong: rule, words, name } in RULES {
+        let rows: i64 =
+            connection.query_row(&format!("SELECT count(*) FROM {table} WHERE {rule}"), [], |row| row.get(0))?;
         if rows > 0 {
-            wrong.push(format!("{table}: {rows} rows where {rule}"));
+            let names = format!("SELECT CAST({name} AS TEXT) FROM {table} WHERE {rule} LIMIT {NAMED}");
+            let mut statement = connection.prepare(&names)?;
+            let names = statement.query_map([], |row| row.get::<_, Option<String>>(0))?;
+            let names: Vec<String> = names.filter_map(|name| shown(&name.ok()??)).collect();
+            let more = if rows as usize > names.len() { ", …" } else { "" };
+            let names = if names.is_empty() { String::new() } else { format!(" ({}{more})", names.join(", ")) };
+            wrong.push(format!("{table}: {}{names}: {words}", many(rows as usize)));
         }
     }
     let runs: i64 = connection.query_row("SELECT count(*) FROM run", [], |row| row.get(0))?;
     if runs != 1 {
-        wrong.push(format!("run: {runs} rows, not one"));
+        wrong.push(format!("run: {}, not one", many(runs as usize)));
     }
     let left_out = read::left_out(connection)?;
     wrong.extend(
         left_out
             .into_iter()
             .filter(|(_, rows)| *rows > 0)
-            .map(|(table, rows)| format!("{table}: {rows} rows that this version cannot read")),
+            .map(|(table, n)| format!("{table}: {} that this version cannot read", many(n))),
     );
     Ok(wrong)
+}
+
+fn many(n: usize) -> String {
+    format!("{n} {}", if n == 1 { "row" } else { "rows" })
+}
+
+/// A name as it may be printed: nobody knows what stands in a row that is broken.
+fn shown(name: &str) -> Option<String> {
+    let fits = (1..=160).contains(&name.len()) && !name.chars().any(char::is_control);
+    fits.then(|| name.to_owned())
 }
 
 /// Files that others than their owner may read or write.

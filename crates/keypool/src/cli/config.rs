@@ -5,15 +5,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use tower_keypool::{
-    config::ConfigErrors,
-    store::{KeyRecord, KeyStanding, Sqlite},
-};
+use tower_keypool::config::ConfigErrors;
 
 use super::{Failure, say, serve::NoKey};
 use crate::{
     config::{self, Effective, Inputs},
-    database::{Database, Place, Site},
+    database::{Place, Site, Stored},
 };
 
 /// Check the configuration, show what it comes to, or print its schema.
@@ -79,21 +76,37 @@ impl Config {
         match self.action {
             Action::Check(Check { file }) => {
                 let loaded = file.inputs().load().map_err(|errors| wrong(&errors))?;
+                let site = Site::of(&loaded.store);
+                let rejected = loaded.rejected();
+                let stored = match look(&site) {
+                    // A server that is away does not make what stands here wrong.
+                    Err(error) if !loaded.keys.is_empty() => {
+                        say(&format!("note: the keys of the database {site} are not looked at: {error}"));
+                        None
+                    }
+                    looked => looked?,
+                };
+                let shut = stored.as_ref().map_or(0, Stored::shut);
+                let loaded = loaded.with(&Stored::sources(stored));
+                if loaded.keys.is_empty() && rejected == 0 {
+                    return Err(Failure::config(NoKey::of(&loaded)));
+                }
                 for note in &loaded.keys.notes {
                     say(&format!("note: {note}"));
                 }
-                if loaded.rejected() > 0 {
-                    let lines = config::count(loaded.rejected(), "line");
+                if rejected > 0 {
+                    let lines = config::count(rejected, "line");
                     return Err(Failure::config(anyhow::anyhow!("{lines} of key files cannot be used")));
                 }
-                if loaded.keys.is_empty() && !in_database(&Site::of(&loaded.store))? {
-                    return Err(Failure::config(NoKey::of(&loaded)));
-                }
-                let keys = loaded.keys.keys.len();
-                say(&format!("all is well: {}", config::count(keys, "key")));
+                let shut = match shut {
+                    0 => String::new(),
+                    n => format!("; {} in the database whose secret is not to be had here", config::count(n, "key")),
+                };
+                say(&format!("all is well: {}{shut}", config::by_place(&loaded.keys)));
             }
             Action::Show(Show { file, json }) => {
-                let effective = Effective::of(&file.inputs()).map_err(|errors| wrong(&errors))?;
+                let look = |site: &Site| look(site).map_err(|error| format!("it cannot be read: {error}"));
+                let effective = Effective::of(&file.inputs(), look).map_err(|errors| wrong(&errors))?;
                 let text = if json { format!("{:#}", effective.json()) } else { effective.to_string() };
                 say(text.trim_end());
             }
@@ -103,21 +116,8 @@ impl Config {
     }
 }
 
-/// Whether there is a database and a key in it, wherever its secret is.
-fn in_database(site: &Site) -> Result<bool, Failure> {
-    super::runtime()?.block_on(async {
-        let records = match site {
-            Site::File { path, .. } if path.exists() => Sqlite::inspect(path).map_err(Failure::run)?.keys().await,
-            Site::Server(_) => match Database::open(site.clone()).await.map_err(Failure::run)? {
-                Database::Server(server, _) => server.keys().await,
-                Database::File(file) => file.keys().await,
-            },
-            _ => return Ok(false),
-        };
-        let records = records.map_err(Failure::run)?;
-        let is_key = |record: &KeyRecord| !matches!(record.reveal(None), Ok(None));
-        Ok(records.iter().any(|record| record.state != KeyStanding::Removed && is_key(record)))
-    })
+fn look(site: &Site) -> Result<Option<Stored>, Failure> {
+    super::runtime()?.block_on(Stored::look(site)).map_err(Failure::run)
 }
 
 /// Every error, a line each.

@@ -73,22 +73,34 @@ impl Db {
                     }
                     let held = store.contents().await.map_err(Failure::run)?;
                     say(&format!(
-                        "{} is whole: schema {}, {} KiB and {} KiB of -wal; {} keys, {} rests, counts of {} owners in \
-                         lanes, {} rows of use, {} imports, {} batches to be summed up",
+                        "{} is whole: schema {}, {} KiB and {} KiB of -wal; {}, {}, counts of {} by model, {}, {}, {}; \
+                         {} on it, with {} between them",
                         path.display(),
                         held.schema,
                         held.bytes.div_ceil(1024),
                         held.wal_bytes.div_ceil(1024),
-                        held.keys,
-                        held.rests,
-                        held.windows,
-                        held.usage,
-                        held.imports,
-                        held.journal
+                        many(held.keys, "key"),
+                        many(held.rests, "rest"),
+                        many(held.windows, "owner"),
+                        many(held.usage, "row of use"),
+                        many(held.imports, "import"),
+                        many(held.journal, "batch to be summed up"),
+                        many(held.processes, "process"),
+                        many(held.lent, "owner"),
                     ));
                 }
             }
             Ok(())
         })
     }
+}
+
+/// `1 row of use`, `2 rows of use`.
+fn many(n: u64, what: &str) -> String {
+    if n == 1 {
+        return format!("1 {what}");
+    }
+    let (noun, rest) = what.split_at(what.find(' ').unwrap_or(what.len()));
+    let end = if noun.ends_with("ch") || noun.ends_with('s') { "es" } else { "s" };
+    format!("{n} {noun}{end}{rest}")
 }

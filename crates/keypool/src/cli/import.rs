@@ -84,7 +84,7 @@ impl Import {
             time,
             from: if from == "-" { from.to_owned() } else { shown(path) },
             source: self.source.clone(),
-            lines: bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count() as u64,
+            lines: file.lines as u64,
             duplicate: file.merged.len() as u64,
             rejected: file.skipped.iter().map(|line| (line.line as u64, line.error.to_string())).collect(),
             ..ImportRecord::default()

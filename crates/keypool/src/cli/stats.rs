@@ -58,7 +58,7 @@ impl Stats {
                 sum.input_tokens = sum.input_tokens.saturating_add(record.input_tokens);
                 sum.output_tokens = sum.output_tokens.saturating_add(record.output_tokens);
                 sum.errors += record.errors.values().sum::<u64>();
-                if *record.day == *standings.today {
+                if *record.day == *standings.days.of(&record.key).today() {
                     sum.requests_today += record.requests;
                 }
             }

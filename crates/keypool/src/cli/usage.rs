@@ -12,7 +12,7 @@ use super::{Failure, say, say_json, table::Columns};
 use crate::{
     config::count,
     database::{DatabaseError, Place},
-    standing::{Configured, Standings, State},
+    standing::{Calendar, Configured, Standings, State},
     telemetry::plain,
 };
 
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Usage {
-    /// Which day, where the provider counts days: 2026-06-15, today or yesterday
+    /// Which day, as the provider counts the key's days: 2026-06-15, today or yesterday
     #[arg(long, value_name = "DAY", default_value = "today")]
     day: String,
 
@@ -53,9 +53,12 @@ Examples:
   keypool usage --day yesterday --by model
   keypool usage --day 2026-06-15 --csv > usage.csv
 
-Days are the provider's (for Gemini they end at the Pacific midnight).
+Days are the provider's (for Gemini they end at the Pacific midnight); those of a key with a zone of its own end there.
 
 Exit codes: 0 done, 1 the database cannot be read, 2 the command line is wrong.";
+
+/// By day and name.
+type Rows = BTreeMap<(String, String), Sum>;
 
 /// What was used together.
 #[derive(Debug, Default, Serialize)]
@@ -107,31 +110,36 @@ fn model(lane: &str) -> &str {
 impl Usage {
     pub(super) fn run(self) -> Result<(), Failure> {
         let configured = Configured::of(&self.database);
-        let calendar = &configured.calendar;
-        let day = calendar.day(&self.day).ok_or_else(|| {
-            Failure::config(anyhow!("--day: expected a date such as {}, today or yesterday", calendar.today()))
+        let usual = &configured.calendar;
+        let day = self.date(usual).ok_or_else(|| {
+            Failure::config(anyhow!("--day: expected a date such as {}, today or yesterday", usual.today()))
         })?;
         let looked = super::runtime()?.block_on(async {
             let store = self.database.existing().await?;
             let standings = Standings::of(Some(&store), &configured).await?;
-            Ok::<_, DatabaseError>((store.usage(&day, &day).await?, standings))
+            let (first, last) = standings.days.span(&self.day).unwrap_or_else(|| (day.clone(), day.clone()));
+            Ok::<_, DatabaseError>((store.usage(&first, &last).await?, standings))
         });
         let (used, standings) = looked?;
-        let (mut rows, mut total) = (BTreeMap::<String, Sum>::new(), Sum::default());
+        let (mut rows, mut total) = (Rows::new(), Sum::default());
         for record in &used {
-            let name = if self.by == By::Key { &record.id } else { model(&record.lane) };
-            rows.entry(name.to_owned()).or_default().add(record);
-            total.add(record);
+            // Today is not the same date for all.
+            if self.date(standings.days.of(&record.key)).as_deref() == Some(&*record.day) {
+                let name = if self.by == By::Key { &record.id } else { model(&record.lane) };
+                rows.entry((record.day.to_string(), name.to_owned())).or_default().add(record);
+                total.add(record);
+            }
         }
         rows.retain(|_, sum| sum.requests != 0 || sum.faults() > 0 || sum.input_tokens + sum.output_tokens > 0);
         if self.csv {
-            return self.print_csv(&day, &rows);
+            return self.print_csv(&rows);
         }
-        let today = day == standings.today;
+        let today = day == usual.today();
         let out = out(&standings);
         if self.json {
-            let named = |(name, sum): (&String, &Sum)| {
+            let named = |((day, name), sum): (&(String, String), &Sum)| {
                 let mut row = serde_json::to_value(sum).unwrap_or_default();
+                row["day"] = json!(day);
                 row[if self.by == By::Key { "key" } else { "model" }] = json!(name);
                 row
             };
@@ -151,9 +159,10 @@ impl Usage {
         }
         let first = if self.by == By::Key { "key" } else { "model" };
         let mut table = Columns::new([first, "requests", "tokens in", "tokens out", "errors"]);
-        for (name, sum) in &rows {
+        for ((date, name), sum) in &rows {
             let [requests, input, output, errors] = sum.cells();
-            table.row([name.clone(), requests, input, output, errors]);
+            let name = if *date == day { name.clone() } else { format!("{name} ({date})") };
+            table.row([name, requests, input, output, errors]);
         }
         if rows.is_empty() {
             say(&format!("nothing was used on {day}"));
@@ -174,17 +183,21 @@ impl Usage {
         Ok(())
     }
 
-    fn print_csv(&self, day: &str, rows: &BTreeMap<String, Sum>) -> Result<(), Failure> {
+    fn date(&self, calendar: &Calendar) -> Option<String> {
+        calendar.day(&self.day)
+    }
+
+    fn print_csv(&self, rows: &Rows) -> Result<(), Failure> {
         let mut csv = csv::Writer::from_writer(Vec::new());
         let first = if self.by == By::Key { "key" } else { "model" };
         let header = ["day", first, "requests", "input_tokens", "output_tokens", "errors"];
         csv.write_record(header).map_err(Failure::run)?;
-        for (name, sum) in rows {
+        for ((day, name), sum) in rows {
             let [requests, input, output, _] = sum.cells();
             let faults = sum.faults().to_string();
             // A spreadsheet takes a cell that begins so for a formula.
             let name = if name.starts_with(['=', '+', '-', '@']) { format!("'{name}") } else { name.clone() };
-            let cells = [day.to_owned(), plain(&name), requests, input, output, faults];
+            let cells = [day.clone(), plain(&name), requests, input, output, faults];
             csv.write_record(cells).map_err(Failure::run)?;
         }
         let text = csv.into_inner().map_err(|error| Failure::run(anyhow!("{error}")))?;

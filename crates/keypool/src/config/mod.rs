@@ -3,11 +3,16 @@
 mod address;
 mod batch;
 mod find;
+mod known;
 mod loaded;
 mod sections;
 mod show;
 mod store;
 mod variables;
+
+use std::collections::BTreeMap;
+
+use tower_keypool::config::{KeySet, Origin};
 
 pub use batch::BatchSection;
 use loaded::secret_of;
@@ -27,4 +32,22 @@ pub fn schema() -> serde_json::Value {
 /// So many of something.
 pub(crate) fn count(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// More places than these are not named.
+const PLACES: usize = 20;
+
+/// So many keys, and where they come from: `3 keys: 1 from database, 2 from keys.txt`.
+pub(crate) fn by_place(keys: &KeySet) -> String {
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for origin in keys.keys.iter().flat_map(|key| &key.origins) {
+        let place = match origin {
+            Origin::File { path, .. } => path.display().to_string(),
+            other => other.to_string(),
+        };
+        *places.entry(place).or_default() += 1;
+    }
+    let places: Vec<String> = places.iter().take(PLACES).map(|(place, n)| format!("{n} from {place}")).collect();
+    let all = count(keys.keys.len(), "key");
+    if places.is_empty() { all } else { format!("{all}: {}", places.join(", ")) }
 }

@@ -1,81 +1,77 @@
 //! The effective configuration: every setting with its value and where it came from. Secrets are `***` by their type.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use serde_json::{Map, Value, json};
 use tower_keypool::{
-    Gemini, Limits, Tier,
-    config::{ConfigErrors, Document, Origin},
+    Tier,
+    config::{ConfigErrors, Document, Interval, KeySpec, Origin},
 };
 
-use super::{Inputs, Loaded, ProviderName, count};
+use super::{
+    Inputs, Loaded, count,
+    known::{self, Known, amounts},
+};
+use crate::{
+    database::{Site, Stored},
+    telemetry::plain,
+};
 
 /// Every setting there is.
 #[derive(Clone, Debug)]
 pub struct Effective {
     file: Option<String>,
+    database: Base,
     settings: Vec<(String, Value, Origin)>,
-    keys: Vec<Shown>,
+    keys: Vec<KeySpec>,
     /// What is assumed of models by tier, where nothing is given or learned.
-    known: Vec<(String, String, Vec<String>)>,
+    known: Vec<Known>,
     notes: Vec<String>,
 }
 
-/// A key, as it may be shown.
+/// The database, as it is there.
 #[derive(Clone, Debug)]
-struct Shown {
-    id: String,
-    priority: u16,
-    tier: Option<String>,
-    owner: Option<String>,
-    /// By model, given.
-    limits: BTreeMap<String, Vec<String>>,
-    /// Of every model, until an answer says otherwise.
-    assumed: Vec<String>,
-    origins: Vec<Origin>,
-}
-
-fn known_table() -> Vec<(String, String, Vec<String>)> {
-    let row = |(model, tier, given): (&str, Tier, Limits)| (model.to_owned(), tier.name().to_owned(), limits(&given));
-    Gemini::known_limits_table().map(row).collect()
-}
-
-fn limits(limits: &Limits) -> Vec<String> {
-    limits.iter().map(|limit| format!("{} {limit}", limit.amount)).collect()
+struct Base {
+    place: String,
+    /// How many keys it keeps; why nobody can tell.
+    keys: Result<usize, String>,
 }
 
 impl Effective {
-    /// Reads it.
+    /// Reads it, with what `look` finds in the database.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn of(inputs: &Inputs) -> Result<Self, ConfigErrors> {
-        let Loaded { config, keys, own_token, token, .. } = inputs.load()?;
+    pub fn of(
+        inputs: &Inputs,
+        look: impl FnOnce(&Site) -> Result<Option<Stored>, String>,
+    ) -> Result<Self, ConfigErrors> {
+        let loaded = inputs.load()?;
+        let site = Site::of(&loaded.store);
+        let looked = look(&site);
+        let keys = match &looked {
+            Ok(Some(stored)) => Ok(stored.kept),
+            Ok(None) if site.path().is_some() => Err("it is not there yet".to_owned()),
+            Ok(None) => Err("nothing outlives the process".to_owned()),
+            Err(error) => Err(error.clone()),
+        };
+        let Loaded { config, keys: all, own_token, token, .. } = loaded.with(&Stored::sources(looked.ok().flatten()));
         let texts = inputs.texts()?;
         let document = texts.document();
-        let assumes = config.limits.assume_known == Some(true) && config.gateway.provider == ProviderName::Gemini;
         let mut settings = Vec::new();
-        let mut all = serde_json::to_value(&config).unwrap_or_default();
+        let mut values = serde_json::to_value(&config).unwrap_or_default();
         if !own_token {
             // Everybody knows it.
-            all["gateway"]["token"] = token.into();
+            values["gateway"]["token"] = token.into();
         }
-        walk("", &all, &document, &mut settings);
-        let shown = |spec: &tower_keypool::config::KeySpec| Shown {
-            id: spec.key().key_id().to_string(),
-            priority: spec.key().priority_of().0,
-            tier: spec.tier.as_ref().map(|tier| tier.name().to_owned()),
-            owner: spec.owner.clone(),
-            limits: spec.limits.iter().map(|(model, given)| (model.clone(), limits(given))).collect(),
-            assumed: limits(&spec.assumed),
-            origins: spec.origins.clone(),
-        };
+        walk("", &values, &document, &mut settings);
         Ok(Self {
             file: texts.path.as_deref().map(|path| path.display().to_string()),
+            database: Base { place: site.to_string(), keys },
             settings,
-            keys: keys.keys.iter().map(shown).collect(),
-            known: if assumes { known_table() } else { Vec::new() },
-            notes: keys.notes.iter().map(ToString::to_string).collect(),
+            keys: all.keys,
+            known: known::known(&config, &document),
+            notes: all.notes.iter().map(ToString::to_string).collect(),
         })
     }
 
@@ -86,34 +82,84 @@ impl Effective {
             .iter()
             .map(|(path, value, origin)| (path.clone(), json!({ "value": value, "origin": origin.to_string() })))
             .collect();
-        let keys: Vec<Value> = self
-            .keys
-            .iter()
-            .map(|key| {
-                let origins: Vec<String> = key.origins.iter().map(ToString::to_string).collect();
-                json!({
-                    "id": key.id,
-                    "priority": key.priority,
-                    "tier": key.tier,
-                    "owner": key.owner,
-                    "limits": key.limits,
-                    "assumed": key.assumed,
-                    "origins": origins,
-                })
-            })
-            .collect();
-        let known: Vec<Value> = self
-            .known
-            .iter()
-            .map(|(model, tier, limits)| json!({ "model": model, "tier": tier, "limits": limits }))
-            .collect();
+        let keys: Vec<Value> = self.keys.iter().map(key_json).collect();
+        let known: Vec<Value> = self.known.iter().map(Known::json).collect();
+        let database = match &self.database.keys {
+            Ok(keys) => json!({ "place": self.database.place, "keys": keys }),
+            Err(why) => json!({ "place": self.database.place, "keys": null, "why": why }),
+        };
         json!({
             "file": self.file,
+            "database": database,
             "settings": settings,
             "keys": keys,
-            "known_limits": { "as_of": Gemini::KNOWN_LIMITS_AS_OF, "table": known },
+            "known_limits": { "as_of": tower_keypool::Gemini::KNOWN_LIMITS_AS_OF, "table": known },
             "notes": self.notes,
         })
+    }
+}
+
+/// What holds of a key.
+fn key_json(spec: &KeySpec) -> Value {
+    let key = spec.key();
+    let origins: Vec<String> = spec.origins.iter().map(ToString::to_string).collect();
+    let limits: Map<String, Value> =
+        spec.limits.iter().map(|(model, given)| (model.clone(), json!(amounts(given)))).collect();
+    json!({
+        "id": key.key_id().to_string(),
+        "priority": key.priority_of().0,
+        "tier": spec.tier.as_ref().map(Tier::name),
+        "weight": spec.weight.unwrap_or(1.0),
+        "owner": spec.owner,
+        "billing_account": spec.billing_account,
+        "max_concurrent_requests": spec.max_concurrent,
+        "min_interval": spec.min_interval.map(Interval::<0>),
+        "zone": spec.zone,
+        "labels": spec.labels,
+        "limits": limits,
+        "assumed": amounts(&spec.assumed),
+        "disabled": spec.disabled,
+        "origins": origins,
+    })
+}
+
+/// The same as a line; what nobody said is left out.
+struct Line<'a>(&'a KeySpec);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(spec) = self;
+        let key = spec.key();
+        write!(f, "{}: ", key.key_id())?;
+        if let Some(tier) = &spec.tier {
+            write!(f, "{}, ", tier.name())?;
+        }
+        write!(f, "priority {}", key.priority_of().0)?;
+        if let Some(weight) = spec.weight {
+            write!(f, ", weight {weight}")?;
+        }
+        for (what, name) in [("owner", &spec.owner), ("billing account", &spec.billing_account), ("zone", &spec.zone)] {
+            if let Some(name) = name {
+                write!(f, ", {what} {name}")?;
+            }
+        }
+        if let Some(most) = spec.max_concurrent {
+            write!(f, ", {most} at once")?;
+        }
+        if let Some(interval) = spec.min_interval {
+            write!(f, ", one in {interval:?}")?;
+        }
+        for (model, given) in &spec.limits {
+            write!(f, ", {model}: {}", amounts(given).join(" "))?;
+        }
+        if !spec.assumed.is_empty() {
+            write!(f, ", {} until learned otherwise", amounts(&spec.assumed).join(" "))?;
+        }
+        if let Some(why) = &spec.disabled {
+            write!(f, ", disabled: {}", plain(why))?;
+        }
+        let origins: Vec<String> = spec.origins.iter().map(ToString::to_string).collect();
+        write!(f, ", from {}", origins.join(" and "))
     }
 }
 
@@ -143,38 +189,26 @@ impl fmt::Display for Effective {
             Some(path) => writeln!(f, "# {path}, the environment, and options")?,
             None => writeln!(f, "# no configuration file; the environment, and options")?,
         }
+        match &self.database.keys {
+            Ok(keys) => writeln!(f, "# database {}: {}", self.database.place, count(*keys, "key"))?,
+            Err(why) => writeln!(f, "# database {}: {why}", self.database.place)?,
+        }
         for (path, value, origin) in &self.settings {
             let value = if value.is_null() { "(not set)".to_owned() } else { value.to_string() };
             writeln!(f, "{:<72} # {origin}", format!("{path} = {value}"))?;
         }
         if !self.known.is_empty() {
-            let as_of = Gemini::KNOWN_LIMITS_AS_OF;
             writeln!(
                 f,
-                "# limits that are assumed of a tier where none is given or learned (known in {as_of}; limits.known wins):"
+                "# assumed of a tier's model, and of those whose name begins so, where no limit is given or learned:"
             )?;
         }
-        for (model, tier, limits) in &self.known {
-            writeln!(f, "#   {model}, {tier}: {}", limits.join(", "))?;
+        for known in &self.known {
+            writeln!(f, "#   {known}")?;
         }
         writeln!(f, "# {} in all", count(self.keys.len(), "key"))?;
         for key in &self.keys {
-            write!(f, "#   {}: ", key.id)?;
-            if let Some(tier) = &key.tier {
-                write!(f, "{tier}, ")?;
-            }
-            if let Some(owner) = &key.owner {
-                write!(f, "owner {owner}, ")?;
-            }
-            let origins: Vec<String> = key.origins.iter().map(ToString::to_string).collect();
-            write!(f, "priority {}", key.priority)?;
-            for (model, limits) in &key.limits {
-                write!(f, ", {model}: {}", limits.join(" "))?;
-            }
-            if !key.assumed.is_empty() {
-                write!(f, ", {} until learned otherwise", key.assumed.join(" "))?;
-            }
-            writeln!(f, ", from {}", origins.join(" and "))?;
+            writeln!(f, "#   {}", Line(key))?;
         }
         for note in &self.notes {
             writeln!(f, "# note: {note}")?;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 use tokio::time::{Interval, MissedTickBehavior};
 use tower_keypool::{
     config::{KeySpec, Origin, Problem, Rank, Source},
-    store::{KeptSecret, KeyBook, KeyStanding, Sqlite, StoreError},
+    store::{BookKey, KeptSecret, KeyBook, KeyStanding, Sqlite, StoreError},
 };
 
 use super::{Database, SecretKey, Site};
@@ -37,6 +37,44 @@ pub struct Told {
     /// Hashes of keys that were switched on since the last look.
     pub lifted: Vec<String>,
     revision: u64,
+}
+
+/// The keys of a database, to be looked at.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Those whose secret can be had here, and what it says of others.
+    source: Source,
+    /// How many it keeps, wherever their secret is.
+    pub kept: usize,
+}
+
+impl Stored {
+    /// What is in the database, where there is one. Nothing is made, and nothing brought forward.
+    ///
+    /// # Errors
+    /// When it cannot be reached or read, or what it is encrypted with is no key.
+    pub async fn look(site: &Site) -> Result<Option<Self>, StoreError> {
+        let store = match site {
+            Site::File { path, .. } if path.exists() => Database::File(Sqlite::inspect(path)?),
+            Site::Server(_) => Database::open(site.clone()).await?,
+            _ => return Ok(None),
+        };
+        let book = store.key_book().await?;
+        let Told { source, .. } = told(&book, &SecretKey::of(store.path())?);
+        let is_key =
+            |key: &BookKey| key.is_kept() && (key.settings.is_some() || key.record.state != KeyStanding::Removed);
+        Ok(Some(Self { source, kept: book.keys().filter(|(_, key)| is_key(key)).count() }))
+    }
+
+    /// Keys whose secret cannot be had here.
+    pub fn shut(&self) -> usize {
+        self.kept.saturating_sub(self.source.keys.len())
+    }
+
+    /// What it adds to the keys of a configuration.
+    pub fn sources(stored: Option<Self>) -> Vec<Source> {
+        stored.into_iter().map(|stored| stored.source).collect()
+    }
 }
 
 impl Keys {

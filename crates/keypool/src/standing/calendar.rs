@@ -19,6 +19,17 @@ impl Calendar {
         Self { zone: TimeZone::get(zone).unwrap_or(TimeZone::UTC), now: now.unwrap_or(Timestamp::UNIX_EPOCH) }
     }
 
+    /// The same moment in another zone, if there is one of that name.
+    pub(super) fn elsewhere(&self, zone: &str) -> Option<Self> {
+        Some(Self { zone: TimeZone::get(zone).ok()?, now: self.now })
+    }
+
+    /// When today ends, in Unix milliseconds.
+    pub(super) fn midnight_ms(&self) -> i64 {
+        let tomorrow = self.date().tomorrow().and_then(|date| date.to_zoned(self.zone.clone()));
+        tomorrow.map_or(i64::MAX, |midnight| midnight.timestamp().as_millisecond())
+    }
+
     /// In Unix milliseconds.
     pub fn now_ms(&self) -> i64 {
         self.now.as_millisecond()
@@ -53,14 +64,23 @@ pub fn now_ms() -> i64 {
 mod tests {
     use super::*;
 
+    impl Calendar {
+        pub(in crate::standing) fn at(now: &str, zone: &str) -> Self {
+            Self { zone: TimeZone::get(zone).unwrap(), now: now.parse().unwrap() }
+        }
+    }
+
     #[test]
     fn days_are_the_providers() {
-        let now = "2026-06-16T05:00:00Z".parse().unwrap();
-        let calendar = Calendar { zone: TimeZone::get("America/Los_Angeles").unwrap(), now };
+        let calendar = Calendar::at("2026-06-16T05:00:00Z", "America/Los_Angeles");
         assert_eq!(calendar.today(), "2026-06-15");
         assert_eq!(calendar.day("yesterday").as_deref(), Some("2026-06-14"));
         assert_eq!(calendar.day("2026-02-28").as_deref(), Some("2026-02-28"));
         assert_eq!(calendar.day("2026-02-30"), None);
         assert_eq!(calendar.day("tomorrow"), None);
+        assert_eq!(calendar.midnight_ms() - calendar.now_ms(), 2 * 3_600_000);
+        let tokyo = calendar.elsewhere("Asia/Tokyo").unwrap();
+        assert_eq!((tokyo.today(), tokyo.midnight_ms() - tokyo.now_ms()), ("2026-06-16".into(), 10 * 3_600_000));
+        assert!(calendar.elsewhere("Mars/Olympus_Mons").is_none());
     }
 }

@@ -2,6 +2,7 @@
 
 mod calendar;
 mod configured;
+mod days;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -18,6 +19,7 @@ use crate::database::Database;
 
 pub use calendar::{Calendar, now_ms};
 pub use configured::Configured;
+pub use days::Days;
 
 /// How a key stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -112,15 +114,15 @@ pub struct Out {
     pub why: String,
 }
 
-/// All keys, and what was used on a day.
+/// All keys, and what was used today.
 #[derive(Clone, Debug)]
 pub struct Standings {
     /// By priority and name; those that left come last.
     pub keys: Vec<Stand>,
-    /// Of today.
+    /// Of each key's today.
     pub usage: Vec<UsageRecord>,
-    /// Today.
-    pub today: String,
+    /// Which day it is for each of them.
+    pub days: Days,
 }
 
 impl Standings {
@@ -130,15 +132,21 @@ impl Standings {
     /// When it cannot be read.
     pub async fn of(store: Option<&Database>, configured: &Configured) -> Result<Self, StoreError> {
         let calendar = &configured.calendar;
-        let today = calendar.today();
-        let (mut book, image, usage) = match store {
-            Some(store) => (store.key_book().await?, store.look().await?, store.usage(&today, &today).await?),
+        let (mut book, image) = match store {
+            Some(store) => (store.key_book().await?, store.look().await?),
             None => Default::default(),
         };
+        let days = Days::new(&book, configured);
+        let usage = match (store, days.span("today")) {
+            (Some(store), Some((first, last))) => store.usage(&first, &last).await?,
+            _ => Vec::new(),
+        };
+        let is_todays = |used: &UsageRecord| *used.day == *days.of(&used.key).today();
+        let usage: Vec<UsageRecord> = usage.into_iter().filter(is_todays).collect();
         for spec in &configured.keys {
             book.know(KeyRecord::of(&spec.key(), KeptSecret::Elsewhere, calendar.now_ms()));
         }
-        let scene = Scene::new(&book, &image, &usage, &today, calendar.now_ms());
+        let scene = Scene::new(&book, &image, &usage, &days, calendar.now_ms());
         let mut keys: Vec<Stand> = book.keys().map(|(hash, key)| scene.stand(hash, key)).collect();
         let origins = configured.origins();
         for key in &mut keys {
@@ -147,7 +155,7 @@ impl Standings {
         keys.retain(|key| !key.id.is_empty());
         let gone = |key: &Stand| key.state == State::Removed;
         keys.sort_by(|a, b| (gone(a), a.priority, &a.id).cmp(&(gone(b), b.priority, &b.id)));
-        Ok(Self { keys, usage, today })
+        Ok(Self { keys, usage, days })
     }
 
     /// Those that did not leave.
@@ -164,14 +172,14 @@ struct Scene<'a> {
     units: HashMap<&'a str, Vec<&'a UnitRecord>>,
     /// By key.
     usage: HashMap<&'a str, Vec<&'a UsageRecord>>,
-    today: &'a str,
+    days: &'a Days,
     now: i64,
     /// What owners are called that the provider calls the same.
     called: HashMap<&'a str, BTreeSet<String>>,
 }
 
 impl<'a> Scene<'a> {
-    fn new(book: &'a KeyBook, image: &'a Image, usage: &'a [UsageRecord], today: &'a str, now: i64) -> Self {
+    fn new(book: &'a KeyBook, image: &'a Image, usage: &'a [UsageRecord], days: &'a Days, now: i64) -> Self {
         let mut called: HashMap<&str, BTreeSet<String>> = HashMap::new();
         for (hash, key) in book.keys() {
             if let Some(consumer) = key.record.consumer.as_deref() {
@@ -188,7 +196,7 @@ impl<'a> Scene<'a> {
         for record in usage {
             used.entry(&*record.key).or_insert_with(Vec::new).push(record);
         }
-        Self { rests, units, usage: used, today, now, called }
+        Self { rests, units, usage: used, days, now, called }
     }
 
     fn stand(&self, hash: &str, key: &BookKey) -> Stand {
@@ -197,7 +205,7 @@ impl<'a> Scene<'a> {
         let mut owners: BTreeSet<String> = names(hash, key).collect();
         owners.extend(record.consumer.as_deref().and_then(|name| self.called.get(name)).into_iter().flatten().cloned());
         let rests = self.rests(hash, &owners, &said);
-        let out = self.out(&owners, &rests);
+        let out = self.out(self.days.of(hash), &owners, &rests);
         let (state, reason) = self.state(hash, key, &owners, &rests, &out);
         let limits = said.limits.iter().map(|(model, limits)| (model.clone(), amounts(limits))).collect();
         Stand {
@@ -257,13 +265,16 @@ impl<'a> Scene<'a> {
     }
 
     /// For which models the day is used up: as the provider said, or by a limit that is known.
-    fn out(&self, owners: &BTreeSet<String>, rests: &[Rest]) -> Vec<Out> {
-        let said = rests.iter().filter(|rest| rest.kind == VerdictKind::QuotaExhausted && rest.until.is_some());
+    /// A quota that comes back before this day ends was not the day's.
+    fn out(&self, calendar: &Calendar, owners: &BTreeSet<String>, rests: &[Rest]) -> Vec<Out> {
+        let (today, midnight) = (calendar.today(), calendar.midnight_ms());
+        let lasts = |rest: &&Rest| rest.until.is_some_and(|until| until >= midnight);
+        let said = rests.iter().filter(|rest| rest.kind == VerdictKind::QuotaExhausted).filter(lasts);
         let mut out: BTreeMap<Option<String>, String> =
             said.map(|rest| (rest.model.clone(), rest.code.clone())).collect();
         for unit in self.units(owners) {
             for window in unit.windows.iter().filter(|window| window.limit.span == Span::Day) {
-                let used = window.days.iter().find(|(day, _)| day == self.today).map_or(0, |(_, used)| *used);
+                let used = window.days.iter().find(|(day, _)| *day == today).map_or(0, |(_, used)| *used);
                 if used >= window.limit.amount {
                     let why = format!("{used} of {} {}", window.limit.amount, window.limit);
                     out.entry(Some(unit.lane.clone())).or_insert(why);
@@ -351,3 +362,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,12 @@
 //! What is said at the start: the address, the keys, what is assumed, and how to try it.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr};
 
-use tower_keypool::{Base, config::Origin};
+use tower_keypool::Base;
 
 use super::assumed::{Amounts, Assumed};
 use crate::{
-    config::{Loaded, count},
+    config::{Loaded, by_place},
     gateway::token::PLACEHOLDER,
 };
 
@@ -58,16 +58,7 @@ impl Banner<'_> {
 
     fn keys(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys = &self.loaded.keys;
-        write!(f, "{}", count(keys.keys.len(), "key"))?;
-        let mut places: BTreeMap<String, usize> = BTreeMap::new();
-        for origin in keys.keys.iter().flat_map(|key| &key.origins) {
-            *places.entry(place(origin)).or_default() += 1;
-        }
-        for (n, (place, keys)) in places.iter().take(SHOWN).enumerate() {
-            let before = if n == 0 { ":" } else { "," };
-            write!(f, "{before} {keys} from {place}")?;
-        }
-        writeln!(f)?;
+        writeln!(f, "{}", by_place(keys))?;
         for note in keys.notes.iter().take(SHOWN) {
             writeln!(f, "  {note}")?;
         }
@@ -120,13 +111,6 @@ impl Banner<'_> {
 }
 
 /// A source, without the line.
-fn place(origin: &Origin) -> String {
-    match origin {
-        Origin::File { path, .. } => path.display().to_string(),
-        other => other.to_string(),
-    }
-}
-
 fn more(f: &mut fmt::Formatter<'_>, all: usize, what: &str) -> fmt::Result {
     match all.saturating_sub(SHOWN) {
         0 => Ok(()),

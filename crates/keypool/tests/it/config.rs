@@ -214,6 +214,28 @@ fn every_default_is_visible_and_every_origin_is_named() {
 }
 
 #[test]
+fn what_is_known_of_models_is_shown_as_it_is_overridden() {
+    let text = "[limits.known.\"gemini-2.5-pro\"]\nfree = { rpm = 9 }\ntier-2 = {}\n";
+    let folder = Folder::new().with("keypool.toml", text);
+    let shown = folder.show(&[]);
+    let row = |model: &str, tier: &str| {
+        let rows = shown["known_limits"]["table"].as_array().unwrap();
+        let row = rows.iter().find(|row| (&row["model"], &row["tier"]) == (&model.into(), &tier.into())).unwrap();
+        (row["limits"].to_string(), row["origin"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(row("gemini-2.5-pro", "free"), (r#"["9 requests/minute"]"#.to_owned(), "keypool.toml:2".to_owned()));
+    assert_eq!(row("gemini-2.5-pro", "tier-2"), ("[]".to_owned(), "keypool.toml:3".to_owned()));
+    assert_eq!(row("gemini-2.5-pro", "paid").1, "known in 2026-09");
+    assert_eq!(row("gemini-2.5-flash", "free").1, "known in 2026-09");
+    let (_, text) = folder.run(&["config", "show"], &[]);
+    assert!(text.contains("gemini-2.5-pro, tier-2: nothing") && text.contains("# keypool.toml:3"), "{text}");
+    let off = folder.show(&[("KEYPOOL__LIMITS__ASSUME_KNOWN", "false")]);
+    assert_eq!(off["known_limits"]["table"], serde_json::json!([]));
+    let other = folder.show(&[("KEYPOOL_PROVIDER", "openai")]);
+    assert_eq!(other["known_limits"]["table"].as_array().unwrap().len(), 2, "only what is said");
+}
+
+#[test]
 fn settings_go_by_the_names_that_people_use_and_ours_win() {
     let folder = Folder::new().with("keys.txt", ONE).with("token", "a-secret-token\n");
     for (variables, path, value, origin) in [
@@ -469,7 +491,7 @@ fn the_readmes_block_loads() {
     let block = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let folder = Folder::new().with("keypool.toml", block);
     let (code, text) = folder.run(&["config", "check"], &[("WORK_KEY", ONE)]);
-    assert_eq!((code, text.as_str()), (0, "all is well: 1 key\n"));
+    assert_eq!((code, text.as_str()), (0, "all is well: 1 key: 1 from keypool.toml\n"));
 }
 
 /// Settings and comments alike: what has no default stands there as a comment.

@@ -242,6 +242,74 @@ async fn usage_stats_and_health_tell_what_was_used_and_who_is_out() {
     home.run(&["health"]).bad(2, "no key is usable");
 }
 
+/// A zone where it is another day than in Los Angeles now, and which day it is there.
+fn elsewhere() -> (&'static str, String) {
+    let now = jiff::Timestamp::try_from(tower_keypool::Clock::system().wall()).unwrap();
+    let date = |zone: &str| now.in_tz(zone).unwrap().date().to_string();
+    let zones = ["Pacific/Kiritimati", "Etc/GMT+12"];
+    let other = zones.into_iter().find(|zone| date(zone) != date("America/Los_Angeles")).unwrap();
+    (other, date(other))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keys_day_ends_in_its_own_zone() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    let (zone, there) = elsewhere();
+    home.add(0, "far", &["--zone", zone, "--rpd", "2"]);
+    home.add(1, "near", &["--priority", "5"]);
+    let running = home.serve(&sim, &["--db", home.database().to_str().unwrap()]);
+    for _ in 0..5 {
+        assert_eq!(hello(&running).await.status, 200);
+    }
+    end(running).await;
+
+    let usage = home.run(&["usage", "--json"]).json();
+    let here = usage["day"].as_str().unwrap();
+    assert_ne!(here, there);
+    let rows: Vec<_> = usage["rows"].as_array().unwrap().iter().map(|row| (&row["key"], &row["day"])).collect();
+    let (far, near) = ((json!("far"), json!(there)), (json!("near"), json!(here)));
+    assert!(rows.len() == 2 && rows.contains(&(&far.0, &far.1)) && rows.contains(&(&near.0, &near.1)), "{usage:#}");
+    assert_eq!((&usage["total"]["requests"], &usage["out_for_today"][0]["key"]), (&json!(5), &json!("far")));
+    let table = home.run(&["usage"]).good();
+    assert!(table.contains(&format!("far ({there})")) && table.contains("far for gemini-2.5-flash: 2 of 2"), "{table}");
+    assert!(home.run(&["usage", "--csv"]).good().contains(&format!("{there},far,2,")));
+    assert_eq!(home.run(&["usage", "--day", &there, "--json"]).json()["total"]["requests"], 2);
+    assert_eq!((home.key("far")["used_today"].clone(), &home.key("far")["state"]), (json!(2), &json!("out_for_today")));
+    assert_eq!(home.run(&["stats", "--json"]).json()["keys"]["far"]["requests_today"], 2);
+}
+
+#[test]
+fn the_databases_keys_are_among_the_configurations() {
+    let home = Home::new();
+    home.run(&["config", "check"]).bad(2, "there is no API key");
+    let shown = home.run(&["config", "show", "--json"]).json();
+    assert_eq!(shown["database"]["why"], "it is not there yet");
+    home.add(0, "kept", &["--tier", "paid", "--rpm", "7", "--weight", "2"]);
+    home.add(1, "off", &[]);
+    home.run(&["keys", "disable", "off", "--reason", "spare"]).good();
+    home.write("key.txt", &format!("{} owner=project-a\n", secret(0)));
+    assert_eq!(home.run(&["config", "check"]).good(), "all is well: 2 keys: 2 from database, 1 from key.txt\n");
+    let shown = home.run(&["config", "show", "--json"]).json();
+    assert_eq!((&shown["database"]["keys"], shown["keys"].as_array().unwrap().len()), (&json!(2), 2));
+    let (kept, off) = (&shown["keys"][0], &shown["keys"][1]);
+    assert_eq!(kept["origins"], json!(["key.txt:1", "database"]));
+    assert_eq!(
+        (&kept["id"], &kept["owner"]),
+        (&json!("kept"), &json!("project-a")),
+        "what the file leaves open is kept's"
+    );
+    assert_eq!((&kept["weight"], &kept["limits"]), (&json!(2.0), &json!({ "*": ["7 requests/minute"] })));
+    assert_eq!((&off["disabled"], &off["origins"]), (&json!("spare"), &json!(["database"])));
+    let text = home.run(&["config", "show"]).good();
+    assert!(text.contains("kept: paid, priority 10, weight 2, owner project-a, *: 7 requests/minute, from key.txt:1"));
+    std::fs::remove_file(home.at("key.txt")).unwrap();
+    std::fs::rename(home.at("state/keypool/keypool.db.key"), home.at("elsewhere")).unwrap();
+    home.run(&["config", "check"]).bad(2, "kept is encrypted");
+    let found = std::fs::read_dir(home.at("state/keypool")).unwrap().count();
+    home.run(&["config", "show"]).good();
+    assert_eq!(std::fs::read_dir(home.at("state/keypool")).unwrap().count(), found, "nothing is made");
+}
+
 #[test]
 fn completions_and_manual_pages_are_printed() {
     let (code, text) = run(&["completions", "bash"]);

@@ -14,7 +14,7 @@ use super::{
     noted,
 };
 use crate::{
-    share::{HolderId, Noted},
+    share::{HolderId, Noted, Spent, Started},
     store::{Batch, UsageRecord},
 };
 
@@ -69,10 +69,36 @@ pub(super) fn of(to: &Transaction<'_>, holder: &HolderId) -> Result<Vec<(u64, i6
     let mut rows = rows.query([holder.as_str()])?;
     let mut notes = Vec::new();
     while let Some(row) = rows.next()? {
-        let units = noted::unpack_units(bytes(row, 2)?)?;
+        let units = match noted::unpack_units(bytes(row, 2)?) {
+            Ok(units) => units,
+            Err(failure) => unreadable(to, holder, &failure)?,
+        };
         notes.push((u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0), row.get(1)?, units));
     }
     Ok(notes)
+}
+
+/// More than any limit.
+const ALL: u64 = 1_000_000_000_000;
+
+/// A note that another version wrote in another way: its holder may have started anything in all that it holds.
+fn unreadable(to: &Transaction<'_>, holder: &HolderId, failure: &Failure) -> Result<Vec<Noted>, Failure> {
+    tracing::warn!(
+        name: "keypool.record_skipped",
+        %holder,
+        ?failure,
+        "a note of a process is of another version: all that it held counts as used"
+    );
+    let mut held = to.prepare_cached(
+        "SELECT unit, json_extract(record, '$.fence') FROM board_units WHERE json_extract(record, '$.holder') = ?1",
+    )?;
+    let ahead = Spent { requests: ALL, input_tokens: ALL, output_tokens: ALL, images: ALL };
+    let noted = |row: &Row<'_>| {
+        let (unit, fence) = (row.get::<_, String>(0)?, u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0));
+        let started = Some(Started { spent: Spent::default(), dates: (0, 0) });
+        Ok(Noted { unit: unit.as_str().into(), fence, counts: Vec::new(), started, ahead })
+    };
+    Ok(held.query_map([holder.as_str()], noted)?.collect::<Result<_, _>>()?)
 }
 
 /// Notes up to this number are older than what the holder says now: their use goes to its table.

@@ -1,5 +1,8 @@
 //! A database that several work on.
 
+mod full_disk;
+mod versions;
+
 use crate::{
     limit::{Limit, Span, Unit},
     share::conformance,

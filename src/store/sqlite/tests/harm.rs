@@ -178,7 +178,7 @@ async fn a_check_finds_a_newer_schema_rows_that_say_nothing_and_files_open_to_ot
     by_hand.execute("UPDATE windows SET counts = '{}' WHERE owner = 'project'", []).unwrap();
     by_hand.execute("UPDATE api_keys SET state = 'asleep' WHERE hash LIKE '%7'", []).unwrap();
     let found = store.check().await.unwrap().join("\n");
-    assert!(found.contains("api_keys: 50 rows") && found.contains("windows: 1 rows"), "{found}");
+    assert!(found.contains("api_keys: 50 rows") && found.contains("windows: 1 row that"), "{found}");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -188,4 +188,21 @@ async fn a_check_finds_a_newer_schema_rows_that_say_nothing_and_files_open_to_ot
     by_hand.pragma_update(None, "user_version", MIGRATIONS.len() as u32 + 1).unwrap();
     let error = Sqlite::inspect(&path).unwrap_err().to_string();
     assert!(error.contains("newer version"), "{error}");
+}
+
+#[tokio::test]
+async fn a_check_names_what_is_wrong() {
+    let folder = folder();
+    let path = folder.path().join("keypool.db");
+    filled(&path).await;
+    let connection = Connection::open(&path).unwrap();
+    for n in 0..5 {
+        let row = "INSERT INTO api_keys (hash, id, secret_form, secret, priority, weight, weight_now, ramp, state, reason, \
+                   consecutive_failures, created) VALUES (?1, ?2, 'new form', x'00', 0, 1, 1, 0, 'active', '', 0, 0)";
+        connection.execute(row, [format!("{n}"), format!("work-{n}")]).unwrap();
+    }
+    connection.execute("UPDATE windows SET counts = 'x'", []).unwrap();
+    let wrong = Sqlite::inspect(&path).unwrap().check().await.unwrap().join("; ");
+    assert!(wrong.contains("api_keys: 5 rows (work-0, work-1, work-2, …): their secret is kept in a form"), "{wrong}");
+    assert!(wrong.contains("windows: 2 rows (once-1, project): the counts are no JSON"), "{wrong}");
 }

@@ -1,0 +1,100 @@
+//! Who is out for today: those whose day is used up, and days end where the key's owner has them end.
+
+use tower_keypool::{
+    Key, Limit, Unit,
+    config::Origin,
+    store::{RestId, WindowRecord},
+};
+
+use super::*;
+
+const NOW: &str = "2026-06-16T05:00:00Z";
+const HOUR: i64 = 3_600_000;
+
+fn spec(secret: &str, zone: Option<&str>, owner: Option<&str>) -> tower_keypool::config::KeySpec {
+    let mut spec = tower_keypool::config::KeySpec::new(secret, Origin::default());
+    spec.zone = zone.map(str::to_owned);
+    spec.owner = owner.map(str::to_owned);
+    spec.id = Some(secret.to_owned());
+    spec
+}
+
+/// In Los Angeles it is 22:00 of the 15th, in Tokyo 14:00 of the 16th.
+fn configured(keys: Vec<tower_keypool::config::KeySpec>) -> Configured {
+    Configured { calendar: Calendar::at(NOW, "America/Los_Angeles"), keys }
+}
+
+fn book(configured: &Configured) -> KeyBook {
+    let records = configured.keys.iter().map(|spec| KeyRecord::of(&spec.key(), KeptSecret::Elsewhere, 0));
+    KeyBook::new(records, Vec::new(), 0)
+}
+
+fn rest(owner: &str, lane: &str, ends: i64) -> (String, RestRecord) {
+    let id = RestId { scope: Scope::OwnerLane, whom: owner.to_owned(), lane: Some(lane.to_owned()) };
+    let record: RestRecord = serde_json::from_value(serde_json::json!({
+        "scope": "owner_lane", "whom": owner, "lane": lane, "kind": "quota_exhausted", "code": lane, "advice": "",
+        "since": 0, "ends": ends,
+    }))
+    .unwrap();
+    assert_eq!(record.id, id);
+    (id.name(), record)
+}
+
+fn day_unit(owner: &str, lane: &str, day: &str, used: u64) -> UnitRecord {
+    let limit = Limit { unit: Unit::Requests, span: Span::Day, amount: 10 };
+    let window = WindowRecord { limit, moments: Vec::new(), held: 0, days: vec![(day.to_owned(), used)] };
+    UnitRecord { owner: owner.to_owned(), lane: lane.to_owned(), windows: vec![window], ..UnitRecord::default() }
+}
+
+/// Models for which a key is out.
+fn out(configured: &Configured, image: &Image, id: &str) -> Vec<String> {
+    let book = book(configured);
+    let days = Days::new(&book, configured);
+    let scene = Scene::new(&book, image, &[], &days, configured.calendar.now_ms());
+    let (hash, key) = book.keys().find(|(_, key)| key.record.id == id).unwrap();
+    scene.stand(hash, key).out_for_today.into_iter().filter_map(|out| out.model).collect()
+}
+
+#[test]
+fn a_quota_that_comes_back_today_is_not_the_days() {
+    let configured = configured(vec![spec("one", None, Some("a"))]);
+    let now = configured.calendar.now_ms();
+    let mut image = Image::default();
+    image.rests.extend([rest("a", "minute", now + 60_000), rest("a", "day", now + 2 * HOUR)]);
+    image.rests.extend([rest("a", "longer", now + 20 * HOUR)]);
+    assert_eq!(out(&configured, &image, "one"), ["day", "longer"]);
+    let book = book(&configured);
+    let days = Days::new(&book, &configured);
+    image.rests.retain(|_, rest| rest.id.lane.as_deref() == Some("minute"));
+    let scene = Scene::new(&book, &image, &[], &days, now);
+    let (hash, key) = book.keys().next().unwrap();
+    assert_eq!(scene.stand(hash, key).state, State::Partly, "it rests for a minute");
+}
+
+#[test]
+fn a_day_ends_where_the_keys_owner_has_it_end() {
+    let keys = vec![
+        spec("pacific", None, Some("us")),
+        spec("japanese", Some("Asia/Tokyo"), Some("jp")),
+        // Their owner has one zone, whichever of them says it.
+        spec("sister", None, Some("jp")),
+    ];
+    let configured = configured(keys);
+    let now = configured.calendar.now_ms();
+    let mut image = Image::default();
+    for (owner, lane, day) in
+        [("us", "15", "2026-06-15"), ("us", "16", "2026-06-16"), ("jp", "15", "2026-06-15"), ("jp", "16", "2026-06-16")]
+    {
+        let unit = day_unit(owner, lane, day, 10);
+        image.units.insert(unit.name(), unit);
+    }
+    image.rests.extend([rest("us", "evening", now + 2 * HOUR), rest("jp", "evening", now + 2 * HOUR)]);
+    image.rests.extend([rest("jp", "night", now + 10 * HOUR)]);
+    assert_eq!(out(&configured, &image, "pacific"), ["15", "evening"]);
+    assert_eq!(out(&configured, &image, "japanese"), ["16", "night"]);
+    assert_eq!(out(&configured, &image, "sister"), ["16", "night"]);
+    let days = Days::new(&book(&configured), &configured);
+    assert_eq!(days.span("today").unwrap(), ("2026-06-15".to_owned(), "2026-06-16".to_owned()));
+    assert_eq!(days.span("2026-06-01").unwrap(), ("2026-06-01".to_owned(), "2026-06-01".to_owned()));
+    assert_eq!(days.of(&Key::new("nobody's").key_id().to_string()).today(), "2026-06-15");
+}
