@@ -11,6 +11,7 @@ pub mod database;
 pub mod demo;
 pub mod gateway;
 pub mod outgoing;
+pub mod probe;
 pub mod reload;
 pub mod stack;
 pub mod standing;

@@ -50,7 +50,7 @@ impl Roots {
     }
 
     /// A client's side of TLS that trusts them.
-    pub(super) fn into_config(self) -> ClientConfig {
+    pub(crate) fn into_config(self) -> ClientConfig {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -1,6 +1,7 @@
 //! What the binary goes by: a file, then the environment, then options.
 
 mod address;
+mod certificate;
 mod find;
 mod loaded;
 mod sections;
@@ -10,7 +11,7 @@ mod variables;
 
 use loaded::secret_of;
 pub use loaded::{Inputs, Loaded};
-pub use sections::{BatchSection, CompatMode, Config, GatewaySection, Level, LogSection, ProviderName};
+pub use sections::{BatchSection, CompatMode, Config, GatewaySection, Level, LogFormat, LogSection, ProviderName};
 pub use show::Effective;
 
 /// The JSON schema of the file, for editors.
