@@ -12,6 +12,7 @@ pub mod demo;
 pub mod fetch;
 pub mod gateway;
 pub mod outgoing;
+pub mod probe;
 pub mod reload;
 pub mod stack;
 pub mod standing;

@@ -1,4 +1,6 @@
-//! `keypool health`: whether keys are usable, as an exit code.
+//! `keypool health`: whether keys are usable, or a gateway is well, as an exit code.
+
+#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
 
 use anyhow::anyhow;
 use clap::Args;
@@ -8,6 +10,7 @@ use super::{Failure, say, say_json};
 use crate::{
     config::count,
     database::Place,
+    probe,
     standing::{Configured, State},
     telemetry::plain,
 };
@@ -19,6 +22,11 @@ pub(super) struct Health {
     #[command(flatten)]
     database: Place,
 
+    /// Ask a running gateway instead, as a container's health check: http(s)://HOST:PORT, with the path of a page, or
+    /// /-/health [default: where the configuration and the environment let a gateway listen]
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "", conflicts_with = "json")]
+    url: Option<String>,
+
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -27,13 +35,23 @@ pub(super) struct Health {
 const EXAMPLES: &str = "\
 Examples:
   keypool health || echo 'look at the keys'
+  keypool health --url http://127.0.0.1:5000/-/ready
   keypool health --json | jq -r '.keys[] | \"\\(.id): \\(.reason)\"'
 
 Exit codes: 0 every key is usable, 1 some are not, or not for every model, 2 none is (or the command line is wrong, or
-the database cannot be read).";
+the database cannot be read). With --url: 0 the gateway answers with 200, 1 it does not.";
 
 impl Health {
     pub(super) fn run(self) -> Result<(), Failure> {
+        if let Some(url) = &self.url {
+            let url = if url.is_empty() {
+                self.database.inputs().own_url().map_err(|problem| Failure::config(anyhow!("{problem}")))?
+            } else {
+                url.clone()
+            };
+            say(&plain(&super::runtime()?.block_on(probe::ask(&url)).map_err(Failure::run)?));
+            return Ok(());
+        }
         let none = |error| Failure::with(2, error);
         let (standings, _) =
             super::runtime()?.block_on(Configured::of(&self.database).look(&self.database)).map_err(none)?;

@@ -24,7 +24,7 @@ use crate::{
     client::{Client, Roots},
     config::{Inputs, Loaded},
     database::{self, Joined, Keys, Place, Site, Unjoined},
-    gateway::{Gateway, Setup, listen, token::Token},
+    gateway::{Gateway, Setup, listen, tls::Tls, token::Token},
     reload::Reload,
     stack,
     status::{Status, StoreHealth, Traffic},
@@ -61,6 +61,15 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE")]
     cacert: Option<String>,
 
+    /// Certificate to show to clients, in PEM, with those that vouch for it behind it: they connect over TLS, in HTTP/1.1
+    /// or HTTP/2 [env: KEYPOOL_TLS_CERT_FILE; KEYPOOL_TLS_CERT holds the text]
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+
+    /// The certificate's private key, in PEM [env: KEYPOOL_TLS_KEY_FILE; KEYPOOL_TLS_KEY holds the text]
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+
     /// Token that clients send in the place of an API key; needed beyond loopback [default on loopback:
     /// PLACEHOLDER_GEMINI_TOKEN] [env: KEYPOOL_TOKEN, PLACEHOLDER_TOKEN]
     #[arg(long, value_name = "TOKEN")]
@@ -87,6 +96,11 @@ pub(super) struct Serve {
 
     #[command(flatten)]
     verbosity: Verbosity,
+
+    /// How a line of the log is written: text, or json for programs [default: text] [env: KEYPOOL_LOG_FORMAT,
+    /// LOG_FORMAT]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -173,6 +187,7 @@ impl Serve {
                         guard: loaded.guard(),
                         token: Token::new(&*loaded.token),
                         dialects: loaded.dialects(),
+                        names: loaded.config.gateway.served_headers,
                     }
                 }
             };
@@ -183,16 +198,33 @@ impl Serve {
             telemetry::say(&Banner { address, upstream: base, loaded: &loaded, kept_in: kept_in.as_deref() });
             let changes = telemetry::report_changes(&pool, clock);
             let grace = loaded.config.gateway.grace.0;
+            let drain = loaded.config.gateway.drain_delay.0;
+            let tls = Tls::new(loaded.certified.clone());
             let apply = {
-                let gateway = Arc::clone(&gateway);
-                Arc::new(move |loaded: &Loaded| gateway.change(setup(loaded)))
+                let (gateway, tls) = (Arc::clone(&gateway), tls.clone());
+                Arc::new(move |loaded: &Loaded| {
+                    gateway.change(setup(loaded));
+                    tls.change(loaded.certified.clone());
+                })
             };
             let reload = Reload { inputs, loaded, keys, pool: pool.clone(), apply }.follow();
-            let interrupted = async {
-                stopped.await;
-                tracing::info!("ending: answers under way get {} s; Ctrl-C again ends at once", grace.as_secs_f64());
+            let interrupted = {
+                let gateway = Arc::clone(&gateway);
+                async move {
+                    stopped.await;
+                    gateway.leave();
+                    if !drain.is_zero() {
+                        let seconds = drain.as_secs_f64();
+                        tracing::info!("ending: not ready any more, requests are taken for another {seconds} s");
+                        tokio::time::sleep(drain).await;
+                    }
+                    tracing::info!(
+                        "ending: answers under way get {} s; Ctrl-C again ends at once",
+                        grace.as_secs_f64()
+                    );
+                }
             };
-            listen::serve(listener, gateway, grace, interrupted).await;
+            listen::serve(listener, tls, gateway, grace, interrupted).await;
             reload.abort();
             pool.shutdown().await;
             changes.abort();
@@ -203,7 +235,22 @@ impl Serve {
 
     /// Options are settings like others, and win.
     fn inputs(self) -> Inputs {
-        let Self { keys, listen, upstream, cacert, token, hosts, strategy, fallback, wait, database, verbosity } = self;
+        let Self {
+            keys,
+            listen,
+            upstream,
+            cacert,
+            tls_cert,
+            tls_key,
+            token,
+            hosts,
+            strategy,
+            fallback,
+            wait,
+            database,
+            verbosity,
+            log_format,
+        } = self;
         let list = |items: Vec<String>| (!items.is_empty()).then(|| items.join(","));
         let level = match verbosity {
             Verbosity { verbose: true, .. } => Some(("-v", "debug")),
@@ -215,11 +262,14 @@ impl Serve {
             ("--listen", "gateway.listen", listen),
             ("--upstream", "gateway.upstream", upstream),
             ("--cacert", "gateway.cacert", cacert),
+            ("--tls-cert", "gateway.tls_cert_file", tls_cert),
+            ("--tls-key", "gateway.tls_key_file", tls_key),
             ("--token", "gateway.token", token),
             ("--host", "gateway.hosts", list(hosts)),
             ("--strategy", "pool.strategy", strategy.map(|strategy| strategy.to_string())),
             ("--fallback", "pool.fallback", list(fallback)),
             ("--wait", "pool.wait", wait),
+            ("--log-format", "log.format", log_format),
             (level.unwrap_or_default().0, "log.level", level.map(|(_, level)| level.to_owned())),
         ];
         let flags =

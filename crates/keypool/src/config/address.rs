@@ -39,7 +39,7 @@ pub(super) fn token(given: Option<&str>, listens: &[SocketAddr], document: &mut 
         None if on_loopback => {}
         None => {
             let what = "this address can be reached from other machines: choose a token for the clients with --token, \
-                        KEYPOOL_TOKEN or gateway.token_file";
+                        PLACEHOLDER_TOKEN (or KEYPOOL_TOKEN) or gateway.token_file";
             document.problem("gateway.listen", what);
         }
     }

@@ -15,10 +15,10 @@ use tower_keypool::{
     },
 };
 
-use super::{CompatMode, Config, ProviderName, address, find, store, variables};
+use super::{CompatMode, Config, ProviderName, address, certificate, find, store, variables};
 use crate::client::Roots;
 use crate::database::Told;
-use crate::gateway::{dialect::Dialect, guard::Guard, route::Dialects, token::PLACEHOLDER};
+use crate::gateway::{dialect::Dialect, guard::Guard, route::Dialects, tls::Certified, token::PLACEHOLDER};
 
 /// What a configuration is read from. Read again it is the same, but for what files hold.
 #[derive(Clone)]
@@ -77,6 +77,8 @@ pub struct Loaded {
     pub store: StoreSection,
     /// Whom it must be certified by.
     pub roots: Roots,
+    /// What clients are shown; `None`: they come in without TLS.
+    pub certified: Option<Certified>,
     /// Every file that was read.
     pub files: BTreeSet<PathBuf>,
 }
@@ -196,6 +198,23 @@ impl Inputs {
         Ok(Texts { path, text, settings, problems })
     }
 
+    /// Where a gateway that goes by it is reached on this machine, whatever else is wrong with it:
+    /// `http://127.0.0.1:5000`.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn own_url(&self) -> Result<String, Problem> {
+        let gateway = self.texts()?.document().read::<Config>().gateway;
+        let secured = gateway.tls_cert.is_some() || gateway.tls_cert_file.is_some();
+        let (host, port) = gateway.listen.rsplit_once(':').unwrap_or((&gateway.listen, "5000"));
+        let host = match host {
+            "0.0.0.0" | "" => "127.0.0.1",
+            "[::]" => "[::1]",
+            host => host,
+        };
+        Ok(format!("{}://{host}:{port}", if secured { "https" } else { "http" }))
+    }
+
     /// Reads it.
     ///
     /// # Errors
@@ -222,6 +241,8 @@ impl Inputs {
         config.gateway.upstream = Some(provider.base().to_string());
 
         let roots = roots(&config, &folder, &mut document, &mut files);
+        let certified = certificate::certified(&config.gateway, &folder, &mut document, &mut files);
+        files.extend(certificate::files(&self.environment));
         address::log(&config.log, &mut document);
 
         let not_keys = [PLACEHOLDER, token.as_str()];
@@ -244,7 +265,7 @@ impl Inputs {
         ConfigErrors::check(problems)?;
         files.extend(self.more_files.iter().cloned());
         let keys = unite(&sources, &self.more, &token);
-        Ok(Loaded { config, keys, sources, addresses, token, own_token, provider, store, roots, files })
+        Ok(Loaded { config, keys, sources, addresses, token, own_token, provider, store, roots, certified, files })
     }
 }
 
@@ -262,6 +283,9 @@ fn fill(config: &mut Config) {
     config.pool.wait.get_or_insert(Interval::seconds(5));
     config.limits.assume_known.get_or_insert(true);
 }
+
+/// What a secret is whose file cannot be read, which was noted.
+pub(super) const UNREAD: &str = "unread";
 
 /// A secret that a setting holds, or a file that another one names; of both the one that is set nearer to the command line
 /// holds.
@@ -296,7 +320,7 @@ pub(super) fn secret_of(
         }
         Err(error) => {
             document.problem(file_at, format!("{} cannot be read: {error}", path.display()));
-            Some("unread".to_owned())
+            Some(UNREAD.to_owned())
         }
     }
 }

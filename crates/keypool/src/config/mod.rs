@@ -2,6 +2,7 @@
 
 mod address;
 mod batch;
+mod certificate;
 mod find;
 mod known;
 mod loaded;
@@ -17,7 +18,7 @@ use tower_keypool::config::{KeySet, Origin};
 pub use batch::BatchSection;
 use loaded::secret_of;
 pub use loaded::{Inputs, Loaded};
-pub use sections::{CompatMode, Config, GatewaySection, Level, LogSection, ProviderName};
+pub use sections::{CompatMode, Config, GatewaySection, Level, LogFormat, LogSection, ProviderName};
 pub use show::Effective;
 
 /// The JSON schema of the file, for editors.

@@ -92,6 +92,14 @@ pub struct GatewaySection {
     pub token: Option<SecretText>,
     /// The file that holds the token; relative to this configuration's folder.
     pub token_file: Option<PathBuf>,
+    /// The certificate for clients to connect over TLS, in PEM, with those that vouch for it behind it; with its key.
+    pub tls_cert: Option<String>,
+    /// The file that holds the certificate; relative to this configuration's folder.
+    pub tls_cert_file: Option<PathBuf>,
+    /// The certificate's private key, in PEM.
+    pub tls_key: Option<SecretText>,
+    /// The file that holds the key; relative to this configuration's folder.
+    pub tls_key_file: Option<PathBuf>,
     /// Names that clients may reach it by, beside loopback and its addresses.
     pub hosts: Vec<String>,
     /// What becomes of requests in OpenAI's dialect, where the keys are for Gemini.
@@ -101,6 +109,10 @@ pub struct GatewaySection {
     /// Images that a translated request names by URL are fetched for it, from the open network alone; else they are an
     /// error.
     pub fetch_images: bool,
+    /// Answers say which key served, at which attempt, with which model: x-keypool-key, -attempts and -model.
+    pub served_headers: bool,
+    /// How long connections are still taken once it is to end, while /-/ready says that it is not any more.
+    pub drain_delay: Interval<0, 3_600>,
     /// How long answers under way get to end.
     pub grace: Interval<0, 3_600>,
 }
@@ -114,10 +126,16 @@ impl Default for GatewaySection {
             cacert: None,
             token: None,
             token_file: None,
+            tls_cert: None,
+            tls_cert_file: None,
+            tls_key: None,
+            tls_key_file: None,
             hosts: Vec::new(),
             openai: CompatMode::default(),
             strict: true,
             fetch_images: false,
+            served_headers: true,
+            drain_delay: Interval::seconds(0),
             grace: Interval::seconds(10),
         }
     }
@@ -131,10 +149,10 @@ pub enum Level {
     Error,
     /// And what a person should know.
     Warn,
-    /// And a line for each change of a key.
+    /// And a line for each change of a key, and for each request.
     #[default]
     Info,
-    /// And a line for each request.
+    /// And each request's method and path, those of the gateway's own pages, too.
     Debug,
     /// Everything, of other libraries too.
     Trace,
@@ -154,14 +172,41 @@ impl<'de> Deserialize<'de> for Level {
     }
 }
 
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For a person: time, level, message, name=value.
+    #[default]
+    Text,
+    /// For a program: an object.
+    Json,
+}
+
 /// `[log]`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSection {
     /// How much is told.
     pub level: Level,
-    /// A folder for the same lines in files, one a day; none unless set.
+    /// How a line is written.
+    pub format: LogFormat,
+    /// A folder for the same lines in files, a new one each day and when one is full; none unless set.
     pub directory: Option<PathBuf>,
-    /// How many of those files are kept, 1 to 3650; all unless set.
-    pub keep: Option<Whole<1, 3_650>>,
+    /// How large one of those files becomes, in MiB, 1 to 1024.
+    pub file_mib: Whole<1, 1_024>,
+    /// How many of those files are kept, 1 to 3650.
+    pub keep: Whole<1, 3_650>,
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self {
+            level: Level::default(),
+            format: LogFormat::default(),
+            directory: None,
+            file_mib: Whole(10),
+            keep: Whole(7),
+        }
+    }
 }

@@ -4,16 +4,17 @@ use std::path::PathBuf;
 
 use tower_keypool::config::{Environment, KeyVariables, Origin, Problem, Setting};
 
-use super::{ProviderName, store};
+use super::{ProviderName, certificate, store};
 
 /// A setting's names, the first that is there wins.
-const NAMES: [(&str, &[&str]); 7] = [
+const NAMES: [(&str, &[&str]); 8] = [
     ("gateway.listen", &["KEYPOOL_LISTEN"]),
     ("gateway.upstream", &["KEYPOOL_UPSTREAM"]),
     ("gateway.cacert", &["KEYPOOL_CACERT"]),
     ("gateway.provider", &["KEYPOOL_PROVIDER"]),
     ("pool.key_files", &["KEYPOOL_KEYS", "KEYPOOL_API_KEY_FILE", "API_KEY_FILE"]),
     ("log.directory", &["KEYPOOL_LOG_DIRECTORY", "LOG_DIRECTORY"]),
+    ("log.format", &["KEYPOOL_LOG_FORMAT", "LOG_FORMAT"]),
     ("log.level", &["KEYPOOL_LOG_LEVEL", "LOG_LEVEL"]),
 ];
 
@@ -63,6 +64,7 @@ pub(super) fn settings(
         Ok(None) => {}
         Err(problem) => problems.push(Problem { path: "gateway.token".to_owned(), ..problem }),
     }
+    settings.extend(certificate::variables(environment, problems));
     settings.extend(store::variables(environment, problems));
     settings.extend(environment.overlay());
     settings

@@ -26,6 +26,7 @@ use crate::{
         guard::Guard,
         listen,
         route::Dialects,
+        tls::Tls,
         token::{PLACEHOLDER, Token},
     },
     stack,
@@ -98,13 +99,20 @@ async fn serve(pool: &KeyPool) -> anyhow::Result<Running> {
     let url = format!("http://{}", listener.local_addr()?);
     let base = pool.provider().base().clone();
     let stack = stack::stack(pool, Models::new(), Retry::new());
-    let setup = Setup { stack, guard: Guard::new([]), token: Token::new(PLACEHOLDER), dialects: Dialects::default() };
+    let setup = Setup {
+        stack,
+        guard: Guard::new([]),
+        token: Token::new(PLACEHOLDER),
+        dialects: Dialects::default(),
+        names: true,
+    };
     let gateway = Gateway::new(setup, base, Clock::system());
     let (stop, stopped) = oneshot::channel();
     let shutdown = async {
         let _ = stopped.await;
     };
-    let task = tokio::spawn(listen::serve(listener, Arc::new(gateway), Duration::from_secs(1), shutdown));
+    let task =
+        tokio::spawn(listen::serve(listener, Tls::default(), Arc::new(gateway), Duration::from_secs(1), shutdown));
     Ok(Running { url, stop, task })
 }
 

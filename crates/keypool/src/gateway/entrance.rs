@@ -87,6 +87,7 @@ mod tests {
             guard: Guard::new([]),
             token: Token::new("the-token"),
             dialects: Dialects::default(),
+            names: true,
         };
         let base = Base::parse("http://upstream.invalid").unwrap();
         let gateway = Arc::new(Gateway::new(setup("old"), base, Clock::system()));

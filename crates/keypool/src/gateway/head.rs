@@ -158,6 +158,13 @@ impl Names {
     }
 }
 
+/// Takes those names from an answer.
+pub(super) fn unname(headers: &mut HeaderMap) {
+    for name in [KEY, ATTEMPTS, MODEL] {
+        headers.remove(name);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http::Request;

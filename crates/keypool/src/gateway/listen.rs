@@ -16,6 +16,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{oneshot, watch},
     task::JoinSet,
@@ -27,17 +28,20 @@ use super::{
     Entrance, Gateway,
     guard::Local,
     patience::{TICK, Ticks},
+    tls::{Certified, Secured, Tls},
 };
-use crate::{outgoing::Outgoing, status::turn};
+use crate::{config::count, outgoing::Outgoing, status::turn};
 
 /// A head must be there this long after its connection, or (and up to [`TICK`] more) after the answer before it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// After a failure to accept (too many open files), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves connections until `shutdown` resolves; then lets those in flight end for at most `grace`.
+/// Serves connections, over `tls` where that holds a certificate, until `shutdown` resolves; then lets those in flight
+/// end for at most `grace`.
 pub async fn serve<S, B>(
     listener: TcpListener,
+    tls: Tls,
     gateway: Arc<Gateway<S>>,
     grace: Duration,
     shutdown: impl Future<Output = ()>,
@@ -56,7 +60,7 @@ pub async fn serve<S, B>(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, Arc::clone(&gateway), closes.clone()));
+                    connections.spawn(connection(stream, tls.current(), Arc::clone(&gateway), closes.clone()));
                 }
                 Err(error) => {
                     tracing::debug!("accepting a connection failed: {error}");
@@ -68,12 +72,18 @@ pub async fn serve<S, B>(
     drop(listener);
     drop(closing);
     let all = async { while connections.join_next().await.is_some() {} };
-    // What is left is dropped with the set.
-    let _ = tokio::time::timeout(grace, all).await;
+    if tokio::time::timeout(grace, all).await.is_err() {
+        // They are dropped with the set.
+        tracing::warn!("{} of clients were cut off", count(connections.len(), "connection"));
+    }
 }
 
-async fn connection<S, B>(stream: TcpStream, gateway: Arc<Gateway<S>>, mut closes: watch::Receiver<()>)
-where
+async fn connection<S, B>(
+    stream: TcpStream,
+    certified: Option<Certified>,
+    gateway: Arc<Gateway<S>>,
+    mut closes: watch::Receiver<()>,
+) where
     S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
     S::Future: Send,
     B: Body<Data = bytes::Bytes> + Send + 'static,
@@ -83,10 +93,39 @@ where
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
     let entrance = Arc::new(Entrance::new(gateway, Local::from(local)));
+    let Some(certified) = certified else {
+        return converse(stream, entrance, false, closes).await;
+    };
+    let stream = tokio::select! {
+        stream = certified.accept(stream) => stream,
+        _ = closes.changed() => return,
+        () = tokio::time::sleep(HEAD_TIMEOUT) => return,
+    };
+    match stream {
+        // Behind a pointer: connections without TLS need not carry room for it.
+        Ok(stream) => Box::pin(converse(stream, entrance, true, closes)).await,
+        Err(error) => tracing::debug!("a client did not get as far as a request: {error}"),
+    }
+}
 
+/// Answers the requests of a connection.
+async fn converse<S, B>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    entrance: Arc<Entrance<S>>,
+    secured: bool,
+    mut closes: watch::Receiver<()>,
+) where
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let (first, mut came) = oneshot::channel::<()>();
     let first = std::sync::Mutex::new(Some(first));
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if secured {
+            request.extensions_mut().insert(Secured);
+        }
         if let Ok(mut first) = first.lock() {
             // Dropping it says that the connection has spoken.
             first.take();

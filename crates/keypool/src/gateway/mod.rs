@@ -10,6 +10,7 @@ mod entrance;
 pub mod guard;
 pub mod head;
 mod ignored;
+mod line;
 pub mod listen;
 mod own;
 mod path;
@@ -18,6 +19,7 @@ pub mod route;
 pub mod said;
 mod seen;
 mod telling;
+pub mod tls;
 pub mod token;
 mod translate;
 pub mod upload;
@@ -26,19 +28,20 @@ mod walk;
 use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, request::Parts};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tower::Service;
-use tower_keypool::{Base, BoxError, Clock, Error, ServedBy, Tick};
+use tower_keypool::{Base, BoxError, Clock, Error, ServedBy};
 use tracing::Instrument;
 
 use dialect::{Dialect, Refusal};
 pub use entrance::Entrance;
 use guard::{Guard, Local};
 use head::{Names, Tidy};
+use line::RequestLine;
 use route::{Dialects, Way};
 use said::Said;
 use seen::Seen;
@@ -79,6 +82,8 @@ pub struct Setup<S> {
     pub token: Token,
     /// How their dialects are met.
     pub dialects: Dialects,
+    /// Answers say who served.
+    pub names: bool,
 }
 
 impl<S> Gateway<S> {
@@ -108,6 +113,13 @@ impl<S> Gateway<S> {
         self.setup.send_replace(Arc::new(setup));
     }
 
+    /// From now on it says that it is not ready, and serves as before.
+    pub fn leave(&self) {
+        if let Some(status) = &self.status {
+            status.end();
+        }
+    }
+
     fn setup(&self) -> Arc<Setup<S>> {
         Arc::clone(&self.setup.borrow())
     }
@@ -135,18 +147,18 @@ where
     /// One future without others inside but the stack's: each more would be copied whole on its way to hyper.
     pub async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer<B>, Infallible> {
         let gateway = &*self.gateway;
-        let line = RequestLine::begin(&request, &gateway.clock);
-        let (mut parts, body) = request.into_parts();
         let mut turn = self.turn();
+        let line = RequestLine::begin(&request, turn.setup.names, &gateway.clock);
+        let (mut parts, body) = request.into_parts();
         let (dialect, way) = (Dialect::of(&parts), Way::of(turn.setup.dialects, &parts));
         if let Way::Moved(target) = &way {
             parts.uri = Uri::from(target.clone());
         }
         let seen = Seen::of(&parts.headers);
         if let Some(own) = gateway.own(&parts, &seen, &self.local) {
-            let response = own.answer().await;
+            let mut response = own.answer().await;
             self.leave(turn);
-            line.end(&response, &gateway.clock);
+            line.of_page().end(&mut response, &gateway.clock);
             return Ok(response.map(|body| Counted::uncounted(Said::from(body))));
         }
         let visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), walk::span(&parts));
@@ -161,8 +173,8 @@ where
             Ok(passage) => passage,
             Err(response) => {
                 self.leave(turn);
-                let response = response.map(Said::from);
-                line.end(&response, &gateway.clock);
+                let mut response = response.map(Said::from);
+                line.end(&mut response, &gateway.clock);
                 return Ok(counted(visit, Outcome::Refused, response));
             }
         };
@@ -181,11 +193,11 @@ where
             self.leave(turn);
             // Behind a pointer: the other requests need not carry room for it.
             let translation: Translation<B> = Box::pin(translator.answer(task, parts, body));
-            let (outcome, response) = match visit.span().cloned() {
+            let (outcome, mut response) = match visit.span().cloned() {
                 None => translation.await,
                 Some(span) => translation.instrument(span).await,
             };
-            line.end(&response, &gateway.clock);
+            line.end(&mut response, &gateway.clock);
             return Ok(counted(visit, outcome, response));
         }
         // Google's compatible endpoint has a shape of its own for what is wrong.
@@ -216,7 +228,7 @@ where
         if compatible && response.status().as_u16() >= 400 {
             response = Box::pin(translate::reshaped(response)).await;
         }
-        line.end(&response, &gateway.clock);
+        line.end(&mut response, &gateway.clock);
         gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
         Ok(counted(visit, outcome, response))
     }
@@ -265,8 +277,7 @@ impl<S> Gateway<S> {
     }
 }
 
-/// The target of the lines that `-v` shows.
-pub const REQUESTS: &str = "keypool::requests";
+pub use line::REQUESTS;
 pub use walk::SPANS;
 
 const SWITCHED: Refusal =
@@ -323,40 +334,4 @@ const LONGEST_REQUEST: u64 = 60;
 
 fn seconds(headers: &HeaderMap) -> u64 {
     headers.get(header::RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok()).unwrap_or(1)
-}
-
-/// What `-v` says of a request; nothing where nobody listens.
-struct RequestLine(Option<(Method, String, Tick)>);
-
-impl RequestLine {
-    fn begin<B>(request: &Request<B>, clock: &Clock) -> Self {
-        let told = tracing::enabled!(target: REQUESTS, tracing::Level::DEBUG);
-        // Without the query: a token may stand there.
-        Self(told.then(|| (request.method().clone(), request.uri().path().to_owned(), clock.tick())))
-    }
-
-    fn end<B>(mut self, response: &Response<B>, clock: &Clock) {
-        let Some((method, path, began)) = self.0.take() else { return };
-        let status = response.status().as_u16();
-        let ms = clock.tick().since(began).as_millis();
-        let Some(served) = response.extensions().get::<ServedBy>() else {
-            tracing::debug!(target: REQUESTS, "{method} {path} {status}, {ms} ms");
-            return;
-        };
-        let key = served.key().map_or_else(|| "no key".to_owned(), ToString::to_string);
-        let model = served.used_model().unwrap_or("no model");
-        let attempts = match served.attempts() {
-            0 | 1 => String::new(),
-            attempts => format!(", {attempts} attempts"),
-        };
-        tracing::debug!(target: REQUESTS, "{method} {path} {status} by {key} ({model}){attempts}, {ms} ms");
-    }
-}
-
-impl Drop for RequestLine {
-    fn drop(&mut self) {
-        if let Some((method, path, _)) = self.0.take() {
-            tracing::debug!(target: REQUESTS, "{method} {path}: the client left before there was an answer");
-        }
-    }
 }

@@ -109,7 +109,13 @@ mod tests {
         let traffic = Arc::new(Traffic::new(Clock::system()));
         let base = Base::parse("http://upstream.invalid").unwrap();
         let gateway = Gateway::new(
-            Setup { stack: (), guard: Guard::new([]), token: Token::new("the-token"), dialects: Dialects::default() },
+            Setup {
+                stack: (),
+                guard: Guard::new([]),
+                token: Token::new("the-token"),
+                dialects: Dialects::default(),
+                names: true,
+            },
             base,
             Clock::system(),
         )

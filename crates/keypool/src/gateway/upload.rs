@@ -12,7 +12,7 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, request::Parts, uri};
 use tower_keypool::{Affinity, Base, Clock, Demand, KeyId, ServedBy, Tick};
 
-use super::dialect::Refusal;
+use super::{dialect::Refusal, tls::Secured};
 
 const URL: HeaderName = HeaderName::from_static("x-goog-upload-url");
 const CONTROL_URL: HeaderName = HeaderName::from_static("x-goog-upload-control-url");
@@ -77,7 +77,8 @@ pub fn opens(head: &Parts, host: &str) -> Passage {
         return Passage::Other;
     }
     // Only this client's own answer depends on it.
-    let secure = head.headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
+    let secure = head.extensions.get::<Secured>().is_some()
+        || head.headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
     let scheme = if secure { "https" } else { "http" };
     Passage::Open(Handout { prefix: format!("{scheme}://{host}{path}") })
 }

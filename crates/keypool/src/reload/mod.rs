@@ -183,6 +183,7 @@ impl News {
             ("gateway.listen", o.listen != n.listen),
             ("gateway.provider", o.provider != n.provider),
             ("gateway.upstream", o.upstream != n.upstream),
+            ("gateway.drain_delay", o.drain_delay != n.drain_delay),
             ("gateway.grace", o.grace != n.grace),
             ("limits.guard", old.limits.guard != new.limits.guard),
             ("log", old.log != new.log),
@@ -194,7 +195,14 @@ impl News {
             ("retry", old.retry != new.retry),
             ("rests", old.rests != new.rests),
             ("limits", old.limits != new.limits),
-            ("gateway", before.token != after.token || o.hosts != n.hosts || before.roots != after.roots),
+            (
+                "gateway",
+                before.token != after.token
+                    || o.hosts != n.hosts
+                    || before.roots != after.roots
+                    || before.certified != after.certified
+                    || o.served_headers != n.served_headers,
+            ),
         ];
         let names = |list: &[(&'static str, bool)]| {
             list.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect()

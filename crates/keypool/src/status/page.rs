@@ -65,6 +65,11 @@ impl Status {
         Self { readiness: Readiness::new(pool.clone(), store), registry: Mutex::new(registry) }
     }
 
+    /// The gateway is ending: requests had better go elsewhere.
+    pub(crate) fn end(&self) {
+        self.readiness.end();
+    }
+
     /// The answer. Looks at every key for some pages: not to be called where others wait for the thread.
     pub(crate) fn answer(&self, page: Page, method: &Method) -> Response<Full<Bytes>> {
         if !matches!(*method, Method::GET | Method::HEAD) {

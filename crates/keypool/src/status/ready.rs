@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,6 +21,7 @@ const FRESH: Duration = Duration::from_secs(1);
 pub(super) enum Unready {
     NoKeys,
     StoreLost,
+    Ending,
 }
 
 impl fmt::Display for Unready {
@@ -25,6 +29,7 @@ impl fmt::Display for Unready {
         f.write_str(match self {
             Self::NoKeys => "every key is disabled",
             Self::StoreLost => "the store is lost",
+            Self::Ending => "the gateway is ending",
         })
     }
 }
@@ -35,16 +40,25 @@ pub(super) struct Readiness {
     store: StoreHealth,
     /// When no key was found enabled.
     barren: Mutex<Option<Tick>>,
+    ending: AtomicBool,
 }
 
 impl Readiness {
     pub(super) fn new(pool: KeyPool, store: StoreHealth) -> Self {
-        Self { pool, store, barren: Mutex::default() }
+        Self { pool, store, barren: Mutex::default(), ending: AtomicBool::default() }
+    }
+
+    /// From now on it says no.
+    pub(super) fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
     }
 
     /// Whether the store answers or is in its grace, and some key is not disabled; keys that all rest will do. The
     /// configuration was loaded, or there would be no pool.
     pub(super) fn check(&self) -> Result<(), Unready> {
+        if self.ending.load(Ordering::Relaxed) {
+            return Err(Unready::Ending);
+        }
         if self.store.standing() == Standing::Lost {
             return Err(Unready::StoreLost);
         }

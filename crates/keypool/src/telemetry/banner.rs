@@ -53,7 +53,8 @@ impl Banner<'_> {
                 SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
             });
         }
-        format!("http://{address}")
+        let scheme = if self.loaded.certified.is_some() { "https" } else { "http" };
+        format!("{scheme}://{address}")
     }
 
     fn keys(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,11 +4,15 @@ mod assumed;
 mod banner;
 mod changes;
 mod console;
+mod files;
 mod fold;
+mod form;
 mod plain;
+mod sink;
 
 pub use banner::Banner;
 pub use changes::report_changes;
 pub(crate) use changes::{Told, spoken};
 pub use console::{Verbosity, say, start};
 pub(crate) use plain::plain;
+pub use sink::Written;

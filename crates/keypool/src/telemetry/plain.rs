@@ -27,7 +27,7 @@ impl<W: Write> Write for Plain<W> {
 }
 
 /// Control characters, line and paragraph separators, and those that turn the direction of text.
-fn acts(character: char) -> bool {
+pub(super) fn acts(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -152,7 +152,7 @@ impl Running {
                 panic!("it ended: {told}");
             }
         }
-        let url = told.split("listens on ").nth(1).unwrap().lines().next().unwrap().to_owned();
+        let url = told.split("listens on ").nth(1).unwrap().split(['\n', '"']).next().unwrap().to_owned();
         Self { child, out, told, url }
     }
 
@@ -185,10 +185,16 @@ impl Running {
     }
 
     /// SIGTERM; exit code and everything that was printed.
-    pub(crate) fn end(mut self) -> (Option<i32>, String) {
-        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
-        let code = self.child.wait().unwrap().code();
+    pub(crate) fn end(self) -> (Option<i32>, String) {
+        self.signal("-TERM");
+        self.ended()
+    }
+
+    /// Waits for its end; exit code and everything that was printed.
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
+        // It may have more to say than a pipe holds.
         self.out.read_to_string(&mut self.told).unwrap();
+        let code = self.child.wait().unwrap().code();
         self.child.stderr.take().unwrap().read_to_string(&mut self.told).unwrap();
         (code, std::mem::take(&mut self.told))
     }
@@ -218,12 +224,14 @@ async fn it_serves_says_what_happens_to_keys_and_ends_with_0() {
     let url = format!("{}/v1beta/models/gemini-pro:generateContent", running.url);
     let request = Request::post(url)
         .header("x-goog-api-key", PLACEHOLDER)
+        .header("x-request-id", "mine-1")
         .header("content-type", "application/x-www-form-urlencoded");
     let answer = ask(request, r#"{"contents":[{"parts":[{"text":"Hello"}]}]}"#).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     assert_eq!(answer.header("x-keypool-key"), "second");
     assert_eq!(answer.header("x-keypool-attempts"), "2");
     assert_eq!(answer.header("x-keypool-model"), "gemini-pro");
+    assert_eq!(answer.header("x-request-id"), "mine-1");
 
     // A page of the gateway's own is answered, too.
     assert_eq!(ask(Request::get(format!("{}/-/health", running.url)), "").await.status, StatusCode::OK);
@@ -243,11 +251,12 @@ async fn it_serves_says_what_happens_to_keys_and_ends_with_0() {
         "keypool/keypool.db",
         "ending: answers under way get 10 s",
         "first disabled: CONSUMER_SUSPENDED",
-        "POST /v1beta/models/gemini-pro:generateContent 200 by second (gemini-pro), 2 attempts",
+        " INFO request=mine-1 tenant=default key=second model=gemini-pro status=200 attempts=2 ttfb_ms=",
+        " method=POST path=/v1beta/models/gemini-pro:generateContent\n",
     ] {
         assert!(told.contains(expected), "{expected} is missing: {told}");
     }
-    assert!(told.contains("GET /-/health 200") && !told.contains("the client left"), "{told}");
+    assert!(told.contains(" method=GET path=/-/health\n") && !told.contains("the client left"), "{told}");
     assert!(!told.contains(['\u{202e}', '\u{2028}']) && told.contains(r"m\u{202e}\u{2028}k"), "{told}");
     for secret in [ONE, TWO, "ya29"] {
         assert!(!told.contains(secret), "{told}");

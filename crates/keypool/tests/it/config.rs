@@ -205,6 +205,8 @@ fn every_default_is_visible_and_every_origin_is_named() {
         ("pool.strategy", "least-loaded", "default"),
         ("limits.assume_known", "true", "default"),
         ("log.level", "info", "default"),
+        ("log.file_mib", "10", "default"),
+        ("log.keep", "7", "default"),
     ] {
         assert_eq!(setting(&shown, path), (value.to_owned(), origin.to_owned()), "{path}");
     }
@@ -298,6 +300,7 @@ fn settings_go_by_the_names_that_people_use_and_ours_win() {
             "env KEYPOOL_API_KEY_FILE",
         ),
         (&[("LOG_DIRECTORY", "logs")], "log.directory", "logs", "env LOG_DIRECTORY"),
+        (&[("LOG_FORMAT", "json")], "log.format", "json", "env LOG_FORMAT"),
         (&[("LOG_LEVEL", "WARNING")], "log.level", "warn", "env LOG_LEVEL"),
         (&[("LOG_LEVEL", "WARNING"), ("KEYPOOL_LOG_LEVEL", "debug")], "log.level", "debug", "env KEYPOOL_LOG_LEVEL"),
         (&[("KEYPOOL__POOL__FALLBACK", "a, b")], "pool.fallback", r#"["a","b"]"#, "env KEYPOOL__POOL__FALLBACK"),

@@ -15,8 +15,9 @@ use tower::service_fn;
 use tower_keypool::Key;
 
 use crate::{
+    binary::{Running, key_file, keypool},
     serving::{HELLO, ONE},
-    support::{Served, client, echo},
+    support::{Served, ask, client, echo},
 };
 
 /// Time stands still until everybody waits: half a minute passes at once.
@@ -45,4 +46,109 @@ async fn a_stream_in_flight_ends_whole_when_the_gateway_stops() {
     let (rest, ()) = tokio::join!(response.into_body().collect(), served.stop());
     let whole = [first, rest.unwrap().to_bytes()].concat();
     assert_eq!(String::from_utf8(whole).unwrap().matches("data: ").count(), 6);
+}
+
+const STREAM: &str = "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse";
+
+/// `keypool serve` over one key of this simulator, with these settings.
+fn serve(sim: &GeminiSim, settings: &[(&str, &str)]) -> Running {
+    let mut command = keypool(&["serve", "--listen", "127.0.0.1:0", "--upstream", &sim.url()]);
+    command.env("GEMINI_API_KEY", ONE).envs(settings.iter().copied());
+    Running::of(command)
+}
+
+/// A stream, of which the first piece has come.
+async fn begun(running: &Running) -> (Bytes, http::Response<hyper::body::Incoming>) {
+    let request = Request::post(format!("{}{STREAM}", running.url)).header("x-goog-api-key", PLACEHOLDER);
+    let request = request.header("content-type", "application/json").body(Full::<Bytes>::from(HELLO)).unwrap();
+    let mut response = client().request(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let first = response.body_mut().frame().await.unwrap().unwrap().into_data().unwrap();
+    (first, response)
+}
+
+async fn ready(running: &Running) -> u16 {
+    ask(Request::get(format!("{}/-/ready", running.url)), "").await.status.as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_not_ready_first_then_takes_no_connection_and_ends_when_its_streams_have() {
+    let sim = GeminiSim::builder().key(ONE).chunks(20).chunk_latency(Duration::from_millis(100)).start().await.unwrap();
+    let mut running = serve(&sim, &[("KEYPOOL__GATEWAY__DRAIN_DELAY", "800ms")]);
+    let (first, response) = begun(&running).await;
+    assert_eq!(ready(&running).await, 200);
+    running.signal("-TERM");
+    running.line_with("requests are taken for another 0.8 s");
+    // Whoever balances loads hears of it while it still serves.
+    assert_eq!(ready(&running).await, 503);
+    let beside = begun(&running).await;
+    running.line_with("answers under way get 10 s");
+    let address = running.url.strip_prefix("http://").unwrap().to_owned();
+    let closed = async {
+        while TcpStream::connect(&address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(1), closed).await.expect("no connection is taken any more");
+    for (first, response) in [(first, response), beside] {
+        let rest = response.into_body().collect().await.unwrap().to_bytes();
+        let whole = [first, rest].concat();
+        assert_eq!(String::from_utf8(whole).unwrap().matches("data: ").count(), 20);
+    }
+    let (code, told) = running.ended();
+    assert_eq!(code, Some(0), "{told}");
+    assert!(!told.contains("cut off"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_end_in_time_is_cut_off_and_a_second_signal_waits_for_nothing() {
+    let sim = GeminiSim::builder().key(ONE).chunks(100).chunk_latency(Duration::from_secs(1)).start().await.unwrap();
+    let mut running = serve(&sim, &[("KEYPOOL__GATEWAY__GRACE", "300ms")]);
+    let (_, response) = begun(&running).await;
+    running.signal("-INT");
+    assert!(running.line_with("cut off").contains(" WARN 1 connection of clients"));
+    assert!(response.into_body().collect().await.is_err());
+    assert_eq!(running.ended().0, Some(0));
+
+    for settings in [&[][..], &[("KEYPOOL__GATEWAY__DRAIN_DELAY", "1h")]] {
+        let mut running = serve(&sim, settings);
+        let (_, response) = begun(&running).await;
+        running.signal("-TERM");
+        running.line_with("ending: ");
+        running.signal("-TERM");
+        let (code, told) = running.ended();
+        assert_eq!(code, Some(130), "{told}");
+        assert!(response.into_body().collect().await.is_err());
+    }
+}
+
+/// Beyond this process: what was counted is in the database, and what was lent is free at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_held_is_handed_back_and_what_it_counted_is_kept() {
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, database) = (key_file(&format!("{ONE} rpm=5 rpd=100\n")), folder.path().join("keypool.db"));
+    let serve = || {
+        let args = ["serve", "--keys", keys.path().to_str().unwrap(), "--listen", "127.0.0.1:0", "--wait", "0"];
+        let mut command =
+            keypool(&[&args[..], &["--upstream", &sim.url(), "--db", database.to_str().unwrap()]].concat());
+        // Nobody could have what a process held that did not say so.
+        command.env("KEYPOOL_LEASE", "300");
+        Running::of(command)
+    };
+    let statuses = async |running: &Running, n: usize| {
+        let mut statuses = Vec::new();
+        for _ in 0..n {
+            let url = format!("{}/v1beta/models/gemini-2.5-flash:generateContent", running.url);
+            let request =
+                Request::post(url).header("x-goog-api-key", PLACEHOLDER).header("content-type", "application/json");
+            statuses.push(ask(request, HELLO).await.status.as_u16());
+        }
+        statuses
+    };
+    let (first, second) = (serve(), serve());
+    assert_eq!(statuses(&first, 2).await, [200, 200]);
+    first.signal("-TERM");
+    assert_eq!(first.ended().0, Some(0));
+    assert_eq!(statuses(&second, 4).await, [200, 200, 200, 503]);
 }

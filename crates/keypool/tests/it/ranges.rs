@@ -26,12 +26,18 @@ const RESTS: [&str; 7] =
 
 const ROWS: &[Row] = &[
     Row("gateway.cacert", &[], &["''", "'nowhere.pem'", "1"], ""),
+    Row("gateway.drain_delay", &["0", "'1h'"], &["-0.001", "3600.001", "'1x'"], ""),
     Row("gateway.grace", &["0", "'1h'"], &["-0.001", "3600.001", "'1x'", "true"], ""),
     Row("gateway.hosts", &["[]", "['pool.example']"], &["['']", "['http://a']", "['a:1']", "'a'"], ""),
     Row("gateway.listen", &["'127.0.0.1:0'"], &["''", "'127.0.0.1'", "'127.0.0.1:65536'", "5000"], ""),
     Row("gateway.openai", &["'translate'", "'passthrough'"], &["''", "'both'", "true"], ""),
     Row("gateway.provider", &["'gemini'", "'openai'", "'anthropic'"], &["''", "'x'", "1"], ""),
+    Row("gateway.served_headers", &["true", "false"], &["0", "'yes'"], ""),
     Row("gateway.strict", &["true", "false"], &["0", "'yes'"], ""),
+    Row("gateway.tls_cert", &[], &["''", "'x'"], "gateway.tls_key = 'x'"),
+    Row("gateway.tls_cert_file", &[], &["''", "'nowhere'", "5"], ""),
+    Row("gateway.tls_key", &[], &["5"], ""),
+    Row("gateway.tls_key_file", &[], &["''", "'nowhere'", "5"], ""),
     Row("gateway.token", &["'x'"], &["''", "'two words'", "5"], ""),
     Row("gateway.token_file", &[], &["''", "'nowhere'", "5"], ""),
     Row("gateway.upstream", &["'https://a.example/b'"], &["''", "'a.example'", "'ftp://a.example'", "1"], ""),
@@ -41,6 +47,8 @@ const ROWS: &[Row] = &[
     Row("limits.known", &["{ m = { paid = { rpd = 1 } } }"], &["{ m = { '*' = {} } }", "{ m = 1 }"], ""),
     Row("limits.learn", &["true", "false"], &["0"], ""),
     Row("log.directory", &["'logs'"], &["''", "'Cargo.toml'", "1"], ""),
+    Row("log.file_mib", &["1", "1024"], &["0", "1025", "1.5", "'x'"], ""),
+    Row("log.format", &["'text'", "'json'"], &["''", "'xml'", "1"], ""),
     Row("log.keep", &["1", "3650"], &["0", "3651", "1.5", "-1"], ""),
     Row("log.level", &["'error'", "'TRACE'"], &["''", "'loud'", "1"], ""),
     Row("pool.fallback", &["[]", "['a', 'b']"], &["['']", "['a', 'a']", "['a b']", "'a'"], ""),
@@ -95,9 +103,10 @@ fn is_refused(path: &str, value: &str, besides: &str) {
     let said = errors[0].strip_prefix("keypool.toml:1: ").and_then(|said| said.strip_prefix(path));
     let (_, what) = said.and_then(|said| said.split_once(": ")).unwrap_or_else(|| panic!("{line}: {errors:?}"));
     // Of files and addresses it is said what is wrong with them.
-    let named = ["cacert", "ca_file", "token_file", "password_file", "upstream", "key_files"]
-        .iter()
-        .any(|name| path.ends_with(name));
+    let named =
+        ["cacert", "ca_file", "tls_cert_file", "tls_key_file", "token_file", "password_file", "upstream", "key_files"]
+            .iter()
+            .any(|name| path.ends_with(name));
     let twice = what.contains("twice");
     assert!(named || twice || what.starts_with("expected "), "{line}: {what}");
 }

@@ -284,6 +284,6 @@ async fn serve_alone_with_a_key_in_the_environment_just_works() {
     assert!(told.contains("1 key: 1 from env GEMINI_API_KEY") && !told.contains(ONE), "{told}");
     let logs: Vec<_> = std::fs::read_dir(folder.path().join("logs")).unwrap().collect();
     let text = std::fs::read_to_string(logs[0].as_ref().unwrap().path()).unwrap();
-    assert!(text.contains("POST /v1beta/models/gemini-2.5-flash:generateContent 200 by k-"), "{text}");
+    assert!(text.contains(" key=k-f2a9f1a2 model=gemini-2.5-flash status=200 "), "{text}");
     assert!(text.lines().all(|line| line.starts_with("20")) && !text.contains(ONE), "{text}");
 }

@@ -218,7 +218,7 @@ fn one_that_is_not_to_be_had_is_done_without_unless_it_was_asked_for() {
         let running = Running::spawn(command);
         let (code, told) = running.end();
         assert_eq!(code, Some(0), "{told}");
-        assert!(told.contains("counts are in memory") && told.contains("error: "), "{told}");
+        assert!(told.contains("counts are in memory") && told.contains(" ERROR "), "{told}");
         assert!(told.contains("keypool.db") || told.contains("no home directory"), "{told}");
     }
     let named = state.join("mine.db");

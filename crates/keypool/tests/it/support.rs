@@ -17,6 +17,7 @@ use keypool::{
         guard::Guard,
         listen,
         route::Dialects,
+        tls::Tls,
         token::{PLACEHOLDER, Token},
     },
     outgoing::Outgoing,
@@ -60,7 +61,7 @@ impl Served {
         let pool = KeyPool::builder(Gemini::at(upstream).unwrap()).key(key).wait(Duration::ZERO).build().unwrap();
         let stack = stack::stack(&pool, Models::new(), Retry::new());
         let gateway = gateway(stack.clone(), upstream);
-        gateway.change(Setup { stack, guard: Guard::new([]), token: Token::new(PLACEHOLDER), dialects });
+        gateway.change(Setup { stack, guard: Guard::new([]), token: Token::new(PLACEHOLDER), dialects, names: true });
         Self::serving(gateway).await
     }
 
@@ -88,7 +89,8 @@ impl Served {
         let shutdown = async {
             let _ = stopped.await;
         };
-        let task = tokio::spawn(listen::serve(listener, Arc::new(gateway), Duration::from_secs(2), shutdown));
+        let task =
+            tokio::spawn(listen::serve(listener, Tls::default(), Arc::new(gateway), Duration::from_secs(2), shutdown));
         Self { address, stop: Some(stop), task }
     }
 
@@ -105,7 +107,7 @@ impl Served {
 
 fn gateway<S>(stack: S, upstream: &str) -> Gateway<S> {
     let guard = Guard::new(["pool.example".to_owned()]);
-    let setup = Setup { stack, guard, token: Token::new(PLACEHOLDER), dialects: Dialects::default() };
+    let setup = Setup { stack, guard, token: Token::new(PLACEHOLDER), dialects: Dialects::default(), names: true };
     Gateway::new(setup, Base::parse(upstream).unwrap(), Clock::system())
 }
 

@@ -1,0 +1,181 @@
+//! A request's id, and the line of the log that tells of it.
+
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use tower_keypool::{Clock, ServedBy, Tick};
+
+use super::head;
+
+/// The target of the lines that tell of requests.
+pub const REQUESTS: &str = "keypool::requests";
+
+/// What a request is called, by whoever sent it or by us, for all who tell of it.
+const ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What the provider calls it.
+const THEIRS: HeaderName = HeaderName::from_static("x-upstream-request-id");
+/// An id of a caller's own may be this long.
+const LONGEST: usize = 128;
+
+/// Whose request it is: everybody has the same token.
+const TENANT: &str = "default";
+
+/// A request on its way to an answer's head.
+#[derive(Debug)]
+pub(super) struct RequestLine {
+    /// `None` once it is told.
+    id: Option<HeaderValue>,
+    began: Tick,
+    /// Answers say who served.
+    names: bool,
+    /// Of the gateway itself.
+    page: bool,
+    /// Where they are told. Without the query: a token may stand there.
+    path: Option<Box<(Method, String)>>,
+}
+
+impl RequestLine {
+    pub(super) fn begin<B>(request: &Request<B>, names: bool, clock: &Clock) -> Self {
+        let path = tracing::enabled!(target: REQUESTS, tracing::Level::DEBUG)
+            .then(|| Box::new((request.method().clone(), request.uri().path().to_owned())));
+        let id = given(request.headers()).cloned().or_else(made);
+        Self { id, began: clock.tick(), names, page: false, path }
+    }
+
+    /// It asks the gateway for a page of its own, which probes do all the time: told only where everything is.
+    pub(super) fn of_page(mut self) -> Self {
+        self.page = true;
+        self
+    }
+
+    /// The head of the answer is there: it gets the id, and is told.
+    pub(super) fn end<B>(mut self, response: &mut Response<B>, clock: &Clock) {
+        let Some(id) = self.id.take() else { return };
+        if !self.page || self.path.is_some() {
+            let served = response.extensions().get::<ServedBy>();
+            let ttfb = clock.tick().since(self.began);
+            let (method, path) = self.path.as_deref().map(|(method, path)| (method.as_str(), path.as_str())).unzip();
+            tracing::info!(
+                target: REQUESTS,
+                request = text(&id),
+                tenant = TENANT,
+                key = served.and_then(ServedBy::key).map(tracing::field::display),
+                model = served.and_then(ServedBy::used_model),
+                status = response.status().as_u16(),
+                attempts = served.map_or(0, ServedBy::attempts),
+                ttfb_ms = ttfb.as_millis() as u64,
+                method,
+                path,
+            );
+        }
+        if !self.names {
+            head::unname(response.headers_mut());
+        }
+        if let Some(theirs) = response.headers_mut().insert(ID, id) {
+            response.headers_mut().insert(THEIRS, theirs);
+        }
+    }
+}
+
+impl Drop for RequestLine {
+    fn drop(&mut self) {
+        let Some(id) = &self.id else { return };
+        let (method, path) = self.path.as_deref().map(|(method, path)| (method.as_str(), path.as_str())).unzip();
+        tracing::info!(
+            target: REQUESTS,
+            request = text(id),
+            tenant = TENANT,
+            method,
+            path,
+            "the client left before there was an answer"
+        );
+    }
+}
+
+fn text(id: &HeaderValue) -> &str {
+    id.to_str().unwrap_or_default()
+}
+
+/// The caller's own id, if it is one and harmless wherever it is repeated.
+fn given(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut ids = headers.get_all(ID).iter();
+    let (id, None) = (ids.next()?, ids.next()) else { return None };
+    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    ((1..=LONGEST).contains(&id.len()) && id.as_bytes().iter().all(harmless)).then_some(id)
+}
+
+/// One of our own, that no other request has. It opens nothing, so it may be guessed.
+fn made() -> Option<HeaderValue> {
+    static PROCESS: OnceLock<u64> = OnceLock::new();
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let process = *PROCESS.get_or_init(|| {
+        let mut bytes = [0; 8];
+        match getrandom::fill(&mut bytes) {
+            Ok(()) => u64::from_ne_bytes(bytes) >> 16,
+            Err(_) => std::process::id().into(),
+        }
+    });
+    HeaderValue::try_from(format!("{process:012x}-{:x}", NEXT.fetch_add(1, Ordering::Relaxed))).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id_of(ids: &[&[u8]]) -> String {
+        let mut request = Request::new(());
+        for id in ids {
+            request.headers_mut().append(ID, HeaderValue::from_bytes(id).unwrap());
+        }
+        let mut response = Response::new(());
+        RequestLine::begin(&request, true, &Clock::system()).end(&mut response, &Clock::system());
+        let ids: Vec<_> = response.headers().get_all(ID).iter().collect();
+        assert_eq!(ids.len(), 1);
+        ids[0].to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn an_id_that_is_harmless_is_kept() {
+        let long = "x".repeat(128);
+        for id in ["a", "1f09-AZ_z.9", &long] {
+            assert_eq!(id_of(&[id.as_bytes()]), id);
+        }
+    }
+
+    #[test]
+    fn any_other_is_replaced_by_one_of_ours() {
+        let long = "x".repeat(129);
+        let bad: [&[&[u8]]; 7] =
+            [&[], &[b""], &[b"a b"], &[b"<img>"], &["größe".as_bytes()], &[long.as_bytes()], &[b"a", b"b"]];
+        let mut made: Vec<String> = bad.iter().map(|ids| id_of(ids)).collect();
+        for id in &made {
+            let (process, number) = id.split_once('-').unwrap();
+            assert_eq!(process.len(), 12, "{id}");
+            assert!(u64::from_str_radix(number, 16).is_ok(), "{id}");
+        }
+        made.sort();
+        made.dedup();
+        assert_eq!(made.len(), bad.len());
+    }
+
+    #[test]
+    fn the_providers_own_id_is_not_lost_and_names_can_be_left_out() {
+        let mut response = Response::builder()
+            .header(ID, "req_1")
+            .header("x-keypool-key", "k-1")
+            .header("x-keypool-attempts", "1")
+            .header("x-keypool-model", "m")
+            .body(())
+            .unwrap();
+        let request = Request::get("/").header(ID, "mine").body(()).unwrap();
+        RequestLine::begin(&request, false, &Clock::system()).end(&mut response, &Clock::system());
+        let mut names: Vec<_> = response.headers().keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["x-request-id", "x-upstream-request-id"]);
+        assert_eq!(response.headers()[ID], "mine");
+        assert_eq!(response.headers()[THEIRS], "req_1");
+    }
+}
