@@ -98,8 +98,8 @@ pub use limit::{Limit, Limits, Span, Unit};
 pub use pool::{
     Acquire, AcquireMany, Affinity, Attempt, Demand, DisabledView, Event, Events, Exhausted, Granted, KeyChange,
     KeyLaneView, KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneLimitView, LaneView, Lease, LimitHit, LimitSource,
-    LimitView, Lost, OpenError, OutReason, PriorityView, RestBackoff, RestTable, RestView, RosterChange, ServedBy,
-    Sharing, SharingState, SharingView, Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
+    LimitView, Lost, Meter, OpenError, OutReason, PriorityView, RestBackoff, RestTable, RestView, RosterChange,
+    ServedBy, Sharing, SharingState, SharingView, Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
 pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidApiKeyHeader, OpenAi};

@@ -60,7 +60,7 @@ impl Fresh {
         }
         if self.look == Look::KeyAndUsage
             && !self.complete
-            && teller.pool().counts_usage()
+            && teller.counts_usage()
             && let Some(usage) = usage_of(&chunk)
         {
             teller.usage(usage);

@@ -144,7 +144,7 @@ where
         let sight = Sight {
             error: failed.then(Box::default),
             stream: framing.map(Stream::new),
-            usage: (usage && !failed && granted.pool.counts_usage())
+            usage: (usage && !failed && (granted.meter.is_some() || granted.pool.counts_usage()))
                 .then(|| UsageScan::new(in_events && asked.usage != UsageFormat::Anthropic)),
             whole: (!failed && !in_events).then(|| granted.pool.provider().alarm().map(|_| Vec::new())).flatten(),
         };

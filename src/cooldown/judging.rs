@@ -8,7 +8,7 @@ use crate::provider::Answer;
 use crate::{
     error::{BoxError, Error, Kind},
     pool::Granted,
-    verdict::{QuotaNews, Scope, Until, Verdict, VerdictKind, judge_error},
+    verdict::{Elsewhere, QuotaNews, Scope, Until, Verdict, VerdictKind, judge_error},
 };
 
 /// A good answer, by its head.
@@ -24,6 +24,7 @@ pub(super) fn good(granted: &Granted, head: &Parts) -> Verdict {
 pub(super) fn answer(granted: &Granted, head: &Parts, body: &[u8]) -> Verdict {
     let wall = granted.pool.clock().wall();
     let verdict = granted.pool.provider().judge(&asked(granted, &Answer::new(head.status, &head.headers, body, wall)));
+    let verdict = if granted.of_resource { of_resource(verdict, head.status) } else { verdict };
     completed(granted, head, verdict)
 }
 
@@ -77,6 +78,18 @@ pub(super) fn later_event(teller: &Teller, found: &Found) -> Option<Verdict> {
         return found.named.then(|| broken(&unknown_error()));
     }
     Some(broken(&verdict))
+}
+
+/// The same of a request for what only one owner's keys see: a refusal that names no cause is of that, not of the key.
+fn of_resource(verdict: Verdict, status: StatusCode) -> Verdict {
+    let refused = matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
+    if !refused || (verdict.is_named() && verdict.kind() != VerdictKind::WrongOwner) {
+        return verdict;
+    }
+    Verdict::new(VerdictKind::WrongOwner)
+        .elsewhere(Elsewhere::No)
+        .unclear()
+        .advice("What was asked for does not exist any more, or this key may not see it.")
 }
 
 /// A body that ended in an error of the transport, nothing of it handed up.

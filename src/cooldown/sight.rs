@@ -51,7 +51,7 @@ impl Sight {
     /// Of a good answer that may tell its usage.
     pub(super) fn of_good(teller: &Teller) -> Self {
         let whole = teller.pool().provider().alarm().map(|_| Vec::new());
-        let usage = teller.pool().counts_usage().then(|| UsageScan::new(false));
+        let usage = teller.counts_usage().then(|| UsageScan::new(false));
         Self { usage, whole, ..Self::default() }
     }
 

@@ -1,8 +1,10 @@
 //! Whom to tell while a body passes.
 
+use std::sync::Arc;
+
 use crate::{
     key::Secret,
-    pool::{Granted, KeyPool, Seat, ServedBy, Usage},
+    pool::{Granted, KeyPool, Meter, Seat, ServedBy, Usage},
     verdict::Verdict,
 };
 
@@ -12,11 +14,18 @@ pub(super) struct Teller {
     pool: KeyPool,
     seat: Seat,
     secret: Secret,
+    meter: Option<Arc<Meter>>,
 }
 
 impl Teller {
     pub(super) fn pool(&self) -> &KeyPool {
         &self.pool
+    }
+
+    /// Whether anybody wants to know what the answer cost.
+    #[inline]
+    pub(super) fn counts_usage(&self) -> bool {
+        self.meter.is_some() || self.pool.counts_usage()
     }
 
     pub(super) fn secret(&self) -> &Secret {
@@ -28,6 +37,9 @@ impl Teller {
     }
 
     pub(super) fn usage(&self, usage: Usage) {
+        if let Some(meter) = &self.meter {
+            meter.read(usage);
+        }
         self.pool.usage(self.seat, usage);
     }
 }
@@ -36,17 +48,17 @@ impl Teller {
     /// Parts a lease's handle: whom to tell of the body, and what is told of the answer.
     #[inline]
     pub(super) fn and_served_by(granted: Granted, verdict: Verdict) -> (Self, ServedBy) {
-        let Granted { pool, seat, ticket, key, secret, model, requested, earlier, .. } = granted;
+        let Granted { pool, seat, ticket, key, secret, model, requested, earlier, meter, .. } = granted;
         let requested = requested.or_else(|| model.clone());
         let (key, seat_of_key) = (Some(key), Some(seat));
         let served_by =
             ServedBy { key, requested, used: model, verdict, earlier, keep: None, seq: ticket, seat: seat_of_key };
-        (Self { pool, seat, secret }, served_by)
+        (Self { pool, seat, secret, meter }, served_by)
     }
 }
 
 impl From<Granted> for Teller {
     fn from(granted: Granted) -> Self {
-        Self { pool: granted.pool, seat: granted.seat, secret: granted.secret }
+        Self { pool: granted.pool, seat: granted.seat, secret: granted.secret, meter: granted.meter }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Attempt, Granted, Lease, lease::Prepared};
+use super::{Attempt, Granted, Lease, Meter, lease::Prepared};
 use crate::key::KeyId;
 
 /// What a request needs: which lane, how much of its limits, for how long it may wait.
@@ -41,6 +41,10 @@ pub struct Demand {
     pub(crate) on_grant: Option<Arc<dyn OnGrant>>,
     /// The lease is taken ahead of the request: it counts from when its start is said, or not at all.
     pub(crate) ahead: bool,
+    /// It names something that only its owner's keys see.
+    pub(crate) of_resource: bool,
+    /// Who is told what the answer cost.
+    pub(crate) meter: Option<Arc<Meter>>,
 }
 
 /// Is told which lease a request goes out with.
@@ -142,6 +146,21 @@ impl Demand {
         let prepared = Prepared::default();
         prepared.put(lease);
         self.prepared = Some(Arc::new(prepared));
+        self
+    }
+
+    /// It names something that only its owner's keys see: a file, a cache, an operation. An answer that refuses it without
+    /// a cause of the key's (a 403 or 404 that names none) then says nothing of any key.
+    #[must_use]
+    pub fn of_resource(mut self) -> Self {
+        self.of_resource = true;
+        self
+    }
+
+    /// Tells `meter` what the answer cost, as it passes.
+    #[must_use]
+    pub fn metered(mut self, meter: Arc<Meter>) -> Self {
+        self.meter = Some(meter);
         self
     }
 

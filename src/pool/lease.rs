@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::{Attempt, KeyPool, ServedBy, trace};
+use super::{Attempt, KeyPool, Meter, ServedBy, trace};
 use crate::{
     error::Error,
     key::{KeyId, Secret},
@@ -176,6 +176,9 @@ pub struct Granted {
     /// The model that the caller asked for, where a fallback took another.
     pub(crate) requested: Option<Arc<str>>,
     pub(crate) earlier: Option<Arc<[Attempt]>>,
+    /// See [`Demand::of_resource`](super::Demand::of_resource).
+    pub(crate) of_resource: bool,
+    pub(crate) meter: Option<Arc<Meter>>,
 }
 
 impl Granted {
@@ -192,6 +195,9 @@ impl Granted {
 
     /// Says what the answer cost.
     pub fn usage(&self, usage: Usage) {
+        if let Some(meter) = &self.meter {
+            meter.read(usage);
+        }
         self.pool.usage(self.seat, usage);
     }
 

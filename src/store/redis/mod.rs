@@ -1,6 +1,7 @@
 //! What a pool keeps, in Redis or Valkey.
 
 mod keys;
+mod ledger;
 mod read;
 mod sharing;
 mod write;

@@ -6,6 +6,7 @@ mod failure;
 mod file;
 mod fold;
 mod keys;
+mod ledger;
 mod mending;
 mod migrate;
 mod numbers;
