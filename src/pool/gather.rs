@@ -129,10 +129,12 @@ impl State {
         batch.keys.append(&mut journal.parted);
         batch.usage.append(&mut journal.parted_use);
         batch.run = journal.ending.then_some(Run::Ended);
+        // As many more are to be expected.
+        let used = hashbrown::HashMap::with_capacity(journal.used.len());
         let look = Look {
             units: std::mem::take(&mut journal.units),
             noted_keys: std::mem::take(&mut journal.touched),
-            noted_use: std::mem::take(&mut journal.used),
+            noted_use: std::mem::replace(&mut journal.used, used),
             ..Look::default()
         };
         (look, journal.looks)

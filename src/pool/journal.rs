@@ -248,7 +248,6 @@ impl State {
             mark.spend(need, now);
             let noting = journal.share.as_mut().is_none_or(|share| {
                 share.started(unit, &Spent::from(*need), now);
-                share.changed(unit);
                 share.noting
             });
             if noting && !std::mem::replace(&mut mark.noted, true) {

@@ -1,6 +1,8 @@
 //! What a renewal does to the board: the one meaning that a memory board, a transaction of `SQLite` and a script in Redis
 //! share.
 
+use hashbrown::HashSet;
+
 use super::{
     claims,
     counts::{all_heard, heard, moved},
@@ -246,9 +248,9 @@ fn hear(state: &mut BoardState, renewal: &Renewal, held: &Held, now: i64, reply:
         let corrected = record.corrections.iter().all(|correction| correction.number > held.corrected);
         held.counts.is_none() && held.other.is_empty() && corrected
     };
-    let record = state.units.get(&held.unit);
-    if record.is_some_and(|record| record.is_of(&renewal.holder, held.fence, generation) && as_it_was(record)) {
-        return state.units.prolong(&held.unit, until);
+    let is_as_it_was = |record: &UnitRecord| record.is_of(&renewal.holder, held.fence, generation) && as_it_was(record);
+    if state.units.prolong_if(&held.unit, until, is_as_it_was) {
+        return;
     }
     let Some(record) = own(state, renewal, held) else { return reply.refused.push(held.unit.clone()) };
     record.until = until;
@@ -286,13 +288,13 @@ fn book(record: &mut UnitRecord, held: &Held, now: i64) {
 
 /// What the board lent and the process does not tell of, it never heard of: an answer was lost.
 fn regrant(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &mut Reply) {
-    let told = |unit: &UnitId| renewal.held.iter().chain(&renewal.returned).any(|held| held.unit == *unit);
+    let told: HashSet<&UnitId> = renewal.held.iter().chain(&renewal.returned).map(|held| &held.unit).collect();
     let generation = state.generation;
     let lost: Vec<_> = state
         .units
         .iter()
         .filter(|(_, record)| record.generation == generation && record.holder.as_ref() == Some(&renewal.holder))
-        .filter(|(unit, record)| record.until > now && !told(unit))
+        .filter(|(unit, record)| record.until > now && !told.contains(unit))
         .map(|(unit, _)| unit.clone())
         .collect();
     for unit in lost {

@@ -103,8 +103,6 @@ impl BoardState {
 pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &mut Reply) {
     let mut kinds: BTreeMap<Kind, Vec<(UnitId, u64)>> = BTreeMap::new();
     let Some(roster) = state.rosters.get(&renewal.roster) else { return };
-    let guards = roster.iter().filter_map(|info| Some((info.unit.clone(), info.guard.clone()?)));
-    let guards: BTreeMap<UnitId, UnitId> = guards.collect();
     if let Some(record) = state.holders.get_mut(&renewal.holder) {
         record.wanted.clear();
     }
@@ -114,6 +112,8 @@ pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: 
         // There is nobody to lack anything.
         return;
     }
+    let guards = roster.iter().filter_map(|info| Some((info.guard.clone()?, info.unit.clone())));
+    let guards: BTreeMap<UnitId, UnitId> = guards.map(|(guard, unit)| (unit, guard)).collect();
     for info in roster {
         let units = kinds.entry(info.kind.clone()).or_default();
         units.push((info.unit.clone(), counts::size(&info.limits)));

@@ -54,6 +54,7 @@ pub struct Holder {
     settings: Settings,
     roster: u64,
     infos: BTreeMap<UnitId, UnitInfo>,
+    has_guards: bool,
     /// The board knows the roster.
     enrolled: bool,
     generation: u64,
@@ -161,6 +162,7 @@ impl Holder {
             settings,
             roster: 0,
             infos: BTreeMap::new(),
+            has_guards: false,
             enrolled: false,
             generation: 0,
             number: 0,
@@ -214,6 +216,7 @@ impl Holder {
     /// What this process can serve from now on. Units that it cannot any more are given back.
     pub fn serve(&mut self, units: Vec<UnitInfo>) {
         self.infos = units.into_iter().map(|info| (info.unit.clone(), info)).collect();
+        self.has_guards = guards::are_among(self.infos.values());
         // FNV-1a over the written form: the same in every build.
         let text = serde_json::to_vec(&self.infos.values().collect::<Vec<_>>()).unwrap_or_default();
         let hash = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {

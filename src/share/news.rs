@@ -64,13 +64,18 @@ pub(super) fn tell(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &
     let roster = state.rosters.get(&renewal.roster).map_or(&[][..], Vec::as_slice);
     let held = renewal.held.iter().map(|held| &held.unit).chain(reply.granted.iter().map(|granted| &granted.unit));
     let held: Vec<_> = held.filter(|unit| !reply.refused.contains(unit)).cloned().collect();
+    // Where all say the same, only what answers named can be stricter.
+    let agreed = state.holders.values().all(|holder| holder.roster == renewal.roster);
     for unit in held {
-        let limits = state.limits(&unit);
-        let own = roster.binary_search_by(|info| info.unit.cmp(&unit)).ok().map(|at| &roster[at].limits);
-        if own.is_some_and(|own| stricter(own, &limits) != *own) {
-            reply.stricter.insert(unit.clone(), limits);
+        let record = state.units.get(&unit);
+        let corrected = record.is_some_and(|record| !record.corrections.is_empty());
+        if !agreed || record.is_some_and(|record| !record.learned.is_empty()) {
+            let limits = state.limits(&unit);
+            let own = roster.binary_search_by(|info| info.unit.cmp(&unit)).ok().map(|at| &roster[at].limits);
+            if own.is_some_and(|own| stricter(own, &limits) != *own) {
+                reply.stricter.insert(unit.clone(), limits);
+            }
         }
-        let corrected = state.units.get(&unit).is_some_and(|record| !record.corrections.is_empty());
         if !corrected {
             continue;
         }

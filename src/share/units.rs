@@ -36,11 +36,11 @@ impl Units {
         self.by_name.entry(unit.clone()).or_insert_with(make)
     }
 
-    /// Its holder holds it for longer: that is so of all that he holds, and said with him.
-    pub(super) fn prolong(&mut self, unit: &UnitId, until: i64) {
-        if let Some(record) = self.by_name.get_mut(unit) {
-            record.until = until;
-        }
+    /// Where this is so its holder holds it for longer: that goes for all that he holds, and is said with him. Whether it
+    /// was so.
+    pub(super) fn prolong_if(&mut self, unit: &UnitId, until: i64, so: impl Fn(&UnitRecord) -> bool) -> bool {
+        let record = self.by_name.get_mut(unit).filter(|record| so(record));
+        record.map(|record| record.until = until).is_some()
     }
 
     /// The names of those of which this is so.

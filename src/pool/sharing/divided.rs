@@ -1,7 +1,9 @@
 //! Without the store: limits are divided among the processes that share them, until it answers. Asked for by whoever
 //! would rather exceed a limit now and then than serve nothing; what was started meanwhile is told afterwards.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
+
+use hashbrown::HashMap;
 
 use crate::{
     limit::{Limit, Span},

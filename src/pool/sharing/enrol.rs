@@ -1,6 +1,8 @@
 //! Which units there are: owners with limits, in the lanes that somebody asked for.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+
+use hashbrown::HashMap;
 
 use super::{Demanded, KindAt};
 use crate::{

@@ -16,12 +16,9 @@ pub(super) mod renewing;
 mod view;
 mod windows;
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
-use hashbrown::HashMap as FastMap;
+use hashbrown::{HashMap, HashSet};
 
 pub(super) use held::Wire;
 pub(super) use renewing::{Renewing, Standing};
@@ -54,7 +51,7 @@ pub(super) struct Share {
     lanes: HashSet<u16>,
     by_name: HashMap<UnitId, Unit>,
     kind_at: HashMap<Unit, KindAt>,
-    held: FastMap<Unit, Holding>,
+    held: HashMap<Unit, Holding>,
     /// When units were given back, as long as requests may still go out that began before.
     gone: HashMap<Unit, Tick>,
     kinds: BTreeMap<KindAt, Demanded>,

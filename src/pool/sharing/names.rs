@@ -5,7 +5,9 @@
 //! Both go by as facts without end: `owner\nHASH` says the name, and how the owner was called when that was said;
 //! `alias\nNAME` which name it is by now.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use crate::share::{ALIAS, News, OWNER};
 

@@ -1,7 +1,9 @@
 //! The pool as the one who keeps the windows of units that are held. Each look takes the mutex for itself, so that no
 //! request waits for a whole renewal.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
+
+use hashbrown::HashMap;
 
 use super::Holding;
 use crate::{

@@ -142,20 +142,8 @@ impl Holder {
             if wanted == 0 || (demand.waiting == 0 && demand.wanted > 0) {
                 continue;
             }
-            let drawn = self.drawn_room(kind, now.tick);
-            let room: u64 = self.of_kind(kind).map(|(unit, _)| ledger.room(unit, ahead, now).min(1 << 32)).sum();
-            let room = room + drawn;
-            let now_room: u64 = match demand.waiting {
-                0 => u64::MAX,
-                _ => {
-                    drawn
-                        + self
-                            .of_kind(kind)
-                            .map(|(unit, _)| ledger.room(unit, Duration::ZERO, now).min(1 << 32))
-                            .sum::<u64>()
-                }
-            };
-            let lacking = wanted.saturating_sub(room).max(demand.waiting.saturating_sub(now_room));
+            let lacking = self.lack_of(kind, wanted, ahead, ledger, now);
+            let lacking = lacking.max(self.lack_of(kind, demand.waiting, Duration::ZERO, ledger, now));
             if lacking > 0 {
                 // Of those that wait it is known how many tokens they need; the others are like them.
                 let waiting = demand.waiting;
@@ -165,6 +153,19 @@ impl Holder {
             }
         }
         claims
+    }
+
+    /// For how many of so many requests there will be no room.
+    fn lack_of(&self, kind: &Kind, requests: u64, within: Duration, ledger: &mut dyn Ledger, now: Moment) -> u64 {
+        let mut left = requests.saturating_sub(self.drawn_room(kind, now.tick));
+        for (unit, _) in self.of_kind(kind) {
+            // One look at a few units is enough, where a process holds thousands.
+            if left == 0 {
+                break;
+            }
+            left = left.saturating_sub(ledger.room(unit, within, now));
+        }
+        left
     }
 
     /// Units to give back: idle ones that are not needed; where others lack some, used ones as well, and those beyond the

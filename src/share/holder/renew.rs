@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Holder, Returning, Sent};
+use super::{HeldUnit, Holder, Returning, Sent};
 use crate::{
     limit::{Span, Told},
     share::{
@@ -70,8 +70,10 @@ impl Holder {
             }
         }
         let mut marks = BTreeMap::new();
-        let names: Vec<UnitId> = self.units.keys().cloned().collect();
-        let held = names.iter().map(|unit| self.held_unit(unit, (valid, all), &mut marks, ledger, now)).collect();
+        let mut units = std::mem::take(&mut self.units);
+        let tell = |(unit, held)| self.held_unit(unit, held, (valid, all), &mut marks, ledger, now);
+        let held = units.iter_mut().map(tell).collect();
+        self.units = units;
         let mut returned = Vec::new();
         for (unit, returning) in &mut self.returning {
             returned.push(give(unit, *returning, valid, ledger, now));
@@ -136,8 +138,9 @@ impl Holder {
     }
 
     fn held_unit(
-        &mut self,
+        &self,
         unit: &UnitId,
+        held: &mut HeldUnit,
         (valid, all): (bool, bool),
         marks: &mut BTreeMap<UnitId, Vec<(Mark, u64)>>,
         ledger: &mut dyn Ledger,
@@ -147,7 +150,6 @@ impl Holder {
         let ahead = ledger.ahead(unit);
         let noting = self.settings.noting;
         let guards = self.is_guard(unit);
-        let held = self.units.get_mut(unit).expect("it is one of those that are held");
         let tells: Vec<(Mark, u64)> = if noting { Vec::new() } else { marks_for(&told, &held.since_last) };
         let changed = held.changed && all;
         held.changed_since &= !all;

@@ -14,6 +14,8 @@ pub(super) struct Numbers {
     uses: HashMap<[usize; 4], u32>,
     /// Nobody else may come to stand where these do.
     held: Vec<Arc<str>>,
+    /// One row is all there is: how many units and uses it has told. One that comes twice is told twice.
+    only: Option<[u32; 2]>,
     /// Rows that tell them.
     pub(super) rows: usize,
     /// Their bytes.
@@ -25,6 +27,18 @@ fn address(name: &Arc<str>) -> usize {
 }
 
 impl Numbers {
+    /// For one row that stands alone: all names stand in it, and none is looked for.
+    pub(super) fn of_one_row() -> Self {
+        Self { only: Some([0; 2]), ..Self::default() }
+    }
+
+    /// The next of a row that stands alone.
+    fn next_of(&mut self, which: usize) -> Option<(u32, bool)> {
+        let only = self.only.as_mut()?;
+        only[which] += 1;
+        Some((only[which] - 1, true))
+    }
+
     /// No row has told any yet.
     pub(super) fn is_empty(&self) -> bool {
         self.rows == 0
@@ -32,6 +46,9 @@ impl Numbers {
 
     /// The number of an owner in a lane, and whether it is new.
     pub(super) fn unit(&mut self, record: &StartedRecord) -> (u32, bool) {
+        if let Some(told) = self.next_of(0) {
+            return told;
+        }
         let next = self.units.len() as u32;
         let number = *self.units.entry([address(&record.owner), address(&record.lane)]).or_insert(next);
         if number == next {
@@ -42,6 +59,9 @@ impl Numbers {
 
     /// The number of a key's use of a lane on a day, under the name that it has, and whether it is new.
     pub(super) fn used(&mut self, record: &UsageRecord) -> (u32, bool) {
+        if let Some(told) = self.next_of(1) {
+            return told;
+        }
         let next = self.uses.len() as u32;
         let names = [&record.day, &record.key, &record.lane, &record.id];
         let number = *self.uses.entry(names.map(address)).or_insert(next);

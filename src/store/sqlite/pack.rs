@@ -8,6 +8,11 @@ use std::sync::Arc;
 pub(super) struct Packer(pub(super) Vec<u8>);
 
 impl Packer {
+    /// With room for so many records, names and all.
+    pub(super) fn for_records(count: usize) -> Self {
+        Self(Vec::with_capacity(count * 192 + 64))
+    }
+
     /// Seven bits a byte, the lowest first.
     pub(super) fn number(&mut self, mut number: u64) {
         while number >= 0x80 {

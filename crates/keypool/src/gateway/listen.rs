@@ -28,6 +28,7 @@ use super::{
     Entrance, Gateway,
     guard::Local,
     patience::{TICK, Ticks},
+    rounds::Rounds,
     tls::{Certified, Secured, Tls},
 };
 use crate::{config::count, outgoing::Outgoing, status::turn};
@@ -155,9 +156,10 @@ async fn until_closing(mut serving: Pin<&mut impl Future>, ticks: &Ticks, mut cl
     let mut closed = pin!(closes.changed());
     let mut tick = pin!(tokio::time::sleep(TICK));
     let mut told: Option<Waker> = None;
+    let rounds = Rounds::new();
     poll_fn(move |cx| {
         loop {
-            if turn(|| serving.as_mut().poll(cx)).is_ready() {
+            if rounds.poll(cx, |cx| turn(|| serving.as_mut().poll(cx))).is_ready() {
                 return Poll::Ready(false);
             }
             // Waiting for them takes a lock or two; a look does, once they know whom to wake.

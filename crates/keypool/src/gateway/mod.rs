@@ -16,6 +16,7 @@ mod own;
 mod path;
 mod patience;
 pub mod route;
+mod rounds;
 pub mod said;
 mod seen;
 mod telling;

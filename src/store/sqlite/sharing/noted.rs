@@ -23,7 +23,7 @@ const WHOLE: u8 = 2;
 
 /// Of a note: its units.
 pub(super) fn pack_units(units: &[Noted]) -> Result<Vec<u8>, Failure> {
-    let mut to = Packer::default();
+    let mut to = Packer::for_records(units.len());
     to.0.push(PACKED);
     to.number(units.len() as u64);
     for noted in units {
@@ -95,7 +95,7 @@ fn units_of(row: &[u8]) -> Option<Vec<Noted>> {
 
 /// Of a note: what keys used.
 pub(super) fn pack_usage(batch: &Batch) -> Result<Vec<u8>, Failure> {
-    row::pack(batch, &mut Numbers::default())
+    row::pack(batch, &mut Numbers::of_one_row())
 }
 
 pub(super) fn unpack_usage(row: &[u8]) -> Result<Vec<UsageRecord>, Failure> {

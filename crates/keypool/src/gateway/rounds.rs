@@ -1,0 +1,159 @@
+//! A connection whose own work gives it more to do goes on at once.
+//!
+//! Each chunk of a body that is taken here and goes out there wakes the task that is at it just now. The runtime would
+//! put that task behind all others: the bodies of all connections would then advance together, a chunk at a time, and
+//! each would be out of the processor's caches, and in memory for long, by the time it has its next turn.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+/// Turns that a connection takes in a row before others have theirs: a body of some MiB, a millisecond.
+const MOST: u32 = 8;
+
+/// Nobody is at it: whoever wakes it wakes its task.
+const IDLE: u8 = 0;
+/// It has its turn.
+const BUSY: u8 = 1;
+/// The same, and there is more to do.
+const AGAIN: u8 = 2;
+
+/// The turns of a connection's task.
+#[derive(Debug)]
+pub(super) struct Rounds {
+    own: Arc<Own>,
+    waker: Waker,
+}
+
+#[derive(Debug, Default)]
+struct Own {
+    state: AtomicU8,
+    task: OnceLock<Waker>,
+}
+
+impl Rounds {
+    pub(super) fn new() -> Self {
+        let own = Arc::<Own>::default();
+        let waker = Waker::from(Arc::clone(&own));
+        Self { own, waker }
+    }
+
+    /// Polls until it is done, or waits for others, or has had enough turns.
+    pub(super) fn poll<T>(&self, cx: &Context<'_>, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        if !self.own.task.get_or_init(|| cx.waker().clone()).will_wake(cx.waker()) {
+            // It is in another task by now.
+            return poll(&mut Context::from_waker(cx.waker()));
+        }
+        let state = &self.own.state;
+        let mut cx = Context::from_waker(&self.waker);
+        for _ in 0..MOST {
+            state.store(BUSY, Ordering::SeqCst);
+            let polled = poll(&mut cx);
+            // What was woken meanwhile, here or by another thread, is seen here or wakes the task.
+            let woken = state.swap(IDLE, Ordering::SeqCst) == AGAIN;
+            if polled.is_ready() || !woken {
+                return polled;
+            }
+        }
+        self.waker.wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Wake for Own {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let noted = self.state.compare_exchange(BUSY, AGAIN, Ordering::SeqCst, Ordering::SeqCst);
+        if noted == Err(IDLE)
+            && let Some(task) = self.task.get()
+        {
+            task.wake_by_ref();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Count {
+        fn task(self: &Arc<Self>) -> Waker {
+            Waker::from(Arc::clone(self))
+        }
+
+        fn woken(&self) -> usize {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn what_wakes_itself_goes_on_and_wakes_nobody() {
+        let (rounds, count) = (Rounds::new(), Arc::new(Count::default()));
+        let task = count.task();
+        let mut left = 3;
+        let polled = rounds.poll(&Context::from_waker(&task), |cx| {
+            left -= 1;
+            if left > 0 {
+                cx.waker().wake_by_ref();
+                cx.waker().wake_by_ref();
+            }
+            Poll::<()>::Pending
+        });
+        assert_eq!((polled, left, count.woken()), (Poll::Pending, 0, 0));
+    }
+
+    #[test]
+    fn who_never_stops_gives_way_and_comes_back() {
+        let (rounds, count) = (Rounds::new(), Arc::new(Count::default()));
+        let task = count.task();
+        let mut turns = 0;
+        let polled = rounds.poll(&Context::from_waker(&task), |cx| {
+            turns += 1;
+            cx.waker().wake_by_ref();
+            Poll::<()>::Pending
+        });
+        assert_eq!((polled, turns, count.woken()), (Poll::Pending, MOST, 1));
+    }
+
+    #[test]
+    fn what_happens_later_wakes_the_task() {
+        let (rounds, count) = (Rounds::new(), Arc::new(Count::default()));
+        let task = count.task();
+        let mut kept = None;
+        assert_eq!(
+            rounds.poll(&Context::from_waker(&task), |cx| {
+                kept = Some(cx.waker().clone());
+                Poll::<()>::Pending
+            }),
+            Poll::Pending
+        );
+        kept.take().unwrap().wake();
+        assert_eq!(count.woken(), 1);
+        // In another task it is that which is woken.
+        let other = Arc::new(Count::default());
+        let waker = other.task();
+        let polled = rounds.poll(&Context::from_waker(&waker), |cx| {
+            cx.waker().wake_by_ref();
+            Poll::<()>::Pending
+        });
+        assert_eq!((polled, count.woken(), other.woken()), (Poll::Pending, 1, 1));
+    }
+}
