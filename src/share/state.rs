@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     counts,
+    facts::Facts,
     ledger::Spent,
     names::{HolderId, Kind, UnitId},
     notes::Note,
     units::Units,
-    wire::{Correction, Mark, Mode, Other, Rest, UnitInfo},
+    wire::{Correction, Mark, Mode, Other, UnitInfo},
 };
 use crate::limit::{Limit, Limits, Span, Told};
 
@@ -63,7 +64,7 @@ pub struct BoardState {
     #[serde(default)]
     pub(super) rosters: BTreeMap<u64, Vec<UnitInfo>>,
     #[serde(default)]
-    pub(super) facts: BTreeMap<String, Rest>,
+    pub(super) facts: Facts,
     #[serde(default)]
     pub(super) revision: u64,
     #[serde(default)]
