@@ -45,6 +45,10 @@ pub struct BoardState {
     pub(super) lease: i64,
     #[serde(default)]
     pub(super) recovery: Option<Recovery>,
+    /// Another server has this one's place, and nothing is known to have been lost: processes that were there before and
+    /// have not renewed since. One that died may have been told something that is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) awaited: Option<BTreeSet<HolderId>>,
     /// When the last recovery ended before which nothing at all was left: of units that are told of only later it is not
     /// known what had been used by then.
     #[serde(default)]
