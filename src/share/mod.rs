@@ -40,6 +40,8 @@ mod wire;
 mod tests;
 
 #[cfg(feature = "redis")]
+pub(crate) use self::redis::KEYS;
+#[cfg(feature = "redis")]
 pub use self::redis::RedisBoard;
 pub use apply::{Server, apply};
 pub use board::{Board, MemoryBoard};
