@@ -1,6 +1,6 @@
 //! What processes call owners: who was first, what the board says of it, and for how long.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::share::{BoardState, HolderId, NAMED, News, Renewal, Reply, Server, VERSION, apply};
 
@@ -43,7 +43,7 @@ impl Sayer {
             units: Some(Vec::new()),
             held: Vec::new(),
             returned: Vec::new(),
-            demand: Default::default(),
+            demand: BTreeMap::new(),
             claims: Vec::new(),
             settled: Vec::new(),
             news,
@@ -51,7 +51,7 @@ impl Sayer {
             buried: Vec::new(),
             noting: false,
             noted: 0,
-            other: Default::default(),
+            other: BTreeMap::new(),
         };
         let reply = apply(board, &renewal, Server { now: NOON + now, identity: "" });
         (self.generation, self.revision) = (reply.generation, reply.revision);
