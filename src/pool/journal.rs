@@ -240,8 +240,10 @@ impl State {
     fn write_start(&mut self, slot: u32, owner: u32, lane: u16, need: &Need, free: bool) {
         let plan = self.plans.plan(self.lanes[usize::from(lane)].owners[owner as usize].plan);
         let now = self.last_now.tick;
+        let kind = (lane, self.roster.keys[slot as usize].priority);
         let Some(journal) = &mut self.journal else { return };
         journal.used.entry((slot, lane)).or_default().requests += 1;
+        let mut is_new = false;
         if !free && plan.words() > 0 {
             let unit = (lane, owner);
             let mark = journal.marks.entry(unit).or_insert_with(|| Mark::first(plan));
@@ -253,6 +255,11 @@ impl State {
             if noting && !std::mem::replace(&mut mark.noted, true) {
                 journal.units.push(unit);
             }
+        } else if !free && let Some(share) = &mut journal.share {
+            is_new = share.served_aside(kind);
+        }
+        if is_new {
+            self.begin_lane(lane);
         }
         self.news();
     }

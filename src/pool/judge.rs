@@ -282,12 +282,16 @@ impl State {
         if matches!(whom.scope, Scope::Lane | Scope::Exit | Scope::Caller) {
             return;
         }
-        let ramps =
-            matches!(verdict.fault(), VerdictKind::InvalidKey | VerdictKind::Suspended | VerdictKind::ModelUnavailable);
         let key = &mut self.roster.keys[whom.slot as usize];
         key.adaptive = (key.adaptive * ADAPT_DOWN).max(key.weight * ADAPT_FLOOR);
-        if ramps {
-            key.ramp = RAMP_STEPS;
+        self.ramp_after(whom, verdict.fault());
+    }
+
+    /// Whom a fault of this kind rests begins with a part of its load when it is back.
+    pub(super) fn ramp_after(&mut self, whom: Whom, kind: VerdictKind) {
+        let of_key = !matches!(whom.scope, Scope::Lane | Scope::Exit | Scope::Caller);
+        if of_key && matches!(kind, VerdictKind::InvalidKey | VerdictKind::Suspended | VerdictKind::ModelUnavailable) {
+            self.roster.keys[whom.slot as usize].ramp = RAMP_STEPS;
         }
     }
 }

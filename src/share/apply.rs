@@ -44,6 +44,7 @@ pub fn apply(state: &mut BoardState, renewal: &Renewal, server: Server<'_>) -> R
     if dead || known.is_some_and(|record| renewal.number <= record.number) {
         return Reply { version: VERSION, number: renewal.number, stale: true, ..Reply::default() };
     }
+    state.facts.take_over();
     let before = state.clock;
     let now = state.advance(renewal, server.now);
     state.lease = state.lease.max(renewal.lease as i64);

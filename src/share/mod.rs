@@ -18,6 +18,7 @@ pub mod conformance;
 mod counters;
 mod counts;
 mod draws;
+mod facts;
 mod holder;
 mod info;
 mod joins;
@@ -39,6 +40,8 @@ mod wire;
 mod tests;
 
 #[cfg(feature = "redis")]
+pub(crate) use self::redis::KEYS;
+#[cfg(feature = "redis")]
 pub use self::redis::RedisBoard;
 pub use apply::{Server, apply};
 pub use board::{Board, MemoryBoard};
@@ -47,15 +50,13 @@ pub use counters::Counters;
 pub(crate) use counts::stricter;
 pub use holder::{Holder, Leave, Refusal};
 pub use ledger::{Ledger, Moment, Spent};
-#[cfg(feature = "sqlite")]
-pub(crate) use names::is_name;
-pub(crate) use names::{ALIAS, OWNER};
+pub(crate) use names::{ALIAS, NAMED, OWNER};
 pub use names::{HolderId, Kind, UnitId};
 
 pub use crate::missing::OnMissing;
 pub use settings::{OnStoreLoss, Settings};
 #[cfg(feature = "sqlite")]
-pub(crate) use shelf::{Changes, Shelf};
+pub(crate) use shelf::{Changes, HolderRow, Shelf};
 pub use state::BoardState;
 pub use wire::{
     Claim, Correction, Drawn, Granted, Held, Mark, Mode, News, Noted, Other, Renewal, Reply, Rest, Settled, Started,

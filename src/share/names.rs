@@ -9,9 +9,11 @@ pub(crate) const OWNER: &str = "owner\n";
 /// How one begins that says what such a name is by now.
 pub(crate) const ALIAS: &str = "alias\n";
 
+/// How long a name is kept that nobody says any more, in milliseconds; longer than any window counts.
+pub(crate) const NAMED: i64 = 7 * 24 * 3_600_000;
+
 /// Whether a fact says whose quota a key counts in.
-#[cfg(feature = "sqlite")]
-pub(crate) fn is_name(scope: &str) -> bool {
+pub(super) fn is_name(scope: &str) -> bool {
     scope.starts_with(OWNER) || scope.starts_with(ALIAS)
 }
 

@@ -1,13 +1,17 @@
 //! What is accepted from whoever tells it: it adds up, or the larger holds.
 
+use std::collections::HashMap;
+
 use super::{
     counts::{heard, stricter},
+    names::is_name,
     state::BoardState,
     wire::{Correction, News, Renewal, Reply, Rest},
 };
 
 /// Books what is new, each once, whether the answer arrived or not.
 pub(super) fn hear(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &mut Reply) {
+    state.facts.forget_old(now);
     let booked = state.holders.get(&renewal.holder).map_or(0, |record| record.news);
     let mut last = booked;
     for (number, news) in renewal.news.iter().filter(|news| news.0 > booked) {
@@ -26,8 +30,11 @@ pub(super) fn hear(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &
             }
             News::Rest { scope, until, generation, why } => {
                 let until = if *until == i64::MAX { i64::MAX } else { now.saturating_add(*until) };
-                let rest = Rest { until, generation: *generation, why: why.clone(), revision: 0 };
-                rest_of(state, scope, rest);
+                if state.facts.is_news(scope, *generation, until, why) {
+                    state.revision += 1;
+                    let (why, revision) = (why.clone(), state.revision);
+                    state.facts.put(scope, Rest { until, generation: *generation, why, revision });
+                }
             }
             News::Learned { unit, limits } => {
                 let unit = state.counted_in(unit);
@@ -43,20 +50,29 @@ pub(super) fn hear(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &
     reply.news = last;
 }
 
-fn rest_of(state: &mut BoardState, scope: &str, rest: Rest) {
-    let longer = |held: &Rest| (rest.generation, rest.until) > (held.generation, held.until);
-    if state.facts.get(scope).is_none_or(longer) {
-        state.revision += 1;
-        state.facts.insert(scope.to_owned(), Rest { revision: state.revision, ..rest });
+/// The names that a renewal says: generation and words by scope.
+fn names_in(renewal: &Renewal) -> HashMap<&str, (u32, &str)> {
+    let mut names = HashMap::new();
+    for (_, news) in &renewal.news {
+        if let News::Rest { scope, generation, why, .. } = news
+            && is_name(scope)
+        {
+            names.insert(&**scope, (*generation, &**why));
+        }
     }
+    names
 }
 
 /// Tells what others told since, and what concerns the units that are held.
 pub(super) fn tell(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &mut Reply) {
-    // Rests that are long over concern nobody.
-    state.facts.retain(|_, rest| rest.until == i64::MAX || now - rest.until < 3_600_000);
+    state.facts.forget_old(now);
     let heard = if renewal.generation == state.generation { renewal.revision } else { 0 };
+    let names = names_in(renewal);
     for (scope, rest) in state.facts.iter().filter(|fact| fact.1.revision > heard) {
+        // A name that it says itself holds as soon as this is answered.
+        if names.get(&**scope) == Some(&(rest.generation, &*rest.why)) {
+            continue;
+        }
         let until = if rest.until == i64::MAX { i64::MAX } else { rest.until - now };
         reply.facts.insert(scope.clone(), Rest { until, ..rest.clone() });
     }

@@ -6,6 +6,9 @@ use super::{
 };
 use crate::limit::Span;
 
+/// Of a server that was started again those are awaited who renewed within so long before.
+const THERE: i64 = 300_000;
+
 /// How many generations that were given up are remembered.
 const PAST: usize = 32;
 
@@ -18,11 +21,18 @@ pub(super) fn watch(state: &mut BoardState, renewal: &Renewal, identity: &str, b
     let forgot = renewal.generation == state.generation
         && renewal.acknowledged > 0
         && state.holders.get(&renewal.holder).is_none_or(|record| record.number < renewal.acknowledged);
+    // The same, whatever generation it heard of: it was told something that is not here.
+    let lost = renewal.acknowledged > 0
+        && state.holders.get(&renewal.holder).is_none_or(|record| record.number < renewal.acknowledged);
     // A generation that was given up is that of a process that has not heard of it yet.
     let given_up = state.past.contains(&renewal.generation);
     let stranger = renewal.generation != state.generation && !given_up;
     if first || replaced || (known && (forgot || stranger)) {
         let wait = !(first && state.fresh && !known);
+        let whole = replaced && !first && state.recovery.is_none() && !(known && (forgot || stranger));
+        let there = state.holders.iter().filter(|(_, record)| before - record.seen < THERE);
+        state.awaited = whole.then(|| there.map(|(holder, _)| holder.clone()).collect());
+        state.vouched(renewal, lost);
         let earlier = std::mem::replace(&mut state.generation, renewal.nonce.max(1));
         for generation in [earlier, renewal.generation] {
             if generation != 0 && generation != state.generation && !state.past.contains(&generation) {
@@ -46,12 +56,27 @@ pub(super) fn watch(state: &mut BoardState, renewal: &Renewal, identity: &str, b
     {
         recovery.known = true;
     }
+    state.vouched(renewal, lost);
+}
+
+impl BoardState {
+    /// What this process was told last is here, or it is lost.
+    fn vouched(&mut self, renewal: &Renewal, lost: bool) {
+        if lost {
+            self.awaited = None;
+        } else if let Some(awaited) = &mut self.awaited {
+            awaited.remove(&renewal.holder);
+        }
+    }
 }
 
 /// All leases of before have ended: what nobody told of may be used up.
 pub(super) fn end(state: &mut BoardState, now: i64) {
     let Some(recovery) = state.recovery.filter(|recovery| recovery.until <= now) else { return };
     state.recovery = None;
+    // All who were there say that nothing was lost: what nobody holds any more was used up to the end of its lease at most.
+    let whole = state.awaited.take().is_some_and(|awaited| awaited.is_empty());
+    let broke = state.broke;
     let generation = state.generation;
     let first_start = recovery.empty && !recovery.known;
     if recovery.empty && recovery.known {
@@ -62,6 +87,11 @@ pub(super) fn end(state: &mut BoardState, now: i64) {
         let limits = state.limits(&name);
         let Some(record) = state.units.get_mut(&name) else { continue };
         record.generation = generation;
+        // What was noted of living processes is not at hand here.
+        if whole && record.ahead.is_none() {
+            record.abandon(now, broke, &limits);
+            continue;
+        }
         // None of what it had counted is believed to have still been there.
         record.abandon(now, now, &limits);
         record.bookings.clear();

@@ -2,17 +2,17 @@
 //! written again.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     mem,
 };
 
 use super::{
     apply::{Server, apply},
     ledger::Spent,
-    names::{HolderId, UnitId},
+    names::{HolderId, OWNER, UnitId, is_name},
     notes::Note,
     state::{BoardState, UnitRecord},
-    wire::{Noted, Renewal, Reply, UnitInfo},
+    wire::{Noted, Renewal, Reply, Rest, UnitInfo},
 };
 use crate::limit::{Limits, Span, Told};
 
@@ -22,11 +22,22 @@ pub(crate) struct Shelf {
     /// None where nothing was read yet.
     state: Option<BoardState>,
     /// As they were written last.
-    holders: HashMap<HolderId, (String, i64)>,
+    holders: HashMap<HolderId, HolderRow>,
     rosters: HashSet<u64>,
     /// Units that have a row: one that nobody ever held needs none.
     units: HashSet<UnitId>,
     revision: u64,
+}
+
+/// A process as it lies in the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HolderRow {
+    pub(crate) record: String,
+    /// It holds what it holds until then.
+    pub(crate) until: i64,
+    /// But for these: it did not tell of them when it renewed last, since it never heard of them. A row says how long each is
+    /// held.
+    pub(crate) untold: BTreeSet<UnitId>,
 }
 
 /// What a renewal changed.
@@ -34,12 +45,12 @@ pub(crate) struct Shelf {
 pub(crate) struct Changes {
     /// All but what follows.
     pub(crate) head: String,
-    /// What processes told each other, where it is another.
-    pub(crate) facts: Option<String>,
+    /// What processes told each other, by revision, and revisions that are over.
+    pub(crate) facts: Vec<(String, Rest)>,
+    pub(crate) facts_gone: Vec<u64>,
     /// Units by name.
     pub(crate) units: Vec<(UnitId, String)>,
-    /// Holders, with until when each holds what it holds.
-    pub(crate) holders: Vec<(HolderId, String, i64)>,
+    pub(crate) holders: Vec<(HolderId, HolderRow)>,
     pub(crate) holders_gone: Vec<HolderId>,
     pub(crate) rosters: Vec<(u64, String)>,
     pub(crate) rosters_gone: Vec<u64>,
@@ -62,17 +73,48 @@ impl Shelf {
     }
 
     /// Reads what does not lie apart.
-    pub(crate) fn read_head(&mut self, head: &str, facts: &str) -> serde_json::Result<()> {
+    pub(crate) fn read_head(&mut self, head: &str) -> serde_json::Result<()> {
         let mut state: BoardState = serde_json::from_str(head)?;
-        state.facts = serde_json::from_str(facts)?;
-        self.revision = state.revision;
         if let Some(before) = self.state.take() {
+            state.facts = before.facts;
             state.units = before.units;
             state.holders = before.holders;
             state.rosters = before.rosters;
         }
         self.state = Some(state);
         Ok(())
+    }
+
+    /// The revision up to which facts were read.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Reads what was said since, oldest first.
+    pub(crate) fn read_facts(&mut self, facts: impl Iterator<Item = (String, Rest)>) {
+        let Some(state) = &mut self.state else { return };
+        if state.facts.is_empty() {
+            state.facts = facts.collect();
+        } else {
+            facts.for_each(|(scope, rest)| state.facts.put(&scope, rest));
+        }
+        state.facts.take_over();
+        self.revision = state.revision;
+    }
+
+    /// Nobody is there who heard what was said but of names. Those of secrets that were replaced are the new ones'.
+    pub(crate) fn keep_names(&mut self, replaced: &[(String, String)]) {
+        let Some(state) = &mut self.state else { return };
+        state.facts.retain(|scope, _| is_name(scope));
+        for (old, new) in replaced {
+            let Some(named) = state.facts.get(&format!("{OWNER}{old}")).cloned() else { continue };
+            let scope = format!("{OWNER}{new}");
+            if !state.facts.contains_key(&scope) {
+                let why = named.why.replace(&format!("key:{old}"), &format!("key:{new}"));
+                state.revision += 1;
+                state.facts.put(&scope, Rest { why, revision: state.revision, ..named });
+            }
+        }
     }
 
     pub(crate) fn read_unit(&mut self, unit: &str, record: &str) -> serde_json::Result<()> {
@@ -85,14 +127,14 @@ impl Shelf {
     }
 
     /// Reads all holders; units before them.
-    pub(crate) fn read_holders(&mut self, holders: Vec<(HolderId, String, i64)>) -> serde_json::Result<()> {
+    pub(crate) fn read_holders(&mut self, holders: Vec<(HolderId, HolderRow)>) -> serde_json::Result<()> {
         let Some(state) = &mut self.state else { return Ok(()) };
         state.holders.clear();
-        for (holder, record, until) in &holders {
-            state.holders.insert(holder.clone(), serde_json::from_str(record)?);
-            state.units.prolong_all(holder, *until);
+        for (holder, row) in &holders {
+            state.holders.insert(holder.clone(), serde_json::from_str(&row.record)?);
+            state.units.prolong_all(holder, row.until, &row.untold);
         }
-        self.holders = holders.into_iter().map(|(holder, record, until)| (holder, (record, until))).collect();
+        self.holders = holders.into_iter().collect();
         Ok(())
     }
 
@@ -125,7 +167,7 @@ impl Shelf {
     /// Holders, and whether the lease of each has ended by the store's time.
     pub(crate) fn holders(&self, server_now: i64) -> Vec<(HolderId, bool)> {
         let lag = self.state.as_ref().map_or(0, |state| state.lag);
-        self.holders.iter().map(|(holder, (_, until))| (holder.clone(), *until <= server_now - lag)).collect()
+        self.holders.iter().map(|(holder, row)| (holder.clone(), row.until <= server_now - lag)).collect()
     }
 
     /// What a holder noted, oldest first: numbers, the store's time, units.
@@ -145,11 +187,28 @@ impl Shelf {
         reply
     }
 
-    /// What is to be written.
+    /// What is to be written. `renewal`: what was done, where anything was.
     pub(crate) fn changes(&mut self, renewal: Option<&Renewal>) -> serde_json::Result<Changes> {
         let Some(state) = &mut self.state else { return Ok(Changes::default()) };
         let mut changes = Changes::default();
-        for unit in state.units.take_changed() {
+        let mut changed = state.units.take_changed();
+        for (holder, record) in &state.holders {
+            let before = self.holders.get(holder);
+            let (until, untold) = match renewal.filter(|renewal| renewal.holder == *holder) {
+                Some(renewal) => {
+                    let until = state.clock + renewal.lease as i64;
+                    (until, state.units.untold(holder, until))
+                }
+                None => before.map_or_else(Default::default, |before| (before.until, before.untold.clone())),
+            };
+            let known = |unit: &&UnitId| before.is_some_and(|before| before.untold.contains(*unit));
+            changed.extend(untold.iter().filter(|unit| !known(unit)).cloned());
+            let row = HolderRow { record: serde_json::to_string(record)?, until, untold };
+            if before != Some(&row) {
+                changes.holders.push((holder.clone(), row));
+            }
+        }
+        for unit in changed {
             let blank = UnitRecord { generation: state.generation, ..UnitRecord::default() };
             if let Some(record) =
                 state.units.get(&unit).filter(|record| **record != blank || self.units.contains(&unit))
@@ -157,24 +216,16 @@ impl Shelf {
                 changes.units.push((unit, serde_json::to_string(record)?));
             }
         }
-        for (holder, record) in &state.holders {
-            let text = serde_json::to_string(record)?;
-            let before = self.holders.get(holder);
-            let until = match renewal.filter(|renewal| renewal.holder == *holder) {
-                Some(renewal) => state.clock + renewal.lease as i64,
-                None => before.map_or(0, |before| before.1),
-            };
-            if before.is_none_or(|before| (&before.0, before.1) != (&text, until)) {
-                changes.holders.push((holder.clone(), text, until));
-            }
-        }
         changes.holders_gone = self.holders.keys().filter(|held| !state.holders.contains_key(held)).cloned().collect();
         for (roster, units) in state.rosters.iter().filter(|roster| !self.rosters.contains(roster.0)) {
             changes.rosters.push((*roster, serde_json::to_string(units)?));
         }
         changes.rosters_gone = self.rosters.iter().filter(|held| !state.rosters.contains_key(held)).copied().collect();
+        changes.facts_gone = state.facts.take_over();
         if state.revision != self.revision {
-            changes.facts = Some(serde_json::to_string(&state.facts)?);
+            let new = state.facts.iter().filter(|fact| fact.1.revision > self.revision);
+            changes.facts = new.map(|(scope, rest)| (scope.clone(), rest.clone())).collect();
+            changes.facts.sort_unstable_by_key(|fact| fact.1.revision);
         }
         changes.head = head(state)?;
         Ok(changes)
@@ -188,7 +239,7 @@ impl Shelf {
         for holder in &changes.holders_gone {
             self.holders.remove(holder);
         }
-        self.holders.extend(changes.holders.into_iter().map(|(holder, text, until)| (holder, (text, until))));
+        self.holders.extend(changes.holders);
         for roster in &changes.rosters_gone {
             self.rosters.remove(roster);
         }

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     counts,
+    facts::Facts,
     ledger::Spent,
     names::{HolderId, Kind, UnitId},
     notes::Note,
     units::Units,
-    wire::{Correction, Mark, Mode, Other, Rest, UnitInfo},
+    wire::{Correction, Mark, Mode, Other, UnitInfo},
 };
 use crate::limit::{Limit, Limits, Span, Told};
 
@@ -44,6 +45,10 @@ pub struct BoardState {
     pub(super) lease: i64,
     #[serde(default)]
     pub(super) recovery: Option<Recovery>,
+    /// Another server has this one's place, and nothing is known to have been lost: processes that were there before and
+    /// have not renewed since. One that died may have been told something that is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) awaited: Option<BTreeSet<HolderId>>,
     /// When the last recovery ended before which nothing at all was left: of units that are told of only later it is not
     /// known what had been used by then.
     #[serde(default)]
@@ -63,7 +68,7 @@ pub struct BoardState {
     #[serde(default)]
     pub(super) rosters: BTreeMap<u64, Vec<UnitInfo>>,
     #[serde(default)]
-    pub(super) facts: BTreeMap<String, Rest>,
+    pub(super) facts: Facts,
     #[serde(default)]
     pub(super) revision: u64,
     #[serde(default)]

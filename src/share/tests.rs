@@ -1,5 +1,6 @@
 //! The protocol under virtual time, judged by what arrives at the provider.
 
+mod facts;
 mod figures;
 pub(super) mod oracle;
 pub(super) mod process;

@@ -54,12 +54,21 @@ impl Units {
         self.by_name.insert(unit, record);
     }
 
-    /// What a holder holds, he holds until then.
+    /// What a holder holds, he holds until then, but for those of which he said nothing.
     #[cfg(feature = "sqlite")]
-    pub(super) fn prolong_all(&mut self, holder: &HolderId, until: i64) {
-        for record in self.by_name.values_mut().filter(|record| record.holder.as_ref() == Some(holder)) {
-            record.until = record.until.max(until);
+    pub(super) fn prolong_all(&mut self, holder: &HolderId, until: i64, untold: &BTreeSet<UnitId>) {
+        for (unit, record) in self.by_name.iter_mut().filter(|(_, record)| record.holder.as_ref() == Some(holder)) {
+            if !untold.contains(unit) {
+                record.until = record.until.max(until);
+            }
         }
+    }
+
+    /// What is this holder's and ends before `until`: he said nothing of it when he renewed.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn untold(&self, holder: &HolderId, until: i64) -> BTreeSet<UnitId> {
+        let untold = |record: &UnitRecord| record.holder.as_ref() == Some(holder) && record.until < until;
+        self.by_name.iter().filter(|(_, record)| untold(record)).map(|(unit, _)| unit.clone()).collect()
     }
 
     /// Those that changed since this was asked last.

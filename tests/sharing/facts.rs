@@ -55,6 +55,22 @@ fn an_owner_that_rests_in_one_rests_in_all() {
 }
 
 #[test]
+fn a_key_that_failed_in_one_comes_back_with_a_part_of_its_load_in_all() {
+    paused().block_on(async {
+        let host = Host::new(true);
+        let make = || builder(1).limits(FLASH, Limits::new().per_minute(100));
+        let (one, other) = (host.process("one", 1, make()).await, host.process("other", 1, make()).await);
+        let whole = other.pool.snapshot().keys[0].current_weight;
+        let until = Until::For(Duration::from_secs(30));
+        let lease = one.pool.acquire(wait()).await.unwrap();
+        lease.settle(&Verdict::new(VerdictKind::InvalidKey).scope(Scope::Key).until(until));
+        pass(40.0).await;
+        let weight = other.pool.snapshot().keys[0].current_weight;
+        assert!(weight < whole / 2.0, "{weight} of {whole}");
+    });
+}
+
+#[test]
 fn a_limit_that_an_answer_named_holds_in_all() {
     paused().block_on(async {
         let host = Host::new(true);

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tower_keypool::{Demand, KeyPool, Limits, OutReason, Verdict};
+use tower_keypool::{Demand, Gemini, KeyPool, Limits, OutReason, Priority, Verdict};
 
-use crate::host::{FLASH, Host, PRO, builder, pass, paused};
+use crate::host::{FLASH, Host, PRO, builder, key, pass, paused};
 
 fn wait(seconds: u64) -> Demand {
     Demand::new(FLASH).wait(Duration::from_secs(seconds))
@@ -186,5 +186,52 @@ fn a_key_with_limits_of_its_own_serves_two_lanes_of_two_processes_in_turn() {
         let waited = host.clock.tick().since(begun).as_secs();
         assert!((30..70).contains(&waited), "{noting}: {waited}");
         drop((lease, next));
+    });
+}
+
+/// Of pairs of requests under way at once, one a second, how many the key with limits took in each minute.
+async fn pairs(pools: &[&KeyPool], seconds: usize) -> Vec<usize> {
+    let mut minutes = vec![0; seconds.div_ceil(60)];
+    for second in 0..seconds {
+        for pool in pools {
+            let two = [pool.acquire(FLASH).await, pool.acquire(FLASH).await];
+            for lease in two.map(|lease| lease.expect("the key without limits is ready")) {
+                minutes[second / 60] += usize::from(lease.key_id().to_string() == "limited");
+                lease.settle(&Verdict::SUCCESS);
+            }
+        }
+        pass(1.0).await;
+    }
+    minutes
+}
+
+#[test]
+fn beside_a_key_without_limits_one_with_limits_has_its_part() {
+    both(async |noting| {
+        let host = Host::new(noting);
+        let make = || {
+            let limited = key(0).id("limited").limits(FLASH, Limits::new().per_minute(40));
+            KeyPool::builder(Gemini::new()).keys([limited, key(1)])
+        };
+        let one = host.process("one", 1, make()).await;
+        let alone = pairs(&[&one.pool], 120).await;
+        assert!(alone[0] >= 30 && alone[1] >= 38, "{alone:?} of 40 a minute");
+        let other = host.process("other", 1, make()).await;
+        let both = pairs(&[&one.pool, &other.pool], 120).await;
+        assert!(both.iter().all(|minute| (30..=40).contains(minute)), "{both:?} of 40 a minute");
+        assert_eq!(other.pool.sharing().map(|sharing| sharing.counters.conflicts), Some(0));
+    });
+}
+
+#[test]
+fn a_later_priority_is_not_asked_for_while_a_key_without_limits_serves() {
+    both(async |noting| {
+        let host = Host::new(noting);
+        let spare = key(0).priority(Priority(9)).limits(FLASH, Limits::new().per_minute(40));
+        let make = KeyPool::builder(Gemini::new()).keys([spare, key(1)]);
+        let one = host.process("one", 1, make).await;
+        pairs(&[&one.pool], 20).await;
+        let asked = one.pool.sharing().expect("it shares").counters.claims;
+        assert_eq!(asked, 0);
     });
 }

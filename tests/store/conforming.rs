@@ -24,3 +24,15 @@ async fn sqlite_conforms() {
     })
     .await;
 }
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn sqlite_that_is_shared_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    conformance::check_shared(|name| {
+        let path = folder.path().join(format!("{name}.db"));
+        let store = tower_keypool::store::Sqlite::open(path).and_then(tower_keypool::store::Sqlite::share).unwrap();
+        async move { store }
+    })
+    .await;
+}

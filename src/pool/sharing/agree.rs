@@ -1,8 +1,9 @@
 //! The pool's owners are what all processes agree on: see [`names`](super::names).
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -11,22 +12,25 @@ use super::{
 };
 use crate::{
     pool::state::State,
-    share::{Reply, UnitId},
+    share::{News, OWNER, Renewal, Reply, UnitId},
+    time::Tick,
 };
+
+/// How often names are said.
+const AGAIN: Duration = Duration::from_secs(24 * 3600);
 
 impl State {
     /// Says what owners of keys are called that the board may not have heard of.
     pub(super) fn tell_names(&mut self) {
         for slot in self.roster.slots().collect::<Vec<_>>() {
+            if self.share().is_none_or(|share| share.names.called(slot).is_some()) {
+                continue;
+            }
             let (Some(called), Some(hash)) = (self.owner_in_store(slot), self.hash_of(slot)) else { continue };
             let owner = self.roster.keys[slot as usize].owner;
             let Some(journal) = &mut self.journal else { return };
             let Some(share) = &mut journal.share else { return };
-            let key = share.names.key(slot);
-            if key.called.is_some() {
-                continue;
-            }
-            key.called = Some(Arc::clone(&called));
+            share.names.key(slot).called = Some(Arc::clone(&called));
             let name = journal.names.get(&owner).unwrap_or(&called);
             if share.names.of_key(&hash).is_none() {
                 let named = Named { name: Arc::clone(name), called, generation: 0 };
@@ -42,21 +46,45 @@ impl State {
         }
     }
 
+    /// Names are said again once a day, so that the board knows which are used still.
+    pub(super) fn tell_names_still(&mut self, now: Tick) {
+        let Some(share) = self.share_mut() else { return };
+        let last = share.names.said.get_or_insert(now);
+        if now.since(*last) < AGAIN {
+            return;
+        }
+        *last = now;
+        let hashes: Vec<_> = self.roster.slots().filter_map(|slot| self.hash_of(slot)).collect();
+        let Some(share) = self.share_mut() else { return };
+        let mut said = HashSet::new();
+        for hash in hashes {
+            let still = share.names.still(&hash, &mut said);
+            share.news.extend(still);
+        }
+    }
+
     fn hash_of(&self, slot: u32) -> Option<Arc<str>> {
         self.journal.as_ref()?.health.get(slot as usize)?.hash.clone()
     }
 
     /// What the board says of names, before anything that it grants is used.
-    pub(super) fn hear_names(&mut self, reply: &Reply) {
+    pub(super) fn hear_names(&mut self, renewal: &Renewal, reply: &Reply) {
         let Some(share) = self.share_mut() else { return };
         let lost = share.names.board != 0 && share.names.board != reply.generation;
         share.names.board = reply.generation;
         let said = reply.facts.iter().filter_map(|(scope, fact)| Said::read(scope, fact.generation, &fact.why));
         let said: Vec<Said> = said.collect();
-        if said.is_empty() && !lost {
+        // What this process said and the board has nothing to say to holds.
+        let own = renewal.news.iter().filter(|news| news.0 <= reply.news && !lost).filter_map(|(_, news)| {
+            let News::Rest { scope, generation, .. } = news else { return None };
+            let hash = scope.strip_prefix(OWNER)?;
+            let holds = !reply.facts.contains_key(scope) && share.names.is_said(hash, *generation);
+            holds.then(|| Arc::<str>::from(hash))
+        });
+        let mut heard: Vec<Arc<str>> = own.collect();
+        if said.is_empty() && heard.is_empty() && !lost {
             return;
         }
-        let mut heard = Vec::new();
         for one in said {
             let Some(share) = self.share_mut() else { return };
             match one {
@@ -208,18 +236,10 @@ impl State {
         let now = self.last_now;
         let mut merged = 0;
         loop {
-            let mut names: BTreeMap<u32, BTreeSet<Arc<str>>> = BTreeMap::new();
-            for slot in self.roster.slots().collect::<Vec<_>>() {
-                let Some(hash) = self.hash_of(slot) else { continue };
-                let Some(share) = self.share() else { return merged };
-                // What is said by this process alone holds, but not what it only begins with.
-                let holds = |named: &&Named| share.names.is_agreed(slot) || named.generation > 0;
-                let Some(named) = share.names.of_key(&hash).filter(holds) else { continue };
-                let owner = self.roster.keys[slot as usize].owner;
-                names.entry(owner).or_default().insert(share.names.root(&named.name));
-            }
-            if let Some(several) = names.values().find(|names| names.len() > 1) {
-                let mut several = several.iter();
+            let Some(names) = self.names_of_owners() else { return merged };
+            let several = names.windows(2).find(|two| two[0].0 == two[1].0).map(|two| two[0].0);
+            if let Some(owner) = several {
+                let mut several = names.iter().filter(|named| named.0 == owner).map(|named| &named.1);
                 let Some(into) = several.next() else { return merged };
                 for old in several {
                     let Some(share) = self.share_mut() else { return merged };
@@ -230,9 +250,9 @@ impl State {
                 self.ring();
                 continue;
             }
-            let mut owners: BTreeMap<&Arc<str>, u32> = BTreeMap::new();
-            let same = names.iter().find_map(|(owner, names)| {
-                let first = *owners.entry(names.first()?).or_insert(*owner);
+            let mut first: HashMap<&str, u32> = HashMap::with_capacity(names.len());
+            let same = names.iter().find_map(|(owner, name)| {
+                let first = *first.entry(name).or_insert(*owner);
                 (first != *owner).then_some((*owner, first))
             });
             if let Some((owner, first)) = same {
@@ -240,18 +260,39 @@ impl State {
                 merged += 1;
                 continue;
             }
-            for (owner, names) in &names {
-                if let Some(name) = names.first() {
-                    self.call_owner(*owner, name);
-                }
+            for (owner, name) in &names {
+                self.call_owner(*owner, name);
             }
             return merged;
         }
     }
 
+    /// What processes agreed to call each owner: by owner, each of its names once.
+    fn names_of_owners(&self) -> Option<Vec<(u32, Arc<str>)>> {
+        let journal = self.journal.as_ref()?;
+        let share = journal.share.as_ref()?;
+        let mut names = Vec::with_capacity(self.roster.keys.len());
+        for slot in self.roster.slots() {
+            let Some(hash) = journal.health.get(slot as usize).and_then(|health| health.hash.as_ref()) else {
+                continue;
+            };
+            // What is said by this process alone holds, but not what it only begins with.
+            let holds = |named: &&Named| share.names.is_agreed(slot) || named.generation > 0;
+            let Some(named) = share.names.of_key(hash).filter(holds) else { continue };
+            names.push((self.roster.keys[slot as usize].owner, share.names.root(&named.name)));
+        }
+        names.sort_unstable();
+        names.dedup();
+        Some(names)
+    }
+
     /// The board calls an owner by this name.
     fn call_owner(&mut self, owner: u32, name: &Arc<str>) {
         let Some(journal) = &mut self.journal else { return };
+        let share = journal.share.as_ref();
+        if journal.names.get(&owner) == Some(name) && share.and_then(|share| share.owner_called(name)) == Some(owner) {
+            return;
+        }
         let before = journal.names.insert(owner, Arc::clone(name));
         let Some(share) = &mut journal.share else { return };
         share.names.owners.insert(Arc::clone(name), owner);

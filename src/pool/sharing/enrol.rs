@@ -81,7 +81,8 @@ impl State {
         share.kinds.retain(|at, _| kinds.contains_key(at));
         for (at, name) in names {
             let units = kinds[&at];
-            let fresh = || Demanded { name, units, held: 0, asked: 0, lacks: true, dry: false };
+            let lacks = !share.served.contains(&at.0);
+            let fresh = || Demanded { name, units, held: 0, asked: 0, lacks, dry: false };
             let kind = share.kinds.entry(at).or_insert_with(fresh);
             kind.dry &= kind.units >= units;
             kind.units = units;

@@ -179,6 +179,7 @@ impl State {
             return;
         }
         let longest = self.settings.rests.longest;
+        let kind = record.kind;
         let rest = as_rest(record, longest, now);
         if active && rest.end.tick(now) <= end {
             return;
@@ -188,6 +189,8 @@ impl State {
             **place = rest;
             place.lifted_at = lifted_at;
         }
+        // As where it happened.
+        self.ramp_after(whom, kind);
     }
 
     fn apply_learned(&mut self, unit: &UnitId, limits: Limits, now: Now) {

@@ -108,7 +108,7 @@ impl State {
             return;
         }
         let mut rings = false;
-        if share.lanes.insert(lane) {
+        if share.lanes.insert(lane) | share.served.remove(&lane) {
             share.stale = true;
             rings = true;
         }
@@ -122,6 +122,18 @@ impl State {
         }
         if rings {
             self.ring();
+        }
+    }
+
+    /// Keys without limits serve a lane: what there is beside them goes to the board with the next renewal.
+    #[cold]
+    pub(in crate::pool) fn begin_lane(&mut self, lane: u16) {
+        let counted = !self.is_uncounted(lane);
+        let Some(share) = self.share_mut() else { return };
+        share.lanes.insert(lane);
+        if counted {
+            share.served.insert(lane);
+            share.stale = true;
         }
     }
 

@@ -49,6 +49,8 @@ pub(super) struct Share {
     ahead_ms: i64,
     /// Lanes that somebody asked for: their units are told to the board.
     lanes: HashSet<u16>,
+    /// Of these, those in which no key was lacking so far.
+    served: HashSet<u16>,
     by_name: HashMap<UnitId, Unit>,
     kind_at: HashMap<Unit, KindAt>,
     held: HashMap<Unit, Holding>,
@@ -172,6 +174,18 @@ impl Share {
         }
     }
 
+    /// A key without limits served: keys with limits of the same priority that are not held would have had their part. Whether
+    /// the board has not heard of the lane.
+    pub(super) fn served_aside(&mut self, kind: KindAt) -> bool {
+        match self.kinds.get_mut(&kind) {
+            Some(kind) => {
+                kind.asked += u64::from(kind.held < kind.units);
+                false
+            }
+            None => !self.lanes.contains(&kind.0),
+        }
+    }
+
     /// What a unit's windows count changed otherwise.
     pub(super) fn changed(&mut self, unit: Unit) {
         self.changed.insert(unit);
@@ -202,6 +216,7 @@ impl Share {
     /// A lane is given up: its number may mean another from now on.
     pub(super) fn forget_lane(&mut self, lane: u16) {
         self.lanes.remove(&lane);
+        self.served.remove(&lane);
         self.by_name.retain(|_, unit| unit.0 != lane);
         self.held.retain(|unit, _| unit.0 != lane);
         self.gone.retain(|unit, _| unit.0 != lane);

@@ -2,14 +2,17 @@
 //! answer. What the board heard first is its name in all of them, whatever an owner is called here, so that what was
 //! counted stays where it is; names that turn out to be one are joined there.
 //!
-//! Both go by as facts without end: `owner\nHASH` says the name, and how the owner was called when that was said;
-//! `alias\nNAME` which name it is by now.
+//! Both go by as facts: `owner\nHASH` says the name, and how the owner was called when that was said; `alias\nNAME` which
+//! name it is by now. A board keeps them for a week; who uses them says them again each day.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use hashbrown::HashMap;
 
-use crate::share::{ALIAS, News, OWNER};
+use crate::{
+    share::{ALIAS, NAMED, News, OWNER},
+    time::Tick,
+};
 
 /// What is known of the board's names.
 #[derive(Default)]
@@ -24,6 +27,8 @@ pub(super) struct Names {
     pub(super) owners: HashMap<Arc<str>, u32>,
     /// The board's generation that these are of.
     pub(super) board: u64,
+    /// When they were said last.
+    pub(super) said: Option<Tick>,
 }
 
 /// What the board calls a key's owner.
@@ -102,13 +107,28 @@ impl Names {
 
     /// Says what a key's owner is called; the fact.
     pub(super) fn name(&mut self, hash: &Arc<str>, named: Named) -> News {
-        let why = if named.name == named.called {
-            named.name.to_string()
-        } else {
-            format!("{}\n{}", named.name, named.called)
-        };
-        let news = fact(format!("{OWNER}{hash}"), named.generation, why);
+        let news = named.fact(hash);
         self.of_key.insert(Arc::clone(hash), named);
+        news
+    }
+
+    /// What the board confirmed by answering: whether it still holds.
+    pub(super) fn is_said(&self, hash: &str, generation: u32) -> bool {
+        self.of_key.get(hash).is_some_and(|named| named.generation == generation)
+    }
+
+    /// What a key's owner is called, once more, and all that this name was.
+    pub(super) fn still(&self, hash: &str, said: &mut HashSet<Arc<str>>) -> Vec<News> {
+        let Some(named) = self.of_key.get(hash) else { return Vec::new() };
+        let mut news = vec![named.fact(hash)];
+        let mut name = &named.name;
+        while let Some(into) = self.aliases.get(name).filter(|into| *into < name) {
+            if !said.insert(Arc::clone(name)) {
+                break;
+            }
+            news.push(fact(format!("{ALIAS}{name}"), 0, into.to_string()));
+            name = into;
+        }
         news
     }
 
@@ -145,6 +165,14 @@ impl Names {
     }
 }
 
+impl Named {
+    fn fact(&self, hash: &str) -> News {
+        let Self { name, called, generation } = self;
+        let why = if name == called { name.to_string() } else { format!("{name}\n{called}") };
+        fact(format!("{OWNER}{hash}"), *generation, why)
+    }
+}
+
 fn fact(scope: String, generation: u32, why: String) -> News {
-    News::Rest { scope, until: i64::MAX, generation, why }
+    News::Rest { scope, until: NAMED, generation, why }
 }

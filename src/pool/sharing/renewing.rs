@@ -91,7 +91,7 @@ impl Renewing {
             let Some(shared) = pool.upgrade() else { return };
             let answer = self.joined(&KeyPool(shared), answer).await;
             let Some(shared) = pool.upgrade() else { return };
-            self.heard(&KeyPool(shared), answer);
+            self.heard(&KeyPool(shared), &renewal, answer);
             if ends {
                 return self.standing.send_modify(|standing| standing.ended = true);
             }
@@ -115,7 +115,7 @@ impl Renewing {
         let answer = self.call(&renewal, &weak).await;
         let failed = answer.as_ref().err().map(ToString::to_string);
         let passing = answer.as_ref().err().is_none_or(passes);
-        self.heard(pool, answer);
+        self.heard(pool, &renewal, answer);
         match failed {
             None => Ok(()),
             Some(failed) if passing => Err(StoreError::unreachable("the board does not answer", failed).into()),
@@ -259,6 +259,7 @@ impl Renewing {
         }
         self.hear_starts(pool, now);
         let mut state = pool.lock();
+        state.tell_names_still(now.tick);
         let news = state.share_mut().map(|share| std::mem::take(&mut share.news)).unwrap_or_default();
         for news in news {
             let presses = facts::presses(&news);
@@ -323,7 +324,7 @@ impl Renewing {
         Some(renewal)
     }
 
-    fn heard(&mut self, pool: &KeyPool, answer: Result<Reply, BoxError>) {
+    fn heard(&mut self, pool: &KeyPool, renewal: &Renewal, answer: Result<Reply, BoxError>) {
         let now = pool.0.clock.now();
         let moment = Moment { tick: now.tick, wall_ms: now.wall_ms() };
         self.hear_starts(pool, now);
@@ -339,7 +340,7 @@ impl Renewing {
                 self.error = None;
                 // Before anything is granted: it is by whole limits.
                 let divided = pool.lock().unite(now);
-                pool.lock().hear_names(&reply);
+                pool.lock().hear_names(renewal, &reply);
                 self.holder.answered(&reply, &mut windows, moment);
                 self.settle(pool, &reply, &windows.granted, now);
                 if let Some(divided) = divided {

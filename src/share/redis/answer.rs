@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
-use super::ask::UNITS;
+use super::{KEYS, ask::UNITS};
 use crate::{
     limit::{Limit, Limits, Span, Told},
     share::{
         names::{Kind, UnitId},
-        wire::{Correction, Drawn, Granted, Mark, Other, Reply, Rest, VERSION},
+        wire::{Correction, Drawn, Granted, Mark, Reply, Rest, VERSION},
     },
 };
 
@@ -34,6 +34,7 @@ pub(super) struct Answer {
     news: u64,
     corrections: Vec<Correct>,
     stricter: BTreeMap<UnitId, Vec<Limited>>,
+    keys: Option<u64>,
 }
 
 impl Default for Answer {
@@ -56,6 +57,7 @@ impl Default for Answer {
             news: 0,
             corrections: Vec::new(),
             stricter: BTreeMap::new(),
+            keys: None,
         }
     }
 }
@@ -197,7 +199,7 @@ impl Answer {
                 .into_iter()
                 .map(|(unit, strict)| Ok((unit, limits(&strict)?)))
                 .collect::<Result<_, _>>()?,
-            other: Other::new(),
+            other: self.keys.map(|keys| (KEYS.to_owned(), keys.into())).into_iter().collect(),
         })
     }
 }

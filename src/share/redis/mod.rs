@@ -23,6 +23,9 @@ use super::{
 };
 use crate::redis::{Link, RedisError, Script};
 
+/// The field of a reply that says the number of the last change of keys by commands, where there was one.
+pub(crate) const KEYS: &str = "keys";
+
 static RENEW: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/counts.lua"),

@@ -132,6 +132,29 @@ fn the_board_is_gone_for_half_a_minute() {
 }
 
 #[test]
+fn the_server_is_killed_and_started_again_after_half_a_minute() {
+    let mut world = World::new(Setup::default());
+    world.fault_at(3 * MINUTE, Fault::Restarted(30 * SECOND));
+    world.run(6 * MINUTE);
+    let back = 3 * MINUTE + 30 * SECOND;
+    report("started again, from 45 s after", &mut world, back + 45 * SECOND, back + 60 * SECOND);
+    let after = report("started again, from 60 s after", &mut world, back + MINUTE, back + 2 * MINUTE);
+    assert!(after.share >= 0.95, "what was held by nobody counts as used up to the end of its lease, no longer");
+}
+
+#[test]
+fn one_who_was_there_is_missed_after_the_server_was_started_again() {
+    let mut world = World::new(Setup::default());
+    world.fault_at(3 * MINUTE, Fault::Restarted(30 * SECOND));
+    // Nobody knows what it was told last.
+    world.fault_at(3 * MINUTE + 10 * SECOND, Fault::Kill(2));
+    world.run(6 * MINUTE);
+    let back = 3 * MINUTE + 30 * SECOND;
+    let early = report("one is missed, from 45 s after", &mut world, back + 45 * SECOND, back + 60 * SECOND);
+    assert!(early.share < 0.5, "{}", early.share);
+}
+
+#[test]
 fn the_board_is_flushed() {
     let mut world = World::new(Setup::default());
     world.fault_at(3 * MINUTE, Fault::Flush);

@@ -94,6 +94,23 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(cases())]
+
+    /// A server is killed and started again: what nobody tells of may be less than all, so that this is where something would
+    /// be over.
+    #[test]
+    fn nothing_is_over_a_limit_when_the_store_is_started_again(
+        schedule in schedules(false),
+        restarts in prop::collection::vec((5_000..150_000_i64, 1..40_000_i64), 1..4),
+    ) {
+        let restarts = restarts.into_iter().map(|(at, long)| (at * 1_000, Fault::Restarted(long * 1_000)));
+        let mut schedule = schedule;
+        schedule.faults.extend(restarts);
+        judge(schedule)?;
+    }
+}
+
 /// The board in SQLite says what the pure function says, whatever happens to those who ask.
 #[cfg(feature = "sqlite")]
 mod sqlite {

@@ -79,6 +79,8 @@ pub(super) enum Fault {
     Flush,
     /// The board becomes what it was some time ago.
     Stale(i64),
+    /// The board is gone for so long, and another server has its place then, with all that it knew.
+    Restarted(i64),
     /// The board's clock is set forward or back, in milliseconds.
     BoardClock(i64),
     /// The process's wall clock is set.
@@ -450,6 +452,10 @@ impl World {
                     self.board = old.clone();
                     self.identity += 1;
                 }
+            }
+            Fault::Restarted(long) => {
+                self.away = now + long;
+                self.identity += 1;
             }
             // Who was never answered cannot tell how much time has passed.
             Fault::BoardClock(ms)

@@ -1,5 +1,6 @@
 //! What a pool keeps, in Redis or Valkey.
 
+mod heard;
 mod keys;
 mod ledger;
 mod read;
@@ -19,6 +20,7 @@ use std::{
 
 pub use sharing::SharedRedis;
 
+use self::heard::Heard;
 use super::{Batch, Image, ImportRecord, KeyRecord, Store, StoreError, UsageRecord};
 use crate::{
     redis::{Link, RedisError},
@@ -47,6 +49,7 @@ pub struct Redis {
     link: Link,
     clock: Clock,
     batches: Arc<Batches>,
+    heard: Arc<Heard>,
 }
 
 /// What names batches, so that none is done twice.
@@ -62,7 +65,7 @@ impl Redis {
     /// The store of this server and namespace.
     pub fn new(link: &Link) -> Self {
         let batches = Batches { writer: fastrand::u64(..), next: AtomicU64::new(0), unsure: Mutex::default() };
-        Self { link: link.clone(), clock: Clock::system(), batches: Arc::new(batches) }
+        Self { link: link.clone(), clock: Clock::system(), batches: Arc::new(batches), heard: Arc::default() }
     }
 
     /// Every key that it knows, whoever works on it.
@@ -71,6 +74,12 @@ impl Redis {
     /// When it cannot be read.
     pub async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
         Ok(read::image(&self.link).await?.keys.into_values().collect())
+    }
+
+    /// The number of the last change of keys by commands ([`KeyNews::revision`](super::KeyNews)), as the last renewal of a
+    /// pool that shares over this handle said it; none where there was no such renewal within 3 s. It costs no call.
+    pub fn heard_revision(&self) -> Option<u64> {
+        self.heard.revision(self.clock.tick())
     }
 
     async fn keep(&self, batch: &Arc<Batch>, part: write::Part) -> Result<(), StoreError> {

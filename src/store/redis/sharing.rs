@@ -9,7 +9,7 @@ use tokio::{sync::oneshot, time::timeout};
 
 use super::{Redis, write};
 use crate::{
-    share::{Board, HolderId, RedisBoard, Renewal, Reply, Settings},
+    share::{Board, HolderId, KEYS, RedisBoard, Renewal, Reply, Settings},
     store::{Batch, Image, ImportRecord, Store, StoreError, UsageRecord},
 };
 
@@ -77,8 +77,20 @@ impl SharedRedis {
         &self.redis
     }
 
-    fn swap(&self, waiting: Option<Waiting>) -> Option<Waiting> {
-        std::mem::replace(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner), waiting)
+    /// A batch waits for the next renewal, unless another does.
+    fn wait(&self, batch: &Arc<Batch>) -> Option<oneshot::Receiver<Result<(), StoreError>>> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.is_some() {
+            return None;
+        }
+        let (answer, answered) = oneshot::channel();
+        *waiting = Some(Waiting { batch: Arc::clone(batch), answer });
+        Some(answered)
+    }
+
+    /// What waits, where `which` says so of it.
+    fn taken(&self, which: impl FnOnce(&Waiting) -> bool) -> Option<Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take_if(|waiting| which(waiting))
     }
 
     /// Renews, and writes what waited for that.
@@ -129,13 +141,13 @@ impl Store for SharedRedis {
     }
 
     async fn write(&self, batch: Arc<Batch>) -> Result<(), StoreError> {
-        if is_use(&batch) {
-            let (answer, mut answered) = oneshot::channel();
-            self.swap(Some(Waiting { batch: Arc::clone(&batch), answer }));
+        if is_use(&batch)
+            && let Some(mut answered) = self.wait(&batch)
+        {
             if let Ok(told) = timeout(self.patience, &mut answered).await {
                 return told.unwrap_or_else(|_| Err(StoreError::new("the renewal that the batch went with was late")));
             }
-            if self.swap(None).is_none() {
+            if self.taken(|waiting| Arc::ptr_eq(&waiting.batch, &batch)).is_none() {
                 // It is on its way.
                 return answered.await.unwrap_or_else(|_| Err(StoreError::new("nobody says what became of the batch")));
             }
@@ -159,9 +171,14 @@ impl Store for SharedRedis {
 
 impl Board for SharedRedis {
     async fn renew(&self, renewal: &Renewal) -> Result<Reply, tower::BoxError> {
-        match self.swap(None) {
+        let sent = self.redis.clock.tick();
+        let mut reply = match self.taken(|_| true) {
             Some(waiting) => self.renew_and_write(renewal, waiting).await,
             None => self.board.renew(renewal).await,
-        }
+        }?;
+        // A server that was flushed knows of no change.
+        let keys = reply.other.remove(KEYS).and_then(|keys| keys.as_u64()).unwrap_or(0);
+        self.redis.heard.hear(keys, sent);
+        Ok(reply)
     }
 }

@@ -45,6 +45,18 @@ async fn redis_conforms() {
 }
 
 #[tokio::test]
+async fn one_that_is_shared_conforms() {
+    let Some(server) = RedisServer::start() else { return };
+    // No renewal comes: what keys used goes out on its own.
+    let settings = Settings::for_lease(Duration::from_millis(40));
+    conformance::check_shared(|name| {
+        let (server, settings, name) = (&server, &settings, name.replace(' ', "-"));
+        async move { Redis::new(&link(server, &name).await).share().with(settings) }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_secret_is_encrypted_or_not_written() {
     let Some(server) = RedisServer::lasting() else { return };
     let store = Redis::new(&link(&server, "keypool").await);

@@ -16,6 +16,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_sharing.sql"),
     include_str!("migrations/0006_packed_notes.sql"),
     include_str!("migrations/0007_ledger.sql"),
+    include_str!("migrations/0008_facts_by_row.sql"),
 ];
 
 /// At which step a file stands.

@@ -89,6 +89,14 @@ impl Database {
         }
     }
 
+    /// The number of the last change of keys, where the pool has heard it of late.
+    pub fn heard_revision(&self) -> Option<u64> {
+        match self {
+            Self::File(_) => None,
+            Self::Server(store, _) => store.heard_revision(),
+        }
+    }
+
     /// All that it holds.
     ///
     /// # Errors

@@ -12,8 +12,10 @@ use super::{Database, SecretKey, Site};
 
 /// How often it is asked for news: what a command changes acts within 2 s everywhere.
 const ROUND: Duration = Duration::from_millis(500);
-/// The same of a server, where each time is a call.
-const ROUND_OF_SERVER: Duration = Duration::from_secs(1);
+/// The same of a server: the pool hears of changes with its renewals.
+const ROUND_OF_SERVER: Duration = Duration::from_millis(200);
+/// Of a server that the pool hears nothing of each time is a call: it is asked once in so many rounds.
+const UNHEARD: u32 = 5;
 
 /// The keys of a database, whether a pool keeps its counts there or not, and whether it is there yet or not.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub struct Keys {
     seen: u64,
     known: KeyBook,
     round: Interval,
+    /// Rounds since a server was asked.
+    unheard: u32,
     failing: bool,
 }
 
@@ -86,7 +90,15 @@ impl Keys {
         let every = if matches!(site, Site::Server(_)) { ROUND_OF_SERVER } else { ROUND };
         let mut round = tokio::time::interval(every);
         round.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { path: site.path().map(Into::into), store, seen: 0, known: KeyBook::default(), round, failing: false }
+        Self {
+            path: site.path().map(Into::into),
+            store,
+            seen: 0,
+            known: KeyBook::default(),
+            round,
+            unheard: UNHEARD,
+            failing: false,
+        }
     }
 
     /// The keys as they are, where there is a database.
@@ -140,6 +152,14 @@ impl Keys {
         let Some(store) = &self.store else {
             return Ok(self.read().await?.filter(|told| told.revision != self.seen));
         };
+        if matches!(store, Database::Server(..)) {
+            let heard = store.heard_revision();
+            self.unheard += 1;
+            if heard == Some(self.seen) || (heard.is_none() && self.unheard < UNHEARD) {
+                return Ok(None);
+            }
+            self.unheard = 0;
+        }
         let news = store.key_news(self.seen).await?;
         if news.revision == self.seen {
             return Ok(None);

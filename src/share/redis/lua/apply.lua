@@ -239,4 +239,6 @@ if not server_now then
 end
 local reply = apply(renewal, server_now, identity)
 reply.lent = nil
+-- Whether commands changed keys: the store's own, said along the way.
+reply.keys = tonumber(call('GET', base .. ':revision') or '')
 return cjson.encode(without_empty(reply))

@@ -10,11 +10,37 @@ local function fact(scope)
   return raw and unpack_one(raw) or nil
 end
 
+local CONCERNS, LONGER = 3600000, 12 * 3600000
+
+local function is_name(scope)
+  local kind = scope:sub(1, 6)
+  return kind == 'owner\n' or kind == 'alias\n'
+end
+
+-- Whether what is said now takes the place of what is known. Of a name of one generation what was said first holds.
+local function is_news(scope, held, rest)
+  if not held then return true end
+  local now, before = rest.ends or HUGE, held.ends or HUGE
+  if rest.generation ~= held.generation then return rest.generation > held.generation end
+  if is_name(scope) then return rest.why == held.why and now > before + LONGER end
+  return now > before
+end
+
+local function forget_old(now)
+  local over = now - CONCERNS
+  for _, scope in ipairs(call('ZRANGEBYSCORE', base .. ':facts:ends', '-inf', text(over))) do
+    if not facts[scope] then facts_gone[scope] = true end
+  end
+  for scope, rest in pairs(facts) do
+    if rest.ends and rest.ends <= over then
+      facts[scope] = nil
+      facts_gone[scope] = true
+    end
+  end
+end
+
 local function rest_of(scope, rest)
-  local held = fact(scope)
-  local longer = not held or rest.generation > held.generation
-    or (rest.generation == held.generation and (rest.ends or HUGE) > (held.ends or HUGE))
-  if longer then
+  if is_news(scope, fact(scope), rest) then
     state.revision = state.revision + 1
     rest.revision = state.revision
     facts[scope], facts_gone[scope] = rest, nil
@@ -23,6 +49,7 @@ end
 
 -- Books what is new, each once, whether the answer arrived or not.
 local function hear_news(renewal, now, reply)
+  forget_old(now)
   local own = state.holders[renewal.holder]
   local booked = own.news
   local last = booked
@@ -53,19 +80,17 @@ end
 
 -- Tells what others told since, and what concerns the units that are held.
 local function tell(renewal, now, reply)
-  -- Rests that are long over concern nobody.
-  local over = now - 3600000
-  for _, scope in ipairs(call('ZRANGEBYSCORE', base .. ':facts:ends', '-inf', text(over))) do
-    if not facts[scope] then facts_gone[scope] = true end
-  end
-  for scope, rest in pairs(facts) do
-    if rest.ends and rest.ends <= over then
-      facts[scope] = nil
-      facts_gone[scope] = true
-    end
+  forget_old(now)
+  local names = {}
+  for _, entry in ipairs(renewal.news) do
+    local news = entry[2]
+    if news.is == 'rest' and is_name(news.scope) then names[news.scope] = news end
   end
   local since = renewal.generation == state.generation and renewal.revision or 0
   local function add(scope, rest)
+    -- A name that it says itself holds as soon as this is answered.
+    local said = names[scope]
+    if said and said.generation == rest.generation and said.why == rest.why then return end
     reply.facts[scope] = {ends = rest.ends and rest.ends - now, generation = rest.generation, why = rest.why,
       revision = rest.revision}
   end

@@ -1,6 +1,15 @@
 -- A store that went back in time: flushed, restored, replaced by a stale copy. The same as src/share/recovery.rs.
 
-local PAST = 32
+local THERE, PAST = 300000, 32
+
+-- What this process was told last is here, or it is lost.
+local function vouched(renewal, lost)
+  if lost then
+    state.awaited = nil
+  elseif state.awaited then
+    state.awaited = retain(state.awaited, function(other) return other ~= renewal.holder end)
+  end
+end
 
 -- Notices that the store is not the one that this process spoke to last, or that it forgot something.
 local function watch(renewal, identity, before, now)
@@ -11,11 +20,21 @@ local function watch(renewal, identity, before, now)
   local record = state.holders[renewal.holder]
   local forgot = renewal.generation == state.generation and renewal.acknowledged > 0
     and (not record or record.number < renewal.acknowledged)
+  -- The same, whatever generation it heard of: it was told something that is not here.
+  local lost = renewal.acknowledged > 0 and (not record or record.number < renewal.acknowledged)
   -- A generation that was given up is that of a process that has not heard of it yet.
   local given_up = contains(state.past, renewal.generation)
   local stranger = renewal.generation ~= state.generation and not given_up
   local recovery = state.recovery
   if first or replaced or (known and (forgot or stranger)) then
+    local whole = replaced and not first and not recovery and not (known and (forgot or stranger))
+    state.awaited = whole and {} or nil
+    if whole then
+      for id, holder in pairs(state.holders) do
+        if before - holder.seen < THERE then table.insert(state.awaited, id) end
+      end
+    end
+    vouched(renewal, lost)
     local earlier = state.generation
     state.generation = renewal.nonce == '0' and '1' or renewal.nonce
     for _, generation in ipairs({earlier, renewal.generation}) do
@@ -35,6 +54,7 @@ local function watch(renewal, identity, before, now)
     return
   end
   if recovery and given_up then recovery.known = true end
+  vouched(renewal, lost)
 end
 
 -- What a day of a copy that is old may be missing: as much as the minutes since allowed; nil where nothing bounds it.
@@ -54,12 +74,18 @@ local function finish(now)
   local recovery = state.recovery
   if not recovery or recovery.ends > now then return end
   state.recovery = nil
+  -- All who were there say that nothing was lost: what nobody holds any more was used up to the end of its lease at most.
+  local whole = state.awaited and #state.awaited == 0
+  state.awaited = nil
   local first_start = recovery.empty and not recovery.known
   if recovery.empty and recovery.known then state.blank = recovery.ends end
   local gap = recovery.ends - recovery.since
   for _, name in ipairs(call('SMEMBERS', base .. ':units')) do
     local record = unit(name)
-    if record and record.generation ~= state.generation then
+    if record and record.generation ~= state.generation and whole then
+      record.generation = state.generation
+      abandon(record, now, state.broke)
+    elseif record and record.generation ~= state.generation then
       local limits = limits_of(name)
       record.generation = state.generation
       -- None of what it had counted is believed to have still been there.

@@ -12,8 +12,10 @@ local function each(found, lists)
   end
   return found
 end
-local all = {board = each(map(base .. ':board'), {'past', 'dead', 'joining', 'other', 'recovery'}), units = {}, holders = {},
+local all = {board = each(map(base .. ':board'), {'past', 'dead', 'joining', 'other', 'recovery', 'awaited'}), units = {}, holders = {},
   rosters = {}, facts = {}, used = map(base .. ':used'), of = {}, drawn = redis.call('SMEMBERS', base .. ':drawn')}
+-- None is not the same as nobody.
+all.board.is_awaiting = all.board.awaited and 'yes'
 for _, name in ipairs(redis.call('SMEMBERS', base .. ':units')) do
   all.units[name] = each(map(base .. ':unit:' .. name),
     {'counts', 'marks', 'in_flight', 'learned', 'corrections', 'bookings', 'other'})

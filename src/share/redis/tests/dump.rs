@@ -42,6 +42,9 @@ fn state(all: &Value) -> BoardState {
             empty: recovery["empty"].as_bool().unwrap(),
             known: recovery["known"].as_bool().unwrap(),
         }),
+        awaited: board["is_awaiting"]
+            .is_string()
+            .then(|| list(&board["awaited"]).iter().map(|id| HolderId::from(id.as_str().unwrap())).collect()),
         blank: maybe(&board["blank"]),
         units: units(&all["units"]),
         joining: list(&board["joining"]).iter().map(|unit| UnitId::from(unit.as_str().unwrap())).collect(),

@@ -157,6 +157,12 @@ impl Twins {
                 generation: u32::from(one % 2),
                 why: "429 \"x\"".into(),
             },
+            3 if one.is_multiple_of(2) => News::Rest {
+                scope: format!("{}\nk", if one.is_multiple_of(3) { "alias" } else { "owner" }),
+                until: i64::from(one % 7) * 20_000_000 - 3_700_000,
+                generation: u32::from(one.is_multiple_of(11)),
+                why: format!("name {}", one % 4),
+            },
             3 => News::Learned { unit, limits: Limits::new().per_minute(more % 9).tokens_per_day(more * 1_000) },
             _ => News::Learned { unit: "nobody's".into(), limits: Limits::new().per_day(1) },
         };

@@ -2,9 +2,14 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
-use super::{super::failure::Failure, SharedDesk, life::Life, notes};
+use super::{
+    super::{failure::Failure, write::number},
+    SharedDesk,
+    life::Life,
+    notes,
+};
 use crate::{
-    share::{Changes, HolderId, Renewal, Reply, Server, Shelf},
+    share::{Changes, HolderId, HolderRow, Renewal, Reply, Rest, Server, Shelf},
     store::StoreError,
 };
 
@@ -46,7 +51,7 @@ pub(super) fn renew(
     }
     renewal.buried.extend(buried.iter().cloned());
     let reply = desk.shelf.apply(renewal, Server { now, identity: file });
-    let changes = desk.shelf.changes(Some(renewal))?;
+    let changes = desk.shelf.changes((!reply.stale).then_some(renewal))?;
     write(&to, &changes, desk.version + 1)?;
     notes::fold(&to, &desk.unfolded, &renewal.holder, renewal.noted)?;
     to.commit()?;
@@ -61,10 +66,9 @@ pub(super) fn renew(
 
 /// Reads what changed since it was read last.
 pub(super) fn read(from: &Transaction<'_>, desk: &mut SharedDesk) -> Result<(), Failure> {
-    let head = from.query_row("SELECT version, head, facts FROM board", [], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
-    });
-    let Some((version, head, facts)) = head.optional()? else {
+    let head = from
+        .query_row("SELECT version, head FROM board", [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)));
+    let Some((version, head)) = head.optional()? else {
         desk.shelf.begin();
         desk.version = 0;
         return Ok(());
@@ -76,17 +80,30 @@ pub(super) fn read(from: &Transaction<'_>, desk: &mut SharedDesk) -> Result<(), 
         // Another file in this one's place, or nothing read yet.
         (desk.shelf, desk.version) = (Shelf::default(), 0);
     }
-    desk.shelf.read_head(&head, &facts)?;
+    desk.shelf.read_head(&head)?;
+    let mut facts = from.prepare_cached(
+        "SELECT revision, scope, until, generation, why FROM board_facts WHERE revision > ?1 ORDER BY revision",
+    )?;
+    let facts = facts.query_map([number(desk.shelf.revision())], |row| {
+        let revision = row.get::<_, i64>(0)?.cast_unsigned();
+        Ok((row.get(1)?, Rest { until: row.get(2)?, generation: row.get(3)?, why: row.get(4)?, revision }))
+    })?;
+    let facts = facts.collect::<Result<Vec<(String, Rest)>, _>>()?;
+    desk.shelf.read_facts(facts.into_iter());
     let mut units = from.prepare_cached("SELECT unit, record FROM board_units WHERE version > ?1")?;
     let mut rows = units.query([desk.version])?;
     while let Some(row) = rows.next()? {
         desk.shelf.read_unit(row.get_ref(0)?.as_str().map_err(bad)?, row.get_ref(1)?.as_str().map_err(bad)?)?;
     }
-    let mut holders = from.prepare_cached("SELECT holder, record, until FROM board_holders")?;
-    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?));
-    let holders = holders.query_map([], row)?.collect::<Result<Vec<_>, _>>()?;
-    let holders = holders.into_iter().map(|(holder, record, until)| (HolderId::from(&*holder), record, until));
-    desk.shelf.read_holders(holders.collect())?;
+    let mut rows = from.prepare_cached("SELECT holder, record, until, untold FROM board_holders")?;
+    let mut rows = rows.query([])?;
+    let mut holders = Vec::new();
+    while let Some(row) = rows.next()? {
+        let untold = serde_json::from_str(row.get_ref(3)?.as_str().map_err(bad)?)?;
+        let holder = HolderId::from(row.get_ref(0)?.as_str().map_err(bad)?);
+        holders.push((holder, HolderRow { record: row.get(1)?, until: row.get(2)?, untold }));
+    }
+    desk.shelf.read_holders(holders)?;
     let mut rosters = from.prepare_cached("SELECT roster FROM board_rosters")?;
     let known = rosters.query_map([], |row| row.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?;
     for roster in &known {
@@ -106,21 +123,27 @@ fn bad(error: rusqlite::types::FromSqlError) -> Failure {
 }
 
 pub(super) fn write(to: &Transaction<'_>, changes: &Changes, version: i64) -> Result<(), Failure> {
-    let facts = changes.facts.as_deref();
-    to.prepare_cached(
-        "INSERT INTO board VALUES (1, ?1, ?2, coalesce(?3, '{}'))
-         ON CONFLICT (one) DO UPDATE SET version = ?1, head = ?2, facts = coalesce(?3, facts)",
-    )?
-    .execute((version, &changes.head, facts))?;
+    to.prepare_cached("INSERT INTO board VALUES (1, ?1, ?2) ON CONFLICT (one) DO UPDATE SET version = ?1, head = ?2")?
+        .execute((version, &changes.head))?;
+    let mut gone = to.prepare_cached("DELETE FROM board_facts WHERE revision = ?1")?;
+    for revision in &changes.facts_gone {
+        gone.execute([number(*revision)])?;
+    }
+    let mut fact = to.prepare_cached("INSERT INTO board_facts VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for (scope, rest) in &changes.facts {
+        fact.execute((number(rest.revision), scope, rest.until, rest.generation, &rest.why))?;
+    }
     let mut unit = to.prepare_cached("INSERT OR REPLACE INTO board_units VALUES (?1, ?2, ?3)")?;
     for (name, record) in &changes.units {
         unit.execute((name.as_str(), version, record))?;
     }
-    for (holder, record, until) in &changes.holders {
-        to.prepare_cached("INSERT OR REPLACE INTO board_holders VALUES (?1, ?2, ?3)")?.execute((
+    for (holder, row) in &changes.holders {
+        let untold = serde_json::to_string(&row.untold)?;
+        to.prepare_cached("INSERT OR REPLACE INTO board_holders VALUES (?1, ?2, ?3, ?4)")?.execute((
             holder.as_str(),
-            until,
-            record,
+            row.until,
+            &row.record,
+            untold,
         ))?;
     }
     for holder in &changes.holders_gone {

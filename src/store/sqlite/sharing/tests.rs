@@ -3,11 +3,17 @@
 mod full_disk;
 mod versions;
 
+use std::{
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use super::SharedSqlite;
 use crate::{
-    limit::{Limit, Span, Unit},
-    share::conformance,
+    limit::{Limit, Limits, Span, Unit},
+    share::{Board, Books, Granted, Holder, HolderId, Kind, Moment, Settings, UnitInfo, conformance},
     store::{Batch, Crash, Credit, Run, Sqlite, Store, UnitRecord, UsageRecord, WindowRecord},
-    time::{Clock, unix_ms},
+    time::{Clock, ManualClock, unix_ms},
 };
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -115,5 +121,85 @@ fn use_is_counted_once_whoever_folds_it() {
         let alone = Sqlite::open(&path).expect("a database");
         alone.load().await.expect("loaded");
         assert_eq!(seen(&alone).await, 6, "and after");
+    });
+}
+
+/// A process of this version or the next, on a connection of its own.
+struct Party {
+    board: SharedSqlite,
+    holder: Holder,
+    books: Books,
+    is_later: bool,
+}
+
+impl Party {
+    fn new(path: &Path, clock: &ManualClock, name: &str, is_later: bool) -> Self {
+        let limits = Limits::new().per_minute(5);
+        let info = |name: &str| UnitInfo {
+            unit: name.into(),
+            kind: "lane".into(),
+            limits: limits.clone(),
+            guard: None,
+            joins: Vec::new(),
+        };
+        let units = ["a", "b"].map(info).to_vec();
+        let board = Sqlite::open(path).and_then(|file| file.share_by(clock.clock())).expect("a database");
+        let books = Books::new(&units, Duration::from_millis(250), jiff::tz::TimeZone::UTC);
+        Self { board, holder: Holder::new(HolderId::new(name, 1), Settings::default(), units, 7), books, is_later }
+    }
+
+    /// What was granted.
+    async fn renews(&mut self, clock: &ManualClock, wants: u64) -> Vec<Granted> {
+        let now = Moment::of(&clock.clock());
+        self.holder.asked(&Kind::from("lane"), wants);
+        self.holder.lacking(&Kind::from("lane"), wants, 0, now);
+        let renewal = self.holder.renewal(&mut self.books, now).expect("it is due");
+        let mut text = serde_json::to_value(renewal).expect("JSON");
+        if self.is_later {
+            // It says more than this one knows, in every part of the message.
+            text["version"] = 2.into();
+            text["mood"] = "fine".into();
+            for held in text["held"].as_array_mut().expect("a list") {
+                held["colour"] = "red".into();
+            }
+        }
+        let renewal = serde_json::from_value(text).expect("a renewal");
+        let reply = self.board.renew(&renewal).await.expect("an answer");
+        self.holder.answered(&reply, &mut self.books, Moment::of(&clock.clock()));
+        reply.granted
+    }
+}
+
+#[test]
+fn versions_that_follow_each_other_share_a_file() {
+    runtime().block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keypool.db");
+        let clock = ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000));
+        let mut later = Party::new(&path, &clock, "later", true);
+        let mut own = Party::new(&path, &clock, "own", false);
+        assert_eq!(later.renews(&clock, 10).await.len(), 2);
+        clock.advance(Duration::from_millis(2_500));
+        assert!(own.renews(&clock, 10).await.is_empty(), "the other holds all");
+        for _ in 0..4 {
+            clock.advance(Duration::from_millis(2_500));
+            later.renews(&clock, 0).await;
+            own.renews(&clock, 10).await;
+        }
+        // Whoever needs nothing gave all back, and what this version does not know went along.
+        assert_eq!(own.holder.held().count(), 2);
+        assert_eq!(later.holder.held().count(), 0);
+        let row = |sql: &str| -> String {
+            rusqlite::Connection::open(&path).and_then(|file| file.query_row(sql, [], |row| row.get(0))).expect("a row")
+        };
+        assert!(row("SELECT record FROM board_holders WHERE holder = 'later/1'").contains(r#""mood":"fine""#));
+        assert!(row("SELECT record FROM board_units WHERE unit = 'a'").contains(r#""colour":"red""#));
+        // And back again.
+        for _ in 0..4 {
+            clock.advance(Duration::from_millis(2_500));
+            own.renews(&clock, 0).await;
+            later.renews(&clock, 10).await;
+        }
+        assert_eq!(later.holder.held().count(), 2);
     });
 }

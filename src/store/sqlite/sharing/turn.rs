@@ -1,6 +1,6 @@
 //! A file changes over: from a process that worked on it alone to several, and back. Counts go with it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     limit::{Limits, Span, Told, date_number, date_text},
-    share::{HolderId, OWNER, is_name},
+    share::HolderId,
     store::{Crash, Credit, UnitRecord, WindowRecord},
 };
 
@@ -65,30 +65,14 @@ pub(super) fn carry(connection: &mut Connection, life: &Life, now: i64) -> Resul
     for (old, new) in &replaced {
         desk.shelf.rename((&format!("key:{old}"), &format!("key:{new}")), &gone, now);
     }
+    if alone {
+        // Of the rest the tables are right.
+        desk.shelf.keep_names(&replaced);
+    }
     let changes = desk.shelf.changes(None)?;
     board::write(&to, &changes, desk.version + 1)?;
-    if alone {
-        let facts: String = to.query_row("SELECT facts FROM board", [], |row| row.get(0))?;
-        to.execute("UPDATE board SET facts = ?1", [still_true(&facts, &replaced)?])?;
-    }
     to.commit()?;
     Ok(())
-}
-
-/// Of what processes told each other what the tables do not say: whose quota a key counts in.
-/// That of a secret that was replaced is the new one's.
-fn still_true(facts: &str, replaced: &[(String, String)]) -> serde_json::Result<String> {
-    let mut facts: BTreeMap<String, serde_json::Value> = serde_json::from_str(facts)?;
-    facts.retain(|scope, _| is_name(scope));
-    for (old, new) in replaced {
-        let Some(mut named) = facts.get(&format!("{OWNER}{old}")).cloned() else { continue };
-        if let Some(why) = named.get_mut("why") {
-            let renamed = why.as_str().map(|why| why.replace(&format!("key:{old}"), &format!("key:{new}")));
-            *why = renamed.unwrap_or_default().into();
-        }
-        facts.entry(format!("{OWNER}{new}")).or_insert(named);
-    }
-    serde_json::to_string(&facts)
 }
 
 /// What several processes knew of windows becomes that of one who works on the file alone. None of them lives any more.
@@ -113,7 +97,7 @@ pub(in crate::store::sqlite) fn give_over(connection: &mut Connection, now: i64)
         )?
         .execute((lane, owner, serde_json::to_string(&windows)?, serde_json::to_string(&Limits::new())?))?;
     }
-    for table in ["board", "board_units", "board_holders", "board_rosters", "board_notes"] {
+    for table in ["board", "board_facts", "board_units", "board_holders", "board_rosters", "board_notes"] {
         to.execute(&format!("DELETE FROM {table}"), [])?;
     }
     to.commit()?;
