@@ -191,7 +191,7 @@ impl Shared {
             let verdict = served.map(ServedBy::verdict);
             let final_fault = matches!(bad.whose, FaultKind::Task | FaultKind::Model)
                 && (work.faults >= self.options.max_retries || (bad.invalid && !self.options.retry_invalid));
-            let code = verdict.map(|verdict| verdict.code_of()).filter(|code| !code.is_empty());
+            let code = verdict.map(tower_keypool::Verdict::code_of).filter(|code| !code.is_empty());
             faults.push(Fault {
                 verdict: verdict.map(tower_keypool::Verdict::kind),
                 status: verdict.and_then(tower_keypool::Verdict::status_of).map(|status| status.as_u16()),

@@ -22,7 +22,9 @@ use tower_keypool::{Clock, Gemini, KeyPool};
 const AT_ONCE: usize = 64;
 
 fn body(n: usize) -> String {
-    format!(r#"{{"contents":[{{"role":"user","parts":[{{"text":"task {n}"}}]}}],"generationConfig":{{"temperature":1.0}}}}"#)
+    format!(
+        r#"{{"contents":[{{"role":"user","parts":[{{"text":"task {n}"}}]}}],"generationConfig":{{"temperature":1.0}}}}"#
+    )
 }
 
 /// What a loop of hyper-util's client does.

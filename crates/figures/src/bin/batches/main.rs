@@ -34,7 +34,9 @@ fn corpus() -> anyhow::Result<Value> {
     let broken: Vec<Value> = serde_json::from_str(include_str!("../../../../keypool-client/tests/corpus/broken.json"))?;
     let valid: Vec<String> = serde_json::from_str(include_str!("../../../../keypool-client/tests/corpus/valid.json"))?;
     let found = |text: &str| keypool_client::json::find(text).ok();
-    let meant = |case: &&Value| found(case["text"].as_str().unwrap_or_default()).is_some_and(|found| found.value == case["value"]);
+    let meant = |case: &&Value| {
+        found(case["text"].as_str().unwrap_or_default()).is_some_and(|found| found.value == case["value"])
+    };
     let untouched = |text: &&String| {
         let value = serde_json::from_str::<Value>(text).ok();
         found(text).is_some_and(|found| Some(found.value) == value && found.how == keypool_client::json::How::AsItIs)
