@@ -12,7 +12,8 @@ use super::{
     feeder::{self, Making, Source},
     input::Format,
     pace::Pace,
-    run::{self, Shared},
+    run,
+    shared::Shared,
     worker::Worker,
     writer,
 };

@@ -9,8 +9,8 @@ use super::{
     desk::Work,
     dialect::{Defaults, Dialect},
     input::{self, Format, InputError, Read1},
-    run::Shared,
     seen::Seen,
+    shared::Shared,
 };
 use crate::error::Error;
 

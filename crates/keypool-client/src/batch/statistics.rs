@@ -29,7 +29,7 @@ pub struct Statistics {
     pub slots: usize,
     /// Tasks read and not taken.
     pub queued: usize,
-    /// Workers whose key rests.
+    /// Slots whose key rests; without slots: keys that rest.
     pub paused: usize,
     /// Requests sent.
     pub requests: u64,

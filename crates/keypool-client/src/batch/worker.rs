@@ -11,7 +11,7 @@ use super::{
     desk::{Stop, Work},
     events::FaultKind,
     pace::Pace,
-    run::Shared,
+    shared::Shared,
 };
 
 /// How long a task stands in the pool's own line: a minute's window, and what belongs to it.

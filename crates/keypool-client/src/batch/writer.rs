@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-use super::{Output, TaskResult, desk::Stop, run::Shared};
+use super::{Output, TaskResult, desk::Stop, shared::Shared};
 
 /// What is written outlives the machine this much later.
 const SYNC: Duration = Duration::from_secs(1);
