@@ -12,7 +12,9 @@ use super::{
     state::{BoardState, UnitRecord},
     wire::{Noted, Renewal, Started},
 };
-use crate::limit::{Limit, Limits, Span, Told, Unit};
+#[cfg(any(test, feature = "sqlite"))]
+use crate::limit::Told;
+use crate::limit::{Limit, Limits, Span, Unit};
 
 /// What a holder noted at once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,6 +93,7 @@ impl BoardState {
     }
 
     /// What a unit counts as far as it was told and noted.
+    #[cfg(any(test, feature = "sqlite"))]
     pub(super) fn counted(&self, unit: &UnitId, record: &UnitRecord) -> Vec<Told> {
         let notes = record.holder.as_ref().and_then(|holder| self.notes.get(holder)).into_iter().flatten();
         let notes: Vec<_> = notes.filter_map(|note| note.of(unit, record.fence)).collect();

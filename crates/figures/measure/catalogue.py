@@ -1,5 +1,6 @@
 """Every figure, in the order of the project's table."""
 
+import batch
 import layers
 import pool
 import serve
@@ -34,6 +35,11 @@ FIGURES = [
     Figure("counting", "serve with its counts in SQLite against in memory", store.counting),
     Figure("start", "serve with 5,000 keys in SQLite: start", store.start),
     Figure("kills", "kill -9 × 50 under load on one SQLite file", store.kills),
+    Figure("batch-slots", "12 keys × 4 slots at 12 s, ten times as fast", batch.slots),
+    Figure("batch-limits", "a batch by the pool's limits in bad weather", batch.limits, quick=True),
+    Figure("batch-kills", "kill -9 × 20 on one output", batch.kills),
+    Figure("batch-load", "a million tasks against a bare client loop", batch.load),
+    Figure("batch-json", "broken JSON as models make it", batch.json, quick=True),
     Figure("shared-steady", "four processes on one store, 20 owners", shared.steady, ahead=shared.both("steady")),
     Figure("shared-many", "the same with 300 small owners", shared.many, ahead=shared.both("many")),
     Figure("shared-lopsided", "nine tenths of the traffic on one of four", shared.lopsided, ahead=shared.both("lopsided")),

@@ -2,7 +2,7 @@
 //! the way there up to 200 ms long, which is below the pool's guard.
 
 use figures::scenes::{
-    failing,
+    batched, failing,
     saturated::{self, Scale},
     stage::run,
 };
@@ -62,5 +62,16 @@ fn faults_cost_the_calls_that_they_must_and_none_besides() {
         assert_eq!(told["unexplained calls"], 0, "seed {seed}: {told}");
         assert!(number(&told, "calls a request") <= 1.14, "seed {seed}: {told}");
         assert!(number(&told, "success") >= 0.999, "seed {seed}: {told}");
+    }
+}
+
+#[test]
+fn a_batch_loses_nothing_doubles_nothing_and_uses_what_healthy_keys_allow() {
+    for seed in SEEDS {
+        let told = run(batched::weathered(3_000, seed));
+        for none in ["lost", "double", "failed", "429s"] {
+            assert_eq!(told[none], 0, "seed {seed}: {none} in {told}");
+        }
+        assert!(number(&told, "used") >= 0.9, "seed {seed}: {told}");
     }
 }

@@ -1,4 +1,9 @@
 //! A typed client for the Gemini API over many keys, and a batch engine over any pool.
+//!
+//! [`Client`] sits on the layers of [`tower_keypool`]: it takes a key for each request, tries another where a key is at
+//! fault, and says in answer and error which one served. [`batch`] answers many tasks, each exactly once, and goes on where
+//! an earlier run ended. [`json`] finds the JSON in what a model wrote.
+
 mod answer;
 pub mod api;
 pub mod batch;
@@ -17,3 +22,8 @@ pub use client::{Client, ClientBuilder, DEFAULT_MODEL, RawAnswer};
 pub use error::{Error, ErrorKind};
 pub use generate::Generate;
 pub use stream::AnswerStream;
+
+/// The README's Rust, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -200,3 +200,31 @@ impl From<Anthropic> for Answered {
         read
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_providers_form_is_read() {
+        let read = |dialect, body: &str| Answered::read(dialect, body.as_bytes()).unwrap();
+        let gemini = read(
+            Dialect::Gemini,
+            r#"{"candidates":[{"content":{"parts":[{"text":"hm","thought":true},{"text":"a"},{"text":"b"},{"functionCall":{"name":"f"}}]},
+                "finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":2,"thoughtsTokenCount":5}}"#,
+        );
+        assert_eq!((&*gemini.text, gemini.parts.len(), gemini.finish_reason.as_deref()), ("ab", 1, Some("STOP")));
+        assert_eq!(gemini.usage.map(|usage| (usage.input_tokens, usage.output_tokens)), Some((Some(3), Some(7))));
+        let blocked = read(Dialect::Gemini, r#"{"promptFeedback":{"blockReason":"OTHER"}}"#);
+        assert_eq!((blocked.blocked.as_deref(), blocked.is_empty()), (Some("OTHER"), true));
+        let openai = Dialect::OpenAi { at_root: false };
+        let filtered = r#"{"choices":[{"message":{"content":null},"finish_reason":"content_filter"}]}"#;
+        assert_eq!(read(openai, filtered).blocked.as_deref(), Some("content_filter"));
+        let said = r#"{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
+        assert_eq!(read(openai, said).text, "x");
+        let claude = r#"{"content":[{"type":"thinking","thinking":"hm"},{"type":"text","text":"y"},{"type":"tool_use","id":"t"}],
+            "stop_reason":"tool_use","usage":{"input_tokens":1,"output_tokens":2}}"#;
+        let claude = read(Dialect::Anthropic, claude);
+        assert_eq!((&*claude.text, claude.parts.len(), claude.finish_reason.as_deref()), ("y", 1, Some("tool_use")));
+    }
+}

@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::Value;
 use tower_keypool::{KeyId, Lease, ServedBy, Usage, VerdictKind};
 
-use super::{answered::Answered, desk::Work, events::FaultKind, run::Shared};
+use super::{answered::Answered, desk::Work, events::FaultKind, shared::Shared};
 use crate::{
     error::{Error, ErrorKind},
     reading::Whole,

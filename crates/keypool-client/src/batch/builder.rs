@@ -12,7 +12,8 @@ use super::{
     feeder::{self, Making, Source},
     input::Format,
     pace::Pace,
-    run::{self, Shared},
+    run,
+    shared::Shared,
     worker::Worker,
     writer,
 };
@@ -70,6 +71,7 @@ pub struct Batch {
 
 impl Batch {
     /// A batch over this client, which brings model and fallback models.
+    #[expect(clippy::needless_pass_by_value, reason = "it is cheap, and reads as what it is")]
     pub fn new(client: Client) -> Self {
         // What the provider or the model does wrong is counted here, and every attempt is told; keys take each other's
         // place as ever.

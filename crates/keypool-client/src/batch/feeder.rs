@@ -9,8 +9,8 @@ use super::{
     desk::Work,
     dialect::{Defaults, Dialect},
     input::{self, Format, InputError, Read1},
-    run::Shared,
     seen::Seen,
+    shared::Shared,
 };
 use crate::error::Error;
 
@@ -25,12 +25,11 @@ pub(crate) fn reading(path: Option<PathBuf>, format: Option<Format>, prompt: Str
     let (sender, receiver) = mpsc::channel(256);
     thread::spawn(move || {
         let mut take = |task: Read1| sender.blocking_send(task).is_ok();
-        let opened = match &path {
-            Some(path) => input::read_file(path, format.unwrap_or_else(|| Format::of(path)), &prompt, &mut take),
-            None => {
-                input::read(std::io::stdin(), format, &prompt, &mut take);
-                Ok(())
-            }
+        let opened = if let Some(path) = &path {
+            input::read_file(path, format.unwrap_or_else(|| Format::of(path)), &prompt, &mut take)
+        } else {
+            input::read(std::io::stdin(), format, &prompt, &mut take);
+            Ok(())
         };
         if let Err(error) = opened {
             take(Err(InputError { line: 0, what: error.to_string(), fatal: true }));
@@ -67,7 +66,7 @@ pub(crate) async fn feed(mut source: Source, making: Making, output: Option<Arc<
             }
         };
         next = index + 1;
-        let id = match seen.id(task.id.clone(), index) {
+        let id = match seen.id(task.id.as_ref(), index) {
             Ok(id) => id,
             Err(id) => {
                 let what = format!("another task has the id {id}");

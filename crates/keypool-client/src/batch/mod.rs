@@ -34,6 +34,7 @@ mod plan;
 mod result;
 mod run;
 mod seen;
+mod shared;
 mod statistics;
 mod task;
 mod worker;

@@ -13,8 +13,8 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// The id of the task at this place; `Err` where another has it.
-    pub(crate) fn id(&mut self, given: Option<Id>, index: u64) -> Result<Id, Id> {
-        let id = given.clone().unwrap_or(Id::Number(index));
+    pub(crate) fn id(&mut self, given: Option<&Id>, index: u64) -> Result<Id, Id> {
+        let id = given.cloned().unwrap_or(Id::Number(index));
         let number = match &id {
             Id::Number(number) => Some(*number),
             Id::Text(text) => text.parse().ok().filter(|number: &u64| number.to_string() == **text),
@@ -42,11 +42,11 @@ mod tests {
     fn a_place_and_a_given_id_may_be_the_same_one() {
         let mut seen = Seen::default();
         assert_eq!(seen.id(None, 0), Ok(Id::Number(0)));
-        assert_eq!(seen.id(Some("a".into()), 1), Ok("a".into()));
-        assert!(seen.id(Some("a".into()), 2).is_err());
-        assert!(seen.id(Some("0".into()), 3).is_err(), "the first one's place");
-        assert!(seen.id(Some("00".into()), 4).is_ok());
-        assert_eq!(seen.id(Some(6.into()), 5), Ok(Id::Number(6)));
+        assert_eq!(seen.id(Some(&"a".into()), 1), Ok("a".into()));
+        assert!(seen.id(Some(&"a".into()), 2).is_err());
+        assert!(seen.id(Some(&"0".into()), 3).is_err(), "the first one's place");
+        assert!(seen.id(Some(&"00".into()), 4).is_ok());
+        assert_eq!(seen.id(Some(&6.into()), 5), Ok(Id::Number(6)));
         assert!(seen.id(None, 6).is_err(), "given before");
         assert_eq!(seen.id(None, 700), Ok(Id::Number(700)));
     }

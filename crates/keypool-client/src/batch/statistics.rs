@@ -29,7 +29,7 @@ pub struct Statistics {
     pub slots: usize,
     /// Tasks read and not taken.
     pub queued: usize,
-    /// Workers whose key rests.
+    /// Slots whose key rests; without slots: keys that rest.
     pub paused: usize,
     /// Requests sent.
     pub requests: u64,
@@ -83,11 +83,8 @@ impl Tally {
     /// A result is in the output.
     pub(crate) fn count(&mut self, result: &TaskResult, given: Option<Prices>, is_free: impl Fn(&KeyId) -> bool) {
         let all = &mut self.statistics;
-        if result.success {
-            all.ok += 1
-        } else {
-            all.failed += 1
-        }
+        all.ok += u64::from(result.success);
+        all.failed += u64::from(!result.success);
         if let Some(error) = &result.error {
             *entry(&mut all.errors, error.kind) += 1;
         }

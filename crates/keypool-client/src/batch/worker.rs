@@ -11,7 +11,7 @@ use super::{
     desk::{Stop, Work},
     events::FaultKind,
     pace::Pace,
-    run::Shared,
+    shared::Shared,
 };
 
 /// How long a task stands in the pool's own line: a minute's window, and what belongs to it.
@@ -123,9 +123,8 @@ impl Worker {
                     return Line::Failed(refused);
                 }
                 Some(now) if out.as_ref().is_none_or(|held| sooner(held, now)) => out = Some(now.clone()),
-                Some(_) => {}
                 None if n + 1 == chain.len() && out.is_none() => return Line::Failed(refused),
-                None => {}
+                _ => {}
             }
         }
         out.map_or(Line::Stopped, Line::Out)
@@ -191,12 +190,9 @@ impl Worker {
     async fn settle(&self, mut work: Work, model: &Arc<str>, tried: Tried) {
         let shared = &self.shared;
         shared.book(&mut work, &tried, self.number);
-        let bad = match &tried.outcome {
-            Ok(_) => {
-                shared.network_works();
-                return self.done(work, model, tried).await;
-            }
-            Err(bad) => bad,
+        let Err(bad) = &tried.outcome else {
+            shared.network_works();
+            return self.done(work, model, tried).await;
         };
         if bad.fatal {
             shared.desk.stop(Stop::Failed(bad.message.clone().into()));

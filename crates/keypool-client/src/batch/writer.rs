@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-use super::{Output, TaskResult, desk::Stop, run::Shared};
+use super::{Output, TaskResult, desk::Stop, shared::Shared};
 
 /// What is written outlives the machine this much later.
 const SYNC: Duration = Duration::from_secs(1);
@@ -23,14 +23,12 @@ pub(crate) async fn write(
     let mut failed = false;
     loop {
         let count = if unsynced {
-            match tokio::time::timeout(SYNC, results.recv_many(&mut batch, AT_ONCE)).await {
-                Ok(count) => count,
-                Err(_) => {
-                    failed |= !keep(output.as_ref(), &shared, Output::sync).await;
-                    unsynced = false;
-                    continue;
-                }
-            }
+            let Ok(count) = tokio::time::timeout(SYNC, results.recv_many(&mut batch, AT_ONCE)).await else {
+                failed |= !keep(output.as_ref(), &shared, Output::sync).await;
+                unsynced = false;
+                continue;
+            };
+            count
         } else {
             results.recv_many(&mut batch, AT_ONCE).await
         };
@@ -39,7 +37,9 @@ pub(crate) async fn write(
         }
         if let Some(output) = output.as_ref().filter(|_| !failed) {
             lines.clear();
-            batch.iter().for_each(|result| lines.extend_from_slice(&result.line()));
+            for result in &batch {
+                lines.extend_from_slice(&result.line());
+            }
             if let Err(error) = output.append(&lines) {
                 failed = true;
                 shared.desk.stop(Stop::Failed(format!("{}: {error}", output.path().display()).into()));

@@ -102,7 +102,8 @@ async fn tools_pictures_and_what_no_type_names_go_through() {
     };
     let asked = client.generate("Weather in Rome?").data("image/png", [1, 2, 3]).tool(Tool::functions([function]));
     assert!(asked.await.is_ok());
-    let mut request = GenerateContentRequest::new([Content::user(["one"]), Content::model(["two"]), Content::user(["three"])]);
+    let mut request =
+        GenerateContentRequest::new([Content::user(["one"]), Content::model(["two"]), Content::user(["three"])]);
     request.config().other.insert("seed".to_owned(), 7.into());
     assert!(client.generate_content(request).thinking_budget(0).await.is_ok());
     assert_eq!(sim.report().total.accepted, 2);
@@ -136,7 +137,8 @@ async fn other_providers_pools_answer_batches_too() {
     use tower_keypool::{Key, KeyPool, OpenAi};
     let sim = stage::keyed(GeminiSim::builder(), 2).start().await.unwrap();
     let base = format!("{}/v1beta/openai", sim.url());
-    let pool = KeyPool::builder(OpenAi::at(&base).unwrap()).keys((0..2).map(|n| Key::new(stage::secret(n)))).build().unwrap();
+    let pool =
+        KeyPool::builder(OpenAi::at(&base).unwrap()).keys((0..2).map(|n| Key::new(stage::secret(n)))).build().unwrap();
     let client = keypool_client::Client::builder(&pool).model(stage::MODEL).build();
     let (ended, statistics) = Batch::new(client).system("Be brief.").run(["one", "two", "three"]).finish().await;
     assert_eq!(statistics.ok, 3, "{ended:?} {statistics}");

@@ -37,7 +37,10 @@ fn what_parses_is_never_touched() {
 fn nothing_is_made_of_nothing() {
     for text in ["", "   ", "I cannot help with that.", "{", "see {name} and [0, 1)", "```\nlet x = 1;\n```"] {
         let found = find(text);
-        assert!(found.as_ref().is_err() || found.as_ref().is_ok_and(|found| found.value == json!({})), "{text}: {found:?}");
+        assert!(
+            found.as_ref().is_err() || found.as_ref().is_ok_and(|found| found.value == json!({})),
+            "{text}: {found:?}"
+        );
     }
 }
 

@@ -5,7 +5,7 @@ mod picking;
 
 use figures::{
     args::Args,
-    scenes::{failing, saturated, saturated::Scale, stage},
+    scenes::{batched, failing, saturated, saturated::Scale, stage},
 };
 
 fn main() {
@@ -18,8 +18,9 @@ fn main() {
         "half-full" => picking::half_full(),
         "failover" => stage::run(failing::failover(1_000, 10_000, 7)),
         "amplification" => stage::run(failing::amplification(200, if quick { 20_000 } else { 100_000 }, 7)),
+        "batch" => stage::run(batched::weathered(10_000, 7)),
         _ => {
-            eprintln!("virtual goodput | unknown | burst | half-full | failover | amplification [quick]");
+            eprintln!("virtual goodput | unknown | burst | half-full | failover | amplification | batch [quick]");
             std::process::exit(2);
         }
     };

@@ -142,7 +142,7 @@ impl Survey {
         let (mut survey, mut seen) = (Self::default(), super::seen::Seen::default());
         read_file(path, format, prompt, &mut |task| {
             let wrong = match task {
-                Ok((index, task)) => match seen.id(task.id, index) {
+                Ok((index, task)) => match seen.id(task.id.as_ref(), index) {
                     Ok(_) => {
                         survey.tasks += 1;
                         None

@@ -141,6 +141,6 @@ pub(super) fn of_list(list: &Path, journal: &Path) -> Result<(), OutputError> {
         let _ = std::fs::remove_file(&new);
         return Err(OutputError::Foreign { path: list.to_owned(), line: number, what });
     }
-    let made = to.into_inner().map_err(|error| error.into_error()).and_then(|file| file.sync_all());
+    let made = to.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
     made.and_then(|()| replace(&new, journal)).map_err(io)
 }

@@ -1,0 +1,303 @@
+//! What all parts of a run share: the desk, the counts, and what is told of faults.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tower_keypool::{Event, Events, Exhausted, KeyId, ServedBy};
+
+use super::{
+    Fault, Resting, Statistics, TaskResult,
+    attempt::Tried,
+    builder::Options,
+    desk::{Desk, Stop, Work},
+    dialect::Dialect,
+    events::FaultKind,
+    input::InputError,
+    statistics::Tally,
+};
+use crate::client::Client;
+
+/// What all parts of a run share.
+pub(crate) struct Shared {
+    pub(crate) client: Client,
+    pub(crate) dialect: Dialect,
+    pub(crate) options: Options,
+    pub(crate) desk: Desk,
+    tally: Mutex<Tally>,
+    active: AtomicUsize,
+    paused: AtomicUsize,
+    by_slot: Vec<AtomicU64>,
+    /// Keys that cost nothing.
+    free: HashSet<KeyId>,
+    network: Mutex<Network>,
+    rests: Mutex<Option<Rests>>,
+    synced: Mutex<Duration>,
+    pub(super) failure: Mutex<Option<String>>,
+    pub(super) refused: Mutex<Vec<InputError>>,
+}
+
+/// How the way to the provider is.
+#[derive(Default)]
+struct Network {
+    /// When it worked last, since the run began.
+    worked: Duration,
+    failures: u32,
+}
+
+/// What the pool said of keys that rest; only where somebody listens.
+struct Rests {
+    events: Events,
+    /// How long; `None`: for good.
+    last: BTreeMap<KeyId, Option<Duration>>,
+}
+
+/// The longest pause before another attempt.
+const LONGEST: Duration = Duration::from_secs(30);
+/// How long nothing may answer at the provider's address.
+const NETWORK_PATIENCE: Duration = Duration::from_secs(3_600);
+
+impl Shared {
+    pub(crate) fn new(client: Client, options: Options, workers: usize, slotted: bool) -> Self {
+        let pool = client.pool().clone();
+        let keys = pool.snapshot().keys;
+        let free = keys.iter().filter(|key| key.tier.as_ref().is_some_and(|tier| tier.name() == "free"));
+        let free = free.map(|key| key.id.clone()).collect();
+        let rests = options.on_fault.is_some().then(|| Rests { events: pool.changes(), last: BTreeMap::new() });
+        let mut tally = Tally::default();
+        tally.statistics.slots = workers;
+        tally.statistics.tasks = options.tasks.unwrap_or_default();
+        Self {
+            dialect: Dialect::of(&pool),
+            desk: Desk::new(pool.clock().clone(), (workers * 2).clamp(32, 1024), options.max_wait),
+            client,
+            options,
+            tally: Mutex::new(tally),
+            active: AtomicUsize::new(0),
+            paused: AtomicUsize::new(0),
+            by_slot: (0..if slotted { workers } else { 0 }).map(|_| AtomicU64::new(0)).collect(),
+            free,
+            network: Mutex::default(),
+            rests: Mutex::new(rests),
+            synced: Mutex::default(),
+            failure: Mutex::default(),
+            refused: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn tally(&self, change: impl FnOnce(&mut Tally)) {
+        change(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(crate) fn counted_before(&self) -> bool {
+        self.options.tasks.is_some()
+    }
+
+    /// A result is in the output.
+    pub(crate) fn count(&self, result: &TaskResult) {
+        self.tally(|tally| tally.count(result, self.options.prices, |key| self.free.contains(key)));
+    }
+
+    /// Something in the input is no task.
+    pub(crate) fn refuse(&self, error: InputError) {
+        if error.fatal {
+            self.desk.stop(Stop::Failed(format!("the input: {error}").into()));
+        }
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.push(error);
+        self.tally(|tally| {
+            tally.statistics.tasks += u64::from(!self.counted_before());
+            tally.statistics.failed += 1;
+            *tally.statistics.errors.entry("input".to_owned()).or_default() += 1;
+        });
+        refused.truncate(1_000);
+    }
+
+    /// A request is under way as long as what is given back lives.
+    pub(crate) fn under_way(&self, worker: usize) -> Counted<'_> {
+        if let Some(count) = self.by_slot.get(worker) {
+            count.fetch_add(1, Relaxed);
+        }
+        Counted::new(&self.active)
+    }
+
+    /// A slot rests with its key.
+    pub(crate) fn resting(&self, _: &KeyId) -> Counted<'_> {
+        Counted::new(&self.paused)
+    }
+
+    /// Counts what an attempt came to, and tells of what went wrong in it.
+    pub(crate) fn book(&self, work: &mut Work, tried: &Tried, worker: usize) {
+        let served = tried.served_by.as_ref();
+        let earlier = served.map(ServedBy::earlier).unwrap_or_default();
+        let sent = served.map_or(u32::from(tried.took > Duration::ZERO), |served| served.attempts() as u32);
+        let last_is_key = matches!(&tried.outcome, Err(bad) if bad.whose == FaultKind::Key)
+            && served.is_some_and(|served| served.key().is_some() && served.verdict().is_key_fault());
+        let key_faults = earlier.len() as u32 + u32::from(last_is_key);
+        work.attempts += sent;
+        work.key_faults += key_faults;
+        self.tally(|tally| {
+            tally.statistics.requests += u64::from(sent);
+            tally.statistics.key_faults += u64::from(key_faults);
+        });
+        if (key_faults > 0 || tried.outcome.is_err())
+            && let Some(listener) = &self.options.on_fault
+        {
+            self.faults(work, tried, worker).iter().for_each(|fault| listener(fault));
+        }
+    }
+
+    fn faults(&self, work: &Work, tried: &Tried, worker: usize) -> Vec<Fault> {
+        let served = tried.served_by.as_ref();
+        let fault = |key: Option<KeyId>, whose| Fault {
+            slot: worker + 1,
+            retry_in: None,
+            permanent: false,
+            key,
+            task: work.id.clone(),
+            model: Arc::clone(&work.model),
+            fault: whose,
+            verdict: None,
+            status: None,
+            code: String::new(),
+            message: String::new(),
+            last: false,
+        };
+        let mut faults: Vec<Fault> = served
+            .map(ServedBy::earlier)
+            .unwrap_or_default()
+            .iter()
+            .map(|attempt| Fault {
+                verdict: Some(attempt.kind),
+                status: attempt.status,
+                code: attempt.code.clone(),
+                ..fault(Some(attempt.key.clone()), FaultKind::Key)
+            })
+            .collect();
+        if let Err(bad) = &tried.outcome
+            // That no other key was there is no fault of anybody.
+            && !(bad.whose == FaultKind::Key && served.is_none_or(|served| served.key().is_none()))
+        {
+            let verdict = served.map(ServedBy::verdict);
+            let final_fault = matches!(bad.whose, FaultKind::Task | FaultKind::Model)
+                && (work.faults >= self.options.max_retries || (bad.invalid && !self.options.retry_invalid));
+            let code = verdict.map(tower_keypool::Verdict::code_of).filter(|code| !code.is_empty());
+            faults.push(Fault {
+                verdict: verdict.map(tower_keypool::Verdict::kind),
+                status: verdict.and_then(tower_keypool::Verdict::status_of).map(|status| status.as_u16()),
+                code: code.map(str::to_owned).or_else(|| bad.code.clone()).unwrap_or_else(|| bad.kind.to_owned()),
+                message: bad.message.clone(),
+                last: final_fault,
+                ..fault(served.and_then(ServedBy::key).cloned(), bad.whose)
+            });
+        }
+        self.tell_rests(&mut faults);
+        faults
+    }
+
+    /// When the keys come back.
+    fn tell_rests(&self, faults: &mut [Fault]) {
+        let mut held = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(rests) = held.as_mut() else { return };
+        while let Some(event) = rests.events.try_next() {
+            match event {
+                Ok(Event::Rested { key, rest, .. }) => drop(rests.last.insert(key, Some(rest))),
+                Ok(Event::Disabled { key, .. }) => drop(rests.last.insert(key, None)),
+                Ok(Event::Recovered { key, .. }) => drop(rests.last.remove(&key)),
+                _ => {}
+            }
+        }
+        for fault in faults.iter_mut().filter(|fault| fault.fault == FaultKind::Key) {
+            match fault.key.as_ref().and_then(|key| rests.last.get(key)) {
+                Some(Some(rest)) => fault.retry_in = Some(*rest),
+                Some(None) => fault.permanent = true,
+                None => {}
+            }
+        }
+    }
+
+    pub(crate) fn network_works(&self) {
+        let now = self.desk.elapsed();
+        *self.network.lock().unwrap_or_else(PoisonError::into_inner) = Network { worked: now, failures: 0 };
+    }
+
+    /// How long to wait until the next attempt after nothing answered; `None`: for too long by now.
+    pub(crate) fn network_pause(&self) -> Option<Duration> {
+        let now = self.desk.elapsed();
+        let mut network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
+        let patience = self.options.max_wait.unwrap_or(NETWORK_PATIENCE).min(NETWORK_PATIENCE);
+        if now.saturating_sub(network.worked) > patience.max(Duration::from_secs(10)) {
+            return None;
+        }
+        network.failures += 1;
+        // All that are under way fail at once: that is one incident.
+        let doublings = (network.failures / (self.active.load(Relaxed) as u32 + 1)).min(6);
+        Some((Duration::from_millis(500) * 2_u32.pow(doublings)).min(LONGEST))
+    }
+
+    /// The pause before a task is sent again after the n-th fault of the model.
+    #[expect(clippy::unused_self, reason = "a setting some day")]
+    pub(crate) fn backoff(&self, n: u32) -> Duration {
+        let most = Duration::from_secs(1) * 2_u32.pow(n.saturating_sub(1).min(5));
+        most.min(LONGEST).mul_f64(fastrand::f64())
+    }
+
+    /// Whether something is due that is done so often.
+    pub(crate) fn due(&self, every: Duration) -> bool {
+        let now = self.desk.elapsed();
+        let mut last = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = now.saturating_sub(*last) >= every;
+        if due {
+            *last = now;
+        }
+        due
+    }
+
+    /// The output cannot be kept.
+    pub(crate) fn fail(&self, what: String) {
+        self.desk.stop(Stop::Failed(what.as_str().into()));
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
+    }
+
+    pub(super) fn statistics(&self) -> Statistics {
+        let mut all = Statistics::default();
+        self.tally(|tally| all = tally.statistics.clone());
+        let elapsed = self.desk.elapsed();
+        all.seconds = elapsed.as_secs_f64();
+        all.active = self.active.load(Relaxed);
+        all.paused = self.paused.load(Relaxed);
+        all.queued = self.desk.waiting().1;
+        if self.counted_before() {
+            all.queued = (all.left() as usize).saturating_sub(all.active);
+        }
+        all.by_slot = self.by_slot.iter().map(|count| count.load(Relaxed)).collect();
+        all.per_second = all.ok as f64 / elapsed.as_secs_f64().max(1e-3);
+        all.resting = self.desk.parked().into_iter().map(|(model, why)| resting(model, &why)).collect();
+        all
+    }
+}
+
+fn resting(model: Arc<str>, why: &Exhausted) -> Resting {
+    Resting { model, why: why.to_string(), seconds: why.next_in().map(|next| next.as_secs_f64()) }
+}
+
+/// One more, as long as it lives.
+pub(crate) struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
