@@ -57,6 +57,18 @@ fn unit_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 }
 
 impl Amounts {
+    /// The setting that limits the same in a minute, where it is set.
+    pub(super) fn minute_of(&self, window: &WindowEntry) -> Option<&'static str> {
+        let (amount, name) = match window.unit {
+            Unit::Requests => (&self.rpm, "rpm"),
+            Unit::InputTokens => (&self.tpm, "tpm"),
+            Unit::OutputTokens => (&self.output_tpm, "output_tpm"),
+            Unit::Tokens => (&self.total_tpm, "total_tpm"),
+            Unit::Images => (&self.ipm, "ipm"),
+        };
+        (Span::Sliding(window.span.0) == Span::MINUTE && amount.is_some()).then_some(name)
+    }
+
     /// As the pool takes them.
     pub fn limits(&self) -> Limits {
         let minute = Span::MINUTE;

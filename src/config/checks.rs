@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Amounts, Document, Origin, PoolConfig, interval::shown, key_file, plain_values, wording};
+use super::{
+    Amounts, Document, Origin, PoolConfig, amounts::WindowEntry, interval::shown, key_file, plain_values, wording,
+};
 use crate::pool::RestTable;
 
 impl PoolConfig {
@@ -25,6 +27,13 @@ impl PoolConfig {
             if let Some(first) = id.and_then(|id| ids.insert(id, n)) {
                 document.problem(&format!("keys[{n}].id"), format!("keys[{first}] has this id already"));
             }
+            for (model, amounts) in &key.limits {
+                let at = format!("keys[{n}].limits.{}", wording::step(model));
+                if !is_model(model) {
+                    document.problem(&at, MODEL);
+                }
+                overlapping(document, &at, amounts);
+            }
             for (name, value) in &key.labels {
                 if let Some(what) = key_file::wrong_label(name, value) {
                     document.problem(&format!("keys[{n}].labels.{}", wording::step(name)), format!("expected {what}"));
@@ -32,6 +41,9 @@ impl PoolConfig {
             }
         }
         self.check_models(document);
+        for model in self.limits.known.keys().filter(|model| !is_model(model)) {
+            document.problem(&format!("limits.known.{}", wording::step(model)), MODEL);
+        }
         let known = self
             .limits
             .known
@@ -72,6 +84,8 @@ impl PoolConfig {
         for (n, path) in self.pool.key_files.iter().enumerate() {
             if path.as_os_str().is_empty() {
                 document.problem(&format!("pool.key_files[{n}]"), "expected the path of a file");
+            } else if self.pool.key_files[..n].contains(path) {
+                document.problem(&format!("pool.key_files[{n}]"), "this file is there twice");
             }
         }
         for (n, model) in self.pool.fallback.iter().enumerate() {
@@ -128,11 +142,26 @@ const MODEL: &str = "expected a model's name: 1 to 256 bytes without spaces";
 
 /// Limits by tier: the tiers' names, and their windows.
 fn tiered(document: &mut Document<'_>, path: &str, tiers: &BTreeMap<String, Amounts>, every: bool) {
-    for tier in tiers.keys() {
+    for (tier, amounts) in tiers {
         let path = format!("{path}.{}", wording::step(tier));
+        overlapping(document, &path, amounts);
         if plain_values::tier(tier).is_none() && !(every && tier == "*") {
             let or_every = if every { ", or \"*\" for every other" } else { "" };
             document.problem(&path, format!("expected a tier: free, paid, or one by name such as tier-2{or_every}"));
+        }
+    }
+}
+
+/// Windows of the same unit and span: only one of them can be meant.
+fn overlapping(document: &mut Document<'_>, path: &str, amounts: &Amounts) {
+    for (n, window) in amounts.windows.iter().enumerate() {
+        let at = format!("{path}.windows[{n}]");
+        if let Some(name) = amounts.minute_of(window) {
+            document.problem(&at, format!("{name} says how many of these a minute already"));
+        }
+        let like = |other: &WindowEntry| (other.unit, other.span.0) == (window.unit, window.span.0);
+        if let Some(first) = amounts.windows[..n].iter().position(like) {
+            document.problem(&at, format!("windows[{first}] counts the same over the same span already"));
         }
     }
 }

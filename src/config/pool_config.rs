@@ -1,7 +1,7 @@
 //! The part of a configuration that makes a pool.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -103,6 +103,7 @@ impl PoolConfig {
         not_keys: &[&str],
     ) -> Source {
         let mut source = Source::new(Rank::Configuration);
+        let mut places: HashMap<String, usize> = HashMap::new();
         for (n, entry) in self.keys.iter().enumerate() {
             let (field, read) = match entry {
                 KeyEntry { secret: Some(secret), .. } => ("secret", Ok(secret.expose().to_owned())),
@@ -116,7 +117,15 @@ impl PoolConfig {
                 Err(error) => Err(error.to_string()),
             });
             match checked {
-                Ok(secret) => source.keys.push(spec(entry, &secret, document.origin(&format!("keys[{n}]")))),
+                Ok(secret) => {
+                    let (at, origin) = (format!("keys[{n}]"), document.origin(&format!("keys[{n}]")));
+                    source.keys.push(spec(entry, &secret, origin.clone()));
+                    let first = *places.entry(secret).or_insert(n);
+                    if first != n {
+                        let what = format!("this is the key of keys[{first}] again: they are one");
+                        source.notes.push(Problem::new(origin, &at, what));
+                    }
+                }
                 Err(message) => document.problem(&path, message),
             }
         }

@@ -42,6 +42,10 @@ impl<'t> Document<'t> {
                     continue;
                 }
             }
+            // Which texts it takes is said of a text alone.
+            if error.message() == "wanted string or table" && put(&mut tree, &span, DeValue::String("".into())) {
+                continue;
+            }
             let path = self.path_of(&span).unwrap_or_default();
             let first = number.filter(|_| !unknown).map(|number| tries[number].1.as_str());
             self.note(&path, span.clone(), first.unwrap_or(error.message()), unknown);
@@ -68,7 +72,14 @@ impl<'t> Document<'t> {
         // Where the text is no TOML, what comes of it is no news either.
         let broken = self.problems.iter().any(|problem| problem.path.is_empty() && problem.origin == origin);
         if !refused && !broken {
-            self.problems.push(Problem::new(origin, name.trim_start_matches('.'), wording::plain(message)));
+            let name = name.trim_start_matches('.');
+            let list_of_tables = matches!(name, "keys" | "models") && message.ends_with("expected a sequence");
+            let message = if list_of_tables {
+                format!("expected tables, each begun with [[{name}]]")
+            } else {
+                wording::plain(message)
+            };
+            self.problems.push(Problem::new(origin, name, message));
         }
         self.refused.insert(name);
     }

@@ -40,6 +40,8 @@ fn kind(expected: &str) -> &str {
         "u32" | "u64" | "usize" => "a whole number, 0 or more",
         "f32" | "f64" => "a number",
         "a boolean" => "true or false",
+        "a string" => "a text",
+        "path string" => "the path of a file or folder, as a text",
         "a sequence" => "a list: [\"…\", \"…\"]",
         "a map" => "a table",
         _ if expected.starts_with("struct ") => "a table",

@@ -1,6 +1,6 @@
 //! `keypool usage`: what was used on a day, and which keys are out for today.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
@@ -172,9 +172,10 @@ impl Usage {
             say(&format!("{day}\n{table}"));
         }
         if today {
+            let keys: BTreeSet<&String> = out.iter().map(|(key, ..)| key).collect();
             say(&format!(
                 "out for today: {}",
-                if out.is_empty() { "none".to_owned() } else { count(out.len(), "time") }
+                if out.is_empty() { "none".to_owned() } else { count(keys.len(), "key") }
             ));
             for (key, model, why) in &out {
                 say(&format!("  {} for {}: {}", plain(key), plain(model), plain(why)));

@@ -11,7 +11,7 @@ mod show;
 mod store;
 mod variables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tower_keypool::config::{KeySet, Origin};
 
@@ -41,12 +41,15 @@ const PLACES: usize = 20;
 /// So many keys, and where they come from: `3 keys: 1 from database, 2 from keys.txt`.
 pub(crate) fn by_place(keys: &KeySet) -> String {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
-    for origin in keys.keys.iter().flat_map(|key| &key.origins) {
-        let place = match origin {
+    for key in &keys.keys {
+        let place = |origin: &Origin| match origin {
             Origin::File { path, .. } => path.display().to_string(),
             other => other.to_string(),
         };
-        *places.entry(place).or_default() += 1;
+        // One that stands in a place twice is one.
+        for place in key.origins.iter().map(place).collect::<BTreeSet<_>>() {
+            *places.entry(place).or_default() += 1;
+        }
     }
     let places: Vec<String> = places.iter().take(PLACES).map(|(place, n)| format!("{n} from {place}")).collect();
     let all = count(keys.keys.len(), "key");

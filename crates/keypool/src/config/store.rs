@@ -38,6 +38,9 @@ pub(super) fn resolve(
             let file = store.password_file.as_deref().filter(|path| !path.as_os_str().is_empty());
             let password = secret_of(names, given, file, folder, document, files);
             meant.password = password.map(SecretText::new);
+            if let Err(error) = meant.redis() {
+                document.problem("store.url", error.to_string());
+            }
         }
         _ => {}
     }

@@ -19,7 +19,7 @@ use tower_keypool::{
 };
 
 use crate::{
-    config::{Inputs, Loaded},
+    config::{self, Inputs, Loaded},
     database::{Keys, Told},
 };
 use watch::Watch;
@@ -87,13 +87,13 @@ impl Reload {
                 });
                 match taken {
                     Ok(news) => {
-                        again = watch.follow(&self.loaded.files);
                         if asked || !news.is_empty() {
                             tracing::info!("configuration read again: {news}");
                         }
                     }
                     Err(refused) => refused.tell(),
                 }
+                again = watch.follow(&self.loaded.files);
             }
         })
     }
@@ -148,7 +148,10 @@ impl Refused {
         match self {
             Self::Wrong(errors) => {
                 let count = errors.iter().count();
-                tracing::error!("the new configuration is refused, the old one goes on; wrong in {count} places:");
+                tracing::error!(
+                    "the new configuration is refused, the old one goes on; it is wrong in {}:",
+                    config::count(count, "place")
+                );
                 for problem in errors.iter().take(20) {
                     tracing::error!("  {problem}");
                 }

@@ -46,13 +46,13 @@ impl Watch {
         watch
     }
 
-    /// Watches these files from now on. Whether they are others than before: then they may have changed since they were
-    /// read, and nobody would tell.
+    /// Watches these files from now on. Whether they are others than before, or elsewhere (a link leads to another folder
+    /// by now): then they may have changed since they were read, and nobody would tell.
     pub(super) fn follow(&mut self, files: &BTreeSet<PathBuf>) -> bool {
-        if self.files == *files {
+        let folders: BTreeSet<PathBuf> = files.iter().flat_map(|file| folders_of(file)).collect();
+        if (&self.files, &self.folders) == (files, &folders) {
             return false;
         }
-        let folders: BTreeSet<PathBuf> = files.iter().flat_map(|file| folders_of(file)).collect();
         if let Some(watcher) = &mut self.watcher {
             for gone in self.folders.difference(&folders) {
                 // It may be gone for good.
@@ -111,4 +111,32 @@ fn stamp(file: &Path) -> io::Result<(Option<SystemTime>, u64, u64)> {
     #[cfg(not(unix))]
     let number = 0;
     Ok((data.modified().ok(), data.len(), number))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_link_is_followed_to_where_it_leads_by_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (release, text) in [("..1", "one"), ("..2", "two")] {
+            fs::create_dir(at(release)).unwrap();
+            fs::write(at(release).join("keys.txt"), text).unwrap();
+        }
+        std::os::unix::fs::symlink("..1", at("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/keys.txt", at("keys.txt")).unwrap();
+        let files = BTreeSet::from([at("keys.txt")]);
+        let mut watch = Watch::new(&files);
+        let soon = Duration::from_secs(10);
+
+        std::os::unix::fs::symlink("..2", at("..new")).unwrap();
+        fs::rename(at("..new"), at("..data")).unwrap();
+        tokio::time::timeout(soon, watch.changed()).await.expect("the link is another");
+        assert!(watch.follow(&files), "it leads elsewhere");
+        assert!(!watch.follow(&files));
+        fs::write(at("..2/keys.txt"), "two and more").unwrap();
+        tokio::time::timeout(soon, watch.changed()).await.expect("so is what it leads to");
+    }
 }

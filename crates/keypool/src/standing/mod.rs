@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::Serialize;
 use tower_keypool::{
     Limits, Scope, Span, VerdictKind,
+    config::KeySpec,
     store::{
         BookKey, Image, KeptSecret, KeyBook, KeyRecord, KeySettings, KeyStanding, RestRecord, StoreError, UnitRecord,
         UsageRecord,
@@ -149,8 +150,12 @@ impl Standings {
         let scene = Scene::new(&book, &image, &usage, &days, calendar.now_ms());
         let mut keys: Vec<Stand> = book.keys().map(|(hash, key)| scene.stand(hash, key)).collect();
         let origins = configured.origins();
+        let said: HashMap<String, &KeySpec> = configured.keys.iter().map(|spec| (spec.hash(), spec)).collect();
         for key in &mut keys {
             key.origins.extend(origins.get(&key.hash).into_iter().flatten().cloned());
+            if let Some(spec) = said.get(&key.hash) {
+                key.go_by(spec);
+            }
         }
         keys.retain(|key| !key.id.is_empty());
         let gone = |key: &Stand| key.state == State::Removed;
@@ -161,6 +166,22 @@ impl Standings {
     /// Those that did not leave.
     pub fn present(&self) -> impl Iterator<Item = &Stand> {
         self.keys.iter().filter(|key| key.state != State::Removed)
+    }
+}
+
+impl Stand {
+    /// What a file says of a key holds, also before a pool has read it.
+    fn go_by(&mut self, spec: &KeySpec) {
+        if let Some(id) = &spec.id {
+            self.id.clone_from(id);
+        }
+        if spec.priority.is_some() || spec.tier.is_some() {
+            self.priority = spec.key().priority_of().0;
+        }
+        self.tier = spec.tier.as_ref().map(|tier| tier.name().to_owned()).or(self.tier.take());
+        self.weight = spec.weight.unwrap_or(self.weight);
+        self.owner = spec.owner.clone().or(self.owner.take());
+        self.source = spec.labels.get("source").cloned().or(self.source.take());
     }
 }
 

@@ -146,6 +146,45 @@ anything = 1
 }
 
 #[test]
+fn what_a_value_may_be_is_said_whatever_stands_there_and_what_is_there_twice() {
+    let wrong = [
+        ("[keys]\nsecret = 1", "1: keys: expected tables, each begun with [[keys]]"),
+        ("models = \"x\"", "1: models: expected tables, each begun with [[models]]"),
+        ("[pool]\nstrategy = 3", "2: pool.strategy: expected one of least-loaded, round-robin"),
+        ("[gateway]\nlisten = 5000", "2: gateway.listen: expected a text"),
+        ("[log]\ndirectory = true", "2: log.directory: expected the path of a file or folder"),
+        ("[store]\nurl = \"redis://h:99999\"", "2: store.url: "),
+        ("[store]\nurl = \"rediss://h:99999\"", "2: store.url: "),
+        ("[pool]\nkey_files = [\"keys.txt\", \"keys.txt\"]", "2: pool.key_files[1]: this file is there twice"),
+        ("[limits.known.\"\"]\nfree = {}", "1: limits.known.\"\": expected a model's name"),
+        (
+            "[limits.default.free]\nrpm = 1\nwindows = [{ unit = \"requests\", span = \"60s\", amount = 5 }]",
+            "3: limits.default.free.windows[0]: rpm says how many of these a minute already",
+        ),
+        (
+            "[[models]]\nname = \"m\"\n[models.limits.free]\nwindows = [{ unit = \"images\", span = 5, amount = 5 }, \
+             { unit = \"images\", span = \"5s\", amount = 6 }]",
+            "4: models[0].limits.free.windows[1]: windows[0] counts the same over the same span already",
+        ),
+    ];
+    for (text, said) in wrong {
+        let folder = Folder::new().with("keypool.toml", text).with("keys.txt", ONE);
+        let (code, told) = folder.run(&["config", "check"], &[]);
+        assert_eq!(code, 2, "{text}: {told}");
+        assert!(told.contains(&format!("keypool.toml:{said}")), "{text}: {told}");
+        assert_eq!(told.lines().count(), 2, "{text}: {told}");
+    }
+    let text = format!("[[keys]]\nsecret = \"{ONE}\"\n\n[[keys]]\nsecret = \"{ONE}\"\nlimits.\"\" = {{}}\n");
+    let folder = Folder::new().with("keypool.toml", &text);
+    let (code, told) = folder.run(&["config", "check"], &[]);
+    assert!(code == 2 && told.contains("keypool.toml:6: keys[1].limits.\"\": expected a model's name"), "{told}");
+    let folder = Folder::new().with("keypool.toml", text.lines().take(5).collect::<Vec<_>>().join("\n").as_str());
+    let (code, told) = folder.run(&["config", "check"], &[]);
+    assert!(code == 0 && told.contains("keypool.toml:4: keys[1]: this is the key of keys[0] again"), "{told}");
+    assert!(told.contains("all is well: 1 key: 1 from keypool.toml"), "{told}");
+}
+
+#[test]
 fn what_is_no_toml_is_named_by_its_line() {
     let folder = Folder::new().with("keypool.toml", "[pool]\nstrategy = \"lru\nwait = \n[gateway]\ntokn = 1\n");
     let (code, text) = folder.run(&["config", "check"], &[]);

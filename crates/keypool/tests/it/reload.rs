@@ -150,7 +150,7 @@ async fn a_bad_file_is_refused_and_the_old_one_goes_on() {
 
     replace(folder.path(), "keypool.toml", &format!("{good}weight = -1\n\n[pool]\nstrategi = \"lru\"\n"));
     let (running, told) = line(running, "is refused, the old one goes on").await;
-    assert!(told.contains("wrong in 2 places"), "{told}");
+    assert!(told.contains("it is wrong in 2 places"), "{told}");
     let (running, _) = line(running, "keypool.toml:4: keys[0].weight: expected a number above 0").await;
     let (running, _) = line(running, "keypool.toml:7: pool.strategi: nothing reads this key").await;
 

@@ -100,8 +100,8 @@ impl Which {
         let changed = self.place.edit(&known, move |book| {
             let mut changed = Vec::with_capacity(ids.len());
             for typed in &ids {
-                know(book, &configured, typed);
-                let id = secret::named(book, typed)?;
+                let typed = know(book, &configured, typed);
+                let id = secret::named(book, &typed)?;
                 change(book, &id)?;
                 changed.push(id);
             }
@@ -235,12 +235,16 @@ impl Set {
     }
 }
 
-/// A key of a file or a variable that no pool has had on this database.
-fn know(book: &mut KeyBook, configured: &[KeySpec], typed: &str) {
+/// A key of a file or a variable that no pool has had on this database. What the book calls the key, where a file calls
+/// it otherwise.
+fn know(book: &mut KeyBook, configured: &[KeySpec], typed: &str) -> String {
     let key = configured.iter().find(|spec| spec.key().key_id().to_string() == typed || spec.secret() == typed);
     if let Some(spec) = key {
         book.know(KeyRecord::of(&spec.key(), KeptSecret::Elsewhere, now_ms()));
+        let named = book.by_hash(&spec.hash()).filter(|_| book.find(typed).is_err());
+        return named.map_or_else(|| typed.to_owned(), |key| key.record.id.clone());
     }
+    typed.to_owned()
 }
 
 fn settle(said: &mut KeySettings, options: &Options, unset: &[String]) -> Result<(), Failure> {
