@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// Of the static binary: that of musl takes turns over one lock.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     keypool::cli::run()
 }

@@ -182,13 +182,8 @@ impl Serve {
                     }
                     let client = &held.1;
                     let stack = stack::stack_over(&pool, settings.fallback(), settings.retry(), client.clone());
-                    Setup {
-                        stack,
-                        guard: loaded.guard(),
-                        token: Token::new(&*loaded.token),
-                        dialects: loaded.dialects(),
-                        names: loaded.config.gateway.served_headers,
-                    }
+                    let setup = Setup::new(stack, loaded.guard(), Token::new(&*loaded.token), loaded.dialects());
+                    Setup { names: loaded.config.gateway.served_headers, ..setup }
                 }
             };
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());

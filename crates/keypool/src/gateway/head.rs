@@ -147,7 +147,8 @@ impl Names {
 
     /// Adds them to an answer that has none of them.
     pub fn add(self, headers: &mut HeaderMap) {
-        headers.reserve(3);
+        // The request's id comes, too.
+        headers.reserve(4);
         if let Some(key) = self.key {
             headers.append(KEY, key);
         }

@@ -87,6 +87,13 @@ pub struct Setup<S> {
     pub names: bool,
 }
 
+impl<S> Setup<S> {
+    /// Whose answers say who served.
+    pub fn new(stack: S, guard: Guard, token: Token, dialects: Dialects) -> Self {
+        Self { stack, guard, token, dialects, names: true }
+    }
+}
+
 impl<S> Gateway<S> {
     /// Puts a gateway in front of a stack. `base` is where the stack sends to: upload URLs are held to it.
     pub fn new(setup: Setup<S>, base: Base, clock: Clock) -> Self {

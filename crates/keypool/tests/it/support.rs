@@ -61,7 +61,7 @@ impl Served {
         let pool = KeyPool::builder(Gemini::at(upstream).unwrap()).key(key).wait(Duration::ZERO).build().unwrap();
         let stack = stack::stack(&pool, Models::new(), Retry::new());
         let gateway = gateway(stack.clone(), upstream);
-        gateway.change(Setup { stack, guard: Guard::new([]), token: Token::new(PLACEHOLDER), dialects, names: true });
+        gateway.change(Setup::new(stack, Guard::new([]), Token::new(PLACEHOLDER), dialects));
         Self::serving(gateway).await
     }
 
@@ -107,7 +107,7 @@ impl Served {
 
 fn gateway<S>(stack: S, upstream: &str) -> Gateway<S> {
     let guard = Guard::new(["pool.example".to_owned()]);
-    let setup = Setup { stack, guard, token: Token::new(PLACEHOLDER), dialects: Dialects::default(), names: true };
+    let setup = Setup::new(stack, guard, Token::new(PLACEHOLDER), Dialects::default());
     Gateway::new(setup, Base::parse(upstream).unwrap(), Clock::system())
 }
 
