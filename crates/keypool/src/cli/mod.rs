@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod add_key;
+mod beside;
 mod completions;
 mod config;
 mod db;

@@ -19,7 +19,7 @@ use tower_keypool::{
     config::{Origin, Setting, StoreUrl},
 };
 
-use super::Failure;
+use super::{Failure, beside::Pools};
 use crate::{
     client::{Client, Roots},
     config::{Inputs, Loaded},
@@ -176,7 +176,9 @@ impl Serve {
                     }
                 }
             };
+            let mut beside = Pools::new(Arc::clone(&traffic));
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
+            gateway.stand_beside(beside.stand(&loaded));
             let gateway = Arc::new(gateway.telling(status, traffic));
             // Whoever reads that it serves may end it.
             let stopped = super::interrupted();
@@ -184,8 +186,11 @@ impl Serve {
             let changes = telemetry::report_changes(&pool, clock);
             let grace = loaded.config.gateway.grace.0;
             let apply = {
-                let gateway = Arc::clone(&gateway);
-                Arc::new(move |loaded: &Loaded| gateway.change(setup(loaded)))
+                let (gateway, beside) = (Arc::clone(&gateway), Mutex::new(beside));
+                Arc::new(move |loaded: &Loaded| {
+                    gateway.change(setup(loaded));
+                    gateway.stand_beside(beside.lock().unwrap_or_else(PoisonError::into_inner).stand(loaded));
+                })
             };
             let reload = Reload { inputs, loaded, keys, pool: pool.clone(), apply }.follow();
             let interrupted = async {

@@ -1,6 +1,7 @@
 //! What the binary goes by: a file, then the environment, then options.
 
 mod address;
+mod beside;
 mod find;
 mod loaded;
 mod sections;
@@ -8,6 +9,7 @@ mod show;
 mod store;
 mod variables;
 
+pub use beside::{Beside, ProviderEntry};
 use loaded::secret_of;
 pub use loaded::{Inputs, Loaded};
 pub use sections::{BatchSection, CompatMode, Config, GatewaySection, Level, LogSection, ProviderName};

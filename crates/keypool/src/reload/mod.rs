@@ -194,6 +194,7 @@ impl News {
             ("retry", old.retry != new.retry),
             ("rests", old.rests != new.rests),
             ("limits", old.limits != new.limits),
+            ("providers", old.providers != new.providers),
             ("gateway", before.token != after.token || o.hosts != n.hosts || before.roots != after.roots),
         ];
         let names = |list: &[(&'static str, bool)]| {

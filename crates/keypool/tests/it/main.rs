@@ -1,5 +1,6 @@
 //! The gateway and the binary, from outside.
 
+mod beside;
 mod binary;
 mod callers;
 mod config;

@@ -14,6 +14,7 @@ use keypool::{
     client::Client as Upstream,
     gateway::{
         Gateway, Setup,
+        beside::Beside,
         guard::Guard,
         listen,
         route::Dialects,
@@ -73,6 +74,19 @@ impl Served {
         B::Error: Into<BoxError>,
     {
         Self::serving(gateway(stack, upstream)).await
+    }
+
+    /// The same with others beside it.
+    pub(crate) async fn among<S, B>(stack: S, others: Vec<Beside<S>>) -> Self
+    where
+        S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let gateway = gateway(stack, "http://upstream.invalid");
+        gateway.stand_beside(others);
+        Self::serving(gateway).await
     }
 
     async fn serving<S, B>(gateway: Gateway<S>) -> Self
