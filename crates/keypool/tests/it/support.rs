@@ -12,6 +12,7 @@ use hyper_util::{
 };
 use keypool::{
     client::Client as Upstream,
+    fetch::Fetcher,
     gateway::{
         Gateway, Setup,
         beside::Beside,
@@ -61,6 +62,16 @@ impl Served {
         let pool = KeyPool::builder(Gemini::at(upstream).unwrap()).key(key).wait(Duration::ZERO).build().unwrap();
         let stack = stack::stack(&pool, Models::new(), Retry::new());
         let gateway = gateway(stack.clone(), upstream);
+        gateway.change(Setup { stack, guard: Guard::new([]), token: Token::new(PLACEHOLDER), dialects });
+        Self::serving(gateway).await
+    }
+
+    /// Serves THE stack over one key, images by URL fetched by this.
+    pub(crate) async fn fetching(fetcher: Fetcher, key: Key, upstream: &str) -> Self {
+        let pool = KeyPool::builder(Gemini::at(upstream).unwrap()).key(key).wait(Duration::ZERO).build().unwrap();
+        let stack = stack::stack(&pool, Models::new(), Retry::new());
+        let gateway = gateway(stack.clone(), upstream).fetching(fetcher);
+        let dialects = Dialects { fetches: true, ..Dialects::default() };
         gateway.change(Setup { stack, guard: Guard::new([]), token: Token::new(PLACEHOLDER), dialects });
         Self::serving(gateway).await
     }
