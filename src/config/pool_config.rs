@@ -102,6 +102,18 @@ impl PoolConfig {
         environment: &Environment,
         not_keys: &[&str],
     ) -> Source {
+        self.source_at("keys", document, folder, environment, not_keys)
+    }
+
+    /// The same of keys that stand elsewhere in the file, at `place`.
+    pub fn source_at(
+        &self,
+        place: &str,
+        document: &mut Document<'_>,
+        folder: &Path,
+        environment: &Environment,
+        not_keys: &[&str],
+    ) -> Source {
         let mut source = Source::new(Rank::Configuration);
         let mut places: HashMap<String, usize> = HashMap::new();
         for (n, entry) in self.keys.iter().enumerate() {
@@ -111,18 +123,18 @@ impl PoolConfig {
                 KeyEntry { secret_file: Some(path), .. } => ("secret_file", read(&folder.join(path))),
                 _ => continue,
             };
-            let path = format!("keys[{n}].{field}");
+            let path = format!("{place}[{n}].{field}");
             let checked = read.and_then(|secret| match key_file::check(&secret, not_keys) {
                 Ok(()) => Ok(secret),
                 Err(error) => Err(error.to_string()),
             });
             match checked {
                 Ok(secret) => {
-                    let (at, origin) = (format!("keys[{n}]"), document.origin(&format!("keys[{n}]")));
+                    let (at, origin) = (format!("{place}[{n}]"), document.origin(&format!("{place}[{n}]")));
                     source.keys.push(spec(entry, &secret, origin.clone()));
                     let first = *places.entry(secret).or_insert(n);
                     if first != n {
-                        let what = format!("this is the key of keys[{first}] again: they are one");
+                        let what = format!("this is the key of {place}[{first}] again: they are one");
                         source.notes.push(Problem::new(origin, &at, what));
                     }
                 }
@@ -134,8 +146,19 @@ impl PoolConfig {
 
     /// The keys of `pool.key_files`.
     pub fn files(&self, document: &mut Document<'_>, folder: &Path, not_keys: &[&str]) -> Vec<Source> {
+        self.files_at("pool.key_files", document, folder, not_keys)
+    }
+
+    /// The same of files that are named elsewhere in the file, at `place`.
+    pub fn files_at(
+        &self,
+        place: &str,
+        document: &mut Document<'_>,
+        folder: &Path,
+        not_keys: &[&str],
+    ) -> Vec<Source> {
         let mut sources = Vec::new();
-        for path in self.key_paths(document, folder) {
+        for path in self.key_paths_at(place, document, folder) {
             match KeyFile::load(&path, not_keys) {
                 Ok(file) => sources.push(Source::from(file)),
                 // Whoever takes out the last key means it. A file that never had one is said, and keys may stand
@@ -145,7 +168,7 @@ impl PoolConfig {
                     source.notes.push(Problem::new(Origin::file(path.as_path(), 0), "", error.to_string()));
                     sources.push(source);
                 }
-                Err(error) => document.problem("pool.key_files", error.to_string()),
+                Err(error) => document.problem(place, error.to_string()),
             }
         }
         sources
@@ -153,7 +176,12 @@ impl PoolConfig {
 
     /// Where `pool.key_files` are: those that the file names in `folder`, others where this process runs.
     pub fn key_paths(&self, document: &Document<'_>, folder: &Path) -> Vec<PathBuf> {
-        let in_file = matches!(document.origin("pool.key_files"), Origin::File { .. });
+        self.key_paths_at("pool.key_files", document, folder)
+    }
+
+    /// The same of files that are named elsewhere in the file, at `place`.
+    pub fn key_paths_at(&self, place: &str, document: &Document<'_>, folder: &Path) -> Vec<PathBuf> {
+        let in_file = matches!(document.origin(place), Origin::File { .. });
         let folder = if in_file { folder } else { Path::new("") };
         let named = self.pool.key_files.iter().filter(|path| !path.as_os_str().is_empty());
         named.map(|path| folder.join(path)).collect()

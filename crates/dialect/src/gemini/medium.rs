@@ -7,6 +7,7 @@ use crate::{Medium, Speech};
 /// A part of `generationConfig`.
 #[derive(Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "as they stand on the wire")]
 pub(super) struct Config<'r> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     response_modalities: &'static [&'static str],

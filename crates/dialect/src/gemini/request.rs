@@ -262,7 +262,9 @@ fn request<'r>(conversation: &'r Conversation<'_>) -> Result<Request<'r>, Fault>
         && let Some(parts) = contents.first_mut().map(|content| &mut content.parts)
     {
         if medium::style_stands_apart(model) {
-            parts.iter_mut().for_each(|part| part.speech_metadata = Some(medium::Manner { style }));
+            for part in parts {
+                part.speech_metadata = Some(medium::Manner { style });
+            }
         } else {
             parts.insert(0, text(style));
         }

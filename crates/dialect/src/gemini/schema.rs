@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn any_other_stays_as_it_is() {
-        let schema = r##"{ "type":"object", "additionalProperties": false, "anyOf": [{"enum": ["a"]}, {}] }"##;
+        let schema = r#"{ "type":"object", "additionalProperties": false, "anyOf": [{"enum": ["a"]}, {}] }"#;
         assert_eq!(of(schema), schema);
     }
 }

@@ -113,7 +113,6 @@ pub fn pictures(drawn: &Drawn, created: i64) -> Vec<u8> {
         b64_json: &'s str,
     }
     #[derive(Serialize)]
-    #[expect(clippy::struct_field_names, reason = "as they stand on the wire")]
     struct Usage {
         input_tokens: u64,
         output_tokens: u64,

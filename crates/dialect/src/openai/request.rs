@@ -110,6 +110,8 @@ fn known<'a>(field: &Field<'a>, asked: &mut Asked<'a>) -> Result<(), Unread> {
         "top_k" => sampling.top_k = Some(field.read()?),
         "seed" => sampling.seed = Some(field.read()?),
         "n" => sampling.answers = Some(field.read()?),
+        // As they are by themselves: there are models that refuse the very field.
+        "presence_penalty" | "frequency_penalty" if field.read::<f64>()? == 0.0 => ignored.add(&*field.name),
         "presence_penalty" => sampling.presence_penalty = Some(field.read()?),
         "frequency_penalty" => sampling.frequency_penalty = Some(field.read()?),
         "logprobs" => sampling.logprobs = field.read::<bool>()?.then_some(0),
@@ -231,6 +233,9 @@ mod tests {
             assert!(asked.ignored.has(name), "{name}");
         }
         assert_eq!(asked.ignored.listed().unwrap(), "user, store, metadata, logit_bias");
+        let asked = with(r#""presence_penalty":0,"frequency_penalty":0.0,"n":1"#).unwrap();
+        assert_eq!(asked.ignored.listed().unwrap(), "presence_penalty, frequency_penalty");
+        assert_eq!(asked.conversation.sampling.presence_penalty, None);
     }
 
     #[test]

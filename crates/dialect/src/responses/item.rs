@@ -65,7 +65,9 @@ pub(super) fn read<'a>(
     let mut late = Vec::new();
     for (index, item) in items.into_iter().enumerate() {
         if item.kind.as_deref() != Some("function_call_output") {
-            std::mem::take(&mut late).into_iter().for_each(|part| conversation.say(Role::User, part));
+            for part in std::mem::take(&mut late) {
+                conversation.say(Role::User, part);
+            }
         }
         let place = || format!("input[{index}]");
         let missing = |what: &str| Fault::invalid(format!("{}.{what} is missing", place())).at(place());
@@ -118,7 +120,9 @@ pub(super) fn read<'a>(
             }
         }
     }
-    late.into_iter().for_each(|part| conversation.say(Role::User, part));
+    for part in late {
+        conversation.say(Role::User, part);
+    }
     Ok(())
 }
 

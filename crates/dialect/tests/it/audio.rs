@@ -90,17 +90,16 @@ fn sound_comes_as_it_was_asked_for() {
 }
 
 fn form(fields: &[(&str, &str)], file: Option<(&str, &str)>) -> String {
-    let mut body = String::new();
-    for (name, value) in fields {
-        body += &format!("--xx\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
-    }
-    if let Some((name, mime)) = file {
-        body += &format!(
+    let part = |(name, value): &(&str, &str)| {
+        format!("--xx\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let file = file.map(|(name, mime)| {
+        format!(
             "--xx\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\nContent-Type: {mime}\r\n\r\n\
              sound\r\n"
-        );
-    }
-    body + "--xx--\r\n"
+        )
+    });
+    fields.iter().map(part).chain(file).chain(["--xx--\r\n".to_owned()]).collect()
 }
 
 fn heard(audio: Audio, body: &str) -> Result<Value, Fault> {

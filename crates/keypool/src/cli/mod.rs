@@ -2,6 +2,7 @@
 
 mod add_key;
 mod batch;
+mod beside;
 mod completions;
 mod config;
 mod db;

@@ -19,7 +19,7 @@ use tower_keypool::{
     config::{Origin, Setting, StoreUrl},
 };
 
-use super::Failure;
+use super::{Failure, beside::Pools};
 use crate::{
     client::{Client, Roots},
     config::{Inputs, Loaded},
@@ -186,7 +186,9 @@ impl Serve {
                     Setup { names: loaded.config.gateway.served_headers, ..setup }
                 }
             };
+            let mut beside = Pools::new(Arc::clone(&traffic));
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
+            gateway.stand_beside(beside.stand(&loaded));
             let gateway = Arc::new(gateway.telling(status, traffic));
             // Whoever reads that it serves may end it.
             let stopped = super::interrupted();
@@ -196,10 +198,11 @@ impl Serve {
             let drain = loaded.config.gateway.drain_delay.0;
             let tls = Tls::new(loaded.certified.clone());
             let apply = {
-                let (gateway, tls) = (Arc::clone(&gateway), tls.clone());
+                let (gateway, tls, beside) = (Arc::clone(&gateway), tls.clone(), Mutex::new(beside));
                 Arc::new(move |loaded: &Loaded| {
                     gateway.change(setup(loaded));
                     tls.change(loaded.certified.clone());
+                    gateway.stand_beside(beside.lock().unwrap_or_else(PoisonError::into_inner).stand(loaded));
                 })
             };
             let reload = Reload { inputs, loaded, keys, pool: pool.clone(), apply }.follow();

@@ -15,7 +15,7 @@ use tower_keypool::{
     },
 };
 
-use super::{CompatMode, Config, ProviderName, address, certificate, find, store, variables};
+use super::{Beside, CompatMode, Config, ProviderName, address, beside, certificate, find, store, variables};
 use crate::client::Roots;
 use crate::database::Told;
 use crate::gateway::{dialect::Dialect, guard::Guard, route::Dialects, tls::Certified, token::PLACEHOLDER};
@@ -73,6 +73,8 @@ pub struct Loaded {
     pub own_token: bool,
     /// Whose API it is, and where.
     pub provider: Arc<dyn Provider>,
+    /// Those beside it.
+    pub beside: Vec<Beside>,
     /// `[store]`, with its paths resolved and its password read.
     pub store: StoreSection,
     /// Whom it must be certified by.
@@ -237,7 +239,9 @@ impl Inputs {
         let store = store::resolve(&config.store, &folder, &mut document, &mut files);
         files.extend(store::files(&self.environment));
         let (token, own_token) = address::token(given.as_deref(), &addresses, &mut document);
-        let provider = provider(&config, &mut document);
+        let gateway = &config.gateway;
+        let upstream = gateway.upstream.as_deref();
+        let provider = provider_at(gateway.provider, upstream, "gateway.upstream", &mut document);
         config.gateway.upstream = Some(provider.base().to_string());
 
         let roots = roots(&config, &folder, &mut document, &mut files);
@@ -261,11 +265,14 @@ impl Inputs {
         files.extend(variables.files(&self.environment));
         files.extend(config.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));
 
+        let beside = (&*folder, &self.environment, &not_keys[..]);
+        let beside = beside::resolve(&config, &mut document, beside, &mut files);
+
         problems.extend(document.into_problems());
         ConfigErrors::check(problems)?;
         files.extend(self.more_files.iter().cloned());
         let keys = unite(&sources, &self.more, &token);
-        Ok(Loaded { config, keys, sources, addresses, token, own_token, provider, store, roots, certified, files })
+        Ok(Loaded { config, keys, sources, addresses, token, own_token, provider, beside, store, roots, certified, files })
     }
 }
 
@@ -338,8 +345,14 @@ fn roots(config: &Config, folder: &Path, document: &mut Document<'_>, files: &mu
     roots
 }
 
-fn provider(config: &Config, document: &mut Document<'_>) -> Arc<dyn Provider> {
-    let made = match (config.gateway.provider, config.gateway.upstream.as_deref()) {
+/// The provider at an address, which stands at `place`.
+pub(super) fn provider_at(
+    name: ProviderName,
+    upstream: Option<&str>,
+    place: &str,
+    document: &mut Document<'_>,
+) -> Arc<dyn Provider> {
+    let made = match (name, upstream) {
         (ProviderName::Gemini, None) => return Arc::new(Gemini::new()),
         (ProviderName::OpenAi, None) => return Arc::new(OpenAi::new()),
         (ProviderName::Anthropic, None) => return Arc::new(Anthropic::new()),
@@ -348,7 +361,7 @@ fn provider(config: &Config, document: &mut Document<'_>) -> Arc<dyn Provider> {
         (ProviderName::Anthropic, Some(base)) => Anthropic::at(base).map(|made| Arc::new(made) as Arc<dyn Provider>),
     };
     made.unwrap_or_else(|error| {
-        document.problem("gateway.upstream", error.to_string());
+        document.problem(place, error.to_string());
         Arc::new(Gemini::new())
     })
 }

@@ -2,6 +2,7 @@
 
 mod address;
 mod batch;
+mod beside;
 mod certificate;
 mod find;
 mod known;
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tower_keypool::config::{KeySet, Origin};
 
 pub use batch::BatchSection;
+pub use beside::{Beside, ProviderEntry};
 use loaded::secret_of;
 pub use loaded::{Inputs, Loaded};
 pub use sections::{CompatMode, Config, GatewaySection, Level, LogFormat, LogSection, ProviderName};

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use super::ProviderEntry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tower_keypool::config::{Interval, KeyEntry, LimitsSection, ModelEntry, PoolConfig, PoolSection};
@@ -29,6 +30,8 @@ pub struct Config {
     pub limits: LimitsSection,
     /// What `keypool serve` listens on, and where it sends to.
     pub gateway: GatewaySection,
+    /// Providers beside that of [gateway], each with keys of its own.
+    pub providers: Vec<ProviderEntry>,
     /// What is told of all that.
     pub log: LogSection,
     /// Where counts, rests and keys added by command outlive the process, and how processes share keys there.

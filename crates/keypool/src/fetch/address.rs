@@ -12,35 +12,38 @@ pub(super) fn is_global(address: IpAddr) -> bool {
 }
 
 fn is_global_v4(address: Ipv4Addr) -> bool {
-    !matches!(
-        address.octets(),
-        // this network, private, shared (CGNAT), loopback, link-local (the clouds' metadata)
-        [0 | 10 | 127, ..]
-            | [100, 64..=127, ..]
-            | [169, 254, ..]
-            | [172, 16..=31, ..]
-            | [192, 168, ..]
-            // protocol assignments, documentation, relays, benchmarks
-            | [192, 0, 0 | 2, _]
-            | [192, 88, 99, _]
-            | [198, 18 | 19, ..]
-            | [198, 51, 100, _]
-            | [203, 0, 113, _]
-            // multicast, reserved, broadcast
-            | [224..=255, ..]
-    )
+    let [first, second, third, _] = address.octets();
+    let special = match first {
+        // this network, private, loopback, multicast, reserved, broadcast
+        0 | 10 | 127 | 224..=255 => true,
+        // shared (CGNAT)
+        100 => (64..=127).contains(&second),
+        // link-local: the clouds' metadata
+        169 => second == 254,
+        172 => (16..=31).contains(&second),
+        // private, protocol assignments, documentation, relays
+        192 => matches!((second, third), (168, _) | (0, 0 | 2) | (88, 99)),
+        // benchmarks, documentation
+        198 => matches!((second, third), (18 | 19, _) | (51, 100)),
+        203 => (second, third) == (0, 113),
+        _ => false,
+    };
+    !special
 }
 
-/// Global unicast is 2000::/3; all else (loopback, mapped, NAT64, ULA, link-local, multicast) lies outside of it.
+/// Global unicast is `2000::/3`; all else (loopback, mapped, NAT64, ULA, link-local, multicast) lies outside of it.
 fn is_global_v6(address: Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();
-    let unicast = first & 0xe000 == 0x2000;
-    // Protocol assignments (Teredo and others carry IPv4), documentation, 6to4.
-    let special = (first == 0x2001 && second < 0x200)
-        || (first == 0x2001 && second == 0xdb8)
-        || first == 0x2002
-        || (first == 0x3fff && second < 0x1000);
-    unicast && !special
+    let special = match first {
+        // protocol assignments (Teredo and others carry IPv4), documentation
+        0x2001 => second < 0x200 || second == 0xdb8,
+        // 6to4
+        0x2002 => true,
+        // documentation
+        0x3fff => second < 0x1000,
+        _ => first & 0xe000 != 0x2000,
+    };
+    !special
 }
 
 #[cfg(test)]

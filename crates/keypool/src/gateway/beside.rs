@@ -46,14 +46,21 @@ impl<S> Default for Others<S> {
     }
 }
 
-impl<S: Clone> Others<S> {
+impl<S> Others<S> {
     /// Requests that come from now on find these.
     pub(super) fn change(&self, others: Vec<Beside<S>>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = others.into();
     }
 
-    pub(super) fn all(&self) -> Arc<[Beside<S>]> {
+    fn read(&self) -> Arc<[Beside<S>]> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<S: Clone> Others<S> {
+    /// Each, with a stack of its own.
+    pub(super) fn all(&self) -> Vec<Beside<S>> {
+        self.read().to_vec()
     }
 
     /// The one that a path names, which then goes on without it; `None`: the path names none that is there.
@@ -61,7 +68,7 @@ impl<S: Clone> Others<S> {
         // Most paths are done here.
         let rest = uri.path().strip_prefix(FRONT)?;
         let (name, path) = rest.split_once('/')?;
-        let other = self.all().iter().find(|other| other.name == name)?.clone();
+        let other = self.read().iter().find(|other| other.name == name)?.clone();
         let target = match uri.query() {
             Some(query) => format!("/{path}?{query}"),
             None => format!("/{path}"),

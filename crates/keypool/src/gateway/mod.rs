@@ -5,6 +5,7 @@
 //! comes. Chunks of a resumable upload take the way of [`upload`]; what is asked under `/-/` is answered here. [`route`]
 //! tells dialects apart: a request in another one than the provider's is translated, both ways.
 
+pub mod beside;
 pub mod dialect;
 mod entrance;
 pub mod guard;
@@ -38,6 +39,7 @@ use tower::Service;
 use tower_keypool::{Base, BoxError, Clock, Error, ServedBy};
 use tracing::Instrument;
 
+use beside::{Beside, Others};
 use dialect::{Dialect, Refusal};
 pub use entrance::Entrance;
 use guard::{Guard, Local};
@@ -70,6 +72,7 @@ pub struct Gateway<S> {
     traffic: Arc<Traffic>,
     status: Option<Arc<Status>>,
     fetcher: Fetcher,
+    others: Others<S>,
 }
 
 /// What may change while it runs. A request keeps what it began with.
@@ -106,6 +109,7 @@ impl<S> Gateway<S> {
             traffic,
             status: None,
             fetcher: Fetcher::default(),
+            others: Others::default(),
         }
     }
 
@@ -114,6 +118,11 @@ impl<S> Gateway<S> {
     pub fn fetching(mut self, fetcher: Fetcher) -> Self {
         self.fetcher = fetcher;
         self
+    }
+
+    /// Requests that come from now on find these providers beside its own.
+    pub fn stand_beside(&self, others: Vec<Beside<S>>) {
+        self.others.change(others);
     }
 
     /// Requests that come from now on find this.
@@ -169,11 +178,16 @@ where
             line.of_page().end(&mut response, &gateway.clock);
             return Ok(response.map(|body| Counted::uncounted(Said::from(body))));
         }
+        // Whoever names another provider speaks its dialect.
+        let other = gateway.others.take(&mut parts.uri);
+        let (dialect, way) = other.as_ref().map_or((dialect, way), |other| (other.dialect, Way::Through));
         let visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), walk::span(&parts));
         let (tidy, admitted) = (Tidy::after(&seen), gateway.admit(&turn.setup, &parts, &seen, &self.local));
         let passage = match (admitted, &way) {
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),
             (Ok(_), Way::Mistaken(dialect)) => Err(dialect.mistaken()),
+            // The id of an upload is a credential for that upload alone.
+            (Ok(Passage::Chunk(_)), _) if other.is_some() => Err(dialect.nowhere()),
             (Ok(passage), _) => Ok(passage),
             (Err(refusal), _) => Err(dialect.answer(refusal)),
         };
@@ -186,6 +200,20 @@ where
                 return Ok(counted(visit, Outcome::Refused, response));
             }
         };
+        if let Some(other) = other {
+            self.leave(turn);
+            tidy.apply(&mut parts);
+            let request = Request::from_parts(parts, Outgoing::Came(body));
+            let passing = translate::pass(other.stack, request);
+            let answered = match visit.span().cloned() {
+                None => Box::pin(passing).await,
+                Some(span) => Box::pin(passing.instrument(span)).await,
+            };
+            let (outcome, response) = gateway.finish(answered, &Passage::Other, dialect);
+            line.end(&response, &gateway.clock);
+            gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
+            return Ok(counted(visit, outcome, response));
+        }
         if let Way::Translated(dialect, task) = &way
             && let Some(caller) = task.caller().or(dialect.caller())
         {
@@ -197,8 +225,11 @@ where
                 fetcher: turn.setup.dialects.fetches.then(|| gateway.fetcher.clone()),
                 clock: gateway.clock.clone(),
                 traffic: Arc::clone(&gateway.traffic),
+                dialect: *dialect,
+                others: gateway.others.all(),
             };
             self.leave(turn);
+            tidy.apply(&mut parts);
             // Behind a pointer: the other requests need not carry room for it.
             let translation: Translation<B> = Box::pin(translator.answer(task, parts, body));
             let (outcome, mut response) = match visit.span().cloned() {

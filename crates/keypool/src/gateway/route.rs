@@ -66,6 +66,22 @@ impl Task {
         }
     }
 
+    /// Its path in its own dialect.
+    pub(super) fn path(&self, dialect: Dialect) -> &'static str {
+        match self {
+            Self::Chat if dialect == Dialect::Anthropic => "/v1/messages",
+            Self::Chat => "/v1/chat/completions",
+            Self::Respond => "/v1/responses",
+            Self::Count => "/v1/messages/count_tokens",
+            Self::Embeddings => "/v1/embeddings",
+            Self::Draw => "/v1/images/generations",
+            Self::Sound(Audio::Speech) => "/v1/audio/speech",
+            Self::Sound(Audio::Transcription) => "/v1/audio/transcriptions",
+            Self::Sound(Audio::Translation) => "/v1/audio/translations",
+            Self::Models | Self::Model(_) => "/v1/models",
+        }
+    }
+
     /// The one method that it has.
     pub(super) fn method(&self) -> Method {
         match self {

@@ -2,6 +2,7 @@
 
 mod asked;
 mod drawing;
+mod elsewhere;
 mod refusal;
 mod upstream;
 
@@ -16,13 +17,15 @@ use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kin
 use tower::Service;
 use tower_keypool::{BoxError, Clock, Demand, Error, ServedBy};
 
-pub(super) use self::{refusal::fault_of, upstream::reshaped};
 use self::{
     asked::{read, request},
     refusal::{Failed, bad_model, refused, upstream_fault},
     upstream::{check, send},
 };
+pub(super) use self::{elsewhere::pass, refusal::fault_of, upstream::reshaped};
 use super::{
+    beside::Beside,
+    dialect::Dialect,
     head::Names,
     ignored,
     route::Task,
@@ -54,6 +57,10 @@ pub(super) struct Translator<S> {
     pub(super) fetcher: Option<Fetcher>,
     pub(super) clock: Clock,
     pub(super) traffic: Arc<Traffic>,
+    /// The caller's.
+    pub(super) dialect: Dialect,
+    /// Providers beside the one that is translated for.
+    pub(super) others: Vec<Beside<S>>,
 }
 
 type Answered<B> = (Outcome, Response<Said<B>>);
@@ -66,17 +73,10 @@ where
     B::Error: Into<BoxError>,
 {
     /// Answers it, whatever happens.
-    pub(super) async fn answer(mut self, task: Task, parts: Parts, body: Incoming) -> Answered<B> {
+    pub(super) async fn answer(self, task: Task, parts: Parts, body: Incoming) -> Answered<B> {
         let (caller, traffic) = (self.caller, Arc::clone(&self.traffic));
         let answered = if parts.method == task.method() {
-            match task {
-                Task::Chat | Task::Respond | Task::Sound(_) => self.chat(parts, body).await,
-                Task::Count => self.count(parts, body).await,
-                Task::Embeddings => self.embed(parts, body).await,
-                Task::Draw => self.draw(parts, body).await,
-                Task::Models => self.models(&parts).await,
-                Task::Model(name) => self.model(&name, &parts).await,
-            }
+            self.perform(task, parts, body).await
         } else {
             Err(Fault::new(Kind::NotSupported, format!("{} is not for this path", parts.method)).into())
         };
@@ -88,8 +88,25 @@ where
         })
     }
 
-    async fn chat(mut self, parts: Parts, body: Incoming) -> Result<Answered<B>, Failed> {
+    async fn perform(mut self, task: Task, parts: Parts, body: Incoming) -> Result<Answered<B>, Failed> {
+        match &task {
+            Task::Models => return self.models(&parts).await,
+            Task::Model(name) => return self.model(name, &parts).await,
+            _ => {}
+        }
         let bytes = read(&parts.headers, body).await?;
+        if let Some(stack) = self.elsewhere(&bytes)? {
+            return self.hand_on(stack, &task, parts, bytes).await;
+        }
+        match task {
+            Task::Count => self.count(parts, bytes).await,
+            Task::Embeddings => self.embed(parts, bytes).await,
+            Task::Draw => self.draw(parts, bytes).await,
+            _ => self.chat(parts, bytes).await,
+        }
+    }
+
+    async fn chat(mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
         let asked = self.caller.conversation(&bytes, self.strict)?;
         let Asked { mut conversation, ignored, usage_wanted, form } = asked;
         self.bring(&mut conversation).await?;
@@ -170,8 +187,7 @@ where
         Ok((Outcome::Answered, response))
     }
 
-    async fn count(&mut self, parts: Parts, body: Incoming) -> Result<Answered<B>, Failed> {
-        let bytes = read(&parts.headers, body).await?;
+    async fn count(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
         let mut asked = self.caller.conversation(&bytes, self.strict)?;
         self.bring(&mut asked.conversation).await?;
         let path = gemini::path_of(&asked.conversation.model, ":countTokens").ok_or_else(bad_model)?;
@@ -181,8 +197,7 @@ where
         Ok(answer(self.caller.counted(tokens).into_bytes(), served_by, &asked.ignored))
     }
 
-    async fn embed(&mut self, parts: Parts, body: Incoming) -> Result<Answered<B>, Failed> {
-        let bytes = read(&parts.headers, body).await?;
+    async fn embed(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
         let (asked, ignored) = openai::embedding(&bytes, self.strict)?;
         let path = gemini::path_of(&asked.model, ":batchEmbedContents").ok_or_else(bad_model)?;
         let mut all = keypool_dialect::Embedded::default();

@@ -198,6 +198,7 @@ impl News {
             ("retry", old.retry != new.retry),
             ("rests", old.rests != new.rests),
             ("limits", old.limits != new.limits),
+            ("providers", old.providers != new.providers),
             (
                 "gateway",
                 before.token != after.token

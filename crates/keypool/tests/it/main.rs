@@ -1,6 +1,7 @@
 //! The gateway and the binary, from outside.
 
 mod batch;
+mod beside;
 mod binary;
 mod callers;
 mod config;

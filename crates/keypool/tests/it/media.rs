@@ -2,8 +2,10 @@
 
 use gemini_sim::{AnswerText, GeminiSim};
 use http::{Request, StatusCode};
-use keypool::gateway::token::PLACEHOLDER;
+use keypool::{fetch::Fetcher, gateway::token::PLACEHOLDER};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tower_keypool::Key;
 
 use crate::{
     dialects::{events, post, served},
@@ -39,6 +41,38 @@ async fn images_by_both_kinds_of_model() {
 }
 
 #[tokio::test]
+async fn images_by_url_where_that_is_allowed() {
+    let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
+    // A server of pictures on the open network.
+    let pictures = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let open = pictures.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = pictures.accept().await {
+            let _ = stream.read(&mut [0; 1_024]).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n\x89PNG\r\n\x1a\n\0").await;
+        }
+    });
+    let fetcher = Fetcher::finding(move |_, _| Box::pin(async move { Ok(vec![open]) }), |_| true);
+    let look = |url: &str| {
+        let image = json!({ "type": "image_url", "image_url": { "url": url } });
+        json!({ "model": "gemini-2.5-flash", "messages": [{ "role": "user", "content": [image] }] })
+    };
+    let fetching = Served::fetching(fetcher, Key::new(ONE), &sim.url()).await;
+    let answer = post(&fetching, "/v1/chat/completions", &look("http://pictures.example/a.png")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    // As it is by itself, this machine is nobody's open network.
+    let inside = format!("http://{open}/a.png");
+    let usual = Served::fetching(Fetcher::default(), Key::new(ONE), &sim.url()).await;
+    let off = served(&sim).await;
+    for (gateway, said) in [(usual, "could not be fetched"), (off, "not fetched from elsewhere")] {
+        let answer = post(&gateway, "/v1/chat/completions", &look(&inside)).await;
+        let error = answer.json()["error"].clone();
+        assert_eq!((answer.status.as_u16(), &error["param"]), (400, &json!("messages[0].content[0].image_url.url")));
+        assert!(error["message"].as_str().unwrap().contains(said), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn words_are_spoken() {
     let sim = GeminiSim::builder().key(ONE).start().await.unwrap();
     let served = served(&sim).await;
@@ -58,11 +92,11 @@ async fn words_are_spoken() {
 }
 
 async fn upload(served: &Served, path: &str, fields: &[(&str, &str)]) -> Answer {
-    let mut body = String::new();
-    for (name, value) in fields {
-        body += &format!("--xx\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
-    }
-    body += "--xx\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nsound\r\n--xx--\r\n";
+    let part = |(name, value): &(&str, &str)| {
+        format!("--xx\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let file = "--xx\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nsound\r\n--xx--\r\n";
+    let body: String = fields.iter().map(part).chain([file.to_owned()]).collect();
     let request = Request::post(served.url(path))
         .header("authorization", format!("Bearer {PLACEHOLDER}"))
         .header("content-type", "multipart/form-data; boundary=xx");

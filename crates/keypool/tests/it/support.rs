@@ -12,8 +12,10 @@ use hyper_util::{
 };
 use keypool::{
     client::Client as Upstream,
+    fetch::Fetcher,
     gateway::{
         Gateway, Setup,
+        beside::Beside,
         guard::Guard,
         listen,
         route::Dialects,
@@ -65,6 +67,16 @@ impl Served {
         Self::serving(gateway).await
     }
 
+    /// Serves THE stack over one key, images by URL fetched by this.
+    pub(crate) async fn fetching(fetcher: Fetcher, key: Key, upstream: &str) -> Self {
+        let pool = KeyPool::builder(Gemini::at(upstream).unwrap()).key(key).wait(Duration::ZERO).build().unwrap();
+        let stack = stack::stack(&pool, Models::new(), Retry::new());
+        let gateway = gateway(stack.clone(), upstream).fetching(fetcher);
+        let dialects = Dialects { fetches: true, ..Dialects::default() };
+        gateway.change(Setup { stack, guard: Guard::new([]), token: Token::new(PLACEHOLDER), dialects });
+        Self::serving(gateway).await
+    }
+
     /// Serves a stack on any free port.
     pub(crate) async fn over<S, B>(stack: S, upstream: &str) -> Self
     where
@@ -74,6 +86,19 @@ impl Served {
         B::Error: Into<BoxError>,
     {
         Self::serving(gateway(stack, upstream)).await
+    }
+
+    /// The same with others beside it.
+    pub(crate) async fn among<S, B>(stack: S, others: Vec<Beside<S>>) -> Self
+    where
+        S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let gateway = gateway(stack, "http://upstream.invalid");
+        gateway.stand_beside(others);
+        Self::serving(gateway).await
     }
 
     async fn serving<S, B>(gateway: Gateway<S>) -> Self

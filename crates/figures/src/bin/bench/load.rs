@@ -135,8 +135,12 @@ impl Size {
         let turn = |n: usize| {
             let role = if n.is_multiple_of(2) { "user" } else { "assistant" };
             // Lines, as people write them.
-            format!(r#"{{"role":"{role}","content":"{}"}},"#, r"some words of a line that is not short
-".repeat(25))
+            format!(
+                r#"{{"role":"{role}","content":"{}"}},"#,
+                r"some words of a line that is not short
+"
+                .repeat(25)
+            )
         };
         let text = |turns: String, most: usize| {
             let frame = chat(&turns, &asked(r#""""#)).len();
@@ -147,8 +151,7 @@ impl Size {
             Self::Long => text((0..96).map(turn).collect(), 100 << 10),
             Self::Image => {
                 let image = "iVBORw0KGgoAAAAN".repeat((5 << 20) / 16);
-                let image =
-                    format!(r#"{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{image}"}}}}"#);
+                let image = format!(r#"{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{image}"}}}}"#);
                 chat("", &asked(&format!(r#"[{{"type":"text","text":"What is it?"}},{image}]"#)))
             }
         };

@@ -3,12 +3,11 @@
 use bytes::Bytes;
 use http::{Method, Request, Response, request::Parts};
 use http_body::Body;
-use hyper::body::Incoming;
 use keypool_dialect::{Drawn, gemini, openai};
 use tower::Service;
 use tower_keypool::{BoxError, Error};
 
-use super::{Answered, Failed, Translator, answer, bad_model, read, request, upstream_fault};
+use super::{Answered, Failed, Translator, answer, bad_model, request, upstream_fault};
 use crate::outgoing::Outgoing;
 
 impl<S, B> Translator<S>
@@ -19,8 +18,7 @@ where
     B::Error: Into<BoxError>,
 {
     /// All images that were asked for, one request after the other: who wants ten waits, and has no ten keys at work.
-    pub(super) async fn draw(&mut self, parts: Parts, body: Incoming) -> Result<Answered<B>, Failed> {
-        let bytes = read(&parts.headers, body).await?;
+    pub(super) async fn draw(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
         let (asked, ignored) = openai::drawing(&bytes, self.strict)?;
         let (mut all, mut served_by) = (Drawn::default(), None);
         let mut left = asked.count;

@@ -24,7 +24,9 @@ async fn told(after: Duration, upstream: Result<u16, ()>) -> (u16, String, [u64;
     });
     let clock = Clock::system();
     let traffic = Arc::new(Traffic::new(clock.clone()));
-    let translator = Translator { stack, caller: &OpenAi, strict: true, fetcher: None, clock, traffic };
+    let (dialect, others) = (Dialect::OpenAi, Vec::new());
+    let translator =
+        Translator { stack, caller: &OpenAi, strict: true, fetcher: None, clock, traffic, dialect, others };
     let shape = Shape { stream: true, ..Shape::default() };
     let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(shape));
     #[expect(clippy::disallowed_methods, reason = "paused")]

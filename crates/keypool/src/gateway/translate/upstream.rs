@@ -1,9 +1,10 @@
 //! The stack's answer to a request of this gateway's own.
 
-use std::future::poll_fn;
+use std::{future::poll_fn, io::Read as _};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use flate2::read::GzDecoder;
+use http::{Request, Response, header};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use keypool_dialect::{Caller as _, gemini, openai::OpenAi};
@@ -80,25 +81,27 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let is_plain = |encoding: &HeaderValue| encoding == "identity";
-    if !response.headers().get(header::CONTENT_ENCODING).is_none_or(is_plain) {
-        return response;
-    }
     let (mut head, body) = response.into_parts();
-    let said = begun(body).await;
-    let said = if said.trim_ascii_start().starts_with(b"[") {
-        let refused = OpenAi.refused(&gemini::fault(head.status, &said));
-        (head.status, head.headers) = (refused.status, without_length(head.headers));
+    let said = begun(body).await.freeze();
+    let packed = head.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
+    let plain = if packed { unpacked(&said) } else { said.clone() };
+    head.headers.remove(header::CONTENT_LENGTH);
+    // Else it is one of ours, or one that is in shape.
+    let said = if plain.trim_ascii_start().starts_with(b"[") {
+        let refused = OpenAi.refused(&gemini::fault(head.status, &plain));
+        head.status = refused.status;
+        head.headers.remove(header::CONTENT_ENCODING);
         refused.body
     } else {
-        // One of ours, or one that is in shape.
-        head.headers = without_length(head.headers);
-        said.freeze()
+        said
     };
     Response::from_parts(head, Said::from(Full::from(said)))
 }
 
-fn without_length(mut headers: HeaderMap) -> HeaderMap {
-    headers.remove(header::CONTENT_LENGTH);
-    headers
+/// As much of what was packed as says what it is.
+fn unpacked(packed: &[u8]) -> Bytes {
+    let mut plain = Vec::new();
+    // What breaks off was read as far as it goes.
+    let _ = GzDecoder::new(packed).take(MOST_OF_ERROR as u64).read_to_end(&mut plain);
+    plain.into()
 }

@@ -1,0 +1,73 @@
+//! Pools of the providers beside the gateway's own.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tower_keypool::{KeyPool, KeyPoolService};
+
+use crate::{
+    client::{Client, Roots},
+    config::{Loaded, ProviderName},
+    gateway::{beside::Beside, dialect::Dialect},
+    stack,
+    status::Traffic,
+};
+
+/// All of them. A pool outlives a reload of the configuration, by its provider's name; it keeps nothing on disk.
+pub(super) struct Pools {
+    held: HashMap<String, Held>,
+    traffic: Arc<Traffic>,
+}
+
+struct Held {
+    /// Whose, where, and whom it trusts: another one needs another pool.
+    place: (ProviderName, String),
+    roots: Roots,
+    pool: KeyPool,
+    client: Client,
+}
+
+impl Pools {
+    pub(super) fn new(traffic: Arc<Traffic>) -> Self {
+        Self { held: HashMap::new(), traffic }
+    }
+
+    /// Goes by a configuration, and says what stands beside from now on. One whose keys cannot make a pool is left out.
+    pub(super) fn stand(&mut self, loaded: &Loaded) -> Vec<Beside<KeyPoolService<Client>>> {
+        let mut before = std::mem::take(&mut self.held);
+        let mut standing = Vec::new();
+        for beside in &loaded.beside {
+            let base = beside.provider.base();
+            let place = (beside.kind, base.to_string());
+            let kept = before.remove(&beside.name).filter(|held| held.place == place && held.roots == loaded.roots);
+            let (pool, made) = match &kept {
+                Some(held) => (Some(held.pool.clone()), held.pool.reconfigure(beside.builder()).map(drop)),
+                None => match beside.builder().build() {
+                    Ok(pool) => (Some(pool), Ok(())),
+                    Err(error) => (None, Err(error)),
+                },
+            };
+            if let Err(error) = made {
+                tracing::error!("providers.{}: {error}", beside.name);
+            }
+            let Some(pool) = pool else { continue };
+            let client = kept.map_or_else(
+                || Client::trusting(base, loaded.roots.clone()).counting(&self.traffic),
+                |held| held.client,
+            );
+            let settings = beside.settings();
+            standing.push(Beside {
+                name: beside.name.clone(),
+                dialect: match beside.kind {
+                    ProviderName::Gemini => Dialect::Gemini,
+                    ProviderName::OpenAi => Dialect::OpenAi,
+                    ProviderName::Anthropic => Dialect::Anthropic,
+                },
+                models: beside.models.clone(),
+                stack: stack::stack_over(&pool, settings.fallback(), settings.retry(), client.clone()),
+            });
+            let roots = loaded.roots.clone();
+            self.held.insert(beside.name.clone(), Held { place, roots, pool, client });
+        }
+        standing
+    }
+}

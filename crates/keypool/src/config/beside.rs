@@ -1,0 +1,182 @@
+//! `[[providers]]`: others beside the gateway's own.
+
+#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tower_keypool::{
+    KeyPoolBuilder, Provider,
+    config::{Document, Environment, KeyEntry, KeySet, PoolConfig},
+};
+
+use super::{Config, ProviderName, loaded::provider_at};
+
+/// A provider beside the one of [gateway], with keys and a pool of its own. Requests go to it by path (/to/NAME/v1/…), or,
+/// where [gateway] is for Gemini, by the model that they ask for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProviderEntry {
+    /// What paths call it: letters, digits, - and _.
+    pub name: String,
+    /// Whose API it is.
+    pub kind: ProviderName,
+    /// Where requests go, a URL such as https://host:port/path; the provider's own address unless set.
+    pub upstream: Option<String>,
+    /// Models that requests go to it for: names, or their beginnings with a * behind.
+    pub models: Vec<String>,
+    /// Its keys.
+    pub keys: Vec<KeyEntry>,
+    /// Files of its keys; relative to this configuration's folder.
+    pub key_files: Vec<PathBuf>,
+}
+
+/// One of them, without fault.
+#[derive(Clone)]
+pub struct Beside {
+    /// What paths call it.
+    pub name: String,
+    /// Whose API it is.
+    pub kind: ProviderName,
+    /// The same, and where.
+    pub provider: Arc<dyn Provider>,
+    /// Models that requests go to it for.
+    pub models: Vec<String>,
+    keys: KeySet,
+    settings: PoolConfig,
+}
+
+impl fmt::Debug for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Beside").field("name", &self.name).field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+impl Beside {
+    /// What makes its pool: all settings are those of the gateway's own, but keys and limits.
+    pub fn builder(&self) -> KeyPoolBuilder {
+        self.settings.builder_for(Arc::clone(&self.provider)).keys(self.keys.keys())
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &PoolConfig {
+        &self.settings
+    }
+}
+
+/// All of them. What is wrong is noted.
+pub(super) fn resolve(
+    config: &Config,
+    document: &mut Document<'_>,
+    (folder, environment, not_keys): (&Path, &Environment, &[&str]),
+    files: &mut BTreeSet<PathBuf>,
+) -> Vec<Beside> {
+    let mut names = BTreeSet::new();
+    let mut resolved = Vec::new();
+    for (n, entry) in config.providers.iter().enumerate() {
+        let at = |field: &str| format!("providers[{n}].{field}");
+        if !is_name(&entry.name) {
+            document.problem(&at("name"), "expected 1 to 64 letters, digits, - and _");
+        } else if !names.insert(entry.name.as_str()) {
+            document.problem(&at("name"), "another provider has this name");
+        }
+        for (model, pattern) in entry.models.iter().enumerate() {
+            if pattern.trim_end_matches('*').contains('*') || pattern.is_empty() {
+                document.problem(&at(&format!("models[{model}]")), "expected a name, or its beginning with a * behind");
+            }
+        }
+        let mut settings = config.pool();
+        settings.keys.clone_from(&entry.keys);
+        settings.pool.key_files.clone_from(&entry.key_files);
+        // What is assumed of the gateway's own models says nothing of these.
+        settings.limits.default.clear();
+        let mut sources = vec![settings.source_at(&at("keys"), document, folder, environment, not_keys)];
+        if sources[0].keys.len() < entry.keys.len() {
+            document.problem(&at("keys"), "each needs one of secret, secret_env and secret_file");
+        }
+        sources.extend(settings.files_at(&at("key_files"), document, folder, not_keys));
+        files.extend(settings.key_paths_at(&at("key_files"), document, folder));
+        files.extend(entry.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));
+        let keys = KeySet::unite(sources);
+        if keys.is_empty() {
+            document.problem(&format!("providers[{n}]"), "it has no key: name some by keys or key_files");
+        }
+        let provider = provider_at(entry.kind, entry.upstream.as_deref(), &at("upstream"), document);
+        let (name, kind, models) = (entry.name.clone(), entry.kind, entry.models.clone());
+        resolved.push(Beside { name, kind, provider, models, keys, settings });
+    }
+    resolved
+}
+
+fn is_name(name: &str) -> bool {
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=64).contains(&name.len()) && name.bytes().all(fine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Inputs;
+
+    const SECRET: &str = "sk-not-a-real-key-000000000001";
+
+    fn loaded(text: &str) -> Result<Vec<Beside>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keypool.toml");
+        std::fs::write(&file, text).unwrap();
+        std::fs::write(folder.path().join("others.txt"), "sk-not-a-real-key-000000000002\n").unwrap();
+        let mut inputs = Inputs::new(Some(file), Vec::new());
+        inputs.environment = Environment::of([("OTHER", SECRET)]);
+        inputs.load().map(|loaded| loaded.beside).map_err(|errors| errors.to_string())
+    }
+
+    #[test]
+    fn each_has_its_own_keys() {
+        let text = r#"
+            [[providers]]
+            name = "open"
+            kind = "openai"
+            upstream = "https://openrouter.example/api"
+            models = ["gpt-*", "o3"]
+            keys = [{ secret_env = "OTHER", limits."*" = { rpm = 60 } }]
+            key_files = ["others.txt"]
+
+            [[providers]]
+            name = "claude"
+            kind = "anthropic"
+            key_files = ["others.txt"]
+        "#;
+        let beside = loaded(text).unwrap();
+        assert_eq!((beside.len(), beside[0].name.as_str(), beside[1].kind), (2, "open", ProviderName::Anthropic));
+        assert_eq!(beside[0].provider.base().to_string(), "https://openrouter.example/api");
+        assert_eq!(beside[1].provider.base().to_string(), "https://api.anthropic.com");
+        let pools = beside.iter().map(|beside| beside.builder().build().unwrap().snapshot().total_keys);
+        assert_eq!(pools.collect::<Vec<_>>(), [2, 1]);
+        assert!(!format!("{beside:?}").contains(SECRET));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_at_its_place() {
+        for (entry, said) in [
+            ("name = \"a b\"\nkey_files = [\"others.txt\"]", "providers[0].name"),
+            ("name = \"a\"", "it has no key"),
+            ("name = \"a\"\nkeys = [{ secret_env = \"NOBODYS\" }]", "providers[0].keys[0].secret_env"),
+            ("name = \"a\"\nkeys = [{}]", "providers[0].keys"),
+            ("name = \"a\"\nkey_files = [\"none.txt\"]", "providers[0].key_files"),
+            ("name = \"a\"\nkey_files = [\"others.txt\"]\nmodels = [\"a*b\"]", "providers[0].models[0]"),
+            ("name = \"a\"\nkey_files = [\"others.txt\"]\nupstream = \"x\"", "providers[0].upstream"),
+            ("name = \"a\"\nkind = \"nobody\"", "providers[0].kind"),
+        ] {
+            let error = loaded(&format!("[[providers]]\n{entry}\n")).unwrap_err();
+            assert!(error.contains(said), "{entry}: {error}");
+        }
+        let twice = "[[providers]]\nname = \"a\"\nkey_files = [\"others.txt\"]\n".repeat(2);
+        assert!(loaded(&twice).unwrap_err().contains("another provider has this name"));
+    }
+}
