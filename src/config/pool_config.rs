@@ -150,13 +150,7 @@ impl PoolConfig {
     }
 
     /// The same of files that are named elsewhere in the file, at `place`.
-    pub fn files_at(
-        &self,
-        place: &str,
-        document: &mut Document<'_>,
-        folder: &Path,
-        not_keys: &[&str],
-    ) -> Vec<Source> {
+    pub fn files_at(&self, place: &str, document: &mut Document<'_>, folder: &Path, not_keys: &[&str]) -> Vec<Source> {
         let mut sources = Vec::new();
         for path in self.key_paths_at(place, document, folder) {
             match KeyFile::load(&path, not_keys) {

@@ -272,7 +272,20 @@ impl Inputs {
         ConfigErrors::check(problems)?;
         files.extend(self.more_files.iter().cloned());
         let keys = unite(&sources, &self.more, &token);
-        Ok(Loaded { config, keys, sources, addresses, token, own_token, provider, beside, store, roots, certified, files })
+        Ok(Loaded {
+            config,
+            keys,
+            sources,
+            addresses,
+            token,
+            own_token,
+            provider,
+            beside,
+            store,
+            roots,
+            certified,
+            files,
+        })
     }
 }
 

@@ -16,8 +16,8 @@ pub mod listen;
 mod own;
 mod path;
 mod patience;
-pub mod route;
 mod rounds;
+pub mod route;
 pub mod said;
 mod seen;
 mod telling;
@@ -209,8 +209,8 @@ where
                 None => Box::pin(passing).await,
                 Some(span) => Box::pin(passing.instrument(span)).await,
             };
-            let (outcome, response) = gateway.finish(answered, &Passage::Other, dialect);
-            line.end(&response, &gateway.clock);
+            let (outcome, mut response) = gateway.finish(answered, &Passage::Other, dialect);
+            line.end(&mut response, &gateway.clock);
             gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
             return Ok(counted(visit, outcome, response));
         }

@@ -73,7 +73,7 @@ impl Served {
         let stack = stack::stack(&pool, Models::new(), Retry::new());
         let gateway = gateway(stack.clone(), upstream).fetching(fetcher);
         let dialects = Dialects { fetches: true, ..Dialects::default() };
-        gateway.change(Setup { stack, guard: Guard::new([]), token: Token::new(PLACEHOLDER), dialects });
+        gateway.change(Setup::new(stack, Guard::new([]), Token::new(PLACEHOLDER), dialects));
         Self::serving(gateway).await
     }
 
