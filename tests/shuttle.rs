@@ -1,15 +1,20 @@
-//! Waiting is made by hand, so it is run under many schedules of its threads, each changing hands wherever the pool's
-//! lock is taken: `RUSTFLAGS='--cfg shuttle' cargo test --test shuttle`. A wake-up that is lost is a deadlock here.
+//! What is made by hand for several threads is run under many schedules of them: waiting for a key, which changes hands
+//! wherever the pool's lock is taken, and bodies that are read by several attempts and kept within one budget.
+//! `RUSTFLAGS='--cfg shuttle' cargo test --test shuttle`. A wake-up that is lost is a deadlock here.
 #![cfg(shuttle)]
 
 use std::{
     future::Future,
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
+use bytes::Bytes;
+use http::Request;
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
 use shuttle::{
     Config, Runner,
     future::{block_on, yield_now},
@@ -17,7 +22,8 @@ use shuttle::{
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
-use tower_keypool::{Demand, Gemini, Key, KeyPool, ManualClock, Verdict};
+use tower::{Layer, Service, service_fn};
+use tower_keypool::{BoxError, Demand, Gemini, Key, KeyPool, ManualClock, ReplayBody, ReplayLayer, TryClone, Verdict};
 
 const SCHEDULES: usize = 3_000;
 
@@ -119,5 +125,85 @@ fn an_added_key_wakes() {
         drop(held);
         let snapshot = pool.snapshot();
         assert_eq!((snapshot.in_flight, snapshot.waiters), (0, 0));
+    });
+}
+
+/// A body in chunks of ten bytes, each of which comes only when it is asked for a second time.
+struct Slow {
+    left: usize,
+    here: bool,
+}
+
+impl Body for Slow {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        self.here = !self.here;
+        if self.here {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.left -= 1;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"0123456789")))))
+    }
+}
+
+/// A body of so many chunks, as the layer makes it.
+fn replayed(layer: &ReplayLayer, chunks: usize) -> ReplayBody<Slow> {
+    let hand_on = |request: Request<ReplayBody<Slow>>| std::future::ready(Ok::<_, BoxError>(request.into_body()));
+    let mut service = layer.layer(service_fn(hand_on));
+    block_on(service.call(Request::new(Slow { left: chunks, here: false }))).expect("it is only handed on")
+}
+
+fn read(body: ReplayBody<Slow>) -> Result<usize, BoxError> {
+    Ok(block_on(body.collect())?.to_bytes().len())
+}
+
+/// Several requests keep what they read while there is room for one of them, and give it back.
+#[test]
+fn kept_bodies_stay_within_their_budget() {
+    under_schedules(|| {
+        // A chunk of ten bytes, and its place in the list.
+        let layer = ReplayLayer::default().budget(2 * (10 + 32) - 1);
+        let keeping = Arc::new(AtomicUsize::new(0));
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                let (layer, keeping) = (layer.clone(), Arc::clone(&keeping));
+                thread::spawn(move || {
+                    let body = replayed(&layer, 1);
+                    let spare = body.try_clone().expect("nothing was read yet");
+                    assert_eq!(read(body).expect("it streams, kept or not"), 10);
+                    if spare.try_clone().is_some() {
+                        assert_eq!(keeping.fetch_add(1, Ordering::SeqCst), 0, "there is room for one");
+                        thread::yield_now();
+                        keeping.fetch_sub(1, Ordering::SeqCst);
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().expect("no panic");
+        }
+        assert_eq!(layer.kept_bytes(), 0);
+    });
+}
+
+/// Another attempt takes the body over while the one before still reads: it has all of it, and the other is told.
+#[test]
+fn an_attempt_that_takes_over_has_the_whole_body() {
+    under_schedules(|| {
+        let layer = ReplayLayer::default();
+        let first = replayed(&layer, 3);
+        let mut second = first.try_clone().expect("nothing was read yet");
+        let reading = thread::spawn(move || read(first));
+        thread::yield_now();
+        assert!(second.reclaim());
+        assert_eq!(read(second).expect("what was read is kept"), 30);
+        assert!(!matches!(reading.join().expect("no panic"), Ok(read) if read != 30), "all of it, or an error");
+        assert_eq!(layer.kept_bytes(), 0);
     });
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::{
     flow::{Flow, Reader},
     judging::{self, LARGEST_WHOLE},
-    mask::masked,
+    mask::{glance, masked},
     sight::Sight,
     teller::Teller,
     usage_scan::usage_of,
@@ -65,12 +65,13 @@ impl Fresh {
         {
             teller.usage(usage);
         }
+        let judges = self.look == Look::KeyAndUsage && !self.complete && chunk.len() <= LARGEST_WHOLE;
+        let alarm = if judges { teller.pool().provider().alarm() } else { None };
+        if !glance(teller.secret(), alarm.unwrap_or_default(), &chunk) {
+            return chunk;
+        }
         let chunk = masked(teller.secret(), chunk);
-        if self.look == Look::KeyAndUsage
-            && !self.complete
-            && chunk.len() <= LARGEST_WHOLE
-            && let Some(verdict) = judging::whole(&teller, &chunk)
-        {
+        if judges && let Some(verdict) = judging::whole(&teller, &chunk) {
             teller.judge(&verdict);
         }
         chunk

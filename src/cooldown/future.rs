@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Extensions, Response, StatusCode};
+use http::{Extensions, Response, StatusCode, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
@@ -88,7 +88,7 @@ where
                             *response.extensions_mut() = mem::take(vessel);
                         }
                         match begin(response, granted.take(), *asked) {
-                            Ok(response) => return Poll::Ready(Ok(response)),
+                            Ok(Begun { head, body, .. }) => return Poll::Ready(Ok(Response::from_parts(head, body))),
                             Err(hold) => hold,
                         }
                     }
@@ -103,20 +103,25 @@ where
     }
 }
 
+/// An answer that was judged by its head.
+pub(crate) struct Begun<B> {
+    pub(crate) head: Parts,
+    pub(crate) body: CooldownBody<B>,
+    /// The verdict is a success; one that nobody judged is none.
+    pub(crate) good: bool,
+}
+
 /// Judges an answer by its head, or else holds it.
-#[inline]
-fn begin<B>(
-    response: Response<B>,
-    granted: Option<Granted>,
-    asked: Asked,
-) -> Result<Response<CooldownBody<B>>, Box<Hold<B>>>
+#[expect(clippy::inline_always, reason = "on the way of every answer, which is copied for a call")]
+#[inline(always)]
+pub(crate) fn begin<B>(response: Response<B>, granted: Option<Granted>, asked: Asked) -> Result<Begun<B>, Box<Hold<B>>>
 where
     B: Body,
     B::Error: Into<BoxError>,
 {
     let (mut head, body) = response.into_parts();
     let Some(granted) = granted else {
-        return Ok(Response::from_parts(head, CooldownBody::fresh(body, Fresh::untouched())));
+        return Ok(Begun { head, body: CooldownBody::fresh(body, Fresh::untouched()), good: false });
     };
     let mut body_head = BodyHead::default();
     mask_headers(&granted.secret, &mut head.headers, |name, value| body_head.see(name, value));
@@ -165,17 +170,17 @@ where
     head.extensions.insert(served_by);
     if look != Look::Blind && encoding == Encoding::Gzip {
         let flow = Flow::inflated(teller, look == Look::KeyAndUsage, settled);
-        return Ok(Response::from_parts(head, CooldownBody::flowing(body, flow)));
+        return Ok(Begun { head, body: CooldownBody::flowing(body, flow), good: !settled });
     }
     let mut fresh = Fresh::judged(teller, look, settled);
     // The end of an upgraded connection's answer is its head.
     if empty || status == StatusCode::SWITCHING_PROTOCOLS {
         fresh.complete();
     }
-    Ok(Response::from_parts(head, CooldownBody::fresh(body, fresh)))
+    Ok(Begun { head, body: CooldownBody::fresh(body, fresh), good: !settled })
 }
 
-fn judge_head(granted: &Granted, head: &http::response::Parts) -> Verdict {
+fn judge_head(granted: &Granted, head: &Parts) -> Verdict {
     let good = head.status.as_u16() < 300 || head.status == StatusCode::NOT_MODIFIED;
     if good { judging::good(granted, head) } else { judging::answer(granted, head, &[]) }
 }

@@ -8,7 +8,7 @@ use crate::provider::UsageFormat;
 
 /// What of the request matters when its answer comes.
 #[derive(Clone, Copy)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// Only a head: no answer to it has a body.
     pub(super) head: bool,
     /// Something is to be made: what comes is no file that somebody stored, whatever stands in it.

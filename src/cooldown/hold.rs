@@ -28,7 +28,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 pub(super) const LARGEST_BEGINNING: usize = 16 << 10;
 
 /// An answer whose beginning is held.
-pub(super) struct Hold<B> {
+pub(crate) struct Hold<B> {
     head: Parts,
     body: Pin<Box<B>>,
     flow: Box<Flow>,
@@ -48,7 +48,7 @@ where
     }
 
     /// Reads on. Ready as soon as the answer can be judged, or has to be.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while !self.is_clear() {
             if self.flow.poll_intake(self.body.as_mut(), cx).is_pending() {
                 return self.timer.get_or_insert_with(|| Box::pin(sleep(LONGEST))).as_mut().poll(cx);
@@ -70,7 +70,7 @@ where
     }
 
     /// Judges it by what has come, and hands it up.
-    pub(super) fn finish(mut self) -> Response<CooldownBody<B>> {
+    pub(crate) fn finish(mut self) -> Response<CooldownBody<B>> {
         let verdict = match self.flow.sight().and_then(|sight| sight.stream.as_mut()?.first.take()) {
             Some(mut first) => match self.flow.failure() {
                 // Nothing of it was handed up: another attempt may serve.

@@ -1,7 +1,7 @@
 //! From an answer, a piece of a stream or an error to the verdict that is told.
 
 use http::{HeaderMap, StatusCode, response::Parts};
-use memchr::memchr_iter;
+use memchr::memmem;
 
 use super::{stream_watch::Found, teller::Teller};
 use crate::provider::Answer;
@@ -51,22 +51,12 @@ pub(super) const LARGEST_WHOLE: usize = 16 << 10;
 
 /// All of a good answer that was handed up, where it holds the word that speaks against its key. The key must not stand
 /// in it any more. `None` where it is good.
-#[inline]
 pub(super) fn whole(teller: &Teller, text: &[u8]) -> Option<Verdict> {
-    let alarm = teller.pool().provider().alarm()?.as_bytes();
-    if text.len() < alarm.len() || !holds(text, alarm) {
-        return None;
-    }
+    let alarm = teller.pool().provider().alarm()?;
+    memmem::find(text, alarm.as_bytes())?;
     let (wall, headers) = (teller.pool().clock().wall(), HeaderMap::new());
     let verdict = teller.pool().provider().judge(&Answer::new(StatusCode::OK, &headers, text, wall));
     (!verdict.is_success()).then_some(verdict)
-}
-
-/// Whether a short word is in a short text. Words of this kind are written with underscores, and hardly any other text.
-fn holds(text: &[u8], word: &[u8]) -> bool {
-    let rare_at = word.iter().position(|byte| *byte == b'_').unwrap_or(0);
-    let starts = |at: usize| at >= rare_at && text[at - rare_at..].starts_with(word);
-    word.is_empty() || memchr_iter(word[rare_at], text).any(starts)
 }
 
 /// An error inside of a stream that has been handed up. `None` where the provider sees none in it.
@@ -103,7 +93,7 @@ pub(super) fn broken_body(error: &BoxError) -> Verdict {
 }
 
 /// No answer came: the verdict is told, and the error says who tried.
-pub(super) fn failed(granted: Option<Granted>, error: BoxError) -> Error {
+pub(crate) fn failed(granted: Option<Granted>, error: BoxError) -> Error {
     // An error of ours from below tells of another pool's keys: it is not this key's.
     let Some(granted) = granted.filter(|_| Error::find(&*error).is_none()) else {
         return Error::from_box(error);

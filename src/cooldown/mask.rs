@@ -6,7 +6,7 @@
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memchr2_iter};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::needle::{Carried, begun_at_end, carry};
@@ -181,6 +181,25 @@ pub(super) fn masked(secret: &Secret, chunk: Bytes) -> Bytes {
         None => chunk,
     };
     Encoded::forms(secret).iter().fold(chunk, |chunk, form| masked_in(form.sought(), chunk))
+}
+
+/// Whether there may be something to mask in a text, or this word in it, which may be empty: one look for both. Words of
+/// this kind are written with underscores, and hardly any other text.
+#[inline]
+pub(super) fn glance(secret: &Secret, word: &str, text: &[u8]) -> bool {
+    let (key, word) = (secret.bytes(), word.as_bytes());
+    // Nor is there room for either in the shortest of answers.
+    if text.len() < SHORTEST && (word.is_empty() || text.len() < word.len()) {
+        return false;
+    }
+    if secret.is_encodable() || key.len() < SHORTEST {
+        return true;
+    }
+    let (key_at, word_at) = (secret.rare_at(), word.iter().position(|byte| *byte == b'_').unwrap_or(0));
+    let stands = |sought: &[u8], rare_at, at| at >= rare_at && text[at - rare_at..].starts_with(sought);
+    let word_mark = word.get(word_at).copied().unwrap_or(key[key_at]);
+    memchr2_iter(key[key_at], word_mark, text)
+        .any(|at| stands(key, key_at, at) || (!word.is_empty() && stands(word, word_at, at)))
 }
 
 #[inline]

@@ -41,5 +41,9 @@ mod usage_scan;
 
 pub use body::CooldownBody;
 pub use future::CooldownFuture;
+pub(crate) use future::{Begun, begin};
+pub(crate) use head::Asked;
+pub(crate) use hold::Hold;
+pub(crate) use judging::failed;
 pub use layer::CooldownLayer;
 pub use service::Cooldown;

@@ -87,4 +87,10 @@ impl<S> Cooldown<S> {
         let asked = Asked::by(&request, self.usage);
         CooldownFuture::new(self.inner.call(request), granted, asked, vessel)
     }
+
+    /// What will matter of this request when its answer comes.
+    #[inline]
+    pub(crate) fn asked<B>(&self, request: &Request<B>) -> Asked {
+        Asked::by(request, self.usage)
+    }
 }

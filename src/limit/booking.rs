@@ -100,6 +100,12 @@ impl Plan {
     /// [`Plan::has_room`] and [`Plan::reserve`] at once, for a request that starts later; whether there was room.
     #[inline(never)]
     pub(crate) fn book_later(&self, log: &mut [u16], need: Need, days: Days) -> bool {
+        if let Short::Requests(quick) = &self.short
+            && need.requests == 1
+            && quick.hold_one(log, days)
+        {
+            return true;
+        }
         let room = self.has_room(log, &need, days);
         if room {
             self.reserve(log, &need);
@@ -110,7 +116,23 @@ impl Plan {
     /// The request starts: what was provisional counts from now. The lease keeps the answer.
     #[inline]
     pub(crate) fn stamp(&self, log: &mut [u16], need: &Need, at: &At) -> Stamp {
-        let (tick, days) = (at.tick, at.day.days);
+        self.start(log, need, at.tick, at.day.days)
+    }
+
+    /// The same where the day's end does not matter.
+    #[inline]
+    pub(crate) fn start(&self, log: &mut [u16], need: &Need, tick: Tick, days: Days) -> Stamp {
+        if let Short::Requests(quick) = &self.short
+            && need.requests == 1
+            && let Some(tick) = quick.start_one(log, tick, days)
+        {
+            return Stamp { tick, days };
+        }
+        self.start_in_each(log, need, tick, days)
+    }
+
+    #[inline(never)]
+    fn start_in_each(&self, log: &mut [u16], need: &Need, tick: Tick, days: Days) -> Stamp {
         self.turn_to(log, days);
         let seen = log::seen(log);
         let moment = slide::moment(tick).max(seen);

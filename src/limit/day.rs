@@ -55,6 +55,13 @@ impl Day<One> {
         let [held, today, ..] = words.first_chunk_mut::<2>()?;
         (u64::from(*held) + u64::from(*today) < self.limit).then_some(today)
     }
+
+    /// What is provisional, where anything is, and the count on the date that stands first, within the limit.
+    #[inline]
+    pub(super) fn held_and_today(self, words: &mut [u16]) -> Option<(&mut u16, &mut u16)> {
+        let [held, today, ..] = words.first_chunk_mut::<2>()?;
+        (*held > 0 && u64::from(*today) < self.limit).then_some((held, today))
+    }
 }
 
 impl<W: Width> Form for Day<W> {

@@ -68,6 +68,39 @@ impl Quick {
         self.day.add(day, amount, began);
     }
 
+    /// Keeps room for one request that starts later; whether it did. Nothing is done, too, on the day that the log sees
+    /// first, and while two days count.
+    #[inline]
+    pub(super) fn hold_one(&self, log: &mut [u16], days: Days) -> bool {
+        let Some((head, windows)) = log.split_first_chunk_mut::<HEAD>() else { return false };
+        let Some((starts, day)) = windows.split_at_mut_checked(self.split) else { return false };
+        log::stands_at_one(head, days) && self.day.room_today(day).is_some() && self.starts.hold_one(starts) && {
+            self.day.hold(day, 1);
+            true
+        }
+    }
+
+    /// One request starts for which room was kept: from when it counts. Nothing is done where more than the limit stands
+    /// here, nor on the day that the log sees first, and while two days count.
+    #[inline(never)]
+    pub(super) fn start_one(&self, log: &mut [u16], tick: Tick, days: Days) -> Option<Tick> {
+        let (head, windows) = log.split_first_chunk_mut::<HEAD>()?;
+        if !log::stands_at_one(head, days) {
+            return None;
+        }
+        let (starts, day) = windows.split_at_mut_checked(self.split)?;
+        let (held, today) = self.day.held_and_today(day)?;
+        let seen = log::seen(head);
+        let moment = slide::moment(tick).max(seen);
+        if !self.starts.start_one(starts, seen, moment) {
+            return None;
+        }
+        *held -= 1;
+        *today += 1;
+        log::see(head, moment);
+        Some(slide::tick(moment))
+    }
+
     /// The same for one request that was never provisional, where it fits: from when it counts. Nothing is done, too, on
     /// the day that the log sees first, and while two days count.
     #[inline(never)]

@@ -69,6 +69,29 @@ impl Starts {
         true
     }
 
+    /// Keeps a provisional place where one more fits beside all that is here; whether it did.
+    #[inline]
+    pub(super) fn hold_one(&self, words: &mut [u16]) -> bool {
+        let Some([_, len, held]) = words.first_chunk_mut() else { return false };
+        let fits = u32::from(*len) + u32::from(*held) < u32::from(self.limit);
+        *held += u16::from(fits);
+        fits
+    }
+
+    /// Lets go what has left since `seen` and counts now one that was provisional; whether it did.
+    #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
+    #[inline(always)]
+    pub(super) fn start_one(&self, words: &mut [u16], seen: u64, now: u64) -> bool {
+        // Its place is one of the ring's once it is no more provisional.
+        let Some(held) = words.get_mut(HELD).filter(|held| **held > 0) else { return false };
+        *held -= 1;
+        let started = self.book_one(words, seen, now);
+        if !started {
+            words[HELD] += 1;
+        }
+        started
+    }
+
     /// Lets go what has left between two units.
     #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
     #[inline(always)]

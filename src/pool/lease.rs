@@ -55,9 +55,8 @@ impl Usage {
 /// ```
 #[must_use = "a lease that is dropped at once holds nothing"]
 pub struct Lease {
-    granted: Granted,
-    /// It has not ended, nor has a [`Slot`] taken it over.
-    held: bool,
+    /// Nothing once it has ended, or a [`Slot`] has taken it over.
+    held: Option<Granted>,
 }
 
 /// What a lease holds in the pool, without its key: ends the lease when it is dropped. As long as nothing but the end is
@@ -74,75 +73,93 @@ pub(crate) struct Seat {
     pub(crate) generation: u32,
 }
 
+/// Whoever lets go of a lease takes it whole.
+const HELD: &str = "held as long as there is a lease";
+
 impl Lease {
     #[inline]
     pub(crate) fn new(granted: Granted) -> Self {
-        Self { granted, held: true }
+        Self { held: Some(granted) }
+    }
+
+    /// Parts it: what is told of its answer, and the slot, which is all that still ends it.
+    #[inline]
+    pub(crate) fn part(mut self) -> (Granted, Slot) {
+        let granted = self.let_go();
+        let slot = Slot { pool: granted.pool.clone(), seat: granted.seat };
+        (granted, slot)
     }
 
     /// Lets go of everything but the slot.
     #[inline]
     pub(crate) fn into_slot(mut self) -> Slot {
-        self.held = false;
-        Slot { pool: self.granted.pool.clone(), seat: self.granted.seat }
+        let Granted { pool, seat, .. } = self.let_go();
+        Slot { pool, seat }
+    }
+
+    /// It ends no more when it is dropped.
+    #[inline]
+    fn let_go(&mut self) -> Granted {
+        self.held.take().expect(HELD)
     }
 
     /// The key's name: the only form that is logged.
     pub fn key_id(&self) -> &KeyId {
-        &self.granted.key
+        &self.granted().key
     }
 
     /// The secret itself, for the request alone.
     pub fn expose(&self) -> &str {
-        self.granted.secret.expose()
+        self.granted().secret.expose()
     }
 
     /// The secret, in the form that the provider's header carries.
     pub fn secret(&self) -> &Secret {
-        &self.granted.secret
+        &self.granted().secret
     }
 
     /// The model whose lane it was granted in.
     pub fn model(&self) -> Option<&str> {
-        self.granted.model.as_deref()
+        self.granted().model.as_deref()
     }
 
     /// Says that the request goes out now: limits count from here. Of a pool that
     /// [shares](crate::KeyPoolBuilder::open_shared) its keys, false: it must not, since its key is another process's by
     /// now.
     pub fn started(&self) -> bool {
-        self.granted.started()
+        self.granted().started()
     }
 
     /// Says what the answer meant. Rests begin at once; judging again is allowed and the worst holds.
     pub fn judge(&self, verdict: &Verdict) {
-        self.granted.judge(verdict);
+        self.granted().judge(verdict);
     }
 
     /// Says what the answer meant, and ends: what [`judge`](Self::judge) and a drop at once do, for whoever is done
     /// with the answer. The pool is locked once instead of twice.
     pub fn settle(mut self, verdict: &Verdict) {
-        self.granted.pool.settle(self.granted.seat, verdict);
-        trace::judged(&self.granted, verdict);
-        self.held = false;
+        let granted = self.let_go();
+        granted.pool.settle(granted.seat, verdict);
+        trace::judged(&granted, verdict);
     }
 
     /// Says what the answer cost; corrects what was reserved.
     pub fn usage(&self, usage: Usage) {
-        self.granted.usage(usage);
+        self.granted().usage(usage);
     }
 
     /// A handle for whoever judges the answer elsewhere. It holds no slot and does nothing once the lease has ended.
+    #[inline]
     pub fn granted(&self) -> &Granted {
-        &self.granted
+        self.held.as_ref().expect(HELD)
     }
 }
 
 impl Drop for Lease {
     #[inline]
     fn drop(&mut self) {
-        if self.held {
-            self.granted.pool.end(self.granted.seat);
+        if let Some(granted) = &self.held {
+            granted.pool.end(granted.seat);
         }
     }
 }
@@ -156,8 +173,8 @@ impl Drop for Slot {
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
-            .field("key", &self.granted.key)
-            .field("model", &self.granted.model)
+            .field("key", &self.granted().key)
+            .field("model", &self.granted().model)
             .finish_non_exhaustive()
     }
 }

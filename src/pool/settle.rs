@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Seat, Usage, cell::Place, lane::Origin, scope::Whom, seats::SeatCell, sharing::Wire, state::State};
 use crate::{
-    limit::{Correction, Stamp, Unit},
+    limit::{At, Correction, Stamp, Unit},
     share::Spent,
     time::Now,
     verdict::Scope,
@@ -38,33 +38,35 @@ impl State {
     }
 
     fn count_from(&mut self, seat: Seat, now: Now) {
-        let Some(cell) = self.seats.get(seat) else { return };
+        let Some(cell) = self.seats.get_mut(seat) else { return };
         let known = cell.stamp.is_some() && cell.began.tick >= now.tick;
         if cell.refunded || cell.judged || known {
             return;
         }
-        let (owner, lane_at, need, earlier, free) = (cell.owner, cell.lane, cell.need, cell.stamp, cell.free);
-        let granted = cell.seq;
-        let at = self.at(now, owner);
+        let (slot, owner, lane_at, granted) = (cell.slot, cell.owner, cell.lane, cell.seq);
+        let zone = &mut self.zones[usize::from(self.roster.owners[owner as usize].zone)].1;
+        let days = zone.dates(now);
         let lane = &mut self.lanes[usize::from(lane_at)];
-        let plan = self.plans.plan(lane.owners[owner as usize].plan);
-        let words = if free { 0 } else { plan.words() };
-        let stamp = match earlier {
-            _ if words == 0 => Stamp { tick: at.tick, days: at.day.days },
-            None => plan.stamp(lane.log(owner, words), &need, &at),
-            Some(earlier) => plan.restamp(lane.log(owner, words), &need, earlier, &at),
-        };
-        if let Some(cell) = self.seats.get_mut(seat) {
-            cell.stamp = Some(stamp);
-            cell.began = now;
-            let slot = cell.slot;
-            let key = &mut self.roster.keys[slot as usize];
-            key.last_started = key.last_started.max(now.tick);
-            if earlier.is_none() && key.interval_ms > 0 {
-                self.not_ahead(slot);
-                self.unpark_all(slot);
-                self.serve(now);
+        let held = lane.owners[owner as usize];
+        let plan = self.plans.plan(held.plan);
+        let words = if cell.free { 0 } else { plan.words() };
+        let moves = cell.stamp.is_some();
+        let stamp = match cell.stamp {
+            _ if words == 0 => Stamp { tick: now.tick, days },
+            None => plan.start(lane.log_at(held, words), &cell.need, now.tick, days),
+            Some(earlier) => {
+                let at = At { tick: now.tick, day: zone.at(now.tick, now.wall_ms()) };
+                plan.restamp(lane.log_at(held, words), &cell.need, earlier, &at)
             }
+        };
+        cell.stamp = Some(stamp);
+        cell.began = now;
+        let key = &mut self.roster.keys[slot as usize];
+        key.last_started = key.last_started.max(now.tick);
+        if !moves && key.interval_ms > 0 {
+            self.not_ahead(slot);
+            self.unpark_all(slot);
+            self.serve(now);
         }
         if words > 0 {
             self.note_moved_start(lane_at, owner, granted);

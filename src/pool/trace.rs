@@ -84,11 +84,17 @@ pub(super) fn judged(granted: &Granted, verdict: &Verdict) {
     );
 }
 
+/// Whether anybody wants to hear of attempts.
+#[inline]
+pub(crate) fn traces_attempts() -> bool {
+    span_enabled!(target: "tower_keypool::attempt", Level::INFO)
+}
+
 /// The span of one attempt, if anybody wants it: from the grant to the answer's head. On the heap, so that requests that
 /// nobody traces stay small.
 #[inline]
 pub(crate) fn attempt(granted: &Granted) -> Option<Box<Span>> {
-    span_enabled!(target: "tower_keypool::attempt", Level::INFO).then(|| Box::new(begin(granted)))
+    traces_attempts().then(|| Box::new(begin(granted)))
 }
 
 #[cold]

@@ -78,15 +78,21 @@ where
         let earlier = Self::begin(&mut self.attempt, &mut source)?;
         let next = loop {
             if let Some(piece) = self.cutter.next() {
-                // Known here, it needs no second look at the source.
-                self.done = source.is_end() && self.cutter.rest_of(source.pulled()) == 0;
                 break Poll::Ready(Ok(Next::Data(piece)));
             }
             match source.poll_next(&mut self.next, cx) {
+                Poll::Ready(Ok(Next::Data(chunk))) if self.cutter.is_idle() => {
+                    self.cutter.pass(&chunk);
+                    break Poll::Ready(Ok(Next::Data(chunk)));
+                }
                 Poll::Ready(Ok(Next::Data(chunk))) => self.cutter.load(chunk),
                 end => break end,
             }
         };
+        if let Poll::Ready(Ok(Next::Data(_))) = &next {
+            // Known here, it needs no second look at the source.
+            self.done = source.is_end() && self.cutter.rest_of(source.pulled()) == 0;
+        }
         drop(source);
         if let Some(earlier) = earlier {
             earlier.wake();

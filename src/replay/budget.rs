@@ -1,6 +1,6 @@
 //! How much memory the kept bodies of all requests may take together.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use super::sync::{AtomicUsize, Ordering};
 
 /// A count shared by all requests of a layer. Exact: what was taken is what is given back.
 #[derive(Debug)]

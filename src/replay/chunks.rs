@@ -6,13 +6,16 @@ use bytes::Bytes;
 
 use super::budget::Budget;
 
+/// Chunks behind the first. Most bodies have none.
+pub(super) type Rest = Option<Box<VecDeque<Bytes>>>;
+
 /// Kept chunks. The first stands inline, so that a small body costs no allocation; the rest are in a list.
 ///
 /// What is kept is taken from the budget: its bytes, and its place in the list.
 #[derive(Debug)]
 pub(super) struct Chunks {
     first: Option<Bytes>,
-    rest: VecDeque<Bytes>,
+    rest: Rest,
     /// The number of the oldest chunk that is kept: how many were let go.
     base: usize,
     charged: usize,
@@ -21,7 +24,7 @@ pub(super) struct Chunks {
 
 impl Chunks {
     pub(super) fn new(budget: Arc<Budget>) -> Self {
-        Self { first: None, rest: VecDeque::new(), base: 0, charged: 0, budget }
+        Self { first: None, rest: None, base: 0, charged: 0, budget }
     }
 
     /// Keeps one more, where the budget has room.
@@ -42,10 +45,10 @@ impl Chunks {
 
     fn append(&mut self, chunk: Bytes) {
         self.charged += cost(&chunk);
-        if self.first.is_none() && self.rest.is_empty() {
+        if self.first.is_none() && self.others().len() == 0 {
             self.first = Some(chunk);
         } else {
-            self.rest.push_back(chunk);
+            self.rest.get_or_insert_default().push_back(chunk);
         }
     }
 
@@ -54,14 +57,14 @@ impl Chunks {
         let place = n.checked_sub(self.base)?;
         match &self.first {
             Some(first) if place == 0 => Some(first),
-            Some(_) => self.rest.get(place - 1),
-            None => self.rest.get(place),
+            Some(_) => self.rest.as_ref()?.get(place - 1),
+            None => self.rest.as_ref()?.get(place),
         }
     }
 
     /// Lets the oldest go and hands it out.
     pub(super) fn pop(&mut self) -> Option<Bytes> {
-        let chunk = self.first.take().or_else(|| self.rest.pop_front())?;
+        let chunk = self.first.take().or_else(|| self.rest.as_mut()?.pop_front())?;
         self.base += 1;
         self.charged -= cost(&chunk);
         self.budget.give(cost(&chunk));
@@ -75,7 +78,7 @@ impl Chunks {
 
     /// Counts a chunk that passed without being kept; nothing before it may be kept either.
     pub(super) fn pass(&mut self) {
-        debug_assert!(self.first.is_none() && self.rest.is_empty(), "a hole in what is kept");
+        debug_assert!(self.iter().next().is_none(), "a hole in what is kept");
         self.base += 1;
     }
 
@@ -85,14 +88,18 @@ impl Chunks {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Bytes> {
-        self.first.iter().chain(&self.rest)
+        self.first.iter().chain(self.others())
+    }
+
+    fn others(&self) -> impl ExactSizeIterator<Item = &Bytes> {
+        self.rest.as_deref().map(VecDeque::iter).unwrap_or_default()
     }
 
     /// All that is kept, to be dropped by the caller; the budget has it back.
-    pub(super) fn take_all(&mut self) -> (Option<Bytes>, VecDeque<Bytes>) {
-        self.base += usize::from(self.first.is_some()) + self.rest.len();
+    pub(super) fn take_all(&mut self) -> (Option<Bytes>, Rest) {
+        self.base += self.iter().count();
         self.budget.give(mem::take(&mut self.charged));
-        (self.first.take(), mem::take(&mut self.rest))
+        (self.first.take(), self.rest.take())
     }
 }
 

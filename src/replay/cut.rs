@@ -47,6 +47,16 @@ impl Cutter {
         self.chunk = chunk;
     }
 
+    /// Whether chunks go out as they come.
+    pub(super) fn is_idle(&self) -> bool {
+        self.splice.is_none()
+    }
+
+    /// A chunk goes out as it came.
+    pub(super) fn pass(&mut self, chunk: &Bytes) {
+        self.at += chunk.len() as u64;
+    }
+
     /// The next piece that goes out.
     pub(super) fn next(&mut self) -> Option<Bytes> {
         if let Some(splice) = &self.splice {

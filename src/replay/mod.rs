@@ -12,6 +12,7 @@ mod layer;
 mod model_scan;
 mod service;
 mod source;
+mod sync;
 mod try_clone;
 
 pub use body::ReplayBody;

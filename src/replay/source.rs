@@ -1,10 +1,9 @@
 //! What all attempts share: the caller's body, and what is kept of it.
 
 use std::{
-    collections::VecDeque,
     ops::Range,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     task::{Context, Poll, Waker, ready},
 };
 
@@ -12,7 +11,12 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, SizeHint};
 
-use super::{budget::Budget, chunks::Chunks, model_scan::ModelScan};
+use super::{
+    budget::Budget,
+    chunks::{Chunks, Rest},
+    model_scan::ModelScan,
+    sync::{Mutex, MutexGuard},
+};
 use crate::{
     body_error::BodyError,
     error::BoxError,
@@ -71,7 +75,7 @@ pub(super) enum Next {
 /// What left the source and is to be dropped outside of its lock.
 pub(super) struct Leftover<B> {
     _body: Option<B>,
-    _chunks: (Option<Bytes>, VecDeque<Bytes>),
+    _chunks: (Option<Bytes>, Rest),
 }
 
 impl<B> Shared<B> {

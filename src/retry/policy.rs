@@ -209,6 +209,12 @@ impl RetryPolicy {
         }
     }
 
+    /// A request succeeded, which is told to the rule.
+    #[inline]
+    pub(crate) fn succeeded(&self) {
+        self.rule.succeeded();
+    }
+
     /// Whether the answer is good, which ends its request and is told to the rule.
     #[inline]
     pub(crate) fn is_content<R>(&self, result: &Result<Response<R>, Error>) -> bool {

@@ -23,7 +23,7 @@ pin_project! {
 
 impl<B: Body> LeaseBody<B> {
     #[inline]
-    pub(super) fn new(body: B, slot: Option<Slot>) -> Self {
+    pub(crate) fn new(body: B, slot: Option<Slot>) -> Self {
         let slot = slot.filter(|_| !body.is_end_stream());
         Self { body, slot }
     }

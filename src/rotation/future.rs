@@ -158,7 +158,7 @@ fn traced<R: Body, E: Into<BoxError>>(
 
 /// Makes the answer's body, or whoever runs the upgraded connection, hold the lease.
 #[inline]
-fn answered<R: Body>(response: Response<R>, lease: Lease) -> Response<LeaseBody<R>> {
+pub(crate) fn answered<R: Body>(response: Response<R>, lease: Lease) -> Response<LeaseBody<R>> {
     let (mut head, body) = response.into_parts();
     let status = head.status;
     if head.extensions.get::<ServedBy>().is_none() {
@@ -188,7 +188,7 @@ fn unlooked_at(status: StatusCode) -> Verdict {
 }
 
 /// Names the key in the error; judges it where nobody below did (a time-out between, or no Cooldown).
-fn failed(error: BoxError, lease: &Lease) -> Error {
+pub(crate) fn failed(error: BoxError, lease: &Lease) -> Error {
     if error.downcast_ref::<Error>().is_some_and(|ours| ours.served_by().is_some()) {
         return Error::from_box(error);
     }

@@ -18,5 +18,6 @@ mod target;
 
 pub use body::LeaseBody;
 pub use future::KeyRotationFuture;
+pub(crate) use future::{answered, failed};
 pub use layer::KeyRotationLayer;
 pub use service::KeyRotation;

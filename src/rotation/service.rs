@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::{body::LeaseBody, future::KeyRotationFuture, layer::Rules, outgoing, outgoing::Outgoing};
 use crate::{
     error::{BoxError, Error},
-    pool::{Demand, Granted, KeyPool, trace},
+    pool::{Demand, Granted, KeyPool, Lease, trace},
     time::Now,
 };
 
@@ -49,19 +49,6 @@ impl<S> KeyRotation<S> {
     }
 }
 
-impl<S: Clone> KeyRotation<S> {
-    /// Lets go of the instance that was polled ready, with whatever place it holds below.
-    fn give_back(&mut self) {
-        self.inner = self.inner.clone();
-    }
-
-    #[cold]
-    fn fail<B, F>(&mut self, error: Error) -> KeyRotationFuture<S, B, F> {
-        self.give_back();
-        KeyRotationFuture::failed(error)
-    }
-}
-
 impl<S, B, R> Service<Request<B>> for KeyRotation<S>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
@@ -81,10 +68,13 @@ where
         let (mut head, body) = request.into_parts();
         let mut demand = Demand::of(head.extensions.remove::<Demand>(), &head, &self.pool);
         let now = self.pool.clock().now();
-        self.carry(head, body, &mut demand, now, |inner, mut head, body, granted| {
-            head.extensions.insert(granted.clone());
-            inner.call(Request::from_parts(head, body))
-        })
+        match self.take(&mut head, &mut demand, now) {
+            Ok(lease) => self.send(lease, |inner, granted| {
+                head.extensions.insert(granted.clone());
+                inner.call(Request::from_parts(head, body))
+            }),
+            Err(refused) => self.refused(refused, head, body, &demand),
+        }
     }
 }
 
@@ -94,24 +84,15 @@ impl<S> KeyRotation<S> {
         &self.pool
     }
 
-    /// Takes a lease for a complete demand and sends the request on with it, or lets both wait. `send` hands both down,
-    /// in whatever way. No lease that was taken before is left in the demand.
-    #[inline]
-    pub(crate) fn carry<B, R>(
-        &mut self,
-        mut head: Parts,
-        body: B,
-        demand: &mut Demand,
-        now: Now,
-        send: impl FnOnce(&mut S, Parts, B, &Granted) -> S::Future,
-    ) -> KeyRotationFuture<S, B, S::Future>
-    where
-        S: Service<Request<B>, Response = Response<R>> + Clone,
-    {
-        let provider = self.pool.provider();
-        if let Err(error) = outgoing::prepare(&mut head, provider, &self.rules.allowed) {
-            return self.fail(error);
-        }
+    /// Aims a request at the provider, takes a lease for its complete demand and equips it with the key: it can go.
+    /// No lease that was taken before is left in the demand.
+    ///
+    /// # Errors
+    /// It cannot go now: to be [told](Self::refused).
+    #[expect(clippy::inline_always, reason = "on the way of every request: a lease is copied for a call")]
+    #[inline(always)]
+    pub(crate) fn take(&self, head: &mut Parts, demand: &mut Demand, now: Now) -> Result<Lease, Refused> {
+        outgoing::prepare(head, self.pool.provider(), &self.rules.allowed)?;
         let waited = demand.prepared.take();
         let again = waited.is_some();
         let prepared = waited.and_then(|prepared| prepared.take());
@@ -120,33 +101,72 @@ impl<S> KeyRotation<S> {
         let lease = match prepared.map_or_else(|| self.pool.try_lease(demand, now), Ok) {
             Ok(lease) => lease,
             // It fails at once where no key can come in time: the caller, or another model, loses no time.
-            Err(error) if error.may_end_within(self.wait_of(demand)) => {
-                let demand = Demand { wait: Some(self.wait_of(demand)), ..demand.clone() };
-                self.give_back();
-                let outgoing = Outgoing { head, body, on_grant: demand.on_grant.clone() };
-                return KeyRotationFuture::waiting(&self.pool, demand, self.inner.clone(), outgoing);
-            }
+            Err(error) if error.may_end_within(self.wait_of(demand)) => return Err(Refused::Waits),
             Err(error) => {
                 // One that waited before, in vain, was counted then.
                 if !again && error.is_exhausted() {
                     self.pool.count_exhausted();
                 }
-                return self.fail(error.tried(demand));
+                return Err(error.tried(demand).into());
             }
         };
-        if let Err(error) = outgoing::equip(&mut head, lease.granted()) {
-            return self.fail(error);
+        outgoing::equip(head, lease.granted())?;
+        if !counts {
+            outgoing::start(lease.granted(), demand.on_grant.as_ref())?;
         }
-        if !counts && let Err(error) = outgoing::start(lease.granted(), demand.on_grant.as_ref()) {
-            return self.fail(error);
-        }
-        // The fast path: the very instance that was polled ready is the one that is called.
+        Ok(lease)
+    }
+
+    /// Sends a request on with its lease. `send` hands both down, in whatever way; the very instance that was polled
+    /// ready is the one that is called.
+    #[inline]
+    pub(crate) fn send<B, F>(
+        &mut self,
+        lease: Lease,
+        send: impl FnOnce(&mut S, &Granted) -> F,
+    ) -> KeyRotationFuture<S, B, F> {
         match trace::attempt(lease.granted()) {
-            None => KeyRotationFuture::calling(send(&mut self.inner, head, body, lease.granted()), lease, None),
+            None => KeyRotationFuture::calling(send(&mut self.inner, lease.granted()), lease, None),
             Some(span) => {
-                let future = span.in_scope(|| send(&mut self.inner, head, body, lease.granted()));
+                let future = span.in_scope(|| send(&mut self.inner, lease.granted()));
                 KeyRotationFuture::calling(future, lease, Some(span))
             }
         }
+    }
+}
+
+impl<S: Clone> KeyRotation<S> {
+    /// What becomes of a request that cannot go now: it waits for its key, or fails. The instance that was polled ready
+    /// is let go, with whatever place it holds below.
+    #[cold]
+    pub(crate) fn refused<B, F>(
+        &mut self,
+        refused: Refused,
+        head: Parts,
+        body: B,
+        demand: &Demand,
+    ) -> KeyRotationFuture<S, B, F> {
+        self.inner = self.inner.clone();
+        match refused {
+            Refused::Fails(error) => KeyRotationFuture::failed(error),
+            Refused::Waits => {
+                let demand = Demand { wait: Some(self.wait_of(demand)), ..demand.clone() };
+                let outgoing = Outgoing { head, body, on_grant: demand.on_grant.clone() };
+                KeyRotationFuture::waiting(&self.pool, demand, self.inner.clone(), outgoing)
+            }
+        }
+    }
+}
+
+/// Why a request does not go now.
+pub(crate) enum Refused {
+    /// A key may come in time.
+    Waits,
+    Fails(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Fails(error)
     }
 }

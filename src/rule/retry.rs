@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use tower::retry::budget::{Budget, TpsBudget};
+use tower::retry::budget::Budget;
 
-use super::Backoff;
+use super::{Backoff, allowance::Allowance};
 
 /// When a request is sent again: the options of [`RetryPolicy`](crate::RetryPolicy), `KeyPoolLayer`, `run` and
 /// `with_retry`. Those that bring none go by the pool's own ([`KeyPoolBuilder::retry`](crate::KeyPoolBuilder::retry)).
@@ -36,15 +36,15 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// 3 retries of a provider's faults, [`Backoff::exponential`], tower's default budget (a fifth of what succeeds,
-    /// and 10 a second), no deadline.
+    /// 3 retries of a provider's faults, [`Backoff::exponential`], the amounts of tower's default budget (a fifth of what
+    /// succeeds, and 10 a second), no deadline.
     pub fn new() -> Self {
         Self {
             max_retries: 3,
             backoff: Backoff::exponential(),
             deadline: None,
             exhausted_instead: false,
-            budget: Some(Arc::new(TpsBudget::default())),
+            budget: Some(Arc::new(Allowance::default())),
             random: Arc::new(Mutex::new(fastrand::Rng::new())),
         }
     }
@@ -100,6 +100,7 @@ impl Retry {
     }
 
     /// A request succeeded: that pays for others' retries.
+    #[inline]
     pub(crate) fn succeeded(&self) {
         if let Some(budget) = &self.budget {
             budget.deposit();

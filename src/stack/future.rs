@@ -31,8 +31,6 @@ pin_project! {
             #[pin]
             future: S,
         },
-        // The answer's head is here: no other attempt follows, and what could start one is dropped.
-        Done,
     }
 }
 
@@ -53,16 +51,10 @@ impl<F: Future, S: Future<Output = F::Output>> Future for KeyPoolFuture<F, S> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut walk = self.project().walk;
-        let output = match walk.as_mut().project() {
+        match self.project().walk.project() {
             WalkProj::Full { future } => future.poll(cx),
             WalkProj::Short { future } => future.poll(cx),
-            WalkProj::Done => panic!("a future is not polled after it was ready"),
-        };
-        if output.is_ready() {
-            walk.set(Walk::Done);
         }
-        output
     }
 }
 

@@ -8,6 +8,7 @@
 //! CooldownLayer          judges what comes back
 //! ```
 
+mod attempt;
 mod future;
 mod layer;
 mod resend;

@@ -15,7 +15,10 @@ use pin_project_lite::pin_project;
 use tower::retry::Policy;
 use tower_service::Service;
 
-use super::spare::Spare;
+use super::{
+    attempt::{Answer, Attempt, Outcome},
+    spare::Spare,
+};
 use crate::{
     cooldown::{Cooldown, CooldownBody},
     error::{BoxError, Error},
@@ -60,10 +63,10 @@ impl<S> Resend<S> {
     #[inline]
     pub(super) fn send<B, R>(
         &mut self,
-        head: Parts,
+        mut head: Parts,
         body: B,
         mut demand: Demand,
-    ) -> ResendFuture<S, B, <Keyed<S> as Service<Request<B>>>::Future>
+    ) -> ResendFuture<S, B, S::Future, R>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
         S::Error: Into<BoxError>,
@@ -75,13 +78,14 @@ impl<S> Resend<S> {
         let spare = body.try_clone().map(|body| Spare::of(&head, body));
         // One reading of the clock: for when the request came, and for its lease.
         let now = self.inner.pool().clock().now();
-        let future = self.inner.carry(head, body, &mut demand, now, |inner, head, body, granted| {
-            inner.send(Request::from_parts(head, body), Some(granted.clone()))
-        });
+        let attempt = match self.inner.take(&mut head, &mut demand, now) {
+            Ok(lease) => Attempt::with(lease, &mut self.inner, Request::from_parts(head, body)),
+            Err(refused) => Attempt::layered(self.inner.refused(refused, head, body, &demand)),
+        };
         self.again.idle.get_or_init(|| Mutex::new(self.inner.clone()));
         let again = Arc::clone(&self.again);
         ResendFuture {
-            state: State::Called { future },
+            state: State::Sent { attempt },
             attempts: Attempts::First { demand, came: now.tick },
             spare,
             again,
@@ -99,7 +103,7 @@ where
 {
     type Response = Response<LeaseBody<CooldownBody<R>>>;
     type Error = Error;
-    type Future = ResendFuture<S, B, <Keyed<S> as Service<Request<B>>>::Future>;
+    type Future = ResendFuture<S, B, S::Future, R>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx)
@@ -115,9 +119,9 @@ where
 pin_project! {
     /// The walk of one request over all its attempts.
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResendFuture<S, B, F> {
+    pub struct ResendFuture<S, B, F, R> {
         #[pin]
-        state: State<S, F>,
+        state: State<S, B, F, R>,
         // Dropped before the spare, whose body is then the last that holds the caller's.
         attempts: Attempts,
         // What would be sent again; nothing where the body cannot be.
@@ -132,6 +136,8 @@ enum Attempts {
     First { demand: Demand, came: Tick },
     /// An answer came that may not stand.
     More(Box<RetryPolicy>),
+    /// None follows.
+    Over,
 }
 
 impl Attempts {
@@ -142,30 +148,28 @@ impl Attempts {
         }
         match self {
             Self::More(policy) => policy,
-            Self::First { .. } => unreachable!("it was made just now"),
+            Self::First { .. } | Self::Over => unreachable!("it was made just now, and not after the last answer"),
         }
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, F> {
-        Called {
+    enum State<S, B, F, R> {
+        Sent {
             #[pin]
-            future: F,
+            attempt: Attempt<S, B, F, R>,
         },
         // Until there is a lease for another attempt.
-        Waiting {
-            #[pin]
-            waiting: RetryFuture,
-        },
+        Waiting { waiting: Pin<Box<RetryFuture>> },
         Readying {
             service: Keyed<S>,
         },
+        Over,
     }
 }
 
-impl<S, B, R> Future for ResendFuture<S, B, <Keyed<S> as Service<Request<B>>>::Future>
+impl<S, B, R> Future for ResendFuture<S, B, S::Future, R>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
     S::Error: Into<BoxError>,
@@ -173,47 +177,85 @@ where
     R: Body,
     R::Error: Into<BoxError>,
 {
-    type Output = Result<Response<LeaseBody<CooldownBody<R>>>, Error>;
+    type Output = Answer<R>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        loop {
-            let next = match this.state.as_mut().project() {
-                StateProj::Called { future } => {
-                    let mut result = ready!(future.poll(cx));
-                    if this.spare.is_none() || this.again.policy.is_content(&result) {
-                        return Poll::Ready(result);
-                    }
-                    let Some(mut request) = this.spare.take().map(Spare::into_request) else {
-                        return Poll::Ready(result);
-                    };
-                    match this.attempts.policy(&this.again.policy).retry(&mut request, &mut result) {
-                        Some(waiting) => {
-                            *this.spare = Some(request.into());
-                            State::Waiting { waiting }
-                        }
-                        None => return Poll::Ready(result),
-                    }
-                }
-                StateProj::Waiting { waiting } => {
-                    ready!(waiting.poll(cx));
-                    let idle = this.again.idle.get().expect("made with the first request");
-                    State::Readying { service: idle.lock().unwrap_or_else(PoisonError::into_inner).clone() }
-                }
-                StateProj::Readying { service } => {
-                    ready!(service.poll_ready(cx))?;
-                    let request = this.spare.take().expect("only what can be sent again is").into_request();
-                    let policy = this.attempts.policy(&this.again.policy);
-                    *this.spare = Policy::<_, Response<R>, Error>::clone_request(policy, &request).map(Spare::from);
-                    State::Called { future: service.call(request) }
-                }
-            };
-            this.state.set(next);
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let StateProj::Sent { attempt } = self.as_mut().project().state.project() else { return self.go_on(None, cx) };
+        match ready!(attempt.poll(cx)) {
+            Outcome::Good(head, body) => {
+                self.again.policy.succeeded();
+                self.end();
+                Poll::Ready(Ok(Response::from_parts(head, body)))
+            }
+            Outcome::Other(answer) => self.go_on(Some(answer), cx),
         }
     }
 }
 
-impl<S, B, F> fmt::Debug for ResendFuture<S, B, F> {
+impl<S, B, R> ResendFuture<S, B, S::Future, R>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
+    B: TryClone,
+    R: Body,
+    R::Error: Into<BoxError>,
+{
+    /// What comes after this answer, or goes on without one: it is sent again as long as the policy says so.
+    #[cold]
+    fn go_on(mut self: Pin<&mut Self>, mut answer: Option<Answer<R>>, cx: &mut Context<'_>) -> Poll<Answer<R>> {
+        loop {
+            let mut this = self.as_mut().project();
+            let next = match (answer.take(), this.state.as_mut().project()) {
+                (Some(mut answer), _) => {
+                    let content = this.spare.is_none() || this.again.policy.is_content(&answer);
+                    let spare = if content { None } else { this.spare.take().map(Spare::into_request) };
+                    let waiting = spare.and_then(|mut request| {
+                        let waiting = this.attempts.policy(&this.again.policy).retry(&mut request, &mut answer)?;
+                        *this.spare = Some(request.into());
+                        Some(waiting)
+                    });
+                    let Some(waiting) = waiting else {
+                        self.end();
+                        return Poll::Ready(answer);
+                    };
+                    State::Waiting { waiting: Box::pin(waiting) }
+                }
+                (None, StateProj::Sent { attempt }) => {
+                    answer = Some(ready!(attempt.poll(cx)).into());
+                    continue;
+                }
+                (None, StateProj::Waiting { waiting }) => {
+                    ready!(waiting.as_mut().poll(cx));
+                    let idle = this.again.idle.get().expect("made with the first request");
+                    State::Readying { service: idle.lock().unwrap_or_else(PoisonError::into_inner).clone() }
+                }
+                (None, StateProj::Readying { service }) => {
+                    if let Err(error) = ready!(service.poll_ready(cx)) {
+                        self.end();
+                        return Poll::Ready(Err(error));
+                    }
+                    let request = this.spare.take().expect("only what can be sent again is").into_request();
+                    let policy = this.attempts.policy(&this.again.policy);
+                    *this.spare = Policy::<_, Response<R>, Error>::clone_request(policy, &request).map(Spare::from);
+                    State::Sent { attempt: Attempt::layered(service.call(request)) }
+                }
+                (None, StateProj::Over) => panic!("the future is not polled after it was ready"),
+            };
+            this.state.set(next);
+        }
+    }
+
+    /// No other attempt follows: what could start one is dropped.
+    fn end(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        this.state.set(State::Over);
+        *this.attempts = Attempts::Over;
+        *this.spare = None;
+    }
+}
+
+impl<S, B, F, R> fmt::Debug for ResendFuture<S, B, F, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResendFuture").finish_non_exhaustive()
     }

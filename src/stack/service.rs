@@ -14,11 +14,11 @@ use super::{
     resend::{Resend, ResendFuture},
 };
 use crate::{
-    cooldown::{Cooldown, CooldownBody},
+    cooldown::CooldownBody,
     error::{BoxError, Error},
     fallback::ModelFallback,
     replay::{ReplayBody, ReplayFuture, ReplayService},
-    rotation::{KeyRotation, LeaseBody},
+    rotation::LeaseBody,
 };
 
 /// The answer's body: the provider's own bytes, watched, holding the key's slot until they end.
@@ -58,10 +58,7 @@ where
 {
     type Response = Response<KeyPoolBody<R>>;
     type Error = Error;
-    type Future = KeyPoolFuture<
-        ReplayFuture<Below<S>, B>,
-        ResendFuture<S, ReplayBody<B>, <KeyRotation<Cooldown<S>> as Service<Request<ReplayBody<B>>>>::Future>,
-    >;
+    type Future = KeyPoolFuture<ReplayFuture<Below<S>, B>, ResendFuture<S, ReplayBody<B>, S::Future, R>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.0.poll_ready(cx)

@@ -1,0 +1,165 @@
+//! One attempt. Where its key is in hand, what rotation and cooldown do with the answer is one future, and the lease is
+//! handed to whoever needs it last instead of being shared.
+
+use std::{
+    future::Future,
+    mem,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{Extensions, Request, Response, StatusCode, response::Parts};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::{
+    cooldown::{self, Asked, Begun, Cooldown, CooldownBody, CooldownFuture, Hold},
+    error::{BoxError, Error},
+    pool::{Lease, Slot, trace},
+    rotation::{self, KeyRotation, KeyRotationFuture, LeaseBody},
+};
+
+pin_project! {
+    /// Waits for the answer, and for as much of its body as tells what it means.
+    #[project = AttemptProj]
+    pub(super) enum Attempt<S, B, F, R> {
+        Calling {
+            // Dropped before the lease, so that what judges on drop still finds it.
+            #[pin]
+            call: F,
+            lease: Option<Lease>,
+            asked: Asked,
+            // What the demand travelled in, emptied: the answer's own extensions need no other.
+            vessel: Extensions,
+        },
+        // On the heap, so that answers that are not held stay small.
+        Holding {
+            hold: Option<Box<Hold<R>>>,
+            slot: Option<Slot>,
+        },
+        // Through the layers: one that waits for its key, is traced, or is not the first.
+        Layered {
+            future: Pin<Box<Layered<S, B, F, R>>>,
+        },
+    }
+}
+
+type Layered<S, B, F, R> = KeyRotationFuture<Cooldown<S>, B, CooldownFuture<F, R>>;
+
+impl<S, B, R> Attempt<S, B, S::Future, R>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    /// Sends a request with its key.
+    #[inline]
+    pub(super) fn with(lease: Lease, keyed: &mut KeyRotation<Cooldown<S>>, mut request: Request<B>) -> Self {
+        if trace::traces_attempts() {
+            return Self::layered(keyed.send(lease, |cooldown, granted| cooldown.send(request, Some(granted.clone()))));
+        }
+        let empty = request.extensions().is_empty();
+        let vessel = if empty { mem::take(request.extensions_mut()) } else { Extensions::new() };
+        let cooldown = keyed.get_mut();
+        let asked = cooldown.asked(&request);
+        Self::Calling { call: cooldown.get_mut().call(request), lease: Some(lease), asked, vessel }
+    }
+}
+
+impl<S, B, F, R> Attempt<S, B, F, R> {
+    pub(super) fn layered(future: Layered<S, B, F, R>) -> Self {
+        Self::Layered { future: Box::pin(future) }
+    }
+}
+
+/// What came of a request.
+pub(super) type Answer<R> = Result<Response<LeaseBody<CooldownBody<R>>>, Error>;
+
+/// What came of an attempt.
+pub(super) enum Outcome<R> {
+    /// A good answer, still in its parts: so it is moved once less.
+    Good(Parts, LeaseBody<CooldownBody<R>>),
+    /// One that is to be looked at.
+    Other(Answer<R>),
+}
+
+impl<R> From<Outcome<R>> for Answer<R> {
+    fn from(outcome: Outcome<R>) -> Self {
+        match outcome {
+            Outcome::Good(head, body) => Ok(Response::from_parts(head, body)),
+            Outcome::Other(answer) => answer,
+        }
+    }
+}
+
+impl<S, B, R> Future for Attempt<S, B, S::Future, R>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    R: Body,
+    R::Error: Into<BoxError>,
+{
+    type Output = Outcome<R>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<R>> {
+        const ONCE: &str = "the future is not polled after it was ready";
+        loop {
+            let (hold, slot) = match self.as_mut().project() {
+                AttemptProj::Calling { call, lease, asked, vessel } => {
+                    let result = ready!(call.poll(cx));
+                    let lease = lease.take().expect(ONCE);
+                    let mut response = match result {
+                        Ok(response) => response,
+                        Err(error) => return Poll::Ready(Outcome::Other(Err(failed(error.into(), &lease)))),
+                    };
+                    if response.extensions().is_empty() {
+                        *response.extensions_mut() = mem::take(vessel);
+                    }
+                    // Whoever runs an upgraded connection may take over the lease as a whole.
+                    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                        return Poll::Ready(Outcome::Other(Ok(upgraded(response, lease, *asked))));
+                    }
+                    let (granted, slot) = lease.part();
+                    match cooldown::begin(response, Some(granted), *asked) {
+                        Ok(Begun { head, body, good }) => {
+                            let body = LeaseBody::new(body, Some(slot));
+                            return Poll::Ready(if good {
+                                Outcome::Good(head, body)
+                            } else {
+                                Outcome::Other(Ok(Response::from_parts(head, body)))
+                            });
+                        }
+                        Err(hold) => (hold, slot),
+                    }
+                }
+                AttemptProj::Holding { hold, slot } => {
+                    ready!(hold.as_mut().expect(ONCE).poll(cx));
+                    let response = hold.take().expect(ONCE).finish();
+                    return Poll::Ready(Outcome::Other(Ok(response.map(|body| LeaseBody::new(body, slot.take())))));
+                }
+                AttemptProj::Layered { future } => return future.as_mut().poll(cx).map(Outcome::Other),
+            };
+            self.set(Self::Holding { hold: Some(hold), slot: Some(slot) });
+        }
+    }
+}
+
+/// An answer whose connection becomes something else. It is judged by its head.
+#[cold]
+fn upgraded<R>(response: Response<R>, lease: Lease, asked: Asked) -> Response<LeaseBody<CooldownBody<R>>>
+where
+    R: Body,
+    R::Error: Into<BoxError>,
+{
+    let response = match cooldown::begin(response, Some(lease.granted().clone()), asked) {
+        Ok(Begun { head, body, .. }) => Response::from_parts(head, body),
+        Err(hold) => hold.finish(),
+    };
+    rotation::answered(response, lease)
+}
+
+/// No answer came.
+#[cold]
+fn failed(error: BoxError, lease: &Lease) -> Error {
+    rotation::failed(cooldown::failed(Some(lease.granted().clone()), error).into(), lease)
+}
