@@ -48,15 +48,8 @@ impl ErrorLog {
 
 /// `Slot 5 key k-1f09 task 17: 429 RESOURCE_EXHAUSTED (retry in 60s)`.
 fn text(fault: &Fault) -> String {
-    let mut text = format!("Slot {}", fault.slot);
-    if let Some(key) = &fault.key {
-        text.push_str(&format!(" key {key}"));
-    }
-    text.push_str(&format!(" task {}: ", fault.task));
-    if let Some(status) = fault.status.filter(|status| *status != 200) {
-        text.push_str(&format!("{status} "));
-    }
-    text.push_str(&fault.code);
+    let key = fault.key.as_ref().map(|key| format!(" key {key}")).unwrap_or_default();
+    let status = fault.status.filter(|status| *status != 200).map(|status| format!("{status} ")).unwrap_or_default();
     let behind = match (fault.retry_in, fault.fault) {
         _ if fault.permanent => "permanent".to_owned(),
         (Some(rest), _) => format!("retry in {}", seconds(rest)),
@@ -64,8 +57,7 @@ fn text(fault: &Fault) -> String {
         _ if fault.last => format!("failed: {}", fault.message),
         _ => format!("again: {}", fault.message),
     };
-    text.push_str(&format!(" ({behind})"));
-    text
+    format!("Slot {}{key} task {}: {status}{} ({behind})", fault.slot, fault.task, fault.code)
 }
 
 fn seconds(rest: Duration) -> String {

@@ -239,7 +239,7 @@ impl Batch {
         log: Option<ErrorLog>,
         output: Option<Output>,
     ) -> Result<(), Failure> {
-        let mut batch = self.batch(loaded, pool)?;
+        let mut batch = Self::configured(loaded, pool)?;
         if let Some(check) = check {
             batch = batch.json(check);
         }
@@ -328,7 +328,7 @@ impl Batch {
     }
 
     /// What the configuration says.
-    fn batch(&self, loaded: &Loaded, pool: &KeyPool) -> Result<batch::Batch, Failure> {
+    fn configured(loaded: &Loaded, pool: &KeyPool) -> Result<batch::Batch, Failure> {
         let settings = &loaded.config.batch;
         let model = match (&settings.model, loaded.config.gateway.provider) {
             (Some(model), _) => model.as_str(),
