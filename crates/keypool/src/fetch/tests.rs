@@ -158,7 +158,7 @@ async fn not_longer_than_ten_seconds_and_not_too_many() {
     let stuck = Fetcher::finding(|_, _| Box::pin(std::future::pending()), |_| true);
     #[expect(clippy::disallowed_methods, reason = "paused")]
     let now = tokio::time::Instant::now();
-    let all: Vec<_> = (0..AT_ONCE + 1)
+    let all: Vec<_> = (0..=AT_ONCE)
         .map(|_| {
             let stuck = stuck.clone();
             tokio::spawn(async move { stuck.fetch("http://a.test/", 1).await })
