@@ -21,7 +21,10 @@ fn errors(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
 fn every_error_has_its_place_and_says_what_is_allowed() {
     for (text, expected) in [
         ("x = 1", "k.toml:1: x: nothing reads this key; known here: keys, models, pool, retry, rests, limits"),
-        ("\n[pool]\nstrategy = 7", "k.toml:3: pool.strategy: expected a text"),
+        (
+            "\n[pool]\nstrategy = 7",
+            "k.toml:3: pool.strategy: expected one of least-loaded, round-robin, weighted, lru, adaptive",
+        ),
         ("[pool]\nspill = \"never\"", "k.toml:2: pool.spill: expected one of limits, any"),
         ("[pool]\nspill_after = -1", "k.toml:2: pool.spill_after: expected a length of time"),
         ("[pool]\nwait = \"2h\"", "or a number of seconds; at most 1h"),
