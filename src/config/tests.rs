@@ -29,7 +29,7 @@ fn every_error_has_its_place_and_says_what_is_allowed() {
         ("[pool]\nspill_after = -1", "k.toml:2: pool.spill_after: expected a length of time"),
         ("[pool]\nwait = \"2h\"", "or a number of seconds; at most 1h"),
         ("[pool]\nkey_files = \"a\"", "k.toml:2: pool.key_files: expected a list: [\"…\", \"…\"]"),
-        ("[pool]\nfallback = [1]", "k.toml:2: pool.fallback[0]: expected a string"),
+        ("[pool]\nfallback = [1]", "k.toml:2: pool.fallback[0]: expected a text"),
         ("[pool]\nkey_files = [\"nowhere.txt\"]", "k.toml:2: pool.key_files: there is no key file at nowhere.txt"),
         ("pool = 3", "k.toml:1: pool: expected a table"),
         ("[retry]\nmax_retries = -1", "k.toml:2: retry.max_retries: expected a whole number from 0 to 100"),
@@ -61,7 +61,7 @@ fn every_error_has_its_place_and_says_what_is_allowed() {
             "[[keys]]\nmax_concurrent_requests = 0",
             "k.toml:2: keys[0].max_concurrent_requests: expected a whole number from 1 to 65534",
         ),
-        ("[[keys]]\nlabels = { a = 1 }", "k.toml:2: keys[0].labels.a: expected a string"),
+        ("[[keys]]\nlabels = { a = 1 }", "k.toml:2: keys[0].labels.a: expected a text"),
         (
             "[[keys]]\nlimits.\"m-1.5\" = { rpm = \"x\" }",
             "k.toml:2: keys[0].limits.\"m-1.5\".rpm: expected a whole number",
