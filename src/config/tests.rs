@@ -21,12 +21,15 @@ fn errors(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
 fn every_error_has_its_place_and_says_what_is_allowed() {
     for (text, expected) in [
         ("x = 1", "k.toml:1: x: nothing reads this key; known here: keys, models, pool, retry, rests, limits"),
-        ("\n[pool]\nstrategy = 7", "k.toml:3: pool.strategy: expected a text"),
+        (
+            "\n[pool]\nstrategy = 7",
+            "k.toml:3: pool.strategy: expected one of least-loaded, round-robin, weighted, lru, adaptive",
+        ),
         ("[pool]\nspill = \"never\"", "k.toml:2: pool.spill: expected one of limits, any"),
         ("[pool]\nspill_after = -1", "k.toml:2: pool.spill_after: expected a length of time"),
         ("[pool]\nwait = \"2h\"", "or a number of seconds; at most 1h"),
         ("[pool]\nkey_files = \"a\"", "k.toml:2: pool.key_files: expected a list: [\"…\", \"…\"]"),
-        ("[pool]\nfallback = [1]", "k.toml:2: pool.fallback[0]: expected a string"),
+        ("[pool]\nfallback = [1]", "k.toml:2: pool.fallback[0]: expected a text"),
         ("[pool]\nkey_files = [\"nowhere.txt\"]", "k.toml:2: pool.key_files: there is no key file at nowhere.txt"),
         ("pool = 3", "k.toml:1: pool: expected a table"),
         ("[retry]\nmax_retries = -1", "k.toml:2: retry.max_retries: expected a whole number from 0 to 100"),
@@ -58,7 +61,7 @@ fn every_error_has_its_place_and_says_what_is_allowed() {
             "[[keys]]\nmax_concurrent_requests = 0",
             "k.toml:2: keys[0].max_concurrent_requests: expected a whole number from 1 to 65534",
         ),
-        ("[[keys]]\nlabels = { a = 1 }", "k.toml:2: keys[0].labels.a: expected a string"),
+        ("[[keys]]\nlabels = { a = 1 }", "k.toml:2: keys[0].labels.a: expected a text"),
         (
             "[[keys]]\nlimits.\"m-1.5\" = { rpm = \"x\" }",
             "k.toml:2: keys[0].limits.\"m-1.5\".rpm: expected a whole number",
