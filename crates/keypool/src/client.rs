@@ -7,6 +7,7 @@ mod error;
 mod line;
 mod roots;
 mod shelf;
+mod sockets;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -35,6 +36,7 @@ pub use arrived::Arrived;
 use dial::Dial;
 pub use error::Error;
 pub use roots::{Roots, RootsError};
+pub use sockets::{InPlaceOfKey, Sockets};
 use upstream::Upstream;
 
 /// Behind a pointer, since hyper moves each request some ten times.
@@ -56,6 +58,20 @@ struct Place {
 }
 
 impl Place {
+    /// Where a provider is.
+    fn of(base: &Base) -> Self {
+        Self { scheme: base.scheme().clone(), authority: base.authority().clone() }
+    }
+
+    /// Its address.
+    fn root(&self) -> Uri {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(PathAndQuery::from_static("/"));
+        Uri::from_parts(parts).expect("it is whole")
+    }
+
     /// Whether a target stands there. The layers above have seen to it; a mistake would send a key elsewhere.
     fn has(&self, uri: &Uri) -> bool {
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else { return false };
@@ -96,12 +112,8 @@ impl Client {
 
     /// The same, with these roots of trust.
     pub fn trusting(base: &Base, roots: Roots) -> Self {
-        let place = Place { scheme: base.scheme().clone(), authority: base.authority().clone() };
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(place.scheme.clone());
-        parts.authority = Some(place.authority.clone());
-        parts.path_and_query = Some(PathAndQuery::from_static("/"));
-        let dial = Dial::new(Uri::from_parts(parts).expect("it is whole"), roots);
+        let place = Place::of(base);
+        let dial = Dial::new(place.root(), roots);
         let upstream = Upstream::new(dial, place.scheme.clone(), place.authority.clone(), place.host());
         Self { upstream: Arc::new(upstream), place: Arc::new(place), traffic: Arc::new(Traffic::new(Clock::system())) }
     }

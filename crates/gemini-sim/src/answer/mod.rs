@@ -9,6 +9,7 @@ mod files;
 mod generate;
 mod models;
 mod speak;
+mod things;
 
 use bytes::Bytes;
 use http::StatusCode;

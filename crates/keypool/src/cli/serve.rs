@@ -21,10 +21,15 @@ use tower_keypool::{
 
 use super::Failure;
 use crate::{
-    client::{Client, Roots},
+    client::{Client, Roots, Sockets},
     config::{Inputs, Loaded},
-    database::{self, Joined, Keys, Place, Site, Unjoined},
-    gateway::{Gateway, Setup, listen, token::Token},
+    database::{self, Joined, Keys, Place, Records, Site, Unjoined, tenants},
+    gateway::{
+        Gateway, Setup, listen,
+        live::Live,
+        tenant::{From as TenantsFrom, Tenants},
+        token::Token,
+    },
     reload::Reload,
     stack,
     status::{Status, StoreHealth, Traffic},
@@ -155,7 +160,10 @@ impl Serve {
             let setup = {
                 let trusting = {
                     let (base, traffic) = (base.clone(), Arc::clone(&traffic));
-                    move |roots: &Roots| Client::trusting(&base, roots.clone()).counting(&traffic)
+                    move |roots: &Roots| {
+                        let sockets = Sockets::trusting(&base, roots.clone()).counting(&traffic);
+                        (Client::trusting(&base, roots.clone()).counting(&traffic), sockets)
+                    }
                 };
                 // Connections outlive a reload, unless others are trusted from then on.
                 let held = Mutex::new((loaded.roots.clone(), trusting(&loaded.roots)));
@@ -166,18 +174,19 @@ impl Serve {
                     if held.0 != loaded.roots {
                         *held = (loaded.roots.clone(), trusting(&loaded.roots));
                     }
-                    let client = &held.1;
+                    let (client, sockets) = &held.1;
                     let stack = stack::stack_over(&pool, settings.fallback(), settings.retry(), client.clone());
-                    Setup {
-                        stack,
-                        guard: loaded.guard(),
-                        token: Token::new(&*loaded.token),
-                        dialects: loaded.dialects(),
-                    }
+                    let setup = Setup::new(stack, loaded.guard(), Token::new(&*loaded.token), loaded.dialects());
+                    let sockets = stack::sockets_over(&pool, settings.retry(), sockets.clone());
+                    Setup { live: Some(Live::new(sockets)), unknown: loaded.unknown(), ..setup }
                 }
             };
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
-            let gateway = Arc::new(gateway.telling(status, traffic));
+            let records = Records::from(store.clone());
+            let gateway = Arc::new(gateway.telling(status, traffic).keeping(records.clone(), pool.clone()));
+            gateway.tenants().set(TenantsFrom::Configuration, loaded.tenants.clone());
+            let known = known_tenants(&records, gateway.tenants()).await?;
+            let following = tokio::spawn(tenants::follow(store, Arc::clone(gateway.tenants()), known));
             // Whoever reads that it serves may end it.
             let stopped = super::interrupted();
             telemetry::say(&Banner { address, upstream: base, loaded: &loaded, kept_in: kept_in.as_deref() });
@@ -185,7 +194,10 @@ impl Serve {
             let grace = loaded.config.gateway.grace.0;
             let apply = {
                 let gateway = Arc::clone(&gateway);
-                Arc::new(move |loaded: &Loaded| gateway.change(setup(loaded)))
+                Arc::new(move |loaded: &Loaded| {
+                    gateway.tenants().set(TenantsFrom::Configuration, loaded.tenants.clone());
+                    gateway.change(setup(loaded));
+                })
             };
             let reload = Reload { inputs, loaded, keys, pool: pool.clone(), apply }.follow();
             let interrupted = async {
@@ -197,6 +209,7 @@ impl Serve {
             pool.shutdown().await;
             changes.abort();
             watching.abort();
+            following.abort();
             Ok(())
         })
     }
@@ -247,6 +260,22 @@ async fn pool(loaded: &Loaded, joined: Joined) -> Result<KeyPool, Failure> {
         error @ OpenError::Missing { .. } => Failure::run(error),
         error => Failure::config(anyhow!("the keys: {error}")),
     })
+}
+
+/// The tenants that commands have added are known before anybody is let in; by which revision.
+async fn known_tenants(records: &Records, tenants: &Tenants) -> Result<Option<u64>, Failure> {
+    match tenants::news(records, None).await {
+        Ok(Some((revision, grants))) => {
+            tenants.set(TenantsFrom::Commands, grants);
+            Ok(Some(revision))
+        }
+        Ok(None) => Ok(None),
+        Err(error) if error.is_unreachable() => {
+            tracing::warn!("{error}; tenants in it are not known yet");
+            Ok(None)
+        }
+        Err(error) => Err(Failure::run(error)),
+    }
 }
 
 /// Whether requests would come back here, and every key be refused as a wrong token.

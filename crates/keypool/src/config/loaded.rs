@@ -15,10 +15,12 @@ use tower_keypool::{
     },
 };
 
-use super::{CompatMode, Config, ProviderName, address, find, store, variables};
+use super::{CompatMode, Config, ProviderName, UnknownNames, address, find, store, tenants, variables};
 use crate::client::Roots;
 use crate::database::Told;
-use crate::gateway::{dialect::Dialect, guard::Guard, route::Dialects, token::PLACEHOLDER};
+use crate::gateway::{
+    dialect::Dialect, guard::Guard, resource::Unknown, route::Dialects, tenant::Grant, token::PLACEHOLDER,
+};
 
 /// What a configuration is read from. Read again it is the same, but for what files hold.
 #[derive(Clone)]
@@ -71,6 +73,8 @@ pub struct Loaded {
     pub token: String,
     /// Whether somebody chose it.
     pub own_token: bool,
+    /// Who else may ask.
+    pub tenants: Vec<Grant>,
     /// Whose API it is, and where.
     pub provider: Arc<dyn Provider>,
     /// `[store]`, with its paths resolved and its password read.
@@ -127,6 +131,14 @@ impl Loaded {
             ProviderName::Anthropic => Dialect::Anthropic,
         };
         Dialects { provider, translates_openai: gateway.openai == CompatMode::Translate, strict: gateway.strict }
+    }
+
+    /// What becomes of a file or the like that was not made through the gateway.
+    pub fn unknown(&self) -> Unknown {
+        match self.config.gateway.unknown_names {
+            UnknownNames::Refuse => Unknown::Refuse,
+            UnknownNames::Try => Unknown::Try,
+        }
     }
 
     /// The names that clients may reach the gateway by.
@@ -213,6 +225,7 @@ impl Inputs {
         let store = store::resolve(&config.store, &folder, &mut document, &mut files);
         files.extend(store::files(&self.environment));
         let (token, own_token) = address::token(given.as_deref(), &addresses, &mut document);
+        let tenants = tenants::resolve(&config, &addresses, Some(&token), &folder, &mut document, &mut files);
         let provider = provider(&config, &mut document);
         config.gateway.upstream = Some(provider.base().to_string());
 
@@ -239,7 +252,7 @@ impl Inputs {
         ConfigErrors::check(problems)?;
         files.extend(self.more_files.iter().cloned());
         let keys = unite(&sources, &self.more, &token);
-        Ok(Loaded { config, keys, sources, addresses, token, own_token, provider, store, roots, files })
+        Ok(Loaded { config, keys, sources, addresses, token, own_token, tenants, provider, store, roots, files })
     }
 }
 

@@ -6,12 +6,15 @@ mod loaded;
 mod sections;
 mod show;
 mod store;
+mod tenants;
 mod variables;
 
 use loaded::secret_of;
 pub use loaded::{Inputs, Loaded};
-pub use sections::{BatchSection, CompatMode, Config, GatewaySection, Level, LogSection, ProviderName};
+pub use sections::{BatchSection, CompatMode, Config, GatewaySection, Level, LogSection, ProviderName, UnknownNames};
 pub use show::Effective;
+pub use tenants::TenantEntry;
+pub(crate) use tenants::{is_model, moment as moment_of};
 
 /// The JSON schema of the file, for editors.
 pub fn schema() -> serde_json::Value {

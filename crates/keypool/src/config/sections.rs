@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use tower_keypool::config::{Interval, KeyEntry, LimitsSection, ModelEntry, PoolConfig, PoolSection};
 use tower_keypool::config::{RestsSection, RetrySection, SecretText, StoreSection, Whole};
 
+use super::TenantEntry;
+
 /// All of `keypool.toml`. Every setting is optional.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -27,6 +29,8 @@ pub struct Config {
     pub limits: LimitsSection,
     /// What `keypool serve` listens on, and where it sends to.
     pub gateway: GatewaySection,
+    /// Who may ask beside whoever has the gateway's one token.
+    pub tenants: Vec<TenantEntry>,
     /// What is told of all that.
     pub log: LogSection,
     /// Where counts, rests and keys added by command outlive the process, and how processes share keys there.
@@ -74,6 +78,17 @@ pub enum CompatMode {
     Passthrough,
 }
 
+/// What becomes of a file or the like that was not made through the gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownNames {
+    /// It is tried nowhere: 404.
+    #[default]
+    Refuse,
+    /// Each owner is asked for it; from then on it is whoever's named it first.
+    Try,
+}
+
 /// `[gateway]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -96,6 +111,8 @@ pub struct GatewaySection {
     pub openai: CompatMode,
     /// A field that would change an answer and cannot be had is an error; else it is ignored.
     pub strict: bool,
+    /// What becomes of a file or the like that was not made through this gateway.
+    pub unknown_names: UnknownNames,
     /// How long answers under way get to end.
     pub grace: Interval<0, 3_600>,
 }
@@ -112,6 +129,7 @@ impl Default for GatewaySection {
             hosts: Vec::new(),
             openai: CompatMode::default(),
             strict: true,
+            unknown_names: UnknownNames::default(),
             grace: Interval::seconds(10),
         }
     }

@@ -98,7 +98,7 @@ async fn serve(pool: &KeyPool) -> anyhow::Result<Running> {
     let url = format!("http://{}", listener.local_addr()?);
     let base = pool.provider().base().clone();
     let stack = stack::stack(pool, Models::new(), Retry::new());
-    let setup = Setup { stack, guard: Guard::new([]), token: Token::new(PLACEHOLDER), dialects: Dialects::default() };
+    let setup = Setup::new(stack, Guard::new([]), Token::new(PLACEHOLDER), Dialects::default());
     let gateway = Gateway::new(setup, base, Clock::system());
     let (stop, stopped) = oneshot::channel();
     let shutdown = async {

@@ -82,11 +82,9 @@ mod tests {
     #[test]
     fn requests_take_turns_with_one_stack_until_the_setup_changes() {
         let clones = Arc::new(AtomicUsize::new(0));
-        let setup = |name| Setup {
-            stack: Stack(name, Arc::clone(&clones)),
-            guard: Guard::new([]),
-            token: Token::new("the-token"),
-            dialects: Dialects::default(),
+        let setup = |name| {
+            let stack = Stack(name, Arc::clone(&clones));
+            Setup::new(stack, Guard::new([]), Token::new("the-token"), Dialects::default())
         };
         let base = Base::parse("http://upstream.invalid").unwrap();
         let gateway = Arc::new(Gateway::new(setup("old"), base, Clock::system()));

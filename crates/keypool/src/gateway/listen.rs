@@ -67,7 +67,10 @@ pub async fn serve<S, B>(
     }
     drop(listener);
     drop(closing);
-    let all = async { while connections.join_next().await.is_some() {} };
+    let all = async {
+        while connections.join_next().await.is_some() {}
+        gateway.pipes.closed().await;
+    };
     // What is left is dropped with the set.
     let _ = tokio::time::timeout(grace, all).await;
 }
@@ -95,7 +98,7 @@ where
     });
     let ticks = Ticks::default();
     let server = server(&ticks);
-    let mut serving = pin!(server.serve_connection(TokioIo::new(stream), service));
+    let mut serving = pin!(server.serve_connection_with_upgrades(TokioIo::new(stream), service));
 
     // A connection that says nothing, or half a preface, is not waited for: hyper's own timer starts with a head.
     tokio::select! {

@@ -5,19 +5,29 @@
 //! comes. Chunks of a resumable upload take the way of [`upload`]; what is asked under `/-/` is answered here. [`route`]
 //! tells dialects apart: a request in another one than the provider's is translated, both ways.
 
+mod asking;
+mod blot;
+mod budget;
+pub mod capability;
+mod course;
 pub mod dialect;
 mod entrance;
 pub mod guard;
 pub mod head;
 mod ignored;
 pub mod listen;
+pub mod live;
+mod models;
+mod moment;
 mod own;
 mod path;
 mod patience;
+pub mod resource;
 pub mod route;
 pub mod said;
 mod seen;
 mod telling;
+pub mod tenant;
 pub mod token;
 mod translate;
 pub mod upload;
@@ -26,29 +36,37 @@ mod walk;
 use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tower::Service;
-use tower_keypool::{Base, BoxError, Clock, Error, ServedBy, Tick};
+use tower_keypool::{Base, BoxError, Clock, Demand, Error, KeyPool, Meter, ServedBy, Tick};
 use tracing::Instrument;
 
+use budget::{Budgets, NotNow};
+use course::{Course, OverStack};
 use dialect::{Dialect, Refusal};
 pub use entrance::Entrance;
-use guard::{Guard, Local};
+use guard::Guard;
 use head::{Names, Tidy};
+use live::{Live, Pipes};
+use models::Catalogue;
+use moment::unix_ms;
+use resource::{Resources, Unknown};
 use route::{Dialects, Way};
 use said::Said;
 use seen::Seen;
+use tenant::{Tenant, TenantLimits, Tenants};
 use token::Token;
 use translate::{Translation, Translator};
 use upload::{Passage, Uploads};
 
 use crate::{
-    outgoing::Outgoing,
-    status::{Counted, Outcome, Status, Traffic, Visit, class_of},
+    database::Records,
+    outgoing::{Broken, Outgoing},
+    status::{Afterwards, Counted, Outcome, Status, Traffic, Visit, class_of},
 };
 
 /// A refusal of ours, or the provider's answer as it comes.
@@ -61,6 +79,11 @@ pub type Answer<B> = Response<AnswerBody<B>>;
 pub struct Gateway<S> {
     setup: watch::Sender<Arc<Setup<S>>>,
     uploads: Uploads,
+    resources: Resources,
+    tenants: Arc<Tenants>,
+    budgets: Budgets,
+    models: Arc<Catalogue>,
+    pipes: Arc<Pipes>,
     clock: Clock,
     traffic: Arc<Traffic>,
     status: Option<Arc<Status>>,
@@ -77,6 +100,17 @@ pub struct Setup<S> {
     pub token: Token,
     /// How their dialects are met.
     pub dialects: Dialects,
+    /// What opens sockets; without, there are none.
+    pub live: Option<Live>,
+    /// What becomes of a file or the like that nobody here has heard of.
+    pub unknown: Unknown,
+}
+
+impl<S> Setup<S> {
+    /// Without sockets.
+    pub fn new(stack: S, guard: Guard, token: Token, dialects: Dialects) -> Self {
+        Self { stack, guard, token, dialects, live: None, unknown: Unknown::Refuse }
+    }
 }
 
 impl<S> Gateway<S> {
@@ -84,7 +118,33 @@ impl<S> Gateway<S> {
     pub fn new(setup: Setup<S>, base: Base, clock: Clock) -> Self {
         let setup = watch::Sender::new(Arc::new(setup));
         let traffic = Arc::new(Traffic::new(clock.clone()));
-        Self { setup, uploads: Uploads::new(base, clock.clone()), clock, traffic, status: None }
+        let records = Records::default();
+        Self {
+            setup,
+            uploads: Uploads::new(base, clock.clone(), records.clone()),
+            resources: Resources::new(records.clone(), clock.clone(), None),
+            tenants: Arc::default(),
+            budgets: Budgets::new(records),
+            models: Arc::default(),
+            pipes: Arc::default(),
+            clock,
+            traffic,
+            status: None,
+        }
+    }
+
+    /// Keeps whose what is, which uploads are open and what tenants used in `records`; the keys are those of `pool`.
+    #[must_use]
+    pub fn keeping(mut self, records: Records, pool: KeyPool) -> Self {
+        (self.uploads.records, self.uploads.pool) = (records.clone(), Some(pool.clone()));
+        self.resources = Resources::new(records.clone(), self.clock.clone(), Some(pool));
+        self.budgets = Budgets::new(records);
+        self
+    }
+
+    /// Who may ask, beside whoever has the one token.
+    pub fn tenants(&self) -> &Arc<Tenants> {
+        &self.tenants
     }
 
     /// Requests that come from now on find this.
@@ -133,16 +193,28 @@ where
             line.end(&response, &gateway.clock);
             return Ok(response.map(|body| Counted::uncounted(Said::from(body))));
         }
-        let visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), walk::span(&parts));
-        let (tidy, admitted) = (Tidy::after(&seen), gateway.admit(&turn.setup, &parts, &seen, &self.local));
-        let passage = match (admitted, &way) {
+        let mut visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), walk::span(&parts));
+        let (tidy, socket) = (Tidy::after(&seen), seen.websocket);
+        let admitted = gateway.admit(&turn.setup, &parts, &seen, &self.local).await;
+        if socket && admitted.as_ref().err().is_none_or(|refusal| refusal.status() == StatusCode::UNAUTHORIZED) {
+            let setup = Arc::clone(&turn.setup);
+            self.leave(turn);
+            let tenant = admitted.map(|(tenant, _)| tenant);
+            let (outcome, response) = Box::pin(gateway.socket(&setup, parts, tenant, dialect)).await;
+            line.end(&response, &gateway.clock);
+            return Ok(counted(visit, outcome, response));
+        }
+        let admitted = match (admitted, &way) {
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),
             (Ok(_), Way::Mistaken(dialect)) => Err(dialect.mistaken()),
-            (Ok(passage), _) => Ok(passage),
+            (Ok(admitted), _) => match gateway.let_in(&admitted.0, &mut visit, dialect).await {
+                Ok(meter) => Ok((admitted, meter)),
+                Err(response) => Err(response),
+            },
             (Err(refusal), _) => Err(dialect.answer(refusal)),
         };
-        let passage = match passage {
-            Ok(passage) => passage,
+        let ((tenant, passage), meter) = match admitted {
+            Ok(admitted) => admitted,
             Err(response) => {
                 self.leave(turn);
                 let response = response.map(Said::from);
@@ -157,6 +229,8 @@ where
                 stack: turn.stack.clone(),
                 caller,
                 strict: turn.setup.dialects.strict,
+                tenant,
+                meter,
                 clock: gateway.clock.clone(),
                 traffic: Arc::clone(&gateway.traffic),
             };
@@ -171,11 +245,24 @@ where
             return Ok(counted(visit, outcome, response));
         }
         tidy.apply(&mut parts);
-        if let Passage::Chunk(chunk) = &passage {
-            chunk.direct(&mut parts);
+        if let Some(meter) = meter {
+            parts.extensions.insert(Demand::any_model().metered(meter));
         }
+        let course = match &passage {
+            Passage::Chunk(chunk) => Gateway::<S>::chunk_on(chunk, &mut parts, body),
+            _ if turn.setup.dialects.provider != Dialect::Gemini => Course::through(body),
+            _ => Box::pin(gateway.course(&turn.setup, &tenant, &mut parts, body)).await,
+        };
+        let OverStack { body, listening, broken } = match course {
+            Course::On(way) => *way,
+            Course::Done(outcome, response) => {
+                self.leave(turn);
+                let response = response.map(Said::from);
+                line.end(&response, &gateway.clock);
+                return Ok(counted(visit, outcome, response));
+            }
+        };
         // As `oneshot` does, whose future would be moved once more.
-        let body = Outgoing::Came(body);
         let answered = match poll_fn(|cx| turn.stack.poll_ready(cx)).await {
             Ok(()) => match visit.span().cloned() {
                 None => {
@@ -191,7 +278,18 @@ where
             },
             Err(error) => Err(error),
         };
-        let (outcome, response) = gateway.finish(answered, &passage, dialect);
+        let (outcome, response) = match gateway.finish(answered, broken.as_ref(), dialect) {
+            Ok(response) if listening.is_none() && matches!(passage, Passage::Other) => {
+                let mut response = response;
+                head::tidy_response(&mut response);
+                (Outcome::Answered, response.map(Said::theirs))
+            }
+            Ok(response) => match Box::pin(gateway.attend(response, tenant, &passage, listening)).await {
+                Ok(response) => (Outcome::Answered, response),
+                Err(refusal) => (Outcome::Failed, dialect.answer(refusal).map(Said::from)),
+            },
+            Err(failed) => failed,
+        };
         line.end(&response, &gateway.clock);
         gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
         Ok(counted(visit, outcome, response))
@@ -199,45 +297,54 @@ where
 }
 
 impl<S> Gateway<S> {
-    /// What the client gets of the stack's answer.
+    /// The stack's answer, or what the client gets in its place.
     fn finish<B>(
         &self,
         answered: Result<Response<B>, Error>,
-        passage: &Passage,
+        broken: Option<&(Broken, Refusal)>,
         dialect: Dialect,
-    ) -> (Outcome, Response<Said<B>>) {
-        let mut response = match answered {
-            Ok(response) => response,
+    ) -> Result<Response<B>, (Outcome, Response<Said<B>>)> {
+        if let Some((_, refusal)) = broken.filter(|(broken, _)| broken.is_broken()) {
+            return Err((Outcome::Refused, dialect.answer(*refusal).map(Said::from)));
+        }
+        match answered {
             Err(error) => {
                 let outcome = if error.is_exhausted() { Outcome::Exhausted } else { Outcome::Failed };
-                return (outcome, failed(&error, dialect).map(Said::from));
+                Err((outcome, failed(&error, dialect).map(Said::from)))
             }
-        };
-        if response.status().is_informational() {
-            return (Outcome::Failed, dialect.answer(SWITCHED).map(Said::from));
-        }
-        match passage {
-            Passage::Other => {}
-            Passage::Chunk(chunk) => self.uploads.settle(chunk, &response),
-            Passage::Open(handout) => {
-                if let Err(refusal) = self.uploads.hand_out(handout, &mut response) {
-                    return (Outcome::Failed, dialect.answer(refusal).map(Said::from));
-                }
+            Ok(response) if response.status().is_informational() => {
+                Err((Outcome::Failed, dialect.answer(SWITCHED).map(Said::from)))
             }
+            Ok(response) => Ok(response),
         }
-        head::tidy_response(&mut response);
-        (Outcome::Answered, response.map(Said::theirs))
     }
 
-    /// Whether the request may go on, and whether it belongs to an upload.
-    fn admit(&self, setup: &Setup<S>, parts: &Parts, seen: &Seen<'_>, local: &Local) -> Result<Passage, Refusal> {
-        let host = setup.guard.check(parts, seen, local)?;
-        // The id of an upload is its own credential: clients send none with the chunks.
-        if let Some(chunk) = self.uploads.chunk(parts)? {
-            return Ok(Passage::Chunk(chunk));
+    /// Whether a tenant's limits let a request in; its answer's cost is booked when it has gone.
+    async fn let_in(
+        &self,
+        tenant: &Arc<Tenant>,
+        visit: &mut Visit,
+        dialect: Dialect,
+    ) -> Result<Option<Arc<Meter>>, Response<Full<Bytes>>> {
+        if tenant.grant().limits == TenantLimits::default() {
+            return Ok(None);
         }
-        setup.token.check(parts, seen)?;
-        Ok(upload::opens(parts, host))
+        match Box::pin(self.budgets.admit(tenant, unix_ms(&self.clock))).await {
+            Ok(()) => {}
+            Err(NotNow::Spent(spent)) => return Err(spent.answer(dialect)),
+            Err(NotNow::Unknown(error)) => {
+                tracing::warn!("what a tenant used cannot be counted: {error}");
+                return Err(dialect.answer(Refusal::UNREACHABLE));
+            }
+        }
+        if tenant.grant().limits.counts_tokens() {
+            let meter = Arc::new(Meter::default());
+            let told = Arc::clone(&meter);
+            let (budgets, tenant, clock) = (self.budgets.clone(), Arc::clone(tenant), self.clock.clone());
+            visit.afterwards(Afterwards(Box::new(move || budgets.spend(&tenant, &told, unix_ms(&clock)))));
+            return Ok(Some(meter));
+        }
+        Ok(None)
     }
 }
 

@@ -194,7 +194,14 @@ impl News {
             ("retry", old.retry != new.retry),
             ("rests", old.rests != new.rests),
             ("limits", old.limits != new.limits),
-            ("gateway", before.token != after.token || o.hosts != n.hosts || before.roots != after.roots),
+            ("tenants", before.tenants != after.tenants),
+            (
+                "gateway",
+                before.token != after.token
+                    || o.unknown_names != n.unknown_names
+                    || o.hosts != n.hosts
+                    || before.roots != after.roots,
+            ),
         ];
         let names = |list: &[(&'static str, bool)]| {
             list.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect()

@@ -34,6 +34,7 @@ const ROWS: &[Row] = &[
     Row("gateway.strict", &["true", "false"], &["0", "'yes'"], ""),
     Row("gateway.token", &["'x'"], &["''", "'two words'", "5"], ""),
     Row("gateway.token_file", &[], &["''", "'nowhere'", "5"], ""),
+    Row("gateway.unknown_names", &["'refuse'", "'try'"], &["''", "'x'", "true"], ""),
     Row("gateway.upstream", &["'https://a.example/b'"], &["''", "'a.example'", "'ftp://a.example'", "1"], ""),
     Row("limits.assume_known", &["true", "false"], &["1", "'x'"], ""),
     Row("limits.default", &["{ free = { rpm = 0 } }", "{ '*' = { tpm = 1000000000000 } }"], &["{ gold = {} }"], ""),

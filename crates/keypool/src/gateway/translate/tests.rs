@@ -24,7 +24,8 @@ async fn told(after: Duration, upstream: Result<u16, ()>) -> (u16, String, [u64;
     });
     let clock = Clock::system();
     let traffic = Arc::new(Traffic::new(clock.clone()));
-    let translator = Translator { stack, caller: &OpenAi, strict: true, clock, traffic };
+    let tenant = Arc::new(crate::gateway::tenant::Tenant::of(crate::gateway::tenant::Grant::default()));
+    let translator = Translator { stack, caller: &OpenAi, strict: true, tenant, meter: None, clock, traffic };
     let shape = Shape { stream: true, ..Shape::default() };
     let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(shape));
     #[expect(clippy::disallowed_methods, reason = "paused")]
