@@ -21,7 +21,7 @@ use std::{
 };
 
 use http::{
-    HeaderValue, Request, Response, Uri, Version,
+    HeaderValue, Request, Response, Uri, Version, header,
     uri::{Authority, PathAndQuery, Scheme},
 };
 use tower::Service;
@@ -38,6 +38,10 @@ pub use error::Error;
 pub use roots::{Roots, RootsError};
 pub use sockets::{InPlaceOfKey, Sockets};
 use upstream::Upstream;
+
+/// Whoever asks takes trailers: a provider that speaks HTTP/1.1 sends none unless it is told so.
+#[derive(Clone, Copy, Debug)]
+pub struct TakesTrailers;
 
 /// Behind a pointer, since hyper moves each request some ten times.
 type Sending = Box<ReplayBody<Outgoing>>;
@@ -144,6 +148,10 @@ impl Service<Request<ReplayBody<Outgoing>>> for Client {
         let target = std::mem::take(request.uri_mut()).into_parts().path_and_query;
         *request.uri_mut() = target.map_or_else(Uri::default, Uri::from);
         *request.version_mut() = Version::HTTP_11;
+        if request.extensions_mut().remove::<TakesTrailers>().is_some() {
+            request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
+            request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("te"));
+        }
         let upstream = Arc::clone(&self.upstream);
         Answer { response: Box::pin(upstream.answer(request.map(Box::new))), sent }
     }

@@ -55,8 +55,10 @@ impl Engine {
             Call::Interact => things::interact(state, visit, admitted),
             Call::MakeToken => Ok(things::token(state, admitted)),
             Call::ListThings(family) => things::list(state, visit, admitted.project, *family),
-            Call::GetThing(family, name) => things::get(state, admitted.project, *family, name),
-            Call::CancelThing(family, name) => things::get(state, admitted.project, *family, name),
+            // What is cancelled was done already.
+            Call::GetThing(family, name) | Call::CancelThing(family, name) => {
+                things::get(state, admitted.project, *family, name)
+            }
             Call::DeleteThing(family, name) => things::delete(state, admitted.project, *family, name),
         }
     }

@@ -123,7 +123,7 @@ impl Engine {
                 "Multiple authentication credentials received. Please pass only one.",
             )),
             (Some(token), 0) if constrained && state.things.owner(&token).is_some() => Ok(Caller { secret: token }),
-            (Some(_), 0) | (None, 0) => unauthenticated(),
+            (_, 0) => unauthenticated(),
             (None, _) => match (key, Credentials::read(&parts.headers, &query)) {
                 (Some(key), credentials) if state.refused[key].is_none() => {
                     Ok(Caller { secret: credentials.secret().to_owned() })

@@ -17,17 +17,25 @@ use tower_keypool::{
 };
 
 use super::{
+    Gateway,
     dialect::{Dialect, Refusal},
+    moment::unix_ms,
     tenant::{Tenant, TenantLimits},
 };
-use crate::database::Records;
+use crate::{
+    database::Records,
+    status::{Afterwards, Visit},
+};
 
 /// What tenants drew and have not used. A cheap handle.
 #[derive(Clone, Debug)]
 pub(super) struct Budgets {
     records: Records,
-    drawn: Arc<Mutex<HashMap<(Arc<str>, usize), Drawn>>>,
+    drawn: Arc<Mutex<AllDrawn>>,
 }
+
+/// By tenant, and by the place of the limit.
+type AllDrawn = HashMap<(Arc<str>, usize), Drawn>;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Drawn {
@@ -91,7 +99,7 @@ impl Budgets {
         Self { records, drawn: Arc::default() }
     }
 
-    fn drawn(&self) -> MutexGuard<'_, HashMap<(Arc<str>, usize), Drawn>> {
+    fn drawn(&self) -> MutexGuard<'_, AllDrawn> {
         self.drawn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -164,6 +172,36 @@ impl Budgets {
                 drawn.left = drawn.left.saturating_sub(cost);
             }
         }
+    }
+}
+
+impl<S> Gateway<S> {
+    /// Whether a tenant's limits let a request in; its answer's cost is booked when it has gone.
+    pub(super) async fn let_in(
+        &self,
+        tenant: &Arc<Tenant>,
+        visit: &mut Visit,
+        dialect: Dialect,
+    ) -> Result<Option<Arc<Meter>>, Response<Full<bytes::Bytes>>> {
+        if tenant.grant().limits == TenantLimits::default() {
+            return Ok(None);
+        }
+        match Box::pin(self.budgets.admit(tenant, unix_ms(&self.clock))).await {
+            Ok(()) => {}
+            Err(NotNow::Spent(spent)) => return Err(spent.answer(dialect)),
+            Err(NotNow::Unknown(error)) => {
+                tracing::warn!("what a tenant used cannot be counted: {error}");
+                return Err(dialect.answer(Refusal::UNREACHABLE));
+            }
+        }
+        if tenant.grant().limits.counts_tokens() {
+            let meter = Arc::new(Meter::default());
+            let told = Arc::clone(&meter);
+            let (budgets, tenant, clock) = (self.budgets.clone(), Arc::clone(tenant), self.clock.clone());
+            visit.afterwards(Afterwards(Box::new(move || budgets.spend(&tenant, &told, unix_ms(&clock)))));
+            return Ok(Some(meter));
+        }
+        Ok(None)
     }
 }
 

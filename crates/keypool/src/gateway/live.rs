@@ -2,7 +2,10 @@
 //! held until its end.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,7 +16,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
-    time::{Instant, timeout_at},
+    time::{sleep, timeout},
 };
 use tower::{Service, ServiceExt};
 use tower_keypool::{Affinity, Demand, Error, KeyPoolService, Lease, ServedBy};
@@ -173,37 +176,38 @@ impl Pipes {
     }
 }
 
-/// Carries bytes both ways until one side has ended, and the other has had its time.
+/// Carries bytes both ways until one side has ended, and the other has had its time; or until nobody says anything.
 async fn pipe(client: impl AsyncRead + AsyncWrite, provider: impl AsyncRead + AsyncWrite, blot: Blot) {
     let (client_in, client_out) = split(client);
     let (provider_in, provider_out) = split(provider);
-    let heard = Mutex::new(Instant::now());
+    let heard = AtomicU64::new(0);
     let up = one_way(client_in, provider_out, Blot::nothing(), &heard);
     let down = one_way(provider_in, client_out, blot, &heard);
     tokio::pin!(up, down);
     tokio::select! {
-        () = &mut up => { let _ = tokio::time::timeout(LINGER, down).await; }
-        () = &mut down => { let _ = tokio::time::timeout(LINGER, up).await; }
+        () = &mut up => { let _ = timeout(LINGER, down).await; }
+        () = &mut down => { let _ = timeout(LINGER, up).await; }
+        () = silence(&heard) => {}
     }
 }
 
-async fn one_way(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    mut blot: Blot,
-    heard: &Mutex<Instant>,
-) {
-    let mut buffer = vec![0; BUFFER];
+/// Until nothing was heard for so long.
+async fn silence(heard: &AtomicU64) {
+    let mut before = u64::MAX;
     loop {
-        let until = *heard.lock().unwrap_or_else(PoisonError::into_inner) + IDLE;
-        let read = match timeout_at(until, from.read(&mut buffer)).await {
-            Ok(Ok(0) | Err(_)) => break,
-            Ok(Ok(read)) => read,
-            // The other way something may have come since.
-            Err(_) if *heard.lock().unwrap_or_else(PoisonError::into_inner) + IDLE > until => continue,
-            Err(_) => break,
-        };
-        *heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let now = heard.load(Ordering::Relaxed);
+        if now == before {
+            return;
+        }
+        before = now;
+        sleep(IDLE).await;
+    }
+}
+
+async fn one_way(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut blot: Blot, heard: &AtomicU64) {
+    let mut buffer = vec![0; BUFFER];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        heard.fetch_add(1, Ordering::Relaxed);
         let out = blot.pass(&mut buffer[..read]);
         if to.write_all(&out).await.is_err() || to.flush().await.is_err() {
             return;

@@ -12,9 +12,11 @@ pub mod capability;
 mod course;
 pub mod dialect;
 mod entrance;
+mod failure;
 pub mod guard;
 pub mod head;
 mod ignored;
+mod line;
 pub mod listen;
 pub mod live;
 mod models;
@@ -36,37 +38,37 @@ mod walk;
 use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{Request, Response, StatusCode, Uri, header};
 use http_body::Body;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tower::Service;
-use tower_keypool::{Base, BoxError, Clock, Demand, Error, KeyPool, Meter, ServedBy, Tick};
+use tower_keypool::{Base, BoxError, Clock, Demand, Error, KeyPool, ServedBy};
 use tracing::Instrument;
 
-use budget::{Budgets, NotNow};
+use budget::Budgets;
 use course::{Course, OverStack};
-use dialect::{Dialect, Refusal};
+use dialect::Dialect;
 pub use entrance::Entrance;
+use failure::{failed, failed_head};
 use guard::Guard;
-use head::{Names, Tidy};
+use head::Tidy;
+use line::RequestLine;
 use live::{Live, Pipes};
 use models::Catalogue;
-use moment::unix_ms;
 use resource::{Resources, Unknown};
 use route::{Dialects, Way};
 use said::Said;
 use seen::Seen;
-use tenant::{Tenant, TenantLimits, Tenants};
+use tenant::Tenants;
 use token::Token;
 use translate::{Translation, Translator};
 use upload::{Passage, Uploads};
 
 use crate::{
     database::Records,
-    outgoing::{Broken, Outgoing},
-    status::{Afterwards, Counted, Outcome, Status, Traffic, Visit, class_of},
+    outgoing::Outgoing,
+    status::{Counted, Outcome, Status, Traffic, Visit, class_of},
 };
 
 /// A refusal of ours, or the provider's answer as it comes.
@@ -278,7 +280,7 @@ where
             },
             Err(error) => Err(error),
         };
-        let (outcome, response) = match gateway.finish(answered, broken.as_ref(), dialect) {
+        let (outcome, response) = match failure::finish(answered, broken.as_ref(), dialect) {
             Ok(response) if listening.is_none() && matches!(passage, Passage::Other) => {
                 let mut response = response;
                 head::tidy_response(&mut response);
@@ -288,7 +290,7 @@ where
                 Ok(response) => (Outcome::Answered, response),
                 Err(refusal) => (Outcome::Failed, dialect.answer(refusal).map(Said::from)),
             },
-            Err(failed) => failed,
+            Err(failed) => (failed.0, failed.1.map(Said::from)),
         };
         line.end(&response, &gateway.clock);
         gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
@@ -296,64 +298,9 @@ where
     }
 }
 
-impl<S> Gateway<S> {
-    /// The stack's answer, or what the client gets in its place.
-    fn finish<B>(
-        &self,
-        answered: Result<Response<B>, Error>,
-        broken: Option<&(Broken, Refusal)>,
-        dialect: Dialect,
-    ) -> Result<Response<B>, (Outcome, Response<Said<B>>)> {
-        if let Some((_, refusal)) = broken.filter(|(broken, _)| broken.is_broken()) {
-            return Err((Outcome::Refused, dialect.answer(*refusal).map(Said::from)));
-        }
-        match answered {
-            Err(error) => {
-                let outcome = if error.is_exhausted() { Outcome::Exhausted } else { Outcome::Failed };
-                Err((outcome, failed(&error, dialect).map(Said::from)))
-            }
-            Ok(response) if response.status().is_informational() => {
-                Err((Outcome::Failed, dialect.answer(SWITCHED).map(Said::from)))
-            }
-            Ok(response) => Ok(response),
-        }
-    }
-
-    /// Whether a tenant's limits let a request in; its answer's cost is booked when it has gone.
-    async fn let_in(
-        &self,
-        tenant: &Arc<Tenant>,
-        visit: &mut Visit,
-        dialect: Dialect,
-    ) -> Result<Option<Arc<Meter>>, Response<Full<Bytes>>> {
-        if tenant.grant().limits == TenantLimits::default() {
-            return Ok(None);
-        }
-        match Box::pin(self.budgets.admit(tenant, unix_ms(&self.clock))).await {
-            Ok(()) => {}
-            Err(NotNow::Spent(spent)) => return Err(spent.answer(dialect)),
-            Err(NotNow::Unknown(error)) => {
-                tracing::warn!("what a tenant used cannot be counted: {error}");
-                return Err(dialect.answer(Refusal::UNREACHABLE));
-            }
-        }
-        if tenant.grant().limits.counts_tokens() {
-            let meter = Arc::new(Meter::default());
-            let told = Arc::clone(&meter);
-            let (budgets, tenant, clock) = (self.budgets.clone(), Arc::clone(tenant), self.clock.clone());
-            visit.afterwards(Afterwards(Box::new(move || budgets.spend(&tenant, &told, unix_ms(&clock)))));
-            return Ok(Some(meter));
-        }
-        Ok(None)
-    }
-}
-
 /// The target of the lines that `-v` shows.
 pub const REQUESTS: &str = "keypool::requests";
 pub use walk::SPANS;
-
-const SWITCHED: Refusal =
-    Refusal::new(StatusCode::BAD_GATEWAY, "the provider switched protocols, and nobody had asked it to");
 
 /// An answer whose way out is followed.
 ///
@@ -372,74 +319,4 @@ where
         response.headers_mut().remove(header::CONTENT_LENGTH);
     }
     response.map(|body| visit.answer(outcome, class, cut, body))
-}
-
-/// The answer that says why there is none.
-fn failed(error: &Error, dialect: Dialect) -> Response<Full<Bytes>> {
-    let mut response = error.to_response();
-    *response.headers_mut() = failed_head(error);
-    if let Some(caller) = dialect.caller() {
-        // The stack speaks the provider's own; this client expects another shape.
-        *response.body_mut() = Full::from(caller.refused(&translate::fault_of(error)).body);
-    }
-    if let Some(served_by) = error.served_by() {
-        Names::of(served_by).add(response.headers_mut());
-        response.extensions_mut().insert(served_by.clone());
-    }
-    response
-}
-
-/// Its headers: until when, above all.
-fn failed_head(error: &Error) -> HeaderMap {
-    let mut headers = std::mem::take(error.to_response().headers_mut());
-    if let Some(out) = error.exhausted().filter(|out| out.may_end_any_time()) {
-        // A request under way ends nobody knows when, mostly soon. What is known is said, but no day is waited for while
-        // the next key may come any moment.
-        let known = out.next_in().map_or(1, |_| seconds(&headers).clamp(1, LONGEST_REQUEST));
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(known));
-    }
-    headers
-}
-
-/// Seconds after which a key that is busy now is free by all likelihood.
-const LONGEST_REQUEST: u64 = 60;
-
-fn seconds(headers: &HeaderMap) -> u64 {
-    headers.get(header::RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok()).unwrap_or(1)
-}
-
-/// What `-v` says of a request; nothing where nobody listens.
-struct RequestLine(Option<(Method, String, Tick)>);
-
-impl RequestLine {
-    fn begin<B>(request: &Request<B>, clock: &Clock) -> Self {
-        let told = tracing::enabled!(target: REQUESTS, tracing::Level::DEBUG);
-        // Without the query: a token may stand there.
-        Self(told.then(|| (request.method().clone(), request.uri().path().to_owned(), clock.tick())))
-    }
-
-    fn end<B>(mut self, response: &Response<B>, clock: &Clock) {
-        let Some((method, path, began)) = self.0.take() else { return };
-        let status = response.status().as_u16();
-        let ms = clock.tick().since(began).as_millis();
-        let Some(served) = response.extensions().get::<ServedBy>() else {
-            tracing::debug!(target: REQUESTS, "{method} {path} {status}, {ms} ms");
-            return;
-        };
-        let key = served.key().map_or_else(|| "no key".to_owned(), ToString::to_string);
-        let model = served.used_model().unwrap_or("no model");
-        let attempts = match served.attempts() {
-            0 | 1 => String::new(),
-            attempts => format!(", {attempts} attempts"),
-        };
-        tracing::debug!(target: REQUESTS, "{method} {path} {status} by {key} ({model}){attempts}, {ms} ms");
-    }
-}
-
-impl Drop for RequestLine {
-    fn drop(&mut self) {
-        if let Some((method, path, _)) = self.0.take() {
-            tracing::debug!(target: REQUESTS, "{method} {path}: the client left before there was an answer");
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! The models of the pool: what any healthy owner has, asked for now and then.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -113,7 +113,7 @@ impl Catalogue {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let (mut models, mut seen, mut unheard) = (Vec::new(), HashMap::new(), Unheard::Nobody);
+        let (mut models, mut seen, mut unheard) = (Vec::new(), HashSet::new(), Unheard::Nobody);
         let mut heard = false;
         let mut holders = holders.into_iter().take(OWNERS);
         let mut asking = JoinSet::new();
@@ -130,7 +130,7 @@ impl Catalogue {
                     for model in list {
                         let Ok(Named { name }) = serde_json::from_str(model.get()) else { continue };
                         let name = name.strip_prefix("models/").unwrap_or(&name).to_owned();
-                        if seen.insert(name.clone(), ()).is_none() {
+                        if seen.insert(name.clone()) {
                             models.push((name, model));
                         }
                     }
@@ -221,7 +221,7 @@ impl Shelf {
             text.extend(["\"models\":[", &page.join(","), "]"]);
         }
         if from + size < own.len() {
-            text.push_str(&format!(",\"nextPageToken\":\"{}\"", from + size));
+            text.extend([",\"nextPageToken\":\"", &(from + size).to_string(), "\""]);
         }
         text.push('}');
         Some(text.into())

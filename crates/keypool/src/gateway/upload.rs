@@ -134,7 +134,7 @@ impl Uploads {
         let entry = found.into_iter().next().ok_or(GONE)?;
         let kept: Upload = serde_json::from_str(&entry.value).map_err(|_| GONE)?;
         let target = id.unseal(&kept.target).ok().and_then(|url| self.target(&url)).ok_or(GONE)?;
-        let key = KeyId::try_from(kept.key.as_str()).map_err(|_| GONE)?;
+        let key = KeyId::from(kept.key.as_str());
         let most = kept.size.map(|size| size.saturating_sub(number(&head.headers, &OFFSET).unwrap_or(0)));
         if let (Some(most), Some(length)) = (most, number(&head.headers, &http::header::CONTENT_LENGTH))
             && length > most

@@ -14,6 +14,7 @@ mod keys;
 mod live;
 mod mending;
 mod ops;
+mod passing;
 mod ranges;
 mod redis;
 mod reload;

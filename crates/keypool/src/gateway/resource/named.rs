@@ -38,7 +38,6 @@ impl Subject {
         let rest: Vec<&str> = segments.collect();
         let reads = matches!(head.method, Method::GET | Method::HEAD);
         match *rest {
-            [] => Self::Other,
             ["models"] if reads => Self::Models { version: version.to_owned(), name: None },
             ["models", name] if reads && !name.contains(':') => {
                 Self::Models { version: version.to_owned(), name: Some(name.to_owned()) }
@@ -50,10 +49,9 @@ impl Subject {
             ["openai", collection @ ("files" | "batches"), id, ..] => Self::Named(format!("openai/{collection}/{id}")),
             ["openai", collection @ ("files" | "batches")] if reads => Self::List(format!("openai/{collection}")),
             ["openai", "models", ..] if reads => Self::Call,
-            ["openai", "files" | "batches"] => Self::Other,
+            [] | ["openai", "files" | "batches"] => Self::Other,
             ["openai", ..] => Self::Call,
-            [collection] if collection.contains(':') => Self::Other,
-            [collection] if reads => Self::List(collection.to_owned()),
+            [collection] if reads && !collection.contains(':') => Self::List(collection.to_owned()),
             [_] => Self::Other,
             [collection, id, ..] => Self::Named(format!("{collection}/{}", without_verb(id))),
         }
