@@ -132,7 +132,8 @@ where
             Unknown::Refuse => Ok(None),
             Unknown::Try => self.find(stack(), &path_and_version, names, tenant).await,
         };
-        let sought = resource::seek(&self.resources, tenant, parts, body, resolve).await;
+        let alone = self.tenants.is_alone();
+        let sought = resource::seek(&self.resources, (tenant, alone), parts, body, resolve).await;
         let Sought { target, body, broken } = match sought {
             Ok(sought) => sought,
             Err(refusal) => return refused(refusal),
@@ -151,7 +152,6 @@ where
                 }
             }
             Target::List(collection) => {
-                let alone = self.tenants.is_alone();
                 if collection.starts_with("openai/") {
                     // Another form of list, of which nobody here knows whose what is.
                     return if alone { Course::On(Box::new(way)) } else { refused(resource::NOT_HERE) };

@@ -75,6 +75,10 @@ impl Guard {
         if is_foreign(seen, host) {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "requests from web pages of other origins are refused"));
         }
+        if head.uri.query().is_some_and(path::overrides) {
+            let fault = "the query would set headers or the method of the request: send them as they are";
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, fault));
+        }
         match path::fault(head.uri.path()) {
             Some(fault) => Err(Refusal::new(StatusCode::BAD_REQUEST, fault)),
             None => Ok(host),

@@ -17,6 +17,8 @@ pub struct Seen<'a> {
     pub(super) websocket: bool,
     /// `Expect: 100-continue` and whatever else might be expected.
     pub(super) expects: bool,
+    /// It would be another method than it says.
+    pub(super) overrides: bool,
     /// The client takes trailers.
     pub(super) trailers: bool,
     /// The body is called a form.
@@ -42,6 +44,7 @@ impl<'a> Seen<'a> {
                 "sec-fetch-site" => seen.foreign_site |= !matches!(value.as_bytes(), b"same-origin" | b"none"),
                 "upgrade" => seen.websocket |= names(value.as_bytes(), b"websocket"),
                 "expect" => seen.expects = true,
+                "x-http-method-override" | "x-http-method" | "x-method-override" => seen.overrides = true,
                 "te" => seen.trailers |= names(value.as_bytes(), b"trailers"),
                 "content-type" => seen.form |= value.as_bytes().starts_with(b"application/x-www-form-urlencoded"),
                 "x-goog-api-key" | "x-api-key" => seen.credential(value.as_bytes()),

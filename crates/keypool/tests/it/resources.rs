@@ -123,6 +123,19 @@ async fn a_file_is_its_tenants_alone_and_goes_to_its_owner() {
         }
         assert_eq!(sim.report().total.arrivals, arrivals, "none of that left");
     }
+    // Other forms of the API could name anything.
+    for (path, kind) in [
+        ("/batch/v1beta", "multipart/mixed"),
+        ("/$rpc/google.ai.generativelanguage.v1beta.FileService/ListFiles", "application/json"),
+        ("/google.ai.generativelanguage.v1beta.FileService/ListFiles", "application/grpc"),
+        (GENERATE, "application/x-protobuf"),
+    ] {
+        let arrivals = sim.report().total.arrivals;
+        let request = Request::post(served.url(path)).header("x-goog-api-key", BOB).header("content-type", kind);
+        let refused = ask(request, "{}").await;
+        assert!(matches!(refused.status.as_u16(), 404 | 415), "{path}: {refused:?}");
+        assert_eq!(sim.report().total.arrivals, arrivals);
+    }
     let mixed = json!({ "contents": [{ "parts": [
         { "fileData": { "fileUri": names[0] } }, { "fileData": { "fileUri": names[1] } },
     ] }] });

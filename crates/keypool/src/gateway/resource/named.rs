@@ -18,6 +18,8 @@ pub(super) enum Subject {
     List(String),
     /// A new one of a collection, or anything else: what its answer names is the caller's.
     Other,
+    /// Nothing that is known here: another form of the API, in which anything may be named.
+    Elsewhere,
 }
 
 /// What is everybody's.
@@ -34,7 +36,7 @@ impl Subject {
         let path = if path.contains('%') { percent_decode_str(path).decode_utf8_lossy() } else { Cow::Borrowed(path) };
         let mut segments = path.split('/').filter(|segment| !segment.is_empty()).peekable();
         while segments.next_if(|first| matches!(*first, "upload" | "download" | "resumable")).is_some() {}
-        let Some(version) = segments.next_if(|first| is_version(first)) else { return Self::Other };
+        let Some(version) = segments.next_if(|first| is_version(first)) else { return Self::Elsewhere };
         let rest: Vec<&str> = segments.collect();
         let reads = matches!(head.method, Method::GET | Method::HEAD);
         match *rest {
@@ -135,7 +137,10 @@ mod tests {
             (Method::POST, "/v1beta/cachedContents", Subject::Other),
             (Method::POST, "/v1beta/files:register", Subject::Other),
             (Method::POST, "/upload/v1beta/files", Subject::Other),
-            (Method::GET, "/files", Subject::Other),
+            (Method::GET, "/files", Subject::Elsewhere),
+            (Method::POST, "/batch/v1beta", Subject::Elsewhere),
+            (Method::POST, "/$rpc/google.ai.generativelanguage.v1beta.FileService/ListFiles", Subject::Elsewhere),
+            (Method::POST, "/google.ai.generativelanguage.v1beta.FileService/ListFiles", Subject::Elsewhere),
             (Method::GET, "/v1/models", Subject::Models { version: "v1".to_owned(), name: None }),
             (Method::GET, "/v1/models/m", Subject::Models { version: "v1".to_owned(), name: Some("m".to_owned()) }),
         ] {

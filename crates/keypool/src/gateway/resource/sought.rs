@@ -37,6 +37,8 @@ const ENCODED: Refusal = Refusal::new(
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
     "the body is in an encoding that is not read here: send it as it is, or in gzip",
 );
+const BINARY: Refusal =
+    Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "where several tenants ask, bodies are JSON: send it as JSON");
 const LARGE: Refusal = Refusal::new(
     StatusCode::PAYLOAD_TOO_LARGE,
     "a body that may name a file or the like, or that is compressed, may be no larger than 64 MiB",
@@ -107,13 +109,14 @@ impl Listening {
     }
 }
 
-/// Finds out where a request goes, and notes it in its head. `resolve` is asked for names that nobody knows.
+/// Finds out where a request goes, and notes it in its head. `alone`: there is no other tenant. `resolve` is asked for
+/// names that nobody knows.
 ///
 /// # Errors
 /// 404 where it names what is not the tenant's, 400 where that cannot be told.
 pub(in crate::gateway) async fn seek(
     resources: &Resources,
-    tenant: &Tenant,
+    (tenant, alone): (&Tenant, bool),
     parts: &mut Parts,
     body: Incoming,
     resolve: impl AsyncFnOnce(&[String]) -> Result<Option<Affinity>, Refusal>,
@@ -123,7 +126,16 @@ pub(in crate::gateway) async fn seek(
         return Err(MODEL);
     }
     let mut names = Vec::new();
-    let uploads = parts.uri.path().starts_with("/upload/");
+    let uploads = parts.uri.path().starts_with("/upload/") && subject != Subject::Call;
+    if !alone {
+        // What cannot be read here may name what is another's.
+        if subject == Subject::Elsewhere {
+            return Err(NOT_HERE);
+        }
+        if !uploads && is_binary(parts) {
+            return Err(BINARY);
+        }
+    }
     // Bytes of a file name nothing, whatever stands in them.
     let goes_on = uploads
         || body.is_end_stream()
@@ -192,6 +204,13 @@ fn is_all_of(parts: &Parts, name: &str) -> bool {
     parts.uri.path().trim_end_matches('/').ends_with(name)
 }
 
+/// Whether a body is in another form than JSON.
+fn is_binary(parts: &Parts) -> bool {
+    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.to_ascii_lowercase();
+    ["proto", "grpc", "multipart"].iter().any(|form| kind.contains(form))
+}
+
 /// Whether a body takes a while to come, or may.
 fn is_long(body: &Incoming) -> bool {
     body.size_hint().exact().is_none_or(|length| length > SHORT)
@@ -215,12 +234,15 @@ async fn gather(
     let mut may_name = encoded || tenant.is_restricted();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| BROKE_OFF)?;
+        let last = body.is_end_stream();
         if let Some(data) = frame.data_ref() {
+            // Most bodies come in one piece, of which nothing is kept for a next one.
+            let passes = if last && length == 0 { !mentioned::may_name(data) } else { behind.passes(data) };
             length += data.len();
-            may_name = may_name || !behind.passes(data);
+            may_name = may_name || !passes;
         }
         frames.push_back(frame);
-        if body.is_end_stream() || (!may_name && length > READ) {
+        if last || (!may_name && length > READ) {
             break;
         }
         if length > WHOLE {
