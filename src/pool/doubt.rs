@@ -7,7 +7,7 @@ use super::{
     event::Event,
     guard::HOLD,
     judge::{ADAPT_CEILING, ADAPT_DOWN, ADAPT_FLOOR},
-    rest::{Before, End},
+    rest::{Before, End, Rest},
     scope::Whom,
     seats::SeatCell,
     state::{NO_MODEL, State},
@@ -90,26 +90,40 @@ impl State {
         self.roster.slot_of(&attempt.key).map(|slot| self.roster.keys[slot as usize].owner)
     }
 
+    /// Whether another verdict on this same answer began a rest: that one stands, whatever is said after it.
+    pub(super) fn rests_already(&mut self, cell: &SeatCell, verdict: &Verdict) -> bool {
+        OF_A_KEY.into_iter().any(|scope| {
+            let whom = Whom { scope, slot: cell.slot, owner: cell.owner, lane: cell.lane };
+            let rest = self.rest_slot_of(whom).filter(|rest| rest.incident == cell.ticket && rest.before.is_some());
+            rest.is_some_and(|rest| rest.kind != verdict.fault())
+        })
+    }
+
     /// Gives back what this verdict and those before it of the same request did.
     pub(super) fn give_all_back(&mut self, cell: &SeatCell, verdict: &Verdict, now: Now) {
         let earlier = cell.earlier.clone().unwrap_or_default();
-        for attempt in alike(&earlier, verdict.fault()) {
+        let kind = verdict.fault();
+        for attempt in alike(&earlier, kind) {
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
             let owner = self.roster.keys[slot as usize].owner;
             self.guard.forget(slot);
-            for scope in self.give_back(slot, owner, cell.lane, attempt.seq, now) {
+            for scope in self.give_back(slot, owner, cell.lane, (attempt.seq, kind), now) {
                 self.recovered(Whom { scope, slot, owner, lane: cell.lane });
             }
         }
-        self.give_back(cell.slot, cell.owner, cell.lane, cell.ticket, now);
+        if !self.rests_already(cell, verdict) {
+            self.give_back(cell.slot, cell.owner, cell.lane, (cell.ticket, kind), now);
+        }
     }
 
-    /// Takes back what one incident did to a key's and its owner's rests; says which of them were under way.
-    pub(super) fn give_back(&mut self, slot: u32, owner: u32, lane: u16, seq: u64, now: Now) -> Vec<Scope> {
+    /// Takes back what one incident, by this kind of fault, did to a key's and its owner's rests; says which of them were
+    /// under way.
+    fn give_back(&mut self, slot: u32, owner: u32, lane: u16, (seq, kind): (u64, VerdictKind), now: Now) -> Vec<Scope> {
         let mut ended = Vec::new();
         for scope in OF_A_KEY {
             let whom = Whom { scope, slot, owner, lane };
-            let Some(rest) = self.rest_slot_of(whom).filter(|rest| rest.incident == seq) else { continue };
+            let of_this = |rest: &&mut Rest| rest.incident == seq && rest.kind == kind;
+            let Some(rest) = self.rest_slot_of(whom).filter(of_this) else { continue };
             let Some(before) = rest.before.take() else { continue };
             let (end, step, strikes, incident) = (rest.end, rest.step, rest.strikes, rest.incident);
             let was_active = rest.is_active(now);

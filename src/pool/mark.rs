@@ -135,8 +135,14 @@ impl Mark {
         }
     }
 
-    /// A request that was counted cost this much of `unit` more than what was reserved for it, or less.
-    pub(super) fn correct(&mut self, unit: Unit, more: i64) {
+    /// A request that was counted cost this much of `unit` more than what was reserved for it, or less: the grant of this
+    /// number.
+    pub(super) fn correct(&mut self, unit: Unit, granted: u64, more: i64) {
+        // What a start that was told already gave back is known with the next whole record: taken off those that came
+        // since, it would be missing once it has left the window itself.
+        if more < 0 && granted <= self.looked {
+            return;
+        }
         if let Some(n) = UNITS.iter().position(|it| *it == unit) {
             self.corrected[n] = self.corrected[n].saturating_add(more);
         }
@@ -156,7 +162,6 @@ impl Mark {
         self.parts += 1;
         let mut amounts = self.since;
         for (amount, more) in amounts.iter_mut().zip(corrected) {
-            // What an earlier start gave back is known with the next whole record.
             *amount = amount.saturating_add_signed(more);
         }
         Some(credit(&amounts))
@@ -271,8 +276,10 @@ mod tests {
         assert_eq!(mark.part(1, false, Tick::ZERO), None, "the first is whole");
         mark.write(&plan);
         mark.spend(&Need { input_tokens: 30, ..one() }, Tick::ZERO);
-        mark.correct(Unit::InputTokens, 12);
-        mark.correct(Unit::OutputTokens, -7);
+        mark.correct(Unit::InputTokens, 2, 12);
+        mark.correct(Unit::OutputTokens, 2, -7);
+        // Told before: its own tokens leave the window with it, and not those of the start after it.
+        mark.correct(Unit::InputTokens, 1, -9);
         let part = Credit { requests: 1, input_tokens: 42, ..Credit::default() };
         assert_eq!((mark.part(2, false, Tick::ZERO), mark.looked), (Some(part), 2));
         mark.write(&plan);

@@ -107,12 +107,12 @@ impl State {
         }
     }
 
-    /// An answer cost this much of each unit more than was reserved, or less.
-    pub(super) fn note_correction(&mut self, lane: u16, owner: u32, more: [(Counted, i64); 2]) {
+    /// The answer to the grant of this number cost this much of each unit more than was reserved, or less.
+    pub(super) fn note_correction(&mut self, lane: u16, owner: u32, granted: u64, more: [(Counted, i64); 2]) {
         let Some(journal) = &mut self.journal else { return };
         let Some(mark) = journal.marks.get_mut(&(lane, owner)) else { return self.write_unit(lane, owner) };
         for (unit, more) in more {
-            mark.correct(unit, more);
+            mark.correct(unit, granted, more);
         }
         journal.note_unit((lane, owner));
         self.news();

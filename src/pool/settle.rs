@@ -82,6 +82,7 @@ impl State {
         cell.need.input_tokens = usage.input_tokens.unwrap_or(reserved.input_tokens);
         cell.need.output_tokens = usage.output_tokens.unwrap_or(reserved.output_tokens);
         let (actual, stamp, owner, lane, slot) = (cell.need, cell.stamp, cell.owner, cell.lane, cell.slot);
+        let granted = cell.seq;
         let plan = self.lanes[usize::from(lane)].owners[owner as usize].plan;
         if actual == reserved || !self.plans.plan(plan).counts_tokens() {
             return;
@@ -108,6 +109,7 @@ impl State {
         self.note_correction(
             lane,
             owner,
+            granted,
             units.map(|unit| (unit, signed(actual.of(unit)) - signed(reserved.of(unit)))),
         );
         if actual.input_tokens < reserved.input_tokens || actual.output_tokens < reserved.output_tokens {
