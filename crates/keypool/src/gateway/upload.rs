@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, request::Parts, uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header, request::Parts, uri};
 use serde::{Deserialize, Serialize};
 use tower_keypool::{
     Affinity, Base, Clock, Demand, KeyId, KeyPool, ServedBy,
@@ -136,7 +136,7 @@ impl Uploads {
         let target = id.unseal(&kept.target).ok().and_then(|url| self.target(&url)).ok_or(GONE)?;
         let key = KeyId::from(kept.key.as_str());
         let most = kept.size.map(|size| size.saturating_sub(number(&head.headers, &OFFSET).unwrap_or(0)));
-        if let (Some(most), Some(length)) = (most, number(&head.headers, &http::header::CONTENT_LENGTH))
+        if let (Some(most), Some(length)) = (most, number(&head.headers, &header::CONTENT_LENGTH))
             && length > most
         {
             return Err(LONGER);
@@ -230,6 +230,8 @@ impl Chunk {
     /// Sends a request's head to the provider's URL, over the key that opened the upload.
     pub fn direct(&self, head: &mut Parts) {
         head.uri = self.target.clone();
+        // The last answer names the file: it must be readable.
+        head.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         head.extensions.insert(Demand::any_model().affinity(self.affinity.clone()).of_resource());
     }
 }
