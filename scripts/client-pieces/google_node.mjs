@@ -35,7 +35,7 @@ const session = await client.live.connect({
       said.push(message.text ?? "");
       if (message.serverContent?.turnComplete) resolve();
     },
-    onerror: reject,
+    onerror: (event) => reject(event.error ?? event),
     onclose: () => reject(new Error("closed")),
   },
 });

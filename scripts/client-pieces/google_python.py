@@ -53,6 +53,9 @@ assert batch.name in {found.name for found in client.batches.list()}
 
 
 async def live():
+    # This client opens sockets over TLS alone; here none stands in front of the gateway.
+    client._api_client._websocket_base_url = lambda *_: os.environ["KEYPOOL_URL"].replace("http", "ws")
+    client._api_client._websocket_ssl_ctx = {}
     async with client.aio.live.connect(model=MODEL, config={"response_modalities": ["TEXT"]}) as session:
         for _ in range(2):
             turn = types.Content(role="user", parts=[types.Part(text="Hello")])

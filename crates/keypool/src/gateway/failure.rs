@@ -15,12 +15,15 @@ use crate::{outgoing::Broken, status::Outcome};
 const SWITCHED: Refusal =
     Refusal::new(StatusCode::BAD_GATEWAY, "the provider switched protocols, and nobody had asked it to");
 
+/// What the client gets where there is no answer, and what the request came to.
+pub(super) type Instead = (Outcome, Response<Full<Bytes>>);
+
 /// The stack's answer, or what the client gets in its place.
 pub(super) fn finish<B>(
     answered: Result<Response<B>, Error>,
     broken: Option<&(Broken, Refusal)>,
     dialect: Dialect,
-) -> Result<Response<B>, Box<(Outcome, Response<Full<Bytes>>)>> {
+) -> Result<Response<B>, Box<Instead>> {
     if let Some((_, refusal)) = broken.filter(|(broken, _)| broken.is_broken()) {
         return Err(Box::new((Outcome::Refused, dialect.answer(*refusal))));
     }

@@ -183,6 +183,7 @@ where
         let gateway = &*self.gateway;
         let line = RequestLine::begin(&request, &gateway.clock);
         let (mut parts, body) = request.into_parts();
+        live::right_slashes(&mut parts);
         let mut turn = self.turn();
         let (dialect, way) = (Dialect::of(&parts), Way::of(turn.setup.dialects, &parts));
         if let Way::Moved(target) = &way {

@@ -99,7 +99,7 @@ async fn a_socket_holds_its_lease_and_never_shows_the_key() {
     let mut sockets = Vec::new();
     for (target, headers) in [
         (PATH.to_owned(), format!("x-goog-api-key: {PLACEHOLDER}\r\n")),
-        (format!("{PATH}?key={PLACEHOLDER}"), String::new()),
+        (format!("/{PATH}?key={PLACEHOLDER}"), String::new()),
     ] {
         let mut socket = Socket::open(served.address, &target, &headers).await;
         assert!(socket.head.starts_with("HTTP/1.1 101 "), "{}", socket.head);
