@@ -157,7 +157,9 @@ impl Held {
 impl Ledger for MemoryLedger {
     async fn keep(&self, kind: &str, entries: Vec<LedgerEntry>, placing: Placing, now: i64) -> Result<(), StoreError> {
         let mut held = self.held();
-        entries.into_iter().for_each(|entry| held.keep(kind, entry, placing, now));
+        for entry in entries {
+            held.keep(kind, entry, placing, now);
+        }
         Ok(())
     }
 

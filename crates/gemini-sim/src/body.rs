@@ -79,6 +79,11 @@ pub struct SimBody {
 }
 
 impl SimBody {
+    /// A body in one piece, or none.
+    pub(crate) fn whole(data: Option<Bytes>) -> Self {
+        Self::announced(data.into_iter().map(Piece::Data).collect::<VecDeque<_>>())
+    }
+
     /// A body of pieces of data, whose length is announced.
     pub(crate) fn announced(pieces: impl Into<VecDeque<Piece>>) -> Self {
         Self { exact: true, ..Self::pieces(pieces) }

@@ -37,7 +37,9 @@
 //! Under `/v1`, `/v1beta` and `/v1alpha`: `generateContent`,
 //! `streamGenerateContent` (events with `alt=sse`, else one JSON list),
 //! `countTokens`, `embedContent`, `batchEmbedContents`, `models`, resumable
-//! uploads and `files`, `cachedContents`; under `/v1beta/openai` with a Bearer
+//! uploads and `files`, `cachedContents`, `tunedModels`, batches, long-running
+//! operations, `interactions` and `auth_tokens`; over HTTP the Live API's
+//! sockets; under `/v1beta/openai` with a Bearer
 //! key: `chat/completions`, `embeddings` and `models`.
 //!
 //! A request passes the path, the credentials, its own shape, the model, what
@@ -53,8 +55,8 @@
 //! # What it is not
 //!
 //! It does not think: answers are canned words, an echo, or a text you give
-//! ([`AnswerText`]). Bytes of uploads are counted and not kept. Live sockets,
-//! the Interactions API, batches and long-running operations are unknown paths.
+//! ([`AnswerText`]). Bytes of uploads are counted and not kept; what takes long
+//! is done at once.
 //! Where the real behaviour is not on record it takes the stricter reading,
 //! and says so at the place.
 //!
@@ -72,6 +74,7 @@ mod fault;
 pub mod guide;
 mod latency;
 mod limits;
+mod live;
 mod log;
 mod model;
 mod project;

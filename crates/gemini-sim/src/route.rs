@@ -4,6 +4,7 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 use crate::query::Query;
+use crate::store::Collection;
 
 /// How a streamed answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,15 @@ pub(crate) enum Call {
     ChatEmbeddings,
     ChatModels,
     ChatModel,
+    Tune,
+    Batch,
+    Predict,
+    Interact,
+    MakeToken,
+    ListThings(Collection),
+    GetThing(Collection, String),
+    CancelThing(Collection, String),
+    DeleteThing(Collection, String),
 }
 
 /// A call, the model that its path names (if any), and the version.
@@ -97,6 +107,15 @@ impl Route {
             Call::GetCache(_) => "getCachedContent",
             Call::UpdateCache(_) => "updateCachedContent",
             Call::DeleteCache(_) => "deleteCachedContent",
+            Call::Tune => "createTunedModel",
+            Call::Batch => "batchGenerateContent",
+            Call::Predict => "predictLongRunning",
+            Call::Interact => "createInteraction",
+            Call::MakeToken => "createAuthToken",
+            Call::ListThings(_) => "listThings",
+            Call::GetThing(..) => "getThing",
+            Call::CancelThing(..) => "cancelThing",
+            Call::DeleteThing(..) => "deleteThing",
         }
     }
 
@@ -112,7 +131,7 @@ impl Route {
     /// Query parameters of this call alone.
     pub(crate) fn parameters(&self) -> &'static [&'static str] {
         match self.call {
-            Call::ListModels | Call::ListFiles | Call::ListCaches => &["pageSize", "pageToken"],
+            Call::ListModels | Call::ListFiles | Call::ListCaches | Call::ListThings(_) => &["pageSize", "pageToken"],
             Call::Upload => &["upload_id"],
             Call::UpdateCache(_) => &["updateMask"],
             _ => &[],
@@ -149,13 +168,42 @@ fn call(method: &Method, rest: &[&str], events: bool) -> Option<(Call, Option<St
         ["cachedContents", id] if get => plain(Call::GetCache(own(id))),
         ["cachedContents", id] if patch => plain(Call::UpdateCache(own(id))),
         ["cachedContents", id] if delete => plain(Call::DeleteCache(own(id))),
+        ["tunedModels"] if post => plain(Call::Tune),
+        ["interactions"] if post => plain(Call::Interact),
+        ["auth_tokens"] if post => plain(Call::MakeToken),
+        ["models", model, "operations", id] if get => {
+            plain(Call::GetThing(Collection::Operation, format!("models/{model}/operations/{id}")))
+        }
+        ["tunedModels", id, "operations", _] if get => {
+            plain(Call::GetThing(Collection::Tuned, format!("tunedModels/{id}")))
+        }
+        ["interactions", id, "cancel"] if post => {
+            plain(Call::CancelThing(Collection::Interaction, format!("interactions/{id}")))
+        }
         ["openai", "chat", "completions"] if post => plain(Call::Chat),
         ["openai", "embeddings"] if post => plain(Call::ChatEmbeddings),
         ["openai", "models"] if get => plain(Call::ChatModels),
         ["openai", "models", name] if get => Some((Call::ChatModel, Some(own(name)))),
         ["openai", "models", "models", name] if get => Some((Call::ChatModel, Some(own(name)))),
+        [collection] if get => plain(Call::ListThings(family(collection)?)),
+        [collection, id] => {
+            let (id, verb) = id.split_once(':').unwrap_or((id, ""));
+            let (family, name) = (family(collection)?, format!("{collection}/{id}"));
+            match verb {
+                "" if get => plain(Call::GetThing(family, name)),
+                "" if delete => plain(Call::DeleteThing(family, name)),
+                "cancel" if post => plain(Call::CancelThing(family, name)),
+                _ => None,
+            }
+        }
         _ => None,
     }
+}
+
+fn family(collection: &str) -> Option<Collection> {
+    [Collection::Tuned, Collection::Batch, Collection::Interaction]
+        .into_iter()
+        .find(|family| family.word() == collection)
 }
 
 fn verb(name: &str, events: bool) -> Option<(Call, Option<String>)> {
@@ -168,6 +216,8 @@ fn verb(name: &str, events: bool) -> Option<(Call, Option<String>)> {
         "embedContent" => Call::Embed,
         "batchEmbedContents" => Call::BatchEmbed,
         "predict" => Call::Predict,
+        "batchGenerateContent" => Call::Batch,
+        "predictLongRunning" => Call::Predict,
         _ => return None,
     };
     Some((call, Some(model.to_owned())))

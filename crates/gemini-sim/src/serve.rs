@@ -19,6 +19,7 @@ use tower_service::Service as _;
 
 use crate::SimService;
 use crate::body::{Abort, SimBody, SimError};
+use crate::live;
 
 /// How long open answers may take when the server stops.
 const GRACE: Duration = Duration::from_secs(2);
@@ -71,8 +72,9 @@ async fn accept(listener: TcpListener, service: SimService, mut stopped: oneshot
         let _ = stream.set_nodelay(true);
         let abort = Abort::default();
         let io = TokioIo::new(Socket { stream, abort: abort.clone() });
-        let connection =
-            Builder::new(TokioExecutor::new()).serve_connection(io, answerer(service.clone(), abort)).into_owned();
+        let connection = Builder::new(TokioExecutor::new())
+            .serve_connection_with_upgrades(io, answerer(service.clone(), abort))
+            .into_owned();
         let watched = graceful.watch(connection);
         connections.spawn(async move {
             if let Err(error) = watched.await {
@@ -102,6 +104,9 @@ fn answerer(
             request.extensions_mut().insert(abort.clone());
         }
         async move {
+            if whole_connection && request.uri().path().starts_with("/ws/") && live::asks(&request) {
+                return Ok(live::open(service.engine(), request));
+            }
             let result = service.call(request).await;
             if result.is_err() && whole_connection {
                 abort.order();

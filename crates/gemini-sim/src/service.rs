@@ -30,6 +30,10 @@ impl SimService {
     pub(crate) fn new(engine: Arc<Engine>) -> Self {
         Self { engine }
     }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
 }
 
 impl std::fmt::Debug for SimService {

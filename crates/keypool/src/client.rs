@@ -7,6 +7,7 @@ mod error;
 mod line;
 mod roots;
 mod shelf;
+mod sockets;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -20,7 +21,7 @@ use std::{
 };
 
 use http::{
-    HeaderValue, Request, Response, Uri, Version,
+    HeaderValue, Request, Response, Uri, Version, header,
     uri::{Authority, PathAndQuery, Scheme},
 };
 use tower::Service;
@@ -35,7 +36,12 @@ pub use arrived::Arrived;
 use dial::Dial;
 pub use error::Error;
 pub use roots::{Roots, RootsError};
+pub use sockets::{InPlaceOfKey, Sockets};
 use upstream::Upstream;
+
+/// Whoever asks takes trailers: a provider that speaks HTTP/1.1 sends none unless it is told so.
+#[derive(Clone, Copy, Debug)]
+pub struct TakesTrailers;
 
 /// Behind a pointer, since hyper moves each request some ten times.
 type Sending = Box<ReplayBody<Outgoing>>;
@@ -56,6 +62,20 @@ struct Place {
 }
 
 impl Place {
+    /// Where a provider is.
+    fn of(base: &Base) -> Self {
+        Self { scheme: base.scheme().clone(), authority: base.authority().clone() }
+    }
+
+    /// Its address.
+    fn root(&self) -> Uri {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(PathAndQuery::from_static("/"));
+        Uri::from_parts(parts).expect("it is whole")
+    }
+
     /// Whether a target stands there. The layers above have seen to it; a mistake would send a key elsewhere.
     fn has(&self, uri: &Uri) -> bool {
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else { return false };
@@ -96,12 +116,8 @@ impl Client {
 
     /// The same, with these roots of trust.
     pub fn trusting(base: &Base, roots: Roots) -> Self {
-        let place = Place { scheme: base.scheme().clone(), authority: base.authority().clone() };
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(place.scheme.clone());
-        parts.authority = Some(place.authority.clone());
-        parts.path_and_query = Some(PathAndQuery::from_static("/"));
-        let dial = Dial::new(Uri::from_parts(parts).expect("it is whole"), roots);
+        let place = Place::of(base);
+        let dial = Dial::new(place.root(), roots);
         let upstream = Upstream::new(dial, place.scheme.clone(), place.authority.clone(), place.host());
         Self { upstream: Arc::new(upstream), place: Arc::new(place), traffic: Arc::new(Traffic::new(Clock::system())) }
     }
@@ -132,6 +148,10 @@ impl Service<Request<ReplayBody<Outgoing>>> for Client {
         let target = std::mem::take(request.uri_mut()).into_parts().path_and_query;
         *request.uri_mut() = target.map_or_else(Uri::default, Uri::from);
         *request.version_mut() = Version::HTTP_11;
+        if request.extensions_mut().remove::<TakesTrailers>().is_some() {
+            request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
+            request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("te"));
+        }
         let upstream = Arc::clone(&self.upstream);
         Answer { response: Box::pin(upstream.answer(request.map(Box::new))), sent }
     }

@@ -3,16 +3,20 @@
 mod joined;
 mod kept;
 mod keys;
+mod ledger;
 mod place;
 mod secret_key;
 mod site;
+pub mod tenants;
 
 pub use joined::{Joined, Unjoined};
 pub use kept::Database;
 pub use keys::{Keys, Stored, Told};
+pub use ledger::Records;
 pub use place::Place;
 pub use secret_key::SecretKey;
 pub use site::Site;
+pub use tenants::KeptTenant;
 
 use std::fmt;
 

@@ -3,7 +3,7 @@
 use tower::Layer;
 use tower_keypool::{KeyPool, KeyPoolLayer, KeyPoolService, Models, Retry};
 
-use crate::client::Client;
+use crate::client::{Client, Sockets};
 
 /// The stack over a pool, with models to step down to, and a rule when to send again.
 pub fn stack(pool: &KeyPool, fallback: Models, retry: Retry) -> KeyPoolService<Client> {
@@ -23,4 +23,9 @@ pub fn stack_over(pool: &KeyPool, fallback: Models, retry: Retry, client: Client
         .retry(retry.exhausted_instead(true))
         // Connections to the provider, pooled.
         .layer(client)
+}
+
+/// The same for connections that become sockets: none is sent again once it is open, and none steps down.
+pub fn sockets_over(pool: &KeyPool, retry: Retry, sockets: Sockets) -> KeyPoolService<Sockets> {
+    KeyPoolLayer::new(pool).retry(retry.exhausted_instead(true)).layer(sockets)
 }

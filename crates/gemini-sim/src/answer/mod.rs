@@ -10,6 +10,7 @@ mod generate;
 mod models;
 mod predict;
 mod speak;
+mod things;
 
 use bytes::Bytes;
 use http::StatusCode;

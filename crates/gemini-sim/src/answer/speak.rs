@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{AnswerText, Content, Generated, Reply, caches, chat, embed, field, files, generate, models, predict};
+use super::{AnswerText, Content, Generated, Reply, caches, chat, embed, field, files, generate, models, predict, things};
 use crate::Finish;
 use crate::engine::{Admission, Admitted, Engine, State, Visit};
 use crate::route::Call;
@@ -50,6 +50,17 @@ impl Engine {
             Call::GetCache(id) => caches::get(state, visit, admitted.project, id),
             Call::UpdateCache(id) => caches::update(state, visit, admitted, id),
             Call::DeleteCache(id) => caches::delete(state, visit, admitted.project, id),
+            Call::Tune => things::tune(state, visit, admitted),
+            Call::Batch => things::batch(state, visit, admitted),
+            Call::Predict => Ok(things::predict(state, visit, admitted)),
+            Call::Interact => things::interact(state, visit, admitted),
+            Call::MakeToken => Ok(things::token(state, admitted)),
+            Call::ListThings(family) => things::list(state, visit, admitted.project, *family),
+            // What is cancelled was done already.
+            Call::GetThing(family, name) | Call::CancelThing(family, name) => {
+                things::get(state, admitted.project, *family, name)
+            }
+            Call::DeleteThing(family, name) => things::delete(state, admitted.project, *family, name),
         }
     }
 

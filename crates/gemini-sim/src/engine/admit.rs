@@ -10,6 +10,7 @@ use crate::quota::{Charge, Family};
 use crate::refusal::{ApiError, Scene, not_found_page, over_quota};
 use crate::report::Booking;
 use crate::route::{Call, Route};
+use crate::store::Collection;
 use crate::strict::{self, Message, read_json};
 use crate::{Model, Refusal};
 
@@ -48,8 +49,10 @@ impl Engine {
             | Call::BatchEmbed
             | Call::Predict
             | Call::CreateCache
+            | Call::Batch
+            | Call::Predict
             | Call::Chat
-            | Call::ChatEmbeddings => Some(self.model(visit, project)?),
+            | Call::ChatEmbeddings => Some(self.model(state, visit, project)?),
             _ => None,
         };
         let (prompt, weight) = self.weigh(state, visit, project, &request)?;
@@ -122,6 +125,9 @@ impl Engine {
             Call::CreateCache => &strict::CACHED_CONTENT,
             Call::UpdateCache(_) => &strict::CACHE_UPDATE,
             Call::StartUpload => &strict::UPLOAD,
+            Call::Tune | Call::Batch | Call::Predict | Call::Interact | Call::MakeToken => {
+                return read_json(visit.headers, visit.body, self.settings.max_body);
+            }
             _ => return Ok(Value::Null),
         };
         let request = read_json(visit.headers, visit.body, self.settings.max_body)?;
@@ -129,8 +135,20 @@ impl Engine {
         Ok(request)
     }
 
-    fn model(&self, visit: &Visit<'_>, project: usize) -> Admission<Model> {
-        let Some(model) = self.world.model(&visit.model, visit.method()) else {
+    fn model(&self, state: &State, visit: &Visit<'_>, project: usize) -> Admission<Model> {
+        if visit.path.contains("/tunedModels/") {
+            let tuned = state.things.get(project, &format!("tunedModels/{}", visit.model), Collection::Tuned)?;
+            let base = tuned.shown["baseModel"].as_str().unwrap_or_default();
+            let base = base.strip_prefix("models/").unwrap_or(base);
+            let model = self.world.model(base, visit.method());
+            return model.ok_or_else(|| self.refuse(visit, &Refusal::ModelNotFound));
+        }
+        // Whatever generates does the rest, too.
+        let named = match visit.method() {
+            "batchGenerateContent" | "predictLongRunning" => "generateContent",
+            method => method,
+        };
+        let Some(model) = self.world.model(&visit.model, named) else {
             return Err(self.refuse(visit, &Refusal::ModelNotFound));
         };
         if self.world.projects[project].retired.contains(&model.name) {

@@ -66,7 +66,7 @@ impl Engine {
         self.conclude(&mut state, &visit, (outcome, booking), Manner::default(), parts)
     }
 
-    fn visit<'a>(&self, parts: &'a Parts, body: &'a [u8]) -> Visit<'a> {
+    pub(crate) fn visit<'a>(&self, parts: &'a Parts, body: &'a [u8]) -> Visit<'a> {
         let now = self.clock.elapsed();
         let wall = self.clock.wall_at(now);
         Visit::read(&self.world, parts, body, now, wall)

@@ -6,7 +6,7 @@ use crate::report::{Booking, KeyReport, ProjectReport, Report, Tally};
 
 impl State {
     /// Counts and logs one arrival.
-    pub(super) fn book(&mut self, visit: &Visit<'_>, status: u16, booking: Booking) {
+    pub(crate) fn book(&mut self, visit: &Visit<'_>, status: u16, booking: Booking) {
         self.total.book(&booking);
         if let Some(key) = visit.key {
             self.tallies[key].book(&booking);

@@ -22,7 +22,7 @@ use crate::quota::Ledger;
 use crate::refusal::ApiError;
 use crate::report::Tally;
 use crate::settings::Settings;
-use crate::store::{Caches, Files, Uploads};
+use crate::store::{Caches, Files, Things, Uploads};
 use crate::world::World;
 
 pub(crate) use admit::Admitted;
@@ -47,6 +47,7 @@ pub(crate) struct State {
     pub(crate) files: Files,
     pub(crate) uploads: Uploads,
     pub(crate) caches: Caches,
+    pub(crate) things: Things,
     tallies: Vec<Tally>,
     total: Tally,
     log: Log,
@@ -74,6 +75,7 @@ impl Engine {
             files: Files::default(),
             uploads: Uploads::default(),
             caches: Caches::default(),
+            things: Things::default(),
             refused,
             tallies: vec![Tally::default(); world.keys.len()],
             total: Tally::default(),

@@ -16,6 +16,7 @@ mod secret;
 mod serve;
 mod stats;
 mod table;
+mod tenants;
 mod usage;
 
 use std::{fmt, io::Write, process::ExitCode};
@@ -40,6 +41,7 @@ enum Command {
     AddKey(Box<add_key::AddKey>),
     Import(import::Import),
     Keys(keys::Keys),
+    Tenants(tenants::Tenants),
     Usage(usage::Usage),
     Stats(stats::Stats),
     Health(health::Health),
@@ -72,6 +74,7 @@ pub fn run() -> ExitCode {
         Command::AddKey(add) => add.run(),
         Command::Import(import) => import.run(),
         Command::Keys(keys) => keys.run(),
+        Command::Tenants(tenants) => tenants.run(),
         Command::Usage(usage) => usage.run(),
         Command::Stats(stats) => stats.run(),
         Command::Health(health) => health.run(),

@@ -21,10 +21,16 @@ use tower_keypool::{
 
 use super::{Failure, beside::Pools};
 use crate::{
-    client::{Client, Roots},
+    client::{Client, Roots, Sockets},
     config::{Inputs, Loaded},
-    database::{self, Joined, Keys, Place, Site, Unjoined},
-    gateway::{Gateway, Setup, listen, tls::Tls, token::Token},
+    database::{self, Joined, Keys, Place, Records, Site, Unjoined, tenants},
+    gateway::{
+        Gateway, Setup, listen,
+        live::Live,
+        tenant::{From as TenantsFrom, Tenants},
+        tls::Tls,
+        token::Token,
+    },
     reload::Reload,
     stack,
     status::{Status, StoreHealth, Traffic},
@@ -169,7 +175,10 @@ impl Serve {
             let setup = {
                 let trusting = {
                     let (base, traffic) = (base.clone(), Arc::clone(&traffic));
-                    move |roots: &Roots| Client::trusting(&base, roots.clone()).counting(&traffic)
+                    move |roots: &Roots| {
+                        let sockets = Sockets::trusting(&base, roots.clone()).counting(&traffic);
+                        (Client::trusting(&base, roots.clone()).counting(&traffic), sockets)
+                    }
                 };
                 // Connections outlive a reload, unless others are trusted from then on.
                 let held = Mutex::new((loaded.roots.clone(), trusting(&loaded.roots)));
@@ -180,16 +189,22 @@ impl Serve {
                     if held.0 != loaded.roots {
                         *held = (loaded.roots.clone(), trusting(&loaded.roots));
                     }
-                    let client = &held.1;
+                    let (client, sockets) = &held.1;
                     let stack = stack::stack_over(&pool, settings.fallback(), settings.retry(), client.clone());
                     let setup = Setup::new(stack, loaded.guard(), Token::new(&*loaded.token), loaded.dialects());
-                    Setup { names: loaded.config.gateway.served_headers, ..setup }
+                    let sockets = stack::sockets_over(&pool, settings.retry(), sockets.clone());
+                    let names = loaded.config.gateway.served_headers;
+                    Setup { names, live: Some(Live::new(sockets)), unknown: loaded.unknown(), ..setup }
                 }
             };
             let mut beside = Pools::new(Arc::clone(&traffic));
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
             gateway.stand_beside(beside.stand(&loaded));
-            let gateway = Arc::new(gateway.telling(status, traffic));
+            let records = Records::from(store.clone());
+            let gateway = Arc::new(gateway.telling(status, traffic).keeping(records.clone(), pool.clone()));
+            gateway.tenants().set(TenantsFrom::Configuration, loaded.tenants.clone());
+            let known = known_tenants(&records, gateway.tenants()).await?;
+            let following = tokio::spawn(tenants::follow(store, Arc::clone(gateway.tenants()), known));
             // Whoever reads that it serves may end it.
             let stopped = super::interrupted();
             telemetry::say(&Banner { address, upstream: base, loaded: &loaded, kept_in: kept_in.as_deref() });
@@ -200,6 +215,7 @@ impl Serve {
             let apply = {
                 let (gateway, tls, beside) = (Arc::clone(&gateway), tls.clone(), Mutex::new(beside));
                 Arc::new(move |loaded: &Loaded| {
+                    gateway.tenants().set(TenantsFrom::Configuration, loaded.tenants.clone());
                     gateway.change(setup(loaded));
                     tls.change(loaded.certified.clone());
                     gateway.stand_beside(beside.lock().unwrap_or_else(PoisonError::into_inner).stand(loaded));
@@ -227,6 +243,7 @@ impl Serve {
             pool.shutdown().await;
             changes.abort();
             watching.abort();
+            following.abort();
             Ok(())
         })
     }
@@ -295,6 +312,22 @@ pub(super) async fn pool(loaded: &Loaded, joined: Joined) -> Result<KeyPool, Fai
         error @ OpenError::Missing { .. } => Failure::run(error),
         error => Failure::config(anyhow!("the keys: {error}")),
     })
+}
+
+/// The tenants that commands have added are known before anybody is let in; by which revision.
+async fn known_tenants(records: &Records, tenants: &Tenants) -> Result<Option<u64>, Failure> {
+    match tenants::news(records, None).await {
+        Ok(Some((revision, grants))) => {
+            tenants.set(TenantsFrom::Commands, grants);
+            Ok(Some(revision))
+        }
+        Ok(None) => Ok(None),
+        Err(error) if error.is_unreachable() => {
+            tracing::warn!("{error}; tenants in it are not known yet");
+            Ok(None)
+        }
+        Err(error) => Err(Failure::run(error)),
+    }
 }
 
 /// Whether requests would come back here, and every key be refused as a wrong token.

@@ -40,18 +40,34 @@ pub(super) struct Dial {
 impl Dial {
     /// To `place`, which has a scheme and an authority.
     pub(super) fn new(place: Uri, roots: Roots) -> Self {
+        Self::with(place, roots, true)
+    }
+
+    /// The same, by HTTP/1.1 alone.
+    pub(super) fn of_http1(place: Uri, roots: Roots) -> Self {
+        Self::with(place, roots, false)
+    }
+
+    fn with(place: Uri, roots: Roots, any_version: bool) -> Self {
         let mut http = HttpConnector::new();
         http.set_nodelay(true);
         http.set_connect_timeout(Some(CONNECT_TIMEOUT));
         http.set_keepalive(Some(Duration::from_secs(60)));
         // The TLS connector above it decides on the scheme.
         http.enforce_http(false);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(roots.into_config())
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(http);
+        let builder = HttpsConnectorBuilder::new().with_tls_config(roots.into_config()).https_or_http();
+        let connector = if any_version {
+            builder.enable_all_versions().wrap_connector(http)
+        } else {
+            builder.enable_http1().wrap_connector(http)
+        };
         Self { connector, place }
+    }
+
+    /// One more way for bytes there and back.
+    pub(super) fn stream(&self) -> impl Future<Output = Result<Stream, Error>> + Send + use<> {
+        let connecting = self.connector.clone().call(self.place.clone());
+        async move { connecting.await.map_err(Error::connect) }
     }
 
     /// One more connection, in the version that both sides prefer.

@@ -15,10 +15,14 @@ use tower_keypool::{
     },
 };
 
-use super::{Beside, CompatMode, Config, ProviderName, address, beside, certificate, find, store, variables};
+use super::{
+    Beside, CompatMode, Config, ProviderName, UnknownNames, address, beside, certificate, find, store, tenants, variables,
+};
 use crate::client::Roots;
 use crate::database::Told;
-use crate::gateway::{dialect::Dialect, guard::Guard, route::Dialects, tls::Certified, token::PLACEHOLDER};
+use crate::gateway::{
+    dialect::Dialect, guard::Guard, resource::Unknown, route::Dialects, tenant::Grant, tls::Certified, token::PLACEHOLDER,
+};
 
 /// What a configuration is read from. Read again it is the same, but for what files hold.
 #[derive(Clone)]
@@ -71,6 +75,8 @@ pub struct Loaded {
     pub token: String,
     /// Whether somebody chose it.
     pub own_token: bool,
+    /// Who else may ask.
+    pub tenants: Vec<Grant>,
     /// Whose API it is, and where.
     pub provider: Arc<dyn Provider>,
     /// Those beside it.
@@ -135,6 +141,14 @@ impl Loaded {
             translates_openai: gateway.openai == CompatMode::Translate,
             strict: gateway.strict,
             fetches: gateway.fetch_images,
+        }
+    }
+
+    /// What becomes of a file or the like that was not made through the gateway.
+    pub fn unknown(&self) -> Unknown {
+        match self.config.gateway.unknown_names {
+            UnknownNames::Refuse => Unknown::Refuse,
+            UnknownNames::Try => Unknown::Try,
         }
     }
 
@@ -239,6 +253,7 @@ impl Inputs {
         let store = store::resolve(&config.store, &folder, &mut document, &mut files);
         files.extend(store::files(&self.environment));
         let (token, own_token) = address::token(given.as_deref(), &addresses, &mut document);
+        let tenants = tenants::resolve(&config, &addresses, Some(&token), &folder, &mut document, &mut files);
         let gateway = &config.gateway;
         let upstream = gateway.upstream.as_deref();
         let provider = provider_at(gateway.provider, upstream, "gateway.upstream", &mut document);
@@ -279,6 +294,7 @@ impl Inputs {
             addresses,
             token,
             own_token,
+            tenants,
             provider,
             beside,
             store,

@@ -10,6 +10,7 @@ mod loaded;
 mod sections;
 mod show;
 mod store;
+mod tenants;
 mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,8 +21,10 @@ pub use batch::BatchSection;
 pub use beside::{Beside, ProviderEntry};
 use loaded::secret_of;
 pub use loaded::{Inputs, Loaded};
-pub use sections::{CompatMode, Config, GatewaySection, Level, LogFormat, LogSection, ProviderName};
+pub use sections::{CompatMode, Config, GatewaySection, Level, LogFormat, LogSection, ProviderName, UnknownNames};
 pub use show::Effective;
+pub use tenants::TenantEntry;
+pub(crate) use tenants::{is_model, moment as moment_of};
 
 /// The JSON schema of the file, for editors.
 pub fn schema() -> serde_json::Value {

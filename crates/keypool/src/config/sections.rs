@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tower_keypool::config::{Interval, KeyEntry, LimitsSection, ModelEntry, PoolConfig, PoolSection};
 use tower_keypool::config::{RestsSection, RetrySection, SecretText, StoreSection, Whole};
 
-use super::BatchSection;
+use super::{BatchSection, TenantEntry};
 
 /// All of `keypool.toml`. Every setting is optional.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +32,8 @@ pub struct Config {
     pub gateway: GatewaySection,
     /// Providers beside that of [gateway], each with keys of its own.
     pub providers: Vec<ProviderEntry>,
+    /// Who may ask beside whoever has the gateway's one token.
+    pub tenants: Vec<TenantEntry>,
     /// What is told of all that.
     pub log: LogSection,
     /// Where counts, rests and keys added by command outlive the process, and how processes share keys there.
@@ -79,6 +81,17 @@ pub enum CompatMode {
     Passthrough,
 }
 
+/// What becomes of a file or the like that was not made through the gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownNames {
+    /// It is tried nowhere: 404.
+    #[default]
+    Refuse,
+    /// Each owner is asked for it; from then on it is whoever's named it first.
+    Try,
+}
+
 /// `[gateway]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -116,6 +129,8 @@ pub struct GatewaySection {
     pub served_headers: bool,
     /// How long connections are still taken once it is to end, while /-/ready says that it is not any more.
     pub drain_delay: Interval<0, 3_600>,
+    /// What becomes of a file or the like that was not made through this gateway.
+    pub unknown_names: UnknownNames,
     /// How long answers under way get to end.
     pub grace: Interval<0, 3_600>,
 }
@@ -139,6 +154,7 @@ impl Default for GatewaySection {
             fetch_images: false,
             served_headers: true,
             drain_delay: Interval::seconds(0),
+            unknown_names: UnknownNames::default(),
             grace: Interval::seconds(10),
         }
     }

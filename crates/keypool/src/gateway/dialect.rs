@@ -30,6 +30,10 @@ impl Refusal {
         Self { status, message }
     }
 
+    /// What must be known to go on is kept where nobody answers.
+    pub(super) const UNREACHABLE: Self =
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be reached: try again in a moment");
+
     /// The status of the answer.
     pub const fn status(self) -> StatusCode {
         self.status
@@ -101,6 +105,7 @@ fn google_status(status: StatusCode) -> &'static str {
         StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => "UNIMPLEMENTED",
         StatusCode::BAD_GATEWAY | StatusCode::INTERNAL_SERVER_ERROR => "INTERNAL",
         StatusCode::SERVICE_UNAVAILABLE => "UNAVAILABLE",
+        StatusCode::TOO_MANY_REQUESTS => "RESOURCE_EXHAUSTED",
         _ => "INVALID_ARGUMENT",
     }
 }

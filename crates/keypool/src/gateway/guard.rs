@@ -61,9 +61,6 @@ impl Guard {
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this gateway is no proxy for other hosts"));
         }
-        if seen.websocket {
-            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "WebSocket connections are not carried yet"));
-        }
         let host = host_of(head, seen).map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault))?;
         if !local.is(host) {
             let name =
@@ -77,6 +74,10 @@ impl Guard {
         }
         if is_foreign(seen, host) {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "requests from web pages of other origins are refused"));
+        }
+        if head.uri.query().is_some_and(path::overrides) {
+            let fault = "the query would set headers or the method of the request: send them as they are";
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, fault));
         }
         match path::fault(head.uri.path()) {
             Some(fault) => Err(Refusal::new(StatusCode::BAD_REQUEST, fault)),
@@ -225,12 +226,11 @@ mod tests {
     }
 
     #[test]
-    fn tunnels_and_sockets_are_refused() {
+    fn tunnels_are_refused() {
         let guard = Guard::new([]);
         let with = |method: &str| Request::builder().method(method).header("host", "localhost");
         assert_eq!(check(&guard, with("CONNECT").uri("evil.example:443")), 405);
         assert_eq!(check(&guard, with("TRACE").uri("/")), 405);
-        assert_eq!(check(&guard, with("GET").uri("/ws/x").header("upgrade", "WebSocket")), 501);
         assert_eq!(check(&guard, with("OPTIONS").uri("*")), 400);
     }
 }

@@ -7,6 +7,7 @@ use hyper::ext::ReasonPhrase;
 use tower_keypool::ServedBy;
 
 use super::seen::Seen;
+use crate::client::TakesTrailers;
 
 const KEY: HeaderName = HeaderName::from_static("x-keypool-key");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-keypool-attempts");
@@ -18,12 +19,14 @@ const MODEL: HeaderName = HeaderName::from_static("x-keypool-model");
 pub struct Tidy {
     expects: bool,
     form: bool,
+    trailers: bool,
+    overrides: bool,
 }
 
 impl Tidy {
     /// What was seen of it.
     pub fn after(seen: &Seen<'_>) -> Self {
-        Self { expects: seen.expects, form: seen.form }
+        Self { expects: seen.expects, form: seen.form, trailers: seen.trailers, overrides: seen.overrides }
     }
 
     /// Makes the head one that may leave: the path alone, and JSON called JSON.
@@ -36,6 +39,16 @@ impl Tidy {
         }
         // Each side of a gateway has a version of its own.
         head.version = Version::HTTP_11;
+        if self.overrides {
+            // It is looked at for what it says it is.
+            for name in ["x-http-method-override", "x-http-method", "x-method-override"] {
+                head.headers.remove(name);
+            }
+        }
+        if self.trailers {
+            // What concerns the client's connection goes; that it takes trailers is true of ours, then.
+            head.extensions.insert(TakesTrailers);
+        }
         if self.expects {
             // Answered here already.
             head.headers.remove(header::EXPECT);
@@ -197,6 +210,8 @@ mod tests {
         assert_eq!(head.uri, "/v1/models?alt=sse");
         assert_eq!(head.version, Version::HTTP_11);
         assert!(head.headers.is_empty());
+        let head = tidied(Request::post("/v1/files").header("x-http-method-override", "GET"));
+        assert!(head.headers.is_empty(), "a list would be another course");
     }
 
     #[test]

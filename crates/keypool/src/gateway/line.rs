@@ -1,7 +1,7 @@
 //! A request's id, and the line of the log that tells of it.
 
 use std::sync::{
-    OnceLock,
+    Arc, OnceLock,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -20,14 +20,13 @@ const THEIRS: HeaderName = HeaderName::from_static("x-upstream-request-id");
 /// An id of a caller's own may be this long.
 const LONGEST: usize = 128;
 
-/// Whose request it is: everybody has the same token.
-const TENANT: &str = "default";
-
 /// A request on its way to an answer's head.
 #[derive(Debug)]
 pub(super) struct RequestLine {
     /// `None` once it is told.
     id: Option<HeaderValue>,
+    /// Whose it is, once that is known.
+    tenant: Option<Arc<str>>,
     began: Tick,
     /// Answers say who served.
     names: bool,
@@ -42,7 +41,12 @@ impl RequestLine {
         let path = tracing::enabled!(target: REQUESTS, tracing::Level::DEBUG)
             .then(|| Box::new((request.method().clone(), request.uri().path().to_owned())));
         let id = given(request.headers()).cloned().or_else(made);
-        Self { id, began: clock.tick(), names, page: false, path }
+        Self { id, tenant: None, began: clock.tick(), names, page: false, path }
+    }
+
+    /// It was let in.
+    pub(super) fn of_tenant(&mut self, name: &Arc<str>) {
+        self.tenant = Some(Arc::clone(name));
     }
 
     /// It asks the gateway for a page of its own, which probes do all the time: told only where everything is.
@@ -61,7 +65,7 @@ impl RequestLine {
             tracing::info!(
                 target: REQUESTS,
                 request = text(&id),
-                tenant = TENANT,
+                tenant = self.tenant.as_deref(),
                 key = served.and_then(ServedBy::key).map(tracing::field::display),
                 model = served.and_then(ServedBy::used_model),
                 status = response.status().as_u16(),
@@ -87,7 +91,7 @@ impl Drop for RequestLine {
         tracing::info!(
             target: REQUESTS,
             request = text(id),
-            tenant = TENANT,
+            tenant = self.tenant.as_deref(),
             method,
             path,
             "the client left before there was an answer"

@@ -72,7 +72,10 @@ pub async fn serve<S, B>(
     }
     drop(listener);
     drop(closing);
-    let all = async { while connections.join_next().await.is_some() {} };
+    let all = async {
+        while connections.join_next().await.is_some() {}
+        gateway.pipes.closed().await;
+    };
     if tokio::time::timeout(grace, all).await.is_err() {
         // They are dropped with the set.
         tracing::warn!("{} of clients were cut off", count(connections.len(), "connection"));
@@ -135,7 +138,7 @@ async fn converse<S, B>(
     });
     let ticks = Ticks::default();
     let server = server(&ticks);
-    let mut serving = pin!(server.serve_connection(TokioIo::new(stream), service));
+    let mut serving = pin!(server.serve_connection_with_upgrades(TokioIo::new(stream), service));
 
     // A connection that says nothing, or half a preface, is not waited for: hyper's own timer starts with a head.
     tokio::select! {

@@ -5,22 +5,33 @@
 //! comes. Chunks of a resumable upload take the way of [`upload`]; what is asked under `/-/` is answered here. [`route`]
 //! tells dialects apart: a request in another one than the provider's is translated, both ways.
 
+mod asking;
 pub mod beside;
+mod blot;
+mod budget;
+pub mod capability;
+mod course;
 pub mod dialect;
 mod entrance;
+mod failure;
 pub mod guard;
 pub mod head;
 mod ignored;
 mod line;
 pub mod listen;
+pub mod live;
+mod models;
+mod moment;
 mod own;
 mod path;
 mod patience;
+pub mod resource;
 mod rounds;
 pub mod route;
 pub mod said;
 mod seen;
 mod telling;
+pub mod tenant;
 pub mod tls;
 pub mod token;
 mod translate;
@@ -30,29 +41,36 @@ mod walk;
 use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, request::Parts};
+use http::{Request, Response, StatusCode, Uri, header};
 use http_body::Body;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tower::Service;
-use tower_keypool::{Base, BoxError, Clock, Error, ServedBy};
+use tower_keypool::{Base, BoxError, Clock, Demand, Error, KeyPool, ServedBy};
 use tracing::Instrument;
 
 use beside::{Beside, Others};
-use dialect::{Dialect, Refusal};
+use budget::Budgets;
+use course::{Course, OverStack};
+use dialect::Dialect;
 pub use entrance::Entrance;
-use guard::{Guard, Local};
-use head::{Names, Tidy};
+use failure::{failed, failed_head};
+use guard::Guard;
+use head::Tidy;
 use line::RequestLine;
+use live::{Live, Pipes};
+use models::Catalogue;
+use resource::{Resources, Unknown};
 use route::{Dialects, Way};
 use said::Said;
 use seen::Seen;
+use tenant::Tenants;
 use token::Token;
 use translate::{Translation, Translator};
 use upload::{Passage, Uploads};
 
 use crate::{
+    database::Records,
     fetch::Fetcher,
     outgoing::Outgoing,
     status::{Counted, Outcome, Status, Traffic, Visit, class_of},
@@ -68,6 +86,11 @@ pub type Answer<B> = Response<AnswerBody<B>>;
 pub struct Gateway<S> {
     setup: watch::Sender<Arc<Setup<S>>>,
     uploads: Uploads,
+    resources: Resources,
+    tenants: Arc<Tenants>,
+    budgets: Budgets,
+    models: Arc<Catalogue>,
+    pipes: Arc<Pipes>,
     clock: Clock,
     traffic: Arc<Traffic>,
     status: Option<Arc<Status>>,
@@ -88,12 +111,16 @@ pub struct Setup<S> {
     pub dialects: Dialects,
     /// Answers say who served.
     pub names: bool,
+    /// What opens sockets; without, there are none.
+    pub live: Option<Live>,
+    /// What becomes of a file or the like that nobody here has heard of.
+    pub unknown: Unknown,
 }
 
 impl<S> Setup<S> {
-    /// Whose answers say who served.
+    /// Whose answers say who served, without sockets.
     pub fn new(stack: S, guard: Guard, token: Token, dialects: Dialects) -> Self {
-        Self { stack, guard, token, dialects, names: true }
+        Self { stack, guard, token, dialects, names: true, live: None, unknown: Unknown::Refuse }
     }
 }
 
@@ -102,15 +129,35 @@ impl<S> Gateway<S> {
     pub fn new(setup: Setup<S>, base: Base, clock: Clock) -> Self {
         let setup = watch::Sender::new(Arc::new(setup));
         let traffic = Arc::new(Traffic::new(clock.clone()));
+        let records = Records::default();
         Self {
             setup,
-            uploads: Uploads::new(base, clock.clone()),
+            uploads: Uploads::new(base, clock.clone(), records.clone()),
+            resources: Resources::new(records.clone(), clock.clone(), None),
+            tenants: Arc::default(),
+            budgets: Budgets::new(records),
+            models: Arc::default(),
+            pipes: Arc::default(),
             clock,
             traffic,
             status: None,
             fetcher: Fetcher::default(),
             others: Others::default(),
         }
+    }
+
+    /// Keeps whose what is, which uploads are open and what tenants used in `records`; the keys are those of `pool`.
+    #[must_use]
+    pub fn keeping(mut self, records: Records, pool: KeyPool) -> Self {
+        (self.uploads.records, self.uploads.pool) = (records.clone(), Some(pool.clone()));
+        self.resources = Resources::new(records.clone(), self.clock.clone(), Some(pool));
+        self.budgets = Budgets::new(records);
+        self
+    }
+
+    /// Who may ask, beside whoever has the one token.
+    pub fn tenants(&self) -> &Arc<Tenants> {
+        &self.tenants
     }
 
     /// Fetches images by this, where its dialects allow any.
@@ -165,8 +212,9 @@ where
     pub async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer<B>, Infallible> {
         let gateway = &*self.gateway;
         let mut turn = self.turn();
-        let line = RequestLine::begin(&request, turn.setup.names, &gateway.clock);
+        let mut line = RequestLine::begin(&request, turn.setup.names, &gateway.clock);
         let (mut parts, body) = request.into_parts();
+        live::right_slashes(&mut parts);
         let (dialect, way) = (Dialect::of(&parts), Way::of(turn.setup.dialects, &parts));
         if let Way::Moved(target) = &way {
             parts.uri = Uri::from(target.clone());
@@ -181,18 +229,35 @@ where
         // Whoever names another provider speaks its dialect.
         let other = gateway.others.take(&mut parts.uri);
         let (dialect, way) = other.as_ref().map_or((dialect, way), |other| (other.dialect, Way::Through));
-        let visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), walk::span(&parts));
-        let (tidy, admitted) = (Tidy::after(&seen), gateway.admit(&turn.setup, &parts, &seen, &self.local));
-        let passage = match (admitted, &way) {
+        let mut visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), walk::span(&parts));
+        let (tidy, socket) = (Tidy::after(&seen), seen.websocket && other.is_none());
+        let admitted = gateway.admit(&turn.setup, &parts, &seen, &self.local).await;
+        if let Ok((tenant, _)) = &admitted {
+            line.of_tenant(tenant.name());
+        }
+        if socket && admitted.as_ref().err().is_none_or(|refusal| refusal.status() == StatusCode::UNAUTHORIZED) {
+            let setup = Arc::clone(&turn.setup);
+            self.leave(turn);
+            let tenant = admitted.map(|(tenant, _)| tenant);
+            let (outcome, mut response) = Box::pin(gateway.socket(&setup, parts, tenant, dialect)).await;
+            line.end(&mut response, &gateway.clock);
+            return Ok(counted(visit, outcome, response));
+        }
+        let admitted = match (admitted, &way) {
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),
             (Ok(_), Way::Mistaken(dialect)) => Err(dialect.mistaken()),
             // The id of an upload is a credential for that upload alone.
-            (Ok(Passage::Chunk(_)), _) if other.is_some() => Err(dialect.nowhere()),
-            (Ok(passage), _) => Ok(passage),
+            (Ok((_, Passage::Chunk(_))), _) if other.is_some() => Err(dialect.nowhere()),
+            // What is made there is nobody's: it is for whoever has the one token.
+            (Ok((tenant, _)), _) if other.is_some() && !tenant.is_default() => Err(dialect.nowhere()),
+            (Ok(admitted), _) => match gateway.let_in(&admitted.0, &mut visit, dialect).await {
+                Ok(meter) => Ok((admitted, meter)),
+                Err(response) => Err(response),
+            },
             (Err(refusal), _) => Err(dialect.answer(refusal)),
         };
-        let passage = match passage {
-            Ok(passage) => passage,
+        let ((tenant, passage), meter) = match admitted {
+            Ok(admitted) => admitted,
             Err(response) => {
                 self.leave(turn);
                 let mut response = response.map(Said::from);
@@ -209,7 +274,13 @@ where
                 None => Box::pin(passing).await,
                 Some(span) => Box::pin(passing.instrument(span)).await,
             };
-            let (outcome, mut response) = gateway.finish(answered, &Passage::Other, dialect);
+            let (outcome, mut response) = match failure::finish(answered, None, dialect) {
+                Ok(mut response) => {
+                    head::tidy_response(&mut response);
+                    (Outcome::Answered, response.map(Said::theirs))
+                }
+                Err(failed) => (failed.0, failed.1.map(Said::from)),
+            };
             line.end(&mut response, &gateway.clock);
             gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
             return Ok(counted(visit, outcome, response));
@@ -222,6 +293,8 @@ where
                 stack: turn.stack.clone(),
                 caller,
                 strict: turn.setup.dialects.strict,
+                tenant,
+                meter,
                 fetcher: turn.setup.dialects.fetches.then(|| gateway.fetcher.clone()),
                 clock: gateway.clock.clone(),
                 traffic: Arc::clone(&gateway.traffic),
@@ -243,11 +316,24 @@ where
         let compatible = matches!(way, Way::Moved(_)) && dialect == Dialect::OpenAi;
         let compatible = compatible && turn.setup.dialects.provider == Dialect::Gemini;
         tidy.apply(&mut parts);
-        if let Passage::Chunk(chunk) = &passage {
-            chunk.direct(&mut parts);
+        if let Some(meter) = meter {
+            parts.extensions.insert(Demand::any_model().metered(meter));
         }
+        let course = match &passage {
+            Passage::Chunk(chunk) => Gateway::<S>::chunk_on(chunk, &mut parts, body),
+            _ if turn.setup.dialects.provider != Dialect::Gemini => Course::through(body),
+            _ => Box::pin(gateway.course(&turn.setup, &tenant, &mut parts, body)).await,
+        };
+        let OverStack { body, listening, broken } = match course {
+            Course::On(way) => *way,
+            Course::Done(outcome, response) => {
+                self.leave(turn);
+                let mut response = response.map(Said::from);
+                line.end(&mut response, &gateway.clock);
+                return Ok(counted(visit, outcome, response));
+            }
+        };
         // As `oneshot` does, whose future would be moved once more.
-        let body = Outgoing::Came(body);
         let answered = match poll_fn(|cx| turn.stack.poll_ready(cx)).await {
             Ok(()) => match visit.span().cloned() {
                 None => {
@@ -263,7 +349,18 @@ where
             },
             Err(error) => Err(error),
         };
-        let (outcome, mut response) = gateway.finish(answered, &passage, dialect);
+        let (outcome, mut response) = match failure::finish(answered, broken.as_ref(), dialect) {
+            Ok(response) if listening.is_none() && matches!(passage, Passage::Other) => {
+                let mut response = response;
+                head::tidy_response(&mut response);
+                (Outcome::Answered, response.map(Said::theirs))
+            }
+            Ok(response) => match Box::pin(gateway.attend(response, tenant, &passage, listening)).await {
+                Ok(response) => (Outcome::Answered, response),
+                Err(refusal) => (Outcome::Failed, dialect.answer(refusal).map(Said::from)),
+            },
+            Err(failed) => (failed.0, failed.1.map(Said::from)),
+        };
         if compatible && response.status().as_u16() >= 400 {
             response = Box::pin(translate::reshaped(response)).await;
         }
@@ -273,54 +370,8 @@ where
     }
 }
 
-impl<S> Gateway<S> {
-    /// What the client gets of the stack's answer.
-    fn finish<B>(
-        &self,
-        answered: Result<Response<B>, Error>,
-        passage: &Passage,
-        dialect: Dialect,
-    ) -> (Outcome, Response<Said<B>>) {
-        let mut response = match answered {
-            Ok(response) => response,
-            Err(error) => {
-                let outcome = if error.is_exhausted() { Outcome::Exhausted } else { Outcome::Failed };
-                return (outcome, failed(&error, dialect).map(Said::from));
-            }
-        };
-        if response.status().is_informational() {
-            return (Outcome::Failed, dialect.answer(SWITCHED).map(Said::from));
-        }
-        match passage {
-            Passage::Other => {}
-            Passage::Chunk(chunk) => self.uploads.settle(chunk, &response),
-            Passage::Open(handout) => {
-                if let Err(refusal) = self.uploads.hand_out(handout, &mut response) {
-                    return (Outcome::Failed, dialect.answer(refusal).map(Said::from));
-                }
-            }
-        }
-        head::tidy_response(&mut response);
-        (Outcome::Answered, response.map(Said::theirs))
-    }
-
-    /// Whether the request may go on, and whether it belongs to an upload.
-    fn admit(&self, setup: &Setup<S>, parts: &Parts, seen: &Seen<'_>, local: &Local) -> Result<Passage, Refusal> {
-        let host = setup.guard.check(parts, seen, local)?;
-        // The id of an upload is its own credential: clients send none with the chunks.
-        if let Some(chunk) = self.uploads.chunk(parts)? {
-            return Ok(Passage::Chunk(chunk));
-        }
-        setup.token.check(parts, seen)?;
-        Ok(upload::opens(parts, host))
-    }
-}
-
 pub use line::REQUESTS;
 pub use walk::SPANS;
-
-const SWITCHED: Refusal =
-    Refusal::new(StatusCode::BAD_GATEWAY, "the provider switched protocols, and nobody had asked it to");
 
 /// An answer whose way out is followed.
 ///
@@ -339,38 +390,4 @@ where
         response.headers_mut().remove(header::CONTENT_LENGTH);
     }
     response.map(|body| visit.answer(outcome, class, cut, body))
-}
-
-/// The answer that says why there is none.
-fn failed(error: &Error, dialect: Dialect) -> Response<Full<Bytes>> {
-    let mut response = error.to_response();
-    *response.headers_mut() = failed_head(error);
-    if let Some(caller) = dialect.caller() {
-        // The stack speaks the provider's own; this client expects another shape.
-        *response.body_mut() = Full::from(caller.refused(&translate::fault_of(error)).body);
-    }
-    if let Some(served_by) = error.served_by() {
-        Names::of(served_by).add(response.headers_mut());
-        response.extensions_mut().insert(served_by.clone());
-    }
-    response
-}
-
-/// Its headers: until when, above all.
-fn failed_head(error: &Error) -> HeaderMap {
-    let mut headers = std::mem::take(error.to_response().headers_mut());
-    if let Some(out) = error.exhausted().filter(|out| out.may_end_any_time()) {
-        // A request under way ends nobody knows when, mostly soon. What is known is said, but no day is waited for while
-        // the next key may come any moment.
-        let known = out.next_in().map_or(1, |_| seconds(&headers).clamp(1, LONGEST_REQUEST));
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(known));
-    }
-    headers
-}
-
-/// Seconds after which a key that is busy now is free by all likelihood.
-const LONGEST_REQUEST: u64 = 60;
-
-fn seconds(headers: &HeaderMap) -> u64 {
-    headers.get(header::RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok()).unwrap_or(1)
 }

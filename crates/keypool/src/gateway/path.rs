@@ -46,9 +46,31 @@ fn dots(path: &str) -> Option<&'static str> {
     path.split(['/', '\\']).any(dotted).then_some("the path has a dot segment")
 }
 
+/// Whether a query holds what the provider would take for headers, or for another method than the request's.
+pub(super) fn overrides(query: &str) -> bool {
+    query.split('&').any(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        let named = |name: &str| {
+            ["$httpheaders", "$httpmethod", "$method", "_method"].iter().any(|word| name.eq_ignore_ascii_case(word))
+        };
+        named(name) || (name.contains('%') && named(&percent_encoding::percent_decode_str(name).decode_utf8_lossy()))
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::fault;
+    use super::{fault, overrides};
+
+    #[test]
+    fn queries_that_set_headers_are_known_in_any_spelling() {
+        for query in ["$httpHeaders=x", "a=b&%24httpHeaders=x", "%24%68ttpheaders", "$httpMethod=GET", "x&_method=GET"]
+        {
+            assert!(overrides(query), "{query}");
+        }
+        for query in ["", "alt=sse", "%24alt=json", "key=$httpHeaders", "pageToken=_method"] {
+            assert!(!overrides(query), "{query}");
+        }
+    }
 
     #[test]
     fn paths_of_the_api_go_on() {

@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use tower_keypool::BoxError;
 
-use super::telling::Telling;
+use super::{resource::Overheard, telling::Telling};
 
 pin_project_lite::pin_project! {
     /// What the client gets.
@@ -29,6 +29,8 @@ pin_project_lite::pin_project! {
         Ours { body: Full<Bytes> },
         // The provider's, as it comes.
         Theirs { #[pin] body: B },
+        // The provider's, listened to as it goes.
+        Heard { body: Box<Overheard<B>> },
         // The provider's, in the client's dialect; behind a pointer, since most answers are not.
         Told { body: Pin<Box<Telling<B>>> },
     }
@@ -38,6 +40,11 @@ impl<B> Said<B> {
     /// The provider's, as it comes.
     pub(super) fn theirs(body: B) -> Self {
         Self { inner: Inner::Theirs { body } }
+    }
+
+    /// The provider's, listened to as it goes.
+    pub(super) fn heard(body: Overheard<B>) -> Self {
+        Self { inner: Inner::Heard { body: Box::new(body) } }
     }
 
     /// The provider's, in the client's dialect.
@@ -64,6 +71,7 @@ where
         match self.project().inner.project() {
             Projected::Ours { body } => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Projected::Theirs { body } => body.poll_frame(cx).map_err(Into::into),
+            Projected::Heard { body } => Pin::new(body).poll_frame(cx),
             Projected::Told { body } => Poll::Ready(ready!(body.as_mut().poll_frame(cx)).map(Ok)),
         }
     }
@@ -72,6 +80,7 @@ where
         match &self.inner {
             Inner::Ours { body } => body.is_end_stream(),
             Inner::Theirs { body } => body.is_end_stream(),
+            Inner::Heard { body } => body.is_end_stream(),
             Inner::Told { .. } => false,
         }
     }
@@ -80,6 +89,7 @@ where
         match &self.inner {
             Inner::Ours { body } => body.size_hint(),
             Inner::Theirs { body } => body.size_hint(),
+            Inner::Heard { body } => body.size_hint(),
             Inner::Told { .. } => SizeHint::default(),
         }
     }

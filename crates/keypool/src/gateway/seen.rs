@@ -17,6 +17,10 @@ pub struct Seen<'a> {
     pub(super) websocket: bool,
     /// `Expect: 100-continue` and whatever else might be expected.
     pub(super) expects: bool,
+    /// It would be another method than it says.
+    pub(super) overrides: bool,
+    /// The client takes trailers.
+    pub(super) trailers: bool,
     /// The body is called a form.
     pub(super) form: bool,
     credentials: [Option<&'a [u8]>; CREDENTIALS],
@@ -38,8 +42,10 @@ impl<'a> Seen<'a> {
                 }
                 // An image or a form sends no Origin with a GET; browsers say it here.
                 "sec-fetch-site" => seen.foreign_site |= !matches!(value.as_bytes(), b"same-origin" | b"none"),
-                "upgrade" => seen.websocket |= names_websocket(value.as_bytes()),
+                "upgrade" => seen.websocket |= names(value.as_bytes(), b"websocket"),
                 "expect" => seen.expects = true,
+                "x-http-method-override" | "x-http-method" | "x-method-override" => seen.overrides = true,
+                "te" => seen.trailers |= names(value.as_bytes(), b"trailers"),
                 "content-type" => seen.form |= value.as_bytes().starts_with(b"application/x-www-form-urlencoded"),
                 "x-goog-api-key" | "x-api-key" => seen.credential(value.as_bytes()),
                 "authorization" => seen.credential(bearer(value.as_bytes()).unwrap_or_default()),
@@ -67,6 +73,7 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
 }
 
-fn names_websocket(value: &[u8]) -> bool {
-    value.split(|&byte| byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+/// Whether one of a list is this.
+fn names(value: &[u8], this: &[u8]) -> bool {
+    value.split(|&byte| byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(this))
 }

@@ -63,7 +63,7 @@ const NONE: &str = "The request has no API key. Pass this gateway's token in x-g
                     Bearer or x-api-key.";
 
 /// Values of `key` in a query.
-fn in_query(query: &str) -> impl Iterator<Item = Cow<'_, [u8]>> {
+pub(super) fn in_query(query: &str) -> impl Iterator<Item = Cow<'_, [u8]>> {
     query.split('&').filter_map(|pair| pair.strip_prefix("key=")).map(|value| percent_decode(value.as_bytes()).into())
 }
 

@@ -9,13 +9,13 @@ mod upstream;
 use std::{pin::Pin, sync::Arc, time::Duration, time::UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, header, request::Parts};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kind, Shape, gemini, openai};
 use tower::Service;
-use tower_keypool::{BoxError, Clock, Demand, Error, ServedBy};
+use tower_keypool::{BoxError, Clock, Demand, Error, Meter, ServedBy};
 
 use self::{
     asked::{read, request},
@@ -31,6 +31,7 @@ use super::{
     route::Task,
     said::Said,
     telling::{Awaited, Telling},
+    tenant::{NOT_THIS_MODEL, Tenant},
 };
 use crate::{
     fetch::Fetcher,
@@ -53,6 +54,9 @@ pub(super) struct Translator<S> {
     pub(super) stack: S,
     pub(super) caller: &'static dyn Caller,
     pub(super) strict: bool,
+    pub(super) tenant: Arc<Tenant>,
+    /// Who is told what it costs.
+    pub(super) meter: Option<Arc<Meter>>,
     /// `None`: nothing is fetched.
     pub(super) fetcher: Option<Fetcher>,
     pub(super) clock: Clock,
@@ -109,12 +113,14 @@ where
     async fn chat(mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
         let asked = self.caller.conversation(&bytes, self.strict)?;
         let Asked { mut conversation, ignored, usage_wanted, form } = asked;
+        self.may_use(&conversation.model)?;
         self.bring(&mut conversation).await?;
         let stream = conversation.stream;
         let verb = if stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" };
         let path = gemini::path_of(&conversation.model, verb).ok_or_else(bad_model)?;
         let pieces = gemini::generate(&conversation, bytes.clone())?;
         let demand = Demand::any_model().about_tokens(gemini::about_tokens(&conversation, &pieces));
+        let demand = self.metered(demand);
         let shape = Shape {
             model: conversation.model.to_string(),
             stream,
@@ -189,6 +195,7 @@ where
 
     async fn count(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
         let mut asked = self.caller.conversation(&bytes, self.strict)?;
+        self.may_use(&asked.conversation.model)?;
         self.bring(&mut asked.conversation).await?;
         let path = gemini::path_of(&asked.conversation.model, ":countTokens").ok_or_else(bad_model)?;
         let pieces = gemini::counted(&asked.conversation, bytes.clone())?;
@@ -199,12 +206,15 @@ where
 
     async fn embed(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
         let (asked, ignored) = openai::embedding(&bytes, self.strict)?;
+        self.may_use(&asked.model)?;
         let path = gemini::path_of(&asked.model, ":batchEmbedContents").ok_or_else(bad_model)?;
         let mut all = keypool_dialect::Embedded::default();
         let mut served_by = None;
         for texts in asked.texts.chunks(gemini::MOST_AT_ONCE) {
             let piece = gemini::embedding(&asked, texts)?;
-            let (by, body) = self.fetch(request(Method::POST, &path, &parts, vec![piece], None)).await?;
+            let (by, body) = self
+                .fetch(request(Method::POST, &path, &parts, vec![piece], Some(self.metered(Demand::any_model()))))
+                .await?;
             let some =
                 gemini::embedded(&asked, texts.len(), &body).map_err(|fault| upstream_fault(fault, by.clone()))?;
             all.vectors.extend(some.vectors);
@@ -220,7 +230,7 @@ where
             let path = format!("/v1beta/models?pageSize=1000{token}");
             let (by, body) = self.fetch(request(Method::GET, &path, parts, Vec::new(), None)).await?;
             let page = gemini::page(&body).map_err(|fault| upstream_fault(fault, by.clone()))?;
-            models.extend(page.models);
+            models.extend(page.models.into_iter().filter(|model| self.tenant.may_use(&model.id)));
             served_by = by;
             match page.next {
                 Some(next) => {
@@ -234,6 +244,7 @@ where
     }
 
     async fn model(&mut self, name: &str, parts: &Parts) -> Result<Answered<B>, Failed> {
+        self.may_use(name)?;
         let path = gemini::path_of(name, "").ok_or_else(bad_model)?;
         let (served_by, body) = self.fetch(request(Method::GET, &path, parts, Vec::new(), None)).await?;
         let model = gemini::model(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
@@ -250,6 +261,21 @@ where
             return Err(upstream_fault(fault, served_by));
         };
         Ok((served_by, collected.to_bytes()))
+    }
+
+    /// Whether the tenant may ask this model.
+    fn may_use(&self, model: &str) -> Result<(), Fault> {
+        if self.tenant.may_use(model) {
+            return Ok(());
+        }
+        Err(Fault::of_status(StatusCode::FORBIDDEN, NOT_THIS_MODEL).at("model"))
+    }
+
+    fn metered(&self, demand: Demand) -> Demand {
+        match &self.meter {
+            Some(meter) => demand.metered(Arc::clone(meter)),
+            None => demand,
+        }
     }
 
     fn created(&self) -> i64 {

@@ -1,27 +1,32 @@
 //! Resumable uploads: the provider hands out a URL of its own, and ours stands in for it.
 //!
-//! The start request goes out with some key; the URL that comes back works for that key's owner only. So the client
-//! gets a URL here with an unguessable id, which leads every chunk to the provider's URL over the same key.
+//! The start request goes out with some key; the URL that comes back works for that key's owner only, and may hold a
+//! credential. So the client gets a URL here with an unguessable id, which leads every chunk to the provider's URL over
+//! the same key. What is kept of it is under a hash of the id, and the URL sealed under the id itself: whoever has the
+//! database has neither.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header, request::Parts, uri};
+use serde::{Deserialize, Serialize};
+use tower_keypool::{
+    Affinity, Base, Clock, Demand, KeyId, KeyPool, ServedBy,
+    store::{Ledger, LedgerEntry, Placing},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, request::Parts, uri};
-use tower_keypool::{Affinity, Base, Clock, Demand, KeyId, ServedBy, Tick};
-
-use super::{dialect::Refusal, tls::Secured};
+use super::{capability::Capability, dialect::Refusal, moment::unix_ms, tls::Secured};
+use crate::database::Records;
 
 const URL: HeaderName = HeaderName::from_static("x-goog-upload-url");
 const CONTROL_URL: HeaderName = HeaderName::from_static("x-goog-upload-control-url");
 const STATUS: HeaderName = HeaderName::from_static("x-goog-upload-status");
+const SIZE: HeaderName = HeaderName::from_static("x-goog-upload-header-content-length");
+const OFFSET: HeaderName = HeaderName::from_static("x-goog-upload-offset");
 
-/// An upload that nobody touched for this long is forgotten.
-const IDLE: Duration = Duration::from_secs(24 * 60 * 60);
-/// More than this many at once, and the one that was idle longest gives way.
-const MOST: usize = 10_000;
+/// An upload is forgotten so long after it was opened.
+const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+/// The kind of its records.
+const UPLOAD: &str = "upload";
 
 /// Which way a request takes.
 #[derive(Debug)]
@@ -29,7 +34,7 @@ pub enum Passage {
     /// It may open an upload.
     Open(Handout),
     /// It carries a part of one.
-    Chunk(Chunk),
+    Chunk(Box<Chunk>),
     /// Neither.
     Other,
 }
@@ -39,38 +44,49 @@ pub enum Passage {
 pub struct Handout {
     /// `http://host:port/path` as the client reached us.
     prefix: String,
+    /// Bytes that the client announced.
+    size: Option<u64>,
 }
 
 /// A request that belongs to an open upload.
 #[derive(Debug)]
 pub struct Chunk {
-    id: Id,
+    name: String,
     target: Uri,
-    key: KeyId,
+    affinity: Affinity,
+    /// Whose upload it is.
+    pub(super) tenant: String,
+    /// Bytes that its body may have.
+    pub(super) most: Option<u64>,
 }
 
 const UNUSABLE: Refusal =
     Refusal::new(StatusCode::BAD_GATEWAY, "the provider handed out an upload URL that cannot be used");
+pub(super) const GONE: Refusal =
+    Refusal::new(StatusCode::NOT_FOUND, "this upload is not open: it has ended, or was begun more than a day ago");
+pub(super) const LONGER: Refusal =
+    Refusal::new(StatusCode::BAD_REQUEST, "the upload is longer than was announced when it was begun");
 
-/// 128 random bits. Whoever knows them may write to the upload.
-type Id = [u8; 16];
-
-/// The uploads that are open, in memory.
+/// The uploads that are open.
 #[derive(Debug)]
 pub struct Uploads {
     base: Base,
     clock: Clock,
-    open: Mutex<HashMap<Id, Upload>>,
+    pub(super) records: Records,
+    pub(super) pool: Option<KeyPool>,
 }
 
-#[derive(Debug)]
+/// An upload as it is kept.
+#[derive(Debug, Serialize, Deserialize)]
 struct Upload {
-    target: Uri,
-    key: KeyId,
-    touched: Tick,
+    /// The provider's URL, sealed.
+    target: String,
+    key: String,
+    owner: Option<String>,
+    size: Option<u64>,
 }
 
-/// Whether a request may open an upload, which the host that it came in by.
+/// Whether a request may open an upload, with the host that it came in by.
 pub fn opens(head: &Parts, host: &str) -> Passage {
     let path = head.uri.path();
     if !path.starts_with("/upload/") {
@@ -80,68 +96,112 @@ pub fn opens(head: &Parts, host: &str) -> Passage {
     let secure = head.extensions.get::<Secured>().is_some()
         || head.headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
     let scheme = if secure { "https" } else { "http" };
-    Passage::Open(Handout { prefix: format!("{scheme}://{host}{path}") })
+    Passage::Open(Handout { prefix: format!("{scheme}://{host}{path}"), size: number(&head.headers, &SIZE) })
+}
+
+/// The id of an upload that a request names.
+pub(super) fn id_of(head: &Parts) -> Option<&str> {
+    if !head.uri.path().starts_with("/upload/") {
+        return None;
+    }
+    head.uri.query().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("upload_id="))
+}
+
+fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
+    headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
 impl Uploads {
-    /// None open yet; their URLs are held to `base`.
-    pub fn new(base: Base, clock: Clock) -> Self {
-        Self { base, clock, open: Mutex::default() }
+    /// Those of these records; their URLs are held to `base`.
+    pub fn new(base: Base, clock: Clock, records: Records) -> Self {
+        Self { base, clock, records, pool: None }
     }
 
-    /// The upload that a request names by `upload_id`, if it names one.
+    /// The upload with this id, for a request with this head.
     ///
     /// # Errors
-    /// 404 for an id that is not open: it ended, was forgotten, or never was.
-    pub fn chunk(&self, head: &Parts) -> Result<Option<Chunk>, Refusal> {
-        const GONE: Refusal = Refusal::new(
-            StatusCode::NOT_FOUND,
-            "this upload is not open: it has ended, was idle for a day, or this gateway was started anew",
-        );
-        if !head.uri.path().starts_with("/upload/") {
-            return Ok(None);
+    /// 404 for an id that is not open: it ended, was forgotten, or never was. 400 for more than was announced.
+    pub async fn chunk(&self, id: &str, head: &Parts) -> Result<Chunk, Refusal> {
+        if !matches!(head.method, Method::POST | Method::PUT) {
+            return Err(GONE);
         }
-        let mut pairs = head.uri.query().unwrap_or_default().split('&');
-        let Some(id) = pairs.find_map(|pair| pair.strip_prefix("upload_id=")) else { return Ok(None) };
-        let id = from_hex(id).ok_or(GONE)?;
-        let now = self.clock.tick();
-        let mut open = self.lock();
-        let upload = open.get_mut(&id).filter(|upload| now.since(upload.touched) < IDLE).ok_or(GONE)?;
-        upload.touched = now;
-        Ok(Some(Chunk { id, target: upload.target.clone(), key: upload.key.clone() }))
+        let id = Capability::parse(id).ok_or(GONE)?;
+        let name = id.name();
+        let now = unix_ms(&self.clock);
+        let found = self.records.kept(UPLOAD, vec![name.clone()], now).await.map_err(|error| {
+            tracing::warn!("an upload cannot be looked up: {error}");
+            Refusal::UNREACHABLE
+        })?;
+        let entry = found.into_iter().next().ok_or(GONE)?;
+        let kept: Upload = serde_json::from_str(&entry.value).map_err(|_| GONE)?;
+        let target = id.unseal(&kept.target).ok().and_then(|url| self.target(&url)).ok_or(GONE)?;
+        let key = KeyId::from(kept.key.as_str());
+        let most = kept.size.map(|size| size.saturating_sub(number(&head.headers, &OFFSET).unwrap_or(0)));
+        if let (Some(most), Some(length)) = (most, number(&head.headers, &header::CONTENT_LENGTH))
+            && length > most
+        {
+            return Err(LONGER);
+        }
+        let affinity = match &self.pool {
+            None => Affinity::MustKey(key),
+            // A key of the same owner sees it, too.
+            Some(pool) => pool.affinity_to(&key, kept.owner.as_deref()).unwrap_or(Affinity::MustKey(key)),
+        };
+        Ok(Chunk { name, target, affinity, tenant: entry.whose, most })
     }
 
     /// Puts our URL in the place of the provider's, if the answer hands one out.
     ///
     /// # Errors
-    /// 502 when the provider's URL cannot be used.
-    pub fn hand_out<B>(&self, handout: &Handout, response: &mut Response<B>) -> Result<(), Refusal> {
-        let Some(url) = response.headers_mut().remove(URL) else { return Ok(()) };
-        let target = self.target(&url).ok_or(UNUSABLE)?;
-        let key = response.extensions().get::<ServedBy>().and_then(ServedBy::key).cloned().ok_or(UNUSABLE)?;
-        let mut id = Id::default();
-        getrandom::fill(&mut id)
+    /// 502 when the provider's URL cannot be used, 503 where the upload cannot be kept.
+    pub async fn hand_out(&self, handout: &Handout, tenant: &str, headers: &mut Heading<'_>) -> Result<(), Refusal> {
+        let Some(url) = headers.all.remove(URL) else { return Ok(()) };
+        headers.all.remove(CONTROL_URL);
+        let url = url.to_str().map_err(|_| UNUSABLE)?;
+        self.target(url).ok_or(UNUSABLE)?;
+        let key = headers.key.ok_or(UNUSABLE)?;
+        let id = Capability::new()
             .map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the system has no random numbers"))?;
-        self.remember(id, Upload { target, key, touched: self.clock.tick() });
-        let ours = format!("{}?upload_id={}&upload_protocol=resumable", handout.prefix, to_hex(id));
-        let ours = HeaderValue::try_from(ours).map_err(|_| UNUSABLE)?;
-        let headers: &mut HeaderMap = response.headers_mut();
-        headers.remove(CONTROL_URL);
-        headers.insert(URL, ours);
+        let owner = match self.pool.as_ref().and_then(|pool| pool.affinity_to(key, None)) {
+            Some(Affinity::MustOwner(owner)) => Some(owner.to_string()),
+            _ => None,
+        };
+        let kept = id.seal(url).and_then(|target| {
+            let upload = Upload { target, key: key.to_string(), owner, size: handout.size };
+            serde_json::to_string(&upload).map_err(|_| tower_keypool::store::StoreError::new("an upload"))
+        });
+        let now = unix_ms(&self.clock);
+        let until = now.saturating_add(LIFE.as_millis() as i64);
+        let written = match kept {
+            Ok(value) => {
+                let (name, whose) = (id.name(), tenant.to_owned());
+                let entry = LedgerEntry { name, whose, value, until: Some(until), revision: 0 };
+                self.records.keep(UPLOAD, vec![entry], Placing::Replace, now).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            tracing::warn!("an upload cannot be kept: {error}");
+            return Err(Refusal::UNREACHABLE);
+        }
+        let ours = format!("{}?upload_id={}&upload_protocol=resumable", handout.prefix, id.text());
+        headers.all.insert(URL, HeaderValue::try_from(ours).map_err(|_| UNUSABLE)?);
         Ok(())
     }
 
     /// Closes the upload when the provider says that it is over.
-    pub fn settle<B>(&self, chunk: &Chunk, response: &Response<B>) {
+    pub async fn settle(&self, chunk: &Chunk, headers: &HeaderMap) {
         let over = |status: &HeaderValue| matches!(status.as_bytes(), b"final" | b"cancelled");
-        if response.headers().get(STATUS).is_some_and(over) {
-            self.lock().remove(&chunk.id);
+        if headers.get(STATUS).is_some_and(over)
+            && let Err(error) = self.records.forget(UPLOAD, vec![chunk.name.clone()]).await
+        {
+            tracing::warn!("an upload that has ended cannot be forgotten: {error}");
         }
     }
 
     /// Where chunks go: the provider's URL, but never to a host that is not configured.
-    fn target(&self, url: &HeaderValue) -> Option<Uri> {
-        let url: Uri = url.to_str().ok()?.parse().ok()?;
+    fn target(&self, url: &str) -> Option<Uri> {
+        let url: Uri = url.parse().ok()?;
         let ours = url.authority() == Some(self.base.authority()) && url.scheme() == Some(self.base.scheme());
         if ours {
             return Some(url);
@@ -151,23 +211,19 @@ impl Uploads {
         parts.path_and_query = Some(url.path_and_query()?.clone());
         Uri::from_parts(parts).ok()
     }
+}
 
-    fn remember(&self, id: Id, upload: Upload) {
-        let now = upload.touched;
-        let mut open = self.lock();
-        if open.len() >= MOST {
-            open.retain(|_, upload| now.since(upload.touched) < IDLE);
-            if open.len() >= MOST
-                && let Some(oldest) = open.iter().min_by_key(|(_, upload)| upload.touched).map(|(id, _)| *id)
-            {
-                open.remove(&oldest);
-            }
-        }
-        open.insert(id, upload);
-    }
+/// An answer's headers, and the key that it came over.
+#[derive(Debug)]
+pub struct Heading<'a> {
+    all: &'a mut HeaderMap,
+    key: Option<&'a KeyId>,
+}
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Id, Upload>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+impl<'a> Heading<'a> {
+    /// Of an answer that was served so.
+    pub fn of<B>(response: &'a mut Response<B>, served_by: Option<&'a ServedBy>) -> Self {
+        Self { all: response.headers_mut(), key: served_by.and_then(ServedBy::key) }
     }
 }
 
@@ -175,15 +231,8 @@ impl Chunk {
     /// Sends a request's head to the provider's URL, over the key that opened the upload.
     pub fn direct(&self, head: &mut Parts) {
         head.uri = self.target.clone();
-        head.extensions.insert(Demand::any_model().affinity(Affinity::MustKey(self.key.clone())));
+        // The last answer names the file: it must be readable.
+        head.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        head.extensions.insert(Demand::any_model().affinity(self.affinity.clone()).of_resource());
     }
-}
-
-fn to_hex(id: Id) -> String {
-    format!("{:032x}", u128::from_be_bytes(id))
-}
-
-fn from_hex(text: &str) -> Option<Id> {
-    let fine = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-    fine.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(u128::to_be_bytes)
 }

@@ -199,9 +199,11 @@ impl News {
             ("rests", old.rests != new.rests),
             ("limits", old.limits != new.limits),
             ("providers", old.providers != new.providers),
+            ("tenants", before.tenants != after.tenants),
             (
                 "gateway",
                 before.token != after.token
+                    || o.unknown_names != n.unknown_names
                     || o.hosts != n.hosts
                     || before.roots != after.roots
                     || before.certified != after.certified

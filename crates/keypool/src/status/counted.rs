@@ -23,6 +23,16 @@ pub(crate) struct Visit {
     class: usize,
     bytes: u64,
     span: Option<Box<Span>>,
+    after: Option<Afterwards>,
+}
+
+/// What is done once a request has gone.
+pub(crate) struct Afterwards(pub(crate) Box<dyn FnOnce() + Send + Sync>);
+
+impl std::fmt::Debug for Afterwards {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Afterwards")
+    }
 }
 
 impl Visit {
@@ -30,12 +40,17 @@ impl Visit {
     pub(crate) fn begin(traffic: &Arc<Traffic>, bytes: Option<u64>, span: Option<Box<Span>>) -> Self {
         traffic.came(bytes);
         let began = traffic.now();
-        Self { traffic: Arc::clone(traffic), began, outcome: Outcome::Abandoned, class: 0, bytes: 0, span }
+        Self { traffic: Arc::clone(traffic), began, outcome: Outcome::Abandoned, class: 0, bytes: 0, span, after: None }
     }
 
     /// Its span, where somebody wants one.
     pub(crate) fn span(&self) -> Option<&Span> {
         self.span.as_deref()
+    }
+
+    /// Once it has gone, this is done.
+    pub(crate) fn afterwards(&mut self, after: Afterwards) {
+        self.after = Some(after);
     }
 
     /// There is an answer, which ends so once it is out.
@@ -55,6 +70,9 @@ impl Drop for Visit {
     fn drop(&mut self) {
         if let Some(span) = &self.span {
             span.record("outcome", self.outcome.word());
+        }
+        if let Some(Afterwards(after)) = self.after.take() {
+            after();
         }
         self.traffic.went(self.outcome, self.class, self.bytes, self.began);
     }

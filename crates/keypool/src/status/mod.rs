@@ -14,7 +14,7 @@ mod turn;
 mod upstream;
 
 pub use counted::Counted;
-pub(crate) use counted::Visit;
+pub(crate) use counted::{Afterwards, Visit};
 pub use page::Status;
 pub(crate) use page::{Page, is_ours, nowhere, to_index};
 pub use store::{Standing, StoreHealth};

@@ -89,7 +89,7 @@ async fn targets_that_lead_elsewhere_are_refused() {
         let answer = raw(served.address, &format!("{target} HTTP/1.1\r\n{head}")).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{target}: {answer}");
     }
-    let absolute = format!("GET http://{}/v1beta/models HTTP/1.1\r\n{head}", served.address);
+    let absolute = format!("OPTIONS http://{}/v1beta/models HTTP/1.1\r\n{head}", served.address);
     let answer = raw(served.address, &absolute).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"uri\":\"/v1beta/models\""), "{answer}");
 

@@ -45,7 +45,8 @@ async fn told(bytes: impl Into<Vec<u8>>) -> String {
     let upstream = format!("http://{}", answering(bytes).await);
     let served = Served::keys([Key::new(ONE).id("one")], &upstream, Duration::ZERO).await;
     let head = format!(
-        "GET /v1beta/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-goog-api-key: {PLACEHOLDER}\r\n\r\n"
+        "POST /v1beta/models/m:countTokens HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\
+         x-goog-api-key: {PLACEHOLDER}\r\n\r\n"
     );
     raw(served.address, &head).await
 }

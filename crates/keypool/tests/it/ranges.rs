@@ -40,6 +40,7 @@ const ROWS: &[Row] = &[
     Row("gateway.tls_key_file", &[], &["''", "'nowhere'", "5"], ""),
     Row("gateway.token", &["'x'"], &["''", "'two words'", "5"], ""),
     Row("gateway.token_file", &[], &["''", "'nowhere'", "5"], ""),
+    Row("gateway.unknown_names", &["'refuse'", "'try'"], &["''", "'x'", "true"], ""),
     Row("gateway.upstream", &["'https://a.example/b'"], &["''", "'a.example'", "'ftp://a.example'", "1"], ""),
     Row("limits.assume_known", &["true", "false"], &["1", "'x'"], ""),
     Row("limits.default", &["{ free = { rpm = 0 } }", "{ '*' = { tpm = 1000000000000 } }"], &["{ gold = {} }"], ""),
@@ -88,7 +89,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// Settings that are lists of tables, and tables without a setting.
-const OTHERS: [&str; 3] = ["batch", "keys", "models"];
+const OTHERS: [&str; 4] = ["batch", "keys", "models", "tenants"];
 
 fn is_taken(path: &str, value: &str, besides: &str) {
     let line = format!("{path} = {value}");
@@ -154,6 +155,48 @@ fn a_pause_that_begins_above_its_cap_is_refused_where_it_is_set() {
     ] {
         assert_eq!(load(lines), Err(vec![format!("keypool.toml:1: {said}")]));
     }
+}
+
+/// Fields of tenants, each in an entry that is otherwise right.
+#[test]
+fn every_field_of_a_tenant_takes_its_range_and_nothing_beyond() {
+    let hash = "0a".repeat(32);
+    for (line, fits) in [
+        ("models = ['gemini-2.5-*', 'x']", true),
+        ("models = ['a*b']", false),
+        ("models = ['']", false),
+        ("rpm = 0", true),
+        ("rpd = 1000000000000", true),
+        ("tpm = -1", false),
+        ("tpd = 1.5", false),
+        ("expires = '2030-01-31'", true),
+        ("expires = '2030-01-31T12:00:00Z'", true),
+        ("expires = 'soon'", false),
+        ("token = 'two-of-them'", false),
+        ("colour = 'red'", false),
+    ] {
+        let read = load(&format!("[[tenants]]\nname = 'a'\ntoken_hash = '{hash}'\n{line}\n"));
+        assert_eq!(read.is_ok(), fits, "{line}: {read:?}");
+    }
+    for (lines, fits) in [
+        ("name = 'a'\ntoken = 'x'", true),
+        ("name = 'a'\ntoken = ''", false),
+        ("name = 'a'\ntoken_hash = '0a'", false),
+        ("name = 'a'\ntoken_file = 'nowhere'", false),
+        ("name = 'a'", false),
+        ("token = 'x'", false),
+        ("name = 'default'\ntoken = 'x'", false),
+        ("name = 'a'\ntoken = 'PLACEHOLDER_GEMINI_TOKEN'", false),
+        ("name = 'a'\ntoken = 'x'\n[[tenants]]\nname = 'a'\ntoken = 'y'", false),
+        ("name = 'a'\ntoken = 'x'\n[[tenants]]\nname = 'b'\ntoken = 'x'", false),
+        ("name = 'a'\ntoken = 'x'\n[[tenants]]\nname = 'b'\ntoken = 'y'", true),
+    ] {
+        let read = load(&format!("[[tenants]]\n{lines}\n"));
+        assert_eq!(read.is_ok(), fits, "{lines}: {read:?}");
+    }
+    let far = "[gateway]\nlisten = '0.0.0.0:0'\ntoken = 'a-token-of-the-gateway'\n[[tenants]]\nname = 'a'\n";
+    assert!(load(&format!("{far}token = 'too-short'\n")).is_err(), "other machines could guess it");
+    assert!(load(&format!("{far}token = 'long-enough-for-that'\n")).is_ok());
 }
 
 /// Fields of keys and models, each in an entry that is otherwise right.

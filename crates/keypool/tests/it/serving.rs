@@ -113,13 +113,14 @@ async fn what_two_owners_say_alike_is_the_providers_own_answer() {
 }
 
 #[tokio::test]
-async fn a_file_of_nobody_is_the_providers_own_answer() {
+async fn a_file_of_nobody_is_tried_nowhere() {
     let sim =
         GeminiSim::builder().project(Project::new("1").key(ONE)).project(Project::new("2").key(TWO)).start().await;
     let sim = sim.unwrap();
     let served = Served::keys([key(ONE, 0), key(TWO, 0)], &sim.url(), Duration::ZERO).await;
     let answer = ask(Request::get(served.url("/v1beta/files/nowhere")).header("x-goog-api-key", PLACEHOLDER), "").await;
-    assert_eq!(answer.status, StatusCode::FORBIDDEN, "{answer:?}");
+    assert_eq!(answer.status, StatusCode::NOT_FOUND, "{answer:?}");
+    assert_eq!(sim.report().total.arrivals, 0);
 }
 
 #[tokio::test]

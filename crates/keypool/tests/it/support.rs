@@ -11,14 +11,18 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use keypool::{
-    client::Client as Upstream,
+    client::{Client as Upstream, Roots, Sockets},
+    database::Records,
     fetch::Fetcher,
     gateway::{
         Gateway, Setup,
         beside::Beside,
         guard::Guard,
         listen,
+        live::Live,
+        resource::Unknown,
         route::Dialects,
+        tenant::Tenants,
         tls::Tls,
         token::{PLACEHOLDER, Token},
     },
@@ -55,7 +59,31 @@ impl Served {
         let status = Status::new(pool, &traffic, store);
         let client = Upstream::new(&Base::parse(upstream).unwrap()).counting(&traffic);
         let stack = stack::stack_over(pool, Models::new(), Retry::new(), client);
-        Self::serving(gateway(stack, upstream).telling(status, traffic)).await
+        let gateway = gateway(stack, upstream).telling(status, traffic);
+        Self::serving(gateway.keeping(Records::default(), pool.clone())).await
+    }
+
+    /// Serves THE stack over this pool, sockets included, with what these records know; and the tenants that may ask.
+    pub(crate) async fn kept(pool: &KeyPool, upstream: &str, records: Records) -> (Self, Arc<Tenants>) {
+        Self::kept_trying(pool, upstream, records, Unknown::Refuse).await
+    }
+
+    /// The same, with what becomes of names that nobody knows.
+    pub(crate) async fn kept_trying(
+        pool: &KeyPool,
+        upstream: &str,
+        records: Records,
+        unknown: Unknown,
+    ) -> (Self, Arc<Tenants>) {
+        let base = Base::parse(upstream).unwrap();
+        let stack = stack::stack(pool, Models::new(), Retry::new());
+        let sockets = Sockets::trusting(&base, Roots::mozilla());
+        let live = Some(Live::new(stack::sockets_over(pool, Retry::new(), sockets)));
+        let setup = Setup::new(stack, Guard::new([]), Token::new(PLACEHOLDER), Dialects::default());
+        let gateway = Gateway::new(Setup { live, unknown, ..setup }, base, Clock::system());
+        let gateway = gateway.keeping(records, pool.clone());
+        let tenants = Arc::clone(gateway.tenants());
+        (Self::serving(gateway).await, tenants)
     }
 
     /// Serves THE stack over one key, with dialects met so.

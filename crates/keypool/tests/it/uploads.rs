@@ -83,10 +83,10 @@ async fn an_id_that_nobody_was_given_opens_nothing() {
     let opened = open(&served, 4).await;
     let url = opened.header("x-goog-upload-url");
     let id = url.split("upload_id=").nth(1).unwrap().split('&').next().unwrap();
-    assert_eq!(id.len(), 32, "128 bits");
+    assert_eq!(id.len(), 64, "256 bits");
     let arrivals = sim.report().total.arrivals;
 
-    for other in ["0".repeat(32), "x".repeat(32), String::new(), id.to_uppercase() + "0"] {
+    for other in ["0".repeat(64), "x".repeat(64), "0".repeat(32), String::new(), id.to_uppercase() + "0"] {
         let answer = send(&url.replace(id, &other), "query", 0, "").await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND);
     }

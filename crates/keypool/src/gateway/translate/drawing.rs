@@ -20,6 +20,7 @@ where
     /// All images that were asked for, one request after the other: who wants ten waits, and has no ten keys at work.
     pub(super) async fn draw(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
         let (asked, ignored) = openai::drawing(&bytes, self.strict)?;
+        self.may_use(&asked.model)?;
         let (mut all, mut served_by) = (Drawn::default(), None);
         let mut left = asked.count;
         while left > 0 {

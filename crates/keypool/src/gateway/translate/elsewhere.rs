@@ -42,6 +42,7 @@ where
         }
         let Some(model) = model_of(bytes) else { return Ok(None) };
         let Some(other) = self.others.iter().find(|other| other.has(&model)) else { return Ok(None) };
+        self.may_use(&model)?;
         if other.dialect == self.dialect {
             return Ok(Some(other.stack.clone()));
         }
@@ -71,6 +72,9 @@ where
         // The body says itself how long it is.
         for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
             request.headers_mut().remove(name);
+        }
+        if let Some(meter) = &self.meter {
+            request.extensions_mut().insert(Demand::any_model().metered(Arc::clone(meter)));
         }
         let mut response = pass(stack, request).await.map_err(|error| without_answer(&error))?;
         self.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));

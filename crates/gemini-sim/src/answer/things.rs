@@ -1,0 +1,130 @@
+//! Tuned models, batches, operations, interactions and tokens for sockets. All that takes long is done at once.
+
+use serde_json::{Value, json};
+
+use super::models::listed;
+use super::{Reply, field};
+use crate::engine::{Admission, Admitted, State, Visit};
+use crate::refusal::ApiError;
+use crate::store::{Collection, Description, File, page};
+
+/// `tunedModels`: the operation that makes one.
+pub(super) fn tune(state: &mut State, visit: &Visit<'_>, admitted: &Admitted) -> Admission<Reply> {
+    let base = field(&admitted.request, "baseModel", "base_model").and_then(Value::as_str);
+    let base = base.ok_or_else(|| ApiError::invalid_argument("malformed", "base_model is not specified"))?;
+    let name = format!("tunedModels/{}", state.id());
+    let tuned = json!({
+        "name": name, "baseModel": base, "state": "ACTIVE", "createTime": visit.wall.to_string(),
+        "displayName": field(&admitted.request, "displayName", "display_name"),
+    });
+    state.things.put(name.clone(), admitted.project, tuned);
+    let operation = format!("{name}/operations/{}", state.id());
+    Ok(Reply::json(&json!({ "name": operation, "metadata": { "tunedModel": name }, "done": true })))
+}
+
+/// `:batchGenerateContent`, whose input may be a file of the project.
+pub(super) fn batch(state: &mut State, visit: &Visit<'_>, admitted: &Admitted) -> Admission<Reply> {
+    let batch = admitted.request.get("batch").unwrap_or(&Value::Null);
+    let input = field(batch, "inputConfig", "input_config").unwrap_or(&Value::Null);
+    if let Some(name) = field(input, "fileName", "file_name").and_then(Value::as_str) {
+        state.files.get(admitted.project, name.strip_prefix("files/").unwrap_or(name), visit.wall)?;
+    } else if input.get("requests").is_none() {
+        return Err(ApiError::invalid_argument("malformed", "batch.input_config is not specified"));
+    }
+    let name = format!("batches/{}", state.id());
+    let file = put_file(state, visit, admitted, "application/jsonl");
+    let shown = json!({
+        "name": name,
+        "metadata": {
+            "@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch",
+            "model": format!("models/{}", visit.model),
+            "name": name,
+            "displayName": field(batch, "displayName", "display_name"),
+            "createTime": visit.wall.to_string(),
+            "state": "BATCH_STATE_SUCCEEDED",
+            "output": { "responsesFile": format!("files/{file}") },
+        },
+        "done": true,
+        "response": {
+            "@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatchOutput",
+            "responsesFile": format!("files/{file}"),
+        },
+    });
+    state.things.put(name, admitted.project, shown.clone());
+    Ok(Reply::json(&shown))
+}
+
+/// `:predictLongRunning`: an operation, done, with a video.
+pub(super) fn predict(state: &mut State, visit: &Visit<'_>, admitted: &Admitted) -> Reply {
+    let name = format!("models/{}/operations/{}", visit.model, state.id());
+    let file = put_file(state, visit, admitted, "video/mp4");
+    let uri = format!("https://generativelanguage.googleapis.com/{}/files/{file}:download?alt=media", admitted.version);
+    let shown = json!({
+        "name": name,
+        "done": true,
+        "response": {
+            "@type": "type.googleapis.com/google.ai.generativelanguage.v1beta.PredictLongRunningResponse",
+            "generateVideoResponse": { "generatedSamples": [{ "video": { "uri": uri } }] },
+        },
+    });
+    state.things.put(name.clone(), admitted.project, shown);
+    Reply::json(&json!({ "name": name }))
+}
+
+fn put_file(state: &mut State, visit: &Visit<'_>, admitted: &Admitted, kind: &str) -> String {
+    let id = state.id();
+    state.files.put(File {
+        id: id.clone(),
+        project: admitted.project,
+        version: admitted.version.clone(),
+        description: Description { mime_type: kind.to_owned(), ..Description::default() },
+        size: 1,
+        created: visit.wall,
+        active: visit.wall,
+    });
+    id
+}
+
+/// `interactions`: one more turn. What came before must be the project's.
+pub(super) fn interact(state: &mut State, visit: &Visit<'_>, admitted: &Admitted) -> Admission<Reply> {
+    let request = &admitted.request;
+    if let Some(before) = field(request, "previousInteractionId", "previous_interaction_id").and_then(Value::as_str) {
+        state.things.get(admitted.project, &format!("interactions/{before}"), Collection::Interaction)?;
+    }
+    if request.get("input").is_none() {
+        return Err(ApiError::invalid_argument("malformed", "input is not specified"));
+    }
+    let id = state.id();
+    let shown = json!({
+        "id": id, "object": "interaction", "status": "completed", "model": request.get("model"),
+        "created": visit.wall.to_string(), "updated": visit.wall.to_string(), "role": "model",
+        "outputs": [{ "type": "text", "text": "files/not-a-name, but words" }],
+        "usage": { "total_input_tokens": 1, "total_output_tokens": 1, "total_tokens": 2 },
+    });
+    state.things.put(format!("interactions/{id}"), admitted.project, shown.clone());
+    Ok(Reply::json(&shown))
+}
+
+/// `auth_tokens`: what opens a socket in the place of a key.
+pub(super) fn token(state: &mut State, admitted: &Admitted) -> Reply {
+    let name = format!("auth_tokens/{}{}", state.id(), state.id());
+    let shown = json!({ "name": name });
+    state.things.put(name, admitted.project, shown.clone());
+    Reply::json(&shown)
+}
+
+pub(super) fn get(state: &State, project: usize, family: Collection, name: &str) -> Admission<Reply> {
+    Ok(Reply::json(&state.things.get(project, name, family)?.shown))
+}
+
+pub(super) fn delete(state: &mut State, project: usize, family: Collection, name: &str) -> Admission<Reply> {
+    state.things.delete(project, name, family)?;
+    Ok(Reply::json(&json!({})))
+}
+
+pub(super) fn list(state: &State, visit: &Visit<'_>, project: usize, family: Collection) -> Admission<Reply> {
+    let (things, next) = page(state.things.of(project, family), &visit.query, (50, 1_000))?;
+    // Batches are shown as the operations that they are.
+    let field = if family == Collection::Batch { "operations" } else { family.word() };
+    Ok(Reply::json(&listed(field, things, next)))
+}

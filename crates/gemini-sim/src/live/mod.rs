@@ -1,0 +1,187 @@
+//! The Live API: a socket over which both sides send messages in JSON.
+
+mod frame;
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use http::header::{
+    AUTHORIZATION, CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+
+use crate::answer::Reply;
+use crate::auth::Credentials;
+use crate::body::SimBody;
+use crate::engine::Engine;
+use crate::query::Query;
+use crate::refusal::ApiError;
+use crate::report::Booking;
+use frame::Message;
+
+/// Where sockets are opened.
+const PATH: &str = "/ws/google.ai.generativelanguage.";
+
+/// Who opened a socket.
+struct Caller {
+    secret: String,
+}
+
+/// Whether a request asks for a socket.
+pub(crate) fn asks<B>(request: &Request<B>) -> bool {
+    request.headers().get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// Answers a request for a socket, and serves it.
+pub(crate) fn open(engine: &Arc<Engine>, mut request: Request<Incoming>) -> Response<SimBody> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let (parts, _) = request.into_parts();
+    let admitted = engine.admit_socket(&parts);
+    let caller = match admitted {
+        Ok(caller) => caller,
+        Err(error) => {
+            let reply = Reply::error(&error, false);
+            let mut response = Response::new(SimBody::whole(reply.chunks.into_iter().next()));
+            *response.status_mut() = reply.status;
+            return response;
+        }
+    };
+    let key = parts.headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
+    let accept = accept(key);
+    tokio::spawn(async move {
+        if let Ok(upgraded) = upgrade.await {
+            let _ = converse(TokioIo::new(upgraded), &caller).await;
+        }
+    });
+    let mut response = Response::new(SimBody::whole(None));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = HeaderValue::try_from(accept) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    response
+}
+
+/// The proof that the key of a handshake was read.
+fn accept(key: &[u8]) -> String {
+    let mut hash = sha1_smol::Sha1::from(key);
+    hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    base64::engine::general_purpose::STANDARD.encode(hash.digest().bytes())
+}
+
+impl Engine {
+    /// One credential, a key or a token for sockets; the path of its kind; a
+    /// whole handshake.
+    fn admit_socket(&self, parts: &Parts) -> Result<Caller, ApiError> {
+        let mut state = self.lock();
+        let visit = self.visit(parts, &[]);
+        let outcome = self.look_at_socket(&state, parts, visit.key);
+        let (status, kind) = match &outcome {
+            Ok(_) => (101, "ok"),
+            Err(error) => (error.status().as_u16(), error.kind),
+        };
+        state.book(&visit, status, Booking { kind, accepted: outcome.is_ok(), tokens: 0, cost: 1 });
+        outcome
+    }
+
+    fn look_at_socket(
+        &self,
+        state: &crate::engine::State,
+        parts: &Parts,
+        key: Option<usize>,
+    ) -> Result<Caller, ApiError> {
+        let rest = parts.uri.path().strip_prefix(PATH).and_then(|rest| rest.split_once('.'));
+        let method = rest.map(|(_, method)| method);
+        let constrained = method == Some("GenerativeService.BidiGenerateContentConstrained");
+        if !constrained && method != Some("GenerativeService.BidiGenerateContent") {
+            return Err(ApiError::new(404, "no_such_socket", "NOT_FOUND", "Requested entity was not found."));
+        }
+        let handshake = parts.method == Method::GET
+            && parts.headers.contains_key(SEC_WEBSOCKET_KEY)
+            && parts.headers.get(SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
+        if !handshake {
+            return Err(ApiError::invalid_argument("malformed", "Invalid WebSocket handshake."));
+        }
+        let query = Query::parse(parts.uri.query());
+        let token = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Token "));
+        let token = token.or_else(|| query.get("access_token")).map(str::to_owned);
+        let unauthenticated = || {
+            let what = "Request had invalid authentication credentials.";
+            Err(ApiError::new(401, "bad_credentials", "UNAUTHENTICATED", what))
+        };
+        let keys = parts.headers.get_all("x-goog-api-key").iter().count() + query.all("key").count();
+        match (token, keys) {
+            (Some(_), 1..) | (None, 2..) => Err(ApiError::invalid_argument(
+                "multiple_credentials",
+                "Multiple authentication credentials received. Please pass only one.",
+            )),
+            (Some(token), 0) if constrained && state.things.owner(&token).is_some() => Ok(Caller { secret: token }),
+            (_, 0) => unauthenticated(),
+            (None, _) => match (key, Credentials::read(&parts.headers, &query)) {
+                (Some(key), credentials) if state.refused[key].is_none() => {
+                    Ok(Caller { secret: credentials.secret().to_owned() })
+                }
+                (Some(key), _) => {
+                    let refusal = state.refused[key].clone().unwrap_or(crate::Refusal::ApiKeyInvalid);
+                    Err(self.refuse(&self.visit(parts, &[]), &refusal))
+                }
+                (None, _) => Err(self.refuse(&self.visit(parts, &[]), &crate::Refusal::ApiKeyInvalid)),
+            },
+        }
+    }
+}
+
+/// A session: `setup` first, then turns, each with an answer. One that says
+/// `echo-key` is answered with the key that came with it.
+async fn converse(socket: impl tokio::io::AsyncRead + tokio::io::AsyncWrite, caller: &Caller) -> std::io::Result<()> {
+    let (mut from, mut to) = tokio::io::split(socket);
+    let mut ready = false;
+    loop {
+        let said = match frame::read(&mut from).await? {
+            Message::Data(said) => said,
+            Message::Ping(data) => {
+                to.write_all(&frame::write(0xa, &data)).await?;
+                continue;
+            }
+            Message::Pong => continue,
+            Message::Close(reason) => {
+                to.write_all(&frame::write(0x8, &reason)).await?;
+                return to.shutdown().await;
+            }
+        };
+        let said: Value = serde_json::from_slice(&said).unwrap_or_default();
+        if said.get("setup").is_some_and(|setup| setup["model"].is_string()) && !ready {
+            ready = true;
+            to.write_all(&frame::write(1, br#"{"setupComplete":{}}"#)).await?;
+            continue;
+        }
+        if !ready {
+            let reason = [&1007_u16.to_be_bytes()[..], b"setup must be the first message"].concat();
+            to.write_all(&frame::write(0x8, &reason)).await?;
+            return to.shutdown().await;
+        }
+        let heard = said.to_string();
+        let text =
+            if heard.contains("echo-key") { format!("the key is {}", caller.secret) } else { "Hello.".to_owned() };
+        let turn = json!({ "serverContent": { "modelTurn": { "role": "model", "parts": [{ "text": text }] } } });
+        let end = json!({ "serverContent": { "turnComplete": true }, "usageMetadata": { "totalTokenCount": 2 } });
+        for message in [turn, end] {
+            to.write_all(&frame::write(1, message.to_string().as_bytes())).await?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_standards_own_example() {
+        assert_eq!(super::accept(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+}

@@ -1,0 +1,95 @@
+//! Connections that become sockets: each a new one over HTTP/1.1, which is its caller's once both sides agree.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{HeaderValue, Request, Response, Uri, Version, header};
+use hyper::{body::Incoming, client::conn::http1};
+use tower::Service;
+use tower_keypool::{Base, Clock, ReplayBody};
+
+use super::{Error, Place, Roots, dial::Dial};
+use crate::{
+    outgoing::Outgoing,
+    status::{Sent, Traffic},
+};
+
+/// What stands in the place of a key, for who brings a token of the provider's own.
+#[derive(Clone, Debug)]
+pub struct InPlaceOfKey(pub HeaderValue);
+
+/// Opens sockets to one provider. A cheap handle.
+#[derive(Clone)]
+pub struct Sockets {
+    dial: Arc<Dial>,
+    place: Arc<Place>,
+    traffic: Arc<Traffic>,
+}
+
+impl Sockets {
+    /// To the provider at `base`, with these roots of trust.
+    pub fn trusting(base: &Base, roots: Roots) -> Self {
+        let place = Place::of(base);
+        let dial = Dial::of_http1(place.root(), roots);
+        Self { dial: Arc::new(dial), place: Arc::new(place), traffic: Arc::new(Traffic::new(Clock::system())) }
+    }
+
+    /// Counts its attempts in `traffic`.
+    #[must_use]
+    pub fn counting(mut self, traffic: &Arc<Traffic>) -> Self {
+        self.traffic = Arc::clone(traffic);
+        self
+    }
+}
+
+impl fmt::Debug for Sockets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sockets").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl Service<Request<ReplayBody<Outgoing>>> for Sockets {
+    type Response = Response<Incoming>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<ReplayBody<Outgoing>>) -> Self::Future {
+        let sent = Sent::now(&self.traffic);
+        if !self.place.has(request.uri()) {
+            return Box::pin(std::future::ready(Err(Error::address())));
+        }
+        let target = std::mem::take(request.uri_mut()).into_parts().path_and_query;
+        *request.uri_mut() = target.map_or_else(Uri::default, Uri::from);
+        *request.version_mut() = Version::HTTP_11;
+        if let Some(InPlaceOfKey(token)) = request.extensions_mut().remove() {
+            request.headers_mut().remove("x-goog-api-key");
+            request.headers_mut().insert(header::AUTHORIZATION, token);
+        }
+        request.headers_mut().insert(header::HOST, self.place.host());
+        let connecting = self.dial.stream();
+        Box::pin(async move {
+            let answer = async {
+                let stream = connecting.await?;
+                let (mut sender, connection) = http1::handshake(stream).await.map_err(Error::sent)?;
+                tokio::spawn(async move {
+                    if let Err(error) = connection.with_upgrades().await {
+                        tracing::debug!("a connection for a socket ended: {error}");
+                    }
+                });
+                sender.send_request(request).await.map_err(Error::sent)
+            }
+            .await;
+            sent.answered(answer.as_ref().ok().map(Response::status));
+            answer
+        })
+    }
+}

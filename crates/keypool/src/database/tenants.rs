@@ -1,0 +1,113 @@
+//! Tenants that commands have added: each process that works on the database follows them.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use tower_keypool::store::{Ledger, LedgerEntry, Placing, StoreError};
+
+use super::{Database, Records};
+use crate::gateway::tenant::{From, Grant, TenantLimits, Tenants};
+
+/// The kind of their records.
+const TENANT: &str = "tenant";
+/// How often it is asked for news: who is revoked is gone within 2 s everywhere.
+const ROUND: Duration = Duration::from_millis(500);
+
+/// A tenant as it is kept: never its token.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptTenant {
+    /// What it is called.
+    #[serde(skip)]
+    pub name: String,
+    /// The SHA-256 of its token, in hexadecimal.
+    pub token_hash: String,
+    /// The models that it may ask; all where there are none.
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// Requests a minute.
+    pub rpm: Option<u64>,
+    /// Tokens a minute.
+    pub tpm: Option<u64>,
+    /// Requests a day.
+    pub rpd: Option<u64>,
+    /// Tokens a day.
+    pub tpd: Option<u64>,
+    /// When its token ends, in Unix milliseconds.
+    pub expires: Option<i64>,
+    /// When it was added.
+    pub created: i64,
+    /// When its token was revoked.
+    pub revoked: Option<i64>,
+}
+
+impl KeptTenant {
+    fn entry(&self) -> Result<LedgerEntry, StoreError> {
+        let value = serde_json::to_string(self).map_err(|error| StoreError::because("a tenant", error))?;
+        Ok(LedgerEntry { name: self.name.clone(), value, ..LedgerEntry::default() })
+    }
+
+    fn read(entry: LedgerEntry) -> Option<Self> {
+        let kept = serde_json::from_str::<Self>(&entry.value).ok()?;
+        Some(Self { name: entry.name, ..kept })
+    }
+
+    fn grant(self) -> Option<Grant> {
+        let Self { name, token_hash, models, rpm, tpm, rpd, tpd, expires, revoked, .. } = self;
+        let limits = TenantLimits { rpm, tpm, rpd, tpd };
+        revoked.is_none().then_some(Grant { name, token_hash, models, limits, expires })
+    }
+}
+
+/// All that were ever added, by name.
+///
+/// # Errors
+/// When they cannot be read.
+pub async fn all(records: &Records) -> Result<Vec<KeptTenant>, StoreError> {
+    let entries = records.kept_of(TENANT, "", "", 0).await?;
+    Ok(entries.into_iter().filter_map(KeptTenant::read).collect())
+}
+
+/// Keeps one, in the place of whoever was called so.
+///
+/// # Errors
+/// When it cannot be written.
+pub async fn keep(records: &Records, tenant: &KeptTenant) -> Result<(), StoreError> {
+    records.keep(TENANT, vec![tenant.entry()?], Placing::Replace, 0).await
+}
+
+/// Tells the gateway of each change, until the task is aborted. A database that cannot be read is waited for: whoever was
+/// let in stays in.
+pub async fn follow(database: Option<Database>, tenants: Arc<Tenants>, mut seen: Option<u64>) {
+    let Some(database) = database else { return };
+    let records = Records::Kept(database);
+    let mut failing = false;
+    loop {
+        tokio::time::sleep(ROUND).await;
+        match news(&records, seen).await {
+            Ok(None) => failing = false,
+            Ok(Some((revision, grants))) => {
+                (seen, failing) = (Some(revision), false);
+                tracing::info!("tenants changed by command: {} may ask", grants.len());
+                tenants.set(From::Commands, grants);
+            }
+            Err(error) if !failing => {
+                failing = true;
+                tracing::warn!("the tenants of the database stay as they were: {error}");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// The tenants that may ask, where they are others than at this revision.
+///
+/// # Errors
+/// When they cannot be read.
+pub async fn news(records: &Records, seen: Option<u64>) -> Result<Option<(u64, Vec<Grant>)>, StoreError> {
+    let revision = records.revision(TENANT).await?;
+    if seen == Some(revision) || (seen.is_none() && revision == 0) {
+        return Ok(None);
+    }
+    let grants = all(records).await?.into_iter().filter_map(KeptTenant::grant).collect();
+    Ok(Some((revision, grants)))
+}

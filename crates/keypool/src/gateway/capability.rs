@@ -1,0 +1,106 @@
+//! Words that open something for whoever knows them: kept as hashes alone, and what they open sealed under them.
+
+use sha2::{Digest, Sha256};
+use tower_keypool::store::{StoreError, Vault};
+
+/// 256 random bits.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Capability([u8; 32]);
+
+impl Capability {
+    /// One that nobody knows yet.
+    ///
+    /// # Errors
+    /// When the system has no random numbers.
+    pub fn new() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(bytes))
+    }
+
+    /// As it is handed out: 64 hexadecimal digits.
+    pub fn text(&self) -> String {
+        hex(&self.0)
+    }
+
+    /// One that was handed out.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fine = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        let mut bytes = [0; 32];
+        for (at, byte) in bytes.iter_mut().enumerate().take(if fine { 32 } else { 0 }) {
+            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+        }
+        fine.then_some(Self(bytes))
+    }
+
+    /// What it is called where it is kept: nobody gets back from there.
+    pub fn name(&self) -> String {
+        hex(&self.digest(b"keypool capability name"))
+    }
+
+    /// Seals what only whoever knows it may read.
+    ///
+    /// # Errors
+    /// Those of [`Vault::seal`].
+    pub fn seal(&self, text: &str) -> Result<String, StoreError> {
+        Ok(hex(&self.vault()?.seal("capability", text)?))
+    }
+
+    /// Opens what was sealed.
+    ///
+    /// # Errors
+    /// When it was sealed under another, or changed since.
+    pub fn unseal(&self, sealed: &str) -> Result<String, StoreError> {
+        let bytes = (0..sealed.len() / 2).map(|at| u8::from_str_radix(sealed.get(2 * at..2 * at + 2)?, 16).ok());
+        let bytes: Option<Vec<u8>> = bytes.collect();
+        self.vault()?.unseal("capability", &bytes.unwrap_or_default())
+    }
+
+    fn vault(&self) -> Result<Vault, StoreError> {
+        Vault::new(&hex(&self.digest(b"keypool capability seal")))
+            .map_err(|error| StoreError::because("a capability", error))
+    }
+
+    fn digest(&self, purpose: &[u8]) -> [u8; 32] {
+        Sha256::new().chain_update(purpose).chain_update([0]).chain_update(self.0).finalize().into()
+    }
+}
+
+impl std::fmt::Debug for Capability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Capability(***)")
+    }
+}
+
+/// The SHA-256 of a text, in hexadecimal.
+pub fn hash_of(text: &[u8]) -> String {
+    hex(&Sha256::digest(text))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_opens_with_the_word_alone() {
+        let (one, other) = (Capability::new().unwrap(), Capability::new().unwrap());
+        assert_eq!(Capability::parse(&one.text()).unwrap(), one);
+        let sealed = one.seal("https://upstream.example/?upload_id=secret").unwrap();
+        assert_eq!(one.unseal(&sealed).unwrap(), "https://upstream.example/?upload_id=secret");
+        assert!(other.unseal(&sealed).is_err());
+        assert!(one.unseal(&sealed[2..]).is_err() && one.unseal("zz").is_err() && one.unseal("é").is_err());
+        assert!(!one.name().contains(&one.text()) && one.name() != other.name());
+        assert!(!format!("{one:?}").contains(&one.text()));
+        for wrong in ["", "00", &one.text()[1..], &one.text().to_uppercase(), &format!("{}é", &one.text()[2..])] {
+            assert!(Capability::parse(wrong).is_none() || wrong == one.text(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What a path is about: a model, or something that belongs to somebody.
+
+use std::borrow::Cow;
+
+use http::{Method, request::Parts};
+use percent_encoding::percent_decode_str;
+
+/// What a request's path is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// A call of a model. Its body may name what belongs to somebody.
+    Call,
+    /// The models that there are, or one of them.
+    Models { version: String, name: Option<String> },
+    /// Something of this name, which belongs to somebody.
+    Named(String),
+    /// All of a collection.
+    List(String),
+    /// A new one of a collection, or anything else: what its answer names is the caller's.
+    Other,
+    /// Nothing that is known here: another form of the API, in which anything may be named.
+    Elsewhere,
+}
+
+/// What is everybody's.
+const SHARED: [&str; 2] = ["models", "publishers"];
+
+impl Subject {
+    /// Of a request to the provider's own API.
+    pub(super) fn of(head: &Parts) -> Self {
+        let path = head.uri.path();
+        // Nearly every path.
+        if (path.starts_with("/v1beta/models/") || path.starts_with("/v1/models/")) && head.method == Method::POST {
+            return Self::Call;
+        }
+        let path = if path.contains('%') { percent_decode_str(path).decode_utf8_lossy() } else { Cow::Borrowed(path) };
+        let mut segments = path.split('/').filter(|segment| !segment.is_empty()).peekable();
+        while segments.next_if(|first| matches!(*first, "upload" | "download" | "resumable")).is_some() {}
+        let Some(version) = segments.next_if(|first| is_version(first)) else { return Self::Elsewhere };
+        let rest: Vec<&str> = segments.collect();
+        let reads = matches!(head.method, Method::GET | Method::HEAD);
+        match *rest {
+            ["models"] if reads => Self::Models { version: version.to_owned(), name: None },
+            ["models", name] if reads && !name.contains(':') => {
+                Self::Models { version: version.to_owned(), name: Some(name.to_owned()) }
+            }
+            [shared, model, "operations", id, ..] if SHARED.contains(&shared) => {
+                Self::Named(format!("{shared}/{model}/operations/{}", without_verb(id)))
+            }
+            [shared, ..] if SHARED.contains(&shared) => Self::Call,
+            ["openai", collection @ ("files" | "batches"), id, ..] => Self::Named(format!("openai/{collection}/{id}")),
+            ["openai", collection @ ("files" | "batches")] if reads => Self::List(format!("openai/{collection}")),
+            ["openai", "models", ..] if reads => Self::Call,
+            [] | ["openai", "files" | "batches"] => Self::Other,
+            ["openai", ..] => Self::Call,
+            [collection] if reads && !collection.contains(':') => Self::List(collection.to_owned()),
+            [_] => Self::Other,
+            [collection, id, ..] => Self::Named(format!("{collection}/{}", without_verb(id))),
+        }
+    }
+}
+
+fn is_version(segment: &str) -> bool {
+    segment.len() <= 12
+        && segment.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        && segment.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+fn without_verb(id: &str) -> &str {
+    id.split(':').next().unwrap_or_default()
+}
+
+/// The name that a text is: `files/abc` of itself, of `https://…/v1beta/files/abc` and of
+/// `https://…/v1beta/files/abc:download?alt=media`. `None` for anything else, such as other addresses.
+pub(super) fn name_in(text: &str) -> Option<String> {
+    let path = match text.split_once("://") {
+        Some(("http" | "https", rest)) => {
+            let path = rest.split_once('/')?.1.split(['?', '#']).next()?;
+            let path = path.strip_prefix("download/").unwrap_or(path);
+            let (version, path) = path.split_once('/')?;
+            is_version(version).then_some(path)?
+        }
+        Some(_) => return None,
+        None => text,
+    };
+    let path = percent_decode_str(path).decode_utf8().ok()?;
+    let segments: Vec<&str> = path.split('/').collect();
+    let plain = |segment: &str| {
+        !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    match *segments.as_slice() {
+        ["models", model, "operations", id] if plain(model) => {
+            let id = without_verb(id);
+            plain(id).then(|| format!("models/{model}/operations/{id}"))
+        }
+        [shared, ..] if SHARED.contains(&shared) => None,
+        [collection, id, ..] => {
+            let id = without_verb(id);
+            let of_letters = collection.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+            (of_letters && !collection.is_empty() && plain(id)).then(|| format!("{collection}/{id}"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn paths_say_what_they_are_about() {
+        let named = |name: &str| Subject::Named(name.to_owned());
+        let list = |name: &str| Subject::List(name.to_owned());
+        for (method, path, expected) in [
+            (Method::POST, "/v1beta/models/m:generateContent", Subject::Call),
+            (Method::POST, "/v1beta/models/m%3AgenerateContent", Subject::Call),
+            (Method::POST, "/v1/models/m:generateContent", Subject::Call),
+            (Method::POST, "/v1alpha/models/m:predictLongRunning", Subject::Call),
+            (Method::GET, "/v1beta/models/m/operations/o1", named("models/m/operations/o1")),
+            (Method::GET, "/v1beta/files/abc", named("files/abc")),
+            (Method::GET, "/v1beta/files%2Fabc", named("files/abc")),
+            (Method::GET, "/v1beta/files/abc:download", named("files/abc")),
+            (Method::GET, "/download/v1beta/files/abc:download", named("files/abc")),
+            (Method::DELETE, "/v1beta/files/abc", named("files/abc")),
+            (Method::POST, "/v1beta/tunedModels/t:generateContent", named("tunedModels/t")),
+            (Method::GET, "/v1beta/tunedModels/t/operations/o", named("tunedModels/t")),
+            (Method::POST, "/v1beta/batches/b:cancel", named("batches/b")),
+            (Method::GET, "/v1beta/interactions/i", named("interactions/i")),
+            (Method::POST, "/upload/v1beta/fileSearchStores/s:uploadToFileSearchStore", named("fileSearchStores/s")),
+            (Method::GET, "/v1beta/openai/files/file-1/content", named("openai/files/file-1")),
+            (Method::GET, "/v1beta/openai/batches", list("openai/batches")),
+            (Method::POST, "/v1beta/openai/chat/completions", Subject::Call),
+            (Method::GET, "/v1beta/files", list("files")),
+            (Method::GET, "/v1beta/cachedContents/", list("cachedContents")),
+            (Method::POST, "/v1beta/cachedContents", Subject::Other),
+            (Method::POST, "/v1beta/files:register", Subject::Other),
+            (Method::POST, "/upload/v1beta/files", Subject::Other),
+            (Method::GET, "/files", Subject::Elsewhere),
+            (Method::POST, "/batch/v1beta", Subject::Elsewhere),
+            (Method::POST, "/$rpc/google.ai.generativelanguage.v1beta.FileService/ListFiles", Subject::Elsewhere),
+            (Method::POST, "/google.ai.generativelanguage.v1beta.FileService/ListFiles", Subject::Elsewhere),
+            (Method::GET, "/v1/models", Subject::Models { version: "v1".to_owned(), name: None }),
+            (Method::GET, "/v1/models/m", Subject::Models { version: "v1".to_owned(), name: Some("m".to_owned()) }),
+        ] {
+            let head = Request::builder().method(&method).uri(path).body(()).unwrap().into_parts().0;
+            assert_eq!(Subject::of(&head), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn names_in_texts() {
+        let host = "https://generativelanguage.googleapis.com";
+        for (text, name) in [
+            ("files/abc".to_owned(), Some("files/abc")),
+            (format!("{host}/v1beta/files/abc"), Some("files/abc")),
+            (format!("{host}/v1beta/files/abc:download?alt=media"), Some("files/abc")),
+            (format!("{host}/download/v1beta/files/abc:download"), Some("files/abc")),
+            ("cachedContents/c-1".to_owned(), Some("cachedContents/c-1")),
+            ("models/m/operations/o".to_owned(), Some("models/m/operations/o")),
+            ("fileSearchStores/s/documents/d".to_owned(), Some("fileSearchStores/s")),
+            ("models/m".to_owned(), None),
+            ("https://www.youtube.com/watch?v=x".to_owned(), None),
+            ("https://example.com/a/b".to_owned(), None),
+            ("gs://bucket/files/abc".to_owned(), None),
+            ("hello".to_owned(), None),
+            ("a b/c".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(name_in(&text).as_deref(), name, "{text}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Tenants: added and revoked by commands beside gateways that run, and limited over all of them.
+
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+
+use crate::{
+    binary::Running,
+    home::{Home, end, simulator},
+    serving::HELLO,
+    support::{Answer, ask},
+};
+
+async fn hello(running: &Running, token: &str) -> Answer {
+    let url = format!("{}/v1beta/models/gemini-2.5-flash:generateContent", running.url);
+    ask(Request::post(url).header("x-goog-api-key", token), HELLO).await
+}
+
+async fn within_2s(running: &Running, token: &str, status: StatusCode) {
+    let turns = async {
+        while hello(running, token).await.status != status {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(2), turns).await.expect("it acts within 2 s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_added_may_ask_and_who_is_revoked_may_not_within_2_s_in_all_processes() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    home.add(0, "one", &[]);
+    home.add(1, "two", &[]);
+    let running = [home.serve(&sim, &[]), home.serve(&sim, &[])];
+    let token = home.run(&["tenants", "add", "alice", "--models", "gemini-2.5-flash*", "--rpm", "1000"]).good();
+    let token = token.lines().find(|line| line.starts_with("kp-")).expect("the token").trim().to_owned();
+    assert!(token.len() >= 3 + 32, "128 bits at least");
+    for one in &running {
+        within_2s(one, &token, StatusCode::OK).await;
+        assert_eq!(hello(one, &token.to_uppercase()).await.status, StatusCode::UNAUTHORIZED);
+    }
+    home.run(&["tenants", "add", "alice"]).bad(2, "there already");
+    home.run(&["tenants", "add", "default"]).bad(2, "default");
+    let listed = home.run(&["tenants", "list", "--json"]).json();
+    assert_eq!((listed[0]["name"].as_str(), listed[0]["state"].as_str()), (Some("alice"), Some("active")));
+    assert!(!listed.to_string().contains(&token));
+    let bytes = std::fs::read(home.database()).unwrap();
+    assert!(!String::from_utf8_lossy(&bytes).contains(&token[3..]), "kept as a hash");
+
+    home.run(&["tenants", "revoke", "alice"]).good();
+    for one in &running {
+        within_2s(one, &token, StatusCode::UNAUTHORIZED).await;
+    }
+    home.run(&["tenants", "revoke", "nobody"]).bad(2, "nobody");
+    for one in running {
+        let said = end(one).await;
+        assert!(!said.contains(&token[3..]), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_hold_over_all_processes() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    home.add(0, "one", &[]);
+    home.add(1, "two", &[]);
+    let add = |name: &str, limit: &[&str]| {
+        let said = home.run(&[&["tenants", "add", name], limit].concat()).good();
+        said.lines().find(|line| line.starts_with("kp-")).expect("the token").trim().to_owned()
+    };
+    let (few, cheap) = (add("few", &["--rpd", "7"]), add("cheap", &["--tpd", "100"]));
+    let running = [home.serve(&sim, &[]), home.serve(&sim, &[])];
+    let (mut fine, mut spent) = (0, 0);
+    for at in 0..20 {
+        let answer = hello(&running[at % 2], &few).await;
+        match answer.status {
+            StatusCode::OK => fine += 1,
+            StatusCode::TOO_MANY_REQUESTS => {
+                spent += 1;
+                assert!(answer.header("retry-after").parse::<u64>().unwrap() <= 86_400);
+                assert_eq!(answer.json()["error"]["status"], "RESOURCE_EXHAUSTED");
+            }
+            _ => panic!("{answer:?}"),
+        }
+    }
+    assert_eq!((fine, spent), (7, 13));
+    let mut served = 0;
+    while hello(&running[served % 2], &cheap).await.status == StatusCode::OK {
+        served += 1;
+        assert!(served < 60, "a hundred tokens are spent by then");
+    }
+    assert!(served > 0);
+    for one in running {
+        end(one).await;
+    }
+}
