@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::{AnswerText, Content, Generated, Reply, caches, chat, embed, field, files, generate, models, predict, things};
+use super::{
+    AnswerText, Content, Generated, Reply, caches, chat, embed, field, files, generate, models, predict, things,
+};
 use crate::Finish;
 use crate::engine::{Admission, Admitted, Engine, State, Visit};
 use crate::route::Call;

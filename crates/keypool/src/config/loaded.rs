@@ -16,12 +16,14 @@ use tower_keypool::{
 };
 
 use super::{
-    Beside, CompatMode, Config, ProviderName, UnknownNames, address, beside, certificate, find, store, tenants, variables,
+    Beside, CompatMode, Config, ProviderName, UnknownNames, address, beside, certificate, find, store, tenants,
+    variables,
 };
 use crate::client::Roots;
 use crate::database::Told;
 use crate::gateway::{
-    dialect::Dialect, guard::Guard, resource::Unknown, route::Dialects, tenant::Grant, tls::Certified, token::PLACEHOLDER,
+    dialect::Dialect, guard::Guard, resource::Unknown, route::Dialects, tenant::Grant, tls::Certified,
+    token::PLACEHOLDER,
 };
 
 /// What a configuration is read from. Read again it is the same, but for what files hold.

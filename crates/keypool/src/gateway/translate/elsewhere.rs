@@ -1,13 +1,13 @@
 //! Requests for models of other providers than the one that is translated for.
 
-use std::future::poll_fn;
+use std::{future::poll_fn, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response, header, request::Parts};
 use http_body::Body;
 use keypool_dialect::Fault;
 use tower::Service;
-use tower_keypool::{BoxError, Error, ServedBy};
+use tower_keypool::{BoxError, Demand, Error, ServedBy};
 
 use super::{Answered, Failed, Said, Translator, refusal::without_answer};
 use crate::{
