@@ -131,8 +131,9 @@ impl Plan {
         self.start_in_each(log, need, tick, days)
     }
 
+    /// The long way of [`Plan::start`].
     #[inline(never)]
-    fn start_in_each(&self, log: &mut [u16], need: &Need, tick: Tick, days: Days) -> Stamp {
+    pub(super) fn start_in_each(&self, log: &mut [u16], need: &Need, tick: Tick, days: Days) -> Stamp {
         self.turn_to(log, days);
         let seen = log::seen(log);
         let moment = slide::moment(tick).max(seen);

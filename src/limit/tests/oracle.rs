@@ -252,6 +252,39 @@ pub(super) fn steps(requests: u32, tokens: u64) -> impl Strategy<Value = Vec<Ste
 }
 
 proptest! {
+    /// The short ways to keep room and to start come to what the long ones do, with the same log after it.
+    #[test]
+    fn a_short_start_is_a_long_one(
+        steps in prop::collection::vec((0u64..30_000, 0u32..3, any::<bool>(), 0u64..20), 1..200),
+    ) {
+        let (plan, mut log) = empty(&Limits::new().per_minute(9).per_day(40));
+        let (mut twin, mut nanos, mut held) = (log.clone(), 0, Vec::new());
+        for (millis, requests, starts, day) in steps {
+            nanos += millis * 1_000_000;
+            let mut at = at(nanos);
+            match day {
+                0 => at.day.days.first -= 1,
+                1 => (at.day.days.first, at.day.days.last) = (19_999, 19_999),
+                _ => {}
+            }
+            let (tick, days) = (at.tick, at.day.days);
+            if starts && let Some(need) = held.pop() {
+                prop_assert_eq!(plan.start(&mut log, &need, tick, days), plan.start_in_each(&mut twin, &need, tick, days));
+            } else {
+                let need = Need { requests: requests.max(1), ..Need::default() };
+                let fits = plan.has_room(&mut twin, &need, days);
+                prop_assert_eq!(plan.book_later(&mut log, need, days), fits);
+                if fits {
+                    plan.reserve(&mut twin, &need);
+                    held.push(need);
+                }
+            }
+            plan.advance(&mut log, &at);
+            plan.advance(&mut twin, &at);
+            prop_assert_eq!(&log, &twin);
+        }
+    }
+
     /// To book is to reserve and to stamp, where there is room; with the same log after it.
     #[test]
     fn a_booking_is_a_reservation_and_its_stamp(
