@@ -43,7 +43,7 @@ pub(crate) enum Call {
     ChatModel,
     Tune,
     Batch,
-    Predict,
+    PredictLong,
     Interact,
     MakeToken,
     ListThings(Collection),
@@ -109,7 +109,7 @@ impl Route {
             Call::DeleteCache(_) => "deleteCachedContent",
             Call::Tune => "createTunedModel",
             Call::Batch => "batchGenerateContent",
-            Call::Predict => "predictLongRunning",
+            Call::PredictLong => "predictLongRunning",
             Call::Interact => "createInteraction",
             Call::MakeToken => "createAuthToken",
             Call::ListThings(_) => "listThings",
@@ -217,7 +217,7 @@ fn verb(name: &str, events: bool) -> Option<(Call, Option<String>)> {
         "batchEmbedContents" => Call::BatchEmbed,
         "predict" => Call::Predict,
         "batchGenerateContent" => Call::Batch,
-        "predictLongRunning" => Call::Predict,
+        "predictLongRunning" => Call::PredictLong,
         _ => return None,
     };
     Some((call, Some(model.to_owned())))

@@ -54,7 +54,7 @@ impl Engine {
             Call::DeleteCache(id) => caches::delete(state, visit, admitted.project, id),
             Call::Tune => things::tune(state, visit, admitted),
             Call::Batch => things::batch(state, visit, admitted),
-            Call::Predict => Ok(things::predict(state, visit, admitted)),
+            Call::PredictLong => Ok(things::predict(state, visit, admitted)),
             Call::Interact => things::interact(state, visit, admitted),
             Call::MakeToken => Ok(things::token(state, admitted)),
             Call::ListThings(family) => things::list(state, visit, admitted.project, *family),

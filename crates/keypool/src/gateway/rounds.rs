@@ -5,22 +5,19 @@
 //! each would be out of the processor's caches, and in memory for long, by the time it has its next turn.
 
 use std::{
+    cell::Cell,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
 };
 
-/// Turns that a connection takes in a row before others have theirs: a body of some MiB, a millisecond.
-const MOST: u32 = 8;
+/// Turns that a connection takes in a row before others, and the runtime's timers, have theirs: of a large body's chunks
+/// that is a third of a millisecond.
+const MOST: u32 = 4;
 
-/// Nobody is at it: whoever wakes it wakes its task.
-const IDLE: u8 = 0;
-/// It has its turn.
-const BUSY: u8 = 1;
-/// The same, and there is more to do.
-const AGAIN: u8 = 2;
+thread_local!(static AT_WORK: Cell<usize> = const { Cell::new(0) });
 
 /// The turns of a connection's task.
 #[derive(Debug)]
@@ -31,8 +28,17 @@ pub(super) struct Rounds {
 
 #[derive(Debug, Default)]
 struct Own {
-    state: AtomicU8,
+    again: AtomicBool,
     task: OnceLock<Waker>,
+}
+
+/// Ends the turn, however it ends.
+struct Ending(usize);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        AT_WORK.set(self.0);
+    }
 }
 
 impl Rounds {
@@ -48,13 +54,11 @@ impl Rounds {
             // It is in another task by now.
             return poll(&mut Context::from_waker(cx.waker()));
         }
-        let state = &self.own.state;
         let mut cx = Context::from_waker(&self.waker);
         for _ in 0..MOST {
-            state.store(BUSY, Ordering::SeqCst);
+            let _ending = Ending(AT_WORK.replace(self.own.place()));
             let polled = poll(&mut cx);
-            // What was woken meanwhile, here or by another thread, is seen here or wakes the task.
-            let woken = state.swap(IDLE, Ordering::SeqCst) == AGAIN;
+            let woken = self.own.again.swap(false, Ordering::Relaxed);
             if polled.is_ready() || !woken {
                 return polled;
             }
@@ -64,16 +68,21 @@ impl Rounds {
     }
 }
 
+impl Own {
+    fn place(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+}
+
 impl Wake for Own {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let noted = self.state.compare_exchange(BUSY, AGAIN, Ordering::SeqCst, Ordering::SeqCst);
-        if noted == Err(IDLE)
-            && let Some(task) = self.task.get()
-        {
+        if AT_WORK.get() == self.place() {
+            self.again.store(true, Ordering::Relaxed);
+        } else if let Some(task) = self.task.get() {
             task.wake_by_ref();
         }
     }
@@ -147,6 +156,13 @@ mod tests {
         );
         kept.take().unwrap().wake();
         assert_eq!(count.woken(), 1);
+        // So does what another thread says meanwhile: that is no work of its own.
+        let polled = rounds.poll(&Context::from_waker(&task), |cx| {
+            let waker = cx.waker().clone();
+            std::thread::spawn(move || waker.wake()).join().unwrap();
+            Poll::<()>::Pending
+        });
+        assert_eq!((polled, count.woken()), (Poll::Pending, 2));
         // In another task it is that which is woken.
         let other = Arc::new(Count::default());
         let waker = other.task();
@@ -154,6 +170,6 @@ mod tests {
             cx.waker().wake_by_ref();
             Poll::<()>::Pending
         });
-        assert_eq!((polled, count.woken(), other.woken()), (Poll::Pending, 1, 1));
+        assert_eq!((polled, count.woken(), other.woken()), (Poll::Pending, 2, 1));
     }
 }
