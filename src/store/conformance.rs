@@ -48,7 +48,7 @@ pub async fn check<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -> F) {
 }
 
 /// The same of a store that several processes share, whose windows and runs are a [board's](crate::share::Board): all that
-/// is the store's own.
+/// is the store's own, but for when a key served last, which comes with a renewal.
 ///
 /// # Panics
 /// When the store does something else than it must.
@@ -57,7 +57,6 @@ pub async fn check_shared<S: Store, F: Future<Output = S>>(open: impl Fn(&str) -
     of_two_who_saw_a_key_the_later_is_right(&open).await;
     use_adds_up_and_is_found_by_day(&open).await;
     a_models_quota_is_known_by_its_last_name(&open).await;
-    a_last_success_comes_with_the_use(&open).await;
     imports_come_in_their_order(&open).await;
     writes_at_once_are_all_kept(&open).await;
 }
