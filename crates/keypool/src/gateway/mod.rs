@@ -166,8 +166,8 @@ where
         let passage = match (admitted, &way) {
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),
             (Ok(_), Way::Mistaken(dialect)) => Err(dialect.mistaken()),
-            // The id of an upload is a credential for that upload alone.
-            (Ok(Passage::Chunk(_)), _) if other.is_some() => Err(dialect.nowhere()),
+            // Uploads are kept track of for the gateway's own provider alone.
+            (Ok(Passage::Open(_) | Passage::Chunk(_)), _) if other.is_some() => Err(dialect.nowhere()),
             (Ok(passage), _) => Ok(passage),
             (Err(refusal), _) => Err(dialect.answer(refusal)),
         };
