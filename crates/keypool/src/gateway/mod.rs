@@ -246,8 +246,8 @@ where
         let admitted = match (admitted, &way) {
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),
             (Ok(_), Way::Mistaken(dialect)) => Err(dialect.mistaken()),
-            // The id of an upload is a credential for that upload alone.
-            (Ok((_, Passage::Chunk(_))), _) if other.is_some() => Err(dialect.nowhere()),
+            // Uploads are kept track of for the gateway's own provider alone.
+            (Ok((_, Passage::Open(_) | Passage::Chunk(_))), _) if other.is_some() => Err(dialect.nowhere()),
             // What is made there is nobody's: it is for whoever has the one token.
             (Ok((tenant, _)), _) if other.is_some() && !tenant.is_default() => Err(dialect.nowhere()),
             (Ok(admitted), _) => match gateway.let_in(&admitted.0, &mut visit, dialect).await {

@@ -105,6 +105,8 @@ async fn by_a_path() {
     let refused = ask(request, "{}").await;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
     assert_eq!(refused.json()["error"]["type"], "authentication_error");
+    let upload = post(&served, "/to/more/upload/v1beta/files", &json!({})).await;
+    assert_eq!(upload.status, StatusCode::NOT_FOUND, "{upload:?}");
     let told = post(&served, "/to/open/-/metrics", &json!({})).await.json();
     assert_eq!((&told["name"], &told["uri"]), (&json!("open"), &json!("/-/metrics")));
 }
