@@ -67,11 +67,14 @@ fn faults_cost_the_calls_that_they_must_and_none_besides() {
 
 #[test]
 fn a_batch_loses_nothing_doubles_nothing_and_uses_what_healthy_keys_allow() {
-    for seed in SEEDS {
-        let told = run(batched::weathered(3_000, seed));
+    for (seed, tasks) in [(1, 1_500), (7, 10_000), (42, 1_500)] {
+        let told = run(batched::weathered(tasks, seed));
         for none in ["lost", "double", "failed", "429s"] {
             assert_eq!(told[none], 0, "seed {seed}: {none} in {told}");
         }
-        assert!(number(&told, "used") >= 0.9, "seed {seed}: {told}");
+        // The last retries' pauses weigh more where there is little to do.
+        let least = if tasks < 10_000 { 0.9 } else { 0.98 };
+        assert!(number(&told, "used") >= least, "seed {seed}: {told}");
+        println!("{told}");
     }
 }

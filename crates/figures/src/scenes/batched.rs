@@ -1,7 +1,5 @@
 //! A batch by the pool's limits, some keys gone and the provider unsteady.
 
-use std::time::Duration;
-
 use gemini_sim::{Fault, GeminiSim, Key as SimKey, Limits as SimLimits, Project, Refusal, Rule};
 use keypool_client::{Client, batch::Batch};
 use serde_json::{Value, json};
@@ -41,15 +39,11 @@ pub async fn weathered(tasks: usize, seed: u64) -> Value {
     }
     let report = sim.report();
     let statistics = run.statistics();
-    // The first minute's places are there at once, and then so many each minute: what could be started by then.
-    let healthy = (KEYS - GONE) as f64;
-    let guard = Duration::from_millis(250).as_secs_f64();
-    let windows = (statistics.seconds / (60.0 + guard)).floor() + 1.0;
-    let allowed = healthy * A_MINUTE as f64 * windows;
+    // Nobody starts so many sooner: a minute's places are there at once, then as many again after each minute.
     let started: u64 = report.keys.iter().skip(GONE).map(|key| key.tally.arrivals).sum();
-    let whole = statistics.seconds / (60.0 + guard) * healthy * A_MINUTE as f64;
+    let minutes = started.div_ceil((KEYS - GONE) as u64 * A_MINUTE).saturating_sub(1);
     json!({
-        "used": started as f64 / allowed.min(whole + healthy * A_MINUTE as f64),
+        "used": minutes as f64 * 60.0 / statistics.seconds,
         "minutes": statistics.seconds / 60.0,
         "lost": seen.iter().filter(|count| **count == 0).count(),
         "double": seen.iter().filter(|count| **count > 1).count(),
