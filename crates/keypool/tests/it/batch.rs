@@ -34,17 +34,17 @@ impl Stage {
     async fn new(builder: Builder, keys: usize, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let sim = (0..keys).fold(builder, |builder, n| {
-            let project = Project::new(format!("projects/{}", 1000 + n)).limits(limits.clone());
+            let project = Project::new(format!("projects/{}", 1000 + n)).limits(limits);
             builder.project(project.key(&*secret(n)))
         });
-        let file: String = (0..keys).map(|n| format!("{} id=k{n}\n", secret(n))).collect();
-        std::fs::write(folder.path().join("keys.txt"), file).unwrap();
+        let file: Vec<String> = (0..keys).map(|n| format!("{} id=k{n}", secret(n))).collect();
+        std::fs::write(folder.path().join("keys.txt"), file.join("\n")).unwrap();
         Self { folder, sim: sim.start().await.unwrap() }
     }
 
     fn tasks(self, count: usize) -> Self {
-        let lines: String = (0..count).map(|n| format!("task {n}\n")).collect();
-        std::fs::write(self.path("tasks.txt"), lines).unwrap();
+        let lines: Vec<String> = (0..count).map(|n| format!("task {n}")).collect();
+        std::fs::write(self.path("tasks.txt"), lines.join("\n")).unwrap();
         self
     }
 
