@@ -26,6 +26,8 @@ use crate::{body_error::BodyError, error::BoxError};
 /// Size hint and end of stream are those of this attempt: exact where the caller's body is.
 pub struct ReplayBody<B> {
     shared: Arc<Shared<B>>,
+    /// Attempts that had begun before this body was made.
+    born: u64,
     /// The number of this attempt; `None` before it begins to read.
     attempt: Option<u64>,
     /// The chunk that it wants next.
@@ -41,13 +43,13 @@ impl<B> ReplayBody<B> {
     /// The first body over this source.
     #[inline]
     pub(super) fn new(shared: Arc<Shared<B>>) -> Self {
-        Self::at_beginning(shared, None)
+        Self::at_beginning(shared, 0, None)
     }
 
     #[inline]
-    fn at_beginning(shared: Arc<Shared<B>>, splice: Option<Splice>) -> Self {
+    fn at_beginning(shared: Arc<Shared<B>>, born: u64, splice: Option<Splice>) -> Self {
         let cutter = Cutter::new(splice);
-        Self { shared, attempt: None, next: 0, cutter, polled: false, flowing: false, done: false }
+        Self { shared, born, attempt: None, next: 0, cutter, polled: false, flowing: false, done: false }
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared<B>> {
@@ -75,6 +77,9 @@ where
 {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, BodyError>> {
         let mut source = self.shared.lock();
+        if self.attempt.is_none() && !source.may_begin(self.born) {
+            return Poll::Ready(Err(BodyError::superseded()));
+        }
         let earlier = Self::begin(&mut self.attempt, &mut source)?;
         let next = loop {
             if let Some(piece) = self.cutter.next() {
@@ -178,8 +183,8 @@ impl<B> TryClone for ReplayBody<B> {
         if !source.is_whole() {
             return None;
         }
-        source.add_handle();
-        Some(Self::at_beginning(Arc::clone(&self.shared), self.cutter.splice().cloned()))
+        let born = source.add_handle();
+        Some(Self::at_beginning(Arc::clone(&self.shared), born, self.cutter.splice().cloned()))
     }
 
     fn reclaim(&mut self) -> bool {
@@ -188,6 +193,9 @@ impl<B> TryClone for ReplayBody<B> {
             return false;
         }
         let begun = Self::begin(&mut self.attempt, &mut source);
+        if begun.is_ok() {
+            source.take_over();
+        }
         drop(source);
         if let Ok(Some(earlier)) = &begun {
             earlier.wake_by_ref();

@@ -51,6 +51,8 @@ pub(super) struct Source<B> {
     handles: usize,
     /// Numbers the attempts; the latest is the one that reads.
     attempts: u64,
+    /// The attempt that took the body over last: bodies from before it, which have not begun, do not begin any more.
+    taken_over: u64,
     /// The chunk that the reading attempt wants next; `None` when it was dropped.
     reading: Option<usize>,
     waker: Option<Waker>,
@@ -93,6 +95,7 @@ impl<B> Shared<B> {
                 scan: scan.map(Box::new),
                 handles: 1,
                 attempts: 0,
+                taken_over: 0,
                 reading: None,
                 waker: None,
             }),
@@ -134,8 +137,20 @@ impl<B> Source<B> {
         self.handles > 1 && !self.overflow
     }
 
-    pub(super) fn add_handle(&mut self) {
+    /// Another body over this source: how many attempts began before it.
+    pub(super) fn add_handle(&mut self) -> u64 {
         self.handles += 1;
+        self.attempts
+    }
+
+    /// The attempt that reads took the body over: none of an earlier decision begins after it.
+    pub(super) fn take_over(&mut self) {
+        self.taken_over = self.attempts;
+    }
+
+    /// Whether a body that came after so many attempts may begin to read.
+    pub(super) fn may_begin(&self, born: u64) -> bool {
+        born >= self.taken_over
     }
 
     /// A body over this source is gone. `attempt` is its number, where it had begun.

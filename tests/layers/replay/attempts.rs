@@ -149,6 +149,24 @@ async fn an_earlier_attempt_is_told_and_takes_nothing_with_it() {
     assert!(!second.reclaim(), "its beginning is gone");
 }
 
+/// An answer came before its request's body was touched: the connection that looks for it later takes nothing from the
+/// attempt that goes out by then.
+#[tokio::test]
+async fn an_attempt_that_was_given_up_before_it_began_does_not_begin() {
+    let mut first = body_below(&ReplayLayer::default(), Request::new(chunks(["abc", "de"]))).await.into_body();
+    let mut second = first.try_clone().unwrap();
+    assert!(second.reclaim());
+    let mut third = second.try_clone().unwrap();
+    let error = chunk(&mut first).await.unwrap().unwrap_err();
+    assert!(error.downcast_ref::<BodyError>().unwrap().is_superseded(), "{error}");
+    assert!(chunk(&mut first).await.is_none());
+    assert_eq!(chunk(&mut second).await.unwrap().unwrap(), "abc");
+    assert!(third.reclaim(), "the next takes over from the second in turn");
+    assert!(chunk(&mut second).await.unwrap().is_err());
+    assert_eq!(chunk(&mut third).await.unwrap().unwrap(), "abc");
+    assert_eq!(chunk(&mut third).await.unwrap().unwrap(), "de");
+}
+
 #[tokio::test]
 async fn lengths_stay_exact_for_each_attempt() {
     let request = body_below(&ReplayLayer::default(), Request::new(chunks(["abc", "de"]))).await;
