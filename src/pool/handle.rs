@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Acquire, AcquireMany, Affinity, Attempt, Demand, Event, Events, Exhausted, KeyPool, KeyPoolBuilder, Lease,
-    OutReason, Seat, Snapshot, Unjudged, Usage,
+    Acquire, AcquireMany, Attempt, Demand, Event, Events, Exhausted, KeyPool, KeyPoolBuilder, Lease, OutReason, Seat,
+    Snapshot, Unjudged, Usage,
     acquire::{Begun, Look},
     lease::Granted,
     locked::Locked,
@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
-    key::KeyId,
     provider::Provider,
     rule::Retry,
     time::{Clock, Now, Tick},
@@ -114,20 +113,6 @@ impl KeyPool {
     /// Takes groups of leases, one group a size, under one lock.
     pub fn acquire_many(&self, sizes: &[usize]) -> AcquireMany {
         AcquireMany::new(self.clone(), sizes)
-    }
-
-    /// What leads to whoever owns this key's quota: to the owner by name, where it has one, else to the key. Where the key
-    /// is gone, to the owner that was called `owner` when it was there. `None`: neither is in the pool.
-    pub fn affinity_to(&self, key: &KeyId, owner: Option<&str>) -> Option<Affinity> {
-        let state = self.lock();
-        if let Some(slot) = state.roster.slot_of(key) {
-            let cell = &state.roster.owners[state.roster.keys[slot as usize].owner as usize];
-            let name = cell.extra.as_ref().and_then(|extra| extra.name.clone());
-            return Some(name.map_or_else(|| Affinity::MustKey(key.clone()), Affinity::MustOwner));
-        }
-        let owner = owner?;
-        let place = state.roster.owner_named(owner)?;
-        (state.roster.owners[place as usize].keys > 0).then(|| Affinity::MustOwner(owner.into()))
     }
 
     /// Whether some key could carry a request of this model now.

@@ -25,6 +25,7 @@ mod health;
 mod incident;
 mod journal;
 mod judge;
+mod kin;
 mod lane;
 mod lane_names;
 mod learn;
