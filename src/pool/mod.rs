@@ -51,6 +51,7 @@ mod ready;
 mod recall;
 mod recent_names;
 mod reconfigure;
+mod recorded;
 mod rest;
 mod room;
 mod roster;

@@ -4,7 +4,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tower_keypool::config::{Interval, Whole};
+use tower_keypool::config::{Document, Interval, Whole};
 
 /// A year, in seconds.
 const YEAR: u64 = 366 * 86_400;
@@ -60,6 +60,23 @@ impl Default for BatchSection {
             monitor_interval: Interval::seconds(2),
             price_input: None,
             price_output: None,
+        }
+    }
+}
+
+impl BatchSection {
+    /// Says what its types do not.
+    pub(super) fn check(&self, document: &mut Document<'_>) {
+        if self.model.as_deref().is_some_and(|model| model.trim().is_empty()) {
+            document.problem("batch.model", "expected a model's name");
+        }
+        if !(0.0..=2.0).contains(&self.temperature) {
+            document.problem("batch.temperature", "expected 0 to 2");
+        }
+        for (place, price) in [("batch.price_input", self.price_input), ("batch.price_output", self.price_output)] {
+            if price.is_some_and(|price| !(price.is_finite() && price >= 0.0)) {
+                document.problem(place, "expected US dollars, 0 or more");
+            }
         }
     }
 }

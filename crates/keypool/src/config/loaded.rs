@@ -265,6 +265,7 @@ impl Inputs {
         let certified = certificate::certified(&config.gateway, &folder, &mut document, &mut files);
         files.extend(certificate::files(&self.environment));
         address::log(&config.log, &mut document);
+        config.batch.check(&mut document);
 
         let not_keys = [PLACEHOLDER, token.as_str()];
         let pool = config.pool();

@@ -25,8 +25,22 @@ const RESTS: [&str; 7] =
     ["rate_limited", "quota_exhausted", "suspect", "overloaded", "model_unavailable", "blocked", "other"];
 
 const ROWS: &[Row] = &[
+    Row("batch.concurrency", &["1", "50000"], &["0", "50001", "'x'"], ""),
+    Row("batch.max_retries", &["0", "100"], &["-1", "101", "1.5"], ""),
+    Row("batch.max_wait", &["0", "'366d'"], &["-0.001", "'367d'", "'x'"], ""),
+    Row("batch.model", &["'m'"], &["''", "1"], ""),
+    Row("batch.monitor_interval", &["'100ms'", "3600"], &["'99ms'", "3600.001"], ""),
+    Row("batch.price_input", &["0", "0.3"], &["-0.1", "nan", "'x'"], ""),
+    Row("batch.price_output", &["0", "2.5"], &["-0.1", "inf", "'x'"], ""),
+    Row("batch.rate_limit_per_slot", &["0", "'1h'"], &["-0.001", "3600.001"], ""),
+    Row("batch.retry_invalid", &["true", "false"], &["1"], ""),
+    Row("batch.system", &["'be brief'"], &["1"], ""),
+    Row("batch.temperature", &["0", "2.0"], &["-0.1", "2.1", "nan", "'x'"], ""),
+    Row("batch.timeout", &["'1s'", "'1d'"], &["'999ms'", "86400.001"], ""),
+    Row("batch.workers_per_key", &["1", "1000"], &["0", "1001"], ""),
     Row("gateway.cacert", &[], &["''", "'nowhere.pem'", "1"], ""),
     Row("gateway.drain_delay", &["0", "'1h'"], &["-0.001", "3600.001", "'1x'"], ""),
+    Row("gateway.fetch_images", &["true", "false"], &["0", "'yes'"], ""),
     Row("gateway.grace", &["0", "'1h'"], &["-0.001", "3600.001", "'1x'", "true"], ""),
     Row("gateway.hosts", &["[]", "['pool.example']"], &["['']", "['http://a']", "['a:1']", "'a'"], ""),
     Row("gateway.listen", &["'127.0.0.1:0'"], &["''", "'127.0.0.1'", "'127.0.0.1:65536'", "5000"], ""),
@@ -89,7 +103,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// Settings that are lists of tables, and tables without a setting.
-const OTHERS: [&str; 4] = ["batch", "keys", "models", "tenants"];
+const OTHERS: [&str; 4] = ["keys", "models", "providers", "tenants"];
 
 fn is_taken(path: &str, value: &str, besides: &str) {
     let line = format!("{path} = {value}");

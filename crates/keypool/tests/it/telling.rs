@@ -67,9 +67,8 @@ async fn every_request_is_a_line_on_the_console_and_in_the_folder_that_is_named(
             format!(" INFO request={id} tenant=default key=the-key model=gemini-2.5-flash status=200 attempts=1");
         assert!(is_time(time) && head == fields && ms.parse::<u64>().is_ok(), "{line}");
     }
-    assert!(
-        third.contains(&format!("request={} tenant=default status=401 attempts=0", refused.header("x-request-id")))
-    );
+    // Nobody knows whose it is.
+    assert!(third.contains(&format!("request={} status=401 attempts=0", refused.header("x-request-id"))), "{third}");
     let files: Vec<_> = std::fs::read_dir(&logs).unwrap().map(|entry| entry.unwrap().path()).collect();
     let [file] = &files[..] else { panic!("{files:?}") };
     assert!(file.file_name().unwrap().to_str().unwrap().starts_with("keypool.20"), "{file:?}");
