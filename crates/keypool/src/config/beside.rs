@@ -18,8 +18,8 @@ use tower_keypool::{
 
 use super::{Config, ProviderName, loaded::provider_at};
 
-/// A provider beside the one of [gateway], with keys and a pool of its own. Requests go to it by path (/to/NAME/v1/…), or,
-/// where [gateway] is for Gemini, by the model that they ask for.
+/// A provider beside the one of the gateway, with keys and a pool of its own. Requests go to it by path (/to/NAME/v1/…), or,
+/// where the gateway is for Gemini, by the model that they ask for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProviderEntry {

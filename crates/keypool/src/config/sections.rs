@@ -30,7 +30,7 @@ pub struct Config {
     pub limits: LimitsSection,
     /// What `keypool serve` listens on, and where it sends to.
     pub gateway: GatewaySection,
-    /// Providers beside that of [gateway], each with keys of its own.
+    /// Providers beside that of the gateway, each with keys of its own.
     pub providers: Vec<ProviderEntry>,
     /// Who may ask beside whoever has the gateway's one token.
     pub tenants: Vec<TenantEntry>,

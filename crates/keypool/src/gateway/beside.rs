@@ -8,7 +8,7 @@ use std::{
 use http::Uri;
 use serde::Deserialize;
 
-use super::dialect::Dialect;
+use super::{dialect::Dialect, named};
 
 /// What stands in front of a provider's name in a path: `/to/NAME/v1/models`.
 const FRONT: &str = "/to/";
@@ -29,10 +29,7 @@ pub struct Beside<S> {
 impl<S> Beside<S> {
     /// Whether requests for a model go to it.
     pub(super) fn has(&self, model: &str) -> bool {
-        self.models.iter().any(|named| match named.strip_suffix('*') {
-            Some(front) => model.starts_with(front),
-            None => model == named,
-        })
+        named::is_among(&self.models, model)
     }
 }
 

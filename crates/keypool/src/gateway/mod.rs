@@ -22,6 +22,7 @@ pub mod listen;
 pub mod live;
 mod models;
 mod moment;
+mod named;
 mod own;
 mod path;
 mod patience;

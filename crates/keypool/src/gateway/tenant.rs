@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::{
     capability::hash_of,
     dialect::Refusal,
+    named,
     seen::Seen,
     token::{Token, in_query},
 };
@@ -92,11 +93,7 @@ impl Tenant {
     /// Whether it may ask this model, named with or without `models/`.
     pub fn may_use(&self, model: &str) -> bool {
         let model = model.strip_prefix("models/").unwrap_or(model);
-        !self.is_restricted()
-            || self.grant.models.iter().any(|allowed| match allowed.strip_suffix('*') {
-                Some(beginning) => model.starts_with(beginning),
-                None => model == allowed,
-            })
+        !self.is_restricted() || named::is_among(&self.grant.models, model)
     }
 
     fn has_ended(&self, now: i64) -> bool {
