@@ -29,7 +29,7 @@ const BLAMED_BY_WORDS: usize = 5;
 
 /// Whether it could be said of the request. A limit is the key's, however little is said of it; a sentence may hold the
 /// caller's own words.
-fn may_be_the_requests(verdict: &Verdict) -> bool {
+pub(super) fn may_be_the_requests(verdict: &Verdict) -> bool {
     verdict.is_worded() || !verdict.is_named() && !verdict.fault().is_limit()
 }
 
@@ -91,11 +91,10 @@ impl State {
     }
 
     /// Whether another verdict on this same answer began a rest: that one stands, whatever is said after it.
-    pub(super) fn rests_already(&mut self, cell: &SeatCell, verdict: &Verdict) -> bool {
+    pub(super) fn rests_already(&mut self, cell: &SeatCell) -> bool {
         OF_A_KEY.into_iter().any(|scope| {
             let whom = Whom { scope, slot: cell.slot, owner: cell.owner, lane: cell.lane };
-            let rest = self.rest_slot_of(whom).filter(|rest| rest.incident == cell.ticket && rest.before.is_some());
-            rest.is_some_and(|rest| rest.kind != verdict.fault())
+            self.rest_slot_of(whom).is_some_and(|rest| rest.incident == cell.ticket)
         })
     }
 
@@ -111,9 +110,7 @@ impl State {
                 self.recovered(Whom { scope, slot, owner, lane: cell.lane });
             }
         }
-        if !self.rests_already(cell, verdict) {
-            self.give_back(cell.slot, cell.owner, cell.lane, (cell.ticket, kind), now);
-        }
+        self.give_back(cell.slot, cell.owner, cell.lane, (cell.ticket, kind), now);
     }
 
     /// Takes back what one incident, by this kind of fault, did to a key's and its owner's rests; says which of them were

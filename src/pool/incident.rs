@@ -3,6 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use super::{
+    doubt::may_be_the_requests,
     event::{Event, LimitHit},
     guard::HOLD,
     plans::find,
@@ -64,13 +65,18 @@ impl State {
         let held = counts && self.guard.permanent(now.tick, whom.slot);
         let end = if held { End::At(now.tick.plus(HOLD)) } else { end };
         let ramp = self.roster.keys[whom.slot as usize].ramp;
+        let doubtful = may_be_the_requests(verdict);
         let rest = self.rest_slot(whom).expect("every scope but the caller's has a place for a rest");
         if incident.fresh {
             let (end, step, strikes) = (rest.end, rest.step, rest.strikes);
-            rest.before = Some(Before { end, step, strikes, incident: rest.incident, ramp });
+            // What is sure of the key is never given back.
+            rest.before = doubtful.then_some(Before { end, step, strikes, incident: rest.incident, ramp });
             rest.step = incident.step;
             rest.strikes = incident.strikes;
             rest.incident = cell.ticket;
+        }
+        if !doubtful && rest.kind == verdict.fault() {
+            rest.before = None;
         }
         let probed_at_last = incident.active && rest.probe.is_none() && probe.is_some();
         let confirms = verdict.confirm_after_of().is_some();

@@ -210,7 +210,7 @@ impl State {
         let whom = Whom { scope: self.scope(cell, verdict), slot: cell.slot, owner: cell.owner, lane: cell.lane };
         match (verdict.kind(), whom.scope) {
             (_, Scope::Caller) => {}
-            _ if own && self.rests_already(cell, verdict) => {}
+            _ if own && self.rests_already(cell) => {}
             (VerdictKind::Overloaded, Scope::Lane) => self.overloaded(cell, verdict, now),
             (_, Scope::Lane | Scope::Exit) if own => {}
             _ => self.rest(whom, cell, verdict, now),
