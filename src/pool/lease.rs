@@ -138,9 +138,11 @@ impl Lease {
     /// Says what the answer meant, and ends: what [`judge`](Self::judge) and a drop at once do, for whoever is done
     /// with the answer. The pool is locked once instead of twice.
     pub fn settle(mut self, verdict: &Verdict) {
-        let granted = self.let_go();
+        let granted = self.granted();
         granted.pool.settle(granted.seat, verdict);
-        trace::judged(&granted, verdict);
+        trace::judged(granted, verdict);
+        // Where it stands: moved out, all of it would be copied.
+        self.held = None;
     }
 
     /// Says what the answer cost; corrects what was reserved.
