@@ -126,11 +126,11 @@ where
         let dialect = Dialect::Gemini;
         let refused = |refusal: Refusal| Course::Done(Outcome::Refused, dialect.answer(refusal));
         let stack = || setup.stack.clone();
-        let unknown = setup.unknown;
-        let path_and_version = parts.uri.path().to_owned();
-        let resolve = async |names: &[String]| match unknown {
-            Unknown::Refuse => Ok(None),
-            Unknown::Try => self.find(stack(), &path_and_version, names, tenant).await,
+        // The head is worked on meanwhile.
+        let tried = (setup.unknown == Unknown::Try).then(|| parts.uri.path().to_owned());
+        let resolve = async |names: &[String]| match &tried {
+            None => Ok(None),
+            Some(path) => self.find(stack(), path, names, tenant).await,
         };
         let alone = self.tenants.is_alone();
         let sought = resource::seek(&self.resources, (tenant, alone), parts, body, resolve).await;

@@ -209,7 +209,8 @@ where
     /// # Errors
     /// None: hyper asks for the form.
     ///
-    /// One future without others inside but the stack's: each more would be copied whole on its way to hyper.
+    /// Whatever most requests do not need lies behind a pointer: all that is inside of this future is copied whole on its
+    /// way to hyper.
     pub async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer<B>, Infallible> {
         let gateway = &*self.gateway;
         let mut turn = self.turn();
@@ -276,10 +277,7 @@ where
                 Some(span) => Box::pin(passing.instrument(span)).await,
             };
             let (outcome, mut response) = match failure::finish(answered, None, dialect) {
-                Ok(mut response) => {
-                    head::tidy_response(&mut response);
-                    (Outcome::Answered, response.map(Said::theirs))
-                }
+                Ok(response) => (Outcome::Answered, said::passed_on(response)),
                 Err(failed) => (failed.0, failed.1.map(Said::from)),
             };
             line.end(&mut response, &gateway.clock);
@@ -352,9 +350,7 @@ where
         };
         let (outcome, mut response) = match failure::finish(answered, broken.as_ref(), dialect) {
             Ok(response) if listening.is_none() && matches!(passage, Passage::Other) => {
-                let mut response = response;
-                head::tidy_response(&mut response);
-                (Outcome::Answered, response.map(Said::theirs))
+                (Outcome::Answered, said::passed_on(response))
             }
             Ok(response) => match Box::pin(gateway.attend(response, tenant, &passage, listening)).await {
                 Ok(response) => (Outcome::Answered, response),

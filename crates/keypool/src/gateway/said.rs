@@ -6,11 +6,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use tower_keypool::BoxError;
 
-use super::{resource::Overheard, telling::Telling};
+use super::{head, resource::Overheard, telling::Telling};
 
 pin_project_lite::pin_project! {
     /// What the client gets.
@@ -34,6 +35,12 @@ pin_project_lite::pin_project! {
         // The provider's, in the client's dialect; behind a pointer, since most answers are not.
         Told { body: Pin<Box<Telling<B>>> },
     }
+}
+
+/// A provider's answer as it goes to the client: without the headers that are not his.
+pub(super) fn passed_on<B>(mut response: Response<B>) -> Response<Said<B>> {
+    head::tidy_response(&mut response);
+    response.map(Said::theirs)
 }
 
 impl<B> Said<B> {

@@ -9,9 +9,9 @@ use keypool_dialect::Fault;
 use tower::Service;
 use tower_keypool::{BoxError, Demand, Error, ServedBy};
 
-use super::{Answered, Failed, Said, Translator, refusal::without_answer};
+use super::{Answered, Failed, Translator, refusal::without_answer};
 use crate::{
-    gateway::{beside::model_of, dialect::Dialect, head, route::Task},
+    gateway::{beside::model_of, dialect::Dialect, route::Task, said},
     outgoing::Outgoing,
     status::Outcome,
 };
@@ -76,9 +76,8 @@ where
         if let Some(meter) = &self.meter {
             request.extensions_mut().insert(Demand::any_model().metered(Arc::clone(meter)));
         }
-        let mut response = pass(stack, request).await.map_err(|error| without_answer(&error))?;
+        let response = pass(stack, request).await.map_err(|error| without_answer(&error))?;
         self.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
-        head::tidy_response(&mut response);
-        Ok((Outcome::Answered, response.map(Said::theirs)))
+        Ok((Outcome::Answered, said::passed_on(response)))
     }
 }
