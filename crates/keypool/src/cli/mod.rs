@@ -23,7 +23,7 @@ use std::{fmt, io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::database::DatabaseError;
+use crate::{database::DatabaseError, edits::EditError};
 
 /// Many LLM API keys, used as if they were one key that never runs dry.
 #[derive(Debug, Parser)]
@@ -135,6 +135,15 @@ impl Failure {
     /// The system did not play along.
     fn run(error: impl Into<anyhow::Error>) -> Self {
         Self { code: 1, error: error.into() }
+    }
+}
+
+impl From<EditError> for Failure {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::Store(error) => Self::run(error),
+            error => Self::config(anyhow::anyhow!("{error}")),
+        }
     }
 }
 

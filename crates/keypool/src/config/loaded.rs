@@ -16,14 +16,14 @@ use tower_keypool::{
 };
 
 use super::{
-    Beside, CompatMode, Config, ProviderName, UnknownNames, address, beside, certificate, find, store, tenants,
-    variables,
+    Administration, Beside, CompatMode, Config, ProviderName, UnknownNames, address, admin, beside, certificate, find,
+    store, tenants, variables,
 };
 use crate::client::Roots;
 use crate::database::Told;
 use crate::gateway::{
-    dialect::Dialect, guard::Guard, resource::Unknown, route::Dialects, tenant::Grant, tls::Certified,
-    token::PLACEHOLDER,
+    capability::hash_of, dialect::Dialect, guard::Guard, resource::Unknown, route::Dialects, tenant::Grant,
+    tls::Certified, token::PLACEHOLDER,
 };
 
 /// What a configuration is read from. Read again it is the same, but for what files hold.
@@ -79,6 +79,8 @@ pub struct Loaded {
     pub own_token: bool,
     /// Who else may ask.
     pub tenants: Vec<Grant>,
+    /// Who may administer, and where.
+    pub admin: Administration,
     /// Whose API it is, and where.
     pub provider: Arc<dyn Provider>,
     /// Those beside it.
@@ -256,6 +258,11 @@ impl Inputs {
         files.extend(store::files(&self.environment));
         let (token, own_token) = address::token(given.as_deref(), &addresses, &mut document);
         let tenants = tenants::resolve(&config, &addresses, Some(&token), &folder, &mut document, &mut files);
+        files.extend(variables::admin_token_file(&self.environment));
+        let known: Vec<String> = tenants.iter().map(|tenant| tenant.token_hash.clone()).collect();
+        let known = [known, vec![hash_of(token.as_bytes())]].concat();
+        let places = (&*folder, &mut document, &mut files);
+        let admin = admin::resolve(&config, &self.environment, &addresses, &known, places);
         let gateway = &config.gateway;
         let upstream = gateway.upstream.as_deref();
         let provider = provider_at(gateway.provider, upstream, "gateway.upstream", &mut document);
@@ -298,6 +305,7 @@ impl Inputs {
             token,
             own_token,
             tenants,
+            admin,
             provider,
             beside,
             store,

@@ -1,5 +1,6 @@
 //! The gateway and the binary, from outside.
 
+mod admin;
 mod batch;
 mod beside;
 mod binary;
