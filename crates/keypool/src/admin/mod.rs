@@ -29,7 +29,7 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
-use tower_keypool::{Clock, KeyPool, Tick};
+use tower_keypool::{Clock, KeyPool, Tick, config::KeySpec};
 
 use self::{
     access::{Access, Who},
@@ -60,11 +60,21 @@ pub type Ask = oneshot::Sender<Result<String, String>>;
 /// What a running gateway goes by. Changes with each reload.
 pub struct Scene {
     /// What was read.
-    pub loaded: Loaded,
+    loaded: Loaded,
+    /// Keys of files and variables; what a database says of them and of its own is looked up there.
+    configured: Vec<KeySpec>,
     /// The gateway's own pool.
-    pub pool: KeyPool,
+    pool: KeyPool,
     /// Those of other providers, by name.
-    pub beside: BTreeMap<String, KeyPool>,
+    beside: BTreeMap<String, KeyPool>,
+}
+
+impl Scene {
+    /// What was read, the gateway's own pool, and those of other providers by name.
+    pub fn new(loaded: Loaded, pool: KeyPool, beside: BTreeMap<String, KeyPool>) -> Self {
+        let configured = loaded.with(&[]).keys.keys;
+        Self { loaded, configured, pool, beside }
+    }
 }
 
 /// What does not change.
@@ -169,7 +179,7 @@ impl Admin {
                 Feed::follow(&self.feed, name, pool);
             }
         }
-        let scene = Scene { loaded: loaded.clone(), pool: before.pool.clone(), beside };
+        let scene = Scene::new(loaded.clone(), before.pool.clone(), beside);
         *self.scene.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(scene);
     }
 

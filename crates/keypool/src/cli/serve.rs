@@ -240,7 +240,7 @@ impl Serve {
             let process = Process::this(address.to_string());
             let (reload, asks) = mpsc::channel(4);
             let admin = {
-                let scene = Scene { loaded: loaded.clone(), pool: pool.clone(), beside: beside.pools() };
+                let scene = Scene::new(loaded.clone(), pool.clone(), beside.pools());
                 let fixed = Fixed {
                     database: store.clone(),
                     records: records.clone(),
