@@ -1,11 +1,10 @@
 //! Changes of keys: by the same code as the commands, in the database where there is one, so that they last and act in all
 //! processes. Without a database they act on this process's pool, as far as that goes.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use http::StatusCode;
-use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tower_keypool::{
     KeyError, KeyId, Priority,
@@ -17,147 +16,13 @@ use super::{
     Admin, Asked,
     answer::{Answer, Fault, fine, json as answer},
     keys::{unknown, views},
+    words::{NewKey, NewSecret, Said, Why},
 };
 use crate::{
-    edits::{self, EditError, Words, WrongWord},
+    edits::{self, EditError, WrongWord},
     gateway::token::PLACEHOLDER,
     standing::now_ms,
 };
-
-/// What may be said of a key. What is null is said no more.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Said {
-    /// What the account pays: free, paid, or a paid tier by name.
-    #[serde(deserialize_with = "given")]
-    #[schemars(with = "Option<String>")]
-    tier: Option<Option<String>>,
-    /// Lower comes first: 0 to 65535.
-    #[serde(deserialize_with = "given")]
-    #[schemars(with = "Option<u16>")]
-    priority: Option<Option<u16>>,
-    /// The share of the load inside its priority: above 0.
-    #[serde(deserialize_with = "given")]
-    #[schemars(with = "Option<f32>")]
-    weight: Option<Option<f32>>,
-    /// Who owns the quota: keys of one owner share limits and rests.
-    #[serde(deserialize_with = "given")]
-    #[schemars(with = "Option<String>")]
-    owner: Option<Option<String>>,
-    /// Who pays.
-    #[serde(deserialize_with = "given")]
-    #[schemars(with = "Option<String>")]
-    billing_account: Option<Option<String>>,
-    /// Where it is from, in your own words.
-    #[serde(deserialize_with = "given")]
-    #[schemars(with = "Option<String>")]
-    source: Option<Option<String>>,
-    /// Shown beside it.
-    labels: Option<BTreeMap<String, String>>,
-    /// Of its owner.
-    #[serde(deserialize_with = "given")]
-    #[schemars(with = "Option<Amounts>")]
-    limits: Option<Option<Amounts>>,
-    /// Requests in flight at once.
-    #[serde(deserialize_with = "given")]
-    #[schemars(with = "Option<u16>")]
-    concurrent: Option<Option<u16>>,
-    /// Shortest time between two starts: 2s, 500ms.
-    #[serde(deserialize_with = "given")]
-    #[schemars(with = "Option<String>")]
-    interval: Option<Option<String>>,
-    /// Where its day ends: an IANA zone.
-    #[serde(deserialize_with = "given")]
-    #[schemars(with = "Option<String>")]
-    zone: Option<Option<String>>,
-}
-
-/// How much an owner may use.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Amounts {
-    /// The model that they are for; every model without its own unless set.
-    model: Option<String>,
-    /// Requests a minute.
-    rpm: Option<u64>,
-    /// Prompt tokens a minute.
-    tpm: Option<u64>,
-    /// Requests a day.
-    rpd: Option<u64>,
-}
-
-/// A key to be added.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewKey {
-    /// The key itself.
-    secret: String,
-    /// Names it; k- and 8 digits of the secret's hash unless set.
-    #[serde(default)]
-    id: Option<String>,
-    /// What is known of it.
-    #[serde(default)]
-    said: Said,
-}
-
-/// Another secret.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewSecret {
-    /// The key that takes the old one's place.
-    secret: String,
-}
-
-/// Why a key is switched off.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Why {
-    /// It is shown; "by an administrator" unless set.
-    reason: Option<String>,
-}
-
-impl Said {
-    fn words(self) -> Words {
-        let mut words = Words::default();
-        let mut say = |name: &'static str, value: Option<Option<String>>| match value {
-            None => {}
-            Some(Some(value)) => words.said.push((name, value)),
-            Some(None) => words.unset.push(name.to_owned()),
-        };
-        let text = |number: Option<Option<u16>>| number.map(|number| number.map(|number| number.to_string()));
-        say("tier", self.tier);
-        say("priority", text(self.priority));
-        say("weight", self.weight.map(|weight| weight.map(|weight| weight.to_string())));
-        say("owner", self.owner);
-        say("billing_account", self.billing_account);
-        say("source", self.source);
-        say("concurrent", text(self.concurrent));
-        say("interval", self.interval);
-        say("zone", self.zone);
-        if let Some(labels) = self.labels {
-            say("label", Some(None));
-            for (name, value) in labels {
-                say("label", Some(Some(format!("{name}:{value}"))));
-            }
-        }
-        match self.limits {
-            None => {}
-            Some(None) => say("limits", Some(None)),
-            Some(Some(limits)) => {
-                for (name, amount) in [("rpm", limits.rpm), ("tpm", limits.tpm), ("rpd", limits.rpd)] {
-                    say(name, amount.map(|amount| Some(amount.to_string())));
-                }
-                words.model = limits.model;
-            }
-        }
-        words
-    }
-}
-
-/// What is null is something that was said.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
-}
 
 /// What came of a change.
 pub(super) struct Done {
@@ -249,7 +114,7 @@ impl Admin {
 
     pub(super) async fn set(&self, typed: &str, asked: &Asked) -> Result<Done, Fault> {
         let said: Said = body(asked)?;
-        let (weight, priority) = (said.weight.flatten(), said.priority.flatten());
+        let (weight, priority) = said.place();
         let words = said.words();
         words.check()?;
         if words.is_empty() {

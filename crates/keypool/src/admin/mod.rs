@@ -13,6 +13,7 @@ mod openapi;
 mod route;
 mod trial;
 mod usage;
+mod words;
 
 use std::{
     collections::BTreeMap,
@@ -252,7 +253,7 @@ impl Admin {
         }
         let who = self.access.who(&parts.headers, from)?;
         let (route, id) = match found {
-            Found::Route(route, id) => (route, id.unwrap_or_default()),
+            Found::Route(route, id) => (route, id),
             Found::Not(allowed) => {
                 let fault = Fault::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not by this method");
                 return Err(match HeaderValue::try_from(allowed) {

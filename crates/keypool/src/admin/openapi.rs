@@ -4,9 +4,9 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::{
-    change::{NewKey, NewSecret, Said, Why},
     route::{ROOT, ROUTES, Route, What},
     trial::Trial,
+    words::{NewKey, NewSecret, Said, Why},
 };
 
 /// What the body of a request holds.
@@ -38,7 +38,7 @@ fn body(what: What, generator: &mut SchemaGenerator) -> Holds {
     }
 }
 
-/// OpenAPI 3.1.
+/// In the form of `OpenAPI` 3.1.
 pub(super) fn description() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = "/components/schemas".into();

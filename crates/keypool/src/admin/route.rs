@@ -116,7 +116,7 @@ pub(super) static ROUTES: [Route; 23] = [
 
 /// What a path and method ask for.
 pub(super) enum Found {
-    Route(&'static Route, Option<String>),
+    Route(&'static Route, String),
     /// Only by these methods.
     Not(String),
     Nowhere,
@@ -137,15 +137,14 @@ pub(super) fn find(method: &Method, path: &str) -> Found {
     if allowed.is_empty() { Found::Nowhere } else { Found::Not(allowed.join(", ")) }
 }
 
-/// The name in a path, if it is one of these.
-fn fits(template: &str, path: &str) -> Option<Option<String>> {
-    let (mut id, mut parts) = (None, path.split('/'));
+/// The name in a path that is one of these, empty where it has none.
+fn fits(template: &str, path: &str) -> Option<String> {
+    let (mut id, mut parts) = (String::new(), path.split('/'));
     for expected in template.split('/') {
         let part = parts.next()?;
         if expected == "{id}" {
             let name = percent_decode_str(part).decode_utf8().ok()?;
-            id = Some(name.into_owned()).filter(|name| !name.is_empty());
-            id.as_ref()?;
+            id = Some(name.into_owned()).filter(|name| !name.is_empty())?;
         } else if part != expected {
             return None;
         }
@@ -157,9 +156,9 @@ fn fits(template: &str, path: &str) -> Option<Option<String>> {
 mod tests {
     use super::*;
 
-    fn found(method: Method, path: &str) -> String {
-        match find(&method, path) {
-            Found::Route(route, id) => format!("{:?} {}", route.what, id.unwrap_or_default()),
+    fn found(method: &Method, path: &str) -> String {
+        match find(method, path) {
+            Found::Route(route, id) => format!("{:?} {}", route.what, id),
             Found::Not(allowed) => allowed,
             Found::Nowhere => "nowhere".to_owned(),
         }
@@ -179,7 +178,7 @@ mod tests {
             (Method::GET, "/-/admin/keys/a/b/c", "nowhere"),
             (Method::GET, "/-/administrator", "nowhere"),
         ] {
-            assert_eq!(found(method, path), expected, "{path}");
+            assert_eq!(found(&method, path), expected, "{path}");
         }
     }
 }

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use tower::ServiceExt;
-use tower_keypool::{KeyPool, Models, Retry, ServedBy, config::KeySpec};
+use tower_keypool::{KeyPool, Models, Retry, ServedBy, Verdict, config::KeySpec};
 
 use super::{
     Admin, Asked,
@@ -60,8 +60,8 @@ impl Admin {
             }
         };
         let verdict = served.as_ref().map(ServedBy::verdict);
-        let advice = verdict.map(|verdict| verdict.advice_of()).unwrap_or_default();
-        let works = verdict.is_some_and(|verdict| verdict.is_success());
+        let advice = verdict.map(Verdict::advice_of).unwrap_or_default();
+        let works = verdict.is_some_and(Verdict::is_success);
         let sentence = match (&error, works) {
             (Some(error), _) => error.clone(),
             (None, true) => "the provider took the key".to_owned(),
@@ -73,9 +73,9 @@ impl Admin {
             "id": typed,
             "works": works,
             "status": status,
-            "verdict": verdict.map(|verdict| verdict.kind()),
-            "scope": verdict.filter(|_| !works).map(|verdict| verdict.scope_of()),
-            "code": verdict.map(|verdict| verdict.code_of()),
+            "verdict": verdict.map(Verdict::kind),
+            "scope": verdict.filter(|_| !works).map(Verdict::scope_of),
+            "code": verdict.map(Verdict::code_of),
             "ms": ms,
             "sentence": sentence.trim(),
             "advice": advice,

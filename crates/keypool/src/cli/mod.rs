@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod db;
 mod demo;
+mod explain;
 mod health;
 mod import;
 mod keys;
@@ -45,6 +46,7 @@ enum Command {
     Usage(usage::Usage),
     Stats(stats::Stats),
     Health(health::Health),
+    Explain(explain::Explain),
     Db(db::Db),
     Config(config::Config),
     Completions(completions::Completions),
@@ -78,6 +80,7 @@ pub fn run() -> ExitCode {
         Command::Usage(usage) => usage.run(),
         Command::Stats(stats) => stats.run(),
         Command::Health(health) => health.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Completions(completions) => {
             completions.run();
             Ok(())

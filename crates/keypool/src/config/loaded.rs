@@ -235,6 +235,31 @@ impl Inputs {
         Ok(format!("{}://{host}:{port}", if secured { "https" } else { "http" }))
     }
 
+    /// The same of where it is administered.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn admin_url(&self) -> Result<String, Problem> {
+        let config = self.texts()?.document().read::<Config>();
+        let own = self.own_url()?;
+        let Some(listen) = config.admin.listen else { return Ok(own) };
+        let scheme = own.split("://").next().unwrap_or("http");
+        let listen = listen.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
+        Ok(format!("{scheme}://{listen}"))
+    }
+
+    /// What an administrator sends, where that can be found out.
+    pub fn admin_token(&self) -> Option<String> {
+        let texts = self.texts().ok()?;
+        let (mut document, mut files) = (texts.document(), BTreeSet::new());
+        let section = document.read::<Config>().admin;
+        let given = section.token.as_ref().map(SecretText::expose);
+        let names = ("admin.token", "admin.token_file");
+        let token = secret_of(names, given, section.token_file.as_deref(), &texts.folder(), &mut document, &mut files);
+        let named = || self.environment.get(section.token_env.as_deref()?).map(|value| value.trim().to_owned());
+        token.filter(|token| token != UNREAD).or_else(named)
+    }
+
     /// Reads it.
     ///
     /// # Errors

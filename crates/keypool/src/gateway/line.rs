@@ -54,8 +54,8 @@ impl RequestLine {
     }
 
     /// What becomes of it is remembered.
-    pub(super) fn followed(&mut self, trail: Box<Following>) {
-        self.trail = Some(trail);
+    pub(super) fn followed(&mut self, trail: Following) {
+        self.trail = Some(Box::new(trail));
     }
 
     /// Who is told what happens to it, where that is remembered.

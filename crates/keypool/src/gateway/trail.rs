@@ -91,10 +91,10 @@ impl Trails {
     }
 
     /// Follows a request.
-    pub(super) fn follow(self: &Arc<Self>, method: &Method, path: &str, began: Tick, surveyed: bool) -> Box<Following> {
+    pub(super) fn follow(self: &Arc<Self>, method: &Method, path: &str, began: Tick, surveyed: bool) -> Following {
         let meter = Arc::new(if surveyed { Meter::surveying() } else { Meter::watching() });
         let (trails, method, path) = (Arc::clone(self), method.clone(), path.into());
-        Box::new(Following { trails, method, path, began, meter, surveyed })
+        Following { trails, method, path, began, meter, surveyed }
     }
 
     fn note(&self, trail: Trail) {

@@ -8,6 +8,7 @@ mod callers;
 mod config;
 mod dialects;
 mod ending;
+mod explain;
 mod exposition;
 mod following;
 mod guarding;

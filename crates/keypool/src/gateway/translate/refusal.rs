@@ -58,7 +58,7 @@ pub(super) fn refused<B>(caller: &dyn Caller, failed: Failed) -> Response<Said<B
     let refused = caller.refused(&fault);
     let mut response = Response::new(Said::from(Full::from(refused.body)));
     if matches!(outcome, Outcome::Exhausted | Outcome::Refused) {
-        response.extensions_mut().insert(Because(fault.message.to_string().into()));
+        response.extensions_mut().insert(Because(fault.message.clone().into()));
     }
     *response.status_mut() = refused.status;
     let headers = response.headers_mut();
