@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     binary::Running,
@@ -328,6 +329,22 @@ async fn events_are_a_list_and_a_stream() {
     let events = recent["events"].as_array().unwrap();
     assert!(events.len() <= 5 && events.iter().any(|event| event["event"] == "disabled" && event["pool"] == "main"));
     end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_the_events_does_not_hold_up_the_end() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let running = home.serve(&sim, &SERVE);
+    let head = format!("GET /-/admin/events HTTP/1.1\r\nhost: localhost\r\nx-keypool-admin: {TOKEN}\r\n\r\n");
+    let mut stream = tokio::net::TcpStream::connect(address_of(&running)).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    // Answers under way get 10 s.
+    let said = tokio::time::timeout(Duration::from_secs(5), end(running)).await.expect("it ends at once");
+    assert!(!said.contains("cut off"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
