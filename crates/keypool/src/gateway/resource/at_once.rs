@@ -39,19 +39,22 @@ pub(in crate::gateway) fn at_once(
     parts: &Parts,
     mut body: Incoming,
 ) -> Result<Outgoing, Coming> {
-    if tenant.is_restricted() || !is_call(parts) || !is_plain(parts, alone) {
+    let Some(model) = called(parts) else { return Err(body.into()) };
+    if !tenant.may_use(model) || !is_plain(parts, alone) {
         return Err(body.into());
     }
-    if body.is_end_stream() || (sought::is_long(&body) && resources.is_known_to_be_unused()) {
+    let (is_long, is_restricted) = (sought::is_long(&body), tenant.is_restricted());
+    if body.is_end_stream() || (is_long && !is_restricted && resources.is_known_to_be_unused()) {
         return Ok(Outgoing::Came(body));
     }
-    if sought::is_long(&body) {
+    if is_long {
         return Err(body.into());
     }
+    let names_nothing = |data: &[u8]| !mentioned::may_name(data) && !(is_restricted && mentioned::may_ask(data));
     // Whoever waits for the rest asks again.
     match Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-            Ok(data) if body.is_end_stream() && !mentioned::may_name(&data) => Ok(Outgoing::Whole(Some(data))),
+            Ok(data) if body.is_end_stream() && names_nothing(&data) => Ok(Outgoing::Whole(Some(data))),
             Ok(data) => Err(Coming { first: Some(Frame::data(data)), rest: body }),
             Err(frame) => Err(Coming { first: Some(frame), rest: body }),
         },
@@ -60,12 +63,14 @@ pub(in crate::gateway) fn at_once(
     }
 }
 
-/// Whether a model is called in one of the usual ways.
-fn is_call(parts: &Parts) -> bool {
+/// The model that is called in one of the usual ways.
+fn called(parts: &Parts) -> Option<&str> {
     let path = parts.uri.path();
-    let call = path.strip_prefix("/v1beta/models/").or_else(|| path.strip_prefix("/v1/models/"));
-    call.and_then(|call| call.split_once(':'))
-        .is_some_and(|(model, verb)| parts.method == Method::POST && !model.contains('/') && CALLS.contains(&verb))
+    let call = path.strip_prefix("/v1beta/models/").or_else(|| path.strip_prefix("/v1/models/"))?;
+    let (model, verb) = call.split_once(':')?;
+    // What is written in another way is looked at longer.
+    let usual = parts.method == Method::POST && CALLS.contains(&verb) && !model.contains(['/', '%']);
+    usual.then_some(model)
 }
 
 /// Whether a body's head says that it can be read as it is.

@@ -13,21 +13,32 @@ use serde::{
 
 use super::named::name_in;
 
+/// A letter or a sign that is written as its number.
+const ESCAPES: [&str; 6] = ["\\u002", "\\u003", "\\u004", "\\u005", "\\u006", "\\u007"];
+
 /// Of these words at least one stands in every body that names something.
 static WORDS: LazyLock<Searcher> = LazyLock::new(|| {
     let words = ["fileUri", "file_uri", "fileName", "file_name", "fileSearchStore", "file_search_store", "file_id"];
     let more = ["achedContent", "ached_content", "revious_interaction", "reviousInteraction", "tunedModel", "uri\""];
-    // A letter or a sign that is written as its number.
-    let escapes = ["\\u002", "\\u003", "\\u004", "\\u005", "\\u006", "\\u007"];
-    let all = [&words[..], &more, &escapes].concat();
-    // Where the processor has no vectors, slowly.
-    let slow = || Config::new().only_rabin_karp(true).builder().extend(&all).build();
-    Searcher::new(&all).or_else(slow).expect("a few words")
+    any_of(&[&words[..], &more, &ESCAPES].concat())
 });
+/// And of these in every body that asks a model.
+static MODELS: LazyLock<Searcher> = LazyLock::new(|| any_of(&[&["odel\""][..], &ESCAPES].concat()));
+
+fn any_of(words: &[&str]) -> Searcher {
+    // Where the processor has no vectors, slowly.
+    let slow = || Config::new().only_rabin_karp(true).builder().extend(words).build();
+    Searcher::new(words).or_else(slow).expect("a few words")
+}
 
 /// Whether a body may name something.
 pub(super) fn may_name(body: &[u8]) -> bool {
     WORDS.find(body).is_some()
+}
+
+/// Whether a body may ask a model.
+pub(super) fn may_ask(body: &[u8]) -> bool {
+    MODELS.find(body).is_some()
 }
 
 /// Every name in a body, each once; `compatible`: of a request to the compatible endpoint, which calls files by ids.
@@ -252,6 +263,22 @@ mod tests {
         ] {
             assert_eq!(names(body), expected, "{body}");
         }
+    }
+
+    #[test]
+    fn a_model_is_noticed_however_it_is_written() {
+        for (body, models) in [
+            (r#"{"model":"m"}"#, &["m"][..]),
+            (r#"{"x":[{"base_model" :"models/b"}],"generateContentRequest":{"m\u006fdel":"m"}}"#, &["m", "models/b"]),
+            (r#"{"contents":[{"role":"model","parts":[{"text":"a model"}]}]}"#, &[]),
+            (r#"{"contents":[{"parts":[{"text":"a model"}]}]}"#, &[]),
+        ] {
+            let mut found = models_in(body.as_bytes()).unwrap();
+            found.sort();
+            assert_eq!(found, models, "{body}");
+            assert!(found.is_empty() || may_ask(body.as_bytes()), "{body}");
+        }
+        assert!(!may_ask(br#"{"contents":[{"parts":[{"text":"a model that thinks"}]}]}"#));
     }
 
     #[test]
