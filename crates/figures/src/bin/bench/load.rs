@@ -140,12 +140,7 @@ impl Size {
         let turn = |n: usize| {
             let role = if n.is_multiple_of(2) { "user" } else { "assistant" };
             // Lines, as people write them.
-            format!(
-                r#"{{"role":"{role}","content":"{}"}},"#,
-                r"some words of a line that is not short
-"
-                .repeat(25)
-            )
+            format!(r#"{{"role":"{role}","content":"{}"}},"#, r"some words of a line that is not short\n".repeat(25))
         };
         let text = |turns: String, most: usize| {
             let frame = chat(&turns, &asked(r#""""#)).len();

@@ -125,7 +125,11 @@ impl Weather {
         }
         let frames = body.into_data_stream().map(|data| data.map(Frame::data).map_err(BoxError::from));
         let body = if met == Met::Torn {
-            let torn = stream::once(async { Err(BoxError::from("torn")) });
+            let torn = stream::once(async {
+                // What came before it is on its way: else nobody would see that anything had come.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                Err(BoxError::from("torn"))
+            });
             // Not all of it, whatever it was.
             let some = frames.take(1).map(|frame| frame.map(half));
             StreamBody::new(some.chain(torn)).boxed_unsync()
