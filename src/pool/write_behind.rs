@@ -63,6 +63,13 @@ pub(super) struct Progress {
     ended: bool,
 }
 
+impl Progress {
+    /// Whether this look was kept, or will not be soon.
+    pub(super) fn is_enough(&self, look: u64) -> bool {
+        self.kept >= look || self.away || self.ended
+    }
+}
+
 /// Where to hear it.
 pub(super) type Written = watch::Receiver<Progress>;
 
