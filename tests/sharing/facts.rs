@@ -125,9 +125,9 @@ fn the_board_keeps_a_key_that_is_off_as_long_as_somebody_has_it_and_a_week() {
         // Nobody has the second any more.
         let left = builder(0).keys([key(0), key(2)]);
         one.pool.reconfigure(left).unwrap();
-        pass(6.0 * DAY).await;
+        pass(5.0 * DAY).await;
         assert_eq!(off_by_the_board(&host, "in a week").await, 2);
-        pass(3.0 * DAY).await;
+        pass(4.0 * DAY).await;
         assert_eq!(off_by_the_board(&host, "after a week").await, 1);
     });
 }
@@ -170,14 +170,14 @@ fn what_a_program_does_to_its_own_keys_is_its_own_but_for_switching_them_off() {
         assert!(other.pool.snapshot().keys.iter().all(|key| ids.contains(&key.id)), "those that it had");
 
         one.pool.disable(&ids[2], "leaked").unwrap();
-        pass(2.0).await;
+        pass(3.0).await;
         assert_eq!((stands(&one.pool), stands(&other.pool)), ((3, 1), (3, 1)));
         other.pool.enable(&ids[2]).unwrap();
-        pass(2.0).await;
+        pass(3.0).await;
         assert_eq!((stands(&one.pool), stands(&other.pool)), ((3, 0), (3, 0)));
         // Of one that only one of them has the other makes nothing.
         other.pool.disable(&ids[0], "mine").unwrap();
-        pass(2.0).await;
+        pass(3.0).await;
         assert_eq!((stands(&one.pool), stands(&other.pool)), ((3, 0), (3, 1)));
         other.pool.remove(&ids[0]).unwrap();
         assert_eq!(stands(&other.pool), (2, 0), "it can be changed there as before");

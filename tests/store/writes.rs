@@ -265,7 +265,7 @@ async fn a_store_that_lost_all_is_told_all() {
 #[tokio::test(start_paused = true)]
 async fn what_never_left_is_not_used() {
     let machine = Machine::new();
-    let pool = machine.start(a_minute(10)).await;
+    let pool = machine.start(builder().key(key(0))).await;
     let refused = Verdict::new(VerdictKind::Transient).code("connect");
     assert!(refused.is_unsent());
     take(&pool, FLASH).judge(&refused);
@@ -273,7 +273,7 @@ async fn what_never_left_is_not_used() {
     // A client that says that it goes out before it has a connection.
     lease.started();
     lease.judge(&refused);
-    answer(&pool, &Verdict::SUCCESS);
+    answer(&pool, FLASH, &Verdict::SUCCESS);
     pool.flush().await.unwrap();
     let used = machine.memory.usage("2026-06-15", "2026-06-15").await.unwrap();
     let requests: Vec<i64> = used.iter().map(|used| used.requests).collect();

@@ -101,6 +101,10 @@ impl State {
     }
 
     fn tell_key(&mut self, key: &KeyRecord, now: Now) {
+        if key.state == KeyStanding::Removed {
+            // It left this pool. How it stands others know who have it.
+            return;
+        }
         let disabled = key.state == KeyStanding::Disabled;
         let (hash, reason) = (key.hash.clone(), key.reason.clone());
         let until = if disabled { i64::MAX } else { now.wall_ms() };
