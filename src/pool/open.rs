@@ -141,6 +141,8 @@ impl KeyPoolBuilder {
         sharing: Sharing,
     ) -> Result<KeyPool, OpenError> {
         let Sharing { holder, settings, seed, on_missing } = sharing;
+        // A place that was drawn stands in no window, and a pool starts nothing without one.
+        let settings = Settings { draws: false, ..settings };
         let mut patience = Patience::begin(on_missing, self.clock_in_use());
         let takes_started = store.takes_started();
         let store: Arc<dyn AnyStore> = Arc::new(store);
