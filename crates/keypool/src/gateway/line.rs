@@ -96,7 +96,12 @@ impl RequestLine {
         }
         if let Some(trail) = self.trail.take() {
             let surveyed = trail.surveyed;
-            trail.end(&id, self.tenant.take().map(|tenant| Arc::clone(tenant.name())), response, response.extensions().get::<ServedBy>());
+            trail.end(
+                &id,
+                self.tenant.take().map(|tenant| Arc::clone(tenant.name())),
+                response,
+                response.extensions().get::<ServedBy>(),
+            );
             if surveyed {
                 response.headers_mut().insert(TRACE, id.clone());
             }
