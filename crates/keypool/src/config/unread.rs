@@ -4,7 +4,9 @@
 use tower_keypool::config::{Environment, Origin, Problem};
 
 /// What is read under the name that stands here, or with `_FILE` behind it.
-const READ: [&str; 21] = [
+const READ: [&str; 23] = [
+    "KEYPOOL_ADMIN_LISTEN",
+    "KEYPOOL_ADMIN_TOKEN",
     "KEYPOOL_API_KEY_FILE",
     "KEYPOOL_CACERT",
     "KEYPOOL_CONFIG",
@@ -32,7 +34,7 @@ const PROVIDERS: [&str; 4] = ["KEYPOOL_GEMINI_", "KEYPOOL_GOOGLE_", "KEYPOOL_OPE
 /// What Kubernetes sets by itself where a service is called `keypool`, and what the tests go by.
 const OTHERS: [&str; 3] = ["KEYPOOL_PORT", "KEYPOOL_SERVICE_", "KEYPOOL_TEST_"];
 /// Tables of the file: a variable names a setting in them with two underscores.
-const TABLES: [&str; 8] = ["BATCH", "GATEWAY", "LIMITS", "LOG", "POOL", "RESTS", "RETRY", "STORE"];
+const TABLES: [&str; 9] = ["ADMIN", "BATCH", "GATEWAY", "LIMITS", "LOG", "POOL", "RESTS", "RETRY", "STORE"];
 /// So like a name that it is meant.
 const LIKE: usize = 2;
 
