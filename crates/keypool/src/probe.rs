@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
-use http::{Request, Uri, header, uri::Scheme};
+use http::{HeaderValue, Request, StatusCode, Uri, header, uri::Scheme};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -35,10 +35,22 @@ const USUAL: &str = "/-/health";
 /// When nobody answers, or with another status than 200.
 pub async fn ask(url: &str) -> anyhow::Result<String> {
     let uri: Uri = url.parse().with_context(|| format!("{url} is no address"))?;
-    tokio::time::timeout(PATIENCE, page(&uri)).await.map_err(|_| anyhow!("{url} does not answer"))?
+    let path = if uri.path() == "/" { USUAL.to_owned() } else { uri.path().to_owned() };
+    let (status, body) = fetch(&uri, &path, None, LONGEST).await?;
+    let text = String::from_utf8_lossy(&body).lines().next().unwrap_or_default().to_owned();
+    if status == StatusCode::OK { Ok(text) } else { Err(anyhow!("{status}: {text}")) }
 }
 
-async fn page(uri: &Uri) -> anyhow::Result<String> {
+/// A page of the gateway at this address, of so many bytes at most, asked for with a token.
+///
+/// # Errors
+/// When nobody answers, in time, to the end.
+pub async fn fetch(at: &Uri, path: &str, token: Option<&str>, longest: usize) -> anyhow::Result<(StatusCode, Bytes)> {
+    let asked = page(at, path, token, longest);
+    tokio::time::timeout(PATIENCE, asked).await.map_err(|_| anyhow!("{at} does not answer"))?
+}
+
+async fn page(uri: &Uri, path: &str, token: Option<&str>, longest: usize) -> anyhow::Result<(StatusCode, Bytes)> {
     let (Some(authority), secured) = (uri.authority(), uri.scheme() == Some(&Scheme::HTTPS)) else {
         bail!("{uri} is no address: expected http://HOST:PORT or https://HOST:PORT");
     };
@@ -47,31 +59,37 @@ async fn page(uri: &Uri) -> anyhow::Result<String> {
     let stream = TcpStream::connect((host.trim_matches(['[', ']']), port))
         .await
         .with_context(|| format!("nobody listens on {authority}"))?;
-    let path = if uri.path() == "/" { USUAL } else { uri.path() };
-    let request = Request::get(path).header(header::HOST, authority.as_str()).body(Empty::<Bytes>::new())?;
+    let mut request = Request::get(path).header(header::HOST, authority.as_str());
+    if let Some(token) = token {
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}")).context("the token cannot be sent")?;
+        value.set_sensitive(true);
+        request = request.header(header::AUTHORIZATION, value);
+    }
+    let request = request.body(Empty::<Bytes>::new())?;
     if !secured {
-        return exchange(stream, request).await;
+        return exchange(stream, request, longest).await;
     }
     let here = stream.peer_addr()?.ip().to_canonical().is_loopback();
+    // What is secret goes to nobody but whom the name stands for, or to this machine.
     let config = if here { trusting_anybody()? } else { Roots::mozilla().into_config() };
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
-    exchange(stream, request).await
+    exchange(stream, request, longest).await
 }
 
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Empty<Bytes>>,
-) -> anyhow::Result<String> {
+    longest: usize,
+) -> anyhow::Result<(StatusCode, Bytes)> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let (head, body) = sender.send_request(request).await?.into_parts();
-    let body = Limited::new(body, LONGEST).collect().await.map_err(|error| anyhow!(error))?.to_bytes();
-    let text = String::from_utf8_lossy(&body).lines().next().unwrap_or_default().to_owned();
-    if head.status == 200 { Ok(text) } else { Err(anyhow!("{}: {text}", head.status)) }
+    let body = Limited::new(body, longest).collect().await.map_err(|error| anyhow!(error))?.to_bytes();
+    Ok((head.status, body))
 }
 
-/// On this machine a certificate for another name is no wonder, and nothing is told that is secret.
+/// On this machine a certificate for another name is no wonder: what is told stays here.
 fn trusting_anybody() -> anyhow::Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     Ok(ClientConfig::builder_with_provider(Arc::clone(&provider))

@@ -7,16 +7,20 @@ mod completions;
 mod config;
 mod db;
 mod demo;
+mod generate;
 mod health;
 mod import;
 mod keys;
 mod man;
+mod monitor;
 mod options;
 mod secret;
 mod serve;
+mod source;
 mod stats;
 mod table;
 mod tenants;
+mod test_keys;
 mod usage;
 
 use std::{fmt, io::Write, process::ExitCode};
@@ -37,13 +41,16 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Batch(Box<batch::Batch>),
+    Generate(Box<generate::Generate>),
     Demo(demo::Demo),
     AddKey(Box<add_key::AddKey>),
     Import(import::Import),
     Keys(keys::Keys),
+    TestKeys(test_keys::TestKeys),
     Tenants(tenants::Tenants),
     Usage(usage::Usage),
     Stats(stats::Stats),
+    Monitor(monitor::Monitor),
     Health(health::Health),
     Db(db::Db),
     Config(config::Config),
@@ -56,7 +63,10 @@ Examples:
   keypool demo                      watch a pool of ten keys at work, against a simulator
   GEMINI_API_KEY=… keypool serve    one key or many, on http://127.0.0.1:5000
   keypool batch prompts.txt -o answers.jsonl    every prompt answered once, as fast as the keys allow
+  keypool generate 'Why is the sky blue?'       one prompt, answered as it comes
   keypool add-key                   ask for a key, and keep it in the database for serve
+  keypool test-keys                 which keys are good, and what to do about the others
+  keypool monitor                   keys and models, live
   keypool serve --help              all about serving
   keypool config show               every setting, and who set it";
 
@@ -70,13 +80,16 @@ pub fn run() -> ExitCode {
     let ended = match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Batch(batch) => batch.run(),
+        Command::Generate(generate) => generate.run(),
         Command::Demo(demo) => demo.run(),
         Command::AddKey(add) => add.run(),
         Command::Import(import) => import.run(),
         Command::Keys(keys) => keys.run(),
+        Command::TestKeys(test) => test.run(),
         Command::Tenants(tenants) => tenants.run(),
         Command::Usage(usage) => usage.run(),
         Command::Stats(stats) => stats.run(),
+        Command::Monitor(monitor) => monitor.run(),
         Command::Health(health) => health.run(),
         Command::Completions(completions) => {
             completions.run();

@@ -7,8 +7,11 @@ mod callers;
 mod config;
 mod dialects;
 mod ending;
+mod examining;
 mod exposition;
 mod following;
+#[cfg(unix)]
+mod generating;
 mod guarding;
 mod home;
 mod hostile;
@@ -35,3 +38,5 @@ mod telling;
 mod tenants;
 mod tls;
 mod uploads;
+#[cfg(unix)]
+mod watching;

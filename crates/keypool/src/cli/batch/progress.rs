@@ -86,7 +86,7 @@ fn short(number: u64) -> String {
 }
 
 /// `2 h 05 min`.
-pub(super) fn time(seconds: f64) -> String {
+pub(in crate::cli) fn time(seconds: f64) -> String {
     let whole = seconds.ceil().max(0.0) as u64;
     match whole {
         0..60 => format!("{whole} s"),

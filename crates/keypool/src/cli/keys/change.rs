@@ -237,7 +237,7 @@ impl Set {
 
 /// A key of a file or a variable that no pool has had on this database. What the book calls the key, where a file calls
 /// it otherwise.
-fn know(book: &mut KeyBook, configured: &[KeySpec], typed: &str) -> String {
+pub(in crate::cli) fn know(book: &mut KeyBook, configured: &[KeySpec], typed: &str) -> String {
     let key = configured.iter().find(|spec| spec.key().key_id().to_string() == typed || spec.secret() == typed);
     if let Some(spec) = key {
         book.know(KeyRecord::of(&spec.key(), KeptSecret::Elsewhere, now_ms()));
