@@ -27,7 +27,10 @@ use std::{fmt, io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::database::DatabaseError;
+use crate::{
+    database::DatabaseError,
+    telemetry::{plain, plain_text},
+};
 
 /// Many LLM API keys, used as if they were one key that never runs dry.
 #[derive(Debug, Parser)]
@@ -102,7 +105,8 @@ pub fn run() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("keypool: {failure}");
+            // It may name what others wrote: lines stay, nothing steers the terminal.
+            eprintln!("keypool: {}", plain_text(&failure.to_string()));
             ExitCode::from(failure.code)
         }
     }
@@ -114,13 +118,13 @@ fn refused(error: &clap::Error) -> ExitCode {
     let secrets = words.iter().flat_map(|word| word.split('=')).filter(|word| secret::may_be(word));
     let secrets: Vec<&str> = secrets.collect();
     let code = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-    if secrets.is_empty() {
+    if secrets.is_empty() && words.iter().all(|word| plain(word) == *word) {
         // In colour, where that can be shown.
         let _ = error.print();
         return code;
     }
     let text = secrets.iter().fold(error.render().to_string(), |text, secret| text.replace(secret, "***"));
-    eprint!("{text}");
+    eprint!("{}", plain_text(&text));
     code
 }
 

@@ -154,6 +154,9 @@ impl Picture {
                 None => states.push((&key.state, 1)),
             }
         }
+        if states.is_empty() {
+            return "no key".to_owned();
+        }
         let states: Vec<String> = states.iter().map(|(state, n)| format!("{n} {state}")).collect();
         format!("{}: {}", crate::config::count(self.keys.len(), "key"), states.join(", "))
     }

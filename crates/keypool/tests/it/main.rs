@@ -4,6 +4,7 @@ mod batch;
 mod beside;
 mod binary;
 mod callers;
+mod commands;
 mod config;
 mod dialects;
 mod ending;

@@ -34,7 +34,10 @@ pub(crate) struct OnTerminal {
 
 impl OnTerminal {
     pub(crate) fn of(home: &Home, args: &[&str]) -> Self {
-        let plain = home.command(args);
+        Self::run(&home.command(args))
+    }
+
+    pub(crate) fn run(plain: &std::process::Command) -> Self {
         let mut command = blocking::Command::new(plain.get_program()).args(plain.get_args()).env_clear();
         for (name, value) in plain.get_envs() {
             if let Some(value) = value {

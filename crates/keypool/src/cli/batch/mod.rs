@@ -323,7 +323,10 @@ impl Batch {
         if let Some(wait) = settings.max_wait {
             batch = batch.max_wait(wait.0);
         }
-        if let (Some(input), Some(output)) = (settings.price_input, settings.price_output) {
+        if settings.price_input.or(settings.price_output).is_some() {
+            let known = Prices::known(model).unwrap_or(Prices { input: 0.0, output: 0.0 });
+            let input = settings.price_input.unwrap_or(known.input);
+            let output = settings.price_output.unwrap_or(known.output);
             batch = batch.prices(Prices { input, output });
         }
         Ok(batch)

@@ -72,7 +72,7 @@ fn message(now: &Statistics) -> String {
         parts.push(format!("resting {}", now.paused.max(now.resting.len())));
     }
     parts.push(format!("{} tokens", short(now.input_tokens + now.output_tokens)));
-    parts.extend(now.cost.filter(|cost| *cost > 0.0).map(|cost| format!("~${cost:.2}")));
+    parts.extend(now.cost.filter(|cost| *cost > 0.0).map(|cost| format!("estimated ${cost:.2}")));
     parts.join(" | ")
 }
 
