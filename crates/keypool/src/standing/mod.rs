@@ -3,16 +3,17 @@
 mod calendar;
 mod configured;
 mod days;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 use tower_keypool::{
-    Limit, Limits, Scope, Span, VerdictKind,
+    Limits, Scope, Span, VerdictKind,
     config::KeySpec,
     store::{
         BookKey, Image, KeptSecret, KeyBook, KeyRecord, KeySettings, KeyStanding, RestRecord, StoreError, UnitRecord,
-        UsageRecord, WindowRecord,
+        UsageRecord,
     },
 };
 
@@ -21,6 +22,7 @@ use crate::database::Database;
 pub use calendar::{Calendar, now_ms};
 pub use configured::Configured;
 pub use days::Days;
+pub use window::Window;
 
 /// How a key stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -90,17 +92,6 @@ pub struct Stand {
     /// What its owner has used of its limits.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<Window>,
-}
-
-/// A limit of an owner, and what is used of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Window {
-    /// The model; empty: requests without one, `*`: other models.
-    pub model: String,
-    /// The limit.
-    pub limit: Limit,
-    /// How much is used now.
-    pub used: u64,
 }
 
 /// A rest.
@@ -264,29 +255,8 @@ impl<'a> Scene<'a> {
             used_today: self.used(hash).map(|used| used.requests).sum(),
             rests,
             out_for_today: out,
-            windows: self.windows(self.days.of(hash), &owners),
+            windows: self.units(&owners).flat_map(|unit| window::of(unit, self.days.of(hash), self.now)).collect(),
         }
-    }
-
-    /// As they were written last.
-    fn windows(&self, calendar: &Calendar, owners: &BTreeSet<String>) -> Vec<Window> {
-        let today = calendar.today();
-        let used = |window: &WindowRecord| match window.limit.span {
-            Span::Sliding(span) => {
-                let from = self.now.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX));
-                let counts = window.moments.iter().filter(|(at, _)| *at > from);
-                window.held + counts.map(|(_, amount)| amount).sum::<u64>()
-            }
-            // Days are the only others.
-            _ => window.days.iter().find(|(day, _)| *day == today).map_or(0, |(_, used)| *used),
-        };
-        let of = |unit: &UnitRecord| {
-            let model = unit.lane.clone();
-            let window =
-                |window: &WindowRecord| Window { model: model.clone(), limit: window.limit, used: used(window) };
-            unit.windows.iter().map(window).collect::<Vec<_>>()
-        };
-        self.units(owners).flat_map(of).collect()
     }
 
     fn used(&self, hash: &str) -> impl Iterator<Item = &UsageRecord> {
