@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tower_keypool::{Affinity, Demand, Exhausted, KeyId, Lease};
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     events::FaultKind,
     pace::Pace,
     shared::Shared,
+    writer::ToWrite,
 };
 
 /// How long a task stands in the pool's own line: a minute's window, and what belongs to it.
@@ -29,7 +30,7 @@ pub(crate) struct Worker {
     pub(crate) number: usize,
     pub(crate) key: Option<KeyId>,
     pub(crate) pace: Option<Pace>,
-    pub(crate) results: mpsc::Sender<TaskResult>,
+    pub(crate) results: mpsc::Sender<ToWrite>,
 }
 
 /// So many other keys are looked at for a task that failed with one.
@@ -284,7 +285,11 @@ impl Worker {
                 result.error = Some(TaskError { kind, message, code });
             }
         }
-        if self.results.send(result).await.is_err() {
+        let (waits, written) = oneshot::channel();
+        if self.results.send((result, waits)).await.is_ok() {
+            // Before the next one is taken; a writer that failed has said so.
+            let _ = written.await;
+        } else {
             // The writer is gone: nothing can be kept any more.
             self.shared.desk.stop(Stop::Failed("the output is gone".into()));
             self.shared.desk.done();
