@@ -1,5 +1,7 @@
 //! Which keys a command works with, and where they lead: as `serve` has them.
 
+#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
+
 use anyhow::Context;
 use clap::Args;
 use tower_keypool::{

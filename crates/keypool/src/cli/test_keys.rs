@@ -103,7 +103,7 @@ impl TestKeys {
         if self.json {
             say_json(&told(&found, &off, fixed.as_ref()));
         } else {
-            self.tell(&found, &off, fixed.as_ref());
+            tell(&found, &off, fixed.as_ref());
         }
         if shut > 0 {
             eprintln!(
@@ -178,52 +178,54 @@ impl TestKeys {
         fixed.disabled = edited.map_err(Failure::run)??;
         Ok(fixed)
     }
+}
 
-    fn tell(&self, found: &[Finding], off: &[Value], fixed: Option<&Fixed>) {
-        let several = found.windows(2).any(|two| two[0].provider != two[1].provider);
-        let mut table = Columns::new(["key", "verdict", "models", "tier", "owner", "latency", "what to do"]);
-        for key in found {
-            let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-            let id = if several { format!("{} ({})", key.id, key.provider) } else { key.id.clone() };
-            let code = match (key.status, &*key.code) {
-                (_, "") | (Some(200), _) => String::new(),
-                (None, code) => format!(": {code}"),
-                (Some(status), code) => format!(": {status} {code}"),
-            };
-            table.row([
-                id,
-                format!("{}{code}", key.verdict.name()),
-                models(&key.models),
-                or_none(&key.tier),
-                or_none(&key.owner),
-                key.latency.map_or_else(|| "-".to_owned(), |took| format!("{} ms", took.as_millis())),
-                key.advice.clone(),
-            ]);
-        }
-        say(&table.to_string());
-        if !off.is_empty() {
-            say(&format!("{} switched off and not asked (--all asks)", count(off.len(), "key")));
-        }
-        let mut kinds: BTreeMap<Standing, usize> = BTreeMap::new();
-        found.iter().for_each(|key| *kinds.entry(key.verdict).or_default() += 1);
-        let kinds: Vec<String> = kinds.iter().map(|(kind, n)| format!("{n} {}", kind.name())).collect();
-        say(&format!("{}: {}", count(found.len(), "key"), kinds.join(", ")));
-        match fixed {
-            Some(fixed) => {
-                for id in &fixed.disabled {
-                    let id = plain(id);
-                    say(&format!("{id} is switched off (`keypool keys enable {id}` takes it back)"));
-                }
-                for id in &fixed.left {
-                    say(&format!("{} is a key of [[providers]]: take it out of the configuration", plain(id)));
-                }
-                if fixed.disabled.is_empty() && fixed.left.is_empty() {
-                    say("nothing to fix: no key's fault is for good");
-                }
+fn tell(found: &[Finding], off: &[Value], fixed: Option<&Fixed>) {
+    let several = found.windows(2).any(|two| two[0].provider != two[1].provider);
+    let mut table = Columns::new(["key", "verdict", "models", "tier", "owner", "latency", "what to do"]);
+    for key in found {
+        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        let id = if several { format!("{} ({})", key.id, key.provider) } else { key.id.clone() };
+        let code = match (key.status, &*key.code) {
+            (_, "") | (Some(200), _) => String::new(),
+            (None, code) => format!(": {code}"),
+            (Some(status), code) => format!(": {status} {code}"),
+        };
+        table.row([
+            id,
+            format!("{}{code}", key.verdict.name()),
+            models(&key.models),
+            or_none(&key.tier),
+            or_none(&key.owner),
+            key.latency.map_or_else(|| "-".to_owned(), |took| format!("{} ms", took.as_millis())),
+            key.advice.clone(),
+        ]);
+    }
+    say(&table.to_string());
+    if !off.is_empty() {
+        say(&format!("{} switched off and not asked (--all asks)", count(off.len(), "key")));
+    }
+    let mut kinds: BTreeMap<Standing, usize> = BTreeMap::new();
+    for key in found {
+        *kinds.entry(key.verdict).or_default() += 1;
+    }
+    let kinds: Vec<String> = kinds.iter().map(|(kind, n)| format!("{n} {}", kind.name())).collect();
+    say(&format!("{}: {}", count(found.len(), "key"), kinds.join(", ")));
+    match fixed {
+        Some(fixed) => {
+            for id in &fixed.disabled {
+                let id = plain(id);
+                say(&format!("{id} is switched off (`keypool keys enable {id}` takes it back)"));
             }
-            None if found.iter().any(|key| key.for_good) => say("--fix switches off what is invalid or suspended"),
-            None => {}
+            for id in &fixed.left {
+                say(&format!("{} is a key of [[providers]]: take it out of the configuration", plain(id)));
+            }
+            if fixed.disabled.is_empty() && fixed.left.is_empty() {
+                say("nothing to fix: no key's fault is for good");
+            }
         }
+        None if found.iter().any(|key| key.for_good) => say("--fix switches off what is invalid or suspended"),
+        None => {}
     }
 }
 

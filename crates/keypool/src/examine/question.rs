@@ -115,12 +115,11 @@ impl<'a> Asking<'a> {
                 let (mut head, body) = answer.into_parts();
                 let served = head.extensions.remove::<ServedBy>();
                 let mut verdict = served.map_or(Verdict::UNJUDGED, |served| served.verdict().clone());
-                let body = match whole(body).await {
-                    Some(body) => serde_json::from_slice(&body).unwrap_or_default(),
-                    None => {
-                        verdict = broken("the answer broke off; try again");
-                        Value::Null
-                    }
+                let body = if let Some(body) = whole(body).await {
+                    serde_json::from_slice(&body).unwrap_or_default()
+                } else {
+                    verdict = broken("the answer broke off; try again");
+                    Value::Null
                 };
                 if verdict.is_success() && !body.is_object() {
                     verdict = broken("the answer is not a list of models: is that the provider's address?");

@@ -31,6 +31,7 @@ impl Calendar {
     }
 
     /// The same at this moment.
+    #[must_use]
     pub fn again(&self) -> Self {
         Self { now: Timestamp::from_millisecond(now_ms()).unwrap_or(self.now), zone: self.zone.clone() }
     }

@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     sync::{Arc, Mutex, mpsc},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use gemini_sim::{Fault, Refusal, Rule};
@@ -13,7 +13,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
-use tower_keypool::{Gemini, Key, KeyPool, Limits};
+use tower_keypool::{Clock, Gemini, Key, KeyPool, Limits};
 
 use crate::{
     binary::keypool,
@@ -23,6 +23,13 @@ use crate::{
 /// Leaves the whole screen, and shows the cursor.
 const LEFT: &str = "\x1b[?1049l";
 const SHOWN: &str = "\x1b[?25h";
+
+/// How long it is since now.
+pub(crate) fn stopwatch() -> impl Fn() -> Duration {
+    let clock = Clock::system();
+    let begun = clock.tick();
+    move || clock.tick().since(begun)
+}
 
 /// A program on a terminal of its own, and what it wrote there.
 pub(crate) struct OnTerminal {
@@ -76,9 +83,9 @@ impl OnTerminal {
     /// Waits until it has written this.
     #[track_caller]
     pub(crate) fn until(&self, word: &str) {
-        let begun = Instant::now();
+        let begun = stopwatch();
         while !self.text().contains(word) {
-            assert!(begun.elapsed() < Duration::from_secs(20), "{word} does not come: {:?}", self.text());
+            assert!(begun() < Duration::from_secs(20), "{word} does not come: {:?}", self.text());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -105,12 +112,12 @@ impl OnTerminal {
     /// Its end, and all that it wrote.
     #[track_caller]
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
-        let begun = Instant::now();
+        let begun = stopwatch();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(begun.elapsed() < Duration::from_secs(20), "it does not end: {:?}", self.text());
+            assert!(begun() < Duration::from_secs(20), "it does not end: {:?}", self.text());
             std::thread::sleep(Duration::from_millis(20));
         };
         let _ = self.ended.recv_timeout(Duration::from_secs(1));
@@ -134,15 +141,15 @@ async fn on_a_terminal_it_starts_grows_ends_and_gives_the_terminal_back() {
         let before = monitor.text().len();
         monitor.resize(40, 160);
         // Drawn anew, as wide as it is now.
-        let begun = Instant::now();
+        let begun = stopwatch();
         while !monitor.text()[before..].contains("first-key") {
-            assert!(begun.elapsed() < Duration::from_secs(10), "a new size is not drawn for");
+            assert!(begun() < Duration::from_secs(10), "a new size is not drawn for");
             std::thread::sleep(Duration::from_millis(20));
         }
         monitor.send(ends);
-        let begun = Instant::now();
+        let begun = stopwatch();
         while !monitor.is_cooked() {
-            assert!(begun.elapsed() < Duration::from_secs(10), "the terminal is not given back");
+            assert!(begun() < Duration::from_secs(10), "the terminal is not given back");
             std::thread::sleep(Duration::from_millis(20));
         }
         let (code, text) = monitor.end();
@@ -172,9 +179,9 @@ fn a_panic_gives_the_terminal_back_before_it_is_told() {
     let name = "watching::a_panic_gives_the_terminal_back_before_it_is_told";
     let command = blocking::Command::new(this).args(["--exact", name, "--nocapture"]).env(PANICS, "1");
     let panics = OnTerminal::spawn(command.env("TERM", "xterm-256color"));
-    let begun = Instant::now();
+    let begun = stopwatch();
     while !panics.text().contains("test result") {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", panics.text());
+        assert!(begun() < Duration::from_secs(20), "{:?}", panics.text());
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(panics.is_cooked());
@@ -195,13 +202,13 @@ async fn in_a_pipe_it_is_lines_without_control_characters() {
         hello(&running).await;
     }
     // What was used is written within a moment.
-    let begun = Instant::now();
+    let begun = stopwatch();
     let text = loop {
         let text = home.run(&["monitor", "--once"]).good();
         if text.contains("CONSUMER_SUSPENDED") && text.contains("/10 requests/minute") {
             break text;
         }
-        assert!(begun.elapsed() < Duration::from_secs(10), "{text}");
+        assert!(begun() < Duration::from_secs(10), "{text}");
     };
     assert!(text.contains("key work (free, project-a): usable"), "{text}");
     assert!(text.contains("model gemini-2.5-flash: "), "{text}");
