@@ -25,6 +25,7 @@ mod health;
 mod incident;
 mod journal;
 mod judge;
+mod kept;
 mod kin;
 mod lane;
 mod lane_names;
@@ -64,6 +65,7 @@ mod short;
 mod shutdown;
 mod snapshot;
 mod state;
+mod steps;
 mod survey;
 mod tally;
 mod timer;
@@ -88,6 +90,7 @@ pub(crate) use demand::OnGrant;
 pub use demand::{Affinity, Demand};
 pub use event::{Event, Events, LimitHit, Lost};
 pub use exhausted::{Exhausted, OutReason};
+pub(crate) use kept::Keeping;
 pub use lease::{Granted, Lease, Usage};
 pub(crate) use lease::{Kept, Prepared, Seat, Slot, Start};
 pub use many::AcquireMany;
@@ -102,6 +105,7 @@ pub use sharing::{SharingState, SharingView};
 pub use snapshot::{
     DisabledView, KeyLaneView, KeyState, KeyView, LaneLimitView, LaneView, LimitView, PriorityView, RestView, Snapshot,
 };
+pub use steps::{Candidate, Step};
 
 use crate::{provider::Provider, rule::Retry, time::Clock};
 use locks::Mutex;

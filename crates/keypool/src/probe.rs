@@ -20,12 +20,14 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::client::Roots;
+use crate::{admin::ADMIN, client::Roots};
 
 /// A gateway that has said nothing by then is not well.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// More than this is no page of ours.
 const LONGEST: usize = 4 << 10;
+/// What an administrator is told of a request may be long.
+const LONGEST_TOLD: usize = 64 << 20;
 /// What is asked for where an address names no page.
 const USUAL: &str = "/-/health";
 
@@ -35,22 +37,36 @@ const USUAL: &str = "/-/health";
 /// When nobody answers, or with another status than 200.
 pub async fn ask(url: &str) -> anyhow::Result<String> {
     let uri: Uri = url.parse().with_context(|| format!("{url} is no address"))?;
-    let path = if uri.path() == "/" { USUAL.to_owned() } else { uri.path().to_owned() };
-    let (status, body) = fetch(&uri, &path, None, LONGEST).await?;
+    tokio::time::timeout(PATIENCE, page(&uri)).await.map_err(|_| anyhow!("{url} does not answer"))?
+}
+
+/// What the admin API of a gateway tells at this address.
+///
+/// # Errors
+/// When nobody answers, or the API says why it tells nothing. On another machine a certificate that vouches for it is
+/// needed: the token goes there.
+pub async fn administer(url: &str, token: &str) -> anyhow::Result<serde_json::Value> {
+    let uri: Uri = url.parse().with_context(|| format!("{url} is no address"))?;
+    let mut value = HeaderValue::try_from(token).context("the token is none")?;
+    value.set_sensitive(true);
+    let asked = async {
+        let (status, body) = fetch(&uri, Some(value), LONGEST_TOLD).await?;
+        let told: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        if status == StatusCode::OK {
+            return Ok(told);
+        }
+        Err(anyhow!("{status}: {}", told["error"]["message"].as_str().unwrap_or("no reason is given")))
+    };
+    tokio::time::timeout(PATIENCE, asked).await.map_err(|_| anyhow!("{url} does not answer"))?
+}
+
+async fn page(uri: &Uri) -> anyhow::Result<String> {
+    let (status, body) = fetch(uri, None, LONGEST).await?;
     let text = String::from_utf8_lossy(&body).lines().next().unwrap_or_default().to_owned();
     if status == StatusCode::OK { Ok(text) } else { Err(anyhow!("{status}: {text}")) }
 }
 
-/// A page of the gateway at this address, of so many bytes at most, asked for with a token.
-///
-/// # Errors
-/// When nobody answers, in time, to the end.
-pub async fn fetch(at: &Uri, path: &str, token: Option<&str>, longest: usize) -> anyhow::Result<(StatusCode, Bytes)> {
-    let asked = page(at, path, token, longest);
-    tokio::time::timeout(PATIENCE, asked).await.map_err(|_| anyhow!("{at} does not answer"))?
-}
-
-async fn page(uri: &Uri, path: &str, token: Option<&str>, longest: usize) -> anyhow::Result<(StatusCode, Bytes)> {
+async fn fetch(uri: &Uri, admin: Option<HeaderValue>, longest: usize) -> anyhow::Result<(StatusCode, Bytes)> {
     let (Some(authority), secured) = (uri.authority(), uri.scheme() == Some(&Scheme::HTTPS)) else {
         bail!("{uri} is no address: expected http://HOST:PORT or https://HOST:PORT");
     };
@@ -59,18 +75,15 @@ async fn page(uri: &Uri, path: &str, token: Option<&str>, longest: usize) -> any
     let stream = TcpStream::connect((host.trim_matches(['[', ']']), port))
         .await
         .with_context(|| format!("nobody listens on {authority}"))?;
-    let mut request = Request::get(path).header(header::HOST, authority.as_str());
-    if let Some(token) = token {
-        let mut value = HeaderValue::from_str(&format!("Bearer {token}")).context("the token cannot be sent")?;
-        value.set_sensitive(true);
-        request = request.header(header::AUTHORIZATION, value);
+    let path = if uri.path() == "/" { USUAL } else { uri.path() };
+    let mut request = Request::get(path).header(header::HOST, authority.as_str()).body(Empty::<Bytes>::new())?;
+    if let Some(token) = admin {
+        request.headers_mut().insert(ADMIN, token);
     }
-    let request = request.body(Empty::<Bytes>::new())?;
     if !secured {
         return exchange(stream, request, longest).await;
     }
     let here = stream.peer_addr()?.ip().to_canonical().is_loopback();
-    // What is secret goes to nobody but whom the name stands for, or to this machine.
     let config = if here { trusting_anybody()? } else { Roots::mozilla().into_config() };
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
@@ -89,7 +102,7 @@ async fn exchange(
     Ok((head.status, body))
 }
 
-/// On this machine a certificate for another name is no wonder: what is told stays here.
+/// On this machine a certificate for another name is no wonder, and nothing is told that is secret.
 fn trusting_anybody() -> anyhow::Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     Ok(ClientConfig::builder_with_provider(Arc::clone(&provider))

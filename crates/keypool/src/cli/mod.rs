@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod db;
 mod demo;
+mod explain;
 mod generate;
 mod health;
 mod import;
@@ -29,6 +30,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     database::DatabaseError,
+    edits::EditError,
     telemetry::{plain, plain_text},
 };
 
@@ -55,6 +57,7 @@ enum Command {
     Stats(stats::Stats),
     Monitor(monitor::Monitor),
     Health(health::Health),
+    Explain(explain::Explain),
     Db(db::Db),
     Config(config::Config),
     Completions(completions::Completions),
@@ -94,6 +97,7 @@ pub fn run() -> ExitCode {
         Command::Stats(stats) => stats.run(),
         Command::Monitor(monitor) => monitor.run(),
         Command::Health(health) => health.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Completions(completions) => {
             completions.run();
             Ok(())
@@ -152,6 +156,15 @@ impl Failure {
     /// The system did not play along.
     fn run(error: impl Into<anyhow::Error>) -> Self {
         Self { code: 1, error: error.into() }
+    }
+}
+
+impl From<EditError> for Failure {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::Store(error) => Self::run(error),
+            error => Self::config(anyhow::anyhow!("{error}")),
+        }
     }
 }
 

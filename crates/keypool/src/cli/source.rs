@@ -67,17 +67,13 @@ pub(super) fn text_or_file(text: &str) -> Result<String, Failure> {
     }
 }
 
-/// The pool over all keys, those of the database included, which counts there. `loaded` is read again with them.
+/// The pool over all keys, those of the database included, which counts there. `loaded` has them from then on.
 pub(super) async fn pool(mut inputs: Inputs, loaded: &mut Loaded) -> Result<KeyPool, Failure> {
     let site = Site::of(&loaded.store);
     let joined = serve::join(&site, loaded).await?;
     let mut keys = Keys::new(&site, joined.database());
     match keys.begin().await {
-        Ok(None) => {}
-        Ok(told) => {
-            inputs.hear(told);
-            *loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
-        }
+        Ok(told) => *loaded = inputs.hear_beside(told, loaded.clone()),
         Err(error) => tracing::warn!("{error}; keys in the database are not used"),
     }
     if loaded.keys.is_empty() {

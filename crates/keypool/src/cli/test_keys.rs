@@ -8,10 +8,11 @@ use anyhow::anyhow;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Failure, keys, say, say_json, secret, serve, source::Source, table::Columns};
+use super::{Failure, say, say_json, serve, source::Source, table::Columns};
 use crate::{
     config::{Loaded, count},
     database::{Site, Stored},
+    edits,
     examine::{self, Finding, Group, Manner, Standing},
     telemetry::plain,
 };
@@ -168,8 +169,7 @@ impl TestKeys {
         let edited = runtime.block_on(store.edit_keys(move |book| {
             let mut disabled = Vec::with_capacity(bad.len());
             for (id, reason) in &bad {
-                let id = keys::know(book, &configured, id);
-                let id = secret::named(book, &id)?;
+                let id = edits::find(book, &configured, id)?;
                 book.disable(&id, reason).map_err(Failure::config)?;
                 disabled.push(id);
             }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
-use http::{StatusCode, Uri};
+use http::Uri;
 use serde::Deserialize;
 use serde_json::Value;
 use tower_keypool::{Limit, Span, Unit};
@@ -13,8 +13,6 @@ use crate::probe;
 
 /// Where it tells.
 const PAGE: &str = "/-/admin/snapshot";
-/// A snapshot of many keys is long; it is no longer than this.
-const LONGEST: usize = 64 << 20;
 
 /// A gateway that runs, and the token of its admin API.
 #[derive(Clone)]
@@ -134,22 +132,21 @@ impl Gateway {
     }
 
     pub(super) async fn look(&self) -> anyhow::Result<Picture> {
-        let (status, body) = probe::fetch(&self.at, PAGE, self.token.as_deref(), LONGEST).await?;
-        match status {
-            StatusCode::OK => read(&body, &self.at),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(anyhow!(
-                "{} does not take the token ({status}): --admin-token-file or KEYPOOL_ADMIN_TOKEN",
-                self.at
-            )),
-            StatusCode::NOT_FOUND => Err(anyhow!("{} has no admin API: start it with an admin token", self.at)),
-            status => Err(anyhow!("{} answers {status}", self.at)),
-        }
+        let (at, token) = (self.at.to_string(), self.token.as_deref().unwrap_or_default());
+        let told = probe::administer(&format!("{}{PAGE}", at.trim_end_matches('/')), token).await;
+        let told = told.map_err(|error| match error.to_string() {
+            said if said.starts_with("401") || said.starts_with("403") => {
+                anyhow!("{at} does not take the token ({said}): --admin-token-file or KEYPOOL_ADMIN_TOKEN")
+            }
+            _ => error,
+        })?;
+        read(told, &self.at)
     }
 }
 
 /// A snapshot, as it is told. What is missing is left out; what is unknown is passed by.
-fn read(body: &[u8], at: &Uri) -> anyhow::Result<Picture> {
-    let told: Told = serde_json::from_slice(body).with_context(|| format!("{at} tells something else"))?;
+fn read(told: Value, at: &Uri) -> anyhow::Result<Picture> {
+    let told: Told = serde_json::from_value(told).with_context(|| format!("{at} tells something else"))?;
     let pool = if told.pool.is_object() { told.pool } else { told.snapshot.unwrap_or_default() };
     let pool: Pool = serde_json::from_value(pool).with_context(|| format!("{at} tells something else"))?;
     let up = clock(Duration::from_secs_f64(told.uptime_seconds.clamp(0.0, 1e9)));
@@ -261,7 +258,7 @@ mod tests {
             "name": "keypool", "version": "0.1.0", "uptime_seconds": 65,
             "pool": pool.snapshot(), "more": 1,
         });
-        let picture = read(told.to_string().as_bytes(), &"http://127.0.0.1:5000".parse().unwrap()).unwrap();
+        let picture = read(told.clone(), &"http://127.0.0.1:5000".parse().unwrap()).unwrap();
         assert!(picture.title.contains("up 1 min 05 s"), "{}", picture.title);
         assert_eq!((picture.in_flight, picture.started, picture.keys.len()), (Some(1), 1, 2));
         let (one, two) = (&picture.keys[0], &picture.keys[1]);
@@ -275,9 +272,9 @@ mod tests {
 
         // The snapshot beside the pool's name.
         let told = json!({ "name": "keypool", "pool": "default", "snapshot": pool.snapshot() });
-        let picture = read(told.to_string().as_bytes(), &"http://127.0.0.1:5000".parse().unwrap()).unwrap();
+        let picture = read(told.clone(), &"http://127.0.0.1:5000".parse().unwrap()).unwrap();
         assert_eq!(picture.keys.len(), 2);
-        assert!(read(b"[]", &"http://127.0.0.1:5000".parse().unwrap()).is_err());
+        assert!(read(json!([1]), &"http://127.0.0.1:5000".parse().unwrap()).is_err());
     }
 
     #[test]

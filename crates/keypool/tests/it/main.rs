@@ -1,5 +1,6 @@
 //! The gateway and the binary, from outside.
 
+mod admin;
 mod batch;
 mod beside;
 mod binary;
@@ -9,6 +10,7 @@ mod config;
 mod dialects;
 mod ending;
 mod examining;
+mod explain;
 mod exposition;
 mod following;
 #[cfg(unix)]

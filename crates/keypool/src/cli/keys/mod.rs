@@ -5,8 +5,6 @@ mod list;
 
 use clap::{Args, Subcommand};
 
-pub(super) use change::know;
-
 use super::Failure;
 
 /// List the keys that the database knows, or change them; a gateway that runs takes each change within 2 s.
