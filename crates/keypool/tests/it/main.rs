@@ -5,12 +5,16 @@ mod batch;
 mod beside;
 mod binary;
 mod callers;
+mod commands;
 mod config;
 mod dialects;
 mod ending;
+mod examining;
 mod explain;
 mod exposition;
 mod following;
+#[cfg(unix)]
+mod generating;
 mod guarding;
 mod home;
 mod hostile;
@@ -37,3 +41,5 @@ mod telling;
 mod tenants;
 mod tls;
 mod uploads;
+#[cfg(unix)]
+mod watching;
