@@ -23,6 +23,8 @@ pub struct Seen<'a> {
     pub(super) trailers: bool,
     /// The body is called a form.
     pub(super) form: bool,
+    /// It says something that is for this gateway alone.
+    pub(super) ours: bool,
     credentials: [Option<&'a [u8]>; CREDENTIALS],
 }
 
@@ -49,7 +51,7 @@ impl<'a> Seen<'a> {
                 "content-type" => seen.form |= value.as_bytes().starts_with(b"application/x-www-form-urlencoded"),
                 "x-goog-api-key" | "x-api-key" => seen.credential(value.as_bytes()),
                 "authorization" => seen.credential(bearer(value.as_bytes()).unwrap_or_default()),
-                _ => {}
+                name => seen.ours |= is_ours(name),
             }
         }
         seen
@@ -66,6 +68,11 @@ impl<'a> Seen<'a> {
             *place = Some(value);
         }
     }
+}
+
+/// Whether a header is for the gateway, and nobody behind it: its own, and what belongs to an upgrade that it does not make.
+pub(super) fn is_ours(name: &str) -> bool {
+    name.starts_with("x-keypool-") || name == "http2-settings"
 }
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {
