@@ -12,14 +12,15 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tower_keypool::BoxError;
+
+use crate::gateway::Arriving;
 
 /// The caller's body as it comes, or one that is here already.
 #[derive(Debug)]
 pub enum Outgoing {
     /// As it comes.
-    Came(Incoming),
+    Came(Arriving),
     /// As it comes, up to what it may be.
     Bounded(Box<Bounded>),
     /// In pieces, some of which may lie in the caller's own.
@@ -31,7 +32,7 @@ pub enum Outgoing {
 /// A body with a bound.
 #[derive(Debug)]
 pub struct Bounded {
-    body: Incoming,
+    body: Arriving,
     left: u64,
     broken: Broken,
 }
@@ -42,7 +43,7 @@ pub struct Gathered {
     /// What was read.
     pub frames: VecDeque<Frame<Bytes>>,
     /// What was not.
-    pub rest: Option<(Incoming, Box<dyn Watch>)>,
+    pub rest: Option<(Arriving, Box<dyn Watch>)>,
     /// Whether somebody stopped it.
     pub broken: Broken,
 }
@@ -76,7 +77,7 @@ impl Outgoing {
     }
 
     /// The caller's body, of at most so many bytes; `broken` learns when there are more.
-    pub fn bounded(body: Incoming, most: u64, broken: Broken) -> Self {
+    pub fn bounded(body: Arriving, most: u64, broken: Broken) -> Self {
         Self::Bounded(Box::new(Bounded { body, left: most, broken }))
     }
 }

@@ -211,6 +211,7 @@ impl Serve {
             let changes = telemetry::report_changes(&pool, clock);
             let grace = loaded.config.gateway.grace.0;
             let drain = loaded.config.gateway.drain_delay.0;
+            let bounds = loaded.bounds();
             let tls = Tls::new(loaded.certified.clone());
             let apply = {
                 let (gateway, tls, beside) = (Arc::clone(&gateway), tls.clone(), Mutex::new(beside));
@@ -238,7 +239,7 @@ impl Serve {
                     );
                 }
             };
-            listen::serve(listener, tls, gateway, grace, interrupted).await;
+            listen::serve(listener, tls, gateway, (grace, bounds), interrupted).await;
             reload.abort();
             pool.shutdown().await;
             changes.abort();

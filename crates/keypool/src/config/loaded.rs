@@ -22,8 +22,8 @@ use super::{
 use crate::client::Roots;
 use crate::database::Told;
 use crate::gateway::{
-    dialect::Dialect, guard::Guard, resource::Unknown, route::Dialects, tenant::Grant, tls::Certified,
-    token::PLACEHOLDER,
+    Paces, dialect::Dialect, guard::Guard, listen::Bounds, resource::Unknown, route::Dialects, tenant::Grant,
+    tls::Certified, token::PLACEHOLDER,
 };
 
 /// What a configuration is read from. Read again it is the same, but for what files hold.
@@ -143,6 +143,16 @@ impl Loaded {
             translates_openai: gateway.openai == CompatMode::Translate,
             strict: gateway.strict,
             fetches: gateway.fetch_images,
+        }
+    }
+
+    /// What the gateway bears of its clients.
+    pub fn bounds(&self) -> Bounds {
+        let gateway = &self.config.gateway;
+        Bounds {
+            connections: gateway.max_connections.0.into(),
+            of_one_address: gateway.max_connections_per_address.0.into(),
+            paces: Paces { body: gateway.body_timeout.0, reader: gateway.reader_timeout.0 },
         }
     }
 

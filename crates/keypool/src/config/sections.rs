@@ -133,6 +133,14 @@ pub struct GatewaySection {
     pub unknown_names: UnknownNames,
     /// How long answers under way get to end.
     pub grace: Interval<0, 3_600>,
+    /// Connections of clients at once, 1 to 65535; more are refused.
+    pub max_connections: Whole<1, 65_535>,
+    /// The same of one address; of IPv6 of one network of 64 bits. Those of this machine have no bound of their own.
+    pub max_connections_per_address: Whole<1, 65_535>,
+    /// A request's body that brings fewer than 512 bytes in this time while it is waited for is given up: 408.
+    pub body_timeout: Interval<5_000, 86_400>,
+    /// A client that takes not one byte of what is sent to it for so long is cut off.
+    pub reader_timeout: Interval<5_000, 86_400>,
 }
 
 impl Default for GatewaySection {
@@ -156,6 +164,10 @@ impl Default for GatewaySection {
             drain_delay: Interval::seconds(0),
             unknown_names: UnknownNames::default(),
             grace: Interval::seconds(10),
+            max_connections: Whole(10_000),
+            max_connections_per_address: Whole(2_000),
+            body_timeout: Interval::seconds(60),
+            reader_timeout: Interval::seconds(600),
         }
     }
 }

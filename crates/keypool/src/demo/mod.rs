@@ -24,7 +24,7 @@ use crate::{
     gateway::{
         Gateway, Setup,
         guard::Guard,
-        listen,
+        listen::{self, Bounds},
         route::Dialects,
         tls::Tls,
         token::{PLACEHOLDER, Token},
@@ -105,8 +105,13 @@ async fn serve(pool: &KeyPool) -> anyhow::Result<Running> {
     let shutdown = async {
         let _ = stopped.await;
     };
-    let task =
-        tokio::spawn(listen::serve(listener, Tls::default(), Arc::new(gateway), Duration::from_secs(1), shutdown));
+    let task = tokio::spawn(listen::serve(
+        listener,
+        Tls::default(),
+        Arc::new(gateway),
+        (Duration::from_secs(1), Bounds::default()),
+        shutdown,
+    ));
     Ok(Running { url, stop, task })
 }
 

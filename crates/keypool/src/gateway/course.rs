@@ -7,12 +7,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use tower::Service;
 use tower_keypool::{Affinity, BoxError, Demand, Error, ServedBy};
 
 use super::{
-    Gateway, Setup, asking,
+    Arriving, Gateway, Setup, asking,
     dialect::{Dialect, Refusal},
     failed,
     guard::Local,
@@ -51,7 +50,7 @@ pub(super) struct OverStack {
 
 impl Course {
     /// Over the stack as it is.
-    pub(super) fn through(body: Incoming) -> Self {
+    pub(super) fn through(body: Arriving) -> Self {
         Self::On(Box::new(OverStack { body: Outgoing::Came(body), listening: None, broken: None }))
     }
 }
@@ -97,7 +96,7 @@ impl<S> Gateway<S> {
     }
 
     /// A chunk's course.
-    pub(super) fn chunk_on(chunk: &Chunk, parts: &mut Parts, body: Incoming) -> Course {
+    pub(super) fn chunk_on(chunk: &Chunk, parts: &mut Parts, body: Arriving) -> Course {
         chunk.direct(parts);
         let broken = Broken::default();
         let body = match chunk.most {
@@ -121,7 +120,7 @@ where
         setup: &Setup<S>,
         tenant: &Arc<Tenant>,
         parts: &mut Parts,
-        body: Incoming,
+        body: Arriving,
     ) -> Course {
         let dialect = Dialect::Gemini;
         let refused = |refusal: Refusal| Course::Done(Outcome::Refused, dialect.answer(refusal));

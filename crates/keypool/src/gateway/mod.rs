@@ -12,6 +12,7 @@ mod budget;
 pub mod capability;
 mod course;
 pub mod dialect;
+mod door;
 mod entrance;
 mod failure;
 pub mod guard;
@@ -24,6 +25,7 @@ mod models;
 mod moment;
 mod named;
 mod own;
+mod pace;
 mod path;
 mod patience;
 pub mod resource;
@@ -44,7 +46,6 @@ use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri, header};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::sync::watch;
 use tower::Service;
 use tower_keypool::{Base, BoxError, Clock, Demand, Error, KeyPool, ServedBy};
@@ -61,6 +62,7 @@ use head::Tidy;
 use line::RequestLine;
 use live::{Live, Pipes};
 use models::Catalogue;
+pub use pace::{Arriving, Paces};
 use resource::{Resources, Unknown};
 use route::{Dialects, Way};
 use said::Said;
@@ -211,13 +213,14 @@ where
     ///
     /// Whatever most requests do not need lies behind a pointer: all that is inside of this future is copied whole on its
     /// way to hyper.
-    pub async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer<B>, Infallible> {
+    pub async fn answer(self: Arc<Self>, request: Request<Arriving>) -> Result<Answer<B>, Infallible> {
         let gateway = &*self.gateway;
         let mut turn = self.turn();
         let mut line = RequestLine::begin(&request, turn.setup.names, &gateway.clock);
         let (mut parts, body) = request.into_parts();
         live::right_slashes(&mut parts);
         let (dialect, way) = (Dialect::of(&parts), Way::of(turn.setup.dialects, &parts));
+        body.speaks(dialect);
         if let Way::Moved(target) = &way {
             parts.uri = Uri::from(target.clone());
         }

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
 use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kind, Shape, gemini, openai};
 use tower::Service;
 use tower_keypool::{BoxError, Clock, Demand, Error, Meter, ServedBy};
@@ -24,6 +23,7 @@ use self::{
 };
 pub(super) use self::{elsewhere::pass, refusal::fault_of, upstream::reshaped};
 use super::{
+    Arriving,
     beside::Beside,
     dialect::Dialect,
     head::Names,
@@ -77,7 +77,7 @@ where
     B::Error: Into<BoxError>,
 {
     /// Answers it, whatever happens.
-    pub(super) async fn answer(self, task: Task, parts: Parts, body: Incoming) -> Answered<B> {
+    pub(super) async fn answer(self, task: Task, parts: Parts, body: Arriving) -> Answered<B> {
         let (caller, traffic) = (self.caller, Arc::clone(&self.traffic));
         let answered = if parts.method == task.method() {
             self.perform(task, parts, body).await
@@ -92,7 +92,7 @@ where
         })
     }
 
-    async fn perform(mut self, task: Task, parts: Parts, body: Incoming) -> Result<Answered<B>, Failed> {
+    async fn perform(mut self, task: Task, parts: Parts, body: Arriving) -> Result<Answered<B>, Failed> {
         match &task {
             Task::Models => return self.models(&parts).await,
             Task::Model(name) => return self.model(name, &parts).await,

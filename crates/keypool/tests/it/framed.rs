@@ -11,6 +11,8 @@ use tower_keypool::Key;
 
 use crate::{serving::ONE, smuggling::recording, support::Served};
 
+const PATH: &str = "/v1beta/models/m:generateContent";
+
 /// What came of a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Came {
@@ -97,7 +99,6 @@ async fn heads_of_http2_that_say_one_thing_here_and_another_behind_go_nowhere() 
     let (upstream, mut arrived) = recording().await;
     let served = Served::keys([Key::new(ONE).id("one")], &format!("http://{upstream}"), Duration::ZERO).await;
     let own = served.address.to_string();
-    const PATH: &str = "/v1beta/models/m:generateContent";
     let head = |changes: &[(&'static str, &'static str)], more: &[(&'static str, &'static str)]| {
         let mut all = vec![
             (":method", "POST".to_owned()),

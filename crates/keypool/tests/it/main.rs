@@ -5,6 +5,7 @@ mod beside;
 mod binary;
 mod callers;
 mod config;
+mod dawdling;
 mod dialects;
 mod ending;
 mod exposition;

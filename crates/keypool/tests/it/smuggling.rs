@@ -38,7 +38,7 @@ pub(crate) async fn recording() -> (SocketAddr, mpsc::UnboundedReceiver<String>)
 /// One request of a connection, read to its end.
 async fn one_request(stream: &mut TcpStream) -> Option<String> {
     let mut bytes = Vec::new();
-    let mut piece = [0; 16 << 10];
+    let mut piece = vec![0; 16 << 10];
     loop {
         let read = stream.read(&mut piece).await.ok().filter(|read| *read > 0)?;
         bytes.extend_from_slice(&piece[..read]);
@@ -254,7 +254,7 @@ async fn a_wrong_token_is_refused_before_any_of_the_body_came() {
 async fn heads_have_a_bound_in_number_and_size() {
     let (served, mut came) = served().await;
     let key = format!("x-goog-api-key: {PLACEHOLDER}\r\n");
-    let many: String = (0..300).map(|n| format!("x-{n}: 1\r\n")).collect();
+    let many: String = (0..300).map(|n| ["x-", &n.to_string(), ": 1\r\n"].concat()).collect();
     let long = format!("x-long: {}\r\n", "a".repeat(1 << 20));
     let target = format!("POST /v1beta/models/{}:x HTTP/1.1\r\nhost: localhost\r\n{key}\r\n", "a".repeat(1 << 20));
     for request in [format!("{CALL}{key}{many}\r\n"), format!("{CALL}{key}{long}\r\n"), target] {

@@ -18,7 +18,7 @@ use keypool::{
         Gateway, Setup,
         beside::Beside,
         guard::Guard,
-        listen,
+        listen::{self, Bounds},
         live::Live,
         resource::Unknown,
         route::Dialects,
@@ -136,14 +136,40 @@ impl Served {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        Self::bounded(gateway, Bounds::default()).await
+    }
+
+    /// Serves a stack within these bounds.
+    pub(crate) async fn within<S, B>(stack: S, upstream: &str, bounds: Bounds) -> Self
+    where
+        S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self::bounded(gateway(stack, upstream), bounds).await
+    }
+
+    async fn bounded<S, B>(gateway: Gateway<S>, bounds: Bounds) -> Self
+    where
+        S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async {
             let _ = stopped.await;
         };
-        let task =
-            tokio::spawn(listen::serve(listener, Tls::default(), Arc::new(gateway), Duration::from_secs(2), shutdown));
+        let task = tokio::spawn(listen::serve(
+            listener,
+            Tls::default(),
+            Arc::new(gateway),
+            (Duration::from_secs(2), bounds),
+            shutdown,
+        ));
         Self { address, stop: Some(stop), task }
     }
 

@@ -7,7 +7,6 @@ use flate2::read::MultiGzDecoder;
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tower_keypool::{Affinity, Demand, KeyId, ServedBy};
 
 use super::{
@@ -17,6 +16,7 @@ use super::{
 };
 use crate::{
     gateway::{
+        Arriving,
         dialect::Refusal,
         tenant::{MODEL, Tenant},
     },
@@ -118,7 +118,7 @@ pub(in crate::gateway) async fn seek(
     resources: &Resources,
     (tenant, alone): (&Tenant, bool),
     parts: &mut Parts,
-    body: Incoming,
+    body: Arriving,
     resolve: impl AsyncFnOnce(&[String]) -> Result<Option<Affinity>, Refusal>,
 ) -> Result<Sought, Refusal> {
     let subject = Subject::of(parts);
@@ -212,7 +212,7 @@ fn is_binary(parts: &Parts) -> bool {
 }
 
 /// Whether a body takes a while to come, or may.
-fn is_long(body: &Incoming) -> bool {
+fn is_long(body: &Arriving) -> bool {
     body.size_hint().exact().is_none_or(|length| length > SHORT)
 }
 
@@ -223,7 +223,7 @@ fn is_known_to_name_nothing(parts: &Parts) -> bool {
 /// Reads a body as far as it must be, and the names in it.
 async fn gather(
     parts: &Parts,
-    mut body: Incoming,
+    mut body: Arriving,
     tenant: &Tenant,
     names: &mut Vec<String>,
 ) -> Result<(Outgoing, Broken), Refusal> {
