@@ -69,6 +69,7 @@ mod tally;
 mod timer;
 pub(crate) mod trace;
 mod wait;
+mod waiting_room;
 mod write_behind;
 
 #[cfg(test)]
@@ -102,6 +103,7 @@ pub use sharing::{SharingState, SharingView};
 pub use snapshot::{
     DisabledView, KeyLaneView, KeyState, KeyView, LaneLimitView, LaneView, LimitView, PriorityView, RestView, Snapshot,
 };
+pub use waiting_room::WaitingRoom;
 
 use crate::{provider::Provider, rule::Retry, time::Clock};
 use locks::Mutex;
@@ -139,6 +141,8 @@ struct Shared {
     clock: Clock,
     /// In milliseconds.
     wait: AtomicU64,
+    /// For demands that bring none.
+    room: Arc<WaitingRoom>,
     /// For calls that bring no rule. Whoever takes it clones it: never held for longer.
     retry: std::sync::Mutex<Retry>,
     unjudged: Unjudged,

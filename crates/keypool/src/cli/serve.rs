@@ -194,7 +194,9 @@ impl Serve {
                     let setup = Setup::new(stack, loaded.guard(), Token::new(&*loaded.token), loaded.dialects());
                     let sockets = stack::sockets_over(&pool, settings.retry(), sockets.clone());
                     let names = loaded.config.gateway.served_headers;
-                    Setup { names, live: Some(Live::new(sockets)), unknown: loaded.unknown(), ..setup }
+                    let (unknown, waiting) = (loaded.unknown(), loaded.waiting());
+                    pool.bound_waiting(waiting.most);
+                    Setup { names, live: Some(Live::new(sockets)), unknown, waiting, ..setup }
                 }
             };
             let mut beside = Pools::new(Arc::clone(&traffic));

@@ -22,7 +22,7 @@ use super::{
 use crate::client::Roots;
 use crate::database::Told;
 use crate::gateway::{
-    Paces, dialect::Dialect, guard::Guard, listen::Bounds, resource::Unknown, route::Dialects, tenant::Grant,
+    Paces, Waiting, dialect::Dialect, guard::Guard, listen::Bounds, resource::Unknown, route::Dialects, tenant::Grant,
     tls::Certified, token::PLACEHOLDER,
 };
 
@@ -144,6 +144,13 @@ impl Loaded {
             strict: gateway.strict,
             fetches: gateway.fetch_images,
         }
+    }
+
+    /// How requests wait for a key.
+    pub fn waiting(&self) -> Waiting {
+        let gateway = &self.config.gateway;
+        let (longest, most) = (gateway.max_wait.0, gateway.max_waiting.0.into());
+        Waiting { longest, most, as_limited: gateway.exhausted_as_429 }
     }
 
     /// What the gateway bears of its clients.

@@ -133,6 +133,13 @@ pub struct GatewaySection {
     pub unknown_names: UnknownNames,
     /// How long answers under way get to end.
     pub grace: Interval<0, 3_600>,
+    /// The longest wait for a key that a request may ask for with x-keypool-wait; pool.wait is that of those who ask for
+    /// none.
+    pub max_wait: Interval<0, 3_600>,
+    /// Requests of one tenant that wait for a key at once, 1 to 65535; more are refused in the place of waiting.
+    pub max_waiting: Whole<1, 65_535>,
+    /// Where no key may serve in time the answer is a 429 in the place of a 503.
+    pub exhausted_as_429: bool,
     /// Connections of clients at once, 1 to 65535; more are refused.
     pub max_connections: Whole<1, 65_535>,
     /// The same of one address; of IPv6 of one network of 64 bits. Those of this machine have no bound of their own.
@@ -164,6 +171,9 @@ impl Default for GatewaySection {
             drain_delay: Interval::seconds(0),
             unknown_names: UnknownNames::default(),
             grace: Interval::seconds(10),
+            max_wait: Interval::seconds(60),
+            max_waiting: Whole(1_000),
+            exhausted_as_429: false,
             max_connections: Whole(10_000),
             max_connections_per_address: Whole(2_000),
             body_timeout: Interval::seconds(60),

@@ -40,6 +40,7 @@ pub mod token;
 mod translate;
 pub mod upload;
 mod walk;
+mod wish;
 
 use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc};
 
@@ -48,7 +49,7 @@ use http::{Request, Response, StatusCode, Uri, header};
 use http_body::Body;
 use tokio::sync::watch;
 use tower::Service;
-use tower_keypool::{Base, BoxError, Clock, Demand, Error, KeyPool, ServedBy};
+use tower_keypool::{Base, BoxError, Clock, Error, KeyPool, ServedBy};
 use tracing::Instrument;
 
 use beside::{Beside, Others};
@@ -71,6 +72,8 @@ use tenant::Tenants;
 use token::Token;
 use translate::{Translation, Translator};
 use upload::{Passage, Uploads};
+pub use wish::Waiting;
+use wish::Wish;
 
 use crate::{
     database::Records,
@@ -118,12 +121,15 @@ pub struct Setup<S> {
     pub live: Option<Live>,
     /// What becomes of a file or the like that nobody here has heard of.
     pub unknown: Unknown,
+    /// How requests wait for a key.
+    pub waiting: Waiting,
 }
 
 impl<S> Setup<S> {
     /// Whose answers say who served, without sockets.
     pub fn new(stack: S, guard: Guard, token: Token, dialects: Dialects) -> Self {
-        Self { stack, guard, token, dialects, names: true, live: None, unknown: Unknown::Refuse }
+        let (unknown, waiting) = (Unknown::Refuse, Waiting::default());
+        Self { stack, guard, token, dialects, names: true, live: None, unknown, waiting }
     }
 }
 
@@ -236,7 +242,12 @@ where
         let (dialect, way) = other.as_ref().map_or((dialect, way), |other| (other.dialect, Way::Through));
         let mut visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), walk::span(&parts));
         let (tidy, socket) = (Tidy::after(&seen), seen.websocket && other.is_none());
+        let limited = turn.setup.waiting.as_limited.then_some(dialect);
         let admitted = gateway.admit(&turn.setup, &parts, &seen, &self.local).await;
+        let wish = match &admitted {
+            Ok((tenant, _)) => Wish::of(&seen, tenant, &turn.setup.waiting),
+            Err(_) => Ok(Wish::default()),
+        };
         if let Ok((tenant, _)) = &admitted {
             line.of_tenant(tenant.name());
         }
@@ -246,7 +257,7 @@ where
             let tenant = admitted.map(|(tenant, _)| tenant);
             let (outcome, mut response) = Box::pin(gateway.socket(&setup, parts, tenant, dialect)).await;
             line.end(&mut response, &gateway.clock);
-            return Ok(counted(visit, outcome, response));
+            return Ok(counted(visit, outcome, limited, response));
         }
         let admitted = match (admitted, &way) {
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),
@@ -255,24 +266,30 @@ where
             (Ok((_, Passage::Open(_) | Passage::Chunk(_))), _) if other.is_some() => Err(dialect.nowhere()),
             // What is made there is nobody's: it is for whoever has the one token.
             (Ok((tenant, _)), _) if other.is_some() && !tenant.is_default() => Err(dialect.nowhere()),
-            (Ok(admitted), _) => match gateway.let_in(&admitted.0, &mut visit, dialect).await {
-                Ok(meter) => Ok((admitted, meter)),
-                Err(response) => Err(response),
+            (Ok(admitted), _) => match wish {
+                Ok(wish) => match gateway.let_in(&admitted.0, &mut visit, dialect).await {
+                    Ok(meter) => Ok((admitted, wish.metered(meter))),
+                    Err(response) => Err(response),
+                },
+                Err(refusal) => Err(dialect.answer(refusal)),
             },
             (Err(refusal), _) => Err(dialect.answer(refusal)),
         };
-        let ((tenant, passage), meter) = match admitted {
+        let ((tenant, passage), wish) = match admitted {
             Ok(admitted) => admitted,
             Err(response) => {
                 self.leave(turn);
                 let mut response = response.map(Said::from);
                 line.end(&mut response, &gateway.clock);
-                return Ok(counted(visit, Outcome::Refused, response));
+                return Ok(counted(visit, Outcome::Refused, limited, response));
             }
         };
         if let Some(other) = other {
             self.leave(turn);
             tidy.apply(&mut parts);
+            if let Some(demand) = wish.demand() {
+                parts.extensions.insert(demand);
+            }
             let request = Request::from_parts(parts, Outgoing::Came(body));
             let passing = translate::pass(other.stack, request);
             let answered = match visit.span().cloned() {
@@ -285,7 +302,7 @@ where
             };
             line.end(&mut response, &gateway.clock);
             gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
-            return Ok(counted(visit, outcome, response));
+            return Ok(counted(visit, outcome, limited, response));
         }
         if let Way::Translated(dialect, task) = &way
             && let Some(caller) = task.caller().or(dialect.caller())
@@ -296,7 +313,7 @@ where
                 caller,
                 strict: turn.setup.dialects.strict,
                 tenant,
-                meter,
+                wish,
                 fetcher: turn.setup.dialects.fetches.then(|| gateway.fetcher.clone()),
                 clock: gateway.clock.clone(),
                 traffic: Arc::clone(&gateway.traffic),
@@ -312,14 +329,14 @@ where
                 Some(span) => translation.instrument(span).await,
             };
             line.end(&mut response, &gateway.clock);
-            return Ok(counted(visit, outcome, response));
+            return Ok(counted(visit, outcome, limited, response));
         }
         // Google's compatible endpoint has a shape of its own for what is wrong.
         let compatible = matches!(way, Way::Moved(_)) && dialect == Dialect::OpenAi;
         let compatible = compatible && turn.setup.dialects.provider == Dialect::Gemini;
         tidy.apply(&mut parts);
-        if let Some(meter) = meter {
-            parts.extensions.insert(Demand::any_model().metered(meter));
+        if let Some(demand) = wish.demand() {
+            parts.extensions.insert(demand);
         }
         let course = match &passage {
             Passage::Chunk(chunk) => Gateway::<S>::chunk_on(chunk, &mut parts, body),
@@ -332,7 +349,7 @@ where
                 self.leave(turn);
                 let mut response = response.map(Said::from);
                 line.end(&mut response, &gateway.clock);
-                return Ok(counted(visit, outcome, response));
+                return Ok(counted(visit, outcome, limited, response));
             }
         };
         // As `oneshot` does, whose future would be moved once more.
@@ -366,7 +383,7 @@ where
         }
         line.end(&mut response, &gateway.clock);
         gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
-        Ok(counted(visit, outcome, response))
+        Ok(counted(visit, outcome, limited, response))
     }
 }
 
@@ -377,10 +394,20 @@ pub use walk::SPANS;
 ///
 /// An error whose text may have broken off keeps its status, and as much of the text as came: a connection that is cut
 /// before its head went out would tell nothing.
-fn counted<B: Body<Data = Bytes>>(visit: Visit, outcome: Outcome, mut response: Response<Said<B>>) -> Answer<B>
+///
+/// `limited`: where no key may serve, this dialect calls it a limit.
+fn counted<B: Body<Data = Bytes>>(
+    visit: Visit,
+    outcome: Outcome,
+    limited: Option<Dialect>,
+    mut response: Response<Said<B>>,
+) -> Answer<B>
 where
     B::Error: Into<BoxError>,
 {
+    if let (Outcome::Exhausted, Some(dialect)) = (outcome, limited) {
+        response = wish::as_limited(response, dialect);
+    }
     if let Some(span) = visit.span() {
         walk::record(span, &response);
     }

@@ -25,6 +25,8 @@ pub struct Seen<'a> {
     pub(super) form: bool,
     /// It says something that is for this gateway alone.
     pub(super) ours: bool,
+    /// How long it may wait for a key.
+    pub(super) wait: Option<&'a HeaderValue>,
     credentials: [Option<&'a [u8]>; CREDENTIALS],
 }
 
@@ -51,6 +53,7 @@ impl<'a> Seen<'a> {
                 "content-type" => seen.form |= value.as_bytes().starts_with(b"application/x-www-form-urlencoded"),
                 "x-goog-api-key" | "x-api-key" => seen.credential(value.as_bytes()),
                 "authorization" => seen.credential(bearer(value.as_bytes()).unwrap_or_default()),
+                "x-keypool-wait" => (seen.ours, seen.wait) = (true, Some(value)),
                 name => seen.ours |= is_ours(name),
             }
         }

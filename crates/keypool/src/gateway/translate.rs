@@ -14,7 +14,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
 use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kind, Shape, gemini, openai};
 use tower::Service;
-use tower_keypool::{BoxError, Clock, Demand, Error, Meter, ServedBy};
+use tower_keypool::{BoxError, Clock, Demand, Error, ServedBy};
 
 use self::{
     asked::{read, request},
@@ -32,6 +32,7 @@ use super::{
     said::Said,
     telling::{Awaited, Telling},
     tenant::{NOT_THIS_MODEL, Tenant},
+    wish::Wish,
 };
 use crate::{
     fetch::Fetcher,
@@ -55,8 +56,8 @@ pub(super) struct Translator<S> {
     pub(super) caller: &'static dyn Caller,
     pub(super) strict: bool,
     pub(super) tenant: Arc<Tenant>,
-    /// Who is told what it costs.
-    pub(super) meter: Option<Arc<Meter>>,
+    /// How it is to be served, and who is told what it costs.
+    pub(super) wish: Wish,
     /// `None`: nothing is fetched.
     pub(super) fetcher: Option<Fetcher>,
     pub(super) clock: Clock,
@@ -120,7 +121,7 @@ where
         let path = gemini::path_of(&conversation.model, verb).ok_or_else(bad_model)?;
         let pieces = gemini::generate(&conversation, bytes.clone())?;
         let demand = Demand::any_model().about_tokens(gemini::about_tokens(&conversation, &pieces));
-        let demand = self.metered(demand);
+        let demand = self.wished(demand);
         let shape = Shape {
             model: conversation.model.to_string(),
             stream,
@@ -213,7 +214,7 @@ where
         for texts in asked.texts.chunks(gemini::MOST_AT_ONCE) {
             let piece = gemini::embedding(&asked, texts)?;
             let (by, body) = self
-                .fetch(request(Method::POST, &path, &parts, vec![piece], Some(self.metered(Demand::any_model()))))
+                .fetch(request(Method::POST, &path, &parts, vec![piece], Some(self.wished(Demand::any_model()))))
                 .await?;
             let some =
                 gemini::embedded(&asked, texts.len(), &body).map_err(|fault| upstream_fault(fault, by.clone()))?;
@@ -271,11 +272,8 @@ where
         Err(Fault::of_status(StatusCode::FORBIDDEN, NOT_THIS_MODEL).at("model"))
     }
 
-    fn metered(&self, demand: Demand) -> Demand {
-        match &self.meter {
-            Some(meter) => demand.metered(Arc::clone(meter)),
-            None => demand,
-        }
+    fn wished(&self, demand: Demand) -> Demand {
+        self.wish.on(demand)
     }
 
     fn created(&self) -> i64 {

@@ -211,7 +211,10 @@ impl News {
                     || o.hosts != n.hosts
                     || before.roots != after.roots
                     || before.certified != after.certified
-                    || o.served_headers != n.served_headers,
+                    || o.served_headers != n.served_headers
+                    || o.max_wait != n.max_wait
+                    || o.max_waiting != n.max_waiting
+                    || o.exhausted_as_429 != n.exhausted_as_429,
             ),
         ];
         let names = |list: &[(&'static str, bool)]| {

@@ -38,3 +38,4 @@ mod telling;
 mod tenants;
 mod tls;
 mod uploads;
+mod waiting;

@@ -129,7 +129,7 @@ impl Served {
         Self::serving(gateway).await
     }
 
-    async fn serving<S, B>(gateway: Gateway<S>) -> Self
+    pub(crate) async fn serving<S, B>(gateway: Gateway<S>) -> Self
     where
         S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
         S::Future: Send,

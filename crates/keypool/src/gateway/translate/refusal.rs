@@ -1,12 +1,15 @@
 //! Why there is no answer, in the caller's dialect.
 
-use http::{HeaderName, HeaderValue, Response, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use keypool_dialect::{Caller, Fault, Ignored, Kind};
 use tower_keypool::{Error, ServedBy};
 
 use super::{Said, name};
-use crate::{gateway::failed_head, status::Outcome};
+use crate::{
+    gateway::{failed_head, wish::OutOfKeys},
+    status::Outcome,
+};
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -51,10 +54,13 @@ pub(in crate::gateway) fn fault_of(error: &Error) -> Fault {
 
 /// The refusal in the caller's dialect.
 pub(super) fn refused<B>(caller: &dyn Caller, failed: Failed) -> Response<Said<B>> {
-    let Failed { fault, retry_after, served_by, .. } = failed;
+    let Failed { outcome, fault, retry_after, served_by } = failed;
     let refused = caller.refused(&fault);
     let mut response = Response::new(Said::from(Full::from(refused.body)));
     *response.status_mut() = refused.status;
+    if outcome == Outcome::Exhausted && refused.status == StatusCode::SERVICE_UNAVAILABLE {
+        response.extensions_mut().insert(OutOfKeys::saying(&fault.message));
+    }
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if fault.kind == Kind::NoKeys && retry_after.is_none() {
