@@ -69,6 +69,9 @@ pub enum Affinity {
     MustKey(KeyId),
     /// This key where it is ready, else any.
     RatherKey(KeyId),
+    /// The owner that this number leads to, always the same while it is well and not busier than the others, else the next
+    /// one: for requests that begin alike, whose beginning a provider keeps for a while.
+    Near(u64),
 }
 
 impl Demand {

@@ -36,6 +36,7 @@ mod locks;
 mod many;
 mod mark;
 mod meter;
+mod near;
 mod noting;
 mod open;
 mod outlook;

@@ -75,8 +75,8 @@ mod tests {
         let key = Key::new("AIza-not-a-real-key-001").max_concurrent(1);
         let pool = KeyPool::builder(Gemini::new()).key(key).wait(Duration::from_secs(60)).build().unwrap();
         let (own, mut cx) = (Arc::new(WaitingRoom::new(2)), Context::from_waker(Waker::noop()));
-        let _runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let _inside = _runtime.enter();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _inside = runtime.enter();
         let lease = pool.try_acquire(Demand::any_model()).unwrap();
         let wait = || pool.acquire(Demand::any_model().waiting_in(&own));
         let (mut first, mut second, mut third) = (Box::pin(wait()), Box::pin(wait()), Box::pin(wait()));
