@@ -71,6 +71,14 @@ impl Broken {
 }
 
 impl Outgoing {
+    /// All of it, where it was read already and is of one piece.
+    pub fn whole(&self) -> Option<&Bytes> {
+        let Self::Gathered(gathered) = self else { return None };
+        let mut pieces = gathered.frames.iter().filter_map(Frame::data_ref);
+        let first = pieces.next().filter(|_| gathered.rest.is_none())?;
+        pieces.next().is_none().then_some(first)
+    }
+
     /// A body of these pieces.
     pub fn written(pieces: Vec<Bytes>) -> Self {
         Self::Written(pieces.into())

@@ -194,9 +194,9 @@ impl Serve {
                     let setup = Setup::new(stack, loaded.guard(), Token::new(&*loaded.token), loaded.dialects());
                     let sockets = stack::sockets_over(&pool, settings.retry(), sockets.clone());
                     let names = loaded.config.gateway.served_headers;
-                    let (unknown, waiting) = (loaded.unknown(), loaded.waiting());
+                    let (unknown, waiting, nearness) = (loaded.unknown(), loaded.waiting(), loaded.nearness());
                     pool.bound_waiting(waiting.most);
-                    Setup { names, live: Some(Live::new(sockets)), unknown, waiting, ..setup }
+                    Setup { names, live: Some(Live::new(sockets)), unknown, waiting, nearness, ..setup }
                 }
             };
             let mut beside = Pools::new(Arc::clone(&traffic));

@@ -16,14 +16,14 @@ use tower_keypool::{
 };
 
 use super::{
-    Beside, CompatMode, Config, ProviderName, UnknownNames, address, beside, certificate, find, store, tenants,
-    variables,
+    Beside, CacheAffinity, CompatMode, Config, ProviderName, UnknownNames, address, beside, certificate, find, store,
+    tenants, variables,
 };
 use crate::client::Roots;
 use crate::database::Told;
 use crate::gateway::{
-    Paces, Waiting, dialect::Dialect, guard::Guard, listen::Bounds, resource::Unknown, route::Dialects, tenant::Grant,
-    tls::Certified, token::PLACEHOLDER,
+    By, Nearness, Paces, Waiting, dialect::Dialect, guard::Guard, listen::Bounds, resource::Unknown, route::Dialects,
+    tenant::Grant, tls::Certified, token::PLACEHOLDER,
 };
 
 /// What a configuration is read from. Read again it is the same, but for what files hold.
@@ -153,6 +153,17 @@ impl Loaded {
         Waiting { longest, most, as_limited: gateway.exhausted_as_429 }
     }
 
+    /// How requests find the owner that served their like.
+    pub fn nearness(&self) -> Nearness {
+        let by = match self.config.gateway.cache_affinity {
+            CacheAffinity::Off => By::Off,
+            CacheAffinity::Session => By::Session,
+            CacheAffinity::Prompt => By::Prompt,
+        };
+        let named = self.config.gateway.session_header.parse().ok();
+        Nearness { by, header: named.unwrap_or_else(|| Nearness::default().header) }
+    }
+
     /// What the gateway bears of its clients.
     pub fn bounds(&self) -> Bounds {
         let gateway = &self.config.gateway;
@@ -264,6 +275,7 @@ impl Inputs {
 
         let addresses = address::resolve(&config.gateway, &mut document);
         address::hosts(&config.gateway, &mut document);
+        address::session_header(&config.gateway, &mut document);
         files.extend(variables::token_file(&self.environment));
         let gateway = &config.gateway;
         let names = ("gateway.token", "gateway.token_file");

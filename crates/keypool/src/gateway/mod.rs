@@ -5,6 +5,7 @@
 //! comes. Chunks of a resumable upload take the way of [`upload`]; what is asked under `/-/` is answered here. [`route`]
 //! tells dialects apart: a request in another one than the provider's is translated, both ways.
 
+mod affinity;
 mod asking;
 pub mod beside;
 mod blot;
@@ -52,6 +53,8 @@ use tower::Service;
 use tower_keypool::{Base, BoxError, Clock, Error, KeyPool, ServedBy};
 use tracing::Instrument;
 
+use affinity::Numbers;
+pub use affinity::{By, Nearness};
 use beside::{Beside, Others};
 use budget::Budgets;
 use course::{Course, OverStack};
@@ -123,13 +126,15 @@ pub struct Setup<S> {
     pub unknown: Unknown,
     /// How requests wait for a key.
     pub waiting: Waiting,
+    /// How they find the owner that served their like.
+    pub nearness: Nearness,
 }
 
 impl<S> Setup<S> {
     /// Whose answers say who served, without sockets.
     pub fn new(stack: S, guard: Guard, token: Token, dialects: Dialects) -> Self {
         let (unknown, waiting) = (Unknown::Refuse, Waiting::default());
-        Self { stack, guard, token, dialects, names: true, live: None, unknown, waiting }
+        Self { stack, guard, token, dialects, names: true, live: None, unknown, waiting, nearness: Nearness::default() }
     }
 }
 
@@ -245,7 +250,7 @@ where
         let limited = turn.setup.waiting.as_limited.then_some(dialect);
         let admitted = gateway.admit(&turn.setup, &parts, &seen, &self.local).await;
         let wish = match &admitted {
-            Ok((tenant, _)) => Wish::of(&seen, tenant, &turn.setup.waiting),
+            Ok((tenant, _)) => Wish::of(&parts.headers, &seen, tenant, &turn.setup),
             Err(_) => Ok(Wish::default()),
         };
         if let Ok((tenant, _)) = &admitted {
@@ -308,12 +313,14 @@ where
             && let Some(caller) = task.caller().or(dialect.caller())
         {
             let task = task.clone();
+            let numbers = Numbers::of(&turn.setup.nearness, &turn.setup.token, &tenant);
             let translator = Translator {
                 stack: turn.stack.clone(),
                 caller,
                 strict: turn.setup.dialects.strict,
                 tenant,
                 wish,
+                numbers,
                 fetcher: turn.setup.dialects.fetches.then(|| gateway.fetcher.clone()),
                 clock: gateway.clock.clone(),
                 traffic: Arc::clone(&gateway.traffic),
@@ -337,6 +344,9 @@ where
         tidy.apply(&mut parts);
         if let Some(demand) = wish.demand() {
             parts.extensions.insert(demand);
+        }
+        if turn.setup.nearness.by == By::Prompt && !wish.is_near() {
+            parts.extensions.insert(Numbers::of(&turn.setup.nearness, &turn.setup.token, &tenant));
         }
         let course = match &passage {
             Passage::Chunk(chunk) => Gateway::<S>::chunk_on(chunk, &mut parts, body),

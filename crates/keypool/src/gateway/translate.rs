@@ -24,6 +24,7 @@ use self::{
 pub(super) use self::{elsewhere::pass, refusal::fault_of, upstream::reshaped};
 use super::{
     Arriving,
+    affinity::Numbers,
     beside::Beside,
     dialect::Dialect,
     head::Names,
@@ -58,6 +59,8 @@ pub(super) struct Translator<S> {
     pub(super) tenant: Arc<Tenant>,
     /// How it is to be served, and who is told what it costs.
     pub(super) wish: Wish,
+    /// What tells requests apart that had better meet different owners.
+    pub(super) numbers: Option<Numbers>,
     /// `None`: nothing is fetched.
     pub(super) fetcher: Option<Fetcher>,
     pub(super) clock: Clock,
@@ -115,6 +118,9 @@ where
         let asked = self.caller.conversation(&bytes, self.strict)?;
         let Asked { mut conversation, ignored, usage_wanted, form } = asked;
         self.may_use(&conversation.model)?;
+        if let Some(numbers) = &self.numbers {
+            self.wish.near(|| numbers.conversation(&conversation, &bytes));
+        }
         self.bring(&mut conversation).await?;
         let stream = conversation.stream;
         let verb = if stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" };

@@ -2,11 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
-use tower_keypool::{Demand, Error, Meter, WaitingRoom};
+use tower_keypool::{Affinity, Demand, Error, Meter, WaitingRoom};
 
 use super::{
+    Setup,
+    affinity::Numbers,
     dialect::{Dialect, Refusal},
     said::Said,
     seen::Seen,
@@ -41,6 +43,7 @@ pub(super) struct Wish {
     wait: Option<Duration>,
     room: Option<Arc<WaitingRoom>>,
     meter: Option<Arc<Meter>>,
+    near: Option<Affinity>,
 }
 
 impl Wish {
@@ -48,7 +51,13 @@ impl Wish {
     ///
     /// # Errors
     /// 400 where it cannot be understood.
-    pub(super) fn of(seen: &Seen<'_>, tenant: &Tenant, waiting: &Waiting) -> Result<Self, Refusal> {
+    pub(super) fn of<S>(
+        headers: &HeaderMap,
+        seen: &Seen<'_>,
+        tenant: &Tenant,
+        setup: &Setup<S>,
+    ) -> Result<Self, Refusal> {
+        let Setup { waiting, nearness, token, .. } = setup;
         let wait = match seen.wait {
             None => None,
             Some(value) => {
@@ -58,7 +67,9 @@ impl Wish {
         };
         // The pool has a room for those who have none.
         let room = (!tenant.is_default()).then(|| tenant.room(waiting.most));
-        Ok(Self { wait, room, meter: None })
+        let session = nearness.session(headers, seen);
+        let near = session.and_then(|name| Some(Numbers::of(nearness, token, tenant)?.session(name.as_bytes())));
+        Ok(Self { wait, room, meter: None, near })
     }
 
     /// And whose answer is paid for.
@@ -75,15 +86,30 @@ impl Wish {
         if let Some(room) = &self.room {
             demand = demand.waiting_in(room);
         }
+        if let Some(near) = &self.near {
+            demand = demand.affinity(near.clone());
+        }
         match self.wait {
             Some(wait) => demand.wait(wait),
             None => demand,
         }
     }
 
+    /// And which owner it had better meet, where it did not say that itself.
+    pub(super) fn near(&mut self, found: impl FnOnce() -> Option<Affinity>) {
+        if self.near.is_none() {
+            self.near = found();
+        }
+    }
+
+    /// Whether it says which owner it had better meet.
+    pub(super) fn is_near(&self) -> bool {
+        self.near.is_some()
+    }
+
     /// A demand that says it; most requests wish nothing.
     pub(super) fn demand(&self) -> Option<Demand> {
-        let any = self.wait.is_some() || self.room.is_some() || self.meter.is_some();
+        let any = self.wait.is_some() || self.room.is_some() || self.meter.is_some() || self.near.is_some();
         any.then(|| self.on(Demand::any_model()))
     }
 }

@@ -214,7 +214,9 @@ impl News {
                     || o.served_headers != n.served_headers
                     || o.max_wait != n.max_wait
                     || o.max_waiting != n.max_waiting
-                    || o.exhausted_as_429 != n.exhausted_as_429,
+                    || o.exhausted_as_429 != n.exhausted_as_429
+                    || o.cache_affinity != n.cache_affinity
+                    || o.session_header != n.session_header,
             ),
         ];
         let names = |list: &[(&'static str, bool)]| {

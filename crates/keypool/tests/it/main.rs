@@ -18,6 +18,7 @@ mod keys;
 mod live;
 mod media;
 mod mending;
+mod nearness;
 mod ops;
 mod passing;
 mod ranges;

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     gateway::{
         Arriving,
+        affinity::Numbers,
         dialect::Refusal,
         tenant::{MODEL, Tenant},
     },
@@ -146,6 +147,12 @@ pub(in crate::gateway) async fn seek(
     } else {
         gather(parts, body, tenant, &mut names).await?
     };
+    if let Some(numbers) = parts.extensions.remove::<Option<Numbers>>().flatten()
+        && let Some(near) = numbers.native(parts.uri.path(), &body)
+    {
+        let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
+        parts.extensions.insert(demand.affinity(near));
+    }
     let (collection, deletes) = match &subject {
         Subject::Named(name) => {
             names.push(name.clone());
