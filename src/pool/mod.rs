@@ -25,6 +25,7 @@ mod health;
 mod incident;
 mod journal;
 mod judge;
+mod kept;
 mod kin;
 mod lane;
 mod lane_names;
@@ -65,6 +66,7 @@ mod short;
 mod shutdown;
 mod snapshot;
 mod state;
+mod steps;
 mod survey;
 mod tally;
 mod timer;
@@ -90,6 +92,7 @@ pub(crate) use demand::OnGrant;
 pub use demand::{Affinity, Demand};
 pub use event::{Event, Events, LimitHit, Lost};
 pub use exhausted::{Exhausted, OutReason};
+pub(crate) use kept::Keeping;
 pub use lease::{Granted, Lease, Usage};
 pub(crate) use lease::{Kept, Prepared, Seat, Slot, Start};
 pub use many::AcquireMany;
@@ -104,6 +107,7 @@ pub use sharing::{SharingState, SharingView};
 pub use snapshot::{
     DisabledView, KeyLaneView, KeyState, KeyView, LaneLimitView, LaneView, LimitView, PriorityView, RestView, Snapshot,
 };
+pub use steps::{Candidate, Step};
 pub use waiting_room::WaitingRoom;
 
 use crate::{provider::Provider, rule::Retry, time::Clock};

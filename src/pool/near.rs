@@ -136,7 +136,9 @@ mod tests {
         let pool = pool(10, None, &clock);
         let mut counts = HashMap::new();
         let homes: Vec<usize> = (0..2_000).map(|number| owner(&near(&pool, number).unwrap())).collect();
-        homes.iter().for_each(|home| *counts.entry(*home).or_insert(0) += 1);
+        for home in &homes {
+            *counts.entry(*home).or_insert(0) += 1;
+        }
         assert!(counts.len() == 10 && counts.values().all(|count| (140..=260).contains(count)), "{counts:?}");
         clock.advance(Duration::from_secs(3_600));
         assert!((0..2_000).all(|number| owner(&near(&pool, number).unwrap()) == homes[number as usize]));

@@ -22,7 +22,7 @@ use tower_keypool::{Clock, Gemini, KeyPool, Models, Retry};
 
 use crate::{
     gateway::{
-        Gateway, Setup,
+        Door, Gateway, Setup,
         guard::Guard,
         listen::{self, Bounds},
         route::Dialects,
@@ -106,7 +106,7 @@ async fn serve(pool: &KeyPool) -> anyhow::Result<Running> {
         let _ = stopped.await;
     };
     let task = tokio::spawn(listen::serve(
-        listener,
+        (listener, Door::Both),
         Tls::default(),
         Arc::new(gateway),
         (Duration::from_secs(1), Bounds::default()),

@@ -3,11 +3,11 @@
 //! What they have in common is a session that the client names, a `prompt_cache_key`, or the prompt's own head. Of that a
 //! number is made with what only this gateway and its like know, so that nobody can aim at an owner.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
 use keypool_dialect::{Conversation, Part};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use tower_keypool::Affinity;
+use tower_keypool::{Affinity, Demand};
 
 use super::{
     seen::{Seen, is_ours},
@@ -111,7 +111,7 @@ impl Numbers {
     }
 
     /// Of a native request, where its body was read already; `None` where it was not, or says nothing.
-    pub(super) fn native(&self, path: &str, body: &Outgoing) -> Option<Affinity> {
+    fn native(&self, path: &str, body: &Outgoing) -> Option<Affinity> {
         #[derive(Deserialize)]
         struct Head<'a> {
             #[serde(borrow, alias = "system_instruction", rename = "systemInstruction")]
@@ -128,6 +128,16 @@ impl Numbers {
         let first = head.contents.first().map(|first| first.get().as_bytes());
         first?;
         Some(self.number(b"prompt", system.into_iter().chain(first)))
+    }
+}
+
+/// A native request with [`Numbers`] in its head goes by how its prompt begins, where its body was read already.
+pub(super) fn follow(parts: &mut Parts, body: &Outgoing) {
+    if let Some(numbers) = parts.extensions.remove::<Option<Numbers>>().flatten()
+        && let Some(near) = numbers.native(parts.uri.path(), body)
+    {
+        let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
+        parts.extensions.insert(demand.affinity(near));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    net::IpAddr,
     pin::{Pin, pin},
     sync::Arc,
     task::{Poll, Waker},
@@ -26,8 +27,8 @@ use tower_keypool::{BoxError, Error};
 
 use super::said::Said;
 use super::{
-    Entrance, Gateway,
-    door::{Door, Place},
+    Door, Entrance, Gateway,
+    crowd::{Crowd, Place},
     guard::Local,
     pace::{Arriving, Course, LEAST, Outlet, Paces, Patient, Watch},
     patience::{TICK, Ticks},
@@ -69,7 +70,7 @@ const HELD: usize = 64 << 10;
 /// Serves connections, over `tls` where that holds a certificate, until `shutdown` resolves; then lets those in flight
 /// end for at most `grace`.
 pub async fn serve<S, B>(
-    listener: TcpListener,
+    (listener, door): (TcpListener, Door),
     tls: Tls,
     gateway: Arc<Gateway<S>>,
     (grace, bounds): (Duration, Bounds),
@@ -82,17 +83,17 @@ pub async fn serve<S, B>(
 {
     let (closing, closes) = watch::channel(());
     let mut connections = JoinSet::new();
-    let door = Door::new(bounds.connections, bounds.of_one_address);
+    let crowd = Crowd::new(bounds.connections, bounds.of_one_address);
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, from)) => match (door.enter(from.ip()), tls.current()) {
+                Ok((stream, peer)) => match (crowd.enter(peer.ip()), tls.current()) {
                     (Ok(place), certified) => {
-                        let way = (Arc::clone(&gateway), bounds.paces);
-                        connections.spawn(connection((stream, place), certified, way, closes.clone()));
+                        let (from, way) = ((peer.ip(), door), (Arc::clone(&gateway), bounds.paces));
+                        connections.spawn(connection((stream, place), from, certified, way, closes.clone()));
                     }
                     (Err(full), None) => full.tell(&stream),
                     (Err(_), Some(_)) => {}
@@ -118,6 +119,7 @@ pub async fn serve<S, B>(
 
 async fn connection<S, B>(
     (stream, _place): (TcpStream, Place),
+    from: (IpAddr, Door),
     certified: Option<Certified>,
     (gateway, paces): (Arc<Gateway<S>>, Paces),
     mut closes: watch::Receiver<()>,
@@ -130,7 +132,7 @@ async fn connection<S, B>(
     // Answers are written in whole frames; waiting for more would only delay a stream's chunks.
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
-    let entrance = Arc::new(Entrance::new(gateway, Local::from(local)));
+    let entrance = Arc::new(Entrance::new(gateway, Local::from(local), from));
     let Some(certified) = certified else {
         return converse(stream, entrance, (false, paces), closes).await;
     };

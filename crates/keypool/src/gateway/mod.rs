@@ -5,6 +5,7 @@
 //! comes. Chunks of a resumable upload take the way of [`upload`]; what is asked under `/-/` is answered here. [`route`]
 //! tells dialects apart: a request in another one than the provider's is translated, both ways.
 
+mod administered;
 mod affinity;
 mod asking;
 pub mod beside;
@@ -12,8 +13,8 @@ mod blot;
 mod budget;
 pub mod capability;
 mod course;
+mod crowd;
 pub mod dialect;
-mod door;
 mod entrance;
 mod failure;
 pub mod guard;
@@ -38,6 +39,7 @@ mod telling;
 pub mod tenant;
 pub mod tls;
 pub mod token;
+pub(crate) mod trail;
 mod translate;
 pub mod upload;
 mod walk;
@@ -59,7 +61,7 @@ use beside::{Beside, Others};
 use budget::Budgets;
 use course::{Course, OverStack};
 use dialect::Dialect;
-pub use entrance::Entrance;
+pub use entrance::{Door, Entrance};
 use failure::{failed, failed_head};
 use guard::Guard;
 use head::Tidy;
@@ -73,13 +75,15 @@ use said::Said;
 use seen::Seen;
 use tenant::Tenants;
 use token::Token;
+use trail::Trails;
 use translate::{Translation, Translator};
 use upload::{Passage, Uploads};
 pub use wish::Waiting;
 use wish::Wish;
 
 use crate::{
-    database::Records,
+    admin::Admin,
+    database::{Records, used::Used},
     fetch::Fetcher,
     outgoing::Outgoing,
     status::{Counted, Outcome, Status, Traffic, Visit, class_of},
@@ -105,6 +109,9 @@ pub struct Gateway<S> {
     status: Option<Arc<Status>>,
     fetcher: Fetcher,
     others: Others<S>,
+    used: Used,
+    trails: Arc<Trails>,
+    admin: Option<Arc<Admin>>,
 }
 
 /// What may change while it runs. A request keeps what it began with.
@@ -152,11 +159,14 @@ impl<S> Gateway<S> {
             budgets: Budgets::new(records),
             models: Arc::default(),
             pipes: Arc::default(),
-            clock,
+            clock: clock.clone(),
             traffic,
             status: None,
             fetcher: Fetcher::default(),
             others: Others::default(),
+            used: Used::default(),
+            trails: Arc::new(Trails::new(clock)),
+            admin: None,
         }
     }
 
@@ -172,6 +182,23 @@ impl<S> Gateway<S> {
     /// Who may ask, beside whoever has the one token.
     pub fn tenants(&self) -> &Arc<Tenants> {
         &self.tenants
+    }
+
+    /// What tenants used.
+    pub fn used(&self) -> &Used {
+        &self.used
+    }
+
+    /// What became of the last requests.
+    pub(crate) fn trails(&self) -> &Arc<Trails> {
+        &self.trails
+    }
+
+    /// May be administered by this.
+    #[must_use]
+    pub fn administered(mut self, admin: Arc<Admin>) -> Self {
+        self.admin = Some(admin);
+        self
     }
 
     /// Fetches images by this, where its dialects allow any.
@@ -227,7 +254,14 @@ where
     pub async fn answer(self: Arc<Self>, request: Request<Arriving>) -> Result<Answer<B>, Infallible> {
         let gateway = &*self.gateway;
         let mut turn = self.turn();
-        let mut line = RequestLine::begin(&request, turn.setup.names, &gateway.clock);
+        let mut line = RequestLine::begin(&request, turn.setup.names, &gateway.traffic);
+        if let Some(admin) = gateway.administers(&self, request.uri().path()) {
+            let response = Box::pin(gateway.administer(admin, &self, &turn.setup, request)).await;
+            self.leave(turn);
+            let mut response = response.map(Said::administered);
+            line.of_page().end(&mut response, &gateway.traffic);
+            return Ok(response.map(Counted::uncounted));
+        }
         let (mut parts, body) = request.into_parts();
         live::right_slashes(&mut parts);
         let (dialect, way) = (Dialect::of(&parts), Way::of(turn.setup.dialects, &parts));
@@ -239,8 +273,12 @@ where
         if let Some(own) = gateway.own(&parts, &seen, &self.local) {
             let mut response = own.answer().await;
             self.leave(turn);
-            line.of_page().end(&mut response, &gateway.clock);
+            line.of_page().end(&mut response, &gateway.traffic);
             return Ok(response.map(|body| Counted::uncounted(Said::from(body))));
+        }
+        if gateway.trails.is_on() {
+            let surveyed = seen.administers && gateway.wants_trace(&parts, self.peer);
+            line.followed(gateway.trails.follow(&parts.method, parts.uri.path(), line.began(), surveyed));
         }
         // Whoever names another provider speaks its dialect.
         let other = gateway.others.take(&mut parts.uri);
@@ -254,14 +292,14 @@ where
             Err(_) => Ok(Wish::default()),
         };
         if let Ok((tenant, _)) = &admitted {
-            line.of_tenant(tenant.name());
+            line.of_tenant(tenant);
         }
         if socket && admitted.as_ref().err().is_none_or(|refusal| refusal.status() == StatusCode::UNAUTHORIZED) {
             let setup = Arc::clone(&turn.setup);
             self.leave(turn);
             let tenant = admitted.map(|(tenant, _)| tenant);
             let (outcome, mut response) = Box::pin(gateway.socket(&setup, parts, tenant, dialect)).await;
-            line.end(&mut response, &gateway.clock);
+            line.end(&mut response, &gateway.traffic);
             return Ok(counted(visit, outcome, limited, response));
         }
         let admitted = match (admitted, &way) {
@@ -272,7 +310,7 @@ where
             // What is made there is nobody's: it is for whoever has the one token.
             (Ok((tenant, _)), _) if other.is_some() && !tenant.is_default() => Err(dialect.nowhere()),
             (Ok(admitted), _) => match wish {
-                Ok(wish) => match gateway.let_in(&admitted.0, &mut visit, dialect).await {
+                Ok(wish) => match gateway.let_in(&admitted.0, &mut visit, dialect, line.meter()).await {
                     Ok(meter) => Ok((admitted, wish.metered(meter))),
                     Err(response) => Err(response),
                 },
@@ -285,7 +323,7 @@ where
             Err(response) => {
                 self.leave(turn);
                 let mut response = response.map(Said::from);
-                line.end(&mut response, &gateway.clock);
+                line.end(&mut response, &gateway.traffic);
                 return Ok(counted(visit, Outcome::Refused, limited, response));
             }
         };
@@ -305,7 +343,7 @@ where
                 Ok(response) => (Outcome::Answered, said::passed_on(response)),
                 Err(failed) => (failed.0, failed.1.map(Said::from)),
             };
-            line.end(&mut response, &gateway.clock);
+            line.end(&mut response, &gateway.traffic);
             gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
             return Ok(counted(visit, outcome, limited, response));
         }
@@ -335,7 +373,7 @@ where
                 None => translation.await,
                 Some(span) => translation.instrument(span).await,
             };
-            line.end(&mut response, &gateway.clock);
+            line.end(&mut response, &gateway.traffic);
             return Ok(counted(visit, outcome, limited, response));
         }
         // Google's compatible endpoint has a shape of its own for what is wrong.
@@ -350,15 +388,21 @@ where
         }
         let course = match &passage {
             Passage::Chunk(chunk) => Gateway::<S>::chunk_on(chunk, &mut parts, body),
-            _ if turn.setup.dialects.provider != Dialect::Gemini => Course::through(body),
-            _ => Box::pin(gateway.course(&turn.setup, &tenant, &mut parts, body)).await,
+            _ if turn.setup.dialects.provider != Dialect::Gemini => Course::through(Outgoing::Came(body)),
+            _ => match resource::at_once(&gateway.resources, (&tenant, gateway.tenants.is_alone()), &parts, body) {
+                Ok(body) => {
+                    affinity::follow(&mut parts, &body);
+                    Course::through(body)
+                }
+                Err(coming) => Box::pin(gateway.course(&turn.setup, &tenant, &mut parts, coming)).await,
+            },
         };
         let OverStack { body, listening, broken } = match course {
-            Course::On(way) => *way,
+            Course::On(way) => way,
             Course::Done(outcome, response) => {
                 self.leave(turn);
                 let mut response = response.map(Said::from);
-                line.end(&mut response, &gateway.clock);
+                line.end(&mut response, &gateway.traffic);
                 return Ok(counted(visit, outcome, limited, response));
             }
         };
@@ -391,7 +435,7 @@ where
         if compatible && response.status().as_u16() >= 400 {
             response = Box::pin(translate::reshaped(response)).await;
         }
-        line.end(&mut response, &gateway.clock);
+        line.end(&mut response, &gateway.traffic);
         gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
         Ok(counted(visit, outcome, limited, response))
     }
@@ -407,7 +451,7 @@ pub use walk::SPANS;
 ///
 /// `limited`: where no key may serve, this dialect calls it a limit.
 fn counted<B: Body<Data = Bytes>>(
-    visit: Visit,
+    mut visit: Visit,
     outcome: Outcome,
     limited: Option<Dialect>,
     mut response: Response<Said<B>>,
@@ -420,6 +464,9 @@ where
     }
     if let Some(span) = visit.span() {
         walk::record(span, &response);
+    }
+    if visit.is_awaited() {
+        visit.of_model(response.extensions().get::<ServedBy>().and_then(ServedBy::used_model));
     }
     let class = class_of(response.status());
     let cut = response.status().as_u16() >= 400 && response.body().size_hint().exact().is_none();

@@ -1,5 +1,6 @@
 //! The gateway and the binary, from outside.
 
+mod admin;
 mod batch;
 mod beside;
 mod binary;
@@ -8,6 +9,7 @@ mod config;
 mod dawdling;
 mod dialects;
 mod ending;
+mod explain;
 mod exposition;
 mod following;
 mod framed;

@@ -15,7 +15,7 @@ use keypool::{
     database::Records,
     fetch::Fetcher,
     gateway::{
-        Gateway, Setup,
+        Door, Gateway, Setup,
         beside::Beside,
         guard::Guard,
         listen::{self, Bounds},
@@ -164,7 +164,7 @@ impl Served {
             let _ = stopped.await;
         };
         let task = tokio::spawn(listen::serve(
-            listener,
+            (listener, Door::Both),
             Tls::default(),
             Arc::new(gateway),
             (Duration::from_secs(2), bounds),

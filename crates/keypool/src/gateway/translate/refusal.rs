@@ -7,7 +7,7 @@ use tower_keypool::{Error, ServedBy};
 
 use super::{Said, name};
 use crate::{
-    gateway::{failed_head, wish::OutOfKeys},
+    gateway::{failed_head, trail::Because, wish::OutOfKeys},
     status::Outcome,
 };
 
@@ -57,6 +57,9 @@ pub(super) fn refused<B>(caller: &dyn Caller, failed: Failed) -> Response<Said<B
     let Failed { outcome, fault, retry_after, served_by } = failed;
     let refused = caller.refused(&fault);
     let mut response = Response::new(Said::from(Full::from(refused.body)));
+    if matches!(outcome, Outcome::Exhausted | Outcome::Refused) {
+        response.extensions_mut().insert(Because(fault.message.clone().into()));
+    }
     *response.status_mut() = refused.status;
     if outcome == Outcome::Exhausted && refused.status == StatusCode::SERVICE_UNAVAILABLE {
         response.extensions_mut().insert(OutOfKeys::saying(&fault.message));

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 /// Those who are in. A cheap handle.
 #[derive(Clone, Debug)]
-pub(super) struct Door(Arc<Inner>);
+pub(super) struct Crowd(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -29,7 +29,7 @@ struct Open {
 /// A connection that was let in; its place is free again once this is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
-    door: Door,
+    crowd: Crowd,
     of: Option<IpAddr>,
 }
 
@@ -59,7 +59,7 @@ impl Full {
     }
 }
 
-impl Door {
+impl Crowd {
     /// With room for so many, and so many of one address.
     pub(super) fn new(most: usize, most_of_one: usize) -> Self {
         Self(Arc::new(Inner { most, most_of_one, open: Mutex::default() }))
@@ -90,7 +90,7 @@ impl Door {
         if let Some(of) = of {
             *open.of.entry(of).or_default() += 1;
         }
-        Ok(Place { door: self.clone(), of })
+        Ok(Place { crowd: self.clone(), of })
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -109,7 +109,7 @@ impl Full {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.door.open();
+        let mut open = self.crowd.open();
         open.all -= 1;
         if let Some(of) = self.of
             && let Some(count) = open.of.get_mut(&of)
@@ -137,36 +137,36 @@ fn household(address: IpAddr) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn enter(door: &Door, from: &str) -> Result<Place, Full> {
-        door.enter(from.parse().unwrap())
+    fn enter(door: &Crowd, from: &str) -> Result<Place, Full> {
+        crowd.enter(from.parse().unwrap())
     }
 
     #[test]
     fn an_address_has_its_bound_and_all_together_have_one() {
-        let door = Door::new(5, 2);
-        let first = enter(&door, "192.0.2.1").unwrap();
-        let _second = enter(&door, "::ffff:192.0.2.1").unwrap();
-        assert_eq!(enter(&door, "192.0.2.1").unwrap_err(), Full::Address);
+        let crowd = Crowd::new(5, 2);
+        let first = enter(&crowd, "192.0.2.1").unwrap();
+        let _second = enter(&crowd, "::ffff:192.0.2.1").unwrap();
+        assert_eq!(enter(&crowd, "192.0.2.1").unwrap_err(), Full::Address);
         drop(first);
-        let _again = enter(&door, "192.0.2.1").unwrap();
-        let _other = enter(&door, "2001:db8::1").unwrap();
-        let _neighbour = enter(&door, "2001:db8::2:0:0:1").unwrap();
-        assert_eq!(enter(&door, "2001:db8:0:0:ffff::").unwrap_err(), Full::Address, "of one network");
-        let last = enter(&door, "127.0.0.1").unwrap();
-        assert_eq!(enter(&door, "127.0.0.1").unwrap_err(), Full::All);
-        assert_eq!(enter(&door, "198.51.100.1").unwrap_err(), Full::All);
+        let _again = enter(&crowd, "192.0.2.1").unwrap();
+        let _other = enter(&crowd, "2001:db8::1").unwrap();
+        let _neighbour = enter(&crowd, "2001:db8::2:0:0:1").unwrap();
+        assert_eq!(enter(&crowd, "2001:db8:0:0:ffff::").unwrap_err(), Full::Address, "of one network");
+        let last = enter(&crowd, "127.0.0.1").unwrap();
+        assert_eq!(enter(&crowd, "127.0.0.1").unwrap_err(), Full::All);
+        assert_eq!(enter(&crowd, "198.51.100.1").unwrap_err(), Full::All);
         drop(last);
-        let _elsewhere = enter(&door, "198.51.100.1").unwrap();
+        let _elsewhere = enter(&crowd, "198.51.100.1").unwrap();
     }
 
     #[test]
     fn this_machine_has_no_bound_of_its_own_and_nothing_is_kept_of_those_who_left() {
-        let door = Door::new(100, 1);
+        let crowd = Crowd::new(100, 1);
         let places: Vec<Place> = ["127.0.0.1", "127.0.0.1", "::1", "::1", "::ffff:127.9.9.9", "192.0.2.1"]
-            .map(|from| enter(&door, from).unwrap())
+            .map(|from| enter(&crowd, from).unwrap())
             .into();
         drop(places);
-        assert!(door.open().of.is_empty());
-        assert_eq!(door.open().all, 0);
+        assert!(crowd.open().of.is_empty());
+        assert_eq!(crowd.open().all, 0);
     }
 }
