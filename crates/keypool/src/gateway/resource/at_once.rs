@@ -5,9 +5,9 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use crate::gateway::Arriving;
 use http::{Method, header, request::Parts};
 use http_body::{Body as _, Frame};
-use hyper::body::Incoming;
 
 use super::{Resources, mentioned, sought};
 use crate::{gateway::tenant::Tenant, outgoing::Outgoing};
@@ -20,11 +20,11 @@ const CALLS: [&str; 5] =
 #[derive(Debug)]
 pub(in crate::gateway) struct Coming {
     pub(super) first: Option<Frame<bytes::Bytes>>,
-    pub(super) rest: Incoming,
+    pub(super) rest: Arriving,
 }
 
-impl From<Incoming> for Coming {
-    fn from(rest: Incoming) -> Self {
+impl From<Arriving> for Coming {
+    fn from(rest: Arriving) -> Self {
         Self { first: None, rest }
     }
 }
@@ -33,11 +33,12 @@ impl From<Incoming> for Coming {
 ///
 /// # Errors
 /// Whatever must be [sought](super::seek).
+#[expect(clippy::result_large_err, reason = "it is handed on where it stands")]
 pub(in crate::gateway) fn at_once(
     resources: &Resources,
     (tenant, alone): (&Tenant, bool),
     parts: &Parts,
-    mut body: Incoming,
+    mut body: Arriving,
 ) -> Result<Outgoing, Coming> {
     let Some(model) = called(parts) else { return Err(body.into()) };
     if !tenant.may_use(model) || !is_plain(parts, alone) {
