@@ -363,7 +363,8 @@ async fn json_however_deep_breaks_nothing() {
         ("/v1beta/models/m:generateContent", r#"{"contents":"#, "}", true),
         ("/v1beta/openai/chat/completions", r#"{"model":"m","messages":"#, "}", true),
     ] {
-        for depth in [200, 100_000] {
+        // Longer ones go on unread while nothing belongs to anybody.
+        for depth in [200, 30_000] {
             let body = format!("{before}{}{}{after}", "[".repeat(depth), "]".repeat(depth));
             let auth = if path.starts_with("/v1/") { "authorization: Bearer " } else { "x-goog-api-key: " };
             let request = format!(
