@@ -71,6 +71,9 @@ impl KeyPool {
         let mut state = self.state();
         state.watch_wall(now);
         state.serve(now);
+        if demand.meter.is_some() {
+            state.note_candidates(demand, now);
+        }
         if !state.closed
             && let Some(picked) = state.pick_first(demand, now)
         {
@@ -128,6 +131,11 @@ impl KeyPool {
         self.look_at(now).snapshot(now)
     }
 
+    /// Whether both handles are of one pool.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// What happens from now on.
     pub fn events(&self) -> Events {
         let receiver = self.0.events.subscribe();
@@ -169,6 +177,9 @@ impl KeyPool {
 
     #[inline]
     fn leased(&self, picked: Picked, demand: &Demand) -> Lease {
+        if let Some(meter) = &demand.meter {
+            meter.granted(self, &picked.key, demand.model.as_ref());
+        }
         Lease::new(Granted {
             pool: self.clone(),
             seat: picked.seat,

@@ -238,6 +238,9 @@ impl Granted {
 
     /// Who served, for the answer or the error.
     pub(crate) fn served_by(&self, verdict: Verdict) -> ServedBy {
+        if let Some(meter) = &self.meter {
+            meter.judged(self, &verdict);
+        }
         ServedBy {
             key: Some(self.key.clone()),
             requested: self.requested.clone().or_else(|| self.model.clone()),

@@ -64,6 +64,7 @@ mod short;
 mod shutdown;
 mod snapshot;
 mod state;
+mod steps;
 mod survey;
 mod tally;
 mod timer;
@@ -102,6 +103,7 @@ pub use sharing::{SharingState, SharingView};
 pub use snapshot::{
     DisabledView, KeyLaneView, KeyState, KeyView, LaneLimitView, LaneView, LimitView, PriorityView, RestView, Snapshot,
 };
+pub use steps::{Candidate, Step};
 
 use crate::{provider::Provider, rule::Retry, time::Clock};
 use locks::Mutex;

@@ -21,12 +21,19 @@ pub struct Tidy {
     form: bool,
     trailers: bool,
     overrides: bool,
+    administers: bool,
 }
 
 impl Tidy {
     /// What was seen of it.
     pub fn after(seen: &Seen<'_>) -> Self {
-        Self { expects: seen.expects, form: seen.form, trailers: seen.trailers, overrides: seen.overrides }
+        Self {
+            expects: seen.expects,
+            form: seen.form,
+            trailers: seen.trailers,
+            overrides: seen.overrides,
+            administers: seen.administers,
+        }
     }
 
     /// Makes the head one that may leave: the path alone, and JSON called JSON.
@@ -42,6 +49,11 @@ impl Tidy {
         if self.overrides {
             // It is looked at for what it says it is.
             for name in ["x-http-method-override", "x-http-method", "x-method-override"] {
+                head.headers.remove(name);
+            }
+        }
+        if self.administers {
+            for name in ["x-keypool-admin", "x-keypool-trace"] {
                 head.headers.remove(name);
             }
         }
@@ -104,6 +116,7 @@ fn stays_behind(name: &HeaderName) -> bool {
             | "x-keypool-key"
             | "x-keypool-attempts"
             | "x-keypool-model"
+            | "x-keypool-trace-id"
     )
 }
 

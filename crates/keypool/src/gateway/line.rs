@@ -6,15 +6,17 @@ use std::sync::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
-use tower_keypool::{Clock, ServedBy, Tick};
+use tower_keypool::{Clock, Meter, ServedBy, Tick};
 
-use super::head;
+use super::{head, trail::Following};
 
 /// The target of the lines that tell of requests.
 pub const REQUESTS: &str = "keypool::requests";
 
 /// What a request is called, by whoever sent it or by us, for all who tell of it.
 const ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Under which id its trace is to be had.
+const TRACE: HeaderName = HeaderName::from_static("x-keypool-trace-id");
 /// What the provider calls it.
 const THEIRS: HeaderName = HeaderName::from_static("x-upstream-request-id");
 /// An id of a caller's own may be this long.
@@ -34,6 +36,8 @@ pub(super) struct RequestLine {
     page: bool,
     /// Where they are told. Without the query: a token may stand there.
     path: Option<Box<(Method, String)>>,
+    /// What becomes of it is remembered.
+    trail: Option<Box<Following>>,
 }
 
 impl RequestLine {
@@ -41,7 +45,22 @@ impl RequestLine {
         let path = tracing::enabled!(target: REQUESTS, tracing::Level::DEBUG)
             .then(|| Box::new((request.method().clone(), request.uri().path().to_owned())));
         let id = given(request.headers()).cloned().or_else(made);
-        Self { id, tenant: None, began: clock.tick(), names, page: false, path }
+        Self { id, tenant: None, began: clock.tick(), names, page: false, path, trail: None }
+    }
+
+    /// When it came.
+    pub(super) fn began(&self) -> Tick {
+        self.began
+    }
+
+    /// What becomes of it is remembered.
+    pub(super) fn followed(&mut self, trail: Following) {
+        self.trail = Some(Box::new(trail));
+    }
+
+    /// Who is told what happens to it, where that is remembered.
+    pub(super) fn meter(&self) -> Option<&Arc<Meter>> {
+        self.trail.as_deref().map(Following::meter)
     }
 
     /// It was let in.
@@ -75,6 +94,13 @@ impl RequestLine {
                 path,
             );
         }
+        if let Some(trail) = self.trail.take() {
+            let surveyed = trail.surveyed;
+            trail.end(&id, self.tenant.take(), response, response.extensions().get::<ServedBy>());
+            if surveyed {
+                response.headers_mut().insert(TRACE, id.clone());
+            }
+        }
         if !self.names {
             head::unname(response.headers_mut());
         }
@@ -87,6 +113,9 @@ impl RequestLine {
 impl Drop for RequestLine {
     fn drop(&mut self) {
         let Some(id) = &self.id else { return };
+        if let Some(trail) = self.trail.take() {
+            trail.left(id, self.tenant.clone());
+        }
         let (method, path) = self.path.as_deref().map(|(method, path)| (method.as_str(), path.as_str())).unzip();
         tracing::info!(
             target: REQUESTS,

@@ -5,6 +5,7 @@
 //! comes. Chunks of a resumable upload take the way of [`upload`]; what is asked under `/-/` is answered here. [`route`]
 //! tells dialects apart: a request in another one than the provider's is translated, both ways.
 
+mod administered;
 mod asking;
 pub mod beside;
 mod blot;
@@ -35,6 +36,7 @@ mod telling;
 pub mod tenant;
 pub mod tls;
 pub mod token;
+pub(crate) mod trail;
 mod translate;
 pub mod upload;
 mod walk;
@@ -54,7 +56,7 @@ use beside::{Beside, Others};
 use budget::Budgets;
 use course::{Course, OverStack};
 use dialect::Dialect;
-pub use entrance::Entrance;
+pub use entrance::{Door, Entrance};
 use failure::{failed, failed_head};
 use guard::Guard;
 use head::Tidy;
@@ -67,11 +69,13 @@ use said::Said;
 use seen::Seen;
 use tenant::Tenants;
 use token::Token;
+use trail::Trails;
 use translate::{Translation, Translator};
 use upload::{Passage, Uploads};
 
 use crate::{
-    database::Records,
+    admin::Admin,
+    database::{Records, used::Used},
     fetch::Fetcher,
     outgoing::Outgoing,
     status::{Counted, Outcome, Status, Traffic, Visit, class_of},
@@ -97,6 +101,9 @@ pub struct Gateway<S> {
     status: Option<Arc<Status>>,
     fetcher: Fetcher,
     others: Others<S>,
+    used: Used,
+    trails: Arc<Trails>,
+    admin: Option<Arc<Admin>>,
 }
 
 /// What may change while it runs. A request keeps what it began with.
@@ -139,11 +146,14 @@ impl<S> Gateway<S> {
             budgets: Budgets::new(records),
             models: Arc::default(),
             pipes: Arc::default(),
-            clock,
+            clock: clock.clone(),
             traffic,
             status: None,
             fetcher: Fetcher::default(),
             others: Others::default(),
+            used: Used::default(),
+            trails: Arc::new(Trails::new(clock)),
+            admin: None,
         }
     }
 
@@ -159,6 +169,23 @@ impl<S> Gateway<S> {
     /// Who may ask, beside whoever has the one token.
     pub fn tenants(&self) -> &Arc<Tenants> {
         &self.tenants
+    }
+
+    /// What tenants used.
+    pub fn used(&self) -> &Used {
+        &self.used
+    }
+
+    /// What became of the last requests.
+    pub(crate) fn trails(&self) -> &Arc<Trails> {
+        &self.trails
+    }
+
+    /// May be administered by this.
+    #[must_use]
+    pub fn administered(mut self, admin: Arc<Admin>) -> Self {
+        self.admin = Some(admin);
+        self
     }
 
     /// Fetches images by this, where its dialects allow any.
@@ -215,6 +242,13 @@ where
         let gateway = &*self.gateway;
         let mut turn = self.turn();
         let mut line = RequestLine::begin(&request, turn.setup.names, &gateway.clock);
+        if let Some(admin) = gateway.administers(&self, request.uri().path()) {
+            let response = Box::pin(gateway.administer(admin, &self, &turn.setup, request)).await;
+            self.leave(turn);
+            let mut response = response.map(Said::administered);
+            line.of_page().end(&mut response, &gateway.clock);
+            return Ok(response.map(Counted::uncounted));
+        }
         let (mut parts, body) = request.into_parts();
         live::right_slashes(&mut parts);
         let (dialect, way) = (Dialect::of(&parts), Way::of(turn.setup.dialects, &parts));
@@ -227,6 +261,10 @@ where
             self.leave(turn);
             line.of_page().end(&mut response, &gateway.clock);
             return Ok(response.map(|body| Counted::uncounted(Said::from(body))));
+        }
+        if gateway.trails.is_on() {
+            let surveyed = seen.administers && gateway.wants_trace(&parts, self.peer);
+            line.followed(gateway.trails.follow(&parts.method, parts.uri.path(), line.began(), surveyed));
         }
         // Whoever names another provider speaks its dialect.
         let other = gateway.others.take(&mut parts.uri);
@@ -252,7 +290,7 @@ where
             (Ok((_, Passage::Open(_) | Passage::Chunk(_))), _) if other.is_some() => Err(dialect.nowhere()),
             // What is made there is nobody's: it is for whoever has the one token.
             (Ok((tenant, _)), _) if other.is_some() && !tenant.is_default() => Err(dialect.nowhere()),
-            (Ok(admitted), _) => match gateway.let_in(&admitted.0, &mut visit, dialect).await {
+            (Ok(admitted), _) => match gateway.let_in(&admitted.0, &mut visit, dialect, line.meter()).await {
                 Ok(meter) => Ok((admitted, meter)),
                 Err(response) => Err(response),
             },
@@ -270,6 +308,9 @@ where
         if let Some(other) = other {
             self.leave(turn);
             tidy.apply(&mut parts);
+            if let Some(meter) = meter {
+                parts.extensions.insert(Demand::any_model().metered(meter));
+            }
             let request = Request::from_parts(parts, Outgoing::Came(body));
             let passing = translate::pass(other.stack, request);
             let answered = match visit.span().cloned() {
@@ -374,12 +415,15 @@ pub use walk::SPANS;
 ///
 /// An error whose text may have broken off keeps its status, and as much of the text as came: a connection that is cut
 /// before its head went out would tell nothing.
-fn counted<B: Body<Data = Bytes>>(visit: Visit, outcome: Outcome, mut response: Response<Said<B>>) -> Answer<B>
+fn counted<B: Body<Data = Bytes>>(mut visit: Visit, outcome: Outcome, mut response: Response<Said<B>>) -> Answer<B>
 where
     B::Error: Into<BoxError>,
 {
     if let Some(span) = visit.span() {
         walk::record(span, &response);
+    }
+    if visit.is_awaited() {
+        visit.of_model(response.extensions().get::<ServedBy>().and_then(ServedBy::used_model));
     }
     let class = class_of(response.status());
     let cut = response.status().as_u16() >= 400 && response.body().size_hint().exact().is_none();
