@@ -10,7 +10,7 @@ function filled(node, given, inside) {
     if (name === "on") for (const [event, act] of Object.entries(value)) node.addEventListener(event, act);
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...inside.flat().filter((part) => part !== null && part !== undefined && part !== false));
+  node.append(...inside.flat(Infinity).filter((part) => part !== null && part !== undefined && part !== false));
   return node;
 }
 
@@ -29,7 +29,7 @@ export function say(node, text) {
 /** These nodes and nothing else; touched only where they look different. */
 export function show(node, ...inside) {
   const fresh = document.createElement(node.tagName);
-  fresh.append(...inside.flat().filter((part) => part !== null && part !== undefined && part !== false));
+  fresh.append(...inside.flat(Infinity).filter((part) => part !== null && part !== undefined && part !== false));
   if (!fresh.isEqualNode(clean(node))) node.replaceChildren(...fresh.childNodes);
 }
 

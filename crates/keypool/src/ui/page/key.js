@@ -5,7 +5,7 @@ import { bars } from "./bars.js";
 import { act, close, news, open, sure } from "./dialog.js";
 import { element, show } from "./element.js";
 import { field, form } from "./field.js";
-import { isOff, owners, row } from "./keys.js";
+import { isForeign, isOff, owners, row } from "./keys.js";
 import { reasons } from "./rests.js";
 import { clock } from "./time.js";
 import { model, plain, whole } from "./words.js";
@@ -128,7 +128,7 @@ function lanes(view) {
 
 /** Told anew while it is open. */
 export function draw() {
-  const found = shown && row(shown.id);
+  const found = shown && (row(shown.id) ?? shown.found);
   if (!found) return;
   show(shown.facts, facts(found));
   const because = found.view ? reasons(found.view) : [];
@@ -137,14 +137,26 @@ export function draw() {
   show(shown.off, isOff(shown.id) ? "Enable" : "Disable");
 }
 
+/** One that is not on the page. */
+async function asked(id) {
+  try {
+    const stand = await get(keyPath(id));
+    return { id, view: stand.live, stand };
+  } catch (refused) {
+    news(refused.message, true);
+    return null;
+  }
+}
+
 /** Opens its dialog. */
 export async function more(id) {
-  const found = row(id) ?? { view: null, stand: await get(keyPath(id)) };
+  const found = row(id) ?? (await asked(id));
+  if (!found) return;
   const { view, stand } = found;
   const models = (view?.lanes ?? []).map((lane) => lane.model).filter(Boolean);
   const choice = element("select", {}, element("option", { value: "" }, "list models (free)"), models.map((name) => element("option", { value: name }, name)));
   const off = element("button", { on: { click: (event) => toggle(id, event.currentTarget) } });
-  shown = { id, off, facts: element("dl", { class: "facts" }), rests: element("div"), lanes: element("div") };
+  shown = { id, found, off, facts: element("dl", { class: "facts" }), rests: element("div"), lanes: element("div") };
   const lines = [
     field("Priority", "priority", { type: "number", min: 0, max: 65535, step: 1, value: view?.priority ?? stand?.priority ?? 0 }, "lower comes first"),
     field("Weight", "weight", { type: "number", min: 0.001, step: "any", value: +(view?.weight ?? stand?.weight ?? 1).toFixed(4) }, "share of the load"),
@@ -155,7 +167,7 @@ export async function more(id) {
   const body = element(
     "div",
     {},
-    element("div", { class: "bar" },
+    isForeign() ? null : element("div", { class: "bar" },
       element("button", { class: "main", on: { click: (event) => test(id, event.currentTarget, choice.value) } }, "Test"),
       element("label", {}, "with ", choice),
       element("span", { class: "pushed" }),
@@ -165,10 +177,12 @@ export async function more(id) {
     shown.rests,
     element("h3", {}, "Lanes and limits"),
     shown.lanes,
-    element("h3", {}, "Change"),
-    form(`Change ${id}`, element("div", { class: "fields" }, lines), "Save", (data, button, node) => set(id, data, button, node)),
-    element("h3", {}, "Replace the secret"),
-    form(`Replace the secret of ${id}`, secret, "Replace", (data, button, node) => replace(id, data, button, node), true),
+    isForeign() ? null : [
+      element("h3", {}, "Change"),
+      form(`Change ${id}`, element("div", { class: "fields" }, lines), "Save", (data, button, node) => set(id, data, button, node)),
+      element("h3", {}, "Replace the secret"),
+      form(`Replace the secret of ${id}`, secret, "Replace", (data, button, node) => replace(id, data, button, node), true),
+    ],
     element("h3", {}, "What is known"),
     shown.facts,
   );

@@ -3,7 +3,7 @@
 import { bars } from "./bars.js";
 import { by, element, keep, mark, say, show } from "./element.js";
 import { reasons } from "./rests.js";
-import { STATES, plain, short } from "./words.js";
+import { STATES, model, plain, short } from "./words.js";
 
 const PAGE = 50;
 const COLUMNS = [
@@ -16,6 +16,9 @@ const COLUMNS = [
   ["Served", (row) => -(row.view?.started ?? 0)],
   ["Actions", null],
 ];
+
+/** States as the list knows them. */
+const LISTED = { ready: "usable", partly: "partly", resting: "resting", disabled: "disabled" };
 
 const stateOf = (row) => row.view?.state ?? (row.stand?.state === "disabled" ? "disabled" : "absent");
 const partOf = (held) => (held.limit.amount > 0 ? held.used / held.limit.amount : 1);
@@ -30,14 +33,19 @@ let backwards = false;
 let page = 0;
 /** The pool is too large to be told whole: pages come from the list. */
 let paged = false;
+/** The pool is another provider's: it is only looked at. */
+let foreign = false;
 let actions = {};
 let turned = () => {};
 
 export const row = (id) => known.get(id);
 export const owners = () => [...new Set(rows.map((found) => found.view?.owner ?? found.stand?.owner).filter(Boolean))];
-export const isPaged = () => paged;
+export const isForeign = () => foreign;
 /** What the list is asked for where it comes in pages. */
-export const asked = () => `offset=${page * PAGE}&limit=${PAGE}`;
+export function asked() {
+  const state = LISTED[by("state").value];
+  return `offset=${page * PAGE}&limit=${PAGE}${state ? `&state=${state}` : ""}`;
+}
 
 /** `actions`: test, toggle and open, each told the key's name and the button. `again`: another page is wanted. */
 export function ready(given, again) {
@@ -52,9 +60,12 @@ export function ready(given, again) {
   mark(table, "role", "table");
   table.append(caption, element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, heads)));
   table.append(element("tbody", { role: "rowgroup" }));
-  for (const name of ["find", "state"]) {
-    by(name).addEventListener("input", () => ((page = 0), draw()));
-  }
+  for (const name of ["find", "state"]) by(name).addEventListener("input", () => ((page = 0), draw()));
+  // A list that comes in pages is not looked through here: a name is asked for as a whole.
+  by("state").addEventListener("input", () => paged && turned());
+  by("find").addEventListener("keydown", (event) => {
+    if (paged && event.key === "Enter" && by("find").value) actions.open(by("find").value.trim());
+  });
   by("before").addEventListener("click", () => turn(-1));
   by("after").addEventListener("click", () => turn(1));
   sort(order);
@@ -77,7 +88,7 @@ function turn(pages) {
 
 /** These are the keys: views of the pool, and what the database says, by name. */
 export function tell(views, stands, all) {
-  paged = all > views.length && views.length > 0 && stands !== null && all > 2000;
+  paged = false;
   total = all;
   const found = new Map(views.map((view) => [view.id, { id: view.id, view, stand: stands?.get(view.id) ?? null }]));
   for (const [id, stand] of stands ?? []) {
@@ -99,7 +110,14 @@ export function tellPage(list, all) {
   draw();
 }
 
+/** Whose keys they are: the gateway's own, or another provider's. */
+export function ofPool(name) {
+  foreign = name !== "main";
+  mark(by("keys"), "class", foreign ? "foreign" : null);
+}
+
 function matches(row, words, state) {
+  if (paged) return true;
   if (state && stateOf(row) !== state) return false;
   if (words.length === 0) return true;
   const labels = Object.entries(row.view?.labels ?? {}).flat();
@@ -116,7 +134,8 @@ function draw() {
     const [one, other] = [rank(a), rank(b)];
     return way * (one < other ? -1 : one > other ? 1 : 0) || (a.id < b.id ? -1 : 1);
   };
-  fitting.sort(compare);
+  if (!paged) fitting.sort(compare);
+  mark(by("find"), "placeholder", paged ? "whole name, then Enter" : "name, owner, label");
   const count = paged ? total : fitting.length;
   const pages = Math.max(1, Math.ceil(count / PAGE));
   page = Math.min(page, pages - 1);
@@ -132,7 +151,7 @@ function draw() {
 function make(row) {
   const cells = COLUMNS.map(([name]) => {
     const tag = name === "Key" ? "th" : "td";
-    const more = tag === "th" ? { scope: "row", role: "rowheader" } : { role: "cell" };
+    const more = tag === "th" ? { scope: "row", role: "rowheader" } : { role: "cell", class: name === "Actions" ? "acts" : null };
     return element(tag, { "data-label": name, ...more });
   });
   const button = (word, act, label) =>
@@ -164,7 +183,7 @@ function update(node, row) {
   say(flight, view ? (view.max_concurrent ? `${view.in_flight}/${view.max_concurrent}` : view.in_flight) : "–");
   const lanes = (view?.lanes ?? []).filter((lane) => lane.limits.length > 0);
   lanes.sort((a, b) => Math.max(...b.limits.map(partOf)) - Math.max(...a.limits.map(partOf)));
-  const told = lanes.slice(0, 2).map((lane) => [element("div", { class: "lane" }, lane.model ?? "(no model)"), bars(lane.limits, lane.model ?? "")]);
+  const told = lanes.slice(0, 2).map((lane) => [element("div", { class: "lane" }, model(lane.model)), bars(lane.limits, model(lane.model))]);
   const more = lanes.length > 2 ? element("div", { class: "quiet" }, `and ${lanes.length - 2} more`) : null;
   show(limits, told.length ? [told, more] : element("span", { class: "quiet" }, "none known"));
   const because = view ? reasons(view) : [];
@@ -178,9 +197,9 @@ function update(node, row) {
 
 function servedOf(view, stand) {
   if (!view) return [element("span", { class: "quiet" }, "–")];
-  const parts = [element("span", { class: "good" }, `${short(view.succeeded)} good`)];
-  if (view.limit_hits) parts.push(" ", element("span", { class: "limited" }, `${short(view.limit_hits)} limited`));
-  if (view.failed) parts.push(" ", element("span", { class: "bad" }, `${short(view.failed)} failed`));
+  const parts = [element("div", { class: "good" }, `${short(view.succeeded)} good`)];
+  if (view.limit_hits) parts.push(element("div", { class: "limited" }, `${short(view.limit_hits)} limited`));
+  if (view.failed) parts.push(element("div", { class: "bad" }, `${short(view.failed)} failed`));
   if (stand?.used_today) parts.push(element("div", { class: "quiet" }, `${short(stand.used_today)} today`));
   return parts;
 }

@@ -61,7 +61,7 @@ function link(up) {
 const often = () =>
   look("snapshot", async () => {
     const name = pool();
-    const told = await get(inPool("/snapshot"));
+    const told = await get(inPool(`/snapshot?keys=${total > MANY ? 0 : MANY}`));
     if (!running || name !== pool()) return;
     summary.pools(told);
     summary.tell(told);
@@ -70,8 +70,8 @@ const often = () =>
     began ??= moment(told.snapshot.at);
     const more = total !== told.snapshot.total_keys;
     [views, total] = [told.snapshot.keys, told.snapshot.total_keys];
+    keys.ofPool(name);
     if (total <= MANY) keys.tell(views, stands, total);
-    else await page();
     key.draw();
     const requests = (await get("/requests")).requests;
     const errors = (await get("/errors")).errors;
@@ -91,10 +91,9 @@ async function page() {
 /** What the database knows of the keys; another provider's pool has no more than its own. */
 const standing = () =>
   look("keys", async () => {
-    if (pool() !== "main" || total > MANY) {
-      stands = null;
-      return;
-    }
+    stands = pool() === "main" && total <= MANY ? stands : null;
+    if (total > MANY) return page();
+    if (pool() !== "main") return;
     const found = new Map();
     for (let offset = 0; ; offset += PAGE) {
       const told = await get(`/keys?limit=${PAGE}&offset=${offset}`);

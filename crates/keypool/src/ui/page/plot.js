@@ -3,7 +3,7 @@
 import { drawn, element, say } from "./element.js";
 
 const HEIGHT = 150;
-const LEFT = 44;
+const LEFT = 52;
 const BOTTOM = 18;
 const TOP = 8;
 

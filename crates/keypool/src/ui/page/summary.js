@@ -5,6 +5,8 @@ import { rest } from "./rests.js";
 import { long } from "./time.js";
 import { plain, short, whole } from "./words.js";
 
+const bytes = (all) => (all < 1048576 ? `${Math.ceil(all / 1024)} KiB` : `${(all / 1048576).toFixed(1)} MiB`);
+
 export function tell(told) {
   const pool = told.snapshot;
   say(by("process"), `${told.name} · ${told.version} · up ${long(told.uptime_seconds)} · ${told.database ?? "no database"}`);
@@ -14,10 +16,10 @@ export function tell(told) {
     ["Disabled", whole(pool.disabled_keys), pool.disabled_keys > 0 ? "bad" : null],
     ["In flight", whole(pool.in_flight), null],
     ["Waiting", whole(pool.waiters), pool.waiters > 0 ? "limited" : null],
-    ["Last minute", `${short(pool.requests_last_minute)} req`, null],
-    ["429 last minute", short(pool.limit_hits_last_minute), pool.limit_hits_last_minute > 0 ? "limited" : null],
-    ["No key to be had", short(pool.exhausted), pool.exhausted > 0 ? "bad" : null],
-    ["Memory", `${(pool.total_memory_bytes / 1048576).toFixed(1)} MiB`, null],
+    ["Requests / min", short(pool.requests_last_minute), null],
+    ["429s / min", short(pool.limit_hits_last_minute), pool.limit_hits_last_minute > 0 ? "limited" : null],
+    ["Exhausted", short(pool.exhausted), pool.exhausted > 0 ? "bad" : null],
+    ["Memory", bytes(pool.total_memory_bytes), null],
   ];
   if (pool.sharing) tiles.push(["Sharing", plain(pool.sharing.state), pool.sharing.state === "connected" ? "good" : "bad"]);
   const make = ([name]) => element("div", {}, element("dt", {}, name), element("dd"));

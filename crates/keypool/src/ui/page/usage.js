@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { by, element, mark, say } from "./element.js";
-import { short, whole } from "./words.js";
+import { model, short, whole } from "./words.js";
 
 const MOST = 40;
 const DAY = 86400000;
@@ -31,7 +31,7 @@ function draw(told, kind) {
   for (let day = Date.parse(told.from); day <= last && days.length < 40; day += DAY) days.push(dateOf(day));
   const rows = new Map();
   for (const line of told.rows) {
-    const name = line[kind] === "" ? "(no model)" : line[kind];
+    const name = kind === "model" ? model(line.model) : line[kind];
     const held = rows.get(name) ?? { total: 0, days: new Map() };
     const cell = held.days.get(line.day) ?? { requests: 0, bad: 0, tokens: 0 };
     const errors = line.failed ?? Object.values(line.errors ?? {}).reduce((sum, number) => sum + number, 0);

@@ -5,7 +5,8 @@ import { seconds } from "./time.js";
 /** `rate_limited` → `rate limited`. */
 export const plain = (word) => String(word ?? "").replaceAll("_", " ");
 
-export const model = (name) => name ?? "(no model)";
+/** A lane's name: requests may name no model, and `*` is the lane that models share. */
+export const model = (name) => (name === null || name === "" ? "no model named" : name === "*" ? "other models" : name);
 
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const WHOLE = new Intl.NumberFormat("en");
