@@ -36,6 +36,15 @@ impl Tidy {
         }
     }
 
+    /// Takes out what is said to the gateway alone. Before anything else is done with the head: it may leave by many ways.
+    pub fn keep_ours(self, head: &mut Parts) {
+        if self.administers {
+            for name in ["x-keypool-admin", "x-keypool-trace"] {
+                head.headers.remove(name);
+            }
+        }
+    }
+
     /// Makes the head one that may leave: the path alone, and JSON called JSON.
     pub fn apply(self, head: &mut Parts) {
         if head.uri.authority().is_some() {
@@ -49,11 +58,6 @@ impl Tidy {
         if self.overrides {
             // It is looked at for what it says it is.
             for name in ["x-http-method-override", "x-http-method", "x-method-override"] {
-                head.headers.remove(name);
-            }
-        }
-        if self.administers {
-            for name in ["x-keypool-admin", "x-keypool-trace"] {
                 head.headers.remove(name);
             }
         }

@@ -1,8 +1,6 @@
 //! What became of a request: asked of the admin API, and by `keypool explain`.
 
-use std::time::Duration;
-
-use gemini_sim::{Effect, Fault, GeminiSim, Key, Limits, Project};
+use gemini_sim::{GeminiSim, Key, Limits, Project};
 use http::{Method, Request};
 use serde_json::Value;
 
@@ -97,7 +95,7 @@ async fn only_an_administrator_is_told_and_nothing_of_it_goes_upstream() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whose_429_it_was_is_told() {
-    let project = Project::new("100000000001").key(Key::new(secret(0))).limits(Limits::per_minute(1));
+    let project = Project::new("100000000001").key(Key::new(secret(0))).limits(Limits::none().rpm(1));
     let sim = GeminiSim::builder().project(project).start().await.unwrap();
     let home = Home::new();
     home.add(0, "one", &[]);
