@@ -2,6 +2,12 @@
 
 import { by, element, say } from "./element.js";
 
+/** News stand in whatever is in front: behind a dialog nobody could close them. */
+function place() {
+  const front = [by("question"), by("dialog")].find((dialog) => dialog.open) ?? document.body;
+  if (by("news").parentElement !== front) front.append(by("news"));
+}
+
 /** Opens the dialog with this in it; `closed` is told. */
 export function open(title, body, closed) {
   const dialog = by("dialog");
@@ -12,6 +18,7 @@ export function open(title, body, closed) {
     closed?.();
   };
   if (!dialog.open) dialog.showModal();
+  place();
 }
 
 export const close = () => by("dialog").close();
@@ -28,6 +35,7 @@ export function sure({ title, text, action, field, danger = false }) {
   by("question-field").value = "";
   dialog.returnValue = "";
   dialog.showModal();
+  place();
   if (danger && !field) by("question-no").focus();
   return new Promise((answer) => {
     dialog.onclose = () => answer(dialog.returnValue === "yes" ? by("question-field").value.trim() : null);
@@ -60,6 +68,7 @@ export async function act(button, work) {
 }
 
 export function ready() {
+  for (const dialog of [by("dialog"), by("question")]) dialog.addEventListener("close", place);
   by("dialog-close").addEventListener("click", close);
   by("question-no").addEventListener("click", () => by("question").close(""));
 }

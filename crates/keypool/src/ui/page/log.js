@@ -20,6 +20,7 @@ const word = (verdict) => element("span", { class: `verdict ${kindOf(verdict)}` 
 const statusOf = ({ status }) => element("span", { class: `verdict ${status === null ? "other" : status < 400 ? "good" : status === 429 ? "limited" : "bad"}` }, status === null ? "left" : String(status));
 
 export function ready() {
+  by("event-kinds").addEventListener("change", drawEvents);
   drawErrors = table(
     "error-table",
     "Attempts that failed, latest first",
@@ -86,8 +87,17 @@ export function tellEvents(more) {
   const known = new Set(events.map((event) => event.number));
   const fresh = more.filter((event) => !known.has(event.number));
   if (fresh.length === 0 && events.length > 0) return;
-  events = [...events, ...fresh].sort((a, b) => b.number - a.number).slice(0, MOST);
-  keep(by("event-list"), events, (event) => event.number, line);
+  events = [...events, ...fresh].sort((a, b) => b.number - a.number).slice(0, 2 * MOST);
+  drawEvents();
+}
+
+// Keys of a later priority serve, and limits become known, all the time.
+const USUAL = new Set(["spilled", "learned"]);
+
+function drawEvents() {
+  const all = by("event-kinds").value === "all";
+  const shown = events.filter((event) => all || !USUAL.has(event.event));
+  keep(by("event-list"), shown, (event) => event.number, line);
 }
 
 export const forgetEvents = () => (events = []);

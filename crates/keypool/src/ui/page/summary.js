@@ -21,7 +21,7 @@ export function tell(told) {
     ["Exhausted", short(pool.exhausted), pool.exhausted > 0 ? "bad" : null],
     ["Memory", bytes(pool.total_memory_bytes), null],
   ];
-  if (pool.sharing) tiles.push(["Sharing", plain(pool.sharing.state), pool.sharing.state === "connected" ? "good" : "bad"]);
+  if (pool.sharing) tiles.push(["Sharing", plain(pool.sharing.state), `word ${pool.sharing.state === "connected" ? "good" : "bad"}`]);
   const make = ([name]) => element("div", {}, element("dt", {}, name), element("dd"));
   keep(by("summary"), tiles, ([name]) => name, make, (node, [, value, kind]) => {
     say(node.lastChild, value);

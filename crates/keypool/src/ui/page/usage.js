@@ -16,21 +16,28 @@ export function ready() {
 
 export async function look() {
   const [kind, days] = [by("usage-by").value, Number(by("usage-days").value)];
-  const from = dateOf(Date.now() - (days - 1) * DAY);
+  const from = dateOf(Date.now() - days * DAY);
+  // A day ends elsewhere, and the last one there may be yesterday's here: one more is asked for than is shown.
   try {
-    draw(await get(`/usage?by=${kind}&from=${from}&to=today`), kind);
+    draw(await get(`/usage?by=${kind}&from=${from}&to=today`), kind, days);
   } catch (refused) {
     by("heat").replaceChildren();
     say(by("usage-news"), refused.code === "no_database" ? `${refused.message}. Choose “tenant”.` : refused.message);
   }
 }
 
-function draw(told, kind) {
-  const days = [];
+function draw(told, kind, wanted) {
+  let days = [];
   const last = Date.parse(told.to);
   for (let day = Date.parse(told.from); day <= last && days.length < 40; day += DAY) days.push(dateOf(day));
+  days = days.slice(-wanted);
   const rows = new Map();
+  const sum = { requests: 0, input: 0, output: 0 };
   for (const line of told.rows) {
+    if (!days.includes(line.day)) continue;
+    sum.requests += line.requests;
+    sum.input += line.input_tokens;
+    sum.output += line.output_tokens;
     const name = kind === "model" ? model(line.model) : line[kind];
     const held = rows.get(name) ?? { total: 0, days: new Map() };
     const cell = held.days.get(line.day) ?? { requests: 0, bad: 0, tokens: 0 };
@@ -52,9 +59,8 @@ function draw(told, kind) {
   const caption = element("caption", { class: "hidden" }, `Requests by ${kind} and day`);
   by("heat").replaceChildren(caption, element("thead", {}, head), element("tbody", {}, lines));
   const left = sorted.length > MOST ? ` ${sorted.length - MOST} more are not shown.` : "";
-  const { requests, input_tokens, output_tokens } = told.total;
-  const sum = `${whole(requests)} requests, ${short(input_tokens)} tokens in, ${short(output_tokens)} out from ${told.from} to ${told.to}.`;
-  say(by("usage-news"), shown.length ? `${sum}${left}` : "Nothing was used in these days.");
+  const text = `${whole(sum.requests)} requests, ${short(sum.input)} tokens in, ${short(sum.output)} out from ${days[0]} to ${told.to}.`;
+  say(by("usage-news"), shown.length ? `${text}${left}` : "Nothing was used in these days.");
 }
 
 function cellOf(name, day, cell, most) {
