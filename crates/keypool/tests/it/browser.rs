@@ -142,6 +142,7 @@ impl Browser {
             }
         };
         if tokio::time::timeout(PATIENCE, so).await.is_err() {
+            self.picture("failure").await;
             let text = self.ask("document.body.innerText").await;
             panic!("it is not so: {script}\n{}\n{:?}", text.as_str().unwrap_or_default(), self.faults());
         }

@@ -155,10 +155,20 @@ async fn it_shows_the_pool_live_and_whatever_it_is_told_as_text() {
         ("change-table", "disable key-7"),
         ("process-table", "this one"),
         ("tenant-table", "default"),
-        ("heat", "key-0"),
     ] {
         browser.until(&format!("document.getElementById('{table}').textContent.includes('{text}')")).await;
     }
+    // Tenants' use is told at once; keys' when it was written, so that is asked for again and again.
+    let by = async |kind: &str, name: &str| {
+        let choose = format!("const by = document.getElementById('usage-by'); by.value = '{kind}';");
+        let shown = format!("document.getElementById('heat').textContent.includes('{name}')");
+        browser
+            .until(&format!("(() => {{ {choose} by.dispatchEvent(new Event('change')); return {shown}; }})()"))
+            .await;
+    };
+    by("tenant", "default").await;
+    by("model", "gemini-2.5-flash").await;
+    by("key", "key-2").await;
     browser.until("document.querySelectorAll('#attempts rect.good').length > 1").await;
     browser.until("document.querySelector('#latency svg').getAttribute('aria-label').includes(' ms')").await;
     // What has a name for the eye has one for the ear.

@@ -11,6 +11,7 @@ function place() {
 /** Opens the dialog with this in it; `closed` is told. */
 export function open(title, body, closed) {
   const dialog = by("dialog");
+  for (const line of by("news").querySelectorAll(".good")) line.remove();
   say(by("dialog-title"), title);
   by("dialog-body").replaceChildren(body);
   dialog.onclose = () => {

@@ -17,7 +17,7 @@ import * as usage from "./usage.js";
 
 const OFTEN = 2000;
 const NOW_AND_THEN = 10000;
-const SELDOM = 60000;
+const SELDOM = 15000;
 /** So many keys a snapshot brings; of a larger pool the list is read in pages. */
 const MANY = 2000;
 const PAGE = 1000;

@@ -10,7 +10,7 @@ const TOP = 8;
 /** The next round number above. */
 function round(most) {
   const power = 10 ** Math.floor(Math.log10(most || 1));
-  return [1, 2, 2.5, 5, 10].map((step) => step * power).find((step) => step >= most) ?? most;
+  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= most) ?? most;
 }
 
 export class Plot {

@@ -20,7 +20,7 @@ let seeded = false;
 
 const bucketOf = (at) => Math.floor(at / BUCKET);
 const time = (ms) => (ms >= 10000 ? `${Math.round(ms / 1000)} s` : ms >= 1000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms)} ms`);
-const rate = (value) => `${value >= 10 ? short(Math.round(value)) : +value.toFixed(1)}/s`;
+const rate = (value) => `${value >= 10 ? short(Math.round(value)) : +value.toFixed(value < 1 ? 2 : 1)}/s`;
 
 export function ready() {
   attempts = new Plot(by("attempts"), {
