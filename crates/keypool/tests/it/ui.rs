@@ -175,7 +175,7 @@ async fn it_shows_the_pool_live_and_whatever_it_is_told_as_text() {
     let nameless = browser
         .ask(
             "[...document.querySelectorAll('button, input, select, textarea')].filter((node) => \
-             !(node.getAttribute('aria-label') || node.textContent.trim() || node.labels?.length)).map((node) => node.outerHTML)",
+             node.checkVisibility() && !(node.getAttribute('aria-label') || node.textContent.trim() || node.labels?.length)).map((node) => node.outerHTML)",
         )
         .await;
     assert_eq!(nameless, json!([]));
@@ -196,7 +196,7 @@ async fn it_shows_the_pool_live_and_whatever_it_is_told_as_text() {
     // Why a request went as it did.
     browser.look(1400, 1000, false).await;
     browser.press("#error-table button.name").await;
-    browser.until("document.getElementById('dialog').textContent.includes('suspended')").await;
+    browser.until("document.getElementById('dialog').textContent.includes('SPEND_RATE')").await;
     browser.picture("request").await;
     browser.strike("Escape", 27).await;
     is_clean(&browser, &running, 1).await;
