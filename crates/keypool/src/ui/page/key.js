@@ -121,7 +121,7 @@ function lanes(view) {
       { class: "held" },
       element("strong", {}, model(lane.model)),
       lane.out ? element("span", { class: "quiet" }, ` ${lane.out}`) : null,
-      lane.limits.length ? bars(lane.limits, model(lane.model)) : element("span", { class: "quiet" }, " no limit known"),
+      lane.limits.length ? bars(lane.limits, model(lane.model)) : element("div", { class: "quiet" }, "no limit known"),
     ),
   );
 }
