@@ -57,6 +57,11 @@ impl Environment {
         self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
+    /// The names of all that are set.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str).filter(|name| self.get(name).is_some())
+    }
+
     /// A variable by this name: `KEYPOOL_NAME`, else `NAME`.
     pub fn named(&self, name: &str) -> Option<Variable> {
         [format!("{OURS}{name}"), name.to_owned()].into_iter().find_map(|name| self.exact(name))

@@ -95,6 +95,11 @@ impl KeyPool {
 
     /// Removes a key. Requests that are under way with it end as they will.
     ///
+    /// It leaves this pool alone, as one that is [added](Self::add) or [replaced](Self::replace) does not join others that
+    /// share its [store](crate::store): each program makes its own changes ([`follow`](Self::follow)), and a key that is
+    /// gone already would be unknown to it. In all of them within two seconds acts what is [switched
+    /// off](Self::disable) and on, and what is done to the store's book.
+    ///
     /// # Errors
     /// [`KeyError::UnknownId`].
     pub fn remove(&self, id: &KeyId) -> Result<(), KeyError> {

@@ -60,6 +60,10 @@ impl State {
         let (slot, lane) = (cell.slot, cell.lane);
         self.tally.judged(now, verdict.kind());
         self.note_verdict(slot, lane, verdict.kind(), first, now);
+        if first && verdict.is_unsent() {
+            // A connection that was refused is a try in vain, and nothing that was used.
+            self.note_unstart(slot, lane);
+        }
         let Some(cell) = self.seats.get_mut(seat) else { return };
         if verdict.is_plain_success() && cell.probes.is_empty() {
             // By far the most. What else a success may end is looked for only where there is something.

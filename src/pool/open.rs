@@ -68,7 +68,8 @@ impl From<StoreError> for OpenError {
 impl KeyPoolBuilder {
     /// Builds it on a store: counts, rests and disabled keys are as the last process left them, and what changes is
     /// written behind. [`KeyPool::shutdown`] writes the rest; a process that ends without it loses what the last
-    /// 200 ms changed, and never lets more through for it.
+    /// 200 ms counted, and never lets more through for it. The answer of a request that met a rest waits until that is
+    /// kept (200 ms at most).
     ///
     /// Spawns one task, which ends with the pool.
     ///
@@ -140,6 +141,8 @@ impl KeyPoolBuilder {
         sharing: Sharing,
     ) -> Result<KeyPool, OpenError> {
         let Sharing { holder, settings, seed, on_missing } = sharing;
+        // A place that was drawn stands in no window, and a pool starts nothing without one.
+        let settings = Settings { draws: false, ..settings };
         let mut patience = Patience::begin(on_missing, self.clock_in_use());
         let takes_started = store.takes_started();
         let store: Arc<dyn AnyStore> = Arc::new(store);

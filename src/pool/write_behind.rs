@@ -27,15 +27,11 @@ pub(super) struct Cadence {
 impl Cadence {
     /// Of who works on a store alone: less than 200 ms of counts are not written.
     pub(super) const ALONE: Self = Self { every: Duration::from_millis(150), short: SHORT_PAUSE };
-    /// Where processes share owners: with what they renew there are no more than ten transactions a second.
-    pub(super) const NOTING: Self = Self::of(Duration::from_millis(120));
+    /// Where processes share owners: with what they renew there are eight transactions a second, ten where somebody waits.
+    pub(super) const NOTING: Self = Self { every: Duration::from_millis(150), short: Duration::from_millis(120) };
     /// Where the board alone knows the counts: what is left to write is nobody's to wait for. With what they renew that is
     /// 1.7 calls a second.
-    pub(super) const IDLE: Self = Self::of(Duration::from_secs(1));
-
-    const fn of(every: Duration) -> Self {
-        Self { every, short: every }
-    }
+    pub(super) const IDLE: Self = Self { every: Duration::from_secs(1), short: Duration::from_secs(1) };
 }
 
 /// While somebody waits for a mark, and after a write that failed, at first.
@@ -61,6 +57,13 @@ pub(super) struct Progress {
     away: bool,
     /// The last batch was kept.
     ended: bool,
+}
+
+impl Progress {
+    /// Whether this look was kept, or will not be soon.
+    pub(super) fn is_enough(&self, look: u64) -> bool {
+        self.kept >= look || self.away || self.ended
+    }
 }
 
 /// Where to hear it.

@@ -209,6 +209,10 @@ impl RetryPolicy {
         }
     }
 
+    pub(crate) fn pool(&self) -> &KeyPool {
+        &self.pool
+    }
+
     /// A request succeeded, which is told to the rule.
     #[inline]
     pub(crate) fn succeeded(&self) {

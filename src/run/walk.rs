@@ -49,19 +49,26 @@ impl Walk {
         F: Future<Output = Result<T, E>>,
     {
         let mut lease = self.first().await.map_err(RunError::Pool)?;
-        loop {
+        let outcome = loop {
             if !lease.started() {
-                return Err(RunError::Pool(lease.granted().void()));
+                break Err(RunError::Pool(lease.granted().void()));
             }
             let result = call(LeasedKey::new(lease.granted().clone())).await;
             // What comes next may want its slot.
             let served_by = settled(lease, judge(&result));
             match self.next(&served_by).await {
                 Onward::With(next) => lease = next,
-                Onward::Done => return result.map_err(|error| RunError::Call { error, served_by }),
-                Onward::Instead(error) => return Err(RunError::Pool(error.with_served_by(served_by))),
+                Onward::Done => break result.map_err(|error| RunError::Call { error, served_by }),
+                Onward::Instead(error) => break Err(RunError::Pool(error.with_served_by(served_by))),
             }
+        };
+        // A first attempt that served taught nothing that would be missed.
+        if (outcome.is_err() || self.demand.earlier.is_some())
+            && let Some(kept) = self.pool.keeping()
+        {
+            kept.await;
         }
+        outcome
     }
 
     /// The first key: for the model that is named, or for the best that has one ready.

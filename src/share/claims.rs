@@ -5,6 +5,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
+use hashbrown::HashSet;
+
 use super::{
     apply::LIVELY,
     counts, draws,
@@ -199,6 +201,7 @@ fn grant(
     free.sort_by_key(|(room, own, ..)| Reverse((*own, *room)));
     // Whoever is alone keeps all windows himself, and knows when each opens.
     let all = reply.alone && free.len() <= AT_ONCE;
+    let granted: HashSet<UnitId> = reply.granted.iter().map(|granted| granted.unit.clone()).collect();
     for (room, _, unit, size) in free {
         if left == 0 && !all {
             break;
@@ -207,7 +210,7 @@ fn grant(
         if shares.others_lack(holder) && taken > 0 && taken + size > shares.share(holder) {
             break;
         }
-        if reply.granted.iter().any(|granted| granted.unit == *unit) {
+        if granted.contains(unit) {
             continue;
         }
         if let Some(guard) = guards.get(unit) {

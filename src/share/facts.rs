@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{names::is_name, wire::Rest};
 
-/// A fact that ended so long ago concerns nobody.
-const CONCERNS: i64 = 3_600_000;
+/// A fact that ended so long ago concerns nobody, and is forgotten: its generations begin anew.
+pub(crate) const CONCERNS: i64 = 3_600_000;
 /// By so much longer a name is kept at the least when it is said once more: each time would be another change.
 const LONGER: i64 = 12 * 3_600_000;
 

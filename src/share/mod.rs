@@ -48,6 +48,7 @@ pub use board::{Board, MemoryBoard};
 pub use books::Books;
 pub use counters::Counters;
 pub(crate) use counts::stricter;
+pub(crate) use facts::CONCERNS;
 pub use holder::{Holder, Leave, Refusal};
 pub use ledger::{Ledger, Moment, Spent};
 pub(crate) use names::{ALIAS, NAMED, OWNER};

@@ -27,7 +27,7 @@ pub struct Settings {
     /// What is started between two renewals is [noted](super::Noted) in the store before more may be. Off.
     pub noting: bool,
     /// Where there are fewer units than processes, places are drawn from the board one by one; else units that are full
-    /// go round. On.
+    /// go round. On; a pool does without it, whatever is set.
     pub draws: bool,
     /// How many renewals before their time may follow each other, and how many a second in the long run. 10 and 1.
     pub haste: (u32, u32),

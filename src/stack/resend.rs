@@ -22,7 +22,7 @@ use super::{
 use crate::{
     cooldown::{Cooldown, CooldownBody},
     error::{BoxError, Error},
-    pool::Demand,
+    pool::{Demand, Keeping},
     replay::TryClone,
     retry::{RetryFuture, RetryPolicy},
     rotation::{KeyRotation, LeaseBody},
@@ -165,6 +165,8 @@ pin_project! {
         Readying {
             service: Keyed<S>,
         },
+        // What comes out, once the store has what its attempts taught.
+        Keeping { last: Option<Box<(Keeping, Answer<R>)>> },
         Over,
     }
 }
@@ -185,6 +187,9 @@ where
         match ready!(attempt.poll(cx)) {
             Outcome::Good(head, body) => {
                 self.again.policy.succeeded();
+                if let Attempts::More(_) = self.attempts {
+                    return self.come_out(Ok(Response::from_parts(head, body)), true, cx);
+                }
                 self.end();
                 Poll::Ready(Ok(Response::from_parts(head, body)))
             }
@@ -208,16 +213,16 @@ where
             let mut this = self.as_mut().project();
             let next = match (answer.take(), this.state.as_mut().project()) {
                 (Some(mut answer), _) => {
-                    let content = this.spare.is_none() || this.again.policy.is_content(&answer);
-                    let spare = if content { None } else { this.spare.take().map(Spare::into_request) };
+                    let good = this.again.policy.is_content(&answer);
+                    let spare = if good { None } else { this.spare.take().map(Spare::into_request) };
                     let waiting = spare.and_then(|mut request| {
                         let waiting = this.attempts.policy(&this.again.policy).retry(&mut request, &mut answer)?;
                         *this.spare = Some(request.into());
                         Some(waiting)
                     });
                     let Some(waiting) = waiting else {
-                        self.end();
-                        return Poll::Ready(answer);
+                        let taught = !good || matches!(this.attempts, Attempts::More(_));
+                        return self.come_out(answer, taught, cx);
                     };
                     State::Waiting { waiting: Box::pin(waiting) }
                 }
@@ -232,18 +237,33 @@ where
                 }
                 (None, StateProj::Readying { service }) => {
                     if let Err(error) = ready!(service.poll_ready(cx)) {
-                        self.end();
-                        return Poll::Ready(Err(error));
+                        return self.come_out(Err(error), true, cx);
                     }
                     let request = this.spare.take().expect("only what can be sent again is").into_request();
                     let policy = this.attempts.policy(&this.again.policy);
                     *this.spare = Policy::<_, Response<R>, Error>::clone_request(policy, &request).map(Spare::from);
                     State::Sent { attempt: Attempt::layered(service.call(request)) }
                 }
+                (None, StateProj::Keeping { last }) => {
+                    const ONCE: &str = "the future is not polled after it was ready";
+                    ready!(last.as_mut().expect(ONCE).0.as_mut().poll(cx));
+                    let (_, answer) = *last.take().expect(ONCE);
+                    self.end();
+                    return Poll::Ready(answer);
+                }
                 (None, StateProj::Over) => panic!("the future is not polled after it was ready"),
             };
             this.state.set(next);
         }
+    }
+
+    /// This answer it is: at once, or when the store has what was `taught`.
+    fn come_out(mut self: Pin<&mut Self>, answer: Answer<R>, taught: bool, cx: &mut Context<'_>) -> Poll<Answer<R>> {
+        let keeping = if taught { self.again.policy.pool().keeping() } else { None };
+        self.as_mut().end();
+        let Some(keeping) = keeping else { return Poll::Ready(answer) };
+        self.as_mut().project().state.set(State::Keeping { last: Some(Box::new((keeping, answer))) });
+        self.go_on(None, cx)
     }
 
     /// No other attempt follows: what could start one is dropped.

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use tower_keypool::{Demand, KeyId, Limits, QuotaNews, Scope, Until, Verdict, VerdictKind, Violation};
+use tower_keypool::{
+    Demand, KeyId, KeyPool, Limits, QuotaNews, Scope, Until, Verdict, VerdictKind, Violation, share::Settings,
+};
 
-use crate::host::{FLASH, Host, builder, pass, paused};
+use crate::host::{FLASH, Host, builder, key, pass, paused};
 
 fn wait() -> Demand {
     Demand::new(FLASH).wait(Duration::from_secs(5))
@@ -93,5 +95,91 @@ fn a_limit_that_an_answer_named_holds_in_all() {
             }
         }
         assert!((6..=7).contains(&served), "{served} of 7 a minute, by both");
+    });
+}
+
+/// How many keys of three somebody finds switched off who knows of the others by the board alone.
+async fn off_by_the_board(host: &Host, name: &str) -> usize {
+    let newcomer = host.open(&host.stranger(name), builder(3), |sharing| sharing).await.unwrap();
+    let off = newcomer.snapshot().disabled_keys;
+    newcomer.shutdown().await;
+    off
+}
+
+#[test]
+fn the_board_keeps_a_key_that_is_off_as_long_as_somebody_has_it_and_a_week() {
+    const DAY: f64 = 24.0 * 3600.0;
+    paused().block_on(async {
+        let host = Host::new(true);
+        let slow = Settings::for_lease(Duration::from_secs(3 * 3600));
+        let one = host.process_as("one", 1, builder(3), |sharing| sharing.settings(slow)).await;
+        for n in 0..2 {
+            let id = one.pool.snapshot().keys[n].id.clone();
+            one.pool.disable(&id, "leaked").unwrap();
+        }
+        pass(3600.0).await;
+        assert_eq!(off_by_the_board(&host, "at once").await, 2);
+        pass(9.0 * DAY).await;
+        assert_eq!(off_by_the_board(&host, "later").await, 2, "it is said again each day");
+
+        // Nobody has the second any more.
+        let left = builder(0).keys([key(0), key(2)]);
+        one.pool.reconfigure(left).unwrap();
+        pass(5.0 * DAY).await;
+        assert_eq!(off_by_the_board(&host, "in a week").await, 2);
+        pass(4.0 * DAY).await;
+        assert_eq!(off_by_the_board(&host, "after a week").await, 1);
+    });
+}
+
+#[test]
+fn what_was_lifted_long_ago_is_told_anew_by_one_who_never_heard_of_it() {
+    paused().block_on(async {
+        let host = Host::new(true);
+        let one = host.process("one", 1, builder(1)).await;
+        let id: KeyId = one.pool.snapshot().keys[0].id.clone();
+        one.pool.disable(&id, "by hand").unwrap();
+        pass(3.0).await;
+        one.pool.enable(&id).unwrap();
+        pass(2.0 * 3600.0).await;
+        let other = host.process("other", 1, builder(1)).await;
+        other.pool.disable(&id, "leaked").unwrap();
+        pass(3.0).await;
+        assert_eq!(one.pool.snapshot().disabled_keys, 1);
+    });
+}
+
+/// Which keys a program has is its own affair, as it is what they are called: each program makes its own changes
+/// ([`KeyPool::follow`]), and one that another had made before would be refused as of a key that nobody knows. What it says of
+/// a key that both have acts in both.
+#[test]
+fn what_a_program_does_to_its_own_keys_is_its_own_but_for_switching_them_off() {
+    paused().block_on(async {
+        let host = Host::new(true);
+        let (one, other) = (host.process("one", 1, builder(3)).await, host.process("other", 1, builder(3)).await);
+        let ids: Vec<KeyId> = one.pool.snapshot().keys.iter().map(|key| key.id.clone()).collect();
+        let stands = |pool: &KeyPool| {
+            let snapshot = pool.snapshot();
+            (snapshot.keys.len(), snapshot.disabled_keys)
+        };
+        one.pool.add(key(7)).unwrap();
+        one.pool.remove(&ids[0]).unwrap();
+        one.pool.replace(&ids[1], "AIza-not-a-real-key-00009").unwrap();
+        pass(3.0).await;
+        assert_eq!((stands(&one.pool), stands(&other.pool)), ((3, 0), (3, 0)));
+        assert!(other.pool.snapshot().keys.iter().all(|key| ids.contains(&key.id)), "those that it had");
+
+        one.pool.disable(&ids[2], "leaked").unwrap();
+        pass(3.0).await;
+        assert_eq!((stands(&one.pool), stands(&other.pool)), ((3, 1), (3, 1)));
+        other.pool.enable(&ids[2]).unwrap();
+        pass(3.0).await;
+        assert_eq!((stands(&one.pool), stands(&other.pool)), ((3, 0), (3, 0)));
+        // Of one that only one of them has the other makes nothing.
+        other.pool.disable(&ids[0], "mine").unwrap();
+        pass(3.0).await;
+        assert_eq!((stands(&one.pool), stands(&other.pool)), ((3, 0), (3, 1)));
+        other.pool.remove(&ids[0]).unwrap();
+        assert_eq!(stands(&other.pool), (2, 0), "it can be changed there as before");
     });
 }

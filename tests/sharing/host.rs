@@ -176,6 +176,11 @@ impl Host {
         }
     }
 
+    /// The same of one that has a store of its own: what it knows of the others it has from the board.
+    pub(crate) fn stranger(&self, name: &str) -> Line {
+        Line { store: MemoryStore::new(), ..self.line(name, 1) }
+    }
+
     /// The board loses all that it knows.
     pub(crate) fn forget(&self) {
         self.board.forget();

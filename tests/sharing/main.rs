@@ -4,6 +4,7 @@ mod away;
 #[cfg(any(feature = "redis", feature = "sqlite"))]
 mod changes;
 mod facts;
+mod few;
 mod host;
 mod identity;
 #[cfg(all(feature = "sqlite", feature = "redis"))]

@@ -1,5 +1,6 @@
 //! Pools on stores: what outlives a process, and what every store must do.
 
+mod answered;
 mod conforming;
 mod crashes;
 mod machine;

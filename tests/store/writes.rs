@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tower_keypool::{Clock, Demand, Event, KeyPoolBuilder, Limits, Priority, store::KeyStanding};
+use tower_keypool::{
+    Clock, Demand, Event, KeyPoolBuilder, Limits, Priority, Verdict, VerdictKind,
+    store::{KeyStanding, Store},
+};
 
 use crate::{
     machine::{Machine, Writes, room, waits_for_the_store},
@@ -257,4 +260,22 @@ async fn a_store_that_lost_all_is_told_all() {
     };
     assert_eq!((started(&before), started(&after)), (10, 11));
     process.crash();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_left_is_not_used() {
+    let machine = Machine::new();
+    let pool = machine.start(builder().key(key(0))).await;
+    let refused = Verdict::new(VerdictKind::Transient).code("connect");
+    assert!(refused.is_unsent());
+    take(&pool, FLASH).judge(&refused);
+    let lease = take(&pool, FLASH);
+    // A client that says that it goes out before it has a connection.
+    lease.started();
+    lease.judge(&refused);
+    answer(&pool, FLASH, &Verdict::SUCCESS);
+    pool.flush().await.unwrap();
+    let used = machine.memory.usage("2026-06-15", "2026-06-15").await.unwrap();
+    let requests: Vec<i64> = used.iter().map(|used| used.requests).collect();
+    assert_eq!(requests, [1]);
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     pool::state::State,
     share::{News, OWNER, Renewal, Reply, UnitId},
-    time::Tick,
+    time::Now,
 };
 
 /// How often names are said.
@@ -46,14 +46,15 @@ impl State {
         }
     }
 
-    /// Names are said again once a day, so that the board knows which are used still.
-    pub(super) fn tell_names_still(&mut self, now: Tick) {
+    /// Names and facts without end are said again once a day, so that the board knows which are used still.
+    pub(super) fn tell_names_still(&mut self, now: Now) {
         let Some(share) = self.share_mut() else { return };
-        let last = share.names.said.get_or_insert(now);
-        if now.since(*last) < AGAIN {
+        let last = share.names.said.get_or_insert(now.tick);
+        if now.tick.since(*last) < AGAIN {
             return;
         }
-        *last = now;
+        *last = now.tick;
+        self.tell_facts_still(now);
         let hashes: Vec<_> = self.roster.slots().filter_map(|slot| self.hash_of(slot)).collect();
         let Some(share) = self.share_mut() else { return };
         let mut said = HashSet::new();

@@ -1,6 +1,8 @@
 //! Facts: rests, keys switched off, limits that answers told. Whoever learns one tells it, and it acts in every process.
+//!
+//! One without end is told for a week, and again each day by those whom it concerns still: the board forgets the others.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,23 +16,29 @@ use crate::{
         scope::Whom,
         state::{NO_MODEL, State},
     },
-    share::{News, Reply, Rest, UnitId},
+    share::{CONCERNS, NAMED, News, Reply, UnitId},
     store::{Batch, KeyRecord, KeyStanding, RestId, RestRecord},
-    time::Now,
+    time::{Now, Tick},
     verdict::Scope,
 };
 
 /// What ends this much later is no news, in milliseconds: messages take a while.
 const SAME: i64 = 1_000;
+/// What somebody told so long ago may be told once more.
+const STALE: Duration = Duration::from_secs(12 * 3600);
 
 /// What this process told or heard, by scope.
 pub(super) type Facts = HashMap<String, Known>;
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Known {
     generation: u32,
     /// Until when, by the wall clock; `i64::MAX` without end.
     until: i64,
+    /// What is said of one without end.
+    why: Option<Box<str>>,
+    /// When somebody said it last.
+    said: Tick,
 }
 
 /// What is said of a fact.
@@ -40,6 +48,23 @@ enum Said {
     Rest(Box<RestRecord>),
     Disabled { hash: String, reason: String },
     Learned { unit: UnitId, limits: Limits },
+}
+
+impl Known {
+    /// Whether the board has forgotten it: whoever says something of that scope begins with the first generation.
+    fn is_forgotten(&self, now: Now) -> bool {
+        self.until.saturating_add(CONCERNS) <= now.wall_ms()
+    }
+}
+
+impl Said {
+    /// Whether it has no end by itself, as long as it is said.
+    fn is_endless(&self) -> bool {
+        match self {
+            Self::Rest(record) => record.ends.is_none(),
+            Self::Disabled { .. } | Self::Learned { .. } => true,
+        }
+    }
 }
 
 fn of_rest(id: &RestId) -> String {
@@ -64,22 +89,26 @@ impl State {
         let wall = now.wall_ms();
         for rest in &batch.rests {
             let until = rest.ends.unwrap_or(i64::MAX);
-            self.tell_fact(of_rest(&rest.id), until, &Said::Rest(Box::new(rest.clone())), wall);
+            self.tell_fact(of_rest(&rest.id), until, &Said::Rest(Box::new(rest.clone())), now);
         }
         for id in &batch.rests_gone {
             let over = RestRecord { id: id.clone(), ends: Some(wall), ..RestRecord::nothing(id.clone(), wall) };
-            self.tell_fact(of_rest(id), wall, &Said::Rest(Box::new(over)), wall);
+            self.tell_fact(of_rest(id), wall, &Said::Rest(Box::new(over)), now);
         }
         for key in &batch.keys {
-            self.tell_key(key, wall);
+            self.tell_key(key, now);
         }
     }
 
-    fn tell_key(&mut self, key: &KeyRecord, wall: i64) {
+    fn tell_key(&mut self, key: &KeyRecord, now: Now) {
+        if key.state == KeyStanding::Removed {
+            // It left this pool. How it stands others know who have it.
+            return;
+        }
         let disabled = key.state == KeyStanding::Disabled;
         let (hash, reason) = (key.hash.clone(), key.reason.clone());
-        let until = if disabled { i64::MAX } else { wall };
-        self.tell_fact(of_key(&key.hash), until, &Said::Disabled { hash, reason }, wall);
+        let until = if disabled { i64::MAX } else { now.wall_ms() };
+        self.tell_fact(of_key(&key.hash), until, &Said::Disabled { hash, reason }, now);
     }
 
     /// An answer told a limit.
@@ -98,24 +127,58 @@ impl State {
             known.generation += 1;
             known.until = 0;
         }
-        self.tell_fact(scope, i64::MAX, &Said::Learned { unit, limits }, now.wall_ms());
+        self.tell_fact(scope, i64::MAX, &Said::Learned { unit, limits }, now);
     }
 
     /// Of one generation the latest end holds; what ends earlier than was told is a lift, and begins another.
-    fn tell_fact(&mut self, scope: String, until: i64, said: &Said, wall: i64) {
+    fn tell_fact(&mut self, scope: String, until: i64, said: &Said, now: Now) {
         let Some(share) = self.share_mut() else { return };
-        let known = share.facts.get(&scope).copied();
+        let wall = now.wall_ms();
+        let known = share.facts.get(&scope);
         let lifted = known.is_some_and(|known| known.until > wall + SAME && until <= wall);
         let longer = until > wall && known.is_none_or(|known| until > known.until.saturating_add(SAME));
         if !(lifted || longer) {
             return;
         }
         let generation = known.map_or(0, |known| known.generation) + u32::from(lifted);
-        share.facts.insert(scope.clone(), Known { generation, until });
-        let until = if until == i64::MAX { i64::MAX } else { until - wall };
         let why = serde_json::to_string(said).unwrap_or_default();
+        let endless = until == i64::MAX;
+        let known = Known { generation, until, why: endless.then(|| why.as_str().into()), said: now.tick };
+        share.facts.insert(scope.clone(), known);
+        let until = if endless { NAMED } else { until - wall };
         share.news.push(News::Rest { scope, until, generation, why });
         self.ring();
+    }
+
+    /// What has no end is told again where nobody did of late, as long as its key or owner is here.
+    pub(super) fn tell_facts_still(&mut self, now: Now) {
+        let Some(share) = self.share_mut() else { return };
+        share.facts.retain(|_, known| !known.is_forgotten(now));
+        let endless = share.facts.iter().filter(|(_, known)| now.tick.since(known.said) >= STALE);
+        let endless: Vec<_> = endless.filter_map(|(scope, known)| Some((scope.clone(), known.why.clone()?))).collect();
+        for (scope, why) in endless {
+            if !serde_json::from_str(&why).is_ok_and(|said| self.concerns(&said)) {
+                continue;
+            }
+            let Some(share) = self.share_mut() else { return };
+            let Some(known) = share.facts.get_mut(&scope) else { continue };
+            known.said = now.tick;
+            let generation = known.generation;
+            share.news.push(News::Rest { scope, until: NAMED, generation, why: why.into() });
+        }
+    }
+
+    /// Whether it is about a key or an owner of this pool.
+    fn concerns(&self, said: &Said) -> bool {
+        match said {
+            Said::Rest(record) => self.whom(&record.id).is_some(),
+            Said::Disabled { hash, .. } => {
+                self.slot_by_hash(hash).is_some_and(|slot| !self.roster.keys[slot as usize].removed)
+            }
+            Said::Learned { unit, .. } => {
+                unit.as_str().split_once('\n').is_some_and(|(_, owner)| self.owner_by_name(owner).is_some())
+            }
+        }
     }
 
     /// Goes by what others told.
@@ -124,23 +187,29 @@ impl State {
             if names::Said::read(scope, 0, "").is_some() {
                 continue;
             }
-            let until = if fact.until == i64::MAX { i64::MAX } else { now.wall_ms().saturating_add(fact.until) };
+            // What a later version says in another way is its own affair.
+            let said = serde_json::from_str::<Said>(&fact.why).ok();
+            let endless = fact.until == i64::MAX || (fact.until > 0 && said.as_ref().is_some_and(Said::is_endless));
+            let until = if endless { i64::MAX } else { now.wall_ms().saturating_add(fact.until) };
             let Some(share) = self.share_mut() else { return };
-            let news = share
-                .facts
-                .get(scope)
-                .is_none_or(|known| (fact.generation, until.saturating_sub(SAME)) > (known.generation, known.until));
-            if !news {
+            if let Some(known) = share.facts.get_mut(scope).filter(|known| !known.is_forgotten(now))
+                && (fact.generation, until.saturating_sub(SAME)) <= (known.generation, known.until)
+            {
+                if fact.generation == known.generation && endless {
+                    known.said = now.tick;
+                }
                 continue;
             }
-            share.facts.insert(scope.clone(), Known { generation: fact.generation, until });
-            self.apply_fact(fact, until, now);
+            let why = endless.then(|| fact.why.as_str().into());
+            let known = Known { generation: fact.generation, until, why, said: now.tick };
+            share.facts.insert(scope.clone(), known);
+            if let Some(said) = said {
+                self.apply_fact(said, until, now);
+            }
         }
     }
 
-    fn apply_fact(&mut self, fact: &Rest, until: i64, now: Now) {
-        // What a later version says in another way is its own affair.
-        let Ok(said) = serde_json::from_str::<Said>(&fact.why) else { return };
+    fn apply_fact(&mut self, said: Said, until: i64, now: Now) {
         match said {
             Said::Rest(record) => self.apply_rest(*record, until, now),
             Said::Disabled { hash, reason } => {

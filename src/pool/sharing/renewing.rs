@@ -259,7 +259,7 @@ impl Renewing {
         }
         self.hear_starts(pool, now);
         let mut state = pool.lock();
-        state.tell_names_still(now.tick);
+        state.tell_names_still(now);
         let news = state.share_mut().map(|share| std::mem::take(&mut share.news)).unwrap_or_default();
         for news in news {
             let presses = facts::presses(&news);

@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, params};
 
 use super::{
     failure::Failure,
+    migrate,
     numbers::Numbers,
     pending::Pending,
     row::{self, Names, Told},
@@ -39,7 +40,7 @@ pub(super) fn is_due(numbers: &Numbers, batch: &Batch) -> bool {
 /// All that stands in the journal, or all that one of its writers wrote, goes where it belongs.
 pub(super) fn fold_journal(connection: &mut Connection, writer: Option<i64>) -> Result<(), Failure> {
     // From the first look on nobody else writes: each row is folded once, whoever does it.
-    let to = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let to = migrate::turn(connection)?;
     fold(&to, writer)?;
     to.commit()?;
     Ok(())

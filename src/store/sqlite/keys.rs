@@ -1,8 +1,8 @@
 //! Keys as commands change them, beside whatever process works on the file.
 
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Row, Transaction, params};
 
-use super::{Sqlite, failure::Failure, fold, read, sharing, write};
+use super::{Sqlite, failure::Failure, fold, migrate, read, sharing, write};
 use crate::store::{BookKey, Image, KeyBook, KeyNews, KeySettings, StoreError, UnitRecord};
 
 const SETTINGS: &str = "SELECT hash, revision, said FROM key_settings WHERE revision > ?1";
@@ -17,6 +17,20 @@ impl Sqlite {
         self.run(|desk| {
             let connection = desk.connection.unchecked_transaction()?;
             book(&connection)
+        })
+        .await
+    }
+
+    /// The same without those of which it has no secret and commands said nothing: all that a process adds to the keys
+    /// that it is given.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn command_keys(&self) -> Result<KeyBook, StoreError> {
+        self.run(|desk| {
+            let connection = desk.connection.unchecked_transaction()?;
+            let next = revision(&connection)? + 1;
+            Ok(KeyBook::new(read::command_keys(&connection)?, settings(&connection, 0)?, next))
         })
         .await
     }
@@ -50,7 +64,7 @@ impl Sqlite {
         self.run(move |desk| {
             desk.last_through_power_cuts(true)?;
             // From the first look on nobody else writes.
-            let to = desk.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let to = migrate::turn(&mut desk.connection)?;
             let mut book = book(&to)?;
             let outcome = edit(&mut book);
             save(&book, &to)?;

@@ -1,8 +1,8 @@
 //! The ledger in the file.
 
-use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Sqlite, failure::Failure, write};
+use super::{Sqlite, failure::Failure, migrate, write};
 use crate::store::{
     Ledger, LedgerEntry, Placing, StoreError,
     ledger::{DRAWN, Draw},
@@ -56,7 +56,7 @@ impl Ledger for Sqlite {
     async fn keep(&self, kind: &str, entries: Vec<LedgerEntry>, placing: Placing, now: i64) -> Result<(), StoreError> {
         let kind = kind.to_owned();
         self.run(move |desk| {
-            let to = desk.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let to = migrate::turn(&mut desk.connection)?;
             let mut next = revision(&to, &kind)?;
             for mut entry in entries {
                 let held = if placing == Placing::Claim { one(&to, &kind, &entry.name, now)? } else { None };
@@ -106,7 +106,7 @@ impl Ledger for Sqlite {
     async fn forget(&self, kind: &str, names: Vec<String>) -> Result<(), StoreError> {
         let kind = kind.to_owned();
         self.run(move |desk| {
-            let to = desk.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let to = migrate::turn(&mut desk.connection)?;
             for name in &names {
                 to.prepare_cached("DELETE FROM ledger WHERE kind = ?1 AND name = ?2")?.execute([&kind, name])?;
             }
@@ -124,7 +124,7 @@ impl Ledger for Sqlite {
     async fn draw(&self, name: &str, Draw { want, most, until, now }: Draw) -> Result<u64, StoreError> {
         let name = name.to_owned();
         self.run(move |desk| {
-            let to = desk.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let to = migrate::turn(&mut desk.connection)?;
             let drawn = one(&to, DRAWN, &name, now)?.and_then(|entry| entry.value.parse().ok()).unwrap_or(0u64);
             let granted = want.min(most.saturating_sub(drawn));
             if granted > 0 {

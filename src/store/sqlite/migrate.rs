@@ -1,8 +1,13 @@
 //! The schema, by steps. A file says which one it stands at; each step is one numbered file of SQL.
+//!
+//! This version and the next may work on one file. A step that says so in its first line ([`ADDS`]) does nothing but make
+//! tables: whoever does not know them goes on beside it. Any other leaves those behind who do not know it: the file says
+//! from which step on a version may work on it (`run.floor`), everybody asks at the beginning of each change ([`turn`]), and
+//! who is left behind changes nothing any more and says why.
 
 use std::path::Path;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::{care, failure::Failure, file};
 use crate::store::StoreError;
@@ -17,15 +22,19 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_packed_notes.sql"),
     include_str!("migrations/0007_ledger.sql"),
     include_str!("migrations/0008_facts_by_row.sql"),
+    include_str!("migrations/0009_floor.sql"),
 ];
+
+/// The first line of a step that does nothing but make tables.
+pub(super) const ADDS: &str = "-- Makes tables, and touches nothing that was there.";
 
 /// At which step a file stands.
 ///
 /// # Errors
-/// When that is one that this version does not know.
+/// When that is one beside which this version cannot work.
 pub(super) fn known(connection: &Connection, path: &Path, steps: &[&str]) -> Result<usize, Failure> {
     let stands_at = version(connection)?;
-    if stands_at <= steps.len() {
+    if stands_at <= steps.len() || floor(connection) <= steps.len() {
         return Ok(stands_at);
     }
     let what = format!(
@@ -34,6 +43,32 @@ pub(super) fn known(connection: &Connection, path: &Path, steps: &[&str]) -> Res
         steps.len()
     );
     Err(StoreError::new(what).into())
+}
+
+/// Begins a change: from the first look on nobody else writes. A newer version may have brought the file forward since
+/// it was opened.
+///
+/// # Errors
+/// When this version cannot work beside it: nothing is changed then.
+pub(super) fn turn(connection: &mut Connection) -> Result<Transaction<'_>, Failure> {
+    let turn = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let stands_at: u32 = turn.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))?;
+    if stands_at as usize <= MIGRATIONS.len() || floor(&turn) <= MIGRATIONS.len() {
+        return Ok(turn);
+    }
+    let what = format!(
+        "a newer version brought the database {} forward (schema {stands_at}, this one knows {}): nothing is written to \
+         it any more before this process is started again in that version",
+        turn.path().unwrap_or_default(),
+        MIGRATIONS.len()
+    );
+    Err(StoreError::new(what).into())
+}
+
+/// The first step whose versions may work on the file; where it does not say that, only the last.
+fn floor(connection: &Connection) -> usize {
+    let floor = connection.query_row("SELECT floor FROM run", [], |row| row.get::<_, u32>(0));
+    floor.map_or(usize::MAX, |floor| floor as usize)
 }
 
 /// Whether nobody has ever written anything to the file.
@@ -45,14 +80,14 @@ pub(super) fn is_fresh(connection: &Connection) -> Result<bool, Failure> {
 /// Brings a file forward to the last of these steps: all of them or none. It is copied beside itself first.
 pub(super) fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), Failure> {
     let stands_at = known(connection, path, steps)?;
-    if stands_at == steps.len() {
+    if stands_at >= steps.len() {
         return Ok(());
     }
     if stands_at > 0 {
         let copy = file::dated(path, &format!("schema-{stands_at}"));
         match care::copy(connection, &copy) {
             // Another process was faster.
-            Err(_) if version(connection)? == steps.len() => return Ok(()),
+            Err(_) if version(connection)? >= steps.len() => return Ok(()),
             copied => copied?,
         }
         tracing::info!(name: "keypool.database_migrated", "the database {} gets a new schema; as it was it lies in {}", path.display(), copy.display());
@@ -64,6 +99,8 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) 
         step.execute_batch(sql)?;
     }
     if stands_at < steps.len() {
+        let floor = steps.iter().rposition(|sql| !sql.starts_with(ADDS)).map_or(0, |last| last + 1);
+        step.execute("UPDATE run SET floor = max(floor, ?1)", [floor as u32])?;
         step.pragma_update(None, "user_version", steps.len() as u32)?;
     }
     step.commit()?;

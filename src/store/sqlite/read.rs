@@ -13,7 +13,8 @@ use crate::{
 
 // Columns are read by their place: by their names it would take twice as long.
 const KEYS: &str = "SELECT hash, id, secret_form, secret, tier, priority, weight, weight_now, ramp, owner, consumer, \
-    source, state, reason, last_success, last_failure, consecutive_failures, created FROM api_keys ORDER BY id";
+    source, state, reason, last_success, last_failure, consecutive_failures, created FROM api_keys";
+const SAID: &str = "WHERE secret_form <> 'elsewhere' OR hash IN (SELECT hash FROM key_settings)";
 const UNITS: &str = "SELECT lane, owner, epoch, counts, credit, learned FROM windows";
 const UNIT: &str = "SELECT lane, owner, epoch, counts, credit, learned FROM windows WHERE lane = ?1 AND owner = ?2";
 const RESTS: &str = "SELECT scope, whom, lane, kind, code, advice, since, ends, at_midnight, step, strikes, probe_at, \
@@ -51,7 +52,16 @@ pub(super) fn units(connection: &Connection) -> Result<Vec<UnitRecord>, Failure>
 }
 
 pub(super) fn keys(connection: &Connection) -> Result<Vec<KeyRecord>, Failure> {
-    let mut keys = connection.prepare(KEYS)?;
+    keys_by(connection, &format!("{KEYS} ORDER BY id"))
+}
+
+/// Those whose secret is kept, or of which commands said something.
+pub(super) fn command_keys(connection: &Connection) -> Result<Vec<KeyRecord>, Failure> {
+    keys_by(connection, &format!("{KEYS} {SAID} ORDER BY id"))
+}
+
+fn keys_by(connection: &Connection, sql: &str) -> Result<Vec<KeyRecord>, Failure> {
+    let mut keys = connection.prepare(sql)?;
     Ok(keys.query_map([], key)?.collect::<Result<_, _>>()?)
 }
 

@@ -10,7 +10,10 @@ use std::{
 
 use rusqlite::{Connection, params};
 
-use super::{Sqlite, migrate::MIGRATIONS};
+use super::{
+    Sqlite,
+    migrate::{ADDS, MIGRATIONS, migrate},
+};
 use crate::store::{
     Batch, Keeping, KeptSecret, KeyRecord, KeyStanding, Store, UnitRecord, UsageRecord, Vault, secret_hash,
 };
@@ -154,13 +157,94 @@ fn tables_have_the_columns_that_people_ask_for() {
     }
 }
 
+/// What the next version does to a file.
+pub(super) fn bring_forward(path: &Path, step: &str) {
+    let steps: Vec<&str> = MIGRATIONS.iter().copied().chain([step]).collect();
+    let mut connection = Connection::open(path).unwrap();
+    connection.busy_timeout(super::BUSY).unwrap();
+    migrate(&mut connection, path, &steps).unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_file_that_only_has_more_tables_is_worked_on() {
+    let folder = folder();
+    let path = folder.path().join("keypool.db");
+    drop(Sqlite::open(&path).unwrap());
+    bring_forward(&path, &format!("{ADDS}\nCREATE TABLE moods (mood TEXT NOT NULL) STRICT;"));
+    let store = Sqlite::open(&path).unwrap();
+    store.write(key(KeptSecret::Elsewhere).into()).await.unwrap();
+    assert_eq!(store.load().await.unwrap().keys.len(), 1);
+    assert_eq!(store.check().await.unwrap(), [""; 0]);
+    close(store).await;
+    // The next version finds what it made.
+    bring_forward(&path, &format!("{ADDS}\nCREATE TABLE moods (mood TEXT NOT NULL) STRICT;"));
+    let connection = Connection::open(&path).unwrap();
+    assert_eq!(connection.query_row("SELECT count(*) FROM moods", [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_file_that_is_brought_forward_while_it_is_worked_on_is_left_alone() {
+    let folder = folder();
+    let path = folder.path().join("keypool.db");
+    let store = Sqlite::open(&path).unwrap();
+    store.load().await.unwrap();
+    store.write(key(KeptSecret::Elsewhere).into()).await.unwrap();
+    bring_forward(&path, "ALTER TABLE api_keys RENAME TO credentials; ALTER TABLE rests RENAME TO pauses;");
+    let later = KeyRecord { hash: "bb".to_owned(), ..KeyRecord::default() };
+    let later = Batch { keys: vec![later], ..Batch::default() };
+    for _ in 0..3 {
+        let error = store.write(later.clone().into()).await.unwrap_err();
+        assert!(error.to_string().contains("newer version") && !error.is_begun_anew(), "{error}");
+        assert!(store.load().await.unwrap_err().to_string().contains("newer version"));
+        assert!(store.edit_keys(|_| ()).await.unwrap_err().to_string().contains("newer version"));
+    }
+    assert_eq!(
+        named(folder.path(), "corrupt"),
+        [PathBuf::new(); 0],
+        "what it does not know it does not take for broken"
+    );
+    close(store).await;
+    let connection = Connection::open(&path).unwrap();
+    assert_eq!(connection.query_row("SELECT count(*) FROM credentials", [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+}
+
+/// What those who do not know a step rely on.
+#[test]
+fn steps_that_are_said_to_add_only_make_tables() {
+    for sql in MIGRATIONS.iter().filter(|sql| sql.starts_with(ADDS)) {
+        let lines = sql.lines().map(|line| line.split("--").next().unwrap_or_default()).collect::<Vec<_>>().join(" ");
+        for statement in lines.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
+            let makes = ["CREATE TABLE", "CREATE INDEX", "CREATE UNIQUE INDEX"];
+            assert!(makes.iter().any(|makes| statement.starts_with(makes)), "{statement}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_process_reads_of_keys_what_commands_said_and_no_more() {
+    let folder = folder();
+    let store = Sqlite::open(folder.path().join("keypool.db")).unwrap();
+    let of_a_file = |hash: &str| KeyRecord { hash: hash.to_owned(), id: hash.to_owned(), ..KeyRecord::default() };
+    store.write(Batch { keys: ["aa", "bb"].map(of_a_file).to_vec(), ..Batch::default() }.into()).await.unwrap();
+    assert_eq!(store.command_keys().await.unwrap().keys().count(), 0);
+    let kept = KeptSecret::Reference("env:WORK".into());
+    let said = crate::store::KeySettings { hash: "cc".into(), id: Some("work".into()), ..Default::default() };
+    store.edit_keys(|book| book.add(said, kept, 7)).await.unwrap().unwrap();
+    store.edit_keys(|book| book.disable("bb", "by hand")).await.unwrap().unwrap();
+    let (all, said) = (store.key_book().await.unwrap(), store.command_keys().await.unwrap());
+    assert_eq!(said.keys().map(|(hash, _)| hash).collect::<Vec<_>>(), ["bb", "cc"]);
+    assert_eq!((all.keys().count(), said.revision()), (3, all.revision()));
+    for (hash, key) in said.keys() {
+        assert_eq!(Some(key), all.by_hash(hash));
+    }
+}
+
 #[tokio::test]
 async fn a_newer_file_is_refused_and_left_as_it_is() {
     let folder = folder();
     let path = folder.path().join("keypool.db");
     drop(Sqlite::open(&path).unwrap());
-    let newer = MIGRATIONS.len() + 1;
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", newer as u32).unwrap();
+    bring_forward(&path, "ALTER TABLE rests RENAME TO pauses;");
     let error = Sqlite::open(&path).unwrap_err().to_string();
     assert!(error.contains("keypool.db") && error.contains("newer version"), "{error}");
     assert!(named(folder.path(), "corrupt").is_empty());

@@ -1,8 +1,8 @@
 //! Batches: each one transaction.
 
-use rusqlite::{Transaction, TransactionBehavior, params};
+use rusqlite::{Transaction, params};
 
-use super::{Desk, failure::Failure, fold, numbers::Numbers};
+use super::{Desk, failure::Failure, fold, migrate, numbers::Numbers};
 use crate::store::{Batch, ImportRecord, KeptSecret, KeyRecord, RestId, RestRecord, Run, UnitRecord, UsageRecord};
 
 pub(super) fn batch(desk: &mut Desk, batch: &Batch) -> Result<(), Failure> {
@@ -10,7 +10,7 @@ pub(super) fn batch(desk: &mut Desk, batch: &Batch) -> Result<(), Failure> {
     // Where this fails, what it told is not there.
     let mut numbers = std::mem::take(&mut desk.numbers);
     let Desk { connection, writer, .. } = desk;
-    let to = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let to = migrate::turn(connection)?;
     but_counts(&to, batch)?;
     match &batch.run {
         Some(Run::Begun { epoch, crashes }) => {

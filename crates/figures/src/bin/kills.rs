@@ -1,7 +1,8 @@
 //! `kills KEYPOOL ROUNDS`: `keypool serve` is killed at random moments under load, again and again on one database;
 //! prints as JSON what was lost.
 //!
-//! The simulator is the judge: each round it suspends another key, whose first refusal is then in the database or lost.
+//! The simulator is the judge: each round it suspends another key. Once the request that met its refusal was answered, that is
+//! in the database, or lost: the next process asks the key again.
 
 use std::{
     collections::BTreeMap,
@@ -35,8 +36,8 @@ const GOOD: usize = 10;
 const A_MINUTE: u64 = 120;
 const A_DAY: u64 = 250;
 const CALLERS: usize = 8;
-/// A refusal this short before the kill may not be in the database yet.
-const GRACE: Duration = Duration::from_millis(20);
+/// So long after the refusal an answer waits for the database, and no longer.
+const WAITS: Duration = Duration::from_millis(200);
 
 /// By number: the one that is switched off, the one with a day's limit, those that serve, those that are suspended.
 fn secret(n: usize) -> String {
@@ -51,7 +52,7 @@ const FIRST_VICTIM: usize = FIRST_GOOD + GOOD;
 #[derive(Default)]
 struct Lost {
     rests: usize,
-    /// Refused too shortly before the kill.
+    /// Nobody had been answered yet, or the database took too long for that.
     late_rests: usize,
     disabled: usize,
     imports: usize,
@@ -89,7 +90,7 @@ async fn kill_often(program: &Path, rounds: usize, folder: &Path) -> anyhow::Res
         sim = sim.project(project(n).limits(limits));
         writeln!(keys, "{} id=n{n} {options}", secret(n))?;
     }
-    let sim = sim.start().await?;
+    let sim = Arc::new(sim.start().await?);
     let file = folder.join("keys.txt");
     std::fs::write(&file, keys)?;
     let db = folder.join("state/keypool.db");
@@ -102,15 +103,19 @@ async fn kill_often(program: &Path, rounds: usize, folder: &Path) -> anyhow::Res
         let seen = sim.log().len();
         let serve = Serve::start(program, &file, &db, &sim.url()).context("keypool serve did not start")?;
         let stop = Arc::new(AtomicBool::new(false));
-        let callers: Vec<_> = (0..CALLERS).map(|_| tokio::spawn(call(serve.url.clone(), Arc::clone(&stop)))).collect();
+        let callers: Vec<_> =
+            (0..CALLERS).map(|_| tokio::spawn(call(serve.url.clone(), Arc::clone(&sim), Arc::clone(&stop)))).collect();
         tokio::time::sleep(Duration::from_millis(fastrand::u64(30..400))).await;
         sim.refuse_key(secret(FIRST_VICTIM + round).as_str(), Some(Refusal::ConsumerSuspended));
         tokio::time::sleep(Duration::from_millis(fastrand::u64(0..300))).await;
         serve.kill()?;
         let killed = sim.elapsed();
         stop.store(true, Ordering::Relaxed);
+        let mut asked = Vec::new();
         for caller in callers {
-            lost.served += caller.await?;
+            let called = caller.await?;
+            lost.served += called.served;
+            asked.extend(called.asked);
         }
 
         let arrivals: Vec<_> = sim.log().iter().skip(seen).cloned().collect();
@@ -121,8 +126,8 @@ async fn kill_often(program: &Path, rounds: usize, folder: &Path) -> anyhow::Res
                 // It was asked again in another process, after a refusal that was there to be known.
                 Some(known) if *known < round => lost.rests += 1,
                 Some(_) => {}
-                None if killed.saturating_sub(arrival.at) < GRACE => lost.late_rests += 1,
-                None => drop(refused.insert(key, round)),
+                None if asked.iter().all(|asked| asked.was_told(arrival.at)) => drop(refused.insert(key, round)),
+                None => lost.late_rests += 1,
             }
         }
         let Ok(now) = looked_at(&db, &mut lost).await else {
@@ -180,28 +185,55 @@ async fn looked_at(db: &Path, lost: &mut Lost) -> anyhow::Result<i64> {
     Ok(store.usage("0000-01-01", "9999-12-31").await?.iter().map(|row| row.requests).sum())
 }
 
-/// Asks again and again; how many good answers it got.
-async fn call(url: String, stop: Arc<AtomicBool>) -> u64 {
+/// A request of a caller, by the simulator's clock.
+struct Asked {
+    began: Duration,
+    /// When all of its answer was there.
+    answered: Option<Duration>,
+}
+
+impl Asked {
+    /// Whether its answer says that what was refused at this moment is kept, should it be the one that met it.
+    fn was_told(&self, at: Duration) -> bool {
+        let met = self.began <= at && self.answered.is_none_or(|answered| answered >= at);
+        !met || self.answered.is_some_and(|answered| answered - at < WAITS)
+    }
+}
+
+#[derive(Default)]
+struct Called {
+    served: u64,
+    asked: Vec<Asked>,
+}
+
+/// Asks again and again.
+async fn call(url: String, sim: Arc<GeminiSim>, stop: Arc<AtomicBool>) -> Called {
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-    let mut served = 0;
+    let mut called = Called::default();
     while !stop.load(Ordering::Relaxed) {
         let request = Request::post(format!("{url}/v1beta/models/gemini-2.5-flash:generateContent"))
             .header("x-goog-api-key", "PLACEHOLDER_GEMINI_TOKEN")
             .header("content-type", "application/json")
             .body(Full::from(r#"{"contents":[{"parts":[{"text":"hello"}]}]}"#));
-        let Ok(request) = request else { return served };
-        let Ok(answer) = client.request(request).await else {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-            continue;
-        };
-        let good = answer.status().is_success();
-        if answer.into_body().collect().await.is_ok() && good {
-            served += 1;
+        let Ok(request) = request else { return called };
+        let began = sim.elapsed();
+        let mut good = false;
+        let mut answered = None;
+        if let Ok(answer) = client.request(request).await {
+            let status = answer.status();
+            if answer.into_body().collect().await.is_ok() {
+                answered = Some(sim.elapsed());
+                good = status.is_success();
+            }
+        }
+        called.asked.push(Asked { began, answered });
+        if good {
+            called.served += 1;
         } else {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
-    served
+    called
 }
 
 struct Serve {

@@ -163,11 +163,7 @@ impl Serve {
             let kept_in = store.as_ref().map(ToString::to_string);
             let mut keys = Keys::new(&site, store.clone());
             match keys.begin().await {
-                Ok(None) => {}
-                Ok(told) => {
-                    inputs.hear(told);
-                    loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
-                }
+                Ok(told) => loaded = inputs.hear_beside(told, loaded),
                 Err(error) if store.is_none() => tracing::warn!("{error}; keys in it are not used"),
                 // Its keys come with it.
                 Err(error) if error.is_unreachable() => tracing::warn!("{error}; keys in it are not known yet"),

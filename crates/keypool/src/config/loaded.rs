@@ -17,7 +17,7 @@ use tower_keypool::{
 
 use super::{
     Administration, Beside, CompatMode, Config, ProviderName, UnknownNames, address, admin, beside, certificate, find,
-    store, tenants, variables,
+    store, tenants, unread, variables,
 };
 use crate::client::Roots;
 use crate::database::Told;
@@ -53,6 +53,18 @@ impl Inputs {
     pub fn hear(&mut self, told: Option<Told>) {
         let (source, files) = told.map(|told| (told.source, told.files)).unzip();
         (self.more, self.more_files) = (source.into_iter().collect(), files.unwrap_or_default());
+    }
+
+    /// The same of what was read just now: files are not read again for it.
+    #[must_use]
+    pub fn hear_beside(&mut self, told: Option<Told>, loaded: Loaded) -> Loaded {
+        if told.as_ref().is_none_or(Told::says_nothing) {
+            return loaded;
+        }
+        self.hear(told);
+        let mut files = loaded.files;
+        files.extend(self.more_files.iter().cloned());
+        Loaded { keys: unite(&loaded.sources, &self.more, &loaded.token), files, ..loaded }
     }
 }
 
@@ -311,7 +323,9 @@ impl Inputs {
         sources.extend(pool.files(&mut document, &folder, &not_keys));
         files.extend(pool.key_paths(&document, &folder));
         let variables = config.gateway.provider.variables();
-        sources.push(variables.source(&self.environment, &not_keys, &mut problems));
+        let mut environment = variables.source(&self.environment, &not_keys, &mut problems);
+        environment.notes.extend(unread::noted(&self.environment, &texts.text));
+        sources.push(environment);
         files.extend(variables.files(&self.environment));
         files.extend(config.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));
 

@@ -12,6 +12,7 @@ mod sections;
 mod show;
 mod store;
 mod tenants;
+mod unread;
 mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -64,6 +64,17 @@ impl Database {
         }
     }
 
+    /// The same without those of which it has no secret and commands said nothing.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn command_keys(&self) -> Result<KeyBook, StoreError> {
+        match self {
+            Self::File(store) => store.command_keys().await,
+            Self::Server(store, _) => store.key_book().await,
+        }
+    }
+
     /// Changes keys, all of it or nothing. `edit` may be called more than once, each time with the book as it is then.
     ///
     /// # Errors

@@ -43,6 +43,14 @@ pub struct Told {
     revision: u64,
 }
 
+impl Told {
+    /// Whether it adds nothing to the keys of a configuration.
+    pub fn says_nothing(&self) -> bool {
+        let Source { keys, said, notes, .. } = &self.source;
+        keys.is_empty() && said.is_empty() && notes.is_empty() && self.files.is_empty()
+    }
+}
+
 /// The keys of a database, to be looked at.
 #[derive(Clone, Debug)]
 pub struct Stored {
@@ -123,7 +131,7 @@ impl Keys {
             self.store = Some(Database::File(opened));
         }
         let Some(store) = &self.store else { return Ok(None) };
-        let book = store.key_book().await?;
+        let book = store.command_keys().await?;
         let told = told(&book, &SecretKey::of(store.path())?);
         self.known = book;
         Ok(Some(told))

@@ -244,12 +244,12 @@ where
     pub async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer<B>, Infallible> {
         let gateway = &*self.gateway;
         let mut turn = self.turn();
-        let mut line = RequestLine::begin(&request, turn.setup.names, &gateway.clock);
+        let mut line = RequestLine::begin(&request, turn.setup.names, &gateway.traffic);
         if let Some(admin) = gateway.administers(&self, request.uri().path()) {
             let response = Box::pin(gateway.administer(admin, &self, &turn.setup, request)).await;
             self.leave(turn);
             let mut response = response.map(Said::administered);
-            line.of_page().end(&mut response, &gateway.clock);
+            line.of_page().end(&mut response, &gateway.traffic);
             return Ok(response.map(Counted::uncounted));
         }
         let (mut parts, body) = request.into_parts();
@@ -262,7 +262,7 @@ where
         if let Some(own) = gateway.own(&parts, &seen, &self.local, self.door) {
             let mut response = own.answer().await;
             self.leave(turn);
-            line.of_page().end(&mut response, &gateway.clock);
+            line.of_page().end(&mut response, &gateway.traffic);
             return Ok(response.map(|body| Counted::uncounted(Said::from(body))));
         }
         let surveyed = seen.administers && gateway.wants_trace(&parts, self.peer);
@@ -274,7 +274,7 @@ where
         let admitted = gateway.admit(&turn.setup, &parts, &seen, &self.local).await;
         tidy.keep_ours(&mut parts);
         if let Ok((tenant, _)) = &admitted {
-            line.of_tenant(tenant.name());
+            line.of_tenant(tenant);
             if gateway.trails.is_on() {
                 line.followed(gateway.trails.follow(&parts.method, parts.uri.path(), line.began(), surveyed));
             }
@@ -284,7 +284,7 @@ where
             self.leave(turn);
             let tenant = admitted.map(|(tenant, _)| tenant);
             let (outcome, mut response) = Box::pin(gateway.socket(&setup, parts, tenant, dialect)).await;
-            line.end(&mut response, &gateway.clock);
+            line.end(&mut response, &gateway.traffic);
             return Ok(counted(visit, outcome, response));
         }
         let admitted = match (admitted, &way) {
@@ -305,7 +305,7 @@ where
             Err(response) => {
                 self.leave(turn);
                 let mut response = response.map(Said::from);
-                line.end(&mut response, &gateway.clock);
+                line.end(&mut response, &gateway.traffic);
                 return Ok(counted(visit, Outcome::Refused, response));
             }
         };
@@ -325,7 +325,7 @@ where
                 Ok(response) => (Outcome::Answered, said::passed_on(response)),
                 Err(failed) => (failed.0, failed.1.map(Said::from)),
             };
-            line.end(&mut response, &gateway.clock);
+            line.end(&mut response, &gateway.traffic);
             gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
             return Ok(counted(visit, outcome, response));
         }
@@ -353,7 +353,7 @@ where
                 None => translation.await,
                 Some(span) => translation.instrument(span).await,
             };
-            line.end(&mut response, &gateway.clock);
+            line.end(&mut response, &gateway.traffic);
             return Ok(counted(visit, outcome, response));
         }
         // Google's compatible endpoint has a shape of its own for what is wrong.
@@ -365,15 +365,18 @@ where
         }
         let course = match &passage {
             Passage::Chunk(chunk) => Gateway::<S>::chunk_on(chunk, &mut parts, body),
-            _ if turn.setup.dialects.provider != Dialect::Gemini => Course::through(body),
-            _ => Box::pin(gateway.course(&turn.setup, &tenant, &mut parts, body)).await,
+            _ if turn.setup.dialects.provider != Dialect::Gemini => Course::through(Outgoing::Came(body)),
+            _ => match resource::at_once(&gateway.resources, (&tenant, gateway.tenants.is_alone()), &parts, body) {
+                Ok(body) => Course::through(body),
+                Err(coming) => Box::pin(gateway.course(&turn.setup, &tenant, &mut parts, coming)).await,
+            },
         };
         let OverStack { body, listening, broken } = match course {
-            Course::On(way) => *way,
+            Course::On(way) => way,
             Course::Done(outcome, response) => {
                 self.leave(turn);
                 let mut response = response.map(Said::from);
-                line.end(&mut response, &gateway.clock);
+                line.end(&mut response, &gateway.traffic);
                 return Ok(counted(visit, outcome, response));
             }
         };
@@ -406,7 +409,7 @@ where
         if compatible && response.status().as_u16() >= 400 {
             response = Box::pin(translate::reshaped(response)).await;
         }
-        line.end(&mut response, &gateway.clock);
+        line.end(&mut response, &gateway.traffic);
         gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
         Ok(counted(visit, outcome, response))
     }

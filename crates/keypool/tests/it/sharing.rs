@@ -93,6 +93,16 @@ pub(crate) async fn pass(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }
 
+/// Waits until this is so, at most so many seconds.
+async fn until(seconds: u64, so: impl Fn() -> bool) {
+    let comes = async {
+        while !so() {
+            pass(20).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(seconds), comes).await.expect("it comes in time");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn four_on_one_database_one_killed_and_one_stopped_past_its_lease() {
     let field = Field::of(8, 60).await;
@@ -127,20 +137,18 @@ async fn shares_follow_the_traffic() {
     let (one, other) = (field.start("2"), field.start("2"));
     let stop = Arc::new(AtomicBool::new(false));
     let first = load(&one.url, 2, &stop);
-    pass(1_000).await;
+    until(60, || first.served.load(Relaxed) > 20).await;
     stop.store(true, Relaxed);
     pass(4_000).await;
     let used = first.served.load(Relaxed);
-    assert!(used > 20, "{used}");
     // What the first does not want any more the other has.
     let stop = Arc::new(AtomicBool::new(false));
     let second = load(&other.url, 8, &stop);
-    pass(6_000).await;
+    // Some time before the first one's minute is over, however slow the machine is.
+    until(45, || used + second.served.load(Relaxed) >= 10 * 30 * 9 / 10).await;
     stop.store(true, Relaxed);
     let report = field.sim.report();
     assert_eq!(report.total.over_limit, 0, "{report}");
-    let all = used + second.served.load(Relaxed);
-    assert!(all >= 10 * 30 * 9 / 10, "{used} and {}: {report}", second.served.load(Relaxed));
     one.kill();
     other.kill();
 }

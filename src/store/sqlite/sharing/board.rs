@@ -1,9 +1,9 @@
 //! A renewal is one transaction: it reads what others changed, does what is asked, and writes what that changed.
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::{
-    super::{failure::Failure, write::number},
+    super::{failure::Failure, migrate, write::number},
     SharedDesk,
     life::Life,
     notes,
@@ -15,7 +15,7 @@ use crate::{
 
 /// One more run of a process; its number.
 pub(super) fn next_run(connection: &mut Connection) -> Result<u64, Failure> {
-    let to = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let to = migrate::turn(connection)?;
     let number: i64 = to.query_row("UPDATE run SET epoch = epoch + 1 RETURNING epoch", [], |row| row.get(0))?;
     to.commit()?;
     Ok(u64::try_from(number).unwrap_or(0))
@@ -29,7 +29,7 @@ pub(super) fn renew(
     file: &str,
     now: impl FnOnce() -> i64,
 ) -> Result<Reply, Failure> {
-    let to = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let to = migrate::turn(connection)?;
     read(&to, desk)?;
     if desk.version == 0 && life.among_strangers {
         // Made just now, since somebody deleted the one on which they work.

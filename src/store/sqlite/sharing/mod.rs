@@ -33,7 +33,7 @@ use crate::{
 /// A database that other processes of this machine work on as well: the store of a pool, and its board. A cheap handle.
 ///
 /// That a process is dead the others know at once, by a lock that it holds as long as it lives
-/// (`keypool.db.run-…`). What it had started is known up to its last batch, 120 ms, and how much it may have started
+/// (`keypool.db.run-…`). What it had started is known up to its last batch, 150 ms, and how much it may have started
 /// since: see [`Renewal::noting`].
 ///
 /// ```

@@ -3,12 +3,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Row, Transaction};
 
 use super::{
     super::{
         Desk,
         failure::Failure,
+        migrate,
         write::{self, number},
     },
     noted,
@@ -29,7 +30,7 @@ pub(super) fn write(
     now: i64,
 ) -> Result<(), Failure> {
     desk.last_through_power_cuts(batch.is_lasting())?;
-    let to = desk.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let to = migrate::turn(&mut desk.connection)?;
     write::but_counts(&to, &batch)?;
     let (number_of, units) = batch.notes.as_ref().map_or((0, &[][..]), |notes| (notes.number, &notes.units[..]));
     let counts = !(units.is_empty() && batch.usage.is_empty());

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction};
 
 use super::{
-    super::{failure::Failure, keys, read as rows},
+    super::{failure::Failure, keys, migrate, read as rows},
     SharedDesk, board,
     life::Life,
     notes,
@@ -18,7 +18,7 @@ use crate::{
 
 /// What a process that worked on the file alone knew of windows becomes the board's. `now`: by the wall clock.
 pub(super) fn take_over(connection: &mut Connection, now: i64) -> Result<(), Failure> {
-    let to = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let to = migrate::turn(connection)?;
     let (crashed, crashes): (bool, String) =
         to.query_row("SELECT running, crashes FROM run", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     // Of runs before the last an owner that nobody used since still has what they started unseen.
@@ -47,7 +47,7 @@ pub(super) fn take_over(connection: &mut Connection, now: i64) -> Result<(), Fai
 /// What commands said while no process was there to hear it. What counts for a secret that was replaced counts for the
 /// new one, where no process that lives holds it; and of rests and keys that are off the tables are right.
 pub(super) fn carry(connection: &mut Connection, life: &Life, now: i64) -> Result<(), Failure> {
-    let to = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let to = migrate::turn(connection)?;
     if !to.query_row("SELECT EXISTS (SELECT 1 FROM board)", [], |row| row.get(0))? {
         return Ok(());
     }
@@ -77,7 +77,7 @@ pub(super) fn carry(connection: &mut Connection, life: &Life, now: i64) -> Resul
 
 /// What several processes knew of windows becomes that of one who works on the file alone. None of them lives any more.
 pub(in crate::store::sqlite) fn give_over(connection: &mut Connection, now: i64) -> Result<(), Failure> {
-    let to = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let to = migrate::turn(connection)?;
     let mut desk = SharedDesk::default();
     let shared: bool = to.query_row("SELECT EXISTS (SELECT 1 FROM board)", [], |row| row.get(0))?;
     if !shared {

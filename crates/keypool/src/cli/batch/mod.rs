@@ -212,11 +212,7 @@ impl Batch {
             let joined = serve::join(&site, &loaded).await?;
             let mut keys = Keys::new(&site, joined.database());
             match keys.begin().await {
-                Ok(None) => {}
-                Ok(told) => {
-                    inputs.hear(told);
-                    loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
-                }
+                Ok(told) => loaded = inputs.hear_beside(told, loaded),
                 Err(error) => tracing::warn!("{error}; keys in the database are not used"),
             }
             if loaded.keys.is_empty() {

@@ -11,6 +11,7 @@ use std::{
 use rusqlite::Connection;
 use serde_json::json;
 
+use super::super::super::{migrate::ADDS, tests::bring_forward};
 use crate::{
     Demand, Gemini, Key, KeyPool, Limits, Sharing, SharingState, Verdict,
     share::{Board, Renewal, Reply, Settings, VERSION},
@@ -157,5 +158,66 @@ fn a_note_of_another_version_is_taken_for_the_worst() {
         let free = 4 - usize::try_from(held).expect("few");
         assert!(started <= 5 * free, "{started} though {held} of 4 owners may be used up");
         drop(one);
+    });
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+#[test]
+fn tables_that_the_next_version_adds_under_a_process_are_nothing_to_it() {
+    runtime().block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keypool.db");
+        let share = || Sqlite::open(&path).and_then(Sqlite::share).expect("shared");
+        let this = share();
+        let one = open(&this, this.clone()).await;
+        let wait = Duration::from_secs(2);
+        let mut started = starts(&one, 5, wait).await;
+        bring_forward(&path, &format!("{ADDS}\nCREATE TABLE moods (mood TEXT NOT NULL) STRICT;"));
+        started += starts(&one, 5, wait).await;
+        one.flush().await.expect("it writes");
+        // Another process of this version comes after that.
+        let late = share();
+        let two = open(&late, late.clone()).await;
+        started += starts(&two, 20, Duration::from_millis(300)).await + starts(&one, 20, wait).await;
+        assert_eq!(one.sharing().expect("it shares").state, SharingState::Connected);
+        assert!((15..=20).contains(&started), "{started} of the 20 that four owners have");
+        one.shutdown().await;
+        two.shutdown().await;
+    });
+}
+
+#[test]
+fn a_process_whose_file_the_next_version_changes_stops_and_says_so() {
+    runtime().block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keypool.db");
+        let this = Sqlite::open(&path).and_then(Sqlite::share).expect("shared");
+        let one = open(&this, this.clone()).await;
+        assert_eq!(starts(&one, 3, Duration::from_secs(2)).await, 3);
+        one.flush().await.expect("written");
+        bring_forward(&path, "ALTER TABLE board_units RENAME TO units; DROP TABLE board_notes;");
+        let by_hand = Connection::open(&path).expect("the file");
+        by_hand.busy_timeout(Duration::from_secs(5)).expect("set");
+        let held = || {
+            let units = "SELECT group_concat(unit || record || version) FROM units";
+            let units: String = by_hand.query_row(units, [], |row| row.get(0)).expect("read");
+            let head: String = by_hand.query_row("SELECT head FROM board", [], |row| row.get(0)).expect("read");
+            (units, head)
+        };
+        let before = held();
+        // What is held goes on until the lease ends, within what was noted.
+        starts(&one, 1, Duration::ZERO).await;
+        let error = one.flush().await.expect_err("nothing is written").to_string();
+        assert!(error.contains("newer version"), "{error}");
+        tokio::time::sleep(LEASE * 2).await;
+        assert_eq!(one.sharing().expect("it shares").state, SharingState::FailClosed);
+        assert_eq!(starts(&one, 3, Duration::from_millis(50)).await, 0);
+        assert_eq!(before, held(), "nothing was touched");
+        let aside = std::fs::read_dir(folder.path()).expect("the folder").filter_map(Result::ok);
+        let aside = aside.filter(|entry| entry.file_name().to_string_lossy().contains("corrupt"));
+        assert_eq!(aside.count(), 0, "it takes the file for no broken one");
     });
 }
