@@ -198,6 +198,15 @@ async fn it_shows_the_pool_live_and_whatever_it_is_told_as_text() {
     browser.press("#error-table button.name").await;
     browser.until("document.getElementById('dialog').textContent.includes('SPEND_RATE')").await;
     browser.picture("request").await;
+    // What pool and gateway say of it is in the same time.
+    let id = browser.ask("document.getElementById('dialog-title').textContent").await;
+    let told = get(&running, &format!("/requests/{}", id.as_str().unwrap())).await;
+    let attempts = told["attempts"].as_array().unwrap();
+    assert_eq!(attempts.len(), 2, "{told}");
+    for attempt in attempts {
+        let ends = attempt["at_ms"].as_u64().unwrap() + attempt["ms"].as_u64().unwrap();
+        assert!(ends <= told["ms"].as_u64().unwrap() + 2, "{told}");
+    }
     browser.strike("Escape", 27).await;
     is_clean(&browser, &running, 1).await;
 
