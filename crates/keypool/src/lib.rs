@@ -2,7 +2,7 @@
 //!
 //! [`cli`] reads the command line and starts a command; [`config`] is what it goes by, [`reload`] how that changes;
 //! [`stack`] is the whole walk of a request in one function; [`gateway`] is what stands in front of it, and [`status`]
-//! what it tells of itself.
+//! what it tells of itself, [`admin`] and `ui` what its administrator sees and does.
 
 pub mod admin;
 pub mod cli;
@@ -22,3 +22,4 @@ pub mod stack;
 pub mod standing;
 pub mod status;
 pub mod telemetry;
+mod ui;

@@ -22,7 +22,8 @@ impl Admin {
     pub(super) async fn snapshot(&self, asked: &Asked) -> Result<Answer, Fault> {
         let name = asked.query("pool").unwrap_or(MAIN).to_owned();
         let pool = self.pool_of(Some(&name))?;
-        let looked = tokio::task::spawn_blocking(move || pool.snapshot_in_pieces(MOST_KEYS)).await;
+        let most = asked.number("keys", MOST_KEYS)?.min(MOST_KEYS);
+        let looked = tokio::task::spawn_blocking(move || pool.snapshot_in_pieces(most)).await;
         let snapshot = looked.map_err(|_| broken())?;
         let scene = self.scene();
         let pools: Vec<&str> = [MAIN].into_iter().chain(scene.beside.keys().map(String::as_str)).collect();
@@ -35,7 +36,7 @@ impl Admin {
             "database": self.database.as_ref().map(ToString::to_string),
             "pool": name,
             "pools": pools,
-            "keys_left_out": snapshot.total_keys > MOST_KEYS,
+            "keys_left_out": snapshot.total_keys > most,
             "snapshot": snapshot,
         })))
     }

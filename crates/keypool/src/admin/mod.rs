@@ -47,6 +47,7 @@ use crate::{
     config::Loaded,
     database::{Database, Records, processes::Process, used::Used},
     gateway::trail::Trails,
+    ui,
 };
 
 /// What the gateway's own pool is called.
@@ -208,9 +209,12 @@ impl Admin {
 
     /// Whether a path belongs to it or to its page.
     pub(crate) fn has(path: &str) -> bool {
-        ["/-/admin", "/-/ui"]
-            .iter()
-            .any(|ours| path.strip_prefix(ours).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+        is_under(route::ROOT, path) || is_under(ui::ROOT, path)
+    }
+
+    /// Whether it answers at all.
+    pub(crate) fn is_on(&self) -> bool {
+        self.access.is_on()
     }
 
     /// Whether this is the token, and whoever sent it was not wrong too often.
@@ -250,6 +254,12 @@ impl Admin {
             return Err(Fault::new(StatusCode::NOT_FOUND, "admin_off", OFF));
         }
         let (parts, body) = request.into_parts();
+        if parts.uri.path() == "/" {
+            return Ok(ui::lead().map(BodyExt::boxed_unsync));
+        }
+        if is_under(ui::ROOT, parts.uri.path()) {
+            return Ok(ui::answer(&parts.method, parts.uri.path(), &parts.headers).map(BodyExt::boxed_unsync));
+        }
         let found = route::find(&parts.method, parts.uri.path());
         if let Found::Route(route, _) = &found
             && route.what == What::Login
@@ -365,6 +375,10 @@ impl Admin {
             Err(why) => Err(Fault::new(StatusCode::CONFLICT, "refused", why)),
         }
     }
+}
+
+fn is_under(root: &str, path: &str) -> bool {
+    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether a page of this very host asks.

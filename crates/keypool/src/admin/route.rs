@@ -79,7 +79,8 @@ impl Route {
 pub(super) static ROUTES: [Route; 23] = [
     post("/login", What::Login, "Begin a session: a cookie for this token"),
     post("/logout", What::Logout, "End the session"),
-    get("/snapshot", What::Snapshot, "The pool as it stands in this process").by(&[POOL]),
+    get("/snapshot", What::Snapshot, "The pool as it stands in this process")
+        .by(&[POOL, ("keys", "at most so many keys with it: 2000 unless set, which is the most")]),
     get("/keys", What::Keys, "The keys, without their secrets").by(&[
         POOL,
         ("state", "only keys that stand so: usable, partly, resting, out_for_today, faulty, disabled, removed, all"),

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use tower_keypool::{KeyPool, KeyPoolService};
+use tower_keypool::{Clock, KeyPool, KeyPoolService};
 
 use crate::{
     client::{Client, Roots},
@@ -19,6 +19,8 @@ use crate::{
 pub(super) struct Pools {
     held: HashMap<String, Held>,
     traffic: Arc<Traffic>,
+    /// The gateway's: what pools note of a request is told in its time.
+    clock: Clock,
 }
 
 struct Held {
@@ -30,8 +32,8 @@ struct Held {
 }
 
 impl Pools {
-    pub(super) fn new(traffic: Arc<Traffic>) -> Self {
-        Self { held: HashMap::new(), traffic }
+    pub(super) fn new(traffic: Arc<Traffic>, clock: Clock) -> Self {
+        Self { held: HashMap::new(), traffic, clock }
     }
 
     /// The pools by their providers' names.
@@ -49,7 +51,7 @@ impl Pools {
             let kept = before.remove(&beside.name).filter(|held| held.place == place && held.roots == loaded.roots);
             let (pool, made) = match &kept {
                 Some(held) => (Some(held.pool.clone()), held.pool.reconfigure(beside.builder()).map(drop)),
-                None => match beside.builder().build() {
+                None => match beside.builder().clock(self.clock.clone()).build() {
                     Ok(pool) => (Some(pool), Ok(())),
                     Err(error) => (None, Err(error)),
                 },

@@ -194,7 +194,8 @@ impl Serve {
                     Some(listener)
                 }
             };
-            let clock = Clock::system();
+            // The pool's: another begins at another moment, and what both say of a request would not fit together.
+            let clock = pool.clock().clone();
             let base = pool.provider().base();
             if is_itself(base, address) {
                 return Err(Failure::config(anyhow!("--upstream {base}: that is where this gateway listens itself")));
@@ -230,7 +231,7 @@ impl Serve {
                     Setup { names, live: Some(Live::new(sockets)), unknown, waiting, nearness, ..setup }
                 }
             };
-            let mut beside = Pools::new(Arc::clone(&traffic));
+            let mut beside = Pools::new(Arc::clone(&traffic), clock.clone());
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
             gateway.stand_beside(beside.stand(&loaded));
             let records = Records::from(store.clone());

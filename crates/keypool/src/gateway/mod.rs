@@ -273,7 +273,7 @@ where
             parts.uri = Uri::from(target.clone());
         }
         let seen = Seen::of(&parts.headers);
-        if let Some(own) = gateway.own(&parts, &seen, &self.local) {
+        if let Some(own) = gateway.own(&parts, &seen, &self.local, self.door) {
             let mut response = own.answer().await;
             self.leave(turn);
             line.of_page().end(&mut response, &gateway.traffic);

@@ -7,13 +7,16 @@ use http::{Method, Response, StatusCode, request::Parts};
 use http_body_util::Full;
 
 use super::{
-    Gateway, Setup,
+    Door, Gateway, Setup,
     dialect::{Dialect, Refusal},
     guard::{Local, is_loopback_name},
     seen::Seen,
     token,
 };
-use crate::status::{Page, Status, is_ours, nowhere, to_index};
+use crate::{
+    status::{Page, Status, is_ours, nowhere, to_index},
+    ui,
+};
 
 /// A request that goes nowhere else.
 pub(super) enum Own {
@@ -38,7 +41,7 @@ impl Own {
 
 impl<S> Gateway<S> {
     /// What is asked of the gateway itself; `None`: it is for the provider.
-    pub(super) fn own(&self, parts: &Parts, seen: &Seen<'_>, local: &Local) -> Option<Own> {
+    pub(super) fn own(&self, parts: &Parts, seen: &Seen<'_>, local: &Local, door: Door) -> Option<Own> {
         let path = parts.uri.path();
         // Most paths are done here.
         if !path.starts_with("/-") && path != "/" {
@@ -47,7 +50,10 @@ impl<S> Gateway<S> {
         let status = self.status.as_ref()?;
         let setup = self.setup();
         if path == "/" {
-            return setup.leads_on(parts, seen, local).then(|| Own::Answered(to_index()));
+            // To the administrator's page, where there is one at this address.
+            let is_administered = door != Door::Clients && self.admin.as_ref().is_some_and(|admin| admin.is_on());
+            let lead = || if is_administered { ui::lead() } else { to_index() };
+            return setup.leads_on(parts, seen, local).then(|| Own::Answered(lead()));
         }
         if !is_ours(path) {
             return None;
@@ -116,7 +122,7 @@ mod tests {
         .telling(Status::new(&pool, &traffic, StoreHealth::default()), traffic);
         let (head, ()) = request.body(()).unwrap().into_parts();
         let local = Local::from(local.parse::<SocketAddr>().unwrap());
-        match gateway.own(&head, &Seen::of(&head.headers), &local) {
+        match gateway.own(&head, &Seen::of(&head.headers), &local, Door::Both) {
             Some(Own::Answered(response)) => response.status().as_u16().to_string(),
             Some(Own::Page(..)) => "page".to_owned(),
             None => "upstream".to_owned(),

@@ -119,7 +119,8 @@ pub(crate) fn to_index() -> Response<Full<Bytes>> {
 const INDEX: &str = "<!doctype html><meta charset=utf-8><title>keypool</title><h1>keypool</h1>\
 <ul><li><a href=/-/health>health</a>: the process is alive\
 <li><a href=/-/ready>ready</a>: requests may be sent here\
-<li><a href=/-/metrics>metrics</a>: for Prometheus</ul>\
+<li><a href=/-/metrics>metrics</a>: for Prometheus\
+<li><a href=/-/ui>ui</a>: keys, traffic and errors, where the administrator has a token</ul>\
 <p>Every other path goes to the provider, with this gateway's token.\n";
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {

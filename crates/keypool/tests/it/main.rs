@@ -4,6 +4,7 @@ mod admin;
 mod batch;
 mod beside;
 mod binary;
+mod browser;
 mod callers;
 mod commands;
 mod config;
@@ -44,6 +45,7 @@ mod support;
 mod telling;
 mod tenants;
 mod tls;
+mod ui;
 mod uploads;
 #[cfg(unix)]
 mod watching;

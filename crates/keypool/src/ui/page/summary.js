@@ -1,0 +1,39 @@
+// The pool in a few numbers.
+
+import { by, element, keep, mark, say, show } from "./element.js";
+import { rest } from "./rests.js";
+import { long } from "./time.js";
+import { plain, short, whole } from "./words.js";
+
+const bytes = (all) => (all < 1048576 ? `${Math.ceil(all / 1024)} KiB` : `${(all / 1048576).toFixed(1)} MiB`);
+
+export function tell(told) {
+  const pool = told.snapshot;
+  say(by("process"), `${told.name} · ${told.version} · up ${long(told.uptime_seconds)} · ${told.database ?? "no database"}`);
+  const tiles = [
+    ["Ready keys", `${whole(pool.available_keys)} of ${whole(pool.total_keys)}`, pool.available_keys === 0 && pool.total_keys > 0 ? "bad" : "good"],
+    ["Resting", whole(pool.resting_keys), pool.resting_keys > 0 ? "limited" : null],
+    ["Disabled", whole(pool.disabled_keys), pool.disabled_keys > 0 ? "bad" : null],
+    ["In flight", whole(pool.in_flight), null],
+    ["Waiting", whole(pool.waiters), pool.waiters > 0 ? "limited" : null],
+    ["Requests / min", short(pool.requests_last_minute), null],
+    ["429s / min", short(pool.limit_hits_last_minute), pool.limit_hits_last_minute > 0 ? "limited" : null],
+    ["Exhausted", short(pool.exhausted), pool.exhausted > 0 ? "bad" : null],
+    ["Memory", bytes(pool.total_memory_bytes), null],
+  ];
+  if (pool.sharing) tiles.push(["Sharing", plain(pool.sharing.state), `word ${pool.sharing.state === "connected" ? "good" : "bad"}`]);
+  const make = ([name]) => element("div", {}, element("dt", {}, name), element("dd"));
+  keep(by("summary"), tiles, ([name]) => name, make, (node, [, value, kind]) => {
+    say(node.lastChild, value);
+    mark(node, "class", kind);
+  });
+  by("exit").hidden = !pool.exit_rest;
+  show(by("exit"), pool.exit_rest ? ["No key is used: the way out rests. ", rest(pool.exit_rest)] : null);
+}
+
+/** The pools to choose from. */
+export function pools(told) {
+  by("pools").hidden = told.pools.length < 2;
+  const choice = by("pool");
+  keep(choice, told.pools, (name) => name, (name) => element("option", { value: name }, name));
+}
