@@ -15,9 +15,9 @@ mod examining;
 mod explain;
 mod exposition;
 mod following;
+mod framed;
 #[cfg(unix)]
 mod generating;
-mod framed;
 mod guarding;
 mod home;
 mod hostile;
@@ -47,6 +47,6 @@ mod tenants;
 mod tls;
 mod ui;
 mod uploads;
+mod waiting;
 #[cfg(unix)]
 mod watching;
-mod waiting;

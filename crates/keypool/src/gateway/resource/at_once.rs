@@ -5,12 +5,15 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use crate::gateway::Arriving;
+use bytes::Bytes;
 use http::{Method, header, request::Parts};
 use http_body::{Body as _, Frame};
 
 use super::{Resources, mentioned, sought};
-use crate::{gateway::tenant::Tenant, outgoing::Outgoing};
+use crate::{
+    gateway::{Arriving, tenant::Tenant},
+    outgoing::Outgoing,
+};
 
 /// Verbs whose calls make nothing that lasts.
 const CALLS: [&str; 5] =
@@ -19,7 +22,7 @@ const CALLS: [&str; 5] =
 /// A body as it comes, and what was read of it already.
 #[derive(Debug)]
 pub(in crate::gateway) struct Coming {
-    pub(super) first: Option<Frame<bytes::Bytes>>,
+    pub(super) first: Option<Box<Frame<Bytes>>>,
     pub(super) rest: Arriving,
 }
 
@@ -51,13 +54,13 @@ pub(in crate::gateway) fn at_once(
     if is_long {
         return Err(body.into());
     }
-    let names_nothing = |data: &[u8]| !mentioned::may_name(data) && !(is_restricted && mentioned::may_ask(data));
+    let names_nothing = |data: &[u8]| !(mentioned::may_name(data) || is_restricted && mentioned::may_ask(data));
     // Whoever waits for the rest asks again.
     match Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
             Ok(data) if body.is_end_stream() && names_nothing(&data) => Ok(Outgoing::Whole(Some(data))),
-            Ok(data) => Err(Coming { first: Some(Frame::data(data)), rest: body }),
-            Err(frame) => Err(Coming { first: Some(frame), rest: body }),
+            Ok(data) => Err(Coming { first: Some(Box::new(Frame::data(data))), rest: body }),
+            Err(frame) => Err(Coming { first: Some(Box::new(frame)), rest: body }),
         },
         // One that broke off says so again.
         _ => Err(body.into()),

@@ -235,7 +235,7 @@ async fn gather(
     let mut may_name = encoded || tenant.is_restricted();
     loop {
         let frame = match first.take() {
-            Some(frame) => frame,
+            Some(frame) => *frame,
             None => match body.frame().await {
                 Some(frame) => frame.map_err(|_| BROKE_OFF)?,
                 None => break,
