@@ -96,10 +96,11 @@ pub use fallback::{ModelFallback, ModelFallbackFuture, ModelFallbackLayer, Model
 pub use key::{InvalidSecret, Key, KeyId, Priority, Secret, Tier};
 pub use limit::{Limit, Limits, Span, Unit};
 pub use pool::{
-    Acquire, AcquireMany, Affinity, Attempt, Demand, DisabledView, Event, Events, Exhausted, Granted, KeyChange,
-    KeyLaneView, KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneLimitView, LaneView, Lease, LimitHit, LimitSource,
-    LimitView, Lost, Meter, OpenError, OutReason, PriorityView, RestBackoff, RestTable, RestView, RosterChange,
-    ServedBy, Sharing, SharingState, SharingView, Snapshot, Spill, Strategy, Unjudged, UnknownStrategy, Usage,
+    Acquire, AcquireMany, Affinity, Attempt, Candidate, Demand, DisabledView, Event, Events, Exhausted, Granted,
+    KeyChange, KeyLaneView, KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneLimitView, LaneView, Lease, LimitHit,
+    LimitSource, LimitView, Lost, Meter, OpenError, OutReason, PriorityView, RestBackoff, RestTable, RestView,
+    RosterChange, ServedBy, Sharing, SharingState, SharingView, Snapshot, Spill, Step, Strategy, Unjudged,
+    UnknownStrategy, Usage,
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
 pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidApiKeyHeader, OpenAi};

@@ -48,6 +48,9 @@ impl Teller {
     /// Parts a lease's handle: whom to tell of the body, and what is told of the answer.
     #[inline]
     pub(super) fn and_served_by(granted: Granted, verdict: Verdict) -> (Self, ServedBy) {
+        if let Some(meter) = &granted.meter {
+            meter.judged(&granted, &verdict);
+        }
         let Granted { pool, seat, ticket, key, secret, model, requested, earlier, meter, .. } = granted;
         let requested = requested.or_else(|| model.clone());
         let (key, seat_of_key) = (Some(key), Some(seat));

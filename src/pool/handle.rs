@@ -71,6 +71,9 @@ impl KeyPool {
         let mut state = self.state();
         state.watch_wall(now);
         state.serve(now);
+        if demand.meter.is_some() {
+            state.note_candidates(demand, now);
+        }
         if !state.closed
             && let Some(picked) = state.pick_first(demand, now)
         {
@@ -113,13 +116,6 @@ impl KeyPool {
     /// Takes groups of leases, one group a size, under one lock.
     pub fn acquire_many(&self, sizes: &[usize]) -> AcquireMany {
         AcquireMany::new(self.clone(), sizes)
-    }
-
-    /// Whether some key could carry a request of this model now.
-    pub fn can_serve(&self, model: &str) -> bool {
-        let now = self.0.clock.now();
-        let demand = Demand::new(model);
-        self.look_at(now).could_pick(&demand, now)
     }
 
     /// The pool as it stands. Costs a look at every key and lane.
@@ -169,6 +165,9 @@ impl KeyPool {
 
     #[inline]
     fn leased(&self, picked: Picked, demand: &Demand) -> Lease {
+        if let Some(meter) = &demand.meter {
+            meter.granted(self, &picked.key, demand.model.as_ref());
+        }
         Lease::new(Granted {
             pool: self.clone(),
             seat: picked.seat,

@@ -1,8 +1,12 @@
 //! What a request's answers cost, told to whoever sent it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
-use super::Usage;
+use super::{Granted, KeyPool, Step, Usage, steps::Noted};
+use crate::{key::KeyId, verdict::Verdict};
 
 /// Learns what the answer to a request cost, while it passes: see [`Demand::metered`](super::Demand::metered).
 ///
@@ -24,9 +28,62 @@ pub struct Meter {
     told: AtomicBool,
     input: AtomicU64,
     output: AtomicU64,
+    noted: Option<Noted>,
 }
 
 impl Meter {
+    /// One that also notes what happens to the request: see [`steps`](Self::steps).
+    pub fn watching() -> Self {
+        Self { noted: Some(Noted::new(false)), ..Self::default() }
+    }
+
+    /// The same, and each key that is looked at for it. That holds the pool for as long as it takes to look at 256 keys.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use tower_keypool::{Demand, Gemini, Key, KeyPool, Meter, Step};
+    ///
+    /// let pool = KeyPool::builder(Gemini::new()).key(Key::new("AIza-not-a-real-key-000").id("a")).build()?;
+    /// let meter = Arc::new(Meter::surveying());
+    /// let lease = pool.try_acquire(Demand::new("gemini-2.5-flash").metered(meter.clone()))?;
+    /// let steps = meter.steps();
+    /// let [Step::Looked { candidates, .. }, Step::Granted { key, .. }] = &steps[..] else { panic!("{steps:?}") };
+    /// assert_eq!((candidates.len(), candidates[0].out, key.to_string().as_str()), (1, None, "a"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn surveying() -> Self {
+        Self { noted: Some(Noted::new(true)), ..Self::default() }
+    }
+
+    /// What happened so far, where that is noted: the first 64 steps.
+    pub fn steps(&self) -> Vec<Step> {
+        self.noted.as_ref().map(Noted::all).unwrap_or_default()
+    }
+
+    /// Tokens of the prompt, and those of the answer, as the last word had them; `None` until there was one.
+    pub fn parts(&self) -> Option<(u64, u64)> {
+        let parts = || (self.input.load(Ordering::Relaxed), self.output.load(Ordering::Relaxed));
+        self.told.load(Ordering::Acquire).then(parts)
+    }
+
+    pub(super) fn noted(&self) -> Option<&Noted> {
+        self.noted.as_ref()
+    }
+
+    #[inline]
+    pub(super) fn granted(&self, pool: &KeyPool, key: &KeyId, model: Option<&Arc<str>>) {
+        if let Some(noted) = &self.noted {
+            noted.granted(pool, key, model);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn judged(&self, granted: &Granted, verdict: &Verdict) {
+        if let Some(noted) = &self.noted {
+            noted.judged(granted, verdict);
+        }
+    }
+
     /// Tokens of the prompt and of the answer, as the last word had them; `None` until there was one.
     pub fn tokens(&self) -> Option<u64> {
         let sum = || self.input.load(Ordering::Relaxed).saturating_add(self.output.load(Ordering::Relaxed));

@@ -65,6 +65,7 @@ mod short;
 mod shutdown;
 mod snapshot;
 mod state;
+mod steps;
 mod survey;
 mod tally;
 mod timer;
@@ -104,6 +105,7 @@ pub use sharing::{SharingState, SharingView};
 pub use snapshot::{
     DisabledView, KeyLaneView, KeyState, KeyView, LaneLimitView, LaneView, LimitView, PriorityView, RestView, Snapshot,
 };
+pub use steps::{Candidate, Step};
 
 use crate::{provider::Provider, rule::Retry, time::Clock};
 use locks::Mutex;
@@ -129,6 +131,13 @@ use write_behind::Written;
 /// ```
 #[derive(Clone)]
 pub struct KeyPool(Arc<Shared>);
+
+impl KeyPool {
+    /// Whether both handles are of one pool.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
 
 impl std::fmt::Debug for KeyPool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,6 +1,7 @@
 """Every figure, in the order of the project's table."""
 
 import batch
+import gateway
 import layers
 import pool
 import serve
@@ -32,6 +33,11 @@ FIGURES = [
     Figure("serve-stream", "serve against a bare proxy, event streams", serve.stream),
     Figure("translated", "chats of OpenAI's clients, translated, against the same bytes passed through", serve.translated),
     Figure("serve-idle", "serve with 1,000 keys: memory and start", serve.idle),
+    Figure("all-on", "serve with tenants, log, metrics and SQLite against a bare proxy", gateway.throughput),
+    Figure("latency", "p50 of an answer and of a stream's first byte against a bare proxy", gateway.latency),
+    Figure("streams-200", "200 streams at once against a bare proxy, each byte compared", gateway.streams),
+    Figure("resident", "serve with all on: memory idle and with 1,000 streams open", gateway.resident),
+    Figure("chaos", "serve at half load with everything going wrong around it", gateway.chaos, quick=True),
     Figure("counting", "serve with its counts in SQLite against in memory", store.counting),
     Figure("start", "serve with 5,000 keys in SQLite: start", store.start),
     Figure("kills", "kill -9 × 50 under load on one SQLite file", store.kills),

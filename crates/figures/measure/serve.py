@@ -2,6 +2,7 @@
 
 import contextlib
 import json as text
+import os
 import pathlib
 import signal
 import socket
@@ -16,6 +17,8 @@ from report import Line, rounds
 
 KEYS = 1_000
 CONNECTIONS = 64
+# What callers send, unless they are told of another.
+TOKEN = "PLACEHOLDER_GEMINI_TOKEN"
 # With two cores the server has one to itself, and caller and upstream are one program on the other.
 SERVER, OTHERS = programs.CORES[:1], programs.CORES[1:] or programs.CORES[:1]
 
@@ -43,12 +46,12 @@ def free_port() -> int:
         return held.getsockname()[1]
 
 
-def answered(port: int) -> bool:
+def answered(port: int, token: str = TOKEN) -> bool:
     """Whether a first request gets its answer."""
     body = b'{"contents":[{"parts":[{"text":"hello"}]}]}'
     head = (
         "POST /v1beta/models/gemini-2.5-flash:generateContent HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n"
-        f"x-goog-api-key: PLACEHOLDER_GEMINI_TOKEN\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        f"x-goog-api-key: {token}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     try:
         with socket.create_connection(("127.0.0.1", port), 5) as stream:
@@ -62,15 +65,19 @@ def answered(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def serving(upstream: str, cores: list[int], keys: int = KEYS, options: str = "", database: str = "none"):
-    """keypool serve: the process, its port, and how long it took to its first answer."""
-    with tempfile.TemporaryDirectory() as folder:
+def serving(upstream: str, cores: list[int], keys: int = KEYS, options: str = "", database: str = "none",
+            config: str = "", log: str = ""):
+    """keypool serve: the process, its port, and how long it took to its first answer. `log`: the file that takes its lines."""
+    with tempfile.TemporaryDirectory() as folder, open(log or os.devnull, "w") as lines:
         port = free_port()
+        file = pathlib.Path(folder, "keypool.toml")
+        file.write_text(config)
         command = [str(programs.TARGET / "keypool"), "serve", "--keys", keys_in(folder, keys, options),
-                   "--listen", f"127.0.0.1:{port}", "--upstream", f"http://{upstream}", "--db", database, "-q"]
+                   "--listen", f"127.0.0.1:{port}", "--upstream", f"http://{upstream}", "--db", database]
+        command += ["--config", str(file)] if config else []
+        command += [] if log else ["-q"]
         began = time.monotonic()
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        with programs.running(command, cores, **quiet) as process:
+        with programs.running(command, cores, stdout=lines, stderr=subprocess.DEVNULL) as process:
             while not answered(port):
                 if process.poll() is not None or time.monotonic() - began > 10:
                     raise programs.Failed("keypool serve did not start: " + " ".join(command))
@@ -105,24 +112,26 @@ def measured(process: subprocess.Popen, ends: subprocess.Popen, address: str, mi
         "answer": ran / told["answers"],
         "chunk": ran / max(told["chunks"], 1),
         "busy": min((ran + kept) / told["seconds"], 1),
+        "p50": told["p50 us"],
     }
 
 
-def against(kind: str, quick: bool) -> tuple[dict[str, list[float]], dict[str, float]]:
+def against(kind: str, quick: bool, connections: int = CONNECTIONS, gateway=serving,
+            token: str = TOKEN) -> tuple[dict[str, list[float]], dict[str, float]]:
     """Ratios of serve to the proxy, round by round, and serve's own medians.
 
     A round is the median of seven short comparisons (proxy, serve, serve, proxy): what a neighbour does to one of them
     does not count.
     """
     count, millis = (5, 60) if quick else (9, 100)
-    ratios: dict[str, list[float]] = {"rate": [], "answer": [], "chunk": []}
+    ratios: dict[str, list[float]] = {"rate": [], "answer": [], "chunk": [], "p50": []}
     own: dict[str, list[float]] = {what: [] for what in (*ratios, "busy")}
     with (
-        listening("ends", kind, str(CONNECTIONS), cores=OTHERS, stdin=subprocess.PIPE) as (ends, upstream),
+        listening("ends", kind, str(connections), token, cores=OTHERS, stdin=subprocess.PIPE) as (ends, upstream),
         listening("proxy", upstream, cores=SERVER) as (proxy, proxy_at),
-        serving(upstream, SERVER) as (gateway, port, _),
+        gateway(upstream, SERVER) as (served, port, _),
     ):
-        sides = {"proxy": (proxy, ends, proxy_at), "serve": (gateway, ends, f"127.0.0.1:{port}")}
+        sides = {"proxy": (proxy, ends, proxy_at), "serve": (served, ends, f"127.0.0.1:{port}")}
         for side in sides.values():
             measured(*side, 500)
         for _ in range(count):
@@ -206,6 +215,12 @@ def translated(quick: bool) -> Iterator[Line]:
                    unit="×", spread=spread, note=f"{statistics.median(costs) * 1e6:.0f} µs")
 
 
+def held(process: subprocess.Popen) -> float:
+    """What it has in memory, in MiB."""
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
 def idle(_: bool) -> Iterator[Line]:
     times, resident = [], []
     with listening("upstream", cores=programs.CORES) as (_, upstream):
@@ -213,8 +228,7 @@ def idle(_: bool) -> Iterator[Line]:
             with serving(upstream, programs.CORES) as (process, _, took):
                 times.append(took)
                 time.sleep(0.5)
-                status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-                resident.append(int(status.split("VmRSS:")[1].split()[0]) / 1024)
+                resident.append(held(process))
     yield Line("serve with 1,000 keys: resident idle", statistics.median(resident), 20, unit="MiB")
     yield Line("serve with 1,000 keys: start to first answer, best of 5", min(times) * 1e3, 100, unit="ms")
 

@@ -5,9 +5,11 @@ mod kept;
 mod keys;
 mod ledger;
 mod place;
+pub mod processes;
 mod secret_key;
 mod site;
 pub mod tenants;
+pub mod used;
 
 pub use joined::{Joined, Unjoined};
 pub use kept::Database;

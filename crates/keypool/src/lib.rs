@@ -4,11 +4,13 @@
 //! [`stack`] is the whole walk of a request in one function; [`gateway`] is what stands in front of it, and [`status`]
 //! what it tells of itself.
 
+pub mod admin;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod database;
 pub mod demo;
+pub mod edits;
 pub mod fetch;
 pub mod gateway;
 pub mod outgoing;

@@ -20,6 +20,8 @@ use tower_keypool::BoxError;
 pub enum Outgoing {
     /// As it comes.
     Came(Incoming),
+    /// In one piece, read already.
+    Whole(Option<Bytes>),
     /// As it comes, up to what it may be.
     Bounded(Box<Bounded>),
     /// In pieces, some of which may lie in the caller's own.
@@ -142,6 +144,7 @@ impl Body for Outgoing {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut *self {
             Self::Came(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Whole(data) => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
             Self::Bounded(body) => Pin::new(body).poll_frame(cx),
             Self::Gathered(body) => Pin::new(body).poll_frame(cx),
             Self::Written(pieces) => Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece)))),
@@ -151,6 +154,7 @@ impl Body for Outgoing {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Came(body) => body.is_end_stream(),
+            Self::Whole(data) => data.is_none(),
             Self::Bounded(body) => body.body.is_end_stream(),
             Self::Gathered(body) => body.is_end_stream(),
             Self::Written(pieces) => pieces.is_empty(),
@@ -160,6 +164,7 @@ impl Body for Outgoing {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Came(body) => body.size_hint(),
+            Self::Whole(data) => SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64)),
             Self::Bounded(body) => body.body.size_hint(),
             Self::Gathered(body) => body.size_hint(),
             Self::Written(pieces) => SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum()),

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
-use http::{Request, Uri, header, uri::Scheme};
+use http::{HeaderValue, Request, StatusCode, Uri, header, uri::Scheme};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -20,12 +20,14 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::client::Roots;
+use crate::{admin::ADMIN, client::Roots};
 
 /// A gateway that has said nothing by then is not well.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// More than this is no page of ours.
 const LONGEST: usize = 4 << 10;
+/// What an administrator is told of a request may be long.
+const LONGEST_TOLD: usize = 4 << 20;
 /// What is asked for where an address names no page.
 const USUAL: &str = "/-/health";
 
@@ -38,7 +40,33 @@ pub async fn ask(url: &str) -> anyhow::Result<String> {
     tokio::time::timeout(PATIENCE, page(&uri)).await.map_err(|_| anyhow!("{url} does not answer"))?
 }
 
+/// What the admin API of a gateway tells at this address.
+///
+/// # Errors
+/// When nobody answers, or the API says why it tells nothing. On another machine a certificate that vouches for it is
+/// needed: the token goes there.
+pub async fn administer(url: &str, token: &str) -> anyhow::Result<serde_json::Value> {
+    let uri: Uri = url.parse().with_context(|| format!("{url} is no address"))?;
+    let mut value = HeaderValue::try_from(token).context("the token is none")?;
+    value.set_sensitive(true);
+    let asked = async {
+        let (status, body) = fetch(&uri, Some(value), LONGEST_TOLD).await?;
+        let told: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        if status == StatusCode::OK {
+            return Ok(told);
+        }
+        Err(anyhow!("{status}: {}", told["error"]["message"].as_str().unwrap_or("no reason is given")))
+    };
+    tokio::time::timeout(PATIENCE, asked).await.map_err(|_| anyhow!("{url} does not answer"))?
+}
+
 async fn page(uri: &Uri) -> anyhow::Result<String> {
+    let (status, body) = fetch(uri, None, LONGEST).await?;
+    let text = String::from_utf8_lossy(&body).lines().next().unwrap_or_default().to_owned();
+    if status == StatusCode::OK { Ok(text) } else { Err(anyhow!("{status}: {text}")) }
+}
+
+async fn fetch(uri: &Uri, admin: Option<HeaderValue>, longest: usize) -> anyhow::Result<(StatusCode, Bytes)> {
     let (Some(authority), secured) = (uri.authority(), uri.scheme() == Some(&Scheme::HTTPS)) else {
         bail!("{uri} is no address: expected http://HOST:PORT or https://HOST:PORT");
     };
@@ -48,27 +76,30 @@ async fn page(uri: &Uri) -> anyhow::Result<String> {
         .await
         .with_context(|| format!("nobody listens on {authority}"))?;
     let path = if uri.path() == "/" { USUAL } else { uri.path() };
-    let request = Request::get(path).header(header::HOST, authority.as_str()).body(Empty::<Bytes>::new())?;
+    let mut request = Request::get(path).header(header::HOST, authority.as_str()).body(Empty::<Bytes>::new())?;
+    if let Some(token) = admin {
+        request.headers_mut().insert(ADMIN, token);
+    }
     if !secured {
-        return exchange(stream, request).await;
+        return exchange(stream, request, longest).await;
     }
     let here = stream.peer_addr()?.ip().to_canonical().is_loopback();
     let config = if here { trusting_anybody()? } else { Roots::mozilla().into_config() };
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
-    exchange(stream, request).await
+    exchange(stream, request, longest).await
 }
 
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Empty<Bytes>>,
-) -> anyhow::Result<String> {
+    longest: usize,
+) -> anyhow::Result<(StatusCode, Bytes)> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let (head, body) = sender.send_request(request).await?.into_parts();
-    let body = Limited::new(body, LONGEST).collect().await.map_err(|error| anyhow!(error))?.to_bytes();
-    let text = String::from_utf8_lossy(&body).lines().next().unwrap_or_default().to_owned();
-    if head.status == 200 { Ok(text) } else { Err(anyhow!("{}: {text}", head.status)) }
+    let body = Limited::new(body, longest).collect().await.map_err(|error| anyhow!(error))?.to_bytes();
+    Ok((head.status, body))
 }
 
 /// On this machine a certificate for another name is no wonder, and nothing is told that is secret.

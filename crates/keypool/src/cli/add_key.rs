@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 use tower_keypool::{
     config::KeySpec,
-    store::{Added, BookError, KeptSecret},
+    store::{Added, KeptSecret},
 };
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
     options::{Options, wrong},
     say, say_json, secret,
 };
-use crate::{database::Place, standing, telemetry::plain};
+use crate::{database::Place, edits, standing, telemetry::plain};
 
 /// Keep a key in the database, for every keypool command on this machine; a gateway that runs takes it within 2 s.
 ///
@@ -72,34 +72,23 @@ impl AddKey {
     pub(super) fn run(self) -> Result<(), Failure> {
         let (mut spec, reference) = self.secret()?;
         if let Some(id) = &self.id {
-            spec.set("id", id).map_err(|error| wrong("id", &error))?;
+            spec.set("id", id).map_err(|error| wrong(&edits::wrong("id", &error)))?;
         }
-        self.options.apply(&mut spec)?;
+        self.options.words().apply(&mut spec).map_err(|error| wrong(&error))?;
         let runtime = super::runtime()?;
         let store = runtime.block_on(self.database.open())?;
         let (kept, made) = match reference {
             Some(reference) => (reference, None),
-            None => secret::keep(&spec, self.plain, &store)?,
+            None => edits::keep(&spec, self.plain, &store)?,
         };
         let how = match &kept {
             KeptSecret::Reference(place) => format!("its secret is in {}", plain(place)),
             KeptSecret::Plain(_) => "its secret is kept as it is".to_owned(),
             _ => "its secret is encrypted".to_owned(),
         };
-        let said = spec.settings();
         let created = standing::now_ms();
-        let added = runtime.block_on(store.edit_keys(move |book| {
-            if names(&spec).any(|name| book.by_hash(&KeySpec::new(name, spec.origin()).hash()).is_some()) {
-                return Err(None);
-            }
-            let added = book.add(said.clone(), kept.clone(), created).map_err(Some)?;
-            let off = book.by_hash(&said.hash).and_then(|key| key.disabled().map(str::to_owned));
-            Ok((added, off))
-        }));
-        let (added, off) = added.map_err(Failure::run)?.map_err(|error: Option<BookError>| match error {
-            Some(error) => Failure::config(error),
-            None => Failure::config(anyhow!("a name of it is a key, and names are shown")),
-        })?;
+        let added = edits::edit(&store, move |book| edits::add(book, &spec, kept.clone(), created));
+        let (added, off) = runtime.block_on(added)?;
         let path = store.to_string();
         if let (Some(file), false) = (&made, self.json) {
             say(&secret::made(file));
@@ -142,9 +131,4 @@ impl AddKey {
         }
         Ok((secret::ask(self.key.as_deref())?, None))
     }
-}
-
-/// What of it is shown.
-fn names(spec: &KeySpec) -> impl Iterator<Item = &str> {
-    [&spec.id, &spec.owner, &spec.billing_account].into_iter().flatten().map(String::as_str)
 }

@@ -1,6 +1,9 @@
 //! Pools of the providers beside the gateway's own.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use tower_keypool::{KeyPool, KeyPoolService};
 
@@ -29,6 +32,11 @@ struct Held {
 impl Pools {
     pub(super) fn new(traffic: Arc<Traffic>) -> Self {
         Self { held: HashMap::new(), traffic }
+    }
+
+    /// The pools by their providers' names.
+    pub(super) fn pools(&self) -> BTreeMap<String, KeyPool> {
+        self.held.iter().map(|(name, held)| (name.clone(), held.pool.clone())).collect()
     }
 
     /// Goes by a configuration, and says what stands beside from now on. One whose keys cannot make a pool is left out.

@@ -8,13 +8,13 @@ use serde_json::json;
 use tower_keypool::{
     config::{
         KeySpec, Origin,
-        key_file::{FileError, KeyFile, LineError},
+        key_file::{FileError, KeyFile},
     },
-    store::{Added, ImportRecord, KeptSecret, KeyBook, KeySettings},
+    store::ImportRecord,
 };
 
 use super::{Failure, say, say_json, secret, table::Columns};
-use crate::{config::count, database::Place, gateway::token::PLACEHOLDER, standing, telemetry::plain};
+use crate::{config::count, database::Place, edits, gateway::token::PLACEHOLDER, telemetry::plain};
 
 /// Keep the keys of a file in the database: a key a line with options behind it, CSV with a header, or a JSON array.
 ///
@@ -66,39 +66,13 @@ impl Import {
         let bytes = read(path).map_err(Failure::config)?;
         let file = KeyFile::parse(path, &bytes, &[PLACEHOLDER]).map_err(Failure::config)?;
         let mut source = KeySpec::new("", Origin::Default);
-        source.set("source", &self.source).map_err(|error| super::options::wrong("source", &error))?;
+        source.set("source", &self.source).map_err(|error| super::options::wrong(&edits::wrong("source", &error)))?;
 
         let runtime = super::runtime()?;
         let store = runtime.block_on(self.database.open())?;
-        let mut made = None;
-        let mut keys = Vec::new();
-        for entry in file.entries {
-            let mut spec = entry.spec;
-            spec.labels.entry("source".to_owned()).or_insert_with(|| self.source.clone());
-            let (kept, file) = secret::keep(&spec, self.plain, &store)?;
-            made = made.or(file);
-            keys.push((entry.line, spec.settings(), kept));
-        }
-        let time = standing::now_ms();
-        let blank = ImportRecord {
-            time,
-            from: if from == "-" { from.to_owned() } else { shown(path) },
-            source: self.source.clone(),
-            lines: file.lines as u64,
-            duplicate: file.merged.len() as u64,
-            rejected: file.skipped.iter().map(|line| (line.line as u64, line.error.to_string())).collect(),
-            ..ImportRecord::default()
-        };
-        let record = runtime.block_on(store.edit_keys(move |book| {
-            let mut record = blank.clone();
-            for (line, said, kept) in &keys {
-                take(book, *line, said.clone(), kept.clone(), &mut record);
-            }
-            record.rejected.sort();
-            book.note_import(record.clone());
-            record
-        }));
-        let record = record.map_err(Failure::run)?;
+        let from = if from == "-" { from.to_owned() } else { shown(path) };
+        let imported = edits::import(&store, file, (from, self.source.clone()), self.plain);
+        let (record, made) = runtime.block_on(imported)?;
         if self.json {
             let mut told = json(&record);
             told["secret_key_file"] = json!(made);
@@ -144,21 +118,6 @@ impl Import {
         }
         say(&table.to_string());
         Ok(())
-    }
-}
-
-fn take(book: &mut KeyBook, line: usize, said: KeySettings, kept: KeptSecret, record: &mut ImportRecord) {
-    let hash = |name: &String| KeySpec::new(name.as_str(), Origin::Default).hash();
-    let names = [&said.id, &said.owner, &said.billing_account].into_iter().flatten();
-    let outcome = if names.map(hash).any(|hash| book.by_hash(&hash).is_some()) {
-        Err(LineError::NameIsSecret)
-    } else {
-        book.add(said, kept, record.time).map_err(|_| LineError::IdTaken { by: 0 })
-    };
-    match outcome {
-        Ok(Added::New(_)) => record.added += 1,
-        Ok(Added::Known(_)) => record.duplicate += 1,
-        Err(error) => record.rejected.push((line as u64, error.to_string())),
     }
 }
 

@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod db;
 mod demo;
+mod explain;
 mod health;
 mod import;
 mod keys;
@@ -23,7 +24,7 @@ use std::{fmt, io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::database::DatabaseError;
+use crate::{database::DatabaseError, edits::EditError};
 
 /// Many LLM API keys, used as if they were one key that never runs dry.
 #[derive(Debug, Parser)]
@@ -45,6 +46,7 @@ enum Command {
     Usage(usage::Usage),
     Stats(stats::Stats),
     Health(health::Health),
+    Explain(explain::Explain),
     Db(db::Db),
     Config(config::Config),
     Completions(completions::Completions),
@@ -78,6 +80,7 @@ pub fn run() -> ExitCode {
         Command::Usage(usage) => usage.run(),
         Command::Stats(stats) => stats.run(),
         Command::Health(health) => health.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Completions(completions) => {
             completions.run();
             Ok(())
@@ -135,6 +138,15 @@ impl Failure {
     /// The system did not play along.
     fn run(error: impl Into<anyhow::Error>) -> Self {
         Self { code: 1, error: error.into() }
+    }
+}
+
+impl From<EditError> for Failure {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::Store(error) => Self::run(error),
+            error => Self::config(anyhow::anyhow!("{error}")),
+        }
     }
 }
 

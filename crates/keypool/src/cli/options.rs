@@ -2,9 +2,9 @@
 
 use anyhow::anyhow;
 use clap::Args;
-use tower_keypool::config::{KeySpec, Origin, key_file::LineError};
 
 use super::Failure;
+use crate::edits::{Words, WrongWord};
 
 /// What is known of a key.
 #[derive(Clone, Debug, Default, Args)]
@@ -86,38 +86,17 @@ impl Options {
         once.chain(self.labels.iter().map(|label| ("label", &**label)))
     }
 
-    /// Whether nothing is said.
-    pub(super) fn is_empty(&self) -> bool {
-        self.given().next().is_none()
-    }
-
-    /// Says it of this key.
-    ///
-    /// # Errors
-    /// The first that the option cannot take.
-    pub(super) fn apply(&self, spec: &mut KeySpec) -> Result<(), Failure> {
-        // Limits are read into a key of their own, since a key file knows no model.
-        let mut limits = KeySpec::new(spec.secret().to_owned(), Origin::Default);
-        for (name, value) in self.given() {
-            let to = if matches!(name, "rpm" | "tpm" | "rpd") { &mut limits } else { &mut *spec };
-            to.set(name, value).map_err(|error| wrong(name, &error))?;
-        }
-        let model = self.model.as_deref().unwrap_or("*");
-        if let Some(given) = limits.limits.remove("*") {
-            let held = spec.limits.entry(model.to_owned()).or_default();
-            *held = given.iter().fold(std::mem::take(held), |held, limit| held.with(*limit));
-        } else if self.model.is_some() {
-            return Err(Failure::config(anyhow!("--model goes with --rpm, --tpm or --rpd")));
-        }
-        Ok(())
+    /// The same as words.
+    pub(super) fn words(&self) -> Words {
+        let said = self.given().map(|(name, value)| (name, value.to_owned())).collect();
+        Words { said, model: self.model.clone(), unset: Vec::new() }
     }
 }
 
-/// An option that cannot be taken, by the name it has here.
-pub(super) fn wrong(name: &str, error: &LineError) -> Failure {
-    let flag = name.replace('_', "-");
-    Failure::config(match error {
-        LineError::Value { expected, .. } => anyhow!("--{flag}: expected {expected}"),
-        other => anyhow!("--{flag}: {other}"),
-    })
+/// What cannot be taken, by the name that it has here.
+pub(super) fn wrong(wrong: &WrongWord) -> Failure {
+    if wrong.name == "model" {
+        return Failure::config(anyhow!("--model goes with --rpm, --tpm or --rpd"));
+    }
+    Failure::config(anyhow!("--{}: {}", wrong.name.replace('_', "-"), wrong.why))
 }

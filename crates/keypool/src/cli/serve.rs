@@ -13,7 +13,10 @@ use clap::{
     Args,
     builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser},
 };
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+};
 use tower_keypool::{
     Base, Clock, KeyPool, OpenError, Strategy,
     config::{Origin, Setting, StoreUrl},
@@ -21,18 +24,23 @@ use tower_keypool::{
 
 use super::{Failure, beside::Pools};
 use crate::{
+    admin::{Admin, Fixed, Scene},
     client::{Client, Roots, Sockets},
     config::{Inputs, Loaded},
-    database::{self, Joined, Keys, Place, Records, Site, Unjoined, tenants},
+    database::{
+        self, Joined, Keys, Place, Records, Site, Unjoined,
+        processes::{self, Process},
+        tenants,
+    },
     gateway::{
-        Gateway, Setup, listen,
+        Door, Gateway, Setup, listen,
         live::Live,
         tenant::{From as TenantsFrom, Tenants},
         tls::Tls,
         token::Token,
     },
     reload::Reload,
-    stack,
+    stack, standing,
     status::{Status, StoreHealth, Traffic},
     telemetry::{self, Banner, Verbosity},
 };
@@ -80,6 +88,19 @@ pub(super) struct Serve {
     /// PLACEHOLDER_GEMINI_TOKEN] [env: KEYPOOL_TOKEN, PLACEHOLDER_TOKEN]
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
+
+    /// Token of the API under /-/admin and the page under /-/ui, which are off without one; --admin-token-file and the
+    /// variables keep it out of the list of processes [env: KEYPOOL_ADMIN_TOKEN, KEYPOOL_ADMIN_TOKEN_FILE]
+    #[arg(long, value_name = "TOKEN")]
+    admin_token: Option<String>,
+
+    /// The file that holds it
+    #[arg(long, value_name = "FILE", conflicts_with = "admin_token")]
+    admin_token_file: Option<String>,
+
+    /// Address of their own for both [default: that of --listen] [env: KEYPOOL_ADMIN_LISTEN]
+    #[arg(long, value_name = "HOST:PORT")]
+    admin_listen: Option<String>,
 
     /// A name that clients may reach this gateway by, beside loopback and its addresses (repeatable)
     #[arg(long = "host", value_name = "NAME")]
@@ -159,6 +180,20 @@ impl Serve {
                 })
                 .map_err(Failure::run)?;
             let address = listener.local_addr().map_err(Failure::run)?;
+            let apart = match &loaded.admin.addresses {
+                None => None,
+                Some(addresses) => {
+                    let listener = TcpListener::bind(&**addresses).await;
+                    let what = "cannot listen at the address of the admin API (choose another with --admin-listen)";
+                    let listener = listener.context(what).map_err(Failure::run)?;
+                    let address = listener.local_addr().map_err(Failure::run)?;
+                    tracing::info!(
+                        "the admin API is on http{}://{address}/-/admin",
+                        if loaded.certified.is_some() { "s" } else { "" }
+                    );
+                    Some(listener)
+                }
+            };
             let clock = Clock::system();
             let base = pool.provider().base();
             if is_itself(base, address) {
@@ -197,7 +232,24 @@ impl Serve {
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
             gateway.stand_beside(beside.stand(&loaded));
             let records = Records::from(store.clone());
-            let gateway = Arc::new(gateway.telling(status, traffic).keeping(records.clone(), pool.clone()));
+            let gateway = gateway.telling(status, traffic).keeping(records.clone(), pool.clone());
+            let process = Process::this(address.to_string());
+            let (reload, asks) = mpsc::channel(4);
+            let admin = {
+                let scene = Scene::new(loaded.clone(), pool.clone(), beside.pools());
+                let fixed = Fixed {
+                    database: store.clone(),
+                    records: records.clone(),
+                    reload,
+                    process: process.clone(),
+                    used: gateway.used().clone(),
+                };
+                Arc::new(Admin::new(scene, fixed, gateway.trails(), clock.clone()))
+            };
+            let used = gateway.used().clone();
+            let gateway = Arc::new(gateway.administered(Arc::clone(&admin)));
+            let present = tokio::spawn(processes::tell(records.clone(), process.clone(), pool.clone()));
+            let counting = tokio::spawn(used.clone().keep(records.clone(), process.id.clone()));
             gateway.tenants().set(TenantsFrom::Configuration, loaded.tenants.clone());
             let known = known_tenants(&records, gateway.tenants()).await?;
             let following = tokio::spawn(tenants::follow(store, Arc::clone(gateway.tenants()), known));
@@ -214,10 +266,12 @@ impl Serve {
                     gateway.tenants().set(TenantsFrom::Configuration, loaded.tenants.clone());
                     gateway.change(setup(loaded));
                     tls.change(loaded.certified.clone());
-                    gateway.stand_beside(beside.lock().unwrap_or_else(PoisonError::into_inner).stand(loaded));
+                    let mut beside = beside.lock().unwrap_or_else(PoisonError::into_inner);
+                    gateway.stand_beside(beside.stand(loaded));
+                    admin.change(loaded, beside.pools());
                 })
             };
-            let reload = Reload { inputs, loaded, keys, pool: pool.clone(), apply }.follow();
+            let reload = Reload { inputs, loaded, keys, pool: pool.clone(), apply, asks }.follow();
             let interrupted = {
                 let gateway = Arc::clone(&gateway);
                 async move {
@@ -234,8 +288,27 @@ impl Serve {
                     );
                 }
             };
-            listen::serve(listener, tls, gateway, grace, interrupted).await;
+            let (door, apart) = match apart {
+                None => (Door::Both, None),
+                Some(listener) => {
+                    let (close, closed) = oneshot::channel::<()>();
+                    let closed = async move { drop(closed.await) };
+                    let listening = (listener, Door::Administrators);
+                    let served = listen::serve(listening, tls.clone(), Arc::clone(&gateway), grace, closed);
+                    (Door::Clients, Some((close, tokio::spawn(served))))
+                }
+            };
+            listen::serve((listener, door), tls, gateway, grace, interrupted).await;
+            if let Some((close, served)) = apart {
+                drop(close);
+                let _ = served.await;
+            }
             reload.abort();
+            for task in [present, counting] {
+                task.abort();
+            }
+            used.flush(&records, &process.id, standing::now_ms()).await;
+            processes::leave(&records, &process).await;
             pool.shutdown().await;
             changes.abort();
             watching.abort();
@@ -254,6 +327,9 @@ impl Serve {
             tls_cert,
             tls_key,
             token,
+            admin_token,
+            admin_token_file,
+            admin_listen,
             hosts,
             strategy,
             fallback,
@@ -276,6 +352,9 @@ impl Serve {
             ("--tls-cert", "gateway.tls_cert_file", tls_cert),
             ("--tls-key", "gateway.tls_key_file", tls_key),
             ("--token", "gateway.token", token),
+            ("--admin-token", "admin.token", admin_token),
+            ("--admin-token-file", "admin.token_file", admin_token_file),
+            ("--admin-listen", "admin.listen", admin_listen),
             ("--host", "gateway.hosts", list(hosts)),
             ("--strategy", "pool.strategy", strategy.map(|strategy| strategy.to_string())),
             ("--fallback", "pool.fallback", list(fallback)),

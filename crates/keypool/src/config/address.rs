@@ -9,16 +9,20 @@ use crate::gateway::token::PLACEHOLDER;
 
 /// The addresses that `HOST:PORT` stands for; none where it stands for nothing, which is noted.
 pub(super) fn resolve(gateway: &GatewaySection, document: &mut Document<'_>) -> Vec<SocketAddr> {
-    let listen = &gateway.listen;
+    of("gateway.listen", &gateway.listen, document)
+}
+
+/// The same of what stands at this place.
+pub(super) fn of(place: &str, listen: &str, document: &mut Document<'_>) -> Vec<SocketAddr> {
     match listen.to_socket_addrs().map(Iterator::collect::<Vec<_>>) {
         Ok(addresses) if !addresses.is_empty() => addresses,
         Ok(_) => {
-            document.problem("gateway.listen", "the name has no address");
+            document.problem(place, "the name has no address");
             Vec::new()
         }
         Err(error) => {
             let what = format!("expected HOST:PORT of this machine, such as 127.0.0.1:5000 ({error})");
-            document.problem("gateway.listen", what);
+            document.problem(place, what);
             Vec::new()
         }
     }

@@ -16,14 +16,14 @@ use tower_keypool::{
 };
 
 use super::{
-    Beside, CompatMode, Config, ProviderName, UnknownNames, address, beside, certificate, find, store, tenants, unread,
-    variables,
+    Administration, Beside, CompatMode, Config, ProviderName, UnknownNames, address, admin, beside, certificate, find,
+    store, tenants, unread, variables,
 };
 use crate::client::Roots;
 use crate::database::Told;
 use crate::gateway::{
-    dialect::Dialect, guard::Guard, resource::Unknown, route::Dialects, tenant::Grant, tls::Certified,
-    token::PLACEHOLDER,
+    capability::hash_of, dialect::Dialect, guard::Guard, resource::Unknown, route::Dialects, tenant::Grant,
+    tls::Certified, token::PLACEHOLDER,
 };
 
 /// What a configuration is read from. Read again it is the same, but for what files hold.
@@ -91,6 +91,8 @@ pub struct Loaded {
     pub own_token: bool,
     /// Who else may ask.
     pub tenants: Vec<Grant>,
+    /// Who may administer, and where.
+    pub admin: Administration,
     /// Whose API it is, and where.
     pub provider: Arc<dyn Provider>,
     /// Those beside it.
@@ -245,6 +247,31 @@ impl Inputs {
         Ok(format!("{}://{host}:{port}", if secured { "https" } else { "http" }))
     }
 
+    /// The same of where it is administered.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn admin_url(&self) -> Result<String, Problem> {
+        let config = self.texts()?.document().read::<Config>();
+        let own = self.own_url()?;
+        let Some(listen) = config.admin.listen else { return Ok(own) };
+        let scheme = own.split("://").next().unwrap_or("http");
+        let listen = listen.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
+        Ok(format!("{scheme}://{listen}"))
+    }
+
+    /// What an administrator sends, where that can be found out.
+    pub fn admin_token(&self) -> Option<String> {
+        let texts = self.texts().ok()?;
+        let (mut document, mut files) = (texts.document(), BTreeSet::new());
+        let section = document.read::<Config>().admin;
+        let given = section.token.as_ref().map(SecretText::expose);
+        let names = ("admin.token", "admin.token_file");
+        let token = secret_of(names, given, section.token_file.as_deref(), &texts.folder(), &mut document, &mut files);
+        let named = || self.environment.get(section.token_env.as_deref()?).map(|value| value.trim().to_owned());
+        token.filter(|token| token != UNREAD).or_else(named)
+    }
+
     /// Reads it.
     ///
     /// # Errors
@@ -268,6 +295,11 @@ impl Inputs {
         files.extend(store::files(&self.environment));
         let (token, own_token) = address::token(given.as_deref(), &addresses, &mut document);
         let tenants = tenants::resolve(&config, &addresses, Some(&token), &folder, &mut document, &mut files);
+        files.extend(variables::admin_token_file(&self.environment));
+        let known: Vec<String> = tenants.iter().map(|tenant| tenant.token_hash.clone()).collect();
+        let known = [known, vec![hash_of(token.as_bytes())]].concat();
+        let places = (&*folder, &mut document, &mut files);
+        let admin = admin::resolve(&config, &self.environment, &addresses, &known, places);
         let gateway = &config.gateway;
         let upstream = gateway.upstream.as_deref();
         let provider = provider_at(gateway.provider, upstream, "gateway.upstream", &mut document);
@@ -312,6 +344,7 @@ impl Inputs {
             token,
             own_token,
             tenants,
+            admin,
             provider,
             beside,
             store,

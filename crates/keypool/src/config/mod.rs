@@ -1,6 +1,7 @@
 //! What the binary goes by: a file, then the environment, then options.
 
 mod address;
+mod admin;
 mod batch;
 mod beside;
 mod certificate;
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tower_keypool::config::{KeySet, Origin};
 
+pub use admin::{AdminSection, Administration};
 pub use batch::BatchSection;
 pub use beside::{Beside, ProviderEntry};
 use loaded::secret_of;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tower_keypool::config::{Interval, KeyEntry, LimitsSection, ModelEntry, PoolConfig, PoolSection};
 use tower_keypool::config::{RestsSection, RetrySection, SecretText, StoreSection, Whole};
 
-use super::{BatchSection, TenantEntry};
+use super::{AdminSection, BatchSection, TenantEntry};
 
 /// All of `keypool.toml`. Every setting is optional.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +34,8 @@ pub struct Config {
     pub providers: Vec<ProviderEntry>,
     /// Who may ask beside whoever has the gateway's one token.
     pub tenants: Vec<TenantEntry>,
+    /// Who may look into it while it runs, and change its keys.
+    pub admin: AdminSection,
     /// What is told of all that.
     pub log: LogSection,
     /// Where counts, rests and keys added by command outlive the process, and how processes share keys there.

@@ -56,7 +56,6 @@ pub(super) fn resolve(
     document: &mut Document<'_>,
     files: &mut BTreeSet<PathBuf>,
 ) -> Vec<Grant> {
-    let near = listens.iter().all(|address| address.ip().to_canonical().is_loopback());
     let (mut names, mut hashes, mut all) = (HashSet::new(), HashSet::new(), Vec::new());
     hashes.extend(own_token.map(|token| hash_of(token.as_bytes())));
     for (at, entry) in config.tenants.iter().enumerate() {
@@ -89,10 +88,8 @@ pub(super) fn resolve(
                 continue;
             }
             (Some(token), None) => {
-                if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-                    document.problem(&text_at, "expected visible ASCII characters, without spaces");
-                } else if !near && token.len() < LONG_ENOUGH {
-                    document.problem(&text_at, "other machines could guess it: 16 characters at least");
+                if let Some(fault) = fault_of(token, listens) {
+                    document.problem(&text_at, fault);
                 }
                 hash_of(token.as_bytes())
             }
@@ -120,6 +117,15 @@ pub(super) fn resolve(
         all.push(Grant { name, token_hash, models: entry.models.clone(), limits, expires });
     }
     all
+}
+
+/// What is wrong with a token that somebody chose, and that these addresses take.
+pub(super) fn fault_of(token: &str, listens: &[SocketAddr]) -> Option<&'static str> {
+    let near = listens.iter().all(|address| address.ip().to_canonical().is_loopback());
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some("expected visible ASCII characters, without spaces");
+    }
+    (!near && token.len() < LONG_ENOUGH).then_some("other machines could guess it: 16 characters at least")
 }
 
 /// Whether it may name models.

@@ -7,7 +7,8 @@ use tower_keypool::config::{Environment, KeyVariables, Origin, Problem, Setting}
 use super::{ProviderName, certificate, store};
 
 /// A setting's names, the first that is there wins.
-const NAMES: [(&str, &[&str]); 8] = [
+const NAMES: [(&str, &[&str]); 9] = [
+    ("admin.listen", &["KEYPOOL_ADMIN_LISTEN"]),
     ("gateway.listen", &["KEYPOOL_LISTEN"]),
     ("gateway.upstream", &["KEYPOOL_UPSTREAM"]),
     ("gateway.cacert", &["KEYPOOL_CACERT"]),
@@ -17,6 +18,9 @@ const NAMES: [(&str, &[&str]); 8] = [
     ("log.format", &["KEYPOOL_LOG_FORMAT", "LOG_FORMAT"]),
     ("log.level", &["KEYPOOL_LOG_LEVEL", "LOG_LEVEL"]),
 ];
+
+/// The administrator's token's, also with `_FILE`.
+const ADMIN_TOKEN: &str = "KEYPOOL_ADMIN_TOKEN";
 
 /// The token's, each also with `_FILE`.
 const TOKEN: [&str; 3] = ["KEYPOOL_TOKEN", "KEYPOOL_PLACEHOLDER_TOKEN", "PLACEHOLDER_TOKEN"];
@@ -64,6 +68,11 @@ pub(super) fn settings(
         Ok(None) => {}
         Err(problem) => problems.push(Problem { path: "gateway.token".to_owned(), ..problem }),
     }
+    match environment.secret(ADMIN_TOKEN) {
+        Ok(Some(found)) => settings.push(Setting::new("admin.token", found.value.as_str(), found.origin())),
+        Ok(None) => {}
+        Err(problem) => problems.push(Problem { path: "admin.token".to_owned(), ..problem }),
+    }
     settings.extend(certificate::variables(environment, problems));
     settings.extend(store::variables(environment, problems));
     settings.extend(environment.overlay());
@@ -73,6 +82,11 @@ pub(super) fn settings(
 /// The file that holds the token, where a variable names one.
 pub(super) fn token_file(environment: &Environment) -> Option<PathBuf> {
     environment.secret_file(TOKEN.map(str::to_owned))
+}
+
+/// The same of the administrator's.
+pub(super) fn admin_token_file(environment: &Environment) -> Option<PathBuf> {
+    environment.secret_file([ADMIN_TOKEN.to_owned()])
 }
 
 /// `LISTEN_HOST` and `LISTEN_PORT`, each a half of the address.

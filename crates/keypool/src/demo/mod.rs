@@ -22,7 +22,7 @@ use tower_keypool::{Clock, Gemini, KeyPool, Models, Retry};
 
 use crate::{
     gateway::{
-        Gateway, Setup,
+        Door, Gateway, Setup,
         guard::Guard,
         listen,
         route::Dialects,
@@ -105,8 +105,13 @@ async fn serve(pool: &KeyPool) -> anyhow::Result<Running> {
     let shutdown = async {
         let _ = stopped.await;
     };
-    let task =
-        tokio::spawn(listen::serve(listener, Tls::default(), Arc::new(gateway), Duration::from_secs(1), shutdown));
+    let task = tokio::spawn(listen::serve(
+        (listener, Door::Both),
+        Tls::default(),
+        Arc::new(gateway),
+        Duration::from_secs(1),
+        shutdown,
+    ));
     Ok(Running { url, stop, task })
 }
 

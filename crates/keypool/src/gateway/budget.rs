@@ -23,7 +23,7 @@ use super::{
     tenant::{Tenant, TenantLimits},
 };
 use crate::{
-    database::Records,
+    database::{Records, used::Use},
     status::{Afterwards, Visit},
 };
 
@@ -182,26 +182,39 @@ impl<S> Gateway<S> {
         tenant: &Arc<Tenant>,
         visit: &mut Visit,
         dialect: Dialect,
+        followed: Option<&Arc<Meter>>,
     ) -> Result<Option<Arc<Meter>>, Response<Full<bytes::Bytes>>> {
-        if tenant.grant().limits == TenantLimits::default() {
+        let limited = tenant.grant().limits != TenantLimits::default();
+        // Who is alone, and whom nobody asks about, is not counted.
+        if !limited && followed.is_none() && tenant.is_default() {
             return Ok(None);
         }
+        if limited {
+            self.within_limits(tenant, dialect).await?;
+        }
+        let meter = followed.map_or_else(Arc::default, Arc::clone);
+        let told = Arc::clone(&meter);
+        let (budgets, used, tenant, clock) =
+            (self.budgets.clone(), self.used.clone(), Arc::clone(tenant), self.clock.clone());
+        visit.afterwards(Afterwards(Box::new(move |gone| {
+            let now = unix_ms(&clock);
+            budgets.spend(&tenant, &told, now);
+            let (input_tokens, output_tokens) = told.parts().unwrap_or_default();
+            let cost = Use { requests: 1, failed: u64::from(!gone.good), input_tokens, output_tokens };
+            used.book(tenant.name(), gone.model.as_deref().unwrap_or_default(), &cost, now);
+        })));
+        Ok(Some(meter))
+    }
+
+    async fn within_limits(&self, tenant: &Arc<Tenant>, dialect: Dialect) -> Result<(), Response<Full<bytes::Bytes>>> {
         match Box::pin(self.budgets.admit(tenant, unix_ms(&self.clock))).await {
-            Ok(()) => {}
-            Err(NotNow::Spent(spent)) => return Err(spent.answer(dialect)),
+            Ok(()) => Ok(()),
+            Err(NotNow::Spent(spent)) => Err(spent.answer(dialect)),
             Err(NotNow::Unknown(error)) => {
                 tracing::warn!("what a tenant used cannot be counted: {error}");
-                return Err(dialect.answer(Refusal::UNREACHABLE));
+                Err(dialect.answer(Refusal::UNREACHABLE))
             }
         }
-        if tenant.grant().limits.counts_tokens() {
-            let meter = Arc::new(Meter::default());
-            let told = Arc::clone(&meter);
-            let (budgets, tenant, clock) = (self.budgets.clone(), Arc::clone(tenant), self.clock.clone());
-            visit.afterwards(Afterwards(Box::new(move || budgets.spend(&tenant, &told, unix_ms(&clock)))));
-            return Ok(Some(meter));
-        }
-        Ok(None)
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     live::{self, KeyBody, Opened, Opening},
     models::Unheard,
     moment::unix_ms,
-    resource::{self, Listening, Overheard, Sought, Target, Unknown, Unlisted},
+    resource::{self, Coming, Listening, Overheard, Sought, Target, Unknown, Unlisted},
     said::Said,
     seen::Seen,
     tenant::{MODEL, Tenant},
@@ -37,7 +37,7 @@ const OWNERS: usize = 64;
 /// What becomes of a request that was let in.
 pub(super) enum Course {
     /// It goes over the stack.
-    On(Box<OverStack>),
+    On(OverStack),
     /// It is answered already.
     Done(Outcome, Response<Full<Bytes>>),
 }
@@ -51,8 +51,8 @@ pub(super) struct OverStack {
 
 impl Course {
     /// Over the stack as it is.
-    pub(super) fn through(body: Incoming) -> Self {
-        Self::On(Box::new(OverStack { body: Outgoing::Came(body), listening: None, broken: None }))
+    pub(super) fn through(body: Outgoing) -> Self {
+        Self::On(OverStack { body, listening: None, broken: None })
     }
 }
 
@@ -104,7 +104,7 @@ impl<S> Gateway<S> {
             Some(most) => Outgoing::bounded(body, most, broken.clone()),
             None => Outgoing::Came(body),
         };
-        Course::On(Box::new(OverStack { body, listening: None, broken: Some((broken, upload::LONGER)) }))
+        Course::On(OverStack { body, listening: None, broken: Some((broken, upload::LONGER)) })
     }
 }
 
@@ -121,7 +121,7 @@ where
         setup: &Setup<S>,
         tenant: &Arc<Tenant>,
         parts: &mut Parts,
-        body: Incoming,
+        body: Coming,
     ) -> Course {
         let dialect = Dialect::Gemini;
         let refused = |refusal: Refusal| Course::Done(Outcome::Refused, dialect.answer(refusal));
@@ -154,7 +154,7 @@ where
             Target::List(collection) => {
                 if collection.starts_with("openai/") {
                     // Another form of list, of which nobody here knows whose what is.
-                    return if alone { Course::On(Box::new(way)) } else { refused(resource::NOT_HERE) };
+                    return if alone { Course::On(way) } else { refused(resource::NOT_HERE) };
                 }
                 let listed = resource::list(&self.resources, stack(), (tenant, alone), parts, &collection).await;
                 return match listed {
@@ -165,7 +165,7 @@ where
                 };
             }
         }
-        Course::On(Box::new(way))
+        Course::On(way)
     }
 
     /// The models of the pool, from the list that is at hand. `None`: it goes over the stack like any request.

@@ -6,6 +6,8 @@ use http_body_util::Full;
 use keypool_dialect::{Caller, Fault, Kind, anthropic::Anthropic, openai::OpenAi};
 use serde_json::json;
 
+use super::trail::Because;
+
 /// Which API's clients send such a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -34,6 +36,11 @@ impl Refusal {
     pub(super) const UNREACHABLE: Self =
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be reached: try again in a moment");
 
+    /// What it says.
+    pub(super) const fn message(self) -> &'static str {
+        self.message
+    }
+
     /// The status of the answer.
     pub const fn status(self) -> StatusCode {
         self.status
@@ -49,6 +56,7 @@ impl Dialect {
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
+        response.extensions_mut().insert(Because(message.into()));
         response
     }
 }

@@ -1,6 +1,9 @@
 //! A connection's way in, which keeps at hand what each of its requests needs of the gateway.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokio::sync::watch;
 
@@ -12,8 +15,24 @@ pub struct Entrance<S> {
     pub(super) gateway: Arc<Gateway<S>>,
     /// The address that the connection came in at.
     pub(super) local: Local,
+    /// The one that it came from.
+    pub(super) peer: IpAddr,
+    /// What it is for.
+    pub(super) door: Door,
     /// What the request before left for the next one; `None` while a request has it.
     left: Mutex<Option<Box<Turn<S>>>>,
+}
+
+/// What an address of the gateway's is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Door {
+    /// Clients and administrators.
+    #[default]
+    Both,
+    /// Clients alone.
+    Clients,
+    /// Administrators alone.
+    Administrators,
 }
 
 /// What a request takes along: the setup that it begins with, and a stack of its own. Passed on from one request of a
@@ -27,8 +46,8 @@ pub(super) struct Turn<S> {
 
 impl<S: Clone> Entrance<S> {
     /// The way in of a connection that came in at the address `local`.
-    pub fn new(gateway: Arc<Gateway<S>>, local: Local) -> Self {
-        Self { gateway, local, left: Mutex::new(None) }
+    pub fn new(gateway: Arc<Gateway<S>>, local: Local, (peer, door): (IpAddr, Door)) -> Self {
+        Self { gateway, local, peer, door, left: Mutex::new(None) }
     }
 
     /// What a request that comes now takes along.
@@ -89,7 +108,7 @@ mod tests {
         let base = Base::parse("http://upstream.invalid").unwrap();
         let gateway = Arc::new(Gateway::new(setup("old"), base, Clock::system()));
         let local = Local::from("127.0.0.1:5000".parse::<SocketAddr>().unwrap());
-        let entrance = Entrance::new(Arc::clone(&gateway), local);
+        let entrance = Entrance::new(Arc::clone(&gateway), local, ([127, 0, 0, 1].into(), Door::Both));
         let cloned = || clones.load(Ordering::Relaxed);
         for _ in 0..3 {
             entrance.leave(entrance.turn());

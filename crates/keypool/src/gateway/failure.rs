@@ -8,6 +8,7 @@ use tower_keypool::Error;
 use super::{
     dialect::{Dialect, Refusal},
     head::Names,
+    trail::Because,
     translate,
 };
 use crate::{outgoing::Broken, status::Outcome};
@@ -47,6 +48,7 @@ pub(super) fn failed(error: &Error, dialect: Dialect) -> Response<Full<Bytes>> {
         // The stack speaks the provider's own; this client expects another shape.
         *response.body_mut() = Full::from(caller.refused(&translate::fault_of(error)).body);
     }
+    response.extensions_mut().insert(Because(error.to_string().into()));
     if let Some(served_by) = error.served_by() {
         Names::of(served_by).add(response.headers_mut());
         response.extensions_mut().insert(served_by.clone());

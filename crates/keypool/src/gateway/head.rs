@@ -21,12 +21,28 @@ pub struct Tidy {
     form: bool,
     trailers: bool,
     overrides: bool,
+    administers: bool,
 }
 
 impl Tidy {
     /// What was seen of it.
     pub fn after(seen: &Seen<'_>) -> Self {
-        Self { expects: seen.expects, form: seen.form, trailers: seen.trailers, overrides: seen.overrides }
+        Self {
+            expects: seen.expects,
+            form: seen.form,
+            trailers: seen.trailers,
+            overrides: seen.overrides,
+            administers: seen.administers,
+        }
+    }
+
+    /// Takes out what is said to the gateway alone. Before anything else is done with the head: it may leave by many ways.
+    pub fn keep_ours(self, head: &mut Parts) {
+        if self.administers {
+            for name in ["x-keypool-admin", "x-keypool-trace"] {
+                head.headers.remove(name);
+            }
+        }
     }
 
     /// Makes the head one that may leave: the path alone, and JSON called JSON.
@@ -104,6 +120,7 @@ fn stays_behind(name: &HeaderName) -> bool {
             | "x-keypool-key"
             | "x-keypool-attempts"
             | "x-keypool-model"
+            | "x-keypool-trace-id"
     )
 }
 

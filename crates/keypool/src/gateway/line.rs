@@ -6,15 +6,18 @@ use std::sync::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
-use tower_keypool::{Clock, ServedBy, Tick};
+use tower_keypool::{Meter, ServedBy, Tick};
 
-use super::head;
+use super::{head, tenant::Tenant, trail::Following};
+use crate::status::Traffic;
 
 /// The target of the lines that tell of requests.
 pub const REQUESTS: &str = "keypool::requests";
 
 /// What a request is called, by whoever sent it or by us, for all who tell of it.
 const ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Under which id its trace is to be had.
+const TRACE: HeaderName = HeaderName::from_static("x-keypool-trace-id");
 /// What the provider calls it.
 const THEIRS: HeaderName = HeaderName::from_static("x-upstream-request-id");
 /// An id of a caller's own may be this long.
@@ -26,7 +29,7 @@ pub(super) struct RequestLine {
     /// `None` once it is told.
     id: Option<HeaderValue>,
     /// Whose it is, once that is known.
-    tenant: Option<Arc<str>>,
+    tenant: Option<Arc<Tenant>>,
     began: Tick,
     /// Answers say who served.
     names: bool,
@@ -34,19 +37,36 @@ pub(super) struct RequestLine {
     page: bool,
     /// Where they are told. Without the query: a token may stand there.
     path: Option<Box<(Method, String)>>,
+    /// What becomes of it is remembered.
+    trail: Option<Box<Following>>,
 }
 
 impl RequestLine {
-    pub(super) fn begin<B>(request: &Request<B>, names: bool, clock: &Clock) -> Self {
+    pub(super) fn begin<B>(request: &Request<B>, names: bool, traffic: &Traffic) -> Self {
         let path = tracing::enabled!(target: REQUESTS, tracing::Level::DEBUG)
             .then(|| Box::new((request.method().clone(), request.uri().path().to_owned())));
         let id = given(request.headers()).cloned().or_else(made);
-        Self { id, tenant: None, began: clock.tick(), names, page: false, path }
+        Self { id, tenant: None, began: traffic.now(), names, page: false, path, trail: None }
+    }
+
+    /// When it came.
+    pub(super) fn began(&self) -> Tick {
+        self.began
+    }
+
+    /// What becomes of it is remembered.
+    pub(super) fn followed(&mut self, trail: Following) {
+        self.trail = Some(Box::new(trail));
+    }
+
+    /// Who is told what happens to it, where that is remembered.
+    pub(super) fn meter(&self) -> Option<&Arc<Meter>> {
+        self.trail.as_deref().map(Following::meter)
     }
 
     /// It was let in.
-    pub(super) fn of_tenant(&mut self, name: &Arc<str>) {
-        self.tenant = Some(Arc::clone(name));
+    pub(super) fn of_tenant(&mut self, tenant: &Arc<Tenant>) {
+        self.tenant = Some(Arc::clone(tenant));
     }
 
     /// It asks the gateway for a page of its own, which probes do all the time: told only where everything is.
@@ -56,24 +76,35 @@ impl RequestLine {
     }
 
     /// The head of the answer is there: it gets the id, and is told.
-    pub(super) fn end<B>(mut self, response: &mut Response<B>, clock: &Clock) {
+    pub(super) fn end<B>(mut self, response: &mut Response<B>, traffic: &Traffic) {
         let Some(id) = self.id.take() else { return };
         if !self.page || self.path.is_some() {
             let served = response.extensions().get::<ServedBy>();
-            let ttfb = clock.tick().since(self.began);
             let (method, path) = self.path.as_deref().map(|(method, path)| (method.as_str(), path.as_str())).unzip();
             tracing::info!(
                 target: REQUESTS,
                 request = text(&id),
-                tenant = self.tenant.as_deref(),
+                tenant = self.tenant.as_ref().map(|tenant| &**tenant.name()),
                 key = served.and_then(ServedBy::key).map(tracing::field::display),
                 model = served.and_then(ServedBy::used_model),
                 status = response.status().as_u16(),
                 attempts = served.map_or(0, ServedBy::attempts),
-                ttfb_ms = ttfb.as_millis() as u64,
+                ttfb_ms = traffic.now().since(self.began).as_millis() as u64,
                 method,
                 path,
             );
+        }
+        if let Some(trail) = self.trail.take() {
+            let surveyed = trail.surveyed;
+            trail.end(
+                &id,
+                self.tenant.take().map(|tenant| Arc::clone(tenant.name())),
+                response,
+                response.extensions().get::<ServedBy>(),
+            );
+            if surveyed {
+                response.headers_mut().insert(TRACE, id.clone());
+            }
         }
         if !self.names {
             head::unname(response.headers_mut());
@@ -87,11 +118,14 @@ impl RequestLine {
 impl Drop for RequestLine {
     fn drop(&mut self) {
         let Some(id) = &self.id else { return };
+        if let Some(trail) = self.trail.take() {
+            trail.left(id, self.tenant.as_ref().map(|tenant| Arc::clone(tenant.name())));
+        }
         let (method, path) = self.path.as_deref().map(|(method, path)| (method.as_str(), path.as_str())).unzip();
         tracing::info!(
             target: REQUESTS,
             request = text(id),
-            tenant = self.tenant.as_deref(),
+            tenant = self.tenant.as_ref().map(|tenant| &**tenant.name()),
             method,
             path,
             "the client left before there was an answer"
@@ -122,11 +156,35 @@ fn made() -> Option<HeaderValue> {
             Err(_) => std::process::id().into(),
         }
     });
-    HeaderValue::try_from(format!("{process:012x}-{:x}", NEXT.fetch_add(1, Ordering::Relaxed))).ok()
+    let mut id = Digits { text: [0; 33], length: 0 };
+    id.put(process, 12);
+    id.text[id.length] = b'-';
+    id.length += 1;
+    id.put(NEXT.fetch_add(1, Ordering::Relaxed), 1);
+    HeaderValue::from_bytes(&id.text[..id.length]).ok()
+}
+
+/// Hexadecimal digits, written in place: every request has an id.
+struct Digits {
+    text: [u8; 33],
+    length: usize,
+}
+
+impl Digits {
+    /// A number of at least so many digits.
+    fn put(&mut self, number: u64, least: usize) {
+        let needed = (u64::BITS - number.leading_zeros()).div_ceil(4) as usize;
+        for place in (0..needed.max(least)).rev() {
+            self.text[self.length] = b"0123456789abcdef"[(number >> (4 * place)) as usize & 15];
+            self.length += 1;
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use tower_keypool::Clock;
+
     use super::*;
 
     fn id_of(ids: &[&[u8]]) -> String {
@@ -135,7 +193,8 @@ mod tests {
             request.headers_mut().append(ID, HeaderValue::from_bytes(id).unwrap());
         }
         let mut response = Response::new(());
-        RequestLine::begin(&request, true, &Clock::system()).end(&mut response, &Clock::system());
+        let traffic = Traffic::new(Clock::system());
+        RequestLine::begin(&request, true, &traffic).end(&mut response, &traffic);
         let ids: Vec<_> = response.headers().get_all(ID).iter().collect();
         assert_eq!(ids.len(), 1);
         ids[0].to_str().unwrap().to_owned()
@@ -175,7 +234,8 @@ mod tests {
             .body(())
             .unwrap();
         let request = Request::get("/").header(ID, "mine").body(()).unwrap();
-        RequestLine::begin(&request, false, &Clock::system()).end(&mut response, &Clock::system());
+        let traffic = Traffic::new(Clock::system());
+        RequestLine::begin(&request, false, &traffic).end(&mut response, &traffic);
         let mut names: Vec<_> = response.headers().keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["x-request-id", "x-upstream-request-id"]);

@@ -2,6 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    net::IpAddr,
     pin::{Pin, pin},
     sync::Arc,
     task::{Poll, Waker},
@@ -25,7 +26,7 @@ use tower::Service;
 use tower_keypool::{BoxError, Error};
 
 use super::{
-    Entrance, Gateway,
+    Door, Entrance, Gateway,
     guard::Local,
     patience::{TICK, Ticks},
     rounds::Rounds,
@@ -41,7 +42,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Serves connections, over `tls` where that holds a certificate, until `shutdown` resolves; then lets those in flight
 /// end for at most `grace`.
 pub async fn serve<S, B>(
-    listener: TcpListener,
+    (listener, door): (TcpListener, Door),
     tls: Tls,
     gateway: Arc<Gateway<S>>,
     grace: Duration,
@@ -60,8 +61,9 @@ pub async fn serve<S, B>(
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(connection(stream, tls.current(), Arc::clone(&gateway), closes.clone()));
+                Ok((stream, peer)) => {
+                    let from = (peer.ip(), door);
+                    connections.spawn(connection(stream, from, tls.current(), Arc::clone(&gateway), closes.clone()));
                 }
                 Err(error) => {
                     tracing::debug!("accepting a connection failed: {error}");
@@ -84,6 +86,7 @@ pub async fn serve<S, B>(
 
 async fn connection<S, B>(
     stream: TcpStream,
+    from: (IpAddr, Door),
     certified: Option<Certified>,
     gateway: Arc<Gateway<S>>,
     mut closes: watch::Receiver<()>,
@@ -96,7 +99,7 @@ async fn connection<S, B>(
     // Answers are written in whole frames; waiting for more would only delay a stream's chunks.
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
-    let entrance = Arc::new(Entrance::new(gateway, Local::from(local)));
+    let entrance = Arc::new(Entrance::new(gateway, Local::from(local), from));
     let Some(certified) = certified else {
         return converse(stream, entrance, false, closes).await;
     };

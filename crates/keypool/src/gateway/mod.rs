@@ -5,6 +5,7 @@
 //! comes. Chunks of a resumable upload take the way of [`upload`]; what is asked under `/-/` is answered here. [`route`]
 //! tells dialects apart: a request in another one than the provider's is translated, both ways.
 
+mod administered;
 mod asking;
 pub mod beside;
 mod blot;
@@ -35,6 +36,7 @@ mod telling;
 pub mod tenant;
 pub mod tls;
 pub mod token;
+pub(crate) mod trail;
 mod translate;
 pub mod upload;
 mod walk;
@@ -54,7 +56,7 @@ use beside::{Beside, Others};
 use budget::Budgets;
 use course::{Course, OverStack};
 use dialect::Dialect;
-pub use entrance::Entrance;
+pub use entrance::{Door, Entrance};
 use failure::{failed, failed_head};
 use guard::Guard;
 use head::Tidy;
@@ -67,11 +69,13 @@ use said::Said;
 use seen::Seen;
 use tenant::Tenants;
 use token::Token;
+use trail::Trails;
 use translate::{Translation, Translator};
 use upload::{Passage, Uploads};
 
 use crate::{
-    database::Records,
+    admin::Admin,
+    database::{Records, used::Used},
     fetch::Fetcher,
     outgoing::Outgoing,
     status::{Counted, Outcome, Status, Traffic, Visit, class_of},
@@ -97,6 +101,9 @@ pub struct Gateway<S> {
     status: Option<Arc<Status>>,
     fetcher: Fetcher,
     others: Others<S>,
+    used: Used,
+    trails: Arc<Trails>,
+    admin: Option<Arc<Admin>>,
 }
 
 /// What may change while it runs. A request keeps what it began with.
@@ -139,11 +146,14 @@ impl<S> Gateway<S> {
             budgets: Budgets::new(records),
             models: Arc::default(),
             pipes: Arc::default(),
-            clock,
+            clock: clock.clone(),
             traffic,
             status: None,
             fetcher: Fetcher::default(),
             others: Others::default(),
+            used: Used::default(),
+            trails: Arc::new(Trails::new(clock)),
+            admin: None,
         }
     }
 
@@ -159,6 +169,23 @@ impl<S> Gateway<S> {
     /// Who may ask, beside whoever has the one token.
     pub fn tenants(&self) -> &Arc<Tenants> {
         &self.tenants
+    }
+
+    /// What tenants used.
+    pub fn used(&self) -> &Used {
+        &self.used
+    }
+
+    /// What became of the last requests.
+    pub(crate) fn trails(&self) -> &Arc<Trails> {
+        &self.trails
+    }
+
+    /// May be administered by this.
+    #[must_use]
+    pub fn administered(mut self, admin: Arc<Admin>) -> Self {
+        self.admin = Some(admin);
+        self
     }
 
     /// Fetches images by this, where its dialects allow any.
@@ -182,6 +209,9 @@ impl<S> Gateway<S> {
     pub fn leave(&self) {
         if let Some(status) = &self.status {
             status.end();
+        }
+        if let Some(admin) = &self.admin {
+            admin.leave();
         }
     }
 
@@ -214,7 +244,14 @@ where
     pub async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer<B>, Infallible> {
         let gateway = &*self.gateway;
         let mut turn = self.turn();
-        let mut line = RequestLine::begin(&request, turn.setup.names, &gateway.clock);
+        let mut line = RequestLine::begin(&request, turn.setup.names, &gateway.traffic);
+        if let Some(admin) = gateway.administers(&self, request.uri().path()) {
+            let response = Box::pin(gateway.administer(admin, &self, &turn.setup, request)).await;
+            self.leave(turn);
+            let mut response = response.map(Said::administered);
+            line.of_page().end(&mut response, &gateway.traffic);
+            return Ok(response.map(Counted::uncounted));
+        }
         let (mut parts, body) = request.into_parts();
         live::right_slashes(&mut parts);
         let (dialect, way) = (Dialect::of(&parts), Way::of(turn.setup.dialects, &parts));
@@ -225,24 +262,29 @@ where
         if let Some(own) = gateway.own(&parts, &seen, &self.local) {
             let mut response = own.answer().await;
             self.leave(turn);
-            line.of_page().end(&mut response, &gateway.clock);
+            line.of_page().end(&mut response, &gateway.traffic);
             return Ok(response.map(|body| Counted::uncounted(Said::from(body))));
         }
+        let surveyed = seen.administers && gateway.wants_trace(&parts, self.peer);
         // Whoever names another provider speaks its dialect.
         let other = gateway.others.take(&mut parts.uri);
         let (dialect, way) = other.as_ref().map_or((dialect, way), |other| (other.dialect, Way::Through));
         let mut visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), walk::span(&parts));
         let (tidy, socket) = (Tidy::after(&seen), seen.websocket && other.is_none());
         let admitted = gateway.admit(&turn.setup, &parts, &seen, &self.local).await;
+        tidy.keep_ours(&mut parts);
         if let Ok((tenant, _)) = &admitted {
-            line.of_tenant(tenant.name());
+            line.of_tenant(tenant);
+            if gateway.trails.is_on() {
+                line.followed(gateway.trails.follow(&parts.method, parts.uri.path(), line.began(), surveyed));
+            }
         }
         if socket && admitted.as_ref().err().is_none_or(|refusal| refusal.status() == StatusCode::UNAUTHORIZED) {
             let setup = Arc::clone(&turn.setup);
             self.leave(turn);
             let tenant = admitted.map(|(tenant, _)| tenant);
             let (outcome, mut response) = Box::pin(gateway.socket(&setup, parts, tenant, dialect)).await;
-            line.end(&mut response, &gateway.clock);
+            line.end(&mut response, &gateway.traffic);
             return Ok(counted(visit, outcome, response));
         }
         let admitted = match (admitted, &way) {
@@ -252,7 +294,7 @@ where
             (Ok((_, Passage::Open(_) | Passage::Chunk(_))), _) if other.is_some() => Err(dialect.nowhere()),
             // What is made there is nobody's: it is for whoever has the one token.
             (Ok((tenant, _)), _) if other.is_some() && !tenant.is_default() => Err(dialect.nowhere()),
-            (Ok(admitted), _) => match gateway.let_in(&admitted.0, &mut visit, dialect).await {
+            (Ok(admitted), _) => match gateway.let_in(&admitted.0, &mut visit, dialect, line.meter()).await {
                 Ok(meter) => Ok((admitted, meter)),
                 Err(response) => Err(response),
             },
@@ -263,13 +305,16 @@ where
             Err(response) => {
                 self.leave(turn);
                 let mut response = response.map(Said::from);
-                line.end(&mut response, &gateway.clock);
+                line.end(&mut response, &gateway.traffic);
                 return Ok(counted(visit, Outcome::Refused, response));
             }
         };
         if let Some(other) = other {
             self.leave(turn);
             tidy.apply(&mut parts);
+            if let Some(meter) = meter {
+                parts.extensions.insert(Demand::any_model().metered(meter));
+            }
             let request = Request::from_parts(parts, Outgoing::Came(body));
             let passing = translate::pass(other.stack, request);
             let answered = match visit.span().cloned() {
@@ -280,7 +325,7 @@ where
                 Ok(response) => (Outcome::Answered, said::passed_on(response)),
                 Err(failed) => (failed.0, failed.1.map(Said::from)),
             };
-            line.end(&mut response, &gateway.clock);
+            line.end(&mut response, &gateway.traffic);
             gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
             return Ok(counted(visit, outcome, response));
         }
@@ -308,7 +353,7 @@ where
                 None => translation.await,
                 Some(span) => translation.instrument(span).await,
             };
-            line.end(&mut response, &gateway.clock);
+            line.end(&mut response, &gateway.traffic);
             return Ok(counted(visit, outcome, response));
         }
         // Google's compatible endpoint has a shape of its own for what is wrong.
@@ -320,15 +365,18 @@ where
         }
         let course = match &passage {
             Passage::Chunk(chunk) => Gateway::<S>::chunk_on(chunk, &mut parts, body),
-            _ if turn.setup.dialects.provider != Dialect::Gemini => Course::through(body),
-            _ => Box::pin(gateway.course(&turn.setup, &tenant, &mut parts, body)).await,
+            _ if turn.setup.dialects.provider != Dialect::Gemini => Course::through(Outgoing::Came(body)),
+            _ => match resource::at_once(&gateway.resources, (&tenant, gateway.tenants.is_alone()), &parts, body) {
+                Ok(body) => Course::through(body),
+                Err(coming) => Box::pin(gateway.course(&turn.setup, &tenant, &mut parts, coming)).await,
+            },
         };
         let OverStack { body, listening, broken } = match course {
-            Course::On(way) => *way,
+            Course::On(way) => way,
             Course::Done(outcome, response) => {
                 self.leave(turn);
                 let mut response = response.map(Said::from);
-                line.end(&mut response, &gateway.clock);
+                line.end(&mut response, &gateway.traffic);
                 return Ok(counted(visit, outcome, response));
             }
         };
@@ -361,7 +409,7 @@ where
         if compatible && response.status().as_u16() >= 400 {
             response = Box::pin(translate::reshaped(response)).await;
         }
-        line.end(&mut response, &gateway.clock);
+        line.end(&mut response, &gateway.traffic);
         gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
         Ok(counted(visit, outcome, response))
     }
@@ -374,12 +422,15 @@ pub use walk::SPANS;
 ///
 /// An error whose text may have broken off keeps its status, and as much of the text as came: a connection that is cut
 /// before its head went out would tell nothing.
-fn counted<B: Body<Data = Bytes>>(visit: Visit, outcome: Outcome, mut response: Response<Said<B>>) -> Answer<B>
+fn counted<B: Body<Data = Bytes>>(mut visit: Visit, outcome: Outcome, mut response: Response<Said<B>>) -> Answer<B>
 where
     B::Error: Into<BoxError>,
 {
     if let Some(span) = visit.span() {
         walk::record(span, &response);
+    }
+    if visit.is_awaited() {
+        visit.of_model(response.extensions().get::<ServedBy>().and_then(ServedBy::used_model));
     }
     let class = class_of(response.status());
     let cut = response.status().as_u16() >= 400 && response.body().size_hint().exact().is_none();

@@ -12,6 +12,7 @@ use http_body_util::Full;
 use tower_keypool::BoxError;
 
 use super::{head, resource::Overheard, telling::Telling};
+use crate::admin::AdminBody;
 
 pin_project_lite::pin_project! {
     /// What the client gets.
@@ -32,6 +33,8 @@ pin_project_lite::pin_project! {
         Theirs { #[pin] body: B },
         // The provider's, listened to as it goes.
         Heard { body: Box<Overheard<B>> },
+        // For an administrator.
+        Administered { body: AdminBody },
         // The provider's, in the client's dialect; behind a pointer, since most answers are not.
         Told { body: Pin<Box<Telling<B>>> },
     }
@@ -47,6 +50,11 @@ impl<B> Said<B> {
     /// The provider's, as it comes.
     pub(super) fn theirs(body: B) -> Self {
         Self { inner: Inner::Theirs { body } }
+    }
+
+    /// For an administrator.
+    pub(super) fn administered(body: AdminBody) -> Self {
+        Self { inner: Inner::Administered { body } }
     }
 
     /// The provider's, listened to as it goes.
@@ -77,6 +85,7 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().inner.project() {
             Projected::Ours { body } => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Projected::Administered { body } => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Projected::Theirs { body } => body.poll_frame(cx).map_err(Into::into),
             Projected::Heard { body } => Pin::new(body).poll_frame(cx),
             Projected::Told { body } => Poll::Ready(ready!(body.as_mut().poll_frame(cx)).map(Ok)),
@@ -86,6 +95,7 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.inner {
             Inner::Ours { body } => body.is_end_stream(),
+            Inner::Administered { body } => body.is_end_stream(),
             Inner::Theirs { body } => body.is_end_stream(),
             Inner::Heard { body } => body.is_end_stream(),
             Inner::Told { .. } => false,
@@ -95,6 +105,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
             Inner::Ours { body } => body.size_hint(),
+            Inner::Administered { body } => body.size_hint(),
             Inner::Theirs { body } => body.size_hint(),
             Inner::Heard { body } => body.size_hint(),
             Inner::Told { .. } => SizeHint::default(),

@@ -19,6 +19,8 @@ pub struct Seen<'a> {
     pub(super) expects: bool,
     /// It would be another method than it says.
     pub(super) overrides: bool,
+    /// Something is said to the gateway alone: an administrator's token, or that a trace is wanted.
+    pub(super) administers: bool,
     /// The client takes trailers.
     pub(super) trailers: bool,
     /// The body is called a form.
@@ -45,6 +47,7 @@ impl<'a> Seen<'a> {
                 "upgrade" => seen.websocket |= names(value.as_bytes(), b"websocket"),
                 "expect" => seen.expects = true,
                 "x-http-method-override" | "x-http-method" | "x-method-override" => seen.overrides = true,
+                "x-keypool-admin" | "x-keypool-trace" => seen.administers = true,
                 "te" => seen.trailers |= names(value.as_bytes(), b"trailers"),
                 "content-type" => seen.form |= value.as_bytes().starts_with(b"application/x-www-form-urlencoded"),
                 "x-goog-api-key" | "x-api-key" => seen.credential(value.as_bytes()),

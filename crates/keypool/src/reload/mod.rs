@@ -12,13 +12,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::task::JoinHandle;
+use tokio::{sync::mpsc, task::JoinHandle};
 use tower_keypool::{
     KeyError, KeyId, KeyPool, RosterChange,
     config::{ConfigErrors, Problem},
 };
 
 use crate::{
+    admin::Ask,
     config::{self, Inputs, Loaded},
     database::{Keys, Told},
 };
@@ -42,6 +43,8 @@ pub struct Reload {
     pub pool: KeyPool,
     /// What else goes by it.
     pub apply: Apply,
+    /// Who wants it to be read again, and to be told what came of it.
+    pub asks: mpsc::Receiver<Ask>,
 }
 
 /// Why a new configuration was not taken.
@@ -62,10 +65,15 @@ impl Reload {
             // It was read before anybody watched.
             let mut again = true;
             loop {
+                let mut teller = None;
                 let asked = tokio::select! {
                     () = tokio::time::sleep(AFTERWARDS), if again => false,
                     () = watch.changed() => false,
                     () = hangups.next() => true,
+                    Some(ask) = self.asks.recv() => {
+                        teller = Some(ask);
+                        true
+                    }
                     told = self.keys.changed() => {
                         self.take_keys(told);
                         again |= watch.follow(&self.loaded.files);
@@ -85,6 +93,9 @@ impl Reload {
                     () if new.rejected() > self.loaded.rejected() => Err(Refused::Lines(self.new_notes(&new))),
                     () => self.take(new),
                 });
+                if let Some(teller) = teller {
+                    let _ = teller.send(taken.as_ref().map(News::to_string).map_err(Refused::to_string));
+                }
                 match taken {
                     Ok(news) => {
                         if asked || !news.is_empty() {
@@ -143,6 +154,21 @@ impl Reload {
     }
 }
 
+/// In one text, for whoever asked.
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |problems: &mut dyn Iterator<Item = &Problem>| {
+            problems.take(20).map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        };
+        match self {
+            Self::Wrong(errors) => write!(f, "the new configuration is refused: {}", list(&mut errors.iter())),
+            Self::Lines(notes) => write!(f, "the new key file is refused: {}", list(&mut notes.iter())),
+            Self::NoKey => f.write_str("the new configuration is refused: no key is left in it"),
+            Self::Key(error) => write!(f, "the new configuration is refused: {error}"),
+        }
+    }
+}
+
 impl Refused {
     fn tell(&self) {
         match self {
@@ -184,6 +210,7 @@ impl News {
         let (o, n) = (&old.gateway, &new.gateway);
         let later = [
             ("gateway.listen", o.listen != n.listen),
+            ("admin.listen", old.admin.listen != new.admin.listen),
             ("gateway.provider", o.provider != n.provider),
             ("gateway.upstream", o.upstream != n.upstream),
             ("gateway.drain_delay", o.drain_delay != n.drain_delay),
@@ -200,6 +227,7 @@ impl News {
             ("limits", old.limits != new.limits),
             ("providers", old.providers != new.providers),
             ("tenants", before.tenants != after.tenants),
+            ("admin", before.admin.token_hash != after.admin.token_hash),
             (
                 "gateway",
                 before.token != after.token

@@ -19,6 +19,11 @@ impl Calendar {
         Self { zone: TimeZone::get(zone).unwrap_or(TimeZone::UTC), now: now.unwrap_or(Timestamp::UNIX_EPOCH) }
     }
 
+    /// That of UTC.
+    pub fn utc() -> Self {
+        Self::of("UTC")
+    }
+
     /// The same moment in another zone, if there is one of that name.
     pub(super) fn elsewhere(&self, zone: &str) -> Option<Self> {
         Some(Self { zone: TimeZone::get(zone).ok()?, now: self.now })

@@ -29,6 +29,11 @@ impl Configured {
         Self { calendar: Calendar::of(Gemini::new().zone()), keys: Vec::new() }
     }
 
+    /// The same of a configuration that was read.
+    pub fn by(provider: &dyn Provider, keys: Vec<KeySpec>) -> Self {
+        Self { calendar: Calendar::of(provider.zone()), keys }
+    }
+
     /// How keys stand, by this database and what is configured; and the database.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ pub struct Days {
 
 impl Days {
     /// As the configuration says, then the database. Keys of one owner have one zone: the first that is named.
-    pub(super) fn new(book: &KeyBook, configured: &Configured) -> Self {
+    pub fn new(book: &KeyBook, configured: &Configured) -> Self {
         let usual = configured.calendar.clone();
         // Hash, owner and zone, the configuration's first.
         let said = configured.keys.iter().map(|spec| (spec.hash(), spec.owner.clone(), spec.zone.clone()));

@@ -24,10 +24,20 @@ pub(crate) struct Visit {
     bytes: u64,
     span: Option<Box<Span>>,
     after: Option<Afterwards>,
+    model: Option<Box<str>>,
 }
 
 /// What is done once a request has gone.
-pub(crate) struct Afterwards(pub(crate) Box<dyn FnOnce() + Send + Sync>);
+pub(crate) struct Afterwards(pub(crate) Box<dyn FnOnce(&Gone) + Send + Sync>);
+
+/// How a request went.
+#[derive(Debug)]
+pub(crate) struct Gone {
+    /// Its answer went out whole, and was a good one.
+    pub(crate) good: bool,
+    /// The model that served, where one did.
+    pub(crate) model: Option<Box<str>>,
+}
 
 impl std::fmt::Debug for Afterwards {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -40,7 +50,16 @@ impl Visit {
     pub(crate) fn begin(traffic: &Arc<Traffic>, bytes: Option<u64>, span: Option<Box<Span>>) -> Self {
         traffic.came(bytes);
         let began = traffic.now();
-        Self { traffic: Arc::clone(traffic), began, outcome: Outcome::Abandoned, class: 0, bytes: 0, span, after: None }
+        Self {
+            traffic: Arc::clone(traffic),
+            began,
+            outcome: Outcome::Abandoned,
+            class: 0,
+            bytes: 0,
+            span,
+            after: None,
+            model: None,
+        }
     }
 
     /// Its span, where somebody wants one.
@@ -51,6 +70,16 @@ impl Visit {
     /// Once it has gone, this is done.
     pub(crate) fn afterwards(&mut self, after: Afterwards) {
         self.after = Some(after);
+    }
+
+    /// Whether something is done once it has gone.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.after.is_some()
+    }
+
+    /// This model serves it.
+    pub(crate) fn of_model(&mut self, model: Option<&str>) {
+        self.model = model.map(Box::from);
     }
 
     /// There is an answer, which ends so once it is out.
@@ -72,7 +101,9 @@ impl Drop for Visit {
             span.record("outcome", self.outcome.word());
         }
         if let Some(Afterwards(after)) = self.after.take() {
-            after();
+            // The second class.
+            let good = self.outcome == Outcome::Answered && self.class == 2;
+            after(&Gone { good, model: self.model.take() });
         }
         self.traffic.went(self.outcome, self.class, self.bytes, self.began);
     }

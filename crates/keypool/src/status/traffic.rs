@@ -137,7 +137,8 @@ impl Traffic {
         }
     }
 
-    pub(super) fn now(&self) -> Tick {
+    /// The time of the turn that is under way.
+    pub(crate) fn now(&self) -> Tick {
         turn::tick(std::ptr::from_ref(self).addr(), || self.clock.tick())
     }
 

@@ -1,5 +1,6 @@
 //! The gateway and the binary, from outside.
 
+mod admin;
 mod batch;
 mod beside;
 mod binary;
@@ -7,6 +8,7 @@ mod callers;
 mod config;
 mod dialects;
 mod ending;
+mod explain;
 mod exposition;
 mod following;
 mod guarding;

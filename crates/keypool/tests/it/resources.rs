@@ -14,6 +14,10 @@ use keypool::{
     },
 };
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tower_keypool::{Gemini, Key, KeyPool, Strategy, store::Sqlite};
 
 use crate::{
@@ -150,6 +154,38 @@ async fn a_file_is_its_tenants_alone_and_goes_to_its_owner() {
     assert_eq!(get(&served, ALICE, &format!("/v1beta/{}", names[0])).await.status, StatusCode::NOT_FOUND);
     let rejected = |key: &str| sim.report().key(key).unwrap().rejected.values().sum::<u64>();
     assert_eq!(rejected("key-0") + rejected("key-1"), 0, "nothing went to a key that does not see it");
+}
+
+#[tokio::test]
+async fn a_name_is_found_in_a_body_of_any_length_that_comes_in_pieces() {
+    let sim = sim().await;
+    let (served, tenants) = Served::kept(&pool(&sim), &sim.url(), Records::default()).await;
+    both(&tenants);
+    let name = upload(&served, ALICE).await;
+    for padding in [0, 1_000, 60_000, 100_000, 1 << 20] {
+        let mut body = about(&name);
+        body["contents"][0]["parts"][1]["text"] = "x".repeat(padding).into();
+        let body = body.to_string();
+        for at in [0, 5, body.len() / 2, body.len() - 5] {
+            for (token, status) in [(ALICE, "200"), (BOB, "404")] {
+                let head = format!(
+                    "POST {GENERATE} HTTP/1.1\r\nhost: {}\r\nx-goog-api-key: {token}\r\ncontent-type: application/json\r\n\
+                     content-length: {}\r\nconnection: close\r\n\r\n",
+                    served.address,
+                    body.len()
+                );
+                let mut stream = TcpStream::connect(served.address).await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                stream.write_all((head + &body[..at]).as_bytes()).await.unwrap();
+                // The gateway has that alone, mostly.
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                stream.write_all(&body.as_bytes()[at..]).await.unwrap();
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).await.unwrap();
+                assert_eq!(answer.split(' ').nth(1), Some(status), "{padding} {at} {token}: {answer}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

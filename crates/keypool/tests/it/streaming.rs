@@ -62,48 +62,56 @@ async fn the_first_event_arrives_before_the_last_is_sent() {
 
 #[tokio::test]
 async fn a_request_streams_up_before_it_is_whole() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let upstream = format!("http://{}", listener.local_addr().unwrap());
-    let (seen, mut sees) = mpsc::channel::<()>(1);
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut all = Vec::new();
-        let mut told = false;
-        loop {
-            let mut read = [0; 4096];
-            let n = stream.read(&mut read).await.unwrap();
-            all.extend_from_slice(&read[..n]);
-            let text = String::from_utf8_lossy(&all);
-            if !told && text.contains("first half") {
-                told = true;
-                seen.send(()).await.unwrap();
+    // Of a length that nobody knows, and of a MiB to the byte.
+    for length in [None, Some(1 << 20)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = format!("http://{}", listener.local_addr().unwrap());
+        let (seen, mut sees) = mpsc::channel::<()>(1);
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut all = Vec::new();
+            let mut told = false;
+            loop {
+                let mut read = [0; 4096];
+                let n = stream.read(&mut read).await.unwrap();
+                all.extend_from_slice(&read[..n]);
+                let end = String::from_utf8_lossy(&all[all.len().saturating_sub(8192)..]).into_owned();
+                if !told && end.contains("first half") {
+                    told = true;
+                    seen.send(()).await.unwrap();
+                }
+                if end.contains("second half") {
+                    break;
+                }
             }
-            if text.contains("second half") {
-                break;
-            }
-        }
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
-    });
-    let served = Served::keys([Key::new(ONE)], &upstream, Duration::ZERO).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+        });
+        let served = Served::keys([Key::new(ONE)], &upstream, Duration::ZERO).await;
 
-    let (chunks, receiver) = mpsc::channel::<&'static str>(1);
-    let body = StreamBody::new(futures_of(receiver));
-    let request = Request::post(served.url("/v1beta/models/gemini-2.5-flash:generateContent"))
-        .header("x-goog-api-key", PLACEHOLDER)
-        .body(body)
-        .unwrap();
-    let client = Client::builder(TokioExecutor::new()).build_http();
-    let answer = tokio::spawn(async move { client.request(request).await.unwrap().status() });
-    chunks.send("{\"a\":\"first half").await.unwrap();
-    tokio::time::timeout(PATIENCE, sees.recv()).await.expect("the first half went up alone").unwrap();
-    chunks.send(" second half\"}").await.unwrap();
-    drop(chunks);
-    assert_eq!(answer.await.unwrap(), StatusCode::OK);
+        let (first, end) = ("{\"a\":\"first half", " second half\"}");
+        let (chunks, receiver) = mpsc::channel::<String>(1);
+        let body = StreamBody::new(futures_of(receiver));
+        let mut request = Request::post(served.url("/v1beta/models/gemini-2.5-flash:generateContent"))
+            .header("x-goog-api-key", PLACEHOLDER)
+            .body(body)
+            .unwrap();
+        if let Some(length) = length {
+            request.headers_mut().insert("content-length", length.into());
+        }
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let answer = tokio::spawn(async move { client.request(request).await.unwrap().status() });
+        chunks.send(first.to_owned()).await.unwrap();
+        tokio::time::timeout(PATIENCE, sees.recv()).await.expect("the first half went up alone").unwrap();
+        let between = length.map_or(0, |length| length - first.len() - end.len());
+        chunks.send(" ".repeat(between) + end).await.unwrap();
+        drop(chunks);
+        assert_eq!(answer.await.unwrap(), StatusCode::OK);
+    }
 }
 
 type Frame = Result<http_body::Frame<Bytes>, std::convert::Infallible>;
 
-fn futures_of(mut receiver: mpsc::Receiver<&'static str>) -> impl futures_util::Stream<Item = Frame> + Send {
+fn futures_of(mut receiver: mpsc::Receiver<String>) -> impl futures_util::Stream<Item = Frame> + Send {
     futures_util::stream::poll_fn(move |cx| {
         receiver.poll_recv(cx).map(|chunk| chunk.map(|chunk| Ok(http_body::Frame::data(Bytes::from(chunk)))))
     })

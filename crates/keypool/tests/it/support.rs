@@ -15,7 +15,7 @@ use keypool::{
     database::Records,
     fetch::Fetcher,
     gateway::{
-        Gateway, Setup,
+        Door, Gateway, Setup,
         beside::Beside,
         guard::Guard,
         listen,
@@ -142,8 +142,13 @@ impl Served {
         let shutdown = async {
             let _ = stopped.await;
         };
-        let task =
-            tokio::spawn(listen::serve(listener, Tls::default(), Arc::new(gateway), Duration::from_secs(2), shutdown));
+        let task = tokio::spawn(listen::serve(
+            (listener, Door::Both),
+            Tls::default(),
+            Arc::new(gateway),
+            Duration::from_secs(2),
+            shutdown,
+        ));
         Self { address, stop: Some(stop), task }
     }
 

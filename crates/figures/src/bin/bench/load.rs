@@ -5,7 +5,7 @@ use std::{
     fmt::Write,
     str::FromStr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -79,14 +79,19 @@ impl Kind {
         matches!(self, Self::Stream | Self::Gzip)
     }
 
-    fn head(self) -> (&'static str, HeaderMap) {
+    /// What a stream's body is, to the byte.
+    fn expected(self) -> anyhow::Result<Bytes> {
+        Ok(if self.streams() { upstream::streamed(self == Self::Gzip)? } else { Bytes::new() })
+    }
+
+    fn head(self, token: &str) -> anyhow::Result<(&'static str, HeaderMap)> {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("127.0.0.1"));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if matches!(self, Self::Chat(_)) {
-            headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer PLACEHOLDER_GEMINI_TOKEN"));
+            headers.insert(header::AUTHORIZATION, format!("Bearer {token}").parse()?);
         } else {
-            headers.insert("x-goog-api-key", HeaderValue::from_static("PLACEHOLDER_GEMINI_TOKEN"));
+            headers.insert("x-goog-api-key", token.parse()?);
         }
         if self == Self::Gzip {
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
@@ -98,7 +103,7 @@ impl Kind {
         } else {
             "/v1beta/models/gemini-2.5-flash:generateContent"
         };
-        (path, headers)
+        Ok((path, headers))
     }
 
     fn body(self) -> Bytes {
@@ -112,8 +117,8 @@ impl Kind {
     }
 
     /// All of it, as it is written to a connection.
-    fn written(self) -> anyhow::Result<Bytes> {
-        let (path, headers) = self.head();
+    fn written(self, token: &str) -> anyhow::Result<Bytes> {
+        let (path, headers) = self.head(token)?;
         let body = self.body();
         let mut text = format!("POST {path} HTTP/1.1\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in &headers {
@@ -135,12 +140,7 @@ impl Size {
         let turn = |n: usize| {
             let role = if n.is_multiple_of(2) { "user" } else { "assistant" };
             // Lines, as people write them.
-            format!(
-                r#"{{"role":"{role}","content":"{}"}},"#,
-                r"some words of a line that is not short
-"
-                .repeat(25)
-            )
+            format!(r#"{{"role":"{role}","content":"{}"}},"#, r"some words of a line that is not short\n".repeat(25))
         };
         let text = |turns: String, most: usize| {
             let frame = chat(&turns, &asked(r#""""#)).len();
@@ -164,13 +164,15 @@ struct Counts {
     answers: AtomicU64,
     chunks: AtomicU64,
     failures: AtomicU64,
+    /// How long each was waited for, in nanoseconds: all of an answer, or a stream's first bytes.
+    waits: Mutex<Vec<u64>>,
     stop: AtomicBool,
 }
 
 /// The provider and its callers in one, on one thread: prints the provider's address, then asks a server as each line
 /// of standard input says (`ADDRESS MILLISECONDS [REQUESTS_A_SECOND]`; without a rate as fast as it answers) and prints
-/// what it got. The connections stay.
-pub(crate) fn run(runtime: &Runtime, kind: Kind, connections: usize) -> anyhow::Result<()> {
+/// what it got. The connections stay. `token` is what they send.
+pub(crate) fn run(runtime: &Runtime, kind: Kind, connections: usize, token: &str) -> anyhow::Result<()> {
     runtime.spawn(upstream::serve());
     let mut callers: HashMap<String, Vec<Caller>> = HashMap::new();
     for line in std::io::stdin().lines() {
@@ -178,11 +180,11 @@ pub(crate) fn run(runtime: &Runtime, kind: Kind, connections: usize) -> anyhow::
         let (address, rest) = line.split_once(' ').context("ADDRESS MILLISECONDS [REQUESTS_A_SECOND]")?;
         let mut own = callers.remove(address).unwrap_or_default();
         let (millis, rate) = rest.split_once(' ').map_or((rest, None), |(millis, rate)| (millis, Some(rate)));
-        let (to, millis) = (address.to_owned(), millis.parse()?);
+        let (to, millis, token) = (address.to_owned(), millis.parse()?, token.to_owned());
         let rate: Option<f64> = rate.map(str::parse).transpose()?;
         let (told, own) = runtime.block_on(runtime.spawn(async move {
             while own.len() < connections {
-                own.push(Caller::connect(&to, kind).await?);
+                own.push(Caller::connect(&to, kind, &token).await?);
             }
             anyhow::Ok((burst(&mut own, millis, rate).await?, own))
         }))??;
@@ -219,11 +221,15 @@ async fn burst(callers: &mut Vec<Caller>, millis: u64, rate: Option<f64>) -> any
     let seconds = began.elapsed().as_secs_f64();
     spinning.await?;
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let mut waits = std::mem::take(&mut *counts.waits.lock().unwrap_or_else(PoisonError::into_inner));
+    let middle = waits.len() / 2;
+    let p50 = if waits.is_empty() { 0 } else { *waits.select_nth_unstable(middle).1 };
     Ok(json!({
         "answers": read(&counts.answers),
         "chunks": read(&counts.chunks),
         "failures": read(&counts.failures),
         "seconds": seconds,
+        "p50 us": p50 as f64 / 1e3,
     }))
 }
 
@@ -231,25 +237,33 @@ async fn burst(callers: &mut Vec<Caller>, millis: u64, rate: Option<f64>) -> any
 enum Caller {
     /// Whole answers.
     Whole(Wire, Bytes),
-    /// Answers whose chunks are counted.
-    Chunked(http1::SendRequest<Full<Bytes>>, Box<http::request::Parts>, Bytes),
+    /// Answers whose chunks are counted, and compared with what was sent.
+    Chunked(Box<Stream>),
+}
+
+struct Stream {
+    sender: http1::SendRequest<Full<Bytes>>,
+    head: http::request::Parts,
+    body: Bytes,
+    expected: Bytes,
 }
 
 impl Caller {
-    async fn connect(address: &str, kind: Kind) -> anyhow::Result<Self> {
+    async fn connect(address: &str, kind: Kind, token: &str) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         if !kind.streams() {
-            return Ok(Self::Whole(Wire::over(stream)?, kind.written()?));
+            return Ok(Self::Whole(Wire::over(stream)?, kind.written(token)?));
         }
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        let (path, headers) = kind.head();
+        let (path, headers) = kind.head(token)?;
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = Uri::from_static(path);
         *request.headers_mut() = headers;
-        Ok(Self::Chunked(sender, Box::new(request.into_parts().0), kind.body()))
+        let (head, body, expected) = (request.into_parts().0, kind.body(), kind.expected()?);
+        Ok(Self::Chunked(Box::new(Stream { sender, head, body, expected })))
     }
 
     /// Asks until it is told to stop, at once or when it has its turn (the first, and from one to the next); gives the
@@ -262,10 +276,13 @@ impl Caller {
             }
             let answered = match &mut self {
                 Self::Whole(wire, request) => whole(wire, request).await,
-                Self::Chunked(sender, head, body) => chunked(sender, head, body).await,
+                Self::Chunked(stream) => stream.chunked().await,
             };
-            let (counter, chunks) = match answered {
-                Ok(chunks) => (&counts.answers, chunks),
+            let (counter, chunks) = match &answered {
+                Ok((chunks, wait)) => {
+                    counts.waits.lock().unwrap_or_else(PoisonError::into_inner).push(wait.as_nanos() as u64);
+                    (&counts.answers, *chunks)
+                }
                 Err(_) => (&counts.failures, 0),
             };
             counter.fetch_add(1, Ordering::Relaxed);
@@ -276,27 +293,36 @@ impl Caller {
     }
 }
 
-async fn whole(wire: &mut Wire, request: &[u8]) -> anyhow::Result<u64> {
+/// Chunks, and how long they were waited for.
+type Answered = (u64, Duration);
+
+#[expect(clippy::disallowed_methods, reason = "the wall clock is what is measured")]
+async fn whole(wire: &mut Wire, request: &[u8]) -> anyhow::Result<Answered> {
+    let began = Instant::now();
     wire.write(request).await?;
     let good = wire.read().await?.is_some_and(|head| head.starts_with(b"HTTP/1.1 200 "));
     anyhow::ensure!(good, "another answer");
-    Ok(1)
+    Ok((1, began.elapsed()))
 }
 
-async fn chunked(
-    sender: &mut http1::SendRequest<Full<Bytes>>,
-    head: &http::request::Parts,
-    body: &Bytes,
-) -> anyhow::Result<u64> {
-    sender.ready().await?;
-    let request = Request::from_parts(head.clone(), Full::new(body.clone()));
-    let answer = sender.send_request(request).await?;
-    anyhow::ensure!(answer.status().is_success(), "another answer");
-    let mut body = answer.into_body();
-    let mut chunks = 0;
-    while let Some(frame) = body.frame().await {
-        frame?;
-        chunks += 1;
+impl Stream {
+    #[expect(clippy::disallowed_methods, reason = "the wall clock is what is measured")]
+    async fn chunked(&mut self) -> anyhow::Result<Answered> {
+        self.sender.ready().await?;
+        let began = Instant::now();
+        let request = Request::from_parts(self.head.clone(), Full::new(self.body.clone()));
+        let answer = self.sender.send_request(request).await?;
+        anyhow::ensure!(answer.status().is_success(), "another answer");
+        let mut body = answer.into_body();
+        let (mut chunks, mut left, mut wait) = (0, &self.expected[..], None);
+        while let Some(frame) = body.frame().await {
+            wait.get_or_insert_with(|| began.elapsed());
+            let frame = frame?;
+            let data = frame.data_ref().map_or(&[][..], |data| data);
+            left = left.strip_prefix(data).context("other bytes than were sent")?;
+            chunks += 1;
+        }
+        anyhow::ensure!(left.is_empty(), "not all that was sent");
+        Ok((chunks, wait.unwrap_or_default()))
     }
-    Ok(chunks)
 }

@@ -18,6 +18,9 @@ pub(crate) const CHUNKS: usize = 50;
 /// An answer of this many bytes.
 const ANSWER: usize = 1024;
 
+/// The model whose streams say one thing and stay open.
+pub(crate) const HELD: &str = "held";
+
 /// Answers as they are written: what is written at once is one item.
 struct Canned {
     whole: Vec<Bytes>,
@@ -25,31 +28,46 @@ struct Canned {
     zipped: Vec<Bytes>,
 }
 
+/// The body of a stream, as it comes through all frames.
+pub(crate) fn streamed(zipped: bool) -> std::io::Result<Bytes> {
+    let chunks = if zipped { compressed(&events())? } else { events() };
+    Ok(chunks.concat().into())
+}
+
+/// An answer's part.
+fn part(text: &str, finish: &str) -> String {
+    format!(
+        concat!(
+            r#"{{"candidates":[{{"content":{{"parts":[{{"text":"{}"}}],"role":"model"}},{}"index":0}}],"#,
+            r#""usageMetadata":{{"promptTokenCount":9,"candidatesTokenCount":8,"totalTokenCount":17}},"#,
+            r#""modelVersion":"gemini-2.5-flash","responseId":"0123456789abcdef"}}"#
+        ),
+        text, finish
+    )
+}
+
+fn events() -> Vec<Bytes> {
+    (0..CHUNKS).map(|n| format!("data: {}\r\n\r\n", part(&format!("word {n}"), "")).into()).collect()
+}
+
+fn compressed(events: &[Bytes]) -> std::io::Result<Vec<Bytes>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    let mut zipped: Vec<Bytes> = Vec::new();
+    for event in events {
+        encoder.write_all(event)?;
+        encoder.flush()?;
+        zipped.push(std::mem::take(encoder.get_mut()).into());
+    }
+    zipped.push(encoder.finish()?.into());
+    Ok(zipped)
+}
+
 impl Canned {
     fn new() -> std::io::Result<Self> {
         // Only a last one says why it ended.
-        let part = |text: &str, finish: &str| {
-            format!(
-                concat!(
-                    r#"{{"candidates":[{{"content":{{"parts":[{{"text":"{}"}}],"role":"model"}},{}"index":0}}],"#,
-                    r#""usageMetadata":{{"promptTokenCount":9,"candidatesTokenCount":8,"totalTokenCount":17}},"#,
-                    r#""modelVersion":"gemini-2.5-flash","responseId":"0123456789abcdef"}}"#
-                ),
-                text, finish
-            )
-        };
         let stop = r#""finishReason":"STOP","#;
         let whole = part(&"x".repeat(ANSWER - part("", stop).len()), stop);
-        let events: Vec<Bytes> =
-            (0..CHUNKS).map(|n| format!("data: {}\r\n\r\n", part(&format!("word {n}"), "")).into()).collect();
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        let mut zipped: Vec<Bytes> = Vec::new();
-        for event in &events {
-            encoder.write_all(event)?;
-            encoder.flush()?;
-            zipped.push(std::mem::take(encoder.get_mut()).into());
-        }
-        zipped.push(encoder.finish()?.into());
+        let (events, zipped) = (events(), compressed(&events())?);
         let length = format!("content-length: {}\r\n", whole.len());
         Ok(Self {
             whole: vec![[&*head("application/json; charset=UTF-8", &length), whole.as_bytes()].concat().into()],
@@ -99,6 +117,14 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
 async fn connection(stream: TcpStream, canned: &Canned) -> std::io::Result<()> {
     let mut wire = Wire::over(stream)?;
     while let Some(head) = wire.read().await? {
+        if memmem::find(head, b"/models/held:").is_some() {
+            for piece in &canned.events[..2] {
+                wire.write(piece).await?;
+            }
+            // Until the other side has had enough.
+            wire.read().await?;
+            return Ok(());
+        }
         for (n, piece) in canned.answer(head).iter().enumerate() {
             if n > 0 {
                 // Each in a packet of its own.

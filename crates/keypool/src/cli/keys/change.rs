@@ -5,15 +5,17 @@
 use anyhow::anyhow;
 use clap::Args;
 use serde_json::json;
-use tower_keypool::{
-    config::{KeySpec, Origin},
-    store::{KeptSecret, KeyBook, KeyRecord, KeySettings},
-};
+use tower_keypool::{config::KeySpec, store::KeyBook};
 
 use crate::{
-    cli::{Failure, options::Options, runtime, say, say_json, secret},
+    cli::{
+        Failure,
+        options::{Options, wrong},
+        runtime, say, say_json, secret,
+    },
     database::Place,
-    standing::{Configured, now_ms},
+    edits::{self, EditError, Words},
+    standing::Configured,
     telemetry::plain,
 };
 
@@ -43,19 +45,12 @@ impl Target {
     fn edit<T: Send + 'static>(
         &self,
         configured: &[KeySpec],
-        edit: impl Fn(&mut KeyBook) -> Result<T, Failure> + Send + 'static,
+        edit: impl Fn(&mut KeyBook) -> Result<T, EditError> + Send + 'static,
     ) -> Result<T, Failure> {
         let (place, runtime) = (&self.database, runtime()?);
         let store = runtime
             .block_on(async { if configured.is_empty() { place.existing().await } else { place.open().await } })?;
-        let edited = store.edit_keys(move |book| {
-            // A book that is left as it was writes nothing.
-            let mut draft = book.clone();
-            let outcome = edit(&mut draft)?;
-            *book = draft;
-            Ok(outcome)
-        });
-        runtime.block_on(edited).map_err(Failure::run)?
+        Ok(runtime.block_on(edits::edit(&store, edit))?)
     }
 
     fn tell(&self, ids: &[String], what: &str) {
@@ -74,7 +69,7 @@ impl Which {
     fn each(
         self,
         what: &str,
-        change: impl Fn(&mut KeyBook, &str) -> Result<(), Failure> + Send + 'static,
+        change: impl Fn(&mut KeyBook, &str) -> Result<(), EditError> + Send + 'static,
     ) -> Result<(), Failure> {
         self.each_with(what, Vec::new(), change)
     }
@@ -83,7 +78,7 @@ impl Which {
     fn each_anywhere(
         self,
         what: &str,
-        change: impl Fn(&mut KeyBook, &str) -> Result<(), Failure> + Send + 'static,
+        change: impl Fn(&mut KeyBook, &str) -> Result<(), EditError> + Send + 'static,
     ) -> Result<(), Failure> {
         let configured = Configured::of(&self.place.database).keys;
         self.each_with(what, configured, change)
@@ -93,15 +88,14 @@ impl Which {
         self,
         what: &str,
         configured: Vec<KeySpec>,
-        change: impl Fn(&mut KeyBook, &str) -> Result<(), Failure> + Send + 'static,
+        change: impl Fn(&mut KeyBook, &str) -> Result<(), EditError> + Send + 'static,
     ) -> Result<(), Failure> {
         let ids = self.ids;
         let known = configured.clone();
         let changed = self.place.edit(&known, move |book| {
             let mut changed = Vec::with_capacity(ids.len());
             for typed in &ids {
-                let typed = know(book, &configured, typed);
-                let id = secret::named(book, &typed)?;
+                let id = edits::find(book, &configured, typed)?;
                 change(book, &id)?;
                 changed.push(id);
             }
@@ -120,7 +114,7 @@ pub(super) struct Remove {
 
 impl Remove {
     pub(super) fn run(self) -> Result<(), Failure> {
-        self.which.each("removed", |book, id| book.remove(id).map_err(Failure::config))
+        self.which.each("removed", |book, id| Ok(book.remove(id)?))
     }
 }
 
@@ -137,10 +131,8 @@ pub(super) struct Disable {
 impl Disable {
     pub(super) fn run(self) -> Result<(), Failure> {
         let reason = self.reason;
-        if KeySpec::read(&reason, &[], Origin::Default).is_ok() {
-            return Err(Failure::config(anyhow!("--reason: it looks like a key, and reasons are shown")));
-        }
-        self.which.each_anywhere("disabled", move |book, id| book.disable(id, &reason).map_err(Failure::config))
+        edits::reason(&reason).map_err(|error| Failure::config(anyhow!("--reason: {error}")))?;
+        self.which.each_anywhere("disabled", move |book, id| Ok(book.disable(id, &reason)?))
     }
 }
 
@@ -152,7 +144,7 @@ pub(super) struct Enable {
 
 impl Enable {
     pub(super) fn run(self) -> Result<(), Failure> {
-        self.which.each_anywhere("enabled", |book, id| book.enable(id).map_err(Failure::config))
+        self.which.each_anywhere("enabled", |book, id| Ok(book.enable(id)?))
     }
 }
 
@@ -178,12 +170,12 @@ impl Replace {
     pub(super) fn run(self) -> Result<(), Failure> {
         let spec = secret::ask(self.secret.as_deref())?;
         let database = runtime()?.block_on(self.place.database.existing())?;
-        let (kept, made) = secret::keep(&spec, self.plain, &database)?;
+        let (kept, made) = edits::keep(&spec, self.plain, &database)?;
         drop(database);
         let (typed, hash) = (self.id, spec.hash());
         let id = self.place.edit(&[], move |book| {
-            let id = secret::named(book, &typed)?;
-            book.replace(&id, &hash, kept.clone()).map_err(Failure::config)?;
+            let id = edits::named(book, &typed)?;
+            book.replace(&id, &hash, kept.clone())?;
             Ok(id)
         })?;
         if let (Some(file), false) = (&made, self.place.json) {
@@ -212,76 +204,11 @@ impl Set {
     pub(super) fn run(self) -> Result<(), Failure> {
         let Self { which, options, unset } = self;
         // What is wrong with them is said before anything is touched.
-        options.apply(&mut KeySpec::new("", Origin::Default))?;
-        let mut blank = KeySettings::default();
-        for name in &unset {
-            forget(&mut blank, name)?;
-        }
-        if options.is_empty() && unset.is_empty() {
+        let words = Words { unset, ..options.words() };
+        words.check().map_err(|error| wrong(&error))?;
+        if words.is_empty() {
             return Err(Failure::config(anyhow!("say what is to be set: --weight 1.5, --owner NAME, …")));
         }
-        which.each_anywhere("set", move |book, id| {
-            let known = |name: &&String| book.by_hash(&KeySpec::new(name.as_str(), Origin::Default).hash()).is_some();
-            let mut spec = KeySpec::new("", Origin::Default);
-            options.apply(&mut spec)?;
-            if [&spec.owner, &spec.billing_account].into_iter().flatten().any(|name| known(&name)) {
-                return Err(Failure::config(anyhow!("that name is a key, and names are shown")));
-            }
-            let mut outcome = Ok(());
-            let said = book.say(id, |said| outcome = settle(said, &options, &unset));
-            said.map_err(Failure::config)?;
-            outcome
-        })
+        which.each_anywhere("set", move |book, id| words.say(book, id))
     }
-}
-
-/// A key of a file or a variable that no pool has had on this database. What the book calls the key, where a file calls
-/// it otherwise.
-fn know(book: &mut KeyBook, configured: &[KeySpec], typed: &str) -> String {
-    let key = configured.iter().find(|spec| spec.key().key_id().to_string() == typed || spec.secret() == typed);
-    if let Some(spec) = key {
-        book.know(KeyRecord::of(&spec.key(), KeptSecret::Elsewhere, now_ms()));
-        let named = book.by_hash(&spec.hash()).filter(|_| book.find(typed).is_err());
-        return named.map_or_else(|| typed.to_owned(), |key| key.record.id.clone());
-    }
-    typed.to_owned()
-}
-
-fn settle(said: &mut KeySettings, options: &Options, unset: &[String]) -> Result<(), Failure> {
-    for name in unset {
-        forget(said, name)?;
-    }
-    let mut spec = KeySpec::of_settings("", said, Vec::new());
-    options.apply(&mut spec)?;
-    *said = KeySettings {
-        hash: std::mem::take(&mut said.hash),
-        revision: said.revision,
-        lifted: said.lifted,
-        replaces: std::mem::take(&mut said.replaces),
-        ..spec.settings()
-    };
-    Ok(())
-}
-
-fn forget(said: &mut KeySettings, name: &str) -> Result<(), Failure> {
-    match name {
-        "tier" => said.tier = None,
-        "priority" => said.priority = None,
-        "weight" => said.weight = None,
-        "owner" => said.owner = None,
-        "billing_account" => said.billing_account = None,
-        "source" => drop(said.labels.remove("source")),
-        "label" | "labels" => said.labels.retain(|name, _| name == "source"),
-        "limits" => said.limits.clear(),
-        "concurrent" => said.max_concurrent = None,
-        "interval" => said.min_interval = None,
-        "zone" => said.zone = None,
-        _ => {
-            return Err(Failure::config(anyhow!(
-                "--unset: expected names among tier priority weight owner billing_account source label limits \
-                 concurrent interval zone"
-            )));
-        }
-    }
-    Ok(())
 }

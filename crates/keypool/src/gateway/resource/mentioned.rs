@@ -1,11 +1,11 @@
 //! What belongs to somebody and is named in a request's body.
 //!
-//! Most bodies name nothing: a look for a few letters tells that. One that may is read as JSON, whose strings may be
-//! written in many ways.
+//! Most bodies name nothing: one pass, for words of which one stands in every body that names something, tells that. One
+//! that may is read as JSON, whose strings may be written in many ways.
 
 use std::sync::LazyLock;
 
-use memchr::memmem::Finder;
+use aho_corasick::packed::{Config, Searcher};
 use serde::{
     Deserializer,
     de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -13,20 +13,32 @@ use serde::{
 
 use super::named::name_in;
 
-/// Letters of which at least one stands in every body that names something, and the words of which they are.
-static LETTERS: LazyLock<[Finder<'static>; 6]> =
-    LazyLock::new(|| ["ile", "ached", "revious", "tunedM", "uri\"", "\\u00"].map(Finder::new));
-static WORDS: LazyLock<Vec<Finder<'static>>> = LazyLock::new(|| {
+/// A letter or a sign that is written as its number.
+const ESCAPES: [&str; 6] = ["\\u002", "\\u003", "\\u004", "\\u005", "\\u006", "\\u007"];
+
+/// Of these words at least one stands in every body that names something.
+static WORDS: LazyLock<Searcher> = LazyLock::new(|| {
     let words = ["fileUri", "file_uri", "fileName", "file_name", "fileSearchStore", "file_search_store", "file_id"];
     let more = ["achedContent", "ached_content", "revious_interaction", "reviousInteraction", "tunedModel", "uri\""];
-    // A letter or a sign that is written as its number.
-    let escapes = ["\\u002", "\\u003", "\\u004", "\\u005", "\\u006", "\\u007"];
-    [&words[..], &more, &escapes].concat().into_iter().map(Finder::new).collect()
+    any_of(&[&words[..], &more, &ESCAPES].concat())
 });
+/// And of these in every body that asks a model.
+static MODELS: LazyLock<Searcher> = LazyLock::new(|| any_of(&[&["odel\""][..], &ESCAPES].concat()));
+
+fn any_of(words: &[&str]) -> Searcher {
+    // Where the processor has no vectors, slowly.
+    let slow = || Config::new().only_rabin_karp(true).builder().extend(words).build();
+    Searcher::new(words).or_else(slow).expect("a few words")
+}
 
 /// Whether a body may name something.
 pub(super) fn may_name(body: &[u8]) -> bool {
-    LETTERS.iter().any(|letters| letters.find(body).is_some()) && WORDS.iter().any(|word| word.find(body).is_some())
+    WORDS.find(body).is_some()
+}
+
+/// Whether a body may ask a model.
+pub(super) fn may_ask(body: &[u8]) -> bool {
+    MODELS.find(body).is_some()
 }
 
 /// Every name in a body, each once; `compatible`: of a request to the compatible endpoint, which calls files by ids.
@@ -213,7 +225,7 @@ impl crate::outgoing::Watch for Behind {
     fn passes(&mut self, data: &[u8]) -> bool {
         let first = self.tail.is_empty();
         self.tail.extend_from_slice(&data[..data.len().min(OVERLAP)]);
-        let fine = !may_name(data) && (first || !WORDS.iter().any(|word| word.find(&self.tail).is_some()));
+        let fine = !may_name(data) && (first || !may_name(&self.tail));
         let from = if data.len() >= OVERLAP { data } else { &self.tail };
         self.tail = from[from.len().saturating_sub(OVERLAP)..].to_vec();
         fine
@@ -251,6 +263,22 @@ mod tests {
         ] {
             assert_eq!(names(body), expected, "{body}");
         }
+    }
+
+    #[test]
+    fn a_model_is_noticed_however_it_is_written() {
+        for (body, models) in [
+            (r#"{"model":"m"}"#, &["m"][..]),
+            (r#"{"x":[{"base_model" :"models/b"}],"generateContentRequest":{"m\u006fdel":"m"}}"#, &["m", "models/b"]),
+            (r#"{"contents":[{"role":"model","parts":[{"text":"a model"}]}]}"#, &[]),
+            (r#"{"contents":[{"parts":[{"text":"a model"}]}]}"#, &[]),
+        ] {
+            let mut found = models_in(body.as_bytes()).unwrap();
+            found.sort();
+            assert_eq!(found, models, "{body}");
+            assert!(found.is_empty() || may_ask(body.as_bytes()), "{body}");
+        }
+        assert!(!may_ask(br#"{"contents":[{"parts":[{"text":"a model that thinks"}]}]}"#));
     }
 
     #[test]

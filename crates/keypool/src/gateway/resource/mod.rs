@@ -4,6 +4,7 @@
 //! Whose a name is, and which owner's keys see it, is learned from the answers that name it first, and kept. A request
 //! that names it goes to those keys, and only for the tenant whose it is; for everybody else there is no such thing.
 
+mod at_once;
 mod learned;
 mod listed;
 mod mentioned;
@@ -30,6 +31,7 @@ use tower_keypool::{
 use super::{capability::hash_of, dialect::Refusal, moment::unix_ms, tenant::Tenant};
 use crate::database::Records;
 
+pub(super) use at_once::{Coming, at_once};
 pub(super) use listed::{Unlisted, list};
 pub(super) use overheard::Overheard;
 pub(super) use owners::Holder;
@@ -125,6 +127,12 @@ impl Resources {
             self.0.used.fetch_or(used, Ordering::Relaxed);
         }
         self.0.used.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was looked up of late that nothing is.
+    fn is_known_to_be_unused(&self) -> bool {
+        let looked = self.0.looked.load(Ordering::Relaxed);
+        !self.0.used.load(Ordering::Relaxed) && unix_ms(&self.0.clock).saturating_sub(looked) < LOOK
     }
 
     /// Whose these are; those that nobody knows are not in it.

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use tower_keypool::{Affinity, Demand, KeyId, ServedBy};
 
 use super::{
-    NOT_HERE, Resources, learned,
+    Coming, NOT_HERE, Resources, learned,
     mentioned::{self, Behind},
     named::Subject,
 };
@@ -26,8 +26,8 @@ use crate::{
 /// So much of a body is read before it is known where it goes. What comes behind goes on as it comes, and must name
 /// nothing.
 const READ: usize = 8 << 20;
-/// A body of a length that is known and no more than this is read in any case.
-const SHORT: u64 = 1 << 20;
+/// A body of a length that is known and no more than this is read in any case: most of it comes with its head.
+const SHORT: u64 = 64 << 10;
 /// So much of a body that may name something, and of a compressed one when it is inflated.
 const WHOLE: usize = 64 << 20;
 
@@ -118,7 +118,7 @@ pub(in crate::gateway) async fn seek(
     resources: &Resources,
     (tenant, alone): (&Tenant, bool),
     parts: &mut Parts,
-    body: Incoming,
+    body: Coming,
     resolve: impl AsyncFnOnce(&[String]) -> Result<Option<Affinity>, Refusal>,
 ) -> Result<Sought, Refusal> {
     let subject = Subject::of(parts);
@@ -138,11 +138,11 @@ pub(in crate::gateway) async fn seek(
     }
     // Bytes of a file name nothing, whatever stands in them.
     let goes_on = uploads
-        || body.is_end_stream()
+        || body.rest.is_end_stream()
         || is_known_to_name_nothing(parts)
-        || (is_long(&body) && !tenant.is_restricted() && !resources.is_used().await);
-    let (body, broken) = if goes_on {
-        (Outgoing::Came(body), Broken::default())
+        || (is_long(&body.rest) && !tenant.is_restricted() && !resources.is_used().await);
+    let (body, broken) = if goes_on && body.first.is_none() {
+        (Outgoing::Came(body.rest), Broken::default())
     } else {
         gather(parts, body, tenant, &mut names).await?
     };
@@ -212,7 +212,7 @@ fn is_binary(parts: &Parts) -> bool {
 }
 
 /// Whether a body takes a while to come, or may.
-fn is_long(body: &Incoming) -> bool {
+pub(super) fn is_long(body: &Incoming) -> bool {
     body.size_hint().exact().is_none_or(|length| length > SHORT)
 }
 
@@ -223,7 +223,7 @@ fn is_known_to_name_nothing(parts: &Parts) -> bool {
 /// Reads a body as far as it must be, and the names in it.
 async fn gather(
     parts: &Parts,
-    mut body: Incoming,
+    Coming { mut first, rest: mut body }: Coming,
     tenant: &Tenant,
     names: &mut Vec<String>,
 ) -> Result<(Outgoing, Broken), Refusal> {
@@ -232,8 +232,14 @@ async fn gather(
     let (mut behind, mut length) = (Behind::default(), 0);
     // What is encoded shows nothing before it is whole; and who may not ask every model is asked which it is.
     let mut may_name = encoded || tenant.is_restricted();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| BROKE_OFF)?;
+    loop {
+        let frame = match first.take() {
+            Some(frame) => frame,
+            None => match body.frame().await {
+                Some(frame) => frame.map_err(|_| BROKE_OFF)?,
+                None => break,
+            },
+        };
         let last = body.is_end_stream();
         if let Some(data) = frame.data_ref() {
             // Most bodies come in one piece, of which nothing is kept for a next one.

@@ -6,7 +6,10 @@ use keypool_dialect::{Caller, Fault, Ignored, Kind};
 use tower_keypool::{Error, ServedBy};
 
 use super::{Said, name};
-use crate::{gateway::failed_head, status::Outcome};
+use crate::{
+    gateway::{failed_head, trail::Because},
+    status::Outcome,
+};
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -51,9 +54,12 @@ pub(in crate::gateway) fn fault_of(error: &Error) -> Fault {
 
 /// The refusal in the caller's dialect.
 pub(super) fn refused<B>(caller: &dyn Caller, failed: Failed) -> Response<Said<B>> {
-    let Failed { fault, retry_after, served_by, .. } = failed;
+    let Failed { outcome, fault, retry_after, served_by } = failed;
     let refused = caller.refused(&fault);
     let mut response = Response::new(Said::from(Full::from(refused.body)));
+    if matches!(outcome, Outcome::Exhausted | Outcome::Refused) {
+        response.extensions_mut().insert(Because(fault.message.clone().into()));
+    }
     *response.status_mut() = refused.status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -1,0 +1,280 @@
+//! Who is an administrator: whoever has the token, or a session that the token began. Both are known by their hashes.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use subtle::ConstantTimeEq;
+use tower_keypool::{Clock, Tick};
+
+use super::answer::Fault;
+use crate::gateway::capability::{Capability, hash_of};
+
+/// Where the token may stand, beside `Authorization: Bearer`.
+pub(crate) const ADMIN: HeaderName = HeaderName::from_static("x-keypool-admin");
+/// What a session is called.
+const COOKIE: &str = "keypool_session";
+/// How long one lasts.
+const SESSION: Duration = Duration::from_secs(12 * 3600);
+/// So many at once; the oldest goes.
+const MOST_SESSIONS: usize = 256;
+/// So many wrong tokens from an address in this time, and it waits for the rest of it.
+const TRIES: u32 = 10;
+const ROUND: Duration = Duration::from_secs(60);
+/// What that is called.
+pub(super) const THROTTLED: &str = "throttled";
+/// So many addresses are remembered.
+const MOST_ADDRESSES: usize = 1024;
+
+/// By what somebody is an administrator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    /// The token.
+    Token,
+    /// A session, in a cookie that a browser sends with whatever it asks.
+    Session,
+}
+
+impl Who {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Session => "session",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Access {
+    clock: Clock,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    /// Of the token, in hexadecimal.
+    token: Option<String>,
+    /// When each ends, by its hash.
+    sessions: HashMap<String, Tick>,
+    /// Wrong tokens since when, by address.
+    failed: HashMap<IpAddr, (Tick, u32)>,
+}
+
+impl Access {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, held: Mutex::default() }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This is the hash of the token from now on. Where it is another, sessions end.
+    pub(super) fn change(&self, token: Option<String>) {
+        let mut held = self.held();
+        if held.token != token {
+            *held = Held { token, ..Held::default() };
+        }
+    }
+
+    /// Whether anybody may administer.
+    pub(super) fn is_on(&self) -> bool {
+        self.held().token.is_some()
+    }
+
+    /// Who sent these headers.
+    pub(super) fn who(&self, headers: &HeaderMap, from: IpAddr) -> Result<Who, Fault> {
+        match token_in(headers) {
+            Some(token) => self.try_token(token, from).map(|()| Who::Token),
+            None if self.session_in(headers).is_some() => Ok(Who::Session),
+            None => Err(refused("an administrator's token is needed: Authorization: Bearer, or x-keypool-admin")),
+        }
+    }
+
+    /// Whether this is the token. Whoever was wrong too often is not heard for a while.
+    pub(super) fn try_token(&self, token: &[u8], from: IpAddr) -> Result<(), Fault> {
+        let (now, from) = (self.clock.tick(), block_of(from));
+        let mut held = self.held();
+        if let Some((since, times)) = held.failed.get(&from) {
+            let spent = now.since(*since);
+            if spent < ROUND && *times >= TRIES {
+                let seconds = (ROUND.saturating_sub(spent)).as_secs() + 1;
+                let fault =
+                    Fault::new(StatusCode::TOO_MANY_REQUESTS, THROTTLED, "too many wrong tokens: wait a moment");
+                return Err(fault.with(header::RETRY_AFTER, HeaderValue::from(seconds)));
+            }
+        }
+        let hash = hash_of(token);
+        let same = held.token.as_ref().is_some_and(|ours| ours.as_bytes().ct_eq(hash.as_bytes()).into());
+        if same {
+            return Ok(());
+        }
+        if held.failed.len() >= MOST_ADDRESSES && !held.failed.contains_key(&from) {
+            held.failed.retain(|_, (since, _)| now.since(*since) < ROUND);
+            let oldest = held.failed.iter().min_by_key(|(_, (since, _))| *since).map(|(address, _)| *address);
+            if let Some(oldest) = oldest.filter(|_| held.failed.len() >= MOST_ADDRESSES) {
+                held.failed.remove(&oldest);
+            }
+        }
+        let (since, times) = held.failed.entry(from).or_insert((now, 0));
+        if now.since(*since) >= ROUND {
+            (*since, *times) = (now, 0);
+        }
+        *times += 1;
+        Err(refused("that is not the administrator's token"))
+    }
+
+    /// Begins a session: its cookie.
+    pub(super) fn begin(&self, secured: bool) -> Result<HeaderValue, Fault> {
+        let failed = || Fault::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "no random number is to be had");
+        let session = Capability::new().map_err(|_| failed())?;
+        let now = self.clock.tick();
+        let mut held = self.held();
+        held.sessions.retain(|_, begun| now.since(*begun) < SESSION);
+        if held.sessions.len() >= MOST_SESSIONS {
+            let oldest = held.sessions.iter().min_by_key(|(_, begun)| **begun).map(|(name, _)| name.clone());
+            oldest.and_then(|oldest| held.sessions.remove(&oldest));
+        }
+        held.sessions.insert(session.name(), now);
+        let seconds = SESSION.as_secs();
+        let mut cookie = cookie(&session.text(), seconds, secured).map_err(|_| failed())?;
+        cookie.set_sensitive(true);
+        Ok(cookie)
+    }
+
+    /// Ends the session of these headers: the cookie that takes its place.
+    pub(super) fn end(&self, headers: &HeaderMap, secured: bool) -> Option<HeaderValue> {
+        if let Some(name) = self.session_in(headers) {
+            self.held().sessions.remove(&name);
+        }
+        cookie("", 0, secured).ok()
+    }
+
+    /// What the session of these headers is called here, if it lasts.
+    fn session_in(&self, headers: &HeaderMap) -> Option<String> {
+        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let ours = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let sent = ours.filter(|(name, _)| *name == COOKIE).take(4);
+        let now = self.clock.tick();
+        let held = self.held();
+        // Where it is looked for depends on its hash alone.
+        sent.filter_map(|(_, text)| Some(Capability::parse(text)?.name()))
+            .find(|name| held.sessions.get(name).is_some_and(|begun| now.since(*begun) < SESSION))
+    }
+}
+
+fn cookie(text: &str, seconds: u64, secured: bool) -> Result<HeaderValue, header::InvalidHeaderValue> {
+    let secure = if secured { "; Secure" } else { "" };
+    let text = format!("{COOKIE}={text}; HttpOnly; SameSite=Strict; Path=/-/; Max-Age={seconds}{secure}");
+    HeaderValue::try_from(text)
+}
+
+fn refused(message: &'static str) -> Fault {
+    let fault = Fault::new(StatusCode::UNAUTHORIZED, "unauthorized", message);
+    fault.with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"keypool admin\""))
+}
+
+/// The token that these headers bring, right or wrong.
+fn token_in(headers: &HeaderMap) -> Option<&[u8]> {
+    if let Some(token) = headers.get(ADMIN) {
+        return Some(token.as_bytes());
+    }
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
+
+/// A subscriber has 2^64 addresses of IPv6.
+fn block_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use tower_keypool::ManualClock;
+
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn access() -> (Access, ManualClock) {
+        let clock = ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+        let access = Access::new(clock.clock());
+        access.change(Some(hash_of(b"the-admin-token-1")));
+        (access, clock)
+    }
+
+    fn headers(name: HeaderName, value: &str) -> HeaderMap {
+        [(name, HeaderValue::from_str(value).unwrap())].into_iter().collect()
+    }
+
+    #[test]
+    fn the_token_is_taken_in_two_places() {
+        let (access, _) = access();
+        for (name, value, fine) in [
+            (ADMIN, "the-admin-token-1", true),
+            (header::AUTHORIZATION, "bearer the-admin-token-1", true),
+            (header::AUTHORIZATION, "Basic the-admin-token-1", false),
+            (ADMIN, "the-admin-token-", false),
+            (HeaderName::from_static("x-api-key"), "the-admin-token-1", false),
+        ] {
+            assert_eq!(access.who(&headers(name, value), HERE).is_ok(), fine, "{value}");
+        }
+        access.change(None);
+        assert!(access.who(&headers(ADMIN, "the-admin-token-1"), HERE).is_err());
+    }
+
+    #[test]
+    fn whoever_is_wrong_too_often_waits_and_nobody_else_does() {
+        let (access, clock) = access();
+        for _ in 0..TRIES {
+            assert_eq!(access.try_token(b"wrong", HERE).unwrap_err().status, 401);
+        }
+        let fault = access.try_token(b"the-admin-token-1", HERE).unwrap_err();
+        assert_eq!((fault.status.as_u16(), fault.header.unwrap().1), (429, HeaderValue::from(61)));
+        assert!(access.try_token(b"the-admin-token-1", "192.0.2.1".parse().unwrap()).is_ok());
+        clock.advance(ROUND);
+        assert!(access.try_token(b"the-admin-token-1", HERE).is_ok());
+        // However many there are, so many are remembered.
+        for n in 0..3_000u32 {
+            let _ = access.try_token(b"wrong", IpAddr::from(n.to_be_bytes()));
+        }
+        assert!(access.held().failed.len() <= MOST_ADDRESSES);
+        let near = |n: u16| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, n]);
+        for n in 0..TRIES as u16 {
+            let _ = access.try_token(b"wrong", near(n));
+        }
+        assert_eq!(access.try_token(b"wrong", near(99)).unwrap_err().status, 429, "the same subscriber");
+    }
+
+    #[test]
+    fn a_session_lasts_twelve_hours_or_until_it_is_ended() {
+        let (access, clock) = access();
+        let cookie = access.begin(true).unwrap();
+        let cookie = cookie.to_str().unwrap();
+        for part in ["HttpOnly", "SameSite=Strict", "Path=/-/", "Secure"] {
+            assert!(cookie.contains(part), "{cookie}");
+        }
+        let sent = headers(header::COOKIE, &format!("a=b; {}", cookie.split(';').next().unwrap()));
+        assert_eq!(access.who(&sent, HERE).unwrap(), Who::Session);
+        let other = access.begin(false).unwrap();
+        assert!(!other.to_str().unwrap().contains("Secure"));
+        access.end(&sent, true);
+        assert!(access.who(&sent, HERE).is_err());
+        let other = headers(header::COOKIE, other.to_str().unwrap().split(';').next().unwrap());
+        clock.advance(SESSION.saturating_sub(Duration::from_secs(1)));
+        assert!(access.who(&other, HERE).is_ok());
+        clock.advance(Duration::from_secs(1));
+        assert!(access.who(&other, HERE).is_err());
+        let text = format!("{:?}", access.held());
+        assert!(!text.contains("the-admin-token"), "{text}");
+    }
+}

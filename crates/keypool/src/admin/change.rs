@@ -1,0 +1,231 @@
+//! Changes of keys: by the same code as the commands, in the database where there is one, so that they last and act in all
+//! processes. Without a database they act on this process's pool, as far as that goes.
+
+use std::path::Path;
+
+use http::StatusCode;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tower_keypool::{
+    KeyError, KeyId, Priority,
+    config::{KeySpec, Origin, key_file::KeyFile},
+    store::{Added, BookError, KeyBook},
+};
+
+use super::{
+    Admin, Asked,
+    answer::{Answer, Fault, fine, json as answer},
+    keys::{unknown, views},
+    words::{NewKey, NewSecret, Said, Why},
+};
+use crate::{
+    edits::{self, EditError, WrongWord},
+    gateway::token::PLACEHOLDER,
+    standing::now_ms,
+};
+
+/// What came of a change.
+pub(super) struct Done {
+    pub(super) answer: Answer,
+    /// The key's name.
+    pub(super) key: Option<String>,
+}
+
+impl From<EditError> for Fault {
+    fn from(error: EditError) -> Self {
+        match &error {
+            EditError::Book(BookError::Unknown(_)) => unknown(),
+            EditError::Book(BookError::Elsewhere(_)) => Self::new(StatusCode::CONFLICT, "elsewhere", error.to_string()),
+            EditError::Book(_) => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
+            EditError::Wrong(_) => Self::wrong(error.to_string()),
+            EditError::Store(error) => Self::store(error),
+        }
+    }
+}
+
+impl From<WrongWord> for Fault {
+    fn from(wrong: WrongWord) -> Self {
+        EditError::from(wrong).into()
+    }
+}
+
+/// A body of JSON. What is wrong is named by its place alone: it may hold a secret.
+pub(super) fn body<T: DeserializeOwned>(asked: &Asked) -> Result<T, Fault> {
+    serde_json::from_slice(&asked.body).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        Fault::wrong(format!(
+            "the body is not what is expected, at line {line}, column {column} (see /-/admin/openapi.json)"
+        ))
+    })
+}
+
+/// The same where nothing need be said.
+pub(super) fn body_or_none<T: DeserializeOwned + Default>(asked: &Asked) -> Result<T, Fault> {
+    if asked.body.is_empty() { Ok(T::default()) } else { body(asked) }
+}
+
+const PASSING: &str = "in this process alone, until it reads its configuration again or ends: there is no database";
+const LASTING: &str = "in all processes within 2 s, and after a restart";
+
+impl Admin {
+    /// Changes a key of the database, wherever it is from.
+    async fn each(
+        &self,
+        typed: &str,
+        change: impl Fn(&mut KeyBook, &str) -> Result<(), EditError> + Send + 'static,
+    ) -> Result<Option<Done>, Fault> {
+        let Some(database) = &self.database else { return Ok(None) };
+        let (typed, configured) = (typed.to_owned(), self.configured().keys);
+        let edited = edits::edit(database, move |book| {
+            let id = edits::find(book, &configured, &typed)?;
+            change(book, &id)?;
+            Ok(id)
+        });
+        Ok(Some(done(edited.await?, LASTING)))
+    }
+
+    /// A key of this process's pool by its name.
+    async fn running(&self, typed: &str) -> Result<KeyId, Fault> {
+        let views = views(self.scene().pool.clone()).await?;
+        views.into_iter().map(|view| view.id).find(|id| id.to_string() == typed).ok_or_else(unknown)
+    }
+
+    pub(super) async fn disable(&self, typed: &str, asked: &Asked) -> Result<Done, Fault> {
+        let why: Why = body_or_none(asked)?;
+        let reason = why.reason.unwrap_or_else(|| "by an administrator".to_owned());
+        edits::reason(&reason)?;
+        let said = reason.clone();
+        if let Some(done) = self.each(typed, move |book, id| Ok(book.disable(id, &said)?)).await? {
+            return Ok(done);
+        }
+        let id = self.running(typed).await?;
+        self.scene().pool.disable(&id, &reason).map_err(|error| refused(&error))?;
+        Ok(done(id.to_string(), PASSING))
+    }
+
+    pub(super) async fn enable(&self, typed: &str) -> Result<Done, Fault> {
+        if let Some(done) = self.each(typed, |book, id| Ok(book.enable(id)?)).await? {
+            return Ok(done);
+        }
+        let id = self.running(typed).await?;
+        self.scene().pool.enable(&id).map_err(|error| refused(&error))?;
+        Ok(done(id.to_string(), PASSING))
+    }
+
+    pub(super) async fn set(&self, typed: &str, asked: &Asked) -> Result<Done, Fault> {
+        let said: Said = body(asked)?;
+        let (weight, priority) = said.place();
+        let words = said.words();
+        words.check()?;
+        if words.is_empty() {
+            return Err(Fault::wrong("nothing is said of the key"));
+        }
+        let only_these =
+            words.unset.is_empty() && words.said.iter().all(|(name, _)| matches!(*name, "weight" | "priority"));
+        if let Some(done) = self.each(typed, move |book, id| words.say(book, id)).await? {
+            return Ok(done);
+        }
+        if !only_these {
+            return Err(no_database("without a database only weight and priority can be changed while it runs"));
+        }
+        let (id, scene) = (self.running(typed).await?, self.scene());
+        if let Some(weight) = weight {
+            scene.pool.set_weight(&id, weight).map_err(|error| refused(&error))?;
+        }
+        if let Some(priority) = priority {
+            scene.pool.set_priority(&id, Priority(priority)).map_err(|error| refused(&error))?;
+        }
+        Ok(done(id.to_string(), PASSING))
+    }
+
+    pub(super) async fn add(&self, asked: &Asked) -> Result<Done, Fault> {
+        let NewKey { secret, id, said } = body(asked)?;
+        let mut spec = edits::read(secret.trim(), "the admin API")?;
+        if let Some(id) = &id {
+            spec.set("id", id).map_err(|error| edits::wrong("id", &error))?;
+        }
+        said.words().apply(&mut spec)?;
+        let Some(database) = &self.database else {
+            let id = self.scene().pool.add(spec.key()).map_err(|error| refused(&error))?;
+            let told = json!({ "id": id, "added": true, "acts": PASSING });
+            return Ok(Done { answer: answer(StatusCode::CREATED, &told), key: Some(id.to_string()) });
+        };
+        let (kept, made) = edits::keep(&spec, false, database)?;
+        let created = now_ms();
+        let added = edits::edit(database, move |book| edits::add(book, &spec, kept.clone(), created)).await?;
+        let (id, new, status) = match added.0 {
+            Added::New(id) => (id, true, StatusCode::CREATED),
+            Added::Known(id) => (id, false, StatusCode::OK),
+        };
+        let told = json!({
+            "id": id, "added": new, "acts": LASTING, "disabled": added.1, "secret_key_file": made,
+        });
+        Ok(Done { answer: answer(status, &told), key: Some(id) })
+    }
+
+    pub(super) async fn replace(&self, typed: &str, asked: &Asked) -> Result<Done, Fault> {
+        let NewSecret { secret } = body(asked)?;
+        let spec = edits::read(secret.trim(), "the admin API")?;
+        let Some(database) = &self.database else {
+            let id = self.running(typed).await?;
+            self.scene().pool.replace(&id, spec.secret()).map_err(|error| refused(&error))?;
+            return Ok(done(id.to_string(), PASSING));
+        };
+        let (kept, _) = edits::keep(&spec, false, database)?;
+        let (typed, hash) = (typed.to_owned(), spec.hash());
+        let edited = edits::edit(database, move |book| {
+            let id = edits::named(book, &typed)?;
+            book.replace(&id, &hash, kept.clone())?;
+            Ok(id)
+        });
+        Ok(done(edited.await?, LASTING))
+    }
+
+    pub(super) async fn remove(&self, typed: &str) -> Result<Done, Fault> {
+        let Some(database) = &self.database else {
+            let id = self.running(typed).await?;
+            self.scene().pool.remove(&id).map_err(|error| refused(&error))?;
+            return Ok(done(id.to_string(), PASSING));
+        };
+        let typed = typed.to_owned();
+        let edited = edits::edit(database, move |book| {
+            let id = edits::named(book, &typed)?;
+            book.remove(&id)?;
+            Ok(id)
+        });
+        Ok(done(edited.await?, LASTING))
+    }
+
+    pub(super) async fn import(&self, asked: &Asked) -> Result<Done, Fault> {
+        let Some(database) = &self.database else {
+            return Err(no_database("without a database a key file cannot be imported: name it in pool.key_files"));
+        };
+        let source = asked.query("source").unwrap_or("import").to_owned();
+        let mut labelled = KeySpec::new("", Origin::Default);
+        labelled.set("source", &source).map_err(|error| edits::wrong("source", &error))?;
+        // The errors name lines, never what stands there.
+        let file = KeyFile::parse(Path::new("the body"), &asked.body, &[PLACEHOLDER])
+            .map_err(|error| Fault::wrong(error.to_string()))?;
+        let (record, made) = edits::import(database, file, ("admin API".to_owned(), source), false).await?;
+        let rejected: Vec<Value> =
+            record.rejected.iter().map(|(line, why)| json!({ "line": line, "why": why })).collect();
+        let told = json!({
+            "lines": record.lines, "added": record.added, "duplicate": record.duplicate, "rejected": rejected,
+            "acts": LASTING, "secret_key_file": made,
+        });
+        Ok(Done { answer: fine(&told), key: None })
+    }
+}
+
+fn done(id: String, acts: &'static str) -> Done {
+    Done { answer: fine(&json!({ "id": id, "acts": acts })), key: Some(id) }
+}
+
+fn no_database(why: &'static str) -> Fault {
+    Fault::new(StatusCode::CONFLICT, "no_database", why)
+}
+
+/// The pool would not have it.
+fn refused(error: &KeyError) -> Fault {
+    Fault::new(StatusCode::CONFLICT, "conflict", error.to_string())
+}

@@ -1,0 +1,81 @@
+//! `[admin]`: who may look into a running gateway and change its keys.
+
+#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
+
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tower_keypool::config::{Document, Environment, SecretText};
+
+use super::{Config, address, secret_of, tenants};
+use crate::gateway::{capability::hash_of, token::PLACEHOLDER};
+
+/// `[admin]`: the API under /-/admin, and the page under /-/ui. Without a token both are off.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminSection {
+    /// What an administrator sends; another than clients send. Rather keep it elsewhere: `token_file`, `token_env`.
+    pub token: Option<SecretText>,
+    /// The file that holds the token; relative to this configuration's folder.
+    pub token_file: Option<PathBuf>,
+    /// The variable of the environment that holds the token.
+    pub token_env: Option<String>,
+    /// HOST:PORT of its own to listen on; the gateway's unless set.
+    pub listen: Option<String>,
+}
+
+/// Who may administer, and where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Administration {
+    /// The SHA-256 of the token, in hexadecimal; `None`: nobody may.
+    pub token_hash: Option<String>,
+    /// Where it listens, if elsewhere than the gateway.
+    pub addresses: Option<Vec<SocketAddr>>,
+}
+
+/// What it comes to; what is wrong is noted. `known`: hashes of the tokens that clients send.
+pub(super) fn resolve(
+    config: &Config,
+    environment: &Environment,
+    gateway: &[SocketAddr],
+    known: &[String],
+    (folder, document, files): (&Path, &mut Document<'_>, &mut BTreeSet<PathBuf>),
+) -> Administration {
+    let section = &config.admin;
+    let addresses = section.listen.as_deref().map(|listen| address::of("admin.listen", listen, document));
+    let names = ("admin.token", "admin.token_file");
+    let given = section.token.as_ref().map(SecretText::expose);
+    let mut token = secret_of(names, given, section.token_file.as_deref(), folder, document, files);
+    if let Some(name) = &section.token_env {
+        if token.is_some() {
+            document.problem("admin.token_env", "expected only one of token, token_file and token_env");
+        }
+        token = environment.get(name).map(|value| value.trim().to_owned());
+        if token.is_none() {
+            document.problem("admin.token_env", "expected the name of a variable that is set");
+        }
+    }
+    let Some(token) = token else {
+        if section.listen.is_some() {
+            document.problem(
+                "admin.listen",
+                "nobody may come in there: a token is needed (admin.token_file, --admin-token)",
+            );
+        }
+        return Administration { token_hash: None, addresses };
+    };
+    let token_hash = hash_of(token.as_bytes());
+    let place = if section.token_env.is_some() { "admin.token_env" } else { "admin.token" };
+    let listens = addresses.as_deref().unwrap_or(gateway);
+    if let Some(fault) = tenants::fault_of(&token, listens) {
+        document.problem(place, fault);
+    } else if token == PLACEHOLDER || known.contains(&token_hash) {
+        document.problem(place, "expected another token than clients send");
+    }
+    Administration { token_hash: Some(token_hash), addresses }
+}

@@ -1,0 +1,117 @@
+//! The processes that work on a store: each says every few seconds that it is there.
+
+use std::{fmt::Write as _, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use tower_keypool::{
+    KeyPool,
+    store::{Ledger, LedgerEntry, Placing, StoreError},
+};
+
+use super::Records;
+use crate::standing::now_ms;
+
+/// The kind of their records.
+const PROCESS: &str = "process";
+/// How often each says so.
+const ROUND: Duration = Duration::from_secs(5);
+/// After so long without a word, in milliseconds, it is not there any more.
+const GONE: i64 = 20_000;
+
+/// A process as others see it. Times are Unix milliseconds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Process {
+    /// Which: no other life of any process has the same.
+    pub id: String,
+    /// The machine's name and the process's number.
+    pub name: String,
+    /// The machine's name.
+    pub host: String,
+    /// The process's number there.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// Where it listens.
+    pub listen: String,
+    /// When it began.
+    pub started: i64,
+    /// Owners in a lane with limits that it holds; none where it shares nothing.
+    pub units_held: Option<usize>,
+    /// Of so many that it knows.
+    pub units: Option<usize>,
+    /// How sharing stands: `connected`, `grace`, …
+    pub sharing: Option<String>,
+    /// When it said so.
+    pub seen: i64,
+}
+
+impl Process {
+    /// This one, which listens there.
+    pub fn this(listen: String) -> Self {
+        let mut id = String::new();
+        let mut random = [0; 8];
+        if getrandom::fill(&mut random).is_err() {
+            random = now_ms().to_ne_bytes();
+        }
+        for byte in random {
+            let _ = write!(id, "{byte:02x}");
+        }
+        let (host, pid) = (host(), std::process::id());
+        let name = format!("{host}-{pid}");
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Self { id, name, host, pid, version, listen, started: now_ms(), ..Self::default() }
+    }
+
+    /// As it is now.
+    #[must_use]
+    pub fn now(&self, pool: &KeyPool) -> Self {
+        let sharing = pool.sharing();
+        Self {
+            units_held: sharing.map(|sharing| sharing.held),
+            units: sharing.map(|sharing| sharing.units),
+            sharing: sharing.map(|sharing| sharing.state.word().to_owned()),
+            seen: now_ms(),
+            ..self.clone()
+        }
+    }
+}
+
+fn host() -> String {
+    let told = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let told = told.or_else(|| std::env::var("HOSTNAME").ok()).or_else(|| std::env::var("COMPUTERNAME").ok());
+    told.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
+}
+
+/// Says every few seconds that this process is there, until the task is aborted.
+pub async fn tell(records: Records, process: Process, pool: KeyPool) {
+    loop {
+        // A store that is away is told of elsewhere.
+        let _ = say(&records, &process.now(&pool)).await;
+        tokio::time::sleep(ROUND).await;
+    }
+}
+
+async fn say(records: &Records, process: &Process) -> Result<(), StoreError> {
+    let value = serde_json::to_string(process).map_err(|error| StoreError::because("a process", error))?;
+    let until = Some(process.seen + GONE);
+    let entry = LedgerEntry { name: process.id.clone(), value, until, ..LedgerEntry::default() };
+    records.keep(PROCESS, vec![entry], Placing::Replace, process.seen).await
+}
+
+/// It ends.
+pub async fn leave(records: &Records, process: &Process) {
+    let forgotten = records.forget(PROCESS, vec![process.id.clone()]);
+    let _ = tokio::time::timeout(Duration::from_secs(1), forgotten).await;
+}
+
+/// All that are there, in the order in which they began.
+///
+/// # Errors
+/// When they cannot be read.
+pub async fn all(records: &Records) -> Result<Vec<Process>, StoreError> {
+    let entries = records.kept_of(PROCESS, "", "", now_ms()).await?;
+    let mut all: Vec<Process> = entries.iter().filter_map(|entry| serde_json::from_str(&entry.value).ok()).collect();
+    all.sort_by(|one, other| (one.started, &one.id).cmp(&(other.started, &other.id)));
+    Ok(all)
+}

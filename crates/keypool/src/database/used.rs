@@ -1,0 +1,226 @@
+//! What each tenant used of which model, day by day: counted in memory, and written every few seconds.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tower_keypool::store::{Ledger, LedgerEntry, Placing, StoreError};
+
+use super::Records;
+use crate::standing::now_ms;
+
+/// The kind of its entries: one a day for each life of a process.
+const USED: &str = "used";
+/// How often it is written, where there is anything new.
+const ROUND: Duration = Duration::from_secs(5);
+/// Tenants times models of a day that have a line of their own.
+const MOST: usize = 1024;
+/// Models of a tenant.
+const MOST_MODELS: usize = 256;
+/// All others'.
+const OTHERS: &str = "*";
+const DAY: i64 = 24 * 3_600_000;
+/// For so long it is kept.
+const KEPT: i64 = 400 * DAY;
+
+/// What was used together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Use {
+    /// Requests of clients, however many attempts they took.
+    pub requests: u64,
+    /// Of these, those without a good answer.
+    pub failed: u64,
+    /// Tokens of prompts, as answers told.
+    pub input_tokens: u64,
+    /// Tokens of answers.
+    pub output_tokens: u64,
+}
+
+impl Use {
+    /// Adds another's.
+    pub fn add(&mut self, more: &Self) {
+        self.requests += more.requests;
+        self.failed += more.failed;
+        self.input_tokens = self.input_tokens.saturating_add(more.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(more.output_tokens);
+    }
+}
+
+/// By tenant and model.
+type Models = HashMap<Arc<str>, HashMap<Arc<str>, Use>>;
+
+/// What this process's requests used. A cheap handle.
+#[derive(Clone, Debug, Default)]
+pub struct Used(Arc<Mutex<Days>>);
+
+#[derive(Debug, Default)]
+struct Days {
+    /// Days since 1970 in UTC.
+    days: BTreeMap<i64, Models>,
+    /// Something came since it was written.
+    new: bool,
+}
+
+/// A line of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Line {
+    /// The date, in UTC: `2026-06-15`.
+    pub day: String,
+    /// Who asked.
+    pub tenant: String,
+    /// For what; `*`: models that have no line of their own, empty: none was named.
+    pub model: String,
+}
+
+impl Used {
+    fn days(&self) -> MutexGuard<'_, Days> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request has ended at this time, in Unix milliseconds.
+    ///
+    /// A model that no good answer has confirmed has no line of its own: what callers make up fills nothing.
+    pub fn book(&self, tenant: &Arc<str>, model: &str, cost: &Use, now: i64) {
+        let mut days = self.days();
+        days.new = true;
+        let today = days.days.entry(now.div_euclid(DAY)).or_default();
+        let full = today.values().map(HashMap::len).sum::<usize>() >= MOST;
+        // One of the commonest is there already.
+        if !today.contains_key(tenant) {
+            today.insert(Arc::clone(tenant), HashMap::new());
+        }
+        let Some(models) = today.get_mut(tenant) else { return };
+        let known = models.contains_key(model);
+        let own = known || model.is_empty() || (cost.failed == 0 && !full && models.len() < MOST_MODELS);
+        let model = if own { model } else { OTHERS };
+        match models.get_mut(model) {
+            Some(held) => held.add(cost),
+            None => drop(models.insert(model.into(), *cost)),
+        }
+    }
+
+    /// Writes it every few seconds, until the task is aborted. `process`: what this life of the process is called.
+    pub async fn keep(self, records: Records, process: String) {
+        loop {
+            tokio::time::sleep(ROUND).await;
+            self.flush(&records, &process, now_ms()).await;
+        }
+    }
+
+    /// Writes what is new. `now`: in Unix milliseconds.
+    pub async fn flush(&self, records: &Records, process: &str, now: i64) {
+        let entries = {
+            let mut days = self.days();
+            if !std::mem::take(&mut days.new) {
+                return;
+            }
+            let entries = days.days.iter().filter_map(|(day, models)| entry(*day, process, models));
+            entries.collect::<Vec<_>>()
+        };
+        let kept = tokio::time::timeout(ROUND, records.keep(USED, entries, Placing::Replace, now)).await;
+        let mut days = self.days();
+        match kept {
+            Ok(Ok(())) => {
+                // Yesterday's is whole, and kept.
+                let today = now.div_euclid(DAY);
+                let new = days.new;
+                days.days.retain(|day, _| *day >= today || new);
+            }
+            // The next round has it.
+            _ => days.new = true,
+        }
+    }
+
+    /// What was used on these days (both included), by all processes that work on these records; of this one, up to
+    /// now, in Unix milliseconds.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn read(
+        &self,
+        records: &Records,
+        process: &str,
+        (from, to): (&str, &str),
+        now: i64,
+    ) -> Result<BTreeMap<Line, Use>, StoreError> {
+        self.flush(records, process, now).await;
+        let begin = from.chars().zip(to.chars()).take_while(|(one, other)| one == other).map(|(one, _)| one);
+        let begin: String = begin.collect();
+        let mut lines = BTreeMap::new();
+        for entry in records.kept_of(USED, "", &begin, now).await? {
+            let Some((day, _)) = entry.name.split_once('\n').filter(|(day, _)| (from..=to).contains(day)) else {
+                continue;
+            };
+            let Ok(tenants) = serde_json::from_str::<Kept>(&entry.value) else { continue };
+            for (tenant, models) in tenants {
+                for (model, cost) in models {
+                    let line = Line { day: day.to_owned(), tenant: tenant.clone(), model };
+                    lines.entry(line).or_insert_with(Use::default).add(&cost);
+                }
+            }
+        }
+        Ok(lines)
+    }
+}
+
+/// As it is kept.
+type Kept = BTreeMap<String, BTreeMap<String, Use>>;
+
+fn entry(day: i64, process: &str, models: &Models) -> Option<LedgerEntry> {
+    let date = jiff::Timestamp::from_millisecond(day * DAY).ok()?.to_zoned(jiff::tz::TimeZone::UTC).date();
+    Some(LedgerEntry {
+        name: format!("{date}\n{process}"),
+        value: serde_json::to_string(models).ok()?,
+        until: Some(day * DAY + KEPT),
+        ..LedgerEntry::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: i64 = 20_000 * DAY + DAY / 2;
+
+    fn good(tokens: u64) -> Use {
+        Use { requests: 1, failed: 0, input_tokens: tokens, output_tokens: 1 }
+    }
+
+    #[tokio::test]
+    async fn processes_and_lives_of_them_add_up() {
+        let records = Records::default();
+        let acme: Arc<str> = "acme".into();
+        for process in ["a", "b"] {
+            let used = Used::default();
+            for _ in 0..3 {
+                used.book(&acme, "flash", &good(7), NOON);
+            }
+            used.flush(&records, process, NOON).await;
+            used.book(&acme, "flash", &good(7), NOON);
+            used.book(&acme, "pro", &good(1), NOON + DAY);
+            used.flush(&records, process, NOON).await;
+        }
+        let lines = Used::default().read(&records, "c", ("2024-10-04", "2024-10-05"), NOON).await.unwrap();
+        let told: Vec<_> = lines.iter().map(|(line, used)| (&*line.day, &*line.model, used.requests)).collect();
+        assert_eq!(told, [("2024-10-04", "flash", 8), ("2024-10-05", "pro", 2)]);
+        assert_eq!(lines.values().next().unwrap().input_tokens, 56);
+    }
+
+    #[tokio::test]
+    async fn models_that_callers_make_up_share_a_line() {
+        let used = Used::default();
+        let acme: Arc<str> = "acme".into();
+        for n in 0..5_000 {
+            used.book(&acme, &format!("made-up-{n}"), &Use { requests: 1, failed: 1, ..Use::default() }, NOON);
+            used.book(&acme, &format!("true-{n}"), &good(1), NOON);
+        }
+        let lines = used.read(&Records::default(), "a", ("2024-10-04", "2024-10-04"), NOON).await.unwrap();
+        assert!(lines.len() <= MOST_MODELS + 1, "{}", lines.len());
+        assert_eq!(lines.values().map(|used| used.requests).sum::<u64>(), 10_000);
+        assert!(!lines.keys().any(|line| line.model.starts_with("made-up")));
+    }
+}

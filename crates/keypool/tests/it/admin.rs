@@ -1,0 +1,463 @@
+//! The admin API: who may come in, what is told, what is changed; and never a secret.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::{
+    binary::Running,
+    home::{Home, end, hello, no_secret, secret, simulator, within_2s},
+    support::{Answer, ask, raw},
+};
+
+pub(crate) const TOKEN: &str = "an-admin-token-of-the-test";
+const SERVE: [&str; 2] = ["--admin-token", TOKEN];
+
+pub(crate) async fn send(running: &Running, method: Method, path: &str, body: impl Into<Bytes>) -> Answer {
+    let url = format!("{}/-/admin{path}", running.url);
+    let answer = ask(Request::builder().method(method).uri(url).header("x-keypool-admin", TOKEN), body).await;
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    no_secret(&text);
+    assert!(!text.contains(TOKEN), "{path}: {text}");
+    assert_eq!(answer.header("cache-control"), "no-store");
+    answer
+}
+
+/// What is told at this path.
+#[track_caller]
+pub(crate) fn get(running: &Running, path: &str) -> impl Future<Output = Value> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let answer = send(running, Method::GET, path, "").await;
+        assert_eq!(answer.status, StatusCode::OK, "{caller}: {answer:?}");
+        answer.json()
+    }
+}
+
+/// What came of a change.
+#[track_caller]
+fn post(running: &Running, path: &str, body: &Value) -> impl Future<Output = Answer> {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    async move { send(running, Method::POST, path, body).await }
+}
+
+fn address_of(running: &Running) -> SocketAddr {
+    running.url.strip_prefix("http://").unwrap().parse().unwrap()
+}
+
+fn code(answer: &Answer) -> (u16, String) {
+    (answer.status.as_u16(), answer.json()["error"]["code"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_token_it_is_off_and_says_how_it_is_switched_on() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let running = home.serve(&sim, &[]);
+    for path in ["/-/admin", "/-/admin/snapshot", "/-/ui"] {
+        let answer = ask(Request::get(format!("{}{path}", running.url)).header("x-keypool-admin", TOKEN), "").await;
+        assert_eq!(code(&answer), (404, "admin_off".to_owned()));
+        assert!(answer.json()["error"]["message"].as_str().unwrap().contains("KEYPOOL_ADMIN_TOKEN"));
+    }
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_administrators_token_opens_it_and_it_opens_nothing_else() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let running = home.serve(&sim, &SERVE);
+    let url = format!("{}/-/admin/keys", running.url);
+    let with = |name: &'static str, value: &str| ask(Request::get(&url).header(name, value.to_owned()), "");
+    assert_eq!(with("authorization", &format!("Bearer {TOKEN}")).await.status, 200);
+    assert_eq!(code(&ask(Request::get(&url), "").await), (401, "unauthorized".to_owned()));
+    assert_eq!(code(&with("x-goog-api-key", TOKEN).await).0, 401);
+    assert_eq!(code(&with("authorization", "Bearer PLACEHOLDER_GEMINI_TOKEN").await).0, 401);
+    // Nobody else's page, whatever it sends.
+    let foreign = Request::get(&url).header("x-keypool-admin", TOKEN).header("origin", "http://evil.example");
+    assert_eq!(code(&ask(foreign, "").await).0, 403);
+    let head = format!("GET /-/admin/keys HTTP/1.1\r\nhost: evil.example\r\nx-keypool-admin: {TOKEN}\r\n\r\n");
+    assert!(raw(address_of(&running), &head).await.starts_with("HTTP/1.1 421"));
+    // It is no client's token, and never leaves.
+    let models = format!("{}/v1beta/models", running.url);
+    assert_eq!(ask(Request::get(&models).header("x-goog-api-key", TOKEN), "").await.status, 401);
+    assert_eq!(ask(Request::get(format!("{models}?key={TOKEN}")), "").await.status, 401);
+    assert_eq!(sim.report().total.arrivals, 0);
+    // Whoever is wrong too often waits; the client's own requests do not.
+    let mut last = ask(Request::get(&url), "").await;
+    for _ in 0..12 {
+        last = with("x-keypool-admin", "wrong").await;
+    }
+    assert_eq!(code(&last), (429, "throttled".to_owned()));
+    assert!((1..=61).contains(&last.header("retry-after").parse::<u64>().unwrap()));
+    assert_eq!(with("x-keypool-admin", TOKEN).await.status, 429);
+    assert_eq!(hello(&running).await.status, 200);
+    let said = end(running).await;
+    assert!(!said.contains(TOKEN), "{said}");
+    let shown = home.run(&["config", "show"]).good();
+    assert!(!shown.contains(TOKEN));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_changes_only_from_the_gateways_own_page() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let running = home.serve(&sim, &SERVE);
+    let login = format!("{}/-/admin/login", running.url);
+    let wrong = ask(Request::post(&login), json!({ "token": "wrong" }).to_string()).await;
+    assert_eq!(code(&wrong).0, 401);
+    assert!(!wrong.headers.contains_key("set-cookie"));
+    let fine = ask(Request::post(&login), json!({ "token": TOKEN }).to_string()).await;
+    assert_eq!(fine.status, 200);
+    let set = fine.header("set-cookie").to_owned();
+    for part in ["HttpOnly", "SameSite=Strict", "Path=/-/", "Max-Age=43200"] {
+        assert!(set.contains(part), "{set}");
+    }
+    assert!(!set.contains("Secure"), "it came without TLS");
+    let cookie = set.split(';').next().unwrap().to_owned();
+    assert!(cookie.len() >= 32, "128 bits at least");
+    let url = |path: &str| format!("{}/-/admin{path}", running.url);
+    let with = |request: http::request::Builder| ask(request.header("cookie", &cookie), "");
+    assert_eq!(with(Request::get(url("/snapshot"))).await.status, 200);
+    let disable = || Request::post(url("/keys/one/disable"));
+    assert_eq!(code(&with(disable()).await), (403, "foreign_origin".to_owned()));
+    assert_eq!(code(&with(disable().header("origin", "http://evil.example")).await).0, 403);
+    assert_eq!(code(&with(disable().header("origin", "null")).await).0, 403);
+    assert_eq!(home.key("one")["state"], "usable");
+    let own = running.url.clone();
+    assert_eq!(with(disable().header("origin", &own)).await.status, 200);
+    assert_eq!(home.key("one")["state"], "disabled");
+    // A client's way stays closed.
+    assert_eq!(with(Request::get(format!("{}/v1beta/models", running.url))).await.status, 401);
+    assert_eq!(with(Request::post(url("/logout")).header("origin", &own)).await.status, 200);
+    assert_eq!(with(Request::get(url("/snapshot"))).await.status, 401);
+    let said = end(running).await;
+    assert!(!said.contains(cookie.split('=').nth(1).unwrap()), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_tells_how_all_stands_and_never_a_secret() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    home.add(0, "one", &["--label", "note:<img src=x onerror=alert(1)>"]);
+    let running = home.serve(&sim, &SERVE);
+    for _ in 0..3 {
+        assert_eq!(hello(&running).await.status, 200);
+    }
+    let snapshot = get(&running, "/snapshot").await;
+    assert_eq!(snapshot["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(snapshot["snapshot"]["started"], 3);
+    assert_eq!(snapshot["snapshot"]["keys"][0]["labels"]["note"], "<img src=x onerror=alert(1)>");
+    let answer = send(&running, Method::GET, "/snapshot?pool=other", "").await;
+    assert_eq!(code(&answer), (404, "not_found".to_owned()));
+
+    let keys = get(&running, "/keys").await;
+    assert_eq!((keys["total"].as_u64(), keys["keys"][0]["id"].as_str()), (Some(1), Some("one")));
+    assert_eq!(keys["keys"][0]["live"]["started"], 3);
+    assert_eq!(get(&running, "/keys?state=disabled").await["total"], 0);
+    assert_eq!(get(&running, "/keys?offset=1").await["keys"], json!([]));
+    assert_eq!(code(&send(&running, Method::GET, "/keys?state=odd", "").await).0, 400);
+    assert_eq!(get(&running, "/keys/one").await["state"], "usable");
+    assert_eq!(code(&send(&running, Method::GET, "/keys/nobody", "").await).0, 404);
+    let typed = send(&running, Method::GET, &format!("/keys/{}", secret(0)), "").await;
+    assert_eq!(code(&typed).0, 404);
+
+    let used = get(&running, "/usage?by=tenant").await;
+    assert_eq!(used["rows"][0]["tenant"], "default");
+    assert_eq!(used["rows"][0]["model"], "gemini-2.5-flash");
+    assert_eq!((used["total"]["requests"].as_u64(), used["total"]["failed"].as_u64()), (Some(3), Some(0)));
+    assert!(
+        used["total"]["input_tokens"].as_u64().unwrap() > 0 && used["total"]["output_tokens"].as_u64().unwrap() > 0
+    );
+    let processes = get(&running, "/processes").await;
+    let this = &processes["processes"][0];
+    assert_eq!((this["is_this"].as_bool(), this["pid"].is_u64()), (Some(true), true));
+    assert_eq!(get(&running, "/tenants").await["tenants"][0]["name"], "default");
+    assert_eq!(get(&running, "/errors").await["errors"], json!([]));
+
+    assert_eq!(code(&send(&running, Method::GET, "/nowhere", "").await), (404, "not_found".to_owned()));
+    let other = send(&running, Method::PUT, "/keys/one", "").await;
+    assert_eq!(code(&other), (405, "method_not_allowed".to_owned()));
+    assert_eq!(other.header("allow"), "GET, PATCH, DELETE");
+    let long = send(&running, Method::POST, "/keys", vec![b' '; (64 << 10) + 1]).await;
+    assert_eq!(code(&long), (413, "too_large".to_owned()));
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_changed_in_all_processes_and_for_good() {
+    let (home, sim) = (Home::new(), simulator(4).await);
+    home.add(0, "one", &[]);
+    home.add(1, "two", &[]);
+    let (first, second) = (home.serve(&sim, &SERVE), home.serve(&sim, &[]));
+    within_2s(&second, &["one", "two"]).await;
+    let done = post(&first, "/keys/one/disable", &json!({ "reason": "too dear" })).await;
+    assert_eq!((done.status, done.json()["id"].as_str().unwrap()), (StatusCode::OK, "one"));
+    within_2s(&second, &["two"]).await;
+    within_2s(&first, &["two"]).await;
+    assert_eq!(home.key("one")["reason"], "too dear");
+
+    let added =
+        post(&first, "/keys", &json!({ "secret": secret(2), "id": "three", "said": { "owner": "o", "weight": 2.0 } }))
+            .await;
+    assert_eq!(added.status, 201, "{added:?}");
+    within_2s(&second, &["three", "two"]).await;
+    let again = post(&first, "/keys", &json!({ "secret": secret(2) })).await;
+    assert_eq!((again.status.as_u16(), again.json()["added"].as_bool()), (200, Some(false)));
+    let three = get(&first, "/keys/three").await;
+    assert_eq!((three["owner"].as_str(), three["weight"].as_f64()), (Some("o"), Some(2.0)));
+
+    let set = send(
+        &first,
+        Method::PATCH,
+        "/keys/three",
+        json!({ "weight": 0.5, "owner": null, "limits": { "rpm": 7 } }).to_string(),
+    )
+    .await;
+    assert_eq!(set.status, 200, "{set:?}");
+    let three = get(&first, "/keys/three").await;
+    assert_eq!((three["owner"].as_str(), three["weight"].as_f64()), (None, Some(0.5)));
+    assert_eq!(three["limits"]["*"][0], "7 requests/minute");
+
+    assert_eq!(post(&first, "/keys/two/replace", &json!({ "secret": secret(3) })).await.status, 200);
+    assert_eq!(send(&first, Method::DELETE, "/keys/three", "").await.status, 200);
+    within_2s(&second, &["two"]).await;
+    assert_eq!(post(&first, "/keys/one/enable", &Value::Null).await.status, 200);
+    within_2s(&second, &["one", "two"]).await;
+
+    // What is wrong is said, and never what was sent.
+    for (path, body, expected) in [
+        ("/keys", json!({ "secret": "short" }), 400),
+        ("/keys", json!({ "secret": secret(5), "id": "one" }), 409),
+        ("/keys", json!({ "secret": 5, "id": secret(6) }), 400),
+        ("/keys", json!({ "secret": secret(5), secret(6): 1 }), 400),
+        ("/keys/nobody/disable", Value::Null, 404),
+        ("/keys/one/disable", json!({ "reason": secret(7) }), 400),
+        ("/keys/one/replace", json!({ "secret": secret(3) }), 409),
+    ] {
+        let answer = post(&first, path, &body).await;
+        assert_eq!(answer.status.as_u16(), expected, "{path} {answer:?}");
+    }
+    let file = format!("{}\n{} id=four weight=2\nnonsense\n", secret(8), secret(9));
+    let imported = send(&first, Method::POST, "/import?source=mail", file).await;
+    let told = imported.json();
+    assert_eq!((told["added"].as_u64(), told["rejected"][0]["line"].as_u64()), (Some(2), Some(3)), "{told}");
+    assert_eq!(get(&first, "/keys/four").await["source"], "mail");
+
+    let audit = get(&first, "/audit").await;
+    let changes = audit["changes"].as_array().unwrap();
+    let named = |what: &str, key: &str| {
+        changes.iter().any(|change| {
+            change["what"] == what
+                && change["key"] == key
+                && change["result"] == "done"
+                && change["from"] == "127.0.0.1"
+        })
+    };
+    assert!(named("disable", "one") && named("add", "three") && named("replace", "two"), "{audit}");
+    assert!(changes.iter().any(|change| change["result"] == "not_found" && change["key"].is_null()));
+    end(second).await;
+    let said = end(first).await;
+    assert!(said.contains("what=disable") && said.contains("key=one"), "{said}");
+    let third = home.serve(&sim, &SERVE);
+    assert_eq!(get(&third, "/keys/three").await["state"], "removed");
+    assert_eq!(get(&third, "/keys/one").await["state"], "usable");
+    end(third).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_database_changes_act_on_the_running_pool_and_say_so() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    let file = home.write("keys.txt", &format!("{} id=one\n", secret(0)));
+    let running = home.serve(&sim, &["--db", "none", "--keys", &file, "--admin-token", TOKEN]);
+    let done = post(&running, "/keys/one/disable", &Value::Null).await;
+    assert!(done.json()["acts"].as_str().unwrap().contains("this process alone"), "{done:?}");
+    assert_eq!(hello(&running).await.status, 503);
+    assert_eq!(post(&running, "/keys/one/enable", &Value::Null).await.status, 200);
+    assert_eq!(hello(&running).await.status, 200);
+    assert_eq!(post(&running, "/keys", &json!({ "secret": secret(1), "id": "two" })).await.status, 201);
+    within_2s(&running, &["one", "two"]).await;
+    assert_eq!(send(&running, Method::DELETE, "/keys/two", "").await.status, 200);
+    within_2s(&running, &["one"]).await;
+    assert_eq!(code(&send(&running, Method::POST, "/import", "x").await), (409, "no_database".to_owned()));
+    assert_eq!(
+        code(&send(&running, Method::PATCH, "/keys/one", r#"{"owner":"o"}"#).await),
+        (409, "no_database".to_owned())
+    );
+    assert_eq!(get(&running, "/processes").await["processes"].as_array().unwrap().len(), 1);
+    let used = get(&running, "/usage?by=tenant").await;
+    assert!(used["total"]["requests"].as_u64().unwrap() > 2 && used["total"]["failed"] == 1, "{used}");
+    assert_eq!(code(&send(&running, Method::GET, "/usage", "").await), (409, "no_database".to_owned()));
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_tried_whatever_the_pool_thinks_of_it() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "good", &[]);
+    home.add(19, "bad", &[]);
+    let running = home.serve(&sim, &SERVE);
+    assert_eq!(post(&running, "/keys/good/disable", &Value::Null).await.status, 200);
+    let good = post(&running, "/keys/good/test", &Value::Null).await.json();
+    assert_eq!((good["works"].as_bool(), good["status"].as_u64()), (Some(true), Some(200)), "{good}");
+    let asked = post(&running, "/keys/good/test", &json!({ "model": "gemini-2.5-flash" })).await.json();
+    assert_eq!(asked["works"], true, "{asked}");
+    let bad = post(&running, "/keys/bad/test", &Value::Null).await.json();
+    assert_eq!((bad["works"].as_bool(), bad["verdict"].as_str()), (Some(false), Some("invalid_key")), "{bad}");
+    assert!(!bad["advice"].as_str().unwrap().is_empty() && bad["ms"].is_u64());
+    assert_eq!(get(&running, "/keys/bad").await["live"]["started"], 0, "the pool has not been asked");
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_a_list_and_a_stream() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let running = home.serve(&sim, &SERVE);
+    let stream = {
+        let (address, head) = (
+            address_of(&running),
+            format!("GET /-/admin/events HTTP/1.1\r\nhost: localhost\r\nx-keypool-admin: {TOKEN}\r\n\r\n"),
+        );
+        tokio::spawn(async move { raw(address, &head).await })
+    };
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(post(&running, "/keys/one/disable", &Value::Null).await.status, 200);
+    let streamed = stream.await.unwrap();
+    assert!(streamed.contains("content-type: text/event-stream"), "{streamed}");
+    assert!(streamed.contains("event: audit") && streamed.contains("event: disabled"), "{streamed}");
+    no_secret(&streamed);
+    let recent = get(&running, "/events?recent=5").await;
+    let events = recent["events"].as_array().unwrap();
+    assert!(events.len() <= 5 && events.iter().any(|event| event["event"] == "disabled" && event["pool"] == "main"));
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_the_events_does_not_hold_up_the_end() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let running = home.serve(&sim, &SERVE);
+    let head = format!("GET /-/admin/events HTTP/1.1\r\nhost: localhost\r\nx-keypool-admin: {TOKEN}\r\n\r\n");
+    let mut stream = tokio::net::TcpStream::connect(address_of(&running)).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    // Answers under way get 10 s.
+    let said = tokio::time::timeout(Duration::from_secs(5), end(running)).await.expect("it ends at once");
+    assert!(!said.contains("cut off"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_says_what_was_taken_or_why_not() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    let file = home.write("keys.txt", &format!("{} id=one\n", secret(0)));
+    let running = home.serve(&sim, &["--keys", &file, "--admin-token", TOKEN]);
+    let same = post(&running, "/reload", &Value::Null).await;
+    assert_eq!(same.json()["news"], "no key changed", "{same:?}");
+    std::fs::remove_file(&file).unwrap();
+    let refused = post(&running, "/reload", &Value::Null).await;
+    assert_eq!(code(&refused), (409, "refused".to_owned()));
+    assert!(refused.json()["error"]["message"].as_str().unwrap().contains("keys.txt"));
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_of_a_store_see_each_other_until_they_end() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let (first, second) = (home.serve(&sim, &SERVE), home.serve(&sim, &[]));
+    assert_eq!(hello(&second).await.status, 200);
+    let seen = async |wanted: usize| {
+        let found = async {
+            loop {
+                let told = get(&first, "/processes").await;
+                let all = told["processes"].as_array().unwrap().clone();
+                if all.len() == wanted {
+                    return all;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(2), found).await.expect("they see each other")
+    };
+    let all = seen(2).await;
+    assert!(all.iter().all(|process| process["version"] == env!("CARGO_PKG_VERSION") && process["seen"].is_i64()));
+    assert_ne!(all[0]["pid"], all[1]["pid"]);
+    end(second).await;
+    seen(1).await;
+    end(first).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_an_address_of_its_own_it_is_there_alone() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let running = home.serve(&sim, &["--admin-token", TOKEN, "--admin-listen", "127.0.0.1:0"]);
+    let answer = ask(Request::get(format!("{}/-/admin/keys", running.url)).header("x-keypool-admin", TOKEN), "").await;
+    assert_eq!(code(&answer).0, 404);
+    let url = running.told.split("the admin API is on ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let there = ask(Request::get(format!("{url}/keys")).header("x-keypool-admin", TOKEN), "").await;
+    assert_eq!(there.json()["total"], 1);
+    let client = url.replace("/-/admin", "/v1beta/models");
+    let answer = ask(Request::get(client).header("x-goog-api-key", "PLACEHOLDER_GEMINI_TOKEN"), "").await;
+    assert_eq!(answer.status, 401, "clients have another address");
+    assert_eq!(hello(&running).await.status, 200);
+    end(running).await;
+}
+
+#[test]
+fn a_token_that_is_weak_or_the_clients_own_is_refused() {
+    let home = Home::new();
+    let file = home.write("keys.txt", &format!("{}\n", secret(0)));
+    let serve = |more: &[&str]| home.run(&[&["serve", "--keys", &file, "--db", "none"], more].concat());
+    serve(&["--listen", "0.0.0.0:0", "--token", "a-token-long-enough-1", "--admin-token", "short"])
+        .bad(2, "16 characters");
+    serve(&["--admin-listen", "0.0.0.0:0", "--admin-token", "short"]).bad(2, "16 characters");
+    serve(&["--token", "the-same-token-1", "--admin-token", "the-same-token-1"]).bad(2, "another");
+    serve(&["--admin-token", "PLACEHOLDER_GEMINI_TOKEN"]).bad(2, "another");
+    serve(&["--admin-listen", "127.0.0.1:0"]).bad(2, "token is needed");
+}
+
+/// The description says all that there is, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_path_of_the_description_is_there_and_the_other_way_round() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let running = home.serve(&sim, &SERVE);
+    let description = get(&running, "/openapi.json").await;
+    assert_eq!(description["openapi"], "3.1.0");
+    let mut walked = 0;
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        let url = path.strip_prefix("/-/admin").unwrap().replace("{id}", "nobody");
+        let operations = operations.as_object().unwrap();
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            let described = operations.contains_key(&method.to_ascii_lowercase());
+            if path.ends_with("/events") && method == "GET" {
+                // It has no end.
+                let recent = send(&running, Method::GET, "/events?recent=1", "").await;
+                assert_eq!(recent.status, 200);
+                walked += 1;
+                continue;
+            }
+            let answer = send(&running, method.parse().unwrap(), &url, "").await;
+            assert_eq!(answer.status != 405, described, "{method} {path}: {answer:?}");
+            if described {
+                walked += 1;
+                assert_ne!(code(&answer).1, "internal", "{method} {path}: {answer:?}");
+                assert!(answer.status != 404 || path.contains("{id}"), "{method} {path}: {answer:?}");
+                assert!(answer.json().is_object());
+            }
+        }
+    }
+    assert!(walked >= 23, "{walked}");
+    let schemas = &description["components"]["schemas"];
+    for used in description.to_string().split("#/components/schemas/").skip(1) {
+        let name = used.split('"').next().unwrap();
+        assert!(schemas[name].is_object(), "{name}");
+    }
+    end(running).await;
+}

@@ -1,0 +1,144 @@
+//! What became of a request: asked of the admin API, and by `keypool explain`.
+
+use gemini_sim::{GeminiSim, Key, Limits, Project};
+use http::{Method, Request};
+use serde_json::Value;
+
+use crate::{
+    admin::{TOKEN, get, send},
+    binary::Running,
+    home::{Home, end, secret, simulator},
+    serving::HELLO,
+    support::{Answer, ask},
+};
+
+const SERVE: [&str; 2] = ["--admin-token", TOKEN];
+
+async fn traced(running: &Running, id: &str, headers: &[(&'static str, &str)]) -> Answer {
+    let url = format!("{}/v1beta/models/gemini-2.5-flash:generateContent?key=PLACEHOLDER_GEMINI_TOKEN", running.url);
+    let mut request = Request::post(url).header("x-request-id", id);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    ask(request, HELLO).await
+}
+
+const ASKED: [(&str, &str); 2] = [("x-keypool-trace", "1"), ("x-keypool-admin", TOKEN)];
+
+fn keys(attempts: &Value) -> Vec<&str> {
+    attempts.as_array().unwrap().iter().map(|attempt| attempt["key"].as_str().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_candidate_and_every_attempt_are_told() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    // The provider does not know this one.
+    home.add(15, "unknown", &["--priority", "0"]);
+    home.add(0, "spare", &["--priority", "5"]);
+    home.add(1, "off", &["--priority", "0"]);
+    home.run(&["keys", "disable", "off"]).good();
+    let running = home.serve(&sim, &SERVE);
+    let answer = traced(&running, "told-1", &ASKED).await;
+    assert_eq!((answer.status.as_u16(), answer.header("x-keypool-trace-id")), (200, "told-1"));
+    let told = get(&running, "/requests/told-1").await;
+    assert_eq!((told["status"].as_u64(), told["answered_by"].as_str()), (Some(200), Some("provider")));
+    assert_eq!((told["tenant"].as_str(), told["model"].as_str()), (Some("default"), Some("gemini-2.5-flash")));
+    assert_eq!(told["path"], "/v1beta/models/gemini-2.5-flash:generateContent", "without the query");
+    assert_eq!(keys(&told["attempts"]), ["unknown", "spare"]);
+    let [first, second] = &told["attempts"].as_array().unwrap()[..] else { panic!("{told}") };
+    assert_eq!((first["status"].as_u64(), first["verdict"].as_str()), (Some(400), Some("invalid_key")));
+    assert!(!first["sentence"].as_str().unwrap().is_empty() && first["ms"].is_u64() && second["ms"].is_u64());
+    assert_eq!((second["status"].as_u64(), second["verdict"].as_str()), (Some(200), Some("success")));
+    let look = told["looks"][0]["candidates"].as_array().unwrap();
+    let out = |key: &str| look.iter().find(|one| one["key"] == key).unwrap()["out"].clone();
+    assert_eq!((look.len(), out("unknown"), out("spare")), (3, Value::Null, Value::Null));
+    assert!(out("off").as_str().unwrap().contains("disabled"), "{look:?}");
+    let errors = get(&running, "/errors").await;
+    let error = &errors["errors"][0];
+    assert_eq!(
+        (error["key"].as_str(), error["status"].as_u64(), error["request"].as_str()),
+        (Some("unknown"), Some(400), Some("told-1"))
+    );
+    assert!(!error["sentence"].as_str().unwrap().is_empty() && error["at"].is_i64());
+
+    let said = home.run(&["explain", "told-1", "--admin", &running.url, "--admin-token", TOKEN]).good();
+    for part in ["unknown", "spare", "disabled", "invalid_key", "the provider's own answer"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let json = home.run(&["explain", "told-1", "--admin", &running.url, "--admin-token", TOKEN, "--json"]).json();
+    assert_eq!(keys(&json["attempts"]), ["unknown", "spare"]);
+    home.run(&["explain", "nobody", "--admin", &running.url, "--admin-token", TOKEN]).bad(1, "404");
+    home.run(&["explain", "told-1", "--admin", &running.url, "--admin-token", "wrong"]).bad(1, "401");
+    home.run(&["explain", "told-1", "--admin", &running.url]).bad(2, "KEYPOOL_ADMIN_TOKEN");
+    let mut command = home.command(&["explain", "told-1", "--admin", &running.url]);
+    command.env("KEYPOOL_ADMIN_TOKEN", TOKEN);
+    Home::ended(command, "").good();
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_an_administrator_is_told_and_nothing_of_it_goes_upstream() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let running = home.serve(&sim, &SERVE);
+    for headers in [&[("x-keypool-trace", "1")][..], &[("x-keypool-trace", "1"), ("x-keypool-admin", "wrong")], &[]] {
+        let answer = traced(&running, "plain", headers).await;
+        assert_eq!((answer.status.as_u16(), answer.header("x-keypool-trace-id")), (200, ""));
+    }
+    // It is remembered all the same, without a look at the keys.
+    let told = get(&running, "/requests/plain").await;
+    assert_eq!((told["looks"].as_array().unwrap().len(), told["surveyed"].as_bool()), (0, Some(false)));
+    assert_eq!((keys(&told["attempts"]), told["attempts"][0]["status"].as_u64()), (vec!["one"], Some(200)));
+    assert_eq!(get(&running, "/requests").await["requests"].as_array().unwrap().len(), 3);
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_429_it_was_is_told() {
+    let project = Project::new("100000000001").key(Key::new(secret(0))).limits(Limits::none().rpm(1));
+    let sim = GeminiSim::builder().project(project).start().await.unwrap();
+    let home = Home::new();
+    home.add(0, "one", &[]);
+    let made = home.run(&["tenants", "add", "few", "--rpd", "1"]).good();
+    let token = made.lines().find(|line| line.starts_with("kp-")).unwrap().trim().to_owned();
+    let running = home.serve(&sim, &SERVE);
+    let url = format!("{}/v1beta/models/gemini-2.5-flash:generateContent", running.url);
+    let few =
+        |id: &'static str| ask(Request::post(&url).header("x-goog-api-key", &token).header("x-request-id", id), HELLO);
+    assert_eq!(few("first").await.status, 200);
+    // The tenant's own limit.
+    assert_eq!(few("ours").await.status, 429);
+    let told = get(&running, "/requests/ours").await;
+    assert_eq!((told["answered_by"].as_str(), told["tenant"].as_str()), (Some("gateway"), Some("few")));
+    assert!(told["why"].as_str().unwrap().contains("requests of this day"), "{told}");
+    assert_eq!(told["attempts"], serde_json::json!([]));
+    // The provider's, which no other key could carry: what the client gets is the gateway's 503, and the trace has both.
+    let answer = traced(&running, "theirs", &ASKED).await;
+    let told = get(&running, "/requests/theirs").await;
+    assert_eq!(told["status"].as_u64().unwrap(), u64::from(answer.status.as_u16()));
+    assert_eq!(
+        (told["attempts"][0]["status"].as_u64(), told["attempts"][0]["verdict"].as_str()),
+        (Some(429), Some("rate_limited")),
+        "{told}"
+    );
+    assert_eq!(told["answered_by"], "gateway");
+    assert!(told["retry_after"].is_string() && told["why"].as_str().unwrap().contains("rate limit"), "{told}");
+    let said = home.run(&["explain", "theirs", "--admin", &running.url, "--admin-token", TOKEN]).good();
+    assert!(said.contains("this gateway's own answer, not the provider's"), "{said}");
+    let used = send(&running, Method::GET, "/usage?by=tenant", "").await.json();
+    let of = |tenant: &str| {
+        used["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|row| row["tenant"] == tenant)
+            .map(|row| row["requests"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    assert_eq!((of("few"), of("default")), (1, 1), "{used}");
+    end(running).await;
+    // The command tells the same, of the database alone.
+    let told = home.run(&["usage", "--by", "tenant", "--json"]).json();
+    assert_eq!(told["rows"], used["rows"]);
+    assert!(home.run(&["usage", "--by", "tenant", "--csv"]).good().contains(",few,gemini-2.5-flash,1,0,"));
+}
