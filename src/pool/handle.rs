@@ -124,22 +124,10 @@ impl KeyPool {
         AcquireMany::new(self.clone(), sizes)
     }
 
-    /// Whether some key could carry a request of this model now.
-    pub fn can_serve(&self, model: &str) -> bool {
-        let now = self.0.clock.now();
-        let demand = Demand::new(model);
-        self.look_at(now).could_pick(&demand, now)
-    }
-
     /// The pool as it stands. Costs a look at every key and lane.
     pub fn snapshot(&self) -> Snapshot {
         let now = self.0.clock.now();
         self.look_at(now).snapshot(now)
-    }
-
-    /// Whether both handles are of one pool.
-    pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// What happens from now on.

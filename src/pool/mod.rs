@@ -135,6 +135,13 @@ use write_behind::Written;
 #[derive(Clone)]
 pub struct KeyPool(Arc<Shared>);
 
+impl KeyPool {
+    /// Whether both handles are of one pool.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 impl std::fmt::Debug for KeyPool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KeyPool").field("provider", &self.0.provider.name()).finish_non_exhaustive()

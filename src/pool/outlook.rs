@@ -3,6 +3,13 @@
 use super::{Demand, Exhausted, KeyPool};
 
 impl KeyPool {
+    /// Whether some key could carry a request of this model now.
+    pub fn can_serve(&self, model: &str) -> bool {
+        let now = self.clock().now();
+        let demand = Demand::new(model);
+        self.look_at(now).could_pick(&demand, now)
+    }
+
     /// Why no key may carry this now; `None` where one may. Takes nothing, waits for nothing and counts nothing. Where no
     /// key may, it looks at every key to say why.
     ///

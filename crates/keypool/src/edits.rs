@@ -8,7 +8,7 @@ use tower_keypool::{
         KeySpec, Origin,
         key_file::{KeyFile, LineError},
     },
-    store::{Added, BookError, ImportRecord, KeptSecret, KeyBook, KeyRecord, KeySettings, StoreError},
+    store::{Added, BookError, ImportRecord, Keeping, KeptSecret, KeyBook, KeyRecord, KeySettings, StoreError},
 };
 
 use crate::{
@@ -97,20 +97,25 @@ pub fn read(text: &str, from: &'static str) -> Result<KeySpec, EditError> {
 /// # Errors
 /// When it cannot be kept there.
 pub fn keep(spec: &KeySpec, plain: bool, database: &Database) -> Result<(KeptSecret, Option<String>), EditError> {
+    let (keeping, made) = keeping(plain, database)?;
+    Ok((keeping.keep(spec.secret())?, made))
+}
+
+/// How secrets are kept in this database.
+fn keeping(plain: bool, database: &Database) -> Result<(Keeping, Option<String>), EditError> {
     let is_server = database.path().is_none();
     if plain && is_server {
         return Err(EditError::wrong("--plain: in Redis secrets are always encrypted (with KEYPOOL_SECRET_KEY)"));
     }
     if plain {
-        return Ok((KeptSecret::Plain(spec.secret().to_owned()), None));
+        return Ok((Keeping::Plain, None));
     }
     let mut key = SecretKey::of(database.path()).map_err(|error| EditError::Wrong(error.to_string()))?;
     let keeping = key.keeping();
     let (keeping, made) =
         if is_server { keeping.map_err(|error| EditError::Wrong(error.to_string()))? } else { keeping? };
-    let kept = keeping.keep(spec.secret())?;
     let made = made.then(|| key.file().map(|file| file.display().to_string())).flatten();
-    Ok((kept, made))
+    Ok((keeping, made))
 }
 
 /// The key that is meant by what was typed: a name, or the secret itself, which is not repeated.
@@ -312,6 +317,9 @@ pub fn add(
     Ok((added, off))
 }
 
+/// So many secrets are encrypted before others have their turn.
+const AT_A_TIME: usize = 256;
+
 /// Keeps all keys of a key file; what came of it, and the file of the key that encrypts them, if that was made just now.
 /// A line that is wrong costs no other.
 ///
@@ -323,14 +331,18 @@ pub async fn import(
     (from, source): (String, String),
     plain: bool,
 ) -> Result<(ImportRecord, Option<String>), EditError> {
-    let mut made = None;
+    // None is made for nothing.
+    let (keeping, made) = if file.entries.is_empty() { (Keeping::Plain, None) } else { keeping(plain, database)? };
     let mut keys = Vec::new();
     for entry in file.entries {
         let mut spec = entry.spec;
         spec.labels.entry("source".to_owned()).or_insert_with(|| source.clone());
-        let (kept, file) = keep(&spec, plain, database)?;
-        made = made.or(file);
+        let kept = keeping.keep(spec.secret())?;
         keys.push((entry.line, spec, kept));
+        if keys.len() % AT_A_TIME == 0 {
+            // Others wait for this thread.
+            tokio::task::yield_now().await;
+        }
     }
     let blank = ImportRecord {
         time: now_ms(),

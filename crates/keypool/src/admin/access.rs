@@ -25,6 +25,8 @@ const MOST_SESSIONS: usize = 256;
 /// So many wrong tokens from an address in this time, and it waits for the rest of it.
 const TRIES: u32 = 10;
 const ROUND: Duration = Duration::from_secs(60);
+/// What that is called.
+pub(super) const THROTTLED: &str = "throttled";
 /// So many addresses are remembered.
 const MOST_ADDRESSES: usize = 1024;
 
@@ -102,7 +104,7 @@ impl Access {
             if spent < ROUND && *times >= TRIES {
                 let seconds = (ROUND.saturating_sub(spent)).as_secs() + 1;
                 let fault =
-                    Fault::new(StatusCode::TOO_MANY_REQUESTS, "throttled", "too many wrong tokens: wait a moment");
+                    Fault::new(StatusCode::TOO_MANY_REQUESTS, THROTTLED, "too many wrong tokens: wait a moment");
                 return Err(fault.with(header::RETRY_AFTER, HeaderValue::from(seconds)));
             }
         }

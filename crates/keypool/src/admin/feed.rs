@@ -15,7 +15,7 @@ use http::StatusCode;
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tower_keypool::{KeyPool, Lost};
 
 use super::answer::{Answer, Fault, told};
@@ -33,6 +33,7 @@ pub(super) struct Feed {
     recent: Mutex<Recent>,
     sender: broadcast::Sender<Arc<Told>>,
     readers: Arc<Semaphore>,
+    ended: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +52,12 @@ struct Told {
 impl Feed {
     pub(super) fn new() -> Self {
         let (sender, _) = broadcast::channel(REMEMBERED);
-        Self { recent: Mutex::default(), sender, readers: Arc::new(Semaphore::new(READERS)) }
+        Self {
+            recent: Mutex::default(),
+            sender,
+            readers: Arc::new(Semaphore::new(READERS)),
+            ended: watch::Sender::new(false),
+        }
     }
 
     /// Something happened. It gets a number and a time.
@@ -85,6 +91,11 @@ impl Feed {
         });
     }
 
+    /// Every stream ends.
+    pub(super) fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
     /// The last so many, oldest first.
     pub(super) fn recent(&self, most: usize) -> Vec<Value> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,8 +109,13 @@ impl Feed {
             let why = "as many read the events as may at once";
             return Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_readers", why));
         };
-        let told_next = stream::unfold(self.sender.subscribe(), |mut receiver| async move {
-            let text = match tokio::time::timeout(QUIET, receiver.recv()).await {
+        let heard = (self.sender.subscribe(), self.ended.subscribe());
+        let told_next = stream::unfold(heard, |(mut receiver, mut ended)| async move {
+            let next = tokio::select! {
+                next = tokio::time::timeout(QUIET, receiver.recv()) => next,
+                _ = ended.wait_for(|ended| *ended) => return None,
+            };
+            let text = match next {
                 Err(_) => ": still here\n\n".to_owned(),
                 Ok(Ok(told)) => event(&told),
                 Ok(Err(broadcast::error::RecvError::Lagged(lost))) => {
@@ -107,7 +123,7 @@ impl Feed {
                 }
                 Ok(Err(broadcast::error::RecvError::Closed)) => return None,
             };
-            Some((Bytes::from(text), receiver))
+            Some((Bytes::from(text), (receiver, ended)))
         });
         // So that whoever waits for the head knows at once that it is there.
         let begin = stream::once(async { Bytes::from_static(b": keypool\n\n") });

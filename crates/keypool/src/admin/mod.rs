@@ -33,7 +33,7 @@ use tokio::sync::{mpsc, oneshot};
 use tower_keypool::{Clock, KeyPool, Tick, config::KeySpec};
 
 use self::{
-    access::{Access, Who},
+    access::{Access, THROTTLED, Who},
     answer::{Fault, fine},
     audit::Audit,
     change::Done,
@@ -184,6 +184,11 @@ impl Admin {
         *self.scene.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(scene);
     }
 
+    /// The gateway ends: whoever reads the events is not waited for.
+    pub(crate) fn leave(&self) {
+        self.feed.end();
+    }
+
     fn scene(&self) -> Arc<Scene> {
         Arc::clone(&self.scene.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -286,7 +291,10 @@ impl Admin {
         let login: Login = serde_json::from_slice(&body).map_err(|_| Fault::wrong("expected {\"token\": \"…\"}"))?;
         let tried = self.access.try_token(login.token.trim().as_bytes(), from);
         let result = tried.as_ref().err().map_or("done", |fault| fault.code);
-        self.audit.note(Who::Token, from, "login", None, result);
+        // A flood of them is no news.
+        if result != THROTTLED {
+            self.audit.note(Who::Token, from, "login", None, result);
+        }
         tried?;
         let cookie = self.access.begin(secured)?;
         let mut answer = fine(&json!({ "ok": true }));

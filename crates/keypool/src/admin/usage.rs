@@ -9,7 +9,7 @@ use tower_keypool::{VerdictKind, store::UsageRecord};
 use super::{Admin, Asked, answer::Fault};
 use crate::{
     database::used::Use,
-    standing::{Calendar, Days},
+    standing::{Calendar, Days, now_ms},
 };
 
 /// So many days at once.
@@ -95,7 +95,7 @@ impl Admin {
     async fn by_tenant(&self, asked: &Asked) -> Result<Value, Fault> {
         let range = Range::of(asked, |text| Calendar::utc().day(text))?;
         let span = (&*range.from, &*range.to);
-        let lines = self.used.read(&self.records, &self.process.id, span).await;
+        let lines = self.used.read(&self.records, &self.process.id, span, now_ms()).await;
         let lines = lines.map_err(|error| Fault::store(&error))?;
         let mut total = Use::default();
         let told = lines.iter().map(|(line, used)| {

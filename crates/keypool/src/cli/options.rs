@@ -95,5 +95,8 @@ impl Options {
 
 /// What cannot be taken, by the name that it has here.
 pub(super) fn wrong(wrong: &WrongWord) -> Failure {
+    if wrong.name == "model" {
+        return Failure::config(anyhow!("--model goes with --rpm, --tpm or --rpd"));
+    }
     Failure::config(anyhow!("--{}: {}", wrong.name.replace('_', "-"), wrong.why))
 }

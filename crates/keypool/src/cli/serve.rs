@@ -40,7 +40,7 @@ use crate::{
         token::Token,
     },
     reload::Reload,
-    stack,
+    stack, standing,
     status::{Status, StoreHealth, Traffic},
     telemetry::{self, Banner, Verbosity},
 };
@@ -310,7 +310,7 @@ impl Serve {
             for task in [present, counting] {
                 task.abort();
             }
-            used.flush(&records, &process.id).await;
+            used.flush(&records, &process.id, standing::now_ms()).await;
             processes::leave(&records, &process).await;
             pool.shutdown().await;
             changes.abort();

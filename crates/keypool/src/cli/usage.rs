@@ -11,8 +11,11 @@ use tower_keypool::{VerdictKind, store::UsageRecord};
 use super::{Failure, say, say_json, table::Columns};
 use crate::{
     config::count,
-    database::{DatabaseError, Place},
-    standing::{Calendar, Configured, Standings, State},
+    database::{
+        DatabaseError, Place, Records,
+        used::{Line, Use, Used},
+    },
+    standing::{Calendar, Configured, Standings, State, now_ms},
     telemetry::plain,
 };
 
@@ -24,7 +27,8 @@ pub(super) struct Usage {
     #[arg(long, value_name = "DAY", default_value = "today")]
     day: String,
 
-    /// A line for each key, or for each model
+    /// A line for each key, for each model, or for each tenant and model (days of UTC; requests of clients, however many
+    /// attempts they took)
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = By::Key)]
     by: By,
 
@@ -45,6 +49,7 @@ pub(super) struct Usage {
 enum By {
     Key,
     Model,
+    Tenant,
 }
 
 const EXAMPLES: &str = "\
@@ -109,6 +114,9 @@ fn model(lane: &str) -> &str {
 
 impl Usage {
     pub(super) fn run(self) -> Result<(), Failure> {
+        if self.by == By::Tenant {
+            return self.by_tenant();
+        }
         let configured = Configured::of(&self.database);
         let usual = &configured.calendar;
         let day = self.date(usual).ok_or_else(|| {
@@ -184,6 +192,48 @@ impl Usage {
         Ok(())
     }
 
+    fn by_tenant(&self) -> Result<(), Failure> {
+        let day = Calendar::utc().day(&self.day);
+        let day = day.ok_or_else(|| Failure::config(anyhow!("--day: expected a date, today or yesterday")))?;
+        let lines = super::runtime()?.block_on(async {
+            let records = Records::Kept(self.database.existing().await?);
+            Ok::<_, DatabaseError>(Used::default().read(&records, "", (&day, &day), now_ms()).await?)
+        })?;
+        if self.json {
+            let row = |(line, used): (&Line, &Use)| {
+                let mut row = serde_json::to_value(used).unwrap_or_default();
+                row["day"] = json!(line.day);
+                row["tenant"] = json!(line.tenant);
+                row["model"] = json!(line.model);
+                row
+            };
+            say_json(&json!({ "day": day, "by": self.by, "rows": lines.iter().map(row).collect::<Vec<_>>() }));
+            return Ok(());
+        }
+        let header = ["tenant", "model", "requests", "failed", "tokens in", "tokens out"];
+        let rows = lines.iter().map(|(line, used)| {
+            let Use { requests, failed, input_tokens, output_tokens } = *used;
+            let numbers = [requests, failed, input_tokens, output_tokens].map(|number| number.to_string());
+            let [requests, failed, input, output] = numbers;
+            [line.tenant.clone(), model(&line.model).to_owned(), requests, failed, input, output]
+        });
+        if self.csv {
+            let mut csv = csv::Writer::from_writer(Vec::new());
+            csv.write_record(["day"].iter().chain(&header)).map_err(Failure::run)?;
+            for row in rows {
+                let cells = row.iter().map(|text| cell(text));
+                csv.write_record(std::iter::once(day.clone()).chain(cells)).map_err(Failure::run)?;
+            }
+            let text = csv.into_inner().map_err(|error| Failure::run(anyhow!("{error}")))?;
+            say(String::from_utf8_lossy(&text).trim_end());
+            return Ok(());
+        }
+        let mut table = Columns::new(header);
+        rows.for_each(|row| table.row(row));
+        say(&if lines.is_empty() { format!("nothing was used on {day}") } else { format!("{day} (UTC)\n{table}") });
+        Ok(())
+    }
+
     fn date(&self, calendar: &Calendar) -> Option<String> {
         calendar.day(&self.day)
     }
@@ -196,15 +246,19 @@ impl Usage {
         for ((day, name), sum) in rows {
             let [requests, input, output, _] = sum.cells();
             let faults = sum.faults().to_string();
-            // A spreadsheet takes a cell that begins so for a formula.
-            let name = if name.starts_with(['=', '+', '-', '@']) { format!("'{name}") } else { name.clone() };
-            let cells = [day.clone(), plain(&name), requests, input, output, faults];
+            let cells = [day.clone(), cell(name), requests, input, output, faults];
             csv.write_record(cells).map_err(Failure::run)?;
         }
         let text = csv.into_inner().map_err(|error| Failure::run(anyhow!("{error}")))?;
         say(String::from_utf8_lossy(&text).trim_end());
         Ok(())
     }
+}
+
+/// A name as a cell of CSV.
+fn cell(name: &str) -> String {
+    // A spreadsheet takes a cell that begins so for a formula.
+    plain(&if name.starts_with(['=', '+', '-', '@']) { format!("'{name}") } else { name.to_owned() })
 }
 
 /// Key, model and why.

@@ -57,7 +57,7 @@ pub(super) fn resolve(
         }
         token = environment.get(name).map(|value| value.trim().to_owned());
         if token.is_none() {
-            document.problem("admin.token_env", "that variable is not set");
+            document.problem("admin.token_env", "expected the name of a variable that is set");
         }
     }
     let Some(token) = token else {
@@ -75,7 +75,7 @@ pub(super) fn resolve(
     if let Some(fault) = tenants::fault_of(&token, listens) {
         document.problem(place, fault);
     } else if token == PLACEHOLDER || known.contains(&token_hash) {
-        document.problem(place, "clients send that token: an administrator needs another");
+        document.problem(place, "expected another token than clients send");
     }
     Administration { token_hash: Some(token_hash), addresses }
 }

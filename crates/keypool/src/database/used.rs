@@ -107,13 +107,12 @@ impl Used {
     pub async fn keep(self, records: Records, process: String) {
         loop {
             tokio::time::sleep(ROUND).await;
-            self.flush(&records, &process).await;
+            self.flush(&records, &process, now_ms()).await;
         }
     }
 
-    /// Writes what is new.
-    pub async fn flush(&self, records: &Records, process: &str) {
-        let now = now_ms();
+    /// Writes what is new. `now`: in Unix milliseconds.
+    pub async fn flush(&self, records: &Records, process: &str, now: i64) {
         let entries = {
             let mut days = self.days();
             if !std::mem::take(&mut days.new) {
@@ -137,7 +136,7 @@ impl Used {
     }
 
     /// What was used on these days (both included), by all processes that work on these records; of this one, up to
-    /// now.
+    /// now, in Unix milliseconds.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -146,12 +145,13 @@ impl Used {
         records: &Records,
         process: &str,
         (from, to): (&str, &str),
+        now: i64,
     ) -> Result<BTreeMap<Line, Use>, StoreError> {
-        self.flush(records, process).await;
+        self.flush(records, process, now).await;
         let begin = from.chars().zip(to.chars()).take_while(|(one, other)| one == other).map(|(one, _)| one);
         let begin: String = begin.collect();
         let mut lines = BTreeMap::new();
-        for entry in records.kept_of(USED, "", &begin, now_ms()).await? {
+        for entry in records.kept_of(USED, "", &begin, now).await? {
             let Some((day, _)) = entry.name.split_once('\n').filter(|(day, _)| (from..=to).contains(day)) else {
                 continue;
             };
@@ -199,12 +199,12 @@ mod tests {
             for _ in 0..3 {
                 used.book(&acme, "flash", &good(7), NOON);
             }
-            used.flush(&records, process).await;
+            used.flush(&records, process, NOON).await;
             used.book(&acme, "flash", &good(7), NOON);
             used.book(&acme, "pro", &good(1), NOON + DAY);
-            used.flush(&records, process).await;
+            used.flush(&records, process, NOON).await;
         }
-        let lines = Used::default().read(&records, "c", ("2024-10-04", "2024-10-05")).await.unwrap();
+        let lines = Used::default().read(&records, "c", ("2024-10-04", "2024-10-05"), NOON).await.unwrap();
         let told: Vec<_> = lines.iter().map(|(line, used)| (&*line.day, &*line.model, used.requests)).collect();
         assert_eq!(told, [("2024-10-04", "flash", 8), ("2024-10-05", "pro", 2)]);
         assert_eq!(lines.values().next().unwrap().input_tokens, 56);
@@ -218,7 +218,7 @@ mod tests {
             used.book(&acme, &format!("made-up-{n}"), &Use { requests: 1, failed: 1, ..Use::default() }, NOON);
             used.book(&acme, &format!("true-{n}"), &good(1), NOON);
         }
-        let lines = used.read(&Records::default(), "a", ("2024-10-04", "2024-10-04")).await.unwrap();
+        let lines = used.read(&Records::default(), "a", ("2024-10-04", "2024-10-04"), NOON).await.unwrap();
         assert!(lines.len() <= MOST_MODELS + 1, "{}", lines.len());
         assert_eq!(lines.values().map(|used| used.requests).sum::<u64>(), 10_000);
         assert!(!lines.keys().any(|line| line.model.starts_with("made-up")));

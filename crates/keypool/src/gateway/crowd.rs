@@ -137,7 +137,7 @@ fn household(address: IpAddr) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn enter(door: &Crowd, from: &str) -> Result<Place, Full> {
+    fn enter(crowd: &Crowd, from: &str) -> Result<Place, Full> {
         crowd.enter(from.parse().unwrap())
     }
 

@@ -36,6 +36,16 @@ impl Tidy {
         }
     }
 
+    /// Takes out what is said to the gateway alone. Before anything else is done with the head: it may leave by many ways.
+    pub fn keep_ours(self, head: &mut Parts) {
+        if self.ours {
+            let ours: Vec<HeaderName> = head.headers.keys().filter(|name| is_ours(name.as_str())).cloned().collect();
+            for name in ours {
+                head.headers.remove(name);
+            }
+        }
+    }
+
     /// Makes the head one that may leave: the path alone, and JSON called JSON.
     pub fn apply(self, head: &mut Parts) {
         if head.uri.authority().is_some() {
@@ -49,12 +59,6 @@ impl Tidy {
         if self.overrides {
             // It is looked at for what it says it is.
             for name in ["x-http-method-override", "x-http-method", "x-method-override"] {
-                head.headers.remove(name);
-            }
-        }
-        if self.ours {
-            let ours: Vec<HeaderName> = head.headers.keys().filter(|name| is_ours(name.as_str())).cloned().collect();
-            for name in ours {
                 head.headers.remove(name);
             }
         }

@@ -223,6 +223,9 @@ impl<S> Gateway<S> {
         if let Some(status) = &self.status {
             status.end();
         }
+        if let Some(admin) = &self.admin {
+            admin.leave();
+        }
     }
 
     fn setup(&self) -> Arc<Setup<S>> {
@@ -276,10 +279,7 @@ where
             line.of_page().end(&mut response, &gateway.traffic);
             return Ok(response.map(|body| Counted::uncounted(Said::from(body))));
         }
-        if gateway.trails.is_on() {
-            let surveyed = seen.administers && gateway.wants_trace(&parts, self.peer);
-            line.followed(gateway.trails.follow(&parts.method, parts.uri.path(), line.began(), surveyed));
-        }
+        let surveyed = seen.administers && gateway.wants_trace(&parts, self.peer);
         // Whoever names another provider speaks its dialect.
         let other = gateway.others.take(&mut parts.uri);
         let (dialect, way) = other.as_ref().map_or((dialect, way), |other| (other.dialect, Way::Through));
@@ -291,8 +291,12 @@ where
             Ok((tenant, _)) => Wish::of(&parts.headers, &seen, tenant, &turn.setup),
             Err(_) => Ok(Wish::default()),
         };
+        tidy.keep_ours(&mut parts);
         if let Ok((tenant, _)) = &admitted {
             line.of_tenant(tenant);
+            if gateway.trails.is_on() {
+                line.followed(gateway.trails.follow(&parts.method, parts.uri.path(), line.began(), surveyed));
+            }
         }
         if socket && admitted.as_ref().err().is_none_or(|refusal| refusal.status() == StatusCode::UNAUTHORIZED) {
             let setup = Arc::clone(&turn.setup);

@@ -19,6 +19,8 @@ use super::moment::unix_ms;
 /// So many requests are remembered, and for so long.
 const REMEMBERED: usize = 256;
 const KEPT: Duration = Duration::from_secs(600);
+/// As much of a path.
+const LONGEST_PATH: usize = 1024;
 /// So many failed attempts.
 const FAILURES: usize = 256;
 
@@ -93,6 +95,7 @@ impl Trails {
     /// Follows a request.
     pub(super) fn follow(self: &Arc<Self>, method: &Method, path: &str, began: Tick, surveyed: bool) -> Following {
         let meter = Arc::new(if surveyed { Meter::surveying() } else { Meter::watching() });
+        let path = (0..4).find_map(|less| path.get(..LONGEST_PATH - less)).unwrap_or(path);
         let (trails, method, path) = (Arc::clone(self), method.clone(), path.into());
         Following { trails, method, path, began, meter, surveyed }
     }

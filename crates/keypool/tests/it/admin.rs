@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     binary::Running,
@@ -198,23 +199,27 @@ async fn keys_are_changed_in_all_processes_and_for_good() {
     within_2s(&first, &["two"]).await;
     assert_eq!(home.key("one")["reason"], "too dear");
 
-    let added = post(
-        &first,
-        "/keys",
-        &json!({ "secret": secret(2), "id": "three", "said": { "owner": "o", "weight": 2.0, "limits": { "rpm": 7 } } }),
-    )
-    .await;
+    let added =
+        post(&first, "/keys", &json!({ "secret": secret(2), "id": "three", "said": { "owner": "o", "weight": 2.0 } }))
+            .await;
     assert_eq!(added.status, 201, "{added:?}");
     within_2s(&second, &["three", "two"]).await;
     let again = post(&first, "/keys", &json!({ "secret": secret(2) })).await;
     assert_eq!((again.status.as_u16(), again.json()["added"].as_bool()), (200, Some(false)));
     let three = get(&first, "/keys/three").await;
-    assert_eq!((three["owner"].as_str(), three["limits"]["*"][0].as_str()), (Some("o"), Some("7 requests/minute")));
+    assert_eq!((three["owner"].as_str(), three["weight"].as_f64()), (Some("o"), Some(2.0)));
 
-    let set = send(&first, Method::PATCH, "/keys/three", json!({ "weight": 0.5, "owner": null }).to_string()).await;
+    let set = send(
+        &first,
+        Method::PATCH,
+        "/keys/three",
+        json!({ "weight": 0.5, "owner": null, "limits": { "rpm": 7 } }).to_string(),
+    )
+    .await;
     assert_eq!(set.status, 200, "{set:?}");
     let three = get(&first, "/keys/three").await;
     assert_eq!((three["owner"].as_str(), three["weight"].as_f64()), (None, Some(0.5)));
+    assert_eq!(three["limits"]["*"][0], "7 requests/minute");
 
     assert_eq!(post(&first, "/keys/two/replace", &json!({ "secret": secret(3) })).await.status, 200);
     assert_eq!(send(&first, Method::DELETE, "/keys/three", "").await.status, 200);
@@ -328,6 +333,22 @@ async fn events_are_a_list_and_a_stream() {
     let events = recent["events"].as_array().unwrap();
     assert!(events.len() <= 5 && events.iter().any(|event| event["event"] == "disabled" && event["pool"] == "main"));
     end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_the_events_does_not_hold_up_the_end() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let running = home.serve(&sim, &SERVE);
+    let head = format!("GET /-/admin/events HTTP/1.1\r\nhost: localhost\r\nx-keypool-admin: {TOKEN}\r\n\r\n");
+    let mut stream = tokio::net::TcpStream::connect(address_of(&running)).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    // Answers under way get 10 s.
+    let said = tokio::time::timeout(Duration::from_secs(5), end(running)).await.expect("it ends at once");
+    assert!(!said.contains("cut off"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

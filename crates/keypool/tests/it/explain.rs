@@ -137,4 +137,8 @@ async fn whose_429_it_was_is_told() {
     };
     assert_eq!((of("few"), of("default")), (1, 1), "{used}");
     end(running).await;
+    // The command tells the same, of the database alone.
+    let told = home.run(&["usage", "--by", "tenant", "--json"]).json();
+    assert_eq!(told["rows"], used["rows"]);
+    assert!(home.run(&["usage", "--by", "tenant", "--csv"]).good().contains(",few,gemini-2.5-flash,1,0,"));
 }

@@ -45,6 +45,21 @@ async fn a_wrong_token_is_told_in_the_clients_own_shape() {
 }
 
 #[tokio::test]
+async fn what_is_said_to_the_gateway_alone_goes_nowhere() {
+    let served = served().await;
+    let request = Request::post(served.url("/v1beta/models/gemini-pro:generateContent"))
+        .header("x-goog-api-key", PLACEHOLDER)
+        .header("x-keypool-admin", "an-admin-token")
+        .header("x-keypool-trace", "1");
+    let echoed = ask(request, "{\"contents\":[]}").await.json();
+    assert_eq!(echoed["headers"]["x-goog-api-key"], PLACEHOLDER, "the stack takes it out, and there is none here");
+    assert!(
+        echoed["headers"]["x-keypool-admin"].is_null() && echoed["headers"]["x-keypool-trace"].is_null(),
+        "{echoed}"
+    );
+}
+
+#[tokio::test]
 async fn what_curl_calls_a_form_goes_on_as_json() {
     let served = served().await;
     let request = Request::post(served.url("/v1beta/models/gemini-pro:generateContent?alt=sse"))

@@ -25,6 +25,10 @@ const RESTS: [&str; 7] =
     ["rate_limited", "quota_exhausted", "suspect", "overloaded", "model_unavailable", "blocked", "other"];
 
 const ROWS: &[Row] = &[
+    Row("admin.listen", &["'127.0.0.1:0'"], &["''", "'127.0.0.1'", "5000"], "admin.token = 'x'"),
+    Row("admin.token", &["'x'"], &["''", "'two words'", "5", "'PLACEHOLDER_GEMINI_TOKEN'"], ""),
+    Row("admin.token_env", &[], &["''", "'NOT_SET'", "5"], ""),
+    Row("admin.token_file", &[], &["''", "'nowhere'", "5"], ""),
     Row("batch.concurrency", &["1", "50000"], &["0", "50001", "'x'"], ""),
     Row("batch.max_retries", &["0", "100"], &["-1", "101", "1.5"], ""),
     Row("batch.max_wait", &["0", "'366d'"], &["-0.001", "'367d'", "'x'"], ""),

@@ -11,10 +11,12 @@ use std::{
 };
 
 use gemini_sim::{GeminiSim, Limits, Project};
+use http::Method;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use redis_fixture::RedisServer;
 
 use crate::{
+    admin::{TOKEN, get, send},
     binary::{Running, key_file},
     home::{Home, end, hello, secret, servers, simulator, within_2s},
     sharing::{load, pass},
@@ -101,6 +103,31 @@ async fn keys_added_on_one_machine_serve_on_all_and_changes_act_within_2_s() {
     let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert_eq!(out.status.code(), Some(2), "{text}");
     assert!(text.contains("second is encrypted: set KEYPOOL_SECRET_KEY"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_sees_and_changes_what_all_machines_have() {
+    let Some(server) = RedisServer::start() else { return };
+    let (one, other, sim, redis) = (Home::new(), Home::new(), simulator(2).await, server.url());
+    run(&one, &redis, &["add-key", "-", "--id", "first"], &secret(0)).good();
+    run(&one, &redis, &["add-key", "-", "--id", "second"], &secret(1)).good();
+    let (here, there) =
+        (serve(&one, &sim, &redis, &["--admin-token", TOKEN]), serve(&other, &sim, &redis, &["--admin-token", TOKEN]));
+    within_2s(&there, &["first", "second"]).await;
+    let done = send(&here, Method::POST, "/keys/first/disable", "").await;
+    assert_eq!(done.status, 200, "{done:?}");
+    within_2s(&there, &["second"]).await;
+    within_2s(&here, &["second"]).await;
+    let processes = get(&here, "/processes").await;
+    assert_eq!(processes["processes"].as_array().unwrap().len(), 2, "{processes}");
+    // Each tells of itself; what is written is seen by all.
+    let (ours, theirs) = (get(&here, "/usage?by=tenant").await, get(&there, "/usage?by=tenant").await);
+    let requests = |used: &serde_json::Value| used["total"]["requests"].as_u64().unwrap();
+    assert!(requests(&theirs) > requests(&ours), "the first was told before the other wrote: {ours} {theirs}");
+    end(there).await;
+    assert_eq!(requests(&get(&here, "/usage?by=tenant").await), requests(&theirs));
+    assert_eq!(get(&here, "/processes").await["processes"].as_array().unwrap().len(), 1);
+    end(here).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -131,7 +131,7 @@ pub(super) struct Disable {
 impl Disable {
     pub(super) fn run(self) -> Result<(), Failure> {
         let reason = self.reason;
-        edits::reason(&reason)?;
+        edits::reason(&reason).map_err(|error| Failure::config(anyhow!("--reason: {error}")))?;
         self.which.each_anywhere("disabled", move |book, id| Ok(book.disable(id, &reason)?))
     }
 }
