@@ -23,7 +23,10 @@ use shuttle::{
     thread,
 };
 use tower::{Layer, Service, service_fn};
-use tower_keypool::{BoxError, Demand, Gemini, Key, KeyPool, ManualClock, ReplayBody, ReplayLayer, TryClone, Verdict};
+use tower_keypool::{
+    Backoff, BoxError, Demand, Gemini, Key, KeyPool, ManualClock, ReplayBody, ReplayLayer, Retry, TryClone, Verdict,
+    VerdictKind,
+};
 
 const SCHEDULES: usize = 3_000;
 
@@ -40,13 +43,17 @@ fn patient(model: &str) -> Demand {
 
 /// Runs it under random schedules. Timers belong to a runtime; none of them ever fires here.
 fn under_schedules(test: impl Fn() + Copy + Send + Sync + 'static) {
+    under(SCHEDULES, test);
+}
+
+fn under(schedules: usize, test: impl Fn() + Copy + Send + Sync + 'static) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let _entered = runtime.enter();
     let mut config = Config::new();
     // A key's secret is hashed and times are formatted on it, unoptimised.
     config.stack_size = 1 << 20;
-    Runner::new(RandomScheduler::new(SCHEDULES), config.clone()).run(test);
-    Runner::new(PctScheduler::new(3, SCHEDULES), config).run(test);
+    Runner::new(RandomScheduler::new(schedules), config.clone()).run(test);
+    Runner::new(PctScheduler::new(3, schedules), config).run(test);
 }
 
 fn everybody_gets_a_turn(threads: usize) {
@@ -125,6 +132,45 @@ fn an_added_key_wakes() {
         drop(held);
         let snapshot = pool.snapshot();
         assert_eq!((snapshot.in_flight, snapshot.waiters), (0, 0));
+    });
+}
+
+/// Calls once, with this outcome; how often it was called again.
+fn called_again(runner: &tower_keypool::Runner, outcome: Result<(), ()>) -> usize {
+    let judge = |result: &Result<(), ()>| match result {
+        Ok(()) => Verdict::SUCCESS,
+        Err(()) => Verdict::new(VerdictKind::Transient),
+    };
+    let mut calls = 0;
+    let call = |_| {
+        calls += 1;
+        std::future::ready(outcome)
+    };
+    assert_eq!(block_on(runner.run("m", judge, call)).is_ok(), outcome.is_ok());
+    calls - 1
+}
+
+/// What successes earn is paid out once and whole, however those who earn and those who pay take turns.
+#[test]
+fn every_fifth_success_pays_for_one_retry() {
+    under(SCHEDULES / 10, || {
+        let clock = ManualClock::at(std::time::SystemTime::UNIX_EPOCH);
+        let key = Key::new("AIza-not-a-real-key-0001");
+        let pool = KeyPool::builder(Gemini::new()).key(key).clock(clock.clock()).build().expect("a pool");
+        let rule = Retry::new().max_retries(1_000).backoff(Backoff::fixed(Duration::ZERO));
+        let runner = Arc::new(pool.with_retry(rule));
+        assert_eq!(called_again(&runner, Err(())), 100, "what there is beside all that is earned");
+        let (earning, paying) = (Arc::clone(&runner), Arc::clone(&runner));
+        let earning = [4, 6].map(|successes| {
+            let runner = Arc::clone(&earning);
+            thread::spawn(move || assert_eq!((0..successes).map(|_| called_again(&runner, Ok(()))).sum::<usize>(), 0))
+        });
+        let paying = thread::spawn(move || called_again(&paying, Err(())) + called_again(&paying, Err(())));
+        for thread in earning {
+            thread.join().expect("no panic");
+        }
+        let paid = paying.join().expect("no panic");
+        assert_eq!(paid + called_again(&runner, Err(())), 10 / 5);
     });
 }
 

@@ -1,6 +1,6 @@
 //! What an answer's head tells of its body: whether it can be read, and how.
 
-use http::{HeaderName, HeaderValue, Method, Request, header};
+use http::{HeaderName, HeaderValue, Method, Uri, header};
 use memchr::memmem;
 
 use super::first_event::Framing;
@@ -20,11 +20,12 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn by<B>(request: &Request<B>, usage: UsageFormat) -> Self {
+    #[inline]
+    pub(super) fn by(method: &Method, uri: &Uri, usage: UsageFormat) -> Self {
         Self {
-            head: request.method() == Method::HEAD,
-            makes: request.method() == Method::POST,
-            array: usage == UsageFormat::Gemini && request.uri().path().ends_with("streamGenerateContent"),
+            head: method == Method::HEAD,
+            makes: method == Method::POST,
+            array: usage == UsageFormat::Gemini && uri.path().ends_with("streamGenerateContent"),
             usage,
         }
     }

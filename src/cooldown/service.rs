@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Extensions, Request, Response};
+use http::{Extensions, Method, Request, Response, Uri};
 use http_body::Body;
 use tower_service::Service;
 
@@ -84,13 +84,13 @@ impl<S> Cooldown<S> {
         } else {
             Extensions::new()
         };
-        let asked = Asked::by(&request, self.usage);
+        let asked = self.asked(request.method(), request.uri());
         CooldownFuture::new(self.inner.call(request), granted, asked, vessel)
     }
 
     /// What will matter of this request when its answer comes.
     #[inline]
-    pub(crate) fn asked<B>(&self, request: &Request<B>) -> Asked {
-        Asked::by(request, self.usage)
+    pub(crate) fn asked(&self, method: &Method, uri: &Uri) -> Asked {
+        Asked::by(method, uri, self.usage)
     }
 }

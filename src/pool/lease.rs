@@ -82,9 +82,9 @@ impl Lease {
         Self { held: Some(granted) }
     }
 
-    /// Parts it: what is told of its answer, and the slot, which is all that still ends it.
+    /// Parts it, where it stands: what is told of its answer, and the slot, which is all that still ends it.
     #[inline]
-    pub(crate) fn part(mut self) -> (Granted, Slot) {
+    pub(crate) fn part(&mut self) -> (Granted, Slot) {
         let granted = self.let_go();
         let slot = Slot { pool: granted.pool.clone(), seat: granted.seat };
         (granted, slot)
@@ -233,7 +233,7 @@ impl Granted {
 
     /// For whoever only says when the request goes out.
     pub(crate) fn start(&self) -> Start {
-        Start { pool: self.pool.clone(), seat: self.seat, said: None }
+        Start { pool: self.pool.clone(), seat: self.seat, said: Tick::NEVER }
     }
 
     /// Who served, for the answer or the error.
@@ -264,8 +264,8 @@ impl fmt::Debug for Granted {
 pub(crate) struct Start {
     pool: KeyPool,
     seat: Seat,
-    /// When the pool was told last, and had nothing against it.
-    said: Option<Tick>,
+    /// When the pool was told last, and had nothing against it; else never.
+    said: Tick,
 }
 
 impl Start {
@@ -273,11 +273,11 @@ impl Start {
     /// pool is told once.
     pub(crate) fn started(&mut self) -> bool {
         let now = self.pool.clock().now();
-        let told = self.said.is_some_and(|said| same_moment(said, now.tick));
+        let told = self.said != Tick::NEVER && same_moment(self.said, now.tick);
         if !told {
-            self.said = self.pool.started_at(self.seat, now).then_some(now.tick);
+            self.said = if self.pool.started_at(self.seat, now) { now.tick } else { Tick::NEVER };
         }
-        self.said.is_some()
+        self.said != Tick::NEVER
     }
 }
 

@@ -27,9 +27,9 @@ use crate::{body_error::BodyError, error::BoxError};
 pub struct ReplayBody<B> {
     shared: Arc<Shared<B>>,
     /// Attempts that had begun before this body was made.
-    born: u64,
+    born: u32,
     /// The number of this attempt; `None` before it begins to read.
-    attempt: Option<u64>,
+    attempt: Option<u32>,
     /// The chunk that it wants next.
     next: usize,
     cutter: Cutter,
@@ -47,7 +47,7 @@ impl<B> ReplayBody<B> {
     }
 
     #[inline]
-    fn at_beginning(shared: Arc<Shared<B>>, born: u64, splice: Option<Splice>) -> Self {
+    fn at_beginning(shared: Arc<Shared<B>>, born: u32, splice: Option<Splice>) -> Self {
         let cutter = Cutter::new(splice);
         Self { shared, born, attempt: None, next: 0, cutter, polled: false, flowing: false, done: false }
     }
@@ -57,7 +57,7 @@ impl<B> ReplayBody<B> {
     }
 
     /// Makes this attempt the one that reads; whoever read before is to be woken, outside of the lock.
-    fn begin(attempt: &mut Option<u64>, source: &mut Source<B>) -> Result<Option<Waker>, BodyError> {
+    fn begin(attempt: &mut Option<u32>, source: &mut Source<B>) -> Result<Option<Waker>, BodyError> {
         match *attempt {
             None => {
                 let (begun, earlier) = source.begin()?;
@@ -75,12 +75,20 @@ where
     B: Body + Unpin,
     B::Error: Into<BoxError>,
 {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, BodyError>> {
+    /// What comes next, the start told; `None` where the request must not go out any more.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Next, BodyError>>> {
+        let again = std::mem::replace(&mut self.polled, true);
         let mut source = self.shared.lock();
-        if self.attempt.is_none() && !source.may_begin(self.born) {
-            return Poll::Ready(Err(BodyError::superseded()));
+        if !again && !source.stamp() {
+            return Poll::Ready(None);
         }
-        let earlier = Self::begin(&mut self.attempt, &mut source)?;
+        if self.attempt.is_none() && !source.may_begin(self.born) {
+            return Poll::Ready(Some(Err(BodyError::superseded())));
+        }
+        let earlier = match Self::begin(&mut self.attempt, &mut source) {
+            Ok(earlier) => earlier,
+            Err(error) => return Poll::Ready(Some(Err(error))),
+        };
         let next = loop {
             if let Some(piece) = self.cutter.next() {
                 break Poll::Ready(Ok(Next::Data(piece)));
@@ -98,11 +106,13 @@ where
             // Known here, it needs no second look at the source.
             self.done = source.is_end() && self.cutter.rest_of(source.pulled()) == 0;
         }
+        // Where it had to be waited for, it goes out only now.
+        let refused = again && !self.flowing && next.is_ready() && !source.stamp();
         drop(source);
         if let Some(earlier) = earlier {
             earlier.wake();
         }
-        next
+        if refused { Poll::Ready(None) } else { next.map(Some) }
     }
 }
 
@@ -128,16 +138,8 @@ where
         if this.done {
             return Poll::Ready(None);
         }
-        let again = std::mem::replace(&mut this.polled, true);
-        if !again && !this.shared.stamp() {
-            return this.refuse();
-        }
-        let next = ready!(this.poll_next(cx));
-        let unsent = !this.flowing;
-        if again && !this.flowing && !this.shared.stamp() {
-            return this.refuse();
-        }
-        this.flowing = true;
+        let Some(next) = ready!(this.poll_next(cx)) else { return this.refuse() };
+        let unsent = !std::mem::replace(&mut this.flowing, true);
         this.done |= !matches!(next, Ok(Next::Data(_)));
         Poll::Ready(match next {
             Ok(Next::Data(piece)) => Some(Ok(Frame::data(piece))),
@@ -152,13 +154,11 @@ where
         if self.done {
             return true;
         }
-        if !self.flowing {
-            // A connection asks this when it writes the head: the request goes out now, and perhaps no frame follows.
-            if !self.shared.stamp() {
-                return false;
-            }
+        let mut source = self.shared.lock();
+        // A connection asks this when it writes the head: the request goes out now, and perhaps no frame follows.
+        if !self.flowing && !source.stamp() {
+            return false;
         }
-        let source = self.shared.lock();
         source.is_end() && self.cutter.rest_of(source.pulled()) == 0
     }
 

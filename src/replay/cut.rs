@@ -24,32 +24,42 @@ impl Splice {
 #[derive(Debug, Default)]
 pub(super) struct Cutter {
     /// On the heap, since few bodies have one.
-    splice: Option<Box<Splice>>,
-    /// The new name went out already.
-    spliced: bool,
+    cut: Option<Box<Cut>>,
     /// Bytes of the original body that went out, or were left out.
     at: u64,
+}
+
+/// What is cut.
+#[derive(Debug)]
+struct Cut {
+    splice: Splice,
+    /// The new name went out already.
+    spliced: bool,
+    /// What is left of the chunk.
     chunk: Bytes,
 }
 
 impl Cutter {
     /// At the beginning of a body, with another name in it where one is given.
     pub(super) fn new(splice: Option<Splice>) -> Self {
-        Self { splice: splice.map(Box::new), ..Self::default() }
+        let cut = |splice| Box::new(Cut { splice, spliced: false, chunk: Bytes::new() });
+        Self { cut: splice.map(cut), at: 0 }
     }
 
     pub(super) fn splice(&self) -> Option<&Splice> {
-        self.splice.as_deref()
+        self.cut.as_deref().map(|cut| &cut.splice)
     }
 
     /// Gives the next chunk of the original body, after [`next`](Cutter::next) found nothing left of the one before.
     pub(super) fn load(&mut self, chunk: Bytes) {
-        self.chunk = chunk;
+        if let Some(cut) = &mut self.cut {
+            cut.chunk = chunk;
+        }
     }
 
     /// Whether chunks go out as they come.
     pub(super) fn is_idle(&self) -> bool {
-        self.splice.is_none()
+        self.cut.is_none()
     }
 
     /// A chunk goes out as it came.
@@ -59,36 +69,37 @@ impl Cutter {
 
     /// The next piece that goes out.
     pub(super) fn next(&mut self) -> Option<Bytes> {
-        if let Some(splice) = &self.splice {
-            if !self.spliced {
-                let before = splice.place.start - self.at;
-                if before == 0 {
-                    self.spliced = true;
-                    return Some(splice.name.clone());
-                }
-                if before < self.chunk.len() as u64 {
-                    self.at += before;
-                    return Some(self.chunk.split_to(before as usize));
-                }
-            } else if self.at < splice.place.end && !self.chunk.is_empty() {
-                let old = self.chunk.len().min((splice.place.end - self.at) as usize);
-                self.chunk.advance(old);
-                self.at += old as u64;
+        let Cut { splice, spliced, chunk } = self.cut.as_deref_mut()?;
+        if !*spliced {
+            let before = splice.place.start - self.at;
+            if before == 0 {
+                *spliced = true;
+                return Some(splice.name.clone());
             }
+            if before < chunk.len() as u64 {
+                self.at += before;
+                return Some(chunk.split_to(before as usize));
+            }
+        } else if self.at < splice.place.end && !chunk.is_empty() {
+            let old = chunk.len().min((splice.place.end - self.at) as usize);
+            chunk.advance(old);
+            self.at += old as u64;
         }
-        if self.chunk.is_empty() {
+        if chunk.is_empty() {
             return None;
         }
-        self.at += self.chunk.len() as u64;
-        Some(mem::take(&mut self.chunk))
+        self.at += chunk.len() as u64;
+        Some(mem::take(chunk))
     }
 
     /// Bytes that are still to go out when the original body has `total`.
     pub(super) fn rest_of(&self, total: u64) -> u64 {
         let rest = total.saturating_sub(self.at);
-        match &self.splice {
-            Some(splice) if self.spliced => rest.saturating_sub(splice.place.end.saturating_sub(self.at)),
-            Some(splice) => (rest + splice.name.len() as u64).saturating_sub(splice.place.end - splice.place.start),
+        match self.cut.as_deref() {
+            Some(Cut { splice, spliced: true, .. }) => rest.saturating_sub(splice.place.end.saturating_sub(self.at)),
+            Some(Cut { splice, .. }) => {
+                (rest + splice.name.len() as u64).saturating_sub(splice.place.end - splice.place.start)
+            }
             None => rest,
         }
     }

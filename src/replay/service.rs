@@ -64,54 +64,57 @@ where
     #[inline]
     fn call(&mut self, request: Request<B>) -> ReplayFuture<S, B> {
         let (mut head, body) = request.into_parts();
-        let opened = self.open(&mut head, body);
-        self.send(head, opened)
+        let mut demand = Demand::default();
+        let opened = self.open(&mut head, body, &mut demand);
+        self.send(head, opened, demand)
     }
 }
 
 /// The body of a request, as it can be sent again.
 pub(crate) struct Opened<B> {
     pub(crate) body: ReplayBody<B>,
-    /// What the request demands, taken out of it.
-    pub(crate) demand: Demand,
-    /// Whether anybody knows.
+    /// Whether anybody knows what the request demands.
     known: bool,
     /// The rest of the demand stands in the body, which is to be read first.
     pub(crate) reads: bool,
 }
 
 impl<S> ReplayService<S> {
-    /// Makes the body one that can be sent again, and finds out what the head demands.
-    #[inline]
-    pub(crate) fn open<B>(&self, head: &mut Parts, body: B) -> Opened<B>
+    /// Makes the body one that can be sent again, and finds out what the head demands: where it stands, since it is copied
+    /// whenever it is handed on.
+    #[expect(clippy::inline_always, reason = "on the way of every request, which is copied for a call")]
+    #[inline(always)]
+    pub(crate) fn open<B>(&self, head: &mut Parts, body: B, demand: &mut Demand) -> Opened<B>
     where
         B: Body + Unpin + Send + 'static,
     {
-        let demand = head.extensions.remove::<Demand>();
+        let said = if head.extensions.is_empty() { None } else { head.extensions.remove::<Demand>() };
         let asks = self.pool.as_ref().map_or_else(Asks::default, |pool| pool.provider().asks(head));
-        let known = demand.is_some() || self.pool.is_some();
-        let mut demand = demand.unwrap_or_default();
+        let known = said.is_some() || self.pool.is_some();
+        if let Some(said) = said {
+            *demand = said;
+        }
 
         let upgrade = derive::is_upgrade(head);
-        let scan = if upgrade { None } else { derive::scan(&demand, &asks) };
+        let scan = if upgrade { None } else { derive::scan(demand, &asks) };
         let reads = scan.is_some() && self.pool.is_some();
-        derive::complete(&mut demand, &asks, self.pool.as_ref(), derive::length(head, &body));
+        derive::complete(demand, &asks, self.pool.as_ref(), derive::length(head, &body));
 
         let limit = if upgrade { 0 } else { self.limit };
         let shared = Arc::new(Shared::new(body, limit, Arc::clone(&self.budget), scan));
         if known {
             demand.on_grant = Some(shared.clone());
         }
-        Opened { body: ReplayBody::new(shared), demand, known, reads }
+        Opened { body: ReplayBody::new(shared), known, reads }
     }
 
     /// Sends it on, once its demand is complete.
     #[inline]
-    pub(crate) fn send<B>(&mut self, mut head: Parts, opened: Opened<B>) -> ReplayFuture<S, B>
+    pub(crate) fn send<B>(&mut self, mut head: Parts, opened: Opened<B>, demand: Demand) -> ReplayFuture<S, B>
     where
         S: Service<Request<ReplayBody<B>>> + Clone,
     {
-        let Opened { body, demand, known, reads } = opened;
+        let Opened { body, known, reads } = opened;
         if known {
             head.extensions.insert(demand);
         }

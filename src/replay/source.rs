@@ -27,10 +27,6 @@ use crate::{
 pub(super) struct Shared<B> {
     /// Held within a poll only, never over an await.
     source: Mutex<Source<B>>,
-    /// The lease of the attempt that is out.
-    start: Mutex<Option<Start>>,
-    #[cfg(test)]
-    pub(super) stamps: std::sync::atomic::AtomicUsize,
 }
 
 /// The caller's body and its kept chunks. One attempt at a time reads; it alone is woken.
@@ -48,14 +44,18 @@ pub(super) struct Source<B> {
     overflow: bool,
     scan: Option<Box<ModelScan>>,
     /// Bodies that may still read: attempts that were given up for another are not among them.
-    handles: usize,
+    handles: u32,
     /// Numbers the attempts; the latest is the one that reads.
-    attempts: u64,
+    attempts: u32,
     /// The attempt that took the body over last: bodies from before it, which have not begun, do not begin any more.
-    taken_over: u64,
+    taken_over: u32,
     /// The chunk that the reading attempt wants next; `None` when it was dropped.
     reading: Option<usize>,
     waker: Option<Waker>,
+    /// The lease of the attempt that is out.
+    start: Option<Start>,
+    #[cfg(test)]
+    pub(super) stamps: usize,
 }
 
 enum End {
@@ -64,7 +64,7 @@ enum End {
     /// It ended well.
     Whole,
     /// It failed; the error is for the first who asks.
-    Failed(Option<BodyError>),
+    Failed(Option<Box<BodyError>>),
 }
 
 /// What comes next.
@@ -98,10 +98,10 @@ impl<B> Shared<B> {
                 taken_over: 0,
                 reading: None,
                 waker: None,
+                start: None,
+                #[cfg(test)]
+                stamps: 0,
             }),
-            start: Mutex::new(None),
-            #[cfg(test)]
-            stamps: std::sync::atomic::AtomicUsize::new(0),
         }
     }
 
@@ -109,24 +109,27 @@ impl<B> Shared<B> {
         // A body that panicked while it was polled is polled again, as it would be without us.
         self.source.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// The connection takes the request now. False: it must not go, since the key is another process's by now.
-    pub(super) fn stamp(&self) -> bool {
-        let mut start = self.start.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(start) = &mut *start else { return true };
-        #[cfg(test)]
-        self.stamps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        start.started()
-    }
 }
 
 impl<B: Send> OnGrant for Shared<B> {
     fn granted(&self, granted: &Granted) {
-        *self.start.lock().unwrap_or_else(PoisonError::into_inner) = Some(granted.start());
+        let start = granted.start();
+        self.lock().start = Some(start);
     }
 }
 
 impl<B> Source<B> {
+    /// The connection takes the request now. False: it must not go, since the key is another process's by now.
+    #[inline]
+    pub(super) fn stamp(&mut self) -> bool {
+        let Some(start) = &mut self.start else { return true };
+        #[cfg(test)]
+        {
+            self.stamps += 1;
+        }
+        start.started()
+    }
+
     /// Another attempt may come from the beginning.
     pub(super) fn is_whole(&self) -> bool {
         !self.chunks.lost_beginning() && !matches!(self.end, End::Failed(_))
@@ -138,7 +141,7 @@ impl<B> Source<B> {
     }
 
     /// Another body over this source: how many attempts began before it.
-    pub(super) fn add_handle(&mut self) -> u64 {
+    pub(super) fn add_handle(&mut self) -> u32 {
         self.handles += 1;
         self.attempts
     }
@@ -149,12 +152,12 @@ impl<B> Source<B> {
     }
 
     /// Whether a body that came after so many attempts may begin to read.
-    pub(super) fn may_begin(&self, born: u64) -> bool {
+    pub(super) fn may_begin(&self, born: u32) -> bool {
         born >= self.taken_over
     }
 
     /// A body over this source is gone. `attempt` is its number, where it had begun.
-    pub(super) fn drop_handle(&mut self, attempt: Option<u64>) -> Option<Leftover<B>> {
+    pub(super) fn drop_handle(&mut self, attempt: Option<u32>) -> Option<Leftover<B>> {
         match attempt {
             Some(attempt) if !self.is_reading(attempt) => return None,
             Some(_) => {
@@ -169,12 +172,12 @@ impl<B> Source<B> {
     }
 
     /// Begins another attempt at the body's beginning: its number, and whoever read before, to be woken and told.
-    pub(super) fn begin(&mut self) -> Result<(u64, Option<Waker>), BodyError> {
+    pub(super) fn begin(&mut self) -> Result<(u32, Option<Waker>), BodyError> {
         if self.chunks.lost_beginning() {
             return Err(BodyError::not_kept());
         }
         self.attempts += 1;
-        self.handles -= usize::from(self.reading.is_some());
+        self.handles -= u32::from(self.reading.is_some());
         self.reading = Some(0);
         Ok((self.attempts, self.waker.take()))
     }
@@ -186,7 +189,7 @@ impl<B> Source<B> {
         }
     }
 
-    pub(super) fn is_reading(&self, attempt: u64) -> bool {
+    pub(super) fn is_reading(&self, attempt: u32) -> bool {
         attempt == self.attempts
     }
 
@@ -217,12 +220,12 @@ impl<B> Source<B> {
     }
 
     fn fail(&mut self, error: BodyError) {
-        self.end = End::Failed(Some(error));
+        self.end = End::Failed(Some(Box::new(error)));
     }
 
     fn error(&mut self) -> BodyError {
         match &mut self.end {
-            End::Failed(error) => error.take().unwrap_or_else(BodyError::failed_before),
+            End::Failed(error) => error.take().map_or_else(BodyError::failed_before, |error| *error),
             _ => BodyError::failed_before(),
         }
     }

@@ -30,13 +30,49 @@ struct Found {
     encoding: bool,
 }
 
+/// The names of headers that somebody has seen, as far as a bit for each tells.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Names(u64);
+
+impl Names {
+    #[inline]
+    pub(crate) fn see(&mut self, name: &str) {
+        self.0 |= mark(name);
+    }
+
+    /// Whether one of them may be for [`clean`] to look at.
+    #[inline]
+    pub(super) fn may_concern_a_connection(self) -> bool {
+        self.0 & CONCERNED != 0
+    }
+}
+
+/// One bit for a name, by its length and its first letter: hardly any usual name shares one with those of [`CONCERNED`].
+/// All that begin like `proxy-` have one.
+#[inline]
+const fn mark(name: &str) -> u64 {
+    let first = if name.is_empty() { 0 } else { name.as_bytes()[0] };
+    let place = if first == b'p' { PROXY } else { name.len() * 7 + first as usize };
+    1 << (place & 63)
+}
+
+const PROXY: usize = 0;
+
+const CONCERNED: u64 = mark("proxy-")
+    | mark("host")
+    | mark("accept-encoding")
+    | mark("connection")
+    | mark("keep-alive")
+    | mark("te")
+    | mark("transfer-encoding")
+    | mark("upgrade");
+
 impl Found {
     fn scan(headers: &HeaderMap) -> Self {
-        // As long as one of them; asked first, since most names are not.
-        const LENGTHS: u32 = 1 << 2 | 1 << 4 | 1 << 7 | 1 << 10 | 1 << 15 | 1 << 17;
         let mut found = Self::default();
         for name in headers.keys().map(HeaderName::as_str) {
-            if LENGTHS >> name.len().min(31) & 1 == 0 && !name.starts_with('p') {
+            // Asked first, since most names are none of them.
+            if CONCERNED & mark(name) == 0 {
                 continue;
             }
             match name {

@@ -19,5 +19,6 @@ mod target;
 pub use body::LeaseBody;
 pub use future::KeyRotationFuture;
 pub(crate) use future::{answered, failed};
+pub(crate) use headers::Names;
 pub use layer::KeyRotationLayer;
 pub use service::KeyRotation;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{Request, request::Parts, uri::Authority};
 
-use super::{headers, target};
+use super::{Names, headers, target};
 use crate::{
     error::{Error, Kind},
     pool::{Granted, Lease, OnGrant},
@@ -15,11 +15,18 @@ use crate::{
 ///
 /// # Errors
 /// Refused, when it would go elsewhere.
-pub(super) fn prepare(head: &mut Parts, provider: &Arc<dyn Provider>, allowed: &[Authority]) -> Result<(), Error> {
+pub(super) fn prepare(
+    head: &mut Parts,
+    provider: &Arc<dyn Provider>,
+    allowed: &[Authority],
+    names: Option<Names>,
+) -> Result<(), Error> {
     target::aim(head, provider.base(), allowed)
         .map_err(|reason| Error::new(Kind::Refused(reason.into())).with_provider(provider))?;
     // Before the key comes in: a caller's `Connection: x-goog-api-key` must not take it out again.
-    headers::clean(head);
+    if names.is_none_or(Names::may_concern_a_connection) {
+        headers::clean(head);
+    }
     Ok(())
 }
 

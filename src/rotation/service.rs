@@ -9,7 +9,7 @@ use std::{
 use http::{Request, Response, request::Parts};
 use tower_service::Service;
 
-use super::{body::LeaseBody, future::KeyRotationFuture, layer::Rules, outgoing, outgoing::Outgoing};
+use super::{Names, body::LeaseBody, future::KeyRotationFuture, layer::Rules, outgoing, outgoing::Outgoing};
 use crate::{
     error::{BoxError, Error},
     pool::{Demand, Granted, KeyPool, Lease, trace},
@@ -68,7 +68,7 @@ where
         let (mut head, body) = request.into_parts();
         let mut demand = Demand::of(head.extensions.remove::<Demand>(), &head, &self.pool);
         let now = self.pool.clock().now();
-        match self.take(&mut head, &mut demand, now) {
+        match self.take(&mut head, &mut demand, now, None) {
             Ok(lease) => self.send(lease, |inner, granted| {
                 head.extensions.insert(granted.clone());
                 inner.call(Request::from_parts(head, body))
@@ -85,20 +85,30 @@ impl<S> KeyRotation<S> {
     }
 
     /// Aims a request at the provider, takes a lease for its complete demand and equips it with the key: it can go.
-    /// No lease that was taken before is left in the demand.
+    /// No lease that was taken before is left in the demand. `names`: of all headers, where somebody has seen them.
     ///
     /// # Errors
     /// It cannot go now: to be [told](Self::refused).
     #[expect(clippy::inline_always, reason = "on the way of every request: a lease is copied for a call")]
     #[inline(always)]
-    pub(crate) fn take(&self, head: &mut Parts, demand: &mut Demand, now: Now) -> Result<Lease, Refused> {
-        outgoing::prepare(head, self.pool.provider(), &self.rules.allowed)?;
+    pub(crate) fn take(
+        &self,
+        head: &mut Parts,
+        demand: &mut Demand,
+        now: Now,
+        names: Option<Names>,
+    ) -> Result<Lease, Refused> {
+        outgoing::prepare(head, self.pool.provider(), &self.rules.allowed, names)?;
         let waited = demand.prepared.take();
         let again = waited.is_some();
         let prepared = waited.and_then(|prepared| prepared.take());
         // One that is granted here and now counts from here and now.
         let counts = prepared.is_none() && !demand.starts_later();
-        let lease = match prepared.map_or_else(|| self.pool.try_lease(demand, now), Ok) {
+        let lease = match prepared {
+            Some(lease) => Ok(lease),
+            None => self.pool.try_lease(demand, now),
+        };
+        let lease = match lease {
             Ok(lease) => lease,
             // It fails at once where no key can come in time: the caller, or another model, loses no time.
             Err(error) if error.may_end_within(self.wait_of(demand)) => return Err(Refused::Waits),

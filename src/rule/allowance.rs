@@ -1,16 +1,11 @@
 //! What retries are paid from unless a rule says otherwise: tower's default amounts, without its look at the clock for
 //! each success. Successes are only counted; when they came matters no sooner than somebody wants to pay with them.
 
-use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::SystemTime,
-};
+use std::{sync::PoisonError, time::SystemTime};
 
 use tower::retry::budget::Budget;
 
+use super::sync::{AtomicU64, Mutex, Ordering};
 use crate::time::Clock;
 
 /// How long a success pays, and a retry is owed.

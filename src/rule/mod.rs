@@ -4,6 +4,7 @@
 mod allowance;
 mod backoff;
 mod retry;
+mod sync;
 
 pub use backoff::Backoff;
 pub use retry::Retry;

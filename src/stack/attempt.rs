@@ -16,7 +16,7 @@ use tower_service::Service;
 use crate::{
     cooldown::{self, Asked, Begun, Cooldown, CooldownBody, CooldownFuture, Hold},
     error::{BoxError, Error},
-    pool::{Lease, Slot, trace},
+    pool::{Lease, Slot},
     rotation::{self, KeyRotation, KeyRotationFuture, LeaseBody},
 };
 
@@ -51,17 +51,10 @@ impl<S, B, R> Attempt<S, B, S::Future, R>
 where
     S: Service<Request<B>, Response = Response<R>>,
 {
-    /// Sends a request with its key.
-    #[inline]
-    pub(super) fn with(lease: Lease, keyed: &mut KeyRotation<Cooldown<S>>, mut request: Request<B>) -> Self {
-        if trace::traces_attempts() {
-            return Self::layered(keyed.send(lease, |cooldown, granted| cooldown.send(request, Some(granted.clone()))));
-        }
-        let empty = request.extensions().is_empty();
-        let vessel = if empty { mem::take(request.extensions_mut()) } else { Extensions::new() };
-        let cooldown = keyed.get_mut();
-        let asked = cooldown.asked(&request);
-        Self::Calling { call: cooldown.get_mut().call(request), lease: Some(lease), asked, vessel }
+    /// Sends a request with its key through the layers, each of which is traced.
+    #[cold]
+    pub(super) fn traced(lease: Lease, keyed: &mut KeyRotation<Cooldown<S>>, request: Request<B>) -> Self {
+        Self::layered(keyed.send(lease, |cooldown, granted| cooldown.send(request, Some(granted.clone()))))
     }
 }
 
@@ -100,26 +93,29 @@ where
 {
     type Output = Outcome<R>;
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every answer, which is copied for a call")]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<R>> {
         const ONCE: &str = "the future is not polled after it was ready";
         loop {
             let (hold, slot) = match self.as_mut().project() {
                 AttemptProj::Calling { call, lease, asked, vessel } => {
-                    let result = ready!(call.poll(cx));
-                    let lease = lease.take().expect(ONCE);
-                    let mut response = match result {
+                    let mut response = match ready!(call.poll(cx)) {
                         Ok(response) => response,
-                        Err(error) => return Poll::Ready(Outcome::Other(Err(failed(error.into(), &lease)))),
+                        Err(error) => {
+                            let lease = lease.take().expect(ONCE);
+                            return Poll::Ready(Outcome::Other(Err(failed(error.into(), &lease))));
+                        }
                     };
                     if response.extensions().is_empty() {
                         *response.extensions_mut() = mem::take(vessel);
                     }
                     // Whoever runs an upgraded connection may take over the lease as a whole.
                     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                        let lease = lease.take().expect(ONCE);
                         return Poll::Ready(Outcome::Other(Ok(upgraded(response, lease, *asked))));
                     }
-                    let (granted, slot) = lease.part();
+                    let (granted, slot) = lease.as_mut().expect(ONCE).part();
                     match cooldown::begin(response, Some(granted), *asked) {
                         Ok(Begun { head, body, good }) => {
                             let body = LeaseBody::new(body, Some(slot));

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, request::Parts};
+use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::retry::Policy;
@@ -35,15 +35,15 @@ type Keyed<S> = KeyRotation<Cooldown<S>>;
 /// Sends a request with a key, and again where the policy says so.
 #[derive(Clone)]
 pub struct Resend<S> {
-    inner: Keyed<S>,
-    again: Arc<Again<S>>,
+    pub(super) inner: Keyed<S>,
+    pub(super) again: Arc<Again<S>>,
 }
 
 /// What only a request needs that is sent again: the others carry a pointer to it.
-struct Again<S> {
+pub(super) struct Again<S> {
     policy: RetryPolicy,
     /// Whoever sends again clones this one, which is never asked whether it is ready. Made with the first request.
-    idle: OnceLock<Mutex<Keyed<S>>>,
+    pub(super) idle: OnceLock<Mutex<Keyed<S>>>,
 }
 
 impl<S> Resend<S> {
@@ -58,40 +58,54 @@ impl<S> Resend<S> {
     pub(super) fn into_inner(self) -> Keyed<S> {
         self.inner
     }
+}
 
-    /// Sends a request whose demand was taken out of it.
-    #[inline]
-    pub(super) fn send<B, R>(
-        &mut self,
-        mut head: Parts,
-        body: B,
-        mut demand: Demand,
-    ) -> ResendFuture<S, B, S::Future, R>
-    where
-        S: Service<Request<B>, Response = Response<R>> + Clone,
-        S::Error: Into<BoxError>,
-        B: TryClone,
-        R: Body,
-        R::Error: Into<BoxError>,
-    {
-        demand.complete_by(&head, self.inner.pool());
-        let spare = body.try_clone().map(|body| Spare::of(&head, body));
-        // One reading of the clock: for when the request came, and for its lease.
-        let now = self.inner.pool().clock().now();
-        let attempt = match self.inner.take(&mut head, &mut demand, now) {
-            Ok(lease) => Attempt::with(lease, &mut self.inner, Request::from_parts(head, body)),
-            Err(refused) => Attempt::layered(self.inner.refused(refused, head, body, &demand)),
+/// Sends a request, in its parts, whose demand was taken out of it. Written out where it is used: whatever is handed to a
+/// function is copied for it, and these are the largest things on the way.
+macro_rules! send {
+    ($resend:expr, $head:ident, $body:expr, $demand:ident) => {{
+        use $crate::{
+            replay::TryClone,
+            rotation::Names,
+            stack::{
+                attempt::Attempt,
+                resend::{Attempts, ResendFuture, State},
+                spare::Spare,
+            },
         };
-        self.again.idle.get_or_init(|| Mutex::new(self.inner.clone()));
-        let again = Arc::clone(&self.again);
+        let (resend, body) = ($resend, $body);
+        $demand.complete_by(&$head, resend.inner.pool());
+        let mut names = Names::default();
+        let spare = TryClone::try_clone(&body).map(|body| Spare::of(&$head, body, &mut names));
+        let names = spare.as_ref().map(|_| names);
+        // One reading of the clock: for when the request came, and for its lease.
+        let now = resend.inner.pool().clock().now();
+        let attempt = match resend.inner.take(&mut $head, &mut $demand, now, names) {
+            Ok(lease) if $crate::pool::trace::traces_attempts() => {
+                Attempt::traced(lease, &mut resend.inner, http::Request::from_parts($head, body))
+            }
+            Ok(lease) => {
+                // Emptied, it is good for the answer.
+                let empty = $head.extensions.is_empty();
+                let vessel = if empty { std::mem::take(&mut $head.extensions) } else { http::Extensions::new() };
+                let cooldown = resend.inner.get_mut();
+                let asked = cooldown.asked(&$head.method, &$head.uri);
+                let call = cooldown.get_mut().call(http::Request::from_parts($head, body));
+                Attempt::Calling { call, lease: Some(lease), asked, vessel }
+            }
+            Err(refused) => Attempt::layered(resend.inner.refused(refused, $head, body, &$demand)),
+        };
+        resend.again.idle.get_or_init(|| std::sync::Mutex::new(resend.inner.clone()));
+        let again = std::sync::Arc::clone(&resend.again);
         ResendFuture {
             state: State::Sent { attempt },
-            attempts: Attempts::First { demand, came: now.tick },
+            attempts: Attempts::First { demand: $demand, came: now.tick },
             spare,
             again,
         }
-    }
+    }};
 }
+pub(super) use send;
 
 impl<S, B, R> Service<Request<B>> for Resend<S>
 where
@@ -111,8 +125,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let said = head.extensions.remove::<Demand>().unwrap_or_default();
-        self.send(head, body, said)
+        let mut demand = head.extensions.remove::<Demand>().unwrap_or_default();
+        send!(self, head, body, demand)
     }
 }
 
@@ -121,17 +135,17 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct ResendFuture<S, B, F, R> {
         #[pin]
-        state: State<S, B, F, R>,
+        pub(super) state: State<S, B, F, R>,
         // Dropped before the spare, whose body is then the last that holds the caller's.
-        attempts: Attempts,
+        pub(super) attempts: Attempts,
         // What would be sent again; nothing where the body cannot be.
-        spare: Option<Spare<B>>,
-        again: Arc<Again<S>>,
+        pub(super) spare: Option<Spare<B>>,
+        pub(super) again: Arc<Again<S>>,
     }
 }
 
 /// What is known of a request over its attempts.
-enum Attempts {
+pub(super) enum Attempts {
     /// The first is under way.
     First { demand: Demand, came: Tick },
     /// An answer came that may not stand.
@@ -155,7 +169,7 @@ impl Attempts {
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, B, F, R> {
+    pub(super) enum State<S, B, F, R> {
         Sent {
             #[pin]
             attempt: Attempt<S, B, F, R>,

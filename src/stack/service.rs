@@ -11,12 +11,13 @@ use tower_service::Service;
 
 use super::{
     KeyPoolFuture,
-    resend::{Resend, ResendFuture},
+    resend::{Resend, ResendFuture, send},
 };
 use crate::{
     cooldown::CooldownBody,
     error::{BoxError, Error},
     fallback::ModelFallback,
+    pool::Demand,
     replay::{ReplayBody, ReplayFuture, ReplayService},
     rotation::LeaseBody,
 };
@@ -67,13 +68,14 @@ where
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let opened = self.0.open(&mut head, body);
+        let mut demand = Demand::default();
+        let opened = self.0.open(&mut head, body, &mut demand);
         let fallback = self.0.get_mut();
         if opened.reads || !fallback.is_idle() {
-            return KeyPoolFuture::full(self.0.send(head, opened));
+            return KeyPoolFuture::full(self.0.send(head, opened, demand));
         }
         // Most requests have nothing to do with the layers between.
-        KeyPoolFuture::short(fallback.get_mut().send(head, opened.body, opened.demand))
+        KeyPoolFuture::short(send!(fallback.get_mut(), head, opened.body, demand))
     }
 }
 

@@ -1,9 +1,17 @@
 //! A request that is kept to be sent again.
 
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, request::Parts};
+use std::{cell::Cell, mem};
 
-/// A request that most likely nobody asks for. Its headers stand in a list until then: that is made, and dropped, at half
-/// the cost of a map.
+use http::{
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Version,
+    request::Parts,
+    uri::{self, Authority, PathAndQuery, Scheme, Uri},
+};
+
+use crate::rotation::Names;
+
+/// A request that most likely nobody asks for. Its head stands in one piece of text until then: that is written, and
+/// dropped, at a third of the cost of a map.
 pub(super) enum Spare<B> {
     Folded { head: Folded, body: B },
     Whole(Box<Request<B>>),
@@ -12,45 +20,168 @@ pub(super) enum Spare<B> {
 /// A head with its headers in the map's order.
 pub(super) struct Folded {
     method: Method,
-    uri: Uri,
     version: Version,
-    headers: Vec<(HeaderName, HeaderValue)>,
+    scheme: Option<Scheme>,
+    /// How long these two are.
+    authority: Option<u32>,
+    path: Option<u32>,
+    text: Text,
     extensions: Extensions,
+}
+
+/// Authority and path, then of each header how long its name and value are, and both.
+#[derive(Default)]
+struct Text {
+    room: Vec<u8>,
+    len: usize,
+}
+
+thread_local! {
+    /// Room for texts that somebody is done with, so that most requests allocate none.
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Larger rooms are not kept.
+const LARGEST_ROOM: usize = 8 << 10;
+
+impl Text {
+    #[inline]
+    fn new() -> Self {
+        // While a thread ends it has none.
+        Self { room: ROOM.try_with(Cell::take).unwrap_or_default(), len: 0 }
+    }
+
+    /// Room for so many bytes more.
+    #[inline]
+    fn next(&mut self, bytes: usize) -> &mut [u8] {
+        let from = self.len;
+        self.len += bytes;
+        if self.room.len() < self.len {
+            self.grow();
+        }
+        &mut self.room[from..self.len]
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.room.resize(self.len.max(512).next_power_of_two(), 0);
+    }
+
+    #[inline]
+    fn push(&mut self, text: &str) -> u32 {
+        self.next(text.len()).copy_from_slice(text.as_bytes());
+        text.len() as u32
+    }
+
+    #[inline]
+    fn push_header(&mut self, name: &str, value: &HeaderValue) {
+        let value_bytes = value.as_bytes();
+        let place = self.next(Mark::BYTES + name.len() + value_bytes.len());
+        if let Some((mark, place)) = place.split_first_chunk_mut()
+            && let Some((name_place, value_place)) = place.split_at_mut_checked(name.len())
+        {
+            *mark = Mark::of(name, value).0.to_ne_bytes();
+            name_place.copy_from_slice(name.as_bytes());
+            value_place.copy_from_slice(value_bytes);
+        }
+    }
+}
+
+impl Drop for Text {
+    #[inline]
+    fn drop(&mut self) {
+        if (1..=LARGEST_ROOM).contains(&self.room.len()) {
+            let room = mem::take(&mut self.room);
+            let _ = ROOM.try_with(|kept| kept.set(room));
+        }
+    }
+}
+
+/// What stands before a header: the length of its value, whether that is sensitive, and the length of its name.
+#[derive(Clone, Copy)]
+struct Mark(u64);
+
+impl Mark {
+    const BYTES: usize = size_of::<u64>();
+    const SENSITIVE: u64 = 1 << 16;
+
+    #[inline]
+    fn of(name: &str, value: &HeaderValue) -> Self {
+        // No name is longer than 16 bits can tell.
+        let sensitive = if value.is_sensitive() { Self::SENSITIVE } else { 0 };
+        Self((value.len() as u64) << 17 | sensitive | name.len() as u64)
+    }
+
+    fn name(self) -> usize {
+        (self.0 & 0xffff) as usize
+    }
+
+    fn value(self) -> usize {
+        (self.0 >> 17) as usize
+    }
 }
 
 impl Folded {
     #[inline]
-    fn of(head: &Parts) -> Self {
-        let mut headers = Vec::with_capacity(head.headers.len());
-        headers.extend(head.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-        let (method, uri, extensions) = (head.method.clone(), head.uri.clone(), head.extensions.clone());
-        Self { method, uri, version: head.version, headers, extensions }
+    fn of(head: &Parts, names: &mut Names) -> Self {
+        let mut text = Text::new();
+        let authority = head.uri.authority().map(|authority| text.push(authority.as_str()));
+        let path = head.uri.path_and_query().map(|path| text.push(path.as_str()));
+        for (name, value) in &head.headers {
+            let name = name.as_str();
+            names.see(name);
+            text.push_header(name, value);
+        }
+        let (scheme, extensions) = (head.uri.scheme().cloned(), head.extensions.clone());
+        Self { method: head.method.clone(), version: head.version, scheme, authority, path, text, extensions }
+    }
+
+    /// What it was made of. It was all valid then.
+    #[cold]
+    fn unfold(&mut self) -> (Uri, HeaderMap) {
+        let mut rest = &self.text.room[..self.text.len];
+        let mut next = |bytes: usize| {
+            let (next, behind) = rest.split_at(bytes);
+            rest = behind;
+            next
+        };
+        let mut parts = uri::Parts::default();
+        parts.scheme = self.scheme.take();
+        parts.authority = self.authority.and_then(|len| Authority::try_from(next(len as usize)).ok());
+        parts.path_and_query = self.path.and_then(|len| PathAndQuery::try_from(next(len as usize)).ok());
+        let mut headers = HeaderMap::new();
+        while let Some((mark, behind)) = rest.split_first_chunk::<{ Mark::BYTES }>() {
+            let mark = Mark(u64::from_ne_bytes(*mark));
+            let (name, behind) = behind.split_at(mark.name());
+            let (value, behind) = behind.split_at(mark.value());
+            if let (Ok(name), Ok(mut value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+                value.set_sensitive(mark.0 & Mark::SENSITIVE != 0);
+                headers.append(name, value);
+            }
+            rest = behind;
+        }
+        (Uri::from_parts(parts).unwrap_or_default(), headers)
     }
 }
 
 impl<B> Spare<B> {
-    /// Of a request with this head, and with this body of its own.
+    /// Of a request with this head, and with this body of its own. Tells what headers it has, since it passes them anyway.
     #[inline]
-    pub(super) fn of(head: &Parts, body: B) -> Self {
-        Self::Folded { head: Folded::of(head), body }
+    pub(super) fn of(head: &Parts, body: B, names: &mut Names) -> Self {
+        Self::Folded { head: Folded::of(head, names), body }
     }
 
     /// The request itself.
     #[cold]
     pub(super) fn into_request(self) -> Request<B> {
-        let (head, body) = match self {
+        let (mut head, body) = match self {
             Self::Folded { head, body } => (head, body),
             Self::Whole(request) => return *request,
         };
-        let mut headers = HeaderMap::with_capacity(head.headers.len());
-        for (name, value) in head.headers {
-            headers.append(name, value);
-        }
         let mut request = Request::new(body);
+        (*request.uri_mut(), *request.headers_mut()) = head.unfold();
         *request.method_mut() = head.method;
-        *request.uri_mut() = head.uri;
         *request.version_mut() = head.version;
-        *request.headers_mut() = headers;
         *request.extensions_mut() = head.extensions;
         request
     }
@@ -67,6 +198,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_form_of_address_is_the_same_again() {
+        for address in ["/", "/a?b=c", "*", "http://h", "https://u@h:1/%41?x", "h:443", "http://h?q"] {
+            let (head, ()) = Request::get(address).body(()).unwrap().into_parts();
+            let again = Spare::of(&head, (), &mut Names::default()).into_request();
+            assert_eq!(again.uri(), &head.uri);
+            assert_eq!(again.uri().to_string(), head.uri.to_string());
+        }
+    }
+
+    #[test]
+    fn room_is_used_again_and_shows_nothing_of_before() {
+        for length in [1, 3_000, 20_000, 7] {
+            let (head, ()) = Request::get("/").header("a", "x".repeat(length)).body(()).unwrap().into_parts();
+            let again = Spare::of(&head, (), &mut Names::default()).into_request();
+            assert_eq!(again.headers(), &head.headers);
+        }
+    }
+
+    #[test]
     fn what_was_folded_is_the_same_request() {
         let request = Request::put("http://127.0.0.1:1/v1?a=b")
             .version(Version::HTTP_2)
@@ -74,11 +224,14 @@ mod tests {
             .header("b", "2")
             .header("a", "3")
             .header("content-type", "application/json")
+            .header("c", "")
+            .header("d", HeaderValue::from_bytes(b"\xe9\t").unwrap())
             .extension(7_u8)
             .body("body")
             .unwrap();
-        let (head, body) = request.into_parts();
-        let (again, body) = Spare::of(&head, body).into_request().into_parts();
+        let (mut head, body) = request.into_parts();
+        head.headers.get_mut("b").unwrap().set_sensitive(true);
+        let (again, body) = Spare::of(&head, body, &mut Names::default()).into_request().into_parts();
         assert_eq!((&again.method, &again.uri, again.version), (&head.method, &head.uri, head.version));
         assert_eq!((&again.headers, again.extensions.get::<u8>(), body), (&head.headers, Some(&7), "body"));
         assert_eq!(again.headers.iter().collect::<Vec<_>>(), head.headers.iter().collect::<Vec<_>>());

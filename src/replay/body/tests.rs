@@ -1,6 +1,6 @@
 //! When the start of an attempt is stamped.
 
-use std::{borrow::Cow, sync::atomic::Ordering};
+use std::borrow::Cow;
 
 use http::request::Parts;
 use http_body_util::{Empty, Full};
@@ -53,7 +53,7 @@ fn body<B>(body: B) -> ReplayBody<B> {
 }
 
 fn stamps<B>(body: &ReplayBody<B>) -> usize {
-    body.shared.stamps.load(Ordering::Relaxed)
+    body.shared.lock().stamps
 }
 
 /// Gives a chunk every second poll.

@@ -153,6 +153,14 @@ fn name_of(field: &Field) -> Option<&'static str> {
 
 impl Visit for Words<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
+        let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=' | b'\\');
+        if let Some(name) = name_of(field).filter(|_| !value.is_empty() && value.bytes().all(plain)) {
+            // Nearly all that a request's line says.
+            for part in [" ", name, "=", value] {
+                self.0.push_str(part);
+            }
+            return;
+        }
         self.part(name_of(field), format_args!("{value}"));
     }
 

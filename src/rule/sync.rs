@@ -1,0 +1,13 @@
+//! What the requests of one rule share. Under shuttle its scheduler changes hands here: `RUSTFLAGS='--cfg shuttle' cargo
+//! test --test shuttle`.
+
+#[cfg(shuttle)]
+pub(super) use shuttle::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+#[cfg(not(shuttle))]
+pub(super) use std::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
