@@ -18,7 +18,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 use tower_keypool::{
-    Base, Clock, KeyPool, OpenError, Strategy,
+    Base, KeyPool, OpenError, Strategy,
     config::{Origin, Setting, StoreUrl},
 };
 

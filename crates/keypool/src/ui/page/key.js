@@ -26,7 +26,8 @@ async function done(button, work) {
 export async function test(id, button, model) {
   await act(button, async () => {
     const told = await post(keyPath(id, "/test"), model ? { model } : {});
-    const text = `${id}: ${told.sentence}${told.status ? ` (${told.status}, ${told.ms} ms)` : ""} ${told.advice ?? ""}`.trim();
+    const said = `${told.sentence}${told.status ? ` (${told.status}, ${told.ms} ms)` : ""}`;
+    const text = `${id}: ${[said, told.advice].filter(Boolean).join(". ")}`;
     if (told.works) return text;
     news(text, true);
     return null;
