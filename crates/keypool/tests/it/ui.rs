@@ -139,7 +139,7 @@ async fn it_shows_the_pool_live_and_whatever_it_is_told_as_text() {
     );
     let before = browser.ask(&left).await.as_f64().unwrap();
     assert!(before > 300.0 && before <= 600.0, "{before}");
-    browser.until(&format!("{left} <= {} - 2", before)).await;
+    browser.until(&format!("{left} <= {before} - 2")).await;
     assert!(
         browser.ask(&format!("{}.querySelector('.advice').textContent.length", row("key-5"))).await.as_u64() > Some(20)
     );
@@ -320,8 +320,10 @@ async fn its_buttons_do_what_they_say_once_that_is_confirmed() {
 async fn a_large_pool_is_shown_in_pages() {
     let Some(browser) = Browser::open().await else { return };
     let (home, sim) = (Home::new(), simulator().await);
-    let keys: String =
-        (0..2_100).map(|n| format!("AIzaSyTEST-ui-key-of-many-number-{n:08} id=many-{n:04}\n")).collect();
+    let keys: String = (0..2_100)
+        .map(|n| format!("AIzaSyTEST-ui-key-of-many-number-{n:08} id=many-{n:04}"))
+        .collect::<Vec<_>>()
+        .join("\n");
     let file = home.write("keys.txt", &keys);
     let running = home.serve(&sim, &["--db", "none", "--keys", &file, "--admin-token", TOKEN]);
     assert_eq!(get(&running, "/snapshot?keys=0").await["keys_left_out"], true);

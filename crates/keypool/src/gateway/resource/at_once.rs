@@ -36,7 +36,6 @@ impl From<Arriving> for Coming {
 ///
 /// # Errors
 /// Whatever must be [sought](super::seek).
-#[expect(clippy::result_large_err, reason = "it is handed on where it stands")]
 pub(in crate::gateway) fn at_once(
     resources: &Resources,
     (tenant, alone): (&Tenant, bool),
