@@ -1,4 +1,4 @@
-//! A headless Chromium, spoken to over its own pipe: the DevTools protocol as JSON, each message ended by a zero byte.
+//! A headless Chromium, spoken to over its own pipe: the `DevTools` protocol as JSON, each message ended by a zero byte.
 
 use std::{
     collections::HashMap,

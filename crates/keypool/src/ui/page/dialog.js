@@ -45,7 +45,7 @@ export function sure({ title, text, action, field, danger = false }) {
 
 /** Tells what came of something. Bad news stays until it is closed. */
 export function news(text, bad = false) {
-  const line = element("p", { class: bad ? "bad" : "good" }, element("span", {}, text));
+  const line = element("p", { class: bad ? "bad" : "good", role: bad ? "alert" : null }, element("span", {}, text));
   const gone = element("button", { "aria-label": "Close", on: { click: () => line.remove() } }, "✕");
   line.append(gone);
   by("news").append(line);
