@@ -8,15 +8,22 @@ function place() {
   if (by("news").parentElement !== front) front.append(by("news"));
 }
 
+let ended = null;
+
 /** Opens the dialog with this in it; `closed` is told. */
 export function open(title, body, closed) {
   const dialog = by("dialog");
   for (const line of by("news").querySelectorAll(".good")) line.remove();
   say(by("dialog-title"), title);
   by("dialog-body").replaceChildren(body);
+  ended?.();
+  ended = closed;
   dialog.onclose = () => {
+    // A browser tells of an end later: it may be that of the one before.
+    if (dialog.open) return;
     by("dialog-body").replaceChildren();
-    closed?.();
+    ended?.();
+    ended = null;
   };
   if (!dialog.open) dialog.showModal();
   place();
@@ -39,7 +46,9 @@ export function sure({ title, text, action, field, danger = false }) {
   place();
   if (danger && !field) by("question-no").focus();
   return new Promise((answer) => {
-    dialog.onclose = () => answer(dialog.returnValue === "yes" ? by("question-field").value.trim() : null);
+    dialog.onclose = () => {
+      if (!dialog.open) answer(dialog.returnValue === "yes" ? by("question-field").value.trim() : null);
+    };
   });
 }
 
