@@ -57,17 +57,18 @@ def wait_for(port):
 
 
 @contextlib.contextmanager
-def gateway(**settings):
-    """The port of a gateway that is up; settings are such as KEYPOOL__GATEWAY__STRICT="false"."""
+def gateway(options="", latency=0, **settings):
+    """The port of a gateway that is up; settings are such as KEYPOOL__GATEWAY__STRICT="false". `options` are those of each
+    key, `latency` is the simulator's, in milliseconds."""
     run("cargo", "build", "-q", "-p", "keypool", "--bin", "keypool", cwd=ROOT)
     run("cargo", "build", "-q", "-p", "gemini-sim", "--example", "standalone", cwd=ROOT)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
     upstream, port = free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:
         keys = pathlib.Path(folder) / "key.txt"
-        keys.write_text("".join(f"{key} owner=project-{n}\n" for n, key in enumerate(KEYS)))
+        keys.write_text("".join(f"{key} owner=project-{n} {options}\n" for n, key in enumerate(KEYS)))
         simulator = subprocess.Popen(
-            [target / "examples" / "standalone", "--port", str(upstream), "--chunks", "5"]
+            [target / "examples" / "standalone", "--port", str(upstream), "--chunks", "5", "--latency-ms", str(latency)]
             + [argument for key in KEYS for argument in ("--project", f"free:0:{key}")],
             stdout=subprocess.DEVNULL,
         )

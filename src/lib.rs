@@ -100,7 +100,7 @@ pub use pool::{
     KeyChange, KeyLaneView, KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneLimitView, LaneView, Lease, LimitHit,
     LimitSource, LimitView, Lost, Meter, OpenError, OutReason, PriorityView, RestBackoff, RestTable, RestView,
     RosterChange, ServedBy, Sharing, SharingState, SharingView, Snapshot, Spill, Step, Strategy, Unjudged,
-    UnknownStrategy, Usage,
+    UnknownStrategy, Usage, WaitingRoom,
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
 pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidApiKeyHeader, OpenAi};

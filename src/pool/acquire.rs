@@ -11,7 +11,7 @@ use std::{
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
-use super::{Demand, KeyPool, Lease};
+use super::{Demand, KeyPool, Lease, waiting_room::WaitingSeat};
 use crate::{error::Error, time::Tick};
 
 pin_project! {
@@ -42,6 +42,7 @@ enum Waiting {
         deadline: Tick,
         /// What the timer is set for.
         timer: Option<Tick>,
+        _seat: WaitingSeat,
     },
     Done,
 }
@@ -63,13 +64,13 @@ impl Future for Acquire {
                     *this.state = Waiting::Done;
                     return Poll::Ready(*result);
                 }
-                Begun::Queued { index, deadline } => {
-                    *this.state = Waiting::Queued { index, deadline, timer: None };
+                Begun::Queued { index, deadline, seat } => {
+                    *this.state = Waiting::Queued { index, deadline, timer: None, _seat: seat };
                 }
             }
         }
         loop {
-            let Waiting::Queued { index, deadline, timer } = this.state else {
+            let Waiting::Queued { index, deadline, timer, .. } = this.state else {
                 unreachable!("polled after it was ready");
             };
             match this.pool.look(*index, this.demand, *deadline, cx.waker()) {
@@ -95,7 +96,7 @@ impl Future for Acquire {
 /// What the first look came to.
 pub(super) enum Begun {
     Done(Box<Result<Lease, Error>>),
-    Queued { index: u32, deadline: Tick },
+    Queued { index: u32, deadline: Tick, seat: WaitingSeat },
 }
 
 /// What a further look came to.

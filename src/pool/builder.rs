@@ -315,6 +315,7 @@ impl KeyPoolBuilder {
             provider: self.provider,
             clock,
             wait: AtomicU64::new(millis(self.wait)),
+            room: Arc::default(),
             retry: std::sync::Mutex::new(self.retry.unwrap_or_default()),
             unjudged,
             names: RecentNames::default(),

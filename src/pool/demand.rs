@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Attempt, Granted, Lease, Meter, lease::Prepared};
+use super::{Attempt, Granted, Lease, Meter, WaitingRoom, lease::Prepared};
 use crate::key::KeyId;
 
 /// What a request needs: which lane, how much of its limits, for how long it may wait.
@@ -45,6 +45,8 @@ pub struct Demand {
     pub(crate) of_resource: bool,
     /// Who is told what the answer cost.
     pub(crate) meter: Option<Arc<Meter>>,
+    /// Where it waits.
+    pub(crate) room: Option<Arc<WaitingRoom>>,
 }
 
 /// Is told which lease a request goes out with.
@@ -67,6 +69,9 @@ pub enum Affinity {
     MustKey(KeyId),
     /// This key where it is ready, else any.
     RatherKey(KeyId),
+    /// The owner that this number leads to, always the same while it is well and not busier than the others, else the next
+    /// one: for requests that begin alike, whose beginning a provider keeps for a while.
+    Near(u64),
 }
 
 impl Demand {
@@ -161,6 +166,15 @@ impl Demand {
     #[must_use]
     pub fn metered(mut self, meter: Arc<Meter>) -> Self {
         self.meter = Some(meter);
+        self
+    }
+
+    /// Where it waits, if it must. Unset: with all others that say nothing ([`KeyPool::bound_waiting`]).
+    ///
+    /// [`KeyPool::bound_waiting`]: crate::KeyPool::bound_waiting
+    #[must_use]
+    pub fn waiting_in(mut self, room: &Arc<WaitingRoom>) -> Self {
+        self.room = Some(Arc::clone(room));
         self
     }
 

@@ -44,6 +44,12 @@ impl KeyPool {
         Duration::from_millis(self.0.wait.load(Ordering::Relaxed))
     }
 
+    /// At most so many of the demands that bring no [`WaitingRoom`](super::WaitingRoom) of their own wait at once, from now
+    /// on; others are refused in the place of waiting. Without a bound unless set.
+    pub fn bound_waiting(&self, most: usize) {
+        self.0.room.resize(most);
+    }
+
     /// When a call is sent again that brings no rule of its own.
     pub fn default_retry(&self) -> Retry {
         self.0.retry.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -217,8 +223,11 @@ impl KeyPool {
         let outcome = match picked {
             Ok(picked) => Ok(picked),
             Err(NotNow::Later) if !wait.is_zero() && !state.closed => {
-                let index = state.enqueue(Arc::clone(demand), now);
-                return Begun::Queued { index, deadline: now.tick.plus(wait) };
+                if let Some(seat) = demand.room.as_ref().unwrap_or(&self.0.room).enter() {
+                    let index = state.enqueue(Arc::clone(demand), now);
+                    return Begun::Queued { index, deadline: now.tick.plus(wait), seat };
+                }
+                Err(state.refuse_for_good(demand, NotNow::Later, now))
             }
             Err(reason) => Err(state.refuse_for_good(demand, reason, now)),
         };

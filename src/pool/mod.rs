@@ -37,6 +37,7 @@ mod locks;
 mod many;
 mod mark;
 mod meter;
+mod near;
 mod noting;
 mod open;
 mod outlook;
@@ -71,6 +72,7 @@ mod tally;
 mod timer;
 pub(crate) mod trace;
 mod wait;
+mod waiting_room;
 mod write_behind;
 
 #[cfg(test)]
@@ -106,6 +108,7 @@ pub use snapshot::{
     DisabledView, KeyLaneView, KeyState, KeyView, LaneLimitView, LaneView, LimitView, PriorityView, RestView, Snapshot,
 };
 pub use steps::{Candidate, Step};
+pub use waiting_room::WaitingRoom;
 
 use crate::{provider::Provider, rule::Retry, time::Clock};
 use locks::Mutex;
@@ -150,6 +153,8 @@ struct Shared {
     clock: Clock,
     /// In milliseconds.
     wait: AtomicU64,
+    /// For demands that bring none.
+    room: Arc<WaitingRoom>,
     /// For calls that bring no rule. Whoever takes it clones it: never held for longer.
     retry: std::sync::Mutex<Retry>,
     unjudged: Unjudged,

@@ -42,6 +42,7 @@ impl State {
         let excluded = self.excluded(ask.demand);
         let found = match &ask.demand.affinity {
             Affinity::Any => self.pick_any(ask, &excluded),
+            Affinity::Near(number) => self.pick_near(ask, &excluded, *number),
             Affinity::MustKey(_) | Affinity::MustOwner(_) => self.pick_of(ask, &excluded),
             Affinity::RatherKey(_) | Affinity::RatherOwner(_) => {
                 self.pick_of(ask, &excluded).or_else(|| self.pick_any(ask, &excluded))
@@ -145,7 +146,7 @@ impl State {
     }
 
     /// The rank that a key has, wherever it stands.
-    fn rank_now(&self, lane: u16, slot: u32) -> u64 {
+    pub(super) fn rank_now(&self, lane: u16, slot: u32) -> u64 {
         let held = self.lanes[usize::from(lane)].cells[slot as usize].rank;
         self.settings.strategy.rank(standing(&self.roster.keys[slot as usize]), held)
     }
@@ -191,10 +192,10 @@ impl State {
         best.filter(|(priority, ..)| opens(*priority)).map(|(.., slot, probe)| (slot, probe))
     }
 
-    /// The keys of an affinity; empty for `Any`.
+    /// The keys of an affinity; empty where any key will do.
     pub(super) fn wanted(&self, affinity: &Affinity) -> Vec<u32> {
         match affinity {
-            Affinity::Any => Vec::new(),
+            Affinity::Any | Affinity::Near(_) => Vec::new(),
             Affinity::MustKey(id) | Affinity::RatherKey(id) => self.roster.slot_of(id).into_iter().collect(),
             Affinity::MustOwner(name) | Affinity::RatherOwner(name) => {
                 let owner = self.roster.owner_named(name);

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::complaint::{Complaint, Hit};
 use crate::{
+    key::Tier,
     limit::{Span, Unit},
     verdict::Violation,
 };
@@ -26,6 +27,8 @@ pub(super) struct Quota {
     /// The one that made the hit what it is.
     pub(super) decisive: Option<Violation>,
     pub(super) model: Option<String>,
+    /// What the account pays.
+    pub(super) tier: Option<Tier>,
 }
 
 /// A limit that a line of the message names.
@@ -90,6 +93,7 @@ pub(super) fn hit_of(said: &Complaint) -> Option<Hit> {
 
 impl Quota {
     fn add(&mut self, id: &str, metric: &str, amount: Option<u64>) {
+        self.tier = self.tier.take().or_else(|| tier(id)).or_else(|| tier(metric));
         let span = span(id).or_else(|| span(metric));
         let hit = match (amount, span) {
             (Some(0), _) => Hit::Zero,
@@ -112,6 +116,25 @@ impl Quota {
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
+
+/// `…-FreeTier`, `…-PaidTier2`, `…_paid_tier_3_…`. A name without one says nothing: of what is paid some have none, and
+/// older ones have none for anybody.
+fn tier(name: &str) -> Option<Tier> {
+    let name = name.to_ascii_lowercase().replace('_', "");
+    if name.contains("freetier") {
+        return Some(Tier::Free);
+    }
+    // `…PaidTierInputTokens…-PaidTier2`: the last one that has a number.
+    let mut paid = None;
+    for (at, word) in name.match_indices("paidtier") {
+        let level: String = name[at + word.len()..].chars().take_while(char::is_ascii_digit).take(3).collect();
+        if !level.is_empty() {
+            paid = Some(Tier::Named(format!("tier-{level}")));
+        }
+        paid.get_or_insert(Tier::Paid);
+    }
+    paid
+}
 
 /// What no window stands for: `…PerMonth…`, `…ConcurrentSessions…`.
 fn by_name(name: &str) -> Option<Hit> {
@@ -193,6 +216,23 @@ fn lines(message: &str) -> Vec<Line<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_quota_tells_what_the_account_pays() {
+        for (name, pays) in [
+            ("GenerateRequestsPerDayPerProjectPerModel-FreeTier", Some(Tier::Free)),
+            ("generativelanguage.googleapis.com/generate_content_free_tier_requests", Some(Tier::Free)),
+            ("GenerateContentPaidTierInputTokensPerModelPerMinute", Some(Tier::Paid)),
+            ("GenerateContentPaidTierInputTokensPerModelPerMinute-PaidTier2", Some(Tier::Named("tier-2".to_owned()))),
+            (
+                "generativelanguage.googleapis.com/generate_content_paid_tier_2_input_token_count",
+                Some(Tier::Named("tier-2".to_owned())),
+            ),
+            ("GenerateRequestsPerDayPerProjectPerModel", None),
+        ] {
+            assert_eq!(tier(name), pays, "{name}");
+        }
+    }
 
     #[test]
     fn the_last_word_before_per_says_what_is_counted() {

@@ -51,6 +51,7 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         said.hit = quota.hit.or_else(|| google_quota::hit_of(&said));
         said.news.violations = quota.violations;
         said.news.decisive = quota.decisive;
+        said.news.tier = quota.tier;
         said.news.quota_model = quota.model.as_deref().and_then(model_name);
     }
     said.news.consumer = details.iter().find_map(|detail| consumer(detail.get("metadata")?.get("consumer")?.as_str()?));

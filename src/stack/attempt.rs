@@ -93,7 +93,6 @@ where
 {
     type Output = Outcome<R>;
 
-    #[expect(clippy::inline_always, reason = "on the way of every answer, which is copied for a call")]
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<R>> {
         const ONCE: &str = "the future is not polled after it was ready";

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::limit::{Span, Unit};
+use crate::{
+    key::Tier,
+    limit::{Span, Unit},
+};
 
 /// What an answer tells of quotas, beside its verdict.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +20,8 @@ pub struct QuotaNews {
     pub consumer: Option<String>,
     /// The model whose quota was charged, where it is not the one asked for.
     pub quota_model: Option<String>,
+    /// What the account pays, where the quota's name tells.
+    pub tier: Option<Tier>,
 }
 
 /// A limit that was hit.

@@ -113,12 +113,20 @@ impl Client {
         self.send(method, path, body.into(), None).await
     }
 
+    /// The same connections over another pool of the same provider, going by a rule of its own when a request is sent
+    /// again.
+    #[must_use]
+    pub fn over(&self, pool: impl Borrow<KeyPool>, rule: Retry) -> Self {
+        let Shared { stack: own, model, models, wait, .. } = &*self.0;
+        let pool = pool.borrow().clone();
+        let stack = stack(&pool, own.get_ref().clone(), rule, models, *wait);
+        let (model, models) = (Arc::clone(model), models.clone());
+        Self(Arc::new(Shared { pool, stack, model, models, wait: *wait }))
+    }
+
     /// The same, going by another rule when a request is sent again.
     pub(crate) fn going_by(&self, rule: Retry) -> Self {
-        let Shared { pool, stack: own, model, models, wait } = &*self.0;
-        let stack = stack(pool, own.get_ref().clone(), rule, models, *wait);
-        let (pool, model, models) = (pool.clone(), Arc::clone(model), models.clone());
-        Self(Arc::new(Shared { pool, stack, model, models, wait: *wait }))
+        self.over(&self.0.pool, rule)
     }
 
     pub(crate) async fn send(

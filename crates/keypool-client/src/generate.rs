@@ -12,6 +12,7 @@ use http::Method;
 use serde::Serialize;
 use serde_json::Value;
 use tower_keypool::Demand;
+use tracing::{Instrument, Span};
 
 use crate::{
     answer::Answer,
@@ -142,7 +143,8 @@ impl Generate {
         self.request.config().thinking_config.get_or_insert_default()
     }
 
-    /// A name for it, kept in the answer and in the error.
+    /// A name for it, kept in the answer and in the error. What is logged of it by `tracing` stands in a span `request` with
+    /// this `request_id`.
     pub fn request_id(mut self, id: impl Into<String>) -> Self {
         self.request_id = Some(id.into());
         self
@@ -164,15 +166,20 @@ impl Generate {
     /// # Errors
     /// When no key may carry it, no answer came, or the provider refused it.
     pub async fn stream(self) -> Result<AnswerStream, Error> {
+        let span = self.span();
+        self.begin_stream().instrument(span).await
+    }
+
+    async fn begin_stream(self) -> Result<AnswerStream, Error> {
         let path = path::of_model(self.asked(), ":streamGenerateContent?alt=sse")?;
         let id = self.request_id.clone();
         let sent = self.client.send(Method::POST, &path, body(&self.request)?, self.demand()).await;
-        let answer = sent.map_err(|error| error.with(id.as_deref(), None))?;
+        let answer = sent.map_err(|error| told(error.with(id.as_deref(), None)))?;
         if answer.status().is_success() {
             return Ok(AnswerStream::new(answer, id));
         }
-        let whole = Whole::read(answer).await?;
-        Err(Error::refused(whole.status, &whole.body).with(id.as_deref(), whole.served_by))
+        let whole = Whole::read(answer).await.map_err(|error| error.with(id.as_deref(), None))?;
+        Err(told(Error::refused(whole.status, &whole.body).with(id.as_deref(), whole.served_by)))
     }
 
     /// How many tokens it has.
@@ -184,9 +191,21 @@ impl Generate {
         let mut request = serde_json::to_value(&self.request).map_err(unmade)?;
         request["model"] = format!("models/{}", self.asked()).into();
         let counted = body(&serde_json::json!({ "generateContentRequest": request }))?;
-        let answer = self.client.send(Method::POST, &path, counted, self.demand()).await?;
-        let counted: crate::api::CountTokensResponse = Whole::read(answer).await?.parse()?;
-        Ok(counted.total_tokens)
+        let call = async {
+            let answer = self.client.send(Method::POST, &path, counted, self.demand()).await?;
+            let counted: crate::api::CountTokensResponse = Whole::read(answer).await?.parse()?;
+            Ok(counted.total_tokens)
+        };
+        let counted = call.instrument(self.span()).await;
+        counted.map_err(|error: Error| error.with(self.request_id.as_deref(), None))
+    }
+
+    /// None for a request without an id.
+    fn span(&self) -> Span {
+        match &self.request_id {
+            Some(id) => tracing::info_span!("request", request_id = %id),
+            None => Span::none(),
+        }
     }
 
     fn asked(&self) -> &Arc<str> {
@@ -206,10 +225,15 @@ impl Generate {
         };
         let served = |whole: &Whole| whole.served_by.clone();
         let id = self.request_id;
-        let whole = whole.map_err(|error| error.with(id.as_deref(), None))?;
+        let whole = whole.map_err(|error| told(error.with(id.as_deref(), None)))?;
         match whole.parse() {
-            Ok(response) => Ok(Answer { response, served_by: served(&whole), request_id: id }),
-            Err(error) => Err(error.with(id.as_deref(), None)),
+            Ok(response) => {
+                let answer = Answer { response, served_by: served(&whole), request_id: id };
+                let key = answer.key_id().map(tracing::field::display);
+                tracing::debug!(key, attempts = answer.attempts(), model = answer.used_model(), "answered");
+                Ok(answer)
+            }
+            Err(error) => Err(told(error.with(id.as_deref(), None))),
         }
     }
 }
@@ -219,8 +243,19 @@ impl IntoFuture for Generate {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.send())
+        let span = self.span();
+        Box::pin(self.send().instrument(span))
     }
+}
+
+/// Tells of an error that goes to whoever asked.
+fn told(error: Error) -> Error {
+    tracing::debug!(
+        key = error.key_id().map(tracing::field::display),
+        attempts = error.attempts(),
+        "not answered: {error}"
+    );
+    error
 }
 
 pub(crate) fn body(request: &impl Serialize) -> Result<Bytes, Error> {

@@ -62,6 +62,11 @@ impl AnswerStream {
         self.served_by.as_ref()?.key()
     }
 
+    /// The id that the request was given.
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
     fn error(&mut self, error: Error) -> Poll<Option<Result<GenerateContentResponse, Error>>> {
         self.ended = true;
         Poll::Ready(Some(Err(error.with(self.request_id.as_deref(), self.served_by.clone()))))

@@ -12,14 +12,15 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tower_keypool::BoxError;
+
+use crate::gateway::Arriving;
 
 /// The caller's body as it comes, or one that is here already.
 #[derive(Debug)]
 pub enum Outgoing {
     /// As it comes.
-    Came(Incoming),
+    Came(Arriving),
     /// In one piece, read already.
     Whole(Option<Bytes>),
     /// As it comes, up to what it may be.
@@ -33,7 +34,7 @@ pub enum Outgoing {
 /// A body with a bound.
 #[derive(Debug)]
 pub struct Bounded {
-    body: Incoming,
+    body: Arriving,
     left: u64,
     broken: Broken,
 }
@@ -44,7 +45,7 @@ pub struct Gathered {
     /// What was read.
     pub frames: VecDeque<Frame<Bytes>>,
     /// What was not.
-    pub rest: Option<(Incoming, Box<dyn Watch>)>,
+    pub rest: Option<(Arriving, Box<dyn Watch>)>,
     /// Whether somebody stopped it.
     pub broken: Broken,
 }
@@ -72,13 +73,25 @@ impl Broken {
 }
 
 impl Outgoing {
+    /// All of it, where it was read already and is of one piece.
+    pub fn whole(&self) -> Option<&Bytes> {
+        let gathered = match self {
+            Self::Whole(data) => return data.as_ref(),
+            Self::Gathered(gathered) => gathered,
+            _ => return None,
+        };
+        let mut pieces = gathered.frames.iter().filter_map(Frame::data_ref);
+        let first = pieces.next().filter(|_| gathered.rest.is_none())?;
+        pieces.next().is_none().then_some(first)
+    }
+
     /// A body of these pieces.
     pub fn written(pieces: Vec<Bytes>) -> Self {
         Self::Written(pieces.into())
     }
 
     /// The caller's body, of at most so many bytes; `broken` learns when there are more.
-    pub fn bounded(body: Incoming, most: u64, broken: Broken) -> Self {
+    pub fn bounded(body: Arriving, most: u64, broken: Broken) -> Self {
         Self::Bounded(Box::new(Bounded { body, left: most, broken }))
     }
 }

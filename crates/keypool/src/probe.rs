@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// More than this is no page of ours.
 const LONGEST: usize = 4 << 10;
 /// What an administrator is told of a request may be long.
-const LONGEST_TOLD: usize = 4 << 20;
+const LONGEST_TOLD: usize = 64 << 20;
 /// What is asked for where an address names no page.
 const USUAL: &str = "/-/health";
 

@@ -198,11 +198,7 @@ async fn a_file_that_is_brought_forward_while_it_is_worked_on_is_left_alone() {
         assert!(store.load().await.unwrap_err().to_string().contains("newer version"));
         assert!(store.edit_keys(|_| ()).await.unwrap_err().to_string().contains("newer version"));
     }
-    assert_eq!(
-        named(folder.path(), "corrupt"),
-        [PathBuf::new(); 0],
-        "what it does not know it does not take for broken"
-    );
+    assert!(named(folder.path(), "corrupt").is_empty(), "what it does not know it does not take for broken");
     close(store).await;
     let connection = Connection::open(&path).unwrap();
     assert_eq!(connection.query_row("SELECT count(*) FROM credentials", [], |row| row.get::<_, i64>(0)).unwrap(), 1);

@@ -196,7 +196,7 @@ impl Asked {
     /// Whether its answer says that what was refused at this moment is kept, should it be the one that met it.
     fn was_told(&self, at: Duration) -> bool {
         let met = self.began <= at && self.answered.is_none_or(|answered| answered >= at);
-        !met || self.answered.is_some_and(|answered| answered - at < WAITS)
+        !met || self.answered.is_some_and(|answered| answered.saturating_sub(at) < WAITS)
     }
 }
 

@@ -11,7 +11,8 @@ pub struct Prices {
     pub output: f64,
 }
 
-/// List prices that were known when this was written; a name stands for all that begin with it and a `-`.
+/// List prices as they were at [`Prices::AS_OF`], of the paid tier, for text; nobody looks them up since. A name stands for
+/// all that begin with it and a `-`.
 const KNOWN: &[(&str, Prices)] = &[
     ("gemini-2.5-flash-lite", Prices { input: 0.10, output: 0.40 }),
     ("gemini-2.5-flash", Prices { input: 0.30, output: 2.50 }),
@@ -19,6 +20,9 @@ const KNOWN: &[(&str, Prices)] = &[
 ];
 
 impl Prices {
+    /// The month of the list prices that are known: what is reckoned by them is an estimate.
+    pub const AS_OF: &str = "2025-07";
+
     /// What is known of a model; `None` where nothing is.
     pub fn known(model: &str) -> Option<Self> {
         let fits = |name: &str| model.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));

@@ -64,6 +64,8 @@ struct State {
     ended: bool,
     /// Taken and not done.
     out: usize,
+    /// Keys whose slots work and do not rest, and how many slots of each.
+    present: BTreeMap<KeyId, usize>,
     stop: Option<Stop>,
 }
 
@@ -156,6 +158,24 @@ impl Desk {
     pub(crate) async fn until_stopped(&self) {
         // The sender lives here.
         let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
+    }
+
+    /// A slot of this key works from now on.
+    pub(crate) fn enter(&self, key: &KeyId) {
+        *self.lock().present.entry(key.clone()).or_default() += 1;
+    }
+
+    /// It does not, for a while or any more: what waited for it may go to others.
+    pub(crate) fn leave(&self, key: &KeyId) {
+        let mut state = self.lock();
+        if let Some(slots) = state.present.get_mut(key) {
+            *slots -= 1;
+            if *slots == 0 {
+                state.present.remove(key);
+                drop(state);
+                self.changed.notify_waiters();
+            }
+        }
     }
 
     /// The next task for a worker, best one that this key was not tried with. `None`: there will be none.
@@ -300,10 +320,11 @@ impl State {
     fn pop(&mut self, key: Option<&KeyId>, capacity: usize) -> Option<Work> {
         let fits = |work: &Work| key.is_none_or(|key| !work.tried.contains(key));
         let at = self.ready.iter().take(64).position(fits);
-        // A key that was tried is better than none, where nothing else can come.
+        // A key that was tried is better than none, where nothing else can come, and no slot of another key will.
         let at = at.or_else(|| {
             let stuck = self.ended || self.ready.len() >= capacity;
-            (stuck && !self.ready.is_empty()).then_some(0)
+            let nobody_else = |work: &Work| self.present.keys().all(|key| work.tried.contains(key));
+            stuck.then(|| self.ready.iter().take(64).position(nobody_else)).flatten()
         });
         self.ready.remove(at?)
     }

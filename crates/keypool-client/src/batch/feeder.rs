@@ -41,7 +41,7 @@ pub(crate) fn reading(path: Option<PathBuf>, format: Option<Format>, prompt: Str
 impl Source {
     async fn next(&mut self, index: u64) -> Option<Read1> {
         match self {
-            Self::Given(tasks) => Some(Ok((index, tasks.next()?))),
+            Self::Given(tasks) => Some(Ok((index, index + 1, tasks.next()?))),
             Self::Read(receiver) => receiver.recv().await,
         }
     }
@@ -58,7 +58,7 @@ pub(crate) async fn feed(mut source: Source, making: Making, output: Option<Arc<
     let (mut seen, mut next) = (Seen::default(), 0);
     let counted = shared.counted_before();
     while let Some(read) = source.next(next).await {
-        let (index, task) = match read {
+        let (index, line, task) = match read {
             Ok(read) => read,
             Err(error) => {
                 shared.refuse(error);
@@ -70,7 +70,7 @@ pub(crate) async fn feed(mut source: Source, making: Making, output: Option<Arc<
             Ok(id) => id,
             Err(id) => {
                 let what = format!("another task has the id {id}");
-                shared.refuse(InputError { line: index + 1, what, fatal: false });
+                shared.refuse(InputError { line, what, fatal: false });
                 continue;
             }
         };
@@ -90,7 +90,7 @@ pub(crate) async fn feed(mut source: Source, making: Making, output: Option<Arc<
         let work = match making.work(task, id.clone(), index, hash) {
             Ok(work) => work,
             Err(error) => {
-                shared.refuse(InputError { line: index + 1, what: format!("task {id}: {error}"), fatal: false });
+                shared.refuse(InputError { line, what: format!("task {id}: {error}"), fatal: false });
                 continue;
             }
         };

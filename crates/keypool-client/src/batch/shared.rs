@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     by_slot: Vec<AtomicU64>,
     /// Keys that cost nothing.
     free: HashSet<KeyId>,
+    /// All keys, and which come first.
+    pub(super) keys: Vec<(KeyId, u16)>,
     network: Mutex<Network>,
     rests: Mutex<Option<Rests>>,
     synced: Mutex<Duration>,
@@ -68,6 +70,7 @@ impl Shared {
         let keys = pool.snapshot().keys;
         let free = keys.iter().filter(|key| key.tier.as_ref().is_some_and(|tier| tier.name() == "free"));
         let free = free.map(|key| key.id.clone()).collect();
+        let others = keys.iter().map(|key| (key.id.clone(), key.priority)).collect();
         let rests = options.on_fault.is_some().then(|| Rests { events: pool.changes(), last: BTreeMap::new() });
         let mut tally = Tally::default();
         tally.statistics.slots = workers;
@@ -82,6 +85,7 @@ impl Shared {
             paused: AtomicUsize::new(0),
             by_slot: (0..if slotted { workers } else { 0 }).map(|_| AtomicU64::new(0)).collect(),
             free,
+            keys: others,
             network: Mutex::default(),
             rests: Mutex::new(rests),
             synced: Mutex::default(),

@@ -41,7 +41,9 @@ pub struct Statistics {
     pub input_tokens: u64,
     /// Tokens of answers.
     pub output_tokens: u64,
-    /// What that costs by list prices, in US dollars, keys of the free tier apart; `None` where no price is known.
+    /// What that costs, estimated, in US dollars, keys of the free tier apart: by prices that were set, else by list prices of
+    /// [`Prices::AS_OF`]; `None` where none is known.
+    #[serde(rename = "estimated_cost")]
     pub cost: Option<f64>,
     /// Good answers a second.
     pub per_second: f64,
@@ -151,7 +153,8 @@ impl fmt::Display for Statistics {
         )?;
         write!(f, "tokens: {} in, {} out", self.input_tokens, self.output_tokens)?;
         if let Some(cost) = self.cost {
-            write!(f, ", about ${cost:.2} by list price")?;
+            let as_of = Prices::AS_OF;
+            write!(f, ", estimated cost ${cost:.2} (list prices of {as_of}, unless others are set)")?;
         }
         let keys = self.keys.iter().map(|(key, n)| (key.to_string(), *n)).collect();
         for (what, map) in [("errors", &self.errors), ("keys", &keys), ("models", &self.models)] {

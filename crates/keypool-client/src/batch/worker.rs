@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tower_keypool::{Affinity, Demand, Exhausted, KeyId, Lease};
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     events::FaultKind,
     pace::Pace,
     shared::Shared,
+    writer::ToWrite,
 };
 
 /// How long a task stands in the pool's own line: a minute's window, and what belongs to it.
@@ -29,8 +30,11 @@ pub(crate) struct Worker {
     pub(crate) number: usize,
     pub(crate) key: Option<KeyId>,
     pub(crate) pace: Option<Pace>,
-    pub(crate) results: mpsc::Sender<TaskResult>,
+    pub(crate) results: mpsc::Sender<ToWrite>,
 }
+
+/// So many other keys are looked at for a task that failed with one.
+const MOST_OTHERS: usize = 16;
 
 /// What a task's line came to.
 enum Line {
@@ -54,6 +58,14 @@ pub(crate) fn demand(work: &Work, model: &Arc<str>, key: Option<&KeyId>) -> Dema
 impl Worker {
     /// Works until nothing is left.
     pub(crate) async fn run(mut self) {
+        let Some(key) = self.key.clone() else { return self.work().await };
+        let shared = Arc::clone(&self.shared);
+        shared.desk.enter(&key);
+        self.work().await;
+        shared.desk.leave(&key);
+    }
+
+    async fn work(&mut self) {
         let shared = Arc::clone(&self.shared);
         loop {
             if let Some(pace) = &self.pace {
@@ -96,7 +108,7 @@ impl Worker {
             let wait = self.shared.options.max_wait.map_or(wait, |most| most.clamp(A_MOMENT, wait));
             let demand = demand(work, model, self.key.as_ref()).wait(wait).ahead();
             let refused = match pool.try_acquire(demand.clone()) {
-                Ok(lease) => return Line::Lease(Arc::clone(model), lease),
+                Ok(lease) => return Line::Lease(Arc::clone(model), self.apart(work, &demand, lease)),
                 Err(error) => error,
             };
             let in_time = refused
@@ -104,8 +116,8 @@ impl Worker {
                 .is_some_and(|out| out.next_in().is_some_and(|next| next <= wait) || out.may_end_any_time());
             let refused = if in_time {
                 tokio::select! {
-                    lease = pool.acquire(demand) => match lease {
-                        Ok(lease) => return Line::Lease(Arc::clone(model), lease),
+                    lease = pool.acquire(demand.clone()) => match lease {
+                        Ok(lease) => return Line::Lease(Arc::clone(model), self.apart(work, &demand, lease)),
                         Err(error) => error,
                     },
                     () = self.shared.desk.until_stopped() => return Line::Stopped,
@@ -128,6 +140,21 @@ impl Worker {
             }
         }
         out.map_or(Line::Stopped, Line::Out)
+    }
+
+    /// Another key than those that the task failed with, where one of the same priority is ready; which it is not worth to
+    /// wait for, or to pay for.
+    fn apart(&self, work: &Work, demand: &Demand, lease: Lease) -> Lease {
+        if self.key.is_some() || !work.tried.contains(lease.key_id()) {
+            return lease;
+        }
+        let keys = &self.shared.keys;
+        let Some(at) = keys.iter().position(|(id, _)| id == lease.key_id()) else { return lease };
+        let alike = |(id, priority): &&(KeyId, u16)| *priority == keys[at].1 && !work.tried.contains(id);
+        let others = keys[at..].iter().chain(&keys[..at]).filter(alike).take(MOST_OTHERS);
+        let pool = self.shared.client.pool();
+        let taken = others.map(|(id, _)| demand.clone().affinity(Affinity::MustKey(id.clone())));
+        taken.map(|demand| pool.try_acquire(demand)).find_map(Result::ok).unwrap_or(lease)
     }
 
     /// No key for this task, for now.
@@ -153,10 +180,12 @@ impl Worker {
             _ => shared.desk.put_back(work, Duration::ZERO),
         }
         let resting = shared.resting(key);
+        shared.desk.leave(key);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = shared.desk.until_stopped() => {}
         }
+        shared.desk.enter(key);
         drop(resting);
     }
 
@@ -256,7 +285,11 @@ impl Worker {
                 result.error = Some(TaskError { kind, message, code });
             }
         }
-        if self.results.send(result).await.is_err() {
+        let (waits, written) = oneshot::channel();
+        if self.results.send((result, waits)).await.is_ok() {
+            // Before the next one is taken; a writer that failed has said so.
+            let _ = written.await;
+        } else {
             // The writer is gone: nothing can be kept any more.
             self.shared.desk.stop(Stop::Failed("the output is gone".into()));
             self.shared.desk.done();

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 
 use super::{Output, TaskResult, desk::Stop, shared::Shared};
 
@@ -11,9 +14,13 @@ const SYNC: Duration = Duration::from_secs(1);
 /// So many results are written at once.
 const AT_ONCE: usize = 512;
 
+/// A result, and who waits until it is written: a worker takes no other task before, so that a process that is killed
+/// has asked for nothing but what was under way.
+pub(crate) type ToWrite = (TaskResult, oneshot::Sender<()>);
+
 /// Writes until nobody sends any more, then puts the output in its last form.
 pub(crate) async fn write(
-    mut results: mpsc::Receiver<TaskResult>,
+    mut results: mpsc::Receiver<ToWrite>,
     output: Option<Arc<Output>>,
     listener: mpsc::Sender<TaskResult>,
     shared: Arc<Shared>,
@@ -21,10 +28,12 @@ pub(crate) async fn write(
     let (mut batch, mut lines) = (Vec::with_capacity(AT_ONCE), Vec::new());
     let mut unsynced = false;
     let mut failed = false;
+    // Lines are appended while a disk takes its time.
+    let mut syncing: Option<JoinHandle<bool>> = None;
     loop {
         let count = if unsynced {
             let Ok(count) = tokio::time::timeout(SYNC, results.recv_many(&mut batch, AT_ONCE)).await else {
-                failed |= !keep(output.as_ref(), &shared, Output::sync).await;
+                failed |= !ended(syncing.replace(keep(output.as_ref(), &shared, Output::sync))).await;
                 unsynced = false;
                 continue;
             };
@@ -37,20 +46,27 @@ pub(crate) async fn write(
         }
         if let Some(output) = output.as_ref().filter(|_| !failed) {
             lines.clear();
-            for result in &batch {
+            for (result, _) in &batch {
                 lines.extend_from_slice(&result.line());
             }
             if let Err(error) = output.append(&lines) {
                 failed = true;
                 shared.desk.stop(Stop::Failed(format!("{}: {error}", output.path().display()).into()));
-            } else if shared.due(SYNC) {
-                failed |= !keep(Some(output), &shared, Output::sync).await;
+            } else if syncing.as_ref().is_none_or(JoinHandle::is_finished) && shared.due(SYNC) {
+                failed |= !ended(syncing.replace(keep(Some(output), &shared, Output::sync))).await;
                 unsynced = false;
             } else {
                 unsynced = true;
             }
         }
-        for result in batch.drain(..) {
+        let written: Vec<TaskResult> = batch
+            .drain(..)
+            .map(|(result, waits)| {
+                let _ = waits.send(());
+                result
+            })
+            .collect();
+        for result in written {
             if !failed {
                 shared.count(&result);
             }
@@ -59,21 +75,29 @@ pub(crate) async fn write(
             let _ = listener.send(result).await;
         }
     }
+    failed |= !ended(syncing).await;
     if !failed {
-        keep(output.as_ref(), &shared, Output::finish).await;
+        ended(Some(keep(output.as_ref(), &shared, Output::finish))).await;
     }
 }
 
-/// Does something slow to the output. Whether it worked; else the run ends.
-async fn keep(output: Option<&Arc<Output>>, shared: &Arc<Shared>, what: fn(&Output) -> std::io::Result<()>) -> bool {
-    let Some(output) = output.map(Arc::clone) else { return true };
-    let path = output.path().display().to_string();
-    let outcome = tokio::task::spawn_blocking(move || what(&output)).await;
-    let error = match outcome {
-        Ok(Ok(())) => return true,
-        Ok(Err(error)) => error.to_string(),
-        Err(error) => error.to_string(),
-    };
-    shared.fail(format!("{path}: {error}"));
-    false
+/// Does something slow to the output, in a thread of its own. Whether it worked; else the run ends.
+fn keep(
+    output: Option<&Arc<Output>>,
+    shared: &Arc<Shared>,
+    what: fn(&Output) -> std::io::Result<()>,
+) -> JoinHandle<bool> {
+    let (output, shared) = (output.map(Arc::clone), Arc::clone(shared));
+    tokio::task::spawn_blocking(move || {
+        let Some(output) = output else { return true };
+        what(&output).map_err(|error| shared.fail(format!("{}: {error}", output.path().display()))).is_ok()
+    })
+}
+
+/// Whether that worked, or there was nothing to do.
+async fn ended(kept: Option<JoinHandle<bool>>) -> bool {
+    match kept {
+        Some(kept) => kept.await.unwrap_or(false),
+        None => true,
+    }
 }

@@ -226,3 +226,20 @@ async fn ids_are_unique_and_fields_carried_through() {
     assert!(run.watch().refused()[0].to_string().contains("line 2: another task has the id a"));
     assert_eq!(run.statistics().failed, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_failed_tries_another_key_with_slots_and_without() {
+    for slots in [false, true] {
+        // Nearly all of the load goes to one key, whose answers are empty.
+        let (sim, client) = stage::paused(GeminiSim::builder(), 3, |pool| pool);
+        sim.script(vec![Rule::new(Fault::Finish(Finish::Empty)).key(0)]);
+        let first = client.pool().snapshot().keys.into_iter().find(|key| key.id.to_string() == "k0").unwrap();
+        client.pool().set_weight(&first.id, 1_000.0).unwrap();
+        let batch = Batch::new(client).max_retries(1);
+        let batch = if slots { batch.workers_per_key(1).rate_limit_per_slot(0.0) } else { batch.concurrency(1) };
+        let (results, _) = all(batch, prompts(12)).await;
+        let failed: Vec<_> = results.iter().filter(|result| !result.success).collect();
+        assert!(failed.is_empty(), "slots {slots}: {failed:?}");
+        assert!(results.iter().any(|result| result.attempts == 2), "slots {slots}");
+    }
+}

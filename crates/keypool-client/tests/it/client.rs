@@ -144,3 +144,45 @@ async fn other_providers_pools_answer_batches_too() {
     assert_eq!(statistics.ok, 3, "{ended:?} {statistics}");
     assert!(statistics.input_tokens > 0);
 }
+
+#[tokio::test]
+async fn a_requests_own_id_stands_in_answer_error_and_log() {
+    use std::{
+        io::Write,
+        sync::{Arc, Mutex},
+    };
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let log = Log::default();
+    let writer = log.clone();
+    let lines = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
+    let _guard = tracing::subscriber::set_default(lines.with_writer(move || writer.clone()).finish());
+    let (sim, client) = stage::served(GeminiSim::builder(), 1).await;
+    let answer = client.generate("hello").request_id("req_1").await.unwrap();
+    assert_eq!(answer.request_id(), Some("req_1"));
+    sim.script(Rule::new(Fault::Refuse(Refusal::InvalidArgument)));
+    let error = client.generate("hello").request_id("req_2").await.unwrap_err();
+    assert_eq!(error.request_id(), Some("req_2"));
+    assert!(error.to_string().starts_with("request req_2: "), "{error}");
+    let counted = client.generate("hello").request_id("req_3").count_tokens().await.unwrap_err();
+    assert_eq!(counted.request_id(), Some("req_3"));
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let of = |id: &str, what: &str| {
+        text.lines().any(|line| line.contains(&format!("request_id={id}")) && line.contains(what))
+    };
+    assert!(of("req_1", "answered") && of("req_2", "not answered"), "{text}");
+    assert!(!text.contains(&stage::secret(0)), "a secret is logged");
+}

@@ -22,10 +22,10 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use crate::gateway::Arriving;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::json;
@@ -234,7 +234,7 @@ impl Admin {
 
     /// Answers a request that came from `from`, over TLS or not, and named this host. Where it is from a page its origin
     /// was found to be that host.
-    pub(crate) async fn answer(&self, request: Request<Incoming>, host: &str, from: IpAddr, secured: bool) -> Answer {
+    pub(crate) async fn answer(&self, request: Request<Arriving>, host: &str, from: IpAddr, secured: bool) -> Answer {
         let is_head = request.method() == Method::HEAD;
         let mut answer = self.let_in(request, host, from, secured).await.unwrap_or_else(Fault::answer);
         if is_head {
@@ -245,7 +245,7 @@ impl Admin {
 
     async fn let_in(
         &self,
-        request: Request<Incoming>,
+        request: Request<Arriving>,
         host: &str,
         from: IpAddr,
         secured: bool,
@@ -292,7 +292,7 @@ impl Admin {
         if route.method == Method::GET { self.tell(&asked).await } else { self.change_by(&asked).await }
     }
 
-    async fn log_in(&self, body: Incoming, from: IpAddr, secured: bool) -> Result<Answer, Fault> {
+    async fn log_in(&self, body: Arriving, from: IpAddr, secured: bool) -> Result<Answer, Fault> {
         #[derive(Deserialize)]
         struct Login {
             token: String,
@@ -389,7 +389,7 @@ fn is_from(parts: &Parts, host: &str) -> bool {
     authority.is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
 }
 
-async fn read(body: Incoming, most: usize) -> Result<Bytes, Fault> {
+async fn read(body: Arriving, most: usize) -> Result<Bytes, Fault> {
     match tokio::time::timeout(std::time::Duration::from_secs(30), Limited::new(body, most).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {

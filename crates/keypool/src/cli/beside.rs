@@ -60,6 +60,7 @@ impl Pools {
                 tracing::error!("providers.{}: {error}", beside.name);
             }
             let Some(pool) = pool else { continue };
+            pool.bound_waiting(loaded.waiting().most);
             let client = kept.map_or_else(
                 || Client::trusting(base, loaded.roots.clone()).counting(&self.traffic),
                 |held| held.client,

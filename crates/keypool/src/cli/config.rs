@@ -32,10 +32,21 @@ Exit codes: 0 all is well, 2 something is wrong, or there is no key anywhere.";
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Say everything that is wrong with file and environment, or that nothing is
+    #[command(after_help = "\
+Examples:
+  keypool config check
+  keypool config check keypool.toml")]
     Check(Check),
     /// Print every setting with its value and where it came from; secrets are not shown
+    #[command(after_help = "\
+Examples:
+  keypool config show
+  keypool config show --json | jq .pool")]
     Show(Show),
     /// Print the JSON schema of the file
+    #[command(after_help = "\
+Examples:
+  keypool config schema > keypool.schema.json")]
     Schema,
 }
 

@@ -20,6 +20,9 @@ pub(super) struct Db {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Copy all that is in it to a new file, while others may work on it
+    #[command(after_help = "\
+Examples:
+  keypool db backup keypool-2026-06-15.db")]
     Backup {
         /// The copy: a file that is not there yet
         file: PathBuf,
@@ -27,6 +30,9 @@ enum Task {
         database: Place,
     },
     /// Look through all of it: exit code 1 when something is wrong
+    #[command(after_help = "\
+Examples:
+  keypool db check --db /var/lib/keypool/keypool.db")]
     Check {
         #[command(flatten)]
         database: Place,

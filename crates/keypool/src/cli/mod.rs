@@ -8,23 +8,31 @@ mod config;
 mod db;
 mod demo;
 mod explain;
+mod generate;
 mod health;
 mod import;
 mod keys;
 mod man;
+mod monitor;
 mod options;
 mod secret;
 mod serve;
+mod source;
 mod stats;
 mod table;
 mod tenants;
+mod test_keys;
 mod usage;
 
 use std::{fmt, io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::{database::DatabaseError, edits::EditError};
+use crate::{
+    database::DatabaseError,
+    edits::EditError,
+    telemetry::{plain, plain_text},
+};
 
 /// Many LLM API keys, used as if they were one key that never runs dry.
 #[derive(Debug, Parser)]
@@ -38,13 +46,16 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Batch(Box<batch::Batch>),
+    Generate(Box<generate::Generate>),
     Demo(demo::Demo),
     AddKey(Box<add_key::AddKey>),
     Import(import::Import),
     Keys(keys::Keys),
+    TestKeys(test_keys::TestKeys),
     Tenants(tenants::Tenants),
     Usage(usage::Usage),
     Stats(stats::Stats),
+    Monitor(monitor::Monitor),
     Health(health::Health),
     Explain(explain::Explain),
     Db(db::Db),
@@ -58,7 +69,10 @@ Examples:
   keypool demo                      watch a pool of ten keys at work, against a simulator
   GEMINI_API_KEY=… keypool serve    one key or many, on http://127.0.0.1:5000
   keypool batch prompts.txt -o answers.jsonl    every prompt answered once, as fast as the keys allow
+  keypool generate 'Why is the sky blue?'       one prompt, answered as it comes
   keypool add-key                   ask for a key, and keep it in the database for serve
+  keypool test-keys                 which keys are good, and what to do about the others
+  keypool monitor                   keys and models, live
   keypool serve --help              all about serving
   keypool config show               every setting, and who set it";
 
@@ -72,13 +86,16 @@ pub fn run() -> ExitCode {
     let ended = match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Batch(batch) => batch.run(),
+        Command::Generate(generate) => generate.run(),
         Command::Demo(demo) => demo.run(),
         Command::AddKey(add) => add.run(),
         Command::Import(import) => import.run(),
         Command::Keys(keys) => keys.run(),
+        Command::TestKeys(test) => test.run(),
         Command::Tenants(tenants) => tenants.run(),
         Command::Usage(usage) => usage.run(),
         Command::Stats(stats) => stats.run(),
+        Command::Monitor(monitor) => monitor.run(),
         Command::Health(health) => health.run(),
         Command::Explain(explain) => explain.run(),
         Command::Completions(completions) => {
@@ -92,7 +109,8 @@ pub fn run() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("keypool: {failure}");
+            // It may name what others wrote: lines stay, nothing steers the terminal.
+            eprintln!("keypool: {}", plain_text(&failure.to_string()));
             ExitCode::from(failure.code)
         }
     }
@@ -104,13 +122,13 @@ fn refused(error: &clap::Error) -> ExitCode {
     let secrets = words.iter().flat_map(|word| word.split('=')).filter(|word| secret::may_be(word));
     let secrets: Vec<&str> = secrets.collect();
     let code = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-    if secrets.is_empty() {
+    if secrets.is_empty() && words.iter().all(|word| plain(word) == *word) {
         // In colour, where that can be shown.
         let _ = error.print();
         return code;
     }
     let text = secrets.iter().fold(error.render().to_string(), |text, secret| text.replace(secret, "***"));
-    eprint!("{text}");
+    eprint!("{}", plain_text(&text));
     code
 }
 

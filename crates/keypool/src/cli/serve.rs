@@ -226,7 +226,9 @@ impl Serve {
                     let setup = Setup::new(stack, loaded.guard(), Token::new(&*loaded.token), loaded.dialects());
                     let sockets = stack::sockets_over(&pool, settings.retry(), sockets.clone());
                     let names = loaded.config.gateway.served_headers;
-                    Setup { names, live: Some(Live::new(sockets)), unknown: loaded.unknown(), ..setup }
+                    let (unknown, waiting, nearness) = (loaded.unknown(), loaded.waiting(), loaded.nearness());
+                    pool.bound_waiting(waiting.most);
+                    Setup { names, live: Some(Live::new(sockets)), unknown, waiting, nearness, ..setup }
                 }
             };
             let mut beside = Pools::new(Arc::clone(&traffic), clock.clone());
@@ -260,6 +262,7 @@ impl Serve {
             let changes = telemetry::report_changes(&pool, clock);
             let grace = loaded.config.gateway.grace.0;
             let drain = loaded.config.gateway.drain_delay.0;
+            let bounds = loaded.bounds();
             let tls = Tls::new(loaded.certified.clone());
             let apply = {
                 let (gateway, tls, beside) = (Arc::clone(&gateway), tls.clone(), Mutex::new(beside));
@@ -295,11 +298,11 @@ impl Serve {
                     let (close, closed) = oneshot::channel::<()>();
                     let closed = async move { drop(closed.await) };
                     let listening = (listener, Door::Administrators);
-                    let served = listen::serve(listening, tls.clone(), Arc::clone(&gateway), grace, closed);
+                    let served = listen::serve(listening, tls.clone(), Arc::clone(&gateway), (grace, bounds), closed);
                     (Door::Clients, Some((close, tokio::spawn(served))))
                 }
             };
-            listen::serve((listener, door), tls, gateway, grace, interrupted).await;
+            listen::serve((listener, door), tls, gateway, (grace, bounds), interrupted).await;
             if let Some((close, served)) = apart {
                 drop(close);
                 let _ = served.await;

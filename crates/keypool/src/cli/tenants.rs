@@ -37,10 +37,20 @@ pub(super) struct Tenants {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Add one, and print its token: this once, since only its hash is kept
+    #[command(after_help = "\
+Examples:
+  keypool tenants add alice
+  keypool tenants add ci --models 'gemini-2.5-flash*' --rpm 30 --expires 2027-01-31")]
     Add(Box<Add>),
     /// List them
+    #[command(after_help = "\
+Examples:
+  keypool tenants list --json")]
     List(List),
     /// Revoke their tokens; what belongs to them stays theirs, should they be added again
+    #[command(after_help = "\
+Examples:
+  keypool tenants revoke alice")]
     Revoke(Revoke),
 }
 

@@ -69,3 +69,13 @@ pub(super) fn hosts(gateway: &GatewaySection, document: &mut Document<'_>) {
         }
     }
 }
+
+/// The header that names sessions is one of a client's own.
+pub(super) fn session_header(gateway: &GatewaySection, document: &mut Document<'_>) {
+    let name = gateway.session_header.parse::<http::HeaderName>().ok();
+    let own = |name: &http::HeaderName| name.as_str().starts_with("x-") && !name.as_str().ends_with("-key");
+    if !name.as_ref().is_some_and(own) {
+        document
+            .problem("gateway.session_header", "expected a header's name that begins with x-, such as x-session-id");
+    }
+}

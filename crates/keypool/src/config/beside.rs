@@ -64,6 +64,11 @@ impl Beside {
         self.settings.builder_for(Arc::clone(&self.provider)).keys(self.keys.keys())
     }
 
+    /// Its keys.
+    pub fn keys(&self) -> &KeySet {
+        &self.keys
+    }
+
     /// Its settings.
     pub fn settings(&self) -> &PoolConfig {
         &self.settings

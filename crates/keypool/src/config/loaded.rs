@@ -16,14 +16,14 @@ use tower_keypool::{
 };
 
 use super::{
-    Administration, Beside, CompatMode, Config, ProviderName, UnknownNames, address, admin, beside, certificate, find,
-    store, tenants, unread, variables,
+    Administration, Beside, CacheAffinity, CompatMode, Config, ProviderName, UnknownNames, address, admin, beside,
+    certificate, find, store, tenants, unread, variables,
 };
 use crate::client::Roots;
 use crate::database::Told;
 use crate::gateway::{
-    capability::hash_of, dialect::Dialect, guard::Guard, resource::Unknown, route::Dialects, tenant::Grant,
-    tls::Certified, token::PLACEHOLDER,
+    By, Nearness, Paces, Waiting, capability::hash_of, dialect::Dialect, guard::Guard, listen::Bounds,
+    resource::Unknown, route::Dialects, tenant::Grant, tls::Certified, token::PLACEHOLDER,
 };
 
 /// What a configuration is read from. Read again it is the same, but for what files hold.
@@ -160,6 +160,34 @@ impl Loaded {
         }
     }
 
+    /// How requests wait for a key.
+    pub fn waiting(&self) -> Waiting {
+        let gateway = &self.config.gateway;
+        let (longest, most) = (gateway.max_wait.0, gateway.max_waiting.0.into());
+        Waiting { longest, most, as_limited: gateway.exhausted_as_429 }
+    }
+
+    /// How requests find the owner that served their like.
+    pub fn nearness(&self) -> Nearness {
+        let by = match self.config.gateway.cache_affinity {
+            CacheAffinity::Off => By::Off,
+            CacheAffinity::Session => By::Session,
+            CacheAffinity::Prompt => By::Prompt,
+        };
+        let named = self.config.gateway.session_header.parse().ok();
+        Nearness { by, header: named.unwrap_or_else(|| Nearness::default().header) }
+    }
+
+    /// What the gateway bears of its clients.
+    pub fn bounds(&self) -> Bounds {
+        let gateway = &self.config.gateway;
+        Bounds {
+            connections: gateway.max_connections.0.into(),
+            of_one_address: gateway.max_connections_per_address.0.into(),
+            paces: Paces { body: gateway.body_timeout.0, reader: gateway.reader_timeout.0 },
+        }
+    }
+
     /// What becomes of a file or the like that was not made through the gateway.
     pub fn unknown(&self) -> Unknown {
         match self.config.gateway.unknown_names {
@@ -286,6 +314,7 @@ impl Inputs {
 
         let addresses = address::resolve(&config.gateway, &mut document);
         address::hosts(&config.gateway, &mut document);
+        address::session_header(&config.gateway, &mut document);
         files.extend(variables::token_file(&self.environment));
         let gateway = &config.gateway;
         let names = ("gateway.token", "gateway.token_file");

@@ -24,7 +24,9 @@ pub use batch::BatchSection;
 pub use beside::{Beside, ProviderEntry};
 use loaded::secret_of;
 pub use loaded::{Inputs, Loaded};
-pub use sections::{CompatMode, Config, GatewaySection, Level, LogFormat, LogSection, ProviderName, UnknownNames};
+pub use sections::{
+    CacheAffinity, CompatMode, Config, GatewaySection, Level, LogFormat, LogSection, ProviderName, UnknownNames,
+};
 pub use show::Effective;
 pub use tenants::TenantEntry;
 pub(crate) use tenants::{is_model, moment as moment_of};

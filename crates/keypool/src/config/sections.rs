@@ -94,6 +94,20 @@ pub enum UnknownNames {
     Try,
 }
 
+/// By what requests are told apart that had better meet the same owner, whose provider may still have the beginning of
+/// their prompt at hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheAffinity {
+    /// By nothing.
+    Off,
+    /// By what clients say themselves: the session header, or prompt_cache_key in OpenAI's dialect.
+    #[default]
+    Session,
+    /// By that, or else by how the prompt begins: its system instruction and first part.
+    Prompt,
+}
+
 /// `[gateway]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -135,6 +149,25 @@ pub struct GatewaySection {
     pub unknown_names: UnknownNames,
     /// How long answers under way get to end.
     pub grace: Interval<0, 3_600>,
+    /// The longest wait for a key that a request may ask for with x-keypool-wait; pool.wait is that of those who ask for
+    /// none.
+    pub max_wait: Interval<0, 3_600>,
+    /// Requests of one tenant that wait for a key at once, 1 to 65535; more are refused in the place of waiting.
+    pub max_waiting: Whole<1, 65_535>,
+    /// Where no key may serve in time the answer is a 429 in the place of a 503.
+    pub exhausted_as_429: bool,
+    /// By what requests are told apart that had better meet the same owner, for the sake of prompt caches.
+    pub cache_affinity: CacheAffinity,
+    /// The header by which a client names its session.
+    pub session_header: String,
+    /// Connections of clients at once, 1 to 65535; more are refused.
+    pub max_connections: Whole<1, 65_535>,
+    /// The same of one address; of IPv6 of one network of 64 bits. Those of this machine have no bound of their own.
+    pub max_connections_per_address: Whole<1, 65_535>,
+    /// A request's body that brings fewer than 512 bytes in this time while it is waited for is given up: 408.
+    pub body_timeout: Interval<5_000, 86_400>,
+    /// A client that takes not one byte of what is sent to it for so long is cut off.
+    pub reader_timeout: Interval<5_000, 86_400>,
 }
 
 impl Default for GatewaySection {
@@ -158,6 +191,15 @@ impl Default for GatewaySection {
             drain_delay: Interval::seconds(0),
             unknown_names: UnknownNames::default(),
             grace: Interval::seconds(10),
+            max_wait: Interval::seconds(60),
+            max_waiting: Whole(1_000),
+            exhausted_as_429: false,
+            cache_affinity: CacheAffinity::default(),
+            session_header: "x-keypool-session".to_owned(),
+            max_connections: Whole(10_000),
+            max_connections_per_address: Whole(2_000),
+            body_timeout: Interval::seconds(60),
+            reader_timeout: Interval::seconds(600),
         }
     }
 }

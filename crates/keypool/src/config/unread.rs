@@ -52,13 +52,10 @@ fn is_ours(name: &str) -> bool {
 }
 
 fn message(name: &str) -> String {
-    let meant = match setting(name) {
-        Some(setting) => Some(setting),
-        None => {
-            let near = READ.iter().map(|known| (strsim::damerau_levenshtein(name, known), known));
-            near.min().filter(|(apart, _)| *apart <= LIKE).map(|(_, known)| (*known).to_owned())
-        }
-    };
+    let meant = setting(name).or_else(|| {
+        let near = READ.iter().map(|known| (strsim::damerau_levenshtein(name, known), known));
+        near.min().filter(|(apart, _)| *apart <= LIKE).map(|(_, known)| (*known).to_owned())
+    });
     let meant = meant.map_or_else(String::new, |meant| format!(" (is {meant} meant?)"));
     format!("no setting is read from it{meant}")
 }

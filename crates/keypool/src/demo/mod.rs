@@ -24,7 +24,7 @@ use crate::{
     gateway::{
         Door, Gateway, Setup,
         guard::Guard,
-        listen,
+        listen::{self, Bounds},
         route::Dialects,
         tls::Tls,
         token::{PLACEHOLDER, Token},
@@ -109,7 +109,7 @@ async fn serve(pool: &KeyPool) -> anyhow::Result<Running> {
         (listener, Door::Both),
         Tls::default(),
         Arc::new(gateway),
-        Duration::from_secs(1),
+        (Duration::from_secs(1), Bounds::default()),
         shutdown,
     ));
     Ok(Running { url, stop, task })

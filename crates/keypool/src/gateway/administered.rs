@@ -2,8 +2,8 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use crate::gateway::Arriving;
 use http::{Request, request::Parts};
-use hyper::body::Incoming;
 
 use super::{Door, Entrance, Gateway, Setup, seen::Seen, tls::Secured};
 use crate::admin::{ADMIN, Admin, Answer};
@@ -24,7 +24,7 @@ impl<S> Gateway<S> {
         admin: &Admin,
         entrance: &Entrance<S>,
         setup: &Setup<S>,
-        request: Request<Incoming>,
+        request: Request<Arriving>,
     ) -> Answer {
         if entrance.door == Door::Clients {
             return Admin::elsewhere();

@@ -7,12 +7,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use tower::Service;
 use tower_keypool::{Affinity, BoxError, Demand, Error, ServedBy};
 
 use super::{
-    Gateway, Setup, asking,
+    Arriving, Gateway, Setup, asking,
     dialect::{Dialect, Refusal},
     failed,
     guard::Local,
@@ -97,7 +96,7 @@ impl<S> Gateway<S> {
     }
 
     /// A chunk's course.
-    pub(super) fn chunk_on(chunk: &Chunk, parts: &mut Parts, body: Incoming) -> Course {
+    pub(super) fn chunk_on(chunk: &Chunk, parts: &mut Parts, body: Arriving) -> Course {
         chunk.direct(parts);
         let broken = Broken::default();
         let body = match chunk.most {

@@ -10,6 +10,7 @@ use super::{
     head::Names,
     trail::Because,
     translate,
+    wish::OutOfKeys,
 };
 use crate::{outgoing::Broken, status::Outcome};
 
@@ -52,6 +53,9 @@ pub(super) fn failed(error: &Error, dialect: Dialect) -> Response<Full<Bytes>> {
     if let Some(served_by) = error.served_by() {
         Names::of(served_by).add(response.headers_mut());
         response.extensions_mut().insert(served_by.clone());
+    }
+    if let Some(out) = OutOfKeys::of(error) {
+        response.extensions_mut().insert(out);
     }
     response
 }

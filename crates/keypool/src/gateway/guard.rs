@@ -76,7 +76,7 @@ impl Guard {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "requests from web pages of other origins are refused"));
         }
         if head.uri.query().is_some_and(path::overrides) {
-            let fault = "the query would set headers or the method of the request: send them as they are";
+            let fault = "the query would set the request's headers, method or body, or make a script of the answer: that is not passed on";
             return Err(Refusal::new(StatusCode::BAD_REQUEST, fault));
         }
         match path::fault(head.uri.path()) {

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, Version, header, r
 use hyper::ext::ReasonPhrase;
 use tower_keypool::ServedBy;
 
-use super::seen::Seen;
+use super::seen::{Seen, is_ours};
 use crate::client::TakesTrailers;
 
 const KEY: HeaderName = HeaderName::from_static("x-keypool-key");
@@ -21,7 +21,7 @@ pub struct Tidy {
     form: bool,
     trailers: bool,
     overrides: bool,
-    administers: bool,
+    ours: bool,
 }
 
 impl Tidy {
@@ -32,14 +32,15 @@ impl Tidy {
             form: seen.form,
             trailers: seen.trailers,
             overrides: seen.overrides,
-            administers: seen.administers,
+            ours: seen.ours,
         }
     }
 
     /// Takes out what is said to the gateway alone. Before anything else is done with the head: it may leave by many ways.
     pub fn keep_ours(self, head: &mut Parts) {
-        if self.administers {
-            for name in ["x-keypool-admin", "x-keypool-trace"] {
+        if self.ours {
+            let ours: Vec<HeaderName> = head.headers.keys().filter(|name| is_ours(name.as_str())).cloned().collect();
+            for name in ours {
                 head.headers.remove(name);
             }
         }
@@ -103,25 +104,26 @@ fn leave_behind(headers: &mut HeaderMap) {
     }
 }
 
-/// Headers of one hop, or binding for the provider's own host.
+/// Headers of one hop, or binding for the provider's own host; those that let pages read what is here; and our own, which
+/// nobody else may write.
 fn stays_behind(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
+    match name.as_str() {
         "connection"
-            | "set-cookie"
-            | "alt-svc"
-            | "strict-transport-security"
-            | "transfer-encoding"
-            | "upgrade"
-            | "te"
-            | "keep-alive"
-            | "proxy-authenticate"
-            | "proxy-connection"
-            | "x-keypool-key"
-            | "x-keypool-attempts"
-            | "x-keypool-model"
-            | "x-keypool-trace-id"
-    )
+        | "set-cookie"
+        | "set-cookie2"
+        | "alt-svc"
+        | "strict-transport-security"
+        | "public-key-pins"
+        | "clear-site-data"
+        | "report-to"
+        | "reporting-endpoints"
+        | "nel"
+        | "transfer-encoding"
+        | "upgrade"
+        | "te"
+        | "keep-alive" => true,
+        name => name.starts_with("access-control-") || name.starts_with("proxy-") || name.starts_with("x-keypool-"),
+    }
 }
 
 /// Removes the headers that a `Connection` header names as its own.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -25,19 +25,47 @@ use tokio::{
 use tower::Service;
 use tower_keypool::{BoxError, Error};
 
+use super::said::Said;
 use super::{
     Door, Entrance, Gateway,
+    crowd::{Crowd, Place},
     guard::Local,
+    pace::{Arriving, Course, LEAST, Outlet, Paces, Patient, Watch},
     patience::{TICK, Ticks},
     rounds::Rounds,
     tls::{Certified, Secured, Tls},
 };
-use crate::{config::count, outgoing::Outgoing, status::turn};
+use crate::{
+    config::count,
+    outgoing::Outgoing,
+    status::{Counted, turn},
+};
 
 /// A head must be there this long after its connection, or (and up to [`TICK`] more) after the answer before it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// After a failure to accept (too many open files), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the gateway bears of its clients.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Connections at once.
+    pub connections: usize,
+    /// Connections at once from one address beyond this machine; of IPv6 from one network of 64 bits.
+    pub of_one_address: usize,
+    /// What clients may take their time with.
+    pub paces: Paces,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        let paces = Paces { body: Duration::from_secs(60), reader: Duration::from_secs(600) };
+        Self { connections: 10_000, of_one_address: 2_000, paces }
+    }
+}
+
+/// Bytes that a stream of HTTP/2 holds for a client that does not take them.
+const HELD: usize = 64 << 10;
 
 /// Serves connections, over `tls` where that holds a certificate, until `shutdown` resolves; then lets those in flight
 /// end for at most `grace`.
@@ -45,7 +73,7 @@ pub async fn serve<S, B>(
     (listener, door): (TcpListener, Door),
     tls: Tls,
     gateway: Arc<Gateway<S>>,
-    grace: Duration,
+    (grace, bounds): (Duration, Bounds),
     shutdown: impl Future<Output = ()>,
 ) where
     S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
@@ -55,16 +83,21 @@ pub async fn serve<S, B>(
 {
     let (closing, closes) = watch::channel(());
     let mut connections = JoinSet::new();
+    let crowd = Crowd::new(bounds.connections, bounds.of_one_address);
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    let from = (peer.ip(), door);
-                    connections.spawn(connection(stream, from, tls.current(), Arc::clone(&gateway), closes.clone()));
-                }
+                Ok((stream, peer)) => match (crowd.enter(peer.ip()), tls.current()) {
+                    (Ok(place), certified) => {
+                        let (from, way) = ((peer.ip(), door), (Arc::clone(&gateway), bounds.paces));
+                        connections.spawn(connection((stream, place), from, certified, way, closes.clone()));
+                    }
+                    (Err(full), None) => full.tell(&stream),
+                    (Err(_), Some(_)) => {}
+                },
                 Err(error) => {
                     tracing::debug!("accepting a connection failed: {error}");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -85,10 +118,10 @@ pub async fn serve<S, B>(
 }
 
 async fn connection<S, B>(
-    stream: TcpStream,
+    (stream, _place): (TcpStream, Place),
     from: (IpAddr, Door),
     certified: Option<Certified>,
-    gateway: Arc<Gateway<S>>,
+    (gateway, paces): (Arc<Gateway<S>>, Paces),
     mut closes: watch::Receiver<()>,
 ) where
     S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
@@ -101,7 +134,7 @@ async fn connection<S, B>(
     let Ok(local) = stream.local_addr() else { return };
     let entrance = Arc::new(Entrance::new(gateway, Local::from(local), from));
     let Some(certified) = certified else {
-        return converse(stream, entrance, false, closes).await;
+        return converse(stream, entrance, (false, paces), closes).await;
     };
     let stream = tokio::select! {
         stream = certified.accept(stream) => stream,
@@ -110,7 +143,7 @@ async fn connection<S, B>(
     };
     match stream {
         // Behind a pointer: connections without TLS need not carry room for it.
-        Ok(stream) => Box::pin(converse(stream, entrance, true, closes)).await,
+        Ok(stream) => Box::pin(converse(stream, entrance, (true, paces), closes)).await,
         Err(error) => tracing::debug!("a client did not get as far as a request: {error}"),
     }
 }
@@ -119,7 +152,7 @@ async fn connection<S, B>(
 async fn converse<S, B>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     entrance: Arc<Entrance<S>>,
-    secured: bool,
+    (secured, paces): (bool, Paces),
     mut closes: watch::Receiver<()>,
 ) where
     S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
@@ -127,6 +160,8 @@ async fn converse<S, B>(
     B: Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    let ticks = Ticks::default();
+    let (asked, counted) = (Arc::new(Course::default()), ticks.clone());
     let (first, mut came) = oneshot::channel::<()>();
     let first = std::sync::Mutex::new(Some(first));
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -137,10 +172,21 @@ async fn converse<S, B>(
             // Dropping it says that the connection has spoken.
             first.take();
         }
-        Arc::clone(&entrance).answer(request)
+        // One request at a time, or many, each in a task of its own.
+        let alone = request.version() == Version::HTTP_2;
+        let course = if alone { Arc::default() } else { Arc::clone(&asked) };
+        let answer = Arc::clone(&entrance).answer(request.map(|body| Arriving::new(body, &course)));
+        let answer = if alone {
+            Patient::alone(answer, &course, paces.body)
+        } else {
+            Patient::new(answer, Watch::new(&course, &counted, (paces.body, LEAST)), &counted)
+        };
+        async move { answer.await.unwrap_or_else(|stopped| Ok(stopped.map(|body| Counted::uncounted(Said::from(body))))) }
     });
-    let ticks = Ticks::default();
     let server = server(&ticks);
+    let said = Arc::new(Course::default());
+    let mut read = Watch::new(&said, &ticks, (paces.reader, 1));
+    let stream = Outlet::new(stream, &said);
     let mut serving = pin!(server.serve_connection_with_upgrades(TokioIo::new(stream), service));
 
     // A connection that says nothing, or half a preface, is not waited for: hyper's own timer starts with a head.
@@ -150,14 +196,19 @@ async fn converse<S, B>(
         _ = closes.changed() => serving.as_mut().graceful_shutdown(),
         () = tokio::time::sleep(HEAD_TIMEOUT) => return,
     }
-    if until_closing(serving.as_mut(), &ticks, closes).await {
+    if until_closing(serving.as_mut(), &ticks, &mut read, closes).await {
         serving.as_mut().graceful_shutdown();
         let _ = serving.await;
     }
 }
 
 /// Serves until the connection ends (false) or the gateway closes (true).
-async fn until_closing(mut serving: Pin<&mut impl Future>, ticks: &Ticks, mut closes: watch::Receiver<()>) -> bool {
+async fn until_closing(
+    mut serving: Pin<&mut impl Future>,
+    ticks: &Ticks,
+    read: &mut Watch,
+    mut closes: watch::Receiver<()>,
+) -> bool {
     let open = closes.clone();
     let mut closed = pin!(closes.changed());
     let mut tick = pin!(tokio::time::sleep(TICK));
@@ -182,6 +233,10 @@ async fn until_closing(mut serving: Pin<&mut impl Future>, ticks: &Ticks, mut cl
                 return Poll::Pending;
             }
             ticks.pass();
+            if read.is_late(ticks) {
+                tracing::debug!("a client takes nothing of its answer any more: it is cut off");
+                return Poll::Ready(false);
+            }
             let next = tick.deadline() + TICK;
             tick.as_mut().reset(next);
         }
@@ -197,6 +252,7 @@ fn server(ticks: &Ticks) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(30))
         .max_concurrent_streams(256)
+        .max_send_buf_size(HELD)
         .max_header_list_size(64 * 1024);
     builder
 }

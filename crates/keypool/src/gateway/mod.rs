@@ -6,12 +6,14 @@
 //! tells dialects apart: a request in another one than the provider's is translated, both ways.
 
 mod administered;
+mod affinity;
 mod asking;
 pub mod beside;
 mod blot;
 mod budget;
 pub mod capability;
 mod course;
+mod crowd;
 pub mod dialect;
 mod entrance;
 mod failure;
@@ -25,6 +27,7 @@ mod models;
 mod moment;
 mod named;
 mod own;
+mod pace;
 mod path;
 mod patience;
 pub mod resource;
@@ -40,18 +43,20 @@ pub(crate) mod trail;
 mod translate;
 pub mod upload;
 mod walk;
+mod wish;
 
 use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri, header};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::sync::watch;
 use tower::Service;
-use tower_keypool::{Base, BoxError, Clock, Demand, Error, KeyPool, ServedBy};
+use tower_keypool::{Base, BoxError, Clock, Error, KeyPool, ServedBy};
 use tracing::Instrument;
 
+use affinity::Numbers;
+pub use affinity::{By, Nearness};
 use beside::{Beside, Others};
 use budget::Budgets;
 use course::{Course, OverStack};
@@ -63,6 +68,7 @@ use head::Tidy;
 use line::RequestLine;
 use live::{Live, Pipes};
 use models::Catalogue;
+pub use pace::{Arriving, Paces};
 use resource::{Resources, Unknown};
 use route::{Dialects, Way};
 use said::Said;
@@ -72,6 +78,8 @@ use token::Token;
 use trail::Trails;
 use translate::{Translation, Translator};
 use upload::{Passage, Uploads};
+pub use wish::Waiting;
+use wish::Wish;
 
 use crate::{
     admin::Admin,
@@ -123,12 +131,17 @@ pub struct Setup<S> {
     pub live: Option<Live>,
     /// What becomes of a file or the like that nobody here has heard of.
     pub unknown: Unknown,
+    /// How requests wait for a key.
+    pub waiting: Waiting,
+    /// How they find the owner that served their like.
+    pub nearness: Nearness,
 }
 
 impl<S> Setup<S> {
     /// Whose answers say who served, without sockets.
     pub fn new(stack: S, guard: Guard, token: Token, dialects: Dialects) -> Self {
-        Self { stack, guard, token, dialects, names: true, live: None, unknown: Unknown::Refuse }
+        let (unknown, waiting) = (Unknown::Refuse, Waiting::default());
+        Self { stack, guard, token, dialects, names: true, live: None, unknown, waiting, nearness: Nearness::default() }
     }
 }
 
@@ -241,7 +254,7 @@ where
     ///
     /// Whatever most requests do not need lies behind a pointer: all that is inside of this future is copied whole on its
     /// way to hyper.
-    pub async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer<B>, Infallible> {
+    pub async fn answer(self: Arc<Self>, request: Request<Arriving>) -> Result<Answer<B>, Infallible> {
         let gateway = &*self.gateway;
         let mut turn = self.turn();
         let mut line = RequestLine::begin(&request, turn.setup.names, &gateway.traffic);
@@ -255,6 +268,7 @@ where
         let (mut parts, body) = request.into_parts();
         live::right_slashes(&mut parts);
         let (dialect, way) = (Dialect::of(&parts), Way::of(turn.setup.dialects, &parts));
+        body.speaks(dialect);
         if let Way::Moved(target) = &way {
             parts.uri = Uri::from(target.clone());
         }
@@ -271,7 +285,12 @@ where
         let (dialect, way) = other.as_ref().map_or((dialect, way), |other| (other.dialect, Way::Through));
         let mut visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), walk::span(&parts));
         let (tidy, socket) = (Tidy::after(&seen), seen.websocket && other.is_none());
+        let limited = turn.setup.waiting.as_limited.then_some(dialect);
         let admitted = gateway.admit(&turn.setup, &parts, &seen, &self.local).await;
+        let wish = match &admitted {
+            Ok((tenant, _)) => Wish::of(&parts.headers, &seen, tenant, &turn.setup),
+            Err(_) => Ok(Wish::default()),
+        };
         tidy.keep_ours(&mut parts);
         if let Ok((tenant, _)) = &admitted {
             line.of_tenant(tenant);
@@ -285,7 +304,7 @@ where
             let tenant = admitted.map(|(tenant, _)| tenant);
             let (outcome, mut response) = Box::pin(gateway.socket(&setup, parts, tenant, dialect)).await;
             line.end(&mut response, &gateway.traffic);
-            return Ok(counted(visit, outcome, response));
+            return Ok(counted(visit, outcome, limited, response));
         }
         let admitted = match (admitted, &way) {
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),
@@ -294,26 +313,29 @@ where
             (Ok((_, Passage::Open(_) | Passage::Chunk(_))), _) if other.is_some() => Err(dialect.nowhere()),
             // What is made there is nobody's: it is for whoever has the one token.
             (Ok((tenant, _)), _) if other.is_some() && !tenant.is_default() => Err(dialect.nowhere()),
-            (Ok(admitted), _) => match gateway.let_in(&admitted.0, &mut visit, dialect, line.meter()).await {
-                Ok(meter) => Ok((admitted, meter)),
-                Err(response) => Err(response),
+            (Ok(admitted), _) => match wish {
+                Ok(wish) => match gateway.let_in(&admitted.0, &mut visit, dialect, line.meter()).await {
+                    Ok(meter) => Ok((admitted, wish.metered(meter))),
+                    Err(response) => Err(response),
+                },
+                Err(refusal) => Err(dialect.answer(refusal)),
             },
             (Err(refusal), _) => Err(dialect.answer(refusal)),
         };
-        let ((tenant, passage), meter) = match admitted {
+        let ((tenant, passage), wish) = match admitted {
             Ok(admitted) => admitted,
             Err(response) => {
                 self.leave(turn);
                 let mut response = response.map(Said::from);
                 line.end(&mut response, &gateway.traffic);
-                return Ok(counted(visit, Outcome::Refused, response));
+                return Ok(counted(visit, Outcome::Refused, limited, response));
             }
         };
         if let Some(other) = other {
             self.leave(turn);
             tidy.apply(&mut parts);
-            if let Some(meter) = meter {
-                parts.extensions.insert(Demand::any_model().metered(meter));
+            if let Some(demand) = wish.demand() {
+                parts.extensions.insert(demand);
             }
             let request = Request::from_parts(parts, Outgoing::Came(body));
             let passing = translate::pass(other.stack, request);
@@ -327,18 +349,20 @@ where
             };
             line.end(&mut response, &gateway.traffic);
             gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
-            return Ok(counted(visit, outcome, response));
+            return Ok(counted(visit, outcome, limited, response));
         }
         if let Way::Translated(dialect, task) = &way
             && let Some(caller) = task.caller().or(dialect.caller())
         {
             let task = task.clone();
+            let numbers = Numbers::of(&turn.setup.nearness, &turn.setup.token, &tenant);
             let translator = Translator {
                 stack: turn.stack.clone(),
                 caller,
                 strict: turn.setup.dialects.strict,
                 tenant,
-                meter,
+                wish,
+                numbers,
                 fetcher: turn.setup.dialects.fetches.then(|| gateway.fetcher.clone()),
                 clock: gateway.clock.clone(),
                 traffic: Arc::clone(&gateway.traffic),
@@ -354,20 +378,26 @@ where
                 Some(span) => translation.instrument(span).await,
             };
             line.end(&mut response, &gateway.traffic);
-            return Ok(counted(visit, outcome, response));
+            return Ok(counted(visit, outcome, limited, response));
         }
         // Google's compatible endpoint has a shape of its own for what is wrong.
         let compatible = matches!(way, Way::Moved(_)) && dialect == Dialect::OpenAi;
         let compatible = compatible && turn.setup.dialects.provider == Dialect::Gemini;
         tidy.apply(&mut parts);
-        if let Some(meter) = meter {
-            parts.extensions.insert(Demand::any_model().metered(meter));
+        if let Some(demand) = wish.demand() {
+            parts.extensions.insert(demand);
+        }
+        if turn.setup.nearness.by == By::Prompt && !wish.is_near() {
+            parts.extensions.insert(Numbers::of(&turn.setup.nearness, &turn.setup.token, &tenant));
         }
         let course = match &passage {
             Passage::Chunk(chunk) => Gateway::<S>::chunk_on(chunk, &mut parts, body),
             _ if turn.setup.dialects.provider != Dialect::Gemini => Course::through(Outgoing::Came(body)),
             _ => match resource::at_once(&gateway.resources, (&tenant, gateway.tenants.is_alone()), &parts, body) {
-                Ok(body) => Course::through(body),
+                Ok(body) => {
+                    affinity::follow(&mut parts, &body);
+                    Course::through(body)
+                }
                 Err(coming) => Box::pin(gateway.course(&turn.setup, &tenant, &mut parts, coming)).await,
             },
         };
@@ -377,7 +407,7 @@ where
                 self.leave(turn);
                 let mut response = response.map(Said::from);
                 line.end(&mut response, &gateway.traffic);
-                return Ok(counted(visit, outcome, response));
+                return Ok(counted(visit, outcome, limited, response));
             }
         };
         // As `oneshot` does, whose future would be moved once more.
@@ -411,7 +441,7 @@ where
         }
         line.end(&mut response, &gateway.traffic);
         gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
-        Ok(counted(visit, outcome, response))
+        Ok(counted(visit, outcome, limited, response))
     }
 }
 
@@ -422,10 +452,20 @@ pub use walk::SPANS;
 ///
 /// An error whose text may have broken off keeps its status, and as much of the text as came: a connection that is cut
 /// before its head went out would tell nothing.
-fn counted<B: Body<Data = Bytes>>(mut visit: Visit, outcome: Outcome, mut response: Response<Said<B>>) -> Answer<B>
+///
+/// `limited`: where no key may serve, this dialect calls it a limit.
+fn counted<B: Body<Data = Bytes>>(
+    mut visit: Visit,
+    outcome: Outcome,
+    limited: Option<Dialect>,
+    mut response: Response<Said<B>>,
+) -> Answer<B>
 where
     B::Error: Into<BoxError>,
 {
+    if let (Outcome::Exhausted, Some(dialect)) = (outcome, limited) {
+        response = wish::as_limited(response, dialect);
+    }
     if let Some(span) = visit.span() {
         walk::record(span, &response);
     }

@@ -46,14 +46,32 @@ fn dots(path: &str) -> Option<&'static str> {
     path.split(['/', '\\']).any(dotted).then_some("the path has a dot segment")
 }
 
-/// Whether a query holds what the provider would take for headers, or for another method than the request's.
+/// What the provider's front end would take for headers, another method, another body or its kind, or another payer; and
+/// what would make an answer a script, which any page may run.
+const OVERRIDES: [&str; 11] = [
+    "$httpheaders",
+    "$httpmethod",
+    "$method",
+    "_method",
+    "$req",
+    "$ct",
+    "$userproject",
+    "userproject",
+    "callback",
+    "$callback",
+    "jsonp",
+];
+
+/// Whether a query holds one of those, in whatever case and encoding.
 pub(super) fn overrides(query: &str) -> bool {
-    query.split('&').any(|pair| {
+    let named = |name: &str| OVERRIDES.iter().any(|word| name.eq_ignore_ascii_case(word));
+    query.split(['&', ';']).any(|pair| {
         let name = pair.split('=').next().unwrap_or_default();
-        let named = |name: &str| {
-            ["$httpheaders", "$httpmethod", "$method", "_method"].iter().any(|word| name.eq_ignore_ascii_case(word))
-        };
-        named(name) || (name.contains('%') && named(&percent_encoding::percent_decode_str(name).decode_utf8_lossy()))
+        if name.contains(['%', '+']) {
+            let decoded = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+            return named(decoded.trim_matches(['+', ' ', '\t', '\0']));
+        }
+        named(name)
     })
 }
 
@@ -63,11 +81,21 @@ mod tests {
 
     #[test]
     fn queries_that_set_headers_are_known_in_any_spelling() {
-        for query in ["$httpHeaders=x", "a=b&%24httpHeaders=x", "%24%68ttpheaders", "$httpMethod=GET", "x&_method=GET"]
-        {
+        for query in [
+            "$httpHeaders=x",
+            "a=b&%24httpHeaders=x",
+            "%24%68ttpheaders",
+            "$httpMethod=GET",
+            "x&_method=GET",
+            "a=1;callback=f",
+            "%20Callback=f",
+            "JSONP",
+            "%24req=x",
+            "$userProject=p",
+        ] {
             assert!(overrides(query), "{query}");
         }
-        for query in ["", "alt=sse", "%24alt=json", "key=$httpHeaders", "pageToken=_method"] {
+        for query in ["", "alt=sse", "%24alt=json", "key=$httpHeaders", "pageToken=_method", "callbacks=1"] {
             assert!(!overrides(query), "{query}");
         }
     }

@@ -31,7 +31,7 @@ impl Ticks {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn passed(&self) -> u32 {
+    pub(super) fn passed(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
     }
 

@@ -25,6 +25,10 @@ pub struct Seen<'a> {
     pub(super) trailers: bool,
     /// The body is called a form.
     pub(super) form: bool,
+    /// It says something that is for this gateway alone.
+    pub(super) ours: bool,
+    /// How long it may wait for a key.
+    pub(super) wait: Option<&'a HeaderValue>,
     credentials: [Option<&'a [u8]>; CREDENTIALS],
 }
 
@@ -47,12 +51,13 @@ impl<'a> Seen<'a> {
                 "upgrade" => seen.websocket |= names(value.as_bytes(), b"websocket"),
                 "expect" => seen.expects = true,
                 "x-http-method-override" | "x-http-method" | "x-method-override" => seen.overrides = true,
-                "x-keypool-admin" | "x-keypool-trace" => seen.administers = true,
+                "x-keypool-admin" | "x-keypool-trace" => (seen.ours, seen.administers) = (true, true),
                 "te" => seen.trailers |= names(value.as_bytes(), b"trailers"),
                 "content-type" => seen.form |= value.as_bytes().starts_with(b"application/x-www-form-urlencoded"),
                 "x-goog-api-key" | "x-api-key" => seen.credential(value.as_bytes()),
                 "authorization" => seen.credential(bearer(value.as_bytes()).unwrap_or_default()),
-                _ => {}
+                "x-keypool-wait" => (seen.ours, seen.wait) = (true, Some(value)),
+                name => seen.ours |= is_ours(name),
             }
         }
         seen
@@ -69,6 +74,11 @@ impl<'a> Seen<'a> {
             *place = Some(value);
         }
     }
+}
+
+/// Whether a header is for the gateway, and nobody behind it: its own, and what belongs to an upgrade that it does not make.
+pub(super) fn is_ours(name: &str) -> bool {
+    name.starts_with("x-keypool-") || name == "http2-settings"
 }
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {

@@ -8,6 +8,7 @@ use std::{
 use http::{StatusCode, request::Parts};
 use subtle::ConstantTimeEq;
 use tokio::sync::watch;
+use tower_keypool::WaitingRoom;
 
 use super::{
     capability::hash_of,
@@ -62,12 +63,20 @@ pub struct Tenant {
     grant: Grant,
     /// Closed once it may nothing any more.
     gone: watch::Sender<bool>,
+    /// Where its requests wait for a key.
+    room: Arc<WaitingRoom>,
 }
 
 impl Tenant {
     /// With these rights.
     pub fn of(grant: Grant) -> Self {
-        Self { name: grant.name.as_str().into(), grant, gone: watch::Sender::new(false) }
+        Self { name: grant.name.as_str().into(), grant, gone: watch::Sender::new(false), room: Arc::default() }
+    }
+
+    /// Where its requests wait for a key, with room for so many.
+    pub(super) fn room(&self, most: usize) -> Arc<WaitingRoom> {
+        self.room.resize(most);
+        Arc::clone(&self.room)
     }
 
     /// What it is called.

@@ -12,10 +12,9 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
 use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kind, Shape, gemini, openai};
 use tower::Service;
-use tower_keypool::{BoxError, Clock, Demand, Error, Meter, ServedBy};
+use tower_keypool::{BoxError, Clock, Demand, Error, ServedBy};
 
 use self::{
     asked::{read, request},
@@ -24,6 +23,8 @@ use self::{
 };
 pub(super) use self::{elsewhere::pass, refusal::fault_of, upstream::reshaped};
 use super::{
+    Arriving,
+    affinity::Numbers,
     beside::Beside,
     dialect::Dialect,
     head::Names,
@@ -32,6 +33,7 @@ use super::{
     said::Said,
     telling::{Awaited, Telling},
     tenant::{NOT_THIS_MODEL, Tenant},
+    wish::Wish,
 };
 use crate::{
     fetch::Fetcher,
@@ -55,8 +57,10 @@ pub(super) struct Translator<S> {
     pub(super) caller: &'static dyn Caller,
     pub(super) strict: bool,
     pub(super) tenant: Arc<Tenant>,
-    /// Who is told what it costs.
-    pub(super) meter: Option<Arc<Meter>>,
+    /// How it is to be served, and who is told what it costs.
+    pub(super) wish: Wish,
+    /// What tells requests apart that had better meet different owners.
+    pub(super) numbers: Option<Numbers>,
     /// `None`: nothing is fetched.
     pub(super) fetcher: Option<Fetcher>,
     pub(super) clock: Clock,
@@ -77,7 +81,7 @@ where
     B::Error: Into<BoxError>,
 {
     /// Answers it, whatever happens.
-    pub(super) async fn answer(self, task: Task, parts: Parts, body: Incoming) -> Answered<B> {
+    pub(super) async fn answer(self, task: Task, parts: Parts, body: Arriving) -> Answered<B> {
         let (caller, traffic) = (self.caller, Arc::clone(&self.traffic));
         let answered = if parts.method == task.method() {
             self.perform(task, parts, body).await
@@ -92,7 +96,7 @@ where
         })
     }
 
-    async fn perform(mut self, task: Task, parts: Parts, body: Incoming) -> Result<Answered<B>, Failed> {
+    async fn perform(mut self, task: Task, parts: Parts, body: Arriving) -> Result<Answered<B>, Failed> {
         match &task {
             Task::Models => return self.models(&parts).await,
             Task::Model(name) => return self.model(name, &parts).await,
@@ -114,13 +118,16 @@ where
         let asked = self.caller.conversation(&bytes, self.strict)?;
         let Asked { mut conversation, ignored, usage_wanted, form } = asked;
         self.may_use(&conversation.model)?;
+        if let Some(numbers) = &self.numbers {
+            self.wish.near(|| numbers.conversation(&conversation, &bytes));
+        }
         self.bring(&mut conversation).await?;
         let stream = conversation.stream;
         let verb = if stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" };
         let path = gemini::path_of(&conversation.model, verb).ok_or_else(bad_model)?;
         let pieces = gemini::generate(&conversation, bytes.clone())?;
         let demand = Demand::any_model().about_tokens(gemini::about_tokens(&conversation, &pieces));
-        let demand = self.metered(demand);
+        let demand = self.wished(demand);
         let shape = Shape {
             model: conversation.model.to_string(),
             stream,
@@ -213,7 +220,7 @@ where
         for texts in asked.texts.chunks(gemini::MOST_AT_ONCE) {
             let piece = gemini::embedding(&asked, texts)?;
             let (by, body) = self
-                .fetch(request(Method::POST, &path, &parts, vec![piece], Some(self.metered(Demand::any_model()))))
+                .fetch(request(Method::POST, &path, &parts, vec![piece], Some(self.wished(Demand::any_model()))))
                 .await?;
             let some =
                 gemini::embedded(&asked, texts.len(), &body).map_err(|fault| upstream_fault(fault, by.clone()))?;
@@ -271,11 +278,8 @@ where
         Err(Fault::of_status(StatusCode::FORBIDDEN, NOT_THIS_MODEL).at("model"))
     }
 
-    fn metered(&self, demand: Demand) -> Demand {
-        match &self.meter {
-            Some(meter) => demand.metered(Arc::clone(meter)),
-            None => demand,
-        }
+    fn wished(&self, demand: Demand) -> Demand {
+        self.wish.on(demand)
     }
 
     fn created(&self) -> i64 {

@@ -215,6 +215,10 @@ impl News {
             ("gateway.upstream", o.upstream != n.upstream),
             ("gateway.drain_delay", o.drain_delay != n.drain_delay),
             ("gateway.grace", o.grace != n.grace),
+            ("gateway.max_connections", o.max_connections != n.max_connections),
+            ("gateway.max_connections_per_address", o.max_connections_per_address != n.max_connections_per_address),
+            ("gateway.body_timeout", o.body_timeout != n.body_timeout),
+            ("gateway.reader_timeout", o.reader_timeout != n.reader_timeout),
             ("limits.guard", old.limits.guard != new.limits.guard),
             ("log", old.log != new.log),
             ("store", before.store != after.store),
@@ -235,7 +239,12 @@ impl News {
                     || o.hosts != n.hosts
                     || before.roots != after.roots
                     || before.certified != after.certified
-                    || o.served_headers != n.served_headers,
+                    || o.served_headers != n.served_headers
+                    || o.max_wait != n.max_wait
+                    || o.max_waiting != n.max_waiting
+                    || o.exhausted_as_429 != n.exhausted_as_429
+                    || o.cache_affinity != n.cache_affinity
+                    || o.session_header != n.session_header,
             ),
         ];
         let names = |list: &[(&'static str, bool)]| {

@@ -35,6 +35,12 @@ impl Calendar {
         tomorrow.map_or(i64::MAX, |midnight| midnight.timestamp().as_millisecond())
     }
 
+    /// The same at this moment.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self { now: Timestamp::from_millisecond(now_ms()).unwrap_or(self.now), zone: self.zone.clone() }
+    }
+
     /// In Unix milliseconds.
     pub fn now_ms(&self) -> i64 {
         self.now.as_millisecond()

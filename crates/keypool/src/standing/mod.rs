@@ -3,6 +3,7 @@
 mod calendar;
 mod configured;
 mod days;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -21,6 +22,7 @@ use crate::database::Database;
 pub use calendar::{Calendar, now_ms};
 pub use configured::Configured;
 pub use days::Days;
+pub use window::Window;
 
 /// How a key stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -87,6 +89,9 @@ pub struct Stand {
     pub rests: Vec<Rest>,
     /// Models for which its day is used up.
     pub out_for_today: Vec<Out>,
+    /// What its owner has used of its limits.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<Window>,
 }
 
 /// A rest.
@@ -250,6 +255,7 @@ impl<'a> Scene<'a> {
             used_today: self.used(hash).map(|used| used.requests).sum(),
             rests,
             out_for_today: out,
+            windows: self.units(&owners).flat_map(|unit| window::of(unit, self.days.of(hash), self.now)).collect(),
         }
     }
 

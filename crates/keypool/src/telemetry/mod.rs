@@ -14,5 +14,5 @@ pub use banner::Banner;
 pub use changes::report_changes;
 pub(crate) use changes::{Told, spoken};
 pub use console::{Verbosity, say, start};
-pub(crate) use plain::plain;
+pub(crate) use plain::{plain, plain_text};
 pub use sink::Written;

@@ -14,6 +14,16 @@ pub(crate) fn plain(text: &str) -> String {
     out
 }
 
+/// A text of several lines as it may be shown: lines and tabs stay.
+pub(crate) fn plain_text(text: &str) -> String {
+    text.split_inclusive(['\n', '\t'])
+        .map(|part| match part.strip_suffix(['\n', '\t']) {
+            Some(line) => plain(line) + &part[line.len()..],
+            None => plain(part),
+        })
+        .collect()
+}
+
 impl<W: Write> Write for Plain<W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
@@ -41,6 +51,7 @@ mod tests {
         assert_eq!(plain("GET /v1 200 by k-1 (größe, 模型)"), "GET /v1 200 by k-1 (größe, 模型)");
         assert_eq!(plain("a\n12:00:00 forged"), "a\\u{a}12:00:00 forged");
         assert_eq!(plain("\x1b[31m\u{9b}31m\r\u{7f}"), "\\u{1b}[31m\\u{9b}31m\\u{d}\\u{7f}");
+        assert_eq!(plain_text("a\tb\n\x1b[2Jc\r\n"), "a\tb\n\\u{1b}[2Jc\\u{d}\n");
         assert_eq!(plain("\u{202e}bidi\u{2028}"), "\\u{202e}bidi\\u{2028}");
     }
 }

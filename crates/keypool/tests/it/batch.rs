@@ -3,11 +3,11 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use gemini_sim::{Builder, Fault, GeminiSim, Limits, Project, Refusal, Rule};
+use gemini_sim::{Builder, Fault, Finish, GeminiSim, Limits, Project, Refusal, Rule};
 use serde_json::Value;
 
 use crate::binary::keypool;
@@ -52,10 +52,31 @@ impl Stage {
         self.folder.path().join(name)
     }
 
-    fn start(&self, args: &[&str]) -> Child {
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = keypool(&["batch", "--keys", "keys.txt", "--upstream", &self.sim.url(), "--db", "counts.db"]);
         command.args(args).current_dir(self.folder.path());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        command
+    }
+
+    fn start(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// With this on standard input; what it printed there is results.
+    async fn pipe(&self, args: &[&str], text: &'static str) -> Vec<Value> {
+        let mut command = self.command(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = tokio::task::spawn_blocking(move || {
+            let mut child = command.spawn().unwrap();
+            std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
+            child.wait_with_output().unwrap()
+        });
+        let output = output.await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut results: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        results.sort_by_key(|result| result["index"].as_u64());
+        results
     }
 
     async fn run(&self, args: &[&str]) -> Ended {
@@ -65,6 +86,8 @@ impl Stage {
         let ended =
             Ended { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) };
         assert!(!ended.err.contains("AIzaSy") && !ended.out.contains("AIzaSy"), "a secret: {ended:?}");
+        let steers = |text: &str| text.chars().any(|character| character.is_control() && character != '\n');
+        assert!(!steers(&ended.err) && !steers(&ended.out), "control characters where there is no terminal: {ended:?}");
         ended
     }
 
@@ -262,4 +285,131 @@ async fn ctrl_c_drains_and_the_same_command_goes_on() {
     assert!(done < 60);
     assert_eq!(stage.run(&args).await.code, 0);
     assert_eq!((stage.results("answers.jsonl").len(), stage.sim.report().total.arrivals), (60, 60));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_form_of_input_is_read_from_files_and_from_standard_input() {
+    const CSV: &str = "id,prompt,model,colour\na,\"two\nlines\",,red\nb,more,gemini-2.5-pro,\n";
+    const LIST: &str = r#"["a text", {"id": "b", "prompt": "x", "colour": "red", "temperature": 0.1}]"#;
+    const LINES: &str = "\"a text\"\n{\"id\": \"b\", \"prompt\": \"x\", \"colour\": \"red\"}\n";
+    let stage = Stage::new(GeminiSim::builder(), 2, Limits::none()).await;
+    for (name, text) in [("t.csv", CSV), ("t.json", LIST), ("t.jsonl", LINES), ("t.txt", "one\n\ntwo\n")] {
+        std::fs::write(stage.path(name), text).unwrap();
+        let output = format!("{name}.out");
+        let ended = stage.run(&[name, "-o", &output, "--ordered"]).await;
+        assert_eq!(ended.code, 0, "{name}: {ended:?}");
+        assert_eq!(stage.results(&output).len(), 2, "{name}");
+    }
+    let csv = stage.results("t.csv.out");
+    assert_eq!((&csv[0]["id"], &csv[0]["task"]["colour"]), (&"a".into(), &"red".into()));
+    assert_eq!(csv[1]["model"], "gemini-2.5-pro");
+    assert_eq!(stage.results("t.txt.out")[1]["index"], 2, "the line's");
+    let list = stage.results("t.json.out");
+    assert_eq!((&list[0]["id"], &list[1]["task"]["colour"]), (&0.into(), &"red".into()));
+
+    for (form, text) in [("csv", CSV), ("json", LIST), ("jsonl", LINES)] {
+        let results = stage.pipe(&["-", "--format", form], text).await;
+        assert_eq!((results.len(), &results[1]["id"]), (2, &"b".into()), "{form}");
+    }
+    // A list is known by how it begins.
+    assert_eq!(stage.pipe(&["-"], LIST).await.len(), 2);
+    let wrong = stage.run(&["t.csv", "-o", "w.jsonl", "--column", "question"]).await;
+    assert!(wrong.code == 2 && wrong.err.contains("no column is called \"question\""), "{wrong:?}");
+    std::fs::write(stage.path("w.json"), "[\"a\", \"b\"").unwrap();
+    let wrong = stage.run(&["w.json", "-o", "w.jsonl"]).await;
+    assert!(wrong.code == 2 && wrong.err.contains("no JSON array of tasks"), "{wrong:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_error_log_may_be_json() {
+    let stage = Stage::new(GeminiSim::builder(), 2, Limits::none()).await.tasks(6);
+    assert!(stage.sim.refuse_key(0, Some(Refusal::ConsumerSuspended)));
+    stage.sim.script(Rule::new(Fault::Finish(Finish::Empty)).key(1).times(1));
+    let args = ["tasks.txt", "-o", "a.jsonl", "--error-log", "errors.log", "--error-log-format", "json"];
+    assert_eq!(stage.run(&args).await.code, 0);
+    let errors = lines(&stage.path("errors.log"));
+    let of = |word: &str| errors.iter().find(|line| line["code"] == word || line["fault"] == word);
+    let key = of("CONSUMER_SUSPENDED").unwrap_or_else(|| panic!("{errors:?}"));
+    assert_eq!((&key["key"], &key["status"], &key["permanent"]), (&"k0".into(), &403.into(), &true.into()));
+    assert_eq!((&key["level"], &key["fault"]), (&"ERROR".into(), &"key".into()));
+    assert!(key["time"].as_str().unwrap().ends_with('Z') && key["task"].is_u64() && key["slot"].is_u64(), "{key}");
+    let task = of("task").unwrap_or_else(|| panic!("{errors:?}"));
+    assert_eq!((&task["last"], &task["key"]), (&false.into(), &"k1".into()));
+    let text = std::fs::read_to_string(stage.path("errors.log")).unwrap();
+    assert!(!text.contains("AIzaSy"), "the provider repeats the key: {text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_costs_is_an_estimate_and_says_by_which_prices() {
+    let stage = Stage::new(GeminiSim::builder(), 1, Limits::none()).await.tasks(3);
+    let ended = stage.run(&["tasks.txt", "-o", "a.jsonl"]).await;
+    assert!(ended.err.contains("estimated cost $0.00 (list prices of 20"), "{ended:?}");
+    // A million dollars a million tokens: each token one.
+    std::fs::write(stage.path("keypool.toml"), "[batch]\nprice_input = 1000000.0\nprice_output = 0.0\n").unwrap();
+    let args = ["tasks.txt", "-o", "b.jsonl", "--config", "keypool.toml", "--summary", "s.json"];
+    assert_eq!(stage.run(&args).await.code, 0);
+    let summary: Value = serde_json::from_str(&std::fs::read_to_string(stage.path("s.json")).unwrap()).unwrap();
+    assert_eq!(summary["estimated_cost"].as_f64(), summary["input_tokens"].as_f64(), "{summary:#}");
+    assert!(summary["estimated_cost"].as_f64() > Some(0.0));
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_ctrl_c_ends_it_at_once_and_loses_nothing() {
+    let builder = GeminiSim::builder().latency(Duration::from_millis(50));
+    let stage = Stage::new(builder, 2, Limits::none()).await.tasks(30);
+    for output in ["answers.jsonl", "answers.json"] {
+        // From the eleventh on nothing answers.
+        stage.sim.script(Rule::new(Fault::Hang).skip(10));
+        let args = ["tasks.txt", "-o", output, "--concurrency", "4"];
+        let before = stage.sim.report().total.arrivals;
+        let child = stage.start(&args);
+        while stage.sim.report().total.arrivals < before + 14 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let interrupt = |child: &Child| {
+            std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap()
+        };
+        interrupt(&child);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let begun = crate::watching::stopwatch();
+        interrupt(&child);
+        let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+        assert_eq!(ended.status.code(), Some(130), "{}", String::from_utf8_lossy(&ended.stderr));
+        assert!(begun() < Duration::from_secs(2), "at once");
+        stage.sim.clear_script();
+        assert_eq!(stage.run(&args).await.code, 0, "{output}");
+        let results: Vec<Value> = if output.ends_with('l') {
+            stage.results(output)
+        } else {
+            serde_json::from_str(&std::fs::read_to_string(stage.path(output)).unwrap()).unwrap()
+        };
+        let counts = by_index(&results);
+        assert_eq!((counts.len(), results.len()), (30, 30), "{output}");
+        // What was under way is asked again, and nothing else.
+        assert_eq!(stage.sim.report().total.arrivals - before, 34, "{output}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_terminal_a_bar_is_drawn_over_itself() {
+    let builder = GeminiSim::builder().latency(Duration::from_millis(100));
+    let stage = Stage::new(builder, 2, Limits::none()).await.tasks(20);
+    let args = ["tasks.txt", "-o", "a.jsonl", "--concurrency", "2"];
+    let terminal = crate::watching::OnTerminal::run(&stage.command(&args));
+    let (code, text) = tokio::task::spawn_blocking(move || terminal.end()).await.unwrap();
+    assert_eq!(code, Some(0), "{text:?}");
+    for word in ["/20 ", "/s", " left", "ok ", "failed 0", "active 2/2", "queued", "tokens"] {
+        assert!(text.contains(word), "{word} is missing: {text:?}");
+    }
+    assert!(text.contains('\r'), "over itself: {text:?}");
+    assert!(text.contains("20 ok, 0 failed"), "and a summary: {text:?}");
+    // Elsewhere it is lines.
+    let lines = stage.run(&["tasks.txt", "-o", "c.jsonl", "--concurrency", "2", "--monitor-interval", "0.1"]).await;
+    let progress = |line: &str| line.starts_with("active 2/2 | queued ") && line.ends_with(" | failed 0 | paused 0");
+    assert!(lines.err.lines().any(progress), "{lines:?}");
+    let quiet = crate::watching::OnTerminal::run(&stage.command(&["tasks.txt", "-o", "b.jsonl", "--no-progress"]));
+    let (code, text) = tokio::task::spawn_blocking(move || quiet.end()).await.unwrap();
+    assert_eq!((code, &*text), (Some(0), ""));
 }

@@ -18,7 +18,7 @@ use keypool::{
         Door, Gateway, Setup,
         beside::Beside,
         guard::Guard,
-        listen,
+        listen::{self, Bounds},
         live::Live,
         resource::Unknown,
         route::Dialects,
@@ -129,7 +129,28 @@ impl Served {
         Self::serving(gateway).await
     }
 
-    async fn serving<S, B>(gateway: Gateway<S>) -> Self
+    pub(crate) async fn serving<S, B>(gateway: Gateway<S>) -> Self
+    where
+        S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self::bounded(gateway, Bounds::default()).await
+    }
+
+    /// Serves a stack within these bounds.
+    pub(crate) async fn within<S, B>(stack: S, upstream: &str, bounds: Bounds) -> Self
+    where
+        S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self::bounded(gateway(stack, upstream), bounds).await
+    }
+
+    async fn bounded<S, B>(gateway: Gateway<S>, bounds: Bounds) -> Self
     where
         S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
         S::Future: Send,
@@ -146,7 +167,7 @@ impl Served {
             (listener, Door::Both),
             Tls::default(),
             Arc::new(gateway),
-            Duration::from_secs(2),
+            (Duration::from_secs(2), bounds),
             shutdown,
         ));
         Self { address, stop: Some(stop), task }

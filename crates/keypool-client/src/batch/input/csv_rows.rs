@@ -25,9 +25,10 @@ pub(super) fn read(source: impl Read, prompt: &str, take: Take<'_>) {
     };
     for (index, row) in (0..).zip(reader.records()) {
         let task = match row {
-            Ok(row) => of_row(&head, column, &row)
-                .map(|task| (index, task))
-                .map_err(|what| (row.position().map_or(index + 2, csv::Position::line), what)),
+            Ok(row) => {
+                let line = row.position().map_or(index + 2, csv::Position::line);
+                of_row(&head, column, &row).map(|task| (index, line, task)).map_err(|what| (line, what))
+            }
             Err(error) => Err((error.position().map_or(index + 2, csv::Position::line), error.to_string())),
         };
         if !take(task.map_err(|(line, what)| InputError::at(line, what))) {

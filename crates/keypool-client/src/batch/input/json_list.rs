@@ -12,9 +12,9 @@ pub(super) fn read(mut source: impl BufRead, take: Take<'_>) {
     skip_mark(&mut source);
     let mut index = 0;
     let outcome = each(source, &mut |value| {
-        let task = Task::from_value(value).map(|task| (index, task)).map_err(|error| InputError::at(index + 1, error));
         index += 1;
-        take(task)
+        let task = Task::from_value(value).map(|task| (index - 1, index, task));
+        take(task.map_err(|error| InputError::at(index, error)))
     });
     if let Err(error) = outcome {
         take(Err(InputError::fatal(index + 1, format_args!("no JSON array of tasks: {error}"))));

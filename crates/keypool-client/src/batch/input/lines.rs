@@ -10,7 +10,9 @@ const LONGEST: u64 = 64 << 20;
 
 /// A prompt a line.
 pub(super) fn text(source: impl BufRead, take: Take<'_>) {
-    each(source, |line, text| (!text.trim().is_empty()).then(|| Ok((line, Task::prompt(text)))).is_none_or(&mut *take));
+    each(source, |line, text| {
+        (!text.trim().is_empty()).then(|| Ok((line, line + 1, Task::prompt(text)))).is_none_or(&mut *take)
+    });
 }
 
 /// A JSON text or object a line.
@@ -20,7 +22,7 @@ pub(super) fn json(source: impl BufRead, take: Take<'_>) {
         if text.is_empty() {
             return true;
         }
-        take(Task::from_json(text).map(|task| (line, task)).map_err(|error| InputError::at(line + 1, error)))
+        take(Task::from_json(text).map(|task| (line, line + 1, task)).map_err(|error| InputError::at(line + 1, error)))
     });
 }
 

@@ -13,7 +13,13 @@ use std::{
     str::FromStr,
 };
 
-use super::task::{InvalidTask, Task};
+use super::{
+    Id,
+    task::{InvalidTask, Task},
+};
+
+/// So much of what is wrong is told one by one.
+const MOST_TOLD: usize = 20;
 
 /// How tasks are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +100,8 @@ impl fmt::Display for InputError {
 
 impl std::error::Error for InputError {}
 
-/// A task, and its place in the input.
-pub(crate) type Read1 = Result<(u64, Task), InputError>;
+/// A task, its place in the input, and the line that it begins on, from 1 (in a list its place).
+pub(crate) type Read1 = Result<(u64, u64, Task), InputError>;
 
 /// Whoever takes tasks; `false`: enough.
 pub(crate) type Take<'a> = &'a mut dyn FnMut(Read1) -> bool;
@@ -140,26 +146,58 @@ impl Survey {
     /// When it cannot be read.
     pub fn of(path: &Path, format: Format, prompt: &str) -> std::io::Result<Self> {
         let (mut survey, mut seen) = (Self::default(), super::seen::Seen::default());
+        let mut twice: Vec<(usize, Id)> = Vec::new();
         read_file(path, format, prompt, &mut |task| {
             let wrong = match task {
-                Ok((index, task)) => match seen.id(task.id.as_ref(), index) {
+                Ok((index, line, task)) => match seen.id(task.id.as_ref(), index) {
                     Ok(_) => {
                         survey.tasks += 1;
                         None
                     }
-                    Err(id) => Some(InputError::at(index + 1, format_args!("another task has the id {id}"))),
+                    Err(id) => {
+                        twice.push((survey.wrong.len(), id.clone()));
+                        Some(InputError::at(line, format_args!("another task has the id {id}")))
+                    }
                 },
                 Err(error) => Some(error),
             };
             if let Some(wrong) = wrong {
                 survey.wrong_in_all += 1;
-                if survey.wrong.len() < 20 {
+                if survey.wrong.len() < MOST_TOLD {
                     survey.wrong.push(wrong);
                 }
             }
             true
         })?;
+        twice.retain(|(place, _)| *place < MOST_TOLD);
+        if !twice.is_empty() {
+            // Where the first one stands is not kept for millions: those that are named are looked for.
+            survey.name_first(path, format, prompt, twice)?;
+        }
         Ok(survey)
+    }
+
+    /// Says of ids that are there twice where they are first.
+    fn name_first(
+        &mut self,
+        path: &Path,
+        format: Format,
+        prompt: &str,
+        mut twice: Vec<(usize, Id)>,
+    ) -> std::io::Result<()> {
+        read_file(path, format, prompt, &mut |task| {
+            if let Ok((index, line, task)) = task {
+                let id = task.id.unwrap_or(Id::Number(index));
+                twice.retain(|(place, wanted)| {
+                    let is_it = wanted.hash() == id.hash() || wanted.to_string() == id.to_string();
+                    if is_it && self.wrong[*place].line != line {
+                        self.wrong[*place].what = format!("another task has the id {wanted}: that of line {line}");
+                    }
+                    !is_it
+                });
+            }
+            !twice.is_empty()
+        })
     }
 }
 
@@ -169,4 +207,75 @@ pub(crate) fn each_of_list(
     take: &mut dyn FnMut(serde_json::Value) -> bool,
 ) -> Result<(), serde_json::Error> {
     json_list::each(source, take)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, rc::Rc};
+
+    use super::*;
+
+    /// Tasks without end, a million and more; counts what is read of it.
+    struct Endless {
+        head: &'static str,
+        item: &'static str,
+        read: Rc<Cell<usize>>,
+    }
+
+    impl Read for Endless {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            let text = if self.read.get() == 0 { self.head } else { self.item };
+            let n = text.len().min(into.len());
+            into[..n].copy_from_slice(&text.as_bytes()[..n]);
+            self.read.set(self.read.get() + n);
+            Ok(n)
+        }
+    }
+
+    #[test]
+    fn no_input_is_read_further_than_its_tasks_are_taken() {
+        const ROOM: usize = 1 << 18;
+        for (format, head, item) in [
+            (Format::JsonList, "[\"first\"", ", {\"prompt\": \"and another one\"}"),
+            (Format::JsonLines, "\"first\"\n", "{\"prompt\": \"and another one\"}\n"),
+            (Format::Csv, "id,prompt\n", ",and another one\n"),
+            (Format::Text, "first\n", "and another one\n"),
+        ] {
+            let read_so_far = Rc::new(Cell::new(0));
+            let source = Endless { head, item, read: Rc::clone(&read_so_far) };
+            let (mut tasks, mut most_ahead) = (0, 0);
+            read(source, Some(format), "prompt", &mut |task| {
+                task.unwrap();
+                tasks += 1;
+                most_ahead = most_ahead.max(read_so_far.get().saturating_sub(tasks * item.len()));
+                tasks < 100_000
+            });
+            assert_eq!(tasks, 100_000, "{format:?}");
+            assert!(most_ahead < ROOM, "{format:?}: {most_ahead} bytes are held");
+        }
+    }
+
+    #[test]
+    fn what_is_there_twice_is_named_with_both_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let survey = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            let survey = Survey::of(&path, Format::of(&path), "prompt").unwrap();
+            survey.wrong.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            survey("a.csv", "id,prompt\na,\"two\nlines\"\nb,x\na,y\n"),
+            ["line 5: another task has the id a: that of line 2"]
+        );
+        assert_eq!(
+            survey("a.jsonl", "{\"id\":\"a\",\"prompt\":\"x\"}\n\n{\"id\":\"a\",\"prompt\":\"y\"}\n"),
+            ["line 3: another task has the id a: that of line 1"]
+        );
+        // The place of one is the id of another.
+        assert_eq!(
+            survey("b.jsonl", "\"x\"\n{\"id\":0,\"prompt\":\"y\"}\n"),
+            ["line 2: another task has the id 0: that of line 1"]
+        );
+    }
 }

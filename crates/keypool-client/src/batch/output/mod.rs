@@ -144,7 +144,9 @@ impl Output {
 
     /// What was written outlives the machine.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).sync_data()
+        // Nobody who appends waits for the disk.
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).try_clone()?;
+        file.sync_data()
     }
 
     /// Puts it in its last form: each task once, in order where that was asked for, as one array where it is one.

@@ -76,7 +76,7 @@ fn out_of_quota(why: &Exhausted, statistics: &Statistics, pool: &KeyPool) -> Str
 }
 
 /// A moment on the clock of whoever reads it.
-fn at(pool: &KeyPool, from_now: Duration) -> String {
+pub(in crate::cli) fn at(pool: &KeyPool, from_now: Duration) -> String {
     let at = Timestamp::try_from(pool.clock().wall() + from_now).unwrap_or_default();
     at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
 }

@@ -21,17 +21,16 @@ use keypool_client::{
     Client,
     batch::{self, JsonCheck, Output, OutputOptions, Prices, Run, input::Format},
 };
-use tower_keypool::{
-    KeyPool, Strategy,
-    config::{Origin, Setting},
-};
+use tower_keypool::{KeyPool, Strategy};
 
-use super::{Failure, serve};
-use crate::{
-    config::{Inputs, Loaded, ProviderName},
-    database::{Keys, Place, Site},
+use super::{
+    Failure, serve,
+    source::{self, Source},
 };
+use crate::config::{Inputs, Loaded, ProviderName};
+pub(super) use ending::at;
 use error_log::ErrorLog;
+pub(super) use progress::time;
 use sheet::Sheet;
 
 /// Answer every task of a file exactly once, as fast as the keys allow.
@@ -143,28 +142,12 @@ pub(super) struct Batch {
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
 
-    /// Key file (repeatable) [default: key.txt, if there is one] [env: KEYPOOL_KEYS, API_KEY_FILE]
-    #[arg(long, value_name = "FILE")]
-    keys: Vec<String>,
-
-    /// Whose API the keys are for: gemini, openai or anthropic [default: gemini] [env: KEYPOOL_PROVIDER]
-    #[arg(long, value_name = "NAME")]
-    provider: Option<String>,
-
-    /// Where requests go: http(s)://host[:port][/path] [default: the provider's address] [env: KEYPOOL_UPSTREAM]
-    #[arg(long, value_name = "URL")]
-    upstream: Option<String>,
-
-    /// Certificates to trust in the place of Mozilla's, in PEM [env: KEYPOOL_CACERT]
-    #[arg(long, value_name = "FILE")]
-    cacert: Option<String>,
-
     /// Order among the ready keys of one priority [default: least-loaded]
     #[arg(long, value_name = "NAME", value_parser = serve::strategies())]
     strategy: Option<Strategy>,
 
     #[command(flatten)]
-    database: Place,
+    pool: Source,
 }
 
 /// How the error log is written.
@@ -196,7 +179,7 @@ fn formats() -> impl TypedValueParser<Value = Format> {
 
 impl Batch {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let mut inputs = self.inputs()?;
+        let inputs = self.inputs()?;
         let mut loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
         warn_on_stderr();
         let sheet = Sheet::of(&self.input, self.format, &self.column)?;
@@ -206,19 +189,9 @@ impl Batch {
         let options = OutputOptions { retry_failed: self.retry_failed, ordered: self.ordered };
         let output =
             self.output.as_ref().map(|path| Output::open(path, &options)).transpose().map_err(Failure::config)?;
-        let site = Site::of(&loaded.store);
 
         super::runtime()?.block_on(async {
-            let joined = serve::join(&site, &loaded).await?;
-            let mut keys = Keys::new(&site, joined.database());
-            match keys.begin().await {
-                Ok(told) => loaded = inputs.hear_beside(told, loaded),
-                Err(error) => tracing::warn!("{error}; keys in the database are not used"),
-            }
-            if loaded.keys.is_empty() {
-                return Err(Failure::config(serve::NoKey::of(&loaded)));
-            }
-            let pool = serve::pool(&loaded, joined).await?;
+            let pool = source::pool(inputs, &mut loaded).await?;
             let ended = self.work(&loaded, &pool, &sheet, check, log, output).await;
             pool.shutdown().await;
             ended
@@ -285,21 +258,14 @@ impl Batch {
     /// Options are settings like others, and win.
     fn inputs(&self) -> Result<Inputs, Failure> {
         let list = |items: &[String]| (!items.is_empty()).then(|| items.join(","));
-        let system = self.system.as_ref().map(|text| match text.strip_prefix('@') {
-            Some(path) => std::fs::read_to_string(path).with_context(|| format!("--system {text}")),
-            None => Ok(text.clone()),
-        });
+        let system = self.system.as_deref().map(source::text_or_file).transpose()?;
         // A minute's windows are waited for.
         let max_wait = if self.until_exhausted { Some("65s".to_owned()) } else { self.max_wait.clone() };
         let given = [
-            ("--keys", "pool.key_files", list(&self.keys)),
-            ("--provider", "gateway.provider", self.provider.clone()),
-            ("--upstream", "gateway.upstream", self.upstream.clone()),
-            ("--cacert", "gateway.cacert", self.cacert.clone()),
             ("--strategy", "pool.strategy", self.strategy.map(|strategy| strategy.to_string())),
             ("--fallback", "pool.fallback", list(&self.fallback)),
             ("--model", "batch.model", self.model.clone()),
-            ("--system", "batch.system", system.transpose().map_err(Failure::config)?),
+            ("--system", "batch.system", system),
             ("--temperature", "batch.temperature", self.temperature.clone()),
             ("--workers-per-key", "batch.workers_per_key", self.workers_per_key.clone()),
             ("--rate-limit-per-slot", "batch.rate_limit_per_slot", self.rate_limit_per_slot.clone()),
@@ -310,9 +276,7 @@ impl Batch {
             ("--timeout", "batch.timeout", self.timeout.clone()),
             ("--monitor-interval", "batch.monitor_interval", self.monitor_interval.clone()),
         ];
-        let flags =
-            given.into_iter().filter_map(|(flag, path, value)| Some(Setting::new(path, value?, Origin::flag(flag))));
-        Ok(Inputs::new(self.database.config().cloned(), flags.chain(self.database.flags()).collect()))
+        Ok(self.pool.inputs(given))
     }
 
     fn check(&self) -> Result<Option<JsonCheck>, Failure> {
@@ -359,7 +323,10 @@ impl Batch {
         if let Some(wait) = settings.max_wait {
             batch = batch.max_wait(wait.0);
         }
-        if let (Some(input), Some(output)) = (settings.price_input, settings.price_output) {
+        if settings.price_input.or(settings.price_output).is_some() {
+            let known = Prices::known(model).unwrap_or(Prices { input: 0.0, output: 0.0 });
+            let input = settings.price_input.unwrap_or(known.input);
+            let output = settings.price_output.unwrap_or(known.output);
             batch = batch.prices(Prices { input, output });
         }
         Ok(batch)
@@ -382,7 +349,7 @@ async fn drain(mut run: Run, to_stdout: bool) -> batch::Ended {
 }
 
 /// Standard output may carry results: what goes wrong is said beside it.
-fn warn_on_stderr() {
+pub(super) fn warn_on_stderr() {
     let lines =
         tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_target(false).without_time();
     let _ = lines.with_max_level(tracing::Level::WARN).try_init();

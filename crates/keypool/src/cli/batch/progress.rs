@@ -72,7 +72,7 @@ fn message(now: &Statistics) -> String {
         parts.push(format!("resting {}", now.paused.max(now.resting.len())));
     }
     parts.push(format!("{} tokens", short(now.input_tokens + now.output_tokens)));
-    parts.extend(now.cost.filter(|cost| *cost > 0.0).map(|cost| format!("~${cost:.2}")));
+    parts.extend(now.cost.filter(|cost| *cost > 0.0).map(|cost| format!("estimated ${cost:.2}")));
     parts.join(" | ")
 }
 
@@ -86,7 +86,7 @@ fn short(number: u64) -> String {
 }
 
 /// `2 h 05 min`.
-pub(super) fn time(seconds: f64) -> String {
+pub(in crate::cli) fn time(seconds: f64) -> String {
     let whole = seconds.ceil().max(0.0) as u64;
     match whole {
         0..60 => format!("{whole} s"),

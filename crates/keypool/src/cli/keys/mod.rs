@@ -21,16 +21,40 @@ pub(super) struct Keys {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// List them: where they are from, how they stand, what they used today; never a secret
+    #[command(after_help = "\
+Examples:
+  keypool keys list
+  keypool keys list --all --json")]
     List(list::List),
     /// Take keys out of the database; their secrets are forgotten, what they used is not
+    #[command(after_help = "\
+Examples:
+  keypool keys remove work
+  keypool keys remove work home --json")]
     Remove(change::Remove),
     /// Give a key another secret: name, settings, counts and rests stay
+    #[command(after_help = "\
+Examples:
+  keypool keys replace work                asks for the new secret and does not show it
+  pass show gemini | keypool keys replace work -")]
     Replace(change::Replace),
     /// Switch keys off, wherever they are from, until they are switched on
+    #[command(after_help = "\
+Examples:
+  keypool keys disable work --reason 'costs too much'")]
     Disable(change::Disable),
     /// Switch keys on, and lift their rests and those of their owners
+    #[command(after_help = "\
+Examples:
+  keypool keys enable work
+  keypool keys enable work home")]
     Enable(change::Enable),
     /// Say something else of keys; what a key file or keypool.toml says comes first
+    #[command(after_help = "\
+Examples:
+  keypool keys set work --weight 1.5 --priority 5 --owner project-a
+  keypool keys set work home --rpm 10 --rpd 250 --model gemini-2.5-pro
+  keypool keys set work --unset weight,limits")]
     Set(Box<change::Set>),
 }
 

@@ -5,12 +5,15 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use bytes::Bytes;
 use http::{Method, header, request::Parts};
 use http_body::{Body as _, Frame};
-use hyper::body::Incoming;
 
 use super::{Resources, mentioned, sought};
-use crate::{gateway::tenant::Tenant, outgoing::Outgoing};
+use crate::{
+    gateway::{Arriving, tenant::Tenant},
+    outgoing::Outgoing,
+};
 
 /// Verbs whose calls make nothing that lasts.
 const CALLS: [&str; 5] =
@@ -19,12 +22,12 @@ const CALLS: [&str; 5] =
 /// A body as it comes, and what was read of it already.
 #[derive(Debug)]
 pub(in crate::gateway) struct Coming {
-    pub(super) first: Option<Frame<bytes::Bytes>>,
-    pub(super) rest: Incoming,
+    pub(super) first: Option<Box<Frame<Bytes>>>,
+    pub(super) rest: Arriving,
 }
 
-impl From<Incoming> for Coming {
-    fn from(rest: Incoming) -> Self {
+impl From<Arriving> for Coming {
+    fn from(rest: Arriving) -> Self {
         Self { first: None, rest }
     }
 }
@@ -37,7 +40,7 @@ pub(in crate::gateway) fn at_once(
     resources: &Resources,
     (tenant, alone): (&Tenant, bool),
     parts: &Parts,
-    mut body: Incoming,
+    mut body: Arriving,
 ) -> Result<Outgoing, Coming> {
     let Some(model) = called(parts) else { return Err(body.into()) };
     if !tenant.may_use(model) || !is_plain(parts, alone) {
@@ -50,13 +53,13 @@ pub(in crate::gateway) fn at_once(
     if is_long {
         return Err(body.into());
     }
-    let names_nothing = |data: &[u8]| !mentioned::may_name(data) && !(is_restricted && mentioned::may_ask(data));
+    let names_nothing = |data: &[u8]| !(mentioned::may_name(data) || is_restricted && mentioned::may_ask(data));
     // Whoever waits for the rest asks again.
     match Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
             Ok(data) if body.is_end_stream() && names_nothing(&data) => Ok(Outgoing::Whole(Some(data))),
-            Ok(data) => Err(Coming { first: Some(Frame::data(data)), rest: body }),
-            Err(frame) => Err(Coming { first: Some(frame), rest: body }),
+            Ok(data) => Err(Coming { first: Some(Box::new(Frame::data(data))), rest: body }),
+            Err(frame) => Err(Coming { first: Some(Box::new(frame)), rest: body }),
         },
         // One that broke off says so again.
         _ => Err(body.into()),

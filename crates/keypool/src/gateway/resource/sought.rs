@@ -7,7 +7,6 @@ use flate2::read::MultiGzDecoder;
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tower_keypool::{Affinity, Demand, KeyId, ServedBy};
 
 use super::{
@@ -17,6 +16,7 @@ use super::{
 };
 use crate::{
     gateway::{
+        Arriving, affinity,
         dialect::Refusal,
         tenant::{MODEL, Tenant},
     },
@@ -146,6 +146,7 @@ pub(in crate::gateway) async fn seek(
     } else {
         gather(parts, body, tenant, &mut names).await?
     };
+    affinity::follow(parts, &body);
     let (collection, deletes) = match &subject {
         Subject::Named(name) => {
             names.push(name.clone());
@@ -212,7 +213,7 @@ fn is_binary(parts: &Parts) -> bool {
 }
 
 /// Whether a body takes a while to come, or may.
-pub(super) fn is_long(body: &Incoming) -> bool {
+pub(super) fn is_long(body: &Arriving) -> bool {
     body.size_hint().exact().is_none_or(|length| length > SHORT)
 }
 
@@ -234,7 +235,7 @@ async fn gather(
     let mut may_name = encoded || tenant.is_restricted();
     loop {
         let frame = match first.take() {
-            Some(frame) => frame,
+            Some(frame) => *frame,
             None => match body.frame().await {
                 Some(frame) => frame.map_err(|_| BROKE_OFF)?,
                 None => break,

@@ -4,17 +4,16 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use keypool_dialect::{Fault, Kind};
 use tower_keypool::Demand;
 
-use crate::outgoing::Outgoing;
+use crate::{gateway::Arriving, outgoing::Outgoing};
 
 /// A larger request is refused: it is held while it is understood.
 const MOST_ASKED: usize = 32 << 20;
 
 /// The caller's body, whole.
-pub(super) async fn read(headers: &HeaderMap, mut body: Incoming) -> Result<Bytes, Fault> {
+pub(super) async fn read(headers: &HeaderMap, mut body: Arriving) -> Result<Bytes, Fault> {
     let too_large = || {
         let message = format!("the body is larger than {} MiB, which is all that is translated", MOST_ASKED >> 20);
         Fault::new(Kind::TooLarge, message)

@@ -1,13 +1,13 @@
 //! Requests for models of other providers than the one that is translated for.
 
-use std::{future::poll_fn, sync::Arc};
+use std::future::poll_fn;
 
 use bytes::Bytes;
 use http::{Request, Response, header, request::Parts};
 use http_body::Body;
 use keypool_dialect::Fault;
 use tower::Service;
-use tower_keypool::{BoxError, Demand, Error, ServedBy};
+use tower_keypool::{BoxError, Error, ServedBy};
 
 use super::{Answered, Failed, Translator, refusal::without_answer};
 use crate::{
@@ -73,8 +73,8 @@ where
         for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
             request.headers_mut().remove(name);
         }
-        if let Some(meter) = &self.meter {
-            request.extensions_mut().insert(Demand::any_model().metered(Arc::clone(meter)));
+        if let Some(demand) = self.wish.demand() {
+            request.extensions_mut().insert(demand);
         }
         let response = pass(stack, request).await.map_err(|error| without_answer(&error))?;
         self.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));

@@ -1,13 +1,13 @@
 //! Why there is no answer, in the caller's dialect.
 
-use http::{HeaderName, HeaderValue, Response, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use keypool_dialect::{Caller, Fault, Ignored, Kind};
 use tower_keypool::{Error, ServedBy};
 
 use super::{Said, name};
 use crate::{
-    gateway::{failed_head, trail::Because},
+    gateway::{failed_head, trail::Because, wish::OutOfKeys},
     status::Outcome,
 };
 
@@ -61,6 +61,9 @@ pub(super) fn refused<B>(caller: &dyn Caller, failed: Failed) -> Response<Said<B
         response.extensions_mut().insert(Because(fault.message.clone().into()));
     }
     *response.status_mut() = refused.status;
+    if outcome == Outcome::Exhausted && refused.status == StatusCode::SERVICE_UNAVAILABLE {
+        response.extensions_mut().insert(OutOfKeys::saying(&fault.message));
+    }
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if fault.kind == Kind::NoKeys && retry_after.is_none() {

@@ -1,0 +1,301 @@
+//! Whether a client keeps up: with the body that it sends, and with the answer that it reads.
+//!
+//! Looked at whenever the connection's task counts a tick ([`Ticks`]), so that a request arms no timer of its own.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Interval, MissedTickBehavior},
+};
+
+use super::{
+    dialect::{Dialect, Refusal},
+    patience::{TICK, Ticks},
+};
+
+/// What a client may take its time with.
+#[derive(Clone, Copy, Debug)]
+pub struct Paces {
+    /// A body that brings fewer than [`LEAST`] bytes in this time has stopped.
+    pub body: Duration,
+    /// Who takes no byte of an answer for so long does not read.
+    pub reader: Duration,
+}
+
+/// Bytes of a body that are expected in the time that it has.
+pub(super) const LEAST: u64 = 512;
+
+/// How far something came, and whether it is the client's turn.
+#[derive(Debug, Default)]
+pub(super) struct Course {
+    bytes: AtomicU64,
+    owed: AtomicBool,
+    /// Of whoever sends it, by its place.
+    dialect: AtomicU8,
+}
+
+const DIALECTS: [Dialect; 3] = [Dialect::Gemini, Dialect::OpenAi, Dialect::Anthropic];
+const STOPPED: Refusal = Refusal::new(
+    StatusCode::REQUEST_TIMEOUT,
+    "the request's body stopped coming, or comes too slowly: it was given up (gateway.body_timeout)",
+);
+
+impl Course {
+    fn came(&self, bytes: usize) {
+        self.owed.store(false, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn owes(&self) {
+        self.owed.store(true, Ordering::Relaxed);
+    }
+
+    fn is_over(&self) {
+        self.owed.store(false, Ordering::Relaxed);
+    }
+
+    /// What its sender is told when it stopped.
+    fn stopped(&self) -> Response<Full<Bytes>> {
+        let dialect = DIALECTS.get(usize::from(self.dialect.load(Ordering::Relaxed))).copied();
+        dialect.unwrap_or(Dialect::Gemini).answer(STOPPED)
+    }
+}
+
+/// Looks at a course now and then.
+#[derive(Debug)]
+pub(super) struct Watch {
+    course: Arc<Course>,
+    /// Bytes that are enough.
+    least: u64,
+    /// Ticks that it has for them.
+    ticks: u32,
+    since: u32,
+    bytes: u64,
+}
+
+impl Watch {
+    /// Whoever owes it brings `least` bytes within `wait`, and up to a tick more.
+    pub(super) fn new(course: &Arc<Course>, ticks: &Ticks, (wait, least): (Duration, u64)) -> Self {
+        let count = u32::try_from(wait.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX);
+        let bytes = course.bytes.load(Ordering::Relaxed);
+        // The first tick may come at once.
+        Self { course: Arc::clone(course), least, ticks: count.saturating_add(1), since: ticks.passed(), bytes }
+    }
+
+    /// Whether it stopped. To be asked at each tick.
+    pub(super) fn is_late(&mut self, ticks: &Ticks) -> bool {
+        let (now, bytes) = (ticks.passed(), self.course.bytes.load(Ordering::Relaxed));
+        let owed = self.course.owed.load(Ordering::Relaxed);
+        if !owed || bytes.wrapping_sub(self.bytes) >= self.least {
+            (self.since, self.bytes) = (now, bytes);
+            return false;
+        }
+        now.wrapping_sub(self.since) >= self.ticks
+    }
+}
+
+/// A body as a client sends it.
+#[derive(Debug)]
+pub struct Arriving {
+    body: Incoming,
+    course: Arc<Course>,
+}
+
+impl Arriving {
+    pub(super) fn new(body: Incoming, course: &Arc<Course>) -> Self {
+        course.is_over();
+        Self { body, course: Arc::clone(course) }
+    }
+
+    /// Whoever sends it is told in this dialect when it stops.
+    pub(super) fn speaks(&self, dialect: Dialect) {
+        let place = DIALECTS.iter().position(|known| *known == dialect).unwrap_or_default();
+        self.course.dialect.store(u8::try_from(place).unwrap_or_default(), Ordering::Relaxed);
+    }
+}
+
+impl Body for Arriving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Pending => self.course.owes(),
+            Poll::Ready(frame) => {
+                let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref);
+                self.course.came(data.map_or(0, Bytes::len));
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.course.is_over();
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// An answer to come, given up where the request's body stops.
+    #[derive(Debug)]
+    pub(super) struct Patient<F> {
+        #[pin]
+        answer: F,
+        watch: Watch,
+        ticks: Ticks,
+        // Of a stream of HTTP/2, which is a task of its own; else the connection's task counts, and looks here.
+        own: Option<Pin<Box<Interval>>>,
+    }
+}
+
+impl<F> Patient<F> {
+    /// In the connection's own task.
+    pub(super) fn new(answer: F, watch: Watch, ticks: &Ticks) -> Self {
+        Self { answer, watch, ticks: ticks.clone(), own: None }
+    }
+
+    /// In a task of its own.
+    pub(super) fn alone(answer: F, course: &Arc<Course>, wait: Duration) -> Self {
+        let ticks = Ticks::default();
+        let mut every = tokio::time::interval(TICK);
+        every.reset();
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { answer, watch: Watch::new(course, &ticks, (wait, LEAST)), ticks, own: Some(Box::pin(every)) }
+    }
+}
+
+impl<F: Future> Future for Patient<F> {
+    type Output = Result<F::Output, Response<Full<Bytes>>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(answer) = this.answer.poll(cx) {
+            return Poll::Ready(Ok(answer));
+        }
+        if let Some(every) = this.own {
+            while every.as_mut().poll_tick(cx).is_ready() {
+                this.ticks.pass();
+            }
+        }
+        if this.watch.is_late(this.ticks) {
+            return Poll::Ready(Err(this.watch.course.stopped()));
+        }
+        Poll::Pending
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A client's connection, whose way out is watched.
+    #[derive(Debug)]
+    pub(super) struct Outlet<IO> {
+        #[pin]
+        io: IO,
+        course: Arc<Course>,
+    }
+}
+
+impl<IO> Outlet<IO> {
+    pub(super) fn new(io: IO, course: &Arc<Course>) -> Self {
+        Self { io, course: Arc::clone(course) }
+    }
+}
+
+impl<IO: AsyncRead> AsyncRead for Outlet<IO> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.project().io.poll_read(cx, buf)
+    }
+}
+
+/// What a write came to.
+fn wrote(course: &Course, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    match &polled {
+        Poll::Pending => course.owes(),
+        Poll::Ready(Ok(bytes)) => course.came(*bytes),
+        Poll::Ready(Err(_)) => course.is_over(),
+    }
+    polled
+}
+
+impl<IO: AsyncWrite> AsyncWrite for Outlet<IO> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.project();
+        wrote(this.course, this.io.poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.project();
+        let flushed = this.io.poll_flush(cx);
+        if flushed.is_pending() {
+            this.course.owes();
+        }
+        Poll::Ready(ready!(flushed))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().io.poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.project();
+        wrote(this.course, this.io.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_owes_has_its_time_and_a_trickle_is_not_enough() {
+        let (course, ticks) = (Arc::new(Course::default()), Ticks::default());
+        let mut watch = Watch::new(&course, &ticks, (TICK * 3, 10));
+        let mut later = |bytes: usize, owes: bool| {
+            if bytes > 0 {
+                course.came(bytes);
+            }
+            if owes {
+                course.owes();
+            }
+            ticks.pass();
+            watch.is_late(&ticks)
+        };
+        // Nobody asks for more: it has all the time there is.
+        assert!((0..20).all(|_| !later(0, false)));
+        assert!((0..20).all(|_| !later(4, true)), "it brings enough in its time");
+        let waited = (0..20).take_while(|_| !later(1, true)).count();
+        assert!((3..=5).contains(&waited), "{waited}");
+    }
+}

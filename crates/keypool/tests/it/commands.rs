@@ -1,0 +1,204 @@
+//! All commands alike: help with examples, JSON, errors that name the fix, and nothing on a terminal that steers it.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::{
+    binary::run,
+    home::{Home, secret},
+};
+
+/// Every command and subcommand, as its words: found in the help, so that a new one is not forgotten.
+fn all() -> Vec<Vec<String>> {
+    let (mut found, mut open) = (Vec::new(), vec![Vec::<String>::new()]);
+    while let Some(words) = open.pop() {
+        let args: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+        let (code, text) = run(&args);
+        assert_eq!(code, 0, "{words:?}");
+        let listed = text.split("Commands:\n").nth(1).unwrap_or_default();
+        let listed = listed.lines().take_while(|line| line.starts_with("  "));
+        // Their own lines alone: what goes on stands further in.
+        let names = listed.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
+        for name in names.filter(|name| *name != "help") {
+            open.push(words.iter().cloned().chain([name.to_owned()]).collect());
+        }
+        found.push(words);
+    }
+    found
+}
+
+#[test]
+fn every_command_shows_examples_and_says_what_it_is_for() {
+    let all = all();
+    let names: BTreeSet<String> = all.iter().map(|words| words.join(" ")).collect();
+    for name in [
+        "serve",
+        "batch",
+        "generate",
+        "demo",
+        "add-key",
+        "import",
+        "keys list",
+        "keys remove",
+        "keys replace",
+        "keys disable",
+        "keys enable",
+        "keys set",
+        "test-keys",
+        "stats",
+        "health",
+        "monitor",
+        "usage",
+        "completions",
+        "man",
+        "tenants",
+        "db",
+        "config",
+    ] {
+        assert!(names.contains(name), "{name} is missing: {names:?}");
+    }
+    for words in &all {
+        let args: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+        let (_, text) = run(&args);
+        let example = text.split("Examples:\n").nth(1).unwrap_or_default();
+        let command = format!("keypool {}", words.join(" "));
+        assert!(example.lines().any(|line| line.contains(command.trim_end())), "no example of `{command}`:\n{text}");
+        assert!(!text.starts_with("Usage"), "`{command}` does not say what it is for");
+    }
+}
+
+#[test]
+fn every_command_of_keys_has_json() {
+    let home = Home::new();
+    let json = |args: &[&str]| -> Value { home.run(&[args, &["--json"]].concat()).json() };
+    let piped = home.pipe(&["add-key", "-", "--id", "one", "--json"], &secret(0)).json();
+    assert_eq!(piped["id"], "one");
+    home.write("more.txt", &format!("{} id=two\nshort\n", secret(1)));
+    assert_eq!(json(&["import", "more.txt"])["added"], 1);
+    assert_eq!(json(&["import", "--history"]).as_array().unwrap().len(), 1);
+    assert_eq!(json(&["keys"]).as_array().unwrap().len(), 2);
+    assert_eq!(json(&["keys", "list"]).as_array().unwrap().len(), 2);
+    for (args, change) in [
+        (&["keys", "disable", "one"][..], "disabled"),
+        (&["keys", "enable", "one"], "enabled"),
+        (&["keys", "set", "one", "--weight", "1.5", "--priority", "3", "--owner", "o", "--rpd", "9"], "set"),
+        (&["keys", "remove", "two"], "removed"),
+    ] {
+        assert_eq!(json(args)[0]["change"], change);
+    }
+    let replaced = home.pipe(&["keys", "replace", "one", "-", "--json"], &secret(2)).json();
+    assert_eq!(replaced[0]["change"], "replaced");
+    let one = home.key("one");
+    assert_eq!(
+        (one["weight"].as_f64(), one["priority"].as_u64(), one["owner"].as_str()),
+        (Some(1.5), Some(3), Some("o"))
+    );
+    assert_eq!(json(&["health"])["usable"], 1);
+    assert_eq!(json(&["stats"])["total"]["requests"], 0);
+    assert_eq!(json(&["monitor", "--once"])["keys"].as_array().unwrap().len(), 1);
+    assert!(json(&["usage"])["rows"].is_array());
+}
+
+#[test]
+fn health_says_by_its_code_how_keys_stand() {
+    let home = Home::new();
+    home.run(&["health"]).bad(2, "");
+    home.add(0, "one", &[]);
+    home.add(1, "two", &[]);
+    assert!(home.run(&["health"]).good().contains("all is well: 2 of 2 keys usable"));
+    home.run(&["keys", "disable", "two", "--reason", "costs too much"]).good();
+    let ended = home.run(&["health"]);
+    assert!(ended.out.contains("two is disabled: costs too much"), "{ended:?}");
+    ended.bad(1, "degraded");
+    home.run(&["keys", "disable", "one"]).good();
+    home.run(&["health", "--json"]).bad(2, "no key is usable");
+}
+
+/// What somebody wrote who means no good: a cleared screen, another title, a line turned round, a line that is forged.
+const EVIL: &str = "x\u{1b}[2J\u{1b}]0;t\u{7}\u{9b}31m\u{202e}txt\u{2028}y";
+
+#[test]
+fn labels_and_reasons_never_steer_a_terminal() {
+    let home = Home::new();
+    home.add(0, "one", &[]);
+    // Whatever a command takes of such a text, and it need not take any, none of them prints it as it is.
+    let tried = [
+        &["keys", "disable", "one", "--reason", EVIL][..],
+        &["keys", "set", "one", "--source", EVIL],
+        &["keys", "set", "one", "--owner", EVIL],
+        &["keys", "set", "one", "--label", &format!("team:{EVIL}")],
+        &["keys", "enable", EVIL],
+        &["keys", "remove", EVIL],
+        &["keys", "set", "one", "--unset", EVIL],
+        &["import", EVIL],
+        &["add-key", "--id", EVIL, "-"],
+        &["add-key", "--file", EVIL],
+        &["add-key", "--env", EVIL],
+        &["usage", "--day", EVIL],
+        &["generate", "hi", "--system", &format!("@{EVIL}")],
+        &["monitor", "--admin", EVIL],
+        &["health", "--url", EVIL],
+        &["batch", EVIL],
+        &["serve", "--config", EVIL],
+        &["test-keys", "--upstream", EVIL],
+        &["keys", "--db", EVIL],
+        &["no-such-command", EVIL],
+        &[EVIL],
+    ];
+    for args in tried {
+        let ended = home.run(args);
+        steers_nothing(&format!("{args:?}"), &format!("{}{}", ended.out, ended.err));
+    }
+    // Lines of a database that some other program wrote.
+    let reason = "a reason\nkeypool: all is well \u{1b}[2J \u{202e}";
+    home.run(&["keys", "disable", "one", "--reason", reason]).good();
+    for args in [&["keys"][..], &["health"], &["stats"], &["usage"], &["monitor", "--once"], &["keys", "list", "--all"]]
+    {
+        let ended = home.run(args);
+        let text = format!("{}{}", ended.out, ended.err);
+        steers_nothing(&format!("{args:?}"), &text);
+        assert!(!text.lines().any(|line| line.starts_with("keypool: all is well")), "{args:?} forges a line: {text}");
+    }
+}
+
+#[track_caller]
+fn steers_nothing(what: &str, text: &str) {
+    let acts = |character: &char| {
+        (character.is_control() && *character != '\n') || ['\u{202e}', '\u{2028}', '\u{2066}'].contains(character)
+    };
+    assert!(!text.chars().any(|character| acts(&character)), "{what}: {text:?}");
+}
+
+#[test]
+fn errors_name_the_fix() {
+    let home = Home::new();
+    home.run(&["keys"]).bad(1, "keypool add-key");
+    home.run(&["stats"]).bad(1, "keypool add-key");
+    home.run(&["test-keys"]).bad(2, "keypool add-key");
+    home.run(&["monitor", "--once"]).bad(1, "keypool add-key");
+    home.run(&["generate", "hi"]).bad(2, "keypool add-key");
+    home.add(0, "one", &[]);
+    home.run(&["keys", "enable", "nobody"]).bad(2, "keypool keys");
+    home.run(&["keys", "set", "one"]).bad(2, "--weight");
+    home.run(&["import"]).bad(2, "--help");
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let names: BTreeSet<String> = all().into_iter().filter_map(|words| words.first().cloned()).collect();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (code, text) = run(&["completions", shell]);
+        assert_eq!(code, 0);
+        for name in &names {
+            assert!(text.contains(name.as_str()), "{shell} does not know {name}");
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _) = run(&["man", "--dir", folder.path().to_str().unwrap()]);
+    assert_eq!(code, 0);
+    for name in &names {
+        let page = std::fs::read_to_string(folder.path().join(format!("keypool-{name}.1"))).unwrap();
+        assert!(page.contains(".TH") && page.contains("Examples"), "{name}");
+    }
+}

@@ -1,0 +1,237 @@
+//! Clients that take their time: with a body, with an answer, or with a connection that they only hold.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use keypool::{
+    client::Client as Upstream,
+    gateway::{Paces, listen::Bounds, token::PLACEHOLDER},
+    stack,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpSocket, TcpStream},
+};
+use tower::service_fn;
+use tower_keypool::{Clock, Gemini, Key, KeyPool, Models, Retry};
+
+use crate::{
+    serving::ONE,
+    smuggling::recording,
+    support::{Served, echo, raw},
+};
+
+fn call(path: &str, length: usize) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {PLACEHOLDER}\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    )
+}
+
+async fn pool_over(upstream: &str) -> (KeyPool, Served) {
+    let pool = KeyPool::builder(Gemini::at(upstream).unwrap()).key(Key::new(ONE).id("one")).build().unwrap();
+    let client = Upstream::new(pool.provider().base());
+    let stack = stack::stack_over(&pool, Models::new(), Retry::new(), client);
+    let served = Served::within(stack, upstream, Bounds::default()).await;
+    (pool, served)
+}
+
+fn in_flight(pool: &KeyPool) -> u32 {
+    pool.snapshot().keys.iter().map(|key| u32::from(key.in_flight)).sum()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stops_or_trickles_is_given_up_and_harms_no_key() {
+    let (upstream, _came) = recording().await;
+    let (pool, served) = pool_over(&format!("http://{upstream}")).await;
+    let clock = Clock::system();
+    for (path, word) in [
+        ("/v1beta/models/m:generateContent", "\"code\":408"),
+        ("/v1beta/openai/chat/completions", "\"message\":\"the request's body stopped"),
+        ("/v1/chat/completions", "\"message\":\"the request's body stopped"),
+        ("/v1/messages", "\"type\":\"error\""),
+    ] {
+        for trickles in [false, true] {
+            let mut stream = TcpStream::connect(served.address).await.unwrap();
+            stream.write_all(call(path, 100_000).as_bytes()).await.unwrap();
+            stream.write_all(b"{\"contents\": [").await.unwrap();
+            let began = clock.tick();
+            let (mut read, mut write) = stream.into_split();
+            let trickle = async {
+                while trickles && write.write_all(b"                    ").await.is_ok() {
+                    tokio::time::sleep(Duration::from_secs(7)).await;
+                }
+                std::future::pending::<()>().await;
+            };
+            let mut answer = String::new();
+            tokio::select! {
+                read = read.read_to_string(&mut answer) => { read.unwrap(); }
+                () = trickle => {}
+            }
+            let waited = clock.tick().since(began).as_secs();
+            assert!((60..=75).contains(&waited), "{path}: {waited} s");
+            assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains(word), "{path}: {answer}");
+            assert!(answer.contains("connection: close\r\n"), "{answer}");
+            assert_eq!(in_flight(&pool), 0, "{path}");
+        }
+    }
+    assert!(
+        pool.snapshot().keys.iter().all(|key| key.failed == 0 && key.rests.is_empty()),
+        "{:?}",
+        pool.snapshot().keys
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_slow_but_comes_is_taken() {
+    let (upstream, mut came) = recording().await;
+    let (_pool, served) = pool_over(&format!("http://{upstream}")).await;
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    stream.write_all(call("/v1beta/models/m:generateContent", 12_000).as_bytes()).await.unwrap();
+    for _ in 0..12 {
+        stream.write_all(&[b' '; 1_000]).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(50)).await;
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(came.recv().await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_in_http2_that_stops_is_given_up_alone() {
+    use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+
+    let (upstream, _came) = recording().await;
+    let (pool, served) = pool_over(&format!("http://{upstream}")).await;
+    let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let request = |body: http_body_util::combinators::BoxBody<Bytes, std::convert::Infallible>| {
+        let request = Request::post(served.url("/v1beta/models/m:generateContent"));
+        client.request(request.header("x-goog-api-key", PLACEHOLDER).body(body).unwrap())
+    };
+    let stopped = http_body_util::StreamBody::new(futures_util::StreamExt::chain(
+        futures_util::stream::iter([Ok(http_body::Frame::data(Bytes::from_static(b"{")))]),
+        futures_util::stream::pending(),
+    ));
+    let stopped = tokio::spawn(request(BodyExt::boxed(stopped)));
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(in_flight(&pool), 1);
+    assert_eq!(request(Full::from("{}").boxed()).await.unwrap().status(), 200);
+    let answer = stopped.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 408);
+    assert_eq!(in_flight(&pool), 0);
+    assert_eq!(request(Full::from("{}").boxed()).await.unwrap().status(), 200);
+}
+
+/// A provider that answers without an end, as fast as it is read.
+async fn endless() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 1000000000000\r\n\r\n";
+                let _ = stream.write_all(head).await;
+                while stream.write_all(&[b'x'; 8 << 10]).await.is_ok() {}
+            });
+        }
+    });
+    upstream
+}
+
+/// With a small window, so that little is on the way.
+async fn ask_for_much(served: &Served) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 << 10).unwrap();
+    let mut stream = socket.connect(served.address).await.unwrap();
+    stream.write_all(call("/v1beta/models/m:generateContent", 0).as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_never_reads_is_cut_off_and_gives_the_key_back() {
+    let (pool, served) = pool_over(&endless().await).await;
+    let stream = ask_for_much(&served).await;
+    tokio::time::sleep(Duration::from_mins(9)).await;
+    assert_eq!(in_flight(&pool), 1, "it may yet read");
+    tokio::time::sleep(Duration::from_mins(3)).await;
+    assert_eq!(in_flight(&pool), 0);
+    drop(stream);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_reads_slowly_is_not() {
+    let (pool, served) = pool_over(&endless().await).await;
+    let mut stream = ask_for_much(&served).await;
+    // The system says that there is room once a good part of its buffer is free.
+    let mut piece = vec![0; 2 << 20];
+    for _ in 0..20 {
+        stream.read_exact(&mut piece).await.unwrap();
+        tokio::time::sleep(Duration::from_mins(8)).await;
+    }
+    assert_eq!(in_flight(&pool), 1);
+}
+
+#[tokio::test]
+async fn connections_have_a_bound_and_a_place_that_comes_free_is_taken() {
+    let paces = Paces { body: Duration::from_secs(60), reader: Duration::from_secs(60) };
+    let bounds = Bounds { connections: 2, of_one_address: 1, paces };
+    let served = Served::within(service_fn(echo), "http://upstream.invalid", bounds).await;
+    let head = format!(
+        "GET /v1beta/models HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {PLACEHOLDER}\r\nconnection: close\r\n\r\n"
+    );
+    // Of this machine there may be more than of another address.
+    let (one, _two) = (TcpStream::connect(served.address).await, TcpStream::connect(served.address).await);
+    let mut refused = TcpStream::connect(served.address).await.unwrap();
+    let mut answer = String::new();
+    refused.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 1\r\n"), "{answer}");
+    let (head_of, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head_of.contains(&format!("content-length: {}", body.len())), "{answer}");
+    drop(one);
+    for _ in 0..100 {
+        let answer = raw(served.address, &head).await;
+        if answer.starts_with("HTTP/1.1 200 ") {
+            return;
+        }
+    }
+    panic!("no place came free");
+}
+
+/// Whoever asks without a token reaches nobody behind the gateway, however often.
+#[tokio::test]
+async fn a_flood_of_wrong_tokens_reaches_nothing() {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    let reached = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&reached);
+    let stack = service_fn(move |_: Request<keypool::outgoing::Outgoing>| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async { Ok::<_, tower_keypool::Error>(Response::new(Full::<Bytes>::default())) }
+    });
+    let served = Served::over(stack, "http://upstream.invalid").await;
+    let ask = |path: &str, n: usize| {
+        format!(
+            "POST {path}?key=wrong-{n}&key=wrong HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: wrong-{n}\r\nx-api-key: \
+             wrong\r\nauthorization: Bearer wrong\r\nx-a: {}\r\ncontent-length: 0\r\n\r\n",
+            "y".repeat(2_000)
+        )
+    };
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    let mut answered = 0;
+    for n in 0..500 {
+        let path =
+            ["/v1beta/models/m:generateContent", "/v1/chat/completions", "/upload/v1beta/files", "/v1/files"][n % 4];
+        stream.write_all(ask(path, n).as_bytes()).await.unwrap();
+        let mut piece = [0; 4096];
+        let read = stream.read(&mut piece).await.unwrap();
+        answered += usize::from(piece[..read].starts_with(b"HTTP/1.1 401 "));
+    }
+    assert_eq!((answered, reached.load(Ordering::Relaxed)), (500, 0));
+}

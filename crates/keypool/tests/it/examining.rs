@@ -1,0 +1,164 @@
+//! `keypool test-keys`: what a provider says of each key, and what is done about it.
+
+use std::time::Duration;
+
+use gemini_sim::{Fault, GeminiSim, Key, Project, Refusal, Rule};
+use serde_json::{Value, json};
+
+use crate::home::{Ended, Home, secret};
+
+/// Good, of another project, invalid, suspended, leaked, unpaid, with an API that is off, refused without a reason.
+async fn provider() -> GeminiSim {
+    let refusals = [
+        None,
+        None,
+        Some(Refusal::ApiKeyInvalid),
+        Some(Refusal::ConsumerSuspended),
+        Some(Refusal::KeyLeaked),
+        Some(Refusal::PrepayDepleted),
+        Some(Refusal::ServiceDisabled),
+        Some(Refusal::NoPermission),
+    ];
+    let mut sim = GeminiSim::builder();
+    for (n, refusal) in refusals.into_iter().enumerate() {
+        let key = Key::new(secret(n));
+        let key = refusal.into_iter().fold(key, Key::refused);
+        sim = sim.project(Project::new(format!("10000000000{n}")).key(key));
+    }
+    sim.start().await.unwrap()
+}
+
+fn test_keys(home: &Home, sim: &GeminiSim, more: &[&str]) -> Ended {
+    let url = sim.url();
+    home.run(&[&["test-keys", "--upstream", &url, "--retry-delay", "0"], more].concat())
+}
+
+fn of<'a>(told: &'a Value, id: &str) -> &'a Value {
+    told["keys"].as_array().unwrap().iter().find(|key| key["id"] == id).unwrap_or_else(|| panic!("{told:#}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_key_is_told_apart_by_what_its_provider_says() {
+    let (home, sim) = (Home::new(), provider().await);
+    let names = ["good", "second", "invalid", "suspended", "leaked", "unpaid", "off", "refused"];
+    let lines: Vec<String> = names.iter().enumerate().map(|(n, name)| format!("{} id={name}\n", secret(n))).collect();
+    let file = home.write("keys.txt", &lines.concat());
+    // One of the database beside those of the file.
+    home.add(9, "unknown", &[]);
+    let ended = test_keys(&home, &sim, &["--keys", &file, "--json"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let told: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((&told["total"], &told["usable"]), (&json!(9), &json!(2)), "{told:#}");
+    let verdict = |id: &str| of(&told, id)["verdict"].as_str().unwrap().to_owned();
+    assert_eq!(verdict("good"), "usable");
+    assert_eq!((verdict("invalid"), verdict("unknown")), ("invalid".into(), "invalid".into()));
+    assert_eq!(verdict("suspended"), "suspended");
+    assert_eq!(of(&told, "suspended")["code"], "CONSUMER_SUSPENDED");
+    assert_eq!(of(&told, "suspended")["owner"], "projects/100000000003", "as the answer says");
+    assert_eq!(verdict("leaked"), "invalid");
+    assert_eq!((verdict("unpaid"), verdict("off")), ("held".into(), "held".into()));
+    assert_eq!(verdict("refused"), "suspect");
+    let good = of(&told, "good");
+    assert!(good["models"].as_array().unwrap().iter().any(|model| model == "gemini-2.5-flash"), "{good:#}");
+    assert!(good["latency_ms"].is_u64() && good["calls"] == 2, "{good:#}");
+    assert!(!of(&told, "unpaid")["advice"].as_str().unwrap().is_empty());
+    // A key that was made just now is not known everywhere: it is asked once more, a suspended one never.
+    assert_eq!((&of(&told, "invalid")["calls"], &of(&told, "suspended")["calls"]), (&json!(2), &json!(1)));
+    // No quota was used.
+    assert_eq!(sim.report().key("good").map_or(0, |tally| tally.charged), 0);
+
+    let table = test_keys(&home, &sim, &["--keys", &file]);
+    assert!(table.out.contains("suspended: 403 CONSUMER_SUSPENDED") && table.out.contains("--fix"), "{}", table.out);
+    assert!(table.err.contains("7 of 9 keys not usable"), "{}", table.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_bad_for_good_is_switched_off_and_nothing_else() {
+    let (home, sim) = (Home::new(), provider().await);
+    for (n, name) in ["good", "second", "invalid", "suspended", "leaked", "unpaid", "off", "refused"].iter().enumerate()
+    {
+        home.add(n, name, &[]);
+    }
+    let ended = test_keys(&home, &sim, &["--fix"]);
+    assert_eq!(ended.code, 1);
+    for name in ["invalid", "suspended", "leaked"] {
+        assert!(ended.out.contains(&format!("{name} is switched off")), "{}", ended.out);
+        assert_eq!(home.key(name)["state"], "disabled", "{name}");
+    }
+    assert_eq!(home.key("suspended")["reason"], "test-keys: CONSUMER_SUSPENDED");
+    for name in ["good", "second", "unpaid", "off", "refused"] {
+        assert_eq!(home.key(name)["state"], "usable", "{name}");
+    }
+    // What is off is not asked again, unless somebody wants it.
+    let calls = sim.log().len();
+    let told: Value = serde_json::from_str(&test_keys(&home, &sim, &["--json"]).out).unwrap();
+    assert_eq!((&told["total"], told["not_asked"].as_array().unwrap().len()), (&json!(5), 3));
+    let asked = sim.log().len() - calls;
+    assert!(asked <= 7, "{asked} calls for five keys");
+    let told: Value = serde_json::from_str(&test_keys(&home, &sim, &["--json", "--all"]).out).unwrap();
+    assert_eq!(told["total"], 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_out_of_quota_is_usable_and_the_tier_is_what_the_answer_says() {
+    let home = Home::new();
+    let full = include_str!("../../../../tests/samples/gemini_429_rpd_free.json");
+    let full: Value = serde_json::from_str(full).unwrap();
+    let answer = gemini_sim::Canned::new(429).json(&full["body"]);
+    let sim = GeminiSim::builder()
+        .project(Project::new("100000000001").key(secret(0)))
+        .script(vec![Rule::new(Fault::Canned(answer)).path(":countTokens")])
+        .start()
+        .await
+        .unwrap();
+    home.add(0, "full", &[]);
+    let told = test_keys(&home, &sim, &["--json"]).json();
+    let key = of(&told, "full");
+    assert_eq!((&key["verdict"], &key["usable"], &key["tier"]), (&json!("out_of_quota"), &json!(true), &json!("free")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passing_fault_is_tried_again_and_a_lasting_one_says_so() {
+    let home = Home::new();
+    let sim = GeminiSim::builder()
+        .project(Project::new("100000000001").key(secret(0)))
+        .script(vec![Rule::new(Fault::Refuse(Refusal::Overloaded)).times(2)])
+        .start()
+        .await
+        .unwrap();
+    home.add(0, "one", &[]);
+    let told = test_keys(&home, &sim, &["--json"]).json();
+    assert_eq!((&of(&told, "one")["verdict"], &of(&told, "one")["calls"]), (&json!("usable"), &json!(4)));
+    sim.script(vec![Rule::new(Fault::Refuse(Refusal::Overloaded))]);
+    let ended = test_keys(&home, &sim, &["--max-retries", "1", "--fix"]);
+    assert!(ended.out.contains("unclear") && ended.out.contains("nothing to fix"), "{}", ended.out);
+    ended.bad(2, "no key is usable");
+    assert_eq!(home.key("one")["state"], "usable", "nobody knows");
+
+    let away = home.run(&["test-keys", "--upstream", "http://127.0.0.1:9", "--retry-delay", "0", "--max-retries", "0"]);
+    away.bad(2, "no key is usable");
+    Home::new().run(&["test-keys"]).bad(2, "there is no API key to serve");
+    home.run(&["test-keys", "--retry-delay=-1"]).bad(2, "--retry-delay");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_one_owner_are_asked_one_after_the_other_and_few_at_a_time() {
+    let home = Home::new();
+    let mut sim = GeminiSim::builder().latency(Duration::from_millis(100));
+    for n in 0..12 {
+        sim = sim.project(Project::new(format!("1000000000{n:02}")).key(secret(n)));
+    }
+    let sim = sim.start().await.unwrap();
+    let lines: Vec<String> = (0..12)
+        .map(|n| format!("{} id=k{n} owner={}\n", secret(n), if n < 4 { "one".into() } else { format!("o{n}") }))
+        .collect();
+    let file = home.write("keys.txt", &lines.concat());
+    let told = test_keys(&home, &sim, &["--keys", &file, "--json"]).json();
+    assert_eq!(told["usable"], 12);
+    let order: Vec<&str> = told["keys"].as_array().unwrap().iter().map(|key| key["id"].as_str().unwrap()).collect();
+    assert_eq!(order, (0..12).map(|n| format!("k{n}")).collect::<Vec<_>>(), "as they stand in the file");
+    let at: Vec<Duration> = sim.log().iter().map(|arrival| arrival.at).collect();
+    let most =
+        at.iter().map(|from| at.iter().filter(|at| **at >= *from && **at < *from + Duration::from_millis(100)).count());
+    assert!(most.max().unwrap() <= 4, "{at:?}");
+}

@@ -1,0 +1,130 @@
+//! `keypool generate`: one prompt, answered on the terminal.
+
+use std::time::Duration;
+
+use gemini_sim::{Fault, Finish, GeminiSim, Limits, Project, Refusal, Rule};
+use serde_json::json;
+
+use crate::{
+    home::{Ended, Home, secret, simulator},
+    watching::OnTerminal,
+};
+
+fn generate(home: &Home, sim: &GeminiSim, args: &[&str]) -> Ended {
+    let url = sim.url();
+    home.run(&[&["generate", "--upstream", &url, "--max-wait", "0"], args].concat())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_is_answered_and_counted_in_the_database() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let said = generate(&home, &sim, &["hello there"]).good();
+    assert!(!said.trim().is_empty() && said.ends_with('\n') && !said.ends_with("\n\n"), "{said:?}");
+    // From standard input, with all that can be said of it.
+    let system = home.write("system.txt", "Be brief.");
+    let url = sim.url();
+    let args =
+        ["generate", "-", "--upstream", &url, "--json", "--system", &format!("@{system}"), "--temperature", "0.2"];
+    let told = home.pipe(&args, "a prompt\nof two lines\n").json();
+    assert_eq!(
+        (&told["key_id"], &told["attempts"], &told["finish_reason"]),
+        (&json!("one"), &json!(1), &json!("STOP"))
+    );
+    assert_eq!((&told["model"], &told["requested_model"]), (&json!("gemini-2.5-flash"), &json!("gemini-2.5-flash")));
+    assert!(told["usage"]["promptTokenCount"].as_u64().unwrap() > 3, "{told:#}");
+    assert_eq!(home.key("one")["used_today"], 2);
+    let methods: Vec<&str> = sim.log().iter().map(|arrival| arrival.method).collect();
+    assert_eq!(methods, ["streamGenerateContent", "generateContent"]);
+
+    home.pipe(&["generate", "-"], " \n").bad(2, "the prompt is empty");
+    home.run(&["generate", "hi", "--temperature", "3"]).bad(2, "0 to 2");
+    home.run(&["generate", "hi", "--system", "@/nowhere"]).bad(2, "--system @/nowhere");
+    home.run(&["generate", "hi", "--provider", "openai"]).bad(2, "keypool batch");
+    Home::new().run(&["generate", "hi"]).bad(2, "there is no API key to serve");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn out_of_quota_says_when_to_come_back_and_no_key_says_what_to_do() {
+    let home = Home::new();
+    let project = Project::new("100000000001").limits(Limits::none().rpd(1)).key(secret(0));
+    let sim = GeminiSim::builder().project(project);
+    let sim = sim.start().await.unwrap();
+    home.add(0, "one", &[]);
+    generate(&home, &sim, &["hi"]).good();
+    generate(&home, &sim, &["hi"]).bad(3, "come back at ");
+    // Known from then on: nothing is sent.
+    let sent = sim.log().len();
+    generate(&home, &sim, &["hi", "--json"]).bad(3, "come back at ");
+    assert_eq!(sim.log().len(), sent);
+    // A model of the list in its place.
+    generate(&home, &sim, &["hi", "--fallback", "gemini-2.5-flash-lite"]).good();
+
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "gone", &[]);
+    sim.script(vec![Rule::new(Fault::Refuse(Refusal::ConsumerSuspended))]);
+    let ended = generate(&home, &sim, &["hi"]);
+    assert!(matches!(ended.code, 1 | 4), "{ended:?}");
+    generate(&home, &sim, &["hi"]).bad(4, "keypool test-keys");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_answer_is_said() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let with = |fault| {
+        sim.clear_script();
+        sim.script(vec![Rule::new(fault)]);
+    };
+    with(Fault::Refuse(Refusal::InvalidArgument));
+    generate(&home, &sim, &["hi"]).bad(1, "INVALID_ARGUMENT");
+    with(Fault::Finish(Finish::OnlyThoughts));
+    generate(&home, &sim, &["hi"]).bad(1, "the answer is empty: MAX_TOKENS");
+    with(Fault::Finish(Finish::PromptBlocked("SAFETY".to_owned())));
+    generate(&home, &sim, &["hi"]).bad(1, "the prompt was blocked: SAFETY");
+    generate(&home, &sim, &["hi", "--json"]).bad(1, "the prompt was blocked: SAFETY");
+    with(Fault::ErrorEventAfter(1, Refusal::Internal));
+    let ended = generate(&home, &sim, &["hi"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_terminal_what_a_model_writes_does_not_steer_it() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    sim.script(vec![Rule::new(Fault::AnswerText("one\ntwo \x1b[2J\x1b]0;title\x07 \u{202e}three".to_owned()))]);
+    let url = sim.url();
+    let args = ["generate", "hi", "--upstream", &url];
+    let (code, text) = tokio::task::spawn_blocking({
+        let terminal = OnTerminal::of(&home, &args);
+        move || terminal.end()
+    })
+    .await
+    .unwrap();
+    assert_eq!(code, Some(0));
+    assert!(text.contains("one\r\ntwo") && text.contains("\\u{1b}[2J"), "{text:?}");
+    assert!(!text.contains(['\x1b', '\x07', '\u{202e}']), "{text:?}");
+    // In a pipe it is as it came.
+    assert!(home.run(&args).good().contains("\x1b[2J"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_comes_as_it_is_written() {
+    let home = Home::new();
+    let sim = GeminiSim::builder().project(Project::new("100000000001").key(secret(0)));
+    let sim = sim.chunks(3).chunk_latency(Duration::from_millis(400)).start().await.unwrap();
+    home.add(0, "one", &[]);
+    let url = sim.url();
+    let mut command = home.command(&["generate", "write five words or so", "--upstream", &url]);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut out = child.stdout.take().unwrap();
+    let reads = tokio::task::spawn_blocking(move || {
+        let (mut reads, mut bytes) = (0, [0; 4096]);
+        while std::io::Read::read(&mut out, &mut bytes).unwrap() > 0 {
+            reads += 1;
+        }
+        reads
+    });
+    assert!(reads.await.unwrap() >= 3, "piece by piece");
+    assert!(child.wait().unwrap().success());
+}

@@ -1,0 +1,172 @@
+//! Waiting for a key: how long a request may, how many do, and what is told when it was in vain.
+
+use std::{sync::Arc, time::Duration};
+
+use gemini_sim::GeminiSim;
+use http::Request;
+use keypool::{
+    client::Client as Upstream,
+    gateway::{
+        Gateway, Setup, Waiting,
+        capability::hash_of,
+        guard::Guard,
+        route::Dialects,
+        tenant::{From, Grant},
+        token::{PLACEHOLDER, Token},
+    },
+    stack,
+};
+use tower_keypool::{Clock, Gemini, Key, KeyPool, Limits, Models, Retry};
+
+use crate::{
+    serving::{HELLO, ONE},
+    support::{Answer, Served, ask},
+};
+
+struct Place {
+    served: Served,
+    sim: GeminiSim,
+}
+
+/// One key for one request at a time, which takes so long; nobody waits who does not ask to.
+async fn place(latency: u64, waiting: Waiting, key: Key) -> Place {
+    let sim = GeminiSim::builder().key(ONE).latency(Duration::from_millis(latency)).start().await.unwrap();
+    let pool = KeyPool::builder(Gemini::at(&sim.url()).unwrap()).key(key).wait(Duration::ZERO).build().unwrap();
+    pool.bound_waiting(waiting.most);
+    let base = pool.provider().base().clone();
+    let stack = stack::stack_over(&pool, Models::new(), Retry::new(), Upstream::new(&base));
+    let setup = Setup::new(stack, Guard::new([]), Token::new(PLACEHOLDER), Dialects::default());
+    let gateway = Gateway::new(Setup { waiting, ..setup }, base, Clock::system());
+    let grant = |name: &str| Grant {
+        name: name.to_owned(),
+        token_hash: hash_of(format!("token-of-{name}").as_bytes()),
+        ..Grant::default()
+    };
+    gateway.tenants().set(From::Configuration, vec![grant("acme"), grant("other")]);
+    Place { served: Served::serving(gateway).await, sim }
+}
+
+fn busy() -> Key {
+    Key::new(ONE).id("one").max_concurrent(1)
+}
+
+impl Place {
+    async fn generate(&self, token: &str, wait: Option<&str>) -> Answer {
+        let url = self.served.url("/v1beta/models/gemini-2.5-flash:generateContent");
+        let mut request = Request::post(url).header("x-goog-api-key", token).header("content-type", "application/json");
+        if let Some(wait) = wait {
+            request = request.header("x-keypool-wait", wait);
+        }
+        ask(request, HELLO).await
+    }
+
+    async fn chat(&self, path: &str, wait: Option<&str>) -> Answer {
+        let mut request = Request::post(self.served.url(path))
+            .header("authorization", format!("Bearer {PLACEHOLDER}"))
+            .header("content-type", "application/json");
+        if let Some(wait) = wait {
+            request = request.header("x-keypool-wait", wait);
+        }
+        let body = r#"{"model":"gemini-2.5-flash","max_tokens":9,"messages":[{"role":"user","content":"Hello"}]}"#;
+        ask(request, body).await
+    }
+}
+
+async fn late<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    work.await
+}
+
+#[tokio::test]
+async fn a_request_waits_as_long_as_it_asks_to_and_no_longer_than_the_cap() {
+    let place = place(600, Waiting::default(), busy()).await;
+    let (first, waits, does_not, translated) = tokio::join!(
+        place.generate(PLACEHOLDER, None),
+        late(place.generate(PLACEHOLDER, Some("5"))),
+        late(place.generate(PLACEHOLDER, Some("0"))),
+        late(place.chat("/v1/chat/completions", Some("5"))),
+    );
+    let statuses = [&first, &waits, &does_not, &translated].map(|answer| answer.status.as_u16());
+    assert_eq!(statuses, [200, 200, 503, 200], "{does_not:?}");
+    let capped = Waiting { longest: Duration::from_millis(1), ..Waiting::default() };
+    let place = self::place(600, capped, busy()).await;
+    let (first, second) =
+        tokio::join!(place.generate(PLACEHOLDER, None), late(place.generate(PLACEHOLDER, Some("3600"))));
+    assert_eq!((first.status.as_u16(), second.status.as_u16()), (200, 503));
+}
+
+#[tokio::test]
+async fn a_wait_that_is_no_number_is_a_400_that_names_it() {
+    let place = place(0, Waiting::default(), busy()).await;
+    for wait in ["soon", "-1", "", "5s", "1e3", "NaN"] {
+        for answer in [place.generate(PLACEHOLDER, Some(wait)).await, place.chat("/v1/messages", Some(wait)).await] {
+            assert_eq!(answer.status, 400, "{wait}: {answer:?}");
+            let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+            assert!(message.starts_with("x-keypool-wait: "), "{message}");
+        }
+    }
+    assert_eq!(place.sim.report().total.arrivals, 0);
+}
+
+#[tokio::test]
+async fn who_waits_without_number_takes_no_place_from_others() {
+    let place = Arc::new(place(500, Waiting { most: 2, ..Waiting::default() }, busy()).await);
+    let first = tokio::spawn({
+        let place = Arc::clone(&place);
+        async move { place.generate("token-of-other", None).await.status }
+    });
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let mut all = Vec::new();
+    for token in ["token-of-acme", "token-of-other", PLACEHOLDER] {
+        for _ in 0..5 {
+            let place = Arc::clone(&place);
+            all.push(tokio::spawn(async move { place.generate(token, Some("30")).await.status.as_u16() }));
+        }
+    }
+    assert_eq!(first.await.unwrap(), 200);
+    let mut statuses = Vec::new();
+    for answer in all {
+        statuses.push(answer.await.unwrap());
+    }
+    for tenant in statuses.chunks(5) {
+        assert_eq!(tenant.iter().filter(|status| **status == 200).count(), 2, "{statuses:?}");
+        assert_eq!(tenant.iter().filter(|status| **status == 503).count(), 3, "{statuses:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_answer_says_until_when_and_why_and_is_a_429_where_that_is_wanted() {
+    let key = || Key::new(ONE).id("one").limits("*", Limits::new().per_minute(1));
+    for as_limited in [false, true] {
+        let place = place(0, Waiting { as_limited, ..Waiting::default() }, key()).await;
+        assert_eq!(place.generate(PLACEHOLDER, None).await.status, 200);
+        let status = if as_limited { 429 } else { 503 };
+        for (answer, word, place_of_word) in [
+            (
+                place.generate(PLACEHOLDER, None).await,
+                if as_limited { "RESOURCE_EXHAUSTED" } else { "UNAVAILABLE" },
+                "status",
+            ),
+            (
+                place.chat("/v1/chat/completions", None).await,
+                if as_limited { "rate_limit_exceeded" } else { "no_available_keys" },
+                "code",
+            ),
+            (
+                place.chat("/v1/messages", None).await,
+                if as_limited { "rate_limit_error" } else { "overloaded_error" },
+                "type",
+            ),
+        ] {
+            assert_eq!(answer.status, status, "{answer:?}");
+            let after: u64 = answer.header("retry-after").parse().unwrap();
+            assert!((55..=61).contains(&after), "{after}");
+            let error = answer.json()["error"].clone();
+            assert_eq!(error[place_of_word], word, "{error}");
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains("1 at requests/minute") && message.contains("next in "), "{message}");
+        }
+        // What the provider says of a request is not ours to call a limit.
+        assert_eq!(place.generate("wrong", None).await.status, 401);
+    }
+}
