@@ -1,6 +1,6 @@
 //! The API under `/-/admin`: a running gateway looked into and changed, by whoever has the administrator's token.
 //!
-//! [`route`] is all that can be asked for; `access` who may ask; `keys`, `usage` and `look` read, `change` changes.
+//! `route` is all that can be asked for; `access` who may ask; `keys`, `usage` and `look` read, `change` changes.
 
 mod access;
 mod answer;

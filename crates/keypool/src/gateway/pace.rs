@@ -31,7 +31,7 @@ use super::{
 /// What a client may take its time with.
 #[derive(Clone, Copy, Debug)]
 pub struct Paces {
-    /// A body that brings fewer than [`LEAST`] bytes in this time has stopped.
+    /// A body that brings fewer than `LEAST` bytes in this time has stopped.
     pub body: Duration,
     /// Who takes no byte of an answer for so long does not read.
     pub reader: Duration,

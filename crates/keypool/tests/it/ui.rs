@@ -209,6 +209,15 @@ async fn it_shows_the_pool_live_and_whatever_it_is_told_as_text() {
     }
     browser.strike("Escape", 27).await;
     is_clean(&browser, &running, 1).await;
+    // Should a script of the page ever err: what is slipped in does not run, and reaches nobody else.
+    let slipped =
+        "document.body.append(Object.assign(document.createElement('script'), { textContent: 'window.owned = 1' }))";
+    browser.ask(slipped).await;
+    assert_eq!(browser.ask("typeof window.owned").await, "undefined");
+    let elsewhere = "fetch('http://127.0.0.1:9/', { mode: 'no-cors' }).then(() => 'sent', () => 'refused')";
+    assert_eq!(browser.ask(elsewhere).await, "refused");
+    let told = browser.faults().join("\n");
+    assert!(told.contains("script-src") && told.contains("connect-src"), "{told}");
 
     // Who leaves is out, here and there.
     browser.press("#logout").await;
@@ -273,6 +282,8 @@ async fn its_buttons_do_what_they_say_once_that_is_confirmed() {
     browser.press("#dialog .danger").await;
     browser.press("#question-yes").await;
     browser.until(&format!("!({})", row("key-8"))).await;
+    let closed = "!document.getElementById('dialog').open";
+    browser.until(closed).await;
     assert_eq!(home.key("key-8")["state"], "removed");
     browser.press("#add").await;
     browser.fill("#dialog [name=secret]", &secret(11)).await;
@@ -280,6 +291,7 @@ async fn its_buttons_do_what_they_say_once_that_is_confirmed() {
     browser.fill("#dialog [name=priority]", "7").await;
     browser.press("#dialog form button").await;
     browser.until(&format!("{}?.textContent.includes('priority 7')", row("fresh"))).await;
+    browser.until(closed).await;
     browser.press("#import").await;
     browser.fill("#import-text", &format!("{} id=read\nnonsense\n", secret(12))).await;
     browser.press("#dialog form button").await;
@@ -320,11 +332,9 @@ async fn its_buttons_do_what_they_say_once_that_is_confirmed() {
 async fn a_large_pool_is_shown_in_pages() {
     let Some(browser) = Browser::open().await else { return };
     let (home, sim) = (Home::new(), simulator().await);
-    let keys: String = (0..2_100)
-        .map(|n| format!("AIzaSyTEST-ui-key-of-many-number-{n:08} id=many-{n:04}"))
-        .collect::<Vec<_>>()
-        .join("\n");
-    let file = home.write("keys.txt", &keys);
+    let keys: Vec<String> =
+        (0..2_100).map(|n| format!("AIzaSyTEST-ui-key-of-many-number-{n:08} id=many-{n:04}\n")).collect();
+    let file = home.write("keys.txt", &keys.concat());
     let running = home.serve(&sim, &["--db", "none", "--keys", &file, "--admin-token", TOKEN]);
     assert_eq!(get(&running, "/snapshot?keys=0").await["keys_left_out"], true);
     log_in(&browser, &running).await;

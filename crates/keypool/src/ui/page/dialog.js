@@ -8,15 +8,22 @@ function place() {
   if (by("news").parentElement !== front) front.append(by("news"));
 }
 
+let ended = null;
+
 /** Opens the dialog with this in it; `closed` is told. */
 export function open(title, body, closed) {
   const dialog = by("dialog");
   for (const line of by("news").querySelectorAll(".good")) line.remove();
   say(by("dialog-title"), title);
   by("dialog-body").replaceChildren(body);
+  ended?.();
+  ended = closed;
   dialog.onclose = () => {
+    // A browser tells of an end later: it may be that of the one before.
+    if (dialog.open) return;
     by("dialog-body").replaceChildren();
-    closed?.();
+    ended?.();
+    ended = null;
   };
   if (!dialog.open) dialog.showModal();
   place();
@@ -39,13 +46,15 @@ export function sure({ title, text, action, field, danger = false }) {
   place();
   if (danger && !field) by("question-no").focus();
   return new Promise((answer) => {
-    dialog.onclose = () => answer(dialog.returnValue === "yes" ? by("question-field").value.trim() : null);
+    dialog.onclose = () => {
+      if (!dialog.open) answer(dialog.returnValue === "yes" ? by("question-field").value.trim() : null);
+    };
   });
 }
 
 /** Tells what came of something. Bad news stays until it is closed. */
 export function news(text, bad = false) {
-  const line = element("p", { class: bad ? "bad" : "good" }, element("span", {}, text));
+  const line = element("p", { class: bad ? "bad" : "good", role: bad ? "alert" : null }, element("span", {}, text));
   const gone = element("button", { "aria-label": "Close", on: { click: () => line.remove() } }, "✕");
   line.append(gone);
   by("news").append(line);

@@ -157,7 +157,7 @@ export async function more(id) {
   const models = (view?.lanes ?? []).map((lane) => lane.model).filter(Boolean);
   const choice = element("select", {}, element("option", { value: "" }, "list models (free)"), models.map((name) => element("option", { value: name }, name)));
   const off = element("button", { on: { click: (event) => toggle(id, event.currentTarget) } });
-  shown = { id, found, off, facts: element("dl", { class: "facts" }), rests: element("div"), lanes: element("div") };
+  const mine = { id, found, off, facts: element("dl", { class: "facts" }), rests: element("div"), lanes: element("div") };
   const lines = [
     field("Priority", "priority", { type: "number", min: 0, max: 65535, step: 1, value: view?.priority ?? stand?.priority ?? 0 }, "lower comes first"),
     field("Weight", "weight", { type: "number", min: 0.001, step: "any", value: +(view?.weight ?? stand?.weight ?? 1).toFixed(4) }, "share of the load"),
@@ -175,9 +175,9 @@ export async function more(id) {
       off,
       element("button", { class: "danger", on: { click: (event) => remove(id, event.currentTarget) } }, "Remove"),
     ),
-    shown.rests,
+    mine.rests,
     element("h3", {}, "Lanes and limits"),
-    shown.lanes,
+    mine.lanes,
     isForeign() ? null : [
       element("h3", {}, "Change"),
       form(`Change ${id}`, element("div", { class: "fields" }, lines), "Save", (data, button, node) => set(id, data, button, node)),
@@ -185,8 +185,11 @@ export async function more(id) {
       form(`Replace the secret of ${id}`, secret, "Replace", (data, button, node) => replace(id, data, button, node), true),
     ],
     element("h3", {}, "What is known"),
-    shown.facts,
+    mine.facts,
   );
+  open(id, body, () => {
+    if (shown === mine) shown = null;
+  });
+  shown = mine;
   draw();
-  open(id, body, () => (shown = null));
 }
