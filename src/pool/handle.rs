@@ -3,7 +3,6 @@
 use std::{
     sync::{Arc, PoisonError, atomic::Ordering},
     task::Waker,
-    time::Duration,
 };
 
 use super::{
@@ -37,17 +36,6 @@ impl KeyPool {
     /// The clock it lives by.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
-    }
-
-    /// How long a demand waits that does not say so itself.
-    pub fn default_wait(&self) -> Duration {
-        Duration::from_millis(self.0.wait.load(Ordering::Relaxed))
-    }
-
-    /// At most so many of the demands that bring no [`WaitingRoom`](super::WaitingRoom) of their own wait at once, from now
-    /// on; others are refused in the place of waiting. Without a bound unless set.
-    pub fn bound_waiting(&self, most: usize) {
-        self.0.room.resize(most);
     }
 
     /// When a call is sent again that brings no rule of its own.

@@ -1,9 +1,14 @@
 //! How many may wait at once.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
+
+use super::KeyPool;
 
 /// Room for a number of requests that wait for a key: those of one caller, say. Where it is full, a request that would
 /// wait gets [`Exhausted`](crate::Exhausted) at once; one that finds a key ready needs no room.
@@ -60,6 +65,19 @@ pub(super) struct WaitingSeat(Arc<WaitingRoom>);
 impl Drop for WaitingSeat {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl KeyPool {
+    /// How long a demand waits that does not say so itself.
+    pub fn default_wait(&self) -> Duration {
+        Duration::from_millis(self.0.wait.load(Ordering::Relaxed))
+    }
+
+    /// At most so many of the demands that bring no [`WaitingRoom`] of their own wait at once, from now
+    /// on; others are refused in the place of waiting. Without a bound unless set.
+    pub fn bound_waiting(&self, most: usize) {
+        self.0.room.resize(most);
     }
 }
 
