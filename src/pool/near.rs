@@ -28,7 +28,8 @@ impl State {
     #[inline(never)]
     pub(super) fn pick_near(&mut self, ask: &Ask<'_>, excluded: &Excluded, number: u64) -> Option<(u32, Probes)> {
         let any = self.pick_any(ask, excluded)?;
-        if self.roster.keys.len() > MOST {
+        // Who was refused already is not near any more: what refusals say of each other goes by the usual order.
+        if self.roster.keys.len() > MOST || !excluded.is_empty() {
             return Some(any);
         }
         let priority = self.roster.keys[any.0 as usize].priority;

@@ -230,6 +230,16 @@ impl RetryPolicy {
         good
     }
 
+    /// Whether an answer taught something that would be missed: what the caller or nobody is to blame for does not.
+    pub(crate) fn blames<R>(result: &Result<Response<R>, Error>) -> bool {
+        let mut judged = None;
+        let seen = match result {
+            Ok(response) => Seen::of_response(response),
+            Err(error) => Seen::of_error(error, &mut judged),
+        };
+        seen.is_some_and(|seen| !seen.verdict.is_success() && !seen.verdict.is_caller_fault())
+    }
+
     #[inline]
     fn clone_of<B: TryClone>(&mut self, request: &Request<B>) -> Option<Request<B>> {
         let mut clone = Request::new(request.body().try_clone()?);

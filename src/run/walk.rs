@@ -51,7 +51,9 @@ impl Walk {
         let mut lease = self.first().await.map_err(RunError::Pool)?;
         let outcome = loop {
             if !lease.started() {
-                break Err(RunError::Pool(lease.granted().void()));
+                let void = lease.granted().void();
+                drop(lease);
+                break Err(RunError::Pool(void));
             }
             let result = call(LeasedKey::new(lease.granted().clone())).await;
             // What comes next may want its slot.

@@ -235,7 +235,7 @@ where
                         Some(waiting)
                     });
                     let Some(waiting) = waiting else {
-                        let taught = !good || matches!(this.attempts, Attempts::More(_));
+                        let taught = matches!(this.attempts, Attempts::More(_)) || RetryPolicy::blames(&answer);
                         return self.come_out(answer, taught, cx);
                     };
                     State::Waiting { waiting: Box::pin(waiting) }

@@ -133,6 +133,24 @@ fn the_board_keeps_a_key_that_is_off_as_long_as_somebody_has_it_and_a_week() {
 }
 
 #[test]
+fn what_nobody_said_for_a_week_is_not_lifted_by_that() {
+    const WEEK: f64 = 7.0 * 24.0 * 3600.0;
+    paused().block_on(async {
+        let host = Host::new(true);
+        let one = host.process("one", 1, builder(3)).await;
+        let id = one.pool.snapshot().keys[1].id.clone();
+        one.pool.disable(&id, "leaked").unwrap();
+        pass(60.0).await;
+        one.pool.shutdown().await;
+        // The board has just let go of it, and still tells that it ended.
+        pass(WEEK - 60.0 + 1_800.0).await;
+        let two = host.process("two", 1, builder(3)).await;
+        pass(60.0).await;
+        assert_eq!(two.pool.snapshot().disabled_keys, 1);
+    });
+}
+
+#[test]
 fn what_was_lifted_long_ago_is_told_anew_by_one_who_never_heard_of_it() {
     paused().block_on(async {
         let host = Host::new(true);

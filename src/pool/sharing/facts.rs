@@ -46,8 +46,17 @@ pub(super) struct Known {
 #[serde(rename_all = "snake_case")]
 enum Said {
     Rest(Box<RestRecord>),
-    Disabled { hash: String, reason: String },
-    Learned { unit: UnitId, limits: Limits },
+    Disabled {
+        hash: String,
+        reason: String,
+        /// Somebody switched it on again: another thing than that nobody said for a week that it is off.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        lifted: bool,
+    },
+    Learned {
+        unit: UnitId,
+        limits: Limits,
+    },
 }
 
 impl Known {
@@ -62,7 +71,8 @@ impl Said {
     fn is_endless(&self) -> bool {
         match self {
             Self::Rest(record) => record.ends.is_none(),
-            Self::Disabled { .. } | Self::Learned { .. } => true,
+            Self::Disabled { lifted, .. } => !lifted,
+            Self::Learned { .. } => true,
         }
     }
 }
@@ -108,7 +118,7 @@ impl State {
         let disabled = key.state == KeyStanding::Disabled;
         let (hash, reason) = (key.hash.clone(), key.reason.clone());
         let until = if disabled { i64::MAX } else { now.wall_ms() };
-        self.tell_fact(of_key(&key.hash), until, &Said::Disabled { hash, reason }, now);
+        self.tell_fact(of_key(&key.hash), until, &Said::Disabled { hash, reason, lifted: !disabled }, now);
     }
 
     /// An answer told a limit.
@@ -189,6 +199,10 @@ impl State {
             }
             // What a later version says in another way is its own affair.
             let said = serde_json::from_str::<Said>(&fact.why).ok();
+            if fact.until <= 0 && said.as_ref().is_some_and(Said::is_endless) {
+                // It was not said again, by whoever might have: nobody lifted it.
+                continue;
+            }
             let endless = fact.until == i64::MAX || (fact.until > 0 && said.as_ref().is_some_and(Said::is_endless));
             let until = if endless { i64::MAX } else { now.wall_ms().saturating_add(fact.until) };
             let Some(share) = self.share_mut() else { return };
@@ -212,7 +226,7 @@ impl State {
     fn apply_fact(&mut self, said: Said, until: i64, now: Now) {
         match said {
             Said::Rest(record) => self.apply_rest(*record, until, now),
-            Said::Disabled { hash, reason } => {
+            Said::Disabled { hash, reason, .. } => {
                 let Some(slot) = self.slot_by_hash(&hash) else { return };
                 let by_hand = self.roster.keys[slot as usize].rest.as_ref().is_some_and(|rest| rest.by_hand);
                 match (until == i64::MAX, by_hand) {

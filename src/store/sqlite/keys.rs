@@ -119,7 +119,7 @@ pub(super) fn carry(connection: &mut Connection) -> Result<(), Failure> {
     if replaced.is_empty() {
         return Ok(());
     }
-    let to = connection.transaction()?;
+    let to = migrate::turn(connection)?;
     for said in &replaced {
         carry_over(said, &to)?;
     }

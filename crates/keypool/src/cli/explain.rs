@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{Failure, say, say_json, table::Columns};
-use crate::{probe, telemetry::plain};
+use crate::{monitor::Gateway, probe, telemetry::plain};
 
 /// What became of a request: each key that was looked at, every attempt, and whose answer it was.
 ///
@@ -49,7 +49,7 @@ const EXAMPLES: &str = "\
 Examples:
   curl -i -H 'x-keypool-trace: 1' -H \"x-keypool-admin: $KEYPOOL_ADMIN_TOKEN\" -H 'x-goog-api-key: …' …
   keypool explain 3f1c09aa77d2-1b
-  keypool explain 3f1c09aa77d2-1b --admin http://10.0.0.7:5000 --admin-token-file token --json
+  keypool explain 3f1c09aa77d2-1b --admin https://keys.example.org --admin-token-file token --json
 
 Exit codes: 0 it is told, 1 the gateway does not answer, or does not know the request, 2 the command line is wrong.";
 
@@ -71,6 +71,7 @@ impl Explain {
         let token = token.ok_or_else(|| {
             Failure::config(anyhow!("the administrator's token is needed: --admin-token-file, or KEYPOOL_ADMIN_TOKEN"))
         })?;
+        Gateway::at(&url, Some(token.clone())).map_err(Failure::config)?;
         let id = percent_encoding::utf8_percent_encode(&self.request, percent_encoding::NON_ALPHANUMERIC);
         let url = format!("{url}/-/admin/requests/{id}");
         let told = super::runtime()?.block_on(probe::administer(&url, &token)).map_err(Failure::run)?;

@@ -152,8 +152,10 @@ impl TestKeys {
     /// Switches off what is of no use any more.
     fn fix(&self, loaded: &Loaded, found: &[Finding]) -> Result<Fixed, Failure> {
         let mut fixed = Fixed::default();
-        let (own, beside): (Vec<&Finding>, Vec<&Finding>) =
-            found.iter().filter(|key| key.for_good).partition(|key| key.provider == loaded.provider.name());
+        let (own, beside): (Vec<&Finding>, Vec<&Finding>) = found
+            .iter()
+            .filter(|key| key.for_good)
+            .partition(|key| loaded.keys.keys.iter().any(|own| own.hash() == key.hash));
         fixed.left = beside.into_iter().map(|key| key.id.clone()).collect();
         if own.is_empty() {
             return Ok(fixed);

@@ -86,7 +86,9 @@ pub(super) fn resolve(
     let mut resolved = Vec::new();
     for (n, entry) in config.providers.iter().enumerate() {
         let at = |field: &str| format!("providers[{n}].{field}");
-        if !is_name(&entry.name) {
+        if entry.name == "main" {
+            document.problem(&at("name"), "main is the name of the gateway's own pool");
+        } else if !is_name(&entry.name) {
             document.problem(&at("name"), "expected 1 to 64 letters, digits, - and _");
         } else if !names.insert(entry.name.as_str()) {
             document.problem(&at("name"), "another provider has this name");

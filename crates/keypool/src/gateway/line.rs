@@ -44,7 +44,7 @@ pub(super) struct RequestLine {
 impl RequestLine {
     pub(super) fn begin<B>(request: &Request<B>, names: bool, traffic: &Traffic) -> Self {
         let path = tracing::enabled!(target: REQUESTS, tracing::Level::DEBUG)
-            .then(|| Box::new((request.method().clone(), request.uri().path().to_owned())));
+            .then(|| Box::new((request.method().clone(), path_of(request.uri().path()))));
         let id = given(request.headers()).cloned().or_else(made);
         Self { id, tenant: None, began: traffic.now(), names, page: false, path, trail: None }
     }
@@ -130,6 +130,14 @@ impl Drop for RequestLine {
             path,
             "the client left before there was an answer"
         );
+    }
+}
+
+/// A path as it may be told: where one of ours names a key, somebody may have put the key itself.
+fn path_of(path: &str) -> String {
+    match path.strip_prefix("/-/admin/keys/") {
+        Some(key) => format!("/-/admin/keys/{{id}}{}", key.find('/').map_or("", |at| &key[at..])),
+        None => path.to_owned(),
     }
 }
 
@@ -241,5 +249,12 @@ mod tests {
         assert_eq!(names, ["x-request-id", "x-upstream-request-id"]);
         assert_eq!(response.headers()[ID], "mine");
         assert_eq!(response.headers()[THEIRS], "req_1");
+    }
+
+    #[test]
+    fn a_key_in_a_path_of_ours_is_not_told() {
+        assert_eq!(path_of("/-/admin/keys/AIza-not-a-real-key/disable"), "/-/admin/keys/{id}/disable");
+        assert_eq!(path_of("/-/admin/keys/AIza-not-a-real-key"), "/-/admin/keys/{id}");
+        assert_eq!(path_of("/v1beta/models"), "/v1beta/models");
     }
 }

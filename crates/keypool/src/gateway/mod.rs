@@ -279,7 +279,6 @@ where
             line.of_page().end(&mut response, &gateway.traffic);
             return Ok(response.map(|body| Counted::uncounted(Said::from(body))));
         }
-        let surveyed = seen.administers && gateway.wants_trace(&parts, self.peer);
         // Whoever names another provider speaks its dialect.
         let other = gateway.others.take(&mut parts.uri);
         let (dialect, way) = other.as_ref().map_or((dialect, way), |other| (other.dialect, Way::Through));
@@ -287,6 +286,8 @@ where
         let (tidy, socket) = (Tidy::after(&seen), seen.websocket && other.is_none());
         let limited = turn.setup.waiting.as_limited.then_some(dialect);
         let admitted = gateway.admit(&turn.setup, &parts, &seen, &self.local).await;
+        // Asked only of those who were let in: the administrator's throttle is nobody else's to fill.
+        let surveyed = seen.administers && admitted.is_ok() && gateway.wants_trace(&parts, self.peer);
         let wish = match &admitted {
             Ok((tenant, _)) => Wish::of(&parts.headers, &seen, tenant, &turn.setup),
             Err(_) => Ok(Wish::default()),

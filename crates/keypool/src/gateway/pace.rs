@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -250,10 +250,13 @@ impl<IO: AsyncWrite> AsyncWrite for Outlet<IO> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.project();
         let flushed = this.io.poll_flush(cx);
-        if flushed.is_pending() {
-            this.course.owes();
+        match &flushed {
+            Poll::Pending => this.course.owes(),
+            // All that was held (a TLS record) is taken.
+            Poll::Ready(Ok(())) => this.course.is_over(),
+            Poll::Ready(Err(_)) => {}
         }
-        Poll::Ready(ready!(flushed))
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -297,5 +300,33 @@ mod tests {
         assert!((0..20).all(|_| !later(4, true)), "it brings enough in its time");
         let waited = (0..20).take_while(|_| !later(1, true)).count();
         assert!((3..=5).contains(&waited), "{waited}");
+    }
+
+    /// Takes what it is given, and once says that it is not through yet, as a TLS record does.
+    struct Held(bool);
+
+    impl AsyncWrite for Held {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if std::mem::take(&mut self.0) { Poll::Pending } else { Poll::Ready(Ok(())) }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn who_has_read_all_owes_nothing() {
+        let course = Arc::new(Course::default());
+        let mut outlet = Box::pin(Outlet { io: Held(true), course: Arc::clone(&course) });
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(outlet.as_mut().poll_flush(&mut cx).is_pending());
+        assert!(course.owed.load(Ordering::Relaxed));
+        assert!(outlet.as_mut().poll_flush(&mut cx).is_ready());
+        assert!(!course.owed.load(Ordering::Relaxed), "a connection that is quiet is not late");
     }
 }

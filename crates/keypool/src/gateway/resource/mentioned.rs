@@ -19,11 +19,24 @@ const ESCAPES: [&str; 6] = ["\\u002", "\\u003", "\\u004", "\\u005", "\\u006", "\
 /// Of these words at least one stands in every body that names something.
 static WORDS: LazyLock<Searcher> = LazyLock::new(|| {
     let words = ["fileUri", "file_uri", "fileName", "file_name", "fileSearchStore", "file_search_store", "file_id"];
-    let more = ["achedContent", "ached_content", "revious_interaction", "reviousInteraction", "tunedModel", "uri\""];
+    let more = [
+        "achedContent",
+        "ached_content",
+        "revious_interaction",
+        "reviousInteraction",
+        "tunedModel",
+        "uri\"",
+        "uri'",
+        "uri:",
+    ];
     any_of(&[&words[..], &more, &ESCAPES].concat())
 });
 /// And of these in every body that asks a model.
-static MODELS: LazyLock<Searcher> = LazyLock::new(|| any_of(&[&["odel\""][..], &ESCAPES].concat()));
+static MODELS: LazyLock<Searcher> = LazyLock::new(|| {
+    // Google's reader takes names in simple quotes, and without any.
+    let words = ["odel\"", "odel'", "odel:", "odel :", "odel  ", "odel\t", "odel\n", "odel\r"];
+    any_of(&[&words[..], &ESCAPES].concat())
+});
 
 fn any_of(words: &[&str]) -> Searcher {
     // Where the processor has no vectors, slowly.
@@ -279,6 +292,9 @@ mod tests {
             assert!(found.is_empty() || may_ask(body.as_bytes()), "{body}");
         }
         assert!(!may_ask(br#"{"contents":[{"parts":[{"text":"a model that thinks"}]}]}"#));
+        for body in ["{'model':'m'}", "{model:'m'}", "{model : \"m\"}", "{model\n:\"m\"}"] {
+            assert!(may_ask(body.as_bytes()), "{body}");
+        }
     }
 
     #[test]
