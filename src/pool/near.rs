@@ -61,9 +61,6 @@ impl State {
             }
             let mut best: Option<(u64, u32, Probes)> = None;
             for slot in keys.iter().map(|key| key.slot) {
-                if excluded.holds(slot, keys[0].owner) {
-                    continue;
-                }
                 if let Check::Ready(probes) = self.check(ask, slot) {
                     let rank = self.rank_now(ask.lane, slot);
                     if best.is_none_or(|(held, ..)| rank < held) {

@@ -1,6 +1,6 @@
 //! Asks a running gateway for a page, as a container's health check does, which has no other program.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
@@ -40,6 +40,19 @@ pub async fn ask(url: &str) -> anyhow::Result<String> {
     tokio::time::timeout(PATIENCE, page(&uri)).await.map_err(|_| anyhow!("{url} does not answer"))?
 }
 
+/// Whether a token may be sent there.
+///
+/// # Errors
+/// When it would go over an open network in the clear.
+pub fn may_have_the_token(at: &Uri) -> anyhow::Result<()> {
+    let host = at.host().unwrap_or_default();
+    let here = host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if at.scheme_str() == Some("http") && !here {
+        bail!("{at}: the token would go there in the clear; use https://, or a tunnel to this machine");
+    }
+    Ok(())
+}
+
 /// What the admin API of a gateway tells at this address.
 ///
 /// # Errors
@@ -47,6 +60,9 @@ pub async fn ask(url: &str) -> anyhow::Result<String> {
 /// needed: the token goes there.
 pub async fn administer(url: &str, token: &str) -> anyhow::Result<serde_json::Value> {
     let uri: Uri = url.parse().with_context(|| format!("{url} is no address"))?;
+    if !token.is_empty() {
+        may_have_the_token(&uri)?;
+    }
     let mut value = HeaderValue::try_from(token).context("the token is none")?;
     value.set_sensitive(true);
     let asked = async {

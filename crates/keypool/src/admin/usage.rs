@@ -2,41 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use serde_json::{Value, json};
-use tower_keypool::{VerdictKind, store::UsageRecord};
 
 use super::{Admin, Asked, answer::Fault};
 use crate::{
     database::used::Use,
-    standing::{Calendar, Days, now_ms},
+    standing::{Calendar, Days, Sum, now_ms},
 };
 
 /// So many days at once.
 const MOST_DAYS: i64 = 400;
 
-/// What keys used together.
-#[derive(Debug, Default, Serialize)]
-struct Sum {
-    requests: i64,
-    input_tokens: u64,
-    output_tokens: u64,
-    errors: BTreeMap<VerdictKind, u64>,
-}
-
-impl Sum {
-    fn add(&mut self, used: &UsageRecord) {
-        self.requests += used.requests;
-        self.input_tokens = self.input_tokens.saturating_add(used.input_tokens);
-        self.output_tokens = self.output_tokens.saturating_add(used.output_tokens);
-        for (kind, n) in &used.errors {
-            *self.errors.entry(*kind).or_default() += n;
-        }
-    }
-
-    fn is_nothing(&self) -> bool {
-        self.requests == 0 && self.errors.is_empty() && self.input_tokens + self.output_tokens == 0
-    }
+fn is_nothing(sum: &Sum) -> bool {
+    sum.requests == 0 && sum.errors.is_empty() && sum.input_tokens + sum.output_tokens == 0
 }
 
 impl Admin {
@@ -81,7 +59,7 @@ impl Admin {
                 total.add(record);
             }
         }
-        rows.retain(|_, sum| !sum.is_nothing());
+        rows.retain(|_, sum| !is_nothing(sum));
         let told = rows.iter().map(|((day, name), sum)| {
             let mut row = serde_json::to_value(sum).unwrap_or_default();
             row["day"] = json!(day);

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{Failure, say, say_json, table::Columns};
-use crate::{monitor::Gateway, probe, telemetry::plain};
+use crate::{probe, telemetry::plain};
 
 /// What became of a request: each key that was looked at, every attempt, and whose answer it was.
 ///
@@ -71,7 +71,8 @@ impl Explain {
         let token = token.ok_or_else(|| {
             Failure::config(anyhow!("the administrator's token is needed: --admin-token-file, or KEYPOOL_ADMIN_TOKEN"))
         })?;
-        Gateway::at(&url, Some(token.clone())).map_err(Failure::config)?;
+        let at = url.parse().with_context(|| format!("{url} is no address")).map_err(Failure::config)?;
+        probe::may_have_the_token(&at).map_err(Failure::config)?;
         let id = percent_encoding::utf8_percent_encode(&self.request, percent_encoding::NON_ALPHANUMERIC);
         let url = format!("{url}/-/admin/requests/{id}");
         let told = super::runtime()?.block_on(probe::administer(&url, &token)).map_err(Failure::run)?;

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::json;
-use tower_keypool::{VerdictKind, store::UsageRecord};
+use tower_keypool::VerdictKind;
 
 use super::{Failure, say, say_json, table::Columns};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         DatabaseError, Place, Records,
         used::{Line, Use, Used},
     },
-    standing::{Calendar, Configured, Standings, State, now_ms},
+    standing::{Calendar, Configured, Standings, State, Sum, now_ms},
     telemetry::plain,
 };
 
@@ -65,25 +65,7 @@ Exit codes: 0 done, 1 the database cannot be read, 2 the command line is wrong."
 /// By day and name.
 type Rows = BTreeMap<(String, String), Sum>;
 
-/// What was used together.
-#[derive(Debug, Default, Serialize)]
-struct Sum {
-    requests: i64,
-    input_tokens: u64,
-    output_tokens: u64,
-    errors: BTreeMap<VerdictKind, u64>,
-}
-
 impl Sum {
-    fn add(&mut self, used: &UsageRecord) {
-        self.requests += used.requests;
-        self.input_tokens = self.input_tokens.saturating_add(used.input_tokens);
-        self.output_tokens = self.output_tokens.saturating_add(used.output_tokens);
-        for (kind, n) in &used.errors {
-            *self.errors.entry(*kind).or_default() += n;
-        }
-    }
-
     fn faults(&self) -> u64 {
         self.errors.values().sum()
     }

@@ -286,7 +286,7 @@ where
         let (tidy, socket) = (Tidy::after(&seen), seen.websocket && other.is_none());
         let limited = turn.setup.waiting.as_limited.then_some(dialect);
         let admitted = gateway.admit(&turn.setup, &parts, &seen, &self.local).await;
-        // Asked only of those who were let in: the administrator's throttle is nobody else's to fill.
+        // Asked only of those who were let in: a stranger can neither try tokens here nor fill the throttle of them.
         let surveyed = seen.administers && admitted.is_ok() && gateway.wants_trace(&parts, self.peer);
         let wish = match &admitted {
             Ok((tenant, _)) => Wish::of(&parts.headers, &seen, tenant, &turn.setup),

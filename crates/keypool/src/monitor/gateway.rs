@@ -120,13 +120,11 @@ impl Gateway {
     /// When that is no address, or the token would go over an open network in the clear.
     pub fn at(url: &str, token: Option<String>) -> anyhow::Result<Self> {
         let at: Uri = url.parse().with_context(|| format!("{url} is no address"))?;
-        let (Some(host), Some(scheme)) = (at.host(), at.scheme_str()) else {
+        if at.host().is_none() || at.scheme_str().is_none() {
             bail!("{url} is no address: expected http://HOST:PORT or https://HOST:PORT");
-        };
-        let here = host == "localhost"
-            || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        if token.is_some() && scheme == "http" && !here {
-            bail!("{url}: the token would go there in the clear; use https://, or a tunnel to this machine");
+        }
+        if token.is_some() {
+            probe::may_have_the_token(&at)?;
         }
         Ok(Self { at, token })
     }

@@ -3,6 +3,7 @@
 mod calendar;
 mod configured;
 mod days;
+mod sum;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,6 +23,7 @@ use crate::database::Database;
 pub use calendar::{Calendar, now_ms};
 pub use configured::Configured;
 pub use days::Days;
+pub use sum::Sum;
 pub use window::Window;
 
 /// How a key stands.
