@@ -1,16 +1,18 @@
 //! The API under `/-/admin`: a running gateway looked into and changed, by whoever has the administrator's token.
 //!
-//! `route` is all that can be asked for; `access` who may ask; `keys`, `usage` and `look` read, `change` changes.
+//! `route` is all that can be asked for; `access` who may ask; `entry` the way in; `keys`, `usage` and `look` read, `change` changes.
 
 mod access;
 mod answer;
 mod audit;
 mod change;
+mod entry;
 mod feed;
 mod keys;
 mod look;
 mod openapi;
 mod route;
+mod scene;
 mod trial;
 mod usage;
 mod words;
@@ -22,76 +24,35 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use crate::gateway::Arriving;
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request::Parts};
-use http_body_util::{BodyExt, Limited};
-use percent_encoding::percent_decode_str;
-use serde::Deserialize;
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
-use tower_keypool::{Clock, KeyPool, Tick, config::KeySpec};
+use tower_keypool::{Clock, KeyPool, Tick};
 
+pub use self::scene::{Ask, Fixed, Scene};
+pub(crate) use self::{
+    access::ADMIN,
+    answer::{AdminBody, Answer},
+};
 use self::{
-    access::{Access, THROTTLED, Who},
+    access::Access,
     answer::{Fault, fine},
     audit::Audit,
     change::Done,
+    entry::Asked,
     feed::Feed,
-    route::{Found, Route, What},
+    route::What,
 };
-pub(crate) use access::ADMIN;
-pub(crate) use answer::{AdminBody, Answer};
-
 use crate::{
     config::Loaded,
     database::{Database, Records, processes::Process, used::Used},
-    gateway::trail::Trails,
+    gateway::{Arriving, trail::Trails},
     ui,
 };
 
 /// What the gateway's own pool is called.
 const MAIN: &str = "main";
-/// A body is no longer than this; a key file may be longer.
-const LONGEST: usize = 64 << 10;
-const LONGEST_FILE: usize = 10 << 20;
-
-/// Asks for the configuration to be read again, and is told what came of it.
-pub type Ask = oneshot::Sender<Result<String, String>>;
-
-/// What a running gateway goes by. Changes with each reload.
-pub struct Scene {
-    /// What was read.
-    loaded: Loaded,
-    /// Keys of files and variables; what a database says of them and of its own is looked up there.
-    configured: Vec<KeySpec>,
-    /// The gateway's own pool.
-    pool: KeyPool,
-    /// Those of other providers, by name.
-    beside: BTreeMap<String, KeyPool>,
-}
-
-impl Scene {
-    /// What was read, the gateway's own pool, and those of other providers by name.
-    pub fn new(loaded: Loaded, pool: KeyPool, beside: BTreeMap<String, KeyPool>) -> Self {
-        let configured = loaded.with(&[]).keys.keys;
-        Self { loaded, configured, pool, beside }
-    }
-}
-
-/// What does not change.
-pub struct Fixed {
-    /// The database, where there is one.
-    pub database: Option<Database>,
-    /// What is kept beside the pool.
-    pub records: Records,
-    /// Reads the configuration again.
-    pub reload: mpsc::Sender<Ask>,
-    /// This process.
-    pub process: Process,
-    /// What tenants used.
-    pub used: Used,
-}
 
 /// The API.
 pub struct Admin {
@@ -107,29 +68,6 @@ pub struct Admin {
     trails: Arc<Trails>,
     feed: Arc<Feed>,
     audit: Audit,
-}
-
-/// A request that was let in.
-struct Asked {
-    route: &'static Route,
-    id: String,
-    query: Vec<(String, String)>,
-    headers: HeaderMap,
-    who: Who,
-    from: IpAddr,
-    secured: bool,
-    body: Bytes,
-}
-
-impl Asked {
-    fn query(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(named, _)| named == name).map(|(_, value)| &**value)
-    }
-
-    fn number(&self, name: &'static str, unless: usize) -> Result<usize, Fault> {
-        let Some(text) = self.query(name) else { return Ok(unless) };
-        text.parse().map_err(|_| Fault::wrong(format!("{name}: expected a number")))
-    }
 }
 
 /// Something here failed.
@@ -243,75 +181,6 @@ impl Admin {
         answer
     }
 
-    async fn let_in(
-        &self,
-        request: Request<Arriving>,
-        host: &str,
-        from: IpAddr,
-        secured: bool,
-    ) -> Result<Answer, Fault> {
-        if !self.access.is_on() {
-            return Err(Fault::new(StatusCode::NOT_FOUND, "admin_off", OFF));
-        }
-        let (parts, body) = request.into_parts();
-        if parts.uri.path() == "/" {
-            return Ok(ui::lead().map(BodyExt::boxed_unsync));
-        }
-        if is_under(ui::ROOT, parts.uri.path()) {
-            return Ok(ui::answer(&parts.method, parts.uri.path(), &parts.headers).map(BodyExt::boxed_unsync));
-        }
-        let found = route::find(&parts.method, parts.uri.path());
-        if let Found::Route(route, _) = &found
-            && route.what == What::Login
-        {
-            return self.log_in(body, from, secured).await;
-        }
-        let who = self.access.who(&parts.headers, from)?;
-        let (route, id) = match found {
-            Found::Route(route, id) => (route, id),
-            Found::Not(allowed) => {
-                let fault = Fault::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not by this method");
-                return Err(match HeaderValue::try_from(allowed) {
-                    Ok(allowed) => fault.with(header::ALLOW, allowed),
-                    Err(_) => fault,
-                });
-            }
-            Found::Nowhere => return Err(Fault::not_found("there is no such path: see /-/admin/openapi.json")),
-        };
-        if route.method != Method::GET && who == Who::Session && !is_from(&parts, host) {
-            // A browser sends the cookie whoever asks.
-            let why = "with a cookie a change must come from the page of this very gateway: its Origin is missing";
-            return Err(Fault::new(StatusCode::FORBIDDEN, "foreign_origin", why));
-        }
-        let most = if route.what == What::Import { LONGEST_FILE } else { LONGEST };
-        let body = read(body, most).await?;
-        let query = parts.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-        let decoded = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
-        let query = query.map(|(name, value)| (decoded(name), decoded(value))).collect();
-        let asked = Asked { route, id, query, headers: parts.headers, who, from, secured, body };
-        if route.method == Method::GET { self.tell(&asked).await } else { self.change_by(&asked).await }
-    }
-
-    async fn log_in(&self, body: Arriving, from: IpAddr, secured: bool) -> Result<Answer, Fault> {
-        #[derive(Deserialize)]
-        struct Login {
-            token: String,
-        }
-        let body = read(body, LONGEST).await?;
-        let login: Login = serde_json::from_slice(&body).map_err(|_| Fault::wrong("expected {\"token\": \"…\"}"))?;
-        let tried = self.access.try_token(login.token.trim().as_bytes(), from);
-        let result = tried.as_ref().err().map_or("done", |fault| fault.code);
-        // A flood of them is no news.
-        if result != THROTTLED {
-            self.audit.note(Who::Token, from, "login", None, result);
-        }
-        tried?;
-        let cookie = self.access.begin(secured)?;
-        let mut answer = fine(&json!({ "ok": true }));
-        answer.headers_mut().insert(header::SET_COOKIE, cookie);
-        Ok(answer)
-    }
-
     async fn tell(&self, asked: &Asked) -> Result<Answer, Fault> {
         match asked.route.what {
             What::Snapshot => self.snapshot(asked).await,
@@ -358,14 +227,6 @@ impl Admin {
         }
     }
 
-    fn log_out(&self, asked: &Asked) -> Done {
-        let mut answer = fine(&json!({ "ok": true }));
-        if let Some(cookie) = self.access.end(&asked.headers, asked.secured) {
-            answer.headers_mut().insert(header::SET_COOKIE, cookie);
-        }
-        Done { answer, key: None }
-    }
-
     async fn read_again(&self) -> Result<Done, Fault> {
         let (ask, told) = oneshot::channel();
         let gone = || Fault::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "this gateway reads nothing any more");
@@ -379,25 +240,6 @@ impl Admin {
 
 fn is_under(root: &str, path: &str) -> bool {
     path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Whether a page of this very host asks.
-fn is_from(parts: &Parts, host: &str) -> bool {
-    let mut origins = parts.headers.get_all(header::ORIGIN).iter();
-    let (Some(origin), None) = (origins.next(), origins.next()) else { return false };
-    let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-    authority.is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
-}
-
-async fn read(body: Arriving, most: usize) -> Result<Bytes, Fault> {
-    match tokio::time::timeout(std::time::Duration::from_secs(30), Limited::new(body, most).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            let why = format!("the body is longer than {most} bytes");
-            Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", why))
-        }
-        _ => Err(Fault::wrong("the body broke off")),
-    }
 }
 
 impl fmt::Debug for Admin {

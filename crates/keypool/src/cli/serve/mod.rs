@@ -2,6 +2,9 @@
 
 #![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
 
+mod no_key;
+mod opening;
+
 use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
@@ -18,27 +21,26 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 use tower_keypool::{
-    Base, KeyPool, OpenError, Strategy,
-    config::{Origin, Setting, StoreUrl},
+    Base, Strategy,
+    config::{Origin, Setting},
 };
 
+use self::opening::known_tenants;
+pub(super) use self::{
+    no_key::NoKey,
+    opening::{join, pool},
+};
 use super::{Failure, beside::Pools};
 use crate::{
     admin::{Admin, Fixed, Scene},
     client::{Client, Roots, Sockets},
     config::{Inputs, Loaded},
     database::{
-        self, Joined, Keys, Place, Records, Site, Unjoined,
+        self, Keys, Place, Records, Site,
         processes::{self, Process},
         tenants,
     },
-    gateway::{
-        Door, Gateway, Setup, listen,
-        live::Live,
-        tenant::{From as TenantsFrom, Tenants},
-        tls::Tls,
-        token::Token,
-    },
+    gateway::{Door, Gateway, Setup, listen, live::Live, tenant::From as TenantsFrom, tls::Tls, token::Token},
     reload::Reload,
     stack, standing,
     status::{Status, StoreHealth, Traffic},
@@ -373,42 +375,6 @@ impl Serve {
     }
 }
 
-/// The database that processes share, where one was asked for.
-pub(super) async fn join(site: &Site, loaded: &Loaded) -> Result<Joined, Failure> {
-    if matches!((site, &loaded.store.url), (Site::Memory, None | Some(StoreUrl::Auto))) {
-        tracing::error!("there is no home directory: counts are kept in memory (name a file with --db)");
-    }
-    Joined::of(site).await.map_err(|error| match error {
-        Unjoined::Wrong(error) => Failure::config(error),
-        Unjoined::Failed(error) => Failure::run(error),
-    })
-}
-
-/// The pool, with what the database knows of it.
-pub(super) async fn pool(loaded: &Loaded, joined: Joined) -> Result<KeyPool, Failure> {
-    joined.open(loaded.builder(), &loaded.store).await.map_err(|error| match error {
-        OpenError::Store(error) => Failure::run(error),
-        error @ OpenError::Missing { .. } => Failure::run(error),
-        error => Failure::config(anyhow!("the keys: {error}")),
-    })
-}
-
-/// The tenants that commands have added are known before anybody is let in; by which revision.
-async fn known_tenants(records: &Records, tenants: &Tenants) -> Result<Option<u64>, Failure> {
-    match tenants::news(records, None).await {
-        Ok(Some((revision, grants))) => {
-            tenants.set(TenantsFrom::Commands, grants);
-            Ok(Some(revision))
-        }
-        Ok(None) => Ok(None),
-        Err(error) if error.is_unreachable() => {
-            tracing::warn!("{error}; tenants in it are not known yet");
-            Ok(None)
-        }
-        Err(error) => Err(Failure::run(error)),
-    }
-}
-
 /// Whether requests would come back here, and every key be refused as a wrong token.
 fn is_itself(base: &Base, address: SocketAddr) -> bool {
     let host = base.authority().host().trim_matches(['[', ']']);
@@ -422,38 +388,3 @@ fn is_itself(base: &Base, address: SocketAddr) -> bool {
 pub(super) fn strategies() -> impl TypedValueParser<Value = Strategy> {
     PossibleValuesParser::new(Strategy::NAMES.map(|(name, _)| name)).try_map(|name| name.parse::<Strategy>())
 }
-
-/// No key anywhere: the ways to give one.
-#[derive(Debug)]
-pub(super) struct NoKey {
-    /// The variable that most people have.
-    variable: String,
-    notes: Vec<String>,
-}
-
-impl NoKey {
-    pub(super) fn of(loaded: &Loaded) -> Self {
-        let notes = loaded.keys.notes.iter().map(ToString::to_string).collect();
-        Self { variable: loaded.config.gateway.provider.variables().example(), notes }
-    }
-}
-
-impl std::fmt::Display for NoKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "there is no API key to serve. Give one of:\n  \
-             - a variable: {0}=… keypool serve (or {0}S=…,…)\n  \
-             - a key file: one key a line in key.txt, or in another one with --keys FILE\n  \
-             - the database: keypool add-key asks for a key and keeps it, encrypted; keypool import FILE takes many\n  \
-             - the configuration: [[keys]] in keypool.toml, or in another one with --config FILE",
-            self.variable
-        )?;
-        for note in self.notes.iter().take(20) {
-            write!(f, "\n  {note}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for NoKey {}

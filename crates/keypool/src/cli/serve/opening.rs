@@ -1,0 +1,47 @@
+//! What `serve` opens before anybody is let in: the database, the pool over it, the tenants that it knows.
+
+use anyhow::anyhow;
+use tower_keypool::{KeyPool, OpenError, config::StoreUrl};
+
+use crate::{
+    cli::Failure,
+    config::Loaded,
+    database::{Joined, Records, Site, Unjoined, tenants},
+    gateway::tenant::{From as TenantsFrom, Tenants},
+};
+
+/// The database that processes share, where one was asked for.
+pub(in crate::cli) async fn join(site: &Site, loaded: &Loaded) -> Result<Joined, Failure> {
+    if matches!((site, &loaded.store.url), (Site::Memory, None | Some(StoreUrl::Auto))) {
+        tracing::error!("there is no home directory: counts are kept in memory (name a file with --db)");
+    }
+    Joined::of(site).await.map_err(|error| match error {
+        Unjoined::Wrong(error) => Failure::config(error),
+        Unjoined::Failed(error) => Failure::run(error),
+    })
+}
+
+/// The pool, with what the database knows of it.
+pub(in crate::cli) async fn pool(loaded: &Loaded, joined: Joined) -> Result<KeyPool, Failure> {
+    joined.open(loaded.builder(), &loaded.store).await.map_err(|error| match error {
+        OpenError::Store(error) => Failure::run(error),
+        error @ OpenError::Missing { .. } => Failure::run(error),
+        error => Failure::config(anyhow!("the keys: {error}")),
+    })
+}
+
+/// The tenants that commands have added are known before anybody is let in; by which revision.
+pub(super) async fn known_tenants(records: &Records, tenants: &Tenants) -> Result<Option<u64>, Failure> {
+    match tenants::news(records, None).await {
+        Ok(Some((revision, grants))) => {
+            tenants.set(TenantsFrom::Commands, grants);
+            Ok(Some(revision))
+        }
+        Ok(None) => Ok(None),
+        Err(error) if error.is_unreachable() => {
+            tracing::warn!("{error}; tenants in it are not known yet");
+            Ok(None)
+        }
+        Err(error) => Err(Failure::run(error)),
+    }
+}
