@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{KeySpec, Problem, key_file::LineError};
-use crate::key::{Key, KeyId};
+use crate::key::{Key, KeyId, holds};
 
 /// What kind of source it is. Where several say something of a key, the first in this order holds; a key that any of
 /// them switches off is off.
@@ -114,8 +114,10 @@ impl KeySet {
         let Self { keys, notes } = self;
         keys.retain(|spec| {
             let is_secret = |name: &Option<String>| name.as_ref().is_some_and(|name| secrets.contains(name));
-            if is_secret(&spec.id) || is_secret(&spec.owner) || is_secret(&spec.billing_account) {
-                let message = "a name of it is a key, and names are shown: the key is not used";
+            let mut labels = spec.labels.iter().flat_map(|(name, value)| [name, value]);
+            let is_labelled = labels.any(|text| holds(text, |piece| secrets.contains(piece)));
+            if is_secret(&spec.id) || is_secret(&spec.owner) || is_secret(&spec.billing_account) || is_labelled {
+                let message = "a name or label of it is a key, and these are shown: the key is not used";
                 notes.push(Problem::new(spec.origin(), "", message));
                 return false;
             }

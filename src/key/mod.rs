@@ -3,8 +3,10 @@
 mod config;
 mod id;
 mod secret;
+mod shown;
 
 pub use config::{Key, Priority, Tier};
 pub use id::KeyId;
 pub(crate) use secret::rarest;
 pub use secret::{InvalidSecret, Secret};
+pub(crate) use shown::holds;

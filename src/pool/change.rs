@@ -117,7 +117,7 @@ impl KeyPool {
         self.change(id, |state, slot, now| state.replace(slot, secret, now))
     }
 
-    /// Switches a key off until it is enabled. `reason` is shown; it must not hold the secret.
+    /// Switches a key off until it is enabled. `reason` is shown; it must not hold a [secret](Self::holds_secret).
     ///
     /// # Errors
     /// [`KeyError::UnknownId`].

@@ -63,6 +63,7 @@ mod served_by;
 mod settle;
 mod sharing;
 mod short;
+mod shown;
 mod shutdown;
 mod snapshot;
 mod state;

@@ -198,6 +198,15 @@ impl Roster {
         self.by_secret.find(secret_hash(secret), is_it).copied()
     }
 
+    /// Whether this is the secret of a key that is in.
+    pub(super) fn has_secret(&self, secret: &str) -> bool {
+        let is_it = |slot: &u32| {
+            let key = &self.keys[*slot as usize];
+            !key.removed && key.secret.expose() == secret
+        };
+        self.by_secret.find(hash_of(secret), is_it).is_some()
+    }
+
     pub(super) fn owner_named(&self, name: &str) -> Option<u32> {
         self.owner_names.get(name).copied()
     }

@@ -6,7 +6,8 @@ use std::{
     fmt,
 };
 
-use super::{ImportRecord, KeptSecret, KeyRecord, KeySettings, KeyStanding};
+use super::{ImportRecord, KeptSecret, KeyRecord, KeySettings, KeyStanding, record::secret_hash};
+use crate::key::holds;
 
 /// A store's keys, open for changes.
 ///
@@ -127,6 +128,13 @@ impl KeyBook {
     /// The key of this secret.
     pub fn by_hash(&self, hash: &str) -> Option<&BookKey> {
         self.keys.get(hash)
+    }
+
+    /// Whether a text holds the secret of a key that it knows, which must not be shown: reasons, labels, names.
+    ///
+    /// Only hashes are kept, so that each piece of a word is hashed: meant for a few hundred characters.
+    pub fn holds_secret(&self, text: &str) -> bool {
+        holds(text, |piece| self.keys.contains_key(&secret_hash(piece)))
     }
 
     /// The key of this name.

@@ -9,6 +9,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 use tower_keypool::{Clock, Tick};
 
 use super::answer::Fault;
@@ -22,7 +23,11 @@ const COOKIE: &str = "keypool_session";
 const SESSION: Duration = Duration::from_secs(12 * 3600);
 /// So many at once; the oldest goes.
 const MOST_SESSIONS: usize = 256;
-/// So many wrong tokens from an address in this time, and it waits for the rest of it.
+/// No token is longer: what is need not be hashed.
+const LONGEST: usize = 4096;
+/// Whether somebody may still read a stream is asked this often, at least.
+const ASKED: Duration = Duration::from_secs(15);
+/// So many wrong tokens from an address in this time, and more of them are no news for the rest of it.
 const TRIES: u32 = 10;
 const ROUND: Duration = Duration::from_secs(60);
 /// What that is called.
@@ -52,6 +57,15 @@ impl Who {
 pub(super) struct Access {
     clock: Clock,
     held: Mutex<Held>,
+    /// Somebody may do less than before.
+    less: watch::Sender<()>,
+}
+
+/// By what somebody was let in, to be asked again: the hash of the token, or of the session.
+#[derive(Clone, Debug)]
+pub(super) enum Right {
+    Token(String),
+    Session(String),
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +80,7 @@ struct Held {
 
 impl Access {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, held: Mutex::default() }
+        Self { clock, held: Mutex::default(), less: watch::Sender::default() }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -78,6 +92,8 @@ impl Access {
         let mut held = self.held();
         if held.token != token {
             *held = Held { token, ..Held::default() };
+            drop(held);
+            self.less.send_replace(());
         }
     }
 
@@ -95,20 +111,44 @@ impl Access {
         }
     }
 
-    /// Whether this is the token. Whoever was wrong too often is not heard for a while.
-    pub(super) fn try_token(&self, token: &[u8], from: IpAddr) -> Result<(), Fault> {
-        let (now, from) = (self.clock.tick(), block_of(from));
-        let mut held = self.held();
-        if let Some((since, times)) = held.failed.get(&from) {
-            let spent = now.since(*since);
-            if spent < ROUND && *times >= TRIES {
-                let seconds = (ROUND.saturating_sub(spent)).as_secs() + 1;
-                let fault =
-                    Fault::new(StatusCode::TOO_MANY_REQUESTS, THROTTLED, "too many wrong tokens: wait a moment");
-                return Err(fault.with(header::RETRY_AFTER, HeaderValue::from(seconds)));
+    /// By what these headers were let in.
+    pub(super) fn right(&self, who: Who, headers: &HeaderMap) -> Option<Right> {
+        match who {
+            Who::Token => self.held().token.clone().map(Right::Token),
+            Who::Session => self.session_in(headers).map(Right::Session),
+        }
+    }
+
+    /// Until whoever was let in by this may no more: the session ended, or there is another token.
+    pub(super) async fn lost(&self, right: &Right) {
+        let mut less = self.less.subscribe();
+        while let Some(left) = self.lasts(right) {
+            tokio::select! {
+                // The sender is ours.
+                _ = less.changed() => {}
+                () = tokio::time::sleep(left.min(ASKED)) => {}
             }
         }
-        let hash = hash_of(token);
+    }
+
+    /// How much longer it lasts, as far as it is known; `None`: it does not.
+    fn lasts(&self, right: &Right) -> Option<Duration> {
+        let (now, held) = (self.clock.tick(), self.held());
+        match right {
+            Right::Token(token) => (held.token.as_ref() == Some(token)).then_some(ASKED),
+            Right::Session(name) => {
+                let left = SESSION.saturating_sub(now.since(*held.sessions.get(name)?));
+                (!left.is_zero()).then_some(left)
+            }
+        }
+    }
+
+    /// Whether this is the token. What is right is heard at any time, so that whoever shares an address with somebody
+    /// who is wrong, and on purpose, is not kept out; of what is wrong, only the first few times each minute are news.
+    pub(super) fn try_token(&self, token: &[u8], from: IpAddr) -> Result<(), Fault> {
+        let (now, from) = (self.clock.tick(), block_of(from));
+        let hash = (token.len() <= LONGEST).then(|| hash_of(token)).unwrap_or_default();
+        let mut held = self.held();
         let same = held.token.as_ref().is_some_and(|ours| ours.as_bytes().ct_eq(hash.as_bytes()).into());
         if same {
             return Ok(());
@@ -124,6 +164,11 @@ impl Access {
         if now.since(*since) >= ROUND {
             (*since, *times) = (now, 0);
         }
+        if *times >= TRIES {
+            let seconds = ROUND.saturating_sub(now.since(*since)).as_secs() + 1;
+            let fault = Fault::new(StatusCode::TOO_MANY_REQUESTS, THROTTLED, "too many wrong tokens: wait a moment");
+            return Err(fault.with(header::RETRY_AFTER, HeaderValue::from(seconds)));
+        }
         *times += 1;
         Err(refused("that is not the administrator's token"))
     }
@@ -138,6 +183,7 @@ impl Access {
         if held.sessions.len() >= MOST_SESSIONS {
             let oldest = held.sessions.iter().min_by_key(|(_, begun)| **begun).map(|(name, _)| name.clone());
             oldest.and_then(|oldest| held.sessions.remove(&oldest));
+            self.less.send_replace(());
         }
         held.sessions.insert(session.name(), now);
         let seconds = SESSION.as_secs();
@@ -150,6 +196,7 @@ impl Access {
     pub(super) fn end(&self, headers: &HeaderMap, secured: bool) -> Option<HeaderValue> {
         if let Some(name) = self.session_in(headers) {
             self.held().sessions.remove(&name);
+            self.less.send_replace(());
         }
         cookie("", 0, secured).ok()
     }
@@ -188,7 +235,7 @@ fn token_in(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 /// A subscriber has 2^64 addresses of IPv6.
-fn block_of(address: IpAddr) -> IpAddr {
+pub(super) fn block_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
         address @ IpAddr::V4(_) => address,
@@ -233,16 +280,18 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_wrong_too_often_waits_and_nobody_else_does() {
+    fn whoever_is_wrong_too_often_waits_and_nobody_who_is_right_does() {
         let (access, clock) = access();
         for _ in 0..TRIES {
             assert_eq!(access.try_token(b"wrong", HERE).unwrap_err().status, 401);
         }
-        let fault = access.try_token(b"the-admin-token-1", HERE).unwrap_err();
+        let fault = access.try_token(b"wrong", HERE).unwrap_err();
         assert_eq!((fault.status.as_u16(), fault.header.unwrap().1), (429, HeaderValue::from(61)));
-        assert!(access.try_token(b"the-admin-token-1", "192.0.2.1".parse().unwrap()).is_ok());
+        assert!(access.try_token(b"the-admin-token-1", HERE).is_ok(), "who is right shares the address");
+        assert_eq!(access.try_token(&[b'x'; 1 << 20], HERE).unwrap_err().status, 429);
+        assert_eq!(access.try_token(b"wrong", "192.0.2.1".parse().unwrap()).unwrap_err().status, 401);
         clock.advance(ROUND);
-        assert!(access.try_token(b"the-admin-token-1", HERE).is_ok());
+        assert_eq!(access.try_token(b"wrong", HERE).unwrap_err().status, 401);
         // However many there are, so many are remembered.
         for n in 0..3_000u32 {
             let _ = access.try_token(b"wrong", IpAddr::from(n.to_be_bytes()));
@@ -276,5 +325,32 @@ mod tests {
         assert!(access.who(&other, HERE).is_err());
         let text = format!("{:?}", access.held());
         assert!(!text.contains("the-admin-token"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_right_is_lost_with_its_session_or_token() {
+        let (access, clock) = access();
+        let access = std::sync::Arc::new(access);
+        let session = || {
+            let cookie = access.begin(false).unwrap();
+            headers(header::COOKIE, cookie.to_str().unwrap().split(';').next().unwrap())
+        };
+        let follow = |right: Option<Right>| {
+            let (access, right) = (std::sync::Arc::clone(&access), right.unwrap());
+            tokio::spawn(async move { access.lost(&right).await })
+        };
+        let (one, other) = (session(), session());
+        let token = follow(access.right(Who::Token, &HeaderMap::new()));
+        let (one_is, other_is) = (follow(access.right(Who::Session, &one)), follow(access.right(Who::Session, &other)));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(!one_is.is_finished() && !other_is.is_finished() && !token.is_finished());
+        access.end(&one, false);
+        one_is.await.unwrap();
+        assert!(!other_is.is_finished());
+        clock.advance(SESSION);
+        other_is.await.unwrap();
+        assert!(!token.is_finished());
+        access.change(Some(hash_of(b"the-admin-token-2")));
+        token.await.unwrap();
     }
 }

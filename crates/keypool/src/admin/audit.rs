@@ -9,7 +9,11 @@ use std::{
 use serde::Serialize;
 use serde_json::json;
 
-use super::{access::Who, feed::Feed};
+use super::{
+    access::Who,
+    attempts::{Attempts, Failed},
+    feed::Feed,
+};
 use crate::standing::now_ms;
 
 /// So many are remembered.
@@ -32,33 +36,59 @@ pub(super) struct Change {
     result: String,
 }
 
+impl Change {
+    fn new(who: Who, from: IpAddr, what: &'static str, key: Option<String>, result: &str) -> Self {
+        let from = from.to_canonical().to_string();
+        Self { at: now_ms(), who: who.word(), from, what, key, result: result.to_owned() }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Audit {
     recent: Mutex<VecDeque<Change>>,
+    /// Whoever only knocks presses no change out of the others.
+    failed: Mutex<Attempts>,
     feed: Arc<Feed>,
 }
 
 impl Audit {
     pub(super) fn new(feed: Arc<Feed>) -> Self {
-        Self { recent: Mutex::default(), feed }
+        Self { recent: Mutex::default(), failed: Mutex::default(), feed }
     }
 
     /// Something was to be changed. `key`: a name that is known, never what was typed.
     pub(super) fn note(&self, who: Who, from: IpAddr, what: &'static str, key: Option<String>, result: &str) {
-        let from = from.to_canonical().to_string();
-        tracing::info!(
-            name: "keypool.admin_change", target: "keypool::audit",
-            who = who.word(), from = from.as_str(), what, key = key.as_deref(), result, "changed by an administrator",
-        );
-        let change = Change { at: now_ms(), who: who.word(), from, what, key, result: result.to_owned() };
-        self.feed.tell(json!({
-            "event": "audit", "who": change.who, "from": change.from, "what": what, "key": change.key, "result": result,
-        }));
+        let change = Change::new(who, from, what, key, result);
+        self.tell(&change);
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.len() == REMEMBERED {
             recent.pop_front();
         }
         recent.push_back(change);
+    }
+
+    /// Somebody would log in, and was wrong.
+    pub(super) fn note_failed(&self, from: IpAddr, result: &str) {
+        let news = self.failed.lock().unwrap_or_else(PoisonError::into_inner).note(from, now_ms());
+        if news {
+            self.tell(&Change::new(Who::Token, from, "login", None, result));
+        }
+    }
+
+    fn tell(&self, change: &Change) {
+        let Change { who, from, what, key, result, .. } = change;
+        tracing::info!(
+            name: "keypool.admin_change", target: "keypool::audit",
+            who, from = from.as_str(), what, key = key.as_deref(), result = result.as_str(), "changed by an administrator",
+        );
+        self.feed.tell(json!({
+            "event": "audit", "who": who, "from": from, "what": what, "key": key, "result": result,
+        }));
+    }
+
+    /// Log-ins that failed, by address, the last at the end.
+    pub(super) fn failed(&self) -> Vec<Failed> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).all()
     }
 
     /// The last of them, oldest first.

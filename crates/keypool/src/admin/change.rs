@@ -84,6 +84,18 @@ impl Admin {
         Ok(Some(done(edited.await?, LASTING)))
     }
 
+    /// Whether these may be shown: none holds a key of a pool that runs here.
+    fn showable<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Result<(), Fault> {
+        let scene = self.scene();
+        let pools = || std::iter::once(&scene.pool).chain(scene.beside.values());
+        for text in texts {
+            if pools().any(|pool| pool.holds_secret(text)) {
+                return Err(EditError::Wrong(edits::HOLDS_A_KEY.to_owned()).into());
+            }
+        }
+        Ok(())
+    }
+
     /// A key of this process's pool by its name.
     async fn running(&self, typed: &str) -> Result<KeyId, Fault> {
         let views = views(self.scene().pool.clone()).await?;
@@ -94,8 +106,9 @@ impl Admin {
         let why: Why = body_or_none(asked)?;
         let reason = why.reason.unwrap_or_else(|| "by an administrator".to_owned());
         edits::reason(&reason)?;
+        self.showable([reason.as_str()])?;
         let said = reason.clone();
-        if let Some(done) = self.each(typed, move |book, id| Ok(book.disable(id, &said)?)).await? {
+        if let Some(done) = self.each(typed, move |book, id| edits::disable(book, id, &said)).await? {
             return Ok(done);
         }
         let id = self.running(typed).await?;
@@ -117,6 +130,7 @@ impl Admin {
         let (weight, priority) = said.place();
         let words = said.words();
         words.check()?;
+        self.showable(words.said.iter().map(|(_, value)| value.as_str()))?;
         if words.is_empty() {
             return Err(Fault::wrong("nothing is said of the key"));
         }
@@ -145,6 +159,10 @@ impl Admin {
             spec.set("id", id).map_err(|error| edits::wrong("id", &error))?;
         }
         said.words().apply(&mut spec)?;
+        self.showable(edits::shown_of(&spec))?;
+        if edits::shown_of(&spec).any(|text| text.contains(spec.secret())) {
+            return Err(EditError::Wrong(edits::HOLDS_A_KEY.to_owned()).into());
+        }
         let Some(database) = &self.database else {
             let id = self.scene().pool.add(spec.key()).map_err(|error| refused(&error))?;
             let told = json!({ "id": id, "added": true, "acts": PASSING });

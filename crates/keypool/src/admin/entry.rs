@@ -104,10 +104,11 @@ impl Admin {
         let body = read(body, LONGEST).await?;
         let login: Login = serde_json::from_slice(&body).map_err(|_| Fault::wrong("expected {\"token\": \"…\"}"))?;
         let tried = self.access.try_token(login.token.trim().as_bytes(), from);
-        let result = tried.as_ref().err().map_or("done", |fault| fault.code);
-        // A flood of them is no news.
-        if result != THROTTLED {
-            self.audit.note(Who::Token, from, "login", None, result);
+        match &tried {
+            Ok(()) => self.audit.note(Who::Token, from, "login", None, "done"),
+            // A flood of them is no news.
+            Err(fault) if fault.code == THROTTLED => {}
+            Err(fault) => self.audit.note_failed(from, fault.code),
         }
         tried?;
         let cookie = self.access.begin(secured)?;

@@ -103,15 +103,18 @@ impl Feed {
         recent.told.iter().skip(left_out).map(|told| told.value.clone()).collect()
     }
 
-    /// What happens from now on.
-    pub(super) fn stream(&self) -> Result<Answer, Fault> {
+    /// What happens from now on, until its reader has `lost` the right to it.
+    pub(super) fn stream(&self, lost: impl Future<Output = ()> + Send + 'static) -> Result<Answer, Fault> {
         let Ok(place) = Arc::clone(&self.readers).try_acquire_owned() else {
             let why = "as many read the events as may at once";
             return Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_readers", why));
         };
-        let heard = (self.sender.subscribe(), self.ended.subscribe());
-        let told_next = stream::unfold(heard, |(mut receiver, mut ended)| async move {
+        let lost: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(lost);
+        let heard = (self.sender.subscribe(), self.ended.subscribe(), lost);
+        let told_next = stream::unfold(heard, |(mut receiver, mut ended, mut lost)| async move {
             let next = tokio::select! {
+                biased;
+                () = &mut lost => return None,
                 next = tokio::time::timeout(QUIET, receiver.recv()) => next,
                 _ = ended.wait_for(|ended| *ended) => return None,
             };
@@ -123,7 +126,7 @@ impl Feed {
                 }
                 Ok(Err(broadcast::error::RecvError::Closed)) => return None,
             };
-            Some((Bytes::from(text), (receiver, ended)))
+            Some((Bytes::from(text), (receiver, ended, lost)))
         });
         // So that whoever waits for the head knows at once that it is there.
         let begin = stream::once(async { Bytes::from_static(b": keypool\n\n") });

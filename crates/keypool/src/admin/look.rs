@@ -1,5 +1,7 @@
 //! What is only looked at: the pool, what happens, who is there.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use tower_keypool::store::StoreError;
 
@@ -46,7 +48,9 @@ impl Admin {
             let most = asked.number("recent", REMEMBERED)?;
             return Ok(fine(&json!({ "events": self.feed.recent(most) })));
         }
-        self.feed.stream()
+        let access = Arc::clone(&self.access);
+        let right = access.right(asked.who, &asked.headers).ok_or_else(gone)?;
+        self.feed.stream(async move { access.lost(&right).await })
     }
 
     pub(super) async fn processes(&self) -> Result<Value, Fault> {
@@ -96,6 +100,11 @@ impl Admin {
         }
         Ok(json!({ "tenants": told }))
     }
+}
+
+/// The right went while it was asked.
+fn gone() -> Fault {
+    Fault::new(http::StatusCode::UNAUTHORIZED, "unauthorized", "what let this request in is no more")
 }
 
 impl Admin {

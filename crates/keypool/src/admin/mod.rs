@@ -4,6 +4,7 @@
 
 mod access;
 mod answer;
+mod attempts;
 mod audit;
 mod change;
 mod entry;
@@ -56,7 +57,7 @@ const MAIN: &str = "main";
 
 /// The API.
 pub struct Admin {
-    access: Access,
+    access: Arc<Access>,
     clock: Clock,
     began: Tick,
     scene: RwLock<Arc<Scene>>,
@@ -83,7 +84,7 @@ impl Admin {
     /// Over what runs here.
     pub(crate) fn new(scene: Scene, fixed: Fixed, trails: &Arc<Trails>, clock: Clock) -> Self {
         let feed = Arc::new(Feed::new());
-        let access = Access::new(clock.clone());
+        let access = Arc::new(Access::new(clock.clone()));
         access.change(scene.loaded.admin.token_hash.clone());
         trails.turn(access.is_on());
         let Fixed { database, records, reload, process, used } = fixed;
@@ -193,7 +194,10 @@ impl Admin {
             What::Tenants => Ok(fine(&self.tenants().await?)),
             What::Requests => Ok(fine(&self.requests())),
             What::Request => Ok(fine(&self.request(&asked.id)?)),
-            What::Audit => Ok(fine(&json!({ "changes": self.audit.recent() }))),
+            What::Audit => {
+                let (changes, failed) = (self.audit.recent(), self.audit.failed());
+                Ok(fine(&json!({ "changes": changes, "failed_logins": failed })))
+            }
             What::Description => Ok(fine(&openapi::description())),
             _ => Err(broken()),
         }

@@ -11,6 +11,7 @@ use super::{Failure, say, serve::NoKey};
 use crate::{
     config::{self, Effective, Inputs},
     database::{Place, Site, Stored},
+    telemetry::pretty,
 };
 
 /// Check the configuration, show what it comes to, or print its schema.
@@ -118,7 +119,7 @@ impl Config {
             Action::Show(Show { file, json }) => {
                 let look = |site: &Site| look(site).map_err(|error| format!("it cannot be read: {error}"));
                 let effective = Effective::of(&file.inputs(), look).map_err(|errors| wrong(&errors))?;
-                let text = if json { format!("{:#}", effective.json()) } else { effective.to_string() };
+                let text = if json { pretty(&effective.json()) } else { effective.to_string() };
                 say(text.trim_end());
             }
             Action::Schema => say(&format!("{:#}", config::schema())),

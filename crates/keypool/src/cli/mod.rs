@@ -234,7 +234,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// An object or a list, as `--json` prints it.
 fn say_json(value: &impl serde::Serialize) {
-    say(&serde_json::to_string_pretty(value).unwrap_or_default());
+    say(&crate::telemetry::pretty(value));
 }
 
 /// A closed pipe is no error.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tower_keypool::store::{Ledger, LedgerEntry, Placing, StoreError};
 
 use super::Records;
-use crate::standing::now_ms;
+use crate::{config::count, standing::now_ms};
 
 /// The kind of its entries: one a day for each life of a process.
 const USED: &str = "used";
@@ -22,6 +22,8 @@ const MOST: usize = 1024;
 const MOST_MODELS: usize = 256;
 /// All others'.
 const OTHERS: &str = "*";
+/// Between two tries of the last write.
+const AGAIN: Duration = Duration::from_millis(100);
 const DAY: i64 = 24 * 3_600_000;
 /// For so long it is kept.
 const KEPT: i64 = 400 * DAY;
@@ -48,6 +50,15 @@ impl Use {
         self.input_tokens = self.input_tokens.saturating_add(more.input_tokens);
         self.output_tokens = self.output_tokens.saturating_add(more.output_tokens);
     }
+
+    fn less(&self, part: &Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(part.requests),
+            failed: self.failed.saturating_sub(part.failed),
+            input_tokens: self.input_tokens.saturating_sub(part.input_tokens),
+            output_tokens: self.output_tokens.saturating_sub(part.output_tokens),
+        }
+    }
 }
 
 /// By tenant and model.
@@ -61,8 +72,9 @@ pub struct Used(Arc<Mutex<Days>>);
 struct Days {
     /// Days since 1970 in UTC.
     days: BTreeMap<i64, Models>,
-    /// Something came since it was written.
-    new: bool,
+    /// All that was booked, and as much of it as is kept.
+    booked: Use,
+    kept: Use,
 }
 
 /// A line of it.
@@ -86,7 +98,7 @@ impl Used {
     /// A model that no good answer has confirmed has no line of its own: what callers make up fills nothing.
     pub fn book(&self, tenant: &Arc<str>, model: &str, cost: &Use, now: i64) {
         let mut days = self.days();
-        days.new = true;
+        days.booked.add(cost);
         let today = days.days.entry(now.div_euclid(DAY)).or_default();
         let full = today.values().map(HashMap::len).sum::<usize>() >= MOST;
         // One of the commonest is there already.
@@ -113,26 +125,56 @@ impl Used {
 
     /// Writes what is new. `now`: in Unix milliseconds.
     pub async fn flush(&self, records: &Records, process: &str, now: i64) {
-        let entries = {
-            let mut days = self.days();
-            if !std::mem::take(&mut days.new) {
-                return;
+        // The next round has what this one could not keep.
+        let _ = self.flush_within(records, process, now, ROUND).await;
+    }
+
+    /// Writes what is left before the process ends, for as long as that takes within `wait`, and says what could not be
+    /// kept. `now`: in Unix milliseconds.
+    pub async fn close(&self, records: &Records, process: &str, now: i64, wait: Duration) -> Use {
+        let kept = async {
+            while self.flush_within(records, process, now, wait).await.is_err() {
+                tokio::time::sleep(AGAIN).await;
+            }
+        };
+        let _ = tokio::time::timeout(wait, kept).await;
+        let lost = self.unkept();
+        if lost != Use::default() {
+            let Use { requests, input_tokens, output_tokens, .. } = lost;
+            tracing::warn!(
+                "the usage of {} by tenants is lost ({input_tokens} tokens in, {output_tokens} out): the store did not \
+                 keep it within {} s",
+                count(usize::try_from(requests).unwrap_or(usize::MAX), "request"),
+                wait.as_secs(),
+            );
+        }
+        lost
+    }
+
+    /// What was booked and is not kept yet.
+    fn unkept(&self) -> Use {
+        let days = self.days();
+        days.booked.less(&days.kept)
+    }
+
+    async fn flush_within(&self, records: &Records, process: &str, now: i64, wait: Duration) -> Result<(), Unkept> {
+        let (entries, booked) = {
+            let days = self.days();
+            if days.booked == days.kept {
+                return Ok(());
             }
             let entries = days.days.iter().filter_map(|(day, models)| entry(*day, process, models));
-            entries.collect::<Vec<_>>()
+            (entries.collect::<Vec<_>>(), days.booked)
         };
-        let kept = tokio::time::timeout(ROUND, records.keep(USED, entries, Placing::Replace, now)).await;
+        let kept = tokio::time::timeout(wait, records.keep(USED, entries, Placing::Replace, now)).await;
+        let Ok(Ok(())) = kept else { return Err(Unkept) };
         let mut days = self.days();
-        match kept {
-            Ok(Ok(())) => {
-                // Yesterday's is whole, and kept.
-                let today = now.div_euclid(DAY);
-                let new = days.new;
-                days.days.retain(|day, _| *day >= today || new);
-            }
-            // The next round has it.
-            _ => days.new = true,
-        }
+        days.kept = booked;
+        // Yesterday's is whole, and kept.
+        let today = now.div_euclid(DAY);
+        let new = days.booked != booked;
+        days.days.retain(|day, _| *day >= today || new);
+        Ok(())
     }
 
     /// What was used on these days (both included), by all processes that work on these records; of this one, up to
@@ -167,6 +209,9 @@ impl Used {
     }
 }
 
+/// The store did not take it.
+struct Unkept;
+
 /// As it is kept.
 type Kept = BTreeMap<String, BTreeMap<String, Use>>;
 
@@ -182,7 +227,10 @@ fn entry(day: i64, process: &str, models: &Models) -> Option<LedgerEntry> {
 
 #[cfg(test)]
 mod tests {
+    use tower_keypool::store::Sqlite;
+
     use super::*;
+    use crate::database::Database;
 
     const NOON: i64 = 20_000 * DAY + DAY / 2;
 
@@ -208,6 +256,51 @@ mod tests {
         let told: Vec<_> = lines.iter().map(|(line, used)| (&*line.day, &*line.model, used.requests)).collect();
         assert_eq!(told, [("2024-10-04", "flash", 8), ("2024-10-05", "pro", 2)]);
         assert_eq!(lines.values().next().unwrap().input_tokens, 56);
+    }
+
+    fn file(folder: &std::path::Path) -> (Records, std::path::PathBuf) {
+        let path = folder.join("used.db");
+        (Records::Kept(Database::File(Sqlite::open(&path).unwrap())), path)
+    }
+
+    fn shown(lines: &BTreeMap<Line, Use>) -> u64 {
+        lines.values().map(|used| used.requests).sum()
+    }
+
+    #[tokio::test]
+    async fn a_write_that_was_given_up_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (records, _) = file(folder.path());
+        let used = Used::default();
+        used.book(&"acme".into(), "flash", &good(7), NOON);
+        {
+            let mut flush = Box::pin(used.flush(&records, "a", NOON));
+            // As the task is that writes every few seconds when the process ends.
+            assert!(futures_util::poll!(&mut flush).is_pending());
+        }
+        assert_eq!(used.close(&records, "a", NOON, Duration::from_secs(60)).await, Use::default());
+        let lines = Used::default().read(&records, "b", ("2024-10-04", "2024-10-04"), NOON).await.unwrap();
+        assert_eq!(shown(&lines), 1);
+    }
+
+    #[tokio::test]
+    async fn the_last_write_waits_for_a_store_and_says_what_it_did_not_keep() {
+        let folder = tempfile::tempdir().unwrap();
+        let (records, path) = file(folder.path());
+        let used = Used::default();
+        used.flush(&records, "a", NOON).await;
+        for _ in 0..3 {
+            used.book(&"acme".into(), "flash", &good(7), NOON);
+        }
+        let other = rusqlite::Connection::open(path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let lost = used.close(&records, "a", NOON, Duration::from_millis(50)).await;
+        assert_eq!((lost.requests, lost.input_tokens), (3, 21));
+        let (closing, freed) = tokio::join!(used.close(&records, "a", NOON, Duration::from_secs(60)), async {
+            other.execute_batch("COMMIT")
+        });
+        freed.unwrap();
+        assert_eq!(closing, Use::default());
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use tower_keypool::{Affinity, BoxError, Demand, Error, ServedBy};
 
 use super::{
     Arriving, Gateway, Setup, asking,
+    crowd::Place,
     dialect::{Dialect, Refusal},
     failed,
     guard::Local,
@@ -248,7 +249,7 @@ where
     pub(super) async fn socket(
         &self,
         setup: &Setup<S>,
-        parts: Parts,
+        (parts, place): (Parts, Option<Arc<Place>>),
         tenant: Result<Arc<Tenant>, Refusal>,
         dialect: Dialect,
     ) -> (Outcome, Response<Said<B>>) {
@@ -258,7 +259,7 @@ where
                 Opened::Refused(NO_SOCKET_HERE)
             }
             Ok(opening) => match &setup.live {
-                Some(live) => live.open(parts, opening, &self.pipes).await,
+                Some(live) => live.open((parts, place), opening, &self.pipes).await,
                 None => Opened::Refused(NO_SOCKETS),
             },
         };

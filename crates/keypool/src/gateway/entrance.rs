@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Gateway, Setup, guard::Local};
+use super::{Gateway, Setup, crowd::Place, guard::Local};
 
 /// One connection's way into the gateway.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct Entrance<S> {
     pub(super) peer: IpAddr,
     /// What it is for.
     pub(super) door: Door,
+    /// The connection's among all that may be open. A socket keeps it until its own end.
+    pub(super) place: Option<Arc<Place>>,
     /// What the request before left for the next one; `None` while a request has it.
     left: Mutex<Option<Box<Turn<S>>>>,
 }
@@ -47,7 +49,13 @@ pub(super) struct Turn<S> {
 impl<S: Clone> Entrance<S> {
     /// The way in of a connection that came in at the address `local`.
     pub fn new(gateway: Arc<Gateway<S>>, local: Local, (peer, door): (IpAddr, Door)) -> Self {
-        Self { gateway, local, peer, door, left: Mutex::new(None) }
+        Self { gateway, local, peer, door, place: None, left: Mutex::new(None) }
+    }
+
+    /// Holds the connection's place.
+    #[must_use]
+    pub(super) fn holding(self, place: Place) -> Self {
+        Self { place: Some(Arc::new(place)), ..self }
     }
 
     /// What a request that comes now takes along.

@@ -13,7 +13,7 @@ use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
 use tokio::{
@@ -33,6 +33,7 @@ use super::{
     pace::{Arriving, Course, LEAST, Outlet, Paces, Patient, Watch},
     patience::{TICK, Ticks},
     rounds::Rounds,
+    streams::{Streams, Taken},
     tls::{Certified, Secured, Tls},
 };
 use crate::{
@@ -118,7 +119,7 @@ pub async fn serve<S, B>(
 }
 
 async fn connection<S, B>(
-    (stream, _place): (TcpStream, Place),
+    (stream, place): (TcpStream, Place),
     from: (IpAddr, Door),
     certified: Option<Certified>,
     (gateway, paces): (Arc<Gateway<S>>, Paces),
@@ -132,7 +133,7 @@ async fn connection<S, B>(
     // Answers are written in whole frames; waiting for more would only delay a stream's chunks.
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
-    let entrance = Arc::new(Entrance::new(gateway, Local::from(local), from));
+    let entrance = Arc::new(Entrance::new(gateway, Local::from(local), from).holding(place));
     let Some(certified) = certified else {
         return converse(stream, entrance, (false, paces), closes).await;
     };
@@ -181,9 +182,13 @@ async fn converse<S, B>(
         } else {
             Patient::new(answer, Watch::new(&course, &counted, (paces.body, LEAST)), &counted)
         };
-        async move { answer.await.unwrap_or_else(|stopped| Ok(stopped.map(|body| Counted::uncounted(Said::from(body))))) }
+        async move {
+            let answer =
+                answer.await.unwrap_or_else(|stopped| Ok(stopped.map(|body| Counted::uncounted(Said::from(body)))));
+            answer.map(|answer| answer.map(Taken::new))
+        }
     });
-    let server = server(&ticks);
+    let server = server(&ticks, paces.reader);
     let said = Arc::new(Course::default());
     let mut read = Watch::new(&said, &ticks, (paces.reader, 1));
     let stream = Outlet::new(stream, &said);
@@ -244,8 +249,8 @@ async fn until_closing(
     .await
 }
 
-fn server(ticks: &Ticks) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn server(ticks: &Ticks, reader: Duration) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(Streams::new(reader));
     builder.http1().timer(ticks.timer(HEAD_TIMEOUT)).header_read_timeout(HEAD_TIMEOUT);
     builder
         .http2()

@@ -21,7 +21,7 @@ use tokio::{
 use tower::{Service, ServiceExt};
 use tower_keypool::{Affinity, Demand, Error, KeyPoolService, Lease, ServedBy};
 
-use super::{blot::Blot, dialect::Refusal, tenant::Tenant};
+use super::{blot::Blot, crowd::Place, dialect::Refusal, tenant::Tenant};
 use crate::{
     client::{InPlaceOfKey, Sockets},
     outgoing::Outgoing,
@@ -106,7 +106,12 @@ pub(super) type KeyBody = tower_keypool::KeyPoolBody<hyper::body::Incoming>;
 
 impl Live {
     /// Opens one for a request.
-    pub(super) async fn open(&self, mut parts: Parts, opening: Opening, pipes: &Arc<Pipes>) -> Opened {
+    pub(super) async fn open(
+        &self,
+        (mut parts, connection): (Parts, Option<Arc<Place>>),
+        opening: Opening,
+        pipes: &Arc<Pipes>,
+    ) -> Opened {
         let Some(client) = parts.extensions.remove::<OnUpgrade>() else { return Opened::Refused(NO_SOCKET) };
         if parts.method != http::Method::GET || !parts.headers.contains_key(header::SEC_WEBSOCKET_KEY) {
             return Opened::Refused(NO_SOCKET);
@@ -140,7 +145,7 @@ impl Live {
         let lease = response.extensions().get::<ServedBy>().and_then(ServedBy::keep);
         let Some(lease) = lease else { return Opened::Refused(NOT_OPENED) };
         let provider = hyper::upgrade::on(&mut response);
-        pipes.carry(client, provider, (lease, place), opening.tenant.gone());
+        pipes.carry(client, provider, (lease, place, connection), opening.tenant.gone());
         let mut response = response.map(drop);
         switch(response.headers_mut());
         Opened::Open(response)
@@ -163,7 +168,7 @@ impl Pipes {
         &self,
         client: OnUpgrade,
         provider: OnUpgrade,
-        held: (Lease, OwnedSemaphorePermit),
+        held: (Lease, OwnedSemaphorePermit, Option<Arc<Place>>),
         mut gone: watch::Receiver<bool>,
     ) {
         let mut set = self.set();

@@ -35,6 +35,7 @@ mod rounds;
 pub mod route;
 pub mod said;
 mod seen;
+mod streams;
 mod telling;
 pub mod tenant;
 pub mod tls;
@@ -303,7 +304,8 @@ where
             let setup = Arc::clone(&turn.setup);
             self.leave(turn);
             let tenant = admitted.map(|(tenant, _)| tenant);
-            let (outcome, mut response) = Box::pin(gateway.socket(&setup, parts, tenant, dialect)).await;
+            let (outcome, mut response) =
+                Box::pin(gateway.socket(&setup, (parts, self.place.clone()), tenant, dialect)).await;
             line.end(&mut response, &gateway.traffic);
             return Ok(counted(visit, outcome, limited, response));
         }

@@ -9,23 +9,21 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Interval, MissedTickBehavior},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     dialect::{Dialect, Refusal},
-    patience::{TICK, Ticks},
+    patience::{OwnTicks, TICK, Ticks},
 };
 
 /// What a client may take its time with.
@@ -56,12 +54,12 @@ const STOPPED: Refusal = Refusal::new(
 );
 
 impl Course {
-    fn came(&self, bytes: usize) {
+    pub(super) fn came(&self, bytes: usize) {
         self.owed.store(false, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    fn owes(&self) {
+    pub(super) fn owes(&self) {
         self.owed.store(true, Ordering::Relaxed);
     }
 
@@ -114,12 +112,33 @@ impl Watch {
 pub struct Arriving {
     body: Incoming,
     course: Arc<Course>,
+    /// Once it had to be waited for.
+    notice: Option<(Arc<Notice>, Waker)>,
+}
+
+/// Tells the reader of a body that more is there, from when on it is the reader's turn: as long as that waits for
+/// something else (a key), its sender owes nothing.
+#[derive(Debug)]
+struct Notice {
+    course: Arc<Course>,
+    reader: AtomicWaker,
+}
+
+impl Wake for Notice {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.course.is_over();
+        self.reader.wake();
+    }
 }
 
 impl Arriving {
     pub(super) fn new(body: Incoming, course: &Arc<Course>) -> Self {
         course.is_over();
-        Self { body, course: Arc::clone(course) }
+        Self { body, course: Arc::clone(course), notice: None }
     }
 
     /// Whoever sends it is told in this dialect when it stops.
@@ -134,9 +153,24 @@ impl Body for Arriving {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let this = &mut *self;
+        let mut polled = match &this.notice {
+            // Most bodies are there when they are asked for.
+            None => Pin::new(&mut this.body).poll_frame(cx),
+            Some(_) => Poll::Pending,
+        };
+        if polled.is_pending() {
+            let (notice, waker) = this.notice.get_or_insert_with(|| {
+                let notice = Arc::new(Notice { course: Arc::clone(&this.course), reader: AtomicWaker::new() });
+                (Arc::clone(&notice), Waker::from(notice))
+            });
+            notice.reader.register(cx.waker());
+            // Before it is asked: what comes meanwhile takes it back.
+            this.course.owes();
+            polled = Pin::new(&mut this.body).poll_frame(&mut Context::from_waker(waker));
+        }
         match &polled {
-            Poll::Pending => self.course.owes(),
+            Poll::Pending => {}
             Poll::Ready(frame) => {
                 let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref);
                 self.course.came(data.map_or(0, Bytes::len));
@@ -169,7 +203,7 @@ pin_project_lite::pin_project! {
         watch: Watch,
         ticks: Ticks,
         // Of a stream of HTTP/2, which is a task of its own; else the connection's task counts, and looks here.
-        own: Option<Pin<Box<Interval>>>,
+        own: Option<OwnTicks>,
     }
 }
 
@@ -181,11 +215,9 @@ impl<F> Patient<F> {
 
     /// In a task of its own.
     pub(super) fn alone(answer: F, course: &Arc<Course>, wait: Duration) -> Self {
-        let ticks = Ticks::default();
-        let mut every = tokio::time::interval(TICK);
-        every.reset();
-        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { answer, watch: Watch::new(course, &ticks, (wait, LEAST)), ticks, own: Some(Box::pin(every)) }
+        let own = OwnTicks::new();
+        let ticks = own.ticks().clone();
+        Self { answer, watch: Watch::new(course, &ticks, (wait, LEAST)), ticks, own: Some(own) }
     }
 }
 
@@ -197,10 +229,8 @@ impl<F: Future> Future for Patient<F> {
         if let Poll::Ready(answer) = this.answer.poll(cx) {
             return Poll::Ready(Ok(answer));
         }
-        if let Some(every) = this.own {
-            while every.as_mut().poll_tick(cx).is_ready() {
-                this.ticks.pass();
-            }
+        if let Some(own) = this.own {
+            own.poll(cx);
         }
         if this.watch.is_late(this.ticks) {
             return Poll::Ready(Err(this.watch.course.stopped()));

@@ -17,6 +17,7 @@ use std::{
 
 use hyper::rt;
 use hyper_util::rt::TokioTimer;
+use tokio::time::{Interval, MissedTickBehavior};
 
 /// A count of [`TICK`]s since a connection began, advanced by its task, which looks at all that waits afterwards.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +41,34 @@ impl Ticks {
         let count = u32::try_from(wait.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX);
         // The first tick may come at once.
         Timer { ticks: self.clone(), count: count.saturating_add(1), now: rt::Timer::now(&TokioTimer::new()) }
+    }
+}
+
+/// Ticks that a task counts for itself alone.
+#[derive(Debug)]
+pub(super) struct OwnTicks {
+    ticks: Ticks,
+    every: Pin<Box<Interval>>,
+}
+
+impl OwnTicks {
+    /// None has passed yet.
+    pub(super) fn new() -> Self {
+        let mut every = tokio::time::interval(TICK);
+        every.reset();
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { ticks: Ticks::default(), every: Box::pin(every) }
+    }
+
+    pub(super) fn ticks(&self) -> &Ticks {
+        &self.ticks
+    }
+
+    /// Counts those that have passed; the task is woken at the next.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
+        while self.every.as_mut().poll_tick(cx).is_ready() {
+            self.ticks.pass();
+        }
     }
 }
 

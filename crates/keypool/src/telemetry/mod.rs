@@ -8,6 +8,7 @@ mod files;
 mod fold;
 mod form;
 mod plain;
+mod shown;
 mod sink;
 
 pub use banner::Banner;
@@ -15,4 +16,5 @@ pub use changes::report_changes;
 pub(crate) use changes::{Told, spoken};
 pub use console::{Verbosity, say, start};
 pub(crate) use plain::{plain, plain_text};
+pub(crate) use shown::pretty;
 pub use sink::Written;

@@ -93,7 +93,9 @@ async fn only_the_administrators_token_opens_it_and_it_opens_nothing_else() {
     }
     assert_eq!(code(&last), (429, "throttled".to_owned()));
     assert!((1..=61).contains(&last.header("retry-after").parse::<u64>().unwrap()));
-    assert_eq!(with("x-keypool-admin", TOKEN).await.status, 429);
+    // Who shares its address is not kept out.
+    assert_eq!(with("x-keypool-admin", TOKEN).await.status, 200);
+    assert_eq!(with("x-keypool-admin", "wrong").await.status, 429);
     assert_eq!(hello(&running).await.status, 200);
     let said = end(running).await;
     assert!(!said.contains(TOKEN), "{said}");
@@ -459,5 +461,101 @@ async fn every_path_of_the_description_is_there_and_the_other_way_round() {
         let name = used.split('"').next().unwrap();
         assert!(schemas[name].is_object(), "{name}");
     }
+    end(running).await;
+}
+
+/// Reads the events until the stream ends; what came.
+fn events(running: &Running, name: &'static str, value: &str) -> tokio::task::JoinHandle<String> {
+    let request = Request::get(format!("{}/-/admin/events", running.url)).header(name, value.to_owned());
+    tokio::spawn(async move { String::from_utf8(ask(request, "").await.body.to_vec()).unwrap() })
+}
+
+/// Whether it is over within a moment.
+async fn ends(stream: tokio::task::JoinHandle<String>) -> bool {
+    tokio::time::timeout(Duration::from_secs(2), stream).await.is_ok_and(|ended| ended.is_ok())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_events_ends_with_what_let_it_in() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let token = home.write("admin-token", TOKEN);
+    home.write("keypool.toml", &format!("[admin]\ntoken_file = {token:?}\n"));
+    let running = home.serve(&sim, &[]);
+    let url = |path: &str| format!("{}/-/admin{path}", running.url);
+    let login = async || {
+        let answer = ask(Request::post(url("/login")), json!({ "token": TOKEN }).to_string()).await;
+        answer.header("set-cookie").split(';').next().unwrap().to_owned()
+    };
+    let (left, stays) = (login().await, login().await);
+    let (of_left, of_stays) = (events(&running, "cookie", &left), events(&running, "cookie", &stays));
+    let of_token = events(&running, "x-keypool-admin", TOKEN);
+    // All three are read.
+    while get(&running, "/events?recent=1").await["events"].as_array().unwrap().is_empty() {}
+    let out = Request::post(url("/logout")).header("cookie", &left).header("origin", &running.url);
+    assert_eq!(ask(out, "").await.status, 200);
+    assert!(ends(of_left).await, "who logged out hears no more");
+    assert!(!of_stays.is_finished() && !of_token.is_finished());
+    home.write("admin-token", "another-admin-token-of-the-test");
+    assert!(ends(of_stays).await && ends(of_token).await, "neither do they whose token is none any more");
+    end(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_log_ins_press_no_change_out_of_the_list() {
+    let (home, sim) = (Home::new(), simulator(1).await);
+    home.add(0, "one", &[]);
+    let running = home.serve(&sim, &SERVE);
+    assert_eq!(post(&running, "/keys/one/disable", &json!({ "reason": "tidying" })).await.status, 200);
+    let login = format!("{}/-/admin/login", running.url);
+    for _ in 0..40 {
+        ask(Request::post(&login), json!({ "token": "wrong" }).to_string()).await;
+    }
+    let audit = get(&running, "/audit").await;
+    let changes = audit["changes"].as_array().unwrap();
+    assert_eq!(changes.len(), 1, "{audit}");
+    assert_eq!((&changes[0]["what"], &changes[0]["key"]), (&"disable".into(), &"one".into()));
+    let failed = audit["failed_logins"].as_array().unwrap();
+    assert_eq!(
+        (failed.len(), &failed[0]["from"], &failed[0]["times"]),
+        (1, &"127.0.0.1".into(), &10.into()),
+        "{audit}"
+    );
+    let events = get(&running, "/events?recent=256").await;
+    let of_logins = events["events"].as_array().unwrap().iter().filter(|event| event["what"] == "login").count();
+    assert!((1..=4).contains(&of_logins), "ten of them are four events: {events}");
+    let said = end(running).await;
+    assert!(said.matches("what=login").count() <= 4, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shown_holds_no_key_of_the_pool() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    home.add(0, "one", &[]);
+    let in_file = home.write("key.txt", &secret(1));
+    let running = home.serve(&sim, &[&SERVE[..], &["--keys", &in_file]].concat());
+    for n in [0, 1] {
+        let text = format!("leaked:({}), see #12", secret(n));
+        let refused = post(&running, "/keys/one/disable", &json!({ "reason": text })).await;
+        assert_eq!(code(&refused), (400, "invalid_request".to_owned()));
+        for said in
+            [json!({ "labels": { "note": text } }), json!({ "source": secret(n) }), json!({ "owner": secret(n) })]
+        {
+            let refused = send(&running, Method::PATCH, "/keys/one", said.to_string()).await;
+            assert_eq!(refused.status, 400, "{refused:?}");
+        }
+        let new = json!({ "secret": secret(2), "said": { "labels": { "beside": text } } });
+        assert_eq!(post(&running, "/keys", &new).await.status, 400);
+        home.run(&["keys", "disable", "one", "--reason", &text]).bad(2, "holds a key");
+    }
+    let own = json!({ "secret": secret(3), "id": "three", "said": { "labels": { "own": secret(3) } } });
+    assert_eq!(post(&running, "/keys", &own).await.status, 400);
+    home.run(&["keys", "set", "one", "--label", &format!("note:{}", secret(0))]).bad(2, "holds a key");
+    let long = post(&running, "/keys/one/disable", &json!({ "reason": "why ".repeat(200) })).await;
+    assert_eq!(long.status, 400);
+    assert_eq!(home.key("one")["state"], "usable");
+    // What is no key stays.
+    let fine = post(&running, "/keys/one/disable", &json!({ "reason": "AIzaSyTEST-home-key is the prefix" })).await;
+    assert_eq!(fine.status, 200);
     end(running).await;
 }

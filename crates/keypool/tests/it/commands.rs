@@ -202,3 +202,16 @@ fn completions_and_manual_pages_know_every_command() {
         assert!(page.contains(".TH") && page.contains("Examples"), "{name}");
     }
 }
+
+#[test]
+fn json_steers_no_terminal() {
+    let home = Home::new();
+    let reason = "größe \u{9b}31m\u{202e}gpj.exe\u{2028}模型";
+    home.add(0, "one", &[]);
+    home.run(&["keys", "disable", "one", "--reason", reason]).good();
+    let out = home.run(&["keys", "--json"]).good();
+    assert!(!out.contains(['\u{9b}', '\u{202e}', '\u{2028}']), "{out}");
+    assert!(out.contains("\\u009b31m\\u202egpj.exe\\u2028模型"), "{out}");
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(told.to_string().contains(reason), "it means the same: {told}");
+}

@@ -175,6 +175,74 @@ async fn who_reads_slowly_is_not() {
     assert_eq!(in_flight(&pool), 1);
 }
 
+/// Its connection answers pings all the while.
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_of_a_stream_loses_it_alone_and_gives_the_key_back() {
+    use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+
+    let (pool, served) = pool_over(&endless().await).await;
+    let client = Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .http2_initial_stream_window_size(16 << 10)
+        .build_http::<Full<Bytes>>();
+    let ask = || {
+        let request = Request::post(served.url("/v1beta/models/m:generateContent"));
+        client.request(request.header("x-goog-api-key", PLACEHOLDER).body(Full::from("{}")).unwrap())
+    };
+    let (stopped, slow) = (ask().await.unwrap(), ask().await.unwrap());
+    assert_eq!((stopped.status(), slow.status()), (http::StatusCode::OK, http::StatusCode::OK));
+    let (mut slow, clock) = (slow.into_body(), Clock::system());
+    let began = clock.tick();
+    let waited = |began| clock.tick().since(began).as_secs();
+    while in_flight(&pool) == 2 {
+        assert!(waited(began) < 660, "it is not given up");
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        slow.frame().await.unwrap().unwrap();
+    }
+    assert!(waited(began) >= 590, "after {} s", waited(began));
+    // The other goes on as long as somebody reads it.
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_mins(8)).await;
+        for _ in 0..8 {
+            slow.frame().await.unwrap().unwrap();
+        }
+        assert_eq!(in_flight(&pool), 1);
+    }
+    assert!(stopped.into_body().collect().await.is_err(), "it is told that this is not all");
+}
+
+/// As long as a request waits for a key nobody asks its sender for more.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_waits_for_a_key_is_not_late() {
+    let (upstream, mut came) = recording().await;
+    let upstream = format!("http://{upstream}");
+    let key = Key::new(ONE).id("one").max_concurrent(1);
+    let pool = KeyPool::builder(Gemini::at(&upstream).unwrap()).key(key).wait(Duration::from_mins(10)).build().unwrap();
+    let client = Upstream::new(pool.provider().base());
+    let stack = stack::stack_over(&pool, Models::new(), Retry::new(), client);
+    let served = Served::within(stack, &upstream, Bounds::default()).await;
+    for path in ["/v1beta/models/m:generateContent", "/v1beta/openai/chat/completions"] {
+        let held = pool.try_acquire("m").unwrap();
+        let body = format!("{{\"model\":\"m\",\"messages\":[],\"x\":\"{}\"}}", "y".repeat(300_000));
+        let (first, rest) = body.split_at(200);
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        stream.write_all(call(path, body.len()).as_bytes()).await.unwrap();
+        stream.write_all(first.as_bytes()).await.unwrap();
+        // It is asked for the rest by now.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (mut read, mut write) = stream.into_split();
+        let rest = rest.to_owned();
+        let sent = tokio::spawn(async move { write.write_all(rest.as_bytes()).await.map(|()| write) });
+        tokio::time::sleep(Duration::from_mins(4)).await;
+        drop(held);
+        let mut answer = String::new();
+        read.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+        assert!(came.recv().await.is_some());
+        drop(sent.await);
+    }
+}
+
 #[tokio::test]
 async fn connections_have_a_bound_and_a_place_that_comes_free_is_taken() {
     let paces = Paces { body: Duration::from_secs(60), reader: Duration::from_secs(60) };

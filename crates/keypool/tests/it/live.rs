@@ -7,7 +7,10 @@ use http::Request;
 use keypool::{
     database::Records,
     gateway::{
+        Paces,
         capability::hash_of,
+        listen::Bounds,
+        resource::Unknown,
         tenant::{From, Grant},
         token::PLACEHOLDER,
     },
@@ -207,4 +210,37 @@ async fn who_is_revoked_loses_the_socket_and_the_end_takes_all() {
     served.stop().await;
     assert!(stays.hear().await.is_none());
     until("no lease is left", || pool.snapshot().in_flight == 0).await;
+}
+
+/// Whoever opens sockets could hold as many connections as he likes.
+#[tokio::test]
+async fn sockets_count_among_the_connections_until_they_end() {
+    let sim = sim().await;
+    let pool = pool(&sim);
+    let paces = Paces { body: Duration::from_secs(60), reader: Duration::from_secs(60) };
+    let bounds = Bounds { connections: 2, of_one_address: 2, paces };
+    let (served, _) = Served::kept_within(&pool, &sim.url(), Records::default(), (Unknown::Refuse, bounds)).await;
+    let key = format!("x-goog-api-key: {PLACEHOLDER}\r\n");
+    let (one, _two) = (open(&served, &key).await, open(&served, &key).await);
+    for _ in 0..20 {
+        // The connections' tasks have ended by then.
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..5 {
+        let refused = TcpStream::connect(served.address).await.unwrap();
+        let mut told = String::new();
+        let read = tokio::time::timeout(Duration::from_secs(5), { refused }.read_to_string(&mut told)).await;
+        assert!(read.is_ok() && told.starts_with("HTTP/1.1 503 "), "{told}");
+    }
+    drop(one);
+    until("its lease ends", || pool.snapshot().in_flight == 1).await;
+    let again = open(&served, &key).await;
+    assert_eq!(pool.snapshot().in_flight, 2);
+    drop(again);
+}
+
+async fn open(served: &Served, headers: &str) -> Socket {
+    let socket = Socket::open(served.address, PATH, headers).await;
+    assert!(socket.head.starts_with("HTTP/1.1 101 "), "{}", socket.head);
+    socket
 }

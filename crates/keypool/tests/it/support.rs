@@ -75,6 +75,16 @@ impl Served {
         records: Records,
         unknown: Unknown,
     ) -> (Self, Arc<Tenants>) {
+        Self::kept_within(pool, upstream, records, (unknown, Bounds::default())).await
+    }
+
+    /// The same within these bounds.
+    pub(crate) async fn kept_within(
+        pool: &KeyPool,
+        upstream: &str,
+        records: Records,
+        (unknown, bounds): (Unknown, Bounds),
+    ) -> (Self, Arc<Tenants>) {
         let base = Base::parse(upstream).unwrap();
         let stack = stack::stack(pool, Models::new(), Retry::new());
         let sockets = Sockets::trusting(&base, Roots::mozilla());
@@ -83,7 +93,7 @@ impl Served {
         let gateway = Gateway::new(Setup { live, unknown, ..setup }, base, Clock::system());
         let gateway = gateway.keeping(records, pool.clone());
         let tenants = Arc::clone(gateway.tenants());
-        (Self::serving(gateway).await, tenants)
+        (Self::bounded(gateway, bounds).await, tenants)
     }
 
     /// Serves THE stack over one key, with dialects met so.

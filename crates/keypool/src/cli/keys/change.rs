@@ -132,7 +132,11 @@ impl Disable {
     pub(super) fn run(self) -> Result<(), Failure> {
         let reason = self.reason;
         edits::reason(&reason).map_err(|error| Failure::config(anyhow!("--reason: {error}")))?;
-        self.which.each_anywhere("disabled", move |book, id| Ok(book.disable(id, &reason)?))
+        let configured = Configured::of(&self.which.place.database).keys;
+        if configured.iter().any(|spec| reason.contains(spec.secret())) {
+            return Err(Failure::config(anyhow!("--reason: {}", edits::HOLDS_A_KEY)));
+        }
+        self.which.each_anywhere("disabled", move |book, id| edits::disable(book, id, &reason))
     }
 }
 

@@ -8,7 +8,8 @@ mod opening;
 use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use anyhow::{Context, anyhow};
@@ -147,6 +148,9 @@ Under /-/ it tells of itself: /-/metrics (Prometheus), /-/health, /-/ready.
 
 Exit codes: 0 ended by Ctrl-C or SIGTERM, 1 the system failed, 2 command line, key file or configuration is wrong.";
 
+/// So long the last counts are waited for, whatever is left of the grace.
+const LAST_WRITE: Duration = Duration::from_secs(5);
+
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         let mut inputs = self.inputs();
@@ -278,8 +282,9 @@ impl Serve {
                 })
             };
             let reload = Reload { inputs, loaded, keys, pool: pool.clone(), apply, asks }.follow();
+            let ending = Arc::new(OnceLock::new());
             let interrupted = {
-                let gateway = Arc::clone(&gateway);
+                let (gateway, ending, clock) = (Arc::clone(&gateway), Arc::clone(&ending), pool.clock().clone());
                 async move {
                     stopped.await;
                     gateway.leave();
@@ -288,6 +293,7 @@ impl Serve {
                         tracing::info!("ending: not ready any more, requests are taken for another {seconds} s");
                         tokio::time::sleep(drain).await;
                     }
+                    let _ = ending.set(clock.tick());
                     tracing::info!(
                         "ending: answers under way get {} s; Ctrl-C again ends at once",
                         grace.as_secs_f64()
@@ -313,7 +319,10 @@ impl Serve {
             for task in [present, counting] {
                 task.abort();
             }
-            used.flush(&records, &process.id, standing::now_ms()).await;
+            // What answers left of their time, and never less than a store needs that is only busy.
+            let spent = ending.get().map_or(grace, |began| pool.clock().tick().since(*began));
+            let wait = grace.saturating_sub(spent).max(LAST_WRITE);
+            used.close(&records, &process.id, standing::now_ms(), wait).await;
             processes::leave(&records, &process).await;
             pool.shutdown().await;
             changes.abort();

@@ -1,6 +1,8 @@
 //! Changes of keys by hand, whoever makes them: a command, or an administrator of a running gateway. All go through the
 //! database's [`KeyBook`], several keys together or not at all.
 
+mod shown;
+
 use std::fmt;
 
 use tower_keypool::{
@@ -10,6 +12,9 @@ use tower_keypool::{
     },
     store::{Added, BookError, ImportRecord, Keeping, KeptSecret, KeyBook, KeyRecord, KeySettings, StoreError},
 };
+
+use shown::shows_a_key;
+pub use shown::{HOLDS_A_KEY, disable, reason, shown_of};
 
 use crate::{
     database::{Database, SecretKey},
@@ -222,7 +227,7 @@ impl Words {
         let mut spec = KeySpec::new("", Origin::Default);
         self.apply(&mut spec)?;
         if shows_a_key(book, &spec) {
-            return Err(EditError::wrong("that name is a key, and names are shown"));
+            return Err(EditError::wrong(HOLDS_A_KEY));
         }
         let mut outcome = Ok(());
         book.say(id, |said| outcome = self.settle(said))?;
@@ -280,27 +285,10 @@ fn forget(said: &mut KeySettings, name: &str) -> Result<(), WrongWord> {
     Ok(())
 }
 
-/// Whether what is shown of a key is a key.
-fn shows_a_key(book: &KeyBook, spec: &KeySpec) -> bool {
-    let names = [&spec.id, &spec.owner, &spec.billing_account].into_iter().flatten();
-    names.map(|name| KeySpec::new(name.as_str(), Origin::Default).hash()).any(|hash| book.by_hash(&hash).is_some())
-}
-
-/// Why a key is switched off, which is shown.
-///
-/// # Errors
-/// When it looks like a key.
-pub fn reason(text: &str) -> Result<(), EditError> {
-    if KeySpec::read(text, &[], Origin::Default).is_ok() {
-        return Err(EditError::wrong("the reason looks like a key, and reasons are shown"));
-    }
-    Ok(())
-}
-
 /// Adds a key; and why it is switched off, where it was before.
 ///
 /// # Errors
-/// When its name is taken, or is a key.
+/// When its name is taken, or what would be shown of it holds a key.
 pub fn add(
     book: &mut KeyBook,
     spec: &KeySpec,
@@ -308,7 +296,7 @@ pub fn add(
     created: i64,
 ) -> Result<(Added, Option<String>), EditError> {
     if shows_a_key(book, spec) {
-        return Err(EditError::wrong("a name of it is a key, and names are shown"));
+        return Err(EditError::wrong(HOLDS_A_KEY));
     }
     let said = spec.settings();
     let hash = said.hash.clone();

@@ -1,0 +1,51 @@
+//! What is shown of keys holds none: names, labels, and why one is switched off.
+
+use tower_keypool::{
+    config::{KeySpec, Origin},
+    store::KeyBook,
+};
+
+use super::EditError;
+
+/// Whether what is shown of a key holds a key.
+pub(super) fn shows_a_key(book: &KeyBook, spec: &KeySpec) -> bool {
+    shown_of(spec).any(|text| book.holds_secret(text) || text.contains(spec.secret()) && !spec.secret().is_empty())
+}
+
+/// What of a key's settings is shown.
+pub fn shown_of(spec: &KeySpec) -> impl Iterator<Item = &str> {
+    let names = [&spec.id, &spec.owner, &spec.billing_account].into_iter().flatten();
+    let labels = spec.labels.iter().flat_map(|(name, value)| [name, value]);
+    names.chain(labels).map(String::as_str)
+}
+
+/// What is said of a text that would be shown and holds a key.
+pub const HOLDS_A_KEY: &str = "a name, label or reason holds a key, and all of these are shown";
+
+/// A reason has so many characters at most.
+const LONGEST_REASON: usize = 512;
+
+/// Why a key is switched off, which is shown.
+///
+/// # Errors
+/// When it looks like a key, or is too long.
+pub fn reason(text: &str) -> Result<(), EditError> {
+    if KeySpec::read(text, &[], Origin::Default).is_ok() {
+        return Err(EditError::wrong("the reason looks like a key, and reasons are shown"));
+    }
+    if text.chars().count() > LONGEST_REASON {
+        return Err(EditError::Wrong(format!("the reason is longer than {LONGEST_REASON} characters")));
+    }
+    Ok(())
+}
+
+/// Switches a key of the book off.
+///
+/// # Errors
+/// When there is none of that name, or the reason holds a key.
+pub fn disable(book: &mut KeyBook, id: &str, reason: &str) -> Result<(), EditError> {
+    if book.holds_secret(reason) {
+        return Err(EditError::wrong(HOLDS_A_KEY));
+    }
+    Ok(book.disable(id, reason)?)
+}

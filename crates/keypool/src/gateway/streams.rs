@@ -1,0 +1,135 @@
+//! Streams of HTTP/2: each is a task of its own, which ends where its client takes nothing of the answer any more.
+//!
+//! A connection that answers pings is alive, whatever becomes of its streams: one whose window is never opened would hold
+//! its answer, and the key behind it, for good. hyper asks a body for a frame as soon as the stream may carry one, so that
+//! the time between a frame and the next wish for one is the client's.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::rt::Executor;
+use tokio::task::futures::TaskLocalFuture;
+
+use super::{
+    pace::{Course, Watch},
+    patience::OwnTicks,
+};
+
+tokio::task_local! {
+    /// How far the answer of this task's stream has gone out.
+    static OUT: Arc<Course>;
+}
+
+/// Runs the streams of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Streams {
+    /// Who takes nothing for so long does not read.
+    reader: Duration,
+}
+
+impl Streams {
+    pub(super) fn new(reader: Duration) -> Self {
+        Self { reader }
+    }
+}
+
+impl<F> Executor<F> for Streams
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let course = Arc::new(Course::default());
+        let stream = OUT.scope(Arc::clone(&course), stream);
+        tokio::spawn(Attended { stream, course, reader: self.reader, watched: None });
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A stream that is given up, and all that it holds, where its client takes nothing of it.
+    struct Attended<F> {
+        #[pin]
+        stream: TaskLocalFuture<Arc<Course>, F>,
+        course: Arc<Course>,
+        reader: Duration,
+        // Once there is an answer.
+        watched: Option<(Watch, OwnTicks)>,
+    }
+}
+
+impl<F: Future> Future for Attended<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if this.stream.poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        // As long as nobody has an answer's body nothing is owed.
+        if this.watched.is_none() && Arc::strong_count(this.course) > 2 {
+            let ticks = OwnTicks::new();
+            *this.watched = Some((Watch::new(this.course, ticks.ticks(), (*this.reader, 1)), ticks));
+        }
+        let Some((watch, own)) = this.watched else { return Poll::Pending };
+        own.poll(cx);
+        if watch.is_late(own.ticks()) {
+            tracing::debug!("a client takes nothing of an answer any more: its stream is given up");
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// An answer's body, whose way out over a stream of its own is watched.
+    #[derive(Debug)]
+    pub(super) struct Taken<B> {
+        #[pin]
+        body: B,
+        course: Option<Arc<Course>>,
+    }
+}
+
+impl<B> Taken<B> {
+    /// To be made in the task that carries it.
+    pub(super) fn new(body: B) -> Self {
+        let course = OUT.try_with(Arc::clone).ok();
+        if let Some(course) = &course {
+            course.owes();
+        }
+        Self { body, course }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Taken<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        let polled = this.body.poll_frame(cx);
+        if let Some(course) = this.course {
+            // Whoever asks has room for it.
+            course.came(1);
+            if let Poll::Ready(Some(Ok(_))) = &polled {
+                course.owes();
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
