@@ -138,8 +138,15 @@ impl Engine {
     }
 }
 
+/// How the project of a secret calls its sessions.
+fn handle_of(secret: &str) -> String {
+    format!("handle-{}", &sha1_smol::Sha1::from(secret).digest().to_string()[..12])
+}
+
 /// A session: `setup` first, then turns, each with an answer. One that says
-/// `echo-key` is answered with the key that came with it.
+/// `echo-key` is answered with the key that came with it, and after one that
+/// says `exceed-quota` the quota is. A session that may be resumed is given a
+/// handle, by which the same key alone finds it.
 async fn converse(socket: impl tokio::io::AsyncRead + tokio::io::AsyncWrite, caller: &Caller) -> std::io::Result<()> {
     let (mut from, mut to) = tokio::io::split(socket);
     let mut ready = false;
@@ -159,15 +166,25 @@ async fn converse(socket: impl tokio::io::AsyncRead + tokio::io::AsyncWrite, cal
         let said: Value = serde_json::from_slice(&said).unwrap_or_default();
         if said.get("setup").is_some_and(|setup| setup["model"].is_string()) && !ready {
             ready = true;
+            let (resumption, own) = (&said["setup"]["sessionResumption"], handle_of(&caller.secret));
+            if resumption["handle"].as_str().is_some_and(|handle| handle != own) {
+                return close(&mut to, 1008, "BidiGenerateContent session not found").await;
+            }
             to.write_all(&frame::write(1, br#"{"setupComplete":{}}"#)).await?;
+            if resumption.is_object() {
+                let update = json!({ "sessionResumptionUpdate": { "newHandle": own, "resumable": true } });
+                to.write_all(&frame::write(1, update.to_string().as_bytes())).await?;
+            }
             continue;
         }
         if !ready {
-            let reason = [&1007_u16.to_be_bytes()[..], b"setup must be the first message"].concat();
-            to.write_all(&frame::write(0x8, &reason)).await?;
-            return to.shutdown().await;
+            return close(&mut to, 1007, "setup must be the first message").await;
         }
         let heard = said.to_string();
+        if heard.contains("exceed-quota") {
+            let reason = "You exceeded your current quota, please check your plan and billing details.";
+            return close(&mut to, 1011, reason).await;
+        }
         let text =
             if heard.contains("echo-key") { format!("the key is {}", caller.secret) } else { "Hello.".to_owned() };
         let turn = json!({ "serverContent": { "modelTurn": { "role": "model", "parts": [{ "text": text }] } } });
@@ -176,6 +193,11 @@ async fn converse(socket: impl tokio::io::AsyncRead + tokio::io::AsyncWrite, cal
             to.write_all(&frame::write(1, message.to_string().as_bytes())).await?;
         }
     }
+}
+
+async fn close(to: &mut (impl tokio::io::AsyncWrite + Unpin), code: u16, reason: &str) -> std::io::Result<()> {
+    to.write_all(&frame::write(0x8, &[&code.to_be_bytes()[..], reason.as_bytes()].concat())).await?;
+    to.shutdown().await
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::Full;
 use tower::Service;
-use tower_keypool::{Affinity, BoxError, Demand, Error, ServedBy};
+use tower_keypool::{Affinity, BoxError, Error, ServedBy};
 
 use super::{
     Arriving, Gateway, Setup, asking,
@@ -259,6 +259,10 @@ where
                 Opened::Refused(NO_SOCKET_HERE)
             }
             Ok(opening) => match &setup.live {
+                Some(live) if live::begins_with_setup(parts.uri.path()) => {
+                    let records = (self.resources.clone(), self.tenants.is_alone());
+                    live.begin((parts, place), opening, records, &self.pipes)
+                }
                 Some(live) => live.open((parts, place), opening, &self.pipes).await,
                 None => Opened::Refused(NO_SOCKETS),
             },
@@ -301,11 +305,11 @@ where
             }
             (Ok(tenant), _) => (tenant, None),
         };
-        if tenant.is_restricted() {
-            // Which model it is for stands in its first message.
+        if tenant.is_restricted() && !live::begins_with_setup(parts.uri.path()) {
+            // Nobody can tell which model it is for.
             return Err(MODEL);
         }
-        Ok(Opening { tenant, token, demand: Demand::any_model() })
+        Ok(Opening { tenant, token })
     }
 }
 

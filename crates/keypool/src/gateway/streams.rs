@@ -8,7 +8,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -94,8 +94,14 @@ pin_project_lite::pin_project! {
         #[pin]
         body: B,
         course: Option<Arc<Course>>,
+        // Of a frame that is longer than a piece.
+        rest: Bytes,
     }
 }
+
+/// Bytes that a stream is given at once: whoever takes as many in its time is asked for again before all of a long frame
+/// is out.
+const PIECE: usize = 16 << 10;
 
 impl<B> Taken<B> {
     /// To be made in the task that carries it.
@@ -104,7 +110,7 @@ impl<B> Taken<B> {
         if let Some(course) = &course {
             course.owes();
         }
-        Self { body, course }
+        Self { body, course, rest: Bytes::new() }
     }
 }
 
@@ -114,22 +120,37 @@ impl<B: Body<Data = Bytes>> Body for Taken<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
-        let polled = this.body.poll_frame(cx);
-        if let Some(course) = this.course {
-            // Whoever asks has room for it.
-            course.came(1);
-            if let Poll::Ready(Some(Ok(_))) = &polled {
-                course.owes();
-            }
+        let Some(course) = this.course else { return this.body.poll_frame(cx) };
+        // Whoever asks has room for it.
+        course.came(1);
+        if this.rest.is_empty() {
+            let frame = match ready!(this.body.poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => data,
+                Some(Ok(Err(trailers))) => {
+                    course.owes();
+                    return Poll::Ready(Some(Ok(trailers)));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            };
+            *this.rest = frame;
         }
-        polled
+        course.owes();
+        let piece = this.rest.split_to(this.rest.len().min(PIECE));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (rest, body) = (self.rest.len() as u64, self.body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(body.lower().saturating_add(rest));
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
     }
 }

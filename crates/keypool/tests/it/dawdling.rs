@@ -192,6 +192,7 @@ async fn who_takes_nothing_of_a_stream_loses_it_alone_and_gives_the_key_back() {
     let (stopped, slow) = (ask().await.unwrap(), ask().await.unwrap());
     assert_eq!((stopped.status(), slow.status()), (http::StatusCode::OK, http::StatusCode::OK));
     let (mut slow, clock) = (slow.into_body(), Clock::system());
+    // Little by little: what is asked for with each minute is less than a frame of the provider's.
     let began = clock.tick();
     let waited = |began| clock.tick().since(began).as_secs();
     while in_flight(&pool) == 2 {

@@ -28,6 +28,14 @@ use crate::{
 
 const PATH: &str = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
 
+const SETUP: &str = r#"{"setup":{"model":"models/gemini-2.5-flash"}}"#;
+
+/// The keys that hold something.
+fn serving(pool: &KeyPool) -> Vec<String> {
+    let keys = pool.snapshot().keys;
+    keys.iter().filter(|key| key.in_flight > 0).map(|key| key.id.to_string()).collect()
+}
+
 fn pool(sim: &GeminiSim) -> KeyPool {
     let keys = [Key::new(ONE).id("one").max_concurrent(1), Key::new(TWO).id("two").max_concurrent(1)];
     KeyPool::builder(Gemini::at(&sim.url()).unwrap()).keys(keys).wait(Duration::ZERO).build().unwrap()
@@ -64,14 +72,50 @@ impl Socket {
         Self { stream, head: String::from_utf8(head).unwrap() }
     }
 
+    /// Its first message, which is taken.
+    async fn set_up(&mut self, setup: &str) {
+        self.say(1, setup).await;
+        assert_eq!(self.hear().await.unwrap(), (1, r#"{"setupComplete":{}}"#.to_owned()));
+    }
+
+    /// It is closed: the code, and why.
+    async fn closed(&mut self) -> (u16, String) {
+        let (code, data) = self.hear_bytes().await.unwrap();
+        assert_eq!(code, 8, "{}", String::from_utf8_lossy(&data));
+        let why = String::from_utf8(data[2..].to_vec()).unwrap();
+        (u16::from_be_bytes([data[0], data[1]]), why)
+    }
+
     async fn say(&mut self, code: u8, text: &str) {
-        let mut frame = vec![0x80 | code, 0x80 | u8::try_from(text.len()).unwrap(), 0, 0, 0, 0];
+        let mut frame = vec![0x80 | code];
+        match u8::try_from(text.len()).ok().filter(|length| *length < 126) {
+            Some(short) => frame.push(0x80 | short),
+            None => {
+                frame.push(0x80 | 127);
+                frame.extend((text.len() as u64).to_be_bytes());
+            }
+        }
+        frame.extend([0; 4]);
         frame.extend(text.as_bytes());
         self.stream.write_all(&frame).await.unwrap();
     }
 
+    /// The same to somebody who may not read all of it.
+    async fn say_as_far_as_possible(&mut self, text: &str) {
+        let mut frame = vec![0x81, 0x80 | 127];
+        frame.extend((text.len() as u64).to_be_bytes());
+        frame.extend([0; 4]);
+        frame.extend(text.as_bytes());
+        let _ = self.stream.write_all(&frame).await;
+    }
+
     /// The next frame's code and text; `None` at the end.
     async fn hear(&mut self) -> Option<(u8, String)> {
+        let (code, data) = self.hear_bytes().await?;
+        Some((code, String::from_utf8_lossy(&data).into_owned()))
+    }
+
+    async fn hear_bytes(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut head = [0; 2];
         tokio::time::timeout(Duration::from_secs(5), self.stream.read_exact(&mut head)).await.unwrap().ok()?;
         let length = match head[1] {
@@ -80,7 +124,7 @@ impl Socket {
         };
         let mut data = vec![0; length];
         self.stream.read_exact(&mut data).await.unwrap();
-        Some((head[0] & 0xf, String::from_utf8_lossy(&data).into_owned()))
+        Some((head[0] & 0xf, data))
     }
 }
 
@@ -110,8 +154,7 @@ async fn a_socket_holds_its_lease_and_never_shows_the_key() {
         assert!(head.contains("upgrade: websocket") && head.contains("connection: upgrade"), "{head}");
         assert!(socket.head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "the provider's own proof: {head}");
         assert!(!head.contains("sec-websocket-extensions"), "{head}");
-        socket.say(1, r#"{"setup":{"model":"models/gemini-2.5-flash"}}"#).await;
-        assert_eq!(socket.hear().await.unwrap(), (1, r#"{"setupComplete":{}}"#.to_owned()));
+        socket.set_up(SETUP).await;
         socket.say(1, r#"{"clientContent":{"turns":["echo-key"]}}"#).await;
         let (_, said) = socket.hear().await.unwrap();
         assert!(said.contains(&"*".repeat(ONE.len())) && !said.contains(ONE) && !said.contains(TWO), "{said}");
@@ -119,8 +162,10 @@ async fn a_socket_holds_its_lease_and_never_shows_the_key() {
         sockets.push(socket);
     }
     assert_eq!(pool.snapshot().in_flight, 2, "a lease each, for as long as it is open");
-    let full = Socket::open(served.address, PATH, &format!("x-goog-api-key: {PLACEHOLDER}\r\n")).await;
-    assert!(full.head.starts_with("HTTP/1.1 503 "), "{}", full.head);
+    let mut full = Socket::open(served.address, PATH, &format!("x-goog-api-key: {PLACEHOLDER}\r\n")).await;
+    full.say(1, SETUP).await;
+    let (code, why) = full.closed().await;
+    assert!(code == 1013 && why.contains("no key"), "{code} {why}");
 
     // The client says goodbye, or just leaves.
     let mut polite = sockets.pop().unwrap();
@@ -161,9 +206,8 @@ async fn the_provider_may_hang_up_and_refusals_are_answers() {
     // A key that is refused before it opens gives way to another.
     sim.refuse_key(ONE, Some(Refusal::ConsumerSuspended));
     for _ in 0..2 {
-        let opened = Socket::open(served.address, PATH, &key).await;
-        assert!(opened.head.starts_with("HTTP/1.1 101 "), "{}", opened.head);
-        assert!(opened.head.contains("x-keypool-key: two"), "{}", opened.head);
+        let opened = open(&served, &key).await;
+        assert_eq!(serving(&pool), ["two"]);
         drop(opened);
         until("it ended", || pool.snapshot().in_flight == 0).await;
     }
@@ -183,10 +227,10 @@ async fn a_token_of_the_providers_opens_a_socket_over_its_owner_alone() {
             (path.to_owned(), format!("authorization: Token {token}\r\n")),
             (format!("{path}?access_token={}", token.replace('/', "%2F")), String::new()),
         ] {
-            let opened = Socket::open(served.address, &target, &headers).await;
+            let mut opened = Socket::open(served.address, &target, &headers).await;
             assert!(opened.head.starts_with("HTTP/1.1 101 "), "{}", opened.head);
-            let key = format!("x-keypool-key: {}", made.header("x-keypool-key"));
-            assert!(opened.head.contains(&key), "{} {key}", opened.head);
+            opened.set_up(SETUP).await;
+            assert_eq!(serving(&pool), [made.header("x-keypool-key")]);
             drop(opened);
             until("it ended", || pool.snapshot().in_flight == 0).await;
         }
@@ -205,6 +249,7 @@ async fn who_is_revoked_loses_the_socket_and_the_end_takes_all() {
     assert!(revoked.head.contains(" 101 ") && stays.head.contains(" 101 "), "{}", revoked.head);
     tenants.set(From::Commands, Vec::new());
     assert!(revoked.hear().await.is_none());
+    stays.set_up(SETUP).await;
     stays.say(9, "x").await;
     assert_eq!(stays.hear().await.unwrap().0, 10);
     served.stop().await;
@@ -240,7 +285,122 @@ async fn sockets_count_among_the_connections_until_they_end() {
 }
 
 async fn open(served: &Served, headers: &str) -> Socket {
-    let socket = Socket::open(served.address, PATH, headers).await;
+    let mut socket = Socket::open(served.address, PATH, headers).await;
     assert!(socket.head.starts_with("HTTP/1.1 101 "), "{}", socket.head);
+    socket.set_up(SETUP).await;
     socket
+}
+
+/// A socket whose first message is not taken: its closing frame.
+async fn refused(served: &Served, headers: &str, setup: &str) -> (u16, String) {
+    let mut socket = Socket::open(served.address, PATH, headers).await;
+    assert!(socket.head.starts_with("HTTP/1.1 101 "), "{}", socket.head);
+    socket.say(1, setup).await;
+    socket.closed().await
+}
+
+#[tokio::test]
+async fn the_first_message_names_the_model_whose_limits_count() {
+    let sim = sim().await;
+    let keys = [Key::new(ONE).id("one"), Key::new(TWO).id("two")];
+    let builder = KeyPool::builder(Gemini::at(&sim.url()).unwrap()).keys(keys).wait(Duration::ZERO);
+    let limits = tower_keypool::Limits::new().per_minute(1);
+    let pool = builder.limits("gemini-2.5-flash", limits).build().unwrap();
+    let (served, tenants) = Served::kept(&pool, &sim.url(), Records::default()).await;
+    let key = format!("x-goog-api-key: {PLACEHOLDER}\r\n");
+    let (_one, _two) = (open(&served, &key).await, open(&served, &key).await);
+    assert_eq!(serving(&pool), ["one", "two"], "each has one a minute");
+    let (code, why) = refused(&served, &key, SETUP).await;
+    assert!(code == 1013 && why.contains("gemini-2.5-flash"), "{code} {why}");
+    let other = r#"{"setup":{"model":"models/gemini-2.0-flash-live"}}"#;
+    let mut socket = Socket::open(served.address, PATH, &key).await;
+    socket.set_up(other).await;
+
+    // So a list of models holds here, too.
+    let named = |name: &str, models: &[&str]| Grant {
+        name: name.into(),
+        token_hash: hash_of(format!("kp-{name}").as_bytes()),
+        models: models.iter().map(ToString::to_string).collect(),
+        ..Grant::default()
+    };
+    tenants.set(From::Commands, vec![named("alice", &["gemini-2.0-*"])]);
+    let alice = "x-goog-api-key: kp-alice\r\n";
+    let mut fine = Socket::open(served.address, PATH, alice).await;
+    fine.set_up(other).await;
+    let before = pool.snapshot().started;
+    for setup in [SETUP, r#"{"setup":{}}"#, r#"{"clientContent":{}}"#, "not JSON"] {
+        let (code, why) = refused(&served, alice, setup).await;
+        assert!(matches!(code, 1002 | 1008), "{setup}: {code} {why}");
+    }
+    let long = format!("{{\"setup\":{{\"model\":\"m\",\"x\":\"{}\"}}}}", "x".repeat(2 << 20));
+    let mut socket = Socket::open(served.address, PATH, alice).await;
+    let _ = tokio::time::timeout(Duration::from_secs(5), socket.say_as_far_as_possible(&long)).await;
+    assert_eq!(socket.closed().await.0, 1009);
+    assert_eq!(pool.snapshot().started, before, "nothing of these reached anybody");
+}
+
+#[tokio::test]
+async fn a_session_is_resumed_with_its_own_owner_and_by_its_own_tenant() {
+    const RESUMABLE: &str = r#"{"setup":{"model":"models/gemini-2.5-flash","sessionResumption":{}}}"#;
+
+    let sim = sim().await;
+    let keys = [Key::new(ONE).id("one"), Key::new(TWO).id("two")];
+    let pool = KeyPool::builder(Gemini::at(&sim.url()).unwrap()).keys(keys).wait(Duration::ZERO).build().unwrap();
+    let (served, tenants) = Served::kept(&pool, &sim.url(), Records::default()).await;
+    let grant = |name: &str| Grant {
+        name: name.into(),
+        token_hash: hash_of(format!("kp-{name}").as_bytes()),
+        ..Grant::default()
+    };
+    tenants.set(From::Commands, vec![grant("alice"), grant("bob")]);
+    let alice = "x-goog-api-key: kp-alice\r\n";
+    let mut first = Socket::open(served.address, PATH, alice).await;
+    first.set_up(RESUMABLE).await;
+    let told: serde_json::Value = serde_json::from_str(&first.hear().await.unwrap().1).unwrap();
+    let handle = told["sessionResumptionUpdate"]["newHandle"].as_str().unwrap().to_owned();
+    let owner = serving(&pool);
+    drop(first);
+    until("it ended", || pool.snapshot().in_flight == 0).await;
+    let resume = RESUMABLE.replace("{}", &format!("{{\"handle\":\"{handle}\"}}"));
+    for _ in 0..4 {
+        let mut again = Socket::open(served.address, PATH, alice).await;
+        again.set_up(&resume).await;
+        assert_eq!(serving(&pool), owner, "the other project knows nothing of it");
+        drop(again);
+        until("it ended", || pool.snapshot().in_flight == 0).await;
+    }
+    let started = pool.snapshot().started;
+    for (who, setup) in [("bob", resume.clone()), ("alice", resume.replace("handle-", "made-up-"))] {
+        let (code, why) = refused(&served, &format!("x-goog-api-key: kp-{who}\r\n"), &setup).await;
+        assert!(code == 1008 && why.contains("not known here"), "{who}: {code} {why}");
+    }
+    let cached = r#"{"setup":{"model":"models/m","cachedContent":"cachedContents/of-somebody"}}"#;
+    assert_eq!(refused(&served, alice, cached).await.0, 1008);
+    assert_eq!(pool.snapshot().started, started, "neither was tried anywhere");
+}
+
+#[tokio::test]
+async fn a_closing_frame_that_speaks_of_a_limit_rests_what_it_is_about() {
+    let sim = sim().await;
+    let pool = pool(&sim);
+    let (served, _) = Served::kept(&pool, &sim.url(), Records::default()).await;
+    let key = format!("x-goog-api-key: {PLACEHOLDER}\r\n");
+    let mut socket = open(&served, &key).await;
+    let key_id = serving(&pool).remove(0);
+    socket.say(1, r#"{"clientContent":{"turns":["exceed-quota"]}}"#).await;
+    let (code, why) = socket.closed().await;
+    assert!(code == 1011 && why.starts_with("You exceeded your current quota"), "{code} {why}");
+    until("the lease ends", || pool.snapshot().in_flight == 0).await;
+    let other = open(&served, &key).await;
+    assert_ne!(serving(&pool), [key_id.clone()], "it rests");
+    let (code, _) = refused(&served, &key, SETUP).await;
+    assert_eq!(code, 1013, "one rests, and one is busy");
+    drop(other);
+    // What a caller may have chosen says nothing.
+    until("the lease ends", || pool.snapshot().in_flight == 0).await;
+    let mut socket = Socket::open(served.address, PATH, &key).await;
+    socket.say(1, r#"{"clientContent":{"x":"You exceeded your current quota"}}"#).await;
+    assert_eq!(socket.closed().await.0, 1007);
+    until("the lease ends", || pool.snapshot().in_flight == 0).await;
+    drop(open(&served, &key).await);
 }

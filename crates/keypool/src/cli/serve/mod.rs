@@ -234,7 +234,7 @@ impl Serve {
                     let names = loaded.config.gateway.served_headers;
                     let (unknown, waiting, nearness) = (loaded.unknown(), loaded.waiting(), loaded.nearness());
                     pool.bound_waiting(waiting.most);
-                    Setup { names, live: Some(Live::new(sockets)), unknown, waiting, nearness, ..setup }
+                    Setup { names, live: Some(Live::new(sockets, pool.clone())), unknown, waiting, nearness, ..setup }
                 }
             };
             let mut beside = Pools::new(Arc::clone(&traffic), clock.clone());

@@ -83,7 +83,8 @@ pub(super) fn life(name: &str) -> Option<i64> {
     match name.split('/').next().unwrap_or_default() {
         // The provider deletes them after two days.
         "files" => Some(2 * DAY + DAY / 24),
-        "auth_tokens" => Some(2 * DAY),
+        // By a handle of the Live API, known by its hash.
+        "auth_tokens" | "sessions" => Some(2 * DAY),
         "cachedContents" | "models" | "operations" => Some(60 * DAY),
         "batches" | "interactions" | "openai" => Some(120 * DAY),
         _ => None,

@@ -263,6 +263,14 @@ fn kept_name(name: &str) -> String {
     }
 }
 
+/// What a message names that may be somebody's, and every model that it asks.
+///
+/// # Errors
+/// Where it is no JSON.
+pub(super) fn named_in(message: &[u8]) -> Result<(Vec<String>, Vec<String>), serde_json::Error> {
+    Ok((mentioned::names_in(message, false)?, mentioned::models_in(message)?))
+}
+
 fn read(entry: &LedgerEntry) -> Option<Owned> {
     let by = serde_json::from_str(&entry.value).ok()?;
     Some(Owned { tenant: entry.whose.as_str().into(), by, until: entry.until })

@@ -1,0 +1,204 @@
+//! Frames of a WebSocket as they pass (RFC 6455): only read, never changed. What is longer than somebody wants to read
+//! passes all the same.
+
+/// What one side has said whole.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// Text or bytes; `None` where it was longer than what is read.
+    Data(Option<Vec<u8>>),
+    /// The end: its code, and why.
+    Close(u16, String),
+}
+
+/// Follows one side.
+#[derive(Debug)]
+pub(super) struct Frames {
+    /// The longest message that is read, in bytes.
+    most: usize,
+    /// A frame's head, as far as it came.
+    head: Vec<u8>,
+    /// Bytes of a frame's inside that are still to come.
+    left: u64,
+    mask: [u8; 4],
+    /// Where in the mask the next byte stands.
+    turn: usize,
+    code: u8,
+    last: bool,
+    /// A message so far; `None`: it is too long.
+    whole: Option<Vec<u8>>,
+    /// A control frame so far, which may stand between two parts of a message.
+    control: Vec<u8>,
+}
+
+/// Inside of a control frame at most.
+const CONTROL: u64 = 125;
+const CLOSE: u8 = 0x8;
+
+impl Frames {
+    /// Messages of up to `most` bytes are read.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            head: Vec::new(),
+            left: 0,
+            mask: [0; 4],
+            turn: 0,
+            code: 0,
+            last: false,
+            whole: Some(Vec::new()),
+            control: Vec::new(),
+        }
+    }
+
+    /// Follows more bytes: `heard` is told what is whole by then.
+    pub(super) fn pass(&mut self, mut bytes: &[u8], mut heard: impl FnMut(Said)) {
+        loop {
+            if self.left == 0 {
+                let Some((&byte, rest)) = bytes.split_first() else { return };
+                self.head.push(byte);
+                bytes = rest;
+                if self.is_headed() && self.left == 0 {
+                    self.end(&mut heard);
+                }
+                continue;
+            }
+            let take = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+            if take == 0 {
+                return;
+            }
+            let (inside, rest) = bytes.split_at(take);
+            bytes = rest;
+            self.keep(inside);
+            self.left -= take as u64;
+            if self.left == 0 {
+                self.end(&mut heard);
+            }
+        }
+    }
+
+    /// Whether the head is whole, which then is what the frame goes by.
+    fn is_headed(&mut self) -> bool {
+        let [first, second, more @ ..] = &self.head[..] else { return false };
+        let (length, masked) = (second & 0x7f, second & 0x80 != 0);
+        let extended = match length {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        if more.len() < extended + if masked { 4 } else { 0 } {
+            return false;
+        }
+        self.left = match extended {
+            0 => u64::from(length),
+            _ => more[..extended].iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
+        };
+        self.mask = more[extended..].try_into().unwrap_or_default();
+        (self.code, self.last, self.turn) = (first & 0xf, first & 0x80 != 0, 0);
+        self.head.clear();
+        true
+    }
+
+    fn keep(&mut self, inside: &[u8]) {
+        let (mask, turn) = (self.mask, self.turn);
+        self.turn = (turn + inside.len()) % 4;
+        let plain = inside.iter().zip(mask.iter().cycle().skip(turn)).map(|(byte, mask)| byte ^ mask);
+        if self.code >= CLOSE {
+            let room = (CONTROL as usize).saturating_sub(self.control.len());
+            self.control.extend(plain.take(room));
+        } else if let Some(whole) = &mut self.whole {
+            if whole.len() + inside.len() > self.most {
+                self.whole = None;
+            } else {
+                whole.extend(plain);
+            }
+        }
+    }
+
+    fn end(&mut self, heard: &mut impl FnMut(Said)) {
+        match self.code {
+            CLOSE => {
+                let inside = std::mem::take(&mut self.control);
+                let (code, reason) = inside.split_at_checked(2).unwrap_or_default();
+                let code = code.try_into().map_or(1005, u16::from_be_bytes);
+                heard(Said::Close(code, String::from_utf8_lossy(reason).into_owned()));
+            }
+            0x9.. => self.control.clear(),
+            _ if self.last => heard(Said::Data(self.whole.replace(Vec::new()))),
+            _ => {}
+        }
+    }
+}
+
+/// A closing frame of the gateway's own; a longer reason is cut.
+pub(super) fn closing(code: u16, reason: &str) -> Vec<u8> {
+    let most = (0..=reason.len().min(CONTROL as usize - 2)).rev().find(|at| reason.is_char_boundary(*at));
+    let reason = &reason[..most.unwrap_or(0)];
+    let mut frame = vec![0x80 | CLOSE, u8::try_from(reason.len() + 2).unwrap_or(2)];
+    frame.extend(code.to_be_bytes());
+    frame.extend(reason.as_bytes());
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(first: u8, masked: bool, inside: &[u8]) -> Vec<u8> {
+        let mut frame = vec![first];
+        let flag = if masked { 0x80 } else { 0 };
+        match inside.len() {
+            short @ 0..=125 => frame.push(flag | short as u8),
+            middle @ 126..=0xffff => {
+                frame.push(flag | 126);
+                frame.extend((middle as u16).to_be_bytes());
+            }
+            long => {
+                frame.push(flag | 127);
+                frame.extend((long as u64).to_be_bytes());
+            }
+        }
+        let mask = if masked { [7, 0, 255, 1] } else { [0; 4] };
+        if masked {
+            frame.extend(mask);
+        }
+        frame.extend(inside.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        frame
+    }
+
+    #[test]
+    fn messages_are_read_however_they_are_cut() {
+        let long = vec![b'x'; 70_000];
+        let mut bytes = Vec::new();
+        bytes.extend(frame(0x01, true, b"{\"set"));
+        bytes.extend(frame(0x89, true, b"ping"));
+        bytes.extend(frame(0x80, true, b"up\":1}"));
+        bytes.extend(frame(0x82, false, &[]));
+        bytes.extend(frame(0x81, false, &[b'y'; 300]));
+        bytes.extend(frame(0x81, true, &long));
+        bytes.extend(frame(0x88, false, b"\x03\xf3You exceeded"));
+        bytes.extend(frame(0x88, false, b""));
+        let expected = [
+            Said::Data(Some(b"{\"setup\":1}".to_vec())),
+            Said::Data(Some(Vec::new())),
+            Said::Data(Some(vec![b'y'; 300])),
+            Said::Data(None),
+            Said::Close(1011, "You exceeded".into()),
+            Said::Close(1005, String::new()),
+        ];
+        for step in [1, 2, 3, 7, 1000, bytes.len()] {
+            let mut frames = Frames::new(1000);
+            let mut heard = Vec::new();
+            bytes.chunks(step).for_each(|piece| frames.pass(piece, |said| heard.push(said)));
+            assert_eq!(heard, expected, "{step}");
+        }
+    }
+
+    #[test]
+    fn a_closing_frame_is_short_enough_to_be_one() {
+        let mut heard = Vec::new();
+        Frames::new(9).pass(&closing(1013, &"ö".repeat(90)), |said| heard.push(said));
+        assert_eq!(heard, [Said::Close(1013, "ö".repeat(61))]);
+        let mut frames = Frames::new(9);
+        frames.pass(&[0x81, 127, 255, 255, 255, 255, 255, 255, 255, 255, b'x'], |_| panic!("nothing is whole"));
+    }
+}

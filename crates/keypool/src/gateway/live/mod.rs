@@ -1,0 +1,249 @@
+//! Sockets (the Live API): opened like any request, and then a pipe of bytes for as long as both sides like. The lease is
+//! held until its end.
+
+mod frames;
+mod pipe;
+mod session;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine as _;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+};
+use tower::{Service, ServiceExt};
+use tower_keypool::{Affinity, Demand, Error, KeyPool, KeyPoolService, Lease, ServedBy};
+
+use self::{
+    frames::Said,
+    pipe::{Listener, pipe},
+    session::Beginning,
+};
+use super::{blot::Blot, crowd::Place, dialect::Refusal, resource::Resources, tenant::Tenant};
+use crate::{
+    client::{InPlaceOfKey, Sockets},
+    outgoing::Outgoing,
+};
+
+/// So many sockets at once.
+const MOST: usize = 4096;
+
+const FULL: Refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "as many sockets are open as this gateway carries");
+const NO_SOCKET: Refusal =
+    Refusal::new(StatusCode::BAD_REQUEST, "a WebSocket is opened by GET over HTTP/1.1, with its own headers");
+const NOT_OPENED: Refusal = Refusal::new(StatusCode::BAD_GATEWAY, "the provider opened no socket");
+
+/// Opens sockets, and keeps count of those that are open. A cheap handle.
+#[derive(Clone, Debug)]
+pub struct Live {
+    stack: KeyPoolService<Sockets>,
+    pool: KeyPool,
+    places: Arc<Semaphore>,
+}
+
+/// Sockets that are open.
+#[derive(Debug, Default)]
+pub(super) struct Pipes(Mutex<JoinSet<()>>);
+
+impl Live {
+    /// Over this stack, and the pool below it.
+    pub fn new(stack: KeyPoolService<Sockets>, pool: KeyPool) -> Self {
+        Self { stack, pool, places: Arc::new(Semaphore::new(MOST)) }
+    }
+}
+
+/// Whether the first message over this socket says what it is for.
+pub(super) fn begins_with_setup(path: &str) -> bool {
+    path.starts_with("/ws/")
+        && [".BidiGenerateContent", ".BidiGenerateContentConstrained"].iter().any(|method| path.ends_with(method))
+}
+
+/// The official client in JavaScript asks for `//ws/…`, which the provider takes for `/ws/…`.
+pub(super) fn right_slashes(head: &mut Parts) {
+    if !head.uri.path().starts_with("//ws/") {
+        return;
+    }
+    let right = head.uri.path_and_query().and_then(|target| target.as_str()[1..].parse().ok());
+    if let Some(right) = right {
+        head.uri = right;
+    }
+}
+
+/// A token of the provider's own for one socket, which a client may bring in the place of ours.
+pub(super) fn token_of(head: &Parts) -> Option<String> {
+    let header = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let in_header = header.and_then(|value| value.strip_prefix("Token ").or_else(|| value.strip_prefix("token ")));
+    let mut pairs = head.uri.query().unwrap_or_default().split('&');
+    let in_query = || pairs.find_map(|pair| pair.strip_prefix("access_token="));
+    let token = in_header.or_else(in_query)?;
+    let token = percent_encoding::percent_decode_str(token.trim()).decode_utf8().ok()?;
+    token.starts_with("auth_tokens/").then(|| token.into_owned())
+}
+
+/// What a socket is opened with.
+pub(super) struct Opening {
+    pub(super) tenant: Arc<Tenant>,
+    /// A token of the provider's own, and the owner whose it is.
+    pub(super) token: Option<(String, Affinity)>,
+}
+
+/// How opening a socket came out.
+pub(super) enum Opened {
+    /// It is open: the answer's head.
+    Open(Response<()>),
+    /// The provider's answer, which opens nothing.
+    Answered(Response<KeyBody>),
+    /// There is no answer.
+    Failed(Error),
+    /// Something here is in the way.
+    Refused(Refusal),
+}
+
+/// The body of a provider's answer.
+pub(super) type KeyBody = tower_keypool::KeyPoolBody<hyper::body::Incoming>;
+
+/// What a pipe holds until its end: a place among sockets, and its connection's among all.
+type Held = (OwnedSemaphorePermit, Option<Arc<Place>>);
+
+impl Live {
+    /// What of a request makes it one for a socket, and a place for it.
+    fn admit(&self, parts: &mut Parts) -> Result<(OnUpgrade, OwnedSemaphorePermit), Refusal> {
+        let client = parts.extensions.remove::<OnUpgrade>().ok_or(NO_SOCKET)?;
+        let version = parts.headers.get(header::SEC_WEBSOCKET_VERSION);
+        let is_handshake = parts.method == http::Method::GET
+            && parts.headers.contains_key(header::SEC_WEBSOCKET_KEY)
+            && version.is_some_and(|version| version == "13");
+        if !is_handshake {
+            return Err(NO_SOCKET);
+        }
+        Arc::clone(&self.places).try_acquire_owned().map(|place| (client, place)).map_err(|_| FULL)
+    }
+
+    /// Readies a request for the provider; what it needs of a key. `None`: its token cannot be sent.
+    fn prepare(parts: &mut Parts, opening: &Opening, model: Option<&str>) -> Option<Demand> {
+        // Bytes that are compressed could not be looked through.
+        parts.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
+        let demand = model.map_or_else(Demand::any_model, Demand::new);
+        let Some((token, way)) = &opening.token else { return Some(demand) };
+        let mut value = HeaderValue::try_from(format!("Token {token}")).ok()?;
+        value.set_sensitive(true);
+        parts.extensions.insert(InPlaceOfKey(value));
+        Some(demand.affinity(way.clone()).of_resource())
+    }
+
+    /// Opens one whose first message says what it is for: to the client now, to the provider after that.
+    pub(super) fn begin(
+        &self,
+        (mut parts, connection): (Parts, Option<Arc<Place>>),
+        opening: Opening,
+        (resources, alone): (Resources, bool),
+        pipes: &Arc<Pipes>,
+    ) -> Opened {
+        let (client, place) = match self.admit(&mut parts) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return Opened::Refused(refusal),
+        };
+        let accept = parts.headers.get(header::SEC_WEBSOCKET_KEY).map(|key| accept(key.as_bytes()));
+        let Some(Ok(accept)) = accept else { return Opened::Refused(NO_SOCKET) };
+        // Nobody knows yet whether the provider would take one.
+        parts.headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
+        let gone = opening.tenant.gone();
+        let session = session::carry(self.clone(), client, Beginning { parts, opening, resources, alone });
+        pipes.spawn(session, (place, connection), gone);
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        response.headers_mut().insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        switch(response.headers_mut());
+        Opened::Open(response)
+    }
+
+    /// Opens one for a request, with any key.
+    pub(super) async fn open(
+        &self,
+        (mut parts, connection): (Parts, Option<Arc<Place>>),
+        opening: Opening,
+        pipes: &Arc<Pipes>,
+    ) -> Opened {
+        let (client, place) = match self.admit(&mut parts) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return Opened::Refused(refusal),
+        };
+        let Some(demand) = Self::prepare(&mut parts, &opening, None) else { return Opened::Refused(NO_SOCKET) };
+        parts.extensions.insert(demand);
+        let mut response = match self.ask(parts).await {
+            Ok(response) => response,
+            Err(error) => return Opened::Failed(error),
+        };
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Opened::Answered(response);
+        }
+        let lease = response.extensions().get::<ServedBy>().and_then(ServedBy::keep);
+        let Some(lease) = lease else { return Opened::Refused(NOT_OPENED) };
+        let provider = hyper::upgrade::on(&mut response);
+        let carried = async move {
+            let (Ok(client), Ok(provider)) = (client.await, provider.await) else { return };
+            let blot = Blot::of(lease.expose());
+            pipe(TokioIo::new(client), TokioIo::new(provider), blot, &Only(lease)).await;
+        };
+        pipes.spawn(carried, (place, connection), opening.tenant.gone());
+        let mut response = response.map(drop);
+        switch(response.headers_mut());
+        Opened::Open(response)
+    }
+
+    async fn ask(&self, parts: Parts) -> Result<Response<KeyBody>, Error> {
+        let request = Request::from_parts(parts, Outgoing::written(Vec::new()));
+        let mut stack = self.stack.clone();
+        stack.ready().await?.call(request).await
+    }
+}
+
+/// A lease that is only held.
+struct Only(#[expect(dead_code, reason = "it ends when this is dropped")] Lease);
+
+impl Listener for Only {
+    async fn heard(&self, _: Said) {}
+}
+
+/// The proof that the key of a handshake was read.
+fn accept(key: &[u8]) -> Result<HeaderValue, header::InvalidHeaderValue> {
+    let mut hash = sha1_smol::Sha1::from(key);
+    hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    HeaderValue::try_from(base64::engine::general_purpose::STANDARD.encode(hash.digest().bytes()))
+}
+
+/// What says that the connection is a socket from here on. Nothing was compressed.
+fn switch(headers: &mut HeaderMap) {
+    headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+impl Pipes {
+    fn set(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries a socket until its end, or until whose it is may nothing any more.
+    fn spawn(&self, carried: impl Future<Output = ()> + Send + 'static, held: Held, mut gone: watch::Receiver<bool>) {
+        let mut set = self.set();
+        while set.try_join_next().is_some() {}
+        set.spawn(async move {
+            tokio::select! {
+                () = carried => {}
+                _ = gone.wait_for(|gone| *gone) => {}
+            }
+            drop(held);
+        });
+    }
+
+    /// Until none is open any more.
+    pub(super) async fn closed(&self) {
+        let mut open = std::mem::take(&mut *self.set());
+        while open.join_next().await.is_some() {}
+    }
+}

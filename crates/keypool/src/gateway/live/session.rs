@@ -1,0 +1,245 @@
+//! A session of the Live API: which model it is for, and what it goes on with, stands in its first message. So the socket
+//! is opened to the client at once, and to the provider once that message is there: with a key of its model's lane, or of
+//! the owner whose it names.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, Response, StatusCode, request::Parts};
+use http_body_util::{BodyExt, Limited};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use memchr::memmem;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+use tower_keypool::{Answer, Error, KeyPool, Lease, ServedBy};
+
+use super::{
+    KeyBody, Live, Opening,
+    frames::{Frames, Said, closing},
+    pipe::{BUFFER, LINGER, Listener, pipe},
+};
+use crate::gateway::{
+    blot::Blot,
+    capability::hash_of,
+    dialect::Refusal,
+    resource::{NOT_HERE, Resources, named_in},
+    tenant::MODEL,
+};
+
+/// The first message is no longer, in bytes, and there in this time.
+const LONGEST: usize = 1 << 20;
+const FIRST: Duration = Duration::from_secs(30);
+/// A provider's refusal is read so far.
+const REFUSAL: usize = 64 << 10;
+
+/// Codes of closing frames (RFC 6455).
+const PROTOCOL: u16 = 1002;
+const POLICY: u16 = 1008;
+const TOO_BIG: u16 = 1009;
+const INTERNAL: u16 = 1011;
+const AGAIN: u16 = 1013;
+
+/// Why a session does not begin: what the closing frame says.
+struct Unopened(u16, String);
+
+impl From<Refusal> for Unopened {
+    fn from(refusal: Refusal) -> Self {
+        Self(code_of(refusal.status()), refusal.message().to_owned())
+    }
+}
+
+/// Whether the same may go well later, or never.
+fn code_of(status: StatusCode) -> u16 {
+    match status.as_u16() {
+        429 | 503 => AGAIN,
+        400..=499 => POLICY,
+        _ => INTERNAL,
+    }
+}
+
+/// The first message.
+struct First {
+    /// All that came of the client, to be passed on.
+    raw: Vec<u8>,
+    model: Option<String>,
+    /// What belongs to somebody.
+    names: Vec<String>,
+}
+
+/// What a session begins with.
+pub(super) struct Beginning {
+    pub(super) parts: Parts,
+    pub(super) opening: Opening,
+    pub(super) resources: Resources,
+    /// There is no other tenant.
+    pub(super) alone: bool,
+}
+
+/// Carries one until it ends.
+pub(super) async fn carry(live: Live, client: OnUpgrade, beginning: Beginning) {
+    let Ok(client) = client.await else { return };
+    let mut client = TokioIo::new(client);
+    let begun = match timeout(FIRST, first(&mut client, &beginning)).await {
+        Ok(Some(Ok(first))) => begin(&live, beginning, first).await,
+        Ok(Some(Err(why))) => Err(why),
+        // It went.
+        Ok(None) => return,
+        Err(_) => Err(Unopened(POLICY, "the first message, which must be a setup, did not come".to_owned())),
+    };
+    let (provider, session) = match begun {
+        Ok(begun) => begun,
+        Err(Unopened(code, why)) => return end(client, code, &why).await,
+    };
+    let blot = Blot::of(session.lease.expose());
+    pipe(client, provider, blot, &session).await;
+}
+
+/// Says why, and lets the client say goodbye.
+async fn end(mut client: TokioIo<Upgraded>, code: u16, why: &str) {
+    if client.write_all(&closing(code, why)).await.is_err() || client.flush().await.is_err() {
+        return;
+    }
+    let _ = client.shutdown().await;
+    let mut rest = [0; 1024];
+    let _ = timeout(LINGER, async { while let Ok(1..) = client.read(&mut rest).await {} }).await;
+}
+
+/// Reads the first message; `None`: the client ended before.
+async fn first(client: &mut TokioIo<Upgraded>, beginning: &Beginning) -> Option<Result<First, Unopened>> {
+    let (mut raw, mut buffer) = (Vec::new(), vec![0; BUFFER]);
+    let mut frames = Frames::new(LONGEST);
+    loop {
+        let read = client.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
+        raw.extend_from_slice(&buffer[..read]);
+        let mut said = None;
+        frames.pass(&buffer[..read], |one| {
+            said.get_or_insert(one);
+        });
+        match said {
+            None if raw.len() <= LONGEST + BUFFER => {}
+            None | Some(Said::Data(None)) => {
+                return Some(Err(Unopened(TOO_BIG, format!("the first message is longer than {LONGEST} bytes"))));
+            }
+            Some(Said::Close(..)) => return None,
+            Some(Said::Data(Some(text))) => return Some(read_first(&text, raw, beginning)),
+        }
+    }
+}
+
+fn read_first(text: &[u8], raw: Vec<u8>, beginning: &Beginning) -> Result<First, Unopened> {
+    let no_json = || Unopened(PROTOCOL, "the first message is no JSON".to_owned());
+    let said: Value = serde_json::from_slice(text).map_err(|_| no_json())?;
+    let setup = &said["setup"];
+    let model = setup["model"].as_str().map(|model| model.strip_prefix("models/").unwrap_or(model).to_owned());
+    let (mut names, models) = named_in(text).map_err(|_| no_json())?;
+    let tenant = &beginning.opening.tenant;
+    // Whoever may ask some models names one; a token of the provider's own may name it, which nobody here can read.
+    if models.iter().any(|model| !tenant.may_use(model)) || (tenant.is_restricted() && model.is_none()) {
+        return Err(MODEL.into());
+    }
+    let resumed = ["sessionResumption", "session_resumption"].map(|field| setup[field]["handle"].as_str());
+    names.extend(resumed.into_iter().flatten().map(name_of));
+    Ok(First { raw, model, names })
+}
+
+/// What a handle to resume by is called in the records, where it cannot be read.
+fn name_of(handle: &str) -> String {
+    format!("sessions/{}", hash_of(handle.as_bytes()))
+}
+
+/// Opens the provider's side.
+async fn begin(live: &Live, beginning: Beginning, first: First) -> Result<(TokioIo<Upgraded>, Session), Unopened> {
+    let Beginning { mut parts, opening, resources, alone } = beginning;
+    let First { raw, model, names } = first;
+    let demand = Live::prepare(&mut parts, &opening, model.as_deref());
+    let mut demand = demand.ok_or_else(|| Unopened(POLICY, "the token cannot be passed on".to_owned()))?;
+    if !names.is_empty() {
+        match resources.way_to(&names, &opening.tenant).await? {
+            Some(_) if opening.token.is_some() => {}
+            Some(way) => demand = demand.affinity(way).of_resource(),
+            // Handed out before anybody here took notes, perhaps: it is the provider's to say.
+            None if alone && names.iter().all(|name| name.starts_with("sessions/")) => demand = demand.of_resource(),
+            None => return Err(NOT_HERE.into()),
+        }
+    }
+    parts.extensions.insert(demand);
+    let mut response = live.ask(parts).await.map_err(|error| unanswered(&error))?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(refused(response).await);
+    }
+    let lease = response.extensions().get::<ServedBy>().and_then(ServedBy::keep);
+    let broken = || Unopened(INTERNAL, "the provider opened no socket".to_owned());
+    let lease = lease.ok_or_else(broken)?;
+    let provider = hyper::upgrade::on(&mut response).await.map_err(|_| broken())?;
+    let mut provider = TokioIo::new(provider);
+    provider.write_all(&raw).await.map_err(|_| broken())?;
+    provider.flush().await.map_err(|_| broken())?;
+    let tenant = Arc::clone(opening.tenant.name());
+    Ok((provider, Session { lease, model, pool: live.pool.clone(), resources, tenant }))
+}
+
+fn unanswered(error: &Error) -> Unopened {
+    let response = error.to_response();
+    Unopened(code_of(response.status()), error.to_string())
+}
+
+/// What the provider says in the place of a socket.
+async fn refused(response: Response<KeyBody>) -> Unopened {
+    let (head, body) = response.into_parts();
+    let read = Limited::new(body, REFUSAL).collect().await;
+    let body = read.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let told: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let why = told["error"]["message"].as_str().unwrap_or("the provider opened no socket");
+    Unopened(code_of(head.status), why.to_owned())
+}
+
+/// One that is under way.
+struct Session {
+    lease: Lease,
+    model: Option<String>,
+    pool: KeyPool,
+    resources: Resources,
+    tenant: Arc<str>,
+}
+
+/// How reasons begin that speak of a limit: in the provider's words, before any that a caller may have chosen.
+const LIMITS: [&str; 5] = [
+    "You exceeded your current quota",
+    "Resource has been exhausted",
+    "Resource exhausted",
+    "Quota exceeded",
+    "RESOURCE_EXHAUSTED",
+];
+
+impl Listener for Session {
+    async fn heard(&self, said: Said) {
+        match said {
+            Said::Close(_, reason) if LIMITS.iter().any(|limit| reason.starts_with(limit)) => self.limited(&reason),
+            Said::Data(Some(text)) if memmem::find(&text, b"ewHandle").is_some() => self.resumable(&text).await,
+            Said::Close(..) | Said::Data(_) => {}
+        }
+    }
+}
+
+impl Session {
+    /// The same judge as of bodies, and the same table of rests.
+    fn limited(&self, reason: &str) {
+        let body = json!({ "error": { "code": 429, "status": "RESOURCE_EXHAUSTED", "message": reason } }).to_string();
+        let headers = HeaderMap::new();
+        let answer = Answer::new(StatusCode::TOO_MANY_REQUESTS, &headers, body.as_bytes(), self.pool.clock().wall());
+        let verdict = self.pool.provider().judge(&answer.asked(self.model.as_deref()));
+        self.lease.judge(&verdict);
+    }
+
+    /// A handle by which it can be resumed: with the keys of this owner, and by this tenant.
+    async fn resumable(&self, text: &[u8]) {
+        let said: Value = serde_json::from_slice(text).unwrap_or_default();
+        if let Some(handle) = said["sessionResumptionUpdate"]["newHandle"].as_str().filter(|handle| !handle.is_empty())
+        {
+            self.resources.learn(vec![name_of(handle)], &self.tenant, self.lease.key_id()).await;
+        }
+    }
+}
