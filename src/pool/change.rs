@@ -277,29 +277,6 @@ impl State {
         Some(number)
     }
 
-    /// Makes room for keys of this priority in every lane.
-    pub(super) fn open_priority(&mut self, priority: u16) {
-        if let Err(at) = self.priorities.binary_search(&priority) {
-            self.priorities.insert(at, priority);
-            for lane in self.lanes.iter_mut().filter(|lane| lane.origin != Origin::Free) {
-                lane.groups.insert(at, super::group::Group::default());
-            }
-        }
-    }
-
-    /// A priority that no key has any more opens nothing and counts as no spill.
-    pub(super) fn close_priority(&mut self, priority: u16) {
-        if self.roster.slots().any(|slot| self.roster.keys[slot as usize].priority == priority) {
-            return;
-        }
-        if let Ok(at) = self.priorities.binary_search(&priority) {
-            self.priorities.remove(at);
-            for lane in self.lanes.iter_mut().filter(|lane| lane.origin != Origin::Free) {
-                lane.groups.remove(at);
-            }
-        }
-    }
-
     /// An owner's place goes to somebody else: nothing that was counted or learned there is theirs.
     fn reset_owner(&mut self, owner: u32) {
         self.forget_owner(owner);

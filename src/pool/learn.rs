@@ -323,6 +323,7 @@ impl State {
                 self.note_moved(lane, owner, (lane, into));
             }
         }
+        self.ring.forget();
         let count = movers.len() as u32;
         for mover in &movers {
             self.roster.keys[*mover as usize].owner = into;

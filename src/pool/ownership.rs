@@ -52,6 +52,7 @@ impl State {
         self.fill_lanes();
         let from = self.roster.keys[slot as usize].owner;
         self.leave_lanes(slot);
+        self.ring.forget();
         self.roster.keys[slot as usize].owner = into;
         self.roster.owners[from as usize].keys -= 1;
         self.roster.owners[into as usize].keys += 1;

@@ -18,6 +18,7 @@ use super::{
     plans::{Plans, Sources},
     rank::Standing,
     rest::Rest,
+    ring::Ring,
     roster::{KeyCell, Roster},
     seats::Seats,
     tally::Tally,
@@ -80,6 +81,8 @@ pub(super) struct State {
     pub(super) fired: Vec<u32>,
     /// What changed since the last write; none without a store.
     pub(super) journal: Option<Box<Journal>>,
+    /// Where requests that had better meet the same owner again find it.
+    pub(super) ring: Ring,
     /// No request goes a short way.
     #[cfg(test)]
     pub(super) always_long: bool,
@@ -120,6 +123,7 @@ impl State {
             aside: Vec::new(),
             fired: Vec::new(),
             journal: None,
+            ring: Ring::default(),
             #[cfg(test)]
             always_long: false,
         };

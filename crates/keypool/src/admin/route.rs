@@ -111,7 +111,7 @@ pub(super) static ROUTES: [Route; 23] = [
     post("/reload", What::Reload, "Read the configuration again"),
     get("/requests", What::Requests, "The last requests"),
     get("/requests/{id}", What::Request, "What became of a request"),
-    get("/audit", What::Audit, "The last changes by administrators"),
+    get("/audit", What::Audit, "The last changes by administrators, and log-ins that failed, by address"),
     get("/openapi.json", What::Description, "This description"),
 ];
 

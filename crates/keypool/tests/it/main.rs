@@ -10,6 +10,7 @@ mod commands;
 mod config;
 mod dawdling;
 mod dialects;
+mod echoed;
 mod ending;
 mod examining;
 mod explain;
