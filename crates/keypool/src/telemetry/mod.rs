@@ -10,6 +10,7 @@ mod form;
 mod plain;
 mod shown;
 mod sink;
+mod snippet;
 
 pub use banner::Banner;
 pub use changes::report_changes;
