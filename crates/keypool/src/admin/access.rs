@@ -147,7 +147,7 @@ impl Access {
     /// who is wrong, and on purpose, is not kept out; of what is wrong, only the first few times each minute are news.
     pub(super) fn try_token(&self, token: &[u8], from: IpAddr) -> Result<(), Fault> {
         let (now, from) = (self.clock.tick(), block_of(from));
-        let hash = (token.len() <= LONGEST).then(|| hash_of(token)).unwrap_or_default();
+        let hash = if token.len() <= LONGEST { hash_of(token) } else { String::new() };
         let mut held = self.held();
         let same = held.token.as_ref().is_some_and(|ours| ours.as_bytes().ct_eq(hash.as_bytes()).into());
         if same {

@@ -320,7 +320,7 @@ async fn the_first_message_names_the_model_whose_limits_count() {
     let named = |name: &str, models: &[&str]| Grant {
         name: name.into(),
         token_hash: hash_of(format!("kp-{name}").as_bytes()),
-        models: models.iter().map(ToString::to_string).collect(),
+        models: models.iter().map(|model| (*model).to_owned()).collect(),
         ..Grant::default()
     };
     tenants.set(From::Commands, vec![named("alice", &["gemini-2.0-*"])]);

@@ -90,7 +90,7 @@ impl Frames {
         }
         self.left = match extended {
             0 => u64::from(length),
-            _ => more[..extended].iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
+            _ => more[..extended].iter().fold(0, |length, byte| (length << 8) | u64::from(*byte)),
         };
         self.mask = more[extended..].try_into().unwrap_or_default();
         (self.code, self.last, self.turn) = (first & 0xf, first & 0x80 != 0, 0);
