@@ -51,6 +51,11 @@ pub struct Statistics {
     pub possible_per_second: Option<f64>,
     /// When it will be done, from now, in seconds.
     pub eta: Option<f64>,
+    /// Requests that the known daily limits still allow today, for the model of tasks that name none; `None` where no such
+    /// limit is known.
+    pub left_today: Option<u64>,
+    /// Of so many a day.
+    pub per_day: Option<u64>,
     /// Whom it waits for.
     pub resting: Vec<Resting>,
     /// Tasks failed, by kind.
@@ -122,10 +127,29 @@ impl Statistics {
         self.tasks.saturating_sub(self.skipped + self.ok + self.failed)
     }
 
-    /// On one line, for those who watch no terminal.
+    /// On one line, for those who watch no terminal: `active 8/48 | queued 42 | ok 150 | failed 2 | paused 1`, and behind
+    /// it, where that is known, what the daily limits allow and when it will be done.
     pub fn line(&self) -> String {
         let Self { active, slots, queued, ok, failed, paused, .. } = self;
-        format!("active {active}/{slots} | queued {queued} | ok {ok} | failed {failed} | paused {paused}")
+        let mut line =
+            format!("active {active}/{slots} | queued {queued} | ok {ok} | failed {failed} | paused {paused}");
+        for more in [self.today(), self.expected_end()].into_iter().flatten() {
+            line.push_str(" | ");
+            line.push_str(&more);
+        }
+        line
+    }
+
+    /// `230 of 250 left today`: what the known daily limits allow.
+    pub fn today(&self) -> Option<String> {
+        let (left, day) = (self.left_today?, self.per_day?);
+        Some(format!("{left} of {day} left today"))
+    }
+
+    /// `done in 2 min 05 s`, about.
+    pub fn expected_end(&self) -> Option<String> {
+        let eta = Duration::try_from_secs_f64(self.eta?).ok()?;
+        Some(format!("done in {}", time(eta)))
     }
 }
 

@@ -71,6 +71,7 @@ fn message(now: &Statistics) -> String {
     if now.paused > 0 || !now.resting.is_empty() {
         parts.push(format!("resting {}", now.paused.max(now.resting.len())));
     }
+    parts.extend(now.today());
     parts.push(format!("{} tokens", short(now.input_tokens + now.output_tokens)));
     parts.extend(now.cost.filter(|cost| *cost > 0.0).map(|cost| format!("estimated ${cost:.2}")));
     parts.join(" | ")
