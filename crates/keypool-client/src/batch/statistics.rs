@@ -42,7 +42,7 @@ pub struct Statistics {
     /// Tokens of answers.
     pub output_tokens: u64,
     /// What that costs, estimated, in US dollars, keys of the free tier apart: by prices that were set, else by list prices of
-    /// [`Prices::AS_OF`]; `None` where none is known.
+    /// [`Prices::AS_OF`] that nobody verified; `None` where none is known.
     #[serde(rename = "estimated_cost")]
     pub cost: Option<f64>,
     /// Good answers a second.
@@ -178,7 +178,7 @@ impl fmt::Display for Statistics {
         write!(f, "tokens: {} in, {} out", self.input_tokens, self.output_tokens)?;
         if let Some(cost) = self.cost {
             let as_of = Prices::AS_OF;
-            write!(f, ", estimated cost ${cost:.2} (list prices of {as_of}, unless others are set)")?;
+            write!(f, ", estimated cost ${cost:.2} (list prices of {as_of}, not verified, unless others are set)")?;
         }
         let keys = self.keys.iter().map(|(key, n)| (key.to_string(), *n)).collect();
         for (what, map) in [("errors", &self.errors), ("keys", &keys), ("models", &self.models)] {
