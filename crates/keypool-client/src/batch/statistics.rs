@@ -165,9 +165,16 @@ impl fmt::Display for Statistics {
             self.left(),
             time(took)
         )?;
+        if self.changed > 0 {
+            writeln!(f, "changed since an earlier run, under the same id: {}", self.changed)?;
+        }
         write!(f, "rate: {:.2} a second", self.per_second)?;
         if let Some(possible) = self.possible_per_second {
-            write!(f, " of {possible:.2} possible ({:.0} %)", 100.0 * self.per_second / possible)?;
+            write!(f, " of {possible:.2} possible")?;
+            // What begins with full windows is faster than it can go on.
+            if self.per_second <= possible {
+                write!(f, " ({:.0} %)", 100.0 * self.per_second / possible)?;
+            }
         }
         writeln!(f)?;
         writeln!(

@@ -116,14 +116,17 @@ fn of_processes(running: &[Process]) -> String {
             process.name.clone(),
             process.listen.clone(),
             moment(process.started),
-            process.memory_bytes.map_or_else(|| "-".to_owned(), mebibytes),
-            process.pool_bytes.map_or_else(|| "-".to_owned(), |bytes| mebibytes(bytes as u64)),
+            process.memory_bytes.map_or_else(|| "-".to_owned(), size),
+            process.pool_bytes.map_or_else(|| "-".to_owned(), |bytes| size(bytes as u64)),
             told(process.spills),
         ]);
     }
     table.to_string()
 }
 
-fn mebibytes(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64)
+fn size(bytes: u64) -> String {
+    match bytes as f64 / 1024.0 {
+        kib if kib < 1024.0 => format!("{kib:.1} KiB"),
+        kib => format!("{:.1} MiB", kib / 1024.0),
+    }
 }

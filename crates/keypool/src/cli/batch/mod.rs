@@ -10,6 +10,7 @@ mod sheet;
 use std::{
     io::Write,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, anyhow};
@@ -21,7 +22,7 @@ use keypool_client::{
     Client,
     batch::{self, JsonCheck, Output, OutputOptions, Prices, Run, input::Format},
 };
-use tower_keypool::{KeyPool, Strategy};
+use tower_keypool::{Demand, KeyPool, Strategy};
 
 use super::{
     Failure, serve,
@@ -150,6 +151,9 @@ pub(super) struct Batch {
     pool: Source,
 }
 
+/// The first owners are lent by then, unless others hold them.
+const LENT_WITHIN: Duration = Duration::from_secs(1);
+
 /// How the error log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
@@ -221,6 +225,9 @@ impl Batch {
         }
         let before = output.as_ref().map(Output::before).unwrap_or_default();
         if !self.no_progress {
+            // What was used of a limit is known once its owner is lent to this process: a key is taken, and given back.
+            let demand = Demand::from(&*batch.plan().model).wait(LENT_WITHIN);
+            drop(pool.acquire(demand).await);
             progress::begin(&batch.plan(), sheet.tasks, before);
         }
         let to_stdout = output.is_none();
