@@ -2,12 +2,11 @@
 
 use std::{
     collections::BTreeSet,
-    process::Command,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use gemini_sim::{AnswerText, Fault, Finish, GeminiSim, Limits, Refusal, Rule};
+use gemini_sim::{Fault, Finish, GeminiSim, Limits, Refusal, Rule};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -39,22 +38,27 @@ impl Recorder {
         Self { url, asked }
     }
 
-    /// Runs a batch of one task over it; what it was asked.
-    async fn asked(&self, args: &[&str]) -> (String, Value) {
+    /// Runs a batch of one task over it: its result, and the exit code.
+    async fn run(&self, args: &[&str]) -> (Option<i32>, Value) {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("keys.txt"), secret(0)).unwrap();
         std::fs::write(folder.path().join("tasks.txt"), "the prompt\n").unwrap();
         std::fs::write(folder.path().join("system.txt"), "from a file").unwrap();
+        for (name, of_a) in [("good.json", "integer"), ("bad.json", "string")] {
+            let schema = json!({ "type": "object", "properties": { "a": { "type": of_a } } });
+            std::fs::write(folder.path().join(name), schema.to_string()).unwrap();
+        }
         let mut command = keypool(&["batch", "tasks.txt", "--keys", "keys.txt", "--db", "none", "--no-progress"]);
         command.args(["--upstream", &self.url]).args(args).current_dir(folder.path());
-        let output = output(command).await;
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_default())
+    }
+
+    /// The same; what it was asked.
+    async fn asked(&self, args: &[&str]) -> (String, Value) {
+        assert_eq!(self.run(args).await.0, Some(0), "{args:?}");
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap()
     }
-}
-
-async fn output(mut command: Command) -> std::process::Output {
-    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
 async fn answer_one(mut stream: TcpStream, kept: Arc<Mutex<Vec<(String, Value)>>>, answer: String) {
@@ -121,7 +125,7 @@ async fn another_provider_is_asked_in_its_own_way() {
 async fn slots_and_concurrency_say_how_many_at_a_time() {
     let stage = Stage::new(GeminiSim::builder(), 2, Limits::none()).await.tasks(8);
     let run = async |args: &[&str]| {
-        let output = format!("{}.jsonl", args.join(""));
+        let output = format!("out{}.jsonl", args.join(""));
         let ended = stage.run(&[&["tasks.txt", "-o", &output, "--summary", "sum.json"], args].concat()).await;
         assert_eq!(ended.code, 0, "{ended:?}");
         let summary = summary(&stage);
@@ -148,7 +152,7 @@ async fn slots_and_concurrency_say_how_many_at_a_time() {
 async fn what_is_tried_again_is_said_by_flags() {
     let stage = Stage::new(GeminiSim::builder(), 1, Limits::none()).await.tasks(1);
     let run = async |args: &[&str]| {
-        let (before, output) = (stage.sim.report().total.arrivals, format!("{}.jsonl", args.join("")));
+        let (before, output) = (stage.sim.report().total.arrivals, format!("out{}.jsonl", args.join("")));
         let ended = stage.run(&[&["tasks.txt", "-o", &output], args].concat()).await;
         (ended.code, stage.sim.report().total.arrivals - before)
     };
@@ -197,25 +201,17 @@ async fn who_is_out_steps_down_waits_or_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_are_json_are_read_and_checked() {
     const FENCED: &str = "Here it is:\n```json\n{\"a\": 1}\n```";
-    let builder = GeminiSim::builder().answer(AnswerText::Fixed(FENCED.into()));
-    let stage = Stage::new(builder, 1, Limits::none()).await.tasks(1);
-    let result = async |name: &str, args: &[&str]| {
-        let ended = stage.run(&[&["tasks.txt", "-o", name, "--max-retries", "0"], args].concat()).await;
-        (ended.code, stage.results(name).pop().unwrap_or_default())
-    };
-    let (code, plain) = result("plain.jsonl", &[]).await;
-    assert_eq!((code, &plain["text"], plain.get("json")), (0, &json!(FENCED), None));
-    let (code, read) = result("read.jsonl", &["--parse-json"]).await;
-    assert_eq!((code, &read["json"], read.get("text")), (0, &json!({ "a": 1 }), None), "{read}");
-    let schema =
-        |type_of_a: &str| json!({ "type": "object", "properties": { "a": { "type": type_of_a } } }).to_string();
-    std::fs::write(stage.path("good.json"), schema("integer")).unwrap();
-    std::fs::write(stage.path("bad.json"), schema("string")).unwrap();
-    let (code, good) = result("good.jsonl", &["--json-schema", "good.json"]).await;
-    assert_eq!((code, &good["json"]), (0, &json!({ "a": 1 })));
-    let (code, bad) = result("bad.jsonl", &["--json-schema", "bad.json"]).await;
-    assert_eq!((code, &bad["error"]["kind"], &bad["text"]), (1, &json!("schema"), &json!(FENCED)), "{bad}");
-    assert_eq!(stage.run(&["tasks.txt", "--json-schema", "nowhere.json"]).await.code, 2);
+    let provider = Recorder::start(&said(FENCED)).await;
+    let run = async |args: &[&str]| provider.run(&[&["--max-retries", "0"], args].concat()).await;
+    let (code, plain) = run(&[]).await;
+    assert_eq!((code, &plain["text"], plain.get("json")), (Some(0), &json!(FENCED), None));
+    for args in [&["--parse-json"][..], &["--json-schema", "good.json"]] {
+        let (code, read) = run(args).await;
+        assert_eq!((code, &read["json"], read.get("text")), (Some(0), &json!({ "a": 1 }), None), "{read}");
+    }
+    let (code, bad) = run(&["--json-schema", "bad.json"]).await;
+    assert_eq!((code, &bad["error"]["kind"], &bad["text"]), (Some(1), &json!("schema"), &json!(FENCED)), "{bad}");
+    assert_eq!(run(&["--json-schema", "nowhere.json"]).await.0, Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

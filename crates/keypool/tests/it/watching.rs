@@ -326,7 +326,7 @@ async fn over_the_admin_api_of_a_gateway_it_shows_what_that_gateway_does() {
         assert!(begun() < Duration::from_secs(10));
     }
     let mut live = OnTerminal::of(&home, &["monitor", "--admin", &running.url, "--admin-token-file", &file]);
-    live.until("project-a");
+    live.until("work");
     live.send(b"q");
     assert_eq!(live.end().0, Some(0));
     home.run(&["monitor", "--admin", &running.url, "--once"]).bad(1, "--admin-token-file or KEYPOOL_ADMIN_TOKEN");
