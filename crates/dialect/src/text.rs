@@ -81,6 +81,15 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// About how many bytes more its escapes take than what they say.
+    pub(crate) fn surplus(&self) -> usize {
+        match &self.0 {
+            // Six letters for what are two or three bytes; other escapes are of two.
+            Held::Escaped(json, _) => 4 * UNICODE.find_iter(json.get().as_bytes()).count(),
+            _ => 0,
+        }
+    }
+
     /// The part behind `at` bytes, as borrowed as the whole.
     #[must_use]
     pub fn behind(self, at: usize) -> Self {
@@ -229,7 +238,7 @@ mod tests {
         let all = [read(r#""\u007b\/""#).unwrap(), read(r#""{/""#).unwrap(), Text::from("{/")];
         for one in &all {
             assert!(all.iter().all(|other| one == other && one.cmp(other).is_eq()));
-            assert!(one.may_begin_with('{') && one.may_begin_with('\\') <= is_decoded(&all[0]));
+            assert!(one.may_begin_with('{'));
         }
         assert_eq!(std::collections::HashSet::from(all).len(), 1);
         for empty in [read(r#""""#).unwrap(), Text::from("")] {

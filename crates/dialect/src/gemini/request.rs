@@ -216,20 +216,25 @@ pub fn counted(conversation: &Conversation<'_>, source: Bytes) -> Result<Vec<Byt
 }
 
 /// About how many tokens a request that was written so will be counted as. Its images are not: their base64 would be a
-/// hundred times what they cost.
+/// hundred times what they cost. Nor are escapes, which some clients write for all that is not ASCII.
 pub fn about_tokens(conversation: &Conversation<'_>, pieces: &[Bytes]) -> u64 {
     /// Of an image, or some seconds of sound.
     const BLOB: u64 = 1_100;
     let parts = conversation.turns.iter().flat_map(|turn| &turn.parts);
-    let (mut blobs, mut length) = (0, 0);
+    let mut length: usize = conversation.system.iter().map(Text::surplus).sum();
+    let mut blobs = 0;
     for part in parts {
-        if let Part::Blob { data, .. } = part {
-            blobs += 1;
-            length += data.len() as u64;
+        match part {
+            Part::Blob { data, .. } => {
+                blobs += 1;
+                length += data.len();
+            }
+            Part::Text(text) | Part::Returned(Returned { content: text, .. }) => length += text.surplus(),
+            _ => {}
         }
     }
     let written: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-    written.saturating_sub(length) / 4 + blobs * BLOB
+    written.saturating_sub(length as u64) / 4 + blobs * BLOB
 }
 
 fn write(conversation: &Conversation<'_>, request: &impl Serialize, source: Bytes) -> Result<Vec<Bytes>, Fault> {

@@ -234,6 +234,9 @@ proptest! {
     ) {
         let mut chat = request;
         let [first, second, third] = &said[..] else { unreachable!() };
+        if !chat["messages"].is_array() {
+            chat["messages"] = json!([]);
+        }
         let messages = chat["messages"].as_array_mut().unwrap();
         messages.push(json!({ "role": "user", "content": first }));
         messages.push(json!({ "role": "user", "content": [{ "type": "text", "text": second }] }));
