@@ -22,7 +22,7 @@ use keypool_client::{
     Client,
     batch::{self, JsonCheck, Output, OutputOptions, Prices, Run, input::Format},
 };
-use tower_keypool::{Demand, KeyPool, Strategy};
+use tower_keypool::{KeyPool, OutReason, Strategy};
 
 use super::{
     Failure, serve,
@@ -151,9 +151,6 @@ pub(super) struct Batch {
     pool: Source,
 }
 
-/// The first owners are lent by then, unless others hold them.
-const LENT_WITHIN: Duration = Duration::from_secs(1);
-
 /// How the error log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
@@ -225,9 +222,7 @@ impl Batch {
         }
         let before = output.as_ref().map(Output::before).unwrap_or_default();
         if !self.no_progress {
-            // What was used of a limit is known once its owner is lent to this process: a key is taken, and given back.
-            let demand = Demand::from(&*batch.plan().model).wait(LENT_WITHIN);
-            drop(pool.acquire(demand).await);
+            lent(pool, &batch.plan().model).await;
             progress::begin(&batch.plan(), sheet.tasks, before);
         }
         let to_stdout = output.is_none();
@@ -337,6 +332,20 @@ impl Batch {
             batch = batch.prices(Prices { input, output });
         }
         Ok(batch)
+    }
+}
+
+/// What earlier runs used of a limit is known once its owner is lent to this process: within a moment, unless others hold
+/// it.
+async fn lent(pool: &KeyPool, model: &str) {
+    for _ in 0..40 {
+        let out = pool.outlook(model);
+        if !out.is_some_and(|out| out.reasons().any(|(reason, _)| reason == OutReason::HeldElsewhere)) {
+            return;
+        }
+        // Whoever finds no key makes the pool ask for some; there is none to be taken yet.
+        let _ = pool.try_acquire(model);
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
 
