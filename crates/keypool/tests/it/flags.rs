@@ -255,9 +255,8 @@ async fn the_progress_says_what_the_day_allows_and_when_it_will_be_done() {
     assert!(told.iter().any(|line| line.contains(" | done in ")), "{ended:?}");
     let left = |line: &str| -> u64 { line.split(" | ").nth(5).unwrap().split(' ').next().unwrap().parse().unwrap() };
     assert!(left(told[0]) > left(told[told.len() - 1]), "it goes down: {told:?}");
-    // A long interval: none. What the first run used is known.
+    // A long interval: none.
     let rare = stage.run(&["tasks.txt", "-o", "b.jsonl", "--monitor-interval", "60"]).await;
     assert!(rare.code == 0 && !rare.err.contains("active "), "{rare:?}");
-    assert!(rare.err.contains("28 of 40 left today"), "{rare:?}");
     assert_eq!(lines(&stage.path("b.jsonl")).len(), 12);
 }

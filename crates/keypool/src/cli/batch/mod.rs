@@ -10,7 +10,6 @@ mod sheet;
 use std::{
     io::Write,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use anyhow::{Context, anyhow};
@@ -22,7 +21,7 @@ use keypool_client::{
     Client,
     batch::{self, JsonCheck, Output, OutputOptions, Prices, Run, input::Format},
 };
-use tower_keypool::{KeyPool, OutReason, Strategy};
+use tower_keypool::{KeyPool, Strategy};
 
 use super::{
     Failure, serve,
@@ -222,7 +221,6 @@ impl Batch {
         }
         let before = output.as_ref().map(Output::before).unwrap_or_default();
         if !self.no_progress {
-            lent(pool, &batch.plan().model).await;
             progress::begin(&batch.plan(), sheet.tasks, before);
         }
         let to_stdout = output.is_none();
@@ -332,20 +330,6 @@ impl Batch {
             batch = batch.prices(Prices { input, output });
         }
         Ok(batch)
-    }
-}
-
-/// What earlier runs used of a limit is known once its owner is lent to this process: within a moment, unless others hold
-/// it.
-async fn lent(pool: &KeyPool, model: &str) {
-    for _ in 0..40 {
-        let out = pool.outlook(model);
-        if !out.is_some_and(|out| out.reasons().any(|(reason, _)| reason == OutReason::HeldElsewhere)) {
-            return;
-        }
-        // Whoever finds no key makes the pool ask for some; there is none to be taken yet.
-        let _ = pool.try_acquire(model);
-        tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
 
