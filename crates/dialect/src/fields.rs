@@ -91,24 +91,28 @@ impl<'a> Field<'a> {
         Fault::invalid(format!("{} cannot be had from this upstream", self.name)).at(&*self.name)
     }
 
-    /// Read once more, slower, to name the place.
-    #[cold]
     fn wrong<T: Deserialize<'a>>(&self) -> Fault {
-        let mut json = serde_json::Deserializer::from_str(self.value.get());
-        let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut json) else {
-            return Fault::invalid(format!("{} is not right", self.name)).at(&*self.name);
-        };
-        let inside = error.path().to_string();
-        let place = match inside.as_str() {
-            "." => self.name.to_string(),
-            inside if inside.starts_with('[') => format!("{}{inside}", self.name),
-            inside => format!("{}.{inside}", self.name),
-        };
-        // serde counts columns within the field alone.
-        let said = error.inner().to_string();
-        let said = said.split(" at line ").next().unwrap_or_default();
-        Fault::invalid(format!("{place}: {said}")).at(place)
+        wrong::<T>(self.value, &self.name)
     }
+}
+
+/// What stands at `place` is read once more, slower, to name what is wrong inside of it.
+#[cold]
+pub(crate) fn wrong<'a, T: Deserialize<'a>>(value: &'a RawValue, place: &str) -> Fault {
+    let mut json = serde_json::Deserializer::from_str(value.get());
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut json) else {
+        return Fault::invalid(format!("{place} is not right")).at(place);
+    };
+    let inside = error.path().to_string();
+    let place = match inside.as_str() {
+        "." => place.to_owned(),
+        inside if inside.starts_with('[') => format!("{place}{inside}"),
+        inside => format!("{place}.{inside}"),
+    };
+    // serde counts columns within the field alone.
+    let said = error.inner().to_string();
+    let said = said.split(" at line ").next().unwrap_or_default();
+    Fault::invalid(format!("{place}: {said}")).at(place)
 }
 
 /// Reads an object, one field of it as what it is and the others as they stand.

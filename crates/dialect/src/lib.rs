@@ -9,6 +9,7 @@
 
 pub mod anthropic;
 mod caller;
+mod content;
 mod data_url;
 mod events;
 mod exchange;
@@ -24,6 +25,7 @@ mod text;
 mod tree;
 
 pub use caller::{Asked, Caller, Form, Ignored, Refused, Shape, Voice};
+use content::Content;
 pub use events::{Events, MOST_OF_EVENT};
 pub use exchange::{Exchange, Listener};
 pub use neutral::{

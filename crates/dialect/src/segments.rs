@@ -1,6 +1,6 @@
 //! A body that is written, large pieces of another one by reference.
 
-use std::{borrow::Cow, collections::HashMap, io, ops::Range};
+use std::{collections::HashMap, io, ops::Range};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -10,10 +10,14 @@ use crate::Text;
 /// From this length on a piece of the caller's body is passed on without a copy.
 const LARGE: usize = 8 * 1024;
 
-/// A text that was read from the caller's body without an escape needs none either when it is written again. It stands in
-/// what is written by its beginning alone, and is put in whole on the way.
+/// A part of a text that was read from the caller's body without an escape needs none either when it is written again, but
+/// lacks its quotes. It stands in what is written by its beginning alone, and is put in whole on the way. (A text with its
+/// quotes is written at once, as it stands.)
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Whole<'r>(&'r str);
+
+/// So much is made room for at first: of larger bodies most goes by reference.
+const MOST_AT_FIRST: usize = 256 * 1024;
 
 /// So much of it stands for it.
 const MARK: usize = 24;
@@ -21,10 +25,7 @@ const MARK: usize = 24;
 impl<'r> Whole<'r> {
     /// Of a text that is large enough to be worth it, and lies in a body as it is.
     pub(crate) fn of(text: &'r Text<'_>) -> Option<Self> {
-        match &text.0 {
-            Cow::Borrowed(text) if text.len() >= LARGE && text.is_char_boundary(MARK) => Some(Self(text)),
-            _ => None,
-        }
+        text.bare().filter(|text| text.len() >= LARGE && text.is_char_boundary(MARK)).map(Self)
     }
 }
 
@@ -48,7 +49,8 @@ pub struct Segments {
 impl Segments {
     /// Nothing yet, from the caller's body `source`.
     pub fn from(source: Bytes) -> Self {
-        Self { source, whole: HashMap::new(), done: Vec::new(), open: Vec::new() }
+        let open = Vec::with_capacity(source.len().min(MOST_AT_FIRST) + 256);
+        Self { source, whole: HashMap::new(), done: Vec::new(), open }
     }
 
     /// The beginning of this text will stand for it; `None` where it does not lie in the source.
@@ -121,16 +123,18 @@ mod tests {
         );
         let shared: Vec<usize> =
             pieces.iter().filter(|piece| body.as_ptr_range().contains(&piece.as_ptr())).map(Bytes::len).collect();
-        // What had an escape was made anew.
-        assert_eq!(shared, [100_000]);
+        // With their quotes, and with the escape.
+        assert_eq!(shared, [100_002, 100_005]);
 
         let mut segments = Segments::from(body.clone());
-        assert!(Whole::of(&read[0]).is_none() && Whole::of(&read[2]).is_none());
-        let marked = Whole::of(&read[1]).unwrap();
+        assert!(read.iter().all(|text| Whole::of(text).is_none()), "what has quotes needs no mark");
+        let part = read[1].clone().behind(1);
+        let marked = Whole::of(&part).unwrap();
         segments.will_hold(marked).unwrap();
         serde_json::to_writer(&mut segments, &("a", marked, &read[0])).unwrap();
         let whole = segments.into_pieces().concat();
-        assert_eq!(serde_json::from_slice::<Vec<String>>(&whole).unwrap(), ["a".to_owned(), image, "small".to_owned()]);
+        let written = serde_json::from_slice::<Vec<String>>(&whole).unwrap();
+        assert_eq!(written, ["a".to_owned(), image[1..].to_owned(), "small".to_owned()]);
         assert!(Segments::from(Bytes::new()).will_hold(marked).is_none());
     }
 }

@@ -38,7 +38,7 @@ impl Serialize for Tree<'_> {
             Self::Object(fields) => {
                 let mut map = serializer.serialize_map(Some(fields.len()))?;
                 for (name, value) in fields {
-                    map.serialize_entry(name, value)?;
+                    map.serialize_entry(&**name, value)?;
                 }
                 map.end()
             }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{Call, CallId, Conversation, Fault, OneOr, Part, Returned, Role, Text, fields::Field};
+use crate::{Call, CallId, Content, Conversation, Fault, Part, Returned, Role, Text, fields::Field};
 
 /// What somebody said.
 #[derive(Deserialize)]
@@ -13,11 +13,11 @@ pub(super) struct Message<'a> {
     #[serde(borrow)]
     role: Text<'a>,
     #[serde(borrow)]
-    content: Content<'a>,
+    content: Said<'a>,
 }
 
 /// A text, or blocks.
-type Content<'a> = OneOr<'a, Block<'a>>;
+type Said<'a> = Content<'a, Block<'a>>;
 
 #[derive(Deserialize)]
 struct Block<'a> {
@@ -36,7 +36,7 @@ struct Block<'a> {
     #[serde(borrow)]
     tool_use_id: Option<Text<'a>>,
     #[serde(borrow)]
-    content: Option<Content<'a>>,
+    content: Option<Said<'a>>,
     is_error: Option<bool>,
 }
 
@@ -51,14 +51,14 @@ struct Source<'a> {
     #[serde(borrow)]
     url: Option<Text<'a>>,
     #[serde(borrow)]
-    content: Option<Content<'a>>,
+    content: Option<Said<'a>>,
 }
 
 /// Reads `system`.
 pub(super) fn system<'a>(field: &Field<'a>) -> Result<Vec<Text<'a>>, Fault> {
-    match field.read()? {
+    match field.read::<Said<'a>>()? {
         Content::Text(text) => Ok(vec![text]),
-        Content::List(blocks) => texts(blocks, &|| "system".to_owned()),
+        Content::List(blocks) => texts(blocks.read(|| "system".to_owned())?, &|| "system".to_owned()),
     }
 }
 
@@ -76,7 +76,9 @@ pub(super) fn read<'a>(messages: Vec<Message<'a>>, conversation: &mut Conversati
             "system" => {
                 let said = match message.content {
                     Content::Text(text) => vec![text],
-                    Content::List(blocks) => texts(blocks, &|| place.clone())?,
+                    Content::List(blocks) => {
+                        texts(blocks.read(|| format!("messages[{index}].content"))?, &|| place.clone())?
+                    }
                 };
                 reader.conversation.system.extend(said);
                 continue;
@@ -86,6 +88,7 @@ pub(super) fn read<'a>(messages: Vec<Message<'a>>, conversation: &mut Conversati
         match message.content {
             Content::Text(text) => reader.conversation.say(role, Part::Text(text)),
             Content::List(blocks) => {
+                let blocks = blocks.read(|| format!("messages[{index}].content"))?;
                 for (number, block) in blocks.into_iter().enumerate() {
                     reader.block(role, block, &|| format!("{place}.content.{number}"))?;
                 }
@@ -159,7 +162,7 @@ impl<'a> Reader<'_, 'a> {
             Some(Content::Text(text)) => text,
             Some(Content::List(blocks)) => {
                 let mut said = Vec::new();
-                for block in blocks {
+                for block in blocks.read(|| format!("{}.content", place()))? {
                     match (&*block.kind, block.text, block.source) {
                         ("text", Some(text), _) => said.push(text),
                         ("image" | "document", _, Some(source)) => self.late.extend(sourced(source, place)?),
@@ -199,7 +202,10 @@ fn sourced<'a>(source: Source<'a>, place: &dyn Fn() -> String) -> Result<Vec<Par
         }
         "content" => match source.content.ok_or_else(|| missing("content"))? {
             Content::Text(text) => Ok(vec![Part::Text(text)]),
-            Content::List(blocks) => Ok(texts(blocks, &place)?.into_iter().map(Part::Text).collect()),
+            Content::List(blocks) => {
+                let blocks = blocks.read(|| format!("{}.content", place()))?;
+                Ok(texts(blocks, &place)?.into_iter().map(Part::Text).collect())
+            }
         },
         _ => Err(Fault::invalid(format!("{}.type: expected base64, text or url", place())).at(place())),
     }

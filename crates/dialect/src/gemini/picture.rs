@@ -100,7 +100,7 @@ fn said(body: &[u8]) -> Result<Drawn, Fault> {
     let mut listener = super::Listener::new(false);
     let mut say = |event: Event<'_>| match event {
         Event::Blob { mime, data, .. } if mime.starts_with("image/") => {
-            drawn.pictures.push(Picture { mime: mime.to_string(), data: data.0.into_owned() });
+            drawn.pictures.push(Picture { mime: mime.to_string(), data: data.to_string() });
         }
         Event::Usage(usage) => drawn.usage = usage,
         _ => {}

@@ -71,13 +71,14 @@ struct Blob<'r> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Said<'r> {
-    Plain(&'r str),
+    Blank(&'static str),
+    Text(&'r Text<'r>),
     Whole(Whole<'r>),
 }
 
-impl<'r> From<&'r Text<'_>> for Said<'r> {
-    fn from(text: &'r Text<'_>) -> Self {
-        Whole::of(text).map_or(Self::Plain(text), Self::Whole)
+impl<'r> From<&'r Text<'r>> for Said<'r> {
+    fn from(text: &'r Text<'r>) -> Self {
+        Whole::of(text).map_or(Self::Text(text), Self::Whole)
     }
 }
 
@@ -110,8 +111,8 @@ struct FunctionResponse<'r> {
 #[serde(untagged)]
 enum Response<'r> {
     Itself(&'r RawValue),
-    Said { result: &'r str },
-    Failed { error: &'r str },
+    Said { result: &'r Text<'r> },
+    Failed { error: &'r Text<'r> },
 }
 
 #[derive(Serialize)]
@@ -215,20 +216,25 @@ pub fn counted(conversation: &Conversation<'_>, source: Bytes) -> Result<Vec<Byt
 }
 
 /// About how many tokens a request that was written so will be counted as. Its images are not: their base64 would be a
-/// hundred times what they cost.
+/// hundred times what they cost. Nor are escapes, which some clients write for all that is not ASCII.
 pub fn about_tokens(conversation: &Conversation<'_>, pieces: &[Bytes]) -> u64 {
     /// Of an image, or some seconds of sound.
     const BLOB: u64 = 1_100;
     let parts = conversation.turns.iter().flat_map(|turn| &turn.parts);
-    let (mut blobs, mut length) = (0, 0);
+    let mut length: usize = conversation.system.iter().map(Text::surplus).sum();
+    let mut blobs = 0;
     for part in parts {
-        if let Part::Blob { data, .. } = part {
-            blobs += 1;
-            length += data.len() as u64;
+        match part {
+            Part::Blob { data, .. } => {
+                blobs += 1;
+                length += data.len();
+            }
+            Part::Text(text) | Part::Returned(Returned { content: text, .. }) => length += text.surplus(),
+            _ => {}
         }
     }
     let written: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-    written.saturating_sub(length) / 4 + blobs * BLOB
+    written.saturating_sub(length as u64) / 4 + blobs * BLOB
 }
 
 fn write(conversation: &Conversation<'_>, request: &impl Serialize, source: Bytes) -> Result<Vec<Bytes>, Fault> {
@@ -245,7 +251,7 @@ fn write(conversation: &Conversation<'_>, request: &impl Serialize, source: Byte
     Ok(segments.into_pieces())
 }
 
-fn request<'r>(conversation: &'r Conversation<'_>) -> Result<Request<'r>, Fault> {
+fn request<'r>(conversation: &'r Conversation<'r>) -> Result<Request<'r>, Fault> {
     if let Some(far) = conversation.far().next() {
         return Err(far.refused());
     }
@@ -311,13 +317,13 @@ fn config<'r>(sampling: &'r Sampling<'_>, format: &'r Format<'_>, thinking: Opti
     }
 }
 
-fn text<'r>(said: &'r Text<'_>) -> Wire<'r> {
+fn text<'r>(said: &'r Text<'r>) -> Wire<'r> {
     Wire { text: Some(said.into()), ..Wire::default() }
 }
 
 /// An empty text is refused.
 fn blank() -> Wire<'static> {
-    Wire { text: Some(Said::Plain(" ")), ..Wire::default() }
+    Wire { text: Some(Said::Blank(" ")), ..Wire::default() }
 }
 
 fn is_call(part: &Part<'_>) -> bool {
@@ -325,8 +331,8 @@ fn is_call(part: &Part<'_>) -> bool {
 }
 
 /// A turn; `None` where nothing was said in it.
-fn content<'r>(turn: &'r Turn<'_>, signs: bool) -> Option<Content<'r>> {
-    let said = |part: &&'r Part<'_>| !matches!(part, Part::Text(text) if text.is_empty());
+fn content<'r>(turn: &'r Turn<'r>, signs: bool) -> Option<Content<'r>> {
+    let said = |part: &&'r Part<'r>| !matches!(part, Part::Text(text) if text.is_empty());
     let mut parts: Vec<Wire<'r>> = turn.parts.iter().filter(said).map(part).collect();
     if signs && let Some(first) = parts.iter_mut().find(|part| part.function_call.is_some()) {
         // Of calls at once the first is signed.
@@ -344,7 +350,7 @@ fn content<'r>(turn: &'r Turn<'_>, signs: bool) -> Option<Content<'r>> {
     Some(Content { role: Some(role), parts })
 }
 
-fn part<'r>(part: &'r Part<'_>) -> Wire<'r> {
+fn part<'r>(part: &'r Part<'r>) -> Wire<'r> {
     match part {
         Part::Text(said) => text(said),
         Part::Blob { mime, data } => {
@@ -364,10 +370,11 @@ fn part<'r>(part: &'r Part<'_>) -> Wire<'r> {
     }
 }
 
-fn response<'r>(returned: &'r Returned<'_>) -> FunctionResponse<'r> {
-    let content: &str = &returned.content;
+fn response<'r>(returned: &'r Returned<'r>) -> FunctionResponse<'r> {
+    let content = &returned.content;
+    let object = content.may_begin_with('{').then(|| content.trim());
     // A reference inside is taken for one to a declared function, and refused.
-    let object = Some(content.trim()).filter(|text| text.starts_with('{') && !text.contains("\"$ref\""));
+    let object = object.filter(|text| text.starts_with('{') && !text.contains("\"$ref\""));
     let response = match object.and_then(|text| serde_json::from_str(text).ok()) {
         _ if returned.failed => Response::Failed { error: content },
         Some(object) => Response::Itself(object),

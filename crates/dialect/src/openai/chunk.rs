@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::completion::{Image, Logprobs, Tokens, ToolCall, id, reason};
-use crate::{Event, Fault, Shape, Usage, Voice};
+use crate::{Event, Fault, Shape, Text, Usage, Voice};
 
 /// Writes the pieces.
 pub(super) struct Chunks {
@@ -45,9 +45,9 @@ struct Delta<'s> {
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<&'s str>,
+    content: Option<&'s Text<'s>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_content: Option<&'s str>,
+    reasoning_content: Option<&'s Text<'s>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<[ToolCall; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,7 +86,8 @@ impl Chunks {
             return;
         }
         self.begun.insert(choice, 0);
-        let delta = Delta { role: Some("assistant"), content: Some(""), ..Delta::default() };
+        let silence = Text::default();
+        let delta = Delta { role: Some("assistant"), content: Some(&silence), ..Delta::default() };
         self.piece(Choice { index: choice, delta, logprobs: None, finish_reason: None }, out);
     }
 }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url};
+use crate::{Call, CallId, Content, Conversation, Fault, Ignored, Part, Returned, Role, Text, data_url};
 
 /// What somebody said.
 #[derive(Deserialize)]
@@ -13,7 +13,7 @@ pub(super) struct Message<'a> {
     #[serde(borrow)]
     role: Text<'a>,
     #[serde(borrow)]
-    content: Option<Content<'a>>,
+    content: Option<Said<'a>>,
     #[serde(borrow)]
     refusal: Option<Text<'a>>,
     #[serde(borrow)]
@@ -29,7 +29,7 @@ pub(super) struct Message<'a> {
 }
 
 /// A text, or parts.
-type Content<'a> = OneOr<'a, WirePart<'a>>;
+type Said<'a> = Content<'a, WirePart<'a>>;
 
 #[derive(Deserialize)]
 struct WirePart<'a> {
@@ -193,12 +193,9 @@ impl<'a> Reader<'_, 'a> {
     }
 
     /// What a tool answered: text, and what else there is.
-    fn returned(
-        &mut self,
-        index: usize,
-        content: Option<Content<'a>>,
-    ) -> Result<(Vec<Text<'a>>, Vec<Part<'a>>), Fault> {
+    fn returned(&mut self, index: usize, content: Option<Said<'a>>) -> Result<(Vec<Text<'a>>, Vec<Part<'a>>), Fault> {
         let Some(Content::List(wires)) = content else { return Ok((texts(index, content)?, Vec::new())) };
+        let wires = wires.read(|| format!("messages[{index}].content"))?;
         let (mut said, mut beside) = (Vec::new(), Vec::new());
         for (number, wire) in wires.into_iter().enumerate() {
             match self.part(wire, &|| format!("messages[{index}].content[{number}]"))? {
@@ -209,13 +206,14 @@ impl<'a> Reader<'_, 'a> {
         Ok((said, beside))
     }
 
-    fn say(&mut self, role: Role, index: usize, content: Option<Content<'a>>) -> Result<(), Fault> {
+    fn say(&mut self, role: Role, index: usize, content: Option<Said<'a>>) -> Result<(), Fault> {
         match content {
             // An answer that was only calls has no text; what a person leaves empty still is a turn.
             None if role == Role::Model => {}
             None => self.conversation.say(role, Part::Text(Text::default())),
             Some(Content::Text(text)) => self.conversation.say(role, Part::Text(text)),
             Some(Content::List(parts)) => {
+                let parts = parts.read(|| format!("messages[{index}].content"))?;
                 for (part, wire) in parts.into_iter().enumerate() {
                     let place = || format!("messages[{index}].content[{part}]");
                     let part = self.part(wire, &place)?;
@@ -281,11 +279,12 @@ impl<'a> Reader<'_, 'a> {
 }
 
 /// What is text alone.
-fn texts(index: usize, content: Option<Content<'_>>) -> Result<Vec<Text<'_>>, Fault> {
+fn texts(index: usize, content: Option<Said<'_>>) -> Result<Vec<Text<'_>>, Fault> {
     match content {
         None => Ok(Vec::new()),
         Some(Content::Text(text)) => Ok(vec![text]),
         Some(Content::List(parts)) => parts
+            .read(|| format!("messages[{index}].content"))?
             .into_iter()
             .enumerate()
             .map(|(part, wire)| {
@@ -300,10 +299,10 @@ fn texts(index: usize, content: Option<Content<'_>>) -> Result<Vec<Text<'_>>, Fa
 pub(crate) fn object<'a>(arguments: &Text<'a>) -> Cow<'a, RawValue> {
     let wrapped = |json: String| RawValue::from_string(json).map(Cow::Owned);
     let trimmed = arguments.trim();
-    let read = match &arguments.0 {
+    let read = match arguments.borrowed() {
         _ if trimmed.is_empty() => wrapped("{}".to_owned()),
-        Cow::Borrowed(text) if trimmed.starts_with('{') => serde_json::from_str(text.trim()).map(Cow::Borrowed),
-        Cow::Owned(_) if trimmed.starts_with('{') => wrapped(trimmed.to_owned()),
+        Some(text) if trimmed.starts_with('{') => serde_json::from_str(text.trim()).map(Cow::Borrowed),
+        None if trimmed.starts_with('{') => wrapped(trimmed.to_owned()),
         _ => wrapped(String::new()),
     };
     read.or_else(|_| wrapped(serde_json::json!({ "arguments": &*arguments }).to_string()))

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use keypool_dialect::{
-    Caller, Exchange,
+    Caller, Exchange, Fault,
     anthropic::Anthropic,
     gemini,
     openai::{self, OpenAi},
@@ -151,6 +151,45 @@ fn any_request() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Written so that in its strings every character by this pattern is an escape.
+fn with_escapes(json: &Value, pattern: &[bool]) -> String {
+    let text = |text: &str| {
+        let escapes = text.chars().zip(pattern.iter().cycle());
+        let written = escapes.map(|(character, escape)| match character {
+            '/' if *escape => r"\/".to_owned(),
+            _ if *escape => {
+                let mut halves = [0; 2];
+                character.encode_utf16(&mut halves).iter().map(|half| format!(r"\u{half:04x}")).collect()
+            }
+            _ => {
+                let quoted = json!(character.to_string()).to_string();
+                quoted[1..quoted.len() - 1].to_owned()
+            }
+        });
+        format!("\"{}\"", written.collect::<String>())
+    };
+    match json {
+        Value::String(said) => text(said),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(|item| with_escapes(item, pattern)).collect();
+            format!("[{}]", items.join(","))
+        }
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| format!("{}:{}", text(name), with_escapes(value, pattern)));
+            format!("{{{}}}", fields.collect::<Vec<String>>().join(","))
+        }
+        plain => plain.to_string(),
+    }
+}
+
+/// What is asked of the upstream, or why nothing is.
+fn translated(caller: &dyn Caller, body: &str, strict: bool) -> Result<Value, Fault> {
+    let body = Bytes::from(body.to_owned());
+    let asked = caller.conversation(&body, strict)?;
+    let pieces = gemini::generate(&asked.conversation, body.clone())?;
+    Ok(serde_json::from_slice(&pieces.concat()).expect("JSON is written"))
+}
+
 fn callers() -> [&'static dyn Caller; 3] {
     [&OpenAi, &Anthropic, &Responses]
 }
@@ -183,6 +222,76 @@ proptest! {
             }
         }
         let _ = openai::embedding(&chat, strict);
+    }
+
+    /// A text that goes on as it was read says what it would say had it been read and written anew.
+    #[test]
+    fn escapes_mean_nothing(
+        request in any_request(),
+        said in prop::collection::vec("[a-z\"\\\\/é😀\u{0}\n{ ]{0,12}", 3),
+        pattern in prop::collection::vec(any::<bool>(), 1..9),
+        strict: bool,
+    ) {
+        let mut chat = request;
+        let [first, second, third] = &said[..] else { unreachable!() };
+        if !chat["messages"].is_array() {
+            chat["messages"] = json!([]);
+        }
+        let messages = chat["messages"].as_array_mut().unwrap();
+        messages.push(json!({ "role": "user", "content": first }));
+        messages.push(json!({ "role": "user", "content": [{ "type": "text", "text": second }] }));
+        messages.push(json!({ "role": "system", "content": third }));
+        let mut items = chat.clone();
+        let messages = items["messages"].take();
+        items.as_object_mut().unwrap().remove("messages");
+        items["input"] = messages;
+        for (caller, request) in callers().into_iter().zip([&chat, &chat, &items]) {
+            let (plain, escaped) = (request.to_string(), with_escapes(request, &pattern));
+            let read = |json: &str| serde_json::from_str::<Value>(json).unwrap();
+            prop_assert_eq!(read(&escaped), read(&plain));
+            let (one, other) = (translated(caller, &plain, strict), translated(caller, &escaped, strict));
+            prop_assert_eq!(one, other);
+        }
+    }
+
+    /// And so does an answer.
+    #[test]
+    fn escapes_of_an_answer_mean_nothing(
+        said in "[a-z\"\\\\/é😀\u{0}\n{ ]{0,12}",
+        pattern in prop::collection::vec(any::<bool>(), 1..9),
+    ) {
+        let parts = json!([{ "text": said }, { "functionCall": { "name": said, "args": { "a": said } } }]);
+        let answer = json!({ "candidates": [{ "content": { "parts": parts }, "finishReason": "STOP" }] });
+        let (answer, escaped) = (answer.to_string(), with_escapes(&answer, &pattern));
+        for caller in callers() {
+            let whole = |answer: &str| {
+                let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), caller.voice(shape(false)));
+                serde_json::from_slice::<Value>(&exchange.whole(answer.as_bytes()).unwrap()).unwrap()
+            };
+            // A call's arguments are JSON in JSON, and stay as the model wrote them.
+            let (one, mut other) = (whole(&answer), whole(&escaped));
+            let written = other.pointer("/choices/0/message/tool_calls/0/function/arguments").cloned();
+            if let Some(written) = written {
+                let args: Value = serde_json::from_str(written.as_str().unwrap()).unwrap();
+                prop_assert_eq!(&args["a"], &json!(said));
+                other["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"] = json!(args.to_string());
+            }
+            if one.get("output").is_none() {
+                prop_assert_eq!(one, other);
+            }
+            let data = |answer: &str| {
+                let told = streamed(caller, &format!("data: {answer}\n\n"), 1 << 20);
+                let data = told.lines().filter_map(|line| line.strip_prefix("data: "));
+                let texts = data.filter_map(|data| {
+                    let data: Value = serde_json::from_str(data).ok()?;
+                    let places = ["/choices/0/delta/content", "/delta/text"];
+                    let text = places.iter().find_map(|place| data.pointer(place)?.as_str().map(str::to_owned));
+                    text.or_else(|| data["delta"].as_str().map(str::to_owned))
+                });
+                texts.collect::<Vec<String>>().concat()
+            };
+            prop_assert!(data(&escaped).starts_with(&said), "{}", data(&escaped));
+        }
     }
 
     #[test]

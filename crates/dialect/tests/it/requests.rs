@@ -342,3 +342,22 @@ fn what_is_large_arrives_whole() {
     assert_eq!(got["systemInstruction"]["parts"][0]["text"], plain);
     assert_eq!(got["contents"], json!([turn("user", parts), turn("model", json!([{ "text": &plain[..20_000] }]))]));
 }
+
+#[test]
+fn escapes_are_no_tokens() {
+    let about = |body: &str| {
+        let body = bytes::Bytes::from(body.to_owned());
+        let asked = OpenAi.conversation(&body, true).unwrap();
+        gemini::about_tokens(&asked.conversation, &gemini::generate(&asked.conversation, body.clone()).unwrap())
+    };
+    let text = "Привет, мир! ".repeat(100);
+    let plain = with(json!([{ "role": "system", "content": text }, { "role": "user", "content": text }]), json!({}));
+    let plain = plain.to_string();
+    let escape = |letter: char| match letter {
+        letter if letter.is_ascii() => letter.to_string(),
+        letter => format!(r"\u{:04x}", letter as u32),
+    };
+    let escaped: String = plain.chars().map(escape).collect();
+    assert!(escaped.len() > 2 * plain.len());
+    assert_eq!(about(&escaped), about(&plain));
+}

@@ -11,8 +11,8 @@ pub struct Prices {
     pub output: f64,
 }
 
-/// List prices as they were at [`Prices::AS_OF`], of the paid tier, for text; nobody looks them up since. A name stands for
-/// all that begin with it and a `-`.
+/// List prices of [`Prices::AS_OF`], of the paid tier, for text, written down from memory: nobody has compared them with the
+/// provider's page, then or since. A name stands for all that begin with it and a `-`.
 const KNOWN: &[(&str, Prices)] = &[
     ("gemini-2.5-flash-lite", Prices { input: 0.10, output: 0.40 }),
     ("gemini-2.5-flash", Prices { input: 0.30, output: 2.50 }),
@@ -20,7 +20,7 @@ const KNOWN: &[(&str, Prices)] = &[
 ];
 
 impl Prices {
-    /// The month of the list prices that are known: what is reckoned by them is an estimate.
+    /// The month of the list prices that are known, which were not verified: what is reckoned by them is an estimate.
     pub const AS_OF: &str = "2025-07";
 
     /// What is known of a model; `None` where nothing is.

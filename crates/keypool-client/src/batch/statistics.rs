@@ -42,7 +42,7 @@ pub struct Statistics {
     /// Tokens of answers.
     pub output_tokens: u64,
     /// What that costs, estimated, in US dollars, keys of the free tier apart: by prices that were set, else by list prices of
-    /// [`Prices::AS_OF`]; `None` where none is known.
+    /// [`Prices::AS_OF`] that nobody verified; `None` where none is known.
     #[serde(rename = "estimated_cost")]
     pub cost: Option<f64>,
     /// Good answers a second.
@@ -51,6 +51,11 @@ pub struct Statistics {
     pub possible_per_second: Option<f64>,
     /// When it will be done, from now, in seconds.
     pub eta: Option<f64>,
+    /// Requests that the known daily limits still allow today, for the model of tasks that name none; `None` where no such
+    /// limit is known.
+    pub left_today: Option<u64>,
+    /// Of so many a day.
+    pub per_day: Option<u64>,
     /// Whom it waits for.
     pub resting: Vec<Resting>,
     /// Tasks failed, by kind.
@@ -122,10 +127,29 @@ impl Statistics {
         self.tasks.saturating_sub(self.skipped + self.ok + self.failed)
     }
 
-    /// On one line, for those who watch no terminal.
+    /// On one line, for those who watch no terminal: `active 8/48 | queued 42 | ok 150 | failed 2 | paused 1`, and behind
+    /// it, where that is known, what the daily limits allow and when it will be done.
     pub fn line(&self) -> String {
         let Self { active, slots, queued, ok, failed, paused, .. } = self;
-        format!("active {active}/{slots} | queued {queued} | ok {ok} | failed {failed} | paused {paused}")
+        let mut line =
+            format!("active {active}/{slots} | queued {queued} | ok {ok} | failed {failed} | paused {paused}");
+        for more in [self.today(), self.expected_end()].into_iter().flatten() {
+            line.push_str(" | ");
+            line.push_str(&more);
+        }
+        line
+    }
+
+    /// `230 of 250 left today`: what the known daily limits allow.
+    pub fn today(&self) -> Option<String> {
+        let (left, day) = (self.left_today?, self.per_day?);
+        Some(format!("{left} of {day} left today"))
+    }
+
+    /// `done in 2 min 05 s`, about.
+    pub fn expected_end(&self) -> Option<String> {
+        let eta = Duration::try_from_secs_f64(self.eta?).ok()?;
+        Some(format!("done in {}", time(eta)))
     }
 }
 
@@ -141,9 +165,16 @@ impl fmt::Display for Statistics {
             self.left(),
             time(took)
         )?;
+        if self.changed > 0 {
+            writeln!(f, "changed since an earlier run, under the same id: {}", self.changed)?;
+        }
         write!(f, "rate: {:.2} a second", self.per_second)?;
         if let Some(possible) = self.possible_per_second {
-            write!(f, " of {possible:.2} possible ({:.0} %)", 100.0 * self.per_second / possible)?;
+            write!(f, " of {possible:.2} possible")?;
+            // What begins with full windows is faster than it can go on.
+            if self.per_second <= possible {
+                write!(f, " ({:.0} %)", 100.0 * self.per_second / possible)?;
+            }
         }
         writeln!(f)?;
         writeln!(
@@ -154,7 +185,7 @@ impl fmt::Display for Statistics {
         write!(f, "tokens: {} in, {} out", self.input_tokens, self.output_tokens)?;
         if let Some(cost) = self.cost {
             let as_of = Prices::AS_OF;
-            write!(f, ", estimated cost ${cost:.2} (list prices of {as_of}, unless others are set)")?;
+            write!(f, ", estimated cost ${cost:.2} (list prices of {as_of}, not verified, unless others are set)")?;
         }
         let keys = self.keys.iter().map(|(key, n)| (key.to_string(), *n)).collect();
         for (what, map) in [("errors", &self.errors), ("keys", &keys), ("models", &self.models)] {

@@ -165,7 +165,7 @@ impl Worker {
                 // It stood in line for long, and others stand there still.
                 return shared.desk.put_back(work, Duration::ZERO);
             }
-            return shared.desk.park(work, why);
+            return self.park(work, why);
         };
         let pause = match why.next_in() {
             Some(next) => next.clamp(A_MOMENT, LOOK_AGAIN),
@@ -187,6 +187,21 @@ impl Worker {
         }
         shared.desk.enter(key);
         drop(resting);
+    }
+
+    /// No key for a while, which is known: until when. Or for good.
+    fn park(&self, work: Work, why: Exhausted) {
+        let (desk, pool) = (&self.shared.desk, self.shared.client.pool());
+        if why.next_in().is_some() {
+            return desk.park(work, why);
+        }
+        // As long as others stand in line before it no time can be told, and none is no reason to end.
+        match pool.outlook(demand(&work, &work.model, None)) {
+            None => desk.put_back(work, Duration::ZERO),
+            Some(now) if now.may_end_any_time() => desk.put_back(work, A_MOMENT),
+            Some(now) if now.next_in().is_none() && pool.snapshot().waiters > 0 => desk.put_back(work, A_MOMENT),
+            Some(now) => desk.park(work, now),
+        }
     }
 
     /// A task that no key will ever carry.

@@ -151,6 +151,35 @@ async fn a_run_that_may_not_wait_says_until_when() {
     assert!(sim.elapsed() > Duration::from_secs(24 * 3_600));
 }
 
+/// Others stand in line when the provider says that the day is over: whoever asks then cannot be told a time.
+#[tokio::test(start_paused = true)]
+async fn a_day_that_ends_while_others_wait_for_the_minute_is_no_key_that_is_gone() {
+    for patience in [None, Some(Duration::from_secs(65))] {
+        let wall = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000);
+        let project = gemini_sim::Project::new("projects/1000").limits(gemini_sim::Limits::none().rpd(8));
+        let project = project.key(&*stage::secret(0)).key(&*stage::secret(1));
+        let sim = GeminiSim::builder().wall(wall.try_into().unwrap()).project(project).build();
+        let keys = (0..2).map(|n| tower_keypool::Key::new(stage::secret(n)).owner("one"));
+        let gemini = tower_keypool::Gemini::at("http://gemini-sim.invalid").unwrap();
+        let pool = tower_keypool::KeyPool::builder(gemini).keys(keys).clock(tower_keypool::Clock::tokio_from(wall));
+        let pool = pool.limits(MODEL, Limits::new().per_minute(5)).build().unwrap();
+        let client = keypool_client::Client::builder(&pool).transport(sim.service()).build();
+        let mut batch = Batch::new(client).concurrency(10);
+        if let Some(patience) = patience {
+            batch = batch.max_wait(patience);
+        }
+        let (ended, statistics) = batch.run(prompts(12)).finish().await;
+        if patience.is_none() {
+            // It waits for the next day.
+            assert!(matches!(ended, Ended::Done) && statistics.ok == 12, "{ended:?} {statistics}");
+        } else {
+            let Ended::OutOfQuota(why) = ended else { panic!("{ended:?}") };
+            assert!(why.next_in() > Some(Duration::from_secs(3_600)), "{why}");
+            assert_eq!(statistics.ok, 8);
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn when_every_key_is_off_it_ends() {
     for slots in [false, true] {

@@ -55,7 +55,7 @@ impl Admin {
 
     pub(super) async fn processes(&self) -> Result<Value, Fault> {
         let mut all = processes::all(&self.records).await.map_err(|error| Fault::store(&error))?;
-        let this = self.process.now(&self.scene().pool);
+        let this = self.process.now(&self.scene().pool).await;
         // What is known here is fresher than what was last said.
         all.retain(|process| process.id != this.id);
         all.push(this);

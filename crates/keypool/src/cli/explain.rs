@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::Value;
 
-use super::{Failure, say, say_json, table::Columns};
+use super::{Failure, administrator::Administrator, say, say_json, table::Columns};
 use crate::{probe, telemetry::plain};
 
 /// What became of a request: each key that was looked at, every attempt, and whose answer it was.
@@ -27,14 +27,8 @@ pub(super) struct Explain {
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
 
-    /// The administrator's token [default: that of the configuration] [env: KEYPOOL_ADMIN_TOKEN,
-    /// KEYPOOL_ADMIN_TOKEN_FILE]
-    #[arg(long, value_name = "TOKEN")]
-    admin_token: Option<String>,
-
-    /// The file that holds it
-    #[arg(long, value_name = "FILE", conflicts_with = "admin_token")]
-    admin_token_file: Option<PathBuf>,
+    #[command(flatten)]
+    administrator: Administrator,
 
     /// Configuration file [default: keypool.toml here, or in the user's configuration folder] [env: KEYPOOL_CONFIG]
     #[arg(long, value_name = "FILE")]
@@ -60,15 +54,7 @@ impl Explain {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => inputs.admin_url().map_err(|problem| Failure::config(anyhow!("{problem}")))?,
         };
-        let token = match (self.admin_token, self.admin_token_file) {
-            (Some(token), _) => Some(token),
-            (None, Some(file)) => {
-                let text = std::fs::read_to_string(&file);
-                Some(text.context("--admin-token-file: it cannot be read").map_err(Failure::config)?.trim().to_owned())
-            }
-            (None, None) => inputs.admin_token(),
-        };
-        let token = token.ok_or_else(|| {
+        let token = self.administrator.token(&inputs)?.ok_or_else(|| {
             Failure::config(anyhow!("the administrator's token is needed: --admin-token-file, or KEYPOOL_ADMIN_TOKEN"))
         })?;
         let at = url.parse().with_context(|| format!("{url} is no address")).map_err(Failure::config)?;

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod add_key;
+mod administrator;
 mod batch;
 mod beside;
 mod completions;

@@ -3,8 +3,7 @@
 #![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
 
 use std::{
-    io::{IsTerminal, Read, Write},
-    path::PathBuf,
+    io::{IsTerminal, Write},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,8 +15,9 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use tower_keypool::Clock;
 
-use super::{Failure, StopSignals, table::moment};
+use super::{Failure, StopSignals, administrator::Administrator, table::moment};
 use crate::{
+    config::Inputs,
     database::Place,
     monitor::{Course, Gateway, Live, Source, Store, block},
     standing::now_ms,
@@ -39,20 +39,8 @@ pub(super) struct Monitor {
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
 
-    /// The token of its admin API [env: KEYPOOL_ADMIN_TOKEN]. On the command line it stands in the shell's history;
-    /// `-` reads it from standard input
-    #[arg(
-        long,
-        value_name = "TOKEN|-",
-        requires = "admin",
-        conflicts_with = "admin_token_file",
-        allow_hyphen_values = true
-    )]
-    admin_token: Option<String>,
-
-    /// The file that holds that token [env: KEYPOOL_ADMIN_TOKEN_FILE]
-    #[arg(long, value_name = "FILE", requires = "admin")]
-    admin_token_file: Option<PathBuf>,
+    #[command(flatten)]
+    administrator: Administrator,
 
     /// Lines in the place of a screen, as where standard output is no terminal
     #[arg(long)]
@@ -109,47 +97,15 @@ impl Monitor {
     }
 
     fn source(&self) -> Result<Source, Failure> {
-        let Some(url) = &self.admin else { return Ok(Source::Store(Store::at(self.database.clone()))) };
-        let gateway = Gateway::at(url, self.token()?).map_err(Failure::config)?;
-        Ok(Source::Gateway(gateway))
-    }
-
-    fn token(&self) -> Result<Option<String>, Failure> {
-        let variable = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-        let file = self.admin_token_file.clone();
-        let token = match &self.admin_token {
-            Some(token) if token == "-" && std::io::stdin().is_terminal() => {
-                Some(rpassword::prompt_password("Admin token (it is not shown): ").map_err(Failure::run)?)
+        let Some(url) = &self.admin else {
+            if self.administrator.is_given() {
+                return Err(Failure::config(anyhow!("--admin-token and --admin-token-file go with --admin URL")));
             }
-            Some(token) if token == "-" => {
-                let mut text = String::new();
-                std::io::stdin().read_to_string(&mut text).map_err(Failure::run)?;
-                Some(text)
-            }
-            Some(token) => {
-                eprintln!(
-                    "keypool: warning: a token on the command line stands in the shell's history and in the list of \
-                     processes; --admin-token-file or KEYPOOL_ADMIN_TOKEN does not"
-                );
-                Some(token.clone())
-            }
-            None if file.is_none() && variable("KEYPOOL_ADMIN_TOKEN").is_some() => variable("KEYPOOL_ADMIN_TOKEN"),
-            None => match file.or_else(|| variable("KEYPOOL_ADMIN_TOKEN_FILE").map(PathBuf::from)) {
-                Some(path) => {
-                    let read = std::fs::read_to_string(&path);
-                    Some(
-                        read.with_context(|| format!("--admin-token-file {}", path.display()))
-                            .map_err(Failure::config)?,
-                    )
-                }
-                None => None,
-            },
+            return Ok(Source::Store(Store::at(self.database.clone())));
         };
-        let token = token.map(|token| token.trim().to_owned());
-        if token.as_deref() == Some("") {
-            return Err(Failure::config(anyhow!("the admin token is empty")));
-        }
-        Ok(token)
+        let inputs = Inputs::new(self.database.config().cloned(), self.database.flags());
+        let token = self.administrator.token(&inputs)?;
+        Ok(Source::Gateway(Gateway::at(url, token).map_err(Failure::config)?))
     }
 
     /// A block of lines each time, until somebody ends it or reads no more.

@@ -1,18 +1,25 @@
-//! `keypool stats`: totals, and each key's.
+//! `keypool stats`: totals, each key's, and what the gateways that run hold.
 
 use std::collections::BTreeMap;
 
-use super::{Failure, say, say_json, table::Columns};
+use super::{
+    Failure, say, say_json,
+    table::{Columns, moment},
+};
 use crate::{
     config::count,
-    database::{DatabaseError, Place},
+    database::{
+        DatabaseError, Place, Records,
+        processes::{self, Process},
+    },
     standing::{Configured, Standings, State},
 };
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-/// What the database knows of all that was ever used: totals, and each key's.
+/// What the database knows of all that was ever used: totals, and each key's. Of each gateway that runs on it, as it
+/// said within the last seconds: its memory, and how many requests spilled to keys of a later priority since it began.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Stats {
@@ -28,6 +35,7 @@ const EXAMPLES: &str = "\
 Examples:
   keypool stats
   keypool stats --json | jq .total
+  keypool stats --json | jq '.processes[] | {name, memory_bytes, spills}'
 
 Exit codes: 0 done, 1 the database cannot be read, 2 the command line is wrong.";
 
@@ -45,9 +53,10 @@ impl Stats {
         let looked = super::runtime()?.block_on(async {
             let store = self.database.existing().await?;
             let standings = Standings::of(Some(&store), &Configured::of(&self.database)).await?;
-            Ok::<_, DatabaseError>((store.usage("0000-00-00", "9999-12-31").await?, standings))
+            let used = store.usage("0000-00-00", "9999-12-31").await?;
+            Ok::<_, DatabaseError>((used, standings, processes::all(&Records::Kept(store)).await?))
         });
-        let (used, standings) = looked?;
+        let (used, standings, running) = looked?;
         let (mut total, mut keys) = (Total::default(), BTreeMap::<String, Total>::new());
         for key in standings.present() {
             keys.entry(key.id.clone()).or_default();
@@ -68,7 +77,7 @@ impl Stats {
         let days = used.iter().map(|record| &record.day).min().cloned();
         if self.json {
             let states: BTreeMap<&str, usize> = states.iter().map(|(state, n)| (state.name(), *n)).collect();
-            say_json(&json!({ "since": days, "states": states, "total": total, "keys": keys }));
+            say_json(&json!({ "since": days, "states": states, "total": total, "keys": keys, "processes": running }));
             return Ok(());
         }
         let states: Vec<String> = states.iter().map(|(state, n)| format!("{n} {}", state.name())).collect();
@@ -90,6 +99,34 @@ impl Stats {
             ]);
         }
         say(&table.to_string());
+        say(&of_processes(&running));
         Ok(())
+    }
+}
+
+/// What each process of the database last said of itself.
+fn of_processes(running: &[Process]) -> String {
+    if running.is_empty() {
+        return "memory and spills: no gateway runs on this database".to_owned();
+    }
+    let mut table = Columns::new(["gateway", "listens on", "since", "memory", "of it keys", "spills"]);
+    let told = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    for process in running {
+        table.row([
+            process.name.clone(),
+            process.listen.clone(),
+            moment(process.started),
+            process.memory_bytes.map_or_else(|| "-".to_owned(), size),
+            process.pool_bytes.map_or_else(|| "-".to_owned(), |bytes| size(bytes as u64)),
+            told(process.spills),
+        ]);
+    }
+    table.to_string()
+}
+
+fn size(bytes: u64) -> String {
+    match bytes as f64 / 1024.0 {
+        kib if kib < 1024.0 => format!("{kib:.1} KiB"),
+        kib => format!("{:.1} MiB", kib / 1024.0),
     }
 }

@@ -36,10 +36,10 @@ pub struct BatchSection {
     pub timeout: Interval<1_000, 86_400>,
     /// From line to line of the progress, where there is no terminal.
     pub monitor_interval: Interval<100, 3_600>,
-    /// US dollars for a million tokens of prompts, for the estimated cost; list price of 2025-07 unless set, where one is known.
+    /// US dollars for a million tokens of prompts, for the estimated cost; unless set a list price of 2025-07 that was not verified, where one is known.
     #[schemars(range(min = 0.0))]
     pub price_input: Option<f64>,
-    /// US dollars for a million tokens of answers; list price of 2025-07 unless set, where one is known.
+    /// US dollars for a million tokens of answers; unless set a list price of 2025-07 that was not verified, where one is known.
     #[schemars(range(min = 0.0))]
     pub price_output: Option<f64>,
 }

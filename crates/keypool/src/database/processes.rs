@@ -42,6 +42,12 @@ pub struct Process {
     pub units: Option<usize>,
     /// How sharing stands: `connected`, `grace`, …
     pub sharing: Option<String>,
+    /// Bytes of memory that it has, where the system tells (Linux).
+    pub memory_bytes: Option<u64>,
+    /// Bytes of these that its pool holds: keys, counts and rests of the gateway's own provider.
+    pub pool_bytes: Option<usize>,
+    /// Requests of that pool, since it began, that went over to keys of a later priority.
+    pub spills: Option<u64>,
     /// When it said so.
     pub seen: i64,
 }
@@ -63,11 +69,14 @@ impl Process {
         Self { id, name, host, pid, version, listen, started: now_ms(), ..Self::default() }
     }
 
-    /// As it is now.
-    #[must_use]
-    pub fn now(&self, pool: &KeyPool) -> Self {
-        let sharing = pool.sharing();
+    /// As it is now. Looks at each key of the pool, on a thread of its own.
+    pub async fn now(&self, pool: &KeyPool) -> Self {
+        let (sharing, pool) = (pool.sharing(), pool.clone());
+        let looked = tokio::task::spawn_blocking(move || pool.snapshot_in_pieces(0)).await.ok();
         Self {
+            memory_bytes: resident(),
+            pool_bytes: looked.as_ref().map(|snapshot| snapshot.total_memory_bytes),
+            spills: looked.as_ref().map(|snapshot| snapshot.spills),
             units_held: sharing.map(|sharing| sharing.held),
             units: sharing.map(|sharing| sharing.units),
             sharing: sharing.map(|sharing| sharing.state.word().to_owned()),
@@ -75,6 +84,14 @@ impl Process {
             ..self.clone()
         }
     }
+}
+
+/// Bytes of memory that this process has.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
 }
 
 fn host() -> String {
@@ -87,7 +104,7 @@ fn host() -> String {
 pub async fn tell(records: Records, process: Process, pool: KeyPool) {
     loop {
         // A store that is away is told of elsewhere.
-        let _ = say(&records, &process.now(&pool)).await;
+        let _ = say(&records, &process.now(&pool).await).await;
         tokio::time::sleep(ROUND).await;
     }
 }

@@ -176,6 +176,11 @@ async fn it_tells_how_all_stands_and_never_a_secret() {
     let processes = get(&running, "/processes").await;
     let this = &processes["processes"][0];
     assert_eq!((this["is_this"].as_bool(), this["pid"].is_u64()), (Some(true), true));
+    let bytes = |name: &str| this[name].as_u64().unwrap_or_default();
+    assert!(bytes("pool_bytes") > 1_000 && this["spills"].is_u64(), "{this}");
+    if cfg!(target_os = "linux") {
+        assert!(bytes("memory_bytes") > bytes("pool_bytes") + (1 << 20), "{this}");
+    }
     assert_eq!(get(&running, "/tenants").await["tenants"][0]["name"], "default");
     assert_eq!(get(&running, "/errors").await["errors"], json!([]));
 

@@ -12,26 +12,26 @@ use serde_json::Value;
 
 use crate::binary::keypool;
 
-fn secret(n: usize) -> String {
+pub(crate) fn secret(n: usize) -> String {
     format!("AIzaSyTEST-batch-key-with-number-{n:07}")
 }
 
 /// A folder with keys and tasks, and a simulator.
-struct Stage {
-    folder: tempfile::TempDir,
-    sim: GeminiSim,
+pub(crate) struct Stage {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) sim: GeminiSim,
 }
 
 /// How it ended.
 #[derive(Debug)]
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Stage {
-    async fn new(builder: Builder, keys: usize, limits: Limits) -> Self {
+    pub(crate) async fn new(builder: Builder, keys: usize, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let sim = (0..keys).fold(builder, |builder, n| {
             let project = Project::new(format!("projects/{}", 1000 + n)).limits(limits);
@@ -42,17 +42,17 @@ impl Stage {
         Self { folder, sim: sim.start().await.unwrap() }
     }
 
-    fn tasks(self, count: usize) -> Self {
+    pub(crate) fn tasks(self, count: usize) -> Self {
         let lines: Vec<String> = (0..count).map(|n| format!("task {n}")).collect();
         std::fs::write(self.path("tasks.txt"), lines.join("\n")).unwrap();
         self
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = keypool(&["batch", "--keys", "keys.txt", "--upstream", &self.sim.url(), "--db", "counts.db"]);
         command.args(args).current_dir(self.folder.path());
         command
@@ -79,7 +79,7 @@ impl Stage {
         results
     }
 
-    async fn run(&self, args: &[&str]) -> Ended {
+    pub(crate) async fn run(&self, args: &[&str]) -> Ended {
         let child = self.start(args);
         let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
@@ -91,13 +91,13 @@ impl Stage {
         ended
     }
 
-    fn results(&self, name: &str) -> Vec<Value> {
+    pub(crate) fn results(&self, name: &str) -> Vec<Value> {
         lines(&self.path(name))
     }
 }
 
 /// The whole lines of a file, and what may be torn behind them left out.
-fn lines(path: &Path) -> Vec<Value> {
+pub(crate) fn lines(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -343,7 +343,10 @@ async fn the_error_log_may_be_json() {
 async fn what_it_costs_is_an_estimate_and_says_by_which_prices() {
     let stage = Stage::new(GeminiSim::builder(), 1, Limits::none()).await.tasks(3);
     let ended = stage.run(&["tasks.txt", "-o", "a.jsonl"]).await;
-    assert!(ended.err.contains("estimated cost $0.00 (list prices of 20"), "{ended:?}");
+    assert!(
+        ended.err.contains("estimated cost $0.00 (list prices of 2025-07, not verified, unless others are set)"),
+        "{ended:?}"
+    );
     // A million dollars a million tokens: each token one.
     std::fs::write(stage.path("keypool.toml"), "[batch]\nprice_input = 1000000.0\nprice_output = 0.0\n").unwrap();
     let args = ["tasks.txt", "-o", "b.jsonl", "--config", "keypool.toml", "--summary", "s.json"];
@@ -396,16 +399,18 @@ async fn a_second_ctrl_c_ends_it_at_once_and_loses_nothing() {
 async fn on_a_terminal_a_bar_is_drawn_over_itself() {
     let builder = GeminiSim::builder().latency(Duration::from_millis(100));
     let stage = Stage::new(builder, 2, Limits::none()).await.tasks(20);
+    std::fs::write(stage.path("keys.txt"), format!("{} rpd=20\n{} rpd=20\n", secret(0), secret(1))).unwrap();
     let args = ["tasks.txt", "-o", "a.jsonl", "--concurrency", "2"];
     let terminal = crate::watching::OnTerminal::run(&stage.command(&args));
     let (code, text) = tokio::task::spawn_blocking(move || terminal.end()).await.unwrap();
     assert_eq!(code, Some(0), "{text:?}");
-    for word in ["/20 ", "/s", " left", "ok ", "failed 0", "active 2/2", "queued", "tokens"] {
+    for word in ["/20 ", "/s", " left", "ok ", "failed 0", "active 2/2", "queued", "tokens", "of 40 left today"] {
         assert!(text.contains(word), "{word} is missing: {text:?}");
     }
     assert!(text.contains('\r'), "over itself: {text:?}");
     assert!(text.contains("20 ok, 0 failed"), "and a summary: {text:?}");
     // Elsewhere it is lines.
+    std::fs::write(stage.path("keys.txt"), format!("{}\n{}\n", secret(0), secret(1))).unwrap();
     let lines = stage.run(&["tasks.txt", "-o", "c.jsonl", "--concurrency", "2", "--monitor-interval", "0.1"]).await;
     let progress = |line: &str| line.starts_with("active 2/2 | queued ") && line.ends_with(" | failed 0 | paused 0");
     assert!(lines.err.lines().any(progress), "{lines:?}");

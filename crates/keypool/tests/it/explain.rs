@@ -65,7 +65,21 @@ async fn each_candidate_and_every_attempt_are_told() {
     for part in ["unknown", "spare", "disabled", "invalid_key", "the provider's own answer"] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    let json = home.run(&["explain", "told-1", "--admin", &running.url, "--admin-token", TOKEN, "--json"]).json();
+    let typed = home.run(&["explain", "told-1", "--admin", &running.url, "--admin-token", TOKEN, "--json"]);
+    assert!(typed.err.contains("shell's history") && !typed.err.contains(TOKEN), "{typed:?}");
+    let json = typed.json();
+    // Not typed, nobody is warned.
+    let file = home.write("token", &format!("{TOKEN}\n"));
+    let args = ["explain", "told-1", "--admin", &running.url, "--admin-token"];
+    for quiet in [
+        home.pipe(&[&args[..], &["-"]].concat(), &format!("{TOKEN}\n")),
+        home.run(&["explain", "told-1", "--admin", &running.url, "--admin-token-file", &file]),
+    ] {
+        assert_eq!(quiet.err, "");
+        quiet.good();
+    }
+    home.pipe(&[&args[..], &["-"]].concat(), "\n").bad(2, "the admin token is empty");
+    home.run(&["explain", "told-1", "--admin", &running.url, "--admin-token-file", "nowhere"]).bad(2, "nowhere");
     assert_eq!(keys(&json["attempts"]), ["unknown", "spare"]);
     home.run(&["explain", "nobody", "--admin", &running.url, "--admin-token", TOKEN]).bad(1, "404");
     home.run(&["explain", "told-1", "--admin", &running.url, "--admin-token", "wrong"]).bad(1, "401");

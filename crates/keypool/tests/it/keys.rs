@@ -211,6 +211,12 @@ async fn usage_stats_and_health_tell_what_was_used_and_who_is_out() {
         assert_eq!(hello(&running).await.header("x-keypool-key"), if n < 2 { "one" } else { "two" });
     }
     home.run(&["keys", "disable", "three", "--reason", "spare"]).good();
+    // What runs says of itself every few seconds; at first when it begins.
+    let stats = home.run(&["stats", "--json"]).json();
+    let process = &stats["processes"][0];
+    assert!(process["spills"].is_u64() && process["pool_bytes"].as_u64() > Some(1_000), "{stats}");
+    let table = home.run(&["stats"]).good();
+    assert!(table.contains("memory") && table.contains("spills") && table.contains(" MiB"), "{table}");
     end(running).await;
 
     let usage = home.run(&["usage", "--json"]).json();
@@ -235,7 +241,9 @@ async fn usage_stats_and_health_tell_what_was_used_and_who_is_out() {
     let stats = home.run(&["stats", "--json"]).json();
     assert_eq!((&stats["total"]["requests"], &stats["keys"]["two"]["requests"]), (&json!(5), &json!(3)));
     assert_eq!(stats["states"], json!({ "usable": 1, "out for today": 1, "disabled": 1 }));
-    assert!(home.run(&["stats"]).good().contains("60.0 %"));
+    let table = home.run(&["stats"]).good();
+    assert!(table.contains("60.0 %") && table.contains("no gateway runs"), "{table}");
+    assert_eq!(stats["processes"], json!([]));
     let health = home.run(&["health", "--json"]);
     assert_eq!((health.code, health.out.contains("\"degraded\"")), (1, true), "{health:?}");
     home.run(&["keys", "disable", "two"]).good();

@@ -15,6 +15,8 @@ mod ending;
 mod examining;
 mod explain;
 mod exposition;
+#[cfg(unix)]
+mod flags;
 mod following;
 mod framed;
 #[cfg(unix)]

@@ -285,3 +285,52 @@ async fn over_the_admin_api_it_shows_what_is_in_flight() {
     live.send(b"q");
     assert_eq!(live.end().0, Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_the_admin_api_of_a_gateway_it_shows_what_that_gateway_does() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    home.add(0, "work", &["--owner", "project-a", "--rpm", "10", "--tier", "free"]);
+    home.add(1, "gone", &["--priority", "5"]);
+    sim.script(vec![Rule::new(Fault::Refuse(Refusal::ConsumerSuspended)).project("100000000001")]);
+    let running = home.serve(&sim, &["--admin-token", crate::admin::TOKEN]);
+    for _ in 0..3 {
+        assert_eq!(hello(&running).await.status, 200);
+    }
+    let file = home.write("token", &format!("{}\n", crate::admin::TOKEN));
+    let run = |args: &[&str]| {
+        home.run(&[&["monitor", "--admin", &running.url, "--admin-token-file", &file, "--once"], args].concat())
+    };
+    let told = run(&["--json"]).json();
+    assert_eq!((&told["started"], &told["in_flight"], &told["waiting"]), (&json!(3), &json!(0), &json!(0)), "{told:#}");
+    let work = told["keys"].as_array().unwrap().iter().find(|key| key["id"] == "work").unwrap();
+    assert_eq!((&work["owner"], &work["tier"], &work["started"]), (&json!("project-a"), &json!("free"), &json!(3)));
+    assert_eq!((&work["used"][0]["used"], &work["used"][0]["amount"]), (&json!(3), &json!(10)), "{work:#}");
+    let lane = told["lanes"].as_array().unwrap().iter().find(|lane| lane["model"] == "gemini-2.5-flash");
+    assert_eq!(lane.map(|lane| &lane["started"]), Some(&json!(3)), "{told:#}");
+    let text = run(&[]).good();
+    assert!(text.contains("up ") && text.contains(&running.url) && text.contains("3/10 requests/minute"), "{text}");
+    // Switched off elsewhere, it is seen here; and what a request is under way with.
+    home.run(&["keys", "disable", "gone", "--reason", "costs too much"]).good();
+    let begun = stopwatch();
+    while !run(&[]).good().contains("costs too much") {
+        assert!(begun() < Duration::from_secs(10));
+    }
+    sim.script(vec![Rule::new(Fault::Hang)]);
+    let hangs = tokio::spawn({
+        let url = format!("{}/v1beta/models/gemini-2.5-flash:generateContent", running.url);
+        let request = http::Request::post(url).header("x-goog-api-key", keypool::gateway::token::PLACEHOLDER);
+        async move { crate::support::ask(request, crate::serving::HELLO).await }
+    });
+    let begun = stopwatch();
+    while run(&["--json"]).json()["in_flight"] != 1 {
+        assert!(begun() < Duration::from_secs(10));
+    }
+    let mut live = OnTerminal::of(&home, &["monitor", "--admin", &running.url, "--admin-token-file", &file]);
+    live.until("work");
+    live.send(b"q");
+    assert_eq!(live.end().0, Some(0));
+    home.run(&["monitor", "--admin", &running.url, "--once"]).bad(1, "--admin-token-file or KEYPOOL_ADMIN_TOKEN");
+    home.run(&["monitor", "--admin-token-file", &file, "--once"]).bad(2, "--admin URL");
+    hangs.abort();
+    running.kill();
+}

@@ -13,7 +13,7 @@ const FRAME: Duration = Duration::from_millis(250);
 
 /// What will be done, and how long that takes.
 pub(super) fn begin(plan: &Plan, tasks: Option<u64>, (done, failed): (usize, usize)) {
-    let left = tasks.map(|tasks| tasks.saturating_sub(done as u64));
+    let left = tasks.map(|tasks| tasks.saturating_sub(done as u64)).filter(|left| *left > 0);
     line(&left.map_or_else(|| plan.to_string(), |left| plan.tell(left)));
     if failed > 0 {
         line(&format!("{done} done before, {failed} of them failed (--retry-failed tries them again)"));
@@ -71,6 +71,7 @@ fn message(now: &Statistics) -> String {
     if now.paused > 0 || !now.resting.is_empty() {
         parts.push(format!("resting {}", now.paused.max(now.resting.len())));
     }
+    parts.extend(now.today());
     parts.push(format!("{} tokens", short(now.input_tokens + now.output_tokens)));
     parts.extend(now.cost.filter(|cost| *cost > 0.0).map(|cost| format!("estimated ${cost:.2}")));
     parts.join(" | ")
