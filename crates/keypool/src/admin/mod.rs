@@ -30,7 +30,7 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
-use tower_keypool::{Clock, KeyPool, Tick, config::KeySpec};
+use tower_keypool::{Clock, KeyPool, Tick};
 
 use self::{
     access::{Access, THROTTLED, Who},
@@ -63,8 +63,6 @@ pub type Ask = oneshot::Sender<Result<String, String>>;
 pub struct Scene {
     /// What was read.
     loaded: Loaded,
-    /// Keys of files and variables; what a database says of them and of its own is looked up there.
-    configured: Vec<KeySpec>,
     /// The gateway's own pool.
     pool: KeyPool,
     /// Those of other providers, by name.
@@ -74,8 +72,7 @@ pub struct Scene {
 impl Scene {
     /// What was read, the gateway's own pool, and those of other providers by name.
     pub fn new(loaded: Loaded, pool: KeyPool, beside: BTreeMap<String, KeyPool>) -> Self {
-        let configured = loaded.with(&[]).keys.keys;
-        Self { loaded, configured, pool, beside }
+        Self { loaded, pool, beside }
     }
 }
 
