@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::store::{StartedRecord, UsageRecord};
+use crate::{
+    share::UnitId,
+    store::{StartedRecord, UsageRecord},
+};
 
 /// What the journal holds of this process, and how it is called there. Names are told by where they stand in memory: a
 /// pool has each but once, and one that it has twice is only told twice.
@@ -12,10 +15,10 @@ use crate::store::{StartedRecord, UsageRecord};
 pub(super) struct Numbers {
     units: HashMap<[usize; 2], u32>,
     uses: HashMap<[usize; 4], u32>,
+    noted: HashMap<usize, u32>,
     /// Nobody else may come to stand where these do.
     held: Vec<Arc<str>>,
-    /// One row is all there is: how many units and uses it has told. One that comes twice is told twice.
-    only: Option<[u32; 2]>,
+    held_units: Vec<UnitId>,
     /// Rows that tell them.
     pub(super) rows: usize,
     /// Their bytes.
@@ -27,18 +30,6 @@ fn address(name: &Arc<str>) -> usize {
 }
 
 impl Numbers {
-    /// For one row that stands alone: all names stand in it, and none is looked for.
-    pub(super) fn of_one_row() -> Self {
-        Self { only: Some([0; 2]), ..Self::default() }
-    }
-
-    /// The next of a row that stands alone.
-    fn next_of(&mut self, which: usize) -> Option<(u32, bool)> {
-        let only = self.only.as_mut()?;
-        only[which] += 1;
-        Some((only[which] - 1, true))
-    }
-
     /// No row has told any yet.
     pub(super) fn is_empty(&self) -> bool {
         self.rows == 0
@@ -46,9 +37,6 @@ impl Numbers {
 
     /// The number of an owner in a lane, and whether it is new.
     pub(super) fn unit(&mut self, record: &StartedRecord) -> (u32, bool) {
-        if let Some(told) = self.next_of(0) {
-            return told;
-        }
         let next = self.units.len() as u32;
         let number = *self.units.entry([address(&record.owner), address(&record.lane)]).or_insert(next);
         if number == next {
@@ -59,14 +47,21 @@ impl Numbers {
 
     /// The number of a key's use of a lane on a day, under the name that it has, and whether it is new.
     pub(super) fn used(&mut self, record: &UsageRecord) -> (u32, bool) {
-        if let Some(told) = self.next_of(1) {
-            return told;
-        }
         let next = self.uses.len() as u32;
         let names = [&record.day, &record.key, &record.lane, &record.id];
         let number = *self.uses.entry(names.map(address)).or_insert(next);
         if number == next {
             self.held.extend(names.map(Arc::clone));
+        }
+        (number, number == next)
+    }
+
+    /// The number of a unit that processes share, and whether it is new.
+    pub(super) fn noted(&mut self, unit: &UnitId) -> (u32, bool) {
+        let next = self.noted.len() as u32;
+        let number = *self.noted.entry(unit.as_str().as_ptr().addr()).or_insert(next);
+        if number == next {
+            self.held_units.push(unit.clone());
         }
         (number, number == next)
     }

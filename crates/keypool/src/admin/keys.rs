@@ -79,7 +79,7 @@ impl Admin {
     /// What the configuration says as it is now.
     pub(super) fn configured(&self) -> Configured {
         let scene = self.scene();
-        Configured::by(&*scene.loaded.provider, scene.configured.clone())
+        Configured::by(&*scene.loaded.provider, scene.loaded.configured())
     }
 
     /// The keys of this process's pool by name.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tokio::sync::{mpsc, oneshot};
-use tower_keypool::{KeyPool, config::KeySpec};
+use tower_keypool::KeyPool;
 
 use crate::{
     config::Loaded,
@@ -17,8 +17,6 @@ pub type Ask = oneshot::Sender<Result<String, String>>;
 pub struct Scene {
     /// What was read.
     pub(super) loaded: Loaded,
-    /// Keys of files and variables; what a database says of them and of its own is looked up there.
-    pub(super) configured: Vec<KeySpec>,
     /// The gateway's own pool.
     pub(super) pool: KeyPool,
     /// Those of other providers, by name.
@@ -28,8 +26,7 @@ pub struct Scene {
 impl Scene {
     /// What was read, the gateway's own pool, and those of other providers by name.
     pub fn new(loaded: Loaded, pool: KeyPool, beside: BTreeMap<String, KeyPool>) -> Self {
-        let configured = loaded.with(&[]).keys.keys;
-        Self { loaded, configured, pool, beside }
+        Self { loaded, pool, beside }
     }
 }
 

@@ -16,8 +16,8 @@ use tower_keypool::{
 };
 
 use super::{
-    Administration, Beside, CacheAffinity, CompatMode, Config, ProviderName, UnknownNames, address, admin, beside,
-    certificate, find, store, tenants, unread, variables,
+    Administration, Begun, Beside, CacheAffinity, CompatMode, Config, ProviderName, UnknownNames, address, admin,
+    beside, certificate, find, store, tenants, unread, variables,
 };
 use crate::client::Roots;
 use crate::database::Told;
@@ -79,10 +79,10 @@ impl std::fmt::Debug for Inputs {
 pub struct Loaded {
     /// All settings.
     pub config: Config,
-    /// The union of all keys.
-    pub keys: KeySet,
+    /// The union of all keys. Whoever keeps a copy of all this shares them.
+    pub keys: Arc<KeySet>,
     /// What it was made of, but for [`Inputs::more`].
-    sources: Vec<Source>,
+    sources: Arc<[Source]>,
     /// Where the gateway listens.
     pub addresses: Vec<SocketAddr>,
     /// What clients send.
@@ -105,6 +105,8 @@ pub struct Loaded {
     pub certified: Option<Certified>,
     /// Every file that was read.
     pub files: BTreeSet<PathBuf>,
+    /// When the first of them was about to be.
+    pub begun: Begun,
 }
 
 impl Loaded {
@@ -117,6 +119,11 @@ impl Loaded {
     #[must_use]
     pub fn with(&self, more: &[Source]) -> Self {
         Self { keys: unite(&self.sources, more, &self.token), ..self.clone() }
+    }
+
+    /// Keys of files and variables; what a database says of them and of its own is looked up there.
+    pub fn configured(&self) -> Vec<KeySpec> {
+        Arc::unwrap_or_clone(unite(&self.sources, &[], &self.token)).keys
     }
 
     /// How many lines of key files hold no key that can be used.
@@ -305,6 +312,7 @@ impl Inputs {
     /// # Errors
     /// Everything that is wrong, each thing by its place.
     pub fn load(&self) -> Result<Loaded, ConfigErrors> {
+        let begun = Begun::now();
         let texts = self.texts()?;
         let mut document = texts.document();
         let mut config: Config = document.read();
@@ -368,7 +376,7 @@ impl Inputs {
         Ok(Loaded {
             config,
             keys,
-            sources,
+            sources: sources.into(),
             addresses,
             token,
             own_token,
@@ -380,14 +388,15 @@ impl Inputs {
             roots,
             certified,
             files,
+            begun,
         })
     }
 }
 
 /// All keys; `more` was read by whoever did not know what clients send.
-fn unite(sources: &[Source], more: &[Source], token: &str) -> KeySet {
+fn unite(sources: &[Source], more: &[Source], token: &str) -> Arc<KeySet> {
     let more = more.iter().cloned().map(|source| source.without(&[PLACEHOLDER, token]));
-    KeySet::unite(sources.iter().cloned().chain(more).collect())
+    Arc::new(KeySet::unite(sources.iter().cloned().chain(more).collect()))
 }
 
 /// The key file of those who name none.

@@ -3,6 +3,7 @@
 mod address;
 mod admin;
 mod batch;
+mod begun;
 mod beside;
 mod certificate;
 mod find;
@@ -21,6 +22,7 @@ use tower_keypool::config::{KeySet, Origin};
 
 pub use admin::{AdminSection, Administration};
 pub use batch::BatchSection;
+pub use begun::Begun;
 pub use beside::{Beside, ProviderEntry};
 use loaded::secret_of;
 pub use loaded::{Inputs, Loaded};

@@ -1,6 +1,6 @@
 //! The effective configuration: every setting with its value and where it came from. Secrets are `***` by their type.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde_json::{Map, Value, json};
 use tower_keypool::{
@@ -69,9 +69,9 @@ impl Effective {
             file: texts.path.as_deref().map(|path| path.display().to_string()),
             database: Base { place: site.to_string(), keys },
             settings,
-            keys: all.keys,
             known: known::known(&config, &document),
             notes: all.notes.iter().map(ToString::to_string).collect(),
+            keys: Arc::unwrap_or_clone(all).keys,
         })
     }
 

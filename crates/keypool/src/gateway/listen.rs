@@ -21,6 +21,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{oneshot, watch},
     task::JoinSet,
+    time::Sleep,
 };
 use tower::Service;
 use tower_keypool::{BoxError, Error};
@@ -46,6 +47,18 @@ use crate::{
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// After a failure to accept (too many open files), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How a client begins that speaks HTTP/2 without having asked; no method of HTTP/1.1 does.
+const PREFACE: &[u8] = b"PRI ";
+
+/// What a connection may carry.
+#[derive(Clone, Copy, Debug)]
+enum Speaks {
+    /// HTTP/1.1. Who asks hyper to find out has it read the beginning apart, which doubles the buffer of each connection.
+    Http1,
+    /// Or HTTP/2.
+    Either,
+}
 
 /// What the gateway bears of its clients.
 #[derive(Clone, Copy, Debug)]
@@ -135,7 +148,19 @@ async fn connection<S, B>(
     let Ok(local) = stream.local_addr() else { return };
     let entrance = Arc::new(Entrance::new(gateway, Local::from(local), from).holding(place));
     let Some(certified) = certified else {
-        return converse(stream, entrance, (false, paces), closes).await;
+        // A connection that says nothing is not waited for.
+        let mut patience = Box::pin(tokio::time::sleep(HEAD_TIMEOUT));
+        let mut first = [0; 4];
+        let begins = tokio::select! {
+            said = stream.peek(&mut first) => match said {
+                Ok(length @ 1..) => &first[..length],
+                _ => return,
+            },
+            _ = closes.changed() => return,
+            () = &mut patience => return,
+        };
+        let speaks = if PREFACE.starts_with(begins) { Speaks::Either } else { Speaks::Http1 };
+        return converse(stream, entrance, (false, speaks, paces), (closes, patience)).await;
     };
     let stream = tokio::select! {
         stream = certified.accept(stream) => stream,
@@ -144,7 +169,10 @@ async fn connection<S, B>(
     };
     match stream {
         // Behind a pointer: connections without TLS need not carry room for it.
-        Ok(stream) => Box::pin(converse(stream, entrance, (true, paces), closes)).await,
+        Ok(stream) => {
+            let patience = Box::pin(tokio::time::sleep(HEAD_TIMEOUT));
+            Box::pin(converse(stream, entrance, (true, Speaks::Either, paces), (closes, patience))).await;
+        }
         Err(error) => tracing::debug!("a client did not get as far as a request: {error}"),
     }
 }
@@ -153,8 +181,8 @@ async fn connection<S, B>(
 async fn converse<S, B>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     entrance: Arc<Entrance<S>>,
-    (secured, paces): (bool, Paces),
-    mut closes: watch::Receiver<()>,
+    (secured, speaks, paces): (bool, Speaks, Paces),
+    (mut closes, mut patience): (watch::Receiver<()>, Pin<Box<Sleep>>),
 ) where
     S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + Sync + 'static,
     S::Future: Send,
@@ -188,7 +216,10 @@ async fn converse<S, B>(
             answer.map(|answer| answer.map(Taken::new))
         }
     });
-    let server = server(&ticks, paces.reader);
+    let server = match speaks {
+        Speaks::Http1 => server(&ticks, paces.reader).http1_only(),
+        Speaks::Either => server(&ticks, paces.reader),
+    };
     let said = Arc::new(Course::default());
     let mut read = Watch::new(&said, &ticks, (paces.reader, 1));
     let stream = Outlet::new(stream, &said);
@@ -199,8 +230,9 @@ async fn converse<S, B>(
         _ = serving.as_mut() => return,
         _ = &mut came => {}
         _ = closes.changed() => serving.as_mut().graceful_shutdown(),
-        () = tokio::time::sleep(HEAD_TIMEOUT) => return,
+        () = &mut patience => return,
     }
+    drop(patience);
     if until_closing(serving.as_mut(), &ticks, &mut read, closes).await {
         serving.as_mut().graceful_shutdown();
         let _ = serving.await;

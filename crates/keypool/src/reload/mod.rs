@@ -67,7 +67,14 @@ impl Reload {
             loop {
                 let mut teller = None;
                 let asked = tokio::select! {
-                    () = tokio::time::sleep(AFTERWARDS), if again => false,
+                    () = tokio::time::sleep(AFTERWARDS), if again => {
+                        again = false;
+                        // As a rule nothing has, and a thousand keys need not be read twice.
+                        if self.loaded.begun.found(&self.loaded.files) {
+                            continue;
+                        }
+                        false
+                    }
                     () = watch.changed() => false,
                     () = hangups.next() => true,
                     Some(ask) = self.asks.recv() => {

@@ -20,7 +20,7 @@ impl Configured {
     /// Reads it. One that is wrong tells nothing, which is said.
     pub fn of(place: &Place) -> Self {
         if let Ok(loaded) = place.inputs().load() {
-            return Self { calendar: Calendar::of(loaded.provider.zone()), keys: loaded.keys.keys };
+            return Self { calendar: Calendar::of(loaded.provider.zone()), keys: loaded.keys.keys.clone() };
         }
         eprintln!(
             "keypool: note: the configuration is wrong (`keypool config check`); keys of files and variables are not \

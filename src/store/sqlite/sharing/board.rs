@@ -51,13 +51,17 @@ pub(super) fn renew(
     }
     renewal.buried.extend(buried.iter().cloned());
     let reply = desk.shelf.apply(renewal, Server { now, identity: file });
+    if reply.stale {
+        // Whoever took this process for dead took its notes as well.
+        desk.unfolded.forget_names();
+    }
     let changes = desk.shelf.changes((!reply.stale).then_some(renewal))?;
     write(&to, &changes, desk.version + 1)?;
     notes::fold(&to, &desk.unfolded, &renewal.holder, renewal.noted)?;
     to.commit()?;
     desk.version += 1;
     desk.shelf.written(changes);
-    desk.unfolded.retain(|number, _| *number > renewal.noted);
+    desk.unfolded.folded(renewal.noted);
     for dead in &buried {
         life.forget(dead);
     }

@@ -77,6 +77,7 @@ impl SharedDesk {
     /// What was read and not written says nothing.
     fn forget(&mut self) {
         (self.shelf, self.version) = (Shelf::default(), 0);
+        self.unfolded.forget_names();
     }
 
     /// The file is another one.

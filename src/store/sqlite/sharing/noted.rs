@@ -8,12 +8,16 @@ use super::super::{
     row,
 };
 use crate::{
-    share::{Noted, Spent, Started},
+    share::{Noted, Spent, Started, UnitId},
     store::{Batch, StoreError, UsageRecord},
 };
 
-/// The first byte says how it is packed; JSON, as it was before, begins with a bracket.
+/// The first byte says how it is packed; JSON, as it was before, begins with a bracket. Each name stands in it.
 const PACKED: u8 = 1;
+/// Names that earlier rows told go by their number.
+const NUMBERED: u8 = 2;
+/// The same, and numbers begin anew.
+const ANEW: u8 = 3;
 
 /// A unit of which only requests were started, on one date.
 const PLAIN: u8 = 0;
@@ -21,10 +25,17 @@ const PLAIN: u8 = 0;
 const STARTED: u8 = 1;
 const WHOLE: u8 = 2;
 
-/// Of a note: its units.
-pub(super) fn pack_units(units: &[Noted]) -> Result<Vec<u8>, Failure> {
-    let mut to = Packer::for_records(units.len());
-    to.0.push(PACKED);
+/// Names that the notes of one process told so far.
+#[derive(Default)]
+pub(super) struct Names {
+    units: Vec<UnitId>,
+    uses: row::Names,
+}
+
+/// Of a note: its units. Of a process that has told none, numbers begin with it.
+pub(super) fn pack_units(units: &[Noted], numbers: &mut Numbers) -> Result<Vec<u8>, Failure> {
+    let mut to = Packer(Vec::with_capacity(units.len() * 16 + 64));
+    to.0.push(if numbers.is_empty() { ANEW } else { NUMBERED });
     to.number(units.len() as u64);
     for noted in units {
         let Some(started) = &noted.started else {
@@ -37,7 +48,11 @@ pub(super) fn pack_units(units: &[Noted]) -> Result<Vec<u8>, Failure> {
             && requests(&noted.ahead) == noted.ahead
             && started.dates.0 == started.dates.1;
         to.0.push(if plain { PLAIN } else { STARTED });
-        to.text(noted.unit.as_str());
+        let (place, fresh) = numbers.noted(&noted.unit);
+        to.number(place.into());
+        if fresh {
+            to.text(noted.unit.as_str());
+        }
         to.number(noted.fence);
         to.number(started.dates.0.into());
         if !plain {
@@ -55,17 +70,20 @@ pub(super) fn pack_units(units: &[Noted]) -> Result<Vec<u8>, Failure> {
     Ok(to.0)
 }
 
-pub(super) fn unpack_units(row: &[u8]) -> Result<Vec<Noted>, Failure> {
+pub(super) fn unpack_units(row: &[u8], names: &mut Names) -> Result<Vec<Noted>, Failure> {
     if row.first() == Some(&b'[') {
         return Ok(serde_json::from_slice(row)?);
     }
-    units_of(row).ok_or_else(unreadable)
+    units_of(row, &mut names.units).ok_or_else(unreadable)
 }
 
-fn units_of(row: &[u8]) -> Option<Vec<Noted>> {
+fn units_of(row: &[u8], names: &mut Vec<UnitId>) -> Option<Vec<Noted>> {
     let mut from = Unpacker(row);
-    if from.byte()? != PACKED {
-        return None;
+    let packed = from.byte()?;
+    match packed {
+        PACKED | NUMBERED => {}
+        ANEW => names.clear(),
+        _ => return None,
     }
     let mut units = Vec::new();
     for _ in 0..from.number()? {
@@ -78,7 +96,15 @@ fn units_of(row: &[u8]) -> Option<Vec<Noted>> {
             return None;
         }
         let plain = form == PLAIN;
-        let unit = (&*from.text()?).into();
+        let unit = if packed == PACKED {
+            (&*from.text()?).into()
+        } else {
+            let place = usize::try_from(from.number()?).ok()?;
+            if place == names.len() {
+                names.push((&*from.text()?).into());
+            }
+            names.get(place)?.clone()
+        };
         let fence = from.number()?;
         let first = u16::try_from(from.number()?).ok()?;
         let last = if plain { first } else { u16::try_from(from.number()?).ok()? };
@@ -94,15 +120,15 @@ fn units_of(row: &[u8]) -> Option<Vec<Noted>> {
 }
 
 /// Of a note: what keys used.
-pub(super) fn pack_usage(batch: &Batch) -> Result<Vec<u8>, Failure> {
-    row::pack(batch, &mut Numbers::of_one_row())
+pub(super) fn pack_usage(batch: &Batch, numbers: &mut Numbers) -> Result<Vec<u8>, Failure> {
+    row::pack(batch, numbers)
 }
 
-pub(super) fn unpack_usage(row: &[u8]) -> Result<Vec<UsageRecord>, Failure> {
+pub(super) fn unpack_usage(row: &[u8], names: &mut Names) -> Result<Vec<UsageRecord>, Failure> {
     if row.first() == Some(&b'[') {
         return Ok(serde_json::from_slice(row)?);
     }
-    row::unpack(row, &mut row::Names::default()).map(|told| told.batch.usage).ok_or_else(unreadable)
+    row::unpack(row, &mut names.uses).map(|told| told.batch.usage).ok_or_else(unreadable)
 }
 
 fn unreadable() -> Failure {
@@ -135,12 +161,26 @@ mod tests {
             noted("flash\nkey:dd", Some(Started { spent: spent(3, 0), dates: (700, 701) }), 4),
             whole,
         ];
-        let row = pack_units(&units).unwrap();
-        assert_eq!(unpack_units(&row).unwrap(), units);
-        assert_eq!(unpack_units(&serde_json::to_vec(&units).unwrap()).unwrap(), units);
+        let mut numbers = Numbers::default();
+        let row = pack_units(&units, &mut numbers).unwrap();
+        let read = |row: &[u8]| unpack_units(row, &mut Names::default());
+        assert_eq!(read(&row).unwrap(), units);
+        assert_eq!(read(&serde_json::to_vec(&units).unwrap()).unwrap(), units);
         for end in 0..row.len() {
-            assert!(unpack_units(&row[..end]).is_err(), "{end} bytes");
+            assert!(read(&row[..end]).is_err(), "{end} bytes");
         }
+        // As it was packed before names had numbers.
+        let before = [&[PACKED, 1, PLAIN, 12], b"flash\nkey:bb".as_slice(), &[7, 9, 3, 4]].concat();
+        let noted_before = Started { spent: spent(3, 0), dates: (9, 9) };
+        assert_eq!(read(&before).unwrap(), [Noted { fence: 7, ..noted("flash\nkey:bb", Some(noted_before), 4) }]);
+        // A later row of the same process has the numbers alone, and alone it says nothing.
+        numbers.rows += 1;
+        let next = pack_units(&units, &mut numbers).unwrap();
+        assert!(!next.windows(6).any(|bytes| bytes == b"key:bb"));
+        let mut names = Names::default();
+        unpack_units(&row, &mut names).unwrap();
+        assert_eq!(unpack_units(&next, &mut names).unwrap(), units);
+        assert!(read(&next).is_err());
         let usage = vec![
             UsageRecord {
                 day: "2026-06-15".into(),
@@ -158,7 +198,14 @@ mod tests {
             },
         ];
         let batch = Batch { usage: usage.clone(), ..Batch::default() };
-        assert_eq!(unpack_usage(&pack_usage(&batch).unwrap()).unwrap(), usage);
-        assert_eq!(unpack_usage(&serde_json::to_vec(&usage).unwrap()).unwrap(), usage);
+        let mut numbers = Numbers::default();
+        let row = pack_usage(&batch, &mut numbers).unwrap();
+        let mut names = Names::default();
+        assert_eq!(unpack_usage(&row, &mut names).unwrap(), usage);
+        assert_eq!(unpack_usage(&serde_json::to_vec(&usage).unwrap(), &mut Names::default()).unwrap(), usage);
+        numbers.rows += 1;
+        let next = pack_usage(&batch, &mut numbers).unwrap();
+        assert!(next.len() < row.len() / 2);
+        assert_eq!(unpack_usage(&next, &mut names).unwrap(), usage);
     }
 }

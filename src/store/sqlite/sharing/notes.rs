@@ -1,7 +1,10 @@
 //! What a process says with each batch: one row of what it started and what its keys used. The use goes to its table
 //! with the next renewal, of a dead process with whoever buries it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use rusqlite::{Connection, Row, Transaction};
 
@@ -10,17 +13,40 @@ use super::{
         Desk,
         failure::Failure,
         migrate,
+        numbers::Numbers,
         write::{self, number},
     },
-    noted,
+    noted::{self, Names},
 };
 use crate::{
     share::{HolderId, Noted, Spent, Started},
     store::{Batch, UsageRecord},
 };
 
-/// Use that is in notes alone, by their number.
-pub(super) type Unfolded = BTreeMap<u64, Arc<Batch>>;
+/// What is in notes alone.
+#[derive(Default)]
+pub(super) struct Unfolded {
+    /// By their number.
+    notes: BTreeMap<u64, Arc<Batch>>,
+    /// How names that they told are called in them. While a note is written there are none: where that fails, the next
+    /// tells all names again.
+    numbers: Numbers,
+}
+
+impl Unfolded {
+    /// What was told may not be there.
+    pub(super) fn forget_names(&mut self) {
+        self.numbers = Numbers::default();
+    }
+
+    /// Notes up to this number were [folded](fold).
+    pub(super) fn folded(&mut self, upto: u64) {
+        if self.notes.first_key_value().is_some_and(|first| *first.0 <= upto) {
+            self.forget_names();
+            self.notes.retain(|number, _| *number > upto);
+        }
+    }
+}
 
 pub(super) fn write(
     desk: &mut Desk,
@@ -35,17 +61,20 @@ pub(super) fn write(
     let (number_of, units) = batch.notes.as_ref().map_or((0, &[][..]), |notes| (notes.number, &notes.units[..]));
     let counts = !(units.is_empty() && batch.usage.is_empty());
     if counts {
+        let mut numbers = std::mem::take(&mut unfolded.numbers);
         // A batch that only says what was used has no number of its own.
-        let number_of = number_of.max(unfolded.last_key_value().map_or(0, |last| last.0 + 1));
+        let number_of = number_of.max(unfolded.notes.last_key_value().map_or(0, |last| last.0 + 1));
         to.prepare_cached("INSERT OR REPLACE INTO board_notes VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
             holder.as_str(),
             number(number_of),
             now,
-            noted::pack_units(units)?,
-            noted::pack_usage(&batch)?,
+            noted::pack_units(units, &mut numbers)?,
+            noted::pack_usage(&batch, &mut numbers)?,
         ))?;
         to.commit()?;
-        unfolded.insert(number_of, batch);
+        numbers.rows += 1;
+        unfolded.numbers = numbers;
+        unfolded.notes.insert(number_of, batch);
     } else {
         to.commit()?;
     }
@@ -54,12 +83,14 @@ pub(super) fn write(
 
 /// Use that is in no table yet.
 pub(in crate::store::sqlite) fn unfolded(connection: &Connection) -> Result<Vec<UsageRecord>, Failure> {
-    let mut rows = connection.prepare_cached("SELECT usage FROM board_notes")?;
+    let mut rows = connection.prepare_cached("SELECT usage, holder FROM board_notes ORDER BY holder, number")?;
     let mut rows = rows.query([])?;
     let mut usage: Vec<UsageRecord> = Vec::new();
+    let mut names = HashMap::<String, Names>::new();
     while let Some(row) = rows.next()? {
+        let names = names.entry(row.get(1)?).or_default();
         // What a later version says in another way is left out.
-        usage.extend(noted::unpack_usage(bytes(row, 0)?).unwrap_or_default());
+        usage.extend(noted::unpack_usage(bytes(row, 0)?, names).unwrap_or_default());
     }
     Ok(usage)
 }
@@ -68,9 +99,9 @@ pub(in crate::store::sqlite) fn unfolded(connection: &Connection) -> Result<Vec<
 pub(super) fn of(to: &Transaction<'_>, holder: &HolderId) -> Result<Vec<(u64, i64, Vec<Noted>)>, Failure> {
     let mut rows = to.prepare_cached("SELECT number, at, units FROM board_notes WHERE holder = ?1 ORDER BY number")?;
     let mut rows = rows.query([holder.as_str()])?;
-    let mut notes = Vec::new();
+    let (mut notes, mut names) = (Vec::new(), Names::default());
     while let Some(row) = rows.next()? {
-        let units = match noted::unpack_units(bytes(row, 2)?) {
+        let units = match noted::unpack_units(bytes(row, 2)?, &mut names) {
             Ok(units) => units,
             Err(failure) => unreadable(to, holder, &failure)?,
         };
@@ -104,7 +135,21 @@ fn unreadable(to: &Transaction<'_>, holder: &HolderId, failure: &Failure) -> Res
 
 /// Notes up to this number are older than what the holder says now: their use goes to its table.
 pub(super) fn fold(to: &Transaction<'_>, unfolded: &Unfolded, holder: &HolderId, upto: u64) -> Result<(), Failure> {
-    add(to, unfolded.range(..=upto).flat_map(|note| &note.1.usage))?;
+    let old = unfolded.notes.range(..=upto);
+    if old.clone().next().is_some() {
+        add(to, old.flat_map(|note| &note.1.usage))?;
+        // One or none, as a rule: it goes by names of those that go.
+        for (kept, batch) in unfolded.notes.range(upto + 1..) {
+            let (units, mut numbers) = (batch.notes.as_ref().map_or(&[][..], |notes| &notes.units), Numbers::default());
+            to.prepare_cached("UPDATE board_notes SET units = ?3, usage = ?4 WHERE holder = ?1 AND number = ?2")?
+                .execute((
+                    holder.as_str(),
+                    number(*kept),
+                    noted::pack_units(units, &mut numbers)?,
+                    noted::pack_usage(batch, &mut numbers)?,
+                ))?;
+        }
+    }
     to.prepare_cached("DELETE FROM board_notes WHERE holder = ?1 AND number <= ?2")?
         .execute((holder.as_str(), number(upto)))?;
     Ok(())
@@ -114,10 +159,20 @@ pub(super) fn fold(to: &Transaction<'_>, unfolded: &Unfolded, holder: &HolderId,
 pub(super) fn bury(to: &Transaction<'_>, holder: &HolderId) -> Result<(), Failure> {
     let mut usage = Vec::new();
     {
-        let mut rows = to.prepare_cached("SELECT usage FROM board_notes WHERE holder = ?1")?;
+        let mut rows = to.prepare_cached("SELECT usage FROM board_notes WHERE holder = ?1 ORDER BY number")?;
         let mut rows = rows.query([holder.as_str()])?;
+        let mut names = Names::default();
         while let Some(row) = rows.next()? {
-            usage.extend(noted::unpack_usage(bytes(row, 0)?)?);
+            match noted::unpack_usage(bytes(row, 0)?, &mut names) {
+                Ok(used) => usage.extend(used),
+                // It is not to stop those who live.
+                Err(failure) => tracing::warn!(
+                    name: "keypool.record_skipped",
+                    %holder,
+                    ?failure,
+                    "what a process noted of its keys' use cannot be read and is left out"
+                ),
+            }
         }
     }
     add(to, usage.iter())?;
@@ -131,15 +186,14 @@ fn bytes<'a>(row: &'a Row<'_>, column: usize) -> Result<&'a [u8], Failure> {
 
 /// Adds what was used.
 fn add<'a>(to: &Transaction<'_>, usage: impl Iterator<Item = &'a UsageRecord>) -> Result<(), Failure> {
-    let mut sums = BTreeMap::<(&str, &str, &str), UsageRecord>::new();
+    // By where names stand in memory: one that stands in two places is only added twice.
+    let mut sums = hashbrown::HashMap::<[*const u8; 3], UsageRecord>::new();
     for record in usage {
-        match sums.get_mut(&(&*record.day, &*record.key, &*record.lane)) {
-            Some(sum) => sum.add(record),
-            None => drop(sums.insert((&record.day, &record.key, &record.lane), record.clone())),
-        }
+        let names = [&record.day, &record.key, &record.lane].map(|name| name.as_ptr());
+        sums.entry(names).and_modify(|sum| sum.add(record)).or_insert_with(|| record.clone());
     }
-    for record in sums.values() {
-        write::usage(to, record)?;
-    }
-    Ok(())
+    let mut sums: Vec<UsageRecord> = sums.into_values().collect();
+    // As the table has them.
+    sums.sort_unstable_by(|one, other| (&one.day, &one.key, &one.lane).cmp(&(&other.day, &other.key, &other.lane)));
+    sums.iter().try_for_each(|record| write::usage(to, record))
 }

@@ -5,14 +5,22 @@ mod versions;
 
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use super::SharedSqlite;
+use super::{
+    super::{Desk, failure::Failure, migrate, read},
+    SharedSqlite,
+    notes::{self, Unfolded},
+};
 use crate::{
     limit::{Limit, Limits, Span, Unit},
-    share::{Board, Books, Granted, Holder, HolderId, Kind, Moment, Settings, UnitInfo, conformance},
-    store::{Batch, Crash, Credit, Run, Sqlite, Store, UnitRecord, UsageRecord, WindowRecord},
+    share::{
+        Board, Books, Granted, Holder, HolderId, Kind, Moment, Noted, Settings, Spent, Started, UnitId, UnitInfo,
+        conformance,
+    },
+    store::{Batch, Crash, Credit, Notes, Run, Sqlite, Store, UnitRecord, UsageRecord, WindowRecord},
     time::{Clock, ManualClock, unix_ms},
 };
 
@@ -122,6 +130,63 @@ fn use_is_counted_once_whoever_folds_it() {
         alone.load().await.expect("loaded");
         assert_eq!(seen(&alone).await, 6, "and after");
     });
+}
+
+#[test]
+fn a_note_names_by_number_what_earlier_ones_named_and_says_it_again_once_they_are_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let one = Sqlite::open(folder.path().join("keypool.db")).and_then(Sqlite::share).expect("shared");
+    let holder = one.holder().clone();
+    let unit = UnitId::from("flash\nkey:aaaaaaaaaaaaaaaaaaaa");
+    let [day, key, lane, id] = ["2026-06-15", "aaaaaaaaaaaaaaaaaaaa", "flash", "k-1"].map(Arc::from);
+    let batch = move |number: u64| {
+        let spent = Spent { requests: number, ..Spent::default() };
+        let started = Some(Started { spent, dates: (9, 9) });
+        let noted = Noted { unit: unit.clone(), fence: 1, counts: Vec::new(), started, ahead: spent };
+        let [day, key, lane, id] = [&day, &key, &lane, &id].map(Arc::clone);
+        let usage = UsageRecord { day, key, lane, id, requests: number as i64, ..UsageRecord::default() };
+        Arc::new(Batch { notes: Some(Notes { number, units: vec![noted] }), usage: vec![usage], ..Batch::default() })
+    };
+    let worked = one.sqlite.run_here(move |desk| {
+        let mut unfolded = Unfolded::default();
+        let told = |desk: &mut Desk| {
+            let of_holder = notes::of(&migrate::turn(&mut desk.connection)?, &holder)?;
+            let started = |note: (u64, i64, Vec<Noted>)| note.2[0].started.map(|started| started.spent.requests);
+            Ok::<_, Failure>(of_holder.into_iter().filter_map(started).collect::<Vec<_>>())
+        };
+        let used = |desk: &mut Desk| {
+            let used = read::usage(&desk.connection, "2026-06-15", "2026-06-15")?;
+            Ok::<_, Failure>(used.iter().map(|record| record.requests).sum::<i64>())
+        };
+        for number in 1..=3 {
+            notes::write(desk, &mut unfolded, &holder, batch(number), 0)?;
+        }
+        let lengths = {
+            let mut rows = desk.connection.prepare("SELECT length(units) + length(usage) FROM board_notes")?;
+            rows.query_map([], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?
+        };
+        assert!(lengths[1] < lengths[0] / 2 && lengths[2] == lengths[1], "{lengths:?}");
+        assert_eq!((told(desk)?, used(desk)?), (vec![1, 2, 3], 6));
+
+        // The board has heard of the first two.
+        let to = migrate::turn(&mut desk.connection)?;
+        notes::fold(&to, &unfolded, &holder, 2)?;
+        to.commit()?;
+        unfolded.folded(2);
+        assert_eq!((told(desk)?, used(desk)?), (vec![3], 6));
+        notes::write(desk, &mut unfolded, &holder, batch(4), 0)?;
+        assert_eq!((told(desk)?, used(desk)?), (vec![3, 4], 10));
+
+        // It is dead, and what it said last nobody can read: the rest counts.
+        let bad = "INSERT INTO board_notes VALUES (?1, 5, 0, x'ff', x'ff')";
+        desk.connection.execute(bad, [holder.as_str()])?;
+        let to = migrate::turn(&mut desk.connection)?;
+        notes::bury(&to, &holder)?;
+        to.commit()?;
+        assert_eq!((told(desk)?, used(desk)?), (Vec::new(), 10));
+        Ok(())
+    });
+    worked.expect("written and read");
 }
 
 /// A process of this version or the next, on a connection of its own.
