@@ -75,7 +75,7 @@ pub fn embedding(body: &[u8], strict: bool) -> Result<(Embedding<'_>, Ignored), 
     if asked.texts.is_empty() || asked.texts.len() > MOST {
         return Err(Fault::invalid(format!("input: expected 1 to {MOST} texts")).at("input"));
     }
-    match asked.texts.iter().position(|text| text.is_empty()) {
+    match asked.texts.iter().position(Text::is_empty) {
         None => Ok((asked, ignored)),
         Some(index) => {
             let place = format!("input[{index}]");
