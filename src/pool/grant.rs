@@ -43,8 +43,8 @@ impl Seats {
         cell.probes = probes;
         cell.before = (key.last_started, key.last_seq);
         cell.ticket = ticket;
-        if ask.demand.earlier.is_some() {
-            cell.earlier.clone_from(&ask.demand.earlier);
+        if ask.demand.particulars.earlier.is_some() {
+            cell.earlier.clone_from(&ask.demand.particulars.earlier);
         }
         key.in_flight += 1;
         key.started = key.started.saturating_add(1);
