@@ -51,7 +51,7 @@ impl State {
     /// The keys that earlier attempts of the same request speak against.
     #[inline]
     pub(super) fn excluded(&self, demand: &Demand) -> Excluded {
-        match demand.particulars.earlier.as_deref() {
+        match demand.particulars.earlier() {
             None => Excluded::default(),
             Some(earlier) => self.excluded_by(earlier, demand),
         }

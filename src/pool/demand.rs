@@ -175,7 +175,7 @@ impl Demand {
 
     /// The place in line that the request's first attempt had: a retry keeps it.
     pub(crate) fn first_ticket(&self) -> Option<u64> {
-        self.particulars.earlier.as_deref()?.first().map(|attempt| attempt.seq)
+        self.particulars.earlier()?.first().map(|attempt| attempt.seq)
     }
 
     /// Whether somebody says later when the request starts; until then its place is provisional.

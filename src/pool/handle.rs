@@ -65,7 +65,7 @@ impl KeyPool {
         let mut state = self.state();
         state.watch_wall(now);
         state.serve(now);
-        if demand.particulars.meter.is_some() {
+        if demand.particulars.meter().is_some() {
             state.note_candidates(demand, now);
         }
         if !state.closed
@@ -159,7 +159,7 @@ impl KeyPool {
 
     #[inline]
     fn leased(&self, picked: Picked, demand: &Demand) -> Lease {
-        if let Some(meter) = &demand.particulars.meter {
+        if let Some(meter) = demand.particulars.meter() {
             meter.granted(self, &picked.key, demand.model.as_ref());
         }
         Lease::new(Granted {

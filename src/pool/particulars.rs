@@ -12,6 +12,9 @@ use super::{Attempt, Meter, WaitingRoom};
 #[derive(Clone, Default)]
 pub(crate) struct Particulars(Option<Arc<Held>>);
 
+/// The model that the caller asked for, what was tried before, and who is told the cost.
+type Told = (Option<Arc<str>>, Option<Arc<[Attempt]>>, Option<Arc<Meter>>);
+
 /// What stands there.
 #[derive(Clone, Default)]
 pub(crate) struct Held {
@@ -31,6 +34,27 @@ pub(crate) struct Held {
 
 static NOTHING: Held =
     Held { requested: None, earlier: None, anew: false, of_resource: false, meter: None, room: None };
+
+impl Particulars {
+    /// What was tried before. Asked of every request: one look where there are none.
+    #[inline]
+    pub(crate) fn earlier(&self) -> Option<&Arc<[Attempt]>> {
+        self.0.as_deref()?.earlier.as_ref()
+    }
+
+    /// Who is told what the answer cost; asked of every request, too.
+    #[inline]
+    pub(crate) fn meter(&self) -> Option<&Arc<Meter>> {
+        self.0.as_deref()?.meter.as_ref()
+    }
+
+    /// What is told of an answer that `model` served.
+    #[inline]
+    pub(crate) fn told(&self, model: Option<&Arc<str>>) -> Told {
+        let Some(held) = self.0.as_deref() else { return (model.cloned(), None, None) };
+        (held.requested.as_ref().or(model).cloned(), held.earlier.clone(), held.meter.clone())
+    }
+}
 
 impl Deref for Particulars {
     type Target = Held;

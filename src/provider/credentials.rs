@@ -10,34 +10,12 @@ use crate::key::Secret;
 const QUERY: [&str; 8] =
     ["key", "access_token", "oauth_token", "bearer_token", "api_key", "apikey", "api-key", "x-goog-api-key"];
 
-/// The lengths that some names have, a bit for each: asked first, since most names have none of them.
-#[derive(Clone, Copy)]
-struct Lengths(u64);
-
-impl Lengths {
-    /// Of the names that carry a credential.
-    const OF_CREDENTIALS: Self = Self(1 << 6 | 1 << 7 | 1 << 9 | 1 << 13 | 1 << 14 | 1 << 19 | 1 << 30);
-
-    #[inline]
-    const fn and(self, name: &str) -> Self {
-        Self(self.0 | Self::of(name))
-    }
-
-    #[inline]
-    const fn hold(self, name: &str) -> bool {
-        self.0 & Self::of(name) != 0
-    }
-
-    #[inline]
-    const fn of(name: &str) -> u64 {
-        1 << if name.len() < 63 { name.len() } else { 63 }
-    }
-}
-
 /// The credential, or the word for an account, that a header of this name (in lower case) carries.
 #[inline]
 fn credential(name: &str) -> Option<HeaderName> {
-    if Lengths::OF_CREDENTIALS.hold(name) { credential_named(name) } else { None }
+    // As long as one of them; asked first, since most names are not.
+    const LENGTHS: u64 = 1 << 6 | 1 << 7 | 1 << 9 | 1 << 13 | 1 << 14 | 1 << 19 | 1 << 30;
+    if LENGTHS >> name.len().min(63) & 1 == 1 { credential_named(name) } else { None }
 }
 
 fn credential_named(name: &str) -> Option<HeaderName> {
@@ -56,9 +34,6 @@ fn credential_named(name: &str) -> Option<HeaderName> {
         _ => return None,
     })
 }
-
-/// Where a browser puts a credential.
-const PROTOCOL: &str = "sec-websocket-protocol";
 
 /// What a head holds of credentials.
 enum Holds {
@@ -86,13 +61,8 @@ fn overwrite(head: &mut Parts, name: &HeaderName, value: &HeaderValue, extra: Op
     if head.uri.query().is_some_and(|query| query.split('&').any(|pair| carries(pair, extra))) {
         return Holds::Others;
     }
-    let lengths = Lengths::OF_CREDENTIALS.and(PROTOCOL).and(name.as_str()).and(extra.unwrap_or_default());
     let mut found = Holds::Nothing;
     for (other, old) in &mut head.headers {
-        let text = other.as_str();
-        if !lengths.hold(text) {
-            continue;
-        }
         if other == name {
             if let Holds::Ours = found {
                 return Holds::Others;
@@ -101,7 +71,8 @@ fn overwrite(head: &mut Parts, name: &HeaderName, value: &HeaderValue, extra: Op
             found = Holds::Ours;
             continue;
         }
-        if credential(text).is_some() || text == PROTOCOL || extra == Some(text) {
+        let text = other.as_str();
+        if credential(text).is_some() || text == "sec-websocket-protocol" || extra == Some(text) {
             return Holds::Others;
         }
     }

@@ -6,7 +6,7 @@ pub(super) mod rules;
 
 use std::{borrow::Cow, time::Duration};
 
-use http::{HeaderName, StatusCode, header, request::Parts};
+use http::{StatusCode, header, request::Parts};
 use serde_json::json;
 
 use super::{
@@ -144,7 +144,7 @@ impl Provider for Gemini {
             self.strip(head);
             return self.inject(head, key);
         }
-        credentials::rekey(head, &KEY_HEADER, key.header_value(), None);
+        credentials::rekey(head, &X_GOOG_API_KEY, key.header_value(), None);
         Ok(())
     }
 
@@ -214,9 +214,6 @@ impl Provider for Gemini {
         json!({ "error": error }).to_string()
     }
 }
-
-/// Where the key travels, but on compatible paths. One for all: a constant is made anew wherever it is named.
-static KEY_HEADER: HeaderName = X_GOOG_API_KEY;
 
 /// Why a good answer ended whose account is limited.
 const LIMITED: &str = "PUP_LIMITED_DISABLED";
