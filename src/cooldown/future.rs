@@ -109,6 +109,8 @@ pub(crate) struct Begun<B> {
     pub(crate) body: CooldownBody<B>,
     /// The verdict is a success; one that nobody judged is none.
     pub(crate) good: bool,
+    /// Nothing of the body is still to come.
+    pub(crate) over: bool,
 }
 
 /// Judges an answer by its head, or else holds it.
@@ -121,7 +123,8 @@ where
 {
     let (mut head, body) = response.into_parts();
     let Some(granted) = granted else {
-        return Ok(Begun { head, body: CooldownBody::fresh(body, Fresh::untouched()), good: false });
+        let over = body.is_end_stream();
+        return Ok(Begun { head, body: CooldownBody::fresh(body, Fresh::untouched()), good: false, over });
     };
     let mut body_head = BodyHead::default();
     mask_headers(&granted.secret, &mut head.headers, |name, value| body_head.see(name, value));
@@ -129,7 +132,8 @@ where
     mask_reason(&granted.secret, &mut head.extensions);
     let status = head.status;
     let BodyHead { encoding, .. } = body_head;
-    let empty = asked.head || matches!(status.as_u16(), 204 | 304) || body.is_end_stream();
+    let over = body.is_end_stream();
+    let empty = asked.head || matches!(status.as_u16(), 204 | 304) || over;
     let readable = !empty && encoding != Encoding::Unreadable;
     let failed = status.as_u16() >= 400;
     let framing = if readable && !failed { body_head.framing(asked) } else { None };
@@ -149,7 +153,7 @@ where
         let sight = Sight {
             error: failed.then(Box::default),
             stream: framing.map(Stream::new),
-            usage: (usage && !failed && (granted.meter.is_some() || granted.pool.counts_usage()))
+            usage: (usage && !failed && (granted.particulars.meter.is_some() || granted.pool.counts_usage()))
                 .then(|| UsageScan::new(in_events && asked.usage != UsageFormat::Anthropic)),
             whole: (!failed && !in_events).then(|| granted.pool.provider().alarm().map(|_| Vec::new())).flatten(),
         };
@@ -170,14 +174,14 @@ where
     head.extensions.insert(served_by);
     if look != Look::Blind && encoding == Encoding::Gzip {
         let flow = Flow::inflated(teller, look == Look::KeyAndUsage, settled);
-        return Ok(Begun { head, body: CooldownBody::flowing(body, flow), good: !settled });
+        return Ok(Begun { head, body: CooldownBody::flowing(body, flow), good: !settled, over });
     }
     let mut fresh = Fresh::judged(teller, look, settled);
     // The end of an upgraded connection's answer is its head.
     if empty || status == StatusCode::SWITCHING_PROTOCOLS {
         fresh.complete();
     }
-    Ok(Begun { head, body: CooldownBody::fresh(body, fresh), good: !settled })
+    Ok(Begun { head, body: CooldownBody::fresh(body, fresh), good: !settled, over })
 }
 
 fn judge_head(granted: &Granted, head: &Parts) -> Verdict {

@@ -24,7 +24,7 @@ pub(super) fn good(granted: &Granted, head: &Parts) -> Verdict {
 pub(super) fn answer(granted: &Granted, head: &Parts, body: &[u8]) -> Verdict {
     let wall = granted.pool.clock().wall();
     let verdict = granted.pool.provider().judge(&asked(granted, &Answer::new(head.status, &head.headers, body, wall)));
-    let verdict = if granted.of_resource { of_resource(verdict, head.status) } else { verdict };
+    let verdict = if granted.particulars.of_resource { of_resource(verdict, head.status) } else { verdict };
     completed(granted, head, verdict)
 }
 

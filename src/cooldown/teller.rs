@@ -48,11 +48,11 @@ impl Teller {
     /// Parts a lease's handle: whom to tell of the body, and what is told of the answer.
     #[inline]
     pub(super) fn and_served_by(granted: Granted, verdict: Verdict) -> (Self, ServedBy) {
-        if let Some(meter) = &granted.meter {
+        if let Some(meter) = granted.particulars.meter() {
             meter.judged(&granted, &verdict);
         }
-        let Granted { pool, seat, ticket, key, secret, model, requested, earlier, meter, .. } = granted;
-        let requested = requested.or_else(|| model.clone());
+        let Granted { pool, seat, ticket, key, secret, model, particulars } = granted;
+        let (requested, earlier, meter) = particulars.told(model.as_ref());
         let (key, seat_of_key) = (Some(key), Some(seat));
         let served_by =
             ServedBy { key, requested, used: model, verdict, earlier, keep: None, seq: ticket, seat: seat_of_key };
@@ -62,6 +62,11 @@ impl Teller {
 
 impl From<Granted> for Teller {
     fn from(granted: Granted) -> Self {
-        Self { pool: granted.pool, seat: granted.seat, secret: granted.secret, meter: granted.meter }
+        Self {
+            pool: granted.pool,
+            seat: granted.seat,
+            secret: granted.secret,
+            meter: granted.particulars.meter.clone(),
+        }
     }
 }

@@ -77,7 +77,7 @@ where
     /// The same request for the next model that a key stands ready for.
     fn step<F>(mut self, tried: Option<&ServedBy>) -> Option<State<S, B, F>> {
         if let Some(tried) = tried {
-            self.demand.earlier = Some(tried.as_attempts());
+            self.demand.particulars.earlier = Some(tried.as_attempts());
         }
         let (model, lease) = self.plan.step(&self.pool, &self.demand, tried.and_then(|tried| tried.seat))?;
         self.demand.model = Some(model);

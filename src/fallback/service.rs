@@ -58,12 +58,14 @@ impl<S> ModelFallback<S> {
     /// Plans the request's walk. `None`: it keeps its model whatever comes.
     fn plan<B: TryClone + Body>(&self, head: &mut Parts, body: &mut B) -> Option<(Plan, Demand)> {
         let said = head.extensions.get::<Demand>().map(|said| Demand { prepared: None, ..said.clone() });
-        let demand = Demand::of(said, head, &self.pool);
+        let mut demand = Demand::of(said, head, &self.pool);
         if demand.free {
             return None;
         }
         let mut plan = self.models.plan(demand.model())?;
-        let demand = Demand { requested: demand.requested.clone().or_else(|| demand.model.clone()), ..demand };
+        if demand.particulars.requested.is_none() {
+            demand.particulars.requested.clone_from(&demand.model);
+        }
         if plan.begins_with_itself() {
             return Some((plan, demand));
         }

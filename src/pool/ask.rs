@@ -51,7 +51,7 @@ impl State {
     /// The keys that earlier attempts of the same request speak against.
     #[inline]
     pub(super) fn excluded(&self, demand: &Demand) -> Excluded {
-        match demand.earlier.as_deref() {
+        match demand.particulars.earlier() {
             None => Excluded::default(),
             Some(earlier) => self.excluded_by(earlier, demand),
         }
@@ -60,7 +60,7 @@ impl State {
     pub(super) fn excluded_by(&self, earlier: &[Attempt], demand: &Demand) -> Excluded {
         let mut excluded = Excluded::default();
         for attempt in earlier {
-            if demand.anew && attempt.met_limit() {
+            if demand.particulars.anew && attempt.met_limit() {
                 continue;
             }
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
@@ -76,7 +76,7 @@ impl State {
     /// The same, and a few keys that are as doubtful as one that this request was at already: one that serves shows
     /// whose fault it is. `None` where there are none.
     pub(super) fn passing_doubted(&self, ask: &Ask<'_>, excluded: &Excluded) -> Option<Excluded> {
-        if !ask.demand.earlier.as_deref()?.iter().any(Attempt::is_unclear) {
+        if !ask.demand.particulars.earlier.as_deref()?.iter().any(Attempt::is_unclear) {
             return None;
         }
         let doubted = self.roster.slots().filter(|slot| self.is_doubted(ask.lane, *slot)).take(MOST_DOUBTED);
@@ -131,7 +131,8 @@ impl State {
     }
 
     /// The same of this lane, whatever the demand names.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every request: a call costs as much as it does")]
+    #[inline(always)]
     pub(super) fn ask_in(lane: u16, demand: &Demand, now: Now) -> Ask<'_> {
         Ask {
             demand,

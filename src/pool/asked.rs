@@ -61,8 +61,8 @@ impl Demand {
 impl Demand {
     /// What was tried for this demand before; `None` for a first attempt.
     pub(crate) fn tried(&self) -> Option<ServedBy> {
-        let earlier = self.earlier.clone()?;
-        Some(ServedBy::nobody(self.requested.clone(), self.model.clone(), earlier))
+        let earlier = self.particulars.earlier.clone()?;
+        Some(ServedBy::nobody(self.particulars.requested.clone(), self.model.clone(), earlier))
     }
 }
 

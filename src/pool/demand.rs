@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Attempt, Granted, Lease, Meter, WaitingRoom, lease::Prepared};
+use super::{Granted, Lease, Meter, Particulars, WaitingRoom, lease::Prepared};
 use crate::key::KeyId;
 
 /// What a request needs: which lane, how much of its limits, for how long it may wait.
@@ -19,8 +19,6 @@ use crate::key::KeyId;
 #[derive(Clone, Default)]
 pub struct Demand {
     pub(crate) model: Option<Arc<str>>,
-    /// The model that the caller asked for, where a fallback took another.
-    pub(crate) requested: Option<Arc<str>>,
     /// Requests; 0 stands for the default of 1.
     pub(crate) requests: u32,
     pub(crate) input_tokens: u64,
@@ -32,21 +30,13 @@ pub struct Demand {
     pub(crate) free: bool,
     pub(crate) wait: Option<Duration>,
     pub(crate) affinity: Affinity,
-    pub(crate) earlier: Option<Arc<[Attempt]>>,
-    /// Keys that met a limit in earlier attempts may carry it again, once their rests are over.
-    pub(crate) anew: bool,
     /// A lease that the retry policy took already.
     pub(crate) prepared: Option<Arc<Prepared>>,
     /// Who re-stamps the start when the connection takes the body.
     pub(crate) on_grant: Option<Arc<dyn OnGrant>>,
     /// The lease is taken ahead of the request: it counts from when its start is said, or not at all.
     pub(crate) ahead: bool,
-    /// It names something that only its owner's keys see.
-    pub(crate) of_resource: bool,
-    /// Who is told what the answer cost.
-    pub(crate) meter: Option<Arc<Meter>>,
-    /// Where it waits.
-    pub(crate) room: Option<Arc<WaitingRoom>>,
+    pub(crate) particulars: Particulars,
 }
 
 /// Is told which lease a request goes out with.
@@ -158,14 +148,14 @@ impl Demand {
     /// a cause of the key's (a 403 or 404 that names none) then says nothing of any key.
     #[must_use]
     pub fn of_resource(mut self) -> Self {
-        self.of_resource = true;
+        self.particulars.of_resource = true;
         self
     }
 
     /// Tells `meter` what the answer cost, as it passes.
     #[must_use]
     pub fn metered(mut self, meter: Arc<Meter>) -> Self {
-        self.meter = Some(meter);
+        self.particulars.meter = Some(meter);
         self
     }
 
@@ -174,7 +164,7 @@ impl Demand {
     /// [`KeyPool::bound_waiting`]: crate::KeyPool::bound_waiting
     #[must_use]
     pub fn waiting_in(mut self, room: &Arc<WaitingRoom>) -> Self {
-        self.room = Some(Arc::clone(room));
+        self.particulars.room = Some(Arc::clone(room));
         self
     }
 
@@ -185,7 +175,7 @@ impl Demand {
 
     /// The place in line that the request's first attempt had: a retry keeps it.
     pub(crate) fn first_ticket(&self) -> Option<u64> {
-        self.earlier.as_deref()?.first().map(|attempt| attempt.seq)
+        self.particulars.earlier()?.first().map(|attempt| attempt.seq)
     }
 
     /// Whether somebody says later when the request starts; until then its place is provisional.
@@ -219,7 +209,7 @@ impl fmt::Debug for Demand {
             .field("input_tokens", &self.input_tokens)
             .field("wait", &self.wait)
             .field("affinity", &self.affinity)
-            .field("earlier", &self.earlier.as_deref().unwrap_or_default().len())
+            .field("earlier", &self.particulars.earlier.as_deref().unwrap_or_default().len())
             .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,7 @@
 //! Granting: a key that may carry a request gets a seat, and its owner has that much less room.
 
+use std::sync::Arc;
+
 use super::{
     ask::Ask,
     cell::Place,
@@ -43,8 +45,8 @@ impl Seats {
         cell.probes = probes;
         cell.before = (key.last_started, key.last_seq);
         cell.ticket = ticket;
-        if ask.demand.earlier.is_some() {
-            cell.earlier.clone_from(&ask.demand.earlier);
+        if let Some(earlier) = ask.demand.particulars.earlier() {
+            cell.earlier = Some(Arc::clone(earlier));
         }
         key.in_flight += 1;
         key.started = key.started.saturating_add(1);

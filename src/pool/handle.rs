@@ -65,7 +65,7 @@ impl KeyPool {
         let mut state = self.state();
         state.watch_wall(now);
         state.serve(now);
-        if demand.meter.is_some() {
+        if demand.particulars.meter().is_some() {
             state.note_candidates(demand, now);
         }
         if !state.closed
@@ -159,7 +159,7 @@ impl KeyPool {
 
     #[inline]
     fn leased(&self, picked: Picked, demand: &Demand) -> Lease {
-        if let Some(meter) = &demand.meter {
+        if let Some(meter) = demand.particulars.meter() {
             meter.granted(self, &picked.key, demand.model.as_ref());
         }
         Lease::new(Granted {
@@ -169,10 +169,7 @@ impl KeyPool {
             key: picked.key,
             secret: picked.secret,
             model: demand.model.clone(),
-            requested: demand.requested.clone(),
-            earlier: demand.earlier.clone(),
-            of_resource: demand.of_resource,
-            meter: demand.meter.clone(),
+            particulars: demand.particulars.clone(),
         })
     }
 
@@ -211,7 +208,7 @@ impl KeyPool {
         let outcome = match picked {
             Ok(picked) => Ok(picked),
             Err(NotNow::Later) if !wait.is_zero() && !state.closed => {
-                if let Some(seat) = demand.room.as_ref().unwrap_or(&self.0.room).enter() {
+                if let Some(seat) = demand.particulars.room.as_ref().unwrap_or(&self.0.room).enter() {
                     let index = state.enqueue(Arc::clone(demand), now);
                     return Begun::Queued { index, deadline: now.tick.plus(wait), seat };
                 }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::{Attempt, KeyPool, Meter, ServedBy, trace};
+use super::{KeyPool, Particulars, ServedBy, trace};
 use crate::{
     error::Error,
     key::{KeyId, Secret},
@@ -192,12 +192,7 @@ pub struct Granted {
     pub(crate) key: KeyId,
     pub(crate) secret: Secret,
     pub(crate) model: Option<Arc<str>>,
-    /// The model that the caller asked for, where a fallback took another.
-    pub(crate) requested: Option<Arc<str>>,
-    pub(crate) earlier: Option<Arc<[Attempt]>>,
-    /// See [`Demand::of_resource`](super::Demand::of_resource).
-    pub(crate) of_resource: bool,
-    pub(crate) meter: Option<Arc<Meter>>,
+    pub(crate) particulars: Particulars,
 }
 
 impl Granted {
@@ -214,7 +209,7 @@ impl Granted {
 
     /// Says what the answer cost.
     pub fn usage(&self, usage: Usage) {
-        if let Some(meter) = &self.meter {
+        if let Some(meter) = &self.particulars.meter {
             meter.read(usage);
         }
         self.pool.usage(self.seat, usage);
@@ -238,15 +233,15 @@ impl Granted {
 
     /// Who served, for the answer or the error.
     pub(crate) fn served_by(&self, verdict: Verdict) -> ServedBy {
-        if let Some(meter) = &self.meter {
+        if let Some(meter) = &self.particulars.meter {
             meter.judged(self, &verdict);
         }
         ServedBy {
             key: Some(self.key.clone()),
-            requested: self.requested.clone().or_else(|| self.model.clone()),
+            requested: self.particulars.requested.clone().or_else(|| self.model.clone()),
             used: self.model.clone(),
             verdict,
-            earlier: self.earlier.clone(),
+            earlier: self.particulars.earlier.clone(),
             keep: None,
             seq: self.ticket,
             seat: Some(self.seat),

@@ -29,7 +29,7 @@ enum Keys {
 impl LineName {
     fn of(demand: &Demand, need: &Need) -> Self {
         let keys = match &demand.affinity {
-            Affinity::Any | Affinity::Near(_) if demand.earlier.is_some() => Keys::Others,
+            Affinity::Any | Affinity::Near(_) if demand.particulars.earlier.is_some() => Keys::Others,
             Affinity::Any | Affinity::Near(_) => Keys::Any,
             Affinity::MustOwner(owner) => Keys::Owner(Arc::clone(owner), true),
             Affinity::RatherOwner(owner) => Keys::Owner(Arc::clone(owner), false),

@@ -20,7 +20,7 @@ impl Demand {
     /// It may be served by whichever key comes first.
     #[inline]
     fn takes_any(&self) -> bool {
-        self.earlier.is_none() && !self.free && matches!(self.affinity, Affinity::Any)
+        self.particulars.earlier().is_none() && !self.free && matches!(self.affinity, Affinity::Any)
     }
 }
 

@@ -134,7 +134,7 @@ impl State {
     /// Notes each key that a demand might get, where somebody wants to know.
     #[cold]
     pub(super) fn note_candidates(&mut self, demand: &Demand, now: Now) {
-        let Some(noted) = demand.meter.as_ref().and_then(|meter| meter.noted()) else { return };
+        let Some(noted) = demand.particulars.meter.as_ref().and_then(|meter| meter.noted()) else { return };
         if self.closed || !noted.wants_a_look() {
             return;
         }

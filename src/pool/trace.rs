@@ -104,7 +104,7 @@ fn begin(granted: &Granted) -> Span {
         otel.kind = "client",
         key = %granted.key,
         model = granted.model.as_deref(),
-        attempt = granted.earlier.as_ref().map_or(0, |earlier| earlier.len()) + 1,
+        attempt = granted.particulars.earlier.as_ref().map_or(0, |earlier| earlier.len()) + 1,
         verdict = field::Empty,
         http.response.status_code = field::Empty,
     )

@@ -190,18 +190,18 @@ impl State {
             return true;
         }
         self.book(&ask);
-        if demand.earlier.is_none() {
+        if demand.particulars.earlier.is_none() {
             stuck.blocked[*beside] = Some(Blocked { need, since });
         }
         if line.takes_any() {
             // It may be for what this one needs, or was at: who asks for least shows whether anybody may be served.
-            let least = need == LEAST && demand.earlier.is_none();
+            let least = need == LEAST && demand.particulars.earlier.is_none();
             if least || !self.could_serve(&ask) {
                 stuck.out.push((*lane, line.free, since));
-                return may_spill && demand.earlier.is_some();
+                return may_spill && demand.particulars.earlier.is_some();
             }
         }
-        demand.earlier.is_some()
+        demand.particulars.earlier.is_some()
     }
 
     /// Whether a key may serve who asks for least, and was at no key before.

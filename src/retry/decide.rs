@@ -41,7 +41,7 @@ impl Course {
     }
 
     /// Decides, and takes the next lease while the answer is still in hand: where none can be had in time, the caller
-    /// gets that answer. `demand.earlier` holds every attempt so far; `seat` is that of the answer in hand.
+    /// gets that answer. `demand.particulars.earlier` holds every attempt so far; `seat` is that of the answer in hand.
     pub(crate) fn next(
         &mut self,
         rule: &Retry,
@@ -54,14 +54,16 @@ impl Course {
         demand.ahead = true;
         let spent = pool.clock().tick().since(self.begun);
         let left = rule.deadline.map(|deadline| deadline.saturating_sub(spent));
-        if left == Some(Duration::ZERO) || capped(verdict, demand.earlier.as_deref().unwrap_or_default()) {
+        if left == Some(Duration::ZERO) || capped(verdict, demand.particulars.earlier.as_deref().unwrap_or_default()) {
             return Step::Stop;
         }
         let wait = self.wait.saturating_sub(spent);
         let for_a_key = left.map_or(wait, |left| left.min(wait));
         match verdict.elsewhere_of() {
             Elsewhere::No | Elsewhere::OtherModel => Step::Stop,
-            Elsewhere::OtherKey if pool.is_settled(demand.earlier.as_deref().unwrap_or_default()) => Step::Stop,
+            Elsewhere::OtherKey if pool.is_settled(demand.particulars.earlier.as_deref().unwrap_or_default()) => {
+                Step::Stop
+            }
             Elsewhere::OtherKey | Elsewhere::OtherOwner => seek(pool, demand, Duration::ZERO, for_a_key),
             Elsewhere::AfterPause => {
                 // A connection that the provider had just given up: the next one costs no pause and is not counted.
@@ -101,13 +103,15 @@ fn capped(verdict: &Verdict, attempts: &[Attempt]) -> bool {
 /// The error that the caller receives in the place of the answer in hand, where no key is left and it wants that, or where
 /// the answer would only tell it that some key is no good. Only where keys are the cause: that a resource belongs to
 /// another owner, or that the provider failed, is an answer as good as any.
-pub(crate) fn instead(rule: &Retry, pool: &KeyPool, verdict: &Verdict, demand: Demand) -> Option<Error> {
+pub(crate) fn instead(rule: &Retry, pool: &KeyPool, verdict: &Verdict, mut demand: Demand) -> Option<Error> {
     if verdict.elsewhere_of() != Elsewhere::OtherKey || !(rule.wants_exhausted() || blames_who_asked(verdict)) {
         return None;
     }
     // "Tried already" holds for this request only; the caller wants to know when a next one may be served. Where one may
     // be now, several owners have said the same: the answer speaks of the request.
-    let error = pool.try_lease(&Demand { earlier: None, ahead: true, ..demand }, pool.clock().now()).err()?;
+    demand.ahead = true;
+    demand.particulars.earlier = None;
+    let error = pool.try_lease(&demand, pool.clock().now()).err()?;
     if verdict.kind() == VerdictKind::ModelUnavailable && error.retry_after().is_none() {
         // A retired model is nothing to wait for, and the provider's answer says so.
         return None;
@@ -133,12 +137,12 @@ fn seek(pool: &KeyPool, mut demand: Demand, pause: Duration, patience: Duration)
                 demand.wait = Some(patience.saturating_sub(pause));
                 return Step::Again(NextLease::awaited(pool, demand, pause));
             }
-            Err(error) if demand.anew || patience.is_zero() => {
+            Err(error) if demand.particulars.anew || patience.is_zero() => {
                 pool.count_exhausted();
                 return Step::OutOfKeys(error);
             }
             // Every key was asked that could come. Those that met a limit may be asked again when they are back in time.
-            Err(_) => demand.anew = true,
+            Err(_) => demand.particulars.anew = true,
         }
     }
 }

@@ -282,7 +282,7 @@ impl RetryPolicy {
         };
         let mut demand = Demand::of_request(session.demand.take(), request, &self.pool);
         if let Some(served_by) = seen.served_by {
-            demand.earlier = Some(served_by.as_attempts());
+            demand.particulars.earlier = Some(served_by.as_attempts());
         }
         session.demand = Some(demand.clone());
         let seat = seen.served_by.and_then(|served_by| served_by.seat);
@@ -299,7 +299,7 @@ impl RetryPolicy {
                 // All the waiting there is was done when it goes down.
                 demand.wait = Some(Duration::ZERO);
                 // Should it have waited in vain, the error says when its keys are back.
-                demand.anew = true;
+                demand.particulars.anew = true;
                 request.extensions_mut().insert(demand);
                 Ok(RetryFuture::new(next, prepared))
             }

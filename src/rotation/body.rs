@@ -25,11 +25,17 @@ impl<B: Body> LeaseBody<B> {
     #[inline]
     pub(crate) fn new(body: B, slot: Option<Slot>) -> Self {
         let slot = slot.filter(|_| !body.is_end_stream());
-        Self { body, slot }
+        Self::holding(body, slot)
     }
 }
 
 impl<B> LeaseBody<B> {
+    /// Of a body that is known to have come to its end, or not to have.
+    #[inline]
+    pub(crate) fn holding(body: B, slot: Option<Slot>) -> Self {
+        Self { body, slot }
+    }
+
     /// The body below.
     pub fn get_ref(&self) -> &B {
         &self.body

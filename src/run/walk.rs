@@ -38,7 +38,9 @@ impl Walk {
         let course = Course::new(pool.clock().tick(), wait);
         let plan = models.plan(demand.model());
         demand.ahead = true;
-        demand.requested = demand.requested.or_else(|| demand.model.clone());
+        if plan.is_some() && demand.particulars.requested.is_none() {
+            demand.particulars.requested.clone_from(&demand.model);
+        }
         Self { pool, rule, demand, wait, course, plan }
     }
 
@@ -65,7 +67,7 @@ impl Walk {
             }
         };
         // A first attempt that served taught nothing that would be missed.
-        if (outcome.is_err() || self.demand.earlier.is_some())
+        if (outcome.is_err() || self.demand.particulars.earlier.is_some())
             && let Some(kept) = self.pool.keeping()
         {
             kept.await;
@@ -102,7 +104,7 @@ impl Walk {
             self.rule.succeeded();
             return Onward::Done;
         }
-        self.demand.earlier = Some(served_by.as_attempts());
+        self.demand.particulars.earlier = Some(served_by.as_attempts());
         let out = match self.course.next(&self.rule, &self.pool, verdict, self.demand.clone(), None) {
             Step::Again(next) => match next.await {
                 Ok(lease) => return Onward::With(lease),

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Extensions, Request, Response, StatusCode, response::Parts};
+use http::{Extensions, Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -68,19 +68,16 @@ impl<S, B, F, R> Attempt<S, B, F, R> {
 pub(super) type Answer<R> = Result<Response<LeaseBody<CooldownBody<R>>>, Error>;
 
 /// What came of an attempt.
-pub(super) enum Outcome<R> {
-    /// A good answer, still in its parts: so it is moved once less.
-    Good(Parts, LeaseBody<CooldownBody<R>>),
-    /// One that is to be looked at.
-    Other(Answer<R>),
+pub(super) struct Outcome<R> {
+    pub(super) answer: Answer<R>,
+    /// Nobody has to look at it. Stands beside the answer, which is then moved as it is.
+    pub(super) good: bool,
 }
 
-impl<R> From<Outcome<R>> for Answer<R> {
-    fn from(outcome: Outcome<R>) -> Self {
-        match outcome {
-            Outcome::Good(head, body) => Ok(Response::from_parts(head, body)),
-            Outcome::Other(answer) => answer,
-        }
+impl<R> From<Answer<R>> for Outcome<R> {
+    /// One that is to be looked at.
+    fn from(answer: Answer<R>) -> Self {
+        Self { answer, good: false }
     }
 }
 
@@ -103,7 +100,7 @@ where
                         Ok(response) => response,
                         Err(error) => {
                             let lease = lease.take().expect(ONCE);
-                            return Poll::Ready(Outcome::Other(Err(failed(error.into(), &lease))));
+                            return Poll::Ready(Err(failed(error.into(), &lease)).into());
                         }
                     };
                     if response.extensions().is_empty() {
@@ -112,17 +109,13 @@ where
                     // Whoever runs an upgraded connection may take over the lease as a whole.
                     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                         let lease = lease.take().expect(ONCE);
-                        return Poll::Ready(Outcome::Other(Ok(upgraded(response, lease, *asked))));
+                        return Poll::Ready(Ok(upgraded(response, lease, *asked)).into());
                     }
                     let (granted, slot) = lease.as_mut().expect(ONCE).part();
                     match cooldown::begin(response, Some(granted), *asked) {
-                        Ok(Begun { head, body, good }) => {
-                            let body = LeaseBody::new(body, Some(slot));
-                            return Poll::Ready(if good {
-                                Outcome::Good(head, body)
-                            } else {
-                                Outcome::Other(Ok(Response::from_parts(head, body)))
-                            });
+                        Ok(Begun { head, body, good, over }) => {
+                            let body = LeaseBody::holding(body, if over { None } else { Some(slot) });
+                            return Poll::Ready(Outcome { answer: Ok(Response::from_parts(head, body)), good });
                         }
                         Err(hold) => (hold, slot),
                     }
@@ -130,9 +123,9 @@ where
                 AttemptProj::Holding { hold, slot } => {
                     ready!(hold.as_mut().expect(ONCE).poll(cx));
                     let response = hold.take().expect(ONCE).finish();
-                    return Poll::Ready(Outcome::Other(Ok(response.map(|body| LeaseBody::new(body, slot.take())))));
+                    return Poll::Ready(Ok(response.map(|body| LeaseBody::new(body, slot.take()))).into());
                 }
-                AttemptProj::Layered { future } => return future.as_mut().poll(cx).map(Outcome::Other),
+                AttemptProj::Layered { future } => return future.as_mut().poll(cx).map(Outcome::from),
             };
             self.set(Self::Holding { hold: Some(hold), slot: Some(slot) });
         }

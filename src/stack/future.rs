@@ -40,7 +40,8 @@ impl<F, S> KeyPoolFuture<F, S> {
         Self { walk: Walk::Full { future } }
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "on the way of every request, which is copied for a call")]
+    #[inline(always)]
     pub(super) fn short(future: S) -> Self {
         Self { walk: Walk::Short { future } }
     }

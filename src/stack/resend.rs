@@ -60,18 +60,14 @@ impl<S> Resend<S> {
     }
 }
 
-/// Sends a request, in its parts, whose demand was taken out of it. Written out where it is used: whatever is handed to a
-/// function is copied for it, and these are the largest things on the way.
+/// Sends a request, in its parts, whose demand was taken out of it; its future is made as a part of `$whole`. Written out
+/// where it is used: whatever is handed to a function is copied for it, and these are the largest things on the way.
 macro_rules! send {
-    ($resend:expr, $head:ident, $body:expr, $demand:ident) => {{
+    ($whole:path, $resend:expr, $head:ident, $body:expr, $demand:ident) => {{
         use $crate::{
             replay::TryClone,
             rotation::Names,
-            stack::{
-                attempt::Attempt,
-                resend::{Attempts, ResendFuture, State},
-                spare::Spare,
-            },
+            stack::{attempt::Attempt, resend::ResendFuture, spare::Spare},
         };
         let (resend, body) = ($resend, $body);
         $demand.complete_by(&$head, resend.inner.pool());
@@ -80,9 +76,12 @@ macro_rules! send {
         let names = spare.as_ref().map(|_| names);
         // One reading of the clock: for when the request came, and for its lease.
         let now = resend.inner.pool().clock().now();
-        let attempt = match resend.inner.take(&mut $head, &mut $demand, now, names) {
+        resend.again.idle.get_or_init(|| std::sync::Mutex::new(resend.inner.clone()));
+        let again = std::sync::Arc::clone(&resend.again);
+        match resend.inner.take(&mut $head, &mut $demand, now, names) {
             Ok(lease) if $crate::pool::trace::traces_attempts() => {
-                Attempt::traced(lease, &mut resend.inner, http::Request::from_parts($head, body))
+                let attempt = Attempt::traced(lease, &mut resend.inner, http::Request::from_parts($head, body));
+                $whole(ResendFuture::sent(attempt, $demand, now.tick, spare, again))
             }
             Ok(lease) => {
                 // Emptied, it is good for the answer.
@@ -91,17 +90,13 @@ macro_rules! send {
                 let cooldown = resend.inner.get_mut();
                 let asked = cooldown.asked(&$head.method, &$head.uri);
                 let call = cooldown.get_mut().call(http::Request::from_parts($head, body));
-                Attempt::Calling { call, lease: Some(lease), asked, vessel }
+                let attempt = Attempt::Calling { call, lease: Some(lease), asked, vessel };
+                $whole(ResendFuture::sent(attempt, $demand, now.tick, spare, again))
             }
-            Err(refused) => Attempt::layered(resend.inner.refused(refused, $head, body, &$demand)),
-        };
-        resend.again.idle.get_or_init(|| std::sync::Mutex::new(resend.inner.clone()));
-        let again = std::sync::Arc::clone(&resend.again);
-        ResendFuture {
-            state: State::Sent { attempt },
-            attempts: Attempts::First { demand: $demand, came: now.tick },
-            spare,
-            again,
+            Err(refused) => {
+                let attempt = Attempt::layered(resend.inner.refused(refused, $head, body, &$demand));
+                $whole(ResendFuture::sent(attempt, $demand, now.tick, spare, again))
+            }
         }
     }};
 }
@@ -126,7 +121,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let mut demand = head.extensions.remove::<Demand>().unwrap_or_default();
-        send!(self, head, body, demand)
+        send!(std::convert::identity, self, head, body, demand)
     }
 }
 
@@ -135,17 +130,33 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct ResendFuture<S, B, F, R> {
         #[pin]
-        pub(super) state: State<S, B, F, R>,
+        state: State<S, B, F, R>,
         // Dropped before the spare, whose body is then the last that holds the caller's.
-        pub(super) attempts: Attempts,
+        attempts: Attempts,
         // What would be sent again; nothing where the body cannot be.
-        pub(super) spare: Option<Spare<B>>,
-        pub(super) again: Arc<Again<S>>,
+        spare: Option<Spare<B>>,
+        again: Arc<Again<S>>,
+    }
+}
+
+impl<S, B, F, R> ResendFuture<S, B, F, R> {
+    /// Of a request whose first attempt is under way. Called in each place where one begins, so that it is written where it
+    /// stays.
+    #[expect(clippy::inline_always, reason = "on the way of every request, which is copied for a call")]
+    #[inline(always)]
+    pub(super) fn sent(
+        attempt: Attempt<S, B, F, R>,
+        demand: Demand,
+        came: Tick,
+        spare: Option<Spare<B>>,
+        again: Arc<Again<S>>,
+    ) -> Self {
+        Self { state: State::Sent { attempt }, attempts: Attempts::First { demand, came }, spare, again }
     }
 }
 
 /// What is known of a request over its attempts.
-pub(super) enum Attempts {
+enum Attempts {
     /// The first is under way.
     First { demand: Demand, came: Tick },
     /// An answer came that may not stand.
@@ -169,7 +180,7 @@ impl Attempts {
 
 pin_project! {
     #[project = StateProj]
-    pub(super) enum State<S, B, F, R> {
+    enum State<S, B, F, R> {
         Sent {
             #[pin]
             attempt: Attempt<S, B, F, R>,
@@ -198,17 +209,16 @@ where
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let StateProj::Sent { attempt } = self.as_mut().project().state.project() else { return self.go_on(None, cx) };
-        match ready!(attempt.poll(cx)) {
-            Outcome::Good(head, body) => {
-                self.again.policy.succeeded();
-                if let Attempts::More(_) = self.attempts {
-                    return self.come_out(Ok(Response::from_parts(head, body)), true, cx);
-                }
-                self.end();
-                Poll::Ready(Ok(Response::from_parts(head, body)))
-            }
-            Outcome::Other(answer) => self.go_on(Some(answer), cx),
+        let Outcome { answer, good } = ready!(attempt.poll(cx));
+        if !good {
+            return self.go_on(Some(answer), cx);
         }
+        self.again.policy.succeeded();
+        if let Attempts::More(_) = self.attempts {
+            return self.come_out(answer, true, cx);
+        }
+        self.end();
+        Poll::Ready(answer)
     }
 }
 
@@ -241,7 +251,7 @@ where
                     State::Waiting { waiting: Box::pin(waiting) }
                 }
                 (None, StateProj::Sent { attempt }) => {
-                    answer = Some(ready!(attempt.poll(cx)).into());
+                    answer = Some(ready!(attempt.poll(cx)).answer);
                     continue;
                 }
                 (None, StateProj::Waiting { waiting }) => {

@@ -75,7 +75,7 @@ where
             return KeyPoolFuture::full(self.0.send(head, opened, demand));
         }
         // Most requests have nothing to do with the layers between.
-        KeyPoolFuture::short(send!(fallback.get_mut(), head, opened.body, demand))
+        send!(KeyPoolFuture::short, fallback.get_mut(), head, opened.body, demand)
     }
 }
 

@@ -17,19 +17,19 @@ pub(super) enum Spare<B> {
     Whole(Box<Request<B>>),
 }
 
-/// A head with its headers in the map's order.
+/// A head with its headers in the map's order. Of 128 bytes with its body at the most: what is larger is moved by a call.
 pub(super) struct Folded {
     method: Method,
     version: Version,
-    scheme: Option<Scheme>,
-    /// How long these two are.
-    authority: Option<u32>,
-    path: Option<u32>,
+    /// How long each part of the address is; zero where there is none.
+    scheme: u32,
+    authority: u32,
+    path: u32,
     text: Text,
     extensions: Extensions,
 }
 
-/// Authority and path, then of each header how long its name and value are, and both.
+/// Scheme, authority and path, then of each header how long its name and value are, and both.
 #[derive(Default)]
 struct Text {
     room: Vec<u8>,
@@ -68,7 +68,8 @@ impl Text {
     }
 
     #[inline]
-    fn push(&mut self, text: &str) -> u32 {
+    fn push(&mut self, text: Option<&str>) -> u32 {
+        let text = text.unwrap_or_default();
         self.next(text.len()).copy_from_slice(text.as_bytes());
         text.len() as u32
     }
@@ -125,30 +126,31 @@ impl Folded {
     #[inline]
     fn of(head: &Parts, names: &mut Names) -> Self {
         let mut text = Text::new();
-        let authority = head.uri.authority().map(|authority| text.push(authority.as_str()));
-        let path = head.uri.path_and_query().map(|path| text.push(path.as_str()));
+        let scheme = text.push(head.uri.scheme_str());
+        let authority = text.push(head.uri.authority().map(Authority::as_str));
+        let path = text.push(head.uri.path_and_query().map(PathAndQuery::as_str));
         for (name, value) in &head.headers {
             let name = name.as_str();
             names.see(name);
             text.push_header(name, value);
         }
-        let (scheme, extensions) = (head.uri.scheme().cloned(), head.extensions.clone());
-        Self { method: head.method.clone(), version: head.version, scheme, authority, path, text, extensions }
+        let (method, extensions) = (head.method.clone(), head.extensions.clone());
+        Self { method, version: head.version, scheme, authority, path, text, extensions }
     }
 
     /// What it was made of. It was all valid then.
     #[cold]
-    fn unfold(&mut self) -> (Uri, HeaderMap) {
+    fn unfold(&self) -> (Uri, HeaderMap) {
         let mut rest = &self.text.room[..self.text.len];
-        let mut next = |bytes: usize| {
-            let (next, behind) = rest.split_at(bytes);
+        let mut next = |bytes: u32| {
+            let (next, behind) = rest.split_at(bytes as usize);
             rest = behind;
-            next
+            (!next.is_empty()).then_some(next)
         };
         let mut parts = uri::Parts::default();
-        parts.scheme = self.scheme.take();
-        parts.authority = self.authority.and_then(|len| Authority::try_from(next(len as usize)).ok());
-        parts.path_and_query = self.path.and_then(|len| PathAndQuery::try_from(next(len as usize)).ok());
+        parts.scheme = next(self.scheme).and_then(|text| Scheme::try_from(text).ok());
+        parts.authority = next(self.authority).and_then(|text| Authority::try_from(text).ok());
+        parts.path_and_query = next(self.path).and_then(|text| PathAndQuery::try_from(text).ok());
         let mut headers = HeaderMap::new();
         while let Some((mark, behind)) = rest.split_first_chunk::<{ Mark::BYTES }>() {
             let mark = Mark(u64::from_ne_bytes(*mark));
@@ -174,7 +176,7 @@ impl<B> Spare<B> {
     /// The request itself.
     #[cold]
     pub(super) fn into_request(self) -> Request<B> {
-        let (mut head, body) = match self {
+        let (head, body) = match self {
             Self::Folded { head, body } => (head, body),
             Self::Whole(request) => return *request,
         };

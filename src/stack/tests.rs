@@ -55,7 +55,7 @@ fn futures_and_bodies_are_small() {
     let whole = bytes_of(&mut KeyPoolLayer::new(&pool).layer(Client));
     let beyond = |(future, answer): (usize, usize), below: (usize, usize)| (future - below.0, answer - below.1);
     let sizes = [
-        ("handles", (size_of::<Granted>(), size_of::<Lease>()), (144, 160)),
+        ("handles", (size_of::<Granted>(), size_of::<Lease>()), (80, 80)),
         ("cooldown", beyond(judged, client), (160, 80)),
         ("rotation", beyond(keyed, judged), (160, 16)),
         ("all", beyond(whole, keyed), (600, 0)),

@@ -220,7 +220,7 @@ impl Run {
         let must = !matches!(affinity, Affinity::Any);
         let mut demand = Demand::new(MODELS[model]).tokens(tokens).affinity(affinity.clone());
         demand.ahead = ahead;
-        demand.earlier = (!earlier.is_empty()).then(|| Arc::from(earlier.clone()));
+        demand.particulars.earlier = (!earlier.is_empty()).then(|| Arc::from(earlier.clone()));
         self.hear();
         let checks = self.checks(&demand);
         match self.pool.try_acquire(demand.clone()) {

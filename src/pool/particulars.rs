@@ -1,0 +1,72 @@
+//! What few requests have.
+
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
+
+use super::{Attempt, Meter, WaitingRoom};
+
+/// What few requests have, shared by a demand and its leases: all others carry an empty pointer. Reads as what it holds,
+/// or as nothing of all that; written to, it is its holder's own.
+#[derive(Clone, Default)]
+pub(crate) struct Particulars(Option<Arc<Held>>);
+
+/// The model that the caller asked for, what was tried before, and who is told the cost.
+type Told = (Option<Arc<str>>, Option<Arc<[Attempt]>>, Option<Arc<Meter>>);
+
+/// What stands there.
+#[derive(Clone, Default)]
+pub(crate) struct Held {
+    /// The model that the caller asked for, where a fallback may take another.
+    pub(crate) requested: Option<Arc<str>>,
+    /// What was tried for the request before.
+    pub(crate) earlier: Option<Arc<[Attempt]>>,
+    /// Keys that met a limit in earlier attempts may carry it again, once their rests are over.
+    pub(crate) anew: bool,
+    /// It names something that only its owner's keys see.
+    pub(crate) of_resource: bool,
+    /// Who is told what the answer cost.
+    pub(crate) meter: Option<Arc<Meter>>,
+    /// Where it waits.
+    pub(crate) room: Option<Arc<WaitingRoom>>,
+}
+
+static NOTHING: Held =
+    Held { requested: None, earlier: None, anew: false, of_resource: false, meter: None, room: None };
+
+impl Particulars {
+    /// What was tried before. Asked of every request: one look where there are none.
+    #[inline]
+    pub(crate) fn earlier(&self) -> Option<&Arc<[Attempt]>> {
+        self.0.as_deref()?.earlier.as_ref()
+    }
+
+    /// Who is told what the answer cost; asked of every request, too.
+    #[inline]
+    pub(crate) fn meter(&self) -> Option<&Arc<Meter>> {
+        self.0.as_deref()?.meter.as_ref()
+    }
+
+    /// What is told of an answer that `model` served.
+    #[inline]
+    pub(crate) fn told(&self, model: Option<&Arc<str>>) -> Told {
+        let Some(held) = self.0.as_deref() else { return (model.cloned(), None, None) };
+        (held.requested.as_ref().or(model).cloned(), held.earlier.clone(), held.meter.clone())
+    }
+}
+
+impl Deref for Particulars {
+    type Target = Held;
+
+    #[inline]
+    fn deref(&self) -> &Held {
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+impl DerefMut for Particulars {
+    fn deref_mut(&mut self) -> &mut Held {
+        Arc::make_mut(self.0.get_or_insert_default())
+    }
+}
