@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, time::Duration};
 use tower_keypool::{
     Key, KeyId, KeyPool, Limits, Verdict,
     config::{KeySpec, Origin},
-    store::{KeyBook, KeySettings, Keeping, Vault},
+    store::{Keeping, KeyBook, KeySettings, Vault},
 };
 
 use crate::host::{FLASH, builder, key, pass};
