@@ -107,7 +107,7 @@ impl State {
         let zone = &mut self.zones[usize::from(self.roster.owners[owner as usize].zone)].1;
         // A client may have said only later that it goes out.
         let date = zone.days(began.wall_ms() - LATER_SAID).last;
-        let same = began.tick >= since.max(moved) && date == zone.days(now.wall_ms()).last;
+        let same = began.tick > since.max(moved) && date == zone.days(now.wall_ms()).last;
         let Some(journal) = self.journal.as_mut().filter(|_| unwritten || same) else { return };
         journal.used.entry((slot, lane)).or_default().requests -= 1;
         self.news();

@@ -295,6 +295,7 @@ async fn a_refused_connection_takes_back_only_what_was_written_there() {
     // Written, and refused a while later.
     let machine = Machine::new();
     let pool = machine.start(builder().key(key(0))).await;
+    machine.time.advance(secs(1));
     let lease = take(&pool, FLASH);
     pool.flush().await.unwrap();
     lease.judge(&refused);
