@@ -42,6 +42,8 @@ pub(super) struct Demand {
     pub(super) drawn: bool,
     /// The same, and units go round.
     pub(super) rotates: bool,
+    /// What lacks is served by others than units, for now: nobody waits for one, and each would have its part.
+    pub(super) aside: bool,
     /// What was passed on is left to others until then.
     pub(super) leaves_until: Option<Tick>,
     /// So much is held beyond the own share.
@@ -85,6 +87,11 @@ impl Holder {
     /// Requests are asked for, served or not.
     pub fn asked(&mut self, kind: &Kind, requests: u64) {
         self.demand(kind).asked += requests;
+    }
+
+    /// Requests of this kind were served without a unit, as there was none here.
+    pub(crate) fn served_aside(&mut self, kind: &Kind) {
+        self.demand(kind).aside = true;
     }
 
     /// So many requests wait, or failed just now, since no unit that is held can serve them; zero when none do any more.
@@ -140,8 +147,8 @@ impl Holder {
         let ahead = self.ahead();
         let mut claims = Vec::new();
         for (kind, demand) in &self.demands {
-            // What goes round is asked for by those who wait.
-            let expected = if demand.rotates { 0.0 } else { demand.expected(ahead) };
+            // What goes round is asked for by those who wait, or would be served otherwise.
+            let expected = if demand.rotates && !demand.aside { 0.0 } else { demand.expected(ahead) };
             let wanted = expected.ceil() as u64 + demand.waiting;
             // What is to be expected comes after those who wait elsewhere.
             let leaves = demand.rotates && demand.leaves_until.is_some_and(|until| now.tick < until);
