@@ -42,8 +42,9 @@ pub(super) struct Demand {
     pub(super) drawn: bool,
     /// The same, and units go round.
     pub(super) rotates: bool,
-    /// What lacks is served by others than units, for now: nobody waits for one, and each would have its part.
+    /// What lacked was served without units lately, and when last: nobody waits for one, and each is to have its part.
     pub(super) aside: bool,
+    pub(super) aside_at: Option<Tick>,
     /// What was passed on is left to others until then.
     pub(super) leaves_until: Option<Tick>,
     /// So much is held beyond the own share.
@@ -90,8 +91,9 @@ impl Holder {
     }
 
     /// Requests of this kind were served without a unit, as there was none here.
-    pub(crate) fn served_aside(&mut self, kind: &Kind) {
-        self.demand(kind).aside = true;
+    pub(crate) fn served_aside(&mut self, kind: &Kind, now: Moment) {
+        let demand = self.demand(kind);
+        (demand.aside, demand.aside_at) = (true, Some(now.tick));
     }
 
     /// So many requests wait, or failed just now, since no unit that is held can serve them; zero when none do any more.

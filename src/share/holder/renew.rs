@@ -90,7 +90,7 @@ impl Holder {
         }
         let claims = self.claims(ledger, now);
         self.counters.claims += claims.len() as u64;
-        self.demands.values_mut().for_each(|demand| demand.aside = false);
+        self.look_aside(now.tick);
         let settled = self.settled(now.tick);
         let settles = settled.iter().map(|settled| settled.draw).collect();
         let renewal = Renewal {

@@ -19,6 +19,8 @@ const IDLE: u32 = 10;
 const TURN: u32 = 20;
 /// So long it is left to them then, and so long whoever found none waits at most before it asks again: 500 ms.
 pub(super) const LEFT: u32 = 20;
+/// So long after something was served without units: as long as a full one stays full.
+const ASIDE: Duration = Duration::from_secs(60);
 /// Renewals before their time, a second in the long run.
 const A_SECOND: u32 = 2;
 
@@ -28,9 +30,17 @@ pub(super) fn part(renew_every: Duration, hundredths: u32) -> Duration {
 }
 
 impl Holder {
-    /// Whether a unit goes round. What is guarded does not: its guard stays where requests are under way.
+    /// Whether a unit goes round. What is guarded does not: its guard stays where requests are under way; nor does what stands
+    /// beside keys without limits, for which nobody waits: that goes on with the renewals, once it is full.
     pub(super) fn goes_round(&self, unit: &UnitId, demand: &Demand) -> bool {
-        demand.rotates && self.infos.get(unit).is_some_and(|info| info.guard.is_none())
+        demand.rotates && !demand.aside && self.infos.get(unit).is_some_and(|info| info.guard.is_none())
+    }
+
+    /// Forgets that something was served without units, where that was long ago.
+    pub(super) fn look_aside(&mut self, now: Tick) {
+        for demand in self.demands.values_mut().filter(|demand| demand.aside) {
+            demand.aside = demand.aside_at.is_some_and(|last| now.since(last) < ASIDE);
+        }
     }
 
     /// How many renewals before their time are sent a second in the long run.
