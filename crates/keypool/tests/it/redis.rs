@@ -26,13 +26,13 @@ use crate::{
 
 const SECRET_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
-/// How many strings and hashes of the server have a text in them.
+/// How many strings and hashes of the server have a text in them or in their name.
 const FOUND: &str = "local found = 0
 for _, key in ipairs(redis.call('KEYS', '*')) do
   local kind, text = redis.call('TYPE', key).ok, ''
   if kind == 'string' then text = redis.call('GET', key)
   elseif kind == 'hash' then text = table.concat(redis.call('HGETALL', key), ' ') end
-  if string.find(text, ARGV[1], 1, true) then found = found + 1 end
+  if string.find(key .. ' ' .. text, ARGV[1], 1, true) then found = found + 1 end
 end
 return tostring(found)";
 
