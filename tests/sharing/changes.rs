@@ -118,20 +118,20 @@ macro_rules! all_follow_the_book {
         let pools = [$open(builder(0)).await, $open(builder(0)).await];
         let stores = [$store().await, $store().await, $store().await];
         let mut readers = [Reader::default(), Reader::default()];
-        for number in 0..5 {
+        for (number, look) in LOOKS.into_iter().enumerate() {
             stores[2].edit_keys(move |book| change(book, number)).await.unwrap();
             let begun = pools[0].clock().tick();
             let hash = (number < 4).then(|| hash(usize::from(number == 3)));
             let as_it_says = |(pool, reader): (&KeyPool, &Reader)| {
                 let held = reader.0.values().next().map(|held| held.0.clone());
-                (looks(pool), held) == (LOOKS[number], hash.clone())
+                (looks(pool), held) == (look, hash.clone())
             };
             while !pools.iter().zip(&readers).all(as_it_says) {
                 let waited = pools[0].clock().tick().since(begun);
                 assert!(waited < Duration::from_secs(2), "operation {number} after {waited:?}");
                 pass(0.2).await;
-                for at in 0..2 {
-                    readers[at].goes_by(&stores[at].key_book().await.unwrap(), &pools[at]);
+                for (reader, (store, pool)) in readers.iter_mut().zip(stores.iter().zip(&pools)) {
+                    reader.goes_by(&store.key_book().await.unwrap(), pool);
                 }
             }
         }
