@@ -90,7 +90,7 @@ impl Reader {
     }
 }
 
-/// The five operations: a name, what is done, and how it looks in each pool then: keys, and those that are off.
+/// The five operations.
 fn change(book: &mut KeyBook, number: usize) {
     let kept = |n: usize| Keeping::Sealed(vault()).keep(&secret(n)).unwrap();
     match number {
@@ -110,6 +110,7 @@ fn looks(pool: &KeyPool) -> (usize, usize) {
     (snapshot.keys.len(), snapshot.disabled_keys)
 }
 
+/// How each pool looks then: keys, and those that are off.
 const LOOKS: [(usize, usize); 5] = [(1, 0), (1, 1), (1, 0), (1, 0), (0, 0)];
 
 /// Both programs go by the book while a third party writes into it.
