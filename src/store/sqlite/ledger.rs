@@ -120,7 +120,7 @@ impl Ledger for Sqlite {
 
     async fn revision(&self, kind: &str) -> Result<u64, StoreError> {
         let kind = kind.to_owned();
-        self.run(move |desk| revision(&migrate::view(&desk.connection)?, &kind)).await
+        self.run(move |desk| revision(&*migrate::view(&desk.connection)?, &kind)).await
     }
 
     async fn draw(&self, name: &str, Draw { want, most, until, now }: Draw) -> Result<u64, StoreError> {

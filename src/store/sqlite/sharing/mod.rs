@@ -142,7 +142,7 @@ impl Store for SharedSqlite {
                 super::fold_all(desk)?;
                 turn::take_over(&mut desk.connection, now)?;
                 turn::carry(&mut desk.connection, &life, now)?;
-                let mut image = read::image(&migrate::view(&desk.connection)?)?;
+                let mut image = read::image(&*migrate::view(&desk.connection)?)?;
                 // Counts are the board's.
                 image.units.values_mut().for_each(|unit| unit.windows.clear());
                 Ok(Image { running: false, crashes: Vec::new(), ..image })
