@@ -42,6 +42,25 @@ impl Tier {
         }
     }
 
+    /// Whether both say the same: the lowest tier that is billed is called `paid` here and `tier-1` by providers, and a
+    /// tier's number may stand alone.
+    ///
+    /// ```
+    /// use tower_keypool::Tier;
+    ///
+    /// assert!(Tier::Paid.is_same(&Tier::of_name("tier-1")));
+    /// assert!(!Tier::Paid.is_same(&Tier::of_name("tier-2")));
+    /// ```
+    pub fn is_same(&self, other: &Self) -> bool {
+        self == other || self.level() == other.level()
+    }
+
+    /// What providers number it by: `free`, `1`, `2`…
+    pub(crate) fn level(&self) -> &str {
+        let name = self.name().trim_start_matches("tier").trim_start_matches(['-', '_', ' ']);
+        if name == "paid" { "1" } else { name }
+    }
+
     /// The tier of this name.
     pub fn of_name(name: &str) -> Self {
         match name {

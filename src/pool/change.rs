@@ -98,7 +98,8 @@ impl KeyPool {
     /// It leaves this pool alone, as one that is [added](Self::add) or [replaced](Self::replace) does not join others that
     /// share its [store](crate::store): each program makes its own changes ([`follow`](Self::follow)), and a key that is
     /// gone already would be unknown to it. In all of them within two seconds acts what is [switched
-    /// off](Self::disable) and on, and what is done to the store's book.
+    /// off](Self::disable) and on, and what is done to the store's book, in each program that goes by that (asks `key_news`
+    /// or `key_book` twice a second, as `keypool serve` does).
     ///
     /// # Errors
     /// [`KeyError::UnknownId`].

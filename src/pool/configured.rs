@@ -39,15 +39,18 @@ impl GivenLimits {
     }
 
     fn named(&self, model: &str, tier: Option<&Tier>) -> Option<&Limits> {
-        let of_tier = self.of_tier.get(model).and_then(|tiers| tiers.iter().find(|(held, _)| Some(held) == tier));
+        let of_tier = self.of_tier.get(model).zip(tier).and_then(|(tiers, tier)| {
+            let same = || tiers.iter().find(|(held, _)| held.is_same(tier));
+            tiers.iter().find(|(held, _)| held == tier).or_else(same)
+        });
         of_tier.map(|(_, limits)| limits).or_else(|| self.all.get(model))
     }
 
     /// What is assumed of a model in the place of the provider's table; the longest name wins.
     pub(super) fn known(&self, model: &str, tier: &Tier) -> Option<&Limits> {
         let fits = |name: &str| model.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-        let rows = self.known.iter().filter(|(name, of, _)| of == tier && fits(name));
-        rows.max_by_key(|(name, ..)| name.len()).map(|(_, _, limits)| limits)
+        let rows = self.known.iter().filter(|(name, of, _)| of.is_same(tier) && fits(name));
+        rows.max_by_key(|(name, of, _)| (name.len(), of == tier)).map(|(_, _, limits)| limits)
     }
 
     /// The models that have limits of their own.
@@ -106,6 +109,8 @@ mod tests {
         given.set_for_tier("m".into(), Tier::Paid, limits(3));
         given.set_for_tier("*".into(), Tier::Free, limits(4));
         assert_eq!(given.of("m", Some(&Tier::Paid)), Some(&limits(3)));
+        assert_eq!(given.of("m", Some(&Tier::of_name("tier-1"))), Some(&limits(3)));
+        assert_eq!(given.of("m", Some(&Tier::of_name("tier-2"))), Some(&limits(2)));
         assert_eq!(given.of("m", Some(&Tier::Free)), Some(&limits(2)));
         assert_eq!(given.of("m", None), Some(&limits(2)));
         assert_eq!(given.of("x", Some(&Tier::Free)), Some(&limits(4)));
@@ -123,5 +128,12 @@ mod tests {
         assert_eq!(given.known("g-pro", &Tier::Free), Some(&limits(1)));
         assert_eq!(given.known("gg", &Tier::Free), None);
         assert_eq!(given.known("g", &Tier::Paid), None);
+        // The lowest that is billed has two names.
+        given.set_known("g".into(), Tier::Paid, limits(5));
+        assert_eq!(given.known("g", &Tier::of_name("tier-1")), Some(&limits(5)));
+        given.set_known("g".into(), Tier::of_name("tier-1"), limits(6));
+        assert_eq!(given.known("g", &Tier::of_name("tier-1")), Some(&limits(6)));
+        assert_eq!(given.known("g", &Tier::Paid), Some(&limits(5)));
+        assert_eq!(given.known("g", &Tier::of_name("tier-2")), None);
     }
 }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use super::state::{NO_MODEL, State};
-use crate::key::KeyId;
+use crate::{key::KeyId, time::Tick};
 
 /// How a key fared. Wall-clock times in Unix milliseconds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Health {
     /// Of its secret.
     pub(super) hash: Option<Arc<str>>,
+    /// Since when it has that.
+    pub(super) since: Tick,
     /// Its id, and that as it is written.
     pub(super) shown: Option<(KeyId, Arc<str>)>,
     pub(super) last_success: Option<i64>,

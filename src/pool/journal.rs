@@ -21,7 +21,7 @@ use crate::{
     limit::{Need, Plan},
     share::Spent,
     store::{Crash, Image, ImportRecord, KeyRecord, RestId, UsageRecord},
-    time::Now,
+    time::{Now, Tick},
     verdict::VerdictKind,
 };
 
@@ -52,6 +52,8 @@ pub(super) struct Journal {
     pub(super) parted: Vec<KeyRecord>,
     /// Use by keys that left.
     pub(super) parted_use: Vec<UsageRecord>,
+    /// When requests of another lane went over to one.
+    pub(super) moved_into: HashMap<u16, Tick>,
     /// By slot.
     pub(super) health: Vec<Health>,
     /// What owners are called in the store, once they were.
@@ -262,14 +264,6 @@ impl State {
             self.begin_lane(lane);
         }
         self.news();
-    }
-
-    /// A request proved never to have left.
-    pub(super) fn note_unstart(&mut self, slot: u32, lane: u16) {
-        if let Some(journal) = &mut self.journal {
-            journal.used.entry((slot, lane)).or_default().requests -= 1;
-            self.news();
-        }
     }
 
     /// What an owner's windows count in a lane changed otherwise: a start moved, came back, or cost more.

@@ -57,12 +57,12 @@ impl State {
         }
         let first = !std::mem::replace(&mut cell.judged, true);
         cell.failed |= verdict.is_key_fault();
-        let (slot, lane) = (cell.slot, cell.lane);
+        let (slot, lane, began) = (cell.slot, cell.lane, cell.began);
         self.tally.judged(now, verdict.kind());
         self.note_verdict(slot, lane, verdict.kind(), first, now);
         if first && verdict.is_unsent() {
             // A connection that was refused is a try in vain, and nothing that was used.
-            self.note_unstart(slot, lane);
+            self.note_unstart(slot, lane, began, now);
         }
         let Some(cell) = self.seats.get_mut(seat) else { return };
         if verdict.is_plain_success() && cell.probes.is_empty() {

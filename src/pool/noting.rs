@@ -12,11 +12,13 @@ use crate::store::ImportRecord;
 use crate::{
     limit::{Unit as Counted, date_text},
     store::Run,
-    time::Now,
+    time::{Now, Tick},
 };
 
 /// Owners' zones have few dates at a time.
 const DATES: usize = 8;
+/// A client says within this time after it was granted a key that its request goes out, in milliseconds.
+const LATER_SAID: i64 = 600_000;
 
 impl Journal {
     /// The same where more changed than starts.
@@ -80,7 +82,9 @@ impl State {
 
     /// What was noted of one lane is noted of another.
     pub(super) fn note_lane_moved(&mut self, from: u16, to: u16) {
+        let now = self.last_now.tick;
         let Some(journal) = &mut self.journal else { return };
+        journal.moved_into.insert(to, now);
         let touched: Vec<u32> =
             journal.touched.iter().filter(|(_, lane)| *lane == from).map(|(slot, _)| *slot).collect();
         journal.touched.extend(touched.into_iter().map(|slot| (slot, to)));
@@ -90,6 +94,23 @@ impl State {
                 journal.used.entry((at.0, to)).or_default().add(used);
             }
         }
+    }
+
+    /// A request proved never to have left. What was written of it is taken back only where it was written: as that key's, in
+    /// that lane, on that date. Else one too many stands there, and never less than none elsewhere.
+    pub(super) fn note_unstart(&mut self, slot: u32, lane: u16, began: Now, now: Now) {
+        let Some(journal) = &self.journal else { return };
+        let unwritten = journal.used.get(&(slot, lane)).is_some_and(|used| used.requests > 0);
+        let since = journal.health.get(slot as usize).map_or(Tick::ZERO, |health| health.since);
+        let moved = journal.moved_into.get(&lane).copied().unwrap_or(Tick::ZERO);
+        let owner = self.roster.keys[slot as usize].owner;
+        let zone = &mut self.zones[usize::from(self.roster.owners[owner as usize].zone)].1;
+        // A client may have said only later that it goes out.
+        let date = zone.days(began.wall_ms() - LATER_SAID).last;
+        let same = began.tick > since.max(moved) && date == zone.days(now.wall_ms()).last;
+        let Some(journal) = self.journal.as_mut().filter(|_| unwritten || same) else { return };
+        journal.used.entry((slot, lane)).or_default().requests -= 1;
+        self.news();
     }
 
     /// Models that were found to count in another's quota do so from the beginning.

@@ -64,7 +64,8 @@ impl State {
         self.part_with_use(slot, now);
         let hash = self.secret_hash(slot);
         let Some(journal) = &mut self.journal else { return };
-        *journal.health(slot) = Health { hash: Some(Arc::clone(&hash)), created: now.wall_ms(), ..Health::default() };
+        *journal.health(slot) =
+            Health { hash: Some(Arc::clone(&hash)), since: now.tick, created: now.wall_ms(), ..Health::default() };
         journal.known.by_hash.insert(Arc::clone(&hash), slot);
         if let Some(share) = &mut journal.share {
             share.forget_key(slot);

@@ -224,7 +224,7 @@ impl State {
     }
 
     /// A lease that was given up before its request went out (a waiter who left) takes nothing along.
-    fn never_started(&mut self, cell: &SeatCell) {
+    fn never_started(&mut self, cell: &SeatCell, now: Now) {
         let key = &mut self.roster.keys[cell.slot as usize];
         key.started = key.started.saturating_sub(1);
         if key.last_seq == cell.seq {
@@ -233,7 +233,7 @@ impl State {
         let lane = &mut self.lanes[usize::from(cell.lane)];
         lane.started = lane.started.saturating_sub(1);
         self.tally.unstart(cell.began.tick);
-        self.note_unstart(cell.slot, cell.lane);
+        self.note_unstart(cell.slot, cell.lane, cell.began, now);
     }
 
     /// One request less in flight: the rank gets better here, and lanes that waited for it get the key back.
@@ -318,7 +318,7 @@ impl State {
         if cell.stamp.is_none() {
             self.not_ahead(cell.slot);
             if !cell.judged {
-                self.never_started(&cell);
+                self.never_started(&cell, now);
             }
         }
     }

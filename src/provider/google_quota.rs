@@ -118,7 +118,7 @@ impl Quota {
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// `…-FreeTier`, `…-PaidTier2`, `…_paid_tier_3_…`. A name without one says nothing: of what is paid some have none, and
-/// older ones have none for anybody.
+/// older ones have none for anybody. Where it has no number, or that is one, it is the lowest that is billed.
 fn tier(name: &str) -> Option<Tier> {
     let name = name.to_ascii_lowercase().replace('_', "");
     if name.contains("freetier") {
@@ -128,7 +128,7 @@ fn tier(name: &str) -> Option<Tier> {
     let mut paid = None;
     for (at, word) in name.match_indices("paidtier") {
         let level: String = name[at + word.len()..].chars().take_while(char::is_ascii_digit).take(3).collect();
-        if !level.is_empty() {
+        if !level.is_empty() && level != "1" {
             paid = Some(Tier::Named(format!("tier-{level}")));
         }
         paid.get_or_insert(Tier::Paid);
@@ -227,6 +227,12 @@ mod tests {
             (
                 "generativelanguage.googleapis.com/generate_content_paid_tier_2_input_token_count",
                 Some(Tier::Named("tier-2".to_owned())),
+            ),
+            ("GenerateContentPaidTierInputTokensPerModelPerMinute-PaidTier1", Some(Tier::Paid)),
+            ("generativelanguage.googleapis.com/generate_content_paid_tier_1_input_token_count", Some(Tier::Paid)),
+            (
+                "generativelanguage.googleapis.com/generate_content_paid_tier_10_input_token_count",
+                Some(Tier::Named("tier-10".to_owned())),
             ),
             ("GenerateRequestsPerDayPerProjectPerModel", None),
         ] {

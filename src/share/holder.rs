@@ -7,6 +7,7 @@ mod guards;
 mod need;
 mod renew;
 mod told;
+mod turn;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -90,6 +91,8 @@ pub struct Holder {
     /// How many may be sent before their time, and when that was so; the next not before then.
     hasty: (Tick, f64),
     unhurried: Tick,
+    /// When it was looked last whether a unit that goes round is to be passed on.
+    looked: Tick,
     /// Tries without an answer.
     failures: u32,
     nonces: fastrand::Rng,
@@ -136,6 +139,8 @@ struct Returning {
 #[derive(Debug)]
 struct HeldUnit {
     fence: u64,
+    /// When it was granted.
+    since: Tick,
     /// When it was granted or used last.
     touched: Tick,
     last_start: Option<Tick>,
@@ -187,6 +192,7 @@ impl Holder {
             sent: Tick::ZERO,
             hasty,
             unhurried: Tick::ZERO,
+            looked: Tick::ZERO,
             failures: 0,
             nonces: fastrand::Rng::with_seed(seed),
             alone: false,

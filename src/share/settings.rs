@@ -26,10 +26,11 @@ pub struct Settings {
     pub on_store_loss: OnStoreLoss,
     /// What is started between two renewals is [noted](super::Noted) in the store before more may be. Off.
     pub noting: bool,
-    /// Where there are fewer units than processes, places are drawn from the board one by one; else units that are full
-    /// go round. On; a pool does without it, whatever is set.
+    /// Where there are fewer units than processes, places are drawn from the board one by one; else units go round by
+    /// use. On; a pool does without it, whatever is set.
     pub draws: bool,
-    /// How many renewals before their time may follow each other, and how many a second in the long run. 10 and 1.
+    /// How many renewals before their time may follow each other, and how many a second in the long run; two where units go
+    /// round. 10 and 1.
     pub haste: (u32, u32),
 }
 

@@ -286,6 +286,12 @@ pub struct UsageRecord {
 }
 
 impl UsageRecord {
+    /// As it is told: whatever an earlier version wrote, nobody sent less than nothing.
+    #[cfg(any(feature = "sqlite", feature = "redis"))]
+    pub(crate) fn told(self) -> Self {
+        Self { requests: self.requests.max(0), ..self }
+    }
+
     /// Adds what came to it.
     pub fn add(&mut self, more: &Self) {
         if !Arc::ptr_eq(&self.id, &more.id) {

@@ -127,8 +127,35 @@ fn the_board_keeps_a_key_that_is_off_as_long_as_somebody_has_it_and_a_week() {
         one.pool.reconfigure(left).unwrap();
         pass(5.0 * DAY).await;
         assert_eq!(off_by_the_board(&host, "in a week").await, 2);
-        pass(4.0 * DAY).await;
+        // That one had it, and heard that nobody had said it for long.
+        pass(8.0 * DAY).await;
         assert_eq!(off_by_the_board(&host, "after a week").await, 1);
+    });
+}
+
+/// A batch that runs for a moment each day, a gateway that is started anew each night.
+#[test]
+fn what_only_short_lives_hear_of_the_board_keeps_as_long_as_they_come() {
+    const DAY: f64 = 24.0 * 3600.0;
+    paused().block_on(async {
+        let host = Host::new(true);
+        let one = host.process("one", 1, builder(3)).await;
+        let id = one.pool.snapshot().keys[1].id.clone();
+        one.pool.disable(&id, "leaked").unwrap();
+        pass(60.0).await;
+        one.pool.shutdown().await;
+        for day in 0..20 {
+            pass(DAY).await;
+            assert_eq!(off_by_the_board(&host, &format!("day {day}")).await, 1, "on day {day}");
+        }
+        // Who has other keys says nothing of this one.
+        for day in 0..8 {
+            pass(DAY).await;
+            let line = host.stranger(&format!("other {day}"));
+            let other = host.open(&line, builder(0).keys([key(0), key(2)]), |sharing| sharing).await.unwrap();
+            other.shutdown().await;
+        }
+        assert_eq!(off_by_the_board(&host, "after a week").await, 0);
     });
 }
 

@@ -1,7 +1,7 @@
 //! Several pools share owners: together they exceed no limit, and what one does not need another has.
 
 mod away;
-#[cfg(any(feature = "redis", feature = "sqlite"))]
+#[cfg(all(feature = "config", any(feature = "redis", feature = "sqlite")))]
 mod changes;
 mod facts;
 mod few;

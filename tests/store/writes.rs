@@ -279,3 +279,49 @@ async fn what_never_left_is_not_used() {
     let requests: Vec<i64> = used.iter().map(|used| used.requests).collect();
     assert_eq!(requests, [1]);
 }
+
+/// Rows of use that were written, by day: none says less than nothing.
+async fn used(machine: &Machine) -> Vec<(String, String, i64)> {
+    let rows = machine.memory.usage("2026-06-15", "2026-06-17").await.unwrap();
+    let kept = machine.memory.image().usage;
+    assert!(kept.values().all(|row| row.requests >= 0), "{kept:?}");
+    rows.iter().map(|row| (row.day.to_string(), row.lane.to_string(), row.requests)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_connection_takes_back_only_what_was_written_there() {
+    let refused = Verdict::new(VerdictKind::Transient).code("connect");
+    let (day, next) = ("2026-06-15".to_owned(), "2026-06-16".to_owned());
+    // Written, and refused a while later.
+    let machine = Machine::new();
+    let pool = machine.start(builder().key(key(0))).await;
+    machine.time.advance(secs(1));
+    let lease = take(&pool, FLASH);
+    pool.flush().await.unwrap();
+    lease.judge(&refused);
+    pool.flush().await.unwrap();
+    assert_eq!(used(&machine).await, [(day.clone(), FLASH.to_owned(), 0)]);
+    // Over midnight: it stays one too many on the day before.
+    let lease = take(&pool, FLASH);
+    let unused = take(&pool, FLASH);
+    pool.flush().await.unwrap();
+    machine.time.advance(secs(13 * 3600));
+    lease.judge(&refused);
+    drop(unused);
+    answer(&pool, FLASH, &Verdict::SUCCESS);
+    pool.flush().await.unwrap();
+    assert_eq!(used(&machine).await, [(day, FLASH.to_owned(), 2), (next, FLASH.to_owned(), 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_connection_of_a_secret_that_was_replaced_is_not_the_new_ones() {
+    let machine = Machine::new();
+    let pool = machine.start(builder().key(key(0))).await;
+    let lease = take(&pool, FLASH);
+    pool.flush().await.unwrap();
+    pool.replace(&id(0), "AIza-not-a-real-key-99999").unwrap();
+    lease.judge(&Verdict::new(VerdictKind::Transient).code("connect"));
+    pool.flush().await.unwrap();
+    let rows: Vec<i64> = used(&machine).await.into_iter().map(|row| row.2).collect();
+    assert!(rows.iter().all(|requests| *requests >= 0) && rows.iter().sum::<i64>() <= 1, "{rows:?}");
+}

@@ -50,10 +50,11 @@ impl State {
     pub(super) fn tell_names_still(&mut self, now: Now) {
         let Some(share) = self.share_mut() else { return };
         let last = share.names.said.get_or_insert(now.tick);
-        if now.tick.since(*last) < AGAIN {
+        if !share.names.overdue && now.tick.since(*last) < AGAIN {
             return;
         }
         *last = now.tick;
+        share.names.overdue = false;
         self.tell_facts_still(now);
         let hashes: Vec<_> = self.roster.slots().filter_map(|slot| self.hash_of(slot)).collect();
         let Some(share) = self.share_mut() else { return };

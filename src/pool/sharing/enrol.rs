@@ -82,7 +82,7 @@ impl State {
         for (at, name) in names {
             let units = kinds[&at];
             let lacks = !share.served.contains(&at.0);
-            let fresh = || Demanded { name, units, held: 0, asked: 0, lacks, dry: false };
+            let fresh = || Demanded { name, units, held: 0, asked: 0, aside: false, lacks, dry: false };
             let kind = share.kinds.entry(at).or_insert_with(fresh);
             kind.dry &= kind.units >= units;
             kind.units = units;

@@ -1,6 +1,7 @@
 //! Facts: rests, keys switched off, limits that answers told. Whoever learns one tells it, and it acts in every process.
 //!
-//! One without end is told for a week, and again each day by those whom it concerns still: the board forgets the others.
+//! One without end is told for a week, and again by those whom it concerns still, each day and whenever they hear that nobody
+//! did for half a day: the board forgets the others.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -181,20 +182,29 @@ impl State {
     /// Whether it is about a key or an owner of this pool.
     fn concerns(&self, said: &Said) -> bool {
         match said {
-            Said::Rest(record) => self.whom(&record.id).is_some(),
-            Said::Disabled { hash, .. } => {
-                self.slot_by_hash(hash).is_some_and(|slot| !self.roster.keys[slot as usize].removed)
-            }
+            // Whether or not this process has asked for its lane.
+            Said::Rest(record) => match record.id.scope {
+                Scope::Key | Scope::KeyLane => self.has_key(&record.id.whom),
+                Scope::Owner | Scope::OwnerLane => self.owner_by_name(&record.id.whom).is_some(),
+                Scope::Lane | Scope::Exit => true,
+                Scope::BillingAccount | Scope::Caller => self.whom(&record.id).is_some(),
+            },
+            Said::Disabled { hash, .. } => self.has_key(hash),
             Said::Learned { unit, .. } => {
                 unit.as_str().split_once('\n').is_some_and(|(_, owner)| self.owner_by_name(owner).is_some())
             }
         }
     }
 
+    fn has_key(&self, hash: &str) -> bool {
+        self.slot_by_hash(hash).is_some_and(|slot| !self.roster.keys[slot as usize].removed)
+    }
+
     /// Goes by what others told.
     pub(super) fn apply_facts(&mut self, reply: &Reply, now: Now) {
         for (scope, fact) in &reply.facts {
             if names::Said::read(scope, 0, "").is_some() {
+                self.hear_age(fact.until, now);
                 continue;
             }
             // What a later version says in another way is its own affair.
@@ -204,23 +214,38 @@ impl State {
                 continue;
             }
             let endless = fact.until == i64::MAX || (fact.until > 0 && said.as_ref().is_some_and(Said::is_endless));
+            // However short a life is, what has not been said for long is said again in it.
+            let said_at = if endless { self.hear_age(fact.until, now) } else { now.tick };
             let until = if endless { i64::MAX } else { now.wall_ms().saturating_add(fact.until) };
             let Some(share) = self.share_mut() else { return };
             if let Some(known) = share.facts.get_mut(scope).filter(|known| !known.is_forgotten(now))
                 && (fact.generation, until.saturating_sub(SAME)) <= (known.generation, known.until)
             {
                 if fact.generation == known.generation && endless {
-                    known.said = now.tick;
+                    known.said = known.said.max(said_at);
                 }
                 continue;
             }
             let why = endless.then(|| fact.why.as_str().into());
-            let known = Known { generation: fact.generation, until, why, said: now.tick };
+            let known = Known { generation: fact.generation, until, why, said: said_at };
             share.facts.insert(scope.clone(), known);
             if let Some(said) = said {
                 self.apply_fact(said, until, now);
             }
         }
+    }
+
+    /// When somebody said last what has no end and the board keeps for so long still. Where that is long ago, this process says
+    /// all that it knows at once.
+    pub(super) fn hear_age(&mut self, left: i64, now: Now) -> Tick {
+        let age = if left == i64::MAX { 0 } else { NAMED.saturating_sub(left).max(0).unsigned_abs() };
+        let age = Duration::from_millis(age);
+        if age >= STALE
+            && let Some(share) = self.share_mut()
+        {
+            share.names.overdue = true;
+        }
+        now.tick.minus(age)
     }
 
     fn apply_fact(&mut self, said: Said, until: i64, now: Now) {

@@ -124,6 +124,8 @@ struct Demanded {
     units: u32,
     held: u32,
     asked: u64,
+    /// A key without limits served while some were not held.
+    aside: bool,
     /// Somebody found none, and the board has not been asked since.
     lacks: bool,
     /// The board had none when it was asked last.
@@ -179,6 +181,7 @@ impl Share {
     pub(super) fn served_aside(&mut self, kind: KindAt) -> bool {
         match self.kinds.get_mut(&kind) {
             Some(kind) => {
+                kind.aside |= kind.held < kind.units;
                 kind.asked += u64::from(kind.held < kind.units);
                 false
             }

@@ -29,6 +29,8 @@ pub(super) struct Names {
     pub(super) board: u64,
     /// When they were said last.
     pub(super) said: Option<Tick>,
+    /// The board has something that nobody said for long.
+    pub(super) overdue: bool,
 }
 
 /// What the board calls a key's owner.

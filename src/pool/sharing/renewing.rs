@@ -273,6 +273,9 @@ impl Renewing {
             let (requests, tokens) = state.waiting_in(at.0);
             let Some(kind) = state.share_mut().and_then(|share| share.kinds.get_mut(&at)) else { continue };
             self.holder.asked(&kind.name, std::mem::take(&mut kind.asked));
+            if std::mem::take(&mut kind.aside) {
+                self.holder.served_aside(&kind.name, moment);
+            }
             let waiting = if kind.lacks { requests.max(1) } else { 0 };
             self.holder.lacking(&kind.name, waiting, tokens, moment);
         }

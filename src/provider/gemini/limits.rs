@@ -62,15 +62,11 @@ pub(super) fn known(model: &str, tier: &Tier) -> Option<Limits> {
 }
 
 fn plan(tier: &Tier) -> Option<Plan> {
-    match tier {
-        Tier::Free => Some(Plan::Free),
-        Tier::Paid => Some(Plan::One),
-        Tier::Named(name) => match name.trim_start_matches("tier").trim_start_matches(['-', '_', ' ']) {
-            "free" => Some(Plan::Free),
-            "1" | "paid" => Some(Plan::One),
-            "2" => Some(Plan::Two),
-            _ => None,
-        },
+    match tier.level() {
+        "free" => Some(Plan::Free),
+        "1" => Some(Plan::One),
+        "2" => Some(Plan::Two),
+        _ => None,
     }
 }
 
@@ -91,6 +87,10 @@ mod tests {
         assert_eq!(per_minute("gemini-2.5-flash-preview-tts", &Tier::Free), None);
         assert_eq!(per_minute("gemini-2.5-flashy", &Tier::Free), None);
         assert_eq!(per_minute("gemini-2.5-pro", &Tier::Named("tier-2".into())), Some(1_000));
+        assert_eq!(per_minute("gemini-2.5-pro", &Tier::Paid), Some(150));
+        for name in ["tier-1", "1", "paid"] {
+            assert_eq!(per_minute("gemini-2.5-pro", &Tier::Named(name.into())), Some(150), "{name}");
+        }
         assert_eq!(per_minute("gemini-2.5-pro", &Tier::Named("gold".into())), None);
         assert_eq!(per_minute("gpt-x", &Tier::Paid), None);
     }

@@ -105,6 +105,7 @@ impl Holder {
         self.pressing |= granted.unknown.is_some() || granted.days_unknown.is_some();
         let unit = HeldUnit {
             fence: granted.fence,
+            since: now.tick,
             touched: now.tick,
             // Of one who died it is not known when he started last.
             last_start: granted
@@ -135,7 +136,7 @@ impl Holder {
             demand.give = reply.give.get(kind).copied().unwrap_or(0);
             if reply.dry.contains(kind) {
                 self.counters.dry += 1;
-                demand.unmet(now.tick);
+                demand.unmet(now.tick, self.settings.renew_every);
                 if demand.waiting() {
                     lacks = Some(lacks.map_or(demand.retry(), |at| at.min(demand.retry())));
                 }

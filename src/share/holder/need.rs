@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{HeldUnit, Holder};
+use super::{HeldUnit, Holder, turn};
 use crate::{
     share::{
         counts,
@@ -40,8 +40,13 @@ pub(super) struct Demand {
     pub(super) wanted: u64,
     /// There are fewer units than processes that ask for them: places are drawn.
     pub(super) drawn: bool,
-    /// The same, and full units go round.
+    /// The same, and units go round.
     pub(super) rotates: bool,
+    /// What lacked was served without units lately, and when last: nobody waits for one, and each is to have its part.
+    pub(super) aside: bool,
+    pub(super) aside_at: Option<Tick>,
+    /// What was passed on is left to others until then.
+    pub(super) leaves_until: Option<Tick>,
     /// So much is held beyond the own share.
     pub(super) give: u64,
 }
@@ -72,8 +77,9 @@ impl Demand {
         self.not_before = Tick::ZERO;
     }
 
-    pub(super) fn unmet(&mut self, now: Tick) {
-        self.pause = if self.pause.is_zero() { PAUSE } else { (self.pause * 2).min(LONGEST_PAUSE) };
+    pub(super) fn unmet(&mut self, now: Tick, renew_every: Duration) {
+        let longest = if self.rotates { turn::part(renew_every, turn::LEFT).min(LONGEST_PAUSE) } else { LONGEST_PAUSE };
+        self.pause = if self.pause.is_zero() { PAUSE.min(longest) } else { (self.pause * 2).min(longest) };
         self.not_before = now.plus(self.pause);
     }
 }
@@ -84,6 +90,12 @@ impl Holder {
         self.demand(kind).asked += requests;
     }
 
+    /// Requests of this kind were served without a unit, as there was none here.
+    pub(crate) fn served_aside(&mut self, kind: &Kind, now: Moment) {
+        let demand = self.demand(kind);
+        (demand.aside, demand.aside_at) = (true, Some(now.tick));
+    }
+
     /// So many requests wait, or failed just now, since no unit that is held can serve them; zero when none do any more.
     /// The board is asked for more at once, as often as is sensible.
     pub fn lacking(&mut self, kind: &Kind, waiting: u64, tokens: u64, now: Moment) {
@@ -92,7 +104,7 @@ impl Holder {
         if waiting > 0 {
             demand.each = tokens.div_ceil(waiting);
         }
-        let at = demand.not_before.max(now.tick);
+        let at = demand.leaves_until.map_or(now.tick, |until| until.max(now.tick)).max(demand.not_before);
         if waiting > 0 {
             self.hurry(at);
         }
@@ -101,7 +113,7 @@ impl Holder {
     /// A renewal before its time takes of what there is; when the next may be sent.
     pub(super) fn hasten(&mut self, now: Tick) {
         let passed = now.since(self.hasty.0).as_secs_f64();
-        let (most, a_second) = (f64::from(self.settings.haste.0.max(1)), f64::from(self.settings.haste.1.max(1)));
+        let (most, a_second) = (f64::from(self.settings.haste.0.max(1)), f64::from(self.a_second()));
         let left = (self.hasty.1 + passed * a_second).min(most) - 1.0;
         self.hasty = (now, left);
         self.unhurried = if left >= 1.0 { now } else { now.plus(Duration::from_secs_f64((1.0 - left) / a_second)) };
@@ -137,9 +149,12 @@ impl Holder {
         let ahead = self.ahead();
         let mut claims = Vec::new();
         for (kind, demand) in &self.demands {
-            let wanted = demand.expected(ahead).ceil() as u64 + demand.waiting;
+            // What goes round is asked for by those who wait, or would be served otherwise.
+            let expected = if demand.rotates && !demand.aside { 0.0 } else { demand.expected(ahead) };
+            let wanted = expected.ceil() as u64 + demand.waiting;
             // What is to be expected comes after those who wait elsewhere.
-            if wanted == 0 || (demand.waiting == 0 && demand.wanted > 0) {
+            let leaves = demand.rotates && demand.leaves_until.is_some_and(|until| now.tick < until);
+            if wanted == 0 || leaves || (demand.waiting == 0 && demand.wanted > 0) {
                 continue;
             }
             let lacking = self.lack_of(kind, wanted, ahead, ledger, now);
@@ -173,14 +188,14 @@ impl Holder {
     pub(super) fn surplus(&self, ledger: &mut dyn Ledger, now: Moment) -> Vec<(UnitId, bool)> {
         let ahead = self.ahead();
         let since = self.anchor.map_or(Tick::ZERO, |anchor| anchor.tick);
-        let mut all = Vec::new();
+        let mut all = self.passed_on(ledger, now);
         for (kind, demand) in &self.demands {
             let mut needed = demand.expected(ahead) + demand.waiting as f64;
             // Another lacks some, and there is not one for each: the board keeps them.
             let all_go = demand.drawn && demand.wanted > 0;
             let mut held: Vec<_> = self
                 .of_kind(kind)
-                .filter(|(unit, _)| !ledger.is_pending(unit))
+                .filter(|(unit, _)| !(self.goes_round(unit, demand) || ledger.is_pending(unit)))
                 .map(|(unit, held)| (held.touched >= since, unit))
                 .collect();
             let mut rooms: Vec<_> =
@@ -229,7 +244,7 @@ impl Holder {
         if demand.is_some_and(|demand| demand.drawn && demand.wanted > 0) { Mode::Drawn } else { Mode::Whole }
     }
 
-    fn of_kind<'a>(&'a self, kind: &'a Kind) -> impl Iterator<Item = (&'a UnitId, &'a HeldUnit)> {
+    pub(super) fn of_kind<'a>(&'a self, kind: &'a Kind) -> impl Iterator<Item = (&'a UnitId, &'a HeldUnit)> {
         self.units.iter().filter(move |(unit, _)| self.infos.get(*unit).is_some_and(|info| info.kind == *kind))
     }
 }

@@ -23,7 +23,7 @@ impl Holder {
     pub fn due(&self) -> Tick {
         match &self.outstanding {
             Some(sent) => sent.at.tick.plus(self.settings.timeout),
-            None => self.due,
+            None => self.due.min(self.turn()),
         }
     }
 
@@ -39,6 +39,14 @@ impl Holder {
             }
         }
         let valid = self.is_valid(now);
+        if now.tick < self.due {
+            // What goes round is looked at more often than the board is asked.
+            self.looked = now.tick;
+            if !valid || self.passed_on(ledger, now).is_empty() {
+                return None;
+            }
+            self.hurried = true;
+        }
         // What is noted need not be told each time.
         let last = self.told_all.filter(|_| self.settings.noting && !self.pressing);
         let all = last.is_none_or(|last| now.tick.since(last) >= self.settings.lease);
@@ -57,6 +65,7 @@ impl Holder {
                 }
                 self.counters.yielded += u64::from(wanted);
                 let mode = self.mode_for(&unit);
+                self.pass_on(&unit, now.tick);
                 self.give_back(&unit, mode);
             }
         }
@@ -81,6 +90,7 @@ impl Holder {
         }
         let claims = self.claims(ledger, now);
         self.counters.claims += claims.len() as u64;
+        self.look_aside(now.tick);
         let settled = self.settled(now.tick);
         let settles = settled.iter().map(|settled| settled.draw).collect();
         let renewal = Renewal {

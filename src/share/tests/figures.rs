@@ -194,3 +194,64 @@ fn two_units_serve_four_processes() {
         }
     }
 }
+
+/// Few owners shared as a pool shares them: what is served of what one process would serve that had all of them and all
+/// callers; and calls a second and process.
+fn few((owners, amount): (usize, u64), demand: &[f64], wait: i64) -> (f64, f64) {
+    let minutes = if amount > 100 { 3 } else { 21 };
+    let until = minutes * MINUTE;
+    let capacity = owners as f64 * amount as f64 / 60.0;
+    let run = |demand: &[f64]| {
+        let setup = Setup {
+            owners,
+            limits: crate::limit::Limits::new().per_minute(amount),
+            demand: demand.iter().map(|part| vec![part * capacity]).collect(),
+            wait: wait * SECOND,
+            settings: crate::share::Settings { draws: false, ..crate::share::Settings::default() },
+            ..Setup::default()
+        };
+        let mut world = World::new(setup);
+        world.run(until);
+        let report = report(
+            &format!("{owners} × {amount}/minute, demand {demand:?}, {wait} s to wait"),
+            &mut world,
+            MINUTE,
+            until,
+        );
+        for process in 0..demand.len() {
+            let (served, asked) = world.served(MINUTE, until, |seen| seen.process == process);
+            println!("    p{process}: {served} of {asked}");
+        }
+        // Not all of what is asked for at random comes when there is room.
+        let possible = (capacity * 60.0 * (minutes - 1) as f64).min(report.asked as f64);
+        (report.share * report.asked as f64 / possible, report.calls)
+    };
+    let (all, calls) = run(demand);
+    let (alone, _) = run(&[demand.iter().sum()]);
+    println!("  = {:.1} % of {:.1} %", all * 100.0, alone * 100.0);
+    (all / alone, calls)
+}
+
+#[test]
+fn fewer_units_than_processes_go_round() {
+    for (wait, load) in [(1, 0.5), (1, 0.9), (10, 0.9), (10, 2.0)] {
+        let even = [load / 4.0; 4];
+        let uneven = [load * 0.85, load * 0.05, load * 0.05, load * 0.05];
+        for (owners, demand) in
+            [((1, 40), &even[..]), ((1, 40), &uneven), ((1, 10), &[load / 2.0; 2]), ((1, 10), &even), ((3, 15), &even)]
+        {
+            let (served, calls) = few(owners, demand, wait);
+            assert!(
+                served >= 0.9 && calls <= 2.5,
+                "{owners:?} {demand:?}, {wait} s: {served} with {calls} calls a second"
+            );
+        }
+    }
+}
+
+/// One unit that all of them ask for several times a second: callers who have but a second may find it elsewhere.
+#[test]
+fn a_large_unit_goes_round() {
+    let (served, calls) = few((1, 1_000), &[0.225; 4], 1);
+    assert!(served >= 0.5 && calls <= 2.5, "{served} with {calls} calls a second");
+}

@@ -98,7 +98,7 @@ pub(super) async fn usage(link: &Link, from: &str, to: &str) -> Result<Vec<Usage
             }
         }
     }
-    Ok(records.into_values().collect())
+    Ok(records.into_values().map(UsageRecord::told).collect())
 }
 
 pub(super) async fn imports(link: &Link) -> Result<Vec<ImportRecord>, StoreError> {

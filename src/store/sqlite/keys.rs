@@ -15,7 +15,7 @@ impl Sqlite {
     /// When they cannot be read.
     pub async fn key_book(&self) -> Result<KeyBook, StoreError> {
         self.run(|desk| {
-            let connection = desk.connection.unchecked_transaction()?;
+            let connection = migrate::view(&desk.connection)?;
             book(&connection)
         })
         .await
@@ -28,7 +28,7 @@ impl Sqlite {
     /// When they cannot be read.
     pub async fn command_keys(&self) -> Result<KeyBook, StoreError> {
         self.run(|desk| {
-            let connection = desk.connection.unchecked_transaction()?;
+            let connection = migrate::view(&desk.connection)?;
             let next = revision(&connection)? + 1;
             Ok(KeyBook::new(read::command_keys(&connection)?, settings(&connection, 0)?, next))
         })
@@ -80,7 +80,7 @@ impl Sqlite {
     /// When it cannot be read.
     pub async fn key_news(&self, after: u64) -> Result<KeyNews, StoreError> {
         self.run(move |desk| {
-            let connection = desk.connection.unchecked_transaction()?;
+            let connection = migrate::view(&desk.connection)?;
             let revision = revision(&connection)?;
             let settings = if revision > after { settings(&connection, after)? } else { Vec::new() };
             Ok(KeyNews { revision, settings })
@@ -94,7 +94,7 @@ impl Sqlite {
     /// When it cannot be read.
     pub async fn look(&self) -> Result<Image, StoreError> {
         self.run(|desk| {
-            let connection = desk.connection.unchecked_transaction()?;
+            let connection = migrate::view(&desk.connection)?;
             let mut image = read::image(&connection)?;
             for batch in fold::journal(&connection)? {
                 image.apply(&batch);

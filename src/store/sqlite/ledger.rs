@@ -79,9 +79,10 @@ impl Ledger for Sqlite {
     async fn kept(&self, kind: &str, names: Vec<String>, now: i64) -> Result<Vec<LedgerEntry>, StoreError> {
         let kind = kind.to_owned();
         self.run(move |desk| {
+            let view = migrate::view(&desk.connection)?;
             let mut found = Vec::new();
             for name in &names {
-                found.extend(one(&desk.connection, &kind, name, now)?);
+                found.extend(one(&view, &kind, name, now)?);
             }
             Ok(found)
         })
@@ -96,7 +97,8 @@ impl Ledger for Sqlite {
                 "{COLUMNS} WHERE kind = ?1 AND whose = ?2 AND name BETWEEN ?3 AND ?4 AND (until IS NULL OR until > ?5) \
                  ORDER BY name"
             );
-            let mut statement = desk.connection.prepare_cached(&asked)?;
+            let view = migrate::view(&desk.connection)?;
+            let mut statement = view.prepare_cached(&asked)?;
             let found = statement.query_map(params![kind, whose, from, to, now], entry)?;
             Ok(found.collect::<Result<_, _>>()?)
         })
@@ -118,7 +120,7 @@ impl Ledger for Sqlite {
 
     async fn revision(&self, kind: &str) -> Result<u64, StoreError> {
         let kind = kind.to_owned();
-        self.run(move |desk| revision(&desk.connection, &kind)).await
+        self.run(move |desk| revision(&*migrate::view(&desk.connection)?, &kind)).await
     }
 
     async fn draw(&self, name: &str, Draw { want, most, until, now }: Draw) -> Result<u64, StoreError> {

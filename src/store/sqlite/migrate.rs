@@ -52,14 +52,29 @@ pub(super) fn known(connection: &Connection, path: &Path, steps: &[&str]) -> Res
 /// When this version cannot work beside it: nothing is changed then.
 pub(super) fn turn(connection: &mut Connection) -> Result<Transaction<'_>, Failure> {
     let turn = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let stands_at: u32 = turn.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))?;
-    if stands_at as usize <= MIGRATIONS.len() || floor(&turn) <= MIGRATIONS.len() {
-        return Ok(turn);
+    ask_floor(&turn)?;
+    Ok(turn)
+}
+
+/// Begins a look: all that is read is of one moment, and of tables that this version knows.
+///
+/// # Errors
+/// When a newer version brought the file forward since it was opened, and this one cannot work beside it.
+pub(super) fn view(connection: &Connection) -> Result<Transaction<'_>, Failure> {
+    let view = connection.unchecked_transaction()?;
+    ask_floor(&view)?;
+    Ok(view)
+}
+
+fn ask_floor(connection: &Connection) -> Result<(), Failure> {
+    let stands_at: u32 = connection.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))?;
+    if stands_at as usize <= MIGRATIONS.len() || floor(connection) <= MIGRATIONS.len() {
+        return Ok(());
     }
     let what = format!(
-        "a newer version brought the database {} forward (schema {stands_at}, this one knows {}): nothing is written to \
-         it any more before this process is started again in that version",
-        turn.path().unwrap_or_default(),
+        "a newer version brought the database {} forward (schema {stands_at}, this one knows {}): nothing is read from it or \
+         written to it any more before this process is started again in that version",
+        connection.path().unwrap_or_default(),
         MIGRATIONS.len()
     );
     Err(StoreError::new(what).into())

@@ -127,7 +127,7 @@ impl Sqlite {
     /// # Errors
     /// When it cannot be read.
     pub async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
-        self.run(|desk| read::keys(&desk.connection)).await
+        self.run(|desk| read::keys(&*migrate::view(&desk.connection)?)).await
     }
 
     /// Where it lies.
@@ -207,7 +207,7 @@ fn begin(path: &Path) -> Result<Connection, Failure> {
 fn load(desk: &mut Desk) -> Result<Image, Failure> {
     fold_all(desk)?;
     sharing::give_over(&mut desk.connection, Clock::system().now().wall_ms())?;
-    read::image(&desk.connection)
+    read::image(&*migrate::view(&desk.connection)?)
 }
 
 /// What the journal holds goes into the tables, whoever wrote it: nobody works on the file alone meanwhile.
@@ -280,7 +280,7 @@ impl Store for Sqlite {
     }
 
     async fn imports(&self) -> Result<Vec<ImportRecord>, StoreError> {
-        self.run(|desk| read::imports(&desk.connection)).await
+        self.run(|desk| read::imports(&*migrate::view(&desk.connection)?)).await
     }
 }
 

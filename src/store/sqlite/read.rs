@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use rusqlite::{Connection, Row};
 use serde::de::DeserializeOwned;
 
-use super::{failure::Failure, fold, sharing};
+use super::{failure::Failure, fold, migrate, sharing};
 use crate::{
     store::{Image, ImportRecord, KeptSecret, KeyRecord, KeyStanding, RestId, RestRecord, UnitRecord, UsageRecord},
     verdict::{Scope, VerdictKind},
@@ -67,7 +67,7 @@ fn keys_by(connection: &Connection, sql: &str) -> Result<Vec<KeyRecord>, Failure
 
 pub(super) fn usage(connection: &Connection, from: &str, to: &str) -> Result<Vec<UsageRecord>, Failure> {
     // Of one moment, though another process may fold its journal just now.
-    let connection = connection.unchecked_transaction()?;
+    let connection = migrate::view(connection)?;
     let mut statement = connection.prepare(
         "SELECT day, key, lane, id, requests, input_tokens, output_tokens FROM key_usage
          WHERE day BETWEEN ?1 AND ?2 ORDER BY day, key, lane",
@@ -109,7 +109,7 @@ pub(super) fn usage(connection: &Connection, from: &str, to: &str) -> Result<Vec
             None => drop(sums.insert(place(&record), record)),
         }
     }
-    Ok(sums.into_values().collect())
+    Ok(sums.into_values().map(UsageRecord::told).collect())
 }
 
 fn place(record: &UsageRecord) -> (Arc<str>, Arc<str>, Arc<str>) {

@@ -15,7 +15,7 @@ use super::{
     migrate::{ADDS, MIGRATIONS, migrate},
 };
 use crate::store::{
-    Batch, Keeping, KeptSecret, KeyRecord, KeyStanding, Store, UnitRecord, UsageRecord, Vault, secret_hash,
+    Batch, Keeping, KeptSecret, KeyRecord, KeyStanding, Ledger, Store, UnitRecord, UsageRecord, Vault, secret_hash,
 };
 
 const SECRET: &str = "AIza-not-a-real-key-00001";
@@ -202,6 +202,36 @@ async fn a_file_that_is_brought_forward_while_it_is_worked_on_is_left_alone() {
     close(store).await;
     let connection = Connection::open(&path).unwrap();
     assert_eq!(connection.query_row("SELECT count(*) FROM credentials", [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+}
+
+/// A table may still be there and mean something else.
+#[tokio::test]
+async fn a_file_that_is_brought_forward_while_it_is_looked_at_is_not_read_any_more() {
+    let folder = folder();
+    let path = folder.path().join("keypool.db");
+    let store = Sqlite::open(&path).unwrap();
+    store.load().await.unwrap();
+    store.write(key(KeptSecret::Elsewhere).into()).await.unwrap();
+    bring_forward(&path, "UPDATE api_keys SET priority = priority * 1000; CREATE TABLE moods (mood TEXT) STRICT;");
+    let refused = [
+        ("keys", store.keys().await.err()),
+        ("key_book", store.key_book().await.err()),
+        ("command_keys", store.command_keys().await.err()),
+        ("key_news", store.key_news(0).await.err()),
+        ("look", store.look().await.err()),
+        ("usage", store.usage("2026-01-01", "2026-12-31").await.err()),
+        ("imports", store.imports().await.err()),
+        ("kept", store.kept("file", vec!["a".to_owned()], 0).await.err()),
+        ("kept_of", store.kept_of("file", "", "", 0).await.err()),
+        ("revision", store.revision("file").await.err()),
+        ("check", store.check().await.err()),
+        ("inspect", Sqlite::inspect(&path).err()),
+    ];
+    for (name, error) in refused {
+        let error = error.map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("newer version") && error.contains("keypool.db"), "{name}: {error}");
+    }
+    close(store).await;
 }
 
 /// What those who do not know a step rely on.

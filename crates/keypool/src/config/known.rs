@@ -1,7 +1,7 @@
 //! Limits that are known of models by tier: what the configuration says, over the table that ships with the provider.
 
 use serde_json::{Value, json};
-use tower_keypool::{Gemini, Limits, config::Document};
+use tower_keypool::{Gemini, Limits, Tier, config::Document};
 
 use super::{Config, ProviderName};
 
@@ -22,13 +22,13 @@ pub(super) fn known(config: &Config, document: &Document<'_>) -> Vec<Known> {
         return rows;
     }
     let own = &config.limits.known;
-    let is_said = |model: &str, tier: &str| {
+    let is_said = |model: &str, tier: &Tier| {
         let fits = |name: &str| model.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-        own.iter().any(|(name, tiers)| fits(name) && tiers.contains_key(tier))
+        own.iter().any(|(name, tiers)| fits(name) && tiers.keys().any(|held| Tier::of_name(held).is_same(tier)))
     };
     if config.gateway.provider == ProviderName::Gemini {
         let origin = format!("known in {}", Gemini::KNOWN_LIMITS_AS_OF);
-        let shipped = Gemini::known_limits_table().filter(|(model, tier, _)| !is_said(model, tier.name()));
+        let shipped = Gemini::known_limits_table().filter(|(model, tier, _)| !is_said(model, tier));
         rows.extend(shipped.map(|(model, tier, limits)| Known {
             model: model.to_owned(),
             tier: tier.name().to_owned(),

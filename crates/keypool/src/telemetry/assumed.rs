@@ -68,9 +68,11 @@ impl Assumed<'_> {
     /// What the configuration says is known of a model, else what the provider's table does.
     fn known(&self, model: &str, tier: &Tier) -> Option<Limits> {
         let fits = |name: &str| model.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-        let rows =
-            self.0.config.limits.known.iter().filter(|(name, tiers)| fits(name) && tiers.contains_key(tier.name()));
-        let own = rows.max_by_key(|(name, _)| name.len()).map(|(_, tiers)| tiers[tier.name()].limits());
+        let rows = self.0.config.limits.known.iter().filter(|(name, _)| fits(name)).flat_map(|(name, tiers)| {
+            let of_tier = tiers.iter().filter(move |(held, _)| Tier::of_name(held).is_same(tier));
+            of_tier.map(move |(held, amounts)| ((name.len(), held == tier.name()), amounts))
+        });
+        let own = rows.max_by_key(|row| row.0).map(|(_, amounts)| amounts.limits());
         own.or_else(|| self.0.provider.known_limits(model, tier)).filter(|limits| !limits.is_empty())
     }
 }
@@ -98,9 +100,10 @@ mod tests {
             AIza-test-key-000000000000002 tier=free\n\
             AIza-test-key-000000000000003 tier=free\n\
             AIza-test-key-000000000000004 tier=tier-9\n\
-            AIza-test-key-000000000000005\n";
+            AIza-test-key-000000000000005\n\
+            AIza-test-key-000000000000007 tier=tier-1\n";
         std::fs::write(folder.path().join("keys.txt"), text).unwrap();
-        let config = "[pool]\nkey_files = [\"keys.txt\"]\n[limits.known.\"gemini-2.5-pro\"]\nfree = { rpm = 4 }\n";
+        let config = "[pool]\nkey_files = [\"keys.txt\"]\n[limits.known.\"gemini-2.5-pro\"]\nfree = { rpm = 4 }\npaid = { rpm = 70 }\n";
         let file = folder.path().join("keypool.toml");
         std::fs::write(&file, config).unwrap();
         let environment = Environment::of([("GEMINI_FREE_KEYS", "AIza-test-key-000000000000006")]);
@@ -112,6 +115,7 @@ mod tests {
         assert!(told.contains("1 key: 60 requests/minute; until"), "{told}");
         assert!(told.contains("2 keys free: gemini-2.5-pro 4 requests/minute; "), "{told}");
         assert!(told.contains("gemini-2.5-flash 10 requests/minute"), "{told}");
+        assert!(told.contains("1 key tier-1: gemini-2.5-pro 70 requests/minute; gemini-2.5-flash 1000"), "{told}");
         assert!(told.contains("1 key tier-9: not known, learned"), "{told}");
         assert!(told.contains("1 key not known, learned from the first answer"), "{told}");
     }

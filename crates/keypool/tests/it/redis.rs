@@ -11,7 +11,7 @@ use std::{
 };
 
 use gemini_sim::{GeminiSim, Limits, Project};
-use http::Method;
+use http::{Method, StatusCode};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use redis_fixture::RedisServer;
 
@@ -21,9 +21,20 @@ use crate::{
     home::{Home, end, hello, secret, servers, simulator, within_2s},
     sharing::{load, pass},
     support::ask,
+    tenants,
 };
 
 const SECRET_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+/// How many strings and hashes of the server have a text in them or in their name.
+const FOUND: &str = "local found = 0
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  local kind, text = redis.call('TYPE', key).ok, ''
+  if kind == 'string' then text = redis.call('GET', key)
+  elseif kind == 'hash' then text = table.concat(redis.call('HGETALL', key), ' ') end
+  if string.find(key .. ' ' .. text, ARGV[1], 1, true) then found = found + 1 end
+end
+return tostring(found)";
 
 /// One more process on a machine, on that server.
 fn serve(home: &Home, sim: &GeminiSim, redis: &str, more: &[&str]) -> Running {
@@ -128,6 +139,61 @@ async fn an_administrator_sees_and_changes_what_all_machines_have() {
     assert_eq!(requests(&get(&here, "/usage?by=tenant").await), requests(&theirs));
     assert_eq!(get(&here, "/processes").await["processes"].as_array().unwrap().len(), 1);
     end(here).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_are_those_of_all_machines_and_so_are_their_limits() {
+    let Some(server) = RedisServer::start() else { return };
+    let (one, other, sim, redis) = (Home::new(), Home::new(), simulator(2).await, server.url());
+    run(&one, &redis, &["add-key", "-", "--id", "first"], &secret(0)).good();
+    run(&one, &redis, &["add-key", "-", "--id", "second"], &secret(1)).good();
+    let running = [serve(&one, &sim, &redis, &[]), serve(&other, &sim, &redis, &[])];
+    within_2s(&running[0], &["first", "second"]).await;
+    within_2s(&running[1], &["first", "second"]).await;
+    let add = |home: &Home, name: &str, limit: &[&str]| {
+        let said = run(home, &redis, &[&["tenants", "add", name], limit].concat(), "").good();
+        said.lines().find(|line| line.starts_with("kp-")).expect("the token").trim().to_owned()
+    };
+    // Added on one machine, let in on both; revoked on the other, and out on both.
+    let alice = add(&one, "alice", &["--rpm", "1000"]);
+    for gateway in &running {
+        tenants::within_2s(gateway, &alice, StatusCode::OK).await;
+    }
+    run(&other, &redis, &["tenants", "revoke", "alice"], "").good();
+    for gateway in &running {
+        tenants::within_2s(gateway, &alice, StatusCode::UNAUTHORIZED).await;
+    }
+    let listed = run(&one, &redis, &["tenants", "list", "--json"], "").json();
+    assert_eq!((listed[0]["name"].as_str(), listed[0]["state"].as_str()), (Some("alice"), Some("revoked")), "{listed}");
+    let found = |text: &str| server.command(&["EVAL", FOUND, "0", text]).text().to_owned();
+    assert_eq!((found(&alice[3..]), found("alice") == "0"), ("0".to_owned(), false), "kept as a hash");
+
+    // Together they let in what the limit allows, and not one more: requests, and tokens once they are spent.
+    let (few, cheap) = (add(&one, "few", &["--rpd", "7"]), add(&other, "cheap", &["--tpd", "100"]));
+    let mut answers = (0, 0);
+    for at in 0..24 {
+        let gateway = &running[at % 2];
+        match tenants::hello(gateway, &few).await.status {
+            StatusCode::OK => answers.0 += 1,
+            StatusCode::TOO_MANY_REQUESTS => answers.1 += 1,
+            // It has not heard of the tenant yet.
+            StatusCode::UNAUTHORIZED if at < 2 => tenants::within_2s(gateway, &cheap, StatusCode::OK).await,
+            status => panic!("{status}"),
+        }
+    }
+    assert_eq!(answers.0, 7, "{answers:?}");
+    assert!(answers.1 >= 15, "{answers:?}");
+    let mut served = 0;
+    while tenants::hello(&running[served % 2], &cheap).await.status == StatusCode::OK {
+        served += 1;
+        assert!(served < 60, "a hundred tokens are spent by then");
+    }
+    for gateway in &running {
+        tenants::within_2s(gateway, &cheap, StatusCode::TOO_MANY_REQUESTS).await;
+    }
+    for gateway in running {
+        end(gateway).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

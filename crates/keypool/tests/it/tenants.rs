@@ -11,12 +11,12 @@ use crate::{
     support::{Answer, ask},
 };
 
-async fn hello(running: &Running, token: &str) -> Answer {
+pub(crate) async fn hello(running: &Running, token: &str) -> Answer {
     let url = format!("{}/v1beta/models/gemini-2.5-flash:generateContent", running.url);
     ask(Request::post(url).header("x-goog-api-key", token), HELLO).await
 }
 
-async fn within_2s(running: &Running, token: &str, status: StatusCode) {
+pub(crate) async fn within_2s(running: &Running, token: &str, status: StatusCode) {
     let turns = async {
         while hello(running, token).await.status != status {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -23,7 +23,7 @@ use notes::Unfolded;
 pub(super) use notes::unfolded;
 pub(super) use turn::{give_over, seen};
 
-use super::{Sqlite, failure::Failure, read};
+use super::{Sqlite, failure::Failure, migrate, read};
 use crate::{
     share::{Board, HolderId, Renewal, Reply, Settings, Shelf},
     store::{Batch, Image, ImportRecord, Store, StoreError, UsageRecord},
@@ -143,7 +143,7 @@ impl Store for SharedSqlite {
                 super::fold_all(desk)?;
                 turn::take_over(&mut desk.connection, now)?;
                 turn::carry(&mut desk.connection, &life, now)?;
-                let mut image = read::image(&desk.connection)?;
+                let mut image = read::image(&*migrate::view(&desk.connection)?)?;
                 // Counts are the board's.
                 image.units.values_mut().for_each(|unit| unit.windows.clear());
                 Ok(Image { running: false, crashes: Vec::new(), ..image })
