@@ -16,7 +16,7 @@ use tower_keypool::{
     config::{Document, Environment, KeyEntry, KeySet, PoolConfig},
 };
 
-use super::{Config, ProviderName, loaded::provider_at};
+use super::{Config, ProviderName, outside::provider_at};
 
 /// A provider beside the one of the gateway, with keys and a pool of its own. Requests go to it by path (/to/NAME/v1/…), or,
 /// where the gateway is for Gemini, by the model that they ask for.

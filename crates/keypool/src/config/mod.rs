@@ -6,8 +6,10 @@ mod batch;
 mod beside;
 mod certificate;
 mod find;
+mod inputs;
 mod known;
 mod loaded;
+mod outside;
 mod sections;
 mod show;
 mod store;
@@ -22,8 +24,9 @@ use tower_keypool::config::{KeySet, Origin};
 pub use admin::{AdminSection, Administration};
 pub use batch::BatchSection;
 pub use beside::{Beside, ProviderEntry};
-use loaded::secret_of;
-pub use loaded::{Inputs, Loaded};
+pub use inputs::Inputs;
+pub use loaded::Loaded;
+use outside::secret_of;
 pub use sections::{
     CacheAffinity, CompatMode, Config, GatewaySection, Level, LogFormat, LogSection, ProviderName, UnknownNames,
 };
