@@ -10,7 +10,7 @@ use tower_keypool::config::{
 };
 
 use super::{
-    Config, Loaded, address, admin, beside, certificate, find,
+    Config, Loaded, address, admin, beside, certificate, exits, find,
     loaded::unite,
     outside::{UNREAD, provider_at, roots, secret_of},
     store, tenants, unread, variables,
@@ -58,7 +58,7 @@ impl Inputs {
         self.hear(told);
         let mut files = loaded.files;
         files.extend(self.more_files.iter().cloned());
-        Loaded { keys: unite(&loaded.sources, &self.more, &loaded.token), files, ..loaded }
+        Loaded { keys: unite(&loaded.sources, &self.more, &loaded.token, &loaded.exits), files, ..loaded }
     }
 }
 
@@ -198,6 +198,7 @@ impl Inputs {
         address::log(&config.log, &mut document);
         config.batch.check(&mut document);
 
+        let exits = exits::resolve(&config, &self.environment, &folder, &mut document, &mut files);
         let not_keys = [PLACEHOLDER, token.as_str()];
         let pool = config.pool();
         pool.check(&mut document);
@@ -217,12 +218,13 @@ impl Inputs {
         files.extend(config.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));
 
         let beside = (&*folder, &self.environment, &not_keys[..]);
-        let beside = beside::resolve(&config, &mut document, beside, &mut files);
+        let beside = beside::resolve(&config, &exits, &mut document, beside, (&mut files, &mut problems));
+        problems.extend(exits.problems(&sources));
 
         problems.extend(document.into_problems());
         ConfigErrors::check(problems)?;
         files.extend(self.more_files.iter().cloned());
-        let keys = unite(&sources, &self.more, &token);
+        let keys = unite(&sources, &self.more, &token, &exits);
         Ok(Loaded {
             config,
             keys,
@@ -233,6 +235,7 @@ impl Inputs {
             tenants,
             admin,
             provider,
+            exits,
             beside,
             store,
             roots,

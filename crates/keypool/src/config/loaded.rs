@@ -12,7 +12,7 @@ use tower_keypool::{
     config::{KeySet, KeySpec, Source, StoreSection},
 };
 
-use super::{Administration, Beside, CacheAffinity, CompatMode, Config, ProviderName, UnknownNames};
+use super::{Administration, Beside, CacheAffinity, CompatMode, Config, Exits, ProviderName, UnknownNames};
 use crate::client::Roots;
 use crate::gateway::{
     By, Nearness, Paces, Waiting, dialect::Dialect, guard::Guard, listen::Bounds, resource::Unknown, route::Dialects,
@@ -40,6 +40,8 @@ pub struct Loaded {
     pub admin: Administration,
     /// Whose API it is, and where.
     pub provider: Arc<dyn Provider>,
+    /// The ways out to it.
+    pub exits: Exits,
     /// Those beside it.
     pub beside: Vec<Beside>,
     /// `[store]`, with its paths resolved and its password read.
@@ -55,13 +57,14 @@ pub struct Loaded {
 impl Loaded {
     /// What makes the pool.
     pub fn builder(&self) -> KeyPoolBuilder {
-        self.config.pool().builder_for(Arc::clone(&self.provider)).keys(self.keys.keys())
+        let builder = self.config.pool().builder_for(Arc::clone(&self.provider)).keys(self.keys.keys());
+        builder.same_exits(self.exits.ways.same_everywhere())
     }
 
     /// The same with other keys from elsewhere.
     #[must_use]
     pub fn with(&self, more: &[Source]) -> Self {
-        Self { keys: unite(&self.sources, more, &self.token), ..self.clone() }
+        Self { keys: unite(&self.sources, more, &self.token, &self.exits), ..self.clone() }
     }
 
     /// How many lines of key files hold no key that can be used.
@@ -156,7 +159,9 @@ impl std::fmt::Debug for Loaded {
 }
 
 /// All keys; `more` was read by whoever did not know what clients send.
-pub(super) fn unite(sources: &[Source], more: &[Source], token: &str) -> KeySet {
+pub(super) fn unite(sources: &[Source], more: &[Source], token: &str, exits: &Exits) -> KeySet {
     let more = more.iter().cloned().map(|source| source.without(&[PLACEHOLDER, token]));
-    KeySet::unite(sources.iter().cloned().chain(more).collect())
+    let mut keys = KeySet::unite(sources.iter().cloned().chain(more).collect());
+    exits.give(&mut keys);
+    keys
 }

@@ -23,7 +23,7 @@ use crate::{
     support::{Served, ask},
 };
 
-const PATH: &str = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
+pub(crate) const PATH: &str = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
 
 fn pool(sim: &GeminiSim) -> KeyPool {
     let keys = [Key::new(ONE).id("one").max_concurrent(1), Key::new(TWO).id("two").max_concurrent(1)];
@@ -36,13 +36,13 @@ async fn sim() -> GeminiSim {
 }
 
 /// A client's end of a socket, and the head of the answer that opened it.
-struct Socket {
+pub(crate) struct Socket {
     stream: TcpStream,
-    head: String,
+    pub(crate) head: String,
 }
 
 impl Socket {
-    async fn open(address: SocketAddr, target: &str, headers: &str) -> Self {
+    pub(crate) async fn open(address: SocketAddr, target: &str, headers: &str) -> Self {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let head = format!(
             "GET {target} HTTP/1.1\r\nhost: {address}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
@@ -61,14 +61,14 @@ impl Socket {
         Self { stream, head: String::from_utf8(head).unwrap() }
     }
 
-    async fn say(&mut self, code: u8, text: &str) {
+    pub(crate) async fn say(&mut self, code: u8, text: &str) {
         let mut frame = vec![0x80 | code, 0x80 | u8::try_from(text.len()).unwrap(), 0, 0, 0, 0];
         frame.extend(text.as_bytes());
         self.stream.write_all(&frame).await.unwrap();
     }
 
     /// The next frame's code and text; `None` at the end.
-    async fn hear(&mut self) -> Option<(u8, String)> {
+    pub(crate) async fn hear(&mut self) -> Option<(u8, String)> {
         let mut head = [0; 2];
         tokio::time::timeout(Duration::from_secs(5), self.stream.read_exact(&mut head)).await.unwrap().ok()?;
         let length = match head[1] {

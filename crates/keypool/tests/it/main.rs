@@ -4,6 +4,9 @@ mod admin;
 mod batch;
 mod beside;
 mod binary;
+// 127.0.0.2 and so on are there on Linux alone.
+#[cfg(target_os = "linux")]
+mod borders;
 mod browser;
 mod callers;
 mod commands;
@@ -12,6 +15,8 @@ mod dawdling;
 mod dialects;
 mod ending;
 mod examining;
+#[cfg(target_os = "linux")]
+mod exits;
 mod explain;
 mod exposition;
 mod following;
