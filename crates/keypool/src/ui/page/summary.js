@@ -29,8 +29,8 @@ export function tell(told) {
   });
   const resting = (pool.exits || []).filter((exit) => exit.rest);
   by("exit").hidden = !resting.length;
-  const told = ({ name, keys, rest: held }) => [`${short(keys)} keys of ${name ? `the exit ${name}` : "the usual way out"} are not used: it rests. `, rest(held), " "];
-  const all = pool.exit_rest ? ["No key is used: the way out rests. ", rest(pool.exit_rest)] : resting.flatMap(told);
+  const said = ({ name, keys, rest: held }) => [`${short(keys)} keys of ${name ? `the exit ${name}` : "the usual way out"} are not used: it rests. `, rest(held), " "];
+  const all = pool.exit_rest ? ["No key is used: the way out rests. ", rest(pool.exit_rest)] : resting.flatMap(said);
   show(by("exit"), resting.length ? all : null);
 }
 
