@@ -65,7 +65,11 @@ fn a_refused_address_is_the_machines_own_and_a_refused_proxy_everybodys() {
                 let keys = [key(0), key(1).exit("address"), key(2).exit("proxy"), key(3).exit("fine")];
                 KeyPool::builder(tower_keypool::Gemini::new()).keys(keys).same_exits(["proxy"])
             };
-            let line = |name: &str| crate::host::Line { apart, ..host.line(name, 1) };
+            let line = |name: &str| {
+                let mut line = host.line(name, 1);
+                line.apart = apart;
+                line
+            };
             let open = async |name: &str| host.open(&line(name), make(), |sharing| sharing).await.expect("a pool");
             let (one, other) = (open("one").await, open("other").await);
             for n in 0..3 {
