@@ -80,7 +80,9 @@ fn a_refused_address_is_the_machines_own_and_a_refused_proxy_everybodys() {
             pass(5.0).await;
             let resting = |pool: &KeyPool| -> Vec<Option<String>> {
                 let exits = pool.snapshot().exits.into_iter().filter(|exit| exit.rest.is_some());
-                exits.map(|exit| exit.name.map(|name| name.to_string())).collect()
+                let mut names: Vec<_> = exits.map(|exit| exit.name.map(|name| name.to_string())).collect();
+                names.sort();
+                names
             };
             let (usual, address, proxy) = (None, Some("address".to_owned()), Some("proxy".to_owned()));
             let all = [usual, address, proxy.clone()];
