@@ -256,9 +256,14 @@ pub enum KeyError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The name of its exit may not be one: 1 to 64 of `A-Z a-z 0-9 . _ -`.
+    Exit {
+        /// Whose exit.
+        id: KeyId,
+    },
     /// No key has this id.
     UnknownId(KeyId),
-    /// More keys, owners or limits than a pool can hold (4 billion keys, 65,535 different limits).
+    /// More keys, owners, exits or limits than a pool can hold (4 billion keys, 65,535 different limits).
     TooMany(&'static str),
 }
 
@@ -270,6 +275,7 @@ impl fmt::Display for KeyError {
             Self::Weight { id, weight } => write!(f, "key {id}: weight {weight} is not above 0 and finite"),
             Self::Zone { id, zone } => write!(f, "key {id}: the time zone {zone:?} is not known"),
             Self::Limit { id, what } => write!(f, "key {id}: {what}"),
+            Self::Exit { id } => write!(f, "key {id}: an exit's name is 1 to 64 of A-Z a-z 0-9 . _ -"),
             Self::UnknownId(id) => write!(f, "no key has the id {id}"),
             Self::TooMany(what) => write!(f, "too many {what} for one pool"),
         }

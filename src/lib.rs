@@ -93,13 +93,13 @@ pub use body_error::BodyError;
 pub use cooldown::{Cooldown, CooldownBody, CooldownFuture, CooldownLayer};
 pub use error::{BoxError, Error, KeyError};
 pub use fallback::{ModelFallback, ModelFallbackFuture, ModelFallbackLayer, Models};
-pub use key::{InvalidSecret, Key, KeyId, Priority, Secret, Tier};
+pub use key::{Exit, ExitError, InvalidSecret, Key, KeyId, Priority, Secret, Tier};
 pub use limit::{Limit, Limits, Span, Unit};
 pub use pool::{
-    Acquire, AcquireMany, Affinity, Attempt, Candidate, Demand, DisabledView, Event, Events, Exhausted, Granted,
-    KeyChange, KeyLaneView, KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneLimitView, LaneView, Lease, LimitHit,
-    LimitSource, LimitView, Lost, Meter, OpenError, OutReason, PriorityView, RestBackoff, RestTable, RestView,
-    RosterChange, ServedBy, Sharing, SharingState, SharingView, Snapshot, Spill, Step, Strategy, Unjudged,
+    Acquire, AcquireMany, Affinity, Attempt, Candidate, Demand, DisabledView, Event, Events, Exhausted, ExitView,
+    Granted, KeyChange, KeyLaneView, KeyPool, KeyPoolBuilder, KeyState, KeyView, LaneLimitView, LaneView, Lease,
+    LimitHit, LimitSource, LimitView, Lost, Meter, OpenError, OutReason, PriorityView, RestBackoff, RestTable,
+    RestView, RosterChange, ServedBy, Sharing, SharingState, SharingView, Snapshot, Spill, Step, Strategy, Unjudged,
     UnknownStrategy, Usage, WaitingRoom,
 };
 pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};

@@ -127,7 +127,7 @@ fn it_says_what_the_snapshot_says() {
         (r#"keypool_key_state{key="key-0",state="ready"}"#, 0.0),
         (r#"keypool_key_requests_total{key="key-6"}"#, 1.0),
         (r#"keypool_key_lane_ready{key="key-3",lane="gemini-2.5-pro"}"#, 0.0),
-        (r#"keypool_exit_rest_until_timestamp_seconds{verdict="blocked"}"#, 1_800_000_090.0),
+        (r#"keypool_exit_rest_until_timestamp_seconds{exit="",verdict="blocked"}"#, 1_800_000_090.0),
         (
             r#"keypool_lane_rest_until_timestamp_seconds{lane="gemini-2.5-flash-lite",verdict="overloaded"}"#,
             1_800_000_030.0,

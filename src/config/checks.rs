@@ -112,6 +112,7 @@ impl PoolConfig {
             ("overloaded", &self.rests.overloaded, usual.overloaded),
             ("model_unavailable", &self.rests.model_unavailable, usual.model_unavailable),
             ("blocked", &self.rests.blocked, usual.blocked),
+            ("unreachable", &self.rests.unreachable, usual.unreachable),
             ("other", &self.rests.other, usual.other),
         ] {
             let row = row.or(usual);

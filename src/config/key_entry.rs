@@ -36,6 +36,8 @@ pub struct KeyEntry {
     pub owner: Option<Name>,
     /// The account that pays; owners that share one run dry together.
     pub billing_account: Option<Name>,
+    /// The exit that its requests go out by; the usual way unless set.
+    pub exit: Option<Name>,
     /// The zone in which the owner's day ends; the provider's unless set.
     pub zone: Option<ZoneName>,
     /// Where the key is from, in your own words; shown as the label `source`.

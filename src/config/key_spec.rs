@@ -29,6 +29,8 @@ pub struct KeySpec {
     pub owner: Option<String>,
     /// Who pays.
     pub billing_account: Option<String>,
+    /// The exit that its requests go out by.
+    pub exit: Option<String>,
     /// Requests in flight at once.
     pub max_concurrent: Option<u16>,
     /// Between two starts.
@@ -64,6 +66,7 @@ impl KeySpec {
             weight: ((key.weight - usual.weight).abs() > f32::EPSILON).then_some(key.weight),
             owner: key.owner.clone(),
             billing_account: key.billing_account.clone(),
+            exit: key.exit.clone(),
             max_concurrent: key.max_concurrent,
             min_interval: (!key.min_interval.is_zero()).then_some(key.min_interval),
             zone: key.zone.clone(),
@@ -120,6 +123,7 @@ impl KeySpec {
         or(&mut self.weight, later.weight);
         or(&mut self.owner, later.owner);
         or(&mut self.billing_account, later.billing_account);
+        or(&mut self.exit, later.exit);
         or(&mut self.max_concurrent, later.max_concurrent);
         or(&mut self.min_interval, later.min_interval);
         or(&mut self.zone, later.zone);
@@ -146,6 +150,7 @@ impl KeySpec {
             weight: said.weight,
             owner: said.owner.clone(),
             billing_account: said.billing_account.clone(),
+            exit: said.exit.clone(),
             max_concurrent: said.max_concurrent,
             min_interval: said.min_interval,
             zone: said.zone.clone(),
@@ -167,6 +172,7 @@ impl KeySpec {
             weight: self.weight,
             owner: self.owner.clone(),
             billing_account: self.billing_account.clone(),
+            exit: self.exit.clone(),
             max_concurrent: self.max_concurrent,
             min_interval: self.min_interval,
             zone: self.zone.clone(),
@@ -199,6 +205,9 @@ impl KeySpec {
         }
         if let Some(account) = &self.billing_account {
             key = key.billing_account(account.as_str());
+        }
+        if let Some(exit) = &self.exit {
+            key = key.exit(exit.as_str());
         }
         if let Some(most) = self.max_concurrent {
             key = key.max_concurrent(most);

@@ -269,6 +269,7 @@ fn spec(entry: &KeyEntry, secret: &str, origin: Origin) -> KeySpec {
         weight: entry.weight.as_ref().map(|weight| weight.0),
         owner: name(&entry.owner),
         billing_account: name(&entry.billing_account),
+        exit: name(&entry.exit),
         max_concurrent: entry.max_concurrent_requests.as_ref().map(|most| most.0),
         min_interval: entry.min_interval.map(|interval| interval.0),
         zone: entry.zone.as_ref().map(|zone| zone.0.clone()),

@@ -137,6 +137,8 @@ pub struct RestsSection {
     pub model_unavailable: RestRow,
     /// Our address is refused.
     pub blocked: RestRow,
+    /// An exit lets nothing out: its proxy refuses, or cannot be reached.
+    pub unreachable: RestRow,
     /// Any other verdict that rests its scope.
     pub other: RestRow,
     /// Unclear 401s and 403s until a key is disabled.
@@ -164,6 +166,7 @@ impl From<&RestTable> for RestsSection {
             overloaded: table.overloaded.into(),
             model_unavailable: table.model_unavailable.into(),
             blocked: table.blocked.into(),
+            unreachable: table.unreachable.into(),
             other: table.other.into(),
             strikes: Whole(table.strikes.into()),
             overloads: Whole(table.overloads.into()),
@@ -184,6 +187,7 @@ impl RestsSection {
             overloaded: self.overloaded.or(table.overloaded),
             model_unavailable: self.model_unavailable.or(table.model_unavailable),
             blocked: self.blocked.or(table.blocked),
+            unreachable: self.unreachable.or(table.unreachable),
             other: self.other.or(table.other),
             // At most 100.
             strikes: self.strikes.0 as u8,

@@ -101,6 +101,7 @@ pub struct Key {
     /// Of every model, where nothing is given or learned.
     pub(crate) assumed: Limits,
     pub(crate) disabled: Option<String>,
+    pub(crate) exit: Option<String>,
 }
 
 impl Key {
@@ -121,6 +122,7 @@ impl Key {
             limits: Vec::new(),
             assumed: Limits::new(),
             disabled: None,
+            exit: None,
         }
     }
 
@@ -216,6 +218,14 @@ impl Key {
     #[must_use]
     pub fn assumed_limits(mut self, limits: Limits) -> Self {
         self.assumed = limits;
+        self
+    }
+
+    /// The [exit](super::Exit) that its requests go out by: 1 to 64 of `A-Z a-z 0-9 . _ -`, checked when the pool is built.
+    /// Unless set they go out the usual way.
+    #[must_use]
+    pub fn exit(mut self, exit: impl Into<String>) -> Self {
+        self.exit = Some(exit.into());
         self
     }
 

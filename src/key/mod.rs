@@ -1,11 +1,15 @@
 //! Keys: what is shown of them ([`KeyId`]), what never is ([`Secret`]), and what they are worth ([`Key`]).
 
 mod config;
+mod exit;
+mod exit_error;
 mod id;
 mod secret;
 mod shown;
 
 pub use config::{Key, Priority, Tier};
+pub use exit::Exit;
+pub use exit_error::ExitError;
 pub use id::KeyId;
 pub(crate) use secret::rarest;
 pub use secret::{InvalidSecret, Secret};

@@ -27,6 +27,8 @@ struct Parts {
     rare_at: u8,
     /// It reads differently in a query, percent-encoded.
     encodable: bool,
+    /// The pool's number of the exit that it goes out by; 0: the usual one. In what is otherwise padding.
+    exit: u16,
 }
 
 /// A secret that cannot be sent: empty, or with characters that no HTTP header may carry. Says where, never what.
@@ -70,7 +72,7 @@ impl Secret {
         header.set_sensitive(true);
         let rare_at = rarest(secret.as_bytes());
         let encodable = secret.bytes().any(|b| !(b.is_ascii_alphanumeric() || b"-._~".contains(&b)));
-        Ok(Self(Arc::new(Parts { header, scheme: length, rare_at, encodable })))
+        Ok(Self(Arc::new(Parts { header, scheme: length, rare_at, encodable, exit: 0 })))
     }
 
     /// The secret itself. Whoever calls this must not log it.
@@ -98,6 +100,27 @@ impl Secret {
     pub(crate) fn heap_bytes(&self) -> usize {
         // The two counts of an `Arc` stand before what it holds.
         2 * size_of::<usize>() + size_of::<Parts>() + self.0.header.len()
+    }
+
+    /// The number of the exit that it goes out by.
+    #[inline]
+    pub(crate) fn exit(&self) -> u16 {
+        self.0.exit
+    }
+
+    /// The same secret by another exit.
+    pub(crate) fn through(self, exit: u16) -> Self {
+        if self.0.exit == exit {
+            return self;
+        }
+        let Parts { header, scheme, rare_at, encodable, .. } = &*self.0;
+        Self(Arc::new(Parts {
+            header: header.clone(),
+            scheme: *scheme,
+            rare_at: *rare_at,
+            encodable: *encodable,
+            exit,
+        }))
     }
 
     /// Whether it reads differently in a query, percent-encoded.

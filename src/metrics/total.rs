@@ -9,9 +9,13 @@ use prometheus_client::registry::Unit;
 
 use super::{family::Families, name::VERDICTS};
 use crate::{
+    key::Exit,
     pool::{RestView, Snapshot},
     verdict::VerdictKind,
 };
+
+/// Exits that have a series, however many are configured.
+const MOST_EXITS: usize = 256;
 
 /// A point in time as Prometheus has it: seconds since the Unix epoch, rounded up, so that it stands still from scrape to
 /// scrape.
@@ -33,11 +37,13 @@ pub(super) fn write(families: &mut Families<'_>, snapshot: &Snapshot, omitted_la
     keys(families, snapshot)?;
     priorities(families, snapshot)?;
     requests(families, snapshot)?;
-    let exit = snapshot.exit_rest.iter();
+    let exits = snapshot.exits.iter().filter_map(|exit| Some((exit.name.as_ref(), exit.rest.as_ref()?)));
     families.times(
         "keypool_exit_rest_until_timestamp",
-        "When every key may be used again: our address or the endpoint rests.",
-        exit.map(|rest| ([("verdict", rest.kind.word())], end(rest, snapshot))),
+        "When the keys of an exit may be used again: its address is refused, or lets nothing out.",
+        exits.take(MOST_EXITS).map(|(name, rest)| {
+            ([("exit", name.map_or("", Exit::name)), ("verdict", rest.kind.word())], end(rest, snapshot))
+        }),
     )?;
     families.gauge_in(
         "keypool_day_end_timestamp",

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     error::KeyError,
-    key::{Key, Tier},
+    key::{Exit, Key, Tier},
     limit::{Limits, MIDNIGHT_GUARD, Zone},
     provider::Provider,
     rule::Retry,
@@ -65,6 +65,8 @@ pub(super) struct Settings {
     pub(super) fixed_limits: bool,
     pub(super) known_limits: bool,
     pub(super) unjudged: Unjudged,
+    /// Exits that are the same address from every machine.
+    pub(super) same_exits: Vec<Exit>,
 }
 
 /// What a lease says of its key that is dropped unjudged.
@@ -107,6 +109,8 @@ pub struct KeyPoolBuilder {
 /// What a pool on a store begins with.
 pub(super) struct Opened {
     pub(super) image: Image,
+    /// Processes of several machines work on the store.
+    pub(super) spans_machines: bool,
     /// None where nobody writes.
     pub(super) written: Option<Written>,
     /// Where owners are shared with other processes.
@@ -139,6 +143,7 @@ impl KeyPoolBuilder {
                 fixed_limits: false,
                 known_limits: false,
                 unjudged: Unjudged::default(),
+                same_exits: Vec::new(),
             },
         }
     }
@@ -225,6 +230,14 @@ impl KeyPoolBuilder {
         self
     }
 
+    /// Exits that are the same address from whatever machine they are used: proxies. What one process learns of them holds
+    /// for all that share a store, on all machines. Any other exit, the usual one too, is taken for an address of the
+    /// machine: where processes of several machines share, its rests are each machine's own.
+    pub fn same_exits(mut self, exits: impl IntoIterator<Item = impl Into<Exit>>) -> Self {
+        self.settings.same_exits = exits.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Lives by this clock; the system's unless set.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
@@ -278,6 +291,7 @@ impl KeyPoolBuilder {
         let zone = Zone::new(zone, MIDNIGHT_GUARD);
         let unjudged = self.settings.unjudged;
         let mut state = State::new(self.settings, Arc::clone(&self.provider), zone, self.limits, self.keys.len());
+        state.roster.exits.same_everywhere(&state.settings.same_exits)?;
         let now = clock.now();
         state.watch_wall(now);
         let (mut written, mut sharing) = (None, None);
@@ -285,7 +299,11 @@ impl KeyPoolBuilder {
             if keeps_many_dates(&opened.image) {
                 state.keep_many_dates();
             }
-            state.journal = Some(Box::new(Journal { share: opened.share, ..Journal::begin(opened.image, now) }));
+            state.journal = Some(Box::new(Journal {
+                share: opened.share,
+                spans_machines: opened.spans_machines,
+                ..Journal::begin(opened.image, now)
+            }));
             (written, sharing) = (opened.written, opened.sharing);
         }
         for (number, key) in self.keys.into_iter().enumerate() {
@@ -303,7 +321,7 @@ impl KeyPoolBuilder {
         state.settle_in();
         state.recall_followers(now);
         state.reopen_lanes(now);
-        state.recall_exit(now);
+        state.recall_exits(now);
         let counts_usage = state.plans.tokens();
         if let Some(journal) = &mut state.journal {
             counts_usage.store(true, Ordering::Relaxed);

@@ -32,6 +32,7 @@ impl State {
         self.event(|| Event::Disabled {
             key,
             scope: Scope::Key,
+            exit: None,
             model: None,
             kind: VerdictKind::Unjudged,
             code,

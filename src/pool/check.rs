@@ -135,6 +135,7 @@ impl State {
         let (key, held) = (&self.roster.keys[slot as usize], &self.roster.owners[owner as usize]);
         let lane = &self.lanes[usize::from(lane)];
         key.rest.is_some()
+            || self.roster.exits.any_rest()
             || held.rest.is_some()
             || held.account != NO_ACCOUNT
             || !lane.key_rests.is_empty()
@@ -184,7 +185,7 @@ impl State {
 
     /// The rests that cover a key in a lane.
     #[inline]
-    pub(super) fn rests(&self, lane: u16, slot: u32) -> [(Option<&Rest>, Scope); 5] {
+    pub(super) fn rests(&self, lane: u16, slot: u32) -> [(Option<&Rest>, Scope); 6] {
         let key = &self.roster.keys[slot as usize];
         let owner = &self.roster.owners[key.owner as usize];
         let lane = &self.lanes[usize::from(lane)];
@@ -202,6 +203,7 @@ impl State {
             (account, Scope::BillingAccount),
             (key_lane, Scope::KeyLane),
             (owner_lane, Scope::OwnerLane),
+            (self.roster.exits.rest(key.secret.exit()), Scope::Exit),
         ]
     }
 

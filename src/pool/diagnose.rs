@@ -14,9 +14,8 @@ impl State {
         let demand: &Demand = ask.demand;
         let mut exhausted = Exhausted { model: demand.model.clone(), keys: self.roster.len(), ..Exhausted::default() };
         let (mut next, mut may) = (Tick::NEVER, Tick::NEVER);
-        let upfront = [self.exit.as_ref(), self.lanes[usize::from(ask.lane)].rest.as_ref()];
-        let upfront = upfront.into_iter().flatten().filter(|rest| rest.is_active(ask.now));
-        if let Some(rest) = upfront.max_by_key(|rest| rest.wakes(ask.now)) {
+        exhausted.exits = self.exits_that_rest(ask.now);
+        if let Some(rest) = self.rest_of_all(ask.lane, ask.now) {
             exhausted.reasons.insert(reason_of(rest), self.roster.len());
             exhausted.next_in = Some(rest.wakes(ask.now).since(ask.now.tick));
             return exhausted;

@@ -169,8 +169,8 @@ impl State {
                 let (key, model) = (key.id.clone(), self.model_of(whom));
                 let rest = stands.end.tick(now).since(now.tick);
                 self.event(|| match stands.end {
-                    End::Never => Event::Disabled { key, scope, model, kind, code, advice },
-                    _ => Event::Rested { key, scope, model, kind, code, limit: None, rest },
+                    End::Never => Event::Disabled { key, scope, exit: None, model, kind, code, advice },
+                    _ => Event::Rested { key, scope, exit: None, model, kind, code, limit: None, rest },
                 });
             }
             self.note_key(slot, cell.lane);
@@ -215,7 +215,7 @@ impl State {
             }
             let (kind, code, advice) = (rest.kind, rest.code.clone().into_owned(), rest.advice.clone().into_owned());
             let key = self.roster.keys[slot as usize].id.clone();
-            self.event(|| Event::Disabled { key, scope, model: None, kind, code, advice });
+            self.event(|| Event::Disabled { key, scope, exit: None, model: None, kind, code, advice });
         }
     }
 }

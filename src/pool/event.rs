@@ -14,7 +14,7 @@ use tokio::sync::broadcast;
 
 use super::{LimitSource, OutReason};
 use crate::{
-    key::KeyId,
+    key::{Exit, KeyId},
     limit::{Limit, Span, Unit},
     verdict::{Scope, VerdictKind},
 };
@@ -37,6 +37,9 @@ pub enum Event {
         key: KeyId,
         /// Whom it concerns.
         scope: Scope,
+        /// Which exit, where the scope is one that has a name.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        exit: Option<Exit>,
         /// In which lane, where the scope is one.
         model: Option<Arc<str>>,
         /// What the answer meant.
@@ -54,6 +57,9 @@ pub enum Event {
         key: KeyId,
         /// Whom it concerns.
         scope: Scope,
+        /// Which exit, where the scope is one that has a name.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        exit: Option<Exit>,
         /// In which lane, where the scope is one.
         model: Option<Arc<str>>,
         /// What the answer meant.
@@ -75,6 +81,9 @@ pub enum Event {
         key: KeyId,
         /// What came back.
         scope: Scope,
+        /// Which exit, where the scope is one that has a name.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        exit: Option<Exit>,
         /// In which lane, where the scope is one.
         model: Option<Arc<str>>,
     },

@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use serde::Serialize;
 
 use crate::{
+    key::Exit,
     limit::{Span, Unit},
     time::whole_seconds,
 };
@@ -26,6 +27,9 @@ pub struct Exhausted {
     pub(crate) keys: usize,
     #[serde(serialize_with = "as_list")]
     pub(crate) reasons: BTreeMap<OutReason, usize>,
+    /// The exits that rest, and for how long; the usual one has no name.
+    #[serde(serialize_with = "as_exits", skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) exits: BTreeMap<Option<Exit>, Option<Duration>>,
     pub(crate) next_in: Option<Duration>,
     /// When the earliest of those may serve that are busy besides, or kept for whoever stands in front, should both be
     /// over by then.
@@ -99,6 +103,11 @@ impl Exhausted {
         self.reasons.iter().map(|(reason, count)| (*reason, *count))
     }
 
+    /// The exits that rest, by name (`None`: the usual way), and for how long still; `None`: without end.
+    pub fn exits(&self) -> impl Iterator<Item = (Option<&str>, Option<Duration>)> + '_ {
+        self.exits.iter().map(|(exit, rest)| (exit.as_ref().map(Exit::name), *rest))
+    }
+
     /// When the earliest key may serve, from now; `None` where no time will bring one back.
     pub fn next_in(&self) -> Option<Duration> {
         self.next_in
@@ -168,6 +177,13 @@ impl fmt::Display for Exhausted {
         }
         for (n, (reason, count)) in self.reasons.iter().enumerate() {
             write!(f, "{}{count} {reason}", if n == 0 { "" } else { ", " })?;
+        }
+        for (exit, rest) in &self.exits {
+            let Some(exit) = exit else { continue };
+            match rest {
+                Some(rest) => write!(f, ", exit {exit} rests for {} s", whole_seconds(*rest))?,
+                None => write!(f, ", exit {exit} rests")?,
+            }
         }
         let any_time = self.comes_when();
         if let Some(when) = any_time {
@@ -239,6 +255,22 @@ fn as_list<S: serde::Serializer>(reasons: &BTreeMap<OutReason, usize>, serialize
         keys: usize,
     }
     serializer.collect_seq(reasons.iter().map(|(reason, keys)| Row { reason: reason.to_string(), keys: *keys }))
+}
+
+/// The same of exits: `[{"exit": "tokyo", "rests_for": 600.0}]`, in seconds.
+fn as_exits<S: serde::Serializer>(
+    exits: &BTreeMap<Option<Exit>, Option<Duration>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Row {
+        exit: Option<String>,
+        rests_for: Option<f64>,
+    }
+    let row = |(exit, rest): (&'_ Option<Exit>, &'_ Option<Duration>)| {
+        (exit.as_ref().map(|exit| exit.name().to_owned()), rest.map(|rest| rest.as_secs_f64()))
+    };
+    serializer.collect_seq(exits.iter().map(row).map(|(exit, rests_for)| Row { exit, rests_for }))
 }
 
 #[cfg(test)]

@@ -279,7 +279,8 @@ impl State {
                 NO_ACCOUNT => return None,
                 account => self.roster.accounts[account as usize].name.to_string(),
             },
-            Scope::Lane | Scope::Exit => String::new(),
+            Scope::Lane => String::new(),
+            Scope::Exit => self.exit_told(self.exit_of(whom.slot))?.map_or_else(String::new, |exit| exit.to_string()),
             Scope::Caller => return None,
         };
         let bound = matches!(whom.scope, Scope::KeyLane | Scope::OwnerLane | Scope::Lane);

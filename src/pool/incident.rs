@@ -152,6 +152,13 @@ impl State {
     ) -> (End, Option<Probe>, bool) {
         let table = &self.settings.rests;
         let backoff = End::At(now.tick.plus(table.backoff(verdict.fault(), incident.step)));
+        // A way out that fails is tried again soon: it says nothing of what the provider thinks of it.
+        let backoff = match verdict.scope_of() {
+            Scope::Exit if verdict.fault() == VerdictKind::Transient => {
+                End::At(now.tick.plus(table.unreachable.length(incident.step)))
+            }
+            _ => backoff,
+        };
         let suspect = !verdict.is_named() && incident.strikes < table.strikes.max(1);
         match (verdict.until_of(), verdict.confirm_after_of()) {
             (Until::Now, _) => (End::At(now.tick), None, false),
@@ -193,13 +200,15 @@ impl State {
         if end == End::Never {
             let advice = verdict.advice_of().to_owned();
             let model = self.model_of(whom);
-            self.events.push(Event::Disabled { key, scope, model, kind, code, advice });
+            let exit = self.exit_named(whom);
+            self.events.push(Event::Disabled { key, scope, exit, model, kind, code, advice });
             return;
         }
         let limit = verdict.news_of().and_then(|news| news.decisive).map(|violation| self.limit_hit(whom, violation));
         let model = self.model_of(whom);
         let rest = end.tick(now).since(now.tick);
-        self.events.push(Event::Rested { key, scope, model, kind, code, limit, rest });
+        let exit = self.exit_named(whom);
+        self.events.push(Event::Rested { key, scope, exit, model, kind, code, limit, rest });
     }
 
     /// A limit that was hit, beside what the pool has for it. Learning comes before: a limit that was taken from this very

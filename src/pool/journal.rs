@@ -83,6 +83,8 @@ pub(super) struct Journal {
     pub(super) ending: bool,
     /// The store takes what owners started, to be added to the records that it has.
     pub(super) takes_started: bool,
+    /// Processes of several machines work on the store.
+    pub(super) spans_machines: bool,
     /// Dates as they are written, the last few.
     pub(super) dates: Vec<(u16, Arc<str>)>,
     /// The number of the last look that is over.
@@ -311,8 +313,7 @@ impl State {
     fn write_verdict(&mut self, slot: u32, lane: u16, kind: VerdictKind, first: bool, now: Now) {
         use VerdictKind as K;
         let owner = self.roster.keys[slot as usize].owner;
-        let rested =
-            self.exit.is_some() || self.lanes[usize::from(lane)].rest.is_some() || self.may_rest(slot, owner, lane);
+        let rested = self.lanes[usize::from(lane)].rest.is_some() || self.may_rest(slot, owner, lane);
         let (ramps, weight) = (self.roster.keys[slot as usize].ramp > 0, self.roster.keys[slot as usize].adaptive);
         let Some(journal) = &mut self.journal else { return };
         let takes_started = journal.takes_started;

@@ -114,7 +114,8 @@ impl State {
         lane.overloads = 0;
         // An answer to a request from before the rest says nothing of what came after it.
         let speaks = |rest: &mut Box<Rest>| started >= rest.since;
-        let back = [lane.rest.take_if(speaks).is_some(), self.exit.take_if(speaks).is_some()];
+        let of_lane = lane.rest.take_if(speaks).is_some();
+        let back = [of_lane, self.roster.exits.any_rest() && self.exit_serves(slot, started)];
         if back != [false; 2] {
             self.back_for_all(slot, at, back);
         }
@@ -190,7 +191,8 @@ impl State {
     pub(super) fn recovered(&mut self, whom: Whom) {
         if self.is_heard() {
             let (key, model) = (self.roster.keys[whom.slot as usize].id.clone(), self.model_of(whom));
-            self.events.push(Event::Recovered { key, scope: whom.scope, model });
+            let exit = self.exit_named(whom);
+            self.events.push(Event::Recovered { key, scope: whom.scope, exit, model });
         }
     }
 
@@ -214,6 +216,7 @@ impl State {
         let whom = Whom { scope: self.scope(cell, verdict), slot: cell.slot, owner: cell.owner, lane: cell.lane };
         match (verdict.kind(), whom.scope) {
             (_, Scope::Caller) => {}
+            (_, Scope::Exit) if self.went_another_way(cell) => {}
             _ if own && self.rests_already(cell) => {}
             (VerdictKind::Overloaded, Scope::Lane) => self.overloaded(cell, verdict, now),
             (_, Scope::Lane | Scope::Exit) if own => {}

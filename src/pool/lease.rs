@@ -5,10 +5,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::{KeyPool, Particulars, ServedBy, trace};
+use super::{KeyPool, Particulars, ServedBy, exits::USUAL, trace};
 use crate::{
     error::Error,
-    key::{KeyId, Secret},
+    key::{Exit, KeyId, Secret},
     limit::same_moment,
     time::Tick,
     verdict::Verdict,
@@ -108,6 +108,11 @@ impl Lease {
         &self.granted().key
     }
 
+    /// The exit that the request is to go out by; `None`: the usual way.
+    pub fn exit(&self) -> Option<Exit> {
+        self.granted().exit()
+    }
+
     /// The secret itself, for the request alone.
     pub fn expose(&self) -> &str {
         self.granted().secret.expose()
@@ -199,6 +204,15 @@ impl Granted {
     /// The key's name.
     pub fn key_id(&self) -> &KeyId {
         &self.key
+    }
+
+    /// The exit that the request is to go out by; `None`: the usual way. Asks the pool where there is one.
+    #[inline]
+    pub fn exit(&self) -> Option<Exit> {
+        match self.secret.exit() {
+            USUAL => None,
+            exit => self.pool.exit_numbered(exit),
+        }
     }
 
     /// Says what the answer meant; rests begin at once.

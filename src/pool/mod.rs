@@ -15,6 +15,7 @@ mod diagnose;
 mod doubt;
 mod event;
 mod exhausted;
+mod exits;
 mod gather;
 mod given;
 mod grant;
@@ -110,7 +111,8 @@ pub use rest::{RestBackoff, RestTable};
 pub use served_by::{Attempt, ServedBy};
 pub use sharing::{SharingState, SharingView};
 pub use snapshot::{
-    DisabledView, KeyLaneView, KeyState, KeyView, LaneLimitView, LaneView, LimitView, PriorityView, RestView, Snapshot,
+    DisabledView, ExitView, KeyLaneView, KeyState, KeyView, LaneLimitView, LaneView, LimitView, PriorityView, RestView,
+    Snapshot,
 };
 pub use steps::{Candidate, Step};
 pub use waiting_room::WaitingRoom;

@@ -102,7 +102,9 @@ impl KeyPoolBuilder {
     pub async fn open(self, store: impl Store) -> Result<KeyPool, OpenError> {
         let image = Store::load(&store).await?;
         let (progress, written) = watch::channel(Progress::default());
-        let pool = self.assemble(Some(Opened { image, written: Some(written), share: None, sharing: None }))?;
+        let spans_machines = store.spans_machines();
+        let opened = Opened { image, spans_machines, written: Some(written), share: None, sharing: None };
+        let pool = self.assemble(Some(opened))?;
         let opening = pool.lock().journal.as_mut().map(|journal| {
             journal.takes_started = store.takes_started();
             journal.opening()
@@ -144,7 +146,7 @@ impl KeyPoolBuilder {
         // A place that was drawn stands in no window, and a pool starts nothing without one.
         let settings = Settings { draws: false, ..settings };
         let mut patience = Patience::begin(on_missing, self.clock_in_use());
-        let takes_started = store.takes_started();
+        let (takes_started, spans_machines) = (store.takes_started(), store.spans_machines());
         let store: Arc<dyn AnyStore> = Arc::new(store);
         let image = loop {
             match store.load().await {
@@ -162,7 +164,8 @@ impl KeyPoolBuilder {
         let (progress, written) = watch::channel(Progress::default());
         let (standing, stands) = watch::channel(Standing::default());
         let share = Some(Box::new(Share::new(&settings)));
-        let pool = self.assemble(Some(Opened { image, written: Some(written), share, sharing: Some(stands) }))?;
+        let opened = Opened { image, spans_machines, written: Some(written), share, sharing: Some(stands) };
+        let pool = self.assemble(Some(opened))?;
         let mut renewing = Renewing {
             holder: Holder::new(holder, settings.clone(), Vec::new(), seed),
             settings: settings.clone(),

@@ -67,11 +67,10 @@ impl State {
         self.journal.is_some() && (0..self.priorities.len()).any(|group| self.may_be_lent(ask.lane, group, now))
     }
 
-    /// Whether the exit rests, or all of a lane.
+    /// Whether all of a lane rests, or the one exit of all keys.
     #[inline]
     pub(super) fn all_rest(&self, lane: u16, now: Now) -> bool {
-        let rests = [self.exit.as_ref(), self.lanes[usize::from(lane)].rest.as_ref()];
-        rests.into_iter().flatten().any(|rest| rest.is_active(now))
+        self.rest_of_all(lane, now).is_some()
     }
 
     /// The best of all keys: by priority, then by rank.

@@ -168,10 +168,16 @@ impl State {
         }
     }
 
-    /// The way out rests as it did.
-    pub(super) fn recall_exit(&mut self, now: Now) {
-        if self.journal.is_some() {
-            self.recall_rest(Whom { scope: Scope::Exit, slot: 0, owner: 0, lane: NO_MODEL }, now);
+    /// The ways out rest as they did.
+    pub(super) fn recall_exits(&mut self, now: Now) {
+        if self.journal.is_none() {
+            return;
+        }
+        for exit in self.roster.exits.numbers() {
+            let first = self.roster.slots().find(|slot| self.exit_of(*slot) == exit);
+            if let Some(slot) = first {
+                self.recall_rest(Whom { scope: Scope::Exit, slot, owner: 0, lane: NO_MODEL }, now);
+            }
         }
     }
 

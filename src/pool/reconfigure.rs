@@ -9,6 +9,7 @@ use super::{
     KeyPool, KeyPoolBuilder,
     builder::{Settings, millis, warn_of_a_crowd},
     event::Event,
+    exits::USUAL,
     given::{last_of_each, stricter},
     lane::Origin,
     roster::{self, UNBOUNDED},
@@ -29,7 +30,7 @@ pub struct RosterChange {
     pub added: Vec<KeyId>,
     /// Keys that are gone. Requests that are under way with them end as they will.
     pub removed: Vec<KeyId>,
-    /// Keys that have another secret, name, place, share, owner or limit than before.
+    /// Keys that have another secret, name, place, share, owner, exit or limit than before.
     pub changed: Vec<KeyId>,
 }
 
@@ -92,6 +93,7 @@ impl State {
                 self.provider.prepare(&key.secret).map_err(|source| KeyError::Secret { key: number, source })?;
             let id = key.key_id();
             roster::check(&key, &id)?;
+            self.roster.exits.number(key.exit.as_deref())?;
             let zone = match &key.zone {
                 Some(name) => self.zone(name).ok_or_else(|| KeyError::Zone { id: id.clone(), zone: name.clone() })?,
                 None => 0,
@@ -136,6 +138,8 @@ impl State {
     }
 
     fn set_limits(&mut self, limits: super::configured::GivenLimits, settings: Settings) {
+        // Whoever has more exits than there are numbers hears of it from the keys.
+        let _ = self.roster.exits.same_everywhere(&settings.same_exits);
         let again = self.settings.strategy != settings.strategy;
         let known = self.settings.known_limits != settings.known_limits;
         self.settings = Settings { guard: self.settings.guard, unjudged: self.settings.unjudged, ..settings };
@@ -232,6 +236,9 @@ impl State {
             changed = true;
             self.units_changed();
         }
+        // It is known since it was checked.
+        let exit = wanted.exit.as_deref().and_then(|exit| self.roster.exits.find(exit)).unwrap_or(USUAL);
+        changed |= self.move_out_by(slot, exit, now);
         let cell = &mut self.roster.keys[slot as usize];
         let held = cell.extra.as_ref().map(|extra| (extra.labels.clone(), extra.tier.clone())).unwrap_or_default();
         if held != (wanted.labels.clone(), wanted.tier.clone()) {

@@ -28,6 +28,7 @@ pub struct RestBackoff {
 /// | overloaded, after `overloads` in a row | 1 s | 30 s |
 /// | model unavailable, unclear | 60 s | 1 h |
 /// | blocked address | 10 min | 1 h |
+/// | an exit that lets nothing out | 5 s | 5 min |
 /// | any other | 10 s | 10 min |
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -45,6 +46,8 @@ pub struct RestTable {
     pub model_unavailable: RestBackoff,
     /// Our address is refused.
     pub blocked: RestBackoff,
+    /// An exit lets nothing out: its proxy refuses, or cannot be reached.
+    pub unreachable: RestBackoff,
     /// Any other verdict that rests its scope.
     pub other: RestBackoff,
     /// Unclear 401s and 403s until a key is disabled: 3. Then one request tries it after the cap of `suspect`, ever later.
@@ -70,6 +73,7 @@ impl Default for RestTable {
             overloaded: backoff(1, 30),
             model_unavailable: backoff(60, 3600),
             blocked: backoff(600, 3600),
+            unreachable: backoff(5, 300),
             other: backoff(10, 600),
             strikes: 3,
             overloads: 5,
@@ -91,7 +95,14 @@ impl RestTable {
             VerdictKind::Blocked => self.blocked,
             _ => self.other,
         };
-        row.first.saturating_mul(1 << u32::from(step).min(20)).min(row.cap)
+        row.length(step)
+    }
+}
+
+impl RestBackoff {
+    /// The rest of the incident number `step` (0: the first).
+    pub(super) fn length(&self, step: u8) -> Duration {
+        self.first.saturating_mul(1 << u32::from(step).min(20)).min(self.cap)
     }
 }
 

@@ -11,10 +11,10 @@ use std::{
 
 use hashbrown::HashTable;
 
-use super::{cell::MAX_KEYS, event::Event, given::last_of_each, rest::Rest};
+use super::{cell::MAX_KEYS, event::Event, exits::Exits, given::last_of_each, rest::Rest};
 use crate::{
     error::KeyError,
-    key::{Key, KeyId, Secret, Tier},
+    key::{Exit, Key, KeyId, Secret, Tier},
     limit::{Limit, Limits},
     provider::Provider,
     time::Tick,
@@ -132,6 +132,7 @@ pub(super) struct Roster {
     pub(super) keys: Vec<KeyCell>,
     pub(super) owners: Vec<OwnerCell>,
     pub(super) accounts: Vec<AccountCell>,
+    pub(super) exits: Exits,
     free: Vec<u32>,
     /// Removed keys, the one that left first in front: should one come back, its history is known.
     parted: VecDeque<u32>,
@@ -173,6 +174,7 @@ impl Roster {
             keys: Vec::with_capacity(keys),
             owners: Vec::with_capacity(keys),
             accounts: Vec::new(),
+            exits: Exits::default(),
             free: Vec::new(),
             parted: VecDeque::new(),
             vacant: Vec::new(),
@@ -246,9 +248,11 @@ impl Roster {
         if self.free.is_empty() && self.keys.len() >= MAX_KEYS {
             return Err(KeyError::TooMany("keys"));
         }
+        let exit = self.exits.number(key.exit.as_deref())?;
         let (owner, recycled) = self.owner_for(&key, zone);
+        self.exits.join(exit);
         let slot = self.place(KeyCell {
-            secret,
+            secret: secret.through(exit),
             id,
             last_started: Tick::ZERO,
             last_seq: 0,
@@ -364,7 +368,8 @@ impl Roster {
     /// Same key, new secret; its state stays.
     pub(super) fn replace(&mut self, slot: u32, secret: Secret) {
         self.unindex(slot);
-        self.keys[slot as usize].secret = secret;
+        let cell = &mut self.keys[slot as usize];
+        cell.secret = secret.through(cell.secret.exit());
         self.index(slot);
     }
 
@@ -381,6 +386,9 @@ pub(super) fn check(key: &Key, id: &KeyId) -> Result<(), KeyError> {
     }
     if matches!(key.max_concurrent, Some(0 | UNBOUNDED)) {
         return Err(KeyError::Limit { id: id.clone(), what: "max_concurrent must be 1 to 65,534" });
+    }
+    if key.exit.as_deref().is_some_and(|exit| !Exit::is_valid(exit)) {
+        return Err(KeyError::Exit { id: id.clone() });
     }
     Ok(())
 }

@@ -25,7 +25,10 @@ impl State {
             Scope::KeyLane => self.lanes[usize::from(whom.lane)].key_rests.entry(whom.slot).or_default(),
             Scope::OwnerLane => &mut self.lanes[usize::from(whom.lane)].extra(whom.owner).rest,
             Scope::Lane => &mut self.lanes[usize::from(whom.lane)].rest,
-            Scope::Exit => &mut self.exit,
+            Scope::Exit => {
+                let exit = self.exit_of(whom.slot);
+                self.roster.exits.place(exit)
+            }
             Scope::Caller => return None,
         };
         Some(place.get_or_insert_with(|| Box::new(Rest::new(Now::NEVER))))
@@ -45,7 +48,10 @@ impl State {
                 self.lanes[usize::from(whom.lane)].extra_of_mut(whom.owner).and_then(|extra| extra.rest.as_mut())
             }
             Scope::Lane => self.lanes[usize::from(whom.lane)].rest.as_mut(),
-            Scope::Exit => self.exit.as_mut(),
+            Scope::Exit => {
+                let exit = self.exit_of(whom.slot);
+                self.roster.exits.rest_mut(exit)
+            }
             Scope::Caller => None,
         };
         place.map(|rest| &mut **rest)
@@ -77,7 +83,8 @@ impl State {
                 }
             }
             Scope::BillingAccount => self.revive_all(),
-            Scope::Lane | Scope::Exit | Scope::Caller => {}
+            Scope::Exit => self.revive_exit(self.exit_of(whom.slot)),
+            Scope::Lane | Scope::Caller => {}
         }
     }
 }

@@ -61,7 +61,8 @@ impl SeatCell {
 pub(super) struct Probes(u8);
 
 impl Probes {
-    const ALL: [Scope; 5] = [Scope::Key, Scope::KeyLane, Scope::Owner, Scope::BillingAccount, Scope::OwnerLane];
+    const ALL: [Scope; 6] =
+        [Scope::Key, Scope::KeyLane, Scope::Owner, Scope::BillingAccount, Scope::OwnerLane, Scope::Exit];
 
     #[inline]
     pub(super) fn is_empty(self) -> bool {

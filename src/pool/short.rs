@@ -33,7 +33,7 @@ impl State {
         if self.always_long {
             return None;
         }
-        if !demand.takes_any() || self.exit.is_some() {
+        if !demand.takes_any() || self.roster.exits.any_rest() {
             return None;
         }
         let lane_at = self.lane(demand.model.as_ref());
@@ -149,7 +149,7 @@ impl State {
             || owner.rest.is_some()
             || owner.account != NO_ACCOUNT
             || lane.rest.is_some()
-            || self.exit.is_some()
+            || self.roster.exits.any_rest()
             || !lane.key_rests.is_empty()
             || lane.has_extra(cell.owner);
         let special = key.removed || key.ramp > 0 || key.parked > 0;

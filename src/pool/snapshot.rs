@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{SharingView, plans::LimitSource, rank::Strategy};
 use crate::{
-    key::{KeyId, Tier},
+    key::{Exit, KeyId, Tier},
     limit::{Limit, Span, Unit},
     verdict::{Scope, VerdictKind},
 };
@@ -68,8 +68,11 @@ pub struct Snapshot {
     /// How sharing owners with other processes stands; none where nothing is shared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sharing: Option<SharingView>,
-    /// A rest of our address or the endpoint.
+    /// A rest of the one exit that all keys go out by: none is used. Where they have several each has its own, in
+    /// [`exits`](Self::exits).
     pub exit_rest: Option<RestView>,
+    /// The ways out of the keys, the usual one first where a key takes it.
+    pub exits: Vec<ExitView>,
     /// Each key.
     pub keys: Vec<KeyView>,
     /// Each lane.
@@ -78,6 +81,18 @@ pub struct Snapshot {
     pub total_memory_bytes: usize,
     /// The same for each key.
     pub bytes_per_key: usize,
+}
+
+/// A way out to the provider.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ExitView {
+    /// Its name; `None`: the usual one, of keys that name none.
+    pub name: Option<Exit>,
+    /// Keys that go out by it.
+    pub keys: usize,
+    /// Its rest: none of those keys is used, and none of them rests for it.
+    pub rest: Option<RestView>,
 }
 
 /// The keys of one priority.
@@ -127,6 +142,9 @@ pub struct KeyView {
     pub share: f64,
     /// Its tier, where one is named.
     pub tier: Option<Tier>,
+    /// The exit that it goes out by; `None`: the usual way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Exit>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Whether it may be used, and if not, why.

@@ -17,7 +17,6 @@ use super::{
     lane_names::LaneNames,
     plans::{Plans, Sources},
     rank::Standing,
-    rest::Rest,
     ring::Ring,
     roster::{KeyCell, Roster},
     seats::Seats,
@@ -55,8 +54,6 @@ pub(super) struct State {
     pub(super) seats: Seats,
     pub(super) waiters: Waiters,
     pub(super) guard: Guard,
-    /// The endpoint's or our address's rest.
-    pub(super) exit: Option<Box<Rest>>,
     pub(super) tally: Tally,
     /// The number of the last start.
     pub(super) seq: u64,
@@ -109,7 +106,6 @@ impl State {
             seats: Seats::default(),
             waiters: Waiters::default(),
             guard: Guard::default(),
-            exit: None,
             tally: Tally::default(),
             seq: 0,
             wall_offset: None,

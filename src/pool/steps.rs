@@ -139,10 +139,7 @@ impl State {
             return;
         }
         let ask = self.ask(demand, now);
-        let upfront = [self.exit.as_ref(), self.lanes[usize::from(ask.lane)].rest.as_ref()];
-        let upfront =
-            upfront.into_iter().flatten().filter(|rest| rest.is_active(now)).max_by_key(|rest| rest.wakes(now));
-        let upfront = upfront.map(|rest| (reason_of(rest), rest.wakes(now)));
+        let upfront = self.rest_of_all(ask.lane, now).map(|rest| (reason_of(rest), rest.wakes(now)));
         let excluded = self.excluded(demand);
         let must = matches!(demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_));
         let wanted = if must { self.wanted(&demand.affinity) } else { Vec::new() };

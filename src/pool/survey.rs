@@ -117,6 +117,7 @@ impl State {
             current_weight: learned * key.ramp_factor(),
             share: f64::from(key.started) / total as f64,
             tier: extra.and_then(|extra| extra.tier.clone()),
+            exit: self.roster.exits.name(key.secret.exit()),
             labels: extra.map(|extra| extra.labels.clone()).unwrap_or_default(),
             state,
             in_flight: key.in_flight,
@@ -136,9 +137,7 @@ impl State {
         let demand = Demand { free: self.lanes[usize::from(lane)].asleep, ..Demand::any_model() };
         let ask = State::ask_in(lane, &demand, now);
         let check = self.check(&ask, slot);
-        let upfront = [self.exit.as_ref(), self.lanes[usize::from(lane)].rest.as_ref()];
-        let rest = upfront.into_iter().flatten().find(|rest| rest.is_active(now));
-        match (check, rest) {
+        match (check, self.rest_of_all(lane, now)) {
             // It will not come back with the others.
             (Check::Out(_), _) | (_, None) => check,
             (Check::Until(_, reason), _) if reason.is_disabled() => check,

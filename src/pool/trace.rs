@@ -4,7 +4,7 @@
 use tracing::{Level, Span, debug, enabled, field, info, span_enabled, warn};
 
 use super::{Event, Granted};
-use crate::verdict::Verdict;
+use crate::{key::Exit, verdict::Verdict};
 
 /// A change of the roster that is told in any case.
 pub(super) const MERGED: &str = "merged";
@@ -22,20 +22,20 @@ pub(super) fn hears_requests() -> bool {
 /// Tells it to whoever subscribes.
 pub(super) fn tell(event: &Event) {
     match event {
-        Event::Rested { key, scope, model, kind, code, limit, rest } => info!(
+        Event::Rested { key, scope, exit, model, kind, code, limit, rest } => info!(
             name: "keypool.rested", target: "tower_keypool::events",
-            %key, scope = scope.word(), model = model.as_deref(), verdict = kind.word(), code = code.as_str(),
+            %key, scope = scope.word(), exit = exit.as_ref().map(Exit::name), model = model.as_deref(), verdict = kind.word(), code = code.as_str(),
             limit = limit.map(|limit| limit.to_string()), limit_amount = limit.and_then(|limit| limit.amount()),
             rest_seconds = rest.as_secs_f64(),
         ),
-        Event::Disabled { key, scope, model, kind, code, advice } => warn!(
+        Event::Disabled { key, scope, exit, model, kind, code, advice } => warn!(
             name: "keypool.disabled", target: "tower_keypool::events",
-            %key, scope = scope.word(), model = model.as_deref(), verdict = kind.word(), code = code.as_str(), advice = advice.as_str(),
+            %key, scope = scope.word(), exit = exit.as_ref().map(Exit::name), model = model.as_deref(), verdict = kind.word(), code = code.as_str(), advice = advice.as_str(),
         ),
         Event::Held { keys } => warn!(name: "keypool.held", target: "tower_keypool::events", keys),
-        Event::Recovered { key, scope, model } => info!(
+        Event::Recovered { key, scope, exit, model } => info!(
             name: "keypool.recovered", target: "tower_keypool::events",
-            %key, scope = scope.word(), model = model.as_deref(),
+            %key, scope = scope.word(), exit = exit.as_ref().map(Exit::name), model = model.as_deref(),
         ),
         Event::Learned { key, model, limit, given } => info!(
             name: "keypool.learned", target: "tower_keypool::events",
@@ -103,6 +103,7 @@ fn begin(granted: &Granted) -> Span {
         target: "tower_keypool::attempt", "keypool.attempt",
         otel.kind = "client",
         key = %granted.key,
+        exit = granted.exit().as_ref().map(Exit::name),
         model = granted.model.as_deref(),
         attempt = granted.particulars.earlier.as_ref().map_or(0, |earlier| earlier.len()) + 1,
         verdict = field::Empty,

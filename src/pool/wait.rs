@@ -226,9 +226,8 @@ impl State {
 
     /// When something may change in a lane by time alone.
     fn next_look(&mut self, lane: u16, now: Now) -> Option<Tick> {
+        let rested = self.rest_of_all(lane, now).map(|rest| rest.wakes(now));
         let held = &mut self.lanes[usize::from(lane)];
-        let resting = [held.rest.as_ref(), self.exit.as_ref()].into_iter().flatten();
-        let rested = resting.filter(|rest| rest.is_active(now)).map(|rest| rest.wakes(now)).max();
         // While all rest nobody's timer matters.
         rested.or_else(|| held.timers.next(&held.cells))
     }

@@ -8,7 +8,7 @@ use crate::{
     pool::{Attempt, Demand, Exhausted, KeyPool, Seat},
     rule::Retry,
     time::Tick,
-    verdict::{Elsewhere, Verdict, VerdictKind},
+    verdict::{Elsewhere, Scope, Until, Verdict, VerdictKind},
 };
 
 /// How far one request has come.
@@ -59,6 +59,16 @@ impl Course {
         }
         let wait = self.wait.saturating_sub(spent);
         let for_a_key = left.map_or(wait, |left| left.min(wait));
+        // The way out rests: a key with another one may serve at once, and that is no retry of the provider's fault.
+        let by_another = verdict.scope_of() == Scope::Exit && verdict.until_of() != Until::Now;
+        if by_another && pool.has_several_exits() {
+            if let Some(lease) = pool.lease_now(&demand) {
+                return Step::Again(NextLease::held(lease, Duration::ZERO));
+            }
+            if verdict.elsewhere_of() == Elsewhere::No {
+                return seek(pool, demand, Duration::ZERO, for_a_key);
+            }
+        }
         match verdict.elsewhere_of() {
             Elsewhere::No | Elsewhere::OtherModel => Step::Stop,
             Elsewhere::OtherKey if pool.is_settled(demand.particulars.earlier.as_deref().unwrap_or_default()) => {

@@ -30,12 +30,15 @@ pub(super) fn prepare(
     Ok(())
 }
 
-/// Puts the key in the place of the caller's credentials.
+/// Puts the key in the place of the caller's credentials, and says by which exit it goes out, where it has one.
 ///
 /// # Errors
 /// Refused, when this head cannot carry a key.
 #[inline]
 pub(super) fn equip(head: &mut Parts, granted: &Granted) -> Result<(), Error> {
+    if let Some(exit) = granted.exit() {
+        head.extensions.insert(exit);
+    }
     let provider = granted.pool.provider();
     provider.rekey(head, &granted.secret).map_err(|reason| Error::new(Kind::Refused(reason)).with_provider(provider))
 }

@@ -71,6 +71,12 @@ pub trait Store: Send + Sync + 'static {
         false
     }
 
+    /// Whether processes of several machines work on it. What the provider says of a machine's own address is then neither
+    /// kept nor told to others.
+    fn spans_machines(&self) -> bool {
+        false
+    }
+
     /// Use by key and lane of the days `from` to `to` (dates such as `2026-06-15`, both included), in the order of day,
     /// key and lane.
     ///

@@ -36,6 +36,9 @@ pub struct KeySettings {
     /// Who pays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub billing_account: Option<String>,
+    /// The exit that its requests go out by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit: Option<String>,
     /// Requests in flight at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_concurrent: Option<u16>,

@@ -19,7 +19,8 @@ impl Verdict {
     /// Whether nothing was sent at all: no connection stood, or the caller's body failed before its first byte. The
     /// request then counts against no limit. A provider's own word is never taken for it.
     pub fn is_unsent(&self) -> bool {
-        self.status.is_none() && (self.code == transport::CONNECT || self.code == transport::UNSENT_BODY)
+        let before = [transport::CONNECT, transport::UNSENT_BODY, transport::EXIT];
+        self.status.is_none() && before.iter().any(|code| self.code == *code)
     }
 
     /// Whether its connection ended before any byte of an answer.

@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, io};
 
 use super::{Elsewhere, Scope, Until, Verdict, VerdictKind};
-use crate::body_error::BodyError;
+use crate::{body_error::BodyError, key::ExitError};
 
 /// The code of an error before anything was sent.
 pub(super) const CONNECT: &str = "connect";
@@ -11,15 +11,20 @@ pub(super) const CONNECT: &str = "connect";
 pub(super) const CLOSED: &str = "closed";
 /// The code of a caller's body that failed.
 const BODY: &str = "body";
+/// The code of an exit that lets nothing out.
+pub(super) const EXIT: &str = "exit";
 /// The same before its first byte.
 pub(super) const UNSENT_BODY: &str = "unsent body";
 
 /// Judges an error of the transport by walking its sources.
 ///
-/// Codes: `connect` (nothing was sent), `closed` (the connection ended before any answer, as one does that lay idle for
+/// Codes: `connect` (nothing was sent), `exit` (nothing was sent, since the [exit](crate::ExitError) failed), `closed` (the connection ended before any answer, as one does that lay idle for
 /// too long), `timeout`, `broken` (it ended later) and `transport`; `body` and `unsent body` (none of it was sent) are
 /// the caller's own fault.
 pub fn judge_error(error: &(dyn StdError + 'static)) -> Verdict {
+    if let Some(exit) = exit_among(error) {
+        return of_exit(exit);
+    }
     let mut next = Some(error);
     let mut code = "transport";
     let mut sending = false;
@@ -64,6 +69,32 @@ fn of_body(error: &BodyError) -> Verdict {
         "The body of the request ended early: send it again, whole."
     };
     Verdict::new(VerdictKind::CallerFault).code(if error.is_unsent() { UNSENT_BODY } else { BODY }).advice(advice)
+}
+
+/// The exit that failed: it stands behind a client's own word, which says no more than that there is no connection.
+fn exit_among<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a ExitError> {
+    let mut next = Some(error);
+    while let Some(current) = next {
+        // What an error of the system holds it does not call its source.
+        let inner = current.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(exit) = current.downcast_ref().or_else(|| inner?.downcast_ref()) {
+            return Some(exit);
+        }
+        next = current.source();
+    }
+    None
+}
+
+/// The way out failed: it rests, and another key may have another one.
+fn of_exit(error: &ExitError) -> Verdict {
+    let advice =
+        format!("The exit {} lets nothing out: see the error's source, and its proxy or address.", error.exit());
+    Verdict::new(VerdictKind::Transient)
+        .scope(Scope::Exit)
+        .until(Until::Backoff)
+        .elsewhere(Elsewhere::AfterPause)
+        .code(EXIT)
+        .advice(advice)
 }
 
 fn of_io(error: &io::Error) -> Option<&'static str> {

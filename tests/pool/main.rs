@@ -6,6 +6,7 @@ mod days;
 mod demands;
 mod events;
 mod evidence;
+mod exits;
 mod guard;
 mod lanes;
 mod learning;

@@ -57,6 +57,49 @@ fn an_owner_that_rests_in_one_rests_in_all() {
 }
 
 #[test]
+fn a_refused_address_is_the_machines_own_and_a_refused_proxy_everybodys() {
+    paused().block_on(async {
+        for apart in [false, true] {
+            let host = Host::new(true);
+            let make = || {
+                let keys = [key(0), key(1).exit("address"), key(2).exit("proxy"), key(3).exit("fine")];
+                KeyPool::builder(tower_keypool::Gemini::new()).keys(keys).same_exits(["proxy"])
+            };
+            let line = |name: &str| {
+                let mut line = host.line(name, 1);
+                line.apart = apart;
+                line
+            };
+            let open = async |name: &str| host.open(&line(name), make(), |sharing| sharing).await.expect("a pool");
+            let (one, other) = (open("one").await, open("other").await);
+            for n in 0..3 {
+                let owner = tower_keypool::Affinity::MustOwner(format!("project-{n}").into());
+                let lease = one.acquire(wait().affinity(owner)).await.expect("it is ready");
+                lease.settle(&Verdict::new(VerdictKind::Blocked));
+            }
+            pass(5.0).await;
+            let resting = |pool: &KeyPool| -> Vec<Option<String>> {
+                let exits = pool.snapshot().exits.into_iter().filter(|exit| exit.rest.is_some());
+                let mut names: Vec<_> = exits.map(|exit| exit.name.map(|name| name.to_string())).collect();
+                names.sort();
+                names
+            };
+            let (usual, address, proxy) = (None, Some("address".to_owned()), Some("proxy".to_owned()));
+            let all = [usual, address, proxy.clone()];
+            assert_eq!(resting(&one), all);
+            let heard: &[_] = if apart { &[proxy] } else { &all };
+            assert_eq!(resting(&other), heard, "on machines of their own: {apart}");
+            // So does whoever begins later, by what is kept.
+            one.shutdown().await;
+            other.shutdown().await;
+            let third = open("third").await;
+            pass(2.0).await;
+            assert_eq!(resting(&third), heard, "kept: {apart}");
+        }
+    });
+}
+
+#[test]
 fn a_key_that_failed_in_one_comes_back_with_a_part_of_its_load_in_all() {
     paused().block_on(async {
         let host = Host::new(true);

@@ -39,6 +39,8 @@ pub(crate) struct Line {
     holder: HolderId,
     life: u64,
     way: Arc<AtomicU8>,
+    /// It stands on a machine of its own.
+    pub(crate) apart: bool,
 }
 
 impl Line {
@@ -102,6 +104,10 @@ impl Store for Line {
 
     fn takes_started(&self) -> bool {
         true
+    }
+
+    fn spans_machines(&self) -> bool {
+        self.apart
     }
 
     fn usage(&self, from: &str, to: &str) -> impl Future<Output = Result<Vec<UsageRecord>, StoreError>> + Send {
@@ -173,6 +179,7 @@ impl Host {
             holder: HolderId::new(name, life),
             life,
             way: Arc::default(),
+            apart: false,
         }
     }
 

@@ -2,7 +2,9 @@
 
 mod arrived;
 mod bell;
+mod commands;
 mod dial;
+mod door;
 mod error;
 mod line;
 mod roots;
@@ -11,6 +13,7 @@ mod sockets;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod ways;
 
 use std::{
     fmt,
@@ -33,11 +36,14 @@ use crate::{
 };
 
 pub use arrived::Arrived;
+pub use commands::Calls;
 use dial::Dial;
 pub use error::Error;
 pub use roots::{Roots, RootsError};
 pub use sockets::{InPlaceOfKey, Sockets};
 use upstream::Upstream;
+use ways::ByExit;
+pub use ways::{NoProxy, Proxy, WayOut, WaysOut};
 
 /// Whoever asks takes trailers: a provider that speaks HTTP/1.1 sends none unless it is told so.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +55,7 @@ type Sending = Box<ReplayBody<Outgoing>>;
 /// Requests to one provider, behind one pointer: every layer clones what is below it.
 #[derive(Clone)]
 pub struct Client {
-    upstream: Arc<Upstream<Sending>>,
+    upstreams: Arc<ByExit<Arc<Upstream<Sending>>>>,
     place: Arc<Place>,
     traffic: Arc<Traffic>,
 }
@@ -71,7 +77,9 @@ impl Place {
     fn root(&self) -> Uri {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
+        // A proxy is told the port, and would take a wrong one for the usual one.
+        let authority = format!("{}:{}", self.authority.host(), self.port(&self.authority));
+        parts.authority = Some(authority.parse().expect("so it was before"));
         parts.path_and_query = Some(PathAndQuery::from_static("/"));
         Uri::from_parts(parts).expect("it is whole")
     }
@@ -116,10 +124,21 @@ impl Client {
 
     /// The same, with these roots of trust.
     pub fn trusting(base: &Base, roots: Roots) -> Self {
+        Self::through(base, &roots, &WaysOut::default())
+    }
+
+    /// The same, which sends requests whose key has an exit out by that, over connections of its own.
+    pub fn through(base: &Base, roots: &Roots, ways: &WaysOut) -> Self {
         let place = Place::of(base);
-        let dial = Dial::new(place.root(), roots);
-        let upstream = Upstream::new(dial, place.scheme.clone(), place.authority.clone(), place.host());
-        Self { upstream: Arc::new(upstream), place: Arc::new(place), traffic: Arc::new(Traffic::new(Clock::system())) }
+        let upstreams = ByExit::of(ways, |way| {
+            let dial = Dial::new(place.root(), roots.clone(), way);
+            Arc::new(Upstream::new(dial, place.scheme.clone(), place.authority.clone(), place.host()))
+        });
+        Self {
+            upstreams: Arc::new(upstreams),
+            place: Arc::new(place),
+            traffic: Arc::new(Traffic::new(Clock::system())),
+        }
     }
 
     /// Counts its attempts, and how long they take, in `traffic`.
@@ -148,11 +167,14 @@ impl Service<Request<ReplayBody<Outgoing>>> for Client {
         let target = std::mem::take(request.uri_mut()).into_parts().path_and_query;
         *request.uri_mut() = target.map_or_else(Uri::default, Uri::from);
         *request.version_mut() = Version::HTTP_11;
+        let upstream = match self.upstreams.take(request.extensions_mut()) {
+            Ok(upstream) => Arc::clone(upstream),
+            Err(error) => return Answer { response: Box::pin(std::future::ready(Err(Error::connect(error)))), sent },
+        };
         if request.extensions_mut().remove::<TakesTrailers>().is_some() {
             request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
             request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("te"));
         }
-        let upstream = Arc::clone(&self.upstream);
         Answer { response: Box::pin(upstream.answer(request.map(Box::new))), sent }
     }
 }

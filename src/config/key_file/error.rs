@@ -79,7 +79,7 @@ impl fmt::Display for LineError {
             Self::UnknownOption(n) => {
                 return write!(
                     f,
-                    "word {n} is no option; known are id tier priority weight owner billing_account rpm tpm rpd \
+                    "word {n} is no option; known are id tier priority weight owner exit billing_account rpm tpm rpd \
                      concurrent interval zone source label, each as name=value"
                 );
             }
@@ -90,7 +90,7 @@ impl fmt::Display for LineError {
                 return write!(
                     f,
                     "nothing reads field {n} of the object; known are key, id, tier, priority, weight, owner, \
-                     billing_account, rpm, tpm, rpd, concurrent, interval, zone, source, label, labels"
+                     exit, billing_account, rpm, tpm, rpd, concurrent, interval, zone, source, label, labels"
                 );
             }
             Self::OpenQuote => "a quote is opened and not closed",

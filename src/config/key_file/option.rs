@@ -8,16 +8,18 @@ use crate::{
         scalar::Scalar,
         wording,
     },
+    key::Exit,
     limit::{Limit, Span, Unit},
 };
 
 /// Every option but `label`, which may stand there several times.
-const ONCE: [&str; 14] = [
+const ONCE: [&str; 15] = [
     "id",
     "tier",
     "priority",
     "weight",
     "owner",
+    "exit",
     "rpm",
     "tpm",
     "rpd",
@@ -76,6 +78,8 @@ pub(super) fn set(spec: &mut KeySpec, option: &'static str, value: &str) -> Resu
     match option {
         "id" => spec.id = Some(shown(value, &spec.secret).ok_or(wrong(NAME))?),
         "owner" => spec.owner = Some(shown(value, &spec.secret).ok_or(wrong(NAME))?),
+        "exit" if !Exit::is_valid(value) => return Err(wrong(EXIT)),
+        "exit" => spec.exit = Some(value.to_owned()),
         "billing_account" => spec.billing_account = Some(shown(value, &spec.secret).ok_or(wrong(NAME))?),
         "source" => {
             let source = shown(value, &spec.secret).ok_or(wrong(NAME))?;
@@ -112,6 +116,7 @@ pub(super) fn set(spec: &mut KeySpec, option: &'static str, value: &str) -> Resu
 }
 
 const NAME: &str = "1 to 64 visible characters that are not a key, since names are shown";
+const EXIT: &str = "1 to 64 of A-Z a-z 0-9 . _ -";
 const AMOUNT: &str = "a whole number from 0 to 1000000000000";
 
 /// A name that will be printed: short, and not the secret or a part or form of one.

@@ -51,7 +51,7 @@ impl Kept {
     pub(super) fn pass_on(mut self, pool: &KeyPool, next: KeyPoolBuilder) -> Result<(), TestCaseError> {
         self.write(pool);
         self.0.apply(&Batch { run: Some(crate::store::Run::Ended), ..Batch::default() });
-        let opened = Opened { image: self.0, written: None, share: None, sharing: None };
+        let opened = Opened { image: self.0, spans_machines: false, written: None, share: None, sharing: None };
         let next = next.assemble(Some(opened)).expect("a pool");
         let (was, is) = (pool.snapshot(), next.snapshot());
         let (were, are) = (rests(&was), rests(&is));

@@ -13,6 +13,7 @@ impl Roster {
         let cell = &mut self.keys[slot as usize];
         cell.removed = true;
         self.owners[cell.owner as usize].keys -= 1;
+        self.exits.leave(cell.secret.exit());
         self.parted.push_back(slot);
     }
 
@@ -32,6 +33,7 @@ impl Roster {
         let cell = &mut self.keys[slot as usize];
         cell.removed = false;
         self.owners[cell.owner as usize].keys += 1;
+        self.exits.join(cell.secret.exit());
         if cell.id != id {
             self.rename(vec![(slot, id)]);
         }

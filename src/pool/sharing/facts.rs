@@ -11,6 +11,7 @@ use super::names;
 use crate::{
     limit::Limits,
     pool::{
+        exits::USUAL,
         journal::Unit,
         recall::as_rest,
         roster::NO_ACCOUNT,
@@ -335,7 +336,13 @@ impl State {
                 let account = self.roster.owners[owner as usize].account;
                 account != NO_ACCOUNT && *self.roster.accounts[account as usize].name == *id.whom
             })?,
-            Scope::Lane | Scope::Exit => self.roster.slots().next()?,
+            Scope::Lane => self.roster.slots().next()?,
+            Scope::Exit => {
+                let exit = if id.whom.is_empty() { USUAL } else { self.roster.exits.find(&id.whom)? };
+                // What was met at another machine's address says nothing of this one's.
+                self.exit_told(exit)?;
+                self.roster.slots().find(|slot| self.exit_of(*slot) == exit)?
+            }
             Scope::Caller => return None,
         };
         Some(Whom { scope: id.scope, slot, owner: self.roster.keys[slot as usize].owner, lane })

@@ -29,6 +29,6 @@ impl State {
         }
         self.recall_followers(now);
         self.reopen_lanes(now);
-        self.recall_exit(now);
+        self.recall_exits(now);
     }
 }

@@ -160,6 +160,10 @@ impl Store for SharedRedis {
         true
     }
 
+    fn spans_machines(&self) -> bool {
+        true
+    }
+
     async fn usage(&self, from: &str, to: &str) -> Result<Vec<UsageRecord>, StoreError> {
         self.redis.usage(from, to).await
     }

@@ -40,7 +40,7 @@ impl Admin {
         let called = |spec: &&KeySpec| spec.key().key_id().to_string() == typed;
         let spec = scene.loaded.keys.keys.iter().find(called).ok_or_else(unknown)?;
         let provider = Arc::clone(&scene.loaded.provider);
-        let client = Client::trusting(provider.base(), scene.loaded.roots.clone());
+        let client = Client::through(provider.base(), &scene.loaded.roots, &scene.loaded.exits.ways);
         // A pool of its own: a key that rests is asked all the same, and no count or rest comes of it.
         let alone = KeyPool::builder_for(provider).key(spec.key()).build();
         let alone = alone.map_err(|error| Fault::wrong(error.to_string()))?;

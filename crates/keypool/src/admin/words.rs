@@ -61,6 +61,8 @@ pub(super) struct Said {
     weight: Word<f32>,
     /// Who owns the quota: keys of one owner share limits and rests.
     owner: Word<String>,
+    /// The exit that its requests go out by.
+    exit: Word<String>,
     /// Who pays.
     billing_account: Word<String>,
     /// Where it is from, in your own words.
@@ -140,6 +142,7 @@ impl Said {
         say("priority", self.priority.text());
         say("weight", self.weight.text());
         say("owner", self.owner);
+        say("exit", self.exit);
         say("billing_account", self.billing_account);
         say("source", self.source);
         say("concurrent", self.concurrent.text());

@@ -8,7 +8,7 @@ use std::{
 use tower_keypool::{Clock, KeyPool, KeyPoolService};
 
 use crate::{
-    client::{Client, Roots},
+    client::{Client, Roots, WaysOut},
     config::{Loaded, ProviderName},
     gateway::{beside::Beside, dialect::Dialect},
     stack,
@@ -24,9 +24,10 @@ pub(super) struct Pools {
 }
 
 struct Held {
-    /// Whose, where, and whom it trusts: another one needs another pool.
+    /// Whose, where, whom it trusts, and its ways out: another one needs another pool.
     place: (ProviderName, String),
     roots: Roots,
+    ways: WaysOut,
     pool: KeyPool,
     client: Client,
 }
@@ -48,7 +49,9 @@ impl Pools {
         for beside in &loaded.beside {
             let base = beside.provider.base();
             let place = (beside.kind, base.to_string());
-            let kept = before.remove(&beside.name).filter(|held| held.place == place && held.roots == loaded.roots);
+            let kept = before
+                .remove(&beside.name)
+                .filter(|held| held.place == place && held.roots == loaded.roots && held.ways == loaded.exits.ways);
             let (pool, made) = match &kept {
                 Some(held) => (Some(held.pool.clone()), held.pool.reconfigure(beside.builder()).map(drop)),
                 None => match beside.builder().clock(self.clock.clone()).build() {
@@ -62,7 +65,7 @@ impl Pools {
             let Some(pool) = pool else { continue };
             pool.bound_waiting(loaded.waiting().most);
             let client = kept.map_or_else(
-                || Client::trusting(base, loaded.roots.clone()).counting(&self.traffic),
+                || Client::through(base, &loaded.roots, &loaded.exits.ways).counting(&self.traffic),
                 |held| held.client,
             );
             let settings = beside.settings();
@@ -76,8 +79,8 @@ impl Pools {
                 models: beside.models.clone(),
                 stack: stack::stack_over(&pool, settings.fallback(), settings.retry(), client.clone()),
             });
-            let roots = loaded.roots.clone();
-            self.held.insert(beside.name.clone(), Held { place, roots, pool, client });
+            let (roots, ways) = (loaded.roots.clone(), loaded.exits.ways.clone());
+            self.held.insert(beside.name.clone(), Held { place, roots, ways, pool, client });
         }
         standing
     }

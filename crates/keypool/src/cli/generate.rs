@@ -20,6 +20,7 @@ use super::{
     source::{self, Source},
 };
 use crate::{
+    client::Calls,
     config::{Loaded, ProviderName},
     telemetry::{plain, plain_text},
 };
@@ -176,7 +177,7 @@ fn client(loaded: &Loaded, pool: &KeyPool) -> Client {
     let settings = loaded.config.pool();
     Client::builder(pool)
         .timeout(loaded.config.batch.timeout.0)
-        .roots(loaded.roots.store())
+        .transport(Calls::new(&loaded.roots, &loaded.exits.ways))
         .fallback(settings.fallback())
         // Where no key is left, what is said is when to come back.
         .retry(settings.retry().exhausted_instead(true))

@@ -25,6 +25,10 @@ pub(super) struct Options {
     #[arg(long, value_name = "NAME")]
     owner: Option<String>,
 
+    /// The exit that its requests go out by, which [exits.NAME] of the configuration describes
+    #[arg(long, value_name = "NAME")]
+    exit: Option<String>,
+
     /// The account that pays; owners that share one run dry together
     #[arg(long, value_name = "NAME")]
     billing_account: Option<String>,
@@ -73,6 +77,7 @@ impl Options {
             ("priority", &self.priority),
             ("weight", &self.weight),
             ("owner", &self.owner),
+            ("exit", &self.exit),
             ("billing_account", &self.billing_account),
             ("source", &self.source),
             ("rpm", &self.rpm),

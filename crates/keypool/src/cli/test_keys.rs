@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Failure, say, say_json, serve, source::Source, table::Columns};
 use crate::{
+    client::Calls,
     config::{Loaded, count},
     database::{Site, Stored},
     edits,
@@ -99,7 +100,8 @@ impl TestKeys {
             retry_delay: Duration::from_secs_f64(self.retry_delay),
             model: self.model.clone().or_else(|| loaded.config.batch.model.clone()),
         };
-        let found = runtime.block_on(examine::examine(asked, &loaded.roots, &manner));
+        let calls = Calls::new(&loaded.roots, &loaded.exits.ways);
+        let found = runtime.block_on(examine::examine(asked, &calls, &manner));
         let fixed = if self.fix { Some(self.fix(&loaded, &found)?) } else { None };
         if self.json {
             say_json(&told(&found, &off, fixed.as_ref()));

@@ -1,26 +1,23 @@
 //! Making connections.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc};
 
 use http::Uri;
 use http_body::Body;
 use hyper::client::conn::{http1, http2};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::{
-    client::legacy::connect::{Connection, HttpConnector},
+    client::legacy::connect::Connection,
     rt::{TokioExecutor, TokioTimer},
 };
 use tokio::sync::Notify;
 use tower::Service;
-use tower_keypool::BoxError;
+use tower_keypool::{BoxError, Exit};
 
-use super::{Error, Roots, line::Line};
-
-/// A connection that is not there by then goes to another address, or another attempt.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+use super::{Error, Roots, door::Door, line::Line, ways::WayOut};
 
 /// Bytes to the provider and back, over TLS or not.
-pub(super) type Stream = <HttpsConnector<HttpConnector> as Service<Uri>>::Response;
+pub(super) type Stream = <HttpsConnector<Door> as Service<Uri>>::Response;
 
 /// What carries a request.
 pub(super) enum Carrier<B: Body + 'static> {
@@ -33,35 +30,19 @@ pub(super) enum Carrier<B: Body + 'static> {
 /// Connects to one place.
 #[derive(Debug)]
 pub(super) struct Dial {
-    connector: HttpsConnector<HttpConnector>,
+    connector: HttpsConnector<Door>,
     place: Uri,
 }
 
 impl Dial {
-    /// To `place`, which has a scheme and an authority.
-    pub(super) fn new(place: Uri, roots: Roots) -> Self {
-        Self::with(place, roots, true)
+    /// To `place`, which has a scheme, a host and a port, by a way out.
+    pub(super) fn new(place: Uri, roots: Roots, way: Option<(Exit, &WayOut)>) -> Self {
+        Self { connector: Door::new(way).secured(roots, true), place }
     }
 
     /// The same, by HTTP/1.1 alone.
-    pub(super) fn of_http1(place: Uri, roots: Roots) -> Self {
-        Self::with(place, roots, false)
-    }
-
-    fn with(place: Uri, roots: Roots, any_version: bool) -> Self {
-        let mut http = HttpConnector::new();
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        http.set_keepalive(Some(Duration::from_secs(60)));
-        // The TLS connector above it decides on the scheme.
-        http.enforce_http(false);
-        let builder = HttpsConnectorBuilder::new().with_tls_config(roots.into_config()).https_or_http();
-        let connector = if any_version {
-            builder.enable_all_versions().wrap_connector(http)
-        } else {
-            builder.enable_http1().wrap_connector(http)
-        };
-        Self { connector, place }
+    pub(super) fn of_http1(place: Uri, roots: Roots, way: Option<(Exit, &WayOut)>) -> Self {
+        Self { connector: Door::new(way).secured(roots, false), place }
     }
 
     /// One more way for bytes there and back.

@@ -13,7 +13,7 @@ use hyper::{body::Incoming, client::conn::http1};
 use tower::Service;
 use tower_keypool::{Base, Clock, ReplayBody};
 
-use super::{Error, Place, Roots, dial::Dial};
+use super::{Error, Place, Roots, WaysOut, dial::Dial, ways::ByExit};
 use crate::{
     outgoing::Outgoing,
     status::{Sent, Traffic},
@@ -26,7 +26,7 @@ pub struct InPlaceOfKey(pub HeaderValue);
 /// Opens sockets to one provider. A cheap handle.
 #[derive(Clone)]
 pub struct Sockets {
-    dial: Arc<Dial>,
+    dials: Arc<ByExit<Dial>>,
     place: Arc<Place>,
     traffic: Arc<Traffic>,
 }
@@ -34,9 +34,14 @@ pub struct Sockets {
 impl Sockets {
     /// To the provider at `base`, with these roots of trust.
     pub fn trusting(base: &Base, roots: Roots) -> Self {
+        Self::through(base, &roots, &WaysOut::default())
+    }
+
+    /// The same, each by the exit of its key.
+    pub fn through(base: &Base, roots: &Roots, ways: &WaysOut) -> Self {
         let place = Place::of(base);
-        let dial = Dial::of_http1(place.root(), roots);
-        Self { dial: Arc::new(dial), place: Arc::new(place), traffic: Arc::new(Traffic::new(Clock::system())) }
+        let dials = ByExit::of(ways, |way| Dial::of_http1(place.root(), roots.clone(), way));
+        Self { dials: Arc::new(dials), place: Arc::new(place), traffic: Arc::new(Traffic::new(Clock::system())) }
     }
 
     /// Counts its attempts in `traffic`.
@@ -75,7 +80,10 @@ impl Service<Request<ReplayBody<Outgoing>>> for Sockets {
             request.headers_mut().insert(header::AUTHORIZATION, token);
         }
         request.headers_mut().insert(header::HOST, self.place.host());
-        let connecting = self.dial.stream();
+        let connecting = match self.dials.take(request.extensions_mut()) {
+            Ok(dial) => dial.stream(),
+            Err(error) => return Box::pin(std::future::ready(Err(Error::connect(error)))),
+        };
         Box::pin(async move {
             let answer = async {
                 let stream = connecting.await?;

@@ -60,7 +60,7 @@ struct Provider {
 }
 
 fn dial(authority: &str) -> Dial {
-    Dial::new(format!("http://{authority}/").parse().unwrap(), Roots::mozilla())
+    Dial::new(format!("http://{authority}/").parse().unwrap(), Roots::mozilla(), None)
 }
 
 impl Provider {

@@ -13,10 +13,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tower_keypool::{
     KeyPoolBuilder, Provider,
-    config::{Document, Environment, KeyEntry, KeySet, PoolConfig},
+    config::{Document, Environment, KeyEntry, KeySet, PoolConfig, Problem},
 };
 
-use super::{Config, ProviderName, loaded::provider_at};
+use super::{Config, Exits, ProviderName, outside::provider_at};
 
 /// A provider beside the one of the gateway, with keys and a pool of its own. Requests go to it by path (/to/NAME/v1/…), or,
 /// where the gateway is for Gemini, by the model that they ask for.
@@ -50,6 +50,7 @@ pub struct Beside {
     pub models: Vec<String>,
     keys: KeySet,
     settings: PoolConfig,
+    same_exits: Vec<String>,
 }
 
 impl fmt::Debug for Beside {
@@ -61,7 +62,8 @@ impl fmt::Debug for Beside {
 impl Beside {
     /// What makes its pool: all settings are those of the gateway's own, but keys and limits.
     pub fn builder(&self) -> KeyPoolBuilder {
-        self.settings.builder_for(Arc::clone(&self.provider)).keys(self.keys.keys())
+        let builder = self.settings.builder_for(Arc::clone(&self.provider)).keys(self.keys.keys());
+        builder.same_exits(self.same_exits.iter().map(String::as_str))
     }
 
     /// Its keys.
@@ -78,9 +80,10 @@ impl Beside {
 /// All of them. What is wrong is noted.
 pub(super) fn resolve(
     config: &Config,
+    exits: &Exits,
     document: &mut Document<'_>,
     (folder, environment, not_keys): (&Path, &Environment, &[&str]),
-    files: &mut BTreeSet<PathBuf>,
+    (files, problems): (&mut BTreeSet<PathBuf>, &mut Vec<Problem>),
 ) -> Vec<Beside> {
     let mut names = BTreeSet::new();
     let mut resolved = Vec::new();
@@ -110,13 +113,16 @@ pub(super) fn resolve(
         sources.extend(settings.files_at(&at("key_files"), document, folder, not_keys));
         files.extend(settings.key_paths_at(&at("key_files"), document, folder));
         files.extend(entry.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));
-        let keys = KeySet::unite(sources);
+        problems.extend(exits.problems(&sources));
+        let mut keys = KeySet::unite(sources);
+        exits.give(&mut keys);
         if keys.is_empty() {
             document.problem(&format!("providers[{n}]"), "it has no key: name some by keys or key_files");
         }
         let provider = provider_at(entry.kind, entry.upstream.as_deref(), &at("upstream"), document);
         let (name, kind, models) = (entry.name.clone(), entry.kind, entry.models.clone());
-        resolved.push(Beside { name, kind, provider, models, keys, settings });
+        let same_exits = exits.ways.same_everywhere().map(str::to_owned).collect();
+        resolved.push(Beside { name, kind, provider, models, keys, settings, same_exits });
     }
     resolved
 }

@@ -9,7 +9,7 @@ use tower_keypool::config::{Document, Environment, Origin, Problem, SecretText, 
 
 use super::{
     GatewaySection,
-    loaded::{UNREAD, secret_of},
+    outside::{UNREAD, secret_of},
 };
 use crate::gateway::tls::Certified;
 

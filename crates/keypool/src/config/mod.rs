@@ -6,9 +6,12 @@ mod batch;
 mod begun;
 mod beside;
 mod certificate;
+mod exits;
 mod find;
+mod inputs;
 mod known;
 mod loaded;
+mod outside;
 mod sections;
 mod show;
 mod store;
@@ -24,8 +27,10 @@ pub use admin::{AdminSection, Administration};
 pub use batch::BatchSection;
 pub use begun::Begun;
 pub use beside::{Beside, ProviderEntry};
-use loaded::secret_of;
-pub use loaded::{Inputs, Loaded};
+pub use exits::{ExitEntry, Exits};
+pub use inputs::Inputs;
+pub use loaded::Loaded;
+use outside::secret_of;
 pub use sections::{
     CacheAffinity, CompatMode, Config, GatewaySection, Level, LogFormat, LogSection, ProviderName, UnknownNames,
 };

@@ -2,7 +2,7 @@
 
 #![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use super::ProviderEntry;
 use schemars::JsonSchema;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tower_keypool::config::{Interval, KeyEntry, LimitsSection, ModelEntry, PoolConfig, PoolSection};
 use tower_keypool::config::{RestsSection, RetrySection, SecretText, StoreSection, Whole};
 
-use super::{AdminSection, BatchSection, TenantEntry};
+use super::{AdminSection, BatchSection, ExitEntry, TenantEntry};
 
 /// All of `keypool.toml`. Every setting is optional.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +30,9 @@ pub struct Config {
     pub limits: LimitsSection,
     /// What `keypool serve` listens on, and where it sends to.
     pub gateway: GatewaySection,
+    /// Ways out to the provider, by name: proxies, or addresses of this machine. Keys name theirs (exit = "NAME"); others go
+    /// out the usual way, and no proxy is taken from the environment.
+    pub exits: BTreeMap<String, ExitEntry>,
     /// Providers beside that of the gateway, each with keys of its own.
     pub providers: Vec<ProviderEntry>,
     /// Who may ask beside whoever has the gateway's one token.

@@ -112,6 +112,7 @@ fn key_json(spec: &KeySpec) -> Value {
         "weight": spec.weight.unwrap_or(1.0),
         "owner": spec.owner,
         "billing_account": spec.billing_account,
+        "exit": spec.exit,
         "max_concurrent_requests": spec.max_concurrent,
         "min_interval": spec.min_interval.map(Interval::<0>),
         "zone": spec.zone,
@@ -138,7 +139,12 @@ impl fmt::Display for Line<'_> {
         if let Some(weight) = spec.weight {
             write!(f, ", weight {weight}")?;
         }
-        for (what, name) in [("owner", &spec.owner), ("billing account", &spec.billing_account), ("zone", &spec.zone)] {
+        for (what, name) in [
+            ("owner", &spec.owner),
+            ("billing account", &spec.billing_account),
+            ("exit", &spec.exit),
+            ("zone", &spec.zone),
+        ] {
             if let Some(name) = name {
                 write!(f, ", {what} {name}")?;
             }

@@ -267,6 +267,7 @@ fn forget(said: &mut KeySettings, name: &str) -> Result<(), WrongWord> {
         "weight" => said.weight = None,
         "owner" => said.owner = None,
         "billing_account" => said.billing_account = None,
+        "exit" => said.exit = None,
         "source" => drop(said.labels.remove("source")),
         "label" | "labels" => said.labels.retain(|name, _| name == "source"),
         "limits" => said.limits.clear(),
@@ -276,7 +277,7 @@ fn forget(said: &mut KeySettings, name: &str) -> Result<(), WrongWord> {
         _ => {
             return Err(WrongWord {
                 name: "unset",
-                why: "expected names among tier priority weight owner billing_account source label limits concurrent \
+                why: "expected names among tier priority weight owner exit billing_account source label limits concurrent \
                       interval zone"
                     .to_owned(),
             });

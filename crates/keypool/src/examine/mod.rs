@@ -11,7 +11,7 @@ use tower_keypool::{Provider, config::KeySpec};
 pub use finding::{Finding, Standing};
 use question::{Asking, Question};
 
-use crate::client::Roots;
+use crate::client::Calls;
 
 /// So many keys of one provider are asked at a time.
 const AT_ONCE: usize = 4;
@@ -47,11 +47,11 @@ impl std::fmt::Debug for Group {
 }
 
 /// Asks all of them: some of a provider at a time, keys of one owner one after the other. In the order in which they came.
-pub async fn examine(groups: Vec<Group>, roots: &Roots, manner: &Manner) -> Vec<Finding> {
+pub async fn examine(groups: Vec<Group>, calls: &Calls, manner: &Manner) -> Vec<Finding> {
     let mut under_way = JoinSet::new();
     let mut place = 0;
     for group in groups {
-        let question = Arc::new(Question::new(&group, roots, manner.clone(), PATIENCE));
+        let question = Arc::new(Question::new(&group, calls, manner.clone(), PATIENCE));
         let turns = Arc::new(Semaphore::new(AT_ONCE));
         for keys in by_owner(group.keys, &mut place) {
             let (question, turns) = (Arc::clone(&question), Arc::clone(&turns));

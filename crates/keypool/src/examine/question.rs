@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tower_keypool::{BoxError, Clock, KeyPool, Retry, ServedBy, Verdict, VerdictKind, config::KeySpec};
 
 use super::{Finding, Group, Manner, Standing};
-use crate::client::Roots;
+use crate::client::Calls;
 
 /// A list of models is no longer than this.
 const LONGEST: usize = 8 << 20;
@@ -30,7 +30,7 @@ pub(super) struct Question {
 }
 
 impl Question {
-    pub(super) fn new(group: &Group, roots: &Roots, manner: Manner, patience: Duration) -> Self {
+    pub(super) fn new(group: &Group, calls: &Calls, manner: Manner, patience: Duration) -> Self {
         let at_root = group.provider.base().path().is_empty();
         let (list, counts) = match group.provider.name() {
             "gemini" => ("/v1beta/models?pageSize=1000", true),
@@ -40,7 +40,7 @@ impl Question {
         };
         // Connections are made over a pool without a key, and lent to one for each call.
         let pool = KeyPool::builder_for(Arc::clone(&group.provider)).build().expect("no key is wrong");
-        let client = Client::builder(&pool).timeout(patience).roots(roots.store()).build();
+        let client = Client::builder(&pool).timeout(patience).transport(calls.clone()).build();
         Self { name: group.name.clone(), client, manner, list, counts }
     }
 }
@@ -100,9 +100,10 @@ impl<'a> Asking<'a> {
 
     async fn call(&self, method: Method, path: &str, body: Bytes) -> Answer {
         // A fresh pool: what the last answer did to the key must not stand in the way.
-        let key = KeySpec::new(self.key.secret(), self.key.origin()).key();
+        let mut key = KeySpec::new(self.key.secret(), self.key.origin());
+        key.exit.clone_from(&self.key.exit);
         let provider = Arc::clone(self.question.client.pool().provider());
-        let made = KeyPool::builder_for(provider).key(key).wait(Duration::ZERO).build();
+        let made = KeyPool::builder_for(provider).key(key.key()).wait(Duration::ZERO).build();
         let Ok(pool) = made else {
             let verdict = Verdict::new(VerdictKind::InvalidKey).advice("it cannot be sent: it is no key");
             return Answer { verdict, headers: HeaderMap::new(), body: Value::Null, took: Duration::ZERO };

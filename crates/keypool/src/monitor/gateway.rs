@@ -49,8 +49,16 @@ struct Pool {
     limit_hits_last_minute: u64,
     total_keys: u64,
     exit_rest: Option<Rest>,
+    exits: Vec<Exit>,
     keys: Vec<Key>,
     lanes: Vec<Lane>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Exit {
+    name: Option<String>,
+    rest: Option<Rest>,
 }
 
 #[derive(Default, Deserialize)]
@@ -151,6 +159,12 @@ fn read(told: Value, at: &Uri) -> anyhow::Result<Picture> {
     let mut notes = Vec::new();
     if let Some(rest) = pool.exit_rest {
         notes.push(format!("nothing goes out: {}", resting(rest).text(Duration::ZERO)));
+    } else {
+        for exit in pool.exits {
+            let (Some(rest), name) = (exit.rest, exit.name) else { continue };
+            let name = name.map_or_else(|| "the usual way".to_owned(), |name| format!("exit {name}"));
+            notes.push(format!("nothing goes out by {name}: {}", resting(rest).text(Duration::ZERO)));
+        }
     }
     if pool.total_keys > pool.keys.len() as u64 {
         notes.push(format!("{} of {} keys are shown", pool.keys.len(), pool.total_keys));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tower_keypool::{Clock, Event, KeyPool, LimitHit, LimitSource, Lost, OutReason, Scope, Tick};
+use tower_keypool::{Clock, Event, Exit, KeyPool, LimitHit, LimitSource, Lost, OutReason, Scope, Tick};
 
 use super::fold::Fold;
 
@@ -72,8 +72,8 @@ impl Change {
     fn of(event: &Event) -> Option<Self> {
         let change = |subject: String, line: String| Some(Self { subject, line });
         match event {
-            Event::Rested { key, scope, model, kind, code, limit, rest } => {
-                let who = who(*scope, &key.to_string(), model.as_deref());
+            Event::Rested { key, scope, exit, model, kind, code, limit, rest } => {
+                let who = who(*scope, &key.to_string(), exit.as_ref(), model.as_deref());
                 let of_a_lane = matches!(scope, Scope::KeyLane | Scope::OwnerLane);
                 let model = match model.as_deref() {
                     // It is said who rests.
@@ -90,8 +90,8 @@ impl Change {
                 let line = format!("{} rests {}: {why}{}", who.name, spoken(*rest), who.also);
                 change(format!("{} rests: {why}", who.name), line)
             }
-            Event::Disabled { key, scope, model, kind, code, advice } => {
-                let who = who(*scope, &key.to_string(), model.as_deref());
+            Event::Disabled { key, scope, exit, model, kind, code, advice } => {
+                let who = who(*scope, &key.to_string(), exit.as_ref(), model.as_deref());
                 let why = if code.is_empty() { kind.to_string() } else { code.clone() };
                 let whose = if *scope == Scope::OwnerLane { ", for all keys of its owner" } else { who.also };
                 let model = model.as_deref().map(|model| format!(" for {model}")).unwrap_or_default();
@@ -103,8 +103,8 @@ impl Change {
                 "held".to_owned(),
                 format!("disabling pauses: {keys} keys failed for good at once, so the fault may be ours"),
             ),
-            Event::Recovered { key, scope, model } => {
-                let who = who(*scope, &key.to_string(), model.as_deref());
+            Event::Recovered { key, scope, exit, model } => {
+                let who = who(*scope, &key.to_string(), exit.as_ref(), model.as_deref());
                 let model = model.as_deref().filter(|_| *scope != Scope::Lane);
                 let model = model.map(|model| format!(" {model}")).unwrap_or_default();
                 let line = format!("{} serves{model} again{}", who.name, who.also);
@@ -167,12 +167,12 @@ struct Who {
     also: &'static str,
 }
 
-fn who(scope: Scope, key: &str, model: Option<&str>) -> Who {
+fn who(scope: Scope, key: &str, exit: Option<&Exit>, model: Option<&str>) -> Who {
     let (name, also) = match scope {
         Scope::Owner => (key.to_owned(), ", for all keys of its owner"),
         Scope::BillingAccount => (key.to_owned(), ", for all keys of its billing account"),
         Scope::Lane => (format!("{} on every key", model.unwrap_or("the model")), ""),
-        Scope::Exit => ("every key".to_owned(), ""),
+        Scope::Exit => (exit.map_or_else(|| "the way out".to_owned(), |exit| format!("exit {exit}")), ""),
         _ => (key.to_owned(), ""),
     };
     Who { name, also }
@@ -207,6 +207,7 @@ mod tests {
         let rested = |scope, limit| Event::Rested {
             key: key.clone(),
             scope,
+            exit: None,
             model: model.clone(),
             kind: VerdictKind::RateLimited,
             code: "RATE_LIMIT_EXCEEDED".to_owned(),
@@ -235,6 +236,7 @@ mod tests {
         let listed = Event::Rested {
             key: key.clone(),
             scope: Scope::KeyLane,
+            exit: None,
             model: None,
             kind: VerdictKind::RateLimited,
             code: String::new(),
@@ -245,6 +247,7 @@ mod tests {
         let overloaded = Event::Rested {
             key: key.clone(),
             scope: Scope::Lane,
+            exit: None,
             model: model.clone(),
             kind: VerdictKind::Overloaded,
             code: "UNAVAILABLE".to_owned(),
@@ -252,13 +255,14 @@ mod tests {
             rest: Duration::from_secs(2),
         };
         assert_eq!(line(&overloaded), "gemini-2.5-flash on every key rests 2 s: overloaded (UNAVAILABLE)");
-        let recovered = |scope, model| line(&Event::Recovered { key: key.clone(), scope, model });
+        let recovered = |scope, model| line(&Event::Recovered { key: key.clone(), scope, exit: None, model });
         assert_eq!(recovered(Scope::OwnerLane, model.clone()), "k-1f09ab12 serves gemini-2.5-flash again");
         assert_eq!(recovered(Scope::Lane, model.clone()), "gemini-2.5-flash on every key serves again");
-        assert_eq!(recovered(Scope::Exit, None), "every key serves again");
+        assert_eq!(recovered(Scope::Exit, None), "the way out serves again");
         let disabled = Event::Disabled {
             key: KeyId::from("k-22abcdef"),
             scope: Scope::Key,
+            exit: None,
             model: None,
             kind: VerdictKind::Suspended,
             code: "CONSUMER_SUSPENDED".to_owned(),
@@ -268,6 +272,7 @@ mod tests {
         let retired = Event::Disabled {
             key: KeyId::from("k-22abcdef"),
             scope: Scope::OwnerLane,
+            exit: None,
             model: Some("gemini-2.0-flash".into()),
             kind: VerdictKind::ModelUnavailable,
             code: "MODEL_RETIRED".to_owned(),

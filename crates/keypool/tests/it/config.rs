@@ -470,7 +470,8 @@ fn the_shipped_example_loads_and_keeps_to_the_schema() {
     ] {
         assert_ne!(errors(wrong), Vec::<String>::new(), "{wrong}");
     }
-    let variables = [("WORK_KEY", ONE), ("KEYPOOL_TOKEN", "a-secret-token")];
+    let tokyo = ("TOKYO_PROXY", "http://me:a-secret-token@proxy.example:3128");
+    let variables = [("WORK_KEY", ONE), ("KEYPOOL_TOKEN", "a-secret-token"), tokyo];
     let (code, text) = folder.run(&["config", "check"], &variables);
     assert_eq!(code, 0, "{text}");
     // Every setting there is, is in the example: it is the reference.

@@ -26,7 +26,7 @@ use crate::{
     support::{Served, ask},
 };
 
-const PATH: &str = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
+pub(crate) const PATH: &str = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
 
 const SETUP: &str = r#"{"setup":{"model":"models/gemini-2.5-flash"}}"#;
 
@@ -47,13 +47,13 @@ async fn sim() -> GeminiSim {
 }
 
 /// A client's end of a socket, and the head of the answer that opened it.
-struct Socket {
+pub(crate) struct Socket {
     stream: TcpStream,
-    head: String,
+    pub(crate) head: String,
 }
 
 impl Socket {
-    async fn open(address: SocketAddr, target: &str, headers: &str) -> Self {
+    pub(crate) async fn open(address: SocketAddr, target: &str, headers: &str) -> Self {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let head = format!(
             "GET {target} HTTP/1.1\r\nhost: {address}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
@@ -86,7 +86,7 @@ impl Socket {
         (u16::from_be_bytes([data[0], data[1]]), why)
     }
 
-    async fn say(&mut self, code: u8, text: &str) {
+    pub(crate) async fn say(&mut self, code: u8, text: &str) {
         let mut frame = vec![0x80 | code];
         match u8::try_from(text.len()).ok().filter(|length| *length < 126) {
             Some(short) => frame.push(0x80 | short),
@@ -110,7 +110,7 @@ impl Socket {
     }
 
     /// The next frame's code and text; `None` at the end.
-    async fn hear(&mut self) -> Option<(u8, String)> {
+    pub(crate) async fn hear(&mut self) -> Option<(u8, String)> {
         let (code, data) = self.hear_bytes().await?;
         Some((code, String::from_utf8_lossy(&data).into_owned()))
     }

@@ -4,6 +4,9 @@ mod admin;
 mod batch;
 mod beside;
 mod binary;
+// 127.0.0.2 and so on are there on Linux alone.
+#[cfg(target_os = "linux")]
+mod borders;
 mod browser;
 mod callers;
 mod commands;
@@ -13,6 +16,8 @@ mod dialects;
 mod echoed;
 mod ending;
 mod examining;
+#[cfg(target_os = "linux")]
+mod exits;
 mod explain;
 mod exposition;
 #[cfg(unix)]

@@ -30,7 +30,7 @@ use crate::{
 
 /// A provider for `https://127.0.0.1`, which speaks the first of these protocols that the client knows; its address,
 /// and its authority's certificate as a file.
-async fn provider(protocols: &[&str]) -> (String, tempfile::NamedTempFile) {
+pub(crate) async fn provider(protocols: &[&str]) -> (String, tempfile::NamedTempFile) {
     provider_of(protocols, &Arc::default(), false).await
 }
 

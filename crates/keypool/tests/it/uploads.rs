@@ -33,7 +33,7 @@ async fn sim() -> GeminiSim {
         .unwrap()
 }
 
-async fn open(served: &Served, length: usize) -> Answer {
+pub(crate) async fn open(served: &Served, length: usize) -> Answer {
     let request = Request::post(served.url("/upload/v1beta/files"))
         .header("x-goog-api-key", PLACEHOLDER)
         .header("content-type", "application/json")
@@ -44,7 +44,7 @@ async fn open(served: &Served, length: usize) -> Answer {
     ask(request, r#"{"file":{"displayName":"notes"}}"#).await
 }
 
-async fn send(url: &str, command: &str, offset: usize, bytes: &'static str) -> Answer {
+pub(crate) async fn send(url: &str, command: &str, offset: usize, bytes: &'static str) -> Answer {
     // As the official clients do: no credential.
     let request = Request::post(url).header("x-goog-upload-command", command).header("x-goog-upload-offset", offset);
     ask(request, bytes).await

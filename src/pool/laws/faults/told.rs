@@ -29,6 +29,7 @@ fn of(state: &State, scope: Scope, slot: u32) -> u32 {
             NO_ACCOUNT => NO_ACCOUNT - 1 - owner,
             account => account,
         },
+        Scope::Exit => state.exit_of(slot).into(),
         _ => 0,
     }
 }
@@ -58,7 +59,7 @@ impl Told {
             match &event {
                 Event::Rested { key, scope, model, rest, .. } => rests(key, *scope, model, Some(now.plus(*rest))),
                 Event::Disabled { key, scope, model, .. } => rests(key, *scope, model, Some(Tick::NEVER)),
-                Event::Recovered { key, scope, model } => rests(key, *scope, model, None),
+                Event::Recovered { key, scope, model, .. } => rests(key, *scope, model, None),
                 Event::Grouped { .. } => {
                     self.rests.retain(|(scope, ..), _| matches!(scope, Scope::Key | Scope::KeyLane));
                 }

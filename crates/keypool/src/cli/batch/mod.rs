@@ -27,7 +27,10 @@ use super::{
     Failure, serve,
     source::{self, Source},
 };
-use crate::config::{Inputs, Loaded, ProviderName};
+use crate::{
+    client::Calls,
+    config::{Inputs, Loaded, ProviderName},
+};
 pub(super) use ending::at;
 use error_log::ErrorLog;
 pub(super) use progress::time;
@@ -300,7 +303,7 @@ impl Batch {
         let client = Client::builder(pool)
             .model(model)
             .timeout(settings.timeout.0)
-            .roots(loaded.roots.store())
+            .transport(Calls::new(&loaded.roots, &loaded.exits.ways))
             .fallback(loaded.config.pool().fallback())
             .build();
         let mut batch = batch::Batch::new(client)

@@ -198,8 +198,8 @@ pub(super) struct Set {
     #[command(flatten)]
     options: Options,
 
-    /// Say nothing of these any more: tier priority weight owner billing_account source label limits concurrent
-    /// interval zone
+    /// Say nothing of these any more: tier priority weight owner exit billing_account source label limits
+    /// concurrent interval zone
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     unset: Vec<String>,
 }

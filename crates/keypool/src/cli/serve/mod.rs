@@ -34,7 +34,7 @@ pub(super) use self::{
 use super::{Failure, beside::Pools};
 use crate::{
     admin::{Admin, Fixed, Scene},
-    client::{Client, Roots, Sockets},
+    client::{Client, Roots, Sockets, WaysOut},
     config::{Inputs, Loaded},
     database::{
         self, Keys, Place, Records, Site,
@@ -213,19 +213,21 @@ impl Serve {
             let setup = {
                 let trusting = {
                     let (base, traffic) = (base.clone(), Arc::clone(&traffic));
-                    move |roots: &Roots| {
-                        let sockets = Sockets::trusting(&base, roots.clone()).counting(&traffic);
-                        (Client::trusting(&base, roots.clone()).counting(&traffic), sockets)
+                    move |roots: &Roots, ways: &WaysOut| {
+                        let sockets = Sockets::through(&base, roots, ways).counting(&traffic);
+                        (Client::through(&base, roots, ways).counting(&traffic), sockets)
                     }
                 };
-                // Connections outlive a reload, unless others are trusted from then on.
-                let held = Mutex::new((loaded.roots.clone(), trusting(&loaded.roots)));
+                // Connections outlive a reload, unless others are trusted from then on, or other ways go out.
+                let ways = loaded.exits.ways.clone();
+                let held = Mutex::new((loaded.roots.clone(), trusting(&loaded.roots, &ways), ways));
                 let pool = pool.clone();
                 move |loaded: &Loaded| {
                     let settings = loaded.config.pool();
                     let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-                    if held.0 != loaded.roots {
-                        *held = (loaded.roots.clone(), trusting(&loaded.roots));
+                    let ways = &loaded.exits.ways;
+                    if held.0 != loaded.roots || held.2 != *ways {
+                        *held = (loaded.roots.clone(), trusting(&loaded.roots, ways), ways.clone());
                     }
                     let (client, sockets) = &held.1;
                     let stack = stack::stack_over(&pool, settings.fallback(), settings.retry(), client.clone());

@@ -27,8 +27,11 @@ export function tell(told) {
     say(node.lastChild, value);
     mark(node, "class", kind);
   });
-  by("exit").hidden = !pool.exit_rest;
-  show(by("exit"), pool.exit_rest ? ["No key is used: the way out rests. ", rest(pool.exit_rest)] : null);
+  const resting = (pool.exits || []).filter((exit) => exit.rest);
+  by("exit").hidden = !resting.length;
+  const said = ({ name, keys, rest: held }) => [`${short(keys)} keys of ${name ? `the exit ${name}` : "the usual way out"} are not used: it rests. `, rest(held), " "];
+  const all = pool.exit_rest ? ["No key is used: the way out rests. ", rest(pool.exit_rest)] : resting.flatMap(said);
+  show(by("exit"), resting.length ? all : null);
 }
 
 /** The pools to choose from. */

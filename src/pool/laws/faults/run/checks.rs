@@ -107,7 +107,7 @@ impl Run {
         let slot = state.roster.slot_of(&id(key)).expect("a key of this test");
         let lane = state.lane_of.get(MODELS[model]).expect("it was asked for");
         let scope = match verdict.scope_of() {
-            Scope::Lane | Scope::Exit => {
+            Scope::Lane => {
                 prop_assert!(state.all_rest(lane, now), "law 1: {:?} rests nobody", verdict);
                 return Ok(());
             }

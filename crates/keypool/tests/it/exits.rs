@@ -1,0 +1,315 @@
+//! Keys go out by their exits, over real sockets: what refuses an exit rests that, and no key.
+
+use std::time::Duration;
+
+use gemini_sim::{GeminiSim, Project};
+use keypool::{
+    client::{Client, Roots, Sockets, WayOut, WaysOut},
+    gateway::{Gateway, Setup, guard::Guard, live::Live, route::Dialects, token::PLACEHOLDER, token::Token},
+    stack,
+};
+use serde_json::Value;
+use tower_keypool::{Base, Clock, Exit, Gemini, Key, KeyPool, ManualClock, Models, Retry, Strategy};
+
+use crate::{
+    binary::Running,
+    borders::{Border, Proxy, local},
+    home::{Home, secret},
+    live::Socket,
+    serving::generate,
+    support::{Served, ask},
+};
+
+const MODEL: &str = "gemini-2.5-flash";
+
+fn noon() -> ManualClock {
+    ManualClock::at(std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_000))
+}
+
+async fn simulator(keys: usize) -> GeminiSim {
+    let mut sim = GeminiSim::builder();
+    for n in 0..keys {
+        sim = sim.project(Project::new(format!("{n}")).key(secret(n)));
+    }
+    sim.start().await.unwrap()
+}
+
+async fn before(sim: &GeminiSim) -> Border {
+    Border::before(sim.url().strip_prefix("http://").unwrap().parse().unwrap()).await
+}
+
+/// Keys by these exits, in turns.
+fn pool(border: &Border, exits: &[Option<&str>], clock: Clock) -> KeyPool {
+    let keys = exits.iter().enumerate().map(|(n, exit)| {
+        let key = Key::new(secret(n)).id(format!("key-{n}"));
+        exit.iter().fold(key, |key, exit| key.exit(*exit))
+    });
+    let builder = KeyPool::builder(Gemini::at(&border.url()).unwrap()).keys(keys).clock(clock);
+    builder.strategy(Strategy::RoundRobin).wait(Duration::ZERO).build().unwrap()
+}
+
+async fn served(pool: &KeyPool, border: &Border, ways: &WaysOut) -> Served {
+    let base = Base::parse(&border.url()).unwrap();
+    // What goes on by another exit is no retry.
+    let (retry, roots) = (Retry::new().max_retries(0), Roots::mozilla());
+    let stack = stack::stack_over(pool, Models::new(), retry.clone(), Client::through(&base, &roots, ways));
+    let sockets = Sockets::through(&base, &roots, ways);
+    let setup = Setup::new(stack, Guard::new([]), Token::new(PLACEHOLDER), Dialects::default());
+    let live = Some(Live::new(stack::sockets_over(pool, retry, sockets)));
+    Served::serving(Gateway::new(Setup { live, ..setup }, base, Clock::system())).await
+}
+
+fn ways<const N: usize>(ways: [(&str, WayOut); N]) -> WaysOut {
+    ways.into_iter().map(|(name, way)| (name.to_owned(), way)).collect()
+}
+
+fn http(proxy: &Proxy, credentials: &str) -> WayOut {
+    WayOut::proxy(&format!("http://{credentials}{}", proxy.address)).unwrap()
+}
+
+fn socks(proxy: &Proxy, credentials: &str) -> WayOut {
+    WayOut::proxy(&format!("socks5://{credentials}{}", proxy.address)).unwrap()
+}
+
+fn resting(pool: &KeyPool) -> Vec<String> {
+    let exits = pool.snapshot().exits.into_iter().filter(|exit| exit.rest.is_some());
+    exits.map(|exit| exit.name.as_ref().map_or("usual", Exit::name).to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_address_rests_its_exit_and_the_keys_of_others_serve_all() {
+    let sim = simulator(5).await;
+    let border = before(&sim).await;
+    let (tunnel, tower) = (Proxy::http(local(3), None).await, Proxy::socks5(local(4), None).await);
+    let time = noon();
+    let exits = [None, Some("second"), Some("tunnel"), Some("tower"), Some("tower")];
+    let pool = pool(&border, &exits, time.clock());
+    let second = WayOut::Local(local(2));
+    let ways = ways([("second", second), ("tunnel", http(&tunnel, "")), ("tower", socks(&tower, ""))]);
+    let served = served(&pool, &border, &ways).await;
+
+    for _ in 0..20 {
+        assert_eq!(generate(&served, MODEL).await.status, 200);
+    }
+    assert_eq!(border.seen(), [local(1), local(2), local(3), local(4)], "each key by its own exit");
+    assert_eq!((tunnel.through(), tower.through()), (1, 1), "connections are kept, each exit's by itself");
+
+    border.refuse([local(1), local(4)]);
+    for _ in 0..40 {
+        let answer = generate(&served, MODEL).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(["key-1", "key-2"].contains(&answer.header("x-keypool-key")), "{answer:?}");
+    }
+    assert_eq!(resting(&pool), ["usual", "tower"]);
+    let snapshot = pool.snapshot();
+    assert!(snapshot.keys.iter().all(|key| key.rests.is_empty() && key.failed == 0), "{:#?}", snapshot.keys);
+    // One call found out, by each of the two.
+    assert_eq!(snapshot.verdicts[&tower_keypool::VerdictKind::Blocked], 2);
+
+    // While all are refused the caller hears the provider's word, then when one is back.
+    border.refuse([1, 2, 3, 4].map(local));
+    let answers = [generate(&served, MODEL).await, generate(&served, MODEL).await];
+    assert_eq!(answers.each_ref().map(|answer| answer.status.as_u16()), [400, 503], "{answers:?}");
+    assert!(String::from_utf8_lossy(&answers[1].body).contains("exit second rests for 600 s"), "{answers:?}");
+
+    border.refuse([]);
+    time.advance(Duration::from_secs(600));
+    border.seen();
+    for _ in 0..20 {
+        assert_eq!(generate(&served, MODEL).await.status, 200);
+    }
+    assert_eq!(border.seen(), [1, 2, 3, 4].map(local), "all are back");
+    assert!(resting(&pool).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_refuses_is_its_exits_fault() {
+    let sim = simulator(4).await;
+    let border = before(&sim).await;
+    let (tunnel, tower) =
+        (Proxy::http(local(3), Some("right-word")).await, Proxy::socks5(local(4), Some("right-word")).await);
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let time = noon();
+    let exits = [Some("tunnel"), Some("tower"), Some("gone"), Some("foreign")];
+    let all = |word: &str| {
+        let credentials = format!("me:{word}@");
+        let gone = WayOut::proxy(&format!("http://{credentials}{gone}")).unwrap();
+        let foreign = WayOut::Local("192.0.2.1".parse().unwrap());
+        ways([
+            ("tunnel", http(&tunnel, &credentials)),
+            ("tower", socks(&tower, &credentials)),
+            ("gone", gone),
+            ("foreign", foreign),
+        ])
+    };
+    let shut = pool(&border, &exits, time.clock());
+    let served_shut = served(&shut, &border, &all("wrong-word")).await;
+    let answer = generate(&served_shut, MODEL).await;
+    assert!(answer.status.is_server_error(), "{answer:?}");
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(!text.contains("wrong-word") && !text.contains("me:"), "{text}");
+    assert_eq!(resting(&shut).len(), 4, "each was tried once: {text}");
+    let snapshot = shut.snapshot();
+    assert!(snapshot.keys.iter().all(|key| key.rests.is_empty() && key.failed == 0));
+    assert!(snapshot.exits.iter().all(|exit| exit.rest.as_ref().is_none_or(|rest| rest.code == "exit")));
+    assert!(border.seen().is_empty(), "none went out another way");
+
+    let open = pool(&border, &exits, time.clock());
+    let served_open = served(&open, &border, &all("right-word")).await;
+    for _ in 0..10 {
+        let answer = generate(&served_open, MODEL).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    assert_eq!(resting(&open), ["gone", "foreign"]);
+    assert_eq!(border.seen(), [local(3), local(4)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exit_that_nobody_described_lets_nothing_out() {
+    let sim = simulator(1).await;
+    let border = before(&sim).await;
+    let pool = pool(&border, &[Some("nowhere")], Clock::system());
+    let served = served(&pool, &border, &WaysOut::default()).await;
+    let answer = generate(&served, MODEL).await;
+    assert!(answer.status.is_server_error() && border.seen().is_empty(), "{answer:?}");
+    assert_eq!(resting(&pool), ["nowhere"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_and_uploads_go_by_the_exit_of_their_key() {
+    let sim = simulator(1).await;
+    let border = before(&sim).await;
+    let tunnel = Proxy::http(local(3), None).await;
+    let pool = pool(&border, &[Some("tunnel")], Clock::system());
+    let served = served(&pool, &border, &ways([("tunnel", http(&tunnel, ""))])).await;
+    let mut socket =
+        Socket::open(served.address, crate::live::PATH, &format!("x-goog-api-key: {PLACEHOLDER}\r\n")).await;
+    socket.say(1, r#"{"setup":{"model":"models/gemini-2.5-flash"}}"#).await;
+    assert_eq!(socket.hear().await.unwrap(), (1, r#"{"setupComplete":{}}"#.to_owned()));
+    let opened = crate::uploads::open(&served, 8).await;
+    let sent = crate::uploads::send(opened.header("x-goog-upload-url"), "upload, finalize", 0, "12345678").await;
+    assert_eq!((opened.status.as_u16(), sent.status.as_u16()), (200, 200), "{opened:?} {sent:?}");
+    assert_eq!((border.seen(), tunnel.through()), (vec![local(3)], 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn through_a_proxy_the_provider_is_met_by_tls_from_end_to_end() {
+    let (upstream, authority) = crate::tls::provider(&["h2", "http/1.1"]).await;
+    let base = Base::parse(&upstream).unwrap();
+    let (tunnel, tower) = (Proxy::http(local(3), None).await, Proxy::socks5(local(4), None).await);
+    let ways = ways([("tunnel", http(&tunnel, "")), ("tower", socks(&tower, ""))]);
+    let keys = ["tunnel", "tower"].into_iter().enumerate().map(|(n, exit)| Key::new(secret(n)).exit(exit));
+    let pool =
+        KeyPool::builder(Gemini::at(&upstream).unwrap()).keys(keys).strategy(Strategy::RoundRobin).build().unwrap();
+    let roots = Roots::from_file(authority.path()).unwrap();
+    let stack = stack::stack_over(&pool, Models::new(), Retry::new(), Client::through(&base, &roots, &ways));
+    let served = Served::over(stack, &upstream).await;
+    for _ in 0..4 {
+        let answer = generate(&served, MODEL).await;
+        assert_eq!((answer.status.as_u16(), answer.json()["version"].as_str()), (200, Some("HTTP/2.0")));
+    }
+    assert_eq!((tunnel.through(), tower.through()), (1, 1));
+}
+
+fn configured(home: &Home, exits: &str, keys: &str) -> String {
+    home.write("keypool.toml", &format!("{exits}\n[pool]\nkey_files = [\"{keys}\"]\n"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_configured_by_key_owner_and_command_and_no_password_is_shown() {
+    let (home, sim) = (Home::new(), simulator(4).await);
+    let border = before(&sim).await;
+    let (tunnel, tower) =
+        (Proxy::http(local(3), Some("hidden-word")).await, Proxy::socks5(local(4), Some("hidden-word")).await);
+    home.write("tower.txt", &format!("socks5://me:hidden-word@{}\n", tower.address));
+    let lines = [
+        format!("{} id=own exit=tunnel\n", secret(0)),
+        format!("{} id=owned owner=project-a\n", secret(1)),
+        format!("{} id=plain\n", secret(2)),
+    ];
+    home.write("keys.txt", &lines.concat());
+    let exits = format!(
+        "[exits.tunnel]\nproxy = \"http://me:hidden-word@{}\"\n[exits.tower]\nproxy_file = \"tower.txt\"\n\
+         owners = [\"project-a\"]\n[exits.second]\nlocal_address = \"127.0.0.2\"\n",
+        tunnel.address
+    );
+    let file = configured(&home, &exits, "keys.txt");
+    home.add(3, "kept", &["--exit", "second"]);
+    let with = |args: &[&str]| home.run(&[args, &["--config", &file]].concat());
+
+    let shown = with(&["config", "show"]).good();
+    assert!(!shown.contains("hidden-word"), "{shown}");
+    assert!(shown.contains("exits.tunnel.proxy = \"***\"") && shown.contains("exit tower"), "{shown}");
+    let shown: Value = with(&["config", "show", "--json"]).json();
+    assert!(!shown.to_string().contains("hidden-word"));
+    let exit_of = |id: &str| {
+        shown["keys"].as_array().unwrap().iter().find(|key| key["id"] == id).map(|key| key["exit"].clone()).unwrap()
+    };
+    assert_eq!([exit_of("own"), exit_of("owned"), exit_of("kept")], ["tunnel", "tower", "second"]);
+    assert_eq!(exit_of("plain"), Value::Null);
+    with(&["config", "check"]).good();
+
+    let url = border.url();
+    let tested = with(&["test-keys", "--upstream", &url, "--retry-delay", "0", "--json"]).json();
+    assert_eq!(tested["usable"], 4, "{tested:#}");
+    assert_eq!(border.seen(), [1, 2, 3, 4].map(local));
+
+    // A command calls by it, too.
+    with(&["keys", "set", "kept", "--exit", "tower"]).good();
+    with(&["keys", "set", "kept", "--unset", "exit"]).good();
+    let wrong = with(&["keys", "set", "kept", "--exit", "a b"]);
+    assert!(wrong.code != 0 && wrong.err.contains("--exit"), "{wrong:?}");
+}
+
+#[test]
+fn what_is_wrong_with_an_exit_is_said_at_its_place() {
+    for (exits, key, said) in [
+        ("", "exit=nowhere", "keys.txt:1: exit: no [exits.nowhere]"),
+        ("", "exit=nowhere", "no [exits.nowhere] says what the exit nowhere of this key is"),
+        ("[exits.a]\n", "", "exactly one of proxy, proxy_env, proxy_file and local_address"),
+        ("[exits.a]\nlocal_address = \"here\"\n", "", "keypool.toml:2"),
+        ("[exits.a]\nproxy = \"https://me:hidden-word@p:1\"\n", "", "expected http://host:port or socks5://host:port"),
+        ("[exits.a]\nproxy_env = \"NOBODYS\"\n", "", "this variable is not set"),
+        ("[exits.a]\nproxy_file = \"none.txt\"\n", "", "none.txt cannot be read"),
+        ("[exits.\"a b\"]\nlocal_address = \"127.0.0.2\"\n", "", "an exit's name is 1 to 64"),
+        (
+            "[exits.a]\nlocal_address = \"127.0.0.2\"\nowners = [\"x\"]\n[exits.b]\nlocal_address = \"127.0.0.3\"\nowners = [\"x\"]\n",
+            "",
+            "the owner x is another exit's already",
+        ),
+    ] {
+        let home = Home::new();
+        home.write("keys.txt", &format!("{} {key}\n", secret(0)));
+        let file = configured(&home, exits, "keys.txt");
+        let ended = home.run(&["config", "check", "--config", &file]);
+        assert_eq!(ended.code, 2, "{exits}: {ended:?}");
+        let all = format!("{}{}", ended.out, ended.err);
+        assert!(all.contains(said) && !all.contains("hidden-word"), "{exits}: {all}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_goes_by_the_configuration_and_by_another_after_a_reload() {
+    let (home, sim) = (Home::new(), simulator(2).await);
+    let border = before(&sim).await;
+    home.write("keys.txt", &format!("{} id=one exit=out\n", secret(0)));
+    let file = configured(&home, "[exits.out]\nlocal_address = \"127.0.0.2\"\n", "keys.txt");
+    let url = border.url();
+    let running =
+        Running::of(home.command(&["serve", "--config", &file, "--upstream", &url, "--listen", "127.0.0.1:0"]));
+    let hello = async || {
+        let path = format!("{}/v1beta/models/{MODEL}:generateContent", running.url);
+        let request = http::Request::post(path).header("x-goog-api-key", PLACEHOLDER);
+        ask(request, crate::serving::HELLO).await.status.as_u16()
+    };
+    assert_eq!((hello().await, border.seen()), (200, vec![local(2)]));
+    configured(&home, "[exits.out]\nlocal_address = \"127.0.0.5\"\n", "keys.txt");
+    for _ in 0..200 {
+        assert_eq!(hello().await, 200);
+        if border.seen() == [local(5)] {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the new address is never used");
+}
