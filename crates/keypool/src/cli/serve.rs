@@ -235,6 +235,7 @@ impl Serve {
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
             gateway.stand_beside(beside.stand(&loaded));
             let records = Records::from(store.clone());
+            status.stand_beside(&beside.pools());
             let gateway = gateway.telling(status, traffic).keeping(records.clone(), pool.clone());
             let process = Process::this(address.to_string());
             let (reload, asks) = mpsc::channel(4);
@@ -272,6 +273,7 @@ impl Serve {
                     tls.change(loaded.certified.clone());
                     let mut beside = beside.lock().unwrap_or_else(PoisonError::into_inner);
                     gateway.stand_beside(beside.stand(loaded));
+                    gateway.tell_of(&beside.pools());
                     admin.change(loaded, beside.pools());
                 })
             };

@@ -29,7 +29,8 @@ pub struct ProviderEntry {
     pub kind: ProviderName,
     /// Where requests go, a URL such as https://host:port/path; the provider's own address unless set.
     pub upstream: Option<String>,
-    /// Models that requests go to it for: names, or their beginnings with a * behind.
+    /// Models that requests go to it for: names, or their beginnings with a * behind; unless set those that its kind is
+    /// known for (gpt-*, o3* and so on; claude-*).
     pub models: Vec<String>,
     /// Its keys.
     pub keys: Vec<KeyEntry>,
@@ -110,15 +111,59 @@ pub(super) fn resolve(
         sources.extend(settings.files_at(&at("key_files"), document, folder, not_keys));
         files.extend(settings.key_paths_at(&at("key_files"), document, folder));
         files.extend(entry.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));
+        // Variables are for whoever is the first of a kind.
+        let is_first = entry.kind != config.gateway.provider
+            && config.providers.iter().position(|other| other.kind == entry.kind) == Some(n);
+        if is_first {
+            let variables = entry.kind.variables();
+            let mut problems = Vec::new();
+            sources.push(variables.source(environment, not_keys, &mut problems));
+            for problem in problems {
+                document.problem(&at("keys"), problem.message);
+            }
+            files.extend(variables.files(environment));
+        }
         let keys = KeySet::unite(sources);
         if keys.is_empty() {
-            document.problem(&format!("providers[{n}]"), "it has no key: name some by keys or key_files");
+            let variable = entry.kind.variables().example();
+            let or = if is_first { format!(", or set {variable}") } else { String::new() };
+            document.problem(&format!("providers[{n}]"), format!("it has no key: name some by keys or key_files{or}"));
         }
         let provider = provider_at(entry.kind, entry.upstream.as_deref(), &at("upstream"), document);
-        let (name, kind, models) = (entry.name.clone(), entry.kind, entry.models.clone());
+        let (name, kind) = (entry.name.clone(), entry.kind);
+        let models = match &*entry.models {
+            [] => usual_models(kind, config.gateway.provider),
+            models => models.to_vec(),
+        };
         resolved.push(Beside { name, kind, provider, models, keys, settings });
     }
     resolved
+}
+
+/// What a kind of provider is known for. Of two for Gemini the gateway's own has them.
+fn usual_models(kind: ProviderName, own: ProviderName) -> Vec<String> {
+    let models: &[&str] = match kind {
+        kind if kind == own => &[],
+        ProviderName::Gemini => &["gemini-*", "gemma-*", "imagen-*", "veo-*", "learnlm-*"],
+        ProviderName::OpenAi => &[
+            "gpt-*",
+            "chatgpt-*",
+            "o1*",
+            "o3*",
+            "o4*",
+            "codex-*",
+            "computer-use-*",
+            "text-embedding-3-*",
+            "text-embedding-ada-*",
+            "omni-moderation-*",
+            "dall-e-*",
+            "sora-*",
+            "tts-*",
+            "whisper-*",
+        ],
+        ProviderName::Anthropic => &["claude-*"],
+    };
+    models.iter().map(|&model| model.to_owned()).collect()
 }
 
 fn is_name(name: &str) -> bool {
