@@ -547,3 +547,47 @@ async fn the_admin_api_and_the_commands_tell_of_all() {
     );
     scene.end().await;
 }
+
+/// What was found out of keys, and what was counted, is known after a restart; and a limit is that of all processes.
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_and_rests_of_all_pools_outlive_the_process() {
+    let scene = Scene::new("").await;
+    scene.openai.mood(OPENAI[0], Mood::Unknown);
+    for _ in 0..2 {
+        assert_eq!(scene.chat("/v1/chat/completions", GPT).await.header("x-keypool-key"), "o2");
+    }
+    assert_eq!(scene.message("/v1/messages", CLAUDE).await.status, StatusCode::OK);
+    let Scene { home, sim, openai, anthropic, running } = scene;
+    running.kill();
+    assert!(home.at("state/keypool/keypool.open.db").exists(), "beside the gateway's own");
+    openai.mood(OPENAI[0], Mood::Good);
+    openai.arrivals();
+    // Five a day, of which three are used by a process that ends.
+    let text = toml(&sim, &openai, &anthropic, "");
+    home.write("keypool.toml", &text.replace("id = \"o2\",", "id = \"o2\", limits.\"*\" = { rpd = 5 },"));
+    let asked = async |running: &Running| {
+        let request = Request::post(format!("{}/v1/chat/completions", running.url));
+        let request = request.header("authorization", format!("Bearer {PLACEHOLDER}"));
+        let answer = ask(request.header("content-type", "application/json"), chat(GPT).to_string()).await;
+        let served = answer.status == StatusCode::OK;
+        assert!(!served || answer.header("x-keypool-key") == "o2", "the other one is known to be no key");
+        usize::from(served)
+    };
+    let first = Running::of(home.command(&["serve"]));
+    let mut served = 0;
+    for _ in 0..3 {
+        served += asked(&first).await;
+    }
+    assert_eq!(served, 3);
+    tokio::task::spawn_blocking(move || first.end()).await.unwrap();
+    let running = [0, 1].map(|_| Running::of(home.command(&["serve"])));
+    for at in 0..10 {
+        served += asked(&running[at % 2]).await;
+    }
+    let arrived = openai.arrivals();
+    assert!((4..=5).contains(&served), "{served} of five a day, by all");
+    assert!(arrived.iter().all(|arrival| arrival.key == OPENAI[1]) && arrived.len() == served, "{}", arrived.len());
+    let [one, other] = running;
+    other.end();
+    Scene { home, sim, openai, anthropic, running: one }.end().await;
+}
