@@ -18,7 +18,7 @@ use tower_keypool::Clock;
 
 use super::{Failure, StopSignals, table::moment};
 use crate::{
-    database::Place,
+    database::Whose,
     monitor::{Course, Gateway, Live, Source, Store, block},
     standing::now_ms,
     telemetry::plain,
@@ -67,7 +67,7 @@ pub(super) struct Monitor {
     once: bool,
 
     #[command(flatten)]
-    database: Place,
+    database: Whose,
 }
 
 const EXAMPLES: &str = "\

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Failure, say, say_json, table::Columns};
 use crate::{
     config::count,
-    database::{DatabaseError, Place},
+    database::{DatabaseError, Whose},
     standing::{Configured, Standings, State},
 };
 use clap::Args;
@@ -17,7 +17,7 @@ use serde_json::json;
 #[command(after_help = EXAMPLES)]
 pub(super) struct Stats {
     #[command(flatten)]
-    database: Place,
+    database: Whose,
 
     /// As JSON
     #[arg(long)]

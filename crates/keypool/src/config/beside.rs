@@ -13,10 +13,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tower_keypool::{
     KeyPoolBuilder, Provider,
-    config::{Document, Environment, KeyEntry, KeySet, PoolConfig},
+    config::{Document, Environment, KeyEntry, KeySet, PoolConfig, Problem, Source},
 };
 
-use super::{Config, ProviderName, loaded::provider_at};
+use super::{Config, Inputs, ProviderName, loaded::provider_at};
 
 /// A provider beside the one of the gateway, with keys and a pool of its own. Requests go to it by path (/to/NAME/v1/…), or,
 /// where the gateway is for Gemini, by the model that they ask for.
@@ -50,6 +50,10 @@ pub struct Beside {
     /// Models that requests go to it for.
     pub models: Vec<String>,
     keys: KeySet,
+    /// What they were made of.
+    sources: Vec<Source>,
+    /// What is no key, whoever says so.
+    not_keys: Vec<String>,
     settings: PoolConfig,
 }
 
@@ -59,10 +63,39 @@ impl fmt::Debug for Beside {
     }
 }
 
+impl Inputs {
+    /// What the providers beside the gateway's own are called, whatever else is wrong.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn providers(&self) -> Result<Vec<String>, Problem> {
+        let providers = self.texts()?.document().read::<Config>().providers;
+        Ok(providers.into_iter().map(|entry| entry.name).collect())
+    }
+}
+
 impl Beside {
     /// What makes its pool: all settings are those of the gateway's own, but keys and limits.
     pub fn builder(&self) -> KeyPoolBuilder {
         self.settings.builder_for(Arc::clone(&self.provider)).keys(self.keys.keys())
+    }
+
+    /// The same with keys from elsewhere, such as a database, too.
+    #[must_use]
+    pub fn with(&self, more: &[Source]) -> Self {
+        let not_keys: Vec<&str> = self.not_keys.iter().map(String::as_str).collect();
+        let more = more.iter().cloned().map(|source| source.without(&not_keys));
+        Self { keys: KeySet::unite(self.sources.iter().cloned().chain(more).collect()), ..self.clone() }
+    }
+
+    /// Says that it has no key, where it has none.
+    pub fn warn_of_none(&self) {
+        if self.keys.is_empty() {
+            let (name, variable) = (&self.name, self.kind.variables().example());
+            tracing::warn!(
+                "providers.{name} has no key: name some by keys or key_files, set {variable}, or keypool add-key --provider {name}"
+            );
+        }
     }
 
     /// Its keys.
@@ -123,19 +156,16 @@ pub(super) fn resolve(
             }
             files.extend(variables.files(environment));
         }
-        let keys = KeySet::unite(sources);
-        if keys.is_empty() {
-            let variable = entry.kind.variables().example();
-            let or = if is_first { format!(", or set {variable}") } else { String::new() };
-            document.problem(&format!("providers[{n}]"), format!("it has no key: name some by keys or key_files{or}"));
-        }
+        // One without any may have some in the database.
+        let keys = KeySet::unite(sources.clone());
+        let not_keys = not_keys.iter().map(|&text| text.to_owned()).collect();
         let provider = provider_at(entry.kind, entry.upstream.as_deref(), &at("upstream"), document);
         let (name, kind) = (entry.name.clone(), entry.kind);
         let models = match &*entry.models {
             [] => usual_models(kind, config.gateway.provider),
             models => models.to_vec(),
         };
-        resolved.push(Beside { name, kind, provider, models, keys, settings });
+        resolved.push(Beside { name, kind, provider, models, keys, sources, not_keys, settings });
     }
     resolved
 }
@@ -174,7 +204,6 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Inputs;
 
     const SECRET: &str = "sk-not-a-real-key-000000000001";
 
@@ -217,7 +246,6 @@ mod tests {
     fn what_is_wrong_is_said_at_its_place() {
         for (entry, said) in [
             ("name = \"a b\"\nkey_files = [\"others.txt\"]", "providers[0].name"),
-            ("name = \"a\"", "it has no key"),
             ("name = \"a\"\nkeys = [{ secret_env = \"NOBODYS\" }]", "providers[0].keys[0].secret_env"),
             ("name = \"a\"\nkeys = [{}]", "providers[0].keys"),
             ("name = \"a\"\nkey_files = [\"none.txt\"]", "providers[0].key_files"),

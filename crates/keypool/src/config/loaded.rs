@@ -1,16 +1,16 @@
 //! Reads it all, or says everything that is wrong.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use tower_keypool::{
-    Anthropic, Gemini, KeyId, KeyPool, KeyPoolBuilder, OpenAi, Provider,
+    Anthropic, Gemini, KeyPool, KeyPoolBuilder, OpenAi, Provider,
     config::{
-        ConfigErrors, Document, Environment, Interval, KeySet, KeySpec, Origin, Problem, SecretText, Setting, Source,
+        ConfigErrors, Document, Environment, Interval, KeySet, Origin, Problem, SecretText, Setting, Source,
         StoreSection,
     },
 };
@@ -127,21 +127,7 @@ impl Loaded {
     /// Switches off the keys that a source wants off, and on those that were off by `before` alone. New ones joined as
     /// they are to be.
     pub fn switch_off(&self, pool: &KeyPool, before: &Self) {
-        let by_secret: HashMap<&str, &KeySpec> = before.keys.keys.iter().map(|spec| (spec.secret(), spec)).collect();
-        // Of another secret under the same name.
-        let by_id: HashMap<KeyId, &KeySpec> = before.keys.keys.iter().map(|spec| (spec.key().key_id(), spec)).collect();
-        for spec in &self.keys.keys {
-            let id = spec.key().key_id();
-            let Some(was) = by_secret.get(spec.secret()).or_else(|| by_id.get(&id)) else { continue };
-            let changed = match (&spec.disabled, &was.disabled) {
-                (Some(reason), was) if was.as_ref() != Some(reason) => pool.disable(&id, reason),
-                (None, Some(_)) => pool.enable(&id),
-                _ => Ok(()),
-            };
-            if let Err(error) = changed {
-                tracing::warn!("{error}");
-            }
-        }
+        super::switch_off(pool, &self.keys, &before.keys);
     }
 
     /// How callers' dialects are met.

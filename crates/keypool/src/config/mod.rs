@@ -8,6 +8,7 @@ mod certificate;
 mod find;
 mod known;
 mod loaded;
+mod off;
 mod sections;
 mod show;
 mod store;
@@ -24,6 +25,7 @@ pub use batch::BatchSection;
 pub use beside::{Beside, ProviderEntry};
 use loaded::secret_of;
 pub use loaded::{Inputs, Loaded};
+pub use off::switch_off;
 pub use sections::{
     CacheAffinity, CompatMode, Config, GatewaySection, Level, LogFormat, LogSection, ProviderName, UnknownNames,
 };

@@ -591,3 +591,66 @@ async fn counts_and_rests_of_all_pools_outlive_the_process() {
     other.end();
     Scene { home, sim, openai, anthropic, running: one }.end().await;
 }
+
+/// Their keys may lie in the database, too: commands change them beside a gateway that runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_add_keys_of_a_provider_and_tell_of_them() {
+    let sim = GeminiSim::builder().project(Project::new("1").key(GEMINI[0]).key(GEMINI[1])).start().await.unwrap();
+    let openai = Upstream::start(Kind::OpenAi, &OPENAI).await;
+    let anthropic = Upstream::start(Kind::Anthropic, &ANTHROPIC).await;
+    let home = Home::new();
+    let text = toml(&sim, &openai, &anthropic, "").replace(&keys_of(&OPENAI, &["o1", "o2"]), "");
+    home.write("keypool.toml", &text);
+    home.pipe(&["add-key", "-", "--id", "o1", "--provider", "nobody"], OPENAI[0]).bad(2, "there is open, claude");
+    home.pipe(&["add-key", "-", "--id", "o1", "--provider", "open"], OPENAI[0]).good();
+    let running = Running::of(home.command(&["serve"]));
+    let scene = Scene { home, sim, openai, anthropic, running };
+    let until = async |expected: &[&str]| {
+        let turns = async {
+            loop {
+                let mut names = Vec::new();
+                for _ in 0..4 {
+                    names.push(scene.chat("/v1/chat/completions", GPT).await.header("x-keypool-key").to_owned());
+                }
+                names.sort();
+                names.dedup();
+                if names == expected {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(5), turns).await.expect("it acts on the gateway that runs");
+    };
+    until(&["o1"]).await;
+    let run = |args: &[&str]| tokio::task::block_in_place(|| scene.home.run(args));
+    let file = scene.home.write("more.txt", &format!("{} id=o2\n", OPENAI[1]));
+    run(&["import", &file, "--provider", "open"]).good();
+    until(&["o1", "o2"]).await;
+    run(&["keys", "disable", "o1", "--reason", "by hand", "--provider", "open"]).good();
+    until(&["o2"]).await;
+    run(&["keys", "enable", "o1", "--provider", "open"]).good();
+    until(&["o1", "o2"]).await;
+    run(&["keys", "remove", "o2", "--provider", "open"]).good();
+    until(&["o1"]).await;
+
+    let ids = |told: &Value| -> Vec<String> {
+        told.as_array().unwrap().iter().map(|key| key["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids(&run(&["keys", "--provider", "open", "--json"]).json()), ["o1"]);
+    assert_eq!(ids(&run(&["keys", "--json"]).json()), ["g1", "g2"], "the gateway's own");
+    assert_eq!(ids(&run(&["keys", "list", "--provider", "claude", "--json"]).json()), ["a1", "a2"]);
+    assert_eq!(run(&["health", "--provider", "open", "--json"]).json()["usable"], 1);
+    // What is counted is written soon after.
+    let used = async {
+        while run(&["stats", "--provider", "open", "--json"]).json()["total"]["requests"].as_i64().unwrap() < 10 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(5), used).await.expect("use is kept");
+    let usage = run(&["usage", "--provider", "open"]).good();
+    assert!(usage.contains("o1"), "{usage}");
+    let monitor = run(&["monitor", "--provider", "open", "--once", "--json"]).json();
+    assert_eq!(monitor["keys"][0]["id"], "o1");
+    scene.end().await;
+}
