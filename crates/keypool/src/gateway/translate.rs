@@ -116,7 +116,7 @@ where
         }
         let bytes = read(&parts.headers, body).await?;
         let path = task.path(self.dialect);
-        if let Onward::HandedOn(stack, path) = self.onward(path, &bytes)? {
+        if let Onward::HandedOn(stack, path) = self.onward(path, &parts.headers, &bytes)? {
             return self.hand_on(stack, &path, parts, Some(bytes)).await;
         }
         let (nobodys, dialect) = (self.nobodys.take(), self.dialect);

@@ -1,4 +1,5 @@
 //! Three providers behind one gateway, over real sockets: the simulator of Gemini, and strict stand-ins for the others.
+#![expect(clippy::float_cmp, reason = "counts are whole numbers")]
 
 use gemini_sim::{GeminiSim, Project};
 use http::{Request, StatusCode};
@@ -185,6 +186,12 @@ async fn requests_find_their_provider_by_path_by_credential_and_by_model() {
         .header("content-type", "multipart/form-data; boundary=x");
     assert_eq!(ask(request, form).await.json(), json!({ "text": "spoken" }));
     assert_eq!(scene.openai.arrivals().last().unwrap().body, form);
+    // Whoever reads it by another boundary would find another model.
+    let request = Request::post(format!("{}/v1/audio/transcriptions", scene.running.url))
+        .header("authorization", format!("Bearer {PLACEHOLDER}"))
+        .header("content-type", "multipart/form-data; boundary=y");
+    assert_eq!(ask(request, form).await.status, StatusCode::BAD_REQUEST);
+    assert!(scene.openai.arrivals().is_empty());
 
     // Whatever a client sends as a credential, the provider's own key is the only one that arrives.
     let request = scene.post(&format!("/openai/v1/chat/completions?key={PLACEHOLDER}"));
@@ -350,7 +357,7 @@ async fn a_tenants_models_and_limits_hold_over_all() {
     for path in ["/v1/chat/completions", "/openai/v1/chat/completions", "/to/open/v1/chat/completions"] {
         let status = chat_as(TENANT, path, chat(GPT).to_string()).await.status;
         assert_eq!((status, scene.openai.arrivals().len()), (StatusCode::OK, 1), "{path}");
-        let twice = chat(GPT).to_string().replacen('{', &format!("{{\"model\":\"gpt-5-mini\","), 1);
+        let twice = chat(GPT).to_string().replacen('{', "{\"model\":\"gpt-5-mini\",", 1);
         for body in [chat("gpt-5-mini").to_string(), chat("gpt-5-nano").to_string(), twice, "{}".to_owned()] {
             let refused = chat_as(TENANT, path, body).await;
             assert!([400, 403].contains(&refused.status.as_u16()), "{path}: {refused:?}");

@@ -200,7 +200,7 @@ fn openai(head: &Parts, body: &[u8], mood: Mood) -> Response<Full<Bytes>> {
     let id = ("x-request-id", "req_openai_0001".to_owned());
     let error = |status: u16, kind: &str, code: &str, message: &str, headers: &[(&str, String)]| {
         let body = json!({ "error": { "message": message, "type": kind, "param": null, "code": code } });
-        told(status, &[&[id.clone()], headers].concat(), &body)
+        told(status, &[std::slice::from_ref(&id), headers].concat(), &body)
     };
     match mood {
         Mood::Unknown => {
@@ -264,7 +264,7 @@ fn anthropic(head: &Parts, body: &[u8], mood: Mood) -> Response<Full<Bytes>> {
     let id = ("request-id", "req_anthropic_0001".to_owned());
     let error = |status: u16, kind: &str, message: &str, headers: &[(&str, String)]| {
         let body = json!({ "type": "error", "error": { "type": kind, "message": message }, "request_id": "req_1" });
-        told(status, &[&[id.clone()], headers].concat(), &body)
+        told(status, &[std::slice::from_ref(&id), headers].concat(), &body)
     };
     if !head.headers.contains_key("anthropic-version") {
         return error(400, "invalid_request_error", "anthropic-version: header is required", &[]);

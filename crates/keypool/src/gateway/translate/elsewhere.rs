@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 
 use bytes::Bytes;
-use http::{Request, Response, header, request::Parts};
+use http::{HeaderMap, Request, Response, header, request::Parts};
 use http_body::Body;
 use keypool_dialect::{Fault, Kind};
 use tower::Service;
@@ -81,7 +81,7 @@ where
     ///
     /// # Errors
     /// Where the model's provider speaks a dialect that is not translated to, or the tenant may not use the model.
-    pub(super) fn onward(&mut self, path: &str, bytes: &[u8]) -> Result<Onward<S>, Fault> {
+    pub(super) fn onward(&mut self, path: &str, headers: &HeaderMap, bytes: &[u8]) -> Result<Onward<S>, Fault> {
         if self.others.is_empty() && self.home.is_none() {
             return Ok(Onward::Translated);
         }
@@ -101,6 +101,9 @@ where
             let nobodys = model.filter(|model| other.is_none() && !is_geminis(model));
             (self.stack, self.nobodys) = (stack, nobodys);
             return Ok(Onward::Translated);
+        }
+        if bytes.starts_with(b"--") && !is_its_border(headers, bytes) {
+            return Err(Fault::invalid("the form does not begin with the boundary that its content-type names"));
         }
         // Whoever translates looks at the model that it reads itself.
         match model {
@@ -140,6 +143,18 @@ where
         }
         Ok((Outcome::Answered, response))
     }
+}
+
+/// Whether a form begins as its head says: another reader of it would find other fields, and another model.
+fn is_its_border(headers: &HeaderMap, body: &[u8]) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) else { return false };
+    let named = kind.split(';').skip(1).filter_map(|pair| pair.trim().split_once('='));
+    let mut borders = named.filter(|(name, _)| name.trim().eq_ignore_ascii_case("boundary"));
+    let (Some((_, border)), None) = (borders.next(), borders.next()) else { return false };
+    let border = border.trim().trim_matches('"');
+    body.strip_prefix(b"--")
+        .and_then(|rest| rest.strip_prefix(border.as_bytes()))
+        .is_some_and(|rest| rest.starts_with(b"\r\n"))
 }
 
 /// What is added where a model is not there that no provider was named for.
