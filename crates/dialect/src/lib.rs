@@ -9,6 +9,7 @@
 
 pub mod anthropic;
 mod caller;
+mod catalogue;
 mod content;
 mod data_url;
 mod events;
@@ -25,9 +26,11 @@ mod text;
 mod tree;
 
 pub use caller::{Asked, Caller, Form, Ignored, Refused, Shape, Voice};
+pub use catalogue::catalogue;
 use content::Content;
 pub use events::{Events, MOST_OF_EVENT};
 pub use exchange::{Exchange, Listener};
+pub use multipart::model_of_form;
 pub use neutral::{
     Call, CallId, Canvas, Carried, Chosen, Conversation, Drawing, Drawn, Effort, Embedded, Embedding, Event, Far,
     Fault, Finish, Format, Kind, Likely, Medium, Model, Part, Picture, Returned, Role, Sampling, Speech, Thinking,

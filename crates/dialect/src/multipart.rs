@@ -52,6 +52,14 @@ pub(crate) fn fields(body: &[u8]) -> Result<Vec<Field<'_>>, Fault> {
     Err(wrong())
 }
 
+/// The model that a form asks for, as those of `OpenAI`'s API do that bring a file. `None`: it is no such form, or names
+/// none, or several.
+pub fn model_of_form(body: &[u8]) -> Option<&str> {
+    let mut named = fields(body).ok()?.into_iter().filter(|field| field.name == "model");
+    let model = named.next().filter(|_| named.next().is_none())?;
+    model.text().ok().map(str::trim)
+}
+
 fn is_border(line: &[u8]) -> bool {
     let printable = |byte: &u8| (b' '..=b'~').contains(byte);
     (3..=72).contains(&line.len()) && line.starts_with(b"--") && line.iter().all(printable)

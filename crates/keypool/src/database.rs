@@ -10,6 +10,7 @@ mod secret_key;
 mod site;
 pub mod tenants;
 pub mod used;
+mod whose;
 
 pub use joined::{Joined, Unjoined};
 pub use kept::Database;
@@ -19,6 +20,7 @@ pub use place::Place;
 pub use secret_key::SecretKey;
 pub use site::Site;
 pub use tenants::KeptTenant;
+pub use whose::Whose;
 
 use std::fmt;
 

@@ -91,7 +91,7 @@ async fn fetch(uri: &Uri, admin: Option<HeaderValue>, longest: usize) -> anyhow:
     let stream = TcpStream::connect((host.trim_matches(['[', ']']), port))
         .await
         .with_context(|| format!("nobody listens on {authority}"))?;
-    let path = if uri.path() == "/" { USUAL } else { uri.path() };
+    let path = if uri.path() == "/" { USUAL } else { uri.path_and_query().map_or(USUAL, |path| path.as_str()) };
     let mut request = Request::get(path).header(header::HOST, authority.as_str()).body(Empty::<Bytes>::new())?;
     if let Some(token) = admin {
         request.headers_mut().insert(ADMIN, token);

@@ -60,6 +60,6 @@ impl From<Entry> for Model {
     fn from(entry: Entry) -> Self {
         let id = super::name(&entry.name).to_owned();
         let title = if entry.display_name.is_empty() { id.clone() } else { entry.display_name };
-        Self { id, title }
+        Self { id, title, owner: "google".to_owned() }
     }
 }

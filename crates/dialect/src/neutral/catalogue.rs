@@ -7,4 +7,6 @@ pub struct Model {
     pub id: String,
     /// What people call it.
     pub title: String,
+    /// Who has it.
+    pub owner: String,
 }

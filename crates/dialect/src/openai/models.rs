@@ -14,5 +14,5 @@ pub(super) fn one(model: &Model) -> String {
 }
 
 fn value(model: &Model) -> Value {
-    json!({ "id": model.id, "object": "model", "created": 0, "owned_by": "google" })
+    json!({ "id": model.id, "object": "model", "created": 0, "owned_by": model.owner })
 }

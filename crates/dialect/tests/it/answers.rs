@@ -205,7 +205,7 @@ fn vectors_and_models() {
     asked.packed = false;
     let floats: CreateEmbeddingResponse = serde_json::from_slice(&openai::vectors(&asked, &embedded)).unwrap();
     assert_eq!(floats.data[1].embedding, [0.25, 2.0]);
-    let model = Model { id: "m".into(), title: "M".into() };
+    let model = Model { id: "m".into(), title: "M".into(), owner: "google".into() };
     let models: ListModelResponse = serde_json::from_str(&OpenAi.models(&[model])).unwrap();
     assert_eq!(models.data[0].id, "m");
 }

@@ -52,8 +52,12 @@ impl Admin {
         if let Some(name) = asked.query("pool").filter(|name| *name != super::MAIN) {
             let pool = self.pool_of(Some(name))?;
             let views = views(pool).await?;
-            let shown: Vec<Value> =
-                views.iter().skip(offset).take(limit).map(|view| json!({ "id": view.id, "live": view })).collect();
+            let shown: Vec<Value> = views
+                .iter()
+                .skip(offset)
+                .take(limit)
+                .map(|view| json!({ "id": view.id, "provider": name, "live": view }))
+                .collect();
             return Ok(json!({ "total": views.len(), "offset": offset, "keys": shown }));
         }
         let wanted = Wanted::of(asked.query("state"))?;
@@ -101,6 +105,7 @@ pub(super) async fn views(pool: KeyPool) -> Result<Vec<KeyView>, Fault> {
 
 fn told(key: &Stand, live: &HashMap<String, KeyView>) -> Value {
     let mut value = serde_json::to_value(key).unwrap_or_default();
+    value["provider"] = super::MAIN.into();
     value["live"] = live.get(&key.id).and_then(|view| serde_json::to_value(view).ok()).unwrap_or_default();
     value
 }

@@ -17,7 +17,7 @@ use super::{
     options::{Options, wrong},
     say, say_json, secret,
 };
-use crate::{database::Place, edits, standing, telemetry::plain};
+use crate::{database::Whose, edits, standing, telemetry::plain};
 
 /// Keep a key in the database, for every keypool command on this machine; a gateway that runs takes it within 2 s.
 ///
@@ -50,7 +50,7 @@ pub(super) struct AddKey {
     options: Options,
 
     #[command(flatten)]
-    database: Place,
+    database: Whose,
 
     /// Print what became of it as JSON
     #[arg(long)]

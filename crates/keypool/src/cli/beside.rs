@@ -2,21 +2,25 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use tower_keypool::{Clock, KeyPool, KeyPoolService};
+use tokio::task::JoinHandle;
+use tower_keypool::{Clock, KeyPool, KeyPoolService, OpenError, config::Source};
 
 use crate::{
     client::{Client, Roots, WaysOut},
-    config::{Loaded, ProviderName},
+    config::{self, Loaded, ProviderName},
+    database::{Joined, Keys, Site, Told},
     gateway::{beside::Beside, dialect::Dialect},
     stack,
     status::Traffic,
 };
 
-/// All of them. A pool outlives a reload of the configuration, by its provider's name; it keeps nothing on disk.
+/// All of them. A pool outlives a reload of the configuration, by its provider's name; what it knows is kept beside what
+/// the gateway's own knows.
 pub(super) struct Pools {
+    site: Site,
     held: HashMap<String, Held>,
     traffic: Arc<Traffic>,
     /// The gateway's: what pools note of a request is told in its time.
@@ -30,11 +34,61 @@ struct Held {
     ways: WaysOut,
     pool: KeyPool,
     client: Client,
+    goes_by: Arc<Mutex<GoesBy>>,
+    /// Follows the keys of its database.
+    following: Option<JoinHandle<()>>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(following) = &self.following {
+            following.abort();
+        }
+    }
+}
+
+/// What a pool goes by.
+struct GoesBy {
+    /// What the configuration says.
+    configured: config::Beside,
+    /// What its database says.
+    more: Vec<Source>,
+}
+
+impl GoesBy {
+    /// With the keys of both.
+    fn whole(&self) -> config::Beside {
+        self.configured.with(&self.more)
+    }
+
+    /// From now on it goes by something else.
+    fn change(&mut self, pool: &KeyPool, change: impl FnOnce(&mut Self)) {
+        let before = self.whole();
+        change(self);
+        let now = self.whole();
+        if let Err(error) = pool.reconfigure(now.builder()) {
+            tracing::error!("providers.{}: {error}", now.name);
+        }
+        config::switch_off(pool, now.keys(), before.keys());
+        now.warn_of_none();
+    }
+
+    /// The keys of the database, from now on.
+    fn hear(&mut self, pool: &KeyPool, told: Told) {
+        let Told { source, lifted, .. } = told;
+        self.change(pool, |this| this.more = vec![source]);
+        let whole = self.whole();
+        for spec in whole.keys().keys.iter().filter(|spec| lifted.contains(&spec.hash())) {
+            if let Err(error) = pool.enable(&spec.key().key_id()) {
+                tracing::warn!("{error}");
+            }
+        }
+    }
 }
 
 impl Pools {
-    pub(super) fn new(traffic: Arc<Traffic>, clock: Clock) -> Self {
-        Self { held: HashMap::new(), traffic, clock }
+    pub(super) fn new(site: Site, traffic: Arc<Traffic>, clock: Clock) -> Self {
+        Self { site, held: HashMap::new(), traffic, clock }
     }
 
     /// The pools by their providers' names.
@@ -43,31 +97,26 @@ impl Pools {
     }
 
     /// Goes by a configuration, and says what stands beside from now on. One whose keys cannot make a pool is left out.
-    pub(super) fn stand(&mut self, loaded: &Loaded) -> Vec<Beside<KeyPoolService<Client>>> {
+    pub(super) async fn stand(&mut self, loaded: &Loaded) -> Vec<Beside<KeyPoolService<Client>>> {
         let mut before = std::mem::take(&mut self.held);
         let mut standing = Vec::new();
         for beside in &loaded.beside {
-            let base = beside.provider.base();
-            let place = (beside.kind, base.to_string());
-            let kept = before
-                .remove(&beside.name)
-                .filter(|held| held.place == place && held.roots == loaded.roots && held.ways == loaded.exits.ways);
-            let (pool, made) = match &kept {
-                Some(held) => (Some(held.pool.clone()), held.pool.reconfigure(beside.builder()).map(drop)),
-                None => match beside.builder().clock(self.clock.clone()).build() {
-                    Ok(pool) => (Some(pool), Ok(())),
-                    Err(error) => (None, Err(error)),
-                },
+            let place = (beside.kind, beside.provider.base().to_string());
+            let ways = &loaded.exits.ways;
+            let is_same = |held: &Held| held.place == place && held.roots == loaded.roots && held.ways == *ways;
+            let kept = if before.get(&beside.name).is_some_and(is_same) { before.remove(&beside.name) } else { None };
+            let opened = match kept {
+                Some(held) => {
+                    let mut goes_by = held.goes_by.lock().unwrap_or_else(PoisonError::into_inner);
+                    goes_by.change(&held.pool, |goes_by| goes_by.configured = beside.clone());
+                    drop(goes_by);
+                    Some(held)
+                }
+                None => self.open(beside, loaded).await,
             };
-            if let Err(error) = made {
-                tracing::error!("providers.{}: {error}", beside.name);
-            }
-            let Some(pool) = pool else { continue };
+            let Some(held) = opened else { continue };
+            let pool = &held.pool;
             pool.bound_waiting(loaded.waiting().most);
-            let client = kept.map_or_else(
-                || Client::through(base, &loaded.roots, &loaded.exits.ways).counting(&self.traffic),
-                |held| held.client,
-            );
             let settings = beside.settings();
             standing.push(Beside {
                 name: beside.name.clone(),
@@ -77,11 +126,71 @@ impl Pools {
                     ProviderName::Anthropic => Dialect::Anthropic,
                 },
                 models: beside.models.clone(),
-                stack: stack::stack_over(&pool, settings.fallback(), settings.retry(), client.clone()),
+                stack: stack::stack_over(pool, settings.fallback(), settings.retry(), held.client.clone()),
             });
-            let (roots, ways) = (loaded.roots.clone(), loaded.exits.ways.clone());
-            self.held.insert(beside.name.clone(), Held { place, roots, ways, pool, client });
+            self.held.insert(beside.name.clone(), held);
+        }
+        // What they hold goes back, once what is under way has ended.
+        for gone in before.into_values() {
+            tokio::spawn(async move { gone.pool.shutdown().await });
         }
         standing
+    }
+
+    /// The pool, with the keys of its database and what was kept of it. Where that is not to be had it counts in memory,
+    /// which is said: the others go on.
+    async fn open(&self, beside: &config::Beside, loaded: &Loaded) -> Option<Held> {
+        let (site, name) = (self.site.beside(&beside.name), &beside.name);
+        let joined = Joined::of(&site).await.unwrap_or_else(|error| {
+            tracing::error!("providers.{name}: {error}; its pool counts in memory until the next start");
+            Joined::Memory
+        });
+        let mut keys = Keys::new(&site, joined.database());
+        let told = match keys.begin().await {
+            Ok(told) => told,
+            Err(error) => {
+                tracing::warn!("providers.{name}: {error}; keys in it are not known yet");
+                None
+            }
+        };
+        let more = told.into_iter().map(|told| told.source).collect();
+        let goes_by = GoesBy { configured: beside.clone(), more };
+        let whole = goes_by.whole();
+        whole.warn_of_none();
+        let builder = || whole.builder().clock(self.clock.clone());
+        let pool = match joined.open(builder(), &loaded.store).await {
+            Ok(pool) => Ok(pool),
+            Err(OpenError::Key(error)) => Err(error),
+            Err(error) => {
+                tracing::error!("providers.{name}: {error}; its pool counts in memory until the next start");
+                builder().build()
+            }
+        };
+        let pool = pool.inspect_err(|error| tracing::error!("providers.{name}: {error}")).ok()?;
+        let base = beside.provider.base();
+        let goes_by = Arc::new(Mutex::new(goes_by));
+        let following = {
+            let (goes_by, pool) = (Arc::clone(&goes_by), pool.clone());
+            tokio::spawn(async move {
+                loop {
+                    let told = keys.changed().await;
+                    goes_by.lock().unwrap_or_else(PoisonError::into_inner).hear(&pool, told);
+                }
+            })
+        };
+        Some(Held {
+            place: (beside.kind, base.to_string()),
+            roots: loaded.roots.clone(),
+            ways: loaded.exits.ways.clone(),
+            client: Client::through(base, &loaded.roots, &loaded.exits.ways).counting(&self.traffic),
+            pool,
+            goes_by,
+            following: Some(following),
+        })
+    }
+
+    /// They end: what they hold goes back, and what they know is kept.
+    pub(super) async fn shutdown(&self) {
+        futures_util::future::join_all(self.held.values().map(|held| held.pool.shutdown())).await;
     }
 }

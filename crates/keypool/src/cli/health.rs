@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Failure, say, say_json};
 use crate::{
     config::count,
-    database::Place,
+    database::Whose,
     probe,
     standing::{Configured, State},
     telemetry::plain,
@@ -20,7 +20,7 @@ use crate::{
 #[command(after_help = EXAMPLES)]
 pub(super) struct Health {
     #[command(flatten)]
-    database: Place,
+    database: Whose,
 
     /// Ask a running gateway instead, as a container's health check: http(s)://HOST:PORT, with the path of a page, or
     /// /-/health [default: where the configuration and the environment let a gateway listen]

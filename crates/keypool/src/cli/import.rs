@@ -14,7 +14,7 @@ use tower_keypool::{
 };
 
 use super::{Failure, say, say_json, secret, table::Columns};
-use crate::{config::count, database::Place, edits, gateway::token::PLACEHOLDER, telemetry::plain};
+use crate::{config::count, database::Whose, edits, gateway::token::PLACEHOLDER, telemetry::plain};
 
 /// Keep the keys of a file in the database: a key a line with options behind it, CSV with a header, or a JSON array.
 ///
@@ -40,7 +40,7 @@ pub(super) struct Import {
     history: bool,
 
     #[command(flatten)]
-    database: Place,
+    database: Whose,
 
     /// Print what became of it as JSON
     #[arg(long)]

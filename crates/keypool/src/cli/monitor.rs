@@ -18,7 +18,7 @@ use tower_keypool::Clock;
 use super::{Failure, StopSignals, administrator::Administrator, table::moment};
 use crate::{
     config::Inputs,
-    database::Place,
+    database::Whose,
     monitor::{Course, Gateway, Live, Source, Store, block},
     standing::now_ms,
     telemetry::plain,
@@ -55,7 +55,7 @@ pub(super) struct Monitor {
     once: bool,
 
     #[command(flatten)]
-    database: Place,
+    database: Whose,
 }
 
 const EXAMPLES: &str = "\

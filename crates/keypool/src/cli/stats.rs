@@ -9,7 +9,7 @@ use super::{
 use crate::{
     config::count,
     database::{
-        DatabaseError, Place, Records,
+        DatabaseError, Records, Whose,
         processes::{self, Process},
     },
     standing::{Configured, Standings, State},
@@ -24,7 +24,7 @@ use serde_json::json;
 #[command(after_help = EXAMPLES)]
 pub(super) struct Stats {
     #[command(flatten)]
-    database: Place,
+    database: Whose,
 
     /// As JSON
     #[arg(long)]

@@ -12,7 +12,7 @@ use super::{Failure, say, say_json, table::Columns};
 use crate::{
     config::count,
     database::{
-        DatabaseError, Place, Records,
+        DatabaseError, Records, Whose,
         used::{Line, Use, Used},
     },
     standing::{Calendar, Configured, Standings, State, Sum, now_ms},
@@ -33,7 +33,7 @@ pub(super) struct Usage {
     by: By,
 
     #[command(flatten)]
-    database: Place,
+    database: Whose,
 
     /// As JSON
     #[arg(long)]

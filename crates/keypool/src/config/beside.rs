@@ -13,10 +13,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tower_keypool::{
     KeyPoolBuilder, Provider,
-    config::{Document, Environment, KeyEntry, KeySet, PoolConfig, Problem},
+    config::{Document, Environment, KeyEntry, KeySet, PoolConfig, Problem, Source},
 };
 
-use super::{Config, Exits, ProviderName, outside::provider_at};
+use super::{Config, Exits, Inputs, ProviderName, outside::provider_at};
 
 /// A provider beside the one of the gateway, with keys and a pool of its own. Requests go to it by path (/to/NAME/v1/…), or,
 /// where the gateway is for Gemini, by the model that they ask for.
@@ -29,7 +29,8 @@ pub struct ProviderEntry {
     pub kind: ProviderName,
     /// Where requests go, a URL such as https://host:port/path; the provider's own address unless set.
     pub upstream: Option<String>,
-    /// Models that requests go to it for: names, or their beginnings with a * behind.
+    /// Models that requests go to it for: names, or their beginnings with a * behind; unless set those that its kind is
+    /// known for (gpt-*, o3* and so on; claude-*).
     pub models: Vec<String>,
     /// Its keys.
     pub keys: Vec<KeyEntry>,
@@ -49,8 +50,12 @@ pub struct Beside {
     /// Models that requests go to it for.
     pub models: Vec<String>,
     keys: KeySet,
+    /// What they were made of.
+    sources: Vec<Source>,
+    /// What is no key, whoever says so.
+    not_keys: Vec<String>,
     settings: PoolConfig,
-    same_exits: Vec<String>,
+    exits: Exits,
 }
 
 impl fmt::Debug for Beside {
@@ -59,11 +64,42 @@ impl fmt::Debug for Beside {
     }
 }
 
+impl Inputs {
+    /// What the providers beside the gateway's own are called, whatever else is wrong.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn providers(&self) -> Result<Vec<String>, Problem> {
+        let providers = self.texts()?.document().read::<Config>().providers;
+        Ok(providers.into_iter().map(|entry| entry.name).collect())
+    }
+}
+
 impl Beside {
     /// What makes its pool: all settings are those of the gateway's own, but keys and limits.
     pub fn builder(&self) -> KeyPoolBuilder {
         let builder = self.settings.builder_for(Arc::clone(&self.provider)).keys(self.keys.keys());
-        builder.same_exits(self.same_exits.iter().map(String::as_str))
+        builder.same_exits(self.exits.ways.same_everywhere())
+    }
+
+    /// The same with keys from elsewhere, such as a database, too.
+    #[must_use]
+    pub fn with(&self, more: &[Source]) -> Self {
+        let not_keys: Vec<&str> = self.not_keys.iter().map(String::as_str).collect();
+        let more = more.iter().cloned().map(|source| source.without(&not_keys));
+        let mut keys = KeySet::unite(self.sources.iter().cloned().chain(more).collect());
+        self.exits.give(&mut keys);
+        Self { keys, ..self.clone() }
+    }
+
+    /// Says that it has no key, where it has none.
+    pub fn warn_of_none(&self) {
+        if self.keys.is_empty() {
+            let (name, variable) = (&self.name, self.kind.variables().example());
+            tracing::warn!(
+                "providers.{name} has no key: name some by keys or key_files, set {variable}, or keypool add-key --provider {name}"
+            );
+        }
     }
 
     /// Its keys.
@@ -113,18 +149,54 @@ pub(super) fn resolve(
         sources.extend(settings.files_at(&at("key_files"), document, folder, not_keys));
         files.extend(settings.key_paths_at(&at("key_files"), document, folder));
         files.extend(entry.keys.iter().filter_map(|key| key.secret_file.as_ref()).map(|path| folder.join(path)));
-        problems.extend(exits.problems(&sources));
-        let mut keys = KeySet::unite(sources);
-        exits.give(&mut keys);
-        if keys.is_empty() {
-            document.problem(&format!("providers[{n}]"), "it has no key: name some by keys or key_files");
+        // Variables are for whoever is the first of a kind.
+        let is_first = entry.kind != config.gateway.provider
+            && config.providers.iter().position(|other| other.kind == entry.kind) == Some(n);
+        if is_first {
+            let variables = entry.kind.variables();
+            sources.push(variables.source(environment, not_keys, problems));
+            files.extend(variables.files(environment));
         }
+        // One without any may have some in the database.
+        problems.extend(exits.problems(&sources));
+        let mut keys = KeySet::unite(sources.clone());
+        exits.give(&mut keys);
+        let not_keys = not_keys.iter().map(|&text| text.to_owned()).collect();
         let provider = provider_at(entry.kind, entry.upstream.as_deref(), &at("upstream"), document);
-        let (name, kind, models) = (entry.name.clone(), entry.kind, entry.models.clone());
-        let same_exits = exits.ways.same_everywhere().map(str::to_owned).collect();
-        resolved.push(Beside { name, kind, provider, models, keys, settings, same_exits });
+        let (name, kind) = (entry.name.clone(), entry.kind);
+        let models = match &*entry.models {
+            [] => usual_models(kind, config.gateway.provider),
+            models => models.to_vec(),
+        };
+        resolved.push(Beside { name, kind, provider, models, keys, sources, not_keys, settings, exits: exits.clone() });
     }
     resolved
+}
+
+/// What a kind of provider is known for. Of two for Gemini the gateway's own has them.
+fn usual_models(kind: ProviderName, own: ProviderName) -> Vec<String> {
+    let models: &[&str] = match kind {
+        kind if kind == own => &[],
+        ProviderName::Gemini => &["gemini-*", "gemma-*", "imagen-*", "veo-*", "learnlm-*"],
+        ProviderName::OpenAi => &[
+            "gpt-*",
+            "chatgpt-*",
+            "o1*",
+            "o3*",
+            "o4*",
+            "codex-*",
+            "computer-use-*",
+            "text-embedding-3-*",
+            "text-embedding-ada-*",
+            "omni-moderation-*",
+            "dall-e-*",
+            "sora-*",
+            "tts-*",
+            "whisper-*",
+        ],
+        ProviderName::Anthropic => &["claude-*"],
+    };
+    models.iter().map(|&model| model.to_owned()).collect()
 }
 
 fn is_name(name: &str) -> bool {
@@ -135,7 +207,6 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Inputs;
 
     const SECRET: &str = "sk-not-a-real-key-000000000001";
 
@@ -178,7 +249,6 @@ mod tests {
     fn what_is_wrong_is_said_at_its_place() {
         for (entry, said) in [
             ("name = \"a b\"\nkey_files = [\"others.txt\"]", "providers[0].name"),
-            ("name = \"a\"", "it has no key"),
             ("name = \"a\"\nkeys = [{ secret_env = \"NOBODYS\" }]", "providers[0].keys[0].secret_env"),
             ("name = \"a\"\nkeys = [{}]", "providers[0].keys"),
             ("name = \"a\"\nkey_files = [\"none.txt\"]", "providers[0].key_files"),

@@ -1,14 +1,9 @@
 //! A configuration without fault, and what the parts of the gateway take from it.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tower_keypool::{
-    KeyId, KeyPool, KeyPoolBuilder, Provider,
+    KeyPool, KeyPoolBuilder, Provider,
     config::{KeySet, KeySpec, Source, StoreSection},
 };
 
@@ -82,21 +77,7 @@ impl Loaded {
     /// Switches off the keys that a source wants off, and on those that were off by `before` alone. New ones joined as
     /// they are to be.
     pub fn switch_off(&self, pool: &KeyPool, before: &Self) {
-        let by_secret: HashMap<&str, &KeySpec> = before.keys.keys.iter().map(|spec| (spec.secret(), spec)).collect();
-        // Of another secret under the same name.
-        let by_id: HashMap<KeyId, &KeySpec> = before.keys.keys.iter().map(|spec| (spec.key().key_id(), spec)).collect();
-        for spec in &self.keys.keys {
-            let id = spec.key().key_id();
-            let Some(was) = by_secret.get(spec.secret()).or_else(|| by_id.get(&id)) else { continue };
-            let changed = match (&spec.disabled, &was.disabled) {
-                (Some(reason), was) if was.as_ref() != Some(reason) => pool.disable(&id, reason),
-                (None, Some(_)) => pool.enable(&id),
-                _ => Ok(()),
-            };
-            if let Err(error) = changed {
-                tracing::warn!("{error}");
-            }
-        }
+        super::switch_off(pool, &self.keys, &before.keys);
     }
 
     /// How callers' dialects are met.

@@ -11,6 +11,7 @@ mod find;
 mod inputs;
 mod known;
 mod loaded;
+mod off;
 mod outside;
 mod sections;
 mod show;
@@ -30,6 +31,7 @@ pub use beside::{Beside, ProviderEntry};
 pub use exits::{ExitEntry, Exits};
 pub use inputs::Inputs;
 pub use loaded::Loaded;
+pub use off::switch_off;
 use outside::secret_of;
 pub use sections::{
     CacheAffinity, CompatMode, Config, GatewaySection, Level, LogFormat, LogSection, ProviderName, UnknownNames,

@@ -34,6 +34,28 @@ impl Site {
         }
     }
 
+    /// Where the pool of a provider beside the gateway's own is kept: in a file beside this one (`keypool.NAME.db`), on the
+    /// same server under a name of its own.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> Self {
+        match self {
+            Self::Memory => Self::Memory,
+            Self::File { path, named } => {
+                let mut file = path.file_stem().unwrap_or_default().to_owned();
+                file.push(format!(".{name}"));
+                if let Some(extension) = path.extension() {
+                    file.push(".");
+                    file.push(extension);
+                }
+                Self::File { path: path.with_file_name(file), named: *named }
+            }
+            Self::Server(store) => {
+                let namespace = format!("{}.{name}", store.namespace);
+                Self::Server(Box::new(StoreSection { namespace, ..(**store).clone() }))
+            }
+        }
+    }
+
     /// The file that it is in.
     pub fn path(&self) -> Option<&Path> {
         match self {
@@ -64,4 +86,19 @@ fn usual() -> Option<PathBuf> {
     let set = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")))?;
     Some(state.join("keypool/keypool.db"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_providers_own_lies_beside() {
+        let file = |path: &str| Site::File { path: path.into(), named: true };
+        for (path, beside) in [("/a/keypool.db", "/a/keypool.open.db"), ("b", "b.open"), ("c.d/e", "c.d/e.open")] {
+            assert_eq!(file(path).beside("open").path(), Some(Path::new(beside)));
+        }
+        let Site::Server(store) = Site::Server(Box::default()).beside("open") else { panic!("a server") };
+        assert_eq!(store.namespace, "keypool.open");
+    }
 }

@@ -12,6 +12,7 @@ use tracing::Instrument;
 use super::{
     Answer, Arriving, Gateway,
     affinity::{self, By, Numbers},
+    chosen::{self, Chosen},
     course::{Course, OverStack},
     dialect::Dialect,
     entrance::Entrance,
@@ -61,9 +62,10 @@ where
         live::right_slashes(&mut parts);
         let (dialect, way) = (Dialect::of(&parts), Way::of(turn.setup.dialects, &parts));
         body.speaks(dialect);
-        if let Way::Moved(target) = &way {
-            parts.uri = Uri::from(target.clone());
-        }
+        let before = match &way {
+            Way::Moved(target) => Some(std::mem::replace(&mut parts.uri, Uri::from(target.clone()))),
+            _ => None,
+        };
         let seen = Seen::of(&parts.headers);
         if let Some(own) = gateway.own(&parts, &seen, &self.local, self.door) {
             let mut response = own.answer().await;
@@ -71,9 +73,15 @@ where
             line.of_page().end(&mut response, &gateway.traffic);
             return Ok(response.map(|body| Counted::uncounted(Said::from(body))));
         }
-        // Whoever names another provider speaks its dialect.
-        let other = gateway.others.take(&mut parts.uri);
-        let (dialect, way) = other.as_ref().map_or((dialect, way), |other| (other.dialect, Way::Through));
+        // Whoever stands beside is chosen by what the client asked for.
+        let moved = before.map(|before| std::mem::replace(&mut parts.uri, before));
+        let chosen = gateway.others.choose(turn.setup.dialects, (&parts.headers, &mut parts.uri), dialect, way);
+        let Chosen { dialect, mut way, home, named } = chosen;
+        if let (Way::Moved(_), Some(moved)) = (&way, moved) {
+            parts.uri = moved;
+        }
+        // As it is, whatever it is about.
+        let (mut other, mut home) = if way == Way::Through { (home, None) } else { (None, home) };
         let mut visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), walk::span(&parts));
         let (tidy, socket) = (Tidy::after(&seen), seen.websocket && other.is_none());
         let limited = turn.setup.waiting.as_limited.then_some(dialect);
@@ -99,6 +107,12 @@ where
                 Box::pin(gateway.socket(&setup, (parts, self.place.clone()), tenant, dialect)).await;
             line.end(&mut response, &gateway.traffic);
             return Ok(counted(visit, outcome, limited, response));
+        }
+        if let Ok((tenant, _)) = &admitted
+            && !tenant.is_default()
+            && let Some(task) = other.as_ref().and_then(|other| chosen::for_tenants(other.dialect, parts.uri.path()))
+        {
+            (home, way) = (other.take(), Way::Translated(dialect, task));
         }
         let admitted = match (admitted, &way) {
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),
@@ -161,7 +175,11 @@ where
                 clock: gateway.clock.clone(),
                 traffic: Arc::clone(&gateway.traffic),
                 dialect: *dialect,
+                own: turn.setup.dialects.own(),
                 others: gateway.others.all(),
+                home,
+                only: named,
+                nobodys: None,
             };
             self.leave(turn);
             tidy.apply(&mut parts);

@@ -2,10 +2,14 @@
 
 use std::{
     borrow::Cow,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use http::Uri;
+use keypool_dialect::model_of_form;
 use serde::Deserialize;
 
 use super::{dialect::Dialect, named};
@@ -35,22 +39,33 @@ impl<S> Beside<S> {
 
 /// All of them, as they are now.
 #[derive(Debug)]
-pub(super) struct Others<S>(RwLock<Arc<[Beside<S>]>>);
+pub(super) struct Others<S> {
+    all: RwLock<Arc<[Beside<S>]>>,
+    /// Most gateways have none, and each request would ask.
+    is_empty: AtomicBool,
+}
 
 impl<S> Default for Others<S> {
     fn default() -> Self {
-        Self(RwLock::new(Arc::new([])))
+        Self { all: RwLock::new(Arc::new([])), is_empty: AtomicBool::new(true) }
     }
 }
 
 impl<S> Others<S> {
     /// Requests that come from now on find these.
     pub(super) fn change(&self, others: Vec<Beside<S>>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = others.into();
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        self.is_empty.store(others.is_empty(), Ordering::Relaxed);
+        *all = others.into();
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.is_empty.load(Ordering::Relaxed)
     }
 
     fn read(&self) -> Arc<[Beside<S>]> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.all.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -58,6 +73,16 @@ impl<S: Clone> Others<S> {
     /// Each, with a stack of its own.
     pub(super) fn all(&self) -> Vec<Beside<S>> {
         self.read().to_vec()
+    }
+
+    /// The first that speaks a dialect.
+    pub(super) fn first(&self, dialect: Dialect) -> Option<Beside<S>> {
+        self.read().iter().find(|other| other.dialect == dialect).cloned()
+    }
+
+    /// The one of a dialect that requests for a model go to.
+    pub(super) fn with_model(&self, dialect: Dialect, model: &str) -> Option<Beside<S>> {
+        self.read().iter().find(|other| other.dialect == dialect && other.has(model)).cloned()
     }
 
     /// The one that a path names, which then goes on without it; `None`: the path names none that is there.
@@ -75,14 +100,18 @@ impl<S: Clone> Others<S> {
     }
 }
 
-/// The model that a body of JSON asks for, without what is put in front of names.
+/// The model that a body asks for: of JSON, or of a form that brings a file.
 pub(super) fn model_of(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Asked<'a> {
         #[serde(borrow)]
         model: Cow<'a, str>,
     }
-    serde_json::from_slice::<Asked<'_>>(body).ok().map(|asked| asked.model.into_owned())
+    match serde_json::from_slice::<Asked<'_>>(body) {
+        Ok(asked) => Some(asked.model.into_owned()),
+        Err(_) if body.starts_with(b"--") => model_of_form(body).map(str::to_owned),
+        Err(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -125,5 +154,8 @@ mod tests {
     fn a_model_is_found_wherever_it_stands() {
         assert_eq!(model_of(br#"{"x":[{"model":"no"}],"model":"a\u002db"}"#).as_deref(), Some("a-b"));
         assert_eq!(model_of(b"--form"), None);
+        let form = "--x\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--x--\r\n";
+        assert_eq!(model_of(form.as_bytes()).as_deref(), Some("whisper-1"));
+        assert_eq!(model_of(br#"{"model":"a","model":"b"}"#), None, "two readers would see two models");
     }
 }

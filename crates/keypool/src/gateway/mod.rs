@@ -13,6 +13,7 @@ pub mod beside;
 mod blot;
 mod budget;
 pub mod capability;
+mod chosen;
 mod course;
 mod crowd;
 pub mod dialect;
@@ -47,7 +48,7 @@ pub mod upload;
 mod walk;
 mod wish;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use http::Response;
 use tokio::sync::watch;
@@ -214,6 +215,13 @@ impl<S> Gateway<S> {
         }
         if let Some(admin) = &self.admin {
             admin.leave();
+        }
+    }
+
+    /// From now on it tells of these pools, too, by their names.
+    pub fn tell_of(&self, pools: &BTreeMap<String, KeyPool>) {
+        if let Some(status) = &self.status {
+            status.stand_beside(pools);
         }
     }
 

@@ -1,9 +1,9 @@
 //! Which dialect a path is of, and what becomes of the request.
 
-use http::{Method, Uri, header, request::Parts, uri::PathAndQuery};
+use http::{HeaderMap, Method, Uri, header, request::Parts, uri::PathAndQuery};
 use keypool_dialect::{Caller, openai::Audio, responses::Responses};
 
-use super::dialect::Dialect;
+use super::{dialect::Dialect, translate::Own};
 
 /// How callers' dialects are met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,17 @@ pub struct Dialects {
 impl Default for Dialects {
     fn default() -> Self {
         Self { provider: Dialect::Gemini, translates_openai: true, strict: true, fetches: false }
+    }
+}
+
+impl Dialects {
+    /// How callers of other dialects meet the provider.
+    pub(super) fn own(self) -> Own {
+        match self.provider {
+            Dialect::Gemini if self.translates_openai => Own::Translated,
+            Dialect::Gemini => Own::Compatible,
+            provider => Own::Speaks(provider),
+        }
     }
 }
 
@@ -122,25 +133,28 @@ impl Dialect {
         match forced(path) {
             Some((dialect, _)) => dialect,
             None if behind(path, "/v1beta/openai").is_some() => Self::OpenAi,
-            None => behind(path, "/v1").map_or_else(|| by_credential(head, false), |rest| unforced(rest, head)),
+            None => {
+                let head = (&head.headers, &head.uri);
+                behind(path, "/v1").map_or_else(|| by_credential(head, false), |rest| unforced(rest, head))
+            }
         }
     }
 }
 
 /// What stands behind a prefix that is whole segments.
-fn behind<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+pub(super) fn behind<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
     path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The dialect that a prefix names, and the path behind it.
-fn forced(path: &str) -> Option<(Dialect, &str)> {
+pub(super) fn forced(path: &str) -> Option<(Dialect, &str)> {
     [("/openai", Dialect::OpenAi), ("/anthropic", Dialect::Anthropic), ("/gemini", Dialect::Gemini)]
         .into_iter()
         .find_map(|(prefix, dialect)| Some((dialect, behind(path, prefix)?)))
 }
 
 /// The dialect of a path behind `/v1` that names none.
-fn unforced(rest: &str, head: &Parts) -> Dialect {
+pub(super) fn unforced(rest: &str, head: (&HeaderMap, &Uri)) -> Dialect {
     let mut segments = rest.trim_start_matches('/').split('/');
     let (first, second) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
     if OPENAI.contains(&first) {
@@ -157,15 +171,15 @@ fn unforced(rest: &str, head: &Parts) -> Dialect {
 }
 
 /// The dialect whose clients send such a credential. `shared`: a bearer speaks for `OpenAI`'s.
-fn by_credential(head: &Parts, shared: bool) -> Dialect {
-    let has = |name: &str| head.headers.contains_key(name);
-    let query = head.uri.query().unwrap_or_default();
+pub(super) fn by_credential((headers, uri): (&HeaderMap, &Uri), shared: bool) -> Dialect {
+    let has = |name: &str| headers.contains_key(name);
+    let query = uri.query().unwrap_or_default();
     let native = has("x-goog-api-key") || query.split('&').any(|pair| pair.starts_with("key="));
     if native {
         Dialect::Gemini
     } else if has("anthropic-version") && (shared || has("x-api-key")) {
         Dialect::Anthropic
-    } else if shared && head.headers.contains_key(header::AUTHORIZATION) {
+    } else if shared && headers.contains_key(header::AUTHORIZATION) {
         Dialect::OpenAi
     } else {
         Dialect::Gemini
@@ -193,7 +207,7 @@ impl Way {
             // The base URL of these clients ends with the version, or does not.
             Some((dialect, rest)) => (dialect, behind(rest, "/v1").unwrap_or(rest)),
             None => match behind(path, "/v1") {
-                Some(rest) => (unforced(rest, head), rest),
+                Some(rest) => (unforced(rest, (&head.headers, &head.uri)), rest),
                 None => return Self::Through,
             },
         };
@@ -209,7 +223,8 @@ impl Way {
     }
 }
 
-fn task(dialect: Dialect, rest: &str) -> Option<Task> {
+/// What a path behind the version is for, where it can be translated.
+pub(super) fn task(dialect: Dialect, rest: &str) -> Option<Task> {
     Some(match (dialect, rest.trim_end_matches('/')) {
         (Dialect::OpenAi, "/chat/completions") | (Dialect::Anthropic, "/messages") => Task::Chat,
         (Dialect::OpenAi, "/responses") => Task::Respond,
@@ -225,6 +240,14 @@ fn task(dialect: Dialect, rest: &str) -> Option<Task> {
             Task::Model(percent_encoding::percent_decode_str(name).decode_utf8().ok()?.into_owned())
         }
     })
+}
+
+/// The target of a path in which a prefix names the dialect, without that.
+pub(super) fn unprefixed(uri: &Uri) -> Option<PathAndQuery> {
+    match moved(uri, forced(uri.path())?.1) {
+        Way::Moved(target) => Some(target),
+        _ => None,
+    }
 }
 
 fn moved(uri: &Uri, path: &str) -> Way {

@@ -1,6 +1,7 @@
 //! A request in another dialect than the provider's: understood, asked anew, and answered in its own.
 
 mod asked;
+mod catalogue;
 mod drawing;
 mod elsewhere;
 mod refusal;
@@ -18,10 +19,15 @@ use tower_keypool::{BoxError, Clock, Demand, Error, ServedBy};
 
 use self::{
     asked::{read, request},
+    elsewhere::{Onward, hinted},
     refusal::{Failed, bad_model, refused, upstream_fault},
     upstream::{check, send},
 };
-pub(super) use self::{elsewhere::pass, refusal::fault_of, upstream::reshaped};
+pub(super) use self::{
+    elsewhere::{Own, pass},
+    refusal::fault_of,
+    upstream::reshaped,
+};
 use super::{
     Arriving,
     affinity::Numbers,
@@ -46,8 +52,6 @@ const MOST_ANSWERED: usize = 64 << 20;
 /// After so long without an answer's head a stream begins without it, so that nobody between gives up. What goes wrong
 /// from then on is an event of the stream.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The catalogue is read to here.
-const MOST_PAGES: usize = 10;
 
 const IGNORED: HeaderName = HeaderName::from_static("x-keypool-ignored");
 
@@ -67,8 +71,16 @@ pub(super) struct Translator<S> {
     pub(super) traffic: Arc<Traffic>,
     /// The caller's.
     pub(super) dialect: Dialect,
-    /// Providers beside the one that is translated for.
+    /// How the gateway's own provider is met.
+    pub(super) own: Own,
+    /// Providers beside it.
     pub(super) others: Vec<Beside<S>>,
+    /// The one of them that takes what nobody names.
+    pub(super) home: Option<Beside<S>>,
+    /// It takes all, since the path names it.
+    pub(super) only: bool,
+    /// The model that is asked for, where no provider was named for it.
+    pub(super) nobodys: Option<String>,
 }
 
 type Answered<B> = (Outcome, Response<Said<B>>);
@@ -99,18 +111,24 @@ where
     async fn perform(mut self, task: Task, parts: Parts, body: Arriving) -> Result<Answered<B>, Failed> {
         match &task {
             Task::Models => return self.models(&parts).await,
-            Task::Model(name) => return self.model(name, &parts).await,
+            Task::Model(name) => return self.model(name, parts).await,
             _ => {}
         }
         let bytes = read(&parts.headers, body).await?;
-        if let Some(stack) = self.elsewhere(&bytes)? {
-            return self.hand_on(stack, &task, parts, bytes).await;
+        let path = task.path(self.dialect);
+        if let Onward::HandedOn(stack, path) = self.onward(path, &parts.headers, &bytes)? {
+            return self.hand_on(stack, &path, parts, Some(bytes)).await;
         }
-        match task {
+        let (nobodys, dialect) = (self.nobodys.take(), self.dialect);
+        let done = match task {
             Task::Count => self.count(parts, bytes).await,
             Task::Embeddings => self.embed(parts, bytes).await,
             Task::Draw => self.draw(parts, bytes).await,
             _ => self.chat(parts, bytes).await,
+        };
+        match nobodys {
+            Some(model) => done.map_err(|failed| hinted(failed, &model, dialect)),
+            None => done,
         }
     }
 
@@ -231,43 +249,9 @@ where
         Ok(answer(openai::vectors(&asked, &all), served_by, &ignored))
     }
 
-    async fn models(&mut self, parts: &Parts) -> Result<Answered<B>, Failed> {
-        let (mut models, mut token, mut served_by) = (Vec::new(), String::new(), None);
-        for _ in 0..MOST_PAGES {
-            let path = format!("/v1beta/models?pageSize=1000{token}");
-            let (by, body) = self.fetch(request(Method::GET, &path, parts, Vec::new(), None)).await?;
-            let page = gemini::page(&body).map_err(|fault| upstream_fault(fault, by.clone()))?;
-            models.extend(page.models.into_iter().filter(|model| self.tenant.may_use(&model.id)));
-            served_by = by;
-            match page.next {
-                Some(next) => {
-                    let next = percent_encoding::utf8_percent_encode(&next, percent_encoding::NON_ALPHANUMERIC);
-                    token = format!("&pageToken={next}");
-                }
-                None => break,
-            }
-        }
-        Ok(answer(self.caller.models(&models).into_bytes(), served_by, &Ignored::default()))
-    }
-
-    async fn model(&mut self, name: &str, parts: &Parts) -> Result<Answered<B>, Failed> {
-        self.may_use(name)?;
-        let path = gemini::path_of(name, "").ok_or_else(bad_model)?;
-        let (served_by, body) = self.fetch(request(Method::GET, &path, parts, Vec::new(), None)).await?;
-        let model = gemini::model(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
-        Ok(answer(self.caller.model(&model).into_bytes(), served_by, &Ignored::default()))
-    }
-
     /// A good answer, read to its end.
     async fn fetch(&mut self, request: Request<Outgoing>) -> Result<(Option<ServedBy>, Bytes), Failed> {
-        let response = check(send(self.stack.clone(), &self.traffic, request).await?).await?;
-        let (head, body) = response.into_parts();
-        let served_by = head.extensions.get::<ServedBy>().cloned();
-        let Ok(collected) = Limited::new(body, MOST_ANSWERED).collect().await else {
-            let fault = Fault::new(Kind::BadGateway, "the upstream's answer broke off, or is too long");
-            return Err(upstream_fault(fault, served_by));
-        };
-        Ok((served_by, collected.to_bytes()))
+        fetch(self.stack.clone(), &self.traffic, request).await
     }
 
     /// Whether the tenant may ask this model.
@@ -285,6 +269,27 @@ where
     fn created(&self) -> i64 {
         self.clock.wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
     }
+}
+
+/// A stack's good answer, read to its end.
+async fn fetch<S, B>(
+    stack: S,
+    traffic: &Traffic,
+    request: Request<Outgoing>,
+) -> Result<(Option<ServedBy>, Bytes), Failed>
+where
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let response = check(send(stack, traffic, request).await?).await?;
+    let (head, body) = response.into_parts();
+    let served_by = head.extensions.get::<ServedBy>().cloned();
+    let Ok(collected) = Limited::new(body, MOST_ANSWERED).collect().await else {
+        let fault = Fault::new(Kind::BadGateway, "the upstream's answer broke off, or is too long");
+        return Err(upstream_fault(fault, served_by));
+    };
+    Ok((served_by, collected.to_bytes()))
 }
 
 fn answer<B>(body: Vec<u8>, served_by: Option<ServedBy>, ignored: &Ignored) -> Answered<B> {

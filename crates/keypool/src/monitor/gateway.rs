@@ -137,16 +137,28 @@ impl Gateway {
         Ok(Self { at, token })
     }
 
+    /// Keys and lanes of all its pools; those of providers beside its own have their name in front.
     pub(super) async fn look(&self) -> anyhow::Result<Picture> {
+        let told = self.ask("").await?;
+        let pools: Vec<String> = serde_json::from_value(told["pools"].clone()).unwrap_or_default();
+        let mut picture = read(told, &self.at)?;
+        for name in pools.iter().skip(1) {
+            // One that has just gone is no more.
+            let Ok(told) = self.ask(&format!("?pool={name}")).await else { continue };
+            picture.take_in(name, read(told, &self.at)?);
+        }
+        Ok(picture)
+    }
+
+    async fn ask(&self, query: &str) -> anyhow::Result<Value> {
         let (at, token) = (self.at.to_string(), self.token.as_deref().unwrap_or_default());
-        let told = probe::administer(&format!("{}{PAGE}", at.trim_end_matches('/')), token).await;
-        let told = told.map_err(|error| match error.to_string() {
+        let told = probe::administer(&format!("{}{PAGE}{query}", at.trim_end_matches('/')), token).await;
+        told.map_err(|error| match error.to_string() {
             said if said.starts_with("401") || said.starts_with("403") => {
                 anyhow!("{at} does not take the token ({said}): --admin-token-file or KEYPOOL_ADMIN_TOKEN")
             }
             _ => error,
-        })?;
-        read(told, &self.at)
+        })
     }
 }
 

@@ -27,6 +27,26 @@ pub struct Picture {
     pub notes: Vec<String>,
 }
 
+impl Picture {
+    /// Takes in what is told of another provider's pool, its name in front.
+    pub(super) fn take_in(&mut self, name: &str, other: Self) {
+        let named = |line: String| format!("{name}/{line}");
+        self.keys.extend(other.keys.into_iter().map(|key| KeyLine { id: named(key.id), ..key }));
+        self.lanes.extend(other.lanes.into_iter().map(|lane| LaneLine { model: named(lane.model), ..lane }));
+        self.notes.extend(other.notes.into_iter().map(|note| format!("{name}: {note}")));
+        self.started += other.started;
+        let sums = [
+            (&mut self.in_flight, other.in_flight),
+            (&mut self.waiting, other.waiting),
+            (&mut self.last_minute, other.last_minute),
+            (&mut self.limit_hits, other.limit_hits),
+        ];
+        for (sum, more) in sums {
+            *sum = sum.zip(more).map(|(sum, more)| sum + more).or(*sum);
+        }
+    }
+}
+
 /// A key.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct KeyLine {

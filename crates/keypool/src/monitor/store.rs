@@ -9,20 +9,20 @@ use tower_keypool::Limit;
 
 use super::{KeyLine, LaneLine, Picture, Resting, Tone, Used};
 use crate::{
-    database::Place,
+    database::Whose,
     standing::{Calendar, Configured, Stand, Standings, State, Window},
 };
 
 /// The database of all commands, and what is configured.
 #[derive(Clone, Debug)]
 pub struct Store {
-    place: Place,
+    place: Whose,
     configured: Configured,
 }
 
 impl Store {
     /// That at this place.
-    pub fn at(place: Place) -> Self {
+    pub fn at(place: Whose) -> Self {
         Self { configured: Configured::of(&place), place }
     }
 

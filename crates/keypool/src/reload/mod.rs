@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeSet, HashSet},
     fmt,
     path::PathBuf,
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -26,7 +27,9 @@ use crate::{
 use watch::Watch;
 
 /// Makes the gateway go by another configuration.
-pub type Apply = Arc<dyn Fn(&Loaded) + Send + Sync>;
+pub type Apply = Arc<dyn Fn(&Loaded) -> Applied + Send + Sync>;
+/// That, under way.
+pub type Applied = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What may have changed before it was watched is looked at this much later: the first requests go first.
 const AFTERWARDS: Duration = Duration::from_millis(300);
@@ -82,7 +85,7 @@ impl Reload {
                         true
                     }
                     told = self.keys.changed() => {
-                        self.take_keys(told);
+                        self.take_keys(told).await;
                         again |= watch.follow(&self.loaded.files);
                         continue;
                     }
@@ -94,12 +97,13 @@ impl Reload {
                 }
                 let inputs = self.inputs.clone();
                 let Ok(read) = tokio::task::spawn_blocking(move || inputs.load()).await else { continue };
-                let taken = read.map_err(Refused::Wrong).and_then(|new| match () {
-                    () if new.keys.is_empty() => Err(Refused::NoKey),
+                let taken = match read.map_err(Refused::Wrong) {
+                    Err(refused) => Err(refused),
+                    Ok(new) if new.keys.is_empty() => Err(Refused::NoKey),
                     // A slip of the pen is no wish to take a key out.
-                    () if new.rejected() > self.loaded.rejected() => Err(Refused::Lines(self.new_notes(&new))),
-                    () => self.take(new),
-                });
+                    Ok(new) if new.rejected() > self.loaded.rejected() => Err(Refused::Lines(self.new_notes(&new))),
+                    Ok(new) => self.take(new).await,
+                };
                 if let Some(teller) = teller {
                     let _ = teller.send(taken.as_ref().map(News::to_string).map_err(Refused::to_string));
                 }
@@ -117,14 +121,14 @@ impl Reload {
     }
 
     /// Goes by other keys of the database, whatever the files hold by now.
-    fn take_keys(&mut self, told: Told) {
+    async fn take_keys(&mut self, told: Told) {
         let lifted: HashSet<String> = told.lifted.iter().cloned().collect();
         let files: BTreeSet<PathBuf> =
             self.loaded.files.difference(&self.inputs.more_files).chain(&told.files).cloned().collect();
         self.inputs.hear(Some(told));
         let mut new = self.loaded.with(&self.inputs.more);
         new.files = files;
-        match self.take(new) {
+        match self.take(new).await {
             Ok(news) if news.is_empty() => {}
             Ok(news) => tracing::info!("keys changed by command: {news}"),
             Err(refused) => return refused.tell(),
@@ -143,10 +147,10 @@ impl Reload {
     }
 
     /// Goes by a new configuration.
-    fn take(&mut self, new: Loaded) -> Result<News, Refused> {
+    async fn take(&mut self, new: Loaded) -> Result<News, Refused> {
         let keys = self.pool.reconfigure(new.builder()).map_err(Refused::Key)?;
         new.switch_off(&self.pool, &self.loaded);
-        (self.apply)(&new);
+        (self.apply)(&new).await;
         self.new_notes(&new).iter().for_each(|note| tracing::warn!("{note}"));
         let news = News::between(&self.loaded, &new, keys);
         self.loaded = new;

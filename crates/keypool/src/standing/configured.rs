@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tower_keypool::{Gemini, Provider, config::KeySpec};
 
 use super::{Calendar, Standings};
-use crate::database::{Database, DatabaseError, Place, Site};
+use crate::database::{Database, DatabaseError, Site, Whose};
 
 /// What the configuration tells, as `keypool serve` finds it here.
 #[derive(Clone, Debug)]
@@ -18,8 +18,16 @@ pub struct Configured {
 
 impl Configured {
     /// Reads it. One that is wrong tells nothing, which is said.
-    pub fn of(place: &Place) -> Self {
-        if let Ok(loaded) = place.inputs().load() {
+    pub fn of(whose: &Whose) -> Self {
+        if let Ok(loaded) = whose.inputs().load() {
+            if let Some(name) = whose.provider() {
+                let named = loaded.beside.iter().find(|beside| beside.name == name);
+                return match named {
+                    Some(beside) => Self::by(&*beside.provider, beside.keys().keys.clone()),
+                    // Whoever opens its database says that there is none.
+                    None => Self::by(&*loaded.provider, Vec::new()),
+                };
+            }
             return Self { calendar: Calendar::of(loaded.provider.zone()), keys: loaded.keys.keys.clone() };
         }
         eprintln!(
@@ -38,7 +46,7 @@ impl Configured {
     ///
     /// # Errors
     /// When it cannot be read, or there is neither a database nor a key.
-    pub async fn look(&self, database: &Place) -> Result<(Standings, Option<Database>), DatabaseError> {
+    pub async fn look(&self, database: &Whose) -> Result<(Standings, Option<Database>), DatabaseError> {
         let site = database.site()?;
         let is_there = match site.path() {
             Some(path) => path.exists(),

@@ -6,6 +6,7 @@
 mod counted;
 mod exposed;
 mod histogram;
+mod merged;
 mod page;
 mod ready;
 mod store;

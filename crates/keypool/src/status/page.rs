@@ -1,6 +1,7 @@
 //! The pages under `/-/`.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -11,7 +12,7 @@ use http_body_util::Full;
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use tower_keypool::{KeyPool, metrics::PoolCollector};
 
-use super::{exposed::Exposed, ready::Readiness, store::StoreHealth, traffic::Traffic};
+use super::{exposed::Exposed, merged::Merged, ready::Readiness, store::StoreHealth, traffic::Traffic};
 
 /// Whether a path is the gateway's own and never goes upstream.
 pub(crate) fn is_ours(path: &str) -> bool {
@@ -54,6 +55,8 @@ pub struct Status {
     readiness: Readiness,
     /// One scrape at a time.
     registry: Mutex<Registry>,
+    /// The pools of other providers, by name, each with a registry of its own.
+    beside: Mutex<BTreeMap<String, Registry>>,
 }
 
 impl Status {
@@ -62,7 +65,23 @@ impl Status {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(PoolCollector::new(pool)));
         registry.register_collector(Box::new(Exposed { traffic: Arc::clone(traffic), store: store.clone() }));
-        Self { readiness: Readiness::new(pool.clone(), store), registry: Mutex::new(registry) }
+        Self {
+            readiness: Readiness::new(pool.clone(), store),
+            registry: Mutex::new(registry),
+            beside: Mutex::default(),
+        }
+    }
+
+    /// Tells of these pools, too, from now on: their series have their name as the label `pool`.
+    pub fn stand_beside(&self, pools: &BTreeMap<String, KeyPool>) {
+        self.readiness.stand_beside(pools);
+        let registry = |(name, pool): (&String, &KeyPool)| {
+            let mut registry = Registry::default();
+            let labelled = registry.sub_registry_with_label(("pool".into(), name.clone().into()));
+            labelled.register_collector(Box::new(PoolCollector::new(pool)));
+            (name.clone(), registry)
+        };
+        *self.beside.lock().unwrap_or_else(PoisonError::into_inner) = pools.iter().map(registry).collect();
     }
 
     /// The gateway is ending: requests had better go elsewhere.
@@ -81,7 +100,7 @@ impl Status {
             Page::Index => told(StatusCode::OK, "text/html; charset=utf-8", INDEX.to_owned()),
             Page::Health => text(StatusCode::OK, "ok\n".to_owned()),
             Page::Ready => match self.readiness.check() {
-                Ok(()) => text(StatusCode::OK, "ready\n".to_owned()),
+                Ok(barren) => text(StatusCode::OK, ready(&barren)),
                 Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
             },
             Page::Metrics => self.metrics(),
@@ -94,6 +113,15 @@ impl Status {
         if encode(&mut out, &registry).is_err() {
             return text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n".to_owned());
         }
+        let beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut merged = Merged::of(&out);
+        for registry in beside.values() {
+            let mut theirs = String::new();
+            if encode(&mut theirs, registry).is_ok() {
+                merged.add(&theirs);
+            }
+        }
+        let out = merged.text();
         told(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", out)
     }
 }
@@ -102,6 +130,15 @@ impl fmt::Debug for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Status").field("readiness", &self.readiness).finish_non_exhaustive()
     }
+}
+
+/// That it is ready, and which pools have no key that is not disabled.
+fn ready(barren: &[String]) -> String {
+    let mut text = "ready\n".to_owned();
+    for name in barren {
+        text.extend(["but ", name, ": every key is disabled\n"]);
+    }
+    text
 }
 
 /// A page that nobody has.

@@ -1,6 +1,7 @@
 //! Whether requests may be sent here.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{
         Mutex, PoisonError,
@@ -38,14 +39,16 @@ impl fmt::Display for Unready {
 pub(super) struct Readiness {
     pool: KeyPool,
     store: StoreHealth,
-    /// When no key was found enabled.
-    barren: Mutex<Option<Tick>>,
+    /// Pools of other providers, by name.
+    beside: Mutex<BTreeMap<String, KeyPool>>,
+    /// What pools had no key that is not disabled, and when that was found.
+    barren: Mutex<Option<(Tick, Vec<String>)>>,
     ending: AtomicBool,
 }
 
 impl Readiness {
     pub(super) fn new(pool: KeyPool, store: StoreHealth) -> Self {
-        Self { pool, store, barren: Mutex::default(), ending: AtomicBool::default() }
+        Self { pool, store, beside: Mutex::default(), barren: Mutex::default(), ending: AtomicBool::default() }
     }
 
     /// From now on it says no.
@@ -53,9 +56,15 @@ impl Readiness {
         self.ending.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the store answers or is in its grace, and some key is not disabled; keys that all rest will do. The
-    /// configuration was loaded, or there would be no pool.
-    pub(super) fn check(&self) -> Result<(), Unready> {
+    /// These pools, too, from now on.
+    pub(super) fn stand_beside(&self, pools: &BTreeMap<String, KeyPool>) {
+        self.beside.lock().unwrap_or_else(PoisonError::into_inner).clone_from(pools);
+        *self.barren.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Whether the store answers or is in its grace, and some key of some pool is not disabled; keys that all rest will
+    /// do. The configuration was loaded, or there would be no pool. The pools that have no such key, where another has.
+    pub(super) fn check(&self) -> Result<Vec<String>, Unready> {
         if self.ending.load(Ordering::Relaxed) {
             return Err(Unready::Ending);
         }
@@ -64,11 +73,20 @@ impl Readiness {
         }
         let mut barren = self.barren.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.pool.clock().tick();
-        if barren.is_some_and(|at| now.since(at) < FRESH) {
-            return Err(Unready::NoKeys);
+        let beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        if barren.as_ref().is_none_or(|(at, _)| now.since(*at) >= FRESH) {
+            let pools = std::iter::once((OWN, &self.pool)).chain(beside.iter().map(|(name, pool)| (&**name, pool)));
+            let found: Vec<String> =
+                pools.filter(|(_, pool)| !pool.has_enabled_key()).map(|(name, _)| name.to_owned()).collect();
+            *barren = (!found.is_empty()).then_some((now, found));
         }
-        let enabled = self.pool.has_enabled_key();
-        *barren = (!enabled).then_some(now);
-        if enabled { Ok(()) } else { Err(Unready::NoKeys) }
+        match &*barren {
+            Some((_, found)) if found.len() == 1 + beside.len() => Err(Unready::NoKeys),
+            Some((_, found)) => Ok(found.clone()),
+            None => Ok(Vec::new()),
+        }
     }
 }
+
+/// What the gateway's own pool is called.
+const OWN: &str = "main";

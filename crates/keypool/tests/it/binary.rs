@@ -146,7 +146,7 @@ impl Running {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut told = String::new();
-        while !told.contains("http_options") {
+        while !told.contains("base_url") {
             if out.read_line(&mut told).unwrap() == 0 {
                 child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
                 panic!("it ended: {told}");

@@ -531,10 +531,15 @@ fn where_the_store_is_comes_from_file_variable_or_option_and_no_password_is_show
 fn the_readmes_block_loads() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
     let readme = std::fs::read_to_string(readme).unwrap();
-    let block = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    let folder = Folder::new().with("keypool.toml", block);
-    let (code, text) = folder.run(&["config", "check"], &[("WORK_KEY", ONE)]);
-    assert_eq!((code, text.as_str()), (0, "all is well: 1 key: 1 from keypool.toml\n"));
+    let blocks: Vec<&str> = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 2);
+    let others = [("OPENAI_KEY_ONE", TWO), ("OPENAI_KEY_TWO", THREE), ("ANTHROPIC_API_KEY", THREE)];
+    for block in blocks {
+        let folder = Folder::new().with("keypool.toml", block);
+        let variables = [&[("WORK_KEY", ONE)], &others[..]].concat();
+        let (code, text) = folder.run(&["config", "check"], &variables);
+        assert_eq!((code, text.as_str()), (0, "all is well: 1 key: 1 from keypool.toml\n"), "{block}");
+    }
 }
 
 /// Settings and comments alike: what has no default stands there as a comment.

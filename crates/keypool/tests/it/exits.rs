@@ -55,7 +55,7 @@ async fn served(pool: &KeyPool, border: &Border, ways: &WaysOut) -> Served {
     let stack = stack::stack_over(pool, Models::new(), retry.clone(), Client::through(&base, &roots, ways));
     let sockets = Sockets::through(&base, &roots, ways);
     let setup = Setup::new(stack, Guard::new([]), Token::new(PLACEHOLDER), Dialects::default());
-    let live = Some(Live::new(stack::sockets_over(pool, retry, sockets)));
+    let live = Some(Live::new(stack::sockets_over(pool, retry, sockets), pool.clone()));
     Served::serving(Gateway::new(Setup { live, ..setup }, base, Clock::system())).await
 }
 

@@ -37,6 +37,7 @@ mod mending;
 mod nearness;
 mod ops;
 mod passing;
+mod providers;
 mod ranges;
 mod redis;
 mod reload;
@@ -56,6 +57,7 @@ mod tenants;
 mod tls;
 mod ui;
 mod uploads;
+mod upstreams;
 mod waiting;
 #[cfg(unix)]
 mod watching;

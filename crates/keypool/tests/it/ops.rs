@@ -24,8 +24,8 @@ const PAGE: &str = include_str!("../../../../docs/metrics.md");
 const THREE: &str = "AIzaSyTEST-serving-key-three-0000000003";
 const FOUR: &str = "AIzaSyTEST-serving-key-four-00000000004";
 
-/// Labels that Prometheus adds to what it scrapes.
-const OF_THE_TARGET: &[&str] = &["instance", "job"];
+/// Labels that Prometheus adds to what it scrapes, and the name of a pool that stands beside the gateway's own.
+const OF_THE_TARGET: &[&str] = &["instance", "job", "pool"];
 
 /// A scrape of a gateway that has seen good and bad times.
 async fn busy() -> Exposition {

@@ -13,7 +13,7 @@ use crate::{
         options::{Options, wrong},
         runtime, say, say_json, secret,
     },
-    database::Place,
+    database::Whose,
     edits::{self, EditError, Words},
     standing::Configured,
     telemetry::plain,
@@ -33,7 +33,7 @@ struct Which {
 #[derive(Debug, Args)]
 struct Target {
     #[command(flatten)]
-    database: Place,
+    database: Whose,
 
     /// Print what became of it as JSON
     #[arg(long)]

@@ -8,7 +8,7 @@ use crate::{
         Failure, runtime, say, say_json,
         table::{Columns, moment, moment_if},
     },
-    database::Place,
+    database::Whose,
     standing::{Configured, Stand, State},
 };
 
@@ -20,7 +20,7 @@ pub(super) struct List {
     all: bool,
 
     #[command(flatten)]
-    database: Place,
+    database: Whose,
 
     /// As JSON
     #[arg(long)]

@@ -42,7 +42,7 @@ use crate::{
         tenants,
     },
     gateway::{Door, Gateway, Setup, listen, live::Live, tenant::From as TenantsFrom, tls::Tls, token::Token},
-    reload::Reload,
+    reload::{Apply, Reload},
     stack, standing,
     status::{Status, StoreHealth, Traffic},
     telemetry::{self, Banner, Verbosity},
@@ -239,10 +239,11 @@ impl Serve {
                     Setup { names, live: Some(Live::new(sockets, pool.clone())), unknown, waiting, nearness, ..setup }
                 }
             };
-            let mut beside = Pools::new(Arc::clone(&traffic), clock.clone());
+            let mut beside = Pools::new(site.clone(), Arc::clone(&traffic), clock.clone());
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
-            gateway.stand_beside(beside.stand(&loaded));
+            gateway.stand_beside(beside.stand(&loaded).await);
             let records = Records::from(store.clone());
+            status.stand_beside(&beside.pools());
             let gateway = gateway.telling(status, traffic).keeping(records.clone(), pool.clone());
             let process = Process::this(address.to_string());
             let (reload, asks) = mpsc::channel(4);
@@ -272,15 +273,22 @@ impl Serve {
             let drain = loaded.config.gateway.drain_delay.0;
             let bounds = loaded.bounds();
             let tls = Tls::new(loaded.certified.clone());
-            let apply = {
-                let (gateway, tls, beside) = (Arc::clone(&gateway), tls.clone(), Mutex::new(beside));
+            let beside = Arc::new(tokio::sync::Mutex::new(beside));
+            let apply: Apply = {
+                let (gateway, tls, beside, setup) =
+                    (Arc::clone(&gateway), tls.clone(), Arc::clone(&beside), Arc::new(setup));
                 Arc::new(move |loaded: &Loaded| {
-                    gateway.tenants().set(TenantsFrom::Configuration, loaded.tenants.clone());
-                    gateway.change(setup(loaded));
-                    tls.change(loaded.certified.clone());
-                    let mut beside = beside.lock().unwrap_or_else(PoisonError::into_inner);
-                    gateway.stand_beside(beside.stand(loaded));
-                    admin.change(loaded, beside.pools());
+                    let (gateway, tls, beside) = (Arc::clone(&gateway), tls.clone(), Arc::clone(&beside));
+                    let (admin, setup, loaded) = (Arc::clone(&admin), Arc::clone(&setup), loaded.clone());
+                    Box::pin(async move {
+                        gateway.tenants().set(TenantsFrom::Configuration, loaded.tenants.clone());
+                        gateway.change(setup(&loaded));
+                        tls.change(loaded.certified.clone());
+                        let mut beside = beside.lock().await;
+                        gateway.stand_beside(beside.stand(&loaded).await);
+                        gateway.tell_of(&beside.pools());
+                        admin.change(&loaded, beside.pools());
+                    })
                 })
             };
             let reload = Reload { inputs, loaded, keys, pool: pool.clone(), apply, asks }.follow();
@@ -326,7 +334,8 @@ impl Serve {
             let wait = grace.saturating_sub(spent).max(LAST_WRITE);
             used.close(&records, &process.id, standing::now_ms(), wait).await;
             processes::leave(&records, &process).await;
-            pool.shutdown().await;
+            let beside = beside.lock().await;
+            tokio::join!(pool.shutdown(), beside.shutdown());
             changes.abort();
             watching.abort();
             following.abort();

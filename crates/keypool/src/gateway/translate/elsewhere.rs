@@ -1,17 +1,23 @@
-//! Requests for models of other providers than the one that is translated for.
+//! Whose the model is that a request names, and requests that go on as they are: to a provider that speaks the caller's
+//! dialect.
 
 use std::future::poll_fn;
 
 use bytes::Bytes;
-use http::{Request, Response, header, request::Parts};
+use http::{HeaderMap, Request, Response, header, request::Parts};
 use http_body::Body;
-use keypool_dialect::Fault;
+use keypool_dialect::{Fault, Kind};
 use tower::Service;
 use tower_keypool::{BoxError, Error, ServedBy};
 
-use super::{Answered, Failed, Translator, refusal::without_answer};
+use super::{Answered, Failed, Translator, refusal::without_answer, reshaped};
 use crate::{
-    gateway::{beside::model_of, dialect::Dialect, route::Task, said},
+    gateway::{
+        beside::{Beside, model_of},
+        dialect::Dialect,
+        named::is_geminis,
+        said,
+    },
     outgoing::Outgoing,
     status::Outcome,
 };
@@ -25,6 +31,35 @@ where
     stack.call(request).await
 }
 
+/// The gateway's own provider, as a caller of another dialect meets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gateway) enum Own {
+    /// It speaks Gemini's: requests are translated.
+    Translated,
+    /// The same, and requests go to its endpoint for `OpenAI`'s clients.
+    Compatible,
+    /// It speaks another dialect.
+    Speaks(Dialect),
+}
+
+impl Own {
+    /// What its stack speaks.
+    pub(super) fn dialect(self) -> Dialect {
+        match self {
+            Self::Translated | Self::Compatible => Dialect::Gemini,
+            Self::Speaks(dialect) => dialect,
+        }
+    }
+}
+
+/// What becomes of a request that was read.
+pub(super) enum Onward<S> {
+    /// It is translated, for this translator's stack.
+    Translated,
+    /// It goes to a stack as it is, under another path.
+    HandedOn(S, String),
+}
+
 impl<S, B> Translator<S>
 where
     S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
@@ -32,42 +67,66 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    /// The stack that a request goes to as it is. One of the dialect that is translated to becomes this translator's own.
+    /// The provider beside the gateway's own that a model is asked of; `None`: the gateway's own.
+    pub(super) fn whose(&self, model: Option<&str>) -> Option<Beside<S>> {
+        if self.only {
+            return self.home.clone();
+        }
+        let claimed = model.and_then(|model| self.others.iter().find(|other| other.has(model)));
+        let geminis = self.own.dialect() == Dialect::Gemini && model.is_some_and(is_geminis);
+        claimed.or(self.home.as_ref().filter(|_| !geminis)).cloned()
+    }
+
+    /// Where a request goes, by its body. One whose provider speaks Gemini's dialect becomes this translator's own.
     ///
     /// # Errors
-    /// Where the model's provider speaks a dialect that is not translated to.
-    pub(super) fn elsewhere(&mut self, bytes: &[u8]) -> Result<Option<S>, Fault> {
-        if self.others.is_empty() {
-            return Ok(None);
+    /// Where the model's provider speaks a dialect that is not translated to, or the tenant may not use the model.
+    pub(super) fn onward(&mut self, path: &str, headers: &HeaderMap, bytes: &[u8]) -> Result<Onward<S>, Fault> {
+        if self.others.is_empty() && self.home.is_none() {
+            return Ok(Onward::Translated);
         }
-        let Some(model) = model_of(bytes) else { return Ok(None) };
-        let Some(other) = self.others.iter().find(|other| other.has(&model)) else { return Ok(None) };
-        self.may_use(&model)?;
-        if other.dialect == self.dialect {
-            return Ok(Some(other.stack.clone()));
+        let model = model_of(bytes);
+        let other = self.whose(model.as_deref());
+        let (dialect, stack) = match &other {
+            None => (self.own.dialect(), self.stack.clone()),
+            Some(other) => (other.dialect, other.stack.clone()),
+        };
+        let compatible = other.is_none() && self.own == Own::Compatible && self.dialect == Dialect::OpenAi;
+        if dialect != self.dialect && dialect != Dialect::Gemini {
+            let why = "model: nothing is translated for its provider; ask in that one's own dialect";
+            let at = other.map_or_else(String::new, |other| format!(" (/to/{}/…)", other.name));
+            return Err(Fault::invalid(format!("{why}{at}")).at("model"));
         }
-        if other.dialect == Dialect::Gemini {
-            self.stack = other.stack.clone();
-            return Ok(None);
+        if dialect == Dialect::Gemini && !compatible {
+            let nobodys = model.filter(|model| other.is_none() && !is_geminis(model));
+            (self.stack, self.nobodys) = (stack, nobodys);
+            return Ok(Onward::Translated);
         }
-        let why = "model: nothing is translated for its provider; ask in that one's own dialect";
-        Err(Fault::invalid(format!("{why} (/to/{}/…)", other.name)).at("model"))
+        if bytes.starts_with(b"--") && !is_its_border(headers, bytes) {
+            return Err(Fault::invalid("the form does not begin with the boundary that its content-type names"));
+        }
+        // Whoever translates looks at the model that it reads itself.
+        match model {
+            Some(model) => self.may_use(&model)?,
+            None => self.may_use("")?,
+        }
+        let front = if compatible { "/v1beta/openai" } else { "/v1" };
+        Ok(Onward::HandedOn(stack, path.replacen("/v1", front, 1)))
     }
 
     /// Hands a request on to a provider of its own dialect.
     pub(super) async fn hand_on(
         self,
         stack: S,
-        task: &Task,
+        path: &str,
         parts: Parts,
-        bytes: Bytes,
+        bytes: Option<Bytes>,
     ) -> Result<Answered<B>, Failed> {
-        let path = task.path(self.dialect);
         let target = match parts.uri.query() {
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
         };
-        let mut request = Request::from_parts(parts, Outgoing::written(vec![bytes]));
+        let mut request = Request::from_parts(parts, Outgoing::written(bytes.into_iter().collect()));
         *request.uri_mut() = target.parse().unwrap_or_default();
         // The body says itself how long it is.
         for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
@@ -78,6 +137,39 @@ where
         }
         let response = pass(stack, request).await.map_err(|error| without_answer(&error))?;
         self.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
-        Ok((Outcome::Answered, said::passed_on(response)))
+        let mut response = said::passed_on(response);
+        if path.starts_with("/v1beta/openai") && response.status().as_u16() >= 400 {
+            response = reshaped(response).await;
+        }
+        Ok((Outcome::Answered, response))
     }
+}
+
+/// Whether a form begins as its head says: another reader of it would find other fields, and another model.
+fn is_its_border(headers: &HeaderMap, body: &[u8]) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) else { return false };
+    let named = kind.split(';').skip(1).filter_map(|pair| pair.trim().split_once('='));
+    let mut borders = named.filter(|(name, _)| name.trim().eq_ignore_ascii_case("boundary"));
+    let (Some((_, border)), None) = (borders.next(), borders.next()) else { return false };
+    let border = border.trim().trim_matches('"');
+    body.strip_prefix(b"--")
+        .and_then(|rest| rest.strip_prefix(border.as_bytes()))
+        .is_some_and(|rest| rest.starts_with(b"\r\n"))
+}
+
+/// What is added where a model is not there that no provider was named for.
+pub(super) fn hinted(mut failed: Failed, model: &str, dialect: Dialect) -> Failed {
+    if failed.fault.kind == Kind::NotFound {
+        let kind = match dialect {
+            Dialect::Anthropic => "anthropic",
+            _ => "openai",
+        };
+        let message = format!(
+            "{}. No provider of this gateway was named for {model}: put it into models of a [[providers]] entry \
+             (kind = \"{kind}\") in keypool.toml, or ask for a model of Gemini",
+            failed.fault.message.trim_end_matches('.')
+        );
+        failed.fault.message = message;
+    }
+    failed
 }

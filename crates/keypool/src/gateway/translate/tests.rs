@@ -27,8 +27,23 @@ async fn told(after: Duration, upstream: Result<u16, ()>) -> (u16, String, [u64;
     let tenant = Arc::new(crate::gateway::tenant::Tenant::of(crate::gateway::tenant::Grant::default()));
     let (caller, dialect, others) = (&OpenAi, Dialect::OpenAi, Vec::new());
     let (wish, numbers, fetcher) = (Wish::default(), None, None);
-    let translator =
-        Translator { stack, caller, strict: true, tenant, wish, numbers, fetcher, clock, traffic, dialect, others };
+    let translator = Translator {
+        stack,
+        caller,
+        strict: true,
+        tenant,
+        wish,
+        numbers,
+        fetcher,
+        clock,
+        traffic,
+        dialect,
+        own: Own::Translated,
+        others,
+        home: None,
+        only: false,
+        nobodys: None,
+    };
     let shape = Shape { stream: true, ..Shape::default() };
     let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(shape));
     #[expect(clippy::disallowed_methods, reason = "paused")]

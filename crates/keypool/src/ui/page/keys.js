@@ -35,6 +35,8 @@ let page = 0;
 let paged = false;
 /** The pool is another provider's: it is only looked at. */
 let foreign = false;
+/** What its provider is called, where there are several. */
+let provider = null;
 let actions = {};
 let turned = () => {};
 
@@ -110,9 +112,10 @@ export function tellPage(list, all) {
   draw();
 }
 
-/** Whose keys they are: the gateway's own, or another provider's. */
-export function ofPool(name) {
+/** Whose keys they are: the gateway's own, or another provider's; the provider is named where there are several. */
+export function ofPool(name, among, kind) {
   foreign = name !== "main";
+  provider = among.length > 1 ? (foreign ? `${name} (${kind})` : kind) : null;
   mark(by("keys"), "class", foreign ? "foreign" : null);
 }
 
@@ -168,6 +171,7 @@ function update(node, row) {
   mark(node, "data-state", is);
   show(state, element("span", { class: `state ${is}` }, STATES[is]));
   const chips = [
+    [provider, "provider"],
     [view?.tier ?? stand?.tier, "tier"],
     [view?.owner ?? stand?.owner, "owner"],
     [stand?.source, "source"],

@@ -70,7 +70,7 @@ const often = () =>
     began ??= moment(told.snapshot.at);
     const more = total !== told.snapshot.total_keys;
     [views, total] = [told.snapshot.keys, told.snapshot.total_keys];
-    keys.ofPool(name);
+    keys.ofPool(name, told.pools, told.snapshot.provider);
     if (total <= MANY) keys.tell(views, stands, total);
     key.draw();
     const requests = (await get("/requests")).requests;

@@ -1,0 +1,28 @@
+//! Keys that a source switches off while a pool has them.
+
+use std::collections::HashMap;
+
+use tower_keypool::{
+    KeyId, KeyPool,
+    config::{KeySet, KeySpec},
+};
+
+/// Switches off the keys that a source wants off, and on those that were off by `before` alone. New ones joined as they
+/// are to be.
+pub fn switch_off(pool: &KeyPool, now: &KeySet, before: &KeySet) {
+    let by_secret: HashMap<&str, &KeySpec> = before.keys.iter().map(|spec| (spec.secret(), spec)).collect();
+    // Of another secret under the same name.
+    let by_id: HashMap<KeyId, &KeySpec> = before.keys.iter().map(|spec| (spec.key().key_id(), spec)).collect();
+    for spec in &now.keys {
+        let id = spec.key().key_id();
+        let Some(was) = by_secret.get(spec.secret()).or_else(|| by_id.get(&id)) else { continue };
+        let changed = match (&spec.disabled, &was.disabled) {
+            (Some(reason), was) if was.as_ref() != Some(reason) => pool.disable(&id, reason),
+            (None, Some(_)) => pool.enable(&id),
+            _ => Ok(()),
+        };
+        if let Err(error) = changed {
+            tracing::warn!("{error}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Whose keys it is about, as the command line says: the gateway's own, or those of a provider beside it.
+
+#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
+
+use std::ops::Deref;
+
+use clap::Args;
+use tower_keypool::{
+    config::{ConfigErrors, Origin, Problem},
+    store::StoreError,
+};
+
+use super::{Database, DatabaseError, Place, Site};
+
+/// The database, and whose keys in it.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Whose {
+    #[command(flatten)]
+    place: Place,
+
+    /// The provider beside the gateway's own whose keys these are: the name of its [[providers]] entry
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+}
+
+impl Whose {
+    /// The provider that was named.
+    pub fn provider(&self) -> Option<&str> {
+        self.provider.as_deref()
+    }
+
+    /// Where what is known of these keys lies.
+    ///
+    /// # Errors
+    /// What is wrong with what is said of it; and when no provider is called so.
+    pub fn site(&self) -> Result<Site, ConfigErrors> {
+        let site = self.place.site()?;
+        let Some(name) = &self.provider else { return Ok(site) };
+        let known = self.place.inputs().providers().map_err(|problem| one(problem).unwrap_err())?;
+        if known.contains(name) {
+            return Ok(site.beside(name));
+        }
+        let known =
+            if known.is_empty() { "there is none".to_owned() } else { format!("there is {}", known.join(", ")) };
+        let what = format!("no [[providers]] entry of the configuration is called so: {known}");
+        Err(one(Problem::new(Origin::flag("--provider"), "", what)).unwrap_err())
+    }
+
+    /// Opens it to change keys in it, making the file where there is none. Other processes may work on it.
+    ///
+    /// # Errors
+    /// When there is none to be had, or it cannot be made, reached, read, or a newer version wrote it.
+    pub async fn open(&self) -> Result<Database, DatabaseError> {
+        Ok(Database::open(self.site()?).await?)
+    }
+
+    /// The same where it is there, to look at it.
+    ///
+    /// # Errors
+    /// Those of [`Whose::open`], and when there is none.
+    pub async fn existing(&self) -> Result<Database, DatabaseError> {
+        let site = self.site()?;
+        if let Some(path) = site.path().filter(|path| !path.exists()) {
+            let option = self.provider.as_ref().map_or_else(String::new, |name| format!(" --provider {name}"));
+            let what = format!("there is no database {} (`keypool add-key{option}` makes one)", path.display());
+            return Err(StoreError::new(what).into());
+        }
+        Ok(Database::open(site).await?)
+    }
+}
+
+fn one(problem: Problem) -> Result<(), ConfigErrors> {
+    ConfigErrors::check(vec![problem])
+}
+
+impl Deref for Whose {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.place
+    }
+}

@@ -1,0 +1,173 @@
+//! Which models there are: those of all providers that stand side by side, in one list.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::future::{join, join_all};
+use http::{HeaderName, HeaderValue, Method, Response, request::Parts};
+use http_body::Body;
+use keypool_dialect::{Fault, Ignored, Kind, Model, catalogue, gemini};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tower::Service;
+use tower_keypool::{BoxError, Demand, Error, ServedBy};
+
+use super::{Answered, Failed, Translator, answer, asked::request, bad_model, fetch, upstream_fault};
+use crate::{
+    gateway::{beside::Beside, dialect::Dialect, named::is_among},
+    outgoing::Outgoing,
+    status::Traffic,
+};
+
+/// A catalogue is read to here.
+const MOST_PAGES: usize = 10;
+/// A provider beside the gateway's own is not waited for longer, where no key of its pool is free.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// What needs no other form in a segment of a path.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':');
+
+const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+
+/// What a provider lists, and who was asked.
+type Listed = Result<(Vec<Model>, Option<ServedBy>), Failed>;
+
+impl<S, B> Translator<S>
+where
+    S: Service<http::Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// All that the tenant may ask for.
+    pub(super) async fn models(self, parts: &Parts) -> Result<Answered<B>, Failed> {
+        let home = self.home.as_ref().map(|home| &home.name);
+        let beside = self.others.iter().filter(|other| !self.only || Some(&other.name) == home);
+        let asked: Vec<Beside<S>> = beside.cloned().collect();
+        let home = home.cloned();
+        let (traffic, only) = (Arc::clone(&self.traffic), self.only);
+        let (stack, dialect) = (self.stack.clone(), self.own.dialect());
+        let of_own =
+            async { if only { Ok((Vec::new(), None)) } else { list(stack, dialect, &traffic, parts, None).await } };
+        let of_others = asked.iter().map(|other| {
+            let demand = Demand::any_model().of_resource().wait(WAIT);
+            list(other.stack.clone(), other.dialect, &traffic, parts, Some(demand))
+        });
+        let of_others: Vec<_> = of_others.collect();
+        let named: Vec<Named> = asked.iter().map(Named::of).collect();
+        drop(asked);
+        let (own, others) = join(of_own, join_all(of_others)).await;
+        let (mut models, mut served_by, mut failed) = (Vec::new(), None, None);
+        match own {
+            Ok((listed, by)) => {
+                let ours = listed.into_iter().filter(|model| self.whose(Some(&model.id)).is_none());
+                models.extend(ours);
+                served_by = by;
+            }
+            Err(why) => failed = Some(why),
+        }
+        for (other, listed) in named.into_iter().zip(others) {
+            let is_home = Some(&other.name) == home.as_ref();
+            let listed = match listed {
+                Ok((listed, by)) => {
+                    served_by = served_by.or(by);
+                    listed
+                }
+                Err(why) => {
+                    failed.get_or_insert(why);
+                    Vec::new()
+                }
+            };
+            // Whatever the provider says of them, these are asked of it.
+            let named = other.models.iter().filter(|name| !name.ends_with('*'));
+            let named = named.map(|name| Model { id: name.clone(), title: name.clone(), owner: String::new() });
+            let named: Vec<Model> = named.filter(|named| !listed.iter().any(|model| model.id == named.id)).collect();
+            let theirs = listed.into_iter().chain(named).filter(|model| is_home || is_among(&other.models, &model.id));
+            models.extend(theirs.map(|model| Model { owner: other.name.clone(), ..model }));
+        }
+        let mut seen = HashSet::new();
+        models.retain(|model| self.tenant.may_use(&model.id) && seen.insert(model.id.clone()));
+        match failed {
+            Some(failed) if models.is_empty() => Err(failed),
+            _ => Ok(answer(self.caller.models(&models).into_bytes(), served_by, &Ignored::default())),
+        }
+    }
+
+    /// One of them.
+    pub(super) async fn model(mut self, name: &str, parts: Parts) -> Result<Answered<B>, Failed> {
+        self.may_use(name)?;
+        let other = self.whose(Some(name));
+        let (dialect, stack) = match &other {
+            None => (self.own.dialect(), self.stack.clone()),
+            Some(other) => (other.dialect, other.stack.clone()),
+        };
+        let path = format!("/v1/models/{}", utf8_percent_encode(name, SEGMENT));
+        if dialect == self.dialect {
+            return self.hand_on(stack, &path, parts, None).await;
+        }
+        if dialect != Dialect::Gemini {
+            let demand = Demand::any_model().of_resource().wait(WAIT);
+            let (listed, served_by) = list(stack, dialect, &self.traffic, &parts, Some(demand)).await?;
+            let found = listed.iter().find(|model| model.id == name);
+            let gone = || Fault::new(Kind::NotFound, "model: its provider has none of that name").at("model");
+            let model = found.ok_or_else(gone)?;
+            return Ok(answer(self.caller.model(model).into_bytes(), served_by, &Ignored::default()));
+        }
+        self.stack = stack;
+        let path = gemini::path_of(name, "").ok_or_else(bad_model)?;
+        let (served_by, body) = self.fetch(request(Method::GET, &path, &parts, Vec::new(), None)).await?;
+        let model = gemini::model(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
+        Ok(answer(self.caller.model(&model).into_bytes(), served_by, &Ignored::default()))
+    }
+}
+
+/// A provider beside the gateway's own, without its stack.
+struct Named {
+    name: String,
+    models: Vec<String>,
+}
+
+impl Named {
+    fn of<S>(other: &Beside<S>) -> Self {
+        Self { name: other.name.clone(), models: other.models.clone() }
+    }
+}
+
+/// What a provider lists, all its pages.
+async fn list<S, B>(stack: S, dialect: Dialect, traffic: &Traffic, parts: &Parts, demand: Option<Demand>) -> Listed
+where
+    S: Service<http::Request<Outgoing>, Response = Response<B>, Error = Error> + Clone,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let (mut models, mut next, mut served_by) = (Vec::new(), None::<String>, None);
+    for _ in 0..MOST_PAGES {
+        let next_of = |name: &str| match &next {
+            Some(next) => format!("&{name}={}", utf8_percent_encode(next, NON_ALPHANUMERIC)),
+            None => String::new(),
+        };
+        let path = match dialect {
+            Dialect::Gemini => format!("/v1beta/models?pageSize=1000{}", next_of("pageToken")),
+            Dialect::OpenAi => "/v1/models".to_owned(),
+            Dialect::Anthropic => format!("/v1/models?limit=1000{}", next_of("after_id")),
+        };
+        let mut request = request(Method::GET, &path, parts, Vec::new(), demand.clone());
+        if dialect == Dialect::Anthropic {
+            let version = parts.headers.get(VERSION).cloned();
+            let version = version.unwrap_or_else(|| HeaderValue::from_static("2023-06-01"));
+            request.headers_mut().insert(VERSION, version);
+        }
+        let (by, body) = fetch(stack.clone(), traffic, request).await?;
+        let page = match dialect {
+            Dialect::Gemini => gemini::page(&body).map(|page| (page.models, page.next)),
+            _ => catalogue(&body),
+        };
+        let (listed, more) = page.map_err(|fault| upstream_fault(fault, by.clone()))?;
+        models.extend(listed);
+        served_by = by;
+        next = more;
+        if next.is_none() {
+            break;
+        }
+    }
+    Ok((models, served_by))
+}

@@ -1,0 +1,663 @@
+//! Three providers behind one gateway, over real sockets: the simulator of Gemini, and strict stand-ins for the others.
+#![expect(clippy::float_cmp, reason = "counts are whole numbers")]
+
+use gemini_sim::{GeminiSim, Project};
+use http::{Request, StatusCode};
+use keypool::gateway::token::PLACEHOLDER;
+use serde_json::{Value, json};
+
+use crate::{
+    binary::Running,
+    exposition::Exposition,
+    home::Home,
+    support::{Answer, ask},
+    upstreams::{ANTHROPIC_STREAM, Arrival, CLAUDE, GPT, Kind, Mood, OPENAI_STREAM, Upstream},
+};
+
+const GEMINI: [&str; 2] = ["AIzaSyTEST-providers-key-number-00000001", "AIzaSyTEST-providers-key-number-00000002"];
+const OPENAI: [&str; 2] = ["sk-proj-TEST-not-a-real-key-0000000001", "sk-proj-TEST-not-a-real-key-0000000002"];
+const ANTHROPIC: [&str; 2] = ["sk-ant-TEST-not-a-real-key-00000000001", "sk-ant-TEST-not-a-real-key-00000000002"];
+const ADMIN: &str = "an-administrators-token-of-0123456789abcdef";
+const TENANT: &str = "kp-TEST-tenant-token-0123456789abcdef0123456789";
+
+/// A gateway before all three.
+struct Scene {
+    home: Home,
+    sim: GeminiSim,
+    openai: Upstream,
+    anthropic: Upstream,
+    running: Running,
+}
+
+fn keys_of(secrets: &[&str], ids: &[&str]) -> String {
+    let keys = secrets.iter().zip(ids).map(|(secret, id)| format!("{{ id = \"{id}\", secret = \"{secret}\" }}"));
+    keys.collect::<Vec<_>>().join(", ")
+}
+
+fn toml(sim: &GeminiSim, openai: &Upstream, anthropic: &Upstream, more: &str) -> String {
+    format!(
+        r#"
+        keys = [{}]
+        {more}
+        [gateway]
+        listen = "127.0.0.1:0"
+        upstream = "{}"
+        [pool]
+        wait = 0
+        strategy = "round-robin"
+        [retry]
+        first = "10ms"
+        [admin]
+        token = "{ADMIN}"
+        [[providers]]
+        name = "open"
+        kind = "openai"
+        upstream = "{}/v1"
+        keys = [{}]
+        [[providers]]
+        name = "claude"
+        kind = "anthropic"
+        upstream = "{}"
+        keys = [{}]
+        "#,
+        keys_of(&GEMINI, &["g1", "g2"]),
+        sim.url(),
+        openai.url(),
+        keys_of(&OPENAI, &["o1", "o2"]),
+        anthropic.url(),
+        keys_of(&ANTHROPIC, &["a1", "a2"]),
+    )
+}
+
+impl Scene {
+    async fn new(more: &str) -> Self {
+        let sim = GeminiSim::builder();
+        let sim = sim.project(Project::new("1").key(GEMINI[0])).project(Project::new("2").key(GEMINI[1]));
+        let sim = sim.start().await.unwrap();
+        let openai = Upstream::start(Kind::OpenAi, &OPENAI).await;
+        let anthropic = Upstream::start(Kind::Anthropic, &ANTHROPIC).await;
+        let home = Home::new();
+        home.write("keypool.toml", &toml(&sim, &openai, &anthropic, more));
+        let running = Running::of(home.command(&["serve"]));
+        Self { home, sim, openai, anthropic, running }
+    }
+
+    fn post(&self, path: &str) -> http::request::Builder {
+        Request::post(format!("{}{path}", self.running.url)).header("content-type", "application/json")
+    }
+
+    fn get(&self, path: &str) -> http::request::Builder {
+        Request::get(format!("{}{path}", self.running.url))
+    }
+
+    /// As a client of `OpenAI`'s does.
+    async fn chat(&self, path: &str, model: &str) -> Answer {
+        let request = self.post(path).header("authorization", format!("Bearer {PLACEHOLDER}"));
+        ask(request, chat(model).to_string()).await
+    }
+
+    /// As a client of Anthropic's does.
+    async fn message(&self, path: &str, model: &str) -> Answer {
+        let request = self.post(path).header("x-api-key", PLACEHOLDER).header("anthropic-version", "2023-06-01");
+        ask(request, message(model).to_string()).await
+    }
+
+    /// As one of Google's does.
+    async fn generate(&self, path: &str) -> Answer {
+        ask(self.post(path).header("x-goog-api-key", PLACEHOLDER), crate::serving::HELLO).await
+    }
+
+    /// Ends it: no provider saw what it should not, and nothing printed was a secret.
+    async fn end(self) {
+        let Self { running, openai, anthropic, home, .. } = self;
+        let (code, told) = tokio::task::spawn_blocking(move || running.end()).await.unwrap();
+        assert_eq!(code, Some(0), "{told}");
+        for secret in GEMINI.iter().chain(&OPENAI).chain(&ANTHROPIC).chain(&[ADMIN, TENANT]) {
+            assert!(!told.contains(secret), "{told}");
+        }
+        openai.is_unharmed();
+        anthropic.is_unharmed();
+        drop(home);
+    }
+}
+
+fn chat(model: &str) -> Value {
+    json!({ "model": model, "messages": [{ "role": "user", "content": "Hello" }] })
+}
+
+fn message(model: &str) -> Value {
+    json!({ "model": model, "max_tokens": 16, "messages": [{ "role": "user", "content": "Hello" }] })
+}
+
+fn targets(arrivals: &[Arrival]) -> Vec<&str> {
+    arrivals.iter().map(|arrival| &*arrival.target).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_find_their_provider_by_path_by_credential_and_by_model() {
+    let scene = Scene::new("").await;
+    // By the model that a body names, wherever it is asked.
+    for path in ["/v1/chat/completions", "/openai/v1/chat/completions", "/openai/chat/completions"] {
+        let answer = scene.chat(path, GPT).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
+        assert_eq!(answer.json()["choices"][0]["message"]["content"], "Hello from OpenAI", "{path}");
+        assert_eq!(answer.header("x-request-id").len(), answer.header("x-request-id").trim().len());
+        assert!(["o1", "o2"].contains(&answer.header("x-keypool-key")), "{answer:?}");
+    }
+    let arrived = scene.openai.arrivals();
+    assert_eq!(targets(&arrived), ["/v1/chat/completions"; 3]);
+    assert_eq!(arrived[0].body, chat(GPT).to_string(), "byte for byte");
+    let keys: Vec<&str> = arrived.iter().map(|arrival| &*arrival.key).collect();
+    assert!(keys.contains(&OPENAI[0]) && keys.contains(&OPENAI[1]), "each pool rotates its own");
+    for path in ["/v1/messages", "/anthropic/v1/messages", "/anthropic/v1/messages/count_tokens"] {
+        let answer = scene.message(path, CLAUDE).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
+    }
+    let arrived = scene.anthropic.arrivals();
+    assert_eq!(targets(&arrived), ["/v1/messages", "/v1/messages", "/v1/messages/count_tokens"]);
+    assert_eq!(arrived[0].headers["anthropic-version"], "2023-06-01");
+    // Gemini's own, natively and translated.
+    for path in
+        ["/v1beta/models/gemini-2.5-flash:generateContent", "/gemini/v1beta/models/gemini-2.5-flash:generateContent"]
+    {
+        assert_eq!(scene.generate(path).await.status, StatusCode::OK, "{path}");
+    }
+    for path in ["/v1/chat/completions", "/openai/v1/chat/completions"] {
+        assert_eq!(scene.chat(path, "gemini-2.5-flash").await.status, StatusCode::OK, "{path}");
+    }
+    assert_eq!(scene.message("/anthropic/v1/messages", "gemini-2.5-flash").await.status, StatusCode::OK);
+    assert_eq!(scene.sim.report().total.accepted, 5);
+
+    // A path that names a dialect leads to its provider with whatever it may be about; so does a name; so does what only
+    // the clients of one send.
+    for path in ["/openai/v1/files", "/to/open/v1/files", "/v1/files"] {
+        let answer = ask(scene.get(path).header("authorization", format!("Bearer {PLACEHOLDER}")), "").await;
+        assert_eq!((answer.status, &answer.json()["data"][0]["id"]), (StatusCode::OK, &json!("file-1")), "{path}");
+    }
+    for path in ["/anthropic/v1/messages/batches", "/to/claude/v1/messages/batches", "/v1/messages/batches"] {
+        let request = scene.get(path).header("x-api-key", PLACEHOLDER).header("anthropic-version", "2023-06-01");
+        assert_eq!(ask(request, "").await.status, StatusCode::OK, "{path}");
+    }
+    // Forms name their model, too.
+    let form = "--x\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--x\r\n\
+                content-disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF\r\n--x--\r\n";
+    let request = Request::post(format!("{}/v1/audio/transcriptions", scene.running.url))
+        .header("authorization", format!("Bearer {PLACEHOLDER}"))
+        .header("content-type", "multipart/form-data; boundary=x");
+    assert_eq!(ask(request, form).await.json(), json!({ "text": "spoken" }));
+    assert_eq!(scene.openai.arrivals().last().unwrap().body, form);
+    // Whoever reads it by another boundary would find another model.
+    let request = Request::post(format!("{}/v1/audio/transcriptions", scene.running.url))
+        .header("authorization", format!("Bearer {PLACEHOLDER}"))
+        .header("content-type", "multipart/form-data; boundary=y");
+    assert_eq!(ask(request, form).await.status, StatusCode::BAD_REQUEST);
+    assert!(scene.openai.arrivals().is_empty());
+
+    // Whatever a client sends as a credential, the provider's own key is the only one that arrives.
+    let request = scene.post(&format!("/openai/v1/chat/completions?key={PLACEHOLDER}"));
+    let request = request.header("x-goog-api-key", PLACEHOLDER).header("x-api-key", PLACEHOLDER);
+    let request = request.header("authorization", format!("Bearer {PLACEHOLDER}")).header("cookie", "a=b");
+    assert_eq!(ask(request, chat(GPT).to_string()).await.status, StatusCode::OK);
+    let request = scene.post("/to/claude/v1/messages").header("authorization", format!("Bearer {PLACEHOLDER}"));
+    let request = request.header("anthropic-version", "2023-06-01");
+    assert_eq!(ask(request, message(CLAUDE).to_string()).await.status, StatusCode::OK);
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_pass_byte_for_byte() {
+    let scene = Scene::new("").await;
+    let streamed = |mut body: Value| {
+        body["stream"] = true.into();
+        body.to_string()
+    };
+    for path in ["/v1/chat/completions", "/openai/v1/chat/completions", "/to/open/v1/chat/completions"] {
+        let request = scene.post(path).header("authorization", format!("Bearer {PLACEHOLDER}"));
+        let answer = ask(request, streamed(chat(GPT))).await;
+        assert_eq!((answer.status, &*answer.body), (StatusCode::OK, OPENAI_STREAM.as_bytes()), "{path}");
+        assert!(answer.header("content-type").starts_with("text/event-stream"));
+    }
+    for path in ["/v1/messages", "/to/claude/v1/messages"] {
+        let request = scene.post(path).header("x-api-key", PLACEHOLDER).header("anthropic-version", "2023-06-01");
+        let answer = ask(request, streamed(message(CLAUDE))).await;
+        assert_eq!((answer.status, &*answer.body), (StatusCode::OK, ANTHROPIC_STREAM.as_bytes()), "{path}");
+    }
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_pool_rests_and_disables_its_own_keys_and_says_until_when() {
+    let scene = Scene::new("").await;
+    // One key is known no more: nobody sees it.
+    scene.openai.mood(OPENAI[0], Mood::Unknown);
+    for _ in 0..4 {
+        let answer = scene.chat("/v1/chat/completions", GPT).await;
+        assert_eq!((answer.status, answer.header("x-keypool-key")), (StatusCode::OK, "o2"), "{answer:?}");
+    }
+    // The other one meets its limit: the pool is exhausted, in the caller's own words.
+    scene.openai.mood(OPENAI[1], Mood::Limited(20));
+    for path in ["/v1/chat/completions", "/openai/v1/chat/completions", "/to/open/v1/chat/completions"] {
+        let answer = scene.chat(path, GPT).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}: {answer:?}");
+        let after: u64 = answer.header("retry-after").parse().unwrap();
+        // The provider's own, and a second for its rounding.
+        assert!((20..=22).contains(&after), "{path}: {after}");
+        let error = &answer.json()["error"];
+        assert_eq!(error["code"], "no_available_keys", "{path}: {answer:?}");
+        assert!(error["message"].as_str().unwrap().contains("next in"), "{answer:?}");
+    }
+    // The others do not mind, and the other way round.
+    assert_eq!(scene.message("/v1/messages", CLAUDE).await.status, StatusCode::OK);
+    assert_eq!(scene.chat("/v1/chat/completions", "gemini-2.5-flash").await.status, StatusCode::OK);
+    // No capacity is nobody's fault: it is asked again.
+    scene.anthropic.mood(ANTHROPIC[0], Mood::Overloaded(1));
+    scene.anthropic.mood(ANTHROPIC[1], Mood::Overloaded(1));
+    assert_eq!(scene.message("/v1/messages", CLAUDE).await.status, StatusCode::OK);
+    for key in ANTHROPIC {
+        scene.anthropic.mood(key, Mood::Limited(33));
+    }
+    for path in ["/v1/messages", "/anthropic/v1/messages", "/to/claude/v1/messages"] {
+        let answer = scene.message(path, CLAUDE).await;
+        assert_eq!(answer.status.as_u16() / 100, 5, "{path}: {answer:?}");
+        let after: u64 = answer.header("retry-after").parse().unwrap();
+        assert!((31..=34).contains(&after), "{path}: {after}");
+        assert_eq!(
+            (&answer.json()["type"], &answer.json()["error"]["type"]),
+            (&json!("error"), &json!("overloaded_error"))
+        );
+    }
+
+    // What is told of it.
+    let text = ask(scene.get("/-/metrics"), "").await.body;
+    let seen = Exposition::read(String::from_utf8(text.to_vec()).unwrap());
+    let keys = |pool: &str, state: &str| seen.value("keypool_keys", &[("pool", pool), ("state", state)]);
+    assert_eq!((keys("open", "disabled"), keys("claude", "disabled")), (1.0, 0.0));
+    assert_eq!(seen.value("keypool_key_state", &[("pool", "open"), ("key", "o1"), ("state", "disabled")]), 1.0);
+    assert_eq!(
+        seen.find("keypool_keys", &[("state", "disabled")]).filter(|(labels, _)| !labels.contains_key("pool")).count(),
+        1
+    );
+    assert!(seen.value("keypool_requests_total", &[("pool", "claude")]) >= 3.0);
+    assert_eq!(seen.value("keypool_store_up", &[]), 1.0);
+    let ready = ask(scene.get("/-/ready"), "").await;
+    assert_eq!((ready.status.as_u16(), &*ready.body), (200, &b"ready\n"[..]));
+    scene.openai.mood(OPENAI[1], Mood::Unknown);
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_of_models_is_that_of_all_and_nobodys_model_says_what_to_do() {
+    let scene = Scene::new("").await;
+    let bearer = |path: &str| scene.get(path).header("authorization", format!("Bearer {PLACEHOLDER}"));
+    let ids = |answer: &Answer| -> Vec<String> {
+        let list = answer.json();
+        list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let answer = ask(bearer("/v1/models"), "").await;
+    let listed = ids(&answer);
+    for model in ["gemini-2.5-flash", GPT, "gpt-5-mini", CLAUDE] {
+        assert!(listed.contains(&model.to_owned()), "{model}: {listed:?}");
+    }
+    // Asked for like that it would go to Gemini.
+    assert!(!listed.contains(&"davinci-002".to_owned()), "{listed:?}");
+    let owner = |id: &str| {
+        let list = answer.json();
+        let model = list["data"].as_array().unwrap().iter().find(|model| model["id"] == id).unwrap().clone();
+        model["owned_by"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        (owner(GPT), owner(CLAUDE), owner("gemini-2.5-flash")),
+        ("open".into(), "claude".into(), "google".into())
+    );
+    assert!(ids(&ask(bearer("/openai/v1/models"), "").await).contains(&"davinci-002".to_owned()), "the path says so");
+    let request = scene.get("/v1/models").header("x-api-key", PLACEHOLDER).header("anthropic-version", "2023-06-01");
+    let listed = ids(&ask(request, "").await);
+    assert!([CLAUDE, GPT, "gemini-2.5-flash"].iter().all(|model| listed.contains(&(*model).to_owned())), "{listed:?}");
+    for (model, owner) in [(GPT, "openai"), ("gemini-2.5-flash", "google"), (CLAUDE, "")] {
+        let one = ask(bearer(&format!("/v1/models/{model}")), "").await;
+        assert_eq!((one.status, one.json()["id"].as_str()), (StatusCode::OK, Some(model)), "{one:?}");
+        assert_eq!(one.json()["owned_by"], owner);
+    }
+    // One pool out of keys does not hide the models of the others.
+    for key in ANTHROPIC {
+        scene.anthropic.mood(key, Mood::Unknown);
+    }
+    let listed = ids(&ask(bearer("/v1/models"), "").await);
+    assert!(listed.contains(&GPT.to_owned()) && !listed.contains(&CLAUDE.to_owned()), "{listed:?}");
+    let ready = ask(scene.get("/-/ready"), "").await;
+    assert_eq!((ready.status.as_u16(), &*ready.body), (200, &b"ready\nbut claude: every key is disabled\n"[..]));
+
+    let answer = scene.chat("/v1/chat/completions", "mistral-large").await;
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (StatusCode::NOT_FOUND, &json!("model_not_found")));
+    let told = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(
+        told.contains("mistral-large") && told.contains("[[providers]]") && told.contains("keypool.toml"),
+        "{told}"
+    );
+    let answer = scene.message("/v1/messages", "mistral-large").await;
+    assert_eq!((answer.status, &answer.json()["error"]["type"]), (StatusCode::NOT_FOUND, &json!("not_found_error")));
+    assert!(answer.json()["error"]["message"].as_str().unwrap().contains("kind = \"anthropic\""));
+    let answer = scene.chat("/v1/chat/completions", CLAUDE).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(answer.json()["error"]["message"].as_str().unwrap().contains("/to/claude/"), "{answer:?}");
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_models_and_limits_hold_over_all() {
+    let bob = format!("{TENANT}-of-bob");
+    let scene = Scene::new(&format!(
+        "tenants = [{{ name = \"alice\", token = \"{TENANT}\", models = [\"{GPT}\", \"gemini-2.5-flash\"] }}, \
+         {{ name = \"bob\", token = \"{bob}\", rpd = 3 }}]"
+    ))
+    .await;
+    let chat_as = async |token: &str, path: &str, body: String| {
+        ask(scene.post(path).header("authorization", format!("Bearer {token}")), body).await
+    };
+    for path in ["/v1/chat/completions", "/openai/v1/chat/completions", "/to/open/v1/chat/completions"] {
+        let status = chat_as(TENANT, path, chat(GPT).to_string()).await.status;
+        assert_eq!((status, scene.openai.arrivals().len()), (StatusCode::OK, 1), "{path}");
+        let twice = chat(GPT).to_string().replacen('{', "{\"model\":\"gpt-5-mini\",", 1);
+        for body in [chat("gpt-5-mini").to_string(), chat("gpt-5-nano").to_string(), twice, "{}".to_owned()] {
+            let refused = chat_as(TENANT, path, body).await;
+            assert!([400, 403].contains(&refused.status.as_u16()), "{path}: {refused:?}");
+        }
+        assert!(scene.openai.arrivals().is_empty(), "what she may not never goes out");
+    }
+    assert_eq!(
+        chat_as(TENANT, "/to/claude/v1/messages", message(CLAUDE).to_string()).await.status,
+        StatusCode::FORBIDDEN
+    );
+    assert!(scene.anthropic.arrivals().is_empty());
+    for path in ["/v1/models", "/openai/v1/models", "/to/open/v1/models"] {
+        let answer = ask(scene.get(path).header("authorization", format!("Bearer {TENANT}")), "").await;
+        let list = answer.json();
+        let ids: Vec<&str> =
+            list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
+        assert!(ids.contains(&GPT) && ids.iter().all(|id| [GPT, "gemini-2.5-flash"].contains(id)), "{path}: {ids:?}");
+    }
+    scene.openai.arrivals();
+    // What would leave something behind there is nobody's.
+    for path in ["/openai/v1/files", "/to/open/v1/files", "/to/open/v1/threads"] {
+        let refused = ask(scene.get(path).header("authorization", format!("Bearer {TENANT}")), "").await;
+        assert_eq!(refused.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    assert!(scene.openai.arrivals().is_empty());
+
+    // A limit counts over all pools.
+    assert_eq!(chat_as(&bob, "/v1/chat/completions", chat(GPT).to_string()).await.status, StatusCode::OK);
+    assert_eq!(
+        chat_as(&bob, "/v1/chat/completions", chat("gemini-2.5-flash").to_string()).await.status,
+        StatusCode::OK
+    );
+    let request = scene.post("/v1/messages").header("x-api-key", &bob).header("anthropic-version", "2023-06-01");
+    assert_eq!(ask(request, message(CLAUDE).to_string()).await.status, StatusCode::OK);
+    let over = chat_as(&bob, "/to/open/v1/chat/completions", chat(GPT).to_string()).await;
+    assert_eq!(
+        (over.status, &over.json()["error"]["code"]),
+        (StatusCode::TOO_MANY_REQUESTS, &json!("rate_limit_exceeded"))
+    );
+    assert!(over.header("retry-after").parse::<u64>().unwrap() <= 86_400);
+
+    // And what they used is told by tenant and model, whichever pool it was.
+    let usage = ask(scene.get("/-/admin/usage?by=tenant").header("x-keypool-admin", ADMIN), "").await.json();
+    let row = |tenant: &str, model: &str| {
+        let rows = usage["rows"].as_array().unwrap();
+        rows.iter()
+            .find(|row| row["tenant"] == tenant && row["model"] == model)
+            .unwrap_or_else(|| panic!("{usage:#}"))
+            .clone()
+    };
+    assert_eq!(row("alice", GPT)["requests"], 3);
+    assert_eq!(row("bob", CLAUDE)["requests"], 1);
+    scene.end().await;
+}
+
+/// Whichever the gateway's own provider is.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateways_own_may_be_any_of_them() {
+    let sim = GeminiSim::builder().project(Project::new("1").key(GEMINI[0])).start().await.unwrap();
+    let openai = Upstream::start(Kind::OpenAi, &OPENAI).await;
+    let anthropic = Upstream::start(Kind::Anthropic, &ANTHROPIC).await;
+    let home = Home::new();
+    let text = format!(
+        r#"
+        keys = [{}]
+        gateway = {{ provider = "openai", upstream = "{}", listen = "127.0.0.1:0" }}
+        pool = {{ wait = 0 }}
+        [[providers]]
+        name = "claude"
+        kind = "anthropic"
+        upstream = "{}"
+        [[providers]]
+        name = "google"
+        kind = "gemini"
+        upstream = "{}"
+        "#,
+        keys_of(&OPENAI, &["o1", "o2"]),
+        openai.url(),
+        anthropic.url(),
+        sim.url(),
+    );
+    home.write("keypool.toml", &text);
+    let mut command = home.command(&["serve"]);
+    // Variables are for whoever is of their kind.
+    command.env("ANTHROPIC_API_KEY", ANTHROPIC[0]).env("GEMINI_API_KEYS", GEMINI[0]);
+    let running = Running::of(command);
+    let scene = Scene { home, sim, openai, anthropic, running };
+    for path in ["/v1/chat/completions", "/openai/v1/chat/completions"] {
+        let answer = scene.chat(path, GPT).await;
+        assert_eq!(answer.json()["choices"][0]["message"]["content"], "Hello from OpenAI", "{path}");
+        assert_eq!(scene.chat(path, "gemini-2.5-flash").await.status, StatusCode::OK, "{path}: translated");
+    }
+    for path in ["/v1/messages", "/anthropic/v1/messages", "/to/claude/v1/messages"] {
+        assert_eq!(scene.message(path, CLAUDE).await.status, StatusCode::OK, "{path}");
+    }
+    let native = "v1beta/models/gemini-2.5-flash:generateContent";
+    for path in [format!("/{native}"), format!("/gemini/{native}"), format!("/to/google/{native}")] {
+        assert_eq!(scene.generate(&path).await.status, StatusCode::OK, "{path}");
+    }
+    let answer = ask(scene.get("/v1/models").header("authorization", format!("Bearer {PLACEHOLDER}")), "").await;
+    let text = answer.json().to_string();
+    assert!([GPT, CLAUDE, "gemini-2.5-flash"].iter().all(|model| text.contains(&format!("\"{model}\""))), "{text}");
+    scene.end().await;
+}
+
+/// A changed file changes all of them, and drops no request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_changes_the_pools_of_all() {
+    let scene = Scene::new("").await;
+    let served = async |expected: &[&str]| {
+        let mut names: Vec<String> = Vec::new();
+        for _ in 0..4 {
+            let answer = scene.chat("/v1/chat/completions", GPT).await;
+            assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+            names.push(answer.header("x-keypool-key").to_owned());
+        }
+        names.sort();
+        names.dedup();
+        names == expected
+    };
+    let until = async |expected: &[&str]| {
+        let turns = async {
+            while !served(expected).await {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(5), turns).await.expect("the file is read again");
+    };
+    assert!(served(&["o1", "o2"]).await);
+    // A rest outlives it.
+    scene.anthropic.mood(ANTHROPIC[0], Mood::Unknown);
+    for _ in 0..2 {
+        assert_eq!(scene.message("/v1/messages", CLAUDE).await.header("x-keypool-key"), "a2");
+    }
+    let text = toml(&scene.sim, &scene.openai, &scene.anthropic, "");
+    let fewer = text.replace(&keys_of(&OPENAI, &["o1", "o2"]), &keys_of(&OPENAI[1..], &["o2"]));
+    scene.home.write("keypool.toml", &fewer);
+    until(&["o2"]).await;
+    scene.anthropic.mood(ANTHROPIC[0], Mood::Good);
+    assert_eq!(scene.message("/v1/messages", CLAUDE).await.header("x-keypool-key"), "a2", "what was found out holds");
+    // One more provider, and one less; a bad file changes nothing.
+    scene.home.write("keypool.toml", &text.replace("name = \"claude\"", "name = \"other\""));
+    until(&["o1", "o2"]).await;
+    let stands = async {
+        while scene.message("/to/other/v1/messages", CLAUDE).await.status != StatusCode::OK {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(5), stands).await.expect("it stands beside");
+    scene.home.write("keypool.toml", &text.replace("kind = \"anthropic\"", "kind = \"nobody\""));
+    scene.running.signal("-HUP");
+    assert_eq!(scene.message("/to/other/v1/messages", CLAUDE).await.status, StatusCode::OK);
+    let metrics = String::from_utf8(ask(scene.get("/-/metrics"), "").await.body.to_vec()).unwrap();
+    assert!(metrics.contains("pool=\"other\"") && !metrics.contains("pool=\"claude\""));
+    scene.end().await;
+}
+
+/// What an administrator is told of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_api_and_the_commands_tell_of_all() {
+    let scene = Scene::new("").await;
+    assert_eq!(scene.chat("/v1/chat/completions", GPT).await.status, StatusCode::OK);
+    let admin = async |path: &str| ask(scene.get(path).header("x-keypool-admin", ADMIN), "").await.json();
+    assert_eq!(admin("/-/admin/snapshot").await["pools"], json!(["main", "claude", "open"]));
+    let told = admin("/-/admin/snapshot?pool=open").await;
+    assert_eq!((&told["pool"], &told["snapshot"]["provider"]), (&json!("open"), &json!("openai")));
+    let keys = admin("/-/admin/keys?pool=open").await;
+    assert_eq!((&keys["total"], &keys["keys"][0]["provider"]), (&json!(2), &json!("open")), "{keys}");
+    assert_eq!(admin("/-/admin/keys").await["keys"][0]["provider"], "main");
+
+    let command = |args: &[&str]| {
+        let out = scene.home.command(args).env("KEYPOOL_ADMIN_TOKEN", ADMIN).output().unwrap();
+        let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        for secret in GEMINI.iter().chain(&OPENAI).chain(&ANTHROPIC) {
+            assert!(!text.contains(secret), "{text}");
+        }
+        text
+    };
+    let url = scene.running.url.clone();
+    let monitor = tokio::task::block_in_place(|| command(&["monitor", "--admin", &url, "--once", "--json"]));
+    let picture: Value = serde_json::from_str(&monitor).unwrap();
+    let ids: Vec<&str> = picture["keys"].as_array().unwrap().iter().map(|key| key["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["g1", "g2", "claude/a1", "claude/a2", "open/o1", "open/o2"]);
+    scene.openai.mood(OPENAI[0], Mood::Unknown);
+    let tested = tokio::task::block_in_place(|| command(&["test-keys", "--json", "--max-retries", "0"]));
+    let tested: Value = serde_json::from_str(tested.split("keypool: ").next().unwrap()).unwrap();
+    let usable = |id: &str| {
+        let keys = tested["keys"].as_array().unwrap();
+        keys.iter().find(|key| key["id"] == id).unwrap_or_else(|| panic!("{tested:#}"))["usable"].clone()
+    };
+    assert_eq!(
+        (usable("o1"), usable("o2"), usable("a1"), usable("g1")),
+        (false.into(), true.into(), true.into(), true.into())
+    );
+    scene.end().await;
+}
+
+/// What was found out of keys, and what was counted, is known after a restart; and a limit is that of all processes.
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_and_rests_of_all_pools_outlive_the_process() {
+    let scene = Scene::new("").await;
+    scene.openai.mood(OPENAI[0], Mood::Unknown);
+    for _ in 0..2 {
+        assert_eq!(scene.chat("/v1/chat/completions", GPT).await.header("x-keypool-key"), "o2");
+    }
+    assert_eq!(scene.message("/v1/messages", CLAUDE).await.status, StatusCode::OK);
+    let Scene { home, sim, openai, anthropic, running } = scene;
+    running.kill();
+    assert!(home.at("state/keypool/keypool.open.db").exists(), "beside the gateway's own");
+    openai.mood(OPENAI[0], Mood::Good);
+    openai.arrivals();
+    // Five a day, of which three are used by a process that ends.
+    let text = toml(&sim, &openai, &anthropic, "");
+    home.write("keypool.toml", &text.replace("id = \"o2\",", "id = \"o2\", limits.\"*\" = { rpd = 5 },"));
+    let asked = async |running: &Running| {
+        let request = Request::post(format!("{}/v1/chat/completions", running.url));
+        let request = request.header("authorization", format!("Bearer {PLACEHOLDER}"));
+        let answer = ask(request.header("content-type", "application/json"), chat(GPT).to_string()).await;
+        let served = answer.status == StatusCode::OK;
+        assert!(!served || answer.header("x-keypool-key") == "o2", "the other one is known to be no key");
+        usize::from(served)
+    };
+    let first = Running::of(home.command(&["serve"]));
+    let mut served = 0;
+    for _ in 0..3 {
+        served += asked(&first).await;
+    }
+    assert_eq!(served, 3);
+    tokio::task::spawn_blocking(move || first.end()).await.unwrap();
+    let running = [0, 1].map(|_| Running::of(home.command(&["serve"])));
+    for at in 0..10 {
+        served += asked(&running[at % 2]).await;
+    }
+    let arrived = openai.arrivals();
+    assert!((4..=5).contains(&served), "{served} of five a day, by all");
+    assert!(arrived.iter().all(|arrival| arrival.key == OPENAI[1]) && arrived.len() == served, "{}", arrived.len());
+    let [one, other] = running;
+    other.end();
+    Scene { home, sim, openai, anthropic, running: one }.end().await;
+}
+
+/// Their keys may lie in the database, too: commands change them beside a gateway that runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_add_keys_of_a_provider_and_tell_of_them() {
+    let sim = GeminiSim::builder().project(Project::new("1").key(GEMINI[0]).key(GEMINI[1])).start().await.unwrap();
+    let openai = Upstream::start(Kind::OpenAi, &OPENAI).await;
+    let anthropic = Upstream::start(Kind::Anthropic, &ANTHROPIC).await;
+    let home = Home::new();
+    let text = toml(&sim, &openai, &anthropic, "").replace(&keys_of(&OPENAI, &["o1", "o2"]), "");
+    home.write("keypool.toml", &text);
+    home.pipe(&["add-key", "-", "--id", "o1", "--provider", "nobody"], OPENAI[0]).bad(2, "there is open, claude");
+    home.pipe(&["add-key", "-", "--id", "o1", "--provider", "open"], OPENAI[0]).good();
+    let running = Running::of(home.command(&["serve"]));
+    let scene = Scene { home, sim, openai, anthropic, running };
+    let until = async |expected: &[&str]| {
+        let turns = async {
+            loop {
+                let mut names = Vec::new();
+                for _ in 0..4 {
+                    names.push(scene.chat("/v1/chat/completions", GPT).await.header("x-keypool-key").to_owned());
+                }
+                names.sort();
+                names.dedup();
+                if names == expected {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(5), turns).await.expect("it acts on the gateway that runs");
+    };
+    until(&["o1"]).await;
+    let run = |args: &[&str]| tokio::task::block_in_place(|| scene.home.run(args));
+    let file = scene.home.write("more.txt", &format!("{} id=o2\n", OPENAI[1]));
+    run(&["import", &file, "--provider", "open"]).good();
+    until(&["o1", "o2"]).await;
+    run(&["keys", "disable", "o1", "--reason", "by hand", "--provider", "open"]).good();
+    until(&["o2"]).await;
+    run(&["keys", "enable", "o1", "--provider", "open"]).good();
+    until(&["o1", "o2"]).await;
+    run(&["keys", "remove", "o2", "--provider", "open"]).good();
+    until(&["o1"]).await;
+
+    let ids = |told: &Value| -> Vec<String> {
+        told.as_array().unwrap().iter().map(|key| key["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids(&run(&["keys", "--provider", "open", "--json"]).json()), ["o1"]);
+    assert_eq!(ids(&run(&["keys", "--json"]).json()), ["g1", "g2"], "the gateway's own");
+    assert_eq!(ids(&run(&["keys", "list", "--provider", "claude", "--json"]).json()), ["a1", "a2"]);
+    assert_eq!(run(&["health", "--provider", "open", "--json"]).json()["usable"], 1);
+    // What is counted is written soon after.
+    let used = async {
+        while run(&["stats", "--provider", "open", "--json"]).json()["total"]["requests"].as_i64().unwrap() < 10 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(5), used).await.expect("use is kept");
+    let usage = run(&["usage", "--provider", "open"]).good();
+    assert!(usage.contains("o1"), "{usage}");
+    let monitor = run(&["monitor", "--provider", "open", "--once", "--json"]).json();
+    assert_eq!(monitor["keys"][0]["id"], "o1");
+    scene.end().await;
+}

@@ -1,0 +1,313 @@
+//! Strict stand-ins for the APIs of `OpenAI` and Anthropic, over real sockets.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, request::Parts};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use keypool::gateway::token::PLACEHOLDER;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+/// Whose API it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    OpenAi,
+    Anthropic,
+}
+
+/// How a key is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    Good,
+    /// A limit was reached, for so many seconds.
+    Limited(u64),
+    /// The key is known no more.
+    Unknown,
+    /// No capacity, so many times.
+    Overloaded(u32),
+}
+
+/// A request as it came in.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) key: String,
+    pub(crate) target: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+#[derive(Default)]
+struct Books {
+    moods: HashMap<String, Mood>,
+    arrivals: Vec<Arrival>,
+    /// What no provider should ever see.
+    faults: Vec<String>,
+}
+
+/// One that listens, until its runtime ends.
+pub(crate) struct Upstream {
+    address: SocketAddr,
+    books: Arc<Mutex<Books>>,
+}
+
+/// What a stream of each says, byte for byte; uneven on purpose.
+pub(crate) const OPENAI_STREAM: &str = concat!(
+    "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":",
+    "{\"role\":\"assistant\",\"content\":\"H\\u00e9\"}}]}\n\n",
+    ": a comment\n\n",
+    "data:{\"id\":\"chatcmpl-1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"llo\"},\"finish_reason\":\"stop\"}],",
+    "\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5}}\r\n\r\n",
+    "data: [DONE]\n\n",
+);
+pub(crate) const ANTHROPIC_STREAM: &str = concat!(
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":\"message\",",
+    "\"role\":\"assistant\",\"model\":\"claude-x\",\"content\":[],\"usage\":{\"input_tokens\":25,\"output_tokens\":1}}}\n\n",
+    "event: ping\ndata: {\"type\": \"ping\"}\n\n",
+    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",",
+    "\"text\":\"Hi\"}}\n\n",
+    "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},",
+    "\"usage\":{\"output_tokens\":15}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+);
+
+/// The models that each has.
+pub(crate) const GPT: &str = "gpt-5";
+pub(crate) const CLAUDE: &str = "claude-x";
+
+impl Upstream {
+    /// Takes these keys.
+    pub(crate) async fn start(kind: Kind, keys: &[&str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let moods = keys.iter().map(|&key| (key.to_owned(), Mood::Good)).collect();
+        let books = Arc::new(Mutex::new(Books { moods, ..Books::default() }));
+        let held = Arc::clone(&books);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let books = Arc::clone(&held);
+                let service = service_fn(move |request| answer(kind, request, Arc::clone(&books)));
+                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        Self { address, books }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn books(&self) -> std::sync::MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on a key is met so.
+    pub(crate) fn mood(&self, key: &str, mood: Mood) {
+        self.books().moods.insert(key.to_owned(), mood);
+    }
+
+    /// What came in since the last time.
+    pub(crate) fn arrivals(&self) -> Vec<Arrival> {
+        std::mem::take(&mut self.books().arrivals)
+    }
+
+    /// Whether all that came in was as it should be.
+    #[track_caller]
+    pub(crate) fn is_unharmed(&self) {
+        let faults = &self.books().faults;
+        assert!(faults.is_empty(), "{faults:#?}");
+    }
+}
+
+async fn answer(
+    kind: Kind,
+    request: Request<Incoming>,
+    books: Arc<Mutex<Books>>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let mut books = books.lock().unwrap_or_else(PoisonError::into_inner);
+    let books = &mut *books;
+    books.faults.extend(faults(kind, &head, &body));
+    let key = match kind {
+        Kind::OpenAi => {
+            head.headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
+        }
+        Kind::Anthropic => head.headers.get("x-api-key").and_then(|value| value.to_str().ok()),
+    };
+    let key = key.unwrap_or_default().to_owned();
+    let mood = books.moods.get(&key).copied().unwrap_or(Mood::Unknown);
+    if !books.moods.contains_key(&key) {
+        books.faults.push(format!("a key of somebody else: {} bytes", key.len()));
+    }
+    if let Mood::Overloaded(times) = mood {
+        books.moods.insert(key.clone(), if times > 1 { Mood::Overloaded(times - 1) } else { Mood::Good });
+    }
+    let target = head.uri.to_string();
+    books.arrivals.push(Arrival { key, target, headers: head.headers.clone(), body: body.clone() });
+    Ok(match kind {
+        Kind::OpenAi => openai(&head, &body, mood),
+        Kind::Anthropic => anthropic(&head, &body, mood),
+    })
+}
+
+/// What a provider should never see: two credentials, the placeholder, what was said to the gateway.
+fn faults(kind: Kind, head: &Parts, body: &[u8]) -> Vec<String> {
+    let mut faults = Vec::new();
+    let own = if kind == Kind::OpenAi { "authorization" } else { "x-api-key" };
+    for (name, value) in &head.headers {
+        let name = name.as_str();
+        let is_credential = ["authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie"].contains(&name);
+        if is_credential && name != own {
+            faults.push(format!("another credential: {name}"));
+        }
+        if name.starts_with("x-keypool") || String::from_utf8_lossy(value.as_bytes()).contains(PLACEHOLDER) {
+            faults.push(format!("what is the gateway's alone: {name}"));
+        }
+    }
+    if head.headers.get_all(own).iter().count() != 1 {
+        faults.push(format!("not one {own}: {}", head.uri));
+    }
+    if head.uri.to_string().contains("key=") || head.uri.to_string().contains(PLACEHOLDER) {
+        faults.push(format!("a credential in {}", head.uri));
+    }
+    if String::from_utf8_lossy(body).contains(PLACEHOLDER) {
+        faults.push("the placeholder in a body".to_owned());
+    }
+    faults
+}
+
+fn told(status: u16, headers: &[(&str, String)], body: &Value) -> Response<Full<Bytes>> {
+    let mut response = Response::builder().status(status).header("content-type", "application/json");
+    for (name, value) in headers {
+        response = response.header(*name, value);
+    }
+    response.body(Full::from(body.to_string())).unwrap()
+}
+
+fn streamed(text: &'static str) -> Response<Full<Bytes>> {
+    let response = Response::builder().header("content-type", "text/event-stream; charset=utf-8");
+    response.header("x-request-id", "req_of_a_stream").body(Full::from(text)).unwrap()
+}
+
+fn openai(head: &Parts, body: &[u8], mood: Mood) -> Response<Full<Bytes>> {
+    let id = ("x-request-id", "req_openai_0001".to_owned());
+    let error = |status: u16, kind: &str, code: &str, message: &str, headers: &[(&str, String)]| {
+        let body = json!({ "error": { "message": message, "type": kind, "param": null, "code": code } });
+        told(status, &[std::slice::from_ref(&id), headers].concat(), &body)
+    };
+    match mood {
+        Mood::Unknown => {
+            let message =
+                "Incorrect API key provided: sk-****. You can find your API key at https://platform.openai.com.";
+            return error(401, "invalid_request_error", "invalid_api_key", message, &[]);
+        }
+        Mood::Limited(after) => {
+            let message = format!(
+                "Rate limit reached for {GPT} in organization org-x on requests per min (RPM): Limit 3, Used 3, Requested 1. \
+                 Please try again in {after}s."
+            );
+            let headers = [
+                ("x-ratelimit-limit-requests", "3".to_owned()),
+                ("x-ratelimit-remaining-requests", "0".to_owned()),
+                ("x-ratelimit-reset-requests", format!("{after}s")),
+                ("retry-after", after.to_string()),
+            ];
+            return error(429, "requests", "rate_limit_exceeded", &message, &headers);
+        }
+        Mood::Overloaded(_) => return error(503, "server_error", "overloaded", "The server is overloaded.", &[]),
+        Mood::Good => {}
+    }
+    let path = head.uri.path();
+    if path == "/v1/models" {
+        let model = |id: &str| json!({ "id": id, "object": "model", "created": 1, "owned_by": "openai" });
+        let list = json!({ "object": "list", "data": [model(GPT), model("gpt-5-mini"), model("davinci-002")] });
+        return told(200, &[id], &list);
+    }
+    if path == format!("/v1/models/{GPT}") {
+        return told(200, &[id], &json!({ "id": GPT, "object": "model", "owned_by": "openai" }));
+    }
+    if path == "/v1/files" {
+        return told(200, &[id], &json!({ "object": "list", "data": [{ "id": "file-1" }] }));
+    }
+    if path == "/v1/audio/transcriptions" {
+        let is_form = head.headers["content-type"].to_str().unwrap().starts_with("multipart/form-data; boundary=");
+        assert!(is_form, "{:?}", head.headers);
+        return told(200, &[id], &json!({ "text": "spoken" }));
+    }
+    if !["/v1/chat/completions", "/v1/responses", "/v1/embeddings"].contains(&path) {
+        return error(404, "invalid_request_error", "unknown_url", "Unknown request URL", &[]);
+    }
+    let Ok(asked) = serde_json::from_slice::<Value>(body) else {
+        return error(400, "invalid_request_error", "", "We could not parse the JSON body of your request.", &[]);
+    };
+    if !asked["model"].as_str().unwrap_or_default().starts_with(GPT) {
+        return error(404, "invalid_request_error", "model_not_found", "The model does not exist", &[]);
+    }
+    if asked["stream"] == true {
+        return streamed(OPENAI_STREAM);
+    }
+    let message = json!({ "role": "assistant", "content": "Hello from OpenAI" });
+    let usage = json!({ "prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12 });
+    let answer = json!({ "id": "chatcmpl-1", "object": "chat.completion", "model": asked["model"],
+        "choices": [{ "index": 0, "message": message, "finish_reason": "stop" }], "usage": usage });
+    told(200, &[id], &answer)
+}
+
+fn anthropic(head: &Parts, body: &[u8], mood: Mood) -> Response<Full<Bytes>> {
+    let id = ("request-id", "req_anthropic_0001".to_owned());
+    let error = |status: u16, kind: &str, message: &str, headers: &[(&str, String)]| {
+        let body = json!({ "type": "error", "error": { "type": kind, "message": message }, "request_id": "req_1" });
+        told(status, &[std::slice::from_ref(&id), headers].concat(), &body)
+    };
+    if !head.headers.contains_key("anthropic-version") {
+        return error(400, "invalid_request_error", "anthropic-version: header is required", &[]);
+    }
+    match mood {
+        Mood::Unknown => return error(401, "authentication_error", "invalid x-api-key", &[]),
+        Mood::Limited(after) => {
+            let headers = [("retry-after", after.to_string())];
+            return error(
+                429,
+                "rate_limit_error",
+                "This request would exceed your organization's rate limit",
+                &headers,
+            );
+        }
+        Mood::Overloaded(_) => return error(529, "overloaded_error", "Overloaded", &[]),
+        Mood::Good => {}
+    }
+    let path = head.uri.path();
+    if path == "/v1/models" {
+        let model =
+            json!({ "type": "model", "id": CLAUDE, "display_name": "Claude X", "created_at": "2026-01-01T00:00:00Z" });
+        return told(200, &[id], &json!({ "data": [model], "has_more": false, "first_id": CLAUDE, "last_id": CLAUDE }));
+    }
+    if path == "/v1/messages/batches" {
+        return told(200, &[id], &json!({ "data": [], "has_more": false }));
+    }
+    let Ok(asked) = serde_json::from_slice::<Value>(body) else {
+        return error(400, "invalid_request_error", "The request body is not valid JSON", &[]);
+    };
+    if asked["model"] != CLAUDE {
+        let message = format!("model: {}", asked["model"].as_str().unwrap_or_default());
+        return error(404, "not_found_error", &message, &[]);
+    }
+    match path {
+        "/v1/messages/count_tokens" => told(200, &[id], &json!({ "input_tokens": 11 })),
+        "/v1/messages" if asked["stream"] == true => streamed(ANTHROPIC_STREAM),
+        "/v1/messages" => {
+            let answer = json!({ "id": "msg_1", "type": "message", "role": "assistant", "model": CLAUDE,
+                "content": [{ "type": "text", "text": "Hello from Anthropic" }], "stop_reason": "end_turn",
+                "usage": { "input_tokens": 9, "output_tokens": 4 } });
+            told(200, &[id], &answer)
+        }
+        _ => error(404, "not_found_error", "Not found", &[]),
+    }
+}
