@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{Attempt, Granted, Lease, Meter, WaitingRoom, lease::Prepared};
-use crate::key::KeyId;
+use crate::{key::KeyId, provider::NamedIn};
 
 /// What a request needs: which lane, how much of its limits, for how long it may wait.
 ///
@@ -43,6 +43,8 @@ pub struct Demand {
     pub(crate) ahead: bool,
     /// It names something that only its owner's keys see.
     pub(crate) of_resource: bool,
+    /// Where its model is named.
+    pub(crate) named_in: NamedIn,
     /// Who is told what the answer cost.
     pub(crate) meter: Option<Arc<Meter>>,
     /// Where it waits.

@@ -1,6 +1,7 @@
 //! Doubt: answers that are not held against a key. The same unclear one, or the same known by a sentence alone, from two
 //! owners within one request speaks of the request, unless another key serves it after all; many keys failing for good
-//! at once speak of us (the guard).
+//! at once speak of us (the guard). A 401 is said before a request is read: it is doubted less, and never for long where
+//! nobody is served.
 
 use super::{
     Attempt, Seat,
@@ -13,12 +14,16 @@ use super::{
     state::{NO_MODEL, State},
 };
 use crate::{
+    key::Tier,
     time::Now,
     verdict::{Elsewhere, Scope, Verdict, VerdictKind},
 };
 
 /// The scopes whose rests a key's answer may begin, and evidence give back.
 const OF_A_KEY: [Scope; 5] = [Scope::Key, Scope::KeyLane, Scope::Owner, Scope::OwnerLane, Scope::BillingAccount];
+
+/// Codes of verdicts that hold for all owners of a tier.
+const OF_TIERS: [&str; 2] = ["LIMIT_ZERO", "BILLED_USERS_ONLY"];
 
 /// The scopes whose rests without end the guard holds.
 const HELD: [Scope; 3] = [Scope::Key, Scope::Owner, Scope::BillingAccount];
@@ -27,10 +32,30 @@ const HELD: [Scope; 3] = [Scope::Key, Scope::Owner, Scope::BillingAccount];
 /// to be at fault, and no further key be asked.
 const BLAMED_BY_WORDS: usize = 5;
 
+/// Who is refused before the request was read is mostly no good: so many owners are asked, or so many that are known to
+/// be good.
+const REFUSED_UNREAD: (usize, usize) = (16, 3);
+
+/// So many requests in a row may be refused unread by a key and others, nobody being served meanwhile, until it is the
+/// keys that are no good.
+const REFUSED_IN_VAIN: u8 = 3;
+
+/// So many owners of one tier are asked for what the first of them say is not for their tier; of those whose tier nobody
+/// named, so many within one request.
+const OF_ONE_TIER: (usize, usize) = (3, 8);
+
+/// So many owners are asked for what none of the first finds, where the request names nothing that only its owner sees.
+const FOUND_NOWHERE: usize = 3;
+
 /// Whether it could be said of the request. A limit is the key's, however little is said of it; a sentence may hold the
 /// caller's own words.
 pub(super) fn may_be_the_requests(verdict: &Verdict) -> bool {
     verdict.is_worded() || !verdict.is_named() && !verdict.fault().is_limit()
+}
+
+/// Whether the provider refused the key before it read the request, and did not say why.
+fn is_unread(named: bool, status: Option<u16>) -> bool {
+    !named && status == Some(401)
 }
 
 /// The attempts that came to the same unclear verdict.
@@ -46,6 +71,16 @@ impl Attempt {
 
     fn is_open_to_doubt(&self) -> bool {
         self.worded || !self.named
+    }
+
+    /// Whether it says what holds for all owners of a tier: the model is not for them.
+    pub(crate) fn is_of_a_tier(&self) -> bool {
+        self.named && self.kind == VerdictKind::ModelUnavailable && OF_TIERS.contains(&self.code.as_str())
+    }
+
+    /// Whether nobody of its owner's has what the request asks for, and whose it is was not said.
+    fn found_nothing(&self) -> bool {
+        !self.named && self.kind == VerdictKind::WrongOwner
     }
 }
 
@@ -70,6 +105,13 @@ impl State {
         if last.worded {
             return owners.len() >= BLAMED_BY_WORDS;
         }
+        if is_unread(last.named, last.status) {
+            let slots = said.filter_map(|attempt| self.roster.slot_of(&attempt.key));
+            let mut good: Vec<u32> = slots.filter(|slot| self.has_proved_good(*slot)).map(|slot| self.owner_at(slot)).collect();
+            good.sort_unstable();
+            good.dedup();
+            return owners.len() >= REFUSED_UNREAD.0 || good.len() >= REFUSED_UNREAD.1;
+        }
         let mut slots = said.filter_map(|attempt| self.roster.slot_of(&attempt.key));
         owners.len() > 2 || (owners.len() == 2 && slots.any(|slot| self.has_proved_good(slot)))
     }
@@ -87,7 +129,67 @@ impl State {
     }
 
     fn owner_of(&self, attempt: &Attempt) -> Option<u32> {
-        self.roster.slot_of(&attempt.key).map(|slot| self.roster.keys[slot as usize].owner)
+        self.roster.slot_of(&attempt.key).map(|slot| self.owner_at(slot))
+    }
+
+    fn owner_at(&self, slot: u32) -> u32 {
+        self.roster.keys[slot as usize].owner
+    }
+
+    /// Whether so many owners did not find what this request asks for, and names no owner's own, that it is nowhere.
+    pub(crate) fn is_found_nowhere(&self, attempts: &[Attempt], model: Option<&str>) -> bool {
+        let of_model = |attempt: &&Attempt| attempt.found_nothing() && attempt.model.as_deref() == model;
+        let mut owners: Vec<u32> = attempts.iter().filter(of_model).filter_map(|attempt| self.owner_of(attempt)).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        model.is_some() && owners.len() >= FOUND_NOWHERE
+    }
+
+    /// The tiers of which enough owners said within this request that its model is not for them.
+    pub(super) fn tiers_without(&self, attempts: &[Attempt], model: Option<&str>) -> Vec<Option<Tier>> {
+        let said = attempts.iter().filter(|attempt| attempt.is_of_a_tier() && attempt.model.as_deref() == model);
+        let mut owners: Vec<u32> = said.filter_map(|attempt| self.owner_of(attempt)).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        let mut tiers: Vec<(Option<&Tier>, usize)> = Vec::new();
+        for tier in owners.into_iter().map(|owner| self.roster.tier(owner)) {
+            match tiers.iter_mut().find(|(held, _)| *held == tier) {
+                Some((_, count)) => *count += 1,
+                None => tiers.push((tier, 1)),
+            }
+        }
+        let enough = |(tier, count): &(Option<&Tier>, usize)| {
+            *count >= if tier.is_some() { OF_ONE_TIER.0 } else { OF_ONE_TIER.1 }
+        };
+        tiers.into_iter().filter(enough).map(|(tier, _)| tier.cloned()).collect()
+    }
+
+    /// Whether all keys are of tiers for which the request's model is not.
+    pub(crate) fn is_for_no_tier(&self, attempts: &[Attempt], model: Option<&str>) -> bool {
+        let tiers = self.tiers_without(attempts, model);
+        let other = |slot: u32| !tiers.iter().any(|tier| tier.as_ref() == self.roster.tier(self.owner_at(slot)));
+        !tiers.is_empty() && !self.roster.slots().any(other)
+    }
+
+    /// Whether a refusal that more than one owner met stands all the same: the provider did not read the request, the
+    /// same came of the ones before it, and nobody was served meanwhile. So a caller who can have such a thing said, if
+    /// there is one, takes no key from those who are served.
+    pub(super) fn is_refused_in_vain(&mut self, whom: Whom, verdict: &Verdict, ticket: u64, now: Now) -> bool {
+        let status = verdict.status_of().map(|status| status.as_u16());
+        if !is_unread(verdict.is_named(), status) || whom.scope == Scope::Caller || self.is_uncounted(whom.lane) {
+            return false;
+        }
+        let (served, seq) = (self.guard.last_success(), self.seq);
+        let Some(rest) = self.rest_slot_of(whom) else { return false };
+        if served.is_some_and(|served| served >= rest.unread_at.0) {
+            rest.unread = 0;
+        }
+        // Those of one burst are one.
+        if ticket > rest.unread_at.1 || rest.unread == 0 {
+            rest.unread = rest.unread.saturating_add(1);
+            rest.unread_at = (now.tick, seq);
+        }
+        rest.unread >= REFUSED_IN_VAIN
     }
 
     /// Whether another verdict on this same answer began a rest: that one stands, whatever is said after it.
@@ -98,19 +200,27 @@ impl State {
         })
     }
 
-    /// Gives back what this verdict and those before it of the same request did.
-    pub(super) fn give_all_back(&mut self, cell: &SeatCell, verdict: &Verdict, now: Now) {
+    /// Gives back what this verdict and those before it of the same request did; its own unless it `stands`.
+    pub(super) fn give_all_back(&mut self, cell: &SeatCell, verdict: &Verdict, stands: bool, now: Now) {
         let earlier = cell.earlier.clone().unwrap_or_default();
         let kind = verdict.fault();
         for attempt in alike(&earlier, kind) {
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
-            let owner = self.roster.keys[slot as usize].owner;
+            let owner = self.owner_at(slot);
+            let whom = Whom { scope: self.scope(cell, verdict), slot, owner, lane: cell.lane };
+            let of_this = |rest: &mut Rest| rest.incident == attempt.seq && rest.kind == kind;
+            let rests = self.rest_slot_of(whom).is_some_and(of_this);
+            if rests && self.is_refused_in_vain(whom, verdict, attempt.seq, now) {
+                continue;
+            }
             self.guard.forget(slot);
             for scope in self.give_back(slot, owner, cell.lane, (attempt.seq, kind), now) {
                 self.recovered(Whom { scope, slot, owner, lane: cell.lane });
             }
         }
-        self.give_back(cell.slot, cell.owner, cell.lane, (cell.ticket, kind), now);
+        if !stands {
+            self.give_back(cell.slot, cell.owner, cell.lane, (cell.ticket, kind), now);
+        }
     }
 
     /// Takes back what one incident, by this kind of fault, did to a key's and its owner's rests; says which of them were

@@ -9,6 +9,7 @@ use super::{Attempt, KeyPool, Meter, ServedBy, trace};
 use crate::{
     error::Error,
     key::{KeyId, Secret},
+    provider::NamedIn,
     limit::same_moment,
     time::Tick,
     verdict::Verdict,
@@ -197,6 +198,8 @@ pub struct Granted {
     pub(crate) earlier: Option<Arc<[Attempt]>>,
     /// See [`Demand::of_resource`](super::Demand::of_resource).
     pub(crate) of_resource: bool,
+    /// Where the request names its model.
+    pub(crate) named_in: NamedIn,
     pub(crate) meter: Option<Arc<Meter>>,
 }
 

@@ -62,6 +62,8 @@ impl Course {
         match verdict.elsewhere_of() {
             Elsewhere::No | Elsewhere::OtherModel => Step::Stop,
             Elsewhere::OtherKey if pool.is_settled(demand.earlier.as_deref().unwrap_or_default()) => Step::Stop,
+            Elsewhere::OtherKey if pool.is_for_no_tier(&demand) => Step::Stop,
+            Elsewhere::OtherOwner if pool.is_found_nowhere(&demand) => Step::Stop,
             Elsewhere::OtherKey | Elsewhere::OtherOwner => seek(pool, demand, Duration::ZERO, for_a_key),
             Elsewhere::AfterPause => {
                 // A connection that the provider had just given up: the next one costs no pause and is not counted.
