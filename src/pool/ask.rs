@@ -63,13 +63,13 @@ impl State {
     pub(super) fn excluded_by(&self, earlier: &[Attempt], demand: &Demand) -> Excluded {
         let mut excluded = Excluded::default();
         for attempt in earlier {
-            if demand.anew && attempt.met_limit() {
+            if demand.anew && attempt.met_limit() && !demand.untried {
                 continue;
             }
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
             if attempt.bars_owner() {
                 excluded.owners.push(self.roster.keys[slot as usize].owner);
-            } else if attempt.bars_key(demand.model()) {
+            } else if demand.untried || attempt.bars_key(demand.model()) {
                 excluded.slots.push(slot);
             }
         }

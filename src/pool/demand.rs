@@ -35,6 +35,8 @@ pub struct Demand {
     pub(crate) earlier: Option<Arc<[Attempt]>>,
     /// Keys that met a limit in earlier attempts may carry it again, once their rests are over.
     pub(crate) anew: bool,
+    /// No key that an earlier attempt went out with may carry it, whatever came of that.
+    pub(crate) untried: bool,
     /// A lease that the retry policy took already.
     pub(crate) prepared: Option<Arc<Prepared>>,
     /// Who re-stamps the start when the connection takes the body.

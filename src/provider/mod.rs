@@ -78,6 +78,11 @@ pub trait Provider: Send + Sync + 'static {
         model
     }
 
+    /// Whether models' names that differ in the case of their letters alone stand for one lane.
+    fn ignores_case(&self) -> bool {
+        false
+    }
+
     /// Asks for another model: rewrites the head where the model stands there.
     fn retarget(&self, head: &mut request::Parts, model: &str) -> Retarget;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::future::NextLease;
 use crate::{
     error::Error,
-    pool::{Attempt, Demand, Exhausted, KeyPool, Seat},
+    pool::{Attempt, Demand, Exhausted, KeyPool, Lease, Seat},
     rule::Retry,
     time::Tick,
     verdict::{Elsewhere, Verdict, VerdictKind},
@@ -80,7 +80,10 @@ impl Course {
                 // A key is waited for as long as the request may wait, however short its pauses are.
                 let patience = patience.max(for_a_key);
                 // Counted and paid for only where it happens.
-                let step = seek_again(pool, demand, pause, patience, seat);
+                let step = match self.elsewhere_at_last(rule, pool, &demand) {
+                    Some(lease) => Step::Again(NextLease::held(lease, pause)),
+                    None => seek_again(pool, demand, pause, patience, seat),
+                };
                 if matches!(step, Step::Again(_)) {
                     if !rule.withdraw() {
                         return Step::Stop;
@@ -90,6 +93,15 @@ impl Course {
                 step
             }
         }
+    }
+}
+
+impl Course {
+    /// For the last retry a key that was not tried yet, of whatever priority: it may stand with another cluster, project
+    /// or model of the provider's.
+    fn elsewhere_at_last(&self, rule: &Retry, pool: &KeyPool, demand: &Demand) -> Option<Lease> {
+        let last = self.pauses + 1 >= rule.max_retries;
+        last.then(|| pool.lease_now(&Demand { untried: true, ..demand.clone() })).flatten()
     }
 }
 
