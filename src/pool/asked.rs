@@ -5,7 +5,10 @@ use std::{mem, time::Duration};
 use http::{Request, header, request};
 
 use super::{Demand, KeyPool, ServedBy};
-use crate::{error::Error, provider::{ModelIn, NamedIn}};
+use crate::{
+    error::Error,
+    provider::{ModelIn, NamedIn},
+};
 
 /// Bytes of a request's body that make about one token.
 const BYTES_PER_TOKEN: u64 = 4;

@@ -107,7 +107,8 @@ impl State {
         }
         if is_unread(last.named, last.status) {
             let slots = said.filter_map(|attempt| self.roster.slot_of(&attempt.key));
-            let mut good: Vec<u32> = slots.filter(|slot| self.has_proved_good(*slot)).map(|slot| self.owner_at(slot)).collect();
+            let mut good: Vec<u32> =
+                slots.filter(|slot| self.has_proved_good(*slot)).map(|slot| self.owner_at(slot)).collect();
             good.sort_unstable();
             good.dedup();
             return owners.len() >= REFUSED_UNREAD.0 || good.len() >= REFUSED_UNREAD.1;
@@ -139,7 +140,8 @@ impl State {
     /// Whether so many owners did not find what this request asks for, and names no owner's own, that it is nowhere.
     pub(crate) fn is_found_nowhere(&self, attempts: &[Attempt], model: Option<&str>) -> bool {
         let of_model = |attempt: &&Attempt| attempt.found_nothing() && attempt.model.as_deref() == model;
-        let mut owners: Vec<u32> = attempts.iter().filter(of_model).filter_map(|attempt| self.owner_of(attempt)).collect();
+        let mut owners: Vec<u32> =
+            attempts.iter().filter(of_model).filter_map(|attempt| self.owner_of(attempt)).collect();
         owners.sort_unstable();
         owners.dedup();
         model.is_some() && owners.len() >= FOUND_NOWHERE

@@ -9,8 +9,8 @@ use super::{Attempt, KeyPool, Meter, ServedBy, trace};
 use crate::{
     error::Error,
     key::{KeyId, Secret},
-    provider::NamedIn,
     limit::same_moment,
+    provider::NamedIn,
     time::Tick,
     verdict::Verdict,
 };

@@ -151,7 +151,8 @@ async fn one_model_has_one_lane_however_it_is_spelled() {
     let native = "/v1beta/models/GEMINI-2.5-flash:generateContent";
     assert_eq!(all(&pool, native, 1, 200, OK).await.0, [200]);
     let lanes = pool.snapshot().lanes;
-    let models: Vec<_> = lanes.iter().filter_map(|lane| lane.model.as_deref()).filter(|model| !model.is_empty()).collect();
+    let models: Vec<_> =
+        lanes.iter().filter_map(|lane| lane.model.as_deref()).filter(|model| !model.is_empty()).collect();
     assert_eq!(models, ["gemini-2.5-flash"]);
 }
 
@@ -172,7 +173,8 @@ async fn the_last_retry_of_a_providers_fault_goes_to_another_key() {
     let keys = [Key::new("sk-not-a-real-key-0000").id("k0"), Key::new("sk-not-a-real-key-0001").id("k1")];
     let [first, second] = keys;
     let clock = Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
-    let pool = KeyPool::builder(OpenAi::new()).keys([first, second.priority(Priority::PAID)]).clock(clock).build().unwrap();
+    let pool =
+        KeyPool::builder(OpenAi::new()).keys([first, second.priority(Priority::PAID)]).clock(clock).build().unwrap();
     for code in [500, 503] {
         let said = move |n| json(if n < 4 { code } else { 200 }, OK.to_owned());
         let (answer, attempts) = send(&pool, "/v1/chat/completions", r#"{"model":"m"}"#, said).await;

@@ -155,7 +155,9 @@ fn among_the_keys_of_one_owner_a_later_priority_opens_by_the_same_rule() {
 #[test]
 fn who_must_go_to_a_later_priority_does_not_spill() {
     let (pool, _) = on(builder().keys([key(0), paid(1).owner("theirs")]));
-    for affinity in [Affinity::MustOwner("theirs".into()), Affinity::RatherOwner("theirs".into()), Affinity::MustKey(id(1))] {
+    for affinity in
+        [Affinity::MustOwner("theirs".into()), Affinity::RatherOwner("theirs".into()), Affinity::MustKey(id(1))]
+    {
         drop(pool.try_acquire(Demand::new(FLASH).affinity(affinity)).unwrap());
     }
     assert_eq!(pool.snapshot().spills, 0);

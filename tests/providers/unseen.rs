@@ -525,7 +525,10 @@ fn what_is_for_paying_projects_alone_is_not_of_the_address_or_the_caller() {
 #[test]
 fn refused_keys_of_others_are_named() {
     let body = r#"{"error":{"message":"Authentication Fails (no such user)","type":"authentication_error","param":null,"code":"invalid_request_error"}}"#;
-    assert_eq!((is(&openai(401, body)), openai(401, body).is_named()), ((K::InvalidKey, S::Key, U::Lifted, E::OtherKey), true));
+    assert_eq!(
+        (is(&openai(401, body)), openai(401, body).is_named()),
+        ((K::InvalidKey, S::Key, U::Lifted, E::OtherKey), true)
+    );
     let body = r#"{"error":{"code":"401","message":"Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an active subscription and use a correct regional API endpoint for your resource."}}"#;
     assert!(openai(401, body).is_named());
     let body = r#"{"type":"error","error":{"type":"invalid_request_error","message":"You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC."}}"#;
