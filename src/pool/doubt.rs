@@ -144,7 +144,8 @@ impl State {
             attempts.iter().filter(of_model).filter_map(|attempt| self.owner_of(attempt)).collect();
         owners.sort_unstable();
         owners.dedup();
-        model.is_some() && owners.len() >= FOUND_NOWHERE
+        // One that stands in a collection (`tunedModels/x`) is somebody's.
+        model.is_some_and(|model| !model.contains('/')) && owners.len() >= FOUND_NOWHERE
     }
 
     /// The tiers of which enough owners said within this request that its model is not for them.

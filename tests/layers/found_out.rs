@@ -58,7 +58,7 @@ async fn keys_that_a_whole_sentence_blames_are_out_at_once() {
     ] {
         let pool = pool(Anthropic::new(), 2);
         let (statuses, calls) = all(&pool, MESSAGES, 20, 400, &claude(message)).await;
-        assert_eq!((statuses[0], calls, pool.snapshot().disabled_keys), (400, 2, 2), "{message}");
+        assert_eq!((calls, ready(&pool)), (2, 0), "{message}");
         assert!(statuses[1..].iter().all(|status| *status == 503), "{statuses:?}");
         assert_eq!(pool.snapshot().keys[0].rests[0].code, code);
     }
@@ -151,8 +151,7 @@ async fn one_model_has_one_lane_however_it_is_spelled() {
     let native = "/v1beta/models/GEMINI-2.5-flash:generateContent";
     assert_eq!(all(&pool, native, 1, 200, OK).await.0, [200]);
     let lanes = pool.snapshot().lanes;
-    let models: Vec<_> =
-        lanes.iter().filter_map(|lane| lane.model.as_deref()).filter(|model| !model.is_empty()).collect();
+    let models: Vec<_> = lanes.iter().filter_map(|lane| lane.model.as_deref()).filter(|model| *model != "*").collect();
     assert_eq!(models, ["gemini-2.5-flash"]);
 }
 

@@ -261,7 +261,14 @@ async fn what_is_found_nowhere_is_asked_of_few() {
     let missing = Verdict::new(VerdictKind::WrongOwner).unclear();
     let (_, tried) = ask(&pool, &missing, |_| false).await;
     assert_eq!(tried.len(), 3);
-    // A file that one of them has, the provider says.
+    // Somebody's own model, and a file that one of them has, as the provider says.
+    let run = |verdict: Verdict, model| async {
+        let handle = pool.clone();
+        let _ = handle.run(model, move |_: &Result<(), ()>| verdict.clone(), |_| async { Err::<(), ()>(()) }).await;
+        pool.snapshot().started
+    };
+    assert_eq!(run(missing.clone(), "tunedModels/x").await, 503);
+
     let (served, tried) = ask(&pool, &Verdict::new(VerdictKind::WrongOwner), |key| key == "k499").await;
     assert!(served, "{}", tried.len());
 }
