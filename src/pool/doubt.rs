@@ -14,16 +14,12 @@ use super::{
     state::{NO_MODEL, State},
 };
 use crate::{
-    key::Tier,
     time::Now,
     verdict::{Elsewhere, Scope, Verdict, VerdictKind},
 };
 
 /// The scopes whose rests a key's answer may begin, and evidence give back.
 const OF_A_KEY: [Scope; 5] = [Scope::Key, Scope::KeyLane, Scope::Owner, Scope::OwnerLane, Scope::BillingAccount];
-
-/// Codes of verdicts that hold for all owners of a tier.
-const OF_TIERS: [&str; 2] = ["LIMIT_ZERO", "BILLED_USERS_ONLY"];
 
 /// The scopes whose rests without end the guard holds.
 const HELD: [Scope; 3] = [Scope::Key, Scope::Owner, Scope::BillingAccount];
@@ -39,13 +35,6 @@ const REFUSED_UNREAD: (usize, usize) = (16, 3);
 /// So many requests in a row may be refused unread by a key and others, nobody being served meanwhile, until it is the
 /// keys that are no good.
 const REFUSED_IN_VAIN: u8 = 3;
-
-/// So many owners of one tier are asked for what the first of them say is not for their tier; of those whose tier nobody
-/// named, so many within one request.
-const OF_ONE_TIER: (usize, usize) = (3, 8);
-
-/// So many owners are asked for what none of the first finds, where the request names nothing that only its owner sees.
-const FOUND_NOWHERE: usize = 3;
 
 /// Whether it could be said of the request. A limit is the key's, however little is said of it; a sentence may hold the
 /// caller's own words.
@@ -71,16 +60,6 @@ impl Attempt {
 
     fn is_open_to_doubt(&self) -> bool {
         self.worded || !self.named
-    }
-
-    /// Whether it says what holds for all owners of a tier: the model is not for them.
-    pub(crate) fn is_of_a_tier(&self) -> bool {
-        self.named && self.kind == VerdictKind::ModelUnavailable && OF_TIERS.contains(&self.code.as_str())
-    }
-
-    /// Whether nobody of its owner's has what the request asks for, and whose it is was not said.
-    fn found_nothing(&self) -> bool {
-        !self.named && self.kind == VerdictKind::WrongOwner
     }
 }
 
@@ -129,49 +108,12 @@ impl State {
         self.rests(lane, slot).into_iter().any(|(rest, _)| rest.is_some_and(|rest| rest.doubts > 0))
     }
 
-    fn owner_of(&self, attempt: &Attempt) -> Option<u32> {
+    pub(super) fn owner_of(&self, attempt: &Attempt) -> Option<u32> {
         self.roster.slot_of(&attempt.key).map(|slot| self.owner_at(slot))
     }
 
-    fn owner_at(&self, slot: u32) -> u32 {
+    pub(super) fn owner_at(&self, slot: u32) -> u32 {
         self.roster.keys[slot as usize].owner
-    }
-
-    /// Whether so many owners did not find what this request asks for, and names no owner's own, that it is nowhere.
-    pub(crate) fn is_found_nowhere(&self, attempts: &[Attempt], model: Option<&str>) -> bool {
-        let of_model = |attempt: &&Attempt| attempt.found_nothing() && attempt.model.as_deref() == model;
-        let mut owners: Vec<u32> =
-            attempts.iter().filter(of_model).filter_map(|attempt| self.owner_of(attempt)).collect();
-        owners.sort_unstable();
-        owners.dedup();
-        // One that stands in a collection (`tunedModels/x`) is somebody's.
-        model.is_some_and(|model| !model.contains('/')) && owners.len() >= FOUND_NOWHERE
-    }
-
-    /// The tiers of which enough owners said within this request that its model is not for them.
-    pub(super) fn tiers_without(&self, attempts: &[Attempt], model: Option<&str>) -> Vec<Option<Tier>> {
-        let said = attempts.iter().filter(|attempt| attempt.is_of_a_tier() && attempt.model.as_deref() == model);
-        let mut owners: Vec<u32> = said.filter_map(|attempt| self.owner_of(attempt)).collect();
-        owners.sort_unstable();
-        owners.dedup();
-        let mut tiers: Vec<(Option<&Tier>, usize)> = Vec::new();
-        for tier in owners.into_iter().map(|owner| self.roster.tier(owner)) {
-            match tiers.iter_mut().find(|(held, _)| *held == tier) {
-                Some((_, count)) => *count += 1,
-                None => tiers.push((tier, 1)),
-            }
-        }
-        let enough = |(tier, count): &(Option<&Tier>, usize)| {
-            *count >= if tier.is_some() { OF_ONE_TIER.0 } else { OF_ONE_TIER.1 }
-        };
-        tiers.into_iter().filter(enough).map(|(tier, _)| tier.cloned()).collect()
-    }
-
-    /// Whether all keys are of tiers for which the request's model is not.
-    pub(crate) fn is_for_no_tier(&self, attempts: &[Attempt], model: Option<&str>) -> bool {
-        let tiers = self.tiers_without(attempts, model);
-        let other = |slot: u32| !tiers.iter().any(|tier| tier.as_ref() == self.roster.tier(self.owner_at(slot)));
-        !tiers.is_empty() && !self.roster.slots().any(other)
     }
 
     /// Whether a refusal that more than one owner met stands all the same: the provider did not read the request, the

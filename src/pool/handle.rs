@@ -141,18 +141,6 @@ impl KeyPool {
         attempts.last().is_some_and(Attempt::is_unclear) && self.lock().is_settled(attempts)
     }
 
-    /// Whether what the request asks for is with no owner: see [`State::is_found_nowhere`].
-    pub(crate) fn is_found_nowhere(&self, demand: &Demand) -> bool {
-        let attempts = demand.earlier.as_deref().unwrap_or_default();
-        !demand.of_resource && self.lock().is_found_nowhere(attempts, demand.model())
-    }
-
-    /// Whether no key's tier has the model that the request asks for: see [`State::is_for_no_tier`].
-    pub(crate) fn is_for_no_tier(&self, demand: &Demand) -> bool {
-        let attempts = demand.earlier.as_deref().unwrap_or_default();
-        attempts.last().is_some_and(Attempt::is_of_a_tier) && self.lock().is_for_no_tier(attempts, demand.model())
-    }
-
     /// Locks, having seen what time did.
     #[inline]
     pub(super) fn look_at(&self, now: Now) -> Locked<'_> {
