@@ -71,8 +71,10 @@ pub(super) fn later_event(teller: &Teller, found: &Found) -> Option<Verdict> {
 }
 
 /// The same of a request for what only one owner's keys see: a refusal that names no cause is of that, not of the key.
+/// No other key can be asked whether it says the same; and keys of a new form are refused with 401 on some of these paths
+/// alone (PROVIDERS.md, surprise 3).
 fn of_resource(verdict: Verdict, status: StatusCode) -> Verdict {
-    let refused = matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
+    let refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
     if !refused || (verdict.is_named() && verdict.kind() != VerdictKind::WrongOwner) {
         return verdict;
     }

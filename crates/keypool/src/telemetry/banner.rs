@@ -4,14 +4,16 @@ use std::{fmt, net::SocketAddr};
 
 use tower_keypool::Base;
 
-use super::assumed::{Amounts, Assumed};
-use crate::{
-    config::{Loaded, by_place},
-    gateway::token::PLACEHOLDER,
+use super::{
+    assumed::{Amounts, Assumed},
+    snippet::Snippet,
 };
+use crate::config::{Loaded, by_place};
 
-/// More lines than this are counted, not shown.
+/// More keys than this are counted, not shown.
 const SHOWN: usize = 20;
+/// More than so many values that are not used: each is named by its line, since somebody has to find it.
+const NOTED: usize = 1_000;
 
 /// The start of `serve`, as text.
 #[derive(Debug)]
@@ -39,7 +41,9 @@ impl fmt::Display for Banner<'_> {
                 "counts are in memory: after a restart, what was used today is not known (--db FILE keeps them)"
             )?,
         }
-        self.snippet(f)
+        let url = self.url();
+        let (provider, own_token) = (self.loaded.config.gateway.provider, self.loaded.own_token);
+        Snippet { url: &url, provider, own_token }.fmt(f)
     }
 }
 
@@ -60,10 +64,10 @@ impl Banner<'_> {
     fn keys(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys = &self.loaded.keys;
         writeln!(f, "{}", by_place(keys))?;
-        for note in keys.notes.iter().take(SHOWN) {
+        for note in keys.notes.iter().take(NOTED) {
             writeln!(f, "  {note}")?;
         }
-        more(f, keys.notes.len(), "values are not used or there twice")?;
+        more(f, keys.notes.len().saturating_sub(NOTED), "values are not used or there twice")?;
         for key in keys.keys.iter().take(SHOWN) {
             let origins: Vec<String> = key.origins.iter().map(ToString::to_string).collect();
             write!(f, "  {}: {}", origins.join(" and "), key.key().key_id())?;
@@ -79,7 +83,7 @@ impl Banner<'_> {
             }
             writeln!(f)?;
         }
-        more(f, keys.keys.len(), "keys")
+        more(f, keys.keys.len().saturating_sub(SHOWN), "keys")
     }
 
     fn limits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -91,30 +95,9 @@ impl Banner<'_> {
         }
         Ok(())
     }
-
-    fn snippet(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = self.url();
-        let header = if self.loaded.own_token {
-            "\"x-goog-api-key: $KEYPOOL_TOKEN\"".to_owned()
-        } else {
-            format!("'x-goog-api-key: {PLACEHOLDER}'")
-        };
-        writeln!(f, "try it:")?;
-        writeln!(f, "  curl -H {header} {url}/v1beta/models/gemini-2.5-flash:generateContent \\")?;
-        writeln!(f, "    -d '{{\"contents\":[{{\"parts\":[{{\"text\":\"Hello\"}}]}}]}}'")?;
-        let token = if self.loaded.own_token {
-            "os.environ[\"KEYPOOL_TOKEN\"]".to_owned()
-        } else {
-            format!("\"{PLACEHOLDER}\"")
-        };
-        write!(f, "  python: genai.Client(api_key={token}, http_options={{\"base_url\": \"{url}\"}})")
-    }
 }
 
-/// A source, without the line.
-fn more(f: &mut fmt::Formatter<'_>, all: usize, what: &str) -> fmt::Result {
-    match all.saturating_sub(SHOWN) {
-        0 => Ok(()),
-        rest => writeln!(f, "  and {rest} more {what}"),
-    }
+/// Those that are not shown.
+fn more(f: &mut fmt::Formatter<'_>, rest: usize, what: &str) -> fmt::Result {
+    if rest == 0 { Ok(()) } else { writeln!(f, "  and {rest} more {what}") }
 }

@@ -9,6 +9,7 @@ mod fold;
 mod form;
 mod plain;
 mod sink;
+mod snippet;
 
 pub use banner::Banner;
 pub use changes::report_changes;

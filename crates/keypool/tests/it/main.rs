@@ -22,6 +22,7 @@ mod guarding;
 mod home;
 mod hostile;
 mod keys;
+mod listing;
 mod live;
 mod media;
 mod mending;

@@ -23,6 +23,8 @@ const PAGE: usize = 50;
 const MOST: usize = 1_000;
 /// So many owners are asked at once.
 const AT_ONCE: usize = 8;
+/// So many are asked for one answer: it says where the next one begins, however little was found.
+const ASKED: usize = 64;
 
 /// Why there is no list.
 #[derive(Debug)]
@@ -135,7 +137,8 @@ where
     let holders = resources.holders_of(tenant, alone, collection).await.map_err(Unlisted::Refused)?;
     let holders: Vec<Holder> = holders.into_iter().filter(|holder| holder.tag >= asked.from.tag).collect();
     let (mut found, mut field, mut failed, mut heard) = (Vec::new(), None, None, holders.is_empty());
-    let mut next = None;
+    let (holders, further) = holders.split_at(holders.len().min(ASKED));
+    let mut next = further.first().map(|holder| Place { tag: holder.tag.clone(), ..Place::default() });
     'all: for some in holders.chunks(AT_ONCE) {
         let mut first = first_pages(&stack, &asked, some).await;
         for holder in some {

@@ -25,6 +25,19 @@ pub(super) enum Subject {
 /// What is everybody's.
 const SHARED: [&str; 2] = ["models", "publishers"];
 
+/// The collections whose lists are put together here, from each owner's: their items are called `COLLECTION/ID`.
+/// Anything else that is read goes to one key, as it is asked for, and comes back as it was answered.
+const LISTED: [&str; 8] = [
+    "files",
+    "cachedContents",
+    "tunedModels",
+    "batches",
+    "operations",
+    "fileSearchStores",
+    "generatedFiles",
+    "corpora",
+];
+
 impl Subject {
     /// Of a request to the provider's own API.
     pub(super) fn of(head: &Parts) -> Self {
@@ -53,7 +66,8 @@ impl Subject {
             ["openai", "models", ..] if reads => Self::Call,
             [] | ["openai", "files" | "batches"] => Self::Other,
             ["openai", ..] => Self::Call,
-            [collection] if reads && !collection.contains(':') => Self::List(collection.to_owned()),
+            [collection] if reads && LISTED.contains(&collection) => Self::List(collection.to_owned()),
+            [other] if reads && !other.contains(':') => Self::Elsewhere,
             [_] => Self::Other,
             [collection, id, ..] => Self::Named(format!("{collection}/{}", without_verb(id))),
         }
@@ -137,6 +151,9 @@ mod tests {
             (Method::POST, "/v1beta/cachedContents", Subject::Other),
             (Method::POST, "/v1beta/files:register", Subject::Other),
             (Method::POST, "/upload/v1beta/files", Subject::Other),
+            (Method::GET, "/v1beta/whatever", Subject::Elsewhere),
+            (Method::GET, "/v1beta/openapi.json", Subject::Elsewhere),
+            (Method::GET, "/v1beta/interactions", Subject::Elsewhere),
             (Method::GET, "/files", Subject::Elsewhere),
             (Method::POST, "/batch/v1beta", Subject::Elsewhere),
             (Method::POST, "/$rpc/google.ai.generativelanguage.v1beta.FileService/ListFiles", Subject::Elsewhere),
