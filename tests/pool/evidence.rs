@@ -262,12 +262,10 @@ async fn what_is_found_nowhere_is_asked_of_few() {
     let (_, tried) = ask(&pool, &missing, |_| false).await;
     assert_eq!(tried.len(), 3);
     // Somebody's own model, and a file that one of them has, as the provider says.
-    let run = |verdict: Verdict, model| async {
-        let handle = pool.clone();
-        let _ = handle.run(model, move |_: &Result<(), ()>| verdict.clone(), |_| async { Err::<(), ()>(()) }).await;
-        pool.snapshot().started
-    };
-    assert_eq!(run(missing.clone(), "tunedModels/x").await, 503);
+    let said = missing;
+    let judge = move |_: &Result<(), ()>| said.clone();
+    let _ = pool.run("tunedModels/x", judge, |_| async { Err::<(), ()>(()) }).await;
+    assert_eq!(pool.snapshot().started, 503);
 
     let (served, tried) = ask(&pool, &Verdict::new(VerdictKind::WrongOwner), |key| key == "k499").await;
     assert!(served, "{}", tried.len());
