@@ -196,16 +196,33 @@ impl FirstEvent {
     }
 }
 
-/// Whether the first member of an object is an error; `None` where it takes more bytes to tell.
+/// Whether the first member of an object is an error, or says that the object is one; `None` where it takes more bytes to
+/// tell.
 fn begins_with_error(text: &[u8]) -> Option<bool> {
-    const WORD: &[u8] = b"\"error\"";
     let text = text.strip_prefix(BOM).unwrap_or(text).trim_ascii_start();
     let (first, rest) = text.split_first()?;
-    let rest = rest.trim_ascii_start();
     if *first != b'{' {
         return Some(false);
     }
-    if rest.len() < WORD.len() && WORD.starts_with(rest) { None } else { Some(rest.starts_with(WORD)) }
+    match (begins(rest, &["\"error\""]), begins(rest, &["\"type\"", ":", "\"error\""])) {
+        (Some(false), typed) => typed,
+        (member, Some(false)) => member,
+        (Some(true), _) | (_, Some(true)) => Some(true),
+        (None, None) => None,
+    }
+}
+
+/// Whether these stand first, with or without spaces; `None` where it takes more bytes to tell.
+fn begins(mut text: &[u8], words: &[&str]) -> Option<bool> {
+    for word in words.iter().map(|word| word.as_bytes()) {
+        text = text.trim_ascii_start();
+        match text.strip_prefix(word) {
+            Some(rest) => text = rest,
+            None if word.starts_with(text) => return None,
+            None => return Some(false),
+        }
+    }
+    Some(true)
 }
 
 #[cfg(test)]
@@ -269,17 +286,28 @@ mod tests {
     #[test]
     fn of_a_whole_answer_only_an_error_is_kept() {
         let object = |text: &str| first(Framing::Object, text).0;
-        for error in ["{\"error\":{\"code\":429}}", "{ \"error\" : \"{\" , \"user_id\":1}"] {
+        for error in [
+            "{\"error\":{\"code\":429}}",
+            "{ \"error\" : \"{\" , \"user_id\":1}",
+            "{ \"type\" : \"error\", \"error\":{}}",
+        ] {
             assert_eq!(object(error).as_deref(), Some(error));
             let padded = format!(" \n{error}\n");
             assert_eq!(object(&padded).as_deref(), Some(error));
         }
-        for good in
-            ["{\"id\":\"x\",\"error\":{}}", "{\"errors\":[]}", "[{\"error\":{}}]", "{}", "x", "{\"err\\u006fr\":1}"]
-        {
+        for good in [
+            "{\"id\":\"x\",\"error\":{}}",
+            "{\"type\":\"message\"}",
+            "{\"type\":1,\"error\":{}}",
+            "{\"errors\":[]}",
+            "[{\"error\":{}}]",
+            "{}",
+            "x",
+            "{\"err\\u006fr\":1}",
+        ] {
             assert_eq!(object(good).as_deref(), Some(""), "{good}");
         }
-        for undecided in ["", " \n ", "{ ", "{\"erro", "{\"error\":{"] {
+        for undecided in ["", "{\"type\":\"err", " \n ", "{ ", "{\"erro", "{\"error\":{"] {
             assert_eq!(object(undecided), None, "{undecided}");
         }
     }

@@ -124,7 +124,7 @@ fn completed(granted: &Granted, head: &Parts, verdict: Verdict) -> Verdict {
 
 /// With the model that was asked for, whose name the provider may echo.
 fn asked<'a>(granted: &'a Granted, answer: &Answer<'a>) -> Answer<'a> {
-    answer.asked(granted.model.as_deref())
+    Answer { named_in: granted.named_in, ..answer.asked(granted.model.as_deref()) }
 }
 
 fn unknown_error() -> Verdict {

@@ -9,6 +9,7 @@ use super::{
     state::{NO_MODEL, State},
 };
 use crate::{
+    key::Tier,
     limit::{Limit, Need},
     time::Now,
 };
@@ -21,6 +22,8 @@ const MOST_DOUBTED: usize = 32;
 pub(super) struct Excluded {
     pub(super) slots: Vec<u32>,
     pub(super) owners: Vec<u32>,
+    /// All owners of these tiers: what is asked for is not for them.
+    pub(super) tiers: Vec<Option<Tier>>,
 }
 
 impl Excluded {
@@ -60,16 +63,17 @@ impl State {
     pub(super) fn excluded_by(&self, earlier: &[Attempt], demand: &Demand) -> Excluded {
         let mut excluded = Excluded::default();
         for attempt in earlier {
-            if demand.particulars.anew && attempt.met_limit() {
+            if demand.particulars.anew && attempt.met_limit() && !demand.particulars.untried {
                 continue;
             }
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
             if attempt.bars_owner() {
                 excluded.owners.push(self.roster.keys[slot as usize].owner);
-            } else if attempt.bars_key(demand.model()) {
+            } else if demand.particulars.untried || attempt.bars_key(demand.model()) {
                 excluded.slots.push(slot);
             }
         }
+        excluded.tiers = self.tiers_without(earlier, demand.model());
         excluded
     }
 
@@ -80,7 +84,7 @@ impl State {
             return None;
         }
         let doubted = self.roster.slots().filter(|slot| self.is_doubted(ask.lane, *slot)).take(MOST_DOUBTED);
-        let mut wider = Excluded { slots: excluded.slots.clone(), owners: excluded.owners.clone() };
+        let mut wider = Excluded { slots: excluded.slots.clone(), owners: excluded.owners.clone(), tiers: Vec::new() };
         wider.slots.extend(doubted);
         (wider.slots.len() > excluded.slots.len()).then_some(wider)
     }

@@ -5,7 +5,10 @@ use std::{mem, time::Duration};
 use http::{Request, header, request};
 
 use super::{Demand, KeyPool, ServedBy};
-use crate::{error::Error, provider::ModelIn};
+use crate::{
+    error::Error,
+    provider::{ModelIn, NamedIn},
+};
 
 /// Bytes of a request's body that make about one token.
 const BYTES_PER_TOKEN: u64 = 4;
@@ -46,8 +49,9 @@ impl Demand {
     #[inline(never)]
     fn complete(&mut self, head: &request::Parts, pool: &KeyPool) {
         let asks = pool.provider().asks(head);
-        if let ModelIn::Head(model) = asks.model {
-            self.model = Some(pool.share_name(&model));
+        match asks.model {
+            ModelIn::Head(model) => self.model = Some(pool.share_name(&model)),
+            elsewhere => self.named_in = NamedIn::of(&elsewhere),
         }
         self.free |= asks.free;
         if self.input_tokens == 0 {

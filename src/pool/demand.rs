@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{Granted, Lease, Meter, Particulars, WaitingRoom, lease::Prepared};
-use crate::key::KeyId;
+use crate::{key::KeyId, provider::NamedIn};
 
 /// What a request needs: which lane, how much of its limits, for how long it may wait.
 ///
@@ -37,6 +37,8 @@ pub struct Demand {
     /// The lease is taken ahead of the request: it counts from when its start is said, or not at all.
     pub(crate) ahead: bool,
     pub(crate) particulars: Particulars,
+    /// Where its model is named.
+    pub(crate) named_in: NamedIn,
 }
 
 /// Is told which lease a request goes out with.

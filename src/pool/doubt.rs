@@ -1,6 +1,7 @@
 //! Doubt: answers that are not held against a key. The same unclear one, or the same known by a sentence alone, from two
 //! owners within one request speaks of the request, unless another key serves it after all; many keys failing for good
-//! at once speak of us (the guard).
+//! at once speak of us (the guard). A 401 is said before a request is read: it is doubted less, and never for long where
+//! nobody is served.
 
 use super::{
     Attempt, Seat,
@@ -27,10 +28,23 @@ const HELD: [Scope; 3] = [Scope::Key, Scope::Owner, Scope::BillingAccount];
 /// to be at fault, and no further key be asked.
 const BLAMED_BY_WORDS: usize = 5;
 
+/// Who is refused before the request was read is mostly no good: so many owners are asked, or so many that are known to
+/// be good.
+const REFUSED_UNREAD: (usize, usize) = (16, 3);
+
+/// So many requests in a row may be refused unread by a key and others, nobody being served meanwhile, until it is the
+/// keys that are no good.
+const REFUSED_IN_VAIN: u8 = 3;
+
 /// Whether it could be said of the request. A limit is the key's, however little is said of it; a sentence may hold the
 /// caller's own words.
 pub(super) fn may_be_the_requests(verdict: &Verdict) -> bool {
     verdict.is_worded() || !verdict.is_named() && !verdict.fault().is_limit()
+}
+
+/// Whether the provider refused the key before it read the request, and did not say why.
+fn is_unread(named: bool, status: Option<u16>) -> bool {
+    !named && status == Some(401)
 }
 
 /// The attempts that came to the same unclear verdict.
@@ -70,6 +84,14 @@ impl State {
         if last.worded {
             return owners.len() >= BLAMED_BY_WORDS;
         }
+        if is_unread(last.named, last.status) {
+            let slots = said.filter_map(|attempt| self.roster.slot_of(&attempt.key));
+            let mut good: Vec<u32> =
+                slots.filter(|slot| self.has_proved_good(*slot)).map(|slot| self.owner_at(slot)).collect();
+            good.sort_unstable();
+            good.dedup();
+            return owners.len() >= REFUSED_UNREAD.0 || good.len() >= REFUSED_UNREAD.1;
+        }
         let mut slots = said.filter_map(|attempt| self.roster.slot_of(&attempt.key));
         owners.len() > 2 || (owners.len() == 2 && slots.any(|slot| self.has_proved_good(slot)))
     }
@@ -86,8 +108,33 @@ impl State {
         self.rests(lane, slot).into_iter().any(|(rest, _)| rest.is_some_and(|rest| rest.doubts > 0))
     }
 
-    fn owner_of(&self, attempt: &Attempt) -> Option<u32> {
-        self.roster.slot_of(&attempt.key).map(|slot| self.roster.keys[slot as usize].owner)
+    pub(super) fn owner_of(&self, attempt: &Attempt) -> Option<u32> {
+        self.roster.slot_of(&attempt.key).map(|slot| self.owner_at(slot))
+    }
+
+    pub(super) fn owner_at(&self, slot: u32) -> u32 {
+        self.roster.keys[slot as usize].owner
+    }
+
+    /// Whether a refusal that more than one owner met stands all the same: the provider did not read the request, the
+    /// same came of the ones before it, and nobody was served meanwhile. So a caller who can have such a thing said, if
+    /// there is one, takes no key from those who are served.
+    pub(super) fn is_refused_in_vain(&mut self, whom: Whom, verdict: &Verdict, ticket: u64, now: Now) -> bool {
+        let status = verdict.status_of().map(|status| status.as_u16());
+        if !is_unread(verdict.is_named(), status) || whom.scope == Scope::Caller || self.is_uncounted(whom.lane) {
+            return false;
+        }
+        let (served, seq) = (self.guard.last_success(), self.seq);
+        let Some(rest) = self.rest_slot_of(whom) else { return false };
+        if served.is_some_and(|served| served >= rest.unread_at.0) {
+            rest.unread = 0;
+        }
+        // Those of one burst are one.
+        if ticket > rest.unread_at.1 || rest.unread == 0 {
+            rest.unread = rest.unread.saturating_add(1);
+            rest.unread_at = (now.tick, seq);
+        }
+        rest.unread >= REFUSED_IN_VAIN
     }
 
     /// Whether another verdict on this same answer began a rest: that one stands, whatever is said after it.
@@ -98,19 +145,27 @@ impl State {
         })
     }
 
-    /// Gives back what this verdict and those before it of the same request did.
-    pub(super) fn give_all_back(&mut self, cell: &SeatCell, verdict: &Verdict, now: Now) {
+    /// Gives back what this verdict and those before it of the same request did; its own unless it `stands`.
+    pub(super) fn give_all_back(&mut self, cell: &SeatCell, verdict: &Verdict, stands: bool, now: Now) {
         let earlier = cell.earlier.clone().unwrap_or_default();
         let kind = verdict.fault();
         for attempt in alike(&earlier, kind) {
             let Some(slot) = self.roster.slot_of(&attempt.key) else { continue };
-            let owner = self.roster.keys[slot as usize].owner;
+            let owner = self.owner_at(slot);
+            let whom = Whom { scope: self.scope(cell, verdict), slot, owner, lane: cell.lane };
+            let of_this = |rest: &mut Rest| rest.incident == attempt.seq && rest.kind == kind;
+            let rests = self.rest_slot_of(whom).is_some_and(of_this);
+            if rests && self.is_refused_in_vain(whom, verdict, attempt.seq, now) {
+                continue;
+            }
             self.guard.forget(slot);
             for scope in self.give_back(slot, owner, cell.lane, (attempt.seq, kind), now) {
                 self.recovered(Whom { scope, slot, owner, lane: cell.lane });
             }
         }
-        self.give_back(cell.slot, cell.owner, cell.lane, (cell.ticket, kind), now);
+        if !stands {
+            self.give_back(cell.slot, cell.owner, cell.lane, (cell.ticket, kind), now);
+        }
     }
 
     /// Takes back what one incident, by this kind of fault, did to a key's and its owner's rests; says which of them were

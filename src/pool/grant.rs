@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    Affinity, Attempt,
     ask::Ask,
     cell::Place,
     event::Event,
@@ -82,14 +83,29 @@ impl State {
         self.lanes[usize::from(ask.lane)].count_start();
         self.tally.start(ask.now);
         self.note_start(slot, owner, ask.lane, &ask.need, ask.demand.free);
-        // A spill wherever the pool has a key of an earlier priority.
-        if self.priorities.first().is_some_and(|first| *first < priority) {
+        if self.priorities.first().is_some_and(|first| *first < priority) && self.spills(ask, &id, owner) {
             self.spilled(ask, &id, priority);
         }
         if self.tells_leases {
             self.tell_leased(ask.lane, id);
         }
         picked
+    }
+
+    /// Whether it is for want of an earlier priority that a later one serves, and not for what the request asks: an owner,
+    /// or to be tried elsewhere.
+    #[cold]
+    fn spills(&self, ask: &Ask<'_>, id: &KeyId, owner: u32) -> bool {
+        let elsewhere = |attempts: &[Attempt]| attempts.iter().any(Attempt::bars_owner);
+        if ask.demand.particulars.untried || ask.demand.particulars.earlier.as_deref().is_some_and(elsewhere) {
+            return false;
+        }
+        match &ask.demand.affinity {
+            Affinity::Any | Affinity::Near(_) => true,
+            Affinity::MustKey(_) | Affinity::MustOwner(_) => false,
+            Affinity::RatherKey(rather) => rather != id,
+            Affinity::RatherOwner(rather) => self.roster.owner_named(rather) != Some(owner),
+        }
     }
 
     #[cold]

@@ -40,6 +40,11 @@ impl Guard {
         self.last_success = Some(now);
     }
 
+    /// When the last good answer came.
+    pub(super) fn last_success(&self) -> Option<Tick> {
+        self.last_success
+    }
+
     /// Whether there is anything that a good answer clears.
     #[inline]
     pub(super) fn remembers(&self) -> bool {

@@ -170,6 +170,7 @@ impl KeyPool {
             secret: picked.secret,
             model: demand.model.clone(),
             particulars: demand.particulars.clone(),
+            named_in: demand.named_in,
         })
     }
 

@@ -223,9 +223,12 @@ impl State {
             _ => self.rest(whom, cell, verdict, now),
         }
         if own {
-            // Taken and given back at once: nothing to tell of.
-            self.events.truncate(told);
-            self.give_all_back(cell, verdict, now);
+            let stands = self.is_refused_in_vain(whom, verdict, cell.ticket, now);
+            if !stands {
+                // Taken and given back at once: nothing to tell of.
+                self.events.truncate(told);
+            }
+            self.give_all_back(cell, verdict, stands, now);
         }
     }
 

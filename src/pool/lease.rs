@@ -10,6 +10,7 @@ use crate::{
     error::Error,
     key::{Exit, KeyId, Secret},
     limit::same_moment,
+    provider::NamedIn,
     time::Tick,
     verdict::Verdict,
 };
@@ -198,6 +199,8 @@ pub struct Granted {
     pub(crate) secret: Secret,
     pub(crate) model: Option<Arc<str>>,
     pub(crate) particulars: Particulars,
+    /// Where the request names its model.
+    pub(crate) named_in: NamedIn,
 }
 
 impl Granted {

@@ -40,6 +40,7 @@ mod mark;
 mod meter;
 mod near;
 mod noting;
+mod nowhere;
 mod open;
 mod outlook;
 mod overview;

@@ -24,6 +24,8 @@ pub(crate) struct Held {
     pub(crate) earlier: Option<Arc<[Attempt]>>,
     /// Keys that met a limit in earlier attempts may carry it again, once their rests are over.
     pub(crate) anew: bool,
+    /// No key that an earlier attempt went out with may carry it, whatever came of that.
+    pub(crate) untried: bool,
     /// It names something that only its owner's keys see.
     pub(crate) of_resource: bool,
     /// Who is told what the answer cost.
@@ -33,7 +35,7 @@ pub(crate) struct Held {
 }
 
 static NOTHING: Held =
-    Held { requested: None, earlier: None, anew: false, of_resource: false, meter: None, room: None };
+    Held { requested: None, earlier: None, anew: false, untried: false, of_resource: false, meter: None, room: None };
 
 impl Particulars {
     /// What was tried before. Asked of every request: one look where there are none.

@@ -10,7 +10,7 @@ use super::{
     state::{State, standing},
 };
 use crate::{
-    key::{KeyId, Secret},
+    key::{KeyId, Secret, Tier},
     limit::Limit,
     time::Now,
 };
@@ -79,6 +79,9 @@ impl State {
         if let Some(journal) = &mut self.journal {
             journal.met_short = false;
         }
+        if !excluded.tiers.is_empty() {
+            return self.pick_of_other_tiers(ask, excluded);
+        }
         let proved = if excluded.is_empty() { None } else { self.passing_doubted(ask, excluded) };
         for group in 0..self.priorities.len() {
             let found = proved.as_ref().and_then(|proved| self.pick_in(ask, proved, group));
@@ -91,6 +94,27 @@ impl State {
             }
         }
         None
+    }
+
+    /// The best key of tiers that may have what others have not: few ask for it, and all keys are looked at.
+    #[cold]
+    fn pick_of_other_tiers(&mut self, ask: &Ask<'_>, excluded: &Excluded) -> Option<(u32, Probes)> {
+        let mut best: Option<((u16, u64), u32, Probes)> = None;
+        for slot in self.roster.slots().collect::<Vec<_>>() {
+            let key = &self.roster.keys[slot as usize];
+            let (owner, priority) = (key.owner, key.priority);
+            let of_these = |tier: &Option<Tier>| tier.as_ref() == self.roster.tier(owner);
+            if excluded.holds(slot, owner) || excluded.tiers.iter().any(of_these) {
+                continue;
+            }
+            let order = (priority, self.rank_now(ask.lane, slot));
+            if best.as_ref().is_none_or(|(held, ..)| order < *held)
+                && let Check::Ready(probes) = self.check(ask, slot)
+            {
+                best = Some((order, slot, probes));
+            }
+        }
+        best.map(|(_, slot, probes)| (slot, probes))
     }
 
     /// The best key of one priority.

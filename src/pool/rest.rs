@@ -176,6 +176,10 @@ pub(super) struct Rest {
     pub(super) given_back: Option<Before>,
     /// Requests whose evidence gave it back, since its last success.
     pub(super) doubts: u8,
+    /// Requests in a row, nobody served meanwhile, that were refused with this key and others before they were read.
+    pub(super) unread: u8,
+    /// When that was counted last, and which requests came later.
+    pub(super) unread_at: (Tick, u64),
     /// Requests that started before this number are of an older generation: their answers rest nothing.
     pub(super) lifted_at: u64,
     pub(super) probe: Option<Probe>,
@@ -202,6 +206,8 @@ impl Rest {
             before: None,
             given_back: None,
             doubts: 0,
+            unread: 0,
+            unread_at: (now.tick, 0),
             lifted_at: 0,
             probe: None,
             confirming: false,

@@ -3,7 +3,7 @@
 //! has confirmed and that holds nothing is given up; where there is none, the model goes to the lane that such models
 //! share.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use super::{
     cell::Place,
@@ -42,6 +42,12 @@ pub(super) fn of_a_shared_lane(cell: &SeatCell, verdict: &Verdict) -> Option<Ver
 impl State {
     #[cold]
     pub(super) fn new_lane(&mut self, model: &str) -> u16 {
+        let folded = model.bytes().any(|byte| byte.is_ascii_uppercase()) && self.provider.ignores_case();
+        let plain = if folded { Cow::Owned(model.to_ascii_lowercase()) } else { Cow::Borrowed(model) };
+        let model: &str = &plain;
+        if folded && let Some(lane) = self.lane_of.get(model) {
+            return lane;
+        }
         let nameless = model.is_empty() || model.len() > LONGEST_NAME;
         if nameless || !self.has_room_for_a_lane() {
             return self.own_lane(SHARED);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, header};
 
 use super::{
-    Answer,
+    Answer, NamedIn,
     envelope::{Envelope, is_page},
     wording,
 };
@@ -32,6 +32,8 @@ pub(super) struct Complaint {
     own: String,
     /// What the request named as its model.
     asked: Option<String>,
+    /// Where it named it.
+    named_in: NamedIn,
     /// The provider's own words without that, where it makes a difference.
     unasked: Option<String>,
     /// How long the answer asks to wait, whichever way it says so.
@@ -75,6 +77,9 @@ pub(super) enum Mark {
     Begins(&'static str),
     /// They begin with the first, any one word, and the second: `account x is suspended`.
     Frames(&'static str, &'static str),
+    /// The message is this and nothing else, a zero standing for any digit: a text that the provider has for one cause
+    /// alone, with no room in it for a caller's words. Given in lower case, without what ends its last sentence.
+    Whole(&'static str),
     /// They hold this, wherever. Given in lower case. Never enough to blame a key or the way out: a caller may have had a
     /// hand in it.
     Says(&'static str),
@@ -90,6 +95,10 @@ pub(super) enum Mark {
     Waits,
     /// It does not.
     WaitsNot,
+    /// The request named its model in its body.
+    InBody,
+    /// The request named no model, or one of somebody's own.
+    Apart,
     /// All of these.
     All(&'static [Mark]),
 }
@@ -105,6 +114,7 @@ impl Complaint {
             page: !answer.event && !json && is_page(answer.headers, answer.body),
             bare: !json,
             asked: answer.asked.map(str::to_owned),
+            named_in: answer.named_in,
             wait: crate::verdict::retry_after::header(answer.headers, answer.now),
             location: location.to_ascii_lowercase(),
             ..Self::default()
@@ -148,6 +158,8 @@ impl Complaint {
             wait: self.wait,
             hit: self.hit,
             location: self.location.clone(),
+            named_in: self.named_in,
+            asked: self.asked.clone(),
             ..Self::default()
         })
     }
@@ -166,6 +178,12 @@ impl Complaint {
     /// at, so that nothing of it is echoed.
     fn is_of_the_key(&self) -> bool {
         matches!(self.status, 401 | 402 | 429)
+    }
+
+    /// Whether the request named no model, or one of somebody's own: what it meets there says nothing of other requests.
+    pub(super) fn is_apart(&self) -> bool {
+        let own = |asked: &str| asked.starts_with("tunedModels/") || asked.starts_with("dynamic/");
+        self.named_in == NamedIn::Nowhere || self.asked.as_deref().is_some_and(own)
     }
 
     /// Where a sentence may stand: at the beginning; where nothing is echoed, also behind another one.
@@ -214,6 +232,7 @@ impl Complaint {
                     || self.is_of_the_key() && wording::begins(text, &format!("{} ", sentence.trim_end()))
             }),
             Mark::Frames(before, after) => self.sentences().any(|text| wording::frames(text, before, after)),
+            Mark::Whole(text) => wording::is_whole(&self.message, text) && wording::is_whole(&self.own, text),
             Mark::Says(part) if self.page => self.message.contains(part),
             Mark::Says(part) => self.own.contains(part),
             Mark::Hits(hit) => self.hit == Some(*hit),
@@ -222,6 +241,8 @@ impl Complaint {
             Mark::LeadsTo(part) => self.location.contains(part),
             Mark::Waits => self.wait.is_some(),
             Mark::WaitsNot => self.wait.is_none(),
+            Mark::InBody => self.named_in == NamedIn::Body,
+            Mark::Apart => self.is_apart(),
             Mark::All(marks) => marks.iter().all(|mark| self.bears(mark)),
         }
     }
@@ -263,6 +284,12 @@ impl Complaint {
                 Mark::LeadsTo(part) => self.location = (*part).to_owned(),
                 Mark::Waits => self.wait = Some(Duration::from_secs(1)),
                 Mark::WaitsNot => self.wait = None,
+                Mark::Whole(text) => {
+                    self.own = (*text).to_owned();
+                    self.message = (*text).to_owned();
+                }
+                Mark::InBody => self.named_in = NamedIn::Body,
+                Mark::Apart => self.named_in = NamedIn::Nowhere,
                 Mark::All(marks) => self.bear(marks),
             }
         }

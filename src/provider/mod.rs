@@ -78,6 +78,11 @@ pub trait Provider: Send + Sync + 'static {
         model
     }
 
+    /// Whether models' names that differ in the case of their letters alone stand for one lane.
+    fn ignores_case(&self) -> bool {
+        false
+    }
+
     /// Asks for another model: rewrites the head where the model stands there.
     fn retarget(&self, head: &mut request::Parts, model: &str) -> Retarget;
 
@@ -224,12 +229,36 @@ pub struct Answer<'a> {
     pub asked: Option<&'a str>,
     /// The clock's wall time, for dates in headers.
     pub now: std::time::SystemTime,
+    /// Where the request named its model.
+    pub(crate) named_in: NamedIn,
+}
+
+/// Where a request named its model: what answers mean that speak of a path, and not of whoever asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum NamedIn {
+    /// In its path, or nobody knows.
+    #[default]
+    Head,
+    /// In its body.
+    Body,
+    /// Nowhere.
+    Nowhere,
+}
+
+impl NamedIn {
+    pub(crate) fn of(model: &ModelIn<'_>) -> Self {
+        match model {
+            ModelIn::Head(_) => Self::Head,
+            ModelIn::Body => Self::Body,
+            ModelIn::Nowhere => Self::Nowhere,
+        }
+    }
 }
 
 impl<'a> Answer<'a> {
     /// An answer with this head and body.
     pub fn new(status: StatusCode, headers: &'a HeaderMap, body: &'a [u8], now: std::time::SystemTime) -> Self {
-        Self { status, headers, body, event: false, asked: None, now }
+        Self { status, headers, body, event: false, asked: None, now, named_in: NamedIn::Head }
     }
 
     /// One event of a stream whose status was good: an error object is looked for inside it.

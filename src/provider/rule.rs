@@ -133,12 +133,22 @@ impl Rule {
         by_kind || (said.hit.is_none() && self.then.kind == VerdictKind::RateLimited)
     }
 
+    /// Whether it is told by what stands in front of an API: a page, a bare text, the way to a page.
+    fn is_of_an_edge(&self) -> bool {
+        let of_an_edge = |mark: &Mark| match mark {
+            Mark::Page | Mark::Bare | Mark::LeadsTo(_) => true,
+            Mark::All(marks) => marks.iter().any(|mark| matches!(mark, Mark::Page | Mark::Bare)),
+            _ => false,
+        };
+        self.marks.iter().any(of_an_edge)
+    }
+
     /// Whether it blames a key for a sentence alone: nothing else in the answer says that it is about the key. These
-    /// statuses do.
+    /// statuses do: at a 403, too, nobody is known to begin with a caller's words.
     fn is_worded_by(&self, said: &Complaint) -> bool {
         self.then.elsewhere == Elsewhere::OtherKey
             && !self.marks.is_empty()
-            && !matches!(said.status, 401 | 402 | 407 | 429)
+            && !matches!(said.status, 401 | 402 | 403 | 407 | 429)
             && self.marks.iter().filter(|mark| said.bears(mark)).all(Mark::is_worded)
     }
 }
@@ -159,9 +169,11 @@ pub(super) fn decide(tables: &[&'static [Rule]], mut said: Complaint, answer: &A
         None => Cow::Owned(said.first_word().to_owned()),
     };
     let vetoed = then.elsewhere == Elsewhere::AfterPause && forbids_retry(answer.headers);
+    // A page on a path that names no model speaks of that path, whatever somebody asked there.
+    let of_a_path = then.scope == Scope::Exit && said.is_apart() && rule.is_of_an_edge();
     let mut verdict = Verdict::new(then.kind)
         .scope(then.scope)
-        .until(then.until(said.wait))
+        .until(if of_a_path { Until::Now } else { then.until(said.wait) })
         .elsewhere(if vetoed { Elsewhere::No } else { then.elsewhere })
         .code(code)
         .status(answer.status)
@@ -193,7 +205,7 @@ pub(super) fn decide(tables: &[&'static [Rule]], mut said: Complaint, answer: &A
 pub(super) fn check(table: &'static [Rule]) {
     fn lower(mark: &Mark) -> bool {
         match mark {
-            Mark::Begins(text) | Mark::Says(text) | Mark::LeadsTo(text) | Mark::IsLike(text) => {
+            Mark::Begins(text) | Mark::Whole(text) | Mark::Says(text) | Mark::LeadsTo(text) | Mark::IsLike(text) => {
                 *text == text.to_ascii_lowercase()
             }
             Mark::Frames(before, after) => {

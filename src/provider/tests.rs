@@ -39,7 +39,7 @@ const SEEN: &[&str] = &[
 fn sentences() -> Vec<String> {
     fn of(mark: &Mark, out: &mut Vec<String>) {
         match mark {
-            Mark::Begins(text) | Mark::Says(text) => out.push((*text).to_owned()),
+            Mark::Begins(text) | Mark::Says(text) | Mark::Whole(text) => out.push((*text).to_owned()),
             Mark::Is(word) | Mark::IsLike(word) => out.push((*word).to_owned()),
             Mark::Frames(before, after) => out.push(format!("{before}x{after}")),
             Mark::All(marks) => marks.iter().for_each(|mark| of(mark, out)),

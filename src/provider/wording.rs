@@ -68,6 +68,13 @@ pub(super) fn begins(text: &str, sentence: &str) -> bool {
     one(text) || one(undetermined(text))
 }
 
+/// Whether `text` is this and no more, a zero standing for any digit.
+pub(super) fn is_whole(text: &str, known: &str) -> bool {
+    let text = text.trim_end_matches(|c: char| c.is_whitespace() || ".!".contains(c));
+    let plain = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c });
+    plain.eq(known.chars())
+}
+
 /// Whether `text` begins with `before`, one word that may be anything, and `after`.
 pub(super) fn frames(text: &str, before: &str, after: &str) -> bool {
     let one = |text: &str| {

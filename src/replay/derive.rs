@@ -6,7 +6,7 @@ use http_body::Body;
 use super::model_scan::ModelScan;
 use crate::{
     pool::{Demand, KeyPool},
-    provider::{Asks, Cost, ModelIn, Provider},
+    provider::{Asks, Cost, ModelIn, NamedIn, Provider},
 };
 
 /// Stands for models that have no name. They share a lane of their own: what the provider answers to them must not rest
@@ -15,8 +15,10 @@ const NAMELESS: &str = "a model without a name";
 
 /// Completes a demand with what the head says; what the caller said holds.
 pub(super) fn complete(demand: &mut Demand, asks: &Asks<'_>, pool: Option<&KeyPool>, bytes: Option<u64>) {
-    if let (None, ModelIn::Head(model), Some(pool)) = (&demand.model, &asks.model, pool) {
-        demand.model = Some(pool.share_name(model));
+    match (&asks.model, pool) {
+        (ModelIn::Head(model), Some(pool)) if demand.model.is_none() => demand.model = Some(pool.share_name(model)),
+        (ModelIn::Head(_), _) => {}
+        (elsewhere, _) => demand.named_in = NamedIn::of(elsewhere),
     }
     demand.free |= asks.free;
     if let (0, Some(bytes)) = (demand.input_tokens, bytes) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::future::NextLease;
 use crate::{
     error::Error,
-    pool::{Attempt, Demand, Exhausted, KeyPool, Seat},
+    pool::{Attempt, Demand, Exhausted, KeyPool, Lease, Seat},
     rule::Retry,
     time::Tick,
     verdict::{Elsewhere, Scope, Until, Verdict, VerdictKind},
@@ -74,6 +74,8 @@ impl Course {
             Elsewhere::OtherKey if pool.is_settled(demand.particulars.earlier.as_deref().unwrap_or_default()) => {
                 Step::Stop
             }
+            Elsewhere::OtherKey if pool.is_for_no_tier(&demand) => Step::Stop,
+            Elsewhere::OtherOwner if pool.is_found_nowhere(&demand) => Step::Stop,
             Elsewhere::OtherKey | Elsewhere::OtherOwner => seek(pool, demand, Duration::ZERO, for_a_key),
             Elsewhere::AfterPause => {
                 // A connection that the provider had just given up: the next one costs no pause and is not counted.
@@ -90,7 +92,10 @@ impl Course {
                 // A key is waited for as long as the request may wait, however short its pauses are.
                 let patience = patience.max(for_a_key);
                 // Counted and paid for only where it happens.
-                let step = seek_again(pool, demand, pause, patience, seat);
+                let step = match self.elsewhere_at_last(rule, pool, &demand) {
+                    Some(lease) => Step::Again(NextLease::held(lease, pause)),
+                    None => seek_again(pool, demand, pause, patience, seat),
+                };
                 if matches!(step, Step::Again(_)) {
                     if !rule.withdraw() {
                         return Step::Stop;
@@ -100,6 +105,19 @@ impl Course {
                 step
             }
         }
+    }
+}
+
+impl Course {
+    /// For the last retry a key that was not tried yet, of whatever priority: it may stand with another cluster, project
+    /// or model of the provider's.
+    fn elsewhere_at_last(&self, rule: &Retry, pool: &KeyPool, demand: &Demand) -> Option<Lease> {
+        if self.pauses + 1 < rule.max_retries {
+            return None;
+        }
+        let mut demand = demand.clone();
+        demand.particulars.untried = true;
+        pool.lease_now(&demand)
     }
 }
 

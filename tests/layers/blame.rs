@@ -17,20 +17,20 @@ use tower_keypool::{
     Clock, Error, Gemini, Key, KeyPool, KeyPoolLayer, OpenAi, Provider, ReplayBody, ServedBy, VerdictKind,
 };
 
-type Body = Full<Bytes>;
+pub(crate) type Body = Full<Bytes>;
 
-fn pool(provider: impl Provider, keys: usize) -> KeyPool {
+pub(crate) fn pool(provider: impl Provider, keys: usize) -> KeyPool {
     let keys = (0..keys).map(|n| Key::new(format!("sk-or-not-a-real-key-{n:04}")).id(format!("k{n}").as_str()));
     let clock = Clock::tokio_from(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
     KeyPool::builder(provider).keys(keys).clock(clock).build().unwrap()
 }
 
-fn json(status: u16, body: String) -> Response<Body> {
+pub(crate) fn json(status: u16, body: String) -> Response<Body> {
     Response::builder().status(status).header("content-type", "application/json").body(Full::from(body)).unwrap()
 }
 
 /// Sends one request, a POST unless the path says another method; each attempt is answered by its number, from 1. The answer, and how many attempts there were.
-async fn send(
+pub(crate) async fn send(
     pool: &KeyPool,
     path: &str,
     body: &str,

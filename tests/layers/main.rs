@@ -6,6 +6,7 @@ mod bounds;
 mod cold;
 mod cooldown;
 mod fallback;
+mod found_out;
 mod over;
 mod replay;
 #[cfg(feature = "reqwest")]

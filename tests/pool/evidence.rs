@@ -1,6 +1,7 @@
 //! Evidence: the same unclear verdict from keys of two owners within one request speaks of the request.
 
-use tower_keypool::{Elsewhere, KeyPool, Limits, Scope, Strategy, Until, Verdict, VerdictKind};
+use http::StatusCode;
+use tower_keypool::{Elsewhere, Key, KeyPool, Limits, Scope, Strategy, Tier, Until, Verdict, VerdictKind};
 
 use crate::support::{FLASH, answer, builder, invalid, key, on, secs, unclear, view};
 
@@ -231,4 +232,62 @@ async fn words_of_money_are_doubted_like_any() {
         Verdict::new(VerdictKind::QuotaExhausted).scope(Scope::Owner).until(Until::Probed(secs(3_600))).worded();
     run(&pool, broke).await;
     assert_eq!(resting(&pool), 0);
+}
+
+/// Refused before the request was read.
+fn unread() -> Verdict {
+    unclear().status(StatusCode::UNAUTHORIZED)
+}
+
+#[tokio::test]
+async fn among_keys_that_are_refused_unread_those_that_serve_are_found() {
+    for bad in [30, 60] {
+        let (pool, time) = on(builder().keys((0..100).map(key)));
+        let is_good = |key: &str| key[1..].parse::<usize>().unwrap() % 10 >= bad / 10;
+        let mut calls = 0;
+        for n in 0..300 {
+            time.advance(secs(1));
+            let (served, tried) = ask(&pool, &unread(), is_good).await;
+            assert!(served, "request {n} of {bad} %: {tried:?}");
+            calls += tried.len();
+        }
+        assert!(calls <= 300 + 2 * bad, "{calls}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_found_nowhere_is_asked_of_few() {
+    let (pool, _) = on(builder().keys((0..500).map(key)));
+    let missing = Verdict::new(VerdictKind::WrongOwner).unclear();
+    let (_, tried) = ask(&pool, &missing, |_| false).await;
+    assert_eq!(tried.len(), 3);
+    // Somebody's own model, and a file that one of them has, as the provider says.
+    let said = missing;
+    let judge = move |_: &Result<(), ()>| said.clone();
+    let _ = pool.run("tunedModels/x", judge, |_| async { Err::<(), ()>(()) }).await;
+    assert_eq!(pool.snapshot().started, 503);
+
+    let (served, tried) = ask(&pool, &Verdict::new(VerdictKind::WrongOwner), |key| key == "k499").await;
+    assert!(served, "{}", tried.len());
+}
+
+#[tokio::test]
+async fn what_is_not_for_a_tier_is_asked_of_few_of_it_and_of_all_others() {
+    let zero = Verdict::new(VerdictKind::ModelUnavailable)
+        .scope(Scope::OwnerLane)
+        .until(Until::For(secs(86_400)))
+        .elsewhere(Elsewhere::OtherKey)
+        .code("LIMIT_ZERO");
+    let free = |n| key(n).tier(Tier::Free);
+    let (pool, _) = on(builder().keys((0..500).map(free)));
+    assert_eq!(ask(&pool, &zero, |_| false).await.1.len(), 3);
+    let (pool, _) = on(builder().keys((0..499).map(free)).key(Key::paid(crate::support::secret(499)).id("paid")));
+    for _ in 0..5 {
+        let (served, tried) = ask(&pool, &zero, |key| key == "paid").await;
+        assert!(served && tried.len() <= 4, "{tried:?}");
+    }
+    // Whose tier nobody named may well pay: some more are asked, and other ones by the next request.
+    let (pool, _) = on(builder().keys((0..20).map(key)));
+    let calls = [ask(&pool, &zero, |_| false).await.1.len(), ask(&pool, &zero, |_| false).await.1.len()];
+    assert_eq!((calls, resting(&pool)), ([8, 8], 16));
 }

@@ -1,6 +1,6 @@
 //! Priorities are strict; when a later one opens.
 
-use tower_keypool::{Demand, Key, KeyPool, Limits, ManualClock, Priority, Spill};
+use tower_keypool::{Affinity, Demand, Key, KeyPool, Limits, ManualClock, Priority, Spill};
 
 use crate::support::{FLASH, answer, builder, id, key, on, paused, rate_for, refused, secs, served, take};
 
@@ -150,4 +150,15 @@ fn among_the_keys_of_one_owner_a_later_priority_opens_by_the_same_rule() {
     let (pool, _) = on(builder().keys(keys()).spill(Spill::Any));
     let _held = pool.try_acquire(must()).unwrap();
     assert_eq!(pool.try_acquire(must()).unwrap().key_id(), &id(1));
+}
+
+#[test]
+fn who_must_go_to_a_later_priority_does_not_spill() {
+    let (pool, _) = on(builder().keys([key(0), paid(1).owner("theirs")]));
+    for affinity in
+        [Affinity::MustOwner("theirs".into()), Affinity::RatherOwner("theirs".into()), Affinity::MustKey(id(1))]
+    {
+        drop(pool.try_acquire(Demand::new(FLASH).affinity(affinity)).unwrap());
+    }
+    assert_eq!(pool.snapshot().spills, 0);
 }

@@ -504,3 +504,44 @@ fn whose_fault_it_is() {
     assert!(openai(400, text).is_worded() && !openai(401, text).is_worded());
     assert!(!openai(400, r#"{"error":{"message":"Invalid API key","code":"invalid_api_key"}}"#).is_worded());
 }
+
+#[test]
+fn what_is_for_paying_projects_alone_is_not_of_the_address_or_the_caller() {
+    let said = |message: &str| {
+        let status = if message.starts_with("User") { "FAILED_PRECONDITION" } else { "INVALID_ARGUMENT" };
+        gemini(400, &format!(r#"{{"error":{{"code":400,"message":"{message}","status":"{status}"}}}}"#))
+    };
+    let hour = U::Probed(Duration::from_secs(3_600));
+    let unlinked = said("User location is not supported for the API use without a billing account linked.");
+    assert_eq!(is(&unlinked), (K::Suspended, S::Owner, hour, E::OtherKey));
+    assert!(unlinked.is_named() && !unlinked.is_worded());
+    assert_eq!(is(&said("User location is not supported for the API use.")).1, S::Exit);
+    let imagen = said("Imagen API is only accessible to billed users at this time.");
+    let day = U::For(Duration::from_secs(24 * 3_600));
+    assert_eq!(is(&imagen), (K::ModelUnavailable, S::OwnerLane, day, E::OtherKey));
+    assert!(!imagen.is_worded());
+}
+
+#[test]
+fn refused_keys_of_others_are_named() {
+    let body = r#"{"error":{"message":"Authentication Fails (no such user)","type":"authentication_error","param":null,"code":"invalid_request_error"}}"#;
+    assert_eq!(
+        (is(&openai(401, body)), openai(401, body).is_named()),
+        ((K::InvalidKey, S::Key, U::Lifted, E::OtherKey), true)
+    );
+    let body = r#"{"error":{"code":"401","message":"Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an active subscription and use a correct regional API endpoint for your resource."}}"#;
+    assert!(openai(401, body).is_named());
+    let body = r#"{"type":"error","error":{"type":"invalid_request_error","message":"You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC."}}"#;
+    let limited = anthropic(400, body);
+    assert_eq!((limited.kind(), limited.code_of()), (K::QuotaExhausted, "USAGE_LIMIT_REACHED"));
+    assert!(!limited.advice_of().contains("buy") && !limited.is_worded());
+}
+
+#[test]
+fn the_limit_that_stands_for_all_of_an_account_says_when_it_ends() {
+    let body = r#"{"type":"error","error":{"type":"rate_limit_error","message":"This request would exceed your account's rate limit."}}"#;
+    let at = now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_secs() + 90;
+    let at = at.to_string();
+    let verdict = judge(&Anthropic::new(), 429, &[("anthropic-ratelimit-unified-reset", &at)], body, false);
+    assert_eq!((verdict.kind(), verdict.retry_after()), (K::RateLimited, Some(Duration::from_secs(90))));
+}

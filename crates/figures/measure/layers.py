@@ -28,13 +28,12 @@ def rotated(_: bool) -> Iterator[Line]:
 
 def stack(_: bool) -> Iterator[Line]:
     counted = programs.values("count", "walks")
-    # The bar is that of a request that is worth sending again; the other is told beside it.
-    for traffic, holds in ((SDK, "<="), (PLAIN, "")):
+    for traffic in (SDK, PLAIN):
         name = f"KeyPoolLayer on a good answer ({OF[traffic]})"
         added = counted[f"pooled {traffic}"] - counted[f"retried {traffic}"]
         yield Line(f"{name}, allocations beyond tower's Retry", added, 8)
         pooled, retried = walked("pooled", traffic), walked("retried", traffic)
-        yield Line(f"{name}, instructions over tower's Retry", pooled / retried, 2, holds, unit="×",
+        yield Line(f"{name}, instructions over tower's Retry", pooled / retried, 2, unit="×",
                    note=f"{pooled:,.0f} over {retried:,.0f}")
 
 

@@ -125,6 +125,11 @@ impl Provider for Anthropic {
         decide(&[REDIRECTS, EDGE, PAGES, FORMS, rules::RULES, BY_STATUS], said, answer)
     }
 
+    /// Gateways that speak its language do.
+    fn errs_with_success(&self) -> bool {
+        true
+    }
+
     fn rate_headers(&self, headers: &HeaderMap) -> Option<QuotaNews> {
         let remaining = said::rates(headers, None);
         (!remaining.is_empty()).then(|| QuotaNews { remaining, ..QuotaNews::default() })

@@ -3,7 +3,7 @@
 
 use crate::{
     provider::{
-        complaint::Mark::{All, Begins, Frames, Is, IsLike, Says, WaitsNot},
+        complaint::Mark::{All, Begins, Frames, Is, IsLike, Says, WaitsNot, Whole},
         rule::{HOUR, Rule, probed, rule, ruling},
     },
     verdict::{Elsewhere as E, Scope as S, Until as U, VerdictKind as K},
@@ -34,13 +34,32 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     rule(
         &[400, 403],
         &[
+            Whole(
+                "your credit balance is too low to access the anthropic api. please go to plans & billing to upgrade or purchase credits",
+            ),
+            Whole(
+                "your credit balance is too low to access the claude api. please go to plans & billing to upgrade or purchase credits",
+            ),
             Begins("credit balance is too low to access "),
             Begins("credit balance is too low"),
-            Begins("you have reached your specified api usage limits"),
-            Begins("you have reached your specified workspace api usage limits"),
         ],
         ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("CREDIT_BALANCE_TOO_LOW"),
         "The organization's credit is used up: buy credits in the Anthropic console.",
+    ),
+    rule(
+        &[400, 403],
+        &[
+            Whole(
+                "you have reached your specified api usage limits. you will regain access on 0000-00-00 at 00:00 utc",
+            ),
+            Whole(
+                "you have reached your specified workspace api usage limits. you will regain access on 0000-00-00 at 00:00 utc",
+            ),
+            Begins("you have reached your specified api usage limits"),
+            Begins("you have reached your specified workspace api usage limits"),
+        ],
+        ruling(K::QuotaExhausted, S::Owner, probed(HOUR), E::OtherKey).code("USAGE_LIMIT_REACHED"),
+        "The organization reached the usage limit that its owner set: raise it in the Anthropic console, or wait until it ends.",
     ),
     // The organization.
     rule(
@@ -52,6 +71,8 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     rule(
         &[400, 401, 403],
         &[
+            Whole("this organization has been disabled"),
+            Whole("your organization has been disabled"),
             Begins("organization has been disabled"),
             Frames("organization ", " has been disabled"),
             Is("organization_disabled"),

@@ -1,6 +1,6 @@
 //! Reads Anthropic's errors, `{"type": "error", "error": {type, message, details: {error_code}}}`, and rate headers.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::{
         error_words,
         rate_headers::{self, Axis},
     },
-    verdict::RateHeader,
+    verdict::{RateHeader, retry_after},
 };
 
 /// Reads an error.
@@ -33,9 +33,16 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     }
     said.tell(message);
     let remaining = rates(answer.headers, Some(answer.now));
-    said.wait = said.wait.or_else(|| rate_headers::restored(&remaining));
+    said.wait = said.wait.or_else(|| rate_headers::restored(&remaining)).or_else(|| unified(answer));
     said.news.remaining = remaining;
     said
+}
+
+/// When the one limit that stands for all of an account is restored, where an answer says that it was met.
+fn unified(answer: &Answer<'_>) -> Option<Duration> {
+    let of_limits = answer.status.as_u16() == 429;
+    let text = answer.headers.get("anthropic-ratelimit-unified-reset").filter(|_| of_limits)?.to_str().ok()?;
+    retry_after::reset(text, retry_after::server_time(answer.headers).unwrap_or(answer.now))
 }
 
 const AXES: &[Axis] = &[

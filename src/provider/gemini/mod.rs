@@ -153,7 +153,13 @@ impl Provider for Gemini {
     }
 
     fn lane<'a>(&self, model: &'a str) -> &'a str {
-        model.strip_prefix("models/").unwrap_or(model)
+        let bare = model.strip_prefix("models/").unwrap_or(model);
+        // As clients of the OpenAI-compatible paths write it.
+        bare.strip_prefix("google/").or_else(|| bare.strip_prefix("gemini/")).unwrap_or(bare)
+    }
+
+    fn ignores_case(&self) -> bool {
+        true
     }
 
     fn retarget(&self, head: &mut Parts, model: &str) -> Retarget {

@@ -5,7 +5,7 @@ use crate::{
     provider::{
         complaint::{
             Hit,
-            Mark::{All, Begins, Frames, Hits, Is, Says, Waits},
+            Mark::{All, Apart, Begins, Frames, Hits, InBody, Is, Says, Waits, Whole},
         },
         rule::{HOUR, Rule, probed, rule, ruling, seconds},
     },
@@ -158,6 +158,12 @@ pub(in crate::provider) const RULES: &[Rule] = &[
             Begins("billing is not enabled "),
             Begins("billing has not been enabled "),
             Begins("billing account "),
+            Whole(
+                "gemini api free tier is not available in your country. please enable billing on your project in google ai studio",
+            ),
+            // Of a free key at an address where only paid ones are served: not of the address.
+            Whole("user location is not supported for the api use without a billing account linked"),
+            Begins("user location is not supported for the api use without a billing account "),
             Begins("project requires billing "),
             Frames("project ", " requires billing "),
             Frames("project ", " does not have billing enabled"),
@@ -205,6 +211,16 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ],
         ruling(K::RateLimited, S::Owner, seconds(600), E::OtherKey).code("SPEND_RATE").heeding_between(600, 24 * HOUR),
         "The project spends faster than its tier allows in ten minutes: wait, spread the load, or move to a higher tier.",
+    ),
+    rule(
+        &[400, 403],
+        &[
+            Whole("imagen api is only accessible to billed users at this time"),
+            Begins("imagen api is only accessible to billed users "),
+            Begins("veo api is only accessible to billed users "),
+        ],
+        ruling(K::ModelUnavailable, S::OwnerLane, seconds(24 * HOUR), E::OtherKey).code("BILLED_USERS_ONLY"),
+        "Only projects with billing may use this model: use a paid project's key, or another model.",
     ),
     // Our address.
     rule(
@@ -323,6 +339,18 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         "What was asked for does not exist, or belongs to another project whose keys alone can see it.",
     ),
     // What is left of 4xx.
+    rule(
+        &[401],
+        &[InBody],
+        ruling(K::Misconfigured, S::Caller, U::Now, E::OtherKey).unclear(),
+        "Keys of one kind are refused here alone (AQ. keys are reported to be, on OpenAI-compatible paths): use native paths.",
+    ),
+    rule(
+        &[401],
+        &[Apart],
+        ruling(K::InvalidKey, S::KeyLane, U::Lifted, E::OtherKey).unclear(),
+        "The key is not accepted on this path, without a clear reason: see whether it serves models.",
+    ),
     rule(
         &[401],
         &[],

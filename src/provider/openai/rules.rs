@@ -79,6 +79,18 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         "The key does not exist or was revoked: replace it.",
     ),
     rule(
+        &[401],
+        &[Is("authentication_error")],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey),
+        "The key does not exist or was revoked: replace it.",
+    ),
+    rule(
+        &[401],
+        &[Begins("access denied due to invalid subscription key")],
+        ruling(K::InvalidKey, S::Key, U::Lifted, E::OtherKey).code("INVALID_SUBSCRIPTION_KEY").confirmed_after(60),
+        "The key is not one of this resource: replace it, or use its resource's own address.",
+    ),
+    rule(
         &[401, 403],
         &[Is("ip_not_authorized"), Is("ip_not_allowed")],
         ruling(K::InvalidKey, S::Key, probed(6 * HOUR), E::OtherKey),

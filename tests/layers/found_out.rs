@@ -1,0 +1,189 @@
+//! Keys that are no good are found out, whoever asks; and nobody finds a key out that is good.
+
+use std::time::Duration;
+
+use http::Response;
+use tower_keypool::{Anthropic, Error, Gemini, KeyPool, OpenAi, VerdictKind};
+
+use crate::blame::{Body, json, pool, send};
+
+const FLASH: &str = "/v1beta/models/gemini-2.5-flash:generateContent";
+const MESSAGES: &str = "/v1/messages";
+const OK: &str = r#"{"candidates":[]}"#;
+const UNREAD: &str = r#"{"error":{"code":401,"message":"Request had invalid authentication credentials.","status":"UNAUTHENTICATED","details":[{"reason":"ACCESS_TOKEN_TYPE_UNSUPPORTED"}]}}"#;
+const LEAKED: &str = r#"{"error":{"code":403,"message":"Your API key was reported as leaked. Please use another API key.","status":"PERMISSION_DENIED"}}"#;
+
+fn claude(message: &str) -> String {
+    format!(r#"{{"type":"error","error":{{"type":"invalid_request_error","message":"{message}"}},"request_id":"r"}}"#)
+}
+
+fn status(answer: &Result<(u16, String, VerdictKind), Error>) -> u16 {
+    answer.as_ref().map_or_else(|error| error.status().as_u16(), |(status, ..)| *status)
+}
+
+/// So many requests, each attempt answered alike: their statuses, and the calls of all.
+async fn all(pool: &KeyPool, path: &str, requests: usize, code: u16, body: &str) -> (Vec<u16>, usize) {
+    let (mut statuses, mut calls) = (Vec::new(), 0);
+    for _ in 0..requests {
+        tokio::time::advance(Duration::from_millis(10)).await;
+        let said = body.to_owned();
+        let asked = r#"{"model":"claude-x"}"#;
+        let (answer, attempts) = send(pool, path, asked, move |_| json(code, said.clone())).await;
+        statuses.push(status(&answer));
+        calls += attempts;
+    }
+    (statuses, calls)
+}
+
+fn ready(pool: &KeyPool) -> usize {
+    pool.snapshot().available_keys
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_a_whole_sentence_blames_are_out_at_once() {
+    let leaked = pool(Gemini::new(), 2);
+    let (statuses, calls) = all(&leaked, FLASH, 20, 403, LEAKED).await;
+    assert_eq!((statuses[0], calls, leaked.snapshot().disabled_keys), (403, 2, 2));
+    assert!(statuses[1..].iter().all(|status| *status == 503), "{statuses:?}");
+    for (message, code) in [
+        (
+            "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or purchase credits.",
+            "CREDIT_BALANCE_TOO_LOW",
+        ),
+        ("This organization has been disabled.", "ORGANIZATION_DISABLED"),
+        (
+            "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC.",
+            "USAGE_LIMIT_REACHED",
+        ),
+    ] {
+        let pool = pool(Anthropic::new(), 2);
+        let (statuses, calls) = all(&pool, MESSAGES, 20, 400, &claude(message)).await;
+        assert_eq!((calls, ready(&pool)), (2, 0), "{message}");
+        assert!(statuses[1..].iter().all(|status| *status == 503), "{statuses:?}");
+        assert_eq!(pool.snapshot().keys[0].rests[0].code, code);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_has_more_or_less_said_takes_no_key_out() {
+    for message in [
+        "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or purchase credits: Extra inputs are not permitted",
+        "Your credit balance is too low to access the Anthropic API. x",
+        "This organization has been disabled. (x)",
+    ] {
+        let pool = pool(Anthropic::new(), 3);
+        let (statuses, _) = all(&pool, MESSAGES, 10, 400, &claude(message)).await;
+        assert_eq!((statuses, ready(&pool)), (vec![400; 10], 3), "{message}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_are_refused_unread_are_out_when_nobody_is_served() {
+    let pool = pool(Gemini::new(), 2);
+    let (statuses, calls) = all(&pool, FLASH, 20, 401, UNREAD).await;
+    assert_eq!((&statuses[..4], calls), (&[401, 401, 401, 503][..], 6), "{statuses:?}");
+    assert!(statuses[3..].iter().all(|status| *status == 503));
+    for _ in 0..2 {
+        tokio::time::advance(Duration::from_secs(3_600)).await;
+        assert!(all(&pool, FLASH, 2, 401, UNREAD).await.1 <= 2);
+    }
+    assert_eq!(pool.snapshot().disabled_keys, 2, "three strikes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_is_refused_unread_takes_no_key_from_those_who_are_served() {
+    let pool = pool(Gemini::new(), 6);
+    for _ in 0..12 {
+        let (statuses, _) = all(&pool, FLASH, 2, 401, UNREAD).await;
+        assert_eq!(statuses, [401, 401]);
+        assert_eq!(all(&pool, FLASH, 1, 200, OK).await.0, [200]);
+        assert_eq!(ready(&pool), 6);
+    }
+    // Nor with one path, or a model of his own, that everybody is refused on.
+    for path in [
+        "/v1beta/openai/chat/completions",
+        "GET /v1beta/whatever",
+        "/v1beta/tunedModels/his:generateContent",
+        "GET /v1beta/interactions/x",
+    ] {
+        all(&pool, path, 10, 401, UNREAD).await;
+        let (statuses, calls) = all(&pool, FLASH, 6, 200, OK).await;
+        assert_eq!((statuses, calls), (vec![200; 6], 6), "{path}");
+        assert_eq!(pool.snapshot().disabled_keys, 0, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_only_compatible_paths_refuse_serves_native_ones() {
+    let pool = pool(Gemini::new(), 1);
+    let (answer, _) = send(&pool, "/v1beta/openai/chat/completions", r#"{"model":"gemini-2.5-flash"}"#, |_| {
+        json(401, format!("[{UNREAD}]"))
+    })
+    .await;
+    assert_eq!(status(&answer), 401);
+    assert_eq!(all(&pool, FLASH, 1, 200, OK).await.0, [200]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_rests_the_way_out_only_where_models_are_asked() {
+    let page = |_| {
+        Response::builder().status(403).header("content-type", "text/html").body(Body::from("<html>no</html>")).unwrap()
+    };
+    let pool = pool(Gemini::new(), 2);
+    for path in ["GET /v1beta/whatever", "/v1beta/corpora", "GET /v1beta/models"] {
+        let (answer, attempts) = send(&pool, path, "", page).await;
+        assert_eq!((status(&answer), attempts), (403, 1));
+        assert!(pool.snapshot().exit_rest.is_none(), "{path}");
+        assert_eq!(all(&pool, FLASH, 1, 200, OK).await.0, [200]);
+    }
+    send(&pool, FLASH, "{}", page).await.0.unwrap();
+    assert!(pool.snapshot().exit_rest.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_model_has_one_lane_however_it_is_spelled() {
+    let pool = pool(Gemini::new(), 1);
+    for model in ["gemini-2.5-flash", "google/gemini-2.5-flash", "models/gemini-2.5-flash", "Gemini-2.5-FLASH"] {
+        let asked = format!(r#"{{"model":"{model}"}}"#);
+        let path = "/v1beta/openai/chat/completions";
+        assert_eq!(status(&send(&pool, path, &asked, |_| json(200, OK.to_owned())).await.0), 200);
+    }
+    let native = "/v1beta/models/GEMINI-2.5-flash:generateContent";
+    assert_eq!(all(&pool, native, 1, 200, OK).await.0, [200]);
+    let lanes = pool.snapshot().lanes;
+    let models: Vec<_> = lanes.iter().filter_map(|lane| lane.model.as_deref()).filter(|model| *model != "*").collect();
+    assert_eq!(models, ["gemini-2.5-flash"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn anthropics_good_status_with_nothing_but_an_error_is_retried() {
+    let pool = pool(Anthropic::new(), 2);
+    let error = r#"{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"}}"#;
+    let good = r#"{"type":"message","content":[]}"#;
+    let said = move |n| json(200, if n == 1 { error.to_owned() } else { good.to_owned() });
+    let (answer, attempts) = send(&pool, MESSAGES, r#"{"model":"m"}"#, said).await;
+    assert_eq!((answer.unwrap(), attempts), ((200, good.to_owned(), VerdictKind::Success), 2));
+    assert_eq!(pool.snapshot().disabled_keys, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_retry_of_a_providers_fault_goes_to_another_key() {
+    use tower_keypool::{Clock, Key, Priority};
+    let keys = [Key::new("sk-not-a-real-key-0000").id("k0"), Key::new("sk-not-a-real-key-0001").id("k1")];
+    let [first, second] = keys;
+    let clock = Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    let pool =
+        KeyPool::builder(OpenAi::new()).keys([first, second.priority(Priority::PAID)]).clock(clock).build().unwrap();
+    for code in [500, 503] {
+        let said = move |n| json(if n < 4 { code } else { 200 }, OK.to_owned());
+        let (answer, attempts) = send(&pool, "/v1/chat/completions", r#"{"model":"m"}"#, said).await;
+        assert_eq!((status(&answer), attempts), (200, 4));
+    }
+    let snapshot = pool.snapshot();
+    let started: Vec<_> = snapshot.keys.iter().map(|key| key.started).collect();
+    assert_eq!((started, snapshot.spills), (vec![6, 2], 0), "not for want of the first");
+    // Where there is none, the same key once more.
+    let pool = self::pool(OpenAi::new(), 1);
+    let (answer, attempts) = send(&pool, "/v1/chat/completions", "{}", |_| json(500, OK.to_owned())).await;
+    assert_eq!((status(&answer), attempts), (500, 4));
+}
