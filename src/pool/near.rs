@@ -150,7 +150,7 @@ pub(super) fn score(number: u64, name: impl fmt::Display) -> u64 {
     mixed(hash.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
 }
 
-/// The finalizer of SplitMix64.
+/// The finalizer of `SplitMix64`.
 fn mixed(number: u64) -> u64 {
     let mut mixed = number;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -255,7 +255,9 @@ mod tests {
         // Of many at once it has its share, and a quarter more at most.
         let mut counts = [0; 4];
         let held: Vec<Lease> = (0..120).map(|number| near(&pool, number % 3).unwrap()).collect();
-        held.iter().for_each(|lease| counts[lease.key_id().to_string()[1..].parse::<usize>().unwrap()] += 1);
+        for lease in &held {
+            counts[lease.key_id().to_string()[1..].parse::<usize>().unwrap()] += 1;
+        }
         assert!(counts[1] <= 76 && [0, 2, 3].iter().all(|n| counts[*n] <= 26), "{counts:?}");
         drop(held);
         // Another weight moves its own share alone.
@@ -283,7 +285,7 @@ mod tests {
     fn of_many_owners_few_are_looked_at_and_few_move() {
         const MANY: usize = 5_000;
         let clock = ManualClock::at(std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
-        let pool = weighing(&[1.0; MANY], &clock);
+        let pool = weighing(&vec![1.0; MANY], &clock);
         let home = |number| near(&pool, number).unwrap().key_id().to_string();
         let before: Vec<String> = (0..4_000).map(home).collect();
         let distinct: std::collections::HashSet<&String> = before.iter().collect();

@@ -119,12 +119,12 @@ impl fmt::Debug for Client {
 impl Client {
     /// One for the provider at `base`, by `http` or `https`, HTTP/1.1 or HTTP/2; requests for other places fail.
     pub fn new(base: &Base) -> Self {
-        Self::trusting(base, Roots::mozilla())
+        Self::trusting(base, &Roots::mozilla())
     }
 
     /// The same, with these roots of trust.
-    pub fn trusting(base: &Base, roots: Roots) -> Self {
-        Self::through(base, &roots, &WaysOut::default())
+    pub fn trusting(base: &Base, roots: &Roots) -> Self {
+        Self::through(base, roots, &WaysOut::default())
     }
 
     /// The same, which sends requests whose key has an exit out by that, over connections of its own.

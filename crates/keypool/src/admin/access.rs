@@ -288,7 +288,7 @@ mod tests {
         let fault = access.try_token(b"wrong", HERE).unwrap_err();
         assert_eq!((fault.status.as_u16(), fault.header.unwrap().1), (429, HeaderValue::from(61)));
         assert!(access.try_token(b"the-admin-token-1", HERE).is_ok(), "who is right shares the address");
-        assert_eq!(access.try_token(&[b'x'; 1 << 20], HERE).unwrap_err().status, 429);
+        assert_eq!(access.try_token(&vec![b'x'; 1 << 20], HERE).unwrap_err().status, 429);
         assert_eq!(access.try_token(b"wrong", "192.0.2.1".parse().unwrap()).unwrap_err().status, 401);
         clock.advance(ROUND);
         assert_eq!(access.try_token(b"wrong", HERE).unwrap_err().status, 401);

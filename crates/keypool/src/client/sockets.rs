@@ -33,8 +33,8 @@ pub struct Sockets {
 
 impl Sockets {
     /// To the provider at `base`, with these roots of trust.
-    pub fn trusting(base: &Base, roots: Roots) -> Self {
-        Self::through(base, &roots, &WaysOut::default())
+    pub fn trusting(base: &Base, roots: &Roots) -> Self {
+        Self::through(base, roots, &WaysOut::default())
     }
 
     /// The same, each by the exit of its key.

@@ -113,23 +113,19 @@ pub(super) fn resolve(
             continue;
         }
         let way = if let Some(address) = &entry.local_address {
-            match address.parse::<IpAddr>() {
-                Ok(address) => Some(WayOut::Local(address)),
-                Err(_) => {
-                    document.problem(&at("local_address"), "expected an address of this machine, such as 192.0.2.1");
-                    None
-                }
+            let address = address.parse::<IpAddr>().ok();
+            if address.is_none() {
+                document.problem(&at("local_address"), "expected an address of this machine, such as 192.0.2.1");
             }
+            address.map(WayOut::Local)
         } else {
-            let (field, text) = match &entry.proxy_env {
-                Some(variable) => ("proxy_env", environment.get(variable).map(str::to_owned)),
-                None => {
-                    let names = (at("proxy"), at("proxy_file"));
-                    let given = entry.proxy.as_ref().map(SecretText::expose);
-                    let text =
-                        secret_of((&names.0, &names.1), given, entry.proxy_file.as_deref(), folder, document, files);
-                    (if entry.proxy.is_some() { "proxy" } else { "proxy_file" }, text)
-                }
+            let (field, text) = if let Some(variable) = &entry.proxy_env {
+                ("proxy_env", environment.get(variable).map(str::to_owned))
+            } else {
+                let names = (at("proxy"), at("proxy_file"));
+                let given = entry.proxy.as_ref().map(SecretText::expose);
+                let text = secret_of((&names.0, &names.1), given, entry.proxy_file.as_deref(), folder, document, files);
+                (if entry.proxy.is_some() { "proxy" } else { "proxy_file" }, text)
             };
             match text.as_deref().map(WayOut::proxy) {
                 None => {

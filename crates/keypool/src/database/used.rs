@@ -66,12 +66,12 @@ type Models = HashMap<Arc<str>, HashMap<Arc<str>, Use>>;
 
 /// What this process's requests used. A cheap handle.
 #[derive(Clone, Debug, Default)]
-pub struct Used(Arc<Mutex<Days>>);
+pub struct Used(Arc<Mutex<Tally>>);
 
 #[derive(Debug, Default)]
-struct Days {
-    /// Days since 1970 in UTC.
-    days: BTreeMap<i64, Models>,
+struct Tally {
+    /// By days since 1970 in UTC.
+    by_day: BTreeMap<i64, Models>,
     /// All that was booked, and as much of it as is kept.
     booked: Use,
     kept: Use,
@@ -89,7 +89,7 @@ pub struct Line {
 }
 
 impl Used {
-    fn days(&self) -> MutexGuard<'_, Days> {
+    fn days(&self) -> MutexGuard<'_, Tally> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -99,7 +99,7 @@ impl Used {
     pub fn book(&self, tenant: &Arc<str>, model: &str, cost: &Use, now: i64) {
         let mut days = self.days();
         days.booked.add(cost);
-        let today = days.days.entry(now.div_euclid(DAY)).or_default();
+        let today = days.by_day.entry(now.div_euclid(DAY)).or_default();
         let full = today.values().map(HashMap::len).sum::<usize>() >= MOST;
         // One of the commonest is there already.
         if !today.contains_key(tenant) {
@@ -163,7 +163,7 @@ impl Used {
             if days.booked == days.kept {
                 return Ok(());
             }
-            let entries = days.days.iter().filter_map(|(day, models)| entry(*day, process, models));
+            let entries = days.by_day.iter().filter_map(|(day, models)| entry(*day, process, models));
             (entries.collect::<Vec<_>>(), days.booked)
         };
         let kept = tokio::time::timeout(wait, records.keep(USED, entries, Placing::Replace, now)).await;
@@ -173,7 +173,7 @@ impl Used {
         // Yesterday's is whole, and kept.
         let today = now.div_euclid(DAY);
         let new = days.booked != booked;
-        days.days.retain(|day, _| *day >= today || new);
+        days.by_day.retain(|day, _| *day >= today || new);
         Ok(())
     }
 

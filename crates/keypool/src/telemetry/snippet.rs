@@ -18,10 +18,8 @@ pub(super) struct Snippet<'a> {
 impl fmt::Display for Snippet<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = self.url;
-        let token = match self.own_token {
-            true => "os.environ[\"KEYPOOL_TOKEN\"]".to_owned(),
-            false => format!("\"{PLACEHOLDER}\""),
-        };
+        let token =
+            if self.own_token { "os.environ[\"KEYPOOL_TOKEN\"]".to_owned() } else { format!("\"{PLACEHOLDER}\"") };
         let messages = r#"{"model":"MODEL","max_tokens":100,"messages":[{"role":"user","content":"Hello"}]}"#;
         writeln!(f, "try it:")?;
         match self.provider {

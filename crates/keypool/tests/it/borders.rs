@@ -148,14 +148,13 @@ impl Proxy {
                 }
             }
             let [_, _, _, kind] = bytes(&mut stream).await;
-            let host = match kind {
-                1 => Ipv4Addr::from(bytes::<4>(&mut stream).await).to_string(),
-                _ => {
-                    let [length] = bytes(&mut stream).await;
-                    let mut name = vec![0; length.into()];
-                    stream.read_exact(&mut name).await.unwrap();
-                    String::from_utf8(name).unwrap()
-                }
+            let host = if kind == 1 {
+                Ipv4Addr::from(bytes::<4>(&mut stream).await).to_string()
+            } else {
+                let [length] = bytes(&mut stream).await;
+                let mut name = vec![0; length.into()];
+                stream.read_exact(&mut name).await.unwrap();
+                String::from_utf8(name).unwrap()
             };
             let port = u16::from_be_bytes(bytes(&mut stream).await);
             let Some(mut there) = reach(leaves_by, &format!("{host}:{port}")).await else {

@@ -88,12 +88,11 @@ impl Socket {
 
     pub(crate) async fn say(&mut self, code: u8, text: &str) {
         let mut frame = vec![0x80 | code];
-        match u8::try_from(text.len()).ok().filter(|length| *length < 126) {
-            Some(short) => frame.push(0x80 | short),
-            None => {
-                frame.push(0x80 | 127);
-                frame.extend((text.len() as u64).to_be_bytes());
-            }
+        if let Some(short) = u8::try_from(text.len()).ok().filter(|length| *length < 126) {
+            frame.push(0x80 | short);
+        } else {
+            frame.push(0x80 | 127);
+            frame.extend((text.len() as u64).to_be_bytes());
         }
         frame.extend([0; 4]);
         frame.extend(text.as_bytes());
@@ -392,7 +391,7 @@ async fn a_closing_frame_that_speaks_of_a_limit_rests_what_it_is_about() {
     assert!(code == 1011 && why.starts_with("You exceeded your current quota"), "{code} {why}");
     until("the lease ends", || pool.snapshot().in_flight == 0).await;
     let other = open(&served, &key).await;
-    assert_ne!(serving(&pool), [key_id.clone()], "it rests");
+    assert_ne!(serving(&pool), std::slice::from_ref(&key_id), "it rests");
     let (code, _) = refused(&served, &key, SETUP).await;
     assert_eq!(code, 1013, "one rests, and one is busy");
     drop(other);

@@ -87,7 +87,7 @@ impl Served {
     ) -> (Self, Arc<Tenants>) {
         let base = Base::parse(upstream).unwrap();
         let stack = stack::stack(pool, Models::new(), Retry::new());
-        let sockets = Sockets::trusting(&base, Roots::mozilla());
+        let sockets = Sockets::trusting(&base, &Roots::mozilla());
         let live = Some(Live::new(stack::sockets_over(pool, Retry::new(), sockets), pool.clone()));
         let setup = Setup::new(stack, Guard::new([]), Token::new(PLACEHOLDER), Dialects::default());
         let gateway = Gateway::new(Setup { live, unknown, ..setup }, base, Clock::system());

@@ -89,7 +89,7 @@ async fn provider_of(
 async fn served(upstream: &str, roots: Roots) -> Served {
     let gemini = Gemini::at(upstream).unwrap();
     let pool = KeyPool::builder(gemini).key(Key::new(ONE).id("one")).wait(Duration::ZERO).build().unwrap();
-    let client = Client::trusting(pool.provider().base(), roots);
+    let client = Client::trusting(pool.provider().base(), &roots);
     Served::over(keypool::stack::stack_over(&pool, Models::new(), Retry::new(), client), upstream).await
 }
 
@@ -155,7 +155,7 @@ async fn a_provider_that_nobody_vouches_for_is_sent_nothing() {
     for roots in [Roots::mozilla(), Roots::from_file(of_another.path()).unwrap()] {
         let gemini = Gemini::at(&upstream).unwrap();
         let pool = KeyPool::builder(gemini).key(Key::new(ONE).id("one")).build().unwrap();
-        let client = Client::trusting(pool.provider().base(), roots);
+        let client = Client::trusting(pool.provider().base(), &roots);
         let stack = tower::ServiceBuilder::new()
             .layer(tower_keypool::ReplayLayer::default().pool(&pool))
             .layer(tower_keypool::KeyRotationLayer::new(&pool))

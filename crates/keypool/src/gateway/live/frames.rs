@@ -149,11 +149,11 @@ mod tests {
         match inside.len() {
             short @ 0..=125 => frame.push(flag | short as u8),
             middle @ 126..=0xffff => {
-                frame.push(flag | 126);
+                frame.push(flag | 0x7e);
                 frame.extend((middle as u16).to_be_bytes());
             }
             long => {
-                frame.push(flag | 127);
+                frame.push(flag | 0x7f);
                 frame.extend((long as u64).to_be_bytes());
             }
         }
