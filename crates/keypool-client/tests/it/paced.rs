@@ -66,7 +66,7 @@ async fn a_slot_whose_key_is_gone_stands_still_and_the_rest_keep_their_pace() {
     assert_eq!((statistics.ok, statistics.key_faults), (120, 1), "one slot of the key met it, and no task paid");
     let during = looked.await.unwrap();
     assert_eq!((during.paused, during.slots), (2, 8), "{}", during.line());
-    assert!(during.line().ends_with("| paused 2"), "{}", during.line());
+    assert!(during.line().contains("| paused 2"), "{}", during.line());
     // Six slots at a start each 2 s: 3 a second.
     assert!((38.0..42.0).contains(&statistics.seconds), "{}", statistics.seconds);
 }

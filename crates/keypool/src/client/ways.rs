@@ -49,7 +49,9 @@ impl WayOut {
         };
         let usual = if scheme == "http" { 80 } else { 1080 };
         let place: http::uri::Authority = host.parse().map_err(|_| NoProxy)?;
-        if place.host().is_empty() || host.ends_with(':') || place.as_str().contains('@') {
+        // What stands behind the host is a port, or nothing.
+        let has_port = place.as_str() != place.host();
+        if place.host().is_empty() || (has_port && place.port_u16().is_none()) {
             return Err(NoProxy);
         }
         let place = format!("{scheme}://{}:{}", place.host(), place.port_u16().unwrap_or(usual));

@@ -532,8 +532,13 @@ fn the_readmes_block_loads() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
     let readme = std::fs::read_to_string(readme).unwrap();
     let blocks: Vec<&str> = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(blocks.len(), 2);
-    let others = [("OPENAI_KEY_ONE", TWO), ("OPENAI_KEY_TWO", THREE), ("ANTHROPIC_API_KEY", THREE)];
+    assert_eq!(blocks.len(), 3);
+    let others = [
+        ("OPENAI_KEY_ONE", TWO),
+        ("OPENAI_KEY_TWO", THREE),
+        ("ANTHROPIC_API_KEY", THREE),
+        ("TOKYO_PROXY", "http://me:password@127.0.0.1:3128"),
+    ];
     for block in blocks {
         let folder = Folder::new().with("keypool.toml", block);
         let variables = [&[("WORK_KEY", ONE)], &others[..]].concat();

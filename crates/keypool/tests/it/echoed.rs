@@ -92,6 +92,7 @@ async fn a_key_that_is_sent_back_reaches_nobody() {
     for (what, bytes) in cases {
         let served = over(bytes).await;
         for path in [NATIVE, STREAM, CHAT] {
+            println!("{what}, {path}");
             let told = call(&served, path).await;
             let mut texts = vec![format!("{:?}", told.headers), String::from_utf8_lossy(&told.body).into_owned()];
             let mut plain = String::new();

@@ -76,7 +76,7 @@ fn what_is_no_key_or_cannot_be_is_refused_and_never_printed() {
     // A name that is another key.
     let name = secret(0).replace("AIza", "BIza");
     home.pipe(&["add-key", "--id", "two"], &name).good();
-    home.pipe(&["add-key", "--owner", &name], &secret(2)).bad(2, "names are shown");
+    home.pipe(&["add-key", "--owner", &name], &secret(2)).bad(2, "all of these are shown");
     home.run(&["keys", "disable", "nobody"]).bad(2, "no key is called nobody");
     home.run(&["keys", "disable", &secret(5)]).bad(2, "no such key");
     home.run(&["keys", "disable", "one", "--reason", &secret(5)]).bad(2, "--reason");

@@ -21,8 +21,16 @@ fn load(lines: &str) -> Result<(), Vec<String>> {
 /// What a setting takes, and what it does not, as TOML; and what else must stand there for that.
 struct Row(&'static str, &'static [&'static str], &'static [&'static str], &'static str);
 
-const RESTS: [&str; 7] =
-    ["rate_limited", "quota_exhausted", "suspect", "overloaded", "model_unavailable", "blocked", "other"];
+const RESTS: [&str; 8] = [
+    "rate_limited",
+    "quota_exhausted",
+    "suspect",
+    "overloaded",
+    "model_unavailable",
+    "blocked",
+    "unreachable",
+    "other",
+];
 
 const ROWS: &[Row] = &[
     Row("admin.listen", &["'127.0.0.1:0'"], &["''", "'127.0.0.1'", "5000"], "admin.token = 'x'"),
@@ -116,7 +124,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// Settings that are lists of tables, and tables without a setting.
-const OTHERS: [&str; 4] = ["keys", "models", "providers", "tenants"];
+const OTHERS: [&str; 5] = ["exits", "keys", "models", "providers", "tenants"];
 
 fn is_taken(path: &str, value: &str, besides: &str) {
     let line = format!("{path} = {value}");
