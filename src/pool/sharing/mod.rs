@@ -4,6 +4,7 @@
 //! and a task of its own ([`renewing`]) asks the board for it. The board's side and the holder's are in `crate::share`.
 
 mod agree;
+mod board;
 mod divided;
 mod enrol;
 mod events;

@@ -4,7 +4,6 @@
 use std::{
     collections::HashSet,
     future::{Future, poll_fn},
-    pin::Pin,
     sync::{Arc, Weak},
     task::Poll,
     time::Duration,
@@ -17,6 +16,7 @@ use tokio::{
 use tower::BoxError;
 
 use super::{
+    board::{AnyBoard, passes},
     events::{tell, tell_turn},
     facts,
     view::SharingState,
@@ -24,35 +24,13 @@ use super::{
 };
 use crate::{
     pool::{KeyPool, Shared, journal::Unit},
-    share::{Board, Counters, Holder, Ledger, Mode, Moment, OnStoreLoss, Renewal, Reply, Settings, Spent, UnitId},
+    share::{Counters, Holder, Ledger, Mode, Moment, OnStoreLoss, Renewal, Reply, Settings, Spent, UnitId},
     store::{AnyStore, StoreError},
     time::{Now, Tick},
 };
 
 /// How long a store that is back may take to say what it keeps.
 const LOADED: Duration = Duration::from_secs(30);
-
-type Boxed<'a> = Pin<Box<dyn Future<Output = Result<Reply, BoxError>> + Send + 'a>>;
-
-/// A board whose kind is not known.
-pub(in crate::pool) trait AnyBoard: Send + Sync {
-    fn renew<'a>(&'a self, renewal: &'a Renewal) -> Boxed<'a>;
-}
-
-impl<B: Board> AnyBoard for B {
-    fn renew<'a>(&'a self, renewal: &'a Renewal) -> Boxed<'a> {
-        Box::pin(Board::renew(self, renewal))
-    }
-}
-
-/// Whether a call that failed so may do better a little later.
-fn passes(error: &BoxError) -> bool {
-    #[cfg(feature = "redis")]
-    if let Some(error) = error.downcast_ref::<crate::redis::RedisError>() {
-        return error.is_unreachable();
-    }
-    error.downcast_ref::<StoreError>().is_none_or(StoreError::is_unreachable)
-}
 
 /// How sharing stands.
 #[derive(Clone, Copy, Debug, Default)]
