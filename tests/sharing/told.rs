@@ -93,6 +93,9 @@ async fn live_through_everything() {
 #[test]
 fn every_event_of_the_page_is_told_as_it_says() {
     let ear = Ear::default();
+    // With one dispatcher alone, tracing asks that of the thread which meets an event first whether anybody listens, and
+    // other tests' threads have none.
+    let _second = tracing::Dispatch::new(Ear::default());
     tracing::subscriber::with_default(ear.clone(), || paused().block_on(live_through_everything()));
     let told = ear.0.lock().unwrap().clone();
     let mut page = page();
