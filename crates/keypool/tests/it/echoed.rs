@@ -23,13 +23,13 @@ use std::{io::Write as _, time::Duration};
 use flate2::{Compression, write::GzEncoder};
 use http::Request;
 use keypool::gateway::token::PLACEHOLDER;
-use tower_keypool::Key;
+use tower_keypool::{BoxError, Key};
 
 use crate::{
     binary::{Running, keypool},
     hostile::answering,
     serving::{HELLO, ONE},
-    support::{Answer, Served, ask, raw},
+    support::{Answer, Served, ask, raw, try_ask},
 };
 
 const NATIVE: &str = "/v1beta/models/m:generateContent";
@@ -54,10 +54,14 @@ async fn over(bytes: Vec<u8>) -> Served {
 }
 
 async fn call(served: &Served, path: &str) -> Answer {
+    try_call(served, path).await.unwrap()
+}
+
+async fn try_call(served: &Served, path: &str) -> Result<Answer, BoxError> {
     let request = Request::post(served.url(path)).header("content-type", "application/json");
     let (name, body) = if path == CHAT { ("authorization", CHATTING) } else { ("x-goog-api-key", HELLO) };
     let token = if path == CHAT { format!("Bearer {PLACEHOLDER}") } else { PLACEHOLDER.to_owned() };
-    let asked = ask(request.header(name, token).header("accept-encoding", "gzip"), body);
+    let asked = try_ask(request.header(name, token).header("accept-encoding", "gzip"), body);
     tokio::time::timeout(Duration::from_secs(10), asked).await.expect("an answer")
 }
 
@@ -92,8 +96,11 @@ async fn a_key_that_is_sent_back_reaches_nobody() {
     for (what, bytes) in cases {
         let served = over(bytes).await;
         for path in [NATIVE, STREAM, CHAT] {
-            println!("{what}, {path}");
-            let told = call(&served, path).await;
+            // What cannot be masked, since it is packed, is cut off.
+            let Ok(told) = try_call(&served, path).await else {
+                assert!(what.ends_with("packed"), "{what}, {path}");
+                continue;
+            };
             let mut texts = vec![format!("{:?}", told.headers), String::from_utf8_lossy(&told.body).into_owned()];
             let mut plain = String::new();
             if std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&*told.body), &mut plain).is_ok() {
@@ -143,9 +150,9 @@ async fn an_answer_however_deep_breaks_nothing() {
 
 #[tokio::test]
 async fn what_is_packed_small_is_followed_to_a_bound() {
-    // 256 MiB in a quarter of one.
-    let bomb = packed(&vec![b' '; 256 << 20]);
-    assert!(bomb.len() < 1 << 20);
+    // 64 MiB in a sixteenth of one.
+    let bomb = packed(&vec![b' '; 64 << 20]);
+    assert!(bomb.len() < 1 << 18);
     let json = "content-type: application/json\r\ncontent-encoding: gzip\r\n";
     for status in ["200 OK", "400 Bad Request", "429 Too Many Requests"] {
         let served = over(answer(status, json, &bomb)).await;

@@ -223,9 +223,14 @@ pub(crate) fn client() -> Client<HttpConnector, Full<Bytes>> {
 }
 
 pub(crate) async fn ask(request: http::request::Builder, body: impl Into<Bytes>) -> Answer {
-    let response = client().request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
+    try_ask(request, body).await.unwrap()
+}
+
+/// The same, where the connection may be cut.
+pub(crate) async fn try_ask(request: http::request::Builder, body: impl Into<Bytes>) -> Result<Answer, BoxError> {
+    let response = client().request(request.body(Full::new(body.into())).unwrap()).await?;
     let (head, body) = response.into_parts();
-    Answer { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
+    Ok(Answer { status: head.status, headers: head.headers, body: body.collect().await?.to_bytes() })
 }
 
 /// Sends bytes as they are, and reads until the other side closes or a second goes by in silence.
