@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use redis_fixture::RedisServer;
 use tokio::task::JoinHandle;
 use tower_keypool::{
-    Clock, Demand, KeyPool, Limit, Limits, Sharing, Span, Tick, Unit, Verdict,
+    Clock, Demand, KeyPool, KeyState, Limit, Limits, Scope, Sharing, Span, Tick, Unit, Until, Verdict, VerdictKind,
     redis::{Link, Options},
     share::{Board, Books, Holder, HolderId, Moment, RedisBoard, Settings, conformance},
     store::{KeyStanding, Redis, Store},
@@ -277,4 +277,48 @@ async fn a_rest_does_not_wait_for_the_counts_before_it() {
     }
     let took = clock.tick().since(began);
     assert!(took < Duration::from_millis(500), "{took:?}");
+}
+
+/// What those who live know of keys outlives the server's memory of it: told to those who run, and kept for who comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rests_outlive_a_flush() {
+    let Some(server) = RedisServer::start() else { return };
+    let redis = Redis::new(&Link::open(Options::new(&server.url()).unwrap()).await.unwrap());
+    let settings = {
+        let mut settings = Settings::for_lease(LEASE);
+        settings.draws = false;
+        settings
+    };
+    let open = async || {
+        let shared = redis.clone().share().with(&settings);
+        let sharing = Sharing::new(shared.holder().clone()).settings(settings.clone());
+        let pool = builder(3).limits(FLASH, Limits::new().per_minute(10)).wait(Duration::from_secs(3));
+        pool.open_shared(shared.clone(), shared, sharing).await.unwrap()
+    };
+    let (one, other) = (open().await, open().await);
+    let limited = one.acquire(FLASH).await.unwrap();
+    let resting = limited.key_id().to_string();
+    limited.settle(
+        &Verdict::new(VerdictKind::RateLimited).scope(Scope::Key).until(Until::For(Duration::from_secs(3_600))),
+    );
+    let leased = other.acquire(FLASH).await.unwrap();
+    let invalid = leased.key_id().to_string();
+    leased
+        .settle(&Verdict::new(VerdictKind::Suspended).scope(Scope::Key).until(Until::For(Duration::from_secs(3_600))));
+    let kept = async || redis.load().await.unwrap().rests.len();
+    while kept().await < 2 {
+        pass(Duration::from_millis(10)).await;
+    }
+    server.command(&["FLUSHALL"]);
+    // The next renewals find it, and a lease later it lends again.
+    pass(LEASE * 3).await;
+    assert_eq!(kept().await, 2, "the store has them again");
+    let third = open().await;
+    drop(third.acquire(FLASH).await.unwrap());
+    let states = third.snapshot().keys.into_iter().map(|key| (key.id.to_string(), key.state));
+    let mut resting_there: Vec<_> = states.filter(|(_, state)| *state == KeyState::Resting).map(|key| key.0).collect();
+    let mut expected = [resting, invalid];
+    expected.sort();
+    resting_there.sort();
+    assert_eq!(resting_there, expected);
 }

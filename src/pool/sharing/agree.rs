@@ -109,6 +109,7 @@ impl State {
         }
         if lost {
             self.tell_names_again();
+            self.tell_facts_again(self.last_now);
         }
         let merged = self.agree();
         // Nobody else said so by now: it was configured as one once.

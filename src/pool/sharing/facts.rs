@@ -37,8 +37,8 @@ pub(super) struct Known {
     generation: u32,
     /// Until when, by the wall clock; `i64::MAX` without end.
     until: i64,
-    /// What is said of one without end.
-    why: Option<Box<str>>,
+    /// What is said of it.
+    why: Box<str>,
     /// When somebody said it last.
     said: Tick,
 }
@@ -62,6 +62,10 @@ enum Said {
 }
 
 impl Known {
+    fn is_endless(&self) -> bool {
+        self.until == i64::MAX
+    }
+
     /// Whether the board has forgotten it: whoever says something of that scope begins with the first generation.
     fn is_forgotten(&self, now: Now) -> bool {
         self.until.saturating_add(CONCERNS) <= now.wall_ms()
@@ -155,7 +159,7 @@ impl State {
         let generation = known.map_or(0, |known| known.generation) + u32::from(lifted);
         let why = serde_json::to_string(said).unwrap_or_default();
         let endless = until == i64::MAX;
-        let known = Known { generation, until, why: endless.then(|| why.as_str().into()), said: now.tick };
+        let known = Known { generation, until, why: why.as_str().into(), said: now.tick };
         share.facts.insert(scope.clone(), known);
         let until = if endless { NAMED } else { until - wall };
         share.news.push(News::Rest { scope, until, generation, why });
@@ -166,17 +170,36 @@ impl State {
     pub(super) fn tell_facts_still(&mut self, now: Now) {
         let Some(share) = self.share_mut() else { return };
         share.facts.retain(|_, known| !known.is_forgotten(now));
-        let endless = share.facts.iter().filter(|(_, known)| now.tick.since(known.said) >= STALE);
-        let endless: Vec<_> = endless.filter_map(|(scope, known)| Some((scope.clone(), known.why.clone()?))).collect();
-        for (scope, why) in endless {
+        let stale = |known: &Known| known.is_endless() && now.tick.since(known.said) >= STALE;
+        let endless = share.facts.iter().filter(|(_, known)| stale(known)).map(|(scope, _)| scope.clone()).collect();
+        self.tell_known(endless, now);
+    }
+
+    /// The board lost what it knew: it is told all that is known, and so is the store beside it.
+    pub(super) fn tell_facts_again(&mut self, now: Now) {
+        let Some(share) = self.share_mut() else { return };
+        share.facts.retain(|_, known| !known.is_forgotten(now));
+        // What was lifted, too: the board may have become what it was before that.
+        let all = share.facts.keys().cloned().collect();
+        self.tell_known(all, now);
+        // A board's own store takes what is written to it; nobody asks how often it began.
+        let _ = self.note_everything();
+        self.news();
+        self.press();
+    }
+
+    fn tell_known(&mut self, scopes: Vec<String>, now: Now) {
+        for scope in scopes {
+            let Some(why) = self.share().and_then(|share| Some(share.facts.get(&scope)?.why.clone())) else { continue };
             if !serde_json::from_str(&why).is_ok_and(|said| self.concerns(&said)) {
                 continue;
             }
             let Some(share) = self.share_mut() else { return };
             let Some(known) = share.facts.get_mut(&scope) else { continue };
             known.said = now.tick;
+            let until = if known.is_endless() { NAMED } else { known.until.saturating_sub(now.wall_ms()) };
             let generation = known.generation;
-            share.news.push(News::Rest { scope, until: NAMED, generation, why: why.into() });
+            share.news.push(News::Rest { scope, until, generation, why: why.into() });
         }
     }
 
@@ -227,8 +250,7 @@ impl State {
                 }
                 continue;
             }
-            let why = endless.then(|| fact.why.as_str().into());
-            let known = Known { generation: fact.generation, until, why, said: said_at };
+            let known = Known { generation: fact.generation, until, why: fact.why.as_str().into(), said: said_at };
             share.facts.insert(scope.clone(), known);
             if let Some(said) = said {
                 self.apply_fact(said, until, now);
