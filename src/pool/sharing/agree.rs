@@ -135,7 +135,8 @@ impl State {
             let ours = self.journal.as_ref().and_then(|journal| journal.names.get(&owner)).cloned();
             let Some(share) = self.share() else { return false };
             let root = share.names.root(&named.name);
-            if self.roster.owners[owner as usize].keys() > 1 && ours.is_some_and(|ours| share.names.root(&ours) != root) {
+            if self.roster.owners[owner as usize].keys() > 1 && ours.is_some_and(|ours| share.names.root(&ours) != root)
+            {
                 let known = share.names.owners.get(&root).copied();
                 let zone = self.roster.owners[owner as usize].zone();
                 let into = known.unwrap_or_else(|| self.roster.owner_called(None, zone));
