@@ -2,6 +2,7 @@
 //! held until its end.
 
 mod frames;
+mod mask;
 mod pipe;
 mod session;
 
@@ -20,12 +21,13 @@ use tower_keypool::{Affinity, Demand, Error, KeyPool, KeyPoolService, Lease, Ser
 
 use self::{
     frames::Said,
+    mask::Blot,
     pipe::{Listener, pipe},
     session::Beginning,
 };
-use super::{blot::Blot, crowd::Place, dialect::Refusal, resource::Resources, tenant::Tenant};
 use crate::{
     client::{InPlaceOfKey, Sockets},
+    gateway::{admit::tenant::Tenant, connection::places::Place, dialect::Refusal, forward::resource::Resources},
     outgoing::Outgoing,
 };
 

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::frames::{Frames, Said};
-use crate::gateway::blot::Blot;
+use super::mask::Blot;
 
 /// A socket over which nothing came for so long is closed: who is alive pings more often.
 const IDLE: Duration = Duration::from_secs(15 * 60);

@@ -19,14 +19,13 @@ use tower_keypool::{Answer, Error, KeyPool, Lease, ServedBy};
 use super::{
     KeyBody, Live, Opening,
     frames::{Frames, Said, closing},
+    mask::Blot,
     pipe::{BUFFER, LINGER, Listener, pipe},
 };
 use crate::gateway::{
-    blot::Blot,
-    capability::hash_of,
+    admit::{capability::hash_of, tenant::MODEL},
     dialect::Refusal,
-    resource::{NOT_HERE, Resources, named_in},
-    tenant::MODEL,
+    forward::resource::{NOT_HERE, Resources, named_in},
 };
 
 /// The first message is no longer, in bytes, and there in this time.
