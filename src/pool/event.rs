@@ -177,7 +177,8 @@ impl fmt::Display for LimitHit {
 /// A subscription: what happens from now on. Slow readers lose the oldest events and are told how many.
 #[derive(Debug)]
 pub struct Events {
-    receiver: broadcast::Receiver<Event>,
+    /// By reference: room for all that a slow reader may lag behind is there from the start.
+    receiver: broadcast::Receiver<Arc<Event>>,
     /// Of all subscribers together.
     lost: Arc<AtomicU64>,
 }
@@ -186,7 +187,7 @@ pub struct Events {
 pub(super) const CAPACITY: usize = 1024;
 
 impl Events {
-    pub(super) fn new(receiver: broadcast::Receiver<Event>, lost: &Arc<AtomicU64>) -> Self {
+    pub(super) fn new(receiver: broadcast::Receiver<Arc<Event>>, lost: &Arc<AtomicU64>) -> Self {
         Self { receiver, lost: Arc::clone(lost) }
     }
 
@@ -198,7 +199,7 @@ impl Events {
     /// The next event, or how many were lost; `None` once the pool is gone.
     pub async fn next(&mut self) -> Option<Result<Event, Lost>> {
         match self.receiver.recv().await {
-            Ok(event) => Some(Ok(event)),
+            Ok(event) => Some(Ok(Arc::unwrap_or_clone(event))),
             Err(broadcast::error::RecvError::Lagged(lost)) => Some(Err(self.missed(lost))),
             Err(broadcast::error::RecvError::Closed) => None,
         }
@@ -207,7 +208,7 @@ impl Events {
     /// The next event if one is there already.
     pub fn try_next(&mut self) -> Option<Result<Event, Lost>> {
         match self.receiver.try_recv() {
-            Ok(event) => Some(Ok(event)),
+            Ok(event) => Some(Ok(Arc::unwrap_or_clone(event))),
             Err(broadcast::error::TryRecvError::Lagged(lost)) => Some(Err(self.missed(lost))),
             Err(_) => None,
         }

@@ -151,14 +151,13 @@ impl State {
 
     /// The key has started once more. Where its rank follows from that alone, it is moved, to another class as well,
     /// when it comes to the top again.
-    #[inline]
+    #[inline(never)]
     pub(super) fn advance_rank(&mut self, lane: u16, slot: u32, now: Now) {
         if self.settings.strategy.keeps_time() {
             self.advance_time(lane, slot, now);
         }
     }
 
-    #[inline(never)]
     fn advance_time(&mut self, lane: u16, slot: u32, now: Now) {
         let key = &self.roster.keys[slot as usize];
         let (standing, group) = (standing(key), self.group(key.priority));

@@ -182,7 +182,7 @@ impl State {
     /// The midnight after the request's start; near midnight a minute, doubling, since the answer may speak of the
     /// day that just ended.
     pub(super) fn day_end(&mut self, cell: &SeatCell, step: u8, now: Now) -> End {
-        let zone = usize::from(self.roster.owners[cell.owner as usize].zone);
+        let zone = usize::from(self.roster.owners[cell.owner as usize].zone());
         let zone = &mut self.zones[zone].1;
         if zone.near_midnight(now.wall_ms(), NEAR_MIDNIGHT) {
             let length = self.settings.rests.backoff(VerdictKind::QuotaExhausted, step);

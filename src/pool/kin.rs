@@ -15,6 +15,6 @@ impl KeyPool {
         }
         let owner = owner?;
         let place = state.roster.owner_named(owner)?;
-        (state.roster.owners[place as usize].keys > 0).then(|| Affinity::MustOwner(owner.into()))
+        (state.roster.owners[place as usize].keys() > 0).then(|| Affinity::MustOwner(owner.into()))
     }
 }

@@ -294,7 +294,7 @@ impl State {
             }
             *noted = Some(consumer.into());
             let key = self.roster.keys[slot as usize].id.clone();
-            let keys = self.roster.owners[known as usize].keys;
+            let keys = self.roster.owners[known as usize].keys();
             self.event(|| Event::Grouped { key, owner: format!("{consumer} (configured as two owners)"), keys });
             return;
         }
@@ -305,7 +305,7 @@ impl State {
     fn join(&mut self, slot: u32, owner: u32, into: u32, consumer: &str, now: Now) {
         self.merge_owners(owner, into, now);
         self.agree();
-        let (key, keys) = (self.roster.keys[slot as usize].id.clone(), self.roster.owners[into as usize].keys);
+        let (key, keys) = (self.roster.keys[slot as usize].id.clone(), self.roster.owners[into as usize].keys());
         self.event(|| Event::Grouped { key, owner: consumer.to_owned(), keys });
     }
 
@@ -329,8 +329,8 @@ impl State {
             self.roster.keys[*mover as usize].owner = into;
             self.note_key(*mover, NO_MODEL);
         }
-        self.roster.owners[owner as usize].keys -= count;
-        self.roster.owners[into as usize].keys += count;
+        self.roster.owners[owner as usize].lose(count);
+        self.roster.owners[into as usize].gain(count);
         let from = self.roster.owners[owner as usize].rest.take();
         let account = self.roster.owners[owner as usize].account;
         let to = &mut self.roster.owners[into as usize];

@@ -2,6 +2,7 @@
 
 use std::{
     ops::{Deref, DerefMut},
+    sync::Arc,
     task::Waker,
 };
 
@@ -118,7 +119,7 @@ impl Told<'_> {
         for event in events {
             super::trace::tell(&event);
             // Nobody listening is no error.
-            let _ = self.shared.events.send(event);
+            let _ = self.shared.events.send(Arc::new(event));
         }
         for waker in wakes {
             waker.wake();

@@ -170,7 +170,7 @@ struct Shared {
     /// Somebody asks what answers cost: limits that count tokens, or a store.
     counts_usage: Arc<AtomicBool>,
     state: Mutex<State>,
-    events: broadcast::Sender<Event>,
+    events: broadcast::Sender<Arc<Event>>,
     /// Told when the last lease of a pool that shuts down has ended.
     idle: Notify,
     /// What is said of the writes behind; none without a store.

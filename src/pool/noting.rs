@@ -105,7 +105,7 @@ impl State {
         let since = journal.health.get(slot as usize).map_or(Tick::ZERO, |health| health.since);
         let moved = journal.moved_into.get(&lane).copied().unwrap_or(Tick::ZERO);
         let owner = self.roster.keys[slot as usize].owner;
-        let zone = &mut self.zones[usize::from(self.roster.owners[owner as usize].zone)].1;
+        let zone = &mut self.zones[usize::from(self.roster.owners[owner as usize].zone())].1;
         // A client may have said only later that it goes out.
         let date = zone.days(began.wall_ms() - LATER_SAID).last;
         let same = began.tick > since.max(moved) && date == zone.days(now.wall_ms()).last;

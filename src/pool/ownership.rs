@@ -16,7 +16,7 @@ impl State {
             self.configured(slot, name, false);
             return false;
         }
-        let alone = self.roster.owners[from as usize].keys == 1;
+        let alone = self.roster.owners[from as usize].keys() == 1;
         // Where others say that it is of one quota with keys that this configuration never put it with, it stays.
         let stays = alone || self.is_joined(slot);
         if stays && name.is_none_or(|name| self.roster.owner_named(name).is_none()) {
@@ -54,8 +54,8 @@ impl State {
         self.leave_lanes(slot);
         self.ring.forget();
         self.roster.keys[slot as usize].owner = into;
-        self.roster.owners[from as usize].keys -= 1;
-        self.roster.owners[into as usize].keys += 1;
+        self.roster.owners[from as usize].lose(1);
+        self.roster.owners[into as usize].gain(1);
         self.name_owner(slot);
     }
 }

@@ -119,7 +119,7 @@ impl State {
     /// reaches the next class.
     fn class_now(&mut self, lane: u16, slot: u32, roomier: bool, now: Now) -> usize {
         let owner_at = self.roster.keys[slot as usize].owner;
-        let days = self.zones[usize::from(self.roster.owners[owner_at as usize].zone)].1.dates(now);
+        let days = self.zones[usize::from(self.roster.owners[owner_at as usize].zone())].1.dates(now);
         let held = &mut self.lanes[usize::from(lane)];
         let owner = held.owners[owner_at as usize];
         let plan = self.plans.plan(owner.plan);

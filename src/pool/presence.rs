@@ -45,7 +45,7 @@ impl State {
         }
         self.adjust(slot, key, zone, now);
         let owner = self.roster.keys[slot as usize].owner;
-        if self.roster.owners[owner as usize].keys == 1 {
+        if self.roster.owners[owner as usize].keys() == 1 {
             self.allow_owner(owner, &[key], zone);
         } else {
             self.roster.give(owner, key);

@@ -204,7 +204,7 @@ impl State {
         if !record.learned.is_empty() && !self.settings.fixed_limits {
             self.replan(lane, owner, record.learned.clone(), now);
         }
-        let zone = usize::from(self.roster.owners[owner as usize].zone);
+        let zone = usize::from(self.roster.owners[owner as usize].zone());
         let guard = self.settings.guard;
         let plan = self.plans.plan(self.lanes[usize::from(lane)].owners[owner as usize].plan);
         let Some(journal) = &mut self.journal else { return };

@@ -279,7 +279,7 @@ impl State {
             let is_one = keys.iter().all(|(_, other)| *other == Some(name));
             let extra = self.roster.owners[owner as usize].extra.as_ref();
             let named = extra.is_some_and(|extra| extra.name.is_some() && extra.consumer.is_none());
-            let all = keys.len() > 1 && keys.len() == self.roster.owners[owner as usize].keys as usize;
+            let all = keys.len() > 1 && keys.len() == self.roster.owners[owner as usize].keys() as usize;
             if !(is_one && named && all) || self.roster.owner_named(name).is_some() {
                 continue;
             }
@@ -320,8 +320,9 @@ impl State {
         let account = keys.iter().find_map(|key| key.billing_account.as_deref());
         let account = self.roster.account_called(account);
         let cell = &mut self.roster.owners[owner as usize];
-        let elsewhere = (cell.zone, cell.account) != (zone, account);
-        (cell.zone, cell.account) = (zone, account);
+        let elsewhere = (cell.zone(), cell.account) != (zone, account);
+        cell.move_to(zone);
+        cell.account = account;
         let plain = limits.is_empty() && assumed.is_empty() && tier.is_none();
         let same = cell.extra.as_ref().map_or(plain, |extra| {
             super::configured::same(&extra.limits, &limits) && extra.assumed == assumed && extra.tier == tier

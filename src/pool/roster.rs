@@ -72,8 +72,39 @@ pub(super) struct OwnerCell {
     pub(super) extra: Option<Box<OwnerExtra>>,
     /// Index of its billing account, or `NO_ACCOUNT`.
     pub(super) account: u32,
-    pub(super) keys: u32,
-    pub(super) zone: u8,
+    /// How many keys it has (24 bits: a pool holds fewer), and its zone (8 bits).
+    keys_in_zone: u32,
+}
+
+impl OwnerCell {
+    pub(super) fn new(account: u32, keys: u32, zone: u8) -> Self {
+        Self { rest: None, extra: None, account, keys_in_zone: keys << u8::BITS | u32::from(zone) }
+    }
+
+    #[inline]
+    pub(super) fn keys(&self) -> u32 {
+        self.keys_in_zone >> u8::BITS
+    }
+
+    /// So many keys more.
+    pub(super) fn gain(&mut self, keys: u32) {
+        self.keys_in_zone += keys << u8::BITS;
+    }
+
+    /// So many keys less.
+    pub(super) fn lose(&mut self, keys: u32) {
+        self.keys_in_zone -= keys << u8::BITS;
+    }
+
+    /// Where its days begin and end: a number of the pool's.
+    #[inline]
+    pub(super) fn zone(&self) -> u8 {
+        self.keys_in_zone as u8
+    }
+
+    pub(super) fn move_to(&mut self, zone: u8) {
+        self.keys_in_zone = self.keys() << u8::BITS | u32::from(zone);
+    }
 }
 
 /// What only named owners have.
@@ -309,7 +340,7 @@ impl Roster {
     /// The owner a key belongs to; made when it is the first of it. And whether its place was another's.
     fn owner_for(&mut self, key: &Key, zone: u8) -> (u32, bool) {
         if let Some(owner) = key.owner.as_deref().and_then(|name| self.owner_named(name)) {
-            self.owners[owner as usize].keys += 1;
+            self.owners[owner as usize].gain(1);
             self.give(owner, key);
             return (owner, false);
         }
@@ -323,7 +354,7 @@ impl Roster {
             tier: key.tier.clone(),
             ..OwnerExtra::default()
         };
-        let cell = OwnerCell { rest: None, extra: (!plain).then(|| Box::new(extra)), account, keys: 1, zone };
+        let cell = OwnerCell { extra: (!plain).then(|| Box::new(extra)), ..OwnerCell::new(account, 1, zone) };
         let vacant = self.vacant.pop();
         let owner = if let Some(owner) = vacant {
             self.owners[owner as usize] = cell;
@@ -345,7 +376,7 @@ impl Roster {
         if cell.account == NO_ACCOUNT {
             cell.account = account;
         }
-        if cell.keys == 1 {
+        if cell.keys() == 1 {
             // The first of it since all others went: nobody else's word stands.
             cell.extra.get_or_insert_default().limits.clear();
         }

@@ -44,7 +44,7 @@ impl State {
             return;
         }
         let (slot, owner, lane_at, granted) = (cell.slot, cell.owner, cell.lane, cell.seq);
-        let zone = &mut self.zones[usize::from(self.roster.owners[owner as usize].zone)].1;
+        let zone = &mut self.zones[usize::from(self.roster.owners[owner as usize].zone())].1;
         let days = zone.dates(now);
         let lane = &mut self.lanes[usize::from(lane_at)];
         let held = lane.owners[owner as usize];
@@ -123,7 +123,7 @@ impl State {
     /// request gave it back; by now that key may be gone, or another's.
     fn roomier(&mut self, lane: u16, owner: u32, slot: u32, now: Now) {
         let key = &self.roster.keys[slot as usize];
-        if self.roster.owners[owner as usize].keys == 1 && key.owner == owner && !key.removed {
+        if self.roster.owners[owner as usize].keys() == 1 && key.owner == owner && !key.removed {
             self.look_again(lane, slot, now);
         } else {
             let of_owner = |slot: &u32| self.roster.keys[*slot as usize].owner == owner;
@@ -193,7 +193,7 @@ impl State {
         let (slot, owner, lane_at) = (cell.slot, cell.owner, cell.lane);
         match cell.stamp {
             Some(stamp) if cell.probes.is_empty() => {
-                let zone = usize::from(self.roster.owners[owner as usize].zone);
+                let zone = usize::from(self.roster.owners[owner as usize].zone());
                 if !cell.free && !cell.refunded && self.zones[zone].1.dates(now) != stamp.days {
                     self.count_midnight(seat, stamp, now);
                 }

@@ -67,7 +67,7 @@ impl State {
         {
             return None;
         }
-        let days = self.zones[usize::from(owner.zone)].1.dates(now);
+        let days = self.zones[usize::from(owner.zone())].1.dates(now);
         let words = plan.words();
         let ask = Self::ask_in(lane_at, demand, now);
         let stamp = if words == 0 {
@@ -158,7 +158,7 @@ impl State {
             return false;
         }
         // A request that spans midnight counts on both days.
-        if ENDS && self.zones[usize::from(owner.zone)].1.dates(now) != stamp.days {
+        if ENDS && self.zones[usize::from(owner.zone())].1.dates(now) != stamp.days {
             return false;
         }
         self.guard.good(now.tick);

@@ -273,7 +273,7 @@ impl State {
 
     #[inline]
     pub(super) fn at(&mut self, now: Now, owner: u32) -> At {
-        let zone = usize::from(self.roster.owners[owner as usize].zone);
+        let zone = usize::from(self.roster.owners[owner as usize].zone());
         At { tick: now.tick, day: self.zones[zone].1.at(now.tick, now.wall_ms()) }
     }
 

@@ -35,6 +35,9 @@ def stack(_: bool) -> Iterator[Line]:
         pooled, retried = walked("pooled", traffic), walked("retried", traffic)
         yield Line(f"{name}, instructions over tower's Retry", pooled / retried, 2, unit="×",
                    note=f"{pooled:,.0f} over {retried:,.0f}")
+        floor = walked("by-hand", traffic)
+        yield Line(f"the parts that no such layer can do without, by hand ({OF[traffic]}), over tower's Retry",
+                   floor / retried, 0, "", unit="×", note=f"{floor:,.0f} over {retried:,.0f}")
 
 
 def copies(_: bool) -> Iterator[Line]:

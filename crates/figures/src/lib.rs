@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod bodies;
+pub mod by_hand;
 pub mod picks;
 pub mod plain;
 #[cfg(feature = "virtual-time")]

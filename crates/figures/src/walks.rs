@@ -17,7 +17,7 @@ use tower::{
 };
 use tower_keypool::{BoxError, CooldownLayer, Gemini, KeyPool, KeyPoolLayer, KeyRotationLayer, Limits, ManualClock};
 
-use crate::picks;
+use crate::{by_hand::ByHand, picks};
 
 const QUESTION: &str = r#"{"contents":[{"role":"user","parts":[{"text":"How many keys does a pool need?"}]}]}"#;
 const ANSWER: &str = concat!(
@@ -178,10 +178,12 @@ pub enum Walk {
     Retried(tower::retry::Retry<Never, NoOp>),
     /// `KeyPoolLayer`.
     Pooled(Under, tower_keypool::KeyPoolService<NoOp>),
+    /// What it cannot do without, by hand.
+    ByHand(Under, ByHand<NoOp>),
 }
 
 impl Walk {
-    /// `bare`, `rotated`, `retried` or `pooled`.
+    /// `bare`, `rotated`, `retried`, `pooled` or `by-hand`.
     ///
     /// # Panics
     /// When it is none of these.
@@ -201,6 +203,11 @@ impl Walk {
                 let pooled = KeyPoolLayer::new(&under.pool).layer(client);
                 Self::Pooled(under, pooled)
             }
+            "by-hand" => {
+                let under = Under::new();
+                let by_hand = ByHand::new(&under.pool, client);
+                Self::ByHand(under, by_hand)
+            }
             other => panic!("no walk is called {other}"),
         }
     }
@@ -215,6 +222,10 @@ impl Walk {
             }
             Self::Retried(service) => send(service, asker),
             Self::Pooled(under, service) => {
+                under.time.advance(Duration::from_millis(6));
+                send(service, asker);
+            }
+            Self::ByHand(under, service) => {
                 under.time.advance(Duration::from_millis(6));
                 send(service, asker);
             }

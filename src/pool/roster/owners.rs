@@ -45,7 +45,7 @@ impl Roster {
         if let Some(known) = name.and_then(|name| self.owner_named(name)) {
             return known;
         }
-        self.owners.push(OwnerCell { rest: None, extra: None, account: NO_ACCOUNT, keys: 0, zone });
+        self.owners.push(OwnerCell::new(NO_ACCOUNT, 0, zone));
         let owner = self.owners.len() as u32 - 1;
         self.call(owner, name);
         owner

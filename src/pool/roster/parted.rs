@@ -12,7 +12,7 @@ impl Roster {
     pub(in crate::pool) fn remove(&mut self, slot: u32) {
         let cell = &mut self.keys[slot as usize];
         cell.removed = true;
-        self.owners[cell.owner as usize].keys -= 1;
+        self.owners[cell.owner as usize].lose(1);
         self.exits.leave(cell.secret.exit());
         self.parted.push_back(slot);
     }
@@ -32,7 +32,7 @@ impl Roster {
         self.parted.retain(|parted| *parted != slot);
         let cell = &mut self.keys[slot as usize];
         cell.removed = false;
-        self.owners[cell.owner as usize].keys += 1;
+        self.owners[cell.owner as usize].gain(1);
         self.exits.join(cell.secret.exit());
         if cell.id != id {
             self.rename(vec![(slot, id)]);
@@ -57,7 +57,7 @@ impl Roster {
             key.rest = None;
             let owner = &self.owners[key.owner as usize];
             let unnamed = owner.extra.as_ref().is_none_or(|extra| extra.name.is_none() && extra.consumer.is_none());
-            if owner.keys == 0 && unnamed {
+            if owner.keys() == 0 && unnamed {
                 self.vacant.push(key.owner);
             }
             self.free.push(slot);

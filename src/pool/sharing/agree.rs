@@ -136,9 +136,10 @@ impl State {
             let ours = self.journal.as_ref().and_then(|journal| journal.names.get(&owner)).cloned();
             let Some(share) = self.share() else { return false };
             let root = share.names.root(&named.name);
-            if self.roster.owners[owner as usize].keys > 1 && ours.is_some_and(|ours| share.names.root(&ours) != root) {
+            if self.roster.owners[owner as usize].keys() > 1 && ours.is_some_and(|ours| share.names.root(&ours) != root)
+            {
                 let known = share.names.owners.get(&root).copied();
-                let zone = self.roster.owners[owner as usize].zone;
+                let zone = self.roster.owners[owner as usize].zone();
                 let into = known.unwrap_or_else(|| self.roster.owner_called(None, zone));
                 self.move_key(slot, into);
                 self.call_owner(into, &root);
@@ -200,7 +201,7 @@ impl State {
             return;
         }
         let owner = self.roster.keys[slot as usize].owner;
-        let is_known = self.roster.owners[owner as usize].keys > 1;
+        let is_known = self.roster.owners[owner as usize].keys() > 1;
         let Some(journal) = &mut self.journal else { return };
         let Some(share) = &mut journal.share else { return };
         let known = journal.names.get(&owner).filter(|_| is_known);

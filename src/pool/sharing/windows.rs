@@ -78,7 +78,7 @@ impl State {
         let (lane, owner) = at;
         self.tighten_unit(at, &granted.learned, now);
         let when = self.at(now, owner);
-        let zone = usize::from(self.roster.owners[owner as usize].zone);
+        let zone = usize::from(self.roster.owners[owner as usize].zone());
         let then = |ago: i64| {
             let ago = ago.min(0);
             (when.tick.minus(Duration::from_millis(ago.unsigned_abs())), now.wall_ms().saturating_add(ago))

@@ -65,6 +65,26 @@ enum Command {
     Man(man::Man),
 }
 
+/// A command line that serves. The options of all commands are half a megabyte of code, which nobody needs again and which
+/// would stay in a gateway's memory; whatever else a command line says, or says wrong, [`Cli`] reads.
+#[derive(Debug, Parser)]
+#[command(name = "keypool")]
+struct Alone {
+    #[command(subcommand)]
+    command: Served,
+}
+
+#[derive(Debug, Subcommand)]
+enum Served {
+    Serve(serve::Serve),
+}
+
+impl From<Alone> for Cli {
+    fn from(Alone { command: Served::Serve(serve) }: Alone) -> Self {
+        Self { command: Command::Serve(serve) }
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   keypool demo                      watch a pool of ten keys at work, against a simulator
@@ -80,7 +100,7 @@ Examples:
 /// Reads the command line and runs the command. Exit codes: 0 when it ended as asked, 2 for a wrong command line or
 /// configuration, 1 for anything else, unless a command says otherwise.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Alone::try_parse().map(Cli::from).or_else(|_| Cli::try_parse()) {
         Ok(cli) => cli,
         Err(error) => return refused(&error),
     };
