@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod bodies;
+pub mod chats;
 pub mod picks;
 pub mod plain;
 #[cfg(feature = "virtual-time")]
