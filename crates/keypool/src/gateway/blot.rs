@@ -39,6 +39,11 @@ impl Blot {
         Cow::Owned(all)
     }
 
+    /// Whether all that came went on.
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// What was held back, at the end.
     pub(super) fn rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)

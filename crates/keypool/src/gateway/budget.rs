@@ -158,9 +158,9 @@ impl Budgets {
         }
     }
 
-    /// An answer has ended: what it cost counts.
-    pub(super) fn spend(&self, tenant: &Tenant, meter: &Meter, now: i64) {
-        let Some(cost) = meter.tokens().and_then(|tokens| i64::try_from(tokens).ok()) else { return };
+    /// An answer has ended: what it cost counts, in tokens.
+    pub(super) fn spend(&self, tenant: &Tenant, tokens: Option<u64>, now: i64) {
+        let Some(cost) = tokens.and_then(|tokens| i64::try_from(tokens).ok()) else { return };
         let mut all = self.drawn();
         for (place, _, _, span, tokens) in limits_of(&tenant.grant().limits) {
             let drawn = all.entry((Arc::clone(tenant.name()), place)).or_default();
@@ -198,7 +198,7 @@ impl<S> Gateway<S> {
             (self.budgets.clone(), self.used.clone(), Arc::clone(tenant), self.clock.clone());
         visit.afterwards(Afterwards(Box::new(move |gone| {
             let now = unix_ms(&clock);
-            budgets.spend(&tenant, &told, now);
+            budgets.spend(&tenant, told.tokens(), now);
             let (input_tokens, output_tokens) = told.parts().unwrap_or_default();
             let cost = Use { requests: 1, failed: u64::from(!gone.good), input_tokens, output_tokens };
             used.book(tenant.name(), gone.model.as_deref().unwrap_or_default(), &cost, now);
@@ -206,7 +206,12 @@ impl<S> Gateway<S> {
         Ok(Some(meter))
     }
 
-    async fn within_limits(&self, tenant: &Arc<Tenant>, dialect: Dialect) -> Result<(), Response<Full<bytes::Bytes>>> {
+    /// Whether a tenant's limits let a request in, which counts.
+    pub(super) async fn within_limits(
+        &self,
+        tenant: &Arc<Tenant>,
+        dialect: Dialect,
+    ) -> Result<(), Response<Full<bytes::Bytes>>> {
         match Box::pin(self.budgets.admit(tenant, unix_ms(&self.clock))).await {
             Ok(()) => Ok(()),
             Err(NotNow::Spent(spent)) => Err(spent.answer(dialect)),
@@ -276,10 +281,10 @@ mod tests {
             meter
         };
         one.admit(&tenant, 0).await.unwrap();
-        one.spend(&tenant, &lease(900), 1_000);
+        one.spend(&tenant, lease(900).tokens(), 1_000);
         // The next one draws what was used.
         one.admit(&tenant, 2_000).await.unwrap();
-        one.spend(&tenant, &lease(200), 3_000);
+        one.spend(&tenant, lease(200).tokens(), 3_000);
         assert!(one.admit(&tenant, 4_000).await.is_err());
         assert!(other.admit(&tenant, 4_000).await.is_err(), "another process knows");
         other.admit(&tenant, MINUTE).await.unwrap();
