@@ -174,7 +174,7 @@ impl Flow {
             }
             return None;
         }
-        self.reader = Reader::Blind;
+        (self.reader, self.anew) = (Reader::Blind, false);
         self.out.clear();
         self.out.push(Bytes::copy_from_slice(text));
         Some(text.len())

@@ -148,10 +148,10 @@ where
     };
     let framing = framing.or_else(|| may_err().then_some(Framing::Object));
     let usage = asked.usage != UsageFormat::None;
+    let in_events = matches!(framing, Some(Framing::Events | Framing::Array));
     // What is packed cannot be masked any more once its head is out: what is small is read before.
     let packed = encoding == Encoding::Gzip && status.is_success() && !in_events && body_head.kind == Kind::Json;
     if readable && (failed || packed || (status.is_success() && framing.is_some())) {
-        let in_events = matches!(framing, Some(Framing::Events | Framing::Array));
         let sight = Sight {
             error: failed.then(Box::default),
             stream: framing.map(Stream::new),

@@ -17,11 +17,6 @@ impl Blot {
         Self { secret: secret.as_bytes().to_vec(), held: Vec::new() }
     }
 
-    /// Nothing.
-    pub(super) fn nothing() -> Self {
-        Self::of("")
-    }
-
     /// What may go on of what came before and this.
     pub(super) fn pass<'b>(&mut self, bytes: &'b mut [u8]) -> Cow<'b, [u8]> {
         if self.secret.is_empty() {
@@ -80,6 +75,6 @@ mod tests {
         assert_eq!(&*blot.pass(&mut b"frame".to_vec()), b"frame");
         assert_eq!(&*blot.pass(&mut b"frames".to_vec()), b"frame");
         assert_eq!(&*blot.pass(&mut b"x".to_vec()), b"sx");
-        assert_eq!(&*Blot::nothing().pass(&mut b"anything".to_vec()), b"anything");
+        assert_eq!(&*Blot::of("").pass(&mut b"anything".to_vec()), b"anything");
     }
 }
