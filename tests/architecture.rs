@@ -1,11 +1,7 @@
 //! House rules that a reader would otherwise have to check by eye: who may import whom, how long files are, how they
 //! are named.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 /// The library's modules, each importing only from earlier lines.
 const RANKS: &[&[&str]] = &[
@@ -48,23 +44,39 @@ const BESIDE: &[(&str, &str, &str)] = &[
     ("stack", "rotation", "is all layers as one"),
 ];
 
+/// The stages that a request walks through in the gateway, each importing only from earlier lines. Those who take it through
+/// them, and they alone, know the gateway as a whole.
+const STAGES: &[&[&str]] = &[
+    &["dialect", "model_names", "unix_time"],
+    &["connection"],
+    &["admit"],
+    &["route"],
+    &["forward"],
+    &["answer"],
+    &["live", "log", "translate"],
+    &["handle"],
+    &["listen"],
+];
+const WHOLE: &[&str] = &["Answer", "Gateway", "Setup"];
+
 /// Lines of a file that are no test.
 const LONGEST: usize = 400;
 
 /// Names that say nothing of what is inside. `models` says something here: of what the lists are.
 const EMPTY_NAMES: &[&str] = &["common", "helper", "manager", "misc", "shared", "type", "util"];
 
-fn src() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+/// Every Rust file of the library, tests left out: its path below `src`, and its lines in front of the tests inside.
+fn files() -> Vec<(String, Vec<String>)> {
+    files_below("src")
 }
 
-/// Every Rust file below, tests left out: its path below `src`, and its lines in front of the tests inside.
-fn files() -> Vec<(String, Vec<String>)> {
-    let (mut found, mut folders) = (Vec::new(), vec![src()]);
+fn files_below(root: &str) -> Vec<(String, Vec<String>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
+    let (mut found, mut folders) = (Vec::new(), vec![root.clone()]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            let name = path.strip_prefix(src()).unwrap().to_string_lossy().replace('\\', "/");
+            let name = path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|end| end == "rs")
@@ -76,7 +88,7 @@ fn files() -> Vec<(String, Vec<String>)> {
             }
         }
     }
-    assert!(found.len() > 50, "the sources are not where they were");
+    assert!(found.len() > 30, "the sources are not where they were");
     found.sort();
     found
 }
@@ -88,10 +100,14 @@ fn module(file: &str) -> &str {
 
 /// What a file names behind `crate::`, in `use` lines and paths alike.
 fn imports(lines: &[String]) -> BTreeSet<String> {
+    named_behind("crate::", lines)
+}
+
+fn named_behind(front: &str, lines: &[String]) -> BTreeSet<String> {
     let code: Vec<&str> = lines.iter().map(|line| line.trim()).filter(|line| !line.starts_with("//")).collect();
     let code = code.join("\n");
     let mut names = BTreeSet::new();
-    for behind in code.split("crate::").skip(1) {
+    for behind in code.split(front).skip(1) {
         if let Some(group) = behind.strip_prefix('{') {
             // The first words of a group: those at depth one behind its bracket or a comma.
             let (mut depth, mut word) = (1, String::new());
@@ -124,7 +140,11 @@ fn first_word(text: &str) -> String {
 }
 
 fn rank(module: &str) -> Option<usize> {
-    RANKS.iter().position(|rank| rank.contains(&module))
+    rank_in(RANKS, module)
+}
+
+fn rank_in(ranks: &[&[&str]], module: &str) -> Option<usize> {
+    ranks.iter().position(|rank| rank.contains(&module))
 }
 
 #[test]
@@ -154,11 +174,32 @@ fn nobody_imports_upward() {
 }
 
 #[test]
+fn a_stage_of_the_gateway_knows_only_those_before_it() {
+    let mut wrong = Vec::new();
+    let end = STAGES.len();
+    for (file, lines) in files_below("crates/keypool/src/gateway").into_iter().filter(|(file, _)| file != "mod.rs") {
+        let stage = module(&file);
+        let own = rank_in(STAGES, stage).unwrap_or_else(|| panic!("{stage} has no place in the walk: give it one"));
+        for name in named_behind("gateway::", &lines).iter().filter(|name| *name != stage) {
+            let is_known = match rank_in(STAGES, name) {
+                Some(rank) => rank < own,
+                None => WHOLE.contains(&&**name) && own + 2 >= end,
+            };
+            if !is_known {
+                wrong.push(format!("gateway/{file} imports {name}, which does not come before {stage}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
 fn no_file_is_long() {
-    let long: Vec<_> = files()
+    let long: Vec<_> = ["src", "crates/keypool/src"]
         .into_iter()
-        .filter(|(_, lines)| lines.len() > LONGEST)
-        .map(|(file, lines)| format!("src/{file}: {} lines", lines.len()))
+        .flat_map(|root| files_below(root).into_iter().map(move |(file, lines)| (root, file, lines)))
+        .filter(|(.., lines)| lines.len() > LONGEST)
+        .map(|(root, file, lines)| format!("{root}/{file}: {} lines", lines.len()))
         .collect();
     assert!(long.is_empty(), "split these: {long:#?}");
 }

@@ -1,5 +1,6 @@
 //! Google's Gemini API.
 
+mod limited;
 mod limits;
 mod path;
 pub(super) mod rules;
@@ -181,7 +182,7 @@ impl Provider for Gemini {
         if answer.status.is_success() || answer.status.is_informational() {
             return match Envelope::open_good(answer.body, answer.event) {
                 Some(envelope) => decide(&[rules::RULES, BY_STATUS], google_rpc::read(&envelope, answer), answer),
-                None if is_limited(answer.body) => decide(&[rules::LIMITED], Complaint::of(answer, None), answer),
+                None if limited::says(answer.body) => decide(&[limited::RULES], Complaint::of(answer, None), answer),
                 None => Verdict::SUCCESS.status(answer.status),
             };
         }
@@ -190,7 +191,7 @@ impl Provider for Gemini {
     }
 
     fn alarm(&self) -> Option<&'static str> {
-        Some(LIMITED)
+        Some(limited::WORD)
     }
 
     fn usage(&self) -> UsageFormat {
@@ -219,20 +220,6 @@ impl Provider for Gemini {
         }
         json!({ "error": error }).to_string()
     }
-}
-
-/// Why a good answer ended whose account is limited.
-const LIMITED: &str = "PUP_LIMITED_DISABLED";
-
-/// Whether a good answer ended because the account is limited (`finishReason`), however the text reads.
-fn is_limited(body: &[u8]) -> bool {
-    if memchr::memmem::find(body, LIMITED.as_bytes()).is_none() {
-        return false;
-    }
-    let body = body.trim_ascii_start();
-    let json = Envelope::open(body.strip_prefix(b"data:").unwrap_or(body)).json;
-    let candidates = json.as_ref().and_then(|json| json.get("candidates")?.as_array());
-    candidates.into_iter().flatten().any(|candidate| candidate.get("finishReason").is_some_and(|why| why == LIMITED))
 }
 
 #[cfg(test)]

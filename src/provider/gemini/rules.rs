@@ -384,14 +384,6 @@ pub(in crate::provider) const RULES: &[Rule] = &[
     ),
 ];
 
-/// An account that was limited for what it was used for; told inside a good answer.
-pub(super) const LIMITED: &[Rule] = &[rule(
-    &[],
-    &[],
-    ruling(K::Suspended, S::Owner, U::Lifted, E::OtherKey).unclear().code("PUP_LIMITED_DISABLED"),
-    "The account behind this key is limited for a breach of policy: see the provider's mails to its owner.",
-)];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -400,6 +392,5 @@ mod tests {
     #[test]
     fn rows_are_complete() {
         check(RULES);
-        check(LIMITED);
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     client::{Client, Roots, WaysOut},
     config::{self, Loaded, ProviderName},
     database::{Joined, Keys, Site, Told},
-    gateway::{beside::Beside, dialect::Dialect},
+    gateway::{dialect::Dialect, route::Beside},
     stack,
     status::Traffic,
 };

@@ -1,12 +1,12 @@
 //! Refusals of ours, in the shape that the asking client understands.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use keypool_dialect::{Caller, Fault, Kind, anthropic::Anthropic, openai::OpenAi};
 use serde_json::json;
-
-use super::trail::Because;
 
 /// Which API's clients send such a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,10 @@ pub struct Refusal {
     status: StatusCode,
     message: &'static str,
 }
+
+/// Why an answer is the gateway's own and not the provider's: travels on it as an extension.
+#[derive(Clone, Debug)]
+pub(super) struct Because(pub(super) Cow<'static, str>);
 
 impl Refusal {
     /// With this status and message. The message holds nothing of the request.

@@ -1,53 +1,32 @@
 //! What stands in front of the stack: who may ask, with which token, for which path.
 //!
-//! A request passes [`guard`] (is it meant for this gateway?), then [`token`] (is the client known?), then [`head`]
-//! (what does not belong upstream goes), and then walks the stack. The answer passes [`head`] again and goes on as it
-//! comes. Chunks of a resumable upload take the way of [`upload`]; what is asked under `/-/` is answered here. [`route`]
-//! tells dialects apart: a request in another one than the provider's is translated, both ways.
+//! A request walks from front to back. [`listen`] accepts its connection and hands it to `handle`, whose `request` takes
+//! it through the stages:
+//!
+//! 1. `handle` itself answers pages of the gateway's own and its administrators;
+//! 2. [`route`]: which dialect it speaks, which provider it is for, whether it is translated;
+//! 3. `admit`: is it meant for this gateway, who asks, has that tenant something left;
+//! 4. `forward`: whose key it needs, how long it may wait, what of its head goes on. Then over the stack: as it is, by
+//!    `translate` where it speaks another dialect than its provider, or by [`live`] where it opens a socket;
+//! 5. `answer`: what comes back, without what is not the client's; or why nothing does;
+//! 6. `log`: a line, a span, a trail.
+//!
+//! Imports go one way, which `tests/architecture.rs` holds them to: [`dialect`] and `connection` are everybody's, then
+//! admit → route → forward → answer → translate, live, log → handle → listen.
 
-mod account;
-mod administered;
-mod affinity;
+mod admit;
 mod answer;
-mod asking;
-pub mod beside;
-mod blot;
-mod budget;
-pub mod capability;
-mod chosen;
-mod course;
-mod crowd;
+mod connection;
 pub mod dialect;
-mod entrance;
-mod failure;
-pub mod guard;
-pub mod head;
-mod ignored;
-mod line;
+mod forward;
+mod handle;
 pub mod listen;
 pub mod live;
-mod models;
-mod moment;
-mod named;
-mod own;
-mod pace;
-mod path;
-mod patience;
-pub mod resource;
-mod rounds;
+mod log;
+mod model_names;
 pub mod route;
-pub mod said;
-mod seen;
-mod streams;
-mod telling;
-pub mod tenant;
-pub mod tls;
-pub mod token;
-pub(crate) mod trail;
 mod translate;
-pub mod upload;
-mod walk;
-mod wish;
+mod unix_time;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -55,24 +34,33 @@ use http::Response;
 use tokio::sync::watch;
 use tower_keypool::{Base, Clock, KeyPool};
 
-pub use affinity::{By, Nearness};
-use beside::{Beside, Others};
-use budget::Budgets;
-pub use entrance::{Door, Entrance};
-use failure::{failed, failed_head};
-use guard::Guard;
-use live::{Live, Pipes};
-use models::Catalogue;
-pub use pace::{Arriving, Paces};
-use resource::{Resources, Unknown};
-use route::Dialects;
-use said::Said;
-use tenant::Tenants;
-use token::Token;
-use trail::Trails;
-use upload::Uploads;
-pub use wish::Waiting;
-
+pub(crate) use self::log::trail;
+use self::{
+    admit::{budget::Budgets, guard::Guard, tenant::Tenants, token::Token},
+    answer::body::Said,
+    forward::{
+        catalogue::Catalogue,
+        resource::{Resources, Unknown},
+        upload::Uploads,
+    },
+    live::{Live, Pipes},
+    log::trail::Trails,
+    route::{Beside, Dialects, providers::Others},
+};
+pub use self::{
+    admit::{capability, guard, tenant, token},
+    connection::{
+        pace::{Arriving, Paces},
+        tls,
+    },
+    forward::{
+        affinity::{By, Nearness},
+        resource,
+        wishes::Waiting,
+    },
+    handle::entrance::{Door, Entrance},
+    log::{line::REQUESTS, span::SPANS},
+};
 use crate::{
     admin::Admin,
     database::{Records, used::Used},
@@ -237,6 +225,3 @@ impl<S> Gateway<S> {
         self
     }
 }
-
-pub use line::REQUESTS;
-pub use walk::SPANS;

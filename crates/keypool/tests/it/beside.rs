@@ -5,7 +5,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use keypool::{
-    gateway::{beside::Beside, dialect::Dialect, token::PLACEHOLDER},
+    gateway::{dialect::Dialect, route::Beside, token::PLACEHOLDER},
     outgoing::Outgoing,
 };
 use serde_json::{Value, json};

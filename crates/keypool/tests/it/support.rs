@@ -16,12 +16,11 @@ use keypool::{
     fetch::Fetcher,
     gateway::{
         Door, Gateway, Setup,
-        beside::Beside,
         guard::Guard,
         listen::{self, Bounds},
         live::Live,
         resource::Unknown,
-        route::Dialects,
+        route::{Beside, Dialects},
         tenant::Tenants,
         tls::Tls,
         token::{PLACEHOLDER, Token},

@@ -2,6 +2,7 @@
 //! held until its end.
 
 mod frames;
+mod mask;
 mod pipe;
 mod session;
 mod usage;
@@ -21,12 +22,18 @@ use tower_keypool::{Affinity, Demand, Error, KeyPool, KeyPoolService, Lease, Ser
 
 use self::{
     frames::{Frames, Said},
+    mask::Blot,
     pipe::{Ending, Listener, pipe},
     session::Beginning,
 };
-use super::{account::Account, blot::Blot, crowd::Place, dialect::Refusal, resource::Resources, tenant::Tenant};
 use crate::{
     client::{InPlaceOfKey, Sockets},
+    gateway::{
+        admit::{account::Account, tenant::Tenant},
+        connection::places::Place,
+        dialect::Refusal,
+        forward::resource::Resources,
+    },
     outgoing::Outgoing,
 };
 

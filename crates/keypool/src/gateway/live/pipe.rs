@@ -14,8 +14,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::frames::{Frames, Said, closing};
-use crate::gateway::blot::Blot;
+use super::{
+    frames::{Frames, Said, closing},
+    mask::Blot,
+};
 
 /// A socket over which nothing came for so long is closed: who is alive pings more often.
 const IDLE: Duration = Duration::from_secs(15 * 60);

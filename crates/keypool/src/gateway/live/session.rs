@@ -19,16 +19,18 @@ use tower_keypool::{Answer, Error, KeyPool, Lease, ServedBy};
 use super::{
     KeyBody, Live, Opening,
     frames::{Frames, Said, closing},
+    mask::Blot,
     pipe::{BUFFER, Ending, LINGER, Listener, pipe},
     usage::Spent,
 };
 use crate::gateway::{
-    account::Entry,
-    blot::Blot,
-    capability::hash_of,
+    admit::{
+        account::Entry,
+        capability::hash_of,
+        tenant::{MODEL, Tenant},
+    },
     dialect::Refusal,
-    resource::{self, NOT_HERE, Resources, named_in},
-    tenant::{MODEL, Tenant},
+    forward::resource::{self, NOT_HERE, Resources, named_in},
 };
 
 /// The first message is no longer, in bytes, and there in this time. Later ones are read up to here.

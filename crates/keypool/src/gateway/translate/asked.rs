@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use keypool_dialect::{Fault, Kind};
 use tower_keypool::Demand;
 
-use crate::{gateway::Arriving, outgoing::Outgoing};
+use crate::{gateway::connection::pace::Arriving, outgoing::Outgoing};
 
 /// A larger request is refused: it is held while it is understood.
 const MOST_ASKED: usize = 32 << 20;

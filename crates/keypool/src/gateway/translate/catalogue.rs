@@ -13,7 +13,7 @@ use tower_keypool::{BoxError, Demand, Error, ServedBy};
 
 use super::{Answered, Failed, Translator, answer, asked::request, bad_model, fetch, upstream_fault};
 use crate::{
-    gateway::{beside::Beside, dialect::Dialect, named::is_among},
+    gateway::{dialect::Dialect, model_names::is_among, route::providers::Beside},
     outgoing::Outgoing,
     status::Traffic,
 };

@@ -1,8 +1,6 @@
 //! Whose the model is that a request names, and requests that go on as they are: to a provider that speaks the caller's
 //! dialect.
 
-use std::future::poll_fn;
-
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header, request::Parts};
 use http_body::Body;
@@ -13,44 +11,18 @@ use tower_keypool::{BoxError, Error, ServedBy};
 use super::{Answered, Failed, Translator, refusal::without_answer, reshaped};
 use crate::{
     gateway::{
-        beside::{Beside, model_of},
+        answer::body,
         dialect::Dialect,
-        named::is_geminis,
-        said,
+        forward::send::pass,
+        model_names::is_geminis,
+        route::{
+            providers::{Beside, model_of},
+            way::Own,
+        },
     },
     outgoing::Outgoing,
     status::Outcome,
 };
-
-/// Through a stack, as it is.
-pub(in crate::gateway) async fn pass<S, B>(mut stack: S, request: Request<Outgoing>) -> Result<Response<B>, Error>
-where
-    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error>,
-{
-    poll_fn(|cx| stack.poll_ready(cx)).await?;
-    stack.call(request).await
-}
-
-/// The gateway's own provider, as a caller of another dialect meets it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::gateway) enum Own {
-    /// It speaks Gemini's: requests are translated.
-    Translated,
-    /// The same, and requests go to its endpoint for `OpenAI`'s clients.
-    Compatible,
-    /// It speaks another dialect.
-    Speaks(Dialect),
-}
-
-impl Own {
-    /// What its stack speaks.
-    pub(super) fn dialect(self) -> Dialect {
-        match self {
-            Self::Translated | Self::Compatible => Dialect::Gemini,
-            Self::Speaks(dialect) => dialect,
-        }
-    }
-}
 
 /// What becomes of a request that was read.
 pub(super) enum Onward<S> {
@@ -137,7 +109,7 @@ where
         }
         let response = pass(stack, request).await.map_err(|error| without_answer(&error))?;
         self.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
-        let mut response = said::passed_on(response);
+        let mut response = body::passed_on(response);
         if path.starts_with("/v1beta/openai") && response.status().as_u16() >= 400 {
             response = reshaped(response).await;
         }

@@ -7,7 +7,13 @@ use tower_keypool::{Error, ServedBy};
 
 use super::{Said, name};
 use crate::{
-    gateway::{failed_head, trail::Because, wish::OutOfKeys},
+    gateway::{
+        answer::{
+            exhausted::OutOfKeys,
+            failure::{failed_head, fault_of},
+        },
+        dialect::Because,
+    },
     status::Outcome,
 };
 
@@ -41,15 +47,6 @@ pub(super) fn without_answer(error: &Error) -> Failed {
         retry_after: head.get(header::RETRY_AFTER).cloned(),
         served_by: error.served_by().cloned(),
     }
-}
-
-/// The same, in no dialect.
-pub(in crate::gateway) fn fault_of(error: &Error) -> Fault {
-    let kind = match Kind::of(error.status()) {
-        Kind::Overloaded if error.is_exhausted() => Kind::NoKeys,
-        kind => kind,
-    };
-    Fault::new(kind, error.to_string())
 }
 
 /// The refusal in the caller's dialect.

@@ -1,0 +1,92 @@
+//! The headers that decide whether a request is let in, found in one pass over all of them.
+
+use http::{HeaderMap, HeaderValue};
+
+/// Places for a credential that are looked at; whoever sends more has sent enough.
+const CREDENTIALS: usize = 4;
+
+/// What the headers of a request say about where it comes from and who sends it.
+#[derive(Debug, Default)]
+pub struct Seen<'a> {
+    pub(in crate::gateway) host: Option<&'a HeaderValue>,
+    pub(in crate::gateway) hosts: usize,
+    pub(in crate::gateway) origin: Option<&'a HeaderValue>,
+    pub(in crate::gateway) origins: usize,
+    /// A browser says that the page is of another site.
+    pub(in crate::gateway) foreign_site: bool,
+    pub(in crate::gateway) websocket: bool,
+    /// `Expect: 100-continue` and whatever else might be expected.
+    pub(in crate::gateway) expects: bool,
+    /// It would be another method than it says.
+    pub(in crate::gateway) overrides: bool,
+    /// Something is said to the gateway alone: an administrator's token, or that a trace is wanted.
+    pub(in crate::gateway) administers: bool,
+    /// The client takes trailers.
+    pub(in crate::gateway) trailers: bool,
+    /// The body is called a form.
+    pub(in crate::gateway) form: bool,
+    /// It says something that is for this gateway alone.
+    pub(in crate::gateway) ours: bool,
+    /// How long it may wait for a key.
+    pub(in crate::gateway) wait: Option<&'a HeaderValue>,
+    credentials: [Option<&'a [u8]>; CREDENTIALS],
+}
+
+impl<'a> Seen<'a> {
+    /// Looks at each header once.
+    pub fn of(headers: &'a HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for (name, value) in headers {
+            match name.as_str() {
+                "host" => {
+                    seen.host = Some(value);
+                    seen.hosts += 1;
+                }
+                "origin" => {
+                    seen.origin = Some(value);
+                    seen.origins += 1;
+                }
+                // An image or a form sends no Origin with a GET; browsers say it here.
+                "sec-fetch-site" => seen.foreign_site |= !matches!(value.as_bytes(), b"same-origin" | b"none"),
+                "upgrade" => seen.websocket |= names(value.as_bytes(), b"websocket"),
+                "expect" => seen.expects = true,
+                "x-http-method-override" | "x-http-method" | "x-method-override" => seen.overrides = true,
+                "x-keypool-admin" | "x-keypool-trace" => (seen.ours, seen.administers) = (true, true),
+                "te" => seen.trailers |= names(value.as_bytes(), b"trailers"),
+                "content-type" => seen.form |= value.as_bytes().starts_with(b"application/x-www-form-urlencoded"),
+                "x-goog-api-key" | "x-api-key" => seen.credential(value.as_bytes()),
+                "authorization" => seen.credential(bearer(value.as_bytes()).unwrap_or_default()),
+                "x-keypool-wait" => (seen.ours, seen.wait) = (true, Some(value)),
+                name => seen.ours |= is_ours(name),
+            }
+        }
+        seen
+    }
+
+    /// What may be the token: values of `x-goog-api-key`, `x-api-key` and `Authorization: Bearer`. An authorization
+    /// of another scheme is an empty one.
+    pub(in crate::gateway) fn credentials(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.credentials.into_iter().flatten()
+    }
+
+    fn credential(&mut self, value: &'a [u8]) {
+        if let Some(place) = self.credentials.iter_mut().find(|place| place.is_none()) {
+            *place = Some(value);
+        }
+    }
+}
+
+/// Whether a header is for the gateway, and nobody behind it: its own, and what belongs to an upgrade that it does not make.
+pub(in crate::gateway) fn is_ours(name: &str) -> bool {
+    name.starts_with("x-keypool-") || name == "http2-settings"
+}
+
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
+
+/// Whether one of a list is this.
+fn names(value: &[u8], this: &[u8]) -> bool {
+    value.split(|&byte| byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(this))
+}

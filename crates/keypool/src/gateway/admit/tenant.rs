@@ -1,0 +1,279 @@
+//! Who asks: somebody with the gateway's one token, or one of several tenants with tokens, rights and limits of their own.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use http::{StatusCode, request::Parts};
+use subtle::ConstantTimeEq;
+use tokio::sync::watch;
+use tower_keypool::WaitingRoom;
+
+use super::{
+    capability::hash_of,
+    headers::Seen,
+    token::{Token, in_query},
+};
+use crate::gateway::{dialect::Refusal, model_names};
+
+/// Whoever has the gateway's one token.
+pub const DEFAULT: &str = "default";
+
+/// What a tenant is and may.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// What it is called: what belongs to it is kept under this name.
+    pub name: String,
+    /// The SHA-256 of its token, in hexadecimal.
+    pub token_hash: String,
+    /// The models that it may ask; one that ends with `*` stands for all that begin so. Empty: all.
+    pub models: Vec<String>,
+    /// How much of what it may use in which time.
+    pub limits: TenantLimits,
+    /// When its token ends, in Unix milliseconds.
+    pub expires: Option<i64>,
+}
+
+/// How much a tenant may use. Minutes and days are the clock's, days those of UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TenantLimits {
+    /// Requests a minute.
+    pub rpm: Option<u64>,
+    /// Tokens a minute, of prompts and answers.
+    pub tpm: Option<u64>,
+    /// Requests a day.
+    pub rpd: Option<u64>,
+    /// Tokens a day, of prompts and answers.
+    pub tpd: Option<u64>,
+}
+
+impl TenantLimits {
+    /// Whether what answers cost matters.
+    pub fn counts_tokens(&self) -> bool {
+        self.tpm.is_some() || self.tpd.is_some()
+    }
+}
+
+/// Somebody who was let in.
+#[derive(Debug)]
+pub struct Tenant {
+    name: Arc<str>,
+    grant: Grant,
+    /// Closed once it may nothing any more.
+    gone: watch::Sender<bool>,
+    /// Where its requests wait for a key.
+    room: Arc<WaitingRoom>,
+}
+
+impl Tenant {
+    /// With these rights.
+    pub fn of(grant: Grant) -> Self {
+        Self { name: grant.name.as_str().into(), grant, gone: watch::Sender::new(false), room: Arc::default() }
+    }
+
+    /// Where its requests wait for a key, with room for so many.
+    pub(in crate::gateway) fn room(&self, most: usize) -> Arc<WaitingRoom> {
+        self.room.resize(most);
+        Arc::clone(&self.room)
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// What it is and may.
+    pub fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// Whether it is whoever has the gateway's one token.
+    pub fn is_default(&self) -> bool {
+        &*self.name == DEFAULT
+    }
+
+    /// Whether it may ask some models only.
+    pub fn is_restricted(&self) -> bool {
+        !self.grant.models.is_empty()
+    }
+
+    /// Whether it may ask this model, named with or without `models/`.
+    pub fn may_use(&self, model: &str) -> bool {
+        let model = model.strip_prefix("models/").unwrap_or(model);
+        !self.is_restricted() || model_names::is_among(&self.grant.models, model)
+    }
+
+    fn has_ended(&self, now: i64) -> bool {
+        self.grant.expires.is_some_and(|ends| now >= ends)
+    }
+
+    /// Until it may nothing any more, but for its token's end by time.
+    pub(in crate::gateway) fn gone(&self) -> watch::Receiver<bool> {
+        self.gone.subscribe()
+    }
+}
+
+/// All tenants, but for the one with the gateway's one token.
+#[derive(Debug)]
+pub struct Tenants {
+    default: Arc<Tenant>,
+    lists: RwLock<[List; 2]>,
+}
+
+type List = HashMap<String, Arc<Tenant>>;
+
+/// Where a list of tenants comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// The configuration: it wins.
+    Configuration,
+    /// The database.
+    Commands,
+}
+
+const WRONG: Refusal = Refusal::new(
+    StatusCode::UNAUTHORIZED,
+    "API key not valid. This gateway takes its own tokens, not a provider's keys: pass one that it has given out, and \
+     that was not revoked and has not ended.",
+);
+pub(in crate::gateway) const MODEL: Refusal = Refusal::new(StatusCode::FORBIDDEN, NOT_THIS_MODEL);
+/// What is said of it.
+pub(in crate::gateway) const NOT_THIS_MODEL: &str = "this token may not be used for the model that the request names";
+
+impl Default for Tenants {
+    fn default() -> Self {
+        let grant = Grant { name: DEFAULT.to_owned(), ..Grant::default() };
+        Self { default: Arc::new(Tenant::of(grant)), lists: RwLock::default() }
+    }
+}
+
+impl Tenants {
+    /// These are the tenants of a kind from now on. Who is not among them any more is gone at once.
+    pub fn set(&self, from: From, grants: Vec<Grant>) {
+        let mut lists = self.lists.write().unwrap_or_else(PoisonError::into_inner);
+        let list = &mut lists[from as usize];
+        let mut before = std::mem::take(list);
+        for grant in grants {
+            let hash = grant.token_hash.to_ascii_lowercase();
+            let tenant = match before.remove(&hash) {
+                Some(same) if same.grant == grant => same,
+                Some(changed) => {
+                    changed.gone.send_replace(true);
+                    Arc::new(Tenant::of(grant))
+                }
+                None => Arc::new(Tenant::of(grant)),
+            };
+            list.insert(hash, tenant);
+        }
+        for gone in before.into_values() {
+            gone.gone.send_replace(true);
+        }
+    }
+
+    /// Whether there is none but the one with the gateway's own token.
+    pub fn is_alone(&self) -> bool {
+        self.lists.read().unwrap_or_else(PoisonError::into_inner).iter().all(HashMap::is_empty)
+    }
+
+    /// A tenant by its name, where it may do anything still.
+    pub(in crate::gateway) fn named(&self, name: &str, now: i64) -> Option<Arc<Tenant>> {
+        if name == DEFAULT {
+            return Some(Arc::clone(&self.default));
+        }
+        let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lists.iter().flat_map(HashMap::values);
+        all.find(|tenant| &*tenant.name == name && !tenant.has_ended(now)).cloned()
+    }
+
+    /// Who sent a request.
+    ///
+    /// # Errors
+    /// 401, for a wrong token and for none.
+    pub(in crate::gateway) fn who(
+        &self,
+        token: &Token,
+        head: &Parts,
+        seen: &Seen<'_>,
+        now: i64,
+    ) -> Result<Arc<Tenant>, Refusal> {
+        let refusal = match token.check(head, seen) {
+            Ok(()) => return Ok(Arc::clone(&self.default)),
+            Err(refusal) => refusal,
+        };
+        if self.is_alone() {
+            return Err(refusal);
+        }
+        let query = head.uri.query().unwrap_or_default();
+        let sent = seen.credentials().map(std::borrow::Cow::Borrowed).chain(in_query(query));
+        let mut any = false;
+        for credential in sent.take(MOST_TRIED) {
+            any = true;
+            if let Some(tenant) = self.with_token(&credential, now) {
+                return Ok(tenant);
+            }
+        }
+        Err(if any { WRONG } else { refusal })
+    }
+
+    fn with_token(&self, token: &[u8], now: i64) -> Option<Arc<Tenant>> {
+        let hash = hash_of(token);
+        let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
+        // Where it is looked for depends on the hash alone, which nobody chooses byte by byte.
+        let (kept, found) = lists.iter().find_map(|list| list.get_key_value(&hash))?;
+        let same: bool = kept.as_bytes().ct_eq(hash.as_bytes()).into();
+        (same && !found.has_ended(now)).then(|| Arc::clone(found))
+    }
+}
+
+/// Credentials of one request that are tried.
+const MOST_TRIED: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn grant(name: &str, token: &str) -> Grant {
+        Grant { name: name.to_owned(), token_hash: hash_of(token.as_bytes()), ..Grant::default() }
+    }
+
+    fn who(tenants: &Tenants, sent: &str, now: i64) -> Result<String, StatusCode> {
+        let head = Request::get("/v1").header("x-goog-api-key", sent).body(()).unwrap().into_parts().0;
+        let found = tenants.who(&Token::new("the-token"), &head, &Seen::of(&head.headers), now);
+        found.map(|tenant| tenant.name().to_string()).map_err(Refusal::status)
+    }
+
+    #[test]
+    fn a_token_says_who_asks_until_it_ends_or_is_revoked() {
+        let tenants = Tenants::default();
+        assert!(tenants.is_alone());
+        assert_eq!(who(&tenants, "the-token", 0).unwrap(), DEFAULT);
+        let ending = Grant { expires: Some(100), ..grant("b", "token-b") };
+        tenants.set(From::Commands, vec![grant("a", "token-a"), ending.clone()]);
+        assert_eq!(who(&tenants, "token-a", 0).unwrap(), "a");
+        assert_eq!(who(&tenants, "token-b", 99).unwrap(), "b");
+        assert_eq!(who(&tenants, "token-b", 100).unwrap_err(), 401);
+        assert_eq!(who(&tenants, "token-c", 0).unwrap_err(), 401);
+        assert_eq!(who(&tenants, &hash_of(b"token-a"), 0).unwrap_err(), 401, "a hash is no token");
+        assert_eq!(who(&tenants, "the-token", 0).unwrap(), DEFAULT);
+        let a = tenants.named("a", 0).unwrap();
+        let gone = a.gone();
+        tenants.set(From::Commands, vec![ending]);
+        assert!(*gone.borrow());
+        assert_eq!(who(&tenants, "token-a", 0).unwrap_err(), 401);
+        assert!(tenants.named("a", 0).is_none() && tenants.named("b", 0).is_some());
+    }
+
+    #[test]
+    fn models_are_named_or_begin_so() {
+        let restricted = Tenant::of(Grant { models: vec!["gemini-2.5-*".into(), "x".into()], ..Grant::default() });
+        for (model, may) in
+            [("gemini-2.5-flash", true), ("models/gemini-2.5-pro", true), ("x", true), ("xy", false), ("", false)]
+        {
+            assert_eq!(restricted.may_use(model), may, "{model}");
+        }
+        assert!(Tenant::of(Grant::default()).may_use("anything"));
+    }
+}

@@ -1,0 +1,114 @@
+//! Bodies on their way to the client.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use tower_keypool::BoxError;
+
+use super::{head, translated_stream::Telling};
+use crate::{admin::AdminBody, gateway::forward::resource::Overheard};
+
+pin_project_lite::pin_project! {
+    /// What the client gets.
+    #[derive(Debug)]
+    pub struct Said<B> {
+        #[pin]
+        inner: Inner<B>,
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[project = Projected]
+    #[derive(Debug)]
+    enum Inner<B> {
+        // Of this gateway's own making.
+        Ours { body: Full<Bytes> },
+        // The provider's, as it comes.
+        Theirs { #[pin] body: B },
+        // The provider's, listened to as it goes.
+        Heard { body: Box<Overheard<B>> },
+        // For an administrator.
+        Administered { body: AdminBody },
+        // The provider's, in the client's dialect; behind a pointer, since most answers are not.
+        Told { body: Pin<Box<Telling<B>>> },
+    }
+}
+
+/// A provider's answer as it goes to the client: without the headers that are not his.
+pub(in crate::gateway) fn passed_on<B>(mut response: Response<B>) -> Response<Said<B>> {
+    head::tidy_response(&mut response);
+    response.map(Said::theirs)
+}
+
+impl<B> Said<B> {
+    /// The provider's, as it comes.
+    pub(in crate::gateway) fn theirs(body: B) -> Self {
+        Self { inner: Inner::Theirs { body } }
+    }
+
+    /// For an administrator.
+    pub(in crate::gateway) fn administered(body: AdminBody) -> Self {
+        Self { inner: Inner::Administered { body } }
+    }
+
+    /// The provider's, listened to as it goes.
+    pub(in crate::gateway) fn heard(body: Overheard<B>) -> Self {
+        Self { inner: Inner::Heard { body: Box::new(body) } }
+    }
+
+    /// The provider's, in the client's dialect.
+    pub(in crate::gateway) fn told(body: Telling<B>) -> Self {
+        Self { inner: Inner::Told { body: Box::pin(body) } }
+    }
+}
+
+impl<B> From<Full<Bytes>> for Said<B> {
+    fn from(body: Full<Bytes>) -> Self {
+        Self { inner: Inner::Ours { body } }
+    }
+}
+
+impl<B> Body for Said<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.project().inner.project() {
+            Projected::Ours { body } => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Projected::Administered { body } => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Projected::Theirs { body } => body.poll_frame(cx).map_err(Into::into),
+            Projected::Heard { body } => Pin::new(body).poll_frame(cx),
+            Projected::Told { body } => Poll::Ready(ready!(body.as_mut().poll_frame(cx)).map(Ok)),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.inner {
+            Inner::Ours { body } => body.is_end_stream(),
+            Inner::Administered { body } => body.is_end_stream(),
+            Inner::Theirs { body } => body.is_end_stream(),
+            Inner::Heard { body } => body.is_end_stream(),
+            Inner::Told { .. } => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Ours { body } => body.size_hint(),
+            Inner::Administered { body } => body.size_hint(),
+            Inner::Theirs { body } => body.size_hint(),
+            Inner::Heard { body } => body.size_hint(),
+            Inner::Told { .. } => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What goes over the stack, and with which demand: how long it may wait and beside whom ([`wishes`], [`affinity`]), with
+//! the key of whoever has what it names ([`resource`], [`upload`]).
+
+pub(in crate::gateway) mod affinity;
+pub(in crate::gateway) mod catalogue;
+pub(in crate::gateway) mod head;
+pub mod resource;
+pub(in crate::gateway) mod send;
+pub(in crate::gateway) mod upload;
+pub(in crate::gateway) mod wishes;

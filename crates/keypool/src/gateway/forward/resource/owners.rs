@@ -1,0 +1,57 @@
+//! One key of each owner, to ask each for what it has.
+
+use std::collections::HashSet;
+
+use tower_keypool::{Affinity, KeyPool, KeyState};
+
+use super::Resources;
+use crate::gateway::admit::capability::hash_of;
+
+/// An owner that may be asked.
+#[derive(Clone, Debug)]
+pub(in crate::gateway) struct Holder {
+    /// What it is called where that must not be told.
+    pub(super) tag: String,
+    /// What leads to its keys; `None`: there are no others.
+    pub(in crate::gateway) way: Option<Affinity>,
+}
+
+impl Holder {
+    /// Whoever this leads to.
+    pub(super) fn to(way: Affinity) -> Self {
+        let name = match &way {
+            Affinity::MustOwner(owner) => owner.to_string(),
+            Affinity::MustKey(key) => key.to_string(),
+            _ => String::new(),
+        };
+        let mut tag = hash_of(name.as_bytes());
+        tag.truncate(16);
+        Self { tag, way: Some(way) }
+    }
+}
+
+/// Every owner that is not switched off, in an order that stays.
+pub(in crate::gateway) async fn of_pool(pool: &KeyPool) -> Vec<Holder> {
+    let pool = pool.clone();
+    let snapshot = tokio::task::spawn_blocking(move || pool.snapshot_in_pieces(usize::MAX)).await;
+    let mut seen = HashSet::new();
+    let mut all = Vec::new();
+    for key in snapshot.map(|snapshot| snapshot.keys).unwrap_or_default() {
+        if key.state == KeyState::Disabled || key.owner.as_ref().is_some_and(|owner| !seen.insert(owner.clone())) {
+            continue;
+        }
+        all.push(Holder::to(key.owner.map_or_else(|| Affinity::MustKey(key.id), Affinity::MustOwner)));
+    }
+    all.sort_unstable_by(|one, other| one.tag.cmp(&other.tag));
+    all
+}
+
+impl Resources {
+    /// Every owner that may be asked.
+    pub(in crate::gateway) async fn holders(&self) -> Vec<Holder> {
+        match &self.0.pool {
+            Some(pool) => of_pool(pool).await,
+            None => vec![Holder { tag: String::new(), way: None }],
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Where a request goes that may name what belongs to somebody, once its body was read for that.
+
+use std::{collections::VecDeque, io::Read as _};
+
+use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
+use http_body::{Body as _, Frame};
+use http_body_util::BodyExt as _;
+use tower_keypool::{Affinity, Demand, KeyId, ServedBy};
+
+use super::{
+    Coming, NOT_HERE, Resources, learned,
+    mentioned::{self, Behind},
+    named::Subject,
+};
+use crate::{
+    gateway::{
+        admit::tenant::{MODEL, Tenant},
+        connection::pace::Arriving,
+        dialect::Refusal,
+        forward::affinity,
+    },
+    outgoing::{Broken, Gathered, Outgoing, Watch},
+};
+
+/// So much of a body is read before it is known where it goes. What comes behind goes on as it comes, and must name
+/// nothing.
+const READ: usize = 8 << 20;
+/// A body of a length that is known and no more than this is read in any case: most of it comes with its head.
+const SHORT: u64 = 64 << 10;
+/// So much of a body that may name something, and of a compressed one when it is inflated.
+const WHOLE: usize = 64 << 20;
+
+const UNREADABLE: Refusal =
+    Refusal::new(StatusCode::BAD_REQUEST, "the body is no JSON, and may name a file or the like: send it as JSON");
+const ENCODED: Refusal = Refusal::new(
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    "the body is in an encoding that is not read here: send it as it is, or in gzip",
+);
+const BINARY: Refusal =
+    Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "where several tenants ask, bodies are JSON: send it as JSON");
+const LARGE: Refusal = Refusal::new(
+    StatusCode::PAYLOAD_TOO_LARGE,
+    "a body that may name a file or the like, or that is compressed, may be no larger than 64 MiB",
+);
+const BROKE_OFF: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "the request's body broke off");
+pub(in crate::gateway) const LATE: Refusal = Refusal::new(
+    StatusCode::BAD_REQUEST,
+    "the body names a file or the like behind its first 8 MiB: name it before what is large",
+);
+
+/// What a request is about, and what its answer is listened to for.
+#[derive(Debug)]
+pub(in crate::gateway) struct Sought {
+    pub(in crate::gateway) target: Target,
+    pub(in crate::gateway) body: Outgoing,
+    pub(in crate::gateway) broken: Broken,
+}
+
+/// What a request is about.
+#[derive(Debug)]
+pub(in crate::gateway) enum Target {
+    /// It goes on; nothing in its answer is new.
+    Call,
+    /// It goes on; what its answer names is the caller's.
+    Making(Listening),
+    /// It asks for models.
+    Models { version: String, name: Option<String> },
+    /// It asks for all that is the caller's of a collection.
+    List(String),
+}
+
+/// What an answer is listened to for.
+#[derive(Debug)]
+pub(in crate::gateway) struct Listening {
+    resources: Resources,
+    /// What ids in it are ids of.
+    pub(super) collection: Option<String>,
+    /// What is gone when it is a good one.
+    deletes: Option<String>,
+}
+
+impl Listening {
+    /// What an answer names is the caller's.
+    pub(in crate::gateway) fn to(resources: &Resources) -> Self {
+        Self { resources: resources.clone(), collection: None, deletes: None }
+    }
+
+    /// What the answer names is the tenant's.
+    pub(super) async fn hear(&self, names: Vec<String>, tenant: &Tenant, key: &KeyId) {
+        self.resources.learn(names, tenant.name(), key).await;
+    }
+
+    /// The names in a piece of JSON.
+    pub(super) fn names_in(&self, text: &[u8]) -> Vec<String> {
+        learned::names_in(text, self.collection.as_deref())
+    }
+
+    /// A good answer came.
+    pub(in crate::gateway) async fn good(&self) {
+        if let Some(name) = &self.deletes {
+            self.resources.forget(name).await;
+        }
+    }
+
+    /// The key that an answer came over.
+    pub(super) fn key_of(served_by: Option<&ServedBy>) -> Option<KeyId> {
+        served_by.and_then(ServedBy::key).cloned()
+    }
+}
+
+/// Finds out where a request goes, and notes it in its head. `alone`: there is no other tenant. `resolve` is asked for
+/// names that nobody knows.
+///
+/// # Errors
+/// 404 where it names what is not the tenant's, 400 where that cannot be told.
+pub(in crate::gateway) async fn seek(
+    resources: &Resources,
+    (tenant, alone): (&Tenant, bool),
+    parts: &mut Parts,
+    body: Coming,
+    resolve: impl AsyncFnOnce(&[String]) -> Result<Option<Affinity>, Refusal>,
+) -> Result<Sought, Refusal> {
+    let subject = Subject::of(parts);
+    if tenant.is_restricted() && model_of(parts.uri.path()).is_some_and(|model| !tenant.may_use(&model)) {
+        return Err(MODEL);
+    }
+    let mut names = Vec::new();
+    let uploads = parts.uri.path().starts_with("/upload/") && subject != Subject::Call;
+    if !alone {
+        // What cannot be read here may name what is another's.
+        if subject == Subject::Elsewhere {
+            return Err(NOT_HERE);
+        }
+        if !uploads && is_binary(parts) {
+            return Err(BINARY);
+        }
+    }
+    // Bytes of a file name nothing, whatever stands in them.
+    let goes_on = uploads
+        || body.rest.is_end_stream()
+        || is_known_to_name_nothing(parts)
+        || (is_long(&body.rest) && !tenant.is_restricted() && !resources.is_used().await);
+    let (body, broken) = if goes_on && body.first.is_none() {
+        (Outgoing::Came(body.rest), Broken::default())
+    } else {
+        gather(parts, body, tenant, &mut names).await?
+    };
+    affinity::follow(parts, &body);
+    let (collection, deletes) = match &subject {
+        Subject::Named(name) => {
+            names.push(name.clone());
+            let collection = name.rsplit_once('/').map(|(collection, _)| collection.to_owned());
+            (collection, (parts.method == Method::DELETE && is_all_of(parts, name)).then(|| name.clone()))
+        }
+        Subject::Other => {
+            let last = parts.uri.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+            let compatible = parts.uri.path().contains("/openai/");
+            (Some(if compatible { format!("openai/{last}") } else { last.to_owned() }), None)
+        }
+        _ => (None, None),
+    };
+    if !names.is_empty() {
+        names.sort_unstable();
+        names.dedup();
+        let way = match resources.way_to(&names, tenant).await? {
+            Some(way) => way,
+            None => resolve(&names).await?.ok_or(NOT_HERE)?,
+        };
+        let demand = parts.extensions.remove::<Demand>().unwrap_or_default();
+        parts.extensions.insert(demand.affinity(way).of_resource());
+    }
+    let target = match subject {
+        Subject::Models { version, name } if parts.method == Method::GET => Target::Models { version, name },
+        Subject::List(collection) if parts.method == Method::GET => Target::List(collection),
+        Subject::Call if !makes(parts) => Target::Call,
+        _ => {
+            // What is listened to must be readable.
+            parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            Target::Making(Listening { resources: resources.clone(), collection, deletes })
+        }
+    };
+    Ok(Sought { target, body, broken })
+}
+
+/// Whether a call of a model makes something that lasts.
+fn makes(parts: &Parts) -> bool {
+    let path = parts.uri.path();
+    ["LongRunning", "atchGenerateContent", "syncBatch", "reateTunedModel", "/openai/"]
+        .iter()
+        .any(|word| path.contains(word))
+}
+
+/// The model that a path names for a call.
+fn model_of(path: &str) -> Option<String> {
+    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+    let mut segments = path.split('/');
+    let collection = segments.by_ref().find(|segment| matches!(*segment, "models" | "tunedModels"))?;
+    let name = segments.next()?.split_once(':')?.0;
+    Some(if collection == "models" { name.to_owned() } else { format!("{collection}/{name}") })
+}
+
+/// Whether a path names the thing itself, not something below it.
+fn is_all_of(parts: &Parts, name: &str) -> bool {
+    parts.uri.path().trim_end_matches('/').ends_with(name)
+}
+
+/// Whether a body is in another form than JSON.
+fn is_binary(parts: &Parts) -> bool {
+    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.to_ascii_lowercase();
+    ["proto", "grpc", "multipart"].iter().any(|form| kind.contains(form))
+}
+
+/// Whether a body takes a while to come, or may.
+pub(super) fn is_long(body: &Arriving) -> bool {
+    body.size_hint().exact().is_none_or(|length| length > SHORT)
+}
+
+fn is_known_to_name_nothing(parts: &Parts) -> bool {
+    matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// Reads a body as far as it must be, and the names in it.
+async fn gather(
+    parts: &Parts,
+    Coming { mut first, rest: mut body }: Coming,
+    tenant: &Tenant,
+    names: &mut Vec<String>,
+) -> Result<(Outgoing, Broken), Refusal> {
+    let encoded = parts.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
+    let mut frames: VecDeque<Frame<Bytes>> = VecDeque::new();
+    let (mut behind, mut length) = (Behind::default(), 0);
+    // What is encoded shows nothing before it is whole; and who may not ask every model is asked which it is.
+    let mut may_name = encoded || tenant.is_restricted();
+    loop {
+        let frame = match first.take() {
+            Some(frame) => *frame,
+            None => match body.frame().await {
+                Some(frame) => frame.map_err(|_| BROKE_OFF)?,
+                None => break,
+            },
+        };
+        let last = body.is_end_stream();
+        if let Some(data) = frame.data_ref() {
+            // Most bodies come in one piece, of which nothing is kept for a next one.
+            let passes = if last && length == 0 { !mentioned::may_name(data) } else { behind.passes(data) };
+            length += data.len();
+            may_name = may_name || !passes;
+        }
+        frames.push_back(frame);
+        if last || (!may_name && length > READ) {
+            break;
+        }
+        if length > WHOLE {
+            return Err(LARGE);
+        }
+    }
+    if may_name {
+        let compatible = parts.uri.path().contains("/openai/");
+        let text = text_of(parts, &frames)?;
+        if text.is_empty() {
+            return Ok((
+                Outgoing::Gathered(Box::new(Gathered { frames, rest: None, broken: Broken::default() })),
+                Broken::default(),
+            ));
+        }
+        names.extend(mentioned::names_in(&text, compatible).map_err(|_| UNREADABLE)?);
+        if tenant.is_restricted() {
+            let models = mentioned::models_in(&text).map_err(|_| UNREADABLE)?;
+            if models.iter().any(|model| !tenant.may_use(model)) {
+                return Err(MODEL);
+            }
+        }
+    }
+    let broken = Broken::default();
+    let rest = (!body.is_end_stream()).then(|| (body, Box::new(behind) as Box<dyn Watch>));
+    Ok((Outgoing::Gathered(Box::new(Gathered { frames, rest, broken: broken.clone() })), broken))
+}
+
+/// What stands in a body.
+fn text_of(parts: &Parts, frames: &VecDeque<Frame<Bytes>>) -> Result<Bytes, Refusal> {
+    let pieces = || frames.iter().filter_map(Frame::data_ref);
+    let text = match (pieces().count(), pieces().next()) {
+        (0, _) | (_, None) => return Ok(Bytes::new()),
+        (1, Some(piece)) => piece.clone(),
+        _ => pieces()
+            .fold(Vec::new(), |mut text, piece| {
+                text.extend_from_slice(piece);
+                text
+            })
+            .into(),
+    };
+    match parts.headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+        None | Some(b"identity" | b"") => Ok(text),
+        Some(b"gzip" | b"x-gzip") => {
+            let mut plain = Vec::new();
+            let read = MultiGzDecoder::new(&*text).take(WHOLE as u64 + 1).read_to_end(&mut plain);
+            if read.is_err() || plain.len() > WHOLE { Err(ENCODED) } else { Ok(plain.into()) }
+        }
+        Some(_) => Err(ENCODED),
+    }
+}

@@ -1,0 +1,51 @@
+//! Requests over a stack: a client's as they are, and this gateway's own.
+
+use std::future::poll_fn;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
+use http_body::Body;
+use http_body_util::{BodyExt, Limited};
+use tower::Service;
+use tower_keypool::{Affinity, BoxError, Demand, Error};
+
+use crate::outgoing::Outgoing;
+
+/// An answer is read to here.
+const READ: usize = 16 << 20;
+
+/// Asks for what stands at a path and query, over the keys that `way` leads to.
+///
+/// # Errors
+/// Where no key could ask, or the answer broke off.
+pub(in crate::gateway) async fn get<S, B>(
+    mut stack: S,
+    target: &str,
+    way: Option<Affinity>,
+) -> Result<Response<Bytes>, BoxError>
+where
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let mut request = Request::get(target).body(Outgoing::written(Vec::new()))?;
+    request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let demand = Demand::any_model().of_resource();
+    request.extensions_mut().insert(way.map_or_else(|| demand.clone(), |way| demand.clone().affinity(way)));
+    poll_fn(|cx| stack.poll_ready(cx)).await?;
+    let (head, body) = stack.call(request).await?.into_parts();
+    if head.status.is_informational() {
+        return Err("the provider switched protocols, and nobody had asked it to".into());
+    }
+    let body = Limited::new(body, READ).collect().await?.to_bytes();
+    Ok(Response::from_parts(head, body))
+}
+
+/// Through a stack, as it is.
+pub(in crate::gateway) async fn pass<S, B>(mut stack: S, request: Request<Outgoing>) -> Result<Response<B>, Error>
+where
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error>,
+{
+    poll_fn(|cx| stack.poll_ready(cx)).await?;
+    stack.call(request).await
+}

@@ -1,0 +1,127 @@
+//! Whether a request is let in: who asks, and whether its tenant has something left.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Response, request::Parts};
+use http_body_util::Full;
+use tower_keypool::Meter;
+
+use crate::{
+    database::used::Use,
+    gateway::{
+        Gateway, Setup,
+        admit::{
+            account::Account,
+            budget::NotNow,
+            guard::Local,
+            headers::Seen,
+            tenant::{Tenant, TenantLimits},
+        },
+        dialect::{Dialect, Refusal},
+        forward::upload::{self, Passage},
+        unix_time::unix_ms,
+    },
+    status::{Afterwards, Visit},
+};
+
+impl<S> Gateway<S> {
+    /// Who asks, and whether the request belongs to an upload.
+    pub(super) async fn admit(
+        &self,
+        setup: &Setup<S>,
+        parts: &Parts,
+        seen: &Seen<'_>,
+        local: &Local,
+    ) -> Result<(Arc<Tenant>, Passage), Refusal> {
+        let host = setup.guard.check(parts, seen, local)?;
+        if let Some(id) = upload::id_of(parts) {
+            return Box::pin(self.chunk(setup, id, parts, seen)).await;
+        }
+        let tenant = match self.tenants.who(&setup.token, parts, seen, 0) {
+            // Whoever has the one token has it for good: nobody need know the time.
+            Ok(tenant) if tenant.grant().expires.is_none() => tenant,
+            Ok(_) => self.tenants.who(&setup.token, parts, seen, unix_ms(&self.clock))?,
+            Err(refusal) => return Err(refusal),
+        };
+        Ok((tenant, upload::opens(parts, host)))
+    }
+
+    /// The id of an upload is its own credential: clients send none with the chunks.
+    async fn chunk(
+        &self,
+        setup: &Setup<S>,
+        id: &str,
+        parts: &Parts,
+        seen: &Seen<'_>,
+    ) -> Result<(Arc<Tenant>, Passage), Refusal> {
+        let chunk = self.uploads.chunk(id, parts).await?;
+        let now = unix_ms(&self.clock);
+        let tenant = self.tenants.named(&chunk.tenant, now).ok_or(upload::GONE)?;
+        // Somebody else's token is none for it.
+        if self.tenants.who(&setup.token, parts, seen, now).is_ok_and(|who| who.name() != tenant.name()) {
+            return Err(upload::GONE);
+        }
+        Ok((tenant, Passage::Chunk(Box::new(chunk))))
+    }
+
+    /// Whether a tenant's limits let a request in; its answer's cost is booked when it has gone.
+    pub(super) async fn let_in(
+        &self,
+        tenant: &Arc<Tenant>,
+        visit: &mut Visit,
+        dialect: Dialect,
+        followed: Option<&Arc<Meter>>,
+    ) -> Result<Option<Arc<Meter>>, Response<Full<Bytes>>> {
+        let limited = tenant.grant().limits != TenantLimits::default();
+        // Who is alone, and whom nobody asks about, is not counted.
+        if !limited && followed.is_none() && tenant.is_default() {
+            return Ok(None);
+        }
+        if limited {
+            self.within_limits(tenant, dialect).await?;
+        }
+        let meter = followed.map_or_else(Arc::default, Arc::clone);
+        let told = Arc::clone(&meter);
+        let (budgets, used, tenant, clock) =
+            (self.budgets.clone(), self.used.clone(), Arc::clone(tenant), self.clock.clone());
+        visit.afterwards(Afterwards(Box::new(move |gone| {
+            let now = unix_ms(&clock);
+            budgets.spend(&tenant, told.tokens(), now);
+            let (input_tokens, output_tokens) = told.parts().unwrap_or_default();
+            let cost = Use { requests: 1, failed: u64::from(!gone.good), input_tokens, output_tokens };
+            used.book(tenant.name(), gone.model.as_deref().unwrap_or_default(), &cost, now);
+        })));
+        Ok(Some(meter))
+    }
+
+    /// Where a socket of this tenant's is booked.
+    ///
+    /// # Errors
+    /// The answer where its limits let no more in.
+    pub(super) async fn account(
+        &self,
+        tenant: &Arc<Tenant>,
+        dialect: Dialect,
+    ) -> Result<Account, Response<Full<Bytes>>> {
+        let limited = tenant.grant().limits != TenantLimits::default();
+        if !limited && tenant.is_default() {
+            return Ok(Account::nobodys());
+        }
+        if limited {
+            self.within_limits(tenant, dialect).await?;
+        }
+        Ok(Account::of(Arc::clone(tenant), self.budgets.clone(), self.used.clone(), self.clock.clone()))
+    }
+
+    async fn within_limits(&self, tenant: &Arc<Tenant>, dialect: Dialect) -> Result<(), Response<Full<Bytes>>> {
+        match Box::pin(self.budgets.admit(tenant, unix_ms(&self.clock))).await {
+            Ok(()) => Ok(()),
+            Err(NotNow::Spent(spent)) => Err(spent.answer(dialect)),
+            Err(NotNow::Unknown(error)) => {
+                tracing::warn!("what a tenant used cannot be counted: {error}");
+                Err(dialect.answer(Refusal::UNREACHABLE))
+            }
+        }
+    }
+}

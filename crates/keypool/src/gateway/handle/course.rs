@@ -1,0 +1,231 @@
+//! Which course a request takes that was let in: over the stack, to whoever has what it names; or an answer of the
+//! gateway's own, for what all owners have together.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header, request::Parts};
+use http_body::Body;
+use http_body_util::Full;
+use tower::Service;
+use tower_keypool::{Affinity, BoxError, Error, ServedBy};
+
+use crate::{
+    gateway::{
+        Gateway, Setup,
+        admit::tenant::{MODEL, Tenant},
+        answer::{body::Said, failure::failed, head},
+        connection::pace::Arriving,
+        dialect::{Dialect, Refusal},
+        forward::{
+            catalogue::Unheard,
+            resource::{self, Coming, Listening, Overheard, Sought, Target, Unknown, Unlisted},
+            send,
+            upload::{self, Chunk, Heading, Passage},
+        },
+    },
+    outgoing::{Broken, Outgoing},
+    status::Outcome,
+};
+
+/// A request of the gateway's own to all owners, at most.
+const OWNERS: usize = 64;
+
+/// What becomes of a request that was let in.
+pub(super) enum Course {
+    /// It goes over the stack.
+    On(OverStack),
+    /// It is answered already.
+    Done(Outcome, Response<Full<Bytes>>),
+}
+
+/// What goes over the stack, and what is done with its answer.
+pub(super) struct OverStack {
+    pub(super) body: Outgoing,
+    pub(super) listening: Option<Listening>,
+    pub(super) broken: Option<(Broken, Refusal)>,
+}
+
+impl Course {
+    /// Over the stack as it is.
+    pub(super) fn through(body: Outgoing) -> Self {
+        Self::On(OverStack { body, listening: None, broken: None })
+    }
+}
+
+impl<S> Gateway<S> {
+    /// A chunk's course.
+    pub(super) fn chunk_on(chunk: &Chunk, parts: &mut Parts, body: Arriving) -> Course {
+        chunk.direct(parts);
+        let broken = Broken::default();
+        let body = match chunk.most {
+            Some(most) => Outgoing::bounded(body, most, broken.clone()),
+            None => Outgoing::Came(body),
+        };
+        Course::On(OverStack { body, listening: None, broken: Some((broken, upload::LONGER)) })
+    }
+}
+
+impl<S, B> Gateway<S>
+where
+    S: Service<http::Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// Finds out what a request is about.
+    pub(super) async fn course(
+        &self,
+        setup: &Setup<S>,
+        tenant: &Arc<Tenant>,
+        parts: &mut Parts,
+        body: Coming,
+    ) -> Course {
+        let dialect = Dialect::Gemini;
+        let refused = |refusal: Refusal| Course::Done(Outcome::Refused, dialect.answer(refusal));
+        let stack = || setup.stack.clone();
+        // The head is worked on meanwhile.
+        let tried = (setup.unknown == Unknown::Try).then(|| parts.uri.path().to_owned());
+        let resolve = async |names: &[String]| match &tried {
+            None => Ok(None),
+            Some(path) => self.find(stack(), path, names, tenant).await,
+        };
+        let alone = self.tenants.is_alone();
+        let sought = resource::seek(&self.resources, (tenant, alone), parts, body, resolve).await;
+        let Sought { target, body, broken } = match sought {
+            Ok(sought) => sought,
+            Err(refusal) => return refused(refusal),
+        };
+        let mut way = OverStack { body, listening: None, broken: Some((broken, resource::LATE)) };
+        match target {
+            Target::Call => {}
+            Target::Making(listening) => way.listening = Some(listening),
+            Target::Models { version, name } => {
+                match self.models(setup, tenant, parts, (version, name.as_deref())).await {
+                    Some(done) => return done,
+                    // Asked in a way that is not known here, or for one that no list has.
+                    None if name.as_ref().is_some_and(|name| !tenant.may_use(name)) => return refused(MODEL),
+                    None if name.is_none() && tenant.is_restricted() => return refused(MODEL),
+                    None => {}
+                }
+            }
+            Target::List(collection) => {
+                if collection.starts_with("openai/") {
+                    // Another form of list, of which nobody here knows whose what is.
+                    return if alone { Course::On(way) } else { refused(resource::NOT_HERE) };
+                }
+                let listed = resource::list(&self.resources, stack(), (tenant, alone), parts, &collection).await;
+                return match listed {
+                    Ok(list) => Course::Done(Outcome::Answered, json(list)),
+                    Err(Unlisted::Refused(refusal)) => refused(refusal),
+                    Err(Unlisted::Answered(answer)) => Course::Done(Outcome::Answered, passed_on(answer)),
+                    Err(Unlisted::Failed(error)) => unanswered(&error, dialect),
+                };
+            }
+        }
+        Course::On(way)
+    }
+
+    /// The models of the pool, from the list that is at hand. `None`: it goes over the stack like any request.
+    async fn models(
+        &self,
+        setup: &Setup<S>,
+        tenant: &Tenant,
+        parts: &Parts,
+        (version, name): (String, Option<&str>),
+    ) -> Option<Course> {
+        let resources = self.resources.clone();
+        let holders = async move { resources.holders().await };
+        let shelf = self.models.shelf(&version, setup.stack.clone(), holders, &self.clock).await;
+        let shelf = match shelf {
+            Ok(shelf) => shelf,
+            Err(Unheard::Nobody) => return None,
+            Err(Unheard::Answered(answer)) => return Some(Course::Done(Outcome::Answered, passed_on(answer))),
+            Err(Unheard::Failed(error)) => return Some(unanswered(&error, Dialect::Gemini)),
+        };
+        let found = match name {
+            Some(name) if parts.uri.query().is_none_or(|query| query.starts_with("key=")) => shelf.model(name, tenant),
+            Some(_) => None,
+            None => shelf.page(parts, tenant),
+        };
+        found.map(|found| Course::Done(Outcome::Answered, json(found)))
+    }
+
+    /// Asks each owner for names that nobody knows.
+    async fn find(&self, stack: S, path: &str, names: &[String], tenant: &Tenant) -> Result<Option<Affinity>, Refusal> {
+        let version = path.split('/').find(|part| part.starts_with('v') && part.len() > 1).unwrap_or("v1beta");
+        let missing = self.resources.unknown(names).await?;
+        for name in missing {
+            let target = format!("/{version}/{name}");
+            for holder in self.resources.holders().await.into_iter().take(OWNERS) {
+                let Ok(answer) = send::get(stack.clone(), &target, holder.way).await else { continue };
+                if answer.status().is_success() {
+                    let key = answer.extensions().get::<ServedBy>().and_then(ServedBy::key);
+                    if let Some(key) = key {
+                        self.resources.learn(vec![name.clone()], tenant.name(), key).await;
+                    }
+                    break;
+                }
+            }
+        }
+        self.resources.way_to(names, tenant).await
+    }
+
+    /// What the client gets of an answer that belongs to an upload, or that is listened to.
+    pub(super) async fn attend(
+        &self,
+        mut response: Response<B>,
+        tenant: Arc<Tenant>,
+        passage: &Passage,
+        listening: Option<Listening>,
+    ) -> Result<Response<Said<B>>, Refusal> {
+        let served_by = response.extensions().get::<ServedBy>().cloned();
+        match passage {
+            Passage::Other => {}
+            Passage::Chunk(chunk) => {
+                self.uploads.settle(chunk, response.headers()).await;
+            }
+            Passage::Open(handout) => {
+                let mut heading = Heading::of(&mut response, served_by.as_ref());
+                self.uploads.hand_out(handout, tenant.name(), &mut heading).await?;
+            }
+        }
+        head::tidy_response(&mut response);
+        let listening = match (listening, passage) {
+            // The last chunk's answer names the file.
+            (None, Passage::Chunk(_)) => Some(Listening::to(&self.resources)),
+            (listening, _) => listening,
+        };
+        let Some(listening) = listening.filter(|_| response.status().is_success()) else {
+            return Ok(response.map(Said::theirs));
+        };
+        listening.good().await;
+        Ok(Overheard::of(response, listening, tenant).map(Said::heard))
+    }
+}
+
+/// An answer of the gateway's own.
+fn json(text: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
+    response
+}
+
+/// A provider's answer to a request of the gateway's own.
+fn passed_on(mut answer: Response<Bytes>) -> Response<Full<Bytes>> {
+    head::tidy_response(&mut answer);
+    answer.headers_mut().remove(header::CONTENT_LENGTH);
+    answer.map(Full::from)
+}
+
+fn unanswered(error: &BoxError, dialect: Dialect) -> Course {
+    match error.downcast_ref::<Error>() {
+        Some(error) => {
+            let outcome = if error.is_exhausted() { Outcome::Exhausted } else { Outcome::Failed };
+            Course::Done(outcome, failed(error, dialect))
+        }
+        None => Course::Done(Outcome::Failed, dialect.answer(BROKEN_LIST)),
+    }
+}
+
+const BROKEN_LIST: Refusal = Refusal::new(StatusCode::BAD_GATEWAY, "the provider's list broke off");

@@ -1,0 +1,10 @@
+//! A request's walk: [`request`] takes it through the stages in their order; what belongs to one stage and needs the whole
+//! gateway stands beside it.
+
+mod administration;
+mod admission;
+mod course;
+pub(in crate::gateway) mod entrance;
+mod own_pages;
+mod request;
+mod socket;

@@ -1,0 +1,303 @@
+//! A request's way through the gateway: let in, told apart, sent over the stack, answered.
+
+use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, Uri, header};
+use http_body::Body;
+use tower::Service;
+use tower_keypool::{BoxError, Error, ServedBy};
+use tracing::Instrument;
+
+use super::{
+    course::{Course, OverStack},
+    entrance::Entrance,
+};
+use crate::{
+    gateway::{
+        Answer, Gateway,
+        admit::headers::Seen,
+        answer::{
+            body::{Said, passed_on},
+            exhausted::as_limited,
+            failure,
+        },
+        connection::pace::Arriving,
+        dialect::Dialect,
+        forward::{
+            affinity::{self, By, Numbers},
+            head::Tidy,
+            resource, send,
+            upload::Passage,
+            wishes::Wish,
+        },
+        live,
+        log::{line::RequestLine, span},
+        route::{
+            choice::{self, Chosen},
+            way::Way,
+        },
+        translate::{self, Translation, Translator},
+    },
+    outgoing::Outgoing,
+    status::{Counted, Outcome, Visit, class_of},
+};
+
+impl<S, B> Entrance<S>
+where
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// Answers a request. Every failure is an answer, too.
+    ///
+    /// # Errors
+    /// None: hyper asks for the form.
+    ///
+    /// Whatever most requests do not need lies behind a pointer: all that is inside of this future is copied whole on its
+    /// way to hyper.
+    pub async fn answer(self: Arc<Self>, request: Request<Arriving>) -> Result<Answer<B>, Infallible> {
+        let gateway = &*self.gateway;
+        let mut turn = self.turn();
+        let mut line = RequestLine::begin(&request, turn.setup.names, &gateway.traffic);
+        if let Some(admin) = gateway.administers(&self, request.uri().path()) {
+            let response = Box::pin(gateway.administer(admin, &self, &turn.setup, request)).await;
+            self.leave(turn);
+            let mut response = response.map(Said::administered);
+            line.of_page().end(&mut response, &gateway.traffic);
+            return Ok(response.map(Counted::uncounted));
+        }
+        let (mut parts, body) = request.into_parts();
+        live::right_slashes(&mut parts);
+        let (dialect, way) = (Dialect::of(&parts), Way::of(turn.setup.dialects, &parts));
+        body.speaks(dialect);
+        let before = match &way {
+            Way::Moved(target) => Some(std::mem::replace(&mut parts.uri, Uri::from(target.clone()))),
+            _ => None,
+        };
+        let seen = Seen::of(&parts.headers);
+        if let Some(own) = gateway.own(&parts, &seen, &self.local, self.door) {
+            let mut response = own.answer().await;
+            self.leave(turn);
+            line.of_page().end(&mut response, &gateway.traffic);
+            return Ok(response.map(|body| Counted::uncounted(Said::from(body))));
+        }
+        // Whoever stands beside is chosen by what the client asked for.
+        let moved = before.map(|before| std::mem::replace(&mut parts.uri, before));
+        let chosen = gateway.others.choose(turn.setup.dialects, (&parts.headers, &mut parts.uri), dialect, way);
+        let Chosen { dialect, mut way, home, named } = chosen;
+        if let (Way::Moved(_), Some(moved)) = (&way, moved) {
+            parts.uri = moved;
+        }
+        // As it is, whatever it is about.
+        let (mut other, mut home) = if way == Way::Through { (home, None) } else { (None, home) };
+        let mut visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), span::of(&parts));
+        let (tidy, socket) = (Tidy::after(&seen), seen.websocket && other.is_none());
+        let limited = turn.setup.waiting.as_limited.then_some(dialect);
+        let admitted = gateway.admit(&turn.setup, &parts, &seen, &self.local).await;
+        // Asked only of those who were let in: a stranger can neither try tokens here nor fill the throttle of them.
+        let surveyed = seen.administers && admitted.is_ok() && gateway.wants_trace(&parts, self.peer);
+        let wish = match &admitted {
+            Ok((tenant, _)) => {
+                let setup = &turn.setup;
+                Wish::of((&parts.headers, &seen), tenant, &setup.waiting, (&setup.nearness, &setup.token))
+            }
+            Err(_) => Ok(Wish::default()),
+        };
+        tidy.keep_ours(&mut parts);
+        if let Ok((tenant, _)) = &admitted {
+            line.of_tenant(tenant);
+            if gateway.trails.is_on() {
+                line.followed(gateway.trails.follow(&parts.method, parts.uri.path(), line.began(), surveyed));
+            }
+        }
+        if socket && admitted.as_ref().err().is_none_or(|refusal| refusal.status() == StatusCode::UNAUTHORIZED) {
+            let setup = Arc::clone(&turn.setup);
+            self.leave(turn);
+            let tenant = admitted.map(|(tenant, _)| tenant);
+            let (outcome, mut response) =
+                Box::pin(gateway.socket(&setup, (parts, self.place.clone()), tenant, dialect)).await;
+            line.end(&mut response, &gateway.traffic);
+            return Ok(counted(visit, outcome, limited, response));
+        }
+        if let Ok((tenant, _)) = &admitted
+            && !tenant.is_default()
+            && let Some(task) = other.as_ref().and_then(|other| choice::for_tenants(other.dialect, parts.uri.path()))
+        {
+            (home, way) = (other.take(), Way::Translated(dialect, task));
+        }
+        let admitted = match (admitted, &way) {
+            (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),
+            (Ok(_), Way::Mistaken(dialect)) => Err(dialect.mistaken()),
+            // Uploads are kept track of for the gateway's own provider alone.
+            (Ok((_, Passage::Open(_) | Passage::Chunk(_))), _) if other.is_some() => Err(dialect.nowhere()),
+            // What is made there is nobody's: it is for whoever has the one token.
+            (Ok((tenant, _)), _) if other.is_some() && !tenant.is_default() => Err(dialect.nowhere()),
+            (Ok(admitted), _) => match wish {
+                Ok(wish) => match gateway.let_in(&admitted.0, &mut visit, dialect, line.meter()).await {
+                    Ok(meter) => Ok((admitted, wish.metered(meter))),
+                    Err(response) => Err(response),
+                },
+                Err(refusal) => Err(dialect.answer(refusal)),
+            },
+            (Err(refusal), _) => Err(dialect.answer(refusal)),
+        };
+        let ((tenant, passage), wish) = match admitted {
+            Ok(admitted) => admitted,
+            Err(response) => {
+                self.leave(turn);
+                let mut response = response.map(Said::from);
+                line.end(&mut response, &gateway.traffic);
+                return Ok(counted(visit, Outcome::Refused, limited, response));
+            }
+        };
+        if let Some(other) = other {
+            self.leave(turn);
+            tidy.apply(&mut parts);
+            if let Some(demand) = wish.demand() {
+                parts.extensions.insert(demand);
+            }
+            let request = Request::from_parts(parts, Outgoing::Came(body));
+            let passing = send::pass(other.stack, request);
+            let answered = match visit.span().cloned() {
+                None => Box::pin(passing).await,
+                Some(span) => Box::pin(passing.instrument(span)).await,
+            };
+            let (outcome, mut response) = match failure::finish(answered, None, dialect) {
+                Ok(response) => (Outcome::Answered, passed_on(response)),
+                Err(failed) => (failed.0, failed.1.map(Said::from)),
+            };
+            line.end(&mut response, &gateway.traffic);
+            gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
+            return Ok(counted(visit, outcome, limited, response));
+        }
+        if let Way::Translated(dialect, task) = &way
+            && let Some(caller) = task.caller().or(dialect.caller())
+        {
+            let task = task.clone();
+            let numbers = Numbers::of(&turn.setup.nearness, &turn.setup.token, &tenant);
+            let translator = Translator {
+                stack: turn.stack.clone(),
+                caller,
+                strict: turn.setup.dialects.strict,
+                tenant,
+                wish,
+                numbers,
+                fetcher: turn.setup.dialects.fetches.then(|| gateway.fetcher.clone()),
+                clock: gateway.clock.clone(),
+                traffic: Arc::clone(&gateway.traffic),
+                dialect: *dialect,
+                own: turn.setup.dialects.own(),
+                others: gateway.others.all(),
+                home,
+                only: named,
+                nobodys: None,
+            };
+            self.leave(turn);
+            tidy.apply(&mut parts);
+            // Behind a pointer: the other requests need not carry room for it.
+            let translation: Translation<B> = Box::pin(translator.answer(task, parts, body));
+            let (outcome, mut response) = match visit.span().cloned() {
+                None => translation.await,
+                Some(span) => translation.instrument(span).await,
+            };
+            line.end(&mut response, &gateway.traffic);
+            return Ok(counted(visit, outcome, limited, response));
+        }
+        // Google's compatible endpoint has a shape of its own for what is wrong.
+        let compatible = matches!(way, Way::Moved(_)) && dialect == Dialect::OpenAi;
+        let compatible = compatible && turn.setup.dialects.provider == Dialect::Gemini;
+        tidy.apply(&mut parts);
+        if let Some(demand) = wish.demand() {
+            parts.extensions.insert(demand);
+        }
+        if turn.setup.nearness.by == By::Prompt && !wish.is_near() {
+            parts.extensions.insert(Numbers::of(&turn.setup.nearness, &turn.setup.token, &tenant));
+        }
+        let course = match &passage {
+            Passage::Chunk(chunk) => Gateway::<S>::chunk_on(chunk, &mut parts, body),
+            _ if turn.setup.dialects.provider != Dialect::Gemini => Course::through(Outgoing::Came(body)),
+            _ => match resource::at_once(&gateway.resources, (&tenant, gateway.tenants.is_alone()), &parts, body) {
+                Ok(body) => {
+                    affinity::follow(&mut parts, &body);
+                    Course::through(body)
+                }
+                Err(coming) => Box::pin(gateway.course(&turn.setup, &tenant, &mut parts, coming)).await,
+            },
+        };
+        let OverStack { body, listening, broken } = match course {
+            Course::On(way) => way,
+            Course::Done(outcome, response) => {
+                self.leave(turn);
+                let mut response = response.map(Said::from);
+                line.end(&mut response, &gateway.traffic);
+                return Ok(counted(visit, outcome, limited, response));
+            }
+        };
+        // As `oneshot` does, whose future would be moved once more.
+        let answered = match poll_fn(|cx| turn.stack.poll_ready(cx)).await {
+            Ok(()) => match visit.span().cloned() {
+                None => {
+                    let walk = pin!(turn.stack.call(Request::from_parts(parts, body)));
+                    self.leave(turn);
+                    walk.await
+                }
+                Some(span) => {
+                    let walk = span.in_scope(|| turn.stack.call(Request::from_parts(parts, body)));
+                    self.leave(turn);
+                    Box::pin(walk.instrument(span)).await
+                }
+            },
+            Err(error) => Err(error),
+        };
+        let (outcome, mut response) = match failure::finish(answered, broken.as_ref(), dialect) {
+            Ok(response) if listening.is_none() && matches!(passage, Passage::Other) => {
+                (Outcome::Answered, passed_on(response))
+            }
+            Ok(response) => match Box::pin(gateway.attend(response, tenant, &passage, listening)).await {
+                Ok(response) => (Outcome::Answered, response),
+                Err(refusal) => (Outcome::Failed, dialect.answer(refusal).map(Said::from)),
+            },
+            Err(failed) => (failed.0, failed.1.map(Said::from)),
+        };
+        if compatible && response.status().as_u16() >= 400 {
+            response = Box::pin(translate::reshaped(response)).await;
+        }
+        line.end(&mut response, &gateway.traffic);
+        gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
+        Ok(counted(visit, outcome, limited, response))
+    }
+}
+
+/// An answer whose way out is followed.
+///
+/// An error whose text may have broken off keeps its status, and as much of the text as came: a connection that is cut
+/// before its head went out would tell nothing.
+///
+/// `limited`: where no key may serve, this dialect calls it a limit.
+fn counted<B: Body<Data = Bytes>>(
+    mut visit: Visit,
+    outcome: Outcome,
+    limited: Option<Dialect>,
+    mut response: Response<Said<B>>,
+) -> Answer<B>
+where
+    B::Error: Into<BoxError>,
+{
+    if let (Outcome::Exhausted, Some(dialect)) = (outcome, limited) {
+        response = as_limited(response, dialect);
+    }
+    if let Some(span) = visit.span() {
+        span::record(span, &response);
+    }
+    if visit.is_awaited() {
+        visit.of_model(response.extensions().get::<ServedBy>().and_then(ServedBy::used_model));
+    }
+    let class = class_of(response.status());
+    let cut = response.status().as_u16() >= 400 && response.body().size_hint().exact().is_none();
+    if cut {
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+    response.map(|body| visit.answer(outcome, class, cut, body))
+}

@@ -1,0 +1,113 @@
+//! A WebSocket's way through the gateway.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Response, StatusCode, header, request::Parts};
+use http_body_util::Full;
+use tower_keypool::Affinity;
+
+use crate::{
+    gateway::{
+        Gateway, Setup,
+        admit::tenant::{MODEL, Tenant},
+        answer::{body::Said, failure::failed, head},
+        connection::places::Place,
+        dialect::{Dialect, Refusal},
+        live::{self, KeyBody, Opened, Opening},
+        unix_time::unix_ms,
+    },
+    status::Outcome,
+};
+
+impl<S> Gateway<S> {
+    /// Opens a socket.
+    pub(super) async fn socket<B>(
+        &self,
+        setup: &Setup<S>,
+        (parts, place): (Parts, Option<Arc<Place>>),
+        tenant: Result<Arc<Tenant>, Refusal>,
+        dialect: Dialect,
+    ) -> (Outcome, Response<Said<B>>) {
+        let opening = match self.opening(&parts, tenant, dialect).await {
+            Ok(opening) => opening,
+            Err(response) => return (Outcome::Refused, response.map(Said::from)),
+        };
+        let account = opening.account.clone();
+        let opened = match &setup.live {
+            _ if setup.dialects.provider == Dialect::Gemini && !parts.uri.path().starts_with("/ws/") => {
+                Opened::Refused(NO_SOCKET_HERE)
+            }
+            Some(live) if live::begins_with_setup(parts.uri.path()) => {
+                let records = (self.resources.clone(), self.tenants.is_alone());
+                live.begin((parts, place), opening, records, &self.pipes)
+            }
+            Some(live) => live.open((parts, place), opening, &self.pipes).await,
+            None => Opened::Refused(NO_SOCKETS),
+        };
+        if !matches!(opened, Opened::Open(_)) {
+            account.opened(None, false);
+        }
+        match opened {
+            Opened::Open(mut response) => {
+                let switch = response.headers().clone();
+                head::tidy_response(&mut response);
+                for name in [header::CONNECTION, header::UPGRADE] {
+                    if let Some(value) = switch.get(&name) {
+                        response.headers_mut().insert(name, value.clone());
+                    }
+                }
+                (Outcome::Answered, response.map(|()| Said::from(Full::default())))
+            }
+            Opened::Answered(response) => {
+                let mut response: Response<KeyBody> = response;
+                head::tidy_response(&mut response);
+                let (head, body) = response.into_parts();
+                let read = http_body_util::BodyExt::collect(http_body_util::Limited::new(body, 64 << 10)).await;
+                let body = read.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+                (Outcome::Answered, Response::from_parts(head, Said::from(Full::from(body))))
+            }
+            Opened::Failed(error) => {
+                let outcome = if error.is_exhausted() { Outcome::Exhausted } else { Outcome::Failed };
+                (outcome, failed(&error, dialect).map(Said::from))
+            }
+            Opened::Refused(refusal) => (Outcome::Refused, dialect.answer(refusal).map(Said::from)),
+        }
+    }
+
+    /// What a socket is opened with: a tenant's token, or one of the provider's own that a tenant was given here.
+    async fn opening(
+        &self,
+        parts: &Parts,
+        tenant: Result<Arc<Tenant>, Refusal>,
+        dialect: Dialect,
+    ) -> Result<Opening, Response<Full<Bytes>>> {
+        let (tenant, token) = self.opener(parts, tenant).await.map_err(|refusal| dialect.answer(refusal))?;
+        let account = self.account(&tenant, dialect).await?;
+        Ok(Opening { tenant, token, account })
+    }
+
+    async fn opener(&self, parts: &Parts, tenant: Result<Arc<Tenant>, Refusal>) -> Result<Opener, Refusal> {
+        let now = unix_ms(&self.clock);
+        let (tenant, token) = match (tenant, live::token_of(parts)) {
+            (Err(refusal), None) => return Err(refusal),
+            (Err(refusal), Some(token)) => {
+                let (whose, way) = self.resources.whose(&token).await?.ok_or(refusal)?;
+                (self.tenants.named(&whose, now).ok_or(refusal)?, Some((token, way)))
+            }
+            (Ok(tenant), _) => (tenant, None),
+        };
+        if tenant.is_restricted() && !live::begins_with_setup(parts.uri.path()) {
+            // Nobody can tell which model it is for.
+            return Err(MODEL);
+        }
+        Ok((tenant, token))
+    }
+}
+
+/// Who opens one, and a token of the provider's own, with the owner whose it is.
+type Opener = (Arc<Tenant>, Option<(String, Affinity)>);
+
+const NO_SOCKETS: Refusal = Refusal::new(StatusCode::NOT_IMPLEMENTED, "WebSocket connections are not carried here");
+const NO_SOCKET_HERE: Refusal =
+    Refusal::new(StatusCode::BAD_REQUEST, "no WebSocket is opened at this path: those of the Live API begin with /ws/");

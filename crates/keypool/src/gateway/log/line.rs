@@ -1,0 +1,263 @@
+//! A request's id, and the line of the log that tells of it.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use tower_keypool::{Meter, ServedBy, Tick};
+
+use super::trail::Following;
+use crate::{
+    gateway::{admit::tenant::Tenant, answer::head},
+    status::Traffic,
+};
+
+/// The target of the lines that tell of requests.
+pub const REQUESTS: &str = "keypool::requests";
+
+/// What a request is called, by whoever sent it or by us, for all who tell of it.
+const ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Under which id its trace is to be had.
+const TRACE: HeaderName = HeaderName::from_static("x-keypool-trace-id");
+/// What the provider calls it.
+const THEIRS: HeaderName = HeaderName::from_static("x-upstream-request-id");
+/// An id of a caller's own may be this long.
+const LONGEST: usize = 128;
+
+/// A request on its way to an answer's head.
+#[derive(Debug)]
+pub(in crate::gateway) struct RequestLine {
+    /// `None` once it is told.
+    id: Option<HeaderValue>,
+    /// Whose it is, once that is known.
+    tenant: Option<Arc<Tenant>>,
+    began: Tick,
+    /// Answers say who served.
+    names: bool,
+    /// Of the gateway itself.
+    page: bool,
+    /// Where they are told. Without the query: a token may stand there.
+    path: Option<Box<(Method, String)>>,
+    /// What becomes of it is remembered.
+    trail: Option<Box<Following>>,
+}
+
+impl RequestLine {
+    pub(in crate::gateway) fn begin<B>(request: &Request<B>, names: bool, traffic: &Traffic) -> Self {
+        let path = tracing::enabled!(target: REQUESTS, tracing::Level::DEBUG)
+            .then(|| Box::new((request.method().clone(), path_of(request.uri().path()))));
+        let id = given(request.headers()).cloned().or_else(made);
+        Self { id, tenant: None, began: traffic.now(), names, page: false, path, trail: None }
+    }
+
+    /// When it came.
+    pub(in crate::gateway) fn began(&self) -> Tick {
+        self.began
+    }
+
+    /// What becomes of it is remembered.
+    pub(in crate::gateway) fn followed(&mut self, trail: Following) {
+        self.trail = Some(Box::new(trail));
+    }
+
+    /// Who is told what happens to it, where that is remembered.
+    pub(in crate::gateway) fn meter(&self) -> Option<&Arc<Meter>> {
+        self.trail.as_deref().map(Following::meter)
+    }
+
+    /// It was let in.
+    pub(in crate::gateway) fn of_tenant(&mut self, tenant: &Arc<Tenant>) {
+        self.tenant = Some(Arc::clone(tenant));
+    }
+
+    /// It asks the gateway for a page of its own, which probes do all the time: told only where everything is.
+    pub(in crate::gateway) fn of_page(mut self) -> Self {
+        self.page = true;
+        self
+    }
+
+    /// The head of the answer is there: it gets the id, and is told.
+    pub(in crate::gateway) fn end<B>(mut self, response: &mut Response<B>, traffic: &Traffic) {
+        let Some(id) = self.id.take() else { return };
+        if !self.page || self.path.is_some() {
+            let served = response.extensions().get::<ServedBy>();
+            let (method, path) = self.path.as_deref().map(|(method, path)| (method.as_str(), path.as_str())).unzip();
+            tracing::info!(
+                target: REQUESTS,
+                request = text(&id),
+                tenant = self.tenant.as_ref().map(|tenant| &**tenant.name()),
+                key = served.and_then(ServedBy::key).map(tracing::field::display),
+                model = served.and_then(ServedBy::used_model),
+                status = response.status().as_u16(),
+                attempts = served.map_or(0, ServedBy::attempts),
+                ttfb_ms = traffic.now().since(self.began).as_millis() as u64,
+                method,
+                path,
+            );
+        }
+        if let Some(trail) = self.trail.take() {
+            let surveyed = trail.surveyed;
+            trail.end(
+                &id,
+                self.tenant.take().map(|tenant| Arc::clone(tenant.name())),
+                response,
+                response.extensions().get::<ServedBy>(),
+            );
+            if surveyed {
+                response.headers_mut().insert(TRACE, id.clone());
+            }
+        }
+        if !self.names {
+            head::unname(response.headers_mut());
+        }
+        if let Some(theirs) = response.headers_mut().insert(ID, id) {
+            response.headers_mut().insert(THEIRS, theirs);
+        }
+    }
+}
+
+impl Drop for RequestLine {
+    fn drop(&mut self) {
+        let Some(id) = &self.id else { return };
+        if let Some(trail) = self.trail.take() {
+            trail.left(id, self.tenant.as_ref().map(|tenant| Arc::clone(tenant.name())));
+        }
+        let (method, path) = self.path.as_deref().map(|(method, path)| (method.as_str(), path.as_str())).unzip();
+        tracing::info!(
+            target: REQUESTS,
+            request = text(id),
+            tenant = self.tenant.as_ref().map(|tenant| &**tenant.name()),
+            method,
+            path,
+            "the client left before there was an answer"
+        );
+    }
+}
+
+/// A path as it may be told: where one of ours names a key, somebody may have put the key itself.
+fn path_of(path: &str) -> String {
+    match path.strip_prefix("/-/admin/keys/") {
+        Some(key) => format!("/-/admin/keys/{{id}}{}", key.find('/').map_or("", |at| &key[at..])),
+        None => path.to_owned(),
+    }
+}
+
+fn text(id: &HeaderValue) -> &str {
+    id.to_str().unwrap_or_default()
+}
+
+/// The caller's own id, if it is one and harmless wherever it is repeated.
+fn given(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut ids = headers.get_all(ID).iter();
+    let (id, None) = (ids.next()?, ids.next()) else { return None };
+    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    ((1..=LONGEST).contains(&id.len()) && id.as_bytes().iter().all(harmless)).then_some(id)
+}
+
+/// One of our own, that no other request has. It opens nothing, so it may be guessed.
+fn made() -> Option<HeaderValue> {
+    static PROCESS: OnceLock<u64> = OnceLock::new();
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let process = *PROCESS.get_or_init(|| {
+        let mut bytes = [0; 8];
+        match getrandom::fill(&mut bytes) {
+            Ok(()) => u64::from_ne_bytes(bytes) >> 16,
+            Err(_) => std::process::id().into(),
+        }
+    });
+    let mut id = Digits { text: [0; 33], length: 0 };
+    id.put(process, 12);
+    id.text[id.length] = b'-';
+    id.length += 1;
+    id.put(NEXT.fetch_add(1, Ordering::Relaxed), 1);
+    HeaderValue::from_bytes(&id.text[..id.length]).ok()
+}
+
+/// Hexadecimal digits, written in place: every request has an id.
+struct Digits {
+    text: [u8; 33],
+    length: usize,
+}
+
+impl Digits {
+    /// A number of at least so many digits.
+    fn put(&mut self, number: u64, least: usize) {
+        let needed = (u64::BITS - number.leading_zeros()).div_ceil(4) as usize;
+        for place in (0..needed.max(least)).rev() {
+            self.text[self.length] = b"0123456789abcdef"[(number >> (4 * place)) as usize & 15];
+            self.length += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tower_keypool::Clock;
+
+    use super::*;
+
+    fn id_of(ids: &[&[u8]]) -> String {
+        let mut request = Request::new(());
+        for id in ids {
+            request.headers_mut().append(ID, HeaderValue::from_bytes(id).unwrap());
+        }
+        let mut response = Response::new(());
+        let traffic = Traffic::new(Clock::system());
+        RequestLine::begin(&request, true, &traffic).end(&mut response, &traffic);
+        let ids: Vec<_> = response.headers().get_all(ID).iter().collect();
+        assert_eq!(ids.len(), 1);
+        ids[0].to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn an_id_that_is_harmless_is_kept() {
+        let long = "x".repeat(128);
+        for id in ["a", "1f09-AZ_z.9", &long] {
+            assert_eq!(id_of(&[id.as_bytes()]), id);
+        }
+    }
+
+    #[test]
+    fn any_other_is_replaced_by_one_of_ours() {
+        let long = "x".repeat(129);
+        let bad: [&[&[u8]]; 7] =
+            [&[], &[b""], &[b"a b"], &[b"<img>"], &["größe".as_bytes()], &[long.as_bytes()], &[b"a", b"b"]];
+        let mut made: Vec<String> = bad.iter().map(|ids| id_of(ids)).collect();
+        for id in &made {
+            let (process, number) = id.split_once('-').unwrap();
+            assert_eq!(process.len(), 12, "{id}");
+            assert!(u64::from_str_radix(number, 16).is_ok(), "{id}");
+        }
+        made.sort();
+        made.dedup();
+        assert_eq!(made.len(), bad.len());
+    }
+
+    #[test]
+    fn the_providers_own_id_is_not_lost_and_names_can_be_left_out() {
+        let mut response = Response::builder()
+            .header(ID, "req_1")
+            .header("x-keypool-key", "k-1")
+            .header("x-keypool-attempts", "1")
+            .header("x-keypool-model", "m")
+            .body(())
+            .unwrap();
+        let request = Request::get("/").header(ID, "mine").body(()).unwrap();
+        let traffic = Traffic::new(Clock::system());
+        RequestLine::begin(&request, false, &traffic).end(&mut response, &traffic);
+        let mut names: Vec<_> = response.headers().keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["x-request-id", "x-upstream-request-id"]);
+        assert_eq!(response.headers()[ID], "mine");
+        assert_eq!(response.headers()[THEIRS], "req_1");
+    }
+
+    #[test]
+    fn a_key_in_a_path_of_ours_is_not_told() {
+        assert_eq!(path_of("/-/admin/keys/AIza-not-a-real-key/disable"), "/-/admin/keys/{id}/disable");
+        assert_eq!(path_of("/-/admin/keys/AIza-not-a-real-key"), "/-/admin/keys/{id}");
+        assert_eq!(path_of("/v1beta/models"), "/v1beta/models");
+    }
+}

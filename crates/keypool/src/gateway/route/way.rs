@@ -1,0 +1,325 @@
+//! Which dialect a path is of, and what becomes of the request.
+
+use http::{HeaderMap, Uri, header, request::Parts, uri::PathAndQuery};
+
+use super::task::{Task, task};
+use crate::gateway::dialect::Dialect;
+
+/// How callers' dialects are met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialects {
+    /// The provider's own.
+    pub provider: Dialect,
+    /// That of `OpenAI` is translated; else it goes to the provider's own compatible endpoint.
+    pub translates_openai: bool,
+    /// What would change an answer and cannot be had is refused; else it is ignored.
+    pub strict: bool,
+    /// Images that stand elsewhere are fetched for a request that names them.
+    pub fetches: bool,
+}
+
+impl Default for Dialects {
+    fn default() -> Self {
+        Self { provider: Dialect::Gemini, translates_openai: true, strict: true, fetches: false }
+    }
+}
+
+impl Dialects {
+    /// How callers of other dialects meet the provider.
+    pub(in crate::gateway) fn own(self) -> Own {
+        match self.provider {
+            Dialect::Gemini if self.translates_openai => Own::Translated,
+            Dialect::Gemini => Own::Compatible,
+            provider => Own::Speaks(provider),
+        }
+    }
+}
+
+/// The gateway's own provider, as a caller of another dialect meets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gateway) enum Own {
+    /// It speaks Gemini's: requests are translated.
+    Translated,
+    /// The same, and requests go to its endpoint for `OpenAI`'s clients.
+    Compatible,
+    /// It speaks another dialect.
+    Speaks(Dialect),
+}
+
+impl Own {
+    /// What its stack speaks.
+    pub(in crate::gateway) fn dialect(self) -> Dialect {
+        match self {
+            Self::Translated | Self::Compatible => Dialect::Gemini,
+            Self::Speaks(dialect) => dialect,
+        }
+    }
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::gateway) enum Way {
+    /// It goes on as it is.
+    Through,
+    /// It goes on under another path.
+    Moved(PathAndQuery),
+    /// It is translated.
+    Translated(Dialect, Task),
+    /// The dialect has the path, and it cannot be had here.
+    Nowhere(Dialect),
+    /// The same of a path that the provider has, too: the credential made it the other dialect's.
+    Mistaken(Dialect),
+}
+
+/// First segments, behind the version, that only the API of `OpenAI` has.
+const OPENAI: [&str; 10] = [
+    "chat",
+    "completions",
+    "embeddings",
+    "responses",
+    "images",
+    "audio",
+    "moderations",
+    "assistants",
+    "threads",
+    "vector_stores",
+];
+/// Those that several APIs have.
+const SHARED: [&str; 3] = ["models", "files", "batches"];
+
+/// Whether several APIs have the path behind the version.
+fn is_shared(rest: &str) -> bool {
+    SHARED.contains(&rest.trim_start_matches('/').split('/').next().unwrap_or_default())
+}
+
+impl Dialect {
+    /// Reads it from the path, and from the headers that only one API's clients send.
+    pub fn of(head: &Parts) -> Self {
+        let path = head.uri.path();
+        if path.starts_with("/v1beta/models") {
+            return Self::Gemini;
+        }
+        match forced(path) {
+            Some((dialect, _)) => dialect,
+            None if behind(path, "/v1beta/openai").is_some() => Self::OpenAi,
+            None => {
+                let head = (&head.headers, &head.uri);
+                behind(path, "/v1").map_or_else(|| by_credential(head, false), |rest| unforced(rest, head))
+            }
+        }
+    }
+}
+
+/// What stands behind a prefix that is whole segments.
+pub(in crate::gateway) fn behind<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+    path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The dialect that a prefix names, and the path behind it.
+pub(in crate::gateway) fn forced(path: &str) -> Option<(Dialect, &str)> {
+    [("/openai", Dialect::OpenAi), ("/anthropic", Dialect::Anthropic), ("/gemini", Dialect::Gemini)]
+        .into_iter()
+        .find_map(|(prefix, dialect)| Some((dialect, behind(path, prefix)?)))
+}
+
+/// The dialect of a path behind `/v1` that names none.
+pub(in crate::gateway) fn unforced(rest: &str, head: (&HeaderMap, &Uri)) -> Dialect {
+    let mut segments = rest.trim_start_matches('/').split('/');
+    let (first, second) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
+    if OPENAI.contains(&first) {
+        return Dialect::OpenAi;
+    }
+    match first {
+        "messages" => Dialect::Anthropic,
+        // A verb behind a model is native.
+        first if SHARED.contains(&first) && !second.contains(':') && !second.contains("%3") => {
+            by_credential(head, true)
+        }
+        _ => by_credential(head, false),
+    }
+}
+
+/// The dialect whose clients send such a credential. `shared`: a bearer speaks for `OpenAI`'s.
+pub(in crate::gateway) fn by_credential((headers, uri): (&HeaderMap, &Uri), shared: bool) -> Dialect {
+    let has = |name: &str| headers.contains_key(name);
+    let query = uri.query().unwrap_or_default();
+    let native = has("x-goog-api-key") || query.split('&').any(|pair| pair.starts_with("key="));
+    if native {
+        Dialect::Gemini
+    } else if has("anthropic-version") && (shared || has("x-api-key")) {
+        Dialect::Anthropic
+    } else if shared && headers.contains_key(header::AUTHORIZATION) {
+        Dialect::OpenAi
+    } else {
+        Dialect::Gemini
+    }
+}
+
+impl Way {
+    /// Of a request as it came.
+    pub(in crate::gateway) fn of(dialects: Dialects, head: &Parts) -> Self {
+        let path = head.uri.path();
+        // Nearly every path of the provider's own.
+        if path.starts_with("/v1beta/models") {
+            return Self::Through;
+        }
+        let named = forced(path);
+        if let Some((dialect, rest)) = named
+            && dialect == dialects.provider
+        {
+            return moved(&head.uri, rest);
+        }
+        if dialects.provider != Dialect::Gemini {
+            return named.map_or(Self::Through, |(dialect, _)| Self::Nowhere(dialect));
+        }
+        let (dialect, rest) = match named {
+            // The base URL of these clients ends with the version, or does not.
+            Some((dialect, rest)) => (dialect, behind(rest, "/v1").unwrap_or(rest)),
+            None => match behind(path, "/v1") {
+                Some(rest) => (unforced(rest, (&head.headers, &head.uri)), rest),
+                None => return Self::Through,
+            },
+        };
+        match dialect {
+            Dialect::Gemini => Self::Through,
+            Dialect::OpenAi if !dialects.translates_openai => moved(&head.uri, &format!("/v1beta/openai{rest}")),
+            dialect => match task(dialect, rest) {
+                Some(task) => Self::Translated(dialect, task),
+                None if named.is_none() && is_shared(rest) => Self::Mistaken(dialect),
+                None => Self::Nowhere(dialect),
+            },
+        }
+    }
+}
+
+/// The target of a path in which a prefix names the dialect, without that.
+pub(in crate::gateway) fn unprefixed(uri: &Uri) -> Option<PathAndQuery> {
+    match moved(uri, forced(uri.path())?.1) {
+        Way::Moved(target) => Some(target),
+        _ => None,
+    }
+}
+
+fn moved(uri: &Uri, path: &str) -> Way {
+    let path = if path.is_empty() { "/" } else { path };
+    let target = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    target.parse().map_or(Way::Through, Way::Moved)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn head(path: &str, header: &str) -> Parts {
+        let request = Request::post(path);
+        let request = match header {
+            "" => request,
+            header => request.header(header, "Bearer x"),
+        };
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn way(dialects: Dialects, path: &str, header: &str) -> String {
+        match Way::of(dialects, &head(path, header)) {
+            Way::Through => "through".to_owned(),
+            Way::Moved(to) => to.to_string(),
+            Way::Translated(dialect, task) => format!("{dialect:?} {task:?}"),
+            Way::Nowhere(dialect) => format!("{dialect:?} nowhere"),
+            Way::Mistaken(dialect) => format!("{dialect:?} by mistake"),
+        }
+    }
+
+    #[test]
+    fn paths_of_gemini_pools() {
+        for (path, header, expected) in [
+            ("/v1beta/models/m:generateContent", "authorization", "through"),
+            ("/v1/models/m:generateContent", "authorization", "through"),
+            ("/v1/models/m%3AgenerateContent", "authorization", "through"),
+            ("/v1beta/openai/chat/completions", "authorization", "through"),
+            ("/upload/v1beta/files", "", "through"),
+            ("/v1/chat/completions", "authorization", "OpenAi Chat"),
+            ("/v1/chat/completions", "x-goog-api-key", "OpenAi Chat"),
+            ("/v1/embeddings", "", "OpenAi Embeddings"),
+            ("/v1/responses", "", "OpenAi Respond"),
+            ("/v1/responses/resp_1", "", "OpenAi nowhere"),
+            ("/v1/images/generations", "", "OpenAi Draw"),
+            ("/v1/images/edits", "", "OpenAi nowhere"),
+            ("/v1/audio/speech", "", "OpenAi Sound(Speech)"),
+            ("/openai/v1/audio/transcriptions", "", "OpenAi Sound(Transcription)"),
+            ("/v1/audio/translations", "", "OpenAi Sound(Translation)"),
+            ("/v1/messages", "x-api-key", "Anthropic Chat"),
+            ("/v1/messages/count_tokens", "", "Anthropic Count"),
+            ("/v1/models", "authorization", "OpenAi Models"),
+            ("/v1/models", "x-goog-api-key", "through"),
+            ("/v1/models?key=x", "authorization", "through"),
+            ("/v1/models", "", "through"),
+            ("/v1/models", "anthropic-version", "Anthropic Models"),
+            ("/v1/models/m", "authorization", "OpenAi Model(\"m\")"),
+            ("/v1/models/models%2Fm", "authorization", "OpenAi Model(\"models/m\")"),
+            ("/v1/files", "authorization", "OpenAi by mistake"),
+            ("/v1/batches/b", "authorization", "OpenAi by mistake"),
+            ("/v1/files", "anthropic-version", "Anthropic by mistake"),
+            ("/v1/files", "x-goog-api-key", "through"),
+            ("/v1beta/files", "authorization", "through"),
+            ("/openai/v1/files", "authorization", "OpenAi nowhere"),
+            ("/openai/v1/models", "x-goog-api-key", "OpenAi Models"),
+            ("/openai/models/m", "", "OpenAi Model(\"m\")"),
+            ("/openai/v1/chat/completions", "", "OpenAi Chat"),
+            ("/anthropic/v1/messages", "", "Anthropic Chat"),
+            ("/anthropic/v1/models", "authorization", "Anthropic Models"),
+            ("/gemini/v1beta/models?pageSize=2", "", "/v1beta/models?pageSize=2"),
+            ("/gemini", "", "/"),
+            ("/geminis/v1", "", "through"),
+            ("/v10/chat/completions", "", "through"),
+        ] {
+            let expected = expected.replace("\\\"", "\"");
+            assert_eq!(way(Dialects::default(), path, header), expected, "{path} {header}");
+        }
+    }
+
+    #[test]
+    fn the_providers_own_endpoint_by_a_switch() {
+        let dialects = Dialects { translates_openai: false, ..Dialects::default() };
+        for (path, expected) in [
+            ("/v1/chat/completions", "/v1beta/openai/chat/completions"),
+            ("/openai/v1/images/generations?a=b", "/v1beta/openai/images/generations?a=b"),
+            ("/v1/messages", "Anthropic Chat"),
+        ] {
+            assert_eq!(way(dialects, path, "authorization"), expected);
+        }
+    }
+
+    #[test]
+    fn pools_of_other_providers_are_not_translated() {
+        let dialects = Dialects { provider: Dialect::OpenAi, ..Dialects::default() };
+        for (path, expected) in [
+            ("/v1/chat/completions", "through"),
+            ("/openai/v1/chat/completions", "/v1/chat/completions"),
+            ("/anthropic/v1/messages", "Anthropic nowhere"),
+            ("/v1/messages", "through"),
+        ] {
+            assert_eq!(way(dialects, path, "authorization"), expected);
+        }
+    }
+
+    #[test]
+    fn refusals_are_in_the_callers_shape() {
+        for (path, header, expected) in [
+            ("/v1/chat/completions", "", Dialect::OpenAi),
+            ("/v1beta/openai/models", "", Dialect::OpenAi),
+            ("/openai/v1/x", "", Dialect::OpenAi),
+            ("/v1/messages", "", Dialect::Anthropic),
+            ("/anthropic", "", Dialect::Anthropic),
+            ("/gemini/v1/models", "authorization", Dialect::Gemini),
+            ("/v1/models", "authorization", Dialect::OpenAi),
+            ("/v1beta/files", "authorization", Dialect::Gemini),
+        ] {
+            assert_eq!(Dialect::of(&head(path, header)), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! A request in another dialect than the provider's: understood, asked anew, and answered in its own.
+
+mod asked;
+mod catalogue;
+mod drawing;
+mod elsewhere;
+mod ignored;
+mod refusal;
+mod upstream;
+
+use std::{pin::Pin, sync::Arc, time::Duration, time::UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http_body::Body;
+use http_body_util::{BodyExt, Full, Limited};
+use keypool_dialect::{Asked, Caller, Conversation, Exchange, Fault, Ignored, Kind, Shape, gemini, openai};
+use tower::Service;
+use tower_keypool::{BoxError, Clock, Demand, Error, ServedBy};
+
+pub(super) use self::upstream::reshaped;
+use self::{
+    asked::{read, request},
+    elsewhere::{Onward, hinted},
+    refusal::{Failed, bad_model, refused, upstream_fault},
+    upstream::{check, send},
+};
+use crate::{
+    fetch::Fetcher,
+    gateway::{
+        admit::tenant::{NOT_THIS_MODEL, Tenant},
+        answer::{
+            body::Said,
+            head::Names,
+            translated_stream::{Awaited, Telling},
+        },
+        connection::pace::Arriving,
+        dialect::Dialect,
+        forward::{affinity::Numbers, wishes::Wish},
+        route::{providers::Beside, task::Task, way::Own},
+    },
+    outgoing::Outgoing,
+    status::{Outcome, Traffic},
+};
+
+/// A longer answer that comes whole is refused: it is held until it is translated, and images come in it.
+const MOST_ANSWERED: usize = 64 << 20;
+/// After so long without an answer's head a stream begins without it, so that nobody between gives up. What goes wrong
+/// from then on is an event of the stream.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const IGNORED: HeaderName = HeaderName::from_static("x-keypool-ignored");
+
+/// Translates for one request.
+pub(super) struct Translator<S> {
+    pub(super) stack: S,
+    pub(super) caller: &'static dyn Caller,
+    pub(super) strict: bool,
+    pub(super) tenant: Arc<Tenant>,
+    /// How it is to be served, and who is told what it costs.
+    pub(super) wish: Wish,
+    /// What tells requests apart that had better meet different owners.
+    pub(super) numbers: Option<Numbers>,
+    /// `None`: nothing is fetched.
+    pub(super) fetcher: Option<Fetcher>,
+    pub(super) clock: Clock,
+    pub(super) traffic: Arc<Traffic>,
+    /// The caller's.
+    pub(super) dialect: Dialect,
+    /// How the gateway's own provider is met.
+    pub(super) own: Own,
+    /// Providers beside it.
+    pub(super) others: Vec<Beside<S>>,
+    /// The one of them that takes what nobody names.
+    pub(super) home: Option<Beside<S>>,
+    /// It takes all, since the path names it.
+    pub(super) only: bool,
+    /// The model that is asked for, where no provider was named for it.
+    pub(super) nobodys: Option<String>,
+}
+
+type Answered<B> = (Outcome, Response<Said<B>>);
+
+impl<S, B> Translator<S>
+where
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// Answers it, whatever happens.
+    pub(super) async fn answer(self, task: Task, parts: Parts, body: Arriving) -> Answered<B> {
+        let (caller, traffic) = (self.caller, Arc::clone(&self.traffic));
+        let answered = if parts.method == task.method() {
+            self.perform(task, parts, body).await
+        } else {
+            Err(Fault::new(Kind::NotSupported, format!("{} is not for this path", parts.method)).into())
+        };
+        answered.unwrap_or_else(|failed| {
+            if let (Outcome::Failed | Outcome::Exhausted, Some(served_by)) = (failed.outcome, &failed.served_by) {
+                traffic.took(served_by.attempts());
+            }
+            (failed.outcome, refused(caller, failed))
+        })
+    }
+
+    async fn perform(mut self, task: Task, parts: Parts, body: Arriving) -> Result<Answered<B>, Failed> {
+        match &task {
+            Task::Models => return self.models(&parts).await,
+            Task::Model(name) => return self.model(name, parts).await,
+            _ => {}
+        }
+        let bytes = read(&parts.headers, body).await?;
+        let path = task.path(self.dialect);
+        if let Onward::HandedOn(stack, path) = self.onward(path, &parts.headers, &bytes)? {
+            return self.hand_on(stack, &path, parts, Some(bytes)).await;
+        }
+        let (nobodys, dialect) = (self.nobodys.take(), self.dialect);
+        let done = match task {
+            Task::Count => self.count(parts, bytes).await,
+            Task::Embeddings => self.embed(parts, bytes).await,
+            Task::Draw => self.draw(parts, bytes).await,
+            _ => self.chat(parts, bytes).await,
+        };
+        match nobodys {
+            Some(model) => done.map_err(|failed| hinted(failed, &model, dialect)),
+            None => done,
+        }
+    }
+
+    async fn chat(mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
+        let asked = self.caller.conversation(&bytes, self.strict)?;
+        let Asked { mut conversation, ignored, usage_wanted, form } = asked;
+        self.may_use(&conversation.model)?;
+        if let Some(numbers) = &self.numbers {
+            self.wish.near(|| numbers.conversation(&conversation, &bytes));
+        }
+        self.bring(&mut conversation).await?;
+        let stream = conversation.stream;
+        let verb = if stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" };
+        let path = gemini::path_of(&conversation.model, verb).ok_or_else(bad_model)?;
+        let pieces = gemini::generate(&conversation, bytes.clone())?;
+        let demand = Demand::any_model().about_tokens(gemini::about_tokens(&conversation, &pieces));
+        let demand = self.wished(demand);
+        let shape = Shape {
+            model: conversation.model.to_string(),
+            stream,
+            usage: usage_wanted,
+            unique: unique()?,
+            created: self.created(),
+            form,
+        };
+        let listener = gemini::Listener::new(conversation.one_call);
+        let exchange = Exchange::new(Box::new(listener), self.caller.voice(shape));
+        let request = request(Method::POST, &path, &parts, pieces, Some(demand));
+        drop(conversation);
+        if stream {
+            self.tell(request, exchange, &ignored).await
+        } else {
+            self.whole(request, exchange, &ignored).await
+        }
+    }
+
+    /// Fetches what stands elsewhere; where that is off, whoever writes the request refuses it.
+    async fn bring(&mut self, conversation: &mut Conversation<'_>) -> Result<(), Fault> {
+        match &self.fetcher {
+            Some(fetcher) if conversation.far().next().is_some() => fetcher.bring(conversation).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn whole(
+        &mut self,
+        request: Request<Outgoing>,
+        exchange: Exchange,
+        ignored: &Ignored,
+    ) -> Result<Answered<B>, Failed> {
+        let (served_by, body) = self.fetch(request).await?;
+        let media_type = exchange.media_type();
+        let said = exchange.whole(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
+        let (outcome, mut response) = answer(said, served_by, ignored);
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        Ok((outcome, response))
+    }
+
+    /// A stream: its head goes out with the provider's, or when that takes long.
+    async fn tell(
+        self,
+        request: Request<Outgoing>,
+        exchange: Exchange,
+        ignored: &Ignored,
+    ) -> Result<Answered<B>, Failed> {
+        let Self { stack, traffic, .. } = self;
+        let mut call = Box::pin(async move {
+            let response = send(stack, &traffic, request).await?;
+            check(response).await
+        });
+        let (body, served_by) = match tokio::time::timeout(PATIENCE, &mut call).await {
+            Ok(Ok(response)) => {
+                let served_by = response.extensions().get::<ServedBy>().cloned();
+                (Telling::of(response.into_body(), exchange), served_by)
+            }
+            Ok(Err(failed)) => return Err(failed),
+            Err(_) => {
+                let awaited: Awaited<B> = Box::pin(async move { call.await.map_err(|failed| failed.fault) });
+                (Telling::awaiting(awaited, exchange), None)
+            }
+        };
+        let mut response = Response::new(Said::told(body));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        name(&mut response, served_by, ignored);
+        Ok((Outcome::Answered, response))
+    }
+
+    async fn count(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
+        let mut asked = self.caller.conversation(&bytes, self.strict)?;
+        self.may_use(&asked.conversation.model)?;
+        self.bring(&mut asked.conversation).await?;
+        let path = gemini::path_of(&asked.conversation.model, ":countTokens").ok_or_else(bad_model)?;
+        let pieces = gemini::counted(&asked.conversation, bytes.clone())?;
+        let (served_by, body) = self.fetch(request(Method::POST, &path, &parts, pieces, None)).await?;
+        let tokens = gemini::tokens(&body).map_err(|fault| upstream_fault(fault, served_by.clone()))?;
+        Ok(answer(self.caller.counted(tokens).into_bytes(), served_by, &asked.ignored))
+    }
+
+    async fn embed(&mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
+        let (asked, ignored) = openai::embedding(&bytes, self.strict)?;
+        self.may_use(&asked.model)?;
+        let path = gemini::path_of(&asked.model, ":batchEmbedContents").ok_or_else(bad_model)?;
+        let mut all = keypool_dialect::Embedded::default();
+        let mut served_by = None;
+        for texts in asked.texts.chunks(gemini::MOST_AT_ONCE) {
+            let piece = gemini::embedding(&asked, texts)?;
+            let (by, body) = self
+                .fetch(request(Method::POST, &path, &parts, vec![piece], Some(self.wished(Demand::any_model()))))
+                .await?;
+            let some =
+                gemini::embedded(&asked, texts.len(), &body).map_err(|fault| upstream_fault(fault, by.clone()))?;
+            all.vectors.extend(some.vectors);
+            all.tokens += some.tokens;
+            served_by = by;
+        }
+        Ok(answer(openai::vectors(&asked, &all), served_by, &ignored))
+    }
+
+    /// A good answer, read to its end.
+    async fn fetch(&mut self, request: Request<Outgoing>) -> Result<(Option<ServedBy>, Bytes), Failed> {
+        fetch(self.stack.clone(), &self.traffic, request).await
+    }
+
+    /// Whether the tenant may ask this model.
+    fn may_use(&self, model: &str) -> Result<(), Fault> {
+        if self.tenant.may_use(model) {
+            return Ok(());
+        }
+        Err(Fault::of_status(StatusCode::FORBIDDEN, NOT_THIS_MODEL).at("model"))
+    }
+
+    fn wished(&self, demand: Demand) -> Demand {
+        self.wish.on(demand)
+    }
+
+    fn created(&self) -> i64 {
+        self.clock.wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+    }
+}
+
+/// A stack's good answer, read to its end.
+async fn fetch<S, B>(
+    stack: S,
+    traffic: &Traffic,
+    request: Request<Outgoing>,
+) -> Result<(Option<ServedBy>, Bytes), Failed>
+where
+    S: Service<Request<Outgoing>, Response = Response<B>, Error = Error>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let response = check(send(stack, traffic, request).await?).await?;
+    let (head, body) = response.into_parts();
+    let served_by = head.extensions.get::<ServedBy>().cloned();
+    let Ok(collected) = Limited::new(body, MOST_ANSWERED).collect().await else {
+        let fault = Fault::new(Kind::BadGateway, "the upstream's answer broke off, or is too long");
+        return Err(upstream_fault(fault, served_by));
+    };
+    Ok((served_by, collected.to_bytes()))
+}
+
+fn answer<B>(body: Vec<u8>, served_by: Option<ServedBy>, ignored: &Ignored) -> Answered<B> {
+    let mut response = Response::new(Said::from(Full::from(body)));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    name(&mut response, served_by, ignored);
+    (Outcome::Answered, response)
+}
+
+/// Names who served, and what was not needed.
+fn name<B>(response: &mut Response<B>, served_by: Option<ServedBy>, ignored: &Ignored) {
+    ignored::tell(ignored);
+    if let Some(listed) = ignored.listed().and_then(|listed| HeaderValue::try_from(listed).ok()) {
+        response.headers_mut().insert(IGNORED, listed);
+    }
+    if let Some(served_by) = served_by {
+        Names::of(&served_by).add(response.headers_mut());
+        response.extensions_mut().insert(served_by);
+    }
+}
+
+/// What no other answer is called.
+fn unique() -> Result<String, Fault> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|_| Fault::new(Kind::Internal, "the system has no random numbers"))?;
+    Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
+}
+
+/// A translation under way.
+pub(super) type Translation<B> = Pin<Box<dyn Future<Output = Answered<B>> + Send>>;
+
+#[cfg(test)]
+mod tests;
