@@ -86,12 +86,12 @@ where
     /// # Errors
     /// When it is good and shows the key where that cannot be masked.
     pub(crate) fn finish(mut self) -> Result<Response<CooldownBody<B>>, Error> {
-        let good = !self.flow.sight().is_some_and(|sight| sight.error.is_some());
+        let good = self.flow.sight().is_none_or(|sight| sight.error.is_none());
         let verdict = self.verdict();
         self.granted.judge(&verdict);
         if good && verdict.is_success() && self.flow.is_stopped() {
             self.flow.release(true);
-            return Err(judging::stopped(self.granted));
+            return Err(judging::stopped(&self.granted));
         }
         self.flow.release(!verdict.is_success());
         if self.flow.is_packed_anew() {

@@ -231,10 +231,11 @@ impl Write for Reading {
                 self.shown |= left.is_none();
             }
         }
-        match &mut self.repack {
-            Some(repack) => repack.take(&self.secret, bytes),
-            None => {
-                self.shown = self.shown || self.masks.spots(&self.secret, bytes);
+        if let Some(repack) = &mut self.repack {
+            repack.take(&self.secret, bytes);
+        } else {
+            self.shown = self.shown || self.masks.spots(&self.secret, bytes);
+            if self.beyond.is_none() {
                 self.plain.keep(bytes);
             }
         }

@@ -109,7 +109,7 @@ pub(crate) fn failed(granted: Option<Granted>, error: BoxError) -> Error {
 
 /// A good answer that cannot be handed up: it shows the key, packed so that it could not be masked.
 #[cold]
-pub(super) fn stopped(granted: Granted) -> Error {
+pub(super) fn stopped(granted: &Granted) -> Error {
     let verdict = Verdict::new(VerdictKind::Broken)
         .elsewhere(Elsewhere::No)
         .code("key in answer")

@@ -304,7 +304,11 @@ fn what_is_wrong_with_an_exit_is_said_at_its_place() {
         ("", "exit=nowhere", "no [exits.nowhere] says what the exit nowhere of this key is"),
         ("[exits.a]\n", "", "exactly one of proxy, proxy_env, proxy_file and local_address"),
         ("[exits.a]\nlocal_address = \"here\"\n", "", "keypool.toml:2"),
-        ("[exits.a]\nproxy = \"ftp://me:hidden-word@p:1\"\n", "", "expected http://host:port or socks5://host:port"),
+        (
+            "[exits.a]\nproxy = \"ftp://me:hidden-word@p:1\"\n",
+            "",
+            "expected http://host:port, https://host:port or socks5://host:port",
+        ),
         ("[exits.a]\nproxy_env = \"NOBODYS\"\n", "", "this variable is not set"),
         ("[exits.a]\nproxy_file = \"none.txt\"\n", "", "none.txt cannot be read"),
         ("[exits.\"a b\"]\nlocal_address = \"127.0.0.2\"\n", "", "an exit's name is 1 to 64"),
