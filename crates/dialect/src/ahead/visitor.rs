@@ -39,7 +39,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Seeing<'de, V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<V::Value, A::Error> {
-        self.visitor.visit_map(Object { object, body: self.body, at: None })
+        self.visitor.visit_map(Object { fields: object, body: self.body, at: None })
     }
 }
 
@@ -53,13 +53,13 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for List<'de, A> {
     type Error = A::Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, A::Error> {
-        self.list.next_element_seed(Seed { seed, body: self.body, at: None })
+        self.list.next_element_seed(Seed { value: seed, body: self.body, at: None })
     }
 }
 
 /// An object: its names say where its values stand.
 struct Object<'de, A> {
-    object: A,
+    fields: A,
     body: Body<'de>,
     at: Option<usize>,
 }
@@ -68,7 +68,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Object<'de, A> {
     type Error = A::Error;
 
     fn next_key_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, A::Error> {
-        let name = self.object.next_key()?;
+        let name = self.fields.next_key()?;
         self.at = match name {
             Some(Name::There(name)) => self.body.behind(name),
             _ => None,
@@ -84,13 +84,13 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Object<'de, A> {
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, A::Error> {
-        self.object.next_value_seed(Seed { seed, body: self.body, at: self.at })
+        self.fields.next_value_seed(Seed { value: seed, body: self.body, at: self.at })
     }
 }
 
 /// Reads a value that stands there.
 struct Seed<'de, T> {
-    seed: T,
+    value: T,
     body: Body<'de>,
     at: Option<usize>,
 }
@@ -99,7 +99,7 @@ impl<'de, T: DeserializeSeed<'de>> DeserializeSeed<'de> for Seed<'de, T> {
     type Value = T::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<T::Value, D::Error> {
-        self.seed.deserialize(Ahead { json, body: self.body, at: self.at })
+        self.value.deserialize(Ahead { json, body: self.body, at: self.at })
     }
 }
 
