@@ -252,7 +252,7 @@ async fn a_masked_answer_that_breaks_off_is_no_whole_one() {
 #[tokio::test(start_paused = true)]
 async fn a_key_where_it_cannot_be_masked_is_an_error_of_its_own_while_nothing_is_out() {
     // Forty times as much as it is packed.
-    let lines: String = (0..7_500).map(|n| format!("{n:08}{}", "x".repeat(192))).collect();
+    let lines = (0..7_500).map(|n| format!("{n:08}{}", "x".repeat(192))).collect::<Vec<_>>().concat();
     let whole = gzip([format!("{{\"x\":\"{lines}{KEY}\"}}")]).concat();
     assert!(whole.len() < 64 << 10 && lines.len() > 1 << 20, "{}", whole.len());
     for size in [1_000, 100_000] {
