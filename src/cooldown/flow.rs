@@ -3,6 +3,8 @@
 //! Apart from the body itself, so that it can be driven both by the future, while the beginning is held, and by
 //! [`CooldownBody`](super::CooldownBody) afterwards.
 
+mod told;
+
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
@@ -15,14 +17,13 @@ use http_body::{Body, Frame, SizeHint};
 use super::{
     inflate::{Inflate, Inflated, KeyInCompressedBody},
     judging,
-    mask::{mask_headers, mask_secret},
+    mask::mask_headers,
     masks::Masks,
     outbox::Outbox,
     sight::Sight,
-    stream_watch::StreamWatch,
     teller::Teller,
 };
-use crate::{error::BoxError, verdict::Verdict};
+use crate::error::BoxError;
 
 pub(super) struct Flow {
     /// Whom to tell; nobody for an answer that went out without a lease.
@@ -34,6 +35,8 @@ pub(super) struct Flow {
     end: End,
     /// The beginning is held, and not judged yet.
     holding: bool,
+    /// It is packed anew, for the key that stood in it.
+    anew: bool,
     /// All data came.
     complete: bool,
     /// A fault was told: what comes after it changes nothing.
@@ -70,10 +73,10 @@ impl Flow {
         flow
     }
 
-    /// The same for a good gzip'd one.
-    pub(super) fn inflated(teller: Teller, tells_usage: bool, settled: bool) -> Box<Self> {
+    /// The same for a good gzip'd one. `sized`: its length was told.
+    pub(super) fn inflated(teller: Teller, tells_usage: bool, settled: bool, sized: bool) -> Box<Self> {
         let sight = if tells_usage { Sight::of_good(&teller) } else { Sight::default() };
-        let inflate = Inflate::new(sight, teller.secret().clone());
+        let inflate = Inflate::new(sight, teller.secret().clone(), sized, false);
         Box::new(Self::judged(teller, Reader::Gzip(inflate), settled))
     }
 
@@ -95,6 +98,7 @@ impl Flow {
             trailers: None,
             end: End::Open,
             holding: false,
+            anew: false,
             complete: false,
             settled: false,
         }
@@ -147,6 +151,13 @@ impl Flow {
     /// The beginning was judged: from here on nothing is held. `settled`: as a fault.
     pub(super) fn release(&mut self, settled: bool) {
         (self.holding, self.settled) = (false, settled);
+        if let Reader::Gzip(inflate) = &mut self.reader
+            && inflate.release()
+        {
+            while let Some(waited) = inflate.waited() {
+                self.out.push(waited);
+            }
+        }
         self.look_for_errors();
     }
 
@@ -158,13 +169,25 @@ impl Flow {
             return None;
         }
         if cut || !inflate.is_readable() || !matches!(self.end, End::Ended) {
-            self.end = End::Failed(Some(KeyInCompressedBody.into()));
+            if !self.anew {
+                self.end = End::Failed(Some(KeyInCompressedBody.into()));
+            }
             return None;
         }
-        self.reader = Reader::Blind;
+        (self.reader, self.anew) = (Reader::Blind, false);
         self.out.clear();
         self.out.push(Bytes::copy_from_slice(text));
         Some(text.len())
+    }
+
+    /// Whether it goes on with other bytes than it came with.
+    pub(super) fn is_packed_anew(&self) -> bool {
+        self.anew
+    }
+
+    /// Whether it was stopped because of the key, and nothing was handed up.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.out.bytes() == 0 && self.failure().is_some_and(|error| error.is::<KeyInCompressedBody>())
     }
 
     /// Takes the next frame from below, if there is one.
@@ -250,6 +273,8 @@ impl Flow {
     pub(super) fn size_hint<B: Body>(&self, body: &B) -> SizeHint {
         let waiting = self.waiting() as u64;
         match &self.end {
+            // Nobody knows how long it will be.
+            End::Open if self.anew => SizeHint::new(),
             End::Ended => SizeHint::with_exact(waiting),
             End::Failed(_) => SizeHint::new(),
             End::Open => {
@@ -283,6 +308,12 @@ impl Flow {
                     }
                     self.out.push(chunk);
                 }
+                Inflated::Anew(chunk) => {
+                    if !std::mem::replace(&mut self.anew, true) {
+                        tracing::warn!(name: "keypool.key_echoed", "the provider echoed the key in a compressed answer: masked");
+                    }
+                    self.out.push(chunk);
+                }
                 // An error that is held may yet be replaced.
                 Inflated::ShowsKey if self.holding && inflate.sight().error.is_some() => {}
                 Inflated::ShowsKey => {
@@ -310,18 +341,6 @@ impl Flow {
         self.tell_usage();
     }
 
-    /// A small answer that was good by its head may speak against its key all the same.
-    fn judge_whole(&mut self) {
-        let whole = self.sight().and_then(|sight| sight.whole.take());
-        if let (Some(mut text), Some(teller), false) = (whole, &self.teller, self.settled) {
-            mask_secret(teller.secret(), &mut text);
-            if let Some(verdict) = judging::whole(teller, &text) {
-                teller.judge(&verdict);
-                self.settled = true;
-            }
-        }
-    }
-
     fn fail(&mut self, error: BoxError) {
         self.flush(true);
         if let Some(teller) = &self.teller
@@ -345,51 +364,12 @@ impl Flow {
             while let Some(chunk) = inflate.waited() {
                 self.out.push(chunk);
             }
+            if let Some(last) = inflate.end(broken) {
+                self.out.push(last);
+            }
         }
         if let Some(teller) = &self.teller {
             self.masks.finish(teller.secret(), broken, |chunk| self.out.push(chunk));
         }
-    }
-
-    /// Tells of an error in the stream; while its beginning is held, that one is judged first.
-    fn look_for_errors(&mut self) {
-        if self.holding {
-            return;
-        }
-        let settled = self.settled;
-        let Some(sight) = self.sight() else { return };
-        let Some(stream) = &mut sight.stream else { return };
-        if settled {
-            sight.stream = None;
-        } else if let Some(mut found) = stream.watch.as_mut().and_then(StreamWatch::take)
-            && let Some(teller) = &self.teller
-        {
-            mask_secret(teller.secret(), &mut found.data);
-            if let Some(verdict) = judging::later_event(teller, &found) {
-                teller.judge(&verdict);
-                self.settled = true;
-            }
-        }
-    }
-
-    fn tell_usage(&mut self) {
-        let usage = self.sight().and_then(|sight| sight.usage.take()).and_then(|mut scan| scan.usage());
-        if let (Some(usage), Some(teller)) = (usage, &self.teller) {
-            teller.usage(usage);
-        }
-    }
-}
-
-impl Drop for Flow {
-    fn drop(&mut self) {
-        if self.complete {
-            return;
-        }
-        if let Some(teller) = &self.teller
-            && !self.settled
-        {
-            teller.judge(&Verdict::CANCELLED);
-        }
-        self.tell_usage();
     }
 }

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Extensions, Response, StatusCode, response::Parts};
+use http::{Extensions, Response, StatusCode, header::CONTENT_LENGTH, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
@@ -95,7 +95,7 @@ where
                 },
                 StateProj::Holding { hold } => {
                     ready!(hold.as_mut().expect("not polled after it was ready").poll(cx));
-                    return Poll::Ready(Ok(hold.take().expect("not polled after it was ready").finish()));
+                    return Poll::Ready(hold.take().expect("not polled after it was ready").finish());
                 }
             };
             state.set(State::Holding { hold: Some(held) });
@@ -148,8 +148,10 @@ where
     };
     let framing = framing.or_else(|| may_err().then_some(Framing::Object));
     let usage = asked.usage != UsageFormat::None;
-    if readable && (failed || (status.is_success() && framing.is_some())) {
-        let in_events = framing != Some(Framing::Object);
+    let in_events = matches!(framing, Some(Framing::Events | Framing::Array));
+    // What is packed cannot be masked any more once its head is out: what is small is read before.
+    let packed = encoding == Encoding::Gzip && status.is_success() && !in_events && body_head.kind == Kind::Json;
+    if readable && (failed || packed || (status.is_success() && framing.is_some())) {
         let sight = Sight {
             error: failed.then(Box::default),
             stream: framing.map(Stream::new),
@@ -157,8 +159,8 @@ where
                 .then(|| UsageScan::new(in_events && asked.usage != UsageFormat::Anthropic)),
             whole: (!failed && !in_events).then(|| granted.pool.provider().alarm().map(|_| Vec::new())).flatten(),
         };
-        let reader = reader(encoding, sight, &granted);
-        return Err(Box::new(Hold::new(head, body, reader, granted)));
+        let reader = reader(encoding, head.headers.contains_key(CONTENT_LENGTH), sight, &granted);
+        return Err(Box::new(Hold::new(head, body, reader, granted, packed)));
     }
     let verdict = judge_head(&granted, &head);
     granted.judge(&verdict);
@@ -173,7 +175,8 @@ where
     let (teller, served_by) = Teller::and_served_by(granted, verdict);
     head.extensions.insert(served_by);
     if look != Look::Blind && encoding == Encoding::Gzip {
-        let flow = Flow::inflated(teller, look == Look::KeyAndUsage, settled);
+        let sized = head.headers.contains_key(CONTENT_LENGTH);
+        let flow = Flow::inflated(teller, look == Look::KeyAndUsage, settled, sized);
         return Ok(Begun { head, body: CooldownBody::flowing(body, flow), good: !settled, over });
     }
     let mut fresh = Fresh::judged(teller, look, settled);
@@ -189,9 +192,9 @@ fn judge_head(granted: &Granted, head: &Parts) -> Verdict {
     if good { judging::good(granted, head) } else { judging::answer(granted, head, &[]) }
 }
 
-fn reader(encoding: Encoding, sight: Sight, granted: &Granted) -> Reader {
+fn reader(encoding: Encoding, sized: bool, sight: Sight, granted: &Granted) -> Reader {
     match encoding {
-        Encoding::Gzip => Reader::Gzip(Inflate::new(sight, granted.secret.clone())),
+        Encoding::Gzip => Reader::Gzip(Inflate::new(sight, granted.secret.clone(), sized, true)),
         _ => Reader::Plain(sight),
     }
 }

@@ -15,17 +15,24 @@ use super::{
     body::CooldownBody,
     first_event::FirstEvent,
     flow::{Flow, Reader},
+    inflate::KeyInCompressedBody,
     judging,
     mask::mask_secret,
     sight::LARGEST_ERROR,
     teller::Teller,
 };
-use crate::{error::BoxError, pool::Granted, verdict::Verdict};
+use crate::{
+    error::{BoxError, Error},
+    pool::Granted,
+    verdict::Verdict,
+};
 
 /// The longest that a beginning is held.
 const LONGEST: Duration = Duration::from_secs(5);
 /// The most of a good answer that is held.
 pub(super) const LARGEST_BEGINNING: usize = 16 << 10;
+/// The same of one that is packed and no stream.
+const LARGEST_PACKED: usize = 64 << 10;
 
 /// An answer whose beginning is held.
 pub(crate) struct Hold<B> {
@@ -33,6 +40,8 @@ pub(crate) struct Hold<B> {
     body: Pin<Box<B>>,
     flow: Box<Flow>,
     granted: Granted,
+    /// A good answer that is packed and no stream: held for its own sake, not only until it is judged.
+    packed: bool,
     /// Begins with the first wait.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -42,9 +51,9 @@ where
     B: Body,
     B::Error: Into<BoxError>,
 {
-    pub(super) fn new(head: Parts, body: B, reader: Reader, granted: Granted) -> Self {
+    pub(super) fn new(head: Parts, body: B, reader: Reader, granted: Granted, packed: bool) -> Self {
         let flow = Box::new(Flow::held(Teller::from(granted.clone()), reader));
-        Self { head, body: Box::pin(body), flow, granted, timer: None }
+        Self { head, body: Box::pin(body), flow, granted, packed, timer: None }
     }
 
     /// Reads on. Ready as soon as the answer can be judged, or has to be.
@@ -62,6 +71,9 @@ where
             return true;
         }
         let waiting = self.flow.waiting();
+        if self.packed {
+            return waiting >= LARGEST_PACKED || self.flow.is_packed_anew();
+        }
         let Some(sight) = self.flow.sight() else { return true };
         match &sight.stream {
             Some(stream) => waiting >= LARGEST_BEGINNING || stream.first.as_ref().is_none_or(FirstEvent::is_done),
@@ -70,28 +82,45 @@ where
     }
 
     /// Judges it by what has come, and hands it up.
-    pub(crate) fn finish(mut self) -> Response<CooldownBody<B>> {
-        let verdict = match self.flow.sight().and_then(|sight| sight.stream.as_mut()?.first.take()) {
-            Some(mut first) => match self.flow.failure() {
-                // Nothing of it was handed up: another attempt may serve.
-                Some(error) if !first.is_done() => judging::broken_begin(error),
-                _ => {
-                    first.finish();
-                    mask_secret(&self.granted.secret, first.data());
-                    let named_error = first.is_named_error();
-                    if first.is_of_a_whole() {
-                        judging::beginning(&self.granted, &self.head, first.data())
-                    } else {
-                        judging::first_event(&self.granted, &self.head, first.data(), named_error)
-                    }
-                }
-            },
-            None => self.judge_error_text(),
-        };
+    ///
+    /// # Errors
+    /// When it is good and shows the key where that cannot be masked.
+    pub(crate) fn finish(mut self) -> Result<Response<CooldownBody<B>>, Error> {
+        let good = self.flow.sight().is_none_or(|sight| sight.error.is_none());
+        let verdict = self.verdict();
         self.granted.judge(&verdict);
+        if good && verdict.is_success() && self.flow.is_stopped() {
+            self.flow.release(true);
+            return Err(judging::stopped(&self.granted));
+        }
         self.flow.release(!verdict.is_success());
+        if self.flow.is_packed_anew() {
+            self.head.headers.remove(header::CONTENT_LENGTH);
+        }
         self.head.extensions.insert(self.granted.served_by(verdict));
-        Response::from_parts(self.head, CooldownBody::begun(self.body, self.flow))
+        Ok(Response::from_parts(self.head, CooldownBody::begun(self.body, self.flow)))
+    }
+
+    fn verdict(&mut self) -> Verdict {
+        let first = self.flow.sight().and_then(|sight| sight.stream.as_mut()?.first.take());
+        let broken = self.flow.failure().filter(|error| !error.is::<KeyInCompressedBody>());
+        match (first, broken) {
+            // Nothing of it was handed up: another attempt may serve.
+            (_, Some(error)) if self.packed => judging::broken_begin(error),
+            (Some(first), Some(error)) if !first.is_done() => judging::broken_begin(error),
+            (Some(mut first), _) => {
+                first.finish();
+                mask_secret(&self.granted.secret, first.data());
+                let named_error = first.is_named_error();
+                if first.is_of_a_whole() {
+                    judging::beginning(&self.granted, &self.head, first.data())
+                } else {
+                    judging::first_event(&self.granted, &self.head, first.data(), named_error)
+                }
+            }
+            (None, _) if self.packed => judging::good(&self.granted, &self.head),
+            (None, _) => self.judge_error_text(),
+        }
     }
 
     fn judge_error_text(&mut self) -> Verdict {

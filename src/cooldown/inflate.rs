@@ -1,7 +1,8 @@
 //! Gzip: a copy of the body is inflated to be read; what the caller gets are the bytes as they came.
 //!
-//! The inflated bytes are never kept; they pass through a 32 KiB buffer. In a body that inflates beyond all reason
-//! nothing is looked for any more but the key; one that goes on and on is stopped.
+//! Of the inflated bytes only those are kept whose chunks have not gone on: should the key turn up in them, they are masked
+//! and packed anew, and so is the rest. In a body that inflates beyond all reason nothing is looked for any more but the
+//! key; one that goes on and on is stopped.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +13,11 @@ use std::{
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
 
-use super::{masks::Masks, sight::Sight};
+use super::{
+    masks::Masks,
+    repack::{FLUSHED, Plain, Repack},
+    sight::Sight,
+};
 use crate::key::Secret;
 
 /// What any body may inflate to.
@@ -30,9 +35,25 @@ pub(super) struct Inflate {
     taken: u64,
     /// It cannot be read any further.
     blind: bool,
-    /// Chunks whose inflated end may be the key's beginning.
+    /// Chunks whose inflated end may be the key's beginning, or that nobody is to have yet.
     waiting: VecDeque<Bytes>,
     waiting_bytes: usize,
+    /// How many of them have nothing of the key.
+    clean: usize,
+    /// Nothing goes on yet.
+    holding: bool,
+    passed: Passed,
+    /// Its length was told, and its head is out by the time anything goes on.
+    sized: bool,
+}
+
+/// What has gone on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Passed {
+    Nothing,
+    /// Something, and behind it other bytes than the provider's may follow.
+    UpToFlush,
+    Some,
 }
 
 /// What becomes of a chunk.
@@ -41,11 +62,13 @@ pub(super) enum Inflated {
     Passes(Bytes),
     /// It waits for the next one.
     Waits,
+    /// This goes on for it and for all that waited: the key is masked in it.
+    Anew(Bytes),
     /// The key is in it, or may be in it unseen.
     ShowsKey,
 }
 
-/// The key stood in a body that cannot be masked: it is compressed.
+/// The key stood in a compressed body where it could not be masked.
 #[derive(Debug)]
 pub(super) struct KeyInCompressedBody;
 
@@ -54,22 +77,37 @@ struct Reading {
     sight: Sight,
     secret: Secret,
     masks: Masks,
+    plain: Plain,
+    /// It goes on masked.
+    repack: Option<Box<Repack>>,
     shown: bool,
     room: u64,
     /// It inflated beyond all reason: what may be looked through still.
     beyond: Option<u64>,
 }
 
-impl Inflate {
-    pub(super) fn new(sight: Sight, secret: Secret) -> Box<Self> {
+impl Reading {
+    fn new(sight: Sight, secret: Secret) -> Self {
         let masks = Masks::of(Some(&secret));
-        let reading = Reading { sight, secret, masks, shown: false, room: ALLOWED, beyond: None };
+        let (plain, repack) = (Plain::default(), None);
+        Self { sight, secret, masks, plain, repack, shown: false, room: ALLOWED, beyond: None }
+    }
+}
+
+impl Inflate {
+    /// `sized`: its length was told. `holding`: its head is not out yet, nor goes anything on before
+    /// [`release`](Self::release).
+    pub(super) fn new(sight: Sight, secret: Secret, sized: bool, holding: bool) -> Box<Self> {
         Box::new(Self {
-            decoder: MultiGzDecoder::new(reading),
+            decoder: MultiGzDecoder::new(Reading::new(sight, secret)),
             taken: 0,
             blind: false,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            clean: 0,
+            holding,
+            passed: Passed::Nothing,
+            sized,
         })
     }
 
@@ -94,26 +132,73 @@ impl Inflate {
             self.decoder.get_mut().room += RATIO * chunk.len() as u64;
             self.blind = self.decoder.write_all(&chunk).and_then(|()| self.decoder.flush()).is_err();
         }
-        let reading = self.decoder.get_ref();
-        if reading.shown {
-            return Inflated::ShowsKey;
+        let reading = self.decoder.get_mut();
+        if let Some(repack) = &mut reading.repack {
+            let lost = self.blind || reading.beyond == Some(0);
+            return if lost { Inflated::ShowsKey } else { Inflated::Anew(repack.packed()) };
         }
-        if self.blind || reading.masks.held() == 0 {
+        if reading.shown {
+            return self.begin_anew();
+        }
+        let begun = !self.blind && reading.masks.held() > 0;
+        if !self.holding && !begun {
+            reading.plain.gone_on();
+            self.passed = if chunk.ends_with(&FLUSHED) { Passed::UpToFlush } else { Passed::Some };
             return Inflated::Passes(chunk);
         }
         self.waiting_bytes += chunk.len();
-        if self.waiting_bytes > WAITING {
-            return Inflated::ShowsKey;
+        if !self.holding && self.waiting_bytes > WAITING {
+            return self.begin_anew();
         }
         self.waiting.push_back(chunk);
+        if !begun {
+            self.clean = self.waiting.len();
+        }
         Inflated::Waits
+    }
+
+    /// From here on all goes on masked, if it can.
+    fn begin_anew(&mut self) -> Inflated {
+        let may = match self.passed {
+            Passed::Nothing => self.holding || !self.sized,
+            Passed::UpToFlush => !self.sized,
+            Passed::Some => false,
+        };
+        let reading = self.decoder.get_mut();
+        if !may || self.blind || reading.beyond.is_some() || !reading.plain.is_whole() {
+            return Inflated::ShowsKey;
+        }
+        self.waiting.clear();
+        self.waiting_bytes = 0;
+        let begins = self.passed == Passed::Nothing;
+        let repack = reading.repack.insert(Repack::behind(&mut reading.plain, begins, &reading.secret));
+        Inflated::Anew(repack.packed())
+    }
+
+    /// From here on nothing waits but for the key. Whether what waited may go on.
+    pub(super) fn release(&mut self) -> bool {
+        self.holding = false;
+        let reading = self.decoder.get_mut();
+        let Some(last) = self.waiting.back().filter(|_| self.blind || reading.masks.held() == 0) else { return false };
+        reading.plain.gone_on();
+        self.passed = if last.ends_with(&FLUSHED) { Passed::UpToFlush } else { Passed::Some };
+        true
+    }
+
+    /// No more comes: the end of what goes on masked.
+    pub(super) fn end(&mut self, broken: bool) -> Option<Bytes> {
+        self.decoder.get_ref().repack.as_ref()?;
+        let whole = !broken && self.decoder.try_finish().is_ok();
+        let reading = self.decoder.get_mut();
+        let repack = reading.repack.take()?;
+        Some(repack.end(&reading.secret, whole))
     }
 
     /// Gives up what waits, where it is hardly anything but the key: the body broke off.
     pub(super) fn abandon(&mut self) {
         if self.decoder.get_ref().masks.is_likely() {
-            self.waiting.clear();
-            self.waiting_bytes = 0;
+            self.waiting.truncate(self.clean);
+            self.waiting_bytes = self.waiting.iter().map(Bytes::len).sum();
         }
     }
 
@@ -121,6 +206,7 @@ impl Inflate {
     pub(super) fn waited(&mut self) -> Option<Bytes> {
         let chunk = self.waiting.pop_front()?;
         self.waiting_bytes -= chunk.len();
+        self.clean = self.clean.saturating_sub(1);
         Some(chunk)
     }
 
@@ -145,7 +231,14 @@ impl Write for Reading {
                 self.shown |= left.is_none();
             }
         }
-        self.shown = self.shown || self.masks.spots(&self.secret, bytes);
+        if let Some(repack) = &mut self.repack {
+            repack.take(&self.secret, bytes);
+        } else {
+            self.shown = self.shown || self.masks.spots(&self.secret, bytes);
+            if self.beyond.is_none() {
+                self.plain.keep(bytes);
+            }
+        }
         Ok(bytes.len())
     }
 
@@ -169,8 +262,7 @@ mod tests {
     #[test]
     fn what_can_be_looked_through_no_longer_does_not_pass() {
         let secret = Secret::new("AIza-not-a-real-key-000").unwrap();
-        let masks = Masks::of(Some(&secret));
-        let mut reading = Reading { sight: Sight::default(), secret, masks, shown: false, room: 4, beyond: None };
+        let mut reading = Reading { room: 4, ..Reading::new(Sight::default(), secret) };
         reading.write_all(b"1234").unwrap();
         assert_eq!((reading.beyond, reading.shown), (None, false));
         reading.write_all(b"5").unwrap();

@@ -3,7 +3,7 @@
 use http::{HeaderMap, StatusCode, response::Parts};
 use memchr::memmem;
 
-use super::{stream_watch::Found, teller::Teller};
+use super::{inflate::KeyInCompressedBody, stream_watch::Found, teller::Teller};
 use crate::provider::Answer;
 use crate::{
     error::{BoxError, Error, Kind},
@@ -103,6 +103,18 @@ pub(crate) fn failed(granted: Option<Granted>, error: BoxError) -> Error {
     let verdict = judge_error(&*error);
     granted.judge(&verdict);
     Error::new(Kind::Upstream { verdict: verdict.clone(), source: error })
+        .with_provider(granted.pool.provider())
+        .with_served_by(granted.served_by(verdict))
+}
+
+/// A good answer that cannot be handed up: it shows the key, packed so that it could not be masked.
+#[cold]
+pub(super) fn stopped(granted: &Granted) -> Error {
+    let verdict = Verdict::new(VerdictKind::Broken)
+        .elsewhere(Elsewhere::No)
+        .code("key in answer")
+        .advice("The provider sent the key back in a compressed answer, in which it could not be masked.");
+    Error::new(Kind::Upstream { verdict: verdict.clone(), source: KeyInCompressedBody.into() })
         .with_provider(granted.pool.provider())
         .with_served_by(granted.served_by(verdict))
 }

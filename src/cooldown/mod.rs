@@ -2,12 +2,15 @@
 //! [`ServedBy`](crate::ServedBy) on it.
 //!
 //! Good answers are never held, but for the beginning of a stream: at most the first 16 KiB or 5 seconds of it, until
-//! its first object shows whether a status of 200 hides an error. Of an error at most 64 KiB or 5 seconds are held.
-//! Then everything goes on as it came, byte for byte, with two exceptions: where the provider echoes the key, in a
-//! header or a body, it is overwritten with as many `*` (keys shorter than 8 characters are not looked for); and
-//! a gzip'd body, which cannot be overwritten, ends in an error in front of the key, or, if it is an error's and held
-//! whole, is replaced by its inflated and masked form. A body in any other encoding is not read at all: it is judged by
-//! its head, and nothing in it is found.
+//! its first object shows whether a status of 200 hides an error; and gzip'd JSON that is no stream, of which at most
+//! 64 KiB or 5 seconds are held. So much is held of an error, too.
+//! Then everything goes on as it came, byte for byte, but for the key: where the provider echoes it, in a header or a
+//! body, it is overwritten with as many `*` (keys shorter than 8 characters are not looked for). A gzip'd body cannot be
+//! overwritten. It is packed anew from its beginning, as long as that is held, or from where the provider flushed it last
+//! (a stream's event before), if no length was told and no more than 1 MiB of text came since; an error that was held whole
+//! goes on as its inflated form. Where none of this can be it ends in an error in front of the key, and that is the
+//! answer ([`Error`](crate::Error)) as long as nothing of a good one was handed up. A body in any other encoding is not
+//! read at all: it is judged by its head, and nothing in it is found.
 //!
 //! As a body passes, its usage is read and told to the pool, and so is a stream that turns into an error, that breaks
 //! off, or that the caller leaves, and a good answer of at most 16 KiB that speaks against its key
@@ -32,6 +35,7 @@ mod needle;
 mod outbox;
 #[cfg(feature = "hyper")]
 mod reason;
+mod repack;
 mod service;
 mod sight;
 mod stream_watch;

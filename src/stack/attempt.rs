@@ -109,7 +109,7 @@ where
                     // Whoever runs an upgraded connection may take over the lease as a whole.
                     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                         let lease = lease.take().expect(ONCE);
-                        return Poll::Ready(Ok(upgraded(response, lease, *asked)).into());
+                        return Poll::Ready(upgraded(response, lease, *asked).into());
                     }
                     let (granted, slot) = lease.as_mut().expect(ONCE).part();
                     match cooldown::begin(response, Some(granted), *asked) {
@@ -122,8 +122,10 @@ where
                 }
                 AttemptProj::Holding { hold, slot } => {
                     ready!(hold.as_mut().expect(ONCE).poll(cx));
-                    let response = hold.take().expect(ONCE).finish();
-                    return Poll::Ready(Ok(response.map(|body| LeaseBody::new(body, slot.take()))).into());
+                    let answer = hold.take().expect(ONCE).finish();
+                    return Poll::Ready(
+                        answer.map(|response| response.map(|body| LeaseBody::new(body, slot.take()))).into(),
+                    );
                 }
                 AttemptProj::Layered { future } => return future.as_mut().poll(cx).map(Outcome::from),
             };
@@ -134,16 +136,16 @@ where
 
 /// An answer whose connection becomes something else. It is judged by its head.
 #[cold]
-fn upgraded<R>(response: Response<R>, lease: Lease, asked: Asked) -> Response<LeaseBody<CooldownBody<R>>>
+fn upgraded<R>(response: Response<R>, lease: Lease, asked: Asked) -> Answer<R>
 where
     R: Body,
     R::Error: Into<BoxError>,
 {
     let response = match cooldown::begin(response, Some(lease.granted().clone()), asked) {
         Ok(Begun { head, body, .. }) => Response::from_parts(head, body),
-        Err(hold) => hold.finish(),
+        Err(hold) => hold.finish()?,
     };
-    rotation::answered(response, lease)
+    Ok(rotation::answered(response, lease))
 }
 
 /// No answer came.

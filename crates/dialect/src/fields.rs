@@ -2,13 +2,10 @@
 
 use std::{collections::HashSet, fmt, marker::PhantomData};
 
-use serde::{
-    Deserialize,
-    de::{self, DeserializeSeed as _},
-};
+use serde::{Deserialize, de};
 use serde_json::value::RawValue;
 
-use crate::{Fault, Text};
+use crate::{Fault, Text, ahead};
 
 /// The top level of a request: names, and values not looked at yet.
 pub(crate) struct Fields<'a>(Vec<(Text<'a>, &'a RawValue)>);
@@ -20,10 +17,7 @@ impl<'a> Fields<'a> {
     /// A fault that says what is no JSON, no object, or there twice.
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, Fault> {
         let split = Split::<()> { name: None, main: PhantomData };
-        let mut json = serde_json::Deserializer::from_slice(body);
-        let (fields, _) = split
-            .deserialize(&mut json)
-            .and_then(|read| json.end().map(|()| read))
+        let (fields, _) = ahead::read_by(split, json(body)?)
             .map_err(|error| Fault::invalid(format!("the body is not right: {error}")))?;
         let mut names = HashSet::new();
         match fields.0.iter().find(|(name, _)| !names.insert(&**name)) {
@@ -41,9 +35,7 @@ impl<'a> Fields<'a> {
         name: &'static str,
     ) -> Result<(Self, Option<M>), Fault> {
         let split = Split { name: Some(name), main: PhantomData };
-        let mut json = serde_json::Deserializer::from_slice(body);
-        let read = split.deserialize(&mut json).and_then(|read| json.end().map(|()| read));
-        match read {
+        match ahead::read_by(split, json(body)?) {
             Ok((fields, main)) if fields.is_plain(name) => Ok((fields, main)),
             // What is wrong with it is said by the slower way.
             _ => match Self::read(body)?.given().find(|field| *field.name == *name) {
@@ -66,6 +58,11 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// A body as what JSON is written in.
+fn json(body: &[u8]) -> Result<&str, Fault> {
+    str::from_utf8(body).map_err(|error| Fault::invalid(format!("the body is not right: {error}")))
+}
+
 /// One of them.
 pub(crate) struct Field<'a> {
     pub(crate) name: Text<'a>,
@@ -78,7 +75,7 @@ impl<'a> Field<'a> {
     /// # Errors
     /// A fault that names what inside of it is wrong.
     pub(crate) fn read<T: Deserialize<'a>>(&self) -> Result<T, Fault> {
-        serde_json::from_str(self.value.get()).map_err(|_| self.wrong::<T>())
+        ahead::read(self.value.get()).map_err(|_| self.wrong::<T>())
     }
 
     /// Whether it says this.
@@ -98,7 +95,7 @@ impl<'a> Field<'a> {
 
 /// What stands at `place` is read once more, slower, to name what is wrong inside of it.
 #[cold]
-pub(crate) fn wrong<'a, T: Deserialize<'a>>(value: &'a RawValue, place: &str) -> Fault {
+fn wrong<'a, T: Deserialize<'a>>(value: &'a RawValue, place: &str) -> Fault {
     let mut json = serde_json::Deserializer::from_str(value.get());
     let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut json) else {
         return Fault::invalid(format!("{place} is not right")).at(place);

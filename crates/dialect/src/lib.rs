@@ -7,10 +7,10 @@
 //!
 //! [neutral]: Conversation
 
+mod ahead;
 pub mod anthropic;
 mod caller;
 mod catalogue;
-mod content;
 mod data_url;
 mod events;
 mod exchange;
@@ -27,7 +27,6 @@ mod tree;
 
 pub use caller::{Asked, Caller, Form, Ignored, Refused, Shape, Voice};
 pub use catalogue::catalogue;
-use content::Content;
 pub use events::{Events, MOST_OF_EVENT};
 pub use exchange::{Exchange, Listener};
 pub use multipart::model_of_form;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::Text;
 
 /// From this length on a piece of the caller's body is passed on without a copy.
-const LARGE: usize = 8 * 1024;
+pub(crate) const LARGE: usize = 8 * 1024;
 
 /// A part of a text that was read from the caller's body without an escape needs none either when it is written again, but
 /// lacks its quotes. It stands in what is written by its beginning alone, and is put in whole on the way. (A text with its

@@ -13,6 +13,8 @@ use memchr::{memchr, memmem::Finder};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::value::RawValue;
 
+use crate::ahead;
+
 /// Text of a request or an answer. What was read from JSON stays in its body as it stands there, quotes and escapes
 /// included: an escape is decoded when somebody looks, and what nobody looks at is written as it was read.
 #[derive(Clone)]
@@ -201,7 +203,30 @@ impl Serialize for Text<'_> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::of(Deserialize::deserialize(deserializer)?).map_err(de::Error::custom)
+        deserializer.deserialize_newtype_struct(ahead::TEXT, Reader)
+    }
+}
+
+/// Takes a text as it stands, or one that was seen ahead.
+struct Reader;
+
+impl<'de> de::Visitor<'de> for Reader {
+    type Value = Text<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+        Ok(text.into())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+        Ok(text.to_owned().into())
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Text<'de>, D::Error> {
+        Text::of(Deserialize::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
 

@@ -32,6 +32,7 @@ FIGURES = [
     Figure("serve-post", "serve against a bare proxy, 1 MiB POST", serve.post),
     Figure("serve-stream", "serve against a bare proxy, event streams", serve.stream),
     Figure("translated", "chats of OpenAI's clients, translated, against the same bytes passed through", serve.translated),
+    Figure("translation", "what a chat's translation takes by itself", serve.read, callgrind=True),
     Figure("serve-idle", "serve with 1,000 keys: memory and start", serve.idle),
     Figure("all-on", "serve with tenants, log, metrics and SQLite against a bare proxy", gateway.throughput),
     Figure("latency", "p50 of an answer and of a stream's first byte against a bare proxy", gateway.latency),

@@ -215,6 +215,15 @@ def translated(quick: bool) -> Iterator[Line]:
                    unit="×", spread=spread, note=f"{statistics.median(costs) * 1e6:.0f} µs")
 
 
+def read(_: bool) -> Iterator[Line]:
+    """What the translation takes by itself, without the gateway around it."""
+    for size, what in {"small": "1 KiB", "long": "100 KiB", "image": "5 MiB with an image"}.items():
+        there = programs.instructions(("there", size), 20 if size == "image" else 200)
+        yield Line(f"a chat of {what} read and written for the provider, instructions", there, 0, "")
+    yield Line("an answer of 1 KiB read and written for the caller, instructions",
+               programs.instructions(("back", "small"), 200), 0, "")
+
+
 def held(process: subprocess.Popen) -> float:
     """What it has in memory, in MiB."""
     status = pathlib.Path(f"/proc/{process.pid}/status").read_text()

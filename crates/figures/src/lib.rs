@@ -3,6 +3,7 @@
 pub mod args;
 pub mod bodies;
 pub mod by_hand;
+pub mod chats;
 pub mod picks;
 pub mod plain;
 #[cfg(feature = "virtual-time")]

@@ -5,10 +5,11 @@ use std::io::{Read, Write};
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use http::Response;
 use http_body_util::BodyExt;
-use tower_keypool::VerdictKind;
+use tower_keypool::{Elsewhere, VerdictKind};
 
 use super::support::{
-    Bench, ERROR_429, KEY, STARS, Step, Steps, collect, event, events, full, gzip, gzipped, json, kind, served, text,
+    Bench, ERROR_429, KEY, STARS, Step, Steps, answer, collect, event, events, full, gzip, gzipped, json, kind, served,
+    text,
 };
 
 fn inflated(bytes: &[u8]) -> Vec<u8> {
@@ -145,18 +146,133 @@ async fn a_key_in_an_error_is_masked_in_its_plain_form() {
     }
 }
 
+/// Reads a body that must be whole.
+fn unpacked(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    MultiGzDecoder::new(bytes).read_to_string(&mut text).unwrap();
+    text
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_key_in_a_stream_stops_it_before_any_of_it_is_out() {
+async fn a_key_in_a_later_event_is_masked_from_the_last_flush_on() {
     for cut in 0..KEY.len() {
         let bench = Bench::new();
-        let texts = [event("a", 5), format!("data: {{\"text\":\"{}", &KEY[..cut]), format!("{}\"}}\n\n", &KEY[cut..])];
+        let (begun, rest) = (format!("data: {{\"text\":\"{}", &KEY[..cut]), format!("{}\"}}\r\n\r\n", &KEY[cut..]));
+        let texts = [event("a", 5), begun, rest, event(&KEY[..9], 7), event(KEY, 8)];
         let response = bench.get(gzipped(events(Steps::chunks(gzip(&texts))))).await;
+        assert_eq!(response.headers()["content-encoding"], "gzip");
         let (got, error) = collect(response).await;
-        assert!(error.unwrap().to_string().contains("key"));
+        assert!(error.is_none(), "cut at {cut}: {error:?}");
+        assert_eq!(unpacked(&got), texts.concat().replace(KEY, STARS), "cut at {cut}");
+        assert_eq!((bench.told(VerdictKind::Cancelled), bench.tokens()), (0, 8));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_event_of_a_masked_stream_can_be_read_as_soon_as_it_has_come() {
+    let bench = Bench::new();
+    let texts = [event(KEY, 5), event("b", 6), event(KEY, 7), event("d", 8)];
+    let chunks = gzip(&texts);
+    let response = bench.get(gzipped(events(Steps::chunks(&chunks[..4]).then(Step::Never)))).await;
+    let (mut body, mut got) = (response.into_body(), Vec::new());
+    for count in 1..=texts.len() {
+        got.extend(body.frame().await.unwrap().unwrap().into_data().unwrap());
+        assert_eq!(String::from_utf8(inflated(&got)).unwrap(), texts[..count].concat().replace(KEY, STARS));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_behind_what_was_not_flushed_stops_the_stream() {
+    let text = [event("a", 5), event("b", 6), event(KEY, 7)].concat();
+    // In pieces, told to be so long, and what is never held.
+    let whole = gzip([event("a", 5), text]).concat();
+    let sized = gzip([event("a", 5), event(KEY, 7)]);
+    let mut told = gzipped(events(Steps::chunks(&sized)));
+    told.headers_mut().insert("content-length", sized.concat().len().into());
+    let plain = answer(200, "text/plain", Steps::chunks(whole.chunks(20)));
+    for response in [gzipped(events(Steps::chunks(whole.chunks(20)))), told, gzipped(plain)] {
+        let bench = Bench::new();
+        let (got, error) = collect(bench.get(response).await).await;
         let shown = String::from_utf8(inflated(&got)).unwrap();
-        assert!(shown.starts_with(&texts[0]) && !shown.contains("AIza"), "cut at {cut}: {shown}");
+        assert!(error.unwrap().to_string().contains("key") && !shown.contains("AIza"), "{shown}");
         assert_eq!(bench.told(VerdictKind::Cancelled), 0);
     }
+}
+
+/// Text that cannot be packed well.
+fn noise(length: usize) -> String {
+    let mut state = 1_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b' ' + (state >> 24) as u8 % 90)
+    };
+    (0..length).map(|_| next()).filter(|c| !matches!(c, '"' | '\\')).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_in_a_good_answer_is_masked_before_its_head_is_out() {
+    let plain = format!("{{\"usageMetadata\":{{\"promptTokenCount\":7}},\"x\":\"{}{KEY}, {KEY}\"}}", noise(30_000));
+    let whole = gzip([&plain]).concat();
+    for size in [1, 10, 1_000, 100_000] {
+        let bench = Bench::new();
+        let mut response = gzipped(json(200, Steps::chunks(whole.chunks(size))));
+        response.headers_mut().insert("content-length", whole.len().into());
+        let response = bench.get(response).await;
+        assert_eq!((kind(&response), bench.told(VerdictKind::Success)), (VerdictKind::Success, 1));
+        assert!(response.headers().get("content-length").is_none());
+        let (got, error) = collect(response).await;
+        assert!(error.is_none() && unpacked(&got) == plain.replace(KEY, STARS), "{size} {error:?}");
+        assert_eq!(bench.tokens(), 7);
+    }
+    // What is larger is not held to its end.
+    let plain = format!("{{\"x\":\"{}{KEY}\"}}", noise(200_000));
+    let whole = gzip([&plain]).concat();
+    let bench = Bench::new();
+    let (got, error) = collect(bench.get(gzipped(json(200, Steps::chunks(whole.chunks(1_000))))).await).await;
+    assert!(error.unwrap().to_string().contains("key"));
+    assert!(got.len() > 64 << 10 && !String::from_utf8_lossy(&inflated(&got)).contains("AIza"));
+    // But masked from its beginning on where the key stands there.
+    let plain = format!("{{\"x\":\"{KEY}{}{KEY}\"}}", noise(200_000));
+    let whole = gzip([&plain]).concat();
+    let (got, error) = collect(Bench::new().get(gzipped(json(200, Steps::chunks(whole.chunks(1_000))))).await).await;
+    assert!(error.is_none() && unpacked(&got) == plain.replace(KEY, STARS));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_masked_answer_that_breaks_off_is_no_whole_one() {
+    let texts = [event(KEY, 5), event("b", 6)];
+    let chunks = gzip(&texts);
+    for steps in [Steps::chunks(&chunks[..2]).then(Step::Fail), Steps::chunks(&chunks[..2])] {
+        let (got, _) = collect(Bench::new().get(gzipped(events(steps))).await).await;
+        assert_eq!(String::from_utf8(inflated(&got)).unwrap(), texts.concat().replace(KEY, STARS));
+        assert!(MultiGzDecoder::new(&*got).read_to_end(&mut Vec::new()).is_err(), "it lacks its end");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_where_it_cannot_be_masked_is_an_error_of_its_own_while_nothing_is_out() {
+    // Forty times as much as it is packed.
+    let lines = (0..7_500).map(|n| format!("{n:08}{}", "x".repeat(192))).collect::<Vec<_>>().concat();
+    let whole = gzip([format!("{{\"x\":\"{lines}{KEY}\"}}")]).concat();
+    assert!(whole.len() < 64 << 10 && lines.len() > 1 << 20, "{}", whole.len());
+    for size in [1_000, 100_000] {
+        let bench = Bench::new();
+        let error =
+            bench.ask(bench.request(), gzipped(json(200, Steps::chunks(whole.chunks(size))))).await.unwrap_err();
+        assert_eq!(error.status().as_u16(), 502);
+        assert!(error.to_string().contains("key") && !error.to_string().contains(KEY), "{error}");
+        assert_eq!(error.verdict().unwrap().elsewhere_of(), Elsewhere::No);
+        assert_eq!(bench.all_told(), [(VerdictKind::Success, 1)], "it is no fault of the key's");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_breaks_off_while_it_is_held_may_be_asked_again() {
+    let whole = gzip([r#"{"a":"b"}"#]).concat();
+    let bench = Bench::new();
+    let response = bench.get(gzipped(json(200, Steps::chunks([&whole[..12]]).then(Step::Fail)))).await;
+    assert!(!served(&response).verdict().is_success() && bench.told(VerdictKind::Success) == 0);
+    assert!(collect(response).await.1.is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -193,6 +309,12 @@ async fn a_key_in_an_error_too_large_to_replace_stops_it() {
     assert_eq!(kind(&response), VerdictKind::RateLimited);
     let (got, error) = collect(response).await;
     assert!(error.is_some() && !String::from_utf8(inflated(&got)).unwrap().contains(KEY));
+    // As long as it is held, it can be masked.
+    let plain = format!("{KEY}{}", "some text ".repeat(20_000));
+    let whole = gzip([&plain]).concat();
+    let response = bench.get(gzipped(json(429, Steps::chunks(whole.chunks(100))))).await;
+    assert_eq!(kind(&response), VerdictKind::RateLimited);
+    assert_eq!(unpacked(&collect(response).await.0), plain.replace(KEY, STARS));
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{Call, CallId, Content, Conversation, Fault, Part, Returned, Role, Text, fields::Field};
+use crate::{Call, CallId, Conversation, Fault, OneOr, Part, Returned, Role, Text, fields::Field};
 
 /// What somebody said.
 #[derive(Deserialize)]
@@ -17,7 +17,7 @@ pub(super) struct Message<'a> {
 }
 
 /// A text, or blocks.
-type Said<'a> = Content<'a, Block<'a>>;
+type Said<'a> = OneOr<'a, Block<'a>>;
 
 #[derive(Deserialize)]
 struct Block<'a> {
@@ -57,8 +57,8 @@ struct Source<'a> {
 /// Reads `system`.
 pub(super) fn system<'a>(field: &Field<'a>) -> Result<Vec<Text<'a>>, Fault> {
     match field.read::<Said<'a>>()? {
-        Content::Text(text) => Ok(vec![text]),
-        Content::List(blocks) => texts(blocks.read(|| "system".to_owned())?, &|| "system".to_owned()),
+        OneOr::Text(text) => Ok(vec![text]),
+        OneOr::List(blocks) => texts(blocks, &|| "system".to_owned()),
     }
 }
 
@@ -75,10 +75,8 @@ pub(super) fn read<'a>(messages: Vec<Message<'a>>, conversation: &mut Conversati
             "assistant" => Role::Model,
             "system" => {
                 let said = match message.content {
-                    Content::Text(text) => vec![text],
-                    Content::List(blocks) => {
-                        texts(blocks.read(|| format!("messages[{index}].content"))?, &|| place.clone())?
-                    }
+                    OneOr::Text(text) => vec![text],
+                    OneOr::List(blocks) => texts(blocks, &|| place.clone())?,
                 };
                 reader.conversation.system.extend(said);
                 continue;
@@ -86,9 +84,8 @@ pub(super) fn read<'a>(messages: Vec<Message<'a>>, conversation: &mut Conversati
             _ => return Err(Fault::invalid(format!("{place}.role: expected user or assistant")).at(place)),
         };
         match message.content {
-            Content::Text(text) => reader.conversation.say(role, Part::Text(text)),
-            Content::List(blocks) => {
-                let blocks = blocks.read(|| format!("messages[{index}].content"))?;
+            OneOr::Text(text) => reader.conversation.say(role, Part::Text(text)),
+            OneOr::List(blocks) => {
                 for (number, block) in blocks.into_iter().enumerate() {
                     reader.block(role, block, &|| format!("{place}.content.{number}"))?;
                 }
@@ -159,10 +156,10 @@ impl<'a> Reader<'_, 'a> {
         };
         let content = match block.content {
             None => Text::default(),
-            Some(Content::Text(text)) => text,
-            Some(Content::List(blocks)) => {
+            Some(OneOr::Text(text)) => text,
+            Some(OneOr::List(blocks)) => {
                 let mut said = Vec::new();
-                for block in blocks.read(|| format!("{}.content", place()))? {
+                for block in blocks {
                     match (&*block.kind, block.text, block.source) {
                         ("text", Some(text), _) => said.push(text),
                         ("image" | "document", _, Some(source)) => self.late.extend(sourced(source, place)?),
@@ -201,11 +198,8 @@ fn sourced<'a>(source: Source<'a>, place: &dyn Fn() -> String) -> Result<Vec<Par
             crate::data_url::part(url, place).map(|part| vec![part])
         }
         "content" => match source.content.ok_or_else(|| missing("content"))? {
-            Content::Text(text) => Ok(vec![Part::Text(text)]),
-            Content::List(blocks) => {
-                let blocks = blocks.read(|| format!("{}.content", place()))?;
-                Ok(texts(blocks, &place)?.into_iter().map(Part::Text).collect())
-            }
+            OneOr::Text(text) => Ok(vec![Part::Text(text)]),
+            OneOr::List(blocks) => Ok(texts(blocks, &place)?.into_iter().map(Part::Text).collect()),
         },
         _ => Err(Fault::invalid(format!("{}.type: expected base64, text or url", place())).at(place())),
     }

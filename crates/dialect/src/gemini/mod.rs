@@ -3,6 +3,7 @@
 //! [`Listener`] understands its answers; the functions here write requests and read what is no conversation.
 
 mod answer;
+mod config;
 mod embed;
 mod fault;
 mod medium;
@@ -12,6 +13,8 @@ mod picture;
 mod request;
 mod schema;
 mod thinking;
+mod tools;
+mod turn;
 
 pub use answer::Listener;
 pub use embed::{MOST_AT_ONCE, embedded, embedding};

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{Call, CallId, Content, Conversation, Fault, Ignored, Part, Returned, Role, Text, data_url};
+use crate::{Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url};
 
 /// What somebody said.
 #[derive(Deserialize)]
@@ -29,7 +29,7 @@ pub(super) struct Message<'a> {
 }
 
 /// A text, or parts.
-type Said<'a> = Content<'a, WirePart<'a>>;
+type Said<'a> = OneOr<'a, WirePart<'a>>;
 
 #[derive(Deserialize)]
 struct WirePart<'a> {
@@ -194,8 +194,7 @@ impl<'a> Reader<'_, 'a> {
 
     /// What a tool answered: text, and what else there is.
     fn returned(&mut self, index: usize, content: Option<Said<'a>>) -> Result<(Vec<Text<'a>>, Vec<Part<'a>>), Fault> {
-        let Some(Content::List(wires)) = content else { return Ok((texts(index, content)?, Vec::new())) };
-        let wires = wires.read(|| format!("messages[{index}].content"))?;
+        let Some(OneOr::List(wires)) = content else { return Ok((texts(index, content)?, Vec::new())) };
         let (mut said, mut beside) = (Vec::new(), Vec::new());
         for (number, wire) in wires.into_iter().enumerate() {
             match self.part(wire, &|| format!("messages[{index}].content[{number}]"))? {
@@ -211,9 +210,8 @@ impl<'a> Reader<'_, 'a> {
             // An answer that was only calls has no text; what a person leaves empty still is a turn.
             None if role == Role::Model => {}
             None => self.conversation.say(role, Part::Text(Text::default())),
-            Some(Content::Text(text)) => self.conversation.say(role, Part::Text(text)),
-            Some(Content::List(parts)) => {
-                let parts = parts.read(|| format!("messages[{index}].content"))?;
+            Some(OneOr::Text(text)) => self.conversation.say(role, Part::Text(text)),
+            Some(OneOr::List(parts)) => {
                 for (part, wire) in parts.into_iter().enumerate() {
                     let place = || format!("messages[{index}].content[{part}]");
                     let part = self.part(wire, &place)?;
@@ -282,9 +280,8 @@ impl<'a> Reader<'_, 'a> {
 fn texts(index: usize, content: Option<Said<'_>>) -> Result<Vec<Text<'_>>, Fault> {
     match content {
         None => Ok(Vec::new()),
-        Some(Content::Text(text)) => Ok(vec![text]),
-        Some(Content::List(parts)) => parts
-            .read(|| format!("messages[{index}].content"))?
+        Some(OneOr::Text(text)) => Ok(vec![text]),
+        Some(OneOr::List(parts)) => parts
             .into_iter()
             .enumerate()
             .map(|(part, wire)| {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use crate::{Call, CallId, Content, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url, openai};
+use crate::{Call, CallId, Conversation, Fault, Ignored, OneOr, Part, Returned, Role, Text, data_url, openai};
 
 /// One item. Without a type it is a message.
 #[derive(Deserialize)]
@@ -14,7 +14,7 @@ pub(super) struct Item<'a> {
     #[serde(borrow)]
     role: Option<Text<'a>>,
     #[serde(borrow)]
-    content: Option<Content<'a, Piece<'a>>>,
+    content: Option<OneOr<'a, Piece<'a>>>,
     #[serde(borrow)]
     call_id: Option<Text<'a>>,
     #[serde(borrow)]
@@ -22,7 +22,7 @@ pub(super) struct Item<'a> {
     #[serde(borrow)]
     arguments: Option<Text<'a>>,
     #[serde(borrow)]
-    output: Option<Content<'a, Piece<'a>>>,
+    output: Option<OneOr<'a, Piece<'a>>>,
 }
 
 /// A part of a message.
@@ -96,9 +96,8 @@ pub(super) fn read<'a>(
                     return Err(Fault::invalid(why).at(format!("{}.call_id", place())));
                 };
                 let content = match item.output.ok_or_else(|| missing("output"))? {
-                    Content::Text(text) => text,
-                    Content::List(pieces) => {
-                        let pieces = pieces.read(|| format!("{}.output", place()))?;
+                    OneOr::Text(text) => text,
+                    OneOr::List(pieces) => {
                         let mut said = String::new();
                         for (number, piece) in pieces.into_iter().enumerate() {
                             match part(piece, ignored, &|what| format!("{}.output[{number}].{what}", place()))? {
@@ -129,7 +128,7 @@ pub(super) fn read<'a>(
 
 fn message<'a>(
     role: &str,
-    content: Content<'a, Piece<'a>>,
+    content: OneOr<'a, Piece<'a>>,
     (conversation, ignored): (&mut Conversation<'a>, &mut Ignored),
     place: &dyn Fn() -> String,
 ) -> Result<(), Fault> {
@@ -138,9 +137,9 @@ fn message<'a>(
         "assistant" => Role::Model,
         "system" | "developer" => {
             match content {
-                Content::Text(text) => conversation.system.push(text),
-                Content::List(pieces) => {
-                    for piece in pieces.read(|| format!("{}.content", place()))? {
+                OneOr::Text(text) => conversation.system.push(text),
+                OneOr::List(pieces) => {
+                    for piece in pieces {
                         let text = piece
                             .text
                             .ok_or_else(|| Fault::invalid(format!("{}: only text goes here", place())).at(place()))?;
@@ -156,9 +155,8 @@ fn message<'a>(
         }
     };
     match content {
-        Content::Text(text) => conversation.say(role, Part::Text(text)),
-        Content::List(pieces) => {
-            let pieces = pieces.read(|| format!("{}.content", place()))?;
+        OneOr::Text(text) => conversation.say(role, Part::Text(text)),
+        OneOr::List(pieces) => {
             for (number, piece) in pieces.into_iter().enumerate() {
                 let part = part(piece, ignored, &|what| format!("{}.content[{number}].{what}", place()))?;
                 conversation.say(role, part);

@@ -4,6 +4,7 @@
 
 use figures::{
     args::Args,
+    chats::{Chat, Size},
     picks::{Picks, Tokens},
     walks::{Asker, Traffic, Walk},
 };
@@ -31,8 +32,14 @@ fn main() {
                 walk.send(&asker);
             }
         }
+        "there" | "back" => {
+            let chat = Chat::new(Size::named(args.text(2)));
+            for _ in 0..iterations {
+                std::hint::black_box(if args.name() == "there" { chat.there() } else { chat.back() });
+            }
+        }
         _ => {
-            eprintln!("work pick|pass|tokens|walk ITERATIONS …");
+            eprintln!("work pick|pass|tokens|walk|there|back ITERATIONS …");
             std::process::exit(2);
         }
     }

@@ -188,7 +188,8 @@ async fn converse(socket: impl tokio::io::AsyncRead + tokio::io::AsyncWrite, cal
         let text =
             if heard.contains("echo-key") { format!("the key is {}", caller.secret) } else { "Hello.".to_owned() };
         let turn = json!({ "serverContent": { "modelTurn": { "role": "model", "parts": [{ "text": text }] } } });
-        let end = json!({ "serverContent": { "turnComplete": true }, "usageMetadata": { "totalTokenCount": 2 } });
+        let cost = json!({ "promptTokenCount": 9, "responseTokenCount": 3, "totalTokenCount": 12 });
+        let end = json!({ "serverContent": { "turnComplete": true }, "usageMetadata": cost });
         for message in [turn, end] {
             to.write_all(&frame::write(1, message.to_string().as_bytes())).await?;
         }

@@ -39,7 +39,7 @@ impl Calls {
             Pooled::builder(TokioExecutor::new())
                 .pool_idle_timeout(Duration::from_secs(50))
                 .pool_timer(TokioTimer::new())
-                .build(Door::new(way).secured(roots.clone(), true))
+                .build(Door::new(way, roots).secured(roots.clone(), true))
         })))
     }
 }

@@ -37,12 +37,12 @@ pub(super) struct Dial {
 impl Dial {
     /// To `place`, which has a scheme, a host and a port, by a way out.
     pub(super) fn new(place: Uri, roots: Roots, way: Option<(Exit, &WayOut)>) -> Self {
-        Self { connector: Door::new(way).secured(roots, true), place }
+        Self { connector: Door::new(way, &roots).secured(roots, true), place }
     }
 
     /// The same, by HTTP/1.1 alone.
     pub(super) fn of_http1(place: Uri, roots: Roots, way: Option<(Exit, &WayOut)>) -> Self {
-        Self { connector: Door::new(way).secured(roots, false), place }
+        Self { connector: Door::new(way, &roots).secured(roots, false), place }
     }
 
     /// One more way for bytes there and back.

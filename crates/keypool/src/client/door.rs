@@ -10,7 +10,7 @@ use std::{
 };
 
 use http::Uri;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{
     client::legacy::connect::{
         HttpConnector,
@@ -37,13 +37,14 @@ pub(super) struct Door {
 #[derive(Clone, Debug)]
 enum By {
     Itself(HttpConnector),
-    Http(Tunnel<HttpConnector>),
+    /// Over TLS to the proxy itself where its address says so.
+    Http(Tunnel<HttpsConnector<HttpConnector>>),
     Socks5(SocksV5<HttpConnector>),
 }
 
 impl Door {
-    /// By this exit; `None`: the usual way.
-    pub(super) fn new(exit: Option<(Exit, &WayOut)>) -> Self {
+    /// By this exit; `None`: the usual way. `roots`: whom a proxy's certificate goes back to.
+    pub(super) fn new(exit: Option<(Exit, &WayOut)>, roots: &Roots) -> Self {
         let local = match exit {
             Some((_, WayOut::Local(address))) => Some(*address),
             _ => None,
@@ -52,7 +53,9 @@ impl Door {
         let by = match exit {
             None | Some((_, WayOut::Local(_))) => By::Itself(http),
             Some((_, WayOut::Http(proxy))) => {
-                let tunnel = Tunnel::new(proxy.place.clone(), http);
+                let config = HttpsConnectorBuilder::new().with_tls_config(roots.clone().into_config());
+                let secured = config.https_or_http().enable_http1().wrap_connector(http);
+                let tunnel = Tunnel::new(proxy.place.clone(), secured);
                 By::Http(match proxy.authorization() {
                     Some(authorization) => tunnel.with_auth(authorization),
                     None => tunnel,
@@ -92,7 +95,7 @@ fn connector(local: Option<IpAddr>) -> HttpConnector {
 }
 
 impl Service<Uri> for Door {
-    type Response = TokioIo<TcpStream>;
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -111,7 +114,7 @@ impl Service<Uri> for Door {
             By::Itself(http) => {
                 let connecting = http.call(place);
                 Box::pin(async move {
-                    let made = connecting.await.map_err(BoxError::from);
+                    let made = connecting.await.map(MaybeHttpsStream::Http).map_err(BoxError::from);
                     // That nothing answers there is not the address's fault; that it is not this machine's is.
                     made.map_err(|error| if is_not_ours(&error) { of_exit(error) } else { error })
                 })
@@ -127,7 +130,7 @@ impl Service<Uri> for Door {
                 Box::pin(async move {
                     // Its error is shown by its text alone, which says why and holds no credentials.
                     let made = async { connecting.await.map_err(|error| BoxError::from(error.to_string())) };
-                    in_time(made).await.map_err(of_exit)
+                    in_time(made).await.map(MaybeHttpsStream::Http).map_err(of_exit)
                 })
             }
         }

@@ -13,7 +13,7 @@ use tower_keypool::{Exit, ExitError};
 /// A proxy. Its credentials are never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
-    /// `http://host:port` or `socks5://host:port`, without credentials.
+    /// `http://host:port`, `https://host:port` or `socks5://host:port`, without credentials.
     pub(super) place: Uri,
     /// A name and a password.
     pub(super) credentials: Option<(String, String)>,
@@ -22,7 +22,8 @@ pub struct Proxy {
 /// What an exit is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WayOut {
-    /// An HTTP proxy, asked to `CONNECT` whatever the provider's scheme is: what goes through it, it does not see.
+    /// An HTTP proxy, asked to `CONNECT` whatever the provider's scheme is: what goes through it, it does not see. One of
+    /// `https` is itself spoken to over TLS, so that nobody between sees its credentials, nor where it is asked to lead.
     Http(Proxy),
     /// A SOCKS5 proxy, which looks up names itself.
     Socks5(Proxy),
@@ -32,11 +33,14 @@ pub enum WayOut {
 
 /// A text that is no proxy. Says why, never what: it may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected http://host:port or socks5://host:port, with user:password@ before the host where it asks for them")]
+#[error(
+    "expected http://host:port, https://host:port or socks5://host:port, with user:password@ before the host where it \
+     asks for them"
+)]
 pub struct NoProxy;
 
 impl WayOut {
-    /// A proxy as it is written: `http://user:password@host:port`, `socks5://host:1080`.
+    /// A proxy as it is written: `http://user:password@host:port`, `https://host:8443`, `socks5://host:1080`.
     ///
     /// # Errors
     /// [`NoProxy`].
@@ -47,7 +51,11 @@ impl WayOut {
             Some((credentials, host)) => (Some(credentials), host),
             None => (None, authority),
         };
-        let usual = if scheme == "http" { 80 } else { 1080 };
+        let usual = match scheme {
+            "http" => 80,
+            "https" => 443,
+            _ => 1080,
+        };
         let place: http::uri::Authority = host.parse().map_err(|_| NoProxy)?;
         // What stands behind the host is a port, or nothing.
         let has_port = place.as_str() != place.host();
@@ -65,7 +73,7 @@ impl WayOut {
         };
         let proxy = Proxy { place: place.parse().map_err(|_| NoProxy)?, credentials };
         match scheme {
-            "http" => Ok(Self::Http(proxy)),
+            "http" | "https" => Ok(Self::Http(proxy)),
             // A length is one byte there.
             "socks5" | "socks5h" => match &proxy.credentials {
                 Some((user, password)) if user.len() > 255 || password.len() > 255 => Err(NoProxy),
@@ -163,6 +171,8 @@ mod tests {
             ("http://proxy.example:3128/", true)
         );
         assert_eq!(proxy.authorization().unwrap(), "Basic bWU6cEBzcy13b3Jk");
+        let Ok(WayOut::Http(secured)) = WayOut::proxy("https://proxy.example") else { panic!() };
+        assert_eq!(secured.place, "https://proxy.example:443/");
         let Ok(socks) = WayOut::proxy("socks5://you:secret-word@[2001:db8::1]") else { panic!() };
         for shown in [format!("{proxy:?}"), format!("{socks:?}")] {
             assert!(!shown.contains("ss-word") && !shown.contains("secret-word") && shown.contains("***@"), "{shown}");
@@ -173,7 +183,7 @@ mod tests {
     #[test]
     fn what_is_no_proxy_is_refused_without_its_text() {
         for text in
-            ["", "proxy:3128", "https://p:1", "ftp://p:1", "http://", "http://me:pw@", "http://a b:1", "http://p:x"]
+            ["", "proxy:3128", "https://p:x", "ftp://p:1", "http://", "http://me:pw@", "http://a b:1", "http://p:x"]
         {
             assert_eq!(WayOut::proxy(text), Err(NoProxy), "{text}");
         }

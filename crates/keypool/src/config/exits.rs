@@ -26,8 +26,9 @@ use crate::client::{WayOut, WaysOut};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExitEntry {
-    /// A proxy: http://host:port or socks5://host:port, with user:password@ before the host where it asks for them. Rather
-    /// keep one with a password elsewhere: proxy_env, proxy_file.
+    /// A proxy: http://host:port, https://host:port (TLS to the proxy itself, whose certificate is held to the same roots
+    /// as the provider's) or socks5://host:port, with user:password@ before the host where it asks for them. Rather keep
+    /// one with a password elsewhere: proxy_env, proxy_file.
     pub proxy: Option<SecretText>,
     /// The variable of the environment that holds it.
     pub proxy_env: Option<String>,

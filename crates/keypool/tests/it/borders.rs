@@ -15,6 +15,7 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
 };
+use tokio_rustls::TlsAcceptor;
 
 pub(crate) fn local(last: u8) -> IpAddr {
     Ipv4Addr::new(127, 0, 0, last).into()
@@ -181,6 +182,23 @@ impl Proxy {
             }
         });
         Self { address, through }
+    }
+
+    /// Where it is spoken to over TLS.
+    pub(crate) async fn behind(&self, acceptor: TlsAcceptor) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (front, proxy) = (listener.local_addr().unwrap(), self.address);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                    let Ok(mut proxy) = TcpStream::connect(proxy).await else { return };
+                    let _ = copy_bidirectional(&mut stream, &mut proxy).await;
+                });
+            }
+        });
+        front
     }
 
     pub(crate) fn through(&self) -> usize {

@@ -18,6 +18,7 @@ use crate::{
     live::Socket,
     serving::generate,
     support::{Served, ask},
+    tls,
 };
 
 const MODEL: &str = "gemini-2.5-flash";
@@ -49,9 +50,13 @@ fn pool(border: &Border, exits: &[Option<&str>], clock: Clock) -> KeyPool {
 }
 
 async fn served(pool: &KeyPool, border: &Border, ways: &WaysOut) -> Served {
+    served_trusting(pool, border, ways, Roots::mozilla()).await
+}
+
+async fn served_trusting(pool: &KeyPool, border: &Border, ways: &WaysOut, roots: Roots) -> Served {
     let base = Base::parse(&border.url()).unwrap();
     // What goes on by another exit is no retry.
-    let (retry, roots) = (Retry::new().max_retries(0), Roots::mozilla());
+    let retry = Retry::new().max_retries(0);
     let stack = stack::stack_over(pool, Models::new(), retry.clone(), Client::through(&base, &roots, ways));
     let sockets = Sockets::through(&base, &roots, ways);
     let setup = Setup::new(stack, Guard::new([]), Token::new(PLACEHOLDER), Dialects::default());
@@ -120,6 +125,37 @@ async fn a_refused_address_rests_its_exit_and_the_keys_of_others_serve_all() {
     }
     assert_eq!(border.seen(), [1, 2, 3, 4].map(local), "all are back");
     assert!(resting(&pool).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_may_be_spoken_to_over_tls() {
+    let sim = simulator(1).await;
+    let border = before(&sim).await;
+    let tunnel = Proxy::http(local(3), Some("right-word")).await;
+    let (acceptor, authority) = tls::acceptor(&["http/1.1"]);
+    let front = tunnel.behind(acceptor).await;
+    let ways = ways([("tunnel", WayOut::proxy(&format!("https://me:right-word@{front}")).unwrap())]);
+    let pool_of = || pool(&border, &[Some("tunnel")], noon().clock());
+
+    let stranger = pool_of();
+    let refused = served_trusting(&stranger, &border, &ways, Roots::mozilla()).await;
+    let answer = generate(&refused, MODEL).await;
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(answer.status.is_server_error() && !text.contains("right-word"), "{answer:?}");
+    assert_eq!((resting(&stranger), tunnel.through()), (vec!["tunnel".to_owned()], 0), "nobody knows whose it is");
+
+    let friend = pool_of();
+    let served = served_trusting(&friend, &border, &ways, Roots::from_file(authority.path()).unwrap()).await;
+    for _ in 0..5 {
+        assert_eq!(generate(&served, MODEL).await.status, 200);
+    }
+    assert_eq!((border.seen(), tunnel.through()), (vec![local(3)], 1), "one connection, which is kept");
+    let key = format!("x-goog-api-key: {PLACEHOLDER}\r\n");
+    let mut socket = Socket::open(served.address, crate::live::PATH, &key).await;
+    socket.say(1, r#"{"setup":{"model":"models/gemini-2.5-flash"}}"#).await;
+    assert!(socket.hear().await.unwrap().1.contains("setupComplete"));
+    assert_eq!(tunnel.through(), 2);
+    assert!(resting(&friend).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -268,7 +304,11 @@ fn what_is_wrong_with_an_exit_is_said_at_its_place() {
         ("", "exit=nowhere", "no [exits.nowhere] says what the exit nowhere of this key is"),
         ("[exits.a]\n", "", "exactly one of proxy, proxy_env, proxy_file and local_address"),
         ("[exits.a]\nlocal_address = \"here\"\n", "", "keypool.toml:2"),
-        ("[exits.a]\nproxy = \"https://me:hidden-word@p:1\"\n", "", "expected http://host:port or socks5://host:port"),
+        (
+            "[exits.a]\nproxy = \"ftp://me:hidden-word@p:1\"\n",
+            "",
+            "expected http://host:port, https://host:port or socks5://host:port",
+        ),
         ("[exits.a]\nproxy_env = \"NOBODYS\"\n", "", "this variable is not set"),
         ("[exits.a]\nproxy_file = \"none.txt\"\n", "", "none.txt cannot be read"),
         ("[exits.\"a b\"]\nlocal_address = \"127.0.0.2\"\n", "", "an exit's name is 1 to 64"),

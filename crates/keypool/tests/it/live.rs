@@ -5,16 +5,17 @@ use std::{net::SocketAddr, time::Duration};
 use gemini_sim::{GeminiSim, Project, Refusal};
 use http::Request;
 use keypool::{
-    database::Records,
+    database::{Records, used::Use},
     gateway::{
         Paces,
         capability::hash_of,
         listen::Bounds,
         resource::Unknown,
-        tenant::{From, Grant},
+        tenant::{From, Grant, TenantLimits},
         token::PLACEHOLDER,
     },
 };
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -22,6 +23,7 @@ use tokio::{
 use tower_keypool::{Gemini, Key, KeyPool};
 
 use crate::{
+    resources,
     serving::{ONE, TWO},
     support::{Served, ask},
 };
@@ -97,6 +99,27 @@ impl Socket {
         frame.extend([0; 4]);
         frame.extend(text.as_bytes());
         self.stream.write_all(&frame).await.unwrap();
+    }
+
+    /// A part of a message.
+    async fn part(&mut self, first: u8, text: &str) {
+        let mut frame = vec![first, 0xfe];
+        frame.extend((text.len() as u16).to_be_bytes());
+        frame.extend([1, 2, 3, 4]);
+        frame.extend(text.bytes().zip([1, 2, 3, 4].into_iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        self.stream.write_all(&frame).await.unwrap();
+    }
+
+    /// Two short messages at once.
+    async fn say_both(&mut self, one: &str, other: &str) {
+        let mut frames = Vec::new();
+        for text in [one, other] {
+            frames.extend([0x81, 0xfe]);
+            frames.extend((text.len() as u16).to_be_bytes());
+            frames.extend([0; 4]);
+            frames.extend(text.as_bytes());
+        }
+        self.stream.write_all(&frames).await.unwrap();
     }
 
     /// The same to somebody who may not read all of it.
@@ -288,6 +311,146 @@ async fn open(served: &Served, headers: &str) -> Socket {
     assert!(socket.head.starts_with("HTTP/1.1 101 "), "{}", socket.head);
     socket.set_up(SETUP).await;
     socket
+}
+
+fn grant(name: &str, limits: TenantLimits) -> Grant {
+    let token_hash = hash_of(format!("kp-{name}").as_bytes());
+    Grant { name: name.into(), token_hash, limits, ..Grant::default() }
+}
+
+fn about(name: &str) -> String {
+    let uri = format!("https://generativelanguage.googleapis.com/v1beta/{name}");
+    let turns = json!([{ "role": "user", "parts": [{ "fileData": { "fileUri": uri } }] }]);
+    json!({ "clientContent": { "turns": turns, "turnComplete": true } }).to_string()
+}
+
+#[tokio::test]
+async fn what_a_later_message_names_is_its_tenants_and_lies_where_the_session_is_served() {
+    let sim = sim().await;
+    let keys = [Key::new(ONE).id("one"), Key::new(TWO).id("two")];
+    let pool = KeyPool::builder(Gemini::at(&sim.url()).unwrap()).keys(keys).wait(Duration::ZERO).build().unwrap();
+    let (served, tenants) = Served::kept(&pool, &sim.url(), Records::default()).await;
+    tenants.set(From::Commands, ["alice", "bob"].map(|name| grant(name, TenantLimits::default())).into());
+    let file = resources::upload(&served, "kp-alice").await;
+    let asked = get(&served, "kp-alice", &file).await;
+    let (mut with, mut without) = (0, 0);
+    for _ in 0..20 {
+        let mut socket = open(&served, "x-goog-api-key: kp-alice\r\n").await;
+        let is_there = serving(&pool) == [asked.clone()];
+        // In pieces, as it may come; what stands in front of it went on by then.
+        let message = about(&file);
+        let (first, rest) = message.split_at(message.len() / 2);
+        socket.part(0x01, first).await;
+        socket.say(9, "ping").await;
+        assert_eq!(socket.hear().await.unwrap().0, 10);
+        socket.part(0x80, rest).await;
+        if is_there {
+            assert!(socket.hear().await.unwrap().1.contains("Hello."));
+            with += 1;
+        } else {
+            let (code, why) = socket.closed().await;
+            assert!(code == 1008 && why.contains("another project"), "{code} {why}");
+            without += 1;
+        }
+        drop(socket);
+        until("it ended", || pool.snapshot().in_flight == 0).await;
+        if with > 0 && without > 0 {
+            break;
+        }
+    }
+    assert!(with > 0 && without > 0, "{with} {without}");
+
+    for (who, message) in [
+        ("bob", about(&file)),
+        ("alice", about("files/made-up")),
+        ("alice", about(&file).replace("fileUri", "fil\\u0065Uri").replace("files/", "\\u0066iles/made-up")),
+        ("alice", about(&file).replace('"', "'")),
+        ("alice", about(&file).replace("user", &"user ".repeat(1 << 18))),
+        ("bob", about(&file).replace("user", &" ".repeat((1 << 20) - 300))),
+    ] {
+        let mut socket = open(&served, &format!("x-goog-api-key: kp-{who}\r\n")).await;
+        socket.say_as_far_as_possible(&message).await;
+        let (code, why) = socket.closed().await;
+        assert!(matches!(code, 1002 | 1008 | 1009), "{who}: {code} {why}");
+        assert!(!why.contains(&file), "{why}");
+        assert!(socket.hear().await.is_none());
+        until("the lease ends with it", || pool.snapshot().in_flight == 0).await;
+    }
+    // What comes along with the setup is a later message, too.
+    let mut socket = Socket::open(served.address, PATH, "x-goog-api-key: kp-bob\r\n").await;
+    socket.say_both(SETUP, &about(&file)).await;
+    assert_eq!(socket.closed().await.0, 1008);
+
+    // Nothing of anybody's: however long, and whatever it looks like.
+    let mut socket = open(&served, "x-goog-api-key: kp-bob\r\n").await;
+    for text in ["x".repeat(3 << 20), "fileUri: files/a".to_owned()] {
+        let turns = json!([{ "role": "user", "parts": [{ "text": text }] }]);
+        socket.say(1, &json!({ "clientContent": { "turns": turns } }).to_string()).await;
+        assert!(socket.hear().await.unwrap().1.contains("Hello."));
+        assert!(socket.hear().await.unwrap().1.contains("turnComplete"));
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_a_request_of_its_tenants_and_its_answers_cost_tokens() {
+    let sim = sim().await;
+    let pool = pool(&sim);
+    let records = Records::default();
+    let within = (Unknown::Refuse, Bounds::default());
+    let (served, tenants, used) = Served::counting(&pool, &sim.url(), records.clone(), within).await;
+    let requests = TenantLimits { rpd: Some(3), ..TenantLimits::default() };
+    let tokens = TenantLimits { tpd: Some(30), ..TenantLimits::default() };
+    tenants.set(From::Commands, vec![grant("alice", requests), grant("bob", tokens)]);
+    let (alice, bob) = ("x-goog-api-key: kp-alice\r\n", "x-goog-api-key: kp-bob\r\n");
+    let limited = async |who| {
+        let socket = Socket::open(served.address, PATH, who).await;
+        let head = socket.head.to_ascii_lowercase();
+        assert!(head.starts_with("http/1.1 429 ") && head.contains("retry-after: "), "{head}");
+    };
+    drop(open(&served, alice).await);
+    until("it ended", || pool.snapshot().in_flight == 0).await;
+    assert_eq!(refused(&served, alice, r#"{"setup":{"model":"m","cachedContent":"cachedContents/x"}}"#).await.0, 1008);
+    drop(Socket::open(served.address, PATH, alice).await);
+    limited(alice).await;
+
+    let mut socket = open(&served, bob).await;
+    for _ in 0..4 {
+        socket.say(1, r#"{"clientContent":{"turns":["hello"]}}"#).await;
+        assert!(socket.hear().await.unwrap().1.contains("Hello."));
+        assert!(socket.hear().await.unwrap().1.contains("turnComplete"));
+    }
+    drop(socket);
+    until("it ended", || pool.snapshot().in_flight == 0).await;
+    limited(bob).await;
+
+    let mut told = String::new();
+    for _ in 0..100 {
+        let lines = used.read(&records, "it", ("2000-01-01", "2999-12-31"), NOW).await.unwrap();
+        let all = lines.iter().map(|(line, used)| format!("{} {} {used:?}\n", line.tenant, line.model));
+        told = all.collect::<Vec<_>>().concat();
+        if told.contains("failed: 2") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let line = |tenant: &str, model: &str, requests, failed, input_tokens, output_tokens| {
+        format!("{tenant} {model} {:?}\n", Use { requests, failed, input_tokens, output_tokens })
+    };
+    let expected = [
+        line("alice", "", 2, 2, 0, 0),
+        line("alice", "gemini-2.5-flash", 1, 0, 0, 0),
+        line("bob", "gemini-2.5-flash", 1, 0, 36, 12),
+    ];
+    assert_eq!(told, expected.concat());
+}
+
+/// In Unix milliseconds; any day.
+const NOW: i64 = 1_800_000_000_000;
+
+/// The key that sees something.
+async fn get(served: &Served, token: &str, name: &str) -> String {
+    let request = Request::get(served.url(&format!("/v1beta/{name}"))).header("x-goog-api-key", token);
+    ask(request, "").await.header("x-keypool-key").to_owned()
 }
 
 /// A socket whose first message is not taken: its closing frame.

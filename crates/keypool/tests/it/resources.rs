@@ -69,7 +69,7 @@ async fn post(served: &Served, token: &str, path: &str, body: Value) -> Answer {
 }
 
 /// Uploads a file: its name.
-async fn upload(served: &Served, token: &str) -> String {
+pub(crate) async fn upload(served: &Served, token: &str) -> String {
     let request = Request::post(served.url("/upload/v1beta/files"))
         .header("x-goog-api-key", token)
         .header("x-goog-upload-protocol", "resumable")

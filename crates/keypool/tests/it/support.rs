@@ -12,7 +12,7 @@ use hyper_util::{
 };
 use keypool::{
     client::{Client as Upstream, Roots, Sockets},
-    database::Records,
+    database::{Records, used::Used},
     fetch::Fetcher,
     gateway::{
         Door, Gateway, Setup,
@@ -84,6 +84,17 @@ impl Served {
         records: Records,
         (unknown, bounds): (Unknown, Bounds),
     ) -> (Self, Arc<Tenants>) {
+        let (served, tenants, _) = Self::counting(pool, upstream, records, (unknown, bounds)).await;
+        (served, tenants)
+    }
+
+    /// The same, and what its tenants used.
+    pub(crate) async fn counting(
+        pool: &KeyPool,
+        upstream: &str,
+        records: Records,
+        (unknown, bounds): (Unknown, Bounds),
+    ) -> (Self, Arc<Tenants>, Used) {
         let base = Base::parse(upstream).unwrap();
         let stack = stack::stack(pool, Models::new(), Retry::new());
         let sockets = Sockets::trusting(&base, &Roots::mozilla());
@@ -91,8 +102,8 @@ impl Served {
         let setup = Setup::new(stack, Guard::new([]), Token::new(PLACEHOLDER), Dialects::default());
         let gateway = Gateway::new(Setup { live, unknown, ..setup }, base, Clock::system());
         let gateway = gateway.keeping(records, pool.clone());
-        let tenants = Arc::clone(gateway.tenants());
-        (Self::bounded(gateway, bounds).await, tenants)
+        let (tenants, used) = (Arc::clone(gateway.tenants()), gateway.used().clone());
+        (Self::bounded(gateway, bounds).await, tenants, used)
     }
 
     /// Serves THE stack over one key, with dialects met so.

@@ -34,12 +34,8 @@ pub(crate) async fn provider(protocols: &[&str]) -> (String, tempfile::NamedTemp
     provider_of(protocols, &Arc::default(), false).await
 }
 
-/// The same: its connections are counted, and where it `tires`, each takes one request and says that it is the last.
-async fn provider_of(
-    protocols: &[&str],
-    connections: &Arc<AtomicUsize>,
-    tires: bool,
-) -> (String, tempfile::NamedTempFile) {
+/// What answers as `127.0.0.1` and speaks these protocols, and its authority's certificate as a file.
+pub(crate) fn acceptor(protocols: &[&str]) -> (TlsAcceptor, tempfile::NamedTempFile) {
     let authority_key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -57,8 +53,16 @@ async fn provider_of(
         .with_single_cert(vec![certificate.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
         .unwrap();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    (TlsAcceptor::from(Arc::new(config)), file)
+}
 
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+/// The same: its connections are counted, and where it `tires`, each takes one request and says that it is the last.
+async fn provider_of(
+    protocols: &[&str],
+    connections: &Arc<AtomicUsize>,
+    tires: bool,
+) -> (String, tempfile::NamedTempFile) {
+    let (acceptor, file) = acceptor(protocols);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let connections = Arc::clone(connections);

@@ -153,6 +153,7 @@ async fn it_shows_the_pool_live_and_whatever_it_is_told_as_text() {
         ("request-table", "generateContent"),
         ("event-list", "disabled"),
         ("change-table", "disable key-7"),
+        ("login-table", "127.0.0.1"),
         ("process-table", "this one"),
         ("tenant-table", "default"),
     ] {

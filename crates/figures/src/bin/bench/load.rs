@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::Context;
 use bytes::Bytes;
+use figures::chats::Size;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
@@ -41,17 +42,6 @@ pub(crate) enum Kind {
     Chat(Size),
     /// The same body, passed through.
     Same(Size),
-}
-
-/// How much is asked.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Size {
-    /// 1 KiB of text.
-    Small,
-    /// 100 KiB of it.
-    Long,
-    /// 5 MiB, nearly all of it an image.
-    Image,
 }
 
 impl FromStr for Kind {
@@ -125,37 +115,6 @@ impl Kind {
             write!(text, "{name}: {}\r\n", value.to_str()?)?;
         }
         Ok([text.as_bytes(), b"\r\n", &body].concat().into())
-    }
-}
-
-impl Size {
-    /// A chat as `OpenAI`'s clients send it: a system prompt, some turns, the question.
-    fn body(self) -> Bytes {
-        let chat = |turns: &str, asked: &str| {
-            format!(
-                r#"{{"model":"gemini-2.5-flash","messages":[{{"role":"system","content":"Be brief."}},{turns}{asked}],"temperature":0.5,"max_tokens":100}}"#
-            )
-        };
-        let asked = |content: &str| format!(r#"{{"role":"user","content":{content}}}"#);
-        let turn = |n: usize| {
-            let role = if n.is_multiple_of(2) { "user" } else { "assistant" };
-            // Lines, as people write them.
-            format!(r#"{{"role":"{role}","content":"{}"}},"#, r"some words of a line that is not short\n".repeat(25))
-        };
-        let text = |turns: String, most: usize| {
-            let frame = chat(&turns, &asked(r#""""#)).len();
-            chat(&turns, &asked(&format!(r#""{}""#, "x".repeat(most.saturating_sub(frame)))))
-        };
-        let body = match self {
-            Self::Small => text(String::new(), 1 << 10),
-            Self::Long => text((0..96).map(turn).collect(), 100 << 10),
-            Self::Image => {
-                let image = "iVBORw0KGgoAAAAN".repeat((5 << 20) / 16);
-                let image = format!(r#"{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{image}"}}}}"#);
-                chat("", &asked(&format!(r#"[{{"type":"text","text":"What is it?"}},{image}]"#)))
-            }
-        };
-        body.into()
     }
 }
 

@@ -11,10 +11,7 @@ use std::{
 
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
-use tower_keypool::{
-    Meter,
-    store::{Draw, Ledger, StoreError},
-};
+use tower_keypool::store::{Draw, Ledger, StoreError};
 
 use super::tenant::{Tenant, TenantLimits};
 use crate::{
@@ -153,9 +150,9 @@ impl Budgets {
         }
     }
 
-    /// An answer has ended: what it cost counts.
-    pub(in crate::gateway) fn spend(&self, tenant: &Tenant, meter: &Meter, now: i64) {
-        let Some(cost) = meter.tokens().and_then(|tokens| i64::try_from(tokens).ok()) else { return };
+    /// An answer has ended: what it cost counts, in tokens.
+    pub(in crate::gateway) fn spend(&self, tenant: &Tenant, tokens: Option<u64>, now: i64) {
+        let Some(cost) = tokens.and_then(|tokens| i64::try_from(tokens).ok()) else { return };
         let mut all = self.drawn();
         for (place, _, _, span, tokens) in limits_of(&tenant.grant().limits) {
             let drawn = all.entry((Arc::clone(tenant.name()), place)).or_default();
@@ -220,7 +217,7 @@ mod tests {
                 .key(tower_keypool::Key::new("AIza-not-a-real-key-000"))
                 .build()
                 .unwrap();
-            let meter = Arc::new(Meter::default());
+            let meter = Arc::new(tower_keypool::Meter::default());
             let demand = tower_keypool::Demand::any_model().metered(Arc::clone(&meter));
             let mut usage = tower_keypool::Usage::default();
             usage.input_tokens = Some(tokens);
@@ -228,10 +225,10 @@ mod tests {
             meter
         };
         one.admit(&tenant, 0).await.unwrap();
-        one.spend(&tenant, &lease(900), 1_000);
+        one.spend(&tenant, lease(900).tokens(), 1_000);
         // The next one draws what was used.
         one.admit(&tenant, 2_000).await.unwrap();
-        one.spend(&tenant, &lease(200), 3_000);
+        one.spend(&tenant, lease(200).tokens(), 3_000);
         assert!(one.admit(&tenant, 4_000).await.is_err());
         assert!(other.admit(&tenant, 4_000).await.is_err(), "another process knows");
         other.admit(&tenant, MINUTE).await.unwrap();

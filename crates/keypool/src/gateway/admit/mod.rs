@@ -1,6 +1,7 @@
 //! Whether a request may come in: is it meant for this gateway ([`guard`]), who asks ([`token`], [`tenant`]), and has that
-//! tenant something left ([`budget`])?
+//! tenant something left ([`budget`], and [`account`] of sockets)?
 
+pub(in crate::gateway) mod account;
 pub(in crate::gateway) mod budget;
 pub mod capability;
 pub mod guard;

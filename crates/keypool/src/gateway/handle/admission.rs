@@ -12,6 +12,7 @@ use crate::{
     gateway::{
         Gateway, Setup,
         admit::{
+            account::Account,
             budget::NotNow,
             guard::Local,
             headers::Seen,
@@ -86,12 +87,31 @@ impl<S> Gateway<S> {
             (self.budgets.clone(), self.used.clone(), Arc::clone(tenant), self.clock.clone());
         visit.afterwards(Afterwards(Box::new(move |gone| {
             let now = unix_ms(&clock);
-            budgets.spend(&tenant, &told, now);
+            budgets.spend(&tenant, told.tokens(), now);
             let (input_tokens, output_tokens) = told.parts().unwrap_or_default();
             let cost = Use { requests: 1, failed: u64::from(!gone.good), input_tokens, output_tokens };
             used.book(tenant.name(), gone.model.as_deref().unwrap_or_default(), &cost, now);
         })));
         Ok(Some(meter))
+    }
+
+    /// Where a socket of this tenant's is booked.
+    ///
+    /// # Errors
+    /// The answer where its limits let no more in.
+    pub(super) async fn account(
+        &self,
+        tenant: &Arc<Tenant>,
+        dialect: Dialect,
+    ) -> Result<Account, Response<Full<Bytes>>> {
+        let limited = tenant.grant().limits != TenantLimits::default();
+        if !limited && tenant.is_default() {
+            return Ok(Account::nobodys());
+        }
+        if limited {
+            self.within_limits(tenant, dialect).await?;
+        }
+        Ok(Account::of(Arc::clone(tenant), self.budgets.clone(), self.used.clone(), self.clock.clone()))
     }
 
     async fn within_limits(&self, tenant: &Arc<Tenant>, dialect: Dialect) -> Result<(), Response<Full<Bytes>>> {

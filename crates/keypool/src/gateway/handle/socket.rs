@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Response, StatusCode, header, request::Parts};
 use http_body_util::Full;
+use tower_keypool::Affinity;
 
 use crate::{
     gateway::{
@@ -27,20 +29,25 @@ impl<S> Gateway<S> {
         tenant: Result<Arc<Tenant>, Refusal>,
         dialect: Dialect,
     ) -> (Outcome, Response<Said<B>>) {
-        let opened = match self.opening(&parts, tenant).await {
-            Err(refusal) => Opened::Refused(refusal),
-            Ok(_) if setup.dialects.provider == Dialect::Gemini && !parts.uri.path().starts_with("/ws/") => {
+        let opening = match self.opening(&parts, tenant, dialect).await {
+            Ok(opening) => opening,
+            Err(response) => return (Outcome::Refused, response.map(Said::from)),
+        };
+        let account = opening.account.clone();
+        let opened = match &setup.live {
+            _ if setup.dialects.provider == Dialect::Gemini && !parts.uri.path().starts_with("/ws/") => {
                 Opened::Refused(NO_SOCKET_HERE)
             }
-            Ok(opening) => match &setup.live {
-                Some(live) if live::begins_with_setup(parts.uri.path()) => {
-                    let records = (self.resources.clone(), self.tenants.is_alone());
-                    live.begin((parts, place), opening, records, &self.pipes)
-                }
-                Some(live) => live.open((parts, place), opening, &self.pipes).await,
-                None => Opened::Refused(NO_SOCKETS),
-            },
+            Some(live) if live::begins_with_setup(parts.uri.path()) => {
+                let records = (self.resources.clone(), self.tenants.is_alone());
+                live.begin((parts, place), opening, records, &self.pipes)
+            }
+            Some(live) => live.open((parts, place), opening, &self.pipes).await,
+            None => Opened::Refused(NO_SOCKETS),
         };
+        if !matches!(opened, Opened::Open(_)) {
+            account.opened(None, false);
+        }
         match opened {
             Opened::Open(mut response) => {
                 let switch = response.headers().clone();
@@ -69,7 +76,18 @@ impl<S> Gateway<S> {
     }
 
     /// What a socket is opened with: a tenant's token, or one of the provider's own that a tenant was given here.
-    async fn opening(&self, parts: &Parts, tenant: Result<Arc<Tenant>, Refusal>) -> Result<Opening, Refusal> {
+    async fn opening(
+        &self,
+        parts: &Parts,
+        tenant: Result<Arc<Tenant>, Refusal>,
+        dialect: Dialect,
+    ) -> Result<Opening, Response<Full<Bytes>>> {
+        let (tenant, token) = self.opener(parts, tenant).await.map_err(|refusal| dialect.answer(refusal))?;
+        let account = self.account(&tenant, dialect).await?;
+        Ok(Opening { tenant, token, account })
+    }
+
+    async fn opener(&self, parts: &Parts, tenant: Result<Arc<Tenant>, Refusal>) -> Result<Opener, Refusal> {
         let now = unix_ms(&self.clock);
         let (tenant, token) = match (tenant, live::token_of(parts)) {
             (Err(refusal), None) => return Err(refusal),
@@ -83,9 +101,12 @@ impl<S> Gateway<S> {
             // Nobody can tell which model it is for.
             return Err(MODEL);
         }
-        Ok(Opening { tenant, token })
+        Ok((tenant, token))
     }
 }
+
+/// Who opens one, and a token of the provider's own, with the owner whose it is.
+type Opener = (Arc<Tenant>, Option<(String, Affinity)>);
 
 const NO_SOCKETS: Refusal = Refusal::new(StatusCode::NOT_IMPLEMENTED, "WebSocket connections are not carried here");
 const NO_SOCKET_HERE: Refusal =

@@ -4,8 +4,10 @@
 /// What one side has said whole.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Said {
-    /// Text or bytes; `None` where it was longer than what is read.
-    Data(Option<Vec<u8>>),
+    /// Text or bytes.
+    Data(Vec<u8>),
+    /// The same, longer than what is read: whether what is looked for may stand in it.
+    Long(bool),
     /// The end: its code, and why.
     Close(u16, String),
 }
@@ -15,6 +17,8 @@ pub(super) enum Said {
 pub(super) struct Frames {
     /// The longest message that is read, in bytes.
     most: usize,
+    /// What longer ones are looked through for.
+    sought: fn(&[u8]) -> bool,
     /// A frame's head, as far as it came.
     head: Vec<u8>,
     /// Bytes of a frame's inside that are still to come.
@@ -24,30 +28,41 @@ pub(super) struct Frames {
     turn: usize,
     code: u8,
     last: bool,
-    /// A message so far; `None`: it is too long.
-    whole: Option<Vec<u8>>,
+    /// A message so far, or the end of one that is too long.
+    whole: Vec<u8>,
+    /// It is too long: whether what is looked for may stand in what came.
+    long: Option<bool>,
     /// A control frame so far, which may stand between two parts of a message.
     control: Vec<u8>,
 }
 
+/// What is looked for is shorter, in bytes: it may be cut in two.
+const OVERLAP: usize = 64;
 /// Inside of a control frame at most.
 const CONTROL: u64 = 125;
 const CLOSE: u8 = 0x8;
 
 impl Frames {
-    /// Messages of up to `most` bytes are read.
-    pub(super) fn new(most: usize) -> Self {
+    /// Messages of up to `most` bytes are read; longer ones are looked through for what is `sought`, a piece at a time.
+    pub(super) fn new(most: usize, sought: fn(&[u8]) -> bool) -> Self {
         Self {
             most,
+            sought,
             head: Vec::new(),
             left: 0,
             mask: [0; 4],
             turn: 0,
             code: 0,
             last: false,
-            whole: Some(Vec::new()),
+            whole: Vec::new(),
+            long: None,
             control: Vec::new(),
         }
+    }
+
+    /// Whether a frame may follow what came so far.
+    pub(super) fn is_at_border(&self) -> bool {
+        self.left == 0 && self.head.is_empty()
     }
 
     /// Follows more bytes: `heard` is told what is whole by then.
@@ -99,18 +114,30 @@ impl Frames {
     }
 
     fn keep(&mut self, inside: &[u8]) {
-        let (mask, turn) = (self.mask, self.turn);
+        let turn = self.turn;
         self.turn = (turn + inside.len()) % 4;
-        let plain = inside.iter().zip(mask.iter().cycle().skip(turn)).map(|(byte, mask)| byte ^ mask);
         if self.code >= CLOSE {
+            let plain = inside.iter().zip(self.mask.iter().cycle().skip(turn)).map(|(byte, mask)| byte ^ mask);
             let room = (CONTROL as usize).saturating_sub(self.control.len());
             self.control.extend(plain.take(room));
-        } else if let Some(whole) = &mut self.whole {
-            if whole.len() + inside.len() > self.most {
-                self.whole = None;
-            } else {
-                whole.extend(plain);
+            return;
+        }
+        if self.whole.len() + inside.len() > self.most {
+            let end = self.whole.len().saturating_sub(OVERLAP);
+            self.long = Some(self.long == Some(true) || (self.sought)(&self.whole));
+            self.whole.drain(..end);
+        }
+        let from = self.whole.len();
+        self.whole.extend_from_slice(inside);
+        let mut mask = self.mask;
+        mask.rotate_left(turn);
+        if mask != [0; 4] {
+            // Four at once, or more.
+            let mut fours = self.whole[from..].chunks_exact_mut(4);
+            for four in &mut fours {
+                four.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
             }
+            fours.into_remainder().iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
         }
     }
 
@@ -123,7 +150,13 @@ impl Frames {
                 heard(Said::Close(code, String::from_utf8_lossy(reason).into_owned()));
             }
             0x9.. => self.control.clear(),
-            _ if self.last => heard(Said::Data(self.whole.replace(Vec::new()))),
+            _ if self.last => {
+                let whole = std::mem::take(&mut self.whole);
+                heard(match self.long.take() {
+                    Some(seen) => Said::Long(seen || (self.sought)(&whole)),
+                    None => Said::Data(whole),
+                });
+            }
             _ => {}
         }
     }
@@ -178,15 +211,15 @@ mod tests {
         bytes.extend(frame(0x88, false, b"\x03\xf3You exceeded"));
         bytes.extend(frame(0x88, false, b""));
         let expected = [
-            Said::Data(Some(b"{\"setup\":1}".to_vec())),
-            Said::Data(Some(Vec::new())),
-            Said::Data(Some(vec![b'y'; 300])),
-            Said::Data(None),
+            Said::Data(b"{\"setup\":1}".to_vec()),
+            Said::Data(Vec::new()),
+            Said::Data(vec![b'y'; 300]),
+            Said::Long(false),
             Said::Close(1011, "You exceeded".into()),
             Said::Close(1005, String::new()),
         ];
         for step in [1, 2, 3, 7, 1000, bytes.len()] {
-            let mut frames = Frames::new(1000);
+            let mut frames = Frames::new(1000, |text| text.contains(&b'z'));
             let mut heard = Vec::new();
             bytes.chunks(step).for_each(|piece| frames.pass(piece, |said| heard.push(said)));
             assert_eq!(heard, expected, "{step}");
@@ -194,11 +227,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_looked_for_is_found_in_what_is_too_long_to_read() {
+        for at in [0, 1, 2_990, 2_998, 3_000, 3_001, 6_400, 8_997] {
+            let mut text = vec![b'x'; 9_000];
+            text[at..at + 3].copy_from_slice(b"uri");
+            for (masked, step) in [(true, 1), (false, 7), (true, 1_000), (false, 20_000)] {
+                let mut frames = Frames::new(3_000, |text| memchr::memmem::find(text, b"uri").is_some());
+                let mut heard = Vec::new();
+                let bytes = [frame(0x01, masked, &text[..4_000]), frame(0x80, masked, &text[4_000..])].concat();
+                bytes.chunks(step).for_each(|piece| frames.pass(piece, |said| heard.push(said)));
+                assert_eq!(heard, [Said::Long(true)], "{at} {step}");
+                frames.pass(&frame(0x81, masked, b"short"), |said| assert_eq!(said, Said::Data(b"short".to_vec())));
+                assert!(frames.is_at_border());
+            }
+        }
+    }
+
+    #[test]
     fn a_closing_frame_is_short_enough_to_be_one() {
         let mut heard = Vec::new();
-        Frames::new(9).pass(&closing(1013, &"ö".repeat(90)), |said| heard.push(said));
+        Frames::new(9, |_| false).pass(&closing(1013, &"ö".repeat(90)), |said| heard.push(said));
         assert_eq!(heard, [Said::Close(1013, "ö".repeat(61))]);
-        let mut frames = Frames::new(9);
+        let mut frames = Frames::new(9, |_| false);
         frames.pass(&[0x81, 127, 255, 255, 255, 255, 255, 255, 255, 255, b'x'], |_| panic!("nothing is whole"));
     }
 }

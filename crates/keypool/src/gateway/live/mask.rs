@@ -17,11 +17,6 @@ impl Blot {
         Self { secret: secret.as_bytes().to_vec(), held: Vec::new() }
     }
 
-    /// Nothing.
-    pub(super) fn nothing() -> Self {
-        Self::of("")
-    }
-
     /// What may go on of what came before and this.
     pub(super) fn pass<'b>(&mut self, bytes: &'b mut [u8]) -> Cow<'b, [u8]> {
         if self.secret.is_empty() {
@@ -37,6 +32,11 @@ impl Blot {
         }
         self.held = all.split_off(all.len() - self.begins_at_end_of(&all));
         Cow::Owned(all)
+    }
+
+    /// Whether all that came went on.
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.held.is_empty()
     }
 
     /// What was held back, at the end.
@@ -75,6 +75,6 @@ mod tests {
         assert_eq!(&*blot.pass(&mut b"frame".to_vec()), b"frame");
         assert_eq!(&*blot.pass(&mut b"frames".to_vec()), b"frame");
         assert_eq!(&*blot.pass(&mut b"x".to_vec()), b"sx");
-        assert_eq!(&*Blot::nothing().pass(&mut b"anything".to_vec()), b"anything");
+        assert_eq!(&*Blot::of("").pass(&mut b"anything".to_vec()), b"anything");
     }
 }

@@ -5,6 +5,7 @@ mod frames;
 mod mask;
 mod pipe;
 mod session;
+mod usage;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,14 +21,19 @@ use tower::{Service, ServiceExt};
 use tower_keypool::{Affinity, Demand, Error, KeyPool, KeyPoolService, Lease, ServedBy};
 
 use self::{
-    frames::Said,
+    frames::{Frames, Said},
     mask::Blot,
-    pipe::{Listener, pipe},
+    pipe::{Ending, Listener, pipe},
     session::Beginning,
 };
 use crate::{
     client::{InPlaceOfKey, Sockets},
-    gateway::{admit::tenant::Tenant, connection::places::Place, dialect::Refusal, forward::resource::Resources},
+    gateway::{
+        admit::{account::Account, tenant::Tenant},
+        connection::places::Place,
+        dialect::Refusal,
+        forward::resource::Resources,
+    },
     outgoing::Outgoing,
 };
 
@@ -91,6 +97,8 @@ pub(super) struct Opening {
     pub(super) tenant: Arc<Tenant>,
     /// A token of the provider's own, and the owner whose it is.
     pub(super) token: Option<(String, Affinity)>,
+    /// Where it is booked.
+    pub(super) account: Account,
 }
 
 /// How opening a socket came out.
@@ -183,13 +191,15 @@ impl Live {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Opened::Answered(response);
         }
+        opening.account.opened(None, true);
         let lease = response.extensions().get::<ServedBy>().and_then(ServedBy::keep);
         let Some(lease) = lease else { return Opened::Refused(NOT_OPENED) };
         let provider = hyper::upgrade::on(&mut response);
         let carried = async move {
             let (Ok(client), Ok(provider)) = (client.await, provider.await) else { return };
             let blot = Blot::of(lease.expose());
-            pipe(TokioIo::new(client), TokioIo::new(provider), blot, &Only(lease)).await;
+            let client = (TokioIo::new(client), Frames::new(0, |_| false));
+            pipe(client, TokioIo::new(provider), blot, &Only(lease)).await;
         };
         pipes.spawn(carried, (place, connection), opening.tenant.gone());
         let mut response = response.map(drop);
@@ -209,6 +219,10 @@ struct Only(#[expect(dead_code, reason = "it ends when this is dropped")] Lease)
 
 impl Listener for Only {
     async fn heard(&self, _: Said) {}
+
+    async fn asked(&self, _: Said) -> Result<(), Ending> {
+        Ok(())
+    }
 }
 
 /// The proof that the key of a handshake was read.

@@ -1,4 +1,7 @@
 //! The pipe that a socket is once it is open: bytes both ways, followed as they pass.
+//!
+//! What a client says goes on as it comes, but for the end of each message: that goes on once somebody has read the whole
+//! of it, and a message without its end is none.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -7,11 +10,14 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
+    sync::oneshot,
     time::{sleep, timeout},
 };
 
-use super::frames::{Frames, Said};
-use super::mask::Blot;
+use super::{
+    frames::{Frames, Said, closing},
+    mask::Blot,
+};
 
 /// A socket over which nothing came for so long is closed: who is alive pings more often.
 const IDLE: Duration = Duration::from_secs(15 * 60);
@@ -20,18 +26,29 @@ pub(super) const LINGER: Duration = Duration::from_secs(5);
 /// Bytes under way each way.
 pub(super) const BUFFER: usize = 16 << 10;
 
-/// Is told what the provider says. Answers of the Live API are far longer: nobody reads them.
+/// Why a socket ends here: what the closing frame says, its code (RFC 6455) first.
+#[derive(Debug)]
+pub(super) struct Ending(pub(super) u16, pub(super) String);
+
+/// Is told what both sides say.
 pub(super) trait Listener {
-    /// It said this.
+    /// The provider said this.
     fn heard(&self, said: Said) -> impl Future<Output = ()> + Send;
+
+    /// The client said this, of which the provider lacks the end.
+    ///
+    /// # Errors
+    /// Why it may not have it.
+    fn asked(&self, said: Said) -> impl Future<Output = Result<(), Ending>> + Send;
 }
 
-/// Messages that a listener reads, in bytes.
-const READ: usize = 8 << 10;
+/// Messages of the provider's that a listener reads, in bytes: what the audio in them costs stands beside it.
+const READ: usize = 1 << 20;
 
 /// Carries bytes both ways until one side has ended, and the other has had its time; or until nobody says anything.
+/// `asked` has followed what came of the client before.
 pub(super) async fn pipe(
-    client: impl AsyncRead + AsyncWrite,
+    (client, asked): (impl AsyncRead + AsyncWrite, Frames),
     provider: impl AsyncRead + AsyncWrite,
     blot: Blot,
     listener: &impl Listener,
@@ -39,8 +56,9 @@ pub(super) async fn pipe(
     let (client_in, client_out) = split(client);
     let (provider_in, provider_out) = split(provider);
     let heard = AtomicU64::new(0);
-    let up = one_way((client_in, provider_out), Blot::nothing(), &heard, None::<&Nobody>);
-    let down = one_way((provider_in, client_out), blot, &heard, Some(listener));
+    let (stop, stopped) = oneshot::channel();
+    let up = upward((client_in, provider_out), asked, &heard, (listener, stop));
+    let down = downward((provider_in, client_out), blot, &heard, (listener, stopped));
     tokio::pin!(up, down);
     tokio::select! {
         () = &mut up => { let _ = timeout(LINGER, down).await; }
@@ -62,29 +80,63 @@ async fn silence(heard: &AtomicU64) {
     }
 }
 
-/// Listens to nothing.
-struct Nobody;
-
-impl Listener for Nobody {
-    async fn heard(&self, _: Said) {}
+/// What the client says.
+async fn upward(
+    (mut from, mut to): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    mut frames: Frames,
+    heard: &AtomicU64,
+    (listener, stop): (&impl Listener, oneshot::Sender<Ending>),
+) {
+    let mut buffer = vec![0; BUFFER];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        heard.fetch_add(1, Ordering::Relaxed);
+        let mut said = Vec::new();
+        frames.pass(&buffer[..read], |one| said.push(one));
+        for one in said {
+            if let Err(ending) = listener.asked(one).await {
+                let _ = to.shutdown().await;
+                let _ = stop.send(ending);
+                // It may say goodbye.
+                let _ = timeout(LINGER, async { while let Ok(1..) = from.read(&mut buffer).await {} }).await;
+                return;
+            }
+        }
+        if to.write_all(&buffer[..read]).await.is_err() || to.flush().await.is_err() {
+            return;
+        }
+    }
+    let _ = to.shutdown().await;
 }
 
-async fn one_way<L: Listener>(
+/// What the provider says, until it ends, or until the client is told why it ends here.
+async fn downward(
     (mut from, mut to): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
     mut blot: Blot,
     heard: &AtomicU64,
-    listener: Option<&L>,
+    (listener, stopped): (&impl Listener, oneshot::Receiver<Ending>),
 ) {
     let mut buffer = vec![0; BUFFER];
-    let mut frames = Frames::new(READ);
-    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+    let mut frames = Frames::new(READ, |_| false);
+    let mut stopped = Some(stopped);
+    loop {
+        // Within another frame it would be none.
+        let may_end = frames.is_at_border() && blot.holds_nothing();
+        let read = tokio::select! {
+            ending = stop(&mut stopped), if may_end && stopped.is_some() => match ending {
+                Some(Ending(code, why)) => {
+                    let _ = to.write_all(&closing(code, &why)).await;
+                    break;
+                }
+                None => continue,
+            },
+            read = from.read(&mut buffer) => read,
+        };
+        let Ok(read @ 1..) = read else { break };
         heard.fetch_add(1, Ordering::Relaxed);
-        if let Some(listener) = listener {
-            let mut said = Vec::new();
-            frames.pass(&buffer[..read], |one| said.push(one));
-            for one in said {
-                listener.heard(one).await;
-            }
+        let mut said = Vec::new();
+        frames.pass(&buffer[..read], |one| said.push(one));
+        for one in said {
+            listener.heard(one).await;
         }
         let out = blot.pass(&mut buffer[..read]);
         if to.write_all(&out).await.is_err() || to.flush().await.is_err() {
@@ -93,4 +145,14 @@ async fn one_way<L: Listener>(
     }
     let _ = to.write_all(&blot.rest()).await;
     let _ = to.shutdown().await;
+}
+
+/// Why it ends; `None`: nobody will say so any more.
+async fn stop(stopped: &mut Option<oneshot::Receiver<Ending>>) -> Option<Ending> {
+    let told = match stopped {
+        Some(stopped) => stopped.await.ok(),
+        None => None,
+    };
+    *stopped = None;
+    told
 }

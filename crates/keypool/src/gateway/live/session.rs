@@ -20,15 +20,20 @@ use super::{
     KeyBody, Live, Opening,
     frames::{Frames, Said, closing},
     mask::Blot,
-    pipe::{BUFFER, LINGER, Listener, pipe},
+    pipe::{BUFFER, Ending, LINGER, Listener, pipe},
+    usage::Spent,
 };
 use crate::gateway::{
-    admit::{capability::hash_of, tenant::MODEL},
+    admit::{
+        account::Entry,
+        capability::hash_of,
+        tenant::{MODEL, Tenant},
+    },
     dialect::Refusal,
-    forward::resource::{NOT_HERE, Resources, named_in},
+    forward::resource::{self, NOT_HERE, Resources, named_in},
 };
 
-/// The first message is no longer, in bytes, and there in this time.
+/// The first message is no longer, in bytes, and there in this time. Later ones are read up to here.
 const LONGEST: usize = 1 << 20;
 const FIRST: Duration = Duration::from_secs(30);
 /// A provider's refusal is read so far.
@@ -41,10 +46,7 @@ const TOO_BIG: u16 = 1009;
 const INTERNAL: u16 = 1011;
 const AGAIN: u16 = 1013;
 
-/// Why a session does not begin: what the closing frame says.
-struct Unopened(u16, String);
-
-impl From<Refusal> for Unopened {
+impl From<Refusal> for Ending {
     fn from(refusal: Refusal) -> Self {
         Self(code_of(refusal.status()), refusal.message().to_owned())
     }
@@ -66,6 +68,9 @@ struct First {
     model: Option<String>,
     /// What belongs to somebody.
     names: Vec<String>,
+    /// What came with it already, and what follows the rest.
+    more: Vec<Said>,
+    frames: Frames,
 }
 
 /// What a session begins with.
@@ -79,21 +84,22 @@ pub(super) struct Beginning {
 
 /// Carries one until it ends.
 pub(super) async fn carry(live: Live, client: OnUpgrade, beginning: Beginning) {
+    let entry = Entry::of(beginning.opening.account.clone());
     let Ok(client) = client.await else { return };
     let mut client = TokioIo::new(client);
     let begun = match timeout(FIRST, first(&mut client, &beginning)).await {
-        Ok(Some(Ok(first))) => begin(&live, beginning, first).await,
+        Ok(Some(Ok(first))) => begin(&live, beginning, first, entry).await,
         Ok(Some(Err(why))) => Err(why),
         // It went.
         Ok(None) => return,
-        Err(_) => Err(Unopened(POLICY, "the first message, which must be a setup, did not come".to_owned())),
+        Err(_) => Err(Ending(POLICY, "the first message, which must be a setup, did not come".to_owned())),
     };
-    let (provider, session) = match begun {
+    let (provider, frames, session) = match begun {
         Ok(begun) => begun,
-        Err(Unopened(code, why)) => return end(client, code, &why).await,
+        Err(Ending(code, why)) => return end(client, code, &why).await,
     };
     let blot = Blot::of(session.lease.expose());
-    pipe(client, provider, blot, &session).await;
+    pipe((client, frames), provider, blot, &session).await;
 }
 
 /// Says why, and lets the client say goodbye.
@@ -107,29 +113,35 @@ async fn end(mut client: TokioIo<Upgraded>, code: u16, why: &str) {
 }
 
 /// Reads the first message; `None`: the client ended before.
-async fn first(client: &mut TokioIo<Upgraded>, beginning: &Beginning) -> Option<Result<First, Unopened>> {
+async fn first(client: &mut TokioIo<Upgraded>, beginning: &Beginning) -> Option<Result<First, Ending>> {
     let (mut raw, mut buffer) = (Vec::new(), vec![0; BUFFER]);
-    let mut frames = Frames::new(LONGEST);
+    let mut frames = Frames::new(LONGEST, resource::may_name);
     loop {
         let read = client.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
         raw.extend_from_slice(&buffer[..read]);
-        let mut said = None;
-        frames.pass(&buffer[..read], |one| {
-            said.get_or_insert(one);
-        });
-        match said {
+        let mut said = Vec::new();
+        frames.pass(&buffer[..read], |one| said.push(one));
+        let mut said = said.into_iter();
+        match said.next() {
             None if raw.len() <= LONGEST + BUFFER => {}
-            None | Some(Said::Data(None)) => {
-                return Some(Err(Unopened(TOO_BIG, format!("the first message is longer than {LONGEST} bytes"))));
+            None | Some(Said::Long(_)) => {
+                return Some(Err(Ending(TOO_BIG, format!("the first message is longer than {LONGEST} bytes"))));
             }
             Some(Said::Close(..)) => return None,
-            Some(Said::Data(Some(text))) => return Some(read_first(&text, raw, beginning)),
+            Some(Said::Data(text)) => {
+                let (model, names) = match read_first(&text, beginning) {
+                    Ok(read) => read,
+                    Err(why) => return Some(Err(why)),
+                };
+                return Some(Ok(First { raw, model, names, more: said.collect(), frames }));
+            }
         }
     }
 }
 
-fn read_first(text: &[u8], raw: Vec<u8>, beginning: &Beginning) -> Result<First, Unopened> {
-    let no_json = || Unopened(PROTOCOL, "the first message is no JSON".to_owned());
+/// The model that the first message is for, and what it names.
+fn read_first(text: &[u8], beginning: &Beginning) -> Result<(Option<String>, Vec<String>), Ending> {
+    let no_json = || Ending(PROTOCOL, "the first message is no JSON".to_owned());
     let said: Value = serde_json::from_slice(text).map_err(|_| no_json())?;
     let setup = &said["setup"];
     let model = setup["model"].as_str().map(|model| model.strip_prefix("models/").unwrap_or(model).to_owned());
@@ -141,7 +153,7 @@ fn read_first(text: &[u8], raw: Vec<u8>, beginning: &Beginning) -> Result<First,
     }
     let resumed = ["sessionResumption", "session_resumption"].map(|field| setup[field]["handle"].as_str());
     names.extend(resumed.into_iter().flatten().map(name_of));
-    Ok(First { raw, model, names })
+    Ok((model, names))
 }
 
 /// What a handle to resume by is called in the records, where it cannot be read.
@@ -149,12 +161,15 @@ fn name_of(handle: &str) -> String {
     format!("sessions/{}", hash_of(handle.as_bytes()))
 }
 
+/// The provider's side, what follows the client's, and what listens to both.
+type Begun = (TokioIo<Upgraded>, Frames, Session);
+
 /// Opens the provider's side.
-async fn begin(live: &Live, beginning: Beginning, first: First) -> Result<(TokioIo<Upgraded>, Session), Unopened> {
+async fn begin(live: &Live, beginning: Beginning, first: First, entry: Entry) -> Result<Begun, Ending> {
     let Beginning { mut parts, opening, resources, alone } = beginning;
-    let First { raw, model, names } = first;
+    let First { raw, model, names, more, frames } = first;
     let demand = Live::prepare(&mut parts, &opening, model.as_deref());
-    let mut demand = demand.ok_or_else(|| Unopened(POLICY, "the token cannot be passed on".to_owned()))?;
+    let mut demand = demand.ok_or_else(|| Ending(POLICY, "the token cannot be passed on".to_owned()))?;
     if !names.is_empty() {
         match resources.way_to(&names, &opening.tenant).await? {
             Some(_) if opening.token.is_some() => {}
@@ -170,29 +185,33 @@ async fn begin(live: &Live, beginning: Beginning, first: First) -> Result<(Tokio
         return Err(refused(response).await);
     }
     let lease = response.extensions().get::<ServedBy>().and_then(ServedBy::keep);
-    let broken = || Unopened(INTERNAL, "the provider opened no socket".to_owned());
+    let broken = || Ending(INTERNAL, "the provider opened no socket".to_owned());
     let lease = lease.ok_or_else(broken)?;
     let provider = hyper::upgrade::on(&mut response).await.map_err(|_| broken())?;
     let mut provider = TokioIo::new(provider);
+    let (tenant, pool, spent) = (opening.tenant, live.pool.clone(), Spent::default());
+    let session = Session { lease, model, pool, resources, tenant, entry, spent };
+    for said in more {
+        session.asked(said).await?;
+    }
     provider.write_all(&raw).await.map_err(|_| broken())?;
     provider.flush().await.map_err(|_| broken())?;
-    let tenant = Arc::clone(opening.tenant.name());
-    Ok((provider, Session { lease, model, pool: live.pool.clone(), resources, tenant }))
+    Ok((provider, frames, session))
 }
 
-fn unanswered(error: &Error) -> Unopened {
+fn unanswered(error: &Error) -> Ending {
     let response = error.to_response();
-    Unopened(code_of(response.status()), error.to_string())
+    Ending(code_of(response.status()), error.to_string())
 }
 
 /// What the provider says in the place of a socket.
-async fn refused(response: Response<KeyBody>) -> Unopened {
+async fn refused(response: Response<KeyBody>) -> Ending {
     let (head, body) = response.into_parts();
     let read = Limited::new(body, REFUSAL).collect().await;
     let body = read.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let told: Value = serde_json::from_slice(&body).unwrap_or_default();
     let why = told["error"]["message"].as_str().unwrap_or("the provider opened no socket");
-    Unopened(code_of(head.status), why.to_owned())
+    Ending(code_of(head.status), why.to_owned())
 }
 
 /// One that is under way.
@@ -201,7 +220,10 @@ struct Session {
     model: Option<String>,
     pool: KeyPool,
     resources: Resources,
-    tenant: Arc<str>,
+    tenant: Arc<Tenant>,
+    entry: Entry,
+    /// What it cost so far.
+    spent: Spent,
 }
 
 /// How reasons begin that speak of a limit: in the provider's words, before any that a caller may have chosen.
@@ -217,11 +239,44 @@ impl Listener for Session {
     async fn heard(&self, said: Said) {
         match said {
             Said::Close(_, reason) if LIMITS.iter().any(|limit| reason.starts_with(limit)) => self.limited(&reason),
-            Said::Data(Some(text)) if memmem::find(&text, b"ewHandle").is_some() => self.resumable(&text).await,
-            Said::Close(..) | Said::Data(_) => {}
+            Said::Data(text) => {
+                self.entry.is_good(self.model.as_deref());
+                if memmem::find(&text, b"ewHandle").is_some() {
+                    self.resumable(&text).await;
+                }
+                if let Some((input, output)) = self.spent.told(&text, &self.lease) {
+                    self.entry.cost(self.model.as_deref(), input, output);
+                }
+            }
+            Said::Long(_) => self.entry.is_good(self.model.as_deref()),
+            Said::Close(..) => {}
+        }
+    }
+
+    /// What it names must be this tenant's, and where this session is served: it cannot move to another project.
+    async fn asked(&self, said: Said) -> Result<(), Ending> {
+        let names = match said {
+            Said::Close(..) | Said::Long(false) => return Ok(()),
+            Said::Long(true) => {
+                let why = format!("a message of more than {LONGEST} bytes may not name files or the like");
+                return Err(Ending(TOO_BIG, why));
+            }
+            Said::Data(text) => resource::names_in(&text)
+                .map_err(|_| Ending(PROTOCOL, "a message that may name files is no JSON".to_owned()))?,
+        };
+        if names.is_empty() {
+            return Ok(());
+        }
+        match self.resources.way_to(&names, &self.tenant).await? {
+            Some(way) if self.resources.is_where(&way, self.lease.key_id()) => Ok(()),
+            Some(_) => Err(Ending(POLICY, ELSEWHERE.to_owned())),
+            None => Err(NOT_HERE.into()),
         }
     }
 }
+
+/// A session was begun before it named this.
+const ELSEWHERE: &str = "what the message names lies in another project than the one of this session: name it in setup";
 
 impl Session {
     /// The same judge as of bodies, and the same table of rests.
@@ -238,7 +293,7 @@ impl Session {
         let said: Value = serde_json::from_slice(text).unwrap_or_default();
         if let Some(handle) = said["sessionResumptionUpdate"]["newHandle"].as_str().filter(|handle| !handle.is_empty())
         {
-            self.resources.learn(vec![name_of(handle)], &self.tenant, self.lease.key_id()).await;
+            self.resources.learn(vec![name_of(handle)], self.tenant.name(), self.lease.key_id()).await;
         }
     }
 }

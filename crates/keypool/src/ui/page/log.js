@@ -1,4 +1,4 @@
-// What happened: attempts that failed, the last requests, events, and what administrators changed.
+// What happened: attempts that failed, the last requests, events, what administrators changed, and who failed to be one.
 
 import { get } from "./api.js";
 import { news, open } from "./dialog.js";
@@ -13,6 +13,7 @@ const MOST = 200;
 let drawErrors;
 let drawRequests;
 let drawChanges;
+let drawLogins;
 /** Events by number, latest first. */
 let events = [];
 
@@ -61,6 +62,17 @@ export function ready() {
     ],
     { none: "Nothing was changed since this process began." },
   );
+  drawLogins = table(
+    "login-table",
+    "Log-ins that failed, by address, latest first",
+    [
+      ["From", (failed) => failed.from],
+      ["Times", (failed) => element("span", { class: "verdict bad" }, String(failed.times))],
+      ["First", (failed) => clock(failed.first)],
+      ["Last", (failed) => clock(failed.last)],
+    ],
+    { none: "No log-in failed since this process began." },
+  );
 }
 
 // The same request may fail with the same key twice in a millisecond: they are told apart by their place among equals.
@@ -82,6 +94,8 @@ export const tellRequests = (requests) =>
 
 export const tellChanges = (changes) =>
   drawChanges(numbered([...changes].reverse(), (change) => `${change.at} ${change.what} ${change.key}`), (change) => change.name);
+
+export const tellLogins = (failed) => drawLogins([...failed].reverse(), (one) => one.from);
 
 export function tellEvents(more) {
   const known = new Set(events.map((event) => event.number));

@@ -107,7 +107,9 @@ const standing = () =>
 
 const others = () =>
   look("others", async () => {
-    log.tellChanges((await get("/audit")).changes);
+    const audit = await get("/audit");
+    log.tellChanges(audit.changes);
+    log.tellLogins(audit.failed_logins);
     members.tellProcesses((await get("/processes")).processes);
     members.tellTenants((await get("/tenants")).tenants);
   });

@@ -256,6 +256,12 @@ impl Resources {
         Ok(self.leads(&owned.by).map(|way| (owned.tenant, way)))
     }
 
+    /// Whether this way leads to where this key is.
+    pub(in crate::gateway) fn is_where(&self, way: &Affinity, key: &KeyId) -> bool {
+        let of_key = self.0.pool.as_ref().and_then(|pool| pool.affinity_to(key, None));
+        of_key.as_ref() == Some(way) || *way == Affinity::MustKey(key.clone())
+    }
+
     fn leads(&self, by: &By) -> Option<Affinity> {
         let key = KeyId::from(by.key.as_str());
         match &self.0.pool {
@@ -279,6 +285,19 @@ fn kept_name(name: &str) -> String {
 /// Where it is no JSON.
 pub(in crate::gateway) fn named_in(message: &[u8]) -> Result<(Vec<String>, Vec<String>), serde_json::Error> {
     Ok((mentioned::names_in(message, false)?, mentioned::models_in(message)?))
+}
+
+/// Whether a message may name something that is somebody's.
+pub(in crate::gateway) fn may_name(message: &[u8]) -> bool {
+    mentioned::may_name(message)
+}
+
+/// What it names; most name nothing, and are not read.
+///
+/// # Errors
+/// Where it may, and is no JSON.
+pub(in crate::gateway) fn names_in(message: &[u8]) -> Result<Vec<String>, serde_json::Error> {
+    if may_name(message) { mentioned::names_in(message, false) } else { Ok(Vec::new()) }
 }
 
 fn read(entry: &LedgerEntry) -> Option<Owned> {

@@ -1,0 +1,188 @@
+//! What somebody said, part by part: `contents`.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{medium, thinking};
+use crate::{Call, Conversation, Medium, Part, Returned, Role, Speech, Text, Turn, segments::Whole};
+
+/// What stands in for a signature that is lost: the model then goes on without its earlier thoughts.
+const NO_SIGNATURE: &str = "skip_thought_signature_validator";
+
+#[derive(Serialize)]
+pub(super) struct Content<'r> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    parts: Vec<Wire<'r>>,
+}
+
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire<'r> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<Said<'r>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inline_data: Option<Blob<'r>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_data: Option<File<'r>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function_call: Option<FunctionCall<'r>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function_response: Option<FunctionResponse<'r>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thought_signature: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speech_metadata: Option<medium::Manner<'r>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Blob<'r> {
+    mime_type: &'r str,
+    data: Said<'r>,
+}
+
+/// A text, or its beginning that stands for it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Said<'r> {
+    Blank(&'static str),
+    Text(&'r Text<'r>),
+    Whole(Whole<'r>),
+}
+
+impl<'r> From<&'r Text<'r>> for Said<'r> {
+    fn from(text: &'r Text<'r>) -> Self {
+        Whole::of(text).map_or(Self::Text(text), Self::Whole)
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct File<'r> {
+    file_uri: &'r str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mime_type: Option<&'r str>,
+}
+
+#[derive(Serialize)]
+struct FunctionCall<'r> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'r str>,
+    name: &'r str,
+    args: &'r RawValue,
+}
+
+#[derive(Serialize)]
+struct FunctionResponse<'r> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'r str>,
+    name: &'r str,
+    response: Response<'r>,
+}
+
+/// An object, as it must be.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Response<'r> {
+    Itself(&'r RawValue),
+    Said { result: Said<'r> },
+    Failed { error: Said<'r> },
+}
+
+/// What stands over all turns.
+pub(super) fn system<'r>(conversation: &'r Conversation<'_>) -> Option<Content<'r>> {
+    let said = conversation.system.iter().filter(|said| !said.is_empty());
+    let parts: Vec<Wire<'r>> = said.map(text).collect();
+    (!parts.is_empty()).then_some(Content { role: None, parts })
+}
+
+/// What was said.
+pub(super) fn contents<'r>(conversation: &'r Conversation<'_>) -> Vec<Content<'r>> {
+    let Conversation { model, turns, medium, .. } = conversation;
+    let signs = thinking::wants_signatures(model);
+    let mut contents: Vec<Content<'r>> = turns.iter().filter_map(|turn| content(turn, signs)).collect();
+    let calls_first = turns.first().is_some_and(|turn| turn.role == Role::Model && turn.parts.iter().any(is_call));
+    if contents.is_empty() || calls_first {
+        // A call must follow somebody's words, and nothing at all cannot be answered.
+        contents.insert(0, Content { role: Some("user"), parts: vec![blank()] });
+    }
+    if let Medium::Speech(Speech { style: Some(style), .. }) = medium
+        && let Some(parts) = contents.first_mut().map(|content| &mut content.parts)
+    {
+        if medium::style_stands_apart(model) {
+            for part in parts {
+                part.speech_metadata = Some(medium::Manner { style });
+            }
+        } else {
+            parts.insert(0, text(style));
+        }
+    }
+    contents
+}
+
+fn text<'r>(said: &'r Text<'r>) -> Wire<'r> {
+    Wire { text: Some(said.into()), ..Wire::default() }
+}
+
+/// An empty text is refused.
+fn blank() -> Wire<'static> {
+    Wire { text: Some(Said::Blank(" ")), ..Wire::default() }
+}
+
+fn is_call(part: &Part<'_>) -> bool {
+    matches!(part, Part::Call(_))
+}
+
+/// A turn; `None` where nothing was said in it.
+fn content<'r>(turn: &'r Turn<'r>, signs: bool) -> Option<Content<'r>> {
+    let said = |part: &&'r Part<'r>| !matches!(part, Part::Text(text) if text.is_empty());
+    let mut parts: Vec<Wire<'r>> = turn.parts.iter().filter(said).map(part).collect();
+    if signs && let Some(first) = parts.iter_mut().find(|part| part.function_call.is_some()) {
+        // Of calls at once the first is signed.
+        first.thought_signature.get_or_insert(NO_SIGNATURE);
+    }
+    match (parts.is_empty(), turn.role) {
+        (true, Role::Model) => return None,
+        (true, Role::User) => parts.push(blank()),
+        (false, _) => {}
+    }
+    let role = match turn.role {
+        Role::User => "user",
+        Role::Model => "model",
+    };
+    Some(Content { role: Some(role), parts })
+}
+
+fn part<'r>(part: &'r Part<'r>) -> Wire<'r> {
+    match part {
+        Part::Text(said) => text(said),
+        Part::Blob { mime, data } => {
+            Wire { inline_data: Some(Blob { mime_type: mime, data: data.into() }), ..Wire::default() }
+        }
+        Part::File { uri, mime } => {
+            Wire { file_data: Some(File { file_uri: uri, mime_type: mime.as_deref() }), ..Wire::default() }
+        }
+        Part::Call(Call { id, name, args, signature }) => Wire {
+            function_call: Some(FunctionCall { id: id.as_deref(), name, args }),
+            thought_signature: signature.as_deref(),
+            ..Wire::default()
+        },
+        // Refused before.
+        Part::Far(_) => blank(),
+        Part::Returned(returned) => Wire { function_response: Some(response(returned)), ..Wire::default() },
+    }
+}
+
+fn response<'r>(returned: &'r Returned<'r>) -> FunctionResponse<'r> {
+    let content = &returned.content;
+    let object = content.may_begin_with('{').then(|| content.trim());
+    // A reference inside is taken for one to a declared function, and refused.
+    let object = object.filter(|text| text.starts_with('{') && !text.contains("\"$ref\""));
+    let response = match object.and_then(|text| serde_json::from_str(text).ok()) {
+        _ if returned.failed => Response::Failed { error: content.into() },
+        Some(object) => Response::Itself(object),
+        None => Response::Said { result: content.into() },
+    };
+    FunctionResponse { id: returned.id.as_deref(), name: &returned.name, response }
+}

@@ -1,0 +1,85 @@
+//! Whom a socket costs something: its opening is a request, and what each answer over it cost is booked as it comes.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tower_keypool::Clock;
+
+use super::{budget::Budgets, tenant::Tenant};
+use crate::{
+    database::used::{Use, Used},
+    gateway::unix_time::unix_ms,
+};
+
+/// A tenant's, or nobody's: who is alone is not counted.
+#[derive(Clone, Debug)]
+pub(in crate::gateway) struct Account(Option<Books>);
+
+#[derive(Clone, Debug)]
+struct Books {
+    tenant: Arc<Tenant>,
+    budgets: Budgets,
+    used: Used,
+    clock: Clock,
+}
+
+impl Account {
+    /// Nobody's.
+    pub(in crate::gateway) fn nobodys() -> Self {
+        Self(None)
+    }
+
+    /// This tenant's.
+    pub(in crate::gateway) fn of(tenant: Arc<Tenant>, budgets: Budgets, used: Used, clock: Clock) -> Self {
+        Self(Some(Books { tenant, budgets, used, clock }))
+    }
+
+    /// A socket was opened, or was not.
+    pub(in crate::gateway) fn opened(&self, model: Option<&str>, good: bool) {
+        self.book(model, Use { requests: 1, failed: u64::from(!good), ..Use::default() });
+    }
+
+    fn book(&self, model: Option<&str>, cost: Use) {
+        let Some(Books { tenant, budgets, used, clock }) = &self.0 else { return };
+        let now = unix_ms(clock);
+        let tokens = cost.input_tokens.saturating_add(cost.output_tokens);
+        budgets.spend(tenant, (tokens > 0).then_some(tokens), now);
+        used.book(tenant.name(), model.unwrap_or_default(), &cost, now);
+    }
+}
+
+/// An opening, which counts once: as good when its first answer is there, else when it ends. What callers make up as a
+/// model is confirmed by nobody before that.
+#[derive(Debug)]
+pub(in crate::gateway) struct Entry {
+    account: Account,
+    good: AtomicBool,
+}
+
+impl Entry {
+    pub(in crate::gateway) fn of(account: Account) -> Self {
+        Self { account, good: AtomicBool::new(false) }
+    }
+
+    /// An answer is there.
+    pub(in crate::gateway) fn is_good(&self, model: Option<&str>) {
+        if !self.good.swap(true, Ordering::Relaxed) {
+            self.account.opened(model, true);
+        }
+    }
+
+    /// An answer cost so many tokens.
+    pub(in crate::gateway) fn cost(&self, model: Option<&str>, input_tokens: u64, output_tokens: u64) {
+        self.account.book(model, Use { input_tokens, output_tokens, ..Use::default() });
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if !*self.good.get_mut() {
+            self.account.opened(None, false);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What the pool is told of a body: errors in it, what it cost, and that nobody waits for it any more.
+
+use super::Flow;
+use crate::{
+    cooldown::{judging, mask::mask_secret, stream_watch::StreamWatch},
+    verdict::Verdict,
+};
+
+impl Flow {
+    /// A small answer that was good by its head may speak against its key all the same.
+    pub(super) fn judge_whole(&mut self) {
+        let whole = self.sight().and_then(|sight| sight.whole.take());
+        if let (Some(mut text), Some(teller), false) = (whole, &self.teller, self.settled) {
+            mask_secret(teller.secret(), &mut text);
+            if let Some(verdict) = judging::whole(teller, &text) {
+                teller.judge(&verdict);
+                self.settled = true;
+            }
+        }
+    }
+
+    /// Tells of an error in the stream; while its beginning is held, that one is judged first.
+    pub(super) fn look_for_errors(&mut self) {
+        if self.holding {
+            return;
+        }
+        let settled = self.settled;
+        let Some(sight) = self.sight() else { return };
+        let Some(stream) = &mut sight.stream else { return };
+        if settled {
+            sight.stream = None;
+        } else if let Some(mut found) = stream.watch.as_mut().and_then(StreamWatch::take)
+            && let Some(teller) = &self.teller
+        {
+            mask_secret(teller.secret(), &mut found.data);
+            if let Some(verdict) = judging::later_event(teller, &found) {
+                teller.judge(&verdict);
+                self.settled = true;
+            }
+        }
+    }
+
+    pub(super) fn tell_usage(&mut self) {
+        let usage = self.sight().and_then(|sight| sight.usage.take()).and_then(|mut scan| scan.usage());
+        if let (Some(usage), Some(teller)) = (usage, &self.teller) {
+            teller.usage(usage);
+        }
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        if self.complete {
+            return;
+        }
+        if let Some(teller) = &self.teller
+            && !self.settled
+        {
+            teller.judge(&Verdict::CANCELLED);
+        }
+        self.tell_usage();
+    }
+}
