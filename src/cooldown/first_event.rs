@@ -198,7 +198,7 @@ impl FirstEvent {
 
 /// Whether the first member of an object is an error, or says that the object is one; `None` where it takes more bytes to
 /// tell.
-fn begins_with_error(text: &[u8]) -> Option<bool> {
+pub(super) fn begins_with_error(text: &[u8]) -> Option<bool> {
     let text = text.strip_prefix(BOM).unwrap_or(text).trim_ascii_start();
     let (first, rest) = text.split_first()?;
     if *first != b'{' {

@@ -13,6 +13,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
+    first_event::begins_with_error,
     inflate::{Inflate, Inflated, KeyInCompressedBody},
     judging,
     mask::{mask_headers, mask_secret},
@@ -71,8 +72,8 @@ impl Flow {
     }
 
     /// The same for a good gzip'd one.
-    pub(super) fn inflated(teller: Teller, tells_usage: bool, settled: bool) -> Box<Self> {
-        let sight = if tells_usage { Sight::of_good(&teller) } else { Sight::default() };
+    pub(super) fn inflated(teller: Teller, tells_usage: bool, settled: bool, makes: bool) -> Box<Self> {
+        let sight = if tells_usage { Sight::of_good(&teller, makes) } else { Sight::default() };
         let inflate = Inflate::new(sight, teller.secret().clone());
         Box::new(Self::judged(teller, Reader::Gzip(inflate), settled))
     }
@@ -312,10 +313,12 @@ impl Flow {
 
     /// A small answer that was good by its head may speak against its key all the same.
     fn judge_whole(&mut self) {
+        let makes = self.sight().is_some_and(|sight| sight.makes);
         let whole = self.sight().and_then(|sight| sight.whole.take());
         if let (Some(mut text), Some(teller), false) = (whole, &self.teller, self.settled) {
             mask_secret(teller.secret(), &mut text);
-            if let Some(verdict) = judging::whole(teller, &text) {
+            let begins = makes && begins_with_error(&text) == Some(true);
+            if let Some(verdict) = judging::whole(teller, &text, begins) {
                 teller.judge(&verdict);
                 self.settled = true;
             }
