@@ -40,6 +40,8 @@ pub(super) struct Look {
     raw_units: Vec<RawUnit>,
     started: Vec<StartedRecord>,
     noted: Vec<Noted>,
+    /// Nothing pressed, nor does anybody wait for the write.
+    routine: bool,
     plans: HashMap<u16, Plan>,
     /// Two keys of one owner say the same of it.
     rests: HashSet<RestId>,
@@ -79,6 +81,7 @@ impl Look {
 
     /// Makes records of what was copied; the mutex is free.
     pub(super) fn spell_out(&mut self, batch: &mut Batch) {
+        batch.routine = self.routine && !batch.keys.is_empty();
         for mut raw in self.raw_units.drain(..) {
             let Some(plan) = self.plans.get(&raw.plan) else { continue };
             if let Some((unit, fence)) = raw.held {
@@ -114,6 +117,7 @@ impl State {
             self.note_weights();
         }
         let Some(journal) = &mut self.journal else { return (Look::default(), 0) };
+        let routine = !(journal.flushing || journal.urgent || journal.ending);
         (journal.flushing, journal.urgent) = (false, false);
         journal.short = false;
         journal.looks += 1;
@@ -133,6 +137,7 @@ impl State {
             units: std::mem::take(&mut journal.units),
             noted_keys: std::mem::take(&mut journal.touched),
             noted_use: std::mem::replace(&mut journal.used, used),
+            routine,
             ..Look::default()
         };
         (look, journal.looks)

@@ -49,6 +49,7 @@ impl State {
         if let Some(journal) = &mut self.journal {
             self.wakes.extend(journal.press.0.take());
         }
+        self.press_renewal();
     }
 
     /// Requests for this model count in that one's quota.

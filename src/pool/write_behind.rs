@@ -30,7 +30,7 @@ impl Cadence {
     /// Where processes share owners: with what they renew there are eight transactions a second, ten where somebody waits.
     pub(super) const NOTING: Self = Self { every: Duration::from_millis(150), short: Duration::from_millis(120) };
     /// Where the board alone knows the counts: what is left to write is nobody's to wait for. With what they renew that is
-    /// 1.7 calls a second.
+    /// 1.5 calls a second.
     pub(super) const IDLE: Self = Self { every: Duration::from_secs(1), short: Duration::from_secs(1) };
 }
 
@@ -230,8 +230,15 @@ async fn hand_over(pool: &Weak<Shared>, store: &dyn AnyStore, batch: &Arc<Batch>
         && let Some(share) = pool.lock().share_mut()
     {
         share.wrote();
+        share.writing = true;
     }
-    store.write(Arc::clone(batch)).await
+    let written = store.write(Arc::clone(batch)).await;
+    if let Some(pool) = pool.upgrade().map(KeyPool)
+        && let Some(share) = pool.lock().share_mut()
+    {
+        share.writing = false;
+    }
+    written
 }
 
 /// What the store held is gone: all that this process knows is written with the next look. Whether the store knows that

@@ -29,7 +29,7 @@ pub struct Settings {
     /// Where there are fewer units than processes, places are drawn from the board one by one; else units go round by
     /// use. On; a pool does without it, whatever is set.
     pub draws: bool,
-    /// How many renewals before their time may follow each other, and how many a second in the long run; two where units go
+    /// How many renewals before their time may follow each other, and how many a second in the long run; two to five where units go
     /// round. 10 and 1.
     pub haste: (u32, u32),
 }

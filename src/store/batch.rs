@@ -14,6 +14,9 @@ use crate::share::Noted;
 pub struct Batch {
     /// Keys as they are now; others stay.
     pub keys: Vec<KeyRecord>,
+    /// All that is new of these keys is how they fare: weights, ramps, times of successes. That may be lost as counts may.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub routine: bool,
     /// Owners in lanes as they are now; others stay.
     pub units: Vec<UnitRecord>,
     /// What owners in lanes started since their last record: it is [added](UnitRecord::add) to that, or to the one in
@@ -76,10 +79,10 @@ pub struct Crash {
 }
 
 impl Batch {
-    /// Whether it must not be lost even when the machine stops: anything but counts, and rests that are over by the time
-    /// it is back.
+    /// Whether it must not be lost even when the machine stops: anything but counts, how keys [fare](Self::routine),
+    /// and rests that are over by the time it is back.
     pub fn is_lasting(&self) -> bool {
-        !(self.keys.is_empty()
+        !((self.keys.is_empty() || self.routine)
             && !self.rests.iter().any(is_long)
             && self.rests_gone.is_empty()
             && self.imports.is_empty())

@@ -13,7 +13,7 @@ use tower_keypool::{
     Clock, Demand, KeyPool, Limit, Limits, Sharing, Span, Tick, Unit, Verdict,
     redis::{Link, Options},
     share::{Board, Books, Holder, HolderId, Moment, RedisBoard, Settings, conformance},
-    store::Redis,
+    store::{KeyStanding, Redis, Store},
 };
 
 use crate::host::{FLASH, builder};
@@ -244,4 +244,37 @@ async fn two_minutes_at_full_size() {
     println!("{served} served, {refused} refused in 70 s, {over} over; {line}");
     assert_eq!(over, 0);
     assert!(served * 100 >= (served + refused) * 95);
+}
+
+/// Counts wait for the next renewal, but not with a rest behind them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rest_does_not_wait_for_the_counts_before_it() {
+    let Some(server) = RedisServer::start() else { return };
+    let redis = Redis::new(&Link::open(Options::new(&server.url()).unwrap()).await.unwrap());
+    // A board that knows nothing hears for the time of a lease.
+    let mut settings = Settings::for_lease(Duration::from_secs(2));
+    (settings.draws, settings.renew_every) = (false, Duration::from_millis(1_500));
+    let shared = redis.clone().share().with(&settings);
+    let sharing = Sharing::new(shared.holder().clone()).settings(settings);
+    let pool = builder(2).limits(FLASH, Limits::new().per_minute(10)).wait(Duration::from_secs(4));
+    let pool = pool.open_shared(shared.clone(), shared, sharing).await.unwrap();
+    let used = async || redis.usage("0000", "9999").await.unwrap().iter().map(|used| used.requests).sum::<i64>();
+    pool.acquire(FLASH).await.unwrap().settle(&Verdict::SUCCESS);
+    // With the first renewal after it.
+    while used().await == 0 {
+        pass(Duration::from_millis(5)).await;
+    }
+    pool.acquire(FLASH).await.unwrap().settle(&Verdict::SUCCESS);
+    // These wait for the next.
+    pass(Duration::from_millis(300)).await;
+    let clock = Clock::system();
+    let began = clock.tick();
+    let last = pool.snapshot().keys.last().unwrap().id.clone();
+    pool.disable(&last, "by hand").unwrap();
+    let is_kept = async || redis.keys().await.unwrap().iter().any(|key| key.state == KeyStanding::Disabled);
+    while !is_kept().await {
+        pass(Duration::from_millis(5)).await;
+    }
+    let took = clock.tick().since(began);
+    assert!(took < Duration::from_millis(500), "{took:?}");
 }

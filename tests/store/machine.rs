@@ -36,6 +36,7 @@ pub(crate) struct Shaky {
     memory: MemoryStore,
     writes: Arc<AtomicU8>,
     written: Arc<AtomicUsize>,
+    lasting: Arc<AtomicUsize>,
 }
 
 impl Shaky {
@@ -52,6 +53,7 @@ impl Store for Shaky {
     async fn write(&self, batch: Arc<Batch>) -> Result<(), StoreError> {
         let writes = self.writes.load(Ordering::Relaxed);
         self.written.fetch_add(1, Ordering::Relaxed);
+        self.lasting.fetch_add(usize::from(batch.is_lasting()), Ordering::Relaxed);
         if writes == Writes::Refused as u8 {
             return Err(StoreError::new("the disk is full"));
         }
@@ -85,6 +87,7 @@ impl Store for Shaky {
 pub(crate) struct Machine {
     pub(crate) memory: MemoryStore,
     written: Arc<AtomicUsize>,
+    lasting: Arc<AtomicUsize>,
     pub(crate) time: ManualClock,
 }
 
@@ -104,7 +107,7 @@ impl Process {
 impl Machine {
     /// It is noon in Los Angeles.
     pub(crate) fn new() -> Self {
-        Self { memory: MemoryStore::new(), written: Arc::default(), time: noon() }
+        Self { memory: MemoryStore::new(), written: Arc::default(), lasting: Arc::default(), time: noon() }
     }
 
     /// How many writes there were so far.
@@ -112,8 +115,14 @@ impl Machine {
         self.written.load(Ordering::Relaxed)
     }
 
+    /// How many of them must outlive the machine.
+    pub(crate) fn lasting(&self) -> usize {
+        self.lasting.load(Ordering::Relaxed)
+    }
+
     pub(crate) async fn process(&self, builder: KeyPoolBuilder) -> Process {
-        let store = Shaky { memory: self.memory.clone(), written: Arc::clone(&self.written), ..Shaky::default() };
+        let (written, lasting) = (Arc::clone(&self.written), Arc::clone(&self.lasting));
+        let store = Shaky { memory: self.memory.clone(), written, lasting, ..Shaky::default() };
         let pool = builder.clock(self.time.clock()).open(store.clone()).await.expect("a pool on this store");
         Process { pool, store }
     }

@@ -325,3 +325,24 @@ async fn a_refused_connection_of_a_secret_that_was_replaced_is_not_the_new_ones(
     let rows: Vec<i64> = used(&machine).await.into_iter().map(|row| row.2).collect();
     assert!(rows.iter().all(|requests| *requests >= 0) && rows.iter().sum::<i64>() <= 1, "{rows:?}");
 }
+
+/// How keys fare goes with the counts; what takes one out of use does not wait for them, nor is it lost with the machine.
+#[tokio::test(start_paused = true)]
+async fn what_keys_do_well_need_not_outlive_the_machine() {
+    let machine = Machine::new();
+    let pool = machine.start(builder().key(key(0)).limits(FLASH, Limits::new().per_minute(1_000))).await;
+    pool.flush().await.unwrap();
+    let (before, lasting) = (machine.writes(), machine.lasting());
+    for _ in 0..60 {
+        take(&pool, FLASH).settle(&Verdict::SUCCESS);
+        machine.time.advance(secs(1));
+        tokio::time::sleep(secs(1)).await;
+    }
+    assert!(machine.writes() > before + 30, "{}", machine.writes());
+    assert_eq!(machine.lasting(), lasting);
+    let told = machine.memory.load().await.unwrap().keys.into_values().next().unwrap();
+    assert!(told.weight_now > 1.0, "its weight is kept all the same: {}", told.weight_now);
+    pool.disable(&id(0), "by hand").unwrap();
+    pool.flush().await.unwrap();
+    assert_eq!(machine.lasting(), lasting + 1);
+}

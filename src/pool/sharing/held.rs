@@ -79,6 +79,17 @@ impl State {
         self.wakes.extend(waker);
     }
 
+    /// A rest is to be written, and a batch of counts that goes with the next renewal is in its way: that goes now.
+    #[inline]
+    pub(in crate::pool) fn press_renewal(&mut self) {
+        if self.journal.as_ref().is_some_and(|journal| journal.urgent)
+            && let Some(share) = self.share_mut().filter(|share| share.writing && !share.noting)
+            && !std::mem::replace(&mut share.pressed, true)
+        {
+            self.ring();
+        }
+    }
+
     /// The wall clock was set, or the machine slept: leases that are void are renewed at once.
     pub(in crate::pool) fn ring_if_void(&mut self, now: Now) {
         if self.share().is_some_and(|share| !share.is_valid(now) && !share.is_divided()) {

@@ -78,6 +78,10 @@ pub(super) struct Share {
     lacking: bool,
     /// Somebody was refused at a day's mark.
     at_mark: bool,
+    /// A batch is with the store, where it may wait for the next renewal.
+    pub(super) writing: bool,
+    /// What is to be written behind it cannot wait for that.
+    pressed: bool,
     /// What was started of units since the holder was told.
     touched: HashMap<Unit, Spent>,
     changed: HashSet<Unit>,

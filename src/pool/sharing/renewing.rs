@@ -213,6 +213,9 @@ impl Renewing {
             if std::mem::take(&mut share.at_mark) {
                 self.holder.at_mark(moment);
             }
+            if std::mem::take(&mut share.pressed) {
+                self.holder.hasten_now(moment);
+            }
             let ending = share.ending;
             let stale = std::mem::take(&mut share.stale);
             let returns = std::mem::take(&mut share.returns);

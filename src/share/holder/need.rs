@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{HeldUnit, Holder, turn};
+use super::{HeldUnit, Holder};
 use crate::{
     share::{
         counts,
@@ -78,7 +78,7 @@ impl Demand {
     }
 
     pub(super) fn unmet(&mut self, now: Tick, renew_every: Duration) {
-        let longest = if self.rotates { turn::part(renew_every, turn::LEFT).min(LONGEST_PAUSE) } else { LONGEST_PAUSE };
+        let longest = if self.rotates { self.turn(renew_every).min(LONGEST_PAUSE) } else { LONGEST_PAUSE };
         self.pause = if self.pause.is_zero() { PAUSE.min(longest) } else { (self.pause * 2).min(longest) };
         self.not_before = now.plus(self.pause);
     }

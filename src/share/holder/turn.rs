@@ -15,18 +15,33 @@ use crate::{
 
 /// So many hundredths of the time between two renewals a unit is kept that nobody uses: 250 ms.
 const IDLE: u32 = 10;
-/// So long it is used while others lack it: 500 ms.
+/// So long it is used while others lack it, so long it is left to them then, and so long whoever found none waits at most
+/// before it asks again: 500 ms.
 const TURN: u32 = 20;
-/// So long it is left to them then, and so long whoever found none waits at most before it asks again: 500 ms.
-pub(super) const LEFT: u32 = 20;
+/// The same where a process asks for it so often that its callers, with a second to wait, are too many to miss a turn: 200 ms.
+const QUICK_TURN: u32 = 8;
+/// So many requests a second are often.
+const OFTEN: f64 = 1.0;
 /// So long after something was served without units: as long as a full one stays full.
 const ASIDE: Duration = Duration::from_secs(60);
-/// Renewals before their time, a second in the long run.
+/// Renewals before their time, a second in the long run; the second where turns are quick.
 const A_SECOND: u32 = 2;
+const QUICK_A_SECOND: u32 = 5;
 
 /// A part of the time between two renewals.
-pub(super) fn part(renew_every: Duration, hundredths: u32) -> Duration {
+fn part(renew_every: Duration, hundredths: u32) -> Duration {
     renew_every * hundredths / 100
+}
+
+impl Demand {
+    fn is_quick(&self) -> bool {
+        self.rate >= OFTEN
+    }
+
+    /// How long a turn lasts, and how long others have it then.
+    pub(super) fn turn(&self, renew_every: Duration) -> Duration {
+        part(renew_every, if self.is_quick() { QUICK_TURN } else { TURN })
+    }
 }
 
 impl Holder {
@@ -45,8 +60,9 @@ impl Holder {
 
     /// How many renewals before their time are sent a second in the long run.
     pub(super) fn a_second(&self) -> u32 {
-        let rotates = self.demands.values().any(|demand| demand.rotates);
-        self.settings.haste.1.max(if rotates { A_SECOND } else { 1 })
+        let round = self.demands.values().filter(|demand| demand.rotates);
+        let most = round.map(|demand| if demand.is_quick() { QUICK_A_SECOND } else { A_SECOND }).max();
+        self.settings.haste.1.max(most.unwrap_or(1))
     }
 
     /// When a unit that goes round may be passed on.
@@ -65,9 +81,9 @@ impl Holder {
 
     /// From when on a unit is passed on, as it is used by now.
     fn passes(&self, held: &HeldUnit, demand: &Demand) -> Tick {
-        let after = |since: Tick, hundredths| since.plus(part(self.settings.renew_every, hundredths));
-        let idle = if demand.waiting() { Tick::NEVER } else { after(held.touched, IDLE) };
-        let turn = if demand.wanted > 0 { after(held.since, TURN) } else { Tick::NEVER };
+        let every = self.settings.renew_every;
+        let idle = if demand.waiting() { Tick::NEVER } else { held.touched.plus(part(every, IDLE)) };
+        let turn = if demand.wanted > 0 { held.since.plus(demand.turn(every)) } else { Tick::NEVER };
         idle.min(turn)
     }
 
@@ -89,11 +105,11 @@ impl Holder {
 
     /// A unit goes back: where others lack it, they come first.
     pub(super) fn pass_on(&mut self, unit: &UnitId, now: Tick) {
-        let left = part(self.settings.renew_every, LEFT);
+        let every = self.settings.renew_every;
         let kind = self.infos.get(unit).map(|info| &info.kind);
         let Some(demand) = kind.and_then(|kind| self.demands.get_mut(kind)) else { return };
         if demand.rotates && demand.wanted > 0 {
-            demand.leaves_until = Some(now.plus(left));
+            demand.leaves_until = Some(now.plus(demand.turn(every)));
         }
     }
 }

@@ -249,9 +249,9 @@ fn fewer_units_than_processes_go_round() {
     }
 }
 
-/// One unit that all of them ask for several times a second: callers who have but a second may find it elsewhere.
+/// One unit that all of them ask for several times a second, each time with a second to wait.
 #[test]
 fn a_large_unit_goes_round() {
     let (served, calls) = few((1, 1_000), &[0.225; 4], 1);
-    assert!(served >= 0.5 && calls <= 2.5, "{served} with {calls} calls a second");
+    assert!(served >= 0.85 && calls <= 5.5, "{served} with {calls} calls a second");
 }

@@ -49,9 +49,9 @@ impl Redis {
 
 impl SharedRedis {
     fn usual() -> Settings {
-        // What one switches off is off in all within 2 s. That is 0.7 calls a second: what is
+        // What one switches off is off in all within 2 s. That is a call in two seconds: what is
         // written goes along.
-        Settings { draws: false, renew_every: Duration::from_millis(1_500), ..Settings::default() }
+        Settings { draws: false, renew_every: Duration::from_millis(1_900), ..Settings::default() }
     }
 
     /// Who this process is among them.
