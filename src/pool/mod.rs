@@ -3,6 +3,7 @@
 mod acquire;
 mod ask;
 mod asked;
+mod bodies;
 mod builder;
 mod by_hand;
 mod cell;
