@@ -198,7 +198,7 @@ impl FirstEvent {
 
 /// Whether the first member of an object is an error, or says that the object is one; `None` where it takes more bytes to
 /// tell.
-pub(super) fn begins_with_error(text: &[u8]) -> Option<bool> {
+fn begins_with_error(text: &[u8]) -> Option<bool> {
     let text = text.strip_prefix(BOM).unwrap_or(text).trim_ascii_start();
     let (first, rest) = text.split_first()?;
     if *first != b'{' {
@@ -210,6 +210,14 @@ pub(super) fn begins_with_error(text: &[u8]) -> Option<bool> {
         (Some(true), _) | (_, Some(true)) => Some(true),
         (None, None) => None,
     }
+}
+
+/// Whether an answer that is here as a whole begins with an error. Most are told apart by the first letter of their first
+/// name.
+#[inline]
+pub(super) fn is_an_error(text: &[u8]) -> bool {
+    let first = text.iter().take(32).position(|byte| *byte == b'"').and_then(|at| text.get(at + 1));
+    matches!(first, Some(b'e' | b't')) && begins_with_error(text) == Some(true)
 }
 
 /// Whether these stand first, with or without spaces; `None` where it takes more bytes to tell.

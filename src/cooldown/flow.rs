@@ -13,7 +13,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
-    first_event::begins_with_error,
+    first_event::is_an_error,
     inflate::{Inflate, Inflated, KeyInCompressedBody},
     judging,
     mask::{mask_headers, mask_secret},
@@ -317,7 +317,7 @@ impl Flow {
         let whole = self.sight().and_then(|sight| sight.whole.take());
         if let (Some(mut text), Some(teller), false) = (whole, &self.teller, self.settled) {
             mask_secret(teller.secret(), &mut text);
-            let begins = makes && begins_with_error(&text) == Some(true);
+            let begins = makes && is_an_error(&text);
             if let Some(verdict) = judging::whole(teller, &text, begins) {
                 teller.judge(&verdict);
                 self.settled = true;

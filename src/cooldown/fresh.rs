@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{
-    first_event::begins_with_error,
+    first_event::is_an_error,
     flow::{Flow, Reader},
     judging::{self, LARGEST_WHOLE},
     mask::{glance, masked},
@@ -70,7 +70,7 @@ impl Fresh {
         }
         let judges = self.look == Look::KeyAndUsage && !self.complete && chunk.len() <= LARGEST_WHOLE;
         let alarm = if judges { teller.pool().provider().alarm() } else { None };
-        let errs = judges && self.makes && begins_with_error(&chunk) == Some(true);
+        let errs = judges && self.makes && is_an_error(&chunk);
         if !errs && !glance(teller.secret(), alarm.unwrap_or_default(), &chunk) {
             return chunk;
         }
