@@ -212,6 +212,14 @@ fn begins_with_error(text: &[u8]) -> Option<bool> {
     }
 }
 
+/// Whether an answer that is here as a whole begins with an error. Most are told apart by the first letter of their first
+/// name.
+#[inline]
+pub(super) fn is_an_error(text: &[u8]) -> bool {
+    let first = text.iter().take(32).position(|byte| *byte == b'"').and_then(|at| text.get(at + 1));
+    matches!(first, Some(b'e' | b't')) && begins_with_error(text) == Some(true)
+}
+
 /// Whether these stand first, with or without spaces; `None` where it takes more bytes to tell.
 fn begins(mut text: &[u8], words: &[&str]) -> Option<bool> {
     for word in words.iter().map(|word| word.as_bytes()) {

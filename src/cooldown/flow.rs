@@ -73,9 +73,14 @@ impl Flow {
         flow
     }
 
-    /// The same for a good gzip'd one. `sized`: its length was told.
-    pub(super) fn inflated(teller: Teller, tells_usage: bool, settled: bool, sized: bool) -> Box<Self> {
-        let sight = if tells_usage { Sight::of_good(&teller) } else { Sight::default() };
+    /// The same for a good gzip'd one. `sized`: its length was told; `makes`: it was made for this request.
+    pub(super) fn inflated(
+        teller: Teller,
+        tells_usage: bool,
+        settled: bool,
+        (sized, makes): (bool, bool),
+    ) -> Box<Self> {
+        let sight = if tells_usage { Sight::of_good(&teller, makes) } else { Sight::default() };
         let inflate = Inflate::new(sight, teller.secret().clone(), sized, false);
         Box::new(Self::judged(teller, Reader::Gzip(inflate), settled))
     }

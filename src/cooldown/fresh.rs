@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::{
+    first_event::is_an_error,
     flow::{Flow, Reader},
     judging::{self, LARGEST_WHOLE},
     mask::{glance, masked},
@@ -20,6 +21,8 @@ pub(super) struct Fresh {
     look: Look,
     /// A fault was told: what comes after it changes nothing.
     settled: bool,
+    /// Something was to be made: what comes is no file that somebody stored.
+    makes: bool,
     /// There is no body, or none that anybody waits for.
     complete: bool,
 }
@@ -38,12 +41,12 @@ pub(super) enum Look {
 impl Fresh {
     /// Of an answer that is none of ours.
     pub(super) fn untouched() -> Self {
-        Self { teller: None, look: Look::Blind, settled: false, complete: true }
+        Self { teller: None, look: Look::Blind, settled: false, makes: false, complete: true }
     }
 
     #[inline]
-    pub(super) fn judged(teller: Teller, look: Look, settled: bool) -> Self {
-        Self { teller: Some(teller), look, settled, complete: false }
+    pub(super) fn judged(teller: Teller, look: Look, settled: bool, makes: bool) -> Self {
+        Self { teller: Some(teller), look, settled, makes, complete: false }
     }
 
     /// There is no body, or none that anybody waits for.
@@ -67,11 +70,12 @@ impl Fresh {
         }
         let judges = self.look == Look::KeyAndUsage && !self.complete && chunk.len() <= LARGEST_WHOLE;
         let alarm = if judges { teller.pool().provider().alarm() } else { None };
-        if !glance(teller.secret(), alarm.unwrap_or_default(), &chunk) {
+        let errs = judges && self.makes && is_an_error(&chunk);
+        if !errs && !glance(teller.secret(), alarm.unwrap_or_default(), &chunk) {
             return chunk;
         }
         let chunk = masked(teller.secret(), chunk);
-        if judges && let Some(verdict) = judging::whole(&teller, &chunk) {
+        if judges && let Some(verdict) = judging::whole(&teller, &chunk, errs) {
             teller.judge(&verdict);
         }
         chunk
@@ -84,7 +88,7 @@ impl Fresh {
         let reader = match self.look {
             Look::Blind => Reader::Blind,
             Look::Key => Reader::Plain(Sight::default()),
-            Look::KeyAndUsage => Reader::Plain(Sight::of_good(&teller)),
+            Look::KeyAndUsage => Reader::Plain(Sight::of_good(&teller, self.makes)),
         };
         let flow = Flow::judged(teller, reader, self.settled);
         Box::new(if self.complete { flow.complete() } else { flow })

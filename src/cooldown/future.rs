@@ -144,7 +144,7 @@ where
             && status == StatusCode::OK
             && body_head.kind == Kind::Json
             && body.size_hint().lower() <= LARGEST_BEGINNING as u64
-            && granted.pool.provider().errs_with_success()
+            && granted.pool.errs_with_success()
     };
     let framing = framing.or_else(|| may_err().then_some(Framing::Object));
     let usage = asked.usage != UsageFormat::None;
@@ -158,6 +158,7 @@ where
             usage: (usage && !failed && (granted.particulars.meter.is_some() || granted.pool.counts_usage()))
                 .then(|| UsageScan::new(in_events && asked.usage != UsageFormat::Anthropic)),
             whole: (!failed && !in_events).then(|| granted.pool.provider().alarm().map(|_| Vec::new())).flatten(),
+            makes: framing.is_none() && !failed && asked.makes,
         };
         let reader = reader(encoding, head.headers.contains_key(CONTENT_LENGTH), sight, &granted);
         return Err(Box::new(Hold::new(head, body, reader, granted, packed)));
@@ -176,10 +177,10 @@ where
     head.extensions.insert(served_by);
     if look != Look::Blind && encoding == Encoding::Gzip {
         let sized = head.headers.contains_key(CONTENT_LENGTH);
-        let flow = Flow::inflated(teller, look == Look::KeyAndUsage, settled, sized);
+        let flow = Flow::inflated(teller, look == Look::KeyAndUsage, settled, (sized, asked.makes));
         return Ok(Begun { head, body: CooldownBody::flowing(body, flow), good: !settled, over });
     }
-    let mut fresh = Fresh::judged(teller, look, settled);
+    let mut fresh = Fresh::judged(teller, look, settled, asked.makes);
     // The end of an upgraded connection's answer is its head.
     if empty || status == StatusCode::SWITCHING_PROTOCOLS {
         fresh.complete();

@@ -49,9 +49,20 @@ pub(super) fn beginning(granted: &Granted, head: &Parts, data: &[u8]) -> Verdict
 /// The most of a good answer that is judged as a whole.
 pub(super) const LARGEST_WHOLE: usize = 16 << 10;
 
-/// All of a good answer that was handed up, where it holds the word that speaks against its key. The key must not stand
-/// in it any more. `None` where it is good.
-pub(super) fn whole(teller: &Teller, text: &[u8]) -> Option<Verdict> {
+/// All of a good answer that was handed up, where it holds the word that speaks against its key, or `begins` with an
+/// error. The key must not stand in it any more. `None` where it is good.
+///
+/// Of a provider that was not known to say an error so the first one went up: the next ones are held.
+pub(super) fn whole(teller: &Teller, text: &[u8], begins: bool) -> Option<Verdict> {
+    if begins {
+        let (wall, headers) = (teller.pool().clock().wall(), HeaderMap::new());
+        let verdict = teller.pool().provider().judge(&Answer::new(StatusCode::OK, &headers, text, wall));
+        if verdict.is_success() {
+            return None;
+        }
+        teller.pool().erred_with_success();
+        return Some(broken(&verdict));
+    }
     let alarm = teller.pool().provider().alarm()?;
     memmem::find(text, alarm.as_bytes())?;
     let (wall, headers) = (teller.pool().clock().wall(), HeaderMap::new());

@@ -20,6 +20,8 @@ pub(super) struct Sight {
     pub(super) stream: Option<Box<Stream>>,
     /// Of good answers, where one may speak against its key: all of it, as long as it is small.
     pub(super) whole: Option<Vec<u8>>,
+    /// It was made for this request: no file that somebody stored.
+    pub(super) makes: bool,
     /// Of errors: what is judged.
     pub(super) error: Option<Box<ErrorText>>,
 }
@@ -49,10 +51,10 @@ impl Stream {
 
 impl Sight {
     /// Of a good answer that may tell its usage.
-    pub(super) fn of_good(teller: &Teller) -> Self {
+    pub(super) fn of_good(teller: &Teller, makes: bool) -> Self {
         let whole = teller.pool().provider().alarm().map(|_| Vec::new());
         let usage = teller.counts_usage().then(|| UsageScan::new(false));
-        Self { usage, whole, ..Self::default() }
+        Self { usage, whole, makes, ..Self::default() }
     }
 
     pub(super) fn see(&mut self, bytes: &[u8]) {

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -329,6 +329,7 @@ impl KeyPoolBuilder {
             journal.urgent = false;
         }
         let (events, _) = broadcast::channel(event::CAPACITY);
+        let errs_with_success = AtomicBool::new(self.provider.errs_with_success());
         let pool = KeyPool(Arc::new(Shared {
             provider: self.provider,
             clock,
@@ -337,6 +338,7 @@ impl KeyPoolBuilder {
             retry: std::sync::Mutex::new(self.retry.unwrap_or_default()),
             unjudged,
             names: RecentNames::default(),
+            errs_with_success,
             counts_usage,
             state: Mutex::new(state),
             events,

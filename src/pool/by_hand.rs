@@ -57,6 +57,7 @@ impl State {
                 }
             }
         }
+        self.open_tier_everywhere(owner);
         self.unlearn(owner, now);
         for scope in [Scope::Key, Scope::Owner, Scope::BillingAccount] {
             let whom = Whom { scope, slot, owner, lane: NO_MODEL };

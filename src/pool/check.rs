@@ -42,6 +42,7 @@ pub(super) fn reason_of(rest: &Rest) -> OutReason {
     let forever = rest.end == super::rest::End::Never;
     match rest.kind {
         K::RateLimited => OutReason::RateLimited,
+        K::QuotaExhausted if forever => OutReason::DisabledSpent,
         K::QuotaExhausted => OutReason::QuotaExhausted,
         K::InvalidKey if forever => OutReason::DisabledInvalid,
         K::Suspended if forever => OutReason::DisabledSuspended,
@@ -139,6 +140,7 @@ impl State {
             || held.rest.is_some()
             || held.account != NO_ACCOUNT
             || !lane.key_rests.is_empty()
+            || lane.closed.is_some()
             || lane.has_extra(owner)
     }
 
@@ -185,10 +187,10 @@ impl State {
 
     /// The rests that cover a key in a lane.
     #[inline]
-    pub(super) fn rests(&self, lane: u16, slot: u32) -> [(Option<&Rest>, Scope); 6] {
+    pub(super) fn rests(&self, at: u16, slot: u32) -> [(Option<&Rest>, Scope); 7] {
         let key = &self.roster.keys[slot as usize];
         let owner = &self.roster.owners[key.owner as usize];
-        let lane = &self.lanes[usize::from(lane)];
+        let lane = &self.lanes[usize::from(at)];
         let account = if owner.account == NO_ACCOUNT {
             None
         } else {
@@ -203,6 +205,7 @@ impl State {
             (account, Scope::BillingAccount),
             (key_lane, Scope::KeyLane),
             (owner_lane, Scope::OwnerLane),
+            (self.closed_to(at, key.owner), Scope::OwnerLane),
             (self.roster.exits.rest(key.secret.exit()), Scope::Exit),
         ]
     }

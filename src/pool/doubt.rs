@@ -3,6 +3,8 @@
 //! at once speak of us (the guard). A 401 is said before a request is read: it is doubted less, and never for long where
 //! nobody is served.
 
+use http::StatusCode;
+
 use super::{
     Attempt, Seat,
     event::Event,
@@ -45,6 +47,12 @@ pub(super) fn may_be_the_requests(verdict: &Verdict) -> bool {
 /// Whether the provider refused the key before it read the request, and did not say why.
 fn is_unread(named: bool, status: Option<u16>) -> bool {
     !named && status == Some(401)
+}
+
+/// Whether the provider refused the key after it read the request, and did not say why: it may have meant the request.
+fn is_unexplained(verdict: &Verdict) -> bool {
+    let forbidden = verdict.status_of().is_some_and(|status| status == StatusCode::FORBIDDEN);
+    forbidden && !verdict.is_named() && !verdict.is_worded() && verdict.kind() == VerdictKind::InvalidKey
 }
 
 /// The attempts that came to the same unclear verdict.
@@ -116,12 +124,15 @@ impl State {
         self.roster.keys[slot as usize].owner
     }
 
-    /// Whether a refusal that more than one owner met stands all the same: the provider did not read the request, the
-    /// same came of the ones before it, and nobody was served meanwhile. So a caller who can have such a thing said, if
-    /// there is one, takes no key from those who are served.
+    /// Whether a refusal that more than one owner met stands all the same: the provider did not read the request, or the
+    /// key never served any; the same came of the ones before it, and nobody was served meanwhile. So a caller who can have
+    /// such a thing said takes no key from those who are served.
     pub(super) fn is_refused_in_vain(&mut self, whom: Whom, verdict: &Verdict, ticket: u64, now: Now) -> bool {
         let status = verdict.status_of().map(|status| status.as_u16());
-        if !is_unread(verdict.is_named(), status) || whom.scope == Scope::Caller || self.is_uncounted(whom.lane) {
+        // A key that served is not taken from those whom it serves by what a caller may have asked for.
+        let never_served = || self.roster.keys[whom.slot as usize].succeeded == 0;
+        let counts = is_unread(verdict.is_named(), status) || (is_unexplained(verdict) && never_served());
+        if !counts || whom.scope == Scope::Caller || self.is_uncounted(whom.lane) {
             return false;
         }
         let (served, seq) = (self.guard.last_success(), self.seq);

@@ -49,7 +49,7 @@ pub enum OutReason {
     Full(Unit, Span),
     /// The provider said that a limit was reached.
     RateLimited,
-    /// The day's quota, or the account's money, is used up.
+    /// A quota is used up until it returns: the day's, mostly.
     QuotaExhausted,
     /// The model is not to be had by this owner.
     ModelUnavailable,
@@ -65,6 +65,8 @@ pub enum OutReason {
     DisabledInvalid,
     /// Its owner or account was switched off.
     DisabledSuspended,
+    /// Its account's credit, or a quota that time alone does not give back, is used up.
+    DisabledSpent,
     /// Switched off by hand.
     DisabledByHand,
     /// Held until it is clear whether the fault is ours.
@@ -139,11 +141,9 @@ impl Exhausted {
 
     /// Whether every key that is not disabled is out of this model for good: nothing to wait for.
     pub(crate) fn is_without_the_model(&self) -> bool {
-        use OutReason::{DisabledByHand, DisabledInvalid, DisabledSuspended, ModelUnavailable};
-        let for_good = [ModelUnavailable, DisabledByHand, DisabledInvalid, DisabledSuspended];
-        self.next_in.is_none()
-            && self.reasons.contains_key(&ModelUnavailable)
-            && self.reasons.keys().all(|reason| for_good.contains(reason))
+        use OutReason::ModelUnavailable;
+        let for_good = |reason: &OutReason| *reason == ModelUnavailable || reason.is_disabled();
+        self.next_in.is_none() && self.reasons.contains_key(&ModelUnavailable) && self.reasons.keys().all(for_good)
     }
 
     /// Whether a key may come free within `wait`: at a known time, or at any time.
@@ -209,7 +209,7 @@ fn plain(name: &str) -> Cow<'_, str> {
 impl OutReason {
     /// Whether it is without end, until somebody or a good probe lifts it.
     pub(crate) fn is_disabled(self) -> bool {
-        matches!(self, Self::DisabledInvalid | Self::DisabledSuspended | Self::DisabledByHand)
+        matches!(self, Self::DisabledInvalid | Self::DisabledSuspended | Self::DisabledSpent | Self::DisabledByHand)
     }
 
     /// Whether a limit is the reason.
@@ -233,6 +233,7 @@ impl fmt::Display for OutReason {
             Self::Interval => f.write_str("between two starts"),
             Self::DisabledInvalid => f.write_str("disabled (invalid)"),
             Self::DisabledSuspended => f.write_str("disabled (suspended)"),
+            Self::DisabledSpent => f.write_str("disabled (out of credit or quota)"),
             Self::DisabledByHand => f.write_str("disabled (by hand)"),
             Self::Held => f.write_str("held (many keys failed at once)"),
             Self::Blocked => f.write_str("behind a blocked address"),

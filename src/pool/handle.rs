@@ -1,13 +1,13 @@
 //! The pool's handle: each call takes the mutex once, and wakes and tells whoever waits after it is free again.
 
 use std::{
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError},
     task::Waker,
 };
 
 use super::{
     Acquire, AcquireMany, Attempt, Demand, Event, Events, Exhausted, KeyPool, KeyPoolBuilder, Lease, OutReason, Seat,
-    Snapshot, Unjudged, Usage,
+    Snapshot, Unjudged,
     acquire::{Begun, Look},
     lease::Granted,
     locked::Locked,
@@ -317,17 +317,6 @@ impl KeyPool {
             state.judge(seat, verdict, now);
         }
         self.leave(state);
-    }
-
-    /// Whether anything is done with what answers cost: whoever would have to read it out of them asks first.
-    #[inline]
-    pub(crate) fn counts_usage(&self) -> bool {
-        self.0.counts_usage.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn usage(&self, seat: Seat, usage: Usage) {
-        // Most owners count no tokens: then it does not matter when that is.
-        self.lock().usage(seat, usage, || self.0.clock.now());
     }
 
     /// What is said of a request whose key is another process's before it went out.

@@ -21,6 +21,10 @@ use crate::{
 /// A daily 429 this near to midnight does not tell which day it speaks of.
 const NEAR_MIDNIGHT: Duration = Duration::from_secs(600);
 
+/// A way out rests so long where something refuses it for the first time that does not say who it is: the request in hand
+/// goes on by another.
+const FIRST_PAGE: Duration = Duration::from_secs(1);
+
 /// What a verdict is to its scope's last rest.
 #[derive(Default)]
 pub(super) struct Incident {
@@ -156,6 +160,11 @@ impl State {
         let backoff = match verdict.scope_of() {
             Scope::Exit if verdict.fault() == VerdictKind::Transient => {
                 End::At(now.tick.plus(table.unreachable.length(incident.step)))
+            }
+            // What does not say whose it is may be of something between, or pass by itself: believed the second time.
+            Scope::Exit if !verdict.is_named() && incident.strikes <= 1 => End::At(now.tick.plus(FIRST_PAGE)),
+            Scope::Exit if !verdict.is_named() => {
+                End::At(now.tick.plus(table.backoff(verdict.fault(), incident.step.saturating_sub(1))))
             }
             _ => backoff,
         };

@@ -124,6 +124,9 @@ impl State {
             key.count_success();
             key.ramp = key.ramp.saturating_sub(1);
         }
+        if self.lanes[usize::from(at)].closed.is_some() {
+            self.open_tier(at, self.owner_at(slot));
+        }
     }
 
     /// The lane, the way out, or both serve again.
@@ -222,6 +225,7 @@ impl State {
             (_, Scope::Lane | Scope::Exit) if own => {}
             _ => self.rest(whom, cell, verdict, now),
         }
+        self.close_tier(cell, verdict, now);
         if own {
             let stands = self.is_refused_in_vain(whom, verdict, cell.ticket, now);
             if !stands {

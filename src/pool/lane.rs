@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     cell::{LaneCell, Place},
+    closed::Closed,
     group::{Group, UNLIMITED},
     line::Lines,
     rest::Rest,
@@ -125,6 +126,8 @@ pub(super) struct Lane {
     pub(super) key_rests: HashMap<u32, Option<Box<Rest>>>,
     pub(super) extras: HashMap<u32, LaneExtra>,
     pub(super) rest: Option<Box<Rest>>,
+    /// Tiers that its model is not for; few lanes have any.
+    pub(super) closed: Option<Box<Closed>>,
     /// Overloaded answers in a row.
     pub(super) overloads: u8,
     pub(super) in_flight: u32,
@@ -156,6 +159,7 @@ impl Lane {
             key_rests: HashMap::new(),
             extras: HashMap::new(),
             rest: None,
+            closed: None,
             overloads: 0,
             in_flight: 0,
             started: 0,

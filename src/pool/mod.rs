@@ -3,11 +3,13 @@
 mod acquire;
 mod ask;
 mod asked;
+mod bodies;
 mod builder;
 mod by_hand;
 mod cell;
 mod change;
 mod check;
+mod closed;
 mod configured;
 mod dates;
 mod demand;
@@ -169,6 +171,8 @@ struct Shared {
     names: RecentNames,
     /// Somebody asks what answers cost: limits that count tokens, or a store.
     counts_usage: Arc<AtomicBool>,
+    /// An answer of a good status was nothing but an error.
+    errs_with_success: AtomicBool,
     state: Mutex<State>,
     events: broadcast::Sender<Arc<Event>>,
     /// Told when the last lease of a pool that shuts down has ended.

@@ -5,7 +5,7 @@ use crate::{key::Tier, verdict::VerdictKind};
 
 /// So many owners of one tier are asked for what the first of them say is not for their tier; of those whose tier nobody
 /// named, so many within one request.
-const OF_ONE_TIER: (usize, usize) = (3, 8);
+pub(super) const OF_ONE_TIER: (usize, usize) = (3, 8);
 
 /// So many owners are asked for what none of the first finds, where the request names nothing that only its owner sees.
 const FOUND_NOWHERE: usize = 3;
@@ -13,10 +13,15 @@ const FOUND_NOWHERE: usize = 3;
 /// Codes of verdicts that hold for all owners of a tier.
 const OF_TIERS: [&str; 2] = ["LIMIT_ZERO", "BILLED_USERS_ONLY"];
 
+/// Whether such a verdict holds for all owners of a tier.
+pub(super) fn speaks_of_a_tier(kind: VerdictKind, named: bool, code: &str) -> bool {
+    named && kind == VerdictKind::ModelUnavailable && OF_TIERS.contains(&code)
+}
+
 impl Attempt {
     /// Whether it says what holds for all owners of a tier: the model is not for them.
     pub(crate) fn is_of_a_tier(&self) -> bool {
-        self.named && self.kind == VerdictKind::ModelUnavailable && OF_TIERS.contains(&self.code.as_str())
+        speaks_of_a_tier(self.kind, self.named, &self.code)
     }
 
     /// Whether nobody of its owner's has what the request asks for, and whose it is was not said.

@@ -104,7 +104,8 @@ impl State {
         let extra = |extra: &super::lane::LaneExtra| {
             rests(&extra.rest) || extra.booked.is_some() || extra.allowances.iter().any(|held| held.until > now.tick)
         };
-        if rests(&lane.rest) || lane.key_rests.values().any(rests) || lane.extras.values().any(extra) {
+        let closed = lane.closed.as_ref().is_some_and(|closed| closed.is_any(now));
+        if closed || rests(&lane.rest) || lane.key_rests.values().any(rests) || lane.extras.values().any(extra) {
             return true;
         }
         // Most that were named were never used.

@@ -38,7 +38,7 @@ impl State {
         }
         let lane_at = self.lane(demand.model.as_ref());
         let lane = &mut self.lanes[usize::from(lane_at)];
-        if lane.rest.is_some() || !lane.key_rests.is_empty() {
+        if lane.rest.is_some() || lane.closed.is_some() || !lane.key_rests.is_empty() {
             return None;
         }
         let slot = match lane.groups.first_mut()?.sole_order() {
@@ -149,6 +149,7 @@ impl State {
             || owner.rest.is_some()
             || owner.account != NO_ACCOUNT
             || lane.rest.is_some()
+            || lane.closed.is_some()
             || self.roster.exits.any_rest()
             || !lane.key_rests.is_empty()
             || lane.has_extra(cell.owner);

@@ -174,6 +174,7 @@ impl State {
             let held = &self.lanes[usize::from(*lane)];
             let key_lane = held.key_rests.get(&slot).and_then(Option::as_deref);
             let owner_lane = held.extra_of(key.owner).and_then(|extra| extra.rest.as_deref());
+            let owner_lane = owner_lane.or_else(|| self.closed_to(*lane, key.owner));
             let bound = [(key_lane, Scope::KeyLane), (owner_lane, Scope::OwnerLane)];
             views.extend(bound.into_iter().filter_map(|(rest, scope)| view(rest?, scope, self.lane_name(*lane), now)));
         }

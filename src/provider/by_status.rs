@@ -59,7 +59,8 @@ pub(super) const PAGES: &[Rule] = &[
     rule(
         &[403, 429],
         &[Page],
-        ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("HTML_PAGE"),
+        // Whose page it is nobody says: one of a proxy between, or of an outage, looks the same.
+        ruling(K::Blocked, S::Exit, U::Backoff, E::No).code("HTML_PAGE").unclear(),
         "The provider's network refuses this address with a web page: slow down, or use another exit address.",
     ),
 ];

@@ -96,7 +96,8 @@ pub trait Provider: Send + Sync + 'static {
     }
 
     /// Whether an answer of a good status that is no stream may be nothing but an error: `{"error": …}`. Its first bytes are
-    /// then looked at before it is handed up.
+    /// then looked at before it is handed up. Where this says no, the first such answer goes up, and is held against
+    /// whomever it blames; from then on the pool looks.
     fn errs_with_success(&self) -> bool {
         false
     }

@@ -11,6 +11,8 @@ const FLASH: &str = "/v1beta/models/gemini-2.5-flash:generateContent";
 const MESSAGES: &str = "/v1/messages";
 const OK: &str = r#"{"candidates":[]}"#;
 const UNREAD: &str = r#"{"error":{"code":401,"message":"Request had invalid authentication credentials.","status":"UNAUTHENTICATED","details":[{"reason":"ACCESS_TOKEN_TYPE_UNSUPPORTED"}]}}"#;
+const FORBIDDEN: &str =
+    r#"{"error":{"code":403,"message":"No.","status":"PERMISSION_DENIED","details":[{"reason":"UNHEARD_OF"}]}}"#;
 const LEAKED: &str = r#"{"error":{"code":403,"message":"Your API key was reported as leaked. Please use another API key.","status":"PERMISSION_DENIED"}}"#;
 
 fn claude(message: &str) -> String {
@@ -114,6 +116,36 @@ async fn a_caller_who_is_refused_unread_takes_no_key_from_those_who_are_served()
 }
 
 #[tokio::test(start_paused = true)]
+async fn keys_that_are_refused_without_a_reason_are_out_where_they_never_served() {
+    let pool = pool(Gemini::new(), 2);
+    let (statuses, calls) = all(&pool, FLASH, 20, 403, FORBIDDEN).await;
+    assert_eq!((&statuses[..4], calls), (&[403, 403, 403, 503][..], 6), "{statuses:?}");
+    for _ in 0..2 {
+        tokio::time::advance(Duration::from_secs(3_600)).await;
+        assert!(all(&pool, FLASH, 2, 403, FORBIDDEN).await.1 <= 2);
+    }
+    let said = "disabled (invalid)";
+    assert!(pool.snapshot().keys.iter().all(|key| key.lanes.iter().any(|lane| lane.out.as_deref() == Some(said))));
+    // For that model alone.
+    assert_eq!(all(&pool, "/v1beta/models/gemini-2.5-pro:generateContent", 2, 200, OK).await.0, [200, 200]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_is_refused_without_a_reason_takes_no_key_that_served() {
+    let pool = pool(Gemini::new(), 4);
+    all(&pool, FLASH, 4, 200, OK).await;
+    for path in [FLASH, "/v1beta/models/gemini-2.5-pro:generateContent"] {
+        for _ in 0..10 {
+            let (statuses, calls) = all(&pool, path, 10, 403, FORBIDDEN).await;
+            assert_eq!(statuses, [403; 10]);
+            assert!(calls <= 30, "{calls}");
+            tokio::time::advance(Duration::from_secs(600)).await;
+        }
+        assert_eq!((ready(&pool), all(&pool, path, 1, 200, OK).await.0[0]), (4, 200));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_that_only_compatible_paths_refuse_serves_native_ones() {
     let pool = pool(Gemini::new(), 1);
     let (answer, _) = send(&pool, "/v1beta/openai/chat/completions", r#"{"model":"gemini-2.5-flash"}"#, |_| {
@@ -141,6 +173,34 @@ async fn a_page_rests_the_way_out_only_where_models_are_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_is_believed_the_second_time() {
+    let page = |_| {
+        Response::builder().status(403).header("content-type", "text/html").body(Body::from("<html>no</html>")).unwrap()
+    };
+    let pool = pool(Gemini::new(), 2);
+    let rest = || pool.snapshot().exit_rest.and_then(|rest| rest.ends_in).unwrap_or_default().as_secs();
+    for _ in 0..3 {
+        // One page between good answers is of something that passes.
+        send(&pool, FLASH, "{}", page).await.0.unwrap();
+        assert_eq!(rest(), 1);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(all(&pool, FLASH, 1, 200, OK).await.0, [200]);
+    }
+    for expected in [1, 600, 1200] {
+        send(&pool, FLASH, "{}", page).await.0.unwrap();
+        assert_eq!(rest(), expected);
+        tokio::time::advance(Duration::from_secs(expected)).await;
+    }
+    // One that says what it is about is believed at once.
+    let robot = "<html>Your computer may be sending automated queries.</html>";
+    let pool = self::pool(Gemini::new(), 2);
+    let said =
+        move |_| Response::builder().status(429).header("content-type", "text/html").body(Body::from(robot)).unwrap();
+    send(&pool, FLASH, "{}", said).await.0.unwrap();
+    assert_eq!(pool.snapshot().exit_rest.unwrap().ends_in, Some(Duration::from_secs(600)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_model_has_one_lane_however_it_is_spelled() {
     let pool = pool(Gemini::new(), 1);
     for model in ["gemini-2.5-flash", "google/gemini-2.5-flash", "models/gemini-2.5-flash", "Gemini-2.5-FLASH"] {
@@ -164,6 +224,30 @@ async fn anthropics_good_status_with_nothing_but_an_error_is_retried() {
     let (answer, attempts) = send(&pool, MESSAGES, r#"{"model":"m"}"#, said).await;
     assert_eq!((answer.unwrap(), attempts), ((200, good.to_owned(), VerdictKind::Success), 2));
     assert_eq!(pool.snapshot().disabled_keys, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn geminis_good_status_with_nothing_but_an_error_is_held_against_its_key_and_retried_from_then_on() {
+    let error =
+        r#" {"error": {"code": 403, "status": "PERMISSION_DENIED", "details": [{"reason": "CONSUMER_SUSPENDED"}]}}"#;
+    let pool = pool(Gemini::new(), 4);
+    let off = || pool.snapshot().disabled_keys;
+    // Nobody expects it of this provider, and good answers do not wait for what hardly ever comes.
+    let (answer, attempts) = send(&pool, FLASH, "{}", move |_| json(200, error.to_owned())).await;
+    assert_eq!((answer.unwrap().1, attempts, off()), (error.to_owned(), 1, 1));
+    for n in 2..4 {
+        let said = move |n| json(200, if n == 1 { error.to_owned() } else { OK.to_owned() });
+        let (answer, attempts) = send(&pool, FLASH, "{}", said).await;
+        assert_eq!((answer.unwrap(), attempts), ((200, OK.to_owned(), VerdictKind::Success), 2));
+        assert_eq!(off(), n);
+    }
+    // What somebody stored says nothing of a key, nor does an operation that failed.
+    let pool = self::pool(Gemini::new(), 2);
+    let failed = r#"{"error": {"code": 403, "details": [{"reason": "CONSUMER_SUSPENDED"}]}, "name": "operations/1"}"#;
+    for (path, body) in [("GET /v1beta/files/x:download?alt=media", error), (FLASH, failed)] {
+        let (answer, attempts) = send(&pool, path, "", move |_| json(200, body.to_owned())).await;
+        assert_eq!((answer.unwrap().1, attempts, ready(&pool)), (body.to_owned(), 1, 2), "{path}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -291,3 +291,43 @@ async fn what_is_not_for_a_tier_is_asked_of_few_of_it_and_of_all_others() {
     let calls = [ask(&pool, &zero, |_| false).await.1.len(), ask(&pool, &zero, |_| false).await.1.len()];
     assert_eq!((calls, resting(&pool)), ([8, 8], 16));
 }
+
+#[tokio::test]
+async fn what_is_not_for_a_tier_is_not_asked_of_it_again_for_a_while() {
+    let zero = Verdict::new(VerdictKind::ModelUnavailable)
+        .scope(Scope::OwnerLane)
+        .until(Until::For(secs(86_400)))
+        .elsewhere(Elsewhere::OtherKey)
+        .code("LIMIT_ZERO");
+    let free = |n| key(n).tier(Tier::Free);
+    let keys = || builder().keys((0..500).map(free)).key(Key::paid(crate::support::secret(500)).id("paid"));
+    let (pool, time) = on(keys());
+    let calls = async || ask(&pool, &zero, |key| key == "paid").await.1.len();
+    assert_eq!(calls().await, 4, "three of 500, then the one that may well have it");
+    for _ in 0..20 {
+        assert_eq!(calls().await, 1);
+    }
+    let held = view(&pool, 400);
+    assert_eq!((held.rests.len(), held.rests[0].ends_in, &*held.rests[0].code), (1, Some(secs(3_600)), "LIMIT_ZERO"));
+    // Nobody asked them all: they are asked again, some and ever later.
+    for hours in [1, 2, 4] {
+        time.advance(secs(3_600 * hours));
+        assert_eq!([calls().await, calls().await], [4, 1], "after {hours} h");
+    }
+    // Another model is another matter, and so is a hand.
+    assert_eq!(pool.try_acquire("another").unwrap().key_id().to_string()[..1], *"k");
+    pool.enable(&crate::support::id(0)).unwrap();
+    assert_eq!([calls().await, calls().await], [4, 1]);
+    // Who is served after all opens it to all.
+    time.advance(secs(3_600));
+    let (served, tried) = ask(&pool, &zero, |key| key != "paid").await;
+    assert!(served && tried.len() == 1, "{tried:?}");
+    assert!(view(&pool, 400).rests.is_empty());
+    // Without a key of another tier nobody is asked at all.
+    let (pool, _) = on(builder().keys((0..500).map(free)));
+    assert_eq!(ask(&pool, &zero, |_| false).await.1.len(), 3);
+    let (served, tried) = ask(&pool, &zero, |_| false).await;
+    assert!(!served && tried.is_empty(), "{tried:?}");
+    let refused = crate::support::refused(&pool, FLASH);
+    assert_eq!(refused, "no API key may serve flash: 500 without this model; next in 3600 s");
+}

@@ -1,6 +1,8 @@
 //! The snapshot's numbers, and the words of a refusal.
 
-use tower_keypool::{KeyState, LimitSource, Limits, Priority, Scope, Strategy, Tier, Verdict, VerdictKind};
+use tower_keypool::{
+    Event, KeyState, LimitSource, Limits, Priority, Scope, Strategy, Tier, Until, Verdict, VerdictKind,
+};
 
 use crate::support::{
     FLASH, answer, builder, daily, id, key, keys, limited, on, rate_for, refused, secs, suspended, take, view,
@@ -185,6 +187,28 @@ fn a_refusal_says_when_time_alone_will_not_help() {
     assert_eq!(reasons.len(), 1);
     let json = serde_json::to_value(error.exhausted().unwrap()).unwrap();
     assert_eq!(json["reasons"][0]["reason"], "out of quota");
+}
+
+/// A log, a snapshot, a refusal and a table say the same of an account without credit.
+#[test]
+fn an_account_without_credit_is_disabled_wherever_it_is_told() {
+    let (pool, _) = on(builder().keys((0..2).map(key)).limits(FLASH, Limits::new().per_minute(10)));
+    let mut events = pool.events();
+    let unpaid = Verdict::new(VerdictKind::QuotaExhausted)
+        .scope(Scope::BillingAccount)
+        .until(Until::Probed(secs(3_600)))
+        .code("PREPAY_DEPLETED");
+    for _ in 0..2 {
+        answer(&pool, FLASH, &unpaid);
+    }
+    let told = std::iter::from_fn(|| events.try_next()?.ok()).filter(|event| matches!(event, Event::Disabled { .. }));
+    assert_eq!(told.count(), 2);
+    let snapshot = pool.snapshot();
+    assert_eq!((snapshot.disabled_keys, snapshot.resting_keys), (2, 0));
+    assert_eq!(view(&pool, 0).state, KeyState::Disabled);
+    let said = "disabled (out of credit or quota)";
+    assert!(view(&pool, 0).lanes.iter().any(|lane| lane.out.as_deref() == Some(said)));
+    assert_eq!(refused(&pool, FLASH), format!("no API key may serve flash: 2 {said}; next in 3600 s"));
 }
 
 #[test]

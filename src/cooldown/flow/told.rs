@@ -2,17 +2,19 @@
 
 use super::Flow;
 use crate::{
-    cooldown::{judging, mask::mask_secret, stream_watch::StreamWatch},
+    cooldown::{first_event::is_an_error, judging, mask::mask_secret, stream_watch::StreamWatch},
     verdict::Verdict,
 };
 
 impl Flow {
     /// A small answer that was good by its head may speak against its key all the same.
     pub(super) fn judge_whole(&mut self) {
+        let makes = self.sight().is_some_and(|sight| sight.makes);
         let whole = self.sight().and_then(|sight| sight.whole.take());
         if let (Some(mut text), Some(teller), false) = (whole, &self.teller, self.settled) {
             mask_secret(teller.secret(), &mut text);
-            if let Some(verdict) = judging::whole(teller, &text) {
+            let begins = makes && is_an_error(&text);
+            if let Some(verdict) = judging::whole(teller, &text, begins) {
                 teller.judge(&verdict);
                 self.settled = true;
             }

@@ -129,6 +129,16 @@ async fn http2_is_spoken_too() {
     let echoed: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(echoed["uri"], "/v1beta/models/m:countTokens");
     assert_eq!(echoed["version"], "HTTP/1.1", "each side has its own version");
+    // The host stands in the target alone, whatever the path is moved to.
+    let moved = Request::post(served.url("/gemini/v1beta/models/m:countTokens?alt=json"))
+        .header("x-goog-api-key", PLACEHOLDER)
+        .body(Full::from("{}"))
+        .unwrap();
+    let response = client.request(moved).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let echoed: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(echoed["uri"], "/v1beta/models/m:countTokens?alt=json");
 }
 
 #[tokio::test]

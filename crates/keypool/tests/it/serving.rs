@@ -167,14 +167,19 @@ async fn a_known_time_is_said_also_while_a_key_is_busy() {
 
 #[tokio::test]
 async fn keys_that_are_all_disabled_are_not_called_rate_limited() {
-    let bad = gemini_sim::Key::new(ONE).refused(Refusal::ConsumerSuspended);
-    let sim = GeminiSim::builder().project(Project::new("1").key(bad)).start().await.unwrap();
-    let served = Served::keys([key(ONE, 0)], &sim.url(), Duration::ZERO).await;
-    let answer = generate(&served, "gemini-2.5-flash").await;
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
-    let expected = "no API key may serve gemini-2.5-flash: 1 disabled (suspended); none comes back by itself";
-    assert_eq!(message, expected);
+    for (refusal, said) in [
+        (Refusal::ConsumerSuspended, "1 disabled (suspended); none comes back by itself"),
+        // It is tried again after an hour: somebody may have paid.
+        (Refusal::PrepayDepleted, "1 disabled (out of credit or quota); next in 3600 s"),
+    ] {
+        let bad = gemini_sim::Key::new(ONE).refused(refusal);
+        let sim = GeminiSim::builder().project(Project::new("1").key(bad)).start().await.unwrap();
+        let served = Served::keys([key(ONE, 0)], &sim.url(), Duration::ZERO).await;
+        let answer = generate(&served, "gemini-2.5-flash").await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert_eq!(message, format!("no API key may serve gemini-2.5-flash: {said}"));
+    }
 }
 
 #[tokio::test]

@@ -43,9 +43,9 @@ impl Own {
 }
 
 impl<S> Gateway<S> {
-    /// What is asked of the gateway itself; `None`: it is for the provider.
-    pub(super) fn own(&self, parts: &Parts, seen: &Seen<'_>, local: &Local, door: Door) -> Option<Own> {
-        let path = parts.uri.path();
+    /// What is asked of the gateway itself at a path, whatever dialect stands in front of that; `None`: it is for the
+    /// provider.
+    pub(super) fn own(&self, path: &str, (parts, seen): (&Parts, &Seen<'_>), local: &Local, door: Door) -> Option<Own> {
         // Most paths are done here.
         if !path.starts_with("/-") && path != "/" {
             return None;
@@ -129,7 +129,7 @@ mod tests {
         .telling(Status::new(&pool, &traffic, StoreHealth::default()), traffic);
         let (head, ()) = request.body(()).unwrap().into_parts();
         let local = Local::from(local.parse::<SocketAddr>().unwrap());
-        match gateway.own(&head, &Seen::of(&head.headers), &local, Door::Both) {
+        match gateway.own(head.uri.path(), (&head, &Seen::of(&head.headers)), &local, Door::Both) {
             Some(Own::Answered(response)) => response.status().as_u16().to_string(),
             Some(Own::Page(..)) => "page".to_owned(),
             None => "upstream".to_owned(),

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Uri, header};
+use http::{Request, Response, StatusCode, header, uri::PathAndQuery};
 use http_body::Body;
 use tower::Service;
 use tower_keypool::{BoxError, Error, ServedBy};
@@ -72,24 +72,17 @@ where
         live::right_slashes(&mut parts);
         let (dialect, way) = (Dialect::of(&parts), Way::of(turn.setup.dialects, &parts));
         body.speaks(dialect);
-        let before = match &way {
-            Way::Moved(target) => Some(std::mem::replace(&mut parts.uri, Uri::from(target.clone()))),
-            _ => None,
-        };
         let seen = Seen::of(&parts.headers);
-        if let Some(own) = gateway.own(&parts, &seen, &self.local, self.door) {
+        let path = way.target().map_or(parts.uri.path(), PathAndQuery::path);
+        if let Some(own) = gateway.own(path, (&parts, &seen), &self.local, self.door) {
             let mut response = own.answer().await;
             self.leave(turn);
             line.of_page().end(&mut response, &gateway.traffic);
             return Ok(response.map(|body| Counted::uncounted(Said::from(body))));
         }
-        // Whoever stands beside is chosen by what the client asked for.
-        let moved = before.map(|before| std::mem::replace(&mut parts.uri, before));
-        let chosen = gateway.others.choose(turn.setup.dialects, (&parts.headers, &mut parts.uri), dialect, way);
-        let Chosen { dialect, mut way, home, named } = chosen;
-        if let (Way::Moved(_), Some(moved)) = (&way, moved) {
-            parts.uri = moved;
-        }
+        let mut chosen = gateway.others.choose(turn.setup.dialects, (&parts.headers, &parts.uri), dialect, way);
+        chosen.direct(&mut parts.uri);
+        let Chosen { dialect, mut way, home, named, .. } = chosen;
         // As it is, whatever it is about.
         let (mut other, mut home) = if way == Way::Through { (home, None) } else { (None, home) };
         let mut visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), span::of(&parts));

@@ -1,7 +1,7 @@
 //! Which provider a request goes to where several stand side by side: by the path that names one, by the dialect of a path
 //! or credential, by the model in a path. What only a body says is chosen by whoever reads it ([`super::translate`]).
 
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Uri, uri::PathAndQuery};
 use percent_encoding::percent_decode_str;
 
 use super::{
@@ -16,6 +16,8 @@ pub(in crate::gateway) struct Chosen<S> {
     /// In which dialect it is asked and answered.
     pub(in crate::gateway) dialect: Dialect,
     pub(in crate::gateway) way: Way,
+    /// The path that its provider knows; `None`: the one that it came with.
+    pub(in crate::gateway) target: Option<PathAndQuery>,
     /// The provider beside the gateway's own that it goes to, or those of its models that nobody names; `None`: the
     /// gateway's own.
     pub(in crate::gateway) home: Option<Beside<S>>,
@@ -23,31 +25,52 @@ pub(in crate::gateway) struct Chosen<S> {
     pub(in crate::gateway) named: bool,
 }
 
+impl<S> Chosen<S> {
+    /// To the gateway's own provider.
+    fn own(dialect: Dialect, way: Way) -> Self {
+        let target = way.target().cloned();
+        Self { dialect, way, target, home: None, named: false }
+    }
+
+    /// To another provider as it is, whatever it is about.
+    fn through(other: Beside<S>, target: Option<PathAndQuery>) -> Self {
+        Self { dialect: other.dialect, way: Way::Through, target, home: Some(other), named: false }
+    }
+
+    /// Gives the head of the request the path that its provider knows. Who it names as its host stays: that is looked at
+    /// by whoever lets it in.
+    pub(in crate::gateway) fn direct(&mut self, uri: &mut Uri) {
+        let Some(target) = self.target.take() else { return };
+        let mut parts = std::mem::take(uri).into_parts();
+        parts.path_and_query = Some(target.clone());
+        *uri = Uri::from_parts(parts).unwrap_or_else(|_| target.into());
+    }
+}
+
 impl<S: Clone> Others<S> {
-    /// Chooses; the head goes on under the path that its provider knows.
+    /// Chooses by what the client asked for. `way` is what becomes of it at the gateway's own provider.
     pub(in crate::gateway) fn choose(
         &self,
         dialects: Dialects,
-        (headers, uri): (&HeaderMap, &mut Uri),
+        (headers, uri): (&HeaderMap, &Uri),
         dialect: Dialect,
         way: Way,
     ) -> Chosen<S> {
-        let own = |dialect, way| Chosen { dialect, way, home: None, named: false };
         if self.is_empty() {
-            return own(dialect, way);
+            return Chosen::own(dialect, way);
         }
-        if let Some(other) = self.take(uri) {
+        if let Some((other, target)) = self.named_in(uri) {
             // Whoever names a provider speaks its dialect.
-            return Chosen { dialect: other.dialect, way: Way::Through, home: Some(other), named: true };
+            return Chosen { named: true, ..Chosen::through(other, Some(target)) };
         }
         let path = uri.path();
         if dialects.provider == Dialect::Gemini && path.starts_with("/v1beta/models") {
             let home = model_in(path).and_then(|model| self.with_model(Dialect::Gemini, &model));
-            return Chosen { home, ..own(dialect, way) };
+            return Chosen { home, ..Chosen::own(dialect, way) };
         }
         let (asked, rest) = match forced(path) {
-            Some((asked, rest)) => (asked, Some(behind(rest, "/v1").unwrap_or(rest).to_owned())),
-            None => (spoken(dialects.provider, (headers, uri)), behind(path, "/v1").map(str::to_owned)),
+            Some((asked, rest)) => (asked, Some(behind(rest, "/v1").unwrap_or(rest))),
+            None => (spoken(dialects.provider, (headers, uri)), behind(path, "/v1")),
         };
         let is_forced = forced(path).is_some();
         let provider = dialects.provider;
@@ -55,33 +78,30 @@ impl<S: Clone> Others<S> {
         if asked == Dialect::Gemini {
             let named = model_in(path).and_then(|model| self.with_model(asked, &model));
             let Some(other) = named.or_else(|| speaks.filter(|_| provider != Dialect::Gemini)) else {
-                return own(dialect, way);
+                return Chosen::own(dialect, way);
             };
-            if let Some(target) = unprefixed(uri) {
-                *uri = target.into();
-            }
-            return Chosen { dialect: asked, way: Way::Through, home: Some(other), named: false };
+            return Chosen::through(other, unprefixed(uri));
         }
-        let Some(rest) = rest else { return own(dialect, way) };
-        if let Some(task) = task(asked, &rest) {
+        let Some(rest) = rest else { return Chosen::own(dialect, way) };
+        if let Some(task) = task(asked, rest) {
             // The gateway's own takes what nobody names, but where the path names a dialect that another has.
             let home = match provider {
                 Dialect::Gemini if is_forced => speaks,
                 Dialect::Gemini => None,
                 provider if provider == asked => None,
                 _ => match speaks.or_else(|| self.first(Dialect::Gemini)) {
-                    None => return own(dialect, way),
+                    None => return Chosen::own(dialect, way),
                     home => home,
                 },
             };
-            return Chosen { dialect: asked, way: Way::Translated(asked, task), home, named: false };
+            return Chosen { home, ..Chosen::own(asked, Way::Translated(asked, task)) };
         }
         match (speaks, &way) {
-            (Some(other), Way::Nowhere(_) | Way::Mistaken(_)) => as_it_is(uri, &rest, other),
+            (Some(other), Way::Nowhere(_) | Way::Mistaken(_)) => Chosen::through(other, versioned(uri, rest)),
             (Some(other), _) if provider != asked && (is_forced || provider != Dialect::Gemini) => {
-                as_it_is(uri, &rest, other)
+                Chosen::through(other, versioned(uri, rest))
             }
-            _ => own(dialect, way),
+            _ => Chosen::own(dialect, way),
         }
     }
 }
@@ -100,16 +120,13 @@ fn spoken(provider: Dialect, head: (&HeaderMap, &Uri)) -> Dialect {
     if provider != Dialect::Gemini && spoken == Dialect::Gemini && !native { provider } else { spoken }
 }
 
-/// To a provider, whatever it is about.
-fn as_it_is<S>(uri: &mut Uri, rest: &str, other: Beside<S>) -> Chosen<S> {
+/// A path behind the version, as providers of other dialects know it.
+fn versioned(uri: &Uri, rest: &str) -> Option<PathAndQuery> {
     let target = match uri.query() {
         Some(query) => format!("/v1{rest}?{query}"),
         None => format!("/v1{rest}"),
     };
-    if let Ok(target) = target.parse() {
-        *uri = target;
-    }
-    Chosen { dialect: other.dialect, way: Way::Through, home: Some(other), named: false }
+    target.parse().ok()
 }
 
 /// The model that a native path names: `/v1beta/models/NAME:verb`.

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use http::Uri;
+use http::{Uri, uri::PathAndQuery};
 use keypool_dialect::model_of_form;
 use serde::Deserialize;
 
@@ -85,8 +85,8 @@ impl<S: Clone> Others<S> {
         self.read().iter().find(|other| other.dialect == dialect && other.has(model)).cloned()
     }
 
-    /// The one that a path names, which then goes on without it; `None`: the path names none that is there.
-    pub(in crate::gateway) fn take(&self, uri: &mut Uri) -> Option<Beside<S>> {
+    /// The one that a path names, and the path without it; `None`: the path names none that is there.
+    pub(in crate::gateway) fn named_in(&self, uri: &Uri) -> Option<(Beside<S>, PathAndQuery)> {
         // Most paths are done here.
         let rest = uri.path().strip_prefix(FRONT)?;
         let (name, path) = rest.split_once('/')?;
@@ -95,8 +95,7 @@ impl<S: Clone> Others<S> {
             Some(query) => format!("/{path}?{query}"),
             None => format!("/{path}"),
         };
-        *uri = target.parse().ok()?;
-        Some(other)
+        Some((other, target.parse().ok()?))
     }
 }
 
@@ -143,10 +142,9 @@ mod tests {
             ("/tone/v1", None),
             ("/v1/to/one/x", None),
         ] {
-            let mut uri: Uri = path.parse().unwrap();
-            let found = others.take(&mut uri).map(|other| other.name);
-            assert_eq!(found.as_deref(), expected.map(|(name, _)| name), "{path}");
-            assert_eq!(uri.to_string(), expected.map_or(path, |(_, rest)| rest));
+            let uri: Uri = path.parse().unwrap();
+            let found = others.named_in(&uri).map(|(other, rest)| (other.name, rest.to_string()));
+            assert_eq!(found.as_ref().map(|(name, rest)| (&**name, &**rest)), expected, "{path}");
         }
     }
 

@@ -156,6 +156,14 @@ pub(in crate::gateway) fn by_credential((headers, uri): (&HeaderMap, &Uri), shar
 }
 
 impl Way {
+    /// The other path that it goes on under.
+    pub(in crate::gateway) fn target(&self) -> Option<&PathAndQuery> {
+        match self {
+            Self::Moved(target) => Some(target),
+            _ => None,
+        }
+    }
+
     /// Of a request as it came.
     pub(in crate::gateway) fn of(dialects: Dialects, head: &Parts) -> Self {
         let path = head.uri.path();
@@ -194,10 +202,7 @@ impl Way {
 
 /// The target of a path in which a prefix names the dialect, without that.
 pub(in crate::gateway) fn unprefixed(uri: &Uri) -> Option<PathAndQuery> {
-    match moved(uri, forced(uri.path())?.1) {
-        Way::Moved(target) => Some(target),
-        _ => None,
-    }
+    moved(uri, forced(uri.path())?.1).target().cloned()
 }
 
 fn moved(uri: &Uri, path: &str) -> Way {
