@@ -135,6 +135,14 @@ impl Shared {
         Counted::new(&self.paused)
     }
 
+    /// Whether no key may carry the model of tasks that name none for some seconds, and why.
+    pub(super) fn all_wait(&self) -> Option<Resting> {
+        let model = &self.options.defaults.model;
+        let why = self.client.pool().outlook(&**model)?;
+        let long = why.next_in().is_none_or(|next| next >= Duration::from_secs(1)) && !why.may_end_any_time();
+        long.then(|| resting(Arc::clone(model), &why))
+    }
+
     /// Counts what an attempt came to, and tells of what went wrong in it.
     pub(crate) fn book(&self, work: &mut Work, tried: &Tried, worker: usize) {
         let served = tried.served_by.as_ref();

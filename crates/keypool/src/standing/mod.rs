@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 use tower_keypool::{
-    Limits, Scope, Span, VerdictKind,
+    Limits, Scope, Span, Unit, VerdictKind,
     config::KeySpec,
     store::{
         BookKey, Image, KeptSecret, KeyBook, KeyRecord, KeySettings, KeyStanding, RestRecord, StoreError, UnitRecord,
@@ -168,6 +168,18 @@ impl Standings {
         let gone = |key: &Stand| key.state == State::Removed;
         keys.sort_by(|a, b| (gone(a), a.priority, &a.id).cmp(&(gone(b), b.priority, &b.id)));
         Ok(Self { keys, usage, days })
+    }
+
+    /// What the owner of each key that is there has used of its requests of today for a model, by the key's name: of those
+    /// whose day is limited. As it was written last, by whichever process.
+    pub fn requests_today(&self, model: &str) -> impl Iterator<Item = (&str, u64)> {
+        let of_day = move |window: &&Window| {
+            window.model == model && window.limit.unit == Unit::Requests && window.limit.span == Span::Day
+        };
+        self.present().filter_map(move |key| {
+            // An owner that goes by several names has one quota.
+            Some((&*key.id, key.windows.iter().filter(of_day).map(|window| window.used).max()?))
+        })
     }
 
     /// Those that did not leave.
