@@ -155,6 +155,13 @@ pub(super) struct Batch {
     pool: Source,
 }
 
+/// What was found and opened before anything is sent.
+struct Opened {
+    check: Option<JsonCheck>,
+    log: Option<ErrorLog>,
+    output: Option<Output>,
+}
+
 /// How the error log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
@@ -199,7 +206,7 @@ impl Batch {
         super::runtime()?.block_on(async {
             let (pool, database) = source::pool(inputs, &mut loaded).await?;
             let used = used_today(&loaded, database.as_ref()).await;
-            let ended = self.work(&loaded, &pool, used, &sheet, check, log, output).await;
+            let ended = self.work(&loaded, &pool, used, &sheet, Opened { check, log, output }).await;
             pool.shutdown().await;
             ended
         })
@@ -212,9 +219,7 @@ impl Batch {
         pool: &KeyPool,
         used: Option<Standings>,
         sheet: &Sheet,
-        check: Option<JsonCheck>,
-        log: Option<ErrorLog>,
-        output: Option<Output>,
+        Opened { check, log, output }: Opened,
     ) -> Result<(), Failure> {
         let mut batch = Self::configured(loaded, pool)?;
         if let Some(used) = used {
