@@ -135,12 +135,21 @@ impl Shared {
         Counted::new(&self.paused)
     }
 
-    /// Whether no key may carry the model of tasks that name none for some seconds, and why.
+    /// Why nobody may carry the model of tasks that name none for some seconds, and until when. The pool tells whoever waits
+    /// in its line of no time, since others stand there; here they are all this run's.
     pub(super) fn all_wait(&self) -> Option<Resting> {
         let model = &self.options.defaults.model;
-        let why = self.client.pool().outlook(&**model)?;
-        let long = why.next_in().is_none_or(|next| next >= Duration::from_secs(1)) && !why.may_end_any_time();
-        long.then(|| resting(Arc::clone(model), &why))
+        let snapshot = self.client.pool().snapshot();
+        let (mut reasons, mut first) = (BTreeMap::<&str, usize>::new(), None::<Duration>);
+        for key in &snapshot.keys {
+            let lane = key.lanes.iter().find(|lane| lane.model.as_ref() == Some(model))?;
+            *reasons.entry(lane.out.as_deref()?).or_default() += 1;
+            first = first.into_iter().chain(lane.ready_in).min();
+        }
+        let first = first.filter(|first| *first >= Duration::from_secs(1))?;
+        let reasons: Vec<String> = reasons.iter().map(|(reason, keys)| format!("{keys} {reason}")).collect();
+        let why = format!("no API key may serve {model} for now: {}", reasons.join(", "));
+        Some(Resting { model: Arc::clone(model), why, seconds: Some(first.as_secs_f64()) })
     }
 
     /// Counts what an attempt came to, and tells of what went wrong in it.
