@@ -275,13 +275,11 @@ async fn slots_go_on_where_another_run_just_ended() {
     std::fs::write(stage.path("keys.txt"), file.join("\n")).unwrap();
     let begun = crate::watching::stopwatch();
     for output in ["a.jsonl", "b.jsonl"] {
-        let slots = ["--workers-per-key", "2", "--rate-limit-per-slot", "0.1", "--summary", "sum.json"];
+        let slots = ["--workers-per-key", "2", "--rate-limit-per-slot", "0.1"];
         let ended = stage.run(&[&["tasks.txt", "-o", output][..], &slots].concat()).await;
         assert_eq!((ended.code, stage.results(output).len()), (0, 60), "{ended:?}");
     }
     assert!(begun() < Duration::from_secs(45), "{:?}", begun());
-    let told: Value = serde_json::from_str(&std::fs::read_to_string(stage.path("sum.json")).unwrap()).unwrap();
-    assert_eq!(told["keys"].as_object().unwrap().len(), 4, "each key served: {told:#}");
 }
 
 #[cfg(unix)]
