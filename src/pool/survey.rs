@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Demand, KeyLaneView, KeyState, KeyView, LaneLimitView, LaneView, LimitView, OutReason, RestView,
+    ask::Ask,
     check::{Check, reason_of},
     lane::Origin,
     rank::Strategy,
@@ -136,7 +137,14 @@ impl State {
         // A lane that nobody has used counts nothing.
         let demand = Demand { free: self.lanes[usize::from(lane)].asleep, ..Demand::any_model() };
         let ask = State::ask_in(lane, &demand, now);
-        let check = self.check(&ask, slot);
+        let check = match self.check(&ask, slot) {
+            // It is kept for one who waits: what keeps it from that one is what there is to say of the key.
+            kept @ Check::NotThis(_, OutReason::Queued) => match self.check(&Ask { ticket: 0, ..ask }, slot) {
+                Check::Ready(_) => kept,
+                check => check,
+            },
+            check => check,
+        };
         match (check, self.rest_of_all(lane, now)) {
             // It will not come back with the others.
             (Check::Out(_), _) | (_, None) => check,

@@ -185,7 +185,8 @@ fn of_error(error: &Error) -> Bad {
                     Bad { invalid: true, ..Bad::of_task("invalid", said, None) }
                 }
                 _ if pool.is_shut_down() => Bad { fatal: true, ..Bad::new(FaultKind::Network, "shut_down", said) },
-                Some("connect" | "closed") => Bad::new(FaultKind::Network, "network", said),
+                // Nothing arrived; an exit that fails rests, and no task pays for it.
+                Some("connect" | "closed" | "exit") => Bad::new(FaultKind::Network, "network", said),
                 Some("timeout") => Bad::new(FaultKind::Model, "timeout", said),
                 _ => Bad::new(FaultKind::Model, "broken", said),
             };

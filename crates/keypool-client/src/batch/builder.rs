@@ -12,6 +12,7 @@ use super::{
     feeder::{self, Making, Source},
     input::Format,
     pace::Pace,
+    plan::UsedToday,
     run,
     shared::Shared,
     worker::Worker,
@@ -34,6 +35,7 @@ pub(crate) struct Options {
     pub(crate) on_fault: Option<Listener>,
     /// How many tasks there are, where somebody counted.
     pub(crate) tasks: Option<u64>,
+    pub(crate) used_today: UsedToday,
 }
 
 /// Worker slots.
@@ -55,6 +57,11 @@ impl Options {
         let slots = self.slots.filter(|slots| !slots.interval.is_zero())?;
         let keys = pool.snapshot().keys.iter().filter(|key| key.state != KeyState::Disabled).count();
         Some((keys * slots.per_key) as f64 / slots.interval.as_secs_f64())
+    }
+
+    /// What the limits allow for the model of tasks that name none.
+    pub(crate) fn plan(&self, pool: &KeyPool) -> Plan {
+        Plan::of(pool, &self.defaults.model, self.slots_per_second(pool), &self.used_today)
     }
 }
 
@@ -90,6 +97,7 @@ impl Batch {
             prices: None,
             on_fault: None,
             tasks: None,
+            used_today: UsedToday::default(),
         };
         Self { client, options, output: None }
     }
@@ -197,10 +205,17 @@ impl Batch {
         self
     }
 
+    /// What the owner of each of these keys has used of today's requests for the batch's model, for what is told of the
+    /// day: a pool that shares its limits with other processes learns that with an owner's lease, which it has for none
+    /// before the first request. Where the pool knows of more, that holds; after the day's end none of this does.
+    pub fn used_today(mut self, used: impl IntoIterator<Item = (KeyId, u64)>) -> Self {
+        self.options.used_today = UsedToday::new(self.client.pool(), used);
+        self
+    }
+
     /// What the known limits allow.
     pub fn plan(&self) -> Plan {
-        let pool = self.client.pool();
-        Plan::of(pool, &self.options.defaults.model, self.options.slots_per_second(pool))
+        self.options.plan(self.client.pool())
     }
 
     /// Runs these tasks. They are taken as they are needed, never all at once.
@@ -266,7 +281,7 @@ fn seats(pool: &KeyPool, options: &Options) -> Vec<(Option<KeyId>, Option<Pace>)
     }
     let count = options.concurrency.unwrap_or_else(|| {
         // As many as are under way when answers take a minute, or some for each key where no limit is known.
-        let a_minute = Plan::of(pool, &options.defaults.model, None).per_minute.unwrap_or(0) as usize;
+        let a_minute = options.plan(pool).per_minute.unwrap_or(0) as usize;
         a_minute.max(4 * keys.len()).clamp(4, MOST)
     });
     vec![(None, None); count]

@@ -22,6 +22,10 @@ const KNOWN: &[(&str, Prices)] = &[
 impl Prices {
     /// The month of the list prices that are known, which were not verified: what is reckoned by them is an estimate.
     pub const AS_OF: &str = "2025-07";
+    /// What is said of an estimate by these.
+    pub(crate) const LISTED: &str = "list prices of 2025-07, not verified";
+    /// And of one by others.
+    pub(crate) const GIVEN: &str = "prices that were set";
 
     /// What is known of a model; `None` where nothing is.
     pub fn known(model: &str) -> Option<Self> {
@@ -32,5 +36,17 @@ impl Prices {
     /// What so many tokens cost.
     pub fn of(&self, input: u64, output: u64) -> f64 {
         (input as f64 * self.input + output as f64 * self.output) / 1e6
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_says_its_date() {
+        assert!(Prices::LISTED.contains(Prices::AS_OF));
+        assert_eq!(Prices::known("gemini-2.5-flash-lite-preview").unwrap().input, 0.10);
+        assert_eq!(Prices::known("gemini-2.5-flasher"), None);
     }
 }

@@ -94,7 +94,7 @@ impl Dialect {
         let system = task.system.as_deref().or(defaults.system.as_deref());
         let temperature = task.temperature.or(defaults.temperature);
         let prompt = match &task.ask {
-            Ask::Request(request) => return self.whole(request, model),
+            Ask::Request(request) => return self.whole(request, model, system, temperature),
             Ask::Prompt(prompt) => prompt,
         };
         match self {
@@ -132,19 +132,53 @@ impl Dialect {
         }
     }
 
-    /// A whole request; its model stands where the provider looks for it.
-    fn whole(self, request: &Map<String, Value>, model: &str) -> Bytes {
+    /// A whole request; its model stands where the provider looks for it. What it says itself holds.
+    fn whole(self, request: &Map<String, Value>, model: &str, system: Option<&str>, temperature: Option<f64>) -> Bytes {
         let mut body = request.clone();
         if self == Self::Gemini {
             body.remove("model");
-        } else {
-            body.insert("model".to_owned(), model.into());
-            // A batch has no use for pieces.
-            body.remove("stream");
-            body.remove("stream_options");
+            if let Some(text) = system.filter(|_| one_of(&body, GEMINI_SYSTEM).is_none()) {
+                body.insert(GEMINI_SYSTEM[0].to_owned(), json!({ "parts": [{ "text": text }] }));
+            }
+            if let Some(temperature) = temperature {
+                let name = one_of(&body, GEMINI_CONFIG).unwrap_or(GEMINI_CONFIG[0]);
+                let config = body.entry(name).or_insert_with(|| json!({}));
+                if let Some(config) = config.as_object_mut() {
+                    config.entry("temperature").or_insert_with(|| temperature.into());
+                }
+            }
+            return written(&body);
+        }
+        body.insert("model".to_owned(), model.into());
+        // A batch has no use for pieces.
+        body.remove("stream");
+        body.remove("stream_options");
+        let most = if self == Self::Anthropic { 1.0 } else { f64::INFINITY };
+        if let Some(temperature) = temperature {
+            body.entry("temperature").or_insert_with(|| temperature.min(most).into());
+        }
+        match (self, system) {
+            (Self::Anthropic, Some(text)) => drop(body.entry("system").or_insert_with(|| text.into())),
+            (_, Some(text)) => {
+                let messages = body.get_mut("messages").and_then(Value::as_array_mut);
+                let says = |message: &Value| matches!(message["role"].as_str(), Some("system" | "developer"));
+                if let Some(messages) = messages.filter(|messages| !messages.iter().any(says)) {
+                    messages.insert(0, json!({ "role": "system", "content": text }));
+                }
+            }
+            (_, None) => {}
         }
         written(&body)
     }
+}
+
+/// Both spellings are taken by the provider.
+const GEMINI_SYSTEM: [&str; 2] = ["systemInstruction", "system_instruction"];
+const GEMINI_CONFIG: [&str; 2] = ["generationConfig", "generation_config"];
+
+/// Which of these names it has.
+fn one_of(body: &Map<String, Value>, names: [&'static str; 2]) -> Option<&'static str> {
+    names.into_iter().find(|name| body.contains_key(*name))
 }
 
 fn written(body: &impl Serialize) -> Bytes {

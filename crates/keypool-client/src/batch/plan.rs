@@ -1,9 +1,13 @@
 //! What the known limits allow, before a run and during it.
 
-use std::{fmt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use serde::Serialize;
-use tower_keypool::{KeyPool, Span, Unit};
+use tower_keypool::{KeyId, KeyLaneView, KeyPool, KeyState, KeyView, LimitView, Snapshot, Span, Unit};
 
 use super::statistics::time;
 
@@ -15,11 +19,12 @@ pub struct Plan {
     pub model: String,
     /// Keys that may serve by and by.
     pub keys: usize,
-    /// Requests a minute of all owners together; `None`: not known to be limited.
+    /// Requests a minute of all their owners together; `None`: some owner's are not known to be limited.
     pub per_minute: Option<u64>,
-    /// Requests that are left today; `None`: not known to be limited.
+    /// Requests that are left today; `None`: some owner's are not known to be limited. An owner whom the provider turned
+    /// away for the day has none.
     pub left_today: Option<u64>,
-    /// Requests a day of all owners together.
+    /// Requests a day of all their owners together; `None` as with `left_today`.
     pub per_day: Option<u64>,
     /// When the day ends, from now, in seconds.
     pub day_ends: f64,
@@ -27,25 +32,86 @@ pub struct Plan {
     pub slots_per_second: Option<f64>,
 }
 
+/// Requests of a day that owners have used, by key, where the pool cannot know of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct UsedToday {
+    by_key: BTreeMap<KeyId, u64>,
+    /// The end of that day.
+    until: Option<SystemTime>,
+}
+
+impl UsedToday {
+    pub(crate) fn new(pool: &KeyPool, used: impl IntoIterator<Item = (KeyId, u64)>) -> Self {
+        Self { by_key: used.into_iter().collect(), until: Some(pool.snapshot().day_ends) }
+    }
+
+    /// That of a key's owner, as long as the day lasts.
+    fn of(&self, key: &KeyId, now: SystemTime) -> u64 {
+        let used = self.by_key.get(key).filter(|_| self.until.is_some_and(|until| now < until));
+        used.copied().unwrap_or_default()
+    }
+}
+
+/// What one owner's limits allow.
+#[derive(Clone, Copy, Default)]
+struct Share {
+    per_minute: Option<u64>,
+    per_day: Option<u64>,
+    left: u64,
+}
+
+impl Share {
+    /// As one of the owner's keys shows it.
+    fn of(
+        key: &KeyView,
+        lane: Option<&KeyLaneView>,
+        used: &UsedToday,
+        snapshot: &Snapshot,
+        day_ends: Duration,
+    ) -> Self {
+        let limit = |span: Span| -> Option<&LimitView> {
+            let of_requests = |view: &&LimitView| view.limit.unit == Unit::Requests && view.limit.span == span;
+            lane?.limits.iter().find(of_requests)
+        };
+        let day = limit(Span::Day);
+        // What the provider said of the day, whatever was counted.
+        let is_out = lane.and_then(|lane| lane.ready_in).is_some_and(|ready| ready >= day_ends);
+        let known = used.of(&key.id, snapshot.at);
+        Self {
+            per_minute: limit(Span::MINUTE).map(|view| view.limit.amount),
+            per_day: day.map(|view| view.limit.amount),
+            left: day.filter(|_| !is_out).map_or(0, |view| view.limit.amount.saturating_sub(view.used.max(known))),
+        }
+    }
+}
+
 impl Plan {
     /// Looks at the pool.
-    pub(crate) fn of(pool: &KeyPool, model: &str, slots_per_second: Option<f64>) -> Self {
+    pub(crate) fn of(pool: &KeyPool, model: &str, slots_per_second: Option<f64>, used: &UsedToday) -> Self {
         // The lane is there once somebody asked for it.
         let _ = pool.outlook(model);
         let snapshot = pool.snapshot();
-        let lane = snapshot.lanes.iter().find(|lane| lane.model.as_deref() == Some(model));
-        let limit = |span: Span| {
-            let limits = lane.map(|lane| &*lane.limits).unwrap_or_default();
-            limits.iter().find(|limit| limit.unit == Unit::Requests && limit.span == span)
+        let day_ends = snapshot.day_ends.duration_since(snapshot.at).unwrap_or_default();
+        // Keys of one owner have its limits together.
+        let mut shares: BTreeMap<(Option<&str>, Option<&KeyId>), Share> = BTreeMap::new();
+        for key in snapshot.keys.iter().filter(|key| key.state != KeyState::Disabled) {
+            let lane = key.lanes.iter().find(|lane| lane.model.as_deref() == Some(model));
+            let share = Share::of(key, lane, used, &snapshot, day_ends);
+            let owner = key.owner.as_deref();
+            let held = shares.entry((owner, owner.is_none().then_some(&key.id))).or_insert(share);
+            held.left = held.left.max(share.left);
+        }
+        let sum = |of: fn(&Share) -> Option<u64>| -> Option<u64> {
+            (!shares.is_empty()).then(|| shares.values().map(of).sum::<Option<u64>>()).flatten()
         };
-        let day = limit(Span::Day);
+        let per_day = sum(|share| share.per_day);
         Self {
             model: model.to_owned(),
             keys: snapshot.total_keys - snapshot.disabled_keys,
-            per_minute: limit(Span::MINUTE).map(|limit| limit.amount),
-            left_today: day.map(|limit| limit.amount.saturating_sub(limit.used)),
-            per_day: day.map(|limit| limit.amount),
-            day_ends: snapshot.day_ends.duration_since(snapshot.at).unwrap_or_default().as_secs_f64(),
+            per_minute: sum(|share| share.per_minute),
+            left_today: per_day.map(|_| shares.values().map(|share| share.left).sum()),
+            per_day,
+            day_ends: day_ends.as_secs_f64(),
             slots_per_second,
         }
     }

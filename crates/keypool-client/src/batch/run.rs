@@ -107,6 +107,10 @@ impl Watch {
             let snapshot = self.0.client.pool().snapshot();
             all.paused = snapshot.resting_keys + snapshot.disabled_keys;
         }
+        if all.resting.is_empty() && all.active == 0 && all.left() > 0 {
+            // In the pool's own line nobody is told.
+            all.resting.extend(self.0.all_wait());
+        }
         let plan = self.plan();
         all.possible_per_second = plan.per_second();
         (all.left_today, all.per_day) = (plan.left_today, plan.per_day);
@@ -117,8 +121,7 @@ impl Watch {
 
     /// What the limits allow for the model of tasks that name none.
     pub fn plan(&self) -> Plan {
-        let model = &self.0.options.defaults.model;
-        Plan::of(self.0.client.pool(), model, self.0.options.slots_per_second(self.0.client.pool()))
+        self.0.options.plan(self.0.client.pool())
     }
 
     /// Ends it: what is under way comes to its end, nothing more is begun.

@@ -135,6 +135,23 @@ impl Shared {
         Counted::new(&self.paused)
     }
 
+    /// Why nobody may carry the model of tasks that name none for some seconds, and until when. The pool tells whoever waits
+    /// in its line of no time, since others stand there; here they are all this run's.
+    pub(super) fn all_wait(&self) -> Option<Resting> {
+        let model = &self.options.defaults.model;
+        let snapshot = self.client.pool().snapshot();
+        let (mut reasons, mut first) = (BTreeMap::<&str, usize>::new(), None::<Duration>);
+        for key in &snapshot.keys {
+            let lane = key.lanes.iter().find(|lane| lane.model.as_ref() == Some(model))?;
+            *reasons.entry(lane.out.as_deref()?).or_default() += 1;
+            first = first.into_iter().chain(lane.ready_in).min();
+        }
+        let first = first.filter(|first| *first >= Duration::from_secs(1))?;
+        let reasons: Vec<String> = reasons.iter().map(|(reason, keys)| format!("{keys} {reason}")).collect();
+        let why = format!("no API key may serve {model} for now: {}", reasons.join(", "));
+        Some(Resting { model: Arc::clone(model), why, seconds: Some(first.as_secs_f64()) })
+    }
+
     /// Counts what an attempt came to, and tells of what went wrong in it.
     pub(crate) fn book(&self, work: &mut Work, tried: &Tried, worker: usize) {
         let served = tried.served_by.as_ref();

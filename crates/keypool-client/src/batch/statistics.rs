@@ -45,6 +45,8 @@ pub struct Statistics {
     /// [`Prices::AS_OF`] that nobody verified; `None` where none is known.
     #[serde(rename = "estimated_cost")]
     pub cost: Option<f64>,
+    /// By which prices that is estimated; `None` where it is not.
+    pub estimated_by: Option<&'static str>,
     /// Good answers a second.
     pub per_second: f64,
     /// What the limits of all keys, or the slots, allow a second; `None` where nothing limits.
@@ -108,6 +110,7 @@ impl Tally {
             if let Some(prices) = known {
                 let free = result.key_id.as_ref().is_some_and(is_free);
                 *all.cost.get_or_insert(0.0) += if free { 0.0 } else { prices.of(input, output) };
+                all.estimated_by = Some(if given.is_some() { Prices::GIVEN } else { Prices::LISTED });
             }
         }
     }
@@ -183,9 +186,8 @@ impl fmt::Display for Statistics {
             self.requests, self.key_faults, self.retries
         )?;
         write!(f, "tokens: {} in, {} out", self.input_tokens, self.output_tokens)?;
-        if let Some(cost) = self.cost {
-            let as_of = Prices::AS_OF;
-            write!(f, ", estimated cost ${cost:.2} (list prices of {as_of}, not verified, unless others are set)")?;
+        if let (Some(cost), Some(by)) = (self.cost, self.estimated_by) {
+            write!(f, ", estimated cost ${cost:.2} ({by})")?;
         }
         let keys = self.keys.iter().map(|(key, n)| (key.to_string(), *n)).collect();
         for (what, map) in [("errors", &self.errors), ("keys", &keys), ("models", &self.models)] {

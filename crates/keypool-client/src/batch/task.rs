@@ -155,7 +155,8 @@ impl Task {
     }
 
     /// A text, or an object: `prompt` or a whole request (`request`, `contents`, `messages`), and `id`, `model`, `system`,
-    /// `temperature`. What else it has is carried through. Lines for providers' own batch APIs (`custom_id` and `body`,
+    /// `temperature`. What else it has is carried through; beside `contents` or `messages` it belongs to the request. What a
+    /// request says itself of system and temperature holds. Lines for providers' own batch APIs (`custom_id` and `body`,
     /// `key` and `request`) are understood.
     ///
     /// # Errors
@@ -178,7 +179,13 @@ impl Task {
         {
             Ask::Request(object(fields.remove(name)))
         } else if fields.contains_key("contents") || fields.contains_key("messages") {
-            let (kept, request) = fields.into_iter().partition(|(name, _)| matches!(&**name, "id" | "task"));
+            // Gemini's requests have no such names; others' have, and say it themselves.
+            let gemini = fields.contains_key("contents");
+            let (kept, request) = fields.into_iter().partition(|(name, _)| match &**name {
+                "id" | "task" => true,
+                "system" | "temperature" => gemini,
+                _ => false,
+            });
             fields = kept;
             Ask::Request(request)
         } else {

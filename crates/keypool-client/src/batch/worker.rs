@@ -17,6 +17,9 @@ use super::{
 
 /// How long a task stands in the pool's own line: a minute's window, and what belongs to it.
 const IN_LINE: Duration = Duration::from_secs(65);
+/// The same where nobody knows when a slot's own key comes free, such as one that is lent to this process: it is asked for
+/// anew, and its task may go to another slot meanwhile.
+const UNTIL_LENT: Duration = Duration::from_millis(200);
 /// The same where another model may take the place of this one.
 const BEFORE_ANOTHER: Duration = Duration::from_secs(5);
 /// A slot whose key is out looks again this often: it may be lifted by hand.
@@ -115,8 +118,12 @@ impl Worker {
                 .exhausted()
                 .is_some_and(|out| out.next_in().is_some_and(|next| next <= wait) || out.may_end_any_time());
             let refused = if in_time {
+                // Whether it is busy, lent to another process or kept for others: its own line may not move.
+                let known = refused.exhausted().is_some_and(|out| out.next_in().is_some());
+                let line = if self.key.is_none() || known { wait } else { wait.min(UNTIL_LENT) };
+                let line = demand.clone().wait(line);
                 tokio::select! {
-                    lease = pool.acquire(demand.clone()) => match lease {
+                    lease = pool.acquire(line) => match lease {
                         Ok(lease) => return Line::Lease(Arc::clone(model), self.apart(work, &demand, lease)),
                         Err(error) => error,
                     },

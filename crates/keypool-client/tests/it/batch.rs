@@ -15,10 +15,8 @@ use crate::stage::{self, MODEL};
 
 async fn all(batch: Batch, tasks: Vec<Task>) -> (Vec<TaskResult>, Ended) {
     let mut run = batch.run(tasks);
-    let mut results = Vec::new();
-    while let Some(result) = run.next().await {
-        results.push(result);
-    }
+    // It is a stream like any other.
+    let mut results: Vec<TaskResult> = futures_util::StreamExt::collect(&mut run).await;
     results.sort_by_key(|result| result.index);
     (results, run.ended())
 }

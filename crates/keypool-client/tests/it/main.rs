@@ -6,3 +6,4 @@ mod json;
 mod output;
 mod paced;
 mod stage;
+mod wire;

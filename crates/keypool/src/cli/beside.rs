@@ -11,7 +11,10 @@ use tower_keypool::{Clock, KeyPool, KeyPoolService, OpenError, config::Source};
 use crate::{
     client::{Client, Roots, WaysOut},
     config::{self, Loaded, ProviderName},
-    database::{Joined, Keys, Site, Told},
+    database::{
+        Joined, Keys, Records, Site, Told,
+        processes::{self, Process},
+    },
     gateway::{dialect::Dialect, route::Beside},
     stack,
     status::Traffic,
@@ -25,6 +28,8 @@ pub(super) struct Pools {
     traffic: Arc<Traffic>,
     /// The gateway's: what pools note of a request is told in its time.
     clock: Clock,
+    /// This one, which says in each database that it works on it.
+    process: Process,
 }
 
 struct Held {
@@ -36,14 +41,24 @@ struct Held {
     client: Client,
     goes_by: Arc<Mutex<GoesBy>>,
     /// Follows the keys of its database.
-    following: Option<JoinHandle<()>>,
+    following: JoinHandle<()>,
+    /// Says in it that this process is there.
+    present: JoinHandle<()>,
+    records: Records,
+}
+
+impl Held {
+    /// It ends: what it holds goes back, what it knows is kept, and this process is there no more.
+    async fn end(&self, process: &Process) {
+        self.present.abort();
+        tokio::join!(self.pool.shutdown(), processes::leave(&self.records, process));
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(following) = &self.following {
-            following.abort();
-        }
+        self.following.abort();
+        self.present.abort();
     }
 }
 
@@ -87,8 +102,8 @@ impl GoesBy {
 }
 
 impl Pools {
-    pub(super) fn new(site: Site, traffic: Arc<Traffic>, clock: Clock) -> Self {
-        Self { site, held: HashMap::new(), traffic, clock }
+    pub(super) fn new(site: Site, traffic: Arc<Traffic>, clock: Clock, process: Process) -> Self {
+        Self { site, held: HashMap::new(), traffic, clock, process }
     }
 
     /// The pools by their providers' names.
@@ -132,7 +147,8 @@ impl Pools {
         }
         // What they hold goes back, once what is under way has ended.
         for gone in before.into_values() {
-            tokio::spawn(async move { gone.pool.shutdown().await });
+            let process = self.process.clone();
+            tokio::spawn(async move { gone.end(&process).await });
         }
         standing
     }
@@ -145,7 +161,8 @@ impl Pools {
             tracing::error!("providers.{name}: {error}; its pool counts in memory until the next start");
             Joined::Memory
         });
-        let mut keys = Keys::new(&site, joined.database());
+        let database = joined.database();
+        let mut keys = Keys::new(&site, database.clone());
         let told = match keys.begin().await {
             Ok(told) => told,
             Err(error) => {
@@ -178,6 +195,8 @@ impl Pools {
                 }
             })
         };
+        let records = Records::from(database);
+        let present = tokio::spawn(processes::tell(records.clone(), self.process.clone(), pool.clone()));
         Some(Held {
             place: (beside.kind, base.to_string()),
             roots: loaded.roots.clone(),
@@ -185,12 +204,14 @@ impl Pools {
             client: Client::through(base, &loaded.roots, &loaded.exits.ways).counting(&self.traffic),
             pool,
             goes_by,
-            following: Some(following),
+            following,
+            present,
+            records,
         })
     }
 
     /// They end: what they hold goes back, and what they know is kept.
     pub(super) async fn shutdown(&self) {
-        futures_util::future::join_all(self.held.values().map(|held| held.pool.shutdown())).await;
+        futures_util::future::join_all(self.held.values().map(|held| held.end(&self.process))).await;
     }
 }

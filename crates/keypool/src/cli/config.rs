@@ -25,7 +25,7 @@ pub(super) struct Config {
 const EXAMPLES: &str = "\
 Examples:
   keypool config check keypool.toml           every error, each with file, line and what is allowed
-  keypool config show                         every setting, and whether file, environment or nobody set it
+  keypool config show                         every setting, and where it was set
   keypool config schema > keypool.schema.json for editors
 
 Exit codes: 0 all is well, 2 something is wrong, or there is no key anywhere.";

@@ -41,7 +41,8 @@ pub(super) struct Explain {
 
 const EXAMPLES: &str = "\
 Examples:
-  curl -i -H 'x-keypool-trace: 1' -H \"x-keypool-admin: $KEYPOOL_ADMIN_TOKEN\" -H 'x-goog-api-key: …' …
+  curl -i -H 'x-keypool-trace: 1' -H \"x-keypool-admin: $KEYPOOL_ADMIN_TOKEN\" \\
+    -H 'x-goog-api-key: …' …
   keypool explain 3f1c09aa77d2-1b
   keypool explain 3f1c09aa77d2-1b --admin https://keys.example.org --admin-token-file token --json
 

@@ -89,7 +89,7 @@ const EXAMPLES: &str = "\
 Examples:
   keypool demo                      watch a pool of ten keys at work, against a simulator
   GEMINI_API_KEY=… keypool serve    one key or many, on http://127.0.0.1:5000
-  keypool batch prompts.txt -o answers.jsonl    every prompt answered once, as fast as the keys allow
+  keypool batch prompts.txt -o answers.jsonl    every prompt answered once, at the full rate
   keypool generate 'Why is the sky blue?'       one prompt, answered as it comes
   keypool add-key                   ask for a key, and keep it in the database for serve
   keypool test-keys                 which keys are good, and what to do about the others

@@ -12,7 +12,7 @@ use tower_keypool::{
 use super::{Failure, serve};
 use crate::{
     config::{Inputs, Loaded},
-    database::{Keys, Place, Site},
+    database::{Database, Keys, Place, Site},
 };
 
 /// Keys, and whose API they are for.
@@ -67,11 +67,13 @@ pub(super) fn text_or_file(text: &str) -> Result<String, Failure> {
     }
 }
 
-/// The pool over all keys, those of the database included, which counts there. `loaded` has them from then on.
-pub(super) async fn pool(mut inputs: Inputs, loaded: &mut Loaded) -> Result<KeyPool, Failure> {
+/// The pool over all keys, those of the database included, which counts there; and that database. `loaded` has them from
+/// then on.
+pub(super) async fn pool(mut inputs: Inputs, loaded: &mut Loaded) -> Result<(KeyPool, Option<Database>), Failure> {
     let site = Site::of(&loaded.store);
     let joined = serve::join(&site, loaded).await?;
-    let mut keys = Keys::new(&site, joined.database());
+    let database = joined.database();
+    let mut keys = Keys::new(&site, database.clone());
     match keys.begin().await {
         Ok(told) => *loaded = inputs.hear_beside(told, loaded.clone()),
         Err(error) => tracing::warn!("{error}; keys in the database are not used"),
@@ -79,5 +81,5 @@ pub(super) async fn pool(mut inputs: Inputs, loaded: &mut Loaded) -> Result<KeyP
     if loaded.keys.is_empty() {
         return Err(Failure::config(serve::NoKey::of(loaded)));
     }
-    serve::pool(loaded, joined).await
+    Ok((serve::pool(loaded, joined).await?, database))
 }

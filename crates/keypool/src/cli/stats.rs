@@ -19,7 +19,8 @@ use serde::Serialize;
 use serde_json::json;
 
 /// What the database knows of all that was ever used: totals, and each key's. Of each gateway that runs on it, as it
-/// said within the last seconds: its memory, and how many requests spilled to keys of a later priority since it began.
+/// said within the last seconds: its memory, how much of that these keys take, and how many of their requests spilled to
+/// keys of a later priority since it began.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Stats {

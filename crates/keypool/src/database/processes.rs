@@ -44,7 +44,7 @@ pub struct Process {
     pub sharing: Option<String>,
     /// Bytes of memory that it has, where the system tells (Linux).
     pub memory_bytes: Option<u64>,
-    /// Bytes of these that its pool holds: keys, counts and rests of the gateway's own provider.
+    /// Bytes of these that the pool of these keys holds: keys, counts and rests.
     pub pool_bytes: Option<usize>,
     /// Requests of that pool, since it began, that went over to keys of a later priority.
     pub spills: Option<u64>,

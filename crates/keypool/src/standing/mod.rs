@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 use tower_keypool::{
-    Limits, Scope, Span, VerdictKind,
+    Limits, Scope, Span, Unit, VerdictKind,
     config::KeySpec,
     store::{
         BookKey, Image, KeptSecret, KeyBook, KeyRecord, KeySettings, KeyStanding, RestRecord, StoreError, UnitRecord,
@@ -168,6 +168,29 @@ impl Standings {
         let gone = |key: &Stand| key.state == State::Removed;
         keys.sort_by(|a, b| (gone(a), a.priority, &a.id).cmp(&(gone(b), b.priority, &b.id)));
         Ok(Self { keys, usage, days })
+    }
+
+    /// What the owner of each key that is there has used of today's requests for a model, by the key's name. As it was
+    /// written last, by whichever process: in the owner's window, which not every store shows, or in its keys' use.
+    pub fn requests_today(&self, model: &str) -> impl Iterator<Item = (&str, u64)> {
+        let mut of_key: HashMap<&str, u64> = HashMap::new();
+        for used in self.usage.iter().filter(|used| &*used.lane == model) {
+            *of_key.entry(&*used.key).or_default() += u64::try_from(used.requests).unwrap_or_default();
+        }
+        let mut of_owner: HashMap<&str, u64> = HashMap::new();
+        for key in self.present() {
+            let used = of_key.get(&*key.hash).copied().unwrap_or_default();
+            *of_owner.entry(key.owner.as_deref().unwrap_or(&key.hash)).or_default() += used;
+        }
+        let of_day = move |window: &&Window| {
+            window.model == model && window.limit.unit == Unit::Requests && window.limit.span == Span::Day
+        };
+        self.present().map(move |key| {
+            // An owner that goes by several names has one quota.
+            let counted = key.windows.iter().filter(of_day).map(|window| window.used).max().unwrap_or_default();
+            let used = of_owner.get(key.owner.as_deref().unwrap_or(&key.hash)).copied().unwrap_or_default();
+            (&*key.id, counted.max(used))
+        })
     }
 
     /// Those that did not leave.

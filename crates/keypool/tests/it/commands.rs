@@ -62,6 +62,12 @@ fn every_command_shows_examples_and_says_what_it_is_for() {
         let args: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
         let (_, text) = run(&args);
         let example = text.split("Examples:\n").nth(1).unwrap_or_default();
+        let mut before = "";
+        for line in example.lines().take_while(|line| !line.is_empty()) {
+            // One that is too long for the help would be cut in two.
+            assert!(line.contains("keypool") || before.ends_with('\\'), "{words:?}: {line}");
+            before = line;
+        }
         let command = format!("keypool {}", words.join(" "));
         assert!(example.lines().any(|line| line.contains(command.trim_end())), "no example of `{command}`:\n{text}");
         assert!(!text.starts_with("Usage"), "`{command}` does not say what it is for");
@@ -199,8 +205,39 @@ fn completions_and_manual_pages_know_every_command() {
     assert_eq!(code, 0);
     for name in &names {
         let page = std::fs::read_to_string(folder.path().join(format!("keypool-{name}.1"))).unwrap();
-        assert!(page.contains(".TH") && page.contains("Examples"), "{name}");
+        assert!(page.starts_with(".ie") || page.starts_with(".TH"), "{name}");
+        assert!(page.contains(&format!(".TH KEYPOOL-{}", name.to_uppercase())), "{name}: {page}");
     }
+    // Examples can be copied from a page: not a word of them is broken or hyphenated.
+    let page = std::fs::read_to_string(folder.path().join("keypool-batch.1")).unwrap();
+    let block = page.split(".SH EXAMPLES\n.nf\n").nth(1).unwrap().split("\n.fi\n").next().unwrap();
+    let plain = |line: &str| line.replace("\\&", "").replace("\\-", "-").replace("\\(aq", "'").replace("\\e", "\\");
+    let shown: Vec<String> = block.lines().map(plain).collect();
+    let (_, help) = run(&["batch", "--help"]);
+    let help = help.split("Examples:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    assert_eq!(shown, help.lines().collect::<Vec<_>>());
+}
+
+/// As somebody's shell takes them: sourced, and asked what may follow.
+#[test]
+fn bash_completes_commands_options_and_values() {
+    let path = std::path::Path::new(&assert_cmd::cargo::cargo_bin("keypool")).parent().unwrap().to_owned();
+    let completed = |words: &str, last: usize| {
+        let script = format!(
+            "source <(keypool completions bash) || exit 1; COMP_WORDS=({words}); COMP_CWORD={last}; \
+             complete -p keypool | grep -q -- '-F _keypool' || exit 2; \
+             _keypool keypool \"${{COMP_WORDS[{last}]}}\" \"${{COMP_WORDS[{last}-1]}}\"; echo \"${{COMPREPLY[@]}}\""
+        );
+        let mut bash = std::process::Command::new("bash");
+        bash.args(["--norc", "-c", &script]).env_clear().env("PATH", format!("{}:/usr/bin:/bin", path.display()));
+        let output = bash.output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(completed("keypool gen", 1), "generate");
+    assert_eq!(completed("keypool keys dis", 2), "disable");
+    assert_eq!(completed("keypool batch --until", 2), "--until-exhausted");
+    assert_eq!(completed("keypool batch x --error-log-format j", 4), "json");
 }
 
 #[test]

@@ -297,6 +297,56 @@ async fn it_is_configured_by_key_owner_and_command_and_no_password_is_shown() {
     assert!(wrong.code != 0 && wrong.err.contains("--exit"), "{wrong:?}");
 }
 
+/// Over a proxy that wants a password, and a provider that sees from where it is called.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_and_a_single_prompt_go_by_the_exits_of_their_keys() {
+    let (home, sim) = (Home::new(), simulator(3).await);
+    let border = before(&sim).await;
+    let tunnel = Proxy::http(local(3), Some("hidden-word")).await;
+    let tower = Proxy::socks5(local(4), Some("hidden-word")).await;
+    home.write("keys.txt", &format!("{} exit=tunnel\n{} exit=tower\n", secret(0), secret(1)));
+    let exits = |word: &str| {
+        let proxy = |scheme: &str, proxy: &Proxy| format!("{scheme}://me:{word}@{}", proxy.address);
+        format!(
+            "[exits.tunnel]\nproxy = \"{}\"\n[exits.tower]\nproxy = \"{}\"\n",
+            proxy("http", &tunnel),
+            proxy("socks5", &tower)
+        )
+    };
+    let file = configured(&home, &exits("hidden-word"), "keys.txt");
+    home.write("tasks.txt", &(0..20).map(|n| format!("task {n}\n")).collect::<String>());
+    let url = border.url();
+    let run = async |args: &[&str]| {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let whole = ["--config", &file, "--upstream", &url].map(str::to_owned);
+        let mut command = home.command(&args.iter().chain(&whole).map(String::as_str).collect::<Vec<_>>());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        assert!(!told.contains("-word"), "a password: {told}");
+        (output.status.code(), told)
+    };
+    let (code, told) = run(&["batch", "tasks.txt", "-o", "a.jsonl", "--strategy", "round-robin"]).await;
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(border.seen(), [local(3), local(4)], "no call went out another way");
+    assert!(tunnel.through() > 0 && tower.through() > 0);
+    for _ in 0..2 {
+        let (code, told) = run(&["generate", "hello"]).await;
+        assert_eq!(code, Some(0), "{told}");
+    }
+    assert!(border.seen().iter().all(|seen| [local(3), local(4)].contains(seen)));
+
+    // A proxy that refuses is nobody's fault: its keys rest with it, and no task pays.
+    let half = exits("hidden-word").replacen("hidden-word", "wrong-word", 1);
+    configured(&home, &half, "keys.txt");
+    let args = ["batch", "tasks.txt", "-o", "b.jsonl", "--max-retries", "0", "--error-log", "e.log"];
+    let (code, told) = run(&args).await;
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("20 ok, 0 failed"), "{told}");
+    assert_eq!(border.seen(), [local(4)], "none went out another way");
+    let log = std::fs::read_to_string(home.at("e.log")).unwrap();
+    assert!(log.contains(": exit (") && !log.contains("-word"), "{log}");
+}
+
 #[test]
 fn what_is_wrong_with_an_exit_is_said_at_its_place() {
     for (exits, key, said) in [

@@ -56,6 +56,25 @@ fn a_key_comes_from_stdin_an_argument_a_variable_or_a_file() {
     assert_eq!((&again["added"], &again["id"]), (&json!(false), &json!("typed")));
 }
 
+/// On a terminal a secret is asked for; what is typed is not shown, and the terminal is as before.
+#[cfg(unix)]
+#[test]
+fn a_secret_is_typed_and_not_shown() {
+    let home = Home::new();
+    for (args, n) in [(&["add-key", "--id", "one"][..], 0), (&["keys", "replace", "one"], 1)] {
+        let mut terminal = crate::watching::OnTerminal::of(&home, args);
+        terminal.until("API key (it is not shown): ");
+        assert!(!terminal.is_cooked(), "it would be shown");
+        terminal.send(format!("{}\n", secret(n)).as_bytes());
+        // No secret in what it wrote: the end looks for them.
+        let (code, text) = terminal.end();
+        assert_eq!(code, Some(0), "{text:?}");
+        assert!(!text.contains("warning"), "{text:?}");
+    }
+    let file = home.write("keys.txt", &format!("{}\n", secret(1)));
+    assert_eq!(home.run(&["import", &file, "--json"]).json()["added"], 0, "it is that key from then on");
+}
+
 #[test]
 fn what_is_no_key_or_cannot_be_is_refused_and_never_printed() {
     let home = Home::new();

@@ -23,6 +23,7 @@ mod exposition;
 #[cfg(unix)]
 mod flags;
 mod following;
+mod forecast;
 mod framed;
 #[cfg(unix)]
 mod generating;
@@ -55,6 +56,7 @@ mod support;
 mod telling;
 mod tenants;
 mod tls;
+mod told;
 mod ui;
 mod uploads;
 mod upstreams;

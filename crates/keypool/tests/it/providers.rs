@@ -108,7 +108,7 @@ impl Scene {
     }
 
     /// Ends it: no provider saw what it should not, and nothing printed was a secret.
-    async fn end(self) {
+    async fn end(self) -> Home {
         let Self { running, openai, anthropic, home, .. } = self;
         let (code, told) = tokio::task::spawn_blocking(move || running.end()).await.unwrap();
         assert_eq!(code, Some(0), "{told}");
@@ -117,7 +117,7 @@ impl Scene {
         }
         openai.is_unharmed();
         anthropic.is_unharmed();
-        drop(home);
+        home
     }
 }
 
@@ -659,5 +659,23 @@ async fn commands_add_keys_of_a_provider_and_tell_of_them() {
     assert!(usage.contains("o1"), "{usage}");
     let monitor = run(&["monitor", "--provider", "open", "--once", "--json"]).json();
     assert_eq!(monitor["keys"][0]["id"], "o1");
-    scene.end().await;
+    // The gateway says of each pool what that holds.
+    let gateway = |more: &[&str]| {
+        let told = run(&[&["stats", "--json"], more].concat()).json();
+        assert_eq!(told["processes"].as_array().unwrap().len(), 1, "{told:#}");
+        told["processes"][0].clone()
+    };
+    let (own, open) = (gateway(&[]), gateway(&["--provider", "open"]));
+    assert_eq!((&own["id"], &own["listen"]), (&open["id"], &open["listen"]));
+    assert!(open["memory_bytes"].is_u64() && open["pool_bytes"].as_u64() > Some(1_000), "{open}");
+    assert_ne!(own["pool_bytes"], open["pool_bytes"], "each pool's own");
+    assert_eq!(open["spills"], 0);
+    assert!(run(&["stats", "--provider", "open"]).good().contains("of it keys"));
+    assert_eq!(gateway(&["--provider", "claude"])["id"], own["id"]);
+    let home = scene.end().await;
+    assert_eq!(
+        home.run(&["stats", "--provider", "open", "--json"]).json()["processes"],
+        json!([]),
+        "it said that it ends"
+    );
 }

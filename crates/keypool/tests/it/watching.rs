@@ -137,6 +137,9 @@ async fn on_a_terminal_it_starts_grows_ends_and_gives_the_terminal_back() {
     for ends in [&b"q"[..], b"\x03", b"\x1b"] {
         let mut monitor = OnTerminal::of(&home, &["monitor", "--interval", "0.2"]);
         monitor.until("second-key");
+        // What happens meanwhile is a bar of its own.
+        hello(&running).await;
+        monitor.until("█");
         assert!(!monitor.is_cooked(), "keys are heard as they are typed");
         let before = monitor.text().len();
         monitor.resize(40, 160);

@@ -21,7 +21,7 @@ use keypool_client::{
     Client,
     batch::{self, JsonCheck, Output, OutputOptions, Prices, Run, input::Format},
 };
-use tower_keypool::{KeyPool, Strategy};
+use tower_keypool::{KeyId, KeyPool, Strategy};
 
 use super::{
     Failure, serve,
@@ -30,6 +30,8 @@ use super::{
 use crate::{
     client::Calls,
     config::{Inputs, Loaded, ProviderName},
+    database::Database,
+    standing::{Configured, Standings},
 };
 pub(super) use ending::at;
 use error_log::ErrorLog;
@@ -153,6 +155,13 @@ pub(super) struct Batch {
     pool: Source,
 }
 
+/// What was found and opened before anything is sent.
+struct Opened {
+    check: Option<JsonCheck>,
+    log: Option<ErrorLog>,
+    output: Option<Output>,
+}
+
 /// How the error log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
@@ -167,7 +176,8 @@ Examples:
   keypool batch prompts.txt -o answers.jsonl
   keypool batch prompts.jsonl -o answers.json --ordered --model gemini-2.5-pro --system @system.txt
   keypool batch prompts.csv -o answers.jsonl --parse-json --json-schema answer.schema.json
-  keypool batch prompts.txt -o answers.jsonl --workers-per-key 4 --rate-limit-per-slot 12 --error-log errors.log
+  keypool batch prompts.txt -o answers.jsonl --workers-per-key 4 --rate-limit-per-slot 12 \\
+    --error-log errors.log
   0 9 * * *  keypool batch prompts.txt -o answers.jsonl --until-exhausted
   cat prompts.txt | keypool batch - > answers.jsonl
 
@@ -194,8 +204,9 @@ impl Batch {
             self.output.as_ref().map(|path| Output::open(path, &options)).transpose().map_err(Failure::config)?;
 
         super::runtime()?.block_on(async {
-            let pool = source::pool(inputs, &mut loaded).await?;
-            let ended = self.work(&loaded, &pool, &sheet, check, log, output).await;
+            let (pool, database) = source::pool(inputs, &mut loaded).await?;
+            let used = used_today(&loaded, database.as_ref()).await;
+            let ended = self.work(&loaded, &pool, used, &sheet, Opened { check, log, output }).await;
             pool.shutdown().await;
             ended
         })
@@ -206,12 +217,15 @@ impl Batch {
         &self,
         loaded: &Loaded,
         pool: &KeyPool,
+        used: Option<Standings>,
         sheet: &Sheet,
-        check: Option<JsonCheck>,
-        log: Option<ErrorLog>,
-        output: Option<Output>,
+        Opened { check, log, output }: Opened,
     ) -> Result<(), Failure> {
         let mut batch = Self::configured(loaded, pool)?;
+        if let Some(used) = used {
+            let model = batch.plan().model;
+            batch = batch.used_today(used.requests_today(&model).map(|(key, used)| (KeyId::from(key), used)));
+        }
         if let Some(check) = check {
             batch = batch.json(check);
         }
@@ -334,6 +348,12 @@ impl Batch {
         }
         Ok(batch)
     }
+}
+
+/// What all who work on the database have used today. One that cannot be read now tells nothing: it is for the forecast.
+async fn used_today(loaded: &Loaded, database: Option<&Database>) -> Option<Standings> {
+    let configured = Configured::by(&*loaded.provider, loaded.keys.keys.clone());
+    Standings::of(Some(database?), &configured).await.ok()
 }
 
 /// Lets it run to its end. Without a file, results are lines on standard output.

@@ -132,13 +132,13 @@ impl Serve {
                     Setup { names, live: Some(Live::new(sockets, pool.clone())), unknown, waiting, nearness, ..setup }
                 }
             };
-            let mut beside = Pools::new(site.clone(), Arc::clone(&traffic), clock.clone());
+            let process = Process::this(address.to_string());
+            let mut beside = Pools::new(site.clone(), Arc::clone(&traffic), clock.clone(), process.clone());
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
             gateway.stand_beside(beside.stand(&loaded).await);
             let records = Records::from(store.clone());
             status.stand_beside(&beside.pools());
             let gateway = gateway.telling(status, traffic).keeping(records.clone(), pool.clone());
-            let process = Process::this(address.to_string());
             let (reload, asks) = mpsc::channel(4);
             let admin = {
                 let scene = Scene::new(loaded.clone(), pool.clone(), beside.pools());
