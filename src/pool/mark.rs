@@ -197,7 +197,7 @@ impl Mark {
 }
 
 /// What is allowed of each unit while little goes out: an eighth of a limit of tokens, a sixteenth of one of requests,
-/// but two where that is not half of it. A day is longer: of its requests a 512th, or one, so that many crashes do not
+/// but two where that is no more than a fifth of it. A day is longer: of its requests a 512th, or one, so that many crashes do not
 /// use it up.
 pub(super) fn least(plan: &Plan) -> Amounts {
     let a_day = plan.limits().filter(|limit| (limit.unit, limit.span) == (Unit::Requests, Span::Day));
@@ -205,8 +205,8 @@ pub(super) fn least(plan: &Plan) -> Amounts {
     UNITS.map(|unit| match (plan.most(unit), unit) {
         (UNBOUNDED, _) => UNBOUNDED,
         (most, Unit::InputTokens | Unit::OutputTokens) => (most / 8).max(1),
-        (most, Unit::Requests) => (most / 16).max(if most < 5 { 1 } else { 2 }).min(of_a_day),
-        (most, _) => (most / 16).max(if most < 5 { 1 } else { 2 }),
+        (most, Unit::Requests) => (most / 16).max(if most < 10 { 1 } else { 2 }).min(of_a_day),
+        (most, _) => (most / 16).max(if most < 10 { 1 } else { 2 }),
     })
 }
 
@@ -294,8 +294,8 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_smallest_limits_is_left_after_a_crash_but_of_one() {
-        for (limit, allowed) in [(1, 1), (2, 1), (4, 1), (5, 2), (10, 2), (32, 2), (60, 3)] {
+    fn a_crash_costs_little_of_the_smallest_limits() {
+        for (limit, allowed) in [(1, 1), (2, 1), (5, 1), (9, 1), (10, 2), (32, 2), (60, 3)] {
             assert_eq!(least(&plan(limit))[0], allowed);
         }
         for (a_day, allowed) in [(1, 1), (250, 1), (1_500, 2), (100_000, 3)] {

@@ -40,7 +40,11 @@ impl RedisError {
     /// What the server, or the way to it, said.
     pub(super) fn of(what: impl Into<String>, source: redis::RedisError) -> Self {
         let kind = if passes(&source) { Kind::Unreachable } else { Kind::Refused };
-        Self { kind, what: what.into(), source: Some(Box::new(source)) }
+        let mut what = what.into();
+        if is_about_a_password(&source) {
+            what.push_str(" without the right password (KEYPOOL_REDIS_PASSWORD, store.password_file, or in its URL)");
+        }
+        Self { kind, what, source: Some(Box::new(source)) }
     }
 
     pub(super) fn because(mut self, source: impl Into<BoxError>) -> Self {
@@ -74,6 +78,11 @@ impl RedisError {
 pub(super) fn passes(error: &redis::RedisError) -> bool {
     let code = matches!(error.code(), Some("LOADING" | "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN"));
     code || error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
+}
+
+/// Whether the server asks for a password, or for another one.
+fn is_about_a_password(error: &redis::RedisError) -> bool {
+    matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) || error.kind() == redis::ErrorKind::AuthenticationFailed
 }
 
 impl fmt::Display for RedisError {

@@ -29,26 +29,60 @@ const READ: [&str; 23] = [
     "KEYPOOL_TOKEN",
     "KEYPOOL_UPSTREAM",
 ];
-/// Of a provider, behind `KEYPOOL_`: its keys and its address.
-const PROVIDERS: [&str; 4] = ["KEYPOOL_GEMINI_", "KEYPOOL_GOOGLE_", "KEYPOOL_OPENAI_", "KEYPOOL_ANTHROPIC_"];
+/// Of a provider, behind `KEYPOOL_` and its name: its keys and its address.
+const PROVIDERS: [&str; 3] = ["GEMINI", "OPENAI", "ANTHROPIC"];
+const OF_A_PROVIDER: [&str; 11] = [
+    "API_KEY",
+    "API_KEYS",
+    "FREE_KEY",
+    "FREE_KEYS",
+    "PAID_KEY",
+    "PAID_KEYS",
+    "FREE_RATE_LIMIT",
+    "PAID_RATE_LIMIT",
+    "API_BASE_URL",
+    "BASE_URL",
+    "API_BASE",
+];
+/// Google's own names of Gemini's.
+const GOOGLE: [&str; 2] = ["KEYPOOL_GOOGLE_API_KEY", "KEYPOOL_GOOGLE_GEMINI_BASE_URL"];
 /// What Kubernetes sets by itself where a service is called `keypool`, and what the tests go by.
 const OTHERS: [&str; 3] = ["KEYPOOL_PORT", "KEYPOOL_SERVICE_", "KEYPOOL_TEST_"];
 /// Tables of the file: a variable names a setting in them with two underscores.
 const TABLES: [&str; 9] = ["ADMIN", "BATCH", "GATEWAY", "LIMITS", "LOG", "POOL", "RESTS", "RETRY", "STORE"];
+/// Keys are longer than this.
+const SHORTEST_KEY: usize = 16;
 /// So like a name that it is meant.
 const LIKE: usize = 2;
 
 /// Those that nothing reads, unless the file names them (`secret_env`).
 pub(super) fn noted(environment: &Environment, file: &str) -> Vec<Problem> {
     let unread = environment.names().filter(|name| is_ours(name) && !file.contains(*name));
-    unread.map(|name| Problem::new(Origin::env(name), "", message(name))).collect()
+    unread.map(|name| Problem::new(Origin::env(&shown(name)), "", message(name))).collect()
 }
 
 fn is_ours(name: &str) -> bool {
     let plain = name.strip_suffix("_FILE").unwrap_or(name);
     let begins = |those: &[&str]| those.iter().any(|those| name.starts_with(those));
     let ours = name.starts_with("KEYPOOL_") && !name.starts_with("KEYPOOL__");
-    ours && !READ.contains(&name) && !READ.contains(&plain) && !begins(&PROVIDERS) && !begins(&OTHERS)
+    ours && !READ.contains(&name) && !READ.contains(&plain) && !is_of_a_provider(plain) && !begins(&OTHERS)
+}
+
+fn is_of_a_provider(name: &str) -> bool {
+    let (_, named) = name.split_at("KEYPOOL_".len());
+    let known = |end: &str| {
+        let numbered = end.strip_prefix("API_KEY_").is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+        OF_A_PROVIDER.contains(&end) || (numbered && end.len() > "API_KEY_".len())
+    };
+    let of = |provider: &str| named.strip_prefix(provider).and_then(|end| end.strip_prefix('_')).is_some_and(known);
+    GOOGLE.contains(&name) || PROVIDERS.into_iter().any(of)
+}
+
+/// A name that somebody made of a key is not shown: names of variables are capitals, and short.
+fn shown(name: &str) -> String {
+    let (ours, rest) = name.split_at("KEYPOOL_".len());
+    let is_plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    if rest.len() < SHORTEST_KEY || rest.bytes().all(is_plain) { name.to_owned() } else { format!("{ours}…") }
 }
 
 fn message(name: &str) -> String {
@@ -86,12 +120,22 @@ mod tests {
                 "env KEYPOOL_WHATEVER: no setting is read from it",
             ]
         );
+        let misspelled = ["KEYPOOL_GEMINI_API_KEYZ", "KEYPOOL_GEMINI_API_KEY_X", "KEYPOOL_OPENAI_FOO"];
+        assert_eq!(of(&misspelled, "").len(), 3, "{:?}", of(&misspelled, ""));
+        assert_eq!(of(&["KEYPOOL_AIzaSy-not-a-real-key"], ""), ["env KEYPOOL_…: no setting is read from it"]);
     }
 
     #[test]
     fn what_is_read_or_somebody_elses_is_not() {
         let read = READ.iter().copied().chain(["KEYPOOL_TOKEN_FILE", "KEYPOOL_SECRET_KEY_FILE", "KEYPOOL__POOL__WAIT"]);
-        let keys = ["KEYPOOL_GEMINI_API_KEY_7", "KEYPOOL_OPENAI_BASE_URL", "KEYPOOL_GEMINI_FREE_RATE_LIMIT"];
+        let keys = [
+            "KEYPOOL_GEMINI_API_KEY_7",
+            "KEYPOOL_GEMINI_API_KEY_7_FILE",
+            "KEYPOOL_OPENAI_BASE_URL",
+            "KEYPOOL_GEMINI_FREE_RATE_LIMIT",
+            "KEYPOOL_GOOGLE_API_KEY",
+            "KEYPOOL_ANTHROPIC_PAID_KEYS_FILE",
+        ];
         let others = ["KEYPOOL_PORT_5000_TCP_ADDR", "KEYPOOL_SERVICE_HOST", "PATH", "KEYPOOLS"];
         let all: Vec<&str> = read.chain(keys).chain(others).collect();
         assert_eq!(of(&all, ""), [""; 0]);

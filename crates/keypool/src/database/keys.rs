@@ -147,7 +147,8 @@ impl Keys {
                     self.seen = told.revision;
                     return told;
                 }
-                Ok(None) => self.failing = false,
+                // Nothing new, or nobody was asked.
+                Ok(None) => {}
                 Err(error) if !std::mem::replace(&mut self.failing, true) => {
                     tracing::warn!("changes of keys in the database are not seen: {error}");
                 }
@@ -169,6 +170,7 @@ impl Keys {
             self.unheard = 0;
         }
         let news = store.key_news(self.seen).await?;
+        self.failing = false;
         if news.revision == self.seen {
             return Ok(None);
         }

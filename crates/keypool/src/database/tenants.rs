@@ -80,10 +80,9 @@ pub async fn keep(records: &Records, tenant: &KeptTenant) -> Result<(), StoreErr
 pub async fn follow(database: Option<Database>, tenants: Arc<Tenants>, mut seen: Option<u64>) {
     let Some(database) = database else { return };
     let records = Records::Kept(database);
-    let mut failing = false;
+    let (mut failing, mut known) = (false, Vec::new());
     loop {
-        tokio::time::sleep(ROUND).await;
-        match news(&records, seen).await {
+        match round(&records, seen, &mut known).await {
             Ok(None) => failing = false,
             Ok(Some((revision, grants))) => {
                 (seen, failing) = (Some(revision), false);
@@ -96,7 +95,37 @@ pub async fn follow(database: Option<Database>, tenants: Arc<Tenants>, mut seen:
             }
             Err(_) => {}
         }
+        tokio::time::sleep(ROUND).await;
     }
+}
+
+/// What changed since; what the database lost meanwhile is put into it again first.
+async fn round(
+    records: &Records,
+    seen: Option<u64>,
+    known: &mut Vec<KeptTenant>,
+) -> Result<Option<(u64, Vec<Grant>)>, StoreError> {
+    let revision = records.revision(TENANT).await?;
+    if seen.is_some_and(|seen| revision < seen) && !known.is_empty() {
+        let there = all(records).await?;
+        // Who was revoked stays so; what commands said since then holds.
+        let stands = |tenant: &&KeptTenant| {
+            let same = there.iter().find(|other| other.name == tenant.name);
+            same.is_some_and(|other| other.created != tenant.created || other.revoked >= tenant.revoked)
+        };
+        let lost: Vec<&KeptTenant> = known.iter().filter(|tenant| !stands(tenant)).collect();
+        for tenant in &lost {
+            keep(records, tenant).await?;
+        }
+        if !lost.is_empty() {
+            tracing::error!("the database lost tenants of late: {} were put into it again", lost.len());
+        }
+    }
+    let news = news(records, seen).await?;
+    if known.is_empty() || news.is_some() {
+        *known = all(records).await?;
+    }
+    Ok(news)
 }
 
 /// The tenants that may ask, where they are others than at this revision.

@@ -196,6 +196,39 @@ async fn tenants_are_those_of_all_machines_and_so_are_their_limits() {
     }
 }
 
+/// What the server forgets those who run put into it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_outlive_a_server_that_forgets() {
+    let Some(server) = RedisServer::start() else { return };
+    let (home, sim, redis) = (Home::new(), simulator(1).await, server.url());
+    run(&home, &redis, &["add-key", "-", "--id", "first"], &secret(0)).good();
+    let running = serve(&home, &sim, &redis, &[]);
+    within_2s(&running, &["first"]).await;
+    let add = |name: &str| {
+        let said = run(&home, &redis, &["tenants", "add", name], "").good();
+        said.lines().find(|line| line.starts_with("kp-")).expect("the token").trim().to_owned()
+    };
+    let (alice, bob) = (add("alice"), add("bob"));
+    for token in [&alice, &bob] {
+        tenants::within_2s(&running, token, StatusCode::OK).await;
+    }
+    run(&home, &redis, &["tenants", "revoke", "bob"], "").good();
+    tenants::within_2s(&running, &bob, StatusCode::UNAUTHORIZED).await;
+    server.command(&["FLUSHALL"]);
+    let again = async || loop {
+        let listed = run(&home, &redis, &["tenants", "list", "--json"], "").json();
+        if listed.as_array().is_some_and(|listed| listed.len() == 2) {
+            return listed;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let listed = tokio::time::timeout(Duration::from_secs(5), again()).await.expect("they are there again");
+    let states: Vec<_> = listed.as_array().unwrap().iter().map(|tenant| tenant["state"].as_str()).collect();
+    assert_eq!(states, [Some("active"), Some("revoked")], "{listed}");
+    tenants::within_2s(&running, &bob, StatusCode::UNAUTHORIZED).await;
+    end(running).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_lacks_a_secret_serves_with_the_others_and_never_takes_its_unit() {
     let Some(server) = RedisServer::start() else { return };
@@ -418,6 +451,7 @@ fn a_wrong_password_and_a_server_that_evicts_end_it_with_2() {
         }
         let ended = Home::ended(command, "");
         assert!(!format!("{ended:?}").contains("the-password"), "{ended:?}");
+        assert!(ended.err.contains("KEYPOOL_REDIS_PASSWORD"), "the way out is named: {ended:?}");
         ended.bad(2, &format!("Redis at 127.0.0.1:{port}"));
     }
     let secret = home.write("password", "the-password\n");

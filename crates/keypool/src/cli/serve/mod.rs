@@ -49,7 +49,10 @@ impl Serve {
         let mut inputs = self.inputs();
         let mut loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
         let _written = telemetry::start(&loaded.config.log)
-            .with_context(|| format!("log.directory {:?}", loaded.config.log.directory))
+            .with_context(|| {
+                let directory = loaded.config.log.directory.as_deref().unwrap_or(Path::new(""));
+                format!("log.directory (LOG_DIRECTORY) {}", directory.display())
+            })
             .map_err(Failure::config)?;
         let site = Site::of(&loaded.store);
 
