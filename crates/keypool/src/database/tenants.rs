@@ -12,6 +12,8 @@ use crate::gateway::tenant::{From, Grant, TenantLimits, Tenants};
 const TENANT: &str = "tenant";
 /// How often it is asked for news: who is revoked is gone within 2 s everywhere.
 const ROUND: Duration = Duration::from_millis(500);
+/// The same of a server, to which each is a call.
+const ROUND_OF_SERVER: Duration = Duration::from_millis(1_500);
 
 /// A tenant as it is kept: never its token.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +81,7 @@ pub async fn keep(records: &Records, tenant: &KeptTenant) -> Result<(), StoreErr
 /// let in stays in.
 pub async fn follow(database: Option<Database>, tenants: Arc<Tenants>, mut seen: Option<u64>) {
     let Some(database) = database else { return };
+    let every = if matches!(database, Database::Server(..)) { ROUND_OF_SERVER } else { ROUND };
     let records = Records::Kept(database);
     let (mut failing, mut known) = (false, Vec::new());
     loop {
@@ -95,7 +98,7 @@ pub async fn follow(database: Option<Database>, tenants: Arc<Tenants>, mut seen:
             }
             Err(_) => {}
         }
-        tokio::time::sleep(ROUND).await;
+        tokio::time::sleep(every).await;
     }
 }
 

@@ -355,7 +355,7 @@ fn completions_and_manual_pages_are_printed() {
     let (code, text) = run(&["completions", "bash"]);
     assert!(code == 0 && text.contains("add-key"), "{text}");
     let (code, text) = run(&["man"]);
-    assert!(code == 0 && text.contains(".TH keypool"), "{text}");
+    assert!(code == 0 && text.contains(".TH KEYPOOL 1"), "{text}");
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(run(&["man", "--dir", folder.path().to_str().unwrap()]).0, 0);
     assert!(folder.path().join("keypool-add-key.1").exists());
