@@ -1,5 +1,6 @@
 //! Who is in the pool: keys, their owners and billing accounts.
 
+mod owner;
 mod owners;
 mod parted;
 
@@ -10,6 +11,8 @@ use std::{
 };
 
 use hashbrown::HashTable;
+
+pub(super) use self::owner::{OwnerCell, OwnerExtra};
 
 use super::{cell::MAX_KEYS, event::Event, exits::Exits, given::last_of_each, rest::Rest};
 use crate::{
@@ -64,62 +67,6 @@ pub(super) struct KeyExtra {
     /// Of a key with a shortest interval: requests that are granted and not on the wire yet. The next one is granted once
     /// it is known from when on the interval counts.
     pub(super) ahead: u16,
-}
-
-/// Who owns a quota.
-pub(super) struct OwnerCell {
-    pub(super) rest: Option<Box<Rest>>,
-    pub(super) extra: Option<Box<OwnerExtra>>,
-    /// Index of its billing account, or `NO_ACCOUNT`.
-    pub(super) account: u32,
-    /// How many keys it has (24 bits: a pool holds fewer), and its zone (8 bits).
-    keys_in_zone: u32,
-}
-
-impl OwnerCell {
-    pub(super) fn new(account: u32, keys: u32, zone: u8) -> Self {
-        Self { rest: None, extra: None, account, keys_in_zone: keys << u8::BITS | u32::from(zone) }
-    }
-
-    #[inline]
-    pub(super) fn keys(&self) -> u32 {
-        self.keys_in_zone >> u8::BITS
-    }
-
-    /// So many keys more.
-    pub(super) fn gain(&mut self, keys: u32) {
-        self.keys_in_zone += keys << u8::BITS;
-    }
-
-    /// So many keys less.
-    pub(super) fn lose(&mut self, keys: u32) {
-        self.keys_in_zone -= keys << u8::BITS;
-    }
-
-    /// Where its days begin and end: a number of the pool's.
-    #[inline]
-    pub(super) fn zone(&self) -> u8 {
-        self.keys_in_zone as u8
-    }
-
-    pub(super) fn move_to(&mut self, zone: u8) {
-        self.keys_in_zone = self.keys() << u8::BITS | u32::from(zone);
-    }
-}
-
-/// What only named owners have.
-#[derive(Clone, Debug, Default)]
-pub(super) struct OwnerExtra {
-    pub(super) name: Option<Arc<str>>,
-    /// As the provider names it; learned.
-    pub(super) consumer: Option<Arc<str>>,
-    /// Limits of its own, by model or `*`.
-    pub(super) limits: Vec<(String, Limits)>,
-    /// Of every model, where nothing is given or learned.
-    pub(super) assumed: Limits,
-    /// Limits for which its keys were given different amounts; each is told of once.
-    pub(super) contested: Vec<(String, Limit)>,
-    pub(super) tier: Option<Tier>,
 }
 
 /// A billing account.

@@ -71,7 +71,8 @@ fn is_ours(name: &str) -> bool {
 fn is_of_a_provider(name: &str) -> bool {
     let (_, named) = name.split_at("KEYPOOL_".len());
     let known = |end: &str| {
-        let numbered = end.strip_prefix("API_KEY_").is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+        let numbered =
+            end.strip_prefix("API_KEY_").is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
         OF_A_PROVIDER.contains(&end) || (numbered && end.len() > "API_KEY_".len())
     };
     let of = |provider: &str| named.strip_prefix(provider).and_then(|end| end.strip_prefix('_')).is_some_and(known);

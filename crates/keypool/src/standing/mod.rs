@@ -3,6 +3,7 @@
 mod calendar;
 mod configured;
 mod days;
+mod state;
 mod sum;
 mod window;
 
@@ -23,28 +24,9 @@ use crate::database::Database;
 pub use calendar::{Calendar, now_ms};
 pub use configured::Configured;
 pub use days::Days;
+pub use state::State;
 pub use sum::Sum;
 pub use window::Window;
-
-/// How a key stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It may serve.
-    Usable,
-    /// For some models it may not.
-    Partly,
-    /// It comes back by itself.
-    Resting,
-    /// It, or its owner, has used up the day for every model that it was used for.
-    OutForToday,
-    /// It rests without end for a fault.
-    Faulty,
-    /// Switched off by hand.
-    Disabled,
-    /// Taken out.
-    Removed,
-}
 
 /// A key as a database knows it.
 #[derive(Clone, Debug, Serialize)]
@@ -398,21 +380,6 @@ fn place(key: &BookKey) -> String {
 
 fn amounts(limits: &Limits) -> Vec<String> {
     limits.iter().map(|limit| format!("{} {limit}", limit.amount)).collect()
-}
-
-impl State {
-    /// As it is shown.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Usable => "usable",
-            Self::Partly => "partly",
-            Self::Resting => "resting",
-            Self::OutForToday => "out for today",
-            Self::Faulty => "faulty",
-            Self::Disabled => "disabled",
-            Self::Removed => "removed",
-        }
-    }
 }
 
 #[cfg(test)]
