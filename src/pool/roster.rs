@@ -18,7 +18,6 @@ use super::{cell::MAX_KEYS, event::Event, exits::Exits, given::last_of_each, res
 use crate::{
     error::KeyError,
     key::{Exit, Key, KeyId, Secret, Tier},
-    limit::{Limit, Limits},
     provider::Provider,
     time::Tick,
 };
@@ -301,7 +300,8 @@ impl Roster {
             tier: key.tier.clone(),
             ..OwnerExtra::default()
         };
-        let cell = OwnerCell { extra: (!plain).then(|| Box::new(extra)), ..OwnerCell::new(account, 1, zone) };
+        let mut cell = OwnerCell::new(account, 1, zone);
+        cell.extra = (!plain).then(|| Box::new(extra));
         let vacant = self.vacant.pop();
         let owner = if let Some(owner) = vacant {
             self.owners[owner as usize] = cell;

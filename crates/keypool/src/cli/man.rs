@@ -70,8 +70,8 @@ fn behind(help: &str) -> String {
     for paragraph in help.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty()) {
         let lines = |text: &str| text.lines().map(literal).collect::<Vec<_>>().join("\n");
         match paragraph.strip_prefix("Examples:\n") {
-            Some(examples) => text.push_str(&format!(".SH EXAMPLES\n.nf\n{}\n.fi\n", lines(examples))),
-            None => text.push_str(&format!(".PP\n{}\n", lines(paragraph))),
+            Some(examples) => text.extend([".SH EXAMPLES\n.nf\n", &lines(examples), "\n.fi\n"]),
+            None => text.extend([".PP\n", &lines(paragraph), "\n"]),
         }
     }
     text

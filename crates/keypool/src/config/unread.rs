@@ -58,7 +58,7 @@ const LIKE: usize = 2;
 /// Those that nothing reads, unless the file names them (`secret_env`).
 pub(super) fn noted(environment: &Environment, file: &str) -> Vec<Problem> {
     let unread = environment.names().filter(|name| is_ours(name) && !file.contains(*name));
-    unread.map(|name| Problem::new(Origin::env(&shown(name)), "", message(name))).collect()
+    unread.map(|name| Problem::new(Origin::env(shown(name)), "", message(name))).collect()
 }
 
 fn is_ours(name: &str) -> bool {

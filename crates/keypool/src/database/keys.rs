@@ -147,12 +147,11 @@ impl Keys {
                     self.seen = told.revision;
                     return told;
                 }
-                // Nothing new, or nobody was asked.
-                Ok(None) => {}
                 Err(error) if !std::mem::replace(&mut self.failing, true) => {
                     tracing::warn!("changes of keys in the database are not seen: {error}");
                 }
-                Err(_) => {}
+                // Nothing new, or nobody was asked; or said already.
+                Ok(None) | Err(_) => {}
             }
         }
     }

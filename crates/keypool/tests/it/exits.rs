@@ -314,7 +314,7 @@ async fn a_batch_and_a_single_prompt_go_by_the_exits_of_their_keys() {
         )
     };
     let file = configured(&home, &exits("hidden-word"), "keys.txt");
-    home.write("tasks.txt", &(0..20).map(|n| format!("task {n}\n")).collect::<String>());
+    home.write("tasks.txt", &(0..20).map(|n| format!("task {n}")).collect::<Vec<_>>().join("\n"));
     let url = border.url();
     let run = async |args: &[&str]| {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();

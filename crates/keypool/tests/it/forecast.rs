@@ -75,7 +75,7 @@ async fn keys_of_one_owner_have_its_day_together_and_who_is_off_has_none() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_gateway_used_today_is_gone_while_it_runs() {
     let server = RedisServer::start();
-    let urls = server.iter().map(|server| server.url());
+    let urls = server.iter().map(RedisServer::url);
     let places = urls.map(|url| ["--redis".to_owned(), url]).chain([["--db".to_owned(), "counts.db".to_owned()]]);
     for place in places {
         let stage = Stage::new(GeminiSim::builder(), 3, Limits::none()).await.tasks(4);
