@@ -1,5 +1,5 @@
-//! Where a request goes: in which dialect it is asked and whether it is translated ([`way`]), and to which of several
-//! providers ([`choice`]).
+//! Where a request goes: in which dialect it is asked and whether it is translated (`way`), and to which of several
+//! providers (`choice`).
 
 pub(in crate::gateway) mod choice;
 pub(in crate::gateway) mod providers;
