@@ -270,10 +270,12 @@ mod tests {
     #[tokio::test]
     async fn a_write_that_was_given_up_loses_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let (records, _) = file(folder.path());
+        let (records, path) = file(folder.path());
         let used = Used::default();
         used.book(&"acme".into(), "flash", &good(7), NOON);
         {
+            let other = rusqlite::Connection::open(path).unwrap();
+            other.execute_batch("BEGIN IMMEDIATE").unwrap();
             let mut flush = Box::pin(used.flush(&records, "a", NOON));
             // As the task is that writes every few seconds when the process ends.
             assert!(futures_util::poll!(&mut flush).is_pending());
