@@ -50,6 +50,18 @@ impl KeyVariables {
         names
     }
 
+    /// Whether a variable of this name holds such keys, or the rate of some.
+    pub fn reads(&self, name: &str) -> bool {
+        let names = self.names(&Environment::of([(name, "")]));
+        let is_rate = |tier: &Tier| name == self.rate_name(tier);
+        names.iter().any(|(known, _)| known == name) || is_rate(&Tier::Free) || is_rate(&Tier::Paid)
+    }
+
+    fn rate_name(&self, tier: &Tier) -> String {
+        let end = if *tier == Tier::Free { "FREE" } else { "PAID" };
+        format!("{}_{end}_RATE_LIMIT", self.prefix)
+    }
+
     /// The one to name in a message.
     pub fn example(&self) -> String {
         format!("{}_API_KEY", self.prefix)
@@ -91,9 +103,8 @@ impl KeyVariables {
 
     /// Requests a minute of the keys of a tier's variable.
     fn rate(&self, environment: &Environment, tier: &Tier, problems: &mut Vec<Problem>) -> Rate {
-        let (end, usual) = if *tier == Tier::Free { ("FREE", 60) } else { ("PAID", 1_000) };
-        let usual = Rate::Assumed(Limits::new().per_minute(usual));
-        let Some(variable) = environment.named(&format!("{}_{end}_RATE_LIMIT", self.prefix)) else { return usual };
+        let usual = Rate::Assumed(Limits::new().per_minute(if *tier == Tier::Free { 60 } else { 1_000 }));
+        let Some(variable) = environment.named(&self.rate_name(tier)) else { return usual };
         match variable.value.parse::<u64>() {
             Ok(amount) if (1..=1_000_000_000_000).contains(&amount) => Rate::Said(Limits::new().per_minute(amount)),
             _ => {

@@ -271,13 +271,18 @@ async fn what_is_found_nowhere_is_asked_of_few() {
     assert!(served, "{}", tried.len());
 }
 
-#[tokio::test]
-async fn what_is_not_for_a_tier_is_asked_of_few_of_it_and_of_all_others() {
-    let zero = Verdict::new(VerdictKind::ModelUnavailable)
+/// The model is not for the owner's tier.
+fn limit_zero() -> Verdict {
+    Verdict::new(VerdictKind::ModelUnavailable)
         .scope(Scope::OwnerLane)
         .until(Until::For(secs(86_400)))
         .elsewhere(Elsewhere::OtherKey)
-        .code("LIMIT_ZERO");
+        .code("LIMIT_ZERO")
+}
+
+#[tokio::test]
+async fn what_is_not_for_a_tier_is_asked_of_few_of_it_and_of_all_others() {
+    let zero = limit_zero();
     let free = |n| key(n).tier(Tier::Free);
     let (pool, _) = on(builder().keys((0..500).map(free)));
     assert_eq!(ask(&pool, &zero, |_| false).await.1.len(), 3);
@@ -294,11 +299,7 @@ async fn what_is_not_for_a_tier_is_asked_of_few_of_it_and_of_all_others() {
 
 #[tokio::test]
 async fn what_is_not_for_a_tier_is_not_asked_of_it_again_for_a_while() {
-    let zero = Verdict::new(VerdictKind::ModelUnavailable)
-        .scope(Scope::OwnerLane)
-        .until(Until::For(secs(86_400)))
-        .elsewhere(Elsewhere::OtherKey)
-        .code("LIMIT_ZERO");
+    let zero = limit_zero();
     let free = |n| key(n).tier(Tier::Free);
     let keys = || builder().keys((0..500).map(free)).key(Key::paid(crate::support::secret(500)).id("paid"));
     let (pool, time) = on(keys());

@@ -184,8 +184,6 @@ impl State {
         self.tell_known(all, now);
         // A board's own store takes what is written to it; nobody asks how often it began.
         let _ = self.note_everything();
-        self.news();
-        self.press();
     }
 
     fn tell_known(&mut self, scopes: Vec<String>, now: Now) {

@@ -3,6 +3,8 @@
 
 use tower_keypool::config::{Environment, Origin, Problem};
 
+use super::{ProviderName, variables::upstream};
+
 /// What is read under the name that stands here, or with `_FILE` behind it.
 const READ: [&str; 23] = [
     "KEYPOOL_ADMIN_LISTEN",
@@ -29,23 +31,6 @@ const READ: [&str; 23] = [
     "KEYPOOL_TOKEN",
     "KEYPOOL_UPSTREAM",
 ];
-/// Of a provider, behind `KEYPOOL_` and its name: its keys and its address.
-const PROVIDERS: [&str; 3] = ["GEMINI", "OPENAI", "ANTHROPIC"];
-const OF_A_PROVIDER: [&str; 11] = [
-    "API_KEY",
-    "API_KEYS",
-    "FREE_KEY",
-    "FREE_KEYS",
-    "PAID_KEY",
-    "PAID_KEYS",
-    "FREE_RATE_LIMIT",
-    "PAID_RATE_LIMIT",
-    "API_BASE_URL",
-    "BASE_URL",
-    "API_BASE",
-];
-/// Google's own names of Gemini's.
-const GOOGLE: [&str; 2] = ["KEYPOOL_GOOGLE_API_KEY", "KEYPOOL_GOOGLE_GEMINI_BASE_URL"];
 /// What Kubernetes sets by itself where a service is called `keypool`, and what the tests go by.
 const OTHERS: [&str; 3] = ["KEYPOOL_PORT", "KEYPOOL_SERVICE_", "KEYPOOL_TEST_"];
 /// Tables of the file: a variable names a setting in them with two underscores.
@@ -68,15 +53,11 @@ fn is_ours(name: &str) -> bool {
     ours && !READ.contains(&name) && !READ.contains(&plain) && !is_of_a_provider(plain) && !begins(&OTHERS)
 }
 
+/// Whether it holds a provider's keys, or its address.
 fn is_of_a_provider(name: &str) -> bool {
-    let (_, named) = name.split_at("KEYPOOL_".len());
-    let known = |end: &str| {
-        let numbered =
-            end.strip_prefix("API_KEY_").is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
-        OF_A_PROVIDER.contains(&end) || (numbered && end.len() > "API_KEY_".len())
-    };
-    let of = |provider: &str| named.strip_prefix(provider).and_then(|end| end.strip_prefix('_')).is_some_and(known);
-    GOOGLE.contains(&name) || PROVIDERS.into_iter().any(of)
+    let (_, name) = name.split_at("KEYPOOL_".len());
+    let of = |provider: ProviderName| provider.variables().reads(name) || upstream(provider).contains(&name);
+    [ProviderName::Gemini, ProviderName::OpenAi, ProviderName::Anthropic].into_iter().any(of)
 }
 
 /// A name that somebody made of a key is not shown: names of variables are capitals, and short.
@@ -121,8 +102,9 @@ mod tests {
                 "env KEYPOOL_WHATEVER: no setting is read from it",
             ]
         );
-        let misspelled = ["KEYPOOL_GEMINI_API_KEYZ", "KEYPOOL_GEMINI_API_KEY_X", "KEYPOOL_OPENAI_FOO"];
-        assert_eq!(of(&misspelled, "").len(), 3, "{:?}", of(&misspelled, ""));
+        let misspelled =
+            ["KEYPOOL_GEMINI_API_KEYZ", "KEYPOOL_GEMINI_API_KEY_X", "KEYPOOL_OPENAI_FOO", "KEYPOOL_GEMINI_BASE_URL"];
+        assert_eq!(of(&misspelled, "").len(), 4, "{:?}", of(&misspelled, ""));
         assert_eq!(of(&["KEYPOOL_AIzaSy-not-a-real-key"], ""), ["env KEYPOOL_…: no setting is read from it"]);
     }
 

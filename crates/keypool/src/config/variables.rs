@@ -26,7 +26,7 @@ const ADMIN_TOKEN: &str = "KEYPOOL_ADMIN_TOKEN";
 const TOKEN: [&str; 3] = ["KEYPOOL_TOKEN", "KEYPOOL_PLACEHOLDER_TOKEN", "PLACEHOLDER_TOKEN"];
 
 /// Names of the provider's address.
-fn upstream(provider: ProviderName) -> &'static [&'static str] {
+pub(super) fn upstream(provider: ProviderName) -> &'static [&'static str] {
     match provider {
         ProviderName::Gemini => &["GEMINI_API_BASE_URL", "GOOGLE_GEMINI_BASE_URL"],
         ProviderName::OpenAi => &["OPENAI_API_BASE_URL", "OPENAI_BASE_URL", "OPENAI_API_BASE"],

@@ -83,7 +83,7 @@ pub async fn follow(database: Option<Database>, tenants: Arc<Tenants>, mut seen:
     let Some(database) = database else { return };
     let every = if matches!(database, Database::Server(..)) { ROUND_OF_SERVER } else { ROUND };
     let records = Records::Kept(database);
-    let (mut failing, mut known) = (false, Vec::new());
+    let (mut failing, mut known) = (false, None);
     loop {
         match round(&records, seen, &mut known).await {
             Ok(None) => failing = false,
@@ -102,33 +102,44 @@ pub async fn follow(database: Option<Database>, tenants: Arc<Tenants>, mut seen:
     }
 }
 
-/// What changed since; what the database lost meanwhile is put into it again first.
+/// What changed since; what the database lost meanwhile is put into it again first. `known`: all as they were read last.
 async fn round(
     records: &Records,
     seen: Option<u64>,
-    known: &mut Vec<KeptTenant>,
+    known: &mut Option<Vec<KeptTenant>>,
 ) -> Result<Option<(u64, Vec<Grant>)>, StoreError> {
-    let revision = records.revision(TENANT).await?;
-    if seen.is_some_and(|seen| revision < seen) && !known.is_empty() {
-        let there = all(records).await?;
-        // Who was revoked stays so; what commands said since then holds.
-        let stands = |tenant: &&KeptTenant| {
-            let same = there.iter().find(|other| other.name == tenant.name);
-            same.is_some_and(|other| other.created != tenant.created || other.revoked >= tenant.revoked)
-        };
-        let lost: Vec<&KeptTenant> = known.iter().filter(|tenant| !stands(tenant)).collect();
-        for tenant in &lost {
-            keep(records, tenant).await?;
-        }
-        if !lost.is_empty() {
-            tracing::error!("the database lost tenants of late: {} were put into it again", lost.len());
-        }
+    let mut revision = records.revision(TENANT).await?;
+    if let Some(known) = known.as_ref().filter(|_| seen.is_some_and(|seen| revision < seen)) {
+        put_back(records, known).await?;
+        revision = records.revision(TENANT).await?;
     }
-    let news = news(records, seen).await?;
-    if known.is_empty() || news.is_some() {
-        *known = all(records).await?;
+    let changed = is_new(seen, revision);
+    if changed || known.is_none() {
+        *known = Some(all(records).await?);
     }
-    Ok(news)
+    let grants = || known.iter().flatten().cloned().filter_map(KeptTenant::grant).collect();
+    Ok(changed.then(|| (revision, grants())))
+}
+
+/// Those that are not there any more. Who was revoked stays so; what commands said since then holds.
+async fn put_back(records: &Records, known: &[KeptTenant]) -> Result<(), StoreError> {
+    let there = all(records).await?;
+    let stands = |tenant: &&KeptTenant| {
+        let same = there.iter().find(|other| other.name == tenant.name);
+        same.is_some_and(|other| other.created != tenant.created || other.revoked >= tenant.revoked)
+    };
+    let lost: Vec<&KeptTenant> = known.iter().filter(|tenant| !stands(tenant)).collect();
+    for tenant in &lost {
+        keep(records, tenant).await?;
+    }
+    if !lost.is_empty() {
+        tracing::error!("the database lost tenants of late: {} were put into it again", lost.len());
+    }
+    Ok(())
+}
+
+fn is_new(seen: Option<u64>, revision: u64) -> bool {
+    seen.map_or(revision > 0, |seen| seen != revision)
 }
 
 /// The tenants that may ask, where they are others than at this revision.
@@ -137,7 +148,7 @@ async fn round(
 /// When they cannot be read.
 pub async fn news(records: &Records, seen: Option<u64>) -> Result<Option<(u64, Vec<Grant>)>, StoreError> {
     let revision = records.revision(TENANT).await?;
-    if seen == Some(revision) || (seen.is_none() && revision == 0) {
+    if !is_new(seen, revision) {
         return Ok(None);
     }
     let grants = all(records).await?.into_iter().filter_map(KeptTenant::grant).collect();
