@@ -313,8 +313,8 @@ async fn rests_outlive_a_flush() {
     // The next renewals find it, and a lease later it lends again.
     pass(LEASE * 3).await;
     assert_eq!(kept().await, 2, "the store has them again");
+    // Whoever comes reads them at its start. The one key left may be with another process: none is asked for.
     let third = open().await;
-    drop(third.acquire(FLASH).await.unwrap());
     let states = third.snapshot().keys.into_iter().map(|key| (key.id.to_string(), key.state));
     let mut resting_there: Vec<_> = states.filter(|(_, state)| *state == KeyState::Resting).map(|key| key.0).collect();
     let mut expected = [resting, invalid];
