@@ -20,14 +20,16 @@ def has_valgrind() -> bool:
     return shutil.which("valgrind") is not None
 
 
-def build(root: pathlib.Path) -> None:
-    """In two steps: a clock that can be paused must not come into a program that is timed."""
+def build(root: pathlib.Path, light: bool) -> None:
+    """In two steps: a clock that can be paused must not come into a program that is timed. A light build times nothing,
+    and is made in one."""
     global TARGET
-    TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target")) / "release"
-    cargo = ["cargo", "build", "--release", "--quiet", "--locked"]
+    profile = "light" if light else "release"
+    TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target")) / profile
+    cargo = ["cargo", "build", "--profile", profile, "--quiet", "--locked"]
     timed = ["-p", "figures", "-p", "keypool"]
     paused = ["-p", "figures", "--features", "virtual-time", "--bin", "virtual"]
-    for step in (timed, paused):
+    for step in [[*timed, "--features", "figures/virtual-time"]] if light else [timed, paused]:
         if subprocess.run(cargo + step, cwd=root, check=False).returncode != 0:
             raise Failed("the build failed: " + " ".join(cargo + step))
 

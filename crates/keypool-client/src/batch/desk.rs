@@ -56,6 +56,8 @@ struct Parked {
 #[derive(Debug, Default)]
 struct State {
     ready: VecDeque<Work>,
+    /// More come once half of them are taken: not each for itself.
+    full: bool,
     /// Those that pause: since the run began, until when.
     later: BTreeMap<(Duration, u64), Work>,
     parked: BTreeMap<Arc<str>, Parked>,
@@ -117,7 +119,9 @@ impl Desk {
                 if state.stop.is_some() {
                     return false;
                 }
-                if state.ready.len() < self.capacity && state.parked_tasks < MOST_PARKED {
+                let still = state.full && state.ready.len() > self.capacity / 2;
+                state.full = still || state.ready.len() >= self.capacity;
+                if !state.full && state.parked_tasks < MOST_PARKED {
                     state.ready.extend(work.take());
                     drop(state);
                     self.changed.notify_one();
@@ -194,9 +198,10 @@ impl Desk {
                 if state.park_ready() {
                     self.room.notify_one();
                 }
-                if let Some(work) = state.pop(key, self.capacity) {
+                if let Some(work) = state.pop(key) {
                     state.out += 1;
-                    let roomy = state.ready.len() < self.capacity;
+                    let roomy = !state.full || state.ready.len() <= self.capacity / 2;
+                    state.full &= !roomy;
                     drop(state);
                     if roomy {
                         self.room.notify_one();
@@ -317,12 +322,12 @@ impl State {
         }
     }
 
-    fn pop(&mut self, key: Option<&KeyId>, capacity: usize) -> Option<Work> {
+    fn pop(&mut self, key: Option<&KeyId>) -> Option<Work> {
         let fits = |work: &Work| key.is_none_or(|key| !work.tried.contains(key));
         let at = self.ready.iter().take(64).position(fits);
         // A key that was tried is better than none, where nothing else can come, and no slot of another key will.
         let at = at.or_else(|| {
-            let stuck = self.ended || self.ready.len() >= capacity;
+            let stuck = self.ended || self.full;
             let nobody_else = |work: &Work| self.present.keys().all(|key| work.tried.contains(key));
             stuck.then(|| self.ready.iter().take(64).position(nobody_else)).flatten()
         });

@@ -54,7 +54,11 @@ impl Run {
 
     /// Runs to the end, letting results go to the output alone.
     pub async fn finish(mut self) -> (Ended, Statistics) {
-        while self.next().await.is_some() {}
+        self.results.close();
+        for task in &mut self.tasks {
+            // One that panicked has said so.
+            let _ = task.await;
+        }
         (self.ended(), self.statistics())
     }
 

@@ -44,6 +44,15 @@ pub(crate) async fn write(
         if count == 0 {
             break;
         }
+        // Those that are at the same point let their results come into the same lines: they are worth a write together.
+        if batch.len() < AT_ONCE {
+            tokio::task::yield_now().await;
+            while batch.len() < AT_ONCE
+                && let Ok(one) = results.try_recv()
+            {
+                batch.push(one);
+            }
+        }
         if let Some(output) = output.as_ref().filter(|_| !failed) {
             lines.clear();
             for (result, _) in &batch {

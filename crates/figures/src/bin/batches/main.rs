@@ -21,7 +21,11 @@ fn main() -> anyhow::Result<()> {
         "slots" => runtime.block_on(slots::run())?,
         "kills" => runtime.block_on(kills::run(args.text(1).as_ref(), args.number(2, 20)))?,
         "bare" => runtime.block_on(load::bare(args.text(1), args.number(2, 100_000)))?,
-        "run" => runtime.block_on(load::engine(args.text(1), args.number(2, 1_000_000)))?,
+        // Where a service would look at the results: among its tasks.
+        "run" => {
+            let (address, tasks) = (args.text(1).to_owned(), args.number(2, 1_000_000));
+            runtime.block_on(runtime.spawn(async move { load::engine(&address, tasks).await }))??
+        }
         "json" => corpus()?,
         _ => anyhow::bail!("batches slots | kills | bare | run | json"),
     };

@@ -260,7 +260,7 @@ impl Batch {
         });
         let interval = loaded.config.batch.monitor_interval.0;
         let shown = (!self.no_progress).then(|| tokio::spawn(progress::show(watch.clone(), sheet.tasks, interval)));
-        let ended = drain(run, to_stdout).await;
+        let ended = if to_stdout { print(run).await } else { run.finish().await.0 };
         if let Some(shown) = shown {
             shown.abort();
             let _ = shown.await;
@@ -356,16 +356,14 @@ async fn used_today(loaded: &Loaded, database: Option<&Database>) -> Option<Stan
     Standings::of(Some(database?), &configured).await.ok()
 }
 
-/// Lets it run to its end. Without a file, results are lines on standard output.
-async fn drain(mut run: Run, to_stdout: bool) -> batch::Ended {
+/// Lets it run to its end; its results are lines on standard output.
+async fn print(mut run: Run) -> batch::Ended {
     while let Some(result) = run.next().await {
-        if to_stdout {
-            let mut line = serde_json::to_vec(&result).unwrap_or_default();
-            line.push(b'\n');
-            if std::io::stdout().write_all(&line).is_err() {
-                // Nobody reads any more.
-                run.watch().stop();
-            }
+        let mut line = serde_json::to_vec(&result).unwrap_or_default();
+        line.push(b'\n');
+        if std::io::stdout().write_all(&line).is_err() {
+            // Nobody reads any more.
+            run.watch().stop();
         }
     }
     run.ended()
