@@ -35,6 +35,11 @@ pub enum Span {
 impl Span {
     /// Any 60 s.
     pub const MINUTE: Self = Self::Sliding(Duration::from_secs(60));
+
+    /// Whether it is soon over: in ten minutes at the most.
+    pub(crate) fn is_short(self) -> bool {
+        matches!(self, Self::Sliding(length) if length <= Duration::from_secs(600))
+    }
 }
 
 /// One limit: at most `amount` of `unit` in any `span`.

@@ -132,6 +132,8 @@ pub(super) struct Lane {
     pub(super) overloads: u8,
     pub(super) in_flight: u32,
     pub(super) started: u64,
+    /// How many of them were the caller's own mistakes, while no answer has confirmed it.
+    pub(super) mistakes: u64,
     pub(super) spilled: u64,
     /// The pool's number of starts when a request ended here last, while no answer has confirmed it.
     pub(super) last_used: u64,
@@ -163,6 +165,7 @@ impl Lane {
             overloads: 0,
             in_flight: 0,
             started: 0,
+            mistakes: 0,
             spilled: 0,
             last_used: 0,
             kept_until: Tick::ZERO,

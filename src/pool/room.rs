@@ -13,6 +13,7 @@ use super::{
     state::{MAX_LANES, NO_MODEL, SHARED, State},
 };
 use crate::{
+    limit::Limit,
     time::Now,
     verdict::{Scope, Until, Verdict, VerdictKind},
 };
@@ -119,7 +120,11 @@ impl State {
             let plan = self.plans.plan(number);
             let learned = self.plans.sources(number).learned.iter().next().is_some();
             let words = plan.words();
-            learned || words > 0 && plan.used(lane.log(owner, words), &when).any(|(_, used)| used > 0)
+            // Where there was nothing but callers' mistakes, a model that nobody has shown to exist: what a day counts of
+            // those would keep its room to the day's end.
+            let long = lane.mistakes < lane.started;
+            let counts = |(limit, used): (Limit, u64)| used > 0 && (long || limit.span.is_short());
+            learned || words > 0 && plan.used(lane.log(owner, words), &when).any(counts)
         })
     }
 
@@ -132,6 +137,7 @@ impl State {
             // It exists, but not for this owner, and that for good: as long as that is known it is not asked again.
             let retired = verdict.scope_of() == Scope::OwnerLane && verdict.until_of() == Until::Lifted;
             let limited = verdict.kind().is_limit();
+            held.mistakes += u64::from(verdict.kind() == K::CallerFault);
             if not_found && !retired {
                 held.origin = Origin::Unknown;
             } else if limited || verdict.status_of().is_some() && verdict.kind() != K::CallerFault {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Kept, Lease, Seat};
 use crate::{
     key::KeyId,
-    verdict::{Elsewhere, Verdict, VerdictKind},
+    verdict::{Elsewhere, Until, Verdict, VerdictKind},
 };
 
 /// Who served a request: left on answers as an extension, on errors as a field.
@@ -63,6 +63,9 @@ pub struct Attempt {
     /// Where else the answer said that the request may succeed.
     #[serde(skip)]
     pub(crate) elsewhere: Elsewhere,
+    /// Whether anybody rests for it.
+    #[serde(skip)]
+    pub(crate) rests: bool,
 }
 
 impl Attempt {
@@ -72,9 +75,9 @@ impl Attempt {
         self.elsewhere == Elsewhere::OtherKey && self.model.as_deref() == model
     }
 
-    /// Whether its key met a limit, which time alone lifts.
+    /// Whether its key met a limit that time lifts: one that rests nobody is the request's own, and as it was.
     pub(crate) fn met_limit(&self) -> bool {
-        self.kind.is_limit()
+        self.kind.is_limit() && self.rests
     }
 
     /// Whether no key of its owner may carry this request: what it names belongs to somebody else.
@@ -146,6 +149,7 @@ impl ServedBy {
             named: self.verdict.is_named(),
             worded: self.verdict.is_worded(),
             elsewhere: self.verdict.elsewhere_of(),
+            rests: self.verdict.until_of() != Until::Now,
         });
         self.earlier().iter().cloned().chain(last).collect()
     }

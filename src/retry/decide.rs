@@ -92,7 +92,7 @@ impl Course {
                 // A key is waited for as long as the request may wait, however short its pauses are.
                 let patience = patience.max(for_a_key);
                 // Counted and paid for only where it happens.
-                let step = match self.elsewhere_at_last(rule, pool, &demand) {
+                let step = match self.elsewhere_at_last(rule, pool, verdict, &demand) {
                     Some(lease) => Step::Again(NextLease::held(lease, pause)),
                     None => seek_again(pool, demand, pause, patience, seat),
                 };
@@ -111,8 +111,9 @@ impl Course {
 impl Course {
     /// For the last retry a key that was not tried yet, of whatever priority: it may stand with another cluster, project
     /// or model of the provider's.
-    fn elsewhere_at_last(&self, rule: &Retry, pool: &KeyPool, demand: &Demand) -> Option<Lease> {
-        if self.pauses + 1 < rule.max_retries {
+    fn elsewhere_at_last(&self, rule: &Retry, pool: &KeyPool, verdict: &Verdict, demand: &Demand) -> Option<Lease> {
+        let worth = worth(verdict, demand.particulars.earlier.as_deref().unwrap_or_default());
+        if rule.max_retries.saturating_sub(self.pauses).min(worth.unwrap_or(u32::MAX)) > 1 {
             return None;
         }
         let mut demand = demand.clone();
@@ -121,11 +122,17 @@ impl Course {
     }
 }
 
-/// Whether such an answer came as often as it is worth retrying.
-fn capped(verdict: &Verdict, attempts: &[Attempt]) -> bool {
+/// How often such an answer is worth another retry, where there is a cap.
+fn worth(verdict: &Verdict, attempts: &[Attempt]) -> Option<u32> {
     let alike = |attempt: &&Attempt| attempt.kind == verdict.kind() && attempt.code == verdict.code_of();
     // The attempt in hand is one of them.
-    verdict.retry_cap_of().is_some_and(|cap| attempts.iter().filter(alike).count() > usize::from(cap))
+    let retried = || attempts.iter().filter(alike).count().saturating_sub(1);
+    verdict.retry_cap_of().map(|cap| u32::from(cap).saturating_sub(retried() as u32))
+}
+
+/// Whether such an answer came as often as it is worth retrying.
+fn capped(verdict: &Verdict, attempts: &[Attempt]) -> bool {
+    worth(verdict, attempts) == Some(0)
 }
 
 /// The error that the caller receives in the place of the answer in hand, where no key is left and it wants that, or where

@@ -408,3 +408,22 @@ async fn a_connection_that_was_closed_before_the_answer_costs_no_pause_once() {
     assert_eq!(*times.lock().unwrap(), [0, 0, 1], "the second time it is a fault like any other");
     assert_eq!(error.verdict().unwrap().code_of(), "closed");
 }
+
+/// Where an answer is worth few retries, the last of them is still one with a key that was not tried.
+#[tokio::test(start_paused = true)]
+async fn the_last_retry_that_an_answer_is_worth_goes_to_a_key_of_any_priority() {
+    let (log, pool) = (Log::default(), {
+        let key = |id: &str, priority| Key::new(format!("secret-{id}")).id(id).priority(tower_keypool::Priority(priority));
+        let clock = Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH);
+        KeyPool::builder(support::Plain::new()).keys([key("one", 0), key("two", 1)]).clock(clock).build().unwrap()
+    });
+    let seen = log.clone();
+    let client = KeyPoolLayer::new(&pool).layer(service_fn(move |request: Request<ReplayBody<Body>>| {
+        let first = seen.add(&request) == 1;
+        let mut answer = Response::new(Body::from(if first { "once more" } else { "fine" }));
+        *answer.status_mut() = if first { http::StatusCode::GATEWAY_TIMEOUT } else { http::StatusCode::OK };
+        std::future::ready(Ok::<_, BoxError>(answer))
+    }));
+    let answer = client.oneshot(ask()).await.unwrap();
+    assert_eq!((answer.status().as_u16(), log.keys()), (200, vec!["one".to_owned(), "two".to_owned()]));
+}

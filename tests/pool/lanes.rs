@@ -134,6 +134,40 @@ fn callers_faults_do_not_merge_the_lanes_of_models_used_later() {
     assert!(pool.try_acquire("other").is_ok(), "its rest is not everybody's");
 }
 
+/// What a day counts of names that nothing but a caller's own mistakes was said of keeps no room from real models.
+#[test]
+fn invented_names_take_no_real_model_out_for_the_day() {
+    let limits = Limits::new().per_minute(10).per_day(20);
+    let (pool, time) = on(builder().keys((0..2).map(key)).limits("*", limits));
+    for n in 0..600 {
+        if let Ok(lease) = pool.try_acquire(format!("odd-{n}")) {
+            lease.settle(&callers_fault());
+        }
+    }
+    time.advance(secs(66));
+    for _ in 0..40 {
+        answer(&pool, "real", &Verdict::SUCCESS.status(StatusCode::OK));
+        time.advance(secs(6));
+    }
+    assert!(pool.try_acquire("real").is_err(), "it has a day of its own");
+    answer(&pool, "another", &Verdict::SUCCESS.status(StatusCode::OK));
+}
+
+/// One start that was no caller's mistake may have counted at the provider: its day is kept.
+#[test]
+fn a_day_that_something_counted_in_is_kept() {
+    let (pool, time) = on(builder().key(key(0)).limits("*", Limits::new().per_day(1)));
+    drop(take(&pool, "cancelled"));
+    for n in 0..600 {
+        if let Ok(lease) = pool.try_acquire(format!("odd-{n}")) {
+            lease.settle(&callers_fault());
+        }
+        time.advance(secs(1));
+    }
+    assert!(pool.try_acquire("cancelled").is_err());
+    assert!(pool.try_acquire("new").is_ok());
+}
+
 #[test]
 fn the_lane_used_longest_ago_that_holds_nothing_makes_room() {
     let (pool, time) = on(builder().key(key(0)).limits("*", Limits::new().per_minute(1)));

@@ -1,13 +1,19 @@
 //! The recorded answers of the real providers, through the layer: judged as their provider judges them whole, and
 //! handed up as they came.
 
-use std::{fs, path::Path, time::SystemTime};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderName, HeaderValue, Request, Response};
 use serde_json::Value;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keypool::{
-    Answer, Anthropic, CooldownLayer, Gemini, Key, KeyPool, Limits, OpenAi, Provider, Verdict, VerdictKind,
+    Answer, Anthropic, Clock, CooldownLayer, Gemini, Key, KeyPool, KeyPoolBuilder, KeyPoolLayer, Limits, OpenAi, Provider,
+    Verdict, VerdictKind,
 };
 
 use super::support::{BoxError, KEY, Steps, served, text};
@@ -22,13 +28,16 @@ const USAGE: [(&str, u64); 6] = [
     ("openai_200_stream_usage", 9),
 ];
 
-fn pool(name: &str) -> KeyPool {
-    let builder = match name.split('_').next().unwrap() {
+fn builder(name: &str) -> KeyPoolBuilder {
+    match name.split('_').next().unwrap() {
         "openai" | "azure" | "openrouter" => KeyPool::builder(OpenAi::new()),
         "anthropic" => KeyPool::builder(Anthropic::new()),
         _ => KeyPool::builder(Gemini::new()),
-    };
-    builder.key(Key::new(KEY)).limits("m", Limits::new().tokens_per_minute(1_000_000)).build().unwrap()
+    }
+}
+
+fn pool(name: &str) -> KeyPool {
+    builder(name).key(Key::new(KEY)).limits("m", Limits::new().tokens_per_minute(1_000_000)).build().unwrap()
 }
 
 fn all() -> Vec<(String, Response<String>)> {
@@ -100,4 +109,28 @@ async fn each_is_judged_as_its_provider_judges_it_whole() {
     }
     assert!(told >= 6, "{told} told their usage");
     assert!(errors > 50 && streams > 5, "{errors} errors, {streams} streams");
+}
+
+/// Whatever a provider keeps saying, to whatever model: each key is asked once, and again only after a rest or a pause. The
+/// shortest rest of them lasts 8.64 s.
+#[tokio::test(start_paused = true)]
+async fn none_makes_a_storm_of_one_request() {
+    for (name, sample) in all() {
+        let keys = ["one", "two", "three"].map(|id| Key::new(format!("{KEY}-{id}")).id(id).owner(id));
+        let time = Clock::tokio_from(SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_153_560));
+        let pool = builder(&name).keys(keys).clock(time).build().unwrap();
+        let calls = AtomicUsize::new(0);
+        let (head, body) = sample.into_parts();
+        let below = service_fn(|_: Request<tower_keypool::ReplayBody<http_body_util::Full<bytes::Bytes>>>| {
+            assert!(calls.fetch_add(1, Relaxed) < 1_000, "{name} is asked without end");
+            let answer = Response::from_parts(head.clone(), http_body_util::Full::<bytes::Bytes>::from(body.clone()));
+            std::future::ready(Ok::<_, BoxError>(answer))
+        });
+        let layer = KeyPoolLayer::new(&pool).wait(Duration::from_secs(50));
+        let asked = Request::post("/v1/models/m:generateContent").body(http_body_util::Full::from("{}")).unwrap();
+        // Whether it ends with an answer or an error is not the point here.
+        let _ = layer.layer(below).oneshot(asked).await;
+        let calls = calls.load(Relaxed);
+        assert!((1..=3 * 6).contains(&calls), "{name}: {calls} calls");
+    }
 }
