@@ -7,7 +7,7 @@ use super::{
     event::{Event, LimitHit},
     guard::HOLD,
     plans::find,
-    rest::{Before, End, Probe, Rest},
+    rest::{Before, End, Probe, Rest, RestBackoff},
     scope::Whom,
     seats::SeatCell,
     state::State,
@@ -161,10 +161,11 @@ impl State {
             Scope::Exit if verdict.fault() == VerdictKind::Transient => {
                 End::At(now.tick.plus(table.unreachable.length(incident.step)))
             }
-            // What does not say whose it is may be of something between, or pass by itself: believed the second time.
-            Scope::Exit if !verdict.is_named() && incident.strikes <= 1 => End::At(now.tick.plus(FIRST_PAGE)),
+            // What does not say whose it is may be of something between, pass by itself, or be of this one request (a
+            // firewall reads bodies): believed little by little, and no more once anybody is served.
             Scope::Exit if !verdict.is_named() => {
-                End::At(now.tick.plus(table.backoff(verdict.fault(), incident.step.saturating_sub(1))))
+                let page = RestBackoff { first: FIRST_PAGE, cap: table.blocked.cap };
+                End::At(now.tick.plus(page.length(incident.strikes.saturating_sub(1))))
             }
             _ => backoff,
         };

@@ -173,7 +173,7 @@ async fn a_page_rests_the_way_out_only_where_models_are_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_is_believed_the_second_time() {
+async fn a_page_is_believed_little_by_little() {
     let page = |_| {
         Response::builder().status(403).header("content-type", "text/html").body(Body::from("<html>no</html>")).unwrap()
     };
@@ -186,7 +186,8 @@ async fn a_page_is_believed_the_second_time() {
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(all(&pool, FLASH, 1, 200, OK).await.0, [200]);
     }
-    for expected in [1, 600, 1200] {
+    // A prompt that a firewall dislikes takes nobody else out for long; an address that is shut out finds that out.
+    for expected in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600] {
         send(&pool, FLASH, "{}", page).await.0.unwrap();
         assert_eq!(rest(), expected);
         tokio::time::advance(Duration::from_secs(expected)).await;

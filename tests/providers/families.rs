@@ -326,6 +326,12 @@ fn those_who_speak_like_openai() {
             caller,
         ),
         (
+            "OpenAI, streamed for those who are verified",
+            400,
+            r#"{"error":{"message":"Your organization must be verified to stream this model. Please go to: https://platform.openai.com/settings/organization/general and click on Verify Organization.","type":"invalid_request_error","param":"stream","code":"unsupported_value"}}"#,
+            (K::WrongOwner, S::Caller, E::OtherOwner),
+        ),
+        (
             "OpenAI, project without the model",
             403,
             r#"{"error":{"message":"Project `proj_x` does not have access to model `gpt-5`","type":"invalid_request_error","code":"model_not_found"}}"#,

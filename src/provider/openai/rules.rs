@@ -235,6 +235,13 @@ pub(in crate::provider) const RULES: &[Rule] = &[
         ruling(K::ModelUnavailable, S::OwnerLane, U::Backoff, E::OtherKey).unclear(),
         "This resource has no such deployment (a new one takes five minutes): check the deployment's name.",
     ),
+    // Who may ask like that: only for accounts that have shown who they are are some models streamed.
+    rule(
+        &[400],
+        &[Begins("organization must be verified ")],
+        ruling(K::WrongOwner, S::Caller, U::Now, E::OtherOwner).code("ORGANIZATION_NOT_VERIFIED").retries(7),
+        "The account must be verified for what this request asks of the model: verify it in the provider's console.",
+    ),
     // Whose resource it is.
     rule(
         &[400, 404],
