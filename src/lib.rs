@@ -102,7 +102,7 @@ pub use pool::{
     RestView, RosterChange, ServedBy, Sharing, SharingState, SharingView, Snapshot, Spill, Step, Strategy, Unjudged,
     UnknownStrategy, Usage, WaitingRoom,
 };
-pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, UsageFormat};
+pub use provider::{Answer, Asks, Base, Cost, InvalidBase, ModelIn, Provider, Retarget, Seen, UsageFormat};
 pub use provider::{Anthropic, ApiKeyHeader, Gemini, InvalidApiKeyHeader, OpenAi};
 pub use replay::{ReplayBody, ReplayFuture, ReplayLayer, ReplayService, TryClone};
 #[cfg(feature = "reqwest")]

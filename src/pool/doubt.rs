@@ -50,7 +50,7 @@ fn is_unread(named: bool, status: Option<u16>) -> bool {
 }
 
 /// Whether the provider refused the key after it read the request, and did not say why: it may have meant the request.
-fn is_unexplained(verdict: &Verdict) -> bool {
+pub(super) fn is_unexplained(verdict: &Verdict) -> bool {
     let forbidden = verdict.status_of().is_some_and(|status| status == StatusCode::FORBIDDEN);
     forbidden && !verdict.is_named() && !verdict.is_worded() && verdict.kind() == VerdictKind::InvalidKey
 }
@@ -108,7 +108,13 @@ impl State {
     fn has_proved_good(&self, slot: u32) -> bool {
         let key = &self.roster.keys[slot as usize];
         let in_lanes = self.lanes.iter().filter_map(|lane| lane.key_rests.get(&slot)?.as_ref());
-        key.succeeded > 0 && key.rest.iter().chain(in_lanes).all(|rest| rest.doubts < 2)
+        self.ever_served(slot) && key.rest.iter().chain(in_lanes).all(|rest| rest.doubts < 2)
+    }
+
+    /// Whether a request was ever served with this key, also by an earlier process that a store remembers.
+    fn ever_served(&self, slot: u32) -> bool {
+        let kept = || self.journal.as_ref()?.health.get(slot as usize)?.last_success;
+        self.roster.keys[slot as usize].succeeded > 0 || kept().is_some()
     }
 
     /// Whether evidence spared this key in this lane since its last success.
@@ -130,7 +136,7 @@ impl State {
     pub(super) fn is_refused_in_vain(&mut self, whom: Whom, verdict: &Verdict, ticket: u64, now: Now) -> bool {
         let status = verdict.status_of().map(|status| status.as_u16());
         // A key that served is not taken from those whom it serves by what a caller may have asked for.
-        let never_served = || self.roster.keys[whom.slot as usize].succeeded == 0;
+        let never_served = || !self.ever_served(whom.slot);
         let counts = is_unread(verdict.is_named(), status) || (is_unexplained(verdict) && never_served());
         if !counts || whom.scope == Scope::Caller || self.is_uncounted(whom.lane) {
             return false;

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use super::{
-    doubt::may_be_the_requests,
+    doubt::{is_unexplained, may_be_the_requests},
     event::{Event, LimitHit},
     guard::HOLD,
     plans::find,
@@ -92,12 +92,16 @@ impl State {
         } else {
             rest.since = now.tick;
             rest.confirming = confirms;
-            rest.probe = probe;
+            rest.probe = if is_unexplained(verdict) { Some(rest.soon(now)) } else { probe };
             rest.held = false;
             rest.told &= held;
         }
         let outlasts = !incident.active || end.tick(now) > rest.end.tick(now);
         if outlasts {
+            if incident.active && rest.end != End::Never && !rest.held && !is_unexplained(verdict) {
+                // What was to be tried soon was to be for another reason.
+                rest.probe = probe;
+            }
             rest.end = end;
             describe(rest, verdict);
         }

@@ -226,6 +226,15 @@ impl Rest {
         self.probe.is_some_and(|probe| !probe.out && probe.at <= now.tick)
     }
 
+    /// The probe of a rest that begins now and may be a caller's own fault: after a second, and ever later as long as none
+    /// is served. So it lasts no longer for others than what was refused lasted.
+    pub(super) fn soon(&self, now: Now) -> Probe {
+        const FIRST: Duration = Duration::from_secs(1);
+        let last = self.probe.filter(|_| self.kind == VerdictKind::InvalidKey);
+        let interval = last.map_or(FIRST, |last| last.interval);
+        Probe { at: now.tick.plus(interval), interval, out: false }
+    }
+
     /// The next time at which it may be used again, probe included.
     pub(super) fn wakes(&self, now: Now) -> Tick {
         let end = self.end.tick(now);

@@ -13,10 +13,31 @@ const QUERY: [&str; 8] =
 /// The credential, or the word for an account, that a header of this name (in lower case) carries.
 #[inline]
 fn credential(name: &str) -> Option<HeaderName> {
-    // As long as one of them; asked first, since most names are not.
-    const LENGTHS: u64 = 1 << 6 | 1 << 7 | 1 << 9 | 1 << 13 | 1 << 14 | 1 << 19 | 1 << 30;
-    if LENGTHS >> name.len().min(63) & 1 == 1 { credential_named(name) } else { None }
+    if MARKS & mark(name) == 0 { None } else { credential_named(name) }
 }
+
+/// One bit for a name, by its length and its first letter: hardly any other usual name shares one with those of [`MARKS`] or
+/// with those that concern a connection. All that begin like `proxy-` have one. Asked first, since most names are neither.
+#[inline]
+pub(crate) const fn mark(name: &str) -> u64 {
+    match name.as_bytes() {
+        [] => 0,
+        [b'p', ..] => 1,
+        [first, ..] => 1 << ((name.len() * 9 + *first as usize) & 63),
+    }
+}
+
+const MARKS: u64 = mark("cookie")
+    | mark("cookie2")
+    | mark("api-key")
+    | mark("x-api-key")
+    | mark("authorization")
+    | mark("x-goog-api-key")
+    | mark("openai-project")
+    | mark("proxy-authorization")
+    | mark("openai-organization")
+    | mark("x-goog-user-project")
+    | mark("x-goog-iam-authorization-token");
 
 fn credential_named(name: &str) -> Option<HeaderName> {
     Some(match name {
@@ -34,6 +55,63 @@ fn credential_named(name: &str) -> Option<HeaderName> {
         _ => return None,
     })
 }
+
+/// Which credentials the headers of a request may hold, as somebody tells who passed them anyway: a bit for each name. That
+/// one is missing is sure.
+///
+/// ```
+/// use tower_keypool::Seen;
+///
+/// let mut seen = Seen::default();
+/// seen.see("content-type");
+/// assert!(!seen.may_hold_credentials());
+/// seen.see("authorization");
+/// assert!(seen.may_hold_credentials());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen(u64);
+
+impl Seen {
+    /// Passes a header of this name, in lower case.
+    #[inline]
+    pub fn see(&mut self, name: &str) {
+        self.0 |= mark(name);
+    }
+
+    /// Whether any of them may be a credential.
+    pub fn may_hold_credentials(self) -> bool {
+        self.may_be(MARKS | mark(PROTOCOL))
+    }
+
+    /// Whether any of them may be one of these marks' names.
+    #[inline]
+    pub(crate) fn may_be(self, marks: u64) -> bool {
+        self.0 & marks != 0
+    }
+}
+
+/// Puts the key into the header of this name, in the place of the caller's own, where there is no other credential in the
+/// head and no header twice. Whether it did. The name is one of ours.
+#[inline]
+pub(super) fn put(head: &mut Parts, name: &HeaderName, value: &HeaderValue, seen: Seen) -> bool {
+    let others = (MARKS | mark(PROTOCOL)) & !mark(name.as_str());
+    let once = head.headers.len() == head.headers.keys_len();
+    if !once
+        || seen.may_be(others)
+        || head.uri.query().is_some_and(|query| query.split('&').any(|pair| carries(pair, None)))
+    {
+        return false;
+    }
+    // An insertion makes room for one more, even where it replaces.
+    match head.headers.get_mut(name) {
+        Some(old) => *old = value.clone(),
+        None => drop(head.headers.insert(name, value.clone())),
+    }
+    true
+}
+
+/// Where browsers put a key on a WebSocket.
+const PROTOCOL: &str = "sec-websocket-protocol";
 
 /// What a head holds of credentials.
 enum Holds {
@@ -61,18 +139,21 @@ fn overwrite(head: &mut Parts, name: &HeaderName, value: &HeaderValue, extra: Op
     if head.uri.query().is_some_and(|query| query.split('&').any(|pair| carries(pair, extra))) {
         return Holds::Others;
     }
+    let name = name.as_str();
+    let marks = MARKS | mark(PROTOCOL) | mark(name) | extra.map_or(0, mark);
     let mut found = Holds::Nothing;
     for (other, old) in &mut head.headers {
+        let other = other.as_str();
+        if marks & mark(other) == 0 {
+            continue;
+        }
         if other == name {
             if let Holds::Ours = found {
                 return Holds::Others;
             }
             *old = value.clone();
             found = Holds::Ours;
-            continue;
-        }
-        let text = other.as_str();
-        if credential(text).is_some() || text == "sec-websocket-protocol" || extra == Some(text) {
+        } else if credential(other).is_some() || other == PROTOCOL || extra == Some(other) {
             return Holds::Others;
         }
     }
@@ -188,8 +269,39 @@ mod tests {
                 rekey(&mut one, name, &key, extra);
                 strip(&mut two, extra);
                 two.headers.insert(name, key.clone());
-                assert_eq!((one.headers, one.uri), (two.headers, two.uri), "{:?} {name}", before.headers);
+                assert_eq!((&one.headers, &one.uri), (&two.headers, &two.uri), "{:?} {name}", before.headers);
+                let (mut three, mut seen) = (before.clone(), Seen::default());
+                before.headers.keys().for_each(|name| seen.see(name.as_str()));
+                if extra.is_none() && put(&mut three, name, &key, seen) {
+                    assert_eq!((three.headers, three.uri), (two.headers, two.uri), "{:?} {name}", before.headers);
+                }
             }
+        }
+    }
+
+    #[test]
+    fn no_name_hides_behind_that_of_a_header_that_is_put() {
+        let all = [
+            "cookie",
+            "cookie2",
+            "api-key",
+            "x-api-key",
+            "authorization",
+            "openai-project",
+            "proxy-authorization",
+            "openai-organization",
+            "x-goog-user-project",
+            "x-goog-iam-authorization-token",
+            PROTOCOL,
+        ];
+        for name in all {
+            let mut seen = Seen::default();
+            seen.see(name);
+            assert!(credential_named(name).is_some() || name == PROTOCOL, "{name}");
+            let mut head = head("/p");
+            head.headers.insert(X_GOOG_API_KEY, HeaderValue::from_static("theirs"));
+            seen.see("x-goog-api-key");
+            assert!(!put(&mut head, &X_GOOG_API_KEY, &HeaderValue::from_static("k"), seen), "{name}");
         }
     }
 

@@ -26,10 +26,9 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
         said.wait_at_least(said.wait_in_text());
         return said;
     };
-    let details: Vec<&Value> =
-        error.get("details").and_then(Value::as_array).into_iter().flatten().take(MOST_DETAILS).collect();
+    let details: Vec<&Value> = members(error.get("details")).collect();
     // Google's older form has its reasons under `errors`.
-    let older = error.get("errors").and_then(Value::as_array).into_iter().flatten().take(MOST_DETAILS);
+    let older = members(error.get("errors"));
     for reason in details.iter().copied().chain(older).filter_map(|detail| detail.get("reason")?.as_str()) {
         said.say(reason);
     }
@@ -58,6 +57,16 @@ pub(super) fn read(envelope: &Envelope<'_>, answer: &Answer<'_>) -> Complaint {
     said
 }
 
+/// What a list holds; a lone object stands for a list of itself.
+fn members(list: Option<&Value>) -> impl Iterator<Item = &Value> + Clone {
+    let (many, one) = match list {
+        Some(Value::Array(many)) => (many.as_slice(), None),
+        Some(one @ Value::Object(_)) => (&[][..], Some(one)),
+        _ => (&[][..], None),
+    };
+    many.iter().chain(one).take(MOST_DETAILS)
+}
+
 /// The project that was charged, `projects/123` or `projects/my-project`; never what else a consumer may be
 /// (`api_key:…`).
 fn consumer(text: &str) -> Option<String> {
@@ -70,10 +79,11 @@ fn consumer(text: &str) -> Option<String> {
     (!project.is_empty() && (number || id) && !looks_secret(project)).then(|| text.to_owned())
 }
 
-/// A protobuf duration, as JSON has it (`"51s"`) or member by member.
+/// A protobuf duration, as JSON has it (`"51s"`) or member by member; what stands between may have made it a number.
 fn delay(value: &Value) -> Option<Duration> {
     match value {
         Value::String(text) => retry_after::duration(text),
+        Value::Number(number) => retry_after::duration(&format!("{number}s")),
         Value::Object(members) => {
             let seconds = members.get("seconds")?;
             let seconds = seconds.as_u64().or_else(|| seconds.as_str()?.parse().ok())?;

@@ -24,6 +24,8 @@ use http::{HeaderMap, StatusCode, request};
 pub use anthropic::Anthropic;
 pub use api_key_header::{ApiKeyHeader, InvalidApiKeyHeader};
 pub use base::{Base, InvalidBase};
+pub use credentials::Seen;
+pub(crate) use credentials::mark;
 pub use gemini::Gemini;
 pub use openai::OpenAi;
 
@@ -67,6 +69,15 @@ pub trait Provider: Send + Sync + 'static {
     fn rekey(&self, head: &mut request::Parts, key: &Secret) -> Result<(), Cow<'static, str>> {
         self.strip(head);
         self.inject(head, key)
+    }
+
+    /// [`rekey`](Provider::rekey) of a head all of whose headers were [`Seen`]. Only worth writing where that spares a look at
+    /// them.
+    ///
+    /// # Errors
+    /// A short reason when this head cannot carry a key.
+    fn rekey_seen(&self, head: &mut request::Parts, key: &Secret, _seen: Seen) -> Result<(), Cow<'static, str>> {
+        self.rekey(head, key)
     }
 
     /// What a request asks for, as far as its head tells.

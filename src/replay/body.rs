@@ -40,7 +40,7 @@ pub struct ReplayBody<B> {
 }
 
 impl<B> ReplayBody<B> {
-    /// The first body over this source.
+    /// A body over this source that was made together with it.
     #[inline]
     pub(super) fn new(shared: Arc<Shared<B>>) -> Self {
         Self::at_beginning(shared, 0, None)
@@ -155,11 +155,9 @@ where
             return true;
         }
         let mut source = self.shared.lock();
-        // A connection asks this when it writes the head: the request goes out now, and perhaps no frame follows.
-        if !self.flowing && !source.stamp() {
-            return false;
-        }
-        source.is_end() && self.cutter.rest_of(source.pulled()) == 0
+        let ends = source.is_end() && self.cutter.rest_of(source.pulled()) == 0;
+        // A connection asks this when it writes the head: the request goes out now, and no frame follows that would say so.
+        ends && (self.flowing || source.stamp())
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -1,5 +1,7 @@
 //! What a request needs, as far as its head and length tell.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Method, header, request};
 use http_body::Body;
 
@@ -13,10 +15,21 @@ use crate::{
 /// the requests that ask for no model at all.
 const NAMELESS: &str = "a model without a name";
 
-/// Completes a demand with what the head says; what the caller said holds.
-pub(super) fn complete(demand: &mut Demand, asks: &Asks<'_>, pool: Option<&KeyPool>, bytes: Option<u64>) {
+/// Completes a demand with what the head says; what the caller said holds. `last`: the model that was asked for last.
+pub(super) fn complete(
+    demand: &mut Demand,
+    asks: &Asks<'_>,
+    pool: Option<&KeyPool>,
+    last: &mut Option<Arc<str>>,
+    bytes: Option<u64>,
+) {
     match (&asks.model, pool) {
-        (ModelIn::Head(model), Some(pool)) if demand.model.is_none() => demand.model = Some(pool.share_name(model)),
+        (ModelIn::Head(model), Some(pool)) if demand.model.is_none() => {
+            if last.as_deref() != Some(&**model) {
+                *last = Some(pool.share_name(model));
+            }
+            demand.model.clone_from(last);
+        }
         (ModelIn::Head(_), _) => {}
         (elsewhere, _) => demand.named_in = NamedIn::of(elsewhere),
     }
@@ -64,7 +77,8 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
-/// A request whose connection becomes something else: what follows its head is not a body to be sent twice.
+/// A request whose connection becomes something else: what follows its head is not a body to be sent twice. One that is
+/// posted has a body of its own before anything becomes of its connection; asked first, since most requests are.
 pub(super) fn is_upgrade(head: &request::Parts) -> bool {
-    head.method == Method::CONNECT || head.headers.contains_key(header::UPGRADE)
+    head.method != Method::POST && (head.method == Method::CONNECT || head.headers.contains_key(header::UPGRADE))
 }

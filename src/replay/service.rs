@@ -24,11 +24,13 @@ pub struct ReplayService<S> {
     limit: u64,
     budget: Arc<Budget>,
     pool: Option<KeyPool>,
+    /// The model that was asked for last: most requests ask for the same.
+    last: Option<Arc<str>>,
 }
 
 impl<S> ReplayService<S> {
     pub(super) fn new(inner: S, limit: u64, budget: Arc<Budget>, pool: Option<KeyPool>) -> Self {
-        Self { inner, limit, budget, pool }
+        Self { inner, limit, budget, pool, last: None }
     }
 
     /// The service below.
@@ -65,7 +67,7 @@ where
     fn call(&mut self, request: Request<B>) -> ReplayFuture<S, B> {
         let (mut head, body) = request.into_parts();
         let mut demand = Demand::default();
-        let opened = self.open(&mut head, body, &mut demand);
+        let opened = self.open(&mut head, body, &mut demand, false);
         self.send(head, opened, demand)
     }
 }
@@ -73,6 +75,8 @@ where
 /// The body of a request, as it can be sent again.
 pub(crate) struct Opened<B> {
     pub(crate) body: ReplayBody<B>,
+    /// The same body for another attempt, where it was asked for and nothing is to be read first.
+    pub(crate) twin: Option<ReplayBody<B>>,
     /// Whether anybody knows what the request demands.
     known: bool,
     /// The rest of the demand stands in the body, which is to be read first.
@@ -81,10 +85,10 @@ pub(crate) struct Opened<B> {
 
 impl<S> ReplayService<S> {
     /// Makes the body one that can be sent again, and finds out what the head demands: where it stands, since it is copied
-    /// whenever it is handed on.
+    /// whenever it is handed on. `twice`: together with the body for another attempt.
     #[expect(clippy::inline_always, reason = "on the way of every request, which is copied for a call")]
     #[inline(always)]
-    pub(crate) fn open<B>(&self, head: &mut Parts, body: B, demand: &mut Demand) -> Opened<B>
+    pub(crate) fn open<B>(&mut self, head: &mut Parts, body: B, demand: &mut Demand, twice: bool) -> Opened<B>
     where
         B: Body + Unpin + Send + 'static,
     {
@@ -98,14 +102,17 @@ impl<S> ReplayService<S> {
         let upgrade = derive::is_upgrade(head);
         let scan = if upgrade { None } else { derive::scan(demand, &asks) };
         let reads = scan.is_some() && self.pool.is_some();
-        derive::complete(demand, &asks, self.pool.as_ref(), derive::length(head, &body));
+        derive::complete(demand, &asks, self.pool.as_ref(), &mut self.last, derive::length(head, &body));
 
         let limit = if upgrade { 0 } else { self.limit };
-        let shared = Arc::new(Shared::new(body, limit, Arc::clone(&self.budget), scan));
+        let twice = twice && !reads;
+        let handles = if twice { 2 } else { 1 };
+        let shared = Arc::new(Shared::new(body, limit, Arc::clone(&self.budget), scan, handles));
         if known {
             demand.on_grant = Some(shared.clone());
         }
-        Opened { body: ReplayBody::new(shared), known, reads }
+        let twin = twice.then(|| ReplayBody::new(Arc::clone(&shared)));
+        Opened { body: ReplayBody::new(shared), twin, known, reads }
     }
 
     /// Sends it on, once its demand is complete.
@@ -114,7 +121,7 @@ impl<S> ReplayService<S> {
     where
         S: Service<Request<ReplayBody<B>>> + Clone,
     {
-        let Opened { body, known, reads } = opened;
+        let Opened { body, known, reads, twin: _ } = opened;
         if known {
             head.extensions.insert(demand);
         }

@@ -81,8 +81,9 @@ pub(super) struct Leftover<B> {
 }
 
 impl<B> Shared<B> {
+    /// `handles`: how many bodies over it there are at first.
     #[inline]
-    pub(super) fn new(body: B, limit: u64, budget: Arc<Budget>, scan: Option<ModelScan>) -> Self {
+    pub(super) fn new(body: B, limit: u64, budget: Arc<Budget>, scan: Option<ModelScan>, handles: u32) -> Self {
         Self {
             source: Mutex::new(Source {
                 body: Some(body),
@@ -93,7 +94,7 @@ impl<B> Shared<B> {
                 limit,
                 overflow: limit == 0,
                 scan: scan.map(Box::new),
-                handles: 1,
+                handles,
                 attempts: 0,
                 taken_over: 0,
                 reading: None,

@@ -6,10 +6,12 @@ use http::{
     request::Parts,
 };
 
+use crate::provider::{Seen, mark};
+
 /// Takes out what concerns the caller's connection, and leaves of `Accept-Encoding` what can be judged: gzip, or
-/// nothing at all. A genuine upgrade to a websocket stays one.
-pub(super) fn clean(head: &mut Parts) {
-    let found = Found::scan(&head.headers);
+/// nothing at all. A genuine upgrade to a websocket stays one. The names that it saw.
+pub(super) fn clean(head: &mut Parts) -> Names {
+    let (found, names) = Found::scan(&head.headers);
     if found.hop {
         remove_hop(head);
     }
@@ -20,6 +22,7 @@ pub(super) fn clean(head: &mut Parts) {
     if found.encoding {
         narrow_encoding(&mut head.headers);
     }
+    names
 }
 
 /// What there is to do, found in one pass: most requests have next to nothing.
@@ -32,31 +35,33 @@ struct Found {
 
 /// The names of headers that somebody has seen, as far as a bit for each tells.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Names(u64);
+pub(crate) struct Names(Seen);
 
 impl Names {
     #[inline]
     pub(crate) fn see(&mut self, name: &str) {
-        self.0 |= mark(name);
+        self.0.see(name);
+    }
+
+    /// Those of a head.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let mut names = Self::default();
+        headers.keys().for_each(|name| names.see(name.as_str()));
+        names
     }
 
     /// Whether one of them may be for [`clean`] to look at.
     #[inline]
     pub(super) fn may_concern_a_connection(self) -> bool {
-        self.0 & CONCERNED != 0
+        self.0.may_be(CONCERNED)
+    }
+
+    /// Which credentials may be among them.
+    #[inline]
+    pub(super) fn seen(self) -> Seen {
+        self.0
     }
 }
-
-/// One bit for a name, by its length and its first letter: hardly any usual name shares one with those of [`CONCERNED`].
-/// All that begin like `proxy-` have one.
-#[inline]
-const fn mark(name: &str) -> u64 {
-    let first = if name.is_empty() { 0 } else { name.as_bytes()[0] };
-    let place = if first == b'p' { PROXY } else { name.len() * 7 + first as usize };
-    1 << (place & 63)
-}
-
-const PROXY: usize = 0;
 
 const CONCERNED: u64 = mark("proxy-")
     | mark("host")
@@ -68,9 +73,10 @@ const CONCERNED: u64 = mark("proxy-")
     | mark("upgrade");
 
 impl Found {
-    fn scan(headers: &HeaderMap) -> Self {
-        let mut found = Self::default();
+    fn scan(headers: &HeaderMap) -> (Self, Names) {
+        let (mut found, mut names) = (Self::default(), Names::default());
         for name in headers.keys().map(HeaderName::as_str) {
+            names.see(name);
             // Asked first, since most names are none of them.
             if CONCERNED & mark(name) == 0 {
                 continue;
@@ -83,7 +89,7 @@ impl Found {
                 _ => {}
             }
         }
-        found
+        (found, names)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
 };
 
 /// Aims a request at the provider and takes out what concerns the caller's connection only. It lacks only its key then.
+/// The names that its headers had at most.
 ///
 /// # Errors
 /// Refused, when it would go elsewhere.
@@ -20,14 +21,14 @@ pub(super) fn prepare(
     provider: &Arc<dyn Provider>,
     allowed: &[Authority],
     names: Option<Names>,
-) -> Result<(), Error> {
+) -> Result<Names, Error> {
     target::aim(head, provider.base(), allowed)
         .map_err(|reason| Error::new(Kind::Refused(reason.into())).with_provider(provider))?;
     // Before the key comes in: a caller's `Connection: x-goog-api-key` must not take it out again.
-    if names.is_none_or(Names::may_concern_a_connection) {
-        headers::clean(head);
-    }
-    Ok(())
+    Ok(match names {
+        Some(names) if !names.may_concern_a_connection() => names,
+        _ => headers::clean(head),
+    })
 }
 
 /// Puts the key in the place of the caller's credentials, and says by which exit it goes out, where it has one.
@@ -35,12 +36,14 @@ pub(super) fn prepare(
 /// # Errors
 /// Refused, when this head cannot carry a key.
 #[inline]
-pub(super) fn equip(head: &mut Parts, granted: &Granted) -> Result<(), Error> {
+pub(super) fn equip(head: &mut Parts, granted: &Granted, names: Names) -> Result<(), Error> {
     if let Some(exit) = granted.exit() {
         head.extensions.insert(exit);
     }
     let provider = granted.pool.provider();
-    provider.rekey(head, &granted.secret).map_err(|reason| Error::new(Kind::Refused(reason)).with_provider(provider))
+    provider
+        .rekey_seen(head, &granted.secret, names.seen())
+        .map_err(|reason| Error::new(Kind::Refused(reason)).with_provider(provider))
 }
 
 /// Says that the request starts now, or tells the body, which says it when the connection takes it.
@@ -66,7 +69,8 @@ pub(super) struct Outgoing<B> {
 impl<B> Outgoing<B> {
     /// The request with its key, and the handle for whoever judges below, on its way.
     pub(super) fn with_key(mut self, lease: &Lease) -> Result<Request<B>, Error> {
-        equip(&mut self.head, lease.granted())?;
+        let names = Names::of(&self.head.headers);
+        equip(&mut self.head, lease.granted(), names)?;
         self.head.extensions.insert(lease.granted().clone());
         start(lease.granted(), self.on_grant.as_ref())?;
         Ok(Request::from_parts(self.head, self.body))

@@ -98,7 +98,7 @@ impl<S> KeyRotation<S> {
         now: Now,
         names: Option<Names>,
     ) -> Result<Lease, Refused> {
-        outgoing::prepare(head, self.pool.provider(), &self.rules.allowed, names)?;
+        let names = outgoing::prepare(head, self.pool.provider(), &self.rules.allowed, names)?;
         let waited = demand.prepared.take();
         let again = waited.is_some();
         let prepared = waited.and_then(|prepared| prepared.take());
@@ -120,7 +120,7 @@ impl<S> KeyRotation<S> {
                 return Err(error.tried(demand).into());
             }
         };
-        outgoing::equip(head, lease.granted())?;
+        outgoing::equip(head, lease.granted(), names)?;
         if !counts {
             outgoing::start(lease.granted(), demand.on_grant.as_ref())?;
         }

@@ -67,31 +67,17 @@ impl<S, B, F, R> Attempt<S, B, F, R> {
 /// What came of a request.
 pub(super) type Answer<R> = Result<Response<LeaseBody<CooldownBody<R>>>, Error>;
 
-/// What came of an attempt.
-pub(super) struct Outcome<R> {
-    pub(super) answer: Answer<R>,
-    /// Nobody has to look at it. Stands beside the answer, which is then moved as it is.
-    pub(super) good: bool,
-}
-
-impl<R> From<Answer<R>> for Outcome<R> {
-    /// One that is to be looked at.
-    fn from(answer: Answer<R>) -> Self {
-        Self { answer, good: false }
-    }
-}
-
-impl<S, B, R> Future for Attempt<S, B, S::Future, R>
+impl<S, B, R> Attempt<S, B, S::Future, R>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<BoxError>,
     R: Body,
     R::Error: Into<BoxError>,
 {
-    type Output = Outcome<R>;
-
+    /// What came of it. `good` is set where nobody has to look at that: said beside the answer, which is then moved less.
+    #[expect(clippy::inline_always, reason = "on the way of every answer, which is copied for a call")]
     #[inline(always)]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<R>> {
+    pub(super) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, good: &mut bool) -> Poll<Answer<R>> {
         const ONCE: &str = "the future is not polled after it was ready";
         loop {
             let (hold, slot) = match self.as_mut().project() {
@@ -100,7 +86,7 @@ where
                         Ok(response) => response,
                         Err(error) => {
                             let lease = lease.take().expect(ONCE);
-                            return Poll::Ready(Err(failed(error.into(), &lease)).into());
+                            return Poll::Ready(Err(failed(error.into(), &lease)));
                         }
                     };
                     if response.extensions().is_empty() {
@@ -109,13 +95,14 @@ where
                     // Whoever runs an upgraded connection may take over the lease as a whole.
                     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                         let lease = lease.take().expect(ONCE);
-                        return Poll::Ready(upgraded(response, lease, *asked).into());
+                        return Poll::Ready(upgraded(response, lease, *asked));
                     }
                     let (granted, slot) = lease.as_mut().expect(ONCE).part();
                     match cooldown::begin(response, Some(granted), *asked) {
-                        Ok(Begun { head, body, good, over }) => {
+                        Ok(Begun { head, body, good: is_good, over }) => {
+                            *good = is_good;
                             let body = LeaseBody::holding(body, if over { None } else { Some(slot) });
-                            return Poll::Ready(Outcome { answer: Ok(Response::from_parts(head, body)), good });
+                            return Poll::Ready(Ok(Response::from_parts(head, body)));
                         }
                         Err(hold) => (hold, slot),
                     }
@@ -123,11 +110,9 @@ where
                 AttemptProj::Holding { hold, slot } => {
                     ready!(hold.as_mut().expect(ONCE).poll(cx));
                     let answer = hold.take().expect(ONCE).finish();
-                    return Poll::Ready(
-                        answer.map(|response| response.map(|body| LeaseBody::new(body, slot.take()))).into(),
-                    );
+                    return Poll::Ready(answer.map(|response| response.map(|body| LeaseBody::new(body, slot.take()))));
                 }
-                AttemptProj::Layered { future } => return future.as_mut().poll(cx).map(Outcome::from),
+                AttemptProj::Layered { future } => return future.as_mut().poll(cx),
             };
             self.set(Self::Holding { hold: Some(hold), slot: Some(slot) });
         }

@@ -16,7 +16,7 @@ use tower::retry::Policy;
 use tower_service::Service;
 
 use super::{
-    attempt::{Answer, Attempt, Outcome},
+    attempt::{Answer, Attempt},
     spare::Spare,
 };
 use crate::{
@@ -62,17 +62,17 @@ impl<S> Resend<S> {
 
 /// Sends a request, in its parts, whose demand was taken out of it; its future is made as a part of `$whole`. Written out
 /// where it is used: whatever is handed to a function is copied for it, and these are the largest things on the way.
+/// `$twin`: the same body for another attempt.
 macro_rules! send {
-    ($whole:path, $resend:expr, $head:ident, $body:expr, $demand:ident) => {{
+    ($whole:path, $resend:expr, $head:ident, $body:expr, $twin:expr, $demand:ident) => {{
         use $crate::{
-            replay::TryClone,
             rotation::Names,
             stack::{attempt::Attempt, resend::ResendFuture, spare::Spare},
         };
-        let (resend, body) = ($resend, $body);
+        let (resend, body, twin) = ($resend, $body, $twin);
         $demand.complete_by(&$head, resend.inner.pool());
         let mut names = Names::default();
-        let spare = TryClone::try_clone(&body).map(|body| Spare::of(&$head, body, &mut names));
+        let spare = twin.map(|body| Spare::of(&$head, body, &mut names));
         let names = spare.as_ref().map(|_| names);
         // One reading of the clock: for when the request came, and for its lease.
         let now = resend.inner.pool().clock().now();
@@ -121,7 +121,8 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let mut demand = head.extensions.remove::<Demand>().unwrap_or_default();
-        send!(std::convert::identity, self, head, body, demand)
+        let twin = body.try_clone();
+        send!(std::convert::identity, self, head, body, twin, demand)
     }
 }
 
@@ -209,16 +210,19 @@ where
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let StateProj::Sent { attempt } = self.as_mut().project().state.project() else { return self.go_on(None, cx) };
-        let Outcome { answer, good } = ready!(attempt.poll(cx));
+        let mut good = false;
+        let polled = attempt.poll(cx, &mut good);
+        if good && !matches!(self.attempts, Attempts::More(_)) {
+            self.again.policy.succeeded();
+            self.end();
+            return polled;
+        }
+        let answer = ready!(polled);
         if !good {
             return self.go_on(Some(answer), cx);
         }
         self.again.policy.succeeded();
-        if let Attempts::More(_) = self.attempts {
-            return self.come_out(answer, true, cx);
-        }
-        self.end();
-        Poll::Ready(answer)
+        self.come_out(answer, true, cx)
     }
 }
 
@@ -251,7 +255,7 @@ where
                     State::Waiting { waiting: Box::pin(waiting) }
                 }
                 (None, StateProj::Sent { attempt }) => {
-                    answer = Some(ready!(attempt.poll(cx)).answer);
+                    answer = Some(ready!(attempt.poll(cx, &mut false)));
                     continue;
                 }
                 (None, StateProj::Waiting { waiting }) => {

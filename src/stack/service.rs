@@ -69,13 +69,13 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let mut demand = Demand::default();
-        let opened = self.0.open(&mut head, body, &mut demand);
-        let fallback = self.0.get_mut();
-        if opened.reads || !fallback.is_idle() {
+        // Most requests have nothing to do with the layers between.
+        let idle = self.0.get_ref().is_idle();
+        let opened = self.0.open(&mut head, body, &mut demand, idle);
+        if opened.reads || !idle {
             return KeyPoolFuture::full(self.0.send(head, opened, demand));
         }
-        // Most requests have nothing to do with the layers between.
-        send!(KeyPoolFuture::short, fallback.get_mut(), head, opened.body, demand)
+        send!(KeyPoolFuture::short, self.0.get_mut().get_mut(), head, opened.body, opened.twin, demand)
     }
 }
 

@@ -50,12 +50,12 @@ pub fn server_time(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?).ok()
 }
 
-/// Seconds (`120`, `1.5`) or an HTTP date, as `Retry-After` has them.
+/// Seconds (`120`, `1.5`) or an HTTP date, as `Retry-After` has them, or a duration with its unit (`20s`), as it has none.
 pub fn seconds_or_date(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim();
     match number(text) {
         Some(value) => seconds(value),
-        None => date(text, now),
+        None => duration(text).or_else(|| date(text, now)),
     }
 }
 
@@ -114,13 +114,14 @@ fn leading_span_or_seconds(text: &str) -> Option<Duration> {
     })
 }
 
-/// `1h2m3.5s…`: at least one number with a unit; what follows it.
+/// `1h2m3.5s…`, `1 hour, 2 minutes and 3 seconds`: at least one number with a unit; what follows it.
 fn leading_span(text: &str) -> Option<(Duration, &str)> {
     let mut rest = text;
     let mut total = None;
-    // h, m, s, ms, us, ns and one to spare.
-    for _ in 0..7 {
-        let Some((value, after)) = leading_number(rest) else { break };
+    // w, d, h, m, s, ms, us and ns.
+    for _ in 0..8 {
+        let part = if total.is_some() { behind_link(rest) } else { rest };
+        let Some((value, after)) = leading_number(part) else { break };
         let after = after.strip_prefix(' ').unwrap_or(after);
         let unit = after.split(|c: char| !c.is_alphabetic()).next().unwrap_or("");
         let Some(scale) = seconds_of_unit(unit) else { break };
@@ -130,15 +131,23 @@ fn leading_span(text: &str) -> Option<(Duration, &str)> {
     Some((seconds(total?)?, rest))
 }
 
+/// What comes behind the words between two parts of one span, if there are any.
+fn behind_link(text: &str) -> &str {
+    [", and ", " and ", ", ", " "].iter().find_map(|link| text.strip_prefix(link)).unwrap_or(text)
+}
+
 fn seconds_of_unit(unit: &str) -> Option<f64> {
-    Some(match unit {
+    // A word may be written large; `M` alone may be anything.
+    let word = if unit.len() > 2 { unit.to_ascii_lowercase() } else { unit.to_owned() };
+    Some(match &*word {
+        "w" | "week" | "weeks" => 604_800.0,
         "d" | "day" | "days" => 86_400.0,
-        "h" | "hr" | "hour" | "hours" => 3_600.0,
+        "h" | "hr" | "hrs" | "hour" | "hours" => 3_600.0,
         "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
         "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
-        "ms" | "millisecond" | "milliseconds" => 1e-3,
-        "us" | "µs" | "μs" => 1e-6,
-        "ns" => 1e-9,
+        "ms" | "msec" | "msecs" | "millis" | "millisecond" | "milliseconds" => 1e-3,
+        "us" | "µs" | "μs" | "microsecond" | "microseconds" => 1e-6,
+        "ns" | "nanosecond" | "nanoseconds" => 1e-9,
         _ => return None,
     })
 }

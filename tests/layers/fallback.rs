@@ -177,3 +177,38 @@ async fn without_a_list_nothing_changes() {
     assert_eq!(text(response).await, "model");
     assert_eq!(upstream.models(), ["m"]);
 }
+
+/// A model that is not for the keys' tier, in Google's own words.
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_zero_steps_down_and_asks_the_first_model_no_more() {
+    use bytes::Bytes;
+    use http::Response;
+    use http_body_util::Full;
+    use std::sync::{Arc, Mutex};
+    use tower::{Layer, service_fn};
+    use tower_keypool::{BoxError, Gemini, KeyPoolLayer, Models, ReplayBody};
+
+    const ZERO: &str = r#"{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED",
+        "message": "You exceeded your current quota.\n* Quota exceeded for metric: generativelanguage.googleapis.com/generate_content_free_tier_requests, limit: 0, model: gemini-2.5-pro\nPlease retry in 12s.",
+        "details": [{"violations": [{"quotaMetric": "generativelanguage.googleapis.com/generate_content_free_tier_requests",
+            "quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}, {"retryDelay": "12s"}]}}"#;
+    let pool = crate::blame::pool(Gemini::new(), 2);
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&asked);
+    let client = KeyPoolLayer::new(&pool)
+        .fallback(Models::new().for_all(["gemini-2.5-pro", "gemini-2.5-flash"]))
+        .layer(service_fn(move |request: Request<ReplayBody<Body>>| {
+            let pro = request.uri().path().contains("pro");
+            log.lock().unwrap().push(if pro { "pro" } else { "flash" });
+            let (status, said) = if pro { (429, ZERO) } else { (200, r#"{"candidates":[]}"#) };
+            let answer = Response::builder().status(status).header("content-type", "application/json");
+            async move { Ok::<_, BoxError>(answer.body(Full::<Bytes>::from(said)).unwrap()) }
+        }));
+    for _ in 0..2 {
+        let asks = request("/v1beta/models/gemini-2.5-pro:generateContent");
+        let answer = client.clone().oneshot(asks).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.extensions().get::<ServedBy>().unwrap().used_model(), Some("gemini-2.5-flash"));
+    }
+    assert_eq!(*asked.lock().unwrap(), ["pro", "pro", "flash", "flash"], "each key was asked for it once");
+}

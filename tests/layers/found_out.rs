@@ -145,6 +145,38 @@ async fn a_caller_who_is_refused_without_a_reason_takes_no_key_that_served() {
     }
 }
 
+/// Whose fault it is nobody can know who has not served anybody: the keys rest, and soon let one request after the other
+/// find out.
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_is_refused_without_a_reason_keeps_nobody_from_keys_that_are_new() {
+    for keys in [1, 2, 4] {
+        let pool = pool(Gemini::new(), keys);
+        let (statuses, _) = all(&pool, FLASH, 20, 403, FORBIDDEN).await;
+        assert_eq!(statuses.last(), Some(&503), "{keys} keys: they rest: {statuses:?}");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let (statuses, calls) = all(&pool, FLASH, 2 * keys, 200, OK).await;
+        assert_eq!((statuses, calls), (vec![200; 2 * keys], 2 * keys), "{keys} keys");
+        assert!(pool.snapshot().keys.iter().all(|key| key.rests.is_empty()), "each was found to be good");
+    }
+}
+
+/// Though nobody else comes for a while: it lasts no longer than what was refused lasted.
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_is_refused_for_a_while_keeps_others_from_new_keys_no_longer_than_that() {
+    let pool = pool(Gemini::new(), 3);
+    let mut calls = 0;
+    for seconds in [60, 600, 1_800] {
+        for _ in 0..seconds {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            calls += all(&pool, FLASH, 1, 403, FORBIDDEN).await.1;
+        }
+        let others = KeyPool::clone(&pool);
+        let next = others.try_acquire("gemini-2.5-flash").err().and_then(|error| error.retry_after());
+        assert!(next.unwrap_or_default() <= Duration::from_secs(2 * seconds), "after {seconds} s: {next:?}");
+    }
+    assert!(calls < 120, "nor are keys that are no good asked again and again: {calls}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_key_that_only_compatible_paths_refuse_serves_native_ones() {
     let pool = pool(Gemini::new(), 1);

@@ -301,3 +301,47 @@ async fn a_runner_is_made_once_and_called_many_times_with_other_demands() {
         assert_eq!(script.keys().len(), 6);
     }
 }
+
+/// What one call is told counts for that call alone, however many share the runner.
+#[tokio::test(start_paused = true)]
+async fn a_runner_is_called_by_many_at_once_and_each_call_counts_its_own_retries() {
+    let pool = pool(&["a", "b", "c"]);
+    let runner = pool.with_retry(steady().max_retries(2).without_budget());
+    let calls = (0..40).map(|n| {
+        let (runner, script) = (runner.clone(), Script::bad(&["fault"; 9][..n % 4]));
+        let model = format!("m{}", n % 5);
+        tokio::spawn(async move {
+            let call = |key: LeasedKey| {
+                assert_eq!(key.model(), Some(&*model));
+                script.clone().call(key)
+            };
+            let result = runner.run(&*model, judge, call).await;
+            (n, result.is_ok(), script.seconds())
+        })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        let (n, served, seconds) = call.await.unwrap();
+        let faults = n % 4;
+        assert_eq!((served, seconds), (faults <= 2, (0..=faults.min(2) as u64).collect()), "call {n}");
+    }
+    assert_eq!(pool.snapshot().in_flight, 0);
+}
+
+/// A demand that no limit could ever carry is refused before anything is sent, waited for or tried again.
+#[tokio::test(start_paused = true)]
+async fn a_demand_that_never_fits_is_sent_nowhere() {
+    use tower_keypool::{Demand, Key, KeyPool, Limits};
+    let pool = KeyPool::builder(crate::support::Plain::new())
+        .keys(["a", "b"].map(|id| Key::new(format!("secret-{id}")).id(id)))
+        .limits("m", Limits::new().tokens_per_minute(100))
+        .build()
+        .unwrap();
+    let script = Script::bad(&[]);
+    let demand = Demand::new("m").tokens(101).wait(Duration::from_secs(3_600));
+    let error = script.under(&pool, Retry::new().exhausted_instead(true), demand).await.unwrap_err();
+    let refused = error.pool().unwrap();
+    assert!(refused.is_never_fits() && !refused.is_exhausted(), "{refused}");
+    assert_eq!((refused.retry_after(), refused.status().is_client_error()), (None, true), "{refused}");
+    assert_eq!((script.keys().len(), script.begun.elapsed().as_secs()), (0, 0));
+    assert_eq!((pool.snapshot().started, pool.snapshot().exhausted), (0, 0));
+}

@@ -246,6 +246,55 @@ async fn follows_a_stream_and_passes_over_what_cannot_be_taken() {
     assert_eq!(take(&pool, FLASH).expose(), secret(7));
 }
 
+/// A vault says one thing after the other, while requests wait and go out.
+#[tokio::test(start_paused = true)]
+async fn follows_a_stream_that_goes_on_while_requests_wait() {
+    let pool = crate::support::paused(builder().limits(FLASH, Limits::new().per_minute(1)));
+    let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+    let following = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.follow(Told(told)).await }
+    });
+    let waits = |model: &'static str| {
+        let pool = pool.clone();
+        tokio::spawn(async move { pool.acquire(tower_keypool::Demand::new(model).wait(secs(60))).await })
+    };
+    let first = waits(FLASH);
+    tokio::time::sleep(secs(1)).await;
+    assert!(!first.is_finished(), "there is no key yet");
+    tell.send(KeyChange::Add(key(0))).unwrap();
+    let lease = first.await.unwrap().unwrap();
+    assert_eq!(lease.expose(), secret(0));
+    // Its minute is used up: who waits gets the next one that comes, and the request under way keeps its own.
+    let second = waits(FLASH);
+    tell.send(KeyChange::Replace(id(0), secret(7))).unwrap();
+    tokio::time::sleep(secs(1)).await;
+    assert!(!second.is_finished(), "another secret has not more of its owner's quota");
+    tell.send(KeyChange::Add(key(1))).unwrap();
+    assert_eq!(second.await.unwrap().unwrap().expose(), secret(1));
+    assert_eq!(lease.expose(), secret(0));
+    tell.send(KeyChange::Remove(id(1))).unwrap();
+    tokio::time::sleep(secs(62)).await;
+    assert_eq!(take(&pool, FLASH).expose(), secret(7));
+    drop(tell);
+    following.await.unwrap();
+    assert_eq!(pool.snapshot().total_keys, 1);
+}
+
+/// A stream of what is told.
+struct Told(tokio::sync::mpsc::UnboundedReceiver<KeyChange>);
+
+impl futures_core::Stream for Told {
+    type Item = KeyChange;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<KeyChange>> {
+        self.0.poll_recv(cx)
+    }
+}
+
 /// A stream that has all its changes at hand.
 struct Changes(std::collections::VecDeque<KeyChange>);
 

@@ -161,3 +161,56 @@ fn more_leases_than_a_number_can_say_are_as_many_as_there_are() {
     let groups = pool.acquire_many(&[2, usize::MAX, usize::MAX]).of(FLASH).now().unwrap();
     assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 0]);
 }
+
+/// All or none is decided under one lock: nobody ever sees, or meets, a part of it.
+#[test]
+fn of_those_who_want_all_or_none_at_once_nobody_holds_a_part() {
+    let (pool, _) = on(builder().keys((0..30).map(|n| key(n).max_concurrent(1))));
+    let done = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut got = 0;
+                while got < 200 {
+                    if let Ok(groups) = pool.acquire_many(&[5, 15]).of(FLASH).all_or_none().now() {
+                        assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [5, 15]);
+                        got += 1;
+                    }
+                }
+                done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            });
+        }
+        scope.spawn(|| {
+            while done.load(std::sync::atomic::Ordering::Relaxed) < 3 {
+                let (held, whole) = (pool.snapshot().in_flight, 20);
+                // Leases end one by one, and there is no room for two wholes.
+                assert!(held <= whole, "{held}");
+            }
+        });
+    });
+    assert_eq!(pool.snapshot().in_flight, 0);
+    assert_eq!(pool.acquire_many(&[30]).of(FLASH).all_or_none().now().unwrap()[0].len(), 30);
+}
+
+/// Who may have nothing of a model at all stays out of it, and of nothing else.
+#[test]
+fn a_limit_of_zero_that_was_given_keeps_its_owner_out_of_the_model() {
+    let none = Limits::new().per_minute(0);
+    let (pool, time) = on(builder().keys([key(0).limits(FLASH, none.clone()), key(1)]));
+    for _ in 0..5 {
+        assert_eq!(take(&pool, FLASH).key_id(), &id(1));
+        time.advance(secs(90));
+    }
+    let pro: std::collections::BTreeSet<_> = (0..2).map(|_| take(&pool, "pro").key_id().to_string()).collect();
+    assert_eq!(pro.len(), 2, "another model is another matter");
+    for limits in [none, Limits::new().per_day(0), Limits::new().tokens_per_minute(0)] {
+        let (pool, time) = limited(2, limits.clone());
+        for demand in [Demand::new(FLASH).tokens(1), Demand::new(FLASH).tokens(1).wait(secs(60))] {
+            let error = pool.try_acquire(demand).unwrap_err();
+            assert_eq!((error.is_never_fits(), error.retry_after()), (true, None), "{limits:?}: {error}");
+        }
+        time.advance(secs(90_000));
+        assert!(pool.try_acquire(Demand::new(FLASH).tokens(1)).is_err());
+        assert!(pool.try_acquire("pro").is_ok());
+    }
+}

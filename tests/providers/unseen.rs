@@ -133,6 +133,30 @@ fn quotas_in_any_order_and_form() {
     assert_eq!(gemini(429, body).code_of(), "LIMIT_ZERO");
 }
 
+/// What stands between may have rewritten the JSON.
+#[test]
+fn a_delay_is_found_whatever_it_was_made_into() {
+    let violation = r#"{"violations":[{"quotaId":"GenerateRequestsPerMinutePerProjectPerModel"}]}"#;
+    for delay in [r#""14s""#, "14", "14.0", r#""14.000s""#, r#"{"seconds":14}"#, r#"{"seconds":"14","nanos":0}"#] {
+        let body = format!(r#"{{"error":{{"details":[{{"retryDelay":{delay}}},{violation}]}}}}"#);
+        assert_eq!(gemini(429, &body).until_of(), U::For(Duration::from_secs(14)), "{delay}");
+    }
+    for delay in ["-14", r#""-14s""#, "null", "true", "[]", "{}", r#""NaNs""#, r#"{"seconds":-14}"#] {
+        let body = format!(r#"{{"error":{{"details":[{{"retryDelay":{delay}}},{violation}]}}}}"#);
+        assert_eq!(is(&gemini(429, &body)), (K::RateLimited, S::OwnerLane, U::Backoff, E::OtherKey), "{delay}");
+    }
+    // The only detail, and not in a list.
+    let body = r#"{"error":{"details":{"retryDelay":"14s"}}}"#;
+    assert_eq!(gemini(429, body).retry_after(), Some(Duration::from_secs(14)));
+    assert_eq!(gemini(403, r#"{"error":{"details":{"reason":"CONSUMER_SUSPENDED"}}}"#).kind(), K::Suspended);
+    for (provider, headers) in
+        [(&OpenAi::new() as &dyn Provider, [("retry-after", "14s")]), (&Anthropic::new(), [("retry-after", "14s")])]
+    {
+        let verdict = judge(provider, 429, &headers, r#"{"error":{"message":"Slow down."}}"#, false);
+        assert_eq!(verdict.retry_after(), Some(Duration::from_secs(14)), "{}", provider.name());
+    }
+}
+
 #[test]
 fn money_comes_before_quotas() {
     let body = r#"{"error":{"code":429,"message":"Your prepayment credits are depleted. Please retry in 5s.",

@@ -11,7 +11,7 @@ use http::{StatusCode, header, request::Parts};
 use serde_json::json;
 
 use super::{
-    Answer, Asks, Base, InvalidBase, Provider, Retarget, UsageFormat,
+    Answer, Asks, Base, InvalidBase, Provider, Retarget, Seen, UsageFormat,
     by_status::{BY_STATUS, EDGE, PAGES, REDIRECTS},
     complaint::Complaint,
     credentials::{self, X_GOOG_API_KEY, bearer},
@@ -147,6 +147,14 @@ impl Provider for Gemini {
         }
         credentials::rekey(head, &X_GOOG_API_KEY, key.header_value(), None);
         Ok(())
+    }
+
+    fn rekey_seen(&self, head: &mut Parts, key: &Secret, seen: Seen) -> Result<(), Cow<'static, str>> {
+        let compat = path::is_compat(head.uri.path(), self.base.path());
+        if !compat && credentials::put(head, &X_GOOG_API_KEY, key.header_value(), seen) {
+            return Ok(());
+        }
+        self.rekey(head, key)
     }
 
     fn asks<'a>(&self, head: &'a Parts) -> Asks<'a> {

@@ -34,6 +34,11 @@ fn durations_of_every_dialect() {
         ("30 seconds", ms(30_000)),
         ("1 minute", ms(60_000)),
         (" 7s ", ms(7_000)),
+        ("1h 2m 3s", ms(3_723_000)),
+        ("2 hrs", ms(7_200_000)),
+        ("90 Seconds", ms(90_000)),
+        ("1 week", ms(604_800_000)),
+        ("250 msec", ms(250)),
         ("0s", ms(0)),
         ("", None),
         ("s", None),
@@ -64,6 +69,12 @@ fn sentences() {
         ("Please retry after 3", ms(3_000)),
         ("Please retry in 18h24m54.8", ms(66_240_000)),
         ("retry in 5s or try again in 9s", ms(9_000)),
+        ("Please try again in 1 hour 30 minutes.", ms(5_400_000)),
+        ("Try again in 2 hours, 5 minutes and 10 seconds.", ms(7_510_000)),
+        ("Try again in 1 minute and 5 seconds, or upgrade in 3 days", ms(65_000)),
+        ("RETRY AFTER 30 SECONDS.", ms(30_000)),
+        ("please wait for 2 hrs, 3 keys are out", ms(7_200_000)),
+        ("Please try again in 5s and 9x", ms(5_000)),
         ("Please try again later.", None),
         ("retry in a moment", None),
         ("retry in -5s", None),
@@ -106,6 +117,8 @@ fn the_finer_header_wins() {
     assert_eq!(header(&headers(&[("retry-after", "20"), ("retry-after-ms", "soon")]), now()), ms(20_000));
     assert_eq!(header(&headers(&[("retry-after", "1.5")]), now()), ms(1_500));
     assert_eq!(header(&headers(&[("retry-after", "-5")]), now()), None);
+    assert_eq!(header(&headers(&[("retry-after", "1m30s")]), now()), ms(90_000));
+    assert_eq!(header(&headers(&[("retry-after", "-20s")]), now()), None);
     assert_eq!(header(&headers(&[("retry-after", "315360000")]), now()), Some(LONGEST));
     assert_eq!(header(&HeaderMap::new(), now()), None);
 }

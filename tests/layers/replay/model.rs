@@ -186,9 +186,14 @@ async fn without_a_pool_no_demand_is_made_up() {
 async fn an_upgrade_is_not_read() {
     let (feed, body) = Feed::new();
     let mut request = post("/body", body);
+    *request.method_mut() = http::Method::GET;
     request.headers_mut().insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
     assert_eq!(demand(request).await.model(), None);
     assert_eq!(feed.pulled(), 0);
+    // What is posted is a body like any, whatever its connection may become.
+    let mut request = post("/body", chunks([r#"{"model":"m"}"#]));
+    request.headers_mut().insert(header::UPGRADE, header::HeaderValue::from_static("h2c"));
+    assert_eq!(demand(request).await.model(), Some("m"));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::{
 /// Keys of the pool.
 pub(super) const KEYS: usize = 7;
 /// Kinds of answers that [`verdict`] knows.
-const VERDICTS: usize = 31;
+const VERDICTS: usize = 32;
 
 #[derive(Clone, Debug)]
 pub(in super::super) enum Op {
@@ -121,7 +121,8 @@ pub(super) fn verdict(number: usize, seconds: u64) -> Verdict {
         }
         27 => news(QuotaNews { consumer: Some(format!("projects/{}", seconds % 3)), ..QuotaNews::default() }),
         28 => Verdict::new(K::Suspended).worded(),
-        29 => Verdict::new(K::Broken).broken_by(K::InvalidKey).scope(Scope::Key).until(Until::Lifted),
+        29 => Verdict::new(K::InvalidKey).scope(Scope::KeyLane).status(http::StatusCode::FORBIDDEN).unclear(),
+        30 => Verdict::new(K::Broken).broken_by(K::InvalidKey).scope(Scope::Key).until(Until::Lifted),
         _ => {
             let remaining = RateHeader { unit: Unit::Requests, remaining: seconds % 3, limit: None, reset: pause };
             Verdict::SUCCESS.news(QuotaNews { remaining: vec![remaining], ..QuotaNews::default() })
