@@ -72,7 +72,8 @@ mod tests {
     #[test]
     fn those_who_say_the_same_hold_one_until_one_is_changed() {
         let of = |amount| LimitsByModel::from_iter([("*".to_owned(), Limits::new().per_minute(amount))]);
-        let is_one = |a: &LimitsByModel, b: &LimitsByModel| std::ptr::eq(&**a, &**b);
+        let is_one =
+            |a: &LimitsByModel, b: &LimitsByModel| std::ptr::eq::<BTreeMap<_, _>>(&raw const **a, &raw const **b);
         let (one, mut same, mut other) = (of(10), of(10), of(11));
         same.share(&one);
         other.share(&one);

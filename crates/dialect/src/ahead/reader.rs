@@ -153,17 +153,15 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Error> {
         match (name, self.next()) {
-            (TEXT, Some(b'"')) => match self.body.long_text(self.at) {
-                Some(text) => {
+            (TEXT, Some(b'"')) => {
+                if let Some(text) = self.body.long_text(self.at) {
                     self.at += text.len() + 2;
-                    visitor.visit_borrowed_str(text)
+                    return visitor.visit_borrowed_str(text);
                 }
-                None => {
-                    let text = self.body.string(self.at).ok_or_else(wrong)?;
-                    self.at += text.len();
-                    visitor.visit_newtype_struct(Raw(text))
-                }
-            },
+                let text = self.body.string(self.at).ok_or_else(wrong)?;
+                self.at += text.len();
+                visitor.visit_newtype_struct(Raw(text))
+            }
             (TEXT_OR_LIST, Some(b'"')) => visitor.visit_some(self),
             (TEXT_OR_LIST, Some(b'[')) => self.list(visitor),
             _ => self.by_serde(|json| json.deserialize_newtype_struct(name, visitor)),
