@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use super::{
-    Origin,
+    LimitsByModel, Origin,
     key_file::{self, LineError},
 };
 use crate::{
@@ -40,7 +40,7 @@ pub struct KeySpec {
     /// Shown beside it.
     pub labels: BTreeMap<String, String>,
     /// By model, `*` for the rest.
-    pub limits: BTreeMap<String, Limits>,
+    pub limits: LimitsByModel,
     /// Of every model, where nothing is given or learned.
     pub assumed: Limits,
     /// Switched off, and why. One source is enough.
@@ -131,8 +131,14 @@ impl KeySpec {
         for (name, value) in later.labels {
             self.labels.entry(name).or_insert(value);
         }
-        for (model, limits) in later.limits {
-            self.limits.entry(model).or_insert(limits);
+        if self.limits.is_empty() {
+            self.limits = later.limits;
+        } else {
+            for (model, limits) in &later.limits {
+                if !self.limits.contains_key(model) {
+                    self.limits.insert(model.clone(), limits.clone());
+                }
+            }
         }
         if self.assumed.is_empty() {
             self.assumed = later.assumed;
@@ -155,7 +161,7 @@ impl KeySpec {
             min_interval: said.min_interval,
             zone: said.zone.clone(),
             labels: said.labels.clone(),
-            limits: said.limits.clone(),
+            limits: said.limits.clone().into(),
             assumed: Limits::new(),
             disabled: said.disabled.clone(),
             origins,
@@ -177,7 +183,7 @@ impl KeySpec {
             min_interval: self.min_interval,
             zone: self.zone.clone(),
             labels: self.labels.clone(),
-            limits: self.limits.clone(),
+            limits: (*self.limits).clone(),
             disabled: self.disabled.clone(),
             ..KeySettings::default()
         }

@@ -34,6 +34,11 @@ impl Origin {
         Self::File { path: path.into().into(), line }
     }
 
+    /// Another line of the same file.
+    pub(super) fn line(path: &Arc<Path>, line: usize) -> Self {
+        Self::File { path: Arc::clone(path), line }
+    }
+
     /// A variable of the environment.
     pub fn env(name: impl Into<Arc<str>>) -> Self {
         Self::Env(name.into())

@@ -118,6 +118,12 @@ struct Split<M> {
     main: PhantomData<M>,
 }
 
+impl<M> Clone for Split<M> {
+    fn clone(&self) -> Self {
+        Self { name: self.name, main: PhantomData }
+    }
+}
+
 impl<'de, M: Deserialize<'de>> de::DeserializeSeed<'de> for Split<M> {
     type Value = (Fields<'de>, Option<M>);
 

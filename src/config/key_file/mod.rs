@@ -18,6 +18,7 @@ mod table;
 use std::{
     collections::{HashMap, hash_map::Entry as Slot},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 pub use error::{FileError, LineError};
@@ -98,7 +99,8 @@ impl KeyFile {
             return Err(FileError::Utf16 { path: path.to_owned() });
         }
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let origin = |line| Origin::file(path, line);
+        let shared = Arc::from(path);
+        let origin = |line| Origin::line(&shared, line);
         let ends_in = |end: &str| path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case(end));
         let lines = if bytes.trim_ascii_start().starts_with(b"[") || ends_in("json") {
             json::parse(path, bytes, not_keys, origin)?
@@ -118,7 +120,7 @@ impl KeyFile {
         let mut secrets: HashMap<String, usize> = HashMap::new();
         let mut ids: HashMap<String, usize> = HashMap::new();
         for (line, read) in lines {
-            let spec = match read {
+            let mut spec = match read {
                 Ok(Some(spec)) => spec,
                 Ok(None) => continue,
                 Err(error) => {
@@ -141,6 +143,10 @@ impl KeyFile {
                 }
             }
             first.insert(line);
+            // As a rule all lines say the same.
+            if let Some(before) = self.entries.last() {
+                spec.limits.share(&before.spec.limits);
+            }
             self.entries.push(Entry { line, spec });
         }
         self.hide_names_that_are_secrets(&secrets);

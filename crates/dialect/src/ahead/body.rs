@@ -1,6 +1,6 @@
 //! The body that is read, by where things stand in it.
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 use crate::segments::LARGE;
 
@@ -9,14 +9,6 @@ use crate::segments::LARGE;
 pub(super) struct Body<'de>(pub(super) &'de str);
 
 impl<'de> Body<'de> {
-    /// Where the value stands whose name this is; `None` where the name is no piece of this body.
-    pub(super) fn behind(self, name: &'de str) -> Option<usize> {
-        let start = (name.as_ptr() as usize).checked_sub(self.0.as_ptr() as usize)?;
-        let quote = start.checked_add(name.len()).filter(|at| self.first(*at) == Some(b'"'))?;
-        let colon = self.behind_blanks(quote + 1);
-        (self.first(colon) == Some(b':')).then(|| self.behind_blanks(colon + 1))
-    }
-
     /// Where the next thing stands.
     pub(super) fn behind_blanks(self, at: usize) -> usize {
         let rest = self.0.as_bytes().get(at..).unwrap_or_default();
@@ -34,29 +26,46 @@ impl<'de> Body<'de> {
         let rest = self.0.get(at + 1..).filter(|rest| rest.len() > LARGE)?;
         let end = memchr2(b'"', b'\\', rest.as_bytes()).filter(|end| *end >= LARGE)?;
         let (text, rest) = rest.split_at(end);
-        // Each step is one for all bytes of it at once.
-        let shown = |bytes: &[u8]| bytes.iter().fold(u8::MAX, |least, byte| least.min(*byte)) >= b' ';
-        (rest.starts_with('"') && text.as_bytes().chunks(1 << 10).all(shown)).then_some(text)
+        (rest.starts_with('"') && is_shown(text)).then_some(text)
     }
+
+    /// The string that begins here, with its quotes; `None` where it is none, or has no end.
+    pub(super) fn string(self, at: usize) -> Option<&'de str> {
+        let rest = self.0.get(at + 1..).filter(|_| self.first(at) == Some(b'"'))?;
+        let bytes = rest.as_bytes();
+        let mut end = memchr(b'"', bytes)?;
+        // One behind an odd number of backslashes is part of it.
+        while bytes[..end].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1 {
+            end += 1;
+            end += memchr(b'"', bytes.get(end..)?)?;
+        }
+        let inner = &rest[..end];
+        (is_shown(inner) && are_escapes(inner.as_bytes())).then(|| &self.0[at..at + end + 2])
+    }
+}
+
+/// Whether nothing in it would have to be an escape. Each step is one for all bytes of it at once.
+fn is_shown(text: &str) -> bool {
+    let shown = |bytes: &[u8]| bytes.iter().fold(u8::MAX, |least, byte| least.min(*byte)) >= b' ';
+    text.as_bytes().chunks(1 << 10).all(shown)
+}
+
+/// Whether each backslash begins an escape.
+fn are_escapes(mut rest: &[u8]) -> bool {
+    while let Some(at) = memchr(b'\\', rest) {
+        let length = match rest.get(at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+            Some(b'u') if rest.get(at + 2..at + 6).is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit)) => 6,
+            _ => return false,
+        };
+        rest = &rest[at + length..];
+    }
+    true
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_value_is_found_behind_its_name() {
-        let body = Body("{ \"a\" :\n\t\"x\",\"b\":[1]}");
-        assert_eq!(body.behind_blanks(0), 0);
-        for (name, value) in [("a", "\"x\""), ("b", "[1]")] {
-            let start = body.0.find(&format!("\"{name}\"")).unwrap() + 1;
-            let at = body.behind(&body.0[start..=start]).unwrap();
-            assert!(body.0[at..].starts_with(value), "{name}");
-        }
-        assert_eq!((body.behind("a"), body.first(body.0.len())), (None, None));
-        let value = &body.0[body.0.find('x').unwrap()..];
-        assert_eq!((body.behind(&value[..1]), body.behind(&value[..2])), (None, None), "no names");
-    }
 
     #[test]
     fn a_long_text_needs_no_escape() {

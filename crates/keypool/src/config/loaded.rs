@@ -64,6 +64,24 @@ impl Loaded {
         Self { keys: unite(&self.sources, more, &self.token, &self.exits), ..self.clone() }
     }
 
+    /// The same, holding what `before` holds where both say the same of keys: what was read again for nothing is let go.
+    #[must_use]
+    pub fn sharing(self, before: &Self) -> Self {
+        let alike = |(new, old): (&Source, &Source)| {
+            new.rank == old.rank
+                && new.keys == old.keys
+                && new.said == old.said
+                && new.notes == old.notes
+                && new.rejected == old.rejected
+        };
+        let same_keys = self.keys.keys == before.keys.keys && self.keys.notes == before.keys.notes;
+        let same_sources =
+            self.sources.len() == before.sources.len() && self.sources.iter().zip(&*before.sources).all(alike);
+        let sources = if same_sources { &before.sources } else { &self.sources }.clone();
+        let keys = if same_keys { &before.keys } else { &self.keys }.clone();
+        Self { keys, sources, ..self }
+    }
+
     /// Keys of files and variables; what a database says of them and of its own is looked up there.
     pub fn configured(&self) -> Vec<KeySpec> {
         Arc::unwrap_or_clone(unite(&self.sources, &[], &self.token, &self.exits)).keys
@@ -152,4 +170,30 @@ pub(super) fn unite(sources: &[Source], more: &[Source], token: &str, exits: &Ex
     let mut keys = KeySet::unite(sources.iter().cloned().chain(more).collect());
     exits.give(&mut keys);
     Arc::new(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use tower_keypool::config::Environment;
+
+    use super::*;
+    use crate::config::Inputs;
+
+    #[test]
+    fn what_says_the_same_as_before_is_held_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keypool.toml");
+        let key =
+            |rpm| format!("[[keys]]\nsecret = \"AIzaSyTEST-held-once-000000\"\nlimits.\"*\" = {{ rpm = {rpm} }}\n");
+        let read = |text: String| {
+            std::fs::write(&file, text).unwrap();
+            let environment = Environment::of([("", ""); 0]);
+            Inputs { environment, ..Inputs::new(Some(file.clone()), Vec::new()) }.load().unwrap()
+        };
+        let first = read(key(10));
+        let again = read(key(10)).sharing(&first);
+        assert!(Arc::ptr_eq(&again.keys, &first.keys) && Arc::ptr_eq(&again.sources, &first.sources));
+        let other = read(key(11)).sharing(&first);
+        assert!(!Arc::ptr_eq(&other.keys, &first.keys) && !Arc::ptr_eq(&other.sources, &first.sources));
+    }
 }

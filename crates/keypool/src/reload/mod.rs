@@ -148,6 +148,7 @@ impl Reload {
 
     /// Goes by a new configuration.
     async fn take(&mut self, new: Loaded) -> Result<News, Refused> {
+        let new = new.sharing(&self.loaded);
         let keys = self.pool.reconfigure(new.builder()).map_err(Refused::Key)?;
         new.switch_off(&self.pool, &self.loaded);
         (self.apply)(&new).await;

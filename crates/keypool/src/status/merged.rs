@@ -1,31 +1,24 @@
 //! Several scrapes as one: each family once, with the samples of all.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 /// The families of some scrapes, in the order in which they came.
 #[derive(Default)]
 pub(super) struct Merged {
-    /// What is said of each before its samples, and these.
-    families: Vec<(Vec<String>, Vec<String>)>,
+    /// What is said of each before its samples, and these, as lines.
+    families: Vec<(String, String)>,
     by_name: HashMap<String, usize>,
 }
 
 impl Merged {
-    /// Of one scrape.
-    pub(super) fn of(text: &str) -> Self {
-        let mut merged = Self::default();
-        merged.add(text);
-        merged
-    }
-
-    /// And another one, whose series have labels that these have not.
+    /// Takes in a scrape, whose series have labels that those before have not.
     pub(super) fn add(&mut self, text: &str) {
         let (mut at, mut is_new) = (None, false);
         for line in text.lines().filter(|line| *line != END) {
             let Some(name) = about(line) else {
                 if let Some(at) = at {
-                    let (_, samples): &mut (_, Vec<String>) = &mut self.families[at];
-                    samples.push(line.to_owned());
+                    let (_, samples): &mut (_, String) = &mut self.families[at];
+                    samples.extend([line, "\n"]);
                 }
                 continue;
             };
@@ -34,7 +27,7 @@ impl Merged {
             is_new = known.is_none() || (is_new && at == known);
             let here = known.unwrap_or_else(|| self.family(name));
             if is_new {
-                self.families[here].0.push(line.to_owned());
+                self.families[here].0.extend([line, "\n"]);
             }
             at = Some(here);
         }
@@ -45,15 +38,16 @@ impl Merged {
         self.by_name.insert(name.to_owned(), self.families.len() - 1);
         self.families.len() - 1
     }
+}
 
-    /// As one.
-    pub(super) fn text(&self) -> String {
-        let lines = self.families.iter().flat_map(|(said, samples)| said.iter().chain(samples).map(String::as_str));
-        let mut text = String::new();
-        for line in lines.chain([END]) {
-            text.extend([line, "\n"]);
+/// As one.
+impl fmt::Display for Merged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (said, samples) in &self.families {
+            f.write_str(said)?;
+            f.write_str(samples)?;
         }
-        text
+        writeln!(f, "{END}")
     }
 }
 
@@ -74,11 +68,12 @@ mod tests {
         let one = "# HELP a Of a.\n# TYPE a gauge\na 1\n# HELP b Of b.\n# TYPE b counter\nb_total 2\n# EOF\n";
         let two = "# HELP b Of b.\n# TYPE b counter\nb_total{pool=\"x\"} 3\n# HELP a Of a.\n# TYPE a gauge\n\
                    a{pool=\"x\"} 4\n# EOF\n";
-        assert_eq!(Merged::of(one).text(), one);
-        let mut merged = Merged::of(one);
+        let mut merged = Merged::default();
+        merged.add(one);
+        assert_eq!(merged.to_string(), one);
         merged.add(two);
         assert_eq!(
-            merged.text(),
+            merged.to_string(),
             "# HELP a Of a.\n# TYPE a gauge\na 1\na{pool=\"x\"} 4\n# HELP b Of b.\n# TYPE b counter\nb_total 2\n\
              b_total{pool=\"x\"} 3\n# EOF\n"
         );

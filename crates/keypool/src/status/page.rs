@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
+    fmt::{self, Write as _},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -12,7 +12,7 @@ use http_body_util::Full;
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use tower_keypool::{KeyPool, metrics::PoolCollector};
 
-use super::{exposed::Exposed, merged::Merged, ready::Readiness, store::StoreHealth, traffic::Traffic};
+use super::{exposed::Exposed, merged::Merged, pieces::Pieces, ready::Readiness, store::StoreHealth, traffic::Traffic};
 
 /// Whether a path is the gateway's own and never goes upstream.
 pub(crate) fn is_ours(path: &str) -> bool {
@@ -90,14 +90,14 @@ impl Status {
     }
 
     /// The answer. Looks at every key for some pages: not to be called where others wait for the thread.
-    pub(crate) fn answer(&self, page: Page, method: &Method) -> Response<Full<Bytes>> {
+    pub(crate) fn answer(&self, page: Page, method: &Method) -> Response<Pieces> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "this page is only read\n".to_owned());
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
         match page {
-            Page::Index => told(StatusCode::OK, "text/html; charset=utf-8", INDEX.to_owned()),
+            Page::Index => told(StatusCode::OK, "text/html; charset=utf-8", INDEX.to_owned().into()),
             Page::Health => text(StatusCode::OK, "ok\n".to_owned()),
             Page::Ready => match self.readiness.check() {
                 Ok(barren) => text(StatusCode::OK, ready(&barren)),
@@ -107,22 +107,34 @@ impl Status {
         }
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
-        let mut out = String::new();
-        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        if encode(&mut out, &registry).is_err() {
-            return text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n".to_owned());
+    fn metrics(&self) -> Response<Pieces> {
+        match self.scrape() {
+            Ok(out) => told(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", out),
+            Err(fmt::Error) => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n".to_owned()),
         }
+    }
+
+    fn scrape(&self) -> Result<Pieces, fmt::Error> {
+        let mut out = Pieces::default();
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut merged = Merged::of(&out);
+        if beside.is_empty() {
+            encode(&mut out, &registry)?;
+            return Ok(out);
+        }
+        let mut merged = Merged::default();
+        let mut own = String::new();
+        encode(&mut own, &registry)?;
+        merged.add(&own);
+        drop(own);
         for registry in beside.values() {
             let mut theirs = String::new();
             if encode(&mut theirs, registry).is_ok() {
                 merged.add(&theirs);
             }
         }
-        let out = merged.text();
-        told(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", out)
+        write!(out, "{merged}")?;
+        Ok(out)
     }
 }
 
@@ -160,12 +172,12 @@ const INDEX: &str = "<!doctype html><meta charset=utf-8><title>keypool</title><h
 <li><a href=/-/ui>ui</a>: keys, traffic and errors, where the administrator has a token</ul>\
 <p>Every other path goes to the provider, with this gateway's token.\n";
 
-fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    told(status, "text/plain; charset=utf-8", body)
+fn text<B: From<String>>(status: StatusCode, body: String) -> Response<B> {
+    told(status, "text/plain; charset=utf-8", body.into())
 }
 
-fn told(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body));
+fn told<B>(status: StatusCode, kind: &'static str, body: B) -> Response<B> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers: &mut HeaderMap = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -12,7 +12,7 @@ use http_body_util::Full;
 use tower_keypool::BoxError;
 
 use super::{head, translated_stream::Telling};
-use crate::{admin::AdminBody, gateway::forward::resource::Overheard};
+use crate::{admin::AdminBody, gateway::forward::resource::Overheard, status::Pieces};
 
 pin_project_lite::pin_project! {
     /// What the client gets.
@@ -29,6 +29,8 @@ pin_project_lite::pin_project! {
     enum Inner<B> {
         // Of this gateway's own making.
         Ours { body: Full<Bytes> },
+        // A page of it.
+        Written { body: Box<Pieces> },
         // The provider's, as it comes.
         Theirs { #[pin] body: B },
         // The provider's, listened to as it goes.
@@ -50,6 +52,11 @@ impl<B> Said<B> {
     /// The provider's, as it comes.
     pub(in crate::gateway) fn theirs(body: B) -> Self {
         Self { inner: Inner::Theirs { body } }
+    }
+
+    /// A page of this gateway's own.
+    pub(in crate::gateway) fn written(page: Pieces) -> Self {
+        Self { inner: Inner::Written { body: Box::new(page) } }
     }
 
     /// For an administrator.
@@ -85,6 +92,7 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().inner.project() {
             Projected::Ours { body } => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Projected::Written { body } => Pin::new(&mut **body).poll_frame(cx).map_err(|never| match never {}),
             Projected::Administered { body } => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Projected::Theirs { body } => body.poll_frame(cx).map_err(Into::into),
             Projected::Heard { body } => Pin::new(body).poll_frame(cx),
@@ -95,6 +103,7 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.inner {
             Inner::Ours { body } => body.is_end_stream(),
+            Inner::Written { body } => body.is_end_stream(),
             Inner::Administered { body } => body.is_end_stream(),
             Inner::Theirs { body } => body.is_end_stream(),
             Inner::Heard { body } => body.is_end_stream(),
@@ -105,6 +114,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
             Inner::Ours { body } => body.size_hint(),
+            Inner::Written { body } => body.size_hint(),
             Inner::Administered { body } => body.size_hint(),
             Inner::Theirs { body } => body.size_hint(),
             Inner::Heard { body } => body.size_hint(),

@@ -15,11 +15,14 @@ use crate::{
             headers::Seen,
             token,
         },
+        answer::body::Said,
         dialect::{Dialect, Refusal},
     },
     status::{Page, Status, is_ours, nowhere, to_index},
     ui,
 };
+
+const UNWRITTEN: Refusal = Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be written");
 
 /// A request that goes nowhere else.
 pub(super) enum Own {
@@ -30,15 +33,16 @@ pub(super) enum Own {
 }
 
 impl Own {
-    pub(super) async fn answer(self) -> Response<Full<Bytes>> {
+    pub(super) async fn answer<B>(self) -> Response<Said<B>> {
         let (status, page, method) = match self {
-            Self::Answered(response) => return response,
+            Self::Answered(response) => return response.map(Said::from),
             Self::Page(status, page, method) => (status, page, method),
         };
         let written = tokio::task::spawn_blocking(move || status.answer(page, &method)).await;
-        written.unwrap_or_else(|_| {
-            Dialect::Gemini.answer(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be written"))
-        })
+        match written {
+            Ok(page) => page.map(Said::written),
+            Err(_) => Dialect::Gemini.answer(UNWRITTEN).map(Said::from),
+        }
     }
 }
 

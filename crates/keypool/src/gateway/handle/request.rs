@@ -78,7 +78,7 @@ where
             let mut response = own.answer().await;
             self.leave(turn);
             line.of_page().end(&mut response, &gateway.traffic);
-            return Ok(response.map(|body| Counted::uncounted(Said::from(body))));
+            return Ok(response.map(Counted::uncounted));
         }
         let mut chosen = gateway.others.choose(turn.setup.dialects, (&parts.headers, &parts.uri), dialect, way);
         chosen.direct(&mut parts.uri);

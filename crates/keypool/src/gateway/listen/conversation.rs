@@ -86,6 +86,9 @@ pub(super) async fn converse<S, B>(
         } else {
             Patient::new(answer, Watch::new(&progress, &counted, (paces.body, LEAST)), &counted)
         };
+        // hyper keeps room for it as long as the connection lives, and an answer's body may take hours. As a part of the block
+        // it would stand there twice: as it came in, and where it is waited for.
+        let answer = Box::pin(answer);
         async move {
             let answer =
                 answer.await.unwrap_or_else(|stopped| Ok(stopped.map(|body| Counted::uncounted(Said::from(body)))));
