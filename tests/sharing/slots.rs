@@ -68,9 +68,11 @@ fn another_hands_back_the_very_unit_that_is_wanted() {
         pass(10.0).await;
         for number in [2, 0, 3, 1] {
             let took = served_after(&one.pool, number).await;
-            assert!(took < Duration::from_millis(4_000), "key {number}, noting {noting}: {took:?}");
+            assert!(took < Duration::from_secs(4), "key {number}, noting {noting}: {took:?}");
         }
-        busy.into_iter().for_each(|task| task.abort());
+        for task in busy {
+            task.abort();
+        }
     });
 }
 
