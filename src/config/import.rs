@@ -47,18 +47,19 @@ impl KeyPool {
         let KeyFile { path, entries, skipped, merged, lines } = KeyFile::load(path.as_ref(), &[])?;
         let mut imported = Imported { merged, rejected: skipped, ..Imported::default() };
         for entry in entries {
+            let refused = |error| Skipped { line: entry.line, entry: entry.entry, error };
             let mut spec = entry.spec;
             spec.labels.entry("source".to_owned()).or_insert_with(|| source.to_owned());
             match self.add_unless_known(spec.key()) {
                 Ok((id, true)) => imported.added.push(id),
                 Ok((id, false)) => imported.known.push((entry.line, id)),
                 Err(KeyError::DuplicateId { .. }) => {
-                    imported.rejected.push(Skipped { line: entry.line, error: LineError::IdTaken { by: 0 } });
+                    imported.rejected.push(refused(LineError::IdTaken { by: 0 }));
                 }
-                Err(_) => imported.rejected.push(Skipped { line: entry.line, error: LineError::Refused }),
+                Err(_) => imported.rejected.push(refused(LineError::Refused)),
             }
         }
-        imported.rejected.sort_unstable_by_key(|rejected| rejected.line);
+        imported.rejected.sort_unstable_by_key(|rejected| (rejected.line, rejected.entry));
         self.note_import(|time| ImportRecord {
             time,
             from: std::path::absolute(&path).unwrap_or(path).display().to_string(),
@@ -66,7 +67,7 @@ impl KeyPool {
             lines: lines as u64,
             added: imported.added.len() as u64,
             duplicate: (imported.known.len() + imported.merged.len()) as u64,
-            rejected: imported.rejected.iter().map(|line| (line.line as u64, line.error.to_string())).collect(),
+            rejected: imported.rejected.iter().map(|line| (line.line as u64, line.why())).collect(),
         });
         Ok(imported)
     }
@@ -101,7 +102,7 @@ mod tests {
         let imported = pool.import_keys_from_file(&path, "web").unwrap();
         assert_eq!(imported.added, [KeyId::from("a")]);
         assert_eq!(imported.known, [(3, KeyId::from("zero"))]);
-        assert_eq!(imported.merged, [Merged { line: 4, into: 2 }]);
+        assert_eq!(imported.merged, [Merged { line: 4, entry: None, into: 2, into_entry: None }]);
         let lines: Vec<(usize, LineError)> = imported.rejected.iter().map(|line| (line.line, line.error)).collect();
         let wrong = [LineError::TooShort(5), LineError::IdTaken { by: 0 }, LineError::ClientToken];
         assert_eq!(lines, [(5, wrong[0]), (6, wrong[1]), (7, wrong[2])]);

@@ -70,6 +70,8 @@ impl KeyVariables {
     /// The keys that the environment holds. `not_keys`: values that are none, the clients' token.
     pub fn source(&self, environment: &Environment, not_keys: &[&str], problems: &mut Vec<Problem>) -> Source {
         let mut source = Source::new(Rank::Environment);
+        // What is wrong with them is said, whether they limit a key or not.
+        let rates = [Tier::Free, Tier::Paid].map(|tier| self.rate(environment, &tier, problems));
         for (name, tier) in self.names(environment) {
             let variable = match environment.secret(&name) {
                 Ok(Some(variable)) => variable,
@@ -79,10 +81,10 @@ impl KeyVariables {
                     continue;
                 }
             };
-            let rate = tier.as_ref().map(|tier| self.rate(environment, tier, problems));
+            let rate = tier.as_ref().map(|tier| &rates[usize::from(*tier != Tier::Free)]);
             take(&mut source, &variable, not_keys, |mut spec| {
                 spec.tier.clone_from(&tier);
-                match &rate {
+                match rate {
                     Some(Rate::Said(limits)) => {
                         spec.limits.insert("*".to_owned(), limits.clone());
                     }

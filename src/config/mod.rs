@@ -50,6 +50,7 @@ pub use source::{KeySet, Rank, Source};
 pub use store_section::{StoreSection, WhenLost, WhenMissing};
 pub use store_url::StoreUrl;
 pub use whole::Whole;
+pub use wording::is_key_for_path;
 
 #[cfg(test)]
 mod tests;

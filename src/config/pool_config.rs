@@ -283,11 +283,17 @@ impl From<KeyFile> for Source {
     fn from(file: KeyFile) -> Self {
         let mut source = Self::new(Rank::File);
         let note = |line, message: String| Problem::new(Origin::file(file.path.as_path(), line), "", message);
-        source.notes.extend(
-            file.skipped.iter().map(|skipped| note(skipped.line, format!("the line is skipped: {}", skipped.error))),
-        );
-        let again =
-            |merged: &key_file::Merged| note(merged.line, format!("this is the key of line {} again", merged.into));
+        source.notes.extend(file.skipped.iter().map(|skipped| {
+            let what = skipped.entry.map_or_else(|| "the line".to_owned(), |entry| format!("entry {entry}"));
+            note(skipped.line, format!("{what} is skipped: {}", skipped.error))
+        }));
+        let again = |merged: &key_file::Merged| {
+            let what = match (merged.entry, merged.into_entry) {
+                (Some(entry), Some(into)) => format!("entry {entry} is the key of entry {into} again"),
+                _ => format!("this is the key of line {} again", merged.into),
+            };
+            note(merged.line, what)
+        };
         source.notes.extend(file.merged.iter().map(again));
         source.rejected = file.skipped.len();
         source.keys.extend(file.entries.into_iter().map(|entry| entry.spec));

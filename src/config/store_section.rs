@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Document, Interval, SecretText, StoreUrl, Whole, interval::shown};
+use super::{Document, Interval, SecretText, StoreUrl, Whole, interval::shown, wording::is_key_for_path};
 use crate::share::{OnMissing, OnStoreLoss, Settings};
 
 /// What to do when a server is not there at the start.
@@ -55,7 +55,7 @@ pub struct StoreSection {
     pub on_store_loss: WhenLost,
     /// How long what a process holds of the keys stays its own without a word; the same in all processes.
     pub lease: Interval<500, 300>,
-    /// How often it is renewed, at most half of the lease; unless set 1 s on a file and 1.5 s on Redis, and with a
+    /// How often it is renewed, at most half of the lease; unless set 1 s on a file and 1.8 s on Redis, and with a
     /// shorter lease than 10 s in proportion.
     pub renew: Option<Interval<50, 60>>,
 }
@@ -84,6 +84,10 @@ impl StoreSection {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
         if !(1..=64).contains(&self.namespace.len()) || !self.namespace.chars().all(fits) {
             document.problem("store.namespace", "expected 1 to 64 letters, digits, - _ . or :");
+        }
+        if self.url.as_ref().and_then(StoreUrl::file).is_some_and(is_key_for_path) {
+            let what = "expected the path of a database file, and this looks like an API key";
+            document.problem("store.url", what);
         }
         if let Some(renew) = self.renew.filter(|renew| renew.0 > self.lease.0 / 2) {
             let (path, most) = ("store.renew", shown(self.lease.0 / 2));

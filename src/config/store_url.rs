@@ -67,7 +67,8 @@ impl fmt::Debug for StoreUrl {
 
 impl Scalar for StoreUrl {
     fn expected() -> Cow<'static, str> {
-        "the path of a database file, redis://HOST:PORT or rediss://HOST:PORT, \"auto\" or \"none\"".into()
+        "the path of a database file, redis://HOST:PORT or rediss://HOST:PORT (PORT is 1 to 65535), \"auto\" or \"none\""
+            .into()
     }
 
     fn of_text(text: &str) -> Option<Self> {

@@ -1,5 +1,7 @@
 //! What serde and toml say, without the values that they would quote.
 
+use std::path::Path;
+
 /// A reader's message as it may be shown.
 pub(super) fn plain(message: &str) -> String {
     let expected = |behind: &str| match message.split_once("expected ") {
@@ -61,11 +63,24 @@ pub(super) fn may_be_secret(name: &str) -> bool {
     begins || mixed
 }
 
+/// Whether a path, or a part of it, begins as keys of providers do and is as long: somebody pasted one where the path of a
+/// file or a folder belongs.
+pub fn is_key_for_path(path: &Path) -> bool {
+    let begins = |part: &str| ["AIza", "AQ.", "sk-"].iter().any(|prefix| part.starts_with(prefix));
+    let is_database = |part: &str| Path::new(part).extension().is_some_and(|end| end.eq_ignore_ascii_case("db"));
+    let is_key = |part: &str| part.len() >= SHORT && begins(part) && !is_database(part);
+    path.display().to_string().split(['/', '\\']).any(is_key)
+}
+
 /// A file's path, as it is shown: where one puts a key by mistake, it is not.
-pub(crate) fn file(path: &std::path::Path) -> String {
+pub(crate) fn file(path: &Path) -> String {
     let text = path.display().to_string();
     let bare = !text.contains(['/', '\\']) && (text.starts_with("AQ.") || !text.contains('.'));
-    if bare && may_be_secret(&text) { "(a name that is not shown: it looks like a key)".to_owned() } else { text }
+    if is_key_for_path(path) || (bare && may_be_secret(&text)) {
+        "(a name that is not shown: it looks like a key)".to_owned()
+    } else {
+        text
+    }
 }
 
 /// One step of a path, as it is shown.

@@ -101,6 +101,18 @@ impl BoardState {
     }
 }
 
+impl BoardState {
+    /// Units that others want by their names.
+    fn named_by_others(&self, holder: &HolderId, now: i64) -> HashSet<UnitId> {
+        let others = self.holders.iter().filter(|(other, record)| *other != holder && now - record.seen < LIVELY);
+        others.flat_map(|(_, record)| record.wanted.keys().filter_map(Kind::named)).collect()
+    }
+
+    fn is_lent_to(&self, unit: &UnitId, holder: &HolderId, now: i64) -> bool {
+        self.units.get(unit).is_some_and(|record| record.holder.as_ref() == Some(holder) && record.until > now)
+    }
+}
+
 /// Grants what is claimed as far as it is free, and says what others lack.
 pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: &mut Reply) {
     let mut kinds: BTreeMap<Kind, Vec<(UnitId, u64)>> = BTreeMap::new();
@@ -116,6 +128,7 @@ pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: 
     }
     let guards = roster.iter().filter_map(|info| Some((info.guard.clone()?, info.unit.clone())));
     let guards: BTreeMap<UnitId, UnitId> = guards.map(|(guard, unit)| (unit, guard)).collect();
+    let elsewhere = state.named_by_others(&renewal.holder, now);
     for info in roster {
         let units = kinds.entry(info.kind.clone()).or_default();
         units.push((info.unit.clone(), counts::size(&info.limits)));
@@ -123,7 +136,8 @@ pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: 
     for (kind, units) in &kinds {
         let mut shares = Shares::of(state, kind, units, now);
         for claim in renewal.claims.iter().filter(|claim| claim.kind == *kind) {
-            let left = grant(state, renewal, claim, (units, &guards), &mut shares, now, reply);
+            let stock = Stock { units, guards: &guards, elsewhere: &elsewhere };
+            let left = grant(state, renewal, claim, stock, &mut shares, now, reply);
             let left = draws::draw(state, renewal, claim, units, left, now, reply);
             if left > 0 {
                 reply.dry.push(kind.clone());
@@ -143,20 +157,35 @@ pub(super) fn serve(state: &mut BoardState, renewal: &Renewal, now: i64, reply: 
             reply.crowd.insert(kind.clone(), (shares.units, shares.demand.len() as u64));
         }
     }
+    for held in renewal.held.iter().filter(|held| elsewhere.contains(&held.unit)) {
+        reply.wanted.insert(Kind::naming(&held.unit), 1);
+    }
 }
 
-/// Grants free units until there is room for what is claimed; how much is still lacking.
+/// What may be granted of a kind.
+#[derive(Clone, Copy)]
+struct Stock<'a> {
+    /// Its units, each with how many requests a minute it allows.
+    units: &'a [(UnitId, u64)],
+    /// Of all kinds: the guards of units.
+    guards: &'a BTreeMap<UnitId, UnitId>,
+    /// Units that others want by their names.
+    elsewhere: &'a HashSet<UnitId>,
+}
+
+/// Grants what is wanted by name, then free units until there is room for what is claimed; how much is still lacking.
 fn grant(
     state: &mut BoardState,
     renewal: &Renewal,
     claim: &Claim,
-    (units, guards): (&[(UnitId, u64)], &BTreeMap<UnitId, UnitId>),
+    Stock { units, guards, elsewhere }: Stock<'_>,
     shares: &mut Shares,
     now: i64,
     reply: &mut Reply,
 ) -> u64 {
     let holder = &renewal.holder;
     let mut left = claim.requests;
+    let named: HashSet<&UnitId> = claim.units.iter().collect();
     // Alone, a process takes drawn units back as a whole.
     let alone = shares.demand.keys().all(|other| other == holder) && shares.lacking.keys().all(|other| other == holder);
     // Of one who noted what he started it is known what is left.
@@ -176,7 +205,9 @@ fn grant(
             let whole = record.mode == Mode::Whole || (alone && !record.is_drawn_from(now));
             let opens = record.opens.is_none_or(|opens| opens <= now + SOON);
             let opens = opens || reply.alone || counts::grew(&record.counts, &state.limits(unit));
-            record.is_free(now) && whole && opens && !joining.contains(unit)
+            // Who had it leaves it to whoever wants it by its name.
+            let leaves = record.before.as_ref() == Some(holder) && elsewhere.contains(unit);
+            record.is_free(now) && whole && opens && !leaves && !joining.contains(unit)
         })
         .map(|(unit, size)| {
             let record = &state.units[unit];
@@ -198,16 +229,15 @@ fn grant(
         }
         may
     });
-    free.sort_by_key(|(room, own, ..)| Reverse((*own, *room)));
+    free.sort_by_key(|(room, own, unit, _)| Reverse((named.contains(*unit), *own, *room)));
     // Whoever is alone keeps all windows himself, and knows when each opens.
     let all = reply.alone && free.len() <= AT_ONCE;
     let granted: HashSet<UnitId> = reply.granted.iter().map(|granted| granted.unit.clone()).collect();
     for (room, _, unit, size) in free {
-        if left == 0 && !all {
-            break;
-        }
         let taken = shares.held(holder);
-        if shares.others_lack(holder) && taken > 0 && taken + size > shares.share(holder) {
+        let enough = left == 0 && !all;
+        let share = shares.others_lack(holder) && taken > 0 && taken + size > shares.share(holder);
+        if (enough || share) && !named.contains(unit) {
             break;
         }
         if granted.contains(unit) {
@@ -222,6 +252,11 @@ fn grant(
         reply.granted.extend(state.grant(unit, renewal, Some(claim.dates), now));
         *shares.held.entry(holder.clone()).or_default() += size;
         left = left.saturating_sub(room);
+    }
+    let missing = units.iter().map(|unit| &unit.0).filter(|unit| named.contains(unit));
+    let missing: Vec<Kind> = missing.filter(|unit| !state.is_lent_to(unit, holder, now)).map(Kind::naming).collect();
+    if let Some(record) = state.holders.get_mut(holder) {
+        record.wanted.extend(missing.into_iter().map(|unit| (unit, 1)));
     }
     if left > 0
         && let Some(record) = state.holders.get_mut(holder)

@@ -4,6 +4,7 @@
 mod answer;
 mod draw;
 mod guards;
+mod named;
 mod need;
 mod renew;
 mod told;
@@ -75,6 +76,8 @@ pub struct Holder {
     demands: BTreeMap<Kind, Demand>,
     /// Guards that are held and that others want.
     wanted_guards: BTreeSet<UnitId>,
+    /// Units that are held and that others want by their names.
+    wanted_units: BTreeSet<UnitId>,
     /// Units whose limits somebody knows to be stricter.
     tightened: BTreeSet<UnitId>,
     news: VecDeque<(u64, Told)>,
@@ -181,6 +184,7 @@ impl Holder {
             draws: Vec::new(),
             demands: BTreeMap::new(),
             wanted_guards: BTreeSet::new(),
+            wanted_units: BTreeSet::new(),
             tightened: BTreeSet::new(),
             news: VecDeque::new(),
             next_news: 0,

@@ -61,6 +61,21 @@ name! {
     HolderId
 }
 
+/// How a wish for a unit by its name begins, where else a kind stands.
+const NAMING: &str = "=\n";
+
+impl Kind {
+    /// How it stands among what is wanted that a process wants this very unit.
+    pub fn naming(unit: &UnitId) -> Self {
+        Self::from(&*format!("{NAMING}{unit}"))
+    }
+
+    /// The unit, where it is such a wish.
+    pub(super) fn named(&self) -> Option<UnitId> {
+        self.as_str().strip_prefix(NAMING).map(UnitId::from)
+    }
+}
+
 impl HolderId {
     /// `process` is the same after a restart, `incarnation` larger.
     pub fn new(process: &str, incarnation: u64) -> Self {

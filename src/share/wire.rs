@@ -184,6 +184,9 @@ pub struct Claim {
     /// How many of the requests wait already.
     #[serde(default)]
     pub waiting: u64,
+    /// Units without which some of those that wait cannot be served: these first, whatever room there is in others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<UnitId>,
     /// The dates that days are counted on now, the first and the last: what is granted may be used a little before the
     /// board hears of it.
     #[serde(default)]
@@ -279,7 +282,8 @@ pub struct Reply {
     /// How long the board only hears what is held and grants nothing.
     #[serde(default)]
     pub recovering: Option<u64>,
-    /// Kinds of which somebody else lacks units: for how many requests.
+    /// Kinds of which somebody else lacks units: for how many requests. Of a unit that is held and that another wants by its
+    /// name: [`Kind::naming`] it.
     #[serde(default)]
     pub wanted: BTreeMap<Kind, u64>,
     /// How much (requests a minute) of a kind is held beyond the own share while another lacks his.

@@ -13,6 +13,7 @@ mod passing;
 #[cfg(feature = "redis")]
 mod redis;
 mod schedules;
+mod slots;
 #[cfg(feature = "sqlite")]
 mod starting;
 mod told;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use proptest::{prelude::*, test_runner::RngSeed};
-use tower_keypool::{Clock, Demand, Key, KeyPool, KeyPoolBuilder, Limits, Tick, Verdict};
+use tower_keypool::{Affinity, Clock, Demand, Key, KeyPool, KeyPoolBuilder, Limits, Tick, Verdict};
 
 use crate::host::{FLASH, Host, PRO, Process, Way, builder, key, pass, paused};
 
@@ -154,7 +154,12 @@ impl World {
 
     fn ask(&self, who: usize, lane: &'static str, tokens: u64, wait: u64, wire: u64) {
         let living = &self.processes[who];
-        let demand = Demand::new(lane).tokens(tokens).wait(Duration::from_millis(wait));
+        let mut demand = Demand::new(lane).tokens(tokens).wait(Duration::from_millis(wait));
+        if wire % 3 == 1 {
+            // A slot's: of this owner and no other.
+            let owner = format!("project-{}", tokens as usize % self.schedule.owners);
+            demand = demand.affinity(Affinity::MustOwner(owner.as_str().into()));
+        }
         let request = Request {
             pool: living.process.pool.clone(),
             alive: Arc::clone(&living.alive),

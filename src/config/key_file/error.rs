@@ -198,8 +198,8 @@ impl fmt::Display for FileError {
             ),
             Self::Empty { path, skipped } => {
                 write!(f, "the key file {} holds no usable key: put one API key a line into it", wording::file(path))?;
-                for Skipped { line, error } in skipped.iter().take(10) {
-                    write!(f, "\n  line {line}: {error}")?;
+                for wrong in skipped.iter().take(10) {
+                    write!(f, "\n  line {}: {}", wrong.line, wrong.why())?;
                 }
                 match skipped.len().saturating_sub(10) {
                     0 => Ok(()),

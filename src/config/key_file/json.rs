@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
-use super::{FileError, LineError, Read, line, near, option, table::KEY};
+use super::{FileError, LineError, Read, Spot, line, near, option, table::KEY};
 use crate::config::{KeySpec, Origin, origin::Lines};
 
 #[derive(Deserialize)]
@@ -62,11 +62,11 @@ pub(super) fn parse(
         expected: "a JSON array of keys, each a text or an object with a field named key",
     })?;
     let mut lines = Lines::of(bytes);
-    let read = |item: &RawValue| {
+    let read = |(n, item): (usize, &RawValue)| {
         let line = lines.at(item.get().as_ptr() as usize - bytes.as_ptr() as usize);
-        (line, spec(item, not_keys, origin(line)))
+        (Spot { line, entry: Some(n + 1) }, spec(item, not_keys, origin(line)))
     };
-    Ok(items.into_iter().map(read).collect())
+    Ok(items.into_iter().enumerate().map(read).collect())
 }
 
 fn spec(item: &RawValue, not_keys: &[&str], origin: Origin) -> Result<Option<KeySpec>, LineError> {

@@ -48,6 +48,8 @@ pub struct KeyFile {
 pub struct Entry {
     /// Counts from 1; of JSON the line where it begins.
     pub line: usize,
+    /// Of JSON: which of all entries, from 1.
+    pub entry: Option<usize>,
     /// The key, with what its line says of it.
     pub spec: KeySpec,
 }
@@ -57,6 +59,8 @@ pub struct Entry {
 pub struct Skipped {
     /// Counts from 1.
     pub line: usize,
+    /// Of JSON: which of all entries, from 1; many may stand in one line.
+    pub entry: Option<usize>,
     /// Why.
     pub error: LineError,
 }
@@ -66,12 +70,44 @@ pub struct Skipped {
 pub struct Merged {
     /// Counts from 1.
     pub line: usize,
+    /// Of JSON: which of all entries, from 1.
+    pub entry: Option<usize>,
     /// The line that holds.
     pub into: usize,
+    /// Of JSON: the entry that holds.
+    pub into_entry: Option<usize>,
 }
 
-/// A line that was read: nothing, a key, or why not.
-type Read = (usize, Result<Option<KeySpec>, LineError>);
+impl Skipped {
+    /// Why, and of JSON of which entry: `entry 2: …`.
+    pub fn why(&self) -> String {
+        match self.entry {
+            Some(entry) => format!("entry {entry}: {}", self.error),
+            None => self.error.to_string(),
+        }
+    }
+}
+
+/// Where something stands that may be a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Spot {
+    line: usize,
+    /// Of JSON, whose entries need no lines of their own.
+    entry: Option<usize>,
+}
+
+impl Spot {
+    const fn line(line: usize) -> Self {
+        Self { line, entry: None }
+    }
+
+    const fn refused(self, error: LineError) -> Skipped {
+        Skipped { line: self.line, entry: self.entry, error }
+    }
+}
+
+/// What was read: nothing, a key, or why not.
+type Read = (Spot, Result<Option<KeySpec>, LineError>);
 
 impl KeyFile {
     /// Reads a file. `not_keys` are values that may not stand there as a key: the clients' token.
@@ -107,7 +143,7 @@ impl KeyFile {
         } else if ends_in("csv") || table::has_header(bytes) {
             table::parse(path, bytes, not_keys, origin)?
         } else {
-            let read = |(n, bytes)| (n + 1, line::parse(bytes, not_keys, origin(n + 1)));
+            let read = |(n, bytes)| (Spot::line(n + 1), line::parse(bytes, not_keys, origin(n + 1)));
             bytes.split(|&byte| byte == b'\n').enumerate().map(read).collect()
         };
         let said = bytes.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
@@ -117,53 +153,56 @@ impl KeyFile {
     }
 
     fn take(&mut self, lines: Vec<Read>) {
-        let mut secrets: HashMap<String, usize> = HashMap::new();
-        let mut ids: HashMap<String, usize> = HashMap::new();
-        for (line, read) in lines {
+        let mut secrets: HashMap<String, Spot> = HashMap::new();
+        let mut ids: HashMap<String, Spot> = HashMap::new();
+        for (spot, read) in lines {
+            let Spot { line, entry } = spot;
             let mut spec = match read {
                 Ok(Some(spec)) => spec,
                 Ok(None) => continue,
                 Err(error) => {
-                    self.skipped.push(Skipped { line, error });
+                    self.skipped.push(spot.refused(error));
                     continue;
                 }
             };
             let first = match secrets.entry(spec.secret.clone()) {
                 Slot::Occupied(first) => {
-                    self.merged.push(Merged { line, into: *first.get() });
+                    let Spot { line: into, entry: into_entry } = *first.get();
+                    self.merged.push(Merged { line, entry, into, into_entry });
                     continue;
                 }
                 Slot::Vacant(slot) => slot,
             };
             if let Some(id) = &spec.id {
-                let taken = *ids.entry(id.clone()).or_insert(line);
-                if taken != line {
-                    self.skipped.push(Skipped { line, error: LineError::IdTaken { by: taken } });
+                let taken = *ids.entry(id.clone()).or_insert(spot);
+                if taken != spot {
+                    self.skipped.push(spot.refused(LineError::IdTaken { by: taken.line }));
                     continue;
                 }
             }
-            first.insert(line);
+            first.insert(spot);
             // As a rule all lines say the same.
             if let Some(before) = self.entries.last() {
                 spec.limits.share(&before.spec.limits);
             }
-            self.entries.push(Entry { line, spec });
+            self.entries.push(Entry { line, entry, spec });
         }
         self.hide_names_that_are_secrets(&secrets);
     }
 
     /// A name is shown, so it may not be a secret, of its own or of another line.
-    fn hide_names_that_are_secrets(&mut self, secrets: &HashMap<String, usize>) {
+    fn hide_names_that_are_secrets(&mut self, secrets: &HashMap<String, Spot>) {
         let Self { entries, skipped, .. } = self;
         entries.retain(|entry| {
             let is_secret = |name: &Option<String>| name.as_ref().is_some_and(|name| secrets.contains_key(name));
             let fine = !is_secret(&entry.spec.id) && !is_secret(&entry.spec.owner);
             if !fine {
-                skipped.push(Skipped { line: entry.line, error: LineError::NameIsSecret });
+                let Entry { line, entry, .. } = *entry;
+                skipped.push(Skipped { line, entry, error: LineError::NameIsSecret });
             }
             fine
         });
-        skipped.sort_unstable_by_key(|skipped| skipped.line);
+        skipped.sort_unstable_by_key(|skipped| (skipped.line, skipped.entry));
     }
 }
 

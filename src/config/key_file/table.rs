@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{FileError, LineError, Read, line, near, option};
+use super::{FileError, LineError, Read, Spot, line, near, option};
 use crate::config::{KeySpec, Origin, origin::Lines, wording};
 
 /// Names of the column that holds the key.
@@ -68,7 +68,7 @@ pub(super) fn parse(
     for record in reader.byte_records() {
         let Ok(record) = record else { continue };
         let line = record.position().map_or(0, |position| line_of(bytes, &mut lines, position.byte() as usize));
-        read.push((line, spec(&columns, &record, not_keys, origin(line))));
+        read.push((Spot::line(line), spec(&columns, &record, not_keys, origin(line))));
     }
     Ok(read)
 }

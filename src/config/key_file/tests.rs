@@ -135,14 +135,14 @@ fn a_wrong_option_is_named_and_its_value_is_not() {
 fn the_same_key_twice_is_merged_and_two_keys_of_one_id_are_not() {
     let file = parse(&format!("{ONE} id=a\n{TWO} id=a\n{ONE} id=b\n"));
     assert_eq!(file.entries.len(), 1);
-    assert_eq!(file.merged, [Merged { line: 3, into: 1 }]);
-    assert_eq!(file.skipped, [Skipped { line: 2, error: LineError::IdTaken { by: 1 } }]);
+    assert_eq!(file.merged, [Merged { line: 3, entry: None, into: 1, into_entry: None }]);
+    assert_eq!(file.skipped, [Skipped { line: 2, entry: None, error: LineError::IdTaken { by: 1 } }]);
 }
 
 #[test]
 fn a_name_is_never_a_secret() {
     let file = parse(&format!("{ONE} owner=opaque-secret-0000000003\nopaque-secret-0000000003\n"));
-    assert_eq!(file.skipped, [Skipped { line: 1, error: LineError::NameIsSecret }]);
+    assert_eq!(file.skipped, [Skipped { line: 1, entry: None, error: LineError::NameIsSecret }]);
     assert_eq!(file.entries.len(), 1);
 }
 
@@ -177,7 +177,7 @@ fn a_table_has_a_header_and_columns_named_like_options() {
     assert_eq!(file.entries.len(), 1);
     let lines: Vec<usize> = file.skipped.iter().map(|skipped| skipped.line).collect();
     assert_eq!(lines, [4, 6], "{:?}", file.skipped);
-    assert_eq!(file.merged, [Merged { line: 5, into: 2 }]);
+    assert_eq!(file.merged, [Merged { line: 5, entry: None, into: 2, into_entry: None }]);
     assert_eq!(spec.labels["team"], "data, eu");
 }
 
@@ -185,7 +185,7 @@ fn a_table_has_a_header_and_columns_named_like_options() {
 fn a_table_is_known_by_its_header_and_may_have_semicolons() {
     let file = parse(&format!("api_key;owner\n{ONE};project-a\n{TWO};project-b;more\n"));
     assert_eq!(file.entries[0].spec.owner.as_deref(), Some("project-a"));
-    assert_eq!(file.skipped, [Skipped { line: 3, error: LineError::Fields }]);
+    assert_eq!(file.skipped, [Skipped { line: 3, entry: None, error: LineError::Fields }]);
     let file = parse(&format!("# mine\n\napi_key;owner\n{ONE};project-a\n"));
     assert_eq!((file.entries[0].line, file.entries[0].spec.owner.as_deref()), (4, Some("project-a")));
     let wrong = KeyFile::parse(Path::new("keys.csv"), format!("{ONE}\n{TWO}\n").as_bytes(), &[]).unwrap_err();
@@ -210,7 +210,7 @@ fn json_holds_texts_and_objects_each_by_its_line() {
     assert_eq!(spec.labels, BTreeMap::from([("team".to_owned(), "eu".to_owned())]));
     assert_eq!((spec.id.as_deref(), spec.tier.clone()), (Some("two"), Some(Tier::Paid)));
     assert_eq!(file.entries.len(), 2);
-    assert_eq!(file.merged, [Merged { line: 4, into: 3 }]);
+    assert_eq!(file.merged, [Merged { line: 4, entry: Some(3), into: 3, into_entry: Some(2) }]);
     let errors: Vec<(usize, LineError)> = file.skipped.iter().map(|skipped| (skipped.line, skipped.error)).collect();
     assert_eq!(
         errors,
@@ -324,4 +324,15 @@ fn lines_are_told_in_files_of_many_keys_too() {
         let lines: Vec<usize> = file.entries.iter().map(|entry| entry.line).collect();
         assert_eq!(lines, (first..first + count).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn entries_of_one_line_of_json_are_told_apart() {
+    let json = format!(r#"[{{"key": "{ONE}", "id": "a"}}, "x", {{"key": "{TWO}", "id": "a"}}, "{ONE}"]"#);
+    let file = parse_as("keys.json", &json);
+    assert_eq!(file.entries.len(), 1, "two of one id");
+    let skipped: Vec<_> = file.skipped.iter().map(|skipped| (skipped.line, skipped.entry, skipped.error)).collect();
+    assert_eq!(skipped, [(1, Some(2), LineError::TooShort(1)), (1, Some(3), LineError::IdTaken { by: 1 })]);
+    assert!(file.skipped[0].why().starts_with("entry 2: "));
+    assert_eq!(file.merged, [Merged { line: 1, entry: Some(4), into: 1, into_entry: Some(1) }]);
 }

@@ -82,7 +82,8 @@ impl State {
         for (at, name) in names {
             let units = kinds[&at];
             let lacks = !share.served.contains(&at.0);
-            let fresh = || Demanded { name, units, held: 0, asked: 0, aside: false, lacks, dry: false };
+            let named = BTreeSet::new();
+            let fresh = || Demanded { name, units, held: 0, asked: 0, aside: false, lacks, dry: false, named };
             let kind = share.kinds.entry(at).or_insert_with(fresh);
             kind.dry &= kind.units >= units;
             kind.units = units;

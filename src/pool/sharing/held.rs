@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     limit::{Stamp, Unit as Counted},
     pool::{
-        OutReason, Seat,
+        Affinity, OutReason, Seat,
         ask::Ask,
         check::Check,
         exhausted::Exhausted,
@@ -13,11 +13,11 @@ use crate::{
         seats::SeatCell,
         state::State,
     },
-    share::{News, Spent},
+    share::{News, Spent, UnitId},
     time::Now,
 };
 
-use super::Share;
+use super::{KindAt, Share};
 
 /// A start that moves by less is where it was.
 const MOVED: Duration = Duration::from_millis(100);
@@ -113,6 +113,7 @@ impl State {
         let waiting = self.lanes[usize::from(ask.lane)].queue.len();
         let lane = ask.lane;
         let (now, counted) = (ask.now, !ask.demand.free && !self.is_uncounted(lane));
+        let must = self.must_have(ask);
         let Some(share) = self.share_mut().filter(|_| counted) else { return };
         // The next write is there sooner than a unit.
         if !share.is_valid(now) || (short && waiting < 8) {
@@ -123,17 +124,42 @@ impl State {
             share.stale = true;
             rings = true;
         }
-        for (_, kind) in share.kinds_of(lane) {
-            if kind.held < kind.units {
-                rings |= !std::mem::replace(&mut kind.lacks, true);
+        if let Some(owners) = must {
+            // Others would not help.
+            for owner in owners {
+                let kind = share.kind_at.get(&(lane, owner)).and_then(|at| share.kinds.get_mut(at));
+                rings |= kind.is_some_and(|kind| kind.named.insert(owner) | !std::mem::replace(&mut kind.lacks, true));
             }
-            if kind.may_come() {
-                break;
+        } else {
+            for (_, kind) in share.kinds_of(lane) {
+                if kind.held < kind.units {
+                    rings |= !std::mem::replace(&mut kind.lacks, true);
+                }
+                if kind.may_come() {
+                    break;
+                }
             }
         }
         if rings {
             self.ring();
         }
+    }
+
+    /// Owners that are not held and without which the demand cannot be served; `None`: any will do.
+    fn must_have(&self, ask: &Ask<'_>) -> Option<Vec<u32>> {
+        if !matches!(ask.demand.affinity, Affinity::MustKey(_) | Affinity::MustOwner(_)) {
+            return None;
+        }
+        let lane = &self.lanes[usize::from(ask.lane)];
+        let lent = self.wanted(&ask.demand.affinity).into_iter().filter(|slot| self.is_lent(ask.lane, *slot));
+        let owners = lent.map(|slot| self.roster.keys[slot as usize].owner);
+        Some(owners.filter(|owner| !lane.owners[*owner as usize].is_held()).collect())
+    }
+
+    /// The units of a kind that somebody lacks and must have.
+    pub(super) fn named_in(&self, at: KindAt) -> Vec<UnitId> {
+        let kind = self.share().and_then(|share| share.kinds.get(&at)).filter(|kind| kind.lacks);
+        kind.into_iter().flat_map(|kind| &kind.named).filter_map(|owner| self.unit_name(at.0, *owner)).collect()
     }
 
     /// Keys without limits serve a lane: what there is beside them goes to the board with the next renewal.

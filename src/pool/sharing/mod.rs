@@ -17,7 +17,10 @@ pub(super) mod renewing;
 mod view;
 mod windows;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use hashbrown::{HashMap, HashSet};
 
@@ -135,6 +138,8 @@ struct Demanded {
     lacks: bool,
     /// The board had none when it was asked last.
     dry: bool,
+    /// Owners that somebody must have, as of the same.
+    named: BTreeSet<u32>,
 }
 
 impl Share {

@@ -252,12 +252,14 @@ impl Renewing {
         let kinds: Vec<_> = state.share().map(|share| share.kinds.keys().copied().collect()).unwrap_or_default();
         for at in kinds {
             let (requests, tokens) = state.waiting_in(at.0);
+            let named = state.named_in(at);
             let Some(kind) = state.share_mut().and_then(|share| share.kinds.get_mut(&at)) else { continue };
             self.holder.asked(&kind.name, std::mem::take(&mut kind.asked));
             if std::mem::take(&mut kind.aside) {
                 self.holder.served_aside(&kind.name, moment);
             }
             let waiting = if kind.lacks { requests.max(1) } else { 0 };
+            self.holder.naming(&kind.name, named);
             self.holder.lacking(&kind.name, waiting, tokens, moment);
         }
         ending
@@ -301,6 +303,7 @@ impl Renewing {
         let share = state.share_mut()?;
         for kind in share.kinds.values_mut() {
             kind.lacks = false;
+            kind.named.clear();
         }
         // Requests that began before so long have reached the wire or never will.
         share.gone.retain(|_, gone| moment.tick.since(*gone) < super::LONG_ON_THE_WAY);

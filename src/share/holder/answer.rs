@@ -7,7 +7,7 @@ use crate::{
     limit::Limits,
     share::{
         ledger::{Ledger, Moment, Spent},
-        names::UnitId,
+        names::{Kind, UnitId},
         wire::{Granted, Mark, Reply},
     },
     time::Tick,
@@ -128,14 +128,21 @@ impl Holder {
         let mut lacks: Option<Tick> = None;
         let wanted = reply.wanted.keys().map(|kind| UnitId::from(kind.as_str()));
         self.wanted_guards = wanted.filter(|unit| self.units.contains_key(unit) && self.is_guard(unit)).collect();
+        let named = reply.wanted.keys().filter_map(Kind::named);
+        self.wanted_units = named.filter(|unit| self.units.contains_key(unit)).collect();
         for (kind, demand) in &mut self.demands {
             demand.wanted = reply.wanted.get(kind).copied().unwrap_or(0);
             let crowded = reply.crowd.get(kind).is_some_and(|(units, processes)| units < processes);
             demand.drawn = crowded && self.settings.draws;
             demand.rotates = crowded && !self.settings.draws;
             demand.give = reply.give.get(kind).copied().unwrap_or(0);
-            if reply.dry.contains(kind) {
-                self.counters.dry += 1;
+            let is_named = |unit: &UnitId| self.infos.get(unit).is_some_and(|info| info.kind == *kind);
+            if demand.rotates && self.wanted_units.iter().any(is_named) {
+                demand.wanted = demand.wanted.max(1);
+            }
+            let dry = reply.dry.contains(kind);
+            if dry || demand.named.iter().any(|unit| !self.units.contains_key(unit)) {
+                self.counters.dry += u64::from(dry);
                 demand.unmet(now.tick, self.settings.renew_every);
                 if demand.waiting() {
                     lacks = Some(lacks.map_or(demand.retry(), |at| at.min(demand.retry())));
@@ -146,6 +153,9 @@ impl Holder {
         }
         if let Some(at) = lacks {
             self.hurry(at);
+        }
+        if let Some(at) = self.next_hand_over() {
+            self.hurry(at.max(now.tick.plus(self.settings.renew_every / 10)));
         }
         let helps = self.demands.values().any(|demand| demand.wanted > 0) || !self.wanted_guards.is_empty();
         if helps && self.surplus(ledger, now).iter().any(|(_, wanted)| *wanted) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{HeldUnit, Holder};
+use super::{HeldUnit, Holder, named};
 use crate::{
     share::{
         counts,
@@ -29,6 +29,8 @@ pub(super) struct Demand {
     asked: u64,
     /// Requests that wait.
     waiting: u64,
+    /// Units that some of them cannot do without.
+    pub(super) named: Vec<UnitId>,
     /// Tokens of the prompt that they need together.
     tokens: u64,
     /// Tokens of the prompt that a request needed lately.
@@ -79,6 +81,7 @@ impl Demand {
 
     pub(super) fn unmet(&mut self, now: Tick, renew_every: Duration) {
         let longest = if self.rotates { self.turn(renew_every).min(LONGEST_PAUSE) } else { LONGEST_PAUSE };
+        let longest = if self.named.is_empty() { longest } else { named::pause(renew_every).min(longest) };
         self.pause = if self.pause.is_zero() { PAUSE.min(longest) } else { (self.pause * 2).min(longest) };
         self.not_before = now.plus(self.pause);
     }
@@ -154,17 +157,19 @@ impl Holder {
             let wanted = expected.ceil() as u64 + demand.waiting;
             // What is to be expected comes after those who wait elsewhere.
             let leaves = demand.rotates && demand.leaves_until.is_some_and(|until| now.tick < until);
-            if wanted == 0 || leaves || (demand.waiting == 0 && demand.wanted > 0) {
+            let units = self.missing(demand);
+            if leaves || (units.is_empty() && (wanted == 0 || (demand.waiting == 0 && demand.wanted > 0))) {
                 continue;
             }
             let lacking = self.lack_of(kind, wanted, ahead, ledger, now);
             let lacking = lacking.max(self.lack_of(kind, demand.waiting, Duration::ZERO, ledger, now));
-            if lacking > 0 {
+            if lacking > 0 || !units.is_empty() {
                 // Of those that wait it is known how many tokens they need; the others are like them.
                 let waiting = demand.waiting;
                 let tokens =
                     if waiting > 0 { demand.tokens.div_ceil(waiting) * lacking } else { demand.each * lacking };
-                claims.push(Claim { kind: kind.clone(), requests: lacking, tokens, waiting, dates: ledger.dates(now) });
+                let (kind, dates) = (kind.clone(), ledger.dates(now));
+                claims.push(Claim { kind, requests: lacking, tokens, waiting, units, dates });
             }
         }
         claims
@@ -220,7 +225,10 @@ impl Holder {
                 let spare = idle && lasts && room - own as f64 >= needed;
                 let guard = self.infos.get(unit).and_then(|info| info.guard.as_ref());
                 let beyond = guard.is_some_and(|guard| self.wanted_guards.contains(guard));
-                let beyond = beyond || give >= size || (wanted > 0 && demand.rotates && own == 0);
+                let beyond = beyond
+                    || give >= size
+                    || self.is_handed_over(unit, now.tick)
+                    || (wanted > 0 && demand.rotates && own == 0);
                 if spare || yields || beyond || all_go {
                     all.push((unit.clone(), yields || beyond));
                     wanted = wanted.saturating_sub(own);

@@ -101,6 +101,8 @@ struct Claimed<'a> {
     tokens: u64,
     from: u16,
     to: u16,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    units: &'a [UnitId],
 }
 
 #[derive(Serialize)]
@@ -239,6 +241,7 @@ fn claimed(claim: &Claim) -> Claimed<'_> {
         tokens: amount(claim.tokens),
         from: claim.dates.0,
         to: claim.dates.1,
+        units: &claim.units,
     }
 }
 

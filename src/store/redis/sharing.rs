@@ -48,7 +48,8 @@ impl Redis {
 }
 
 impl SharedRedis {
-    fn usual() -> Settings {
+    /// How any process takes part that shares a server.
+    pub fn usual() -> Settings {
         // What one switches off is off in all within 2 s. That is 0.6 calls a second: what is
         // written goes along.
         Settings { draws: false, renew_every: Duration::from_millis(1_800), ..Settings::default() }

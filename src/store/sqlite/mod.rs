@@ -16,6 +16,7 @@ mod presence;
 mod read;
 mod row;
 mod sharing;
+mod whose;
 mod write;
 
 #[cfg(test)]
@@ -77,12 +78,14 @@ struct Inner {
 impl Sqlite {
     /// Opens the file, making it and its folder where there is none. An older schema is brought forward, once the file
     /// was copied beside itself. A file that is no database, or a broken one, is set aside under another name
-    /// ([`Sqlite::set_aside`] says which, and so does a warning), and a new one begun.
+    /// ([`Sqlite::set_aside`] says which, and so does a warning), and a new one begun. A database of another program is
+    /// left as it is.
     ///
     /// # Errors
-    /// When it cannot be made, read or written, or a newer version wrote it.
+    /// When it cannot be made, read or written, a newer version wrote it, or it is another program's.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref();
+        whose::look(path)?;
         file::prepare(path)?;
         match begin(path) {
             Ok(connection) => Self::start(path, connection, None),
@@ -113,6 +116,7 @@ impl Sqlite {
     /// When it is not there, cannot be read, or a newer version wrote it.
     pub fn inspect(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref();
+        whose::look(path)?;
         let open = || {
             let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.busy_timeout(BUSY)?;
@@ -120,6 +124,24 @@ impl Sqlite {
             Ok::<_, Failure>(connection)
         };
         Self::start(path, open().map_err(|failure| failure.of(path))?, None)
+    }
+
+    /// Whether [`Sqlite::open`] would refuse the file that is there, and why: another program's, or a newer version's.
+    /// Nothing is made or changed; what else stands in the way shows when it is opened.
+    ///
+    /// # Errors
+    /// That it would.
+    pub fn may_open(path: impl AsRef<Path>) -> Result<(), StoreError> {
+        let path = path.as_ref();
+        whose::look(path)?;
+        let version = || {
+            let connection = whose::untouched(path)?;
+            migrate::known(&connection, path, migrate::MIGRATIONS).map(drop)
+        };
+        match version() {
+            Err(Failure::Said(error)) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Every key that it knows, whoever works on it.
@@ -186,6 +208,7 @@ fn begin(path: &Path) -> Result<Connection, Failure> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "trusted_schema", "OFF")?;
     care::glance(&connection, path)?;
+    whose::check(&connection, path)?;
     let fresh = migrate::is_fresh(&connection)?;
     if fresh {
         // There is nothing to lose yet, and each step would wait for the disk several times.
@@ -193,6 +216,7 @@ fn begin(path: &Path) -> Result<Connection, Failure> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
     }
     migrate::migrate(&mut connection, path, migrate::MIGRATIONS)?;
+    whose::sign(&connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     if fresh {
         // Whatever is written from now on belongs to a file that is there.

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use tower_keypool::config::ConfigErrors;
+use tower_keypool::{config::ConfigErrors, store::StoreError};
 
 use super::{Failure, say, serve::NoKey};
 use crate::{
@@ -87,21 +87,31 @@ impl Config {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self.action {
             Action::Check(Check { file }) => {
-                let loaded = file.inputs().load().map_err(|errors| wrong(&errors))?;
+                let inputs = file.inputs();
+                let loaded = inputs.load_to_serve().map_err(|errors| wrong(&errors))?;
                 let site = Site::of(&loaded.store);
                 let rejected = loaded.rejected();
-                let stored = match look(&site) {
-                    // A server that is away does not make what stands here wrong.
-                    Err(error) if !loaded.keys.is_empty() => {
-                        say(&format!("note: the keys of the database {site} are not looked at: {error}"));
+                let stored = match look(&site)? {
+                    Ok(stored) => stored,
+                    // A server that is away does not make what stands here wrong, nor does a broken file, which is set
+                    // aside; a password does.
+                    Err(error) if error.is_unreachable() || site.path().is_some() => {
+                        let note = format!("the keys of the database {site} are not looked at: {error}");
+                        if loaded.keys.is_empty() {
+                            return Err(Failure::run(anyhow::anyhow!(note)));
+                        }
+                        say(&format!("note: {note}"));
                         None
                     }
-                    looked => looked?,
+                    Err(error) => return Err(wrong(&inputs.of_store(error))),
                 };
                 let shut = stored.as_ref().map_or(0, Stored::shut);
                 let loaded = loaded.with(&Stored::sources(stored));
                 if loaded.keys.is_empty() && rejected == 0 {
                     return Err(Failure::config(NoKey::of(&loaded)));
+                }
+                if let Err(error) = loaded.builder().build() {
+                    return Err(Failure::config(anyhow::anyhow!("the keys: {error}")));
                 }
                 for note in &loaded.keys.notes {
                     say(&format!("note: {note}"));
@@ -117,7 +127,11 @@ impl Config {
                 say(&format!("all is well: {}{shut}", config::by_place(&loaded.keys)));
             }
             Action::Show(Show { file, json }) => {
-                let look = |site: &Site| look(site).map_err(|error| format!("it cannot be read: {error}"));
+                let read = |error: &dyn std::fmt::Display| format!("it cannot be read: {error}");
+                let look = |site: &Site| {
+                    let looked = look(site).map_err(|error| read(&error))?;
+                    looked.map_err(|error| read(&error))
+                };
                 let effective = Effective::of(&file.inputs(), look).map_err(|errors| wrong(&errors))?;
                 let text = if json { pretty(&effective.json()) } else { effective.to_string() };
                 say(text.trim_end());
@@ -128,8 +142,8 @@ impl Config {
     }
 }
 
-fn look(site: &Site) -> Result<Option<Stored>, Failure> {
-    super::runtime()?.block_on(Stored::look(site)).map_err(Failure::run)
+fn look(site: &Site) -> Result<Result<Option<Stored>, StoreError>, Failure> {
+    Ok(super::runtime()?.block_on(Stored::look(site)))
 }
 
 /// Every error, a line each.

@@ -63,6 +63,8 @@ impl Db {
             return Err(Failure::run(anyhow!("there is no database {}", path.display())));
         }
         super::runtime()?.block_on(async {
+            let wrong = |error| super::config::wrong(&database.inputs().of_store(error));
+            Sqlite::may_open(&path).map_err(wrong)?;
             let store = Sqlite::inspect(&path).map_err(Failure::run)?;
             match &self.task {
                 Task::Backup { file, .. } => {

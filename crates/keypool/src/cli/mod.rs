@@ -131,7 +131,7 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // It may name what others wrote: lines stay, nothing steers the terminal.
-            eprintln!("keypool: {}", plain_text(&failure.to_string()));
+            eprintln!("keypool: {}", plain_text(&secret::masked(failure.to_string())));
             ExitCode::from(failure.code)
         }
     }

@@ -1,9 +1,12 @@
 //! A key's secret from whoever types it: a prompt that does not show it, standard input, or the command line.
 
-use std::io::{IsTerminal, Read};
+use std::{
+    io::{IsTerminal, Read},
+    path::Path,
+};
 
 use anyhow::anyhow;
-use tower_keypool::config::{KeySpec, Origin};
+use tower_keypool::config::{KeySpec, Origin, is_key_for_path};
 
 use super::Failure;
 use crate::edits;
@@ -48,6 +51,15 @@ pub(super) fn may_be(word: &str) -> bool {
     let mixed = word.bytes().any(|byte| byte.is_ascii_digit()) && word.bytes().any(|byte| byte.is_ascii_alphabetic());
     let begins = ["AIza", "AQ.", "sk-"].iter().any(|prefix| word.starts_with(prefix));
     begins || (mixed && !word.contains(['/', '\\']) && KeySpec::read(word, &[], Origin::Default).is_ok())
+}
+
+/// A message without what looks like a key where the command line or a variable names a path, a host or the like.
+pub(super) fn masked(message: String) -> String {
+    let words = std::env::args_os().skip(1).chain(std::env::vars_os().map(|(_, value)| value));
+    let words = words.map(|word| word.to_string_lossy().into_owned());
+    let parts = words.flat_map(|word| word.split(['=', '/', '\\', ',', ' ']).map(str::to_owned).collect::<Vec<_>>());
+    let secrets = parts.filter(|part| is_key_for_path(Path::new(part)));
+    secrets.fold(message, |message, secret| message.replace(&secret, "***"))
 }
 
 /// Said once, when the file is made.

@@ -71,7 +71,7 @@ pub(super) fn text_or_file(text: &str) -> Result<String, Failure> {
 /// then on.
 pub(super) async fn pool(mut inputs: Inputs, loaded: &mut Loaded) -> Result<(KeyPool, Option<Database>), Failure> {
     let site = Site::of(&loaded.store);
-    let joined = serve::join(&site, loaded).await?;
+    let joined = serve::join(&site, &inputs, loaded).await?;
     let database = joined.database();
     let mut keys = Keys::new(&site, database.clone());
     match keys.begin().await {

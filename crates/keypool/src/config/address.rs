@@ -50,7 +50,7 @@ pub(super) fn token(given: Option<&str>, listens: &[SocketAddr], document: &mut 
     (PLACEHOLDER.to_owned(), false)
 }
 
-/// Where log files go: a folder that is there, or can be made.
+/// Where log files go.
 pub(super) fn log(log: &LogSection, document: &mut Document<'_>) {
     let Some(folder) = &log.directory else { return };
     if folder.as_os_str().is_empty() {

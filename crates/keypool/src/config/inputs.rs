@@ -13,7 +13,7 @@ use super::{
     Begun, Config, Loaded, address, admin, beside, certificate, exits, find,
     loaded::unite,
     outside::{UNREAD, provider_at, roots, secret_of},
-    store, tenants, unread, variables,
+    start, store, tenants, unread, variables,
 };
 use crate::{
     database::Told,
@@ -163,6 +163,24 @@ impl Inputs {
     /// # Errors
     /// Everything that is wrong, each thing by its place.
     pub fn load(&self) -> Result<Loaded, ConfigErrors> {
+        self.read(false)
+    }
+
+    /// Reads it for a gateway that is to begin: places that it could not write, or listen at, are wrong as well.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each thing by its place.
+    pub fn load_to_serve(&self) -> Result<Loaded, ConfigErrors> {
+        self.read(true)
+    }
+
+    /// What is wrong with the store, by the place that names it.
+    pub fn of_store(&self, what: impl std::fmt::Display) -> ConfigErrors {
+        let origin = self.texts().map_or(Origin::Default, |texts| texts.document().origin("store.url"));
+        Problem::new(origin, "store.url", what.to_string()).into()
+    }
+
+    fn read(&self, serves: bool) -> Result<Loaded, ConfigErrors> {
         let begun = Begun::now();
         let texts = self.texts()?;
         let mut document = texts.document();
@@ -221,6 +239,13 @@ impl Inputs {
         let beside = (&*folder, &self.environment, &not_keys[..]);
         let beside = beside::resolve(&config, &exits, &mut document, beside, (&mut files, &mut problems));
         problems.extend(exits.problems(&sources));
+        if serves {
+            start::log(&config.log, &mut document);
+            start::store(&store, &self.environment, &mut document, &mut problems);
+            start::listens("gateway.listen", &addresses, &mut document);
+            start::listens("admin.listen", admin.addresses.as_deref().unwrap_or_default(), &mut document);
+            start::is_itself(provider.base(), &addresses, &mut document);
+        }
 
         problems.extend(document.into_problems());
         ConfigErrors::check(problems)?;

@@ -15,6 +15,7 @@ mod off;
 mod outside;
 mod sections;
 mod show;
+mod start;
 mod store;
 mod tenants;
 mod unread;

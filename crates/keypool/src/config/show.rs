@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use tower_keypool::{
     Tier,
     config::{ConfigErrors, Document, Interval, KeySpec, Origin},
+    store::{SharedRedis, SharedSqlite},
 };
 
 use super::{
@@ -63,6 +64,15 @@ impl Effective {
         if !own_token {
             // Everybody knows it.
             values["gateway"]["token"] = token.into();
+        }
+        if config.store.renew.is_none() {
+            let usual = match &site {
+                Site::Memory => None,
+                Site::File { .. } => Some(SharedSqlite::usual()),
+                Site::Server(_) => Some(SharedRedis::usual()),
+            };
+            let every = usual.map(|usual| Interval::<0>(config.store.sharing(&usual).renew_every));
+            values["store"]["renew"] = serde_json::to_value(every).unwrap_or_default();
         }
         walk("", &values, &document, &mut settings);
         Ok(Self {

@@ -20,7 +20,8 @@ pub enum Database {
 
 /// What a server says, as of any store.
 pub(super) fn as_store_error(error: RedisError) -> StoreError {
-    StoreError::because("the shared store", error)
+    let what = "the shared store";
+    if error.is_unreachable() { StoreError::unreachable(what, error) } else { StoreError::because(what, error) }
 }
 
 impl Database {

@@ -77,7 +77,22 @@ impl Place {
     /// # Errors
     /// When there is none to be had, or it cannot be made, reached, read, or a newer version wrote it.
     pub async fn open(&self) -> Result<Database, DatabaseError> {
-        Ok(Database::open(self.site()?).await?)
+        self.open_at(self.site()?).await
+    }
+
+    /// Opens what lies there. That it is not to be had is the fault of what names it, unless nobody answers just now.
+    ///
+    /// # Errors
+    /// Those of [`Place::open`].
+    pub(super) async fn open_at(&self, site: Site) -> Result<Database, DatabaseError> {
+        let (is_nowhere, is_file) = (matches!(site, Site::Memory), site.path().is_some());
+        Database::open(site).await.map_err(|error| {
+            if is_nowhere || error.is_unreachable() || error.is_in_use() {
+                return error.into();
+            }
+            let way_out = if is_file { " (name another file with --db or KEYPOOL_DB)" } else { "" };
+            self.inputs().of_store(format!("{error}{way_out}")).into()
+        })
     }
 
     /// The same where it is there, to look at it.
@@ -90,6 +105,6 @@ impl Place {
             let what = format!("there is no database {} (`keypool add-key` makes one)", path.display());
             return Err(StoreError::new(what).into());
         }
-        Ok(Database::open(site).await?)
+        self.open_at(site).await
     }
 }

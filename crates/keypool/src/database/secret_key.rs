@@ -8,8 +8,8 @@ use std::{
 };
 
 use tower_keypool::{
-    config::Environment,
-    store::{Keeping, KeyRecord, StoreError, Vault},
+    config::{Environment, Origin, Problem},
+    store::{Keeping, KeptSecret, KeyRecord, StoreError, Vault},
 };
 
 /// Where it is given.
@@ -30,24 +30,19 @@ impl SecretKey {
     /// # Errors
     /// When what is given, or what lies beside it, is no key or cannot be read.
     pub fn of(database: Option<&Path>) -> Result<Self, StoreError> {
-        let environment = Environment::process();
-        let given = environment.first_secret([VARIABLE.to_owned()]);
-        let given = given.map_err(|problem| StoreError::new(problem.to_string()))?;
-        let vault = |key: &str, from: &str| Vault::new(key).map_err(|error| StoreError::because(from, error));
-        let given = given.map(|variable| vault(&variable.value, &variable.name)).transpose()?;
-        let file = database.map(|database| {
-            let mut file = database.as_os_str().to_owned();
-            file.push(".key");
-            PathBuf::from(file)
-        });
-        let beside = match file.as_ref().map(|file| (fs::read_to_string(file), file.display().to_string())) {
-            Some((Ok(text), shown)) => Some(vault(&text, &shown)?),
-            Some((Err(error), shown)) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(StoreError::because(shown, error));
-            }
-            _ => None,
+        let wrong = |problem: Problem| StoreError::new(problem.to_string());
+        let given = given(&Environment::process()).map_err(wrong)?;
+        let (beside, file) = match database.map(file_of) {
+            None => (None, None),
+            Some(file) => (beside(&file).map_err(wrong)?, Some(file)),
         };
         Ok(Self { given, beside, file })
+    }
+
+    /// What is wrong with the key that is given, and with the one beside the database at this path.
+    pub fn problems(environment: &Environment, database: Option<&Path>) -> Vec<Problem> {
+        let beside = database.and_then(|database| beside(&file_of(database)).err());
+        given(environment).err().into_iter().chain(beside).collect()
     }
 
     /// The file beside the database, where it is there.
@@ -60,6 +55,38 @@ impl SecretKey {
     /// # Errors
     /// When it cannot be had.
     pub fn reveal(&self, record: &KeyRecord) -> Result<Option<String>, StoreError> {
+        let sealed = matches!(record.secret, KeptSecret::Sealed(_));
+        self.open(record).map_err(|error| if sealed { self.way_out(record) } else { error })
+    }
+
+    /// What a person can do about a secret that cannot be opened.
+    fn way_out(&self, record: &KeyRecord) -> StoreError {
+        let id = &record.id;
+        let file = self.file.as_ref().map(|file| file.display().to_string());
+        let what = match (&self.given, &self.beside, file) {
+            (None, None, None) => format!("is encrypted: set {VARIABLE} to the key it was encrypted with"),
+            (None, None, Some(file)) => format!(
+                "is encrypted, and {file}, which opens it, is not there: put it back from a copy, or set {VARIABLE} to what \
+                 stood in it"
+            ),
+            (Some(_), None, Some(file)) => format!(
+                "cannot be decrypted: {VARIABLE} is another key than it was encrypted with, and {file} is not there: put \
+                 either back as it was"
+            ),
+            (Some(_), ..) => format!("cannot be decrypted: {VARIABLE} is another key than it was encrypted with"),
+            (None, _, file) => format!(
+                "cannot be decrypted: {} holds another key than it was encrypted with: put it back from a copy, or set \
+                 {VARIABLE}",
+                file.unwrap_or_default()
+            ),
+        };
+        StoreError::new(format!(
+            "the stored secret of {id} {what}; where that key is lost, give the secret again (keypool keys remove {id}, then \
+             keypool add-key)"
+        ))
+    }
+
+    fn open(&self, record: &KeyRecord) -> Result<Option<String>, StoreError> {
         let with = |vault: Option<&Vault>| record.secret.reveal(&record.id, &record.hash, vault);
         match (&self.given, &self.beside) {
             // What was kept before it was given is still to be had.
@@ -122,6 +149,32 @@ fn make(file: &Path) -> io::Result<bool> {
     };
     fs::remove_file(&new)?;
     made
+}
+
+/// Where the key lies where none is given.
+fn file_of(database: &Path) -> PathBuf {
+    let mut file = database.as_os_str().to_owned();
+    file.push(".key");
+    file.into()
+}
+
+/// The key that a variable holds, or its file.
+fn given(environment: &Environment) -> Result<Option<Vault>, Problem> {
+    let Some(variable) = environment.first_secret([VARIABLE.to_owned()])? else { return Ok(None) };
+    Vault::new(&variable.value).map(Some).map_err(|error| Problem::new(variable.origin(), "", error.to_string()))
+}
+
+/// The key that lies beside a database.
+fn beside(file: &Path) -> Result<Option<Vault>, Problem> {
+    let wrong = |what: String| Problem::new(Origin::file(file, 0), "", what);
+    match fs::read_to_string(file) {
+        Ok(text) => Vault::new(&text).map(Some).map_err(|error| {
+            let what = "put it back from a copy; the secrets of keys in the database were encrypted with it";
+            wrong(format!("{error}: {what}"))
+        }),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(wrong(format!("it cannot be read: {error}"))),
+    }
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ impl Whose {
     /// # Errors
     /// When there is none to be had, or it cannot be made, reached, read, or a newer version wrote it.
     pub async fn open(&self) -> Result<Database, DatabaseError> {
-        Ok(Database::open(self.site()?).await?)
+        self.place.open_at(self.site()?).await
     }
 
     /// The same where it is there, to look at it.
@@ -65,7 +65,7 @@ impl Whose {
             let what = format!("there is no database {} (`keypool add-key{option}` makes one)", path.display());
             return Err(StoreError::new(what).into());
         }
-        Ok(Database::open(site).await?)
+        self.place.open_at(site).await
     }
 }
 

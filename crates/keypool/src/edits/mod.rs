@@ -8,7 +8,7 @@ use std::fmt;
 use tower_keypool::{
     config::{
         KeySpec, Origin,
-        key_file::{KeyFile, LineError},
+        key_file::{KeyFile, LineError, Skipped},
     },
     store::{Added, BookError, ImportRecord, Keeping, KeptSecret, KeyBook, KeyRecord, KeySettings, StoreError},
 };
@@ -327,7 +327,7 @@ pub async fn import(
         let mut spec = entry.spec;
         spec.labels.entry("source".to_owned()).or_insert_with(|| source.clone());
         let kept = keeping.keep(spec.secret())?;
-        keys.push((entry.line, spec, kept));
+        keys.push((entry.line, entry.entry, spec, kept));
         if keys.len() % AT_A_TIME == 0 {
             // Others wait for this thread.
             tokio::task::yield_now().await;
@@ -339,13 +339,15 @@ pub async fn import(
         source,
         lines: file.lines as u64,
         duplicate: file.merged.len() as u64,
-        rejected: file.skipped.iter().map(|line| (line.line as u64, line.error.to_string())).collect(),
+        rejected: file.skipped.iter().map(|line| (line.line as u64, line.why())).collect(),
         ..ImportRecord::default()
     };
     let record = database.edit_keys(move |book| {
         let mut record = blank.clone();
-        for (line, spec, kept) in &keys {
-            take(book, *line, spec, kept.clone(), &mut record);
+        for (line, entry, spec, kept) in &keys {
+            if let Err(error) = take(book, spec, kept.clone(), &mut record) {
+                record.rejected.push((*line as u64, Skipped { line: *line, entry: *entry, error }.why()));
+            }
         }
         record.rejected.sort();
         book.note_import(record.clone());
@@ -354,15 +356,15 @@ pub async fn import(
     Ok((record.await?, made))
 }
 
-fn take(book: &mut KeyBook, line: usize, spec: &KeySpec, kept: KeptSecret, record: &mut ImportRecord) {
+fn take(book: &mut KeyBook, spec: &KeySpec, kept: KeptSecret, record: &mut ImportRecord) -> Result<(), LineError> {
     let outcome = if shows_a_key(book, spec) {
         Err(LineError::NameIsSecret)
     } else {
         book.add(spec.settings(), kept, record.time).map_err(|_| LineError::IdTaken { by: 0 })
     };
-    match outcome {
-        Ok(Added::New(_)) => record.added += 1,
-        Ok(Added::Known(_)) => record.duplicate += 1,
-        Err(error) => record.rejected.push((line as u64, error.to_string())),
+    match outcome? {
+        Added::New(_) => record.added += 1,
+        Added::Known(_) => record.duplicate += 1,
     }
+    Ok(())
 }

@@ -54,8 +54,19 @@ impl Refusal {
 impl Dialect {
     /// The answer that says it.
     pub fn answer(self, refusal: Refusal) -> Response<Full<Bytes>> {
+        self.say(refusal, None)
+    }
+
+    /// The same, and after how many seconds to ask again.
+    pub(super) fn answer_until(self, refusal: Refusal, after: u64) -> Response<Full<Bytes>> {
+        let mut response = self.say(refusal, Some(after));
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after));
+        response
+    }
+
+    fn say(self, refusal: Refusal, after: Option<u64>) -> Response<Full<Bytes>> {
         let Refusal { status, message } = refusal;
-        let mut response = Response::new(Full::from(self.body(status, message)));
+        let mut response = Response::new(Full::from(self.body(status, message, after)));
         *response.status_mut() = status;
         response
             .headers_mut()
@@ -87,16 +98,18 @@ impl Dialect {
         response
     }
 
-    /// A body that says it.
-    pub(super) fn body(self, status: StatusCode, message: &str) -> Bytes {
-        match self.caller() {
-            Some(caller) => caller.refused(&Fault::of_status(status, message)).body,
-            None => json!({ "error": {
-                "code": status.as_u16(), "message": message, "status": google_status(status),
-            } })
-            .to_string()
-            .into(),
+    /// A body that says it, and after how many seconds to ask again where the dialect has a place for that: `OpenAI`'s and
+    /// Anthropic's clients go by the header alone.
+    pub(super) fn body(self, status: StatusCode, message: &str, after: Option<u64>) -> Bytes {
+        if let Some(caller) = self.caller() {
+            return caller.refused(&Fault::of_status(status, message)).body;
         }
+        let mut error = json!({ "code": status.as_u16(), "message": message, "status": google_status(status) });
+        if let Some(after) = after {
+            error["details"] =
+                json!([{ "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": format!("{after}s") }]);
+        }
+        json!({ "error": error }).to_string().into()
     }
 
     /// What is known of it; the provider's own needs no translation.

@@ -266,20 +266,59 @@ async fn killed_at_any_moment_nothing_is_lost_and_nothing_twice() {
     assert!(wasted <= 8 * (kills + 1), "{wasted} calls for nothing; 8 are under way at a time, and {kills} kills");
 }
 
-/// Keys with limits are lent one by one while another process was there a moment ago, and a slot needs its own: it does not
-/// stand in line for it for a minute, with a task that others could carry.
+/// Keys with limits are lent one by one while another process was there a moment ago, and a slot needs its own: it asks for
+/// that one.
 #[tokio::test(flavor = "multi_thread")]
 async fn slots_go_on_where_another_run_just_ended() {
+    let stage = slots_stage().await;
+    for output in ["a.jsonl", "b.jsonl", "c.jsonl"] {
+        let begun = crate::watching::stopwatch();
+        let ended = stage.run(&slots_to(output)).await;
+        assert_eq!((ended.code, stage.results(output).len()), (0, 60), "{ended:?}");
+        println!("{output} after {:?}", begun());
+        assert!(begun() < Duration::from_secs(10), "{output}: {:?}", begun());
+        assert_eq!(by_key(&stage.results(output)).len(), 4, "every key's slots worked");
+    }
+}
+
+/// Two runs at once, each with slots of all keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_of_two_runs_at_once_have_each_key_in_turn() {
+    let stage = slots_stage().await;
+    let begun = crate::watching::stopwatch();
+    let (one, other) = (slots_to("a.jsonl"), slots_to("b.jsonl"));
+    for (ended, output) in [tokio::join!(stage.run(&one), stage.run(&other))]
+        .into_iter()
+        .flat_map(|(a, b)| [(a, "a.jsonl"), (b, "b.jsonl")])
+    {
+        assert_eq!((ended.code, stage.results(output).len()), (0, 60), "{ended:?}");
+        let keys = by_key(&stage.results(output));
+        println!("{output}: {keys:?}");
+        assert!(keys.len() >= 2, "one run does not keep the other from its keys: {keys:?}");
+    }
+    println!("both after {:?}", begun());
+    assert!(begun() < Duration::from_secs(15), "{:?}", begun());
+}
+
+/// Four keys of 600 a minute, and 60 tasks: 0.75 s for eight slots of ten a second.
+async fn slots_stage() -> Stage {
     let stage = Stage::new(GeminiSim::builder(), 4, Limits::none()).await.tasks(60);
     let file: Vec<String> = (0..4).map(|n| format!("{} id=k{n} rpm=600", secret(n))).collect();
     std::fs::write(stage.path("keys.txt"), file.join("\n")).unwrap();
-    let begun = crate::watching::stopwatch();
-    for output in ["a.jsonl", "b.jsonl"] {
-        let slots = ["--workers-per-key", "2", "--rate-limit-per-slot", "0.1"];
-        let ended = stage.run(&[&["tasks.txt", "-o", output][..], &slots].concat()).await;
-        assert_eq!((ended.code, stage.results(output).len()), (0, 60), "{ended:?}");
+    stage
+}
+
+fn slots_to(output: &str) -> [&str; 7] {
+    ["tasks.txt", "-o", output, "--workers-per-key", "2", "--rate-limit-per-slot", "0.1"]
+}
+
+/// How many results are of each key.
+fn by_key(results: &[Value]) -> BTreeMap<String, usize> {
+    let mut counted = BTreeMap::new();
+    for result in results {
+        *counted.entry(result["key_id"].to_string()).or_default() += 1;
     }
-    assert!(begun() < Duration::from_secs(45), "{:?}", begun());
+    counted
 }
 
 #[cfg(unix)]

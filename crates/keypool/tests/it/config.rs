@@ -568,6 +568,54 @@ fn quotas_of_the_tiers_variables_hold_and_their_defaults_are_assumed() {
 }
 
 #[test]
+fn every_name_that_gemini_has_the_others_have_too() {
+    let folder = Folder::new().with("secret", &format!("{THREE}\n"));
+    for provider in ["OPENAI", "ANTHROPIC"] {
+        let chosen = provider.to_lowercase();
+        let name = |rest: &str| format!("{provider}_{rest}");
+        for (rest, value, file) in [
+            ("API_KEY", ONE, false),
+            ("API_KEYS", ONE, false),
+            ("API_KEY_7", ONE, false),
+            ("FREE_KEY", ONE, false),
+            ("FREE_KEYS", ONE, false),
+            ("PAID_KEY", ONE, false),
+            ("API_KEY", "secret", true),
+            ("API_KEY_7", "secret", true),
+            ("PAID_KEYS", "secret", true),
+        ] {
+            for ours in ["", "KEYPOOL_"] {
+                let variable = format!("{ours}{}{}", name(rest), if file { "_FILE" } else { "" });
+                let shown = folder.show(&[("KEYPOOL_PROVIDER", &chosen), (&variable, value)]);
+                assert_eq!(origins(&shown), [format!("env {variable}")]);
+            }
+        }
+        let (free, rate, base) = (name("FREE_KEYS"), name("FREE_RATE_LIMIT"), name("API_BASE_URL"));
+        let shown =
+            folder.show(&[("KEYPOOL_PROVIDER", &chosen), (&free, ONE), (&rate, "7"), (&base, "http://a.example")]);
+        assert_eq!(shown["keys"][0]["limits"], serde_json::json!({ "*": ["7 requests/minute"] }), "{provider}");
+        assert_eq!(setting(&shown, "gateway.upstream"), ("http://a.example".to_owned(), format!("env {base}")));
+    }
+}
+
+#[test]
+fn every_secret_setting_has_one_that_names_a_file() {
+    let (_, printed) = Folder::new().run(&["config", "schema"], &[]);
+    let schema: Value = serde_json::from_str(&printed).unwrap();
+    let mut found = Vec::new();
+    let tables = schema["$defs"].as_object().unwrap().iter().filter(|(_, table)| table["properties"].is_object());
+    for (table, fields) in tables.map(|(table, held)| (table, held["properties"].as_object().unwrap())) {
+        for name in fields.iter().filter(|(_, field)| field["writeOnly"] == true).map(|(name, _)| name) {
+            assert!(fields.contains_key(&format!("{name}_file")), "{table}.{name}");
+            found.push(format!("{table}.{name}"));
+        }
+    }
+    for secret in ["KeyEntry.secret", "GatewaySection.token", "GatewaySection.tls_key", "StoreSection.password"] {
+        assert!(found.iter().any(|name| name == secret), "{secret}: {found:?}");
+    }
+}
+
+#[test]
 fn no_key_anywhere_is_a_finding_with_the_ways_to_give_one() {
     let folder = Folder::new().with("keypool.toml", "[pool]\nwait = 1\n");
     let (code, text) = folder.run(&["config", "check"], &[]);
@@ -585,5 +633,5 @@ fn what_cannot_be_read_is_said_once() {
     let folder = Folder::new().with("in-the-way", "");
     // A file where a folder belongs, since root may read everything else.
     let text = folder.run(&["serve", "--db", "in-the-way/x.db"], &[("GEMINI_API_KEY", ONE)]).1;
-    assert_eq!(text.matches("os error").count(), 1, "{text}");
+    assert_eq!(text.matches("is no folder").count(), 1, "{text}");
 }

@@ -41,6 +41,7 @@ mod passing;
 mod providers;
 mod ranges;
 mod redis;
+mod refusals;
 mod reload;
 mod resources;
 mod restarting;

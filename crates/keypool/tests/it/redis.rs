@@ -275,6 +275,28 @@ fn in_redis_secrets_are_encrypted_or_not_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_of_a_file_or_a_variable_is_never_on_the_server() {
+    let Some(server) = RedisServer::start() else { return };
+    let (home, sim, redis) = (Home::new(), simulator(3).await, server.url());
+    let file = home.write("keys.txt", &format!("{} id=filed\n", secret(0)));
+    home.write("keypool.toml", &format!("[[keys]]\nid = \"toml\"\nsecret = \"{}\"\n", secret(1)));
+    let url = sim.url();
+    let args =
+        ["serve", "--listen", "127.0.0.1:0", "--upstream", &url, "--wait", "0", "--redis", &redis, "--keys", &file];
+    let mut command = home.command(&args);
+    command.env("GEMINI_API_KEY", secret(2)).env("KEYPOOL_SECRET_KEY", SECRET_KEY);
+    let running = Running::of(command);
+    assert_eq!(servers(&running, 6).await.len(), 3);
+    end(running).await;
+    let found = |text: &str| server.command(&["EVAL", FOUND, "0", text]).text().to_owned();
+    assert_ne!(found("filed"), "0", "what is known of it lies there");
+    for n in 0..3 {
+        assert_eq!(found(&secret(n)), "0");
+    }
+    crate::home::no_secret(&format!("{:?}", server.command(&["HGETALL", "{keypool}:secrets"])));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_on_one_redis_that_is_killed_and_started_again_exceed_no_limit() {
     let Some(mut server) = RedisServer::lasting() else { return };
     let (sim, keys) = field(4, 600).await;

@@ -170,3 +170,30 @@ async fn the_answer_says_until_when_and_why_and_is_a_429_where_that_is_wanted() 
         assert_eq!(place.generate("wrong", None).await.status, 401);
     }
 }
+
+#[tokio::test]
+async fn until_when_stands_in_the_body_too_where_the_dialect_has_a_place_for_it() {
+    for as_limited in [false, true] {
+        // A key that is busy: nobody knows until when, and the header says the second after which it is worth asking.
+        let place = Arc::new(place(2_000, Waiting { as_limited, ..Waiting::default() }, busy()).await);
+        let first = {
+            let place = Arc::clone(&place);
+            tokio::spawn(async move { place.generate(PLACEHOLDER, Some("30")).await })
+        };
+        late(async {}).await;
+        let answer = place.generate(PLACEHOLDER, None).await;
+        assert_eq!(answer.status, if as_limited { 429 } else { 503 }, "{answer:?}");
+        let after = answer.header("retry-after").to_owned();
+        assert!(!after.is_empty());
+        let details = answer.json()["error"]["details"].clone();
+        let told = serde_json::json!([{ "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": format!("{after}s") }]);
+        assert_eq!(details, told, "{answer:?}");
+        // The others' clients know the header alone; their bodies are as those APIs have them.
+        for path in ["/v1/chat/completions", "/v1/messages"] {
+            let answer = place.chat(path, None).await;
+            assert!(!answer.header("retry-after").is_empty(), "{answer:?}");
+            assert!(!answer.json()["error"]["message"].as_str().unwrap().is_empty(), "{answer:?}");
+        }
+        first.abort();
+    }
+}

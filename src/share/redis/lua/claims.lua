@@ -102,9 +102,27 @@ local function may_guard(record, holder, now)
   return true
 end
 
--- Grants free units until there is room for what is claimed; how much is still lacking.
-local function grant(renewal, claim, shares, now, reply)
+-- How a wish for a unit by its name begins, where else a kind stands.
+local NAMING = '=\n'
+
+-- Units that others want by their names.
+local function named_by_others(holder, now)
+  local named = {}
+  for id, other in pairs(state.holders) do
+    if id ~= holder and now - other.seen < LIVELY then
+      for wish in pairs(other.wanted) do
+        if string.sub(wish, 1, 2) == NAMING then named[string.sub(wish, 3)] = true end
+      end
+    end
+  end
+  return named
+end
+
+-- Grants what is wanted by name, then free units until there is room for what is claimed; how much is still lacking.
+local function grant(renewal, claim, shares, elsewhere, now, reply)
   local holder, kind, left = renewal.holder, shares.kind, claim.requests
+  local named = {}
+  for _, name in ipairs(claim.units or {}) do named[name] = true end
   -- Alone, a process takes drawn units back as a whole.
   local alone = true
   for other in pairs(shares.demand) do alone = alone and other == holder end
@@ -113,6 +131,8 @@ local function grant(renewal, claim, shares, now, reply)
   for at, name in ipairs(kind.units) do
     local record = unit(name)
     if record and is_free(record, now) and not is_joining(record)
+      -- Who had it leaves it to whoever wants it by its name.
+      and not (record.before == holder and elsewhere[name])
       and (not record.opens or record.opens <= now + SOON or grew(record.counts, limits_of(name)))
       and (record.mode == 'whole' or (alone and not is_drawn_from(record, now))) then
       local unknown = record.unknown
@@ -126,19 +146,20 @@ local function grant(renewal, claim, shares, now, reply)
       if room_now > 0 and may then
         -- What one had oneself one need not learn anew.
         free[#free + 1] = {record = record, room = room_now, own = record.before == holder, size = kind.sizes[at],
-          at = at, guarding = guarding}
+          at = at, guarding = guarding, named = named[name] or false}
       end
     end
   end
   table.sort(free, function(one, other)
+    if one.named ~= other.named then return one.named end
     if one.own ~= other.own then return one.own end
     if one.room ~= other.room then return one.room > other.room end
     return one.at < other.at
   end)
   for _, found in ipairs(free) do
-    if left == 0 then break end
     local taken = shares.held[holder] or 0
-    if lack_of_others(shares, holder) > 0 and taken > 0 and taken + found.size > share(shares, holder) then break end
+    local most = lack_of_others(shares, holder) > 0 and taken > 0 and taken + found.size > share(shares, holder)
+    if (left == 0 or most) and not found.named then break end
     if not reply.lent[found.record.name] then
       local guarding = found.guarding
       if guarding and not (guarding.holder == holder and guarding.ends > now) then
@@ -149,6 +170,12 @@ local function grant(renewal, claim, shares, now, reply)
       reply.lent[found.record.name] = true
       shares.held[holder] = taken + found.size
       left = max(left - found.room, 0)
+    end
+  end
+  for _, name in ipairs(claim.units and kind.units or {}) do
+    local record = named[name] and unit(name)
+    if named[name] and not (record and record.holder == holder and record.ends > now) then
+      state.holders[holder].wanted[NAMING .. name] = 1
     end
   end
   if left > 0 then
@@ -163,11 +190,12 @@ local function serve(renewal, now, reply)
   if not raw then return end
   local own = state.holders[renewal.holder]
   own.wanted = {}
+  local elsewhere = named_by_others(renewal.holder, now)
   for _, kind in ipairs(unpack_one(raw)) do
     local shares = shares_of(kind, now)
     for _, claim in ipairs(renewal.claims) do
       if claim.kind == kind.kind then
-        local left = grant(renewal, claim, shares, now, reply)
+        local left = grant(renewal, claim, shares, elsewhere, now, reply)
         left = draw(renewal, claim, kind.units, left, now, reply)
         if left > 0 then
           table.insert(reply.dry, kind.kind)
@@ -182,5 +210,8 @@ local function serve(renewal, now, reply)
       if more > 0 then reply.give[kind.kind] = text(more) end
     end
     if shares.asking > 1 then reply.crowd[kind.kind] = {#kind.units, shares.asking} end
+  end
+  for _, held in ipairs(renewal.held) do
+    if elsewhere[held.unit] then reply.wanted[NAMING .. held.unit] = text(1) end
   end
 end

@@ -123,6 +123,9 @@ impl Twins {
         let kind = Kind::from(if requests.is_multiple_of(2) { "lane|0" } else { "Lane|10" });
         let party = &mut self.parties[who];
         party.holder.asked(&kind, requests);
+        let named =
+            if tokens % 3 == 1 { vec![self.infos[requests as usize % self.infos.len()].unit.clone()] } else { vec![] };
+        party.holder.naming(&kind, named);
         party.holder.lacking(&kind, requests, tokens, now);
     }
 

@@ -115,6 +115,11 @@ impl SharedSqlite {
 
     /// How it takes part: what it starts it notes with each batch, and asking is cheap.
     pub fn settings(&self) -> Settings {
+        Self::usual()
+    }
+
+    /// How any process takes part that shares a file.
+    pub fn usual() -> Settings {
         let renew_every = Duration::from_secs(1);
         Settings { noting: true, draws: false, haste: (50, 10), renew_every, ..Settings::default() }
     }

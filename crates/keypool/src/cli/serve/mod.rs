@@ -5,18 +5,16 @@ mod opening;
 mod options;
 
 use std::{
-    net::{IpAddr, SocketAddr},
     path::Path,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
 };
-use tower_keypool::Base;
 
 use self::opening::known_tenants;
 pub(super) use self::{
@@ -47,7 +45,7 @@ const LAST_WRITE: Duration = Duration::from_secs(5);
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         let mut inputs = self.inputs();
-        let mut loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
+        let mut loaded = inputs.load_to_serve().map_err(|errors| super::config::wrong(&errors))?;
         let _written = telemetry::start(&loaded.config.log)
             .with_context(|| {
                 let directory = loaded.config.log.directory.as_deref().unwrap_or(Path::new(""));
@@ -57,7 +55,7 @@ impl Serve {
         let site = Site::of(&loaded.store);
 
         super::runtime()?.block_on(async {
-            let joined = join(&site, &loaded).await?;
+            let joined = join(&site, &inputs, &loaded).await?;
             if site.path().is_none_or(Path::exists) {
                 database::SecretKey::of(site.path()).map_err(Failure::config)?;
             }
@@ -99,9 +97,6 @@ impl Serve {
             // The pool's: another begins at another moment, and what both say of a request would not fit together.
             let clock = pool.clock().clone();
             let base = pool.provider().base();
-            if is_itself(base, address) {
-                return Err(Failure::config(anyhow!("--upstream {base}: that is where this gateway listens itself")));
-            }
             let traffic = Arc::new(Traffic::new(clock.clone()));
             let health = StoreHealth::default();
             let status = Status::new(&pool, &traffic, health.clone());
@@ -238,14 +233,4 @@ impl Serve {
             Ok(())
         })
     }
-}
-
-/// Whether requests would come back here, and every key be refused as a wrong token.
-fn is_itself(base: &Base, address: SocketAddr) -> bool {
-    let host = base.authority().host().trim_matches(['[', ']']);
-    let here = match host.parse::<IpAddr>() {
-        Ok(ip) => ip == address.ip() || (ip.is_loopback() && address.ip().is_unspecified()),
-        Err(_) => host.eq_ignore_ascii_case("localhost"),
-    };
-    here && base.authority().port_u16() == Some(address.port())
 }

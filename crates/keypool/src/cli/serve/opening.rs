@@ -5,18 +5,18 @@ use tower_keypool::{KeyPool, OpenError, config::StoreUrl};
 
 use crate::{
     cli::Failure,
-    config::Loaded,
+    config::{Inputs, Loaded},
     database::{Joined, Records, Site, Unjoined, tenants},
     gateway::tenant::{From as TenantsFrom, Tenants},
 };
 
 /// The database that processes share, where one was asked for.
-pub(in crate::cli) async fn join(site: &Site, loaded: &Loaded) -> Result<Joined, Failure> {
+pub(in crate::cli) async fn join(site: &Site, inputs: &Inputs, loaded: &Loaded) -> Result<Joined, Failure> {
     if matches!((site, &loaded.store.url), (Site::Memory, None | Some(StoreUrl::Auto))) {
         tracing::error!("there is no home directory: counts are kept in memory (name a file with --db)");
     }
     Joined::of(site).await.map_err(|error| match error {
-        Unjoined::Wrong(error) => Failure::config(error),
+        Unjoined::Wrong(error) => super::super::config::wrong(&inputs.of_store(error)),
         Unjoined::Failed(error) => Failure::run(error),
     })
 }

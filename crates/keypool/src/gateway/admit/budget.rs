@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{Response, StatusCode};
 use http_body_util::Full;
 use tower_keypool::store::{Draw, Ledger, StoreError};
 
@@ -80,9 +80,7 @@ impl Spent {
             (true, false) => "this token has used its tokens of this minute",
             (true, true) => "this token has used its tokens of this day",
         };
-        let mut response = dialect.answer(Refusal::new(StatusCode::TOO_MANY_REQUESTS, message));
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(self.after));
-        response
+        dialect.answer_until(Refusal::new(StatusCode::TOO_MANY_REQUESTS, message), self.after.max(0).unsigned_abs())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, header};
 use http_body_util::Full;
 use tower_keypool::Error;
 
@@ -30,6 +30,7 @@ impl OutOfKeys {
 pub(in crate::gateway) fn as_limited<B>(mut response: Response<Said<B>>, dialect: Dialect) -> Response<Said<B>> {
     let Some(OutOfKeys(message)) = response.extensions_mut().remove::<OutOfKeys>() else { return response };
     *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-    let body = dialect.body(StatusCode::TOO_MANY_REQUESTS, &message);
+    let after = response.headers().get(header::RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+    let body = dialect.body(StatusCode::TOO_MANY_REQUESTS, &message, after);
     response.map(|_| Said::from(Full::from(body)))
 }

@@ -47,6 +47,10 @@ pub(in crate::gateway) fn failed(error: &Error, dialect: Dialect) -> Response<Fu
     if let Some(caller) = dialect.caller() {
         // The stack speaks the provider's own; this client expects another shape.
         *response.body_mut() = Full::from(caller.refused(&fault_of(error)).body);
+    } else if error.is_exhausted() && response.headers().contains_key(header::RETRY_AFTER) {
+        // The body says until when as the header does.
+        let after = seconds(response.headers());
+        *response.body_mut() = Full::from(dialect.body(response.status(), &error.to_string(), Some(after)));
     }
     response.extensions_mut().insert(Because(error.to_string().into()));
     if let Some(served_by) = error.served_by() {

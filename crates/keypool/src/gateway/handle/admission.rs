@@ -120,7 +120,7 @@ impl<S> Gateway<S> {
             Err(NotNow::Spent(spent)) => Err(spent.answer(dialect)),
             Err(NotNow::Unknown(error)) => {
                 tracing::warn!("what a tenant used cannot be counted: {error}");
-                Err(dialect.answer(Refusal::UNREACHABLE))
+                Err(dialect.answer_until(Refusal::UNREACHABLE, 1))
             }
         }
     }

@@ -1,0 +1,80 @@
+//! Whose a database is: ours says so (`PRAGMA application_id`), and one of another program is left as it is.
+
+use std::{fs, path::Path};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{failure::Failure, file};
+use crate::store::StoreError;
+
+/// What stands in our files: `kpol`.
+pub(super) const OURS: i32 = 0x6b70_6f6c;
+
+/// Tables that each file of ours has had from the first on; it said nothing of itself then.
+const TABLES: [&str; 3] = ["api_keys", "import_history", "key_usage"];
+
+/// Whether the file may be worked on: one that is not there, empty, ours, or no database that can be read. Nothing is
+/// changed, made or locked.
+///
+/// # Errors
+/// When another program made it.
+pub(super) fn look(path: &Path) -> Result<(), StoreError> {
+    if fs::metadata(path).map_or(true, |file| !file.is_file() || file.len() == 0) {
+        return Ok(());
+    }
+    let Ok(connection) = untouched(path) else { return Ok(()) };
+    // What cannot be read is broken, or just being written, which shows soon.
+    match is_ours(&connection) {
+        Ok(false) => Err(another(path)),
+        Ok(true) | Err(_) => Ok(()),
+    }
+}
+
+/// The same of a connection that is open.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Failure> {
+    if is_ours(connection)? { Ok(()) } else { Err(another(path).into()) }
+}
+
+/// Says in the file that it is ours.
+pub(super) fn sign(connection: &Connection) -> Result<(), Failure> {
+    if id(connection)? != OURS {
+        connection.pragma_update(None, "application_id", OURS)?;
+    }
+    Ok(())
+}
+
+/// A connection that leaves nothing behind: where no journal lies beside the file all of it is in the file itself.
+pub(super) fn untouched(path: &Path) -> rusqlite::Result<Connection> {
+    let read = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let name = path.to_str().filter(|_| !["-wal", "-journal"].iter().any(|end| file::beside(path, end).exists()));
+    let Some(name) = name else { return Connection::open_with_flags(path, read) };
+    let name = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    Connection::open_with_flags(format!("file:{name}?immutable=1"), read | OpenFlags::SQLITE_OPEN_URI)
+}
+
+fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
+    // Of one moment: another process may be making it.
+    let view = connection.unchecked_transaction()?;
+    let version: i64 = view.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let entries: u32 = view.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let mut has = view.prepare("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1")?;
+    let mut has_all = || -> rusqlite::Result<bool> {
+        let counts = TABLES.iter().map(|name| has.query_row([name], |row| row.get::<_, u32>(0)));
+        Ok(counts.sum::<rusqlite::Result<u32>>()? as usize == TABLES.len())
+    };
+    match id(&view)? {
+        OURS => Ok(true),
+        // Nobody's yet, or one of ours from before it said so.
+        0 if entries == 0 => Ok(version == 0),
+        0 if version > 0 => has_all(),
+        _ => Ok(false),
+    }
+}
+
+fn id(connection: &Connection) -> rusqlite::Result<i32> {
+    connection.pragma_query_value(None, "application_id", |row| row.get(0))
+}
+
+fn another(path: &Path) -> StoreError {
+    StoreError::new(format!("the database {} is of another program, and stays as it is", path.display()))
+}
