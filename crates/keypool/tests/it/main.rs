@@ -50,6 +50,7 @@ mod sharing;
 mod smuggling;
 mod sources;
 mod spans;
+mod stale;
 mod status;
 mod streaming;
 mod support;
