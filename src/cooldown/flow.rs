@@ -3,6 +3,7 @@
 //! Apart from the body itself, so that it can be driven both by the future, while the beginning is held, and by
 //! [`CooldownBody`](super::CooldownBody) afterwards.
 
+mod held;
 mod told;
 
 use std::{
@@ -168,13 +169,14 @@ impl Flow {
 
     /// A gzip'd error that is held and shows the key: its inflated form, masked, in its place. Whether that could be
     /// done; else the body ends in an error where the key stands.
-    pub(super) fn replace_if_shown(&mut self, text: &[u8], cut: bool) -> Option<usize> {
+    /// `shown`: it shows the key in a form that is looked for in errors alone.
+    pub(super) fn replace_if_shown(&mut self, text: &[u8], cut: bool, shown: bool) -> Option<usize> {
         let Reader::Gzip(inflate) = &self.reader else { return None };
-        if !inflate.shows_key() {
+        if !shown && !inflate.shows_key() {
             return None;
         }
         if cut || !inflate.is_readable() || !matches!(self.end, End::Ended) {
-            if !self.anew {
+            if shown || !self.anew {
                 self.end = End::Failed(Some(KeyInCompressedBody.into()));
             }
             return None;

@@ -32,7 +32,6 @@ use crate::{
     error::{BoxError, Error},
     pool::Granted,
     provider::UsageFormat,
-    verdict::Verdict,
 };
 
 pin_project! {
@@ -135,6 +134,9 @@ where
     let over = body.is_end_stream();
     let empty = asked.head || matches!(status.as_u16(), 204 | 304) || over;
     let readable = !empty && encoding != Encoding::Unreadable;
+    if !empty && !readable && status != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Box::new(Hold::new(head, body, Reader::Blind, granted, false)));
+    }
     let failed = status.as_u16() >= 400;
     let framing = if readable && !failed { body_head.framing(asked) } else { None };
     // An error is small: what is known to be large is not looked into.
@@ -163,7 +165,7 @@ where
         let reader = reader(encoding, head.headers.contains_key(CONTENT_LENGTH), sight, &granted);
         return Err(Box::new(Hold::new(head, body, reader, granted, packed)));
     }
-    let verdict = judge_head(&granted, &head);
+    let verdict = judging::head(&granted, &head);
     granted.judge(&verdict);
     let settled = !verdict.is_success();
     let look = if !readable || status == StatusCode::SWITCHING_PROTOCOLS {
@@ -186,11 +188,6 @@ where
         fresh.complete();
     }
     Ok(Begun { head, body: CooldownBody::fresh(body, fresh), good: !settled, over })
-}
-
-fn judge_head(granted: &Granted, head: &Parts) -> Verdict {
-    let good = head.status.as_u16() < 300 || head.status == StatusCode::NOT_MODIFIED;
-    if good { judging::good(granted, head) } else { judging::answer(granted, head, &[]) }
 }
 
 fn reader(encoding: Encoding, sized: bool, sight: Sight, granted: &Granted) -> Reader {

@@ -19,10 +19,12 @@ use super::{
     judging,
     mask::mask_secret,
     sight::LARGEST_ERROR,
+    spelled::mask_spelled,
     teller::Teller,
 };
 use crate::{
     error::{BoxError, Error},
+    key::Secret,
     pool::Granted,
     verdict::Verdict,
 };
@@ -84,8 +86,11 @@ where
     /// Judges it by what has come, and hands it up.
     ///
     /// # Errors
-    /// When it is good and shows the key where that cannot be masked.
+    /// When it is good and shows the key where that cannot be masked, or where nobody can see whether it does.
     pub(crate) fn finish(mut self) -> Result<Response<CooldownBody<B>>, Error> {
+        if self.flow.is_blind() {
+            return self.withhold();
+        }
         let good = self.flow.sight().is_none_or(|sight| sight.error.is_none());
         let verdict = self.verdict();
         self.granted.judge(&verdict);
@@ -97,6 +102,21 @@ where
         if self.flow.is_packed_anew() {
             self.head.headers.remove(header::CONTENT_LENGTH);
         }
+        self.head.extensions.insert(self.granted.served_by(verdict));
+        Ok(Response::from_parts(self.head, CooldownBody::begun(self.body, self.flow)))
+    }
+
+    /// Judges it by its head, and hands nothing else of it up.
+    #[cold]
+    fn withhold(mut self) -> Result<Response<CooldownBody<B>>, Error> {
+        let verdict = judging::head(&self.granted, &self.head);
+        self.granted.judge(&verdict);
+        self.flow.withhold();
+        if self.head.status.is_success() {
+            return Err(judging::unreadable(&self.granted));
+        }
+        self.head.headers.remove(header::CONTENT_ENCODING);
+        self.head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
         self.head.extensions.insert(self.granted.served_by(verdict));
         Ok(Response::from_parts(self.head, CooldownBody::begun(self.body, self.flow)))
     }
@@ -127,12 +147,26 @@ where
         let error = *self.flow.sight().and_then(|sight| sight.error.take()).unwrap_or_default();
         let mut text = error.text;
         mask_secret(&self.granted.secret, &mut text);
-        if let Some(length) = self.flow.replace_if_shown(&text, error.cut) {
+        let keys = self.keys();
+        let shown = mask_spelled(&keys, &mut text);
+        if shown && self.flow.is_plain() {
+            self.flow.change_waiting(|waiting| _ = mask_spelled(&keys, waiting));
+        }
+        if let Some(length) = self.flow.replace_if_shown(&text, error.cut, shown) {
             self.head.headers.remove(header::CONTENT_ENCODING);
             if self.head.headers.contains_key(header::CONTENT_LENGTH) {
                 self.head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
             }
         }
         judging::answer(&self.granted, &self.head, &text)
+    }
+
+    /// The keys of all attempts of the request so far: what one is told a later one may be told again.
+    fn keys(&self) -> Vec<Secret> {
+        let mut keys = vec![self.granted.secret.clone()];
+        for attempt in self.granted.particulars.earlier().into_iter().flat_map(|earlier| earlier.iter()) {
+            keys.extend(self.granted.pool.secret_of(&attempt.key));
+        }
+        keys
     }
 }

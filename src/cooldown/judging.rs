@@ -20,6 +20,12 @@ pub(super) fn good(granted: &Granted, head: &Parts) -> Verdict {
     }
 }
 
+/// An answer by its head alone.
+pub(super) fn head(granted: &Granted, head: &Parts) -> Verdict {
+    let good = head.status.as_u16() < 300 || head.status == StatusCode::NOT_MODIFIED;
+    if good { self::good(granted, head) } else { answer(granted, head, &[]) }
+}
+
 /// An answer whose status is no success, by its head and as much of its body as could be read.
 pub(super) fn answer(granted: &Granted, head: &Parts, body: &[u8]) -> Verdict {
     let wall = granted.pool.clock().wall();
@@ -121,11 +127,21 @@ pub(crate) fn failed(granted: Option<Granted>, error: BoxError) -> Error {
 /// A good answer that cannot be handed up: it shows the key, packed so that it could not be masked.
 #[cold]
 pub(super) fn stopped(granted: &Granted) -> Error {
-    let verdict = Verdict::new(VerdictKind::Broken)
-        .elsewhere(Elsewhere::No)
-        .code("key in answer")
-        .advice("The provider sent the key back in a compressed answer, in which it could not be masked.");
-    Error::new(Kind::Upstream { verdict: verdict.clone(), source: KeyInCompressedBody.into() })
+    let advice = "The provider sent the key back in a compressed answer, in which it could not be masked.";
+    withheld(granted, "key in answer", advice, KeyInCompressedBody.into())
+}
+
+/// A good answer that nobody can look into, in an encoding that nobody asked for.
+#[cold]
+pub(super) fn unreadable(granted: &Granted) -> Error {
+    let advice = "The provider, or something on the way, encoded the answer in a way that was not asked for: it cannot be \
+                  looked into, and is not passed on.";
+    withheld(granted, "unreadable encoding", advice, "an answer in an encoding that was not asked for".into())
+}
+
+fn withheld(granted: &Granted, code: &'static str, advice: &'static str, source: BoxError) -> Error {
+    let verdict = Verdict::new(VerdictKind::Broken).elsewhere(Elsewhere::No).code(code).advice(advice);
+    Error::new(Kind::Upstream { verdict: verdict.clone(), source })
         .with_provider(granted.pool.provider())
         .with_served_by(granted.served_by(verdict))
 }

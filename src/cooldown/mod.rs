@@ -9,8 +9,12 @@
 //! overwritten. It is packed anew from its beginning, as long as that is held, or from where the provider flushed it last
 //! (a stream's event before), if no length was told and no more than 1 MiB of text came since; an error that was held whole
 //! goes on as its inflated form. Where none of this can be it ends in an error in front of the key, and that is the
-//! answer ([`Error`](crate::Error)) as long as nothing of a good one was handed up. A body in any other encoding is not
-//! read at all: it is judged by its head, and nothing in it is found.
+//! answer ([`Error`](crate::Error)) as long as nothing of a good one was handed up. A body in any other encoding cannot be
+//! looked into, nor did anybody ask for one: it is not handed up. A good answer with such a body is an error, any other
+//! one goes on by its head alone, without a body.
+//!
+//! Of an error, what is held is also looked through for the key in letters of another case and in any escapes of JSON
+//! and of queries, and so for the keys of the request's earlier attempts.
 //!
 //! As a body passes, its usage is read and told to the pool, and so is a stream that turns into an error, that breaks
 //! off, or that the caller leaves, and a good answer of at most 16 KiB that speaks against its key
@@ -38,6 +42,7 @@ mod reason;
 mod repack;
 mod service;
 mod sight;
+mod spelled;
 mod stream_watch;
 mod teller;
 mod usage_object;

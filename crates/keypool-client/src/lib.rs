@@ -14,6 +14,7 @@ mod generate;
 pub mod json;
 mod path;
 mod reading;
+mod redialing;
 mod stream;
 mod transport;
 
@@ -21,6 +22,7 @@ pub use answer::Answer;
 pub use client::{Client, ClientBuilder, DEFAULT_MODEL, RawAnswer};
 pub use error::{Error, ErrorKind};
 pub use generate::Generate;
+pub use redialing::Redialing;
 pub use stream::AnswerStream;
 
 /// The README's Rust, compiled.

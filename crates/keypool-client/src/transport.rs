@@ -15,6 +15,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 use tower_keypool::{BoxError, ReplayBody};
 
+use crate::Redialing;
+
 /// What goes out.
 pub(crate) type Sent = Request<ReplayBody<Full<Bytes>>>;
 /// What comes back.
@@ -38,11 +40,12 @@ pub(crate) fn network(roots: Option<Arc<RootCertStore>>) -> Transport {
         .https_or_http()
         .enable_all_versions()
         .wrap_connector(http);
-    let pooled = Pooled::builder(TokioExecutor::new())
-        .pool_idle_timeout(Duration::from_secs(50))
-        .pool_timer(TokioTimer::new())
-        .build(connector);
-    over(pooled)
+    over(Redialing::new(move || {
+        Pooled::builder(TokioExecutor::new())
+            .pool_idle_timeout(Duration::from_secs(50))
+            .pool_timer(TokioTimer::new())
+            .build::<_, ReplayBody<Full<Bytes>>>(connector.clone())
+    }))
 }
 
 /// Over a client of one's own.

@@ -126,6 +126,13 @@ pub enum FileError {
         /// The system's reason.
         source: io::Error,
     },
+    /// There, but nothing that keys are kept in.
+    NotAFile {
+        /// Where.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
     /// Saved in another encoding.
     Utf16 {
         /// Where.
@@ -182,6 +189,12 @@ impl fmt::Display for FileError {
             Self::Unreadable { path, source } => write!(
                 f,
                 "the key file {} cannot be read ({source}): check that it is a file and that this user may read it",
+                wording::file(path)
+            ),
+            Self::NotAFile { path, kind } => write!(
+                f,
+                "{} is {kind}, not a key file: put one API key a line into a file and name that with --keys FILE; keys \
+                 of another command come in as --keys /dev/stdin",
                 wording::file(path)
             ),
             Self::Utf16 { path } => {

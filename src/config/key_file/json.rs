@@ -59,7 +59,8 @@ pub(super) fn parse(
     let items = items.map_err(|error| FileError::Malformed {
         path: path.to_owned(),
         line: error.line(),
-        expected: "a JSON array of keys, each a text or an object with a field named key",
+        expected: "a JSON array of keys, each a text or an object with a field named key, such as \
+                   [\"AIza…\", {\"key\": \"AIza…\", \"id\": \"work\"}]",
     })?;
     let mut lines = Lines::of(bytes);
     let read = |(n, item): (usize, &RawValue)| {

@@ -13,6 +13,7 @@ mod json;
 mod line;
 mod near;
 mod option;
+mod reading;
 mod table;
 
 use std::{
@@ -109,21 +110,36 @@ impl Spot {
 /// What was read: nothing, a key, or why not.
 type Read = (Spot, Result<Option<KeySpec>, LineError>);
 
+/// The first line that only YAML has: a list's item, a name with nothing but a colon behind it, or the mark of a document.
+fn yaml_line(bytes: &[u8]) -> Option<usize> {
+    let lines = bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+    let is_yaml = |line: &[u8]| {
+        line == b"---"
+            || line.starts_with(b"- ")
+            || line.split_last().is_some_and(|(&last, name)| last == b':' && !name.contains(&b' '))
+    };
+    lines.enumerate().find(|(_, line)| is_yaml(line)).map(|(n, _)| n + 1)
+}
+
 impl KeyFile {
     /// Reads a file. `not_keys` are values that may not stand there as a key: the clients' token.
     ///
     /// # Errors
     /// [`FileError`] when the file is missing, unreadable or holds no key at all.
     pub fn load(path: &Path, not_keys: &[&str]) -> Result<Self, FileError> {
-        let bytes = std::fs::read(path).map_err(|source| FileError::read(path, source))?;
+        let bytes = reading::bytes(path)?;
         let file = Self::parse(path, &bytes, not_keys)?;
         if file.entries.is_empty() {
+            if let Some(line) = yaml_line(&bytes) {
+                let expected = "one API key a line, alone: this looks like YAML, which is not read";
+                return Err(FileError::Malformed { path: path.to_owned(), line, expected });
+            }
             return Err(FileError::Empty { path: path.to_owned(), skipped: file.skipped });
         }
         Ok(file)
     }
 
-    /// Reads a file's bytes: JSON where they begin with a bracket, CSV where the first line is a header or the name
+    /// Reads a file's bytes: JSON where they begin with a bracket or a brace, CSV where the first line is a header or the name
     /// ends in `.csv`, else lines.
     ///
     /// # Errors
@@ -138,7 +154,7 @@ impl KeyFile {
         let shared = Arc::from(path);
         let origin = |line| Origin::line(&shared, line);
         let ends_in = |end: &str| path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case(end));
-        let lines = if bytes.trim_ascii_start().starts_with(b"[") || ends_in("json") {
+        let lines = if matches!(bytes.trim_ascii_start().first(), Some(b'[' | b'{')) || ends_in("json") {
             json::parse(path, bytes, not_keys, origin)?
         } else if ends_in("csv") || table::has_header(bytes) {
             table::parse(path, bytes, not_keys, origin)?

@@ -70,14 +70,28 @@ async fn a_redirect_is_judged_by_its_head() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_encoding_that_cannot_be_read_is_judged_by_its_head() {
+async fn an_encoding_that_nobody_asked_for_is_judged_by_its_head_and_goes_no_further() {
     let bench = Bench::new();
     let mut response = json(429, Steps::chunks(["\u{1b}\u{3}"]).then(Step::Wait(Duration::from_secs(60))));
     response.headers_mut().insert("content-encoding", "br".parse().unwrap());
     let before = bench.now();
     let response = bench.get(response).await;
     assert_eq!((kind(&response), bench.since(before)), (VerdictKind::RateLimited, Duration::ZERO));
-    assert_eq!(text(response).await, "\u{1b}\u{3}");
+    assert!(!response.headers().contains_key("content-encoding"));
+    assert_eq!(text(response).await, "");
+
+    // A good one is an error; the key is not to blame.
+    let mut good = json(200, Steps::chunks(["\u{1b}\u{3}"]));
+    good.headers_mut().insert("content-encoding", "br".parse().unwrap());
+    let bench = Bench::new();
+    let error = bench.ask(bench.request(), good).await.unwrap_err();
+    assert_eq!(error.verdict().unwrap().code_of(), "unreadable encoding");
+    assert_eq!(bench.all_told(), [(VerdictKind::Success, 1)]);
+
+    // A head alone has nothing to look into.
+    let mut empty = json(200, Steps::chunks([""; 0]).sized());
+    empty.headers_mut().insert("content-encoding", "br".parse().unwrap());
+    assert_eq!(Bench::new().get(empty).await.headers()["content-encoding"], "br");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,4 +6,5 @@ mod json;
 mod output;
 mod paced;
 mod stage;
+mod stale;
 mod wire;

@@ -17,6 +17,7 @@ use hyper_util::{
     client::legacy::Client as Pooled,
     rt::{TokioExecutor, TokioTimer},
 };
+use keypool_client::Redialing;
 use tower::Service;
 use tower_keypool::{BoxError, ReplayBody};
 
@@ -30,16 +31,19 @@ type Sent = ReplayBody<Full<Bytes>>;
 
 /// Calls by the exits of keys. A cheap handle.
 #[derive(Clone, Debug)]
-pub struct Calls(Arc<ByExit<Pooled<HttpsConnector<Door>, Sent>>>);
+pub struct Calls(Arc<ByExit<Redialing<Pooled<HttpsConnector<Door>, Sent>>>>);
 
 impl Calls {
     /// By these ways, with these roots of trust.
     pub fn new(roots: &Roots, ways: &WaysOut) -> Self {
         Self(Arc::new(ByExit::of(ways, |way| {
-            Pooled::builder(TokioExecutor::new())
-                .pool_idle_timeout(Duration::from_secs(50))
-                .pool_timer(TokioTimer::new())
-                .build(Door::new(way, roots).secured(roots.clone(), true))
+            let connector = Door::new(way, roots).secured(roots.clone(), true);
+            Redialing::new(move || {
+                Pooled::builder(TokioExecutor::new())
+                    .pool_idle_timeout(Duration::from_secs(50))
+                    .pool_timer(TokioTimer::new())
+                    .build(connector.clone())
+            })
         })))
     }
 }
@@ -56,7 +60,7 @@ impl Service<Request<Sent>> for Calls {
     fn call(&mut self, mut request: Request<Sent>) -> Self::Future {
         match self.0.take(request.extensions_mut()) {
             Ok(pooled) => {
-                let answering = pooled.request(request);
+                let answering = pooled.clone().call(request);
                 Box::pin(async move { answering.await.map_err(BoxError::from) })
             }
             Err(error) => Box::pin(std::future::ready(Err(error.into()))),

@@ -31,6 +31,8 @@ pub(super) struct Line<B: Body + 'static> {
     waker: Waker,
     /// When it was laid aside, by the keeper's count.
     pub(super) idle_since: u64,
+    /// The how many-th to be laid aside; 0: it was not yet.
+    pub(super) laid: u64,
 }
 
 impl<B> Line<B>
@@ -46,7 +48,7 @@ where
     ) -> Box<Self> {
         let bell = Bell::new(keeper);
         let waker = Waker::from(Arc::clone(&bell));
-        Box::new(Self { sender, connection: Some(connection), bell, waker, idle_since: 0 })
+        Box::new(Self { sender, connection: Some(connection), bell, waker, idle_since: 0, laid: 0 })
     }
 
     /// Whether it has ended.

@@ -39,6 +39,8 @@ struct State<B: Body + 'static> {
     shared: Option<(http2::SendRequest<B>, u64)>,
     waiting: VecDeque<oneshot::Sender<Carrier<B>>>,
     count: u64,
+    /// How often one was laid aside.
+    laid: u64,
     is_kept: bool,
     most: usize,
 }
@@ -55,8 +57,8 @@ where
 
     /// With room for so many that are idle.
     pub(super) fn of(most: usize) -> Arc<Self> {
-        let state =
-            State { idle: VecDeque::new(), shared: None, waiting: VecDeque::new(), count: 0, is_kept: false, most };
+        let (idle, waiting) = (VecDeque::new(), VecDeque::new());
+        let state = State { idle, shared: None, waiting, count: 0, laid: 0, is_kept: false, most };
         Arc::new(Self { state: Mutex::new(state), keeper: Arc::new(Notify::new()) })
     }
 
@@ -84,6 +86,16 @@ where
         drop(state);
         // Closing it is the system's work, and needs no lock.
         drop(too_many);
+    }
+
+    /// One that was laid aside as the `laid`-th was found closed: so may be all that have lain there for longer, since
+    /// whoever drops idle connections on the way says so to neither side.
+    pub(super) fn let_go(&self, laid: u64) {
+        let mut state = self.state();
+        let longest = state.idle.partition_point(|line| line.laid <= laid);
+        let gone: Vec<_> = state.idle.drain(..longest).collect();
+        drop(state);
+        drop(gone);
     }
 
     /// Puts away those that were closed. `later`: a count has passed, too; those that lie there for too long go.
@@ -164,7 +176,8 @@ where
                         Ok(()) | Err(Carrier::Shared(_)) => return None,
                     }
                 }
-                line.idle_since = self.count;
+                self.laid += 1;
+                (line.idle_since, line.laid) = (self.count, self.laid);
                 line.lay_aside();
                 self.idle.push_back(line);
                 if self.idle.len() > self.most { self.idle.pop_front().map(Carrier::Line) } else { None }

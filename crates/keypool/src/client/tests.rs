@@ -169,6 +169,56 @@ async fn a_connection_that_is_closed_while_idle_is_gone_at_once() {
 }
 
 #[tokio::test]
+async fn a_connection_that_was_closed_takes_those_along_that_lay_longer() {
+    let provider = Provider::new().await;
+    let mut streams = Vec::new();
+    let mut sent = Vec::new();
+    for _ in 0..4 {
+        sent.push(provider.send(plain()));
+        streams.push(provider.accept().await);
+    }
+    for (stream, idle) in streams.iter_mut().zip(1..) {
+        read_request(stream).await;
+        stream.write_all(FINE).await.unwrap();
+        provider.until_idle(idle).await;
+    }
+    // Two are taken from the top; the first of them is back before the other one is found closed.
+    let (fourth, third) = (provider.send(plain()), provider.send(plain()));
+    read_request(&mut streams[3]).await;
+    read_request(&mut streams[2]).await;
+    streams[3].write_all(FINE).await.unwrap();
+    fourth.await.unwrap().unwrap();
+    provider.until_idle(3).await;
+    drop(streams.remove(2));
+    let error = third.await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "client error (SendRequest)");
+    provider.until_idle(1).await;
+    provider.exchange(&mut streams[2]).await;
+}
+
+#[tokio::test]
+async fn a_body_of_the_callers_that_fails_closes_one_connection_alone() {
+    let provider = Provider::new().await;
+    let sent = [provider.send(plain()), provider.send(plain())];
+    let mut streams = [provider.accept().await, provider.accept().await];
+    for (stream, idle) in streams.iter_mut().zip([1, 2]) {
+        read_request(stream).await;
+        stream.write_all(FINE).await.unwrap();
+        provider.until_idle(idle).await;
+    }
+    for sent in sent {
+        sent.await.unwrap().unwrap();
+    }
+    let (mut request, body) = request();
+    request.headers_mut().insert("content-length", HeaderValue::from_static("9"));
+    let sent = provider.send(request);
+    assert_ne!(streams[1].read(&mut [0; 4096]).await.unwrap(), 0);
+    drop(body);
+    sent.await.unwrap().unwrap_err();
+    assert_eq!(provider.upstream.idle(), 1);
+}
+
+#[tokio::test]
 async fn an_answer_that_is_read_wakes_nobody() {
     let provider = Provider::new().await;
     let keeper = Arc::default();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Request, Response, Uri, header, uri};
 use http_body::Body;
-use tower_keypool::BoxError;
+use tower_keypool::{BoxError, judge_error};
 
 use super::{
     Arrived, Error,
@@ -34,15 +34,18 @@ where
 
     /// Sends a request, whose target is a path alone, and waits for the head of its answer.
     ///
-    /// A connection that lay idle may have been closed just now: if nothing was sent over it, another one is taken.
+    /// A connection that lay idle may have been closed just now: if nothing was sent over it, another one is taken. If
+    /// something was, whoever sends it again finds none on the shelf that lay there for as long, and gets a new one.
     pub(super) async fn answer(self: Arc<Self>, mut request: Request<B>) -> Result<Response<Arrived>, Error> {
         loop {
             let (carrier, is_new) = match self.shelf.take() {
                 Ok(carrier) => (carrier, false),
                 Err(waiting) => Box::pin(self.made(waiting)).await?,
             };
+            let mut laid = None;
             let mut failed = match carrier {
                 Carrier::Line(mut line) => {
+                    laid = (!is_new).then_some(line.laid);
                     request.headers_mut().insert(header::HOST, self.host.clone());
                     match line.carry(request).await {
                         Ok(response) if line.is_free() => {
@@ -75,7 +78,15 @@ where
             request = match failed.take_message() {
                 Some(request) if !is_new => request,
                 Some(_) => return Err(Error::canceled(failed.into_error())),
-                None => return Err(Error::sent(failed.into_error())),
+                None => {
+                    let error = Error::sent(failed.into_error());
+                    if let Some(laid) = laid
+                        && judge_error(&error).code_of() == "closed"
+                    {
+                        self.shelf.let_go(laid);
+                    }
+                    return Err(error);
+                }
             };
             strip(&mut request);
         }

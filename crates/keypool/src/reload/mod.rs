@@ -170,7 +170,8 @@ impl Reload {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |problems: &mut dyn Iterator<Item = &Problem>| {
-            problems.take(20).map(ToString::to_string).collect::<Vec<_>>().join("; ")
+            let told = problems.take(20).map(|problem| problem.to_string().replace("\n  ", "; "));
+            told.collect::<Vec<_>>().join("; ")
         };
         match self {
             Self::Wrong(errors) => write!(f, "the new configuration is refused: {}", list(&mut errors.iter())),
@@ -179,6 +180,11 @@ impl fmt::Display for Refused {
             Self::Key(error) => write!(f, "the new configuration is refused: {error}"),
         }
     }
+}
+
+/// Each of its lines by itself: a line of the log has no other in it.
+fn tell_lines(problem: &Problem) {
+    problem.to_string().lines().for_each(|line| tracing::error!("  {line}"));
 }
 
 impl Refused {
@@ -190,13 +196,11 @@ impl Refused {
                     "the new configuration is refused, the old one goes on; it is wrong in {}:",
                     config::count(count, "place")
                 );
-                for problem in errors.iter().take(20) {
-                    tracing::error!("  {problem}");
-                }
+                errors.iter().take(20).for_each(tell_lines);
             }
             Self::Lines(notes) => {
                 tracing::error!("the new key file is refused, the old one goes on; wrong in it:");
-                notes.iter().take(20).for_each(|note| tracing::error!("  {note}"));
+                notes.iter().take(20).for_each(tell_lines);
             }
             Self::NoKey => {
                 tracing::error!("the new configuration is refused, the old one goes on: no key is left in it");

@@ -82,6 +82,54 @@ fn a_key_file_that_gives_nothing_ends_it_with_2_and_names_path_and_fix() {
 }
 
 #[test]
+fn what_keys_are_not_kept_in_is_refused_with_a_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text, told) in [
+        ("keys.yaml", format!("keys:\n  - {ONE}\n"), "YAML"),
+        ("keys.json", format!("{{\"one\": \"{ONE}\"}}"), "such as [\"AIza…\""),
+        ("keys.txt", format!("{{\"one\": \"{ONE}\"}}\n"), "such as [\"AIza…\""),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let (code, text) = run(&["serve", "--keys", path.to_str().unwrap()]);
+        assert_eq!(code, 2);
+        assert!(text.contains(told) && !text.contains(ONE), "{text}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_read_but_for_a_pipe_given_on_purpose() {
+    let (code, text) = run(&["serve", "--keys", "/dev/null"]);
+    assert_eq!(code, 2);
+    assert!(text.contains("/dev/null is a device, not a key file") && text.contains("--keys FILE"), "{text}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("keys");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut command = keypool(&["serve", "--keys", pipe.to_str().unwrap()]);
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let begun = std::time::Instant::now();
+    while child.try_wait().unwrap().is_none() && begun.elapsed() < std::time::Duration::from_secs(20) {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    // Does nothing to one that has ended.
+    let _ = child.kill();
+    let out = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.code() == Some(2) && text.contains("is a named pipe"), "{text}");
+
+    // The shell's own, as `keys | keypool serve --keys /dev/stdin`.
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    std::io::Write::write_all(&mut writer, ONE.as_bytes()).unwrap();
+    drop(writer);
+    let mut command = keypool(&["serve", "--keys", "/dev/stdin", "--listen", "127.0.0.1:0", "--db", "none"]);
+    command.stdin(reader);
+    let (code, text) = Running::of(command).end();
+    assert_eq!(code, Some(0), "{text}");
+}
+
+#[test]
 fn a_key_where_a_path_belongs_is_not_printed() {
     let with = |name: &str, args: &[&str]| {
         let out = keypool(args).env(name, ONE).output().unwrap();

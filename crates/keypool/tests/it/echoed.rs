@@ -16,7 +16,7 @@
 //! | per-client connection limits | `dawdling::connections_have_a_bound_and_a_place_that_comes_free_is_taken`, `live::sockets_count_among_the_connections_until_they_end` |
 //! | a flood of wrong tokens stays cheap | `dawdling::a_flood_of_wrong_tokens_reaches_nothing`, `admin::failed_log_ins_press_no_change_out_of_the_list` |
 //! | log and terminal injection | [`nobody_writes_into_the_log_or_onto_the_terminal`], `commands::json_steers_no_terminal` |
-//! | keys echoed by a provider in any body | [`a_key_that_is_sent_back_reaches_nobody`], [`a_key_in_a_good_answer_that_is_packed_is_masked`], `live::a_socket_holds_its_lease_and_never_shows_the_key`; cut at every place: `tests/layers/cooldown/masking.rs` |
+//! | keys echoed by a provider in any body | [`a_key_that_is_sent_back_reaches_nobody`], [`what_cannot_be_looked_into_reaches_nobody`], [`an_error_shows_the_key_in_no_spelling`], [`an_error_shows_no_key_of_an_earlier_attempt`], [`a_key_in_a_good_answer_that_is_packed_is_masked`], `live::a_socket_holds_its_lease_and_never_shows_the_key`; cut at every place: `tests/layers/cooldown/masking.rs` |
 
 use std::{io::Write as _, time::Duration};
 
@@ -28,7 +28,7 @@ use tower_keypool::{BoxError, Key};
 use crate::{
     binary::{Running, keypool},
     hostile::answering,
-    serving::{HELLO, ONE},
+    serving::{HELLO, ONE, TWO},
     support::{Answer, Served, ask, raw, try_ask},
 };
 
@@ -114,6 +114,84 @@ async fn a_key_that_is_sent_back_reaches_nobody() {
     );
     let told = raw(over(chunked.into()).await.address, &head).await;
     assert!(told.starts_with("HTTP/1.1 200 ") && !told.contains(ONE), "{told}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_looked_into_reaches_nobody() {
+    let echoed = format!(r#"{{"error":{{"message":"API key {ONE} cannot do this"}}}}"#);
+    for encoding in ["deflate", "br", "zstd", "gzip, br"] {
+        let headers = format!("content-type: application/json\r\ncontent-encoding: {encoding}\r\n");
+        for (status, expected) in [("200 OK", 502), ("400 Bad Request", 400)] {
+            // Its name is no promise: what stands there may be plain.
+            let served = over(answer(status, &headers, echoed.as_bytes())).await;
+            for path in [NATIVE, STREAM, CHAT] {
+                let told = call(&served, path).await;
+                assert!(!String::from_utf8_lossy(&told.body).contains(ONE), "{encoding}, {path}: {told:?}");
+                assert_eq!(told.status, expected, "{encoding}, {path}: {told:?}");
+                assert_eq!(told.header("content-encoding"), "", "{encoding}, {path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_shows_the_key_in_no_spelling() {
+    let each = |form: fn(char) -> String| ONE.chars().map(form).collect::<String>();
+    for spelled in [
+        ONE.to_uppercase(),
+        ONE.to_lowercase(),
+        each(|c| format!("\\u{:04x}", u32::from(c))),
+        each(|c| format!("\\u{:04X}", u32::from(c))),
+        each(|c| format!("%{:02x}", u32::from(c))),
+        ONE.replace('-', "\\u002d"),
+    ] {
+        let error =
+            format!(r#"{{"error":{{"code":400,"message":"{spelled} is no use","status":"INVALID_ARGUMENT"}}}}"#);
+        let gzip = "content-type: application/json\r\ncontent-encoding: gzip\r\n";
+        for bytes in [
+            answer("400 Bad Request", "content-type: application/json\r\n", error.as_bytes()),
+            answer("400 Bad Request", gzip, &packed(error.as_bytes())),
+        ] {
+            let served = over(bytes).await;
+            for path in [NATIVE, CHAT] {
+                let told = call(&served, path).await;
+                let mut text = String::from_utf8_lossy(&told.body).into_owned();
+                if told.header("content-encoding") == "gzip" {
+                    text.clear();
+                    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&*told.body), &mut text).unwrap();
+                }
+                assert_eq!(told.status, 400);
+                let bare = text.to_lowercase();
+                assert!(!bare.contains(&spelled.to_lowercase()) && !bare.contains(&ONE.to_lowercase()), "{text}");
+                assert!(text.contains("is no use"), "{text}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_shows_no_key_of_an_earlier_attempt() {
+    let rate = answer("429 Too Many Requests", "", br#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}"#);
+    let body = format!(r#"{{"error":{{"code":400,"message":"asked before by {ONE}","status":"INVALID_ARGUMENT"}}}}"#);
+    let fault = answer("400 Bad Request", "content-type: application/json\r\n", body.as_bytes());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut read = vec![0; 4096];
+            let count = stream.read(&mut read).await.unwrap();
+            let asked_by_one = String::from_utf8_lossy(&read[..count]).contains(ONE);
+            stream.write_all(if asked_by_one { &rate } else { &fault }).await.unwrap();
+            let _ = stream.shutdown().await;
+        }
+    });
+    let keys = [Key::free(ONE).id("one"), Key::paid(TWO).id("two")];
+    let served = Served::keys(keys, &upstream, Duration::ZERO).await;
+    let told = call(&served, NATIVE).await;
+    assert_eq!((told.status.as_u16(), told.header("x-keypool-attempts")), (400, "2"));
+    let text = String::from_utf8_lossy(&told.body);
+    assert!(text.contains("asked before by ***") && !text.contains(ONE), "{text}");
 }
 
 /// Each piece packed and flushed, and sent by itself.

@@ -86,6 +86,12 @@ async fn hosts_and_origins_that_are_not_ours_are_refused() {
     assert_eq!(with("sec-fetch-site", "cross-site").await.status, StatusCode::FORBIDDEN);
     let own = served.url("");
     assert_eq!(with("origin", &own).await.status, StatusCode::OK);
+    // A page of ours under the other name of this machine.
+    assert_eq!(with("origin", &own.replace("127.0.0.1", "localhost")).await.status, StatusCode::OK);
+    assert_eq!(with("origin", "http://localhost:1").await.status, StatusCode::FORBIDDEN);
+    let named = Request::get(served.url("/v1beta/models")).header("host", "rebound.example");
+    let named = named.header("origin", "http://rebound.example");
+    assert_eq!(ask(named, "").await.status, StatusCode::MISDIRECTED_REQUEST);
 }
 
 #[tokio::test]
@@ -104,9 +110,10 @@ async fn targets_that_lead_elsewhere_are_refused() {
         let answer = raw(served.address, &format!("{target} HTTP/1.1\r\n{head}")).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{target}: {answer}");
     }
+    // Ours, too: as for a proxy.
     let absolute = format!("OPTIONS http://{}/v1beta/models HTTP/1.1\r\n{head}", served.address);
     let answer = raw(served.address, &absolute).await;
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"uri\":\"/v1beta/models\""), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("the path alone"), "{answer}");
 
     let twice = format!("GET /v1beta/models HTTP/1.1\r\nhost: localhost\r\n{head}");
     assert!(raw(served.address, &twice).await.starts_with("HTTP/1.1 400"));

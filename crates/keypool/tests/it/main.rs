@@ -51,6 +51,7 @@ mod sharing;
 mod smuggling;
 mod sources;
 mod spans;
+mod stale;
 mod status;
 mod streaming;
 mod support;

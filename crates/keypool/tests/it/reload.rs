@@ -182,6 +182,12 @@ async fn a_slip_of_the_pen_in_a_key_file_takes_no_key_out() {
     let (running, _) = line(running, "key.txt:3: the line is skipped: the value of rpm").await;
     assert_eq!(crate::home::servers(&running, 9).await.len(), 3);
 
+    // Each line of what is wrong is one of the log.
+    replace(folder.path(), "key.txt", "garbage\nmore garbage\n");
+    let (running, _) = line(running, "holds no usable key").await;
+    let (running, told) = line(running, "line 2: ").await;
+    assert!(!told.contains("u{a}") && told.contains("ERROR"), "{told}");
+
     // The line that was bad before hinders nobody, and an emptied file is meant.
     replace(folder.path(), "key.txt", &format!("unusable\n{TWO} id=two rpm=11\n"));
     let (running, told) = line(running, "configuration read again").await;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderValue, Method, StatusCode, request::Parts};
+use http::{Method, StatusCode, Version, request::Parts};
 
 use super::{headers::Seen, path};
 use crate::gateway::dialect::Refusal;
@@ -61,6 +61,11 @@ impl Guard {
     pub fn check<'a>(&self, head: &'a Parts, seen: &Seen<'a>, local: &Local) -> Result<&'a str, Refusal> {
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this gateway is no proxy for other hosts"));
+        }
+        // Whoever asks so takes this for a proxy, and others read two hosts in it.
+        if head.version < Version::HTTP_2 && head.uri.authority().is_some() {
+            let fault = "the request's target is a whole URL, as for a proxy, which this gateway is not: ask for the path alone";
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, fault));
         }
         let host = host_of(head, seen).map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault))?;
         if !local.is(host) {
@@ -148,13 +153,25 @@ pub(in crate::gateway) fn is_loopback_name(host: &str) -> bool {
 
 /// Whether a browser says that the request comes from a page that is not ours.
 fn is_foreign(seen: &Seen<'_>, host: &str) -> bool {
-    let is_ours = |origin: &HeaderValue| {
-        let parts = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-        parts.is_some_and(|(scheme, authority)| {
-            matches!(scheme, "http" | "https") && authority.eq_ignore_ascii_case(host)
-        })
-    };
-    seen.foreign_site || seen.origins > 1 || seen.origin.is_some_and(|origin| !is_ours(origin))
+    if seen.origins > 1 {
+        return true;
+    }
+    let Some(origin) = seen.origin else { return seen.foreign_site };
+    let parts = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    let Some((scheme @ ("http" | "https"), authority)) = parts else { return true };
+    if authority.eq_ignore_ascii_case(host) {
+        return seen.foreign_site;
+    }
+    // This machine by its other name or address, at our port: browsers call that another site, but the page is ours.
+    let at = |host| is_loopback_name(host).then(|| port_of(host, scheme));
+    at(authority).is_none_or(|port| at(host) != Some(port))
+}
+
+/// The port of `host[:port]`, which is fine; where none stands there, the scheme's.
+fn port_of(host: &str, scheme: &str) -> u16 {
+    let usual = if scheme == "https" { 443 } else { 80 };
+    let port = name_of(host).and_then(|name| host[name.len()..].strip_prefix(':'));
+    port.and_then(|port| port.parse().ok()).unwrap_or(usual)
 }
 
 #[cfg(test)]
@@ -204,10 +221,14 @@ mod tests {
         let get = Request::get;
         assert_eq!(check(&guard, get("/v1")), 400);
         assert_eq!(check(&guard, get("/v1").header("host", "localhost").header("host", "localhost")), 400);
-        assert_eq!(check(&guard, get("http://localhost:1/v1").header("host", "localhost:1")), 200);
-        assert_eq!(check(&guard, get("http://localhost:1/v1")), 200);
-        assert_eq!(check(&guard, get("http://localhost:1/v1").header("host", "localhost:2")), 400);
-        assert_eq!(check(&guard, get("http://evil.example/v1").header("host", "evil.example")), 421);
+        // The target of HTTP/2 names the host, that of HTTP/1.1 does for a proxy alone.
+        for (version, ours, foreign) in [(Version::HTTP_2, 200, 421), (Version::HTTP_11, 400, 400)] {
+            let get = |uri: &'static str| get(uri).version(version);
+            assert_eq!(check(&guard, get("http://localhost:1/v1").header("host", "localhost:1")), ours);
+            assert_eq!(check(&guard, get("http://localhost:1/v1")), ours);
+            assert_eq!(check(&guard, get("http://localhost:1/v1").header("host", "localhost:2")), 400);
+            assert_eq!(check(&guard, get("http://evil.example/v1").header("host", "evil.example")), foreign);
+        }
     }
 
     #[test]
@@ -216,9 +237,21 @@ mod tests {
         let from = |name: &str, value: &str| {
             check(&guard, Request::get("/v1").header("host", "localhost:5000").header(name, value))
         };
-        assert_eq!(from("origin", "http://localhost:5000"), 200);
-        for origin in ["http://evil.example", "http://localhost:3000", "null", "file://", "http://localhost:5000.evil"]
-        {
+        for origin in ["http://localhost:5000", "http://LOCALHOST:5000", "http://127.0.0.1:5000", "http://[::1]:5000"] {
+            assert_eq!(from("origin", origin), 200, "{origin}");
+        }
+        for origin in [
+            "http://evil.example",
+            "http://evil.example:5000",
+            "http://localhost:3000",
+            "http://127.0.0.1",
+            "http://192.0.2.7:5000",
+            "null",
+            "file://",
+            "http://localhost:5000.evil",
+            "http://127.0.0.1:5000@evil.example",
+            "http://evil.example@127.0.0.1:5000",
+        ] {
             assert_eq!(from("origin", origin), 403, "{origin}");
         }
         assert_eq!(from("sec-fetch-site", "none"), 200);

@@ -1,0 +1,92 @@
+//! A pooled client that does not try one dead connection after the other.
+
+use std::{
+    error::Error as StdError,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+
+use tower::Service;
+use tower_keypool::judge_error;
+
+/// A client whose idle connections are all let go when one of its connections was closed before any byte of an answer.
+///
+/// Whoever drops connections that lie idle without a word (a NAT, a balancer) has mostly dropped them all; a pool would
+/// hand the next request, and each of its retries, another dead one. Pools as hyper-util's cannot be emptied, so that
+/// another client takes the place of the one that is there; what is under way over that one goes on. Meant for clients
+/// that are always ready.
+pub struct Redialing<C>(Arc<Shared<C>>);
+
+struct Shared<C> {
+    make: Box<dyn Fn() -> C + Send + Sync>,
+    /// The client, and the how many-th it is.
+    now: Mutex<(u64, C)>,
+}
+
+impl<C> Redialing<C> {
+    /// One that is made so, each time anew.
+    pub fn new(make: impl Fn() -> C + Send + Sync + 'static) -> Self {
+        let now = Mutex::new((0, make()));
+        Self(Arc::new(Shared { make: Box::new(make), now }))
+    }
+}
+
+impl<C> Shared<C> {
+    fn now(&self) -> MutexGuard<'_, (u64, C)> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Once for all that fail over the same one.
+    fn renew(&self, failed: u64) {
+        let mut now = self.now();
+        if now.0 == failed {
+            *now = (failed + 1, (self.make)());
+        }
+    }
+}
+
+impl<C, R> Service<R> for Redialing<C>
+where
+    C: Service<R> + Clone + Send + 'static,
+    C::Response: Send,
+    C::Error: StdError + Send + 'static,
+    C::Future: Send + 'static,
+{
+    type Response = C::Response;
+    type Error = C::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, C::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let shared = Arc::clone(&self.0);
+        let (count, mut client) = shared.now().clone();
+        let answering = client.call(request);
+        Box::pin(async move {
+            let answered = answering.await;
+            if let Err(error) = &answered
+                && judge_error(error).code_of() == "closed"
+            {
+                shared.renew(count);
+            }
+            answered
+        })
+    }
+}
+
+impl<C> Clone for Redialing<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<C> fmt::Debug for Redialing<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redialing").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,31 @@
+//! What becomes of a beginning that is held and must not go on as it came.
+
+use super::{End, Flow, Reader};
+
+impl Flow {
+    /// What waits of a body that is read as it is, to be changed in place.
+    pub(in crate::cooldown) fn change_waiting(&mut self, change: impl FnOnce(&mut [u8])) {
+        let mut waiting = Vec::with_capacity(self.out.bytes());
+        while let Some(chunk) = self.out.pop() {
+            waiting.extend_from_slice(&chunk);
+        }
+        change(&mut waiting);
+        self.out.push(waiting.into());
+    }
+
+    /// Whether it is read as it is.
+    pub(in crate::cooldown) fn is_plain(&self) -> bool {
+        matches!(self.reader, Reader::Plain(_))
+    }
+
+    /// Whether nothing of it is read, since it cannot be.
+    pub(in crate::cooldown) fn is_blind(&self) -> bool {
+        matches!(self.reader, Reader::Blind)
+    }
+
+    /// Nothing of it goes on.
+    pub(in crate::cooldown) fn withhold(&mut self) {
+        self.out.clear();
+        (self.complete, self.end) = (true, End::Ended);
+    }
+}

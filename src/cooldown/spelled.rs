@@ -1,0 +1,114 @@
+//! A key in an error's text, however it is spelled there: in letters of another case, escaped as JSON may be or as a
+//! query is, in any mixture of these.
+//!
+//! Of errors alone, which are short, rare and held: a good answer is looked through for the forms that writers are
+//! known to use (see [`mask`](super::mask)), at a speed that all of them can afford.
+
+use memchr::{memchr, memchr3};
+
+use super::mask::SHORTEST;
+use crate::key::Secret;
+
+/// Overwrites each of these keys with as many `*` as it has characters there. Whether any stood there.
+pub(super) fn mask_spelled<'a>(secrets: impl IntoIterator<Item = &'a Secret>, text: &mut [u8]) -> bool {
+    let mut found = false;
+    for secret in secrets {
+        let key = secret.bytes();
+        if key.len() < SHORTEST {
+            continue;
+        }
+        let (lower, upper) = (key[0].to_ascii_lowercase(), key[0].to_ascii_uppercase());
+        found |= mask_from(key, text, |text| memchr3(lower, upper, b'\\', text));
+        found |= mask_from(key, text, |text| memchr(b'%', text));
+    }
+    found
+}
+
+/// The same of one key, where it begins at a place that `next` finds.
+fn mask_from(key: &[u8], text: &mut [u8], next: impl Fn(&[u8]) -> Option<usize>) -> bool {
+    let (mut found, mut at) = (false, 0);
+    while let Some(ahead) = next(&text[at..]) {
+        at += ahead;
+        match length(key, &text[at..]) {
+            Some(length) => {
+                text[at..at + length].fill(b'*');
+                (found, at) = (true, at + length);
+            }
+            None => at += 1,
+        }
+    }
+    found
+}
+
+/// How many bytes the key takes at the beginning of a text.
+fn length(key: &[u8], text: &[u8]) -> Option<usize> {
+    key.iter().try_fold(0, |at, &byte| Some(at + written(byte, &text[at..])?))
+}
+
+/// How many bytes write this one at the beginning of a text.
+fn written(byte: u8, text: &[u8]) -> Option<usize> {
+    let is = |digits: &[u8]| {
+        let digits = std::str::from_utf8(digits).ok()?;
+        u32::from_str_radix(digits, 16).ok().filter(|code| *code < 128)?.try_into().ok()
+    };
+    let (written, length) = match text {
+        [plain, ..] if plain.eq_ignore_ascii_case(&byte) => return Some(1),
+        [b'\\', b'u', digits @ ..] => (is(digits.get(..4)?)?, 6),
+        [b'\\', escaped, ..] => (*escaped, 2),
+        [b'%', digits @ ..] => (is(digits.get(..2)?)?, 3),
+        _ => return None,
+    };
+    let written: u8 = written;
+    written.eq_ignore_ascii_case(&byte).then_some(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "AIzaSy/not-a_real=key";
+
+    fn masked(text: &str) -> String {
+        let mut text = text.as_bytes().to_vec();
+        let other = Secret::new("another-key-000000").unwrap();
+        mask_spelled([&other, &Secret::new(KEY).unwrap()], &mut text);
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn however_it_is_spelled() {
+        let each = |form: fn(char) -> String| KEY.chars().map(form).collect::<String>();
+        for spelled in [
+            KEY.to_owned(),
+            KEY.to_uppercase(),
+            KEY.to_lowercase(),
+            each(|c| format!("\\u{:04x}", u32::from(c))),
+            each(|c| format!("\\u{:04X}", u32::from(c))),
+            each(|c| format!("%{:02x}", u32::from(c))),
+            KEY.replace('-', "\\u002d").replace('_', "%5F").replace('/', "\\/"),
+            "another-key-000000".to_owned(),
+        ] {
+            let expected = format!("A\\u00{}%4*", "*".repeat(spelled.len()));
+            assert_eq!(masked(&format!("A\\u00{spelled}%4*")), expected, "{spelled}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_stays() {
+        for text in [
+            "",
+            "A",
+            "AIzaSy/not-a_real=ke",
+            "\\u0041Iza",
+            "%",
+            "%4",
+            "\\",
+            "\\u00",
+            "\\u0041\\u",
+            "ÄIzaSy/not-a_real=kéy",
+        ] {
+            assert_eq!(masked(text), text);
+        }
+        assert!(!mask_spelled([&Secret::new("short").unwrap()], &mut b"short".to_vec()));
+    }
+}
