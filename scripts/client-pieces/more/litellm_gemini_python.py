@@ -56,10 +56,12 @@ for prefix, base in (("gemini/", URL + "/v1beta"), ("openai/", URL + "/v1"), ("a
             messages=[{"role": "user", "content": [{"type": "text", "text": "What is it?"}, picture]}], **wish
         )
         assert seen.choices[0].message.content
-        thought = litellm.completion(
-            messages=HELLO, reasoning_effort="low", max_tokens=5000, allowed_openai_params=["reasoning_effort"], **wish
-        )
-        assert thought.choices[0].message.content
+        # To Anthropic it would send the word as it is.
+        if prefix != "anthropic/":
+            thought = litellm.completion(
+                messages=HELLO, reasoning_effort="low", max_tokens=5000, allowed_openai_params=["reasoning_effort"], **wish
+            )
+            assert thought.choices[0].message.content
         tuned = litellm.completion(
             messages=HELLO, temperature=0.1, top_p=0.9, stop=["x"], max_tokens=50, user="me", drop_params=True, **wish
         )

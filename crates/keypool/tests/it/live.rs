@@ -319,7 +319,7 @@ async fn a_session_ends_when_its_tenants_tokens_or_time_are_over() {
     let within = (Unknown::Refuse, Bounds::default());
     let (served, tenants, _used) = Served::counting(&pool, &sim.url(), records.clone(), within).await;
     let tokens = TenantLimits { tpd: Some(30), ..TenantLimits::default() };
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    let now = pool.clock().wall().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
     let ending = Grant { expires: Some(now + 1_500), ..grant("carol", TenantLimits::default()) };
     tenants.set(From::Commands, vec![grant("bob", tokens), ending]);
     let (bob, carol) = ("x-goog-api-key: kp-bob\r\n", "x-goog-api-key: kp-carol\r\n");

@@ -504,6 +504,30 @@ async fn tenants_have_native_calls_and_things_of_their_own_on_a_second_gemini_po
     assert_eq!(listed(&bob, "/to/second/v1beta/cachedContents").await, [names[1].clone()]);
     assert_eq!(listed(&alice, "/v1beta/cachedContents").await, [""; 0]);
 
+    // An upload comes back by the path that it went out by.
+    let start =
+        Request::post(format!("{}/to/second/upload/v1beta/files", running.url)).header("x-goog-api-key", &alice);
+    let start = start.header("x-goog-upload-protocol", "resumable").header("x-goog-upload-command", "start");
+    let start = start.header("x-goog-upload-header-content-length", "5");
+    let start =
+        start.header("x-goog-upload-header-content-type", "text/plain").header("content-type", "application/json");
+    let begun = ask(start, json!({ "file": { "displayName": "words" } }).to_string()).await;
+    let to = begun.header("x-goog-upload-url").to_owned();
+    assert!(to.starts_with(&format!("{}/to/second/upload/v1beta/files?upload_id=", running.url)), "{begun:?}");
+    let chunk =
+        Request::post(&to).header("x-goog-upload-command", "upload, finalize").header("x-goog-upload-offset", "0");
+    let done = ask(chunk, "words").await;
+    assert_eq!(done.status, StatusCode::OK, "{done:?}");
+    let file = done.json()["file"].clone();
+    let uri = file["uri"].as_str().unwrap();
+    let parts = json!([{ "fileData": { "fileUri": uri, "mimeType": "text/plain" } }, { "text": "?" }]);
+    let body = json!({ "contents": [{ "role": "user", "parts": parts }] }).to_string();
+    let path = "/to/second/v1beta/models/gemini-2.5-flash:generateContent";
+    for _ in 0..4 {
+        assert_eq!(post(&alice, path, body.clone()).await.status, StatusCode::OK);
+    }
+    assert_eq!(post(&bob, path, body).await.status, StatusCode::NOT_FOUND);
+
     // Another process, and this one after a restart, know it too.
     tokio::task::spawn_blocking(move || running.end()).await.unwrap();
     let running = Running::of(home.command(&["serve"]));

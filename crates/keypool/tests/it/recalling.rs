@@ -47,15 +47,17 @@ async fn provider() -> (String, Heard) {
                     let body = request.into_body().collect().await.unwrap().to_bytes();
                     let mut kept = kept.lock().unwrap();
                     kept.push(serde_json::from_slice::<Value>(&body).unwrap()["contents"].clone());
-                    let said = match kept.last().unwrap().to_string().contains("weather?") {
-                        true => json!({ "functionCall": { "name": "weather", "args": { "city": "Oslo" } } }),
-                        false => json!({ "text": format!("answer {}", kept.len()) }),
+                    let said = if kept.last().unwrap().to_string().contains("weather?") {
+                        json!({ "functionCall": { "name": "weather", "args": { "city": "Oslo" } } })
+                    } else {
+                        json!({ "text": format!("answer {}", kept.len()) })
                     };
                     let content = json!({ "role": "model", "parts": [said] });
                     let told = json!({ "candidates": [{ "content": content, "finishReason": "STOP", "index": 0 }] });
-                    let (kind, text) = match stream {
-                        true => ("text/event-stream", format!("data: {told}\r\n\r\n")),
-                        false => ("application/json", told.to_string()),
+                    let (kind, text) = if stream {
+                        ("text/event-stream", format!("data: {told}\r\n\r\n"))
+                    } else {
+                        ("application/json", told.to_string())
                     };
                     Ok::<_, Infallible>(
                         Response::builder().header("content-type", kind).body(Full::<Bytes>::from(text)).unwrap(),

@@ -47,8 +47,9 @@ impl Held {
     fn insert(&mut self, name: Name, value: Box<RawValue>, now: Tick) {
         self.bytes += value.get().len() + name.1.len();
         self.order.push_back((now, name.clone()));
-        if let Some(before) = self.all.insert(name.clone(), value) {
-            self.bytes -= before.get().len() + name.1.len();
+        let length = name.1.len();
+        if let Some(before) = self.all.insert(name, value) {
+            self.bytes -= before.get().len() + length;
         }
         self.forget(now);
     }
@@ -195,8 +196,8 @@ impl Voice for Listening {
         self.voice.end(out);
         let said = &out[from..];
         // Of a stream's end the last event has all of it.
-        let events = said.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"data: "));
-        let response = match events.last() {
+        let mut events = said.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"data: "));
+        let response = match events.next_back() {
             None => Some(said.to_vec()),
             Some(event) => {
                 serde_json::from_slice::<Value>(event).ok().map(|event| event["response"].to_string().into())
