@@ -59,9 +59,10 @@ def wait_for(port):
 @contextlib.contextmanager
 def gateway(options="", latency=0, **settings):
     """The port of a gateway that is up; settings are such as KEYPOOL__GATEWAY__STRICT="false". `options` are those of each
-    key, `latency` is the simulator's, in milliseconds."""
-    run("cargo", "build", "-q", "-p", "keypool", "--bin", "keypool", cwd=ROOT)
-    run("cargo", "build", "-q", "-p", "gemini-sim", "--example", "standalone", cwd=ROOT)
+    key, `latency` is the simulator's, in milliseconds. What is built already (KEYPOOL_BUILT) is taken as it is."""
+    if "KEYPOOL_BUILT" not in os.environ:
+        run("cargo", "build", "-q", "-p", "keypool", "--bin", "keypool", cwd=ROOT)
+        run("cargo", "build", "-q", "-p", "gemini-sim", "--example", "standalone", cwd=ROOT)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
     upstream, port = free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{fault::fault_in, nonsense};
+use super::{fault::fault_in, nonsense, tools::ANSWER};
 use crate::{Chosen, Event, Fault, Finish, Kind, Likely, Text, Usage, exchange};
 
 #[derive(Deserialize)]
@@ -128,6 +128,7 @@ struct Token<'a> {
 #[derive(Debug, Default)]
 pub struct Listener {
     one_call: bool,
+    by_call: bool,
     begun: bool,
     /// Each answer, and how it stands.
     choices: BTreeMap<u32, Choice>,
@@ -146,12 +147,23 @@ impl Listener {
         Self { one_call, ..Self::default() }
     }
 
+    /// Where the answer comes [by a call](super::answers_by_call).
+    #[must_use]
+    pub fn answering(self, by_call: bool) -> Self {
+        Self { by_call, ..self }
+    }
+
     fn candidate(&mut self, candidate: Candidate<'_>, say: &mut dyn FnMut(Event<'_>)) {
         let choice = candidate.index;
         let state = self.choices.entry(choice).or_default();
         for part in candidate.content.map(|content| content.parts).unwrap_or_default() {
             let Part { text, thought, thought_signature: signature, function_call, inline_data } = part;
             if let Some(FunctionCall { id, name, args }) = function_call {
+                if self.by_call && *name == *ANSWER {
+                    let text = args.map_or_else(|| "{}".into(), |args| compact(args).get().to_owned());
+                    say(Event::Text { choice, text: text.into() });
+                    continue;
+                }
                 state.calls += 1;
                 if state.calls == 1 || !self.one_call {
                     let args = match args {

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{medium, schema, thinking};
-use crate::{Conversation, Fault, Format, Text};
+use super::{medium, schema, thinking, tools};
+use crate::{Conversation, Fault, Format, Text, ToolChoice};
 
 #[derive(Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -59,9 +59,13 @@ impl PartialEq for Schema<'_> {
 /// # Errors
 /// When the model cannot do what is asked.
 pub(super) fn config<'r>(conversation: &'r Conversation<'_>) -> Result<Option<Config<'r>>, Fault> {
-    let Conversation { model, sampling, format, medium, thinking, .. } = conversation;
+    let Conversation { model, sampling, format, medium, thinking, tools, tool_choice, .. } = conversation;
+    let must_call = matches!(tool_choice, ToolChoice::Must(_)) && !tools.is_empty();
+    let no_form = must_call || tools::answers_by_call(conversation);
     let (response_mime_type, response_json_schema) = match format {
         Format::Text => (None, None),
+        // A call has no form, and some models refuse both at once.
+        _ if no_form => (None, None),
         Format::Json => (Some("application/json"), None),
         Format::Schema(schema) => (Some("application/json"), Some(Schema(schema::taken(schema)))),
     };

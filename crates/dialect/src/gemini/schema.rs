@@ -11,7 +11,7 @@ const DEEPEST: usize = 100;
 
 /// A schema as `responseJsonSchema` and `parametersJsonSchema` take it. They take JSON Schema itself, but for
 /// - `$schema`, which some models refuse, and `const`, which none looks at: an `enum` of one says the same;
-/// - a `$ref` with anything beside it: it stands in an `anyOf` of one then;
+/// - a `$ref` with anything beside it: it stands in an `anyOf` of one then; one whose `#` was lost gets it back;
 /// - `allOf` of one, as generators write it for the same reason;
 /// - `null` in an `enum`, which holds strings and numbers: it is a type of its own.
 pub(super) fn taken(schema: &RawValue) -> Cow<'_, RawValue> {
@@ -48,6 +48,13 @@ fn rewrite(schema: &mut Tree<'_>, depth: usize) {
             if fields.iter().any(|(name, _)| &**name == "const") {
                 // The narrower of the two.
                 fields.retain(|(name, _)| &**name != "enum");
+            }
+            for (name, value) in fields.iter_mut() {
+                if let (true, Tree::String(place)) = (&**name == "$ref", value)
+                    && place.starts_with('/')
+                {
+                    *place = format!("#{place}").into();
+                }
             }
             part_reference(fields);
             part_null(fields);
@@ -149,6 +156,9 @@ mod tests {
                 r##"{"properties":{"x":{"$ref":"#","default":1}}}"##,
                 r##"{"properties":{"x":{"anyOf":[{"$ref":"#"}],"default":1}}}"##,
             ),
+            // As one client writes them to providers that it takes for another.
+            (r#"{"items":{"$ref":"/$defs/a"}}"#, r##"{"items":{"$ref":"#/$defs/a"}}"##),
+            (r#"{"$ref":"/$defs/a","title":"t"}"#, r##"{"anyOf":[{"$ref":"#/$defs/a"}],"title":"t"}"##),
             (r#"{"allOf":[{"type":"object"},{"type":"null"}]}"#, r#"{"allOf":[{"type":"object"},{"type":"null"}]}"#),
         ] {
             assert_eq!(of(schema), expected);

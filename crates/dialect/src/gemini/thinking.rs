@@ -48,6 +48,11 @@ fn of(model: &str) -> Understands {
     }
 }
 
+/// Whether a model refuses tools and a form of its answer at once.
+pub(super) fn has_tools_or_form(model: &str) -> bool {
+    !matches!(of(model), Understands::Levels { .. })
+}
+
 /// Whether calls must come back with what was signed.
 pub(super) fn wants_signatures(model: &str) -> bool {
     match of(model) {

@@ -42,7 +42,7 @@ struct WirePart<'a> {
     #[serde(borrow)]
     image_url: Option<ImageUrl<'a>>,
     #[serde(borrow)]
-    input_audio: Option<Audio<'a>>,
+    input_audio: Option<Recording<'a>>,
     #[serde(borrow)]
     file: Option<File<'a>>,
 }
@@ -55,12 +55,25 @@ struct ImageUrl<'a> {
     detail: Option<Text<'a>>,
 }
 
+/// Sound that came with a request.
 #[derive(Deserialize)]
-struct Audio<'a> {
+pub(crate) struct Recording<'a> {
     #[serde(borrow)]
     data: Text<'a>,
     #[serde(borrow)]
     format: Text<'a>,
+}
+
+impl<'a> Recording<'a> {
+    /// As a part of a turn; `at` names its format.
+    pub(crate) fn part(self, at: impl Fn() -> String) -> Result<Part<'a>, Fault> {
+        let Self { data, format } = self;
+        let plain = !format.is_empty() && format.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !plain {
+            return Err(Fault::invalid(format!("{}: expected wav, mp3, flac, ogg or the like", at())).at(at()));
+        }
+        Ok(Part::Blob { mime: format!("audio/{format}").into(), data })
+    }
 }
 
 #[derive(Deserialize)]
@@ -236,13 +249,8 @@ impl<'a> Reader<'_, 'a> {
                 data_url::part(url, || at("image_url.url"))
             }
             "input_audio" => {
-                let Audio { data, format } = wire.input_audio.ok_or_else(|| missing("input_audio"))?;
-                let plain = !format.is_empty() && format.bytes().all(|byte| byte.is_ascii_alphanumeric());
-                if !plain {
-                    let at = at("input_audio.format");
-                    return Err(Fault::invalid(format!("{at}: expected wav, mp3, flac, ogg or the like")).at(at));
-                }
-                Ok(Part::Blob { mime: format!("audio/{format}").into(), data })
+                let recording = wire.input_audio.ok_or_else(|| missing("input_audio"))?;
+                recording.part(|| at("input_audio.format"))
             }
             "file" => {
                 let File { file_data, file_id, filename } = wire.file.ok_or_else(|| missing("file"))?;

@@ -14,7 +14,7 @@ mod tool;
 pub use audio::Audio;
 pub use embedding::{embedding, vectors};
 pub use image::{drawing, pictures};
-pub(crate) use message::{file, object};
+pub(crate) use message::{Recording, file, object};
 pub(crate) use request::effort;
 pub(crate) use tool::choice;
 

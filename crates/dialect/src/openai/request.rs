@@ -31,7 +31,7 @@ const ONLY_AS: [(&str, &[&str]); 6] = [
     ("audio", &[]),
     ("web_search_options", &[]),
     ("functions", &["[]"]),
-    ("function_call", &[]),
+    ("function_call", &[r#""auto""#, r#""none""#]),
 ];
 
 #[derive(Deserialize)]
@@ -233,6 +233,9 @@ mod tests {
             assert!(asked.ignored.has(name), "{name}");
         }
         assert_eq!(asked.ignored.listed().unwrap(), "user, store, metadata, logit_bias");
+        for choice in ["auto", "none"] {
+            assert!(with(&format!(r#""function_call":"{choice}""#)).unwrap().ignored.has("function_call"), "{choice}");
+        }
         let asked = with(r#""presence_penalty":0,"frequency_penalty":0.0,"n":1"#).unwrap();
         assert_eq!(asked.ignored.listed().unwrap(), "presence_penalty, frequency_penalty");
         assert_eq!(asked.conversation.sampling.presence_penalty, None);

@@ -23,6 +23,10 @@ pub(super) struct Item<'a> {
     arguments: Option<Text<'a>>,
     #[serde(borrow)]
     output: Option<OneOr<'a, Piece<'a>>>,
+    #[serde(borrow)]
+    result: Option<Text<'a>>,
+    #[serde(borrow)]
+    output_format: Option<Text<'a>>,
 }
 
 /// A part of a message.
@@ -43,7 +47,11 @@ pub(super) struct Piece<'a> {
     #[serde(borrow)]
     file_id: Option<Text<'a>>,
     #[serde(borrow)]
+    file_url: Option<Text<'a>>,
+    #[serde(borrow)]
     filename: Option<Text<'a>>,
+    #[serde(borrow)]
+    input_audio: Option<openai::Recording<'a>>,
 }
 
 /// Reads `input` into a conversation, whose model is known by then: ids of calls are read for it.
@@ -112,6 +120,13 @@ pub(super) fn read<'a>(
                 let returned = Returned { id, name, content, failed: false };
                 conversation.say(Role::User, Part::Returned(returned));
             }
+            // What the model drew.
+            "image_generation_call" => {
+                let data = item.result.ok_or_else(|| missing("result"))?;
+                let format = item.output_format.as_deref().filter(|format| matches!(*format, "jpeg" | "webp"));
+                let mime = format!("image/{}", format.unwrap_or("png")).into();
+                conversation.say(Role::Model, Part::Blob { mime, data });
+            }
             // What was thought does not go back; what is needed of it rides in the ids of calls.
             "reasoning" => {}
             other => {
@@ -177,7 +192,11 @@ fn part<'a>(piece: Piece<'a>, ignored: &mut Ignored, at: &dyn Fn(&str) -> String
             }
             data_url::part(piece.image_url.ok_or_else(|| missing("image_url"))?, || at("image_url"))
         }
-        "input_file" => openai::file(piece.file_data, piece.file_id, piece.filename, at),
+        "input_file" => match piece.file_url {
+            Some(url) => data_url::part(url, || at("file_url")),
+            None => openai::file(piece.file_data, piece.file_id, piece.filename, at),
+        },
+        "input_audio" => piece.input_audio.ok_or_else(|| missing("input_audio"))?.part(|| at("input_audio.format")),
         other => {
             let short: String = other.chars().take(40).collect();
             Err(Fault::invalid(format!("{}: {short:?} is not known", at("type"))).at(at("type")))

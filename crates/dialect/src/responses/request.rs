@@ -77,6 +77,10 @@ struct Named<'a> {
     kind: Text<'a>,
     #[serde(borrow)]
     name: Option<Text<'a>>,
+    #[serde(borrow)]
+    mode: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    tools: Vec<Named<'a>>,
 }
 
 pub(super) fn read(body: &[u8], strict: bool) -> Result<Asked<'_>, Fault> {
@@ -151,8 +155,18 @@ fn choice<'a>(field: &Field<'a>) -> Result<ToolChoice<'a>, Fault> {
     if field.value.get().starts_with('"') {
         return openai::choice(field);
     }
-    match field.read::<Named<'a>>()? {
-        Named { kind, name: Some(name) } if &*kind == "function" => Ok(ToolChoice::Must(vec![name])),
-        _ => Err(Fault::invalid("tool_choice is not known").at("tool_choice")),
+    let unknown = || Fault::invalid("tool_choice is not known").at("tool_choice");
+    let Named { kind, name, mode, tools } = field.read()?;
+    match (&*kind, name, mode.as_deref()) {
+        ("function", Some(name), _) => Ok(ToolChoice::Must(vec![name])),
+        ("allowed_tools", _, Some(mode)) => {
+            let names = tools.into_iter().filter_map(|tool| tool.name).collect();
+            match mode {
+                "auto" => Ok(ToolChoice::May(names)),
+                "required" => Ok(ToolChoice::Must(names)),
+                _ => Err(unknown()),
+            }
+        }
+        _ => Err(unknown()),
     }
 }

@@ -6,12 +6,12 @@ use async_openai::types::{
     models::ListModelResponse,
 };
 use keypool_dialect::{
-    Caller, Embedded, Fault, Kind, Model,
+    Caller, Embedded, Exchange, Fault, Kind, Model, gemini,
     openai::{self, OpenAi},
 };
 use serde_json::{Value, json};
 
-use crate::support::{data, events, streamed, whole};
+use crate::support::{data, events, shape, streamed, whole};
 
 fn candidate(parts: Value, reason: &str) -> Value {
     let mut candidate = json!({ "content": { "parts": parts, "role": "model" }, "index": 0 });
@@ -186,13 +186,29 @@ fn what_is_no_answer_is_a_fault() {
 
 #[test]
 fn only_the_first_of_several_calls_where_one_was_asked_for() {
-    use keypool_dialect::{Exchange, gemini};
     let answer = candidate(json!([{ "functionCall": { "name": "f" } }, { "functionCall": { "name": "g" } }]), "STOP");
-    let voice = OpenAi.voice(crate::support::shape(false));
+    let voice = OpenAi.voice(shape(false));
     let said =
         Exchange::new(Box::new(gemini::Listener::new(true)), voice).whole(answer.to_string().as_bytes()).unwrap();
     let value: Value = serde_json::from_slice(&said).unwrap();
     assert_eq!(value["choices"][0]["message"]["tool_calls"].as_array().map(Vec::len), Some(1));
+}
+
+/// Where the answer is a call, it is said as the text that was asked for.
+#[test]
+fn an_answer_by_call_is_a_text() {
+    let call = |name: &str| json!({ "functionCall": { "name": name, "args": { "a": 1 } }, "thoughtSignature": "c2ln" });
+    let listener = || Box::new(gemini::Listener::new(false).answering(true));
+    let said = |parts: Value| -> Value {
+        let exchange = Exchange::new(listener(), OpenAi.voice(shape(false)));
+        let whole = exchange.whole(candidate(parts, "STOP").to_string().as_bytes()).unwrap();
+        serde_json::from_slice::<Value>(&whole).unwrap()["choices"][0].clone()
+    };
+    let answered = said(json!([call("final_answer")]));
+    assert_eq!((&answered["message"]["content"], &answered["finish_reason"]), (&json!("{\"a\":1}"), &json!("stop")));
+    assert_eq!(answered["message"].get("tool_calls"), None);
+    let called = said(json!([call("f")]));
+    assert_eq!((&called["message"]["content"], &called["finish_reason"]), (&Value::Null, &json!("tool_calls")));
 }
 
 #[test]

@@ -283,6 +283,87 @@ fn tools_and_the_choice_among_them() {
     choice(allowed("required"), json!({ "mode": "ANY", "allowedFunctionNames": ["g"] }));
 }
 
+/// A call has no form, and some models refuse both at once.
+#[test]
+fn a_call_that_must_come_leaves_no_room_for_a_form() {
+    let tools = json!([{ "type": "function", "function": { "name": "f" } }]);
+    let form = json!({ "type": "json_schema", "json_schema": { "name": "n", "schema": { "type": "object" } } });
+    let declared = json!([{ "functionDeclarations": [{ "name": "f" }] }]);
+    field(
+        json!({ "tools": tools, "tool_choice": "required", "response_format": form }),
+        json!({ "tools": declared, "toolConfig": { "functionCallingConfig": { "mode": "ANY" } } }),
+    );
+}
+
+/// Models before the third generation refuse tools and a form at once: there the answer is one more call, and the form its
+/// arguments'.
+#[test]
+fn tools_beside_a_form() {
+    let tools = json!([{ "type": "function", "function": { "name": "f" } }]);
+    let schema = json!({ "type": "object", "properties": { "a": { "const": 1 } } });
+    let form = json!({ "type": "json_schema", "json_schema": { "name": "n", "schema": schema } });
+    let taken = json!({ "type": "object", "properties": { "a": { "enum": [1] } } });
+    let answer = json!({
+        "name": "final_answer",
+        "description": "Gives the final answer. Call it once no other function is needed any more.",
+        "parametersJsonSchema": taken,
+    });
+    let declared = json!([{ "functionDeclarations": [{ "name": "f" }, answer] }]);
+    let wish = |more: Value| {
+        let mut wish = json!({ "tools": tools, "response_format": form });
+        wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        wish
+    };
+    field(wish(json!({})), json!({ "tools": declared, "toolConfig": { "functionCallingConfig": { "mode": "ANY" } } }));
+    let allowed = json!({ "type": "allowed_tools", "allowed_tools": { "mode": "auto", "tools": tools } });
+    field(
+        wish(json!({ "tool_choice": allowed })),
+        json!({ "tools": declared, "toolConfig": { "functionCallingConfig": {
+            "mode": "ANY", "allowedFunctionNames": ["f", "final_answer"],
+        } } }),
+    );
+    // None may be called: nothing need be declared.
+    let plain = json!({ "generationConfig": { "responseMimeType": "application/json", "responseJsonSchema": taken } });
+    field(wish(json!({ "tool_choice": "none" })), plain.clone());
+    let newer = |more: Value| {
+        let mut body = with(json!([{ "role": "user", "content": "x" }]), wish(more));
+        body["model"] = "gemini-3.8-flash".into();
+        let mut got = asked(&OpenAi, &body).unwrap();
+        got.as_object_mut().unwrap().remove("contents");
+        got
+    };
+    let both = json!({
+        "tools": [{ "functionDeclarations": [{ "name": "f" }] }], "generationConfig": plain["generationConfig"],
+    });
+    assert_eq!(newer(json!({})), both);
+    // Arguments are an object: what has another form is the upstream's to refuse.
+    let list = json!({ "type": "json_schema", "json_schema": { "name": "n", "schema": { "type": "array" } } });
+    field(
+        wish(json!({ "response_format": list })),
+        json!({
+            "tools": [{ "functionDeclarations": [{ "name": "f" }] }],
+            "generationConfig": { "responseMimeType": "application/json", "responseJsonSchema": { "type": "array" } },
+        }),
+    );
+}
+
+#[test]
+fn kinds_of_images_have_the_upstreams_names() {
+    for (given, expected) in [
+        ("data:image/jpg;base64,AAAA", "image/jpeg"),
+        ("data:image/pjpeg;base64,AAAA", "image/jpeg"),
+        ("data:application/octet-stream;base64,iVBORw0KGgo=", "image/png"),
+        ("data:application/octet-stream;base64,/9j/4AAQ", "image/jpeg"),
+        ("data:binary/octet-stream;base64,JVBERi0xLjQK", "application/pdf"),
+        ("data:application/octet-stream;base64,AAAA", "application/octet-stream"),
+        ("data:image/png;base64,/9j/4AAQ", "image/png"),
+    ] {
+        let parts = json!([{ "type": "image_url", "image_url": { "url": given } }]);
+        let got = asked(&OpenAi, &with(json!([{ "role": "user", "content": parts }]), json!({}))).unwrap();
+        assert_eq!(got["contents"][0]["parts"][0]["inlineData"]["mimeType"], expected, "{given}");
+    }
+}
+
 #[test]
 fn what_makes_no_sense_is_named() {
     let user = |content: Value| json!([{ "role": "user", "content": content }]);

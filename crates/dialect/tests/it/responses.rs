@@ -86,6 +86,42 @@ fn fields() {
             "toolConfig": { "functionCallingConfig": { "mode": "ANY", "allowedFunctionNames": ["f"] } },
         }),
     );
+    for (mode, expected) in [("auto", "VALIDATED"), ("required", "ANY")] {
+        becomes(
+            json!("x"),
+            json!({
+                "tools": [{ "type": "function", "name": "f", "parameters": { "type": "object" }, "strict": true }],
+                "tool_choice": { "type": "allowed_tools", "mode": mode, "tools": [{ "type": "function", "name": "f" }] },
+            }),
+            json!({
+                "contents": hello,
+                "tools": [{ "functionDeclarations": [{ "name": "f", "parametersJsonSchema": { "type": "object" } }] }],
+                "toolConfig": { "functionCallingConfig": { "mode": expected, "allowedFunctionNames": ["f"] } },
+            }),
+        );
+    }
+}
+
+/// What was drawn before comes back as it went out; sound and files are read as in chats.
+#[test]
+fn more_kinds_of_input() {
+    let input = json!([
+        { "role": "user", "content": [
+            { "type": "input_audio", "input_audio": { "data": "AAAA", "format": "wav" } },
+            { "type": "input_file", "file_url": "https://generativelanguage.googleapis.com/v1beta/files/a" },
+        ] },
+        { "type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "CCCC", "output_format": "webp" },
+        { "role": "user", "content": "bluer" },
+    ]);
+    let expected = json!({ "contents": [
+        { "role": "user", "parts": [
+            { "inlineData": { "mimeType": "audio/wav", "data": "AAAA" } },
+            { "fileData": { "fileUri": "https://generativelanguage.googleapis.com/v1beta/files/a" } },
+        ] },
+        { "role": "model", "parts": [{ "inlineData": { "mimeType": "image/webp", "data": "CCCC" } }] },
+        { "role": "user", "parts": [{ "text": "bluer" }] },
+    ] });
+    assert_eq!(asked(&Responses, &with(input, json!({}))).unwrap(), expected);
 }
 
 #[test]

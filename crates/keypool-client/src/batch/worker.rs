@@ -255,7 +255,7 @@ impl Worker {
                 if let Some(pause) = shared.network_pause() {
                     return shared.desk.put_back(work, pause);
                 }
-                shared.desk.stop(Stop::Failed(bad.message.clone().into()));
+                shared.desk.stop(self.nothing_goes_out(&work, model, &bad.message));
                 return shared.desk.put_back(work, Duration::ZERO);
             }
             FaultKind::Model | FaultKind::Task => {}
@@ -272,6 +272,14 @@ impl Worker {
             work.tried.push(key.clone());
         }
         shared.desk.put_back(work, pause);
+    }
+
+    /// Why the run ends where nothing went out for too long: exits that rest open again, and the pool says when.
+    fn nothing_goes_out(&self, work: &Work, model: &Arc<str>, said: &str) -> Stop {
+        let demand = demand(work, model, self.key.as_ref()).ahead();
+        let refused = self.shared.client.pool().try_acquire(demand).err();
+        let out = refused.as_ref().and_then(|error| error.exhausted()).filter(|out| out.exits().next().is_some());
+        out.map_or_else(|| Stop::Failed(said.into()), |out| Stop::OutOfQuota(out.clone()))
     }
 
     /// A task has its result.

@@ -7,9 +7,12 @@ use std::{
 };
 
 use gemini_sim::{AnswerText, Fault, Finish, GeminiSim, Limits as SimLimits, Refusal, Rule};
-use keypool_client::batch::{Batch, Ended, FaultKind, JsonCheck, Task, TaskResult};
+use keypool_client::{
+    Client,
+    batch::{Batch, Ended, FaultKind, JsonCheck, Task, TaskResult},
+};
 use serde_json::json;
-use tower_keypool::Limits;
+use tower_keypool::{Clock, ExitError, Gemini, Key, KeyPool, Limits};
 
 use crate::stage::{self, MODEL};
 
@@ -110,6 +113,42 @@ async fn what_is_invalid_is_not_sent_again() {
     let (sim, client) = refused();
     let (results, _) = all(Batch::new(client).retry_invalid(true), prompts(1)).await;
     assert!(!results[0].success && sim.report().total.arrivals == 4);
+}
+
+/// A way out that is shut opens again some day: that is no failure of the run.
+#[tokio::test(start_paused = true)]
+async fn an_exit_that_lets_nothing_out_ends_a_run_with_the_time_to_come_back() {
+    type Asked = http::Request<tower_keypool::ReplayBody<http_body_util::Full<bytes::Bytes>>>;
+    let shut = tower::service_fn(|_: Asked| async {
+        let error = ExitError::new("tunnel".into(), "the proxy says 407");
+        Err::<http::Response<http_body_util::Full<bytes::Bytes>>, _>(tower_keypool::BoxError::from(error))
+    });
+    let run = |wait: Option<u64>| {
+        let shut = shut.clone();
+        async move {
+            let wall = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000);
+            let gemini = Gemini::at("http://provider.invalid").unwrap();
+            let keys = [0, 1].map(|n| Key::new(stage::secret(n)).id(format!("k{n}")).exit("tunnel"));
+            let pool = KeyPool::builder(gemini).keys(keys).clock(Clock::tokio_from(wall)).build().unwrap();
+            let batch = Batch::new(Client::builder(&pool).transport(shut).build());
+            let batch = wait.into_iter().fold(batch, |batch, wait| batch.max_wait(Duration::from_secs(wait)));
+            let clock = pool.clock().clone();
+            let begun = clock.tick();
+            let (results, ended) = all(batch, prompts(20)).await;
+            assert!(results.is_empty(), "no task pays: {results:?}");
+            (ended, clock.tick().since(begun).as_secs())
+        }
+    };
+    for wait in [1, 45, 300] {
+        let (ended, took) = run(Some(wait)).await;
+        let Ended::OutOfQuota(why) = ended else { panic!("{wait}: {ended:?}") };
+        assert_eq!(why.exits().map(|(name, _)| name).collect::<Vec<_>>(), [Some("tunnel")]);
+        assert!(why.next_in().is_some(), "when to come back: {why}");
+        assert!(took <= wait.max(10) + 60, "{wait}: {took}");
+    }
+    // Who set no time waits an hour.
+    let (ended, took) = run(None).await;
+    assert!(matches!(ended, Ended::OutOfQuota(_)) && (3_600..4_000).contains(&took), "{took}: {ended:?}");
 }
 
 #[tokio::test(start_paused = true)]

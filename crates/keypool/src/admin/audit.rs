@@ -19,6 +19,9 @@ use crate::standing::now_ms;
 /// So many are remembered.
 const REMEMBERED: usize = 256;
 
+/// What something was done to: a pool, and a key of it, by names that are known.
+pub(super) type Object = (Option<String>, Option<String>);
+
 /// A change, or an attempt at one.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Change {
@@ -30,6 +33,8 @@ pub(super) struct Change {
     from: String,
     /// What was to be done.
     what: &'static str,
+    /// The pool whose key it was done to: a provider's name.
+    pool: Option<String>,
     /// The key that it was done to, by its name.
     key: Option<String>,
     /// `done`, or the code of the error.
@@ -37,9 +42,9 @@ pub(super) struct Change {
 }
 
 impl Change {
-    fn new(who: Who, from: IpAddr, what: &'static str, key: Option<String>, result: &str) -> Self {
+    fn new(who: Who, from: IpAddr, what: &'static str, (pool, key): Object, result: &str) -> Self {
         let from = from.to_canonical().to_string();
-        Self { at: now_ms(), who: who.word(), from, what, key, result: result.to_owned() }
+        Self { at: now_ms(), who: who.word(), from, what, pool, key, result: result.to_owned() }
     }
 }
 
@@ -56,9 +61,9 @@ impl Audit {
         Self { recent: Mutex::default(), failed: Mutex::default(), feed }
     }
 
-    /// Something was to be changed. `key`: a name that is known, never what was typed.
-    pub(super) fn note(&self, who: Who, from: IpAddr, what: &'static str, key: Option<String>, result: &str) {
-        let change = Change::new(who, from, what, key, result);
+    /// Something was to be changed. `object`: names that are known, never what was typed.
+    pub(super) fn note(&self, who: Who, from: IpAddr, what: &'static str, object: Object, result: &str) {
+        let change = Change::new(who, from, what, object, result);
         self.tell(&change);
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.len() == REMEMBERED {
@@ -71,18 +76,19 @@ impl Audit {
     pub(super) fn note_failed(&self, from: IpAddr, result: &str) {
         let news = self.failed.lock().unwrap_or_else(PoisonError::into_inner).note(from, now_ms());
         if news {
-            self.tell(&Change::new(Who::Token, from, "login", None, result));
+            self.tell(&Change::new(Who::Token, from, "login", (None, None), result));
         }
     }
 
     fn tell(&self, change: &Change) {
-        let Change { who, from, what, key, result, .. } = change;
+        let Change { who, from, what, pool, key, result, .. } = change;
         tracing::info!(
             name: "keypool.admin_change", target: "keypool::audit",
-            who, from = from.as_str(), what, key = key.as_deref(), result = result.as_str(), "changed by an administrator",
+            who, from = from.as_str(), what, pool = pool.as_deref(), key = key.as_deref(), result = result.as_str(),
+            "changed by an administrator",
         );
         self.feed.tell(json!({
-            "event": "audit", "who": who, "from": from, "what": what, "key": key, "result": result,
+            "event": "audit", "who": who, "from": from, "what": what, "pool": pool, "key": key, "result": result,
         }));
     }
 

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tower_keypool::{
-    KeyError, KeyId, Priority,
+    KeyError, Priority,
     config::{KeySpec, Origin, key_file::KeyFile},
     store::{Added, BookError, KeyBook},
 };
@@ -15,7 +15,8 @@ use tower_keypool::{
 use super::{
     Admin, Asked,
     answer::{Answer, Fault, fine, json as answer},
-    keys::{unknown, views},
+    keys::unknown,
+    theirs::Theirs,
     words::{NewKey, NewSecret, Said, Why},
 };
 use crate::{
@@ -70,12 +71,12 @@ const LASTING: &str = "in all processes within 2 s, and after a restart";
 impl Admin {
     /// Changes a key of the database, wherever it is from.
     async fn each(
-        &self,
+        theirs: &Theirs,
         typed: &str,
         change: impl Fn(&mut KeyBook, &str) -> Result<(), EditError> + Send + 'static,
     ) -> Result<Option<Done>, Fault> {
-        let Some(database) = &self.database else { return Ok(None) };
-        let (typed, configured) = (typed.to_owned(), self.configured().keys);
+        let Some(database) = &theirs.database else { return Ok(None) };
+        let (typed, configured) = (typed.to_owned(), theirs.configured.keys.clone());
         let edited = edits::edit(database, move |book| {
             let id = edits::find(book, &configured, &typed)?;
             change(book, &id)?;
@@ -87,7 +88,7 @@ impl Admin {
     /// Whether these may be shown: none holds a key of a pool that runs here.
     fn showable<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Result<(), Fault> {
         let scene = self.scene();
-        let pools = || std::iter::once(&scene.pool).chain(scene.beside.values());
+        let pools = || std::iter::once(&scene.pool).chain(scene.beside.values().map(|side| &side.pool));
         for text in texts {
             if pools().any(|pool| pool.holds_secret(text)) {
                 return Err(EditError::Wrong(edits::HOLDS_A_KEY.to_owned()).into());
@@ -96,36 +97,30 @@ impl Admin {
         Ok(())
     }
 
-    /// A key of this process's pool by its name.
-    async fn running(&self, typed: &str) -> Result<KeyId, Fault> {
-        let views = views(self.scene().pool.clone()).await?;
-        views.into_iter().map(|view| view.id).find(|id| id.to_string() == typed).ok_or_else(unknown)
-    }
-
-    pub(super) async fn disable(&self, typed: &str, asked: &Asked) -> Result<Done, Fault> {
+    pub(super) async fn disable(&self, theirs: &Theirs, typed: &str, asked: &Asked) -> Result<Done, Fault> {
         let why: Why = body_or_none(asked)?;
         let reason = why.reason.unwrap_or_else(|| "by an administrator".to_owned());
         edits::reason(&reason)?;
         self.showable([reason.as_str()])?;
         let said = reason.clone();
-        if let Some(done) = self.each(typed, move |book, id| edits::disable(book, id, &said)).await? {
+        if let Some(done) = Self::each(theirs, typed, move |book, id| edits::disable(book, id, &said)).await? {
             return Ok(done);
         }
-        let id = self.running(typed).await?;
-        self.scene().pool.disable(&id, &reason).map_err(|error| refused(&error))?;
+        let id = theirs.running(typed).await?;
+        theirs.pool.disable(&id, &reason).map_err(|error| refused(&error))?;
         Ok(done(id.to_string(), PASSING))
     }
 
-    pub(super) async fn enable(&self, typed: &str) -> Result<Done, Fault> {
-        if let Some(done) = self.each(typed, |book, id| Ok(book.enable(id)?)).await? {
+    pub(super) async fn enable(theirs: &Theirs, typed: &str) -> Result<Done, Fault> {
+        if let Some(done) = Self::each(theirs, typed, |book, id| Ok(book.enable(id)?)).await? {
             return Ok(done);
         }
-        let id = self.running(typed).await?;
-        self.scene().pool.enable(&id).map_err(|error| refused(&error))?;
+        let id = theirs.running(typed).await?;
+        theirs.pool.enable(&id).map_err(|error| refused(&error))?;
         Ok(done(id.to_string(), PASSING))
     }
 
-    pub(super) async fn set(&self, typed: &str, asked: &Asked) -> Result<Done, Fault> {
+    pub(super) async fn set(&self, theirs: &Theirs, typed: &str, asked: &Asked) -> Result<Done, Fault> {
         let said: Said = body(asked)?;
         let (weight, priority) = said.place();
         let words = said.words();
@@ -136,23 +131,23 @@ impl Admin {
         }
         let only_these =
             words.unset.is_empty() && words.said.iter().all(|(name, _)| matches!(*name, "weight" | "priority"));
-        if let Some(done) = self.each(typed, move |book, id| words.say(book, id)).await? {
+        if let Some(done) = Self::each(theirs, typed, move |book, id| words.say(book, id)).await? {
             return Ok(done);
         }
         if !only_these {
             return Err(no_database("without a database only weight and priority can be changed while it runs"));
         }
-        let (id, scene) = (self.running(typed).await?, self.scene());
+        let id = theirs.running(typed).await?;
         if let Some(weight) = weight {
-            scene.pool.set_weight(&id, weight).map_err(|error| refused(&error))?;
+            theirs.pool.set_weight(&id, weight).map_err(|error| refused(&error))?;
         }
         if let Some(priority) = priority {
-            scene.pool.set_priority(&id, Priority(priority)).map_err(|error| refused(&error))?;
+            theirs.pool.set_priority(&id, Priority(priority)).map_err(|error| refused(&error))?;
         }
         Ok(done(id.to_string(), PASSING))
     }
 
-    pub(super) async fn add(&self, asked: &Asked) -> Result<Done, Fault> {
+    pub(super) async fn add(&self, theirs: &Theirs, asked: &Asked) -> Result<Done, Fault> {
         let NewKey { secret, id, said } = body(asked)?;
         let mut spec = edits::read(secret.trim(), "the admin API")?;
         if let Some(id) = &id {
@@ -163,8 +158,8 @@ impl Admin {
         if edits::shown_of(&spec).any(|text| text.contains(spec.secret())) {
             return Err(EditError::Wrong(edits::HOLDS_A_KEY.to_owned()).into());
         }
-        let Some(database) = &self.database else {
-            let id = self.scene().pool.add(spec.key()).map_err(|error| refused(&error))?;
+        let Some(database) = &theirs.database else {
+            let id = theirs.pool.add(spec.key()).map_err(|error| refused(&error))?;
             let told = json!({ "id": id, "added": true, "acts": PASSING });
             return Ok(Done { answer: answer(StatusCode::CREATED, &told), key: Some(id.to_string()) });
         };
@@ -181,12 +176,12 @@ impl Admin {
         Ok(Done { answer: answer(status, &told), key: Some(id) })
     }
 
-    pub(super) async fn replace(&self, typed: &str, asked: &Asked) -> Result<Done, Fault> {
+    pub(super) async fn replace(theirs: &Theirs, typed: &str, asked: &Asked) -> Result<Done, Fault> {
         let NewSecret { secret } = body(asked)?;
         let spec = edits::read(secret.trim(), "the admin API")?;
-        let Some(database) = &self.database else {
-            let id = self.running(typed).await?;
-            self.scene().pool.replace(&id, spec.secret()).map_err(|error| refused(&error))?;
+        let Some(database) = &theirs.database else {
+            let id = theirs.running(typed).await?;
+            theirs.pool.replace(&id, spec.secret()).map_err(|error| refused(&error))?;
             return Ok(done(id.to_string(), PASSING));
         };
         let (kept, _) = edits::keep(&spec, false, database)?;
@@ -199,10 +194,10 @@ impl Admin {
         Ok(done(edited.await?, LASTING))
     }
 
-    pub(super) async fn remove(&self, typed: &str) -> Result<Done, Fault> {
-        let Some(database) = &self.database else {
-            let id = self.running(typed).await?;
-            self.scene().pool.remove(&id).map_err(|error| refused(&error))?;
+    pub(super) async fn remove(theirs: &Theirs, typed: &str) -> Result<Done, Fault> {
+        let Some(database) = &theirs.database else {
+            let id = theirs.running(typed).await?;
+            theirs.pool.remove(&id).map_err(|error| refused(&error))?;
             return Ok(done(id.to_string(), PASSING));
         };
         let typed = typed.to_owned();
@@ -214,8 +209,8 @@ impl Admin {
         Ok(done(edited.await?, LASTING))
     }
 
-    pub(super) async fn import(&self, asked: &Asked) -> Result<Done, Fault> {
-        let Some(database) = &self.database else {
+    pub(super) async fn import(theirs: &Theirs, asked: &Asked) -> Result<Done, Fault> {
+        let Some(database) = &theirs.database else {
             return Err(no_database("without a database a key file cannot be imported: name it in pool.key_files"));
         };
         let source = asked.query("source").unwrap_or("import").to_owned();

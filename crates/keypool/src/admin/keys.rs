@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tower_keypool::{KeyPool, KeyView};
 
 use super::{Admin, Asked, answer::Fault};
-use crate::standing::{Configured, Stand, Standings, State};
+use crate::standing::{Stand, State};
 
 /// So many on a page, unless said otherwise, and at most.
 const USUAL: usize = 100;
@@ -49,47 +49,21 @@ fn word(state: State) -> String {
 impl Admin {
     pub(super) async fn keys(&self, asked: &Asked) -> Result<Value, Fault> {
         let (offset, limit) = (asked.number("offset", 0)?, asked.number("limit", USUAL)?.min(MOST));
-        if let Some(name) = asked.query("pool").filter(|name| *name != super::MAIN) {
-            let pool = self.pool_of(Some(name))?;
-            let views = views(pool).await?;
-            let shown: Vec<Value> = views
-                .iter()
-                .skip(offset)
-                .take(limit)
-                .map(|view| json!({ "id": view.id, "provider": name, "live": view }))
-                .collect();
-            return Ok(json!({ "total": views.len(), "offset": offset, "keys": shown }));
-        }
         let wanted = Wanted::of(asked.query("state"))?;
-        let standings = self.standings().await?;
-        let live = self.live().await?;
+        let theirs = self.theirs(asked)?;
+        let (standings, live) = (theirs.standings().await?, theirs.live().await?);
         let fitting: Vec<&Stand> = standings.keys.iter().filter(|key| wanted.holds(key.state)).collect();
-        let shown: Vec<Value> = fitting.iter().skip(offset).take(limit).map(|key| told(key, &live)).collect();
+        let shown: Vec<Value> = fitting.iter().skip(offset).take(limit).map(|key| theirs.told(key, &live)).collect();
         Ok(json!({ "total": fitting.len(), "offset": offset, "keys": shown }))
     }
 
-    pub(super) async fn key(&self, id: &str) -> Result<Value, Fault> {
-        let standings = self.standings().await?;
+    pub(super) async fn key(&self, id: &str, asked: &Asked) -> Result<Value, Fault> {
+        let theirs = self.theirs(asked)?;
+        let standings = theirs.standings().await?;
         let present = standings.present().find(|key| key.id == id);
         let found = present.or_else(|| standings.keys.iter().find(|key| key.id == id));
         let key = found.ok_or_else(unknown)?;
-        Ok(told(key, &self.live().await?))
-    }
-
-    pub(super) async fn standings(&self) -> Result<Standings, Fault> {
-        Standings::of(self.database.as_ref(), &self.configured()).await.map_err(|error| Fault::store(&error))
-    }
-
-    /// What the configuration says as it is now.
-    pub(super) fn configured(&self) -> Configured {
-        let scene = self.scene();
-        Configured::by(&*scene.loaded.provider, scene.loaded.configured())
-    }
-
-    /// The keys of this process's pool by name.
-    async fn live(&self) -> Result<HashMap<String, KeyView>, Fault> {
-        let views = views(self.pool_of(None)?).await?;
-        Ok(views.into_iter().map(|view| (view.id.to_string(), view)).collect())
+        Ok(theirs.told(key, &theirs.live().await?))
     }
 }
 
@@ -103,9 +77,10 @@ pub(super) async fn views(pool: KeyPool) -> Result<Vec<KeyView>, Fault> {
     looked.map_err(|_| super::broken())
 }
 
-fn told(key: &Stand, live: &HashMap<String, KeyView>) -> Value {
+/// How a key of this pool stands.
+pub(super) fn told(key: &Stand, pool: &str, live: &HashMap<String, KeyView>) -> Value {
     let mut value = serde_json::to_value(key).unwrap_or_default();
-    value["provider"] = super::MAIN.into();
+    value["provider"] = pool.into();
     value["live"] = live.get(&key.id).and_then(|view| serde_json::to_value(view).ok()).unwrap_or_default();
     value
 }

@@ -14,12 +14,12 @@ mod look;
 mod openapi;
 mod route;
 mod scene;
+mod theirs;
 mod trial;
 mod usage;
 mod words;
 
 use std::{
-    collections::BTreeMap,
     fmt,
     net::IpAddr,
     sync::{Arc, PoisonError, RwLock},
@@ -31,7 +31,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tower_keypool::{Clock, KeyPool, Tick};
 
-pub use self::scene::{Ask, Fixed, Scene};
+pub use self::scene::{Ask, Fixed, Scene, Side, Sides};
 pub(crate) use self::{
     access::ADMIN,
     answer::{AdminBody, Answer},
@@ -44,6 +44,7 @@ use self::{
     entry::Asked,
     feed::Feed,
     route::What,
+    theirs::Theirs,
 };
 use crate::{
     config::Loaded,
@@ -104,20 +105,20 @@ impl Admin {
         };
         let scene = admin.scene();
         Feed::follow(&admin.feed, MAIN, &scene.pool);
-        for (name, pool) in &scene.beside {
-            Feed::follow(&admin.feed, name, pool);
+        for (name, side) in &scene.beside {
+            Feed::follow(&admin.feed, name, &side.pool);
         }
         admin
     }
 
     /// The gateway goes by this from now on.
-    pub fn change(&self, loaded: &Loaded, beside: BTreeMap<String, KeyPool>) {
+    pub fn change(&self, loaded: &Loaded, beside: Sides) {
         self.access.change(loaded.admin.token_hash.clone());
         self.trails.turn(self.access.is_on());
         let before = self.scene();
-        for (name, pool) in &beside {
-            if !before.beside.get(name).is_some_and(|held| held.is_same(pool)) {
-                Feed::follow(&self.feed, name, pool);
+        for (name, side) in &beside {
+            if !before.beside.get(name).is_some_and(|held| held.pool.is_same(&side.pool)) {
+                Feed::follow(&self.feed, name, &side.pool);
             }
         }
         let scene = Scene::new(loaded.clone(), before.pool.clone(), beside);
@@ -138,11 +139,7 @@ impl Admin {
         let scene = self.scene();
         match name {
             None | Some(MAIN) => Ok(scene.pool.clone()),
-            Some(name) => scene
-                .beside
-                .get(name)
-                .cloned()
-                .ok_or_else(|| Fault::not_found("no provider of that name has a pool here")),
+            Some(name) => scene.beside.get(name).map(|side| side.pool.clone()).ok_or_else(theirs::no_pool),
         }
     }
 
@@ -186,7 +183,7 @@ impl Admin {
         match asked.route.what {
             What::Snapshot => self.snapshot(asked).await,
             What::Keys => Ok(fine(&self.keys(asked).await?)),
-            What::Key => Ok(fine(&self.key(&asked.id).await?)),
+            What::Key => Ok(fine(&self.key(&asked.id, asked).await?)),
             What::Usage => Ok(fine(&self.usage(asked).await?)),
             What::Events => self.events(asked),
             What::Errors => Ok(fine(&self.errors())),
@@ -205,29 +202,55 @@ impl Admin {
 
     /// Whatever changes something is noted, done or not.
     async fn change_by(&self, asked: &Asked) -> Result<Answer, Fault> {
-        let id = &asked.id;
-        let (what, done) = match asked.route.what {
-            What::AddKey => ("add", self.add(asked).await),
-            What::Disable => ("disable", self.disable(id, asked).await),
-            What::Enable => ("enable", self.enable(id).await),
-            What::Replace => ("replace", self.replace(id, asked).await),
-            What::Set => ("set", self.set(id, asked).await),
-            What::Remove => ("remove", self.remove(id).await),
-            What::Test => ("test", self.test(id, asked).await),
-            What::Import => ("import", self.import(asked).await),
-            What::Reload => ("reload", self.read_again().await),
-            What::Logout => ("logout", Ok(self.log_out(asked))),
+        let what = match asked.route.what {
+            What::AddKey => "add",
+            What::Disable => "disable",
+            What::Enable => "enable",
+            What::Replace => "replace",
+            What::Set => "set",
+            What::Remove => "remove",
+            What::Test => "test",
+            What::Import => "import",
+            What::Reload => "reload",
+            What::Logout => "logout",
             _ => return Err(broken()),
+        };
+        let (pool, done) = match asked.route.what {
+            What::Reload => (None, self.read_again().await),
+            What::Logout => (None, Ok(self.log_out(asked))),
+            _ => match self.theirs(asked) {
+                Ok(theirs) => {
+                    let done = self.change_key(&theirs, asked).await;
+                    (Some(theirs.name), done)
+                }
+                Err(fault) => (None, Err(fault)),
+            },
         };
         match done {
             Ok(Done { answer, key }) => {
-                self.audit.note(asked.who, asked.from, what, key, "done");
+                self.audit.note(asked.who, asked.from, what, (pool, key), "done");
                 Ok(answer)
             }
             Err(fault) => {
-                self.audit.note(asked.who, asked.from, what, None, fault.code);
+                self.audit.note(asked.who, asked.from, what, (pool, None), fault.code);
                 Err(fault)
             }
+        }
+    }
+
+    /// Changes keys of a pool.
+    async fn change_key(&self, theirs: &Theirs, asked: &Asked) -> Result<Done, Fault> {
+        let id = &asked.id;
+        match asked.route.what {
+            What::AddKey => self.add(theirs, asked).await,
+            What::Disable => self.disable(theirs, id, asked).await,
+            What::Enable => Self::enable(theirs, id).await,
+            What::Replace => Self::replace(theirs, id, asked).await,
+            What::Set => self.set(theirs, id, asked).await,
+            What::Remove => Self::remove(theirs, id).await,
+            What::Test => self.test(theirs, id, asked).await,
+            What::Import => Self::import(theirs, asked).await,
+            _ => Err(broken()),
         }
     }
 

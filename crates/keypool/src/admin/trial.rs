@@ -15,6 +15,7 @@ use super::{
     answer::{Fault, fine},
     change::{Done, body_or_none},
     keys::unknown,
+    theirs::Theirs,
 };
 use crate::{client::Client, config::ProviderName, outgoing::Outgoing, stack};
 
@@ -34,17 +35,17 @@ pub(super) struct Trial {
 }
 
 impl Admin {
-    pub(super) async fn test(&self, typed: &str, asked: &Asked) -> Result<Done, Fault> {
+    pub(super) async fn test(&self, theirs: &Theirs, typed: &str, asked: &Asked) -> Result<Done, Fault> {
         let Trial { model } = body_or_none(asked)?;
         let scene = self.scene();
         let called = |spec: &&KeySpec| spec.key().key_id().to_string() == typed;
-        let spec = scene.loaded.keys.keys.iter().find(called).ok_or_else(unknown)?;
-        let provider = Arc::clone(&scene.loaded.provider);
+        let spec = theirs.keys.iter().find(called).ok_or_else(unknown)?;
+        let provider = Arc::clone(&theirs.provider);
         let client = Client::through(provider.base(), &scene.loaded.roots, &scene.loaded.exits.ways);
         // A pool of its own: a key that rests is asked all the same, and no count or rest comes of it.
         let alone = KeyPool::builder_for(provider).key(spec.key()).build();
         let alone = alone.map_err(|error| Fault::wrong(error.to_string()))?;
-        let request = request(scene.loaded.config.gateway.provider, model.as_deref())?;
+        let request = request(theirs.kind, model.as_deref())?;
         let stack = stack::stack_over(&alone, Models::new(), Retry::new().max_retries(0), client);
         let began = self.clock.tick();
         let answered = tokio::time::timeout(PATIENCE, stack.oneshot(request)).await;

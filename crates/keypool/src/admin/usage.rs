@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Admin, Asked, answer::Fault};
 use crate::{
-    database::used::Use,
+    database::{Database, used::Use},
     standing::{Calendar, Days, Sum, now_ms},
 };
 
@@ -20,25 +20,25 @@ fn is_nothing(sum: &Sum) -> bool {
 impl Admin {
     pub(super) async fn usage(&self, asked: &Asked) -> Result<Value, Fault> {
         let by = asked.query("by").unwrap_or("key");
-        let configured = self.configured();
         match by {
             "tenant" => self.by_tenant(asked).await,
             "key" | "model" => {
-                let days = match &self.database {
-                    Some(database) => {
-                        let book = database.key_book().await.map_err(|error| Fault::store(&error))?;
-                        Days::new(&book, &configured)
-                    }
-                    None => return Err(no_use()),
-                };
-                self.by_key(asked, by, &days, &configured.calendar).await
+                let theirs = self.theirs(asked)?;
+                let database = theirs.database.as_ref().ok_or_else(no_use)?;
+                let book = database.key_book().await.map_err(|error| Fault::store(&error))?;
+                let days = Days::new(&book, &theirs.configured);
+                Self::by_key(asked, by, database, (&days, &theirs.configured.calendar)).await
             }
             _ => Err(Fault::wrong("by: expected key, model or tenant")),
         }
     }
 
-    async fn by_key(&self, asked: &Asked, by: &str, days: &Days, usual: &Calendar) -> Result<Value, Fault> {
-        let database = self.database.as_ref().ok_or_else(no_use)?;
+    async fn by_key(
+        asked: &Asked,
+        by: &str,
+        database: &Database,
+        (days, usual): (&Days, &Calendar),
+    ) -> Result<Value, Fault> {
         let range = Range::of(asked, |text| usual.day(text))?;
         let (first, last) = match &range.relative {
             // Today is not the same date for all.

@@ -9,13 +9,14 @@ use tokio::task::JoinHandle;
 use tower_keypool::{Clock, KeyPool, KeyPoolService, OpenError, config::Source};
 
 use crate::{
+    admin::{Side, Sides},
     client::{Client, Roots, WaysOut},
     config::{self, Loaded, ProviderName},
     database::{
-        Joined, Keys, Records, Site, Told,
+        Database, Joined, Keys, Records, Site, Told,
         processes::{self, Process},
     },
-    gateway::{dialect::Dialect, route::Beside},
+    gateway::{AllBelongings, Belongings, dialect::Dialect, route::Beside},
     stack,
     status::Traffic,
 };
@@ -45,6 +46,9 @@ struct Held {
     /// Says in it that this process is there.
     present: JoinHandle<()>,
     records: Records,
+    database: Option<Database>,
+    /// Of Gemini's: what tenants have there.
+    belongings: Option<Arc<Belongings>>,
 }
 
 impl Held {
@@ -109,6 +113,22 @@ impl Pools {
     /// The pools by their providers' names.
     pub(super) fn pools(&self) -> BTreeMap<String, KeyPool> {
         self.held.iter().map(|(name, held)| (name.clone(), held.pool.clone())).collect()
+    }
+
+    /// What tenants have at those of Gemini's.
+    pub(super) fn belongings(&self) -> AllBelongings {
+        let all = self.held.iter();
+        all.filter_map(|(name, held)| Some((name.clone(), held.belongings.clone()?))).collect()
+    }
+
+    /// The same as the admin API changes their keys.
+    pub(super) fn sides(&self) -> Sides {
+        let side = |held: &Held| {
+            let goes_by = Arc::clone(&held.goes_by);
+            let keys = move || goes_by.lock().unwrap_or_else(PoisonError::into_inner).whole().keys().keys.clone();
+            Side { pool: held.pool.clone(), database: held.database.clone(), keys: Arc::new(keys) }
+        };
+        self.held.iter().map(|(name, held)| (name.clone(), side(held))).collect()
     }
 
     /// Goes by a configuration, and says what stands beside from now on. One whose keys cannot make a pool is left out.
@@ -195,8 +215,12 @@ impl Pools {
                 }
             })
         };
-        let records = Records::from(database);
+        let records = Records::from(database.clone());
         let present = tokio::spawn(processes::tell(records.clone(), self.process.clone(), pool.clone()));
+        let belongings = (beside.kind == ProviderName::Gemini).then(|| {
+            let (clock, records, pool) = (self.clock.clone(), records.clone(), Some(pool.clone()));
+            Arc::new(Belongings::new(base.clone(), clock, records, pool))
+        });
         Some(Held {
             place: (beside.kind, base.to_string()),
             roots: loaded.roots.clone(),
@@ -207,6 +231,8 @@ impl Pools {
             following,
             present,
             records,
+            database,
+            belongings,
         })
     }
 

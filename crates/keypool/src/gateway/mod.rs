@@ -28,7 +28,10 @@ pub mod route;
 mod translate;
 mod unix_time;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use http::Response;
 use tokio::sync::watch;
@@ -38,14 +41,11 @@ pub(crate) use self::log::trail;
 use self::{
     admit::{budget::Budgets, guard::Guard, tenant::Tenants, token::Token},
     answer::body::Said,
-    forward::{
-        catalogue::Catalogue,
-        resource::{Resources, Unknown},
-        upload::Uploads,
-    },
+    forward::resource::Unknown,
     live::{Live, Pipes},
     log::trail::Trails,
     route::{Beside, Dialects, providers::Others},
+    translate::recall::Memory,
 };
 pub use self::{
     admit::{capability, guard, tenant, token},
@@ -55,6 +55,7 @@ pub use self::{
     },
     forward::{
         affinity::{By, Nearness},
+        belongings::Belongings,
         resource,
         wishes::Waiting,
     },
@@ -73,21 +74,25 @@ pub type AnswerBody<B> = Counted<Said<B>>;
 /// What a client gets.
 pub type Answer<B> = Response<AnswerBody<B>>;
 
+/// What tenants have at providers of Gemini's, by the providers' names.
+pub type AllBelongings = BTreeMap<String, Arc<Belongings>>;
+
 /// The gateway over a stack `S`, which is cloned for each connection.
 #[derive(Debug)]
 pub struct Gateway<S> {
     setup: watch::Sender<Arc<Setup<S>>>,
-    uploads: Uploads,
-    resources: Resources,
+    own: Belongings,
     tenants: Arc<Tenants>,
     budgets: Budgets,
-    models: Arc<Catalogue>,
     pipes: Arc<Pipes>,
     clock: Clock,
     traffic: Arc<Traffic>,
     status: Option<Arc<Status>>,
     fetcher: Fetcher,
+    memory: Memory,
     others: Others<S>,
+    /// Of those that are of Gemini's, by name.
+    beside: RwLock<Arc<AllBelongings>>,
     used: Used,
     trails: Arc<Trails>,
     admin: Option<Arc<Admin>>,
@@ -132,17 +137,17 @@ impl<S> Gateway<S> {
         let records = Records::default();
         Self {
             setup,
-            uploads: Uploads::new(base, clock.clone(), records.clone()),
-            resources: Resources::new(records.clone(), clock.clone(), None),
+            own: Belongings::new(base, clock.clone(), records.clone(), None),
             tenants: Arc::default(),
             budgets: Budgets::new(records),
-            models: Arc::default(),
             pipes: Arc::default(),
             clock: clock.clone(),
             traffic,
             status: None,
             fetcher: Fetcher::default(),
+            memory: Memory::default(),
             others: Others::default(),
+            beside: RwLock::default(),
             used: Used::default(),
             trails: Arc::new(Trails::new(clock)),
             admin: None,
@@ -152,8 +157,7 @@ impl<S> Gateway<S> {
     /// Keeps whose what is, which uploads are open and what tenants used in `records`; the keys are those of `pool`.
     #[must_use]
     pub fn keeping(mut self, records: Records, pool: KeyPool) -> Self {
-        (self.uploads.records, self.uploads.pool) = (records.clone(), Some(pool.clone()));
-        self.resources = Resources::new(records.clone(), self.clock.clone(), Some(pool));
+        self.own.keep(records.clone(), pool);
         self.budgets = Budgets::new(records);
         self
     }
@@ -190,6 +194,16 @@ impl<S> Gateway<S> {
     /// Requests that come from now on find these providers beside its own.
     pub fn stand_beside(&self, others: Vec<Beside<S>>) {
         self.others.change(others);
+    }
+
+    /// What tenants have at providers of Gemini's beside its own, by their names. Without, native calls there are for
+    /// whoever has the one token.
+    pub fn keep_beside(&self, belongings: AllBelongings) {
+        *self.beside.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(belongings);
+    }
+
+    fn belongings_at(&self, provider: &str) -> Option<Arc<Belongings>> {
+        self.beside.read().unwrap_or_else(PoisonError::into_inner).get(provider).cloned()
     }
 
     /// Requests that come from now on find this.

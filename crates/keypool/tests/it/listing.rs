@@ -15,10 +15,18 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
-use keypool::{gateway::token::PLACEHOLDER, status::StoreHealth};
+use keypool::{
+    database::Records,
+    gateway::{
+        capability::hash_of,
+        tenant::{From, Grant},
+        token::PLACEHOLDER,
+    },
+    status::StoreHealth,
+};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tower_keypool::{Gemini, Key, KeyPool};
+use tower_keypool::{Gemini, Key, KeyPool, Strategy};
 
 use crate::support::{Answer, Served, ask};
 
@@ -113,4 +121,129 @@ async fn no_refusal_of_a_list_or_of_a_name_takes_keys_out() {
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}: {answer:?}");
         assert_eq!(pool.snapshot().available_keys, 20, "after {path}");
     }
+}
+
+/// What each key made by Google's compatible endpoint, and no other key sees.
+#[derive(Clone, Debug, Default)]
+struct Compatible(Arc<Mutex<Vec<(String, String)>>>);
+
+impl Compatible {
+    async fn start() -> SocketAddr {
+        let (compatible, listener) = (Self::default(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let compatible = compatible.clone();
+                let service = service_fn(move |request: Request<Incoming>| {
+                    std::future::ready(Ok::<_, Infallible>(compatible.answer(&request)))
+                });
+                tokio::spawn(async move {
+                    let builder = auto::Builder::new(TokioExecutor::new());
+                    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        address
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let mut made = self.0.lock().unwrap();
+        let credential = ["authorization", "x-goog-api-key"].iter().find_map(|name| request.headers().get(*name));
+        let key = credential.unwrap().to_str().unwrap().to_owned();
+        let query = request.uri().query().unwrap_or_default();
+        let told = if request.method() == "POST" {
+            let id = format!("batch_{}", made.len());
+            made.push((key, id.clone()));
+            json!({ "id": id, "object": "batch", "status": "validating" })
+        } else {
+            // Two on a page, the newest first.
+            let theirs = made.iter().rev().filter(|(whose, _)| *whose == key).map(|(_, id)| id.clone());
+            let after = query.split('&').find_map(|pair| pair.strip_prefix("after=")).map(|id| id.replace("%5F", "_"));
+            let mut theirs: Vec<String> = theirs.collect();
+            if let Some(after) = after {
+                let at = theirs.iter().position(|id| *id == after).unwrap();
+                theirs.drain(..=at);
+            }
+            let more = theirs.len() > 2;
+            theirs.truncate(2);
+            let data: Vec<Value> = theirs.iter().map(|id| json!({ "id": id, "object": "batch" })).collect();
+            json!({ "object": "list", "data": data, "has_more": more })
+        };
+        Response::builder().header("content-type", "application/json").body(Full::from(told.to_string())).unwrap()
+    }
+}
+
+/// Each tenant sees its own, whichever keys made them.
+#[tokio::test]
+async fn lists_of_the_compatible_endpoint_are_each_tenants_own_over_all_owners() {
+    let address = Compatible::start().await;
+    let keys = (0..3).map(|at| Key::new(format!("AIzaSyLISTkeynumber00000000000000{at:06}")).id(format!("k{at}")));
+    let upstream = format!("http://{address}");
+    let pool = KeyPool::builder(Gemini::at(&upstream).unwrap()).keys(keys).strategy(Strategy::RoundRobin);
+    let pool = pool.wait(Duration::ZERO).build().unwrap();
+    let (served, tenants) = Served::kept(&pool, &upstream, Records::default()).await;
+    let ids = |list: &Value| -> Vec<String> {
+        list["data"].as_array().unwrap().iter().map(|batch| batch["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let list = async |token: &str, path: &str, query: &str| {
+        let request =
+            Request::get(served.url(&format!("{path}{query}"))).header("authorization", format!("Bearer {token}"));
+        ask(request, "").await
+    };
+    let make = async |token: &str| {
+        let request =
+            Request::post(served.url("/v1beta/openai/batches")).header("authorization", format!("Bearer {token}"));
+        let answer = ask(request.header("content-type", "application/json"), "{}").await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.json()["id"].as_str().unwrap().to_owned()
+    };
+    // Alone, all that the keys have is the one's.
+    let mut alone = vec![make(PLACEHOLDER).await, make(PLACEHOLDER).await];
+    let told = list(PLACEHOLDER, "/v1beta/openai/batches", "").await;
+    let mut seen = ids(&told.json());
+    seen.sort();
+    assert_eq!(seen, alone, "over all owners");
+    let grant = |name: &str| Grant {
+        name: name.into(),
+        token_hash: hash_of(format!("kp-{name}").as_bytes()),
+        ..Grant::default()
+    };
+    tenants.set(From::Commands, vec![grant("alice"), grant("bob")]);
+    let mut hers = Vec::new();
+    for turn in 0..8 {
+        hers.push(make("kp-alice").await);
+        if turn % 2 == 0 {
+            make("kp-bob").await;
+        }
+    }
+    for path in ["/v1beta/openai/batches", "/gemini/v1beta/openai/batches"] {
+        let (mut all, mut after) = (Vec::new(), String::new());
+        for _ in 0..9 {
+            let told = list("kp-alice", path, &format!("?limit=3{after}")).await;
+            assert_eq!(told.status, StatusCode::OK, "{path}: {told:?}");
+            let told = told.json();
+            let some = ids(&told);
+            assert!(some.len() <= 3 && told["object"] == "list" && told["first_id"] == some[0].as_str(), "{told}");
+            assert_eq!(told["last_id"], some[some.len() - 1].as_str());
+            all.extend(some);
+            if told["has_more"] == false {
+                break;
+            }
+            after = format!("&after={}", told["last_id"].as_str().unwrap());
+        }
+        all.sort();
+        hers.sort();
+        assert_eq!(all, hers, "{path}");
+    }
+    assert_eq!(ids(&list("kp-bob", "/v1beta/openai/batches", "").await.json()).len(), 4);
+    let mut default = ids(&list(PLACEHOLDER, "/v1beta/openai/batches", "").await.json());
+    default.sort();
+    alone.sort();
+    assert_eq!(default, alone);
+    let unknown = list("kp-alice", "/v1beta/openai/batches", "?after=batch_unknown").await;
+    assert_eq!(unknown.status, StatusCode::BAD_REQUEST);
+    assert_eq!(unknown.json()["error"]["type"], "invalid_request_error", "{unknown:?}");
+    // Somebody else's is none.
+    let theirs = list("kp-bob", &format!("/v1beta/openai/batches/{}", hers[0]), "").await;
+    assert_eq!(theirs.status, StatusCode::NOT_FOUND);
 }

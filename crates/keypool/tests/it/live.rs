@@ -266,11 +266,16 @@ async fn who_is_revoked_loses_the_socket_and_the_end_takes_all() {
     let (served, tenants) = Served::kept(&pool, &sim.url(), Records::default()).await;
     let grant = Grant { name: "alice".into(), token_hash: hash_of(b"kp-alice"), ..Grant::default() };
     tenants.set(From::Commands, vec![grant]);
-    let mut revoked = Socket::open(served.address, PATH, "x-goog-api-key: kp-alice\r\n").await;
+    let revoked = Socket::open(served.address, PATH, "x-goog-api-key: kp-alice\r\n").await;
     let mut stays = Socket::open(served.address, PATH, &format!("x-goog-api-key: {PLACEHOLDER}\r\n")).await;
     assert!(revoked.head.contains(" 101 ") && stays.head.contains(" 101 "), "{}", revoked.head);
+    let talks = open(&served, "x-goog-api-key: kp-alice\r\n").await;
     tenants.set(From::Commands, Vec::new());
-    assert!(revoked.hear().await.is_none());
+    for mut socket in [revoked, talks] {
+        let (code, why) = socket.closed().await;
+        assert!(code == 1008 && why.contains("revoked"), "{code} {why}");
+        assert!(socket.hear().await.is_none());
+    }
     stays.set_up(SETUP).await;
     stays.say(9, "x").await;
     assert_eq!(stays.hear().await.unwrap().0, 10);
@@ -304,6 +309,37 @@ async fn sockets_count_among_the_connections_until_they_end() {
     let again = open(&served, &key).await;
     assert_eq!(pool.snapshot().in_flight, 2);
     drop(again);
+}
+
+#[tokio::test]
+async fn a_session_ends_when_its_tenants_tokens_or_time_are_over() {
+    let sim = sim().await;
+    let pool = pool(&sim);
+    let records = Records::default();
+    let within = (Unknown::Refuse, Bounds::default());
+    let (served, tenants, _used) = Served::counting(&pool, &sim.url(), records.clone(), within).await;
+    let tokens = TenantLimits { tpd: Some(30), ..TenantLimits::default() };
+    let now = pool.clock().wall().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    let ending = Grant { expires: Some(now + 1_500), ..grant("carol", TenantLimits::default()) };
+    tenants.set(From::Commands, vec![grant("bob", tokens), ending]);
+    let (bob, carol) = ("x-goog-api-key: kp-bob\r\n", "x-goog-api-key: kp-carol\r\n");
+    let (mut socket, mut time) = (open(&served, bob).await, open(&served, carol).await);
+    let mut said = 0;
+    let why = loop {
+        socket.say(1, r#"{"clientContent":{"turns":["hello"]}}"#).await;
+        match socket.hear_bytes().await.unwrap() {
+            (8, data) => break data,
+            _ => said += 1,
+        }
+        assert!(said < 40, "it goes on");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let expected = [&1013_u16.to_be_bytes()[..], b"this token has used its tokens of this day"].concat();
+    assert_eq!(why, expected);
+    assert_eq!(time.closed().await, (1008, "this token has ended".to_owned()));
+    // Neither hangs up, and nothing is held for them.
+    until("what was held is free", || pool.snapshot().in_flight == 0).await;
+    drop((socket, time));
 }
 
 async fn open(served: &Served, headers: &str) -> Socket {

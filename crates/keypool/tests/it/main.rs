@@ -40,6 +40,7 @@ mod ops;
 mod passing;
 mod providers;
 mod ranges;
+mod recalling;
 mod redis;
 mod refusals;
 mod reload;

@@ -413,6 +413,129 @@ async fn a_tenants_models_and_limits_hold_over_all() {
     scene.end().await;
 }
 
+/// Another pool of Gemini's, for a tenant: calls as at the gateway's own, and what it made there is its own there.
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_have_native_calls_and_things_of_their_own_on_a_second_gemini_pool() {
+    const FIRST: &str = "AIzaSyTEST-providers-key-number-00000011";
+    const SECOND: [&str; 2] = ["AIzaSyTEST-providers-key-number-00000012", "AIzaSyTEST-providers-key-number-00000013"];
+    let own = GeminiSim::builder().project(Project::new("1").key(FIRST)).start().await.unwrap();
+    let second =
+        GeminiSim::builder().project(Project::new("2").key(SECOND[0])).project(Project::new("3").key(SECOND[1]));
+    let second = second.start().await.unwrap();
+    let home = Home::new();
+    let (alice, bob) = (format!("{TENANT}-alice"), format!("{TENANT}-bob"));
+    let text = format!(
+        r#"
+        keys = [{}]
+        tenants = [{{ name = "alice", token = "{alice}", models = ["gemini-2.5-flash"] }}, {{ name = "bob", token = "{bob}" }}]
+        [gateway]
+        listen = "127.0.0.1:0"
+        upstream = "{}"
+        [pool]
+        wait = 0
+        strategy = "round-robin"
+        [[providers]]
+        name = "second"
+        kind = "gemini"
+        upstream = "{}"
+        keys = [{}]
+        "#,
+        keys_of(&[FIRST], &["g1"]),
+        own.url(),
+        second.url(),
+        keys_of(&SECOND, &["s1", "s2"]),
+    );
+    home.write("keypool.toml", &text);
+    let running = Running::of(home.command(&["serve"]));
+    let call = async |method: http::Method, token: &str, path: &str, body: String| {
+        let request = Request::builder().method(method).uri(format!("{}{path}", running.url));
+        ask(request.header("x-goog-api-key", token).header("content-type", "application/json"), body).await
+    };
+    let hello = || crate::serving::HELLO.to_owned();
+    let post = async |token: &str, path: &str, body: String| call(http::Method::POST, token, path, body).await;
+    let get = async |token: &str, path: &str| call(http::Method::GET, token, path, String::new()).await;
+    for path in ["generateContent", "streamGenerateContent?alt=sse", "countTokens"] {
+        let path = format!("/to/second/v1beta/models/gemini-2.5-flash:{path}");
+        for token in [&alice, &bob] {
+            let answer = post(token, &path, hello()).await;
+            assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
+        }
+    }
+    assert_eq!(own.report().total.arrivals, 0);
+    let refused = post(&alice, "/to/second/v1beta/models/gemini-2.5-pro:generateContent", hello()).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert_eq!(get(&bob, "/to/second/v1beta/models").await.status, StatusCode::OK);
+
+    // What is made there is whoever's made it, and goes to the key that sees it.
+    let long = "word ".repeat(30_000);
+    let cache =
+        json!({ "model": "models/gemini-2.5-flash", "contents": [{ "role": "user", "parts": [{ "text": long }] }] });
+    let mut names = Vec::new();
+    for token in [&alice, &bob, &alice] {
+        let made = post(token, "/to/second/v1beta/cachedContents", cache.to_string()).await;
+        assert_eq!(made.status, StatusCode::OK, "{made:?}");
+        names.push(made.json()["name"].as_str().unwrap().to_owned());
+    }
+    for _ in 0..3 {
+        for (name, token) in names.iter().zip([&alice, &bob, &alice]) {
+            assert_eq!(get(token, &format!("/to/second/v1beta/{name}")).await.status, StatusCode::OK);
+            let body = json!({ "cachedContent": name, "contents": [{ "parts": [{ "text": "?" }] }] }).to_string();
+            let used = post(token, "/to/second/v1beta/models/gemini-2.5-flash:generateContent", body.clone()).await;
+            assert_eq!(used.status, StatusCode::OK, "{used:?}");
+            let path = "/v1beta/models/gemini-2.5-flash:generateContent";
+            assert_eq!(post(token, path, body).await.status, StatusCode::NOT_FOUND, "it lies at the other");
+        }
+    }
+    assert_eq!(get(&alice, &format!("/to/second/v1beta/{}", names[1])).await.status, StatusCode::NOT_FOUND);
+    let listed = async |token: &str, path: &str| {
+        let list = get(token, path).await.json();
+        let mut names: Vec<String> = list["cachedContents"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|cache| cache["name"].as_str().unwrap().to_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    let mut hers = vec![names[0].clone(), names[2].clone()];
+    hers.sort();
+    assert_eq!(listed(&alice, "/to/second/v1beta/cachedContents").await, hers);
+    assert_eq!(listed(&bob, "/to/second/v1beta/cachedContents").await, [names[1].clone()]);
+    assert_eq!(listed(&alice, "/v1beta/cachedContents").await, [""; 0]);
+
+    // An upload comes back by the path that it went out by.
+    let start =
+        Request::post(format!("{}/to/second/upload/v1beta/files", running.url)).header("x-goog-api-key", &alice);
+    let start = start.header("x-goog-upload-protocol", "resumable").header("x-goog-upload-command", "start");
+    let start = start.header("x-goog-upload-header-content-length", "5");
+    let start =
+        start.header("x-goog-upload-header-content-type", "text/plain").header("content-type", "application/json");
+    let begun = ask(start, json!({ "file": { "displayName": "words" } }).to_string()).await;
+    let to = begun.header("x-goog-upload-url").to_owned();
+    assert!(to.starts_with(&format!("{}/to/second/upload/v1beta/files?upload_id=", running.url)), "{begun:?}");
+    let chunk =
+        Request::post(&to).header("x-goog-upload-command", "upload, finalize").header("x-goog-upload-offset", "0");
+    let done = ask(chunk, "words").await;
+    assert_eq!(done.status, StatusCode::OK, "{done:?}");
+    let file = done.json()["file"].clone();
+    let uri = file["uri"].as_str().unwrap();
+    let parts = json!([{ "fileData": { "fileUri": uri, "mimeType": "text/plain" } }, { "text": "?" }]);
+    let body = json!({ "contents": [{ "role": "user", "parts": parts }] }).to_string();
+    let path = "/to/second/v1beta/models/gemini-2.5-flash:generateContent";
+    for _ in 0..4 {
+        assert_eq!(post(&alice, path, body.clone()).await.status, StatusCode::OK);
+    }
+    assert_eq!(post(&bob, path, body).await.status, StatusCode::NOT_FOUND);
+
+    // Another process, and this one after a restart, know it too.
+    tokio::task::spawn_blocking(move || running.end()).await.unwrap();
+    let running = Running::of(home.command(&["serve"]));
+    let request = Request::get(format!("{}/to/second/v1beta/{}", running.url, names[2]));
+    assert_eq!(ask(request.header("x-goog-api-key", &alice), "").await.status, StatusCode::OK);
+    tokio::task::spawn_blocking(move || running.end()).await.unwrap();
+}
+
 /// Whichever the gateway's own provider is.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_gateways_own_may_be_any_of_them() {
@@ -552,6 +675,109 @@ async fn the_admin_api_and_the_commands_tell_of_all() {
         (usable("o1"), usable("o2"), usable("a1"), usable("g1")),
         (false.into(), true.into(), true.into(), true.into())
     );
+    scene.end().await;
+}
+
+/// What the commands do with `--provider` an administrator does with `?pool=`.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_api_changes_keys_of_every_provider() {
+    const THIRD: &str = "sk-proj-TEST-not-a-real-key-0000000003";
+    let sim = GeminiSim::builder().project(Project::new("1").key(GEMINI[0]).key(GEMINI[1])).start().await.unwrap();
+    let openai = Upstream::start(Kind::OpenAi, &[OPENAI[0], OPENAI[1], THIRD]).await;
+    let anthropic = Upstream::start(Kind::Anthropic, &ANTHROPIC).await;
+    let home = Home::new();
+    let text = toml(&sim, &openai, &anthropic, "").replace(&keys_of(&OPENAI, &["o1", "o2"]), "");
+    home.write("keypool.toml", &text);
+    let running = Running::of(home.command(&["serve"]));
+    let scene = Scene { home, sim, openai, anthropic, running };
+    let send = async |method: &str, path: &str, body: String| {
+        let url = format!("{}/-/admin{path}", scene.running.url);
+        let request = Request::builder().method(method).uri(url).header("x-keypool-admin", ADMIN);
+        let answer = ask(request, body).await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(OPENAI.iter().chain([&THIRD]).all(|secret| !text.contains(secret)), "{text}");
+        (answer.status.as_u16(), answer.json())
+    };
+    let until = async |expected: &[&str]| {
+        let turns = async {
+            loop {
+                let mut names = Vec::new();
+                for _ in 0..4 {
+                    names.push(scene.chat("/v1/chat/completions", GPT).await.header("x-keypool-key").to_owned());
+                }
+                names.sort();
+                names.dedup();
+                if names == expected {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(5), turns).await.expect("it acts within 2 s");
+    };
+    let (status, told) = send("POST", "/keys?pool=open", json!({ "secret": OPENAI[0], "id": "o1" }).to_string()).await;
+    assert_eq!((status, &told["id"]), (201, &json!("o1")), "{told}");
+    until(&["o1"]).await;
+    let (status, told) = send("POST", "/import?pool=open", format!("{} id=o2\n", OPENAI[1])).await;
+    assert_eq!((status, &told["added"]), (200, &json!(1)), "{told}");
+    until(&["o1", "o2"]).await;
+    assert_eq!(send("POST", "/keys/o1/disable?pool=open", json!({ "reason": "by hand" }).to_string()).await.0, 200);
+    until(&["o2"]).await;
+    let (_, told) = send("GET", "/keys/o1?pool=open", String::new()).await;
+    assert_eq!((&told["state"], &told["provider"]), (&json!("disabled"), &json!("open")), "{told:#}");
+    assert_eq!(send("POST", "/keys/o1/enable?pool=open", String::new()).await.0, 200);
+    assert_eq!(send("PATCH", "/keys/o1?pool=open", json!({ "weight": 2.0, "owner": "acme" }).to_string()).await.0, 200);
+    until(&["o1", "o2"]).await;
+    let (_, told) = send("POST", "/keys/o1/test?pool=open", json!({ "model": GPT }).to_string()).await;
+    assert_eq!((&told["works"], &told["status"]), (&json!(true), &json!(200)), "{told}");
+    assert_eq!(send("POST", "/keys/o2/replace?pool=open", json!({ "secret": THIRD }).to_string()).await.0, 200);
+    let gone = async {
+        scene.openai.arrivals();
+        loop {
+            until(&["o1", "o2"]).await;
+            if scene.openai.arrivals().iter().all(|arrival| arrival.key != OPENAI[1]) {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(5), gone).await.expect("the new secret is used");
+    assert_eq!(send("DELETE", "/keys/o2?pool=open", String::new()).await.0, 200);
+    until(&["o1"]).await;
+
+    // Nothing of it is the gateway's own, and the other way round.
+    for (method, path) in [("POST", "/keys/o1/disable"), ("POST", "/keys/g1/disable?pool=open"), ("GET", "/keys/o1")] {
+        assert_eq!(send(method, path, String::new()).await.0, 404, "{path}");
+    }
+    assert_eq!(send("POST", "/keys/o1/disable?pool=nobody", String::new()).await.0, 404);
+    let (_, keys) = send("GET", "/keys?pool=open", String::new()).await;
+    assert_eq!((&keys["total"], &keys["keys"][0]["id"]), (&json!(1), &json!("o1")), "{keys}");
+    assert_eq!(send("GET", "/keys", String::new()).await.1["total"], 2);
+    let (_, audit) = send("GET", "/audit", String::new()).await;
+    let lines: Vec<String> = audit["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| format!("{} {} {} {}", line["what"], line["pool"], line["key"], line["result"]).replace('"', ""))
+        .collect();
+    let expected = [
+        "add open o1 done",
+        "import open null done",
+        "disable open o1 done",
+        "enable open o1 done",
+        "set open o1 done",
+        "test open o1 done",
+        "replace open o2 done",
+        "remove open o2 done",
+        "disable main null not_found",
+        "disable open null not_found",
+        "disable null null not_found",
+    ];
+    assert_eq!(lines, expected);
+    let (_, description) = send("GET", "/openapi.json", String::new()).await;
+    for (path, method) in [("/-/admin/keys", "post"), ("/-/admin/keys/{id}", "delete"), ("/-/admin/import", "post")] {
+        let parameters = &description["paths"][path][method]["parameters"];
+        assert!(parameters.as_array().unwrap().iter().any(|parameter| parameter["name"] == "pool"), "{path}");
+    }
     scene.end().await;
 }
 

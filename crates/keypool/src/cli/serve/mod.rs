@@ -134,12 +134,13 @@ impl Serve {
             let mut beside = Pools::new(site.clone(), Arc::clone(&traffic), clock.clone(), process.clone());
             let gateway = Gateway::new(setup(&loaded), base.clone(), clock.clone());
             gateway.stand_beside(beside.stand(&loaded).await);
+            gateway.keep_beside(beside.belongings());
             let records = Records::from(store.clone());
             status.stand_beside(&beside.pools());
             let gateway = gateway.telling(status, traffic).keeping(records.clone(), pool.clone());
             let (reload, asks) = mpsc::channel(4);
             let admin = {
-                let scene = Scene::new(loaded.clone(), pool.clone(), beside.pools());
+                let scene = Scene::new(loaded.clone(), pool.clone(), beside.sides());
                 let fixed = Fixed {
                     database: store.clone(),
                     records: records.clone(),
@@ -177,8 +178,9 @@ impl Serve {
                         tls.change(loaded.certified.clone());
                         let mut beside = beside.lock().await;
                         gateway.stand_beside(beside.stand(&loaded).await);
+                        gateway.keep_beside(beside.belongings());
                         gateway.tell_of(&beside.pools());
-                        admin.change(&loaded, beside.pools());
+                        admin.change(&loaded, beside.sides());
                     })
                 })
             };

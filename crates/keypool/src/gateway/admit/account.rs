@@ -1,17 +1,31 @@
 //! Whom a socket costs something: its opening is a request, and what each answer over it cost is booked as it comes.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
+use http::StatusCode;
+use tokio::time::sleep;
 use tower_keypool::Clock;
 
-use super::{budget::Budgets, tenant::Tenant};
+use super::{
+    budget::Budgets,
+    tenant::{ENDED, Tenant},
+};
 use crate::{
     database::used::{Use, Used},
-    gateway::unix_time::unix_ms,
+    gateway::{dialect::Refusal, unix_time::unix_ms},
 };
+
+/// How often it is asked whether a tenant may still go on.
+const LOOK: Duration = Duration::from_millis(500);
+
+const REVOKED: Refusal =
+    Refusal::new(StatusCode::FORBIDDEN, "this token was revoked, or what it may was changed: begin anew");
 
 /// A tenant's, or nobody's: who is alone is not counted.
 #[derive(Clone, Debug)]
@@ -39,6 +53,32 @@ impl Account {
     /// A socket was opened, or was not.
     pub(in crate::gateway) fn opened(&self, model: Option<&str>, good: bool) {
         self.book(model, Use { requests: 1, failed: u64::from(!good), ..Use::default() });
+    }
+
+    /// Until its tenant may go on no more: it is revoked or has ended, or its tokens are used up, here or elsewhere.
+    pub(in crate::gateway) async fn over(&self, tenant: &Tenant) -> Refusal {
+        let mut gone = tenant.gone();
+        tokio::select! {
+            _ = gone.wait_for(|gone| *gone) => REVOKED,
+            why = self.ended() => why,
+        }
+    }
+
+    async fn ended(&self) -> Refusal {
+        let Some(Books { tenant, budgets, clock, .. }) = &self.0 else { return std::future::pending().await };
+        if tenant.grant().expires.is_none() && !tenant.grant().limits.counts_tokens() {
+            return std::future::pending().await;
+        }
+        loop {
+            let now = unix_ms(clock);
+            if tenant.has_ended(now) {
+                return ENDED;
+            }
+            if let Some(spent) = budgets.used_up(tenant, now).await {
+                return spent.refusal();
+            }
+            sleep(LOOK).await;
+        }
     }
 
     fn book(&self, model: Option<&str>, cost: Use) {

@@ -72,15 +72,20 @@ pub(in crate::gateway) enum NotNow {
 }
 
 impl Spent {
-    /// The answer that says so.
-    pub(in crate::gateway) fn answer(self, dialect: Dialect) -> Response<Full<bytes::Bytes>> {
+    /// What is refused.
+    pub(in crate::gateway) fn refusal(self) -> Refusal {
         let message = match (self.tokens, self.day) {
             (false, false) => "this token has used its requests of this minute",
             (false, true) => "this token has used its requests of this day",
             (true, false) => "this token has used its tokens of this minute",
             (true, true) => "this token has used its tokens of this day",
         };
-        dialect.answer_until(Refusal::new(StatusCode::TOO_MANY_REQUESTS, message), self.after.max(0).unsigned_abs())
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, message)
+    }
+
+    /// The answer that says so.
+    pub(in crate::gateway) fn answer(self, dialect: Dialect) -> Response<Full<bytes::Bytes>> {
+        dialect.answer_until(self.refusal(), self.after.max(0).unsigned_abs())
     }
 }
 
@@ -146,6 +151,20 @@ impl Budgets {
             // What others took meanwhile is asked for once more, unless there is none.
             asked = granted < want;
         }
+    }
+
+    /// Whether its tokens are used up; what nothing was drawn of in this minute or on this day is not looked at. Who
+    /// cannot tell lets go on what was let in.
+    pub(in crate::gateway) async fn used_up(&self, tenant: &Tenant, now: i64) -> Option<Spent> {
+        for limit in limits_of(&tenant.grant().limits).filter(|(.., tokens)| *tokens) {
+            let (place, _, _, span, _) = limit;
+            let drawn = self.drawn().get(&(Arc::clone(tenant.name()), place)).copied();
+            let is_empty = drawn.is_some_and(|drawn| drawn.window == now.div_euclid(span) && drawn.left <= 0);
+            if is_empty && let Err(NotNow::Spent(spent)) = self.one(tenant, limit, now).await {
+                return Some(spent);
+            }
+        }
+        None
     }
 
     /// An answer has ended: what it cost counts, in tokens.

@@ -104,7 +104,7 @@ impl Tenant {
         !self.is_restricted() || model_names::is_among(&self.grant.models, model)
     }
 
-    fn has_ended(&self, now: i64) -> bool {
+    pub(in crate::gateway) fn has_ended(&self, now: i64) -> bool {
         self.grant.expires.is_some_and(|ends| now >= ends)
     }
 
@@ -137,6 +137,8 @@ const WRONG: Refusal = Refusal::new(
     "API key not valid. This gateway takes its own tokens, not a provider's keys: pass one that it has given out, and \
      that was not revoked and has not ended.",
 );
+/// What is said where a token ends while something goes on that it began.
+pub(in crate::gateway) const ENDED: Refusal = Refusal::new(StatusCode::FORBIDDEN, "this token has ended");
 pub(in crate::gateway) const MODEL: Refusal = Refusal::new(StatusCode::FORBIDDEN, NOT_THIS_MODEL);
 /// What is said of it.
 pub(in crate::gateway) const NOT_THIS_MODEL: &str = "this token may not be used for the model that the request names";

@@ -1,7 +1,8 @@
 //! What goes over the stack, and with which demand: how long it may wait and beside whom ([`wishes`], [`affinity`]), with
-//! the key of whoever has what it names ([`resource`], [`upload`]).
+//! the key of whoever has what it names ([`belongings`]: [`resource`], [`upload`]).
 
 pub(in crate::gateway) mod affinity;
+pub(in crate::gateway) mod belongings;
 pub(in crate::gateway) mod catalogue;
 pub(in crate::gateway) mod head;
 pub mod resource;

@@ -88,8 +88,8 @@ struct Upload {
     size: Option<u64>,
 }
 
-/// Whether a request may open an upload, with the host that it came in by.
-pub(in crate::gateway) fn opens(head: &Parts, host: &str) -> Passage {
+/// Whether a request may open an upload, with the host that it came in by, and what stood in front of its path.
+pub(in crate::gateway) fn opens(head: &Parts, host: &str, front: &str) -> Passage {
     let path = head.uri.path();
     if !path.starts_with("/upload/") {
         return Passage::Other;
@@ -98,7 +98,7 @@ pub(in crate::gateway) fn opens(head: &Parts, host: &str) -> Passage {
     let secure = head.extensions.get::<Secured>().is_some()
         || head.headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
     let scheme = if secure { "https" } else { "http" };
-    Passage::Open(Handout { prefix: format!("{scheme}://{host}{path}"), size: number(&head.headers, &SIZE) })
+    Passage::Open(Handout { prefix: format!("{scheme}://{host}{front}{path}"), size: number(&head.headers, &SIZE) })
 }
 
 /// The id of an upload that a request names.

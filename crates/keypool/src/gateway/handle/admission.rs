@@ -19,24 +19,28 @@ use crate::{
             tenant::{Tenant, TenantLimits},
         },
         dialect::{Dialect, Refusal},
-        forward::upload::{self, Passage},
+        forward::{
+            belongings::Belongings,
+            upload::{self, Passage},
+        },
         unix_time::unix_ms,
     },
     status::{Afterwards, Visit},
 };
 
 impl<S> Gateway<S> {
-    /// Who asks, and whether the request belongs to an upload.
+    /// Who asks, and whether the request belongs to an upload. `at`: where uploads of its path lie, and what stood in front
+    /// of that path.
     pub(super) async fn admit(
         &self,
         setup: &Setup<S>,
-        parts: &Parts,
-        seen: &Seen<'_>,
+        (parts, seen): (&Parts, &Seen<'_>),
         local: &Local,
+        (at, front): (&Belongings, &str),
     ) -> Result<(Arc<Tenant>, Passage), Refusal> {
         let host = setup.guard.check(parts, seen, local)?;
         if let Some(id) = upload::id_of(parts) {
-            return Box::pin(self.chunk(setup, id, parts, seen)).await;
+            return Box::pin(self.chunk(setup, id, (parts, seen), at)).await;
         }
         let tenant = match self.tenants.who(&setup.token, parts, seen, 0) {
             // Whoever has the one token has it for good: nobody need know the time.
@@ -44,7 +48,7 @@ impl<S> Gateway<S> {
             Ok(_) => self.tenants.who(&setup.token, parts, seen, unix_ms(&self.clock))?,
             Err(refusal) => return Err(refusal),
         };
-        Ok((tenant, upload::opens(parts, host)))
+        Ok((tenant, upload::opens(parts, host, front)))
     }
 
     /// The id of an upload is its own credential: clients send none with the chunks.
@@ -52,10 +56,10 @@ impl<S> Gateway<S> {
         &self,
         setup: &Setup<S>,
         id: &str,
-        parts: &Parts,
-        seen: &Seen<'_>,
+        (parts, seen): (&Parts, &Seen<'_>),
+        at: &Belongings,
     ) -> Result<(Arc<Tenant>, Passage), Refusal> {
-        let chunk = self.uploads.chunk(id, parts).await?;
+        let chunk = at.uploads.chunk(id, parts).await?;
         let now = unix_ms(&self.clock);
         let tenant = self.tenants.named(&chunk.tenant, now).ok_or(upload::GONE)?;
         // Somebody else's token is none for it.

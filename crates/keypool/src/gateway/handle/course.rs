@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header, request::Parts};
+use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::Full;
 use tower::Service;
@@ -12,12 +12,16 @@ use tower_keypool::{Affinity, BoxError, Error, ServedBy};
 
 use crate::{
     gateway::{
-        Gateway, Setup,
         admit::tenant::{MODEL, Tenant},
-        answer::{body::Said, failure::failed, head},
+        answer::{
+            body::Said,
+            failure::{self, failed},
+            head,
+        },
         connection::pace::Arriving,
         dialect::{Dialect, Refusal},
         forward::{
+            belongings::Belongings,
             catalogue::Unheard,
             resource::{self, Coming, Listening, Overheard, Sought, Target, Unknown, Unlisted},
             send,
@@ -53,45 +57,72 @@ impl Course {
     }
 }
 
-impl<S> Gateway<S> {
-    /// A chunk's course.
-    pub(super) fn chunk_on(chunk: &Chunk, parts: &mut Parts, body: Arriving) -> Course {
-        chunk.direct(parts);
-        let broken = Broken::default();
-        let body = match chunk.most {
-            Some(most) => Outgoing::bounded(body, most, broken.clone()),
-            None => Outgoing::Came(body),
-        };
-        Course::On(OverStack { body, listening: None, broken: Some((broken, upload::LONGER)) })
-    }
+/// A pool of Gemini's that a request goes to, and what tenants have there.
+pub(super) struct Quarter<'g, S> {
+    pub(super) stack: &'g S,
+    pub(super) belongings: &'g Belongings,
+    /// What becomes of names that nobody knows.
+    pub(super) unknown: Unknown,
+    /// There is no other tenant.
+    pub(super) alone: bool,
 }
 
-impl<S, B> Gateway<S>
+/// A chunk's course.
+pub(super) fn chunk_on(chunk: &Chunk, parts: &mut Parts, body: Arriving) -> Course {
+    chunk.direct(parts);
+    let broken = Broken::default();
+    let body = match chunk.most {
+        Some(most) => Outgoing::bounded(body, most, broken.clone()),
+        None => Outgoing::Came(body),
+    };
+    Course::On(OverStack { body, listening: None, broken: Some((broken, upload::LONGER)) })
+}
+
+impl<S, B> Quarter<'_, S>
 where
     S: Service<http::Request<Outgoing>, Response = Response<B>, Error = Error> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    /// Finds out what a request is about.
-    pub(super) async fn course(
+    /// Carries a request that goes to another pool than the gateway's own.
+    pub(super) async fn carry(
         &self,
-        setup: &Setup<S>,
-        tenant: &Arc<Tenant>,
-        parts: &mut Parts,
-        body: Coming,
-    ) -> Course {
-        let dialect = Dialect::Gemini;
+        (tenant, passage): (Arc<Tenant>, &Passage),
+        (mut parts, body): (Parts, Arriving),
+        dialect: Dialect,
+    ) -> (Outcome, Response<Said<B>>) {
+        let course = match passage {
+            Passage::Chunk(chunk) => chunk_on(chunk, &mut parts, body),
+            _ => self.course(&tenant, &mut parts, body.into()).await,
+        };
+        let OverStack { body, listening, broken } = match course {
+            Course::On(way) => way,
+            Course::Done(outcome, response) => return (outcome, response.map(Said::from)),
+        };
+        let answered = send::pass(self.stack.clone(), Request::from_parts(parts, body)).await;
+        match failure::finish(answered, broken.as_ref(), dialect) {
+            Ok(response) => match attend(self.belongings, response, tenant, passage, listening).await {
+                Ok(response) => (Outcome::Answered, response),
+                Err(refusal) => (Outcome::Failed, dialect.answer(refusal).map(Said::from)),
+            },
+            Err(failed) => (failed.0, failed.1.map(Said::from)),
+        }
+    }
+
+    /// Finds out what a request is about.
+    pub(super) async fn course(&self, tenant: &Arc<Tenant>, parts: &mut Parts, body: Coming) -> Course {
+        let compatible = parts.uri.path().contains("/openai/");
+        let dialect = if compatible { Dialect::OpenAi } else { Dialect::Gemini };
         let refused = |refusal: Refusal| Course::Done(Outcome::Refused, dialect.answer(refusal));
-        let stack = || setup.stack.clone();
+        let (stack, alone) = (|| self.stack.clone(), self.alone);
         // The head is worked on meanwhile.
-        let tried = (setup.unknown == Unknown::Try).then(|| parts.uri.path().to_owned());
+        let tried = (self.unknown == Unknown::Try).then(|| parts.uri.path().to_owned());
         let resolve = async |names: &[String]| match &tried {
             None => Ok(None),
             Some(path) => self.find(stack(), path, names, tenant).await,
         };
-        let alone = self.tenants.is_alone();
-        let sought = resource::seek(&self.resources, (tenant, alone), parts, body, resolve).await;
+        let sought = resource::seek(&self.belongings.resources, (tenant, alone), parts, body, resolve).await;
         let Sought { target, body, broken } = match sought {
             Ok(sought) => sought,
             Err(refusal) => return refused(refusal),
@@ -101,7 +132,7 @@ where
             Target::Call => {}
             Target::Making(listening) => way.listening = Some(listening),
             Target::Models { version, name } => {
-                match self.models(setup, tenant, parts, (version, name.as_deref())).await {
+                match self.models(tenant, parts, (version, name.as_deref())).await {
                     Some(done) => return done,
                     // Asked in a way that is not known here, or for one that no list has.
                     None if name.as_ref().is_some_and(|name| !tenant.may_use(name)) => return refused(MODEL),
@@ -110,11 +141,12 @@ where
                 }
             }
             Target::List(collection) => {
-                if collection.starts_with("openai/") {
-                    // Another form of list, of which nobody here knows whose what is.
-                    return if alone { Course::On(way) } else { refused(resource::NOT_HERE) };
-                }
-                let listed = resource::list(&self.resources, stack(), (tenant, alone), parts, &collection).await;
+                let (resources, whose) = (&self.belongings.resources, (&**tenant, alone));
+                let listed = if resource::is_compatible(&collection) {
+                    resource::compatible::list(resources, stack(), whose, parts, &collection).await
+                } else {
+                    resource::list(resources, stack(), whose, parts, &collection).await
+                };
                 return match listed {
                     Ok(list) => Course::Done(Outcome::Answered, json(list)),
                     Err(Unlisted::Refused(refusal)) => refused(refusal),
@@ -127,16 +159,11 @@ where
     }
 
     /// The models of the pool, from the list that is at hand. `None`: it goes over the stack like any request.
-    async fn models(
-        &self,
-        setup: &Setup<S>,
-        tenant: &Tenant,
-        parts: &Parts,
-        (version, name): (String, Option<&str>),
-    ) -> Option<Course> {
-        let resources = self.resources.clone();
+    async fn models(&self, tenant: &Tenant, parts: &Parts, (version, name): (String, Option<&str>)) -> Option<Course> {
+        let resources = self.belongings.resources.clone();
         let holders = async move { resources.holders().await };
-        let shelf = self.models.shelf(&version, setup.stack.clone(), holders, &self.clock).await;
+        let Belongings { models, clock, .. } = self.belongings;
+        let shelf = models.shelf(&version, self.stack.clone(), holders, clock).await;
         let shelf = match shelf {
             Ok(shelf) => shelf,
             Err(Unheard::Nobody) => return None,
@@ -154,54 +181,58 @@ where
     /// Asks each owner for names that nobody knows.
     async fn find(&self, stack: S, path: &str, names: &[String], tenant: &Tenant) -> Result<Option<Affinity>, Refusal> {
         let version = path.split('/').find(|part| part.starts_with('v') && part.len() > 1).unwrap_or("v1beta");
-        let missing = self.resources.unknown(names).await?;
+        let missing = self.belongings.resources.unknown(names).await?;
         for name in missing {
             let target = format!("/{version}/{name}");
-            for holder in self.resources.holders().await.into_iter().take(OWNERS) {
+            for holder in self.belongings.resources.holders().await.into_iter().take(OWNERS) {
                 let Ok(answer) = send::get(stack.clone(), &target, holder.way).await else { continue };
                 if answer.status().is_success() {
                     let key = answer.extensions().get::<ServedBy>().and_then(ServedBy::key);
                     if let Some(key) = key {
-                        self.resources.learn(vec![name.clone()], tenant.name(), key).await;
+                        self.belongings.resources.learn(vec![name.clone()], tenant.name(), key).await;
                     }
                     break;
                 }
             }
         }
-        self.resources.way_to(names, tenant).await
+        self.belongings.resources.way_to(names, tenant).await
     }
+}
 
-    /// What the client gets of an answer that belongs to an upload, or that is listened to.
-    pub(super) async fn attend(
-        &self,
-        mut response: Response<B>,
-        tenant: Arc<Tenant>,
-        passage: &Passage,
-        listening: Option<Listening>,
-    ) -> Result<Response<Said<B>>, Refusal> {
-        let served_by = response.extensions().get::<ServedBy>().cloned();
-        match passage {
-            Passage::Other => {}
-            Passage::Chunk(chunk) => {
-                self.uploads.settle(chunk, response.headers()).await;
-            }
-            Passage::Open(handout) => {
-                let mut heading = Heading::of(&mut response, served_by.as_ref());
-                self.uploads.hand_out(handout, tenant.name(), &mut heading).await?;
-            }
+/// What the client gets of an answer that belongs to an upload, or that is listened to.
+pub(super) async fn attend<B>(
+    belongings: &Belongings,
+    mut response: Response<B>,
+    tenant: Arc<Tenant>,
+    passage: &Passage,
+    listening: Option<Listening>,
+) -> Result<Response<Said<B>>, Refusal>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let served_by = response.extensions().get::<ServedBy>().cloned();
+    match passage {
+        Passage::Other => {}
+        Passage::Chunk(chunk) => {
+            belongings.uploads.settle(chunk, response.headers()).await;
         }
-        head::tidy_response(&mut response);
-        let listening = match (listening, passage) {
-            // The last chunk's answer names the file.
-            (None, Passage::Chunk(_)) => Some(Listening::to(&self.resources)),
-            (listening, _) => listening,
-        };
-        let Some(listening) = listening.filter(|_| response.status().is_success()) else {
-            return Ok(response.map(Said::theirs));
-        };
-        listening.good().await;
-        Ok(Overheard::of(response, listening, tenant).map(Said::heard))
+        Passage::Open(handout) => {
+            let mut heading = Heading::of(&mut response, served_by.as_ref());
+            belongings.uploads.hand_out(handout, tenant.name(), &mut heading).await?;
+        }
     }
+    head::tidy_response(&mut response);
+    let listening = match (listening, passage) {
+        // The last chunk's answer names the file.
+        (None, Passage::Chunk(_)) => Some(Listening::to(&belongings.resources)),
+        (listening, _) => listening,
+    };
+    let Some(listening) = listening.filter(|_| response.status().is_success()) else {
+        return Ok(response.map(Said::theirs));
+    };
+    listening.good().await;
+    Ok(Overheard::of(response, listening, tenant).map(Said::heard))
 }
 
 /// An answer of the gateway's own.

@@ -10,12 +10,12 @@ use tower_keypool::{BoxError, Error, ServedBy};
 use tracing::Instrument;
 
 use super::{
-    course::{Course, OverStack},
+    course::{Course, OverStack, Quarter, attend, chunk_on},
     entrance::Entrance,
 };
 use crate::{
     gateway::{
-        Answer, Gateway,
+        Answer, Gateway, Setup,
         admit::headers::Seen,
         answer::{
             body::{Said, passed_on},
@@ -34,6 +34,7 @@ use crate::{
         live,
         log::{line::RequestLine, span},
         route::{
+            Beside,
             choice::{self, Chosen},
             way::Way,
         },
@@ -88,7 +89,11 @@ where
         let mut visit = Visit::begin(&gateway.traffic, body.size_hint().exact(), span::of(&parts));
         let (tidy, socket) = (Tidy::after(&seen), seen.websocket && other.is_none());
         let limited = turn.setup.waiting.as_limited.then_some(dialect);
-        let admitted = gateway.admit(&turn.setup, &parts, &seen, &self.local).await;
+        // What tenants have there, where it is another pool of Gemini's.
+        let belongings = other.as_ref().and_then(|other| gateway.belongings_at(&other.name));
+        let front = other.as_ref().filter(|_| named && belongings.is_some()).map(Beside::front).unwrap_or_default();
+        let at = (belongings.as_deref().unwrap_or(&gateway.own), &*front);
+        let admitted = gateway.admit(&turn.setup, (&parts, &seen), &self.local, at).await;
         // Asked only of those who were let in: a stranger can neither try tokens here nor fill the throttle of them.
         let surveyed = seen.administers && admitted.is_ok() && gateway.wants_trace(&parts, self.peer);
         let wish = match &admitted {
@@ -123,10 +128,14 @@ where
         let admitted = match (admitted, &way) {
             (Ok(_), Way::Nowhere(dialect)) => Err(dialect.nowhere()),
             (Ok(_), Way::Mistaken(dialect)) => Err(dialect.mistaken()),
-            // Uploads are kept track of for the gateway's own provider alone.
-            (Ok((_, Passage::Open(_) | Passage::Chunk(_))), _) if other.is_some() => Err(dialect.nowhere()),
+            // Uploads are kept track of for providers of Gemini's alone.
+            (Ok((_, Passage::Open(_) | Passage::Chunk(_))), _) if other.is_some() && belongings.is_none() => {
+                Err(dialect.nowhere())
+            }
             // What is made there is nobody's: it is for whoever has the one token.
-            (Ok((tenant, _)), _) if other.is_some() && !tenant.is_default() => Err(dialect.nowhere()),
+            (Ok((tenant, _)), _) if other.is_some() && belongings.is_none() && !tenant.is_default() => {
+                Err(dialect.nowhere())
+            }
             (Ok(admitted), _) => match wish {
                 Ok(wish) => match gateway.let_in(&admitted.0, &mut visit, dialect, line.meter()).await {
                     Ok(meter) => Ok((admitted, wish.metered(meter))),
@@ -146,10 +155,23 @@ where
             }
         };
         if let Some(other) = other {
+            let turn_unknown = turn.setup.unknown;
             self.leave(turn);
             tidy.apply(&mut parts);
             if let Some(demand) = wish.demand() {
                 parts.extensions.insert(demand);
+            }
+            if let Some(belongings) = belongings {
+                let (unknown, alone) = (turn_unknown, gateway.tenants.is_alone());
+                let quarter = Quarter { stack: &other.stack, belongings: &belongings, unknown, alone };
+                let carried = Box::pin(quarter.carry((tenant, &passage), (parts, body), dialect));
+                let (outcome, mut response) = match visit.span().cloned() {
+                    None => carried.await,
+                    Some(span) => carried.instrument(span).await,
+                };
+                line.end(&mut response, &gateway.traffic);
+                gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
+                return Ok(counted(visit, outcome, limited, response));
             }
             let request = Request::from_parts(parts, Outgoing::Came(body));
             let passing = send::pass(other.stack, request);
@@ -186,6 +208,7 @@ where
                 home,
                 only: named,
                 nobodys: None,
+                memory: gateway.memory.clone(),
             };
             self.leave(turn);
             tidy.apply(&mut parts);
@@ -209,14 +232,17 @@ where
             parts.extensions.insert(Numbers::of(&turn.setup.nearness, &turn.setup.token, &tenant));
         }
         let course = match &passage {
-            Passage::Chunk(chunk) => Gateway::<S>::chunk_on(chunk, &mut parts, body),
+            Passage::Chunk(chunk) => chunk_on(chunk, &mut parts, body),
             _ if turn.setup.dialects.provider != Dialect::Gemini => Course::through(Outgoing::Came(body)),
-            _ => match resource::at_once(&gateway.resources, (&tenant, gateway.tenants.is_alone()), &parts, body) {
+            _ => match resource::at_once(&gateway.own.resources, (&tenant, gateway.tenants.is_alone()), &parts, body) {
                 Ok(body) => {
                     affinity::follow(&mut parts, &body);
                     Course::through(body)
                 }
-                Err(coming) => Box::pin(gateway.course(&turn.setup, &tenant, &mut parts, coming)).await,
+                Err(coming) => {
+                    let quarter = gateway.quarter(&turn.setup);
+                    Box::pin(quarter.course(&tenant, &mut parts, coming)).await
+                }
             },
         };
         let OverStack { body, listening, broken } = match course {
@@ -224,6 +250,9 @@ where
             Course::Done(outcome, response) => {
                 self.leave(turn);
                 let mut response = response.map(Said::from);
+                if compatible && response.status().as_u16() >= 400 {
+                    response = Box::pin(translate::reshaped(response)).await;
+                }
                 line.end(&mut response, &gateway.traffic);
                 return Ok(counted(visit, outcome, limited, response));
             }
@@ -248,7 +277,7 @@ where
             Ok(response) if listening.is_none() && matches!(passage, Passage::Other) => {
                 (Outcome::Answered, passed_on(response))
             }
-            Ok(response) => match Box::pin(gateway.attend(response, tenant, &passage, listening)).await {
+            Ok(response) => match Box::pin(attend(&gateway.own, response, tenant, &passage, listening)).await {
                 Ok(response) => (Outcome::Answered, response),
                 Err(refusal) => (Outcome::Failed, dialect.answer(refusal).map(Said::from)),
             },
@@ -260,6 +289,14 @@ where
         line.end(&mut response, &gateway.traffic);
         gateway.traffic.took(response.extensions().get::<ServedBy>().map_or(0, ServedBy::attempts));
         Ok(counted(visit, outcome, limited, response))
+    }
+}
+
+impl<S> Gateway<S> {
+    /// Its own pool, where it is of Gemini's.
+    fn quarter<'g>(&'g self, setup: &'g Setup<S>) -> Quarter<'g, S> {
+        let alone = self.tenants.is_alone();
+        Quarter { stack: &setup.stack, belongings: &self.own, unknown: setup.unknown, alone }
     }
 }
 

@@ -39,7 +39,7 @@ impl<S> Gateway<S> {
                 Opened::Refused(NO_SOCKET_HERE)
             }
             Some(live) if live::begins_with_setup(parts.uri.path()) => {
-                let records = (self.resources.clone(), self.tenants.is_alone());
+                let records = (self.own.resources.clone(), self.tenants.is_alone());
                 live.begin((parts, place), opening, records, &self.pipes)
             }
             Some(live) => live.open((parts, place), opening, &self.pipes).await,
@@ -92,7 +92,7 @@ impl<S> Gateway<S> {
         let (tenant, token) = match (tenant, live::token_of(parts)) {
             (Err(refusal), None) => return Err(refusal),
             (Err(refusal), Some(token)) => {
-                let (whose, way) = self.resources.whose(&token).await?.ok_or(refusal)?;
+                let (whose, way) = self.own.resources.whose(&token).await?.ok_or(refusal)?;
                 (self.tenants.named(&whose, now).ok_or(refusal)?, Some((token, way)))
             }
             (Ok(tenant), _) => (tenant, None),

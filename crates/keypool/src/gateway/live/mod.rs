@@ -7,7 +7,10 @@ mod pipe;
 mod session;
 mod usage;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use base64::Engine as _;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
@@ -16,6 +19,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
+    time::sleep,
 };
 use tower::{Service, ServiceExt};
 use tower_keypool::{Affinity, Demand, Error, KeyPool, KeyPoolService, Lease, ServedBy};
@@ -37,6 +41,8 @@ use crate::{
     outgoing::Outgoing,
 };
 
+/// Who may nothing any more is told so within this time, and is cut off then.
+const LAST: Duration = Duration::from_millis(1_500);
 /// So many sockets at once.
 const MOST: usize = 4096;
 
@@ -195,13 +201,15 @@ impl Live {
         let lease = response.extensions().get::<ServedBy>().and_then(ServedBy::keep);
         let Some(lease) = lease else { return Opened::Refused(NOT_OPENED) };
         let provider = hyper::upgrade::on(&mut response);
+        let gone = opening.tenant.gone();
         let carried = async move {
             let (Ok(client), Ok(provider)) = (client.await, provider.await) else { return };
             let blot = Blot::of(lease.expose());
             let client = (TokioIo::new(client), Frames::new(0, |_| false));
-            pipe(client, TokioIo::new(provider), blot, &Only(lease)).await;
+            let over = async { opening.account.over(&opening.tenant).await.into() };
+            pipe(client, TokioIo::new(provider), blot, &Only(lease), over).await;
         };
-        pipes.spawn(carried, (place, connection), opening.tenant.gone());
+        pipes.spawn(carried, (place, connection), gone);
         let mut response = response.map(drop);
         switch(response.headers_mut());
         Opened::Open(response)
@@ -244,14 +252,15 @@ impl Pipes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Carries a socket until its end, or until whose it is may nothing any more.
+    /// Carries a socket until its end, which comes soon where whose it is may nothing any more.
     fn spawn(&self, carried: impl Future<Output = ()> + Send + 'static, held: Held, mut gone: watch::Receiver<bool>) {
         let mut set = self.set();
         while set.try_join_next().is_some() {}
         set.spawn(async move {
             tokio::select! {
                 () = carried => {}
-                _ = gone.wait_for(|gone| *gone) => {}
+                // It was told so, and does not go.
+                () = async { let _ = gone.wait_for(|gone| *gone).await; sleep(LAST).await } => {}
             }
             drop(held);
         });

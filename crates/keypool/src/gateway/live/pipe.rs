@@ -23,6 +23,8 @@ use super::{
 const IDLE: Duration = Duration::from_secs(15 * 60);
 /// After one side's end the other gets so long for its own.
 pub(super) const LINGER: Duration = Duration::from_secs(5);
+/// Who may go on no more gets less.
+const HASTE: Duration = Duration::from_secs(1);
 /// Bytes under way each way.
 pub(super) const BUFFER: usize = 16 << 10;
 
@@ -45,23 +47,28 @@ pub(super) trait Listener {
 /// Messages of the provider's that a listener reads, in bytes: what the audio in them costs stands beside it.
 const READ: usize = 1 << 20;
 
-/// Carries bytes both ways until one side has ended, and the other has had its time; or until nobody says anything.
-/// `asked` has followed what came of the client before.
+/// Carries bytes both ways until one side has ended, and the other has had its time; until nobody says anything, or until
+/// it is `over`. `asked` has followed what came of the client before.
 pub(super) async fn pipe(
     (client, asked): (impl AsyncRead + AsyncWrite, Frames),
     provider: impl AsyncRead + AsyncWrite,
     blot: Blot,
     listener: &impl Listener,
+    over: impl Future<Output = Ending>,
 ) {
     let (client_in, client_out) = split(client);
     let (provider_in, provider_out) = split(provider);
     let heard = AtomicU64::new(0);
     let (stop, stopped) = oneshot::channel();
-    let up = upward((client_in, provider_out), asked, &heard, (listener, stop));
+    let up = upward((client_in, provider_out), asked, &heard, (listener, stop), over);
     let down = downward((provider_in, client_out), blot, &heard, (listener, stopped));
     tokio::pin!(up, down);
     tokio::select! {
-        () = &mut up => { let _ = timeout(LINGER, down).await; }
+        is_over = &mut up => {
+            if !is_over {
+                let _ = timeout(LINGER, down).await;
+            }
+        }
         () = &mut down => { let _ = timeout(LINGER, up).await; }
         () = silence(&heard) => {}
     }
@@ -80,13 +87,35 @@ async fn silence(heard: &AtomicU64) {
     }
 }
 
-/// What the client says.
+/// What the client says, until it may say no more; `true`: it is over.
 async fn upward(
     (mut from, mut to): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
-    mut frames: Frames,
+    frames: Frames,
     heard: &AtomicU64,
     (listener, stop): (&impl Listener, oneshot::Sender<Ending>),
-) {
+    over: impl Future<Output = Ending>,
+) -> bool {
+    let (ending, is_over) = tokio::select! {
+        ending = passing((&mut from, &mut to), frames, heard, listener) => (ending, false),
+        ending = over => (Some(ending), true),
+    };
+    let _ = to.shutdown().await;
+    if let Some(ending) = ending {
+        let _ = stop.send(ending);
+        // It may say goodbye.
+        let (patience, mut rest) = (if is_over { HASTE } else { LINGER }, [0; 1024]);
+        let _ = timeout(patience, async { while let Ok(1..) = from.read(&mut rest).await {} }).await;
+    }
+    is_over
+}
+
+/// Passes on what the client says until it ends, or says what it may not.
+async fn passing(
+    (from, to): (&mut (impl AsyncRead + Unpin), &mut (impl AsyncWrite + Unpin)),
+    mut frames: Frames,
+    heard: &AtomicU64,
+    listener: &impl Listener,
+) -> Option<Ending> {
     let mut buffer = vec![0; BUFFER];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         heard.fetch_add(1, Ordering::Relaxed);
@@ -94,18 +123,14 @@ async fn upward(
         frames.pass(&buffer[..read], |one| said.push(one));
         for one in said {
             if let Err(ending) = listener.asked(one).await {
-                let _ = to.shutdown().await;
-                let _ = stop.send(ending);
-                // It may say goodbye.
-                let _ = timeout(LINGER, async { while let Ok(1..) = from.read(&mut buffer).await {} }).await;
-                return;
+                return Some(ending);
             }
         }
         if to.write_all(&buffer[..read]).await.is_err() || to.flush().await.is_err() {
-            return;
+            break;
         }
     }
-    let _ = to.shutdown().await;
+    None
 }
 
 /// What the provider says, until it ends, or until the client is told why it ends here.

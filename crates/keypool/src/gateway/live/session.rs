@@ -84,22 +84,34 @@ pub(super) struct Beginning {
 
 /// Carries one until it ends.
 pub(super) async fn carry(live: Live, client: OnUpgrade, beginning: Beginning) {
-    let entry = Entry::of(beginning.opening.account.clone());
+    let (account, tenant) = (beginning.opening.account.clone(), Arc::clone(&beginning.opening.tenant));
+    let over = async { Ending::from(account.over(&tenant).await) };
+    tokio::pin!(over);
     let Ok(client) = client.await else { return };
     let mut client = TokioIo::new(client);
-    let begun = match timeout(FIRST, first(&mut client, &beginning)).await {
-        Ok(Some(Ok(first))) => begin(&live, beginning, first, entry).await,
-        Ok(Some(Err(why))) => Err(why),
-        // It went.
-        Ok(None) => return,
-        Err(_) => Err(Ending(POLICY, "the first message, which must be a setup, did not come".to_owned())),
+    let beginning = async {
+        let entry = Entry::of(account.clone());
+        match timeout(FIRST, first(&mut client, &beginning)).await {
+            Ok(Some(Ok(first))) => Some(begin(&live, beginning, first, entry).await),
+            Ok(Some(Err(why))) => Some(Err(why)),
+            // It went.
+            Ok(None) => None,
+            Err(_) => Some(Err(Ending(POLICY, "the first message, which must be a setup, did not come".to_owned()))),
+        }
+    };
+    let begun = tokio::select! {
+        begun = beginning => match begun {
+            Some(begun) => begun,
+            None => return,
+        },
+        ending = &mut over => Err(ending),
     };
     let (provider, frames, session) = match begun {
         Ok(begun) => begun,
         Err(Ending(code, why)) => return end(client, code, &why).await,
     };
     let blot = Blot::of(session.lease.expose());
-    pipe((client, frames), provider, blot, &session).await;
+    pipe((client, frames), provider, blot, &session, over).await;
 }
 
 /// Says why, and lets the client say goodbye.

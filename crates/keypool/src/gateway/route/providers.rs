@@ -31,6 +31,11 @@ pub struct Beside<S> {
 }
 
 impl<S> Beside<S> {
+    /// What stands in front of paths that name it.
+    pub(in crate::gateway) fn front(&self) -> String {
+        format!("{}{}", FRONT, self.name)
+    }
+
     /// Whether requests for a model go to it.
     pub(in crate::gateway) fn has(&self, model: &str) -> bool {
         model_names::is_among(&self.models, model)

@@ -5,6 +5,7 @@ mod catalogue;
 mod drawing;
 mod elsewhere;
 mod ignored;
+pub(in crate::gateway) mod recall;
 mod refusal;
 mod upstream;
 
@@ -22,6 +23,7 @@ pub(super) use self::upstream::reshaped;
 use self::{
     asked::{read, request},
     elsewhere::{Onward, hinted},
+    recall::Memory,
     refusal::{Failed, bad_model, refused, upstream_fault},
     upstream::{check, send},
 };
@@ -77,6 +79,8 @@ pub(super) struct Translator<S> {
     pub(super) only: bool,
     /// The model that is asked for, where no provider was named for it.
     pub(super) nobodys: Option<String>,
+    /// What was answered before.
+    pub(super) memory: Memory,
 }
 
 type Answered<B> = (Outcome, Response<Said<B>>);
@@ -120,7 +124,11 @@ where
             Task::Count => self.count(parts, bytes).await,
             Task::Embeddings => self.embed(parts, bytes).await,
             Task::Draw => self.draw(parts, bytes).await,
-            _ => self.chat(parts, bytes).await,
+            Task::Respond => {
+                let bytes = self.memory.recall(self.tenant.name(), bytes, self.clock.tick())?;
+                self.chat(parts, bytes, true).await
+            }
+            _ => self.chat(parts, bytes, false).await,
         };
         match nobodys {
             Some(model) => done.map_err(|failed| hinted(failed, &model, dialect)),
@@ -128,7 +136,7 @@ where
         }
     }
 
-    async fn chat(mut self, parts: Parts, bytes: Bytes) -> Result<Answered<B>, Failed> {
+    async fn chat(mut self, parts: Parts, bytes: Bytes, remembered: bool) -> Result<Answered<B>, Failed> {
         let asked = self.caller.conversation(&bytes, self.strict)?;
         let Asked { mut conversation, ignored, usage_wanted, form } = asked;
         self.may_use(&conversation.model)?;
@@ -151,7 +159,13 @@ where
             form,
         };
         let listener = gemini::Listener::new(conversation.one_call);
-        let exchange = Exchange::new(Box::new(listener), self.caller.voice(shape));
+        let listener = listener.answering(gemini::answers_by_call(&conversation));
+        let mut voice = self.caller.voice(shape);
+        if remembered {
+            let whose = (Arc::clone(self.tenant.name()), self.clock.clone());
+            voice = self.memory.listening(voice, &bytes, whose);
+        }
+        let exchange = Exchange::new(Box::new(listener), voice);
         let request = request(Method::POST, &path, &parts, pieces, Some(demand));
         drop(conversation);
         if stream {

@@ -43,6 +43,7 @@ async fn told(after: Duration, upstream: Result<u16, ()>) -> (u16, String, [u64;
         home: None,
         only: false,
         nobodys: None,
+        memory: Memory::default(),
     };
     let shape = Shape { stream: true, ..Shape::default() };
     let exchange = Exchange::new(Box::new(gemini::Listener::new(false)), OpenAi.voice(shape));

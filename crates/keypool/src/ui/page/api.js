@@ -1,5 +1,7 @@
 // The admin API of this very gateway, and no other host.
 
+import { by } from "./element.js";
+
 /** It was not done, and why. */
 export class Refused extends Error {
   constructor(status, code, message) {
@@ -36,5 +38,11 @@ export const send = (method, path, value) =>
 export const post = (path, value) => send("POST", path, value);
 export const postText = (path, text) => ask("POST", path, text, "text/plain");
 
-/** The path of a key, whatever it is called. */
-export const keyPath = (id, more = "") => `/keys/${encodeURIComponent(id)}${more}`;
+/** The pool that is looked at. */
+export const pool = () => by("pool").value || "main";
+
+/** The same path for that pool. */
+export const inPool = (path) => `${path}${path.includes("?") ? "&" : "?"}pool=${encodeURIComponent(pool())}`;
+
+/** The path of a key of that pool, whatever it is called. */
+export const keyPath = (id, more = "") => inPool(`/keys/${encodeURIComponent(id)}${more}`);

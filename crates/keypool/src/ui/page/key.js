@@ -5,7 +5,7 @@ import { bars } from "./bars.js";
 import { act, close, news, open, sure } from "./dialog.js";
 import { element, show } from "./element.js";
 import { field, form } from "./field.js";
-import { isForeign, isOff, owners, row } from "./keys.js";
+import { isOff, owners, row } from "./keys.js";
 import { reasons } from "./rests.js";
 import { clock } from "./time.js";
 import { model, plain, whole } from "./words.js";
@@ -168,7 +168,7 @@ export async function more(id) {
   const body = element(
     "div",
     {},
-    isForeign() ? null : element("div", { class: "bar" },
+    element("div", { class: "bar" },
       element("button", { class: "main", on: { click: (event) => test(id, event.currentTarget, choice.value) } }, "Test"),
       element("label", {}, "with ", choice),
       element("span", { class: "pushed" }),
@@ -178,12 +178,10 @@ export async function more(id) {
     mine.rests,
     element("h3", {}, "Lanes and limits"),
     mine.lanes,
-    isForeign() ? null : [
-      element("h3", {}, "Change"),
-      form(`Change ${id}`, element("div", { class: "fields" }, lines), "Save", (data, button, node) => set(id, data, button, node)),
-      element("h3", {}, "Replace the secret"),
-      form(`Replace the secret of ${id}`, secret, "Replace", (data, button, node) => replace(id, data, button, node), true),
-    ],
+    element("h3", {}, "Change"),
+    form(`Change ${id}`, element("div", { class: "fields" }, lines), "Save", (data, button, node) => set(id, data, button, node)),
+    element("h3", {}, "Replace the secret"),
+    form(`Replace the secret of ${id}`, secret, "Replace", (data, button, node) => replace(id, data, button, node), true),
     element("h3", {}, "What is known"),
     mine.facts,
   );

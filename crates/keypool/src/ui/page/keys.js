@@ -33,8 +33,6 @@ let backwards = false;
 let page = 0;
 /** The pool is too large to be told whole: pages come from the list. */
 let paged = false;
-/** The pool is another provider's: it is only looked at. */
-let foreign = false;
 /** What its provider is called, where there are several. */
 let provider = null;
 let actions = {};
@@ -42,7 +40,6 @@ let turned = () => {};
 
 export const row = (id) => known.get(id);
 export const owners = () => [...new Set(rows.map((found) => found.view?.owner ?? found.stand?.owner).filter(Boolean))];
-export const isForeign = () => foreign;
 /** What the list is asked for where it comes in pages. */
 export function asked() {
   const state = LISTED[by("state").value];
@@ -114,9 +111,7 @@ export function tellPage(list, all) {
 
 /** Whose keys they are: the gateway's own, or another provider's; the provider is named where there are several. */
 export function ofPool(name, among, kind) {
-  foreign = name !== "main";
-  provider = among.length > 1 ? (foreign ? `${name} (${kind})` : kind) : null;
-  mark(by("keys"), "class", foreign ? "foreign" : null);
+  provider = among.length > 1 ? (name === "main" ? kind : `${name} (${kind})`) : null;
 }
 
 function matches(row, words, state) {

@@ -13,6 +13,12 @@ const MOST = 200;
 let drawErrors;
 let drawRequests;
 let drawChanges;
+
+/** What a change was made to: a key, and whose where it is not the gateway's own. */
+const object = ({ pool, key }) => {
+  const whose = pool && pool !== "main" ? pool : null;
+  return whose || key ? ` ${[whose, key].filter(Boolean).join("/")}` : null;
+};
 let drawLogins;
 /** Events by number, latest first. */
 let events = [];
@@ -56,7 +62,7 @@ export function ready() {
     "Changes, latest first",
     [
       ["When", (change) => clock(change.at)],
-      ["What", (change) => [element("strong", {}, change.what), change.key ? ` ${change.key}` : null]],
+      ["What", (change) => [element("strong", {}, change.what), object(change)]],
       ["Result", (change) => element("span", { class: `verdict ${change.result === "done" ? "good" : "bad"}` }, plain(change.result))],
       ["By", (change) => `${change.who} from ${change.from}`],
     ],
@@ -93,7 +99,7 @@ export const tellRequests = (requests) =>
   drawRequests(numbered(requests.slice(0, MOST), (request) => `${request.at} ${request.request}`), (request) => request.name);
 
 export const tellChanges = (changes) =>
-  drawChanges(numbered([...changes].reverse(), (change) => `${change.at} ${change.what} ${change.key}`), (change) => change.name);
+  drawChanges(numbered([...changes].reverse(), (change) => `${change.at} ${change.what} ${change.pool} ${change.key}`), (change) => change.name);
 
 export const tellLogins = (failed) => drawLogins([...failed].reverse(), (one) => one.from);
 

@@ -1,6 +1,6 @@
 // The page: what is looked at when, and by whom it is shown.
 
-import { get } from "./api.js";
+import { get, inPool, pool } from "./api.js";
 import * as dialog from "./dialog.js";
 import { by, mark, say } from "./element.js";
 import * as key from "./key.js";
@@ -34,8 +34,6 @@ let total = 0;
 let began = null;
 let soon = null;
 
-const pool = () => by("pool").value || "main";
-const inPool = (path) => `${path}${path.includes("?") ? "&" : "?"}pool=${encodeURIComponent(pool())}`;
 
 /** One look at a time of each kind: a slow gateway is not asked twice. */
 const looks = new Map();
@@ -88,18 +86,21 @@ async function page() {
   keys.tellPage(told.keys, told.total);
 }
 
-/** What the database knows of the keys; another provider's pool has no more than its own. */
+/** What the database knows of the keys. */
 const standing = () =>
   look("keys", async () => {
-    stands = pool() === "main" && total <= MANY ? stands : null;
-    if (total > MANY) return page();
-    if (pool() !== "main") return;
+    const name = pool();
+    if (total > MANY) {
+      stands = null;
+      return page();
+    }
     const found = new Map();
     for (let offset = 0; ; offset += PAGE) {
-      const told = await get(`/keys?limit=${PAGE}&offset=${offset}`);
+      const told = await get(inPool(`/keys?limit=${PAGE}&offset=${offset}`));
       for (const stand of told.keys) found.set(stand.id, stand);
       if (offset + PAGE >= told.total) break;
     }
+    if (name !== pool()) return;
     stands = found;
     keys.tell(views, stands, total);
     key.draw();

@@ -1,6 +1,6 @@
 // What is done to the pool as a whole: keys added, a file of them read in, the configuration read again.
 
-import { post, postText } from "./api.js";
+import { inPool, post, postText } from "./api.js";
 import { act, close, news, open } from "./dialog.js";
 import { by, element } from "./element.js";
 import { field, form } from "./field.js";
@@ -40,7 +40,7 @@ function add() {
     const key = { secret: text("secret"), said };
     if (text("id")) key.id = text("id");
     const went = await act(button, async () => {
-      const told = await post("/keys", key);
+      const told = await post(inPool("/keys"), key);
       return `${told.id} ${told.added ? "is added" : "is there already"}, ${told.acts}.${kept(told)}`;
     });
     if (went) {
@@ -64,7 +64,7 @@ function read() {
     const text = file.files[0] ? await file.files[0].text() : data.get("text");
     if (!text.trim()) return news("choose a file, or paste its lines", true);
     await act(button, async () => {
-      const told = await postText(`/import?source=${encodeURIComponent(data.get("source"))}`, text);
+      const told = await postText(inPool(`/import?source=${encodeURIComponent(data.get("source"))}`), text);
       close();
       changed();
       const wrong = told.rejected.map((line) => `line ${line.line}: ${line.why}`).join("; ");

@@ -72,9 +72,11 @@ fn walk(value: &Value, collection: Option<&str>, depth: usize, found: &mut Vec<S
     }
 }
 
-/// How an item of a list is called.
+/// How an item of a list is called; where the compatible endpoint calls it by its native name, by that.
 pub(super) fn name_of(item: &str, collection: &str) -> Option<String> {
-    names_in(item.as_bytes(), Some(collection)).into_iter().find(|name| name.starts_with(collection))
+    let native = collection.strip_prefix(super::compatible::FRONT);
+    let is_one = |name: &String| [Some(collection), native].into_iter().flatten().any(|of| name.starts_with(of));
+    names_in(item.as_bytes(), Some(collection)).into_iter().find(is_one)
 }
 
 /// How long something of this name is remembered after it was last named, in milliseconds; `None`: for good.

@@ -22,9 +22,9 @@ use tower_keypool::store::Ledger;
 const PAGE: usize = 50;
 const MOST: usize = 1_000;
 /// So many owners are asked at once.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 /// So many are asked for one answer: it says where the next one begins, however little was found.
-const ASKED: usize = 64;
+pub(super) const ASKED: usize = 64;
 
 /// Why there is no list.
 #[derive(Debug)]
@@ -234,7 +234,12 @@ fn written(field: &str, items: &[Box<RawValue>], next: Option<&Place>) -> Bytes 
 
 impl Resources {
     /// The owners with something of a tenant's in a collection; all of them where it may have what nobody knows.
-    async fn holders_of(&self, tenant: &Tenant, alone: bool, collection: &str) -> Result<Vec<Holder>, Refusal> {
+    pub(super) async fn holders_of(
+        &self,
+        tenant: &Tenant,
+        alone: bool,
+        collection: &str,
+    ) -> Result<Vec<Holder>, Refusal> {
         if alone {
             return Ok(self.holders().await);
         }
@@ -252,7 +257,7 @@ impl Resources {
     }
 
     /// Which of these items are the tenant's.
-    async fn own_of(
+    pub(super) async fn own_of(
         &self,
         items: &[Box<RawValue>],
         collection: &str,

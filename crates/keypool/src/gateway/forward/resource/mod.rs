@@ -5,6 +5,7 @@
 //! that names it goes to those keys, and only for the tenant whose it is; for everybody else there is no such thing.
 
 mod at_once;
+pub(in crate::gateway) mod compatible;
 mod learned;
 mod listed;
 mod mentioned;
@@ -298,6 +299,11 @@ pub(in crate::gateway) fn may_name(message: &[u8]) -> bool {
 /// Where it may, and is no JSON.
 pub(in crate::gateway) fn names_in(message: &[u8]) -> Result<Vec<String>, serde_json::Error> {
     if may_name(message) { mentioned::names_in(message, false) } else { Ok(Vec::new()) }
+}
+
+/// Whether a collection is listed as the compatible endpoint does.
+pub(in crate::gateway) fn is_compatible(collection: &str) -> bool {
+    collection.starts_with(compatible::FRONT)
 }
 
 fn read(entry: &LedgerEntry) -> Option<Owned> {

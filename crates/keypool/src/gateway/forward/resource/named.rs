@@ -61,6 +61,10 @@ impl Subject {
                 Self::Named(format!("{shared}/{model}/operations/{}", without_verb(id)))
             }
             [shared, ..] if SHARED.contains(&shared) => Self::Call,
+            // By its native name.
+            ["openai", collection @ ("files" | "batches"), named, id, ..] if named == collection => {
+                Self::Named(format!("{collection}/{id}"))
+            }
             ["openai", collection @ ("files" | "batches"), id, ..] => Self::Named(format!("openai/{collection}/{id}")),
             ["openai", collection @ ("files" | "batches")] if reads => Self::List(format!("openai/{collection}")),
             ["openai", "models", ..] if reads => Self::Call,
@@ -144,6 +148,8 @@ mod tests {
             (Method::GET, "/v1beta/interactions/i", named("interactions/i")),
             (Method::POST, "/upload/v1beta/fileSearchStores/s:uploadToFileSearchStore", named("fileSearchStores/s")),
             (Method::GET, "/v1beta/openai/files/file-1/content", named("openai/files/file-1")),
+            (Method::GET, "/v1beta/openai/batches/batches/b-1", named("batches/b-1")),
+            (Method::POST, "/v1beta/openai/batches/batches%2Fb-1/cancel", named("batches/b-1")),
             (Method::GET, "/v1beta/openai/batches", list("openai/batches")),
             (Method::POST, "/v1beta/openai/chat/completions", Subject::Call),
             (Method::GET, "/v1beta/files", list("files")),
