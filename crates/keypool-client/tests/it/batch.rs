@@ -123,21 +123,18 @@ async fn an_exit_that_lets_nothing_out_ends_a_run_with_the_time_to_come_back() {
         let error = ExitError::new("tunnel".into(), "the proxy says 407");
         Err::<http::Response<http_body_util::Full<bytes::Bytes>>, _>(tower_keypool::BoxError::from(error))
     });
-    let run = |wait: Option<u64>| {
-        let shut = shut.clone();
-        async move {
-            let wall = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000);
-            let gemini = Gemini::at("http://provider.invalid").unwrap();
-            let keys = [0, 1].map(|n| Key::new(stage::secret(n)).id(format!("k{n}")).exit("tunnel"));
-            let pool = KeyPool::builder(gemini).keys(keys).clock(Clock::tokio_from(wall)).build().unwrap();
-            let batch = Batch::new(Client::builder(&pool).transport(shut).build());
-            let batch = wait.into_iter().fold(batch, |batch, wait| batch.max_wait(Duration::from_secs(wait)));
-            let clock = pool.clock().clone();
-            let begun = clock.tick();
-            let (results, ended) = all(batch, prompts(20)).await;
-            assert!(results.is_empty(), "no task pays: {results:?}");
-            (ended, clock.tick().since(begun).as_secs())
-        }
+    let run = |wait: Option<u64>| async move {
+        let wall = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000);
+        let gemini = Gemini::at("http://provider.invalid").unwrap();
+        let keys = [0, 1].map(|n| Key::new(stage::secret(n)).id(format!("k{n}")).exit("tunnel"));
+        let pool = KeyPool::builder(gemini).keys(keys).clock(Clock::tokio_from(wall)).build().unwrap();
+        let batch = Batch::new(Client::builder(&pool).transport(shut).build());
+        let batch = wait.into_iter().fold(batch, |batch, wait| batch.max_wait(Duration::from_secs(wait)));
+        let clock = pool.clock().clone();
+        let begun = clock.tick();
+        let (results, ended) = all(batch, prompts(20)).await;
+        assert!(results.is_empty(), "no task pays: {results:?}");
+        (ended, clock.tick().since(begun).as_secs())
     };
     for wait in [1, 45, 300] {
         let (ended, took) = run(Some(wait)).await;
