@@ -155,9 +155,11 @@ where
             return true;
         }
         let mut source = self.shared.lock();
-        let ends = source.is_end() && self.cutter.rest_of(source.pulled()) == 0;
-        // A connection asks this when it writes the head: the request goes out now, and no frame follows that would say so.
-        ends && (self.flowing || source.stamp())
+        // A connection asks this when it writes the head: the request goes out now, and perhaps no frame follows.
+        if !self.flowing && !source.stamp() {
+            return false;
+        }
+        source.is_end() && self.cutter.rest_of(source.pulled()) == 0
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -75,7 +75,6 @@ where
     R::Error: Into<BoxError>,
 {
     /// What came of it. `good` is set where nobody has to look at that: said beside the answer, which is then moved less.
-    #[expect(clippy::inline_always, reason = "on the way of every answer, which is copied for a call")]
     #[inline(always)]
     pub(super) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, good: &mut bool) -> Poll<Answer<R>> {
         const ONCE: &str = "the future is not polled after it was ready";

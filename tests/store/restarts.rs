@@ -459,3 +459,31 @@ async fn a_model_that_counts_in_anothers_quota_does_so_after_a_restart() {
     drop(take(&third, "pro-latest"));
     assert!(third.try_acquire(PRO).is_err(), "one quota");
 }
+
+/// What a caller has said to them takes no model from keys that are known to have served, whichever process they served.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_served_an_earlier_process_is_not_rested_by_what_a_request_may_have_asked_for() {
+    let machine = Machine::new();
+    let two = || builder().keys((0..2).map(key));
+    let unexplained =
+        || Verdict::new(VerdictKind::InvalidKey).scope(Scope::KeyLane).status(http::StatusCode::FORBIDDEN).unclear();
+    let refused = async |pool: &KeyPool| {
+        for _ in 0..6 {
+            let judge = |_: &Result<(), ()>| unexplained();
+            assert!(pool.run(FLASH, judge, |_| async { Err::<(), ()>(()) }).await.is_err());
+        }
+        pool.snapshot().keys.iter().filter(|key| !key.rests.is_empty()).count()
+    };
+    let first = machine.start(two()).await;
+    assert_eq!(refused(&first).await, 2, "of these nobody knows");
+    machine.time.advance(secs(1));
+    for _ in 0..4 {
+        answer(&first, FLASH, &Verdict::SUCCESS);
+    }
+    assert_eq!(refused(&first).await, 0);
+    first.shutdown().await;
+
+    machine.time.advance(secs(60));
+    let second = machine.start(two()).await;
+    assert_eq!(refused(&second).await, 0);
+}
