@@ -28,10 +28,11 @@ use super::{
 };
 
 type Sent = ReplayBody<Full<Bytes>>;
+type Pool = Redialing<Pooled<HttpsConnector<Door>, Sent>>;
 
 /// Calls by the exits of keys. A cheap handle.
 #[derive(Clone, Debug)]
-pub struct Calls(Arc<ByExit<Redialing<Pooled<HttpsConnector<Door>, Sent>>>>);
+pub struct Calls(Arc<ByExit<Pool>>);
 
 impl Calls {
     /// By these ways, with these roots of trust.
