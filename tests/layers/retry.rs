@@ -413,7 +413,8 @@ async fn a_connection_that_was_closed_before_the_answer_costs_no_pause_once() {
 #[tokio::test(start_paused = true)]
 async fn the_last_retry_that_an_answer_is_worth_goes_to_a_key_of_any_priority() {
     let (log, pool) = (Log::default(), {
-        let key = |id: &str, priority| Key::new(format!("secret-{id}")).id(id).priority(tower_keypool::Priority(priority));
+        let key =
+            |id: &str, priority| Key::new(format!("secret-{id}")).id(id).priority(tower_keypool::Priority(priority));
         let clock = Clock::tokio_from(std::time::SystemTime::UNIX_EPOCH);
         KeyPool::builder(support::Plain::new()).keys([key("one", 0), key("two", 1)]).clock(clock).build().unwrap()
     });

@@ -12,8 +12,8 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use serde_json::Value;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keypool::{
-    Answer, Anthropic, Clock, CooldownLayer, Gemini, Key, KeyPool, KeyPoolBuilder, KeyPoolLayer, Limits, OpenAi, Provider,
-    Verdict, VerdictKind,
+    Answer, Anthropic, Clock, CooldownLayer, Gemini, Key, KeyPool, KeyPoolBuilder, KeyPoolLayer, Limits, OpenAi,
+    Provider, Verdict, VerdictKind,
 };
 
 use super::support::{BoxError, KEY, Steps, served, text};
